@@ -1,0 +1,88 @@
+"""The exceptions of FLQ.
+
+::
+
+    FlqError
+     +-- ConfigError        a setting is missing, unknown or impossible
+     +-- DataError          a data set or a model cannot be used as asked
+     +-- CodecError         values cannot be encoded, or bytes are not a valid encoding
+     +-- WireError          the peer's bytes are not a valid message
+     |    +-- TooLarge      they declare more than is allowed
+     |    +-- BadValues     they parse, but what they say is impossible
+     +-- Conflict           the peer's view of the run differs from ours
+     +-- Unavailable        not now; try again later
+
+Each class carries the HTTP status that tells whose fault it is, so that the HTTP layer
+needs no table of its own. A message says what is wrong, what was got, what was expected;
+``hint`` says what to do next.
+"""
+
+
+class FlqError(Exception):
+    """Base of all errors that FLQ raises on purpose.
+
+    Parameters
+    ----------
+    detail : str
+        One sentence: what, got, expected.
+    hint : str, optional
+        One sentence: what to do next.
+    """
+
+    status_hint = 500
+
+    def __init__(self, detail: str, hint: str = "") -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return "%s (%s)" % (self.detail, self.hint) if self.hint else self.detail
+
+
+class ConfigError(FlqError):
+    """A setting is missing, unknown or impossible."""
+
+    status_hint = 422
+
+
+class DataError(FlqError):
+    """A data set or a model cannot be used as asked."""
+
+    status_hint = 422
+
+
+class CodecError(FlqError):
+    """Values cannot be encoded, or a payload is not a valid encoding."""
+
+    status_hint = 422
+
+
+class WireError(FlqError):
+    """The peer sent bytes that are not a valid message."""
+
+    status_hint = 400
+
+
+class TooLarge(WireError):
+    """The peer declares more bytes than the layout can need."""
+
+    status_hint = 413
+
+
+class BadValues(WireError):
+    """The message parses, but what it says is impossible."""
+
+    status_hint = 422
+
+
+class Conflict(FlqError):
+    """The peer's view of the run differs from ours."""
+
+    status_hint = 409
+
+
+class Unavailable(FlqError):
+    """Not now; the peer should try again later."""
+
+    status_hint = 503
