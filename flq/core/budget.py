@@ -1,0 +1,48 @@
+"""Grants: who may upload in a round whose budget does not admit everyone."""
+
+from typing import Iterable, List, Mapping, NamedTuple
+
+from .rules import Rules
+
+
+class Offer(NamedTuple):
+    """What a worker would send: energy |.|^2 and exact cost in payload bits."""
+
+    worker_id: int
+    energy: float
+    cost_bits: int
+
+
+def grant(offers: Iterable[Offer], passed_over: Mapping[int, int], rules: Rules) -> List[int]:
+    """Choose who uploads: most energy per bit first, ties by worker id.
+
+    Who has been passed over C rounds in a row comes before all others, longest first. Both
+    limits hold where both are set; an offer that does not fit is left out and the next one is
+    tried (greedy knapsack).
+
+    Departs from FLQ v3, in which ``sel_clients`` switches the budget off.
+
+    Parameters
+    ----------
+    passed_over : mapping
+        Worker id -> rounds in a row in which its offer was refused; absent is 0.
+
+    Returns
+    -------
+    list of int
+        The worker ids that are granted, ascending.
+    """
+    def urgency(offer: Offer):
+        waited = passed_over.get(offer.worker_id, 0)
+        overdue = waited if waited >= rules.max_silence else 0
+        return -overdue, -offer.energy / max(offer.cost_bits, 1), offer.worker_id
+
+    granted, spent = [], 0
+    for offer in sorted(offers, key=urgency):
+        if rules.sel_clients and len(granted) == rules.sel_clients:
+            break
+        if rules.up_budget_bits and spent + offer.cost_bits > rules.up_budget_bits:
+            continue
+        granted.append(offer.worker_id)
+        spent += offer.cost_bits
+    return sorted(granted)

@@ -1,0 +1,159 @@
+"""The parameter layout: a model's list of arrays as one float32 vector, and back.
+
+Everything below the training code sees a model as one vector of shape (n_params,),
+float32, with tensors one after the other in the order of the model's weight list.
+
+Example
+-------
+>>> layout = Layout((Tensor("dense/kernel", (2, 3)), Tensor("dense/bias", (3,))))
+>>> layout.n_params
+9
+>>> [array.shape for array in unflatten(np.zeros(9, np.float32), layout)]
+[(2, 3), (3,)]
+"""
+
+import json
+import math
+import zlib
+from typing import Any, Iterator, List, NamedTuple, Sequence, Tuple
+
+import numpy as np
+
+from ..errors import DataError
+
+Vector = np.ndarray  # (n_params,) float32
+
+BLOCK = 65536  # elements; what a pass over a vector touches at a time stays in the cache
+
+
+class Tensor(NamedTuple):
+    """Name and shape of one array of the model."""
+
+    name: str
+    shape: Tuple[int, ...]
+
+    @property
+    def size(self) -> int:
+        """Number of elements (1 for a scalar)."""
+        size = 1
+        for extent in self.shape:
+            size *= extent
+        return size
+
+
+class Layout(NamedTuple):
+    """Which tensors a parameter vector consists of, in order."""
+
+    tensors: Tuple[Tensor, ...]
+
+    @property
+    def n_params(self) -> int:
+        """Length of the vector."""
+        return sum(tensor.size for tensor in self.tensors)
+
+    def slices(self) -> Iterator[slice]:
+        """Yield the part of the vector that belongs to each tensor."""
+        start = 0
+        for tensor in self.tensors:
+            yield slice(start, start + tensor.size)
+            start += tensor.size
+
+    @property
+    def crc(self) -> int:
+        """CRC32 of the names and shapes: two ends with the same layout have the same number."""
+        return zlib.crc32(json.dumps(self.to_json(), separators=(",", ":")).encode("utf-8"))
+
+    def to_json(self) -> List[List[Any]]:
+        """Return ``[[name, [extent, ...]], ...]``."""
+        return [[tensor.name, list(tensor.shape)] for tensor in self.tensors]
+
+
+def layout_from_json(rows: Sequence[Sequence[Any]]) -> Layout:
+    """Build a layout from what :meth:`Layout.to_json` returned.
+
+    Raises
+    ------
+    DataError
+        If a row is not a name and a list of positive extents.
+    """
+    tensors = []
+    for row in rows:
+        try:
+            name, shape = str(row[0]), tuple(int(extent) for extent in row[1])
+        except (TypeError, ValueError, IndexError):
+            raise DataError("a row of a parameter layout must be [name, [extent, ...]], got %.80r" % (row,))
+        if any(extent < 1 for extent in shape):
+            raise DataError("extents of tensor %r must be positive, got %r" % (name, shape))
+        tensors.append(Tensor(name, shape))
+    return Layout(tuple(tensors))
+
+
+def flatten(arrays: Sequence[np.ndarray], layout: Layout) -> Vector:
+    """Copy the model's arrays into one new vector.
+
+    Parameters
+    ----------
+    arrays : sequence of ndarray
+        In the layout's order and shapes.
+
+    Returns
+    -------
+    ndarray of shape (n_params,), float32
+
+    Raises
+    ------
+    DataError
+        If number or shapes differ from the layout.
+    """
+    shapes = tuple(tuple(np.shape(array)) for array in arrays)
+    if shapes != tuple(tensor.shape for tensor in layout.tensors):
+        raise DataError("the model's arrays have shapes %r, expected %r"
+                        % (shapes, tuple(tensor.shape for tensor in layout.tensors)))
+    vector = np.empty(layout.n_params, np.float32)
+    for part, array in zip(layout.slices(), arrays):
+        vector[part] = np.asarray(array, np.float32).ravel()
+    return vector
+
+
+def unflatten(vector: Vector, layout: Layout) -> List[np.ndarray]:
+    """Return views into the vector, one per tensor, in their shapes."""
+    return [vector[part].reshape(tensor.shape)
+            for part, tensor in zip(layout.slices(), layout.tensors)]
+
+
+def blocks(size: int) -> Iterator[slice]:
+    """Cut ``range(size)`` into consecutive blocks of at most ``BLOCK`` elements."""
+    for start in range(0, size, BLOCK):
+        yield slice(start, min(start + BLOCK, size))
+
+
+def energy(vector: Vector) -> float:
+    """Return the squared Euclidean norm.
+
+    Scalars that decide are float64 sums over contiguous blocks, without BLAS, whose result
+    would depend on its number of threads.
+    """
+    scratch = np.empty(min(BLOCK, vector.size), np.float64)
+    total = 0.0
+    for part in blocks(vector.size):
+        squares = scratch[:part.stop - part.start]
+        np.multiply(vector[part], vector[part], out=squares, dtype=np.float64)
+        total += float(np.add.reduce(squares))
+    return total
+
+
+def fingerprint(vector: Vector) -> int:
+    """Return the CRC32 of the vector's little-endian bytes."""
+    return zlib.crc32(memoryview(np.ascontiguousarray(vector, "<f4")).cast("B"))
+
+
+def glorot_limit(shape: Sequence[int]) -> float:
+    """Return the bound of Glorot's uniform distribution for a kernel.
+
+    Source: Glorot and Bengio 2010, eq. (16): sqrt(6 / (fan_in + fan_out)); the last two
+    axes are inputs and outputs, axes before them the receptive field of a convolution.
+    """
+    field = 1
+    for extent in shape[:-2]:
+        field *= extent
+    return math.sqrt(6.0 / (field * (shape[-2] + shape[-1])))
