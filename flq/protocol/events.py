@@ -1,0 +1,128 @@
+"""What happens to the master's machine, and what it wants done. Plain values; no I/O."""
+
+from typing import Any, Dict, NamedTuple, Optional, Tuple, Union
+
+from ..core.params import Vector
+from ..errors import FlqError
+from .messages import Answer
+from .wire import Buffers
+
+Ticket = int  # names a request that waits for its reply
+
+
+class Register(NamedTuple):
+    """A worker wants to join.
+
+    The first time it asks for the settings (``n_samples`` None); with its data and model ready
+    it joins.
+    """
+
+    ticket: Ticket
+    worker_id: int
+    instance: str
+    n_samples: Optional[int] = None
+    layout_crc: Optional[int] = None
+
+
+class Poll(NamedTuple):
+    """A worker asks for the next round; ``have`` is its version of the shared copy, -1 for none."""
+
+    ticket: Ticket
+    worker_id: int
+    epoch: int
+    have: int
+    answered: int
+
+
+class Answered(NamedTuple):
+    """A skip, an offer or an upload has arrived, in a frame of ``frame_bytes``."""
+
+    ticket: Ticket
+    answer: Answer
+    frame_bytes: int
+
+
+class Heartbeat(NamedTuple):
+    """A worker is alive."""
+
+    ticket: Ticket
+    worker_id: int
+    epoch: int
+
+
+class Tick(NamedTuple):
+    """Time has passed."""
+
+
+class Stop(NamedTuple):
+    """Somebody wants the run to end now."""
+
+    reason: str
+
+
+class Saved(NamedTuple):
+    """The results of the ended run are on disk."""
+
+
+Event = Union[Register, Poll, Answered, Heartbeat, Tick, Stop, Saved]
+
+
+class Reply(NamedTuple):
+    """Answer a request: a JSON object, the buffers of frames, None (nothing new), or an error."""
+
+    ticket: Ticket
+    body: Union[Dict[str, Any], Buffers, None, FlqError]
+
+
+class RoundReport(NamedTuple):
+    """What a round was, when it has closed.
+
+    Attributes
+    ----------
+    roll_call : dict
+        Worker id -> uploaded, skipped, refused, late or lost.
+    training_loss : float or None
+        Mean over the answers, by samples.
+    payload_bits_up, payload_bits_down, frame_bytes_up, frame_bytes_down, retransmitted_bytes : int
+        Counted on real frames since the round before closed; repeated frames only in the last.
+    training_s, waiting_s : float
+        The longest of the workers'.
+    round_s : float
+        From open to close.
+    """
+
+    round_index: int
+    roll_call: Dict[int, str]
+    training_loss: Optional[float]
+    payload_bits_up: int
+    payload_bits_down: int
+    frame_bytes_up: int
+    frame_bytes_down: int
+    retransmitted_bytes: int
+    training_s: float
+    waiting_s: float
+    round_s: float
+
+
+class RoundClosed(NamedTuple):
+    """A round has closed: report it, and evaluate the model x and the shared copy w."""
+
+    report: RoundReport
+    model: Vector
+    shared: Vector
+
+
+class RunEnded(NamedTuple):
+    """The run has ended: save the results, then send :class:`Saved`."""
+
+    reason: str
+
+
+class Note(NamedTuple):
+    """Something a person should read in the log."""
+
+    text: str
+
+
+Effect = Union[Reply, RoundClosed, RunEnded, Note]
+Effects = Tuple[Effect, ...]

@@ -1,0 +1,469 @@
+"""The master's state machine: events in, effects out. No socket, thread, clock or file.
+
+Rules
+-----
+1. Everything that affects the run goes through :meth:`MasterMachine.handle`; time is an argument.
+2. An event that is refused changes nothing: its ticket gets the error as its reply.
+3. A round has as members the workers leased when it opens. It closes when the part of every
+   member is decided, or at its deadline once a quorum has answered.
+4. With offers, grants are decided once per round: when every undecided member has made its
+   offer, or at the offers' deadline. They are never changed afterwards.
+
+States: LOBBY (no round: too few workers) -> OPEN (a round is going on) -> ... -> CLOSING (the
+run has ended, its results are being saved) -> FINISHED. docs/states.md has the picture.
+"""
+
+from enum import Enum
+from typing import Any, Dict, List, NamedTuple, Optional
+
+import numpy as np
+
+from ..core import budget, server_round
+from ..core.params import Layout, Vector, fingerprint
+from ..core.quantize import QUANTIZERS, plus
+from ..core.rules import FLOAT32_BITS, Rules, rules_from_settings
+from ..errors import BadValues, CodecError, ConfigError, Conflict, FlqError
+from .events import (Answered, Effect, Effects, Event, Heartbeat, Note, Poll, Register, Reply, RoundClosed,
+                     RoundReport, RunEnded, Saved, Stop, Ticket)
+from .ledger import Traffic, received, sent
+from .members import LATE, LOST, REFUSED, SKIPPED, UPLOADED, Member, OpenRound
+from .messages import Answer, Kind, ModelFrame, Outcome, Plan, Verdict
+from .wire import Buffers, encode, link_of
+
+POLL_S = 25.0  # a request that waits is answered "nothing new" after this time
+
+
+class State(Enum):
+    """Where the run is."""
+
+    LOBBY = "LOBBY"
+    OPEN = "OPEN"
+    CLOSING = "CLOSING"
+    FINISHED = "FINISHED"
+
+
+class RunOptions(NamedTuple):
+    """What the machine needs to know of a run; ``settings`` go to the workers as they are."""
+
+    run_id: str
+    settings: Dict[str, Dict[str, Any]]
+    rules: Rules
+    layout: Layout
+    total_workers: int
+    min_workers: int
+    max_rounds: int
+    lease_s: float
+    round_deadline_s: float
+    offer_deadline_s: float
+
+
+def run_options(run_id: str, settings: Dict[str, Dict[str, Any]], layout: Layout) -> RunOptions:
+    """Build the options from the settings.
+
+    With a round deadline and no deadline for offers, offers get half of the round's.
+
+    Raises
+    ------
+    ConfigError
+        If the settings contradict each other.
+    """
+    system, rules = settings["system"], rules_from_settings(settings)
+    cost_bits = 8 * QUANTIZERS[rules.bits_up].payload_size(layout)
+    if rules.up_budget_bits and cost_bits > rules.up_budget_bits:
+        raise ConfigError("an upload of this model takes %d payload bits, and up_budget_bits %d admits none"
+                          % (cost_bits, rules.up_budget_bits),
+                          "raise budget_selection.up_budget_bits or lower flq_algorithm.b_up")
+    return RunOptions(run_id, settings, rules, layout, system["total_workers"], system["min_workers"],
+                      system["max_rounds"], system["lease_s"], system["round_deadline_s"],
+                      system["offer_deadline_s"] or system["round_deadline_s"] / 2)
+
+
+class MasterMachine:
+    """One run, from the lobby to the end.
+
+    Parameters
+    ----------
+    options : RunOptions
+    start : ndarray of shape (n_params,), float32
+        x^0 = w^0.
+    """
+
+    def __init__(self, options: RunOptions, start: Vector) -> None:
+        self.options = options
+        self.link = link_of(options.run_id, options.layout)
+        self.state = State.LOBBY
+        self.round_index = 0
+        self.server = server_round.first_server_state(start)
+        self.members = {}  # type: Dict[int, Member]
+        self.totals = Traffic()
+        self._round = None  # type: Optional[OpenRound]
+        self._round_traffic = Traffic()
+        self._start_crc = self._model_crc = fingerprint(start)
+        self._deltas = []  # type: List[Buffers]  # the newest last; their versions are consecutive
+        self._keyframe = None  # type: Optional[Buffers]
+        self._polls = {}  # type: Dict[int, Poll]
+        self._poll_until = {}  # type: Dict[Ticket, float]
+        self._effects = []  # type: List[Effect]
+        self._handlers = {Register: self._register, Poll: self._poll, Answered: self._answered,
+                          Heartbeat: self._heartbeat, Stop: self._stop, Saved: self._saved}
+
+    # -- the outside ---------------------------------------------------------------------
+
+    def handle(self, event: Event, now: float) -> Effects:
+        """Take in one event at time ``now`` (seconds, monotonic) and say what is to be done."""
+        self._effects = []
+        self._expire(now)
+        try:
+            handler = self._handlers.get(type(event))
+            if handler is not None:
+                handler(event, now)
+        except FlqError as error:
+            self._effects.append(Reply(event.ticket, error))
+        self._advance(now)
+        return tuple(self._effects)
+
+    def next_deadline(self, now: float) -> Optional[float]:
+        """Return the time after ``now`` at which a Tick is due, or None."""
+        due = list(self._poll_until.values())
+        due += [member.lease_until for member in self.members.values() if not member.gone]
+        if self._round is not None:
+            due += [at for at in (self._round.deadline, self._round.offer_deadline) if at is not None]
+        return min((at for at in due if at > now), default=None)
+
+    def everyone_heard(self) -> bool:
+        """Return whether every leased worker knows that the run has ended."""
+        return all(member.gone or member.heard_end for member in self.members.values())
+
+    # -- events --------------------------------------------------------------------------
+
+    def _register(self, event: Register, now: float) -> None:
+        options = self.options
+        if not 0 <= event.worker_id < options.total_workers:
+            raise BadValues("worker id must be in 0..%d, got %d" % (options.total_workers - 1, event.worker_id),
+                            "use another --worker_id, or raise system.total_workers on the master")
+        member = self.members.get(event.worker_id) or Member(event.worker_id)
+        if member.instance not in ("", event.instance) and member.lease_until > now:
+            raise Conflict("worker %d is alive elsewhere" % event.worker_id,
+                           "use another --worker_id, or wait %d s until its lease ends" % (member.lease_until - now))
+        if event.n_samples is not None:
+            if event.layout_crc != options.layout.crc:
+                raise Conflict("the worker's parameter layout is %08x, the master's is %08x"
+                               % (event.layout_crc or 0, options.layout.crc),
+                               "use the same version of FLQ on master and workers")
+            if event.n_samples < 1:
+                raise BadValues("the number of samples must be at least 1, got %d" % event.n_samples)
+        self.members[event.worker_id] = member
+        member.instance = event.instance
+        self._renew(member, now)
+        if event.n_samples is not None and not self._has_ended():
+            member.rejoin(event.n_samples)
+            self._effects.append(Note("worker %d joined with %d samples (epoch %d)"
+                                      % (member.worker_id, member.n_samples, member.epoch)))
+        self._effects.append(Reply(event.ticket, {
+            "run_id": options.run_id, "ended": self._has_ended(), "epoch": member.epoch,
+            "lease_s": options.lease_s, "start_crc": self._start_crc,
+            "layout": options.layout.to_json(), "settings": options.settings}))
+
+    def _poll(self, event: Poll, now: float) -> None:
+        member = self._member(event.worker_id, event.epoch, now)
+        before = self._polls.pop(member.worker_id, None)
+        if before is not None:
+            self._unpark(before.ticket, None)
+        self._polls[member.worker_id] = event
+        self._poll_until[event.ticket] = now + POLL_S
+
+    def _heartbeat(self, event: Heartbeat, now: float) -> None:
+        self._member(event.worker_id, event.epoch, now)
+        self._effects.append(Reply(event.ticket, {"state": self.state.value, "round": self.round_index}))
+
+    def _answered(self, event: Answered, now: float) -> None:
+        answer, going = event.answer, self._round
+        member = self._member(answer.worker_id, answer.epoch, now)
+        if self._has_ended():
+            return self._verdict(event, member, Outcome.END)
+        if answer.seq == member.closed_seq and answer.round_index == member.closed_round:
+            return self._verdict(event, member, member.closed_outcome, repeated=True)
+        if answer.seq <= member.closed_seq or answer.round_index > self.round_index:
+            raise BadValues("the answer has number %d of round %d, expected a number above %d of round %d at most"
+                            % (answer.seq, answer.round_index, member.closed_seq, self.round_index))
+        if going is None or answer.round_index < going.index or member.worker_id not in going.n_samples:
+            return self._close_answer(event, member, Outcome.LATE, None)
+        if member.worker_id in going.status:
+            raise Conflict("worker %d has answered round %d already" % (member.worker_id, going.index))
+        {Kind.SKIP: self._skip, Kind.OFFER: self._offer, Kind.UPLOAD: self._upload}[answer.kind](
+            event, member, going, now)
+
+    def _skip(self, event: Answered, member: Member, going: OpenRound, now: float) -> None:
+        going.offers.pop(member.worker_id, None)
+        self._close_answer(event, member, Outcome.NOTED, SKIPPED)
+
+    def _offer(self, event: Answered, member: Member, going: OpenRound, now: float) -> None:
+        if not self.options.rules.needs_offers:
+            raise Conflict("round %d has no budget and takes no offers" % going.index, "send the upload")
+        if going.granted is not None and member.worker_id not in going.granted:
+            return self._close_answer(event, member, Outcome.REFUSED, REFUSED)  # too late for the grants
+        if going.granted is not None:
+            return self._verdict(event, member, Outcome.GRANTED, repeated=True)
+        repeated = member.worker_id in going.offers
+        self._count(member, received(event.frame_bytes, 0, repeated))
+        if member.worker_id in going.waiting:
+            self._unpark(going.waiting[member.worker_id].ticket, self._verdict_frame(member, Outcome.WAIT))
+        going.offers[member.worker_id] = budget.Offer(member.worker_id, event.answer.energy, event.answer.cost_bits)
+        going.waiting[member.worker_id] = event
+        self._poll_until[event.ticket] = now + POLL_S
+
+    def _upload(self, event: Answered, member: Member, going: OpenRound, now: float) -> None:
+        answer, rules, layout = event.answer, self.options.rules, self.options.layout
+        if answer.codec_id != rules.bits_up:
+            raise BadValues("the upload has codec %d, expected %d" % (answer.codec_id, rules.bits_up))
+        if rules.needs_offers:
+            if going.granted is None or member.worker_id not in going.granted:
+                raise Conflict("round %d has not granted worker %d an upload" % (going.index, member.worker_id),
+                               "send an offer first")
+            if answer.cost_bits > going.offers[member.worker_id].cost_bits:
+                raise BadValues("the upload has %d payload bits, expected the offered %d at most"
+                                % (answer.cost_bits, going.offers[member.worker_id].cost_bits))
+        if rules.memory == "mirror":
+            before = np.zeros(layout.n_params, np.float32) if member.mirror is None else member.mirror
+            mirror = plus(before, answer.codec_id, answer.payload, layout)
+            if fingerprint(mirror) != answer.state_crc:
+                member.rejoin(member.n_samples)
+                self._effects.append(Note("the mirrors of worker %d differ: it begins afresh (epoch %d)"
+                                          % (member.worker_id, member.epoch)))
+                return self._close_answer(event, member, Outcome.RESYNC, REFUSED)
+            member.mirror = mirror
+        else:
+            going.uploads[member.worker_id] = answer.payload
+        self._close_answer(event, member, Outcome.APPLIED, UPLOADED)
+
+    def _stop(self, event: Stop, now: float) -> None:
+        if not self._has_ended():
+            self._end(event.reason)
+
+    def _saved(self, event: Saved, now: float) -> None:
+        self.state = State.FINISHED
+
+    # -- the round -----------------------------------------------------------------------
+
+    def _advance(self, now: float) -> None:
+        """Do whatever has become due: grants, the end of a round, the next round, waiting polls."""
+        while self.state in (State.LOBBY, State.OPEN):
+            going = self._round
+            if going is None:
+                if not self._open_round(now):
+                    break
+            else:
+                self._decide_grants(going, now)
+                if not self._is_complete(going, now):
+                    break
+                self._close_round(going, now)
+        for worker_id in sorted(self._polls):
+            self._serve(self._polls[worker_id])
+
+    def _open_round(self, now: float) -> bool:
+        """Open the next round if there are workers for it; return whether there are."""
+        ready = {worker_id: member.n_samples for worker_id, member in sorted(self.members.items())
+                 if member.is_leased(now)}
+        if len(ready) < (self.options.min_workers if self.round_index == 0 else 1):
+            self.state = State.LOBBY
+            return False
+        for member in self.members.values():
+            if member.gone:
+                member.mirror = None  # it has left the weights
+        self.round_index += 1
+        self.state = State.OPEN
+        limit, offers = self.options.round_deadline_s, self.options.offer_deadline_s
+        self._round = OpenRound(self.round_index, ready, now, now + limit if limit else None,
+                                now + offers if offers and self.options.rules.needs_offers else None)
+        return True
+
+    def _decide_grants(self, going: OpenRound, now: float) -> None:
+        if not self.options.rules.needs_offers or going.granted is not None:
+            return
+        missing = [worker_id for worker_id in going.undecided() if worker_id not in going.offers]
+        if missing and (going.offer_deadline is None or now < going.offer_deadline):
+            return
+        going.offer_deadline = None
+        passed_over = {worker_id: self.members[worker_id].passed_over for worker_id in going.offers}
+        going.granted = set(budget.grant(going.offers.values(), passed_over, self.options.rules))
+        for worker_id in going.offers:
+            member = self.members[worker_id]
+            member.passed_over = 0 if worker_id in going.granted else member.passed_over + 1
+        for worker_id, event in sorted(going.waiting.items()):  # the others hear it when they ask again
+            member = self.members[worker_id]
+            if worker_id in going.granted:
+                self._unpark(event.ticket, self._verdict_frame(member, Outcome.GRANTED))
+            else:
+                self._poll_until.pop(event.ticket, None)
+                self._close_answer(event._replace(frame_bytes=0), member, Outcome.REFUSED, REFUSED)
+        going.waiting = {}
+
+    def _is_complete(self, going: OpenRound, now: float) -> bool:
+        if not going.undecided():
+            return True
+        if going.deadline is None or now < going.deadline:
+            return False
+        alive = sum(status != LOST for status in going.status.values()) + len(going.undecided())
+        return going.n_answered() >= min(self.options.min_workers, alive)
+
+    def _close_round(self, going: OpenRound, now: float) -> None:
+        for worker_id in going.undecided():
+            self._decide(worker_id, LATE)
+        options = self.options
+        mirrors = {worker_id: self.members[worker_id].mirror for worker_id in going.n_samples
+                   if self.members[worker_id].mirror is not None}
+        self._round = None
+        try:
+            with np.errstate(over="ignore", invalid="ignore"):  # the outcome is checked
+                total = server_round.aggregate(going.n_samples, going.uploads, mirrors, options.layout, options.rules)
+                self.server, delta = server_round.close_round(self.server, total, options.layout, options.rules)
+        except CodecError:
+            return self._end("the model is no longer finite in round %d: lower model.lr or model.server_lr"
+                             % going.index)
+        if delta is not None:
+            self._model_crc = fingerprint(self.server.shared)
+            self._keyframe = None
+            self._deltas.append(encode(ModelFrame(Kind.DELTA, self.server.version, options.rules.bits_down, delta),
+                                       self.link))
+            limit = 4 * options.layout.n_params
+            while len(self._deltas) > 1 and sum(map(_size, self._deltas)) > limit:
+                del self._deltas[0]
+        self._effects.append(RoundClosed(self._report(going, now), self.server.model, self.server.shared))
+        if going.index == options.max_rounds:
+            self._end("%d rounds are done" % going.index)
+
+    def _report(self, going: OpenRound, now: float) -> RoundReport:
+        known = [(going.n_samples[worker_id], answer.loss) for worker_id, answer in sorted(going.answers.items())
+                 if answer.loss == answer.loss]
+        n_known = sum(n_samples for n_samples, _ in known)
+        loss = sum(n_samples * loss for n_samples, loss in known) / n_known if known else None
+        traffic, self._round_traffic = self._round_traffic, Traffic()
+        return RoundReport(going.index, dict(going.status), loss, *traffic,
+                           training_s=max((answer.training_s for answer in going.answers.values()), default=0.0),
+                           waiting_s=max((answer.waiting_s for answer in going.answers.values()), default=0.0),
+                           round_s=now - going.opened)
+
+    def _end(self, reason: str) -> None:
+        self.state = State.CLOSING
+        if self._round is not None:
+            for worker_id, event in sorted(self._round.waiting.items()):
+                self._unpark(event.ticket, self._verdict_frame(self.members[worker_id], Outcome.END))
+        self._round = None
+        self._effects.append(RunEnded(reason))
+
+    # -- members and replies -------------------------------------------------------------
+
+    def _has_ended(self) -> bool:
+        return self.state in (State.CLOSING, State.FINISHED)
+
+    def _member(self, worker_id: int, epoch: int, now: float) -> Member:
+        """Return the worker that a request comes from, and renew its lease."""
+        member = self.members.get(worker_id)
+        if member is None or member.gone or member.epoch != epoch:
+            raise Conflict("worker %d with epoch %d is not part of the run" % (worker_id, epoch), "register again")
+        self._renew(member, now)
+        return member
+
+    def _renew(self, member: Member, now: float) -> None:
+        member.last_seen = now
+        member.lease_until = now + self.options.lease_s
+
+    def _expire(self, now: float) -> None:
+        """Let leases and waiting requests run out."""
+        for worker_id, member in sorted(self.members.items()):
+            if not member.gone and member.lease_until <= now:
+                member.gone = True
+                self._effects.append(Note("worker %d is lost: silent for %.0f s" % (worker_id, now - member.last_seen)))
+                if self._round is not None and worker_id in self._round.undecided():
+                    self._round.offers.pop(worker_id, None)
+                    self._decide(worker_id, LOST)
+        for worker_id, poll in list(self._polls.items()):
+            if self._poll_until[poll.ticket] <= now:
+                del self._polls[worker_id]
+                self._unpark(poll.ticket, None)
+        waiting = self._round.waiting if self._round is not None else {}
+        for worker_id, event in list(waiting.items()):
+            if self._poll_until[event.ticket] <= now:
+                del waiting[worker_id]
+                self._unpark(event.ticket, self._verdict_frame(self.members[worker_id], Outcome.WAIT))
+
+    def _decide(self, worker_id: int, status: str) -> None:
+        self._round.status[worker_id] = status
+        self.members[worker_id].tally[status] += 1
+
+    def _close_answer(self, event: Answered, member: Member, outcome: Outcome, status: Optional[str]) -> None:
+        """Give a worker's answer its final verdict, and the member its part in the round."""
+        answer = event.answer
+        if status is not None:
+            self._decide(member.worker_id, status)
+            self._round.answers[member.worker_id] = answer._replace(payload=None)
+            member.training_s += answer.training_s
+            member.waiting_s += answer.waiting_s
+            member.last_loss = answer.loss if answer.loss == answer.loss else None
+            member.last_round = answer.round_index
+        if outcome is not Outcome.RESYNC:  # which has begun a new epoch, with new numbers
+            member.closed_seq, member.closed_round, member.closed_outcome = answer.seq, answer.round_index, outcome
+        self._verdict(event, member, outcome)
+
+    def _verdict(self, event: Answered, member: Member, outcome: Outcome, repeated: bool = False) -> None:
+        """Count a frame that has arrived, and answer it at once."""
+        payload_bits = event.answer.cost_bits if event.answer.kind is Kind.UPLOAD else 0
+        self._count(member, received(event.frame_bytes, payload_bits, repeated))
+        self._effects.append(Reply(event.ticket, self._verdict_frame(member, outcome, repeated)))
+
+    def _verdict_frame(self, member: Member, outcome: Outcome, repeated: bool = False) -> Buffers:
+        frame = encode(Verdict(outcome, self.round_index, member.epoch), self.link)
+        member.heard_end = member.heard_end or outcome is Outcome.END
+        self._count(member, sent(_size(frame), 0, repeated))
+        return frame
+
+    def _serve(self, poll: Poll) -> None:
+        """Answer a waiting poll if there is something new for it."""
+        member, going = self.members[poll.worker_id], self._round
+        if self._has_ended():
+            member.heard_end = True
+            plan = self._plan(member, [], ended=True)
+        elif going is not None and poll.worker_id in going.undecided() and going.index > poll.answered:
+            plan = self._plan(member, self._frames_from(poll.have), ended=False)
+        else:
+            return
+        del self._polls[poll.worker_id]
+        self._unpark(poll.ticket, plan)
+
+    def _plan(self, member: Member, frames: List[Buffers], ended: bool) -> Buffers:
+        """Return the plan of the round and the model frames that lead to its version."""
+        rules = self.options.rules
+        buffers = encode(Plan(self.round_index, self.server.version, self._model_crc,
+                              server_round.threshold(self.server, rules), rules.needs_offers and not ended,
+                              ended, len(frames)), self.link)
+        for frame in frames:
+            buffers = buffers + frame
+        bits_each = 8 * QUANTIZERS[rules.bits_down].payload_size(self.options.layout)
+        payload_bits = 32 * self.options.layout.n_params if frames == [self._keyframe] else bits_each * len(frames)
+        repeated = not ended and member.planned_round == self.round_index
+        member.planned_round = self.round_index
+        self._count(member, sent(_size(buffers), payload_bits, repeated))
+        return buffers
+
+    def _frames_from(self, have: int) -> List[Buffers]:
+        """Return the frames that lead from a worker's version to ours: deltas, or one keyframe."""
+        behind = self.server.version - have
+        if have >= 0 and 0 <= behind <= len(self._deltas):
+            return self._deltas[len(self._deltas) - behind:]
+        if self._keyframe is None:
+            exact = QUANTIZERS[FLOAT32_BITS].encode(self.server.shared, self.options.layout)
+            self._keyframe = encode(ModelFrame(Kind.KEYFRAME, self.server.version, FLOAT32_BITS, exact), self.link)
+        return [self._keyframe]
+
+    def _unpark(self, ticket: Ticket, body: Optional[Buffers]) -> None:
+        self._poll_until.pop(ticket, None)
+        self._effects.append(Reply(ticket, body))
+
+    def _count(self, member: Member, traffic: Traffic) -> None:
+        self.totals = self.totals.plus(traffic)
+        self._round_traffic = self._round_traffic.plus(traffic)
+        member.traffic = member.traffic.plus(traffic)
+
+
+def _size(buffers: Buffers) -> int:
+    return sum(len(buffer) for buffer in buffers)

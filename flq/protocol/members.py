@@ -1,0 +1,114 @@
+"""Who takes part: the master's record of a worker, and of a round.
+
+Only the master's machine changes these records.
+"""
+
+from typing import Dict, List, Optional, Set
+
+from ..core.budget import Offer
+from ..core.params import Vector
+from ..core.quantize import Payload
+from .events import Answered
+from .ledger import Traffic
+from .messages import Answer, Outcome
+
+UPLOADED, SKIPPED, REFUSED, LATE, LOST = STATUSES = ("uploaded", "skipped", "refused", "late", "lost")
+
+
+class Member:
+    """A worker, as the master knows it.
+
+    Attributes
+    ----------
+    instance : str
+        Which process: a worker id belongs to one instance while its lease lasts.
+    epoch : int
+        Counts its registrations; 0 while it has only asked for the settings.
+    n_samples : int
+        Fixed when it joins; 0 before.
+    lease_until : float
+    mirror : ndarray of shape (n_params,), float32, or None
+        Memory mirror: its last reconstructed update; None is 0.
+    passed_over : int
+        Rounds in a row in which its offer was refused.
+    closed_seq, closed_outcome, closed_round
+        Its last final verdict, so that a repeated answer gets it again.
+    planned_round : int
+        Newest round whose plan it has been sent.
+    """
+
+    def __init__(self, worker_id: int) -> None:
+        self.worker_id = worker_id
+        self.instance = ""
+        self.epoch = 0
+        self.n_samples = 0
+        self.lease_until = 0.0
+        self.last_seen = 0.0
+        self.mirror = None  # type: Optional[Vector]
+        self.passed_over = 0
+        self.closed_seq = 0
+        self.closed_outcome = Outcome.NOTED
+        self.closed_round = 0
+        self.planned_round = 0
+        self.heard_end = False
+        self.gone = True
+        self.tally = dict.fromkeys(STATUSES, 0)  # type: Dict[str, int]
+        self.traffic = Traffic()
+        self.training_s = 0.0
+        self.waiting_s = 0.0
+        self.last_loss = None  # type: Optional[float]
+        self.last_round = 0
+
+    def is_leased(self, now: float) -> bool:
+        """Return whether it has joined and its lease lasts."""
+        return not self.gone and self.lease_until > now
+
+    def rejoin(self, n_samples: int) -> None:
+        """Begin a new epoch with empty memories."""
+        self.epoch += 1
+        self.n_samples = n_samples
+        self.mirror = None
+        self.passed_over = 0
+        self.closed_seq = 0
+        self.closed_round = 0
+        self.gone = False
+
+
+class OpenRound:
+    """The round that is going on.
+
+    Attributes
+    ----------
+    n_samples : dict
+        Worker id -> samples, over the workers leased when the round opened: its members.
+    status : dict
+        Worker id -> one of ``STATUSES``, for the members whose part is decided.
+    uploads : dict
+        Worker id -> payload; with memory mirror the mirrors hold them and this stays empty.
+    offers, granted
+        Two-phase rounds: what is on offer, and who may upload (None until decided).
+    waiting : dict
+        Worker id -> the request that holds its offer, while it waits for the grants.
+    """
+
+    def __init__(self, index: int, n_samples: Dict[int, int], now: float,
+                 deadline: Optional[float], offer_deadline: Optional[float]) -> None:
+        self.index = index
+        self.n_samples = n_samples
+        self.opened = now
+        self.deadline = deadline
+        self.offer_deadline = offer_deadline
+        self.status = {}    # type: Dict[int, str]
+        self.uploads = {}   # type: Dict[int, Payload]
+        self.offers = {}    # type: Dict[int, Offer]
+        self.granted = None  # type: Optional[Set[int]]
+        self.waiting = {}   # type: Dict[int, Answered]
+        self.answers = {}   # type: Dict[int, Answer]
+
+    def undecided(self) -> List[int]:
+        """Return the members whose part is open, ascending."""
+        return [worker_id for worker_id in sorted(self.n_samples) if worker_id not in self.status]
+
+    def n_answered(self) -> int:
+        """Return how many members have answered: uploaded, skipped or been refused."""
+        return sum(status in (UPLOADED, SKIPPED, REFUSED) for status in self.status.values())

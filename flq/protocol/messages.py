@@ -1,0 +1,116 @@
+"""The messages of a round, as values. How they become bytes: wire.py, docs/wire.md."""
+
+from enum import IntEnum
+from typing import NamedTuple, Optional
+
+from ..core.quantize import Payload
+
+
+class Kind(IntEnum):
+    """What a frame is."""
+
+    SKIP = 1       # worker -> master: nothing to send this round
+    OFFER = 2      # worker -> master: what it would send, before the bytes are spent
+    UPLOAD = 3     # worker -> master: the update
+    VERDICT = 4    # master -> worker: what became of one of these
+    PLAN = 5       # master -> worker: the round, followed by model frames
+    DELTA = 6      # master -> worker: from one version of the shared copy to the next
+    KEYFRAME = 7   # master -> worker: the whole shared copy
+
+
+class Outcome(IntEnum):
+    """What a verdict says."""
+
+    NOTED = 1      # the skip is on record
+    WAIT = 2       # the grants are not decided yet: send the same offer again
+    GRANTED = 3    # send the upload
+    REFUSED = 4    # not this round
+    APPLIED = 5    # the upload counts: commit
+    LATE = 6       # the round is over: the upload does not count
+    RESYNC = 7     # the two ends no longer agree: begin afresh with the new epoch
+    END = 8        # the run has ended
+
+
+class Answer(NamedTuple):
+    """A worker's skip, offer or upload.
+
+    Attributes
+    ----------
+    kind : Kind
+        SKIP, OFFER or UPLOAD.
+    worker_id, epoch, seq : int
+        Who; the epoch counts registrations, seq the answers of an epoch. An offer and the
+        upload that follows it have the same seq.
+    round_index : int
+        Counts from 1.
+    loss : float
+        Mean training loss of the local steps; NaN when there is none.
+    energy : float
+        |what the quantizer got|^2.
+    cost_bits : int
+        Bits of the payload that is, or would be, uploaded; 0 for a skip.
+    state_crc : int
+        Memory mirror: CRC32 of the mirror after this upload; otherwise 0.
+    training_s, waiting_s : float
+        Seconds of local training, and between the last answer and this round's plan.
+    codec_id : int
+        Of the payload; 0 for skip and offer.
+    payload : ndarray of uint8, or None
+        Only in an upload.
+    """
+
+    kind: Kind
+    worker_id: int
+    epoch: int
+    seq: int
+    round_index: int
+    loss: float
+    energy: float
+    cost_bits: int = 0
+    state_crc: int = 0
+    training_s: float = 0.0
+    waiting_s: float = 0.0
+    codec_id: int = 0
+    payload: Optional[Payload] = None
+
+
+class Verdict(NamedTuple):
+    """The master's word on an answer of round ``round_index``; ``epoch`` is the worker's from now on."""
+
+    outcome: Outcome
+    round_index: int
+    epoch: int
+
+
+class Plan(NamedTuple):
+    """What a worker needs to know of a round.
+
+    Attributes
+    ----------
+    round_index : int
+    version, model_crc : int
+        Version and CRC32 of the shared copy to train on, after the model frames that follow.
+    threshold : float
+        S of the lazy rule.
+    needs_offer, ended : bool
+        Whether offers come first; whether there is no round because the run has ended.
+    n_frames : int
+        Number of model frames that follow.
+    """
+
+    round_index: int
+    version: int
+    model_crc: int
+    threshold: float
+    needs_offer: bool
+    ended: bool
+    n_frames: int
+
+
+class ModelFrame(NamedTuple):
+    """One step of the shared copy, to ``version``: DELTA from the version before, or KEYFRAME."""
+
+    kind: Kind
+    version: int
+    codec_id: int
+    payload: Payload

@@ -1,0 +1,197 @@
+"""Messages <-> bytes. The format is written down in docs/wire.md; change both together.
+
+Decoding reads only what the header declares and the limit admits, allocates nothing of that
+size (payloads are views into the buffer), and either returns a message that is valid by
+construction or raises WireError or CodecError.
+
+>>> link = Link(run_crc=1, layout=Layout((Tensor("w", (4,)),)))
+>>> frame = encode(Verdict(Outcome.APPLIED, 3, 1), link)
+>>> decode(frame[0], link)
+Verdict(outcome=<Outcome.APPLIED: 5>, round_index=3, epoch=1)
+"""
+
+import math
+import struct
+import zlib
+from typing import List, NamedTuple, Tuple, Union
+
+import numpy as np
+
+from ..core.params import Layout
+from ..core.quantize import QUANTIZERS
+from ..errors import BadValues, Conflict, TooLarge, WireError
+from .messages import Answer, Kind, ModelFrame, Outcome, Plan, Verdict
+
+MAGIC = b"FLQf"
+VERSION = 1
+HEADER = struct.Struct("<4sBBBBIIIQ")   # magic, version, kind, codec, 0, run, layout, index, body length
+CRC = struct.Struct("<I")               # of header and body, between the two
+ANSWER = struct.Struct("<IIIIQddff")    # worker, epoch, seq, state crc, cost bits, loss, energy, training, waiting
+VERDICT = struct.Struct("<BI")          # outcome, epoch
+PLAN = struct.Struct("<IIdBH")          # version, model crc, threshold, flags, number of frames
+PREFIX_SIZE = HEADER.size + CRC.size
+NEEDS_OFFER, ENDED = 1, 2               # flags of a plan
+
+Message = Union[Answer, Verdict, Plan, ModelFrame]
+Buffers = List[Union[bytes, memoryview]]  # consecutive pieces of one frame or stream
+
+
+class Link(NamedTuple):
+    """What both ends of a connection know: CRC32 of the run id, and the parameter layout."""
+
+    run_crc: int
+    layout: Layout
+
+
+def link_of(run_id: str, layout: Layout) -> Link:
+    """Return the link of a run."""
+    return Link(zlib.crc32(run_id.encode("utf-8")), layout)
+
+
+def max_answer_size(layout: Layout, codec_id: int) -> int:
+    """Return the size in bytes of the largest frame that a worker may send."""
+    return PREFIX_SIZE + ANSWER.size + QUANTIZERS[codec_id].payload_size(layout)
+
+
+def encode(message: Message, link: Link) -> Buffers:
+    """Return the frame of a message as consecutive buffers; a payload is not copied."""
+    payload, codec_id = b"", 0
+    if isinstance(message, Answer):
+        kind, index = message.kind, message.round_index
+        fixed = ANSWER.pack(message.worker_id, message.epoch, message.seq, message.state_crc, message.cost_bits,
+                            message.loss, message.energy, message.training_s, message.waiting_s)
+        if message.payload is not None:
+            payload, codec_id = memoryview(message.payload), message.codec_id
+    elif isinstance(message, Verdict):
+        kind, index = Kind.VERDICT, message.round_index
+        fixed = VERDICT.pack(message.outcome, message.epoch)
+    elif isinstance(message, Plan):
+        kind, index = Kind.PLAN, message.round_index
+        flags = NEEDS_OFFER * message.needs_offer | ENDED * message.ended
+        fixed = PLAN.pack(message.version, message.model_crc, message.threshold, flags, message.n_frames)
+    else:
+        kind, index, fixed = message.kind, message.version, b""
+        payload, codec_id = memoryview(message.payload), message.codec_id
+    header = HEADER.pack(MAGIC, VERSION, kind, codec_id, 0, link.run_crc, link.layout.crc, index,
+                         len(fixed) + len(payload))
+    crc = zlib.crc32(payload, zlib.crc32(fixed, zlib.crc32(header)))
+    head = header + CRC.pack(crc) + fixed
+    return [head, payload] if len(payload) else [head]
+
+
+def decode(buffer: Union[bytes, bytearray, memoryview], link: Link) -> Message:
+    """Read exactly one frame.
+
+    Raises
+    ------
+    WireError
+        400: not a frame, truncated, corrupted, or bytes left over.
+    TooLarge
+        413: a body larger than the layout can need.
+    BadValues, CodecError
+        422: a field or a payload that no peer can mean.
+    Conflict
+        409: a frame of another run or another parameter layout.
+    """
+    message, end = decode_at(buffer, 0, link)
+    if end != len(buffer):
+        raise WireError("%d bytes follow the frame, expected none" % (len(buffer) - end))
+    return message
+
+
+def decode_stream(buffer: Union[bytes, bytearray, memoryview], link: Link) -> Tuple[Plan, List[ModelFrame]]:
+    """Read a plan and the model frames that follow it; errors as in :func:`decode`."""
+    plan, end = decode_at(buffer, 0, link)
+    if not isinstance(plan, Plan):
+        raise WireError("expected a plan, got a %s" % type(plan).__name__.lower())
+    frames = []
+    for _ in range(plan.n_frames):
+        frame, end = decode_at(buffer, end, link)
+        if not isinstance(frame, ModelFrame):
+            raise WireError("expected a model frame, got a %s" % type(frame).__name__.lower())
+        frames.append(frame)
+    if end != len(buffer):
+        raise WireError("%d bytes follow the last frame, expected none" % (len(buffer) - end))
+    return plan, frames
+
+
+def decode_at(buffer: Union[bytes, bytearray, memoryview], start: int, link: Link) -> Tuple[Message, int]:
+    """Read the frame that begins at ``start``; return it and where it ends."""
+    view = memoryview(buffer)[start:]
+    if len(view) < PREFIX_SIZE:
+        raise WireError("the frame is truncated: got %d bytes, expected at least %d" % (len(view), PREFIX_SIZE))
+    magic, version, kind, codec_id, zero, run, layout, index, length = HEADER.unpack_from(view)
+    if magic != MAGIC:
+        raise WireError("this is not an FLQ frame: it begins with %r, expected %r" % (bytes(magic), MAGIC))
+    if version != VERSION:
+        raise WireError("the frame has wire version %d, expected %d" % (version, VERSION),
+                        "install the same version of FLQ on master and workers")
+    if kind not in _FIXED_SIZES or zero:
+        raise WireError("the frame's kind is %d (reserved byte %d), expected 1..%d (0)" % (kind, zero, len(Kind)))
+    if length > _max_body(Kind(kind), codec_id, link.layout):
+        raise TooLarge("the frame declares a body of %d bytes, expected at most %d"
+                       % (length, _max_body(Kind(kind), codec_id, link.layout)))
+    body = view[PREFIX_SIZE:PREFIX_SIZE + length]
+    if len(body) < length or length < _FIXED_SIZES[kind]:
+        raise WireError("the frame is truncated: its body has %d bytes, expected %d"
+                        % (len(body), max(length, _FIXED_SIZES[kind])))
+    (crc,) = CRC.unpack_from(view, HEADER.size)
+    if crc != zlib.crc32(body, zlib.crc32(view[:HEADER.size])):
+        raise WireError("the frame is corrupted: its CRC32 does not match", "send it again")
+    if run != link.run_crc:
+        raise Conflict("the frame belongs to another run", "register again")
+    if layout != link.layout.crc:
+        raise Conflict("the frame has another parameter layout (CRC32 %08x), expected %08x"
+                       % (layout, link.layout.crc), "use the model and data set that the master names")
+    return _message(Kind(kind), codec_id, index, body, link.layout), start + PREFIX_SIZE + length
+
+
+_FIXED_SIZES = {Kind.SKIP: ANSWER.size, Kind.OFFER: ANSWER.size, Kind.UPLOAD: ANSWER.size,
+                Kind.VERDICT: VERDICT.size, Kind.PLAN: PLAN.size, Kind.DELTA: 0, Kind.KEYFRAME: 0}
+_WITH_PAYLOAD = (Kind.UPLOAD, Kind.DELTA, Kind.KEYFRAME)
+
+
+def _max_body(kind: Kind, codec_id: int, layout: Layout) -> int:
+    """Return the largest body of a kind; raise BadValues for a codec that the kind can not have."""
+    if kind not in _WITH_PAYLOAD:
+        if codec_id != 0:
+            raise BadValues("a %s has no payload, got codec %d" % (kind.name.lower(), codec_id))
+        return _FIXED_SIZES[kind]
+    if codec_id not in QUANTIZERS:
+        raise BadValues("the codec must be one of %s, got %d" % (sorted(QUANTIZERS), codec_id))
+    return _FIXED_SIZES[kind] + QUANTIZERS[codec_id].payload_size(layout)
+
+
+def _message(kind: Kind, codec_id: int, index: int, body: memoryview, layout: Layout) -> Message:
+    """Build the message from a body whose CRC is right, and check every field."""
+    payload = None
+    if kind in _WITH_PAYLOAD:
+        payload = np.frombuffer(body[_FIXED_SIZES[kind]:], np.uint8)
+        QUANTIZERS[codec_id].check(payload, layout)
+    if kind is Kind.VERDICT:
+        outcome, epoch = VERDICT.unpack(body)
+        if outcome not in _OUTCOMES:
+            raise BadValues("the outcome must be in 1..%d, got %d" % (len(Outcome), outcome))
+        return Verdict(Outcome(outcome), index, epoch)
+    if kind is Kind.PLAN:
+        version, model_crc, threshold, flags, n_frames = PLAN.unpack(body)
+        if not (math.isfinite(threshold) and threshold >= 0) or flags > NEEDS_OFFER | ENDED:
+            raise BadValues("the plan has threshold %r and flags %d, expected at least 0 and at most %d"
+                            % (threshold, flags, NEEDS_OFFER | ENDED))
+        return Plan(index, version, model_crc, threshold, bool(flags & NEEDS_OFFER), bool(flags & ENDED), n_frames)
+    if kind in (Kind.DELTA, Kind.KEYFRAME):
+        return ModelFrame(kind, index, codec_id, payload)
+    worker_id, epoch, seq, state_crc, cost_bits, loss, energy, training_s, waiting_s = (
+        ANSWER.unpack_from(body))
+    if math.isinf(loss):
+        raise BadValues("the loss is infinite, expected a finite one, or NaN for none")
+    for name, value in (("energy", energy), ("training time", training_s), ("waiting time", waiting_s)):
+        if not (math.isfinite(value) and value >= 0):
+            raise BadValues("the %s must be finite and at least 0, got %r" % (name, value))
+    if payload is not None and cost_bits != 8 * payload.size:
+        raise BadValues("the upload declares %d payload bits, got %d" % (cost_bits, 8 * payload.size))
+    return Answer(kind, worker_id, epoch, seq, index, loss, energy, cost_bits, state_crc, training_s, waiting_s,
+                  codec_id, payload)
+
+
+_OUTCOMES = frozenset(int(outcome) for outcome in Outcome)

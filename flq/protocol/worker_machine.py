@@ -1,0 +1,392 @@
+"""The worker's state machine: an event in, the next action out. No socket, thread, clock or file.
+
+Rules
+-----
+1. The shell does one action at a time and reports what came of it as the next event; time is
+   an argument of both.
+2. Memories change only on a verdict: ``if_applied`` on APPLIED, ``if_not`` when it is known
+   that the upload does not count. Until then the same bytes are sent again.
+3. Whoever is not sure any more registers again, with empty memories and a new epoch.
+
+States: JOINING -> WAITING -> TRAINING -> ANSWERING -> WAITING -> ... -> DONE.
+docs/states.md has the picture.
+"""
+
+import random
+from enum import Enum
+from typing import Any, Dict, List, NamedTuple, Optional, Union
+
+from ..core.draws import start_values
+from ..core.params import Layout, Vector, fingerprint, layout_from_json
+from ..core.quantize import decode as decode_payload
+from ..core.quantize import QUANTIZERS, plus
+from ..core.rules import rules_from_settings
+from ..core.worker_round import Proposal, first_state, propose
+from ..errors import CodecError, FlqError, WireError
+from .messages import Answer, Kind, ModelFrame, Outcome, Plan, Verdict
+from .wire import Buffers, decode, decode_stream, encode, link_of
+
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
+MAX_REJECTIONS = 3  # so often the same bytes are sent again when the master could not read them
+
+
+class State(Enum):
+    """Where the worker is."""
+
+    JOINING = "JOINING"
+    WAITING = "WAITING"
+    TRAINING = "TRAINING"
+    ANSWERING = "ANSWERING"
+    DONE = "DONE"
+
+
+# Actions: what the shell is to do next.
+
+class CallRegister(NamedTuple):
+    """POST /register with this JSON object; report Registered."""
+
+    body: Dict[str, Any]
+
+
+class Build(NamedTuple):
+    """Load the data and build the model; report Built."""
+
+    settings: Dict[str, Dict[str, Any]]
+
+
+class CallPoll(NamedTuple):
+    """GET /get_global_model; report Polled or NothingNew."""
+
+    epoch: int
+    have: int
+    answered: int
+
+
+class Train(NamedTuple):
+    """Train locally from the shared copy; report Trained."""
+
+    shared: Vector
+    round_index: int
+
+
+class CallAnswer(NamedTuple):
+    """POST the frame to /offer or /upload_update; report Judged."""
+
+    path: str
+    frame: Buffers
+
+
+class Pause(NamedTuple):
+    """Wait; report Paused."""
+
+    seconds: float
+
+
+class Exit(NamedTuple):
+    """Leave with this exit code; the sentence says why."""
+
+    code: int
+    sentence: str
+
+
+Action = Union[CallRegister, Build, CallPoll, Train, CallAnswer, Pause, Exit]
+
+
+# Events: what came of an action.
+
+class Registered(NamedTuple):
+    """The master's reply to CallRegister."""
+
+    body: Dict[str, Any]
+
+
+class Built(NamedTuple):
+    """Data and model are ready."""
+
+    n_samples: int
+    layout: Layout
+
+
+class Polled(NamedTuple):
+    """A plan and model frames have arrived."""
+
+    stream: Union[bytes, bytearray]
+
+
+class NothingNew(NamedTuple):
+    """The poll ended without a round; ``retry_after_s`` 0 = ask again at once."""
+
+    retry_after_s: float
+
+
+class Trained(NamedTuple):
+    """Local training is done: the update (n_params,) float32, its loss, and seconds."""
+
+    update: Vector
+    loss: float
+    training_s: float
+
+
+class Judged(NamedTuple):
+    """A verdict has arrived."""
+
+    frame: Union[bytes, bytearray]
+
+
+class Problem(NamedTuple):
+    """The master has answered with an error."""
+
+    status: int
+    detail: str
+    retry_after_s: float = 0.0
+
+
+class Unreachable(NamedTuple):
+    """There was no answer."""
+
+    detail: str
+
+
+class Paused(NamedTuple):
+    """The pause is over."""
+
+
+Event = Union[Registered, Built, Polled, NothingNew, Trained, Judged, Problem, Unreachable, Paused]
+
+
+class WorkerMachine:
+    """One worker, from its first registration to the end of the run.
+
+    Parameters
+    ----------
+    worker_id : int
+    instance : str
+        Names this worker's state folder: the master gives an id to one instance at a time.
+    jitter : random.Random
+        Spreads the pauses of many workers; nothing else depends on it.
+    give_up_s : float
+        How long to go on without any answer of the master.
+    """
+
+    def __init__(self, worker_id: int, instance: str, jitter: random.Random, give_up_s: float) -> None:
+        self.worker_id = worker_id
+        self.instance = instance
+        self.state = State.JOINING
+        self.notes = []  # type: List[str]  # for the log; whoever reads them empties the list
+        self.lease_s = 0.0
+        self.epoch = 0
+        self.memory = None
+        self._jitter = jitter
+        self._give_up_s = give_up_s
+        self._last_contact = None  # type: Optional[float]
+        self._failures = 0
+        self._rejections = 0
+        self._pending = None  # type: Optional[Action]  # what a pause interrupts
+        self._settings = None  # type: Optional[Dict[str, Dict[str, Any]]]
+        self._built = None  # type: Optional[Built]
+        self._shared = None  # type: Optional[Vector]
+        self._version = -1
+        self._seq = 0
+        self._answered_round = 0
+        self._answered_at = 0.0
+        self._waiting_s = 0.0
+        self._plan = None  # type: Optional[Plan]
+        self._proposal = None  # type: Optional[Proposal]
+        self._upload = None  # type: Optional[Answer]
+        self._handlers = {Registered: self._registered, Built: self._was_built, Polled: self._polled,
+                          NothingNew: self._nothing_new, Trained: self._trained, Judged: self._judged,
+                          Problem: self._problem, Unreachable: self._unreachable, Paused: self._paused}
+
+    def start(self, now: float) -> Action:
+        """Return the first action."""
+        self._last_contact = self._answered_at = now
+        return self._keep(CallRegister({"worker_id": self.worker_id, "instance": self.instance}))
+
+    def handle(self, event: Event, now: float) -> Action:
+        """Take in what came of the last action, and return the next one."""
+        if not isinstance(event, (Unreachable, Paused)):
+            self._last_contact = now
+        if not isinstance(event, (Unreachable, Paused, Problem)):
+            self._failures = 0
+        action = self._handlers[type(event)](event, now)
+        return action if isinstance(action, (Pause, Exit)) else self._keep(action)
+
+    # -- joining -------------------------------------------------------------------------
+
+    def _registered(self, event: Registered, now: float) -> Action:
+        body = event.body
+        if body["ended"]:
+            return self._exit(0, "the run has ended")
+        self._give_up_s = body["settings"]["system"]["give_up_s"]
+        self.lease_s = body["lease_s"]
+        if self._built is None or body["settings"] != self._settings:
+            self._settings, self._built = body["settings"], None
+            return Build(body["settings"])
+        if body["epoch"] == 0 or "n_samples" not in self._pending.body:
+            return self._join()
+        self._begin(body)
+        return self._poll()
+
+    def _was_built(self, event: Built, now: float) -> Action:
+        self._built = event
+        return self._join()
+
+    def _join(self) -> Action:
+        return CallRegister({"worker_id": self.worker_id, "instance": self.instance,
+                             "n_samples": self._built.n_samples, "layout_crc": self._built.layout.crc})
+
+    def _begin(self, body: Dict[str, Any]) -> None:
+        """Begin an epoch: empty memories, and w^0 from the seed."""
+        layout = layout_from_json(body["layout"])
+        self._rules = rules_from_settings(self._settings)
+        self._layout = layout
+        self._link = link_of(body["run_id"], layout)
+        self.epoch, self._seq, self._answered_round = body["epoch"], 0, 0
+        self.memory = first_state(layout, self._rules)
+        self._proposal = self._upload = None
+        self._shared = start_values(layout, self._settings["system"]["seed"])
+        self._version = 0
+        if fingerprint(self._shared) != body["start_crc"]:
+            self._version = -1  # not the master's start: ask for a keyframe
+            self.notes.append("the start values differ from the master's: asking for a keyframe")
+
+    def _rejoin(self, reason: str) -> Action:
+        self.state = State.JOINING
+        self.notes.append("registering again: %s" % reason)
+        return CallRegister({"worker_id": self.worker_id, "instance": self.instance})
+
+    # -- the round -----------------------------------------------------------------------
+
+    def _poll(self) -> Action:
+        self.state = State.WAITING
+        return CallPoll(self.epoch, self._version, self._answered_round)
+
+    def _nothing_new(self, event: NothingNew, now: float) -> Action:
+        return Pause(event.retry_after_s) if event.retry_after_s else self._poll()
+
+    def _polled(self, event: Polled, now: float) -> Action:
+        try:
+            plan, frames = decode_stream(event.stream, self._link)
+        except FlqError as error:
+            return self._back_off("the master's plan can not be read: %s" % error.detail, now)
+        if plan.ended:
+            return self._exit(0, "the run has ended after round %d" % plan.round_index)
+        if not self._follow(frames) or self._version != plan.version or fingerprint(self._shared) != plan.model_crc:
+            self._version = -1
+            self.notes.append("the shared copy differs from the master's: asking for a keyframe")
+            return self._poll()
+        self._plan = plan
+        self._waiting_s = now - self._answered_at
+        self.state = State.TRAINING
+        return Train(self._shared, plan.round_index)
+
+    def _follow(self, frames: List[ModelFrame]) -> bool:
+        """Move the shared copy along the frames; return whether they fit together."""
+        for frame in frames:
+            if frame.kind is Kind.KEYFRAME:
+                self._shared = decode_payload(QUANTIZERS[frame.codec_id], frame.payload, self._layout)
+            elif self._version >= 0 and frame.version == self._version + 1:
+                self._shared = plus(self._shared, frame.codec_id, frame.payload, self._layout)
+            else:
+                return False
+            self._version = frame.version
+        return True
+
+    def _trained(self, event: Trained, now: float) -> Action:
+        plan, loss = self._plan, event.loss
+        try:
+            self._proposal = propose(self.memory, event.update, plan.round_index, plan.threshold,
+                                     self._layout, self._rules)
+        except CodecError as error:
+            self.notes.append("the update of round %d is dropped: %s; lower model.lr" % (plan.round_index, error.detail))
+            unchanged = self.memory._replace(clock=self.memory.clock + 1)
+            self._proposal, loss = Proposal(None, 0.0, unchanged, unchanged), float("nan")
+        proposal, payload = self._proposal, self._proposal.payload
+        self._seq += 1
+        answer = Answer(Kind.SKIP, self.worker_id, self.epoch, self._seq, plan.round_index, loss, proposal.energy,
+                        training_s=event.training_s, waiting_s=self._waiting_s)
+        if payload is not None:
+            mirror_crc = fingerprint(proposal.if_applied.memory) if self._rules.memory == "mirror" else 0
+            answer = answer._replace(kind=Kind.UPLOAD, cost_bits=8 * payload.size, state_crc=mirror_crc,
+                                     codec_id=self._rules.bits_up, payload=payload)
+        self._upload = answer
+        if payload is not None and plan.needs_offer:
+            answer = answer._replace(kind=Kind.OFFER, codec_id=0, payload=None)
+        return self._send(answer)
+
+    def _send(self, answer: Answer) -> Action:
+        self.state = State.ANSWERING
+        self._rejections = 0
+        path = "/upload_update" if answer.kind is Kind.UPLOAD else "/offer"
+        return CallAnswer(path, encode(answer, self._link))
+
+    def _judged(self, event: Judged, now: float) -> Action:
+        try:
+            verdict = decode(event.frame, self._link)
+            if not isinstance(verdict, Verdict):
+                raise WireError("expected a verdict, got a %s" % type(verdict).__name__.lower())
+        except FlqError as error:
+            return self._back_off("the master's verdict can not be read: %s" % error.detail, now)
+        outcome = verdict.outcome
+        if outcome is Outcome.END:
+            return self._exit(0, "the run has ended after round %d" % verdict.round_index)
+        if outcome is Outcome.RESYNC:
+            return self._rejoin("the mirrors differ")
+        if outcome is Outcome.WAIT:
+            return self._pending
+        if outcome is Outcome.GRANTED:
+            return self._send(self._upload)
+        self.notes.append("round=%d %s loss=%.6g energy=%.4g training_s=%.2f waiting_s=%.2f"
+                          % (self._upload.round_index, outcome.name.lower(), self._upload.loss,
+                             self._upload.energy, self._upload.training_s, self._upload.waiting_s))
+        return self._commit(outcome is Outcome.APPLIED, now)
+
+    def _commit(self, applied: bool, now: float) -> Action:
+        """Take the outcome that is now known, and ask for the next round."""
+        self.memory = self._proposal.if_applied if applied else self._proposal.if_not
+        self._answered_round, self._answered_at = self._plan.round_index, now
+        self._proposal = self._upload = None
+        return self._poll()
+
+    # -- trouble -------------------------------------------------------------------------
+
+    def _problem(self, event: Problem, now: float) -> Action:
+        if event.status in (429, 503) or event.status >= 500:
+            return self._back_off(event.detail, now, event.retry_after_s)
+        if event.status == 409 and not isinstance(self._pending, CallRegister):
+            return self._rejoin(event.detail)
+        if not isinstance(self._pending, CallAnswer) or event.status not in (400, 413, 422):
+            return self._exit(2, event.detail)
+        self._rejections += 1
+        if self._rejections <= MAX_REJECTIONS:
+            return self._back_off(event.detail, now)
+        if self._upload.kind is Kind.SKIP:
+            return self._rejoin(event.detail)
+        self.notes.append("the upload of round %d is given up: %s" % (self._upload.round_index, event.detail))
+        self._proposal = self._proposal._replace(payload=None)
+        self._upload = self._upload._replace(kind=Kind.SKIP, cost_bits=0, state_crc=0, codec_id=0, payload=None)
+        return self._send(self._upload)
+
+    def _unreachable(self, event: Unreachable, now: float) -> Action:
+        return self._back_off(event.detail, now)
+
+    def _back_off(self, detail: str, now: float, retry_after_s: float = 0.0) -> Action:
+        """Pause longer each time, with jitter, and then do the same again: every request is idempotent."""
+        if now - self._last_contact > self._give_up_s:
+            return self._exit(1, "%s; giving up after %.0f s without the master" % (detail, now - self._last_contact))
+        pause = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** self._failures)
+        self._failures = min(self._failures + 1, 30)
+        pause = max(retry_after_s, pause * self._jitter.uniform(0.5, 1.0))
+        self.notes.append("%s; trying again in %.1f s" % (detail, pause))
+        return Pause(pause)
+
+    def _paused(self, event: Paused, now: float) -> Action:
+        return self._pending
+
+    def _keep(self, action: Action) -> Action:
+        self._pending = action
+        return action
+
+    def _exit(self, code: int, sentence: str) -> Exit:
+        self.state = State.DONE
+        return Exit(code, sentence)
