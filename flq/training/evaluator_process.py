@@ -1,0 +1,96 @@
+"""The master's child process in which TensorFlow lives: ``python -m flq.training.evaluator_process``.
+
+It reads requests from stdin and writes one reply to each to stdout, as
+``evaluator_protocol`` lays down. A request that fails is answered with its error and the
+process goes on; it ends with status 0 at the end of stdin, with 1 when what arrives is no
+message. It ignores SIGINT: a Ctrl-C reaches the whole process group, and the master
+decides when its evaluator ends.
+"""
+
+import math
+import os
+import signal
+import sys
+from typing import Any, BinaryIO, Dict, Optional
+
+from ..errors import BadValues, WireError
+from .evaluator_protocol import read_message, vectors_from, write_message
+from .results import Evaluation
+from .trainer import Evaluator, build_evaluator
+
+
+class EvaluatorService:
+    """Requests in, replies out; holds the evaluator between them."""
+
+    def __init__(self) -> None:
+        self._evaluator = None  # type: Optional[Evaluator]
+
+    def answer(self, header: Dict[str, Any], payload: bytearray) -> Dict[str, Any]:
+        """Return the reply to one request; any failure becomes ``{"error": sentence}``."""
+        try:
+            if header.get("do") not in REQUESTS:
+                raise BadValues("do must be one of %s, got %r" % (", ".join(sorted(REQUESTS)), header.get("do")))
+            return REQUESTS[header["do"]](self, header, payload)
+        except KeyError as error:
+            return {"error": "the request lacks %s" % error}
+        except Exception as error:  # TensorFlow raises what it likes; the master is told and decides.
+            return {"error": (str(error) or type(error).__name__).splitlines()[0]}
+
+    def _settings(self, header: Dict[str, Any], payload: bytearray) -> Dict[str, Any]:
+        self._evaluator = build_evaluator(header["settings"])
+        return {"ready": True, "n_params": self._evaluator.layout.n_params}
+
+    def _evaluate(self, header: Dict[str, Any], payload: bytearray) -> Dict[str, Any]:
+        evaluator = self._ready()
+        vectors = vectors_from(payload, header["n_vectors"], evaluator.layout.n_params)
+        return {"round": header["round"], "results": [_to_json(evaluator.evaluate(vector)) for vector in vectors]}
+
+    def _save_keras(self, header: Dict[str, Any], payload: bytearray) -> Dict[str, Any]:
+        evaluator = self._ready()
+        vector, = vectors_from(payload, 1, evaluator.layout.n_params)
+        evaluator.save_keras(vector, header["path"])
+        return {"saved": header["path"]}
+
+    def _ready(self) -> Evaluator:
+        if self._evaluator is None:
+            raise BadValues("the first request must be settings")
+        return self._evaluator
+
+
+REQUESTS = {
+    "settings": EvaluatorService._settings,
+    "evaluate": EvaluatorService._evaluate,
+    "save_keras": EvaluatorService._save_keras,
+}
+
+
+def serve(requests: BinaryIO, replies: BinaryIO) -> int:
+    """Answer requests until their stream ends; return the exit status."""
+    service = EvaluatorService()
+    while True:
+        try:
+            message = read_message(requests)
+        except WireError as error:
+            write_message(replies, {"error": str(error)})
+            return 1
+        if message is None:
+            return 0
+        write_message(replies, service.answer(*message))
+
+
+def _to_json(evaluation: Evaluation) -> Dict[str, Any]:
+    loss = evaluation.loss if math.isfinite(evaluation.loss) else None
+    return {"loss": loss, "accuracy": evaluation.accuracy}
+
+
+def main() -> int:
+    """Serve stdin and stdout."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Replies keep the old stdout to themselves; whatever else is printed goes to stderr.
+    replies = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    return serve(sys.stdin.buffer, replies)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,145 @@
+"""Which samples belong to which worker.
+
+A partition is a function of (labels, settings): every worker computes the whole of it and
+keeps its own part, so no indices travel. It uses raw integers, ``math`` and integer cuts
+only, hence it is the same under every version of numpy. Each sample is used exactly once
+and every worker gets at least one batch.
+
+Example
+-------
+>>> settings = {"system": {"seed": 42, "total_workers": 2},
+...             "dataset": {"batch_size": 1, "partition": "iid", "dir_alpha": 0.5}}
+>>> sorted(len(shard) for shard in partition(np.array([0, 1, 0, 1, 1]), settings))
+[2, 3]
+"""
+
+import math
+from typing import Any, Callable, Dict, List
+
+import numpy as np
+
+from ..core import draws
+from ..errors import DataError
+
+MAX_DRAWS = 10  # draws of the Dirichlet split before samples are moved by hand
+
+
+def partition(labels: np.ndarray, settings: Dict[str, Any]) -> List[np.ndarray]:
+    """Deal the training samples out to the workers.
+
+    Parameters
+    ----------
+    labels : ndarray of shape (n,), int
+        Class of each training sample.
+    settings : dict
+        Read: system.seed, system.total_workers, dataset.partition, dataset.dir_alpha,
+        dataset.batch_size.
+
+    Returns
+    -------
+    list of ndarray, int64
+        Sorted sample indices, one array per worker.
+
+    Raises
+    ------
+    DataError
+        If the partition is unknown, or there is less than one batch per worker.
+    """
+    name, n_workers = settings["dataset"]["partition"], settings["system"]["total_workers"]
+    batch_size = settings["dataset"]["batch_size"]
+    if name not in PARTITIONS:
+        raise DataError("dataset.partition must be one of %s, got %r" % (", ".join(sorted(PARTITIONS)), name))
+    if len(labels) < n_workers * batch_size:
+        raise DataError("%d training samples are fewer than system.total_workers * dataset.batch_size = %d * %d"
+                        % (len(labels), n_workers, batch_size),
+                        hint="use fewer workers or smaller batches")
+    bits = draws.stream(settings["system"]["seed"], draws.PARTITION)
+    return [np.sort(shard) for shard in PARTITIONS[name](labels, settings, bits)]
+
+
+def _iid(labels: np.ndarray, settings: Dict[str, Any], bits: np.random.Philox) -> List[np.ndarray]:
+    """Deal a random order out evenly: sizes differ by one at most."""
+    n_workers = settings["system"]["total_workers"]
+    order = draws.permutation(len(labels), bits)
+    return [order[worker_id::n_workers] for worker_id in range(n_workers)]
+
+
+def _non_iid(labels: np.ndarray, settings: Dict[str, Any], bits: np.random.Philox) -> List[np.ndarray]:
+    """Cut each class by shares from a symmetric Dirichlet distribution over the workers.
+
+    Small ``dir_alpha`` gives each worker few classes. A draw that leaves a worker with less
+    than a batch is repeated with the next numbers of the stream, MAX_DRAWS times; the last
+    one is then repaired by moving samples.
+
+    Source: Hsu et al. 2019, arXiv:1909.06335, in the per-class form of Yurochkin et al.
+    2019, arXiv:1905.12022, which uses each sample exactly once.
+    """
+    n_workers, n_min = settings["system"]["total_workers"], settings["dataset"]["batch_size"]
+    for _ in range(MAX_DRAWS):
+        shards = _dirichlet_split(labels, n_workers, settings["dataset"]["dir_alpha"], bits)
+        if min(len(shard) for shard in shards) >= n_min:
+            return shards
+    # Shuffled, so that what is moved is a cross-section of the giver's classes.
+    return _filled_up([shard[draws.permutation(len(shard), bits)] for shard in shards], n_min)
+
+
+def _dirichlet_split(labels: np.ndarray, n_workers: int, alpha: float, bits: np.random.Philox) -> List[np.ndarray]:
+    """Return one draw of the split, whatever its sizes."""
+    parts = [[] for _ in range(n_workers)]  # type: List[List[np.ndarray]]
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        members = members[draws.permutation(len(members), bits)]
+        shares = _dirichlet(alpha, n_workers, bits)
+        cuts = [int(len(members) * math.fsum(shares[:worker_id])) for worker_id in range(1, n_workers)]
+        for worker_id, part in enumerate(np.split(members, cuts)):
+            parts[worker_id].append(part)
+    return [np.concatenate(part) for part in parts]
+
+
+def _filled_up(shards: List[np.ndarray], n_min: int) -> List[np.ndarray]:
+    """Move samples from the largest shards until every shard has ``n_min`` of them."""
+    for taker in range(len(shards)):
+        while len(shards[taker]) < n_min:
+            giver = max(range(len(shards)), key=lambda worker_id: len(shards[worker_id]))
+            n_moved = min(n_min - len(shards[taker]), len(shards[giver]) - n_min)
+            shards[taker] = np.concatenate([shards[taker], shards[giver][-n_moved:]])
+            shards[giver] = shards[giver][:-n_moved]
+    return shards
+
+
+def _dirichlet(alpha: float, size: int, bits: np.random.Philox) -> List[float]:
+    """Draw shares that sum to 1 from the symmetric Dirichlet distribution.
+
+    Normalised gamma variates, kept as logarithms: at alpha = 0.01 most of them would be
+    zero as floats.
+    """
+    logs = [_log_gamma_variate(alpha, bits) for _ in range(size)]
+    weights = [math.exp(value - max(logs)) for value in logs]
+    total = math.fsum(weights)
+    return [weight / total for weight in weights]
+
+
+def _log_gamma_variate(alpha: float, bits: np.random.Philox) -> float:
+    """Draw the logarithm of a Gamma(alpha, 1) variate.
+
+    Source: Marsaglia and Tsang 2000, doi:10.1145/358407.358414: rejection for shape
+    alpha + 1, then Gamma(alpha) = Gamma(alpha + 1) * U^(1/alpha). Normals by Box-Muller.
+    """
+    d = alpha + 1.0 - 1.0 / 3.0
+    c = 1.0 / math.sqrt(9.0 * d)
+    while True:
+        normal = math.sqrt(-2.0 * math.log(_uniform(bits))) * math.cos(2.0 * math.pi * _uniform(bits))
+        v = (1.0 + c * normal) ** 3
+        if v > 0.0 and math.log(_uniform(bits)) < 0.5 * normal ** 2 + d - d * v + d * math.log(v):
+            return math.log(d * v) + math.log(_uniform(bits)) / alpha
+
+
+def _uniform(bits: np.random.Philox) -> float:
+    """Draw from the open interval (0, 1): 53 bits of a raw integer, half a step off zero."""
+    return ((int(bits.random_raw()) >> 11) + 0.5) * 2.0 ** -53
+
+
+PARTITIONS = {
+    "iid": _iid,
+    "non_iid": _non_iid,
+}  # type: Dict[str, Callable[..., List[np.ndarray]]]

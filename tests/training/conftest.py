@@ -1,0 +1,23 @@
+"""Settings for the tests of flq.training."""
+
+import copy
+
+import pytest
+
+SETTINGS = {
+    "system": {"total_workers": 4, "seed": 42, "deterministic": True, "threads": 1},
+    "dataset": {"name": "digits", "batch_size": 32, "partition": "iid", "dir_alpha": 0.5, "data_dir": None},
+    "model": {"name": "mlp", "lr": 0.1, "l2": 0.0, "local_epochs": 1, "local_steps": 0, "dim": 1000},
+}
+
+
+@pytest.fixture
+def make_settings():
+    """Return a function that copies SETTINGS and replaces the given keys, in whatever section they are."""
+    def make(**changes):
+        settings = copy.deepcopy(SETTINGS)
+        for key, value in changes.items():
+            section = next(name for name in settings if key in settings[name] and (name, key) != ("dataset", "name"))
+            settings[section][key] = value
+        return settings
+    return make

@@ -1,0 +1,98 @@
+"""The partition: each sample once, a batch for everyone, the same everywhere."""
+
+import zlib
+
+import numpy as np
+import pytest
+
+from flq.core import draws
+from flq.errors import DataError
+from flq.training.datasets import load_dataset
+from flq.training.partition import PARTITIONS, _filled_up, _log_gamma_variate, partition
+
+
+def labels_of(n, n_classes=10):
+    return np.arange(n) % n_classes
+
+
+def crc_of(shards):
+    return zlib.crc32(b"".join(shard.astype("<i8").tobytes() + b"|" for shard in shards))
+
+
+@pytest.mark.parametrize("name", sorted(PARTITIONS))
+@pytest.mark.parametrize("alpha", [0.01, 0.1, 0.5, 100.0])
+@pytest.mark.parametrize("n_workers", [1, 4, 20])
+def test_each_sample_is_used_once_and_each_worker_has_a_batch(make_settings, name, alpha, n_workers):
+    shards = partition(labels_of(1437), make_settings(partition=name, dir_alpha=alpha, total_workers=n_workers))
+    assert len(shards) == n_workers
+    assert np.array_equal(np.sort(np.concatenate(shards)), np.arange(1437))
+    assert min(len(shard) for shard in shards) >= 32
+    assert all(shard.dtype == np.int64 and (np.diff(shard) > 0).all() for shard in shards)
+
+
+@pytest.mark.parametrize("name", sorted(PARTITIONS))
+def test_exactly_one_batch_per_worker_is_enough(make_settings, name):
+    shards = partition(labels_of(128), make_settings(partition=name, dir_alpha=0.1))
+    assert [len(shard) for shard in shards] == [32, 32, 32, 32]
+
+
+@pytest.mark.parametrize("name", sorted(PARTITIONS))
+def test_less_than_one_batch_per_worker_is_refused(make_settings, name):
+    with pytest.raises(DataError, match=r"127 training samples are fewer than .* = 4 \* 32"):
+        partition(labels_of(127), make_settings(partition=name))
+
+
+def test_unknown_partition_is_refused_by_name(make_settings):
+    with pytest.raises(DataError, match="dataset.partition must be one of iid, non_iid, got 'noniid'"):
+        partition(labels_of(500), make_settings(partition="noniid"))
+
+
+def test_iid_sizes_differ_by_one_at_most(make_settings):
+    sizes = [len(shard) for shard in partition(labels_of(1437), make_settings())]
+    assert sizes == [360, 359, 359, 359]
+
+
+def test_smaller_alpha_leaves_workers_with_fewer_classes(make_settings):
+    labels = labels_of(6000)
+
+    def largest_class_share(**changes):
+        shards = partition(labels, make_settings(**changes))
+        return np.mean([np.bincount(labels[shard]).max() / len(shard) for shard in shards])
+
+    shares = [largest_class_share(partition="non_iid", dir_alpha=alpha) for alpha in (0.1, 1.0, 1000.0)]
+    assert shares[0] > shares[1] > shares[2]
+    assert shares[2] < 0.13
+
+
+@pytest.mark.parametrize("name", sorted(PARTITIONS))
+def test_the_seed_decides_the_partition(make_settings, name):
+    first, again, other = [crc_of(partition(labels_of(500), make_settings(partition=name, seed=seed)))
+                           for seed in (1, 1, 2)]
+    assert first == again != other
+
+
+@pytest.mark.parametrize("changes, crc", [
+    ({}, 3513840173),
+    ({"partition": "non_iid"}, 2262060734),
+    ({"partition": "non_iid", "dir_alpha": 0.1, "total_workers": 20, "seed": 7}, 4136326320),  # filled up
+    ({"partition": "non_iid", "dir_alpha": 10.0, "total_workers": 8}, 4000907047),
+])
+def test_partition_is_the_same_under_every_numpy(make_settings, changes, crc):
+    settings = make_settings(**changes)
+    assert crc_of(partition(load_dataset(settings).y_train, settings)) == crc
+
+
+def test_filling_up_takes_from_the_largest():
+    shards = [np.array([0]), np.arange(10, 16), np.arange(20, 24)]
+    filled = _filled_up(shards, 3)
+    assert [shard.tolist() for shard in filled] == [[0, 14, 15], [10, 11, 12, 13], [20, 21, 22, 23]]
+
+
+@pytest.mark.parametrize("alpha", [0.3, 1.0, 4.0])
+def test_gamma_variates_have_mean_and_variance_alpha(alpha):
+    bits = draws.stream(7, draws.PARTITION)
+    n = 20000
+    values = np.exp([_log_gamma_variate(alpha, bits) for _ in range(n)])
+    # Five standard errors; the fourth central moment of Gamma(alpha, 1) is 3 alpha^2 + 6 alpha.
+    assert abs(values.mean() - alpha) < 5 * (alpha / n) ** 0.5
+    assert abs(values.var() - alpha) < 5 * ((2 * alpha ** 2 + 6 * alpha) / n) ** 0.5

@@ -1,0 +1,104 @@
+"""The quadratic problem against its equations in float64."""
+
+import zlib
+
+import numpy as np
+import pytest
+
+from flq.core.params import BLOCK
+from flq.errors import DataError
+from flq.training.quadratic import problem
+from flq.training.trainer import build_evaluator, build_trainer
+
+
+def objective(settings, x):
+    """Sum over m of w_m f_m(x) / dim, as the module's docstring defines it."""
+    n_workers = settings["system"]["total_workers"]
+    weights = np.array([100.0 + 10.0 * worker_id for worker_id in range(n_workers)])
+    values = []
+    for worker_id in range(n_workers):
+        a, c = [part.astype(np.float64) for part in problem(settings, worker_id)]
+        values.append(0.5 * np.sum(a * (x - c) ** 2) / len(x))
+    return float(np.dot(weights / weights.sum(), values))
+
+
+@pytest.fixture
+def settings(make_settings):
+    return make_settings(name="quadratic")
+
+
+def test_one_step_is_lr_times_the_gradient(settings):
+    shared = np.linspace(-2, 2, 1000).astype(np.float32)
+    outcome = build_trainer(settings, 3).local_update(shared, 1)
+    a, c = [part.astype(np.float64) for part in problem(settings, 3)]
+    np.testing.assert_allclose(outcome.update, 0.1 * a * (shared - c), atol=1e-6)
+    assert outcome.loss == pytest.approx(0.5 * np.mean(a * (shared - c) ** 2), rel=1e-6)
+    assert outcome.update.dtype == np.float32 and outcome.n_steps == 1
+
+
+@pytest.mark.parametrize("changes", [{"local_steps": 3, "local_epochs": 0}, {"local_epochs": 3}])
+def test_three_steps_are_three_times_one_step(make_settings, changes):
+    one = build_trainer(make_settings(name="quadratic", dim=BLOCK + 7), 1)
+    three = build_trainer(make_settings(name="quadratic", dim=BLOCK + 7, **changes), 1)
+    shared, losses = np.full(BLOCK + 7, 0.5, np.float32), []
+    local = shared
+    for _ in range(3):
+        outcome = one.local_update(local, 1)
+        local, losses = local - outcome.update, losses + [outcome.loss]
+    outcome = three.local_update(shared, 1)
+    assert outcome.n_steps == 3
+    np.testing.assert_allclose(outcome.update, shared - local, atol=1e-6)
+    assert outcome.loss == pytest.approx(np.mean(losses), rel=1e-6)
+
+
+def test_shared_vector_is_not_modified_and_update_is_new(settings):
+    shared = np.ones(1000, np.float32)
+    trainer = build_trainer(settings, 0)
+    first, second = trainer.local_update(shared, 1).update, trainer.local_update(shared, 2).update
+    assert np.array_equal(shared, np.ones(1000, np.float32))
+    assert np.array_equal(first, second) and not np.shares_memory(first, second)
+
+
+def test_curvature_and_centre_stay_in_their_ranges(make_settings):
+    a, c = problem(make_settings(name="quadratic", dim=100000), 2)
+    assert 1 <= a.min() < 1.01 and 9.99 < a.max() <= 10
+    assert -1 <= c.min() < -0.99 and 0.99 < c.max() < 1
+
+
+def test_workers_have_different_problems_and_weights(settings):
+    assert not np.array_equal(problem(settings, 0)[0], problem(settings, 1)[0])
+    assert [build_trainer(settings, worker_id).n_samples for worker_id in range(4)] == [100, 110, 120, 130]
+
+
+def test_evaluation_is_the_objective_minus_its_minimum(settings):
+    evaluator = build_evaluator(settings)
+    near, far = np.zeros(1000, np.float32), np.ones(1000, np.float32)
+    difference = evaluator.evaluate(far).loss - evaluator.evaluate(near).loss
+    assert difference == pytest.approx(objective(settings, far) - objective(settings, near), rel=1e-9)
+    assert evaluator.evaluate(near).accuracy is None
+
+
+def test_gradient_descent_on_the_weighted_sum_reaches_loss_zero(settings):
+    trainers, evaluator = [build_trainer(settings, worker_id) for worker_id in range(4)], build_evaluator(settings)
+    n_total, model = sum(trainer.n_samples for trainer in trainers), np.zeros(1000, np.float32)
+    assert evaluator.evaluate(model).loss > 0.2
+    for round_index in range(1, 101):
+        model = model - sum(np.float32(trainer.n_samples / n_total) * trainer.local_update(model, round_index).update
+                            for trainer in trainers)
+    assert 0 <= evaluator.evaluate(model).loss < 1e-12
+
+
+def test_update_is_the_same_bits_under_every_numpy(settings):
+    update = build_trainer(settings, 2).local_update(np.full(1000, 0.25, np.float32), 1).update
+    assert zlib.crc32(update.tobytes()) == 2590665612
+
+
+@pytest.mark.parametrize("build", [build_evaluator, lambda settings: build_trainer(settings, 0)])
+def test_l2_is_refused(make_settings, build):
+    with pytest.raises(DataError, match="model.l2 must be 0 for the quadratic problem, got 0.1"):
+        build(make_settings(name="quadratic", l2=0.1))
+
+
+def test_there_is_no_keras_model_to_save(settings):
+    with pytest.raises(DataError, match="no Keras model"):
+        build_evaluator(settings).save_keras(np.zeros(1000, np.float32), "model.keras")
