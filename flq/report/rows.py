@@ -1,0 +1,134 @@
+"""What is reported of a round and of a worker, and how each column is called.
+
+Up is from worker to master. Payload bits are codes and scales, frame bytes the whole message,
+wire bytes requests and responses with their headers; the three are never mixed.
+
+Example
+-------
+>>> COLUMNS["wire_bytes_up"].title
+'wire up (bytes)'
+"""
+
+from typing import NamedTuple, Optional
+
+
+class RoundRow(NamedTuple):
+    """One closed round.
+
+    Attributes
+    ----------
+    accuracy, test_loss : float or None
+        Of the master's model on the test set; None = not evaluated.
+    shared_accuracy : float or None
+        Of the copy that all workers share.
+    training_loss : float or None
+        Mean over the workers that answered; None = nobody did.
+    uploaded, skipped, refused, late, lost : int
+        The roll-call: each worker of the round is counted once.
+    training_s : float
+        Longest local training of the round.
+    waiting_s : float
+        Longest time that a worker waited for answers or for the others.
+    """
+
+    round_index: int
+    accuracy: Optional[float]
+    test_loss: Optional[float]
+    shared_accuracy: Optional[float]
+    training_loss: Optional[float]
+    uploaded: int
+    skipped: int
+    refused: int
+    late: int
+    lost: int
+    payload_bits_up: int
+    payload_bits_down: int
+    frame_bytes_up: int
+    frame_bytes_down: int
+    wire_bytes_up: int
+    wire_bytes_down: int
+    retransmitted_bytes: int
+    training_s: float
+    waiting_s: float
+    round_s: float
+
+
+class WorkerRow(NamedTuple):
+    """One worker over the whole run; times and counts are sums over its rounds.
+
+    Attributes
+    ----------
+    state : str
+        The last that the master knew, such as "ended" or "lost".
+    rounds : int
+        Rounds that it answered.
+    last_loss : float or None
+        Training loss that it reported last.
+    """
+
+    worker_id: int
+    n_samples: int
+    state: str
+    rounds: int
+    uploaded: int
+    skipped: int
+    refused: int
+    late: int
+    lost: int
+    payload_bits_up: int
+    frame_bytes_up: int
+    frame_bytes_down: int
+    wire_bytes_up: int
+    wire_bytes_down: int
+    retransmitted_bytes: int
+    training_s: float
+    waiting_s: float
+    last_loss: Optional[float]
+
+
+class Column(NamedTuple):
+    """Heading of a column, with its unit, and what kind of value stands under it."""
+
+    title: str
+    kind: str  # index, count, share (1 = 100 %), loss, seconds or text
+
+
+COLUMNS = {
+    "round_index": Column("round", "index"),
+    "accuracy": Column("test accuracy (%)", "share"),
+    "test_loss": Column("test loss", "loss"),
+    "shared_accuracy": Column("test accuracy of the shared copy (%)", "share"),
+    "training_loss": Column("training loss", "loss"),
+    "worker_id": Column("worker", "index"),
+    "n_samples": Column("samples", "count"),
+    "state": Column("state", "text"),
+    "rounds": Column("rounds answered", "count"),
+    "uploaded": Column("uploaded", "count"),
+    "skipped": Column("skipped", "count"),
+    "refused": Column("refused", "count"),
+    "late": Column("late", "count"),
+    "lost": Column("lost", "count"),
+    "payload_bits_up": Column("payload up (bits)", "count"),
+    "payload_bits_down": Column("payload down (bits)", "count"),
+    "frame_bytes_up": Column("frames up (bytes)", "count"),
+    "frame_bytes_down": Column("frames down (bytes)", "count"),
+    "wire_bytes_up": Column("wire up (bytes)", "count"),
+    "wire_bytes_down": Column("wire down (bytes)", "count"),
+    "retransmitted_bytes": Column("sent again (bytes)", "count"),
+    "training_s": Column("training (s)", "seconds"),
+    "waiting_s": Column("waiting (s)", "seconds"),
+    "round_s": Column("round (s)", "seconds"),
+    "last_loss": Column("last training loss", "loss"),
+}
+
+# Running totals beside the rounds: heading, and the fields that it adds up.
+TOTALS = (
+    ("total payload up (bits)", ("payload_bits_up",)),
+    ("total payload down (bits)", ("payload_bits_down",)),
+    ("total frames up (bytes)", ("frame_bytes_up",)),
+    ("total frames down (bytes)", ("frame_bytes_down",)),
+    ("total wire up (bytes)", ("wire_bytes_up",)),
+    ("total wire down (bytes)", ("wire_bytes_down",)),
+    ("total wire, both ways (bytes)", ("wire_bytes_up", "wire_bytes_down")),
+    ("total sent again (bytes)", ("retransmitted_bytes",)),
+)

@@ -1,0 +1,237 @@
+"""What a configuration may say, and what is said about one that can not be used."""
+
+import json
+
+import pytest
+
+from flq.config import SECTIONS, load_config
+from flq.config_docs import markdown_table
+from flq.errors import ConfigError
+
+
+@pytest.fixture
+def write(tmp_path, monkeypatch):
+    """Write flq_config.json in an empty working folder; its name is returned."""
+    monkeypatch.chdir(tmp_path)
+
+    def write_file(content):
+        text = content if isinstance(content, str) else json.dumps(content)
+        (tmp_path / "flq_config.json").write_text(text, encoding="utf-8")
+        return "flq_config.json"
+    return write_file
+
+
+def sentence(*overrides, path=None):
+    with pytest.raises(ConfigError) as caught:
+        load_config(path, overrides)
+    return str(caught.value)
+
+
+# What is accepted
+
+def test_without_a_file_every_setting_has_its_default():
+    config = load_config(None)
+    assert (config.system.total_workers, config.flq_algorithm.b_up, config.model.name) == (4, 4, "mlp")
+
+
+def test_the_file_at_the_top_level_holds_every_key_with_its_default(pytestconfig):
+    content = json.loads((pytestconfig.rootpath / "flq_config.json").read_text())
+    assert content == load_config(None).settings()
+
+
+def test_the_documented_tables_are_those_of_the_model(pytestconfig):
+    assert (pytestconfig.rootpath / "docs" / "configuration.md").read_text().endswith(markdown_table())
+
+
+def test_keys_are_unique_but_for_name():
+    keys = [key for model in SECTIONS.values() for key in model.model_fields]
+    assert {key for key in keys if keys.count(key) > 1} == {"name"}
+    assert not set(keys) & set(SECTIONS)
+
+
+def test_every_key_is_described_in_one_sentence():
+    for model in SECTIONS.values():
+        for key, field in model.model_fields.items():
+            assert field.description[0].isupper() and field.description.endswith("."), key
+
+
+def test_nested_and_flat_form_say_the_same_and_may_be_mixed(write):
+    nested = {"system": {"total_workers": 2, "min_workers": 2, "max_rounds": 100},
+              "dataset": {"name": "mnist", "batch_size": 16}, "model": {"name": "cnn_small", "local_epochs": 1}}
+    flat = {"total_workers": 2, "min_workers": 2, "max_rounds": 100, "dataset": "mnist", "batch_size": 16,
+            "model": "cnn_small", "local_epochs": 1}
+    mixed = {"system": nested["system"], "dataset": "mnist", "batch_size": 16, "model": nested["model"]}
+    expected = load_config(write(nested)).settings()
+    assert expected["dataset"] == {"name": "mnist", "batch_size": 16, "partition": "iid", "dir_alpha": 0.5,
+                                   "data_dir": None}
+    assert load_config(write(flat)).settings() == expected
+    assert load_config(write(mixed)).settings() == expected
+
+
+def test_settings_written_as_json_and_read_again_are_the_same(write):
+    settings = load_config(None, ["b_down=8", "mode=bin", "seed=9223372036854775807", "data_dir=/d"]).settings()
+    assert load_config(write(settings)).settings() == settings
+
+
+def test_an_override_wins_over_the_file_and_a_later_one_over_an_earlier(write):
+    config = load_config(write({"model": {"lr": 0.1}}), ["model.lr=0.2", "lr=0.3"])
+    assert config.model.lr == 0.3
+
+
+@pytest.mark.parametrize("override, value", [
+    ("mode=bin", "bin"), ('mode="bin"', "bin"), ("flq_algorithm.mode=bin", "bin")])
+def test_a_value_that_is_not_json_is_text(override, value):
+    assert load_config(None, [override]).flq_algorithm.mode == value
+
+
+def test_a_text_may_hold_an_equals_sign():
+    assert load_config(None, ["data_dir=/a=b"]).dataset.data_dir == "/a=b"
+
+
+def test_a_whole_number_may_be_written_as_a_float():
+    b_up = load_config(None, ["b_up=3.0"]).flq_algorithm.b_up
+    assert b_up == 3 and type(b_up) is int
+
+
+@pytest.mark.parametrize("bits", [0, 1, 8, 32])
+def test_b_down_may_be_a_float32_or_up_to_eight_bits(bits):
+    assert load_config(None, ["b_down=%d" % bits]).flq_algorithm.b_down == bits
+
+
+def test_no_local_epochs_are_fine_when_there_are_local_steps():
+    assert load_config(None, ["local_epochs=0", "local_steps=5"]).model.local_steps == 5
+
+
+def test_a_file_may_begin_with_a_byte_order_mark(write):
+    assert load_config(write('\ufeff{"lr": 0.5}')).model.lr == 0.5
+
+
+def test_a_configuration_does_not_change_later():
+    config = load_config(None)
+    with pytest.raises(ValueError):
+        config.model.lr = 1.0
+    assert config.model.lr == 0.1
+
+
+# What is refused, and how it is said
+
+def test_an_error_says_what_was_got_and_expected_and_where(write):
+    assert (sentence(path=write({"flq_algorithm": {"b_up": 12}}))
+            == "b_up must be in 1..8, got 12 (flq_config.json: flq_algorithm.b_up)")
+    assert sentence(path=write({"b_up": 12})) == "b_up must be in 1..8, got 12 (flq_config.json: b_up)"
+    assert sentence("flq_algorithm.b_up=12") == "b_up must be in 1..8, got 12 (--set flq_algorithm.b_up)"
+
+
+def test_of_several_errors_the_first_is_told_and_the_others_counted():
+    assert sentence("lr=0", "b_up=9", "ck=-1") == "lr must be > 0, got 0 (--set lr; and 2 more)"
+    assert sentence("lrr=0", "bup=9").endswith("(--set lrr; and 1 more)")
+
+
+@pytest.mark.parametrize("override, expected", [
+    ("total_workers=4097", "total_workers must be in 1..4096, got 4097"),
+    ("total_workers=0", "total_workers must be in 1..4096, got 0"),
+    ("b_up=3.5", "b_up must be a whole number in 1..8, got 3.5"),
+    ('b_up="4"', 'b_up must be a whole number in 1..8, got "4"'),
+    ("b_up=true", "b_up must be a whole number in 1..8, got true"),
+    ("b_up=null", "b_up must be a whole number in 1..8, got null"),
+    ("b_down=true", "b_down must be one of 0, 1, 2, 3, 4, 5, 6, 7, 8, 32 or null, got true"),
+    ("b_down=9", "b_down must be one of 0, 1, 2, 3, 4, 5, 6, 7, 8, 32 or null, got 9"),
+    ("lr=0", "lr must be > 0, got 0"),
+    ('lr="0.1"', 'lr must be a number > 0, got "0.1"'),
+    ("lr=NaN", "lr must be a number > 0, got NaN"),
+    ("lr=1e999", "lr must be a number > 0, got Infinity"),
+    ("lr=true", "lr must be a number > 0, got true"),
+    ("lr=[1]", "lr must be a number > 0, got a list"),
+    ("lr={}", "lr must be a number > 0, got an object"),
+    ("thr_scale=-1", "thr_scale must be >= 0, got -1"),
+    ("dim=3", "dim must be >= 4, got 3"),
+    ("seed=-1", "seed must be in 0..9223372036854775807, got -1"),
+    ("deterministic=1", "deterministic must be true or false, got 1"),
+    ("partition=dirichlet", 'partition must be one of iid, non_iid, got "dirichlet"'),
+    ("memory=flq", 'memory must be one of none, residual, mirror or null, got "flq"'),
+    ("model=mlpp", 'name must be one of mlp, cnn_small, quadratic, got "mlpp"'),
+    ("data_dir=5", "data_dir must be a text of at least 1 character or null, got 5"),
+    ("results_dir=", 'results_dir must be a text of at least 1 character, got ""'),
+])
+def test_an_impossible_value_is_refused(override, expected):
+    assert sentence(override) == "%s (--set %s)" % (expected, override.split("=")[0])
+
+
+def test_a_number_too_long_for_any_float_is_refused_briefly():
+    assert sentence("lr=1" + "0" * 400).startswith("lr must be a number > 0, got 1000")
+    assert len(sentence("lr=1" + "0" * 400)) < 120
+
+
+def test_a_quorum_larger_than_the_cohort_is_refused_even_when_it_is_the_default():
+    assert (sentence("min_workers=5")
+            == "min_workers must be at most total_workers = 4, got 5 (--set min_workers)")
+    assert (sentence("total_workers=2")
+            == "min_workers must be at most total_workers = 2, got 4 (the default of system.min_workers)")
+
+
+def test_a_round_without_any_training_is_refused():
+    assert (sentence("local_epochs=0")
+            == "local_steps must be > 0 when local_epochs is 0, got 0 (the default of model.local_steps)")
+
+
+def test_a_combination_that_can_not_work_is_refused():
+    assert "memory must be none" in sentence("mode=fedavg", "memory=residual")
+
+
+@pytest.mark.parametrize("override, expected", [
+    ("b_upp=4", 'unknown key "b_upp"; the nearest is b_up in section flq_algorithm'),
+    ("d=3", 'unknown key "d"; the nearest is D in section lazy_selection'),
+    ("model.nam=mlp", 'unknown key "nam"; the nearest is name in section model'),
+    ("dataset.nam=mlp", 'unknown key "nam"; the nearest is name in section dataset'),
+    ("sistem=3", 'unknown key "sistem"; the nearest is section system'),
+    ("master_url=x", 'unknown key "master_url"; docs/configuration.md lists what there is'),
+    ("system.b_up=4", "b_up belongs to section flq_algorithm, not to system"),
+    ("system.name=x", "name belongs to section dataset or model, not to system"),
+    ("name=mlp", "name is ambiguous here; write dataset.name or model.name"),
+    ("model=3", "section model must be an object of keys, got 3"),
+    ("system=null", "section system must be an object of keys, got null"),
+])
+def test_a_key_without_a_place_is_told_its_place(override, expected):
+    assert sentence(override) == "%s (--set %s)" % (expected, override.split("=")[0])
+
+
+def test_a_misspelt_section_is_refused_even_when_it_is_empty(write):
+    for content in ({}, {"lr": 1}):
+        assert (sentence(path=write({"modle": content}))
+                == 'unknown section "modle"; the nearest is model (flq_config.json: modle)')
+
+
+def test_a_key_given_in_both_forms_is_refused(write):
+    assert (sentence(path=write({"lr": 1, "model": {"lr": 2}}))
+            == "model.lr is given twice; keep one (flq_config.json: lr and flq_config.json: model.lr)")
+
+
+@pytest.mark.parametrize("override", ["b_up", "=3", "model.=3", ".lr=3", ""])
+def test_an_override_without_key_or_value_is_refused(override):
+    assert sentence(override).startswith("--set must be section.key=value, got %s (" % json.dumps(override))
+
+
+@pytest.mark.parametrize("text, expected", [
+    ('{"lr": 1,\n "l2": }', "flq_config.json is not JSON: line 2, column 8: Expecting value"),
+    ("", "flq_config.json is not JSON: line 1, column 1: Expecting value"),
+    ("[1]", "flq_config.json must hold one JSON object, got a list"),
+    ('{"model": {"lr": 1, "lr": 2}}', 'flq_config.json can not be used: key "lr" stands twice in one object'),
+    ("[" * 100000, "flq_config.json is nested too deeply to be a configuration"),
+])
+def test_a_file_that_is_no_configuration_is_refused(write, text, expected):
+    assert sentence(path=write(text)) == expected + " (flq_config.json shows a whole configuration)"
+
+
+def test_nan_in_a_file_is_refused_with_its_place(write):
+    assert (sentence(path=write('{"model": {"lr": NaN}}'))
+            == "lr must be a number > 0, got NaN (flq_config.json: model.lr)")
+
+
+def test_a_file_that_can_not_be_read_is_named(tmp_path):
+    assert "missing.json can not be read: No such file" in sentence(path=str(tmp_path / "missing.json"))
+    assert "can not be read: Is a directory" in sentence(path=str(tmp_path))
+
+
+def test_a_file_that_is_not_text_is_refused(tmp_path):
+    (tmp_path / "c.json").write_bytes(b'{"name": "\xff"}')
+    assert "is not JSON: it is not UTF-8 text" in sentence(path=str(tmp_path / "c.json"))
