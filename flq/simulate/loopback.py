@@ -1,0 +1,181 @@
+"""Master and workers in one process: the same machines, joined by bytes instead of HTTP.
+
+No array passes between the machines except as the bytes of a frame, and JSON bodies pass as
+text, so that bits and bytes reported here are those that would be sent. Time is virtual: when
+everybody waits, the clock moves to the next deadline.
+"""
+
+import json
+import random
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
+
+from ..core.draws import start_values
+from ..core.params import Vector
+from ..errors import FlqError
+from ..protocol import events, worker_machine
+from ..protocol.master_machine import MasterMachine, run_options
+from ..protocol.wire import decode
+from ..protocol.worker_machine import WorkerMachine
+from ..training.models import model_layout
+from ..training.trainer import build_trainer
+
+TRAINING_S = 1.0  # virtual seconds that a local training takes
+
+
+class Simulated(NamedTuple):
+    """What a simulated run left.
+
+    Attributes
+    ----------
+    model, shared : ndarray of shape (n_params,), float32
+        x and w after the last round.
+    reports : list of RoundReport
+    reason : str
+        Why the run ended.
+    master : MasterMachine
+    exit_codes : dict
+        Worker id -> exit code, of the workers that left.
+    """
+
+    model: Vector
+    shared: Vector
+    reports: List[events.RoundReport]
+    reason: str
+    master: MasterMachine
+    exit_codes: Dict[int, int]
+
+
+class _Worker:
+    """A worker's machine, its trainer, and what it does next."""
+
+    def __init__(self, worker_id: int) -> None:
+        self.machine = WorkerMachine(worker_id, "simulated", random.Random(worker_id), give_up_s=3600.0)
+        self.trainer = None  # type: Any
+        self.action = self.machine.start(0.0)
+        self.wakes_at = None  # type: Optional[float]  # while it pauses or trains
+        self.ticket = None  # type: Optional[int]  # while the master has not replied
+        self.result = None  # type: Any
+
+
+def simulate(settings: Dict[str, Dict[str, Any]], dies: Optional[Dict[int, int]] = None,
+             build: Callable[[Dict[str, Dict[str, Any]], int], Any] = build_trainer,
+             worker_ids: Optional[Sequence[int]] = None) -> Simulated:
+    """Run a whole run in memory.
+
+    Parameters
+    ----------
+    settings : dict
+        As ``Config.settings()`` returns them.
+    dies : dict, optional
+        Worker id -> round in which it vanishes instead of training.
+    build : callable, optional
+        (settings, worker id) -> trainer.
+    worker_ids : sequence of int, optional
+        Who takes part; all by default.
+    """
+    layout = model_layout(settings)
+    master = MasterMachine(run_options("simulated", settings, layout),
+                           start_values(layout, settings["system"]["seed"]))
+    ids = range(settings["system"]["total_workers"]) if worker_ids is None else worker_ids
+    return _Loop(settings, master, dies or {}, build, ids).run()
+
+
+class _Loop:
+    def __init__(self, settings, master: MasterMachine, dies: Dict[int, int], build, ids: Sequence[int]) -> None:
+        self._settings, self._master, self._dies, self._build = settings, master, dies, build
+        self._workers = {worker_id: _Worker(worker_id) for worker_id in ids}
+        self._now = 0.0
+        self._tickets = {}  # type: Dict[int, _Worker]
+        self._n_tickets = 0
+        self._reports = []  # type: List[events.RoundReport]
+        self._reason = ""
+        self._exit_codes = {}  # type: Dict[int, int]
+
+    def run(self) -> Simulated:
+        """Let every worker act in turn until all have left."""
+        while self._workers:
+            acted = False
+            for worker_id, worker in sorted(self._workers.items()):
+                acted = self._step(worker_id, worker) or acted
+            if not acted:
+                self._wait()
+        return Simulated(self._master.server.model, self._master.server.shared, self._reports, self._reason,
+                         self._master, self._exit_codes)
+
+    def _step(self, worker_id: int, worker: _Worker) -> bool:
+        """Let one worker do its action; return whether anything happened."""
+        if worker.ticket is not None or (worker.wakes_at is not None and worker.wakes_at > self._now):
+            return False
+        action = worker.action
+        if worker.wakes_at is not None:
+            worker.wakes_at = None
+            self._report(worker, worker.result)
+        elif isinstance(action, worker_machine.Exit):
+            self._exit_codes[worker_id] = action.code
+            del self._workers[worker_id]
+        elif isinstance(action, worker_machine.Build):
+            worker.trainer = self._build(action.settings, worker_id)
+            self._report(worker, worker_machine.Built(worker.trainer.n_samples, worker.trainer.layout))
+        elif isinstance(action, worker_machine.Train):
+            if self._dies.get(worker_id) == action.round_index:
+                del self._workers[worker_id]
+                return True
+            done = worker.trainer.local_update(action.shared, action.round_index)
+            worker.wakes_at = self._now + TRAINING_S
+            worker.result = worker_machine.Trained(done.update, done.loss, TRAINING_S)
+        elif isinstance(action, worker_machine.Pause):
+            worker.wakes_at, worker.result = self._now + action.seconds, worker_machine.Paused()
+        else:
+            self._call(worker_id, worker, action)
+        return True
+
+    def _call(self, worker_id: int, worker: _Worker, action: worker_machine.Action) -> None:
+        """Send a request to the master."""
+        self._n_tickets += 1
+        ticket = worker.ticket = self._n_tickets
+        self._tickets[ticket] = worker
+        if isinstance(action, worker_machine.CallRegister):
+            body = json.loads(json.dumps(action.body))
+            event = events.Register(ticket, body["worker_id"], body["instance"], body.get("n_samples"),
+                                    body.get("layout_crc"))  # type: events.Event
+        elif isinstance(action, worker_machine.CallPoll):
+            event = events.Poll(ticket, worker_id, action.epoch, action.have, action.answered)
+        else:
+            frame = b"".join(bytes(buffer) for buffer in action.frame)
+            event = events.Answered(ticket, decode(frame, self._master.link), len(frame))
+        self._tell(event)
+
+    def _tell(self, event: events.Event) -> None:
+        """Hand an event to the master's machine and do what it says."""
+        for effect in self._master.handle(event, self._now):
+            if isinstance(effect, events.Reply):
+                worker = self._tickets.pop(effect.ticket)
+                worker.ticket = None
+                self._report(worker, _received(worker.action, effect.body))
+            elif isinstance(effect, events.RoundClosed):
+                self._reports.append(effect.report)
+            elif isinstance(effect, events.RunEnded):
+                self._reason = effect.reason
+
+    def _report(self, worker: _Worker, event: worker_machine.Event) -> None:
+        worker.action = worker.machine.handle(event, self._now)
+
+    def _wait(self) -> None:
+        """Nobody can act: move the clock to whatever comes first."""
+        due = [worker.wakes_at for worker in self._workers.values() if worker.wakes_at is not None]
+        deadline = self._master.next_deadline(self._now)
+        self._now = min(due + ([deadline] if deadline is not None else []))
+        self._tell(events.Tick())
+
+
+def _received(action: worker_machine.Action, body: Any) -> worker_machine.Event:
+    """Turn the master's reply into what the worker's machine gets."""
+    if isinstance(body, FlqError):
+        return worker_machine.Problem(body.status_hint, str(body))
+    if body is None:
+        return worker_machine.NothingNew(0.0)
+    if isinstance(body, dict):
+        return worker_machine.Registered(json.loads(json.dumps(body)))
+    stream = b"".join(bytes(buffer) for buffer in body)
+    return worker_machine.Polled(stream) if isinstance(action, worker_machine.CallPoll) else (
+        worker_machine.Judged(stream))
