@@ -1,0 +1,129 @@
+"""The evaluator: a child process with TensorFlow, and the thread that talks to it.
+
+Evaluation never blocks a request or a round. If it can not keep up, the oldest waiting
+rounds are left without test results; the newest is always evaluated. Nothing that affects
+the model reads what comes out of it.
+"""
+
+import logging
+import os
+import subprocess
+import sys
+import threading
+from collections import deque
+from typing import Any, Callable, Deque, Dict, NamedTuple, Optional
+
+from ..core.params import Vector
+from ..errors import FlqError, Unavailable
+from ..training.evaluator_protocol import read_message, write_message
+from .record import Evaluated
+
+logger = logging.getLogger(__name__)
+
+PACKAGE_PARENT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+
+class _Job(NamedTuple):
+    """A request to the child and what to do with its reply."""
+
+    header: Dict[str, Any]
+    vectors: tuple
+    done: Callable[[Dict[str, Any]], None]
+
+
+class Evaluator:
+    """Evaluates models in a child process, in the order in which they come.
+
+    Parameters
+    ----------
+    settings : dict
+        As the workers get them.
+    max_backlog : int
+        How many rounds may wait; older ones are dropped.
+    """
+
+    def __init__(self, settings: Dict[str, Dict[str, Any]], max_backlog: int) -> None:
+        self._max_backlog = max_backlog
+        self._jobs = deque()  # type: Deque[_Job]
+        self._changed = threading.Condition()
+        self._busy = self._closed = False
+        environment = dict(os.environ)
+        environment["PYTHONPATH"] = os.pathsep.join([PACKAGE_PARENT] + environment.get("PYTHONPATH", "").split(os.pathsep))
+        self._child = subprocess.Popen([sys.executable, "-m", "flq.training.evaluator_process"],
+                                       stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
+        self._thread = threading.Thread(target=self._run, args=(settings,), name="evaluator", daemon=True)
+        self._thread.start()
+
+    def evaluate(self, round_index: int, model: Vector, shared: Vector,
+                 done: Callable[[int, Evaluated], None]) -> None:
+        """Evaluate x and w of a round; ``done(round, results)`` is called from another thread."""
+        def finish(reply: Dict[str, Any]) -> None:
+            if "results" not in reply:
+                logger.warning("round %d is not evaluated: %s", round_index, reply["error"])
+                return done(round_index, Evaluated())
+            model_result, shared_result = reply["results"]
+            done(round_index, Evaluated(model_result["loss"], model_result["accuracy"], shared_result["accuracy"]))
+
+        with self._changed:
+            self._jobs.append(_Job({"do": "evaluate", "round": round_index, "n_vectors": 2}, (model, shared), finish))
+            dropped = [self._jobs.popleft() for _ in range(len(self._jobs) - self._max_backlog)]
+            self._changed.notify_all()
+        for job in dropped:
+            job.done({"error": "the evaluator can not keep up"})
+
+    def save_keras(self, path: str, model: Vector) -> None:
+        """Write the model as a Keras file, after what is waiting; logs the outcome."""
+        def finish(reply: Dict[str, Any]) -> None:
+            if "saved" in reply:
+                logger.info("model saved: %s", reply["saved"])
+            else:
+                logger.warning("the Keras file is not written: %s", reply["error"])
+
+        with self._changed:
+            self._jobs.append(_Job({"do": "save_keras", "path": path}, (model,), finish))
+            self._changed.notify_all()
+
+    def wait_until_idle(self, timeout_s: float) -> bool:
+        """Wait until nothing is left to do; return whether that was in time."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._jobs and not self._busy, timeout_s)
+
+    def close(self) -> None:
+        """End the child."""
+        with self._changed:
+            self._closed = True
+            self._jobs.clear()
+            self._changed.notify_all()
+        self._child.kill()
+        self._child.wait()
+        self._thread.join()
+
+    def _run(self, settings: Dict[str, Dict[str, Any]]) -> None:
+        """Hand jobs to the child, one at a time."""
+        failure = None  # type: Optional[str]
+        try:
+            reply = self._ask({"do": "settings", "settings": settings}, ())
+            failure = reply.get("error")
+        except (OSError, FlqError) as error:
+            failure = "the evaluator process has ended: %s" % error
+        while True:
+            with self._changed:
+                self._busy = False
+                self._changed.notify_all()
+                self._changed.wait_for(lambda: self._jobs or self._closed)
+                if self._closed:
+                    return
+                job, self._busy = self._jobs.popleft(), True
+            try:
+                reply = {"error": failure} if failure else self._ask(job.header, job.vectors)
+            except (OSError, FlqError) as error:
+                failure = "the evaluator process has ended: %s" % error
+                reply = {"error": failure}
+            job.done(reply)
+
+    def _ask(self, header: Dict[str, Any], vectors: tuple) -> Dict[str, Any]:
+        write_message(self._child.stdin, header, *vectors)
+        message = read_message(self._child.stdout)
+        if message is None:
+            raise Unavailable("it closed its output")
+        return message[0]

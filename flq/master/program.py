@@ -1,0 +1,114 @@
+"""The master program: from the command line to the exit code."""
+
+import argparse
+import logging
+import os
+import secrets
+import signal
+import threading
+import time
+from typing import List, Optional
+
+from ..config import Config, load_config
+from ..core.draws import start_values
+from ..errors import FlqError
+from ..logfile import set_up_logging
+from ..protocol.master_machine import MasterMachine, run_options
+from ..training.models import model_layout
+from .app import create_app
+from .evaluator import Evaluator
+from .meter import Meter
+from .server import Server
+from .service import MasterService
+
+logger = logging.getLogger(__name__)
+
+LINGER_AFTER_SIGNAL_S = 5.0
+
+
+def parse_flags(argv: Optional[List[str]], project_dir: str) -> argparse.Namespace:
+    """Read the command line."""
+    flags = argparse.ArgumentParser(prog="flq_master.py", description="The FLQ master: holds the global model.")
+    flags.add_argument("--config", metavar="F", help="configuration file (default: flq_config.json)",
+                       default=os.path.join(project_dir, "flq_config.json"))
+    flags.add_argument("--host", default="0.0.0.0", help="address to listen on (default: %(default)s)")
+    flags.add_argument("--port", type=int, default=5000, help="port to listen on (default: %(default)s; 0 = any)")
+    flags.add_argument("--set", metavar="section.key=value", action="append", default=[], dest="overrides",
+                       help="override a setting; may be given again")
+    flags.add_argument("--keep_serving", action="store_true", help="go on answering after the run, until stopped")
+    flags.add_argument("--verbose", action="store_true", help="log more")
+    return flags.parse_args(argv)
+
+
+def main(argv: Optional[List[str]], project_dir: str) -> int:
+    """Run a master until its run has ended.
+
+    Returns
+    -------
+    int
+        0 the run has ended; 1 something failed; 2 usage or configuration; 128 + n after signal n.
+    """
+    args = parse_flags(argv, project_dir)
+    stamp = time.strftime("%Y%m%d_%H%M%S")
+    set_up_logging(os.path.join(project_dir, "logs", "master_%s.log" % stamp), args.verbose)
+    try:
+        return _serve(args, load_config(args.config, args.overrides), project_dir, stamp)
+    except FlqError as error:
+        logger.error("%s", error)
+        return 2
+    except OSError as error:
+        logger.error("%s: %s", error.strerror or "failed", error.filename or error)
+        return 1
+
+
+def _serve(args: argparse.Namespace, config: Config, project_dir: str, stamp: str) -> int:
+    settings = config.settings()
+    run_id = "%s_%s" % (stamp, secrets.token_hex(2))
+    layout = model_layout(settings)
+    machine = MasterMachine(run_options(run_id, settings, layout), start_values(layout, config.system.seed))
+
+    meter = Meter()
+    results_dir = os.path.join(project_dir, config.report.results_dir)
+    evaluator = Evaluator(settings, config.report.max_evaluation_backlog)
+    try:
+        service = MasterService(machine, settings, evaluator, meter, results_dir,
+                                os.path.join(results_dir, run_id), stamp)
+        released = threading.Event()
+        server = Server(create_app(service, released), args.host, args.port, config.system.total_workers, meter)
+        os.makedirs(os.path.join(results_dir, run_id), exist_ok=True)
+        return _until_the_end(args, service, server, released, config)
+    finally:
+        evaluator.close()
+
+
+def _until_the_end(args: argparse.Namespace, service: MasterService, server: Server, released: threading.Event,
+                   config: Config) -> int:
+    """Serve until the run has ended, was stopped, or a signal came."""
+    signals = []  # type: List[int]
+
+    def on_signal(number, frame) -> None:
+        signals.append(number)
+        if len(signals) > 1:
+            os._exit(128 + number)  # the second one means it
+        released.set()
+        threading.Thread(target=service.stop, args=("stopped by signal %d" % number,), daemon=True).start()
+        threading.Timer(LINGER_AFTER_SIGNAL_S, service.heard.set).start()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, on_signal)
+    service.start()
+    server.start()
+    print("FLQ master ready on http://%s:%d (run %s)"
+          % (args.host, server.port, service.machine.options.run_id), flush=True)
+    logger.info("waiting for %d workers; model %s with %d parameters", config.system.min_workers,
+                config.model.name, service.machine.options.layout.n_params)
+
+    service.saved.wait()
+    service.heard.wait(config.system.linger_s)
+    if args.keep_serving:
+        released.wait()
+    service.finish()
+    server.stop()
+    service.close()
+    print("results: %s" % service.workbook, flush=True)
+    return 128 + signals[0] if signals else 0

@@ -1,0 +1,32 @@
+"""What GET /status says: a snapshot of the machine as JSON values, without addresses or paths."""
+
+from typing import Any, Dict
+
+from ..protocol.master_machine import MasterMachine
+from ..protocol.members import STATUSES
+from .meter import Meter
+from .record import Evaluated
+
+
+def status_of(machine: MasterMachine, meter: Meter, last: Evaluated, now: float) -> Dict[str, Any]:
+    """Build the snapshot; only the thread that owns the machine may call this."""
+    workers = {}
+    for worker_id, member in sorted(machine.members.items()):
+        wire = meter.of_worker(worker_id)
+        workers[str(worker_id)] = dict(
+            member.tally, connected=member.is_leased(now), samples=member.n_samples, round=member.last_round,
+            loss=member.last_loss, last_seen_s=round(now - member.last_seen, 1),
+            wire_bytes_up=wire.up, wire_bytes_down=wire.down)
+    wire, totals = meter.of_workers(), machine.totals
+    return {
+        "run_id": machine.options.run_id, "state": machine.state.value,
+        "current_round": machine.round_index, "max_rounds": machine.options.max_rounds,
+        "connected_workers": sum(worker["connected"] for worker in workers.values()),
+        "worker_status": workers,
+        "totals": {"payload_bits_up": totals.payload_bits_up, "payload_bits_down": totals.payload_bits_down,
+                   "frame_bytes_up": totals.frame_bytes_up, "frame_bytes_down": totals.frame_bytes_down,
+                   "retransmitted_bytes": totals.retransmitted_bytes,
+                   "wire_bytes_up": wire.up, "wire_bytes_down": wire.down,
+                   **{status: sum(worker[status] for worker in workers.values()) for status in STATUSES}},
+        "accuracy": last.accuracy, "test_loss": last.loss,
+    }

@@ -1,0 +1,10 @@
+#!/usr/bin/env python3
+"""Start an FLQ master: python flq_master.py --config flq_config.json [--port 5000] [--set section.key=value]"""
+
+import os
+import sys
+
+from flq.master.program import main
+
+if __name__ == "__main__":
+    sys.exit(main(None, os.path.dirname(os.path.abspath(__file__))))
