@@ -1,0 +1,137 @@
+"""The worker's requests: one kept-alive connection to the master.
+
+Every request may be sent again: the master answers the same registration, poll, offer or
+upload in the same way. The client itself never retries; the worker's machine decides.
+"""
+
+from typing import Any, Dict, Union
+
+import requests
+
+from ..protocol import worker_machine as machine
+from ..protocol.wire import Buffers
+
+FRAMES = "application/x-flq"
+CONNECT_S = 10.0
+READ_S = 60.0    # longer than the master lets a request wait
+PIECE = 1 << 20
+
+
+class MasterClient:
+    """HTTP to one master.
+
+    Parameters
+    ----------
+    url : str
+        Such as ``http://192.168.1.10:5000``.
+    worker_id : int
+    """
+
+    def __init__(self, url: str, worker_id: int) -> None:
+        self._url = url
+        self._worker_id = worker_id
+        self._session = requests.Session()
+        self._session.headers.update({"User-Agent": "flq", "Accept-Encoding": "identity"})
+
+    def do(self, action: machine.Action) -> machine.Event:
+        """Perform one of the calls that the machine asks for; report what came of it."""
+        try:
+            if isinstance(action, machine.CallRegister):
+                return self._register(action)
+            if isinstance(action, machine.CallPoll):
+                return self._poll(action)
+            return self._answer(action)
+        except requests.RequestException as error:
+            return machine.Unreachable("no answer from the master at %s: %s" % (self._url, _cause(error)))
+
+    def heartbeat(self, epoch: int) -> None:
+        """Tell the master that this worker is alive; what comes of it does not matter."""
+        try:
+            self._session.post(self._url + "/heartbeat", json={"worker_id": self._worker_id, "epoch": epoch},
+                               timeout=(CONNECT_S, READ_S)).close()
+        except requests.RequestException:
+            pass  # the next regular request tells
+
+    def _register(self, action: machine.CallRegister) -> machine.Event:
+        response = self._session.post(self._url + "/register", json=action.body, timeout=(CONNECT_S, READ_S))
+        if response.status_code != 200:
+            return _problem(response)
+        try:
+            return machine.Registered(response.json())
+        except ValueError:
+            return machine.Unreachable("what answers at %s is not an FLQ master" % self._url)
+
+    def _poll(self, action: machine.CallPoll) -> machine.Event:
+        query = {"worker": self._worker_id, "epoch": action.epoch, "have": action.have, "answered": action.answered}
+        response = self._session.get(self._url + "/get_global_model", params=query, headers={"Accept": FRAMES},
+                                     timeout=(CONNECT_S, READ_S), stream=True)
+        if response.status_code == 204:
+            response.close()
+            return machine.NothingNew(_retry_after(response))
+        return machine.Polled(_body(response)) if response.status_code == 200 else _problem(response)
+
+    def _answer(self, action: machine.CallAnswer) -> machine.Event:
+        response = self._session.post(self._url + action.path, params={"worker": self._worker_id},
+                                      data=_Frame(action.frame), headers={"Content-Type": FRAMES},
+                                      timeout=(CONNECT_S, READ_S), stream=True)
+        return machine.Judged(_body(response)) if response.status_code == 200 else _problem(response)
+
+
+class _Frame:
+    """The buffers of a frame as a request body of known length, sent piece by piece without a copy."""
+
+    def __init__(self, buffers: Buffers) -> None:
+        self._buffers = buffers
+
+    def __len__(self) -> int:
+        return sum(len(buffer) for buffer in self._buffers)
+
+    def __iter__(self):
+        for buffer in self._buffers:
+            view = memoryview(buffer)
+            for start in range(0, len(view), PIECE):
+                yield view[start:start + PIECE]
+
+
+def _body(response: requests.Response) -> bytearray:
+    """Read a body of declared length into one buffer."""
+    size, n_read = int(response.headers["Content-Length"]), 0
+    body = bytearray(size)
+    view = memoryview(body)
+    try:
+        while n_read < size:
+            n_new = response.raw.readinto(view[n_read:n_read + PIECE])
+            if not n_new:
+                raise requests.ConnectionError("the answer broke off after %d of %d bytes" % (n_read, size))
+            n_read += n_new
+    except (OSError, requests.packages.urllib3.exceptions.HTTPError) as error:
+        raise requests.ConnectionError("the answer broke off after %d of %d bytes: %s" % (n_read, size, error))
+    response.close()
+    return body
+
+
+def _problem(response: requests.Response) -> machine.Event:
+    """Turn an error of the master into an event; anything else that answers is not a master."""
+    try:
+        body = response.json()  # type: Dict[str, Any]
+        detail = "%s (%s)" % (body["detail"], body["hint"]) if body["hint"] else body["detail"]
+    except (ValueError, KeyError, TypeError):
+        detail = "%s answers %d %s" % (response.url.split("?")[0], response.status_code, response.reason)
+    return machine.Problem(response.status_code, detail, _retry_after(response))
+
+
+def _retry_after(response: requests.Response) -> float:
+    value = response.headers.get("Retry-After", "0")
+    return float(value) if value.isdigit() else 0.0
+
+
+def _cause(error: Union[BaseException, Any]) -> str:
+    """Return the innermost reason in one line: what requests wraps is not for people."""
+    while True:
+        inner = getattr(error, "reason", None) or next((arg for arg in getattr(error, "args", ())
+                                                       if isinstance(arg, BaseException)), None)
+        if not isinstance(inner, BaseException):
+            break
+        error = inner
+    text = str(error).split("\n")[0]
+    return text.split(": ", 1)[-1] if "object at 0x" in text else text

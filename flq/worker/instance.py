@@ -1,0 +1,39 @@
+"""The state folder: which instance of a worker this is, and the lock that keeps it the only one."""
+
+import fcntl  # Linux only, like the boards
+import os
+import uuid
+from typing import IO, Tuple
+
+from ..errors import Conflict
+
+
+def take(state_dir: str) -> Tuple[str, IO[str]]:
+    """Lock the state folder, and return the instance id that it holds and the lock.
+
+    The lock lasts until the file is closed or the process ends, however it ends.
+
+    Raises
+    ------
+    Conflict
+        If a running worker holds the folder.
+    OSError
+        If the folder can not be written.
+    """
+    os.makedirs(state_dir, exist_ok=True)
+    path = os.path.join(state_dir, "instance")
+    stream = open(path, "a+", encoding="utf-8")
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        stream.close()
+        raise Conflict("another worker is running with the state folder %s" % state_dir,
+                       "use another --worker_id or --state_dir")
+    stream.seek(0)
+    instance = stream.read().strip()
+    if not instance:
+        instance = uuid.uuid4().hex
+        stream.write(instance)
+        stream.flush()
+        os.fsync(stream.fileno())
+    return instance, stream

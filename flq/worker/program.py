@@ -1,0 +1,125 @@
+"""The worker program: from the command line to the exit code."""
+
+import argparse
+import logging
+import os
+import random
+import signal
+import sys
+import threading
+import time
+from typing import Any, Dict, List, Optional
+
+from ..errors import FlqError
+from ..logfile import set_up_logging
+from ..protocol import worker_machine as protocol
+from ..training.trainer import build_trainer
+from . import instance
+from .http_client import MasterClient
+
+logger = logging.getLogger(__name__)
+
+
+def parse_flags(argv: Optional[List[str]]) -> argparse.Namespace:
+    """Read the command line."""
+    flags = argparse.ArgumentParser(prog="flq_worker.py", description="An FLQ worker: trains on its own data.")
+    flags.add_argument("--worker_id", type=int, required=True, help="0 .. total_workers-1, each id once")
+    flags.add_argument("--master_ip", required=True, help="address or name of the master")
+    flags.add_argument("--port", type=int, default=5000, help="port of the master (default: %(default)s)")
+    flags.add_argument("--data_dir", default=None, help="where this worker's data set lies")
+    flags.add_argument("--state_dir", default=None, help="folder of this worker's state (default: state/worker<ID>)")
+    flags.add_argument("--give_up_s", type=float, default=3600.0,
+                       help="end after so many seconds without the master, until it has said otherwise "
+                            "(default: %(default)s)")
+    flags.add_argument("--verbose", action="store_true", help="log more")
+    return flags.parse_args(argv)
+
+
+def main(argv: Optional[List[str]], project_dir: str) -> int:
+    """Run a worker until the run has ended.
+
+    Returns
+    -------
+    int
+        0 the run has ended; 1 something failed; 2 usage, or the master refuses this worker;
+        128 + n after signal n.
+    """
+    args = parse_flags(argv)
+    set_up_logging(os.path.join(project_dir, "logs", "worker%d_%s.log"
+                                % (args.worker_id, time.strftime("%Y%m%d_%H%M%S"))), args.verbose)
+    state_dir = args.state_dir or os.path.join(project_dir, "state", "worker%d" % args.worker_id)
+    host = "[%s]" % args.master_ip if ":" in args.master_ip else args.master_ip
+    try:
+        name, lock = instance.take(state_dir)
+        with lock:
+            return Worker(args, name, "http://%s:%d" % (host, args.port)).run()
+    except FlqError as error:
+        logger.error("%s", error)
+        return 2
+    except OSError as error:
+        logger.error("%s: %s", error.strerror or "failed", error.filename or error)
+        return 1
+
+
+class Worker:
+    """Does what the machine says, one action after the other."""
+
+    def __init__(self, args: argparse.Namespace, name: str, url: str) -> None:
+        self._args = args
+        self._machine = protocol.WorkerMachine(args.worker_id, name, random.Random(), args.give_up_s)
+        self._client = MasterClient(url, args.worker_id)
+        self._beats = MasterClient(url, args.worker_id)  # a connection of its own, for another thread
+        self._trainer = None  # type: Any
+
+    def run(self) -> int:
+        """Go on until the machine says exit, or a signal comes; return the exit code."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._on_signal)
+        action = self._machine.start(time.monotonic())
+        while not isinstance(action, protocol.Exit):
+            event = self._do(action)
+            action = self._machine.handle(event, time.monotonic())
+            for note in self._machine.notes:
+                logger.info("worker %d: %s", self._args.worker_id, note)
+            del self._machine.notes[:]
+        (logger.info if action.code == 0 else logger.error)("worker %d: %s", self._args.worker_id, action.sentence)
+        return action.code
+
+    def _do(self, action: protocol.Action) -> protocol.Event:
+        if isinstance(action, protocol.Pause):
+            time.sleep(action.seconds)
+            return protocol.Paused()
+        if isinstance(action, protocol.Build):
+            self._trainer = build_trainer(self._own(action.settings), self._args.worker_id)
+            logger.info("worker %d: %d samples, %d parameters", self._args.worker_id, self._trainer.n_samples,
+                        self._trainer.layout.n_params)
+            return protocol.Built(self._trainer.n_samples, self._trainer.layout)
+        if isinstance(action, protocol.Train):
+            return self._train(action)
+        return self._client.do(action)
+
+    def _train(self, action: protocol.Train) -> protocol.Event:
+        """Train locally, while another thread keeps the lease."""
+        began, done = time.monotonic(), threading.Event()
+
+        def keep_lease() -> None:
+            while not done.wait(self._machine.lease_s / 3):
+                self._beats.heartbeat(self._machine.epoch)
+
+        beating = threading.Thread(target=keep_lease, name="heartbeat", daemon=True)
+        beating.start()
+        try:
+            local = self._trainer.local_update(action.shared, action.round_index)
+        finally:
+            done.set()
+        return protocol.Trained(local.update, local.loss, time.monotonic() - began)
+
+    def _own(self, settings: Dict[str, Dict[str, Any]]) -> Dict[str, Dict[str, Any]]:
+        """Return the master's settings with what this worker's command line says instead."""
+        if self._args.data_dir is None:
+            return settings
+        return dict(settings, dataset=dict(settings["dataset"], data_dir=os.path.abspath(self._args.data_dir)))
+
+    def _on_signal(self, number: int, frame: Any) -> None:
+        logger.info("worker %d: ended by signal %d", self._args.worker_id, number)
+        sys.exit(128 + number)

@@ -1,0 +1,10 @@
+#!/usr/bin/env python3
+"""Start an FLQ worker: python flq_worker.py --worker_id 0 --master_ip 192.168.1.10 [--port 5000]"""
+
+import os
+import sys
+
+from flq.worker.program import main
+
+if __name__ == "__main__":
+    sys.exit(main(None, os.path.dirname(os.path.abspath(__file__))))
