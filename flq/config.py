@@ -14,8 +14,20 @@ Example
 
 import difflib
 import json
-from typing import (Any, Dict, Iterator, List, Literal, Mapping, NamedTuple, Optional, Sequence, Tuple, get_args,
-                    get_origin)
+from typing import (
+    Any,
+    Dict,
+    Iterator,
+    List,
+    Literal,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+    get_args,
+    get_origin,
+)
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
@@ -204,8 +216,8 @@ def load_config(path: Optional[str], overrides: Sequence[str] = ()) -> Config:
     ConfigError
         With one sentence on the first thing that is wrong, and how many more there are.
     """
-    given = {}  # type: Givens
-    problems = []  # type: List[ConfigError]
+    given: Givens = {}
+    problems: List[ConfigError] = []
     if path is not None:
         given.update(_sort_in(_read_object(path), path + ": ", problems))
     for override in overrides:
@@ -213,7 +225,7 @@ def load_config(path: Optional[str], overrides: Sequence[str] = ()) -> Config:
     if problems:
         raise _first_of(problems)
 
-    values = {}  # type: Dict[str, Dict[str, Any]]
+    values: Dict[str, Dict[str, Any]] = {}
     for (section, key), item in given.items():
         values.setdefault(section, {})[key] = item.value
     try:
@@ -233,7 +245,7 @@ def allowed(field: FieldInfo) -> Tuple[str, str]:
         kind = "one of " + ", ".join(str(value) for value in get_args(annotation))
     else:
         kind = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}[annotation]
-    bounds = {}  # type: Dict[str, Any]
+    bounds: Dict[str, Any] = {}
     for constraint in field.metadata:
         bounds.update({name: getattr(constraint, name) for name in ("ge", "gt", "le", "min_length")
                        if hasattr(constraint, name)})
@@ -274,7 +286,7 @@ def _read_object(path: str) -> Dict[str, Any]:
 
 def _without_duplicates(pairs: List[Tuple[str, Any]]) -> Dict[str, Any]:
     """Build an object, or name the key that stands in it twice."""
-    content = {}  # type: Dict[str, Any]
+    content: Dict[str, Any] = {}
     for key, value in pairs:
         if key in content:
             raise ValueError("key %s stands twice in one object" % _show(key))
@@ -298,7 +310,7 @@ def _parse_override(override: str) -> Dict[str, Any]:
 
 def _sort_in(content: Dict[str, Any], prefix: str, problems: List[ConfigError]) -> Givens:
     """Put each value of one object under its section and key; add what has no place to ``problems``."""
-    given = {}  # type: Givens
+    given: Givens = {}
     for section, key, value, path in _entries(content, prefix, problems):
         place = prefix + path
         owners = _owners(key)

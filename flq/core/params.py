@@ -81,7 +81,7 @@ def layout_from_json(rows: Sequence[Sequence[Any]]) -> Layout:
         try:
             name, shape = str(row[0]), tuple(int(extent) for extent in row[1])
         except (TypeError, ValueError, IndexError):
-            raise DataError("a row of a parameter layout must be [name, [extent, ...]], got %.80r" % (row,))
+            raise DataError("a row of a parameter layout must be [name, [extent, ...]], got %.80r" % (row,)) from None
         if any(extent < 1 for extent in shape):
             raise DataError("extents of tensor %r must be positive, got %r" % (name, shape))
         tensors.append(Tensor(name, shape))

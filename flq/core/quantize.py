@@ -219,8 +219,8 @@ class Grid(_Scaled):
 
 Quantizer = Union[Float32, Sign, Grid]
 
-QUANTIZERS = {codec.codec_id: codec for codec in [Float32(), Sign()] + [Grid(bits) for bits in range(2, 9)]
-              }  # type: Dict[int, Quantizer]
+QUANTIZERS: Dict[int, Quantizer] = {
+    codec.codec_id: codec for codec in [Float32(), Sign()] + [Grid(bits) for bits in range(2, 9)]}
 
 
 def decode(codec: Quantizer, payload: Payload, layout: Layout) -> Vector:

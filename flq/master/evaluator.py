@@ -44,11 +44,11 @@ class Evaluator:
 
     def __init__(self, settings: Dict[str, Dict[str, Any]], max_backlog: int) -> None:
         self._max_backlog = max_backlog
-        self._jobs = deque()  # type: Deque[_Job]
+        self._jobs: Deque[_Job] = deque()
         self._changed = threading.Condition()
         self._busy = self._closed = False
         environment = dict(os.environ)
-        environment["PYTHONPATH"] = os.pathsep.join([PACKAGE_PARENT] + environment.get("PYTHONPATH", "").split(os.pathsep))
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [PACKAGE_PARENT, environment.get("PYTHONPATH")]))
         self._child = subprocess.Popen([sys.executable, "-m", "flq.training.evaluator_process"],
                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
         self._thread = threading.Thread(target=self._run, args=(settings,), name="evaluator", daemon=True)
@@ -100,7 +100,7 @@ class Evaluator:
 
     def _run(self, settings: Dict[str, Dict[str, Any]]) -> None:
         """Hand jobs to the child, one at a time."""
-        failure = None  # type: Optional[str]
+        failure: Optional[str] = None
         try:
             reply = self._ask({"do": "settings", "settings": settings}, ())
             failure = reply.get("error")

@@ -28,7 +28,7 @@ class Meter:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._by_worker = {}  # type: Dict[Optional[int], Wire]
+        self._by_worker: Dict[Optional[int], Wire] = {}
 
     def add(self, worker_id: Optional[int], wire: Wire) -> None:
         """Count bytes of a worker; None is a peer that has not said who it is."""
@@ -59,7 +59,7 @@ class Peer:
 
     def __init__(self, meter: Meter) -> None:
         self._meter = meter
-        self._worker_id = None  # type: Optional[int]
+        self._worker_id: Optional[int] = None
         self._before = Wire()
 
     def count(self, wire: Wire) -> None:

@@ -50,8 +50,8 @@ def main(argv: Optional[List[str]], project_dir: str) -> int:
     """
     args = parse_flags(argv, project_dir)
     stamp = time.strftime("%Y%m%d_%H%M%S")
-    set_up_logging(os.path.join(project_dir, "logs", "master_%s.log" % stamp), args.verbose)
     try:
+        set_up_logging(os.path.join(project_dir, "logs", "master_%s.log" % stamp), args.verbose)
         return _serve(args, load_config(args.config, args.overrides), project_dir, stamp)
     except FlqError as error:
         logger.error("%s", error)
@@ -65,7 +65,8 @@ def _serve(args: argparse.Namespace, config: Config, project_dir: str, stamp: st
     settings = config.settings()
     run_id = "%s_%s" % (stamp, secrets.token_hex(2))
     layout = model_layout(settings)
-    machine = MasterMachine(run_options(run_id, settings, layout), start_values(layout, config.system.seed))
+    for_workers = {section: values for section, values in settings.items() if section != "report"}
+    machine = MasterMachine(run_options(run_id, for_workers, layout), start_values(layout, config.system.seed))
 
     meter = Meter()
     results_dir = os.path.join(project_dir, config.report.results_dir)
@@ -84,7 +85,7 @@ def _serve(args: argparse.Namespace, config: Config, project_dir: str, stamp: st
 def _until_the_end(args: argparse.Namespace, service: MasterService, server: Server, released: threading.Event,
                    config: Config) -> int:
     """Serve until the run has ended, was stopped, or a signal came."""
-    signals = []  # type: List[int]
+    signals: List[int] = []
 
     def on_signal(number, frame) -> None:
         signals.append(number)
@@ -110,5 +111,7 @@ def _until_the_end(args: argparse.Namespace, service: MasterService, server: Ser
     service.finish()
     server.stop()
     service.close()
+    if not os.path.exists(service.workbook):
+        return 1
     print("results: %s" % service.workbook, flush=True)
     return 128 + signals[0] if signals else 0

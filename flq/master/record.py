@@ -38,8 +38,8 @@ class Record:
     def __init__(self, meter: Meter) -> None:
         self._meter = meter
         self._lock = threading.Lock()
-        self._reports = []  # type: List[Tuple[RoundReport, Wire]]
-        self._evaluated = {}  # type: Dict[int, Evaluated]
+        self._reports: List[Tuple[RoundReport, Wire]] = []
+        self._evaluated: Dict[int, Evaluated] = {}
         self._wire_before = Wire()
 
     def add_round(self, report: RoundReport) -> None:
@@ -53,7 +53,7 @@ class Record:
         """Keep what a round's model achieved; return the round's row, now complete."""
         with self._lock:
             self._evaluated[round_index] = evaluated
-        return self.rounds()[round_index - 1]
+            return self._row(*self._reports[round_index - 1])
 
     def rounds(self) -> List[RoundRow]:
         """Return one row per closed round."""

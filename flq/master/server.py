@@ -37,9 +37,9 @@ class Server:
         self._server.max_request_header_size = 32768
         try:
             self._server.prepare()
-        except OSError as error:
+        except (OSError, OverflowError) as error:
             raise ConfigError("cannot listen on %s port %d: %s" % (host, port, error),
-                              "choose another with --port, or end the program that uses it")
+                              "choose another with --port, or end the program that uses it") from error
         self.port = self._server.bind_addr[1]
         self._thread = threading.Thread(target=self._server.serve, name="server", daemon=True)
 

@@ -17,7 +17,7 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from ..core.params import Vector
 from ..errors import FlqError, Unavailable
-from ..protocol.events import Effect, Event, Note, Reply, RoundClosed, RunEnded, Saved, Stop, Ticket, Tick
+from ..protocol.events import Effect, Event, Note, Reply, RoundClosed, RunEnded, Saved, Stop, Tick, Ticket
 from ..protocol.master_machine import POLL_S, MasterMachine, State
 from ..report.excel import write_workbook
 from ..report.rows import WorkerRow
@@ -57,13 +57,13 @@ class MasterService:
         self._settings = settings
         self._run_dir = run_dir
         self._evaluator = evaluator
-        self._queue = queue.Queue()  # type: queue.Queue
+        self._queue: queue.Queue = queue.Queue()
         self._tickets = itertools.count(1)
-        self._waiting = {}  # type: Dict[Ticket, Future]
+        self._waiting: Dict[Ticket, Future] = {}
         self._closing = False
         self._is_complete = True  # whether the workbook has every evaluation
         self._reason = ""
-        self._workers = []  # type: List[WorkerRow]
+        self._workers: List[WorkerRow] = []
         self._thread = threading.Thread(target=self._run, name="owner", daemon=True)
         self._publish()
 
@@ -81,13 +81,13 @@ class MasterService:
         FlqError
             If the machine refuses the event, or the master is shutting down.
         """
-        future = Future()  # type: Future
+        future: Future = Future()
         ticket = next(self._tickets)
         self._queue.put((make_event(ticket), ticket, future))
         try:
             body = future.result(REPLY_S)
         except FutureTimeout:
-            raise Unavailable("the master did not answer in time", "try again")
+            raise Unavailable("the master did not answer in time", "try again") from None
         if isinstance(body, FlqError):
             raise body
         return body
@@ -120,7 +120,7 @@ class MasterService:
                 self._closing = True
                 break
             try:
-                effects = self.machine.handle(event, time.monotonic())  # type: Tuple[Effect, ...]
+                effects: Tuple[Effect, ...] = self.machine.handle(event, time.monotonic())
             except Exception:  # a bug of ours: this request fails, the run goes on
                 logger.exception("the machine failed on %s", type(event).__name__)
                 effects = (Reply(ticket, Unavailable("the master failed on this request", "see its log")),)

@@ -23,11 +23,26 @@ from ..core.params import Layout, Vector, fingerprint
 from ..core.quantize import QUANTIZERS, plus
 from ..core.rules import FLOAT32_BITS, Rules, rules_from_settings
 from ..errors import BadValues, CodecError, ConfigError, Conflict, FlqError
-from .events import (Answered, Effect, Effects, Event, Heartbeat, Note, Poll, Register, Reply, RoundClosed,
-                     RoundReport, RunEnded, Saved, Stop, Ticket)
+from .events import (
+    Answered,
+    Effect,
+    Effects,
+    Event,
+    Heartbeat,
+    Note,
+    Poll,
+    Register,
+    Reply,
+    RoundClosed,
+    RoundReport,
+    RunEnded,
+    Saved,
+    Stop,
+    Ticket,
+)
 from .ledger import Traffic, received, sent
 from .members import LATE, LOST, REFUSED, SKIPPED, UPLOADED, Member, OpenRound
-from .messages import Answer, Kind, ModelFrame, Outcome, Plan, Verdict
+from .messages import Kind, ModelFrame, Outcome, Plan, Verdict
 from .wire import Buffers, encode, link_of
 
 POLL_S = 25.0  # a request that waits is answered "nothing new" after this time
@@ -94,16 +109,16 @@ class MasterMachine:
         self.state = State.LOBBY
         self.round_index = 0
         self.server = server_round.first_server_state(start)
-        self.members = {}  # type: Dict[int, Member]
+        self.members: Dict[int, Member] = {}
         self.totals = Traffic()
-        self._round = None  # type: Optional[OpenRound]
+        self._round: Optional[OpenRound] = None
         self._round_traffic = Traffic()
         self._start_crc = self._model_crc = fingerprint(start)
-        self._deltas = []  # type: List[Buffers]  # the newest last; their versions are consecutive
-        self._keyframe = None  # type: Optional[Buffers]
-        self._polls = {}  # type: Dict[int, Poll]
-        self._poll_until = {}  # type: Dict[Ticket, float]
-        self._effects = []  # type: List[Effect]
+        self._deltas: List[Buffers] = []  # the newest last; their versions are consecutive
+        self._keyframe: Optional[Buffers] = None
+        self._polls: Dict[int, Poll] = {}
+        self._poll_until: Dict[Ticket, float] = {}
+        self._effects: List[Effect] = []
         self._handlers = {Register: self._register, Poll: self._poll, Answered: self._answered,
                           Heartbeat: self._heartbeat, Stop: self._stop, Saved: self._saved}
 

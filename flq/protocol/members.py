@@ -44,7 +44,7 @@ class Member:
         self.n_samples = 0
         self.lease_until = 0.0
         self.last_seen = 0.0
-        self.mirror = None  # type: Optional[Vector]
+        self.mirror: Optional[Vector] = None
         self.passed_over = 0
         self.closed_seq = 0
         self.closed_outcome = Outcome.NOTED
@@ -52,11 +52,11 @@ class Member:
         self.planned_round = 0
         self.heard_end = False
         self.gone = True
-        self.tally = dict.fromkeys(STATUSES, 0)  # type: Dict[str, int]
+        self.tally: Dict[str, int] = dict.fromkeys(STATUSES, 0)
         self.traffic = Traffic()
         self.training_s = 0.0
         self.waiting_s = 0.0
-        self.last_loss = None  # type: Optional[float]
+        self.last_loss: Optional[float] = None
         self.last_round = 0
 
     def is_leased(self, now: float) -> bool:
@@ -98,12 +98,12 @@ class OpenRound:
         self.opened = now
         self.deadline = deadline
         self.offer_deadline = offer_deadline
-        self.status = {}    # type: Dict[int, str]
-        self.uploads = {}   # type: Dict[int, Payload]
-        self.offers = {}    # type: Dict[int, Offer]
-        self.granted = None  # type: Optional[Set[int]]
-        self.waiting = {}   # type: Dict[int, Answered]
-        self.answers = {}   # type: Dict[int, Answer]
+        self.status: Dict[int, str] = {}
+        self.uploads: Dict[int, Payload] = {}
+        self.offers: Dict[int, Offer] = {}
+        self.granted: Optional[Set[int]] = None
+        self.waiting: Dict[int, Answered] = {}
+        self.answers: Dict[int, Answer] = {}
 
     def undecided(self) -> List[int]:
         """Return the members whose part is open, ascending."""

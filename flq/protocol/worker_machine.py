@@ -18,8 +18,8 @@ from typing import Any, Dict, List, NamedTuple, Optional, Union
 
 from ..core.draws import start_values
 from ..core.params import Layout, Vector, fingerprint, layout_from_json
-from ..core.quantize import decode as decode_payload
 from ..core.quantize import QUANTIZERS, plus
+from ..core.quantize import decode as decode_payload
 from ..core.rules import rules_from_settings
 from ..core.worker_round import Proposal, first_state, propose
 from ..errors import CodecError, FlqError, WireError
@@ -172,27 +172,27 @@ class WorkerMachine:
         self.worker_id = worker_id
         self.instance = instance
         self.state = State.JOINING
-        self.notes = []  # type: List[str]  # for the log; whoever reads them empties the list
+        self.notes: List[str] = []  # for the log; whoever reads them empties the list
         self.lease_s = 0.0
         self.epoch = 0
         self.memory = None
         self._jitter = jitter
         self._give_up_s = give_up_s
-        self._last_contact = None  # type: Optional[float]
+        self._last_contact: Optional[float] = None
         self._failures = 0
         self._rejections = 0
-        self._pending = None  # type: Optional[Action]  # what a pause interrupts
-        self._settings = None  # type: Optional[Dict[str, Dict[str, Any]]]
-        self._built = None  # type: Optional[Built]
-        self._shared = None  # type: Optional[Vector]
+        self._pending: Optional[Action] = None  # what a pause interrupts
+        self._settings: Optional[Dict[str, Dict[str, Any]]] = None
+        self._built: Optional[Built] = None
+        self._shared: Optional[Vector] = None
         self._version = -1
         self._seq = 0
         self._answered_round = 0
         self._answered_at = 0.0
         self._waiting_s = 0.0
-        self._plan = None  # type: Optional[Plan]
-        self._proposal = None  # type: Optional[Proposal]
-        self._upload = None  # type: Optional[Answer]
+        self._plan: Optional[Plan] = None
+        self._proposal: Optional[Proposal] = None
+        self._upload: Optional[Answer] = None
         self._handlers = {Registered: self._registered, Built: self._was_built, Polled: self._polled,
                           NothingNew: self._nothing_new, Trained: self._trained, Judged: self._judged,
                           Problem: self._problem, Unreachable: self._unreachable, Paused: self._paused}
@@ -298,7 +298,8 @@ class WorkerMachine:
             self._proposal = propose(self.memory, event.update, plan.round_index, plan.threshold,
                                      self._layout, self._rules)
         except CodecError as error:
-            self.notes.append("the update of round %d is dropped: %s; lower model.lr" % (plan.round_index, error.detail))
+            self.notes.append("the update of round %d is dropped: %s; lower model.lr"
+                              % (plan.round_index, error.detail))
             unchanged = self.memory._replace(clock=self.memory.clock + 1)
             self._proposal, loss = Proposal(None, 0.0, unchanged, unchanged), float("nan")
         proposal, payload = self._proposal, self._proposal.payload

@@ -50,11 +50,11 @@ class _Worker:
 
     def __init__(self, worker_id: int) -> None:
         self.machine = WorkerMachine(worker_id, "simulated", random.Random(worker_id), give_up_s=3600.0)
-        self.trainer = None  # type: Any
+        self.trainer: Any = None
         self.action = self.machine.start(0.0)
-        self.wakes_at = None  # type: Optional[float]  # while it pauses or trains
-        self.ticket = None  # type: Optional[int]  # while the master has not replied
-        self.result = None  # type: Any
+        self.wakes_at: Optional[float] = None  # while it pauses or trains
+        self.ticket: Optional[int] = None  # while the master has not replied
+        self.result: Any = None
 
 
 def simulate(settings: Dict[str, Dict[str, Any]], dies: Optional[Dict[int, int]] = None,
@@ -85,11 +85,11 @@ class _Loop:
         self._settings, self._master, self._dies, self._build = settings, master, dies, build
         self._workers = {worker_id: _Worker(worker_id) for worker_id in ids}
         self._now = 0.0
-        self._tickets = {}  # type: Dict[int, _Worker]
+        self._tickets: Dict[int, _Worker] = {}
         self._n_tickets = 0
-        self._reports = []  # type: List[events.RoundReport]
+        self._reports: List[events.RoundReport] = []
         self._reason = ""
-        self._exit_codes = {}  # type: Dict[int, int]
+        self._exit_codes: Dict[int, int] = {}
 
     def run(self) -> Simulated:
         """Let every worker act in turn until all have left."""
@@ -136,8 +136,8 @@ class _Loop:
         self._tickets[ticket] = worker
         if isinstance(action, worker_machine.CallRegister):
             body = json.loads(json.dumps(action.body))
-            event = events.Register(ticket, body["worker_id"], body["instance"], body.get("n_samples"),
-                                    body.get("layout_crc"))  # type: events.Event
+            event: events.Event = events.Register(ticket, body["worker_id"], body["instance"], body.get("n_samples"),
+                                                  body.get("layout_crc"))
         elif isinstance(action, worker_machine.CallPoll):
             event = events.Poll(ticket, worker_id, action.epoch, action.have, action.answered)
         else:

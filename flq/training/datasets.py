@@ -71,9 +71,9 @@ def _scaled(images: np.ndarray, white: int) -> np.ndarray:
     return images[..., np.newaxis].astype(np.float32) / np.float32(white)
 
 
-DATASETS = {
+DATASETS: Dict[str, Source] = {
     "digits": Source((8, 8, 1), 10, load_digits),
-}  # type: Dict[str, Source]
+}
 
 
 def dataset_source(settings: Dict[str, Any]) -> Source:

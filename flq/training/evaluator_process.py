@@ -23,7 +23,7 @@ class EvaluatorService:
     """Requests in, replies out; holds the evaluator between them."""
 
     def __init__(self) -> None:
-        self._evaluator = None  # type: Optional[Evaluator]
+        self._evaluator: Optional[Evaluator] = None
 
     def answer(self, header: Dict[str, Any], payload: bytearray) -> Dict[str, Any]:
         """Return the reply to one request; any failure becomes ``{"error": sentence}``."""

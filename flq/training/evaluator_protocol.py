@@ -75,7 +75,7 @@ def read_message(stream: BinaryIO) -> Optional[Message]:
         header = json.loads(_whole(_read(stream, n_header_bytes), n_header_bytes).decode("utf-8"))
         n_payload_bytes = int(header["payload_bytes"])
     except (ValueError, TypeError, KeyError):
-        raise WireError("the header is not a JSON object with payload_bytes")
+        raise WireError("the header is not a JSON object with payload_bytes") from None
     if not 0 <= n_payload_bytes <= MAX_PAYLOAD_BYTES:
         raise TooLarge("the payload declares %d bytes, 0..%d are allowed" % (n_payload_bytes, MAX_PAYLOAD_BYTES))
     return header, _whole(_read(stream, n_payload_bytes), n_payload_bytes)

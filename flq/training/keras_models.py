@@ -57,7 +57,7 @@ def _mlp(layers: Any, input_shape: Shape, n_classes: int) -> List[Any]:
 
 
 def _cnn_small(layers: Any, input_shape: Shape, n_classes: int) -> List[Any]:
-    stack = []  # type: List[Any]
+    stack: List[Any] = []
     for stage, filters in enumerate(CNN_FILTERS, start=1):
         stack += [layers.Conv2D(filters, CNN_KERNEL, padding=cnn_padding(input_shape), activation="relu",
                                 kernel_initializer="zeros", name="conv_%d" % stage),
@@ -70,7 +70,7 @@ def _head(layers: Any, units: int, n_classes: int) -> List[Any]:
             layers.Dense(n_classes, kernel_initializer="zeros", name="dense_2")]
 
 
-KERAS_MODELS = {
+KERAS_MODELS: Dict[str, Callable[[Any, Shape, int], List[Any]]] = {
     "mlp": _mlp,
     "cnn_small": _cnn_small,
-}  # type: Dict[str, Callable[[Any, Shape, int], List[Any]]]
+}

@@ -28,7 +28,7 @@ def set_up_tensorflow(settings: Dict[str, Any]) -> None:
     except RuntimeError:
         raise DataError("TensorFlow already runs with %d threads in this process, system.threads asks for %d"
                         % (tf.config.threading.get_intra_op_parallelism_threads(), n_threads),
-                        hint="build the first trainer before any other use of TensorFlow")
+                        hint="build the first trainer before any other use of TensorFlow") from None
     if hasattr(tf.config.experimental, "enable_op_determinism"):
         tf.config.experimental.enable_op_determinism()
     else:  # TensorFlow before 2.8

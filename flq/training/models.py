@@ -48,7 +48,7 @@ def cnn_small_layout(settings: Dict[str, Any], input_shape: Shape, n_classes: in
     """Return the layout of two (conv 5x5 ReLU - max-pool 2) stages - dense 128 ReLU - dense classes."""
     height, width, channels = input_shape
     lost = CNN_KERNEL - 1 if cnn_padding(input_shape) == "valid" else 0
-    tensors = ()  # type: Tuple[Tensor, ...]
+    tensors: Tuple[Tensor, ...] = ()
     for stage, filters in enumerate(CNN_FILTERS, start=1):
         tensors += (Tensor("conv_%d/kernel" % stage, (CNN_KERNEL, CNN_KERNEL, channels, filters)),
                     Tensor("conv_%d/bias" % stage, (filters,)))
@@ -81,8 +81,8 @@ def _dense(name: str, n_inputs: int, n_outputs: int) -> Tuple[Tensor, Tensor]:
     return (Tensor(name + "/kernel", (n_inputs, n_outputs)), Tensor(name + "/bias", (n_outputs,)))
 
 
-MODELS = {
+MODELS: Dict[str, Callable[[Dict[str, Any], Shape, int], Layout]] = {
     "mlp": mlp_layout,
     "cnn_small": cnn_small_layout,
     "quadratic": quadratic_layout,
-}  # type: Dict[str, Callable[[Dict[str, Any], Shape, int], Layout]]
+}

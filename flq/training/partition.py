@@ -85,7 +85,7 @@ def _non_iid(labels: np.ndarray, settings: Dict[str, Any], bits: np.random.Philo
 
 def _dirichlet_split(labels: np.ndarray, n_workers: int, alpha: float, bits: np.random.Philox) -> List[np.ndarray]:
     """Return one draw of the split, whatever its sizes."""
-    parts = [[] for _ in range(n_workers)]  # type: List[List[np.ndarray]]
+    parts: List[List[np.ndarray]] = [[] for _ in range(n_workers)]
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
         members = members[draws.permutation(len(members), bits)]
@@ -139,7 +139,7 @@ def _uniform(bits: np.random.Philox) -> float:
     return ((int(bits.random_raw()) >> 11) + 0.5) * 2.0 ** -53
 
 
-PARTITIONS = {
+PARTITIONS: Dict[str, Callable[..., List[np.ndarray]]] = {
     "iid": _iid,
     "non_iid": _non_iid,
-}  # type: Dict[str, Callable[..., List[np.ndarray]]]
+}

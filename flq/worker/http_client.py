@@ -105,7 +105,7 @@ def _body(response: requests.Response) -> bytearray:
                 raise requests.ConnectionError("the answer broke off after %d of %d bytes" % (n_read, size))
             n_read += n_new
     except (OSError, requests.packages.urllib3.exceptions.HTTPError) as error:
-        raise requests.ConnectionError("the answer broke off after %d of %d bytes: %s" % (n_read, size, error))
+        raise requests.ConnectionError("the answer broke off after %d of %d bytes" % (n_read, size)) from error
     response.close()
     return body
 
@@ -113,7 +113,7 @@ def _body(response: requests.Response) -> bytearray:
 def _problem(response: requests.Response) -> machine.Event:
     """Turn an error of the master into an event; anything else that answers is not a master."""
     try:
-        body = response.json()  # type: Dict[str, Any]
+        body: Dict[str, Any] = response.json()
         detail = "%s (%s)" % (body["detail"], body["hint"]) if body["hint"] else body["detail"]
     except (ValueError, KeyError, TypeError):
         detail = "%s answers %d %s" % (response.url.split("?")[0], response.status_code, response.reason)

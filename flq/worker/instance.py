@@ -28,7 +28,7 @@ def take(state_dir: str) -> Tuple[str, IO[str]]:
     except OSError:
         stream.close()
         raise Conflict("another worker is running with the state folder %s" % state_dir,
-                       "use another --worker_id or --state_dir")
+                       "use another --worker_id or --state_dir") from None
     stream.seek(0)
     instance = stream.read().strip()
     if not instance:

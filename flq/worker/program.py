@@ -45,11 +45,11 @@ def main(argv: Optional[List[str]], project_dir: str) -> int:
         128 + n after signal n.
     """
     args = parse_flags(argv)
-    set_up_logging(os.path.join(project_dir, "logs", "worker%d_%s.log"
-                                % (args.worker_id, time.strftime("%Y%m%d_%H%M%S"))), args.verbose)
     state_dir = args.state_dir or os.path.join(project_dir, "state", "worker%d" % args.worker_id)
     host = "[%s]" % args.master_ip if ":" in args.master_ip else args.master_ip
     try:
+        set_up_logging(os.path.join(project_dir, "logs", "worker%d_%s.log"
+                                    % (args.worker_id, time.strftime("%Y%m%d_%H%M%S"))), args.verbose)
         name, lock = instance.take(state_dir)
         with lock:
             return Worker(args, name, "http://%s:%d" % (host, args.port)).run()
@@ -69,7 +69,7 @@ class Worker:
         self._machine = protocol.WorkerMachine(args.worker_id, name, random.Random(), args.give_up_s)
         self._client = MasterClient(url, args.worker_id)
         self._beats = MasterClient(url, args.worker_id)  # a connection of its own, for another thread
-        self._trainer = None  # type: Any
+        self._trainer: Any = None
 
     def run(self) -> int:
         """Go on until the machine says exit, or a signal comes; return the exit code."""
