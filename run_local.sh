@@ -1,0 +1,288 @@
+#!/usr/bin/env bash
+# A whole FLQ run on this machine: set up .venv, start the master and the workers, train, leave the Excel file.
+set -euo pipefail
+project_dir="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
+# shellcheck source=scripts/environment.sh
+source "$project_dir/scripts/environment.sh"
+
+readonly HEALTH_TIMEOUT_S=180  # the master reads the data set before it serves
+readonly SAVE_TIMEOUT_S=60     # from the signal until the master has saved and ended
+readonly STOP_TIMEOUT_S=30     # for a worker to end, after the master or after a signal
+readonly LOG_LINES=20          # shown of a program that failed
+
+# ---- The command line
+
+if asks_for_help "$@"; then
+    cat <<'TEXT'
+Run FLQ on this machine: one master and some workers, from nothing to the Excel file in results/.
+
+    ./run_local.sh [--workers 4] [--rounds R] [--mode M] [--dataset D] [--port 5000] [--set section.key=value]...
+
+  --workers N              how many workers to start; the run waits for all of them
+  --rounds R               number of rounds
+  --mode M                 flq_algorithm.mode, e.g. fedavg or bbit
+  --dataset D              dataset.name
+  --port P                 the master's port; without it 5000, or a free one where 5000 is taken
+  --set section.key=value  any other setting of flq_config.json; can be repeated
+
+The first start makes .venv and installs the packages. What the programs print lies in logs/.
+Ctrl-C ends the run; the master saves the results first. A second Ctrl-C does not wait for it.
+PYTHON=/path/to/python chooses the Python (3.9 to 3.13) that .venv is made with.
+TEXT
+    exit 0
+fi
+
+n_workers=4
+port=""
+settings=()
+
+# require_whole_number FLAG TEXT LOWEST HIGHEST
+require_whole_number() {
+    if ! [[ "$2" =~ ^[0-9]{1,9}$ ]] || ((10#$2 < $3 || 10#$2 > $4)); then
+        fail 2 "$1 must be a whole number from $3 to $4, got $2."
+    fi
+}
+
+while (($# > 0)); do
+    case "$1" in
+    --*=*) set -- "${1%%=*}" "${1#*=}" "${@:2}" ;;
+    esac
+    case "$1" in
+    --workers | --rounds | --mode | --dataset | --port | --set)
+        if (($# < 2)); then fail 2 "$1 needs a value; ./run_local.sh --help shows the flags."; fi
+        ;;
+    *) fail 2 "Unknown argument $1; ./run_local.sh --help shows the flags." ;;
+    esac
+    case "$1" in
+    --workers)
+        require_whole_number "$1" "$2" 1 1000
+        n_workers="$((10#$2))"
+        ;;
+    --port)
+        require_whole_number "$1" "$2" 1 65535
+        port="$((10#$2))"
+        ;;
+    --rounds)
+        require_whole_number "$1" "$2" 1 999999999
+        settings+=(--set "system.max_rounds=$((10#$2))")
+        ;;
+    --mode) settings+=(--set "flq_algorithm.mode=$2") ;;
+    --dataset) settings+=(--set "dataset.name=$2") ;;
+    --set) settings+=(--set "$2") ;;
+    esac
+    shift 2
+done
+settings=(--set "system.total_workers=$n_workers" --set "system.min_workers=$n_workers" ${settings[@]+"${settings[@]}"})
+
+# ---- The environment
+
+ensure_environment local
+python="$project_dir/.venv/bin/python"
+set_python_variables
+# The workers talk to this machine; a proxy for the Internet has no part in that.
+export NO_PROXY="127.0.0.1,localhost${NO_PROXY:+,$NO_PROXY}"
+export no_proxy="$NO_PROXY"
+
+# free_port PORT : print PORT (0: any) if it can be listened on; false if it is taken.
+free_port() {
+    "$python" -c 'import os, socket, sys
+with socket.socket() as listener:
+    if os.name == "posix":
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(("127.0.0.1", int(sys.argv[1])))
+        listener.listen()
+    except OSError:
+        sys.exit(1)
+    print(listener.getsockname()[1])' "$1"
+}
+
+if [[ -n "$port" ]]; then
+    free_port "$port" >/dev/null || fail 2 "Port $port is taken: choose another --port, or leave the flag out."
+elif ! port="$(free_port 5000)"; then
+    port="$(free_port 0)"
+    echo "Port 5000 is taken: this run uses $port."
+fi
+
+# ---- Programs that this script starts, and how they end
+
+run_name="run_local_$(date +%Y%m%d_%H%M%S)_$$"
+master_output="$project_dir/logs/${run_name}_master.out"
+mkdir -p "$project_dir/logs"
+scratch_dir="$(mktemp -d "${TMPDIR:-/tmp}/flq_run_local.XXXXXX")"
+master_pid=""
+tee_pid=""
+worker_pids=()
+signals=0        # how many arrived
+signal_status=0  # the exit status that the last one stands for
+
+# A handler only notes the signal: the loops below look at it, so that nothing is cut in the middle.
+trap 'signals=$((signals + 1)); signal_status=130' INT
+trap 'signals=$((signals + 1)); signal_status=143' TERM
+trap 'signals=$((signals + 1)); signal_status=129' HUP
+trap 'end_everything; rm -rf "$scratch_dir"' EXIT
+
+worker_output() {
+    printf '%s\n' "$project_dir/logs/${run_name}_worker$1.out"
+}
+
+# start OUTPUT COMMAND... : start it in a process group of its own, and leave its process id in started_pid.
+# Ctrl-C reaches the group of this script only: the programs are ended in order, the master first.
+start() {
+    set -m
+    "${@:2}" </dev/null >"$1" 2>&1 &
+    started_pid=$!
+    set +m
+}
+
+is_running() {
+    kill -0 "$1" 2>/dev/null
+}
+
+pause() {
+    sleep 0.2 || true  # Ctrl-C interrupts it
+}
+
+# wait_for_end SECONDS PID... : true when all have ended; false after that time, or when one more signal arrives.
+wait_for_end() {
+    local deadline=$((SECONDS + $1)) signals_before=$signals pid
+    for pid in "${@:2}"; do
+        while is_running "$pid"; do
+            if ((SECONDS >= deadline || signals > signals_before)); then return 1; fi
+            pause
+        done
+    done
+}
+
+# end_programs SECONDS PID... : ask them to end, wait that long, then end them and whatever they started.
+end_programs() {
+    local pid
+    for pid in "${@:2}"; do
+        if is_running "$pid"; then kill -TERM "$pid" 2>/dev/null || true; fi
+    done
+    if wait_for_end "$@"; then return; fi
+    for pid in "${@:2}"; do
+        if is_running "$pid"; then kill -KILL -- "-$pid" 2>/dev/null || true; fi
+    done
+}
+
+# end_everything : the master first, because it saves the results and tells the workers. Harmless when all have ended.
+end_everything() {
+    if [[ -n "$master_pid" ]]; then end_programs "$SAVE_TIMEOUT_S" "$master_pid"; fi
+    if ((${#worker_pids[@]} > 0)); then end_programs "$STOP_TIMEOUT_S" "${worker_pids[@]}"; fi
+    # It ends by itself, once it has shown the master's last line.
+    if [[ -n "$tee_pid" ]] && ! wait_for_end "$STOP_TIMEOUT_S" "$tee_pid"; then end_programs 1 "$tee_pid"; fi
+    master_pid=""
+    worker_pids=()
+    tee_pid=""
+}
+
+# excel_file : print the path of the Excel file that the master named last; false if there is none.
+excel_file() {
+    local name
+    name="$(grep -o 'flq_results_[^/]*\.xlsx' "$master_output" | tail -n 1)" || return 1
+    [[ -f "$project_dir/results/$name" ]] || return 1
+    printf '%s\n' "$project_dir/results/$name"
+}
+
+# stop_on_signal : if one has arrived, let the master save, say where, and end with the status of that signal.
+stop_on_signal() {
+    local excel
+    if ((signals == 0)); then return; fi
+    echo "Stopping: the master saves the results first."
+    end_everything
+    if excel="$(excel_file)"; then echo "Results so far: $excel"; else echo "No results were saved." >&2; fi
+    exit "$signal_status"
+}
+
+# stop_on_failure SENTENCE OUTPUT : end the rest of the run and show the end of that program's output.
+stop_on_failure() {
+    local excel
+    end_everything
+    printf '%s Last lines of %s:\n' "$1" "$2" >&2
+    tail -n "$LOG_LINES" "$2" | sed 's/^/    /' >&2
+    if excel="$(excel_file)"; then echo "Results so far: $excel" >&2; fi
+    exit 1
+}
+
+# stop_if_failed WHO PID OUTPUT : PID has ended; go on only if its exit status is 0.
+stop_if_failed() {
+    local status=0
+    wait "$2" 2>/dev/null || status=$?
+    if ((status != 0)); then stop_on_failure "$1 failed with exit status $status." "$3"; fi
+}
+
+# check_workers : forget the workers that have ended well (the run is over for them), stop if one has failed.
+check_workers() {
+    local id pid
+    for id in "${!worker_pids[@]}"; do
+        pid="${worker_pids[id]}"
+        if ! is_running "$pid"; then
+            unset "worker_pids[$id]"
+            stop_if_failed "Worker $id" "$pid" "$(worker_output "$id")"
+        fi
+    done
+}
+
+master_answers() {
+    "$python" -c 'import http.client, sys
+connection = http.client.HTTPConnection("127.0.0.1", int(sys.argv[1]), timeout=2)
+connection.request("GET", "/healthz")
+sys.exit(connection.getresponse().status != 200)' "$port" >/dev/null 2>&1
+}
+
+# ---- The run
+
+mkfifo "$scratch_dir/master_output"
+set -m
+tee "$master_output" <"$scratch_dir/master_output" &
+tee_pid=$!
+set +m
+start "$scratch_dir/master_output" "$python" "$project_dir/flq_master.py" --host 127.0.0.1 --port "$port" \
+    "${settings[@]}"
+master_pid=$started_pid
+
+deadline=$((SECONDS + HEALTH_TIMEOUT_S))
+until master_answers; do
+    stop_on_signal
+    if ! is_running "$master_pid"; then
+        stop_if_failed "The master" "$master_pid" "$master_output"
+        stop_on_failure "The master ended before it served." "$master_output"
+    fi
+    if ((SECONDS >= deadline)); then
+        stop_on_failure "The master did not answer within $HEALTH_TIMEOUT_S s." "$master_output"
+    fi
+    pause
+done
+
+for ((id = 0; id < n_workers; id++)); do
+    start "$(worker_output "$id")" "$python" "$project_dir/flq_worker.py" --worker_id "$id" --master_ip 127.0.0.1 \
+        --port "$port" --state_dir "$scratch_dir/worker$id"
+    worker_pids[id]=$started_pid
+done
+echo "Started $n_workers workers; what they print lies in $(worker_output '*')"
+
+while is_running "$master_pid"; do
+    stop_on_signal
+    check_workers
+    pause
+done
+stop_if_failed "The master" "$master_pid" "$master_output"
+
+deadline=$((SECONDS + STOP_TIMEOUT_S))
+while ((${#worker_pids[@]} > 0)); do
+    stop_on_signal
+    check_workers
+    if ((SECONDS >= deadline)); then
+        for id in "${!worker_pids[@]}"; do
+            stop_on_failure "Worker $id did not end within $STOP_TIMEOUT_S s after the master." "$(worker_output "$id")"
+        done
+    fi
+    pause
+done
+
+wait_for_end "$STOP_TIMEOUT_S" "$tee_pid" || true
+if ! excel="$(excel_file)"; then
+    stop_on_failure "The run has ended, but the master named no Excel file in results/." "$master_output"
+fi
+echo "Results: $excel"

@@ -1,0 +1,161 @@
+# Functions that start_master.sh, start_worker.sh, run_local.sh and run_tests.sh share: which Python runs the programs,
+# and the folders .venv and .venv36. This file is sourced, never run; the caller sets project_dir.
+# shellcheck shell=bash
+
+: "${project_dir:?is set by the script that sources this file}"
+
+# fail CODE SENTENCE : end the script.
+fail() {
+    printf '%s\n' "$2" >&2
+    exit "$1"
+}
+
+# asks_for_help ARGUMENT... : true if --help or -h is among the arguments.
+asks_for_help() {
+    local argument
+    for argument in "$@"; do
+        case "$argument" in --help | -h) return 0 ;; esac
+    done
+    return 1
+}
+
+# exec_program FILE ARGUMENT... : go on as the Python program FILE, in the environment that the user has.
+# The folder is not changed, so that a relative path among the arguments means what the user meant.
+exec_program() {
+    local program="$1" python
+    shift
+    if [[ "${CONDA_DEFAULT_ENV:-}" == fed || "${CONDA_DEFAULT_ENV:-}" == */fed ]]; then
+        python=python
+    elif [[ -x "$project_dir/.venv/bin/python" ]]; then
+        python="$project_dir/.venv/bin/python"
+    else
+        fail 2 "No Python environment: start ./run_local.sh or ./run_tests.sh once (they make .venv), or run: \
+conda env create -f environment.yml && conda activate fed"
+    fi
+    # On a Jetson the OpenBLAS inside numpy 1.19.5 takes the CPU for another one and dies of an illegal instruction.
+    # It reads this variable while numpy is imported, so it is set before Python starts.
+    if [[ "$(uname -m)" == aarch64 ]] && is_python_between "$python" 3.6 3.6; then
+        export OPENBLAS_CORETYPE=ARMV8
+    fi
+    set_python_variables
+    exec "$python" "$project_dir/$program" "$@"
+}
+
+# Log lines appear at once, and TensorFlow keeps its start-up messages to itself.
+set_python_variables() {
+    export PYTHONUNBUFFERED=1
+    export TF_CPP_MIN_LOG_LEVEL="${TF_CPP_MIN_LOG_LEVEL:-2}"
+}
+
+# is_python_between PYTHON LOWEST HIGHEST : true if PYTHON runs and its version is in the range (3.9 3.13, say).
+is_python_between() {
+    "$1" -c 'import sys
+lowest, highest = (tuple(int(part) for part in text.split(".")) for text in sys.argv[1:])
+sys.exit(not lowest <= sys.version_info[:2] <= highest)' "$2" "$3" >/dev/null 2>&1
+}
+
+# find_python : print the interpreter that .venv is made with.
+find_python() {
+    local candidate
+    if [[ -n "${PYTHON:-}" ]]; then
+        is_python_between "$PYTHON" 3.9 3.13 || fail 2 "PYTHON=$PYTHON is not a Python from 3.9 to 3.13."
+        printf '%s\n' "$PYTHON"
+        return
+    fi
+    for candidate in python3 python3.11 python3.12 python3.13 python3.10 python3.9 python; do
+        if is_python_between "$candidate" 3.9 3.13; then
+            printf '%s\n' "$candidate"
+            return
+        fi
+    done
+    fail 2 "No Python from 3.9 to 3.13 found: install one (Debian, Ubuntu: sudo apt install python3 python3-venv), \
+or name yours: PYTHON=/path/to/python3.11 $0"
+}
+
+# find_python36 : print a CPython 3.6, the Python of JetPack 4.6; false if there is none.
+find_python36() {
+    local candidate pyenv_dir="${PYENV_ROOT:-${HOME:-}/.pyenv}"
+    if command -v pyenv >/dev/null; then pyenv_dir="$(pyenv root)"; fi
+    for candidate in python3.6 "$pyenv_dir"/versions/3.6*/bin/python; do
+        if is_python_between "$candidate" 3.6 3.6; then
+            printf '%s\n' "$candidate"
+            return
+        fi
+    done
+    return 1
+}
+
+# ensure_environment local|test : .venv holds what requirements/local.txt or requirements/test.txt asks for.
+ensure_environment() {
+    ensure_folder .venv "$1" find_python 3.9 3.13 ""
+}
+
+# ensure_environment36 : .venv36 holds requirements/test-py36.txt. Call it only where find_python36 finds one.
+# pip 21.3.1 is the newest for Python 3.6; the one that comes with 3.6 does not know today's wheels.
+ensure_environment36() {
+    ensure_folder .venv36 test-py36 find_python36 3.6 3.6 pip==21.3.1
+}
+
+# ensure_folder FOLDER SET FINDER LOWEST HIGHEST PIP : nothing to do where the stamp fits. Two scripts that start at the
+# same time take turns, where the flock program exists.
+ensure_folder() {
+    if ! holds_set "$1" "$2"; then
+        (
+            if command -v flock >/dev/null; then flock 9; fi
+            if ! holds_set "$1" "$2"; then fill_folder "$@"; fi
+        ) 9>"$project_dir/$1.lock"
+    fi
+}
+
+# The stamp is one line: the checksum of the requirement files, the version of Python, the set that was installed.
+requirements_checksum() {
+    cat "$project_dir"/requirements/*.txt | cksum | tr ' ' '-'
+}
+
+python_version() {
+    "$1" -c 'import sys; print("{}.{}".format(*sys.version_info[:2]))' 2>/dev/null
+}
+
+# holds_set FOLDER SET : true if the set is installed there; the test set includes the local one.
+holds_set() {
+    local folder="$project_dir/$1" checksum version installed
+    [[ -f "$folder/flq-stamp" && ! -e "$folder.unfinished" ]] || return 1
+    read -r checksum version installed <"$folder/flq-stamp" || return 1
+    [[ "$checksum" == "$(requirements_checksum)" ]] || return 1
+    [[ "$version" == "$(python_version "$folder/bin/python")" ]] || return 1
+    [[ "$installed" == "$2" || "$installed $2" == "test local" ]]
+}
+
+# fill_folder FOLDER SET FINDER LOWEST HIGHEST PIP : make the folder where it is missing or unfinished, and install.
+# A folder that works is kept, whoever made it. FOLDER.unfinished stands beside it while it may be half written.
+fill_folder() {
+    local folder="$project_dir/$1" set_name="$2" finder="$3" lowest="$4" highest="$5" pip_version="$6"
+    local base status=0
+
+    if [[ -e "$folder.unfinished" ]] || ! "$folder/bin/python" -c '' >/dev/null 2>&1; then
+        base="$("$finder")"
+        "$base" -c 'import ensurepip, venv' 2>/dev/null || fail 2 "$base cannot make virtual environments: install its \
+venv module (Debian, Ubuntu: sudo apt install python3-venv) and start again."
+        printf 'Making %s with Python %s\n' "$1" "$(python_version "$base")"
+        touch "$folder.unfinished"
+        "$base" -m venv --clear "$folder"
+    elif ! is_python_between "$folder/bin/python" "$lowest" "$highest"; then
+        fail 2 "$1 holds Python $(python_version "$folder/bin/python"), but $lowest to $highest is needed: \
+move $1 away and start again."
+    fi
+
+    printf 'Installing requirements/%s.txt into %s (the first time takes some minutes)\n' "$set_name" "$1"
+    touch "$folder.unfinished"
+    if [[ -n "$pip_version" ]]; then quiet_pip "$folder" "$pip_version" || status=$?; fi
+    if ((status == 0)); then quiet_pip "$folder" -r "$project_dir/requirements/$set_name.txt" || status=$?; fi
+    # Status 1 is a failure that pip saw itself: it has left the folder as it was. Any other: it was cut short.
+    if ((status <= 1)); then rm -f "$folder.unfinished"; fi
+    if ((status != 0)); then fail 1 "pip could not install requirements/$set_name.txt: its message stands above."; fi
+    printf '%s %s %s\n' "$(requirements_checksum)" "$(python_version "$folder/bin/python")" "$set_name" \
+        >"$folder/flq-stamp"
+}
+
+# quiet_pip FOLDER ARGUMENT... : pip install, showing only errors.
+quiet_pip() {
+    "$1/bin/python" -m pip --disable-pip-version-check install --quiet --quiet --no-input "${@:2}"
+}

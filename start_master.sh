@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# Start the master. Every flag goes to flq_master.py.
+set -euo pipefail
+project_dir="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
+# shellcheck source=scripts/environment.sh
+source "$project_dir/scripts/environment.sh"
+
+if asks_for_help "$@"; then
+    cat <<'TEXT'
+Start the FLQ master, which holds the model and waits for the workers.
+
+    ./start_master.sh [--config FILE] [--host 0.0.0.0] [--port 5000] [--keep_serving]
+                      [--set section.key=value]... [--verbose]
+
+  --config FILE            settings; without it, flq_config.json of this folder
+  --host, --port           where it listens
+  --keep_serving           stay after the last round, until stopped
+  --set section.key=value  change one setting, e.g. --set flq_algorithm.mode=bbit
+
+Ctrl-C saves the results and ends it. The results lie in results/, the log in logs/.
+It runs in the conda environment `fed` where that is active, otherwise in .venv.
+TEXT
+    exit 0
+fi
+exec_program flq_master.py "$@"

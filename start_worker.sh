@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# Start one worker. Every flag goes to flq_worker.py.
+set -euo pipefail
+project_dir="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
+# shellcheck source=scripts/environment.sh
+source "$project_dir/scripts/environment.sh"
+
+if asks_for_help "$@"; then
+    cat <<'TEXT'
+Start one FLQ worker, which trains on the data of this machine.
+
+    ./start_worker.sh --worker_id N --master_ip IP [--port 5000] [--data_dir FOLDER] [--state_dir FOLDER] [--verbose]
+
+  --worker_id N        0, 1, 2, ... below the master's total_workers; each worker has its own
+  --master_ip IP       address of the machine where start_master.sh runs
+  --port               the master's port
+  --data_dir FOLDER    where the data set lies on this machine
+  --state_dir FOLDER   where the worker keeps what it needs after a restart
+
+The log lies in logs/. It runs in the conda environment `fed` where that is active, otherwise in .venv.
+TEXT
+    exit 0
+fi
+exec_program flq_worker.py "$@"

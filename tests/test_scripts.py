@@ -1,0 +1,419 @@
+"""The shell scripts, each in a copy of the project whose programs are small stand-ins: no TensorFlow, no network."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parent.parent
+COMMANDS = ("start_master.sh", "start_worker.sh", "run_local.sh", "run_tests.sh")
+SHELL_FILES = sorted(str(path.relative_to(PROJECT)) for path in
+                     [*PROJECT.glob("*.sh"), *PROJECT.glob("scripts/*.sh"), PROJECT / ".ci" / "run"])
+
+# Stands for the Python of the user and of .venv: writes down each call; venv and pip only pretend.
+FAKE_PYTHON = """#!/bin/sh
+echo "$*" >>"$(dirname "$0")/calls"
+case "$1 $2" in
+"-m venv") rm -rf "$4"; mkdir -p "$4/bin"; cp "$0" "$4/bin/python"; exit 0 ;;
+"-m pip") exit "${{FAKE_PIP_STATUS:-0}}" ;;
+esac
+exec "{python}" "$@"
+"""
+
+PRINT_ALL = """
+import os, sys
+print(sys.argv[1:], os.getcwd(), os.environ.get("OPENBLAS_CORETYPE"), os.environ["PYTHONUNBUFFERED"])
+"""
+
+# Serves until all workers have said that they are done, then "saves"; BEHAVIOUR=crash: fails after the first of them.
+FAKE_MASTER = """
+import http.server, os, re, signal, sys, threading
+arguments = sys.argv[1:]
+n_workers = int(re.search(r"total_workers=([0-9]+)", " ".join(arguments)).group(1))
+port = int(arguments[arguments.index("--port") + 1])
+folder = os.path.dirname(os.path.abspath(__file__))
+done = set()
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        if self.path != "/healthz":
+            done.add(self.path)
+    def log_message(self, *arguments):
+        pass
+def save(*_):
+    path = os.path.join(folder, "results", "flq_results_digits_bbit_1.xlsx")
+    open(path, "w").close()
+    print("the master ends", path, flush=True)
+    open(os.path.join(folder, "order"), "a").write("master\\n")
+    os._exit(0)
+open(os.path.join(folder, "pids"), "a").write("%d\\n" % os.getpid())
+signal.signal(signal.SIGTERM, save)
+server = http.server.HTTPServer(("127.0.0.1", port), Handler)
+threading.Thread(target=server.serve_forever, daemon=True).start()
+print("FLQ master ready", *arguments, flush=True)
+import time
+while len(done) < n_workers:
+    time.sleep(0.02)
+    if done and os.environ["BEHAVIOUR"] == "crash":
+        sys.exit("the master cannot go on")
+save()
+"""
+
+# Says that it is done. BEHAVIOUR=fail: worker 1 fails; endless: it trains for ever.
+FAKE_WORKER = """
+import os, signal, sys, time, urllib.request
+arguments = dict(zip(sys.argv[1::2], sys.argv[2::2]))
+folder = os.path.dirname(os.path.abspath(__file__))
+name = "worker" + arguments["--worker_id"]
+def end(*_):
+    open(os.path.join(folder, "order"), "a").write(name + "\\n")
+    os._exit(0)
+signal.signal(signal.SIGTERM, end)
+open(os.path.join(folder, "pids"), "a").write("%d\\n" % os.getpid())
+os.makedirs(arguments["--state_dir"])
+open(os.path.join(folder, name + ".state_dir"), "w").write(arguments["--state_dir"])
+print(name, "trains", flush=True)
+if os.environ["BEHAVIOUR"] == "fail" and name == "worker1":
+    sys.exit("no data for " + name)
+while os.environ["BEHAVIOUR"] in ("fail", "endless"):
+    time.sleep(0.02)
+urllib.request.urlopen("http://%s:%s/%s" % (arguments["--master_ip"], arguments["--port"], name))
+"""
+
+
+def run(command, **options):
+    options.setdefault("timeout", 60)
+    return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True, **options)
+
+
+def write_program(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(0o755)
+
+
+@pytest.fixture
+def project(tmp_path):
+    """Return a folder with the real scripts and requirement files, without an environment, programs or a run."""
+    folder = tmp_path / "a project"  # every path has to be quoted
+    folder.mkdir()
+    for name in COMMANDS:
+        shutil.copy2(str(PROJECT / name), str(folder / name))
+    for name in ("scripts", "requirements"):
+        shutil.copytree(str(PROJECT / name), str(folder / name))
+    (folder / "results").mkdir()
+    return folder
+
+
+@pytest.fixture
+def environment(tmp_path, monkeypatch):
+    """Return the variables of a user without conda, whose Python is a stand-in that writes down its calls."""
+    for name in ("CONDA_DEFAULT_ENV", "OPENBLAS_CORETYPE"):
+        monkeypatch.delenv(name, raising=False)
+    python = tmp_path / "python of the user"
+    write_program(python, FAKE_PYTHON.format(python=sys.executable))
+    return dict(os.environ, PYTHON=str(python), TMPDIR=str(tmp_path), BEHAVIOUR="good")
+
+
+@pytest.fixture
+def ready_project(project, environment):
+    """Return the project after its first start: .venv is made and stamped, the programs are stand-ins."""
+    made = run_function(project, environment, "ensure_environment local")
+    assert made.returncode == 0, made.stderr
+    (project / "flq_master.py").write_text(FAKE_MASTER)
+    (project / "flq_worker.py").write_text(FAKE_WORKER)
+    return project
+
+
+def run_function(project, environment, call):
+    """Run a function of scripts/environment.sh under the settings of the scripts."""
+    script = 'set -euo pipefail; project_dir="$1"; source "$1/scripts/environment.sh"; ' + call
+    return run(["bash", "-c", script, "bash", str(project)], env=environment)
+
+
+def calls_of(python):
+    calls = python.parent / "calls"
+    return calls.read_text().splitlines() if calls.exists() else []
+
+
+def pip_calls(project):
+    return [call for call in calls_of(project / ".venv" / "bin" / "python") if call.startswith("-m pip")]
+
+
+def assert_nothing_is_left(project, tmp_path):
+    """Check that every process that was started has ended, and that the workers' state is gone."""
+    pids = [int(line) for line in (project / "pids").read_text().split()]
+    assert pids
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+    assert list(tmp_path.glob("flq_run_local.*")) == []
+
+
+# ---- All scripts
+
+def test_shellcheck_finds_nothing():
+    if shutil.which("shellcheck") is None:
+        pytest.skip("shellcheck is not installed")
+    checked = run(["shellcheck", "-x", *SHELL_FILES], cwd=str(PROJECT))
+    assert checked.returncode == 0, checked.stdout
+
+
+@pytest.mark.parametrize("name", SHELL_FILES)
+def test_bash_can_read_the_script(name):
+    checked = run(["bash", "-n", str(PROJECT / name)])
+    assert (checked.returncode, checked.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("name", [*COMMANDS, ".ci/run"])
+def test_script_can_be_started(name):
+    assert os.access(str(PROJECT / name), os.X_OK)
+
+
+@pytest.mark.parametrize("flag", ["--help", "-h"])
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_is_shown_without_an_environment(project, environment, name, flag):
+    shown = run([str(project / name), flag], env=environment, timeout=10)
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert "./" + name in shown.stdout
+    assert not (project / ".venv").exists()
+
+
+# ---- start_master.sh, start_worker.sh
+
+@pytest.mark.parametrize("name", ["start_master.sh", "start_worker.sh"])
+def test_start_without_environment_says_what_to_run(project, environment, name):
+    started = run([str(project / name), "--port", "5000"], env=environment)
+    assert started.returncode == 2
+    assert len(started.stderr.splitlines()) == 1
+    assert "run_local.sh" in started.stderr and "conda activate fed" in started.stderr
+
+
+@pytest.mark.parametrize("script, program", [
+    ("start_master.sh", "flq_master.py"), ("start_worker.sh", "flq_worker.py")])
+def test_start_passes_every_flag_on_and_keeps_the_folder(ready_project, environment, tmp_path, script, program):
+    (ready_project / program).write_text(PRINT_ALL)
+    flags = ["--config", "mine.json", "--set", "model.name=a b"]
+    started = run([str(ready_project / script), *flags], env=environment, cwd=str(tmp_path))
+    assert (started.returncode, started.stderr) == (0, "")
+    assert started.stdout == "{} {} None 1\n".format(flags, tmp_path)
+
+
+def test_start_takes_the_conda_environment_fed_where_it_is_active(project, environment, tmp_path):
+    write_program(tmp_path / "conda" / "python", "#!/bin/sh\necho conda \"$@\"\n")
+    environment.update(CONDA_DEFAULT_ENV="fed", PATH="{}:{}".format(tmp_path / "conda", environment["PATH"]))
+    started = run([str(project / "start_worker.sh"), "--worker_id", "3"], env=environment)
+    assert started.stdout == "conda {} --worker_id 3\n".format(project / "flq_worker.py")
+
+
+@pytest.mark.parametrize("machine, version_check, expected", [
+    ("aarch64", 0, "ARMV8"), ("aarch64", 1, "unset"), ("x86_64", 0, "unset")])
+def test_openblas_is_told_the_cpu_on_a_jetson_with_python_36(
+        project, environment, tmp_path, machine, version_check, expected):
+    write_program(tmp_path / "bin" / "uname", "#!/bin/sh\necho {}\n".format(machine))
+    write_program(project / ".venv" / "bin" / "python",
+                  "#!/bin/sh\nif [ \"$1\" = -c ]; then exit {}; fi\necho \"${{OPENBLAS_CORETYPE:-unset}}\"\n".format(
+                      version_check))
+    environment["PATH"] = "{}:{}".format(tmp_path / "bin", environment["PATH"])
+    assert run([str(project / "start_worker.sh")], env=environment).stdout == expected + "\n"
+
+
+# ---- The environment
+
+def test_second_start_calls_no_pip(project, environment):
+    first = run_function(project, environment, "ensure_environment local")
+    assert first.returncode == 0, first.stderr
+    assert len(pip_calls(project)) == 1
+    second = run_function(project, environment, "ensure_environment local")
+    assert (second.returncode, second.stdout, second.stderr) == (0, "", "")
+    assert len(pip_calls(project)) == 1
+
+
+def test_test_set_serves_local_runs_but_not_the_other_way_round(project, environment):
+    for name in ("local", "test", "local"):
+        assert run_function(project, environment, "ensure_environment " + name).returncode == 0
+    assert [call.rpartition("/")[2] for call in pip_calls(project)] == ["local.txt", "test.txt"]
+
+
+def test_changed_requirements_are_installed_into_the_same_folder(project, environment):
+    run_function(project, environment, "ensure_environment local")
+    with (project / "requirements" / "master.txt").open("a") as requirements:
+        requirements.write("another==1.0\n")
+    assert run_function(project, environment, "ensure_environment local").returncode == 0
+    assert len(pip_calls(project)) == 2
+
+
+def test_interrupted_install_is_made_anew(project, environment):
+    cut_short = run_function(project, dict(environment, FAKE_PIP_STATUS="130"), "ensure_environment local")
+    assert cut_short.returncode == 1
+    (project / ".venv" / "half_a_package").touch()
+    again = run_function(project, environment, "ensure_environment local")
+    assert again.returncode == 0 and "Making .venv" in again.stdout
+    assert not (project / ".venv" / "half_a_package").exists()
+
+
+def test_interrupted_extension_leaves_no_folder_that_is_trusted(project, environment):
+    run_function(project, environment, "ensure_environment local")
+    cut_short = run_function(project, dict(environment, FAKE_PIP_STATUS="130"), "ensure_environment test")
+    assert cut_short.returncode == 1
+    assert "Making .venv" in run_function(project, environment, "ensure_environment local").stdout
+
+
+def test_failure_of_pip_is_reported_and_tried_again_in_the_same_folder(project, environment):
+    failed = run_function(project, dict(environment, FAKE_PIP_STATUS="1"), "ensure_environment local")
+    assert failed.returncode == 1 and "pip could not install requirements/local.txt" in failed.stderr
+    again = run_function(project, environment, "ensure_environment local")
+    assert again.returncode == 0 and "Making .venv" not in again.stdout
+    assert len(pip_calls(project)) == 2
+
+
+def test_folder_that_somebody_made_by_hand_is_kept(project, environment):
+    write_program(project / ".venv" / "bin" / "python", FAKE_PYTHON.format(python=sys.executable))
+    (project / ".venv" / "by_hand").touch()
+    assert run_function(project, environment, "ensure_environment local").returncode == 0
+    assert (project / ".venv" / "by_hand").exists()
+
+
+def test_folder_with_another_python_is_never_deleted(project, environment):
+    old = "#!/bin/sh\ncase \"$2\" in *lowest*) exit 1 ;; *print*) echo 3.6 ;; esac\n"
+    write_program(project / ".venv" / "bin" / "python", old)
+    refused = run_function(project, environment, "ensure_environment local")
+    assert refused.returncode == 2 and "move .venv away" in refused.stderr
+    assert (project / ".venv" / "bin" / "python").read_text() == old
+
+
+def test_python_without_venv_is_named(project, environment):
+    write_program(Path(environment["PYTHON"]),
+                  "#!/bin/sh\ncase \"$2\" in *ensurepip*) exit 1 ;; esac\nexec \"{}\" \"$@\"\n".format(sys.executable))
+    refused = run_function(project, environment, "ensure_environment local")
+    assert refused.returncode == 2
+    assert "python3-venv" in refused.stderr and len(refused.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("version_check", ["exit 1", "exit 127"])
+def test_unsuitable_python_is_named(project, environment, version_check):
+    write_program(Path(environment["PYTHON"]), "#!/bin/sh\n{}\n".format(version_check))
+    refused = run_function(project, environment, "ensure_environment local")
+    assert refused.returncode == 2
+    assert "3.9 to 3.13" in refused.stderr and len(refused.stderr.splitlines()) == 1
+
+
+# ---- run_local.sh
+
+@pytest.mark.parametrize("arguments, word", [
+    (["--wrokers", "2"], "--wrokers"), (["--workers"], "--workers"), (["--workers", "0"], "--workers"),
+    (["--workers", "two"], "--workers"), (["--rounds=-1"], "--rounds"), (["--port", "70000"], "--port"), (["x"], "x")])
+def test_wrong_argument_is_named_in_one_sentence(project, environment, arguments, word):
+    refused = run([str(project / "run_local.sh"), *arguments], env=environment)
+    assert refused.returncode == 2
+    assert word in refused.stderr and len(refused.stderr.splitlines()) == 1
+    assert not (project / ".venv").exists()
+
+
+def test_complete_run_leaves_the_excel_file_and_nothing_else(ready_project, environment, tmp_path):
+    done = run([str(ready_project / "run_local.sh"), "--workers", "3", "--rounds=7", "--mode", "bbit",
+                "--dataset", "digits", "--set", "model.lr=0.5"], env=environment, cwd=str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    excel = ready_project / "results" / "flq_results_digits_bbit_1.xlsx"
+    assert done.stdout.splitlines()[-1] == "Results: {}".format(excel)
+    ready = next(line for line in done.stdout.splitlines() if line.startswith("FLQ master ready"))
+    assert ready.endswith("--set system.total_workers=3 --set system.min_workers=3 --set system.max_rounds=7 "
+                          "--set flq_algorithm.mode=bbit --set dataset.name=digits --set model.lr=0.5")
+    outputs = sorted(path.read_text() for path in (ready_project / "logs").glob("*_worker*.out"))
+    assert outputs == ["worker0 trains\n", "worker1 trains\n", "worker2 trains\n"]
+    state_folders = {path.read_text() for path in ready_project.glob("worker*.state_dir")}
+    assert len(state_folders) == 3
+    assert_nothing_is_left(ready_project, tmp_path)
+
+
+def test_four_workers_are_the_default(ready_project, environment):
+    done = run([str(ready_project / "run_local.sh")], env=environment)
+    assert done.returncode == 0, done.stderr
+    assert len(list(ready_project.glob("worker*.state_dir"))) == 4
+
+
+def test_failed_worker_ends_the_run_and_is_named(ready_project, environment, tmp_path):
+    environment["BEHAVIOUR"] = "fail"
+    failed = run([str(ready_project / "run_local.sh"), "--workers", "2"], env=environment)
+    assert failed.returncode == 1
+    assert "Worker 1 failed with exit status 1" in failed.stderr
+    assert "no data for worker1" in failed.stderr
+    assert "Results so far: " in failed.stderr
+    assert (ready_project / "order").read_text().split() == ["master", "worker0"]
+    assert_nothing_is_left(ready_project, tmp_path)
+
+
+def test_failed_master_ends_the_run_and_is_named(ready_project, environment, tmp_path):
+    environment["BEHAVIOUR"] = "crash"
+    failed = run([str(ready_project / "run_local.sh"), "--workers", "2"], env=environment)
+    assert failed.returncode == 1
+    assert "The master failed with exit status 1" in failed.stderr
+    assert "the master cannot go on" in failed.stderr
+    assert_nothing_is_left(ready_project, tmp_path)
+
+
+def test_master_that_never_serves_is_named_before_any_worker_starts(ready_project, environment):
+    (ready_project / "flq_master.py").write_text("import sys; sys.exit('total_workers is not a number')")
+    failed = run([str(ready_project / "run_local.sh")], env=environment)
+    assert failed.returncode == 1
+    assert "The master failed" in failed.stderr and "total_workers is not a number" in failed.stderr
+    assert list((ready_project / "logs").glob("*_worker*.out")) == []
+
+
+def test_run_without_an_excel_file_is_a_failure(ready_project, environment):
+    (ready_project / "flq_master.py").write_text(FAKE_MASTER.replace('open(path, "w").close()', "pass"))
+    failed = run([str(ready_project / "run_local.sh"), "--workers", "1"], env=environment)
+    assert failed.returncode == 1 and "no Excel file" in failed.stderr
+
+
+@pytest.mark.parametrize("signal_number, status", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signal_lets_the_master_save_before_the_workers_end(
+        ready_project, environment, tmp_path, signal_number, status):
+    environment["BEHAVIOUR"] = "endless"
+    script = subprocess.Popen(
+        [str(ready_project / "run_local.sh"), "--workers", "2"], env=environment, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, universal_newlines=True,
+        # A shell cannot catch a signal that was ignored when it started, as SIGINT is in a background job.
+        preexec_fn=lambda: signal.signal(signal_number, signal.SIG_DFL))
+    deadline = time.monotonic() + 30
+    while len(list(ready_project.glob("worker*.state_dir"))) < 2:
+        assert time.monotonic() < deadline and script.poll() is None
+        time.sleep(0.02)
+    script.send_signal(signal_number)
+    output, errors = script.communicate(timeout=30)
+    assert (script.returncode, errors) == (status, "")
+    assert output.splitlines()[-1].startswith("Results so far: ")
+    order = (ready_project / "order").read_text().split()
+    assert order[0] == "master" and sorted(order[1:]) == ["worker0", "worker1"]
+    assert_nothing_is_left(ready_project, tmp_path)
+
+
+def test_port_that_is_taken_is_refused(ready_project, environment):
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        port = str(listener.getsockname()[1])
+        refused = run([str(ready_project / "run_local.sh"), "--port", port], env=environment)
+    assert refused.returncode == 2
+    assert port in refused.stderr and len(refused.stderr.splitlines()) == 1
+
+
+def test_free_port_is_taken_where_5000_is_in_use(ready_project, environment):
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(("127.0.0.1", 5000))
+            listener.listen()
+        except OSError:
+            pass  # somebody else has it, which is the same to this test
+        done = run([str(ready_project / "run_local.sh"), "--workers", "1"], env=environment)
+    assert done.returncode == 0, done.stderr
+    assert "Port 5000 is taken: this run uses " in done.stdout
+    assert "--port 5000" not in done.stdout
