@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from flq.config import SECTIONS, load_config
+from flq.config import SECTIONS
 from flq.config_docs import markdown_table
+from flq.config_file import load_config
 from flq.errors import ConfigError
 
 

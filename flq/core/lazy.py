@@ -25,7 +25,7 @@ def movement(aggregate_energies: Sequence[float], rules: Rules) -> float:
     """
     harmonic = sum(1.0 / d for d in range(1, rules.depth + 1))
     recent = list(aggregate_energies)[-rules.depth:][::-1]
-    return sum(rules.ck / d / harmonic * energy for d, energy in enumerate(recent, start=1))
+    return sum(rules.ck / d / harmonic * energy for d, energy in enumerate(recent, 1))
 
 
 def may_skip(energy: float, threshold: float, clock: int, round_index: int, rules: Rules) -> bool:

@@ -201,7 +201,8 @@ class Grid(_Scaled):
 
     def _decoder(self, scale: np.float32):
         if self.bits in (2, 4):
-            return self._table_decoder(self._values(np.arange(2 ** self.bits, dtype=np.float32), scale))
+            in_use = np.minimum(np.arange(2 ** self.bits), 2 * self.top)  # beyond L, a level may be infinite
+            return self._table_decoder(self._values(in_use.astype(np.float32), scale))
 
         def decode(packed: Payload, n_codes: int, scratch: Vector) -> Vector:
             values = scratch[:n_codes]

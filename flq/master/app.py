@@ -171,7 +171,10 @@ def _integer(values: Any, name: str, *default: Optional[int]) -> Any:
 
 
 def _json_body() -> Dict[str, Any]:
-    body = request.get_json(force=True, silent=True) if (request.content_length or 0) <= MAX_JSON_BYTES else None
+    try:
+        body = request.get_json(force=True, silent=True) if (request.content_length or 0) <= MAX_JSON_BYTES else None
+    except RecursionError:  # brackets within brackets, thousands deep
+        body = None
     if not isinstance(body, dict):
         raise WireError("the body must be a JSON object of at most %d bytes" % MAX_JSON_BYTES)
     return body

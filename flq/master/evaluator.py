@@ -38,19 +38,21 @@ class Evaluator:
     ----------
     settings : dict
         As the workers get them.
-    max_backlog : int
-        How many rounds may wait; older ones are dropped.
+    max_backlog_bytes : int
+        Size of the models that may wait; beyond it the oldest rounds are dropped.
     """
 
-    def __init__(self, settings: Dict[str, Dict[str, Any]], max_backlog: int) -> None:
-        self._max_backlog = max_backlog
+    def __init__(self, settings: Dict[str, Dict[str, Any]], max_backlog_bytes: int) -> None:
+        self._max_backlog_bytes = max_backlog_bytes
         self._jobs: Deque[_Job] = deque()
         self._changed = threading.Condition()
         self._busy = self._closed = False
         environment = dict(os.environ)
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, [PACKAGE_PARENT, environment.get("PYTHONPATH")]))
         self._child = subprocess.Popen([sys.executable, "-m", "flq.training.evaluator_process"],
-                                       stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
+                                       stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                       env=environment)
+        threading.Thread(target=self._log_stderr, name="evaluator-stderr", daemon=True).start()
         self._thread = threading.Thread(target=self._run, args=(settings,), name="evaluator", daemon=True)
         self._thread.start()
 
@@ -66,7 +68,8 @@ class Evaluator:
 
         with self._changed:
             self._jobs.append(_Job({"do": "evaluate", "round": round_index, "n_vectors": 2}, (model, shared), finish))
-            dropped = [self._jobs.popleft() for _ in range(len(self._jobs) - self._max_backlog)]
+            n_kept = max(1, self._max_backlog_bytes // (model.nbytes + shared.nbytes))
+            dropped = [self._jobs.popleft() for _ in range(len(self._jobs) - n_kept)]
             self._changed.notify_all()
         for job in dropped:
             job.done({"error": "the evaluator can not keep up"})
@@ -120,6 +123,11 @@ class Evaluator:
                 failure = "the evaluator process has ended: %s" % error
                 reply = {"error": failure}
             job.done(reply)
+
+    def _log_stderr(self) -> None:
+        """Keep what TensorFlow has to say out of the progress lines."""
+        for line in self._child.stderr:
+            logger.debug("evaluator: %s", line.decode("utf-8", "replace").rstrip())
 
     def _ask(self, header: Dict[str, Any], vectors: tuple) -> Dict[str, Any]:
         write_message(self._child.stdin, header, *vectors)

@@ -113,6 +113,8 @@ class PeerGateway(Gateway_10):
 
     def get_environ(self):
         """Return the WSGI environment."""
+        if self.req.chunked_read:
+            self.req.close_connection = True  # it is refused unread: what follows is no request
         environ = super().get_environ()
         environ["flq.peer"] = self.req.conn.peer
         return environ

@@ -9,7 +9,8 @@ import threading
 import time
 from typing import List, Optional
 
-from ..config import Config, load_config
+from ..config import Config
+from ..config_file import load_config
 from ..core.draws import start_values
 from ..errors import FlqError
 from ..logfile import set_up_logging
@@ -70,7 +71,7 @@ def _serve(args: argparse.Namespace, config: Config, project_dir: str, stamp: st
 
     meter = Meter()
     results_dir = os.path.join(project_dir, config.report.results_dir)
-    evaluator = Evaluator(settings, config.report.max_evaluation_backlog)
+    evaluator = Evaluator(settings, config.report.evaluation_backlog_mb * 10 ** 6)
     try:
         service = MasterService(machine, settings, evaluator, meter, results_dir,
                                 os.path.join(results_dir, run_id), stamp)

@@ -150,7 +150,6 @@ class MasterService:
         elif isinstance(effect, Note):
             logger.info("%s", effect.text)
         elif isinstance(effect, RunEnded):
-            logger.info("the run has ended: %s", effect.reason)
             self._reason, self._workers = effect.reason, worker_rows(self.machine.members, self.meter)
             threading.Thread(target=self._save, args=(self.machine.server.model,), name="saver").start()
 
@@ -174,6 +173,7 @@ class MasterService:
         try:
             save_npz(os.path.join(self._run_dir, "model.npz"), model, self.machine.options.layout)
             self._is_complete = self._evaluator.wait_until_idle(SAVE_EVALUATIONS_S)
+            logger.info("the run has ended: %s", self._reason)
             self._write_workbook()
             if self._settings["model"]["name"] != "quadratic":
                 self._evaluator.save_keras(os.path.join(self._run_dir, "model.keras"), model)
