@@ -82,12 +82,13 @@ def propose(state: WorkerState, update: Vector, round_index: int, threshold: flo
     CodecError
         If the update holds NaN or infinite values; the state remains as it was.
     """
-    if state.memory is None:
-        outgoing = update
-    elif rules.memory == "residual":
-        outgoing = update + state.memory
-    else:
-        outgoing = update - state.memory
+    with np.errstate(over="ignore", invalid="ignore"):  # the quantizer refuses what is not finite
+        if state.memory is None:
+            outgoing = update
+        elif rules.memory == "residual":
+            outgoing = update + state.memory
+        else:
+            outgoing = update - state.memory
     size = energy(outgoing)
     kept = outgoing if rules.memory == "residual" else state.memory
     if_not = WorkerState(kept, state.clock + 1, state.fresh)

@@ -35,6 +35,7 @@ def create_app(service: MasterService, keep_serving: Optional[threading.Event] =
         Set by POST /stop once the run is over: ends a master that serves on.
     """
     app = Flask("flq")
+    app.json.sort_keys = False  # a person reads them in the order in which they were written
     options, link = service.machine.options, service.machine.link
     frame_limit = max_answer_size(options.layout, options.rules.bits_up)
     patience = threading.BoundedSemaphore(n_threads(options.total_workers) - SPARE_THREADS)

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from collections import deque
+from contextlib import suppress
 from typing import Any, Callable, Deque, Dict, NamedTuple, Optional
 
 from ..core.params import Vector
@@ -52,9 +53,10 @@ class Evaluator:
         self._child = subprocess.Popen([sys.executable, "-m", "flq.training.evaluator_process"],
                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                        env=environment)
-        threading.Thread(target=self._log_stderr, name="evaluator-stderr", daemon=True).start()
-        self._thread = threading.Thread(target=self._run, args=(settings,), name="evaluator", daemon=True)
-        self._thread.start()
+        self._threads = [threading.Thread(target=self._log_stderr, name="evaluator-stderr", daemon=True),
+                         threading.Thread(target=self._run, args=(settings,), name="evaluator", daemon=True)]
+        for thread in self._threads:
+            thread.start()
 
     def evaluate(self, round_index: int, model: Vector, shared: Vector,
                  done: Callable[[int, Evaluated], None]) -> None:
@@ -99,7 +101,11 @@ class Evaluator:
             self._changed.notify_all()
         self._child.kill()
         self._child.wait()
-        self._thread.join()
+        for thread in self._threads:
+            thread.join()
+        for pipe in (self._child.stdin, self._child.stdout, self._child.stderr):
+            with suppress(OSError):  # what was under way to the child goes nowhere
+                pipe.close()
 
     def _run(self, settings: Dict[str, Dict[str, Any]]) -> None:
         """Hand jobs to the child, one at a time."""

@@ -21,8 +21,9 @@ import numpy as np
 from ..core import budget, server_round
 from ..core.params import Layout, Vector, fingerprint
 from ..core.quantize import QUANTIZERS, plus
-from ..core.rules import FLOAT32_BITS, Rules, rules_from_settings
+from ..core.rules import Rules, rules_from_settings
 from ..errors import BadValues, CodecError, ConfigError, Conflict, FlqError
+from .downlink import Chain, Downlink
 from .events import (
     Answered,
     Effect,
@@ -42,10 +43,11 @@ from .events import (
 )
 from .ledger import Traffic, received, sent
 from .members import LATE, LOST, REFUSED, SKIPPED, UPLOADED, Member, OpenRound
-from .messages import Kind, ModelFrame, Outcome, Plan, Verdict
-from .wire import Buffers, encode, link_of
+from .messages import Kind, Outcome, Plan, Verdict
+from .registry import Registry
+from .wire import Buffers, encode, link_of, size_of
 
-POLL_S = 25.0  # a request that waits is answered "nothing new" after this time
+POLL_S = 25.0  # a request that waits is answered "nothing new" after this time, or after half a lease
 
 
 class State(Enum):
@@ -109,13 +111,12 @@ class MasterMachine:
         self.state = State.LOBBY
         self.round_index = 0
         self.server = server_round.first_server_state(start)
-        self.members: Dict[int, Member] = {}
+        self._registry = Registry(options.total_workers, options.layout.crc, options.lease_s)
         self.totals = Traffic()
         self._round: Optional[OpenRound] = None
         self._round_traffic = Traffic()
-        self._start_crc = self._model_crc = fingerprint(start)
-        self._deltas: List[Buffers] = []  # the newest last; their versions are consecutive
-        self._keyframe: Optional[Buffers] = None
+        self._downlink = Downlink(start, self.link)
+        self._start_crc = self._downlink.crc
         self._polls: Dict[int, Poll] = {}
         self._poll_until: Dict[Ticket, float] = {}
         self._effects: List[Effect] = []
@@ -137,6 +138,11 @@ class MasterMachine:
         self._advance(now)
         return tuple(self._effects)
 
+    @property
+    def members(self) -> Dict[int, Member]:
+        """Worker id -> everybody who has ever registered."""
+        return self._registry.members
+
     def next_deadline(self, now: float) -> Optional[float]:
         """Return the time after ``now`` at which a Tick is due, or None."""
         due = list(self._poll_until.values())
@@ -153,24 +159,10 @@ class MasterMachine:
 
     def _register(self, event: Register, now: float) -> None:
         options = self.options
-        if not 0 <= event.worker_id < options.total_workers:
-            raise BadValues("worker id must be in 0..%d, got %d" % (options.total_workers - 1, event.worker_id),
-                            "use another --worker_id, or raise system.total_workers on the master")
-        member = self.members.get(event.worker_id) or Member(event.worker_id)
-        if member.instance not in ("", event.instance) and member.lease_until > now:
-            raise Conflict("worker %d is alive elsewhere" % event.worker_id,
-                           "use another --worker_id, or wait %d s until its lease ends" % (member.lease_until - now))
-        if event.n_samples is not None:
-            if event.layout_crc != options.layout.crc:
-                raise Conflict("the worker's parameter layout is %08x, the master's is %08x"
-                               % (event.layout_crc or 0, options.layout.crc),
-                               "use the same version of FLQ on master and workers")
-            if event.n_samples < 1:
-                raise BadValues("the number of samples must be at least 1, got %d" % event.n_samples)
-        self.members[event.worker_id] = member
-        member.instance = event.instance
-        self._renew(member, now)
+        member = self._registry.register(event, now)
+        member.heard_end = member.heard_end or self._has_ended()
         if event.n_samples is not None and not self._has_ended():
+            self._withdraw(member)
             member.rejoin(event.n_samples)
             self._effects.append(Note("worker %d joined with %d samples (epoch %d)"
                                       % (member.worker_id, member.n_samples, member.epoch)))
@@ -180,20 +172,20 @@ class MasterMachine:
             "layout": options.layout.to_json(), "settings": options.settings}))
 
     def _poll(self, event: Poll, now: float) -> None:
-        member = self._member(event.worker_id, event.epoch, now)
+        member = self._registry.find(event.worker_id, event.epoch, now)
         before = self._polls.pop(member.worker_id, None)
         if before is not None:
             self._unpark(before.ticket, None)
         self._polls[member.worker_id] = event
-        self._poll_until[event.ticket] = now + POLL_S
+        self._park(event.ticket, now)
 
     def _heartbeat(self, event: Heartbeat, now: float) -> None:
-        self._member(event.worker_id, event.epoch, now)
+        self._registry.find(event.worker_id, event.epoch, now)
         self._effects.append(Reply(event.ticket, {"state": self.state.value, "round": self.round_index}))
 
     def _answered(self, event: Answered, now: float) -> None:
         answer, going = event.answer, self._round
-        member = self._member(answer.worker_id, answer.epoch, now)
+        member = self._registry.find(answer.worker_id, answer.epoch, now)
         if self._has_ended():
             return self._verdict(event, member, Outcome.END)
         if answer.seq == member.closed_seq and answer.round_index == member.closed_round:
@@ -209,14 +201,14 @@ class MasterMachine:
             event, member, going, now)
 
     def _skip(self, event: Answered, member: Member, going: OpenRound, now: float) -> None:
-        going.offers.pop(member.worker_id, None)
+        self._withdraw(member)
         self._close_answer(event, member, Outcome.NOTED, SKIPPED)
 
     def _offer(self, event: Answered, member: Member, going: OpenRound, now: float) -> None:
         if not self.options.rules.needs_offers:
             raise Conflict("round %d has no budget and takes no offers" % going.index, "send the upload")
         if going.granted is not None and member.worker_id not in going.granted:
-            return self._close_answer(event, member, Outcome.REFUSED, REFUSED)  # too late for the grants
+            return self._close_answer(event, member, Outcome.REFUSED, REFUSED, member.worker_id in going.offers)
         if going.granted is not None:
             return self._verdict(event, member, Outcome.GRANTED, repeated=True)
         repeated = member.worker_id in going.offers
@@ -225,7 +217,7 @@ class MasterMachine:
             self._unpark(going.waiting[member.worker_id].ticket, self._verdict_frame(member, Outcome.WAIT))
         going.offers[member.worker_id] = budget.Offer(member.worker_id, event.answer.energy, event.answer.cost_bits)
         going.waiting[member.worker_id] = event
-        self._poll_until[event.ticket] = now + POLL_S
+        self._park(event.ticket, now)
 
     def _upload(self, event: Answered, member: Member, going: OpenRound, now: float) -> None:
         answer, rules, layout = event.answer, self.options.rules, self.options.layout
@@ -277,8 +269,7 @@ class MasterMachine:
 
     def _open_round(self, now: float) -> bool:
         """Open the next round if there are workers for it; return whether there are."""
-        ready = {worker_id: member.n_samples for worker_id, member in sorted(self.members.items())
-                 if member.is_leased(now)}
+        ready = self._registry.leased(now)
         if len(ready) < (self.options.min_workers if self.round_index == 0 else 1):
             self.state = State.LOBBY
             return False
@@ -304,14 +295,12 @@ class MasterMachine:
         for worker_id in going.offers:
             member = self.members[worker_id]
             member.passed_over = 0 if worker_id in going.granted else member.passed_over + 1
-        for worker_id, event in sorted(going.waiting.items()):  # the others hear it when they ask again
-            member = self.members[worker_id]
+        for worker_id in sorted(going.waiting):  # the others hear it when they ask again
             if worker_id in going.granted:
-                self._unpark(event.ticket, self._verdict_frame(member, Outcome.GRANTED))
+                event = going.waiting.pop(worker_id)
+                self._unpark(event.ticket, self._verdict_frame(self.members[worker_id], Outcome.GRANTED))
             else:
-                self._poll_until.pop(event.ticket, None)
-                self._close_answer(event._replace(frame_bytes=0), member, Outcome.REFUSED, REFUSED)
-        going.waiting = {}
+                self._close_waiting(going, worker_id, Outcome.REFUSED, REFUSED)
 
     def _is_complete(self, going: OpenRound, now: float) -> bool:
         if not going.undecided():
@@ -323,7 +312,10 @@ class MasterMachine:
 
     def _close_round(self, going: OpenRound, now: float) -> None:
         for worker_id in going.undecided():
-            self._decide(worker_id, LATE)
+            if worker_id in going.waiting:  # the round's deadline has come before that of the offers
+                self._close_waiting(going, worker_id, Outcome.LATE, LATE)
+            else:
+                self._decide(worker_id, LATE)
         options = self.options
         mirrors = {worker_id: self.members[worker_id].mirror for worker_id in going.n_samples
                    if self.members[worker_id].mirror is not None}
@@ -336,13 +328,7 @@ class MasterMachine:
             return self._end("the model is no longer finite in round %d: lower model.lr or model.server_lr"
                              % going.index)
         if delta is not None:
-            self._model_crc = fingerprint(self.server.shared)
-            self._keyframe = None
-            self._deltas.append(encode(ModelFrame(Kind.DELTA, self.server.version, options.rules.bits_down, delta),
-                                       self.link))
-            limit = 4 * options.layout.n_params
-            while len(self._deltas) > 1 and sum(map(_size, self._deltas)) > limit:
-                del self._deltas[0]
+            self._downlink.push(self.server.version, self.server.shared, options.rules.bits_down, delta)
         self._effects.append(RoundClosed(self._report(going, now), self.server.model, self.server.shared))
         if going.index == options.max_rounds:
             self._end("%d rounds are done" % going.index)
@@ -371,27 +357,14 @@ class MasterMachine:
     def _has_ended(self) -> bool:
         return self.state in (State.CLOSING, State.FINISHED)
 
-    def _member(self, worker_id: int, epoch: int, now: float) -> Member:
-        """Return the worker that a request comes from, and renew its lease."""
-        member = self.members.get(worker_id)
-        if member is None or member.gone or member.epoch != epoch:
-            raise Conflict("worker %d with epoch %d is not part of the run" % (worker_id, epoch), "register again")
-        self._renew(member, now)
-        return member
-
-    def _renew(self, member: Member, now: float) -> None:
-        member.last_seen = now
-        member.lease_until = now + self.options.lease_s
-
     def _expire(self, now: float) -> None:
         """Let leases and waiting requests run out."""
-        for worker_id, member in sorted(self.members.items()):
-            if not member.gone and member.lease_until <= now:
-                member.gone = True
-                self._effects.append(Note("worker %d is lost: silent for %.0f s" % (worker_id, now - member.last_seen)))
-                if self._round is not None and worker_id in self._round.undecided():
-                    self._round.offers.pop(worker_id, None)
-                    self._decide(worker_id, LOST)
+        for member in self._registry.expire(now):
+            self._effects.append(Note("worker %d is lost: silent for %.0f s"
+                                      % (member.worker_id, now - member.last_seen)))
+            self._withdraw(member)
+            if self._round is not None and member.worker_id in self._round.undecided():
+                self._decide(member.worker_id, LOST)
         for worker_id, poll in list(self._polls.items()):
             if self._poll_until[poll.ticket] <= now:
                 del self._polls[worker_id]
@@ -406,7 +379,8 @@ class MasterMachine:
         self._round.status[worker_id] = status
         self.members[worker_id].tally[status] += 1
 
-    def _close_answer(self, event: Answered, member: Member, outcome: Outcome, status: Optional[str]) -> None:
+    def _close_answer(self, event: Answered, member: Member, outcome: Outcome, status: Optional[str],
+                      repeated: bool = False) -> None:
         """Give a worker's answer its final verdict, and the member its part in the round."""
         answer = event.answer
         if status is not None:
@@ -418,7 +392,23 @@ class MasterMachine:
             member.last_round = answer.round_index
         if outcome is not Outcome.RESYNC:  # which has begun a new epoch, with new numbers
             member.closed_seq, member.closed_round, member.closed_outcome = answer.seq, answer.round_index, outcome
-        self._verdict(event, member, outcome)
+        self._verdict(event, member, outcome, repeated)
+
+    def _close_waiting(self, going: OpenRound, worker_id: int, outcome: Outcome, status: str) -> None:
+        """Give a final verdict on an offer that waits; its frame was counted when it came."""
+        event = going.waiting.pop(worker_id)
+        self._poll_until.pop(event.ticket, None)
+        self._close_answer(event._replace(frame_bytes=0), self.members[worker_id], outcome, status)
+
+    def _withdraw(self, member: Member) -> None:
+        """Forget an offer while the grants are open; the request that waits with it is told to ask again."""
+        going = self._round
+        if going is None or going.granted is not None:
+            return
+        going.offers.pop(member.worker_id, None)
+        event = going.waiting.pop(member.worker_id, None)
+        if event is not None:
+            self._unpark(event.ticket, self._verdict_frame(member, Outcome.WAIT))
 
     def _verdict(self, event: Answered, member: Member, outcome: Outcome, repeated: bool = False) -> None:
         """Count a frame that has arrived, and answer it at once."""
@@ -429,7 +419,7 @@ class MasterMachine:
     def _verdict_frame(self, member: Member, outcome: Outcome, repeated: bool = False) -> Buffers:
         frame = encode(Verdict(outcome, self.round_index, member.epoch), self.link)
         member.heard_end = member.heard_end or outcome is Outcome.END
-        self._count(member, sent(_size(frame), 0, repeated))
+        self._count(member, sent(size_of(frame), 0, repeated))
         return frame
 
     def _serve(self, poll: Poll) -> None:
@@ -437,38 +427,29 @@ class MasterMachine:
         member, going = self.members[poll.worker_id], self._round
         if self._has_ended():
             member.heard_end = True
-            plan = self._plan(member, [], ended=True)
+            plan = self._plan(member, Chain([], 0), ended=True)
         elif going is not None and poll.worker_id in going.undecided() and going.index > poll.answered:
-            plan = self._plan(member, self._frames_from(poll.have), ended=False)
+            plan = self._plan(member, self._downlink.since(poll.have), ended=False)
         else:
             return
         del self._polls[poll.worker_id]
         self._unpark(poll.ticket, plan)
 
-    def _plan(self, member: Member, frames: List[Buffers], ended: bool) -> Buffers:
-        """Return the plan of the round and the model frames that lead to its version."""
-        rules = self.options.rules
-        buffers = encode(Plan(self.round_index, self.server.version, self._model_crc,
+    def _plan(self, member: Member, chain: Chain, ended: bool) -> Buffers:
+        """Return the plan of the round, and the model frames that lead to its version."""
+        rules, downlink = self.options.rules, self._downlink
+        buffers = encode(Plan(self.round_index, downlink.version, downlink.crc,
                               server_round.threshold(self.server, rules), rules.needs_offers and not ended,
-                              ended, len(frames)), self.link)
-        for frame in frames:
+                              ended, len(chain.frames)), self.link)
+        for frame in chain.frames:
             buffers = buffers + frame
-        bits_each = 8 * QUANTIZERS[rules.bits_down].payload_size(self.options.layout)
-        payload_bits = 32 * self.options.layout.n_params if frames == [self._keyframe] else bits_each * len(frames)
         repeated = not ended and member.planned_round == self.round_index
         member.planned_round = self.round_index
-        self._count(member, sent(_size(buffers), payload_bits, repeated))
+        self._count(member, sent(size_of(buffers), chain.payload_bits, repeated))
         return buffers
 
-    def _frames_from(self, have: int) -> List[Buffers]:
-        """Return the frames that lead from a worker's version to ours: deltas, or one keyframe."""
-        behind = self.server.version - have
-        if have >= 0 and 0 <= behind <= len(self._deltas):
-            return self._deltas[len(self._deltas) - behind:]
-        if self._keyframe is None:
-            exact = QUANTIZERS[FLOAT32_BITS].encode(self.server.shared, self.options.layout)
-            self._keyframe = encode(ModelFrame(Kind.KEYFRAME, self.server.version, FLOAT32_BITS, exact), self.link)
-        return [self._keyframe]
+    def _park(self, ticket: Ticket, now: float) -> None:
+        self._poll_until[ticket] = now + min(POLL_S, self.options.lease_s / 2)
 
     def _unpark(self, ticket: Ticket, body: Optional[Buffers]) -> None:
         self._poll_until.pop(ticket, None)
@@ -478,7 +459,3 @@ class MasterMachine:
         self.totals = self.totals.plus(traffic)
         self._round_traffic = self._round_traffic.plus(traffic)
         member.traffic = member.traffic.plus(traffic)
-
-
-def _size(buffers: Buffers) -> int:
-    return sum(len(buffer) for buffer in buffers)

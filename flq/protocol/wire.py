@@ -79,6 +79,11 @@ def encode(message: Message, link: Link) -> Buffers:
     return [head, payload] if len(payload) else [head]
 
 
+def size_of(buffers: Buffers) -> int:
+    """Return the size of a frame in bytes."""
+    return sum(len(buffer) for buffer in buffers)
+
+
 def decode(buffer: Union[bytes, bytearray, memoryview], link: Link) -> Message:
     """Read exactly one frame.
 

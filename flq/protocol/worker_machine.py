@@ -12,19 +12,40 @@ States: JOINING -> WAITING -> TRAINING -> ANSWERING -> WAITING -> ... -> DONE.
 docs/states.md has the picture.
 """
 
+import math
 import random
 from enum import Enum
-from typing import Any, Dict, List, NamedTuple, Optional, Union
+from typing import Any, Dict, List, Optional
 
 from ..core.draws import start_values
-from ..core.params import Layout, Vector, fingerprint, layout_from_json
+from ..core.params import Vector, fingerprint, layout_from_json
 from ..core.quantize import QUANTIZERS, plus
 from ..core.quantize import decode as decode_payload
 from ..core.rules import rules_from_settings
 from ..core.worker_round import Proposal, first_state, propose
 from ..errors import CodecError, FlqError, WireError
 from .messages import Answer, Kind, ModelFrame, Outcome, Plan, Verdict
-from .wire import Buffers, decode, decode_stream, encode, link_of
+from .wire import decode, decode_stream, encode, link_of
+from .worker_events import (
+    Action,
+    Build,
+    Built,
+    CallAnswer,
+    CallPoll,
+    CallRegister,
+    Event,
+    Exit,
+    Judged,
+    NothingNew,
+    Pause,
+    Paused,
+    Polled,
+    Problem,
+    Registered,
+    Train,
+    Trained,
+    Unreachable,
+)
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
 MAX_REJECTIONS = 3  # so often the same bytes are sent again when the master could not read them
@@ -38,120 +59,6 @@ class State(Enum):
     TRAINING = "TRAINING"
     ANSWERING = "ANSWERING"
     DONE = "DONE"
-
-
-# Actions: what the shell is to do next.
-
-class CallRegister(NamedTuple):
-    """POST /register with this JSON object; report Registered."""
-
-    body: Dict[str, Any]
-
-
-class Build(NamedTuple):
-    """Load the data and build the model; report Built."""
-
-    settings: Dict[str, Dict[str, Any]]
-
-
-class CallPoll(NamedTuple):
-    """GET /get_global_model; report Polled or NothingNew."""
-
-    epoch: int
-    have: int
-    answered: int
-
-
-class Train(NamedTuple):
-    """Train locally from the shared copy; report Trained."""
-
-    shared: Vector
-    round_index: int
-
-
-class CallAnswer(NamedTuple):
-    """POST the frame to /offer or /upload_update; report Judged."""
-
-    path: str
-    frame: Buffers
-
-
-class Pause(NamedTuple):
-    """Wait; report Paused."""
-
-    seconds: float
-
-
-class Exit(NamedTuple):
-    """Leave with this exit code; the sentence says why."""
-
-    code: int
-    sentence: str
-
-
-Action = Union[CallRegister, Build, CallPoll, Train, CallAnswer, Pause, Exit]
-
-
-# Events: what came of an action.
-
-class Registered(NamedTuple):
-    """The master's reply to CallRegister."""
-
-    body: Dict[str, Any]
-
-
-class Built(NamedTuple):
-    """Data and model are ready."""
-
-    n_samples: int
-    layout: Layout
-
-
-class Polled(NamedTuple):
-    """A plan and model frames have arrived."""
-
-    stream: Union[bytes, bytearray]
-
-
-class NothingNew(NamedTuple):
-    """The poll ended without a round; ``retry_after_s`` 0 = ask again at once."""
-
-    retry_after_s: float
-
-
-class Trained(NamedTuple):
-    """Local training is done: the update (n_params,) float32, its loss, and seconds."""
-
-    update: Vector
-    loss: float
-    training_s: float
-
-
-class Judged(NamedTuple):
-    """A verdict has arrived."""
-
-    frame: Union[bytes, bytearray]
-
-
-class Problem(NamedTuple):
-    """The master has answered with an error."""
-
-    status: int
-    detail: str
-    retry_after_s: float = 0.0
-
-
-class Unreachable(NamedTuple):
-    """There was no answer."""
-
-    detail: str
-
-
-class Paused(NamedTuple):
-    """The pause is over."""
-
-
-Event = Union[Registered, Built, Polled, NothingNew, Trained, Judged, Problem, Unreachable, Paused]
 
 
 class WorkerMachine:
@@ -274,6 +181,8 @@ class WorkerMachine:
         if not self._follow(frames) or self._version != plan.version or fingerprint(self._shared) != plan.model_crc:
             self._version = -1
             self.notes.append("the shared copy differs from the master's: asking for a keyframe")
+            if self._pending.have == -1:  # it was one
+                return self._back_off("the master's keyframe does not have the CRC32 of its plan", now)
             return self._poll()
         self._plan = plan
         self._waiting_s = now - self._answered_at
@@ -293,7 +202,7 @@ class WorkerMachine:
         return True
 
     def _trained(self, event: Trained, now: float) -> Action:
-        plan, loss = self._plan, event.loss
+        plan, loss = self._plan, event.loss if math.isfinite(event.loss) else float("nan")
         try:
             self._proposal = propose(self.memory, event.update, plan.round_index, plan.threshold,
                                      self._layout, self._rules)

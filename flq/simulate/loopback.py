@@ -12,7 +12,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
 from ..core.draws import start_values
 from ..core.params import Vector
 from ..errors import FlqError
-from ..protocol import events, worker_machine
+from ..protocol import events, worker_events
 from ..protocol.master_machine import MasterMachine, run_options
 from ..protocol.wire import decode
 from ..protocol.worker_machine import WorkerMachine
@@ -110,35 +110,35 @@ class _Loop:
         if worker.wakes_at is not None:
             worker.wakes_at = None
             self._report(worker, worker.result)
-        elif isinstance(action, worker_machine.Exit):
+        elif isinstance(action, worker_events.Exit):
             self._exit_codes[worker_id] = action.code
             del self._workers[worker_id]
-        elif isinstance(action, worker_machine.Build):
+        elif isinstance(action, worker_events.Build):
             worker.trainer = self._build(action.settings, worker_id)
-            self._report(worker, worker_machine.Built(worker.trainer.n_samples, worker.trainer.layout))
-        elif isinstance(action, worker_machine.Train):
+            self._report(worker, worker_events.Built(worker.trainer.n_samples, worker.trainer.layout))
+        elif isinstance(action, worker_events.Train):
             if self._dies.get(worker_id) == action.round_index:
                 del self._workers[worker_id]
                 return True
             done = worker.trainer.local_update(action.shared, action.round_index)
             worker.wakes_at = self._now + TRAINING_S
-            worker.result = worker_machine.Trained(done.update, done.loss, TRAINING_S)
-        elif isinstance(action, worker_machine.Pause):
-            worker.wakes_at, worker.result = self._now + action.seconds, worker_machine.Paused()
+            worker.result = worker_events.Trained(done.update, done.loss, TRAINING_S)
+        elif isinstance(action, worker_events.Pause):
+            worker.wakes_at, worker.result = self._now + action.seconds, worker_events.Paused()
         else:
             self._call(worker_id, worker, action)
         return True
 
-    def _call(self, worker_id: int, worker: _Worker, action: worker_machine.Action) -> None:
+    def _call(self, worker_id: int, worker: _Worker, action: worker_events.Action) -> None:
         """Send a request to the master."""
         self._n_tickets += 1
         ticket = worker.ticket = self._n_tickets
         self._tickets[ticket] = worker
-        if isinstance(action, worker_machine.CallRegister):
+        if isinstance(action, worker_events.CallRegister):
             body = json.loads(json.dumps(action.body))
             event: events.Event = events.Register(ticket, body["worker_id"], body["instance"], body.get("n_samples"),
                                                   body.get("layout_crc"))
-        elif isinstance(action, worker_machine.CallPoll):
+        elif isinstance(action, worker_events.CallPoll):
             event = events.Poll(ticket, worker_id, action.epoch, action.have, action.answered)
         else:
             frame = b"".join(bytes(buffer) for buffer in action.frame)
@@ -157,7 +157,7 @@ class _Loop:
             elif isinstance(effect, events.RunEnded):
                 self._reason = effect.reason
 
-    def _report(self, worker: _Worker, event: worker_machine.Event) -> None:
+    def _report(self, worker: _Worker, event: worker_events.Event) -> None:
         worker.action = worker.machine.handle(event, self._now)
 
     def _wait(self) -> None:
@@ -168,14 +168,14 @@ class _Loop:
         self._tell(events.Tick())
 
 
-def _received(action: worker_machine.Action, body: Any) -> worker_machine.Event:
+def _received(action: worker_events.Action, body: Any) -> worker_events.Event:
     """Turn the master's reply into what the worker's machine gets."""
     if isinstance(body, FlqError):
-        return worker_machine.Problem(body.status_hint, str(body))
+        return worker_events.Problem(body.status_hint, str(body))
     if body is None:
-        return worker_machine.NothingNew(0.0)
+        return worker_events.NothingNew(0.0)
     if isinstance(body, dict):
-        return worker_machine.Registered(json.loads(json.dumps(body)))
+        return worker_events.Registered(json.loads(json.dumps(body)))
     stream = b"".join(bytes(buffer) for buffer in body)
-    return worker_machine.Polled(stream) if isinstance(action, worker_machine.CallPoll) else (
-        worker_machine.Judged(stream))
+    return worker_events.Polled(stream) if isinstance(action, worker_events.CallPoll) else (
+        worker_events.Judged(stream))

@@ -8,13 +8,15 @@ from typing import Any, Dict, Union
 
 import requests
 
-from ..protocol import worker_machine as machine
+from ..protocol import worker_events as events
 from ..protocol.wire import Buffers
 
 FRAMES = "application/x-flq"
 CONNECT_S = 10.0
 READ_S = 60.0    # longer than the master lets a request wait
 PIECE = 1 << 20
+REGISTRATION = {"run_id": str, "ended": bool, "epoch": int, "lease_s": (int, float), "start_crc": int,
+                "layout": list, "settings": dict}
 
 
 class MasterClient:
@@ -33,16 +35,16 @@ class MasterClient:
         self._session = requests.Session()
         self._session.headers.update({"User-Agent": "flq", "Accept-Encoding": "identity"})
 
-    def do(self, action: machine.Action) -> machine.Event:
+    def do(self, action: events.Action) -> events.Event:
         """Perform one of the calls that the machine asks for; report what came of it."""
         try:
-            if isinstance(action, machine.CallRegister):
+            if isinstance(action, events.CallRegister):
                 return self._register(action)
-            if isinstance(action, machine.CallPoll):
+            if isinstance(action, events.CallPoll):
                 return self._poll(action)
             return self._answer(action)
         except requests.RequestException as error:
-            return machine.Unreachable("no answer from the master at %s: %s" % (self._url, _cause(error)))
+            return events.Unreachable("no answer from the master at %s: %s" % (self._url, _cause(error)))
 
     def heartbeat(self, epoch: int) -> None:
         """Tell the master that this worker is alive; what comes of it does not matter."""
@@ -52,29 +54,32 @@ class MasterClient:
         except requests.RequestException:
             pass  # the next regular request tells
 
-    def _register(self, action: machine.CallRegister) -> machine.Event:
+    def _register(self, action: events.CallRegister) -> events.Event:
         response = self._session.post(self._url + "/register", json=action.body, timeout=(CONNECT_S, READ_S))
         if response.status_code != 200:
             return _problem(response)
         try:
-            return machine.Registered(response.json())
-        except ValueError:
-            return machine.Unreachable("what answers at %s is not an FLQ master" % self._url)
+            body = response.json()
+        except (ValueError, RecursionError):
+            body = None
+        if not _is_registration(body):
+            return events.Unreachable("what answers at %s is not an FLQ master" % self._url)
+        return events.Registered(body)
 
-    def _poll(self, action: machine.CallPoll) -> machine.Event:
+    def _poll(self, action: events.CallPoll) -> events.Event:
         query = {"worker": self._worker_id, "epoch": action.epoch, "have": action.have, "answered": action.answered}
         response = self._session.get(self._url + "/get_global_model", params=query, headers={"Accept": FRAMES},
                                      timeout=(CONNECT_S, READ_S), stream=True)
         if response.status_code == 204:
-            response.close()
-            return machine.NothingNew(_retry_after(response))
-        return machine.Polled(_body(response)) if response.status_code == 200 else _problem(response)
+            _ = response.content  # of no bytes: now the connection can be used again
+            return events.NothingNew(_retry_after(response))
+        return events.Polled(_body(response)) if response.status_code == 200 else _problem(response)
 
-    def _answer(self, action: machine.CallAnswer) -> machine.Event:
+    def _answer(self, action: events.CallAnswer) -> events.Event:
         response = self._session.post(self._url + action.path, params={"worker": self._worker_id},
                                       data=_Frame(action.frame), headers={"Content-Type": FRAMES},
                                       timeout=(CONNECT_S, READ_S), stream=True)
-        return machine.Judged(_body(response)) if response.status_code == 200 else _problem(response)
+        return events.Judged(_body(response)) if response.status_code == 200 else _problem(response)
 
 
 class _Frame:
@@ -93,31 +98,39 @@ class _Frame:
                 yield view[start:start + PIECE]
 
 
+def _is_registration(body: Any) -> bool:
+    """Return whether a JSON value has what the worker's machine reads of a registration."""
+    return isinstance(body, dict) and all(isinstance(body.get(key), kind) for key, kind in REGISTRATION.items())
+
+
 def _body(response: requests.Response) -> bytearray:
-    """Read a body of declared length into one buffer."""
-    size, n_read = int(response.headers["Content-Length"]), 0
-    body = bytearray(size)
-    view = memoryview(body)
+    """Read a body of declared length; memory is taken for what arrives, not for what is declared."""
+    declared = response.headers.get("Content-Length", "")
+    if not declared.isdigit():
+        response.close()
+        raise requests.ConnectionError("what answers there is not an FLQ master")
+    size, body = int(declared), bytearray()
     try:
-        while n_read < size:
-            n_new = response.raw.readinto(view[n_read:n_read + PIECE])
-            if not n_new:
-                raise requests.ConnectionError("the answer broke off after %d of %d bytes" % (n_read, size))
-            n_read += n_new
+        while len(body) < size:
+            piece = response.raw.read(min(PIECE, size - len(body)))
+            if not piece:
+                raise OSError("the peer closed the connection")
+            body += piece
     except (OSError, requests.packages.urllib3.exceptions.HTTPError) as error:
-        raise requests.ConnectionError("the answer broke off after %d of %d bytes" % (n_read, size)) from error
+        response.close()
+        raise requests.ConnectionError("the answer broke off after %d of %d bytes: %s" % (len(body), size, error))
     response.close()
     return body
 
 
-def _problem(response: requests.Response) -> machine.Event:
+def _problem(response: requests.Response) -> events.Event:
     """Turn an error of the master into an event; anything else that answers is not a master."""
     try:
         body: Dict[str, Any] = response.json()
         detail = "%s (%s)" % (body["detail"], body["hint"]) if body["hint"] else body["detail"]
     except (ValueError, KeyError, TypeError):
         detail = "%s answers %d %s" % (response.url.split("?")[0], response.status_code, response.reason)
-    return machine.Problem(response.status_code, detail, _retry_after(response))
+    return events.Problem(response.status_code, detail, _retry_after(response))
 
 
 def _retry_after(response: requests.Response) -> float:

@@ -12,7 +12,8 @@ from typing import Any, Dict, List, Optional
 
 from ..errors import FlqError
 from ..logfile import set_up_logging
-from ..protocol import worker_machine as protocol
+from ..protocol import worker_events as events
+from ..protocol.worker_machine import WorkerMachine
 from ..training.trainer import build_trainer
 from . import instance
 from .http_client import MasterClient
@@ -66,7 +67,7 @@ class Worker:
 
     def __init__(self, args: argparse.Namespace, name: str, url: str) -> None:
         self._args = args
-        self._machine = protocol.WorkerMachine(args.worker_id, name, random.Random(), args.give_up_s)
+        self._machine = WorkerMachine(args.worker_id, name, random.Random(), args.give_up_s)
         self._client = MasterClient(url, args.worker_id)
         self._beats = MasterClient(url, args.worker_id)  # a connection of its own, for another thread
         self._trainer: Any = None
@@ -76,7 +77,7 @@ class Worker:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._on_signal)
         action = self._machine.start(time.monotonic())
-        while not isinstance(action, protocol.Exit):
+        while not isinstance(action, events.Exit):
             event = self._do(action)
             action = self._machine.handle(event, time.monotonic())
             for note in self._machine.notes:
@@ -85,20 +86,20 @@ class Worker:
         (logger.info if action.code == 0 else logger.error)("worker %d: %s", self._args.worker_id, action.sentence)
         return action.code
 
-    def _do(self, action: protocol.Action) -> protocol.Event:
-        if isinstance(action, protocol.Pause):
+    def _do(self, action: events.Action) -> events.Event:
+        if isinstance(action, events.Pause):
             time.sleep(action.seconds)
-            return protocol.Paused()
-        if isinstance(action, protocol.Build):
+            return events.Paused()
+        if isinstance(action, events.Build):
             self._trainer = build_trainer(self._own(action.settings), self._args.worker_id)
             logger.info("worker %d: %d samples, %d parameters", self._args.worker_id, self._trainer.n_samples,
                         self._trainer.layout.n_params)
-            return protocol.Built(self._trainer.n_samples, self._trainer.layout)
-        if isinstance(action, protocol.Train):
+            return events.Built(self._trainer.n_samples, self._trainer.layout)
+        if isinstance(action, events.Train):
             return self._train(action)
         return self._client.do(action)
 
-    def _train(self, action: protocol.Train) -> protocol.Event:
+    def _train(self, action: events.Train) -> events.Event:
         """Train locally, while another thread keeps the lease."""
         began, done = time.monotonic(), threading.Event()
 
@@ -112,7 +113,7 @@ class Worker:
             local = self._trainer.local_update(action.shared, action.round_index)
         finally:
             done.set()
-        return protocol.Trained(local.update, local.loss, time.monotonic() - began)
+        return events.Trained(local.update, local.loss, time.monotonic() - began)
 
     def _own(self, settings: Dict[str, Dict[str, Any]]) -> Dict[str, Dict[str, Any]]:
         """Return the master's settings with what this worker's command line says instead."""

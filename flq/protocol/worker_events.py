@@ -1,0 +1,122 @@
+"""What the worker's machine wants done, and what came of it. Plain values; no I/O.
+
+The machine asks for one action at a time; the shell performs it and reports one event.
+"""
+
+from typing import Any, Dict, NamedTuple, Union
+
+from ..core.params import Layout, Vector
+from .wire import Buffers
+
+# Actions: what the shell is to do next.
+
+class CallRegister(NamedTuple):
+    """POST /register with this JSON object; report Registered."""
+
+    body: Dict[str, Any]
+
+
+class Build(NamedTuple):
+    """Load the data and build the model; report Built."""
+
+    settings: Dict[str, Dict[str, Any]]
+
+
+class CallPoll(NamedTuple):
+    """GET /get_global_model; report Polled or NothingNew."""
+
+    epoch: int
+    have: int
+    answered: int
+
+
+class Train(NamedTuple):
+    """Train locally from the shared copy; report Trained."""
+
+    shared: Vector
+    round_index: int
+
+
+class CallAnswer(NamedTuple):
+    """POST the frame to /offer or /upload_update; report Judged."""
+
+    path: str
+    frame: Buffers
+
+
+class Pause(NamedTuple):
+    """Wait; report Paused."""
+
+    seconds: float
+
+
+class Exit(NamedTuple):
+    """Leave with this exit code; the sentence says why."""
+
+    code: int
+    sentence: str
+
+
+Action = Union[CallRegister, Build, CallPoll, Train, CallAnswer, Pause, Exit]
+
+
+# Events: what came of an action.
+
+class Registered(NamedTuple):
+    """The master's reply to CallRegister."""
+
+    body: Dict[str, Any]
+
+
+class Built(NamedTuple):
+    """Data and model are ready."""
+
+    n_samples: int
+    layout: Layout
+
+
+class Polled(NamedTuple):
+    """A plan and model frames have arrived."""
+
+    stream: Union[bytes, bytearray]
+
+
+class NothingNew(NamedTuple):
+    """The poll ended without a round; ``retry_after_s`` 0 = ask again at once."""
+
+    retry_after_s: float
+
+
+class Trained(NamedTuple):
+    """Local training is done: the update (n_params,) float32, its loss, and seconds."""
+
+    update: Vector
+    loss: float
+    training_s: float
+
+
+class Judged(NamedTuple):
+    """A verdict has arrived."""
+
+    frame: Union[bytes, bytearray]
+
+
+class Problem(NamedTuple):
+    """The master has answered with an error."""
+
+    status: int
+    detail: str
+    retry_after_s: float = 0.0
+
+
+class Unreachable(NamedTuple):
+    """There was no answer."""
+
+    detail: str
+
+
+class Paused(NamedTuple):
+    """The pause is over."""
+
+
+Event = Union[Registered, Built, Polled, NothingNew, Trained, Judged, Problem, Unreachable, Paused]
