@@ -1,0 +1,93 @@
+"""Grants under a budget."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flq.core.budget import Offer, grant
+from flq.core.rules import Rules
+
+RULES = Rules("bbit", 4, 4, "residual", max_silence=3)
+
+
+def rules(sel_clients=0, up_budget_bits=0):
+    return RULES._replace(sel_clients=sel_clients, up_budget_bits=up_budget_bits)
+
+
+OFFERS = [Offer(0, 10.0, 10), Offer(1, 30.0, 10), Offer(2, 20.0, 10), Offer(3, 40.0, 10)]
+
+
+@pytest.mark.parametrize("limits, granted", [
+    (rules(sel_clients=1), [3]),
+    (rules(sel_clients=3), [1, 2, 3]),
+    (rules(sel_clients=9), [0, 1, 2, 3]),
+    (rules(up_budget_bits=29), [1, 3]),
+    (rules(up_budget_bits=30), [1, 2, 3]),
+    (rules(up_budget_bits=9), []),
+    (rules(sel_clients=1, up_budget_bits=30), [3]),
+    (rules(sel_clients=3, up_budget_bits=20), [1, 3]),
+    (rules(), [0, 1, 2, 3]),
+])
+def test_most_energy_first_within_both_limits(limits, granted):
+    assert grant(OFFERS, {}, limits) == granted
+
+
+def test_it_is_energy_per_bit_that_counts():
+    offers = [Offer(0, 100.0, 100), Offer(1, 30.0, 10)]
+    assert grant(offers, {}, rules(sel_clients=1)) == [1]
+
+
+def test_ties_go_to_the_lower_id_whatever_the_order_of_arrival():
+    offers = [Offer(2, 5.0, 10), Offer(0, 5.0, 10), Offer(1, 10.0, 20)]
+    assert grant(offers, {}, rules(sel_clients=1)) == [0]
+    assert grant(offers[::-1], {}, rules(sel_clients=2)) == [0, 1]
+
+
+def test_an_offer_that_does_not_fit_is_left_out_and_the_next_tried():
+    offers = [Offer(0, 90.0, 30), Offer(1, 160.0, 80), Offer(2, 60.0, 60), Offer(3, 5.0, 10)]
+    assert grant(offers, {}, rules(up_budget_bits=100)) == [0, 2, 3]  # 30, not 80, 60, 10
+
+
+def test_who_was_passed_over_c_rounds_comes_first_and_the_longest_before_all():
+    assert grant(OFFERS, {0: 2}, rules(sel_clients=1)) == [3]
+    assert grant(OFFERS, {0: 3}, rules(sel_clients=1)) == [0]
+    assert grant(OFFERS, {0: 3, 2: 4}, rules(sel_clients=1)) == [2]
+    assert grant(OFFERS, {0: 3, 2: 3}, rules(sel_clients=1)) == [2]  # alike: the energy decides
+
+
+def test_who_was_passed_over_still_has_to_fit():
+    offers = [Offer(0, 1.0, 100), Offer(1, 1.0, 10)]
+    assert grant(offers, {0: 3}, rules(up_budget_bits=50)) == [1]
+
+
+def test_nobody_offers_nobody_is_granted():
+    assert grant([], {}, rules(sel_clients=2)) == []
+
+
+def test_an_offer_of_no_bits_is_granted():
+    assert grant([Offer(0, 0.0, 0)], {}, rules(up_budget_bits=1)) == [0]
+
+
+@given(numbers=st.lists(st.tuples(st.floats(0, 1e9), st.integers(0, 100)), max_size=12),
+       waited=st.dictionaries(st.integers(0, 11), st.integers(0, 6)),
+       sel_clients=st.integers(0, 5), up_budget_bits=st.integers(0, 300))
+def test_limits_are_never_exceeded_and_nothing_that_fits_is_left(numbers, waited, sel_clients, up_budget_bits):
+    offers = [Offer(i, energy, cost) for i, (energy, cost) in enumerate(numbers)]
+    granted = grant(offers, waited, rules(sel_clients, up_budget_bits))
+    spent = sum(offers[i].cost_bits for i in granted)
+    assert granted == sorted(set(granted)) and set(granted) <= set(range(len(offers)))
+    assert not sel_clients or len(granted) <= sel_clients
+    assert not up_budget_bits or spent <= up_budget_bits
+    full = sel_clients and len(granted) == sel_clients
+    assert full or all(up_budget_bits and spent + offer.cost_bits > up_budget_bits
+                       for offer in offers if offer.worker_id not in granted)
+
+
+def test_after_c_rounds_turns_are_taken():
+    passed_over, turns = {}, []
+    for _ in range(11):
+        granted = grant(OFFERS, passed_over, rules(sel_clients=1))
+        passed_over = {i: 0 if i in granted else passed_over.get(i, 0) + 1 for i in range(4)}
+        turns += granted
+    # C = 3: worker 3 wins until the others have waited three rounds; then all come in turn.
+    assert turns == [3, 3, 3, 1, 2, 0, 3, 1, 2, 0, 3]

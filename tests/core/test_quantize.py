@@ -1,0 +1,344 @@
+"""The quantizers: one contract for every row of the table, and a bit-exact oracle in plain Python."""
+
+import math
+import struct
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flq.core.params import BLOCK, Layout, Tensor
+from flq.core.quantize import QUANTIZERS, decode, plus
+from flq.errors import CodecError
+
+GRIDS = range(2, 9)
+CODECS = sorted(QUANTIZERS)
+EPSILON = 2.0 ** -23
+TINY = 2.0 ** -149  # the smallest float32 above zero
+HUGE = float(np.finfo(np.float32).max)
+LAYOUT = Layout((Tensor("w", (2, 3)), Tensor("b", (3,))))
+VECTOR = np.array([1, -2, 0.5, 0, -0.25, 2, 0, -4, 4], np.float32)
+
+any_bits = pytest.mark.parametrize("bits", CODECS)
+grid_bits = pytest.mark.parametrize("bits", GRIDS)
+finite = st.floats(width=32, allow_nan=False, allow_infinity=False)
+moderate = st.floats(-1e6, 1e6, width=32)
+
+
+def one_tensor(size):
+    return Layout((Tensor("x", (size,)),))
+
+
+def encode(bits, vector, layout):
+    return QUANTIZERS[bits].encode(vector, layout)
+
+
+def round_trip(bits, vector, layout=None):
+    layout = layout or one_tensor(vector.size)
+    payload = encode(bits, vector, layout)
+    QUANTIZERS[bits].check(payload, layout)
+    return decode(QUANTIZERS[bits], payload, layout)
+
+
+def error_sq(decoded, vector):
+    return math.fsum((float(a) - float(b)) ** 2 for a, b in zip(decoded, vector))
+
+
+# -- an oracle: docs/wire.md, in Python's floats ---------------------------------------------
+
+def f32(value):
+    """Round to float32. A float64 operation on float32 numbers, rounded, is the float32 operation."""
+    return struct.unpack("<f", struct.pack("<f", value))[0]
+
+
+def packed_by_hand(codes, bits):
+    packed = b""
+    for start in range(0, len(codes), 8):  # eight codes fill whole bytes
+        group = codes[start:start + 8]
+        number = sum(code << (i * bits) for i, code in enumerate(group))
+        packed += number.to_bytes((len(group) * bits + 7) // 8, "little")
+    return packed
+
+
+def oracle(bits, values):
+    """Return the payload of one tensor, and what it decodes to."""
+    if bits == 32:
+        return struct.pack("<%df" % len(values), *values), values
+    if bits == 1:
+        scale = f32(math.fsum(map(abs, values)) / len(values))
+        codes = [int(value >= 0) for value in values]
+        decoded = [scale if code else -scale for code in codes]
+    else:
+        top = 2 ** (bits - 1) - 1
+        scale = max(map(abs, values))
+        factor = f32(top / scale)
+        codes = [int(f32(f32(value * factor) + (top + 0.5))) for value in values]
+        decoded = [f32(f32((code - top) / top) * scale) for code in codes]
+    return struct.pack("<f", scale) + packed_by_hand(codes, bits), decoded
+
+
+@any_bits
+def test_a_tensor_larger_than_a_block_equals_the_oracle_bit_for_bit(bits):
+    vector = np.random.RandomState(bits).standard_t(3, BLOCK + 11).astype(np.float32)
+    layout = one_tensor(vector.size)
+    payload, decoded = oracle(bits, vector.tolist())
+    assert encode(bits, vector, layout).tobytes() == payload
+    assert decode(QUANTIZERS[bits], np.frombuffer(payload, np.uint8), layout).tolist() == decoded
+
+
+@any_bits
+def test_tensors_are_coded_each_on_its_own(bits):
+    first, second = VECTOR[:6].tolist(), VECTOR[6:].tolist()
+    payloads, decoded = zip(oracle(bits, first), oracle(bits, second))
+    n_scale_bytes = 0 if bits == 32 else 4
+    expected = (payloads[0][:n_scale_bytes] + payloads[1][:n_scale_bytes]
+                + payloads[0][n_scale_bytes:] + payloads[1][n_scale_bytes:])
+    assert encode(bits, VECTOR, LAYOUT).tobytes() == expected
+    assert round_trip(bits, VECTOR, LAYOUT).tolist() == decoded[0] + decoded[1]
+
+
+# -- golden bytes, both directions -----------------------------------------------------------
+
+GOLDEN = [
+    # bits, payload, what it decodes to
+    (32, "0000803f 000000c0 0000003f 00000000 000080be 00000040 00000000 000080c0 00008040", VECTOR.tolist()),
+    # means 5.75/6 and 8/3; signs + - + + - +, + - +
+    (1, "5555753f abaa2a40 2d 05", None),
+    # radii 2 and 4; codes 2 0 1 1 1 2, 1 0 2 (1 is zero)
+    (2, "00000040 00008040 5209 21", [2, -2, 0, 0, 0, 2, 0, -4, 4]),
+    # L = 3: steps 1.5 -3 .75 0 -.375 3 -> codes 5 0 4 3 3 6, 3 0 6
+    (3, "00000040 00008040 053703 8301", None),
+    # L = 7: steps 3.5 -7 1.75 0 -.875 7 -> codes 11 0 9 7 6 14, 7 0 14
+    (4, "00000040 00008040 0b79e6 070e", None),
+    (8, "00000040 00008040 bf009f7f6ffe 7f00fe", None),
+]
+
+
+@pytest.mark.parametrize("bits, payload, decoded", GOLDEN)
+def test_golden_payloads(bits, payload, decoded):
+    payload = bytes(bytearray.fromhex(payload.replace(" ", "")))
+    assert encode(bits, VECTOR, LAYOUT).tobytes() == payload
+    values = decode(QUANTIZERS[bits], np.frombuffer(payload, np.uint8), LAYOUT).tolist()
+    assert values == (decoded or oracle(bits, VECTOR[:6].tolist())[1] + oracle(bits, VECTOR[6:].tolist())[1])
+
+
+def test_codec_ids_are_the_bits_per_parameter():
+    assert {codec_id: codec.codec_id for codec_id, codec in QUANTIZERS.items()} == {i: i for i in CODECS}
+    assert CODECS == [1, 2, 3, 4, 5, 6, 7, 8, 32]
+
+
+# -- the contract ----------------------------------------------------------------------------
+
+@any_bits
+@given(sizes=st.lists(st.integers(1, 40), min_size=1, max_size=4), seed=st.integers(0, 2 ** 32 - 1))
+def test_payload_is_the_scales_and_the_packed_bits(bits, sizes, seed):
+    layout = Layout(tuple(Tensor("t%d" % i, (size,)) for i, size in enumerate(sizes)))
+    vector = np.random.RandomState(seed).standard_t(2, sum(sizes)).astype(np.float32)
+    expected = 4 * sum(sizes) if bits == 32 else sum(4 + (size * bits + 7) // 8 for size in sizes)
+    payload = encode(bits, vector, layout)
+    assert payload.dtype == np.uint8
+    assert payload.size == QUANTIZERS[bits].payload_size(layout) == expected
+    QUANTIZERS[bits].check(payload, layout)
+
+
+@any_bits
+def test_input_is_not_modified_and_not_shared(bits):
+    before = VECTOR.copy()
+    payload = encode(bits, VECTOR, LAYOUT)
+    decoded = decode(QUANTIZERS[bits], payload, LAYOUT)
+    kept = payload.copy()
+    decoded += 1
+    assert np.array_equal(VECTOR, before)
+    assert np.array_equal(payload, kept)
+    payload[:] = 0
+    assert np.array_equal(VECTOR, before)
+
+
+@any_bits
+def test_zero_decodes_to_zero(bits):
+    assert round_trip(bits, np.zeros(9, np.float32), LAYOUT).tolist() == [0.0] * 9
+
+
+@any_bits
+@pytest.mark.parametrize("value", [1.0, -3.7, TINY, -TINY, 1e-38, HUGE, -HUGE])
+def test_one_element_is_exact(bits, value):
+    vector = np.array([value], np.float32)
+    assert round_trip(bits, vector).tolist() == vector.tolist()
+
+
+@given(values=st.lists(finite, min_size=1, max_size=40))
+def test_float32_is_the_identity(values):
+    vector = np.array(values, np.float32)
+    assert round_trip(32, vector).tobytes() == vector.tobytes()
+
+
+def test_float32_keeps_the_sign_of_zero():
+    vector = np.array([0.0, -0.0], np.float32)
+    assert np.signbit(round_trip(32, vector)).tolist() == [False, True]
+
+
+@grid_bits
+@given(values=st.lists(finite, min_size=1, max_size=40))
+def test_grid_error_is_at_most_half_a_step_and_the_largest_entry_exact(bits, values):
+    vector = np.array(values, np.float32)
+    decoded = round_trip(bits, vector)
+    radius = float(np.abs(vector).max())
+    bound = radius / (2 * (2 ** (bits - 1) - 1)) + 8 * EPSILON * radius + TINY
+    errors = np.abs(decoded.astype(np.float64) - vector)
+    assert errors.max() <= bound
+    assert errors[np.abs(vector) == radius].max() == 0.0
+
+
+@grid_bits
+def test_grid_keeps_its_own_levels(bits):
+    top = 2 ** (bits - 1) - 1
+    vector = np.arange(-top, top + 1).astype(np.float32)
+    assert np.allclose(round_trip(bits, vector), vector, rtol=2 * EPSILON, atol=0)
+
+
+@given(values=st.lists(moderate, min_size=1, max_size=40))
+def test_sign_is_the_sign_times_the_mean_magnitude(values):
+    vector = np.array(values, np.float32)
+    scale = np.float32(math.fsum(abs(float(value)) for value in vector) / vector.size)
+    assert np.allclose(round_trip(1, vector), np.where(vector >= 0, scale, -scale), rtol=2 * EPSILON, atol=TINY)
+
+
+def test_sign_of_zero_is_plus():
+    assert round_trip(1, np.array([0.0, -0.0, -3.0], np.float32)).tolist() == [1.0, 1.0, -1.0]
+
+
+@pytest.mark.parametrize("bits", [bits for bits in CODECS if bits < 32])
+@given(values=st.lists(moderate, min_size=1, max_size=40))
+def test_quantizers_contract(bits, values):
+    """|C(x) - x|^2 < |x|^2 unless x is zero, so that what is not sent now shrinks."""
+    vector = np.array(values, np.float32)
+    vector[np.abs(vector) < 1e-30] = 0  # squares and means of denormals round
+    if not vector.any():
+        vector[0] = 1
+    assert error_sq(round_trip(bits, vector), vector) < error_sq(vector, np.zeros_like(vector))
+
+
+@pytest.mark.parametrize("bits", [bits for bits in CODECS if bits < 32])
+@pytest.mark.parametrize("degrees", [1, 2, 3])
+@pytest.mark.parametrize("size", [10, 1000])
+def test_quantizers_contract_on_heavy_tails(bits, degrees, size):
+    vector = np.random.RandomState(degrees).standard_t(degrees, size).astype(np.float32)
+    largest, total = float(np.abs(vector).max()), error_sq(vector, np.zeros_like(vector))
+    # A grid sends at least the largest entry; a sign takes away n times the squared mean magnitude.
+    gain = size * float(np.abs(vector).mean(dtype=np.float64)) ** 2 if bits == 1 else largest ** 2
+    assert error_sq(round_trip(bits, vector), vector) <= total - gain * (1 - 1e-6)
+
+
+@any_bits
+@given(values=st.lists(st.sampled_from([HUGE, -HUGE, HUGE / 2, 1.0, 0.0, TINY, -TINY, 5 * TINY, 1e-30, -1e-38]),
+                       min_size=1, max_size=20))
+def test_extreme_values_pass_without_warnings_and_stay_within_the_radius(bits, values):
+    vector = np.array(values, np.float32)
+    decoded = round_trip(bits, vector)
+    assert np.abs(decoded).max() <= np.abs(vector).max()
+
+
+@grid_bits
+def test_denormals_keep_their_levels(bits):
+    top = 2 ** (bits - 1) - 1
+    vector = np.arange(-top, top + 1).astype(np.float32) * np.float32(TINY)
+    assert round_trip(bits, vector).tolist() == vector.tolist()
+
+
+@any_bits
+@pytest.mark.parametrize("weight", [0.25, -1.0])
+def test_weighted_sums_are_elementwise_float32(bits, weight):
+    out = np.linspace(-1, 1, 9).astype(np.float32)
+    payload = encode(bits, VECTOR, LAYOUT)
+    moved = plus(out, bits, payload, LAYOUT, weight)
+    expected = out + np.float32(weight) * decode(QUANTIZERS[bits], payload, LAYOUT)
+    assert moved.tolist() == expected.tolist()
+    assert np.array_equal(out, np.linspace(-1, 1, 9).astype(np.float32))  # plus makes a new vector
+    QUANTIZERS[bits].add_to(out, payload, LAYOUT, weight)
+    assert out.tolist() == expected.tolist()
+
+
+# -- what is refused -------------------------------------------------------------------------
+
+@any_bits
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("place", [0, 5, 8])
+def test_values_that_are_not_finite_are_not_encoded(bits, bad, place):
+    vector = VECTOR.copy()
+    vector[place] = bad
+    with pytest.raises(CodecError, match="NaN or infinite"):
+        encode(bits, vector, LAYOUT)
+
+
+def test_a_nan_beyond_the_first_block_is_found():
+    vector = np.ones(BLOCK + 2, np.float32)
+    vector[-1] = np.nan
+    for bits in CODECS:
+        with pytest.raises(CodecError):
+            encode(bits, vector, one_tensor(vector.size))
+
+
+@any_bits
+@pytest.mark.parametrize("change", [-1, 1])
+def test_payloads_of_another_length_are_refused(bits, change):
+    payload = encode(bits, VECTOR, LAYOUT)
+    payload = payload[:-1] if change < 0 else np.append(payload, np.uint8(0))
+    with pytest.raises(CodecError, match="bytes, expected"):
+        QUANTIZERS[bits].check(payload, LAYOUT)
+
+
+@pytest.mark.parametrize("bits", [bits for bits in CODECS if bits < 32])
+@pytest.mark.parametrize("scale", [np.nan, np.inf, -1.0, -TINY])
+@pytest.mark.parametrize("tensor", [0, 1])
+def test_impossible_scales_are_refused(bits, scale, tensor):
+    payload = encode(bits, VECTOR, LAYOUT)
+    payload[:8].view("<f4")[tensor] = scale
+    with pytest.raises(CodecError, match="scale"):
+        QUANTIZERS[bits].check(payload, LAYOUT)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_float32_payloads_hold_finite_values(bad):
+    payload = encode(32, VECTOR, LAYOUT)
+    payload.view("<f4")[4] = bad
+    with pytest.raises(CodecError, match="NaN or infinite"):
+        QUANTIZERS[32].check(payload, LAYOUT)
+
+
+@grid_bits
+@pytest.mark.parametrize("place", [0, 3, 8, BLOCK, BLOCK + 2])
+def test_the_code_that_is_not_in_use_is_refused(bits, place):
+    layout = one_tensor(BLOCK + 3)
+    payload = encode(bits, np.ones(BLOCK + 3, np.float32), layout)
+    for bit in range(place * bits, (place + 1) * bits):
+        payload[4 + bit // 8] |= np.uint8(1 << bit % 8)
+    with pytest.raises(CodecError, match="code of %d bits is %d" % (bits, 2 ** bits - 1)):
+        QUANTIZERS[bits].check(payload, layout)
+
+
+@pytest.mark.parametrize("bits", range(1, 8))
+@pytest.mark.parametrize("tensor", [0, 1])
+def test_padding_bits_must_be_zero(bits, tensor):
+    payload = encode(bits, VECTOR, LAYOUT)
+    last = payload.size - 1 if tensor else 8 + (6 * bits + 7) // 8 - 1
+    n_codes = LAYOUT.tensors[tensor].size
+    if n_codes * bits % 8 == 0:
+        return  # this tensor has no padding
+    for bit in range(n_codes * bits % 8, 8):
+        spoilt = payload.copy()
+        spoilt[last] |= np.uint8(1 << bit)
+        with pytest.raises(CodecError, match="padding"):
+            QUANTIZERS[bits].check(spoilt, LAYOUT)
+
+
+@any_bits
+@given(data=st.data())
+def test_what_passes_the_check_decodes_to_finite_values(bits, data):
+    size = QUANTIZERS[bits].payload_size(LAYOUT)
+    payload = np.frombuffer(data.draw(st.binary(min_size=size, max_size=size)), np.uint8)
+    try:
+        QUANTIZERS[bits].check(payload, LAYOUT)
+    except CodecError:
+        return
+    assert np.isfinite(decode(QUANTIZERS[bits], payload, LAYOUT)).all()

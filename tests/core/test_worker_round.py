@@ -1,0 +1,161 @@
+"""The worker's side of a round: what is sent, and what each outcome leaves."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flq.core.params import Layout, Tensor
+from flq.core.quantize import QUANTIZERS, decode
+from flq.core.rules import MEMORIES, Rules
+from flq.core.worker_round import WorkerState, first_state, propose
+from flq.errors import CodecError
+
+LAYOUT = Layout((Tensor("w", (4,)),))
+NEVER = Rules("bbit", 2, 2, "none", thr_scale=0.0)
+
+
+def rules(memory, bits=2, **changes):
+    return NEVER._replace(memory=memory, bits_up=bits, **changes)
+
+
+def vector(*values):
+    return np.array(values, np.float32)
+
+
+def sent(proposal, bits=2, layout=LAYOUT):
+    return decode(QUANTIZERS[bits], proposal.payload, layout)
+
+
+def test_a_worker_begins_fresh_with_zero_memory():
+    for memory in MEMORIES:
+        state = first_state(LAYOUT, rules(memory))
+        assert (state.clock, state.fresh) == (0, True)
+        assert state.memory is None if memory == "none" else state.memory.tolist() == [0, 0, 0, 0]
+
+
+def test_without_memory_the_update_itself_is_coded():
+    proposal = propose(first_state(LAYOUT, rules("none")), vector(4, 1, -3, 0), 1, 0.0, LAYOUT, rules("none"))
+    assert proposal.energy == 26.0
+    assert sent(proposal).tolist() == [4, 0, -4, 0]
+    assert proposal.if_applied == WorkerState(None, 0, False)
+    assert proposal.if_not == WorkerState(None, 1, True)
+
+
+def test_a_residual_keeps_what_was_not_sent():
+    state = WorkerState(vector(1, -1, 1, 0.5), clock=2, fresh=False)
+    proposal = propose(state, vector(3, 2, -4, 0), 1, 0.0, LAYOUT, rules("residual"))
+    assert proposal.energy == 16 + 1 + 9 + 0.25               # of a = u + e = 4 1 -3 .5
+    assert sent(proposal).tolist() == [4, 0, -4, 0]
+    assert proposal.if_applied.memory.tolist() == [0, 1, 1, 0.5]
+    assert proposal.if_not.memory.tolist() == [4, 1, -3, 0.5]
+    assert proposal.if_applied[1:] == (0, False)
+    assert proposal.if_not[1:] == (3, False)
+
+
+def test_a_mirror_moves_by_what_was_sent_or_not_at_all():
+    state = WorkerState(vector(1, -1, 1, 0.5), clock=2, fresh=False)
+    proposal = propose(state, vector(5, 0, -2, 0.5), 1, 0.0, LAYOUT, rules("mirror"))
+    assert proposal.energy == 16 + 1 + 9                      # of u - g = 4 1 -3 0
+    assert sent(proposal).tolist() == [4, 0, -4, 0]
+    assert proposal.if_applied.memory.tolist() == [5, -1, -3, 0.5]
+    assert proposal.if_not.memory.tolist() == [1, -1, 1, 0.5]
+    assert proposal.if_applied[1:] == (0, False)
+    assert proposal.if_not[1:] == (3, False)
+
+
+@pytest.mark.parametrize("bits", sorted(QUANTIZERS))
+@given(seed=st.integers(0, 2 ** 32 - 1))
+def test_memories_are_elementwise_float32(bits, seed):
+    layout = Layout((Tensor("w", (2, 3)), Tensor("b", (3,))))
+    update, memory = np.random.RandomState(seed).standard_t(2, (2, 9)).astype(np.float32)
+
+    proposal = propose(WorkerState(memory), update, 1, 0.0, layout, rules("residual", bits))
+    coded = sent(proposal, bits, layout)
+    assert proposal.if_not.memory.tolist() == (update + memory).tolist()
+    assert proposal.if_applied.memory.tolist() == ((update + memory) - coded).tolist()
+
+    proposal = propose(WorkerState(memory), update, 1, 0.0, layout, rules("mirror", bits))
+    assert proposal.if_applied.memory.tolist() == (memory + sent(proposal, bits, layout)).tolist()
+    assert proposal.if_not.memory is memory
+
+
+@pytest.mark.parametrize("bits", [2, 4, 8])
+def test_sent_and_residual_add_up_exactly_on_the_grid(bits):
+    """A grid value is within a factor of two of what it stands for, or zero: the difference is exact."""
+    generator = np.random.RandomState(bits)
+    layout = Layout((Tensor("w", (1000,)),))
+    update, memory = generator.randint(-1000, 1000, (2, 1000)).astype(np.float32)
+    proposal = propose(WorkerState(memory), update, 1, 0.0, layout, rules("residual", bits))
+    assert (sent(proposal, bits, layout) + proposal.if_applied.memory).tolist() == (update + memory).tolist()
+
+
+@pytest.mark.parametrize("memory", MEMORIES)
+def test_update_and_state_are_not_modified(memory):
+    update, state = vector(4, 1, -3, 0), first_state(LAYOUT, rules(memory))
+    before = None if state.memory is None else state.memory.copy()
+    proposal = propose(state, update, 1, 0.0, LAYOUT, rules(memory))
+    for outcome in (proposal.if_applied, proposal.if_not):
+        if memory == "residual":
+            outcome.memory[:] = 9
+    assert update.tolist() == [4, 1, -3, 0]
+    assert before is None or state.memory.tolist() == before.tolist()
+
+
+@pytest.mark.parametrize("memory", MEMORIES)
+@pytest.mark.parametrize("bits", [1, 4, 32])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_an_update_that_is_not_finite_is_refused(memory, bits, bad):
+    state = first_state(LAYOUT, rules(memory, bits))
+    with pytest.raises(CodecError):
+        propose(state, vector(1, bad, 0, 0), 1, 0.0, LAYOUT, rules(memory, bits))
+    assert state.memory is None or not state.memory.any()
+    assert (state.clock, state.fresh) == (0, True)
+
+
+@pytest.mark.parametrize("memory", ["residual", "mirror"])
+def test_an_update_that_overflows_with_the_memory_is_refused(memory):
+    state = WorkerState(vector(3e38, 0, 0, 0) * np.float32(1 if memory == "residual" else -1))
+    with pytest.raises(CodecError):
+        propose(state, vector(3e38, 0, 0, 0), 1, 0.0, LAYOUT, rules(memory))
+    assert abs(state.memory[0]) == np.float32(3e38)
+
+
+LAZY = rules("residual", thr_scale=1.0, max_silence=3)
+
+
+def test_a_skip_keeps_the_whole_update_in_the_residual():
+    state = WorkerState(vector(1, 1, 1, 1), clock=0, fresh=False)
+    proposal = propose(state, vector(1, 2, 3, 4), 1, 1e9, LAYOUT, LAZY)
+    assert proposal.payload is None
+    assert proposal.if_not.memory.tolist() == [2, 3, 4, 5]
+    assert proposal.if_not[1:] == (1, False)
+    assert proposal.if_applied is proposal.if_not
+
+
+def test_a_skip_leaves_the_mirror():
+    lazy = LAZY._replace(memory="mirror")
+    state = WorkerState(vector(1, 1, 1, 1), clock=0, fresh=False)
+    proposal = propose(state, vector(1, 2, 3, 4), 1, 1e9, LAYOUT, lazy)
+    assert proposal.payload is None and proposal.energy == 0 + 1 + 4 + 9
+    assert proposal.if_not.memory.tolist() == [1, 1, 1, 1]
+
+
+def test_a_fresh_worker_never_skips():
+    state = first_state(LAYOUT, LAZY)
+    for round_index in range(1, 4):  # refused, late: still nothing of it has been applied
+        proposal = propose(state, vector(1, 0, 0, 0), round_index, 1e9, LAYOUT, LAZY)
+        assert proposal.payload is not None
+        state = proposal.if_not
+    assert propose(proposal.if_applied, vector(1, 0, 0, 0), 4, 1e9, LAYOUT, LAZY).payload is None
+
+
+@pytest.mark.parametrize("max_silence", [0, 1, 3])
+def test_at_most_c_rounds_in_a_row_are_skipped(max_silence):
+    lazy = LAZY._replace(max_silence=max_silence, memory="mirror")
+    state, pattern = first_state(LAYOUT, lazy), ""
+    for round_index in range(1, 10):
+        proposal = propose(state, vector(1, 2, 3, 4), round_index, 1e9, LAYOUT, lazy)
+        pattern += "s" if proposal.payload is None else "U"
+        state = proposal.if_applied
+    assert pattern == (("U" + "s" * max_silence) * 9)[:9]

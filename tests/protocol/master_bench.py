@@ -1,0 +1,189 @@
+"""A master's machine on the bench: a virtual clock, hand-made events, replies read back from their bytes."""
+
+import copy
+
+import numpy as np
+
+from flq.core.params import Layout, Tensor, fingerprint
+from flq.core.quantize import QUANTIZERS
+from flq.errors import FlqError
+from flq.protocol import events
+from flq.protocol.master_machine import MasterMachine, run_options
+from flq.protocol.messages import Answer, Kind, Outcome
+from flq.protocol.wire import decode, decode_stream, encode, size_of
+
+LAYOUT = Layout((Tensor("w", (3,)), Tensor("b", (1,))))
+SETTINGS = {
+    "system": {"total_workers": 4, "min_workers": 2, "max_rounds": 100, "lease_s": 300.0, "round_deadline_s": 0.0,
+               "offer_deadline_s": 0.0, "give_up_s": 3600.0, "seed": 42},
+    "model": {"server_lr": 1.0},
+    "flq_algorithm": {"mode": "fedavg", "b_up": 4, "b_down": None, "memory": None},
+    "lazy_selection": {"D": 10, "ck": 0.8, "C": 50, "warmup": 0, "thr_scale": None},
+    "budget_selection": {"sel_clients": 0, "up_budget_bits": 0},
+}
+
+
+def settings_with(**changes):
+    """Return a copy of SETTINGS with the given keys replaced, in whatever section they are."""
+    settings = copy.deepcopy(SETTINGS)
+    for key, value in changes.items():
+        section = next(name for name in settings if key in settings[name])
+        settings[section][key] = value
+    return settings
+
+
+def vector(*values):
+    return np.array(values, np.float32)
+
+
+def frozen(value):
+    """Return a value that can be compared, with everything that a record holds but its lease."""
+    if isinstance(value, np.ndarray):
+        return value.tobytes()
+    if isinstance(value, (bytes, memoryview)):
+        return bytes(value)
+    if isinstance(value, dict):
+        return {key: frozen(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [frozen(item) for item in value]
+    if hasattr(value, "__dict__") and not isinstance(value, type) and not callable(value):
+        return {name: frozen(item) for name, item in vars(value).items()
+                if name not in ("lease_until", "last_seen", "_effects", "_handlers", "options")}
+    return repr(value)
+
+
+class Bench:
+    """The master, and what came out of it.
+
+    Attributes
+    ----------
+    replies : dict
+        Ticket -> body, as the machine gave it.
+    reports, notes : list
+    reason : str or None
+        Why the run has ended.
+    """
+
+    def __init__(self, layout=LAYOUT, start=None, **changes):
+        self.settings = settings_with(**changes)
+        start = np.zeros(layout.n_params, np.float32) if start is None else start
+        self.layout = layout
+        self.machine = MasterMachine(run_options("run", self.settings, layout), start)
+        self.link = self.machine.link
+        self.now = 0.0
+        self.n_tickets = 0
+        self.replies, self.reports, self.notes, self.reason = {}, [], [], None
+        self.epochs = {}
+
+    # -- time and events -----------------------------------------------------------------
+
+    def tell(self, event):
+        for effect in self.machine.handle(event, self.now):
+            if isinstance(effect, events.Reply):
+                assert effect.ticket not in self.replies, "a ticket is answered once"
+                self.replies[effect.ticket] = effect.body
+            elif isinstance(effect, events.RoundClosed):
+                self.reports.append(effect.report)
+            elif isinstance(effect, events.RunEnded):
+                assert self.reason is None, "a run ends once"
+                self.reason = effect.reason
+            else:
+                self.notes.append(effect.text)
+
+    def ask(self, make_event):
+        self.n_tickets += 1
+        self.tell(make_event(self.n_tickets))
+        return self.n_tickets
+
+    def wait(self, seconds):
+        """Let time pass, with a Tick at every deadline on the way."""
+        until = self.now + seconds
+        while True:
+            due = self.machine.next_deadline(self.now)
+            if due is None or due > until:
+                break
+            self.now = due
+            self.tell(events.Tick())
+        self.now = until
+        self.tell(events.Tick())
+
+    # -- requests ------------------------------------------------------------------------
+
+    def register(self, worker_id, n_samples=None, layout_crc=None, instance="one"):
+        """Return the reply: a body or an error."""
+        ticket = self.ask(lambda ticket: events.Register(ticket, worker_id, instance, n_samples, layout_crc))
+        return self.replies[ticket]
+
+    def join(self, *worker_ids, **options):
+        """Register in both steps, with 10 samples times (id + 1)."""
+        for worker_id in worker_ids:
+            self.register(worker_id, **options)
+            body = self.register(worker_id, 10 * (worker_id + 1), self.layout.crc, **options)
+            assert isinstance(body, dict), body
+            self.epochs[worker_id] = body["epoch"]
+
+    def poll(self, worker_id, have=0, answered=0, epoch=None):
+        """Return the ticket."""
+        epoch = self.epochs[worker_id] if epoch is None else epoch
+        return self.ask(lambda ticket: events.Poll(ticket, worker_id, epoch, have, answered))
+
+    def answer(self, worker_id, kind=Kind.UPLOAD, values=(1, 1, 1, 1), seq=None, **changes):
+        """Send a skip, offer or upload of the open round; return the ticket."""
+        rules = self.machine.options.rules
+        payload = QUANTIZERS[rules.bits_up].encode(np.array(values, np.float32), self.layout)
+        answer = Answer(kind, worker_id, self.epochs[worker_id], self.machine.round_index if seq is None else seq,
+                        self.machine.round_index, loss=1.0, energy=4.0, training_s=2.0, waiting_s=1.0)
+        if kind is not Kind.SKIP:
+            answer = answer._replace(cost_bits=8 * payload.size)
+        if kind is Kind.UPLOAD:
+            answer = answer._replace(codec_id=rules.bits_up, payload=payload)
+        return self.send(answer._replace(**changes))
+
+    def send(self, answer):
+        """Send an answer through its bytes; return the ticket."""
+        frame = b"".join(bytes(buffer) for buffer in encode(answer, self.link))
+        return self.ask(lambda ticket: events.Answered(ticket, decode(frame, self.link), len(frame)))
+
+    # -- replies -------------------------------------------------------------------------
+
+    def is_parked(self, ticket):
+        return ticket not in self.replies
+
+    def outcome(self, ticket):
+        """Return the outcome of a verdict, or the error's class."""
+        body = self.replies[ticket]
+        if isinstance(body, FlqError):
+            return type(body)
+        return decode(b"".join(bytes(buffer) for buffer in body), self.link).outcome
+
+    def verdict(self, worker_id, *args, **kwargs):
+        """Send an answer and return its outcome."""
+        return self.outcome(self.answer(worker_id, *args, **kwargs))
+
+    def plan(self, ticket):
+        """Return the plan and model frames of a poll's reply."""
+        return decode_stream(b"".join(bytes(buffer) for buffer in self.replies[ticket]), self.link)
+
+    def all_upload(self, *worker_ids):
+        for worker_id in worker_ids:
+            assert self.verdict(worker_id) is Outcome.APPLIED
+
+    # -- what it holds -------------------------------------------------------------------
+
+    @property
+    def state(self):
+        return self.machine.state.value
+
+    @property
+    def round(self):
+        return self.machine.round_index
+
+    @property
+    def model(self):
+        return self.machine.server.model.tolist()
+
+    def snapshot(self):
+        return frozen(self.machine)
+
+
+__all__ = ["Bench", "LAYOUT", "fingerprint", "frozen", "settings_with", "size_of", "vector"]

@@ -1,0 +1,318 @@
+"""The binary format: golden bytes both ways, and that nothing a peer can send is misread."""
+
+import os
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from flq.core.params import Layout, Tensor
+from flq.core.quantize import QUANTIZERS
+from flq.errors import BadValues, CodecError, Conflict, FlqError, TooLarge, WireError
+from flq.protocol.messages import Answer, Kind, ModelFrame, Outcome, Plan, Verdict
+from flq.protocol.wire import HEADER, PREFIX_SIZE, Link, decode, decode_stream, encode, link_of, max_answer_size, size_of
+
+LAYOUT = Layout((Tensor("w", (3,)), Tensor("b", (1,))))
+LINK = link_of("20260101_000000_abcd", LAYOUT)
+VECTOR = np.array([1, -2, 0.5, 3], np.float32)
+NAN = float("nan")
+WIRE_MD = os.path.join(os.path.dirname(__file__), "..", "..", "docs", "wire.md")
+
+
+def payload(bits):
+    return QUANTIZERS[bits].encode(VECTOR, LAYOUT)
+
+
+def joined(message, link=LINK):
+    return b"".join(bytes(buffer) for buffer in encode(message, link))
+
+
+def fields(message):
+    """A message as values that can be compared: payloads as bytes, NaN as a word."""
+    plain = [value.tobytes() if isinstance(value, np.ndarray) else "NaN" if value != value else value
+             for value in message]
+    return type(message), plain
+
+
+UPLOAD = Answer(Kind.UPLOAD, 2, 1, 5, 7, 0.75, 14.25, 88, 0xdeadbeef, 1.5, 0.25, 4, payload(4))
+
+GOLDEN = [
+    (Answer(Kind.SKIP, 2, 1, 5, 7, NAN, 0.0),
+     "464c5166 01 01 00 00 cff07b68 5e18f5be 07000000 3000000000000000 5194ed3f"
+     "02000000 01000000 05000000 00000000 0000000000000000 000000000000f87f 0000000000000000 00000000 00000000"),
+    (Answer(Kind.OFFER, 2, 1, 5, 7, 0.75, 14.25, 88, 0, 1.5, 0.25),
+     "464c5166 01 02 00 00 cff07b68 5e18f5be 07000000 3000000000000000 18487246"
+     "02000000 01000000 05000000 00000000 5800000000000000 000000000000e83f 0000000000802c40 0000c03f 0000803e"),
+    (UPLOAD,
+     "464c5166 01 03 04 00 cff07b68 5e18f5be 07000000 3b00000000000000 4b0c540a"
+     "02000000 01000000 05000000 efbeadde 5800000000000000 000000000000e83f 0000000000802c40 0000c03f 0000803e"
+     "00000040 00004040 0b09 0e"),
+    (Verdict(Outcome.APPLIED, 7, 1),
+     "464c5166 01 04 00 00 cff07b68 5e18f5be 07000000 0500000000000000 a4a3bbd1 05 01000000"),
+    (Plan(7, 6, 0xdeadbeef, 0.5, True, False, 1),
+     "464c5166 01 05 00 00 cff07b68 5e18f5be 07000000 1300000000000000 4cff9c2e"
+     "06000000 efbeadde 000000000000e03f 01 0100"),
+    (ModelFrame(Kind.DELTA, 6, 4, payload(4)),
+     "464c5166 01 06 04 00 cff07b68 5e18f5be 06000000 0b00000000000000 29e0f091 00000040 00004040 0b09 0e"),
+    (ModelFrame(Kind.KEYFRAME, 6, 32, payload(32)),
+     "464c5166 01 07 20 00 cff07b68 5e18f5be 06000000 1000000000000000 829773e0"
+     "0000803f 000000c0 0000003f 00004040"),
+]
+kinds = pytest.mark.parametrize("message, frame", [(message, bytes(bytearray.fromhex(text.replace(" ", ""))))
+                                                   for message, text in GOLDEN],
+                                ids=[message.kind.name if hasattr(message, "kind") else type(message).__name__
+                                     for message, _ in GOLDEN])
+
+
+# -- golden bytes ----------------------------------------------------------------------------
+
+@kinds
+def test_messages_encode_to_the_golden_bytes(message, frame):
+    assert joined(message) == frame
+    assert size_of(encode(message, LINK)) == len(frame)
+
+
+@kinds
+def test_golden_bytes_decode_to_the_messages(message, frame):
+    for buffer in (frame, bytearray(frame), memoryview(frame)):
+        assert fields(decode(buffer, LINK)) == fields(message)
+
+
+def test_the_example_in_the_documentation_is_the_golden_upload():
+    with open(WIRE_MD) as file:
+        block = file.read().split("<!-- golden upload -->")[1].split("```")[1]
+    hex_digits = "".join(line.split("|")[0].strip() for line in block.splitlines()[1:])  # hex | what it is
+    assert hex_digits.replace(" ", "") == joined(UPLOAD).hex()
+
+
+def test_numbers_of_kinds_and_outcomes_are_fixed():
+    assert [(kind.name, int(kind)) for kind in Kind] == [
+        ("SKIP", 1), ("OFFER", 2), ("UPLOAD", 3), ("VERDICT", 4), ("PLAN", 5), ("DELTA", 6), ("KEYFRAME", 7)]
+    assert [(outcome.name, int(outcome)) for outcome in Outcome] == [
+        ("NOTED", 1), ("WAIT", 2), ("GRANTED", 3), ("REFUSED", 4), ("APPLIED", 5), ("LATE", 6), ("RESYNC", 7), ("END", 8)]
+
+
+def test_a_link_is_the_crc_of_the_run_id_and_the_layout():
+    assert LINK == Link(zlib.crc32(b"20260101_000000_abcd"), LAYOUT)
+
+
+def test_payloads_are_not_copied():
+    message = ModelFrame(Kind.DELTA, 6, 4, payload(4))
+    buffers = encode(message, LINK)
+    assert np.shares_memory(np.frombuffer(buffers[1], np.uint8), message.payload)
+    frame = joined(message)
+    assert np.shares_memory(decode(frame, LINK).payload, np.frombuffer(frame, np.uint8))
+
+
+@pytest.mark.parametrize("bits", sorted(QUANTIZERS))
+def test_the_largest_answer_is_an_upload(bits):
+    upload = UPLOAD._replace(codec_id=bits, payload=payload(bits), cost_bits=8 * payload(bits).size)
+    assert len(joined(upload)) == max_answer_size(LAYOUT, bits)
+    assert len(joined(UPLOAD._replace(kind=Kind.SKIP, payload=None))) < max_answer_size(LAYOUT, bits)
+
+
+# -- identity --------------------------------------------------------------------------------
+
+u32, u64 = st.integers(0, 2 ** 32 - 1), st.integers(0, 2 ** 64 - 1)
+positive = st.floats(0, 1e300)
+seconds = st.floats(0, 2.0 ** 100, width=32)
+
+
+@given(kind=st.sampled_from([Kind.SKIP, Kind.OFFER, Kind.UPLOAD]), numbers=st.tuples(u32, u32, u32, u32),
+       loss=st.one_of(st.just(NAN), st.floats(-1e300, 1e300)), energy=positive, cost_bits=u64, state_crc=u32,
+       training_s=seconds, waiting_s=seconds, bits=st.sampled_from(sorted(QUANTIZERS)))
+def test_answers_survive_the_wire(kind, numbers, loss, energy, cost_bits, state_crc, training_s, waiting_s, bits):
+    message = Answer(kind, *(numbers + (loss, energy, cost_bits, state_crc, training_s, waiting_s)))
+    if kind is Kind.UPLOAD:
+        message = message._replace(codec_id=bits, payload=payload(bits), cost_bits=8 * payload(bits).size)
+    assert fields(decode(joined(message), LINK)) == fields(message)
+
+
+@given(outcome=st.sampled_from(list(Outcome)), round_index=u32, epoch=u32)
+def test_verdicts_survive_the_wire(outcome, round_index, epoch):
+    message = Verdict(outcome, round_index, epoch)
+    assert decode(joined(message), LINK) == message
+
+
+@given(numbers=st.tuples(u32, u32, u32), threshold=positive, needs_offer=st.booleans(), ended=st.booleans(),
+       n_frames=st.integers(0, 65535))
+def test_plans_survive_the_wire(numbers, threshold, needs_offer, ended, n_frames):
+    message = Plan(*(numbers + (threshold, needs_offer, ended, n_frames)))
+    assert decode(joined(message), LINK) == message
+
+
+@pytest.mark.parametrize("kind", [Kind.DELTA, Kind.KEYFRAME])
+@pytest.mark.parametrize("bits", sorted(QUANTIZERS))
+def test_model_frames_survive_the_wire(kind, bits):
+    message = ModelFrame(kind, 2 ** 32 - 1, bits, payload(bits))
+    assert fields(decode(joined(message), LINK)) == fields(message)
+
+
+# -- damage ----------------------------------------------------------------------------------
+
+def refused(frame, link=LINK):
+    """Decode what must not decode; return the error, which blames the peer."""
+    with pytest.raises(FlqError) as caught:
+        decode(frame, link)
+    assert isinstance(caught.value, (WireError, CodecError, Conflict))
+    assert 400 <= caught.value.status_hint < 500
+    return caught.value
+
+
+@kinds
+def test_every_truncation_is_refused(message, frame):
+    for size in range(len(frame)):
+        assert type(refused(frame[:size])) is WireError
+
+
+@kinds
+def test_every_flipped_bit_is_refused(message, frame):
+    for bit in range(8 * len(frame)):
+        damaged = bytearray(frame)
+        damaged[bit // 8] ^= 1 << bit % 8
+        refused(damaged)
+
+
+@kinds
+def test_bytes_after_the_frame_are_refused(message, frame):
+    assert "follow the frame" in str(refused(frame + b"\0"))
+
+
+@given(raw=st.binary(max_size=200))
+def test_random_bytes_are_refused(raw):
+    refused(raw)
+    with pytest.raises(WireError):
+        decode_stream(raw, LINK)
+
+
+def framed(kind, codec_id, body, index=7, link=LINK, length=None, version=1, zero=0):
+    """A frame with any content and a CRC that is right."""
+    header = HEADER.pack(b"FLQf", version, kind, codec_id, zero, link.run_crc, link.layout.crc, index,
+                         len(body) if length is None else length)
+    return header + struct.pack("<I", zlib.crc32(body, zlib.crc32(header))) + body
+
+
+@settings(max_examples=300)
+@given(kind=st.integers(0, 9), codec_id=st.sampled_from([0, 1, 2, 4, 8, 9, 32]), body=st.binary(max_size=80))
+def test_random_bodies_with_a_right_crc_decode_to_valid_messages_or_are_refused(kind, codec_id, body):
+    frame = framed(kind, codec_id, body)
+    try:
+        message = decode(frame, LINK)
+    except FlqError as error:
+        assert 400 <= error.status_hint < 500
+    else:
+        assert fields(decode(joined(message), LINK)) == fields(message)
+
+
+@pytest.mark.parametrize("kind, codec_id", [(kind, 4 if kind in (3, 6, 7) else 0) for kind in range(1, 8)])
+@pytest.mark.parametrize("length", [2 ** 16, 2 ** 40, 2 ** 64 - 1])
+def test_a_declared_body_beyond_the_limit_is_too_large_before_anything_is_allocated(kind, codec_id, length):
+    error = refused(framed(kind, codec_id, b"", length=length))
+    assert type(error) is TooLarge and error.status_hint == 413
+
+
+@pytest.mark.parametrize("kind, codec_id, limit", [(3, 4, 48 + 11), (3, 32, 48 + 16), (6, 1, 8 + 2), (4, 0, 5)])
+def test_the_limit_is_what_the_layout_needs(kind, codec_id, limit):
+    assert type(refused(framed(kind, codec_id, bytes(limit + 1)))) is TooLarge
+    assert type(refused(framed(kind, codec_id, b"", length=limit))) is WireError  # allowed, but not there
+
+
+@kinds
+def test_frames_of_another_run_conflict(message, frame):
+    assert type(refused(frame, link_of("another", LAYOUT))) is Conflict
+
+
+@kinds
+def test_frames_of_another_layout_conflict(message, frame):
+    other = Layout((Tensor("v", (3,)), Tensor("b", (1,))))  # of the same sizes
+    assert type(refused(frame, LINK._replace(layout=other))) is Conflict
+
+
+@pytest.mark.parametrize("change, text", [
+    (dict(version=2), "wire version 2"), (dict(zero=1), "reserved byte 1"), (dict(kind=0), "kind is 0"),
+    (dict(kind=8), "kind is 8"),
+])
+def test_what_the_header_may_not_say_is_malformed(change, text):
+    values = dict(dict(kind=4, codec_id=0, body=struct.pack("<BI", 1, 1)), **change)
+    error = refused(framed(**values))
+    assert type(error) is WireError and text in str(error)
+
+
+def answer_body(**changes):
+    return joined(UPLOAD._replace(**changes))[PREFIX_SIZE:]
+
+
+@pytest.mark.parametrize("kind, codec_id, body, text", [
+    (4, 1, struct.pack("<BI", 1, 1), "has no payload, got codec 1"),
+    (3, 0, answer_body(), "codec must be one of"),
+    (6, 9, bytes(11), "codec must be one of"),
+    (4, 0, struct.pack("<BI", 0, 1), "outcome must be in 1..8, got 0"),
+    (4, 0, struct.pack("<BI", 9, 1), "outcome must be in 1..8, got 9"),
+    (5, 0, struct.pack("<IIdBH", 6, 0, NAN, 0, 0), "threshold nan"),
+    (5, 0, struct.pack("<IIdBH", 6, 0, float("inf"), 0, 0), "threshold inf"),
+    (5, 0, struct.pack("<IIdBH", 6, 0, -1.0, 0, 0), "threshold -1.0"),
+    (5, 0, struct.pack("<IIdBH", 6, 0, 1.0, 4, 0), "flags 4"),
+    (3, 4, answer_body(loss=float("inf")), "loss is infinite"),
+    (3, 4, answer_body(loss=-float("inf")), "loss is infinite"),
+    (3, 4, answer_body(energy=NAN), "energy must be finite"),
+    (3, 4, answer_body(energy=-1.0), "energy must be finite and at least 0"),
+    (3, 4, answer_body(energy=float("inf")), "energy must be finite"),
+    (3, 4, answer_body(training_s=NAN), "training time must be finite"),
+    (3, 4, answer_body(training_s=-1.0), "training time must be finite"),
+    (3, 4, answer_body(waiting_s=float("inf")), "waiting time must be finite"),
+    (3, 4, answer_body(cost_bits=87), "declares 87 payload bits, got 88"),
+])
+def test_what_no_peer_can_mean_is_refused(kind, codec_id, body, text):
+    error = refused(framed(kind, codec_id, body))
+    assert type(error) is BadValues and error.status_hint == 422 and text in str(error)
+
+
+@pytest.mark.parametrize("kind, head", [(3, joined(UPLOAD)[PREFIX_SIZE:-11]), (6, b""), (7, b"")])
+@pytest.mark.parametrize("values", [
+    struct.pack("<ff", NAN, 1) + b"\x0b\x09\x0e", struct.pack("<ff", 1, -1) + b"\x0b\x09\x0e",
+    struct.pack("<ff", 1, 1) + b"\x0f\x09\x0e",    # 15 is not in use
+    struct.pack("<ff", 1, 1) + b"\x0b\x19\x0e",    # padding
+    struct.pack("<ff", 1, 1) + b"\x0b\x09",        # too short
+])
+def test_payloads_are_checked_when_a_frame_is_decoded(kind, head, values):
+    error = refused(framed(kind, 4, head + values))
+    assert type(error) is CodecError and error.status_hint == 422
+
+
+# -- streams ---------------------------------------------------------------------------------
+
+PLAN = Plan(7, 6, 1, 0.5, False, False, 2)
+FRAMES = [ModelFrame(Kind.DELTA, 5, 4, payload(4)), ModelFrame(Kind.DELTA, 6, 1, payload(1))]
+
+
+def test_a_plan_is_followed_by_its_frames():
+    plan, frames = decode_stream(joined(PLAN) + joined(FRAMES[0]) + joined(FRAMES[1]), LINK)
+    assert plan == PLAN
+    assert [fields(frame) for frame in frames] == [fields(frame) for frame in FRAMES]
+    assert decode_stream(joined(PLAN._replace(n_frames=0)), LINK) == (PLAN._replace(n_frames=0), [])
+
+
+@pytest.mark.parametrize("stream, text", [
+    (joined(PLAN) + joined(FRAMES[0]), "truncated"),
+    (joined(PLAN) + joined(FRAMES[0]) + joined(FRAMES[1]) + b"\0", "follow the last frame"),
+    (joined(PLAN) + 3 * joined(FRAMES[0]), "follow the last frame"),
+    (joined(FRAMES[0]), "expected a plan, got a modelframe"),
+    (joined(PLAN) + joined(Verdict(Outcome.END, 1, 1)) + joined(FRAMES[0]), "expected a model frame, got a verdict"),
+    (b"", "truncated"),
+])
+def test_streams_that_are_not_a_plan_and_its_frames_are_refused(stream, text):
+    with pytest.raises(WireError, match=text):
+        decode_stream(stream, LINK)
+
+
+def test_every_flipped_bit_of_a_stream_is_refused():
+    stream = joined(PLAN) + joined(FRAMES[0]) + joined(FRAMES[1])
+    for bit in range(8 * len(stream)):
+        damaged = bytearray(stream)
+        damaged[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(FlqError) as caught:
+            decode_stream(damaged, LINK)
+        assert 400 <= caught.value.status_hint < 500

@@ -1,0 +1,495 @@
+"""The worker's machine, driven with scripted replies of a master."""
+
+import json
+import random
+
+import numpy as np
+import pytest
+from master_bench import LAYOUT, settings_with, vector
+
+from flq.core.draws import start_values
+from flq.core.params import fingerprint
+from flq.core.quantize import QUANTIZERS, plus
+from flq.protocol.messages import Kind, ModelFrame, Outcome, Plan, Verdict
+from flq.protocol.wire import decode, encode, link_of
+from flq.protocol.worker_events import (Build, Built, CallAnswer, CallPoll, CallRegister, Exit, Judged, NothingNew, Pause,
+                                        Paused, Polled, Problem, Registered, Train, Trained, Unreachable)
+from flq.protocol.worker_machine import WorkerMachine
+
+LINK = link_of("run", LAYOUT)
+START = start_values(LAYOUT, 42)
+ZERO = [0.0, 0.0, 0.0, 0.0]
+UPDATE = (4, 1, -3, 2)   # at two bits, scales per tensor: 4 0 -4 | 2
+SENT = [4, 0, -4, 2]
+LEFT = [0, 1, 1, 0]
+
+
+def joined_bytes(buffers):
+    return b"".join(bytes(buffer) for buffer in buffers)
+
+
+class Worker:
+    """A worker's machine and its next action.
+
+    Attributes
+    ----------
+    action
+        What the machine wants done.
+    memory : list or None
+        Its residual or mirror.
+    """
+
+    def __init__(self, jitter=1, give_up_s=100.0, **changes):
+        self.machine = WorkerMachine(2, "one", random.Random(jitter), give_up_s)
+        changes.setdefault("mode", "bbit")
+        self.settings = settings_with(**dict(dict(b_up=2), **changes))
+        self.now = 0.0
+        self.action = self.machine.start(self.now)
+
+    def tell(self, event, after=0.0):
+        self.now += after
+        self.action = self.machine.handle(event, self.now)
+        return self.action
+
+    def body(self, epoch=0, **changes):
+        """The master's reply to a registration, as it comes out of JSON."""
+        body = {"run_id": "run", "ended": False, "epoch": epoch, "lease_s": 300.0, "start_crc": fingerprint(START),
+                "layout": LAYOUT.to_json(), "settings": self.settings}
+        return json.loads(json.dumps(dict(body, **changes)))
+
+    def join(self, epoch=1, **changes):
+        self.tell(Registered(self.body(**changes)))
+        if isinstance(self.action, Build):
+            self.tell(Built(30, LAYOUT))
+        return self.tell(Registered(self.body(epoch, **changes)))
+
+    def plan(self, round_index=1, frames=(), version=0, shared=START, threshold=0.0, needs_offer=False, ended=False,
+             after=0.0):
+        plan = Plan(round_index, version, fingerprint(shared), threshold, needs_offer, ended, len(frames))
+        return self.tell(Polled(b"".join(joined_bytes(encode(message, LINK)) for message in (plan,) + tuple(frames))), after)
+
+    def trained(self, values=UPDATE, loss=0.5):
+        return self.tell(Trained(vector(*values), loss, 1.5))
+
+    def verdict(self, outcome, round_index=1, after=0.0):
+        return self.tell(Judged(joined_bytes(encode(Verdict(outcome, round_index, 1), LINK))), after)
+
+    def answering(self, values=UPDATE, loss=0.5, **plan):
+        """Go on to the answer of a round; return it."""
+        self.plan(**plan)
+        self.trained(values, loss)
+        return self.answer
+
+    @property
+    def frame(self):
+        assert isinstance(self.action, CallAnswer)
+        return joined_bytes(self.action.frame)
+
+    @property
+    def answer(self):
+        return decode(self.frame, LINK)
+
+    @property
+    def state(self):
+        return self.machine.state.value
+
+    @property
+    def memory(self):
+        memory = self.machine.memory.memory
+        return None if memory is None else memory.tolist()
+
+    @property
+    def clock(self):
+        return self.machine.memory.clock
+
+    def pause(self):
+        """Return how long the machine wants to pause, and let the time pass."""
+        assert isinstance(self.action, Pause)
+        seconds = self.action.seconds
+        self.tell(Paused(), after=seconds)
+        return seconds
+
+
+def joined(**changes):
+    worker = Worker(**changes)
+    worker.join()
+    assert worker.state == "WAITING"
+    return worker
+
+
+# -- joining ---------------------------------------------------------------------------------
+
+def test_a_worker_asks_for_the_settings_builds_and_joins():
+    worker = Worker()
+    assert worker.action == CallRegister({"worker_id": 2, "instance": "one"})
+    assert worker.tell(Registered(worker.body())) == Build(worker.settings)
+    assert worker.tell(Built(30, LAYOUT)) == CallRegister(
+        {"worker_id": 2, "instance": "one", "n_samples": 30, "layout_crc": LAYOUT.crc})
+    assert worker.state == "JOINING"
+    assert worker.tell(Registered(worker.body(epoch=7))) == CallPoll(epoch=7, have=0, answered=0)
+    assert worker.state == "WAITING"
+    assert worker.machine.lease_s == 300.0
+    assert (worker.memory, worker.clock) == (ZERO, 0)
+
+
+def test_the_start_is_drawn_from_the_seed():
+    worker = joined()
+    action = worker.plan()
+    assert isinstance(action, Train) and action.round_index == 1
+    assert action.shared.tolist() == START.tolist()
+
+
+def test_a_start_that_differs_from_the_masters_asks_for_a_keyframe():
+    worker = Worker()
+    assert worker.join(start_crc=1).have == -1
+    assert any("keyframe" in note for note in worker.machine.notes)
+
+
+def test_a_run_that_has_ended_is_left_with_exit_code_0():
+    worker = Worker()
+    action = worker.tell(Registered(worker.body(ended=True)))
+    assert isinstance(action, Exit) and action.code == 0
+    assert worker.state == "DONE"
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 413, 422])
+def test_a_registration_that_is_refused_ends_the_worker_with_the_reason(status):
+    worker = Worker()
+    assert worker.tell(Problem(status, "worker 2 is alive elsewhere")) == Exit(2, "worker 2 is alive elsewhere")
+
+
+def test_a_master_that_is_not_ready_is_asked_again():
+    worker = Worker()
+    first = worker.action
+    worker.tell(Problem(503, "not yet", retry_after_s=7.0))
+    assert worker.pause() >= 7.0
+    assert worker.action == first
+
+
+# -- the round -------------------------------------------------------------------------------
+
+def test_an_upload_says_who_what_and_how_long():
+    worker = joined()
+    answer = worker.answering(after=3.0)
+    assert worker.action.path == "/upload_update" and worker.state == "ANSWERING"
+    assert answer._replace(payload=None) == (
+        Kind.UPLOAD, 2, 1, 1, 1, 0.5, 16.0 + 1 + 9 + 4, 8 * (8 + 1 + 1), 0, 1.5, 3.0, 2, None)
+    assert answer.payload.tobytes() == QUANTIZERS[2].encode(vector(*UPDATE), LAYOUT).tobytes()
+
+
+@pytest.mark.parametrize("memory, applied, not_applied", [
+    ("residual", LEFT, list(UPDATE)), ("mirror", SENT, ZERO), ("none", None, None)])
+def test_memories_follow_the_verdict(memory, applied, not_applied):
+    worker = joined(memory=memory)
+    worker.answering()
+    before = worker.memory
+    assert before == (None if memory == "none" else ZERO)
+    assert worker.verdict(Outcome.APPLIED) == CallPoll(1, 0, 1)
+    assert (worker.memory, worker.clock) == (applied, 0)
+    for outcome in (Outcome.REFUSED, Outcome.LATE):
+        worker = joined(memory=memory)
+        worker.answering()
+        assert worker.verdict(outcome) == CallPoll(1, 0, 1)
+        assert (worker.memory, worker.clock) == (not_applied, 1)
+
+
+def test_a_skip_keeps_the_update_in_the_residual():
+    worker = joined(thr_scale=1.0)
+    worker.answering()
+    worker.verdict(Outcome.APPLIED)
+    answer = worker.answering(round_index=2, threshold=1e9)
+    assert worker.action.path == "/offer"
+    assert (answer.kind, answer.seq, answer.cost_bits, answer.payload) == (Kind.SKIP, 2, 0, None)
+    assert answer.energy == 16.0 + 4 + 4 + 4  # of u + e = 4 2 -2 2
+    worker.verdict(Outcome.NOTED, 2)
+    assert (worker.memory, worker.clock) == ([4, 2, -2, 2], 1)
+
+
+def test_a_mirror_upload_carries_the_crc_of_the_mirror_that_follows():
+    worker = joined(memory="mirror", thr_scale=0.0)
+    assert worker.answering().state_crc == fingerprint(vector(*SENT))
+    worker.verdict(Outcome.APPLIED)
+    answer = worker.answering((5, 1, -3, 2), round_index=2)
+    coded = QUANTIZERS[2].encode(vector(1, 1, 1, 0), LAYOUT)  # of u - g
+    assert answer.payload.tobytes() == coded.tobytes()
+    assert answer.state_crc == fingerprint(plus(vector(*SENT), 2, coded, LAYOUT))
+
+
+def test_with_a_budget_the_offer_comes_first_and_the_upload_when_granted():
+    worker = joined()
+    offer = worker.answering(needs_offer=True)
+    assert worker.action.path == "/offer"
+    assert (offer.kind, offer.energy, offer.cost_bits, offer.payload) == (Kind.OFFER, 30.0, 80, None)
+    worker.verdict(Outcome.GRANTED)
+    assert worker.action.path == "/upload_update"
+    upload = worker.answer
+    assert (upload.kind, upload.seq, upload.cost_bits) == (Kind.UPLOAD, offer.seq, 80)
+    assert worker.memory == ZERO
+    worker.verdict(Outcome.APPLIED)
+    assert worker.memory == LEFT
+
+
+def test_told_to_wait_the_same_offer_is_sent_again():
+    worker = joined()
+    worker.answering(needs_offer=True)
+    frame = worker.frame
+    for _ in range(3):
+        worker.verdict(Outcome.WAIT)
+        assert worker.frame == frame
+    worker.verdict(Outcome.REFUSED)
+    assert worker.memory == list(UPDATE)
+
+
+def test_with_a_budget_a_skip_needs_no_grant():
+    worker = joined(thr_scale=1.0)
+    worker.answering()
+    worker.verdict(Outcome.APPLIED)
+    assert worker.answering(round_index=2, threshold=1e9, needs_offer=True).kind is Kind.SKIP
+
+
+def test_answers_are_numbered_and_waiting_time_is_measured_between_them():
+    worker = joined()
+    worker.answering(after=1.0)
+    worker.verdict(Outcome.APPLIED, after=2.0)
+    answer = worker.answering(round_index=2, after=5.0)
+    assert (answer.seq, answer.round_index, answer.waiting_s) == (2, 2, 5.0)
+
+
+def test_a_poll_without_news_is_repeated_at_once_or_when_the_master_says():
+    worker = joined()
+    poll = worker.action
+    assert worker.tell(NothingNew(0.0)) == poll
+    assert worker.tell(NothingNew(2.0)) == Pause(2.0)
+    assert worker.tell(Paused(), after=2.0) == poll
+
+
+# -- the shared copy -------------------------------------------------------------------------
+
+def delta(version, values, bits=4):
+    payload = QUANTIZERS[bits].encode(vector(*values), LAYOUT)
+    return ModelFrame(Kind.DELTA, version, bits, payload)
+
+
+def test_the_shared_copy_follows_the_delta_frames():
+    worker = joined()
+    frames = [delta(1, (1, 2, 3, 4)), delta(2, (-1, 0, 0, 1))]
+    shared = START
+    for frame in frames:
+        shared = plus(shared, 4, frame.payload, LAYOUT)
+    action = worker.plan(frames=frames, version=2, shared=shared)
+    assert isinstance(action, Train) and action.shared.tolist() == shared.tolist()
+    worker.trained()
+    assert worker.verdict(Outcome.APPLIED).have == 2
+
+
+def test_a_keyframe_is_taken_over_bit_for_bit():
+    worker = Worker()
+    worker.join(start_crc=1)
+    there = vector(-0.0, 0.0, 1e-45, 3e38)
+    keyframe = ModelFrame(Kind.KEYFRAME, 0, 32, QUANTIZERS[32].encode(there, LAYOUT))
+    action = worker.plan(frames=[keyframe], shared=there)
+    assert isinstance(action, Train) and action.shared.tobytes() == there.tobytes()
+
+
+@pytest.mark.parametrize("frames, version", [
+    ([delta(1, (1, 0, 0, 0))], 1),   # another CRC
+    ([delta(2, (1, 0, 0, 0))], 2),   # a gap
+    ([], 1),                         # a version that no frame leads to
+    ([], 0),
+])
+def test_a_shared_copy_that_differs_asks_for_a_keyframe_and_goes_on(frames, version):
+    worker = joined()
+    there = vector(5, 6, 7, 8)
+    assert worker.plan(frames=frames, version=version, shared=there) == CallPoll(1, -1, 0)
+    keyframe = ModelFrame(Kind.KEYFRAME, 9, 32, QUANTIZERS[32].encode(there, LAYOUT))
+    action = worker.plan(frames=[keyframe], version=9, shared=there)
+    assert isinstance(action, Train) and action.shared.tolist() == [5, 6, 7, 8]
+
+
+def test_deltas_do_not_lead_on_from_a_shared_copy_that_is_not_known():
+    worker = Worker()
+    worker.join(start_crc=1)
+    assert isinstance(worker.plan(frames=[delta(0, (1, 0, 0, 0))], version=0), (CallPoll, Pause))
+    assert worker.state == "WAITING"
+
+
+def test_a_keyframe_that_does_not_match_its_plan_is_asked_for_again_after_a_pause():
+    worker = joined()
+    keyframe = ModelFrame(Kind.KEYFRAME, 0, 32, QUANTIZERS[32].encode(vector(5, 6, 7, 8), LAYOUT))
+    worker.plan(shared=vector(1, 1, 1, 1))
+    worker.plan(frames=[keyframe], shared=vector(1, 1, 1, 1))
+    worker.pause()
+    assert worker.action == CallPoll(1, -1, 0)
+
+
+# -- trouble ---------------------------------------------------------------------------------
+
+def failing(worker, event, n_times):
+    """Let the same call fail so often; return the pauses, during which it must stay the same call."""
+    pending, pauses = worker.action, []
+    for _ in range(n_times):
+        worker.tell(event)
+        pauses.append(worker.pause())
+        assert worker.action is pending
+    return pauses
+
+
+def test_pauses_double_up_to_30_seconds_and_are_jittered():
+    pauses = failing(joined(give_up_s=1e9), Unreachable("no answer"), 9)
+    for pause, longest in zip(pauses, [0.5, 1, 2, 4, 8, 16, 30, 30, 30]):
+        assert longest / 2 <= pause <= longest
+    others = failing(joined(jitter=2, give_up_s=1e9), Unreachable("no answer"), 9)
+    assert all(pause != other for pause, other in zip(pauses, others))
+
+
+def test_pauses_begin_afresh_after_an_answer():
+    worker = joined(give_up_s=1e9)
+    failing(worker, Unreachable("no answer"), 5)
+    worker.tell(NothingNew(0.0))
+    assert failing(worker, Unreachable("no answer"), 1)[0] <= 0.5
+
+
+def test_retry_after_is_honoured():
+    worker = joined()
+    for status in (429, 503):
+        assert failing(worker, Problem(status, "busy", retry_after_s=20.0), 1)[0] >= 20.0
+    assert failing(worker, Problem(500, "oops"), 1)[0] < 20.0
+
+
+def test_a_worker_gives_up_when_the_master_is_away_too_long():
+    worker = Worker(give_up_s=10.0)
+    worker.settings["system"]["give_up_s"] = 100.0  # the master's word counts
+    worker.join()
+    while not isinstance(worker.tell(Unreachable("no answer")), Exit):
+        assert worker.now <= 100.0
+        worker.pause()
+    assert 100.0 < worker.now <= 130.0
+    assert worker.action.code == 1 and "no answer" in worker.action.sentence
+
+
+def test_a_master_that_answers_with_errors_is_not_away():
+    worker = joined(give_up_s=100.0)
+    for _ in range(20):
+        worker.tell(Problem(503, "busy"), after=30.0)
+        worker.pause()
+    assert isinstance(worker.action, CallPoll)
+
+
+def test_after_a_failure_the_same_bytes_are_sent_again():
+    worker = joined()
+    worker.answering()
+    frame = worker.frame
+    for event in (Unreachable("reset"), Problem(503, "busy"), Unreachable("reset"), Problem(400, "corrupted")):
+        worker.tell(event)
+        assert worker.memory == ZERO  # nothing is known yet
+        worker.pause()
+        assert worker.frame == frame
+    worker.verdict(Outcome.APPLIED)
+    assert worker.memory == LEFT
+
+
+@pytest.mark.parametrize("again", [Problem(409, "register again"), Outcome.RESYNC])
+def test_resync_and_409_register_again_with_fresh_memory(again):
+    worker = joined(memory="mirror")
+    worker.answering()
+    worker.verdict(Outcome.APPLIED)
+    worker.answering(round_index=2)
+    action = worker.verdict(again) if again is Outcome.RESYNC else worker.tell(again)
+    assert action == CallRegister({"worker_id": 2, "instance": "one"})
+    assert worker.state == "JOINING"
+    worker.tell(Registered(worker.body(epoch=1)))  # still built: it joins at once
+    assert worker.action.body["n_samples"] == 30
+    assert worker.tell(Registered(worker.body(epoch=2))) == CallPoll(2, 0, 0)
+    assert (worker.memory, worker.clock, worker.machine.memory.fresh) == (ZERO, 0, True)
+    answer = worker.answering(round_index=3)
+    assert (answer.epoch, answer.seq) == (2, 1)
+
+
+def test_409_on_a_poll_registers_again():
+    worker = joined()
+    assert isinstance(worker.tell(Problem(409, "register again")), CallRegister)
+
+
+def test_another_run_with_other_settings_is_built_anew():
+    worker = joined()
+    worker.tell(Problem(409, "register again"))
+    worker.settings = settings_with(mode="bin")
+    assert worker.tell(Registered(worker.body())) == Build(worker.settings)
+
+
+@pytest.mark.parametrize("status", [400, 413, 422])
+def test_an_upload_that_the_master_can_not_read_becomes_a_skip_after_three_more_tries(status):
+    worker = joined()
+    upload = worker.answering()
+    failing(worker, Problem(status, "corrupted"), 3)
+    worker.tell(Problem(status, "corrupted"))
+    skip = worker.answer
+    assert worker.action.path == "/offer"
+    assert (skip.kind, skip.seq, skip.round_index, skip.cost_bits) == (Kind.SKIP, upload.seq, 1, 0)
+    worker.verdict(Outcome.NOTED)
+    assert (worker.memory, worker.clock) == (list(UPDATE), 1)
+
+
+def test_if_the_upload_had_been_applied_after_all_the_skip_hears_it():
+    worker = joined()
+    worker.answering()
+    failing(worker, Problem(400, "corrupted"), 3)
+    worker.tell(Problem(400, "corrupted"))
+    worker.verdict(Outcome.APPLIED)
+    assert worker.memory == LEFT
+
+
+def test_a_skip_that_the_master_can_not_read_registers_again():
+    worker = joined()
+    worker.answering()
+    for _ in range(2):
+        failing(worker, Problem(400, "corrupted"), 3)
+        worker.tell(Problem(400, "corrupted"))
+    assert isinstance(worker.action, CallRegister)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("memory", ["none", "residual", "mirror"])
+def test_an_update_that_is_not_finite_becomes_a_skip_and_changes_no_memory(bad, memory):
+    worker = joined(memory=memory)
+    before = worker.memory
+    answer = worker.answering((1, bad, 0, 0), loss=bad)
+    assert answer.kind is Kind.SKIP and answer.energy == 0.0 and answer.loss != answer.loss
+    assert any("lower model.lr" in note for note in worker.machine.notes)
+    worker.verdict(Outcome.NOTED)
+    assert (worker.memory, worker.clock) == (before, 1)
+    assert worker.answering(round_index=2).kind is Kind.UPLOAD
+
+
+def test_a_loss_that_is_infinite_is_sent_as_unknown():
+    answer = joined().answering(loss=float("inf"))
+    assert answer.kind is Kind.UPLOAD and answer.loss != answer.loss
+
+
+@pytest.mark.parametrize("stream", [b"", b"<html>", joined_bytes(encode(Verdict(Outcome.END, 1, 1), LINK))])
+def test_a_plan_that_can_not_be_read_is_asked_for_again(stream):
+    worker = joined()
+    poll = worker.action
+    worker.tell(Polled(stream))
+    worker.pause()
+    assert worker.action == poll
+
+
+@pytest.mark.parametrize("frame", [b"", b"<html>", joined_bytes(encode(Plan(1, 0, 0, 0.0, False, False, 0), LINK))])
+def test_a_verdict_that_can_not_be_read_makes_the_worker_ask_again(frame):
+    worker = joined()
+    worker.answering()
+    sent = worker.frame
+    worker.tell(Judged(frame))
+    assert worker.memory == ZERO
+    worker.pause()
+    assert worker.frame == sent
+
+
+def test_the_end_in_a_verdict_or_a_plan_is_exit_code_0():
+    worker = joined()
+    worker.answering()
+    assert worker.verdict(Outcome.END, 5) == Exit(0, "the run has ended after round 5")
+    worker = joined()
+    assert worker.plan(round_index=5, ended=True) == Exit(0, "the run has ended after round 5")
+    assert worker.state == "DONE"

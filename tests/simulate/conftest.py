@@ -1,0 +1,7 @@
+"""Hypothesis without a clock, a database or chance: the same examples on every machine."""
+
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("flq", deadline=None, database=None, derandomize=True, max_examples=40,
+                          suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("flq")

@@ -1,0 +1,25 @@
+"""Settings of a run on the quadratic problem, which needs no TensorFlow."""
+
+import copy
+
+SETTINGS = {
+    "system": {"total_workers": 4, "min_workers": 4, "max_rounds": 12, "seed": 42, "deterministic": True, "threads": 1,
+               "lease_s": 300.0, "round_deadline_s": 0.0, "offer_deadline_s": 0.0, "give_up_s": 3600.0},
+    "dataset": {"name": "digits", "batch_size": 32, "partition": "iid", "dir_alpha": 0.5, "data_dir": None},
+    "model": {"name": "quadratic", "lr": 0.1, "l2": 0.0, "local_epochs": 1, "local_steps": 0, "server_lr": 1.0,
+              "dim": 1000},
+    "flq_algorithm": {"mode": "bbit", "b_up": 4, "b_down": None, "memory": None},
+    "lazy_selection": {"D": 10, "ck": 0.8, "C": 50, "warmup": 0, "thr_scale": None},
+    "budget_selection": {"sel_clients": 0, "up_budget_bits": 0},
+}
+
+
+def settings_with(**changes):
+    """Return a copy of SETTINGS with the given keys replaced, in whatever section they are."""
+    settings = copy.deepcopy(SETTINGS)
+    if "total_workers" in changes:
+        changes.setdefault("min_workers", changes["total_workers"])
+    for key, value in changes.items():
+        section = next(name for name in settings if key in settings[name])
+        settings[section][key] = value
+    return settings
