@@ -226,7 +226,7 @@ QUANTIZERS: Dict[int, Quantizer] = {
 
 def decode(codec: Quantizer, payload: Payload, layout: Layout) -> Vector:
     """Return the vector that a payload stands for, float32 (n_params,), new."""
-    vector = np.zeros(layout.n_params, np.float32)
+    vector = np.full(layout.n_params, -0.0, np.float32)  # -0.0 + v is v, also where v is -0.0
     codec.add_to(vector, payload, layout)
     return vector
 

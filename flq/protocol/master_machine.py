@@ -307,8 +307,7 @@ class MasterMachine:
             return True
         if going.deadline is None or now < going.deadline:
             return False
-        alive = sum(status != LOST for status in going.status.values()) + len(going.undecided())
-        return going.n_answered() >= min(self.options.min_workers, alive)
+        return going.n_answered() >= self.options.min_workers
 
     def _close_round(self, going: OpenRound, now: float) -> None:
         for worker_id in going.undecided():

@@ -7,8 +7,18 @@ import zlib
 import numpy as np
 import pytest
 
-from flq.core.params import (BLOCK, Layout, Tensor, blocks, energy, fingerprint, flatten, glorot_limit,
-                             layout_from_json, unflatten)
+from flq.core.params import (
+    BLOCK,
+    Layout,
+    Tensor,
+    blocks,
+    energy,
+    fingerprint,
+    flatten,
+    glorot_limit,
+    layout_from_json,
+    unflatten,
+)
 from flq.errors import DataError
 
 LAYOUT = Layout((Tensor("w", (2, 3)), Tensor("b", (3,)), Tensor("s", ())))

@@ -72,6 +72,7 @@ def test_what_can_not_work_is_refused_in_a_sentence(changes, text):
         resolve(**changes)
 
 
-@pytest.mark.parametrize("changes, needs", [(dict(), False), (dict(sel_clients=1), True), (dict(up_budget_bits=1), True)])
+@pytest.mark.parametrize("changes, needs", [
+    (dict(), False), (dict(sel_clients=1), True), (dict(up_budget_bits=1), True)])
 def test_offers_are_needed_when_there_is_a_limit(changes, needs):
     assert resolve(**changes).needs_offers is needs

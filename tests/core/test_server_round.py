@@ -58,15 +58,18 @@ def test_nothing_to_add_is_none(memory):
 
 
 def test_workers_are_added_in_the_order_of_their_ids():
-    big, small = vector(1e8, 0, 0, 0), vector(3, 0, 0, 0)
-    payloads = uploads(w0=big, w1=small, w2=-big)
+    big, small = vector(1e10, 0, 0, 0), vector(3, 0, 0, 0)
+    payloads = uploads(w2=small, w1=-big, w0=big)
     samples = {0: 1, 1: 1, 2: 1}
-    backwards = dict(sorted(payloads.items(), reverse=True))
     rules = EXACT._replace(memory="residual")
     third = np.float32(1 / 3)
-    expected = (third * big + third * small) + third * -big  # float32: another order, another sum
-    assert server_round.aggregate(samples, backwards, {}, LAYOUT, rules).tolist() == expected.tolist()
-    assert expected[0] != (third * big + third * -big + third * small)[0]
+    in_order, backwards = (third * big - third * big) + third * small, (third * small - third * big) + third * big
+    assert in_order[0] == 1 and backwards[0] == 0  # float32: another order, another sum
+    assert list(payloads) == [2, 1, 0]
+    assert server_round.aggregate(samples, payloads, {}, LAYOUT, rules).tolist() == in_order.tolist()
+    mirrors = {2: small, 1: -big, 0: big}
+    rules = EXACT._replace(memory="mirror")
+    assert server_round.aggregate(samples, {}, mirrors, LAYOUT, rules).tolist() == in_order.tolist()
 
 
 def test_mirrors_are_added_block_by_block_without_changing_them():
@@ -93,7 +96,8 @@ def test_the_model_steps_against_the_aggregate():
 
 def test_the_shared_copy_moves_by_the_decoded_difference():
     rules = EXACT._replace(bits_down=2)
-    closed = server_round.close_round(state_of(vector(0, 0, 0, 0), vector(0, 0, 0, 1)), vector(4, 1, -3, 0), LAYOUT, rules)
+    before = state_of(vector(0, 0, 0, 0), vector(0, 0, 0, 1))
+    closed = server_round.close_round(before, vector(4, 1, -3, 0), LAYOUT, rules)
     assert closed.state.model.tolist() == [-4, -1, 3, 0]
     assert decode(QUANTIZERS[2], closed.delta, LAYOUT).tolist() == [-4, 0, 4, 0]  # of x - w = -4 -1 3 -1
     assert closed.state.shared.tolist() == [-4, 0, 4, 1]
@@ -144,8 +148,9 @@ def test_closing_a_round_does_not_write_to_the_state():
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("bits", [1, 4, 32])
 def test_an_aggregate_that_is_not_finite_is_refused(bits, bad):
+    rules = EXACT._replace(bits_down=bits)
     with pytest.raises(CodecError, match="no longer finite"):
-        server_round.close_round(state_of(vector(1, 1, 1, 1)), vector(0, bad, 0, 0), LAYOUT, EXACT._replace(bits_down=bits))
+        server_round.close_round(state_of(vector(1, 1, 1, 1)), vector(0, bad, 0, 0), LAYOUT, rules)
 
 
 def test_a_model_that_overflows_is_refused():

@@ -168,6 +168,11 @@ def test_who_has_answered_waits_for_the_next_round_even_if_the_model_does_not_mo
     assert (plan.round_index, plan.version, frames) == (2, 0, [])
 
 
+def test_a_poll_that_has_answered_the_open_round_waits_for_the_next():
+    bench = open_bench(2)
+    assert bench.is_parked(bench.poll(0, answered=1))
+
+
 @pytest.mark.parametrize("epoch", [0, 2, 2 ** 40])
 def test_polls_and_heartbeats_of_another_epoch_conflict(epoch):
     bench = open_bench(2)
@@ -327,7 +332,7 @@ def test_without_a_quorum_the_round_stays_open_beyond_its_deadline():
     assert bench.reports[0].roll_call == {0: "uploaded", 1: "skipped", 2: "late"}
 
 
-def test_a_quorum_is_never_more_than_those_who_are_alive():
+def test_where_fewer_than_a_quorum_are_alive_the_round_waits_for_all_of_them():
     bench = open_bench(3, round_deadline_s=250.0, lease_s=200.0)
     bench.wait(100)
     ticket = bench.ask(lambda ticket: events.Heartbeat(ticket, 1, 1))
@@ -835,7 +840,8 @@ def test_no_order_of_requests_breaks_the_machine(data):
         elif what == "wait":
             bench.wait(data.draw(st.sampled_from([1.0, 30.0, 110.0])))
         elif what == "poll":
-            tickets.append(bench.poll(worker_id, have=data.draw(st.integers(-1, 3)), answered=data.draw(st.integers(0, 3))))
+            have, answered = data.draw(st.integers(-1, 3)), data.draw(st.integers(0, 3))
+            tickets.append(bench.poll(worker_id, have, answered))
         elif what == "beat":
             tickets.append(bench.ask(lambda ticket, m=worker_id: events.Heartbeat(ticket, m, bench.epochs[m])))
         else:

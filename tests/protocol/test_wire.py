@@ -13,7 +13,17 @@ from flq.core.params import Layout, Tensor
 from flq.core.quantize import QUANTIZERS
 from flq.errors import BadValues, CodecError, Conflict, FlqError, TooLarge, WireError
 from flq.protocol.messages import Answer, Kind, ModelFrame, Outcome, Plan, Verdict
-from flq.protocol.wire import HEADER, PREFIX_SIZE, Link, decode, decode_stream, encode, link_of, max_answer_size, size_of
+from flq.protocol.wire import (
+    HEADER,
+    PREFIX_SIZE,
+    Link,
+    decode,
+    decode_stream,
+    encode,
+    link_of,
+    max_answer_size,
+    size_of,
+)
 
 LAYOUT = Layout((Tensor("w", (3,)), Tensor("b", (1,))))
 LINK = link_of("20260101_000000_abcd", LAYOUT)
@@ -92,7 +102,8 @@ def test_numbers_of_kinds_and_outcomes_are_fixed():
     assert [(kind.name, int(kind)) for kind in Kind] == [
         ("SKIP", 1), ("OFFER", 2), ("UPLOAD", 3), ("VERDICT", 4), ("PLAN", 5), ("DELTA", 6), ("KEYFRAME", 7)]
     assert [(outcome.name, int(outcome)) for outcome in Outcome] == [
-        ("NOTED", 1), ("WAIT", 2), ("GRANTED", 3), ("REFUSED", 4), ("APPLIED", 5), ("LATE", 6), ("RESYNC", 7), ("END", 8)]
+        ("NOTED", 1), ("WAIT", 2), ("GRANTED", 3), ("REFUSED", 4), ("APPLIED", 5), ("LATE", 6), ("RESYNC", 7),
+        ("END", 8)]
 
 
 def test_a_link_is_the_crc_of_the_run_id_and_the_layout():

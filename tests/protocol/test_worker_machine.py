@@ -12,8 +12,24 @@ from flq.core.params import fingerprint
 from flq.core.quantize import QUANTIZERS, plus
 from flq.protocol.messages import Kind, ModelFrame, Outcome, Plan, Verdict
 from flq.protocol.wire import decode, encode, link_of
-from flq.protocol.worker_events import (Build, Built, CallAnswer, CallPoll, CallRegister, Exit, Judged, NothingNew, Pause,
-                                        Paused, Polled, Problem, Registered, Train, Trained, Unreachable)
+from flq.protocol.worker_events import (
+    Build,
+    Built,
+    CallAnswer,
+    CallPoll,
+    CallRegister,
+    Exit,
+    Judged,
+    NothingNew,
+    Pause,
+    Paused,
+    Polled,
+    Problem,
+    Registered,
+    Train,
+    Trained,
+    Unreachable,
+)
 from flq.protocol.worker_machine import WorkerMachine
 
 LINK = link_of("run", LAYOUT)
@@ -66,7 +82,8 @@ class Worker:
     def plan(self, round_index=1, frames=(), version=0, shared=START, threshold=0.0, needs_offer=False, ended=False,
              after=0.0):
         plan = Plan(round_index, version, fingerprint(shared), threshold, needs_offer, ended, len(frames))
-        return self.tell(Polled(b"".join(joined_bytes(encode(message, LINK)) for message in (plan,) + tuple(frames))), after)
+        stream = b"".join(joined_bytes(encode(message, LINK)) for message in (plan,) + tuple(frames))
+        return self.tell(Polled(stream), after)
 
     def trained(self, values=UPDATE, loss=0.5):
         return self.tell(Trained(vector(*values), loss, 1.5))
