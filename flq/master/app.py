@@ -116,8 +116,10 @@ def create_app(service: MasterService, keep_serving: Optional[threading.Event] =
     @app.post("/heartbeat")
     def heartbeat() -> Response:
         body = _json_body()
-        return jsonify(service.ask(lambda ticket: Heartbeat(ticket, _integer(body, "worker_id"),
-                                                            _integer(body, "epoch"))))
+        worker_id = _integer(body, "worker_id")
+        reply = service.ask(lambda ticket: Heartbeat(ticket, worker_id, _integer(body, "epoch")))
+        request.environ["flq.peer"].is_worker(worker_id)
+        return jsonify(reply)
 
     @app.post("/stop")
     def stop() -> Response:

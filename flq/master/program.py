@@ -77,8 +77,11 @@ def _serve(args: argparse.Namespace, config: Config, project_dir: str, stamp: st
                                 os.path.join(results_dir, run_id), stamp)
         released = threading.Event()
         server = Server(create_app(service, released), args.host, args.port, config.system.total_workers, meter)
-        os.makedirs(os.path.join(results_dir, run_id), exist_ok=True)
-        return _until_the_end(args, service, server, released, config)
+        try:
+            os.makedirs(os.path.join(results_dir, run_id), exist_ok=True)
+            return _until_the_end(args, service, server, released, config)
+        finally:
+            server.stop()  # its threads would keep the process alive
     finally:
         evaluator.close()
 
@@ -94,7 +97,9 @@ def _until_the_end(args: argparse.Namespace, service: MasterService, server: Ser
             os._exit(128 + number)  # the second one means it
         released.set()
         threading.Thread(target=service.stop, args=("stopped by signal %d" % number,), daemon=True).start()
-        threading.Timer(LINGER_AFTER_SIGNAL_S, service.heard.set).start()
+        patience = threading.Timer(LINGER_AFTER_SIGNAL_S, service.heard.set)
+        patience.daemon = True  # nobody waits for it when all have heard
+        patience.start()
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, on_signal)

@@ -48,6 +48,7 @@ class Server:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop accepting, and give running requests a moment to end."""
+        """Stop accepting, and give running requests a moment to end; once is enough."""
         self._server.stop()
-        self._thread.join(SHUTDOWN_S)
+        if self._thread.is_alive():
+            self._thread.join(SHUTDOWN_S)

@@ -106,7 +106,7 @@ def _is_registration(body: Any) -> bool:
 def _body(response: requests.Response) -> bytearray:
     """Read a body of declared length; memory is taken for what arrives, not for what is declared."""
     declared = response.headers.get("Content-Length", "")
-    if not declared.isdigit():
+    if not declared.isdecimal():
         response.close()
         raise requests.ConnectionError("what answers there is not an FLQ master")
     size, body = int(declared), bytearray()
@@ -118,7 +118,8 @@ def _body(response: requests.Response) -> bytearray:
             body += piece
     except (OSError, requests.packages.urllib3.exceptions.HTTPError) as error:
         response.close()
-        raise requests.ConnectionError("the answer broke off after %d of %d bytes: %s" % (len(body), size, error))
+        raise requests.ConnectionError("the answer broke off after %d of %d bytes: %s"
+                                       % (len(body), size, error)) from None
     response.close()
     return body
 
@@ -135,7 +136,7 @@ def _problem(response: requests.Response) -> events.Event:
 
 def _retry_after(response: requests.Response) -> float:
     value = response.headers.get("Retry-After", "0")
-    return float(value) if value.isdigit() else 0.0
+    return float(value) if value.isdecimal() else 0.0
 
 
 def _cause(error: Union[BaseException, Any]) -> str:

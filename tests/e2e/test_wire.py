@@ -1,0 +1,134 @@
+"""What a relay between the programs counts: bytes per upload, totals, repeats, budgets."""
+
+import time
+from collections import defaultdict
+
+import numpy as np
+import pytest
+from cluster import ask, end_well, settings_of, stop
+from relay import DROP, TRUNCATE, Relay
+
+from flq.protocol.messages import Kind
+from flq.protocol.wire import ANSWER, PREFIX_SIZE
+from flq.simulate import loopback
+
+N_PARAMS, N_TENSORS = 159010, 4  # of mlp on 28 x 28 images
+LARGE = ("model.name=quadratic", "model.lr=0.05", "model.dim=%d" % N_PARAMS)
+SMALL = ("model.name=quadratic", "model.lr=0.05")
+
+
+def run_through_relay(cluster, overrides, n_workers=4, faults=None):
+    """Run to the end; return the master and the relay, whose counts are final."""
+    master = cluster.master(*overrides)
+    with Relay(("127.0.0.1", master.port), faults) as relay:
+        end_well(master, cluster.workers(range(n_workers), relay.port))
+    return master, relay
+
+
+@pytest.mark.parametrize("bits, overrides", [(1, ("mode=bin",)), (2, ("b_up=2",)), (4, ("b_up=4",)), (8, ("b_up=8",))])
+def test_an_upload_costs_its_bits_and_next_to_nothing_more(cluster, bits, overrides):
+    alone = ("system.total_workers=1", "system.min_workers=1", "system.max_rounds=2")
+    master, relay = run_through_relay(cluster, LARGE + alone + overrides, n_workers=1)
+    uploads = relay.exchanges("/upload_update")
+    limit = bits * N_PARAMS / 8 * 1.01 + 4 * N_TENSORS + 1024
+    assert len(uploads) == 2
+    for upload in uploads:
+        assert upload.status == 200
+        assert [frame.kind for frame in upload.sent] == [Kind.UPLOAD]
+        assert bits * N_PARAMS / 8 < upload.request_bytes <= limit
+    # The way down: one delta frame per round after the first, and never a whole model.
+    frames = [frame for exchange in relay.exchanges() for frame in exchange.received]
+    assert [frame.kind for frame in frames].count(Kind.DELTA) == 1
+    assert Kind.KEYFRAME not in [frame.kind for frame in frames]
+    assert relay.bytes_down < limit + 2 * 4096
+
+
+def test_the_workbook_agrees_with_the_relay_in_a_run_with_faults(cluster):
+    overrides = LARGE + ("system.max_rounds=6", "b_up=4")
+    faults = {("/upload_update", 6): TRUNCATE, ("/upload_update", 11): DROP, ("/get_global_model", 9): DROP}
+    master, relay = run_through_relay(cluster, overrides, faults=faults)
+    assert sorted(exchange.fault for exchange in relay.exchanges() if exchange.fault) == [DROP, DROP, TRUNCATE]
+
+    # The faults cost bytes and nothing else.
+    simulated = loopback.simulate(settings_of(*overrides))
+    assert np.array_equal(master.model(settings_of(*overrides)), simulated.model)
+    rounds, summary = master.table("Rounds"), master.summary()
+    assert [row["uploaded"] for row in rounds] == [4] * 6
+    assert [row["payload up (bits)"] for row in rounds] == [report.payload_bits_up for report in simulated.reports]
+
+    for direction, relayed in ("up", relay.bytes_up), ("down", relay.bytes_down):
+        title = "wire %s (bytes)" % direction
+        assert sum(row[title] for row in rounds) == summary[title]
+        assert abs(summary[title] - relayed) <= relayed / 100
+        # Frames are what the relay saw of them, but for the end, which comes after the last round.
+        in_frames = sum(row["frames %s (bytes)" % direction] for row in rounds)
+        assert 0 < in_frames < summary[title]
+
+    # Sent again: the upload whose answer was lost, and the delta frame that was lost; the half upload is no frame.
+    upload, = [exchange for exchange in relay.exchanges("/upload_update") if exchange.fault == DROP]
+    poll, = [exchange for exchange in relay.exchanges("/get_global_model") if exchange.fault == DROP]
+    again = sum(row["sent again (bytes)"] for row in rounds)
+    least = sum(frame.size for frame in upload.sent + poll.received)
+    assert least > N_PARAMS / 2
+    assert least <= again < least + 1000
+
+    assert Kind.KEYFRAME not in [frame.kind for exchange in relay.exchanges() for frame in exchange.received]
+
+
+def test_the_status_agrees_with_the_relay_to_the_byte(cluster):
+    master = cluster.master(*SMALL, "system.max_rounds=5", flags=("--keep_serving",))
+    with Relay(("127.0.0.1", master.port)) as relay:
+        workers = cluster.workers(range(4), relay.port)
+        assert [worker.wait() for worker in workers] == [0] * 4
+    deadline = time.monotonic() + 10.0  # the status is made anew every second
+    while True:
+        totals = ask(master, "/status")["totals"]
+        counted = (totals["wire_bytes_up"], totals["wire_bytes_down"])
+        if counted == (relay.bytes_up, relay.bytes_down) or time.monotonic() > deadline:
+            break
+    assert counted == (relay.bytes_up, relay.bytes_down)
+    assert totals["retransmitted_bytes"] == 0
+    stop(master)
+    assert master.wait() == 0
+    assert master.summary()["wire of other peers (bytes)"] == 0  # they came after the last round
+
+
+def test_a_worker_that_comes_late_gets_one_keyframe_and_then_deltas(cluster):
+    overrides = SMALL + ("system.min_workers=3", "system.max_rounds=100000", "system.linger_s=5")
+    master = cluster.master(*overrides)
+    with Relay(("127.0.0.1", master.port)) as relay:
+        early = cluster.workers(range(3), master.port)
+        master.wait_for(r"round=20/")  # by then a chain of deltas is dearer than a keyframe
+        late = cluster.worker(3, relay.port)
+        late.wait_for(r"round=\d+ applied")
+        stop(master)
+        end_well(master, early + [late])
+    first, *others = [exchange.received for exchange in relay.exchanges("/get_global_model") if exchange.status == 200]
+    assert [frame.kind for frame in first] == [Kind.PLAN, Kind.KEYFRAME]
+    assert Kind.KEYFRAME not in [frame.kind for frames in others for frame in frames]
+
+
+@pytest.mark.parametrize("limits, n_most", [
+    (("up_budget_bits=8300",), 2), (("sel_clients=2", "up_budget_bits=4200"), 1),
+    (("sel_clients=3", "up_budget_bits=10000", "memory=mirror", "C=2"), 2)], ids=["bits", "workers and bits", "mirror"])
+def test_no_round_spends_more_than_its_budget(cluster, limits, n_most):
+    faults = {("/upload_update", 3): DROP, ("/offer", 6): DROP, ("/offer", 9): DROP, ("/upload_update", 5): TRUNCATE}
+    overrides = SMALL + ("system.max_rounds=10",) + limits
+    settings = settings_of(*overrides)
+    master, relay = run_through_relay(cluster, overrides, faults=faults)
+
+    by_round = defaultdict(dict)
+    for exchange in relay.exchanges("/upload_update"):
+        for frame in exchange.sent:  # a frame that is sent again is the same frame
+            assert frame.kind == Kind.UPLOAD
+            by_round[frame.index][exchange.query] = 8 * (frame.size - PREFIX_SIZE - ANSWER.size)
+    assert sorted(by_round) == list(range(1, 11))
+    budget = settings["budget_selection"]["up_budget_bits"] or 10 ** 9
+    for bits_of in by_round.values():
+        assert 1 <= len(bits_of) <= n_most
+        assert sum(bits_of.values()) <= budget
+    assert max(map(len, by_round.values())) == n_most  # the limit was felt
+
+    rounds = master.table("Rounds")
+    assert [row["payload up (bits)"] for row in rounds] == [sum(by_round[k].values()) for k in sorted(by_round)]
+    assert np.array_equal(master.model(settings), loopback.simulate(settings).model)

@@ -1,0 +1,59 @@
+"""The workbook of a run over HTTP."""
+
+import pytest
+from cluster import Cluster, end_well, settings_of
+
+OVERRIDES = ("model.name=quadratic", "model.lr=0.05", "system.max_rounds=8", "memory=mirror", "thr_scale=1", "C=3",
+             "sel_clients=3")
+ROLL_CALL = ("uploaded", "skipped", "refused", "late", "lost")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    cluster = Cluster(str(tmp_path_factory.mktemp("workbook")))
+    master = cluster.master(*OVERRIDES)
+    end_well(master, cluster.workers(range(4), master.port))
+    yield master
+    cluster.close()
+
+
+def test_it_has_its_sheets(finished):
+    assert list(finished.sheets()) == ["Summary", "Rounds", "Workers", "Config"]  # no charts without an accuracy
+
+
+def test_each_round_stands_once_and_its_roll_call_adds_up(finished):
+    rounds = finished.table("Rounds")
+    assert [row["round"] for row in rounds] == list(range(1, 9))
+    for row in rounds:
+        assert sum(row[status] for status in ROLL_CALL) == 4
+        assert row["uploaded"] <= 3
+        assert row["test loss"] > 0 and row["training loss"] > 0
+        assert row["round (s)"] >= 0 and row["training (s)"] >= 0
+
+
+def test_each_worker_stands_once_and_agrees_with_the_rounds(finished):
+    rounds, workers = finished.table("Rounds"), finished.table("Workers")
+    assert [row["worker"] for row in workers] == [0, 1, 2, 3]
+    assert [row["samples"] for row in workers] == [100, 110, 120, 130]
+    assert [row["state"] for row in workers] == ["present"] * 4
+    for title in ROLL_CALL + ("payload up (bits)", "frames up (bytes)"):
+        assert sum(row[title] for row in workers) == sum(row[title] for row in rounds)
+    for row in workers:
+        assert sum(row[status] for status in ROLL_CALL) == row["rounds answered"] == 8
+
+
+def test_totals_run_along_and_end_in_the_summary(finished):
+    rounds, summary = finished.table("Rounds"), finished.summary()
+    for title in "payload up (bits)", "payload down (bits)", "wire up (bytes)", "wire down (bytes)":
+        assert rounds[-1]["total " + title] == sum(row[title] for row in rounds) == summary[title]
+    assert summary["rounds"] == 8 and summary["workers that joined"] == 4
+    assert summary["ended because"] == "8 rounds are done"
+    assert (summary["workers lost"], summary["test accuracy"]) == ("none", None)
+    assert summary["test loss"] == rounds[-1]["test loss"]
+
+
+def test_the_settings_stand_in_it(finished):
+    given = {(row["section"], row["key"]): row["value"] for row in finished.table("Config")}
+    settings = settings_of(*OVERRIDES)
+    assert set(given) == {(section, key) for section in settings for key in settings[section]}
+    assert given["lazy_selection", "C"] == 3 and given["model", "name"] == "quadratic"

@@ -1,0 +1,85 @@
+"""Requests that wait never take all threads."""
+
+import socket
+from contextlib import ExitStack
+
+import pytest
+from local_master import HttpWorker
+
+from flq.master import server
+from flq.protocol import worker_events
+
+N_WORKERS = 6
+N_PATIENT = 4
+
+
+@pytest.fixture
+def polling(make_master, monkeypatch):
+    """A master whose threads bear four waiting requests, and six workers that are about to poll."""
+    monkeypatch.setattr(server, "MAX_THREADS", server.SPARE_THREADS + N_PATIENT)
+    master = make_master("system.total_workers=7", "system.min_workers=7")  # one is missing: no round opens
+    workers = [HttpWorker(master, worker_id) for worker_id in range(N_WORKERS)]
+    for worker in workers:
+        while not isinstance(worker.action, worker_events.CallPoll):
+            worker.step()
+    return master, workers
+
+
+def poll_of(worker):
+    return (b"GET /get_global_model?worker=%d&epoch=%d&have=0&answered=0 HTTP/1.1\r\nHost: x\r\n"
+            b"Accept: application/x-flq\r\n\r\n" % (worker.worker_id, worker.machine.epoch))
+
+
+def park(master, worker, stack):
+    """Send a poll that will wait; return its socket once the master's machine has it."""
+    sock = stack.enter_context(socket.create_connection(("127.0.0.1", master.port), timeout=20))
+    sock.sendall(poll_of(worker))
+    # A heartbeat passes the same queue: when it is answered, whatever came before it is in.
+    while worker.worker_id not in master.machine._polls:
+        worker.client.heartbeat(worker.machine.epoch)
+    return sock
+
+
+def test_polls_beyond_the_patient_threads_get_204_at_once_and_status_still_answers(polling):
+    master, workers = polling
+    with ExitStack() as stack:
+        parked = [park(master, worker, stack) for worker in workers[:N_PATIENT]]
+        for worker in workers[N_PATIENT:] * 3:
+            event = worker.client.do(worker.action)
+            assert event == worker_events.NothingNew(2.0)
+            assert master.status()["connected_workers"] == N_WORKERS
+        for sock in parked:
+            sock.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                sock.recv(1)  # they wait on
+
+
+def test_an_answered_poll_makes_room_for_the_next(polling):
+    master, workers = polling
+    with ExitStack() as stack:
+        first = park(master, workers[0], stack)
+        for worker in workers[1:N_PATIENT]:
+            park(master, worker, stack)
+        again = stack.enter_context(socket.create_connection(("127.0.0.1", master.port), timeout=20))
+        again.sendall(poll_of(workers[0]))
+        assert again.recv(4096).startswith(b"HTTP/1.1 204 ")
+        # The end of the run answers all that wait.
+        master.service.stop("stopped by the test")
+        assert first.recv(4096).startswith(b"HTTP/1.1 200 ")
+        assert isinstance(workers[5].client.do(workers[5].action), worker_events.Polled)
+
+
+def test_a_new_poll_of_a_worker_ends_its_old_one(polling):
+    master, workers = polling
+    with ExitStack() as stack:
+        old = park(master, workers[0], stack)
+        new = stack.enter_context(socket.create_connection(("127.0.0.1", master.port), timeout=20))
+        new.sendall(poll_of(workers[0]))
+        answer = old.recv(4096)
+        assert answer.startswith(b"HTTP/1.1 204 ") and b"Retry-After" not in answer
+        assert master.status()["connected_workers"] == N_WORKERS
+
+
+@pytest.mark.parametrize("total_workers, expected", [(1, 18), (4, 24), (120, 256), (4096, 256)])
+def test_threads_grow_with_the_workers_up_to_a_limit(total_workers, expected):
+    assert server.n_threads(total_workers) == expected

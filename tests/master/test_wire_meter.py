@@ -1,0 +1,100 @@
+"""Wire bytes are what passed the socket, and belong to the worker that caused them."""
+
+import json
+import socket
+
+import numpy as np
+from local_master import read_all
+
+from flq.master.meter import Meter, Peer, Wire
+from flq.simulate import loopback
+
+RUN = ("system.total_workers=2", "system.min_workers=2", "system.max_rounds=3")
+
+
+def exchange(master, data):
+    """Send bytes on a connection of its own; return how many came back.
+
+    The master counts before it closes: when this returns, all is counted.
+    """
+    with socket.create_connection(("127.0.0.1", master.port), timeout=20) as sock:
+        sock.sendall(data)
+        sock.shutdown(socket.SHUT_WR)
+        return len(read_all(sock))
+
+
+def registration(worker_id, **more):
+    body = json.dumps(dict({"worker_id": worker_id, "instance": "a%d" % worker_id}, **more)).encode()
+    return b"POST /register HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+
+
+def test_counted_bytes_are_those_a_raw_socket_sends_and_gets(make_master):
+    master = make_master(*RUN)
+    up = down = 0
+    for data in registration(1), registration(1) * 3, registration(1)[:-5], b"GET /status HTTP/1.1\r\nHost: x\r\n\r\n":
+        n_bytes = exchange(master, data)
+        assert n_bytes > 100
+        up, down = up + len(data), down + n_bytes
+    counted = master.meter.of_worker(1).plus(master.meter.of_others())
+    assert counted == Wire(up, down)
+
+
+def test_a_registration_counts_for_its_worker_and_a_look_at_the_status_for_nobody(make_master):
+    master = make_master(*RUN)
+    n_bytes = exchange(master, registration(0))
+    assert master.meter.of_worker(0) == Wire(len(registration(0)), n_bytes)
+    assert master.meter.of_others() == Wire()
+    look = b"GET /status HTTP/1.1\r\nHost: x\r\n\r\n"
+    n_bytes = exchange(master, look)
+    assert master.meter.of_others() == Wire(len(look), n_bytes)
+    assert master.meter.of_workers() == master.meter.of_worker(0)
+    assert master.meter.of_worker(1) == Wire()
+
+
+def test_a_heartbeat_counts_for_its_worker_and_a_refused_one_for_nobody(make_master):
+    master = make_master(*RUN)
+    exchange(master, registration(1, n_samples=10, layout_crc=master.layout.crc))
+    before = master.meter.of_worker(1)
+    for epoch, counts in (1, True), (2, False):
+        body = b'{"worker_id": 1, "epoch": %d}' % epoch
+        request = b"POST /heartbeat HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+        wire = Wire(len(request), exchange(master, request))
+        before = before.plus(wire) if counts else before
+        assert master.meter.of_worker(1) == before
+        assert master.meter.of_others() == (Wire() if counts else wire)
+
+
+def test_a_worker_that_the_master_does_not_know_counts_for_nobody(make_master):
+    master = make_master(*RUN)
+    request = b"GET /get_global_model?worker=9&epoch=1&have=0&answered=0 HTTP/1.1\r\nAccept: application/x-flq\r\n"
+    n_bytes = exchange(master, request + b"Host: x\r\n\r\n")
+    assert master.meter.of_workers() == Wire()
+    assert master.meter.of_others() == Wire(len(request) + 11, n_bytes)
+
+
+def test_what_a_connection_carried_before_it_said_who_it_is_goes_with_it():
+    meter = Meter()
+    peer = Peer(meter)
+    peer.count(Wire(10, 2))
+    assert meter.of_others() == Wire(10, 2)
+    peer.is_worker(3)
+    peer.count(Wire(0, 5))
+    assert (meter.of_worker(3), meter.of_others(), meter.of_workers()) == (Wire(10, 7), Wire(), Wire(10, 7))
+    peer.is_worker(4)  # a connection that changes hands: each keeps its own bytes
+    peer.count(Wire(1, 1))
+    assert (meter.of_worker(3), meter.of_worker(4)) == (Wire(10, 7), Wire(1, 1))
+
+
+def test_rounds_hold_the_wire_bytes_of_the_workers_and_more_than_the_frames(make_master, run_workers):
+    master = make_master(*RUN)
+    for _ in range(20):
+        master.send("GET", "/get_global_model")  # which must not count as the workers'
+    model = run_workers(master)
+    assert np.array_equal(model, loopback.simulate(master.settings).model)
+    rounds, total = master.service.record.rounds(), master.meter.of_workers()
+    assert all(row.wire_bytes_up > row.frame_bytes_up > 0 for row in rounds)
+    assert all(row.wire_bytes_down > row.frame_bytes_down > 0 for row in rounds)
+    # What came after the last round: its verdicts, and that the run has ended.
+    assert 0 <= total.up - sum(row.wire_bytes_up for row in rounds) < 2000
+    assert 0 <= total.down - sum(row.wire_bytes_down for row in rounds) < 2000
+    assert master.meter.of_others().down > 20 * 40  # 40 numbers as JSON

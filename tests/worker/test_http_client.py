@@ -1,0 +1,179 @@
+"""Whatever answers, or does not, becomes an event of the worker's machine."""
+
+import json
+
+import pytest
+from stand_in import StandIn, error, response, unused_url
+
+from flq.protocol.worker_events import (
+    CallAnswer,
+    CallPoll,
+    CallRegister,
+    Judged,
+    NothingNew,
+    Polled,
+    Problem,
+    Registered,
+    Unreachable,
+)
+from flq.worker.http_client import MasterClient
+
+REGISTER = CallRegister({"worker_id": 3, "instance": "a"})
+POLL = CallPoll(epoch=2, have=5, answered=7)
+UPLOAD = CallAnswer("/upload_update", [b"FLQf", memoryview(b"payload")])
+CALLS = [REGISTER, POLL, UPLOAD]
+REGISTERED = {"run_id": "r", "ended": False, "epoch": 1, "lease_s": 300.0, "start_crc": 5, "layout": [["w", [4]]],
+              "settings": {"system": {"seed": 42}}}
+
+
+def ask(answer, action):
+    """Return what becomes of one call that is answered so, and the request."""
+    with StandIn([answer]) as stand_in:
+        event = MasterClient(stand_in.url, 3).do(action)
+    return event, stand_in.requests[0]
+
+
+def the_name(action):
+    return type(action).__name__
+
+
+# -- what it sends, and good answers -----------------------------------------------------
+
+def test_a_registration_is_sent_as_json_and_its_reply_comes_back():
+    event, request = ask(response("200 OK", REGISTERED), REGISTER)
+    assert type(event) is Registered and event.body == REGISTERED
+    head, _, body = request.partition(b"\r\n\r\n")
+    assert head.startswith(b"POST /register HTTP/1.1\r\n")
+    assert json.loads(body.decode()) == REGISTER.body
+
+
+def test_a_poll_names_the_worker_and_what_it_has_and_brings_the_bytes_as_they_are():
+    frames = bytes(range(256)) * 5000  # more than is read at a time
+    event, request = ask(response("200 OK", frames), POLL)
+    assert type(event) is Polled and event.stream == frames
+    assert request.startswith(b"GET /get_global_model?worker=3&epoch=2&have=5&answered=7 HTTP/1.1\r\n")
+    assert b"\r\nAccept: application/x-flq\r\n" in request
+
+
+def test_an_upload_is_sent_in_one_piece_with_its_length():
+    event, request = ask(response("200 OK", b"verdict"), UPLOAD)
+    assert type(event) is Judged and event.frame == b"verdict"
+    head, _, body = request.partition(b"\r\n\r\n")
+    assert head.startswith(b"POST /upload_update?worker=3 HTTP/1.1\r\n")
+    assert b"\r\nContent-Length: 11" in head and b"chunked" not in head.lower()
+    assert body == b"FLQfpayload"
+
+
+def test_a_frame_larger_than_a_piece_arrives_whole():
+    frame = [b"head", memoryview(bytes(range(256)) * 10000)]
+    _, request = ask(response("200 OK", b"v"), CallAnswer("/upload_update", frame))
+    assert request.partition(b"\r\n\r\n")[2] == b"head" + bytes(range(256)) * 10000
+
+
+def test_calls_share_one_connection():
+    with StandIn([response("200 OK", REGISTERED), response("204 No Content"), response("200 OK", b"v")],
+                 keeps=True) as stand_in:
+        client = MasterClient(stand_in.url, 3)
+        assert [the_name(client.do(call)) for call in CALLS] == ["Registered", "NothingNew", "Judged"]
+        assert stand_in.n_connections == 1
+
+
+def test_requests_carry_few_bytes_beside_the_frame():
+    for call, most in (POLL, 250), (UPLOAD, 250):
+        _, request = ask(response("200 OK", b"v"), call)
+        assert len(request) <= most
+
+
+@pytest.mark.parametrize("headers, pause", [((), 0.0), (("Retry-After: 2",), 2.0), (("Retry-After: soon",), 0.0),
+                                            (("Retry-After: \xb2",), 0.0)])
+def test_204_is_nothing_new_and_says_how_long_to_wait(headers, pause):
+    event, _ = ask(response("204 No Content", headers=headers), POLL)
+    assert event == NothingNew(pause) and type(event) is NothingNew
+
+
+def test_a_heartbeat_names_worker_and_epoch():
+    with StandIn([response("200 OK", {})]) as stand_in:
+        MasterClient(stand_in.url, 3).heartbeat(2)
+    assert stand_in.requests[0].startswith(b"POST /heartbeat HTTP/1.1\r\n")
+    assert json.loads(stand_in.requests[0].partition(b"\r\n\r\n")[2].decode()) == {"worker_id": 3, "epoch": 2}
+
+
+# -- errors of the master ----------------------------------------------------------------
+
+@pytest.mark.parametrize("action", CALLS, ids=the_name)
+def test_an_error_of_the_master_is_a_problem_with_its_sentence(action):
+    event, _ = ask(error("422 Unprocessable Entity", "worker id must be in 0..3", "use another"), action)
+    assert type(event) is Problem
+    assert event == Problem(422, "worker id must be in 0..3 (use another)", 0.0)
+
+
+@pytest.mark.parametrize("action", CALLS, ids=the_name)
+def test_unavailable_says_how_long_to_wait(action):
+    event, _ = ask(error("503 Service Unavailable", "not now", headers=("Retry-After: 7",)), action)
+    assert event == Problem(503, "not now", 7.0)
+
+
+# -- no master ---------------------------------------------------------------------------
+
+@pytest.mark.parametrize("action", CALLS, ids=the_name)
+def test_a_refused_connection_is_one_sentence(action):
+    url = unused_url()
+    event = MasterClient(url, 3).do(action)
+    assert type(event) is Unreachable
+    assert event.detail.startswith("no answer from the master at %s: " % url)
+    assert "refused" in event.detail and "object at 0x" not in event.detail and "\n" not in event.detail
+
+
+def test_a_name_that_does_not_exist_is_one_sentence():
+    event = MasterClient("http://nowhere.invalid:5000", 3).do(POLL)
+    assert type(event) is Unreachable
+    assert "object at 0x" not in event.detail and "\n" not in event.detail
+
+
+def test_a_heartbeat_that_nobody_answers_does_no_harm():
+    assert MasterClient(unused_url(), 3).heartbeat(1) is None
+
+
+@pytest.mark.parametrize("action", CALLS, ids=the_name)
+@pytest.mark.parametrize("answer", [
+    b"", b"220 mail.example ESMTP\r\n", b"HTTP/1.1 200 OK\r\n", response("200 OK", b"abc", declared=100),
+    response("200 OK", b"", declared=1),
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nfff\r\nabc"], ids=repr)
+def test_an_answer_that_breaks_off_is_no_answer(action, answer):
+    event, _ = ask(answer, action)
+    assert type(event) is Unreachable
+    assert "\n" not in event.detail
+
+
+@pytest.mark.parametrize("answer", [
+    response("200 OK", b"<html>hello</html>"), response("200 OK", b"[]"), response("200 OK", b"5"),
+    response("200 OK", b"null"), response("200 OK", {"hello": "world"}), response("200 OK", b"\xff\xfe"),
+    response("200 OK", b"[" * 50000), response("200 OK", dict(REGISTERED, settings=[])),
+    response("200 OK", dict(REGISTERED, layout=None)), response("200 OK", dict(REGISTERED, epoch="x")),
+    b"HTTP/1.1 200 OK\r\n\r\n<html>"], ids=lambda answer: repr(answer[-30:]))
+def test_a_registration_that_no_master_answers_is_said_so(answer):
+    event, _ = ask(answer, REGISTER)
+    assert type(event) is Unreachable
+    assert "is not an FLQ master" in event.detail
+
+
+@pytest.mark.parametrize("action", [POLL, UPLOAD], ids=the_name)
+@pytest.mark.parametrize("answer", [
+    b"HTTP/1.1 200 OK\r\n\r\n<html>hello</html>",
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: \xb2\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999\r\n\r\n"], ids=repr)
+def test_an_answer_of_unknown_or_impossible_length_is_of_no_master(action, answer):
+    event, _ = ask(answer, action)
+    assert type(event) is Unreachable
+    assert "\n" not in event.detail
+
+
+@pytest.mark.parametrize("action", CALLS, ids=the_name)
+@pytest.mark.parametrize("status", ["404 Not Found", "500 Internal Server Error", "502 Bad Gateway"])
+@pytest.mark.parametrize("body", [b"", b"<html>\nError\n</html>", b"[]", b'{"error": "x"}', b'"x"'], ids=repr)
+def test_an_error_of_something_else_is_a_problem_in_one_sentence(action, status, body):
+    event, _ = ask(response(status, body), action)
+    assert type(event) is Problem and event.status == int(status[:3])
+    assert status[4:] in event.detail and "\n" not in event.detail
