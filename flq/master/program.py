@@ -14,7 +14,8 @@ from ..config_file import load_config
 from ..core.draws import start_values
 from ..errors import FlqError
 from ..logfile import set_up_logging
-from ..protocol.master_machine import MasterMachine, run_options
+from ..protocol.master_machine import MasterMachine
+from ..protocol.options import run_options
 from ..training.models import model_layout
 from .app import create_app
 from .evaluator import Evaluator

@@ -14,15 +14,14 @@ run has ended, its results are being saved) -> FINISHED. docs/states.md has the 
 """
 
 from enum import Enum
-from typing import Any, Dict, List, NamedTuple, Optional
+from typing import Dict, List, Optional
 
 import numpy as np
 
 from ..core import budget, server_round
-from ..core.params import Layout, Vector, fingerprint
-from ..core.quantize import QUANTIZERS, plus
-from ..core.rules import Rules, rules_from_settings
-from ..errors import BadValues, CodecError, ConfigError, Conflict, FlqError
+from ..core.params import Vector, fingerprint
+from ..core.quantize import plus
+from ..errors import BadValues, CodecError, Conflict, FlqError
 from .downlink import Chain, Downlink
 from .events import (
     Answered,
@@ -44,6 +43,7 @@ from .events import (
 from .ledger import Traffic, received, sent
 from .members import LATE, LOST, REFUSED, SKIPPED, UPLOADED, Member, OpenRound
 from .messages import Kind, Outcome, Plan, Verdict
+from .options import RunOptions
 from .registry import Registry
 from .wire import Buffers, encode, link_of, size_of
 
@@ -57,42 +57,6 @@ class State(Enum):
     OPEN = "OPEN"
     CLOSING = "CLOSING"
     FINISHED = "FINISHED"
-
-
-class RunOptions(NamedTuple):
-    """What the machine needs to know of a run; ``settings`` go to the workers as they are."""
-
-    run_id: str
-    settings: Dict[str, Dict[str, Any]]
-    rules: Rules
-    layout: Layout
-    total_workers: int
-    min_workers: int
-    max_rounds: int
-    lease_s: float
-    round_deadline_s: float
-    offer_deadline_s: float
-
-
-def run_options(run_id: str, settings: Dict[str, Dict[str, Any]], layout: Layout) -> RunOptions:
-    """Build the options from the settings.
-
-    With a round deadline and no deadline for offers, offers get half of the round's.
-
-    Raises
-    ------
-    ConfigError
-        If the settings contradict each other.
-    """
-    system, rules = settings["system"], rules_from_settings(settings)
-    cost_bits = 8 * QUANTIZERS[rules.bits_up].payload_size(layout)
-    if rules.up_budget_bits and cost_bits > rules.up_budget_bits:
-        raise ConfigError("an upload of this model takes %d payload bits, and up_budget_bits %d admits none"
-                          % (cost_bits, rules.up_budget_bits),
-                          "raise budget_selection.up_budget_bits or lower flq_algorithm.b_up")
-    return RunOptions(run_id, settings, rules, layout, system["total_workers"], system["min_workers"],
-                      system["max_rounds"], system["lease_s"], system["round_deadline_s"],
-                      system["offer_deadline_s"] or system["round_deadline_s"] / 2)
 
 
 class MasterMachine:

@@ -13,7 +13,8 @@ from ..core.draws import start_values
 from ..core.params import Vector
 from ..errors import FlqError
 from ..protocol import events, worker_events
-from ..protocol.master_machine import MasterMachine, run_options
+from ..protocol.master_machine import MasterMachine
+from ..protocol.options import run_options
 from ..protocol.wire import decode
 from ..protocol.worker_machine import WorkerMachine
 from ..training.models import model_layout

@@ -15,7 +15,8 @@ from flq.master.record import Evaluated
 from flq.master.server import Server
 from flq.master.service import MasterService
 from flq.protocol import worker_events
-from flq.protocol.master_machine import MasterMachine, run_options
+from flq.protocol.master_machine import MasterMachine
+from flq.protocol.options import run_options
 from flq.protocol.worker_machine import WorkerMachine
 from flq.training.models import model_layout
 from flq.training.trainer import build_trainer

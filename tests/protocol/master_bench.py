@@ -8,8 +8,9 @@ from flq.core.params import Layout, Tensor, fingerprint
 from flq.core.quantize import QUANTIZERS
 from flq.errors import FlqError
 from flq.protocol import events
-from flq.protocol.master_machine import MasterMachine, run_options
+from flq.protocol.master_machine import MasterMachine
 from flq.protocol.messages import Answer, Kind, Outcome
+from flq.protocol.options import run_options
 from flq.protocol.wire import decode, decode_stream, encode, size_of
 
 LAYOUT = Layout((Tensor("w", (3,)), Tensor("b", (1,))))

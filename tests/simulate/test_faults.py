@@ -17,7 +17,8 @@ from flq.core.draws import start_values
 from flq.errors import FlqError
 from flq.protocol import events
 from flq.protocol import worker_events as worker
-from flq.protocol.master_machine import MasterMachine, run_options
+from flq.protocol.master_machine import MasterMachine
+from flq.protocol.options import run_options
 from flq.protocol.wire import decode
 from flq.protocol.worker_machine import MAX_REJECTIONS, WorkerMachine
 from flq.simulate.loopback import simulate

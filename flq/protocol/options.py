@@ -1,0 +1,44 @@
+"""What the master's machine needs to know of a run, made from its settings."""
+
+from typing import Any, Dict, NamedTuple
+
+from ..core.params import Layout
+from ..core.quantize import QUANTIZERS
+from ..core.rules import Rules, rules_from_settings
+from ..errors import ConfigError
+
+
+class RunOptions(NamedTuple):
+    """What the machine needs to know of a run; ``settings`` go to the workers as they are."""
+
+    run_id: str
+    settings: Dict[str, Dict[str, Any]]
+    rules: Rules
+    layout: Layout
+    total_workers: int
+    min_workers: int
+    max_rounds: int
+    lease_s: float
+    round_deadline_s: float
+    offer_deadline_s: float
+
+
+def run_options(run_id: str, settings: Dict[str, Dict[str, Any]], layout: Layout) -> RunOptions:
+    """Build the options from the settings.
+
+    With a round deadline and no deadline for offers, offers get half of the round's.
+
+    Raises
+    ------
+    ConfigError
+        If the settings contradict each other.
+    """
+    system, rules = settings["system"], rules_from_settings(settings)
+    cost_bits = 8 * QUANTIZERS[rules.bits_up].payload_size(layout)
+    if rules.up_budget_bits and cost_bits > rules.up_budget_bits:
+        raise ConfigError("an upload of this model takes %d payload bits, and up_budget_bits %d admits none"
+                          % (cost_bits, rules.up_budget_bits),
+                          "raise budget_selection.up_budget_bits or lower flq_algorithm.b_up")
+    return RunOptions(run_id, settings, rules, layout, system["total_workers"], system["min_workers"],
+                      system["max_rounds"], system["lease_s"], system["round_deadline_s"],
+                      system["offer_deadline_s"] or system["round_deadline_s"] / 2)
