@@ -39,10 +39,13 @@ def grant(offers: Iterable[Offer], passed_over: Mapping[int, int], rules: Rules)
 
     granted, spent = [], 0
     for offer in sorted(offers, key=urgency):
-        if rules.sel_clients and len(granted) == rules.sel_clients:
-            break
-        if rules.up_budget_bits and spent + offer.cost_bits > rules.up_budget_bits:
-            continue
-        granted.append(offer.worker_id)
-        spent += offer.cost_bits
+        if fits(len(granted), spent, offer, rules):
+            granted.append(offer.worker_id)
+            spent += offer.cost_bits
     return sorted(granted)
+
+
+def fits(n_granted: int, spent_bits: int, offer: Offer, rules: Rules) -> bool:
+    """Return whether one more offer fits beside what is granted already."""
+    return ((not rules.sel_clients or n_granted < rules.sel_clients)
+            and (not rules.up_budget_bits or spent_bits + offer.cost_bits <= rules.up_budget_bits))

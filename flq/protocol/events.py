@@ -35,11 +35,15 @@ class Poll(NamedTuple):
 
 
 class Answered(NamedTuple):
-    """A skip, an offer or an upload has arrived, in a frame of ``frame_bytes``."""
+    """A skip, an offer or an upload has arrived, in a frame of ``frame_bytes``.
+
+    An offer that may not wait is answered WAIT at once instead of when the grants are decided.
+    """
 
     ticket: Ticket
     answer: Answer
     frame_bytes: int
+    may_wait: bool = True
 
 
 class Heartbeat(NamedTuple):

@@ -3,11 +3,13 @@
 Rules
 -----
 1. Everything that affects the run goes through :meth:`MasterMachine.handle`; time is an argument.
-2. An event that is refused changes nothing: its ticket gets the error as its reply.
+2. An event that is refused changes nothing but the sender's lease: its ticket gets the error
+   as its reply.
 3. A round has as members the workers leased when it opens. It closes when the part of every
    member is decided, or at its deadline once a quorum has answered.
 4. With offers, grants are decided once per round: when every undecided member has made its
-   offer, or at the offers' deadline. They are never changed afterwards.
+   offer, or, after the offers' deadline, as soon as somebody has. None is taken back; what is
+   left of the budget goes to later offers, first come first served.
 
 States: LOBBY (no round: too few workers) -> OPEN (a round is going on) -> ... -> CLOSING (the
 run has ended, its results are being saved) -> FINISHED. docs/states.md has the picture.
@@ -166,22 +168,41 @@ class MasterMachine:
 
     def _skip(self, event: Answered, member: Member, going: OpenRound, now: float) -> None:
         self._withdraw(member)
+        if event.answer.loss != event.answer.loss:
+            self._effects.append(Note("worker %d has nothing to send in round %d: its update was not finite; "
+                                      "lower model.lr" % (member.worker_id, going.index)))
         self._close_answer(event, member, Outcome.NOTED, SKIPPED)
 
     def _offer(self, event: Answered, member: Member, going: OpenRound, now: float) -> None:
         if not self.options.rules.needs_offers:
             raise Conflict("round %d has no budget and takes no offers" % going.index, "send the upload")
-        if going.granted is not None and member.worker_id not in going.granted:
-            return self._close_answer(event, member, Outcome.REFUSED, REFUSED, member.worker_id in going.offers)
-        if going.granted is not None:
-            return self._verdict(event, member, Outcome.GRANTED, repeated=True)
         repeated = member.worker_id in going.offers
-        self._count(member, received(event.frame_bytes, 0, repeated))
+        offer = budget.Offer(member.worker_id, event.answer.energy, event.answer.cost_bits)
+        if going.granted is not None:
+            return self._answer_decided(event, member, going, offer, repeated)
+        going.offers[member.worker_id] = offer
         if member.worker_id in going.waiting:
-            self._unpark(going.waiting[member.worker_id].ticket, self._verdict_frame(member, Outcome.WAIT))
-        going.offers[member.worker_id] = budget.Offer(member.worker_id, event.answer.energy, event.answer.cost_bits)
+            before = going.waiting.pop(member.worker_id)
+            self._unpark(before.ticket, self._verdict_frame(member, Outcome.WAIT))
+        if not event.may_wait:
+            return self._verdict(event, member, Outcome.WAIT, repeated)
+        self._count(member, received(event.frame_bytes, 0, repeated))
         going.waiting[member.worker_id] = event
         self._park(event.ticket, now)
+
+    def _answer_decided(self, event: Answered, member: Member, going: OpenRound, offer: budget.Offer,
+                        repeated: bool) -> None:
+        """Answer an offer that comes, or comes again, after the grants are decided: what is left goes to the first."""
+        if not repeated:
+            spent = sum(going.offers[worker_id].cost_bits for worker_id in going.granted)
+            if budget.fits(len(going.granted), spent, offer, self.options.rules):
+                going.granted.add(member.worker_id)
+            self._pass_over(member, going)
+            going.offers[member.worker_id] = offer
+        if member.worker_id in going.granted:
+            self._verdict(event, member, Outcome.GRANTED, repeated)
+        else:
+            self._close_answer(event, member, Outcome.REFUSED, REFUSED, repeated)
 
     def _upload(self, event: Answered, member: Member, going: OpenRound, now: float) -> None:
         answer, rules, layout = event.answer, self.options.rules, self.options.layout
@@ -195,14 +216,19 @@ class MasterMachine:
                 raise BadValues("the upload has %d payload bits, expected the offered %d at most"
                                 % (answer.cost_bits, going.offers[member.worker_id].cost_bits))
         if rules.memory == "mirror":
-            before = np.zeros(layout.n_params, np.float32) if member.mirror is None else member.mirror
-            mirror = plus(before, answer.codec_id, answer.payload, layout)
+            is_new = member.mirror is None or member.mirror_is_stale
+            with np.errstate(over="ignore", invalid="ignore"):  # the outcome is checked
+                mirror = plus(np.zeros(layout.n_params, np.float32) if is_new else member.mirror,
+                              answer.codec_id, answer.payload, layout)
+            if not (np.isfinite(mirror.max()) and np.isfinite(mirror.min())):
+                raise BadValues("the mirror of worker %d would no longer be finite" % member.worker_id,
+                                "lower model.lr")
             if fingerprint(mirror) != answer.state_crc:
                 member.rejoin(member.n_samples)
                 self._effects.append(Note("the mirrors of worker %d differ: it begins afresh (epoch %d)"
                                           % (member.worker_id, member.epoch)))
                 return self._close_answer(event, member, Outcome.RESYNC, REFUSED)
-            member.mirror = mirror
+            member.mirror, member.mirror_is_stale = mirror, False
         else:
             going.uploads[member.worker_id] = answer.payload
         self._close_answer(event, member, Outcome.APPLIED, UPLOADED)
@@ -250,21 +276,23 @@ class MasterMachine:
     def _decide_grants(self, going: OpenRound, now: float) -> None:
         if not self.options.rules.needs_offers or going.granted is not None:
             return
-        missing = [worker_id for worker_id in going.undecided() if worker_id not in going.offers]
-        if missing and (going.offer_deadline is None or now < going.offer_deadline):
-            return
-        going.offer_deadline = None
+        missing = [self.members[worker_id] for worker_id in going.undecided() if worker_id not in going.offers]
+        is_due = going.offer_deadline is not None and now >= going.offer_deadline and going.offers
+        if missing and not (is_due and all(member.passed_over < self.options.rules.max_silence for member in missing)):
+            return  # somebody may still offer, nobody has yet, or somebody has been passed over often enough
         passed_over = {worker_id: self.members[worker_id].passed_over for worker_id in going.offers}
         going.granted = set(budget.grant(going.offers.values(), passed_over, self.options.rules))
         for worker_id in going.offers:
-            member = self.members[worker_id]
-            member.passed_over = 0 if worker_id in going.granted else member.passed_over + 1
+            self._pass_over(self.members[worker_id], going)
         for worker_id in sorted(going.waiting):  # the others hear it when they ask again
             if worker_id in going.granted:
                 event = going.waiting.pop(worker_id)
                 self._unpark(event.ticket, self._verdict_frame(self.members[worker_id], Outcome.GRANTED))
             else:
                 self._close_waiting(going, worker_id, Outcome.REFUSED, REFUSED)
+
+    def _pass_over(self, member: Member, going: OpenRound) -> None:
+        member.passed_over = 0 if member.worker_id in going.granted else member.passed_over + 1
 
     def _is_complete(self, going: OpenRound, now: float) -> bool:
         if not going.undecided():
@@ -287,9 +315,10 @@ class MasterMachine:
             with np.errstate(over="ignore", invalid="ignore"):  # the outcome is checked
                 total = server_round.aggregate(going.n_samples, going.uploads, mirrors, options.layout, options.rules)
                 self.server, delta = server_round.close_round(self.server, total, options.layout, options.rules)
-        except CodecError:
-            return self._end("the model is no longer finite in round %d: lower model.lr or model.server_lr"
-                             % going.index)
+        except CodecError as error:
+            self._effects.append(Note("round %d leaves the model as it was: %s; lower model.lr or model.server_lr"
+                                      % (going.index, error.detail)))
+            self.server, delta = server_round.close_round(self.server, None, options.layout, options.rules)
         if delta is not None:
             self._downlink.push(self.server.version, self.server.shared, options.rules.bits_down, delta)
         self._effects.append(RoundClosed(self._report(going, now), self.server.model, self.server.shared))
@@ -390,24 +419,25 @@ class MasterMachine:
         member, going = self.members[poll.worker_id], self._round
         if self._has_ended():
             member.heard_end = True
-            plan = self._plan(member, Chain([], 0), ended=True)
+            plan = self._plan(member, poll.have, ended=True)
         elif going is not None and poll.worker_id in going.undecided() and going.index > poll.answered:
-            plan = self._plan(member, self._downlink.since(poll.have), ended=False)
+            plan = self._plan(member, poll.have, ended=False)
         else:
             return
         del self._polls[poll.worker_id]
         self._unpark(poll.ticket, plan)
 
-    def _plan(self, member: Member, chain: Chain, ended: bool) -> Buffers:
-        """Return the plan of the round, and the model frames that lead to its version."""
+    def _plan(self, member: Member, have: int, ended: bool) -> Buffers:
+        """Return the plan of the round, and the model frames that lead from version ``have`` to its own."""
+        chain = Chain([], 0) if ended else self._downlink.since(have)
         rules, downlink = self.options.rules, self._downlink
         buffers = encode(Plan(self.round_index, downlink.version, downlink.crc,
                               server_round.threshold(self.server, rules), rules.needs_offers and not ended,
                               ended, len(chain.frames)), self.link)
         for frame in chain.frames:
             buffers = buffers + frame
-        repeated = not ended and member.planned_round == self.round_index
-        member.planned_round = self.round_index
+        plan = (self.round_index, member.epoch, have)
+        repeated, member.planned = not ended and member.planned == plan, plan
         self._count(member, sent(size_of(buffers), chain.payload_bits, repeated))
         return buffers
 

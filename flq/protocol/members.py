@@ -29,12 +29,14 @@ class Member:
     lease_until : float
     mirror : ndarray of shape (n_params,), float32, or None
         Memory mirror: its last reconstructed update; None is 0.
+    mirror_is_stale : bool
+        It has begun afresh: its next upload starts from 0, and until then the old mirror counts.
     passed_over : int
         Rounds in a row in which its offer was refused.
     closed_seq, closed_outcome, closed_round
         Its last final verdict, so that a repeated answer gets it again.
-    planned_round : int
-        Newest round whose plan it has been sent.
+    planned : tuple
+        Round, epoch and version of the last plan that it was sent: the same again is a repeat.
     """
 
     def __init__(self, worker_id: int) -> None:
@@ -45,11 +47,12 @@ class Member:
         self.lease_until = 0.0
         self.last_seen = 0.0
         self.mirror: Optional[Vector] = None
+        self.mirror_is_stale = False
         self.passed_over = 0
         self.closed_seq = 0
         self.closed_outcome = Outcome.NOTED
         self.closed_round = 0
-        self.planned_round = 0
+        self.planned = (0, 0, 0)
         self.heard_end = False
         self.gone = True
         self.tally: Dict[str, int] = dict.fromkeys(STATUSES, 0)
@@ -64,10 +67,10 @@ class Member:
         return not self.gone and self.lease_until > now
 
     def rejoin(self, n_samples: int) -> None:
-        """Begin a new epoch with empty memories."""
+        """Begin a new epoch; what the worker has uploaded before still counts until it uploads again."""
         self.epoch += 1
         self.n_samples = n_samples
-        self.mirror = None
+        self.mirror_is_stale = True
         self.passed_over = 0
         self.closed_seq = 0
         self.closed_round = 0

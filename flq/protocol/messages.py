@@ -22,7 +22,7 @@ class Outcome(IntEnum):
     """What a verdict says."""
 
     NOTED = 1      # the skip is on record
-    WAIT = 2       # the grants are not decided yet: send the same offer again
+    WAIT = 2       # the grants are not decided yet: pause, and send the same offer again
     GRANTED = 3    # send the upload
     REFUSED = 4    # not this round
     APPLIED = 5    # the upload counts: commit

@@ -48,6 +48,8 @@ from .worker_events import (
 )
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
+TRANSIENT_STATUSES = (408, 425, 429)
+GATEWAY_STATUSES = (502, 504)  # a proxy speaks for a master that it can not reach
 MAX_REJECTIONS = 3  # so often the same bytes are sent again when the master could not read them
 
 
@@ -87,6 +89,7 @@ class WorkerMachine:
         self._give_up_s = give_up_s
         self._last_contact: Optional[float] = None
         self._failures = 0
+        self._has_failed = False  # whether what came of the last action was of no use
         self._rejections = 0
         self._pending: Optional[Action] = None  # what a pause interrupts
         self._settings: Optional[Dict[str, Dict[str, Any]]] = None
@@ -111,11 +114,12 @@ class WorkerMachine:
 
     def handle(self, event: Event, now: float) -> Action:
         """Take in what came of the last action, and return the next one."""
-        if not isinstance(event, (Unreachable, Paused)):
+        if isinstance(event, Problem) and event.status not in GATEWAY_STATUSES:
             self._last_contact = now
-        if not isinstance(event, (Unreachable, Paused, Problem)):
-            self._failures = 0
+        self._has_failed = isinstance(event, (Unreachable, Paused, Problem))
         action = self._handlers[type(event)](event, now)
+        if not self._has_failed:
+            self._failures, self._last_contact = 0, now
         return action if isinstance(action, (Pause, Exit)) else self._keep(action)
 
     # -- joining -------------------------------------------------------------------------
@@ -243,7 +247,7 @@ class WorkerMachine:
         if outcome is Outcome.RESYNC:
             return self._rejoin("the mirrors differ")
         if outcome is Outcome.WAIT:
-            return self._pending
+            return Pause(FIRST_PAUSE_S * self._jitter.uniform(0.5, 1.0))
         if outcome is Outcome.GRANTED:
             return self._send(self._upload)
         self.notes.append("round=%d %s loss=%.6g energy=%.4g training_s=%.2f waiting_s=%.2f"
@@ -261,7 +265,7 @@ class WorkerMachine:
     # -- trouble -------------------------------------------------------------------------
 
     def _problem(self, event: Problem, now: float) -> Action:
-        if event.status in (429, 503) or event.status >= 500:
+        if event.status in TRANSIENT_STATUSES or event.status >= 500:
             return self._back_off(event.detail, now, event.retry_after_s)
         if event.status == 409 and not isinstance(self._pending, CallRegister):
             return self._rejoin(event.detail)
@@ -284,6 +288,7 @@ class WorkerMachine:
         """Pause longer each time, with jitter, and then do the same again: every request is idempotent."""
         if now - self._last_contact > self._give_up_s:
             return self._exit(1, "%s; giving up after %.0f s without the master" % (detail, now - self._last_contact))
+        self._has_failed = True
         pause = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** self._failures)
         self._failures = min(self._failures + 1, 30)
         pause = max(retry_after_s, pause * self._jitter.uniform(0.5, 1.0))

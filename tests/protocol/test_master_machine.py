@@ -10,7 +10,7 @@ from flq.core.params import Layout, Tensor, fingerprint
 from flq.core.quantize import QUANTIZERS, plus
 from flq.errors import BadValues, ConfigError, Conflict
 from flq.protocol import events
-from flq.protocol.messages import Kind, Outcome
+from flq.protocol.messages import Answer, Kind, Outcome
 
 APPLIED, LATE, NOTED, REFUSED, GRANTED, WAIT, RESYNC, END = (
     Outcome.APPLIED, Outcome.LATE, Outcome.NOTED, Outcome.REFUSED, Outcome.GRANTED, Outcome.WAIT, Outcome.RESYNC,
@@ -509,6 +509,56 @@ def test_an_offer_after_the_decision_is_refused_for_the_round():
     assert bench.reports[0].roll_call == {0: "refused", 1: "uploaded", 2: "refused"}
 
 
+def test_an_offer_after_the_decision_gets_what_is_left_of_the_budget():
+    bench = offers_bench(round_deadline_s=60.0, sel_clients=2)
+    first = offer(bench, 0, 1.0)
+    bench.wait(25)
+    first = offer(bench, 0, 1.0)
+    bench.wait(5)
+    assert bench.outcome(first) is GRANTED
+    assert bench.outcome(offer(bench, 1, 1.0)) is GRANTED
+    assert bench.outcome(offer(bench, 2, 99.0)) is REFUSED
+    assert bench.machine.members[2].passed_over == 1
+    bench.all_upload(0, 1)
+    assert bench.reports[0].roll_call == {0: "uploaded", 1: "uploaded", 2: "refused"}
+
+
+def test_when_nobody_has_offered_at_the_offers_deadline_the_first_offer_decides():
+    bench = offers_bench(round_deadline_s=60.0)
+    bench.wait(31)
+    assert bench.outcome(offer(bench, 2, 1.0)) is GRANTED
+    assert bench.outcome(offer(bench, 0, 99.0)) is REFUSED
+    assert bench.verdict(2) is APPLIED
+
+
+def test_the_grants_wait_for_who_has_been_passed_over_c_rounds():
+    bench = offers_bench(round_deadline_s=60.0, C=1)
+    for _ in range(2):
+        parked = [offer(bench, 0, 9.0), offer(bench, 1, 8.0)]
+        bench.wait(25)
+        parked = [offer(bench, 0, 9.0), offer(bench, 1, 8.0)]
+        bench.wait(5)
+        if bench.round == 2:
+            break
+        assert [bench.outcome(ticket) for ticket in parked] == [GRANTED, REFUSED]
+        assert bench.outcome(offer(bench, 2, 1.0)) is REFUSED
+        assert bench.verdict(0) is APPLIED
+    assert all(bench.is_parked(ticket) for ticket in parked)  # worker 2 has not offered, and its turn has come
+    turn = [offer(bench, worker_id, 1.0) for worker_id in (2,)]
+    assert bench.outcome(turn[0]) is REFUSED  # worker 1 has been passed over as often, and offers more
+    assert [bench.outcome(ticket) for ticket in parked] == [REFUSED, GRANTED]
+
+
+def test_an_offer_that_may_not_wait_is_on_record_and_told_to_ask_again():
+    bench = offers_bench()
+    answer = Answer(Kind.OFFER, 0, bench.epochs[0], 1, 1, loss=1.0, energy=9.0, cost_bits=88)
+    ticket = bench.ask(lambda ticket: events.Answered(ticket, answer, 80, may_wait=False))
+    assert bench.outcome(ticket) is WAIT
+    offer(bench, 1, 1.0)
+    offer(bench, 2, 1.0)
+    assert bench.outcome(offer(bench, 0, 9.0)) is GRANTED
+
+
 def test_a_granted_worker_that_does_not_upload_is_late_at_the_deadline():
     bench = offers_bench(round_deadline_s=60.0, quorum=2)
     for worker_id in range(3):
@@ -646,6 +696,19 @@ def test_a_mirror_that_differs_begins_a_new_epoch():
     assert outcome is APPLIED
 
 
+def test_what_was_applied_counts_although_its_worker_begins_afresh():
+    bench = open_bench(2, mode="bbit", memory="mirror", b_down=32)
+    zero = vector(0, 0, 0, 0)
+    assert mirror_upload(bench, 0, zero, (6, 0, 0, 3))[0] is APPLIED
+    bench.join(0)
+    assert mirror_upload(bench, 1, zero, (0, 6, 0, 0))[0] is APPLIED
+    assert bench.reports[0].roll_call == {0: "uploaded", 1: "uploaded"}
+    assert bench.model == pytest.approx([-2, -4, 0, -1], rel=1e-6)
+    assert mirror_upload(bench, 0, zero, (3, 0, 0, 0), seq=1)[0] is APPLIED  # from zero again
+    assert bench.verdict(1, Kind.SKIP) is NOTED
+    assert bench.model == pytest.approx([-3, -8, 0, -1], rel=1e-6)
+
+
 def test_a_lost_workers_mirror_leaves_the_aggregate_with_the_next_round():
     bench = open_bench(2, mode="bbit", memory="mirror", b_down=32, lease_s=100.0)
     zero = vector(0, 0, 0, 0)
@@ -729,6 +792,19 @@ def test_no_frame_is_sent_to_who_has_the_version_already():
     assert bench.machine.totals.payload_bits_down == 0
 
 
+def test_a_keyframe_after_a_plan_of_the_same_round_counts_as_sent_for_the_first_time():
+    bench = open_bench(1)
+    bench.poll(0)
+    before = bench.machine.totals
+    bench.poll(0, have=-1)
+    after = bench.machine.totals
+    assert after.payload_bits_down == before.payload_bits_down + 32 * 4
+    assert after.retransmitted_bytes == before.retransmitted_bytes
+    bench.poll(0, have=-1)
+    assert bench.machine.totals.payload_bits_down == after.payload_bits_down
+    assert bench.machine.totals.retransmitted_bytes > after.retransmitted_bytes
+
+
 def test_a_keyframe_of_the_start_is_sent_to_who_could_not_make_it():
     bench = Bench(start=vector(1, 2, 3, 4), min_workers=1)
     bench.join(0)
@@ -810,16 +886,35 @@ def test_a_stop_in_the_lobby_ends_the_run():
     assert bench.state == "CLOSING" and bench.machine.everyone_heard()
 
 
-def test_a_model_that_diverges_ends_the_run_with_a_sentence():
+def test_a_round_whose_aggregate_overflows_leaves_the_model_and_the_run_goes_on():
     bench = open_bench(1)
     assert bench.verdict(0, values=(HUGE, 0, 0, 0)) is APPLIED
-    assert bench.round == 2
     model = bench.model
     assert bench.verdict(0, values=(HUGE, 0, 0, 0)) is APPLIED
-    assert bench.state == "CLOSING"
-    assert bench.reason == "the model is no longer finite in round 2: lower model.lr or model.server_lr"
+    assert (bench.state, bench.round) == ("OPEN", 3)
+    assert any(note.startswith("round 2 leaves the model as it was") for note in bench.notes)
     assert bench.model == model and np.isfinite(model).all()
-    assert [report.round_index for report in bench.reports] == [1]
+    assert [report.roll_call for report in bench.reports] == [{0: "uploaded"}, {0: "uploaded"}]
+    assert bench.verdict(0, values=(-HUGE, 0, 0, 0)) is APPLIED
+    assert bench.model != model
+
+
+def test_a_mirror_that_would_overflow_is_refused_and_changes_nothing():
+    bench = open_bench(1, mode="bbit", memory="mirror")
+    outcome, mirror = mirror_upload(bench, 0, vector(0, 0, 0, 0), (HUGE, 0, 0, 0))
+    assert outcome is APPLIED
+    before = bench.snapshot()
+    assert bench.verdict(0, values=(HUGE, 0, 0, 0), state_crc=1) is BadValues
+    assert bench.snapshot() == before
+
+
+def test_an_update_that_was_not_finite_is_told_to_people():
+    bench = open_bench(1)
+    assert bench.verdict(0, Kind.SKIP, loss=float("nan")) is NOTED
+    assert any("worker 0" in note and "not finite" in note for note in bench.notes)
+    before = list(bench.notes)
+    assert bench.verdict(0, Kind.SKIP) is NOTED
+    assert bench.notes == before
 
 
 # -- anything at all -------------------------------------------------------------------------

@@ -252,6 +252,7 @@ def test_told_to_wait_the_same_offer_is_sent_again():
     frame = worker.frame
     for _ in range(3):
         worker.verdict(Outcome.WAIT)
+        assert 0 < worker.pause() <= 0.5
         assert worker.frame == frame
     worker.verdict(Outcome.REFUSED)
     assert worker.memory == list(UPDATE)
@@ -374,9 +375,7 @@ def test_retry_after_is_honoured():
 
 
 def test_a_worker_gives_up_when_the_master_is_away_too_long():
-    worker = Worker(give_up_s=10.0)
-    worker.settings["system"]["give_up_s"] = 100.0  # the master's word counts
-    worker.join()
+    worker = joined_for(100.0)
     while not isinstance(worker.tell(Unreachable("no answer")), Exit):
         assert worker.now <= 100.0
         worker.pause()
@@ -389,6 +388,40 @@ def test_a_master_that_answers_with_errors_is_not_away():
     for _ in range(20):
         worker.tell(Problem(503, "busy"), after=30.0)
         worker.pause()
+    assert isinstance(worker.action, CallPoll)
+
+
+def joined_for(give_up_s):
+    worker = Worker()
+    worker.settings["system"]["give_up_s"] = give_up_s  # the master's word counts
+    worker.join()
+    return worker
+
+
+def test_answers_of_no_use_make_the_pauses_grow_and_the_worker_give_up_as_well():
+    worker = joined_for(60.0)
+    pauses = failing(worker, Polled(b"nonsense"), 5)
+    for pause, longest in zip(pauses, [0.5, 1, 2, 4, 8]):
+        assert longest / 2 <= pause <= longest
+    while not isinstance(worker.tell(Polled(b"nonsense")), Exit):
+        assert worker.now <= 60.0
+        worker.pause()
+    assert worker.action.code == 1 and "can not be read" in worker.action.sentence
+
+
+@pytest.mark.parametrize("status", [502, 504])
+def test_a_proxy_that_can_not_reach_the_master_is_not_the_master(status):
+    worker = joined_for(60.0)
+    while not isinstance(worker.tell(Problem(status, "bad gateway")), Exit):
+        assert worker.now <= 60.0
+        worker.pause()
+    assert worker.action.code == 1
+
+
+def test_a_request_that_timed_out_on_the_way_is_sent_again():
+    worker = joined()
+    for status in (408, 425):
+        failing(worker, Problem(status, "too slow"), 1)
     assert isinstance(worker.action, CallPoll)
 
 
