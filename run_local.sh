@@ -5,8 +5,8 @@ project_dir="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 # shellcheck source=scripts/environment.sh
 source "$project_dir/scripts/environment.sh"
 
-readonly HEALTH_TIMEOUT_S=180  # the master reads the data set before it serves
-readonly SAVE_TIMEOUT_S=60     # from the signal until the master has saved and ended
+readonly HEALTH_TIMEOUT_S=180  # the master reads the data set and deals it out before it serves
+readonly SAVE_TIMEOUT_S=90     # from the signal until the master has saved and ended
 readonly STOP_TIMEOUT_S=30     # for a worker to end, after the master or after a signal
 readonly LOG_LINES=20          # shown of a program that failed
 
@@ -14,7 +14,7 @@ readonly LOG_LINES=20          # shown of a program that failed
 
 if asks_for_help "$@"; then
     cat <<'TEXT'
-Run FLQ on this machine: one master and some workers, from nothing to the Excel file in results/.
+Run FLQ on this machine: one master and some workers, from nothing to the Excel file in results/ (report.results_dir).
 
     ./run_local.sh [--workers 4] [--rounds R] [--mode M] [--dataset D] [--port 5000] [--set section.key=value]...
 
@@ -177,12 +177,13 @@ end_everything() {
     tee_pid=""
 }
 
-# excel_file : print the path of the Excel file that the master named last; false if there is none.
+# excel_file : print the path of the Excel file, which the master's last line names (results: PATH); false if there is
+# none.
 excel_file() {
-    local name
-    name="$(grep -o 'flq_results_[^/]*\.xlsx' "$master_output" | tail -n 1)" || return 1
-    [[ -f "$project_dir/results/$name" ]] || return 1
-    printf '%s\n' "$project_dir/results/$name"
+    local path
+    path="$(sed -n 's/^results: //p' "$master_output" | tail -n 1)"
+    [[ -n "$path" && -f "$path" ]] || return 1
+    printf '%s\n' "$path"
 }
 
 # stop_on_signal : if one has arrived, let the master save, say where, and end with the status of that signal.
@@ -283,6 +284,6 @@ done
 
 wait_for_end "$STOP_TIMEOUT_S" "$tee_pid" || true
 if ! excel="$(excel_file)"; then
-    stop_on_failure "The run has ended, but the master named no Excel file in results/." "$master_output"
+    stop_on_failure "The run has ended, but the master named no Excel file." "$master_output"
 fi
 echo "Results: $excel"

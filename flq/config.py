@@ -12,6 +12,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
 EXACT_IN_FLOAT = 2 ** 53  # up to here every whole number is a float64
+LONGEST_S = 1e9           # 31 years; beyond it threads and sockets refuse to wait
 
 
 class Section(BaseModel):
@@ -36,24 +37,26 @@ class System(Section):
     total_workers: int = Field(
         4, ge=1, le=4096, description="Number of workers that may join; ids are 0..total_workers-1.")
     min_workers: int = Field(
-        4, ge=1, description="Number of workers that must be there before a round opens; at most total_workers.")
-    max_rounds: int = Field(30, ge=1, description="Number of rounds of the run.")
+        4, ge=1, description="Number of workers that must be there before the first round opens; also the quorum at a "
+                             "round deadline; at most total_workers.")
+    max_rounds: int = Field(30, ge=1, le=10 ** 9, description="Number of rounds of the run.")
     round_deadline_s: float = Field(
-        0.0, ge=0, description="Seconds after which a round closes with those who answered; 0 = none.")
+        0.0, ge=0, le=LONGEST_S, description="Seconds after which a round closes with those who answered; 0 = none.")
     offer_deadline_s: float = Field(
-        0.0, ge=0, description="Seconds after which grants go to the offers that came in; 0 = none.")
+        0.0, ge=0, le=LONGEST_S, description="Seconds after which grants go to the offers that came in; 0 = half of "
+                                             "round_deadline_s; where both are set, less than that.")
     lease_s: float = Field(
-        300.0, gt=0, description="Seconds without a sign of life after which a worker counts as lost.")
+        300.0, gt=0, le=LONGEST_S, description="Seconds without a sign of life after which a worker counts as lost.")
     linger_s: float = Field(
-        30.0, ge=0, description="Seconds that the master stays after the last round, so that every worker hears "
-                                "of the end.")
+        30.0, ge=0, le=LONGEST_S, description="Seconds that the master stays after the last round, so that every "
+                                              "worker hears of the end.")
     give_up_s: float = Field(
-        3600.0, gt=0, description="Seconds for which a worker tries to reach a master that is away.")
+        3600.0, gt=0, le=LONGEST_S, description="Seconds for which a worker tries to reach a master that is away.")
     seed: int = Field(42, ge=0, le=2 ** 63 - 1, description="Seed from which all randomness of the run is drawn.")
     deterministic: bool = Field(True, description="Whether TensorFlow uses only operations that repeat bit for bit.")
     threads: int = Field(
-        1, ge=1, description="Number of intra-op and of inter-op threads of TensorFlow on a worker; it is part of "
-                             "what fixes the model bit for bit.")
+        1, ge=1, le=1024, description="Number of intra-op and of inter-op threads of TensorFlow on a worker; it is "
+                                      "part of what fixes the model bit for bit; ignored without deterministic.")
 
     @field_validator("min_workers")
     @classmethod
@@ -62,17 +65,25 @@ class System(Section):
             raise ValueError("at most total_workers = %d" % info.data["total_workers"])
         return value
 
+    @field_validator("offer_deadline_s")
+    @classmethod
+    def _offers_come_before_the_end_of_the_round(cls, value: float, info: ValidationInfo) -> float:
+        round_deadline_s = info.data.get("round_deadline_s", 0.0)
+        if value and round_deadline_s and value >= round_deadline_s:
+            raise ValueError("less than round_deadline_s = %.15g" % round_deadline_s)
+        return value
+
 
 class Dataset(Section):
     """What the workers learn from, and who holds which part."""
 
     name: str = Field("digits", min_length=1, description="Name of the data set.")
-    batch_size: int = Field(32, ge=1, description="Number of samples in a minibatch.")
+    batch_size: int = Field(32, ge=1, le=10 ** 6, description="Number of samples in a minibatch.")
     partition: Literal["iid", "non_iid"] = Field(
         "iid", description="How samples are dealt out: evenly at random, or with class shares drawn from a "
                            "Dirichlet distribution.")
     dir_alpha: float = Field(
-        0.5, gt=0, description="Concentration of that Dirichlet distribution; smaller = less even.")
+        0.5, ge=1e-6, le=1e6, description="Concentration of that Dirichlet distribution; smaller = less even.")
     data_dir: Optional[str] = Field(
         None, min_length=1, description="Folder with the data set's files; not needed for digits, which come with "
                                         "FLQ.")
@@ -82,16 +93,19 @@ class Model(Section):
     """What is trained, by which steps on the worker and which on the master."""
 
     name: Literal["mlp", "cnn_small", "quadratic"] = Field("mlp", description="Name of the model.")
-    lr: float = Field(0.1, gt=0, description="Learning rate of the local optimizer.")
-    l2: float = Field(0.0, ge=0, description="Weight of the squared norm of the parameters in the training loss.")
+    lr: float = Field(0.1, gt=0, le=1e6, description="Learning rate of the local optimizer.")
+    l2: float = Field(
+        0.0, ge=0, le=1e6, description="Weight of half the squared norm of the parameters in the training loss; 0 with "
+                                       "model quadratic.")
     local_epochs: int = Field(
-        1, ge=0, description="Passes over a worker's data in a round; 0 only with local_steps > 0.")
+        1, ge=0, le=10 ** 6, description="Passes over a worker's data in a round; 0 only with local_steps > 0.")
     local_steps: int = Field(
-        0, ge=0, description="Minibatches in a round, in place of local_epochs; 0 = go by local_epochs.")
+        0, ge=0, le=10 ** 6, description="Minibatches in a round, in place of local_epochs; 0 = go by local_epochs.")
     server_optimizer: Literal["sgd"] = Field("sgd", description="How the master steps along the aggregate.")
-    server_lr: float = Field(1.0, gt=0, description="Step of the server optimizer; 1 with sgd = federated averaging.")
+    server_lr: float = Field(
+        1.0, gt=0, le=1e6, description="Step of the server optimizer; 1 with sgd = federated averaging.")
     dim: int = Field(
-        1000, ge=4, description="Number of parameters of model quadratic; the other models do not read it.")
+        1000, ge=4, le=10 ** 9, description="Number of parameters of model quadratic; the other models do not read it.")
 
     @field_validator("local_steps")
     @classmethod
@@ -113,25 +127,43 @@ class FlqAlgorithm(Section):
         None, description="Bits per parameter from master to worker; 0 or 32 = float32, null = as many as upwards.")
     memory: Optional[Literal["none", "residual", "mirror"]] = Field(
         None, description="What a worker remembers of what was not sent; null = what the mode stands for.")
+    scale_by_selected: bool = Field(
+        False, description="Whether the aggregate is multiplied by the number of uploads of the round / sel_ref; 0 and "
+                           "1 also say it; not with memory mirror.")
+    sel_ref: int = Field(
+        1, ge=1, le=4096, description="What scale_by_selected divides the number of uploads by.")
+    clip_global: float = Field(
+        0.0, ge=0, le=1e9, description="Largest Euclidean norm of the aggregate, after scale_by_selected: a longer one "
+                                       "is scaled down to it; 0 = any.")
+
+    @field_validator("scale_by_selected", mode="before")
+    @classmethod
+    def _zero_and_one_as_in_flq_v3(cls, value: Any) -> Any:
+        return bool(value) if isinstance(value, (int, float)) and value in (0, 1) else value
 
 
 class LazySelection(Section):
     """When a worker that has little to say stays silent."""
 
-    D: int = Field(10, ge=1, description="Number of past aggregates that the energy of an update is compared with.")
-    ck: float = Field(0.8, ge=0, description="Sum of the weights of those aggregates.")
-    C: int = Field(50, ge=0, description="Rounds in a row that a worker may stay silent or be refused.")
-    warmup: int = Field(0, ge=0, description="Number of first rounds in which nobody stays silent.")
+    D: int = Field(
+        10, ge=1, le=10000, description="Number of past aggregates that the energy of an update is compared with.")
+    ck: float = Field(0.8, ge=0, le=1e6, description="Sum of the weights of those aggregates.")
+    C: int = Field(
+        50, ge=0, le=10 ** 9, description="Rounds in a row that a worker may stay silent or be refused.")
+    warmup: int = Field(
+        0, ge=0, le=10 ** 9, description="Number of first rounds in which nobody stays silent.")
     thr_scale: Optional[float] = Field(
-        None, ge=0, description="Factor of the threshold, 0 = never skip; null = 1 with memory mirror and 0 "
+        None, ge=0, le=1e6, description="Factor of the threshold, 0 = never skip; null = 1 with memory mirror and 0 "
                                 "otherwise.")
 
 
 class BudgetSelection(Section):
     """How much the workers may send in a round."""
 
-    sel_clients: int = Field(0, ge=0, description="Number of workers that may upload in a round; 0 = all.")
-    up_budget_bits: int = Field(0, ge=0, description="Payload bits that may be uploaded in a round; 0 = no limit.")
+    sel_clients: int = Field(
+        0, ge=0, le=4096, description="Number of workers that may upload in a round; 0 = all.")
+    up_budget_bits: int = Field(
+        0, ge=0, le=10 ** 15, description="Payload bits that may be uploaded in a round; 0 = no limit.")
 
 
 class Report(Section):
@@ -140,7 +172,7 @@ class Report(Section):
     results_dir: str = Field(
         "results", min_length=1, description="Folder for the Excel files and, in a folder per run, the models.")
     evaluation_backlog_mb: int = Field(
-        200, ge=1, description="Memory in MB of models that may wait for their evaluation; "
+        200, ge=1, le=10 ** 6, description="Memory in MB of models that may wait for their evaluation; "
         "beyond it the oldest rounds are left empty in the sheet.")
 
 
@@ -174,14 +206,18 @@ def allowed(field: FieldInfo) -> Tuple[str, str]:
         kind = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}[annotation]
     bounds: Dict[str, Any] = {}
     for constraint in field.metadata:
-        bounds.update({name: getattr(constraint, name) for name in ("ge", "gt", "le", "min_length")
+        bounds.update({name: _number(getattr(constraint, name)) for name in ("ge", "gt", "le", "min_length")
                        if hasattr(constraint, name)})
-    if "le" in bounds:
-        return kind, "in %d..%d" % (bounds["ge"], bounds["le"])
-    for name, words in (("ge", ">= %d"), ("gt", "> %d"), ("min_length", "of at least %d character")):
-        if name in bounds:
-            return kind, words % bounds[name]
-    return kind, ""
+    if "ge" in bounds and "le" in bounds:
+        return kind, "in %s..%s" % (bounds["ge"], bounds["le"])
+    words = [text % bounds[name] for name, text in (("ge", ">= %s"), ("gt", "> %s"), ("le", "<= %s"),
+                                                    ("min_length", "of at least %s character")) if name in bounds]
+    return kind, " and ".join(words)
+
+
+def _number(value: float) -> str:
+    """Write a bound: a whole number with all its digits."""
+    return "%d" % value if value == int(value) else "%g" % value
 
 
 def is_optional(field: FieldInfo) -> bool:

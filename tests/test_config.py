@@ -124,7 +124,7 @@ def test_an_error_says_what_was_got_and_expected_and_where(write):
 
 
 def test_of_several_errors_the_first_is_told_and_the_others_counted():
-    assert sentence("lr=0", "b_up=9", "ck=-1") == "lr must be > 0, got 0 (--set lr; and 2 more)"
+    assert sentence("lr=0", "b_up=9", "ck=-1") == "lr must be > 0 and <= 1000000, got 0 (--set lr; and 2 more)"
     assert sentence("lrr=0", "bup=9").endswith("(--set lrr; and 1 more)")
 
 
@@ -137,15 +137,20 @@ def test_of_several_errors_the_first_is_told_and_the_others_counted():
     ("b_up=null", "b_up must be a whole number in 1..8, got null"),
     ("b_down=true", "b_down must be one of 0, 1, 2, 3, 4, 5, 6, 7, 8, 32 or null, got true"),
     ("b_down=9", "b_down must be one of 0, 1, 2, 3, 4, 5, 6, 7, 8, 32 or null, got 9"),
-    ("lr=0", "lr must be > 0, got 0"),
-    ('lr="0.1"', 'lr must be a number > 0, got "0.1"'),
-    ("lr=NaN", "lr must be a number > 0, got NaN"),
-    ("lr=1e999", "lr must be a number > 0, got Infinity"),
-    ("lr=true", "lr must be a number > 0, got true"),
-    ("lr=[1]", "lr must be a number > 0, got a list"),
-    ("lr={}", "lr must be a number > 0, got an object"),
-    ("thr_scale=-1", "thr_scale must be >= 0, got -1"),
-    ("dim=3", "dim must be >= 4, got 3"),
+    ("lr=0", "lr must be > 0 and <= 1000000, got 0"),
+    ('lr="0.1"', 'lr must be a number > 0 and <= 1000000, got "0.1"'),
+    ("lr=NaN", "lr must be a number > 0 and <= 1000000, got NaN"),
+    ("lr=1e999", "lr must be a number > 0 and <= 1000000, got Infinity"),
+    ("lr=true", "lr must be a number > 0 and <= 1000000, got true"),
+    ("lr=[1]", "lr must be a number > 0 and <= 1000000, got a list"),
+    ("lr={}", "lr must be a number > 0 and <= 1000000, got an object"),
+    ("thr_scale=-1", "thr_scale must be in 0..1000000, got -1"),
+    ("min_workers=0", "min_workers must be >= 1, got 0"),
+    ("dim=3", "dim must be in 4..1000000000, got 3"),
+    ("dir_alpha=1e-7", "dir_alpha must be in 1e-06..1000000, got 1e-07"),
+    ("scale_by_selected=2", "scale_by_selected must be true or false, got 2"),
+    ("sel_ref=0", "sel_ref must be in 1..4096, got 0"),
+    ("clip_global=-1", "clip_global must be in 0..1000000000, got -1"),
     ("seed=-1", "seed must be in 0..9223372036854775807, got -1"),
     ("deterministic=1", "deterministic must be true or false, got 1"),
     ("partition=dirichlet", 'partition must be one of iid, non_iid, got "dirichlet"'),
@@ -159,8 +164,8 @@ def test_an_impossible_value_is_refused(override, expected):
 
 
 def test_a_number_too_long_for_any_float_is_refused_briefly():
-    assert sentence("lr=1" + "0" * 400).startswith("lr must be a number > 0, got 1000")
-    assert len(sentence("lr=1" + "0" * 400)) < 120
+    assert sentence("lr=1" + "0" * 400).startswith("lr must be a number > 0 and <= 1000000, got 1000")
+    assert len(sentence("lr=1" + "0" * 400)) < 140
 
 
 def test_a_quorum_larger_than_the_cohort_is_refused_even_when_it_is_the_default():
@@ -175,8 +180,39 @@ def test_a_round_without_any_training_is_refused():
             == "local_steps must be > 0 when local_epochs is 0, got 0 (the default of model.local_steps)")
 
 
+@pytest.mark.parametrize("key", ["round_deadline_s", "offer_deadline_s", "lease_s", "linger_s", "give_up_s"])
+def test_seconds_that_no_thread_can_wait_are_refused(key):
+    assert load_config(None, [key + "=1e9"]).settings()["system"][key] == 1e9
+    assert "1000000000, got 1000000001" in sentence(key + "=1000000001")
+
+
+@pytest.mark.parametrize("key, highest", [
+    ("threads", 1024), ("max_rounds", 10 ** 9), ("batch_size", 10 ** 6), ("dir_alpha", 10 ** 6), ("lr", 10 ** 6),
+    ("l2", 10 ** 6), ("local_epochs", 10 ** 6), ("local_steps", 10 ** 6), ("server_lr", 10 ** 6), ("dim", 10 ** 9),
+    ("sel_ref", 4096), ("clip_global", 10 ** 9), ("D", 10000), ("ck", 10 ** 6), ("C", 10 ** 9), ("warmup", 10 ** 9),
+    ("thr_scale", 10 ** 6), ("sel_clients", 4096), ("up_budget_bits", 10 ** 15), ("evaluation_backlog_mb", 10 ** 6)])
+def test_every_number_has_a_largest_value(key, highest):
+    load_config(None, ["%s=%d" % (key, highest)])
+    assert "%d, got %d" % (highest, highest + 1) in sentence("%s=%d" % (key, highest + 1))
+
+
+def test_offers_that_end_with_the_round_or_after_it_are_refused():
+    assert (sentence("round_deadline_s=10", "offer_deadline_s=10")
+            == "offer_deadline_s must be less than round_deadline_s = 10, got 10 (--set offer_deadline_s)")
+    assert "less than round_deadline_s = 10.5" in sentence("offer_deadline_s=11", "round_deadline_s=10.5")
+    for overrides in (["offer_deadline_s=10"], ["round_deadline_s=10"],
+                      ["round_deadline_s=10", "offer_deadline_s=9.5"]):
+        load_config(None, overrides)
+
+
+@pytest.mark.parametrize("text, value", [("0", False), ("1", True), ("1.0", True), ("true", True), ("false", False)])
+def test_scale_by_selected_may_be_written_as_in_flq_v3(text, value):
+    assert load_config(None, ["scale_by_selected=" + text]).flq_algorithm.scale_by_selected is value
+
+
 def test_a_combination_that_can_not_work_is_refused():
     assert "memory must be none" in sentence("mode=fedavg", "memory=residual")
+    assert "scale_by_selected can not be used with memory mirror" in sentence("scale_by_selected=1", "memory=mirror")
 
 
 @pytest.mark.parametrize("override, expected", [
@@ -225,7 +261,7 @@ def test_a_file_that_is_no_configuration_is_refused(write, text, expected):
 
 def test_nan_in_a_file_is_refused_with_its_place(write):
     assert (sentence(path=write('{"model": {"lr": NaN}}'))
-            == "lr must be a number > 0, got NaN (flq_config.json: model.lr)")
+            == "lr must be a number > 0 and <= 1000000, got NaN (flq_config.json: model.lr)")
 
 
 def test_a_file_that_can_not_be_read_is_named(tmp_path):

@@ -48,9 +48,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def log_message(self, *arguments):
         pass
 def save(*_):
-    path = os.path.join(folder, "results", "flq_results_digits_bbit_1.xlsx")
+    results_dir = ([re.sub("^report.results_dir=", "", argument) for argument in arguments
+                    if argument.startswith("report.results_dir=")] or ["results"])[-1]
+    path = os.path.join(folder, results_dir, "flq_results_digits_bbit_1.xlsx")
     open(path, "w").close()
-    print("the master ends", path, flush=True)
+    print("12:00:00 writing flq_results_of_another_name.xlsx", flush=True)
+    print("results: " + path, flush=True)
     open(os.path.join(folder, "order"), "a").write("master\\n")
     os._exit(0)
 open(os.path.join(folder, "pids"), "a").write("%d\\n" % os.getpid())
@@ -331,6 +334,15 @@ def test_complete_run_leaves_the_excel_file_and_nothing_else(ready_project, envi
     state_folders = {path.read_text() for path in ready_project.glob("worker*.state_dir")}
     assert len(state_folders) == 3
     assert_nothing_is_left(ready_project, tmp_path)
+
+
+def test_the_excel_file_is_found_where_the_results_go(ready_project, environment, tmp_path):
+    elsewhere = tmp_path / "else where"
+    elsewhere.mkdir()
+    done = run([str(ready_project / "run_local.sh"), "--workers", "1", "--set",
+                "report.results_dir={}".format(elsewhere)], env=environment)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "Results: {}".format(elsewhere / "flq_results_digits_bbit_1.xlsx")
 
 
 def test_four_workers_are_the_default(ready_project, environment):

@@ -37,6 +37,12 @@ class Rules(NamedTuple):
         At most so many uploads, and payload bits, in a round; 0 = no limit.
     server_lr : float
         Step of the server optimizer sgd.
+    scale_by_selected : bool
+        Whether the aggregate is multiplied by the round's number of uploads / ``sel_ref``.
+    sel_ref : int
+        That reference; without effect where ``scale_by_selected`` is off.
+    clip_global : float
+        Largest Euclidean norm of the aggregate; 0 = any.
     """
 
     mode: str
@@ -51,6 +57,9 @@ class Rules(NamedTuple):
     sel_clients: int = 0
     up_budget_bits: int = 0
     server_lr: float = 1.0
+    scale_by_selected: bool = False
+    sel_ref: int = 1
+    clip_global: float = 0.0
 
     @property
     def needs_offers(self) -> bool:
@@ -63,7 +72,8 @@ def rules_from_settings(settings: Mapping[str, Mapping[str, Any]]) -> Rules:
 
     ``b_down`` null follows the uplink; ``memory`` null is the mode's own; ``thr_scale`` null is
     1 with memory mirror and 0 otherwise (with a residual the energy never falls, so that next to
-    nothing would be skipped). ``b_up`` 1 in mode ``bbit`` is mode ``bin``.
+    nothing would be skipped). ``b_up`` 1 in mode ``bbit`` is mode ``bin``. ``scale_by_selected``,
+    ``sel_ref`` and ``clip_global`` may be missing: not scaled, not clipped.
 
     Raises
     ------
@@ -77,11 +87,12 @@ def rules_from_settings(settings: Mapping[str, Mapping[str, Any]]) -> Rules:
     bits_up = {"fedavg": FLOAT32_BITS, "bin": 1}.get(mode, algorithm["b_up"])
     if mode == "bbit" and bits_up == 1:
         mode = "bin"
+    if mode == "bbit" and bits_up not in range(1, 9):
+        raise ConfigError("b_up must be in 1..8, got %r" % (bits_up,), "mode fedavg sends float32")
     bits_down = bits_up if algorithm["b_down"] is None else algorithm["b_down"] or FLOAT32_BITS
-    for name, bits in (("b_up", bits_up), ("b_down", bits_down)):
-        if bits not in range(1, 9) and bits != FLOAT32_BITS:
-            raise ConfigError("%s must be in 1..8 (b_down also 0 or 32 for float32), got %r" % (name, bits),
-                              "see flq_algorithm.%s" % name)
+    if bits_down not in range(1, 9) and bits_down != FLOAT32_BITS:
+        raise ConfigError("b_down must be in 1..8, or 0 or 32 for float32, got %r" % (bits_down,),
+                          "see flq_algorithm.b_down")
 
     memory = algorithm["memory"] or ("none" if mode == "fedavg" else "residual")
     if memory not in MEMORIES:
@@ -90,6 +101,10 @@ def rules_from_settings(settings: Mapping[str, Mapping[str, Any]]) -> Rules:
     if mode == "fedavg" and memory != "none":
         raise ConfigError("mode fedavg sends exact float32 updates and has nothing to remember: "
                           "memory must be none, got %r" % memory, "leave flq_algorithm.memory null")
+    scale_by_selected = bool(algorithm.get("scale_by_selected", False))
+    if scale_by_selected and memory == "mirror":
+        raise ConfigError("scale_by_selected can not be used with memory mirror, whose aggregate holds the mirrors of "
+                          "silent workers too", "set flq_algorithm.scale_by_selected to false")
     thr_scale = lazy["thr_scale"]
     if thr_scale is None:
         thr_scale = 1.0 if memory == "mirror" else 0.0
@@ -99,4 +114,5 @@ def rules_from_settings(settings: Mapping[str, Mapping[str, Any]]) -> Rules:
                  depth=lazy["D"], ck=lazy["ck"], max_silence=lazy["C"], warmup=lazy["warmup"], thr_scale=thr_scale,
                  sel_clients=settings["budget_selection"]["sel_clients"],
                  up_budget_bits=settings["budget_selection"]["up_budget_bits"],
-                 server_lr=settings["model"]["server_lr"])
+                 server_lr=settings["model"]["server_lr"], scale_by_selected=scale_by_selected,
+                 sel_ref=algorithm.get("sel_ref", 1), clip_global=algorithm.get("clip_global", 0.0))

@@ -14,6 +14,7 @@ from .lazy import movement
 from .params import Layout, Vector, blocks, energy
 from .quantize import QUANTIZERS, Payload, plus
 from .rules import Rules
+from .scale import scale
 
 
 class ServerState(NamedTuple):
@@ -57,7 +58,8 @@ def aggregate(n_samples: Mapping[int, int], uploads: Mapping[int, Payload], mirr
     With memory none the sum is over those that uploaded, so that a missing update changes the
     mean and not the step; with a residual that would amplify what is sent later. With memory
     mirror the sum is over the mirrors of all leased workers, silent ones included.
-    Workers are added in the order of their ids.
+    Workers are added in the order of their ids. The sum is then scaled and clipped, if the rules
+    ask for it: G is what is really applied, and what the lazy rule's history holds.
 
     Parameters
     ----------
@@ -77,7 +79,10 @@ def aggregate(n_samples: Mapping[int, int], uploads: Mapping[int, Payload], mirr
         weight = np.float32(n_samples[worker_id] / n_total)
         for part in blocks(total.size):
             total[part] += weight * mirrors[worker_id][part]
-    return total if uploads or mirrors else None
+    if not uploads and not mirrors:
+        return None
+    scale(total, len(uploads), rules)
+    return total
 
 
 def close_round(state: ServerState, total: Optional[Vector], layout: Layout, rules: Rules) -> ClosedRound:

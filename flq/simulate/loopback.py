@@ -11,7 +11,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
 
 from ..core.draws import start_values
 from ..core.params import Vector
-from ..errors import FlqError
+from ..errors import ConfigError, FlqError
 from ..protocol import events, worker_events
 from ..protocol.master_machine import MasterMachine
 from ..protocol.options import run_options
@@ -73,11 +73,22 @@ def simulate(settings: Dict[str, Dict[str, Any]], dies: Optional[Dict[int, int]]
         (settings, worker id) -> trainer.
     worker_ids : sequence of int, optional
         Who takes part; all by default.
+
+    Raises
+    ------
+    ConfigError
+        If fewer than ``min_workers`` take part, who would wait for ever.
     """
+    system = settings["system"]
+    ids = range(system["total_workers"]) if worker_ids is None else worker_ids
+    n_able = len(set(ids) & set(range(system["total_workers"])))
+    if n_able < system["min_workers"]:
+        raise ConfigError("worker_ids holds %d of the ids 0..%d, but a round opens only with system.min_workers = %d"
+                          % (n_able, system["total_workers"] - 1, system["min_workers"]),
+                          "add worker_ids or lower system.min_workers")
     layout = model_layout(settings)
     master = MasterMachine(run_options("simulated", settings, layout),
-                           start_values(layout, settings["system"]["seed"]))
-    ids = range(settings["system"]["total_workers"]) if worker_ids is None else worker_ids
+                           start_values(layout, system["seed"]))
     return _Loop(settings, master, dies or {}, build, ids).run()
 
 

@@ -5,7 +5,7 @@
     results  <-  quadratic, keras_trainer, keras_evaluator  <-  trainer  <-  evaluator_process
     datasets <-  partition, models, keras_models
 
-trainer             the seam: ``build_trainer``, ``build_evaluator``
+trainer             the seam: ``build_trainer``, ``build_evaluator``, ``check``
 datasets, partition which samples there are, and which belong to which worker
 models              parameter layouts of the built-in models, without TensorFlow
 evaluator_process   the child process that evaluates for the master

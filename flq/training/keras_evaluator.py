@@ -6,7 +6,7 @@ from typing import Any, Dict
 from ..core.params import Vector, unflatten
 from .datasets import load_dataset
 from .keras_models import build_keras_model, cross_entropy
-from .keras_setup import set_up_tensorflow
+from .keras_setup import import_tensorflow, set_up_tensorflow
 from .models import model_layout
 from .results import Evaluation
 
@@ -63,12 +63,14 @@ class KerasEvaluator:
         self._model.set_weights(unflatten(vector, self.layout))
         partial = path + ".partial.keras"
         self._model.save(partial)
+        with open(partial, "rb+") as stream:
+            os.fsync(stream.fileno())  # the bytes before the name: a power cut leaves a whole file
         os.replace(partial, path)
 
 
 def _sums_function(model: Any, n_classes: int) -> Any:
     """Return the TensorFlow function (images, labels) -> (sum of losses, number of correct answers)."""
-    import tensorflow as tf
+    tf = import_tensorflow()
     shape = [None] + list(model.input_shape[1:])
 
     @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32), tf.TensorSpec([None], tf.int64)])

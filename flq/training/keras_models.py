@@ -8,6 +8,7 @@ from typing import Any, Callable, Dict, List
 
 from ..errors import DataError
 from .datasets import Shape
+from .keras_setup import import_tensorflow
 from .models import CNN_FILTERS, CNN_KERNEL, CNN_UNITS, MLP_UNITS, cnn_padding
 
 
@@ -22,9 +23,9 @@ def build_keras_model(settings: Dict[str, Any], input_shape: Shape, n_classes: i
     Raises
     ------
     DataError
-        If there is no Keras model of that name.
+        If there is no Keras model of that name, or no TensorFlow.
     """
-    from tensorflow import keras
+    keras = import_tensorflow().keras
     name = settings["model"]["name"]
     if name not in KERAS_MODELS:
         raise DataError("model.name must be one of %s to be built with Keras, got %r"
@@ -48,7 +49,7 @@ def cross_entropy(logits: Any, labels: Any, n_classes: int) -> Any:
     -------
     tf.Tensor of shape (n,), float32
     """
-    import tensorflow as tf
+    tf = import_tensorflow()
     return -tf.reduce_sum(tf.one_hot(labels, n_classes) * tf.nn.log_softmax(logits), axis=1)
 
 

@@ -12,7 +12,7 @@ from ..core import draws
 from ..core.params import Vector, flatten, unflatten
 from .datasets import load_dataset
 from .keras_models import build_keras_model, cross_entropy
-from .keras_setup import set_up_tensorflow
+from .keras_setup import import_tensorflow, set_up_tensorflow
 from .models import model_layout
 from .partition import partition
 from .results import LocalUpdate
@@ -85,7 +85,7 @@ def _round_function(model: Any, x: np.ndarray, y: np.ndarray, n_classes: int, se
     Each step is v := v - lr * gradient of (mean cross-entropy + l2 / 2 * |v|^2) for all
     variables v of the model, biases included.
     """
-    import tensorflow as tf
+    tf = import_tensorflow()
     lr, l2 = settings["model"]["lr"], settings["model"]["l2"]
     images, labels = tf.constant(x), tf.constant(y.astype(np.int32))
     variables = model.trainable_variables

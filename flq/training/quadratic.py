@@ -25,17 +25,28 @@ def n_samples_of(worker_id: int) -> int:
     return 100 + 10 * worker_id
 
 
-def problem(settings: Dict[str, Any], worker_id: int) -> Tuple[Vector, Vector]:
-    """Draw a worker's curvature a_m in [1, 10] and centre c_m in [-1, 1).
+def check_problem(settings: Dict[str, Any]) -> None:
+    """Find out whether there is a problem of these settings, without drawing it.
 
     Raises
     ------
     DataError
         If model.l2 is not 0: the optimum in closed form has no such term.
     """
+    if settings["model"]["l2"]:
+        raise DataError("model.l2 must be 0 for the quadratic problem, got %r" % (settings["model"]["l2"],))
+
+
+def problem(settings: Dict[str, Any], worker_id: int) -> Tuple[Vector, Vector]:
+    """Draw a worker's curvature a_m in [1, 10] and centre c_m in [-1, 1).
+
+    Raises
+    ------
+    DataError
+        If :func:`check_problem` refuses the settings.
+    """
+    check_problem(settings)
     model = settings["model"]
-    if model["l2"]:
-        raise DataError("model.l2 must be 0 for the quadratic problem, got %r" % (model["l2"],))
     bits = draws.stream(settings["system"]["seed"], draws.PROBLEM, 0, worker_id)
     curvature = draws.uniform(model["dim"], bits)
     curvature *= np.float32(4.5)
@@ -75,6 +86,10 @@ class QuadraticTrainer:
         LocalUpdate
             Its loss is the mean over the steps of f_m(x) / dim before the step.
         """
+        with np.errstate(over="ignore", invalid="ignore"):  # whoever encodes the update finds out
+            return self._descend(shared)
+
+    def _descend(self, shared: Vector) -> LocalUpdate:
         update = np.empty_like(shared)
         gradient, offset = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32)
         total = 0.0

@@ -4,7 +4,7 @@ A trainer has ``n_samples``, ``layout`` and ``local_update(shared, round_index)`
 returns a LocalUpdate and leaves ``shared`` as it was. An evaluator has ``layout``,
 ``evaluate(vector)``, which returns an Evaluation, and ``save_keras(vector, path)``.
 Nothing above knows whether Keras or numpy is behind them. TensorFlow starts when a Keras
-trainer or evaluator is built, not before.
+trainer or evaluator is built, not before; ``check(settings)`` says without it whether they can be.
 
 Example
 -------
@@ -18,33 +18,41 @@ Example
 1
 """
 
-from typing import Any, Dict, NamedTuple, Type, Union
+from typing import Any, Callable, Dict, NamedTuple, Type, Union
 
 from ..errors import DataError
+from .datasets import load_dataset
 from .keras_evaluator import KerasEvaluator
 from .keras_trainer import KerasTrainer
-from .quadratic import QuadraticEvaluator, QuadraticTrainer
+from .partition import partition
+from .quadratic import QuadraticEvaluator, QuadraticTrainer, check_problem
 from .results import Evaluation, LocalUpdate
 
-__all__ = ["Evaluation", "Evaluator", "LocalUpdate", "Trainer", "build_evaluator", "build_trainer"]
+__all__ = ["Evaluation", "Evaluator", "LocalUpdate", "Trainer", "build_evaluator", "build_trainer", "check"]
 
 Trainer = Union[KerasTrainer, QuadraticTrainer]
 Evaluator = Union[KerasEvaluator, QuadraticEvaluator]
 
 
 class Engine(NamedTuple):
-    """The two classes that train and evaluate a kind of model."""
+    """The two classes that train and evaluate a kind of model, and what refuses impossible settings."""
 
     trainer: Type[Any]
     evaluator: Type[Any]
+    check: Callable[[Dict[str, Any]], None]
 
 
-KERAS = Engine(KerasTrainer, KerasEvaluator)
+def _check_shards(settings: Dict[str, Any]) -> None:
+    """Deal the training samples out, to see whether there are enough."""
+    partition(load_dataset(settings).y_train, settings)
+
+
+KERAS = Engine(KerasTrainer, KerasEvaluator, _check_shards)
 
 ENGINES = {
     "mlp": KERAS,
     "cnn_small": KERAS,
-    "quadratic": Engine(QuadraticTrainer, QuadraticEvaluator),
+    "quadratic": Engine(QuadraticTrainer, QuadraticEvaluator, check_problem),
 }  # one line for each of models.MODELS
 
 
@@ -72,6 +80,17 @@ def build_trainer(settings: Dict[str, Any], worker_id: int) -> Trainer:
 def build_evaluator(settings: Dict[str, Any]) -> Evaluator:
     """Build what evaluates the global model; settings and errors as for :func:`build_trainer`."""
     return _engine(settings).evaluator(settings)
+
+
+def check(settings: Dict[str, Any]) -> None:
+    """Find out whether workers can be built with these settings; numpy only, for the master before it serves.
+
+    Raises
+    ------
+    DataError
+        As :func:`build_trainer`, but for what only TensorFlow knows.
+    """
+    _engine(settings).check(settings)
 
 
 def _engine(settings: Dict[str, Any]) -> Engine:

@@ -8,12 +8,16 @@ from typing import Any, Dict, Union
 
 import requests
 
+from ..errors import ConfigError
 from ..protocol import worker_events as events
 from ..protocol.wire import Buffers
+
+HTTPError = requests.packages.urllib3.exceptions.HTTPError  # of urllib3: requests lets some of them through
 
 FRAMES = "application/x-flq"
 CONNECT_S = 10.0
 READ_S = 60.0    # longer than the master lets a request wait
+LONGEST_RETRY_AFTER_S = 60.0  # what a stranger in the master's place may ask for
 PIECE = 1 << 20
 REGISTRATION = {"run_id": str, "ended": bool, "epoch": int, "lease_s": (int, float), "start_crc": int,
                 "layout": list, "settings": dict}
@@ -32,18 +36,29 @@ class MasterClient:
     def __init__(self, url: str, worker_id: int) -> None:
         self._url = url
         self._worker_id = worker_id
+        self._was_answered = False  # by whomever
         self._session = requests.Session()
+        self._session.hooks["response"].append(self._note_answer)
         self._session.headers.update({"User-Agent": "flq", "Accept-Encoding": "identity"})
 
     def do(self, action: events.Action) -> events.Event:
-        """Perform one of the calls that the machine asks for; report what came of it."""
+        """Perform one of the calls that the machine asks for; report what came of it.
+
+        Raises
+        ------
+        ConfigError
+            If the URL is none: nothing can come of trying again.
+        """
         try:
             if isinstance(action, events.CallRegister):
                 return self._register(action)
             if isinstance(action, events.CallPoll):
                 return self._poll(action)
             return self._answer(action)
-        except requests.RequestException as error:
+        except (requests.RequestException, HTTPError) as error:
+            if self._is_fault_of_the_url(error):
+                raise ConfigError("%s can not be the address of a master: %s" % (self._url, _cause(error)),
+                                  "--master_ip takes a name or an IP address, without http:// and port") from None
             return events.Unreachable("no answer from the master at %s: %s" % (self._url, _cause(error)))
 
     def heartbeat(self, epoch: int) -> None:
@@ -51,8 +66,17 @@ class MasterClient:
         try:
             self._session.post(self._url + "/heartbeat", json={"worker_id": self._worker_id, "epoch": epoch},
                                timeout=(CONNECT_S, READ_S)).close()
-        except requests.RequestException:
+        except (requests.RequestException, HTTPError):
             pass  # the next regular request tells
+
+    def _is_fault_of_the_url(self, error: Exception) -> bool:
+        """Return whether our own URL is malformed, and not one to which whoever answers redirects."""
+        return not self._was_answered and isinstance(error, (
+            requests.exceptions.InvalidURL, requests.exceptions.MissingSchema,
+            requests.packages.urllib3.exceptions.LocationValueError))
+
+    def _note_answer(self, response: requests.Response, *_: Any, **__: Any) -> None:
+        self._was_answered = True
 
     def _register(self, action: events.CallRegister) -> events.Event:
         response = self._session.post(self._url + "/register", json=action.body, timeout=(CONNECT_S, READ_S))
@@ -116,7 +140,7 @@ def _body(response: requests.Response) -> bytearray:
             if not piece:
                 raise OSError("the peer closed the connection")
             body += piece
-    except (OSError, requests.packages.urllib3.exceptions.HTTPError) as error:
+    except (OSError, HTTPError) as error:
         response.close()
         raise requests.ConnectionError("the answer broke off after %d of %d bytes: %s"
                                        % (len(body), size, error)) from None
@@ -136,7 +160,7 @@ def _problem(response: requests.Response) -> events.Event:
 
 def _retry_after(response: requests.Response) -> float:
     value = response.headers.get("Retry-After", "0")
-    return float(value) if value.isdecimal() else 0.0
+    return min(float(value), LONGEST_RETRY_AFTER_S) if value.isdecimal() else 0.0
 
 
 def _cause(error: Union[BaseException, Any]) -> str:

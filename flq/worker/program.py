@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 import time
-from typing import Any, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional
 
 from ..errors import FlqError
 from ..logfile import set_up_logging
@@ -20,16 +20,44 @@ from .http_client import MasterClient
 
 logger = logging.getLogger(__name__)
 
+SHORTEST_BEAT_S, LONGEST_BEAT_S = 0.01, 600.0  # between two heartbeats, whatever lease the master names
+
+
+class _Flags(argparse.ArgumentParser):
+    """A command line of which what is wrong is said in one sentence."""
+
+    def error(self, message: str) -> None:
+        self.exit(2, "%s: error: %s; --help shows the flags\n" % (self.prog, message))
+
+
+def _within(kind: Callable[[str], Any], lowest: float, highest: float) -> Callable[[str], Any]:
+    """Return what reads a flag's number and refuses those outside lowest..highest, and NaN."""
+    def read(text: str) -> Any:
+        value = kind(text)
+        if not lowest <= value <= highest:
+            raise argparse.ArgumentTypeError("must be in %.15g..%.15g, got %s" % (lowest, highest, text))
+        return value
+    read.__name__ = "number"  # as in "invalid number value: 'x'"
+    return read
+
+
+def _host(text: str) -> str:
+    if not text or any(letter.isspace() or not letter.isprintable() or letter in "/\\?#@" for letter in text):
+        raise argparse.ArgumentTypeError("must be a name or an IP address, without http:// and port, got %r" % text)
+    return text
+
 
 def parse_flags(argv: Optional[List[str]]) -> argparse.Namespace:
     """Read the command line."""
-    flags = argparse.ArgumentParser(prog="flq_worker.py", description="An FLQ worker: trains on its own data.")
-    flags.add_argument("--worker_id", type=int, required=True, help="0 .. total_workers-1, each id once")
-    flags.add_argument("--master_ip", required=True, help="address or name of the master")
-    flags.add_argument("--port", type=int, default=5000, help="port of the master (default: %(default)s)")
+    flags = _Flags(prog="flq_worker.py", description="An FLQ worker: trains on its own data.")
+    flags.add_argument("--worker_id", type=_within(int, 0, 2 ** 31 - 1), required=True,
+                       help="0 .. total_workers-1, each id once")
+    flags.add_argument("--master_ip", type=_host, required=True, help="address or name of the master")
+    flags.add_argument("--port", type=_within(int, 1, 65535), default=5000,
+                       help="port of the master (default: %(default)s)")
     flags.add_argument("--data_dir", default=None, help="where this worker's data set lies")
     flags.add_argument("--state_dir", default=None, help="folder of this worker's state (default: state/worker<ID>)")
-    flags.add_argument("--give_up_s", type=float, default=3600.0,
+    flags.add_argument("--give_up_s", type=_within(float, 0.0, 1e9), default=3600.0,
                        help="end after so many seconds without the master, until it has said otherwise "
                             "(default: %(default)s)")
     flags.add_argument("--verbose", action="store_true", help="log more")
@@ -60,6 +88,26 @@ def main(argv: Optional[List[str]], project_dir: str) -> int:
     except OSError as error:
         logger.error("%s: %s", error.strerror or "failed", error.filename or error)
         return 1
+    except Exception as error:  # TensorFlow raises what it likes, and a master of another version sends what it likes
+        message = (str(error) or "no message").splitlines()[0]
+        logger.error("worker %d can not go on: %s: %s", args.worker_id, type(error).__name__, message)
+        _log_trace(error)
+        return 1
+
+
+def _log_trace(error: Exception) -> None:
+    """Write the trace into the log file only: on the terminal it would bury the sentence."""
+    record = logger.makeRecord(logger.name, logging.ERROR, __file__, 0, "where it came from:", (),
+                               (type(error), error, error.__traceback__))
+    for handler in logging.getLogger("flq").handlers:
+        if isinstance(handler, logging.FileHandler):
+            handler.handle(record)
+
+
+def beat_s(lease_s: float) -> float:
+    """Return the seconds between two heartbeats: a third of the lease, within what a thread can wait."""
+    # Compared in this order, NaN becomes the longest; divided last, a huge integer does not overflow.
+    return max(3 * SHORTEST_BEAT_S, min(3 * LONGEST_BEAT_S, lease_s)) / 3
 
 
 class Worker:
@@ -104,7 +152,7 @@ class Worker:
         began, done = time.monotonic(), threading.Event()
 
         def keep_lease() -> None:
-            while not done.wait(self._machine.lease_s / 3):
+            while not done.wait(beat_s(self._machine.lease_s)):
                 self._beats.heartbeat(self._machine.epoch)
 
         beating = threading.Thread(target=keep_lease, name="heartbeat", daemon=True)

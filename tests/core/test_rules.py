@@ -1,14 +1,21 @@
-"""How settings become the rules of a run."""
+"""How settings become the rules of a run; and those that scale and clip the aggregate, by hand."""
 
+import numpy as np
 import pytest
 
+from flq.core import server_round
+from flq.core.params import BLOCK, Layout, Tensor
+from flq.core.quantize import QUANTIZERS
 from flq.core.rules import Rules, rules_from_settings
+from flq.core.scale import scale
+from flq.core.server_round import first_server_state
 from flq.errors import ConfigError
 
 
 def settings(**changes):
     sections = {
-        "flq_algorithm": {"mode": "bbit", "b_up": 4, "b_down": None, "memory": None},
+        "flq_algorithm": {"mode": "bbit", "b_up": 4, "b_down": None, "memory": None, "scale_by_selected": False,
+                          "sel_ref": 1, "clip_global": 0.0},
         "lazy_selection": {"D": 10, "ck": 0.8, "C": 50, "warmup": 3, "thr_scale": None},
         "budget_selection": {"sel_clients": 0, "up_budget_bits": 0},
         "model": {"server_lr": 0.5},
@@ -64,6 +71,8 @@ def test_fedavg_is_never_lazy_and_remembers_nothing():
     (dict(mode="fedavg", memory="mirror"), "memory must be none"),
     (dict(b_up=0), "b_up must be in 1..8"),
     (dict(b_up=9), "b_up must be in 1..8"),
+    (dict(b_up=32), "b_up must be in 1..8"),
+    (dict(memory="mirror", scale_by_selected=True), "scale_by_selected can not be used with memory mirror"),
     (dict(b_down=9), "b_down must be in 1..8"),
     (dict(b_down=-1), "b_down must be in 1..8"),
 ])
@@ -72,7 +81,93 @@ def test_what_can_not_work_is_refused_in_a_sentence(changes, text):
         resolve(**changes)
 
 
+def test_scaling_and_clip_are_taken_over_and_off_where_they_are_not_named():
+    rules = resolve(scale_by_selected=1, sel_ref=7, clip_global=2.5)
+    assert (rules.scale_by_selected, rules.sel_ref, rules.clip_global) == (True, 7, 2.5)
+    old = settings()
+    for key in ("scale_by_selected", "sel_ref", "clip_global"):
+        del old["flq_algorithm"][key]
+    assert rules_from_settings(old) == resolve()
+
+
 @pytest.mark.parametrize("changes, needs", [
     (dict(), False), (dict(sel_clients=1), True), (dict(up_budget_bits=1), True)])
 def test_offers_are_needed_when_there_is_a_limit(changes, needs):
     assert resolve(**changes).needs_offers is needs
+
+
+# Scaling by the number of uploads, and the clip of the aggregate's norm
+
+LAYOUT = Layout((Tensor("w", (2,)),))
+SCALE_RULES = Rules("fedavg", 32, 32, "none")
+
+
+def scaled(values, n_selected, **changes):
+    total = np.array(values, np.float32)
+    assert scale(total, n_selected, SCALE_RULES._replace(**changes)) is None
+    return total.tolist()
+
+
+def test_by_default_nothing_changes():
+    assert scaled([3, 4], 5) == [3, 4]
+    assert scaled([3, 4], 5, sel_ref=2) == [3, 4]
+
+
+@pytest.mark.parametrize("n_selected, sel_ref, expected", [
+    (1, 1, [3, 4]), (3, 1, [9, 12]), (1, 2, [1.5, 2]), (3, 2, [4.5, 6]), (4, 4, [3, 4])])
+def test_the_factor_is_uploads_over_sel_ref(n_selected, sel_ref, expected):
+    assert scaled([3, 4], n_selected, scale_by_selected=True, sel_ref=sel_ref) == expected
+
+
+@pytest.mark.parametrize("clip_global, expected", [(0.0, [3, 4]), (5.0, [3, 4]), (6.0, [3, 4]), (2.5, [1.5, 2])])
+def test_only_a_norm_above_the_clip_is_brought_down_to_it(clip_global, expected):
+    assert scaled([3, 4], 1, clip_global=clip_global) == expected
+
+
+def test_the_clip_sees_what_was_scaled():
+    assert scaled([3, 4], 2, scale_by_selected=True, clip_global=5.0) == [3, 4]
+    assert scaled([3, 4], 1, scale_by_selected=True, sel_ref=2, clip_global=2.5) == [1.5, 2]
+
+
+def test_zero_stays_zero():
+    assert scaled([0, 0], 3, scale_by_selected=True, clip_global=1.0) == [0, 0]
+
+
+def test_a_single_huge_element_is_clipped_without_overflow():
+    assert scaled([3e38], 1, clip_global=1.0) == pytest.approx([1.0], rel=1e-6)
+
+
+def test_the_norm_of_many_blocks_is_that_of_the_whole():
+    total = np.full(4 * BLOCK, 0.5, np.float32)  # norm 0.5 * sqrt(4 * 65536) = 256
+    scale(total, 1, SCALE_RULES._replace(clip_global=64.0))
+    assert (total == 0.125).all()
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_what_is_not_finite_is_left_for_others_to_refuse(bad):
+    total = np.array([1, bad], np.float32)
+    scale(total, 1, SCALE_RULES._replace(clip_global=0.5))
+    assert total[0] == 1
+
+
+@pytest.mark.parametrize("memory", ["none", "residual"])
+def test_the_model_steps_by_the_scaled_aggregate_and_the_history_holds_it(memory):
+    rules = SCALE_RULES._replace(memory=memory, scale_by_selected=True, sel_ref=4, clip_global=100.0)
+    uploads = {m: QUANTIZERS[32].encode(np.array([6, 8], np.float32), LAYOUT) for m in (0, 1)}
+    total = server_round.aggregate({0: 1, 1: 1}, uploads, {}, LAYOUT, rules)
+    assert total.tolist() == [3, 4]  # the mean 6 8, times 2 uploads / 4
+    state = server_round.close_round(first_server_state(np.zeros(2, np.float32)), total, LAYOUT, rules).state
+    assert state.model.tolist() == [-3, -4]
+    assert state.energies == (25.0,)
+
+
+def test_mirrors_are_clipped_without_being_changed():
+    mirrors = {0: np.array([3, 4], np.float32)}
+    rules = SCALE_RULES._replace(memory="mirror", clip_global=2.5)
+    assert server_round.aggregate({0: 1}, {}, mirrors, LAYOUT, rules).tolist() == [1.5, 2]
+    assert mirrors[0].tolist() == [3, 4]
+
+
+def test_a_round_without_uploads_has_no_aggregate():
+    rules = SCALE_RULES._replace(scale_by_selected=True, clip_global=1.0)
+    assert server_round.aggregate({0: 1}, {}, {}, LAYOUT, rules) is None

@@ -8,7 +8,8 @@ SETTINGS = {
     "dataset": {"name": "digits", "batch_size": 32, "partition": "iid", "dir_alpha": 0.5, "data_dir": None},
     "model": {"name": "quadratic", "lr": 0.1, "l2": 0.0, "local_epochs": 1, "local_steps": 0, "server_lr": 1.0,
               "dim": 1000},
-    "flq_algorithm": {"mode": "bbit", "b_up": 4, "b_down": None, "memory": None},
+    "flq_algorithm": {"mode": "bbit", "b_up": 4, "b_down": None, "memory": None, "scale_by_selected": False,
+                      "sel_ref": 1, "clip_global": 0.0},
     "lazy_selection": {"D": 10, "ck": 0.8, "C": 50, "warmup": 0, "thr_scale": None},
     "budget_selection": {"sel_clients": 0, "up_budget_bits": 0},
 }

@@ -5,6 +5,7 @@ import pytest
 from quadratic_settings import settings_with
 
 from flq.core.params import BLOCK
+from flq.errors import ConfigError
 from flq.simulate.loopback import simulate
 from flq.training.trainer import build_evaluator
 from flq_fed_v3 import federate
@@ -32,6 +33,10 @@ RUNS = [
     dict(total_workers=1),
     dict(total_workers=7, seed=2 ** 62, dim=33),
     dict(dim=4 * BLOCK + 9, max_rounds=2, total_workers=2),
+    dict(clip_global=0.5),
+    dict(scale_by_selected=True, sel_ref=8, clip_global=0.5, sel_clients=3, C=2),
+    dict(memory="none", scale_by_selected=True, sel_ref=3, clip_global=2.0, sel_clients=2, thr_scale=1.0),
+    dict(memory="mirror", clip_global=1.0),
 ] + [dict(b_up=bits, dim=101) for bits in range(1, 9)]
 
 
@@ -95,6 +100,20 @@ def test_a_round_deadline_goes_on_without_the_dead():
 def test_only_those_who_take_part_count():
     run = simulate(settings_with(min_workers=2), worker_ids=[1, 3])
     assert all(sorted(report.roll_call) == [1, 3] for report in run.reports)
+
+
+@pytest.mark.parametrize("worker_ids", [[], [0, 1, 2], [0, 1, 2, 2], [0, 1, 2, 9], [-1, 0, 1, 2]])
+def test_too_few_workers_for_a_round_are_refused_instead_of_waited_for(worker_ids):
+    with pytest.raises(ConfigError, match="a round opens only with system.min_workers = 4"):
+        simulate(settings_with(), worker_ids=worker_ids)
+
+
+def test_scaling_and_clip_change_the_model_and_bound_what_the_history_holds():
+    plain, scaled, clipped = [simulate(settings_with(mode="fedavg", max_rounds=3, **changes)) for changes in (
+        {}, dict(scale_by_selected=True, sel_ref=8), dict(scale_by_selected=True, sel_ref=8, clip_global=0.5))]
+    # 4 uploads / 8: the first aggregate is half as long.
+    assert scaled.master.server.energies[0] == pytest.approx(plain.master.server.energies[0] / 4, rel=1e-6)
+    assert clipped.master.server.energies == pytest.approx((0.25,) * 3, rel=1e-6)
 
 
 def test_fedavg_on_the_quadratic_problem_converges():

@@ -99,6 +99,11 @@ def test_l2_is_refused(make_settings, build):
         build(make_settings(name="quadratic", l2=0.1))
 
 
+def test_a_descent_that_diverges_warns_nobody_and_leaves_numbers_that_are_not_finite(make_settings):
+    trainer = build_trainer(make_settings(name="quadratic", lr=1e6, local_steps=9), 0)
+    assert not np.isfinite(trainer.local_update(np.ones(1000, np.float32), 1).update).all()
+
+
 def test_there_is_no_keras_model_to_save(settings):
     with pytest.raises(DataError, match="no Keras model"):
         build_evaluator(settings).save_keras(np.zeros(1000, np.float32), "model.keras")

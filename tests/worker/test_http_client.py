@@ -3,8 +3,10 @@
 import json
 
 import pytest
+import requests
 from stand_in import StandIn, error, response, unused_url
 
+from flq.errors import ConfigError
 from flq.protocol.worker_events import (
     CallAnswer,
     CallPoll,
@@ -85,6 +87,7 @@ def test_requests_carry_few_bytes_beside_the_frame():
 
 
 @pytest.mark.parametrize("headers, pause", [((), 0.0), (("Retry-After: 2",), 2.0), (("Retry-After: soon",), 0.0),
+                                            (("Retry-After: " + "9" * 400,), 60.0),
                                             (("Retry-After: \xb2",), 0.0)])
 def test_204_is_nothing_new_and_says_how_long_to_wait(headers, pause):
     event, _ = ask(response("204 No Content", headers=headers), POLL)
@@ -130,8 +133,33 @@ def test_a_name_that_does_not_exist_is_one_sentence():
     assert "object at 0x" not in event.detail and "\n" not in event.detail
 
 
-def test_a_heartbeat_that_nobody_answers_does_no_harm():
-    assert MasterClient(unused_url(), 3).heartbeat(1) is None
+@pytest.mark.parametrize("host", ["a..b", "a" * 70, "[http://x]", "[10.0.0.1:5000]", "*", ".", "a%zz"])
+@pytest.mark.parametrize("action", CALLS, ids=the_name)
+def test_an_address_that_is_none_is_refused_instead_of_tried_again(host, action):
+    with pytest.raises(ConfigError, match="can not be the address of a master: .*--master_ip takes") as caught:
+        MasterClient("http://%s:5000" % host, 3).do(action)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("error", [requests.exceptions.InvalidURL, requests.exceptions.MissingSchema])
+def test_what_requests_says_of_a_malformed_url_is_the_fault_of_the_url(monkeypatch, error):
+    client = MasterClient(unused_url(), 3)
+
+    def post(*args, **kwargs):
+        raise error("no URL")
+    monkeypatch.setattr(client._session, "post", post)
+    with pytest.raises(ConfigError, match="no URL"):
+        client.do(REGISTER)
+
+
+def test_a_malformed_redirect_of_something_else_is_no_answer():
+    event, _ = ask(response("302 Found", b"", ("Location: http://a..b/login",)), POLL)
+    assert type(event) is Unreachable
+
+
+@pytest.mark.parametrize("url", ["http://a..b:5000", "http://*:5000", "http://nowhere.invalid:5000", None])
+def test_a_heartbeat_that_nobody_answers_does_no_harm(url):
+    assert MasterClient(url or unused_url(), 3).heartbeat(1) is None
 
 
 @pytest.mark.parametrize("action", CALLS, ids=the_name)

@@ -12,7 +12,7 @@ from stand_in import StandIn, error, response, unused_url
 from flq.protocol.worker_events import Train
 from flq.training.results import LocalUpdate
 from flq.worker.instance import take
-from flq.worker.program import Worker, parse_flags
+from flq.worker.program import LONGEST_BEAT_S, SHORTEST_BEAT_S, Worker, beat_s, parse_flags
 
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -81,11 +81,71 @@ def test_a_state_folder_that_can_not_be_made_is_exit_code_1_and_one_sentence(run
     assert len(lines) == 1 and str(tmp_path / "file") in lines[0]
 
 
-@pytest.mark.parametrize("flags", [("--worker_id", "x"), ("--nonsense",), ("--port", "many")], ids=" ".join)
-def test_flags_that_make_no_sense_are_exit_code_2(run_worker, flags):
+@pytest.mark.parametrize("flags", [
+    ("--worker_id", "x"), ("--nonsense",), ("--port", "many"), ("--port", "0"), ("--port", "65536"), ("--port", "-1"),
+    ("--master_ip", ""), ("--master_ip", " "), ("--master_ip", "10.0.0 .1"), ("--master_ip", "10.0.0.1\n"),
+    ("--master_ip", "http://10.0.0.1:5000"), ("--worker_id", "-1"), ("--give_up_s", "nan"), ("--give_up_s", "inf"),
+    ("--give_up_s", "-1")], ids=repr)
+def test_flags_that_make_no_sense_are_one_sentence_and_exit_code_2(run_worker, tmp_path, flags):
     code, lines = run_worker(unused_url(), *flags)
     assert code == 2
-    assert lines[-1].startswith("flq_worker.py: error: ")
+    assert len(lines) == 1 and lines[0].startswith("flq_worker.py: error: ") and flags[0] in lines[0]
+    assert not (tmp_path / "state").exists()
+
+
+@pytest.mark.parametrize("address", ["10.0.0.1:5000", "a..b"])
+def test_an_address_that_is_none_ends_at_once(run_worker, address):
+    code, lines = run_worker(unused_url(), "--master_ip", address)
+    assert code == 2
+    assert len(lines) == 1 and "can not be the address of a master" in lines[0]
+
+
+def logged(folder):
+    (path,) = (folder / "logs").iterdir()
+    return path.read_text()
+
+
+def test_settings_of_another_version_are_one_sentence_and_the_trace_is_in_the_log(run_worker, tmp_path):
+    strange = {"run_id": "r", "ended": False, "epoch": 0, "lease_s": 300.0, "start_crc": 5, "layout": [["w", [4]]],
+               "settings": {"system": {"give_up_s": 5.0}}}
+    with StandIn([response("200 OK", strange)]) as stand_in:
+        code, lines = run_worker(stand_in.url)
+    assert code == 1
+    assert len(lines) == 1 and "worker 0 can not go on: KeyError: " in lines[0]
+    assert "Traceback (most recent call last)" in logged(tmp_path) and lines[0][9:] in logged(tmp_path)
+
+
+SITE = """
+import flq.worker.program as program
+def build_trainer(settings, worker_id):
+    raise {error}
+program.build_trainer = build_trainer
+"""
+
+
+@pytest.mark.parametrize("error, sentence", [
+    ("MemoryError()", "worker 0 can not go on: MemoryError: no message"),
+    ("RuntimeError('CUDA is out of memory\\nline 2')", "worker 0 can not go on: RuntimeError: CUDA is out of memory")])
+def test_an_error_of_the_training_is_one_sentence_and_the_trace_is_in_the_log(run_worker, tmp_path, error, sentence):
+    (tmp_path / "flq_worker.py").unlink()
+    (tmp_path / "flq_worker.py").write_text(
+        "import os, sys" + SITE.format(error=error)
+        + "sys.exit(program.main(None, os.path.dirname(os.path.abspath(__file__))))\n")
+    body = {"run_id": "r", "ended": False, "epoch": 0, "lease_s": 300.0, "start_crc": 5, "layout": [["w", [4]]],
+            "settings": {"system": {"give_up_s": 5.0}}}
+    with StandIn([response("200 OK", body)]) as stand_in:
+        code, lines = run_worker(stand_in.url)
+    assert code == 1
+    assert len(lines) == 1 and lines[0].endswith(sentence)
+    assert "Traceback (most recent call last)" in logged(tmp_path) and "in build_trainer" in logged(tmp_path)
+
+
+@pytest.mark.parametrize("lease_s, expected", [
+    (300.0, 100.0), (0.03, 0.01), (0.0, SHORTEST_BEAT_S), (-5, SHORTEST_BEAT_S), (1e9, LONGEST_BEAT_S),
+    (float("inf"), LONGEST_BEAT_S), (float("nan"), LONGEST_BEAT_S), (10 ** 400, LONGEST_BEAT_S),
+    (-10 ** 400, SHORTEST_BEAT_S)], ids=lambda value: repr(value)[:9])
+def test_heartbeats_come_three_times_in_a_lease_within_what_a_thread_can_wait(lease_s, expected):
+    assert beat_s(lease_s) == expected
 
 
 def test_a_worker_that_trains_keeps_its_lease():
