@@ -6,47 +6,42 @@ request's own thread, so that the owner thread only ever gets messages that are 
 
 import threading
 from contextlib import contextmanager
-from typing import Any, Dict, Iterator, Optional
+from typing import Any, Iterator, Optional
 
-from flask import Flask, Response, jsonify, request
+from flask import Flask, Response, g, jsonify, request
 from werkzeug.exceptions import HTTPException
 
-from ..core.params import unflatten
 from ..errors import BadValues, FlqError, TooLarge, Unavailable, WireError
 from ..protocol.events import Answered, Heartbeat, Poll, Register
 from ..protocol.messages import Answer, Kind
-from ..protocol.wire import Buffers, decode, max_answer_size
+from ..protocol.wire import decode, max_answer_size
+from .bodies import FRAMES, MAX_JSON_BYTES, frames, json_object, model_for_people, read_body
 from .server import SPARE_THREADS, n_threads
 from .service import MasterService
 
-FRAMES = "application/x-flq"
-MAX_JSON_BYTES = 65536
-PIECE = 1 << 20          # bytes read or written at a time
 RETRY_AFTER_S = 2
 
 
-def create_app(service: MasterService, keep_serving: Optional[threading.Event] = None) -> Flask:
-    """Build the application of a run.
-
-    Parameters
-    ----------
-    service : MasterService
-    keep_serving : Event, optional
-        Set by POST /stop once the run is over: ends a master that serves on.
-    """
+def create_app(service: MasterService) -> Flask:
+    """Build the application of a run."""
     app = Flask("flq")
     app.json.sort_keys = False  # a person reads them in the order in which they were written
     options, link = service.machine.options, service.machine.link
     frame_limit = max_answer_size(options.layout, options.rules.bits_up)
     patience = threading.BoundedSemaphore(n_threads(options.total_workers) - SPARE_THREADS)
+    reading = threading.BoundedSemaphore(n_threads(options.total_workers) // 2)
 
     @app.before_request
-    def check_size() -> None:
+    def receive_body() -> None:
         limit = max(frame_limit, MAX_JSON_BYTES)
         if request.content_length is not None and request.content_length > limit:
             raise TooLarge("the body has %d bytes, expected at most %d" % (request.content_length, limit))
         if request.content_length is None and "Transfer-Encoding" in request.headers:
             raise WireError("the body has no Content-Length, expected one", "do not send it in chunks")
+        with _patience(reading) as has_thread:
+            if not has_thread and request.content_length:
+                raise Unavailable("too many bodies are on their way", "try again")
+            g.body = read_body(request.content_length or 0)
 
     @app.errorhandler(FlqError)
     def refuse(error: FlqError) -> Response:
@@ -68,7 +63,7 @@ def create_app(service: MasterService, keep_serving: Optional[threading.Event] =
 
     @app.post("/register")
     def register() -> Response:
-        body = _json_body()
+        body = json_object(g.body)
         worker_id = _integer(body, "worker_id")
         instance = body.get("instance")
         if not isinstance(instance, str) or not 1 <= len(instance) <= 64:
@@ -81,14 +76,14 @@ def create_app(service: MasterService, keep_serving: Optional[threading.Event] =
     @app.get("/get_global_model")
     def get_global_model() -> Response:
         if FRAMES not in request.headers.get("Accept", ""):
-            return _model_as_json(service)
+            return model_for_people(service.published, options.layout, request.args.get("format", "json"))
         worker_id = _worker_of_query(options.total_workers)
         poll = [_integer(request.args, name) for name in ("epoch", "have", "answered")]
         with _patience(patience) as has_thread:
             body = service.ask(lambda ticket: Poll(ticket, worker_id, *poll)) if has_thread else None
         if body is None:
             return Response(status=204, headers={} if has_thread else {"Retry-After": str(RETRY_AFTER_S)})
-        return _frames(body)
+        return frames(body)
 
     @app.post("/offer")
     def offer() -> Response:
@@ -100,22 +95,22 @@ def create_app(service: MasterService, keep_serving: Optional[threading.Event] =
 
     def _answer() -> Response:
         worker_id = _worker_of_query(options.total_workers)
-        body = _read_body(frame_limit)
+        body = g.body
+        if len(body) > frame_limit:
+            raise TooLarge("the body has %d bytes, expected at most %d" % (len(body), frame_limit))
         answer = decode(body, link)
         if not isinstance(answer, Answer):
             raise BadValues("expected a skip, an offer or an upload, got a %s" % type(answer).__name__.lower())
         if answer.worker_id != worker_id:
             raise BadValues("the frame is of worker %d, the request of worker %d" % (answer.worker_id, worker_id))
         if answer.kind is not Kind.OFFER:  # which are answered at once
-            return _frames(service.ask(lambda ticket: Answered(ticket, answer, len(body))))
+            return frames(service.ask(lambda ticket: Answered(ticket, answer, len(body))))
         with _patience(patience) as has_thread:
-            if not has_thread:
-                raise Unavailable("too many requests are waiting", "try again")
-            return _frames(service.ask(lambda ticket: Answered(ticket, answer, len(body))))
+            return frames(service.ask(lambda ticket: Answered(ticket, answer, len(body), may_wait=has_thread)))
 
     @app.post("/heartbeat")
     def heartbeat() -> Response:
-        body = _json_body()
+        body = json_object(g.body)
         worker_id = _integer(body, "worker_id")
         reply = service.ask(lambda ticket: Heartbeat(ticket, worker_id, _integer(body, "epoch")))
         request.environ["flq.peer"].is_worker(worker_id)
@@ -123,10 +118,12 @@ def create_app(service: MasterService, keep_serving: Optional[threading.Event] =
 
     @app.post("/stop")
     def stop() -> Response:
-        service.stop("stopped by POST /stop")
-        if keep_serving is not None:
-            keep_serving.set()
-        return jsonify(status="stopped", results_saved=service.workbook)
+        try:
+            service.stop("stopped by POST /stop")
+        finally:
+            service.released.set()
+        service.results.check_workbook()
+        return jsonify(status="stopped", results_saved=service.results.workbook)
 
     return app
 
@@ -171,49 +168,3 @@ def _integer(values: Any, name: str, *default: Optional[int]) -> Any:
     if number is None or abs(number) >= 2 ** 63:
         raise BadValues("%s must be an integer, got %.80r" % (name, value))
     return number
-
-
-def _json_body() -> Dict[str, Any]:
-    try:
-        body = request.get_json(force=True, silent=True) if (request.content_length or 0) <= MAX_JSON_BYTES else None
-    except RecursionError:  # brackets within brackets, thousands deep
-        body = None
-    if not isinstance(body, dict):
-        raise WireError("the body must be a JSON object of at most %d bytes" % MAX_JSON_BYTES)
-    return body
-
-
-def _read_body(limit: int) -> bytearray:
-    """Read the body into one buffer of its declared length."""
-    size = request.content_length or 0
-    if size > limit:
-        raise TooLarge("the body has %d bytes, expected at most %d" % (size, limit))
-    body, n_read = bytearray(size), 0
-    while n_read < size:
-        piece = request.stream.read(min(PIECE, size - n_read))
-        if not piece:
-            raise WireError("the body ended after %d of %d bytes" % (n_read, size), "send it again")
-        body[n_read:n_read + len(piece)] = piece
-        n_read += len(piece)
-    return body
-
-
-def _frames(buffers: Buffers) -> Response:
-    """Send frames piece by piece from where they lie."""
-    def pieces() -> Iterator[bytes]:
-        for buffer in buffers:
-            view = memoryview(buffer)
-            for start in range(0, len(view), PIECE):
-                yield bytes(view[start:start + PIECE])
-
-    response = Response(pieces(), content_type=FRAMES)
-    response.content_length = sum(len(buffer) for buffer in buffers)
-    return response
-
-
-def _model_as_json(service: MasterService) -> Response:
-    """Return the model x as nested lists, for people with curl."""
-    machine = service.machine
-    server, round_index, layout = machine.server, machine.round_index, machine.options.layout
-    return jsonify(round=round_index, layers=layout.to_json(),
-                   weights=[array.tolist() for array in unflatten(server.model, layout)])

@@ -128,7 +128,10 @@ class Evaluator:
             except (OSError, FlqError) as error:
                 failure = "the evaluator process has ended: %s" % error
                 reply = {"error": failure}
-            job.done(reply)
+            try:
+                job.done(reply)
+            except Exception:  # a bug of ours: this result is lost, the next ones come
+                logger.exception("a result of the evaluator is not kept")
 
     def _log_stderr(self) -> None:
         """Keep what TensorFlow has to say out of the progress lines."""

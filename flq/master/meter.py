@@ -1,15 +1,12 @@
-"""Counting wire bytes where they pass the server's sockets.
+"""Counting wire bytes: so many of each worker, so many of everybody else.
 
 Headers, polls, retries and bodies that break off are all in it, because the count is taken
-from what recv and send return, not from what a request should have been.
+from what the sockets' recv and send return (connection.py), not from what a request should
+have been.
 """
 
-import socket
 import threading
 from typing import Dict, NamedTuple, Optional
-
-from cheroot.server import HTTPConnection
-from cheroot.wsgi import Gateway_10
 
 
 class Wire(NamedTuple):
@@ -53,6 +50,11 @@ class Meter:
         with self._lock:
             return self._by_worker.get(None, Wire())
 
+    def snapshot(self) -> Dict[Optional[int], Wire]:
+        """Return all counts of one moment: by worker, and under None those of anybody else."""
+        with self._lock:
+            return dict(self._by_worker)
+
 
 class Peer:
     """The other end of one connection: counts for nobody until it says which worker it is."""
@@ -74,47 +76,3 @@ class Peer:
             self._meter.add(None, Wire(-self._before.up, -self._before.down))
             self._meter.add(worker_id, self._before)
         self._worker_id = worker_id
-
-
-class MeteredSocket(socket.socket):
-    """A socket that counts what passes it."""
-
-    peer: Peer
-
-    def recv_into(self, *args, **kwargs):
-        """Receive, and count."""
-        n_bytes = super().recv_into(*args, **kwargs)
-        self.peer.count(Wire(up=n_bytes))
-        return n_bytes
-
-    def send(self, *args, **kwargs):
-        """Send, and count."""
-        n_bytes = super().send(*args, **kwargs)
-        self.peer.count(Wire(down=n_bytes))
-        return n_bytes
-
-
-def metered_connection(meter: Meter):
-    """Return a connection class for cheroot whose sockets count into ``meter``."""
-
-    class MeteredConnection(HTTPConnection):
-        def __init__(self, server, sock, *args, **kwargs):
-            metered = MeteredSocket(fileno=sock.detach())
-            metered.settimeout(server.timeout)
-            metered.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self.peer = metered.peer = Peer(meter)
-            super().__init__(server, metered, *args, **kwargs)
-
-    return MeteredConnection
-
-
-class PeerGateway(Gateway_10):
-    """Hands the connection's :class:`Peer` to the application as ``flq.peer``."""
-
-    def get_environ(self):
-        """Return the WSGI environment."""
-        if self.req.chunked_read:
-            self.req.close_connection = True  # it is refused unread: what follows is no request
-        environ = super().get_environ()
-        environ["flq.peer"] = self.req.conn.peer
-        return environ

@@ -3,6 +3,7 @@
 import argparse
 import logging
 import os
+import queue
 import secrets
 import signal
 import threading
@@ -17,6 +18,7 @@ from ..logfile import set_up_logging
 from ..protocol.master_machine import MasterMachine
 from ..protocol.options import run_options
 from ..training.models import model_layout
+from ..training.trainer import check
 from .app import create_app
 from .evaluator import Evaluator
 from .meter import Meter
@@ -67,6 +69,7 @@ def _serve(args: argparse.Namespace, config: Config, project_dir: str, stamp: st
     settings = config.settings()
     run_id = "%s_%s" % (stamp, secrets.token_hex(2))
     layout = model_layout(settings)
+    check(settings)  # before anything is bound: data that no worker could train on
     for_workers = {section: values for section, values in settings.items() if section != "report"}
     machine = MasterMachine(run_options(run_id, for_workers, layout), start_values(layout, config.system.seed))
 
@@ -76,32 +79,30 @@ def _serve(args: argparse.Namespace, config: Config, project_dir: str, stamp: st
     try:
         service = MasterService(machine, settings, evaluator, meter, results_dir,
                                 os.path.join(results_dir, run_id), stamp)
-        released = threading.Event()
-        server = Server(create_app(service, released), args.host, args.port, config.system.total_workers, meter)
+        server = Server(create_app(service), args.host, args.port, config.system.total_workers, meter)
         try:
             os.makedirs(os.path.join(results_dir, run_id), exist_ok=True)
-            return _until_the_end(args, service, server, released, config)
+            return _until_the_end(args, service, server, config)
         finally:
             server.stop()  # its threads would keep the process alive
     finally:
         evaluator.close()
 
 
-def _until_the_end(args: argparse.Namespace, service: MasterService, server: Server, released: threading.Event,
-                   config: Config) -> int:
+def _until_the_end(args: argparse.Namespace, service: MasterService, server: Server, config: Config) -> int:
     """Serve until the run has ended, was stopped, or a signal came."""
     signals: List[int] = []
+    came: queue.SimpleQueue = queue.SimpleQueue()  # a handler may put into it, whatever it interrupts
 
     def on_signal(number, frame) -> None:
         signals.append(number)
         if len(signals) > 1:
             os._exit(128 + number)  # the second one means it
-        released.set()
-        threading.Thread(target=service.stop, args=("stopped by signal %d" % number,), daemon=True).start()
-        patience = threading.Timer(LINGER_AFTER_SIGNAL_S, service.heard.set)
-        patience.daemon = True  # nobody waits for it when all have heard
-        patience.start()
+        came.put(number)
 
+    # The handler runs within whatever the main thread is doing, which may hold a lock: it leaves
+    # everything to this thread.
+    threading.Thread(target=lambda: _stop_after_signal(service, came.get()), name="signals", daemon=True).start()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, on_signal)
     service.start()
@@ -112,13 +113,26 @@ def _until_the_end(args: argparse.Namespace, service: MasterService, server: Ser
                 config.model.name, service.machine.options.layout.n_params)
 
     service.saved.wait()
-    service.heard.wait(config.system.linger_s)
+    service.heard.wait(min(config.system.linger_s, threading.TIMEOUT_MAX))
     if args.keep_serving:
-        released.wait()
-    service.finish()
+        service.released.wait()
+    service.wait_for_evaluator()
     server.stop()
+    service.finish()  # after the last byte
     service.close()
-    if not os.path.exists(service.workbook):
+    if not os.path.exists(service.results.workbook):
         return 1
-    print("results: %s" % service.workbook, flush=True)
-    return 128 + signals[0] if signals else 0
+    print("results: %s" % service.results.workbook, flush=True)
+    return 1 if service.failed else 128 + signals[0] if signals else 0
+
+
+def _stop_after_signal(service: MasterService, number: int) -> None:
+    """End the run, and do not wait for long until all workers have heard of it."""
+    patience = threading.Timer(LINGER_AFTER_SIGNAL_S, service.heard.set)
+    patience.daemon = True  # nobody waits for it when all have heard
+    patience.start()
+    service.released.set()
+    try:
+        service.stop("stopped by signal %d" % number)
+    except FlqError as error:
+        logger.error("%s", error)

@@ -1,21 +1,38 @@
-"""The HTTP server: cheroot, in this process. docs/decisions.md says why cheroot."""
+"""The HTTP server: cheroot, in this process. docs/architecture.md says why cheroot."""
 
 import threading
 
 from cheroot import wsgi
 
 from ..errors import ConfigError
-from .meter import Meter, PeerGateway, metered_connection
+from .connection import PeerGateway, metered_connection
+from .meter import Meter
 
 SPARE_THREADS = 8        # never available to requests that wait
 MAX_THREADS = 256
-READ_TIMEOUT_S = 60.0    # a connection that stays silent so long is closed
+SILENCE_S = 60.0         # a connection that stays silent so long is closed
 SHUTDOWN_S = 3.0
 
 
 def n_threads(total_workers: int) -> int:
     """Return how many threads the server has: two for every worker, and some for everybody else."""
     return min(2 * total_workers + 2 * SPARE_THREADS, MAX_THREADS)
+
+
+class ReadableFirst(wsgi.Server):
+    """Gives a thread only to connections on which something has come.
+
+    cheroot does so between requests; before the first one a thread would wait for a peer that
+    has connected and says nothing.
+    """
+
+    def process_conn(self, conn) -> None:
+        """Take a connection: a new one waits in the selector until it is readable."""
+        is_new = conn.last_used is None
+        if is_new:
+            self.put_conn(conn)
+        else:
+            super().process_conn(conn)
 
 
 class Server:
@@ -28,9 +45,8 @@ class Server:
     """
 
     def __init__(self, app, host: str, port: int, total_workers: int, meter: Meter) -> None:
-        self._server = wsgi.Server((host, port), app, numthreads=n_threads(total_workers), server_name="flq",
-                                   timeout=READ_TIMEOUT_S, shutdown_timeout=SHUTDOWN_S,
-                                   request_queue_size=128)
+        self._server = ReadableFirst((host, port), app, numthreads=n_threads(total_workers), server_name="flq",
+                                     timeout=SILENCE_S, shutdown_timeout=SHUTDOWN_S, request_queue_size=128)
         self._server.ConnectionClass = metered_connection(meter)
         self._server.gateway = PeerGateway
         self._server.keep_alive_conn_limit = 4 * total_workers + 64

@@ -1,41 +1,38 @@
-"""One thread owns the master's machine; everybody else hands it events.
+"""The run: what the machine decides is done here, and shown, and saved.
 
-The thread takes an event, lets the machine decide, and does what the machine says: replies,
-rows, evaluations, the end. After each event it publishes a status that anybody may read
-without waiting.
+The machine belongs to one thread (owner.py), which also performs its effects: rounds are
+recorded and evaluated, the end is saved. After an event it publishes a status and the model for
+anybody to read without waiting.
 """
 
-import itertools
 import logging
 import os
-import queue
 import threading
 import time
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeout
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, Optional, Tuple
 
 from ..core.params import Vector
-from ..errors import FlqError, Unavailable
-from ..protocol.events import Effect, Event, Note, Reply, RoundClosed, RunEnded, Saved, Stop, Tick, Ticket
-from ..protocol.master_machine import POLL_S, MasterMachine, State
-from ..report.excel import write_workbook
-from ..report.rows import WorkerRow
+from ..errors import Unavailable
+from ..protocol.events import Effect, Note, RoundClosed, RunEnded, Saved, Stop, Ticket
+from ..protocol.master_machine import MasterMachine, State
+from .ending import Totals, summary, totals_of
 from .evaluator import Evaluator
 from .meter import Meter
-from .record import Evaluated, Record, save_npz, summary, worker_rows
+from .owner import Call, Owner
+from .record import Evaluated, Record
+from .results import Results
 from .status import status_of
 
 logger = logging.getLogger(__name__)
 
-REPLY_S = POLL_S + 15.0     # longer than anything that the machine lets wait
 SAVE_EVALUATIONS_S = 5.0    # how long the results wait for evaluations that are under way
 FINISH_S = 60.0             # how long the end waits for them and for the Keras file
-IDLE_S = 1.0                # how often time passes for the machine when nothing else happens
+STOP_S = 120.0              # longer than the results take to be saved
+PUBLISH_S = 0.2             # how old the status may become while events keep coming
 
 
 class MasterService:
-    """The run: its machine, its thread, its files.
+    """The run: its machine, its thread and its results.
 
     Parameters
     ----------
@@ -43,120 +40,114 @@ class MasterService:
     settings : dict
     results_dir, run_dir, stamp : str
         Where the workbook and the model files go; ``stamp`` is part of the workbook's name.
+
+    Attributes
+    ----------
+    saved, heard, released : Event
+        The results of the ended run are saved, as far as that is possible; every worker that is
+        still there knows of the end; nobody needs a master that keeps serving any more.
+    published : (int, ndarray of shape (n_params,), float32)
+        How many rounds are done, and the model after them.
+    status : dict
+        What GET /status says.
     """
 
     def __init__(self, machine: MasterMachine, settings: Dict[str, Dict[str, Any]], evaluator: Evaluator,
                  meter: Meter, results_dir: str, run_dir: str, stamp: str) -> None:
         self.machine = machine
-        self.meter = meter
         self.record = Record(meter)
-        self.saved = threading.Event()   # the results of the ended run are on disk
-        self.heard = threading.Event()   # and every worker that is still there knows of the end
-        self.workbook = os.path.join(results_dir, "flq_results_%s_%s_%s.xlsx" % (
-            settings["dataset"]["name"], settings["flq_algorithm"]["mode"], stamp))
-        self._settings = settings
-        self._run_dir = run_dir
-        self._evaluator = evaluator
-        self._queue: queue.Queue = queue.Queue()
-        self._tickets = itertools.count(1)
-        self._waiting: Dict[Ticket, Future] = {}
-        self._closing = False
-        self._is_complete = True  # whether the workbook has every evaluation
-        self._reason = ""
-        self._workers: List[WorkerRow] = []
-        self._thread = threading.Thread(target=self._run, name="owner", daemon=True)
-        self._publish()
+        self.results = Results(settings, machine.options.layout, results_dir, run_dir, stamp)
+        self.saved, self.heard, self.released = threading.Event(), threading.Event(), threading.Event()
+        self.published: Tuple[int, Vector] = (0, machine.server.model)
+        self.status: Dict[str, Any] = {}
+        self._settings, self._run_dir = settings, run_dir
+        self._meter, self._evaluator = meter, evaluator
+        self._owner = Owner(machine, self._perform, self._publish, self._let_the_program_end)
+        self._published_at = 0.0
+        self._reason = "the master failed"
+        self._publish(True)
 
     # -- for any thread ------------------------------------------------------------------
 
+    @property
+    def failed(self) -> bool:
+        """Whether the run could not go on."""
+        return self._owner.failed
+
     def start(self) -> None:
         """Begin to take events."""
-        self._thread.start()
+        self._owner.start()
 
-    def ask(self, make_event: Callable[[Ticket], Event]) -> Any:
-        """Hand in an event and wait for the machine's reply.
+    def ask(self, make_event: Callable[[Ticket], Any]) -> Any:
+        """Hand in an event and wait for the machine's reply; raises what the machine refuses it with."""
+        return self._owner.ask(make_event)
+
+    def stop(self, reason: str) -> None:
+        """End the run, and return when its results are saved.
 
         Raises
         ------
-        FlqError
-            If the machine refuses the event, or the master is shutting down.
+        Unavailable
+            If the run has failed, or its results take too long.
         """
-        future: Future = Future()
-        ticket = next(self._tickets)
-        self._queue.put((make_event(ticket), ticket, future))
-        try:
-            body = future.result(REPLY_S)
-        except FutureTimeout:
-            raise Unavailable("the master did not answer in time", "try again") from None
-        if isinstance(body, FlqError):
-            raise body
-        return body
+        self._owner.tell(Stop(reason))
+        if not self.saved.wait(STOP_S):
+            raise Unavailable("the results are not saved after %.0f s" % STOP_S, "see the master's log")
+        if self.failed:
+            raise Unavailable("the master has failed", "see its log")
 
-    def stop(self, reason: str) -> None:
-        """End the run, and return when its results are saved."""
-        self._queue.put((Stop(reason), None, None))
-        self.saved.wait()
-
-    def finish(self) -> None:
-        """Wait for what the evaluator still has to do, and complete the workbook."""
+    def wait_for_evaluator(self) -> None:
+        """Wait for what the evaluator still has to do."""
         if not self._evaluator.wait_until_idle(FINISH_S):
             logger.warning("the evaluator has not finished after %.0f s", FINISH_S)
-        if not self._is_complete:
-            self._write_workbook()
+
+    def finish(self) -> None:
+        """Complete the results: with all evaluations, all bytes, and what could not be written before."""
+        self.results.save_model(self.published[1])
+        try:
+            try:
+                totals = self._owner.ask(lambda ticket: Call(self._totals))
+            except Unavailable:  # nobody owns the machine any more
+                totals = self._totals()
+            self._save_workbook(totals)
+        except Exception:  # the machine is broken
+            logger.exception("the workbook is not complete")
 
     def close(self) -> None:
         """End the thread; requests that still wait are told so."""
-        self._queue.put((None, None, None))
-        self._thread.join()
+        self._owner.close()
 
     # -- the owner thread ----------------------------------------------------------------
 
-    def _run(self) -> None:
-        while not self._closing:
-            event, ticket, future = self._next()
-            if future is not None:
-                self._waiting[ticket] = future
-            if event is None:
-                self._closing = True
-                break
-            try:
-                effects: Tuple[Effect, ...] = self.machine.handle(event, time.monotonic())
-            except Exception:  # a bug of ours: this request fails, the run goes on
-                logger.exception("the machine failed on %s", type(event).__name__)
-                effects = (Reply(ticket, Unavailable("the master failed on this request", "see its log")),)
-            for effect in effects:
-                self._perform(effect)
-            self._publish()
-        for future in self._waiting.values():
-            future.set_result(Unavailable("the master is shutting down"))
-
-    def _next(self) -> Tuple[Optional[Event], Optional[Ticket], Optional[Future]]:
-        """Return the next event, or a Tick when one is due."""
-        now = time.monotonic()
-        deadline = self.machine.next_deadline(now)
-        try:
-            return self._queue.get(timeout=IDLE_S if deadline is None else min(deadline - now, IDLE_S))
-        except queue.Empty:
-            return Tick(), None, None
-
     def _perform(self, effect: Effect) -> None:
-        if isinstance(effect, Reply):
-            future = self._waiting.pop(effect.ticket, None)
-            if future is not None:
-                future.set_result(effect.body)
-        elif isinstance(effect, RoundClosed):
+        if isinstance(effect, RoundClosed):
+            self.published = effect.report.round_index, effect.model
             self.record.add_round(effect.report)
             self._evaluator.evaluate(effect.report.round_index, effect.model, effect.shared, self._evaluated)
         elif isinstance(effect, Note):
             logger.info("%s", effect.text)
         elif isinstance(effect, RunEnded):
-            self._reason, self._workers = effect.reason, worker_rows(self.machine.members, self.meter)
-            threading.Thread(target=self._save, args=(self.machine.server.model,), name="saver").start()
+            self._reason = effect.reason
+            threading.Thread(target=self._save, args=(self.published[1], self._totals()), name="saver").start()
 
-    def _publish(self) -> None:
-        if self.machine.state is State.FINISHED and self.machine.everyone_heard():
-            self.heard.set()
-        self.status = status_of(self.machine, self.meter, self.record.last_evaluated(), time.monotonic())
+    def _totals(self) -> Totals:
+        return totals_of(self.machine, self._meter)
+
+    def _publish(self, is_idle: bool) -> None:
+        """Say that all have heard of the end, and make the status anew unless the next event will."""
+        try:
+            if self.machine.state is State.FINISHED and self.machine.everyone_heard():
+                self.heard.set()
+            now = time.monotonic()
+            if is_idle or now - self._published_at >= PUBLISH_S:
+                self.status = status_of(self.machine, self._meter, self.record.last_evaluated(), now)
+                self._published_at = time.monotonic()
+        except Exception:
+            logger.exception("the status is not made anew")
+
+    def _let_the_program_end(self) -> None:
+        for event in (self.saved, self.heard, self.released):
+            event.set()
 
     # -- other threads -------------------------------------------------------------------
 
@@ -168,27 +159,26 @@ class MasterService:
             _number(row.accuracy), _number(row.test_loss), _number(row.training_loss), row.uploaded, row.skipped,
             row.refused, row.late, row.lost, row.wire_bytes_up, row.wire_bytes_down, row.round_s)
 
-    def _save(self, model: Vector) -> None:
+    def _save(self, model: Vector, totals: Totals) -> None:
         """Write the results, and say so; what fails is logged and does not keep the run from ending."""
         try:
-            save_npz(os.path.join(self._run_dir, "model.npz"), model, self.machine.options.layout)
-            self._is_complete = self._evaluator.wait_until_idle(SAVE_EVALUATIONS_S)
+            self.results.save_model(model)
+            self._evaluator.wait_until_idle(SAVE_EVALUATIONS_S)
             logger.info("the run has ended: %s", self._reason)
-            self._write_workbook()
+            self._save_workbook(totals)
             if self._settings["model"]["name"] != "quadratic":
                 self._evaluator.save_keras(os.path.join(self._run_dir, "model.keras"), model)
-        except OSError as error:
-            logger.error("the results are not saved: %s", error)
+        except Exception:
+            logger.exception("the results are not complete")
         finally:
-            self._queue.put((Saved(), None, None))
+            self._owner.tell(Saved())
             self.saved.set()
 
-    def _write_workbook(self) -> None:
+    def _save_workbook(self, totals: Totals) -> None:
         rounds = self.record.rounds()
-        pairs = summary(self.machine.options.run_id, self._reason, rounds, self._workers,
-                        self.record.last_evaluated(), self.meter.of_others(), self._settings)
-        write_workbook(self.workbook, pairs, rounds, self._workers, self._settings)
-        logger.info("results saved: %s", self.workbook)
+        pairs = summary(self.machine.options.run_id, self._reason, rounds, totals, self.record.last_evaluated(),
+                        self._settings)
+        self.results.save_workbook(pairs, rounds, totals.workers)
 
 
 def _number(value: Optional[float]) -> str:

@@ -102,6 +102,11 @@ class MasterMachine:
         except FlqError as error:
             self._effects.append(Reply(event.ticket, error))
         self._advance(now)
+        return self.effects
+
+    @property
+    def effects(self) -> Effects:
+        """What the last event has led to: all of it, or, if :meth:`handle` failed, what was decided before."""
         return tuple(self._effects)
 
     @property

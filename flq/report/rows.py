@@ -59,9 +59,10 @@ class WorkerRow(NamedTuple):
     Attributes
     ----------
     state : str
-        The last that the master knew, such as "ended" or "lost".
+        "present": its lease lasted when the row was made; "lost": its lease had ended; "never
+        joined": only some of its requests have come.
     rounds : int
-        Rounds that it answered.
+        Rounds that it answered: uploaded, skipped or refused.
     last_loss : float or None
         Training loss that it reported last.
     """

@@ -1,9 +1,12 @@
 """A run that is ended before its time saves what it has and lets everybody go."""
 
+import json
 import os
+import shutil
 import signal
 import threading
 import time
+import urllib.error
 
 import pytest
 from cluster import ask, end_well, stop
@@ -29,6 +32,19 @@ def test_stop_answers_with_the_workbook_and_ends_master_and_workers(cluster):
     assert len(master.files(".npz")) == 1
     for worker in workers:
         assert "the run has ended after round" in worker.text.splitlines()[-1]
+
+
+def test_stop_says_that_the_results_can_not_be_written_and_the_exit_code_too(cluster):
+    master = cluster.master(*ENDLESS)
+    shutil.rmtree(master.results_dir)
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        stop(master)
+    with caught.value as answer:
+        assert answer.code == 500
+        content = json.loads(answer.read().decode("utf-8"))
+    assert set(content) == {"error", "detail", "hint"} and "No such file or directory" in content["detail"]
+    assert master.wait() == 1
+    assert "Traceback" not in master.text and "results: " not in master.text
 
 
 def test_stop_before_any_worker_has_come_leaves_a_workbook_without_rounds(cluster):

@@ -12,7 +12,7 @@ SMALL = ("model.name=quadratic", "model.lr=0.05")
 
 
 def test_a_round_in_which_everybody_skips_is_a_round(cluster):
-    overrides = SMALL + ("system.max_rounds=12", "memory=mirror", "thr_scale=1e12", "C=5")
+    overrides = SMALL + ("system.max_rounds=12", "memory=mirror", "thr_scale=1e6", "C=5")
     settings = settings_of(*overrides)
     master = cluster.master(*overrides)
     end_well(master, cluster.workers(range(4), master.port))

@@ -43,9 +43,16 @@ def test_each_worker_stands_once_and_agrees_with_the_rounds(finished):
 
 
 def test_totals_run_along_and_end_in_the_summary(finished):
-    rounds, summary = finished.table("Rounds"), finished.summary()
+    rounds, workers, summary = finished.table("Rounds"), finished.table("Workers"), finished.summary()
     for title in "payload up (bits)", "payload down (bits)", "wire up (bytes)", "wire down (bytes)":
-        assert rounds[-1]["total " + title] == sum(row[title] for row in rounds) == summary[title]
+        assert rounds[-1]["total " + title] == sum(row[title] for row in rounds)
+        words, unit = title.rsplit(" ", 1)
+        after = summary["%s after the last round %s" % (words, unit)]
+        assert rounds[-1]["total " + title] + after == summary[title]
+        assert (after > 0) == title.startswith("wire")  # the last verdicts, and that the run has ended
+    for title in "payload up (bits)", "wire up (bytes)", "wire down (bytes)":
+        assert sum(row[title] for row in workers) == summary[title]
+    assert summary["answers after the last round"] == 0
     assert summary["rounds"] == 8 and summary["workers that joined"] == 4
     assert summary["ended because"] == "8 rounds are done"
     assert (summary["workers lost"], summary["test accuracy"]) == ("none", None)

@@ -6,9 +6,11 @@ import os
 import random
 import socket
 import time
+from contextlib import suppress
 
 from flq.config_file import load_config
 from flq.core.draws import start_values
+from flq.errors import Unavailable
 from flq.master.app import create_app
 from flq.master.meter import Meter
 from flq.master.record import Evaluated
@@ -65,7 +67,8 @@ class LocalMaster:
         self.close()
 
     def close(self):
-        self.service.stop("the test is over")  # which answers whoever waits
+        with suppress(Unavailable):  # a test has broken it
+            self.service.stop("the test is over")  # which answers whoever waits
         self.server.stop()
         self.service.close()
 
@@ -92,6 +95,22 @@ class LocalMaster:
         code, _, body = self.send("GET", "/status")
         assert code == 200
         return json.loads(body)
+
+    def sheets(self):
+        """Return the rows of each sheet of the workbook."""
+        from openpyxl import load_workbook
+
+        return {sheet.title: [tuple(row) for row in sheet.iter_rows(values_only=True)]
+                for sheet in load_workbook(self.service.results.workbook)}
+
+    def table(self, sheet):
+        """Return a sheet's rows by the headings of their columns."""
+        heading, *rows = self.sheets()[sheet]
+        return [dict(zip(heading, row)) for row in rows]
+
+    def summary(self):
+        """Return the sheet Summary."""
+        return dict(row[:2] for row in self.sheets()["Summary"])
 
 
 def read_all(sock):

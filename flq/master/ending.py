@@ -1,0 +1,83 @@
+"""What the workbook says of a run as a whole: its workers, its totals, its summary.
+
+Totals are the machine's and the meter's own, over the whole run. Rounds hold what came until
+they closed; the rest (the last verdicts, an open round that was stopped, that the run has
+ended) stands in lines of its own, so that each total is the sum of its rounds and that line.
+"""
+
+import math
+from typing import Any, Dict, List, NamedTuple, Tuple
+
+from ..protocol.ledger import Traffic
+from ..protocol.master_machine import MasterMachine
+from ..protocol.members import LATE, LOST, REFUSED, SKIPPED, UPLOADED, Member
+from ..report.rows import RoundRow, WorkerRow
+from .meter import Meter, Wire
+from .record import Evaluated
+
+NEVER_JOINED, PRESENT, GONE = "never joined", "present", "lost"
+
+
+class Totals(NamedTuple):
+    """The counts of a run at one moment; the wire bytes are the sums of the workers' rows."""
+
+    workers: List[WorkerRow]
+    traffic: Traffic
+    wire: Wire
+    others: Wire
+
+
+def totals_of(machine: MasterMachine, meter: Meter) -> Totals:
+    """Take the counts; only the thread that owns the machine may call this."""
+    wires = meter.snapshot()
+    others = wires.pop(None, Wire())
+    rows = [_worker_row(machine.members.get(worker_id) or Member(worker_id), wires.get(worker_id, Wire()))
+            for worker_id in sorted(set(machine.members) | set(wires))]
+    wire = Wire(sum(row.wire_bytes_up for row in rows), sum(row.wire_bytes_down for row in rows))
+    return Totals(rows, machine.totals, wire, others)
+
+
+def _worker_row(member: Member, wire: Wire) -> WorkerRow:
+    tally, traffic = member.tally, member.traffic
+    state = NEVER_JOINED if member.epoch == 0 else GONE if member.gone else PRESENT
+    return WorkerRow(
+        member.worker_id, member.n_samples, state, tally[UPLOADED] + tally[SKIPPED] + tally[REFUSED],
+        tally[UPLOADED], tally[SKIPPED], tally[REFUSED], tally[LATE], tally[LOST],
+        traffic.payload_bits_up, traffic.frame_bytes_up, traffic.frame_bytes_down,
+        wire.up, wire.down, traffic.retransmitted_bytes, member.training_s, member.waiting_s, member.last_loss)
+
+
+def summary(run_id: str, reason: str, rounds: List[RoundRow], totals: Totals, last: Evaluated,
+            settings: Dict[str, Dict[str, Any]]) -> List[Tuple[str, Any]]:
+    """Return the label and value pairs of the sheet Summary."""
+    accuracies = [row.accuracy for row in rounds if row.accuracy is not None]
+    lost = [row.worker_id for row in totals.workers if row.state == GONE]
+    traffic, wire = totals.traffic, totals.wire
+
+    def over_workers(field: str) -> int:
+        return sum(getattr(row, field) for row in totals.workers)
+
+    def after(total: int, *fields: str) -> int:
+        return total - sum(getattr(row, field) for row in rounds for field in fields)
+
+    return [
+        ("run", run_id), ("ended because", reason),
+        ("data set", settings["dataset"]["name"]), ("model", settings["model"]["name"]),
+        ("mode", settings["flq_algorithm"]["mode"]),
+        ("rounds", len(rounds)),
+        ("workers that joined", sum(row.state != NEVER_JOINED for row in totals.workers)),
+        ("workers lost", ", ".join(map(str, lost)) or "none"),
+        ("test accuracy", last.accuracy), ("best test accuracy", max(accuracies, default=None)),
+        ("test loss", last.loss),
+        ("uploads", over_workers("uploaded")), ("skips", over_workers("skipped")),
+        ("refusals", over_workers("refused")),
+        ("payload up (bits)", traffic.payload_bits_up), ("payload down (bits)", traffic.payload_bits_down),
+        ("wire up (bytes)", wire.up), ("wire down (bytes)", wire.down),
+        ("answers after the last round", after(over_workers("rounds"), "uploaded", "skipped", "refused")),
+        ("payload up after the last round (bits)", after(traffic.payload_bits_up, "payload_bits_up")),
+        ("payload down after the last round (bits)", after(traffic.payload_bits_down, "payload_bits_down")),
+        ("wire up after the last round (bytes)", after(wire.up, "wire_bytes_up")),
+        ("wire down after the last round (bytes)", after(wire.down, "wire_bytes_down")),
+        ("wire of other peers (bytes)", totals.others.up + totals.others.down),
+        ("seconds", math.fsum(row.round_s for row in rounds)),
+    ]

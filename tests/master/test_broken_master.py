@@ -1,0 +1,109 @@
+"""Bugs of the master itself: what can go on goes on, and what can not ends at once and says so."""
+
+import socket
+import threading
+from contextlib import ExitStack
+
+import numpy as np
+import pytest
+from local_master import WAIT_S, HttpWorker
+from test_waiting_polls import park, poll_of
+
+from flq.errors import Unavailable
+from flq.master import service
+from flq.protocol import worker_events
+from flq.protocol.events import Heartbeat, Poll
+from flq.simulate import loopback
+
+RUN = ("system.total_workers=2", "system.min_workers=2", "system.max_rounds=3")
+
+
+def fail(*args, **kwargs):
+    raise RuntimeError("broken by the test")
+
+
+@pytest.mark.parametrize("place", ["evaluator", "record", "status"])
+def test_a_run_goes_on_when_what_accompanies_it_fails(make_master, run_workers, monkeypatch, place):
+    master = make_master(*RUN)
+    if place == "status":
+        monkeypatch.setattr(service, "status_of", fail)
+    else:
+        target, name = {"evaluator": (master.service._evaluator, "evaluate"),
+                        "record": (master.service.record, "add_round")}[place]
+        monkeypatch.setattr(target, name, fail)
+    model = run_workers(master)
+    assert np.array_equal(model, loopback.simulate(master.settings).model)
+    assert not master.service.failed
+
+
+def joined(master):
+    worker = HttpWorker(master, 0)
+    while not isinstance(worker.action, worker_events.CallPoll):
+        worker.step()
+    return worker
+
+
+def test_a_request_on_which_the_machine_fails_is_told_so_and_the_next_is_served(make_master, monkeypatch):
+    master = make_master(*RUN)
+    worker = joined(master)
+    heartbeat = b'{"worker_id": 0, "epoch": %d}' % worker.machine.epoch
+    with monkeypatch.context() as patch:
+        patch.setitem(master.machine._handlers, Heartbeat, fail)
+        code, _, body = master.send("POST", "/heartbeat", heartbeat)
+        assert code == 503 and b"the master failed on this request" in body
+    assert master.send("POST", "/heartbeat", heartbeat)[0] == 200
+
+
+def test_who_was_answered_before_the_machine_failed_gets_the_answer(make_master, monkeypatch):
+    master = make_master(*RUN)
+    worker = joined(master)
+    handle, advance = master.machine.handle, master.machine._advance
+    with ExitStack() as stack:
+        old = park(master, worker, stack)
+        new = stack.enter_context(socket.create_connection(("127.0.0.1", master.port), timeout=WAIT_S))
+
+        def fail_on_polls(event, now):
+            monkeypatch.setattr(master.machine, "_advance", fail if isinstance(event, Poll) else advance)
+            return handle(event, now)
+
+        monkeypatch.setattr(master.machine, "handle", fail_on_polls)
+        new.sendall(poll_of(worker))
+        assert new.recv(4096).startswith(b"HTTP/1.1 503 ")
+        assert old.recv(4096).startswith(b"HTTP/1.1 204 ")  # the new poll had replaced it
+        monkeypatch.undo()
+    assert not master.service.failed
+
+
+@pytest.mark.parametrize("name", ["next_deadline", "handle"])
+def test_a_machine_that_fails_of_itself_ends_the_run_at_once(make_master, monkeypatch, name):
+    master = make_master(*RUN)
+    worker = joined(master)
+    with ExitStack() as stack:
+        waiting = park(master, worker, stack)
+        monkeypatch.setattr(master.machine, name, fail)
+        assert master.service.heard.wait(WAIT_S) and master.service.saved.is_set()
+        assert master.service.failed and master.service.released.is_set()
+        assert waiting.recv(4096).startswith(b"HTTP/1.1 503 ")
+    assert master.send("POST", "/heartbeat", b'{"worker_id": 0, "epoch": 1}')[0] == 503
+    assert master.send("POST", "/stop")[0] == 503
+    assert master.send("GET", "/healthz")[0] == 200
+    master.service.finish()  # what there is, is kept
+    assert master.table("Rounds") == []
+
+
+def test_an_end_that_can_not_be_performed_ends_the_run_too(make_master, monkeypatch):
+    master = make_master(*RUN)
+    monkeypatch.setattr(master.service, "_totals", fail)
+    with pytest.raises(Unavailable, match="the master has failed"):
+        master.service.stop("stopped by the test")
+
+
+def test_stop_does_not_wait_for_ever(make_master, monkeypatch):
+    master = make_master(*RUN)
+    may_write = threading.Event()
+    monkeypatch.setattr(master.service.results, "save_model", lambda model: may_write.wait(WAIT_S))
+    with monkeypatch.context() as patch:
+        patch.setattr(service, "STOP_S", 0.1)
+        with pytest.raises(Unavailable, match="not saved after"):
+            master.service.stop("stopped by the test")
+    may_write.set()

@@ -1,0 +1,65 @@
+"""How the program waits for the end of its run, and what a signal does to it."""
+
+import argparse
+import signal
+import threading
+from types import SimpleNamespace
+
+import pytest
+from local_master import WAIT_S
+
+from flq.master import program
+
+
+@pytest.fixture
+def running(make_master, monkeypatch):
+    """A program that waits, in a thread: its master, the signal handler, and what will be its exit code."""
+    handlers, codes, is_ready = {}, [], threading.Event()
+
+    def set_handler(number, handler):
+        handlers[number] = handler
+        if len(handlers) == 2:
+            is_ready.set()
+
+    monkeypatch.setattr(program.signal, "signal", set_handler)
+    master = make_master("system.total_workers=1", "system.min_workers=1")
+    monkeypatch.setattr(master.service, "start", lambda: None)  # the fixture has started both
+    monkeypatch.setattr(master.server, "start", lambda: None)
+    system = SimpleNamespace(linger_s=1e300, min_workers=1)  # beyond what any clock can count
+    config = SimpleNamespace(system=system, model=SimpleNamespace(name="quadratic"))
+    args = argparse.Namespace(host="127.0.0.1", keep_serving=True)
+    thread = threading.Thread(
+        target=lambda: codes.append(program._until_the_end(args, master.service, master.server, config)), daemon=True)
+    thread.start()
+    assert is_ready.wait(WAIT_S)
+    yield SimpleNamespace(master=master, handlers=handlers, codes=codes, thread=thread)
+    thread.join(WAIT_S)
+    assert not thread.is_alive()
+
+
+def test_a_signal_that_interrupts_a_wait_stops_the_master(running):
+    # It interrupts the main thread within released.wait(), which holds this lock: it may not need it.
+    with running.master.service.released._cond:
+        handling = threading.Thread(target=running.handlers[signal.SIGTERM], args=(signal.SIGTERM, None), daemon=True)
+        handling.start()
+        handling.join(WAIT_S)
+        assert not handling.is_alive()
+    running.thread.join(WAIT_S)
+    assert running.codes == [128 + signal.SIGTERM]
+
+
+def test_a_run_that_can_not_go_on_is_exit_code_1(running, monkeypatch):
+    def fail(now):
+        raise RuntimeError("broken by the test")
+
+    monkeypatch.setattr(running.master.machine, "next_deadline", fail)
+    running.thread.join(WAIT_S)
+    assert running.codes == [1]
+
+
+def test_a_run_without_a_workbook_is_exit_code_1(running, monkeypatch):
+    monkeypatch.setattr(running.master.service, "_save_workbook", lambda totals: None)
+    code, _, body = running.master.send("POST", "/stop")
+    assert code == 500 and b"not written" in body
+    running.thread.join(WAIT_S)
+    assert running.codes == [1]

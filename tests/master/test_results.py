@@ -1,0 +1,179 @@
+"""The results of a run: what they add up to, and what happens when they can not be written."""
+
+import errno
+import json
+import os
+import shutil
+import threading
+
+import pytest
+from local_master import HttpWorker
+
+from flq.errors import FlqError
+from flq.master import results
+from flq.master.ending import summary, totals_of
+from flq.master.meter import Meter, Wire
+from flq.master.record import Evaluated, Record
+from flq.protocol import worker_events
+from flq.protocol.events import Tick
+from flq.protocol.members import LATE, LOST, REFUSED, SKIPPED, UPLOADED, Member
+
+RUN = ("system.total_workers=2", "system.min_workers=2", "system.max_rounds=3")
+AFTER = {"payload up (bits)": "payload up after the last round (bits)",
+         "payload down (bits)": "payload down after the last round (bits)",
+         "wire up (bytes)": "wire up after the last round (bytes)",
+         "wire down (bytes)": "wire down after the last round (bytes)"}
+
+
+def no_space(*args, **kwargs):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def assert_adds_up(master):
+    """Check that the summary is the rounds and what came after them, and that the workers agree."""
+    pairs, rounds, workers = master.summary(), master.table("Rounds"), master.table("Workers")
+    for title, after in AFTER.items():
+        assert pairs[title] == sum(row[title] for row in rounds) + pairs[after]
+    for title in "payload up (bits)", "wire up (bytes)", "wire down (bytes)":
+        assert pairs[title] == sum(row[title] for row in workers)
+    assert pairs["uploads"] == sum(row["uploaded"] for row in workers)
+    answered = sum(row[status] for row in rounds for status in (UPLOADED, SKIPPED, REFUSED))
+    assert sum(row["rounds answered"] for row in workers) == answered + pairs["answers after the last round"]
+    return pairs
+
+
+def test_stop_says_why_the_workbook_is_not_written_and_the_end_tries_again(make_master, monkeypatch):
+    master = make_master(*RUN)
+    path = master.service.results.workbook
+    with monkeypatch.context() as patch:
+        patch.setattr(results, "write_workbook", no_space)
+        code, _, body = master.send("POST", "/stop")
+    answer = json.loads(body)
+    assert code == 500 and set(answer) == {"error", "detail", "hint"}
+    assert "workbook is not written: No space left on device" in answer["detail"] and answer["hint"]
+    assert not os.path.exists(path)
+    assert os.path.exists(os.path.join(os.path.dirname(path), "model.npz"))  # one does not need the other
+    master.service.finish()
+    assert os.path.exists(path)
+    assert json.loads(master.send("POST", "/stop")[2])["results_saved"] == path
+
+
+def test_a_model_that_can_not_be_written_leaves_the_workbook(make_master, monkeypatch):
+    master = make_master(*RUN)
+    folder = os.path.dirname(master.service.results.workbook)
+    with monkeypatch.context() as patch:
+        patch.setattr(results, "save_npz", no_space)
+        code, _, body = master.send("POST", "/stop")
+    assert code == 200 and os.path.exists(json.loads(body)["results_saved"])
+    assert not os.path.exists(os.path.join(folder, "model.npz"))
+    master.service.finish()
+    assert os.path.exists(os.path.join(folder, "model.npz"))
+
+
+def test_a_folder_that_is_gone_and_a_bug_are_named_too(make_master, monkeypatch):
+    master = make_master(*RUN)
+    shutil.rmtree(os.path.dirname(master.service.results.workbook))
+    code, _, body = master.send("POST", "/stop")
+    assert code == 500 and b"No such file or directory" in body
+    monkeypatch.setattr(results, "write_workbook", lambda *_: {}["bug"])
+    master.service.finish()
+    with pytest.raises(FlqError, match="KeyError: 'bug'"):
+        master.service.results.check_workbook()
+
+
+def test_a_workbook_is_written_again_only_if_it_says_something_new(make_master, monkeypatch):
+    master = make_master(*RUN)
+    master.service.stop("stopped by the test")
+    master.service.finish()
+    calls = []
+    monkeypatch.setattr(results, "write_workbook", lambda *_: calls.append(1))
+    master.service.finish()
+    assert calls == []
+    master.meter.add(0, Wire(1, 0))
+    master.service.finish()
+    assert calls == [1]
+
+
+def test_an_answer_to_a_round_that_is_stopped_stands_in_the_summary(make_master):
+    master = make_master(*RUN)
+    workers = [HttpWorker(master, worker_id) for worker_id in (0, 1)]
+    for worker in workers:
+        while not isinstance(worker.action, worker_events.CallPoll):
+            worker.step()
+    while master.machine.members[0].tally[UPLOADED] == 0:
+        assert workers[0].step()
+    master.service.stop("stopped by the test")
+    master.service.finish()
+    pairs = assert_adds_up(master)
+    assert (pairs["rounds"], pairs["uploads"], pairs["answers after the last round"]) == (0, 1, 1)
+    assert pairs["payload up (bits)"] > 4 * 40
+    assert pairs["wire up (bytes)"] > pairs["payload up (bits)"] / 8
+
+
+def test_the_final_workbook_has_every_byte(make_master, run_workers):
+    master = make_master(*RUN)
+    run_workers(master)
+    assert master.send("GET", "/status")[0] == 200
+    master.server.stop()
+    master.service.finish()
+    pairs, wire = assert_adds_up(master), master.meter.of_workers()
+    assert (pairs["wire up (bytes)"], pairs["wire down (bytes)"]) == wire
+    assert pairs["wire of other peers (bytes)"] == sum(master.meter.of_others()) > 0
+    assert pairs["wire down after the last round (bytes)"] > 0  # that the run has ended, to say the least
+    assert pairs["uploads"] == 6 and pairs["answers after the last round"] == 0
+
+
+def test_rounds_answered_are_those_with_an_answer(make_master):
+    master = make_master(*RUN)
+    member = Member(1)
+    member.epoch, member.gone = 1, True
+    member.tally.update({UPLOADED: 1, SKIPPED: 2, REFUSED: 4, LATE: 8, LOST: 16})
+    master.machine.members[1] = member
+    row, = totals_of(master.machine, master.meter).workers
+    assert (row.rounds, row.late, row.lost, row.state) == (7, 8, 16, "lost")
+    del master.machine.members[1]
+
+
+def test_who_never_joined_has_its_bytes_and_does_not_count_as_a_worker(make_master):
+    master = make_master(*RUN)
+    master.send("POST", "/upload_update?worker=1", b"x")
+    totals = totals_of(master.machine, master.meter)
+    row, = totals.workers
+    assert (row.worker_id, row.state, row.rounds) == (1, "never joined", 0)
+    assert totals.wire == (row.wire_bytes_up, row.wire_bytes_down) == master.meter.of_workers()
+    pairs = dict(summary("r", "because", [], totals, Evaluated(), master.settings))
+    assert pairs["workers that joined"] == 0 and pairs["workers lost"] == "none"
+    assert pairs["wire up after the last round (bytes)"] == row.wire_bytes_up > 0
+
+
+def test_the_newest_evaluation_is_that_of_the_latest_round():
+    class Report:
+        round_index, roll_call = 0, {}
+
+        def __getattr__(self, name):
+            return 0
+
+    record = Record(Meter())
+    assert record.last_evaluated() == Evaluated()
+    for round_index in (2, 5, 7):  # rounds need not follow each other
+        report = Report()
+        report.round_index = round_index
+        record.add_round(report)
+    for round_index, loss in ((2, 0.2), (7, 0.7), (5, 0.5)):
+        assert record.add_evaluation(round_index, Evaluated(loss)).test_loss == loss
+    assert record.last_evaluated() == Evaluated(0.7)
+    assert [row.test_loss for row in record.rounds()] == [0.2, 0.5, 0.7]
+
+
+def test_the_status_is_not_made_for_every_event_of_a_crowd(make_master, monkeypatch):
+    master = make_master(*RUN)
+    owner, made, goes_on = master.service._owner, [], threading.Event()
+    monkeypatch.setattr("flq.master.service.PUBLISH_S", 60.0)
+    monkeypatch.setattr("flq.master.service.status_of", lambda *_: made.append(1) or {"made": len(made)})
+    handle = master.machine.handle
+    monkeypatch.setattr(master.machine, "handle", lambda *args: goes_on.wait(20) and handle(*args))
+    for _ in range(200):
+        owner.tell(Tick())
+    goes_on.set()
+    master.service.stop("stopped by the test")
+    assert 1 <= len(made) < 20
