@@ -20,7 +20,7 @@ the same model, bit for bit.
 
 import argparse
 import sys
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 
@@ -30,6 +30,7 @@ from flq.core.rules import MEMORIES, MODES, rules_from_settings
 from flq.core.server_round import ServerState
 from flq.core.worker_round import first_state, propose
 from flq.errors import CodecError, FlqError
+from flq.flags import TINY, Flags, within
 from flq.training.models import model_layout
 from flq.training.trainer import build_evaluator, build_trainer, check
 
@@ -171,28 +172,6 @@ def parse_flags(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     if args.local_epochs == args.local_steps == 0:
         flags.error("argument --local_steps: must be > 0 when --local_epochs is 0, got 0")
     return args
-
-
-TINY = sys.float_info.min  # the smallest positive number, for what must be > 0
-
-
-class Flags(argparse.ArgumentParser):
-    """A command line of which what is wrong is said in one sentence."""
-
-    def error(self, message: str) -> None:
-        self.exit(2, "%s: error: %s; --help shows the flags\n" % (self.prog, message))
-
-
-def within(kind: Callable[[str], Any], lowest: float, highest: float) -> Callable[[str], Any]:
-    """Return what reads a flag's number and refuses those outside lowest..highest, and NaN."""
-    def read(text: str) -> Any:
-        value = kind(text)
-        if not lowest <= value <= highest:
-            bounds = "> 0 and <= %d" % highest if lowest == TINY else "in %s..%d" % (lowest, highest)
-            raise argparse.ArgumentTypeError("must be %s, got %s" % (bounds, text))
-        return value
-    read.__name__ = "whole number" if kind is int else "number"  # as in "invalid number value: 'x'"
-    return read
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:

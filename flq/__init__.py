@@ -13,6 +13,9 @@ master    the process that holds the model: Flask app and the thread that owns t
 simulate  the same machines over memory
 report    rows, Excel
 
+Beside them: ``errors``, ``flags`` and ``logfile`` for all programs; ``config`` (what may be
+set) and ``config_file`` (how it is read) for the master.
+
 ``core``, ``protocol``, ``training`` and ``worker`` run on Python 3.6 with numpy 1.19.
 """
 

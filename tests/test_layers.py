@@ -40,21 +40,22 @@ LAYERS = {
     "flq": layer(stdlib=frozenset()),  # flq/__init__.py; any file may import it
     "errors": layer(stdlib=PURE_STDLIB),
     "logfile": layer(),
+    "flags": layer(),
     "core": layer("errors", "numpy", PURE_STDLIB),
     "protocol": layer("errors core", "numpy", PURE_STDLIB | {"random"}),  # a generator that it is given
     "training": layer("errors core", "numpy tensorflow keras"),
-    "worker": layer("errors logfile core protocol training", "numpy requests"),
+    "worker": layer("errors logfile flags core protocol training", "numpy requests"),
     "simulate": layer("errors core protocol training", "numpy"),
     "report": layer("errors core", "numpy openpyxl"),
     "config": layer("errors core", "pydantic pydantic_core"),
     "config_file": layer("errors core config", "pydantic"),
     "config_docs": layer("errors core config", "pydantic"),
-    "master": layer("errors logfile core protocol training report config config_file config_docs",
+    "master": layer("errors logfile flags core protocol training report config config_file config_docs",
                     "numpy flask werkzeug cheroot pydantic"),
     # The programs; nothing imports them.
     "flq_master": layer("errors logfile config master"),
     "flq_worker": layer("errors logfile training worker"),
-    "flq_fed_v3": layer("errors core training", "numpy"),
+    "flq_fed_v3": layer("errors flags core training", "numpy"),
 }
 
 

@@ -14,6 +14,7 @@ from ..config import Config
 from ..config_file import load_config
 from ..core.draws import start_values
 from ..errors import FlqError
+from ..flags import Flags, within
 from ..logfile import set_up_logging
 from ..protocol.master_machine import MasterMachine
 from ..protocol.options import run_options
@@ -32,11 +33,12 @@ LINGER_AFTER_SIGNAL_S = 5.0
 
 def parse_flags(argv: Optional[List[str]], project_dir: str) -> argparse.Namespace:
     """Read the command line."""
-    flags = argparse.ArgumentParser(prog="flq_master.py", description="The FLQ master: holds the global model.")
+    flags = Flags(prog="flq_master.py", description="The FLQ master: holds the global model.")
     flags.add_argument("--config", metavar="F", help="configuration file (default: flq_config.json)",
                        default=os.path.join(project_dir, "flq_config.json"))
     flags.add_argument("--host", default="0.0.0.0", help="address to listen on (default: %(default)s)")
-    flags.add_argument("--port", type=int, default=5000, help="port to listen on (default: %(default)s; 0 = any)")
+    flags.add_argument("--port", type=within(int, 0, 65535), default=5000,
+                       help="port to listen on (default: %(default)s; 0 = any)")
     flags.add_argument("--set", metavar="section.key=value", action="append", default=[], dest="overrides",
                        help="override a setting; may be given again")
     flags.add_argument("--keep_serving", action="store_true", help="go on answering after the run, until stopped")

@@ -8,9 +8,10 @@ import signal
 import sys
 import threading
 import time
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Dict, List, Optional
 
 from ..errors import FlqError
+from ..flags import Flags, within
 from ..logfile import set_up_logging
 from ..protocol import worker_events as events
 from ..protocol.worker_machine import WorkerMachine
@@ -23,24 +24,6 @@ logger = logging.getLogger(__name__)
 SHORTEST_BEAT_S, LONGEST_BEAT_S = 0.01, 600.0  # between two heartbeats, whatever lease the master names
 
 
-class _Flags(argparse.ArgumentParser):
-    """A command line of which what is wrong is said in one sentence."""
-
-    def error(self, message: str) -> None:
-        self.exit(2, "%s: error: %s; --help shows the flags\n" % (self.prog, message))
-
-
-def _within(kind: Callable[[str], Any], lowest: float, highest: float) -> Callable[[str], Any]:
-    """Return what reads a flag's number and refuses those outside lowest..highest, and NaN."""
-    def read(text: str) -> Any:
-        value = kind(text)
-        if not lowest <= value <= highest:
-            raise argparse.ArgumentTypeError("must be in %.15g..%.15g, got %s" % (lowest, highest, text))
-        return value
-    read.__name__ = "number"  # as in "invalid number value: 'x'"
-    return read
-
-
 def _host(text: str) -> str:
     if not text or any(letter.isspace() or not letter.isprintable() or letter in "/\\?#@" for letter in text):
         raise argparse.ArgumentTypeError("must be a name or an IP address, without http:// and port, got %r" % text)
@@ -49,15 +32,15 @@ def _host(text: str) -> str:
 
 def parse_flags(argv: Optional[List[str]]) -> argparse.Namespace:
     """Read the command line."""
-    flags = _Flags(prog="flq_worker.py", description="An FLQ worker: trains on its own data.")
-    flags.add_argument("--worker_id", type=_within(int, 0, 2 ** 31 - 1), required=True,
+    flags = Flags(prog="flq_worker.py", description="An FLQ worker: trains on its own data.")
+    flags.add_argument("--worker_id", type=within(int, 0, 2 ** 31 - 1), required=True,
                        help="0 .. total_workers-1, each id once")
     flags.add_argument("--master_ip", type=_host, required=True, help="address or name of the master")
-    flags.add_argument("--port", type=_within(int, 1, 65535), default=5000,
+    flags.add_argument("--port", type=within(int, 1, 65535), default=5000,
                        help="port of the master (default: %(default)s)")
     flags.add_argument("--data_dir", default=None, help="where this worker's data set lies")
     flags.add_argument("--state_dir", default=None, help="folder of this worker's state (default: state/worker<ID>)")
-    flags.add_argument("--give_up_s", type=_within(float, 0.0, 1e9), default=3600.0,
+    flags.add_argument("--give_up_s", type=within(float, 0.0, 1e9), default=3600.0,
                        help="end after so many seconds without the master, until it has said otherwise "
                             "(default: %(default)s)")
     flags.add_argument("--verbose", action="store_true", help="log more")

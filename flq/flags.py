@@ -1,0 +1,32 @@
+"""The command lines of the programs: what is wrong with one is said in one sentence."""
+
+import argparse
+import sys
+from typing import Any, Callable
+
+TINY = sys.float_info.min  # the smallest positive number, for what must be > 0
+
+
+class Flags(argparse.ArgumentParser):
+    """A command line that answers a mistake with one sentence and exit code 2."""
+
+    def error(self, message: str) -> None:
+        """Leave the program."""
+        self.exit(2, "%s: error: %s; --help shows the flags\n" % (self.prog, message))
+
+
+def within(kind: Callable[[str], Any], lowest: float, highest: float) -> Callable[[str], Any]:
+    """Return what reads a flag's number and refuses those outside lowest..highest, and NaN."""
+    def read(text: str) -> Any:
+        value = kind(text)
+        if not lowest <= value <= highest:
+            lower = "> 0 and <= " if lowest == TINY else "in %s.." % _plain(lowest)
+            bounds = lower + _plain(highest)
+            raise argparse.ArgumentTypeError("must be %s, got %s" % (bounds, text))
+        return value
+    read.__name__ = "whole number" if kind is int else "number"  # as in "invalid number value: 'x'"
+    return read
+
+
+def _plain(bound: float) -> str:
+    return "%d" % bound if bound == int(bound) else "%g" % bound
