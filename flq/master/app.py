@@ -33,6 +33,8 @@ def create_app(service: MasterService) -> Flask:
 
     @app.before_request
     def receive_body() -> None:
+        if request.method == "POST" and "worker" in request.args:
+            _worker_of_query(options.total_workers)  # before the body, which may break off
         limit = max(frame_limit, MAX_JSON_BYTES)
         if request.content_length is not None and request.content_length > limit:
             raise TooLarge("the body has %d bytes, expected at most %d" % (request.content_length, limit))

@@ -64,6 +64,15 @@ def test_a_heartbeat_counts_for_its_worker_and_a_refused_one_for_nobody(make_mas
         assert master.meter.of_others() == (Wire() if counts else wire)
 
 
+def test_an_upload_that_breaks_off_on_a_new_connection_counts_for_its_worker(make_master):
+    master = make_master(*RUN)
+    request = b"POST /upload_update?worker=1 HTTP/1.1\r\nHost: x\r\nContent-Length: 90\r\n\r\n" + bytes(40)
+    n_bytes = exchange(master, request)
+    assert n_bytes > 100
+    assert master.meter.of_worker(1) == Wire(len(request), n_bytes)
+    assert master.meter.of_others() == Wire()
+
+
 def test_a_worker_that_the_master_does_not_know_counts_for_nobody(make_master):
     master = make_master(*RUN)
     request = b"GET /get_global_model?worker=9&epoch=1&have=0&answered=0 HTTP/1.1\r\nAccept: application/x-flq\r\n"
