@@ -15,6 +15,9 @@ START = 1        # start values of the model
 BATCHES = 2      # order of the samples in a worker's round
 PARTITION = 3    # which samples belong to which worker
 PROBLEM = 4      # the quadratic problem of a worker
+ROUNDING = 5     # stochastic rounding of a worker's update
+
+ONES = ("/gamma", "/moving_variance")  # tensors of batch normalisation that begin at one
 
 
 def stream(seed: int, purpose: int, round_index: int = 0, worker_id: int = 0) -> np.random.Philox:
@@ -41,8 +44,9 @@ def uniform(size: int, bits: np.random.Philox) -> Vector:
 def start_values(layout: Layout, seed: int) -> Vector:
     """Draw the initial model x^0 = w^0 that both ends make from the seed.
 
-    Tensors with two axes or more are Glorot uniform, the others zero. Elementwise float32
-    arithmetic on raw integers only, so that every machine makes the same bits.
+    Tensors with two axes or more are Glorot uniform; scales and variances of batch
+    normalisation are one, the others zero. Elementwise float32 arithmetic on raw integers only,
+    so that every machine makes the same bits.
 
     Returns
     -------
@@ -53,4 +57,6 @@ def start_values(layout: Layout, seed: int) -> Vector:
     for part, tensor in zip(layout.slices(), layout.tensors):
         if len(tensor.shape) >= 2:
             np.multiply(uniform(tensor.size, bits), np.float32(glorot_limit(tensor.shape)), out=vector[part])
+        elif tensor.name.endswith(ONES):
+            vector[part] = 1.0
     return vector

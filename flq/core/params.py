@@ -42,14 +42,33 @@ class Tensor(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """Which tensors a parameter vector consists of, in order."""
+    """Which tensors a parameter vector consists of, in order.
+
+    Attributes
+    ----------
+    tensors : tuple of Tensor
+    n_statistics : int
+        The last so many tensors are moving statistics, of batch normalisation say: no gradient
+        leads there. They are sent exactly and averaged, whatever the bits and the optimizer.
+    """
 
     tensors: Tuple[Tensor, ...]
+    n_statistics: int = 0
 
     @property
     def n_params(self) -> int:
         """Length of the vector."""
         return sum(tensor.size for tensor in self.tensors)
+
+    @property
+    def trained(self) -> "Layout":
+        """The layout of what is trained: the vector's first part."""
+        return Layout(self.tensors[:len(self.tensors) - self.n_statistics])
+
+    @property
+    def n_trained(self) -> int:
+        """Length of that part."""
+        return self.trained.n_params
 
     def slices(self) -> Iterator[slice]:
         """Yield the part of the vector that belongs to each tensor."""
@@ -60,12 +79,15 @@ class Layout(NamedTuple):
 
     @property
     def crc(self) -> int:
-        """CRC32 of the names and shapes: two ends with the same layout have the same number."""
+        """CRC32 of names, shapes and which are statistics: two ends with the same layout have the same number."""
         return zlib.crc32(json.dumps(self.to_json(), separators=(",", ":")).encode("utf-8"))
 
     def to_json(self) -> List[List[Any]]:
-        """Return ``[[name, [extent, ...]], ...]``."""
-        return [[tensor.name, list(tensor.shape)] for tensor in self.tensors]
+        """Return ``[[name, [extent, ...]], ...]``; the rows of statistics have "statistic" as a third element."""
+        rows: List[List[Any]] = [[tensor.name, list(tensor.shape)] for tensor in self.tensors]
+        for row in rows[len(rows) - self.n_statistics:]:
+            row.append("statistic")
+        return rows
 
 
 def layout_from_json(rows: Sequence[Sequence[Any]]) -> Layout:
@@ -74,18 +96,22 @@ def layout_from_json(rows: Sequence[Sequence[Any]]) -> Layout:
     Raises
     ------
     DataError
-        If a row is not a name and a list of positive extents.
+        If a row is not a name and a list of positive extents, or statistics are not the last.
     """
-    tensors = []
+    tensors, n_statistics = [], 0
     for row in rows:
         try:
             name, shape = str(row[0]), tuple(int(extent) for extent in row[1])
+            is_statistic = list(row[2:]) == ["statistic"]
         except (TypeError, ValueError, IndexError):
             raise DataError("a row of a parameter layout must be [name, [extent, ...]], got %.80r" % (row,)) from None
+        if n_statistics and not is_statistic:
+            raise DataError("statistics must be the last tensors of a layout, got %.80r after one" % (row,))
+        n_statistics += is_statistic
         if any(extent < 1 for extent in shape):
             raise DataError("extents of tensor %r must be positive, got %r" % (name, shape))
         tensors.append(Tensor(name, shape))
-    return Layout(tuple(tensors))
+    return Layout(tuple(tensors), n_statistics)
 
 
 def flatten(arrays: Sequence[np.ndarray], layout: Layout) -> Vector:

@@ -5,7 +5,7 @@ master steps x, and the downlink is the quantized difference: w := w + D(C(x - w
 loses stays in x - w and is sent later (EF21-P, Gruntkowska et al. 2022, arXiv:2209.15218).
 """
 
-from typing import Mapping, NamedTuple, Optional, Tuple
+from typing import Collection, Mapping, NamedTuple, Optional, Tuple
 
 import numpy as np
 
@@ -15,6 +15,8 @@ from .params import Layout, Vector, blocks, energy
 from .quantize import QUANTIZERS, Payload, plus
 from .rules import Rules
 from .scale import scale
+from .schedule import learning_rate
+from .server_optimizer import Moments, average, step
 
 
 class ServerState(NamedTuple):
@@ -27,13 +29,24 @@ class ServerState(NamedTuple):
     version : int
         Number of delta frames between w^0 and ``shared``.
     energies : tuple of float
-        |G|^2 of the last D aggregates, the newest last.
+        |G|^2 of the last D aggregates, the newest last; statistics do not count.
+    moments : Moments
+        Of the server optimizer.
+    mean : ndarray of shape (n_params,), float32, or None
+        Exponential average of x; None where there is none, and before the first step.
     """
 
     model: Vector
     shared: Vector
     version: int = 0
     energies: Tuple[float, ...] = ()
+    moments: Moments = Moments()
+    mean: Optional[Vector] = None
+
+    @property
+    def result(self) -> Vector:
+        """What is saved as the result of the run: the average where there is one, or else x."""
+        return self.model if self.mean is None else self.mean
 
 
 class ClosedRound(NamedTuple):
@@ -50,43 +63,50 @@ class ClosedRound(NamedTuple):
     delta: Optional[Payload]
 
 
-def aggregate(n_samples: Mapping[int, int], uploads: Mapping[int, Payload], mirrors: Mapping[int, Vector],
-              layout: Layout, rules: Rules) -> Optional[Vector]:
+def aggregate(n_samples: Mapping[int, int], uploaded: Collection[int], uploads: Mapping[int, Payload],
+              mirrors: Mapping[int, Vector], layout: Layout, rules: Rules) -> Optional[Vector]:
     """Return G, float32 (n_params,), or None if there is nothing to apply.
 
     The weight of worker m is n_m / sum of n over the workers leased when the round opened.
-    With memory none the sum is over those that uploaded, so that a missing update changes the
-    mean and not the step; with a residual that would amplify what is sent later. With memory
-    mirror the sum is over the mirrors of all leased workers, silent ones included.
-    Workers are added in the order of their ids. The sum is then scaled and clipped, if the rules
-    ask for it: G is what is really applied, and what the lazy rule's history holds.
+    With memory none or flq the sum is over those that uploaded, so that a missing update changes
+    the mean and not the step; with a residual that would amplify what is sent later. With memory
+    mirror the sum is over the mirrors of all leased workers, silent ones included; but for moving
+    statistics, which only this round's uploads move. Workers are added in the order of their ids.
+    The sum is then scaled and clipped, if the rules ask for it: G is what is really applied, and
+    what the lazy rule's history holds.
 
     Parameters
     ----------
     n_samples : mapping
         Worker id -> number of samples, over all workers leased when the round opened.
+    uploaded : collection of int
+        Who has uploaded.
     uploads : mapping
-        Worker id -> payload; empty with memory mirror.
+        Worker id -> payload; not read where there are mirrors.
     mirrors : mapping
-        Worker id -> mirror g_m after this round's uploads; empty with the other memories.
+        Worker id -> mirror g_m after this round's uploads; not read with the other memories.
     """
-    members = uploads if rules.memory == "none" else n_samples
+    members = uploaded if rules.memory in ("none", "flq") else n_samples
+    heard = mirrors if rules.memory == "mirror" else uploaded
+    if not heard:
+        return None
     n_total = sum(n_samples[worker_id] for worker_id in members)
     total = np.zeros(layout.n_params, np.float32)
-    for worker_id in sorted(uploads):
-        QUANTIZERS[rules.bits_up].add_to(total, uploads[worker_id], layout, n_samples[worker_id] / n_total)
-    for worker_id in sorted(mirrors):
-        weight = np.float32(n_samples[worker_id] / n_total)
-        for part in blocks(total.size):
-            total[part] += weight * mirrors[worker_id][part]
-    if not uploads and not mirrors:
-        return None
-    scale(total, len(uploads), rules)
+    for worker_id in sorted(heard):
+        weight = n_samples[worker_id] / n_total
+        if not rules.has_mirrors:
+            QUANTIZERS[rules.codec_up].add_to(total, uploads[worker_id], layout, weight)
+            continue
+        n_moved = layout.n_params if worker_id in uploaded else layout.n_trained
+        for part in blocks(n_moved):
+            total[part] += np.float32(weight) * mirrors[worker_id][part]
+    scale(total[:layout.n_trained], len(uploaded), rules)
     return total
 
 
-def close_round(state: ServerState, total: Optional[Vector], layout: Layout, rules: Rules) -> ClosedRound:
-    """Step the model by the aggregate (sgd: x := x - server_lr G) and encode the difference.
+def close_round(state: ServerState, total: Optional[Vector], round_index: int, layout: Layout,
+                rules: Rules) -> ClosedRound:
+    """Step the model by the aggregate, which is used up, and encode the difference.
 
     Raises
     ------
@@ -95,19 +115,17 @@ def close_round(state: ServerState, total: Optional[Vector], layout: Layout, rul
     """
     if total is None:
         return ClosedRound(state._replace(energies=(state.energies + (0.0,))[-rules.depth:]), None)
-    model = np.empty_like(state.model)
-    difference = np.empty_like(state.model)
-    for part in blocks(model.size):
-        np.multiply(total[part], np.float32(-rules.server_lr), out=model[part])
-        model[part] += state.model[part]
-        np.subtract(model[part], state.shared[part], out=difference[part])
-    size = energy(total)
+    size = energy(total[:layout.n_trained])
     if not np.isfinite(size):
         raise CodecError("the aggregate of the round is no longer finite")
-    delta = QUANTIZERS[rules.bits_down].encode(difference, layout)
-    shared = plus(state.shared, rules.bits_down, delta, layout)
+    lr = rules.step.lr * (1.0 if rules.lr_by_round is None else learning_rate(rules.lr_by_round, round_index))
+    model, moments = step(state.model, total, state.moments, rules.step, lr, layout)
+    difference = np.subtract(model, state.shared, out=total)
+    delta = QUANTIZERS[rules.codec_down].encode(difference, layout)
+    shared = plus(state.shared, rules.codec_down, delta, layout)
     energies = (state.energies + (size,))[-rules.depth:]
-    return ClosedRound(ServerState(model, shared, state.version + 1, energies), delta)
+    mean = average(state.mean, model, moments.n_steps, rules.step.ema) if rules.step.ema else None
+    return ClosedRound(ServerState(model, shared, state.version + 1, energies, moments, mean), delta)
 
 
 def threshold(state: ServerState, rules: Rules) -> float:

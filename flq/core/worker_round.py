@@ -1,18 +1,25 @@
 """A worker's side of one round: update -> skip or upload, and the state that follows.
 
-The memory decides what the quantizer C gets and what is kept (D decodes, u is the update):
+The memory decides what the quantizer C gets and what is kept (D decodes, u is the update, e the
+residual, g the mirror):
 
-======== ============ ========================= =========================
-memory   C gets       if applied                if not applied
-======== ============ ========================= =========================
-none     u            -                         -  (the update is lost)
-residual a = u + e    e := a - D(C(a))          e := a
-mirror   u - g        g := g + D(C(u - g))      g unchanged
-======== ============ ========================= =========================
+======== ================== =========================== =====================
+memory   C gets             if applied                  if not applied
+======== ================== =========================== =====================
+none     u                  -                           -  (the update is lost)
+residual a = u + e          e := a - D(C(a))            e := a
+flq      u + e - g          q := g + D(C(..)),          e := u + e
+                            e := u + e - q, g := q
+mirror   u - g              g := g + D(C(u - g))        -
+======== ================== =========================== =====================
 
 Sources: residual is EF14 (Seide et al. 2014; Karimireddy et al. 2019, arXiv:1901.09847),
-mirror is EF21 (Richtarik et al. 2021, arXiv:2106.05203). Both outcomes are computed before
-anything is sent: the worker takes one of them when, and only when, the outcome is known.
+mirror is EF21 (Richtarik et al. 2021, arXiv:2106.05203), flq is what FLQ v3 does, with both. Both
+outcomes are computed before anything is sent: the worker takes one of them when, and only when,
+the outcome is known.
+
+Moving statistics are sent exactly and never added up: what is not applied is replaced by what
+the next round measures.
 """
 
 from typing import NamedTuple, Optional
@@ -20,25 +27,26 @@ from typing import NamedTuple, Optional
 import numpy as np
 
 from .lazy import may_skip
-from .params import Layout, Vector, energy
-from .quantize import QUANTIZERS, Payload, plus
+from .params import Layout, Vector, blocks, energy
+from .quantize import QUANTIZERS, Noise, Payload, plus
 from .rules import Rules
 
 
 class WorkerState(NamedTuple):
-    """What a worker carries from round to round.
+    """What a worker carries from round to round. Arrays are never written to.
 
     Attributes
     ----------
-    memory : ndarray of shape (n_params,), float32, or None
-        Residual or mirror; None with memory none.
+    residual, mirror : ndarray of shape (n_params,), float32, or None
+        None where the memory has none.
     clock : int
         Rounds in a row in which nothing of this worker was applied.
     fresh : bool
         True until an upload has been applied: a fresh worker never skips.
     """
 
-    memory: Optional[Vector]
+    residual: Optional[Vector]
+    mirror: Optional[Vector]
     clock: int = 0
     fresh: bool = True
 
@@ -51,7 +59,7 @@ class Proposal(NamedTuple):
     payload : ndarray of shape (n_bytes,), uint8, or None
         None is a skip.
     energy : float
-        |what the quantizer got|^2.
+        |what the quantizer got|^2, of what is trained.
     if_applied, if_not : WorkerState
     """
 
@@ -63,19 +71,23 @@ class Proposal(NamedTuple):
 
 def first_state(layout: Layout, rules: Rules) -> WorkerState:
     """Return the state of a worker that has just joined."""
-    return WorkerState(None if rules.memory == "none" else np.zeros(layout.n_params, np.float32))
+    has_residual = rules.memory in ("residual", "flq")
+    return WorkerState(np.zeros(layout.n_params, np.float32) if has_residual else None,
+                       np.zeros(layout.n_params, np.float32) if rules.has_mirrors else None)
 
 
 def propose(state: WorkerState, update: Vector, round_index: int, threshold: float,
-            layout: Layout, rules: Rules) -> Proposal:
+            layout: Layout, rules: Rules, noise: Noise = None) -> Proposal:
     """Decide between skip and upload, and encode.
 
     Parameters
     ----------
     update : ndarray of shape (n_params,), float32
-        Shared copy minus local model: acts like a gradient. Not modified.
+        Shared copy minus local model, or a gradient. Not modified.
     threshold : float
         S of the round plan.
+    noise : Philox
+        The worker's raw integers of the round (``draws.ROUNDING``); only mode laq8 draws from it.
 
     Raises
     ------
@@ -83,22 +95,36 @@ def propose(state: WorkerState, update: Vector, round_index: int, threshold: flo
         If the update holds NaN or infinite values; the state remains as it was.
     """
     with np.errstate(over="ignore", invalid="ignore"):  # the quantizer refuses what is not finite
-        if state.memory is None:
-            outgoing = update
-        elif rules.memory == "residual":
-            outgoing = update + state.memory
-        else:
-            outgoing = update - state.memory
-    size = energy(outgoing)
-    kept = outgoing if rules.memory == "residual" else state.memory
-    if_not = WorkerState(kept, state.clock + 1, state.fresh)
+        whole = update if state.residual is None else update + state.residual
+        outgoing = whole if state.mirror is None else whole - state.mirror
+    size = energy(outgoing[:layout.n_trained])
+    kept = None if state.residual is None else _without_statistics(whole, layout)
+    if_not = WorkerState(kept, state.mirror, state.clock + 1, state.fresh)
     if not state.fresh and may_skip(size, threshold, state.clock, round_index, rules):
         return Proposal(None, size, if_applied=if_not, if_not=if_not)
 
-    payload = QUANTIZERS[rules.bits_up].encode(outgoing, layout)
-    memory = None
-    if rules.memory == "residual":
-        memory = plus(outgoing, rules.bits_up, payload, layout, weight=-1.0)
-    elif rules.memory == "mirror":
-        memory = plus(state.memory, rules.bits_up, payload, layout)
-    return Proposal(payload, size, if_applied=WorkerState(memory, 0, False), if_not=if_not)
+    payload = QUANTIZERS[rules.codec_up].encode(outgoing, layout, noise)
+    residual, mirror = state.residual, state.mirror
+    if mirror is not None:
+        mirror = plus(mirror, rules.codec_up, payload, layout)
+    if residual is not None:
+        residual = (plus(whole, rules.codec_up, payload, layout, weight=-1.0) if mirror is None
+                    else _difference(whole, mirror))
+        residual = _without_statistics(residual, layout)
+    return Proposal(payload, size, if_applied=WorkerState(residual, mirror, 0, False), if_not=if_not)
+
+
+def _difference(minuend: Vector, subtrahend: Vector) -> Vector:
+    """Return their difference, new, block by block."""
+    difference = np.empty_like(minuend)
+    for part in blocks(minuend.size):
+        np.subtract(minuend[part], subtrahend[part], out=difference[part])
+    return difference
+
+
+def _without_statistics(vector: Vector, layout: Layout) -> Vector:
+    """Return the vector with zeros for the statistics; the same array where there are none."""
+    if layout.n_statistics:
+        vector = vector.copy()
+        vector[layout.n_trained:] = 0.0
+    return vector

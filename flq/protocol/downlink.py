@@ -7,8 +7,7 @@ when somebody needs it, once per version.
 from typing import List, NamedTuple, Optional
 
 from ..core.params import Vector, fingerprint
-from ..core.quantize import QUANTIZERS, Payload
-from ..core.rules import FLOAT32_BITS
+from ..core.quantize import FLOAT32, QUANTIZERS, Payload
 from .messages import Kind, ModelFrame
 from .wire import Buffers, Link, encode, size_of
 
@@ -54,6 +53,6 @@ class Downlink:
             return Chain(self._deltas[len(self._deltas) - behind:], behind * self._delta_bits)
         layout = self._link.layout
         if self._keyframe is None:
-            exact = QUANTIZERS[FLOAT32_BITS].encode(self._shared, layout)
-            self._keyframe = encode(ModelFrame(Kind.KEYFRAME, self.version, FLOAT32_BITS, exact), self._link)
-        return Chain([self._keyframe], FLOAT32_BITS * layout.n_params)
+            exact = QUANTIZERS[FLOAT32].encode(self._shared, layout)
+            self._keyframe = encode(ModelFrame(Kind.KEYFRAME, self.version, FLOAT32, exact), self._link)
+        return Chain([self._keyframe], FLOAT32 * layout.n_params)

@@ -87,6 +87,8 @@ class RoundReport(NamedTuple):
         Worker id -> uploaded, skipped, refused, late or lost.
     training_loss : float or None
         Mean over the answers, by samples.
+    own_loss, own_accuracy : float or None
+        Mean over what the workers held back, by samples, of the shared copy that the round began with.
     payload_bits_up, payload_bits_down, frame_bytes_up, frame_bytes_down, retransmitted_bytes : int
         Counted on real frames since the round before closed; repeated frames only in the last.
     training_s, waiting_s : float
@@ -98,6 +100,8 @@ class RoundReport(NamedTuple):
     round_index: int
     roll_call: Dict[int, str]
     training_loss: Optional[float]
+    own_loss: Optional[float]
+    own_accuracy: Optional[float]
     payload_bits_up: int
     payload_bits_down: int
     frame_bytes_up: int
@@ -109,11 +113,23 @@ class RoundReport(NamedTuple):
 
 
 class RoundClosed(NamedTuple):
-    """A round has closed: report it, and evaluate the model x and the shared copy w."""
+    """A round has closed: report it, and evaluate the model x, the shared copy w and the average of x.
+
+    Attributes
+    ----------
+    mean : ndarray of shape (n_params,), float32, or None
+        None where no average is kept.
+    """
 
     report: RoundReport
     model: Vector
     shared: Vector
+    mean: Optional[Vector]
+
+    @property
+    def result(self) -> Vector:
+        """What is saved if the run ends here."""
+        return self.model if self.mean is None else self.mean
 
 
 class RunEnded(NamedTuple):

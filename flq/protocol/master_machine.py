@@ -16,7 +16,7 @@ run has ended, its results are being saved) -> FINISHED. docs/states.md has the 
 """
 
 from enum import Enum
-from typing import Dict, List, Optional
+from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -211,8 +211,8 @@ class MasterMachine:
 
     def _upload(self, event: Answered, member: Member, going: OpenRound, now: float) -> None:
         answer, rules, layout = event.answer, self.options.rules, self.options.layout
-        if answer.codec_id != rules.bits_up:
-            raise BadValues("the upload has codec %d, expected %d" % (answer.codec_id, rules.bits_up))
+        if answer.codec_id != rules.codec_up:
+            raise BadValues("the upload has codec %d, expected %d" % (answer.codec_id, rules.codec_up))
         if rules.needs_offers:
             if going.granted is None or member.worker_id not in going.granted:
                 raise Conflict("round %d has not granted worker %d an upload" % (going.index, member.worker_id),
@@ -220,7 +220,7 @@ class MasterMachine:
             if answer.cost_bits > going.offers[member.worker_id].cost_bits:
                 raise BadValues("the upload has %d payload bits, expected the offered %d at most"
                                 % (answer.cost_bits, going.offers[member.worker_id].cost_bits))
-        if rules.memory == "mirror":
+        if rules.has_mirrors:
             is_new = member.mirror is None or member.mirror_is_stale
             with np.errstate(over="ignore", invalid="ignore"):  # the outcome is checked
                 mirror = plus(np.zeros(layout.n_params, np.float32) if is_new else member.mirror,
@@ -315,28 +315,34 @@ class MasterMachine:
         options = self.options
         mirrors = {worker_id: self.members[worker_id].mirror for worker_id in going.n_samples
                    if self.members[worker_id].mirror is not None}
+        uploaded = [worker_id for worker_id, status in going.status.items() if status == UPLOADED]
         self._round = None
         try:
             with np.errstate(over="ignore", invalid="ignore"):  # the outcome is checked
-                total = server_round.aggregate(going.n_samples, going.uploads, mirrors, options.layout, options.rules)
-                self.server, delta = server_round.close_round(self.server, total, options.layout, options.rules)
+                total = server_round.aggregate(going.n_samples, uploaded, going.uploads, mirrors, options.layout,
+                                               options.rules)
+                self.server, delta = server_round.close_round(self.server, total, going.index, options.layout,
+                                                              options.rules)
         except CodecError as error:
             self._effects.append(Note("round %d leaves the model as it was: %s; lower model.lr or model.server_lr"
                                       % (going.index, error.detail)))
-            self.server, delta = server_round.close_round(self.server, None, options.layout, options.rules)
+            self.server, delta = server_round.close_round(self.server, None, going.index, options.layout,
+                                                          options.rules)
         if delta is not None:
-            self._downlink.push(self.server.version, self.server.shared, options.rules.bits_down, delta)
-        self._effects.append(RoundClosed(self._report(going, now), self.server.model, self.server.shared))
+            self._downlink.push(self.server.version, self.server.shared, options.rules.codec_down, delta)
+        self._effects.append(RoundClosed(self._report(going, now), self.server.model, self.server.shared,
+                                         self.server.mean))
         if going.index == options.max_rounds:
             self._end("%d rounds are done" % going.index)
 
     def _report(self, going: OpenRound, now: float) -> RoundReport:
-        known = [(going.n_samples[worker_id], answer.loss) for worker_id, answer in sorted(going.answers.items())
-                 if answer.loss == answer.loss]
-        n_known = sum(n_samples for n_samples, _ in known)
-        loss = sum(n_samples * loss for n_samples, loss in known) / n_known if known else None
+        answers = [(going.n_samples[worker_id], answer) for worker_id, answer in sorted(going.answers.items())]
+        held_back = [answer.held_back for _, answer in answers if answer.held_back is not None]
         traffic, self._round_traffic = self._round_traffic, Traffic()
-        return RoundReport(going.index, dict(going.status), loss, *traffic,
+        return RoundReport(going.index, dict(going.status),
+                           _mean([(n, answer.loss) for n, answer in answers if answer.loss == answer.loss]),
+                           _mean([(held.n_samples, held.loss) for held in held_back]),
+                           _mean([(held.n_samples, held.accuracy) for held in held_back]), *traffic,
                            training_s=max((answer.training_s for answer in going.answers.values()), default=0.0),
                            waiting_s=max((answer.waiting_s for answer in going.answers.values()), default=0.0),
                            round_s=now - going.opened)
@@ -457,3 +463,8 @@ class MasterMachine:
         self.totals = self.totals.plus(traffic)
         self._round_traffic = self._round_traffic.plus(traffic)
         member.traffic = member.traffic.plus(traffic)
+
+
+def _mean(weighted: Sequence[Tuple[int, float]]) -> Optional[float]:
+    """Return the mean of (weight, value) pairs, or None of none."""
+    return sum(n * value for n, value in weighted) / sum(n for n, _ in weighted) if weighted else None

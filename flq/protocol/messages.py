@@ -31,6 +31,14 @@ class Outcome(IntEnum):
     END = 8        # the run has ended
 
 
+class HeldBack(NamedTuple):
+    """How good the shared copy is on samples that a worker keeps for that: mean loss, share correct, their number."""
+
+    loss: float
+    accuracy: float
+    n_samples: int
+
+
 class Answer(NamedTuple):
     """A worker's skip, offer or upload.
 
@@ -47,6 +55,8 @@ class Answer(NamedTuple):
         Mean training loss of the local steps; NaN when there is none.
     energy : float
         |what the quantizer got|^2.
+    held_back : HeldBack or None
+        With partition local: of the copy that the round began with.
     cost_bits : int
         Bits of the payload that is, or would be, uploaded; 0 for a skip.
     state_crc : int
@@ -72,6 +82,7 @@ class Answer(NamedTuple):
     waiting_s: float = 0.0
     codec_id: int = 0
     payload: Optional[Payload] = None
+    held_back: Optional[HeldBack] = None
 
 
 class Verdict(NamedTuple):

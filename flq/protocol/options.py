@@ -34,7 +34,7 @@ def run_options(run_id: str, settings: Dict[str, Dict[str, Any]], layout: Layout
         If the settings contradict each other.
     """
     system, rules = settings["system"], rules_from_settings(settings)
-    cost_bits = 8 * QUANTIZERS[rules.bits_up].payload_size(layout)
+    cost_bits = 8 * QUANTIZERS[rules.codec_up].payload_size(layout)
     if rules.up_budget_bits and cost_bits > rules.up_budget_bits:
         raise ConfigError("an upload of this model takes %d payload bits, and up_budget_bits %d admits none"
                           % (cost_bits, rules.up_budget_bits),

@@ -13,24 +13,26 @@ Verdict(outcome=<Outcome.APPLIED: 5>, round_index=3, epoch=1)
 import math
 import struct
 import zlib
-from typing import List, NamedTuple, Tuple, Union
+from typing import List, NamedTuple, Optional, Tuple, Union
 
 import numpy as np
 
 from ..core.params import Layout
 from ..core.quantize import QUANTIZERS
 from ..errors import BadValues, Conflict, TooLarge, WireError
-from .messages import Answer, Kind, ModelFrame, Outcome, Plan, Verdict
+from .messages import Answer, HeldBack, Kind, ModelFrame, Outcome, Plan, Verdict
 
 MAGIC = b"FLQf"
 VERSION = 1
-HEADER = struct.Struct("<4sBBBBIIIQ")   # magic, version, kind, codec, 0, run, layout, index, body length
+HEADER = struct.Struct("<4sBBBBIIIQ")   # magic, version, kind, codec, flags, run, layout, index, body length
 CRC = struct.Struct("<I")               # of header and body, between the two
 ANSWER = struct.Struct("<IIIIQddff")    # worker, epoch, seq, state crc, cost bits, loss, energy, training, waiting
+HELD_BACK = struct.Struct("<ffI")       # loss, accuracy, samples; after the rest of an answer
 VERDICT = struct.Struct("<BI")          # outcome, epoch
 PLAN = struct.Struct("<IIdBH")          # version, model crc, threshold, flags, number of frames
 PREFIX_SIZE = HEADER.size + CRC.size
 NEEDS_OFFER, ENDED = 1, 2               # flags of a plan
+HAS_HELD_BACK = 1                       # flag in the header of an answer
 
 Message = Union[Answer, Verdict, Plan, ModelFrame]
 Buffers = List[Union[bytes, memoryview]]  # consecutive pieces of one frame or stream
@@ -50,16 +52,18 @@ def link_of(run_id: str, layout: Layout) -> Link:
 
 def max_answer_size(layout: Layout, codec_id: int) -> int:
     """Return the size in bytes of the largest frame that a worker may send."""
-    return PREFIX_SIZE + ANSWER.size + QUANTIZERS[codec_id].payload_size(layout)
+    return PREFIX_SIZE + ANSWER.size + HELD_BACK.size + QUANTIZERS[codec_id].payload_size(layout)
 
 
 def encode(message: Message, link: Link) -> Buffers:
     """Return the frame of a message as consecutive buffers; a payload is not copied."""
-    payload, codec_id = b"", 0
+    payload, codec_id, flags = b"", 0, 0
     if isinstance(message, Answer):
         kind, index = message.kind, message.round_index
         fixed = ANSWER.pack(message.worker_id, message.epoch, message.seq, message.state_crc, message.cost_bits,
                             message.loss, message.energy, message.training_s, message.waiting_s)
+        if message.held_back is not None:
+            fixed, flags = fixed + HELD_BACK.pack(*message.held_back), HAS_HELD_BACK
         if message.payload is not None:
             payload, codec_id = memoryview(message.payload), message.codec_id
     elif isinstance(message, Verdict):
@@ -67,12 +71,12 @@ def encode(message: Message, link: Link) -> Buffers:
         fixed = VERDICT.pack(message.outcome, message.epoch)
     elif isinstance(message, Plan):
         kind, index = Kind.PLAN, message.round_index
-        flags = NEEDS_OFFER * message.needs_offer | ENDED * message.ended
-        fixed = PLAN.pack(message.version, message.model_crc, message.threshold, flags, message.n_frames)
+        fixed = PLAN.pack(message.version, message.model_crc, message.threshold,
+                          NEEDS_OFFER * message.needs_offer | ENDED * message.ended, message.n_frames)
     else:
         kind, index, fixed = message.kind, message.version, b""
         payload, codec_id = memoryview(message.payload), message.codec_id
-    header = HEADER.pack(MAGIC, VERSION, kind, codec_id, 0, link.run_crc, link.layout.crc, index,
+    header = HEADER.pack(MAGIC, VERSION, kind, codec_id, flags, link.run_crc, link.layout.crc, index,
                          len(fixed) + len(payload))
     crc = zlib.crc32(payload, zlib.crc32(fixed, zlib.crc32(header)))
     head = header + CRC.pack(crc) + fixed
@@ -125,21 +129,22 @@ def decode_at(buffer: Union[bytes, bytearray, memoryview], start: int, link: Lin
     view = memoryview(buffer)[start:]
     if len(view) < PREFIX_SIZE:
         raise WireError("the frame is truncated: got %d bytes, expected at least %d" % (len(view), PREFIX_SIZE))
-    magic, version, kind, codec_id, zero, run, layout, index, length = HEADER.unpack_from(view)
+    magic, version, kind, codec_id, flags, run, layout, index, length = HEADER.unpack_from(view)
     if magic != MAGIC:
         raise WireError("this is not an FLQ frame: it begins with %r, expected %r" % (bytes(magic), MAGIC))
     if version != VERSION:
         raise WireError("the frame has wire version %d, expected %d" % (version, VERSION),
                         "install the same version of FLQ on master and workers")
-    if kind not in _FIXED_SIZES or zero:
-        raise WireError("the frame's kind is %d (reserved byte %d), expected 1..%d (0)" % (kind, zero, len(Kind)))
-    if length > _max_body(Kind(kind), codec_id, link.layout):
-        raise TooLarge("the frame declares a body of %d bytes, expected at most %d"
-                       % (length, _max_body(Kind(kind), codec_id, link.layout)))
+    if kind not in _FIXED_SIZES or flags > (HAS_HELD_BACK if kind in _ANSWERS else 0):
+        raise WireError("the frame's kind is %d with flags %d, expected 1..%d with known flags"
+                        % (kind, flags, len(Kind)))
+    n_fixed = _FIXED_SIZES[kind] + (HELD_BACK.size if flags else 0)
+    limit = n_fixed + _max_payload(Kind(kind), codec_id, link.layout)
+    if length > limit:
+        raise TooLarge("the frame declares a body of %d bytes, expected at most %d" % (length, limit))
     body = view[PREFIX_SIZE:PREFIX_SIZE + length]
-    if len(body) < length or length < _FIXED_SIZES[kind]:
-        raise WireError("the frame is truncated: its body has %d bytes, expected %d"
-                        % (len(body), max(length, _FIXED_SIZES[kind])))
+    if len(body) < length or length < n_fixed:
+        raise WireError("the frame is truncated: its body has %d bytes, expected %d" % (len(body), max(length, n_fixed)))
     (crc,) = CRC.unpack_from(view, HEADER.size)
     if crc != zlib.crc32(body, zlib.crc32(view[:HEADER.size])):
         raise WireError("the frame is corrupted: its CRC32 does not match", "send it again")
@@ -148,30 +153,31 @@ def decode_at(buffer: Union[bytes, bytearray, memoryview], start: int, link: Lin
     if layout != link.layout.crc:
         raise Conflict("the frame has another parameter layout (CRC32 %08x), expected %08x"
                        % (layout, link.layout.crc), "use the model and data set that the master names")
-    return _message(Kind(kind), codec_id, index, body, link.layout), start + PREFIX_SIZE + length
+    return _message(Kind(kind), codec_id, index, body[:n_fixed], body[n_fixed:], link.layout), start + PREFIX_SIZE + length
 
 
 _FIXED_SIZES = {Kind.SKIP: ANSWER.size, Kind.OFFER: ANSWER.size, Kind.UPLOAD: ANSWER.size,
                 Kind.VERDICT: VERDICT.size, Kind.PLAN: PLAN.size, Kind.DELTA: 0, Kind.KEYFRAME: 0}
+_ANSWERS = (Kind.SKIP, Kind.OFFER, Kind.UPLOAD)
 _WITH_PAYLOAD = (Kind.UPLOAD, Kind.DELTA, Kind.KEYFRAME)
 
 
-def _max_body(kind: Kind, codec_id: int, layout: Layout) -> int:
-    """Return the largest body of a kind; raise BadValues for a codec that the kind can not have."""
+def _max_payload(kind: Kind, codec_id: int, layout: Layout) -> int:
+    """Return the size of the payload of a kind; raise BadValues for a codec that the kind can not have."""
     if kind not in _WITH_PAYLOAD:
         if codec_id != 0:
             raise BadValues("a %s has no payload, got codec %d" % (kind.name.lower(), codec_id))
-        return _FIXED_SIZES[kind]
+        return 0
     if codec_id not in QUANTIZERS:
         raise BadValues("the codec must be one of %s, got %d" % (sorted(QUANTIZERS), codec_id))
-    return _FIXED_SIZES[kind] + QUANTIZERS[codec_id].payload_size(layout)
+    return QUANTIZERS[codec_id].payload_size(layout)
 
 
-def _message(kind: Kind, codec_id: int, index: int, body: memoryview, layout: Layout) -> Message:
-    """Build the message from a body whose CRC is right, and check every field."""
+def _message(kind: Kind, codec_id: int, index: int, body: memoryview, rest: memoryview, layout: Layout) -> Message:
+    """Build the message from its fixed part and the rest, whose CRC is right, and check every field."""
     payload = None
     if kind in _WITH_PAYLOAD:
-        payload = np.frombuffer(body[_FIXED_SIZES[kind]:], np.uint8)
+        payload = np.frombuffer(rest, np.uint8)
         QUANTIZERS[codec_id].check(payload, layout)
     if kind is Kind.VERDICT:
         outcome, epoch = VERDICT.unpack(body)
@@ -196,7 +202,17 @@ def _message(kind: Kind, codec_id: int, index: int, body: memoryview, layout: La
     if payload is not None and cost_bits != 8 * payload.size:
         raise BadValues("the upload declares %d payload bits, got %d" % (cost_bits, 8 * payload.size))
     return Answer(kind, worker_id, epoch, seq, index, loss, energy, cost_bits, state_crc, training_s, waiting_s,
-                  codec_id, payload)
+                  codec_id, payload, _held_back(body[ANSWER.size:]))
+
+
+def _held_back(body: memoryview) -> Optional[HeldBack]:
+    if not len(body):
+        return None
+    held_back = HeldBack(*HELD_BACK.unpack(body))
+    if not (math.isfinite(held_back.loss) and 0 <= held_back.accuracy <= 1 and held_back.n_samples >= 1):
+        raise BadValues("what the worker held back gives loss %r and accuracy %r on %d samples, expected a finite loss, "
+                        "an accuracy in 0..1 and at least 1" % held_back)
+    return held_back
 
 
 _OUTCOMES = frozenset(int(outcome) for outcome in Outcome)

@@ -3,9 +3,10 @@
 The machine asks for one action at a time; the shell performs it and reports one event.
 """
 
-from typing import Any, Dict, NamedTuple, Union
+from typing import Any, Dict, NamedTuple, Optional, Union
 
 from ..core.params import Layout, Vector
+from .messages import HeldBack
 from .wire import Buffers
 
 # Actions: what the shell is to do next.
@@ -88,11 +89,12 @@ class NothingNew(NamedTuple):
 
 
 class Trained(NamedTuple):
-    """Local training is done: the update (n_params,) float32, its loss, and seconds."""
+    """Local training is done: the update (n_params,) float32, its loss, seconds, and how good the copy was."""
 
     update: Vector
     loss: float
     training_s: float
+    held_back: Optional[HeldBack] = None
 
 
 class Judged(NamedTuple):

@@ -17,7 +17,7 @@ import random
 from enum import Enum
 from typing import Any, Dict, List, Optional
 
-from ..core.draws import start_values
+from ..core.draws import ROUNDING, start_values, stream
 from ..core.params import Vector, fingerprint, layout_from_json
 from ..core.quantize import QUANTIZERS, plus
 from ..core.quantize import decode as decode_payload
@@ -50,6 +50,7 @@ from .worker_events import (
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
 TRANSIENT_STATUSES = (408, 425, 429)
 GATEWAY_STATUSES = (502, 504)  # a proxy speaks for a master that it can not reach
+LARGEST_LOSS = 1e38  # that a float32 on the wire can hold; a model that has diverged beyond it is not worth a number
 MAX_REJECTIONS = 3  # so often the same bytes are sent again when the master could not read them
 
 
@@ -207,9 +208,11 @@ class WorkerMachine:
 
     def _trained(self, event: Trained, now: float) -> Action:
         plan, loss = self._plan, event.loss if math.isfinite(event.loss) else float("nan")
+        held_back = event.held_back if event.held_back and abs(event.held_back.loss) <= LARGEST_LOSS else None
         try:
+            noise = stream(self._settings["system"]["seed"], ROUNDING, plan.round_index, self.worker_id)
             self._proposal = propose(self.memory, event.update, plan.round_index, plan.threshold,
-                                     self._layout, self._rules)
+                                     self._layout, self._rules, noise)
         except CodecError as error:
             self.notes.append("the update of round %d is dropped: %s; lower model.lr"
                               % (plan.round_index, error.detail))
@@ -218,11 +221,11 @@ class WorkerMachine:
         proposal, payload = self._proposal, self._proposal.payload
         self._seq += 1
         answer = Answer(Kind.SKIP, self.worker_id, self.epoch, self._seq, plan.round_index, loss, proposal.energy,
-                        training_s=event.training_s, waiting_s=self._waiting_s)
+                        training_s=event.training_s, waiting_s=self._waiting_s, held_back=held_back)
         if payload is not None:
-            mirror_crc = fingerprint(proposal.if_applied.memory) if self._rules.memory == "mirror" else 0
+            mirror_crc = fingerprint(proposal.if_applied.mirror) if self._rules.has_mirrors else 0
             answer = answer._replace(kind=Kind.UPLOAD, cost_bits=8 * payload.size, state_crc=mirror_crc,
-                                     codec_id=self._rules.bits_up, payload=payload)
+                                     codec_id=self._rules.codec_up, payload=payload)
         self._upload = answer
         if payload is not None and plan.needs_offer:
             answer = answer._replace(kind=Kind.OFFER, codec_id=0, payload=None)

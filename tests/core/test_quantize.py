@@ -9,11 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flq.core.params import BLOCK, Layout, Tensor
-from flq.core.quantize import QUANTIZERS, decode, plus
+from flq.core import draws
+from flq.core.quantize import LAQ8, QUANTIZERS, decode, plus
 from flq.errors import CodecError
 
 GRIDS = range(2, 9)
-CODECS = sorted(QUANTIZERS)
+CODECS = sorted(set(QUANTIZERS) - {LAQ8})  # laq8 rounds by chance: its own tests are at the end
 EPSILON = 2.0 ** -23
 TINY = 2.0 ** -149  # the smallest float32 above zero
 HUGE = float(np.finfo(np.float32).max)
@@ -123,8 +124,9 @@ def test_golden_payloads(bits, payload, decoded):
     assert values == (decoded or oracle(bits, VECTOR[:6].tolist())[1] + oracle(bits, VECTOR[6:].tolist())[1])
 
 
-def test_codec_ids_are_the_bits_per_parameter():
-    assert {codec_id: codec.codec_id for codec_id, codec in QUANTIZERS.items()} == {i: i for i in CODECS}
+def test_codec_ids_are_the_bits_per_parameter_but_for_laq8():
+    assert {codec_id: codec.codec_id for codec_id, codec in QUANTIZERS.items()} == {i: i for i in QUANTIZERS}
+    assert {codec_id: codec.bits for codec_id, codec in QUANTIZERS.items()} == {**{i: i for i in CODECS}, LAQ8: 8}
     assert CODECS == [1, 2, 3, 4, 5, 6, 7, 8, 32]
 
 
@@ -342,3 +344,99 @@ def test_what_passes_the_check_decodes_to_finite_values(bits, data):
     except CodecError:
         return
     assert np.isfinite(decode(QUANTIZERS[bits], payload, LAYOUT)).all()
+
+
+# -- laq8: stochastic rounding, one scale ------------------------------------------------------
+
+def noise(round_index=1, worker_id=0):
+    return draws.stream(7, draws.ROUNDING, round_index, worker_id)
+
+
+def laq8(vector, layout, round_index=1):
+    payload = QUANTIZERS[LAQ8].encode(vector, layout, noise(round_index))
+    QUANTIZERS[LAQ8].check(payload, layout)
+    return payload, decode(QUANTIZERS[LAQ8], payload, layout)
+
+
+def test_laq8_is_one_scale_and_one_byte_per_parameter():
+    payload, decoded = laq8(VECTOR, LAYOUT)
+    assert payload.size == QUANTIZERS[LAQ8].payload_size(LAYOUT) == 4 + 9
+    assert payload[:4].view("<f4")[0] == 4.0
+    steps = VECTOR * np.float32(127 / 4.0)
+    lower, upper = np.floor(steps), np.floor(steps) + 1
+    levels = payload[4:].astype(np.float32) - 127
+    assert ((levels == lower) | (levels == upper)).all()
+    assert levels[7:].tolist() == [-127, 127]  # the largest entries are exact
+    assert decoded.tolist() == [f32(f32(level / 127) * 4.0) for level in levels.tolist()]
+
+
+def test_laq8_is_golden():
+    payload, _ = laq8(VECTOR, LAYOUT)
+    raw = noise().random_raw(3).astype("<u8").view("<u2")[:9]
+    by_hand = [min(254, int(f32(f32(f32(value * f32(127 / 4.0)) + draw / 65536) + 127))) for value, draw in
+               zip(VECTOR.tolist(), raw.tolist())]
+    assert payload[4:].tolist() == by_hand == [159, 63, 143, 127, 119, 191, 127, 0, 254]
+
+
+def test_laq8_has_no_bias():
+    vector = np.random.RandomState(3).standard_t(3, 500).astype(np.float32)
+    layout, n = one_tensor(500), 4000
+    mean = np.mean([laq8(vector, layout, k)[1] for k in range(1, n + 1)], axis=0, dtype=np.float64)
+    step = np.abs(vector).max() / 127
+    # The variance of one draw is at most step^2 / 4: five standard deviations, and the coarseness of the draws.
+    assert np.abs(mean - vector).max() < 5 * step / 2 / math.sqrt(n) + step * 2.0 ** -16
+
+
+@pytest.mark.parametrize("scale", [TINY, 1e-38, 1.0, HUGE])
+def test_laq8_passes_extreme_values(scale):
+    vector = (np.array([1, -1, 0.5, 0], np.float64) * scale).astype(np.float32)
+    _, decoded = laq8(vector, one_tensor(4))
+    assert np.isfinite(decoded).all() and np.abs(decoded).max() <= np.abs(vector).max()
+    assert decoded[0] == -decoded[1] == vector[0]
+
+
+def test_laq8_of_zeros_is_zeros():
+    assert not laq8(np.zeros(9, np.float32), LAYOUT)[1].any()
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_laq8_refuses_what_is_not_finite(bad):
+    with pytest.raises(CodecError, match="NaN or infinite"):
+        QUANTIZERS[LAQ8].encode(np.array([1, bad], np.float32), one_tensor(2), noise())
+
+
+def test_laq8_draws_block_by_block():
+    vector = np.full(BLOCK + 5, 0.3, np.float32)
+    vector[0] = 127
+    levels = laq8(vector, one_tensor(BLOCK + 5))[0][4:]
+    assert 0.28 < (levels[1:] == 128).mean() < 0.32 and set(levels[1:].tolist()) == {127, 128}
+
+
+# -- moving statistics: exact, after the codes ------------------------------------------------
+
+STATISTICS = Layout((Tensor("w", (5,)), Tensor("bn/moving_mean", (3,)), Tensor("bn/moving_variance", (3,))), 2)
+
+
+@pytest.mark.parametrize("codec", sorted(QUANTIZERS))
+def test_statistics_are_float32_at_the_end_of_the_payload(codec):
+    vector = np.random.RandomState(codec).standard_normal(11).astype(np.float32)
+    quantizer = QUANTIZERS[codec]
+    payload = quantizer.encode(vector, STATISTICS, noise())
+    quantizer.check(payload, STATISTICS)
+    assert payload.size == quantizer.payload_size(STATISTICS) == quantizer.payload_size(STATISTICS.trained) + 24
+    assert payload[-24:].tobytes() == vector[5:].astype("<f4").tobytes()
+    assert payload[:-24].tolist() == quantizer.encode(vector[:5], STATISTICS.trained, noise()).tolist()
+    moved = plus(np.ones(11, np.float32), codec, payload, STATISTICS, weight=-0.5)
+    assert moved[5:].tolist() == (1 + np.float32(-0.5) * vector[5:]).tolist()
+
+
+@pytest.mark.parametrize("codec", sorted(QUANTIZERS))
+def test_statistics_that_are_not_finite_are_refused(codec):
+    vector = np.ones(11, np.float32)
+    payload = QUANTIZERS[codec].encode(vector, STATISTICS, noise())
+    payload[-4:] = np.array([np.nan], "<f4").view(np.uint8)
+    with pytest.raises(CodecError, match="NaN or infinite"):
+        QUANTIZERS[codec].check(payload, STATISTICS)
+    vector[-1] = np.inf
+    with pytest.raises(CodecError, match="NaN or infinite"):
+        QUANTIZERS[codec].encode(vector, STATISTICS, noise())

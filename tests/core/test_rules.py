@@ -5,20 +5,23 @@ import pytest
 
 from flq.core import server_round
 from flq.core.params import BLOCK, Layout, Tensor
-from flq.core.quantize import QUANTIZERS
-from flq.core.rules import Rules, rules_from_settings
+from flq.core.quantize import LAQ8, QUANTIZERS
+from flq.core.rules import Rules, ServerStep, rules_from_settings
 from flq.core.scale import scale
+from flq.core.schedule import learning_rate
 from flq.core.server_round import first_server_state
 from flq.errors import ConfigError
 
 
 def settings(**changes):
     sections = {
-        "flq_algorithm": {"mode": "bbit", "b_up": 4, "b_down": None, "memory": None, "scale_by_selected": False,
+        "flq_algorithm": {"mode": "bbit", "update": "delta", "b_up": 4, "b_down": None, "memory": None, "scale_by_selected": False,
                           "sel_ref": 1, "clip_global": 0.0},
         "lazy_selection": {"D": 10, "ck": 0.8, "C": 50, "warmup": 3, "thr_scale": None},
         "budget_selection": {"sel_clients": 0, "up_budget_bits": 0},
-        "model": {"server_lr": 0.5},
+        "model": {"lr": 0.1, "lr_schedule": "step", "lr_decay": 0.5, "lr_decay_rounds": 10, "local_optimizer": "sgd",
+                  "mu": 0.0, "server_optimizer": "sgd", "server_lr": 0.5, "server_momentum": 0.7,
+                  "server_beta_1": 0.9, "server_beta_2": 0.999, "server_epsilon": 1e-7, "ema": 0.0},
     }
     for key, value in changes.items():
         section = next(name for name in sections if key in sections[name])
@@ -31,21 +34,23 @@ def resolve(**changes):
 
 
 def test_defaults_resolve_to_four_bits_both_ways_with_a_residual_that_never_skips():
-    assert resolve() == Rules(mode="bbit", bits_up=4, bits_down=4, memory="residual", depth=10, ck=0.8,
-                              max_silence=50, warmup=3, thr_scale=0.0, sel_clients=0, up_budget_bits=0, server_lr=0.5)
+    assert resolve() == Rules(mode="bbit", codec_up=4, codec_down=4, memory="residual", depth=10, ck=0.8,
+                              max_silence=50, warmup=3, thr_scale=0.0, sel_clients=0, up_budget_bits=0,
+                              step=ServerStep(lr=0.5))
 
 
 @pytest.mark.parametrize("changes, bits_down", [
-    (dict(b_up=6), 6), (dict(mode="bin"), 1), (dict(mode="fedavg"), 32),  # null follows the uplink
+    (dict(b_up=6), 6), (dict(mode="bin"), 1), (dict(mode="laq8"), 8), (dict(mode="fedavg"), 32),  # null follows the uplink
     (dict(b_down=0), 32), (dict(b_down=32), 32), (dict(b_down=3), 3), (dict(mode="fedavg", b_down=8), 8),
 ])
 def test_b_down_follows_the_uplink_or_is_what_is_asked(changes, bits_down):
-    assert resolve(**changes).bits_down == bits_down
+    assert resolve(**changes).codec_down == bits_down
 
 
-@pytest.mark.parametrize("changes, bits_up", [(dict(mode="fedavg"), 32), (dict(mode="bin"), 1), (dict(b_up=8), 8)])
+@pytest.mark.parametrize("changes, bits_up", [(dict(mode="fedavg"), 32), (dict(mode="laq8"), LAQ8),
+                                              (dict(mode="bin"), 1), (dict(b_up=8), 8)])
 def test_the_mode_fixes_the_bits_up(changes, bits_up):
-    assert resolve(**changes).bits_up == bits_up
+    assert resolve(**changes).codec_up == bits_up
 
 
 def test_one_bit_is_mode_bin():
@@ -73,6 +78,14 @@ def test_fedavg_is_never_lazy_and_remembers_nothing():
     (dict(b_up=9), "b_up must be in 1..8"),
     (dict(b_up=32), "b_up must be in 1..8"),
     (dict(memory="mirror", scale_by_selected=True), "scale_by_selected can not be used with memory mirror"),
+    (dict(update="both"), "update must be one of delta, gradient, got 'both'"),
+    (dict(server_optimizer="adagrad"), "server_optimizer must be one of sgd, momentum, adam"),
+    (dict(server_optimizer="adam"), "adam can not be used with memory residual"),
+    (dict(update="gradient", memory="residual", server_optimizer="adam"), "adam can not be used with memory residual"),
+    (dict(memory="flq", b_up=2), "memory flq diverges at 2 bits"),
+    (dict(update="gradient", b_up=2), "memory flq diverges at 2 bits"),
+    (dict(update="gradient", mu=0.1), "mu must be 0 and local_optimizer sgd, got 0.1 and 'sgd'"),
+    (dict(update="gradient", local_optimizer="adam"), "takes no local steps"),
     (dict(b_down=9), "b_down must be in 1..8"),
     (dict(b_down=-1), "b_down must be in 1..8"),
 ])
@@ -81,13 +94,31 @@ def test_what_can_not_work_is_refused_in_a_sentence(changes, text):
         resolve(**changes)
 
 
-def test_scaling_and_clip_are_taken_over_and_off_where_they_are_not_named():
+def test_scaling_and_clip_are_taken_over():
     rules = resolve(scale_by_selected=1, sel_ref=7, clip_global=2.5)
     assert (rules.scale_by_selected, rules.sel_ref, rules.clip_global) == (True, 7, 2.5)
-    old = settings()
-    for key in ("scale_by_selected", "sel_ref", "clip_global"):
-        del old["flq_algorithm"][key]
-    assert rules_from_settings(old) == resolve()
+
+
+@pytest.mark.parametrize("changes, memory", [
+    (dict(), "residual"), (dict(update="gradient"), "flq"), (dict(mode="bin", update="gradient"), "flq"),
+    (dict(mode="laq8"), "none"), (dict(mode="laq8", update="gradient"), "none"),
+    (dict(mode="fedavg", update="gradient"), "none"), (dict(mode="laq8", memory="mirror"), "mirror"),
+    (dict(update="gradient", memory="residual"), "residual"), (dict(update="gradient", memory="mirror"), "mirror")])
+def test_the_memory_is_the_modes_own_or_what_is_asked(changes, memory):
+    assert resolve(**changes).memory == memory
+
+
+@pytest.mark.parametrize("memory", ["none", "flq", "mirror"])
+def test_adam_goes_with_every_memory_but_the_residual(memory):
+    step = resolve(memory=memory, server_optimizer="adam", server_beta_1=0.5, server_beta_2=0.75,
+                   server_epsilon=0.125, ema=0.25).step
+    assert step == ServerStep("adam", 0.5, 0.7, 0.5, 0.75, 0.125, 0.25)
+
+
+def test_with_gradients_the_learning_rate_is_the_masters():
+    assert resolve().lr_by_round is None
+    rates = resolve(update="gradient").lr_by_round
+    assert [learning_rate(rates, k) for k in (1, 10, 11, 21)] == [0.1, 0.1, 0.05, 0.025]
 
 
 @pytest.mark.parametrize("changes, needs", [
@@ -154,9 +185,9 @@ def test_what_is_not_finite_is_left_for_others_to_refuse(bad):
 def test_the_model_steps_by_the_scaled_aggregate_and_the_history_holds_it(memory):
     rules = SCALE_RULES._replace(memory=memory, scale_by_selected=True, sel_ref=4, clip_global=100.0)
     uploads = {m: QUANTIZERS[32].encode(np.array([6, 8], np.float32), LAYOUT) for m in (0, 1)}
-    total = server_round.aggregate({0: 1, 1: 1}, uploads, {}, LAYOUT, rules)
+    total = server_round.aggregate({0: 1, 1: 1}, (0, 1), uploads, {}, LAYOUT, rules)
     assert total.tolist() == [3, 4]  # the mean 6 8, times 2 uploads / 4
-    state = server_round.close_round(first_server_state(np.zeros(2, np.float32)), total, LAYOUT, rules).state
+    state = server_round.close_round(first_server_state(np.zeros(2, np.float32)), total, 1, LAYOUT, rules).state
     assert state.model.tolist() == [-3, -4]
     assert state.energies == (25.0,)
 
@@ -164,10 +195,10 @@ def test_the_model_steps_by_the_scaled_aggregate_and_the_history_holds_it(memory
 def test_mirrors_are_clipped_without_being_changed():
     mirrors = {0: np.array([3, 4], np.float32)}
     rules = SCALE_RULES._replace(memory="mirror", clip_global=2.5)
-    assert server_round.aggregate({0: 1}, {}, mirrors, LAYOUT, rules).tolist() == [1.5, 2]
+    assert server_round.aggregate({0: 1}, (), {}, mirrors, LAYOUT, rules).tolist() == [1.5, 2]
     assert mirrors[0].tolist() == [3, 4]
 
 
 def test_a_round_without_uploads_has_no_aggregate():
     rules = SCALE_RULES._replace(scale_by_selected=True, clip_global=1.0)
-    assert server_round.aggregate({0: 1}, {}, {}, LAYOUT, rules) is None
+    assert server_round.aggregate({0: 1}, (), {}, {}, LAYOUT, rules) is None

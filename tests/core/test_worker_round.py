@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flq.core import draws
 from flq.core.params import Layout, Tensor
-from flq.core.quantize import QUANTIZERS, decode
+from flq.core.quantize import LAQ8, QUANTIZERS, decode
 from flq.core.rules import MEMORIES, Rules
 from flq.core.worker_round import WorkerState, first_state, propose
 from flq.errors import CodecError
@@ -16,7 +17,7 @@ NEVER = Rules("bbit", 2, 2, "none", thr_scale=0.0)
 
 
 def rules(memory, bits=2, **changes):
-    return NEVER._replace(memory=memory, bits_up=bits, **changes)
+    return NEVER._replace(memory=memory, codec_up=bits, **changes)
 
 
 def vector(*values):
@@ -31,37 +32,75 @@ def test_a_worker_begins_fresh_with_zero_memory():
     for memory in MEMORIES:
         state = first_state(LAYOUT, rules(memory))
         assert (state.clock, state.fresh) == (0, True)
-        assert state.memory is None if memory == "none" else state.memory.tolist() == [0, 0, 0, 0]
+        for array, memories in ((state.residual, ("residual", "flq")), (state.mirror, ("flq", "mirror"))):
+            assert array.tolist() == [0, 0, 0, 0] if memory in memories else array is None
 
 
 def test_without_memory_the_update_itself_is_coded():
     proposal = propose(first_state(LAYOUT, rules("none")), vector(4, 1, -3, 0), 1, 0.0, LAYOUT, rules("none"))
     assert proposal.energy == 26.0
     assert sent(proposal).tolist() == [4, 0, -4, 0]
-    assert proposal.if_applied == WorkerState(None, 0, False)
-    assert proposal.if_not == WorkerState(None, 1, True)
+    assert proposal.if_applied == WorkerState(None, None, 0, False)
+    assert proposal.if_not == WorkerState(None, None, 1, True)
 
 
 def test_a_residual_keeps_what_was_not_sent():
-    state = WorkerState(vector(1, -1, 1, 0.5), clock=2, fresh=False)
+    state = WorkerState(vector(1, -1, 1, 0.5), None, clock=2, fresh=False)
     proposal = propose(state, vector(3, 2, -4, 0), 1, 0.0, LAYOUT, rules("residual"))
     assert proposal.energy == 16 + 1 + 9 + 0.25               # of a = u + e = 4 1 -3 .5
     assert sent(proposal).tolist() == [4, 0, -4, 0]
-    assert proposal.if_applied.memory.tolist() == [0, 1, 1, 0.5]
-    assert proposal.if_not.memory.tolist() == [4, 1, -3, 0.5]
-    assert proposal.if_applied[1:] == (0, False)
-    assert proposal.if_not[1:] == (3, False)
+    assert proposal.if_applied.residual.tolist() == [0, 1, 1, 0.5]
+    assert proposal.if_not.residual.tolist() == [4, 1, -3, 0.5]
+    assert proposal.if_applied[2:] == (0, False)
+    assert proposal.if_not[2:] == (3, False)
 
 
 def test_a_mirror_moves_by_what_was_sent_or_not_at_all():
-    state = WorkerState(vector(1, -1, 1, 0.5), clock=2, fresh=False)
+    state = WorkerState(None, vector(1, -1, 1, 0.5), clock=2, fresh=False)
     proposal = propose(state, vector(5, 0, -2, 0.5), 1, 0.0, LAYOUT, rules("mirror"))
     assert proposal.energy == 16 + 1 + 9                      # of u - g = 4 1 -3 0
     assert sent(proposal).tolist() == [4, 0, -4, 0]
-    assert proposal.if_applied.memory.tolist() == [5, -1, -3, 0.5]
-    assert proposal.if_not.memory.tolist() == [1, -1, 1, 0.5]
-    assert proposal.if_applied[1:] == (0, False)
-    assert proposal.if_not[1:] == (3, False)
+    assert proposal.if_applied.mirror.tolist() == [5, -1, -3, 0.5]
+    assert proposal.if_not.mirror.tolist() == [1, -1, 1, 0.5]
+    assert proposal.if_applied[2:] == (0, False)
+    assert proposal.if_not[2:] == (3, False)
+
+
+def test_flq_has_both_memories():
+    state = WorkerState(vector(1, 0, 0, 0.5), vector(0, 1, -1, 0), clock=2, fresh=False)
+    proposal = propose(state, vector(3, 2, -4, -0.5), 1, 0.0, LAYOUT, rules("flq", 2))
+    assert proposal.energy == 16 + 1 + 9                      # of u + e - g = 4 1 -3 0
+    assert sent(proposal).tolist() == [4, 0, -4, 0]
+    assert proposal.if_applied.mirror.tolist() == [4, 1, -5, 0]    # q = g + what was sent
+    assert proposal.if_applied.residual.tolist() == [0, 1, 1, 0]   # u + e - q
+    assert proposal.if_not.mirror.tolist() == [0, 1, -1, 0]
+    assert proposal.if_not.residual.tolist() == [4, 2, -4, 0]      # u + e
+    assert proposal.if_applied[2:] == (0, False) and proposal.if_not[2:] == (3, False)
+
+
+@pytest.mark.parametrize("memory", MEMORIES)
+def test_statistics_are_sent_exactly_and_never_added_up(memory):
+    layout = Layout((Tensor("w", (2,)), Tensor("bn/moving_mean", (2,))), 1)
+    state = first_state(layout, rules(memory))._replace(fresh=False)
+    proposal = propose(state, vector(4, 1, 0.1, 0.2), 1, 0.0, layout, rules(memory))
+    assert proposal.energy == 17.0
+    assert sent(proposal, layout=layout)[2:].tolist() == vector(0.1, 0.2).tolist()
+    for outcome in (proposal.if_applied, proposal.if_not):
+        if outcome.residual is not None:
+            assert outcome.residual[2:].tolist() == [0, 0]
+    if memory in ("residual", "flq"):
+        assert proposal.if_not.residual[:2].tolist() == [4, 1]
+
+
+def test_stochastic_rounding_draws_from_the_noise_that_it_is_given():
+    layout, update = Layout((Tensor("w", (1000,)),)), np.linspace(-1, 1, 1000).astype(np.float32)
+    def payload(*key):
+        return propose(first_state(layout, rules("none", LAQ8)), update, 1, 0.0, layout, rules("none", LAQ8),
+                       draws.stream(1, draws.ROUNDING, *key)).payload.tolist()
+    assert payload(1, 0) == payload(1, 0)
+    assert payload(1, 0) != payload(2, 0) and payload(1, 0) != payload(1, 1)
+    with pytest.raises(CodecError, match="needs raw integers"):
+        propose(first_state(layout, rules("none", LAQ8)), update, 1, 0.0, layout, rules("none", LAQ8))
 
 
 @pytest.mark.parametrize("bits", sorted(QUANTIZERS))
@@ -70,14 +109,16 @@ def test_memories_are_elementwise_float32(bits, seed):
     layout = Layout((Tensor("w", (2, 3)), Tensor("b", (3,))))
     update, memory = np.random.RandomState(seed).standard_t(2, (2, 9)).astype(np.float32)
 
-    proposal = propose(WorkerState(memory), update, 1, 0.0, layout, rules("residual", bits))
-    coded = sent(proposal, bits, layout)
-    assert proposal.if_not.memory.tolist() == (update + memory).tolist()
-    assert proposal.if_applied.memory.tolist() == ((update + memory) - coded).tolist()
+    noise = draws.stream(seed, draws.ROUNDING)
 
-    proposal = propose(WorkerState(memory), update, 1, 0.0, layout, rules("mirror", bits))
-    assert proposal.if_applied.memory.tolist() == (memory + sent(proposal, bits, layout)).tolist()
-    assert proposal.if_not.memory is memory
+    proposal = propose(WorkerState(memory, None), update, 1, 0.0, layout, rules("residual", bits), noise)
+    coded = sent(proposal, bits, layout)
+    assert proposal.if_not.residual.tolist() == (update + memory).tolist()
+    assert proposal.if_applied.residual.tolist() == ((update + memory) - coded).tolist()
+
+    proposal = propose(WorkerState(None, memory), update, 1, 0.0, layout, rules("mirror", bits), noise)
+    assert proposal.if_applied.mirror.tolist() == (memory + sent(proposal, bits, layout)).tolist()
+    assert proposal.if_not.mirror is memory
 
 
 @pytest.mark.parametrize("bits", [2, 4, 8])
@@ -86,20 +127,21 @@ def test_sent_and_residual_add_up_exactly_on_the_grid(bits):
     generator = np.random.RandomState(bits)
     layout = Layout((Tensor("w", (1000,)),))
     update, memory = generator.randint(-1000, 1000, (2, 1000)).astype(np.float32)
-    proposal = propose(WorkerState(memory), update, 1, 0.0, layout, rules("residual", bits))
-    assert (sent(proposal, bits, layout) + proposal.if_applied.memory).tolist() == (update + memory).tolist()
+    proposal = propose(WorkerState(memory, None), update, 1, 0.0, layout, rules("residual", bits))
+    assert (sent(proposal, bits, layout) + proposal.if_applied.residual).tolist() == (update + memory).tolist()
 
 
 @pytest.mark.parametrize("memory", MEMORIES)
 def test_update_and_state_are_not_modified(memory):
     update, state = vector(4, 1, -3, 0), first_state(LAYOUT, rules(memory))
-    before = None if state.memory is None else state.memory.copy()
     proposal = propose(state, update, 1, 0.0, LAYOUT, rules(memory))
     for outcome in (proposal.if_applied, proposal.if_not):
-        if memory == "residual":
-            outcome.memory[:] = 9
+        if outcome.residual is not None:
+            outcome.residual[:] = 9
+    if proposal.if_applied.mirror is not None:
+        proposal.if_applied.mirror[:] = 9
     assert update.tolist() == [4, 1, -3, 0]
-    assert before is None or state.memory.tolist() == before.tolist()
+    assert all(array is None or not array.any() for array in (state.residual, state.mirror))
 
 
 @pytest.mark.parametrize("memory", MEMORIES)
@@ -109,36 +151,37 @@ def test_an_update_that_is_not_finite_is_refused(memory, bits, bad):
     state = first_state(LAYOUT, rules(memory, bits))
     with pytest.raises(CodecError):
         propose(state, vector(1, bad, 0, 0), 1, 0.0, LAYOUT, rules(memory, bits))
-    assert state.memory is None or not state.memory.any()
+    assert all(array is None or not array.any() for array in (state.residual, state.mirror))
     assert (state.clock, state.fresh) == (0, True)
 
 
 @pytest.mark.parametrize("memory", ["residual", "mirror"])
 def test_an_update_that_overflows_with_the_memory_is_refused(memory):
-    state = WorkerState(vector(3e38, 0, 0, 0) * np.float32(1 if memory == "residual" else -1))
+    huge = vector(3e38, 0, 0, 0)
+    state = WorkerState(huge, None) if memory == "residual" else WorkerState(None, -huge)
     with pytest.raises(CodecError):
         propose(state, vector(3e38, 0, 0, 0), 1, 0.0, LAYOUT, rules(memory))
-    assert abs(state.memory[0]) == np.float32(3e38)
+    assert huge[0] == np.float32(3e38)
 
 
 LAZY = rules("residual", thr_scale=1.0, max_silence=3)
 
 
 def test_a_skip_keeps_the_whole_update_in_the_residual():
-    state = WorkerState(vector(1, 1, 1, 1), clock=0, fresh=False)
+    state = WorkerState(vector(1, 1, 1, 1), None, clock=0, fresh=False)
     proposal = propose(state, vector(1, 2, 3, 4), 1, 1e9, LAYOUT, LAZY)
     assert proposal.payload is None
-    assert proposal.if_not.memory.tolist() == [2, 3, 4, 5]
-    assert proposal.if_not[1:] == (1, False)
+    assert proposal.if_not.residual.tolist() == [2, 3, 4, 5]
+    assert proposal.if_not[2:] == (1, False)
     assert proposal.if_applied is proposal.if_not
 
 
 def test_a_skip_leaves_the_mirror():
     lazy = LAZY._replace(memory="mirror")
-    state = WorkerState(vector(1, 1, 1, 1), clock=0, fresh=False)
+    state = WorkerState(None, vector(1, 1, 1, 1), clock=0, fresh=False)
     proposal = propose(state, vector(1, 2, 3, 4), 1, 1e9, LAYOUT, lazy)
     assert proposal.payload is None and proposal.energy == 0 + 1 + 4 + 9
-    assert proposal.if_not.memory.tolist() == [1, 1, 1, 1]
+    assert proposal.if_not.mirror.tolist() == [1, 1, 1, 1]
 
 
 def test_a_fresh_worker_never_skips():

@@ -4,6 +4,7 @@ import copy
 
 import numpy as np
 
+from flq.core.draws import ROUNDING, stream
 from flq.core.params import Layout, Tensor, fingerprint
 from flq.core.quantize import QUANTIZERS
 from flq.errors import FlqError
@@ -17,8 +18,11 @@ LAYOUT = Layout((Tensor("w", (3,)), Tensor("b", (1,))))
 SETTINGS = {
     "system": {"total_workers": 4, "min_workers": 2, "max_rounds": 100, "lease_s": 300.0, "round_deadline_s": 0.0,
                "offer_deadline_s": 0.0, "give_up_s": 3600.0, "seed": 42},
-    "model": {"server_lr": 1.0},
-    "flq_algorithm": {"mode": "fedavg", "b_up": 4, "b_down": None, "memory": None},
+    "model": {"lr": 0.1, "lr_schedule": "constant", "lr_decay": 0.1, "lr_decay_rounds": 100,
+              "local_optimizer": "sgd", "mu": 0.0, "server_optimizer": "sgd", "server_lr": 1.0, "server_momentum": 0.7,
+              "server_beta_1": 0.9, "server_beta_2": 0.999, "server_epsilon": 1e-7, "ema": 0.0},
+    "flq_algorithm": {"mode": "fedavg", "update": "delta", "b_up": 4, "b_down": None, "memory": None,
+                      "scale_by_selected": False, "sel_ref": 1, "clip_global": 0.0},
     "lazy_selection": {"D": 10, "ck": 0.8, "C": 50, "warmup": 0, "thr_scale": None},
     "budget_selection": {"sel_clients": 0, "up_budget_bits": 0},
 }
@@ -131,13 +135,13 @@ class Bench:
     def answer(self, worker_id, kind=Kind.UPLOAD, values=(1, 1, 1, 1), seq=None, **changes):
         """Send a skip, offer or upload of the open round; return the ticket."""
         rules = self.machine.options.rules
-        payload = QUANTIZERS[rules.bits_up].encode(np.array(values, np.float32), self.layout)
+        payload = QUANTIZERS[rules.codec_up].encode(np.array(values, np.float32), self.layout, stream(1, ROUNDING))
         answer = Answer(kind, worker_id, self.epochs[worker_id], self.machine.round_index if seq is None else seq,
                         self.machine.round_index, loss=1.0, energy=4.0, training_s=2.0, waiting_s=1.0)
         if kind is not Kind.SKIP:
             answer = answer._replace(cost_bits=8 * payload.size)
         if kind is Kind.UPLOAD:
-            answer = answer._replace(codec_id=rules.bits_up, payload=payload)
+            answer = answer._replace(codec_id=rules.codec_up, payload=payload)
         return self.send(answer._replace(**changes))
 
     def send(self, answer):

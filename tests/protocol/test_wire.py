@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from flq.core.draws import ROUNDING, stream
 from flq.core.params import Layout, Tensor
 from flq.core.quantize import QUANTIZERS
 from flq.errors import BadValues, CodecError, Conflict, FlqError, TooLarge, WireError
-from flq.protocol.messages import Answer, Kind, ModelFrame, Outcome, Plan, Verdict
+from flq.protocol.messages import Answer, HeldBack, Kind, ModelFrame, Outcome, Plan, Verdict
 from flq.protocol.wire import (
     HEADER,
     PREFIX_SIZE,
@@ -33,7 +34,7 @@ WIRE_MD = os.path.join(os.path.dirname(__file__), "..", "..", "docs", "wire.md")
 
 
 def payload(bits):
-    return QUANTIZERS[bits].encode(VECTOR, LAYOUT)
+    return QUANTIZERS[bits].encode(VECTOR, LAYOUT, stream(1, ROUNDING))
 
 
 def joined(message, link=LINK):
@@ -98,6 +99,12 @@ def test_the_example_in_the_documentation_is_the_golden_upload():
     assert hex_digits.replace(" ", "") == joined(UPLOAD).hex()
 
 
+def test_what_was_held_back_stands_between_the_answer_and_its_payload():
+    plain, flagged = joined(UPLOAD), joined(UPLOAD._replace(held_back=HeldBack(0.5, 0.25, 7)))
+    assert flagged[7] == 1 and plain[7] == 0
+    assert flagged[PREFIX_SIZE:] == (plain[PREFIX_SIZE:-11] + struct.pack("<ffI", 0.5, 0.25, 7) + plain[-11:])
+
+
 def test_numbers_of_kinds_and_outcomes_are_fixed():
     assert [(kind.name, int(kind)) for kind in Kind] == [
         ("SKIP", 1), ("OFFER", 2), ("UPLOAD", 3), ("VERDICT", 4), ("PLAN", 5), ("DELTA", 6), ("KEYFRAME", 7)]
@@ -120,7 +127,8 @@ def test_payloads_are_not_copied():
 
 @pytest.mark.parametrize("bits", sorted(QUANTIZERS))
 def test_the_largest_answer_is_an_upload(bits):
-    upload = UPLOAD._replace(codec_id=bits, payload=payload(bits), cost_bits=8 * payload(bits).size)
+    upload = UPLOAD._replace(codec_id=bits, payload=payload(bits), cost_bits=8 * payload(bits).size,
+                             held_back=HeldBack(0.5, 0.25, 7))
     assert len(joined(upload)) == max_answer_size(LAYOUT, bits)
     assert len(joined(UPLOAD._replace(kind=Kind.SKIP, payload=None))) < max_answer_size(LAYOUT, bits)
 
@@ -134,9 +142,13 @@ seconds = st.floats(0, 2.0 ** 100, width=32)
 
 @given(kind=st.sampled_from([Kind.SKIP, Kind.OFFER, Kind.UPLOAD]), numbers=st.tuples(u32, u32, u32, u32),
        loss=st.one_of(st.just(NAN), st.floats(-1e300, 1e300)), energy=positive, cost_bits=u64, state_crc=u32,
-       training_s=seconds, waiting_s=seconds, bits=st.sampled_from(sorted(QUANTIZERS)))
-def test_answers_survive_the_wire(kind, numbers, loss, energy, cost_bits, state_crc, training_s, waiting_s, bits):
-    message = Answer(kind, *(numbers + (loss, energy, cost_bits, state_crc, training_s, waiting_s)))
+       training_s=seconds, waiting_s=seconds, bits=st.sampled_from(sorted(QUANTIZERS)),
+       held_back=st.one_of(st.none(), st.builds(HeldBack, st.floats(-2.0 ** 99, 2.0 ** 99, width=32),
+                                                st.floats(0, 1, width=32), st.integers(1, 2 ** 32 - 1))))
+def test_answers_survive_the_wire(kind, numbers, loss, energy, cost_bits, state_crc, training_s, waiting_s, bits,
+                                  held_back):
+    message = Answer(kind, *(numbers + (loss, energy, cost_bits, state_crc, training_s, waiting_s)),
+                     held_back=held_back)
     if kind is Kind.UPLOAD:
         message = message._replace(codec_id=bits, payload=payload(bits), cost_bits=8 * payload(bits).size)
     assert fields(decode(joined(message), LINK)) == fields(message)
@@ -199,17 +211,18 @@ def test_random_bytes_are_refused(raw):
         decode_stream(raw, LINK)
 
 
-def framed(kind, codec_id, body, index=7, link=LINK, length=None, version=1, zero=0):
+def framed(kind, codec_id, body, index=7, link=LINK, length=None, version=1, flags=0):
     """A frame with any content and a CRC that is right."""
-    header = HEADER.pack(b"FLQf", version, kind, codec_id, zero, link.run_crc, link.layout.crc, index,
+    header = HEADER.pack(b"FLQf", version, kind, codec_id, flags, link.run_crc, link.layout.crc, index,
                          len(body) if length is None else length)
     return header + struct.pack("<I", zlib.crc32(body, zlib.crc32(header))) + body
 
 
 @settings(max_examples=300)
-@given(kind=st.integers(0, 9), codec_id=st.sampled_from([0, 1, 2, 4, 8, 9, 32]), body=st.binary(max_size=80))
-def test_random_bodies_with_a_right_crc_decode_to_valid_messages_or_are_refused(kind, codec_id, body):
-    frame = framed(kind, codec_id, body)
+@given(kind=st.integers(0, 9), codec_id=st.sampled_from([0, 1, 2, 4, 8, 9, 10, 32]), flags=st.integers(0, 2),
+       body=st.binary(max_size=90))
+def test_random_bodies_with_a_right_crc_decode_to_valid_messages_or_are_refused(kind, codec_id, flags, body):
+    frame = framed(kind, codec_id, body, flags=flags)
     try:
         message = decode(frame, LINK)
     except FlqError as error:
@@ -243,7 +256,7 @@ def test_frames_of_another_layout_conflict(message, frame):
 
 
 @pytest.mark.parametrize("change, text", [
-    (dict(version=2), "wire version 2"), (dict(zero=1), "reserved byte 1"), (dict(kind=0), "kind is 0"),
+    (dict(version=2), "wire version 2"), (dict(flags=1), "flags 1"), (dict(kind=3, flags=2), "flags 2"), (dict(kind=0), "kind is 0"),
     (dict(kind=8), "kind is 8"),
 ])
 def test_what_the_header_may_not_say_is_malformed(change, text):
@@ -256,10 +269,18 @@ def answer_body(**changes):
     return joined(UPLOAD._replace(**changes))[PREFIX_SIZE:]
 
 
+HELD = (1, 1)  # a skip, flagged
+
+
+def held_body(**changes):
+    held_back = HeldBack(0.5, 0.25, 7)._replace(**changes)
+    return joined(UPLOAD._replace(kind=Kind.SKIP, codec_id=0, payload=None, held_back=held_back))[PREFIX_SIZE:]
+
+
 @pytest.mark.parametrize("kind, codec_id, body, text", [
     (4, 1, struct.pack("<BI", 1, 1), "has no payload, got codec 1"),
     (3, 0, answer_body(), "codec must be one of"),
-    (6, 9, bytes(11), "codec must be one of"),
+    (6, 10, bytes(11), "codec must be one of"),
     (4, 0, struct.pack("<BI", 0, 1), "outcome must be in 1..8, got 0"),
     (4, 0, struct.pack("<BI", 9, 1), "outcome must be in 1..8, got 9"),
     (5, 0, struct.pack("<IIdBH", 6, 0, NAN, 0, 0), "threshold nan"),
@@ -274,10 +295,13 @@ def answer_body(**changes):
     (3, 4, answer_body(training_s=NAN), "training time must be finite"),
     (3, 4, answer_body(training_s=-1.0), "training time must be finite"),
     (3, 4, answer_body(waiting_s=float("inf")), "waiting time must be finite"),
+    (HELD, 0, held_body(loss=NAN), "loss nan"), (HELD, 0, held_body(accuracy=1.5), "accuracy 1.5"),
+    (HELD, 0, held_body(accuracy=-0.5), "accuracy -0.5"), (HELD, 0, held_body(n_samples=0), "on 0 samples"),
     (3, 4, answer_body(cost_bits=87), "declares 87 payload bits, got 88"),
 ])
 def test_what_no_peer_can_mean_is_refused(kind, codec_id, body, text):
-    error = refused(framed(kind, codec_id, body))
+    kind, flags = kind if isinstance(kind, tuple) else (kind, 0)
+    error = refused(framed(kind, codec_id, body, flags=flags))
     assert type(error) is BadValues and error.status_hint == 422 and text in str(error)
 
 

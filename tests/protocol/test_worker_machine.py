@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from master_bench import LAYOUT, settings_with, vector
 
-from flq.core.draws import start_values
+from flq.core.draws import ROUNDING, start_values, stream
 from flq.core.params import fingerprint
-from flq.core.quantize import QUANTIZERS, plus
-from flq.protocol.messages import Kind, ModelFrame, Outcome, Plan, Verdict
+from flq.core.quantize import LAQ8, QUANTIZERS, plus
+from flq.protocol.messages import HeldBack, Kind, ModelFrame, Outcome, Plan, Verdict
 from flq.protocol.wire import decode, encode, link_of
 from flq.protocol.worker_events import (
     Build,
@@ -112,7 +112,8 @@ class Worker:
 
     @property
     def memory(self):
-        memory = self.machine.memory.memory
+        residual, mirror = self.machine.memory[:2]
+        memory = mirror if residual is None else residual
         return None if memory is None else memory.tolist()
 
     @property
@@ -190,7 +191,7 @@ def test_an_upload_says_who_what_and_how_long():
     answer = worker.answering(after=3.0)
     assert worker.action.path == "/upload_update" and worker.state == "ANSWERING"
     assert answer._replace(payload=None) == (
-        Kind.UPLOAD, 2, 1, 1, 1, 0.5, 16.0 + 1 + 9 + 4, 8 * (8 + 1 + 1), 0, 1.5, 3.0, 2, None)
+        Kind.UPLOAD, 2, 1, 1, 1, 0.5, 16.0 + 1 + 9 + 4, 8 * (8 + 1 + 1), 0, 1.5, 3.0, 2, None, None)
     assert answer.payload.tobytes() == QUANTIZERS[2].encode(vector(*UPDATE), LAYOUT).tobytes()
 
 
@@ -230,6 +231,33 @@ def test_a_mirror_upload_carries_the_crc_of_the_mirror_that_follows():
     coded = QUANTIZERS[2].encode(vector(1, 1, 1, 0), LAYOUT)  # of u - g
     assert answer.payload.tobytes() == coded.tobytes()
     assert answer.state_crc == fingerprint(plus(vector(*SENT), 2, coded, LAYOUT))
+
+
+def test_flq_moves_both_memories_and_carries_the_crc_of_the_mirror():
+    worker = joined(memory="flq", b_up=4)
+    before = worker.machine.memory
+    answer = worker.answering()
+    worker.verdict(Outcome.APPLIED)
+    after = worker.machine.memory
+    assert answer.state_crc == fingerprint(after.mirror)
+    assert (after.mirror + after.residual).tolist() == list(UPDATE)
+    assert not before.mirror.any() and not before.residual.any()
+
+
+def test_stochastic_rounding_is_drawn_for_the_round_and_the_worker():
+    worker = joined(mode="laq8")
+    payload = QUANTIZERS[LAQ8].encode(vector(*UPDATE), LAYOUT, stream(42, ROUNDING, 1, 2))
+    answer = worker.answering()
+    assert (answer.codec_id, answer.payload.tolist()) == (LAQ8, payload.tolist())
+
+
+@pytest.mark.parametrize("loss, sent", [(0.5, HeldBack(0.5, 0.25, 7)), (float("nan"), None), (float("inf"), None),
+                                        (1e39, None)])
+def test_what_the_shared_copy_is_worth_on_held_back_data_goes_with_the_answer(loss, sent):
+    worker = joined()
+    worker.plan()
+    worker.tell(Trained(vector(*UPDATE), 0.5, 1.5, HeldBack(loss, 0.25, 7)))
+    assert worker.answer.held_back == sent
 
 
 def test_with_a_budget_the_offer_comes_first_and_the_upload_when_granted():
