@@ -5,7 +5,7 @@ docs/configuration.md is made from it. How they are read from a file: config_fil
 the master reads a configuration: workers receive :meth:`Config.settings` when they register.
 """
 
-from typing import Any, Dict, Literal, Optional, Tuple, get_args, get_origin
+from typing import Annotated, Any, Dict, List, Literal, Optional, Tuple, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
@@ -13,6 +13,8 @@ from pydantic_core import PydanticCustomError
 
 EXACT_IN_FLOAT = 2 ** 53  # up to here every whole number is a float64
 LONGEST_S = 1e9           # 31 years; beyond it threads and sockets refuse to wait
+
+Shape = Annotated[List[Annotated[int, Field(ge=1, le=10 ** 5)]], Field(min_length=3, max_length=3)]
 
 
 class Section(BaseModel):
@@ -53,6 +55,10 @@ class System(Section):
     give_up_s: float = Field(
         3600.0, gt=0, le=LONGEST_S, description="Seconds for which a worker tries to reach a master that is away.")
     seed: int = Field(42, ge=0, le=2 ** 63 - 1, description="Seed from which all randomness of the run is drawn.")
+    master_url: Optional[str] = Field(
+        None, min_length=1, description="Address of the master, http://host:port, for workers that read a "
+                                        "configuration themselves and have no --master_ip; the master does not read "
+                                        "it.")
     deterministic: bool = Field(True, description="Whether TensorFlow uses only operations that repeat bit for bit.")
     threads: int = Field(
         1, ge=1, le=1024, description="Number of intra-op and of inter-op threads of TensorFlow on a worker; it is "
@@ -77,13 +83,25 @@ class System(Section):
 class Dataset(Section):
     """What the workers learn from, and who holds which part."""
 
-    name: str = Field("digits", min_length=1, description="Name of the data set.")
+    name: str = Field(
+        "digits", min_length=1, description="Name of the data set: digits, mnist, fashion_mnist (or fmnist), cifar10, "
+                                            "npz:FILE, images:FOLDER, csv:FILE.")
     batch_size: int = Field(32, ge=1, le=10 ** 6, description="Number of samples in a minibatch.")
-    partition: Literal["iid", "non_iid"] = Field(
-        "iid", description="How samples are dealt out: evenly at random, or with class shares drawn from a "
-                           "Dirichlet distribution.")
+    partition: Literal["iid", "non_iid", "shards", "local"] = Field(
+        "iid", description="How samples are dealt out: evenly at random, with class shares drawn from a Dirichlet "
+                           "distribution, in shards of sorted classes, or not at all: local = each worker has files "
+                           "of its own.")
     dir_alpha: float = Field(
         0.5, ge=1e-6, le=1e6, description="Concentration of that Dirichlet distribution; smaller = less even.")
+    shards_per_worker: int = Field(2, ge=1, le=10 ** 6, description="Shards that a worker gets, with partition shards.")
+    input_shape: Optional[Shape] = Field(
+        None, description="Height, width and channels of a sample; null = as the data set "
+                                                      "has it.")
+    n_classes: Optional[int] = Field(
+        None, ge=2, le=10 ** 6, description="Number of classes; null = as the data set has it.")
+    test_fraction: float = Field(
+        0.1, gt=0, lt=1, description="Share of the samples that is held back for the test where a data set has no "
+                                     "test set of its own.")
     data_dir: Optional[str] = Field(
         None, min_length=1, description="Folder with the data set's files; not needed for digits, which come with "
                                         "FLQ.")
@@ -92,18 +110,42 @@ class Dataset(Section):
 class Model(Section):
     """What is trained, by which steps on the worker and which on the master."""
 
-    name: Literal["mlp", "cnn_small", "quadratic"] = Field("mlp", description="Name of the model.")
-    lr: float = Field(0.1, gt=0, le=1e6, description="Learning rate of the local optimizer.")
+    name: str = Field(
+        "mlp", min_length=1, description="Name of the model: logreg, mlp, cnn, cnn_small, resnet20, quadratic, or a "
+                                         "function of your own, package.module:function.")
+    lr: float = Field(
+        0.1, gt=0, le=1e6, description="Learning rate of the local optimizer; with update gradient, of the server "
+                                       "optimizer.")
+    lr_schedule: Literal["constant", "exponential", "step", "cosine"] = Field(
+        "constant", description="How lr changes from round to round.")
+    lr_decay: float = Field(
+        0.1, gt=0, le=1, description="What lr has been multiplied by after lr_decay_rounds rounds.")
+    lr_decay_rounds: int = Field(100, ge=1, le=10 ** 9, description="Rounds in which lr falls by lr_decay.")
     l2: float = Field(
         0.0, ge=0, le=1e6, description="Weight of half the squared norm of the parameters in the training loss; 0 with "
                                        "model quadratic.")
+    local_optimizer: Literal["sgd", "momentum", "adam"] = Field(
+        "sgd", description="How a worker steps; it starts afresh in each round.")
+    local_momentum: float = Field(0.9, ge=0, lt=1, description="Momentum of the local optimizer momentum.")
+    mu: float = Field(
+        0.0, ge=0, le=1e6, description="Weight of half the squared distance from the shared copy in the training loss "
+                                       "(FedProx).")
     local_epochs: int = Field(
         1, ge=0, le=10 ** 6, description="Passes over a worker's data in a round; 0 only with local_steps > 0.")
     local_steps: int = Field(
         0, ge=0, le=10 ** 6, description="Minibatches in a round, in place of local_epochs; 0 = go by local_epochs.")
-    server_optimizer: Literal["sgd"] = Field("sgd", description="How the master steps along the aggregate.")
+    server_optimizer: Literal["sgd", "momentum", "adam"] = Field(
+        "sgd", description="How the master steps along the aggregate; adam not with memory residual.")
     server_lr: float = Field(
-        1.0, gt=0, le=1e6, description="Step of the server optimizer; 1 with sgd = federated averaging.")
+        1.0, gt=0, le=1e6, description="Step of the server optimizer; 1 with sgd = federated averaging; with update "
+                                       "gradient the step is server_lr * lr.")
+    server_momentum: float = Field(0.7, ge=0, lt=1, description="Momentum of the server optimizer momentum.")
+    server_beta_1: float = Field(0.9, ge=0, lt=1, description="Decay of adam's mean, on the master.")
+    server_beta_2: float = Field(0.999, ge=0, lt=1, description="Decay of adam's mean of squares, on the master.")
+    server_epsilon: float = Field(1e-7, gt=0, le=1, description="Adam's epsilon, on the master.")
+    ema: float = Field(
+        0.0, ge=0, lt=1, description="Decay of an exponential average of the global model, which is evaluated beside "
+                                     "it and saved as the result; 0 = none.")
     dim: int = Field(
         1000, ge=4, le=10 ** 9, description="Number of parameters of model quadratic; the other models do not read it.")
 
@@ -118,14 +160,17 @@ class Model(Section):
 class FlqAlgorithm(Section):
     """How an update becomes bytes."""
 
-    mode: Literal["fedavg", "bbit", "bin"] = Field(
-        "bbit", description="How updates are coded: exact float32, b_up bits on a grid, or sign and mean "
-                            "magnitude.")
+    mode: Literal["fedavg", "laq8", "bbit", "bin"] = Field(
+        "bbit", description="How updates are coded: exact float32, 8 bits by stochastic rounding with one scale, b_up "
+                            "bits on a grid, or sign and mean magnitude.")
+    update: Literal["delta", "gradient"] = Field(
+        "delta", description="What a worker sends of: the change that local training made, or the gradient of one "
+                             "minibatch.")
     b_up: int = Field(
         4, ge=1, le=8, description="Bits per parameter from worker to master in mode bbit; 1 = mode bin.")
     b_down: Optional[Literal[0, 1, 2, 3, 4, 5, 6, 7, 8, 32]] = Field(
         None, description="Bits per parameter from master to worker; 0 or 32 = float32, null = as many as upwards.")
-    memory: Optional[Literal["none", "residual", "mirror"]] = Field(
+    memory: Optional[Literal["none", "residual", "flq", "mirror"]] = Field(
         None, description="What a worker remembers of what was not sent; null = what the mode stands for.")
     scale_by_selected: bool = Field(
         False, description="Whether the aggregate is multiplied by the number of uploads of the round / sel_ref; 0 and "
@@ -166,6 +211,20 @@ class BudgetSelection(Section):
         0, ge=0, le=10 ** 15, description="Payload bits that may be uploaded in a round; 0 = no limit.")
 
 
+class JetsonOptimization(Section):
+    """How a worker uses its device. A worker's command line and own file come before what the master says."""
+
+    gpu_memory_limit_mb: Optional[int] = Field(
+        None, ge=1, le=10 ** 6, description="Memory in MB that TensorFlow may take on the GPU; null = as it grows.")
+    enable_mixed_precision: bool = Field(
+        False, description="Whether a GPU computes in float16 where it can; ignored below compute capability 7.0.")
+    prefetch_size: int = Field(
+        2, ge=0, le=10000, description="Number of batches that are made ready in advance; 0 = none.")
+    num_parallel_calls: int = Field(2, ge=1, le=1024, description="Number of batches that are made at a time.")
+    cuda_cache_mb: Optional[int] = Field(
+        None, ge=0, le=4096, description="Size in MB of the cache of compiled GPU code; null = CUDA's own.")
+
+
 class Report(Section):
     """Where results go."""
 
@@ -185,6 +244,7 @@ class Config(Section):
     flq_algorithm: FlqAlgorithm = FlqAlgorithm()
     lazy_selection: LazySelection = LazySelection()
     budget_selection: BudgetSelection = BudgetSelection()
+    jetson_optimization: JetsonOptimization = JetsonOptimization()
     report: Report = Report()
 
     def settings(self) -> Dict[str, Dict[str, Any]]:
@@ -200,18 +260,20 @@ def allowed(field: FieldInfo) -> Tuple[str, str]:
     annotation = field.annotation
     if is_optional(field):
         annotation = get_args(annotation)[0]
+    if annotation is Shape:
+        return "a list of 3 whole numbers above 0", ""
     if get_origin(annotation) is Literal:
         kind = "one of " + ", ".join(str(value) for value in get_args(annotation))
     else:
         kind = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}[annotation]
     bounds: Dict[str, Any] = {}
     for constraint in field.metadata:
-        bounds.update({name: _number(getattr(constraint, name)) for name in ("ge", "gt", "le", "min_length")
+        bounds.update({name: _number(getattr(constraint, name)) for name in ("ge", "gt", "le", "lt", "min_length")
                        if hasattr(constraint, name)})
     if "ge" in bounds and "le" in bounds:
         return kind, "in %s..%s" % (bounds["ge"], bounds["le"])
     words = [text % bounds[name] for name, text in (("ge", ">= %s"), ("gt", "> %s"), ("le", "<= %s"),
-                                                    ("min_length", "of at least %s character")) if name in bounds]
+                                                    ("lt", "< %s"), ("min_length", "of at least %s character")) if name in bounds]
     return kind, " and ".join(words)
 
 

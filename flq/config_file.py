@@ -185,7 +185,7 @@ def _explain(detail: Mapping[str, Any], given: Givens) -> ConfigError:
     kind, bounds = allowed(field)
     if detail["type"] == "value_error":
         expected = str(detail["ctx"]["error"])
-    elif detail["type"] in ("greater_than", "greater_than_equal", "less_than_equal"):
+    elif bounds and detail["type"] in ("greater_than", "greater_than_equal", "less_than", "less_than_equal"):
         expected = bounds
     else:
         expected = " ".join(filter(None, (kind, bounds, "or null" * is_optional(field))))
