@@ -272,8 +272,9 @@ def allowed(field: FieldInfo) -> Tuple[str, str]:
                        if hasattr(constraint, name)})
     if "ge" in bounds and "le" in bounds:
         return kind, "in %s..%s" % (bounds["ge"], bounds["le"])
-    words = [text % bounds[name] for name, text in (("ge", ">= %s"), ("gt", "> %s"), ("le", "<= %s"),
-                                                    ("lt", "< %s"), ("min_length", "of at least %s character")) if name in bounds]
+    texts = (("ge", ">= %s"), ("gt", "> %s"), ("le", "<= %s"), ("lt", "< %s"),
+             ("min_length", "of at least %s character"))
+    words = [text % bounds[name] for name, text in texts if name in bounds]
     return kind, " and ".join(words)
 
 

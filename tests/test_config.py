@@ -63,8 +63,7 @@ def test_nested_and_flat_form_say_the_same_and_may_be_mixed(write):
             "model": "cnn_small", "local_epochs": 1}
     mixed = {"system": nested["system"], "dataset": "mnist", "batch_size": 16, "model": nested["model"]}
     expected = load_config(write(nested)).settings()
-    assert expected["dataset"] == {"name": "mnist", "batch_size": 16, "partition": "iid", "dir_alpha": 0.5,
-                                   "data_dir": None}
+    assert expected["dataset"] == dict(load_config(None).settings()["dataset"], name="mnist", batch_size=16)
     assert load_config(write(flat)).settings() == expected
     assert load_config(write(mixed)).settings() == expected
 
@@ -153,9 +152,11 @@ def test_of_several_errors_the_first_is_told_and_the_others_counted():
     ("clip_global=-1", "clip_global must be in 0..1000000000, got -1"),
     ("seed=-1", "seed must be in 0..9223372036854775807, got -1"),
     ("deterministic=1", "deterministic must be true or false, got 1"),
-    ("partition=dirichlet", 'partition must be one of iid, non_iid, got "dirichlet"'),
-    ("memory=flq", 'memory must be one of none, residual, mirror or null, got "flq"'),
-    ("model=mlpp", 'name must be one of mlp, cnn_small, quadratic, got "mlpp"'),
+    ("partition=dirichlet", 'partition must be one of iid, non_iid, shards, local, got "dirichlet"'),
+    ("memory=ef", 'memory must be one of none, residual, flq, mirror or null, got "ef"'),
+    ("input_shape=[28,28]", "input_shape must be a list of 3 whole numbers above 0 or null, got a list"),
+    ("input_shape=[28,28,0]", "input_shape must be a list of 3 whole numbers above 0 or null, got a list"),
+    ("ema=1", "ema must be >= 0 and < 1, got 1"),
     ("data_dir=5", "data_dir must be a text of at least 1 character or null, got 5"),
     ("results_dir=", 'results_dir must be a text of at least 1 character, got ""'),
 ])
@@ -221,7 +222,7 @@ def test_a_combination_that_can_not_work_is_refused():
     ("model.nam=mlp", 'unknown key "nam"; the nearest is name in section model'),
     ("dataset.nam=mlp", 'unknown key "nam"; the nearest is name in section dataset'),
     ("sistem=3", 'unknown key "sistem"; the nearest is section system'),
-    ("master_url=x", 'unknown key "master_url"; docs/configuration.md lists what there is'),
+    ("qqqqqq=x", 'unknown key "qqqqqq"; docs/configuration.md lists what there is'),
     ("system.b_up=4", "b_up belongs to section flq_algorithm, not to system"),
     ("system.name=x", "name belongs to section dataset or model, not to system"),
     ("name=mlp", "name is ambiguous here; write dataset.name or model.name"),

@@ -144,7 +144,8 @@ def decode_at(buffer: Union[bytes, bytearray, memoryview], start: int, link: Lin
         raise TooLarge("the frame declares a body of %d bytes, expected at most %d" % (length, limit))
     body = view[PREFIX_SIZE:PREFIX_SIZE + length]
     if len(body) < length or length < n_fixed:
-        raise WireError("the frame is truncated: its body has %d bytes, expected %d" % (len(body), max(length, n_fixed)))
+        raise WireError("the frame is truncated: its body has %d bytes, expected %d"
+                        % (len(body), max(length, n_fixed)))
     (crc,) = CRC.unpack_from(view, HEADER.size)
     if crc != zlib.crc32(body, zlib.crc32(view[:HEADER.size])):
         raise WireError("the frame is corrupted: its CRC32 does not match", "send it again")
@@ -153,7 +154,8 @@ def decode_at(buffer: Union[bytes, bytearray, memoryview], start: int, link: Lin
     if layout != link.layout.crc:
         raise Conflict("the frame has another parameter layout (CRC32 %08x), expected %08x"
                        % (layout, link.layout.crc), "use the model and data set that the master names")
-    return _message(Kind(kind), codec_id, index, body[:n_fixed], body[n_fixed:], link.layout), start + PREFIX_SIZE + length
+    message = _message(Kind(kind), codec_id, index, body[:n_fixed], body[n_fixed:], link.layout)
+    return message, start + PREFIX_SIZE + length
 
 
 _FIXED_SIZES = {Kind.SKIP: ANSWER.size, Kind.OFFER: ANSWER.size, Kind.UPLOAD: ANSWER.size,
@@ -210,8 +212,8 @@ def _held_back(body: memoryview) -> Optional[HeldBack]:
         return None
     held_back = HeldBack(*HELD_BACK.unpack(body))
     if not (math.isfinite(held_back.loss) and 0 <= held_back.accuracy <= 1 and held_back.n_samples >= 1):
-        raise BadValues("what the worker held back gives loss %r and accuracy %r on %d samples, expected a finite loss, "
-                        "an accuracy in 0..1 and at least 1" % held_back)
+        raise BadValues("what the worker held back gives loss %r and accuracy %r on %d samples, expected a finite "
+                        "loss, an accuracy in 0..1 and at least 1" % held_back)
     return held_back
 
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flq.core.params import BLOCK, Layout, Tensor
 from flq.core import draws
+from flq.core.params import BLOCK, Layout, Tensor
 from flq.core.quantize import LAQ8, QUANTIZERS, decode, plus
 from flq.errors import CodecError
 

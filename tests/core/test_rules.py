@@ -15,8 +15,8 @@ from flq.errors import ConfigError
 
 def settings(**changes):
     sections = {
-        "flq_algorithm": {"mode": "bbit", "update": "delta", "b_up": 4, "b_down": None, "memory": None, "scale_by_selected": False,
-                          "sel_ref": 1, "clip_global": 0.0},
+        "flq_algorithm": {"mode": "bbit", "update": "delta", "b_up": 4, "b_down": None, "memory": None,
+                          "scale_by_selected": False, "sel_ref": 1, "clip_global": 0.0},
         "lazy_selection": {"D": 10, "ck": 0.8, "C": 50, "warmup": 3, "thr_scale": None},
         "budget_selection": {"sel_clients": 0, "up_budget_bits": 0},
         "model": {"lr": 0.1, "lr_schedule": "step", "lr_decay": 0.5, "lr_decay_rounds": 10, "local_optimizer": "sgd",
@@ -40,7 +40,7 @@ def test_defaults_resolve_to_four_bits_both_ways_with_a_residual_that_never_skip
 
 
 @pytest.mark.parametrize("changes, bits_down", [
-    (dict(b_up=6), 6), (dict(mode="bin"), 1), (dict(mode="laq8"), 8), (dict(mode="fedavg"), 32),  # null follows the uplink
+    (dict(b_up=6), 6), (dict(mode="bin"), 1), (dict(mode="laq8"), 8), (dict(mode="fedavg"), 32),  # null: as up
     (dict(b_down=0), 32), (dict(b_down=32), 32), (dict(b_down=3), 3), (dict(mode="fedavg", b_down=8), 8),
 ])
 def test_b_down_follows_the_uplink_or_is_what_is_asked(changes, bits_down):
