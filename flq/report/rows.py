@@ -21,6 +21,11 @@ class RoundRow(NamedTuple):
         Of the master's model on the test set; None = not evaluated.
     shared_accuracy : float or None
         Of the copy that all workers share.
+    average_accuracy : float or None
+        Test accuracy of the exponential average of the models; None = there is no average.
+    own_accuracy, own_loss : float or None
+        Of the copy that the round began with: mean over the workers' own held-back data; None =
+        nothing is held back.
     training_loss : float or None
         Mean over the workers that answered; None = nobody did.
     uploaded, skipped, refused, late, lost : int
@@ -51,6 +56,9 @@ class RoundRow(NamedTuple):
     training_s: float
     waiting_s: float
     round_s: float
+    average_accuracy: Optional[float] = None
+    own_accuracy: Optional[float] = None
+    own_loss: Optional[float] = None
 
 
 class WorkerRow(NamedTuple):
@@ -94,11 +102,15 @@ class Column(NamedTuple):
     kind: str  # index, count, share (1 = 100 %), loss, seconds or text
 
 
+# In the order in which they stand in a sheet.
 COLUMNS = {
     "round_index": Column("round", "index"),
     "accuracy": Column("test accuracy (%)", "share"),
     "test_loss": Column("test loss", "loss"),
     "shared_accuracy": Column("test accuracy of the shared copy (%)", "share"),
+    "average_accuracy": Column("test accuracy of the average (%)", "share"),
+    "own_accuracy": Column("accuracy on workers' own data (%)", "share"),
+    "own_loss": Column("loss on workers' own data", "loss"),
     "training_loss": Column("training loss", "loss"),
     "worker_id": Column("worker", "index"),
     "n_samples": Column("samples", "count"),
@@ -122,14 +134,17 @@ COLUMNS = {
     "last_loss": Column("last training loss", "loss"),
 }
 
+TOTAL_WIRE = "total wire, both ways (bytes)"
+TOTAL_PAYLOAD_UP, TOTAL_PAYLOAD_DOWN = "total payload up (bits)", "total payload down (bits)"
+
 # Running totals beside the rounds: heading, and the fields that it adds up.
 TOTALS = (
-    ("total payload up (bits)", ("payload_bits_up",)),
-    ("total payload down (bits)", ("payload_bits_down",)),
+    (TOTAL_PAYLOAD_UP, ("payload_bits_up",)),
+    (TOTAL_PAYLOAD_DOWN, ("payload_bits_down",)),
     ("total frames up (bytes)", ("frame_bytes_up",)),
     ("total frames down (bytes)", ("frame_bytes_down",)),
     ("total wire up (bytes)", ("wire_bytes_up",)),
     ("total wire down (bytes)", ("wire_bytes_down",)),
-    ("total wire, both ways (bytes)", ("wire_bytes_up", "wire_bytes_down")),
+    (TOTAL_WIRE, ("wire_bytes_up", "wire_bytes_down")),
     ("total sent again (bytes)", ("retransmitted_bytes",)),
 )

@@ -18,7 +18,7 @@ def finished(tmp_path_factory):
 
 
 def test_it_has_its_sheets(finished):
-    assert list(finished.sheets()) == ["Summary", "Rounds", "Workers", "Config"]  # no charts without an accuracy
+    assert list(finished.sheets()) == ["Summary", "Rounds", "Workers", "Config", "Charts"]
 
 
 def test_each_round_stands_once_and_its_roll_call_adds_up(finished):

@@ -4,30 +4,14 @@ import json
 import os
 import subprocess
 import sys
-import zipfile
 
 import pytest
-from openpyxl import load_workbook
+from openpyxl import Workbook, load_workbook
+from report_rows import HOSTILE, INFINITY, NAN, a_round, a_worker, column, has_formula, values
 
-from flq.report import excel
+from flq.report import excel, sheets
 from flq.report.excel import write_workbook
-from flq.report.rows import COLUMNS, TOTALS, RoundRow, WorkerRow
-
-NAN, INFINITY = float("nan"), float("inf")
-
-
-def a_round(round_index=1, **changes):
-    return RoundRow(round_index=round_index, accuracy=0.5, test_loss=1.25, shared_accuracy=0.25, training_loss=2.0,
-                    uploaded=3, skipped=1, refused=0, late=0, lost=0, payload_bits_up=8000, payload_bits_down=4000,
-                    frame_bytes_up=1100, frame_bytes_down=600, wire_bytes_up=1500, wire_bytes_down=900,
-                    retransmitted_bytes=7, training_s=1.5, waiting_s=0.25, round_s=2.0)._replace(**changes)
-
-
-def a_worker(worker_id=0, **changes):
-    return WorkerRow(worker_id=worker_id, n_samples=359, state="ended", rounds=2, uploaded=2, skipped=0, refused=0,
-                     late=0, lost=0, payload_bits_up=16000, frame_bytes_up=2200, frame_bytes_down=1200,
-                     wire_bytes_up=3000, wire_bytes_down=1800, retransmitted_bytes=14, training_s=3.0, waiting_s=0.5,
-                     last_loss=0.125)._replace(**changes)
+from flq.report.rows import COLUMNS, TOTALS, RoundRow
 
 
 @pytest.fixture
@@ -39,22 +23,6 @@ def written(tmp_path):
         assert os.listdir(str(tmp_path)) == ["run.xlsx"]
         return load_workbook(path)
     return write
-
-
-def parts(folder, prefix):
-    """Return the XML parts of the workbook whose names begin so."""
-    with zipfile.ZipFile(str(folder / "run.xlsx")) as archive:
-        return [archive.read(name).decode() for name in sorted(archive.namelist()) if name.startswith(prefix)]
-
-
-def column(sheet, title):
-    """Return the cells under a heading."""
-    titles = [cell.value for cell in sheet[1]]
-    return [row[titles.index(title)] for row in sheet.iter_rows(min_row=2)]
-
-
-def values(sheet, title):
-    return [cell.value for cell in column(sheet, title)]
 
 
 def test_each_field_of_a_round_stands_under_its_heading(written):
@@ -90,13 +58,32 @@ def test_settings_are_listed_by_section_and_key(written):
 
 @pytest.mark.parametrize("unknown", [None, NAN, INFINITY, -INFINITY])
 def test_what_is_not_known_is_an_empty_cell(written, unknown):
-    workbook = written([("final loss", unknown)], [a_round(accuracy=unknown, training_loss=unknown)],
-                       [a_worker(last_loss=unknown)])
+    workbook = written([("final loss", unknown)], [a_round(1, accuracy=unknown, training_loss=unknown), a_round(2)],
+                       [a_worker(0, last_loss=unknown), a_worker(1)])
     assert values(workbook["Summary"], "value") == [None]
-    assert values(workbook["Rounds"], "test accuracy (%)") == [None]
-    assert values(workbook["Rounds"], "training loss") == [None]
-    assert values(workbook["Rounds"], "test loss") == [1.25]
-    assert values(workbook["Workers"], "last training loss") == [None]
+    assert values(workbook["Rounds"], "test accuracy (%)") == [None, 0.5]
+    assert values(workbook["Rounds"], "training loss") == [None, 2.0]
+    assert values(workbook["Rounds"], "test loss") == [1.25, 1.25]
+    assert values(workbook["Workers"], "last training loss") == [None, 0.125]
+
+
+@pytest.mark.parametrize("unknown", [None, NAN])
+def test_what_is_not_known_in_the_whole_run_has_no_column(written, unknown):
+    optional = ("accuracy", "shared_accuracy", "average_accuracy", "own_accuracy", "own_loss")
+    workbook = written(rounds=[a_round(k, **dict.fromkeys(optional, unknown)) for k in (1, 2)],
+                       workers=[a_worker(last_loss=unknown)])
+    titles = [cell.value for cell in workbook["Rounds"][1]]
+    left_out = {COLUMNS[field].title for field in optional}
+    assert titles == [COLUMNS[field].title for field in COLUMNS
+                      if field in RoundRow._fields and field not in optional] + [title for title, _ in TOTALS]
+    assert not left_out & set(titles) and titles[:3] == ["round", "test loss", "training loss"]
+    assert values(workbook["Rounds"], "total wire, both ways (bytes)") == [2400, 4800]
+    assert "last training loss" not in [cell.value for cell in workbook["Workers"][1]]
+
+
+def test_a_round_need_not_say_what_was_not_asked_for():
+    short = RoundRow(*a_round()[:-3])
+    assert (short.average_accuracy, short.own_accuracy, short.own_loss) == (None, None, None)
 
 
 def test_number_formats_follow_the_kind_of_column(written):
@@ -116,14 +103,21 @@ def test_every_kind_of_column_has_a_number_format():
     assert {column.kind for column in COLUMNS.values()} == set(excel.FORMATS)
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "=HYPERLINK(\"http://x\")", "#N/A"])
+@pytest.mark.parametrize("text", HOSTILE)
 def test_text_is_never_a_formula_or_an_error(written, tmp_path, text):
-    workbook = written([(text, text)], workers=[a_worker(state=text)], settings={text: {text: text}})
+    workbook = written([(text, text)], [a_round()], [a_worker(state=text)], {text: {text: text}})
     cells = [*workbook["Summary"][2], *workbook["Config"][2], *column(workbook["Workers"], "state")]
-    assert [cell.value for cell in cells] == [text] * 6
-    sheets = parts(tmp_path, "xl/worksheets/sheet")
-    assert len(sheets) == 4
-    assert not any("<f>" in sheet or 't="e"' in sheet for sheet in sheets)
+    assert [(cell.value, cell.data_type) for cell in cells] == [(text, "s")] * 6
+    assert not has_formula(tmp_path / "run.xlsx")
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_a_heading_is_never_a_formula_either(tmp_path, text):
+    workbook = Workbook()
+    sheets.fill(workbook.active, [text, "b"], [(1, text)], [("0", "0")])
+    sheets.save(workbook, str(tmp_path / "run.xlsx"))
+    assert load_workbook(str(tmp_path / "run.xlsx")).active["A1"].value == text
+    assert not has_formula(tmp_path / "run.xlsx")
 
 
 @pytest.mark.parametrize("text", ["a\x00b", "a\x1bb", "a\ud800b", "a\uffffb"])
@@ -154,47 +148,19 @@ def test_columns_are_wide_enough_for_their_numbers(written):
     assert sheet.column_dimensions[letter].width >= len("123,456,789,012")
 
 
-def test_a_run_without_accuracies_has_no_charts(written):
-    assert written(rounds=[a_round(accuracy=None)]).sheetnames == ["Summary", "Rounds", "Workers", "Config"]
-    assert written(rounds=[a_round()]).sheetnames == ["Summary", "Rounds", "Workers", "Config", "Charts"]
-
-
 def test_a_run_without_rounds_has_sheets_with_headings_only(written):
-    workbook = written([("state", "FINISHED")])
+    workbook = written([("state", "FINISHED")], workers=[a_worker()])
     assert workbook.sheetnames == ["Summary", "Rounds", "Workers", "Config"]
-    assert workbook["Rounds"].max_row == workbook["Workers"].max_row == 1
+    assert workbook["Rounds"].max_row == 1 and workbook["Workers"].max_row == 2
+    assert values(workbook["Rounds"], "round") == []
 
 
-def test_two_charts_show_accuracy_by_round_and_by_bytes(written, tmp_path):
-    workbook = written(rounds=[a_round(1), a_round(2, accuracy=None)])
-    by_round, by_bytes = parts(tmp_path, "xl/charts/chart")
-    letter = column(workbook["Rounds"], "total wire, both ways (bytes)")[0].column_letter
-    assert "<f>'Rounds'!$A$2:$A$3</f>" in by_round
-    assert "<f>'Rounds'!$%s$2:$%s$3</f>" % (letter, letter) in by_bytes
-    for chart in (by_round, by_bytes):
-        assert "<f>'Rounds'!$B$2:$B$3</f>" in chart and "<f>'Rounds'!$D$2:$D$3</f>" in chart
-
-
-def test_charts_have_axes_titles_straight_lines_and_bridge_what_was_not_evaluated(written, tmp_path):
-    written(rounds=[a_round(1), a_round(2)])
-    for chart in parts(tmp_path, "xl/charts/chart"):
-        assert chart.count('<delete val="0"') == 2
-        assert chart.count("<title>") == 3
-        assert chart.count('<smooth val="0"') == 2 and 'smooth val="1"' not in chart
-        assert 'dispBlanksAs val="span"' in chart
-
-
-@pytest.mark.parametrize("wire_bytes, unit", [(10 ** 5, "kB"), (10 ** 6, "MB")])
-def test_the_axis_of_bytes_has_a_readable_unit(written, tmp_path, wire_bytes, unit):
-    written(rounds=[a_round(wire_bytes_up=wire_bytes, wire_bytes_down=0)])
-    assert "both ways (%s)" % unit in parts(tmp_path, "xl/charts/chart")[1]
-
-
-def test_many_rounds_are_drawn_without_marks(written, tmp_path):
-    written(rounds=[a_round(k) for k in range(1, 50)])
-    assert 'symbol val="circle"' in parts(tmp_path, "xl/charts/chart")[0]
-    written(rounds=[a_round(k) for k in range(1, 51)])
-    assert 'symbol val="none"' in parts(tmp_path, "xl/charts/chart")[0]
+def test_sheets_are_printed_in_landscape_with_their_headings(written):
+    workbook = written([("a", 1)], [a_round()], [a_worker()], {"model": {"lr": 1}})
+    for sheet in workbook:
+        assert sheet.page_setup.orientation == "landscape" and sheet.sheet_properties.pageSetUpPr.fitToPage
+        if sheet.title != "Charts":
+            assert sheet.print_title_rows == "$1:$1"
 
 
 def test_a_workbook_that_fails_leaves_the_old_one_and_nothing_else(tmp_path, monkeypatch):
@@ -203,7 +169,7 @@ def test_a_workbook_that_fails_leaves_the_old_one_and_nothing_else(tmp_path, mon
 
     def fail(*_):
         raise OSError("disk full")
-    monkeypatch.setattr(excel.os, "fsync", fail)
+    monkeypatch.setattr(sheets.os, "fsync", fail)
     with pytest.raises(OSError, match="disk full"):
         write_workbook(str(path), [], [a_round()], [], {})
     assert path.read_bytes() == b"old"

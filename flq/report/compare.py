@@ -1,0 +1,167 @@
+"""Runs side by side: how accurate they became, and what that cost.
+
+Bytes on the wire and bytes of payload are never mixed. The comparison is over wire bytes if all
+runs have them; else over payload bytes (bits / 8), as each file counts them.
+
+Example
+-------
+>>> print(compare(["a.xlsx", "results_mnist_bin.xlsx"], "compare.xlsx", [0.8, 0.9]))
+"""
+
+import math
+import os
+from typing import Any, List, NamedTuple, Sequence, Tuple
+
+from ..errors import FlqError
+from .axes import share_axis, spread_amount_axis
+from .charts import Line, line_chart, place
+from .sheets import fill, save
+from .stored import Run, read_runs, shown
+
+TEXT, COUNT, SHARE = "General", "#,##0", "0.00%"  # number formats
+PARTS = 20  # automatic thresholds are multiples of 1 / 20 = 5 %
+CHART_CM = (30.0, 17.0)
+
+
+class Measure(NamedTuple):
+    """What the runs are compared over: its name, and the column of the curves and its factor that make bytes."""
+
+    name: str
+    column: str
+    bytes_per_unit: float
+
+    def bytes_of(self, curve: Any) -> Any:
+        """Return bytes so far, one per line of a curve."""
+        return curve[self.column] * self.bytes_per_unit
+
+
+WIRE, PAYLOAD = Measure("wire", "wire_bytes", 1.0), Measure("payload", "payload_bits", 1 / 8)
+
+
+def compare(paths: Sequence[str], out: str, thresholds: Sequence[float] = ()) -> str:
+    """Write a workbook that has the runs side by side; return the same table as text.
+
+    Parameters
+    ----------
+    paths : sequence of str
+        Workbooks of runs, ours or the reference's.
+    out : str
+        The workbook to write; one that is there is replaced.
+    thresholds : sequence of float in 0..1
+        Accuracies to ask for: which round reached it first, and after how many bytes. Without any
+        they are chosen: see :func:`choose_thresholds`.
+
+    Raises
+    ------
+    FlqError
+        If a file can not be used.
+    OSError
+        If ``out`` can not be written.
+    """
+    if os.path.realpath(out) in map(os.path.realpath, paths):
+        raise FlqError("%s is one of the files to compare" % out, "write to another with --out")
+    runs = _told_apart([(path, run) for path in paths for run in read_runs(path)])
+    measure = WIRE if all(run.has_wire for run in runs) else PAYLOAD
+    thresholds = sorted(set(thresholds)) or choose_thresholds(runs)
+    table = tabulate(runs, measure, thresholds)
+    _write(out, table, runs, measure)
+    return "%s\n\n%s" % (_as_text(table), _remark(runs, measure))
+
+
+def _told_apart(found: Sequence[Tuple[str, Run]]) -> List[Run]:
+    """Name the folder too where files of several folders have one name."""
+    names = [run.name for _, run in found]
+    return [run if names.count(run.name) == 1 else
+            run._replace(name="%s/%s" % (shown(os.path.basename(os.path.dirname(os.path.abspath(path)))), run.name))
+            for path, run in found]
+
+
+def choose_thresholds(runs: Sequence[Run]) -> List[float]:
+    """Choose multiples of 5 %: the highest that all runs reached, the one below, the highest that any reached."""
+    bests = [run.curve.accuracy.max() for run in runs if run.curve.accuracy.notna().any()]
+    if not bests:
+        return []
+    by_all, by_any = (math.floor(best * PARTS + 1e-9) for best in (min(bests), max(bests)))
+    return sorted({part / PARTS for part in (by_all - 1, by_all, by_any) if part > 0})
+
+
+def tabulate(runs: Sequence[Run], measure: Measure, thresholds: Sequence[float]) -> Any:
+    """Return a DataFrame with a line per run; NaN where a run has no such value.
+
+    Totals are those of the last closed round. ``attrs["formats"]`` has each column's number format.
+    """
+    from pandas import DataFrame
+
+    lines = []
+    for run in runs:
+        curve, spent = run.curve, measure.bytes_of(run.curve)
+        evaluated = curve.accuracy.dropna()
+        line = [run.name, run.dataset, run.model, run.mode, len(curve),
+                evaluated.iloc[-1] if len(evaluated) else None, evaluated.max() if len(evaluated) else None,
+                curve.wire_bytes.iloc[-1], curve.payload_bits.iloc[-1]]
+        for threshold in thresholds:
+            reached = curve.index[curve.accuracy >= threshold]
+            line += [curve["round"][reached[0]], spent[reached[0]]] if len(reached) else [None, None]
+        lines.append(line)
+
+    columns = [("file", TEXT), ("data set", TEXT), ("model", TEXT), ("mode", TEXT), ("rounds", COUNT),
+               ("final accuracy (%)", SHARE), ("best accuracy (%)", SHARE), ("wire (bytes)", COUNT),
+               ("payload (bits)", COUNT)]
+    for threshold in thresholds:
+        columns += [("rounds to %g%%" % (100 * threshold), COUNT),
+                    ("%s bytes to %g%%" % (measure.name, 100 * threshold), COUNT)]
+    table = DataFrame(lines, columns=[title for title, _ in columns])
+    table = table.astype({title: "float64" for title, number_format in columns if number_format != TEXT})
+    table.attrs["formats"] = [number_format for _, number_format in columns]
+    return table
+
+
+def _as_text(table: Any) -> str:
+    """Return the table aligned, with empty places where nothing is known."""
+    from pandas import isna
+
+    shapes = {TEXT: "{}", COUNT: "{:,.0f}", SHARE: "{:.2%}"}
+
+    def formatter(shape: str) -> Any:
+        return lambda value: "" if isna(value) else shape.format(value)
+
+    return table.to_string(index=False, na_rep="", formatters=[
+        formatter(shapes[number_format]) for number_format in table.attrs["formats"]])
+
+
+def _remark(runs: Sequence[Run], measure: Measure) -> str:
+    """Say what the bytes are."""
+    if measure is WIRE:
+        return "Bytes are those on the wire, both ways, until the round closed."
+    without = ", ".join(run.name for run in runs if not run.has_wire)
+    return "Bytes are payload (bits / 8), both ways, as each file counts them: no wire bytes in %s." % without
+
+
+def _write(path: str, table: Any, runs: Sequence[Run], measure: Measure) -> None:
+    """Write the table, the curves behind the chart, and the chart."""
+    from openpyxl import Workbook
+
+    workbook = Workbook()
+    workbook.active.title = "Compare"
+    fill(workbook.active, list(table.columns), table.values.tolist(), [table.attrs["formats"]] * len(table))
+
+    drawn = [(run.name, run.curve[run.curve.accuracy.notna()]) for run in runs if run.curve.accuracy.notna().any()]
+    if drawn:
+        curves = workbook.create_sheet("Curves")
+        titles, columns = [], []  # type: List[str], List[List[float]]
+        for name, curve in drawn:
+            titles += ["%s: %s so far (bytes)" % (name, measure.name), "%s: accuracy (%%)" % name]
+            columns += [measure.bytes_of(curve).tolist(), curve.accuracy.tolist()]
+        length = max(map(len, columns))
+        rows = list(zip(*(column + [None] * (length - len(column)) for column in columns)))
+        fill(curves, titles, rows, [(COUNT, SHARE) * len(drawn)] * length)
+
+        lines = [Line(name, curves, 2 * index + 1, 2 * index + 2, columns[2 * index + 1], index)
+                 for index, (name, _) in enumerate(drawn)]
+        chart = line_chart(
+            "Accuracy by %s bytes" % measure.name, lines,
+            spread_amount_axis("%s so far, both ways" % measure.name, list(map(max, columns[::2])),
+                               min(map(min, columns[::2])), "B"),
+            share_axis("accuracy on the test set", [value for line in lines for value in line.values]))
+        place(workbook.create_sheet("Charts"), [chart], CHART_CM)
+    save(workbook, path)

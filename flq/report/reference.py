@@ -1,0 +1,102 @@
+"""The workbook of the single-process reference: sheets, names and order of the original FLQ program.
+
+Sheet ``curve_<mode>`` has the columns iter, loss, acc, entropy, selcnt, bits_up_cum,
+bits_down_cum, cum_bits_total; mode bin has a sheet ``bin_<mode>`` with comm, bit. Scripts that read
+the original's files read these. The sheet Charts is ours. All bits are payload bits.
+
+Example
+-------
+>>> write_curves("results_digits_bbit.xlsx", "bbit", [CurveRow(1, 2.3, 0.41, 2.1, 4, 31400, 31400, 62800)])
+"""
+
+from typing import Any, NamedTuple, Optional, Sequence, Tuple
+
+from .axes import amount_axis, loss_axis, round_axis, share_axis
+from .charts import Line, line_chart, place
+from .sheets import cell_value, fill, save
+
+CURVE, BIN = "curve_", "bin_"  # what the names of the sheets begin with
+FORMATS = ("0", "0.0000", "0.0000", "0.0000", "0", "#,##0", "#,##0", "#,##0")
+
+
+class CurveRow(NamedTuple):
+    """One round, under the original's names.
+
+    Attributes
+    ----------
+    iter : int
+        The round, from 1.
+    loss : float or None
+        Mean training loss of the workers.
+    acc, entropy : float or None
+        Accuracy (0..1) and mean cross-entropy of the model on the test set; None = not known.
+    selcnt : int
+        Workers whose updates were added up.
+    bits_up_cum, bits_down_cum, cum_bits_total : int
+        Payload bits so far: up, down, both.
+    """
+
+    iter: int
+    loss: Optional[float]
+    acc: Optional[float]
+    entropy: Optional[float]
+    selcnt: int
+    bits_up_cum: int
+    bits_down_cum: int
+    cum_bits_total: int
+
+
+def write_curves(path: str, mode: str, rows: Sequence[CurveRow],
+                 bin_rows: Optional[Sequence[Tuple[int, int]]] = None) -> None:
+    """Write the workbook: the whole of it or, if anything fails, nothing. A file that is there is replaced.
+
+    All columns are written, the empty ones too; charts show those that hold anything.
+
+    Parameters
+    ----------
+    path : str
+        The original's name is ``results_<dataset>_<mode>.xlsx``. Its folder must exist.
+    mode : str
+        fedavg, laq8, bbit or bin; part of the sheets' names.
+    bin_rows : sequence of (comm, bit), optional
+        The sheet ``bin_<mode>``: a count of rounds, and the sign that most workers sent (-1, 1 or 0).
+
+    Raises
+    ------
+    OSError
+        If the folder can not be written.
+    """
+    from openpyxl import Workbook
+
+    workbook = Workbook()
+    curve = workbook.active
+    curve.title = CURVE + mode
+    fill(curve, CurveRow._fields, rows, [FORMATS] * len(rows))
+    if bin_rows is not None:
+        fill(workbook.create_sheet(BIN + mode), ("comm", "bit"), bin_rows, [("0", "0")] * len(bin_rows))
+    charts = _charts(curve, rows) if rows else []
+    if charts:
+        place(workbook.create_sheet("Charts"), charts)
+    save(workbook, path)
+
+
+def _charts(curve: Any, rows: Sequence[CurveRow]) -> list:
+    """Return accuracy and losses, by iteration and by bits."""
+    columns = {field: column for column, field in enumerate(CurveRow._fields, start=1)}
+    across = (("iter", "by iteration", round_axis("iteration", rows[-1].iter)),
+              ("cum_bits_total", "by payload bits", amount_axis("payload so far, both ways",
+                                                                rows[-1].cum_bits_total, "bit")))
+    charts = []
+    for what, y_title, names, axis_of in (
+            ("Accuracy", "accuracy on the test set", (("acc", "acc", 0),), share_axis),
+            ("Loss", "loss", (("entropy", "entropy (test set)", 0), ("loss", "loss (training)", 4)), loss_axis)):
+        values = {field: [cell_value(getattr(row, field)) for row in rows] for field, _, _ in names}
+        drawn = [(field, name, style) for field, name, style in names if any(v is not None for v in values[field])]
+        if not drawn:
+            continue
+        y_axis = axis_of(y_title, [value for field, _, _ in drawn for value in values[field]])
+        for x_field, words, x_axis in across:
+            lines = [Line(name, curve, columns[x_field], columns[field], values[field], style)
+                     for field, name, style in drawn]
+            charts.append(line_chart("%s %s" % (what, words), lines, x_axis, y_axis))
+    return charts

@@ -1,0 +1,200 @@
+"""Runs read back from workbooks: ours (sheet Rounds) and the reference's (sheets curve_<mode>).
+
+A workbook may come from anywhere: what is read is bounded before it is unpacked, formulas are not
+calculated, and whatever is wrong with it is one sentence. pandas and openpyxl are imported inside
+the functions, because only the comparison of runs needs them.
+
+Example
+-------
+>>> run, = read_runs("results/flq_results_digits_bbit_20260801_120000.xlsx")
+>>> run.curve.accuracy.max()
+0.9639
+"""
+
+import os
+import re
+import warnings
+import zipfile
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence
+
+from ..errors import FlqError
+from .reference import CURVE
+from .rows import COLUMNS, TOTAL_PAYLOAD_DOWN, TOTAL_PAYLOAD_UP, TOTAL_WIRE
+
+MOST_UNPACKED_BYTES = 256 * 2 ** 20  # 2,000 rounds take 2.3 MB, MOST_ROWS about as many as these
+MOST_PARTS = 10000  # files inside the workbook
+MOST_ROWS, MOST_COLUMNS = 200000, 200
+MOST_COUNTED = 1e18  # bits or bytes
+MOST_CHARACTERS = 80  # of a name that is shown
+
+
+class Run(NamedTuple):
+    """One run.
+
+    Attributes
+    ----------
+    name : str
+        The file's, without its folder; with several runs in a file the mode too.
+    dataset, model, mode : str
+        Empty where the file does not say.
+    curve : pandas.DataFrame
+        One line per round, all columns float64, NaN = not known: round, accuracy (0..1), and over
+        the rounds so far, up and down: wire_bytes, payload_bits.
+    """
+
+    name: str
+    dataset: str
+    model: str
+    mode: str
+    curve: Any
+
+    @property
+    def has_wire(self) -> bool:
+        """Whether bytes on the wire were counted in every round."""
+        return bool(self.curve.wire_bytes.notna().all())
+
+
+def read_runs(path: str) -> List[Run]:
+    """Read the runs of a workbook; most have one.
+
+    Raises
+    ------
+    FlqError
+        If the file is missing, no workbook, larger than a run's can be, or has no runs in it.
+    """
+    from openpyxl import load_workbook
+
+    _check_size(path)
+    workbook = None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of parts of a workbook that do not matter here
+            workbook = load_workbook(path, read_only=True, data_only=True)
+            return _runs(path, workbook)
+    except (FlqError, ImportError):
+        raise
+    except Exception as error:  # openpyxl raises what it likes
+        raise FlqError("%s can not be read as an Excel workbook: %s" % (shown(path), type(error).__name__),
+                       "save it as .xlsx again") from error
+    finally:
+        if workbook is not None:
+            workbook.close()
+
+
+def shown(text: Any) -> str:
+    """Return text from outside as it can be printed: one line, no control characters, not too long."""
+    plain = "".join(letter if letter.isprintable() else "\ufffd" for letter in str(text))
+    return plain if len(plain) <= MOST_CHARACTERS else plain[:MOST_CHARACTERS - 3] + "..."
+
+
+def _check_size(path: str) -> None:
+    """Look at the list of parts only; zipfile never unpacks more of a part than the list says."""
+    if not os.path.isfile(path):
+        raise FlqError("%s: there is no such file" % path)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            parts = archive.infolist()
+    except zipfile.BadZipFile:
+        raise FlqError("%s is not an Excel workbook (.xlsx)" % path) from None
+    except OSError as error:
+        raise FlqError("%s can not be read: %s" % (path, error.strerror or error)) from None
+    size = sum(part.file_size for part in parts)
+    if size > MOST_UNPACKED_BYTES or len(parts) > MOST_PARTS:
+        raise FlqError("%s would unpack to %s bytes in %d parts, at most %s and %d are read"
+                       % (path, format(size, ","), len(parts), format(MOST_UNPACKED_BYTES, ","), MOST_PARTS))
+
+
+def _runs(path: str, workbook: Any) -> List[Run]:
+    file_name = os.path.basename(path)
+    if "Rounds" in workbook.sheetnames:
+        summary = _summary(workbook["Summary"]) if "Summary" in workbook.sheetnames else {}
+        table = _Table(path, workbook["Rounds"])
+        up, down = table.numbers(TOTAL_PAYLOAD_UP), table.numbers(TOTAL_PAYLOAD_DOWN)
+        curve = _curve(table.numbers(COLUMNS["round_index"].title), table.optional(COLUMNS["accuracy"].title),
+                       table.optional(TOTAL_WIRE), [_sum(*both) for both in zip(up, down)])
+        return [Run(shown(file_name), summary.get("data set", ""), summary.get("model", ""),
+                    summary.get("mode", ""), _checked(curve, path))]
+
+    modes = [name[len(CURVE):] for name in workbook.sheetnames if name.startswith(CURVE)]
+    if not modes:
+        raise FlqError("%s has no sheet Rounds and no sheet %s<mode>, it has: %s"
+                       % (path, CURVE, shown(", ".join(workbook.sheetnames))), "give the workbook of a run")
+    runs = []
+    for mode in modes:
+        table = _Table(path, workbook[CURVE + mode])
+        curve = _curve(table.numbers("iter"), table.numbers("acc"), None, table.numbers("cum_bits_total"))
+        found = re.match("results_(.+)_%s[.]" % re.escape(mode), file_name)
+        runs.append(Run(shown(file_name if len(modes) == 1 else "%s %s" % (file_name, mode)),
+                        shown(found.group(1)) if found else "", "", shown(mode), _checked(curve, path)))
+    return runs
+
+
+def _sum(first: Optional[float], second: Optional[float]) -> Optional[float]:
+    return None if first is None or second is None else first + second
+
+
+def _summary(sheet: Any) -> Dict[str, str]:
+    """Return the lines of a sheet as label and value."""
+    rows = sheet.iter_rows(min_row=1, max_row=MOST_COLUMNS, max_col=2, values_only=True)
+    return {label: shown(value) for label, value in rows if isinstance(label, str) and value is not None}
+
+
+def _curve(rounds: Sequence[Any], accuracy: Sequence[Any], wire_bytes: Optional[Sequence[Any]],
+           payload_bits: Sequence[Any]) -> Any:
+    from pandas import DataFrame
+
+    unknown = [None] * len(rounds)
+    return DataFrame({"round": rounds, "accuracy": accuracy or unknown, "wire_bytes": wire_bytes or unknown,
+                      "payload_bits": payload_bits}, dtype="float64")
+
+
+def _checked(curve: Any, path: str) -> Any:
+    """Return the curve if it has rounds and its numbers can be what they are called."""
+    if curve.empty:
+        raise FlqError("%s has no rounds" % path, "its run ended before its first round did")
+    for title in "round", "payload_bits":
+        if curve[title].isna().any():
+            raise FlqError("%s: a round has an empty cell for its %s" % (path, title.replace("_", " ")))
+    counts = curve[["round", "wire_bytes", "payload_bits"]]
+    if counts.min().min() < 0 or counts.max().max() > MOST_COUNTED:
+        raise FlqError("%s: rounds, bits and bytes must be in 0..%g, got %g..%g"
+                       % (path, MOST_COUNTED, counts.min().min(), counts.max().max()))
+    if not curve.accuracy.dropna().between(0, 1).all():
+        raise FlqError("%s: accuracies must be in 0..1, got %g..%g" % (path, curve.accuracy.min(),
+                                                                       curve.accuracy.max()))
+    return curve
+
+
+class _Table:
+    """The columns of a sheet under the headings of its first row; empty rows at the end do not count."""
+
+    def __init__(self, path: str, sheet: Any) -> None:
+        self._where = "%s, sheet %s" % (path, shown(sheet.title))
+        sheet.reset_dimensions()  # what the file says of its size need not be true
+        rows = list(sheet.iter_rows(min_row=1, max_row=MOST_ROWS + 2, max_col=MOST_COLUMNS, values_only=True))
+        if len(rows) > MOST_ROWS + 1:
+            raise FlqError("%s has more than %d rows" % (self._where, MOST_ROWS))
+        while rows and not any(value is not None for value in rows[-1]):
+            rows.pop()
+        self._titles, self._rows = (rows[0], rows[1:]) if rows else ((), [])
+
+    def numbers(self, title: str) -> List[Optional[float]]:
+        """Return a column.
+
+        Raises
+        ------
+        FlqError
+            If it is missing or holds anything but numbers.
+        """
+        if title not in self._titles:
+            raise FlqError("%s has no column %r" % (self._where, title))
+        column = self._titles.index(title)
+        values = [row[column] for row in self._rows]
+        for value in values:
+            if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float))):
+                raise FlqError("%s: the column %r must hold numbers, got %r" % (self._where, title, shown(value)))
+        return values
+
+    def optional(self, title: str) -> Optional[List[Optional[float]]]:
+        """Return a column, or None if the sheet has none of that heading."""
+        return self.numbers(title) if title in self._titles else None
