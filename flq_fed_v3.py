@@ -1,38 +1,43 @@
 #!/usr/bin/env python3
 """FLQ in one process, to be read from top to bottom.
 
-    python flq_fed_v3.py                                   # 4 workers, 4 bits both ways, digits
-    python flq_fed_v3.py --mode bin --b_down 2 --iters 60
-    python flq_fed_v3.py --memory mirror --thr_scale 1     # silent workers' last updates are used again
-    python flq_fed_v3.py --partition non_iid --dir_alpha 0.1 --up_budget_bits 130000
-    python flq_fed_v3.py --mode bin --b_down 8 --clip_global 1
+    python flq_fed_v3.py --dataset digits --model mlp --update delta --lr 0.1 --M 4 --batch 32 --iters 30
+    python flq_fed_v3.py --dataset fmnist --mode bbit --b 4 --b_down 8 --M 20       # as FLQ v3 was published
+    python flq_fed_v3.py --dataset fmnist --mode bin --b_down 8 --clip_global 1
+    python flq_fed_v3.py --dataset digits --update delta --memory mirror --thr_scale 1 --lr 0.1 --scale_by_selected 0
 
 A master holds a model x. M workers hold data. All of them hold the same copy w of the model.
-In round k every worker trains on w, and what its training changed is its update u. It does
-not send u but a few bits per parameter, C(..), and remembers what the bits could not say.
-It may stay silent, and a budget may refuse it. The master adds up what came, steps x, and
-sends everybody C(x - w), again a few bits per parameter, which moves w towards x.
+In round k every worker computes an update u on w: the gradient of one minibatch, as in FLQ v3,
+or the change that some local training makes (``--update delta``). It does not send u but a few
+bits per parameter, C(..), and remembers what the bits could not say. It may stay silent, and a
+budget may refuse it. The master adds up what came, steps x, and sends everybody C(x - w), again
+a few bits per parameter, which moves w towards x.
 
 The loops are here, the mathematics is in flq/core: the same functions that the real master
 and workers call. With the same settings this file, ``flq.simulate`` and the cluster make
-the same model, bit for bit.
+the same model, bit for bit. Flags have the names and defaults of FLQ v3; docs/departures.md
+says where and why this algorithm departs from it.
 """
 
 import argparse
+import os
 import sys
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 
-from flq.core import budget, server_round
-from flq.core.draws import start_values
-from flq.core.rules import MEMORIES, MODES, rules_from_settings
+from flq.core import budget, draws, server_round
+from flq.core.params import Vector
+from flq.core.quantize import QUANTIZERS, Payload, decode
+from flq.core.rules import MEMORIES, MODES, SERVER_OPTIMIZERS, UPDATES, rules_from_settings
+from flq.core.schedule import SCHEDULES
 from flq.core.server_round import ServerState
 from flq.core.worker_round import first_state, propose
 from flq.errors import CodecError, FlqError
 from flq.flags import TINY, Flags, within
-from flq.training.models import model_layout
-from flq.training.trainer import build_evaluator, build_trainer, check
+from flq.report.reference import CurveRow, write_curves
+from flq.training.datasets import resolve_dataset
+from flq.training.trainer import begin, build_evaluator, build_trainer, check
 
 
 class Round(NamedTuple):
@@ -40,7 +45,7 @@ class Round(NamedTuple):
 
     index: int
     server: ServerState
-    uploaded: List[int]
+    uploads: Dict[int, Payload]
     skipped: List[int]
     refused: List[int]
     loss: float
@@ -52,25 +57,27 @@ def federate(settings: Dict[str, Dict[str, Any]]) -> Iterator[Round]:
     """Train; yield after each round."""
     seed, n_rounds = settings["system"]["seed"], settings["system"]["max_rounds"]
     everyone = range(settings["system"]["total_workers"])
-    rules, layout = rules_from_settings(settings), model_layout(settings)
+    rules = rules_from_settings(settings)
 
     # Both ends make the same start from the seed, so that nothing is sent: x^0 = w^0.
-    server = server_round.first_server_state(start_values(layout, seed))
+    layout, start = begin(settings)
+    server = server_round.first_server_state(start)
     trainers = [build_trainer(settings, m) for m in everyone]
     n_samples = {m: trainers[m].n_samples for m in everyone}
 
     states = {m: first_state(layout, rules) for m in everyone}  # memories and lazy clocks, at the workers
-    mirrors = {}                                                # with memory mirror: g_m, at the master
+    mirrors = {}                                                # g_m, at the master, where the memory has any
     passed_over = {}                                            # rounds in a row without a grant
 
     for k in range(1, n_rounds + 1):
         threshold = server_round.threshold(server, rules)  # S: what the model has moved of late
 
-        # Every worker trains on w and decides whether it has anything to say.
+        # Every worker computes its update on w and decides whether it has anything to say.
         proposals, losses = {}, {}
         for m in everyone:
             local = trainers[m].local_update(server.shared, k)
-            proposals[m] = propose(states[m], local.update, k, threshold, layout, rules)
+            noise = draws.stream(seed, draws.ROUNDING, k, m)  # for stochastic rounding, in mode laq8
+            proposals[m] = propose(states[m], local.update, k, threshold, layout, rules, noise)
             losses[m] = local.loss
         talking = [m for m in everyone if proposals[m].payload is not None]
 
@@ -86,17 +93,17 @@ def federate(settings: Dict[str, Dict[str, Any]]) -> Iterator[Round]:
         uploads = {m: proposals[m].payload for m in granted}
         for m in everyone:
             states[m] = proposals[m].if_applied if m in granted else proposals[m].if_not
-            if rules.memory == "mirror" and m in granted:
-                mirrors[m] = states[m].memory  # the master adds the same decoded numbers: the same bits
+            if rules.has_mirrors and m in granted:
+                mirrors[m] = states[m].mirror  # the master adds the same decoded numbers: the same bits
 
         # G = sum of w_m D(upload_m), or of w_m g_m over all mirrors, silent workers' too; then scaled
         # by the number of uploads and clipped, where that is asked for.
-        total = server_round.aggregate(n_samples, {} if rules.memory == "mirror" else uploads, mirrors, layout, rules)
+        total = server_round.aggregate(n_samples, granted, uploads, mirrors, layout, rules)
 
-        # x := x - server_lr G, and w := w + D(C(x - w)).
-        server, delta = server_round.close_round(server, total, layout, rules)
+        # x takes the server optimizer's step along G, and w := w + D(C(x - w)).
+        server, delta = server_round.close_round(server, total, k, layout, rules)
 
-        yield Round(k, server, uploaded=granted, skipped=[m for m in everyone if m not in talking],
+        yield Round(k, server, uploads, skipped=[m for m in everyone if m not in talking],
                     refused=[m for m in talking if m not in granted],
                     loss=sum(n_samples[m] * losses[m] for m in everyone) / sum(n_samples.values()),
                     bits_up=sum(8 * payload.size for payload in uploads.values()),
@@ -105,69 +112,107 @@ def federate(settings: Dict[str, Dict[str, Any]]) -> Iterator[Round]:
 
 def settings_of(args: argparse.Namespace) -> Dict[str, Dict[str, Any]]:
     """Turn the flags into the sections of flq_config.json."""
+    adam_or_sgd = "adam" if args.update == "gradient" else "sgd"
     return {
         "system": {"total_workers": args.M, "max_rounds": args.iters, "seed": args.seed,
                    "deterministic": True, "threads": args.threads},
         "dataset": {"name": args.dataset, "batch_size": args.batch, "partition": args.partition,
-                    "dir_alpha": args.dir_alpha, "data_dir": args.data_dir},
-        "model": {"name": args.model, "lr": args.lr, "l2": args.cl, "local_epochs": args.local_epochs,
-                  "local_steps": args.local_steps, "server_lr": args.server_lr, "dim": args.dim},
-        "flq_algorithm": {"mode": args.mode, "b_up": args.b, "b_down": args.b_down, "memory": args.memory,
-                          "scale_by_selected": bool(args.scale_by_selected), "sel_ref": args.sel_ref,
-                          "clip_global": args.clip_global},
+                    "dir_alpha": args.dir_alpha, "shards_per_worker": args.shards_per_worker, "input_shape": None,
+                    "n_classes": None, "test_fraction": 0.1, "data_dir": args.data_dir},
+        "model": {"name": args.model, "lr": args.lr, "lr_schedule": args.lr_schedule, "lr_decay": args.lr_decay,
+                  "lr_decay_rounds": args.lr_decay_rounds, "l2": args.cl, "local_optimizer": args.local_optimizer,
+                  "local_momentum": 0.9, "mu": args.mu, "local_epochs": args.local_epochs,
+                  "local_steps": args.local_steps, "server_optimizer": args.server_optimizer or adam_or_sgd,
+                  "server_lr": args.server_lr, "server_momentum": args.server_momentum, "server_beta_1": 0.9,
+                  "server_beta_2": 0.999, "server_epsilon": 1e-7, "ema": args.ema, "dim": args.dim},
+        "flq_algorithm": {"mode": args.mode, "update": args.update, "b_up": args.b, "b_down": args.b_down,
+                          "memory": args.memory, "scale_by_selected": bool(args.scale_by_selected),
+                          "sel_ref": args.sel_ref, "clip_global": args.clip_global},
         "lazy_selection": {"D": args.D, "ck": args.ck, "C": args.C, "warmup": args.warmup,
                            "thr_scale": args.thr_scale},
         "budget_selection": {"sel_clients": args.sel_clients, "up_budget_bits": args.up_budget_bits},
+        "jetson_optimization": {"gpu_memory_limit_mb": args.gpu_memory_limit_mb, "enable_mixed_precision": False,
+                                "prefetch_size": 0, "num_parallel_calls": 1, "cuda_cache_mb": None},
     }
 
 
 def parse_flags(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
-    """Read the command line; the names are the original's, the ranges those of flq_config.json."""
+    """Read the command line; names and defaults are those of FLQ v3, the ranges those of flq_config.json."""
     flags = Flags(prog="flq_fed_v3.py", description="FLQ in one process: the readable reference.",
                   formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    flags.add_argument("--dataset", default="digits")
-    flags.add_argument("--data_dir", default=None, help="where the data set's files are")
-    flags.add_argument("--model", default="mlp", help="mlp, cnn_small or quadratic")
-    flags.add_argument("--dim", type=within(int, 4, 1e9), default=1000, help="number of parameters of quadratic")
-    flags.add_argument("--M", type=within(int, 1, 4096), default=4, help="number of workers")
-    flags.add_argument("--iters", type=within(int, 1, 1e9), default=30, help="number of rounds")
-    flags.add_argument("--batch", type=within(int, 1, 1e6), default=32, help="samples of a minibatch")
-    flags.add_argument("--lr", type=within(float, TINY, 1e6), default=0.1, help="step of the local SGD")
-    flags.add_argument("--cl", type=within(float, 0, 1e6), default=0.0,
+    data = flags.add_argument_group("data")
+    data.add_argument("--dataset", default="mnist",
+                      help="digits, mnist, fmnist, cifar10, npz:FILE, images:FOLDER or csv:FILE")
+    data.add_argument("--data_dir", default=None, help="where the data set's files are")
+    data.add_argument("--partition", choices=("iid", "non_iid", "shards"), default="non_iid")
+    data.add_argument("--dir_alpha", type=within(float, 1e-6, 1e6), default=0.1,
+                      help="Dirichlet concentration of non_iid")
+    data.add_argument("--shards_per_worker", type=within(int, 1, 1e6), default=2, help="with partition shards")
+    data.add_argument("--batch", type=within(int, 1, 1e6), default=64, help="samples of a minibatch")
+
+    run = flags.add_argument_group("run")
+    run.add_argument("--M", type=within(int, 1, 4096), default=10, help="number of workers")
+    run.add_argument("--iters", type=within(int, 1, 1e9), default=800, help="number of rounds")
+    run.add_argument("--seed", type=within(int, 0, 2 ** 63 - 1), default=42, help="fixes all randomness")
+    run.add_argument("--threads", type=within(int, 1, 1024), default=1,
+                     help="TensorFlow's threads: part of what fixes the bits")
+    run.add_argument("--gpu_memory_limit_mb", type=within(int, 1, 1e6), default=None, help="(default: as it grows)")
+    run.add_argument("--eval_every", type=within(int, 1, 1e9), default=1,
+                     help="evaluate each so many rounds, and the last")
+    run.add_argument("--out", default="results", help="folder of the Excel file")
+
+    model = flags.add_argument_group("model and optimizers")
+    model.add_argument("--model", default="cnn", help="logreg, mlp, cnn, cnn_small, resnet20, quadratic or "
+                                                      "package.module:function")
+    model.add_argument("--dim", type=within(int, 4, 1e9), default=1000, help="number of parameters of quadratic")
+    model.add_argument("--lr", type=within(float, TINY, 1e6), default=1e-3,
+                       help="step of the server optimizer; with update delta, of the local one")
+    model.add_argument("--lr_schedule", choices=SCHEDULES, default="constant")
+    model.add_argument("--lr_decay", type=within(float, TINY, 1), default=0.1)
+    model.add_argument("--lr_decay_rounds", type=within(int, 1, 1e9), default=100)
+    model.add_argument("--cl", type=within(float, 0, 1e6), default=5e-4,
                        help="L2 penalty: cl/2 |v|^2 over all variables")
-    flags.add_argument("--local_epochs", type=within(int, 0, 1e6), default=1,
-                       help="passes over the data in a round")
-    flags.add_argument("--local_steps", type=within(int, 0, 1e6), default=0,
+    model.add_argument("--server_optimizer", choices=SERVER_OPTIMIZERS, default=None,
+                       help="(default: adam; with update delta sgd)")
+    model.add_argument("--server_lr", type=within(float, TINY, 1e6), default=1.0,
+                       help="step of the master; with update gradient it multiplies lr")
+    model.add_argument("--server_momentum", type=within(float, 0, 0.999999), default=0.7)
+    model.add_argument("--ema", type=within(float, 0, 0.999999), default=0.0,
+                       help="decay of an average of the model that is evaluated in its place; 0 = none")
+    model.add_argument("--local_optimizer", choices=("sgd", "momentum", "adam"), default="sgd")
+    model.add_argument("--mu", type=within(float, 0, 1e6), default=0.0, help="FedProx: mu/2 |x - w|^2")
+    model.add_argument("--local_epochs", type=within(int, 0, 1e6), default=1,
+                       help="with update delta: passes over the data in a round")
+    model.add_argument("--local_steps", type=within(int, 0, 1e6), default=0,
                        help="minibatches instead of epochs; 0 = epochs")
-    flags.add_argument("--server_lr", type=within(float, TINY, 1e6), default=1.0,
-                       help="step of the master; 1 is averaging")
-    flags.add_argument("--seed", type=within(int, 0, 2 ** 63 - 1), default=42, help="fixes all randomness")
-    flags.add_argument("--threads", type=within(int, 1, 1024), default=1,
-                       help="TensorFlow's threads: part of what fixes the bits")
-    flags.add_argument("--partition", choices=("iid", "non_iid"), default="iid")
-    flags.add_argument("--dir_alpha", type=within(float, 1e-6, 1e6), default=0.5,
-                       help="Dirichlet concentration of non_iid")
-    flags.add_argument("--mode", choices=MODES, default="bbit")
-    flags.add_argument("--b", type=within(int, 1, 8), default=4, help="bits per parameter up, 1..8; mode bin is 1")
-    flags.add_argument("--b_down", type=within(int, 0, 32), default=None,
-                       help="bits down, 0 or 32 = float32 (default: as up)")
-    flags.add_argument("--memory", choices=MEMORIES, default=None, help="(default: the mode's)")
-    flags.add_argument("--up_budget_bits", type=within(int, 0, 1e15), default=0,
-                       help="payload bits that a round may spend; 0 = any")
-    flags.add_argument("--sel_clients", type=within(int, 0, 4096), default=0,
-                       help="uploads that a round may have; 0 = any")
-    flags.add_argument("--thr_scale", type=within(float, 0, 1e6), default=None,
-                       help="factor of the lazy threshold, 0 = never skip (default: 1 with memory mirror, else 0)")
-    flags.add_argument("--warmup", type=within(int, 0, 1e9), default=0, help="rounds without skips")
-    flags.add_argument("--C", type=within(int, 0, 1e9), default=50, help="most rounds in a row without an upload")
-    flags.add_argument("--D", type=within(int, 1, 10000), default=10,
-                       help="past aggregates that the lazy threshold looks at")
-    flags.add_argument("--ck", type=within(float, 0, 1e6), default=0.8, help="their total weight")
-    flags.add_argument("--scale_by_selected", type=int, choices=(0, 1), default=0,
-                       help="1: multiply the aggregate by the round's number of uploads / sel_ref")
-    flags.add_argument("--sel_ref", type=within(int, 1, 4096), default=1, help="see scale_by_selected")
-    flags.add_argument("--clip_global", type=within(float, 0, 1e9), default=0.0,
-                       help="largest Euclidean norm of the aggregate; 0 = any")
+
+    bits = flags.add_argument_group("bits")
+    bits.add_argument("--mode", choices=MODES, default="bbit")
+    bits.add_argument("--update", choices=UPDATES, default="gradient",
+                      help="gradient of one minibatch, or the change that local training makes")
+    bits.add_argument("--b", type=within(int, 1, 8), default=8, help="bits per parameter up, 1..8; mode bin is 1")
+    bits.add_argument("--b_down", type=within(int, 0, 32), default=8, help="bits down, 0 or 32 = float32")
+    bits.add_argument("--memory", choices=MEMORIES, default=None,
+                      help="(default: flq, which is both residual and mirror; with update delta residual)")
+    bits.add_argument("--scale_by_selected", type=int, choices=(0, 1), default=1,
+                      help="1: multiply the aggregate by the round's number of uploads / sel_ref")
+    bits.add_argument("--sel_ref", type=within(int, 1, 4096), default=1, help="see scale_by_selected")
+    bits.add_argument("--clip_global", type=within(float, 0, 1e9), default=0.0,
+                      help="largest Euclidean norm of the aggregate; 0 = any")
+
+    silence = flags.add_argument_group("budget and silence")
+    silence.add_argument("--up_budget_bits", type=within(int, 0, 1e15), default=17000000,
+                         help="payload bits that a round may spend; 0 = any")
+    silence.add_argument("--sel_clients", type=within(int, 0, 4096), default=0,
+                         help="uploads that a round may have; 0 = any")
+    silence.add_argument("--thr_scale", type=within(float, 0, 1e6), default=0.0,
+                         help="factor of the lazy threshold, 0 = never skip")
+    silence.add_argument("--warmup", type=within(int, 0, 1e9), default=0, help="rounds without skips")
+    silence.add_argument("--C", type=within(int, 0, 1e9), default=10 ** 9,
+                         help="most rounds in a row without an upload")
+    silence.add_argument("--D", type=within(int, 1, 10000), default=10,
+                         help="past aggregates that the lazy threshold looks at")
+    silence.add_argument("--ck", type=within(float, 0, 1e6), default=0.8, help="their total weight")
     args = flags.parse_args(argv)
     if args.local_epochs == args.local_steps == 0:
         flags.error("argument --local_steps: must be > 0 when --local_epochs is 0, got 0")
@@ -175,20 +220,80 @@ def parse_flags(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    """Train, and print a line per round."""
-    settings = settings_of(parse_flags(argv))
-    rules_from_settings(settings)
+    """Train, show how it goes, and leave an Excel file in the layout of FLQ v3."""
+    args = parse_flags(argv)
+    settings = resolve_dataset(settings_of(args))
+    mode = rules_from_settings(settings).mode
     check(settings)  # what can not work is said before TensorFlow starts, which takes seconds
-    evaluator = build_evaluator(settings)
-    bits_up = bits_down = 0
-    for done in federate(settings):
-        result = evaluator.evaluate(done.server.model)
-        bits_up, bits_down = bits_up + done.bits_up, bits_down + done.bits_down
-        accuracy = "" if result.accuracy is None else " accuracy=%.4f" % result.accuracy
-        print("round=%d%s test_loss=%.6g loss=%.6g uploaded=%d skipped=%d refused=%d bits_up=%d bits_down=%d"
-              % (done.index, accuracy, result.loss, done.loss, len(done.uploaded), len(done.skipped),
-                 len(done.refused), bits_up, bits_down), flush=True)
+    path = os.path.join(args.out, "results_%s_%s.xlsx" % (args.dataset.partition(":")[0], mode))
+    os.makedirs(args.out, exist_ok=True)
+    curves: List[CurveRow] = []
+    signs: List[Any] = []
+    try:
+        run(settings, args.eval_every, curves, signs if mode == "bin" else None)
+    finally:
+        if curves:  # also of a run that was stopped
+            write_curves(path, mode, curves, signs if mode == "bin" else None)
+            print("results: %s" % path, flush=True)
     return 0
+
+
+def run(settings: Dict[str, Dict[str, Any]], eval_every: int, curves: List[CurveRow],
+        signs: Optional[List[Any]]) -> None:
+    """Train, evaluate and show; ``curves`` gets a row per round, ``signs`` (iteration, majority sign)."""
+    evaluator = build_evaluator(settings)
+    n_rounds = settings["system"]["max_rounds"]
+    bits_up, bits_down, watched = 0, 0, None
+    with Progress(n_rounds) as progress:
+        for done in federate(settings):
+            bits_up, bits_down = bits_up + done.bits_up, bits_down + done.bits_down
+            accuracy = entropy = None
+            if done.index % eval_every == 0 or done.index == n_rounds:
+                entropy, accuracy = evaluator.evaluate(done.server.result)
+            curves.append(CurveRow(done.index, done.loss, accuracy, entropy, len(done.uploads), bits_up, bits_down,
+                                   bits_up + bits_down))
+            if signs is not None and done.uploads:
+                votes = sum(np.sign(decode(QUANTIZERS[1], payload, evaluator.layout))
+                            for payload in done.uploads.values())
+                watched = watched if watched is not None else most_agreed(votes)
+                signs.append((done.index, int(np.sign(votes[watched]))))
+            progress.show(done, accuracy, entropy, bits_up, bits_down)
+
+
+def most_agreed(votes: Vector) -> int:
+    """Return the coordinate on whose sign most workers agree, the first of several."""
+    return int(np.argmax(np.abs(votes)))
+
+
+class Progress:
+    """A bar where somebody looks on, a line per round where not."""
+
+    def __init__(self, n_rounds: int) -> None:
+        self._n_rounds = n_rounds
+        self._bar: Any = None
+
+    def __enter__(self) -> "Progress":
+        if sys.stderr.isatty():
+            from tqdm import tqdm
+            self._bar = tqdm(total=self._n_rounds, unit="round", dynamic_ncols=True)
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def show(self, done: Round, accuracy: Optional[float], entropy: Optional[float], bits_up: int,
+             bits_down: int) -> None:
+        """Show how a round went."""
+        tested = "" if entropy is None else " test_loss=%.6g" % entropy
+        tested = tested if accuracy is None else " accuracy=%.4f" % accuracy + tested
+        line = "loss=%.6g uploaded=%d skipped=%d refused=%d bits_up=%d bits_down=%d" % (
+            done.loss, len(done.uploads), len(done.skipped), len(done.refused), bits_up, bits_down)
+        if self._bar is not None:
+            self._bar.set_postfix_str(tested.strip() + " " + line if tested else line, refresh=False)
+            self._bar.update()
+        else:
+            print("round=%d%s %s" % (done.index, tested, line), flush=True)
 
 
 def main_in_sentences(argv: Optional[Sequence[str]] = None) -> int:

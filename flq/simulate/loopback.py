@@ -9,7 +9,6 @@ import json
 import random
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
 
-from ..core.draws import start_values
 from ..core.params import Vector
 from ..errors import ConfigError, FlqError
 from ..protocol import events, worker_events
@@ -17,8 +16,7 @@ from ..protocol.master_machine import MasterMachine
 from ..protocol.options import run_options
 from ..protocol.wire import decode
 from ..protocol.worker_machine import WorkerMachine
-from ..training.models import model_layout
-from ..training.trainer import build_trainer
+from ..training.trainer import begin, build_trainer
 
 TRAINING_S = 1.0  # virtual seconds that a local training takes
 
@@ -86,9 +84,8 @@ def simulate(settings: Dict[str, Dict[str, Any]], dies: Optional[Dict[int, int]]
         raise ConfigError("worker_ids holds %d of the ids 0..%d, but a round opens only with system.min_workers = %d"
                           % (n_able, system["total_workers"] - 1, system["min_workers"]),
                           "add worker_ids or lower system.min_workers")
-    layout = model_layout(settings)
-    master = MasterMachine(run_options("simulated", settings, layout),
-                           start_values(layout, system["seed"]))
+    layout, start = begin(settings)
+    master = MasterMachine(run_options("simulated", settings, layout), start)
     return _Loop(settings, master, dies or {}, build, ids).run()
 
 
@@ -134,7 +131,7 @@ class _Loop:
                 return True
             done = worker.trainer.local_update(action.shared, action.round_index)
             worker.wakes_at = self._now + TRAINING_S
-            worker.result = worker_events.Trained(done.update, done.loss, TRAINING_S)
+            worker.result = worker_events.Trained(done.update, done.loss, TRAINING_S, done.held_back)
         elif isinstance(action, worker_events.Pause):
             worker.wakes_at, worker.result = self._now + action.seconds, worker_events.Paused()
         else:

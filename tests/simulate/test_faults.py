@@ -43,6 +43,8 @@ CONFIGURATIONS = {
     "fedavg": dict(SMALL, mode="fedavg"),
     "residual": dict(SMALL),
     "mirror": dict(SMALL, memory="mirror"),
+    "gradients, flq, adam": dict(SMALL, update="gradient", server_optimizer="adam", lr=0.01, ema=0.5),
+    "laq8": dict(SMALL, mode="laq8", server_optimizer="momentum"),
     "one at a time": dict(SMALL, sel_clients=1, C=1),
     "budget, mirrors": dict(SMALL, up_budget_bits=2 * 224, memory="mirror", max_rounds=5),
 }
@@ -233,7 +235,7 @@ def check(name, faults, few=False):
         if mirror is not None and peer.machine.memory is not None and peer.machine.state.value == "DONE":
             proposal = peer.machine._proposal  # the last verdict may have been END
             known = [peer.machine.memory] + ([proposal.if_applied] if proposal is not None else [])
-            assert any(state.memory.tobytes() == mirror.tobytes() for state in known)
+            assert any(state.mirror.tobytes() == mirror.tobytes() for state in known)
     return network
 
 

@@ -5,6 +5,7 @@ import pytest
 from quadratic_settings import settings_with
 
 from flq.core.params import BLOCK
+from flq.core.rules import MEMORIES, MODES, SERVER_OPTIMIZERS, UPDATES
 from flq.errors import ConfigError
 from flq.simulate.loopback import simulate
 from flq.training.trainer import build_evaluator
@@ -37,19 +38,40 @@ RUNS = [
     dict(scale_by_selected=True, sel_ref=8, clip_global=0.5, sel_clients=3, C=2),
     dict(memory="none", scale_by_selected=True, sel_ref=3, clip_global=2.0, sel_clients=2, thr_scale=1.0),
     dict(memory="mirror", clip_global=1.0),
+    dict(lr_schedule="cosine", lr_decay_rounds=8),
+    dict(update="gradient", lr_schedule="step", lr_decay_rounds=5, server_lr=2.0),
+    dict(local_optimizer="momentum", local_steps=3, mu=0.5),
+    dict(local_optimizer="adam", local_steps=3, lr=0.01),
+    dict(ema=0.9),
+    dict(update="gradient", mode="bin", b_down=8, server_optimizer="adam", lr=0.01, clip_global=1.0, sel_clients=2),
+    dict(update="gradient", b_up=4, b_down=8, server_optimizer="adam", lr=0.01, scale_by_selected=True,
+         up_budget_bits=9000, ema=0.5),
+    dict(update="gradient", thr_scale=2.0, C=3),
 ] + [dict(b_up=bits, dim=101) for bits in range(1, 9)]
 
+# Every mode, memory, update and server optimizer that go together.
+COMBINATIONS = [
+    dict(mode=mode, memory=memory, update=update, server_optimizer=optimizer, lr=0.02)
+    for mode in MODES for memory in MEMORIES for update in UPDATES for optimizer in SERVER_OPTIMIZERS
+    if (mode != "fedavg" or memory == "none") and (memory, optimizer) != ("residual", "adam")]
 
-@pytest.mark.parametrize("changes", RUNS, ids=lambda changes: "-".join("%s=%s" % item for item in changes.items()))
+
+@pytest.mark.parametrize("changes", RUNS + COMBINATIONS, ids=lambda changes: "-".join("%s=%s" % item for item in changes.items()))
 def test_reference_and_simulation_agree_bit_for_bit(changes):
     settings = settings_with(**changes)
     rounds, run = list(federate(settings)), simulate(settings)
     assert len(run.reports) == len(rounds) == settings["system"]["max_rounds"]
     assert run.model.tobytes() == rounds[-1].server.model.tobytes()
     assert run.shared.tobytes() == rounds[-1].server.shared.tobytes()
-    assert run.master.server.energies == rounds[-1].server.energies
+    ours, theirs = run.master.server, rounds[-1].server
+    assert ours.energies == theirs.energies
+    for array, other in ((ours.mean, theirs.mean), (ours.moments.first, theirs.moments.first),
+                         (ours.moments.second, theirs.moments.second)):
+        assert (array is None and other is None) or array.tobytes() == other.tobytes()
+    assert np.any(run.model != rounds[0].server.model)  # it has moved
     for expected, report in zip(rounds, run.reports):
-        roll_call = {m: status for status in ("uploaded", "skipped", "refused") for m in getattr(expected, status)}
+        parts = (("uploaded", expected.uploads), ("skipped", expected.skipped), ("refused", expected.refused))
+        roll_call = {m: status for status, workers in parts for m in workers}
         assert report.roll_call == roll_call
         assert report.payload_bits_up == expected.bits_up
         assert report.training_loss == expected.loss
