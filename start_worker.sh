@@ -11,11 +11,15 @@ Start one FLQ worker, which trains on the data of this machine.
 
     ./start_worker.sh --worker_id N --master_ip IP [--port 5000] [--data_dir FOLDER] [--state_dir FOLDER] [--verbose]
 
-  --worker_id N        0, 1, 2, ... below the master's total_workers; each worker has its own
-  --master_ip IP       address of the machine where start_master.sh runs
-  --port               the master's port
-  --data_dir FOLDER    where the data set lies on this machine
-  --state_dir FOLDER   where the worker keeps what it needs after a restart
+  --worker_id N              0, 1, 2, ... below the master's total_workers; each worker has its own
+  --master_ip IP             address of the machine where start_master.sh runs
+  --port                     the master's port
+  --data_dir FOLDER          where the data set lies on this machine; FLQ_DATA_DIR says it too
+  --state_dir FOLDER         where the worker keeps what it needs after a restart
+  --config FILE              this worker's own jetson_optimization, dataset.data_dir and system.master_url
+                             (http://host:port, in place of --master_ip), as in flq_config.json
+  --gpu_memory_limit_mb MB   memory that TensorFlow may take on the GPU
+  --model MODULE:FUNCTION    a model of your own that the master may ask for: its code runs here
 
 The log lies in logs/. It runs in the conda environment `fed` where that is active, otherwise in .venv.
 TEXT

@@ -103,8 +103,9 @@ class Dataset(Section):
         0.1, gt=0, lt=1, description="Share of the samples that is held back for the test where a data set has no "
                                      "test set of its own.")
     data_dir: Optional[str] = Field(
-        None, min_length=1, description="Folder with the data set's files; not needed for digits, which come with "
-                                        "FLQ.")
+        None, min_length=1, description="Folder with the data set's files, on each machine; null = the environment "
+                                        "variable FLQ_DATA_DIR, then Keras' cache, then a download. Not needed for "
+                                        "digits, which come with FLQ.")
 
 
 class Model(Section):
@@ -219,8 +220,10 @@ class JetsonOptimization(Section):
     enable_mixed_precision: bool = Field(
         False, description="Whether a GPU computes in float16 where it can; ignored below compute capability 7.0.")
     prefetch_size: int = Field(
-        2, ge=0, le=10000, description="Number of batches that are made ready in advance; 0 = none.")
-    num_parallel_calls: int = Field(2, ge=1, le=1024, description="Number of batches that are made at a time.")
+        2, ge=0, le=10000, description="Number of batches that are made ready in advance on a machine with a GPU; 0 = "
+                                       "none.")
+    num_parallel_calls: int = Field(
+        2, ge=1, le=1024, description="Number of batches that are made at a time, likewise.")
     cuda_cache_mb: Optional[int] = Field(
         None, ge=0, le=4096, description="Size in MB of the cache of compiled GPU code; null = CUDA's own.")
 

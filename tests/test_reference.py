@@ -5,16 +5,20 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import openpyxl
 import pytest
 
 import flq_fed_v3
 from flq.config import SECTIONS
+from flq.core.rules import rules_from_settings
 from flq.errors import ConfigError
 
 PROJECT = Path(__file__).resolve().parent.parent
-PUBLISHED = ("--dataset digits --mode bbit --b 4 --b_down 8 --M 20 --iters 2 --batch 32 --lr 1e-3 --cl 5e-4 --seed 42 "
+PUBLISHED = ("--dataset digits --mode bbit --b 4 --b_down 8 --M 5 --iters 2 --batch 32 --lr 1e-3 --cl 5e-4 --seed 42 "
              "--partition non_iid --dir_alpha 0.1 --up_budget_bits 17000000 --sel_clients 0 --thr_scale 0 --warmup 0 "
-             "--C 1000000000 --scale_by_selected 0 --sel_ref 1 --clip_global 0").split()
+             "--C 1000000000 --scale_by_selected 1 --sel_ref 1 --clip_global 0").split()
+QUADRATIC = "--dataset digits --model quadratic --M 4 --cl 0 --lr 0.05 --update delta --scale_by_selected 0".split()
 ENVIRONMENT = dict(os.environ, CUDA_VISIBLE_DEVICES="-1", TF_CPP_MIN_LOG_LEVEL="3")
 
 
@@ -34,19 +38,80 @@ def said_by(capsys, *argv):
     return code, capsys.readouterr().err.splitlines()
 
 
+@pytest.fixture(autouse=True)
+def results(tmp_path, monkeypatch):
+    """Workbooks land in a folder of the test's own."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "results"
+
+
+def sheets(path):
+    """Return the rows of each sheet of a workbook but the charts."""
+    book = openpyxl.load_workbook(str(path))
+    return {sheet.title: [list(row) for row in sheet.iter_rows(values_only=True)] for sheet in book
+            if sheet.title != "Charts"}
+
+
 @pytest.mark.tf
-def test_the_command_of_the_specification_runs():
+@pytest.mark.slow
+def test_the_published_command_runs_and_leaves_the_originals_workbook(results):
     pytest.importorskip("tensorflow")
-    code, output, errors = run_program(PROJECT, "flq_fed_v3.py", *PUBLISHED)
+    code, output, errors = run_program(PROJECT, "flq_fed_v3.py", *PUBLISHED, "--out", str(results))
     assert code == 0, errors
     lines = output.splitlines()
-    assert [line.split()[0] for line in lines] == ["round=1", "round=2"]
-    assert "uploaded=20 skipped=0 refused=0" in lines[0]
+    assert [line.split()[0] for line in lines[:2]] == ["round=1", "round=2"]
+    # The original's CNN on 8x8 digits has 98,666 parameters: all uploads of 4 bits fit into 17,000,000 bits.
+    assert "uploaded=5 skipped=0 refused=0" in lines[0]
+    path = results / "results_digits_bbit.xlsx"
+    assert lines[2] == "results: %s" % path
+    (heading, first, second), = sheets(path).values()
+    assert list(sheets(path)) == ["curve_bbit"]
+    assert heading == ["iter", "loss", "acc", "entropy", "selcnt", "bits_up_cum", "bits_down_cum", "cum_bits_total"]
+    assert first[0] == 1 and second[0] == 2 and first[4] == second[4] == 5
+    assert second[5] == 2 * first[5] and second[7] == second[5] + second[6]
+    assert "accuracy=%.4f test_loss=%.6g loss=%.6g" % (second[2], second[3], second[1]) in lines[1]
+
+
+def test_mode_bin_watches_the_sign_of_one_coordinate(results):
+    assert flq_fed_v3.main(QUADRATIC + ["--mode", "bin", "--iters", "4", "--eval_every", "3"]) == 0
+    book = sheets(results / "results_digits_bin.xlsx")
+    assert list(book) == ["curve_bin", "bin_bin"]
+    assert [row[0] for row in book["curve_bin"][1:]] == [1, 2, 3, 4]
+    assert [row[3] is None for row in book["curve_bin"][1:]] == [True, True, False, False]  # each third, and the last
+    assert book["bin_bin"][0] == ["comm", "bit"]
+    assert [row[0] for row in book["bin_bin"][1:]] == [1, 2, 3, 4]
+    assert set(row[1] for row in book["bin_bin"][1:]) <= {-1, 0, 1} and book["bin_bin"][1][1] != 0
+
+
+def test_the_watched_coordinate_is_the_first_of_those_with_most_votes():
+    assert flq_fed_v3.most_agreed(np.array([1, -3, 2, 3])) == 1
+
+
+def test_a_run_that_is_stopped_leaves_what_it_has(capsys, monkeypatch, results):
+    federate = flq_fed_v3.federate
+
+    def stopped(settings):
+        for done in federate(settings):
+            yield done
+            if done.index == 2:
+                raise KeyboardInterrupt
+    monkeypatch.setattr(flq_fed_v3, "federate", stopped)
+    code, lines = said_by(capsys, *QUADRATIC)
+    assert (code, lines) == (130, ["flq_fed_v3.py: stopped"])
+    assert len(sheets(results / "results_digits_bbit.xlsx")["curve_bbit"]) == 1 + 2
+
+
+def test_somebody_who_looks_on_sees_a_bar(capsys, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    assert flq_fed_v3.main(QUADRATIC + ["--iters", "3"]) == 0
+    shown = capsys.readouterr()
+    assert "3/3" in shown.err and "uploaded=4" in shown.err
+    assert "round=" not in shown.out
 
 
 def test_scaling_and_clip_reach_the_rules_and_change_the_model(capsys):
     def losses(*more):
-        flq_fed_v3.main(["--model", "quadratic", "--iters", "3", "--lr", "0.05", *more])
+        flq_fed_v3.main(QUADRATIC + ["--iters", "3", *more])
         return capsys.readouterr().out
     runs = [losses(), losses("--sel_ref", "8"), losses("--scale_by_selected", "1", "--sel_ref", "8"),
             losses("--clip_global", "0.01")]
@@ -54,11 +119,33 @@ def test_scaling_and_clip_reach_the_rules_and_change_the_model(capsys):
     assert len(set(runs)) == 3
 
 
-def test_the_defaults_of_the_flags_are_those_of_the_configuration():
+ORIGINAL = dict(  # the defaults of FLQ v3
+    dataset="mnist", M=10, iters=800, batch=64, partition="non_iid", dir_alpha=0.1, mode="bbit", b=8, b_down=8,
+    lr=1e-3, cl=5e-4, seed=42, clip_global=0, sel_clients=0, up_budget_bits=17000000, D=10, ck=0.8, C=10 ** 9,
+    warmup=0, thr_scale=0, scale_by_selected=1, sel_ref=1)
+
+
+def test_the_flags_have_the_originals_defaults():
+    args = flq_fed_v3.parse_flags([])
+    assert {name: getattr(args, name) for name in ORIGINAL} == ORIGINAL
+    settings = flq_fed_v3.settings_of(args)
+    assert (settings["model"]["name"], settings["model"]["server_optimizer"]) == ("cnn", "adam")
+    rules = rules_from_settings(settings)
+    assert (rules.update, rules.memory, rules.codec_up, rules.codec_down) == ("gradient", "flq", 8, 8)
+
+
+def test_with_updates_of_local_training_the_master_averages():
+    rules = rules_from_settings(flq_fed_v3.settings_of(flq_fed_v3.parse_flags(["--update", "delta"])))
+    assert (rules.update, rules.memory, rules.step.optimizer) == ("delta", "residual", "sgd")
+
+
+def test_every_key_that_the_configuration_has_for_training_is_set():
     settings = flq_fed_v3.settings_of(flq_fed_v3.parse_flags([]))
     for section, values in settings.items():
-        for key, value in values.items():
-            assert value == SECTIONS[section].model_fields[key].default, key
+        known = set(SECTIONS[section].model_fields)
+        assert set(values) <= known
+        if section != "system":  # which has much about processes and waiting
+            assert set(values) == known
 
 
 @pytest.mark.parametrize("argv, text", [
@@ -79,9 +166,13 @@ def test_the_defaults_of_the_flags_are_those_of_the_configuration():
     ("--sel_ref 0", "--sel_ref"), ("--clip_global -1", "--clip_global"), ("--clip_global nan", "--clip_global"),
     ("--mode x", "--mode"), ("--nonsense", "--nonsense"),
     ("--dataset x", "dataset.name must be one of"), ("--model x", "model.name must be one of"),
-    ("--M 100", "1437 training samples are fewer than"), ("--model quadratic --cl 1", "model.l2 must be 0"),
-    ("--mode fedavg --memory residual", "memory must be none"),
+    ("--dataset digits --M 100", "1437 training samples are fewer than"),
+    ("--dataset digits --model quadratic --cl 1", "model.l2 must be 0"),
+    ("--mode fedavg --memory residual", "memory must be none"), ("--b 2", "memory flq diverges at 2 bits"),
     ("--memory mirror --scale_by_selected 1", "scale_by_selected can not be used with memory mirror"),
+    ("--memory residual", "adam can not be used with memory residual"), ("--mu 1", "update gradient takes no local"),
+    ("--eval_every 0", "--eval_every"), ("--ema 1", "--ema"), ("--lr_decay 2", "--lr_decay"),
+    ("--update both", "--update"), ("--partition local", "--partition"),
 ])
 def test_a_value_that_can_not_be_used_is_one_sentence_and_exit_code_2(capsys, argv, text):
     code, lines = said_by(capsys, *argv.split())
@@ -90,7 +181,7 @@ def test_a_value_that_can_not_be_used_is_one_sentence_and_exit_code_2(capsys, ar
 
 
 def test_training_that_diverges_is_one_sentence_and_exit_code_1(capsys):
-    code, lines = said_by(capsys, *"--model quadratic --mode fedavg --lr 1000 --iters 100".split())
+    code, lines = said_by(capsys, *QUADRATIC, "--mode", "fedavg", "--lr", "1000", "--iters", "100")
     assert code == 1
     assert len(lines) == 1 and "the training has diverged" in lines[0] and "lower --lr" in lines[0]
 
@@ -103,18 +194,19 @@ def test_whatever_is_raised_is_one_sentence(capsys, monkeypatch, error, code, te
     def fail(settings):
         raise error
     monkeypatch.setattr(flq_fed_v3, "build_evaluator", fail)
-    assert said_by(capsys) == (code, ["flq_fed_v3.py: " + text])
+    assert said_by(capsys, *QUADRATIC) == (code, ["flq_fed_v3.py: " + text])
 
 
 def test_without_tensorflow_the_reference_says_what_to_install(capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorflow", None)
-    code, lines = said_by(capsys)
+    code, lines = said_by(capsys, "--dataset", "digits")
     assert code == 2
     assert len(lines) == 1 and lines[0].startswith("flq_fed_v3.py: TensorFlow is missing (pip install")
 
 
-def test_the_reference_does_not_import_the_masters_packages():
-    code = ("import sys, flq_fed_v3; flq_fed_v3.main_in_sentences(['--model', 'quadratic', '--iters', '1'])\n"
+def test_the_reference_does_not_import_the_masters_packages(results):
+    code = ("import sys, flq_fed_v3; flq_fed_v3.main_in_sentences(%r + ['--iters', '1'])\n"
+            % (QUADRATIC + ["--out", str(results)]) +
             "assert not {'flq.config', 'pydantic', 'tensorflow', 'flask'} & set(sys.modules)")
     subprocess.run([sys.executable, "-c", code], check=True, cwd=str(PROJECT), stdout=subprocess.PIPE, timeout=60)
 

@@ -16,6 +16,7 @@ BATCHES = 2      # order of the samples in a worker's round
 PARTITION = 3    # which samples belong to which worker
 PROBLEM = 4      # the quadratic problem of a worker
 ROUNDING = 5     # stochastic rounding of a worker's update
+HELD_BACK = 6    # which samples are for the test, where a data set does not say
 
 ONES = ("/gamma", "/moving_variance")  # tensors of batch normalisation that begin at one
 

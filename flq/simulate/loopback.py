@@ -58,7 +58,8 @@ class _Worker:
 
 def simulate(settings: Dict[str, Dict[str, Any]], dies: Optional[Dict[int, int]] = None,
              build: Callable[[Dict[str, Dict[str, Any]], int], Any] = build_trainer,
-             worker_ids: Optional[Sequence[int]] = None) -> Simulated:
+             worker_ids: Optional[Sequence[int]] = None,
+             watch: Callable[[events.RoundClosed], None] = lambda closed: None) -> Simulated:
     """Run a whole run in memory.
 
     Parameters
@@ -71,6 +72,8 @@ def simulate(settings: Dict[str, Dict[str, Any]], dies: Optional[Dict[int, int]]
         (settings, worker id) -> trainer.
     worker_ids : sequence of int, optional
         Who takes part; all by default.
+    watch : callable, optional
+        Gets each round when it has closed.
 
     Raises
     ------
@@ -86,12 +89,13 @@ def simulate(settings: Dict[str, Dict[str, Any]], dies: Optional[Dict[int, int]]
                           "add worker_ids or lower system.min_workers")
     layout, start = begin(settings)
     master = MasterMachine(run_options("simulated", settings, layout), start)
-    return _Loop(settings, master, dies or {}, build, ids).run()
+    return _Loop(settings, master, dies or {}, build, ids, watch).run()
 
 
 class _Loop:
-    def __init__(self, settings, master: MasterMachine, dies: Dict[int, int], build, ids: Sequence[int]) -> None:
-        self._settings, self._master, self._dies, self._build = settings, master, dies, build
+    def __init__(self, settings, master: MasterMachine, dies: Dict[int, int], build, ids: Sequence[int],
+                 watch: Callable[[events.RoundClosed], None]) -> None:
+        self._settings, self._master, self._dies, self._build, self._watch = settings, master, dies, build, watch
         self._workers = {worker_id: _Worker(worker_id) for worker_id in ids}
         self._now = 0.0
         self._tickets: Dict[int, _Worker] = {}
@@ -163,6 +167,7 @@ class _Loop:
                 self._report(worker, _received(worker.action, effect.body))
             elif isinstance(effect, events.RoundClosed):
                 self._reports.append(effect.report)
+                self._watch(effect)
             elif isinstance(effect, events.RunEnded):
                 self._reason = effect.reason
 

@@ -2,100 +2,191 @@
 
 A loader returns the whole data set; which part of it a worker sees is ``partition``'s
 business. Shape and number of classes stand in the table, so that the master knows a model's
-layout without reading any data.
+layout without reading any data; for the user's own files ``resolve_dataset`` finds them out
+once, on the master, and the workers get to know them with the settings.
 
 Example
 -------
->>> settings = {"dataset": {"name": "digits", "data_dir": None}}
+>>> settings = {"dataset": {"name": "digits", "data_dir": None, "input_shape": None, "n_classes": None}}
 >>> load_dataset(settings).x_train.shape
 (1437, 8, 8, 1)
+>>> resolve_dataset(settings)["dataset"]["n_classes"]
+10
 """
 
 import os
-from typing import Any, Callable, Dict, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, NamedTuple, Tuple
 
 import numpy as np
 
 from ..errors import DataError
+from .sources import csv_file, image_folder, npz_file
+from .sources.dataset import Dataset, Shape
+from .sources.published import PUBLISHED, load_published
 
-Shape = Tuple[int, int, int]  # height, width, channels
+__all__ = ["DATASETS", "FILES", "Dataset", "Shape", "Source", "dataset_source", "load_dataset", "resolve_dataset"]
 
-
-class Dataset(NamedTuple):
-    """Images with classes.
-
-    Attributes
-    ----------
-    x_train, x_test : ndarray of shape (n, height, width, channels), float32
-        Pixels in [0, 1].
-    y_train, y_test : ndarray of shape (n,), int64
-        Classes 0..n_classes-1.
-    """
-
-    x_train: np.ndarray
-    y_train: np.ndarray
-    x_test: np.ndarray
-    y_test: np.ndarray
-    n_classes: int
-    name: str
-
-    @property
-    def input_shape(self) -> Shape:
-        """Shape of one image: (height, width, channels)."""
-        return self.x_train.shape[1:]
+DIGITS_WHITE = 16.0
 
 
 class Source(NamedTuple):
-    """A line of the table: shape and classes, known without reading, and the loader."""
+    """What a model has to know of a data set."""
 
     input_shape: Shape
     n_classes: int
-    load: Callable[[Optional[str]], Dataset]
 
 
-def load_digits(data_dir: Optional[str]) -> Dataset:
-    """Read the handwritten digits that come with FLQ; ``data_dir`` is not needed.
+class Named(NamedTuple):
+    """A line of the table of names: shape and classes, known without reading, and the loader of the settings."""
+
+    input_shape: Shape
+    n_classes: int
+    load: Callable[[Dict[str, Any]], Dataset]
+
+
+class FileKind(NamedTuple):
+    """A line of the table of files: what finds out shape and classes, and the loader; each begins with the path."""
+
+    look: Callable[[str, Dict[str, Any]], Tuple[Shape, int]]  # gets the section dataset
+    load: Callable[[str, Dict[str, Any]], Dataset]            # gets all settings
+
+
+def load_digits(settings: Dict[str, Any]) -> Dataset:
+    """Read the handwritten digits that come with FLQ; no folder is needed.
 
     Source: E. Alpaydin and C. Kaynak, UCI, doi:10.24432/C50P49, CC BY 4.0; see
     data/LICENSE-digits.md.
     """
     path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "data", "digits.npz")
-    with np.load(path, allow_pickle=False) as arrays:
-        return Dataset(_scaled(arrays["x_train"], 16), arrays["y_train"].astype(np.int64),
-                       _scaled(arrays["x_test"], 16), arrays["y_test"].astype(np.int64),
-                       n_classes=10, name="digits")
+    x_train, y_train, x_test, y_test = npz_file.read_four(path)
+    return Dataset(x_train[..., np.newaxis], y_train.astype(np.int64), x_test[..., np.newaxis],
+                   y_test.astype(np.int64), DIGITS_WHITE, n_classes=10, name="digits")
 
 
-def _scaled(images: np.ndarray, white: int) -> np.ndarray:
-    """Map uint8 images (n, h, w) with levels 0..white to float32 (n, h, w, 1) in [0, 1]."""
-    return images[..., np.newaxis].astype(np.float32) / np.float32(white)
-
-
-DATASETS: Dict[str, Source] = {
-    "digits": Source((8, 8, 1), 10, load_digits),
+DATASETS: Dict[str, Named] = {
+    "digits": Named((8, 8, 1), 10, load_digits),
+    "mnist": Named(PUBLISHED["mnist"].input_shape, PUBLISHED["mnist"].n_classes, load_published),
+    "fashion_mnist": Named(PUBLISHED["fashion_mnist"].input_shape, PUBLISHED["fashion_mnist"].n_classes,
+                           load_published),
+    "cifar10": Named(PUBLISHED["cifar10"].input_shape, PUBLISHED["cifar10"].n_classes, load_published),
 }
 
+FILES: Dict[str, FileKind] = {  # npz:FILE and so on
+    "npz": FileKind(npz_file.look, npz_file.load),
+    "images": FileKind(image_folder.look, image_folder.load),
+    "csv": FileKind(csv_file.look, csv_file.load),
+}
 
-def dataset_source(settings: Dict[str, Any]) -> Source:
-    """Return the table line of ``dataset.name``.
+ALIASES = {"fmnist": "fashion_mnist"}
+
+
+def resolve_dataset(settings: Dict[str, Any]) -> Dict[str, Any]:
+    """Fill in what the settings leave open of the data set: name, input_shape and n_classes.
+
+    Parameters
+    ----------
+    settings : dict
+        Read: dataset.name, data_dir, input_shape, n_classes, and partition for the user's own
+        files, which are only looked into where a key is null. Not modified.
+
+    Returns
+    -------
+    dict
+        The settings, with dataset.input_shape (list of 3 int) and n_classes given. Resolved
+        settings stay as they are.
 
     Raises
     ------
     DataError
-        If there is no data set of that name.
+        If there is no data set of that name, a key contradicts it, or its file can not be
+        used.
     """
-    name = settings["dataset"]["name"]
-    if name not in DATASETS:
-        raise DataError("dataset.name must be one of %s, got %r" % (", ".join(sorted(DATASETS)), name))
-    return DATASETS[name]
+    section = dict(settings["dataset"], name=_full_name(settings))
+    if section["name"] in DATASETS:
+        line = DATASETS[section["name"]]
+        source = Source(line.input_shape, line.n_classes)
+        _check_keys(section, source)
+    else:
+        source = _source_of_file(section)
+    section.update(input_shape=list(source.input_shape), n_classes=source.n_classes)
+    return dict(settings, dataset=section)
+
+
+def dataset_source(settings: Dict[str, Any]) -> Source:
+    """Return shape and classes of ``dataset.name``; reads files only where the settings are not resolved.
+
+    Raises
+    ------
+    DataError
+        As :func:`resolve_dataset`.
+    """
+    name = _full_name(settings)
+    if name in DATASETS:
+        return Source(DATASETS[name].input_shape, DATASETS[name].n_classes)
+    return _source_of_file(settings["dataset"])
 
 
 def load_dataset(settings: Dict[str, Any]) -> Dataset:
     """Load the data set that the settings name.
 
+    Parameters
+    ----------
+    settings : dict
+        Read: the section dataset but for batch_size and the partition's parameters; system.seed
+        where a test part has to be held back.
+
     Raises
     ------
     DataError
-        If there is no data set of that name.
+        If there is no data set of that name, it can not be found or read, or it is not as
+        dataset.input_shape and n_classes say.
     """
-    return dataset_source(settings).load(settings["dataset"]["data_dir"])
+    section = dict(settings["dataset"], name=_full_name(settings))
+    if section["name"] in DATASETS:
+        return DATASETS[section["name"]].load(dict(settings, dataset=section))
+    kind, path = _file_of(section)
+    return kind.load(path, dict(settings, dataset=section))
+
+
+def _full_name(settings: Dict[str, Any]) -> str:
+    """Return the name of the data set in full, or refuse it."""
+    name = ALIASES.get(settings["dataset"]["name"], settings["dataset"]["name"])
+    prefix, colon, path = name.partition(":")
+    if name not in DATASETS and (prefix not in FILES or not path):
+        raise DataError("dataset.name must be one of %s, or npz:FILE, images:FOLDER, csv:FILE, got %r"
+                        % (", ".join(sorted(set(DATASETS) | set(ALIASES))), settings["dataset"]["name"]))
+    return name
+
+
+def _source_of_file(section: Dict[str, Any]) -> Source:
+    """Return what the keys say, or else the file."""
+    if section["input_shape"] is not None and section["n_classes"] is not None:
+        height, width, channels = section["input_shape"]
+        return Source((height, width, channels), section["n_classes"])
+    try:
+        kind, path = _file_of(section)
+        return Source(*kind.look(path, section))
+    except DataError as error:
+        if section["partition"] != "local":
+            raise
+        raise DataError("with dataset.partition local, dataset.input_shape and n_classes must be given where there "
+                        "is no such file: %s" % error.detail, hint=error.hint) from None
+
+
+def _file_of(section: Dict[str, Any]) -> Tuple[FileKind, str]:
+    """Return how the file of a name like npz:FILE is read, and its path."""
+    prefix, _, path = section["name"].partition(":")
+    path = os.path.join(os.path.expanduser(section["data_dir"] or ""), os.path.expanduser(path))
+    if not os.path.exists(path):
+        raise DataError("dataset.name is %s, but there is no %s" % (section["name"], os.path.abspath(path)),
+                        hint="a relative path counts from dataset.data_dir, or from the current folder without one")
+    return FILES[prefix], path
+
+
+def _check_keys(section: Dict[str, Any], source: Source) -> None:
+    """Refuse keys that say something else of a named data set than the table."""
+    for key, value in (("input_shape", list(source.input_shape)), ("n_classes", source.n_classes)):
+        given = section[key]
+        if given is not None and (list(given) if key == "input_shape" else given) != value:
+            raise DataError("dataset.%s is %s, but %s has %s" % (key, given, section["name"], value),
+                            hint="leave it null for data sets that FLQ knows")

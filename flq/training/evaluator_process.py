@@ -11,12 +11,16 @@ import math
 import os
 import signal
 import sys
-from typing import Any, BinaryIO, Dict, Optional
+from typing import Any, BinaryIO, Dict, Optional, Tuple
 
+from ..core.params import Vector
 from ..errors import BadValues, WireError
 from .evaluator_protocol import read_message, vectors_from, write_message
+from .models import is_custom
 from .results import Evaluation
 from .trainer import Evaluator, build_evaluator
+
+Reply = Tuple[Dict[str, Any], Tuple[Vector, ...]]  # header, vectors
 
 
 class EvaluatorService:
@@ -25,31 +29,34 @@ class EvaluatorService:
     def __init__(self) -> None:
         self._evaluator: Optional[Evaluator] = None
 
-    def answer(self, header: Dict[str, Any], payload: bytearray) -> Dict[str, Any]:
+    def answer(self, header: Dict[str, Any], payload: bytearray) -> Reply:
         """Return the reply to one request; any failure becomes ``{"error": sentence}``."""
         try:
             if header.get("do") not in REQUESTS:
                 raise BadValues("do must be one of %s, got %r" % (", ".join(sorted(REQUESTS)), header.get("do")))
             return REQUESTS[header["do"]](self, header, payload)
         except KeyError as error:
-            return {"error": "the request lacks %s" % error}
+            return {"error": "the request lacks %s" % error}, ()
         except Exception as error:  # TensorFlow raises what it likes; the master is told and decides.
-            return {"error": (str(error) or type(error).__name__).splitlines()[0]}
+            return {"error": (str(error) or type(error).__name__).splitlines()[0]}, ()
 
-    def _settings(self, header: Dict[str, Any], payload: bytearray) -> Dict[str, Any]:
-        self._evaluator = build_evaluator(header["settings"])
-        return {"ready": True, "n_params": self._evaluator.layout.n_params}
+    def _settings(self, header: Dict[str, Any], payload: bytearray) -> Reply:
+        evaluator = self._evaluator = build_evaluator(header["settings"])
+        reply: Dict[str, Any] = {"ready": True, "n_params": evaluator.layout.n_params}
+        if not is_custom(header["settings"]["model"]["name"]):
+            return reply, ()
+        return dict(reply, layout=evaluator.layout.to_json()), (evaluator.start,)
 
-    def _evaluate(self, header: Dict[str, Any], payload: bytearray) -> Dict[str, Any]:
+    def _evaluate(self, header: Dict[str, Any], payload: bytearray) -> Reply:
         evaluator = self._ready()
         vectors = vectors_from(payload, header["n_vectors"], evaluator.layout.n_params)
-        return {"round": header["round"], "results": [_to_json(evaluator.evaluate(vector)) for vector in vectors]}
+        return {"round": header["round"], "results": [_to_json(evaluator.evaluate(vector)) for vector in vectors]}, ()
 
-    def _save_keras(self, header: Dict[str, Any], payload: bytearray) -> Dict[str, Any]:
+    def _save_keras(self, header: Dict[str, Any], payload: bytearray) -> Reply:
         evaluator = self._ready()
         vector, = vectors_from(payload, 1, evaluator.layout.n_params)
         evaluator.save_keras(vector, header["path"])
-        return {"saved": header["path"]}
+        return {"saved": header["path"]}, ()
 
     def _ready(self) -> Evaluator:
         if self._evaluator is None:
@@ -75,12 +82,13 @@ def serve(requests: BinaryIO, replies: BinaryIO) -> int:
             return 1
         if message is None:
             return 0
-        write_message(replies, service.answer(*message))
+        header, vectors = service.answer(*message)
+        write_message(replies, header, *vectors)
 
 
 def _to_json(evaluation: Evaluation) -> Dict[str, Any]:
-    loss = evaluation.loss if math.isfinite(evaluation.loss) else None
-    return {"loss": loss, "accuracy": evaluation.accuracy}
+    is_number = evaluation.loss is not None and math.isfinite(evaluation.loss)
+    return {"loss": evaluation.loss if is_number else None, "accuracy": evaluation.accuracy}
 
 
 def main() -> int:

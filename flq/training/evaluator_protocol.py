@@ -5,12 +5,15 @@ A message is a 4-byte big-endian length, that many bytes of JSON, and then
 after the other. The master writes a request and reads one reply, in this order::
 
     {"do": "settings", "settings": {...}}                  -> {"ready": true, "n_params": n}
+              for a user's own model -> {"ready": true, "n_params": n, "layout": [...]} + its start vector
     {"do": "evaluate", "round": k, "n_vectors": v} + v vectors
                              -> {"round": k, "results": [{"loss": x, "accuracy": y}, ...]}
     {"do": "save_keras", "path": "..."} + one vector       -> {"saved": path}
     whatever cannot be done                                -> {"error": "one sentence"}
 
-A loss that is NaN or infinite travels as null. The end of the stream ends the process.
+``layout`` is as ``Layout.to_json`` writes it. A loss that is NaN or infinite travels as null,
+and so do loss and accuracy where there is no test set. ``path`` ends in .keras or .h5. The end
+of the stream ends the process.
 
 Example
 -------

@@ -5,6 +5,9 @@ keeps its own part, so no indices travel. It uses raw integers, ``math`` and int
 only, hence it is the same under every version of numpy. Each sample is used exactly once
 and every worker gets at least one batch.
 
+With partition local nothing is dealt out: each worker has files of its own, trains on their
+training samples and evaluates itself on the rest.
+
 Example
 -------
 >>> settings = {"system": {"seed": 42, "total_workers": 2},
@@ -14,14 +17,51 @@ Example
 """
 
 import math
-from typing import Any, Callable, Dict, List
+from typing import Any, Callable, Dict, List, NamedTuple
 
 import numpy as np
 
 from ..core import draws
 from ..errors import DataError
+from .datasets import Dataset
 
+LOCAL = "local"  # each worker has files of its own: nothing is dealt out
 MAX_DRAWS = 10  # draws of the Dirichlet split before samples are moved by hand
+
+
+class Share(NamedTuple):
+    """What one worker has of a data set.
+
+    Attributes
+    ----------
+    x, y : ndarray of shape (n, height, width, channels), uint8 or float32; (n,), int64
+        What it trains on.
+    held_x, held_y : ndarray of shape (m, height, width, channels), like x; (m,), int64
+        What it only evaluates itself on. Empty, m = 0, unless ``dataset.partition`` is local.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    held_x: np.ndarray
+    held_y: np.ndarray
+
+
+def worker_share(dataset: Dataset, settings: Dict[str, Any], worker_id: int) -> Share:
+    """Return the samples of one worker.
+
+    With ``dataset.partition`` local these are all that ``dataset`` holds, which the worker read
+    from files of its own; its test part is held back. Otherwise they are the worker's part of
+    the training samples, copied, and nothing is held back.
+
+    Raises
+    ------
+    DataError
+        As :func:`partition`.
+    """
+    if settings["dataset"]["partition"] == LOCAL:
+        return Share(dataset.x_train, dataset.y_train, dataset.x_test, dataset.y_test)
+    own = partition(dataset.y_train, settings)[worker_id]
+    return Share(dataset.x_train[own], dataset.y_train[own], dataset.x_test[:0], dataset.y_test[:0])
 
 
 def partition(labels: np.ndarray, settings: Dict[str, Any]) -> List[np.ndarray]:
@@ -32,8 +72,8 @@ def partition(labels: np.ndarray, settings: Dict[str, Any]) -> List[np.ndarray]:
     labels : ndarray of shape (n,), int
         Class of each training sample.
     settings : dict
-        Read: system.seed, system.total_workers, dataset.partition, dataset.dir_alpha,
-        dataset.batch_size.
+        Read: system.seed, system.total_workers, dataset.partition, dataset.batch_size,
+        dataset.dir_alpha (non_iid), dataset.shards_per_worker (shards).
 
     Returns
     -------
@@ -43,12 +83,16 @@ def partition(labels: np.ndarray, settings: Dict[str, Any]) -> List[np.ndarray]:
     Raises
     ------
     DataError
-        If the partition is unknown, or there is less than one batch per worker.
+        If the partition is unknown or local, there is less than one batch per worker, or there
+        are more shards than samples.
     """
     name, n_workers = settings["dataset"]["partition"], settings["system"]["total_workers"]
     batch_size = settings["dataset"]["batch_size"]
+    if name == LOCAL:
+        raise DataError("with dataset.partition local each worker has its own files, nothing is dealt out")
     if name not in PARTITIONS:
-        raise DataError("dataset.partition must be one of %s, got %r" % (", ".join(sorted(PARTITIONS)), name))
+        raise DataError("dataset.partition must be one of %s, got %r"
+                        % (", ".join(sorted(PARTITIONS) + [LOCAL]), name))
     if len(labels) < n_workers * batch_size:
         raise DataError("%d training samples are fewer than system.total_workers * dataset.batch_size = %d * %d"
                         % (len(labels), n_workers, batch_size),
@@ -94,6 +138,28 @@ def _dirichlet_split(labels: np.ndarray, n_workers: int, alpha: float, bits: np.
         for worker_id, part in enumerate(np.split(members, cuts)):
             parts[worker_id].append(part)
     return [np.concatenate(part) for part in parts]
+
+
+def _shards(labels: np.ndarray, settings: Dict[str, Any], bits: np.random.Philox) -> List[np.ndarray]:
+    """Sort the samples by class, cut them into equal shards, and give each worker some at random.
+
+    Shard sizes differ by one at most. A worker sees about ``shards_per_worker`` classes. Where
+    the rounding leaves a worker with less than a batch, samples are moved.
+
+    Source: McMahan et al. 2017, arXiv:1602.05629, section 3 (200 shards, 2 for each of 100
+    workers).
+    """
+    n_workers, n_each = settings["system"]["total_workers"], settings["dataset"]["shards_per_worker"]
+    n_shards = n_workers * n_each
+    if n_shards > len(labels):
+        raise DataError("system.total_workers * dataset.shards_per_worker = %d * %d shards are more than %d training "
+                        "samples" % (n_workers, n_each, len(labels)), hint="use fewer shards per worker")
+    cuts = [i * len(labels) // n_shards for i in range(1, n_shards)]
+    pieces = np.split(np.argsort(labels, kind="stable"), cuts)
+    order = draws.permutation(n_shards, bits)
+    shards = [np.concatenate([pieces[i] for i in order[n_each * worker_id:n_each * (worker_id + 1)]])
+              for worker_id in range(n_workers)]
+    return _filled_up(shards, settings["dataset"]["batch_size"])
 
 
 def _filled_up(shards: List[np.ndarray], n_min: int) -> List[np.ndarray]:
@@ -142,4 +208,5 @@ def _uniform(bits: np.random.Philox) -> float:
 PARTITIONS: Dict[str, Callable[..., List[np.ndarray]]] = {
     "iid": _iid,
     "non_iid": _non_iid,
+    "shards": _shards,
 }

@@ -5,17 +5,22 @@ Worker m of M minimises f_m(x) = 1/2 (x - c_m)^T diag(a_m) (x - c_m) with curvat
 n_m = 100 + 10 m. The optimum of the weighted sum is known in closed form. Gradient descent
 converges for model.lr < 0.2.
 
+A worker descends like the Keras trainer, with the same local optimizers, schedules and
+proximal term, but over exact gradients: there are no minibatches.
+
 All arithmetic on the parameters is elementwise float32, block by block, so ten million of
 them need a few vectors of memory and give the same bits on every machine.
 """
 
-from typing import Any, Dict, Tuple
+from typing import Any, Dict, List, Tuple
 
 import numpy as np
 
 from ..core import draws
 from ..core.params import BLOCK, Vector, blocks
+from ..core.schedule import learning_rate
 from ..errors import DataError
+from .local_optimizers import local_optimizer
 from .models import model_layout
 from .results import Evaluation, LocalUpdate
 
@@ -63,49 +68,76 @@ class QuadraticTrainer:
         The worker's weight, 100 + 10 * worker_id.
     layout : Layout
         Of the vectors that go in and out.
+    notes : list of str
+        Empty: there is no device to say anything about.
     """
 
     def __init__(self, settings: Dict[str, Any], worker_id: int) -> None:
         self.n_samples = n_samples_of(worker_id)
         self.layout = model_layout(settings)
+        self.notes: List[str] = []
         self._curvature, self._centre = problem(settings, worker_id)
-        self._lr = np.float32(settings["model"]["lr"])
-        self._n_steps = settings["model"]["local_steps"] or settings["model"]["local_epochs"]
+        self._model = settings["model"]
+        self._takes_steps = settings["flq_algorithm"]["update"] == "delta"
+        self._n_steps = self._model["local_steps"] or self._model["local_epochs"]
+        self._optimizer = local_optimizer(self._model)
 
     def local_update(self, shared: Vector, round_index: int) -> LocalUpdate:
         """Take ``local_steps`` (or ``local_epochs``) full gradient steps; ``shared`` is not modified.
+
+        With ``flq_algorithm.update`` gradient it takes none, and the update is the gradient at
+        ``shared``.
 
         Parameters
         ----------
         shared : ndarray of shape (n_params,), float32
         round_index : int
-            Without effect: gradients are exact, nothing is drawn.
+            From 1; picks the learning rate. Gradients are exact, nothing is drawn.
 
         Returns
         -------
         LocalUpdate
-            Its loss is the mean over the steps of f_m(x) / dim before the step.
+            Its loss is the mean over the steps of (f_m(x) + mu/2 |x - shared|^2) / dim before
+            the step.
         """
         with np.errstate(over="ignore", invalid="ignore"):  # whoever encodes the update finds out
-            return self._descend(shared)
+            if self._takes_steps:
+                return self._descend(shared, learning_rate(self._model, round_index))
+            return self._slope(shared)
 
-    def _descend(self, shared: Vector) -> LocalUpdate:
+    def _descend(self, shared: Vector, lr: float) -> LocalUpdate:
         update = np.empty_like(shared)
-        gradient, offset = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32)
+        buffer, mu = np.empty(BLOCK, np.float32), np.float32(self._model["mu"])
+        rates = [np.float32(self._optimizer.rate(lr, t)) for t in range(1, self._n_steps + 1)]
         total = 0.0
         # Coordinates do not interact: a block takes all its steps while it is in the cache.
         for part in blocks(shared.size):
-            local, size = update[part], part.stop - part.start
+            local, gradient = update[part], buffer[:part.stop - part.start]
+            slots = tuple(np.zeros_like(gradient) for _ in range(self._optimizer.n_slots))
             np.copyto(local, shared[part])
-            for _ in range(self._n_steps):
-                np.subtract(local, self._centre[part], out=offset[:size])
-                np.multiply(offset[:size], self._curvature[part], out=gradient[:size])
-                offset[:size] *= gradient[:size]
-                total += 0.5 * float(np.add.reduce(offset[:size], dtype=np.float64))
-                gradient[:size] *= self._lr
-                local -= gradient[:size]
+            for rate in rates:
+                total += self._gradient(local, part, gradient)
+                if mu:
+                    drift = local - shared[part]
+                    gradient += mu * drift
+                    total += 0.5 * float(mu) * float(np.add.reduce(drift * drift, dtype=np.float64))
+                direction, slots = self._optimizer.direction(gradient, slots, np.sqrt)
+                np.multiply(direction, rate, out=gradient)
+                local -= gradient
             np.subtract(shared[part], local, out=local)
         return LocalUpdate(update, total / (self._n_steps * shared.size), self._n_steps)
+
+    def _slope(self, shared: Vector) -> LocalUpdate:
+        update = np.empty_like(shared)
+        total = sum(self._gradient(shared[part], part, update[part]) for part in blocks(shared.size))
+        return LocalUpdate(update, total / shared.size, 1)
+
+    def _gradient(self, x: Vector, part: slice, out: Vector) -> float:
+        """Write the gradient at a block ``x`` of the parameters to ``out``; return its part of f_m."""
+        offset = x - self._centre[part]
+        np.multiply(offset, self._curvature[part], out=out)
+        offset *= out
+        return 0.5 * float(np.add.reduce(offset, dtype=np.float64))
 
 
 class QuadraticEvaluator:

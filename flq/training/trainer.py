@@ -1,7 +1,8 @@
 """The seam between federated learning and what is learnt.
 
-A trainer has ``n_samples``, ``layout`` and ``local_update(shared, round_index)``, which
-returns a LocalUpdate and leaves ``shared`` as it was. An evaluator has ``layout``,
+A trainer has ``n_samples``, ``layout``, ``notes`` for the log, and
+``local_update(shared, round_index)``, which returns a LocalUpdate and leaves ``shared`` as it
+was. An evaluator has ``layout``,
 ``evaluate(vector)``, which returns an Evaluation, and ``save_keras(vector, path)``.
 Nothing above knows whether Keras or numpy is behind them. TensorFlow starts when a Keras
 trainer or evaluator is built, not before; ``check(settings)`` says without it whether they can be.
@@ -11,24 +12,30 @@ Example
 >>> import numpy as np
 >>> settings = {"system": {"total_workers": 2, "seed": 42},
 ...             "dataset": {"name": "digits"},
-...             "model": {"name": "quadratic", "lr": 0.1, "l2": 0.0, "local_epochs": 1,
-...                       "local_steps": 0, "dim": 8}}
+...             "model": {"name": "quadratic", "dim": 8, "lr": 0.1, "lr_schedule": "constant", "lr_decay": 1.0,
+...                       "lr_decay_rounds": 1, "l2": 0.0, "mu": 0.0, "local_optimizer": "sgd", "local_epochs": 1,
+...                       "local_steps": 0},
+...             "flq_algorithm": {"update": "delta"}}
 >>> trainer = build_trainer(settings, worker_id=1)
 >>> trainer.local_update(np.zeros(8, np.float32), round_index=1).n_steps
 1
 """
 
-from typing import Any, Callable, Dict, NamedTuple, Type, Union
+from typing import Any, Callable, Dict, NamedTuple, Tuple, Type, Union
 
+from ..core.draws import start_values
+from ..core.params import Layout, Vector
 from ..errors import DataError
-from .datasets import load_dataset
+from .custom_model import keras_start
+from .datasets import dataset_source, load_dataset
 from .keras_evaluator import KerasEvaluator
 from .keras_trainer import KerasTrainer
-from .partition import partition
+from .models import is_custom, model_layout, unknown_model
+from .partition import LOCAL, partition
 from .quadratic import QuadraticEvaluator, QuadraticTrainer, check_problem
 from .results import Evaluation, LocalUpdate
 
-__all__ = ["Evaluation", "Evaluator", "LocalUpdate", "Trainer", "build_evaluator", "build_trainer", "check"]
+__all__ = ["Evaluation", "Evaluator", "LocalUpdate", "Trainer", "begin", "build_evaluator", "build_trainer", "check"]
 
 Trainer = Union[KerasTrainer, QuadraticTrainer]
 Evaluator = Union[KerasEvaluator, QuadraticEvaluator]
@@ -42,18 +49,24 @@ class Engine(NamedTuple):
     check: Callable[[Dict[str, Any]], None]
 
 
-def _check_shards(settings: Dict[str, Any]) -> None:
-    """Deal the training samples out, to see whether there are enough."""
-    partition(load_dataset(settings).y_train, settings)
+def _check_data(settings: Dict[str, Any]) -> None:
+    """Deal the training samples out, to see whether there are enough; with partition local they are elsewhere."""
+    if settings["dataset"]["partition"] == LOCAL:
+        dataset_source(settings)
+    else:
+        partition(load_dataset(settings).y_train, settings)
 
 
-KERAS = Engine(KerasTrainer, KerasEvaluator, _check_shards)
+KERAS = Engine(KerasTrainer, KerasEvaluator, _check_data)
 
 ENGINES = {
+    "logreg": KERAS,
     "mlp": KERAS,
+    "cnn": KERAS,
     "cnn_small": KERAS,
+    "resnet20": KERAS,
     "quadratic": Engine(QuadraticTrainer, QuadraticEvaluator, check_problem),
-}  # one line for each of models.MODELS
+}  # one line for each of models.MODELS; a user's own model is a Keras model
 
 
 def build_trainer(settings: Dict[str, Any], worker_id: int) -> Trainer:
@@ -62,7 +75,7 @@ def build_trainer(settings: Dict[str, Any], worker_id: int) -> Trainer:
     Parameters
     ----------
     settings : dict
-        Sections system, dataset and model of the configuration.
+        Sections system, dataset, model, flq_algorithm and jetson_optimization of the configuration.
     worker_id : int
         0..total_workers-1.
 
@@ -82,6 +95,20 @@ def build_evaluator(settings: Dict[str, Any]) -> Evaluator:
     return _engine(settings).evaluator(settings)
 
 
+def begin(settings: Dict[str, Any]) -> Tuple[Layout, Vector]:
+    """Return the parameter layout of ``model.name`` and x^0 = w^0; a user's own model says both, in TensorFlow.
+
+    Returns
+    -------
+    layout : Layout
+    start : ndarray of shape (n_params,), float32
+    """
+    if is_custom(settings["model"]["name"]):
+        return keras_start(settings)
+    layout = model_layout(settings)
+    return layout, start_values(layout, settings["system"]["seed"])
+
+
 def check(settings: Dict[str, Any]) -> None:
     """Find out whether workers can be built with these settings; numpy only, for the master before it serves.
 
@@ -95,6 +122,8 @@ def check(settings: Dict[str, Any]) -> None:
 
 def _engine(settings: Dict[str, Any]) -> Engine:
     name = settings["model"]["name"]
+    if is_custom(name):
+        return KERAS
     if name not in ENGINES:
-        raise DataError("model.name must be one of %s, got %r" % (", ".join(sorted(ENGINES)), name))
+        raise unknown_model(name)
     return ENGINES[name]

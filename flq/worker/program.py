@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 import time
-from typing import Any, Dict, List, Optional
+from typing import Any, List, Optional
 
 from ..errors import FlqError
 from ..flags import Flags, within
@@ -18,6 +18,7 @@ from ..protocol.worker_machine import WorkerMachine
 from ..training.trainer import build_trainer
 from . import instance
 from .http_client import MasterClient
+from .own_settings import Settings, effective_settings, master_url, read_own_file
 
 logger = logging.getLogger(__name__)
 
@@ -35,10 +36,19 @@ def parse_flags(argv: Optional[List[str]]) -> argparse.Namespace:
     flags = Flags(prog="flq_worker.py", description="An FLQ worker: trains on its own data.")
     flags.add_argument("--worker_id", type=within(int, 0, 2 ** 31 - 1), required=True,
                        help="0 .. total_workers-1, each id once")
-    flags.add_argument("--master_ip", type=_host, required=True, help="address or name of the master")
+    flags.add_argument("--master_ip", type=_host, default=None,
+                       help="address or name of the master (default: system.master_url of --config)")
     flags.add_argument("--port", type=within(int, 1, 65535), default=5000,
-                       help="port of the master (default: %(default)s)")
-    flags.add_argument("--data_dir", default=None, help="where this worker's data set lies")
+                       help="port of the master at --master_ip (default: %(default)s)")
+    flags.add_argument("--config", default=None,
+                       help="this worker's own settings, a JSON file: of section jetson_optimization, "
+                            "dataset.data_dir and system.master_url; what else stands there is not read")
+    flags.add_argument("--data_dir", default=None, help="where this worker's data set lies (default: that of --config, "
+                                                        "then of the environment variable FLQ_DATA_DIR)")
+    flags.add_argument("--gpu_memory_limit_mb", type=within(int, 1, 10 ** 6), default=None,
+                       help="memory that TensorFlow may take on the GPU (default: that of --config, then the master's)")
+    flags.add_argument("--model", default=None, metavar="PACKAGE.MODULE:FUNCTION",
+                       help="a model of your own that the master may ask for: its code then runs here")
     flags.add_argument("--state_dir", default=None, help="folder of this worker's state (default: state/worker<ID>)")
     flags.add_argument("--give_up_s", type=within(float, 0.0, 1e9), default=3600.0,
                        help="end after so many seconds without the master, until it has said otherwise "
@@ -58,13 +68,14 @@ def main(argv: Optional[List[str]], project_dir: str) -> int:
     """
     args = parse_flags(argv)
     state_dir = args.state_dir or os.path.join(project_dir, "state", "worker%d" % args.worker_id)
-    host = "[%s]" % args.master_ip if ":" in args.master_ip else args.master_ip
     try:
         set_up_logging(os.path.join(project_dir, "logs", "worker%d_%s.log"
                                     % (args.worker_id, time.strftime("%Y%m%d_%H%M%S"))), args.verbose)
+        own = read_own_file(args.config)
+        url = master_url(args, own)
         name, lock = instance.take(state_dir)
         with lock:
-            return Worker(args, name, "http://%s:%d" % (host, args.port)).run()
+            return Worker(args, name, url, own).run()
     except FlqError as error:
         logger.error("%s", error)
         return 2
@@ -96,8 +107,8 @@ def beat_s(lease_s: float) -> float:
 class Worker:
     """Does what the machine says, one action after the other."""
 
-    def __init__(self, args: argparse.Namespace, name: str, url: str) -> None:
-        self._args = args
+    def __init__(self, args: argparse.Namespace, name: str, url: str, own: Settings) -> None:
+        self._args, self._own = args, own
         self._machine = WorkerMachine(args.worker_id, name, random.Random(), args.give_up_s)
         self._client = MasterClient(url, args.worker_id)
         self._beats = MasterClient(url, args.worker_id)  # a connection of its own, for another thread
@@ -122,7 +133,10 @@ class Worker:
             time.sleep(action.seconds)
             return events.Paused()
         if isinstance(action, events.Build):
-            self._trainer = build_trainer(self._own(action.settings), self._args.worker_id)
+            settings = effective_settings(action.settings, self._own, self._args, os.environ)
+            self._trainer = build_trainer(settings, self._args.worker_id)
+            for note in self._trainer.notes:
+                logger.info("worker %d: %s", self._args.worker_id, note)
             logger.info("worker %d: %d samples, %d parameters", self._args.worker_id, self._trainer.n_samples,
                         self._trainer.layout.n_params)
             return events.Built(self._trainer.n_samples, self._trainer.layout)
@@ -144,13 +158,7 @@ class Worker:
             local = self._trainer.local_update(action.shared, action.round_index)
         finally:
             done.set()
-        return events.Trained(local.update, local.loss, time.monotonic() - began)
-
-    def _own(self, settings: Dict[str, Dict[str, Any]]) -> Dict[str, Dict[str, Any]]:
-        """Return the master's settings with what this worker's command line says instead."""
-        if self._args.data_dir is None:
-            return settings
-        return dict(settings, dataset=dict(settings["dataset"], data_dir=os.path.abspath(self._args.data_dir)))
+        return events.Trained(local.update, local.loss, time.monotonic() - began, local.held_back)
 
     def _on_signal(self, number: int, frame: Any) -> None:
         logger.info("worker %d: ended by signal %d", self._args.worker_id, number)

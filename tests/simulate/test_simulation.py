@@ -56,7 +56,11 @@ COMBINATIONS = [
     if (mode != "fedavg" or memory == "none") and (memory, optimizer) != ("residual", "adam")]
 
 
-@pytest.mark.parametrize("changes", RUNS + COMBINATIONS, ids=lambda changes: "-".join("%s=%s" % item for item in changes.items()))
+def words(changes):
+    return "-".join("%s=%s" % item for item in changes.items())
+
+
+@pytest.mark.parametrize("changes", RUNS + COMBINATIONS, ids=words)
 def test_reference_and_simulation_agree_bit_for_bit(changes):
     settings = settings_with(**changes)
     rounds, run = list(federate(settings)), simulate(settings)

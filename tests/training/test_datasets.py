@@ -1,5 +1,6 @@
-"""The data sets: shapes, ranges, and that the table tells the truth."""
+"""The table of data sets: digits, what is resolved once, and what names are refused."""
 
+import copy
 import os
 import zlib
 
@@ -8,18 +9,23 @@ import pytest
 
 import flq.training
 from flq.errors import DataError
-from flq.training.datasets import DATASETS, load_dataset
+from flq.training.datasets import DATASETS, FILES, dataset_source, load_dataset, resolve_dataset
 
 
-@pytest.mark.parametrize("name", sorted(DATASETS))
-def test_every_data_set_is_as_its_table_line_says(name):
-    dataset = DATASETS[name].load(None)
-    assert dataset.name == name
-    assert dataset.input_shape == DATASETS[name].input_shape == dataset.x_test.shape[1:]
-    assert dataset.n_classes == DATASETS[name].n_classes
+def named(make_settings, name, **changes):
+    settings = make_settings(**changes)
+    settings["dataset"]["name"] = name
+    return settings
+
+
+def test_digits_are_as_their_table_line_says(make_settings):
+    dataset = load_dataset(make_settings())
+    assert dataset.name == "digits"
+    assert dataset.input_shape == DATASETS["digits"].input_shape == dataset.x_test.shape[1:] == (8, 8, 1)
+    assert dataset.n_classes == DATASETS["digits"].n_classes
     for images, labels in ((dataset.x_train, dataset.y_train), (dataset.x_test, dataset.y_test)):
-        assert images.dtype == np.float32 and labels.dtype == np.int64
-        assert (images.min(), images.max()) == (0.0, 1.0)
+        assert images.dtype == np.uint8 and labels.dtype == np.int64
+        assert (images.min(), images.max()) == (0, dataset.white) == (0, 16)
         assert len(images) == len(labels)
         assert set(labels) == set(range(dataset.n_classes))
 
@@ -31,9 +37,10 @@ def test_digits_are_1437_and_360_in_equal_proportions(make_settings):
     assert np.bincount(dataset.y_test).tolist() == [36, 36, 35, 37, 36, 37, 36, 36, 35, 36]
 
 
-def test_digits_are_the_same_bytes_under_every_numpy(make_settings):
+def test_what_a_model_sees_of_the_digits_is_the_same_under_every_numpy(make_settings):
     dataset = load_dataset(make_settings())
-    assert zlib.crc32(dataset.x_train.tobytes()) == 3118117051
+    seen = dataset.x_train.astype(np.float32) / np.float32(dataset.white)
+    assert zlib.crc32(seen.tobytes()) == 3118117051
     assert zlib.crc32(dataset.y_train.tobytes()) == 4166936904
 
 
@@ -50,8 +57,79 @@ def test_digits_come_with_their_licence():
     assert "CC BY 4.0" in text and "10.24432/C50P49" in text and "Alpaydin" in text
 
 
-def test_unknown_data_set_is_refused_by_name(make_settings):
-    settings = make_settings()
-    settings["dataset"]["name"] = "digit"
-    with pytest.raises(DataError, match="dataset.name must be one of digits, got 'digit'"):
-        load_dataset(settings)
+@pytest.mark.parametrize("name", ["digit", "npz", "npz:", "zip:a.zip", ":", "C:images", ""])
+@pytest.mark.parametrize("use", [load_dataset, dataset_source, resolve_dataset])
+def test_unknown_data_set_is_refused_by_name(make_settings, name, use):
+    with pytest.raises(DataError, match="dataset.name must be one of cifar10, digits, fashion_mnist, fmnist, mnist, "
+                                        "or npz:FILE, images:FOLDER, csv:FILE, got '%s'" % name):
+        use(named(make_settings, name))
+
+
+@pytest.mark.parametrize("name, full_name, shape, n_classes", [
+    ("digits", "digits", [8, 8, 1], 10),
+    ("mnist", "mnist", [28, 28, 1], 10),
+    ("fmnist", "fashion_mnist", [28, 28, 1], 10),
+    ("fashion_mnist", "fashion_mnist", [28, 28, 1], 10),
+    ("cifar10", "cifar10", [32, 32, 3], 10),
+])
+def test_named_data_sets_are_resolved_without_their_files(make_settings, tmp_path, name, full_name, shape, n_classes):
+    settings = named(make_settings, name, data_dir=str(tmp_path))
+    before = copy.deepcopy(settings)
+    resolved = resolve_dataset(settings)
+    assert settings == before
+    assert resolved["dataset"] == dict(before["dataset"], name=full_name, input_shape=shape, n_classes=n_classes)
+    assert {key: resolved[key] for key in resolved if key != "dataset"} == {
+        key: before[key] for key in before if key != "dataset"}
+    assert resolve_dataset(resolved) == resolved
+    assert dataset_source(settings) == dataset_source(resolved) == (tuple(shape), n_classes)
+
+
+@pytest.mark.parametrize("changes, sentence", [
+    ({"input_shape": [8, 8, 3]}, r"dataset.input_shape is \[8, 8, 3\], but digits has \[8, 8, 1\]"),
+    ({"n_classes": 12}, "dataset.n_classes is 12, but digits has 10"),
+])
+def test_keys_that_contradict_a_named_data_set_are_refused(make_settings, changes, sentence):
+    with pytest.raises(DataError, match=sentence):
+        resolve_dataset(make_settings(**changes))
+
+
+def test_keys_that_agree_are_no_contradiction(make_settings):
+    settings = make_settings(input_shape=[8, 8, 1], n_classes=10)
+    assert resolve_dataset(settings) == settings
+
+
+@pytest.mark.parametrize("kind", sorted(FILES))
+def test_resolved_settings_of_a_file_are_used_without_it(make_settings, kind):
+    settings = named(make_settings, kind + ":nowhere", input_shape=[5, 4, 3], n_classes=7)
+    assert resolve_dataset(settings) == settings
+    assert dataset_source(settings) == ((5, 4, 3), 7)
+
+
+@pytest.mark.parametrize("kind", sorted(FILES))
+@pytest.mark.parametrize("use", [load_dataset, dataset_source, resolve_dataset])
+def test_a_file_that_is_not_there_is_named_in_full(make_settings, tmp_path, kind, use):
+    settings = named(make_settings, kind + ":sub/nothing", data_dir=str(tmp_path))
+    with pytest.raises(DataError, match="there is no %s .a relative path counts from dataset.data_dir"
+                       % os.path.join(str(tmp_path), "sub", "nothing")):
+        use(settings)
+
+
+@pytest.mark.parametrize("kind", sorted(FILES))
+def test_with_partition_local_a_master_without_the_files_needs_the_keys(make_settings, kind):
+    settings = named(make_settings, kind + ":nothing", partition="local", n_classes=3)
+    with pytest.raises(DataError, match="partition local, dataset.input_shape and n_classes must be given where there "
+                                        "is no such file: "):
+        resolve_dataset(settings)
+    settings["dataset"]["input_shape"] = [4, 1, 1]
+    assert resolve_dataset(settings) == settings
+
+
+def test_relative_files_count_from_the_data_folder_or_the_current_one(make_settings, tmp_path, monkeypatch):
+    for folder, n_features in (("own", 2), ("here", 3)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "a.csv").write_text("".join("%s%d\n" % ("1," * n_features, i % 2) for i in range(4)))
+    monkeypatch.chdir(str(tmp_path / "here"))
+    assert dataset_source(named(make_settings, "csv:a.csv")).input_shape == (3, 1, 1)
+    assert dataset_source(named(make_settings, "csv:a.csv", data_dir=str(tmp_path / "own"))).input_shape == (2, 1, 1)
+    absolute = "csv:" + str(tmp_path / "here" / "a.csv")
+    assert dataset_source(named(make_settings, absolute, data_dir=str(tmp_path / "own"))).input_shape == (3, 1, 1)

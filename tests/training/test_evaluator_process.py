@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 from flq.core import draws
+from flq.core.params import layout_from_json
 from flq.errors import BadValues, TooLarge, WireError
+from flq.training.custom_model import keras_start
 from flq.training.evaluator_protocol import read_message, vectors_from, write_message
 from flq.training.models import model_layout
 from flq.training.trainer import build_evaluator
@@ -28,11 +30,16 @@ def child():
     process.stdout.close()
 
 
-def ask(process, header, *vectors):
+def ask_for_vectors(process, header, *vectors):
     write_message(process.stdin, header, *vectors)
     reply, payload = read_message(process.stdout)
-    assert not payload
     del reply["payload_bytes"]
+    return reply, payload
+
+
+def ask(process, header, *vectors):
+    reply, payload = ask_for_vectors(process, header, *vectors)
+    assert not payload
     return reply
 
 
@@ -104,6 +111,72 @@ def test_tensorflow_evaluates_and_saves_behind_the_same_requests(child, make_set
         path = str(tmp_path / "model.keras")
         assert ask(child, {"do": "save_keras", "path": path}, vector) == {"saved": path}
         assert os.path.getsize(path) > 4 * layout.n_params
+
+
+@pytest.fixture
+def own_models(tmp_path, monkeypatch):
+    """A module of the user's, where the child and this process find it."""
+    pytest.importorskip("tensorflow")
+    (tmp_path / "own_models.py").write_text(
+        "from tensorflow import keras\n"
+        "layers = keras.layers\n"
+        "def normalised(input_shape, n_classes):\n"
+        "    print('stray')\n"
+        "    hidden = [layers.Dense(5), layers.Dropout(0.5), layers.BatchNormalization()]\n"
+        "    hidden += [layers.Dense(n_classes)]\n"
+        "    return keras.Sequential([keras.Input(input_shape), layers.Flatten()] + hidden)\n"
+        "def broken(input_shape, n_classes):\n"
+        "    raise OSError('no weights here')\n")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH")])))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield
+    sys.modules.pop("own_models", None)
+
+
+@pytest.mark.tf
+def test_a_users_model_comes_with_its_layout_and_start_values(own_models, child, make_settings):
+    settings = make_settings(name="own_models:normalised")
+    reply, payload = ask_for_vectors(child, {"do": "settings", "settings": settings})
+    layout, expected = keras_start(settings)
+    assert layout_from_json(reply["layout"]) == layout and layout.n_statistics == 2
+    assert reply == {"ready": True, "n_params": layout.n_params, "layout": layout.to_json()}
+    start, = vectors_from(payload, 1, layout.n_params)
+    assert np.array_equal(start, expected)
+
+    other = start + np.float32(0.125)
+    reply = ask(child, {"do": "evaluate", "round": 4, "n_vectors": 3}, start, other, start)
+    results = [build_evaluator(settings).evaluate(vector) for vector in (start, other)]
+    assert [result["loss"] for result in reply["results"]] == [results[i].loss for i in (0, 1, 0)]
+    assert [result["accuracy"] for result in reply["results"]] == [results[i].accuracy for i in (0, 1, 0)]
+    assert results[0] != results[1]
+
+
+@pytest.mark.tf
+def test_a_users_model_that_fails_is_told_in_a_sentence(own_models, child, make_settings):
+    for name, sentence in (("broken", "fails: no weights here"), ("missing", "has no function missing")):
+        reply = ask(child, {"do": "settings", "settings": make_settings(name="own_models:" + name)})
+        assert list(reply) == ["error"] and sentence in reply["error"]
+
+
+@pytest.mark.tf
+@pytest.mark.parametrize("name", ["mlp", "resnet20"])
+def test_a_built_in_models_reply_is_small(child, make_settings, name):
+    pytest.importorskip("tensorflow")
+    settings = make_settings(name=name)
+    assert ask(child, {"do": "settings", "settings": settings}) == {
+        "ready": True, "n_params": model_layout(settings).n_params}
+
+
+@pytest.mark.tf
+def test_without_a_test_set_loss_and_accuracy_are_null(child, make_settings, tmp_path):
+    pytest.importorskip("tensorflow")
+    settings = make_settings(partition="local", input_shape=[8, 8, 1], n_classes=10)
+    ask(child, {"do": "settings", "settings": settings})
+    vector = draws.start_values(model_layout(settings), 42)
+    assert ask(child, {"do": "evaluate", "round": 1, "n_vectors": 1}, vector)["results"] == [
+        {"loss": None, "accuracy": None}]
+    path = str(tmp_path / "model.h5")
+    assert ask(child, {"do": "save_keras", "path": path}, vector) == {"saved": path}
 
 
 def test_stray_prints_do_not_reach_the_replies():

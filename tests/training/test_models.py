@@ -3,14 +3,37 @@
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
+from flq.core.draws import start_values
+from flq.core.params import unflatten
 from flq.errors import DataError
-from flq.training.models import MODELS, cnn_small_layout, mlp_layout, model_layout
+from flq.training.models import (
+    MODELS,
+    cnn_layout,
+    cnn_small_layout,
+    is_custom,
+    logreg_layout,
+    mlp_layout,
+    model_layout,
+    resnet20_layout,
+)
+
+
+def test_logreg_is_one_dense_layer():
+    assert logreg_layout({}, (2, 3, 4), 5).to_json() == [["dense_1/kernel", [24, 5]], ["dense_1/bias", [5]]]
 
 
 def test_mlp_on_28x28_has_159010_parameters():
     assert mlp_layout({}, (28, 28, 1), 10).n_params == 159010
+
+
+def test_cnn_on_28x28_has_the_467818_parameters_of_the_original_flq():
+    layout = cnn_layout({}, (28, 28, 1), 10)
+    assert layout.n_params == layout.n_trained == 467818
+    assert [tensor.shape for tensor in layout.tensors[::2]] == [
+        (3, 3, 1, 32), (3, 3, 32, 32), (3, 3, 32, 64), (3, 3, 64, 64), (7 * 7 * 64, 128), (128, 10)]
 
 
 def test_cnn_small_on_28x28_has_80202_parameters():
@@ -20,6 +43,41 @@ def test_cnn_small_on_28x28_has_80202_parameters():
 def test_cnn_small_on_digits_keeps_the_border(make_settings):
     layout = model_layout(make_settings(name="cnn_small"))
     assert layout.to_json()[4] == ["dense_1/kernel", [128, 128]]  # 8 -> 4 -> 2 pixels a side, 32 filters
+
+
+@pytest.mark.parametrize("name, input_shape", [("cnn", (3, 28, 1)), ("cnn_small", (1, 20, 1))])
+def test_images_that_the_pooling_would_use_up_are_refused(name, input_shape):
+    with pytest.raises(DataError, match="model %s needs images of at least 4 x 4 pixels, got %d x %d"
+                       % ((name,) + input_shape[:2])):
+        MODELS[name]({}, input_shape, 10)
+    assert MODELS[name]({}, (4, 5, 1), 10).n_params > 0
+
+
+def test_resnet20_on_cifar_trains_269722_parameters_and_keeps_1376_statistics():
+    layout = resnet20_layout({}, (32, 32, 3), 10)
+    convolutions = 9 * (3 * 16 + 6 * 16 * 16 + 16 * 32 + 5 * 32 * 32 + 32 * 64 + 5 * 64 * 64)
+    channels = 7 * 16 + 6 * 32 + 6 * 64  # each with a scale and a shift, a mean and a variance
+    assert layout.n_trained == convolutions + 2 * channels + 64 * 10 + 10 == 269722
+    assert layout.n_params - layout.n_trained == 2 * channels == 1376
+    assert layout.n_statistics == 2 * 19
+
+
+def test_resnet20_has_20_layers_with_kernels():
+    layout = resnet20_layout({}, (28, 28, 1), 10)
+    assert sum(tensor.name.endswith("/kernel") for tensor in layout.tensors) == 20
+    assert [tensor.name for tensor in layout.tensors[-layout.n_statistics:]] == [
+        "norm_%d/moving_%s" % (i, kind) for i in range(1, 20) for kind in ("mean", "variance")]
+
+
+def test_start_values_of_scales_and_variances_are_one():
+    layout = resnet20_layout({}, (8, 8, 1), 10)
+    for tensor, values in zip(layout.tensors, unflatten(start_values(layout, 42), layout)):
+        if tensor.name.endswith(("/gamma", "/moving_variance")):
+            assert np.all(values == 1)
+        elif tensor.name.endswith("/kernel"):
+            assert len(np.unique(values)) > values.size / 2
+        else:
+            assert not values.any()
 
 
 def test_tensor_names_are_layer_and_role():
@@ -39,12 +97,19 @@ def test_quadratic_of_three_parameters_is_refused(make_settings):
 
 
 def test_unknown_model_is_refused_by_name(make_settings):
-    with pytest.raises(DataError, match="model.name must be one of cnn_small, mlp, quadratic, got 'cnn'"):
-        model_layout(make_settings(name="cnn"))
+    with pytest.raises(DataError, match="model.name must be one of cnn, cnn_small, logreg, mlp, quadratic, resnet20 "
+                                        "or package.module:function, got 'vgg'"):
+        model_layout(make_settings(name="vgg"))
+
+
+def test_the_layout_of_a_users_model_is_not_known_here(make_settings):
+    assert is_custom("my.models:small") and not any(is_custom(name) for name in MODELS)
+    with pytest.raises(DataError, match="the layout of model my.models:small is known to Keras only"):
+        model_layout(make_settings(name="my.models:small"))
 
 
 def test_layouts_and_seam_never_load_tensorflow():
-    code = ("import sys; import flq.training.trainer, flq.training.models, flq.training.evaluator_protocol; "
+    code = ("import sys; import flq.training.trainer, flq.training.custom_model, flq.training.evaluator_process; "
             "sys.exit('tensorflow' in sys.modules)")
     assert subprocess.call([sys.executable, "-c", code]) == 0
 

@@ -8,7 +8,7 @@ import pytest
 from flq.core import draws
 from flq.errors import DataError
 from flq.training.datasets import load_dataset
-from flq.training.partition import PARTITIONS, _filled_up, _log_gamma_variate, partition
+from flq.training.partition import PARTITIONS, _filled_up, _log_gamma_variate, partition, worker_share
 
 
 def labels_of(n, n_classes=10):
@@ -43,7 +43,8 @@ def test_less_than_one_batch_per_worker_is_refused(make_settings, name):
 
 
 def test_unknown_partition_is_refused_by_name(make_settings):
-    with pytest.raises(DataError, match="dataset.partition must be one of iid, non_iid, got 'noniid'"):
+    with pytest.raises(DataError, match="dataset.partition must be one of iid, non_iid, shards, local, got "
+                       "'noniid'"):
         partition(labels_of(500), make_settings(partition="noniid"))
 
 
@@ -76,6 +77,8 @@ def test_the_seed_decides_the_partition(make_settings, name):
     ({"partition": "non_iid"}, 2262060734),
     ({"partition": "non_iid", "dir_alpha": 0.1, "total_workers": 20, "seed": 7}, 4136326320),  # filled up
     ({"partition": "non_iid", "dir_alpha": 10.0, "total_workers": 8}, 4000907047),
+    ({"partition": "shards"}, 561566106),
+    ({"partition": "shards", "total_workers": 7, "shards_per_worker": 5, "seed": 7}, 3170048307),
 ])
 def test_partition_is_the_same_under_every_numpy(make_settings, changes, crc):
     settings = make_settings(**changes)
@@ -96,3 +99,59 @@ def test_gamma_variates_have_mean_and_variance_alpha(alpha):
     # Five standard errors; the fourth central moment of Gamma(alpha, 1) is 3 alpha^2 + 6 alpha.
     assert abs(values.mean() - alpha) < 5 * (alpha / n) ** 0.5
     assert abs(values.var() - alpha) < 5 * ((2 * alpha ** 2 + 6 * alpha) / n) ** 0.5
+
+
+@pytest.mark.parametrize("n_each", [1, 2, 3])
+def test_a_worker_with_few_shards_sees_few_classes(make_settings, n_each):
+    labels = np.arange(1000) // 100  # as many shards as classes, or some more: most cuts lie within a class
+    shards = partition(labels, make_settings(partition="shards", total_workers=10, shards_per_worker=n_each))
+    assert max(len(np.unique(labels[shard])) for shard in shards) <= n_each + 1
+    assert [len(shard) for shard in shards] == pytest.approx([100] * 10, abs=n_each)
+
+
+def test_shards_are_pieces_of_the_samples_sorted_by_class(make_settings):
+    labels = labels_of(120, n_classes=3)
+    shards = partition(labels, make_settings(partition="shards", total_workers=3, shards_per_worker=2, batch_size=4))
+    in_order = np.argsort(labels, kind="stable").tolist()
+    pieces = [sorted(in_order[start:start + 20]) for start in range(0, 120, 20)]
+    dealt = [[i for i, piece in enumerate(pieces) if set(piece) <= set(shard.tolist())] for shard in shards]
+    assert sorted(sum(dealt, [])) == [0, 1, 2, 3, 4, 5] and [len(own) for own in dealt] == [2, 2, 2]
+    assert sorted(sum(dealt, [])) != sum(dealt, [])  # at random
+
+
+def test_rounding_leaves_no_worker_with_less_than_a_batch(make_settings):
+    for seed in range(20):  # 12 shards of 10 or 11 samples
+        shards = partition(labels_of(128), make_settings(partition="shards", shards_per_worker=3, seed=seed))
+        assert [len(shard) for shard in shards] == [32] * 4
+
+
+def test_more_shards_than_samples_are_refused(make_settings):
+    settings = make_settings(partition="shards", total_workers=2, shards_per_worker=51)
+    with pytest.raises(DataError, match=r"shards_per_worker = 2 \* 51 shards are more than 101 training samples"):
+        partition(labels_of(101), settings)
+    settings["dataset"]["shards_per_worker"] = 50
+    assert sum(len(shard) for shard in partition(labels_of(101), settings)) == 101
+
+
+def test_local_deals_nothing_out(make_settings):
+    with pytest.raises(DataError, match="partition local each worker has its own files"):
+        partition(labels_of(500), make_settings(partition="local"))
+
+
+@pytest.mark.parametrize("name", sorted(PARTITIONS))
+def test_a_share_is_the_workers_part_of_the_training_samples(make_settings, name):
+    settings = make_settings(partition=name)
+    dataset = load_dataset(settings)
+    for worker_id, shard in enumerate(partition(dataset.y_train, settings)):
+        share = worker_share(dataset, settings, worker_id)
+        assert np.array_equal(share.x, dataset.x_train[shard]) and np.array_equal(share.y, dataset.y_train[shard])
+        assert share.x.dtype == np.uint8 and len(share.held_x) == len(share.held_y) == 0
+        assert share.x.base is None  # not a view that keeps the whole data set in memory
+
+
+def test_a_local_share_is_everything_and_holds_the_test_part_back(make_settings):
+    settings = make_settings(partition="local", total_workers=100)
+    dataset = load_dataset(settings)
+    share = worker_share(dataset, settings, 99)
+    assert share.x is dataset.x_train and share.y is dataset.y_train
+    assert share.held_x is dataset.x_test and share.held_y is dataset.y_test

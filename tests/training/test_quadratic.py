@@ -4,6 +4,7 @@ import zlib
 
 import numpy as np
 import pytest
+from descent_oracle import descend
 
 from flq.core.params import BLOCK
 from flq.errors import DataError
@@ -107,3 +108,69 @@ def test_a_descent_that_diverges_warns_nobody_and_leaves_numbers_that_are_not_fi
 def test_there_is_no_keras_model_to_save(settings):
     with pytest.raises(DataError, match="no Keras model"):
         build_evaluator(settings).save_keras(np.zeros(1000, np.float32), "model.keras")
+
+
+# -- local optimizers, proximal term, schedules, gradients --------------------------------
+
+def slope_of(settings, worker_id):
+    """The function (x, batch) -> (f_m(x), its gradient), in float64."""
+    a, c = [part.astype(np.float64) for part in problem(settings, worker_id)]
+    return lambda x, batch: (0.5 * np.sum(a * (x - c) ** 2), a * (x - c))
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "adam"])
+@pytest.mark.parametrize("mu", [0.0, 0.5])
+def test_local_training_is_that_of_the_oracle(make_settings, optimizer, mu):
+    dim = BLOCK + 7
+    settings = make_settings(name="quadratic", dim=dim, local_steps=6, local_optimizer=optimizer, mu=mu, lr=0.02,
+                             local_momentum=0.8)
+    shared = np.linspace(-2, 2, dim).astype(np.float32)
+    outcome = build_trainer(settings, 2).local_update(shared, 1)
+    update, loss = descend(slope_of(settings, 2), shared, range(6), 0.02, optimizer, momentum=0.8, mu=mu)
+    assert outcome.loss == pytest.approx(loss / dim, rel=1e-6)
+    np.testing.assert_allclose(outcome.update, update, atol=3e-6)
+    assert outcome.n_steps == 6 and outcome.update.dtype == np.float32
+
+
+def test_the_loss_has_the_proximal_term(make_settings):
+    settings = make_settings(name="quadratic", dim=8, local_steps=2, mu=3.0)
+    a, c = [part.astype(np.float64) for part in problem(settings, 0)]
+    shared = np.ones(8, np.float32)
+    moved = shared - 0.1 * a * (shared - c)
+    first, second = [0.5 * np.sum(a * (x - c) ** 2) for x in (shared, moved)]
+    expected = (first + second + 0.5 * 3.0 * np.sum((moved - shared) ** 2)) / 2 / 8
+    assert build_trainer(settings, 0).local_update(shared, 1).loss == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_large_mu_holds_the_model_near_the_shared_copy(make_settings):
+    shared = np.full(1000, 5.0, np.float32)
+    updates = [build_trainer(make_settings(name="quadratic", local_steps=50, lr=0.01, mu=mu), 0).local_update(shared, 1)
+               for mu in (0.0, 50.0)]
+    assert np.abs(updates[1].update).max() < 0.5 * np.abs(updates[0].update).max()
+
+
+def test_optimizers_start_afresh_in_each_round(make_settings):
+    for optimizer in ("momentum", "adam"):
+        trainer = build_trainer(make_settings(name="quadratic", local_steps=3, local_optimizer=optimizer), 1)
+        shared = np.ones(1000, np.float32)
+        first, second = trainer.local_update(shared, 1), trainer.local_update(shared, 2)
+        assert np.array_equal(first.update, second.update) and first.loss == second.loss
+
+
+def test_the_schedule_changes_the_step(make_settings):
+    shared = np.ones(1000, np.float32)
+    trainer = build_trainer(make_settings(name="quadratic", lr_schedule="step", lr_decay=0.5, lr_decay_rounds=10), 1)
+    early, late = trainer.local_update(shared, 10).update, trainer.local_update(shared, 11).update
+    np.testing.assert_allclose(late, early / 2, rtol=1e-4, atol=1e-7)
+
+
+def test_the_gradient_is_exact_whatever_the_learning_rate(make_settings):
+    dim = BLOCK + 7
+    settings = make_settings(name="quadratic", dim=dim, update="gradient", local_epochs=5, lr=0.3)
+    shared = np.linspace(-2, 2, dim).astype(np.float32)
+    outcome = build_trainer(settings, 3).local_update(shared, 1)
+    loss, gradient = slope_of(settings, 3)(shared.astype(np.float64), None)
+    np.testing.assert_allclose(outcome.update, gradient, atol=2e-6)
+    assert outcome.loss == pytest.approx(loss / dim, rel=1e-6)
+    assert outcome.n_steps == 1 and outcome.held_back is None
+    assert np.array_equal(shared, np.linspace(-2, 2, dim).astype(np.float32))

@@ -1,17 +1,16 @@
 """The seam: which engine is behind a model's name, and who may ask for one."""
 
 import json
-import os
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 
+from flq.core import draws
 from flq.errors import DataError
-from flq.training.keras_evaluator import KerasEvaluator
 from flq.training.models import MODELS, model_layout
-from flq.training.trainer import ENGINES, build_evaluator, build_trainer, check
+from flq.training.trainer import ENGINES, begin, build_evaluator, build_trainer, check
 
 
 def test_every_model_has_an_engine():
@@ -26,7 +25,7 @@ def test_worker_ids_outside_the_run_are_refused(make_settings, worker_id):
 
 @pytest.mark.parametrize("build", [build_evaluator, lambda settings: build_trainer(settings, 0)])
 def test_unknown_model_is_refused_by_name(make_settings, build):
-    with pytest.raises(DataError, match="model.name must be one of cnn_small, mlp, quadratic, got 'mlpp'"):
+    with pytest.raises(DataError, match="model.name must be one of cnn, .* or package.module:function, got 'mlpp'"):
         build(make_settings(name="mlpp"))
 
 
@@ -48,11 +47,32 @@ def test_a_tensorflow_that_can_not_be_imported_says_why(make_settings, monkeypat
         build_evaluator(make_settings())
 
 
+@pytest.mark.parametrize("build", [build_evaluator, lambda settings: build_trainer(settings, 0)])
+def test_a_model_of_ones_own_is_a_keras_model(make_settings, monkeypatch, build):
+    monkeypatch.setitem(sys.modules, "tensorflow", None)
+    with pytest.raises(DataError, match="^TensorFlow is missing"):
+        build(make_settings(name="shop.models:tiny"))
+
+
+def test_a_run_begins_with_the_layouts_start_values(make_settings):
+    settings = make_settings(name="resnet20")
+    layout, start = begin(settings)
+    assert layout == model_layout(settings)
+    assert np.array_equal(start, draws.start_values(layout, 42))
+
+
+def test_a_run_of_ones_own_model_begins_with_what_keras_says(make_settings, monkeypatch):
+    monkeypatch.setattr("flq.training.trainer.keras_start", lambda settings: ("layout", settings["model"]["name"]))
+    assert begin(make_settings(name="shop.models:tiny")) == ("layout", "shop.models:tiny")
+
+
 # check: what the master finds out before it serves
 
 @pytest.mark.parametrize("changes", [
     dict(), dict(partition="non_iid", dir_alpha=1e-6), dict(name="cnn_small"), dict(name="quadratic"),
-    dict(total_workers=1437, batch_size=1), dict(name="quadratic", total_workers=4096)])
+    dict(total_workers=1437, batch_size=1), dict(name="quadratic", total_workers=4096), dict(name="resnet20"),
+    dict(name="shop.models:tiny"), dict(partition="local", total_workers=4096),
+    dict(partition="local", input_shape=[8, 8, 1], n_classes=10, data_dir="/nowhere")])
 def test_settings_that_can_be_trained_on_pass(make_settings, changes):
     assert check(make_settings(**changes)) is None
 
@@ -70,31 +90,17 @@ def test_settings_that_no_worker_could_train_on_are_refused(make_settings, chang
         check(make_settings(**changes))
 
 
+def test_with_partition_local_the_master_needs_no_data(make_settings):
+    settings = make_settings(partition="local", input_shape=[8, 8, 1], n_classes=3, data_dir="/nowhere")
+    settings["dataset"]["name"] = "npz:of_each_worker.npz"
+    assert check(settings) is None
+    settings["dataset"]["partition"] = "iid"
+    with pytest.raises(DataError):
+        check(settings)
+
+
 def test_check_does_not_load_tensorflow(make_settings):
     code = ("import json, sys; from flq.training.trainer import check; check(json.loads(sys.argv[1])); "
             "print('tensorflow' in sys.modules)")
     said = subprocess.check_output([sys.executable, "-c", code, json.dumps(make_settings())], universal_newlines=True)
     assert said == "False\n"
-
-
-def test_a_saved_keras_file_is_on_the_disk_before_it_gets_its_name(make_settings, monkeypatch, tmp_path):
-    steps = []
-
-    class Model:
-        """Stands in a Keras model's place, so that this needs no TensorFlow."""
-
-        def set_weights(self, arrays):
-            pass
-
-        def save(self, path):
-            with open(path, "wb") as stream:
-                stream.write(b"model")
-
-    evaluator = KerasEvaluator.__new__(KerasEvaluator)
-    evaluator.layout, evaluator._model = model_layout(make_settings()), Model()
-    real_replace, path = os.replace, str(tmp_path / "model.keras")
-    monkeypatch.setattr(os, "fsync", lambda descriptor: steps.append(("fsync", os.fstat(descriptor).st_size)))
-    monkeypatch.setattr(os, "replace", lambda *paths: (steps.append(("replace", paths[1])), real_replace(*paths)))
-    evaluator.save_keras(np.zeros(evaluator.layout.n_params, np.float32), path)
-    assert steps == [("fsync", 5), ("replace", path)]
-    assert [entry.name for entry in tmp_path.iterdir()] == ["model.keras"]

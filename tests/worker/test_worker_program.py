@@ -8,10 +8,13 @@ import sys
 import numpy as np
 import pytest
 from stand_in import StandIn, error, response, unused_url
+from whole_settings import SETTINGS, settings_with
 
-from flq.protocol.worker_events import Train
-from flq.training.results import LocalUpdate
+from flq.core.params import Layout, Tensor
+from flq.protocol.worker_events import Build, Built, Train
+from flq.training.results import HeldBack, LocalUpdate
 from flq.worker.instance import take
+from flq.worker.own_settings import read_own_file
 from flq.worker.program import LONGEST_BEAT_S, SHORTEST_BEAT_S, Worker, beat_s, parse_flags
 
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -24,8 +27,10 @@ def run_worker(tmp_path):
         os.symlink(os.path.join(REPOSITORY, name), str(tmp_path / name))
 
     def run(url, *flags):
-        port = url.rpartition(":")[2]
-        argv = ["flq_worker.py", "--worker_id", "0", "--master_ip", "127.0.0.1", "--port", port] + list(flags)
+        argv = ["flq_worker.py", "--worker_id", "0"]
+        if url is not None:
+            argv += ["--master_ip", "127.0.0.1", "--port", url.rpartition(":")[2]]
+        argv += flags
         done = subprocess.run([sys.executable] + argv, cwd=str(tmp_path), timeout=60, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, universal_newlines=True)
         assert "Traceback" not in done.stdout
@@ -85,7 +90,7 @@ def test_a_state_folder_that_can_not_be_made_is_exit_code_1_and_one_sentence(run
     ("--worker_id", "x"), ("--nonsense",), ("--port", "many"), ("--port", "0"), ("--port", "65536"), ("--port", "-1"),
     ("--master_ip", ""), ("--master_ip", " "), ("--master_ip", "10.0.0 .1"), ("--master_ip", "10.0.0.1\n"),
     ("--master_ip", "http://10.0.0.1:5000"), ("--worker_id", "-1"), ("--give_up_s", "nan"), ("--give_up_s", "inf"),
-    ("--give_up_s", "-1")], ids=repr)
+    ("--give_up_s", "-1"), ("--gpu_memory_limit_mb", "0"), ("--gpu_memory_limit_mb", "much")], ids=repr)
 def test_flags_that_make_no_sense_are_one_sentence_and_exit_code_2(run_worker, tmp_path, flags):
     code, lines = run_worker(unused_url(), *flags)
     assert code == 2
@@ -105,14 +110,73 @@ def logged(folder):
     return path.read_text()
 
 
-def test_settings_of_another_version_are_one_sentence_and_the_trace_is_in_the_log(run_worker, tmp_path):
-    strange = {"run_id": "r", "ended": False, "epoch": 0, "lease_s": 300.0, "start_crc": 5, "layout": [["w", [4]]],
-               "settings": {"system": {"give_up_s": 5.0}}}
-    with StandIn([response("200 OK", strange)]) as stand_in:
+def registration(settings):
+    """The answer of a master with these settings."""
+    return response("200 OK", {"run_id": "r", "ended": False, "epoch": 0, "lease_s": 300.0, "start_crc": 5,
+                               "layout": [["w", [4]]], "settings": settings})
+
+
+@pytest.mark.parametrize("settings, sentence", [
+    ({"system": {"give_up_s": 5.0}}, "the master's settings lack system.total_workers (are master and worker of the"),
+    (settings_with("model.lr", "fast"), "the master's model.lr must be a number, got 'fast'"),
+    (settings_with("model.name", "shop:tiny"), "start the worker with --model shop:tiny"),
+    (settings_with("model.name", "nonesuch"), "model.name must be one of"),
+], ids=["missing", "wrong kind", "not allowed", "unknown"])
+def test_settings_that_can_not_be_used_are_one_sentence_and_exit_code_2(run_worker, settings, sentence):
+    with StandIn([registration(settings)]) as stand_in:
         code, lines = run_worker(stand_in.url)
-    assert code == 1
-    assert len(lines) == 1 and "worker 0 can not go on: KeyError: " in lines[0]
-    assert "Traceback (most recent call last)" in logged(tmp_path) and lines[0][9:] in logged(tmp_path)
+    assert code == 2
+    assert len(lines) == 1 and sentence in lines[0]
+
+
+def test_the_file_says_where_the_master_is(run_worker, tmp_path):
+    with StandIn([error("422 X", "worker id must be in 0..3, got 7")]) as stand_in:
+        (tmp_path / "own.json").write_text(json.dumps({"system": {"master_url": stand_in.url}}))
+        code, lines = run_worker(None, "--config", "own.json")
+    assert code == 2
+    assert len(lines) == 1 and lines[0].endswith("worker id must be in 0..3, got 7")
+
+
+@pytest.mark.parametrize("content, sentence", [
+    (None, "by --master_ip or by system.master_url"), ("{}", "by --master_ip or by system.master_url"),
+    ("{", "is not JSON"), ('{"master_url": "elsewhere"}', "system.master_url must be http://host:port")])
+def test_a_file_that_does_not_lead_to_a_master_is_one_sentence_and_exit_code_2(run_worker, tmp_path, content, sentence):
+    flags = []
+    if content is not None:
+        (tmp_path / "own.json").write_text(content)
+        flags = ["--config", "own.json"]
+    code, lines = run_worker(None, *flags)
+    assert code == 2
+    assert len(lines) == 1 and sentence in lines[0]
+    assert not (tmp_path / "state").exists()
+
+
+def test_a_build_gets_what_flags_file_environment_and_master_say_together_and_logs_what_came_of_it(
+        tmp_path, monkeypatch, caplog):
+    got = []
+
+    class Trainer:
+        """Keeps what it is built from."""
+
+        n_samples, notes = 7, ["gpu memory limit: asked 256 MB, granted on GPU 0 of 1"]
+        layout = Layout((Tensor("w", (4,)),))
+
+        def __init__(self, settings, worker_id):
+            got.append((settings, worker_id))
+
+    monkeypatch.setattr("flq.worker.program.build_trainer", Trainer)
+    monkeypatch.setenv("FLQ_DATA_DIR", "/of/the/environment")
+    (tmp_path / "own.json").write_text('{"jetson_optimization": {"prefetch_size": 9}}')
+    args = parse_flags(["--worker_id", "3", "--master_ip", "x", "--gpu_memory_limit_mb", "256"])
+    worker = Worker(args, "name", unused_url(), read_own_file(str(tmp_path / "own.json")))
+    with caplog.at_level("INFO", "flq"):
+        event = worker._do(Build(SETTINGS))
+    assert event == Built(7, Trainer.layout)
+    ((settings, worker_id),) = got
+    assert worker_id == 3 and settings["dataset"]["data_dir"] == "/of/the/environment"
+    assert settings["jetson_optimization"] == dict(SETTINGS["jetson_optimization"], gpu_memory_limit_mb=256,
+                                                   prefetch_size=9)
+    assert caplog.messages == ["worker 3: " + Trainer.notes[0], "worker 3: 7 samples, 4 parameters"]
 
 
 SITE = """
@@ -131,9 +195,7 @@ def test_an_error_of_the_training_is_one_sentence_and_the_trace_is_in_the_log(ru
     (tmp_path / "flq_worker.py").write_text(
         "import os, sys" + SITE.format(error=error)
         + "sys.exit(program.main(None, os.path.dirname(os.path.abspath(__file__))))\n")
-    body = {"run_id": "r", "ended": False, "epoch": 0, "lease_s": 300.0, "start_crc": 5, "layout": [["w", [4]]],
-            "settings": {"system": {"give_up_s": 5.0}}}
-    with StandIn([response("200 OK", body)]) as stand_in:
+    with StandIn([registration(SETTINGS)]) as stand_in:
         code, lines = run_worker(stand_in.url)
     assert code == 1
     assert len(lines) == 1 and lines[0].endswith(sentence)
@@ -150,7 +212,8 @@ def test_heartbeats_come_three_times_in_a_lease_within_what_a_thread_can_wait(le
 
 def test_a_worker_that_trains_keeps_its_lease():
     with StandIn([response("200 OK", {})] * 3, keeps=True) as stand_in:
-        worker = Worker(parse_flags(["--worker_id", "3", "--master_ip", "x"]), "name", stand_in.url)
+        worker = Worker(parse_flags(["--worker_id", "3", "--master_ip", "x"]), "name", stand_in.url,
+                        read_own_file(None))
         worker._machine.lease_s, worker._machine.epoch = 0.03, 2
 
         class PatientTrainer:
@@ -158,11 +221,12 @@ def test_a_worker_that_trains_keeps_its_lease():
 
             def local_update(self, shared, round_index):
                 stand_in.wait()
-                return LocalUpdate(shared, 0.25, round_index)
+                return LocalUpdate(shared, 0.25, round_index, HeldBack(0.5, 0.75, 10))
 
         worker._trainer = PatientTrainer()
         event = worker._train(Train(np.ones(4, np.float32), 7))
     assert event.loss == 0.25 and event.training_s >= 0.03
+    assert event.held_back == (0.5, 0.75, 10)
     assert len(stand_in.requests) == 3
     for request in stand_in.requests:
         assert request.startswith(b"POST /heartbeat ")

@@ -1,0 +1,197 @@
+"""A user's own model: ``model.name`` is ``package.module:function``.
+
+``function(input_shape, n_classes)`` gets (height, width, channels) and the number of classes
+and returns a tf.keras.Model, compiled or not: from float32 images (batch, height, width,
+channels), pixels in [0, 1] where the data set has pixels, to logits (batch, n_classes). No
+softmax at the end; the loss has it. The start values of the run are those that the function
+gives on the master; on the workers only the architecture counts, and the variables of frozen
+layers, which are never sent. Random initial values are drawn from ``system.seed``.
+
+The module is found where Python looks for modules: the current folder, FLQ's folder, and
+PYTHONPATH. Importing it runs it: on a worker its owner has to agree, see
+:func:`require_allowed`.
+
+Example
+-------
+>>> parse_model_name("shop.models:tiny")
+('shop.models', 'tiny')
+"""
+
+import importlib
+import importlib.util
+import os
+import sys
+import sysconfig
+from typing import Any, Callable, Dict, Optional, Tuple
+
+import numpy as np
+
+from ..core.params import Layout, Vector
+from ..errors import DataError
+from .datasets import Shape, dataset_source
+from .keras_setup import import_tensorflow, set_up_tensorflow
+from .keras_weights import layout_of, vector_of
+
+EXAMPLE = "package.module:function, for instance my_models:small_cnn"
+PROBABILITY_ERROR = 1e-2  # how far sums of probabilities may be from 1; float16 has an error of 1e-3
+
+ModelFunction = Callable[[Shape, int], Any]
+
+
+def parse_model_name(name: str) -> Tuple[str, str]:
+    """Return (module, function) of the name of a user's model.
+
+    Raises
+    ------
+    DataError
+        If it is none.
+    """
+    module, colon, function = name.partition(":")
+    if not colon or not function.isidentifier() or not all(part.isidentifier() for part in module.split(".")):
+        raise DataError("a model of your own must be named as %s, got %r" % (EXAMPLE, name))
+    return module, function
+
+
+def require_allowed(name: str, allowed: Optional[str]) -> None:
+    """Refuse a model whose code this machine's owner has not named.
+
+    Parameters
+    ----------
+    name : str
+        A user's model, as the network says.
+    allowed : str or None
+        As the owner said, on the command line.
+
+    Raises
+    ------
+    DataError
+        If they differ.
+    """
+    if name != allowed:
+        raise DataError("the master asks for model %s, whose code would run here; allowed is %s"
+                        % (name, allowed or "none"),
+                        hint="if you know this code, start the worker with --model %s" % name)
+
+
+def load_model_function(name: str) -> ModelFunction:
+    """Import the function that a name means.
+
+    Raises
+    ------
+    DataError
+        If the name is malformed, the module is missing, belongs to Python itself or can not
+        be imported, or has no such function.
+    """
+    module_name, function_name = parse_model_name(name)
+    top = module_name.split(".")[0]
+    if _is_of_python(top):
+        raise DataError("model %s: %s belongs to Python itself, expected a module of your own" % (name, top))
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not (module_name + ".").startswith(error.name + "."):
+            raise _failed(name, "module %s can not be imported" % module_name, error) from error
+        raise DataError("model %s: there is no module %s" % (name, error.name),
+                        hint="start in the folder that holds it, or add that folder to PYTHONPATH") from None
+    except (Exception, SystemExit) as error:  # the module is the user's: it raises what it likes
+        raise _failed(name, "module %s can not be imported" % module_name, error) from error
+    function = getattr(module, function_name, None)
+    if not callable(function):
+        raise DataError("model %s: module %s has no function %s" % (name, module_name, function_name))
+    return function
+
+
+def build_custom_model(settings: Dict[str, Any], input_shape: Shape, n_classes: int) -> Any:
+    """Call the user's function and make sure that its model fits.
+
+    The seeds of Python, numpy and TensorFlow are set from ``system.seed`` before, so that
+    random start values, and random variables of frozen layers, come out the same in every
+    process with the same versions. (Before TensorFlow 2.7 only TensorFlow's is.)
+
+    Raises
+    ------
+    DataError
+        If the function can not be loaded or fails, or its result is no Keras model, takes other
+        images, has other outputs than one per class, gives probabilities, or can not be trained.
+    """
+    tf, name = import_tensorflow(), settings["model"]["name"]
+    function = load_model_function(name)
+    _set_seeds(tf, settings["system"]["seed"])
+    try:
+        model = function(tuple(input_shape), n_classes)
+    except Exception as error:  # the function is the user's
+        raise _failed(name, "%s(%r, %d) fails" % (parse_model_name(name)[1], tuple(input_shape), n_classes),
+                      error) from error
+    if not isinstance(model, tf.keras.Model):
+        raise DataError("model %s must return a tf.keras.Model, got %s.%s"
+                        % (name, type(model).__module__, type(model).__name__))
+    _check_shapes(tf, name, model, tuple(input_shape), n_classes)
+    layout_of(model)
+    return model
+
+
+def keras_start(settings: Dict[str, Any]) -> Tuple[Layout, Vector]:
+    """Return the layout and the start vector (n_params,), float32, of a user's model; starts TensorFlow.
+
+    Raises
+    ------
+    DataError
+        As :func:`build_custom_model`, or for the data set.
+    """
+    set_up_tensorflow(settings)
+    source = dataset_source(settings)
+    model = build_custom_model(settings, source.input_shape, source.n_classes)
+    layout = layout_of(model)
+    return layout, vector_of(model, layout)
+
+
+def _check_shapes(tf: Any, name: str, model: Any, input_shape: Shape, n_classes: int) -> None:
+    """Run the model on two images, which also builds one that is made of classes."""
+    ramp = np.linspace(0.0, 1.0, int(np.prod(input_shape)), dtype=np.float32).reshape(input_shape)
+    images = np.stack([ramp, np.float32(1.0) - ramp])
+    declared = getattr(model, "input_shape", None) if model.built else None
+    if isinstance(declared, tuple) and not _agree(declared[1:], input_shape):
+        raise DataError("model %s takes input of shape %r, expected %r" % (name, declared[1:], input_shape))
+    try:
+        outputs = model(tf.constant(images), training=False)
+    except Exception as error:  # what a model raises for input that it can not take, no version of Keras promises
+        raise _failed(name, "the model does not run on images of shape %r" % (input_shape,), error) from error
+    shape = tuple(getattr(outputs, "shape", ()))
+    if shape != (2, n_classes):
+        raise DataError("model %s must give one logit per class, shape (batch, %d), got %s for a batch of 2"
+                        % (name, n_classes, shape or "several outputs"))
+    values = np.asarray(outputs, np.float64)
+    if values.min() >= 0.0 and np.abs(values.sum(axis=1) - 1.0).max() < PROBABILITY_ERROR:
+        raise DataError("model %s gives probabilities: they are not negative and sum to 1; expected logits" % name,
+                        hint="leave the softmax at the end away, the loss has one")
+
+
+def _agree(declared: Tuple[Optional[int], ...], shape: Shape) -> bool:
+    """Say whether a declared shape, None for any extent, has room for another."""
+    return len(declared) == len(shape) and all(one is None or one == other for one, other in zip(declared, shape))
+
+
+def _set_seeds(tf: Any, seed: int) -> None:
+    if hasattr(tf.keras.utils, "set_random_seed"):
+        tf.keras.utils.set_random_seed(seed % 2 ** 32)  # numpy's take 32 bits
+    else:
+        tf.random.set_seed(seed)
+
+
+def _failed(name: str, what: str, error: BaseException) -> DataError:
+    reason = (str(error) or type(error).__name__).splitlines()[0]
+    return DataError("model %s: %s: %s" % (name, what, reason))
+
+
+def _is_of_python(top: str) -> bool:
+    """Say whether a top-level module comes with Python; looks for it without importing it."""
+    if top == "__main__" or top in sys.builtin_module_names:
+        return True  # the running program has no spec to look for
+    spec = importlib.util.find_spec(top)
+    if spec is None or spec.origin is None:
+        return False
+    if spec.origin == "frozen":
+        return True
+    library = os.path.realpath(sysconfig.get_path("stdlib"))
+    inside = os.path.relpath(os.path.realpath(spec.origin), library).split(os.sep)[0]
+    return inside not in (os.pardir, "site-packages", "dist-packages")  # installed packages may lie within it

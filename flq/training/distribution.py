@@ -1,0 +1,188 @@
+"""How the classes are spread over the workers, before anything is trained.
+
+    python -m flq.training.distribution --partition non_iid --dir_alpha 0.1 --workers 8 --out spread.png
+
+prints a table, one line per worker, and draws it where ``--out`` is given. The samples are
+dealt out as in a run with the same settings. Matplotlib is imported in a function only: the
+table needs none.
+"""
+
+import argparse
+import os
+import sys
+from typing import Any, Dict, Optional, Sequence
+
+import numpy as np
+
+from ..errors import DataError, FlqError
+from ..flags import TINY, Flags, within
+from .datasets import load_dataset, resolve_dataset
+from .partition import PARTITIONS, partition
+
+PROGRAM = "python -m flq.training.distribution"
+MOST_LABELLED = 20  # classes; with more, the legend names some of them only
+MOST_TICKS = 100    # workers that are numbered at the axis
+TALLEST = 40.0      # inches
+HALF_BAR = 0.41     # of the distance between two workers
+
+
+def class_counts(settings: Dict[str, Any]) -> np.ndarray:
+    """Count the training samples of each class at each worker; nothing is trained.
+
+    Parameters
+    ----------
+    settings : dict
+        The sections system and dataset.
+
+    Returns
+    -------
+    ndarray of shape (total_workers, n_classes), int64
+
+    Raises
+    ------
+    DataError
+        If the data set or the partition can not be used; partition local deals nothing out.
+    """
+    dataset = load_dataset(settings)
+    shards = partition(dataset.y_train, settings)
+    return np.array([np.bincount(dataset.y_train[shard], minlength=dataset.n_classes) for shard in shards], np.int64)
+
+
+def table(counts: np.ndarray) -> str:
+    """Return the counts as lines of text: worker, samples, and one column per class; the last line is the sum.
+
+    Parameters
+    ----------
+    counts : ndarray of shape (n_workers, n_classes), int
+    """
+    names = [str(worker_id) for worker_id in range(len(counts))] + ["all"]
+    rows = [["worker", "samples"] + ["class %d" % label for label in range(counts.shape[1])]]
+    for name, row in zip(names, np.vstack([counts, counts.sum(axis=0)])):
+        rows.append([name, str(row.sum())] + [str(count) for count in row])
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(row, widths)) for row in rows)
+
+
+def draw(counts: np.ndarray, title: str, path: str) -> None:
+    """Draw one bar per worker, cut into its classes, as a PNG file.
+
+    Parameters
+    ----------
+    counts : ndarray of shape (n_workers, n_classes), int
+    title : str
+    path : str
+
+    Raises
+    ------
+    DataError
+        If there is no Matplotlib, or the file can not be written.
+    """
+    try:
+        from matplotlib import colormaps
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.collections import PolyCollection
+        from matplotlib.figure import Figure
+        from matplotlib.patches import Patch
+    except ImportError:
+        raise DataError("--out needs the package matplotlib, 3.5 or newer", hint="pip install matplotlib") from None
+    n_workers, n_classes = counts.shape
+    figure = Figure(figsize=(9.0, min(1.8 + 0.2 * max(n_workers, 10), TALLEST)), layout="constrained")  # inches
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    colours = _colours(colormaps, n_classes)
+    ends = np.cumsum(counts, axis=1)
+    rows = np.arange(n_workers)
+    for label in range(n_classes):  # one collection per class: a bar each would take minutes for many workers
+        left, right = ends[:, label] - counts[:, label], ends[:, label]
+        corners = [(left, rows - HALF_BAR), (right, rows - HALF_BAR), (right, rows + HALF_BAR), (left, rows + HALF_BAR)]
+        rectangles = np.array(corners, float).transpose(2, 0, 1)[counts[:, label] > 0]  # (n, corner, xy)
+        axes.add_collection(PolyCollection(rectangles, facecolors=[colours[label]], edgecolors="white", linewidths=0.3))
+    axes.set_yticks(range(0, n_workers, -(-n_workers // MOST_TICKS)))
+    axes.tick_params(axis="y", labelsize=8)
+    axes.set_ylim(n_workers - 0.4, -0.6)  # worker 0 on top
+    axes.set_xlim(0, 1.02 * counts.sum(axis=1).max())
+    axes.set_xlabel("training samples")
+    axes.set_ylabel("worker")
+    axes.set_title(title)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    shown = range(0, n_classes, -(-n_classes // MOST_LABELLED))
+    axes.legend(handles=[Patch(color=colours[label], label=str(label)) for label in shown], title="class",
+                loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
+    try:
+        figure.savefig(path, format="png", dpi=120)
+    except OSError as error:
+        raise DataError("%s can not be written: %s" % (path, error.strerror or error)) from None
+
+
+def _colours(colormaps: Any, n_classes: int) -> Sequence[Any]:
+    """Return colours that can be told apart for up to 20 classes, and shades from one end to the other beyond."""
+    for name, n_colours in (("tab10", 10), ("tab20", 20)):
+        if n_classes <= n_colours:
+            return [colormaps[name](i) for i in range(n_classes)]
+    return [colormaps["turbo"](i / (n_classes - 1)) for i in range(n_classes)]
+
+
+def parse_flags(arguments: Optional[Sequence[str]]) -> argparse.Namespace:
+    """Read the command line; defaults are those of flq_config.json."""
+    flags = Flags(prog=PROGRAM, description="How a partition spreads the classes over the workers.")
+    flags.add_argument("--dataset", default="digits", metavar="NAME",
+                       help="digits, mnist, fashion_mnist, cifar10, npz:FILE, images:FOLDER, csv:FILE "
+                            "(default: %(default)s)")
+    flags.add_argument("--data_dir", default=None, metavar="FOLDER", help="folder with the data set's files")
+    flags.add_argument("--partition", choices=sorted(PARTITIONS), default="iid", help="(default: %(default)s)")
+    flags.add_argument("--dir_alpha", type=within(float, 1e-6, 1e6), default=0.5,
+                       help="of non_iid: smaller = less even (default: %(default)s)")
+    flags.add_argument("--shards_per_worker", type=within(int, 1, 10 ** 6), default=2,
+                       help="of shards (default: %(default)s)")
+    flags.add_argument("--workers", type=within(int, 1, 4096), default=4, help="how many (default: %(default)s)")
+    flags.add_argument("--batch", type=within(int, 1, 10 ** 6), default=32,
+                       help="samples in a minibatch; no worker gets less (default: %(default)s)")
+    flags.add_argument("--input_shape", type=within(int, 1, 10 ** 5), nargs=3, default=None,
+                       metavar=("HEIGHT", "WIDTH", "CHANNELS"), help="of images:FOLDER, if their sizes differ")
+    flags.add_argument("--test_fraction", type=within(float, TINY, 1.0 - 2.0 ** -53), default=0.1,
+                       help="held back where a data set has no test set (default: %(default)s)")
+    flags.add_argument("--seed", type=within(int, 0, 2 ** 63 - 1), default=42, help="(default: %(default)s)")
+    flags.add_argument("--out", default=None, metavar="FILE.png", help="picture to write")
+    args = flags.parse_args(arguments)
+    if args.out is not None and not args.out.lower().endswith(".png"):
+        flags.error("argument --out: must end in .png, got %s" % args.out)
+    return args
+
+
+def settings_of(args: argparse.Namespace) -> Dict[str, Dict[str, Any]]:
+    """Turn the flags into the sections system and dataset."""
+    return {
+        "system": {"total_workers": args.workers, "seed": args.seed},
+        "dataset": {"name": args.dataset, "data_dir": args.data_dir, "batch_size": args.batch,
+                    "partition": args.partition, "dir_alpha": args.dir_alpha,
+                    "shards_per_worker": args.shards_per_worker, "input_shape": args.input_shape, "n_classes": None,
+                    "test_fraction": args.test_fraction},
+    }
+
+
+def main(arguments: Optional[Sequence[str]] = None) -> int:
+    """Do what the command line says; return the exit code: 0, or 2 with one sentence."""
+    args = parse_flags(arguments)
+    try:
+        settings = resolve_dataset(settings_of(args))
+        counts = class_counts(settings)
+        print(table(counts))
+        if args.out is not None:
+            draw(counts, _title(settings["dataset"], args.workers), args.out)
+            print("written: %s" % args.out)
+    except FlqError as error:
+        print("%s: error: %s" % (PROGRAM, error), file=sys.stderr)
+        return 2
+    return 0
+
+
+def _title(section: Dict[str, Any], n_workers: int) -> str:
+    details = {"non_iid": ", dir_alpha %g" % section["dir_alpha"],
+               "shards": ", %d shards per worker" % section["shards_per_worker"]}
+    name = os.path.basename(section["name"]) or section["name"]
+    return "%s, %s%s, %d workers" % (name, section["partition"], details.get(section["partition"], ""), n_workers)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,125 @@
+"""What a worker computes in a round, as TensorFlow functions: local steps, or one gradient.
+
+Each function is traced once and kept: what changes from round to round, the order of the
+samples and the learning rate, goes in as tensors. All that a step remembers is carried
+through its loop, so that nothing of a round is left for the next.
+"""
+
+from typing import Any, Dict
+
+from .keras_batches import Samples
+from .keras_models import cross_entropy
+from .keras_setup import import_tensorflow
+from .local_optimizers import local_optimizer
+
+LOSS_SCALE = 1024.0  # with mixed precision: lifts small gradients into float16's range
+
+
+class Gradient:
+    """The gradient of the training loss for a minibatch.
+
+    The loss is the mean cross-entropy, plus what the layers themselves add (``model.losses``),
+    plus l2/2 |v|^2 over all trained variables v, biases included. The gradient of the last is
+    added in float32 without a tape.
+
+    With mixed precision the loss is multiplied by the fixed factor 1024 before the gradients
+    are taken and they are divided by it after: a scale that adapts itself would be a memory, and
+    a round could no longer be repeated from its settings. An overflow makes the gradients
+    infinite, and whoever encodes the update says so.
+
+    Parameters
+    ----------
+    model : tf.keras.Model
+    variables : list of tf.Variable
+        The trained ones.
+    n_classes : int
+    settings : dict
+    mixed : bool
+        Whether the model computes in float16.
+    """
+
+    def __init__(self, model: Any, variables: Any, n_classes: int, settings: Dict[str, Any], mixed: bool) -> None:
+        self._model, self._variables, self._n_classes = model, variables, n_classes
+        self._l2 = settings["model"]["l2"]
+        self._scale = LOSS_SCALE if mixed else 1.0
+
+    def of(self, images: Any, labels: Any) -> Any:
+        """Return (loss, gradients in the variables' order) as tensors."""
+        tf = import_tensorflow()
+        with tf.GradientTape() as tape:
+            logits = tf.cast(self._model(images, training=True), tf.float32)
+            loss = tf.reduce_mean(cross_entropy(logits, labels, self._n_classes))
+            if self._model.losses:
+                loss += tf.add_n([tf.cast(term, tf.float32) for term in self._model.losses])
+            scaled = loss * self._scale if self._scale != 1.0 else loss
+        gradients = tape.gradient(scaled, self._variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]
+        if self._scale != 1.0:
+            gradients = [gradient * (1.0 / self._scale) for gradient in gradients]
+        if self._l2:
+            loss += 0.5 * self._l2 * sum_of_squares(self._variables)
+            gradients = [gradient + self._l2 * variable for gradient, variable in zip(gradients, self._variables)]
+        return loss, gradients
+
+
+def sum_of_squares(arrays: Any) -> Any:
+    """Return the sum over all elements of all tensors, float32."""
+    tf = import_tensorflow()
+    return tf.add_n([tf.reduce_sum(tf.square(array)) for array in arrays])
+
+
+def gradient_function(gradient: Gradient, samples: Samples, batch_size: int) -> Any:
+    """Return the TensorFlow function batch (batch_size,) -> (loss, float64; gradients, a list)."""
+    tf = import_tensorflow()
+
+    @tf.function(input_signature=[tf.TensorSpec([batch_size], tf.int32)])
+    def one_gradient(batch: Any) -> Any:
+        loss, gradients = gradient.of(*samples.read(batch))
+        return tf.cast(loss, tf.float64), gradients
+
+    return one_gradient
+
+
+def round_function(gradient: Gradient, variables: Any, samples: Samples, batch_size: int, settings: Dict[str, Any]
+                   ) -> Any:
+    """Return the TensorFlow function of a round: batches (n_steps, batch_size), lr -> mean loss, float64.
+
+    It moves the variables by the steps of ``model.local_optimizer``. With ``model.mu`` the loss
+    has the term mu/2 |v - w|^2 as well, w the values of the variables before the first step.
+
+    Source of that term: Li et al. 2020 (FedProx), arXiv:1812.06127, eq. (2).
+    """
+    tf = import_tensorflow()
+    optimizer, mu = local_optimizer(settings["model"]), settings["model"]["mu"]
+
+    def step(images: Any, labels: Any, lr: Any, t: Any, start: Any, slots: Any) -> Any:
+        loss, gradients = gradient.of(images, labels)
+        if mu:
+            drifts = [variable - value for variable, value in zip(variables, start)]
+            loss += 0.5 * mu * sum_of_squares(drifts)
+            gradients = [of_loss + mu * drift for of_loss, drift in zip(gradients, drifts)]
+        rate = tf.cast(optimizer.rate(lr, t), tf.float32)
+        moved = []
+        for variable, of_loss, remembered in zip(variables, gradients, slots):
+            direction, remembered = optimizer.direction(of_loss, remembered, tf.sqrt)
+            variable.assign_sub(rate * direction)
+            moved.append(remembered)
+        return tf.cast(loss, tf.float64), moved
+
+    @tf.function(input_signature=[tf.TensorSpec([None, batch_size], tf.int32), tf.TensorSpec([], tf.float64)])
+    def train(batches: Any, lr: Any) -> Any:
+        n_steps = tf.shape(batches)[0]
+        batch = samples.reader(batches)
+        start = [tf.identity(variable) for variable in variables] if mu else []
+        slots = [tuple(tf.zeros(variable.shape) for _ in range(optimizer.n_slots)) for variable in variables]
+
+        def body(i: Any, total: Any, slots: Any) -> Any:
+            images, labels = batch(i)
+            loss, moved = step(images, labels, lr, tf.cast(i + 1, tf.float64), start, slots)
+            return i + 1, total + loss, moved
+
+        _, total, _ = tf.while_loop(lambda i, total, slots: i < n_steps, body,
+                                    (tf.constant(0), tf.constant(0.0, tf.float64), slots), parallel_iterations=1)
+        return total / tf.cast(n_steps, tf.float64)
+
+    return train

@@ -1,0 +1,150 @@
+"""A Keras model's variables as the parts of a parameter vector, whatever the version of Keras.
+
+A vector has what is trained, in Keras' own order, and then the moving statistics. Three rules
+say what is what:
+
+- What the optimizer of Keras would train is trained.
+- A float variable that is not trained, in a layer that is (``trainable`` is true for it and for
+  all that contain it), is a statistic: the moving mean of a batch normalisation, say.
+- All else is a constant of the model and in no vector: the variables of frozen layers, counters,
+  the state of random generators.
+
+What differs between Keras 2 (TensorFlow 2.4 to 2.15) and Keras 3 is in ``_short_name`` and
+``_sublayers``.
+"""
+
+import re
+from typing import Any, Dict, Iterator, List, Set, Tuple
+
+import numpy as np
+
+from ..core.params import Layout, Tensor, Vector, flatten, unflatten
+from ..errors import DataError
+
+
+def weights_of(model: Any) -> List[Any]:
+    """Return the variables that make up the vector, in its order.
+
+    Parameters
+    ----------
+    model : tf.keras.Model
+        Built: it knows the shapes of its variables.
+    """
+    return trained_of(model) + statistics_of(model)
+
+
+def trained_of(model: Any) -> List[Any]:
+    """Return the variables that gradients move, in Keras' order."""
+    return list(model.trainable_weights)
+
+
+def statistics_of(model: Any) -> List[Any]:
+    """Return the variables of the moving statistics, in Keras' order."""
+    in_trained_layers = {id(variable) for _, variable in _named_variables(model, only_trained=True)}
+    return [variable for variable in model.non_trainable_weights
+            if id(variable) in in_trained_layers and _dtype(variable).startswith("float")]
+
+
+def layout_of(model: Any) -> Layout:
+    """Return the layout of a model's vector.
+
+    A tensor is called by the names of the layers that it is in, and its own, with slashes
+    between: "block/dense_1/kernel". Names that Keras made up, "dense_7", count layers of the
+    whole process; here each count begins at 1 in the model or layer that contains them, so
+    that every process gets the same names.
+
+    Raises
+    ------
+    DataError
+        If nothing can be trained, or a variable is not float32.
+    """
+    trained, statistics = trained_of(model), statistics_of(model)
+    if not trained:
+        raise DataError("the Keras model has nothing to train, expected at least one trainable variable")
+    names = {id(variable): name for name, variable in _named_variables(model)}
+    for variable in trained + statistics:
+        if _dtype(variable) != "float32":
+            raise DataError("the variables of a model must be float32, got %s for %s"
+                            % (_dtype(variable), names[id(variable)]))
+    return Layout(tuple(Tensor(names[id(variable)], tuple(int(extent) for extent in variable.shape))
+                        for variable in trained + statistics), len(statistics))
+
+
+def vector_of(model: Any, layout: Layout) -> Vector:
+    """Copy a model's variables into a new vector (n_params,), float32."""
+    return flatten([np.asarray(variable.numpy()) for variable in weights_of(model)], layout)
+
+
+def set_vector(model: Any, vector: Vector, layout: Layout) -> None:
+    """Give a model's variables the values of a vector (n_params,), float32."""
+    for variable, array in zip(weights_of(model), unflatten(vector, layout)):
+        variable.assign(array)
+
+
+def _named_variables(model: Any, only_trained: bool = False) -> Iterator[Tuple[str, Any]]:
+    """Yield (name, variable), names unique; with ``only_trained`` leave out frozen layers and all within them."""
+    names: Set[str] = set()
+    seen: Set[int] = set()
+
+    def walk(layer: Any, prefix: str) -> Iterator[Tuple[str, Any]]:
+        if only_trained and not layer.trainable:
+            return
+        sublayers = [sublayer for sublayer in _sublayers(layer) if sublayer.weights]
+        within = {id(variable) for sublayer in sublayers for variable in sublayer.weights}
+        for variable in layer.weights:
+            if id(variable) not in within and id(variable) not in seen:
+                seen.add(id(variable))
+                yield _unique(prefix + _short_name(variable), names), variable
+        for name, sublayer in _names_of(sublayers, own_names=hasattr(layer, "layers")):
+            for pair in walk(sublayer, prefix + name + "/"):
+                yield pair
+
+    return walk(model, "")
+
+
+def _names_of(layers: List[Any], own_names: bool) -> Iterator[Tuple[str, Any]]:
+    """Yield (name, layer): its own name if someone gave it one, otherwise its class and a count from 1.
+
+    Keras composes the names of what is within a layer that is no model ("forward_lstm_3"), so
+    there none counts as given: ``own_names`` is false.
+    """
+    counts: Dict[str, int] = {}
+    for layer in layers:
+        kind, base = type(layer).__name__.lower(), re.sub(r"_\d+$", "", layer.name)
+        made_up = base.replace("_", "") == kind or base in ("model", "functional")
+        if own_names and not made_up:
+            yield layer.name, layer
+        else:
+            stem = base if made_up else kind
+            stem = "model" if stem == "functional" else stem  # Keras 3's word for Keras 2's
+            counts[stem] = counts.get(stem, 0) + 1
+            yield "%s_%d" % (stem, counts[stem]), layer
+
+
+def _unique(name: str, names: Set[str]) -> str:
+    """Return the name, with a count if it is taken, and take it."""
+    free, count = name, 1
+    while free in names:
+        count += 1
+        free = "%s_%d" % (name, count)
+    names.add(free)
+    return free
+
+
+def _dtype(variable: Any) -> str:
+    dtype = variable.dtype
+    return dtype if isinstance(dtype, str) else dtype.name
+
+
+def _short_name(variable: Any) -> str:
+    """Return "kernel" for Keras 2's "sequential/dense_1/kernel:0" and Keras 3's "kernel"."""
+    return variable.name.split("/")[-1].split(":")[0]
+
+
+def _sublayers(layer: Any) -> List[Any]:
+    """Return the layers directly within a layer.
+
+    Only models have a public list of them, and it leaves out the cells and wrapped layers of
+    other layers. Both versions walk their layers with this method.
+    """
+    return list(layer._flatten_layers(recursive=False, include_self=False))

@@ -1,0 +1,125 @@
+"""``csv:FILE``: numbers separated by commas, the class in the last column, a heading line or none.
+
+The first line is a heading if one of its columns before the last is no number. Features are
+taken as they are: bring columns of very different size to a common scale before. A row of
+n_features becomes a sample of shape (n_features, 1, 1), or of ``dataset.input_shape`` where
+that has as many values. Classes are whole numbers from 0, or texts, which are numbered in
+sorted order. There is no test set in the file: a part is held back, see
+``dataset.split_dataset``.
+
+With partition local and classes as texts, each worker's file must hold all of the classes;
+whole numbers mean the same in every file.
+"""
+
+import csv
+from array import array
+from typing import Any, Dict, Iterator, List, Optional, Tuple
+
+import numpy as np
+
+from ...errors import DataError
+from .dataset import MAX_CLASSES, Dataset, Shape, as_samples, check_classes, split_dataset
+
+
+def look(path: str, section: Dict[str, Any]) -> Tuple[Shape, int]:
+    """Return the shape of a sample and the number of classes; input_shape and n_classes of ``section`` come first.
+
+    Raises
+    ------
+    DataError
+        If the file is not as this module says.
+    """
+    labels, n_features = [], 0
+    for _, row in _rows(path):
+        n_features = len(row) - 1
+        labels.append(row[-1].strip())
+    classes = _classes(labels, path)
+    shape = section["input_shape"] or (n_features, 1, 1)
+    return (shape[0], shape[1], shape[2]), _n_classes(labels, classes, section["n_classes"], path)
+
+
+def load(path: str, settings: Dict[str, Any]) -> Dataset:
+    """Read the file.
+
+    Raises
+    ------
+    DataError
+        If it is not as this module says, or does not agree with dataset.input_shape and n_classes.
+    """
+    values, labels = array("f"), []
+    for number, row in _rows(path):
+        try:
+            values.extend(map(float, row[:-1]))
+        except ValueError:
+            column = next(i for i, cell in enumerate(row, start=1) if _number(cell) is None)
+            raise DataError("%s, line %d, column %d must be a number, got %r"
+                            % (path, number, column, row[column - 1][:40])) from None
+        labels.append(row[-1].strip())
+    classes = _classes(labels, path)
+    section = dict(settings["dataset"])
+    section["n_classes"] = _n_classes(labels, classes, section["n_classes"], path)
+    features = np.frombuffer(values, np.float32).reshape(len(labels), -1)
+    x = as_samples(features, section["input_shape"], path)
+    y = np.array([classes[label] for label in labels], np.int64)
+    return split_dataset(dict(settings, dataset=section), x, y, None, path)
+
+
+def _rows(path: str) -> Iterator[Tuple[int, List[str]]]:
+    """Yield (line number, columns) of every row, without heading and empty lines; all have the same width."""
+    n_columns = None
+    n_rows = 0
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as stream:
+            reader = csv.reader(stream)
+            for row in reader:
+                if not row:
+                    continue
+                if n_columns is None:
+                    n_columns = len(row)
+                    if n_columns < 2:
+                        raise DataError("%s must have columns separated by commas, a class in the last, got %r"
+                                        % (path, row[0][:40]))
+                    if any(_number(cell) is None for cell in row[:-1]):
+                        continue  # the heading
+                if len(row) != n_columns:
+                    raise DataError("%s, line %d has %d columns, the first line has %d"
+                                    % (path, reader.line_num, len(row), n_columns))
+                n_rows += 1
+                yield reader.line_num, row
+    except OSError as error:
+        raise DataError("%s can not be read: %s" % (path, error.strerror or error)) from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError("%s is no text with commas: %s" % (path, error)) from None
+    if not n_rows:
+        raise DataError("%s has no rows" % path)
+
+
+def _classes(labels: List[str], path: str) -> Dict[str, int]:
+    """Map each label to its class: itself where all are whole numbers, otherwise its place in sorted order."""
+    different = sorted(set(labels))
+    if "" in different:
+        raise DataError("%s has a row without a class in its last column" % path)
+    numbers = [_number(label) for label in different]
+    if any(number is None for number in numbers):
+        return {label: i for i, label in enumerate(different)}
+    for label, number in zip(different, numbers):
+        if number != number or number not in range(MAX_CLASSES):
+            raise DataError("%s: the last column must be classes, whole numbers in 0..%d or texts, got %s"
+                            % (path, MAX_CLASSES - 1, label[:40]))
+    return {label: int(number) for label, number in zip(different, numbers) if number is not None}
+
+
+def _n_classes(labels: List[str], classes: Dict[str, int], given: Optional[int], path: str) -> int:
+    """Return the number of classes; texts can only be numbered alike everywhere if all of them are there."""
+    is_text = any(_number(label) is None for label in classes)
+    if is_text and given is not None and len(classes) != given:
+        raise DataError("%s has %d different texts as classes, but dataset.n_classes is %d"
+                        % (path, len(classes), given), hint="number the classes 0, 1, 2, ... in the file")
+    return check_classes(max(classes.values()), given, path)
+
+
+def _number(text: str) -> Optional[float]:
+    try:
+        return float(text)
+    except ValueError:
+        return None

@@ -1,0 +1,123 @@
+"""Files from the network, each with its size and SHA-256 known before.
+
+A file is written under a temporary name in its folder, checked, and renamed: what has the
+right name is whole, however a download ends. A lock lets one process at a time download into
+a folder; the others wait and find the files there.
+"""
+
+import fcntl  # Linux only, like the boards
+import hashlib
+import http.client
+import logging
+import os
+import tempfile
+import urllib.error
+import urllib.request
+from typing import Iterator, List, NamedTuple, Sequence
+
+from ...errors import DataError
+
+logger = logging.getLogger(__name__)
+
+TIMEOUT_S = 30.0  # of connecting, and of each wait for more bytes
+BLOCK_BYTES = 1 << 16
+
+
+class File(NamedTuple):
+    """A file to be downloaded: its name, size and SHA-256 as hexadecimal digits."""
+
+    name: str
+    n_bytes: int
+    sha256: str
+
+
+class DownloadFailed(Exception):
+    """The network, or what came over it, is not as it should be; says why in a few words."""
+
+
+def download_missing(files: Sequence[File], mirrors: Sequence[str], folder: str) -> None:
+    """Download those of the files that are not in the folder; mirrors are tried in their order.
+
+    Parameters
+    ----------
+    files : sequence of File
+    mirrors : sequence of str
+        Addresses that end in "/"; a file's name is appended.
+    folder : str
+        It is made if it does not exist.
+
+    Raises
+    ------
+    DownloadFailed
+        If no mirror has a file as it should be.
+    DataError
+        If the folder can not be written.
+    """
+    if all(os.path.exists(os.path.join(folder, file.name)) for file in files):
+        return  # also from a folder that can only be read
+    try:
+        os.makedirs(folder, exist_ok=True)
+        with open(os.path.join(folder, ".lock"), "a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            for file in files:
+                if not os.path.exists(os.path.join(folder, file.name)):
+                    _download(file, mirrors, folder)
+    except OSError as error:  # of the disk: those of the network are DownloadFailed
+        raise DataError("%s can not be written: %s" % (error.filename or folder, error.strerror or error),
+                        hint="XDG_CACHE_HOME names another place for FLQ's cache") from None
+
+
+def _download(file: File, mirrors: Sequence[str], folder: str) -> None:
+    reasons: List[str] = []
+    for mirror in mirrors:
+        try:
+            _download_from(mirror + file.name, file, folder)
+            return
+        except DownloadFailed as failure:
+            reasons.append("%s: %s" % (mirror + file.name, failure))
+    raise DownloadFailed("; ".join(reasons))
+
+
+def _download_from(url: str, file: File, folder: str) -> None:
+    """Download one file, check it, and give it its name."""
+    logger.info("downloading %s (%.1f MB)", url, file.n_bytes / 1e6)
+    handle, partial = tempfile.mkstemp(prefix="." + file.name, suffix=".partial", dir=folder)
+    try:
+        digest = hashlib.sha256()
+        with os.fdopen(handle, "wb") as out:
+            for block in _blocks(url, file.n_bytes):
+                digest.update(block)
+                out.write(block)
+            out.flush()
+            os.fsync(out.fileno())
+        if digest.hexdigest() != file.sha256:
+            raise DownloadFailed("its SHA-256 is %s, expected %s" % (digest.hexdigest(), file.sha256))
+        os.chmod(partial, 0o644)
+        os.replace(partial, os.path.join(folder, file.name))
+    finally:
+        if os.path.exists(partial):
+            os.remove(partial)
+
+
+def _blocks(url: str, n_bytes: int) -> Iterator[bytes]:
+    """Yield what lies at an address, ``n_bytes`` in all."""
+    n_read = 0
+    try:
+        with urllib.request.urlopen(url, timeout=TIMEOUT_S) as response:
+            while True:
+                block = response.read(BLOCK_BYTES)
+                n_read += len(block)
+                if n_read > n_bytes:
+                    raise DownloadFailed("it is larger than the expected %d bytes" % n_bytes)
+                if not block:
+                    break
+                yield block
+    except urllib.error.HTTPError as error:
+        error.close()
+        raise DownloadFailed("HTTP %d %s" % (error.code, error.reason)) from None
+    except urllib.error.URLError as error:
+        raise DownloadFailed(getattr(error.reason, "strerror", None) or str(error.reason)) from None
+    except (OSError, http.client.HTTPException) as error:
+        raise DownloadFailed(getattr(error, "strerror", None) or str(error) or type(error).__name__) from None
+    if n_read < n_bytes:
+        raise DownloadFailed("it ended after %d of %d bytes" % (n_read, n_bytes))

@@ -1,0 +1,145 @@
+"""The data sets that everybody knows: where they are looked for, and where they come from.
+
+In this order: ``dataset.data_dir``, or the environment variable FLQ_DATA_DIR where that is
+null; Keras's cache; FLQ's cache; the network, into FLQ's cache. In each, a sub-folder named
+like the data set counts; of the user's own folder also what lies in the folder itself. With
+partition local only the user's own folder counts: other files are not the worker's own.
+"""
+
+import os
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
+
+from ...errors import DataError
+from . import cifar_files, idx_files, npz_file
+from .dataset import Dataset, Shape, as_labels, as_samples, split_dataset
+from .download import DownloadFailed, File, download_missing
+
+DATA_DIR_VARIABLE = "FLQ_DATA_DIR"
+
+
+class Published(NamedTuple):
+    """A data set: what it holds, how it is read, and the files that its mirrors have."""
+
+    input_shape: Shape
+    n_classes: int
+    folders: Tuple[str, ...]  # its sub-folders' names, under which people keep it
+    npz: Optional[str]        # its name in Keras's cache, as one file
+    read_folder: Callable[[str], Optional[idx_files.Arrays]]
+    mirrors: Tuple[str, ...]
+    files: Tuple[File, ...]
+
+
+class Found(NamedTuple):
+    """Where a data set lies, and what was read there."""
+
+    place: str
+    arrays: idx_files.Arrays
+
+
+# MNIST's sums are those of the files as its authors compressed them. CIFAR-10's page gives only an MD5
+# (c32a1d4ab5d03f1284b67883e8d87530); the SHA-256 is the one that TensorFlow Datasets and others pin.
+PUBLISHED: Dict[str, Published] = {
+    "mnist": Published(
+        (28, 28, 1), 10, ("mnist",), "mnist.npz", idx_files.read_folder,
+        ("https://storage.googleapis.com/cvdf-datasets/mnist/", "https://ossci-datasets.s3.amazonaws.com/mnist/"),
+        (File("train-images-idx3-ubyte.gz", 9912422,
+              "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609"),
+         File("train-labels-idx1-ubyte.gz", 28881,
+              "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c"),
+         File("t10k-images-idx3-ubyte.gz", 1648877,
+              "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6"),
+         File("t10k-labels-idx1-ubyte.gz", 4542,
+              "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6"))),
+    "fashion_mnist": Published(
+        (28, 28, 1), 10, ("fashion-mnist", "fashion_mnist"), None, idx_files.read_folder,
+        ("https://storage.googleapis.com/tensorflow/tf-keras-datasets/",
+         "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/"),
+        (File("train-images-idx3-ubyte.gz", 26421880,
+              "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84"),
+         File("train-labels-idx1-ubyte.gz", 29515,
+              "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845"),
+         File("t10k-images-idx3-ubyte.gz", 4422102,
+              "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073"),
+         File("t10k-labels-idx1-ubyte.gz", 5148,
+              "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5"))),
+    "cifar10": Published(
+        (32, 32, 3), 10, ("cifar10", "cifar-10-batches-bin", os.path.join("cifar10", "cifar-10-batches-bin")), None,
+        cifar_files.read_folder, ("https://www.cs.toronto.edu/~kriz/",),
+        (File(cifar_files.ARCHIVE, 170052171,
+              "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"),)),
+}
+
+
+def load_published(settings: Dict[str, Any]) -> Dataset:
+    """Find, or download, and read the data set that ``dataset.name`` names.
+
+    Raises
+    ------
+    DataError
+        If it is nowhere and can not be downloaded, or its files are damaged.
+    """
+    section = settings["dataset"]
+    published = PUBLISHED[section["name"]]
+    own = section["data_dir"] or os.environ.get(DATA_DIR_VARIABLE)
+    is_local = section["partition"] == "local"
+    found = _search(os.path.expanduser(own), section["name"], itself=True) if own else None
+    if found is None and is_local:
+        raise DataError("with dataset.partition local a worker needs its own files of %s, there are none in %s"
+                        % (section["name"], own or "any folder: neither dataset.data_dir nor %s is set"
+                           % DATA_DIR_VARIABLE), hint="start the worker with --data_dir")
+    if found is None:
+        found = _search(keras_cache(), section["name"], itself=False) or _cached_or_downloaded(section["name"], own)
+    return _checked(settings, published, found)
+
+
+def keras_cache() -> str:
+    """Return the folder where Keras keeps data sets."""
+    home = os.environ.get("KERAS_HOME") or os.path.join("~", ".keras")
+    return os.path.join(os.path.expanduser(home), "datasets")
+
+
+def flq_cache() -> str:
+    """Return the folder where FLQ keeps what it has downloaded."""
+    caches = os.environ.get("XDG_CACHE_HOME") or os.path.join("~", ".cache")
+    return os.path.join(os.path.expanduser(caches), "flq")
+
+
+def _search(root: str, name: str, itself: bool) -> Optional[Found]:
+    """Read a data set from where it may lie in the folder ``root``; None if it is not there."""
+    published = PUBLISHED[name]
+    folders: List[str] = [os.path.join(root, folder) for folder in published.folders]
+    others = {folder for other in PUBLISHED if other != name for folder in PUBLISHED[other].folders}
+    if itself and os.path.basename(os.path.abspath(root)) not in others:  # MNIST's files are named like Fashion-MNIST's
+        folders.append(root)
+    for folder in folders:
+        arrays = published.read_folder(folder)
+        if arrays is not None:
+            return Found(folder, arrays)
+    npz = os.path.join(root, published.npz or "")
+    return Found(npz, npz_file.read_four(npz)) if os.path.isfile(npz) else None
+
+
+def _cached_or_downloaded(name: str, own: Optional[str]) -> Found:
+    published, folder = PUBLISHED[name], os.path.join(flq_cache(), name)
+    names = ", ".join(file.name for file in published.files)
+    try:
+        download_missing(published.files, published.mirrors, folder)
+    except DownloadFailed as failure:
+        raise DataError("%s is not on this machine%s and can not be downloaded: %s"
+                        % (name, ", not in %s," % own if own else "", failure),
+                        hint="put %s from %s into %s, or name their folder as dataset.data_dir"
+                             % (names, published.mirrors[0], folder)) from None
+    arrays = published.read_folder(folder)
+    if arrays is None:
+        raise DataError("%s has lost its files while they were read" % folder, hint="start again")
+    return Found(folder, arrays)
+
+
+def _checked(settings: Dict[str, Any], published: Published, found: Found) -> Dataset:
+    """Hold what was read against the table: files of another data set may have the same names."""
+    where = "%s in %s" % (settings["dataset"]["name"], found.place)
+    known = dict(settings["dataset"], n_classes=published.n_classes)
+    x_train, y_train, x_test, y_test = found.arrays
+    train, test = [(as_samples(x, published.input_shape, where), as_labels(y, where))
+                   for x, y in ((x_train, y_train), (x_test, y_test))]
+    return split_dataset(dict(settings, dataset=known), train[0], train[1], test, where)

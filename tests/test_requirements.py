@@ -1,0 +1,106 @@
+"""What is installed is what the code imports: requirement sets, and the environment for conda."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from test_layers import LAYERS, STANDARD_LIBRARY
+
+PROJECT = Path(__file__).resolve().parent.parent
+REQUIREMENTS = PROJECT / "requirements"
+
+# Who needs which set: the programs of a machine, and every module that they can reach.
+WORKER = ("errors", "flags", "logfile", "core", "protocol", "training", "worker", "flq_worker.py", "flq_fed_v3.py",
+          "report/__init__.py", "report/axes.py", "report/charts.py", "report/reference.py", "report/sheets.py")
+MASTER = ("errors", "flags", "logfile", "core", "protocol", "report", "config", "config_file", "config_docs",
+          "config_hash", "master", "flq_master.py")
+DISTRIBUTIONS = {"PIL": "pillow", "prometheus_client": "prometheus-client", "pydantic_core": "pydantic",
+                 "werkzeug": "flask", "tensorflow": "tensorflow", "keras": "keras"}  # where the names differ
+DRAWING = {"matplotlib"}  # flq.training.distribution --out; a worker never draws
+
+
+def requirements(name):
+    """Return the distributions of a requirements file and of those that it includes, without versions."""
+    found = set()
+    for line in (REQUIREMENTS / name).read_text().splitlines():
+        line = line.split("#")[0].strip()
+        if line.startswith("-r "):
+            found |= requirements(line[3:])
+        elif line:
+            found.add(re.match(r"[A-Za-z0-9_.-]+", line).group().lower().replace("tensorflow-cpu", "tensorflow"))
+    return found
+
+
+def imported(names):
+    """Return the distributions that the named modules and packages of flq/, or programs, import."""
+    found = set()
+    for name in names:
+        path = PROJECT / name if name.startswith("flq_") else PROJECT / "flq" / name
+        files = sorted(path.rglob("*.py")) if path.is_dir() else [path if path.suffix else path.with_suffix(".py")]
+        assert files and all(file.exists() for file in files), name
+        for file in files:
+            for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+                modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else (
+                    [node.module] if isinstance(node, ast.ImportFrom) and not node.level else [])
+                found |= {module.split(".")[0] for module in modules}
+    return {DISTRIBUTIONS.get(name, name) for name in found - STANDARD_LIBRARY - {"flq"} - set(LAYERS)}
+
+
+def test_the_workers_set_is_what_a_worker_and_the_reference_import():
+    assert imported(WORKER) - DRAWING == requirements("worker.txt") - {"keras"}  # which TensorFlow would bring itself
+
+
+def test_the_set_for_python_36_lacks_only_tensorflow():
+    assert requirements("worker-py36.txt") == requirements("worker.txt") - {"keras", "tensorflow"}
+
+
+def test_the_masters_set_is_what_the_master_and_its_tools_import():
+    assert imported(MASTER) | DRAWING == requirements("master.txt")
+
+
+def test_one_machine_has_both_and_the_tests_more():
+    assert requirements("local.txt") == requirements("master.txt") | requirements("worker.txt")
+    assert requirements("test.txt") > requirements("local.txt")
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in REQUIREMENTS.glob("*.txt")))
+def test_versions_are_pinned(name):
+    lines = [line for line in (REQUIREMENTS / name).read_text().splitlines() if line and line[0] not in "#-"]
+    assert [line for line in lines if not re.match(r"[a-z0-9_.-]+==\d[\w.]*(; .+)?$", line)] == []
+
+
+def environment():
+    with open(PROJECT / "environment.yml", encoding="utf-8") as file:
+        return yaml.safe_load(file)
+
+
+def test_the_conda_environment_is_fed_with_python_and_a_pip_section():
+    content = environment()
+    assert content["name"] == "fed"
+    *conda, pip = content["dependencies"]
+    assert conda == ["python=3.11", "pip"] and list(pip) == ["pip"]
+
+
+@pytest.mark.slow
+@pytest.mark.tf
+def test_the_pip_section_makes_an_environment_in_which_the_programs_run(tmp_path):
+    section = tmp_path / "section.txt"  # as conda does: the lines in a file, paths relative to environment.yml
+    section.write_text("".join(line + "\n" for line in environment()["dependencies"][-1]["pip"]))
+    subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "fed")], check=True, timeout=300)
+    python = str(tmp_path / "fed" / "bin" / "python")
+    lines = "".join("-r %s\n" % (PROJECT / line[3:]) if line.startswith("-r ") else line + "\n"
+                    for line in section.read_text().splitlines())
+    section.write_text(lines)
+    subprocess.run([python, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--no-compile", "-r",
+                    str(section)], check=True, timeout=1500, cwd=str(PROJECT))
+    for program in (["flq_master.py", "--print-config"], ["flq_worker.py", "--help"],
+                    ["flq_fed_v3.py", "--dataset", "digits", "--model", "logreg", "--M", "2", "--iters", "1", "--out",
+                     str(tmp_path)]):
+        done = subprocess.run([python] + program, cwd=str(PROJECT), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              universal_newlines=True, timeout=300)
+        assert done.returncode == 0, done.stderr
+    assert (tmp_path / "results_digits_bbit.xlsx").exists()

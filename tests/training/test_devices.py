@@ -1,0 +1,206 @@
+"""What is asked of a device, what it grants, and what is said of it; against a stand-in for TensorFlow."""
+
+import os
+
+import pytest
+
+from flq.errors import DataError
+from flq.training import keras_setup
+from flq.training.keras_setup import compute_policy, set_up_tensorflow
+
+
+class LogicalDeviceConfiguration:
+    """As in tf.config: holds the limit."""
+
+    def __init__(self, memory_limit):
+        self.memory_limit = memory_limit
+
+
+class Config:
+    """As tf.config: keeps the calls in their order; ``refuses`` is raised by whatever changes a GPU."""
+
+    LogicalDeviceConfiguration = LogicalDeviceConfiguration
+
+    def __init__(self, capabilities, refuses=None):
+        self.calls = []
+        self._capabilities = capabilities
+        self._refuses = refuses
+        self.experimental = self.threading = self
+
+    def list_physical_devices(self, kind):
+        assert kind == "GPU"
+        return ["gpu%d" % i for i in range(len(self._capabilities))]
+
+    def get_device_details(self, gpu):
+        capability = self._capabilities[int(gpu[3:])]
+        return {} if capability is None else {"compute_capability": capability}
+
+    def set_memory_growth(self, gpu, enable):
+        self._note("growth", gpu, enable)
+
+    def set_visible_devices(self, gpus, kind):
+        self._note("visible", tuple(gpus), kind)
+
+    def set_logical_device_configuration(self, gpu, parts):
+        self._note("limit", gpu, [part.memory_limit for part in parts])
+
+    def set_intra_op_parallelism_threads(self, n_threads):
+        self.calls.append(("intra", n_threads))
+
+    def set_inter_op_parallelism_threads(self, n_threads):
+        self.calls.append(("inter", n_threads))
+
+    def enable_op_determinism(self):
+        self.calls.append(("determinism",))
+
+    def _note(self, *call):
+        if self._refuses:
+            raise self._refuses
+        self.calls.append(call)
+
+
+class Policies:
+    """As tf.keras.mixed_precision: keeps what is set."""
+
+    def __init__(self):
+        self.names = []
+
+    def set_global_policy(self, name):
+        self.names.append(name)
+
+
+class StandIn:
+    """As the module tensorflow, with GPUs of these compute capabilities."""
+
+    def __init__(self, *capabilities, refuses=None):
+        self.config = Config(capabilities, refuses)
+        self.keras = self
+        self.mixed_precision = Policies()
+
+
+@pytest.fixture
+def set_up(make_settings, monkeypatch):
+    """Return a function (stand-in, settings) -> Device."""
+    def call(tensorflow, **changes):
+        monkeypatch.setattr(keras_setup, "import_tensorflow", lambda: tensorflow)
+        return set_up_tensorflow(make_settings(**changes))
+    return call
+
+
+REPRODUCIBLE = [("intra", 1), ("inter", 1), ("determinism",)]
+
+
+def test_without_a_gpu_no_device_is_touched(set_up):
+    tensorflow = StandIn()
+    device = set_up(tensorflow)
+    assert (device.n_gpus, device.mixed) == (0, False)
+    assert device.notes == ["TensorFlow sees no GPU here and computes on the CPU"]
+    assert tensorflow.config.calls == REPRODUCIBLE
+
+
+def test_what_only_a_gpu_has_is_said_to_be_without_effect_on_the_cpu(set_up):
+    device = set_up(StandIn(), gpu_memory_limit_mb=1024, enable_mixed_precision=True)
+    assert not device.mixed
+    assert device.notes[1:] == ["gpu memory limit: asked 1024 MB, without effect",
+                                "mixed precision: asked, not granted: the CPU is slower with it"]
+
+
+def test_a_limit_is_one_logical_device_on_gpu_0_and_no_growth(set_up):
+    tensorflow = StandIn((5, 3))
+    device = set_up(tensorflow, gpu_memory_limit_mb=1024)
+    assert tensorflow.config.calls == [("limit", "gpu0", [1024])] + REPRODUCIBLE
+    assert device.n_gpus == 1
+    assert device.notes[0].startswith("gpu memory limit: asked 1024 MB, granted on GPU 0 of 1")
+
+
+def test_a_limit_leaves_the_other_gpus_alone(set_up):
+    tensorflow = StandIn((8, 7), (8, 7))
+    set_up(tensorflow, gpu_memory_limit_mb=512)
+    assert tensorflow.config.calls[:2] == [("visible", ("gpu0",), "GPU"), ("limit", "gpu0", [512])]
+
+
+def test_no_limit_is_growth_on_all_gpus(set_up):
+    tensorflow = StandIn((8, 7), (8, 7))
+    device = set_up(tensorflow)
+    assert tensorflow.config.calls == [("growth", "gpu0", True), ("growth", "gpu1", True)] + REPRODUCIBLE
+    assert device.notes == ["gpu memory: taken as it is needed, on 2 GPU"]
+
+
+def test_devices_are_set_up_without_deterministic_as_well(set_up):
+    tensorflow = StandIn((8, 7))
+    set_up(tensorflow, gpu_memory_limit_mb=512, deterministic=False)
+    assert tensorflow.config.calls == [("limit", "gpu0", [512])]
+
+
+@pytest.mark.parametrize("error", [
+    RuntimeError("Virtual devices cannot be modified after being initialized"),
+    ValueError("Cannot set memory growth on device when virtual devices configured\nmore")])
+@pytest.mark.parametrize("limit_mb, asked", [(256, "asks for a limit of 256 MB"), (None, "lets it grow")])
+def test_a_tensorflow_that_runs_already_is_one_sentence(set_up, error, limit_mb, asked):
+    with pytest.raises(DataError, match="already has its GPU memory in this process") as caught:
+        set_up(StandIn((8, 7), refuses=error), gpu_memory_limit_mb=limit_mb)
+    assert asked in str(caught.value) and str(error).split("\n")[0] in str(caught.value)
+    assert "\n" not in str(caught.value) and "build the first trainer before" in caught.value.hint
+
+
+@pytest.mark.parametrize("capabilities, is_granted, word", [
+    ([(7, 0)], True, "granted, float16"), ([(8, 7), (9, 0)], True, "granted, float16"),
+    ([(5, 3)], False, "compute capability 5.3, it pays from 7.0"), ([(8, 7), (6, 1)], False, "capability 6.1"),
+    ([None], False, "capability 0.0")])
+def test_mixed_precision_is_granted_from_compute_capability_7_on(set_up, capabilities, is_granted, word):
+    device = set_up(StandIn(*capabilities), enable_mixed_precision=True)
+    assert device.mixed is is_granted
+    assert word in device.notes[-1]
+    assert not set_up(StandIn(*capabilities)).mixed
+
+
+def test_the_policy_of_keras_is_mixed_only_while_a_model_is_built(set_up):
+    tensorflow = StandIn((8, 7))
+    with compute_policy(set_up(tensorflow, enable_mixed_precision=True)):
+        assert tensorflow.mixed_precision.names == ["mixed_float16"]
+    assert tensorflow.mixed_precision.names == ["mixed_float16", "float32"]
+    with pytest.raises(KeyError), compute_policy(set_up(tensorflow, enable_mixed_precision=True)):
+        raise KeyError("a model that can not be built")
+    assert tensorflow.mixed_precision.names[-1] == "float32"
+
+
+def test_without_mixed_precision_the_policy_stays_the_users(set_up):
+    tensorflow = StandIn((8, 7))
+    with compute_policy(set_up(tensorflow)):
+        pass
+    assert tensorflow.mixed_precision.names == []
+
+
+def test_the_cuda_cache_is_sized_in_bytes_before_tensorflow_is_imported(make_settings, monkeypatch):
+    for name in "CUDA_CACHE_MAXSIZE", "CUDA_CACHE_DISABLE":
+        monkeypatch.setenv(name, "of the user")
+    seen = []
+
+    def import_tensorflow():
+        seen.append((os.environ["CUDA_CACHE_MAXSIZE"], os.environ["CUDA_CACHE_DISABLE"]))
+        return StandIn()
+    monkeypatch.setattr(keras_setup, "import_tensorflow", import_tensorflow)
+    assert "cuda cache: 256 MB" not in set_up_tensorflow(make_settings()).notes
+    assert "cuda cache: 256 MB" in set_up_tensorflow(make_settings(cuda_cache_mb=256)).notes
+    assert seen == [("of the user", "of the user"), ("268435456", "0")]
+
+
+@pytest.mark.parametrize("text, expected", [
+    ("MemTotal:  3956 kB\nMemAvailable:    2097152 kB\n", " of which 2048 MB are free now"), ("MemTotal: 1 kB\n", ""),
+    ("MemAvailable: x kB\n", ""), ("MemAvailable:\n", ""), (None, "")])
+def test_the_free_memory_stands_beside_the_limit_where_the_system_says_it(set_up, monkeypatch, tmp_path, text,
+                                                                          expected):
+    path = tmp_path / "meminfo"
+    if text is not None:
+        path.write_text(text)
+    monkeypatch.setattr(keras_setup, "MEMINFO", str(path))
+    note = set_up(StandIn((5, 3)), gpu_memory_limit_mb=1024).notes[0]
+    assert note.endswith(expected or "granted on GPU 0 of 1")
+
+
+@pytest.mark.tf
+def test_the_real_tensorflow_on_this_machine_says_what_it_computes_on(make_settings):
+    pytest.importorskip("tensorflow")
+    first, again = set_up_tensorflow(make_settings()), set_up_tensorflow(make_settings())
+    assert first == again
+    assert ("TensorFlow sees no GPU here" in first.notes[0]) == (first.n_gpus == 0)

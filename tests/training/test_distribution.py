@@ -1,0 +1,120 @@
+"""The spread of classes: counts add up, the table is aligned, the picture is a picture."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from flq.errors import DataError
+from flq.training.datasets import load_dataset
+from flq.training.distribution import class_counts, draw, main, table
+from flq.training.partition import PARTITIONS, partition
+
+
+@pytest.mark.parametrize("name", sorted(PARTITIONS))
+def test_counts_are_those_of_the_partition(make_settings, name):
+    settings = make_settings(partition=name, total_workers=5)
+    counts = class_counts(settings)
+    labels = load_dataset(settings).y_train
+    assert counts.shape == (5, 10) and counts.dtype == np.int64
+    assert counts.sum(axis=0).tolist() == np.bincount(labels).tolist()
+    for row, shard in zip(counts, partition(labels, settings)):
+        assert row.tolist() == [int((labels[shard] == label).sum()) for label in range(10)]
+
+
+def test_partition_local_has_nothing_to_count(make_settings):
+    with pytest.raises(DataError, match="each worker has its own files"):
+        class_counts(make_settings(partition="local"))
+
+
+def test_the_table_is_aligned():
+    assert table(np.array([[1, 200], [30, 4]])).splitlines() == [
+        "worker  samples  class 0  class 1",
+        "     0      201        1      200",
+        "     1       34       30        4",
+        "   all      235       31      204"]
+
+
+def test_the_command_prints_the_table(capsys, make_settings):
+    assert main(["--partition", "shards", "--workers", "3", "--batch", "8", "--seed", "7"]) == 0
+    counts = class_counts(make_settings(partition="shards", total_workers=3, batch_size=8, seed=7))
+    assert capsys.readouterr().out == table(counts) + "\n"
+
+
+def test_flags_reach_the_settings(capsys):
+    outputs = set()
+    for flags in ([], ["--partition", "non_iid"], ["--partition", "non_iid", "--dir_alpha", "9"],
+                  ["--partition", "shards"], ["--partition", "shards", "--shards_per_worker", "5"], ["--seed", "1"]):
+        assert main(flags) == 0
+        outputs.add(capsys.readouterr().out)
+    assert len(outputs) == 6
+
+
+@pytest.mark.parametrize("n_workers, n_classes", [(4, 10), (64, 10), (4096, 2), (6, 150)])
+def test_the_picture_is_a_picture(tmp_path, n_workers, n_classes):
+    image = pytest.importorskip("PIL.Image")
+    pytest.importorskip("matplotlib")
+    path = str(tmp_path / "spread.png")
+    draw(np.arange(n_workers * n_classes).reshape(n_workers, n_classes) % 7, "spread", path)
+    with image.open(path) as picture:
+        assert picture.format == "PNG" and picture.size[0] == 1080 and 300 < picture.size[1] < 5000
+        colours = picture.convert("RGB").getcolors(2 ** 24)
+    assert len(colours) > min(n_classes, 10)
+
+
+def test_the_command_writes_the_picture_and_says_so(tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    path = str(tmp_path / "spread.png")
+    assert main(["--partition", "non_iid", "--out", path]) == 0
+    assert capsys.readouterr().out.endswith("\nwritten: %s\n" % path)
+    with open(path, "rb") as file:
+        assert file.read(8) == b"\x89PNG\r\n\x1a\n"
+
+
+@pytest.mark.parametrize("flags, sentence", [
+    (["--dataset", "digit"], "dataset.name must be one of"),
+    (["--dataset", "npz:no.npz"], "there is no"),
+    (["--workers", "100"], "1437 training samples are fewer than"),
+])
+def test_mistakes_are_one_sentence_and_exit_code_2(capsys, flags, sentence):
+    assert main(flags) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("python -m flq.training.distribution: error: ") and sentence in error
+    assert error.count("\n") == 1
+
+
+def test_a_picture_that_can_not_be_written_is_named(capsys):
+    pytest.importorskip("matplotlib")
+    assert main(["--out", "no/such/folder/a.png"]) == 2
+    assert "no/such/folder/a.png can not be written: No such file or directory" in capsys.readouterr().err
+
+
+def test_without_matplotlib_there_is_still_a_table(capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert main(["--out", "a.png"]) == 2
+    captured = capsys.readouterr()
+    assert captured.out.startswith("worker") and "--out needs the package matplotlib" in captured.err
+
+
+@pytest.mark.parametrize("flags, sentence", [
+    (["--partition", "local"], "invalid choice: 'local'"),
+    (["--workers", "0"], "argument --workers: must be in 1..4096, got 0"),
+    (["--dir_alpha", "nan"], "argument --dir_alpha: must be in"),
+    (["--test_fraction", "0"], "argument --test_fraction: must be > 0"),
+    (["--test_fraction", "1"], "argument --test_fraction: must be"),
+    (["--out", "spread.gif"], "argument --out: must end in .png, got spread.gif"),
+    (["--what"], "unrecognized arguments: --what"),
+])
+def test_wrong_flags_are_one_sentence_and_exit_code_2(capsys, flags, sentence):
+    with pytest.raises(SystemExit) as caught:
+        main(flags)
+    assert caught.value.code == 2
+    error = capsys.readouterr().err
+    assert sentence in error and error.count("\n") == 1
+
+
+def test_it_runs_as_a_module():
+    done = subprocess.run([sys.executable, "-m", "flq.training.distribution", "--workers", "2"],
+                          stdout=subprocess.PIPE, check=True)
+    assert done.stdout.decode().split()[:3] == ["worker", "samples", "class"]

@@ -1,0 +1,263 @@
+"""Downloads over loopback: what has the right name is whole, whatever the network does."""
+
+import hashlib
+import http.server
+import os
+import signal
+import socketserver
+import subprocess
+import sys
+import threading
+
+import pytest
+from published_files import IDX_NAMES, cifar_archive, mnist_arrays, write_mnist
+
+from flq.errors import DataError
+from flq.training.datasets import load_dataset
+from flq.training.sources import download
+from flq.training.sources.download import DownloadFailed, File, download_missing
+from flq.training.sources.published import PUBLISHED
+
+CONTENT = bytes(range(256)) * 1000
+
+
+def file_of(name, content):
+    return File(name, len(content), hashlib.sha256(content).hexdigest())
+
+
+WHOLE = file_of("whole.bin", CONTENT)
+
+
+class ThreadingServer(socketserver.ThreadingMixIn, http.server.HTTPServer):
+    """http.server has one of its own since Python 3.7 only."""
+
+    daemon_threads = True
+
+
+class Site:
+    """A web server on loopback: what it answers for each path is a function of the handler."""
+
+    def __init__(self):
+        self.answers, self.asked, site = {}, [], self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                site.asked.append(self.path)
+                site.answers.get(self.path, not_found)(self)
+
+            def log_message(self, *args):
+                pass
+
+        self._server = ThreadingServer(("127.0.0.1", 0), Handler)
+        self.url = "http://127.0.0.1:%d/" % self._server.server_address[1]
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
+        self._thread.start()
+
+    def has(self, name, content, length=None):
+        """Answer with this content, and declare this length."""
+        def send(handler):
+            handler.send_response(200)
+            if length != "none":
+                handler.send_header("Content-Length", str(length or len(content)))
+            handler.end_headers()
+            handler.wfile.write(content)
+        self.answers["/" + name] = send
+
+    def close(self):
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+def not_found(handler):
+    handler.send_error(404)
+
+
+@pytest.fixture
+def site(monkeypatch):
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    served = Site()
+    yield served
+    served.close()
+
+
+def names_in(folder):
+    return sorted(name for name in os.listdir(str(folder)) if name != ".lock")
+
+
+def test_a_file_is_downloaded_once(site, tmp_path):
+    site.has("whole.bin", CONTENT)
+    for _ in range(2):
+        download_missing([WHOLE], [site.url], str(tmp_path / "new" / "folder"))
+    assert (tmp_path / "new" / "folder" / "whole.bin").read_bytes() == CONTENT
+    assert names_in(tmp_path / "new" / "folder") == ["whole.bin"] and site.asked == ["/whole.bin"]
+
+
+@pytest.mark.parametrize("content, length, reason", [
+    (CONTENT[:-1] + b"x", None, "its SHA-256 is .* expected %s" % WHOLE.sha256),
+    (CONTENT[:-1], None, "it ended after 255999 of 256000 bytes"),
+    (CONTENT[:1000], len(CONTENT), "1000 of 256000 bytes|IncompleteRead"),
+    (CONTENT + b"x", None, "larger than the expected 256000 bytes"),
+    (CONTENT * 3, "none", "larger than the expected 256000 bytes"),
+    (b"", None, "it ended after 0 of 256000 bytes"),
+])
+def test_what_is_not_the_file_leaves_nothing(site, tmp_path, content, length, reason):
+    site.has("whole.bin", content, length)
+    with pytest.raises(DownloadFailed, match=reason):
+        download_missing([WHOLE], [site.url], str(tmp_path))
+    assert names_in(tmp_path) == []
+
+
+def test_answers_that_are_no_file_are_said_in_words(site, tmp_path):
+    with pytest.raises(DownloadFailed, match="%swhole.bin: HTTP 404 Not Found" % site.url):
+        download_missing([WHOLE], [site.url], str(tmp_path))
+    site.answers["/whole.bin"] = lambda handler: handler.wfile.write(b"what?\r\n\r\n")
+    with pytest.raises(DownloadFailed, match="what"):
+        download_missing([WHOLE], [site.url], str(tmp_path))
+    site.answers["/whole.bin"] = lambda handler: None  # closes without a word
+    with pytest.raises(DownloadFailed, match="closed connection"):
+        download_missing([WHOLE], [site.url], str(tmp_path))
+
+
+def test_a_server_that_says_nothing_is_left(site, tmp_path, monkeypatch):
+    monkeypatch.setattr(download, "TIMEOUT_S", 0.05)
+    asked_enough = threading.Event()
+    site.answers["/whole.bin"] = lambda handler: asked_enough.wait(30)
+    try:
+        with pytest.raises(DownloadFailed, match="timed out"):
+            download_missing([WHOLE], [site.url], str(tmp_path))
+    finally:
+        asked_enough.set()
+
+
+def test_the_next_mirror_is_tried(site, tmp_path):
+    site.has("second/whole.bin", CONTENT)
+    download_missing([WHOLE], ["http://127.0.0.1:1/", site.url, site.url + "second/"], str(tmp_path))
+    assert (tmp_path / "whole.bin").read_bytes() == CONTENT
+
+
+def test_nobody_listens(tmp_path):
+    with pytest.raises(DownloadFailed, match="^http://127.0.0.1:1/whole.bin: Connection refused$"):
+        download_missing([WHOLE], ["http://127.0.0.1:1/"], str(tmp_path))
+
+
+def test_a_folder_that_can_not_be_written_is_named(site, tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(DataError, match="file/sub can not be written: Not a directory"):
+        download_missing([WHOLE], [site.url], str(tmp_path / "file" / "sub"))
+    assert site.asked == []
+
+
+def test_a_folder_that_has_everything_is_only_read(tmp_path):
+    (tmp_path / "whole.bin").write_bytes(CONTENT)
+    download_missing([WHOLE], [], str(tmp_path))
+    assert os.listdir(str(tmp_path)) == ["whole.bin"]
+
+
+def start_download(site, folder):
+    code = ("import sys; from flq.training.sources.download import File, download_missing; "
+            "download_missing([File(sys.argv[1], int(sys.argv[2]), sys.argv[3])], [sys.argv[4]], sys.argv[5])")
+    return subprocess.Popen([sys.executable, "-c", code, WHOLE.name, str(WHOLE.n_bytes), WHOLE.sha256, site.url,
+                             str(folder)])
+
+
+def half_then_wait(site, is_asked, go_on):
+    def send(handler):
+        site.has("whole.bin", CONTENT)  # whoever comes next gets it at once
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(CONTENT)))
+        handler.end_headers()
+        handler.wfile.write(CONTENT[:128000])
+        handler.wfile.flush()
+        is_asked.set()
+        go_on.wait(60)
+        try:
+            handler.wfile.write(CONTENT[128000:])
+        except OSError:
+            handler.close_connection = True  # the other side was killed
+    return send
+
+
+def test_a_download_that_is_killed_leaves_nothing_that_is_taken_for_whole(site, tmp_path):
+    is_asked, go_on = threading.Event(), threading.Event()
+    site.answers["/whole.bin"] = half_then_wait(site, is_asked, go_on)
+    process = start_download(site, tmp_path)
+    try:
+        assert is_asked.wait(60)
+        assert "whole.bin" not in os.listdir(str(tmp_path))
+        process.send_signal(signal.SIGKILL)
+        assert process.wait(60) == -signal.SIGKILL
+    finally:
+        process.kill()
+        process.wait()
+        go_on.set()
+    assert not (tmp_path / "whole.bin").exists()
+    download_missing([WHOLE], [site.url], str(tmp_path))  # the lock ended with the process
+    assert (tmp_path / "whole.bin").read_bytes() == CONTENT
+
+
+def test_two_processes_at_once_download_once(site, tmp_path):
+    is_asked, go_on = threading.Event(), threading.Event()
+    site.answers["/whole.bin"] = half_then_wait(site, is_asked, go_on)
+    first = start_download(site, tmp_path)
+    second = None
+    try:
+        assert is_asked.wait(60)
+        second = start_download(site, tmp_path)
+        go_on.set()
+        assert [first.wait(60), second.wait(60)] == [0, 0]
+    finally:
+        go_on.set()
+        for process in (first, second):
+            if process is not None:
+                process.kill()
+                process.wait()
+    assert (tmp_path / "whole.bin").read_bytes() == CONTENT
+    assert names_in(tmp_path) == ["whole.bin"] and site.asked == ["/whole.bin"]
+
+
+@pytest.fixture
+def bare_machine(tmp_path, monkeypatch):
+    monkeypatch.delenv("FLQ_DATA_DIR", raising=False)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
+    return tmp_path
+
+
+def test_mnist_comes_from_the_network_and_then_from_the_cache(make_settings, site, bare_machine, monkeypatch):
+    source = write_mnist(bare_machine / "source")
+    files = []
+    for name in IDX_NAMES:
+        content = (source / (name + ".gz")).read_bytes()
+        files.append(file_of(name + ".gz", content))
+        site.has(name + ".gz", content)
+    monkeypatch.setitem(PUBLISHED, "mnist", PUBLISHED["mnist"]._replace(mirrors=(site.url,), files=tuple(files)))
+    settings = make_settings()
+    settings["dataset"]["name"] = "mnist"
+    for _ in range(2):
+        assert load_dataset(settings).y_train.tolist() == mnist_arrays()[1].tolist()
+    assert len(site.asked) == 4
+    assert names_in(bare_machine / "caches" / "flq" / "mnist") == sorted(file.name for file in files)
+    assert not (bare_machine / "keras").exists()
+
+
+def test_cifar_comes_from_the_network(make_settings, site, bare_machine, monkeypatch):
+    content = cifar_archive()
+    site.has("cifar-10-binary.tar.gz", content)
+    monkeypatch.setitem(PUBLISHED, "cifar10", PUBLISHED["cifar10"]._replace(
+        mirrors=(site.url,), files=(file_of("cifar-10-binary.tar.gz", content),)))
+    settings = make_settings()
+    settings["dataset"]["name"] = "cifar10"
+    assert load_dataset(settings).x_train.shape == (10, 32, 32, 3)
+
+
+def test_a_wrong_checksum_is_an_error_of_one_sentence(make_settings, site, bare_machine, monkeypatch):
+    content = cifar_archive()
+    site.has("cifar-10-binary.tar.gz", content[:-1] + b"x")
+    monkeypatch.setitem(PUBLISHED, "cifar10", PUBLISHED["cifar10"]._replace(
+        mirrors=(site.url,), files=(file_of("cifar-10-binary.tar.gz", content),)))
+    settings = make_settings()
+    settings["dataset"]["name"] = "cifar10"
+    with pytest.raises(DataError, match="can not be downloaded: .*its SHA-256 is .*put cifar-10-binary.tar.gz from"):
+        load_dataset(settings)
+    assert names_in(bare_machine / "caches" / "flq" / "cifar10") == []

@@ -1,0 +1,215 @@
+"""What a worker's owner says, and what comes before what."""
+
+import copy
+import json
+import os
+
+import pytest
+from whole_settings import SETTINGS, settings_with, settings_without
+
+from flq.errors import ConfigError, DataError
+from flq.worker.own_settings import effective_settings, master_url, read_own_file
+from flq.worker.program import parse_flags
+
+NOTHING = {"jetson_optimization": {}, "dataset": {}, "system": {}}
+REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+
+@pytest.fixture
+def own_file(tmp_path):
+    """Return a function that writes a JSON value, or a text, to a file and returns its path."""
+    def write(content):
+        path = tmp_path / "own.json"
+        path.write_text(content if isinstance(content, str) else json.dumps(content))
+        return str(path)
+    return write
+
+
+def effective(own=None, flags=(), environment=(), settings=SETTINGS):
+    args = parse_flags(["--worker_id", "0", "--master_ip", "x"] + list(flags))
+    return effective_settings(settings, own or NOTHING, args, dict(environment))
+
+
+# -- the file ----------------------------------------------------------------------------
+
+def test_no_file_says_nothing():
+    assert read_own_file(None) == NOTHING
+
+
+def test_the_three_things_are_taken_and_the_rest_of_a_masters_configuration_is_not(own_file):
+    own = read_own_file(own_file({
+        "system": {"master_url": "http://m:5000", "seed": "anything"}, "dataset": {"name": 5, "data_dir": "d"},
+        "jetson_optimization": {"gpu_memory_limit_mb": 1024, "prefetch_size": 0}, "model": {"lr": -1}, "unheard": []}))
+    assert own == {"jetson_optimization": {"gpu_memory_limit_mb": 1024, "prefetch_size": 0},
+                   "dataset": {"data_dir": "d"}, "system": {"master_url": "http://m:5000"}}
+
+
+def test_a_flat_file_says_the_same(own_file):
+    own = read_own_file(own_file({"master_url": "http://m:5000", "data_dir": "d", "enable_mixed_precision": True,
+                                  "dataset": "fmnist", "model": "cnn", "num_parallel_calls": 4.0, "batch_size": 16}))
+    assert own == {"jetson_optimization": {"enable_mixed_precision": True, "num_parallel_calls": 4},
+                   "dataset": {"data_dir": "d"}, "system": {"master_url": "http://m:5000"}}
+    assert isinstance(own["jetson_optimization"]["num_parallel_calls"], int)
+
+
+def test_the_masters_own_configuration_can_be_given_to_a_worker():
+    own = read_own_file(os.path.join(REPOSITORY, "flq_config.json"))
+    assert sorted(own) == sorted(NOTHING)
+
+
+@pytest.mark.parametrize("content, sentence", [
+    ("{", "is not JSON"), ("[" * 100000, "is not JSON"), ("\ufffd", "is not JSON"),
+    ("[1]", "must hold one JSON object"),
+    ({"jetson_optimization": 5}, "section jetson_optimization must be an object of keys"),
+    ({"jetson_optimization": "fast"}, "section jetson_optimization must be an object of keys"),
+    ({"system": []}, "section system must be an object of keys"),
+    ({"jetson_optimization": {"gpu_memory_limit": 5}},
+     "unknown key 'gpu_memory_limit' in section jetson_optimization, expected one of cuda_cache_mb, enable_mixed"),
+    ({"jetson_optimization": {"gpu_memory_limit_mb": "1024"}},
+     "jetson_optimization.gpu_memory_limit_mb must be a whole number in 1..1000000 or null, got '1024'"),
+    ({"gpu_memory_limit_mb": 0}, "must be a whole number in 1..1000000 or null, got 0"),
+    ({"gpu_memory_limit_mb": True}, "must be a whole number"), ({"prefetch_size": 1.5}, "must be a whole number"),
+    ({"prefetch_size": None}, "must be a whole number"),
+    ({"enable_mixed_precision": 1}, "must be true or false, got 1"),
+    ({"data_dir": 5}, "dataset.data_dir must be a text or null, got 5"), ({"master_url": {}}, "must be a text or null"),
+    ({"data_dir": "a", "dataset": {"data_dir": "b"}}, "dataset.data_dir is given twice; keep one"),
+], ids=lambda value: repr(value)[:40])
+def test_what_can_not_be_used_is_one_sentence_with_the_files_name(own_file, content, sentence):
+    path = own_file(content)
+    with pytest.raises(ConfigError) as caught:
+        read_own_file(path)
+    assert sentence in str(caught.value) and path in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_file_that_is_not_there_is_one_sentence(tmp_path):
+    for path in str(tmp_path / "missing.json"), str(tmp_path):
+        with pytest.raises(ConfigError, match="the worker's file .* can not be read: "):
+            read_own_file(path)
+
+
+def test_bytes_that_are_no_text_are_one_sentence(tmp_path):
+    (tmp_path / "own.json").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError, match="is not JSON"):
+        read_own_file(str(tmp_path / "own.json"))
+
+
+# -- where the master is -----------------------------------------------------------------
+
+def url_of(flags, url=None):
+    own = dict(NOTHING, system={} if url is None else {"master_url": url})
+    return master_url(parse_flags(["--worker_id", "0"] + flags), own)
+
+
+@pytest.mark.parametrize("flags, url, expected", [
+    (["--master_ip", "10.0.0.1"], None, "http://10.0.0.1:5000"),
+    (["--master_ip", "fe80::1", "--port", "7"], None, "http://[fe80::1]:7"),
+    (["--master_ip", "board"], "http://other:6000", "http://board:5000"),
+    ([], "http://other:6000", "http://other:6000"), ([], "http://other:6000/", "http://other:6000"),
+    ([], "https://[::1]:6000", "https://[::1]:6000")])
+def test_the_command_line_comes_before_the_file(flags, url, expected):
+    assert url_of(flags, url) == expected
+
+
+def test_without_either_it_is_said_what_is_missing():
+    with pytest.raises(ConfigError, match="by --master_ip or by system.master_url in a --config file"):
+        url_of([])
+
+
+@pytest.mark.parametrize("url", ["other", "other:6000", "http://other", "http://:6000", "ftp://other:6000", "",
+                                 "http://other:many", "http://other:70000", "http://other:6000/path", "http://a b:6000",
+                                 "http://other:6000?q", "http://user:word@other:6000", "http://[::1:6000"])
+def test_a_url_that_is_none_is_one_sentence(url):
+    with pytest.raises(ConfigError, match="system.master_url must be http://host:port, got "):
+        url_of([], url)
+
+
+# -- what comes before what --------------------------------------------------------------
+
+def test_without_anything_the_masters_settings_hold_and_are_left_as_they_are():
+    before = copy.deepcopy(SETTINGS)
+    assert effective() == SETTINGS == before
+
+
+def test_the_command_line_the_file_the_environment_and_the_master_in_this_order():
+    master = settings_with("dataset.data_dir", "/master")
+    own = dict(NOTHING, dataset={"data_dir": "/file"})
+    environment = {"FLQ_DATA_DIR": "/environment"}
+
+    def data_dir(*args):
+        return effective(*args, settings=master)["dataset"]["data_dir"]
+    assert data_dir(own, ["--data_dir", "/flag"], environment) == "/flag"
+    assert data_dir(own, [], environment) == "/file"
+    assert data_dir(dict(own, dataset={"data_dir": None}), [], environment) == "/environment"
+    assert data_dir(None, [], environment) == "/environment"
+    assert data_dir(None, [], {"FLQ_DATA_DIR": ""}) == "/master"
+    assert data_dir(None) == "/master"
+
+
+def test_a_relative_folder_is_that_of_the_worker():
+    assert effective(None, ["--data_dir", "here"])["dataset"]["data_dir"] == os.path.abspath("here")
+
+
+def test_device_settings_are_the_command_lines_then_the_files_then_the_masters():
+    own = dict(NOTHING, jetson_optimization={"gpu_memory_limit_mb": 512, "prefetch_size": 0})
+
+    def device(*args):
+        return effective(*args)["jetson_optimization"]
+    assert device(own, ["--gpu_memory_limit_mb", "256"]) == {
+        "gpu_memory_limit_mb": 256, "enable_mixed_precision": False, "prefetch_size": 0, "num_parallel_calls": 2,
+        "cuda_cache_mb": None}
+    assert device(own)["gpu_memory_limit_mb"] == 512
+    assert device(None)["gpu_memory_limit_mb"] == 2000
+    # null in the file is an answer: memory that grows.
+    assert device(dict(NOTHING, jetson_optimization={"gpu_memory_limit_mb": None}))["gpu_memory_limit_mb"] is None
+
+
+def test_nothing_else_of_the_run_is_the_workers_to_say():
+    own = dict(NOTHING, jetson_optimization={"prefetch_size": 7}, dataset={"data_dir": "/own"})
+    changed = effective(own, ["--gpu_memory_limit_mb", "256"])
+    assert changed["system"] == SETTINGS["system"] and changed["model"] == SETTINGS["model"]
+    assert dict(changed["dataset"], data_dir=None) == SETTINGS["dataset"]
+
+
+# -- whose code runs here ----------------------------------------------------------------
+
+def test_a_model_that_the_command_line_names_may_run_here():
+    settings = settings_with("model.name", "shop.models:tiny")
+    assert effective(None, ["--model", "shop.models:tiny"], settings=settings)["model"]["name"] == "shop.models:tiny"
+
+
+@pytest.mark.parametrize("flags", [[], ["--model", "shop.models:other"], ["--model", "mlp"]])
+def test_a_model_that_only_the_master_names_is_refused_with_what_to_do(flags):
+    with pytest.raises(DataError, match="shop.models:tiny.*--model shop.models:tiny"):
+        effective(None, flags, settings=settings_with("model.name", "shop.models:tiny"))
+
+
+def test_naming_a_model_of_ones_own_leaves_the_others_allowed():
+    assert effective(None, ["--model", "shop.models:tiny"]) == SETTINGS
+
+
+# -- settings of a stranger --------------------------------------------------------------
+
+@pytest.mark.parametrize("path", sorted(SETTINGS) + [
+    section + "." + key for section in sorted(SETTINGS) for key in sorted(SETTINGS[section]) if key != "give_up_s"])
+def test_settings_that_are_missing_are_one_sentence(path):
+    with pytest.raises(ConfigError, match=r"the master's settings lack %s.*same version" % path.replace(".", r"\.")):
+        effective(settings=settings_without(path))
+
+
+@pytest.mark.parametrize("path, value", [
+    ("system.threads", "1"), ("system.threads", 0), ("system.seed", -1), ("system.deterministic", "yes"),
+    ("dataset.name", 5), ("dataset.name", None), ("dataset.batch_size", 0), ("dataset.batch_size", 2.5),
+    ("dataset.input_shape", "8x8"), ("model.lr", "0.1"), ("model.lr", float("nan")), ("model.lr", float("inf")),
+    ("model.lr", True), ("model.local_steps", 10 ** 400), ("model.name", ["mlp"]), ("flq_algorithm.update", None),
+    ("jetson_optimization.prefetch_size", -1), ("jetson_optimization.gpu_memory_limit_mb", 1.5)], ids=repr)
+def test_settings_of_a_wrong_kind_are_one_sentence(path, value):
+    with pytest.raises(ConfigError, match="the master's %s must be " % path) as caught:
+        effective(settings=settings_with(path, value))
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 250
+
+
+@pytest.mark.parametrize("section", sorted(SETTINGS))
+@pytest.mark.parametrize("value", [None, 5, "x", []])
+def test_a_section_that_is_none_is_one_sentence(section, value):
+    with pytest.raises(ConfigError, match="the master's settings lack " + section):
+        effective(settings=dict(SETTINGS, **{section: value}))
