@@ -1,9 +1,12 @@
 """Integer codes of 1 to 8 bits <-> packed bytes.
 
 The code of element i occupies the bits i*b .. i*b+b-1 of a little-endian bit string, the
-last byte padded with zeros, so that n codes take ceil(n*b/8) bytes. Eight codes are eight
-bytes of a uint64; three rounds of shift-or bring them together in its low b bytes, and the
-same three rounds backwards take them apart.
+last byte padded with zeros, so that n codes take ceil(n*b/8) bytes.
+
+Eight codes are eight bytes of a uint64. Three rounds of shift-or bring them together in its
+low b bytes: pairs of codes within 16 bits, pairs of pairs within 32, and so on; the same
+rounds backwards take them apart. With 2 and 4 bits the first round or two make whole bytes,
+which a cast to uint8 picks out.
 
 >>> pack(np.array([1, 2, 3], np.uint8), 4).tolist()
 [33, 3]
@@ -19,39 +22,32 @@ def packed_size(n_codes: int, bits: int) -> int:
     return (n_codes * bits + 7) // 8
 
 
-def _mask(lane: int, used: int) -> np.uint64:
-    """Return a word in which the low ``used`` bits of every lane of ``lane`` bits are set."""
-    return np.uint64(sum(((1 << used) - 1) << start for start in range(0, 64, lane)))
-
-
 def pack(codes: np.ndarray, bits: int) -> np.ndarray:
     """Pack codes that are all below ``2**bits``.
 
     Parameters
     ----------
     codes : ndarray of shape (n,), uint8
+        Contiguous; not modified.
     bits : int
         1..8.
 
     Returns
     -------
     ndarray of shape (ceil(n*bits/8),), uint8
+        Memory of its own.
     """
-    n_bytes = packed_size(codes.size, bits)
     if bits == 8:
         return codes.copy()
+    if bits == 1:
+        return np.packbits(codes, bitorder="little")
+    n_bytes = packed_size(codes.size, bits)
     if codes.size % 8:
         codes = np.concatenate([codes, np.zeros(-codes.size % 8, np.uint8)])
-    words = codes.view("<u8").copy()
-    upper = np.empty_like(words)
-    for lane in _LANES:
-        used = bits * lane // 8
-        np.right_shift(words, np.uint64(lane - used), out=upper)
-        upper &= _mask(2 * lane, used) << np.uint64(used)
-        words &= _mask(2 * lane, used)
-        words |= upper
-    packed = words.view(np.uint8).reshape(-1, 8)[:, :bits]
-    return np.ascontiguousarray(packed).reshape(-1)[:n_bytes]
+    words = codes.view("<u8")
+    if bits in (2, 4):
+        return _meet_in_low_bytes(words, bits)[:n_bytes]
+    return _low_bytes(_bring_together(words, bits), bits)[:n_bytes]
 
 
 def unpack(packed: np.ndarray, n_codes: int, bits: int) -> np.ndarray:
@@ -60,19 +56,77 @@ def unpack(packed: np.ndarray, n_codes: int, bits: int) -> np.ndarray:
     Parameters
     ----------
     packed : ndarray of shape (ceil(n_codes*bits/8),), uint8
+        Contiguous; not modified.
 
     Returns
     -------
     ndarray of shape (n_codes,), uint8
+        Memory of its own.
     """
     if bits == 8:
         return packed.copy()
-    n_words = (n_codes + 7) // 8
-    if packed.size < n_words * bits:
-        packed = np.concatenate([packed, np.zeros(n_words * bits - packed.size, np.uint8)])
-    spread = np.zeros((n_words, 8), np.uint8)
-    spread[:, :bits] = packed.reshape(n_words, bits)
-    words = spread.reshape(-1).view("<u8")
+    if bits == 1:
+        return np.unpackbits(packed, bitorder="little")[:n_codes]
+    if bits in (2, 4):
+        return _leave_low_bytes(packed, bits)[:n_codes]
+    return _take_apart(_low_bytes_spread(packed, (n_codes + 7) // 8, bits), bits).view(np.uint8)[:n_codes]
+
+
+def has_all_ones(packed: np.ndarray, n_codes: int, bits: int) -> bool:
+    """Return whether one of the codes is ``2**bits - 1``; the padding bits are zeros."""
+    if bits == 8:
+        return int(packed.max()) == 255
+    if bits not in (2, 4):
+        return int(unpack(packed, n_codes, bits).max()) == 2 ** bits - 1
+    ones = packed & (packed >> np.uint8(1))  # bit i: bits i and i + 1 are set
+    if bits == 4:
+        ones &= ones >> np.uint8(2)
+    return bool((ones & np.uint8(0x55 if bits == 2 else 0x11)).any())
+
+
+# -- 2 and 4 bits ----------------------------------------------------------------------------
+
+def _meet_in_low_bytes(words: np.ndarray, bits: int) -> np.ndarray:
+    """Pack 8 / bits neighbours into the lowest of their bytes. What gathers in the others is of no use."""
+    met = np.right_shift(words, np.uint64(8 - bits))
+    met |= words
+    if bits == 2:
+        met |= met >> np.uint64(12)  # the second pair is two bytes on, and goes four bits up
+    return met.view("<u%d" % (8 // bits)).astype(np.uint8)  # the cast keeps the lowest byte
+
+
+def _leave_low_bytes(packed: np.ndarray, bits: int) -> np.ndarray:
+    """Undo :func:`_meet_in_low_bytes`: a byte for each code."""
+    words = packed.astype("<u%d" % (8 // bits))
+    if bits == 2:
+        words |= words << words.dtype.type(12)
+        words &= words.dtype.type(0x000f000f)
+    words |= words << words.dtype.type(8 - bits)
+    words &= words.dtype.type(0x03030303 if bits == 2 else 0x0f0f)
+    return words.view(np.uint8)
+
+
+# -- 3, 5, 6 and 7 bits ----------------------------------------------------------------------
+
+def _mask(lane: int, used: int) -> np.uint64:
+    """Return a word in which the low ``used`` bits of every lane of ``lane`` bits are set."""
+    return np.uint64(sum(((1 << used) - 1) << start for start in range(0, 64, lane)))
+
+
+def _bring_together(words: np.ndarray, bits: int) -> np.ndarray:
+    """Move the low ``bits`` bits of the eight bytes of each word together; new."""
+    upper = np.empty_like(words)
+    for lane in _LANES:
+        used = bits * lane // 8
+        np.right_shift(words, np.uint64(lane - used), out=upper)
+        upper &= _mask(2 * lane, used) << np.uint64(used)
+        words = np.bitwise_and(words, _mask(2 * lane, used), out=None if lane == 8 else words)
+        words |= upper
+    return words
+
+
+def _take_apart(words: np.ndarray, bits: int) -> np.ndarray:
+    """Undo :func:`_bring_together`, in place."""
     upper = np.empty_like(words)
     for lane in reversed(_LANES):
         used = bits * lane // 8
@@ -80,4 +134,24 @@ def unpack(packed: np.ndarray, n_codes: int, bits: int) -> np.ndarray:
         upper &= _mask(2 * lane, used) << np.uint64(lane)
         words &= _mask(2 * lane, used)
         words |= upper
-    return words.view(np.uint8)[:n_codes]
+    return words
+
+
+def _low_bytes(words: np.ndarray, n_low: int) -> np.ndarray:
+    """Return the ``n_low`` low bytes of each word, one word after the other."""
+    eights = words.view(np.uint8)
+    low = np.empty(words.size * n_low, np.uint8)
+    for i in range(n_low):  # four times as fast as a copy of (n, n_low): its rows are short
+        low[i::n_low] = eights[i::8]
+    return low
+
+
+def _low_bytes_spread(low: np.ndarray, n_words: int, n_low: int) -> np.ndarray:
+    """Undo :func:`_low_bytes`; bytes that are missing at the end are 0.
+
+    The words are read where they begin, with bytes of the next ones in their upper part, which
+    :func:`_take_apart` ignores.
+    """
+    padded = np.zeros(n_words * n_low + 8, np.uint8)
+    padded[:low.size] = low
+    return np.ndarray((n_words,), "<u8", padded, strides=(n_low,)).copy()

@@ -163,7 +163,8 @@ def energy(vector: Vector) -> float:
     total = 0.0
     for part in blocks(vector.size):
         squares = scratch[:part.stop - part.start]
-        np.multiply(vector[part], vector[part], out=squares, dtype=np.float64)
+        squares[:] = vector[part]  # a cast on its own, and then the product, is faster than numpy's both in one
+        squares *= squares
         total += float(np.add.reduce(squares))
     return total
 

@@ -11,6 +11,7 @@ Every quantizer has
 ``encode(vector, layout, noise, rest) -> payload``  raises CodecError on NaN or infinite values
 ``check(payload, layout)``                          raises CodecError unless some vector encodes to it
 ``add_to(out, payload, layout, weight, base)``      out = base + weight * decoded; without base in place
+``add_all(out, weighted, layout, base)``             the same with (payload, weight) pairs, in their order
 ``payload_size(layout) -> int``                     bytes; the payload's length is fixed by the layout
 
 ``codec_id``, its number on the wire, and ``bits`` per parameter. Only stochastic rounding draws

@@ -92,14 +92,15 @@ def aggregate(n_samples: Mapping[int, int], uploaded: Collection[int], uploads: 
         return None
     n_total = sum(n_samples[worker_id] for worker_id in members)
     total = np.zeros(layout.n_params, np.float32)
-    for worker_id in sorted(heard):
-        weight = n_samples[worker_id] / n_total
-        if not rules.has_mirrors:
-            QUANTIZERS[rules.codec_up].add_to(total, uploads[worker_id], layout, weight)
-            continue
-        n_moved = layout.n_params if worker_id in uploaded else layout.n_trained
-        for part in blocks(n_moved):
-            total[part] += np.float32(weight) * mirrors[worker_id][part]
+    weights = {worker_id: n_samples[worker_id] / n_total for worker_id in sorted(heard)}
+    if not rules.has_mirrors:
+        weighted = [(uploads[worker_id], weight) for worker_id, weight in weights.items()]
+        QUANTIZERS[rules.codec_up].add_all(total, weighted, layout)
+    else:
+        for worker_id, weight in weights.items():
+            n_moved = layout.n_params if worker_id in uploaded else layout.n_trained
+            for part in blocks(n_moved):
+                total[part] += np.float32(weight) * mirrors[worker_id][part]
     scale(total[:layout.n_trained], len(uploaded), rules)
     return total
 

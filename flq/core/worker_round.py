@@ -103,13 +103,13 @@ def propose(state: WorkerState, update: Vector, round_index: int, threshold: flo
     if not state.fresh and may_skip(size, threshold, state.clock, round_index, rules):
         return Proposal(None, size, if_applied=if_not, if_not=if_not)
 
-    payload = QUANTIZERS[rules.codec_up].encode(outgoing, layout, noise)
     residual, mirror = state.residual, state.mirror
+    rest = np.empty_like(whole) if residual is not None and mirror is None else None
+    payload = QUANTIZERS[rules.codec_up].encode(outgoing, layout, noise, rest)
     if mirror is not None:
         mirror = plus(mirror, rules.codec_up, payload, layout)
     if residual is not None:
-        residual = (plus(whole, rules.codec_up, payload, layout, weight=-1.0) if mirror is None
-                    else _difference(whole, mirror))
+        residual = rest if mirror is None else _difference(whole, mirror)
         residual = _without_statistics(residual, layout)
     return Proposal(payload, size, if_applied=WorkerState(residual, mirror, 0, False), if_not=if_not)
 

@@ -19,7 +19,7 @@ from typing import Any, Dict, List, Optional
 
 from ..core.draws import ROUNDING, start_values, stream
 from ..core.params import Vector, fingerprint, layout_from_json
-from ..core.quantize import QUANTIZERS, plus
+from ..core.quantize import QUANTIZERS
 from ..core.quantize import decode as decode_payload
 from ..core.rules import rules_from_settings
 from ..core.worker_round import Proposal, first_state, propose
@@ -200,7 +200,7 @@ class WorkerMachine:
             if frame.kind is Kind.KEYFRAME:
                 self._shared = decode_payload(QUANTIZERS[frame.codec_id], frame.payload, self._layout)
             elif self._version >= 0 and frame.version == self._version + 1:
-                self._shared = plus(self._shared, frame.codec_id, frame.payload, self._layout)
+                QUANTIZERS[frame.codec_id].add_to(self._shared, frame.payload, self._layout)  # nobody else has it
             else:
                 return False
             self._version = frame.version

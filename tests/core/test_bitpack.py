@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flq.core.bitpack import pack, packed_size, unpack
+from flq.core.bitpack import has_all_ones, pack, packed_size, unpack
 from flq.core.params import BLOCK
 
 BITS = range(1, 9)
@@ -65,3 +65,16 @@ def test_packing_returns_memory_of_its_own(bits):
     packed = pack(codes, bits)
     unpacked = unpack(packed, 16, bits)
     assert not np.shares_memory(packed, codes) and not np.shares_memory(unpacked, packed)
+
+
+@pytest.mark.parametrize("bits", BITS)
+@pytest.mark.parametrize("n_codes", [1, 2, 5, 8, 11, 64])
+def test_a_code_of_ones_is_found_wherever_it_is_and_neighbours_are_not_taken_for_one(bits, n_codes):
+    largest = 2 ** bits - 1
+    for others in {0, largest >> 1, largest - 1}:  # ones up to a neighbour's border, on either side
+        codes = np.full(n_codes, others, np.uint8)
+        assert has_all_ones(pack(codes, bits), n_codes, bits) == (others == largest)
+        for place in range(n_codes):
+            codes[:] = others
+            codes[place] = largest
+            assert has_all_ones(pack(codes, bits), n_codes, bits)

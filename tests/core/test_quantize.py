@@ -261,6 +261,38 @@ def test_weighted_sums_are_elementwise_float32(bits, weight):
     assert out.tolist() == expected.tolist()
 
 
+@any_bits
+def test_the_sum_of_several_payloads_is_that_of_one_after_the_other(bits):
+    """Three tensors, one larger than a block, and statistics; the second tensor ends within a byte."""
+    layout = Layout((Tensor("a", (BLOCK + 5,)), Tensor("b", (3,)), Tensor("c", (16,)), Tensor("s", (7,))), 1)
+    vectors = [np.random.RandomState(seed).standard_normal(layout.n_params).astype(np.float32) for seed in range(4)]
+    weighted = [(encode(bits, vector, layout), weight) for vector, weight in zip(vectors, (0.3, 1.0, -0.7))]
+    expected = vectors[3].copy()
+    for payload, weight in weighted:
+        QUANTIZERS[bits].add_to(expected, payload, layout, weight)
+    out = np.empty_like(expected)
+    QUANTIZERS[bits].add_all(out, weighted, layout, vectors[3])
+    assert out.tobytes() == expected.tobytes()
+    in_place = vectors[3].copy()
+    QUANTIZERS[bits].add_all(in_place, weighted, layout)
+    assert in_place.tobytes() == expected.tobytes()
+
+
+@any_bits
+@pytest.mark.parametrize("in_place", [False, True])
+def test_the_rest_is_what_the_payload_does_not_say(bits, in_place):
+    layout = Layout((Tensor("a", (BLOCK + 5,)), Tensor("b", (3,)), Tensor("s", (7,))), 1)
+    vector = np.random.RandomState(bits).standard_normal(layout.n_params).astype(np.float32)
+    payload = encode(bits, vector, layout)
+    expected = vector - decode(QUANTIZERS[bits], payload, layout)
+    source = vector.copy()
+    rest = source if in_place else np.full_like(vector, np.nan)
+    again = QUANTIZERS[bits].encode(source, layout, rest=rest)
+    assert again.tobytes() == payload.tobytes()
+    assert rest.tobytes() == expected.tobytes()
+    assert not rest[layout.n_trained:].any()
+
+
 # -- what is refused -------------------------------------------------------------------------
 
 @any_bits

@@ -1,0 +1,87 @@
+"""The speed of the codec, in GB/s of float32 and against copying in the same run.
+
+    python -m benchmarks.codec                        all codecs, 10 million parameters in 4 tensors
+    python -m benchmarks.codec --codecs 1 2 4 8       some
+    python -m benchmarks.codec --json codec.json      the numbers, for another program
+
+Each turn times np.copyto and then, codec by codec, ``encode``, ``encode`` with the residual that
+it leaves, ``add_to`` (decode and accumulate) and ``check`` (what a receiver does before it
+believes a payload). Codec 9 is laq8, 32 is float32, the others have so many bits. What counts is the
+median over the turns of a turn's copy time / its time: other load on the machine slows both.
+One thread does all of it.
+"""
+
+import argparse
+import json
+import statistics
+from typing import Any, Callable, Dict, List
+
+import numpy as np
+
+from benchmarks.timing import median_ratio, table, take_turns
+from flq.core.draws import ROUNDING, stream
+from flq.core.params import Layout, Tensor, Vector
+from flq.core.quantize import QUANTIZERS, Quantizer
+
+COPY = "np.copyto"
+TENSORS = 4
+# Ratios to copying, from other people's machine: blocked numpy in one thread (encode, decode and accumulate).
+AIMS = {"1": (6.6, 12.3), "2": (5.0, 9.3), "4": (4.0, 7.0), "8": (6.7, 8.0)}
+COPY_OF_AIMS = 13.8
+
+
+def parse_flags() -> argparse.Namespace:
+    """Read the command line."""
+    flags = argparse.ArgumentParser(description="How fast the codec is.")
+    flags.add_argument("--dim", type=int, default=10 ** 7, help="number of parameters (default: %(default)s)")
+    flags.add_argument("--repeats", type=int, default=9, help="timed turns (default: %(default)s)")
+    flags.add_argument("--codecs", type=int, nargs="*", choices=sorted(QUANTIZERS), default=sorted(QUANTIZERS))
+    flags.add_argument("--json", metavar="FILE", help="write the numbers here")
+    return flags.parse_args()
+
+
+def measure(dim: int, repeats: int, codecs: List[int]) -> List[Dict[str, Any]]:
+    """Return one row per codec and action: GB/s at best and in the median, and the ratio to copying."""
+    layout = Layout(tuple(Tensor("t%d" % i, (dim // TENSORS,)) for i in range(TENSORS)))
+    vector = np.random.default_rng(1).standard_normal(layout.n_params, np.float32)
+    target = np.zeros_like(vector)
+    contestants = {COPY: lambda: np.copyto(target, vector)}
+    for codec_id in codecs:
+        contestants.update(actions(QUANTIZERS[codec_id], vector, target, layout))
+    seconds = take_turns(contestants, repeats)
+    gigabytes = vector.nbytes / 1e9
+    return [{"name": name, "best_gb_s": gigabytes / min(times), "median_gb_s": gigabytes / statistics.median(times),
+             "to_copy": median_ratio(times, seconds[COPY])} for name, times in seconds.items()]
+
+
+def actions(codec: Quantizer, vector: Vector, target: Vector, layout: Layout) -> Dict[str, Callable[[], object]]:
+    """Return what is timed of one codec; stochastic rounding draws its integers, the others get them for nothing."""
+    payload = codec.encode(vector, layout, stream(1, ROUNDING))
+    return {"%d encode" % codec.codec_id: lambda: codec.encode(vector, layout, stream(1, ROUNDING)),
+            "%d encode+rest" % codec.codec_id: lambda: codec.encode(vector, layout, stream(1, ROUNDING), target),
+            "%d decode-add" % codec.codec_id: lambda: codec.add_to(target, payload, layout, 0.25),
+            "%d check" % codec.codec_id: lambda: codec.check(payload, layout)}
+
+
+def aim_of(name: str) -> float:
+    """Return the ratio to copying to reach, or NaN for none."""
+    codec, _, action = name.partition(" ")
+    encode, decode = AIMS.get(codec, (float("nan"),) * 2)
+    return {"encode": encode, "decode-add": decode}.get(action, float("nan")) / COPY_OF_AIMS
+
+
+def main() -> None:
+    """Measure and print."""
+    args = parse_flags()
+    rows = measure(args.dim, args.repeats, args.codecs)
+    print("d = %d in %d tensors, %d turns, numpy %s" % (args.dim, TENSORS, args.repeats, np.__version__))
+    print(table(["codec", "GB/s best", "GB/s median", "to copy", "aim", "of aim"],
+                [[row["name"], row["best_gb_s"], row["median_gb_s"], row["to_copy"], aim_of(row["name"]),
+                  row["to_copy"] / aim_of(row["name"])] for row in rows]))
+    if args.json:
+        with open(args.json, "w", encoding="utf-8") as file:
+            json.dump(rows, file, indent=1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""The real master program without its evaluator; prints what it noted at the end of each round as JSON.
+
+    python -m benchmarks.round_master FOLDER [flags of flq_master.py]
+
+A quadratic of ten million parameters takes the evaluator about as long as the round itself, in
+a process of its own: with two cores it would be measured too. So nobody evaluates here. All the
+rest is what flq_master.py runs; FOLDER takes its logs and results. With ``--evaluator`` as the
+first flag the evaluator is the real one.
+"""
+
+import json
+import sys
+from typing import Any, Callable, List, Sequence
+
+from benchmarks.peak import mark
+from flq.core.params import Vector
+from flq.master import program
+from flq.master.evaluator import Evaluator
+from flq.master.meter import Meter
+from flq.master.record import Evaluated
+
+METER = Meter()
+MARKS: List[Any] = []
+
+
+def note() -> None:
+    """Keep the numbers of a round that has just closed."""
+    wire = METER.of_workers()
+    MARKS.append(mark(wire.up, wire.down))
+
+
+class NobodyEvaluates:
+    """In the evaluator's place: is told of each round when it has closed."""
+
+    def __init__(self, *_: Any) -> None:
+        pass
+
+    def evaluate(self, round_index: int, vectors: Sequence[Vector], done: Callable[[int, Evaluated], None]) -> None:
+        """Note the round, and say that its results are not known."""
+        note()
+        done(round_index, Evaluated())
+
+    def wait_until_idle(self, timeout_s: float) -> bool:
+        """Return that nothing is left to do."""
+        return True
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+class RealEvaluator(Evaluator):
+    """The evaluator; rounds are noted on the way to it."""
+
+    def evaluate(self, *args: Any) -> None:
+        """Note the round, and have it evaluated."""
+        note()
+        super().evaluate(*args)
+
+
+def main() -> int:
+    """Run the master."""
+    folder, flags = sys.argv[1], sys.argv[2:]
+    evaluates = flags[:1] == ["--evaluator"]
+    program.Evaluator = RealEvaluator if evaluates else NobodyEvaluates
+    program.Meter = lambda: METER
+    code = program.main(flags[1:] if evaluates else flags, folder)
+    print(json.dumps(MARKS), flush=True)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

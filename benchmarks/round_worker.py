@@ -1,0 +1,42 @@
+"""The real worker program with a vector that is ready in place of training.
+
+    python -m benchmarks.round_worker FOLDER [flags of flq_worker.py]
+
+Prints the CPU seconds that it had used in each round, as JSON.
+"""
+
+import json
+import sys
+import time
+from typing import Any, Dict, List
+
+from benchmarks.ready import ready_vector
+from flq.core.params import Vector
+from flq.training.models import model_layout
+from flq.training.results import LocalUpdate
+from flq.worker import program
+
+CPU_MARKS: List[float] = []
+
+
+class ReadyTrainer:
+    """Has learnt its update already."""
+
+    n_samples = 100
+    notes = ()
+
+    def __init__(self, settings: Dict[str, Any], worker_id: int, *_: Any) -> None:
+        self.layout = model_layout(settings)
+        self._update = ready_vector(self.layout.n_params, worker_id)
+
+    def local_update(self, shared: Vector, round_index: int) -> LocalUpdate:
+        """Return the same update in every round."""
+        CPU_MARKS.append(time.process_time())
+        return LocalUpdate(self._update, 1.0, 1)
+
+
+if __name__ == "__main__":
+    program.build_trainer = ReadyTrainer
+    exit_code = program.main(sys.argv[2:], sys.argv[1])
+    print(json.dumps(CPU_MARKS), flush=True)
+    sys.exit(exit_code)

@@ -1,0 +1,170 @@
+"""A round without training: FLQ against a bare float32 loop, over loopback HTTP, in the same run.
+
+    python -m benchmarks.rounds                            1e5, 1e6 and 1e7 parameters, 4 workers
+    python -m benchmarks.rounds --dims 1e6 --modes 4bit    part of it
+    python -m benchmarks.rounds --json rounds.json         the numbers, for another program
+
+Every contestant is one master process and four worker processes whose update is ready, so that
+what remains of a round is codec, checks, aggregation and HTTP. FLQ's are the real programs
+(round_master.py and round_worker.py say what is left out: the evaluator and the training); the floor is
+bare_master.py, a Flask application that checks nothing. They take turns; a round is the time between the
+ends of two rounds. Peak memory is that of the master process until the end of the last round. CPU seconds
+are per round; those of the workers are of all together, and the last to be believed on a busy machine, where
+the contestant that computes more loses more time.
+"""
+
+import argparse
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+from typing import Any, Dict, List, Optional
+
+from benchmarks.timing import table
+
+PROJECT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+BARE = "bare float32"
+WARM_UP = 2    # rounds that do not count: connections are made, memory is touched for the first time
+RUN_S = 300    # longer than any run takes
+MODES = {
+    "1bit": {"mode": "bin", "b_down": 1, "memory": "residual"},
+    "2bit": {"mode": "bbit", "b_up": 2, "b_down": 2, "memory": "residual"},
+    "4bit": {"mode": "bbit", "b_up": 4, "b_down": 4, "memory": "residual"},
+    "8bit": {"mode": "bbit", "b_up": 8, "b_down": 8, "memory": "residual"},
+    "fedavg": {"mode": "fedavg", "b_down": 32},
+}
+
+
+def parse_flags() -> argparse.Namespace:
+    """Read the command line."""
+    flags = argparse.ArgumentParser(description="How long a round without training takes.")
+    flags.add_argument("--dims", type=float, nargs="*", default=[1e5, 1e6, 1e7])
+    flags.add_argument("--modes", nargs="*", choices=sorted(MODES), default=["4bit", "8bit", "fedavg"])
+    flags.add_argument("--workers", type=int, default=4)
+    flags.add_argument("--rounds", type=int, default=12, help="per turn, of which %d do not count" % WARM_UP)
+    flags.add_argument("--turns", type=int, default=3)
+    flags.add_argument("--serve", choices=("werkzeug", "cheroot"), default="werkzeug", help="what serves the floor")
+    flags.add_argument("--evaluator", action="store_true", help="let FLQ's master evaluate every round")
+    flags.add_argument("--json", metavar="FILE", help="write the numbers here")
+    return flags.parse_args()
+
+
+def run(master: List[str], worker_commands: Any, folder: str) -> List[Dict[str, Any]]:
+    """Run one master and its workers to the end; return what the master noted, round by round."""
+    environment = dict(os.environ, PYTHONPATH=PROJECT)
+    processes: List[subprocess.Popen] = []
+    with open(os.path.join(folder, "stderr"), "a+", encoding="utf-8") as errors:
+        def start(*command: str) -> subprocess.Popen:
+            process = subprocess.Popen([sys.executable, "-m", *command], stdout=subprocess.PIPE, stderr=errors,
+                                       env=environment, cwd=PROJECT, text=True)
+            processes.append(process)
+            return process
+
+        try:
+            serving = start(*master)
+            ready = re.search(r"http://[^:]+:(\d+)", serving.stdout.readline())
+            workers = [start(*command) for command in worker_commands(ready.group(1))] if ready else []
+            output = _output_of(serving, workers) if ready else None
+            if output is None:
+                errors.seek(0)
+                sys.exit("%s failed:\n%s" % (" ".join(master), errors.read()))
+            marks = json.loads(output.splitlines()[-1])
+            for worker in workers:
+                cpu_marks = json.loads(worker.communicate(timeout=RUN_S)[0].splitlines()[-1])
+                for mark, cpu_s in zip(marks, cpu_marks):
+                    mark["workers_cpu_s"] = mark.get("workers_cpu_s", 0.0) + cpu_s
+            return marks
+        finally:
+            for process in processes:
+                process.kill()
+                process.wait()
+                process.stdout.close()
+
+
+def _output_of(serving: subprocess.Popen, workers: List[subprocess.Popen]) -> Optional[str]:
+    """Wait for the master; return what it printed, or None if it or a worker has failed."""
+    for _ in range(RUN_S):
+        try:
+            output = serving.communicate(timeout=1.0)[0]
+            return output if serving.returncode == 0 else None
+        except subprocess.TimeoutExpired:
+            if any(worker.poll() for worker in workers):
+                return None
+    return None
+
+
+def run_flq(mode: str, dim: int, args: argparse.Namespace) -> List[Dict[str, Any]]:
+    """Run FLQ once."""
+    settings = {"system.total_workers": args.workers, "system.min_workers": args.workers,
+                "system.max_rounds": args.rounds, "model.name": "quadratic", "model.dim": dim}
+    settings.update({"flq_algorithm." + key: value for key, value in MODES[mode].items()})
+    with tempfile.TemporaryDirectory() as folder:
+        settings["report.results_dir"] = folder
+        sets = [text for key, value in settings.items() for text in ("--set", "%s=%s" % (key, value))]
+        return run(["benchmarks.round_master", folder] + ["--evaluator"] * args.evaluator
+                   + ["--config", os.path.join(PROJECT, "flq_config.json"), "--host", "127.0.0.1", "--port", "0"]
+                   + sets,
+                   lambda port: [["benchmarks.round_worker", folder, "--worker_id", str(i), "--master_ip", "127.0.0.1",
+                                  "--port", port, "--state_dir", os.path.join(folder, "state%d" % i)]
+                                 for i in range(args.workers)], folder)
+
+
+def run_bare(dim: int, args: argparse.Namespace) -> List[Dict[str, Any]]:
+    """Run the floor once."""
+    with tempfile.TemporaryDirectory() as folder:
+        return run(["benchmarks.bare_master", str(dim), str(args.rounds), str(args.workers), args.serve],
+                   lambda port: [["benchmarks.bare_worker", port, str(i), str(dim), str(args.rounds)]
+                                 for i in range(args.workers)], folder)
+
+
+def summary(runs: List[List[Dict[str, Any]]]) -> Dict[str, Any]:
+    """Return the medians over the rounds that count, and over the turns."""
+    steps = [(before, after) for marks in runs for before, after in zip(marks[WARM_UP - 1:], marks[WARM_UP:])]
+    seconds = [after["at_s"] - before["at_s"] for before, after in steps]
+    return {"seconds": statistics.median(seconds), "best_seconds": min(seconds),
+            "seconds_by_turn": [statistics.median(after["at_s"] - before["at_s"] for before, after in
+                                                  zip(marks[WARM_UP - 1:], marks[WARM_UP:])) for marks in runs],
+            "master_cpu_seconds": statistics.median(after["cpu_s"] - before["cpu_s"] for before, after in steps),
+            "workers_cpu_seconds": statistics.median(after["workers_cpu_s"] - before["workers_cpu_s"]
+                                                     for before, after in steps),
+            "bytes_up": statistics.median(after["bytes_up"] - before["bytes_up"] for before, after in steps),
+            "bytes_down": statistics.median(after["bytes_down"] - before["bytes_down"] for before, after in steps),
+            "peak_mb": max(marks[-1]["peak_mb"] for marks in runs)}
+
+
+def compare(dim: int, args: argparse.Namespace) -> Dict[str, Dict[str, Any]]:
+    """Let all contestants take turns with one size."""
+    runs: Dict[str, List[Any]] = {name: [] for name in [BARE] + args.modes}
+    for _ in range(args.turns):
+        for name in runs:
+            runs[name].append(run_bare(dim, args) if name == BARE else run_flq(name, dim, args))
+    found = {name: summary(turns) for name, turns in runs.items()}
+    for row in found.values():
+        row["to_bare"] = statistics.median(
+            bare / own for own, bare in zip(row["seconds_by_turn"], found[BARE]["seconds_by_turn"]))
+    return found
+
+
+def main() -> None:
+    """Measure and print."""
+    args = parse_flags()
+    results = {}
+    print("%d workers, %d turns of %d rounds, the floor served by %s, median (best); bytes of the floor are its bodies"
+          % (args.workers, args.turns, args.rounds - WARM_UP, args.serve))
+    for dim in map(int, args.dims):
+        results[dim] = compare(dim, args)
+        print(table(["d = %d" % dim, "s/round", "(best)", "x faster than bare", "master CPU s", "workers CPU s",
+                     "MB up", "MB down", "master peak MB"],
+                    [[name, row["seconds"], row["best_seconds"], row["to_bare"], row["master_cpu_seconds"],
+                      row["workers_cpu_seconds"], row["bytes_up"] / 1e6, row["bytes_down"] / 1e6, row["peak_mb"]]
+                     for name, row in results[dim].items()]), flush=True)
+    if args.json:
+        with open(args.json, "w", encoding="utf-8") as file:
+            json.dump(results, file, indent=1)
+
+
+if __name__ == "__main__":
+    main()
