@@ -1,23 +1,23 @@
-"""Bodies of requests and responses, in both directions: frames, JSON objects, models."""
+"""Bodies of requests and responses: JSON objects come in, frames go both ways."""
 
 import json
-from io import BytesIO
-from typing import Any, Dict, Iterator, Tuple
+import mmap
+from typing import Any, Dict, Iterator, Union
 
-from flask import Response, jsonify, request
+from flask import Response, request
 from werkzeug.exceptions import ClientDisconnected
 
-from ..core.params import Layout, Vector, unflatten
-from ..errors import BadValues, WireError
+from ..errors import WireError
 from ..protocol.wire import Buffers
-from .results import write_npz
 
 FRAMES = "application/x-flq"
 MAX_JSON_BYTES = 65536
 PIECE = 1 << 20  # bytes read or written at a time
 
+Body = Union[bytearray, mmap.mmap]
 
-def json_object(text: bytearray) -> Dict[str, Any]:
+
+def json_object(text: Body) -> Dict[str, Any]:
     """Parse the body of a request that is a JSON object."""
     try:
         body = json.loads(text) if len(text) <= MAX_JSON_BYTES else None
@@ -28,9 +28,14 @@ def json_object(text: bytearray) -> Dict[str, Any]:
     return body
 
 
-def read_body(size: int) -> bytearray:
-    """Read the body into one buffer of its declared length; connection.py says how long that may take."""
-    body, n_read = bytearray(size), 0
+def read_body(size: int) -> Body:
+    """Read the body into one buffer of its declared length; connection.py says how long that may take.
+
+    A large one gets pages of its own, which go back to the system with it: the threads' heaps would keep
+    one each.
+    """
+    body: Body = mmap.mmap(-1, size) if size > PIECE else bytearray(size)
+    n_read = 0
     while n_read < size:
         try:
             piece = request.stream.read(min(PIECE, size - n_read))
@@ -53,28 +58,4 @@ def frames(buffers: Buffers) -> Response:
 
     response = Response(pieces(), content_type=FRAMES)
     response.content_length = sum(len(buffer) for buffer in buffers)
-    return response
-
-
-def model_for_people(published: Tuple[int, Vector], layout: Layout, wanted: str) -> Response:
-    """Send the model as nested lists or as an .npz file: for people with curl.
-
-    Parameters
-    ----------
-    published : (int, ndarray of shape (n_params,), float32)
-        How many rounds are done, and the model after them.
-    wanted : str
-        json or npz; anything else raises BadValues.
-    """
-    n_rounds, model = published
-    if wanted == "json":
-        return jsonify(round=n_rounds, layers=layout.to_json(),
-                       weights=[array.tolist() for array in unflatten(model, layout)])
-    if wanted != "npz":
-        raise BadValues("format must be json or npz, got %.80r" % wanted)
-    stream = BytesIO()
-    write_npz(stream, model, layout)
-    response = frames((stream.getbuffer(),))
-    response.content_type = "application/zip"
-    response.headers["Content-Disposition"] = 'attachment; filename="model.npz"'
     return response

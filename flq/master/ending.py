@@ -48,9 +48,11 @@ def _worker_row(member: Member, wire: Wire) -> WorkerRow:
 
 
 def summary(run_id: str, reason: str, rounds: List[RoundRow], totals: Totals, last: Evaluated,
-            settings: Dict[str, Dict[str, Any]]) -> List[Tuple[str, Any]]:
+            settings: Dict[str, Dict[str, Any]], config_hash: str) -> List[Tuple[str, Any]]:
     """Return the label and value pairs of the sheet Summary."""
-    accuracies = [row.accuracy for row in rounds if row.accuracy is not None]
+    is_local = settings["dataset"]["partition"] == "local"
+    accuracies = [row.own_accuracy if is_local else row.accuracy for row in rounds]
+    accuracies = [accuracy for accuracy in accuracies if accuracy is not None]
     lost = [row.worker_id for row in totals.workers if row.state == GONE]
     traffic, wire = totals.traffic, totals.wire
 
@@ -63,12 +65,14 @@ def summary(run_id: str, reason: str, rounds: List[RoundRow], totals: Totals, la
     return [
         ("run", run_id), ("ended because", reason),
         ("data set", settings["dataset"]["name"]), ("model", settings["model"]["name"]),
-        ("mode", settings["flq_algorithm"]["mode"]),
+        ("mode", settings["flq_algorithm"]["mode"]), ("configuration (SHA-256)", config_hash),
         ("rounds", len(rounds)),
         ("workers that joined", sum(row.state != NEVER_JOINED for row in totals.workers)),
         ("workers lost", ", ".join(map(str, lost)) or "none"),
         ("test accuracy", last.accuracy), ("best test accuracy", max(accuracies, default=None)),
+        *([] if last.average_accuracy is None else [("test accuracy of the average", last.average_accuracy)]),
         ("test loss", last.loss),
+        ("measured on", "what the workers hold back, by the shared copy" if is_local else "the test set"),
         ("uploads", over_workers("uploaded")), ("skips", over_workers("skipped")),
         ("refusals", over_workers("refused")),
         ("payload up (bits)", traffic.payload_bits_up), ("payload down (bits)", traffic.payload_bits_down),

@@ -12,11 +12,13 @@ import sys
 import threading
 from collections import deque
 from contextlib import suppress
-from typing import Any, Callable, Deque, Dict, NamedTuple, Optional
+from typing import Any, Callable, Deque, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
-from ..core.params import Vector
-from ..errors import FlqError, Unavailable
-from ..training.evaluator_protocol import read_message, write_message
+import numpy as np
+
+from ..core.params import Layout, Vector, layout_from_json
+from ..errors import DataError, FlqError, Unavailable
+from ..training.evaluator_protocol import Message, read_message, vectors_from, write_message
 from .record import Evaluated
 
 logger = logging.getLogger(__name__)
@@ -25,7 +27,7 @@ PACKAGE_PARENT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath
 
 
 class _Job(NamedTuple):
-    """A request to the child and what to do with its reply."""
+    """A request to the child and what to do with its reply; ``unavailable`` in a reply: the child did not see it."""
 
     header: Dict[str, Any]
     vectors: tuple
@@ -48,6 +50,7 @@ class Evaluator:
         self._jobs: Deque[_Job] = deque()
         self._changed = threading.Condition()
         self._busy = self._closed = False
+        self._begun: Optional[Message] = None  # what came of the settings
         environment = dict(os.environ)
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, [PACKAGE_PARENT, environment.get("PYTHONPATH")]))
         self._child = subprocess.Popen([sys.executable, "-m", "flq.training.evaluator_process"],
@@ -58,23 +61,23 @@ class Evaluator:
         for thread in self._threads:
             thread.start()
 
-    def evaluate(self, round_index: int, model: Vector, shared: Vector,
-                 done: Callable[[int, Evaluated], None]) -> None:
-        """Evaluate x and w of a round; ``done(round, results)`` is called from another thread."""
+    def evaluate(self, round_index: int, vectors: Sequence[Vector], done: Callable[[int, Evaluated], None]) -> None:
+        """Evaluate x, w and, if there is one, the average of x; ``done(round, results)`` comes from another thread."""
         def finish(reply: Dict[str, Any]) -> None:
             if "results" not in reply:
                 logger.warning("round %d is not evaluated: %s", round_index, reply["error"])
                 return done(round_index, Evaluated())
-            model_result, shared_result = reply["results"]
-            done(round_index, Evaluated(model_result["loss"], model_result["accuracy"], shared_result["accuracy"]))
+            model, *others = reply["results"]
+            done(round_index, Evaluated(model["loss"], model["accuracy"], *(other["accuracy"] for other in others)))
 
+        job = _Job({"do": "evaluate", "round": round_index, "n_vectors": len(vectors)}, tuple(vectors), finish)
         with self._changed:
-            self._jobs.append(_Job({"do": "evaluate", "round": round_index, "n_vectors": 2}, (model, shared), finish))
-            n_kept = max(1, self._max_backlog_bytes // (model.nbytes + shared.nbytes))
+            self._jobs.append(job)
+            n_kept = max(1, self._max_backlog_bytes // sum(vector.nbytes for vector in vectors))
             dropped = [self._jobs.popleft() for _ in range(len(self._jobs) - n_kept)]
             self._changed.notify_all()
         for job in dropped:
-            job.done({"error": "the evaluator can not keep up"})
+            job.done({"error": "the evaluator can not keep up", "unavailable": True})
 
     def save_keras(self, path: str, model: Vector) -> None:
         """Write the model as a Keras file, after what is waiting; logs the outcome."""
@@ -87,6 +90,68 @@ class Evaluator:
         with self._changed:
             self._jobs.append(_Job({"do": "save_keras", "path": path}, (model,), finish))
             self._changed.notify_all()
+
+    def export(self, path: str, model: Vector, timeout_s: float) -> None:
+        """Write the model as a Keras file, after what is waiting, and wait for that.
+
+        Raises
+        ------
+        DataError
+            With the child's sentence, if this model can not be written so.
+        Unavailable
+            If it is not done in time, or can not be done now; nothing waits for the child any more then.
+        """
+        replies: List[Dict[str, Any]] = []
+
+        def finish(reply: Dict[str, Any]) -> None:
+            with self._changed:
+                replies.append(reply)
+                self._changed.notify_all()
+
+        job = _Job({"do": "save_keras", "path": path}, (model,), finish)
+        with self._changed:
+            self._jobs.append(job)
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: replies or self._closed, timeout_s)
+            if not replies:
+                self._jobs = deque(other for other in self._jobs if other is not job)
+                self._changed.notify_all()
+                raise Unavailable("the evaluator has not written the model after %.0f s" % timeout_s, "try again")
+        if "unavailable" in replies[0]:
+            raise Unavailable(replies[0]["error"])
+        if "saved" not in replies[0]:
+            raise DataError(replies[0]["error"])
+
+    def described(self, timeout_s: float) -> Tuple[Layout, Vector]:
+        """Wait for what the child says of a user's own model.
+
+        Returns
+        -------
+        layout : Layout
+        start : ndarray of shape (n_params,), float32
+            The values with which it was built.
+
+        Raises
+        ------
+        DataError
+            With the child's sentence, if the model can not be built, or its start values are not finite.
+        Unavailable
+            If the child has ended, or takes longer.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._begun or self._closed, timeout_s)
+            if self._begun is None:
+                raise Unavailable("the model is not built after %.0f s" % timeout_s, "see the master's log")
+            reply, payload = self._begun
+        if "unavailable" in reply:
+            raise Unavailable(reply["error"])
+        if "error" in reply:
+            raise DataError(reply["error"])
+        layout = layout_from_json(reply["layout"])
+        start, = vectors_from(payload, 1, layout.n_params)
+        if not np.isfinite(start).all():
+            raise DataError("the model's start values must be finite, got NaN or infinity")
+        return layout, np.ascontiguousarray(start, np.float32)
 
     def wait_until_idle(self, timeout_s: float) -> bool:
         """Wait until nothing is left to do; return whether that was in time."""
@@ -109,12 +174,12 @@ class Evaluator:
 
     def _run(self, settings: Dict[str, Dict[str, Any]]) -> None:
         """Hand jobs to the child, one at a time."""
-        failure: Optional[str] = None
         try:
-            reply = self._ask({"do": "settings", "settings": settings}, ())
-            failure = reply.get("error")
+            begun = self._ask({"do": "settings", "settings": settings}, ())
         except (OSError, FlqError) as error:
-            failure = "the evaluator process has ended: %s" % error
+            begun = {"error": "the evaluator process has ended: %s" % error, "unavailable": True}, bytearray()
+        failure: Optional[str] = begun[0].get("error")
+        self._begun = begun
         while True:
             with self._changed:
                 self._busy = False
@@ -124,10 +189,10 @@ class Evaluator:
                     return
                 job, self._busy = self._jobs.popleft(), True
             try:
-                reply = {"error": failure} if failure else self._ask(job.header, job.vectors)
+                reply = {"error": failure, "unavailable": True} if failure else self._ask(job.header, job.vectors)[0]
             except (OSError, FlqError) as error:
                 failure = "the evaluator process has ended: %s" % error
-                reply = {"error": failure}
+                reply = {"error": failure, "unavailable": True}
             try:
                 job.done(reply)
             except Exception:  # a bug of ours: this result is lost, the next ones come
@@ -138,9 +203,9 @@ class Evaluator:
         for line in self._child.stderr:
             logger.debug("evaluator: %s", line.decode("utf-8", "replace").rstrip())
 
-    def _ask(self, header: Dict[str, Any], vectors: tuple) -> Dict[str, Any]:
+    def _ask(self, header: Dict[str, Any], vectors: tuple) -> Message:
         write_message(self._child.stdin, header, *vectors)
         message = read_message(self._child.stdout)
         if message is None:
             raise Unavailable("it closed its output")
-        return message[0]
+        return message

@@ -6,28 +6,34 @@ import os
 import queue
 import secrets
 import signal
+import sys
 import threading
 import time
 from typing import List, Optional
 
 from ..config import Config
 from ..config_file import load_config
-from ..core.draws import start_values
-from ..errors import FlqError
+from ..config_hash import config_hash
+from ..core.params import Layout, Vector
+from ..errors import FlqError, Unavailable
 from ..flags import Flags, within
 from ..logfile import set_up_logging
 from ..protocol.master_machine import MasterMachine
 from ..protocol.options import run_options
-from ..training.models import model_layout
-from ..training.trainer import check
+from ..training.datasets import resolve_dataset
+from ..training.models import is_custom
+from ..training.trainer import begin, check
 from .app import create_app
 from .evaluator import Evaluator
 from .meter import Meter
+from .results import config_text
 from .server import Server
 from .service import MasterService
+from .start import Switch, starting_app
 
 logger = logging.getLogger(__name__)
 
+BUILD_S = 600.0  # how long a user's own model may take, TensorFlow's start and all
 LINGER_AFTER_SIGNAL_S = 5.0
 
 
@@ -42,6 +48,8 @@ def parse_flags(argv: Optional[List[str]], project_dir: str) -> argparse.Namespa
     flags.add_argument("--set", metavar="section.key=value", action="append", default=[], dest="overrides",
                        help="override a setting; may be given again")
     flags.add_argument("--keep_serving", action="store_true", help="go on answering after the run, until stopped")
+    flags.add_argument("--print_config", "--print-config", action="store_true",
+                       help="write the whole configuration to stdout and its hash to stderr, and end")
     flags.add_argument("--verbose", action="store_true", help="log more")
     return flags.parse_args(argv)
 
@@ -57,33 +65,57 @@ def main(argv: Optional[List[str]], project_dir: str) -> int:
     args = parse_flags(argv, project_dir)
     stamp = time.strftime("%Y%m%d_%H%M%S")
     try:
+        if args.print_config:
+            return _print_config(load_config(args.config, args.overrides))
         set_up_logging(os.path.join(project_dir, "logs", "master_%s.log" % stamp), args.verbose)
         return _serve(args, load_config(args.config, args.overrides), project_dir, stamp)
+    except Unavailable as error:
+        logger.error("%s", error)
+        return 1
     except FlqError as error:
         logger.error("%s", error)
         return 2
+    except KeyboardInterrupt:  # before there is a run that could be stopped
+        return 128 + signal.SIGINT
     except OSError as error:
         logger.error("%s: %s", error.strerror or "failed", error.filename or error)
         return 1
 
 
-def _serve(args: argparse.Namespace, config: Config, project_dir: str, stamp: str) -> int:
-    settings = config.settings()
-    run_id = "%s_%s" % (stamp, secrets.token_hex(2))
-    layout = model_layout(settings)
-    check(settings)  # before anything is bound: data that no worker could train on
-    for_workers = {section: values for section, values in settings.items() if section != "report"}
-    machine = MasterMachine(run_options(run_id, for_workers, layout), start_values(layout, config.system.seed))
+def _print_config(config: Config) -> int:
+    """Write what a run would go by: stdout is a configuration file."""
+    settings = resolve_dataset(config.settings())
+    sys.stdout.write(config_text(settings))
+    sys.stderr.write("configuration %s\n" % config_hash(settings))
+    return 0
 
+
+def _serve(args: argparse.Namespace, config: Config, project_dir: str, stamp: str) -> int:
+    settings = resolve_dataset(config.settings())
+    run_id = "%s_%s" % (stamp, secrets.token_hex(2))
+    check(settings)  # before anything is bound: data that no worker could train on
+
+    def machine_of(layout: Layout, start: Vector) -> MasterMachine:
+        for_workers = {section: values for section, values in settings.items() if section != "report"}
+        return MasterMachine(run_options(run_id, for_workers, layout), start)
+
+    machine = None if is_custom(config.model.name) else machine_of(*begin(settings))
     meter = Meter()
     results_dir = os.path.join(project_dir, config.report.results_dir)
+    run_dir = os.path.join(results_dir, run_id)
     evaluator = Evaluator(settings, config.report.evaluation_backlog_mb * 10 ** 6)
     try:
-        service = MasterService(machine, settings, evaluator, meter, results_dir,
-                                os.path.join(results_dir, run_id), stamp)
-        server = Server(create_app(service), args.host, args.port, config.system.total_workers, meter)
+        switch = Switch(starting_app(run_id, settings, config_hash(settings)))
+        server = Server(switch, args.host, args.port, config.system.total_workers, meter)
         try:
-            os.makedirs(os.path.join(results_dir, run_id), exist_ok=True)
+            if machine is None:
+                server.start()
+                logger.info("listening on port %d; model %s is being built", server.port, config.model.name)
+                machine = machine_of(*evaluator.described(BUILD_S))
+            service = MasterService(machine, settings, evaluator, meter, results_dir, run_dir, stamp)
+            os.makedirs(run_dir, exist_ok=True)
+            service.results.save_config()
+            switch.app = create_app(service)
             return _until_the_end(args, service, server, config)
         finally:
             server.stop()  # its threads would keep the process alive
@@ -109,6 +141,7 @@ def _until_the_end(args: argparse.Namespace, service: MasterService, server: Ser
         signal.signal(number, on_signal)
     service.start()
     server.start()
+    logger.info("run %s, configuration %s", service.machine.options.run_id, service.config_hash)
     print("FLQ master ready on http://%s:%d (run %s)"
           % (args.host, server.port, service.machine.options.run_id), flush=True)
     logger.info("waiting for %d workers; model %s with %d parameters", config.system.min_workers,

@@ -13,11 +13,12 @@ from .meter import Meter, Wire
 
 
 class Evaluated(NamedTuple):
-    """Test results of the model x and of the shared copy w after a round; None = not known."""
+    """Test results after a round, of the model x, the shared copy w and the average of x; None = not known."""
 
     loss: Optional[float] = None
     accuracy: Optional[float] = None
     shared_accuracy: Optional[float] = None
+    average_accuracy: Optional[float] = None
 
 
 class Record:
@@ -43,12 +44,14 @@ class Record:
         with self._lock:
             before, self._wire_before = self._wire_before, wire
             self._reports[report.round_index] = report, Wire(wire.up - before.up, wire.down - before.down)
+            if report.own_accuracy is not None:  # with partition local nobody else has data
+                self._last = report.round_index, Evaluated(report.own_loss, report.own_accuracy)
 
     def add_evaluation(self, round_index: int, evaluated: Evaluated) -> RoundRow:
         """Keep what a round's model achieved; return the round's row, now complete."""
         with self._lock:
             self._evaluated[round_index] = evaluated
-            if round_index >= self._last[0]:
+            if round_index >= self._last[0] and evaluated != Evaluated():
                 self._last = round_index, evaluated
             return self._row(*self._reports[round_index])
 
@@ -58,7 +61,7 @@ class Record:
             return [self._row(report, wire) for report, wire in self._reports.values()]
 
     def last_evaluated(self) -> Evaluated:
-        """Return the newest test results."""
+        """Return the newest test results, or those of the workers' own data where these are all there is."""
         with self._lock:
             return self._last[1]
 
@@ -72,4 +75,5 @@ class Record:
             payload_bits_up=report.payload_bits_up, payload_bits_down=report.payload_bits_down,
             frame_bytes_up=report.frame_bytes_up, frame_bytes_down=report.frame_bytes_down,
             wire_bytes_up=wire.up, wire_bytes_down=wire.down, retransmitted_bytes=report.retransmitted_bytes,
-            training_s=report.training_s, waiting_s=report.waiting_s, round_s=report.round_s)
+            training_s=report.training_s, waiting_s=report.waiting_s, round_s=report.round_s,
+            average_accuracy=evaluated.average_accuracy, own_accuracy=report.own_accuracy, own_loss=report.own_loss)

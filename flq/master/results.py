@@ -1,12 +1,15 @@
-"""The files of a run: model.npz and the workbook. What fails is remembered as one sentence.
+"""The files of a run: its configuration, its model, the workbook. What fails is remembered as one sentence.
 
 Each file is written whole or not at all, and none keeps another from being written.
 """
 
+import json
 import logging
 import os
+import re
 import threading
-from typing import Any, BinaryIO, Callable, Dict, Optional
+from contextlib import suppress
+from typing import Any, BinaryIO, Callable, Dict, List, NamedTuple, Optional
 
 import numpy as np
 
@@ -16,6 +19,18 @@ from ..report.excel import write_workbook
 
 logger = logging.getLogger(__name__)
 
+LONGEST_DATASET = 60  # characters of a workbook's name
+KINDS = {"config.json": "configuration", "model.npz": "model", "model.keras": "model"}  # in the folder of the run
+
+
+class ResultFile(NamedTuple):
+    """A file that is there; ``kind`` is workbook, model or configuration."""
+
+    name: str
+    kind: str
+    n_bytes: int
+    path: str
+
 
 class Results:
     """Where the results go, and what has become of them. Safe to use from any thread.
@@ -23,7 +38,7 @@ class Results:
     Parameters
     ----------
     results_dir, run_dir, stamp : str
-        Of the workbook and of the model files; ``stamp`` is part of the workbook's name.
+        Of the workbook and of the other files; ``stamp`` is part of the workbook's name.
 
     Attributes
     ----------
@@ -34,14 +49,36 @@ class Results:
     def __init__(self, settings: Dict[str, Dict[str, Any]], layout: Layout, results_dir: str, run_dir: str,
                  stamp: str) -> None:
         self.workbook = os.path.join(results_dir, "flq_results_%s_%s_%s.xlsx" % (
-            settings["dataset"]["name"], settings["flq_algorithm"]["mode"], stamp))
+            name_of_dataset(settings["dataset"]["name"]), settings["flq_algorithm"]["mode"], stamp))
         self._npz = os.path.join(run_dir, "model.npz")
+        self._run_dir = run_dir
         self._settings = settings
         self._layout = layout
         self._writing = threading.Lock()
         self._has_model = False
         self._problem = "it was not begun"  # the last
         self._content: Optional[tuple] = None  # of the workbook that is there
+
+    def files(self) -> List[ResultFile]:
+        """Return the files of the run that are there, the workbook first."""
+        paths = [("workbook", self.workbook)]
+        paths += [(kind, os.path.join(self._run_dir, name)) for name, kind in KINDS.items()]
+        found = []
+        for kind, path in paths:
+            with suppress(OSError):
+                found.append(ResultFile(os.path.basename(path), kind, os.stat(path).st_size, path))
+        return found
+
+    def save_config(self) -> None:
+        """Write the resolved configuration, as a file that ``--config`` takes.
+
+        Raises
+        ------
+        OSError
+            If it can not be written.
+        """
+        save_whole(os.path.join(self._run_dir, "config.json"),
+                   lambda stream: stream.write(config_text(self._settings).encode("utf-8")))
 
     def save_model(self, model: Vector) -> None:
         """Write the model, unless this has been done."""
@@ -84,6 +121,19 @@ class Results:
         return False
 
 
+def name_of_dataset(name: str) -> str:
+    """Return what stands for a data set in a file's name: ``npz:/data/faces.npz`` is npz_faces."""
+    kind, colon, path = name.partition(":")
+    if colon:
+        kind += "_" + os.path.splitext(os.path.basename(path.rstrip("/")))[0]
+    return re.sub(r"[^A-Za-z0-9_.-]+", "_", kind)[:LONGEST_DATASET]
+
+
+def config_text(settings: Dict[str, Dict[str, Any]]) -> str:
+    """Return the settings as the text of a configuration file."""
+    return json.dumps(settings, indent=2, allow_nan=False) + "\n"
+
+
 def write_npz(stream: BinaryIO, model: Vector, layout: Layout) -> None:
     """Write the model's tensors under their names; loads with ``numpy.load``."""
     np.savez(stream, **{tensor.name: array for tensor, array in zip(layout.tensors, unflatten(model, layout))})
@@ -91,9 +141,14 @@ def write_npz(stream: BinaryIO, model: Vector, layout: Layout) -> None:
 
 def save_npz(path: str, model: Vector, layout: Layout) -> None:
     """Write the model's tensors to a file: the whole of it or nothing."""
+    save_whole(path, lambda stream: write_npz(stream, model, layout))
+
+
+def save_whole(path: str, write: Callable[[BinaryIO], Any]) -> None:
+    """Write a file: the whole of it or nothing."""
     temporary = path + ".part"
     with open(temporary, "wb") as stream:
-        write_npz(stream, model, layout)
+        write(stream)
         stream.flush()
         os.fsync(stream.fileno())
     os.replace(temporary, path)

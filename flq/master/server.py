@@ -60,8 +60,9 @@ class Server:
         self._thread = threading.Thread(target=self._server.serve, name="server", daemon=True)
 
     def start(self) -> None:
-        """Begin to serve, in a thread."""
-        self._thread.start()
+        """Begin to serve, in a thread; once is enough."""
+        if not self._thread.is_alive():
+            self._thread.start()
 
     def stop(self) -> None:
         """Stop accepting, and give running requests a moment to end; once is enough."""

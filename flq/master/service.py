@@ -11,6 +11,7 @@ import threading
 import time
 from typing import Any, Callable, Dict, Optional, Tuple
 
+from ..config_hash import config_hash
 from ..core.params import Vector
 from ..errors import Unavailable
 from ..protocol.events import Effect, Note, RoundClosed, RunEnded, Saved, Stop, Ticket
@@ -18,6 +19,7 @@ from ..protocol.master_machine import MasterMachine, State
 from .ending import Totals, summary, totals_of
 from .evaluator import Evaluator
 from .meter import Meter
+from .model_files import ModelFiles
 from .owner import Call, Owner
 from .record import Evaluated, Record
 from .results import Results
@@ -47,9 +49,13 @@ class MasterService:
         The results of the ended run are saved, as far as that is possible; every worker that is
         still there knows of the end; nobody needs a master that keeps serving any more.
     published : (int, ndarray of shape (n_params,), float32)
-        How many rounds are done, and the model after them.
+        How many rounds are done, and the model after them, or its average where one is kept.
+    model_files : ModelFiles
+        ``published`` as files for people.
     status : dict
         What GET /status says.
+    config_hash : str
+        Of the settings.
     """
 
     def __init__(self, machine: MasterMachine, settings: Dict[str, Dict[str, Any]], evaluator: Evaluator,
@@ -59,7 +65,10 @@ class MasterService:
         self.results = Results(settings, machine.options.layout, results_dir, run_dir, stamp)
         self.saved, self.heard, self.released = threading.Event(), threading.Event(), threading.Event()
         self.published: Tuple[int, Vector] = (0, machine.server.model)
+        self.model_files = ModelFiles(machine.options.run_id, machine.options.layout, lambda: self.published,
+                                      evaluator, run_dir)
         self.status: Dict[str, Any] = {}
+        self.config_hash = config_hash(settings)
         self._settings, self._run_dir = settings, run_dir
         self._meter, self._evaluator = meter, evaluator
         self._owner = Owner(machine, self._perform, self._publish, self._let_the_program_end)
@@ -121,9 +130,14 @@ class MasterService:
 
     def _perform(self, effect: Effect) -> None:
         if isinstance(effect, RoundClosed):
-            self.published = effect.report.round_index, effect.model
+            round_index = effect.report.round_index
+            self.published = round_index, effect.result
             self.record.add_round(effect.report)
-            self._evaluator.evaluate(effect.report.round_index, effect.model, effect.shared, self._evaluated)
+            if self._settings["dataset"]["partition"] == "local":  # nobody but the workers has data
+                self._evaluated(round_index, Evaluated())
+            else:
+                vectors = (effect.model, effect.shared) + (() if effect.mean is None else (effect.mean,))
+                self._evaluator.evaluate(round_index, vectors, self._evaluated)
         elif isinstance(effect, Note):
             logger.info("%s", effect.text)
         elif isinstance(effect, RunEnded):
@@ -140,7 +154,7 @@ class MasterService:
                 self.heard.set()
             now = time.monotonic()
             if is_idle or now - self._published_at >= PUBLISH_S:
-                self.status = status_of(self.machine, self._meter, self.record.last_evaluated(), now)
+                self.status = status_of(self.machine, self._meter, self.record.last_evaluated(), self.config_hash, now)
                 self._published_at = time.monotonic()
         except Exception:
             logger.exception("the status is not made anew")
@@ -156,8 +170,10 @@ class MasterService:
         logger.info(
             "round=%d/%d accuracy=%s test_loss=%s loss=%s uploaded=%d skipped=%d refused=%d late=%d lost=%d "
             "wire_up=%d wire_down=%d seconds=%.2f", row.round_index, self.machine.options.max_rounds,
-            _number(row.accuracy), _number(row.test_loss), _number(row.training_loss), row.uploaded, row.skipped,
-            row.refused, row.late, row.lost, row.wire_bytes_up, row.wire_bytes_down, row.round_s)
+            _number(row.own_accuracy if row.accuracy is None else row.accuracy),
+            _number(row.own_loss if row.test_loss is None else row.test_loss), _number(row.training_loss),
+            row.uploaded, row.skipped, row.refused, row.late, row.lost, row.wire_bytes_up, row.wire_bytes_down,
+            row.round_s)
 
     def _save(self, model: Vector, totals: Totals) -> None:
         """Write the results, and say so; what fails is logged and does not keep the run from ending."""
@@ -177,7 +193,7 @@ class MasterService:
     def _save_workbook(self, totals: Totals) -> None:
         rounds = self.record.rounds()
         pairs = summary(self.machine.options.run_id, self._reason, rounds, totals, self.record.last_evaluated(),
-                        self._settings)
+                        self._settings, self.config_hash)
         self.results.save_workbook(pairs, rounds, totals.workers)
 
 

@@ -8,7 +8,7 @@ from .meter import Meter
 from .record import Evaluated
 
 
-def status_of(machine: MasterMachine, meter: Meter, last: Evaluated, now: float) -> Dict[str, Any]:
+def status_of(machine: MasterMachine, meter: Meter, last: Evaluated, settings_hash: str, now: float) -> Dict[str, Any]:
     """Build the snapshot; only the thread that owns the machine may call this."""
     workers = {}
     for worker_id, member in sorted(machine.members.items()):
@@ -19,7 +19,7 @@ def status_of(machine: MasterMachine, meter: Meter, last: Evaluated, now: float)
             wire_bytes_up=wire.up, wire_bytes_down=wire.down)
     wire, totals = meter.of_workers(), machine.totals
     return {
-        "run_id": machine.options.run_id, "state": machine.state.value,
+        "run_id": machine.options.run_id, "config_hash": settings_hash, "state": machine.state.value,
         "current_round": machine.round_index, "max_rounds": machine.options.max_rounds,
         "connected_workers": sum(worker["connected"] for worker in workers.values()),
         "worker_status": workers,

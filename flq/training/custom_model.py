@@ -86,6 +86,8 @@ def load_model_function(name: str) -> ModelFunction:
     top = module_name.split(".")[0]
     if _is_of_python(top):
         raise DataError("model %s: %s belongs to Python itself, expected a module of your own" % (name, top))
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())  # Python itself looks in the folder of the program, not in the current one
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:

@@ -10,7 +10,7 @@ from contextlib import suppress
 
 from flq.config_file import load_config
 from flq.core.draws import start_values
-from flq.errors import Unavailable
+from flq.errors import DataError, Unavailable
 from flq.master.app import create_app
 from flq.master.meter import Meter
 from flq.master.record import Evaluated
@@ -30,11 +30,14 @@ WAIT_S = 20.0  # far beyond what anything takes: a test that fails must end
 class InstantEvaluator:
     """Evaluates at once; the loss of round k is k."""
 
-    def evaluate(self, round_index, model, shared, done):
+    def evaluate(self, round_index, vectors, done):
         done(round_index, Evaluated(loss=float(round_index)))
 
     def save_keras(self, path, model):
         raise AssertionError("a quadratic run has no Keras file")
+
+    def export(self, path, model, timeout_s):
+        raise DataError("the quadratic problem has no Keras model to save as %s" % path)
 
     def wait_until_idle(self, timeout_s):
         return True
@@ -53,6 +56,7 @@ class LocalMaster:
         os.makedirs(folder, exist_ok=True)
         self.service = MasterService(self.machine, self.settings, InstantEvaluator(), self.meter, folder, folder,
                                      "stamp")
+        self.service.results.save_config()
         self.server = Server(create_app(self.service), "127.0.0.1", 0, self.settings["system"]["total_workers"],
                              self.meter)
         self.port = self.server.port

@@ -20,7 +20,8 @@ from flq.simulate import loopback
 RUN = ("system.total_workers=2", "system.min_workers=2", "system.max_rounds=3")
 TWO_PHASE = RUN + ("sel_clients=1",)
 FRAMES = {"Accept": "application/x-flq"}
-ENDPOINTS = {"/healthz": "GET", "/status": "GET", "/get_global_model": "GET", "/register": "POST", "/offer": "POST",
+ENDPOINTS = {"/healthz": "GET", "/status": "GET", "/history": "GET", "/results": "GET", "/results/config.json": "GET",
+             "/metrics": "GET", "/get_global_model": "GET", "/register": "POST", "/offer": "POST",
              "/upload_update": "POST", "/heartbeat": "POST", "/stop": "POST"}
 
 
@@ -362,7 +363,8 @@ def test_what_is_not_http_is_refused_without_a_trace(master, head):
 
 
 def test_no_answer_to_a_stranger_shows_where_the_master_lies(master, tmp_path):
-    for path in "/status", "/nope", "/register", "/get_global_model":
+    for path in ("/status", "/nope", "/register", "/get_global_model", "/get_global_model?format=keras", "/history",
+                 "/results", "/results/nope", "/metrics", "/history?since=-1"):
         _, headers, body = master.send("GET", path)
         assert str(tmp_path).encode() not in body and b"127.0.0.1" not in body
 

@@ -3,12 +3,15 @@
 import os
 import queue
 import signal
+import threading
 
 import numpy as np
 import pytest
 
 from flq.config_file import load_config
 from flq.core.draws import start_values
+from flq.core.params import unflatten
+from flq.errors import DataError, Unavailable
 from flq.master.evaluator import Evaluator
 from flq.master.record import Evaluated
 from flq.training.models import model_layout
@@ -42,7 +45,7 @@ def test_it_says_what_the_evaluator_of_training_says(make_evaluator, settings):
     vector = start_values(model_layout(settings), 42)
     expected = build_evaluator(settings)
     done = queue.Queue()
-    make_evaluator().evaluate(1, vector, np.zeros_like(vector), lambda *result: done.put(result))
+    make_evaluator().evaluate(1, [vector, np.zeros_like(vector)], lambda *result: done.put(result))
     assert done.get(timeout=WAIT_S) == (1, Evaluated(expected.evaluate(vector).loss, None, None))
 
 
@@ -51,7 +54,7 @@ def test_a_slow_evaluator_drops_the_oldest_rounds_and_does_the_newest(make_evalu
     os.kill(evaluator._child.pid, signal.SIGSTOP)
     done = queue.Queue()
     for round_index in range(1, 6):
-        evaluator.evaluate(round_index, np.ones(40, np.float32), np.ones(40, np.float32),
+        evaluator.evaluate(round_index, [np.ones(40, np.float32)] * 2,
                            lambda *result: done.put(result))  # comes back at once though nothing is evaluated
     assert [done.get(timeout=WAIT_S) for _ in range(3)] == [(1, Evaluated()), (2, Evaluated()), (3, Evaluated())]
     assert done.empty()
@@ -70,7 +73,7 @@ def test_a_dead_evaluator_leaves_rounds_without_results(make_evaluator, caplog):
     evaluator._child.wait(WAIT_S)
     done = queue.Queue()
     for round_index in 1, 2:
-        evaluator.evaluate(round_index, np.ones(40, np.float32), np.ones(40, np.float32),
+        evaluator.evaluate(round_index, [np.ones(40, np.float32)] * 2,
                            lambda *result: done.put(result))
         assert done.get(timeout=WAIT_S) == (round_index, Evaluated())
     assert evaluator.wait_until_idle(WAIT_S)
@@ -80,7 +83,7 @@ def test_a_dead_evaluator_leaves_rounds_without_results(make_evaluator, caplog):
 def test_settings_that_it_can_not_use_leave_rounds_without_results(make_evaluator, settings, caplog):
     evaluator = make_evaluator(model=dict(settings["model"], name="nothing"))
     done = queue.Queue()
-    evaluator.evaluate(1, np.ones(40, np.float32), np.ones(40, np.float32), lambda *result: done.put(result))
+    evaluator.evaluate(1, [np.ones(40, np.float32)] * 2, lambda *result: done.put(result))
     assert done.get(timeout=WAIT_S) == (1, Evaluated())
     assert "model.name must be one of" in caplog.text
 
@@ -95,6 +98,91 @@ def test_a_model_that_it_can_not_save_is_said_in_the_log(make_evaluator, tmp_pat
 def test_it_closes_though_its_child_hangs(make_evaluator):
     evaluator = make_evaluator()
     os.kill(evaluator._child.pid, signal.SIGSTOP)
-    evaluator.evaluate(1, np.ones(40, np.float32), np.ones(40, np.float32), lambda *result: None)
+    evaluator.evaluate(1, [np.ones(40, np.float32)] * 2, lambda *result: None)
     evaluator.close()
     assert evaluator._child.returncode == -signal.SIGKILL
+
+
+def test_an_export_that_can_not_be_is_told_in_the_sentence_of_the_child(make_evaluator, tmp_path):
+    with pytest.raises(DataError, match="the quadratic problem has no Keras model"):
+        make_evaluator().export(str(tmp_path / "model.keras"), np.ones(40, np.float32), WAIT_S)
+
+
+def test_an_export_that_takes_too_long_is_given_up_and_forgotten(make_evaluator, tmp_path):
+    evaluator = make_evaluator()
+    os.kill(evaluator._child.pid, signal.SIGSTOP)
+    done = queue.Queue()
+    evaluator.evaluate(1, [np.ones(40, np.float32)] * 2, lambda *result: done.put(result))
+    with pytest.raises(Unavailable, match="not written the model after"):
+        evaluator.export(str(tmp_path / "model.keras"), np.ones(40, np.float32), 0.05)
+    assert not any(job.header["do"] == "save_keras" for job in evaluator._jobs)
+    os.kill(evaluator._child.pid, signal.SIGCONT)
+    assert done.get(timeout=WAIT_S)[1].loss > 0  # the others are still done
+    assert evaluator.wait_until_idle(WAIT_S)
+
+
+def test_a_dead_evaluator_exports_nothing(make_evaluator, tmp_path):
+    evaluator = make_evaluator()
+    assert evaluator.wait_until_idle(WAIT_S)
+    evaluator._child.kill()
+    evaluator._child.wait(WAIT_S)
+    with pytest.raises(Unavailable, match="the evaluator process has ended"):
+        evaluator.export(str(tmp_path / "model.keras"), np.ones(40, np.float32), WAIT_S)
+
+
+def test_an_export_that_is_dropped_may_be_asked_for_again(make_evaluator, tmp_path):
+    evaluator, caught = make_evaluator(), queue.Queue()
+    os.kill(evaluator._child.pid, signal.SIGSTOP)
+    evaluator.evaluate(1, [np.ones(40, np.float32)] * 2, lambda *result: None)
+
+    def export():
+        with pytest.raises(Unavailable) as error:
+            evaluator.export(str(tmp_path / "model.keras"), np.ones(40, np.float32), WAIT_S)
+        caught.put(str(error.value))
+
+    thread = threading.Thread(target=export)
+    thread.start()
+    with evaluator._changed:
+        assert evaluator._changed.wait_for(
+            lambda: any(job.header["do"] == "save_keras" for job in evaluator._jobs), WAIT_S)
+    for round_index in range(2, 6):
+        evaluator.evaluate(round_index, [np.ones(40, np.float32)] * 2, lambda *result: None)
+    assert "can not keep up" in caught.get(timeout=WAIT_S)
+    thread.join(WAIT_S)
+
+
+OWN_MODEL = """
+import keras
+
+def make(input_shape, n_classes):
+    return keras.Sequential([keras.Input(input_shape), keras.layers.Flatten(), keras.layers.BatchNormalization(),
+                             keras.layers.Dense(n_classes)])
+"""
+
+
+@pytest.mark.tf
+@pytest.mark.slow
+def test_a_users_own_model_is_described_and_exported(make_evaluator, settings, tmp_path, monkeypatch):
+    from flq.training.keras_setup import import_tensorflow
+
+    (tmp_path / "of_the_master_test.py").write_text(OWN_MODEL)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    evaluator = make_evaluator(model=dict(settings["model"], name="of_the_master_test:make"))
+    layout, start = evaluator.described(120.0)
+    assert layout.n_statistics == 2 and layout.n_params == start.size == 4 * 64 + 640 + 10
+    assert start.dtype == np.float32 and np.isfinite(start).all() and np.any(start[128:768])
+    tf = import_tensorflow()
+    for ending in ".keras", ".h5":
+        path = str(tmp_path / ("model" + ending))
+        evaluator.export(path, start, 120.0)
+        loaded = tf.keras.models.load_model(path, compile=False)
+        kernel = unflatten(start, layout)[[tensor.shape for tensor in layout.tensors].index((64, 10))]
+        assert np.array_equal(loaded.layers[-1].get_weights()[0], kernel)
+
+
+@pytest.mark.tf
+@pytest.mark.slow
+def test_a_users_own_model_that_fails_is_told_in_the_sentence_of_the_child(make_evaluator, settings):
+    evaluator = make_evaluator(model=dict(settings["model"], name="no_such_module_of_mine:make"))
+    with pytest.raises(DataError, match="there is no module no_such_module_of_mine"):
+        evaluator.described(120.0)

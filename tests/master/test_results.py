@@ -141,7 +141,7 @@ def test_who_never_joined_has_its_bytes_and_does_not_count_as_a_worker(make_mast
     row, = totals.workers
     assert (row.worker_id, row.state, row.rounds) == (1, "never joined", 0)
     assert totals.wire == (row.wire_bytes_up, row.wire_bytes_down) == master.meter.of_workers()
-    pairs = dict(summary("r", "because", [], totals, Evaluated(), master.settings))
+    pairs = dict(summary("r", "because", [], totals, Evaluated(), master.settings, "abc"))
     assert pairs["workers that joined"] == 0 and pairs["workers lost"] == "none"
     assert pairs["wire up after the last round (bytes)"] == row.wire_bytes_up > 0
 

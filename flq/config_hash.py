@@ -1,0 +1,64 @@
+"""The hash of a configuration: the same for two runs whose settings can not make different models.
+
+Example
+-------
+>>> config_hash({"model": {"lr": 3, "dim": 8}}) == config_hash({"model": {"dim": 8.0, "lr": 3.0}})
+True
+>>> config_hash({"system": {"linger_s": 1}}) == config_hash({"system": {"linger_s": 2}})
+True
+"""
+
+import hashlib
+import json
+from typing import Any, Dict, Mapping, Tuple
+
+# What the hash leaves out, and why it can not change the model; "*" = every key of the section. All else counts, also
+# what acts through the decisions of a round alone (quorum, deadlines, leases): who takes part changes the model.
+NOT_HASHED: Dict[Tuple[str, str], str] = {
+    ("system", "max_rounds"): "a round does not depend on how many follow; a run may be made longer",
+    ("system", "linger_s"): "begins after the last round",
+    ("system", "give_up_s"): "counts while there is no master, and so no round",
+    ("system", "master_url"): "the master does not read it",
+    ("dataset", "data_dir"): "where the files lie, not what is in them; differs from worker to worker",
+    ("jetson_optimization", "gpu_memory_limit_mb"): "a limit of the device; the arithmetic is the same",
+    ("jetson_optimization", "prefetch_size"): "how early batches are made, not which or in what order",
+    ("jetson_optimization", "num_parallel_calls"): "how many batches are made at a time, not in what order",
+    ("jetson_optimization", "cuda_cache_mb"): "where compiled code is kept",
+    ("report", "*"): "views of the run; nothing that affects the model reads them",
+}
+
+
+def config_hash(settings: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the SHA-256 of the settings that affect the model, as 64 hexadecimal digits.
+
+    The order of the keys does not matter, and 3 and 3.0 are the same. Two spellings of one
+    meaning, such as ``b_down`` null and the number that it stands for, have different hashes.
+
+    Parameters
+    ----------
+    settings : mapping
+        ``{section: {key: value}}``, JSON values without NaN; sections may be missing, but two
+        hashes can only be compared if the same ones are.
+
+    Raises
+    ------
+    ValueError
+        If a number is NaN or infinite.
+    """
+    affecting = {section: {key: _canonical(value) for key, value in values.items() if not is_left_out(section, key)}
+                 for section, values in settings.items()}
+    filled = {section: values for section, values in affecting.items() if values}
+    text = json.dumps(filled, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode("ascii")).hexdigest()
+
+
+def is_left_out(section: str, key: str) -> bool:
+    """Say whether a key is none of the hash's business."""
+    return (section, "*") in NOT_HASHED or (section, key) in NOT_HASHED
+
+
+def _canonical(value: Any) -> Any:
+    """Write whole numbers as such, however they were written."""
+    if isinstance(value, (list, tuple)):
+        return [_canonical(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value

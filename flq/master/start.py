@@ -1,0 +1,51 @@
+"""What the master answers while it begins: a user's own model takes its time to be built.
+
+Until the machine exists, only GET /healthz and GET /status have something to say; whoever asks
+for anything else is told to try again.
+"""
+
+from typing import Any, Callable, Dict, Iterable
+
+from flask import Flask, Response, jsonify, request
+
+from ..errors import Unavailable
+from .base_app import base_app
+from .bodies import MAX_JSON_BYTES
+from .server import n_threads
+
+STARTING = "STARTING"
+
+Wsgi = Callable[[Dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+
+class Switch:
+    """A WSGI application that hands each request to the application of the moment."""
+
+    def __init__(self, app: Wsgi) -> None:
+        self.app = app
+
+    def __call__(self, environ: Dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        """Answer one request."""
+        return self.app(environ, start_response)
+
+
+def starting_app(run_id: str, settings: Dict[str, Dict[str, Any]], settings_hash: str) -> Flask:
+    """Build the application of a master whose model is not built yet."""
+    app = base_app(MAX_JSON_BYTES, n_threads(settings["system"]["total_workers"]) // 2)
+
+    @app.before_request  # after the body is read: who is refused while it still sends may not hear of it
+    def not_yet() -> None:
+        if request.path not in ("/healthz", "/status"):
+            raise Unavailable("the master is starting: model %.80s is being built" % settings["model"]["name"],
+                              "try again")
+
+    @app.get("/healthz")
+    def healthz() -> Response:
+        return jsonify(ok=True)
+
+    @app.get("/status")
+    def status() -> Response:
+        return jsonify(run_id=run_id, config_hash=settings_hash, state=STARTING, current_round=0,
+                       max_rounds=settings["system"]["max_rounds"], connected_workers=0, worker_status={})
+
+    return app

@@ -1,0 +1,84 @@
+"""Which settings the hash of a configuration covers: all but those of one table."""
+
+import math
+
+import pytest
+
+from flq.config import SECTIONS
+from flq.config_file import load_config
+from flq.config_hash import NOT_HASHED, config_hash, is_left_out
+
+KEYS = [(section, key) for section, model in SECTIONS.items() for key in model.model_fields]
+
+
+@pytest.fixture
+def settings():
+    return load_config(None).settings()
+
+
+def changed(settings, section, key):
+    """Return the settings with another value of one key, of its kind; it need not be a sensible one."""
+    value = settings[section][key]
+    if isinstance(value, bool):
+        other = not value
+    elif isinstance(value, (int, float)):
+        other = value + 1
+    else:
+        other = "%s, but another" % value
+    return dict(settings, **{section: dict(settings[section], **{key: other})})
+
+
+@pytest.mark.parametrize("section, key", KEYS)
+def test_a_key_changes_the_hash_unless_the_table_says_why_not(settings, section, key):
+    is_the_same = config_hash(changed(settings, section, key)) == config_hash(settings)
+    assert is_the_same == is_left_out(section, key)
+
+
+def test_the_table_names_keys_that_there_are_and_gives_reasons():
+    for (section, key), reason in NOT_HASHED.items():
+        assert key in SECTIONS[section].model_fields or key == "*"
+        assert len(reason) > 10
+
+
+def test_what_makes_other_models_is_never_left_out():
+    for section, keys in {"system": "total_workers min_workers seed round_deadline_s lease_s deterministic threads",
+                          "dataset": "name partition batch_size", "model": "name lr ema",
+                          "flq_algorithm": "mode b_up b_down memory", "lazy_selection": "C thr_scale",
+                          "budget_selection": "up_budget_bits", "jetson_optimization": "enable_mixed_precision",
+                          }.items():
+        assert not any(is_left_out(section, key) for key in keys.split())
+
+
+def test_the_order_of_sections_and_keys_does_not_matter(settings):
+    backwards = {section: dict(reversed(list(values.items()))) for section, values in reversed(list(settings.items()))}
+    assert list(backwards) != list(settings)
+    assert config_hash(backwards) == config_hash(settings)
+
+
+def test_three_and_three_point_zero_are_the_same_but_one_and_true_are_not():
+    assert config_hash({"model": {"lr": 3}}) == config_hash({"model": {"lr": 3.0}})
+    shapes = ([8, 8, 1], [8.0, 8, 1.0])
+    assert len({config_hash({"dataset": {"input_shape": shape}}) for shape in shapes}) == 1
+    assert config_hash({"model": {"l2": 0.0}}) == config_hash({"model": {"l2": -0.0}})
+    assert config_hash({"model": {"lr": 1}}) != config_hash({"model": {"lr": True}})
+    assert config_hash({"model": {"lr": 3}}) != config_hash({"model": {"lr": 3.5}})
+    assert config_hash({"model": {"lr": 3}}) != config_hash({"model": {"lr": "3"}})
+
+
+def test_the_value_of_one_key_is_not_that_of_another():
+    assert config_hash({"model": {"lr": 1, "mu": 2}}) != config_hash({"model": {"lr": 2, "mu": 1}})
+
+
+def test_without_the_sections_that_do_not_count_it_is_the_same(settings):
+    without = {section: values for section, values in settings.items() if section != "report"}
+    assert config_hash(without) == config_hash(settings)
+
+
+def test_it_is_the_same_on_every_machine():
+    assert (config_hash({"model": {"name": "caf\u00e9", "lr": 0.1}, "report": {"results_dir": "r"}})
+            == "14aed78347e7d981fffb346faa7c20fc3777c326a5d6252082af2682771acfeb")
+
+
+def test_a_number_that_is_none_has_no_hash():
+    with pytest.raises(ValueError):
+        config_hash({"model": {"lr": math.nan}})

@@ -1,0 +1,52 @@
+"""flq_master.py --print-config: what a run would go by, as a file, and nothing is started."""
+
+import json
+import re
+
+import pytest
+
+from flq.config_file import load_config
+from flq.config_hash import config_hash
+from flq.master import program
+from flq.training.datasets import resolve_dataset
+
+
+@pytest.fixture
+def printed(tmp_path, monkeypatch, capsys):
+    """Return a function that prints the configuration with overrides: exit code, stdout, stderr."""
+    monkeypatch.setattr(program, "_serve", lambda *_: pytest.fail("it serves"))
+    (tmp_path / "flq_config.json").write_text("{}")
+
+    def run(*overrides):
+        argv = ["--print-config"] + [word for override in overrides for word in ("--set", override)]
+        code = program.main(argv, str(tmp_path))
+        assert [path.name for path in tmp_path.iterdir()] == ["flq_config.json"]  # not even a log
+        return (code,) + tuple(capsys.readouterr())
+    return run
+
+
+def test_stdout_is_a_configuration_file_of_the_same_run(printed, tmp_path):
+    code, out, err = printed("model.lr=0.25", "b_down=8")
+    assert code == 0
+    path = tmp_path / "flq_config.json"
+    path.write_text(out)
+    settings = load_config(str(path)).settings()
+    assert settings["model"]["lr"] == 0.25 and settings["flq_algorithm"]["b_down"] == 8
+    assert settings == resolve_dataset(settings) == json.loads(out)
+    assert err == "configuration %s\n" % config_hash(settings)
+
+
+def test_printed_and_printed_again_it_is_the_same(printed, tmp_path):
+    _, first, hash_of_first = printed("mode=bin", "max_rounds=7")
+    (tmp_path / "flq_config.json").write_text(first)
+    assert printed() == (0, first, hash_of_first)
+
+
+def test_the_hash_is_printed_as_64_digits(printed):
+    assert re.fullmatch(r"configuration [0-9a-f]{64}\n", printed()[2])
+
+
+@pytest.mark.parametrize("override, sentence", [("b_up=12", "b_up must be in 1..8"), ("dataset.name=nope", "nope")])
+def test_what_can_not_be_used_is_exit_code_2_and_nothing_on_stdout(printed, caplog, override, sentence):
+    code, out, _ = printed(override)
+    assert code == 2 and out == "" and sentence in caplog.text

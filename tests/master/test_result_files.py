@@ -1,0 +1,97 @@
+"""GET /results: which files a run has left, and each of them by its name alone."""
+
+import io
+import json
+import os
+
+import numpy as np
+import pytest
+from local_master import LocalMaster
+from test_bad_requests import assert_refused
+
+from flq.config_file import load_config
+from flq.core.params import flatten
+from flq.master import views
+from flq.master.results import name_of_dataset
+
+RUN = ("system.total_workers=1", "system.min_workers=1", "system.max_rounds=2")
+WORKBOOK = "flq_results_digits_bbit_stamp.xlsx"
+
+
+@pytest.fixture(scope="module")
+def master(tmp_path_factory):
+    """One master for all requests that are refused."""
+    with LocalMaster(str(tmp_path_factory.mktemp("refusing")), *RUN) as made:
+        yield made
+
+
+def listed(master):
+    code, headers, body = master.send("GET", "/results")
+    assert code == 200 and headers["Content-Type"] == "application/json"
+    return json.loads(body)["files"]
+
+
+def test_the_files_are_listed_when_they_are_there(make_master):
+    master = make_master(*RUN)
+    assert [file["name"] for file in listed(master)] == ["config.json"]
+    master.service.stop("stopped by the test")
+    folder = os.path.dirname(master.service.results.workbook)
+    assert listed(master) == [{"name": name, "kind": kind, "bytes": os.path.getsize(os.path.join(folder, name))}
+                              for name, kind in ((WORKBOOK, "workbook"), ("config.json", "configuration"),
+                                                 ("model.npz", "model"))]
+    with open(os.path.join(folder, "model.keras"), "wb") as stream:
+        stream.write(b"keras")
+    assert listed(master)[-1] == {"name": "model.keras", "kind": "model", "bytes": 5}
+
+
+def test_each_is_sent_as_it_lies_there(make_master, run_workers):
+    master = make_master(*RUN)
+    model = run_workers(master)
+    folder = os.path.dirname(master.service.results.workbook)
+    for file in listed(master):
+        code, headers, body = master.send("GET", "/results/" + file["name"])
+        with open(os.path.join(folder, file["name"]), "rb") as stream:
+            assert code == 200 and body == stream.read()
+        assert int(headers["Content-Length"]) == len(body) == file["bytes"]
+        assert headers["Content-Disposition"] == 'attachment; filename="%s"' % file["name"]
+        code, headers, head = master.send("HEAD", "/results/" + file["name"])
+        assert code == 200 and head == b"" and int(headers["Content-Length"]) == len(body)
+    with np.load(io.BytesIO(master.send("GET", "/results/model.npz")[2]), allow_pickle=False) as tensors:
+        assert np.array_equal(flatten([tensors[tensor.name] for tensor in master.layout.tensors], master.layout), model)
+
+
+def test_a_file_longer_than_a_piece_is_sent_whole(make_master, monkeypatch):
+    monkeypatch.setattr(views, "PIECE", 7)
+    master = make_master(*RUN)
+    _, headers, body = master.send("GET", "/results/config.json")
+    assert json.loads(body) == master.settings and int(headers["Content-Length"]) == len(body)
+
+
+def test_the_configuration_is_one_that_the_master_takes(make_master, tmp_path):
+    master = make_master("b_down=8", *RUN)
+    path = tmp_path / "again.json"
+    path.write_bytes(master.send("GET", "/results/config.json")[2])
+    assert load_config(str(path)).settings() == master.settings
+
+
+@pytest.mark.parametrize("name", [
+    "nope", "model.npz", "model.keras", WORKBOOK, "../config.json", "..%2fconfig.json", "%2e%2e%2fconfig.json",
+    "..%5cconfig.json", "%2fetc%2fpasswd", "/etc/passwd", "./config.json", "config.json/", "config.json%00",
+    "CONFIG.JSON", "config.json.part", ".", "..", "%00", "%ff%fe", "a" * 5000])
+def test_what_is_not_listed_is_404(master, name):
+    assert "not found" in assert_refused(master.send("GET", "/results/" + name), 404)
+
+
+def test_a_file_that_has_gone_is_404(make_master, monkeypatch):
+    master = make_master(*RUN)
+    files = master.service.results.files()
+    os.remove(files[0].path)
+    monkeypatch.setattr(master.service.results, "files", lambda: files)  # as it was a moment ago
+    assert_refused(master.send("GET", "/results/config.json"), 404)
+
+
+@pytest.mark.parametrize("name, expected", [
+    ("digits", "digits"), ("fashion_mnist", "fashion_mnist"), ("npz:/data/faces.npz", "npz_faces"),
+    ("images:/data/my pets/", "images_my_pets"), ("csv:..", "csv_.."), ("npz:" + "x" * 500, "npz_" + "x" * 56)])
+def test_a_data_set_of_ones_own_names_the_workbook_without_its_folder(name, expected):
+    assert name_of_dataset(name) == expected

@@ -1,0 +1,180 @@
+"""A user's own model: until it is built the master says so, and then it is the run's."""
+
+import json
+import os
+import queue
+import socket
+import subprocess
+import sys
+import threading
+from http.client import HTTPConnection
+from types import SimpleNamespace
+
+import pytest
+from local_master import WAIT_S, LocalMaster
+from test_bad_requests import assert_refused
+
+from flq.config_file import load_config
+from flq.core.params import Layout, Tensor
+from flq.master import evaluator as evaluator_module
+from flq.master import program
+from flq.master.meter import Meter
+from flq.master.server import Server
+from flq.master.start import Switch, starting_app
+from flq.protocol import worker_events
+from flq.worker.http_client import MasterClient
+
+LAYOUT = Layout((Tensor("mine/kernel", (2, 2)), Tensor("mine/moving_mean", (2,))), 1)
+READY = {"ready": True, "n_params": 6, "layout": LAYOUT.to_json()}
+START = "0.5 -1 2 3 0 7"
+RUN = ("system.total_workers=1", "system.min_workers=1")
+STAND_IN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "stand_in_evaluator.py")
+
+
+@pytest.fixture
+def starting(tmp_path):
+    """A server whose application is the one of a master that is not ready."""
+    settings = load_config(None, ("model.name=mine:make",) + RUN).settings()
+    switch = Switch(starting_app("run", settings, "0" * 64))
+    server = Server(switch, "127.0.0.1", 0, 1, Meter())
+    server.start()
+    send = LocalMaster.send
+    yield SimpleNamespace(switch=switch, port=server.port, url="http://127.0.0.1:%d" % server.port,
+                          send=lambda *args, **kwargs: send(SimpleNamespace(port=server.port), *args, **kwargs))
+    server.stop()
+
+
+def test_it_is_alive_and_says_that_it_is_starting(starting):
+    assert json.loads(starting.send("GET", "/healthz")[2]) == {"ok": True}
+    code, _, body = starting.send("GET", "/status")
+    status = json.loads(body)
+    assert code == 200 and status["state"] == "STARTING" and status["connected_workers"] == 0
+    assert status["run_id"] == "run" and status["config_hash"] == "0" * 64
+
+
+@pytest.mark.parametrize("method, path", [
+    ("POST", "/register"), ("GET", "/get_global_model"), ("POST", "/offer?worker=0"),
+    ("POST", "/upload_update?worker=0"), ("POST", "/heartbeat"), ("POST", "/stop"), ("GET", "/history"),
+    ("GET", "/results"), ("GET", "/metrics"), ("GET", "/"), ("DELETE", "/register")])
+def test_everybody_else_is_told_to_come_again(starting, method, path):
+    answer = starting.send(method, path, b"{}" if method == "POST" else None)
+    assert assert_refused(answer, 503) == "the master is starting: model mine:make is being built"
+    assert int(answer[1]["Retry-After"]) > 0
+
+
+def test_what_is_wrong_in_itself_is_refused_as_ever(starting):
+    assert_refused(starting.send("POST", "/status"), 405)
+    assert_refused(starting.send("POST", "/register", b" " * 70000), 413)
+    code, _, _ = starting.send("HEAD", "/status")
+    assert code == 200
+
+
+def test_a_worker_that_was_too_early_registers_on_the_same_connection(starting, make_master):
+    client, call = MasterClient(starting.url, 0), worker_events.CallRegister({"worker_id": 0, "instance": "a"})
+    problem = client.do(call)
+    assert isinstance(problem, worker_events.Problem) and problem.status == 503 and problem.retry_after_s > 0
+    starting.switch.app = make_master(*RUN).server._server.wsgi_app
+    assert isinstance(client.do(call), worker_events.Registered)
+
+
+def test_a_connection_outlives_the_change(starting, make_master):
+    connection = HTTPConnection("127.0.0.1", starting.port, timeout=WAIT_S)
+    connection.request("POST", "/register", b'{"worker_id": 0, "instance": "a"}')
+    response = connection.getresponse()
+    assert (response.status, bool(response.read())) == (503, True)
+    sock = connection.sock
+    starting.switch.app = make_master(*RUN).server._server.wsgi_app
+    connection.request("POST", "/register", b'{"worker_id": 0, "instance": "a"}')
+    assert connection.getresponse().status == 200 and connection.sock is sock
+    connection.close()
+
+
+# -- the whole program, with a stand-in for the evaluator process --------------------------
+
+@pytest.fixture
+def begin(tmp_path, monkeypatch):
+    """Return a function that runs the master program in a thread; it needs no TensorFlow."""
+    servers, made, threads = queue.Queue(), [], []
+
+    def run(reply, numbers="", gate=""):
+        def start_stand_in(argv, **kwargs):
+            return subprocess.Popen([sys.executable, STAND_IN, json.dumps(reply), numbers, gate], **kwargs)
+
+        def serve(*args):
+            made.append(Server(*args))
+            servers.put(made[-1])
+            return made[-1]
+
+        popen = SimpleNamespace(Popen=start_stand_in, PIPE=subprocess.PIPE)
+        monkeypatch.setattr(evaluator_module, "subprocess", popen)
+        monkeypatch.setattr(program, "Server", serve)
+        monkeypatch.setattr(program, "set_up_logging", lambda *_: None)
+        monkeypatch.setattr(program.signal, "signal", lambda *_: None)
+        argv = ["--host", "127.0.0.1", "--port", "0", "--config", os.devnull]
+        for override in RUN + ("model.name=mine:make", "system.linger_s=0"):
+            argv += ["--set", override]
+        monkeypatch.setattr(program, "load_config", lambda path, overrides: load_config(None, overrides))
+        codes = []
+        threads.append(threading.Thread(target=lambda: codes.append(program.main(argv, str(tmp_path))), daemon=True))
+        threads[-1].start()
+        return SimpleNamespace(codes=codes, thread=threads[-1], servers=servers)
+
+    yield run
+    for thread in threads:
+        if thread.is_alive() and made:  # a test has failed
+            LocalMaster.send(made[-1], "POST", "/stop")
+        thread.join(WAIT_S)
+        assert not thread.is_alive()
+
+
+def test_the_run_begins_when_the_model_is_built(begin, tmp_path, caplog):
+    caplog.set_level("INFO", "flq")
+    with socket.create_server(("127.0.0.1", 0)) as gate:
+        gate.settimeout(WAIT_S)
+        running = begin(READY, START, str(gate.getsockname()[1]))
+        master = running.servers.get(timeout=WAIT_S)
+        stand_in, _ = gate.accept()
+    with stand_in:  # it waits
+        code, _, body = LocalMaster.send(master, "POST", "/register", b'{"worker_id": 0, "instance": "a"}')
+        assert code == 503 and b"mine:make is being built" in body
+    client = MasterClient("http://127.0.0.1:%d" % master.port, 0)
+    registered = client.do(worker_events.CallRegister({"worker_id": 0, "instance": "a"}))
+    while isinstance(registered, worker_events.Problem):
+        assert running.thread.is_alive() and registered.status == 503
+        registered = client.do(worker_events.CallRegister({"worker_id": 0, "instance": "a"}))
+    assert registered.body["layout"] == LAYOUT.to_json()
+    assert registered.body["settings"]["dataset"]["input_shape"] == [8, 8, 1]
+    model = json.loads(LocalMaster.send(master, "GET", "/get_global_model")[2])
+    assert model["weights"] == [[[0.5, -1.0], [2.0, 3.0]], [0.0, 7.0]]
+    assert LocalMaster.send(master, "POST", "/stop")[0] == 200
+    running.thread.join(WAIT_S)
+    assert running.codes == [0]
+    run_dir, = [path for path in (tmp_path / "results").iterdir() if path.is_dir()]
+    assert json.loads((run_dir / "config.json").read_text())["model"]["name"] == "mine:make"
+    assert "configuration " in caplog.text
+
+
+@pytest.mark.parametrize("reply, numbers, sentence", [
+    ({"error": "model mine:make: there is no module mine"}, "", "model mine:make: there is no module mine"),
+    (READY, "0.5 -1 2 3 0 nan", "start values must be finite"), (READY, "0.5 -1", "expected 1 vectors of 6"),
+    (dict(READY, layout=[["a", [-1]]]), START, "extents of tensor")])
+def test_a_model_that_can_not_be_built_is_exit_code_2_and_its_sentence(begin, tmp_path, caplog, reply, numbers,
+                                                                       sentence):
+    running = begin(reply, numbers)
+    running.thread.join(WAIT_S)
+    assert running.codes == [2] and sentence in caplog.text
+    assert not (tmp_path / "results").exists()
+
+
+def test_an_evaluator_that_dies_is_exit_code_1(begin, caplog):
+    running = begin({}, gate="die")
+    running.thread.join(WAIT_S)
+    assert running.codes == [1] and "the evaluator process has ended" in caplog.text
+
+
+def test_a_model_that_takes_too_long_is_exit_code_1(begin, caplog, monkeypatch):
+    monkeypatch.setattr(program, "BUILD_S", 0.01)
+    with socket.create_server(("127.0.0.1", 0)) as gate:
+        running = begin(READY, START, str(gate.getsockname()[1]))
+        running.thread.join(WAIT_S)
+    assert running.codes == [1] and "is not built after" in caplog.text
