@@ -17,6 +17,7 @@ PARTITION = 3    # which samples belong to which worker
 PROBLEM = 4      # the quadratic problem of a worker
 ROUNDING = 5     # stochastic rounding of a worker's update
 HELD_BACK = 6    # which samples are for the test, where a data set does not say
+LAYERS = 7       # what random layers, such as dropout, draw in a worker's round
 
 ONES = ("/gamma", "/moving_variance")  # tensors of batch normalisation that begin at one
 

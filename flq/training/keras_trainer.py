@@ -13,6 +13,7 @@ from .keras_evaluator import LabelledImages
 from .keras_models import build_keras_model, layout_of, set_vector, vector_of, weights_of
 from .keras_setup import compute_policy, set_up_tensorflow
 from .keras_steps import Gradient, gradient_function, round_function
+from .keras_weights import seed_random_layers
 from .partition import worker_share
 from .results import HeldBack, LocalUpdate
 
@@ -21,7 +22,8 @@ class KerasTrainer:
     """One worker's share of the data, and its model.
 
     The result of a round depends on (settings, worker id, shared vector, round) only: local
-    optimizers start afresh in each round, and the samples' order is drawn from the seed.
+    optimizers start afresh in each round; the samples' order, and what random layers of a user's
+    own model draw, come from the seed. (Before Keras 3 random layers draw what they like.)
 
     Attributes
     ----------
@@ -73,6 +75,7 @@ class KerasTrainer:
         """
         batches = self._batches(round_index)
         set_vector(self._model, shared, self.layout)
+        seed_random_layers(self._model, self._stream(draws.LAYERS, round_index))
         held_back = self._held_back()
         if self._takes_steps:
             loss = self._train(batches, learning_rate(self._settings["model"], round_index))
@@ -96,6 +99,9 @@ class KerasTrainer:
         loss, accuracy = self._held.evaluate()
         return HeldBack(loss, accuracy, self._n_held)
 
+    def _stream(self, purpose: int, round_index: int) -> np.random.Philox:
+        return draws.stream(self._settings["system"]["seed"], purpose, round_index, self._worker_id)
+
     def _batches(self, round_index: int) -> np.ndarray:
         """Return the positions in the share that make up each step's batch.
 
@@ -111,7 +117,7 @@ class KerasTrainer:
         model = self._settings["model"]
         n_per_pass = self.n_samples // self._batch_size
         n_steps = (model["local_steps"] or model["local_epochs"] * n_per_pass) if self._takes_steps else 1
-        bits = draws.stream(self._settings["system"]["seed"], draws.BATCHES, round_index, self._worker_id)
+        bits = self._stream(draws.BATCHES, round_index)
         passes = [draws.permutation(self.n_samples, bits)[:n_per_pass * self._batch_size]
                   for _ in range(-(-n_steps // n_per_pass))]
         return np.concatenate(passes).reshape(-1, self._batch_size)[:n_steps].astype(np.int32)

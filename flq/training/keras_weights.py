@@ -9,8 +9,8 @@ say what is what:
 - All else is a constant of the model and in no vector: the variables of frozen layers, counters,
   the state of random generators.
 
-What differs between Keras 2 (TensorFlow 2.4 to 2.15) and Keras 3 is in ``_short_name`` and
-``_sublayers``.
+What differs between Keras 2 (TensorFlow 2.4 to 2.15) and Keras 3 is in ``_short_name``,
+``_sublayers`` and ``seed_random_layers``.
 """
 
 import re
@@ -79,6 +79,18 @@ def set_vector(model: Any, vector: Vector, layout: Layout) -> None:
     """Give a model's variables the values of a vector (n_params,), float32."""
     for variable, array in zip(weights_of(model), unflatten(vector, layout)):
         variable.assign(array)
+
+
+def seed_random_layers(model: Any, bits: np.random.Philox) -> None:
+    """Give the generators of dropout and other random layers new states, drawn from raw integers.
+
+    Keras 3 keeps them as variables. The layers of Keras 2 draw from generators that nobody can
+    set within a traced function; it has no such variables.
+    """
+    for variable in model.variables:
+        if _short_name(variable) == "seed_generator_state":  # two integers of 32 bits, whatever their type
+            raw = bits.random_raw(int(np.prod(variable.shape))) >> np.uint64(32)
+            variable.assign(raw.astype(_dtype(variable)).reshape(variable.shape))
 
 
 def _named_variables(model: Any, only_trained: bool = False) -> Iterator[Tuple[str, Any]]:

@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 
+from flq.core import draws
 from flq.core.params import unflatten
 from flq.errors import DataError
 from flq.training.custom_model import (
@@ -17,6 +18,8 @@ from flq.training.custom_model import (
 )
 from flq.training.keras_models import build_keras_model, layout_of, vector_of
 from flq.training.keras_setup import set_up_tensorflow
+from flq.training.keras_weights import seed_random_layers
+from flq.training.trainer import build_trainer
 
 MODELS = '''
 import tensorflow as tf
@@ -234,6 +237,32 @@ def test_values_depend_on_the_seed_alone_and_so_do_those_of_frozen_layers(shop, 
     assert np.array_equal(starts[0], starts[1]) and not np.array_equal(starts[0], starts[2])
     assert np.array_equal(frozen_kernel(1), frozen_kernel(1))
     assert not np.array_equal(frozen_kernel(1), frozen_kernel(2))
+
+
+@pytest.mark.tf
+@pytest.mark.parametrize("update", ["delta", "gradient"])
+def test_dropout_depends_on_seed_round_and_worker_alone(shop, make_settings, update):
+    keras = pytest.importorskip("tensorflow").keras
+    if not keras.__version__.startswith("3"):
+        pytest.skip("Keras %s draws dropout from generators that nobody can set" % keras.__version__)
+    settings = make_settings(name="shop.models:whole", update=update, total_workers=4)
+    _, start = keras_start(settings)
+    trainer, same = build_trainer(settings, 1), build_trainer(settings, 1)
+    updates = [made.local_update(start, k).update for made, k in ((trainer, 1), (trainer, 2), (trainer, 1), (same, 1))]
+    assert np.array_equal(updates[0], updates[2]) and np.array_equal(updates[0], updates[3])
+    assert not np.array_equal(updates[0], updates[1])
+
+
+@pytest.mark.tf
+def test_random_layers_get_states_of_their_own(shop, make_settings):
+    keras = pytest.importorskip("tensorflow").keras
+    if not keras.__version__.startswith("3"):
+        pytest.skip("Keras %s has no such variables" % keras.__version__)
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dropout(0.5), keras.layers.Dense(2),
+                              keras.layers.GaussianNoise(0.1)])
+    seed_random_layers(model, draws.stream(1, draws.LAYERS, 1, 0))
+    states = [variable.numpy().tolist() for variable in model.non_trainable_variables]
+    assert sum(states, []) == (draws.stream(1, draws.LAYERS, 1, 0).random_raw(4) >> np.uint64(32)).tolist()
 
 
 @pytest.mark.tf
