@@ -4,7 +4,7 @@
     python flq_fed_v3.py --dataset digits --model mlp --update delta --lr 0.1 --M 4 --batch 32 --iters 30
     python flq_fed_v3.py --dataset fmnist --mode bbit --b 4 --b_down 8 --M 20       # as FLQ v3 was published
     python flq_fed_v3.py --dataset fmnist --mode bin --b_down 8 --clip_global 1
-    python flq_fed_v3.py --dataset digits --update delta --memory mirror --thr_scale 1 --lr 0.1 --scale_by_selected 0
+    python flq_fed_v3.py --dataset digits --model mlp --update delta --lr 0.1 --memory mirror --thr_scale 1
 
 A master holds a model x. M workers hold data. All of them hold the same copy w of the model.
 In round k every worker computes an update u on w: the gradient of one minibatch, as in FLQ v3,
@@ -61,6 +61,7 @@ def federate(settings: Dict[str, Dict[str, Any]]) -> Iterator[Round]:
 
     # Both ends make the same start from the seed, so that nothing is sent: x^0 = w^0.
     layout, start = begin(settings)
+    budget.check_admits(8 * QUANTIZERS[rules.codec_up].payload_size(layout), rules)
     server = server_round.first_server_state(start)
     trainers = [build_trainer(settings, m) for m in everyone]
     n_samples = {m: trainers[m].n_samples for m in everyone}
@@ -112,7 +113,10 @@ def federate(settings: Dict[str, Dict[str, Any]]) -> Iterator[Round]:
 
 def settings_of(args: argparse.Namespace) -> Dict[str, Dict[str, Any]]:
     """Turn the flags into the sections of flq_config.json."""
-    adam_or_sgd = "adam" if args.update == "gradient" else "sgd"
+    is_gradient = args.update == "gradient"  # as in FLQ v3; what goes with it is not for updates of local training
+    scale = int(is_gradient) if args.scale_by_selected is None else args.scale_by_selected
+    server_optimizer = args.server_optimizer or ("adam" if is_gradient else "sgd")
+    l2 = (0.0 if args.model == "quadratic" else 5e-4) if args.cl is None else args.cl
     return {
         "system": {"total_workers": args.M, "max_rounds": args.iters, "seed": args.seed,
                    "deterministic": True, "threads": args.threads},
@@ -120,13 +124,13 @@ def settings_of(args: argparse.Namespace) -> Dict[str, Dict[str, Any]]:
                     "dir_alpha": args.dir_alpha, "shards_per_worker": args.shards_per_worker, "input_shape": None,
                     "n_classes": None, "test_fraction": 0.1, "data_dir": args.data_dir},
         "model": {"name": args.model, "lr": args.lr, "lr_schedule": args.lr_schedule, "lr_decay": args.lr_decay,
-                  "lr_decay_rounds": args.lr_decay_rounds, "l2": args.cl, "local_optimizer": args.local_optimizer,
+                  "lr_decay_rounds": args.lr_decay_rounds, "l2": l2, "local_optimizer": args.local_optimizer,
                   "local_momentum": 0.9, "mu": args.mu, "local_epochs": args.local_epochs,
-                  "local_steps": args.local_steps, "server_optimizer": args.server_optimizer or adam_or_sgd,
+                  "local_steps": args.local_steps, "server_optimizer": server_optimizer,
                   "server_lr": args.server_lr, "server_momentum": args.server_momentum, "server_beta_1": 0.9,
                   "server_beta_2": 0.999, "server_epsilon": 1e-7, "ema": args.ema, "dim": args.dim},
         "flq_algorithm": {"mode": args.mode, "update": args.update, "b_up": args.b, "b_down": args.b_down,
-                          "memory": args.memory, "scale_by_selected": bool(args.scale_by_selected),
+                          "memory": args.memory, "scale_by_selected": bool(scale),
                           "sel_ref": args.sel_ref, "clip_global": args.clip_global},
         "lazy_selection": {"D": args.D, "ck": args.ck, "C": args.C, "warmup": args.warmup,
                            "thr_scale": args.thr_scale},
@@ -170,8 +174,8 @@ def parse_flags(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     model.add_argument("--lr_schedule", choices=SCHEDULES, default="constant")
     model.add_argument("--lr_decay", type=within(float, TINY, 1), default=0.1)
     model.add_argument("--lr_decay_rounds", type=within(int, 1, 1e9), default=100)
-    model.add_argument("--cl", type=within(float, 0, 1e6), default=5e-4,
-                       help="L2 penalty: cl/2 |v|^2 over all variables")
+    model.add_argument("--cl", type=within(float, 0, 1e6), default=None,
+                       help="L2 penalty: cl/2 |v|^2 over all variables (default: 0.0005; with quadratic 0)")
     model.add_argument("--server_optimizer", choices=SERVER_OPTIMIZERS, default=None,
                        help="(default: adam; with update delta sgd)")
     model.add_argument("--server_lr", type=within(float, TINY, 1e6), default=1.0,
@@ -194,8 +198,9 @@ def parse_flags(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     bits.add_argument("--b_down", type=within(int, 0, 32), default=8, help="bits down, 0 or 32 = float32")
     bits.add_argument("--memory", choices=MEMORIES, default=None,
                       help="(default: flq, which is both residual and mirror; with update delta residual)")
-    bits.add_argument("--scale_by_selected", type=int, choices=(0, 1), default=1,
-                      help="1: multiply the aggregate by the round's number of uploads / sel_ref")
+    bits.add_argument("--scale_by_selected", type=int, choices=(0, 1), default=None,
+                      help="1: multiply the aggregate by the round's number of uploads / sel_ref (default: 1; with "
+                           "update delta 0)")
     bits.add_argument("--sel_ref", type=within(int, 1, 4096), default=1, help="see scale_by_selected")
     bits.add_argument("--clip_global", type=within(float, 0, 1e9), default=0.0,
                       help="largest Euclidean norm of the aggregate; 0 = any")

@@ -1,16 +1,18 @@
 """The floor: federated averaging in float32 by a Flask application that checks nothing at all.
 
-    python -m benchmarks.bare_master DIM ROUNDS WORKERS SERVER        (werkzeug or cheroot)
+    python -m benchmarks.bare_master DIM ROUNDS WORKERS SERVER STYLE  (werkzeug or cheroot; plain or tuned)
 
 No header, no CRC, no run id, no lost messages, no late workers, no NaN, no byte limits: four
-clients that behave. Uploads are read piece by piece into buffers that are there already, the
-model goes out as one bytes object that all share, the mean is taken in cache blocks. Prints
-what it noted at the end of each round as JSON.
+clients that behave. The model goes out as one bytes object that all share, the mean is taken in
+cache blocks. Plain, an upload is ``request.get_data()``, as people write it; tuned, it is read
+piece by piece into a buffer that is there already. Prints what it noted at the end of each round
+as JSON.
 """
 
 import json
 import sys
 import threading
+from typing import Callable
 
 import numpy as np
 from cheroot import wsgi
@@ -42,9 +44,10 @@ class Loop:
             self._changed.wait_for(lambda: self._n_rounds_done >= n_rounds)
             return self._body
 
-    def update_came(self) -> None:
-        """Count an update; the last one of a round closes it."""
+    def update_came(self, worker_id: int, update: np.ndarray) -> None:
+        """Take an update; the last one of a round closes it."""
         with self._changed:
+            self.updates[worker_id] = update
             self._n_updates += 1
             if self._n_updates % len(self.updates) == 0:
                 self._average()
@@ -70,7 +73,20 @@ class Loop:
         self._body = self._model.tobytes()
 
 
-def application(loop: Loop) -> Flask:
+def plain_update(buffer: np.ndarray) -> np.ndarray:
+    """Return the body as it comes."""
+    return np.frombuffer(request.get_data(), np.float32)
+
+
+def tuned_update(buffer: np.ndarray) -> np.ndarray:
+    """Read the body into a buffer that is there already."""
+    view, n_read = memoryview(buffer).cast("B"), 0
+    while n_read < len(view):
+        n_read += request.stream.readinto(view[n_read:n_read + PIECE])
+    return buffer
+
+
+def application(loop: Loop, read_update: Callable[[np.ndarray], np.ndarray]) -> Flask:
     """Return the three routes."""
     app = Flask("bare")
 
@@ -80,10 +96,8 @@ def application(loop: Loop) -> Flask:
 
     @app.post("/update")
     def update() -> str:
-        view, n_read = memoryview(loop.updates[int(request.args["worker"])]).cast("B"), 0
-        while n_read < len(view):
-            n_read += request.stream.readinto(view[n_read:n_read + PIECE])
-        loop.update_came()
+        worker_id = int(request.args["worker"])
+        loop.update_came(worker_id, read_update(loop.updates[worker_id]))
         return ""
 
     @app.post("/end")
@@ -108,11 +122,12 @@ def main() -> None:
     """Serve until all clients have ended."""
     dim, n_rounds, n_workers = map(int, sys.argv[1:4])
     loop = Loop(dim, n_rounds, n_workers)
+    app = application(loop, plain_update if sys.argv[5] == "plain" else tuned_update)
     if sys.argv[4] == "werkzeug":
-        server = make_server("127.0.0.1", 0, application(loop), threaded=True, request_handler=KeepAlive)
+        server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=KeepAlive)
         port, serve, stop = server.server_port, server.serve_forever, server.shutdown
     else:
-        server = wsgi.Server(("127.0.0.1", 0), application(loop), numthreads=2 * n_workers + 8)
+        server = wsgi.Server(("127.0.0.1", 0), app, numthreads=2 * n_workers + 8)
         server.prepare()
         port, serve, stop = server.bind_addr[1], server.serve, server.stop
     threading.Thread(target=serve, daemon=True).start()

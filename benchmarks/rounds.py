@@ -1,4 +1,4 @@
-"""A round without training: FLQ against a bare float32 loop, over loopback HTTP, in the same run.
+"""A round without training: FLQ against bare float32 loops, over loopback HTTP, in the same run.
 
     python -m benchmarks.rounds                            1e5, 1e6 and 1e7 parameters, 4 workers
     python -m benchmarks.rounds --dims 1e6 --modes 4bit    part of it
@@ -7,7 +7,7 @@
 Every contestant is one master process and four worker processes whose update is ready, so that
 what remains of a round is codec, checks, aggregation and HTTP. FLQ's are the real programs
 (round_master.py and round_worker.py say what is left out: the evaluator and the training); the floor is
-bare_master.py, a Flask application that checks nothing. They take turns; a round is the time between the
+bare_master.py, a Flask application that checks nothing, in two styles. They take turns; a round is the time between the
 ends of two rounds. Peak memory is that of the master process until the end of the last round. CPU seconds
 are per round; those of the workers are of all together, and the last to be believed on a busy machine, where
 the contestant that computes more loses more time.
@@ -26,7 +26,8 @@ from typing import Any, Dict, List, Optional
 from benchmarks.timing import table
 
 PROJECT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-BARE = "bare float32"
+BARE = "bare float32"                  # as people write it
+TUNED = "bare float32, tuned readers"  # the same loop, bodies read into buffers that are there already
 WARM_UP = 2    # rounds that do not count: connections are made, memory is touched for the first time
 RUN_S = 300    # longer than any run takes
 MODES = {
@@ -112,11 +113,11 @@ def run_flq(mode: str, dim: int, args: argparse.Namespace) -> List[Dict[str, Any
                                  for i in range(args.workers)], folder)
 
 
-def run_bare(dim: int, args: argparse.Namespace) -> List[Dict[str, Any]]:
-    """Run the floor once."""
+def run_bare(style: str, dim: int, args: argparse.Namespace) -> List[Dict[str, Any]]:
+    """Run the floor once; ``style`` is plain or tuned."""
     with tempfile.TemporaryDirectory() as folder:
-        return run(["benchmarks.bare_master", str(dim), str(args.rounds), str(args.workers), args.serve],
-                   lambda port: [["benchmarks.bare_worker", port, str(i), str(dim), str(args.rounds)]
+        return run(["benchmarks.bare_master", str(dim), str(args.rounds), str(args.workers), args.serve, style],
+                   lambda port: [["benchmarks.bare_worker", port, str(i), str(dim), str(args.rounds), style]
                                  for i in range(args.workers)], folder)
 
 
@@ -137,14 +138,16 @@ def summary(runs: List[List[Dict[str, Any]]]) -> Dict[str, Any]:
 
 def compare(dim: int, args: argparse.Namespace) -> Dict[str, Dict[str, Any]]:
     """Let all contestants take turns with one size."""
-    runs: Dict[str, List[Any]] = {name: [] for name in [BARE] + args.modes}
+    styles = {BARE: "plain", TUNED: "tuned"}
+    runs: Dict[str, List[Any]] = {name: [] for name in list(styles) + args.modes}
     for _ in range(args.turns):
         for name in runs:
-            runs[name].append(run_bare(dim, args) if name == BARE else run_flq(name, dim, args))
+            runs[name].append(run_bare(styles[name], dim, args) if name in styles else run_flq(name, dim, args))
     found = {name: summary(turns) for name, turns in runs.items()}
     for row in found.values():
-        row["to_bare"] = statistics.median(
-            bare / own for own, bare in zip(row["seconds_by_turn"], found[BARE]["seconds_by_turn"]))
+        for key, floor in (("to_bare", BARE), ("to_tuned", TUNED)):
+            row[key] = statistics.median(
+                bare / own for own, bare in zip(row["seconds_by_turn"], found[floor]["seconds_by_turn"]))
     return found
 
 
@@ -156,11 +159,11 @@ def main() -> None:
           % (args.workers, args.turns, args.rounds - WARM_UP, args.serve))
     for dim in map(int, args.dims):
         results[dim] = compare(dim, args)
-        print(table(["d = %d" % dim, "s/round", "(best)", "x faster than bare", "master CPU s", "workers CPU s",
-                     "MB up", "MB down", "master peak MB"],
-                    [[name, row["seconds"], row["best_seconds"], row["to_bare"], row["master_cpu_seconds"],
-                      row["workers_cpu_seconds"], row["bytes_up"] / 1e6, row["bytes_down"] / 1e6, row["peak_mb"]]
-                     for name, row in results[dim].items()]), flush=True)
+        print(table(["d = %d" % dim, "s/round", "(best)", "x faster than bare", "than tuned", "master CPU s",
+                     "workers CPU s", "MB up", "MB down", "master peak MB"],
+                    [[name, row["seconds"], row["best_seconds"], row["to_bare"], row["to_tuned"],
+                      row["master_cpu_seconds"], row["workers_cpu_seconds"], row["bytes_up"] / 1e6,
+                      row["bytes_down"] / 1e6, row["peak_mb"]] for name, row in results[dim].items()]), flush=True)
     if args.json:
         with open(args.json, "w", encoding="utf-8") as file:
             json.dump(results, file, indent=1)

@@ -143,7 +143,7 @@ class Model(Section):
     server_momentum: float = Field(0.7, ge=0, lt=1, description="Momentum of the server optimizer momentum.")
     server_beta_1: float = Field(0.9, ge=0, lt=1, description="Decay of adam's mean, on the master.")
     server_beta_2: float = Field(0.999, ge=0, lt=1, description="Decay of adam's mean of squares, on the master.")
-    server_epsilon: float = Field(1e-7, gt=0, le=1, description="Adam's epsilon, on the master.")
+    server_epsilon: float = Field(1e-7, ge=1e-30, le=1, description="Adam's epsilon, on the master.")
     ema: float = Field(
         0.0, ge=0, lt=1, description="Decay of an exponential average of the global model, which is evaluated beside "
                                      "it and saved as the result; 0 = none.")
@@ -170,7 +170,8 @@ class FlqAlgorithm(Section):
     b_up: int = Field(
         4, ge=1, le=8, description="Bits per parameter from worker to master in mode bbit; 1 = mode bin.")
     b_down: Optional[Literal[0, 1, 2, 3, 4, 5, 6, 7, 8, 32]] = Field(
-        None, description="Bits per parameter from master to worker; 0 or 32 = float32, null = as many as upwards.")
+        None, description="Bits per parameter from master to worker; 0 or 32 = float32, null = as many as upwards. "
+                          "With memory residual, 2 bits both ways can diverge: then take 3 or more here.")
     memory: Optional[Literal["none", "residual", "flq", "mirror"]] = Field(
         None, description="What a worker remembers of what was not sent; null = what the mode stands for.")
     scale_by_selected: bool = Field(
@@ -195,12 +196,13 @@ class LazySelection(Section):
         10, ge=1, le=10000, description="Number of past aggregates that the energy of an update is compared with.")
     ck: float = Field(0.8, ge=0, le=1e6, description="Sum of the weights of those aggregates.")
     C: int = Field(
-        50, ge=0, le=10 ** 9, description="Rounds in a row that a worker may stay silent or be refused.")
+        50, ge=0, le=10 ** 9, description="Rounds in a row that a worker may stay silent; who was refused so often "
+                                          "comes first, as far as the limits admit.")
     warmup: int = Field(
         0, ge=0, le=10 ** 9, description="Number of first rounds in which nobody stays silent.")
     thr_scale: Optional[float] = Field(
         None, ge=0, le=1e6, description="Factor of the threshold, 0 = never skip; null = 1 with memory mirror and 0 "
-                                "otherwise.")
+                                "otherwise; modes fedavg and laq8 have no lazy rule and never skip.")
 
 
 class BudgetSelection(Section):

@@ -121,8 +121,8 @@ def test_scaling_and_clip_reach_the_rules_and_change_the_model(capsys):
 
 ORIGINAL = dict(  # the defaults of FLQ v3
     dataset="mnist", M=10, iters=800, batch=64, partition="non_iid", dir_alpha=0.1, mode="bbit", b=8, b_down=8,
-    lr=1e-3, cl=5e-4, seed=42, clip_global=0, sel_clients=0, up_budget_bits=17000000, D=10, ck=0.8, C=10 ** 9,
-    warmup=0, thr_scale=0, scale_by_selected=1, sel_ref=1)
+    lr=1e-3, seed=42, clip_global=0, sel_clients=0, up_budget_bits=17000000, D=10, ck=0.8, C=10 ** 9,
+    warmup=0, thr_scale=0, sel_ref=1)
 
 
 def test_the_flags_have_the_originals_defaults():
@@ -130,6 +130,7 @@ def test_the_flags_have_the_originals_defaults():
     assert {name: getattr(args, name) for name in ORIGINAL} == ORIGINAL
     settings = flq_fed_v3.settings_of(args)
     assert (settings["model"]["name"], settings["model"]["server_optimizer"]) == ("cnn", "adam")
+    assert settings["model"]["l2"] == 5e-4 and settings["flq_algorithm"]["scale_by_selected"] is True
     rules = rules_from_settings(settings)
     assert (rules.update, rules.memory, rules.codec_up, rules.codec_down) == ("gradient", "flq", 8, 8)
 
@@ -137,6 +138,26 @@ def test_the_flags_have_the_originals_defaults():
 def test_with_updates_of_local_training_the_master_averages():
     rules = rules_from_settings(flq_fed_v3.settings_of(flq_fed_v3.parse_flags(["--update", "delta"])))
     assert (rules.update, rules.memory, rules.step.optimizer) == ("delta", "residual", "sgd")
+    assert rules.scale_by_selected is False
+    assert flq_fed_v3.settings_of(flq_fed_v3.parse_flags([]))["flq_algorithm"]["scale_by_selected"] is True
+
+
+DOCUMENTED = [line.split("#")[0].split()[2:] for line in flq_fed_v3.__doc__.splitlines()
+              if line.strip().startswith("python flq_fed_v3.py")]
+
+
+def test_the_documented_commands_are_found():
+    assert len(DOCUMENTED) == 4
+
+
+@pytest.mark.parametrize("argv", DOCUMENTED, ids=" ".join)
+def test_the_documented_commands_go_together_and_learn(argv, capsys):
+    """On the quadratic problem, which takes milliseconds; what they say of data and model is only parsed."""
+    assert rules_from_settings(flq_fed_v3.settings_of(flq_fed_v3.parse_flags(argv)))
+    assert flq_fed_v3.main(argv + ["--dataset", "digits", "--model", "quadratic", "--iters", "60"]) == 0
+    losses = [float(line.split("test_loss=")[1].split()[0]) for line in capsys.readouterr().out.splitlines()
+              if line.startswith("round=")]
+    assert losses[-1] < losses[0] and len(losses) == 60
 
 
 def test_every_key_that_the_configuration_has_for_training_is_set():
@@ -171,6 +192,7 @@ def test_every_key_that_the_configuration_has_for_training_is_set():
     ("--mode fedavg --memory residual", "memory must be none"), ("--b 2", "memory flq diverges at 2 bits"),
     ("--memory mirror --scale_by_selected 1", "scale_by_selected can not be used with memory mirror"),
     ("--memory residual", "adam can not be used with memory residual"), ("--mu 1", "update gradient takes no local"),
+    ("--dataset digits --model quadratic --up_budget_bits 10", "up_budget_bits 10 admits none"),
     ("--eval_every 0", "--eval_every"), ("--ema 1", "--ema"), ("--lr_decay 2", "--lr_decay"),
     ("--update both", "--update"), ("--partition local", "--partition"),
 ])
@@ -205,7 +227,7 @@ def test_without_tensorflow_the_reference_says_what_to_install(capsys, monkeypat
 
 
 def test_the_reference_does_not_import_the_masters_packages(results):
-    code = ("import sys, flq_fed_v3; flq_fed_v3.main_in_sentences(%r + ['--iters', '1'])\n"
+    code = ("import sys, flq_fed_v3; assert flq_fed_v3.main_in_sentences(%r + ['--iters', '1']) == 0\n"
             % (QUADRATIC + ["--out", str(results)]) +
             "assert not {'flq.config', 'pydantic', 'tensorflow', 'flask'} & set(sys.modules)")
     subprocess.run([sys.executable, "-c", code], check=True, cwd=str(PROJECT), stdout=subprocess.PIPE, timeout=60)

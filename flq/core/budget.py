@@ -2,6 +2,7 @@
 
 from typing import Iterable, List, Mapping, NamedTuple
 
+from ..errors import ConfigError
 from .rules import Rules
 
 
@@ -16,7 +17,8 @@ class Offer(NamedTuple):
 def grant(offers: Iterable[Offer], passed_over: Mapping[int, int], rules: Rules) -> List[int]:
     """Choose who uploads: most energy per bit first, ties by worker id.
 
-    Who has been passed over C rounds in a row comes before all others, longest first. Both
+    Who has been passed over C rounds in a row comes before all others, longest first; where the
+    limits admit fewer than there are of those, some wait longer. Both
     limits hold where both are set; an offer that does not fit is left out and the next one is
     tried (greedy knapsack).
 
@@ -43,6 +45,20 @@ def grant(offers: Iterable[Offer], passed_over: Mapping[int, int], rules: Rules)
             granted.append(offer.worker_id)
             spent += offer.cost_bits
     return sorted(granted)
+
+
+def check_admits(cost_bits: int, rules: Rules) -> None:
+    """Refuse a budget that no upload would ever fit into.
+
+    Raises
+    ------
+    ConfigError
+        If an upload of ``cost_bits`` payload bits is over the budget.
+    """
+    if rules.up_budget_bits and cost_bits > rules.up_budget_bits:
+        raise ConfigError("an upload of this model takes %d payload bits, and up_budget_bits %d admits none"
+                          % (cost_bits, rules.up_budget_bits),
+                          "raise budget_selection.up_budget_bits or lower flq_algorithm.b_up")
 
 
 def fits(n_granted: int, spent_bits: int, offer: Offer, rules: Rules) -> bool:

@@ -12,7 +12,7 @@ import numpy as np
 from ..errors import CodecError
 from .lazy import movement
 from .params import Layout, Vector, blocks, energy
-from .quantize import QUANTIZERS, Payload, plus
+from .quantize import QUANTIZERS, Payload, plus, statistics_of
 from .rules import Rules
 from .scale import scale
 from .schedule import learning_rate
@@ -70,10 +70,10 @@ def aggregate(n_samples: Mapping[int, int], uploaded: Collection[int], uploads: 
     The weight of worker m is n_m / sum of n over the workers leased when the round opened.
     With memory none or flq the sum is over those that uploaded, so that a missing update changes
     the mean and not the step; with a residual that would amplify what is sent later. With memory
-    mirror the sum is over the mirrors of all leased workers, silent ones included; but for moving
-    statistics, which only this round's uploads move. Workers are added in the order of their ids.
-    The sum is then scaled and clipped, if the rules ask for it: G is what is really applied, and
-    what the lazy rule's history holds.
+    mirror the sum is over the mirrors of all leased workers, silent ones included. Moving
+    statistics are the mean over those that uploaded, whatever the memory: nothing of them comes
+    later. Workers are added in the order of their ids. The sum is then scaled and clipped, if the
+    rules ask for it: G is what is really applied, and what the lazy rule's history holds.
 
     Parameters
     ----------
@@ -98,9 +98,14 @@ def aggregate(n_samples: Mapping[int, int], uploaded: Collection[int], uploads: 
         QUANTIZERS[rules.codec_up].add_all(total, weighted, layout)
     else:
         for worker_id, weight in weights.items():
-            n_moved = layout.n_params if worker_id in uploaded else layout.n_trained
-            for part in blocks(n_moved):
+            for part in blocks(layout.n_trained):
                 total[part] += np.float32(weight) * mirrors[worker_id][part]
+    total[layout.n_trained:] = 0.0
+    n_heard = sum(n_samples[worker_id] for worker_id in uploaded)
+    for worker_id in sorted(uploaded):
+        measured = (mirrors[worker_id][layout.n_trained:] if rules.has_mirrors
+                    else statistics_of(uploads[worker_id], layout))
+        total[layout.n_trained:] += np.float32(n_samples[worker_id] / n_heard) * measured
     scale(total[:layout.n_trained], len(uploaded), rules)
     return total
 

@@ -15,6 +15,7 @@ States: LOBBY (no round: too few workers) -> OPEN (a round is going on) -> ... -
 run has ended, its results are being saved) -> FINISHED. docs/states.md has the picture.
 """
 
+import math
 from enum import Enum
 from typing import Dict, List, Optional, Sequence, Tuple
 
@@ -159,6 +160,9 @@ class MasterMachine:
         member = self._registry.find(answer.worker_id, answer.epoch, now)
         if self._has_ended():
             return self._verdict(event, member, Outcome.END)
+        if answer.held_back is not None and not self.options.is_local:
+            raise BadValues("the answer tells of held-back data, expected none",
+                            "only with dataset.partition local do workers test on data of their own")
         if answer.seq == member.closed_seq and answer.round_index == member.closed_round:
             return self._verdict(event, member, member.closed_outcome, repeated=True)
         if answer.seq <= member.closed_seq or answer.round_index > self.round_index:
@@ -466,5 +470,6 @@ class MasterMachine:
 
 
 def _mean(weighted: Sequence[Tuple[int, float]]) -> Optional[float]:
-    """Return the mean of (weight, value) pairs, or None of none."""
-    return sum(n * value for n, value in weighted) / sum(n for n, _ in weighted) if weighted else None
+    """Return the mean of (weight, value) pairs; None of none, and where it is too large for a number."""
+    mean = sum(n * value for n, value in weighted) / sum(n for n, _ in weighted) if weighted else math.nan
+    return mean if math.isfinite(mean) else None

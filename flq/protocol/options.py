@@ -2,14 +2,17 @@
 
 from typing import Any, Dict, NamedTuple
 
+from ..core import budget
 from ..core.params import Layout
 from ..core.quantize import QUANTIZERS
 from ..core.rules import Rules, rules_from_settings
-from ..errors import ConfigError
 
 
 class RunOptions(NamedTuple):
-    """What the machine needs to know of a run; ``settings`` go to the workers as they are."""
+    """What the machine needs to know of a run; ``settings`` go to the workers as they are.
+
+    ``is_local`` says that workers have data of their own and test on a part of them.
+    """
 
     run_id: str
     settings: Dict[str, Dict[str, Any]]
@@ -21,6 +24,7 @@ class RunOptions(NamedTuple):
     lease_s: float
     round_deadline_s: float
     offer_deadline_s: float
+    is_local: bool
 
 
 def run_options(run_id: str, settings: Dict[str, Dict[str, Any]], layout: Layout) -> RunOptions:
@@ -34,11 +38,8 @@ def run_options(run_id: str, settings: Dict[str, Dict[str, Any]], layout: Layout
         If the settings contradict each other.
     """
     system, rules = settings["system"], rules_from_settings(settings)
-    cost_bits = 8 * QUANTIZERS[rules.codec_up].payload_size(layout)
-    if rules.up_budget_bits and cost_bits > rules.up_budget_bits:
-        raise ConfigError("an upload of this model takes %d payload bits, and up_budget_bits %d admits none"
-                          % (cost_bits, rules.up_budget_bits),
-                          "raise budget_selection.up_budget_bits or lower flq_algorithm.b_up")
+    budget.check_admits(8 * QUANTIZERS[rules.codec_up].payload_size(layout), rules)
     return RunOptions(run_id, settings, rules, layout, system["total_workers"], system["min_workers"],
                       system["max_rounds"], system["lease_s"], system["round_deadline_s"],
-                      system["offer_deadline_s"] or system["round_deadline_s"] / 2)
+                      system["offer_deadline_s"] or system["round_deadline_s"] / 2,
+                      settings["dataset"]["partition"] == "local")

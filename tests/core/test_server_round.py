@@ -57,11 +57,15 @@ def test_only_memory_mirror_hears_the_silent():
     assert aggregate([], "flq", silent=[1]) is None
 
 
-def test_statistics_move_by_this_rounds_uploads_only():
+@pytest.mark.parametrize("memory", MEMORIES)
+@pytest.mark.parametrize("uploaded, expected", [([0], [8, 0]), ([0, 1], [2, 6]), ([1, 0], [2, 6]), ([1], [0, 8])])
+def test_statistics_are_the_mean_over_this_rounds_uploads(memory, uploaded, expected):
     layout = Layout((Tensor("w", (2,)), Tensor("bn/moving_mean", (2,))), 1)
-    mirrors = {0: vector(8, 0, 8, 0), 1: vector(0, 8, 0, 8)}
-    total = server_round.aggregate({0: 1, 1: 1}, [0], {}, mirrors, layout, EXACT._replace(memory="mirror"))
-    assert total.tolist() == [4, 4, 4, 0]
+    vectors = {0: vector(8, 0, 8, 0), 1: vector(0, 8, 0, 8)}
+    payloads = {m: QUANTIZERS[32].encode(vectors[m], layout) for m in uploaded}
+    total = server_round.aggregate({0: 1, 1: 3, 2: 4}, uploaded, payloads, vectors, layout,
+                                   EXACT._replace(memory=memory))
+    assert total[2:].tolist() == expected
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "momentum", "adam"])

@@ -163,8 +163,9 @@ def make(input_shape, n_classes):
 @pytest.mark.tf
 @pytest.mark.slow
 def test_a_users_own_model_is_described_and_exported(make_evaluator, settings, tmp_path, monkeypatch):
-    from flq.training.keras_setup import import_tensorflow
+    from flq.training.keras_setup import import_tensorflow, set_up_tensorflow
 
+    set_up_tensorflow(settings)  # before this process uses TensorFlow for the first time
     (tmp_path / "of_the_master_test.py").write_text(OWN_MODEL)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     evaluator = make_evaluator(model=dict(settings["model"], name="of_the_master_test:make"))

@@ -18,6 +18,7 @@ LAYOUT = Layout((Tensor("w", (3,)), Tensor("b", (1,))))
 SETTINGS = {
     "system": {"total_workers": 4, "min_workers": 2, "max_rounds": 100, "lease_s": 300.0, "round_deadline_s": 0.0,
                "offer_deadline_s": 0.0, "give_up_s": 3600.0, "seed": 42},
+    "dataset": {"partition": "iid"},
     "model": {"lr": 0.1, "lr_schedule": "constant", "lr_decay": 0.1, "lr_decay_rounds": 100,
               "local_optimizer": "sgd", "mu": 0.0, "server_optimizer": "sgd", "server_lr": 1.0, "server_momentum": 0.7,
               "server_beta_1": 0.9, "server_beta_2": 0.999, "server_epsilon": 1e-7, "ema": 0.0},

@@ -10,7 +10,7 @@ from flq.core.params import Layout, Tensor, fingerprint
 from flq.core.quantize import QUANTIZERS, plus
 from flq.errors import BadValues, ConfigError, Conflict
 from flq.protocol import events
-from flq.protocol.messages import Answer, Kind, Outcome
+from flq.protocol.messages import Answer, HeldBack, Kind, Outcome
 
 APPLIED, LATE, NOTED, REFUSED, GRANTED, WAIT, RESYNC, END = (
     Outcome.APPLIED, Outcome.LATE, Outcome.NOTED, Outcome.REFUSED, Outcome.GRANTED, Outcome.WAIT, Outcome.RESYNC,
@@ -232,6 +232,28 @@ def test_an_unknown_loss_does_not_enter_the_mean():
     bench.verdict(0, Kind.SKIP, loss=float("nan"))
     bench.verdict(1, Kind.SKIP, loss=float("nan"))
     assert bench.reports[1].training_loss is None
+
+
+def test_losses_too_large_for_their_mean_are_left_out():
+    bench = open_bench(2)
+    bench.answer(0, loss=1.7e308)
+    bench.answer(1, loss=1.7e308)
+    assert bench.reports[0].training_loss is None
+
+
+def test_results_on_held_back_data_are_averaged_by_their_samples():
+    bench = open_bench(3, partition="local")
+    bench.answer(0, held_back=HeldBack(1.0, 0.25, 10))
+    bench.answer(1, held_back=HeldBack(4.0, 1.0, 30))
+    bench.answer(2)
+    assert (bench.reports[0].own_loss, bench.reports[0].own_accuracy) == (3.25, 0.8125)
+
+
+def test_without_data_of_their_own_workers_have_no_such_results():
+    bench = open_bench(1)
+    assert bench.verdict(0, held_back=HeldBack(1.0, 1.0, 10)) is BadValues
+    bench.answer(0)
+    assert (bench.reports[0].own_loss, bench.reports[0].own_accuracy) == (None, None)
 
 
 def test_a_duplicate_upload_gets_the_same_verdict_and_is_aggregated_once():
