@@ -25,6 +25,9 @@ Run FLQ on this machine: one master and some workers, from nothing to the Excel 
   --port P                 the master's port; without it 5000, or a free one where 5000 is taken
   --set section.key=value  any other setting of flq_config.json; can be repeated
 
+A model of your own (model.name=package.module:function) and dataset.partition=local need what only a worker can be
+told: start ./start_master.sh, and ./start_worker.sh on each worker with its own --model or --data_dir.
+
 The first start makes .venv and installs the packages. What the programs print lies in logs/.
 Ctrl-C ends the run; the master saves the results first. A second Ctrl-C does not wait for it.
 PYTHON=/path/to/python chooses the Python (3.9 to 3.13) that .venv is made with.

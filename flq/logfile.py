@@ -26,3 +26,12 @@ def set_up_logging(path: str, verbose: bool) -> None:
     logger.setLevel(logging.DEBUG if verbose else logging.INFO)
     logger.addHandler(to_file)
     logger.addHandler(to_terminal)
+
+
+def log_trace(logger: logging.Logger, error: Exception) -> None:
+    """Write where an error came from into the log file only: on the terminal it would bury the sentence."""
+    record = logger.makeRecord(logger.name, logging.ERROR, __file__, 0, "where it came from:", (),
+                               (type(error), error, error.__traceback__))
+    for handler in logging.getLogger("flq").handlers:
+        if isinstance(handler, logging.FileHandler):
+            handler.handle(record)

@@ -12,7 +12,7 @@ import numpy as np
 from ..errors import CodecError
 from .lazy import movement
 from .params import Layout, Vector, blocks, energy
-from .quantize import QUANTIZERS, Payload, plus, statistics_of
+from .quantize import QUANTIZERS, Payload, statistics_of
 from .rules import Rules
 from .scale import scale
 from .schedule import learning_rate
@@ -112,7 +112,7 @@ def aggregate(n_samples: Mapping[int, int], uploaded: Collection[int], uploads: 
 
 def close_round(state: ServerState, total: Optional[Vector], round_index: int, layout: Layout,
                 rules: Rules) -> ClosedRound:
-    """Step the model by the aggregate, which is used up, and encode the difference.
+    """Step the model by the aggregate, whose memory is used up, and encode the difference.
 
     Raises
     ------
@@ -128,7 +128,8 @@ def close_round(state: ServerState, total: Optional[Vector], round_index: int, l
     model, moments = step(state.model, total, state.moments, rules.step, lr, layout)
     difference = np.subtract(model, state.shared, out=total)
     delta = QUANTIZERS[rules.codec_down].encode(difference, layout)
-    shared = plus(state.shared, rules.codec_down, delta, layout)
+    shared = total  # a vector less: nobody needs the difference any more
+    QUANTIZERS[rules.codec_down].add_to(shared, delta, layout, base=state.shared)
     energies = (state.energies + (size,))[-rules.depth:]
     mean = average(state.mean, model, moments.n_steps, rules.step.ema) if rules.step.ema else None
     return ClosedRound(ServerState(model, shared, state.version + 1, energies, moments, mean), delta)

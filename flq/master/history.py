@@ -2,7 +2,7 @@
 
 Example
 -------
->>> history([], since=0, limit=10)
+>>> history([], since=0)
 {'rounds': [], 'next': 0}
 """
 
@@ -14,15 +14,15 @@ from ..report.rows import RoundRow
 MAX_ROWS, DEFAULT_ROWS = 10000, 1000
 
 
-def history(rows: List[RoundRow], since: int, limit: int) -> Dict[str, Any]:
-    """Return the first ``limit`` rows of the rounds after round ``since``.
+def history(page: List[RoundRow], since: int) -> Dict[str, Any]:
+    """Return the rows of one page.
 
     A row's test results are null until its model is evaluated, which may be some rounds later.
 
     Parameters
     ----------
-    rows : list of RoundRow
-        In the order of their rounds.
+    page : list of RoundRow
+        In the order of their rounds, all of them after round ``since``.
 
     Returns
     -------
@@ -30,7 +30,6 @@ def history(rows: List[RoundRow], since: int, limit: int) -> Dict[str, Any]:
         ``rounds``, rows as objects with the fields of RoundRow; ``next``, the ``since`` of the
         next page.
     """
-    page = [row for row in rows if row.round_index > since][:limit]
     return {"rounds": [{field: _json_value(value) for field, value in row._asdict().items()} for row in page],
             "next": page[-1].round_index if page else since}
 

@@ -1,5 +1,7 @@
 """The model as JSON, .npz or a Keras file, for people: each form is made once per round.
 
+JSON is for small models: while it is made, it takes about 72 bytes for each parameter.
+
 Keras files come from the evaluator process, by way of a folder that exists only for that long.
 """
 
@@ -21,6 +23,7 @@ logger = logging.getLogger(__name__)
 
 CONTENT_TYPES = {"json": "application/json", "npz": "application/zip", "keras": "application/zip",
                  "h5": "application/x-hdf5"}
+MOST_JSON_PARAMS = 2000000  # 144 MB while it is made
 EXPORT_S = 20.0   # how long the evaluator may take, with what it has to do before
 BUILDER_S = 25.0  # how long a request waits for another that makes the same form
 
@@ -33,7 +36,7 @@ class Form(NamedTuple):
 
 
 class ModelFiles:
-    """Makes the forms of the newest model, and keeps the last of each. Safe to use from any thread.
+    """Makes the forms of the newest model, and keeps those of one round. Safe to use from any thread.
 
     Parameters
     ----------
@@ -52,7 +55,9 @@ class ModelFiles:
         self._published = published
         self._evaluator, self._run_dir = evaluator, run_dir
         self._building = {wanted: threading.Lock() for wanted in CONTENT_TYPES}
-        self._kept: Dict[str, Form] = {}  # by format: of one round each
+        self._keeping = threading.Lock()
+        self._kept_round = 0
+        self._kept: Dict[str, Form] = {}  # by format: all of that round
 
     def tag(self, wanted: str) -> str:
         """Return the tag of a form of the newest model, which need not have been made.
@@ -60,10 +65,13 @@ class ModelFiles:
         Raises
         ------
         BadValues
-            If there is no such format.
+            If there is no such format, or the model is too large for it.
         """
         if wanted not in CONTENT_TYPES:
             raise BadValues("format must be one of %s, got %.80r" % (", ".join(CONTENT_TYPES), wanted))
+        if wanted == "json" and self._layout.n_params > MOST_JSON_PARAMS:
+            raise BadValues("JSON is made of at most %d parameters, this model has %d"
+                            % (MOST_JSON_PARAMS, self._layout.n_params), "use ?format=npz")
         return self._tag(wanted, self._published()[0])
 
     def form(self, wanted: str) -> Form:
@@ -72,7 +80,7 @@ class ModelFiles:
         Raises
         ------
         BadValues
-            If there is no such format.
+            If there is no such format, or the model is too large for it.
         DataError
             If this model has no such form.
         Unavailable
@@ -86,11 +94,26 @@ class ModelFiles:
         try:
             n_rounds, model = self._published()  # perhaps a newer one by now
             tag = self._tag(wanted, n_rounds)
-            if wanted not in self._kept or self._kept[wanted].tag != tag:
-                self._kept[wanted] = Form(tag, self._made(wanted, n_rounds, model))
-            return self._kept[wanted]
+            kept = self._kept.get(wanted)
+            if kept is None or kept.tag != tag:
+                self._forget_before(n_rounds)
+                kept = Form(tag, self._made(wanted, n_rounds, model))
+                self._keep(wanted, n_rounds, kept)
+            return kept
         finally:
             self._building[wanted].release()
+
+    def _forget_before(self, n_rounds: int) -> None:
+        """Drop the forms of older rounds: nobody will be given them again."""
+        with self._keeping:
+            if n_rounds > self._kept_round:
+                self._kept_round, self._kept = n_rounds, {}
+
+    def _keep(self, wanted: str, n_rounds: int, form: Form) -> None:
+        """Keep a form, unless a newer round's have been begun meanwhile."""
+        with self._keeping:
+            if n_rounds == self._kept_round:
+                self._kept[wanted] = form
 
     def _tag(self, wanted: str, n_rounds: int) -> str:
         return "%s-%d-%s" % (self._run_id, n_rounds, wanted)

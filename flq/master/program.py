@@ -17,16 +17,16 @@ from ..config_hash import config_hash
 from ..core.params import Layout, Vector
 from ..errors import FlqError, Unavailable
 from ..flags import Flags, within
-from ..logfile import set_up_logging
+from ..logfile import log_trace, set_up_logging
 from ..protocol.master_machine import MasterMachine
 from ..protocol.options import run_options
 from ..training.datasets import resolve_dataset
-from ..training.models import is_custom
+from ..training.models import is_custom, model_layout
 from ..training.trainer import begin, check
 from .app import create_app
 from .evaluator import Evaluator
 from .meter import Meter
-from .results import config_text
+from .results import config_text, without_address
 from .server import Server
 from .service import MasterService
 from .start import Switch, starting_app
@@ -80,11 +80,19 @@ def main(argv: Optional[List[str]], project_dir: str) -> int:
     except OSError as error:
         logger.error("%s: %s", error.strerror or "failed", error.filename or error)
         return 1
+    except Exception as error:  # a bug, or memory that does not suffice
+        logger.error("the master can not go on: %s: %s", type(error).__name__,
+                     (str(error) or "no message").splitlines()[0])
+        log_trace(logger, error)
+        return 1
 
 
 def _print_config(config: Config) -> int:
-    """Write what a run would go by: stdout is a configuration file."""
+    """Write what a run would go by, unless it would be refused: stdout is a configuration file."""
     settings = resolve_dataset(config.settings())
+    check(settings)
+    if not is_custom(config.model.name):
+        run_options("", settings, model_layout(settings))
     sys.stdout.write(config_text(settings))
     sys.stderr.write("configuration %s\n" % config_hash(settings))
     return 0
@@ -96,7 +104,7 @@ def _serve(args: argparse.Namespace, config: Config, project_dir: str, stamp: st
     check(settings)  # before anything is bound: data that no worker could train on
 
     def machine_of(layout: Layout, start: Vector) -> MasterMachine:
-        for_workers = {section: values for section, values in settings.items() if section != "report"}
+        for_workers = {section: values for section, values in without_address(settings).items() if section != "report"}
         return MasterMachine(run_options(run_id, for_workers, layout), start)
 
     machine = None if is_custom(config.model.name) else machine_of(*begin(settings))

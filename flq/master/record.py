@@ -4,6 +4,7 @@ The machine decides what a round was; this keeps it. Safe to use from any thread
 """
 
 import threading
+from bisect import bisect_right
 from typing import Dict, List, NamedTuple, Optional, Tuple
 
 from ..protocol.events import RoundReport
@@ -33,7 +34,8 @@ class Record:
     def __init__(self, meter: Meter) -> None:
         self._meter = meter
         self._lock = threading.Lock()
-        self._reports: Dict[int, Tuple[RoundReport, Wire]] = {}  # by round, in their order
+        self._reports: Dict[int, Tuple[RoundReport, Wire]] = {}  # by round
+        self._indices: List[int] = []  # of the rounds, in their order
         self._evaluated: Dict[int, Evaluated] = {}
         self._last = (0, Evaluated())  # the newest round that has been evaluated
         self._wire_before = Wire()
@@ -43,6 +45,7 @@ class Record:
         wire = self._meter.of_workers()
         with self._lock:
             before, self._wire_before = self._wire_before, wire
+            self._indices.append(report.round_index)
             self._reports[report.round_index] = report, Wire(wire.up - before.up, wire.down - before.down)
             if report.own_accuracy is not None:  # with partition local nobody else has data
                 self._last = report.round_index, Evaluated(report.own_loss, report.own_accuracy)
@@ -53,27 +56,32 @@ class Record:
             self._evaluated[round_index] = evaluated
             if round_index >= self._last[0] and evaluated != Evaluated():
                 self._last = round_index, evaluated
-            return self._row(*self._reports[round_index])
+            report, wire = self._reports[round_index]
+        return row_of(report, wire, evaluated)
 
-    def rounds(self) -> List[RoundRow]:
-        """Return one row per closed round."""
-        with self._lock:
-            return [self._row(report, wire) for report, wire in self._reports.values()]
+    def rounds(self, since: int = 0, limit: Optional[int] = None) -> List[RoundRow]:
+        """Return one row per closed round after round ``since``, at most ``limit``; None = all."""
+        with self._lock:  # which the machine's thread may wait for: no longer than it takes to find them
+            first = bisect_right(self._indices, since)
+            indices = self._indices[first:None if limit is None else first + limit]
+            found = [(*self._reports[index], self._evaluated.get(index, Evaluated())) for index in indices]
+        return [row_of(*parts) for parts in found]
 
     def last_evaluated(self) -> Evaluated:
         """Return the newest test results, or those of the workers' own data where these are all there is."""
         with self._lock:
             return self._last[1]
 
-    def _row(self, report: RoundReport, wire: Wire) -> RoundRow:
-        evaluated = self._evaluated.get(report.round_index, Evaluated())
-        statuses = list(report.roll_call.values())
-        return RoundRow(
-            report.round_index, evaluated.accuracy, evaluated.loss, evaluated.shared_accuracy, report.training_loss,
-            uploaded=statuses.count(UPLOADED), skipped=statuses.count(SKIPPED), refused=statuses.count(REFUSED),
-            late=statuses.count(LATE), lost=statuses.count(LOST),
-            payload_bits_up=report.payload_bits_up, payload_bits_down=report.payload_bits_down,
-            frame_bytes_up=report.frame_bytes_up, frame_bytes_down=report.frame_bytes_down,
-            wire_bytes_up=wire.up, wire_bytes_down=wire.down, retransmitted_bytes=report.retransmitted_bytes,
-            training_s=report.training_s, waiting_s=report.waiting_s, round_s=report.round_s,
-            average_accuracy=evaluated.average_accuracy, own_accuracy=report.own_accuracy, own_loss=report.own_loss)
+
+def row_of(report: RoundReport, wire: Wire, evaluated: Evaluated) -> RoundRow:
+    """Put together what is known of a round."""
+    statuses = list(report.roll_call.values())
+    return RoundRow(
+        report.round_index, evaluated.accuracy, evaluated.loss, evaluated.shared_accuracy, report.training_loss,
+        uploaded=statuses.count(UPLOADED), skipped=statuses.count(SKIPPED), refused=statuses.count(REFUSED),
+        late=statuses.count(LATE), lost=statuses.count(LOST),
+        payload_bits_up=report.payload_bits_up, payload_bits_down=report.payload_bits_down,
+        frame_bytes_up=report.frame_bytes_up, frame_bytes_down=report.frame_bytes_down,
+        wire_bytes_up=wire.up, wire_bytes_down=wire.down, retransmitted_bytes=report.retransmitted_bytes,
+        training_s=report.training_s, waiting_s=report.waiting_s, round_s=report.round_s,
+        average_accuracy=evaluated.average_accuracy, own_accuracy=report.own_accuracy, own_loss=report.own_loss)

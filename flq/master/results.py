@@ -52,7 +52,7 @@ class Results:
             name_of_dataset(settings["dataset"]["name"]), settings["flq_algorithm"]["mode"], stamp))
         self._npz = os.path.join(run_dir, "model.npz")
         self._run_dir = run_dir
-        self._settings = settings
+        self._settings = without_address(settings)
         self._layout = layout
         self._writing = threading.Lock()
         self._has_model = False
@@ -127,6 +127,12 @@ def name_of_dataset(name: str) -> str:
     if colon:
         kind += "_" + os.path.splitext(os.path.basename(path.rstrip("/")))[0]
     return re.sub(r"[^A-Za-z0-9_.-]+", "_", kind)[:LONGEST_DATASET]
+
+
+def without_address(settings: Dict[str, Dict[str, Any]]) -> Dict[str, Dict[str, Any]]:
+    """Return the settings without ``system.master_url``: it is a worker's own, and nobody's who reads these."""
+    system = {key: value for key, value in settings["system"].items() if key != "master_url"}
+    return dict(settings, system=system)
 
 
 def config_text(settings: Dict[str, Dict[str, Any]]) -> str:

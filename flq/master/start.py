@@ -12,6 +12,7 @@ from ..errors import Unavailable
 from .base_app import base_app
 from .bodies import MAX_JSON_BYTES
 from .server import n_threads
+from .status import status_before
 
 STARTING = "STARTING"
 
@@ -45,7 +46,6 @@ def starting_app(run_id: str, settings: Dict[str, Dict[str, Any]], settings_hash
 
     @app.get("/status")
     def status() -> Response:
-        return jsonify(run_id=run_id, config_hash=settings_hash, state=STARTING, current_round=0,
-                       max_rounds=settings["system"]["max_rounds"], connected_workers=0, worker_status={})
+        return jsonify(status_before(run_id, settings_hash, STARTING, settings["system"]["max_rounds"]))
 
     return app

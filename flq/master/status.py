@@ -2,9 +2,10 @@
 
 from typing import Any, Dict
 
+from ..protocol.ledger import Traffic
 from ..protocol.master_machine import MasterMachine
 from ..protocol.members import STATUSES
-from .meter import Meter
+from .meter import Meter, Wire
 from .record import Evaluated
 
 
@@ -17,10 +18,20 @@ def status_of(machine: MasterMachine, meter: Meter, last: Evaluated, settings_ha
             member.tally, connected=member.is_leased(now), samples=member.n_samples, round=member.last_round,
             loss=member.last_loss, last_seen_s=round(now - member.last_seen, 1),
             wire_bytes_up=wire.up, wire_bytes_down=wire.down)
-    wire, totals = meter.of_workers(), machine.totals
+    return _snapshot(machine.options.run_id, settings_hash, machine.state.value, machine.round_index,
+                     machine.options.max_rounds, workers, machine.totals, meter.of_workers(), last)
+
+
+def status_before(run_id: str, settings_hash: str, state: str, max_rounds: int) -> Dict[str, Any]:
+    """Build the snapshot of a master that has no machine yet."""
+    return _snapshot(run_id, settings_hash, state, 0, max_rounds, {}, Traffic(), Wire(), Evaluated())
+
+
+def _snapshot(run_id: str, settings_hash: str, state: str, round_index: int, max_rounds: int,
+              workers: Dict[str, Dict[str, Any]], totals: Traffic, wire: Wire, last: Evaluated) -> Dict[str, Any]:
     return {
-        "run_id": machine.options.run_id, "config_hash": settings_hash, "state": machine.state.value,
-        "current_round": machine.round_index, "max_rounds": machine.options.max_rounds,
+        "run_id": run_id, "config_hash": settings_hash, "state": state,
+        "current_round": round_index, "max_rounds": max_rounds,
         "connected_workers": sum(worker["connected"] for worker in workers.values()),
         "worker_status": workers,
         "totals": {"payload_bits_up": totals.payload_bits_up, "payload_bits_down": totals.payload_bits_down,

@@ -32,7 +32,7 @@ def add_views(app: Flask, service: MasterService) -> None:
             raise BadValues("the query may hold since and limit, got %.80r" % unknown[0])
         since = integer_within(request.args, "since", 0, LAST_ROUND, 0)
         limit = integer_within(request.args, "limit", 1, MAX_ROWS, DEFAULT_ROWS)
-        return jsonify(history(service.record.rounds(), since, limit))
+        return jsonify(history(service.record.rounds(since, limit), since))
 
     @app.get("/metrics")
     def get_metrics() -> Response:

@@ -96,7 +96,7 @@ def tabulate(runs: Sequence[Run], measure: Measure, thresholds: Sequence[float])
     for run in runs:
         curve, spent = run.curve, measure.bytes_of(run.curve)
         evaluated = curve.accuracy.dropna()
-        line = [run.name, run.dataset, run.model, run.mode, len(curve),
+        line = [run.name, run.dataset, run.model, run.mode, run.accuracy_of, len(curve),
                 evaluated.iloc[-1] if len(evaluated) else None, evaluated.max() if len(evaluated) else None,
                 curve.wire_bytes.iloc[-1], curve.payload_bits.iloc[-1]]
         for threshold in thresholds:
@@ -104,9 +104,9 @@ def tabulate(runs: Sequence[Run], measure: Measure, thresholds: Sequence[float])
             line += [curve["round"][reached[0]], spent[reached[0]]] if len(reached) else [None, None]
         lines.append(line)
 
-    columns = [("file", TEXT), ("data set", TEXT), ("model", TEXT), ("mode", TEXT), ("rounds", COUNT),
-               ("final accuracy (%)", SHARE), ("best accuracy (%)", SHARE), ("wire (bytes)", COUNT),
-               ("payload (bits)", COUNT)]
+    columns = [("file", TEXT), ("data set", TEXT), ("model", TEXT), ("mode", TEXT), ("accuracy of", TEXT),
+               ("rounds", COUNT), ("final accuracy (%)", SHARE), ("best accuracy (%)", SHARE),
+               ("wire (bytes)", COUNT), ("payload (bits)", COUNT)]
     for threshold in thresholds:
         columns += [("rounds to %g%%" % (100 * threshold), COUNT),
                     ("%s bytes to %g%%" % (measure.name, 100 * threshold), COUNT)]
@@ -145,23 +145,26 @@ def _write(path: str, table: Any, runs: Sequence[Run], measure: Measure) -> None
     workbook.active.title = "Compare"
     fill(workbook.active, list(table.columns), table.values.tolist(), [table.attrs["formats"]] * len(table))
 
-    drawn = [(run.name, run.curve[run.curve.accuracy.notna()]) for run in runs if run.curve.accuracy.notna().any()]
+    drawn = [(run.name, run.accuracy_of, run.curve[run.curve.accuracy.notna()])
+             for run in runs if run.curve.accuracy.notna().any()]
     if drawn:
         curves = workbook.create_sheet("Curves")
         titles, columns = [], []  # type: List[str], List[List[float]]
-        for name, curve in drawn:
-            titles += ["%s: %s so far (bytes)" % (name, measure.name), "%s: accuracy (%%)" % name]
+        for name, accuracy_of, curve in drawn:
+            titles += ["%s: %s so far (bytes)" % (name, measure.name), "%s: accuracy, %s (%%)" % (name, accuracy_of)]
             columns += [measure.bytes_of(curve).tolist(), curve.accuracy.tolist()]
         length = max(map(len, columns))
         rows = list(zip(*(column + [None] * (length - len(column)) for column in columns)))
         fill(curves, titles, rows, [(COUNT, SHARE) * len(drawn)] * length)
 
         lines = [Line(name, curves, 2 * index + 1, 2 * index + 2, columns[2 * index + 1], index)
-                 for index, (name, _) in enumerate(drawn)]
+                 for index, (name, *_) in enumerate(drawn)]
+        measured = {accuracy_of for _, accuracy_of, _ in drawn}
+        y_title = "accuracy, %s" % measured.pop() if len(measured) == 1 else "accuracy"
         chart = line_chart(
             "Accuracy by %s bytes" % measure.name, lines,
             spread_amount_axis("%s so far, both ways" % measure.name, list(map(max, columns[::2])),
                                min(map(min, columns[::2])), "B"),
-            share_axis("accuracy on the test set", [value for line in lines for value in line.values]))
+            share_axis(y_title, [value for line in lines for value in line.values]))
         place(workbook.create_sheet("Charts"), [chart], CHART_CM)
     save(workbook, path)

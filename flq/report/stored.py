@@ -15,7 +15,7 @@ import os
 import re
 import warnings
 import zipfile
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from ..errors import FlqError
 from .reference import CURVE
@@ -27,6 +27,10 @@ MOST_ROWS, MOST_COLUMNS = 200000, 200
 MOST_COUNTED = 1e18  # bits or bytes
 MOST_CHARACTERS = 80  # of a name that is shown
 
+# Which accuracy a run is judged by, the first that it has: that of the model that is its result.
+TEST_SET = "test set"
+ACCURACIES = (("average_accuracy", "average, test set"), ("accuracy", TEST_SET), ("own_accuracy", "workers' own data"))
+
 
 class Run(NamedTuple):
     """One run.
@@ -37,6 +41,9 @@ class Run(NamedTuple):
         The file's, without its folder; with several runs in a file the mode too.
     dataset, model, mode : str
         Empty where the file does not say.
+    accuracy_of : str
+        What the curve's accuracy was measured on, and of which model if not of the global one;
+        empty without any.
     curve : pandas.DataFrame
         One line per round, all columns float64, NaN = not known: round, accuracy (0..1), and over
         the rounds so far, up and down: wire_bytes, payload_bits.
@@ -46,6 +53,7 @@ class Run(NamedTuple):
     dataset: str
     model: str
     mode: str
+    accuracy_of: str
     curve: Any
 
     @property
@@ -110,10 +118,11 @@ def _runs(path: str, workbook: Any) -> List[Run]:
         summary = _summary(workbook["Summary"]) if "Summary" in workbook.sheetnames else {}
         table = _Table(path, workbook["Rounds"])
         up, down = table.numbers(TOTAL_PAYLOAD_UP), table.numbers(TOTAL_PAYLOAD_DOWN)
-        curve = _curve(table.numbers(COLUMNS["round_index"].title), table.optional(COLUMNS["accuracy"].title),
-                       table.optional(TOTAL_WIRE), [_sum(*both) for both in zip(up, down)])
+        accuracy_of, accuracy = _accuracy(table)
+        curve = _curve(table.numbers(COLUMNS["round_index"].title), accuracy, table.optional(TOTAL_WIRE),
+                       [_sum(*both) for both in zip(up, down)])
         return [Run(shown(file_name), summary.get("data set", ""), summary.get("model", ""),
-                    summary.get("mode", ""), _checked(curve, path))]
+                    summary.get("mode", ""), accuracy_of, _checked(curve, path))]
 
     modes = [name[len(CURVE):] for name in workbook.sheetnames if name.startswith(CURVE)]
     if not modes:
@@ -122,11 +131,26 @@ def _runs(path: str, workbook: Any) -> List[Run]:
     runs = []
     for mode in modes:
         table = _Table(path, workbook[CURVE + mode])
-        curve = _curve(table.numbers("iter"), table.numbers("acc"), None, table.numbers("cum_bits_total"))
+        accuracy = table.numbers("acc")
+        curve = _curve(table.numbers("iter"), accuracy, None, table.numbers("cum_bits_total"))
         found = re.match("results_(.+)_%s[.]" % re.escape(mode), file_name)
         runs.append(Run(shown(file_name if len(modes) == 1 else "%s %s" % (file_name, mode)),
-                        shown(found.group(1)) if found else "", "", shown(mode), _checked(curve, path)))
+                        shown(found.group(1)) if found else "", "", shown(mode),
+                        TEST_SET if _knows_any(accuracy) else "", _checked(curve, path)))
     return runs
+
+
+def _accuracy(table: "_Table") -> Tuple[str, Optional[List[Optional[float]]]]:
+    """Return the accuracy of the run's result, and what it is the accuracy of."""
+    for field, accuracy_of in ACCURACIES:
+        column = table.optional(COLUMNS[field].title)
+        if column is not None and _knows_any(column):
+            return accuracy_of, column
+    return "", None
+
+
+def _knows_any(column: Sequence[Optional[float]]) -> bool:
+    return any(value is not None for value in column)
 
 
 def _sum(first: Optional[float], second: Optional[float]) -> Optional[float]:

@@ -7,6 +7,7 @@ import pytest
 from local_master import LocalMaster
 from test_bad_requests import assert_refused
 
+from flq.master import record as record_module
 from flq.master.history import DEFAULT_ROWS, MAX_ROWS, history
 from flq.report.rows import RoundRow
 
@@ -66,16 +67,42 @@ def test_before_the_first_round_there_are_none(master):
 
 @pytest.mark.parametrize("since", [5, 10 ** 9, 2 ** 63 - 1])
 def test_after_the_last_round_there_are_none_and_next_stays(since):
-    assert history([row(5)], since, 10) == {"rounds": [], "next": since}
+    assert history([], since) == {"rounds": [], "next": since}
 
 
-def test_without_a_limit_a_page_is_bounded():
-    page = history([row(index) for index in range(1, 2 * DEFAULT_ROWS)], 0, DEFAULT_ROWS)
-    assert len(page["rounds"]) == page["next"] == DEFAULT_ROWS
+@pytest.mark.parametrize("since", [5, 10 ** 9, 2 ** 63 - 1])
+def test_the_master_has_no_rounds_after_the_last(make_master, run_workers, since):
+    master = make_master(*RUN)
+    run_workers(master)
+    assert get(master, "?since=%d" % since) == {"rounds": [], "next": since}
+
+
+def test_only_the_rows_of_the_page_are_made_and_nobody_waits_for_them(make_master, run_workers, monkeypatch):
+    master = make_master(*RUN)
+    run_workers(master)
+    made, make = [], record_module.row_of
+
+    def row_of(report, *more):
+        assert not master.service.record._lock.locked()
+        made.append(report.round_index)
+        return make(report, *more)
+
+    monkeypatch.setattr(record_module, "row_of", row_of)
+    assert indices(get(master, "?since=2&limit=1")) == made == [3]
+    assert len(master.service.record.rounds()) == 5
+
+
+def test_without_a_limit_a_page_is_bounded(master, monkeypatch):
+    asked = []
+    monkeypatch.setattr(master.service.record, "rounds", lambda *bounds: asked.append(bounds) or [])
+
+    get(master)
+    get(master, "?since=7&limit=%d" % MAX_ROWS)
+    assert asked == [(0, DEFAULT_ROWS), (7, MAX_ROWS)]
 
 
 def test_what_json_can_not_say_is_null():
-    page = history([row(1, training_loss=math.nan, own_loss=math.inf, own_accuracy=-math.inf, round_s=0.5)], 0, 10)
+    page = history([row(1, training_loss=math.nan, own_loss=math.inf, own_accuracy=-math.inf, round_s=0.5)], 0)
     found, = page["rounds"]
     assert (found["training_loss"], found["own_loss"], found["own_accuracy"], found["round_s"]) == (None,) * 3 + (0.5,)
     json.dumps(page, allow_nan=False)

@@ -90,6 +90,37 @@ def test_one_form_does_not_wait_for_another(run):
     join(threads)
 
 
+def test_a_newer_round_drops_the_forms_of_older_ones(run):
+    for wanted in model_files.CONTENT_TYPES:
+        run.files.form(wanted)
+    run.n_rounds = 1
+    assert run.files.form("npz").tag == "run-1-npz"
+    assert [form.tag for form in run.files._kept.values()] == ["run-1-npz"]
+
+
+def test_a_form_that_is_overtaken_while_it_is_made_is_answered_but_not_kept(run):
+    run.may_end.clear()
+    threads, got = run.in_threads(1, "keras")
+    assert run.begun.wait(WAIT_S)
+    run.n_rounds = 1
+    run.files.form("npz")
+    run.may_end.set()
+    join(threads)
+    assert got == [("run-0-keras", run.model(0).tobytes())]
+    assert [form.tag for form in run.files._kept.values()] == ["run-1-npz"]
+
+
+def test_json_of_a_model_that_is_too_large_is_refused_before_it_is_made(run, monkeypatch):
+    monkeypatch.setattr(model_files, "MOST_JSON_PARAMS", LAYOUT.n_params)
+    assert run.files.form("json").tag == "run-0-json"
+    monkeypatch.setattr(model_files, "MOST_JSON_PARAMS", LAYOUT.n_params - 1)
+    monkeypatch.setattr(model_files, "json_form", lambda *_: pytest.fail("it is made"))
+    for ask in run.files.form, run.files.tag:
+        with pytest.raises(BadValues, match="at most 5 parameters, this model has 6 .use .format=npz"):
+            ask("json")
+    assert run.files.form("npz").tag == "run-0-npz"
+
+
 def test_of_each_form_only_the_last_round_is_kept(run):
     for run.n_rounds in range(4):
         for wanted in model_files.CONTENT_TYPES:

@@ -11,7 +11,7 @@ from test_bad_requests import assert_refused
 
 from flq.core.params import flatten
 from flq.errors import Unavailable
-from flq.master import views
+from flq.master import model_files, views
 from flq.protocol import worker_events
 
 RUN = ("system.total_workers=1", "system.min_workers=1", "system.max_rounds=3")
@@ -76,6 +76,15 @@ def test_who_has_the_model_already_is_told_so(make_master, run_workers, wanted):
     run_workers(master)
     code, headers, body = master.send("GET", target, headers={"If-None-Match": before})
     assert code == 200 and body and headers["ETag"] == '"local-3-%s"' % wanted
+
+
+def test_a_model_too_large_for_json_is_422_and_says_what_to_ask_for(make_master, monkeypatch):
+    master = make_master(*RUN)
+    monkeypatch.setattr(model_files, "MOST_JSON_PARAMS", 39)
+    answer = master.send("GET", "/get_global_model")
+    assert "at most 39 parameters, this model has 40" in assert_refused(answer, 422)
+    assert json.loads(answer[2])["hint"] == "use ?format=npz"
+    assert master.send("GET", "/get_global_model?format=npz")[0] == 200
 
 
 def test_a_304_makes_nothing(make_master, monkeypatch):

@@ -1,6 +1,7 @@
 """How the program waits for the end of its run, and what a signal does to it."""
 
 import argparse
+import logging
 import signal
 import threading
 from types import SimpleNamespace
@@ -55,6 +56,36 @@ def test_a_run_that_can_not_go_on_is_exit_code_1(running, monkeypatch):
     monkeypatch.setattr(running.master.machine, "next_deadline", fail)
     running.thread.join(WAIT_S)
     assert running.codes == [1]
+
+
+@pytest.fixture
+def log():
+    """The logger of the programs, without the handlers that a test adds to it."""
+    logger = logging.getLogger("flq")
+    before, level = list(logger.handlers), logger.level
+    yield logger
+    logger.setLevel(level)
+    for handler in set(logger.handlers) - set(before):
+        logger.removeHandler(handler)
+        handler.close()
+
+
+@pytest.mark.parametrize("error, sentence", [
+    (RuntimeError("one\ntwo"), "the master can not go on: RuntimeError: one"),
+    (MemoryError(), "the master can not go on: MemoryError: no message")])
+def test_what_nobody_expects_is_one_sentence_and_its_trace_is_in_the_log(tmp_path, monkeypatch, capsys, log, error,
+                                                                         sentence):
+    def serve(*args):
+        raise error
+
+    monkeypatch.setattr(program, "_serve", serve)
+    (tmp_path / "flq_config.json").write_text("{}")
+    assert program.main([], str(tmp_path)) == 1
+    out, err = capsys.readouterr()
+    assert out == "" and err.endswith(" " + sentence + "\n") and err.count("\n") == 1
+    written, = (tmp_path / "logs").iterdir()
+    text = written.read_text()
+    assert sentence in text and "Traceback" in text and "in serve" in text
 
 
 def test_a_run_without_a_workbook_is_exit_code_1(running, monkeypatch):

@@ -1,5 +1,6 @@
 """GET /results: which files a run has left, and each of them by its name alone."""
 
+import copy
 import io
 import json
 import os
@@ -23,6 +24,13 @@ def master(tmp_path_factory):
     """One master for all requests that are refused."""
     with LocalMaster(str(tmp_path_factory.mktemp("refusing")), *RUN) as made:
         yield made
+
+
+def as_shown(settings):
+    """Return the settings without the one key that no result file has."""
+    shown = copy.deepcopy(settings)
+    del shown["system"]["master_url"]
+    return shown
 
 
 def listed(master):
@@ -64,7 +72,7 @@ def test_a_file_longer_than_a_piece_is_sent_whole(make_master, monkeypatch):
     monkeypatch.setattr(views, "PIECE", 7)
     master = make_master(*RUN)
     _, headers, body = master.send("GET", "/results/config.json")
-    assert json.loads(body) == master.settings and int(headers["Content-Length"]) == len(body)
+    assert json.loads(body) == as_shown(master.settings) and int(headers["Content-Length"]) == len(body)
 
 
 def test_the_configuration_is_one_that_the_master_takes(make_master, tmp_path):
@@ -72,6 +80,15 @@ def test_the_configuration_is_one_that_the_master_takes(make_master, tmp_path):
     path = tmp_path / "again.json"
     path.write_bytes(master.send("GET", "/results/config.json")[2])
     assert load_config(str(path)).settings() == master.settings
+
+
+def test_the_masters_address_stands_in_no_result_file(make_master):
+    master = make_master("system.master_url=http://192.0.2.7:5000", *RUN)
+    master.service.stop("stopped by the test")
+    body = master.send("GET", "/results/config.json")[2]
+    assert json.loads(body) == as_shown(master.settings) and b"192.0.2.7" not in body
+    keys = [row[1] for row in master.sheets()["Config"]]
+    assert "max_rounds" in keys and "master_url" not in keys
 
 
 @pytest.mark.parametrize("name", [

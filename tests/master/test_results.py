@@ -163,6 +163,8 @@ def test_the_newest_evaluation_is_that_of_the_latest_round():
         assert record.add_evaluation(round_index, Evaluated(loss)).test_loss == loss
     assert record.last_evaluated() == Evaluated(0.7)
     assert [row.test_loss for row in record.rounds()] == [0.2, 0.5, 0.7]
+    assert [[row.round_index for row in record.rounds(since, 2)] for since in (0, 1, 2, 6, 7)] == [
+        [2, 5], [2, 5], [5, 7], [7], []]
 
 
 def test_the_status_is_not_made_for_every_event_of_a_crowd(make_master, monkeypatch):

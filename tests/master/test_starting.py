@@ -52,6 +52,14 @@ def test_it_is_alive_and_says_that_it_is_starting(starting):
     assert status["run_id"] == "run" and status["config_hash"] == "0" * 64
 
 
+def test_its_status_has_the_keys_of_a_run(starting, make_master):
+    early, later = json.loads(starting.send("GET", "/status")[2]), make_master(*RUN).status()
+    assert list(early) == list(later) and list(early["totals"]) == list(later["totals"])
+    assert set(early["totals"].values()) == {0} and early["worker_status"] == {}
+    assert early["accuracy"] is None and early["test_loss"] is None
+    assert early["max_rounds"] == later["max_rounds"] and early["current_round"] == 0
+
+
 @pytest.mark.parametrize("method, path", [
     ("POST", "/register"), ("GET", "/get_global_model"), ("POST", "/offer?worker=0"),
     ("POST", "/upload_update?worker=0"), ("POST", "/heartbeat"), ("POST", "/stop"), ("GET", "/history"),
@@ -111,7 +119,7 @@ def begin(tmp_path, monkeypatch):
         monkeypatch.setattr(program, "set_up_logging", lambda *_: None)
         monkeypatch.setattr(program.signal, "signal", lambda *_: None)
         argv = ["--host", "127.0.0.1", "--port", "0", "--config", os.devnull]
-        for override in RUN + ("model.name=mine:make", "system.linger_s=0"):
+        for override in RUN + ("model.name=mine:make", "system.linger_s=0", "system.master_url=http://m:1"):
             argv += ["--set", override]
         monkeypatch.setattr(program, "load_config", lambda path, overrides: load_config(None, overrides))
         codes = []
@@ -144,6 +152,7 @@ def test_the_run_begins_when_the_model_is_built(begin, tmp_path, caplog):
         registered = client.do(worker_events.CallRegister({"worker_id": 0, "instance": "a"}))
     assert registered.body["layout"] == LAYOUT.to_json()
     assert registered.body["settings"]["dataset"]["input_shape"] == [8, 8, 1]
+    assert "master_url" not in registered.body["settings"]["system"]
     model = json.loads(LocalMaster.send(master, "GET", "/get_global_model")[2])
     assert model["weights"] == [[[0.5, -1.0], [2.0, 3.0]], [0.0, 7.0]]
     assert LocalMaster.send(master, "POST", "/stop")[0] == 200

@@ -22,6 +22,7 @@ from flq.report.stored import read_runs
 def ours(path, accuracies, dataset="digits", **changes):
     """Write the workbook of a run: 2,400 wire bytes and 12,000 payload bits a round."""
     summary = [("data set", dataset), ("model", "mlp"), ("mode", "bbit")]
+    changes = dict(dict(average_accuracy=None, own_accuracy=None), **changes)
     rounds = [a_round(k, accuracy=accuracy, **changes) for k, accuracy in enumerate(accuracies, start=1)]
     write_workbook(str(path), summary, rounds, [], {})
     return str(path)
@@ -49,10 +50,12 @@ def test_two_runs_stand_side_by_side(compared, tmp_path):
     rows, text = compared([ours(tmp_path / "a.xlsx", [0.5, 0.8, 0.75]), ours(tmp_path / "b.xlsx", [0.25, 0.9])],
                           [0.8, 0.9])
     assert rows == [
-        {"file": "a.xlsx", "data set": "digits", "model": "mlp", "mode": "bbit", "rounds": 3,
+        {"file": "a.xlsx", "data set": "digits", "model": "mlp", "mode": "bbit", "accuracy of": "test set",
+         "rounds": 3,
          "final accuracy (%)": 0.75, "best accuracy (%)": 0.8, "wire (bytes)": 7200, "payload (bits)": 36000,
          "rounds to 80%": 2, "wire bytes to 80%": 4800, "rounds to 90%": None, "wire bytes to 90%": None},
-        {"file": "b.xlsx", "data set": "digits", "model": "mlp", "mode": "bbit", "rounds": 2,
+        {"file": "b.xlsx", "data set": "digits", "model": "mlp", "mode": "bbit", "accuracy of": "test set",
+         "rounds": 2,
          "final accuracy (%)": 0.9, "best accuracy (%)": 0.9, "wire (bytes)": 4800, "payload (bits)": 24000,
          "rounds to 80%": 2, "wire bytes to 80%": 4800, "rounds to 90%": 2, "wire bytes to 90%": 4800}]
     assert "Bytes are those on the wire" in text
@@ -63,8 +66,29 @@ def test_the_printed_table_is_aligned_and_empty_where_nothing_is_known(compared,
     heading, first, second = text.split("\n\n")[0].splitlines()
     assert len(heading) == len(first) == len(second)
     assert re.split("  +", first.strip()) == [
-        "a.xlsx", "digits", "mlp bbit", "1", "50.00%", "50.00%", "2,400", "12,000", "1", "2,400"]
+        "a.xlsx", "digits", "mlp bbit", "test set", "1", "50.00%", "50.00%", "2,400", "12,000", "1", "2,400"]
     assert re.split("  +", second.strip()) == ["quadratic.xlsx", "digits", "mlp bbit", "2", "4,800", "24,000"]
+
+
+def test_the_accuracy_is_that_of_the_saved_result_and_is_named(compared, tmp_path):
+    paths = [ours(tmp_path / "ema.xlsx", [0.5, 0.6], average_accuracy=0.75, own_accuracy=0.125),
+             ours(tmp_path / "plain.xlsx", [0.5, 0.6], own_accuracy=0.125),
+             ours(tmp_path / "local.xlsx", [None, None], own_accuracy=0.125),
+             theirs(tmp_path / "results_fmnist_bin.xlsx", [0.3])]
+    rows, text = compared(paths)
+    assert [(row["accuracy of"], row["best accuracy (%)"]) for row in rows] == [
+        ("average, test set", 0.75), ("test set", 0.6), ("workers' own data", 0.125), ("test set", 0.3)]
+    assert "average, test set" in text and "workers' own data" in text
+    assert ">accuracy<" in parts(tmp_path / "compare.xlsx", "xl/charts/chart")[0]
+    curves = list(load_workbook(str(tmp_path / "compare.xlsx"))["Curves"].iter_rows(values_only=True))
+    assert curves[0][1::2] == ("ema.xlsx: accuracy, average, test set (%)", "plain.xlsx: accuracy, test set (%)",
+                               "local.xlsx: accuracy, workers' own data (%)",
+                               "results_fmnist_bin.xlsx: accuracy, test set (%)")
+
+
+def test_a_run_that_knows_no_accuracy_names_none(compared, tmp_path):
+    rows, _ = compared([ours(tmp_path / "a.xlsx", [None])])
+    assert rows[0]["accuracy of"] is None
 
 
 def test_with_a_reference_file_all_are_compared_by_payload(compared, tmp_path):
@@ -86,8 +110,8 @@ def test_the_chart_has_a_line_per_run_over_its_own_cells(compared, tmp_path):
     workbook = load_workbook(str(tmp_path / "compare.xlsx"))
     assert workbook.sheetnames == ["Compare", "Curves", "Charts"]
     assert list(workbook["Curves"].iter_rows(values_only=True)) == [
-        ("a.xlsx: payload so far (bytes)", "a.xlsx: accuracy (%)", "results_fmnist_bin.xlsx: payload so far (bytes)",
-         "results_fmnist_bin.xlsx: accuracy (%)"),
+        ("a.xlsx: payload so far (bytes)", "a.xlsx: accuracy, test set (%)",
+         "results_fmnist_bin.xlsx: payload so far (bytes)", "results_fmnist_bin.xlsx: accuracy, test set (%)"),
         (1500, 0.5, 1000, 0.1), (4500, 0.8, 2000, 0.2), (None, None, 3000, 0.3)]
     chart, = parts(tmp_path / "compare.xlsx", "xl/charts/chart")
     assert re.findall("<f>([^<]*)</f>", chart) == ["'Curves'!$A$2:$A$3", "'Curves'!$B$2:$B$3", "'Curves'!$C$2:$C$4",
