@@ -14,7 +14,7 @@ Start one FLQ worker, which trains on the data of this machine.
   --worker_id N              0, 1, 2, ... below the master's total_workers; each worker has its own
   --master_ip IP             address of the machine where start_master.sh runs
   --port                     the master's port
-  --data_dir FOLDER          where the data set lies on this machine; FLQ_DATA_DIR says it too
+  --data_dir FOLDER          where the data set lies on this machine
   --state_dir FOLDER         where the worker keeps what it needs after a restart
   --config FILE              this worker's own jetson_optimization, dataset.data_dir and system.master_url
                              (http://host:port, in place of --master_ip), as in flq_config.json

@@ -104,7 +104,9 @@ class Dataset(Section):
                                      "test set of its own.")
     data_dir: Optional[str] = Field(
         None, min_length=1, description="Folder with the data set's files, on each machine; null = the environment "
-                                        "variable FLQ_DATA_DIR, then Keras' cache, then a download. Not needed for "
+                                        "variable FLQ_DATA_DIR, then Keras' cache, then a download (for mnist, "
+                                        "fashion_mnist and cifar10; files of your own lie in the current folder then). "
+                                        "Not needed for "
                                         "digits, which come with FLQ.")
 
 

@@ -5,9 +5,14 @@ business. Shape and number of classes stand in the table, so that the master kno
 layout without reading any data; for the user's own files ``resolve_dataset`` finds them out
 once, on the master, and the workers get to know them with the settings.
 
+A relative path of the user's own files counts from ``dataset.data_dir``, or from the current
+folder where that is null, at the master and at the workers alike; FLQ_DATA_DIR is not read for
+them, see ``sources.published``.
+
 Example
 -------
->>> settings = {"dataset": {"name": "digits", "data_dir": None, "input_shape": None, "n_classes": None}}
+>>> settings = {"dataset": {"name": "digits", "partition": "iid", "data_dir": None, "input_shape": None,
+...                         "n_classes": None}}
 >>> load_dataset(settings).x_train.shape
 (1437, 8, 8, 1)
 >>> resolve_dataset(settings)["dataset"]["n_classes"]
@@ -24,7 +29,8 @@ from .sources import csv_file, image_folder, npz_file
 from .sources.dataset import Dataset, Shape
 from .sources.published import PUBLISHED, load_published
 
-__all__ = ["DATASETS", "FILES", "Dataset", "Shape", "Source", "dataset_source", "load_dataset", "resolve_dataset"]
+__all__ = ["DATASETS", "FILES", "Dataset", "Shape", "Source", "dataset_source", "load_dataset", "require_own_files",
+           "resolve_dataset"]
 
 DIGITS_WHITE = 16.0
 
@@ -56,7 +62,13 @@ def load_digits(settings: Dict[str, Any]) -> Dataset:
 
     Source: E. Alpaydin and C. Kaynak, UCI, doi:10.24432/C50P49, CC BY 4.0; see
     data/LICENSE-digits.md.
+
+    Raises
+    ------
+    DataError
+        As :func:`require_own_files`.
     """
+    require_own_files(settings)
     path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "data", "digits.npz")
     x_train, y_train, x_test, y_test = npz_file.read_four(path)
     return Dataset(x_train[..., np.newaxis], y_train.astype(np.int64), x_test[..., np.newaxis],
@@ -112,6 +124,20 @@ def resolve_dataset(settings: Dict[str, Any]) -> Dict[str, Any]:
     return dict(settings, dataset=section)
 
 
+def require_own_files(settings: Dict[str, Any]) -> None:
+    """Refuse partition local for the digits: they come with FLQ, so every worker would have the same samples.
+
+    Raises
+    ------
+    DataError
+        If dataset.partition is local and dataset.name is digits.
+    """
+    if settings["dataset"]["partition"] == "local" and settings["dataset"]["name"] == "digits":
+        raise DataError("with dataset.partition local each worker needs files of its own, but digits come with FLQ "
+                        "and are the same at every worker",
+                        hint="name files, for instance npz:FILE, or use partition iid, non_iid or shards")
+
+
 def dataset_source(settings: Dict[str, Any]) -> Source:
     """Return shape and classes of ``dataset.name``; reads files only where the settings are not resolved.
 
@@ -165,12 +191,12 @@ def _source_of_file(section: Dict[str, Any]) -> Source:
         return Source((height, width, channels), section["n_classes"])
     try:
         kind, path = _file_of(section)
-        return Source(*kind.look(path, section))
     except DataError as error:
         if section["partition"] != "local":
             raise
         raise DataError("with dataset.partition local, dataset.input_shape and n_classes must be given where there "
                         "is no such file: %s" % error.detail, hint=error.hint) from None
+    return Source(*kind.look(path, section))
 
 
 def _file_of(section: Dict[str, Any]) -> Tuple[FileKind, str]:

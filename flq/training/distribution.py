@@ -70,6 +70,7 @@ def draw(counts: np.ndarray, title: str, path: str) -> None:
     ----------
     counts : ndarray of shape (n_workers, n_classes), int
     title : str
+        As it stands: ``$`` is no mathematics.
     path : str
 
     Raises
@@ -103,7 +104,7 @@ def draw(counts: np.ndarray, title: str, path: str) -> None:
     axes.set_xlim(0, 1.02 * counts.sum(axis=1).max())
     axes.set_xlabel("training samples")
     axes.set_ylabel("worker")
-    axes.set_title(title)
+    axes.set_title(title.replace("$", r"\$"))  # file names may have dollars
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     shown = range(0, n_classes, -(-n_classes // MOST_LABELLED))
@@ -129,7 +130,9 @@ def parse_flags(arguments: Optional[Sequence[str]]) -> argparse.Namespace:
     flags.add_argument("--dataset", default="digits", metavar="NAME",
                        help="digits, mnist, fashion_mnist, cifar10, npz:FILE, images:FOLDER, csv:FILE "
                             "(default: %(default)s)")
-    flags.add_argument("--data_dir", default=None, metavar="FOLDER", help="folder with the data set's files")
+    flags.add_argument("--data_dir", default=None, metavar="FOLDER",
+                       help="folder with the data set's files (default: for mnist, fashion_mnist and cifar10 that of "
+                            "FLQ_DATA_DIR, for files the current one)")
     flags.add_argument("--partition", choices=sorted(PARTITIONS), default="iid", help="(default: %(default)s)")
     flags.add_argument("--dir_alpha", type=within(float, 1e-6, 1e6), default=0.5,
                        help="of non_iid: smaller = less even (default: %(default)s)")

@@ -26,8 +26,8 @@ from typing import Any, Callable, Dict, NamedTuple, Tuple, Type, Union
 from ..core.draws import start_values
 from ..core.params import Layout, Vector
 from ..errors import DataError
-from .custom_model import keras_start
-from .datasets import dataset_source, load_dataset
+from .custom_model import keras_start, parse_model_name
+from .datasets import dataset_source, load_dataset, require_own_files
 from .keras_evaluator import KerasEvaluator
 from .keras_trainer import KerasTrainer
 from .models import is_custom, model_layout, unknown_model
@@ -52,6 +52,7 @@ class Engine(NamedTuple):
 def _check_data(settings: Dict[str, Any]) -> None:
     """Deal the training samples out, to see whether there are enough; with partition local they are elsewhere."""
     if settings["dataset"]["partition"] == LOCAL:
+        require_own_files(settings)
         dataset_source(settings)
     else:
         partition(load_dataset(settings).y_train, settings)
@@ -115,8 +116,11 @@ def check(settings: Dict[str, Any]) -> None:
     Raises
     ------
     DataError
-        As :func:`build_trainer`, but for what only TensorFlow knows.
+        As :func:`build_trainer`, but for what only TensorFlow knows; of a user's own model only
+        how it is named is looked at.
     """
+    if is_custom(settings["model"]["name"]):
+        parse_model_name(settings["model"]["name"])
     _engine(settings).check(settings)
 
 

@@ -1,8 +1,9 @@
-"""What this worker's owner says in place of the master: a file, the environment, and how they are put together.
+"""What this worker's owner says in place of the master: a file, flags, and how they are put together.
 
-For device settings and data paths the order is: the command line, the worker's own file, the
-environment variable FLQ_DATA_DIR (data_dir only), the master. Everything else is the
-master's, except what code may run here: that is never the network's to say.
+For device settings and data_dir the order is: the command line, the worker's own file, the
+master. Where all of them leave data_dir null, the data layer looks into the environment, see
+``training.sources.published``. Everything else is the master's, except what code may run here:
+that is never the network's to say. Nor is it what lies outside of a data_dir of the worker's own.
 
 The file is JSON. It may be a whole configuration, such as the master's, in sections or flat;
 only section jetson_optimization, dataset.data_dir and system.master_url are taken from it.
@@ -12,11 +13,12 @@ import argparse
 import json
 import os
 import sys
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 from urllib.parse import urlsplit
 
-from ..errors import ConfigError
+from ..errors import ConfigError, DataError
 from ..training.custom_model import require_allowed
+from ..training.datasets import FILES
 from ..training.models import is_custom
 
 Settings = Dict[str, Dict[str, Any]]
@@ -126,8 +128,7 @@ def master_url(args: argparse.Namespace, own: Settings) -> str:
     return url.rstrip("/")
 
 
-def effective_settings(settings: Settings, own: Settings, args: argparse.Namespace, environment: Mapping[str, str]
-                       ) -> Settings:
+def effective_settings(settings: Settings, own: Settings, args: argparse.Namespace) -> Settings:
     """Return the master's settings with what comes before them on this worker.
 
     Parameters
@@ -138,15 +139,14 @@ def effective_settings(settings: Settings, own: Settings, args: argparse.Namespa
         From :func:`read_own_file`.
     args : Namespace
         Read: data_dir, gpu_memory_limit_mb, model.
-    environment : mapping
-        Read: FLQ_DATA_DIR.
 
     Raises
     ------
     ConfigError
         If the master's settings lack something or hold something else than expected.
     DataError
-        If the master asks for a model whose code the command line does not name.
+        If the master asks for a model whose code the command line does not name, or for a file
+        outside of this worker's own data_dir.
     """
     settings = dict(settings)
     for section, kinds in TRAINING.items():
@@ -159,13 +159,23 @@ def effective_settings(settings: Settings, own: Settings, args: argparse.Namespa
                                            for key, kind in kinds.items()})
     if is_custom(settings["model"]["name"]):
         require_allowed(settings["model"]["name"], args.model)
-    data_dirs = [args.data_dir, own["dataset"].get("data_dir"), environment.get("FLQ_DATA_DIR") or None]
-    said = [os.path.abspath(path) for path in data_dirs if path is not None]
+    said = [os.path.abspath(path) for path in (args.data_dir, own["dataset"].get("data_dir")) if path is not None]
+    if said:
+        _require_inside(settings["dataset"]["name"], said[0])
     jetson = dict(settings["jetson_optimization"], **own["jetson_optimization"])
     if args.gpu_memory_limit_mb is not None:
         jetson["gpu_memory_limit_mb"] = args.gpu_memory_limit_mb
     dataset = dict(settings["dataset"], data_dir=said[0] if said else settings["dataset"]["data_dir"])
     return dict(settings, dataset=dataset, jetson_optimization=jetson)
+
+
+def _require_inside(name: str, data_dir: str) -> None:
+    """Refuse a data set's file, npz:FILE and so on, that may lie outside of this worker's own folder."""
+    prefix, _, path = name.partition(":")
+    if prefix in FILES and (os.path.isabs(path) or path.startswith("~") or ".." in path.replace("\\", "/").split("/")):
+        raise DataError("the master asks for the data set %s, but this worker's data lie in %s" % (name, data_dir),
+                        hint="the master's dataset.name must be a relative path without .., or start this worker "
+                             "without a data_dir of its own")
 
 
 def _read_object(path: str) -> Dict[str, Any]:

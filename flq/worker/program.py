@@ -12,7 +12,7 @@ from typing import Any, List, Optional
 
 from ..errors import FlqError
 from ..flags import Flags, within
-from ..logfile import set_up_logging
+from ..logfile import log_trace, set_up_logging
 from ..protocol import worker_events as events
 from ..protocol.worker_machine import WorkerMachine
 from ..training.trainer import build_trainer
@@ -44,7 +44,7 @@ def parse_flags(argv: Optional[List[str]]) -> argparse.Namespace:
                        help="this worker's own settings, a JSON file: of section jetson_optimization, "
                             "dataset.data_dir and system.master_url; what else stands there is not read")
     flags.add_argument("--data_dir", default=None, help="where this worker's data set lies (default: that of --config, "
-                                                        "then of the environment variable FLQ_DATA_DIR)")
+                                                        "then the master's)")
     flags.add_argument("--gpu_memory_limit_mb", type=within(int, 1, 10 ** 6), default=None,
                        help="memory that TensorFlow may take on the GPU (default: that of --config, then the master's)")
     flags.add_argument("--model", default=None, metavar="PACKAGE.MODULE:FUNCTION",
@@ -85,17 +85,8 @@ def main(argv: Optional[List[str]], project_dir: str) -> int:
     except Exception as error:  # TensorFlow raises what it likes, and a master of another version sends what it likes
         message = (str(error) or "no message").splitlines()[0]
         logger.error("worker %d can not go on: %s: %s", args.worker_id, type(error).__name__, message)
-        _log_trace(error)
+        log_trace(logger, error)
         return 1
-
-
-def _log_trace(error: Exception) -> None:
-    """Write the trace into the log file only: on the terminal it would bury the sentence."""
-    record = logger.makeRecord(logger.name, logging.ERROR, __file__, 0, "where it came from:", (),
-                               (type(error), error, error.__traceback__))
-    for handler in logging.getLogger("flq").handlers:
-        if isinstance(handler, logging.FileHandler):
-            handler.handle(record)
 
 
 def beat_s(lease_s: float) -> float:
@@ -133,7 +124,7 @@ class Worker:
             time.sleep(action.seconds)
             return events.Paused()
         if isinstance(action, events.Build):
-            settings = effective_settings(action.settings, self._own, self._args, os.environ)
+            settings = effective_settings(action.settings, self._own, self._args)
             self._trainer = build_trainer(settings, self._args.worker_id)
             for note in self._trainer.notes:
                 logger.info("worker %d: %s", self._args.worker_id, note)

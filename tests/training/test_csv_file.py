@@ -118,6 +118,15 @@ def test_a_worker_with_numbered_classes_need_not_have_all(settings_for):
     assert load_dataset(settings).y_train.tolist() == [4] and dataset_source(settings).n_classes == 5
 
 
-def test_a_worker_with_texts_must_have_all(settings_for):
+@pytest.mark.parametrize("n_classes", [None, 2, 3])
+def test_a_worker_with_texts_is_refused(settings_for, n_classes):
+    settings = settings_for("1,2,bird\n3,4,cat\n", n_classes=n_classes, input_shape=None, partition="local")
+    for use in (load_dataset, resolve_dataset):
+        with pytest.raises(DataError, match="has texts as classes, such as 'bird': with dataset.partition local .*"
+                                            "use whole numbers as classes, the same at every worker"):
+            use(settings)
+
+
+def test_texts_must_be_as_many_as_the_key_says(settings_for):
     with pytest.raises(DataError, match="has 2 different texts as classes, but dataset.n_classes is 3 .number the"):
-        load_dataset(settings_for("1,2,a\n3,4,c\n", n_classes=3, partition="local"))
+        load_dataset(settings_for("1,2,a\n3,4,c\n", n_classes=3))

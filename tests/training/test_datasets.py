@@ -50,6 +50,12 @@ def test_no_test_image_is_a_training_image(make_settings):
     assert not [image for image in dataset.x_test if image.tobytes() in train]
 
 
+def test_digits_are_nobodys_own(make_settings):
+    with pytest.raises(DataError, match="partition local each worker needs files of its own, but digits come with FLQ "
+                                        "and are the same at every worker .name files"):
+        load_dataset(make_settings(partition="local"))
+
+
 def test_digits_come_with_their_licence():
     folder = os.path.join(os.path.dirname(flq.training.__file__), "data")
     with open(os.path.join(folder, "LICENSE-digits.md"), encoding="utf-8") as file:
@@ -122,6 +128,22 @@ def test_with_partition_local_a_master_without_the_files_needs_the_keys(make_set
         resolve_dataset(settings)
     settings["dataset"]["input_shape"] = [4, 1, 1]
     assert resolve_dataset(settings) == settings
+
+
+@pytest.mark.parametrize("kind, content", [("csv", b"a"), ("npz", b"b")])
+def test_with_partition_local_a_file_that_is_there_is_refused_for_what_it_is(make_settings, tmp_path, kind, content):
+    (tmp_path / "bad").write_bytes(content)
+    settings = named(make_settings, kind + ":" + str(tmp_path / "bad"), partition="local")
+    with pytest.raises(DataError) as caught:
+        resolve_dataset(settings)
+    assert "bad" in str(caught.value) and "there is no such file" not in str(caught.value)
+
+
+def test_files_do_not_count_from_the_environments_folder(make_settings, tmp_path, monkeypatch):
+    (tmp_path / "a.csv").write_text("1,0\n2,1\n")
+    monkeypatch.setenv("FLQ_DATA_DIR", str(tmp_path))
+    with pytest.raises(DataError, match="there is no "):
+        load_dataset(named(make_settings, "csv:a.csv"))
 
 
 def test_relative_files_count_from_the_data_folder_or_the_current_one(make_settings, tmp_path, monkeypatch):

@@ -23,9 +23,12 @@ def test_counts_are_those_of_the_partition(make_settings, name):
         assert row.tolist() == [int((labels[shard] == label).sum()) for label in range(10)]
 
 
-def test_partition_local_has_nothing_to_count(make_settings):
+def test_partition_local_has_nothing_to_count(make_settings, tmp_path):
+    np.savez(str(tmp_path / "own.npz"), x_train=np.ones((9, 4)), y_train=np.arange(9) % 3)
+    settings = make_settings(partition="local")
+    settings["dataset"]["name"] = "npz:" + str(tmp_path / "own.npz")
     with pytest.raises(DataError, match="each worker has its own files"):
-        class_counts(make_settings(partition="local"))
+        class_counts(settings)
 
 
 def test_the_table_is_aligned():
@@ -61,6 +64,19 @@ def test_the_picture_is_a_picture(tmp_path, n_workers, n_classes):
         assert picture.format == "PNG" and picture.size[0] == 1080 and 300 < picture.size[1] < 5000
         colours = picture.convert("RGB").getcolors(2 ** 24)
     assert len(colours) > min(n_classes, 10)
+
+
+@pytest.mark.parametrize("title", ["a$^^$.npz", "$x_{$", "price$ and \\alpha$", "one $ only"])
+def test_a_title_is_no_mathematics(tmp_path, title):
+    figure = pytest.importorskip("matplotlib.figure")
+    drawn = []
+    save = figure.Figure.savefig
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(figure.Figure, "savefig", lambda self, *args, **more: (drawn.append(self),
+                                                                             save(self, *args, **more)))
+        draw(np.ones((2, 2), int), title, str(tmp_path / "spread.png"))
+    text = drawn[0].axes[0].title
+    assert text._preprocess_math(text.get_text()) == (title, False)
 
 
 def test_the_command_writes_the_picture_and_says_so(tmp_path, capsys):

@@ -128,9 +128,87 @@ def test_more_than_8_bits_are_refused(settings_for, folder):
     ({"input_shape": [6, 5, 2]}, "must end in 1 or 3 channels, got 2"),
 ])
 def test_a_folder_that_does_not_agree_with_the_keys(settings_for, changes, sentence):
-    for name in ("iid", "local"):
-        with pytest.raises(DataError, match=sentence):
-            load_dataset(settings_for(partition=name, **changes))
+    with pytest.raises(DataError, match=sentence):
+        load_dataset(settings_for(**changes))
+
+
+@pytest.mark.parametrize("n_classes", [None, 3])
+def test_with_partition_local_folders_with_other_names_than_numbers_are_refused(settings_for, n_classes):
+    for use in (resolve_dataset, load_dataset):
+        with pytest.raises(DataError, match="has a folder 'apple': with dataset.partition local a class's folder must "
+                                            "be named by its number, 0..%s .use the same number"
+                                            % ("n_classes-1" if n_classes is None else 2)):
+            use(settings_for(partition="local", n_classes=n_classes))
+
+
+@pytest.fixture
+def numbered(settings_for, folder):
+    """Return settings with partition local and a folder whose classes are 1, 2 and 10."""
+    for name, number in (("apple", "10"), ("leaf", "2"), ("sky", "01")):
+        (folder / name).rename(folder / number)
+    return settings_for(partition="local", n_classes=11)
+
+
+def test_with_partition_local_a_folders_name_is_its_class(numbered):
+    dataset = load_dataset(numbered)
+    labels = np.concatenate([dataset.y_train, dataset.y_test])
+    assert np.bincount(labels).tolist() == [0, 4, 4, 0, 0, 0, 0, 0, 0, 0, 4] and dataset.n_classes == 11
+    colours = {1: COLOURS["sky"], 2: COLOURS["leaf"], 10: COLOURS["apple"]}
+    assert all((image == colours[int(label)]).all() for image, label in zip(dataset.x_train, dataset.y_train))
+    numbered["dataset"]["n_classes"] = None
+    assert resolve_dataset(numbered)["dataset"]["n_classes"] == 11
+
+
+def test_with_partition_local_a_number_beyond_the_classes_is_refused(numbered):
+    numbered["dataset"]["n_classes"] = 10
+    with pytest.raises(DataError, match="has a label 10, but dataset.n_classes is 10"):
+        load_dataset(numbered)
+
+
+@pytest.mark.parametrize("name", ["1000000", "-1", "1.0", "\u00b2"])
+def test_with_partition_local_what_is_no_class_is_refused(numbered, folder, name):
+    (folder / name).mkdir()
+    with pytest.raises(DataError, match="has a folder '%s': with dataset.partition local" % name):
+        load_dataset(numbered)
+
+
+def test_with_partition_local_an_empty_folder_is_refused(make_settings, tmp_path):
+    settings = make_settings(partition="local", n_classes=3)
+    settings["dataset"]["name"] = "images:" + str(tmp_path)
+    with pytest.raises(DataError, match="must have a folder for each of its classes, got none"):
+        load_dataset(settings)
+
+
+def test_images_are_turned_upright(settings_for, folder):
+    stored = np.zeros((5, 6, 3), np.uint8)  # lies on its side: 5 high, 6 wide
+    stored[:, :3] = 200                     # its left half, which orientation 6 (a quarter turn clockwise) puts on top
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for i, ending in enumerate(("png", "tiff")):
+        (folder / "sky" / ("%d.png" % i)).unlink()
+        Image.fromarray(stored).save(str(folder / "sky" / ("%d.%s" % (i, ending))), exif=exif)
+    settings = settings_for()
+    assert dataset_source(settings).input_shape == (6, 5, 3)
+    dataset = load_dataset(settings)
+    x = np.concatenate([dataset.x_train, dataset.x_test])
+    assert (x == stored.transpose(1, 0, 2)).all(axis=(1, 2, 3)).sum() == 2
+
+
+@pytest.mark.parametrize("shape", [[100000, 100000, 1], [20000, 20000, 1], [2 ** 40, 2 ** 40, 3]])
+def test_images_that_no_memory_holds_are_refused(settings_for, shape):
+    with pytest.raises(DataError, match=r"the 12 images of .* take %d bytes .*give a smaller dataset.input_shape"
+                       % (12 * shape[0] * shape[1] * shape[2])):
+        load_dataset(settings_for(input_shape=shape))
+
+
+def test_images_for_which_there_is_no_memory_are_refused(settings_for, monkeypatch):
+    def no_memory(*args):
+        raise MemoryError
+
+    settings = settings_for(input_shape=[6, 5, 3])
+    monkeypatch.setattr(np, "empty", no_memory)
+    with pytest.raises(DataError, match="or what memory is free .give a smaller dataset.input_shape"):
+        load_dataset(settings)
 
 
 def test_a_class_may_be_empty(settings_for, folder):

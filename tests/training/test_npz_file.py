@@ -1,5 +1,9 @@
 """npz:FILE: kinds of arrays, the part that is held back, and what is refused in one sentence."""
 
+import io
+import struct
+import zipfile
+
 import numpy as np
 import pytest
 
@@ -144,6 +148,39 @@ def test_files_that_are_no_npz(make_settings, tmp_path, content, use):
     settings["dataset"]["name"] = "npz:bad.npz"
     with pytest.raises(DataError, match="bad.npz can not be read as an .npz file: "):
         use(settings)
+
+
+def npy_bytes(header=None):
+    """Return the .npy form of LABELS, or one with another text as its header."""
+    stream = io.BytesIO()
+    np.save(stream, LABELS)
+    if header is None:
+        return stream.getvalue()
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header
+
+
+@pytest.mark.parametrize("content, sentence", [
+    (b"", "is no array|can not be read as an .npz file"),
+    (b"just text", "is no array|can not be read as an .npz file"),
+    (npy_bytes()[:40], "can not be read as an .npz file: "),
+    (npy_bytes(b"{'descr': '<i8', "), "can not be read as an .npz file: "),
+    (npy_bytes(b"(\'\'\'"), "can not be read as an .npz file: "),
+    (npy_bytes(b"  {\n 1"), "can not be read as an .npz file: "),
+    (npy_bytes(b"{[]: 1}"), "can not be read as an .npz file: "),
+    (npy_bytes(b"{'descr': '<i8', 'fortran_order': False, 'shape': (%d,)}" % 10 ** 30), "can not be read as an .npz"),
+])
+@pytest.mark.parametrize("name", ["x_train", "y_train"])
+def test_parts_that_are_no_arrays_are_refused(make_settings, tmp_path, content, sentence, name):
+    with zipfile.ZipFile(str(tmp_path / "own.npz"), "w") as archive:
+        for member in ("x_train", "y_train"):
+            archive.writestr(member + ".npy", content if member == name else npy_bytes())
+    settings = make_settings(data_dir=str(tmp_path))
+    settings["dataset"]["name"] = "npz:own.npz"
+    with pytest.raises(DataError, match=sentence) as caught:
+        load_dataset(settings)
+    assert "own.npz" in str(caught.value) and "\n" not in str(caught.value)
+    with pytest.raises(DataError, match="own.npz"):
+        resolve_dataset(settings)
 
 
 def test_a_file_that_is_cut_off_is_refused_wherever_that_is(settings_for, tmp_path):

@@ -151,7 +151,7 @@ def test_a_share_is_the_workers_part_of_the_training_samples(make_settings, name
 
 def test_a_local_share_is_everything_and_holds_the_test_part_back(make_settings):
     settings = make_settings(partition="local", total_workers=100)
-    dataset = load_dataset(settings)
+    dataset = load_dataset(make_settings())
     share = worker_share(dataset, settings, 99)
     assert share.x is dataset.x_train and share.y is dataset.y_train
     assert share.held_x is dataset.x_test and share.held_y is dataset.y_test

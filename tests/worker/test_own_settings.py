@@ -25,9 +25,9 @@ def own_file(tmp_path):
     return write
 
 
-def effective(own=None, flags=(), environment=(), settings=SETTINGS):
+def effective(own=None, flags=(), settings=SETTINGS):
     args = parse_flags(["--worker_id", "0", "--master_ip", "x"] + list(flags))
-    return effective_settings(settings, own or NOTHING, args, dict(environment))
+    return effective_settings(settings, own or NOTHING, args)
 
 
 # -- the file ----------------------------------------------------------------------------
@@ -130,19 +130,37 @@ def test_without_anything_the_masters_settings_hold_and_are_left_as_they_are():
     assert effective() == SETTINGS == before
 
 
-def test_the_command_line_the_file_the_environment_and_the_master_in_this_order():
+def test_the_command_line_the_file_and_the_master_in_this_order(monkeypatch):
     master = settings_with("dataset.data_dir", "/master")
     own = dict(NOTHING, dataset={"data_dir": "/file"})
-    environment = {"FLQ_DATA_DIR": "/environment"}
 
-    def data_dir(*args):
-        return effective(*args, settings=master)["dataset"]["data_dir"]
-    assert data_dir(own, ["--data_dir", "/flag"], environment) == "/flag"
-    assert data_dir(own, [], environment) == "/file"
-    assert data_dir(dict(own, dataset={"data_dir": None}), [], environment) == "/environment"
-    assert data_dir(None, [], environment) == "/environment"
-    assert data_dir(None, [], {"FLQ_DATA_DIR": ""}) == "/master"
-    assert data_dir(None) == "/master"
+    def data_dir(own=None, flags=()):
+        return effective(own, flags, master)["dataset"]["data_dir"]
+    monkeypatch.setenv("FLQ_DATA_DIR", "/environment")
+    assert data_dir(own, ["--data_dir", "/flag"]) == "/flag"
+    assert data_dir(own) == "/file"
+    assert data_dir(dict(own, dataset={"data_dir": None})) == data_dir() == "/master"
+
+
+def test_where_nobody_names_a_folder_the_environment_is_left_to_the_data_layer(monkeypatch):
+    monkeypatch.setenv("FLQ_DATA_DIR", "/environment")
+    assert effective()["dataset"]["data_dir"] is None
+
+
+@pytest.mark.parametrize("kind", ["npz", "csv", "images"])
+@pytest.mark.parametrize("path", ["/etc/passwd", "../up.npz", "a/../../up", "a/..", "~/mine", "..\\up"])
+def test_a_file_outside_of_the_workers_own_folder_is_refused(kind, path):
+    settings = settings_with("dataset.name", kind + ":" + path)
+    for own, flags in ((None, ["--data_dir", "/own"]), (dict(NOTHING, dataset={"data_dir": "/own"}), [])):
+        with pytest.raises(DataError, match="the master asks for the data set .*, but this worker's data lie in /own"):
+            effective(own, flags, settings=settings)
+    assert effective(settings=settings)["dataset"]["name"] == kind + ":" + path  # no own folder: as the master says
+
+
+@pytest.mark.parametrize("name", ["npz:a/b.npz", "csv:..a.csv", "images:.", "mnist"])
+def test_a_file_in_the_workers_own_folder_is_not(name):
+    settings = settings_with("dataset.name", name)
+    assert effective(None, ["--data_dir", "/own"], settings=settings)["dataset"]["name"] == name
 
 
 def test_a_relative_folder_is_that_of_the_worker():

@@ -165,15 +165,14 @@ def test_a_build_gets_what_flags_file_environment_and_master_say_together_and_lo
             got.append((settings, worker_id))
 
     monkeypatch.setattr("flq.worker.program.build_trainer", Trainer)
-    monkeypatch.setenv("FLQ_DATA_DIR", "/of/the/environment")
-    (tmp_path / "own.json").write_text('{"jetson_optimization": {"prefetch_size": 9}}')
+    (tmp_path / "own.json").write_text('{"jetson_optimization": {"prefetch_size": 9}, "data_dir": "/of/the/file"}')
     args = parse_flags(["--worker_id", "3", "--master_ip", "x", "--gpu_memory_limit_mb", "256"])
     worker = Worker(args, "name", unused_url(), read_own_file(str(tmp_path / "own.json")))
     with caplog.at_level("INFO", "flq"):
         event = worker._do(Build(SETTINGS))
     assert event == Built(7, Trainer.layout)
     ((settings, worker_id),) = got
-    assert worker_id == 3 and settings["dataset"]["data_dir"] == "/of/the/environment"
+    assert worker_id == 3 and settings["dataset"]["data_dir"] == "/of/the/file"
     assert settings["jetson_optimization"] == dict(SETTINGS["jetson_optimization"], gpu_memory_limit_mb=256,
                                                    prefetch_size=9)
     assert caplog.messages == ["worker 3: " + Trainer.notes[0], "worker 3: 7 samples, 4 parameters"]

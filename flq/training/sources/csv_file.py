@@ -7,8 +7,8 @@ that has as many values. Classes are whole numbers from 0, or texts, which are n
 sorted order. There is no test set in the file: a part is held back, see
 ``dataset.split_dataset``.
 
-With partition local and classes as texts, each worker's file must hold all of the classes;
-whole numbers mean the same in every file.
+With partition local classes must be whole numbers, which mean the same in every worker's file;
+texts would be numbered by what else the file holds, so they are refused.
 """
 
 import csv
@@ -35,7 +35,7 @@ def look(path: str, section: Dict[str, Any]) -> Tuple[Shape, int]:
         labels.append(row[-1].strip())
     classes = _classes(labels, path)
     shape = section["input_shape"] or (n_features, 1, 1)
-    return (shape[0], shape[1], shape[2]), _n_classes(labels, classes, section["n_classes"], path)
+    return (shape[0], shape[1], shape[2]), _n_classes(classes, section, path)
 
 
 def load(path: str, settings: Dict[str, Any]) -> Dataset:
@@ -57,7 +57,7 @@ def load(path: str, settings: Dict[str, Any]) -> Dataset:
         labels.append(row[-1].strip())
     classes = _classes(labels, path)
     section = dict(settings["dataset"])
-    section["n_classes"] = _n_classes(labels, classes, section["n_classes"], path)
+    section["n_classes"] = _n_classes(classes, section, path)
     features = np.frombuffer(values, np.float32).reshape(len(labels), -1)
     x = as_samples(features, section["input_shape"], path)
     y = np.array([classes[label] for label in labels], np.int64)
@@ -109,10 +109,15 @@ def _classes(labels: List[str], path: str) -> Dict[str, int]:
     return {label: int(number) for label, number in zip(different, numbers) if number is not None}
 
 
-def _n_classes(labels: List[str], classes: Dict[str, int], given: Optional[int], path: str) -> int:
-    """Return the number of classes; texts can only be numbered alike everywhere if all of them are there."""
-    is_text = any(_number(label) is None for label in classes)
-    if is_text and given is not None and len(classes) != given:
+def _n_classes(classes: Dict[str, int], section: Dict[str, Any], path: str) -> int:
+    """Return the number of classes; texts are numbered alike only by those who read the same file."""
+    given = section["n_classes"]
+    text = next((label for label in classes if _number(label) is None), None)
+    if text is not None and section["partition"] == "local":
+        raise DataError("%s has texts as classes, such as %r: with dataset.partition local other workers may number "
+                        "them differently" % (path, text[:40]),
+                        hint="use whole numbers as classes, the same at every worker")
+    if text is not None and given is not None and len(classes) != given:
         raise DataError("%s has %d different texts as classes, but dataset.n_classes is %d"
                         % (path, len(classes), given), hint="number the classes 0, 1, 2, ... in the file")
     return check_classes(max(classes.values()), given, path)

@@ -1,51 +1,56 @@
 """``images:FOLDER``: a folder for each class, with images in it.
 
-Classes are numbered in the sorted order of the folders' names. Images are resized to
+Classes are numbered in the sorted order of the folders' names. Images are turned upright where
+their EXIF data say how the camera was held, and resized to
 ``dataset.input_shape``, which must be given unless all have the same size; 1 channel means
 grey, 3 (the default) means colour. Pixels stay uint8. Names that begin with a dot, files of
 other kinds, and what lies deeper, are passed over. There is no test set: a part is held back,
 see ``dataset.split_dataset``.
 
-With partition local each worker's folder must have a folder for every class, empty or not, so
-that they are numbered alike everywhere. Pillow is imported in functions only: a cluster
+With partition local a class's folder must be named by its number, a whole number in
+0..n_classes-1, so that classes mean the same at every worker: names would be numbered by what
+else a worker has. A worker need not have all classes. Pillow is imported in functions only: a cluster
 without image folders does not need it.
 """
 
 import os
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 import numpy as np
 
 from ...errors import DataError
-from .dataset import Dataset, Shape, split_dataset
+from .dataset import MAX_CLASSES, Dataset, Shape, check_classes, split_dataset
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 MODES = {1: "L", 3: "RGB"}  # channels to Pillow's name
 DEFAULT_CHANNELS = 3
+MAX_BYTES = 4 * 10 ** 9     # of all images together; more is a mistake in dataset.input_shape
+ORIENTATION = 0x0112        # the number of EXIF's tag
+LYING = (5, 6, 7, 8)        # its values that exchange width and height
 WIDE_MODES = ("I", "F")     # first letters of Pillow's names for more than 8 bits per channel
 
 
 def look(path: str, section: Dict[str, Any]) -> Tuple[Shape, int]:
-    """Return the shape of a sample and the number of classes; pixels are not read.
+    """Return the shape of a sample and the number of classes; no pixels are decoded where headers say the size.
 
     Parameters
     ----------
     path : str
     section : dict
-        The section dataset; its input_shape comes first where it is given, and the number of
-        folders must be its n_classes where that is given.
+        The section dataset; its input_shape comes first where it is given, and the folders
+        must agree with its n_classes where that is given.
 
     Raises
     ------
     DataError
         If the folder is not as this module says.
     """
-    folders = _class_folders(path, section["n_classes"])
+    folders, n_classes = _class_folders(path, section)
     if section["input_shape"] is not None:
         height, width, channels = section["input_shape"]
         if channels not in MODES:
             raise DataError("dataset.input_shape of images must end in 1 or 3 channels, got %d" % channels)
-        return (height, width, channels), len(folders)
+        return (height, width, channels), n_classes
     first, size = "", (0, 0)
     for file, _ in _files(path, folders):
         own = _size(file)
@@ -55,7 +60,7 @@ def look(path: str, section: Dict[str, Any]) -> Tuple[Shape, int]:
             raise DataError("%s has %d x %d pixels, %s has %d x %d"
                             % ((file,) + own[::-1] + (first,) + size[::-1]),
                             hint="give dataset.input_shape, [height, width, channels], to resize them")
-    return (size[1], size[0], DEFAULT_CHANNELS), len(folders)
+    return (size[1], size[0], DEFAULT_CHANNELS), n_classes
 
 
 def load(path: str, settings: Dict[str, Any]) -> Dataset:
@@ -64,12 +69,12 @@ def load(path: str, settings: Dict[str, Any]) -> Dataset:
     Raises
     ------
     DataError
-        If the folder is not as this module says, a file is no image, or something does not
-        agree with dataset.input_shape and n_classes.
+        If the folder is not as this module says, a file is no image, something does not agree
+        with dataset.input_shape and n_classes, or the images do not fit into memory.
     """
     shape, n_classes = look(path, settings["dataset"])
-    files = _files(path, _class_folders(path, n_classes))
-    x = np.empty((len(files),) + shape, np.uint8)
+    files = _files(path, _class_folders(path, settings["dataset"])[0])
+    x = _room(len(files), shape, path)
     for i, (file, _) in enumerate(files):
         x[i] = _pixels(file, shape)
     y = np.array([label for _, label in files], np.int64)
@@ -77,21 +82,51 @@ def load(path: str, settings: Dict[str, Any]) -> Dataset:
     return split_dataset(dict(settings, dataset=section), x, y, None, path)
 
 
-def _class_folders(path: str, n_classes: Any) -> List[str]:
-    """Return the names of the classes' folders, sorted."""
+def _room(n_images: int, shape: Shape, path: str) -> np.ndarray:
+    """Return an array (n_images, height, width, channels), uint8, that is still to be filled."""
+    height, width, channels = shape
+    n_bytes = n_images * height * width * channels
+    try:
+        if n_bytes > MAX_BYTES:
+            raise MemoryError
+        return np.empty((n_images,) + shape, np.uint8)
+    except MemoryError:
+        raise DataError("the %d images of %s take %d bytes with dataset.input_shape %s, at most %d or what memory is "
+                        "free" % (n_images, path, n_bytes, list(shape), MAX_BYTES),
+                        hint="give a smaller dataset.input_shape") from None
+
+
+def _class_folders(path: str, section: Dict[str, Any]) -> Tuple[List[Tuple[str, int]], int]:
+    """Return (name, class) of the classes' folders, sorted by name, and the number of classes."""
+    n_classes = section["n_classes"]
     names = sorted(name for name in _entries(path)
                    if not name.startswith(".") and os.path.isdir(os.path.join(path, name)))
+    if section["partition"] == "local":
+        return _numbered_folders(path, names, n_classes)
     if n_classes is not None and len(names) != n_classes:
         raise DataError("%s has %d folders of classes, but dataset.n_classes is %d" % (path, len(names), n_classes),
                         hint="a class without images needs an empty folder")
     if len(names) < 2:
         raise DataError("%s must have a folder for each of 2 or more classes, got %d" % (path, len(names)))
-    return names
+    return [(name, label) for label, name in enumerate(names)], len(names)
 
 
-def _files(path: str, folders: List[str]) -> List[Tuple[str, int]]:
+def _numbered_folders(path: str, names: List[str], n_classes: Optional[int]) -> Tuple[List[Tuple[str, int]], int]:
+    """Return the same where each folder's name is the number of its class."""
+    if not names:
+        raise DataError("%s must have a folder for each of its classes, got none" % path)
+    for name in names:
+        if not name.isdecimal() or int(name) >= MAX_CLASSES:
+            raise DataError("%s has a folder %r: with dataset.partition local a class's folder must be named by its "
+                            "number, 0..%s" % (path, name, "n_classes-1" if n_classes is None else n_classes - 1),
+                            hint="use the same number for a class at every worker")
+    folders = [(name, int(name)) for name in names]
+    return folders, check_classes(max(label for _, label in folders), n_classes, path)
+
+
+def _files(path: str, folders: List[Tuple[str, int]]) -> List[Tuple[str, int]]:
     """Return (file, class) of every image, in sorted order."""
-    files = [(os.path.join(path, folder, name), label) for label, folder in enumerate(folders)
+    files = [(os.path.join(path, folder, name), label) for folder, label in folders
              for name in sorted(_entries(os.path.join(path, folder)))
              if name.lower().endswith(ENDINGS) and not name.startswith(".")]
     if not files:
@@ -107,9 +142,14 @@ def _entries(folder: str) -> List[str]:
 
 
 def _size(file: str) -> Tuple[int, int]:
-    """Return (width, height) as the file's header says."""
+    """Return (width, height) of the image when it is turned upright."""
     with _opened(file) as image:
-        return image.size
+        try:
+            if image.getexif().get(ORIENTATION) in LYING:  # of a PNG file Pillow looks behind the pixels, too
+                image = _upright(image)
+            return image.size
+        except Exception as error:  # Pillow raises what it likes for damaged files
+            raise _damaged(file, error) from None
 
 
 def _pixels(file: str, shape: Shape) -> np.ndarray:
@@ -122,14 +162,23 @@ def _pixels(file: str, shape: Shape) -> np.ndarray:
             raise DataError("%s has more than 8 bits per channel (mode %s)" % (file, image.mode),
                             hint="convert it to 8 bits")
         try:
+            image = _upright(image)
             if "transparency" in image.info:
                 image = image.convert("RGBA")  # Pillow warns of palettes otherwise
             image = image.convert(MODES[channels])
             if image.size != (width, height):
                 image = image.resize((width, height), Image.BILINEAR)
             return np.asarray(image, np.uint8).reshape(shape)
-        except Exception as error:  # Pillow raises what it likes for damaged files
+        except Exception as error:  # as above
             raise _damaged(file, error) from None
+
+
+def _upright(image: Any) -> Any:
+    """Return the image, loaded, turned as its EXIF data say."""
+    from PIL import ImageOps
+
+    image.load()  # Pillow turns TIFF files itself, some versions without saying so in the EXIF data
+    return image if image.format == "TIFF" else ImageOps.exif_transpose(image)
 
 
 def _opened(file: str) -> Any:

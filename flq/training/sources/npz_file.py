@@ -6,6 +6,7 @@ uint8 means pixels up to 255; other numbers are taken as they are. Labels are wh
 from 0. Without a test set a part is held back, see ``dataset.split_dataset``.
 """
 
+import tokenize
 import zipfile
 import zlib
 from typing import Any, Dict, List, Tuple
@@ -17,7 +18,8 @@ from .dataset import Dataset, Shape, as_labels, as_samples, check_classes, split
 from .idx_files import Arrays
 
 READ_ERRORS = (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError,
-               MemoryError)
+               MemoryError, OverflowError, TypeError, SyntaxError,
+               tokenize.TokenError)  # the last four: numpy, for headers that are none
 
 
 def look(path: str, section: Dict[str, Any]) -> Tuple[Shape, int]:
@@ -84,9 +86,13 @@ def _read(path: str, needed: List[str], optional: List[str]) -> Dict[str, np.nda
                 raise DataError("%s has no array %s; it has %s"
                                 % (path, " and ".join(missing), ", ".join(sorted(names)) or "none"))
         with np.load(path, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in needed + [name for name in optional if name in names]}
+            found = {name: arrays[name] for name in needed + [name for name in optional if name in names]}
     except READ_ERRORS as error:
         raise _unreadable(path, error) from None
+    for name, array in found.items():
+        if not isinstance(array, np.ndarray):  # numpy gives the bytes of what has no header
+            raise DataError("%s in %s is no array, its part of the file has no .npy header" % (name, path))
+    return found
 
 
 def _declared_shape(path: str) -> Tuple[int, ...]:

@@ -4,6 +4,7 @@ In this order: ``dataset.data_dir``, or the environment variable FLQ_DATA_DIR wh
 null; Keras's cache; FLQ's cache; the network, into FLQ's cache. In each, a sub-folder named
 like the data set counts; of the user's own folder also what lies in the folder itself. With
 partition local only the user's own folder counts: other files are not the worker's own.
+FLQ_DATA_DIR is read here only, on master and worker alike: for no other data set it counts.
 """
 
 import os
