@@ -49,6 +49,11 @@ class Float32:
         add_exact(out, [(payload.view("<f4"), weight) for payload, weight in weighted], base)
 
 
+def statistics_of(payload: Payload, layout: Layout) -> Vector:
+    """Return the part of a payload that holds the moving statistics, float32; with every codec it is the last."""
+    return payload[payload.size - 4 * (layout.n_params - layout.n_trained):].view("<f4")
+
+
 def check_length(payload: Payload, expected: int) -> None:
     """Raise CodecError unless the payload has so many bytes."""
     if payload.size != expected:

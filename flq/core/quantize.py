@@ -27,7 +27,7 @@ from typing import Dict, Union
 
 import numpy as np
 
-from .exact import FLOAT32, Float32, Noise, Payload
+from .exact import FLOAT32, Float32, Noise, Payload, statistics_of
 from .params import Layout, Vector
 from .scaled import LAQ8, Grid, Sign, Stochastic
 
@@ -44,11 +44,6 @@ def decode(codec: Quantizer, payload: Payload, layout: Layout) -> Vector:
     vector = np.full(layout.n_params, -0.0, np.float32)  # -0.0 + v is v, also where v is -0.0
     codec.add_to(vector, payload, layout)
     return vector
-
-
-def statistics_of(payload: Payload, layout: Layout) -> Vector:
-    """Return the moving statistics of a payload, float32, whichever codec it has."""
-    return payload[payload.size - 4 * (layout.n_params - layout.n_trained):].view("<f4")
 
 
 def plus(vector: Vector, codec_id: int, payload: Payload, layout: Layout, weight: float = 1.0) -> Vector:

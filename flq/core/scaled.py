@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import CodecError
 from .bitpack import has_all_ones, pack, packed_size, unpack
-from .exact import Noise, Payload, Weighted, add_exact, check_exact, check_length
+from .exact import Noise, Payload, Weighted, add_exact, check_exact, check_length, statistics_of
 from .params import BLOCK, Layout, Tensor, Vector, blocks
 
 LAQ8 = 9  # number of Stochastic on the wire; 1..8 are those with so many bits
@@ -48,7 +48,7 @@ class Scaled:
         payload = np.empty(self.payload_size(layout), np.uint8)
         scaled = self._scaled(layout)
         scales, scratch = self._scales(payload, scaled), _scratch(scaled)
-        exact = self._exact(payload, layout)
+        exact = statistics_of(payload, layout)
         exact[:] = vector[layout.n_trained:]
         check_exact(exact)
         for index, (part, codes) in enumerate(self._parts(payload, scaled)):
@@ -84,7 +84,7 @@ class Scaled:
                 raise CodecError("the padding bits of a tensor are set, expected zeros")
             for block in blocks(n_codes):
                 self._check_codes(codes[self._bytes_of(block)], block.stop - block.start)
-        check_exact(self._exact(payload, layout))
+        check_exact(statistics_of(payload, layout))
 
     def add_to(self, out: Vector, payload: Payload, layout: Layout, weight: float = 1.0,
                base: Optional[Vector] = None) -> None:
@@ -107,7 +107,7 @@ class Scaled:
                     decode(codes[where], values)
                     total = np.add(total, values, out=target[block])
         statistics = slice(layout.n_trained, None)
-        add_exact(out[statistics], [(self._exact(payload, layout), weight) for payload, weight in weighted],
+        add_exact(out[statistics], [(statistics_of(payload, layout), weight) for payload, weight in weighted],
                   None if base is None else base[statistics])
 
     # -- what a codec says of its own -----------------------------------------------------
@@ -137,10 +137,6 @@ class Scaled:
     def _scales(self, payload: Payload, scaled: Layout) -> Vector:
         """Return the part of the payload that holds the scales, float32."""
         return payload[:4 * len(scaled.tensors)].view("<f4")
-
-    def _exact(self, payload: Payload, layout: Layout) -> Vector:
-        """Return the part of the payload that holds the statistics, float32."""
-        return payload[payload.size - 4 * (layout.n_params - layout.n_trained):].view("<f4")
 
     def _parts(self, payload: Payload, scaled: Layout) -> Iterator[Tuple[slice, Payload]]:
         """Yield, tensor by tensor, its part of the vector and its part of the payload."""

@@ -109,8 +109,7 @@ def propose(state: WorkerState, update: Vector, round_index: int, threshold: flo
     if mirror is not None:
         mirror = plus(mirror, rules.codec_up, payload, layout)
     if residual is not None:
-        residual = rest if mirror is None else _difference(whole, mirror)
-        residual = _without_statistics(residual, layout)
+        residual = rest if mirror is None else _without_statistics(_difference(whole, mirror), layout)
     return Proposal(payload, size, if_applied=WorkerState(residual, mirror, 0, False), if_not=if_not)
 
 
