@@ -111,8 +111,13 @@ def aggregate(n_samples: Mapping[int, int], uploaded: Collection[int], uploads: 
 
 
 def close_round(state: ServerState, total: Optional[Vector], round_index: int, layout: Layout,
-                rules: Rules) -> ClosedRound:
+                rules: Rules, delta: Optional[Payload] = None) -> ClosedRound:
     """Step the model by the aggregate, whose memory is used up, and encode the difference.
+
+    Parameters
+    ----------
+    delta : ndarray of uint8, optional
+        What this round has made of the difference before: taken as it is, since the workers have it.
 
     Raises
     ------
@@ -127,7 +132,8 @@ def close_round(state: ServerState, total: Optional[Vector], round_index: int, l
     lr = rules.step.lr * (1.0 if rules.lr_by_round is None else learning_rate(rules.lr_by_round, round_index))
     model, moments = step(state.model, total, state.moments, rules.step, lr, layout)
     difference = np.subtract(model, state.shared, out=total)
-    delta = QUANTIZERS[rules.codec_down].encode(difference, layout)
+    if delta is None:
+        delta = QUANTIZERS[rules.codec_down].encode(difference, layout)
     shared = total  # a vector less: nobody needs the difference any more
     QUANTIZERS[rules.codec_down].add_to(shared, delta, layout, base=state.shared)
     energies = (state.energies + (size,))[-rules.depth:]

@@ -4,7 +4,7 @@ Delta frames are kept while their chain is cheaper than a keyframe; a keyframe i
 when somebody needs it, once per version.
 """
 
-from typing import List, NamedTuple, Optional
+from typing import Iterable, List, NamedTuple, Optional, Tuple
 
 from ..core.params import Vector, fingerprint
 from ..core.quantize import FLOAT32, QUANTIZERS, Payload
@@ -37,6 +37,13 @@ class Downlink:
         self._delta_bits = 0
         self._keyframe: Optional[Buffers] = None
 
+    def restart(self, version: int, shared: Vector, codec_id: int, deltas: Iterable[Tuple[int, Payload]]) -> None:
+        """Begin at a version; ``deltas`` are those that lead to it, ascending, as far back as they are known."""
+        self._deltas = []
+        for to_version, delta in deltas:
+            self.push(to_version, shared, codec_id, delta)
+        self.version, self.crc, self._shared = version, fingerprint(shared), shared
+
     def push(self, version: int, shared: Vector, codec_id: int, delta: Payload) -> None:
         """Move on to the next version, the one after :attr:`version`."""
         self.version = version
@@ -45,6 +52,11 @@ class Downlink:
         self._deltas.append(encode(ModelFrame(Kind.DELTA, self.version, codec_id, delta), self._link))
         while len(self._deltas) > 1 and sum(map(size_of, self._deltas)) > shared.nbytes:
             del self._deltas[0]
+
+    @property
+    def oldest(self) -> int:
+        """The version from which the deltas that are kept lead on."""
+        return self.version - len(self._deltas)
 
     def since(self, have: int) -> Chain:
         """Return the frames that lead on from version ``have``: deltas, or one keyframe; -1 has nothing."""

@@ -3,6 +3,7 @@
 from typing import Any, Dict, NamedTuple, Optional, Tuple, Union
 
 from ..core.params import Vector
+from ..core.quantize import Payload
 from ..errors import FlqError
 from .messages import Answer
 from .wire import Buffers
@@ -14,7 +15,7 @@ class Register(NamedTuple):
     """A worker wants to join.
 
     The first time it asks for the settings (``n_samples`` None); with its data and model ready
-    it joins.
+    it joins, and claims the epoch that its memories belong to and the number of its last answer.
     """
 
     ticket: Ticket
@@ -22,6 +23,8 @@ class Register(NamedTuple):
     instance: str
     n_samples: Optional[int] = None
     layout_crc: Optional[int] = None
+    claimed_epoch: Optional[int] = None
+    claimed_seq: Optional[int] = None
 
 
 class Poll(NamedTuple):
@@ -58,6 +61,24 @@ class Tick(NamedTuple):
     """Time has passed."""
 
 
+class LeaseEnded(NamedTuple):
+    """A worker has been silent for too long. The machine makes this event itself, and those that follow."""
+
+    worker_id: int
+
+
+class OffersDue(NamedTuple):
+    """The deadline of a round's offers has come."""
+
+    round_index: int
+
+
+class RoundDue(NamedTuple):
+    """The deadline of a round has come."""
+
+    round_index: int
+
+
 class Stop(NamedTuple):
     """Somebody wants the run to end now."""
 
@@ -68,7 +89,22 @@ class Saved(NamedTuple):
     """The results of the ended run are on disk."""
 
 
-Event = Union[Register, Poll, Answered, Heartbeat, Tick, Stop, Saved]
+Lasting = Union[Register, Answered, LeaseEnded, OffersDue, RoundDue, Stop]  # what can change the run: the journal's
+Event = Union[Lasting, Poll, Heartbeat, Tick, Saved]
+
+
+class Journalled(NamedTuple):
+    """This event has changed the run: it must be on disk before anything else that it led to is done."""
+
+    event: Lasting
+
+
+class Encoded(NamedTuple):
+    """The shared copy has moved on to ``version`` by this payload; it goes to disk with the event that led to it."""
+
+    round_index: int
+    version: int
+    payload: Payload
 
 
 class Reply(NamedTuple):
@@ -144,5 +180,5 @@ class Note(NamedTuple):
     text: str
 
 
-Effect = Union[Reply, RoundClosed, RunEnded, Note]
+Effect = Union[Journalled, Encoded, Reply, RoundClosed, RunEnded, Note]
 Effects = Tuple[Effect, ...]

@@ -3,7 +3,10 @@
 Rules
 -----
 1. Everything that affects the run goes through :meth:`MasterMachine.handle`; time is an argument.
-2. An event that is refused changes nothing but the sender's lease: its ticket gets the error
+   An end of a lease and a deadline are events too, which the machine makes when their time has come.
+2. An event that changes the run is Journalled, the first of its effects; the same events in the
+   same order make the same run (:meth:`MasterMachine.replay`), whatever time it is and whoever waits.
+   An event that is refused changes nothing but the sender's lease: its ticket gets the error
    as its reply.
 3. A round has as members the workers leased when it opens. It closes when the part of every
    member is decided, or at its deadline once a quorum has answered.
@@ -17,26 +20,32 @@ run has ended, its results are being saved) -> FINISHED. docs/states.md has the 
 
 import math
 from enum import Enum
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
 from ..core import budget, server_round
 from ..core.params import Vector, fingerprint
-from ..core.quantize import plus
+from ..core.quantize import Payload, plus
 from ..errors import BadValues, CodecError, Conflict, FlqError
 from .downlink import Chain, Downlink
 from .events import (
     Answered,
     Effect,
     Effects,
+    Encoded,
     Event,
     Heartbeat,
+    Journalled,
+    Lasting,
+    LeaseEnded,
     Note,
+    OffersDue,
     Poll,
     Register,
     Reply,
     RoundClosed,
+    RoundDue,
     RoundReport,
     RunEnded,
     Saved,
@@ -45,7 +54,7 @@ from .events import (
 )
 from .ledger import Traffic, received, sent
 from .members import LATE, LOST, REFUSED, SKIPPED, UPLOADED, Member, OpenRound
-from .messages import Kind, Outcome, Plan, Verdict
+from .messages import Answer, Kind, Outcome, Plan, Verdict
 from .options import RunOptions
 from .registry import Registry
 from .wire import Buffers, encode, link_of, size_of
@@ -78,24 +87,54 @@ class MasterMachine:
         self.state = State.LOBBY
         self.round_index = 0
         self.server = server_round.first_server_state(start)
-        self._registry = Registry(options.total_workers, options.layout.crc, options.lease_s)
+        self.registry = Registry(options.total_workers, options.layout.crc, options.lease_s)
         self.totals = Traffic()
-        self._round: Optional[OpenRound] = None
-        self._round_traffic = Traffic()
-        self._downlink = Downlink(start, self.link)
-        self._start_crc = self._downlink.crc
+        self.open_round: Optional[OpenRound] = None
+        self._known: Mapping[int, Payload] = {}  # while replaying: round -> what was encoded then
+        self.round_traffic = Traffic()
+        self.downlink = Downlink(start, self.link)
+        self.start_crc = self.downlink.crc
         self._polls: Dict[int, Poll] = {}
         self._poll_until: Dict[Ticket, float] = {}
         self._effects: List[Effect] = []
         self._handlers = {Register: self._register, Poll: self._poll, Answered: self._answered,
-                          Heartbeat: self._heartbeat, Stop: self._stop, Saved: self._saved}
+                          Heartbeat: self._heartbeat, Stop: self._stop, Saved: self._saved,
+                          LeaseEnded: self._lease_ended, OffersDue: self._offers_due, RoundDue: self._round_due}
 
     # -- the outside ---------------------------------------------------------------------
 
     def handle(self, event: Event, now: float) -> Effects:
         """Take in one event at time ``now`` (seconds, monotonic) and say what is to be done."""
         self._effects = []
-        self._expire(now)
+        for due in self._due(now):
+            self._take(due, now)
+        self._release(now)
+        self._take(event, now)
+        return self.effects
+
+    def replay(self, event: Lasting, encoded: Mapping[int, Payload]) -> Effects:
+        """Take in an event of the journal once more; ``encoded`` holds, by round, what was sent then.
+
+        Leases and deadlines do not run meanwhile: they are events of the journal themselves. After the last
+        one comes :meth:`go_on`.
+        """
+        self._effects, self._known = [], encoded
+        try:
+            self._take(event, 0.0)
+        finally:
+            self._known = {}
+        return self.effects
+
+    def go_on(self, now: float) -> None:
+        """Begin the time of the run anew: leases and the deadlines of the open round start in full."""
+        self.registry.renew_all(now)
+        going = self.open_round
+        if going is not None:
+            going.opened = now
+            going.deadline = self._deadline(now) if not going.is_due else None
+            going.offer_deadline = self._offer_deadline(now) if not going.offers_are_due else None
+
+    def _take(self, event: Event, now: float) -> None:
         try:
             handler = self._handlers.get(type(event))
             if handler is not None:
@@ -103,7 +142,17 @@ class MasterMachine:
         except FlqError as error:
             self._effects.append(Reply(event.ticket, error))
         self._advance(now)
-        return self.effects
+
+    def _due(self, now: float) -> Iterator[Lasting]:
+        """Make the events whose time has come; each is taken before the next is made."""
+        for worker_id in self.registry.silent(now):
+            yield LeaseEnded(worker_id)
+        going = self.open_round
+        if going is not None and going.offer_deadline is not None and going.offer_deadline <= now:
+            yield OffersDue(going.index)
+        going = self.open_round
+        if going is not None and going.deadline is not None and going.deadline <= now:
+            yield RoundDue(going.index)
 
     @property
     def effects(self) -> Effects:
@@ -113,14 +162,14 @@ class MasterMachine:
     @property
     def members(self) -> Dict[int, Member]:
         """Worker id -> everybody who has ever registered."""
-        return self._registry.members
+        return self.registry.members
 
     def next_deadline(self, now: float) -> Optional[float]:
         """Return the time after ``now`` at which a Tick is due, or None."""
         due = list(self._poll_until.values())
         due += [member.lease_until for member in self.members.values() if not member.gone]
-        if self._round is not None:
-            due += [at for at in (self._round.deadline, self._round.offer_deadline) if at is not None]
+        if self.open_round is not None:
+            due += [at for at in (self.open_round.deadline, self.open_round.offer_deadline) if at is not None]
         return min((at for at in due if at > now), default=None)
 
     def everyone_heard(self) -> bool:
@@ -131,20 +180,28 @@ class MasterMachine:
 
     def _register(self, event: Register, now: float) -> None:
         options = self.options
-        member = self._registry.register(event, now)
+        member = self.registry.register(event, now)
         member.heard_end = member.heard_end or self._has_ended()
+        goes_on = False
         if event.n_samples is not None and not self._has_ended():
-            self._withdraw(member)
-            member.rejoin(event.n_samples)
-            self._effects.append(Note("worker %d joined with %d samples (epoch %d)"
-                                      % (member.worker_id, member.n_samples, member.epoch)))
+            goes_on = self.registry.takes_up(member, event)
+            if not goes_on or member.gone:
+                self._journal(event)
+            if goes_on:
+                verb, member.gone = "is back", False
+            else:
+                verb = "joined"
+                self._withdraw(member)
+                member.rejoin(event.instance, event.n_samples)
+            self._effects.append(Note("worker %d %s with %d samples (epoch %d)"
+                                      % (member.worker_id, verb, member.n_samples, member.epoch)))
         self._effects.append(Reply(event.ticket, {
-            "run_id": options.run_id, "ended": self._has_ended(), "epoch": member.epoch,
-            "lease_s": options.lease_s, "start_crc": self._start_crc,
+            "run_id": options.run_id, "ended": self._has_ended(), "epoch": member.epoch, "goes_on": goes_on,
+            "lease_s": options.lease_s, "start_crc": self.start_crc,
             "layout": options.layout.to_json(), "settings": options.settings}))
 
     def _poll(self, event: Poll, now: float) -> None:
-        member = self._registry.find(event.worker_id, event.epoch, now)
+        member = self.registry.find(event.worker_id, event.epoch, now)
         before = self._polls.pop(member.worker_id, None)
         if before is not None:
             self._unpark(before.ticket, None)
@@ -152,12 +209,12 @@ class MasterMachine:
         self._park(event.ticket, now)
 
     def _heartbeat(self, event: Heartbeat, now: float) -> None:
-        self._registry.find(event.worker_id, event.epoch, now)
+        self.registry.find(event.worker_id, event.epoch, now)
         self._effects.append(Reply(event.ticket, {"state": self.state.value, "round": self.round_index}))
 
     def _answered(self, event: Answered, now: float) -> None:
-        answer, going = event.answer, self._round
-        member = self._registry.find(answer.worker_id, answer.epoch, now)
+        answer, going = event.answer, self.open_round
+        member = self.registry.find(answer.worker_id, answer.epoch, now)
         if self._has_ended():
             return self._verdict(event, member, Outcome.END)
         if answer.held_back is not None and not self.options.is_local:
@@ -185,11 +242,12 @@ class MasterMachine:
     def _offer(self, event: Answered, member: Member, going: OpenRound, now: float) -> None:
         if not self.options.rules.needs_offers:
             raise Conflict("round %d has no budget and takes no offers" % going.index, "send the upload")
-        repeated = member.worker_id in going.offers
-        offer = budget.Offer(member.worker_id, event.answer.energy, event.answer.cost_bits)
+        answer, repeated = event.answer, member.worker_id in going.offers
         if going.granted is not None:
-            return self._answer_decided(event, member, going, offer, repeated)
-        going.offers[member.worker_id] = offer
+            return self._offer_after_the_grants(event, member, going, repeated)
+        if going.offers.get(member.worker_id) != answer:
+            self._journal(event)
+        going.offers[member.worker_id] = answer
         if member.worker_id in going.waiting:
             before = going.waiting.pop(member.worker_id)
             self._unpark(before.ticket, self._verdict_frame(member, Outcome.WAIT))
@@ -199,19 +257,19 @@ class MasterMachine:
         going.waiting[member.worker_id] = event
         self._park(event.ticket, now)
 
-    def _answer_decided(self, event: Answered, member: Member, going: OpenRound, offer: budget.Offer,
-                        repeated: bool) -> None:
+    def _offer_after_the_grants(self, event: Answered, member: Member, going: OpenRound, repeated: bool) -> None:
         """Answer an offer that comes, or comes again, after the grants are decided: what is left goes to the first."""
         if not repeated:
+            self._journal(event)
             spent = sum(going.offers[worker_id].cost_bits for worker_id in going.granted)
-            if budget.fits(len(going.granted), spent, offer, self.options.rules):
+            if budget.fits(len(going.granted), spent, _as_offer(event.answer), self.options.rules):
                 going.granted.add(member.worker_id)
             self._pass_over(member, going)
-            going.offers[member.worker_id] = offer
-        if member.worker_id in going.granted:
-            self._verdict(event, member, Outcome.GRANTED, repeated)
-        else:
-            self._close_answer(event, member, Outcome.REFUSED, REFUSED, repeated)
+            going.offers[member.worker_id] = event.answer
+            if member.worker_id not in going.granted:
+                self._settle(event.answer, member, Outcome.REFUSED, REFUSED)
+                return self._verdict(event, member, Outcome.REFUSED)
+        self._verdict(event, member, Outcome.GRANTED, repeated)
 
     def _upload(self, event: Answered, member: Member, going: OpenRound, now: float) -> None:
         answer, rules, layout = event.answer, self.options.rules, self.options.layout
@@ -233,17 +291,37 @@ class MasterMachine:
                 raise BadValues("the mirror of worker %d would no longer be finite" % member.worker_id,
                                 "lower model.lr")
             if fingerprint(mirror) != answer.state_crc:
-                member.rejoin(member.n_samples)
+                self._journal(event)
+                member.rejoin(member.instance, member.n_samples)
                 self._effects.append(Note("the mirrors of worker %d differ: it begins afresh (epoch %d)"
                                           % (member.worker_id, member.epoch)))
-                return self._close_answer(event, member, Outcome.RESYNC, REFUSED)
+                self._settle(answer, member, Outcome.RESYNC, REFUSED)
+                return self._verdict(event, member, Outcome.RESYNC)
             member.mirror, member.mirror_is_stale = mirror, False
         else:
             going.uploads[member.worker_id] = answer.payload
         self._close_answer(event, member, Outcome.APPLIED, UPLOADED)
 
+    def _lease_ended(self, event: LeaseEnded, now: float) -> None:
+        member, going = self.members[event.worker_id], self.open_round
+        self._journal(event)
+        self._effects.append(Note("worker %d is lost: silent for %.0f s" % (member.worker_id, now - member.last_seen)))
+        member.gone, member.holder = True, ""
+        self._withdraw(member)
+        if going is not None and member.worker_id in going.undecided():
+            self._decide(member.worker_id, LOST)
+
+    def _offers_due(self, event: OffersDue, now: float) -> None:
+        self._journal(event)
+        self.open_round.offers_are_due, self.open_round.offer_deadline = True, None
+
+    def _round_due(self, event: RoundDue, now: float) -> None:
+        self._journal(event)
+        self.open_round.is_due, self.open_round.deadline = True, None
+
     def _stop(self, event: Stop, now: float) -> None:
         if not self._has_ended():
+            self._journal(event)
             self._end(event.reason)
 
     def _saved(self, event: Saved, now: float) -> None:
@@ -254,13 +332,13 @@ class MasterMachine:
     def _advance(self, now: float) -> None:
         """Do whatever has become due: grants, the end of a round, the next round, waiting polls."""
         while self.state in (State.LOBBY, State.OPEN):
-            going = self._round
+            going = self.open_round
             if going is None:
                 if not self._open_round(now):
                     break
             else:
-                self._decide_grants(going, now)
-                if not self._is_complete(going, now):
+                self._decide_grants(going)
+                if not self._is_complete(going):
                     break
                 self._close_round(going, now)
         for worker_id in sorted(self._polls):
@@ -268,72 +346,73 @@ class MasterMachine:
 
     def _open_round(self, now: float) -> bool:
         """Open the next round if there are workers for it; return whether there are."""
-        ready = self._registry.leased(now)
+        ready = self.registry.leased()
         if len(ready) < (self.options.min_workers if self.round_index == 0 else 1):
             self.state = State.LOBBY
             return False
         for member in self.members.values():
             if member.gone:
-                member.mirror = None  # it has left the weights
+                member.mirror, member.is_forgotten = None, self.options.rules.has_mirrors  # it has left the weights
         self.round_index += 1
         self.state = State.OPEN
-        limit, offers = self.options.round_deadline_s, self.options.offer_deadline_s
-        self._round = OpenRound(self.round_index, ready, now, now + limit if limit else None,
-                                now + offers if offers and self.options.rules.needs_offers else None)
+        self.open_round = OpenRound(self.round_index, ready, now, self._deadline(now), self._offer_deadline(now))
         return True
 
-    def _decide_grants(self, going: OpenRound, now: float) -> None:
+    def _deadline(self, now: float) -> Optional[float]:
+        return now + self.options.round_deadline_s if self.options.round_deadline_s else None
+
+    def _offer_deadline(self, now: float) -> Optional[float]:
+        has_one = self.options.offer_deadline_s and self.options.rules.needs_offers
+        return now + self.options.offer_deadline_s if has_one else None
+
+    def _decide_grants(self, going: OpenRound) -> None:
         if not self.options.rules.needs_offers or going.granted is not None:
             return
         missing = [self.members[worker_id] for worker_id in going.undecided() if worker_id not in going.offers]
-        is_due = going.offer_deadline is not None and now >= going.offer_deadline and going.offers
+        is_due = going.offers_are_due and going.offers
         if missing and not (is_due and all(member.passed_over < self.options.rules.max_silence for member in missing)):
             return  # somebody may still offer, nobody has yet, or somebody has been passed over often enough
         passed_over = {worker_id: self.members[worker_id].passed_over for worker_id in going.offers}
-        going.granted = set(budget.grant(going.offers.values(), passed_over, self.options.rules))
-        for worker_id in going.offers:
-            self._pass_over(self.members[worker_id], going)
-        for worker_id in sorted(going.waiting):  # the others hear it when they ask again
+        going.granted = set(budget.grant([_as_offer(offer) for offer in going.offers.values()], passed_over,
+                                         self.options.rules))
+        for worker_id, offer in sorted(going.offers.items()):  # who does not wait hears it on asking again
+            member = self.members[worker_id]
+            self._pass_over(member, going)
             if worker_id in going.granted:
-                event = going.waiting.pop(worker_id)
-                self._unpark(event.ticket, self._verdict_frame(self.members[worker_id], Outcome.GRANTED))
+                self._answer_waiting(going, member, Outcome.GRANTED)
             else:
-                self._close_waiting(going, worker_id, Outcome.REFUSED, REFUSED)
+                self._settle(offer, member, Outcome.REFUSED, REFUSED)
+                self._answer_waiting(going, member, Outcome.REFUSED)
 
     def _pass_over(self, member: Member, going: OpenRound) -> None:
         member.passed_over = 0 if member.worker_id in going.granted else member.passed_over + 1
 
-    def _is_complete(self, going: OpenRound, now: float) -> bool:
-        if not going.undecided():
-            return True
-        if going.deadline is None or now < going.deadline:
-            return False
-        return going.n_answered() >= self.options.min_workers
+    def _is_complete(self, going: OpenRound) -> bool:
+        return not going.undecided() or (going.is_due and going.n_answered() >= self.options.min_workers)
 
     def _close_round(self, going: OpenRound, now: float) -> None:
         for worker_id in going.undecided():
-            if worker_id in going.waiting:  # the round's deadline has come before that of the offers
-                self._close_waiting(going, worker_id, Outcome.LATE, LATE)
-            else:
-                self._decide(worker_id, LATE)
+            self._decide(worker_id, LATE)
+            self._answer_waiting(going, self.members[worker_id], Outcome.LATE)
         options = self.options
         mirrors = {worker_id: self.members[worker_id].mirror for worker_id in going.n_samples
                    if self.members[worker_id].mirror is not None}
         uploaded = [worker_id for worker_id, status in going.status.items() if status == UPLOADED]
-        self._round = None
+        self.open_round = None
         try:
             with np.errstate(over="ignore", invalid="ignore"):  # the outcome is checked
                 total = server_round.aggregate(going.n_samples, uploaded, going.uploads, mirrors, options.layout,
                                                options.rules)
                 self.server, delta = server_round.close_round(self.server, total, going.index, options.layout,
-                                                              options.rules)
+                                                              options.rules, self._known.get(going.index))
         except CodecError as error:
             self._effects.append(Note("round %d leaves the model as it was: %s; lower model.lr or model.server_lr"
                                       % (going.index, error.detail)))
             self.server, delta = server_round.close_round(self.server, None, going.index, options.layout,
                                                           options.rules)
         if delta is not None:
-            self._downlink.push(self.server.version, self.server.shared, options.rules.codec_down, delta)
+            self.downlink.push(self.server.version, self.server.shared, options.rules.codec_down, delta)
+            self._effects.append(Encoded(going.index, self.server.version, delta))
         self._effects.append(RoundClosed(self._report(going, now), self.server.model, self.server.shared,
                                          self.server.mean))
         if going.index == options.max_rounds:
@@ -342,7 +421,7 @@ class MasterMachine:
     def _report(self, going: OpenRound, now: float) -> RoundReport:
         answers = [(going.n_samples[worker_id], answer) for worker_id, answer in sorted(going.answers.items())]
         held_back = [answer.held_back for _, answer in answers if answer.held_back is not None]
-        traffic, self._round_traffic = self._round_traffic, Traffic()
+        traffic, self.round_traffic = self.round_traffic, Traffic()
         return RoundReport(going.index, dict(going.status),
                            _mean([(n, answer.loss) for n, answer in answers if answer.loss == answer.loss]),
                            _mean([(held.n_samples, held.loss) for held in held_back]),
@@ -353,10 +432,10 @@ class MasterMachine:
 
     def _end(self, reason: str) -> None:
         self.state = State.CLOSING
-        if self._round is not None:
-            for worker_id, event in sorted(self._round.waiting.items()):
+        if self.open_round is not None:
+            for worker_id, event in sorted(self.open_round.waiting.items()):
                 self._unpark(event.ticket, self._verdict_frame(self.members[worker_id], Outcome.END))
-        self._round = None
+        self.open_round = None
         self._effects.append(RunEnded(reason))
 
     # -- members and replies -------------------------------------------------------------
@@ -364,58 +443,56 @@ class MasterMachine:
     def _has_ended(self) -> bool:
         return self.state in (State.CLOSING, State.FINISHED)
 
-    def _expire(self, now: float) -> None:
-        """Let leases and waiting requests run out."""
-        for member in self._registry.expire(now):
-            self._effects.append(Note("worker %d is lost: silent for %.0f s"
-                                      % (member.worker_id, now - member.last_seen)))
-            self._withdraw(member)
-            if self._round is not None and member.worker_id in self._round.undecided():
-                self._decide(member.worker_id, LOST)
+    def _release(self, now: float) -> None:
+        """Let waiting requests run out."""
         for worker_id, poll in list(self._polls.items()):
             if self._poll_until[poll.ticket] <= now:
                 del self._polls[worker_id]
                 self._unpark(poll.ticket, None)
-        waiting = self._round.waiting if self._round is not None else {}
+        waiting = self.open_round.waiting if self.open_round is not None else {}
         for worker_id, event in list(waiting.items()):
             if self._poll_until[event.ticket] <= now:
                 del waiting[worker_id]
                 self._unpark(event.ticket, self._verdict_frame(self.members[worker_id], Outcome.WAIT))
 
     def _decide(self, worker_id: int, status: str) -> None:
-        self._round.status[worker_id] = status
+        self.open_round.status[worker_id] = status
         self.members[worker_id].tally[status] += 1
 
-    def _close_answer(self, event: Answered, member: Member, outcome: Outcome, status: Optional[str],
-                      repeated: bool = False) -> None:
+    def _journal(self, event: Lasting) -> None:
+        self._effects.append(Journalled(event))
+
+    def _close_answer(self, event: Answered, member: Member, outcome: Outcome, status: Optional[str]) -> None:
         """Give a worker's answer its final verdict, and the member its part in the round."""
-        answer = event.answer
+        self._journal(event)
+        self._settle(event.answer, member, outcome, status)
+        self._verdict(event, member, outcome)
+
+    def _settle(self, answer: Answer, member: Member, outcome: Outcome, status: Optional[str]) -> None:
+        """Put on record what has become of a worker's answer."""
         if status is not None:
             self._decide(member.worker_id, status)
-            self._round.answers[member.worker_id] = answer._replace(payload=None)
+            self.open_round.answers[member.worker_id] = answer._replace(payload=None)
             member.training_s += answer.training_s
             member.waiting_s += answer.waiting_s
             member.last_loss = answer.loss if answer.loss == answer.loss else None
             member.last_round = answer.round_index
         if outcome is not Outcome.RESYNC:  # which has begun a new epoch, with new numbers
             member.closed_seq, member.closed_round, member.closed_outcome = answer.seq, answer.round_index, outcome
-        self._verdict(event, member, outcome, repeated)
 
-    def _close_waiting(self, going: OpenRound, worker_id: int, outcome: Outcome, status: str) -> None:
-        """Give a final verdict on an offer that waits; its frame was counted when it came."""
-        event = going.waiting.pop(worker_id)
-        self._poll_until.pop(event.ticket, None)
-        self._close_answer(event._replace(frame_bytes=0), self.members[worker_id], outcome, status)
+    def _answer_waiting(self, going: OpenRound, member: Member, outcome: Outcome) -> None:
+        """Answer the request that holds a worker's offer, if there is one; its frame was counted when it came."""
+        event = going.waiting.pop(member.worker_id, None)
+        if event is not None:
+            self._unpark(event.ticket, self._verdict_frame(member, outcome))
 
     def _withdraw(self, member: Member) -> None:
         """Forget an offer while the grants are open; the request that waits with it is told to ask again."""
-        going = self._round
+        going = self.open_round
         if going is None or going.granted is not None:
             return
         going.offers.pop(member.worker_id, None)
-        event = going.waiting.pop(member.worker_id, None)
-        if event is not None:
-            self._unpark(event.ticket, self._verdict_frame(member, Outcome.WAIT))
+        self._answer_waiting(going, member, Outcome.WAIT)
 
     def _verdict(self, event: Answered, member: Member, outcome: Outcome, repeated: bool = False) -> None:
         """Count a frame that has arrived, and answer it at once."""
@@ -431,7 +508,7 @@ class MasterMachine:
 
     def _serve(self, poll: Poll) -> None:
         """Answer a waiting poll if there is something new for it."""
-        member, going = self.members[poll.worker_id], self._round
+        member, going = self.members[poll.worker_id], self.open_round
         if self._has_ended():
             member.heard_end = True
             plan = self._plan(member, poll.have, ended=True)
@@ -444,8 +521,8 @@ class MasterMachine:
 
     def _plan(self, member: Member, have: int, ended: bool) -> Buffers:
         """Return the plan of the round, and the model frames that lead from version ``have`` to its own."""
-        chain = Chain([], 0) if ended else self._downlink.since(have)
-        rules, downlink = self.options.rules, self._downlink
+        chain = Chain([], 0) if ended else self.downlink.since(have)
+        rules, downlink = self.options.rules, self.downlink
         buffers = encode(Plan(self.round_index, downlink.version, downlink.crc,
                               server_round.threshold(self.server, rules), rules.needs_offers and not ended,
                               ended, len(chain.frames)), self.link)
@@ -465,8 +542,12 @@ class MasterMachine:
 
     def _count(self, member: Member, traffic: Traffic) -> None:
         self.totals = self.totals.plus(traffic)
-        self._round_traffic = self._round_traffic.plus(traffic)
+        self.round_traffic = self.round_traffic.plus(traffic)
         member.traffic = member.traffic.plus(traffic)
+
+
+def _as_offer(answer: Answer) -> budget.Offer:
+    return budget.Offer(answer.worker_id, answer.energy, answer.cost_bits)
 
 
 def _mean(weighted: Sequence[Tuple[int, float]]) -> Optional[float]:

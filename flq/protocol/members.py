@@ -5,7 +5,6 @@ Only the master's machine changes these records.
 
 from typing import Dict, List, Optional, Set
 
-from ..core.budget import Offer
 from ..core.params import Vector
 from ..core.quantize import Payload
 from .events import Answered
@@ -20,8 +19,10 @@ class Member:
 
     Attributes
     ----------
+    holder : str
+        Which instance the id belongs to while the lease lasts.
     instance : str
-        Which process: a worker id belongs to one instance while its lease lasts.
+        Which instance has joined last: the epoch's memories are in its state folder.
     epoch : int
         Counts its registrations; 0 while it has only asked for the settings.
     n_samples : int
@@ -31,6 +32,8 @@ class Member:
         Memory mirror: its last reconstructed update; None is 0.
     mirror_is_stale : bool
         It has begun afresh: its next upload starts from 0, and until then the old mirror counts.
+    is_forgotten : bool
+        Memory mirror: its mirror has left the weights, so its memories are of no use any more.
     passed_over : int
         Rounds in a row in which its offer was refused.
     closed_seq, closed_outcome, closed_round
@@ -41,13 +44,14 @@ class Member:
 
     def __init__(self, worker_id: int) -> None:
         self.worker_id = worker_id
-        self.instance = ""
+        self.holder = self.instance = ""
         self.epoch = 0
         self.n_samples = 0
         self.lease_until = 0.0
         self.last_seen = 0.0
         self.mirror: Optional[Vector] = None
         self.mirror_is_stale = False
+        self.is_forgotten = False
         self.passed_over = 0
         self.closed_seq = 0
         self.closed_outcome = Outcome.NOTED
@@ -66,11 +70,13 @@ class Member:
         """Return whether it has joined and its lease lasts."""
         return not self.gone and self.lease_until > now
 
-    def rejoin(self, n_samples: int) -> None:
+    def rejoin(self, instance: str, n_samples: int) -> None:
         """Begin a new epoch; what the worker has uploaded before still counts until it uploads again."""
+        self.instance = instance
         self.epoch += 1
         self.n_samples = n_samples
         self.mirror_is_stale = True
+        self.is_forgotten = False
         self.passed_over = 0
         self.closed_seq = 0
         self.closed_round = 0
@@ -89,9 +95,12 @@ class OpenRound:
     uploads : dict
         Worker id -> payload; with memory mirror the mirrors hold them and this stays empty.
     offers, granted
-        Two-phase rounds: what is on offer, and who may upload (None until decided).
+        Two-phase rounds: worker id -> what is on offer, and who may upload (None until decided).
+    is_due, offers_are_due : bool
+        The deadline of the round, or of its offers, has come; until then it is a time, where there is one.
     waiting : dict
-        Worker id -> the request that holds its offer, while it waits for the grants.
+        Worker id -> the request that holds its offer, while it waits for the grants: nothing depends on it
+        but when the reply is sent.
     """
 
     def __init__(self, index: int, n_samples: Dict[int, int], now: float,
@@ -101,12 +110,17 @@ class OpenRound:
         self.opened = now
         self.deadline = deadline
         self.offer_deadline = offer_deadline
+        self.is_due = self.offers_are_due = False
         self.status: Dict[int, str] = {}
         self.uploads: Dict[int, Payload] = {}
-        self.offers: Dict[int, Offer] = {}
+        self.offers: Dict[int, Answer] = {}
         self.granted: Optional[Set[int]] = None
         self.waiting: Dict[int, Answered] = {}
         self.answers: Dict[int, Answer] = {}
+
+    def has_begun(self) -> bool:
+        """Return whether anything has come of it yet."""
+        return bool(self.status or self.offers or self.is_due or self.offers_are_due)
 
     def undecided(self) -> List[int]:
         """Return the members whose part is open, ascending."""

@@ -1,7 +1,8 @@
 """Who belongs to the run: registrations, epochs, leases.
 
 An id belongs to one instance while its lease lasts. Whoever registers begins a new epoch
-with empty memories; an answer of an older epoch is refused.
+with empty memories, unless it is the same instance and still has the memories of the epoch that
+is known here; an answer of an older epoch is refused.
 """
 
 from typing import Dict, List
@@ -44,7 +45,7 @@ class Registry:
             raise BadValues("worker id must be in 0..%d, got %d" % (self._total_workers - 1, event.worker_id),
                             "use another --worker_id, or raise system.total_workers on the master")
         member = self.members.get(event.worker_id) or Member(event.worker_id)
-        if member.instance not in ("", event.instance) and member.lease_until > now:
+        if member.holder not in ("", event.instance) and member.lease_until > now:
             raise Conflict("worker %d is alive elsewhere" % event.worker_id,
                            "use another --worker_id, or wait %d s until its lease ends" % (member.lease_until - now))
         if event.n_samples is not None:
@@ -55,9 +56,16 @@ class Registry:
             if event.n_samples < 1:
                 raise BadValues("the number of samples must be at least 1, got %d" % event.n_samples)
         self.members[event.worker_id] = member
-        member.instance = event.instance
+        member.holder = event.instance
         self._renew(member, now)
         return member
+
+    def takes_up(self, member: Member, event: Register) -> bool:
+        """Return whether a worker that joins goes on with its epoch, whose memories it claims to have."""
+        if event.claimed_epoch is None or event.claimed_seq is None or member.is_forgotten:
+            return False
+        return (event.instance == member.instance and event.claimed_epoch == member.epoch > 0
+                and event.claimed_seq >= member.closed_seq and event.n_samples == member.n_samples)
 
     def find(self, worker_id: int, epoch: int, now: float) -> Member:
         """Return the worker that a request comes from, and renew its lease.
@@ -73,18 +81,21 @@ class Registry:
         self._renew(member, now)
         return member
 
-    def leased(self, now: float) -> Dict[int, int]:
+    def leased(self) -> Dict[int, int]:
         """Return worker id -> samples of those that take part, ascending."""
         return {worker_id: member.n_samples for worker_id, member in sorted(self.members.items())
-                if member.is_leased(now)}
+                if not member.gone}
 
-    def expire(self, now: float) -> List[Member]:
-        """Let leases run out; return those that have just ended, ascending."""
-        ended = [member for _, member in sorted(self.members.items())
-                 if not member.gone and member.lease_until <= now]
-        for member in ended:
-            member.gone = True
-        return ended
+    def silent(self, now: float) -> List[int]:
+        """Return whose lease has run out, ascending."""
+        return [worker_id for worker_id, member in sorted(self.members.items())
+                if not member.gone and member.lease_until <= now]
+
+    def renew_all(self, now: float) -> None:
+        """Let the leases of all that take part begin anew."""
+        for member in self.members.values():
+            if not member.gone:
+                self._renew(member, now)
 
     def _renew(self, member: Member, now: float) -> None:
         member.last_seen = now

@@ -8,6 +8,7 @@ from typing import Any, Dict, NamedTuple, Optional, Union
 from ..core.params import Layout, Vector
 from .messages import HeldBack
 from .wire import Buffers
+from .worker_state import Standing
 
 # Actions: what the shell is to do next.
 
@@ -38,6 +39,12 @@ class Train(NamedTuple):
     round_index: int
 
 
+class Keep(NamedTuple):
+    """Write this to disk, before anything of it is sent; report Kept."""
+
+    standing: Standing
+
+
 class CallAnswer(NamedTuple):
     """POST the frame to /offer or /upload_update; report Judged."""
 
@@ -58,7 +65,7 @@ class Exit(NamedTuple):
     sentence: str
 
 
-Action = Union[CallRegister, Build, CallPoll, Train, CallAnswer, Pause, Exit]
+Action = Union[CallRegister, Build, CallPoll, Train, Keep, CallAnswer, Pause, Exit]
 
 
 # Events: what came of an action.
@@ -97,6 +104,10 @@ class Trained(NamedTuple):
     held_back: Optional[HeldBack] = None
 
 
+class Kept(NamedTuple):
+    """What was to be kept is on disk, as far as that is possible."""
+
+
 class Judged(NamedTuple):
     """A verdict has arrived."""
 
@@ -121,4 +132,4 @@ class Paused(NamedTuple):
     """The pause is over."""
 
 
-Event = Union[Registered, Built, Polled, NothingNew, Trained, Judged, Problem, Unreachable, Paused]
+Event = Union[Registered, Built, Polled, NothingNew, Trained, Kept, Judged, Problem, Unreachable, Paused]

@@ -5,8 +5,10 @@ Rules
 1. The shell does one action at a time and reports what came of it as the next event; time is
    an argument of both.
 2. Memories change only on a verdict: ``if_applied`` on APPLIED, ``if_not`` when it is known
-   that the upload does not count. Until then the same bytes are sent again.
-3. Whoever is not sure any more registers again, with empty memories and a new epoch.
+   that the upload does not count. Until then the same bytes are sent again, by this process or
+   by the next one: they and both outcomes are kept before the first of them is sent.
+3. Whoever is not sure any more registers again, and says which epoch its memories belong to. If
+   the master knows that one, it goes on; otherwise a new epoch begins, with empty memories.
 
 States: JOINING -> WAITING -> TRAINING -> ANSWERING -> WAITING -> ... -> DONE.
 docs/states.md has the picture.
@@ -36,6 +38,8 @@ from .worker_events import (
     Event,
     Exit,
     Judged,
+    Keep,
+    Kept,
     NothingNew,
     Pause,
     Paused,
@@ -46,6 +50,7 @@ from .worker_events import (
     Trained,
     Unreachable,
 )
+from .worker_state import Standing, fits
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
 TRANSIENT_STATUSES = (408, 425, 429)
@@ -76,15 +81,18 @@ class WorkerMachine:
         Spreads the pauses of many workers; nothing else depends on it.
     give_up_s : float
         How long to go on without any answer of the master.
+    standing : Standing, optional
+        What a process before this one has kept last.
     """
 
-    def __init__(self, worker_id: int, instance: str, jitter: random.Random, give_up_s: float) -> None:
+    def __init__(self, worker_id: int, instance: str, jitter: random.Random, give_up_s: float,
+                 standing: Optional[Standing] = None) -> None:
         self.worker_id = worker_id
         self.instance = instance
         self.state = State.JOINING
         self.notes: List[str] = []  # for the log; whoever reads them empties the list
         self.lease_s = 0.0
-        self.epoch = 0
+        self.epoch = 0 if standing is None else standing.answer.epoch
         self.memory = None
         self._jitter = jitter
         self._give_up_s = give_up_s
@@ -97,16 +105,19 @@ class WorkerMachine:
         self._built: Optional[Built] = None
         self._shared: Optional[Vector] = None
         self._version = -1
-        self._seq = 0
+        self._run_id: Optional[str] = None if standing is None else standing.run_id
+        self._seq = 0 if standing is None else standing.answer.seq
+        self._disputed = 0  # the number of the last answer on which the master did not agree
         self._answered_round = 0
         self._answered_at = 0.0
         self._waiting_s = 0.0
         self._plan: Optional[Plan] = None
-        self._proposal: Optional[Proposal] = None
-        self._upload: Optional[Answer] = None
+        self._standing = standing  # while an answer is on its way
+        self._upload: Optional[Answer] = None if standing is None else standing.answer
         self._handlers = {Registered: self._registered, Built: self._was_built, Polled: self._polled,
-                          NothingNew: self._nothing_new, Trained: self._trained, Judged: self._judged,
-                          Problem: self._problem, Unreachable: self._unreachable, Paused: self._paused}
+                          NothingNew: self._nothing_new, Trained: self._trained, Kept: self._kept,
+                          Judged: self._judged, Problem: self._problem, Unreachable: self._unreachable,
+                          Paused: self._paused}
 
     def start(self, now: float) -> Action:
         """Return the first action."""
@@ -131,12 +142,20 @@ class WorkerMachine:
             return self._exit(0, "the run has ended")
         self._give_up_s = body["settings"]["system"]["give_up_s"]
         self.lease_s = body["lease_s"]
+        if body["run_id"] != self._run_id:  # another run: what is known is of no use
+            self._run_id, self.epoch, self._shared = body["run_id"], 0, None
         if self._built is None or body["settings"] != self._settings:
             self._settings, self._built = body["settings"], None
             return Build(body["settings"])
         if body["epoch"] == 0 or "n_samples" not in self._pending.body:
             return self._join()
-        self._begin(body)
+        self._link_up(body)
+        if body["goes_on"] and self._upload is not None:
+            self.notes.append("goes on with epoch %d: the answer of round %d is sent again"
+                              % (self.epoch, self._upload.round_index))
+            return self._send(self._first())
+        if not body["goes_on"]:
+            self._begin(body["epoch"])
         return self._poll()
 
     def _was_built(self, event: Built, now: float) -> Action:
@@ -144,23 +163,37 @@ class WorkerMachine:
         return self._join()
 
     def _join(self) -> Action:
-        return CallRegister({"worker_id": self.worker_id, "instance": self.instance,
-                             "n_samples": self._built.n_samples, "layout_crc": self._built.layout.crc})
+        body = {"worker_id": self.worker_id, "instance": self.instance,
+                "n_samples": self._built.n_samples, "layout_crc": self._built.layout.crc}  # type: Dict[str, Any]
+        rules = rules_from_settings(self._settings)
+        memories = first_state(self._built.layout, rules)
+        if self._standing is not None and not fits(self._standing, self._built.layout.n_params, memories):
+            self.epoch = 0
+        if self.epoch:
+            body.update(claimed_epoch=self.epoch, claimed_seq=self._seq)
+        return CallRegister(body)
 
-    def _begin(self, body: Dict[str, Any]) -> None:
-        """Begin an epoch: empty memories, and w^0 from the seed."""
+    def _link_up(self, body: Dict[str, Any]) -> None:
+        """Take what the master says of the run; w^0 comes from the seed."""
         layout = layout_from_json(body["layout"])
         self._rules = rules_from_settings(self._settings)
         self._layout = layout
         self._link = link_of(body["run_id"], layout)
-        self.epoch, self._seq, self._answered_round = body["epoch"], 0, 0
-        self.memory = first_state(layout, self._rules)
-        self._proposal = self._upload = None
+        if self._shared is not None and body["goes_on"]:
+            return
         self._shared = start_values(layout, self._settings["system"]["seed"])
         self._version = 0
         if fingerprint(self._shared) != body["start_crc"]:
             self._version = -1  # not the master's start: ask for a keyframe
             self.notes.append("the start values differ from the master's: asking for a keyframe")
+
+    def _begin(self, epoch: int) -> None:
+        """Begin an epoch with empty memories."""
+        if self.epoch:
+            self.notes.append("the master does not go on with epoch %d: the memories are empty" % self.epoch)
+        self.epoch, self._seq, self._answered_round = epoch, 0, 0
+        self.memory = first_state(self._layout, self._rules)
+        self._standing = self._upload = None
 
     def _rejoin(self, reason: str) -> Action:
         self.state = State.JOINING
@@ -211,14 +244,14 @@ class WorkerMachine:
         held_back = event.held_back if event.held_back and abs(event.held_back.loss) <= LARGEST_LOSS else None
         try:
             noise = stream(self._settings["system"]["seed"], ROUNDING, plan.round_index, self.worker_id)
-            self._proposal = propose(self.memory, event.update, plan.round_index, plan.threshold,
-                                     self._layout, self._rules, noise)
+            proposal = propose(self.memory, event.update, plan.round_index, plan.threshold,
+                               self._layout, self._rules, noise)
         except CodecError as error:
             self.notes.append("the update of round %d is dropped: %s; lower model.lr"
                               % (plan.round_index, error.detail))
             unchanged = self.memory._replace(clock=self.memory.clock + 1)
-            self._proposal, loss = Proposal(None, 0.0, unchanged, unchanged), float("nan")
-        proposal, payload = self._proposal, self._proposal.payload
+            proposal, loss = Proposal(None, 0.0, unchanged, unchanged), float("nan")
+        payload = proposal.payload
         self._seq += 1
         answer = Answer(Kind.SKIP, self.worker_id, self.epoch, self._seq, plan.round_index, loss, proposal.energy,
                         training_s=event.training_s, waiting_s=self._waiting_s, held_back=held_back)
@@ -227,9 +260,17 @@ class WorkerMachine:
             answer = answer._replace(kind=Kind.UPLOAD, cost_bits=8 * payload.size, state_crc=mirror_crc,
                                      codec_id=self._rules.codec_up, payload=payload)
         self._upload = answer
-        if payload is not None and plan.needs_offer:
-            answer = answer._replace(kind=Kind.OFFER, codec_id=0, payload=None)
-        return self._send(answer)
+        self._standing = Standing(self._run_id, plan.needs_offer, answer, proposal.if_applied, proposal.if_not)
+        return Keep(self._standing)
+
+    def _kept(self, event: Kept, now: float) -> Action:
+        return self._send(self._first())
+
+    def _first(self) -> Answer:
+        """Return what is sent first: the offer, where there is a budget."""
+        if self._upload.kind is Kind.UPLOAD and self._standing.needs_offer:
+            return self._upload._replace(kind=Kind.OFFER, codec_id=0, payload=None)
+        return self._upload
 
     def _send(self, answer: Answer) -> Action:
         self.state = State.ANSWERING
@@ -248,6 +289,7 @@ class WorkerMachine:
         if outcome is Outcome.END:
             return self._exit(0, "the run has ended after round %d" % verdict.round_index)
         if outcome is Outcome.RESYNC:
+            self.epoch = 0  # of no use any more
             return self._rejoin("the mirrors differ")
         if outcome is Outcome.WAIT:
             return Pause(FIRST_PAUSE_S * self._jitter.uniform(0.5, 1.0))
@@ -260,9 +302,9 @@ class WorkerMachine:
 
     def _commit(self, applied: bool, now: float) -> Action:
         """Take the outcome that is now known, and ask for the next round."""
-        self.memory = self._proposal.if_applied if applied else self._proposal.if_not
-        self._answered_round, self._answered_at = self._plan.round_index, now
-        self._proposal = self._upload = None
+        self.memory = self._standing.if_applied if applied else self._standing.if_not
+        self._answered_round, self._answered_at = self._upload.round_index, now
+        self._standing = self._upload = None
         return self._poll()
 
     # -- trouble -------------------------------------------------------------------------
@@ -271,6 +313,10 @@ class WorkerMachine:
         if event.status in TRANSIENT_STATUSES or event.status >= 500:
             return self._back_off(event.detail, now, event.retry_after_s)
         if event.status == 409 and not isinstance(self._pending, CallRegister):
+            if isinstance(self._pending, CallAnswer):
+                if self._disputed == self._seq:
+                    self.epoch = 0  # going on has not helped
+                self._disputed = self._seq
             return self._rejoin(event.detail)
         if not isinstance(self._pending, CallAnswer) or event.status not in (400, 413, 422):
             return self._exit(2, event.detail)
@@ -278,9 +324,9 @@ class WorkerMachine:
         if self._rejections <= MAX_REJECTIONS:
             return self._back_off(event.detail, now)
         if self._upload.kind is Kind.SKIP:
+            self.epoch = 0  # what can not be told can not be gone on from
             return self._rejoin(event.detail)
         self.notes.append("the upload of round %d is given up: %s" % (self._upload.round_index, event.detail))
-        self._proposal = self._proposal._replace(payload=None)
         self._upload = self._upload._replace(kind=Kind.SKIP, cost_bits=0, state_crc=0, codec_id=0, payload=None)
         return self._send(self._upload)
 

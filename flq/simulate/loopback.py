@@ -136,6 +136,8 @@ class _Loop:
             done = worker.trainer.local_update(action.shared, action.round_index)
             worker.wakes_at = self._now + TRAINING_S
             worker.result = worker_events.Trained(done.update, done.loss, TRAINING_S, done.held_back)
+        elif isinstance(action, worker_events.Keep):  # in memory nobody dies without warning
+            self._report(worker, worker_events.Kept())
         elif isinstance(action, worker_events.Pause):
             worker.wakes_at, worker.result = self._now + action.seconds, worker_events.Paused()
         else:
@@ -149,8 +151,7 @@ class _Loop:
         self._tickets[ticket] = worker
         if isinstance(action, worker_events.CallRegister):
             body = json.loads(json.dumps(action.body))
-            event: events.Event = events.Register(ticket, body["worker_id"], body["instance"], body.get("n_samples"),
-                                                  body.get("layout_crc"))
+            event: events.Event = events.Register(ticket, **body)
         elif isinstance(action, worker_events.CallPoll):
             event = events.Poll(ticket, worker_id, action.epoch, action.have, action.answered)
         else:

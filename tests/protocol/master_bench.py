@@ -1,6 +1,7 @@
 """A master's machine on the bench: a virtual clock, hand-made events, replies read back from their bytes."""
 
 import copy
+import json
 
 import numpy as np
 
@@ -9,7 +10,9 @@ from flq.core.params import Layout, Tensor, fingerprint
 from flq.core.quantize import QUANTIZERS
 from flq.errors import FlqError
 from flq.protocol import events
+from flq.protocol.entries import from_entry, to_entry
 from flq.protocol.master_machine import MasterMachine
+from flq.protocol.master_state import capture
 from flq.protocol.messages import Answer, Kind, Outcome
 from flq.protocol.options import run_options
 from flq.protocol.wire import decode, decode_stream, encode, size_of
@@ -73,11 +76,14 @@ class Bench:
     def __init__(self, layout=LAYOUT, start=None, **changes):
         self.settings = settings_with(**changes)
         start = np.zeros(layout.n_params, np.float32) if start is None else start
-        self.layout = layout
-        self.machine = MasterMachine(run_options("run", self.settings, layout), start)
+        self.layout, self.start = layout, start
+        self.options = run_options("run", self.settings, layout)
+        self.quorum_from = 0, self.options
+        self.machine = MasterMachine(self.options, start)
         self.link = self.machine.link
         self.now = 0.0
         self.n_tickets = 0
+        self.journal, self.encoded = [], {}
         self.replies, self.reports, self.notes, self.reason = {}, [], [], None
         self.epochs = {}
 
@@ -93,6 +99,10 @@ class Bench:
             elif isinstance(effect, events.RunEnded):
                 assert self.reason is None, "a run ends once"
                 self.reason = effect.reason
+            elif isinstance(effect, events.Journalled):
+                self.journal.append(to_entry(effect.event, self.link))
+            elif isinstance(effect, events.Encoded):
+                self.encoded[effect.round_index] = effect.payload
             else:
                 self.notes.append(effect.text)
 
@@ -191,5 +201,33 @@ class Bench:
     def snapshot(self):
         return frozen(self.machine)
 
+    def set_quorum(self, min_workers):
+        """Change how many answers a round needs at its deadline; until now as many workers were waited for."""
+        self.quorum_from = len(self.journal), self.machine.options._replace(min_workers=min_workers)
+        self.machine.options = self.quorum_from[1]
 
-__all__ = ["Bench", "LAYOUT", "fingerprint", "frozen", "settings_with", "size_of", "vector"]
+    def replayed(self):
+        """Return a new machine that has gone through the journal."""
+        machine = MasterMachine(self.options, self.start)
+        for number, entry in enumerate(self.journal):
+            if number == self.quorum_from[0]:
+                machine.options = self.quorum_from[1]
+            frame = None if entry.frame is None else b"".join(bytes(buffer) for buffer in entry.frame)
+            machine.replay(from_entry(entry.kind, json.loads(json.dumps(entry.body)), frame, self.link, -1 - number),
+                           self.encoded)
+        return machine
+
+
+def lasting(machine):
+    """Return what of a machine outlasts its process, so that two can be compared."""
+    going = machine.open_round
+    meta, arrays = capture(machine)
+    meta["state"] = meta["state"].replace("FINISHED", "CLOSING")  # that the results are saved is no event of the run
+    return frozen({
+        "captured": [meta, arrays], "tallies": [member.tally for member in machine.members.values() if member.epoch],
+        "deltas": machine.downlink.since(machine.downlink.oldest).frames, "crc": machine.downlink.crc,
+        "round": None if going is None else [going.index, going.n_samples, going.status, going.uploads, going.granted,
+                                             going.is_due, going.offers_are_due, going.answers, going.offers]})
+
+
+__all__ = ["Bench", "LAYOUT", "fingerprint", "frozen", "lasting", "settings_with", "size_of", "vector"]

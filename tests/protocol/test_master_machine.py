@@ -23,7 +23,7 @@ def open_bench(n_workers=2, quorum=None, **changes):
     bench = Bench(min_workers=n_workers, **changes)
     bench.join(*range(n_workers))
     assert (bench.state, bench.round) == ("OPEN", 1)
-    bench.machine.options = bench.machine.options._replace(min_workers=quorum or n_workers)
+    bench.set_quorum(quorum or n_workers)
     return bench
 
 
@@ -42,7 +42,8 @@ def test_a_run_waits_in_the_lobby_until_enough_workers_have_joined():
 def test_registration_answers_with_what_a_worker_needs():
     bench = Bench(start=vector(1, 2, 3, 4))
     assert bench.register(0) == {
-        "run_id": "run", "ended": False, "epoch": 0, "lease_s": 300.0, "start_crc": fingerprint(vector(1, 2, 3, 4)),
+        "run_id": "run", "ended": False, "epoch": 0, "goes_on": False, "lease_s": 300.0,
+        "start_crc": fingerprint(vector(1, 2, 3, 4)),
         "layout": [["w", [3]], ["b", [1]]], "settings": bench.settings}
     assert bench.register(0, 10, LAYOUT.crc)["epoch"] == 1
 

@@ -20,6 +20,8 @@ from flq.protocol.worker_events import (
     CallRegister,
     Exit,
     Judged,
+    Keep,
+    Kept,
     NothingNew,
     Pause,
     Paused,
@@ -69,7 +71,7 @@ class Worker:
 
     def body(self, epoch=0, **changes):
         """The master's reply to a registration, as it comes out of JSON."""
-        body = {"run_id": "run", "ended": False, "epoch": epoch, "lease_s": 300.0, "start_crc": fingerprint(START),
+        body = {"run_id": "run", "ended": False, "goes_on": False, "epoch": epoch, "lease_s": 300.0, "start_crc": fingerprint(START),
                 "layout": LAYOUT.to_json(), "settings": self.settings}
         return json.loads(json.dumps(dict(body, **changes)))
 
@@ -86,7 +88,13 @@ class Worker:
         return self.tell(Polled(stream), after)
 
     def trained(self, values=UPDATE, loss=0.5):
-        return self.tell(Trained(vector(*values), loss, 1.5))
+        return self.was_trained(Trained(vector(*values), loss, 1.5))
+
+    def was_trained(self, event):
+        keep = self.tell(event)
+        assert isinstance(keep, Keep)
+        self.standing = keep.standing
+        return self.tell(Kept())
 
     def verdict(self, outcome, round_index=1, after=0.0):
         return self.tell(Judged(joined_bytes(encode(Verdict(outcome, round_index, 1), LINK))), after)
@@ -256,7 +264,7 @@ def test_stochastic_rounding_is_drawn_for_the_round_and_the_worker():
 def test_what_the_shared_copy_is_worth_on_held_back_data_goes_with_the_answer(loss, sent):
     worker = joined()
     worker.plan()
-    worker.tell(Trained(vector(*UPDATE), 0.5, 1.5, HeldBack(loss, 0.25, 7)))
+    worker.was_trained(Trained(vector(*UPDATE), 0.5, 1.5, HeldBack(loss, 0.25, 7)))
     assert worker.answer.held_back == sent
 
 

@@ -119,6 +119,8 @@ class Network:
         elif isinstance(action, worker.Train):
             local = peer.trainer.local_update(action.shared, action.round_index)
             peer.due = self.now + 1.0, worker.Trained(local.update, local.loss, 1.0)
+        elif isinstance(action, worker.Keep):
+            self.report(peer, worker.Kept())
         elif isinstance(action, worker.Pause):
             peer.due = self.now + action.seconds, worker.Paused()
         else:
@@ -155,8 +157,7 @@ class Network:
     def event_of(self, peer, action):
         if isinstance(action, worker.CallRegister):
             body = json.loads(json.dumps(action.body))
-            return events.Register(0, body["worker_id"], body["instance"], body.get("n_samples"),
-                                   body.get("layout_crc"))
+            return events.Register(0, **body)
         if isinstance(action, worker.CallPoll):
             return events.Poll(0, peer.worker_id, action.epoch, action.have, action.answered)
         frame = b"".join(bytes(buffer) for buffer in action.frame)
@@ -233,7 +234,7 @@ def check(name, faults, few=False):
     for peer in network.peers:  # where both ends hold a mirror, it is the same
         mirror = master.members[peer.worker_id].mirror
         if mirror is not None and peer.machine.memory is not None and peer.machine.state.value == "DONE":
-            proposal = peer.machine._proposal  # the last verdict may have been END
+            proposal = peer.machine._standing  # the last verdict may have been END
             known = [peer.machine.memory] + ([proposal.if_applied] if proposal is not None else [])
             assert any(state.mirror.tobytes() == mirror.tobytes() for state in known)
     return network

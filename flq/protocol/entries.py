@@ -1,0 +1,57 @@
+"""Events of the journal <-> what a journal can store: a kind, JSON values, and the frame of an answer.
+
+An answer is stored as the frame that it was, so that its CRC32 is checked again when it is read.
+"""
+
+from typing import Any, Dict, NamedTuple, Optional, Union
+
+from ..errors import FlqError
+from . import events
+from .messages import Answer
+from .wire import Buffers, Link, decode, encode
+
+ANSWERED = "answered"
+PLAIN = {"joined": events.Register, "lease_ended": events.LeaseEnded, "offers_due": events.OffersDue,
+         "round_due": events.RoundDue, "stopped": events.Stop}
+NAMES = {kind: name for name, kind in PLAIN.items()}
+
+
+class Entry(NamedTuple):
+    """One event; ``frame`` only of an answer, in consecutive buffers."""
+
+    kind: str
+    body: Dict[str, Any]
+    frame: Optional[Buffers] = None
+
+
+def to_entry(event: events.Lasting, link: Link) -> Entry:
+    """Return what is stored of an event."""
+    if isinstance(event, events.Answered):
+        return Entry(ANSWERED, {}, encode(event.answer, link))
+    body = {name: value for name, value in event._asdict().items() if name != "ticket"}
+    return Entry(NAMES[type(event)], body)
+
+
+def from_entry(kind: str, body: Dict[str, Any], frame: Optional[Union[bytes, bytearray]], link: Link,
+               ticket: events.Ticket) -> events.Lasting:
+    """Return the event that was stored; its request is long gone, so ``ticket`` names nobody.
+
+    Raises
+    ------
+    FlqError
+        If it can not be read.
+    """
+    if kind == ANSWERED:
+        if frame is None:
+            raise FlqError("an answer of the journal has lost its frame")
+        answer = decode(frame, link)
+        if not isinstance(answer, Answer):
+            raise FlqError("the journal holds a %s where an answer is expected" % type(answer).__name__.lower())
+        return events.Answered(ticket, answer, len(frame), may_wait=False)
+    if kind not in PLAIN:
+        raise FlqError("the journal has an entry of the unknown kind %.40r" % kind,
+                       "resume with the version of FLQ that began the run")
+    if kind == "joined":
+        body = dict(body, ticket=ticket)
+    return PLAIN[kind](**body)
+

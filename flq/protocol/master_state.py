@@ -1,0 +1,92 @@
+"""A master's machine between two rounds <-> JSON values and arrays: what a snapshot holds.
+
+A snapshot and the events that the journal holds after it make the machine again, bit for bit.
+Traffic is no part of it: requests that change nothing are counted too, and are in no journal.
+"""
+
+from typing import Any, Dict, List, Tuple
+
+from ..core.params import Vector
+from ..core.quantize import Payload
+from ..core.server_optimizer import Moments
+from ..core.server_round import ServerState
+from .ledger import Traffic
+from .master_machine import MasterMachine, State
+from .members import Member, OpenRound
+from .messages import Outcome
+
+PLAIN = ("worker_id", "instance", "epoch", "n_samples", "mirror_is_stale", "is_forgotten", "passed_over",
+         "closed_seq", "closed_round", "gone", "tally", "training_s", "waiting_s", "last_loss", "last_round")
+VECTORS = ("model", "shared", "mean")  # of the server's state, in this order
+
+
+def is_between_rounds(machine: MasterMachine) -> bool:
+    """Say whether the machine can be captured: no part of an open round is decided."""
+    going = machine.open_round
+    return machine.state in (State.LOBBY, State.OPEN) and (going is None or not going.has_begun())
+
+
+def capture(machine: MasterMachine) -> Tuple[Dict[str, Any], Dict[str, Vector]]:
+    """Return the machine's state; the arrays are its own, which it never writes to."""
+    server, going = machine.server, machine.open_round
+    meta = {
+        "round_index": machine.round_index, "state": machine.state.value, "start_crc": machine.start_crc,
+        "members": [_of_member(member) for _, member in sorted(machine.members.items()) if member.epoch],
+        "open_round": None if going is None else [[worker_id, n] for worker_id, n in sorted(going.n_samples.items())],
+        "version": server.version, "energies": list(server.energies), "n_steps": server.moments.n_steps,
+    }
+    arrays = {"mirror%d" % member.worker_id: member.mirror for member in machine.members.values()}
+    arrays.update({name: getattr(server, name) for name in VECTORS},
+                  first=server.moments.first, second=server.moments.second)
+    return meta, {name: array for name, array in arrays.items() if array is not None}
+
+
+def restore(machine: MasterMachine, meta: Dict[str, Any], arrays: Dict[str, Vector],
+            deltas: List[Tuple[int, Payload]]) -> None:
+    """Bring a new machine of the same options into the state that was captured.
+
+    Parameters
+    ----------
+    deltas : list of (int, ndarray of uint8)
+        Versions and payloads that lead to the captured version, as far back as they are known, ascending.
+    """
+    rules = machine.options.rules
+    machine.round_index, machine.state = meta["round_index"], State(meta["state"])
+    machine.start_crc = meta["start_crc"]
+    machine.server = ServerState(arrays["model"], arrays["shared"], meta["version"], tuple(meta["energies"]),
+                                 Moments(arrays.get("first"), arrays.get("second"), meta["n_steps"]),
+                                 arrays.get("mean"))
+    machine.downlink.restart(meta["version"], machine.server.shared, rules.codec_down, deltas)
+    for body in meta["members"]:
+        member = _to_member(body)
+        member.mirror = arrays.get("mirror%d" % member.worker_id)
+        machine.members[member.worker_id] = member
+    if meta["open_round"] is not None:
+        machine.open_round = OpenRound(meta["round_index"], dict(meta["open_round"]), 0.0, None, None)
+
+
+def traffic_of(machine: MasterMachine) -> Dict[str, Any]:
+    """Return what the machine has counted so far, as JSON values."""
+    return {"totals": machine.totals, "round": machine.round_traffic,
+            "members": [[worker_id, member.traffic] for worker_id, member in sorted(machine.members.items())]}
+
+
+def set_traffic(machine: MasterMachine, counted: Dict[str, Any]) -> None:
+    """Let a machine that was restored go on counting from there."""
+    machine.totals, machine.round_traffic = Traffic(*counted["totals"]), Traffic(*counted["round"])
+    for worker_id, traffic in counted["members"]:
+        machine.members[worker_id].traffic = Traffic(*traffic)
+
+
+def _of_member(member: Member) -> Dict[str, Any]:
+    return dict({name: getattr(member, name) for name in PLAIN}, closed_outcome=int(member.closed_outcome))
+
+
+def _to_member(body: Dict[str, Any]) -> Member:
+    member = Member(body["worker_id"])
+    for name in PLAIN:
+        setattr(member, name, body[name])
+    member.closed_outcome = Outcome(body["closed_outcome"])
+    member.holder = member.instance if not member.gone else ""
+    return member
+

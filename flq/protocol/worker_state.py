@@ -1,0 +1,88 @@
+"""What a worker must not forget while an answer of its is on the way <-> JSON values and arrays.
+
+It is on disk before the first byte is sent: a worker that starts again sends the same bytes, and
+whatever the verdict is, the state that follows is there.
+"""
+
+from typing import Any, Dict, NamedTuple, Optional, Tuple
+
+import numpy as np
+
+from ..core.params import Vector
+from ..core.worker_round import WorkerState
+from ..errors import BadValues
+from .messages import Answer, HeldBack, Kind
+
+VERSION = 1
+STATES = ("if_applied", "if_not")
+MEMORIES = ("residual", "mirror")
+
+
+class Standing(NamedTuple):
+    """An answer that is not decided, and the two states that it may lead to.
+
+    Attributes
+    ----------
+    run_id : str
+    needs_offer : bool
+        Whether the offer goes first.
+    answer : Answer
+        A skip, or an upload with its payload.
+    if_applied, if_not : WorkerState
+    """
+
+    run_id: str
+    needs_offer: bool
+    answer: Answer
+    if_applied: WorkerState
+    if_not: WorkerState
+
+
+def to_state(standing: Standing) -> Tuple[Dict[str, Any], Dict[str, np.ndarray]]:
+    """Return what is stored: JSON values, and arrays by name."""
+    answer = standing.answer
+    meta = {"version": VERSION, "run_id": standing.run_id, "needs_offer": standing.needs_offer,
+            "answer": dict(answer._replace(payload=None)._asdict(), kind=int(answer.kind))}  # type: Dict[str, Any]
+    arrays = {} if answer.payload is None else {"payload": np.asarray(answer.payload)}
+    for name in STATES:
+        state = getattr(standing, name)
+        meta[name] = {"clock": state.clock, "fresh": state.fresh}
+        for memory in MEMORIES:
+            if getattr(state, memory) is not None:
+                arrays["%s_%s" % (name, memory)] = getattr(state, memory)
+    return meta, arrays
+
+
+def from_state(meta: Dict[str, Any], arrays: Dict[str, np.ndarray]) -> Standing:
+    """Read it back.
+
+    Raises
+    ------
+    BadValues
+        If it is of another version of FLQ, or not what :func:`to_state` makes.
+    """
+    if meta.get("version") != VERSION:
+        raise BadValues("the state of this worker has version %.20r, expected %d" % (meta.get("version"), VERSION))
+    try:
+        answer = dict(meta["answer"], kind=Kind(meta["answer"]["kind"]), payload=arrays.get("payload"))
+        if answer["held_back"] is not None:
+            answer["held_back"] = HeldBack(*answer["held_back"])
+        states = [WorkerState(_vector(arrays, name, "residual"), _vector(arrays, name, "mirror"),
+                              meta[name]["clock"], meta[name]["fresh"]) for name in STATES]
+        return Standing(meta["run_id"], meta["needs_offer"], Answer(**answer), *states)
+    except (KeyError, TypeError, ValueError) as error:
+        raise BadValues("the state of this worker can not be read: %s %s" % (type(error).__name__, error)) from None
+
+
+def fits(standing: Standing, n_params: int, memories: WorkerState) -> bool:
+    """Say whether the states have the memories that a run asks for, in the size of its model."""
+    return all((getattr(state, name) is None) == (getattr(memories, name) is None)
+               and (getattr(state, name) is None or getattr(state, name).shape == (n_params,))
+               for state in (standing.if_applied, standing.if_not) for name in MEMORIES)
+
+
+def _vector(arrays: Dict[str, np.ndarray], state: str, memory: str) -> Optional[Vector]:
+    vector = arrays.get("%s_%s" % (state, memory))
+    if vector is not None and (vector.dtype != np.float32 or vector.ndim != 1):
+        raise ValueError("the %s is no vector of float32" % memory)
+    return vector
