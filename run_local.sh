@@ -17,6 +17,7 @@ if asks_for_help "$@"; then
 Run FLQ on this machine: one master and some workers, from nothing to the Excel file in results/ (report.results_dir).
 
     ./run_local.sh [--workers 4] [--rounds R] [--mode M] [--dataset D] [--port 5000] [--set section.key=value]...
+    ./run_local.sh --resume [--workers 4] [--port 5000]
 
   --workers N              how many workers to start; the run waits for all of them
   --rounds R               number of rounds
@@ -24,12 +25,14 @@ Run FLQ on this machine: one master and some workers, from nothing to the Excel 
   --dataset D              dataset.name
   --port P                 the master's port; without it 5000, or a free one where 5000 is taken
   --set section.key=value  any other setting of flq_config.json; can be repeated
+  --resume                 go on with the newest run that has not ended, with as many workers and the same port
 
 A model of your own (model.name=package.module:function) and dataset.partition=local need what only a worker can be
 told: start ./start_master.sh, and ./start_worker.sh on each worker with its own --model or --data_dir.
 
 The first start makes .venv and installs the packages. What the programs print lies in logs/.
-Ctrl-C ends the run; the master saves the results first. A second Ctrl-C does not wait for it.
+Ctrl-C interrupts the run; the master saves the results so far first. A second Ctrl-C does not wait for it.
+If the master alone is killed, the workers wait for it: ./start_master.sh --resume goes on.
 PYTHON=/path/to/python chooses the Python (3.9 to 3.13) that .venv is made with.
 TEXT
     exit 0
@@ -37,6 +40,7 @@ fi
 
 n_workers=4
 port=""
+resume=""
 settings=()
 
 # require_whole_number FLAG TEXT LOWEST HIGHEST
@@ -51,6 +55,11 @@ while (($# > 0)); do
     --*=*) set -- "${1%%=*}" "${1#*=}" "${@:2}" ;;
     esac
     case "$1" in
+    --resume)
+        resume=yes
+        shift
+        continue
+        ;;
     --workers | --rounds | --mode | --dataset | --port | --set)
         if (($# < 2)); then fail 2 "$1 needs a value; ./run_local.sh --help shows the flags."; fi
         ;;
@@ -75,7 +84,12 @@ while (($# > 0)); do
     esac
     shift 2
 done
-settings=(--set "system.total_workers=$n_workers" --set "system.min_workers=$n_workers" ${settings[@]+"${settings[@]}"})
+if [[ -n "$resume" ]]; then
+    settings=(--resume ${settings[@]+"${settings[@]}"})
+else
+    settings=(--set "system.total_workers=$n_workers" --set "system.min_workers=$n_workers"
+        ${settings[@]+"${settings[@]}"})
+fi
 
 # ---- The environment
 
@@ -112,6 +126,8 @@ fi
 run_name="run_local_$(date +%Y%m%d_%H%M%S)_$$"
 master_output="$project_dir/logs/${run_name}_master.out"
 mkdir -p "$project_dir/logs"
+# What the workers must not forget: another run_local.sh has another port.
+state_dir="$project_dir/state/run_local_$port"
 scratch_dir="$(mktemp -d "${TMPDIR:-/tmp}/flq_run_local.XXXXXX")"
 master_pid=""
 tee_pid=""
@@ -195,7 +211,12 @@ stop_on_signal() {
     if ((signals == 0)); then return; fi
     echo "Stopping: the master saves the results first."
     end_everything
-    if excel="$(excel_file)"; then echo "Results so far: $excel"; else echo "No results were saved." >&2; fi
+    if excel="$(excel_file)"; then
+        echo "Results so far: $excel"
+        echo "To go on: ./run_local.sh --resume --workers $n_workers --port $port"
+    else
+        echo "No results were saved." >&2
+    fi
     exit "$signal_status"
 }
 
@@ -207,6 +228,25 @@ stop_on_failure() {
     tail -n "$LOG_LINES" "$2" | sed 's/^/    /' >&2
     if excel="$(excel_file)"; then echo "Results so far: $excel" >&2; fi
     exit 1
+}
+
+# wait_for_another_master STATUS : this one was killed; the workers go on trying to reach it, and end with the run.
+wait_for_another_master() {
+    master_pid=""
+    echo "The master was killed (exit status $1). The workers wait for it; Ctrl-C ends them. In another terminal:"
+    echo "    ./start_master.sh --resume --host 127.0.0.1 --port $port"
+    while ((${#worker_pids[@]} > 0)); do
+        if ((signals > 0)); then
+            end_everything
+            echo "To go on: ./run_local.sh --resume --workers $n_workers --port $port"
+            exit "$signal_status"
+        fi
+        check_workers
+        pause
+    done
+    rm -rf "$state_dir"
+    echo "The run has ended; the master that ended it has said where the results are."
+    exit 0
 }
 
 # stop_if_failed WHO PID OUTPUT : PID has ended; go on only if its exit status is 0.
@@ -261,7 +301,7 @@ done
 
 for ((id = 0; id < n_workers; id++)); do
     start "$(worker_output "$id")" "$python" "$project_dir/flq_worker.py" --worker_id "$id" --master_ip 127.0.0.1 \
-        --port "$port" --state_dir "$scratch_dir/worker$id"
+        --port "$port" --state_dir "$state_dir/worker$id"
     worker_pids[id]=$started_pid
 done
 echo "Started $n_workers workers; what they print lies in $(worker_output '*')"
@@ -271,7 +311,11 @@ while is_running "$master_pid"; do
     check_workers
     pause
 done
-stop_if_failed "The master" "$master_pid" "$master_output"
+stop_on_signal
+status=0
+wait "$master_pid" 2>/dev/null || status=$?
+if ((status == 137)); then wait_for_another_master "$status"; fi
+if ((status != 0)); then stop_on_failure "The master failed with exit status $status." "$master_output"; fi
 
 deadline=$((SECONDS + STOP_TIMEOUT_S))
 while ((${#worker_pids[@]} > 0)); do
@@ -289,4 +333,5 @@ wait_for_end "$STOP_TIMEOUT_S" "$tee_pid" || true
 if ! excel="$(excel_file)"; then
     stop_on_failure "The run has ended, but the master named no Excel file." "$master_output"
 fi
+rm -rf "$state_dir"
 echo "Results: $excel"

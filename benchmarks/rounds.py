@@ -24,6 +24,7 @@ import tempfile
 from typing import Any, Dict, List, Optional
 
 from benchmarks.timing import table
+from benchmarks.volatile import FLAG
 
 PROJECT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BARE = "bare float32"                  # as people write it
@@ -97,19 +98,20 @@ def _output_of(serving: subprocess.Popen, workers: List[subprocess.Popen]) -> Op
     return None
 
 
-def run_flq(mode: str, dim: int, args: argparse.Namespace) -> List[Dict[str, Any]]:
-    """Run FLQ once."""
+def run_flq(mode: str, dim: int, args: argparse.Namespace, is_durable: bool = True) -> List[Dict[str, Any]]:
+    """Run FLQ once; not durable means that nothing of the run is written to disk."""
+    volatile = [] if is_durable else [FLAG]
     settings = {"system.total_workers": args.workers, "system.min_workers": args.workers,
                 "system.max_rounds": args.rounds, "model.name": "quadratic", "model.dim": dim}
     settings.update({"flq_algorithm." + key: value for key, value in MODES[mode].items()})
     with tempfile.TemporaryDirectory() as folder:
         settings["report.results_dir"] = folder
         sets = [text for key, value in settings.items() for text in ("--set", "%s=%s" % (key, value))]
-        return run(["benchmarks.round_master", folder] + ["--evaluator"] * args.evaluator
+        return run(["benchmarks.round_master", folder] + volatile + ["--evaluator"] * args.evaluator
                    + ["--config", os.path.join(PROJECT, "flq_config.json"), "--host", "127.0.0.1", "--port", "0"]
                    + sets,
-                   lambda port: [["benchmarks.round_worker", folder, "--worker_id", str(i), "--master_ip", "127.0.0.1",
-                                  "--port", port, "--state_dir", os.path.join(folder, "state%d" % i)]
+                   lambda port: [["benchmarks.round_worker", folder, *volatile, "--worker_id", str(i), "--port", port,
+                                  "--master_ip", "127.0.0.1", "--state_dir", os.path.join(folder, "state%d" % i)]
                                  for i in range(args.workers)], folder)
 
 

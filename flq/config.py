@@ -54,6 +54,12 @@ class System(Section):
                                               "worker hears of the end.")
     give_up_s: float = Field(
         3600.0, gt=0, le=LONGEST_S, description="Seconds for which a worker tries to reach a master that is away.")
+    snapshot_every: int = Field(
+        10, ge=1, le=10 ** 6, description="Rounds between two snapshots of the run: a restart replays the journal from "
+                                          "the newest one on.")
+    snapshots_kept: int = Field(
+        2, ge=1, le=1000, description="Number of snapshots that are kept, should the newest be damaged; the frames "
+                                      "that come after the oldest of them are kept too.")
     seed: int = Field(42, ge=0, le=2 ** 63 - 1, description="Seed from which all randomness of the run is drawn.")
     master_url: Optional[str] = Field(
         None, min_length=1, description="Address of the master, http://host:port, for workers that read a "
@@ -242,6 +248,19 @@ class Report(Section):
         "beyond it the oldest rounds are left empty in the sheet.")
 
 
+class Security(Section):
+    """Who may ask the master what without a token, and how much anybody may ask."""
+
+    open_status: bool = Field(True, description="Whether GET /status and GET /healthz can be read without a token.")
+    local_operator: bool = Field(
+        True, description="Whether POST /stop and GET /get_global_model need no token on the master's own machine.")
+    max_connections: int = Field(
+        0, ge=0, le=100000, description="Connections that the master keeps open; 0 = 4 per worker and 256 more.")
+    requests_per_s: float = Field(
+        500.0, ge=0, le=1e6, description="Requests a second that one token may make, for two seconds at once; 0 = any "
+                                         "number, also without a token.")
+
+
 class Config(Section):
     """The validated settings of a run."""
 
@@ -253,6 +272,7 @@ class Config(Section):
     budget_selection: BudgetSelection = BudgetSelection()
     jetson_optimization: JetsonOptimization = JetsonOptimization()
     report: Report = Report()
+    security: Security = Security()
 
     def settings(self) -> Dict[str, Dict[str, Any]]:
         """Return all values as ``{section: {key: value}}``, ready for JSON."""

@@ -17,6 +17,8 @@ from typing import Any, Dict, Mapping, Tuple
 NOT_HASHED: Dict[Tuple[str, str], str] = {
     ("system", "max_rounds"): "a round does not depend on how many follow; a run may be made longer",
     ("system", "linger_s"): "begins after the last round",
+    ("system", "snapshot_every"): "where a restart begins, not where it leads",
+    ("system", "snapshots_kept"): "how far back a restart may begin, not where it leads",
     ("system", "give_up_s"): "counts while there is no master, and so no round",
     ("system", "master_url"): "the master does not read it",
     ("dataset", "data_dir"): "where the files lie, not what is in them; differs from worker to worker",
@@ -24,6 +26,7 @@ NOT_HASHED: Dict[Tuple[str, str], str] = {
     ("jetson_optimization", "prefetch_size"): "how early batches are made, not which or in what order",
     ("jetson_optimization", "num_parallel_calls"): "how many batches are made at a time, not in what order",
     ("jetson_optimization", "cuda_cache_mb"): "where compiled code is kept",
+    ("security", "*"): "who may ask, not what is answered",
     ("report", "*"): "views of the run; nothing that affects the model reads them",
 }
 

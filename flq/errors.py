@@ -11,6 +11,9 @@
      |    +-- BadValues     they parse, but what they say is impossible
      +-- Conflict           the peer's view of the run differs from ours
      +-- Unavailable        not now; try again later
+     +-- Unauthorized       the peer has not shown who it is
+     +-- Forbidden          it has, and may not do this
+     +-- TooManyRequests    it asks more often than it may
 
 Each class carries the HTTP status that tells whose fault it is, so that the HTTP layer
 needs no table of its own. A message says what is wrong, what was got, what was expected;
@@ -86,3 +89,32 @@ class Unavailable(FlqError):
     """Not now; the peer should try again later."""
 
     status_hint = 503
+
+
+class Unauthorized(FlqError):
+    """The peer has not shown who it is."""
+
+    status_hint = 401
+
+
+class Forbidden(FlqError):
+    """The peer has shown who it is, and may not do this."""
+
+    status_hint = 403
+
+
+class TooManyRequests(FlqError):
+    """The peer asks more often than it may.
+
+    Parameters
+    ----------
+    detail, hint : str
+    retry_after_s : int
+        When to ask again.
+    """
+
+    status_hint = 429
+
+    def __init__(self, detail: str, hint: str = "", retry_after_s: int = 1) -> None:
+        super().__init__(detail, hint)
+        self.retry_after_s = retry_after_s

@@ -41,17 +41,20 @@ LAYERS = {
     "errors": layer(stdlib=PURE_STDLIB),
     "logfile": layer(),
     "flags": layer(),
+    "durable": layer("errors", "numpy"),
+    "tokens": layer("errors durable"),
     "core": layer("errors", "numpy", PURE_STDLIB),
     "protocol": layer("errors core", "numpy", PURE_STDLIB | {"random"}),  # a generator that it is given
     "training": layer("errors flags core", "numpy tensorflow keras PIL matplotlib"),
-    "worker": layer("errors logfile flags core protocol training", "numpy requests"),
+    "worker": layer("errors logfile flags durable tokens core protocol training", "numpy requests"),
     "simulate": layer("errors core protocol training", "numpy"),
     "report": layer("errors flags core", "numpy openpyxl pandas"),
     "config": layer("errors core", "pydantic pydantic_core"),
     "config_file": layer("errors core config", "pydantic"),
     "config_docs": layer("errors core config", "pydantic"),
     "config_hash": layer(),
-    "master": layer("errors logfile flags core protocol training report config config_file config_docs config_hash",
+    "master": layer("errors logfile flags durable tokens core protocol training report config config_file config_docs "
+                    "config_hash",
                     "numpy flask werkzeug cheroot pydantic prometheus_client"),
     # The programs; nothing imports them.
     "flq_master": layer("errors logfile config master"),

@@ -35,7 +35,8 @@ print(sys.argv[1:], os.getcwd(), os.environ.get("OPENBLAS_CORETYPE"), os.environ
 FAKE_MASTER = """
 import http.server, os, re, signal, sys, threading
 arguments = sys.argv[1:]
-n_workers = int(re.search(r"total_workers=([0-9]+)", " ".join(arguments)).group(1))
+given = re.search(r"total_workers=([0-9]+)", " ".join(arguments))
+n_workers = int(given.group(1)) if given else 2  # of the run that goes on
 port = int(arguments[arguments.index("--port") + 1])
 folder = os.path.dirname(os.path.abspath(__file__))
 done = set()
@@ -66,10 +67,12 @@ while len(done) < n_workers:
     time.sleep(0.02)
     if done and os.environ["BEHAVIOUR"] == "crash":
         sys.exit("the master cannot go on")
+    if done and os.environ["BEHAVIOUR"] == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
 save()
 """
 
-# Says that it is done. BEHAVIOUR=fail: worker 1 fails; endless: it trains for ever.
+# Says that it is done. BEHAVIOUR=fail: worker 1 fails; endless: it trains for ever; killed: it waits for another master.
 FAKE_WORKER = """
 import os, signal, sys, time, urllib.request
 arguments = dict(zip(sys.argv[1::2], sys.argv[2::2]))
@@ -87,7 +90,13 @@ if os.environ["BEHAVIOUR"] == "fail" and name == "worker1":
     sys.exit("no data for " + name)
 while os.environ["BEHAVIOUR"] in ("fail", "endless"):
     time.sleep(0.02)
-urllib.request.urlopen("http://%s:%s/%s" % (arguments["--master_ip"], arguments["--port"], name))
+try:
+    urllib.request.urlopen("http://%s:%s/%s" % (arguments["--master_ip"], arguments["--port"], name))
+except OSError:
+    if os.environ["BEHAVIOUR"] != "killed":
+        raise
+while os.environ["BEHAVIOUR"] == "killed" and not os.path.exists(os.path.join(folder, "resumed")):
+    time.sleep(0.02)
 """
 
 
@@ -158,6 +167,15 @@ def assert_nothing_is_left(project, tmp_path):
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
     assert list(tmp_path.glob("flq_run_local.*")) == []
+
+
+def start_run(project, environment, *arguments):
+    """Start run_local.sh; it is to be waited for."""
+    return subprocess.Popen(
+        [str(project / "run_local.sh")] + list(arguments), env=environment, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, universal_newlines=True,
+        # A shell cannot catch a signal that was ignored when it started, as SIGINT is in a background job.
+        preexec_fn=lambda: [signal.signal(number, signal.SIG_DFL) for number in (signal.SIGINT, signal.SIGTERM)])
 
 
 # ---- All scripts
@@ -371,6 +389,44 @@ def test_failed_master_ends_the_run_and_is_named(ready_project, environment, tmp
     assert_nothing_is_left(ready_project, tmp_path)
 
 
+def wait_for_line(script, words):
+    """Read what a script prints until a line holds the words; return that line."""
+    for line in script.stdout:
+        if words in line:
+            return line
+    raise AssertionError("%r was not printed; %s" % (words, script.stderr.read()))
+
+
+def test_workers_wait_for_another_master_where_theirs_was_killed(ready_project, environment, tmp_path):
+    environment["BEHAVIOUR"] = "killed"
+    script = start_run(ready_project, environment, "--workers", "2")
+    wait_for_line(script, "The master was killed (exit status 137). The workers wait for it")
+    wait_for_line(script, "./start_master.sh --resume --host 127.0.0.1 --port ")
+    (ready_project / "resumed").touch()
+    output, _ = script.communicate(timeout=30)
+    assert script.returncode == 0
+    assert output.splitlines()[-1].startswith("The run has ended")
+    assert_nothing_is_left(ready_project, tmp_path)
+
+
+def test_ctrl_c_ends_the_workers_that_wait_for_another_master(ready_project, environment, tmp_path):
+    environment["BEHAVIOUR"] = "killed"
+    script = start_run(ready_project, environment, "--workers", "2")
+    wait_for_line(script, "The master was killed")
+    script.send_signal(signal.SIGINT)
+    output, _ = script.communicate(timeout=30)
+    assert script.returncode == 130
+    assert output.splitlines()[-1].startswith("To go on: ./run_local.sh --resume --workers 2 --port ")
+    assert_nothing_is_left(ready_project, tmp_path)
+
+
+def test_resume_leaves_the_settings_to_the_run(ready_project, environment):
+    done = run([str(ready_project / "run_local.sh"), "--resume", "--workers", "2"], env=environment)
+    assert done.returncode == 0, done.stderr
+    ready = next(line for line in done.stdout.splitlines() if line.startswith("FLQ master ready"))
+    assert ready.endswith("--resume") and "total_workers" not in ready
+
+
 def test_master_that_never_serves_is_named_before_any_worker_starts(ready_project, environment):
     (ready_project / "flq_master.py").write_text("import sys; sys.exit('total_workers is not a number')")
     failed = run([str(ready_project / "run_local.sh")], env=environment)
@@ -389,11 +445,7 @@ def test_run_without_an_excel_file_is_a_failure(ready_project, environment):
 def test_signal_lets_the_master_save_before_the_workers_end(
         ready_project, environment, tmp_path, signal_number, status):
     environment["BEHAVIOUR"] = "endless"
-    script = subprocess.Popen(
-        [str(ready_project / "run_local.sh"), "--workers", "2"], env=environment, stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE, universal_newlines=True,
-        # A shell cannot catch a signal that was ignored when it started, as SIGINT is in a background job.
-        preexec_fn=lambda: signal.signal(signal_number, signal.SIG_DFL))
+    script = start_run(ready_project, environment, "--workers", "2")
     deadline = time.monotonic() + 30
     while len(list(ready_project.glob("worker*.state_dir"))) < 2:
         assert time.monotonic() < deadline and script.poll() is None
@@ -401,7 +453,9 @@ def test_signal_lets_the_master_save_before_the_workers_end(
     script.send_signal(signal_number)
     output, errors = script.communicate(timeout=30)
     assert (script.returncode, errors) == (status, "")
-    assert output.splitlines()[-1].startswith("Results so far: ")
+    results, how = output.splitlines()[-2:]
+    assert results.startswith("Results so far: ")
+    assert how.startswith("To go on: ./run_local.sh --resume --workers 2 --port ")
     order = (ready_project / "order").read_text().split()
     assert order[0] == "master" and sorted(order[1:]) == ["worker0", "worker1"]
     assert_nothing_is_left(ready_project, tmp_path)

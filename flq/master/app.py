@@ -12,25 +12,47 @@ from ..errors import BadValues, TooLarge
 from ..protocol.events import Answered, Heartbeat, Poll, Register
 from ..protocol.messages import Answer, Kind
 from ..protocol.wire import decode, max_answer_size
+from .auth import OPERATOR, Gate
 from .base_app import RETRY_AFTER_S, base_app, integer, one_of
-from .bodies import FRAMES, MAX_JSON_BYTES, frames, json_object
+from .bodies import FRAMES, MAX_JSON_BYTES, frames, json_object, with_crc
+from .limits import All
+from .openapi import add_openapi
 from .server import SPARE_THREADS, n_threads
 from .service import MasterService
 from .views import add_views, model_for_people
 
+REGISTER_NUMBERS = ("n_samples", "layout_crc", "claimed_epoch", "claimed_seq", "known_epoch")
 
-def create_app(service: MasterService) -> Flask:
-    """Build the application of a run."""
+
+def create_app(service: MasterService, gate: Gate) -> Flask:
+    """Build the application of a run; the gate says who may ask what."""
     options, link = service.machine.options, service.machine.link
     frame_limit = max_answer_size(options.layout, options.rules.codec_up)
-    patience = threading.BoundedSemaphore(n_threads(options.total_workers) - SPARE_THREADS)
+    threads = n_threads(options.total_workers)
+    slow = threading.BoundedSemaphore(threads - SPARE_THREADS // 2)  # of requests that wait, for whatever it is
+    patience = All(threading.BoundedSemaphore(threads - SPARE_THREADS), slow)
+    reading = All(threading.BoundedSemaphore(threads // 2), slow)
 
     def note_the_worker() -> None:
-        if request.method == "POST" and "worker" in request.args:
-            _worker_of_query(options.total_workers)
+        if g.name not in ("", OPERATOR) and "worker" in request.args:
+            worker_of_query()
 
-    app = base_app(max(frame_limit, MAX_JSON_BYTES), n_threads(options.total_workers) // 2, note_the_worker)
+    def worker_of_query() -> int:
+        worker_id = integer(request.args, "worker")
+        if not 0 <= worker_id < options.total_workers:
+            raise BadValues("worker must be in 0..%d, got %d" % (options.total_workers - 1, worker_id))
+        return proven(worker_id)
+
+    def proven(worker_id: int) -> int:
+        """Check that the worker that a request names is the one that makes it, and count its bytes as its own."""
+        gate.require_worker(g.name, worker_id)
+        if 0 <= worker_id < options.total_workers:
+            request.environ["flq.peer"].is_worker(worker_id)
+        return worker_id
+
+    app = base_app(gate, max(frame_limit, MAX_JSON_BYTES), reading, note_the_worker)
     add_views(app, service)
+    add_openapi(app)
 
     @app.get("/healthz")
     def healthz() -> Response:
@@ -43,20 +65,19 @@ def create_app(service: MasterService) -> Flask:
     @app.post("/register")
     def register() -> Response:
         body = json_object(g.body)
-        worker_id = integer(body, "worker_id")
+        worker_id = proven(integer(body, "worker_id"))
         instance = body.get("instance")
         if not isinstance(instance, str) or not 1 <= len(instance) <= 64:
             raise BadValues("instance must be a text of 1 to 64 characters, got %.80r" % (instance,))
-        reply = service.ask(lambda ticket: Register(ticket, worker_id, instance, integer(body, "n_samples", None),
-                                                    integer(body, "layout_crc", None)))
-        request.environ["flq.peer"].is_worker(worker_id)
-        return jsonify(reply)
+        numbers = [integer(body, name, None) for name in REGISTER_NUMBERS]
+        reply = service.ask(lambda ticket: Register(ticket, worker_id, instance, *numbers))
+        return with_crc(jsonify(reply))
 
     @app.get("/get_global_model")
     def get_global_model() -> Response:
         if FRAMES not in request.headers.get("Accept", ""):
             return model_for_people(service.model_files, patience)
-        worker_id = _worker_of_query(options.total_workers)
+        worker_id = worker_of_query()
         poll = [integer(request.args, name) for name in ("epoch", "have", "answered")]
         with one_of(patience) as has_thread:
             body = service.ask(lambda ticket: Poll(ticket, worker_id, *poll)) if has_thread else None
@@ -73,7 +94,7 @@ def create_app(service: MasterService) -> Flask:
         return _answer()
 
     def _answer() -> Response:
-        worker_id = _worker_of_query(options.total_workers)
+        worker_id = worker_of_query()
         body = g.body
         if len(body) > frame_limit:
             raise TooLarge("the body has %d bytes, expected at most %d" % (len(body), frame_limit))
@@ -90,9 +111,8 @@ def create_app(service: MasterService) -> Flask:
     @app.post("/heartbeat")
     def heartbeat() -> Response:
         body = json_object(g.body)
-        worker_id = integer(body, "worker_id")
+        worker_id = proven(integer(body, "worker_id"))
         reply = service.ask(lambda ticket: Heartbeat(ticket, worker_id, integer(body, "epoch")))
-        request.environ["flq.peer"].is_worker(worker_id)
         return jsonify(reply)
 
     @app.post("/stop")
@@ -105,12 +125,3 @@ def create_app(service: MasterService) -> Flask:
         return jsonify(status="stopped", results_saved=service.results.workbook)
 
     return app
-
-
-def _worker_of_query(total_workers: int) -> int:
-    """Return the worker that a request names, and count the connection's bytes as its own."""
-    worker_id = integer(request.args, "worker")
-    if not 0 <= worker_id < total_workers:
-        raise BadValues("worker must be in 0..%d, got %d" % (total_workers - 1, worker_id))
-    request.environ["flq.peer"].is_worker(worker_id)
-    return worker_id

@@ -2,48 +2,70 @@
 
 import threading
 from contextlib import contextmanager
-from typing import Any, Callable, Iterator, Optional
+from typing import Any, Callable, Iterator, Optional, Union
 
 from flask import Flask, Response, g, jsonify, request
 from werkzeug.exceptions import HTTPException
 
-from ..errors import BadValues, FlqError, TooLarge, Unavailable, WireError
-from .bodies import read_body
+from ..errors import BadValues, FlqError, TooLarge, TooManyRequests, Unauthorized, Unavailable, WireError
+from .auth import OPERATOR, Gate
+from .bodies import MAX_JSON_BYTES, check_crc, read_body
+from .limits import All
 
 RETRY_AFTER_S = 2
+DRAIN_S = 1.0  # how long a small body that nobody reads is waited for, so that its sender hears the answer
+
+Semaphore = Union[threading.BoundedSemaphore, All]
 
 
-def base_app(body_limit: int, n_readers: int, before_body: Callable[[], Any] = lambda: None) -> Flask:
-    """Return an application without routes; the body of a request is ``g.body``.
+def base_app(gate: Gate, body_limit: int, reading: Semaphore, before_body: Callable[[], Any] = lambda: None) -> Flask:
+    """Return an application without routes; who asks is ``g.name``, the body of a request is ``g.body``.
 
     Parameters
     ----------
+    gate : Gate
+        Says who may ask what, before anything else.
     body_limit : int
-        Bytes that a body may have.
-    n_readers : int
-        Threads that may read bodies at a time.
+        Bytes that a worker's body may have; those of others are JSON.
+    reading : semaphore
+        Of the threads that may read bodies at a time.
     before_body : callable(), optional
         Looks at a request before its body, which may break off.
     """
-    app = Flask("flq")
+    app = Flask("flq", static_folder=None)
+    app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False  # only what docs/endpoints.md says
     app.json.sort_keys = False  # a person reads them in the order in which they were written
-    reading = threading.BoundedSemaphore(n_readers)
 
     @app.before_request
     def receive_body() -> None:
-        before_body()
-        if request.content_length is not None and request.content_length > body_limit:
-            raise TooLarge("the body has %d bytes, expected at most %d" % (request.content_length, body_limit))
+        size = request.content_length or 0
+        try:
+            g.name = gate.admit()
+            before_body()
+        except FlqError:
+            with one_of(reading) as has_thread:
+                if has_thread and size <= MAX_JSON_BYTES:
+                    drain(size)
+            raise
+        limit = body_limit if g.name not in ("", OPERATOR) else MAX_JSON_BYTES
+        if size > limit:
+            raise TooLarge("the body has %d bytes, expected at most %d" % (size, limit))
         if request.content_length is None and "Transfer-Encoding" in request.headers:
             raise WireError("the body has no Content-Length, expected one", "do not send it in chunks")
         with one_of(reading) as has_thread:
-            if not has_thread and request.content_length:
+            if not has_thread and size:
                 raise Unavailable("too many bodies are on their way", "try again")
-            g.body = read_body(request.content_length or 0)
+            g.body = read_body(size)
+        check_crc(g.body)
 
     @app.errorhandler(FlqError)
     def refuse(error: FlqError) -> Response:
-        return problem(error.status_hint, type(error).__name__, error.detail, error.hint)
+        response = problem(error.status_hint, type(error).__name__, error.detail, error.hint)
+        if isinstance(error, TooManyRequests):
+            response.headers["Retry-After"] = str(error.retry_after_s)
+        if isinstance(error, Unauthorized):
+            response.headers["WWW-Authenticate"] = 'Bearer realm="flq"'
+        return response
 
     @app.errorhandler(HTTPException)
     def refuse_http(error: HTTPException) -> Response:
@@ -54,8 +76,17 @@ def base_app(body_limit: int, n_readers: int, before_body: Callable[[], Any] = l
     return app
 
 
+def drain(size: int) -> None:
+    """Read a body and forget it: a sender that is refused while it sends may not hear of it."""
+    request.environ.get("flq.hurry", float)(DRAIN_S)
+    try:
+        read_body(size)
+    except WireError:
+        pass  # then it does not
+
+
 @contextmanager
-def one_of(semaphore: threading.BoundedSemaphore) -> Iterator[bool]:
+def one_of(semaphore: Semaphore) -> Iterator[bool]:
     """Say whether a request may wait in its thread, or too many do already."""
     has_thread = semaphore.acquire(blocking=False)
     try:
@@ -69,7 +100,7 @@ def problem(status: int, error: str, detail: str, hint: str) -> Response:
     """Return an error in the form that all have."""
     response = jsonify(error=error, detail=detail, hint=hint)
     response.status_code = status
-    if status in (429, 503):
+    if status == 503:
         response.headers["Retry-After"] = str(RETRY_AFTER_S)
     return response
 

@@ -8,10 +8,12 @@ from flask import Response, request
 from werkzeug.exceptions import ClientDisconnected
 
 from ..errors import WireError
-from ..protocol.wire import Buffers
+from ..protocol.wire import CRC_HEADER, Buffers, text_crc
 
 FRAMES = "application/x-flq"
 MAX_JSON_BYTES = 65536
+MAX_JSON_DEPTH = 32  # brackets within brackets
+QUOTE, BACKSLASH, OPENING, CLOSING = ord('"'), ord("\\"), b"[{", b"]}"
 PIECE = 1 << 20  # bytes read or written at a time
 
 Body = Union[bytearray, mmap.mmap]
@@ -20,12 +22,31 @@ Body = Union[bytearray, mmap.mmap]
 def json_object(text: Body) -> Dict[str, Any]:
     """Parse the body of a request that is a JSON object."""
     try:
-        body = json.loads(text) if len(text) <= MAX_JSON_BYTES else None
-    except (ValueError, RecursionError):  # RecursionError: brackets within brackets, thousands deep
+        body = json.loads(text) if len(text) <= MAX_JSON_BYTES and _depth(text) <= MAX_JSON_DEPTH else None
+    except ValueError:
         body = None
     if not isinstance(body, dict):
-        raise WireError("the body must be a JSON object of at most %d bytes" % MAX_JSON_BYTES)
+        raise WireError("the body must be a JSON object of at most %d bytes, nested at most %d deep"
+                        % (MAX_JSON_BYTES, MAX_JSON_DEPTH))
     return body
+
+
+def _depth(text: Body) -> int:
+    """Return how many brackets of a JSON text stand within each other, at most; without building anything."""
+    deepest = depth = 0
+    in_string = escaped = False
+    for byte in text:
+        if in_string:
+            in_string = escaped or byte != QUOTE
+            escaped = not escaped and byte == BACKSLASH
+        elif byte == QUOTE:
+            in_string = True
+        elif byte in OPENING:
+            depth += 1
+            deepest = max(deepest, depth)
+        elif byte in CLOSING:
+            depth -= 1
+    return deepest
 
 
 def read_body(size: int) -> Body:
@@ -46,6 +67,25 @@ def read_body(size: int) -> Body:
         body[n_read:n_read + len(piece)] = piece
         n_read += len(piece)
     return body
+
+
+def check_crc(body: Body) -> None:
+    """Check the query of the request at hand, and a body that is not a frame, against what the sender says of them.
+
+    Raises
+    ------
+    WireError
+        If the sender says something, and it is something else.
+    """
+    said = request.headers.get(CRC_HEADER)
+    if said is not None and said != text_crc(request.query_string, b"" if request.mimetype == FRAMES else body):
+        raise WireError("the request is corrupted: its CRC32 does not match", "send it again")
+
+
+def with_crc(response: Response) -> Response:
+    """Say of a JSON response what its CRC32 is."""
+    response.headers[CRC_HEADER] = text_crc(response.get_data())
+    return response
 
 
 def frames(buffers: Buffers) -> Response:

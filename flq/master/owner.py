@@ -1,6 +1,7 @@
 """The one thread that owns the master's machine; everybody else hands it events.
 
-It takes an event, lets the machine decide, and has done what the machine says. What goes wrong
+It takes the events that wait, lets the machine decide on one after the other, has written down what has
+changed the run, and only then has done what the machine says. What goes wrong
 in one effect keeps no other from being done. A request on which the machine fails is told so;
 if the machine fails without one, or the run can not end, nothing can go on: the thread ends,
 ``failed`` is set, and every request is refused at once.
@@ -13,15 +14,16 @@ import threading
 import time
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
-from typing import Any, Callable, Dict, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
 from ..errors import FlqError, Unavailable
-from ..protocol.events import Effect, Effects, Event, Reply, RunEnded, Tick, Ticket
+from ..protocol.events import Effect, Effects, Encoded, Event, Journalled, Reply, RunEnded, Tick, Ticket
 from ..protocol.master_machine import POLL_S, MasterMachine
 
 logger = logging.getLogger(__name__)
 
 REPLY_S = POLL_S + 15.0     # longer than anything that the machine lets wait
+LARGEST_BATCH = 256         # events that are written down together
 IDLE_S = 1.0                # how often time passes for the machine when nothing else happens
 GOING_DOWN = "the master is shutting down"
 
@@ -38,19 +40,25 @@ class Owner:
     Parameters
     ----------
     machine : MasterMachine
+    note : callable(effects)
+        Takes what an event has led to, in this thread, right after it.
+    commit : callable()
+        Writes what has been noted; nothing is performed before it returns.
     perform : callable(effect)
         Does everything but replies, in this thread.
-    after_event : callable(is_idle)
-        Called in this thread after each event; idle = no other event waits yet.
+    after_events : callable(is_idle)
+        Called in this thread after some events; idle = no other event waits yet.
     at_end : callable()
         Called when the thread ends, however it does.
     """
 
-    def __init__(self, machine: MasterMachine, perform: Callable[[Effect], None],
-                 after_event: Callable[[bool], None], at_end: Callable[[], None]) -> None:
+    def __init__(self, machine: MasterMachine, note: Callable[[Effects], None], commit: Callable[[], None],
+                 perform: Callable[[Effect], None], after_events: Callable[[bool], None],
+                 at_end: Callable[[], None]) -> None:
         self.failed = False
         self._machine = machine
-        self._perform_one, self._after_event, self._at_end = perform, after_event, at_end
+        self._note, self._commit, self._perform_one = note, commit, perform
+        self._after_events, self._at_end = after_events, at_end
         self._queue: queue.Queue = queue.Queue()
         self._tickets = itertools.count(1)
         self._waiting: Dict[Ticket, Future] = {}
@@ -97,14 +105,23 @@ class Owner:
 
     def _run(self) -> None:
         try:
-            while True:
-                event, ticket, future = self._next()
-                if future is not None:
-                    self._waiting[ticket] = future
-                if event is None:
-                    return
-                self._handle(event, ticket)
-                self._after_event(self._queue.empty())
+            is_open = True
+            while is_open:
+                decided = []
+                for event, ticket, future in self._next():
+                    if future is not None:
+                        self._waiting[ticket] = future
+                    if event is None:
+                        is_open = False
+                        break
+                    decided.append(self._decide(event, ticket))
+                self._commit()
+                for effects in decided:
+                    self._perform(effects)
+                self._after_events(self._queue.empty())
+        except FlqError as error:  # it can not be written down
+            logger.error("the run can not go on now: %s", error)
+            self.failed = True
         except Exception:
             logger.exception("the run can not go on")
             self.failed = True
@@ -113,16 +130,21 @@ class Owner:
             self._refuse_all()
             self._at_end()
 
-    def _next(self) -> Tuple[Any, Optional[Ticket], Optional[Future]]:
-        """Return the next event, or a Tick when one is due."""
+    def _next(self) -> List[Tuple[Any, Optional[Ticket], Optional[Future]]]:
+        """Return the events that wait, or a Tick when one is due."""
         now = time.monotonic()
         deadline = self._machine.next_deadline(now)
         try:
-            return self._queue.get(timeout=IDLE_S if deadline is None else min(deadline - now, IDLE_S))
+            first = self._queue.get(timeout=IDLE_S if deadline is None else min(deadline - now, IDLE_S))
         except queue.Empty:
-            return Tick(), None, None
+            return [(Tick(), None, None)]
+        waiting = [first]
+        while len(waiting) < LARGEST_BATCH and not self._queue.empty():
+            waiting.append(self._queue.get())
+        return waiting
 
-    def _handle(self, event: Any, ticket: Optional[Ticket]) -> None:
+    def _decide(self, event: Any, ticket: Optional[Ticket]) -> Effects:
+        """Let the machine take an event, and note what it led to; return what is to be done."""
         effects: Effects = ()
         try:
             if isinstance(event, Call):
@@ -131,12 +153,16 @@ class Owner:
                 effects = self._machine.handle(event, time.monotonic())
         except Exception:
             if not isinstance(event, Call):
-                self._perform(self._machine.effects)  # decided before it failed: others wait for them
+                effects = self._machine.effects  # decided before it failed: others wait for them
             if ticket is None:
+                self._note(effects)
+                self._commit()
+                self._perform(effects)
                 raise  # time itself fails, and would again
             logger.exception("the master failed on %s", type(event).__name__)
-            effects = (Reply(ticket, Unavailable("the master failed on this request", "see its log")),)
-        self._perform(effects)
+            effects += (Reply(ticket, Unavailable("the master failed on this request", "see its log")),)
+        self._note(effects)
+        return effects
 
     def _perform(self, effects: Effects) -> None:
         """Have done all that can be done; only that the run can not end is a failure of the thread."""
@@ -145,7 +171,7 @@ class Owner:
             try:
                 if isinstance(effect, Reply):
                     self._reply(effect)
-                else:
+                elif not isinstance(effect, (Journalled, Encoded)):  # which are written by now
                     self._perform_one(effect)
             except Exception as error:
                 logger.exception("the master failed to perform %s", type(effect).__name__)

@@ -5,12 +5,12 @@ The machine decides what a round was; this keeps it. Safe to use from any thread
 
 import threading
 from bisect import bisect_right
-from typing import Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from ..protocol.events import RoundReport
 from ..protocol.members import LATE, LOST, REFUSED, SKIPPED, UPLOADED
 from ..report.rows import RoundRow
-from .meter import Meter, Wire
+from .meter import Wire
 
 
 class Evaluated(NamedTuple):
@@ -23,30 +23,20 @@ class Evaluated(NamedTuple):
 
 
 class Record:
-    """The rows of one run.
+    """The rows of one run."""
 
-    Parameters
-    ----------
-    meter : Meter
-        Where the wire bytes are counted.
-    """
-
-    def __init__(self, meter: Meter) -> None:
-        self._meter = meter
+    def __init__(self) -> None:
         self._lock = threading.Lock()
         self._reports: Dict[int, Tuple[RoundReport, Wire]] = {}  # by round
         self._indices: List[int] = []  # of the rounds, in their order
         self._evaluated: Dict[int, Evaluated] = {}
         self._last = (0, Evaluated())  # the newest round that has been evaluated
-        self._wire_before = Wire()
 
-    def add_round(self, report: RoundReport) -> None:
+    def add_round(self, report: RoundReport, wire: Wire) -> None:
         """Keep a closed round, with the wire bytes since the one before."""
-        wire = self._meter.of_workers()
         with self._lock:
-            before, self._wire_before = self._wire_before, wire
             self._indices.append(report.round_index)
-            self._reports[report.round_index] = report, Wire(wire.up - before.up, wire.down - before.down)
+            self._reports[report.round_index] = report, wire
             if report.own_accuracy is not None:  # with partition local nobody else has data
                 self._last = report.round_index, Evaluated(report.own_loss, report.own_accuracy)
 
@@ -58,6 +48,11 @@ class Record:
                 self._last = round_index, evaluated
             report, wire = self._reports[round_index]
         return row_of(report, wire, evaluated)
+
+    def has_evaluation(self, round_index: int) -> bool:
+        """Return whether it is known what a round's model achieved."""
+        with self._lock:
+            return round_index in self._evaluated
 
     def rounds(self, since: int = 0, limit: Optional[int] = None) -> List[RoundRow]:
         """Return one row per closed round after round ``since``, at most ``limit``; None = all."""
@@ -71,6 +66,17 @@ class Record:
         """Return the newest test results, or those of the workers' own data where these are all there is."""
         with self._lock:
             return self._last[1]
+
+
+def to_stored(report: RoundReport, wire: Wire) -> Dict[str, Any]:
+    """Return what the journal keeps of a closed round, JSON values."""
+    return {"report": report._asdict(), "wire": wire}
+
+
+def from_stored(value: Dict[str, Any]) -> Tuple[RoundReport, Wire]:
+    """Read it back."""
+    roll_call = {int(worker_id): status for worker_id, status in value["report"]["roll_call"].items()}
+    return RoundReport(**dict(value["report"], roll_call=roll_call)), Wire(*value["wire"])
 
 
 def row_of(report: RoundReport, wire: Wire, evaluated: Evaluated) -> RoundRow:

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO, Callable, Dict, List, NamedTuple, Optional
 import numpy as np
 
 from ..core.params import Layout, Vector, unflatten
+from ..durable import write_whole
 from ..errors import FlqError
 from ..report.excel import write_workbook
 
@@ -77,8 +78,8 @@ class Results:
         OSError
             If it can not be written.
         """
-        save_whole(os.path.join(self._run_dir, "config.json"),
-                   lambda stream: stream.write(config_text(self._settings).encode("utf-8")))
+        write_whole(os.path.join(self._run_dir, "config.json"),
+                    lambda stream: stream.write(config_text(self._settings).encode("utf-8")))
 
     def save_model(self, model: Vector) -> None:
         """Write the model, unless this has been done."""
@@ -147,14 +148,4 @@ def write_npz(stream: BinaryIO, model: Vector, layout: Layout) -> None:
 
 def save_npz(path: str, model: Vector, layout: Layout) -> None:
     """Write the model's tensors to a file: the whole of it or nothing."""
-    save_whole(path, lambda stream: write_npz(stream, model, layout))
-
-
-def save_whole(path: str, write: Callable[[BinaryIO], Any]) -> None:
-    """Write a file: the whole of it or nothing."""
-    temporary = path + ".part"
-    with open(temporary, "wb") as stream:
-        write(stream)
-        stream.flush()
-        os.fsync(stream.fileno())
-    os.replace(temporary, path)
+    write_whole(path, lambda stream: write_npz(stream, model, layout))

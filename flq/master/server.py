@@ -1,12 +1,19 @@
 """The HTTP server: cheroot, in this process. docs/architecture.md says why cheroot."""
 
+import logging
+import sys
 import threading
+import time
+from typing import Optional
 
 from cheroot import wsgi
 
 from ..errors import ConfigError
-from .connection import PeerGateway, metered_connection
+from . import connection
 from .meter import Meter
+from .tls import TlsAdapter
+
+logger = logging.getLogger(__name__)
 
 SPARE_THREADS = 8        # never available to requests that wait
 MAX_THREADS = 256
@@ -19,24 +26,87 @@ def n_threads(total_workers: int) -> int:
     return min(2 * total_workers + 2 * SPARE_THREADS, MAX_THREADS)
 
 
-class ReadableFirst(wsgi.Server):
-    """Gives a thread only to connections on which something has come.
+def n_connections(total_workers: int) -> int:
+    """Return how many connections are kept unless somebody says otherwise."""
+    return 4 * total_workers + 256
 
-    cheroot does so between requests; before the first one a thread would wait for a peer that
-    has connected and says nothing.
+
+class ReadableFirst(wsgi.Server):
+    """Gives a thread only to connections on which a request has come; keeps so many connections, and no more.
+
+    When there are too many, the one that has been silent for longest goes, of those that have never shown a
+    valid token; where all have, the new one.
     """
+
+    max_connections = 0
+
+    def __init__(self, *args, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self._lock = threading.Lock()
+        self._open: set = set()
 
     def process_conn(self, conn) -> None:
         """Take a connection: a new one waits in the selector until it is readable."""
-        is_new = conn.last_used is None
-        if is_new:
-            self.put_conn(conn)
-        else:
+        if conn.last_used is not None:
             super().process_conn(conn)
+            return
+        with self._lock:
+            self._open.add(conn)
+            is_one_too_many = len(self._open) > self.max_connections
+        if is_one_too_many and not self._close_a_silent_one():
+            conn.close()
+        else:
+            super().put_conn(conn)
+
+    def put_conn(self, conn) -> None:
+        """Take a connection back: to be answered again, or to wait; no longer than the head of a request may take."""
+        if conn.is_ready():
+            self.requests.put(conn)
+            return
+        since = conn.socket.head_since
+        left = since + connection.HEAD_S - time.monotonic() if since else self.timeout
+        if conn.socket.has_ended or left <= 0:
+            conn.close()
+        else:
+            super().put_conn(conn)
+            conn.last_used = time.time() - self.timeout + left
+
+    def forget(self, conn) -> None:
+        """Count a connection no more: it closes."""
+        with self._lock:
+            self._open.discard(conn)
+
+    def error_log(self, msg="", level=20, traceback=False) -> None:
+        """Log what cheroot has to say."""
+        logger.log(level if level >= logging.WARNING else logging.DEBUG, "%s", msg,
+                   exc_info=sys.exc_info() if traceback else None)
+
+    def _close_a_silent_one(self) -> bool:
+        """Close a connection that waits and is nobody's; called in the thread of the selector."""
+        selector = self._connections._selector
+        waiting = [(conn.last_used, fd, conn) for fd, conn in selector.connections
+                   if conn is not self and not conn.is_known]
+        if not waiting:
+            return False
+        _, fd, conn = min(waiting, key=lambda item: item[:2])
+        selector.unregister(fd)
+        conn.close()
+        return True
 
 
 class Server:
     """A bound server; serves from :meth:`start` to :meth:`stop`.
+
+    Parameters
+    ----------
+    app : WSGI application
+    host, port : str, int
+    total_workers : int
+    meter : Meter
+    max_connections : int, optional
+        0 = by ``total_workers``.
+    tls : TlsAdapter, optional
+        Without it, plain HTTP.
 
     Raises
     ------
@@ -44,13 +114,16 @@ class Server:
         If the address can not be bound.
     """
 
-    def __init__(self, app, host: str, port: int, total_workers: int, meter: Meter) -> None:
+    def __init__(self, app, host: str, port: int, total_workers: int, meter: Meter, max_connections: int = 0,
+                 tls: Optional[TlsAdapter] = None) -> None:
         self._server = ReadableFirst((host, port), app, numthreads=n_threads(total_workers), server_name="flq",
                                      timeout=SILENCE_S, shutdown_timeout=SHUTDOWN_S, request_queue_size=128)
-        self._server.ConnectionClass = metered_connection(meter)
-        self._server.gateway = PeerGateway
-        self._server.keep_alive_conn_limit = 4 * total_workers + 64
-        self._server.max_request_header_size = 32768
+        self._server.ConnectionClass = connection.metered_connection(meter)
+        self._server.gateway = connection.PeerGateway
+        self._server.ssl_adapter = tls
+        self._server.max_connections = max_connections or n_connections(total_workers)
+        self._server.keep_alive_conn_limit = None  # that is the limit already
+        self._server.max_request_header_size = connection.MAX_HEAD_BYTES
         try:
             self._server.prepare()
         except (OSError, OverflowError) as error:

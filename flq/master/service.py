@@ -1,8 +1,8 @@
 """The run: what the machine decides is done here, and shown, and saved.
 
-The machine belongs to one thread (owner.py), which also performs its effects: rounds are
-recorded and evaluated, the end is saved. After an event it publishes a status and the model for
-anybody to read without waiting.
+The machine belongs to one thread (owner.py), which also writes down what it decides (store.py) and
+performs its effects: rounds are recorded and evaluated, the end is saved. After some events it
+publishes a status and the model for anybody to read without waiting.
 """
 
 import logging
@@ -14,16 +14,19 @@ from typing import Any, Callable, Dict, Optional, Tuple
 from ..config_hash import config_hash
 from ..core.params import Vector
 from ..errors import Unavailable
-from ..protocol.events import Effect, Note, RoundClosed, RunEnded, Saved, Stop, Ticket
+from ..protocol.events import Effect, Effects, Note, RoundClosed, RunEnded, Saved, Stop, Ticket
 from ..protocol.master_machine import MasterMachine, State
+from ..protocol.master_state import set_traffic, traffic_of
 from .ending import Totals, summary, totals_of
 from .evaluator import Evaluator
-from .meter import Meter
+from .journal import Journal
+from .meter import Meter, Wire
 from .model_files import ModelFiles
 from .owner import Call, Owner
-from .record import Evaluated, Record
+from .record import Evaluated, Record, from_stored, to_stored
 from .results import Results
 from .status import status_of
+from .store import Store
 
 logger = logging.getLogger(__name__)
 
@@ -42,9 +45,13 @@ class MasterService:
     settings : dict
     results_dir, run_dir, stamp : str
         Where the workbook and the model files go; ``stamp`` is part of the workbook's name.
+    store : Store
+        What of the run is on disk: nothing is answered before it is there.
 
     Attributes
     ----------
+    was_interrupted : bool
+        The program ends before the run does; the run can go on.
     saved, heard, released : Event
         The results of the ended run are saved, as far as that is possible; every worker that is
         still there knows of the end; nobody needs a master that keeps serving any more.
@@ -52,28 +59,30 @@ class MasterService:
         How many rounds are done, and the model after them, or its average where one is kept.
     model_files : ModelFiles
         ``published`` as files for people.
-    status : dict
-        What GET /status says.
     config_hash : str
         Of the settings.
     """
 
     def __init__(self, machine: MasterMachine, settings: Dict[str, Dict[str, Any]], evaluator: Evaluator,
-                 meter: Meter, results_dir: str, run_dir: str, stamp: str) -> None:
+                 meter: Meter, results_dir: str, run_dir: str, stamp: str, store: Store) -> None:
         self.machine = machine
-        self.record = Record(meter)
+        self.record = Record()
+        self.was_interrupted = False
         self.results = Results(settings, machine.options.layout, results_dir, run_dir, stamp)
         self.saved, self.heard, self.released = threading.Event(), threading.Event(), threading.Event()
         self.published: Tuple[int, Vector] = (0, machine.server.model)
         self.model_files = ModelFiles(machine.options.run_id, machine.options.layout, lambda: self.published,
                                       evaluator, run_dir)
-        self.status: Dict[str, Any] = {}
         self.config_hash = config_hash(settings)
         self._settings, self._run_dir = settings, run_dir
-        self._meter, self._evaluator = meter, evaluator
-        self._owner = Owner(machine, self._perform, self._publish, self._let_the_program_end)
+        self._meter, self._evaluator, self._store = meter, evaluator, store
+        self._owner = Owner(machine, self._note, self._commit, self._perform, self._publish, self._let_the_program_end)
+        self._status: Dict[str, Any] = {}
         self._published_at = 0.0
         self._reason = "the master failed"
+        self._wire_at_last_close = Wire()
+        self._wires: Dict[int, Wire] = {}  # of the rounds that have closed and are not written down yet
+        self._has_ended = False  # and this is written down
         self._publish(True)
 
     # -- for any thread ------------------------------------------------------------------
@@ -83,9 +92,50 @@ class MasterService:
         """Whether the run could not go on."""
         return self._owner.failed
 
+    @property
+    def status(self) -> Dict[str, Any]:
+        """What GET /status says."""
+        return dict(self._status, problem=self._store.problem)
+
     def start(self) -> None:
         """Begin to take events."""
         self._owner.start()
+
+    def begin(self) -> None:
+        """Write down where the run begins.
+
+        Raises
+        ------
+        OSError
+            If it can not be written.
+        """
+        self._store.begin(self.machine)
+
+    def go_on(self, journal: Journal) -> None:
+        """Take the run up where its journal ends; before :meth:`start`.
+
+        Raises
+        ------
+        FlqError
+            If the journal and the snapshots do not lead there.
+        """
+        for _, value in journal.rounds():
+            report, wire = from_stored(value)
+            self.record.add_round(report, wire)
+            self._wire_at_last_close = self._wire_at_last_close.plus(wire)
+        for index, results in journal.tested():
+            self.record.add_evaluation(index, Evaluated(*results))
+        reason = self._store.revive(self.machine, self._evaluate_again)
+        self.published = len(self.record.rounds()), self.machine.server.result
+        counted = journal.about().get("counted")
+        if counted is not None:
+            set_traffic(self.machine, counted["traffic"])
+            for worker_id, *wire in counted["wire"]:
+                self._meter.add(worker_id, Wire(*wire))
+        self.machine.go_on(time.monotonic())
+        self._publish(True)
+        if reason is not None:  # the program ended while it was being saved
+            self._perform(RunEnded(reason))
 
     def ask(self, make_event: Callable[[Ticket], Any]) -> Any:
         """Hand in an event and wait for the machine's reply; raises what the machine refuses it with."""
@@ -105,9 +155,18 @@ class MasterService:
         if self.failed:
             raise Unavailable("the master has failed", "see its log")
 
+    def interrupt(self, reason: str) -> None:
+        """Let the program end: the run goes on when a master takes it up again. A run that has ended only ends."""
+        if self.machine.state in (State.LOBBY, State.OPEN):
+            self._reason, self.was_interrupted = reason, True
+            self._store.give_up()
+            for event in (self.saved, self.heard):
+                event.set()
+        self.released.set()
+
     def wait_for_evaluator(self) -> None:
         """Wait for what the evaluator still has to do."""
-        if not self._evaluator.wait_until_idle(FINISH_S):
+        if not self._evaluator.wait_until_idle(SAVE_EVALUATIONS_S if self.was_interrupted else FINISH_S):
             logger.warning("the evaluator has not finished after %.0f s", FINISH_S)
 
     def finish(self) -> None:
@@ -128,21 +187,49 @@ class MasterService:
 
     # -- the owner thread ----------------------------------------------------------------
 
+    def _note(self, effects: Effects) -> None:
+        self._store.note(self.machine, effects)
+        for effect in effects:
+            if isinstance(effect, RoundClosed):
+                total = self._meter.of_workers()
+                before, self._wire_at_last_close = self._wire_at_last_close, total
+                wire = Wire(total.up - before.up, total.down - before.down)
+                self._wires[effect.report.round_index] = wire
+                self._store.note_round(effect.report.round_index, to_stored(effect.report, wire))
+        if self.machine.state is State.FINISHED and not self._has_ended:
+            self._has_ended = True
+            self._store.note_about(ended=self._reason)
+
+    def _commit(self) -> None:
+        self._store.commit(self._counted)
+
+    def _counted(self) -> Dict[str, Any]:
+        return {"traffic": traffic_of(self.machine),
+                "wire": [[worker_id, *wire] for worker_id, wire in self._meter.snapshot().items()]}
+
     def _perform(self, effect: Effect) -> None:
         if isinstance(effect, RoundClosed):
             round_index = effect.report.round_index
             self.published = round_index, effect.result
-            self.record.add_round(effect.report)
-            if self._settings["dataset"]["partition"] == "local":  # nobody but the workers has data
-                self._evaluated(round_index, Evaluated())
-            else:
-                vectors = (effect.model, effect.shared) + (() if effect.mean is None else (effect.mean,))
-                self._evaluator.evaluate(round_index, vectors, self._evaluated)
+            self.record.add_round(effect.report, self._wires.pop(round_index))
+            self._evaluate(effect)
         elif isinstance(effect, Note):
             logger.info("%s", effect.text)
         elif isinstance(effect, RunEnded):
             self._reason = effect.reason
             threading.Thread(target=self._save, args=(self.published[1], self._totals()), name="saver").start()
+
+    def _evaluate(self, closed: RoundClosed) -> None:
+        if self._settings["dataset"]["partition"] == "local":  # nobody but the workers has data
+            self._evaluated(closed.report.round_index, Evaluated())
+        else:
+            vectors = (closed.model, closed.shared) + (() if closed.mean is None else (closed.mean,))
+            self._evaluator.evaluate(closed.report.round_index, vectors, self._evaluated)
+
+    def _evaluate_again(self, closed: RoundClosed) -> None:
+        """Evaluate a round whose results were not written down."""
+        if not self.record.has_evaluation(closed.report.round_index):
+            self._evaluate(closed)
 
     def _totals(self) -> Totals:
         return totals_of(self.machine, self._meter)
@@ -154,7 +241,8 @@ class MasterService:
                 self.heard.set()
             now = time.monotonic()
             if is_idle or now - self._published_at >= PUBLISH_S:
-                self.status = status_of(self.machine, self._meter, self.record.last_evaluated(), self.config_hash, now)
+                self._status = status_of(self.machine, self._meter, self.record.last_evaluated(), self.config_hash,
+                                         self._store.disk_bytes(), now)
                 self._published_at = time.monotonic()
         except Exception:
             logger.exception("the status is not made anew")
@@ -167,6 +255,8 @@ class MasterService:
 
     def _evaluated(self, round_index: int, evaluated: Evaluated) -> None:
         row = self.record.add_evaluation(round_index, evaluated)
+        if evaluated != Evaluated():
+            self._store.note_tested(round_index, evaluated)
         logger.info(
             "round=%d/%d accuracy=%s test_loss=%s loss=%s uploaded=%d skipped=%d refused=%d late=%d lost=%d "
             "wire_up=%d wire_down=%d seconds=%.2f", row.round_index, self.machine.options.max_rounds,

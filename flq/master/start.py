@@ -4,11 +4,13 @@ Until the machine exists, only GET /healthz and GET /status have something to sa
 for anything else is told to try again.
 """
 
+import threading
 from typing import Any, Callable, Dict, Iterable
 
 from flask import Flask, Response, jsonify, request
 
 from ..errors import Unavailable
+from .auth import Gate
 from .base_app import base_app
 from .bodies import MAX_JSON_BYTES
 from .server import n_threads
@@ -30,9 +32,10 @@ class Switch:
         return self.app(environ, start_response)
 
 
-def starting_app(run_id: str, settings: Dict[str, Dict[str, Any]], settings_hash: str) -> Flask:
+def starting_app(run_id: str, settings: Dict[str, Dict[str, Any]], settings_hash: str, gate: Gate) -> Flask:
     """Build the application of a master whose model is not built yet."""
-    app = base_app(MAX_JSON_BYTES, n_threads(settings["system"]["total_workers"]) // 2)
+    reading = threading.BoundedSemaphore(n_threads(settings["system"]["total_workers"]) // 2)
+    app = base_app(gate, MAX_JSON_BYTES, reading)
 
     @app.before_request  # after the body is read: who is refused while it still sends may not hear of it
     def not_yet() -> None:

@@ -1,6 +1,7 @@
 """What GET /status says: a snapshot of the machine as JSON values, without addresses or paths."""
 
-from typing import Any, Dict
+import os
+from typing import Any, Dict, Optional
 
 from ..protocol.ledger import Traffic
 from ..protocol.master_machine import MasterMachine
@@ -9,7 +10,8 @@ from .meter import Meter, Wire
 from .record import Evaluated
 
 
-def status_of(machine: MasterMachine, meter: Meter, last: Evaluated, settings_hash: str, now: float) -> Dict[str, Any]:
+def status_of(machine: MasterMachine, meter: Meter, last: Evaluated, settings_hash: str, disk_bytes: int,
+              now: float) -> Dict[str, Any]:
     """Build the snapshot; only the thread that owns the machine may call this."""
     workers = {}
     for worker_id, member in sorted(machine.members.items()):
@@ -19,16 +21,17 @@ def status_of(machine: MasterMachine, meter: Meter, last: Evaluated, settings_ha
             loss=member.last_loss, last_seen_s=round(now - member.last_seen, 1),
             wire_bytes_up=wire.up, wire_bytes_down=wire.down)
     return _snapshot(machine.options.run_id, settings_hash, machine.state.value, machine.round_index,
-                     machine.options.max_rounds, workers, machine.totals, meter.of_workers(), last)
+                     machine.options.max_rounds, workers, machine.totals, meter.of_workers(), last, disk_bytes)
 
 
 def status_before(run_id: str, settings_hash: str, state: str, max_rounds: int) -> Dict[str, Any]:
     """Build the snapshot of a master that has no machine yet."""
-    return _snapshot(run_id, settings_hash, state, 0, max_rounds, {}, Traffic(), Wire(), Evaluated())
+    return _snapshot(run_id, settings_hash, state, 0, max_rounds, {}, Traffic(), Wire(), Evaluated(), 0)
 
 
 def _snapshot(run_id: str, settings_hash: str, state: str, round_index: int, max_rounds: int,
-              workers: Dict[str, Dict[str, Any]], totals: Traffic, wire: Wire, last: Evaluated) -> Dict[str, Any]:
+              workers: Dict[str, Dict[str, Any]], totals: Traffic, wire: Wire, last: Evaluated,
+              disk_bytes: int) -> Dict[str, Any]:
     return {
         "run_id": run_id, "config_hash": settings_hash, "state": state,
         "current_round": round_index, "max_rounds": max_rounds,
@@ -40,4 +43,14 @@ def _snapshot(run_id: str, settings_hash: str, state: str, round_index: int, max
                    "wire_bytes_up": wire.up, "wire_bytes_down": wire.down,
                    **{status: sum(worker[status] for worker in workers.values()) for status in STATUSES}},
         "accuracy": last.accuracy, "test_loss": last.loss,
+        "memory_bytes": resident_bytes(), "disk_bytes": disk_bytes, "problem": None,
     }
+
+
+def resident_bytes() -> Optional[int]:
+    """Return how much memory this process takes; None where the system does not say."""
+    try:
+        with open("/proc/self/statm", encoding="ascii") as stream:
+            return int(stream.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return None

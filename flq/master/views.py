@@ -4,14 +4,13 @@ Everything comes from snapshots; the thread that owns the machine is asked nothi
 """
 
 import os
-import threading
 from typing import BinaryIO, Iterator
 
 from flask import Flask, Response, jsonify, request
 from werkzeug.exceptions import NotFound
 
 from ..errors import BadValues, Unavailable
-from .base_app import integer_within, one_of
+from .base_app import Semaphore, integer_within, one_of
 from .bodies import PIECE, frames
 from .history import DEFAULT_ROWS, MAX_ROWS, history
 from .metrics import CONTENT_TYPE, Metrics
@@ -54,13 +53,13 @@ def add_views(app: Flask, service: MasterService) -> None:
         raise NotFound()
 
 
-def model_for_people(files: ModelFiles, patience: threading.BoundedSemaphore) -> Response:
+def model_for_people(files: ModelFiles, patience: Semaphore) -> Response:
     """Answer GET /get_global_model to whoever is no worker.
 
     Parameters
     ----------
     files : ModelFiles
-    patience : BoundedSemaphore
+    patience : semaphore
         Of the threads that may wait.
     """
     wanted = request.args.get("format", "json")

@@ -16,6 +16,7 @@ class Register(NamedTuple):
 
     The first time it asks for the settings (``n_samples`` None); with its data and model ready
     it joins, and claims the epoch that its memories belong to and the number of its last answer.
+    ``known_epoch`` is the one that it was told last: it tells a copy of an old request from a new one.
     """
 
     ticket: Ticket
@@ -25,6 +26,7 @@ class Register(NamedTuple):
     layout_crc: Optional[int] = None
     claimed_epoch: Optional[int] = None
     claimed_seq: Optional[int] = None
+    known_epoch: Optional[int] = None
 
 
 class Poll(NamedTuple):

@@ -183,7 +183,7 @@ class MasterMachine:
         member = self.registry.register(event, now)
         member.heard_end = member.heard_end or self._has_ended()
         goes_on = False
-        if event.n_samples is not None and not self._has_ended():
+        if event.n_samples is not None and not self._has_ended() and not self.registry.is_copy(member, event):
             goes_on = self.registry.takes_up(member, event)
             if not goes_on or member.gone:
                 self._journal(event)

@@ -79,7 +79,8 @@ def set_traffic(machine: MasterMachine, counted: Dict[str, Any]) -> None:
 
 
 def _of_member(member: Member) -> Dict[str, Any]:
-    return dict({name: getattr(member, name) for name in PLAIN}, closed_outcome=int(member.closed_outcome))
+    return dict({name: getattr(member, name) for name in PLAIN}, closed_outcome=int(member.closed_outcome),
+                tally=dict(member.tally))  # it goes on counting while the snapshot is written
 
 
 def _to_member(body: Dict[str, Any]) -> Member:

@@ -60,6 +60,20 @@ class Registry:
         self._renew(member, now)
         return member
 
+    def is_copy(self, member: Member, event: Register) -> bool:
+        """Return whether a worker has joined with this very request before.
+
+        Raises
+        ------
+        Conflict
+            If it has also answered since: nobody waits for a reply any more.
+        """
+        is_copy = (event.known_epoch not in (None, member.epoch) and not member.gone
+                   and event.instance == member.instance and event.n_samples == member.n_samples)
+        if is_copy and member.closed_seq:
+            raise Conflict("worker %d has joined with a later request" % member.worker_id)
+        return is_copy
+
     def takes_up(self, member: Member, event: Register) -> bool:
         """Return whether a worker that joins goes on with its epoch, whose memories it claims to have."""
         if event.claimed_epoch is None or event.claimed_seq is None or member.is_forgotten:

@@ -31,6 +31,7 @@ HELD_BACK = struct.Struct("<ffI")       # loss, accuracy, samples; after the res
 VERDICT = struct.Struct("<BI")          # outcome, epoch
 PLAN = struct.Struct("<IIdBH")          # version, model crc, threshold, flags, number of frames
 PREFIX_SIZE = HEADER.size + CRC.size
+CRC_HEADER = "X-FLQ-CRC32"             # of what is in no frame
 NEEDS_OFFER, ENDED = 1, 2               # flags of a plan
 HAS_HELD_BACK = 1                       # flag in the header of an answer
 
@@ -48,6 +49,14 @@ class Link(NamedTuple):
 def link_of(run_id: str, layout: Layout) -> Link:
     """Return the link of a run."""
     return Link(zlib.crc32(run_id.encode("utf-8")), layout)
+
+
+def text_crc(*texts: Union[bytes, bytearray]) -> str:
+    """Return what the header X-FLQ-CRC32 says of a query and of JSON, which have no CRC32 of their own."""
+    crc = 0
+    for text in texts:
+        crc = zlib.crc32(text, crc)
+    return "%08x" % crc
 
 
 def max_answer_size(layout: Layout, codec_id: int) -> int:

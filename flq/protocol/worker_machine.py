@@ -100,6 +100,8 @@ class WorkerMachine:
         self._failures = 0
         self._has_failed = False  # whether what came of the last action was of no use
         self._rejections = 0
+        self._was_refused = False
+        self._known_epoch = 0  # of this worker, as the master has said last
         self._pending: Optional[Action] = None  # what a pause interrupts
         self._settings: Optional[Dict[str, Dict[str, Any]]] = None
         self._built: Optional[Built] = None
@@ -131,7 +133,7 @@ class WorkerMachine:
         self._has_failed = isinstance(event, (Unreachable, Paused, Problem))
         action = self._handlers[type(event)](event, now)
         if not self._has_failed:
-            self._failures, self._last_contact = 0, now
+            self._failures, self._last_contact, self._was_refused = 0, now, False
         return action if isinstance(action, (Pause, Exit)) else self._keep(action)
 
     # -- joining -------------------------------------------------------------------------
@@ -141,7 +143,7 @@ class WorkerMachine:
         if body["ended"]:
             return self._exit(0, "the run has ended")
         self._give_up_s = body["settings"]["system"]["give_up_s"]
-        self.lease_s = body["lease_s"]
+        self.lease_s, self._known_epoch = body["lease_s"], body["epoch"]
         if body["run_id"] != self._run_id:  # another run: what is known is of no use
             self._run_id, self.epoch, self._shared = body["run_id"], 0, None
         if self._built is None or body["settings"] != self._settings:
@@ -164,7 +166,8 @@ class WorkerMachine:
 
     def _join(self) -> Action:
         body = {"worker_id": self.worker_id, "instance": self.instance,
-                "n_samples": self._built.n_samples, "layout_crc": self._built.layout.crc}  # type: Dict[str, Any]
+                "n_samples": self._built.n_samples, "layout_crc": self._built.layout.crc,
+                "known_epoch": self._known_epoch}  # type: Dict[str, Any]
         rules = rules_from_settings(self._settings)
         memories = first_state(self._built.layout, rules)
         if self._standing is not None and not fits(self._standing, self._built.layout.n_params, memories):
@@ -319,7 +322,10 @@ class WorkerMachine:
                 self._disputed = self._seq
             return self._rejoin(event.detail)
         if not isinstance(self._pending, CallAnswer) or event.status not in (400, 413, 422):
-            return self._exit(2, event.detail)
+            if event.status == 409 or self._was_refused:
+                return self._exit(2, event.detail)
+            self._was_refused = True  # it is believed the second time: the first, the request may have been damaged
+            return self._back_off(event.detail, now)
         self._rejections += 1
         if self._rejections <= MAX_REJECTIONS:
             return self._back_off(event.detail, now)

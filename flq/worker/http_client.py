@@ -4,13 +4,14 @@ Every request may be sent again: the master answers the same registration, poll,
 upload in the same way. The client itself never retries; the worker's machine decides.
 """
 
-from typing import Any, Dict, Union
+from typing import Any, Callable, Dict, Optional, Union
+from urllib.parse import urlsplit
 
 import requests
 
 from ..errors import ConfigError
 from ..protocol import worker_events as events
-from ..protocol.wire import Buffers
+from ..protocol.wire import CRC_HEADER, Buffers, text_crc
 
 HTTPError = requests.packages.urllib3.exceptions.HTTPError  # of urllib3: requests lets some of them through
 
@@ -19,7 +20,9 @@ CONNECT_S = 10.0
 READ_S = 60.0    # longer than the master lets a request wait
 LONGEST_RETRY_AFTER_S = 60.0  # what a stranger in the master's place may ask for
 PIECE = 1 << 20
-REGISTRATION = {"run_id": str, "ended": bool, "epoch": int, "lease_s": (int, float), "start_crc": int,
+_TLS_HINT = ("--ca must name the certificate of the authority that signed the master's, --master_ip a name or address "
+             "that stands in it, and the master must run with --tls_cert; docs/security.md")
+REGISTRATION = {"run_id": str, "ended": bool, "goes_on": bool, "epoch": int, "lease_s": (int, float), "start_crc": int,
                 "layout": list, "settings": dict}
 
 
@@ -31,13 +34,21 @@ class MasterClient:
     url : str
         Such as ``http://192.168.1.10:5000``.
     worker_id : int
+    find_token : callable(), optional
+        Returns this worker's token, or None; asked before each registration and heartbeat.
+    ca : str, optional
+        File with the certificates to trust for https; without it, the system's.
     """
 
-    def __init__(self, url: str, worker_id: int) -> None:
+    def __init__(self, url: str, worker_id: int, find_token: Callable[[], Optional[str]] = lambda: None,
+                 ca: Optional[str] = None) -> None:
         self._url = url
         self._worker_id = worker_id
         self._was_answered = False  # by whomever
+        self._find_token = find_token
+        self._verify = True if ca is None else ca  # type: Union[bool, str]
         self._session = requests.Session()
+        self._session.auth = _Bearer(None)
         self._session.hooks["response"].append(self._note_answer)
         self._session.headers.update({"User-Agent": "flq", "Accept-Encoding": "identity"})
 
@@ -59,14 +70,17 @@ class MasterClient:
             if self._is_fault_of_the_url(error):
                 raise ConfigError("%s can not be the address of a master: %s" % (self._url, _cause(error)),
                                   "--master_ip takes a name or an IP address, without http:// and port") from None
+            if isinstance(error, requests.exceptions.SSLError) and not self._was_answered:
+                raise ConfigError("no safe connection to the master at %s: %s" % (self._url, _cause(error)),
+                                  _TLS_HINT) from None
             return events.Unreachable("no answer from the master at %s: %s" % (self._url, _cause(error)))
 
     def heartbeat(self, epoch: int) -> None:
         """Tell the master that this worker is alive; what comes of it does not matter."""
         try:
-            self._session.post(self._url + "/heartbeat", json={"worker_id": self._worker_id, "epoch": epoch},
-                               timeout=(CONNECT_S, READ_S)).close()
-        except (requests.RequestException, HTTPError):
+            self._show_token()
+            self._request("POST", "/heartbeat", json={"worker_id": self._worker_id, "epoch": epoch}).close()
+        except (requests.RequestException, HTTPError, ConfigError):
             pass  # the next regular request tells
 
     def _is_fault_of_the_url(self, error: Exception) -> bool:
@@ -79,9 +93,12 @@ class MasterClient:
         self._was_answered = True
 
     def _register(self, action: events.CallRegister) -> events.Event:
-        response = self._session.post(self._url + "/register", json=action.body, timeout=(CONNECT_S, READ_S))
+        self._show_token()
+        response = self._request("POST", "/register", json=action.body)
         if response.status_code != 200:
             return _problem(response)
+        if response.headers.get(CRC_HEADER, "") not in ("", text_crc(response.content)):
+            return events.Unreachable("what the master says of the run is corrupted: its CRC32 does not match")
         try:
             body = response.json()
         except (ValueError, RecursionError):
@@ -92,18 +109,41 @@ class MasterClient:
 
     def _poll(self, action: events.CallPoll) -> events.Event:
         query = {"worker": self._worker_id, "epoch": action.epoch, "have": action.have, "answered": action.answered}
-        response = self._session.get(self._url + "/get_global_model", params=query, headers={"Accept": FRAMES},
-                                     timeout=(CONNECT_S, READ_S), stream=True)
+        response = self._request("GET", "/get_global_model", params=query, headers={"Accept": FRAMES}, stream=True)
         if response.status_code == 204:
             _ = response.content  # of no bytes: now the connection can be used again
             return events.NothingNew(_retry_after(response))
         return events.Polled(_body(response)) if response.status_code == 200 else _problem(response)
 
     def _answer(self, action: events.CallAnswer) -> events.Event:
-        response = self._session.post(self._url + action.path, params={"worker": self._worker_id},
-                                      data=_Frame(action.frame), headers={"Content-Type": FRAMES},
-                                      timeout=(CONNECT_S, READ_S), stream=True)
+        response = self._request("POST", action.path, params={"worker": self._worker_id}, data=_Frame(action.frame),
+                                 headers={"Content-Type": FRAMES}, stream=True)
         return events.Judged(_body(response)) if response.status_code == 200 else _problem(response)
+
+    def _show_token(self) -> None:
+        self._session.auth = _Bearer(self._find_token())
+
+    def _request(self, method: str, path: str, **kwargs: Any) -> requests.Response:
+        # verify is said each time: what the environment says would come before that of the session.
+        return self._session.request(method, self._url + path, timeout=(CONNECT_S, READ_S), verify=self._verify,
+                                     **kwargs)
+
+
+class _Bearer(requests.auth.AuthBase):
+    """Shows a token with each request, and the CRC32 of what is in no frame.
+
+    What the user's ~/.netrc says does not come in the token's place.
+    """
+
+    def __init__(self, token: Optional[str]) -> None:
+        self._token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        if self._token is not None:
+            request.headers["Authorization"] = "Bearer " + self._token
+        query = urlsplit(request.url).query.encode("ascii")
+        request.headers[CRC_HEADER] = text_crc(query, request.body if isinstance(request.body, bytes) else b"")
+        return request
 
 
 class _Frame:

@@ -2,9 +2,11 @@
 
 import fcntl  # Linux only, like the boards
 import os
+import re
 import uuid
 from typing import IO, Tuple
 
+from ..durable import make_folder, sync_folder
 from ..errors import Conflict
 
 
@@ -20,9 +22,9 @@ def take(state_dir: str) -> Tuple[str, IO[str]]:
     OSError
         If the folder can not be written.
     """
-    os.makedirs(state_dir, exist_ok=True)
+    make_folder(state_dir)
     path = os.path.join(state_dir, "instance")
-    stream = open(path, "a+", encoding="utf-8")
+    stream = open(path, "a+", encoding="ascii", errors="replace")
     try:
         fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -31,9 +33,11 @@ def take(state_dir: str) -> Tuple[str, IO[str]]:
                        "use another --worker_id or --state_dir") from None
     stream.seek(0)
     instance = stream.read().strip()
-    if not instance:
+    if not re.match("[0-9a-f]{32}$", instance):  # empty, or zeros that a power failure has left
         instance = uuid.uuid4().hex
+        stream.truncate(0)
         stream.write(instance)
         stream.flush()
-        os.fsync(stream.fileno())
+    os.fsync(stream.fileno())  # also of a name that is there: who wrote it may have been killed before this
+    sync_folder(state_dir)
     return instance, stream

@@ -12,6 +12,7 @@ only section jetson_optimization, dataset.data_dir and system.master_url are tak
 import argparse
 import json
 import os
+import ssl
 import sys
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 from urllib.parse import urlsplit
@@ -110,7 +111,7 @@ def read_own_file(path: Optional[str]) -> Settings:
 
 
 def master_url(args: argparse.Namespace, own: Settings) -> str:
-    """Return where the master is: --master_ip and --port, or the file's system.master_url.
+    """Return where the master is: --master_ip and --port, or the file's system.master_url; https with --tls or --ca.
 
     Raises
     ------
@@ -119,13 +120,32 @@ def master_url(args: argparse.Namespace, own: Settings) -> str:
     """
     if args.master_ip is not None:
         host = "[%s]" % args.master_ip if ":" in args.master_ip else args.master_ip
-        return "http://%s:%d" % (host, args.port)
+        return "%s://%s:%d" % ("https" if args.tls or args.ca is not None else "http", host, args.port)
     url = own["system"].get("master_url")
     if url is None:
         raise ConfigError("where the master is must be said, by --master_ip or by system.master_url in a --config file")
     if not _is_address(url):
         raise ConfigError("system.master_url must be http://host:port, got %r" % url)
+    if (args.tls or args.ca is not None) and not url.startswith("https:"):
+        raise ConfigError("system.master_url must be https://host:port with --tls or --ca, got %r" % url)
     return url.rstrip("/")
+
+
+def trusted_file(args: argparse.Namespace) -> Optional[str]:
+    """Return the file of certificates that --ca names, or None.
+
+    Raises
+    ------
+    ConfigError
+        If it holds none.
+    """
+    if args.ca is not None:
+        try:
+            ssl.create_default_context(cafile=args.ca)
+        except OSError as error:
+            raise ConfigError("--ca must name a file of certificates, PEM; %s is none: %s"
+                              % (args.ca, error.strerror or error)) from None
+    return args.ca
 
 
 def effective_settings(settings: Settings, own: Settings, args: argparse.Namespace) -> Settings:

@@ -15,10 +15,11 @@ from ..flags import Flags, within
 from ..logfile import log_trace, set_up_logging
 from ..protocol import worker_events as events
 from ..protocol.worker_machine import WorkerMachine
+from ..tokens import worker_token_source
 from ..training.trainer import build_trainer
-from . import instance
+from . import instance, state_file
 from .http_client import MasterClient
-from .own_settings import Settings, effective_settings, master_url, read_own_file
+from .own_settings import Settings, effective_settings, master_url, read_own_file, trusted_file
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +51,12 @@ def parse_flags(argv: Optional[List[str]]) -> argparse.Namespace:
     flags.add_argument("--model", default=None, metavar="PACKAGE.MODULE:FUNCTION",
                        help="a model of your own that the master may ask for: its code then runs here")
     flags.add_argument("--state_dir", default=None, help="folder of this worker's state (default: state/worker<ID>)")
+    flags.add_argument("--token_file", default=None, metavar="F",
+                       help="this worker's token, or a file of tokens (default: the environment variable FLQ_TOKEN, "
+                            "then state/tokens)")
+    flags.add_argument("--tls", action="store_true", help="speak HTTPS with the master at --master_ip")
+    flags.add_argument("--ca", default=None, metavar="F",
+                       help="certificates to trust, PEM; with it, HTTPS is spoken (default: the system's)")
     flags.add_argument("--give_up_s", type=within(float, 0.0, 1e9), default=3600.0,
                        help="end after so many seconds without the master, until it has said otherwise "
                             "(default: %(default)s)")
@@ -72,10 +79,12 @@ def main(argv: Optional[List[str]], project_dir: str) -> int:
         set_up_logging(os.path.join(project_dir, "logs", "worker%d_%s.log"
                                     % (args.worker_id, time.strftime("%Y%m%d_%H%M%S"))), args.verbose)
         own = read_own_file(args.config)
-        url = master_url(args, own)
+        url, ca = master_url(args, own), trusted_file(args)
+        find_token = worker_token_source(args.worker_id, args.token_file, os.environ, project_dir)
+        clients = [MasterClient(url, args.worker_id, find_token, ca) for _ in range(2)]
         name, lock = instance.take(state_dir)
         with lock:
-            return Worker(args, name, url, own).run()
+            return Worker(args, name, clients, own, state_dir).run()
     except FlqError as error:
         logger.error("%s", error)
         return 2
@@ -98,11 +107,11 @@ def beat_s(lease_s: float) -> float:
 class Worker:
     """Does what the machine says, one action after the other."""
 
-    def __init__(self, args: argparse.Namespace, name: str, url: str, own: Settings) -> None:
-        self._args, self._own = args, own
-        self._machine = WorkerMachine(args.worker_id, name, random.Random(), args.give_up_s)
-        self._client = MasterClient(url, args.worker_id)
-        self._beats = MasterClient(url, args.worker_id)  # a connection of its own, for another thread
+    def __init__(self, args: argparse.Namespace, name: str, clients: List[MasterClient], own: Settings,
+                 state_dir: str) -> None:
+        self._args, self._own, self._state_dir = args, own, state_dir
+        self._machine = WorkerMachine(args.worker_id, name, random.Random(), args.give_up_s, state_file.load(state_dir))
+        self._client, self._beats = clients  # each with a connection of its own: heartbeats come from another thread
         self._trainer: Any = None
 
     def run(self) -> int:
@@ -133,6 +142,9 @@ class Worker:
             return events.Built(self._trainer.n_samples, self._trainer.layout)
         if isinstance(action, events.Train):
             return self._train(action)
+        if isinstance(action, events.Keep):
+            state_file.save(self._state_dir, action.standing)
+            return events.Kept()
         return self._client.do(action)
 
     def _train(self, action: events.Train) -> events.Event:

@@ -15,6 +15,7 @@ import numpy as np
 
 from flq.config_file import load_config
 from flq.core.params import flatten
+from flq.tokens import default_path, read_tokens
 from flq.training.models import model_layout
 
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -101,13 +102,17 @@ class Master(Program):
 
     def __init__(self, argv: Sequence[str], folder: str, results_dir: str) -> None:
         super().__init__(argv, folder)
-        self.results_dir = results_dir
+        self.folder, self.results_dir = folder, results_dir
         self.port = 0
 
     def wait_until_ready(self) -> "Master":
         """Wait for the line with the port."""
-        self.port = int(self.wait_for(r"FLQ master ready on http://.*:(\d+) \(run ").group(1))
+        self.port = int(self.wait_for(r"FLQ master ready on https?://.*:(\d+) \(run ").group(1))
         return self
+
+    def tokens(self) -> Dict[str, str]:
+        """Return the tokens by name, which it has made."""
+        return read_tokens(default_path(self.folder))
 
     def files(self, ending: str) -> List[str]:
         """Return the result files with that ending."""
@@ -116,7 +121,7 @@ class Master(Program):
 
     def model(self, settings: Dict[str, Any]) -> np.ndarray:
         """Return the saved model as one vector."""
-        path, = self.files(".npz")
+        path, = self.files("model.npz")
         layout = model_layout(settings)
         with np.load(path, allow_pickle=False) as tensors:
             return flatten([tensors[tensor.name] for tensor in layout.tensors], layout)
@@ -211,10 +216,12 @@ def free_port() -> int:
         return sock.getsockname()[1]
 
 
-def ask(master: Master, path: str, method: str = "GET") -> Dict[str, Any]:
-    """Return the JSON that the master answers."""
+def ask(master: Master, path: str, method: str = "GET", headers: Optional[Dict[str, str]] = None) -> Dict[str, Any]:
+    """Return the JSON that the master answers; without other headers, to its operator."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    request = urllib.request.Request("http://127.0.0.1:%d%s" % (master.port, path), method=method)
+    if headers is None:
+        headers = {"Authorization": "Bearer " + master.tokens()["operator"]}
+    request = urllib.request.Request("http://127.0.0.1:%d%s" % (master.port, path), method=method, headers=headers)
     with opener.open(request, timeout=START_S) as answer:
         return json.loads(answer.read().decode("utf-8"))
 

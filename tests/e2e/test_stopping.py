@@ -29,7 +29,7 @@ def test_stop_answers_with_the_workbook_and_ends_master_and_workers(cluster):
     end_well(master, workers)
     assert master.summary()["ended because"] == "stopped by POST /stop"
     assert master.summary()["rounds"] == len(rounds)
-    assert len(master.files(".npz")) == 1
+    assert len(master.files("model.npz")) == 1
     for worker in workers:
         assert "the run has ended after round" in worker.text.splitlines()[-1]
 

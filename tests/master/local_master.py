@@ -4,6 +4,7 @@ import http.client
 import json
 import os
 import random
+import re
 import socket
 import time
 from contextlib import suppress
@@ -12,10 +13,13 @@ from flq.config_file import load_config
 from flq.core.draws import start_values
 from flq.errors import DataError, Unavailable
 from flq.master.app import create_app
+from flq.master.auth import Gate
 from flq.master.meter import Meter
 from flq.master.record import Evaluated
-from flq.master.server import Server
+from flq.master.run import begin_journal
+from flq.master.server import Server, n_threads
 from flq.master.service import MasterService
+from flq.master.store import Store
 from flq.protocol import worker_events
 from flq.protocol.master_machine import MasterMachine
 from flq.protocol.options import run_options
@@ -24,6 +28,9 @@ from flq.training.models import model_layout
 from flq.training.trainer import build_trainer
 from flq.worker.http_client import MasterClient
 
+N_TOKENS = 300
+TOKENS = {"operator": "the-operators-token"}
+TOKENS.update(("worker%d" % worker_id, "the-token-of-worker-%d" % worker_id) for worker_id in range(N_TOKENS))
 WAIT_S = 20.0  # far beyond what anything takes: a test that fails must end
 
 
@@ -46,7 +53,7 @@ class InstantEvaluator:
 class LocalMaster:
     """A whole master but for the program around it."""
 
-    def __init__(self, folder, *overrides):
+    def __init__(self, folder, *overrides, tls=None):
         self.settings = load_config(None, ("model.name=quadratic", "model.lr=0.05", "model.dim=40") + overrides
                                     ).settings()
         self.layout = model_layout(self.settings)
@@ -54,13 +61,17 @@ class LocalMaster:
                                      start_values(self.layout, self.settings["system"]["seed"]))
         self.meter = Meter()
         os.makedirs(folder, exist_ok=True)
+        self.store = Store(folder, begin_journal(folder, "local", self.settings, self.layout), 10, 2)
         self.service = MasterService(self.machine, self.settings, InstantEvaluator(), self.meter, folder, folder,
-                                     "stamp")
+                                     "stamp", self.store)
+        self.service.begin()
         self.service.results.save_config()
-        self.server = Server(create_app(self.service), "127.0.0.1", 0, self.settings["system"]["total_workers"],
-                             self.meter)
+        total_workers = self.settings["system"]["total_workers"]
+        self.gate = Gate(TOKENS, self.settings["security"], n_threads(total_workers))
+        self.server = Server(create_app(self.service, self.gate), "127.0.0.1", 0, total_workers, self.meter,
+                             self.settings["security"]["max_connections"], tls)
         self.port = self.server.port
-        self.url = "http://127.0.0.1:%d" % self.port
+        self.url = "%s://127.0.0.1:%d" % ("http" if tls is None else "https", self.port)
         self.service.start()
         self.server.start()
 
@@ -75,12 +86,25 @@ class LocalMaster:
             self.service.stop("the test is over")  # which answers whoever waits
         self.server.stop()
         self.service.close()
+        self.store.close()
 
-    def send(self, method, target, body=None, headers=()):
-        """Send one request on a connection of its own; return status, headers and body."""
+    def client(self, worker_id, kind=MasterClient):
+        """Return a client that shows the worker's token."""
+        return kind(self.url, worker_id, lambda: token_of_worker(worker_id))
+
+    def send(self, method, target, body=None, headers=(), token=""):
+        """Send one request on a connection of its own; return status, headers and body.
+
+        ``token``: None sends none; "" sends the one that the request needs.
+        """
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=WAIT_S)
+        headers = dict(headers)
+        if token == "":
+            token = token_for(target, body, headers)
+        if token is not None:
+            headers["Authorization"] = "Bearer " + token
         try:
-            connection.request(method, target, body, dict(headers))
+            connection.request(method, target, body, headers)
             response = connection.getresponse()
             return response.status, response.headers, response.read()
         finally:
@@ -96,7 +120,7 @@ class LocalMaster:
 
     def status(self):
         """Return GET /status."""
-        code, _, body = self.send("GET", "/status")
+        code, _, body = self.send("GET", "/status", token=None)
         assert code == 200
         return json.loads(body)
 
@@ -117,6 +141,36 @@ class LocalMaster:
         return dict(row[:2] for row in self.sheets()["Summary"])
 
 
+def token_of_worker(worker_id):
+    return TOKENS["worker%d" % worker_id]
+
+
+def write_tokens(project_dir):
+    """Put the tokens where a master that runs in the folder finds them."""
+    os.makedirs(os.path.join(project_dir, "state"))
+    path = os.path.join(project_dir, "state", "tokens")
+    with open(path, "w", opener=lambda name, flags: os.open(name, flags, 0o600)) as stream:
+        stream.writelines("%s %s\n" % item for item in TOKENS.items())
+
+
+def token_for(target, body, headers):
+    """Return the token of the worker that a worker's request names, of worker 0 if it names none, or the operator's."""
+    path = target.partition("?")[0]
+    if not (path in ("/register", "/heartbeat", "/offer", "/upload_update") or "x-flq" in headers.get("Accept", "")):
+        return TOKENS["operator"]
+    text = target if "worker=" in target else "".join(map(chr, body or b"")) if not isinstance(body, str) else body
+    named = re.search(r'worker=(\d+)|"worker_id": (\d+)', text)
+    worker_id = int(named.group(1) or named.group(2)) if named else 0
+    return token_of_worker(worker_id if "worker%d" % worker_id in TOKENS else 0)
+
+
+def head(method, target, **headers):
+    """Return the head of a request that is sent as it is, with the token that it needs."""
+    headers = dict({"Host": "x", "Authorization": "Bearer " + token_for(target, None, headers)}, **headers)
+    lines = ["%s: %s" % (name.replace("_", "-"), value) for name, value in headers.items()]
+    return "\r\n".join(["%s %s HTTP/1.1" % (method, target)] + lines + ["", ""]).encode()
+
+
 def read_all(sock):
     """Read until the other end closes."""
     data = b""
@@ -134,7 +188,7 @@ class HttpWorker:
 
     def __init__(self, master, worker_id, client=None):
         self.machine = WorkerMachine(worker_id, "instance%d" % worker_id, random.Random(worker_id), 60)
-        self.client = client or self.CLIENT(master.url, worker_id)
+        self.client = client or master.client(worker_id, self.CLIENT)
         self.worker_id = worker_id
         self.action = self.machine.start(time.monotonic())
         self.trainer = None
@@ -149,6 +203,8 @@ class HttpWorker:
         elif isinstance(action, worker_events.Build):
             self.trainer = build_trainer(action.settings, self.worker_id)
             event = worker_events.Built(self.trainer.n_samples, self.trainer.layout)
+        elif isinstance(action, worker_events.Keep):
+            event = worker_events.Kept()
         elif isinstance(action, worker_events.Train):
             done = self.trainer.local_update(action.shared, action.round_index)
             event = worker_events.Trained(done.update, done.loss, 0.0)

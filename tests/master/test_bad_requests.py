@@ -7,7 +7,7 @@ import zlib
 
 import numpy as np
 import pytest
-from local_master import HttpWorker, LocalMaster, read_all
+from local_master import HttpWorker, LocalMaster, head, read_all
 
 from flq.core.quantize import QUANTIZERS
 from flq.protocol import worker_events
@@ -116,7 +116,7 @@ def test_a_body_that_is_no_json_object_is_400(master, path, body):
 
 @pytest.mark.parametrize("changes", [
     {"worker_id": None}, {"worker_id": "a"}, {"worker_id": 0.5}, {"worker_id": True}, {"worker_id": [0]},
-    {"worker_id": -1}, {"worker_id": 2}, {"worker_id": 10 ** 30}, {"worker_id": "9" * 5000}, {"instance": None},
+    {"worker_id": 2}, {"worker_id": 10 ** 30}, {"worker_id": "9" * 5000}, {"instance": None},
     {"instance": ""}, {"instance": "x" * 65}, {"instance": 7}, {"n_samples": 0}, {"n_samples": -5},
     {"n_samples": "many"}, {"n_samples": 2 ** 64}, {"layout_crc": []}, {"n_samples": float("nan")}], ids=repr)
 def test_a_registration_with_impossible_values_is_422(master, changes):
@@ -142,7 +142,7 @@ def test_a_heartbeat_that_lacks_a_number_is_422(master, body):
     assert "must be an integer" in assert_refused(master.send("POST", "/heartbeat", json.dumps(body)), 422)
 
 
-@pytest.mark.parametrize("worker_id, epoch", [(0, 2), (0, 0), (7, 1), (-1, 1)])
+@pytest.mark.parametrize("worker_id, epoch", [(0, 2), (0, 0), (7, 1)])
 def test_a_heartbeat_of_nobody_that_is_there_is_409(waited_for, worker_id, epoch):
     master, _ = waited_for
     body = json.dumps({"worker_id": worker_id, "epoch": epoch})
@@ -211,8 +211,8 @@ def test_a_frame_with_more_behind_it_is_400(make_master):
 
 def test_a_body_larger_than_any_frame_is_413_and_is_not_read(make_master):
     master = make_master("model.dim=4000000", "mode=bin", *RUN)
-    head = "POST /upload_update?worker=0 HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % 10 ** 12
-    answer = master.send_raw(head.encode(), half_close=False)  # the answer comes though no body does
+    request = head("POST", "/upload_update?worker=0", Content_Length=10 ** 12)
+    answer = master.send_raw(request, half_close=False)  # the answer comes though no body does
     assert answer.startswith(b"HTTP/1.1 413 ") and b"10000000000" in answer
     assert b"\r\nconnection: close\r\n" in answer.lower()
 
@@ -318,24 +318,22 @@ def test_an_offer_without_a_budget_and_an_upload_without_a_grant_are_409(make_ma
 @pytest.mark.parametrize("path", ["/upload_update?worker=0", "/register", "/offer?worker=0", "/heartbeat", "/stop"])
 def test_a_chunked_body_is_400_and_ends_the_connection(master, path):
     smuggled = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
-    head = "POST %s HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" % path
     body = b"%x\r\n%s\r\n0\r\n\r\n" % (len(smuggled), smuggled)
-    answer = master.send_raw(head.encode() + body)
+    answer = master.send_raw(head("POST", path, Transfer_Encoding="chunked") + body)
     assert answer.startswith(b"HTTP/1.1 400 ") and b"has no Content-Length" in answer
     assert answer.count(b"HTTP/1.1") == 1  # what follows in the chunks is not taken for a request
 
 
 def test_a_body_that_breaks_off_is_400(master):
     for path in "/upload_update?worker=0", "/offer?worker=0", "/register", "/heartbeat":
-        head = "POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\n" % path
-        answer = master.send_raw(head.encode() + b'{"worker_id"')
+        answer = master.send_raw(head("POST", path, Content_Length=50) + b'{"worker_id"')
         assert answer.startswith(b"HTTP/1.1 400 "), answer
 
 
 def test_a_connection_that_breaks_anywhere_leaves_the_master_well(waited_for):
     master, worker = waited_for
     frame = frame_of(worker)
-    request = b"POST /upload_update?worker=0 HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s" % (len(frame), frame)
+    request = head("POST", "/upload_update?worker=0", Content_Length=len(frame)) + frame
     for size in range(0, len(request) - 1, 11):
         with socket.create_connection(("127.0.0.1", master.port)) as sock:
             sock.sendall(request[:size])
@@ -389,10 +387,10 @@ def test_a_run_under_fire_makes_the_undisturbed_model(make_master, run_workers, 
                 assert_refused(master.send("POST", target, with_float64(frame, 32, np.nan)), 422)
                 other = with_right_crc(frame[:HEADER.size - 16] + b"\0\0\0\0" + frame[HEADER.size - 12:])
                 assert_refused(master.send("POST", target, other), 409, 422)
-                master.send_raw(b"POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\nab" % target.encode())
+                master.send_raw(head("POST", target, Content_Length=99) + b"ab")
             return super().do(action)
 
-    clients = {worker_id: UnderFire(master.url, worker_id) for worker_id in range(2)}
+    clients = {worker_id: master.client(worker_id, UnderFire) for worker_id in range(2)}
     model = run_workers(master, clients)
     assert np.array_equal(model, loopback.simulate(master.settings).model)
     assert all(report.wire_bytes_up > 0 for report in master.service.record.rounds())

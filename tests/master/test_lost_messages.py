@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from local_master import HttpWorker
+from local_master import HttpWorker, token_of_worker
 
 from flq.protocol import worker_events
 from flq.simulate import loopback
@@ -16,7 +16,7 @@ class LossyClient(MasterClient):
     """Loses the n-th request, or the response to it; counts its calls."""
 
     def __init__(self, url, worker_id, n, loses_response):
-        super().__init__(url, worker_id)
+        super().__init__(url, worker_id, lambda: token_of_worker(worker_id))
         self.n_calls = 0
         self._n, self._loses_response = n, loses_response
 

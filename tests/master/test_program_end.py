@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 from local_master import WAIT_S
 
-from flq.master import program
+from flq.master import program, serving
 
 
 @pytest.fixture
@@ -22,15 +22,15 @@ def running(make_master, monkeypatch):
         if len(handlers) == 2:
             is_ready.set()
 
-    monkeypatch.setattr(program.signal, "signal", set_handler)
+    monkeypatch.setattr(serving.signal, "signal", set_handler)
     master = make_master("system.total_workers=1", "system.min_workers=1")
     monkeypatch.setattr(master.service, "start", lambda: None)  # the fixture has started both
     monkeypatch.setattr(master.server, "start", lambda: None)
     system = SimpleNamespace(linger_s=1e300, min_workers=1)  # beyond what any clock can count
     config = SimpleNamespace(system=system, model=SimpleNamespace(name="quadratic"))
-    args = argparse.Namespace(host="127.0.0.1", keep_serving=True)
+    args = argparse.Namespace(host="127.0.0.1", keep_serving=True, tls_cert=None, token_file="tokens")
     thread = threading.Thread(
-        target=lambda: codes.append(program._until_the_end(args, master.service, master.server, config)), daemon=True)
+        target=lambda: codes.append(serving.until_the_end(args, master.service, master.server, config)), daemon=True)
     thread.start()
     assert is_ready.wait(WAIT_S)
     yield SimpleNamespace(master=master, handlers=handlers, codes=codes, thread=thread)
@@ -78,7 +78,7 @@ def test_what_nobody_expects_is_one_sentence_and_its_trace_is_in_the_log(tmp_pat
     def serve(*args):
         raise error
 
-    monkeypatch.setattr(program, "_serve", serve)
+    monkeypatch.setattr(program, "serve", serve)
     (tmp_path / "flq_config.json").write_text("{}")
     assert program.main([], str(tmp_path)) == 1
     out, err = capsys.readouterr()

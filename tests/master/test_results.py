@@ -12,7 +12,7 @@ from local_master import HttpWorker
 from flq.errors import FlqError
 from flq.master import results
 from flq.master.ending import summary, totals_of
-from flq.master.meter import Meter, Wire
+from flq.master.meter import Wire
 from flq.master.record import Evaluated, Record
 from flq.protocol import worker_events
 from flq.protocol.events import Tick
@@ -153,12 +153,12 @@ def test_the_newest_evaluation_is_that_of_the_latest_round():
         def __getattr__(self, name):
             return 0
 
-    record = Record(Meter())
+    record = Record()
     assert record.last_evaluated() == Evaluated()
     for round_index in (2, 5, 7):  # rounds need not follow each other
         report = Report()
         report.round_index = round_index
-        record.add_round(report)
+        record.add_round(report, Wire())
     for round_index, loss in ((2, 0.2), (7, 0.7), (5, 0.5)):
         assert record.add_evaluation(round_index, Evaluated(loss)).test_loss == loss
     assert record.last_evaluated() == Evaluated(0.7)

@@ -11,15 +11,16 @@ from http.client import HTTPConnection
 from types import SimpleNamespace
 
 import pytest
-from local_master import WAIT_S, LocalMaster
+from local_master import TOKENS, WAIT_S, LocalMaster, token_of_worker, write_tokens
 from test_bad_requests import assert_refused
 
 from flq.config_file import load_config
 from flq.core.params import Layout, Tensor
 from flq.master import evaluator as evaluator_module
 from flq.master import program
+from flq.master.auth import Gate
 from flq.master.meter import Meter
-from flq.master.server import Server
+from flq.master.server import Server, n_threads
 from flq.master.start import Switch, starting_app
 from flq.protocol import worker_events
 from flq.worker.http_client import MasterClient
@@ -35,7 +36,7 @@ STAND_IN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "stand_in_ev
 def starting(tmp_path):
     """A server whose application is the one of a master that is not ready."""
     settings = load_config(None, ("model.name=mine:make",) + RUN).settings()
-    switch = Switch(starting_app("run", settings, "0" * 64))
+    switch = Switch(starting_app("run", settings, "0" * 64, Gate(TOKENS, settings["security"], n_threads(1))))
     server = Server(switch, "127.0.0.1", 0, 1, Meter())
     server.start()
     send = LocalMaster.send
@@ -78,7 +79,7 @@ def test_what_is_wrong_in_itself_is_refused_as_ever(starting):
 
 
 def test_a_worker_that_was_too_early_registers_on_the_same_connection(starting, make_master):
-    client, call = MasterClient(starting.url, 0), worker_events.CallRegister({"worker_id": 0, "instance": "a"})
+    client, call = MasterClient(starting.url, 0, lambda: token_of_worker(0)), worker_events.CallRegister({"worker_id": 0, "instance": "a"})
     problem = client.do(call)
     assert isinstance(problem, worker_events.Problem) and problem.status == 503 and problem.retry_after_s > 0
     starting.switch.app = make_master(*RUN).server._server.wsgi_app
@@ -87,12 +88,13 @@ def test_a_worker_that_was_too_early_registers_on_the_same_connection(starting, 
 
 def test_a_connection_outlives_the_change(starting, make_master):
     connection = HTTPConnection("127.0.0.1", starting.port, timeout=WAIT_S)
-    connection.request("POST", "/register", b'{"worker_id": 0, "instance": "a"}')
+    shown = {"Authorization": "Bearer " + token_of_worker(0)}
+    connection.request("POST", "/register", b'{"worker_id": 0, "instance": "a"}', shown)
     response = connection.getresponse()
     assert (response.status, bool(response.read())) == (503, True)
     sock = connection.sock
     starting.switch.app = make_master(*RUN).server._server.wsgi_app
-    connection.request("POST", "/register", b'{"worker_id": 0, "instance": "a"}')
+    connection.request("POST", "/register", b'{"worker_id": 0, "instance": "a"}', shown)
     assert connection.getresponse().status == 200 and connection.sock is sock
     connection.close()
 
@@ -103,6 +105,7 @@ def test_a_connection_outlives_the_change(starting, make_master):
 def begin(tmp_path, monkeypatch):
     """Return a function that runs the master program in a thread; it needs no TensorFlow."""
     servers, made, threads = queue.Queue(), [], []
+    write_tokens(str(tmp_path))
 
     def run(reply, numbers="", gate=""):
         def start_stand_in(argv, **kwargs):
@@ -145,7 +148,7 @@ def test_the_run_begins_when_the_model_is_built(begin, tmp_path, caplog):
     with stand_in:  # it waits
         code, _, body = LocalMaster.send(master, "POST", "/register", b'{"worker_id": 0, "instance": "a"}')
         assert code == 503 and b"mine:make is being built" in body
-    client = MasterClient("http://127.0.0.1:%d" % master.port, 0)
+    client = MasterClient("http://127.0.0.1:%d" % master.port, 0, lambda: token_of_worker(0))
     registered = client.do(worker_events.CallRegister({"worker_id": 0, "instance": "a"}))
     while isinstance(registered, worker_events.Problem):
         assert running.thread.is_alive() and registered.status == 503

@@ -4,7 +4,7 @@ import socket
 from contextlib import ExitStack
 
 import pytest
-from local_master import HttpWorker
+from local_master import HttpWorker, head
 
 from flq.master import server
 from flq.protocol import worker_events
@@ -26,8 +26,8 @@ def polling(make_master, monkeypatch):
 
 
 def poll_of(worker):
-    return (b"GET /get_global_model?worker=%d&epoch=%d&have=0&answered=0 HTTP/1.1\r\nHost: x\r\n"
-            b"Accept: application/x-flq\r\n\r\n" % (worker.worker_id, worker.machine.epoch))
+    target = "/get_global_model?worker=%d&epoch=%d&have=0&answered=0" % (worker.worker_id, worker.machine.epoch)
+    return head("GET", target, Accept="application/x-flq")
 
 
 def park(master, worker, stack):

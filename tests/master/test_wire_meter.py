@@ -4,7 +4,7 @@ import json
 import socket
 
 import numpy as np
-from local_master import read_all
+from local_master import TOKENS, head, read_all, token_of_worker
 
 from flq.master.meter import Meter, Peer, Wire
 from flq.simulate import loopback
@@ -25,7 +25,9 @@ def exchange(master, data):
 
 def registration(worker_id, **more):
     body = json.dumps(dict({"worker_id": worker_id, "instance": "a%d" % worker_id}, **more)).encode()
-    return b"POST /register HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+    token = token_of_worker(worker_id).encode()
+    return (b"POST /register HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n\r\n%s"
+            % (token, len(body), body))
 
 
 def test_counted_bytes_are_those_a_raw_socket_sends_and_gets(make_master):
@@ -51,22 +53,23 @@ def test_a_registration_counts_for_its_worker_and_a_look_at_the_status_for_nobod
     assert master.meter.of_worker(1) == Wire()
 
 
-def test_a_heartbeat_counts_for_its_worker_and_a_refused_one_for_nobody(make_master):
+def test_a_heartbeat_counts_for_its_worker_and_without_its_token_for_nobody(make_master):
     master = make_master(*RUN)
     exchange(master, registration(1, n_samples=10, layout_crc=master.layout.crc))
     before = master.meter.of_worker(1)
-    for epoch, counts in (1, True), (2, False):
+    for epoch, name, counts in (1, "worker1", True), (2, "worker1", True), (1, "worker0", False):
         body = b'{"worker_id": 1, "epoch": %d}' % epoch
-        request = b"POST /heartbeat HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+        request = head("POST", "/heartbeat", Content_Length=len(body), Authorization="Bearer " + TOKENS[name]) + body
         wire = Wire(len(request), exchange(master, request))
         before = before.plus(wire) if counts else before
         assert master.meter.of_worker(1) == before
         assert master.meter.of_others() == (Wire() if counts else wire)
+        assert master.meter.of_worker(0) == Wire()
 
 
 def test_an_upload_that_breaks_off_on_a_new_connection_counts_for_its_worker(make_master):
     master = make_master(*RUN)
-    request = b"POST /upload_update?worker=1 HTTP/1.1\r\nHost: x\r\nContent-Length: 90\r\n\r\n" + bytes(40)
+    request = head("POST", "/upload_update?worker=1", Content_Length=90) + bytes(40)
     n_bytes = exchange(master, request)
     assert n_bytes > 100
     assert master.meter.of_worker(1) == Wire(len(request), n_bytes)
@@ -75,10 +78,10 @@ def test_an_upload_that_breaks_off_on_a_new_connection_counts_for_its_worker(mak
 
 def test_a_worker_that_the_master_does_not_know_counts_for_nobody(make_master):
     master = make_master(*RUN)
-    request = b"GET /get_global_model?worker=9&epoch=1&have=0&answered=0 HTTP/1.1\r\nAccept: application/x-flq\r\n"
-    n_bytes = exchange(master, request + b"Host: x\r\n\r\n")
+    request = head("GET", "/get_global_model?worker=9&epoch=1&have=0&answered=0", Accept="application/x-flq")
+    n_bytes = exchange(master, request)
     assert master.meter.of_workers() == Wire()
-    assert master.meter.of_others() == Wire(len(request) + 11, n_bytes)
+    assert master.meter.of_others() == Wire(len(request), n_bytes)
 
 
 def test_what_a_connection_carried_before_it_said_who_it_is_goes_with_it():

@@ -145,9 +145,9 @@ def test_an_address_that_is_none_is_refused_instead_of_tried_again(host, action)
 def test_what_requests_says_of_a_malformed_url_is_the_fault_of_the_url(monkeypatch, error):
     client = MasterClient(unused_url(), 3)
 
-    def post(*args, **kwargs):
+    def request(*args, **kwargs):
         raise error("no URL")
-    monkeypatch.setattr(client._session, "post", post)
+    monkeypatch.setattr(client._session, "request", request)
     with pytest.raises(ConfigError, match="no URL"):
         client.do(REGISTER)
 

@@ -13,6 +13,7 @@ from whole_settings import SETTINGS, settings_with
 from flq.core.params import Layout, Tensor
 from flq.protocol.worker_events import Build, Built, Train
 from flq.training.results import HeldBack, LocalUpdate
+from flq.worker.http_client import MasterClient
 from flq.worker.instance import take
 from flq.worker.own_settings import read_own_file
 from flq.worker.program import LONGEST_BEAT_S, SHORTEST_BEAT_S, Worker, beat_s, parse_flags
@@ -167,7 +168,8 @@ def test_a_build_gets_what_flags_file_environment_and_master_say_together_and_lo
     monkeypatch.setattr("flq.worker.program.build_trainer", Trainer)
     (tmp_path / "own.json").write_text('{"jetson_optimization": {"prefetch_size": 9}, "data_dir": "/of/the/file"}')
     args = parse_flags(["--worker_id", "3", "--master_ip", "x", "--gpu_memory_limit_mb", "256"])
-    worker = Worker(args, "name", unused_url(), read_own_file(str(tmp_path / "own.json")))
+    worker = Worker(args, "name", [MasterClient(unused_url(), 3)] * 2, read_own_file(str(tmp_path / "own.json")),
+                    str(tmp_path))
     with caplog.at_level("INFO", "flq"):
         event = worker._do(Build(SETTINGS))
     assert event == Built(7, Trainer.layout)
@@ -209,10 +211,10 @@ def test_heartbeats_come_three_times_in_a_lease_within_what_a_thread_can_wait(le
     assert beat_s(lease_s) == expected
 
 
-def test_a_worker_that_trains_keeps_its_lease():
+def test_a_worker_that_trains_keeps_its_lease(tmp_path):
     with StandIn([response("200 OK", {})] * 3, keeps=True) as stand_in:
-        worker = Worker(parse_flags(["--worker_id", "3", "--master_ip", "x"]), "name", stand_in.url,
-                        read_own_file(None))
+        worker = Worker(parse_flags(["--worker_id", "3", "--master_ip", "x"]), "name",
+                        [MasterClient(stand_in.url, 3) for _ in range(2)], read_own_file(None), str(tmp_path))
         worker._machine.lease_s, worker._machine.epoch = 0.03, 2
 
         class PatientTrainer:

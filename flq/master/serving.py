@@ -1,0 +1,157 @@
+"""One master at work: everything that a run needs is put together here, and taken apart in order."""
+
+import argparse
+import logging
+import os
+import queue
+import signal
+import threading
+from contextlib import nullcontext
+from typing import Dict, List, Optional
+
+import numpy as np
+
+from ..config import Config
+from ..config_hash import config_hash
+from ..core.params import Layout, Vector
+from ..durable import make_folder
+from ..protocol.master_machine import MasterMachine
+from ..protocol.options import run_options
+from ..tokens import is_open_to_others, make_tokens
+from ..training.datasets import resolve_dataset
+from ..training.models import is_custom
+from ..training.trainer import begin, check
+from .app import create_app
+from .auth import Gate, is_loopback
+from .evaluator import Evaluator
+from .meter import Meter
+from .results import without_address
+from .run import Past, begin_journal, check_may_go_on, hold
+from .server import Server, n_threads
+from .service import MasterService
+from .start import Switch, starting_app
+from .store import Store
+from .tls import TlsAdapter
+
+logger = logging.getLogger(__name__)
+
+BUILD_S = 600.0  # how long a user's own model may take, TensorFlow's start and all
+MASTERS_OWN = ("report", "security")  # sections that workers do not get
+
+
+def serve(args: argparse.Namespace, config: Config, project_dir: str, run_id: str,
+          past: Optional[Past] = None) -> int:
+    """Serve a new run, or one that goes on, until it has ended; return the exit code.
+
+    Raises
+    ------
+    FlqError, OSError
+        If it can not begin.
+    """
+    settings = resolve_dataset(config.settings())
+    if past is not None:
+        check_may_go_on(past, settings)
+    tls = TlsAdapter(args.tls_cert, args.tls_key) if args.tls_cert else None
+    check(settings)  # before anything is bound: data that no worker could train on
+
+    def machine_of(layout: Layout, start: Vector) -> MasterMachine:
+        for_workers = {section: values for section, values in without_address(settings).items()
+                       if section not in MASTERS_OWN}
+        return MasterMachine(run_options(run_id, for_workers, layout), start)
+
+    machine = None
+    if past is not None:
+        machine = machine_of(past.layout, np.zeros(past.layout.n_params, np.float32))  # until the snapshot is read
+    elif not is_custom(config.model.name):
+        machine = machine_of(*begin(settings))
+    meter = Meter()
+    results_dir = os.path.join(project_dir, config.report.results_dir)
+    run_dir = os.path.join(results_dir, run_id) if past is None else past.run_dir
+    evaluator = Evaluator(settings, config.report.evaluation_backlog_mb * 10 ** 6)
+    try:
+        gate = Gate(_tokens(args, config), settings["security"], n_threads(config.system.total_workers))
+        switch = Switch(starting_app(run_id, settings, config_hash(settings), gate))
+        server = Server(switch, args.host, args.port, config.system.total_workers, meter,
+                        config.security.max_connections, tls)
+        try:
+            if machine is None:
+                server.start()
+                logger.info("listening on port %d; model %s is being built", server.port, config.model.name)
+                machine = machine_of(*evaluator.described(BUILD_S))
+            make_folder(run_dir)
+            with hold(run_dir) if past is None else nullcontext():
+                journal = (begin_journal(run_dir, run_id, settings, machine.options.layout) if past is None
+                           else past.journal)
+                store = Store(run_dir, journal, config.system.snapshot_every, config.system.snapshots_kept)
+                try:
+                    service = MasterService(machine, settings, evaluator, meter, results_dir, run_dir,
+                                            run_id.rpartition("_")[0], store)
+                    service.results.save_config()
+                    if past is None:
+                        service.begin()
+                    else:
+                        service.go_on(journal)
+                    switch.app = create_app(service, gate)
+                    return until_the_end(args, service, server, config)
+                finally:
+                    store.close()
+        finally:
+            server.stop()  # its threads would keep the process alive
+    finally:
+        evaluator.close()
+
+
+def _tokens(args: argparse.Namespace, config: Config) -> Dict[str, str]:
+    """Return the tokens by name."""
+    tokens = make_tokens(args.token_file, config.system.total_workers)
+    if is_open_to_others(args.token_file):
+        logger.warning("others can read the tokens in %s; whoever has done so can do what they allow. Close it with: "
+                       "chmod 600 %s", args.token_file, args.token_file)
+    return tokens
+
+
+def until_the_end(args: argparse.Namespace, service: MasterService, server: Server, config: Config) -> int:
+    """Serve until the run has ended, was stopped, or a signal came."""
+    signals: List[int] = []
+    came: queue.SimpleQueue = queue.SimpleQueue()  # a handler may put into it, whatever it interrupts
+
+    def on_signal(number, frame) -> None:
+        signals.append(number)
+        if len(signals) > 1:
+            os._exit(128 + number)  # the second one means it
+        came.put(number)
+
+    # The handler runs within whatever the main thread is doing, which may hold a lock: it leaves
+    # everything to this thread.
+    threading.Thread(target=lambda: service.interrupt("interrupted by signal %d, it can go on" % came.get()),
+                     name="signals", daemon=True).start()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, on_signal)
+    service.start()
+    server.start()
+    logger.info("run %s, configuration %s", service.machine.options.run_id, service.config_hash)
+    print("FLQ master ready on %s://%s:%d (run %s)"
+          % ("https" if args.tls_cert else "http", args.host, server.port, service.machine.options.run_id), flush=True)
+    logger.info("the tokens of the operator and the workers are in %s", args.token_file)
+    if not args.tls_cert and not is_loopback(args.host):
+        logger.warning("plain HTTP: whoever sees the traffic reads models, updates and tokens; --tls_cert and "
+                       "--tls_key encrypt it (docs/security.md)")
+    logger.info("waiting for %d workers; model %s with %d parameters", config.system.min_workers,
+                config.model.name, service.machine.options.layout.n_params)
+
+    service.saved.wait()
+    service.heard.wait(min(config.system.linger_s, threading.TIMEOUT_MAX))
+    if args.keep_serving:
+        service.released.wait()
+    service.wait_for_evaluator()
+    if service.was_interrupted:
+        service.close()  # whoever waits is told to try again
+    server.stop()
+    service.finish()  # after the last byte
+    service.close()
+    if service.was_interrupted or service.failed:
+        print("to go on: ./start_master.sh --resume %s" % service.machine.options.run_id, flush=True)
+    if not os.path.exists(service.results.workbook):
+        return 1
+    print("results: %s" % service.results.workbook, flush=True)
+    return 1 if service.failed else 128 + signals[0] if signals else 0

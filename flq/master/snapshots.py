@@ -1,0 +1,120 @@
+"""Snapshots of a run: files of which the newest that is whole is where a restart begins.
+
+They are written by a thread of their own, while the run goes on: what they hold is never written to.
+"""
+
+import logging
+import os
+import re
+import threading
+from contextlib import suppress
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+
+from ..core.params import Vector
+from ..durable import Corrupted, load_state, make_folder, save_state
+from ..errors import FlqError
+
+logger = logging.getLogger(__name__)
+
+FOLDER = "snapshots"
+
+
+class Kept(NamedTuple):
+    """What a restart may have to begin with: no entry up to ``seq`` and no delta up to ``version`` is needed."""
+
+    seq: int
+    version: int
+
+
+class Snapshots:
+    """The snapshots of one run.
+
+    Parameters
+    ----------
+    run_dir : str
+    n_kept : int
+        How many are kept.
+
+    Attributes
+    ----------
+    oldest : Kept or None
+        Of those that this process has written: known once there are ``n_kept`` of them.
+    """
+
+    def __init__(self, run_dir: str, n_kept: int) -> None:
+        self.oldest: Optional[Kept] = None
+        self._folder = os.path.join(run_dir, FOLDER)
+        self._n_kept = n_kept
+        self._kept: List[Kept] = []
+        self._thread: Optional[threading.Thread] = None
+
+    @property
+    def is_writing(self) -> bool:
+        """Whether the last one is not done yet."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def begin(self, seq: int, meta: Dict[str, Any], arrays: Dict[str, Vector]) -> None:
+        """Write a snapshot in the background, unless the one before is not done: then the next will do."""
+        if not self.is_writing:
+            self._thread = threading.Thread(target=self._write_and_log, args=(seq, meta, arrays), name="snapshot")
+            self._thread.start()
+
+    def write(self, seq: int, meta: Dict[str, Any], arrays: Dict[str, Vector]) -> None:
+        """Write a snapshot, and drop those that are older than the kept ones.
+
+        Raises
+        ------
+        OSError
+            If it can not be written.
+        """
+        make_folder(self._folder)
+        save_state(os.path.join(self._folder, "snapshot_%012d.npz" % seq), dict(meta, seq=seq), arrays)
+        self._kept = (self._kept + [Kept(seq, meta["oldest_delta"])])[-self._n_kept:]
+        for other in self._numbers()[:-self._n_kept]:
+            with suppress(OSError):
+                os.remove(self._path(other))
+        if len(self._kept) == self._n_kept:
+            self.oldest = self._kept[0]
+
+    def exist(self) -> bool:
+        """Return whether there is any."""
+        return bool(self._numbers())
+
+    def newest(self, last_seq: int) -> Tuple[Dict[str, Any], Dict[str, Vector]]:
+        """Return the newest snapshot that is whole and no newer than the journal's last entry.
+
+        Raises
+        ------
+        FlqError
+            If there is none.
+        """
+        for seq in reversed(self._numbers()):
+            if seq > last_seq:
+                continue
+            try:
+                return load_state(self._path(seq))
+            except (Corrupted, OSError) as error:
+                logger.warning("the snapshot of entry %d can not be read, the one before is taken: %s", seq, error)
+        raise FlqError("no snapshot in %s can be read: the run can not go on" % self._folder,
+                       "begin a new run")
+
+    def wait(self) -> None:
+        """Wait for what is being written."""
+        if self._thread is not None:
+            self._thread.join()
+
+    def _write_and_log(self, seq: int, meta: Dict[str, Any], arrays: Dict[str, Vector]) -> None:
+        try:
+            self.write(seq, meta, arrays)
+        except Exception as error:  # the run goes on: the journal has all of it since the one before
+            logger.warning("the snapshot of round %d is not written: %s: %s", meta["round_index"],
+                           type(error).__name__, error)
+
+    def _numbers(self) -> List[int]:
+        """Return the numbers of those that are there, ascending."""
+        names = os.listdir(self._folder) if os.path.isdir(self._folder) else []
+        found = [re.fullmatch(r"snapshot_(\d+)\.npz", name) for name in names]
+        return sorted(int(match.group(1)) for match in found if match)
+
+    def _path(self, seq: int) -> str:
+        return os.path.join(self._folder, "snapshot_%012d.npz" % seq)

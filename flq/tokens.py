@@ -1,0 +1,154 @@
+"""Tokens: by them the master knows who asks. One is the operator's, and every worker id has its own.
+
+They lie in a file that only its owner may read, with a line for each::
+
+    operator 3q2-7wAAAAB...
+    worker0 kS0xJ6...
+
+The master makes it and adds ids that are new; what is there never changes. A worker takes its
+own line of such a file, or a file that holds nothing but its token.
+"""
+
+import fcntl  # Linux only, like the boards
+import os
+import re
+import secrets
+from typing import Callable, Dict, List, Mapping, Optional
+
+from .durable import make_folder, write_whole
+from .errors import ConfigError
+
+OPERATOR = "operator"
+ENVIRONMENT = "FLQ_TOKEN"
+_NAME = re.compile(r"(operator|worker(0|[1-9][0-9]{0,9}))\Z")
+_TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]{16,200}\Z")  # what may stand behind "Bearer"
+N_BYTES = 32  # of randomness
+
+
+def worker_name(worker_id: int) -> str:
+    """Return the name under which a worker's token stands."""
+    return "worker%d" % worker_id
+
+
+def default_path(project_dir: str) -> str:
+    """Return where the tokens lie unless somebody says otherwise."""
+    return os.path.join(project_dir, "state", "tokens")
+
+
+def make_tokens(path: str, total_workers: int) -> Dict[str, str]:
+    """Return the tokens of a master by name; those that are missing are made and written first.
+
+    Raises
+    ------
+    ConfigError
+        If the file is there and is none of tokens.
+    OSError
+        If it can not be read or written.
+    """
+    folder = os.path.dirname(os.path.abspath(path))
+    if not os.path.isdir(folder):
+        make_folder(folder)
+        os.chmod(folder, 0o700)
+    with open(path + ".lock", "a") as lock:  # two masters that start at once make one set of tokens
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        tokens = read_tokens(path) if os.path.exists(path) else {}
+        names = [OPERATOR] + [worker_name(worker_id) for worker_id in range(total_workers)]
+        missing = [name for name in names if name not in tokens]
+        if missing:
+            tokens.update((name, secrets.token_urlsafe(N_BYTES)) for name in missing)
+            text = "".join("%s %s\n" % item for item in tokens.items())
+            write_whole(path, lambda stream: stream.write(text.encode("ascii")), mode=0o600)
+    return tokens
+
+
+def read_tokens(path: str) -> Dict[str, str]:
+    """Return the tokens of a file by name, in its order.
+
+    Raises
+    ------
+    ConfigError
+        If it is none of tokens. No message shows any of its content.
+    OSError
+        If it can not be read.
+    """
+    tokens = {}  # type: Dict[str, str]
+    seen = set()  # type: Set[str]
+    for number, line in enumerate(_lines(path), 1):
+        words = line.split()
+        if not words or line.startswith("#"):
+            continue
+        if len(words) != 2 or not _NAME.match(words[0]) or not _TOKEN.match(words[1]):
+            raise ConfigError("line %d of %s must be a name and a token, such as: worker0 TOKEN" % (number, path),
+                              "restore the file, or remove it and let the master make a new one for everybody")
+        if seen.intersection(words):
+            raise ConfigError("line %d of %s repeats a name or a token; each must be there once" % (number, path),
+                              "remove one of the lines")
+        seen.update(words)
+        tokens[words[0]] = words[1]
+    return tokens
+
+
+def is_open_to_others(path: str) -> bool:
+    """Return whether anybody but the owner of a file may read or change it."""
+    return bool(os.stat(path).st_mode & 0o077)
+
+
+def worker_token_source(worker_id: int, token_file: Optional[str], environment: Mapping[str, str],
+                        project_dir: str) -> Callable[[], Optional[str]]:
+    """Return a function that finds a worker's token, or None where there is none.
+
+    It is asked whenever the worker registers: on one machine, the master may make the tokens
+    after the worker has started.
+
+    Parameters
+    ----------
+    worker_id : int
+    token_file : str or None
+        What the command line says; it comes before the environment, and that before the
+        tokens in the project's folder.
+    environment : mapping
+    project_dir : str
+
+    Raises
+    ------
+    ConfigError
+        By the function too: if a token file can not be read, or what should be a token is none.
+    """
+    if token_file is not None:
+        return lambda: _token_of_file(token_file, worker_id)
+    given = environment.get(ENVIRONMENT, "").strip()
+    if given:
+        if not _TOKEN.match(given):
+            raise ConfigError("the environment variable %s holds no token" % ENVIRONMENT,
+                              "set it to what stands behind %s in the master's file of tokens" % worker_name(worker_id))
+        return lambda: given
+    path = default_path(project_dir)
+    return lambda: _tokens_of(path).get(worker_name(worker_id)) if os.path.exists(path) else None
+
+
+def _token_of_file(path: str, worker_id: int) -> str:
+    """Return the token of a file that holds one, or of a worker's line in a file of tokens."""
+    try:
+        words = " ".join(_lines(path)).split()
+    except OSError as error:
+        raise ConfigError("the token file %s can not be read: %s" % (path, error.strerror)) from None
+    if len(words) == 1 and _TOKEN.match(words[0]):
+        return words[0]
+    token = _tokens_of(path).get(worker_name(worker_id))
+    if token is None:
+        raise ConfigError("%s holds no token of worker %d" % (path, worker_id),
+                          "it needs the line %s of the master's file of tokens" % worker_name(worker_id))
+    return token
+
+
+def _tokens_of(path: str) -> Dict[str, str]:
+    try:
+        return read_tokens(path)
+    except OSError as error:
+        raise ConfigError("the tokens in %s can not be read: %s" % (path, error.strerror)) from None
+
+
+def _lines(path: str) -> List[str]:
+    """Return the lines of a small text file; bytes that are no text make a line that is no token."""
+    with open(path, encoding="ascii", errors="replace") as stream:
+        return stream.read(1 << 21).splitlines()
