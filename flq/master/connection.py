@@ -21,6 +21,7 @@ BODY_S = 60.0                    # for a body, and more by its size:
 BODY_BYTES_PER_S = 10000         # a link of 1 Mbit/s has ten times that
 LARGEST_BODY = 10 ** 12          # only so that the arithmetic stays finite
 MAX_HEAD_BYTES = 32768
+ONLY_ONCE = (b"Content-Length", b"Host", b"Authorization")
 PIECE = 8192
 TLS_HANDSHAKE = b"\x16"  # how a connection with encryption begins, and no request does
 HINTS = {"408": "send the whole request sooner", "400": "send HTTP/1.1, as curl does"}
@@ -126,11 +127,38 @@ class MeteredSocket(Metered, socket.socket):
         return False
 
 
+class Unfolded:
+    """The lines of a head, none of which may go on with another one."""
+
+    def __init__(self, rfile) -> None:
+        self._rfile = rfile
+
+    def readline(self) -> bytes:
+        """Return the next line."""
+        line = self._rfile.readline()
+        if line[:1] in (b" ", b"\t"):
+            raise ValueError("a header goes on in another line")
+        return line
+
+
 class PlainNames(HeaderReader):
     """Leaves out headers whose name holds an underscore: to the application a_b and a-b are one name."""
 
+    def __call__(self, rfile, hdict=None):
+        """Read the headers."""
+        return super().__call__(Unfolded(rfile), hdict)
+
     def _allow_header(self, key_name: bytes) -> bool:
         return b"_" not in key_name
+
+
+class Headers(dict):
+    """The headers of a request. Two lengths in one would mean different things to different readers."""
+
+    def __setitem__(self, name: bytes, value: bytes) -> None:
+        if name in ONLY_ONCE and name in self:
+            raise ValueError("the header %s is there twice" % name.decode("ascii"))
+        super().__setitem__(name, value)
 
 
 class BoundedRequest(HTTPRequest):
@@ -142,6 +170,23 @@ class BoundedRequest(HTTPRequest):
         """Read the head, which is there."""
         self.conn.socket.deadline = time.monotonic() + HEAD_S
         super().parse_request()
+
+    def read_request_line(self) -> bool:
+        """Read the first line; what it names may be no URL at all."""
+        try:
+            return super().read_request_line()
+        except ValueError:
+            self.simple_response("400 Bad Request", "Malformed Request-URI")
+            return False
+
+    def read_request_headers(self) -> bool:
+        """Read the headers; a length is digits and nothing else."""
+        self.inheaders = Headers()
+        is_read = super().read_request_headers()
+        if is_read and not self.inheaders.get(b"Content-Length", b"0").isdigit():
+            self.simple_response("400 Bad Request", "Malformed Content-Length Header.")
+            return False
+        return is_read
 
     def respond(self) -> None:
         """Call the application, which reads the body."""
@@ -165,6 +210,8 @@ class BoundedRequest(HTTPRequest):
         """Refuse what is no request, in the form that all errors have; the connection ends."""
         self.close_connection = True
         self.allow(HEAD_S)
+        if str(status)[:3] in ("501", "505"):  # which would say that it is the master's fault
+            status, msg = "400 Bad Request", msg or str(status)[4:].lower()
         with suppress(OSError):
             self.conn.wfile.write(refusal(str(status), msg))
 
@@ -227,7 +274,7 @@ class PeerGateway(Gateway_10):
 
     def get_environ(self):
         """Return the WSGI environment."""
-        if self.req.chunked_read:
+        if b"Transfer-Encoding" in self.req.inheaders:
             self.req.close_connection = True  # it is refused unread: what follows is no request
         environ = super().get_environ()
         conn = self.req.conn

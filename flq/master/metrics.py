@@ -67,6 +67,9 @@ def _of_run(status: Status) -> Iterator[Metric]:
     yield GaugeMetricFamily("flq_round", "The newest round; 0 before the first.", status["current_round"])
     yield GaugeMetricFamily("flq_max_rounds", "Number of rounds of the run.", status["max_rounds"])
     yield GaugeMetricFamily("flq_connected_workers", "Workers whose lease lasts.", status["connected_workers"])
+    yield GaugeMetricFamily("flq_run_disk_bytes", "What the folder of the run takes on disk.", status["disk_bytes"])
+    yield GaugeMetricFamily("flq_waits_for_disk", "1 while the journal can not be written.",
+                            float(status["problem"] is not None))
     for name, key, meaning in (("flq_test_accuracy_ratio", "accuracy", "Newest test accuracy, 1 = all correct."),
                                ("flq_test_loss", "test_loss", "Newest test loss.")):
         if status[key] is not None:

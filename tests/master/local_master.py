@@ -61,7 +61,8 @@ class LocalMaster:
                                      start_values(self.layout, self.settings["system"]["seed"]))
         self.meter = Meter()
         os.makedirs(folder, exist_ok=True)
-        self.store = Store(folder, begin_journal(folder, "local", self.settings, self.layout), 10, 2)
+        self.store = Store(folder, begin_journal(folder, "local", self.settings, self.layout),
+                           self.settings["system"]["snapshot_every"], self.settings["system"]["snapshots_kept"])
         self.service = MasterService(self.machine, self.settings, InstantEvaluator(), self.meter, folder, folder,
                                      "stamp", self.store)
         self.service.begin()

@@ -79,7 +79,8 @@ def test_what_is_wrong_in_itself_is_refused_as_ever(starting):
 
 
 def test_a_worker_that_was_too_early_registers_on_the_same_connection(starting, make_master):
-    client, call = MasterClient(starting.url, 0, lambda: token_of_worker(0)), worker_events.CallRegister({"worker_id": 0, "instance": "a"})
+    client = MasterClient(starting.url, 0, lambda: token_of_worker(0))
+    call = worker_events.CallRegister({"worker_id": 0, "instance": "a"})
     problem = client.do(call)
     assert isinstance(problem, worker_events.Problem) and problem.status == 503 and problem.retry_after_s > 0
     starting.switch.app = make_master(*RUN).server._server.wsgi_app

@@ -317,7 +317,8 @@ def test_a_place_is_given_back_when_the_answer_is_sent(make_master):
 
 @pytest.mark.parametrize("value, code", [
     ("[" * 31 + "]" * 31, 422), ("[" * 32 + "]" * 32, 400), ('{"a":' * 40 + "1" + "}" * 40, 400),
-    ('"' + "[" * 100 + '"', 422), ('"\\"' + "[" * 100 + '"', 422), ('"\\\\"' + "," + '"x":' + "[" * 40 + "]" * 40, 400)])
+    ('"' + "[" * 100 + '"', 422), ('"\\"' + "[" * 100 + '"', 422),
+    ('"\\\\"' + "," + '"x":' + "[" * 40 + "]" * 40, 400)])
 def test_json_may_be_nested_32_deep_and_brackets_in_texts_do_not_count(master, value, code):
     body = '{"worker_id": 0, "instance": 7, "more": %s}' % value
     assert_refused(master.send("POST", "/register", body), code)

@@ -1,0 +1,120 @@
+"""The journal: what is written is read back, all of a batch or nothing of it."""
+
+import sqlite3
+
+import numpy as np
+import pytest
+
+from flq.core.params import Layout, Tensor
+from flq.errors import ConfigError, FlqError
+from flq.master.journal import NAME, Batch, create, reopen
+from flq.protocol.entries import from_entry, to_entry
+from flq.protocol.events import Answered, LeaseEnded, Register, RoundDue, Stop
+from flq.protocol.messages import Answer, Kind
+from flq.protocol.wire import link_of
+
+LINK = link_of("run", Layout((Tensor("w", (5,)),)))
+PAYLOAD = np.arange(20, dtype=np.uint8)
+UPLOAD = Answer(Kind.UPLOAD, 1, 1, 7, 3, 0.5, 4.0, cost_bits=160, codec_id=32, payload=PAYLOAD)
+EVENTS = [Register(1, 0, "one", 10, 99, None, None), Answered(2, UPLOAD, 0), LeaseEnded(0), RoundDue(3), Stop("enough")]
+
+
+def batch_of(entries=(), **changes):
+    batch = Batch([(seq, to_entry(event, LINK)) for seq, event in entries], [], [], [], {})
+    return batch._replace(**changes)
+
+
+@pytest.fixture
+def journal(tmp_path):
+    made = create(str(tmp_path), {"run_id": "run", "ended": None})
+    yield made
+    made.close()
+
+
+def read_back(journal, after=0):
+    return [(seq, from_entry(kind, body, frame, LINK, -seq)) for seq, kind, body, frame in journal.entries(after)]
+
+
+def test_every_kind_of_event_is_read_back_in_order(journal):
+    journal.write(batch_of(enumerate(EVENTS, start=1)))
+    back = read_back(journal)
+    assert [seq for seq, _ in back] == [1, 2, 3, 4, 5] and journal.last_seq() == 5
+    assert back[0][1] == EVENTS[0]._replace(ticket=-1)
+    answered = back[1][1]
+    assert answered.answer._replace(payload=None) == UPLOAD._replace(payload=None)
+    assert answered.answer.payload.tolist() == PAYLOAD.tolist() and not answered.may_wait
+    assert [event for _, event in back[2:]] == EVENTS[2:]
+    assert read_back(journal, after=4) == [(5, Stop("enough"))]
+
+
+def test_what_another_process_opens_is_what_was_committed(journal, tmp_path):
+    journal.write(batch_of([(1, RoundDue(1))], rounds=[(1, {"loss": 0.5})], tested=[(1, [0.1, 0.9])],
+                           deltas=[(4, 1, PAYLOAD)], about={"counted": [1, 2]}))
+    other = reopen(str(tmp_path))
+    assert read_back(other) == [(1, RoundDue(1))]
+    assert (other.rounds(), other.tested()) == ([(1, {"loss": 0.5})], [(1, [0.1, 0.9])])
+    (version, index, payload), = other.deltas()
+    assert (version, index, payload.tolist()) == (4, 1, PAYLOAD.tolist())
+    assert other.about() == {"run_id": "run", "ended": None, "counted": [1, 2], "format": 1, "opened": 1}
+    other.close()
+
+
+def test_a_batch_that_fails_leaves_nothing(journal):
+    journal.write(batch_of([(1, RoundDue(1))]))
+    with pytest.raises(sqlite3.IntegrityError):
+        journal.write(batch_of([(2, RoundDue(2)), (1, RoundDue(3))], rounds=[(1, {})]))
+    assert read_back(journal) == [(1, RoundDue(1))] and journal.rounds() == []
+    journal.write(batch_of([(2, RoundDue(2))]))  # and it goes on
+    assert journal.last_seq() == 2
+
+
+def test_frames_that_are_forgotten_leave_their_rows(journal):
+    answered = Answered(0, UPLOAD, 0)
+    journal.write(batch_of([(1, answered), (2, answered), (3, answered)],
+                           deltas=[(1, 1, PAYLOAD), (2, 2, PAYLOAD), (3, 3, PAYLOAD)]))
+    journal.forget(2, 1)
+    assert [(seq, frame is None) for seq, _, _, frame in journal.entries(0)] == [(1, True), (2, True), (3, False)]
+    assert [version for version, _, _ in journal.deltas()] == [2, 3]
+    with pytest.raises(FlqError, match="lost its frame"):
+        read_back(journal)
+    assert len(read_back(journal, after=2)) == 1
+
+
+def test_the_file_does_not_grow_while_frames_are_forgotten(journal, tmp_path):
+    payload = np.zeros(20000, np.uint8)
+    for seq in range(1, 601):
+        journal.write(batch_of(deltas=[(seq, seq, payload)]))
+        if seq > 10:
+            journal.forget(seq - 10, seq - 10)
+        assert sum(path.stat().st_size for path in tmp_path.iterdir()) < 6e6  # 600 of them would take 12 MB
+
+
+def test_it_is_written_through_to_the_disk(journal):
+    assert journal._database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert journal._database.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
+
+
+def test_a_stop_is_known_for_good(journal):
+    journal.write(batch_of([(1, RoundDue(1))]))
+    assert not journal.was_stopped()
+    journal.write(batch_of([(2, Stop("enough"))]))
+    assert journal.was_stopped()
+
+
+@pytest.mark.parametrize("content, words", [(None, "holds no journal"), (b"not a database" * 100, "can not be read")])
+def test_what_is_no_journal_is_named(tmp_path, content, words):
+    if content is not None:
+        (tmp_path / NAME).write_bytes(content)
+    with pytest.raises(FlqError, match=words):
+        reopen(str(tmp_path))
+
+
+def test_a_journal_of_another_version_is_refused(journal, tmp_path):
+    journal.write(batch_of(about={"format": 2}))
+    with pytest.raises(ConfigError, match="format 2, expected 1"):
+        reopen(str(tmp_path))
+
+
+def test_an_entry_of_an_unknown_kind_is_named():
+    with pytest.raises(FlqError, match="unknown kind 'later'"):
+        from_entry("later", {}, None, LINK, 0)

@@ -1,0 +1,132 @@
+"""The store: nothing is acted upon before it is written, and a disk that does not take it is waited for."""
+
+import sqlite3
+import threading
+
+import pytest
+from local_master import WAIT_S, HttpWorker
+
+from flq.core.draws import start_values
+from flq.errors import ConfigError, Conflict, Unavailable
+from flq.master import store as store_module
+from flq.master.journal import reopen
+from flq.master.run import begin_journal, check_may_go_on, differences, hold, take_up
+from flq.master.store import Store
+from flq.protocol.master_machine import MasterMachine
+from flq.simulate.loopback import simulate
+
+SMALL = ("system.total_workers=2", "system.min_workers=2", "system.max_rounds=7", "system.snapshot_every=2")
+
+
+def in_threads(workers):
+    threads = [threading.Thread(target=worker.run, daemon=True) for worker in workers]
+    for thread in threads:
+        thread.start()
+    return threads
+
+
+def test_the_journal_of_a_run_leads_to_its_model(make_master, tmp_path):
+    master = make_master(*SMALL)
+    for thread in in_threads([HttpWorker(master, worker_id) for worker_id in range(2)]):
+        thread.join(WAIT_S)
+    master.service.saved.wait(WAIT_S)
+    expected = simulate(master.settings)
+    assert master.machine.server.model.tobytes() == expected.model.tobytes()
+    master.store.snapshots.wait()
+    journal = reopen(str(tmp_path / "master0"))
+    machine = MasterMachine(master.machine.options, start_values(master.layout, 0))  # another start: it is not used
+    closed = []
+    reason = Store(str(tmp_path / "master0"), journal, 2, 2).revive(machine, closed.append)
+    assert reason == "7 rounds are done"
+    assert machine.server.model.tobytes() == expected.model.tobytes()
+    assert [effect.report.round_index for effect in closed] in ([5, 6, 7], [7])  # after the newest snapshot
+    assert [index for index, _ in journal.rounds()] == list(range(1, 8))
+    assert [index for index, _ in journal.tested()] == list(range(1, 8))
+    journal.close()
+
+
+def test_while_the_journal_can_not_be_written_nobody_is_answered_and_then_everybody(make_master, monkeypatch):
+    monkeypatch.setattr(store_module, "RETRY_S", 0.01)
+    master = make_master(*SMALL)
+    is_full, has_failed = threading.Event(), threading.Event()
+    write = master.store._journal.write
+
+    def write_unless_full(batch):
+        if is_full.is_set():
+            has_failed.set()
+            raise sqlite3.OperationalError("database or disk is full")
+        write(batch)
+
+    monkeypatch.setattr(master.store._journal, "write", write_unless_full)
+    is_full.set()
+    workers = [HttpWorker(master, worker_id) for worker_id in range(2)]
+    threads = in_threads(workers)
+    assert has_failed.wait(WAIT_S)
+    assert master.status()["problem"] == "the journal can not be written: database or disk is full"
+    assert master.machine.members and not workers[0].machine.epoch and not workers[1].machine.epoch
+    is_full.clear()
+    for thread in threads:
+        thread.join(WAIT_S)
+    assert master.status()["problem"] is None
+    assert master.machine.server.model.tobytes() == simulate(master.settings).model.tobytes()
+
+
+def test_a_master_that_ends_while_the_disk_is_full_says_so(make_master, monkeypatch):
+    def fail(batch):
+        raise sqlite3.OperationalError("database or disk is full")
+
+    master = make_master(*SMALL)
+    master.store.note_about(any_key=1)
+    monkeypatch.setattr(master.store._journal, "write", fail)
+    master.store.give_up()
+    with pytest.raises(Unavailable, match="disk is full"):
+        master.store.commit(dict)
+    monkeypatch.undo()
+
+
+def test_a_damaged_journal_is_not_waited_for(make_master, monkeypatch):
+    def fail(batch):
+        raise sqlite3.DatabaseError("database disk image is malformed")
+
+    master = make_master(*SMALL)
+    master.store.note_about(any_key=1)
+    monkeypatch.setattr(master.store._journal, "write", fail)
+    with pytest.raises(sqlite3.DatabaseError):
+        master.store.commit(dict)
+    monkeypatch.undo()
+
+
+def test_a_run_has_one_master_at_a_time(make_master, tmp_path):
+    with hold(str(tmp_path)):
+        with pytest.raises(Conflict, match="another master is running"):
+            hold(str(tmp_path))
+    hold(str(tmp_path)).close()
+
+
+def settings_of(master, **changes):
+    return dict(master.settings, model=dict(master.settings["model"], **changes))
+
+
+def test_another_configuration_is_refused_with_the_difference(make_master, tmp_path):
+    master = make_master(*SMALL)
+    begun = tmp_path / "results" / "run"
+    begin_journal(str(begun), "run", master.settings, master.layout).close()
+    past = take_up("run", str(tmp_path / "results"))
+    with past.lock:
+        check_may_go_on(past, master.settings)
+        with pytest.raises(ConfigError, match="model.lr was 0.05 and is 0.1; model.name was 'quadratic' and is 'mlp'"):
+            check_may_go_on(past, settings_of(master, lr=0.1, name="mlp"))
+    past.journal.close()
+
+
+def test_differences_leave_out_what_can_not_change_the_model():
+    before = {"system": {"seed": 1, "linger_s": 1}, "report": {"results_dir": "a"}}
+    now = {"system": {"seed": 2, "linger_s": 2}, "report": {"results_dir": "b"}}
+    assert differences(before, now) == ["system.seed was 1 and is 2"]
+
+
+def test_a_run_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(ConfigError, match="there is no unfinished run"):
+        take_up("", str(tmp_path))
+    with pytest.raises(ConfigError, match="there is no run 2026"):
+        take_up("2026", str(tmp_path))
