@@ -101,7 +101,7 @@ def test_objects_are_not_stored(path, saved):
 def damaged_bytes(whole):
     """Yield copies with one byte changed, at every place."""
     for place, byte in enumerate(whole):
-        for other in {byte ^ 1, byte ^ 0xFF, 0, (byte + 6) % 256} - {byte}:
+        for other in (byte ^ 1, byte ^ 0xFF):
             yield whole[:place] + bytes([other]) + whole[place + 1:]
 
 
@@ -125,7 +125,8 @@ def damaged_anywhere(whole):
 
 
 @pytest.mark.parametrize("damage", [damaged_bytes, damaged_ends, damaged_anywhere])
-def test_a_damaged_file_is_refused_or_says_the_same(path, damage):
+def test_a_damaged_file_is_refused_or_says_the_same(path, damage, monkeypatch):
+    monkeypatch.setattr(os, "fsync", lambda fd: None)  # thousands of files, none of which has to last
     arrays = {"residual": np.arange(5, dtype=np.float32), "size": np.array(3)}
     durable.save_state(path, META, arrays)
     refused = 0
