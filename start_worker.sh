@@ -16,6 +16,9 @@ Start one FLQ worker, which trains on the data of this machine.
   --port                     the master's port
   --data_dir FOLDER          where the data set lies on this machine
   --state_dir FOLDER         where the worker keeps what it needs after a restart
+  --token_file FILE          this worker's token, or a file of tokens; without it, the environment variable FLQ_TOKEN,
+                             then state/tokens of this folder (docs/security.md)
+  --ca FILE, --tls           speak HTTPS, and trust these certificates, or those of the system
   --config FILE              this worker's own jetson_optimization, dataset.data_dir and system.master_url
                              (http://host:port, in place of --master_ip), as in flq_config.json
   --gpu_memory_limit_mb MB   memory that TensorFlow may take on the GPU

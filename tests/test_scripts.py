@@ -72,7 +72,8 @@ while len(done) < n_workers:
 save()
 """
 
-# Says that it is done. BEHAVIOUR=fail: worker 1 fails; endless: it trains for ever; killed: it waits for another master.
+# Says that it is done. BEHAVIOUR=fail: worker 1 fails; endless: it trains for ever; killed: it waits for another
+# master.
 FAKE_WORKER = """
 import os, signal, sys, time, urllib.request
 arguments = dict(zip(sys.argv[1::2], sys.argv[2::2]))

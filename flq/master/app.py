@@ -80,7 +80,7 @@ def create_app(service: MasterService, gate: Gate) -> Flask:
         worker_id = worker_of_query()
         poll = [integer(request.args, name) for name in ("epoch", "have", "answered")]
         with one_of(patience) as has_thread:
-            body = service.ask(lambda ticket: Poll(ticket, worker_id, *poll)) if has_thread else None
+            body = service.ask(lambda ticket: Poll(ticket, worker_id, *poll, may_wait=has_thread))
         if body is None:
             return Response(status=204, headers={} if has_thread else {"Retry-After": str(RETRY_AFTER_S)})
         return frames(body)

@@ -82,9 +82,15 @@ def _operation(summary: str, content: Dict[str, Json], refusals: Sequence[int] =
 def _get(*args: Any, **more: Any) -> Json:
     """Describe a path that can be read: with HEAD, the same without a body."""
     get = _operation(*args, **more)
-    without = {status: answer if "$ref" in answer else {key: value for key, value in answer.items() if key != "content"}
-               for status, answer in get["responses"].items()}
-    return {"get": get, "head": dict(get, responses=without)}
+    bodiless = {status: _refusal(int(status)) if "$ref" in answer else {"description": answer["description"]}
+                for status, answer in get["responses"].items()}
+    return {"get": get, "head": dict(get, responses=bodiless)}
+
+
+def _refusal(status: int) -> Json:
+    """Describe a refusal, but for its body."""
+    words, headers = REFUSALS[status]
+    return {"description": words, "headers": headers} if headers else {"description": words}
 
 
 def _post(*args: Any, **more: Any) -> Json:
@@ -170,9 +176,7 @@ DESCRIPTION: Json = {
         "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "description": "a line of state/tokens"}},
         "schemas": {"Error": ERROR},
         "responses": {
-            str(status): dict({"description": words,
-                               "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}},
-                              **({"headers": headers} if headers else {}))
-            for status, (words, headers) in REFUSALS.items()},
+            str(status): dict(_refusal(status), content={"application/json": {
+                "schema": {"$ref": "#/components/schemas/Error"}}}) for status in REFUSALS},
     },
 }

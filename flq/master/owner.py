@@ -107,10 +107,9 @@ class Owner:
         try:
             is_open = True
             while is_open:
-                decided = []
-                for event, ticket, future in self._next():
-                    if future is not None:
-                        self._waiting[ticket] = future
+                decided, batch = [], self._next()
+                self._waiting.update((ticket, future) for _, ticket, future in batch if future is not None)
+                for event, ticket, _ in batch:
                     if event is None:
                         is_open = False
                         break

@@ -8,6 +8,7 @@ import logging
 import os
 import platform
 import shutil
+import sqlite3
 from typing import IO, Any, Dict, List, NamedTuple, Optional
 
 import numpy as np
@@ -15,7 +16,7 @@ import numpy as np
 from ..config_hash import config_hash, is_left_out
 from ..core.params import Layout, layout_from_json
 from ..durable import make_folder
-from ..errors import ConfigError, Conflict, FlqError
+from ..errors import ConfigError, Conflict, FlqError, Unavailable
 from .journal import NAME, Journal, create, reopen
 from .snapshots import Snapshots
 
@@ -59,12 +60,16 @@ def begin_journal(run_dir: str, run_id: str, settings: Settings, layout: Layout)
 
     Raises
     ------
-    OSError, sqlite3.Error
+    OSError, Unavailable
         If it can not be written.
     """
     make_folder(run_dir)
-    return create(run_dir, {"run_id": run_id, "settings": settings, "config_hash": config_hash(settings),
-                            "layout": layout.to_json(), "software": software(), "ended": None})
+    try:
+        return create(run_dir, {"run_id": run_id, "settings": settings, "config_hash": config_hash(settings),
+                                "layout": layout.to_json(), "software": software(), "ended": None})
+    except sqlite3.Error as error:
+        raise Unavailable("the journal in %s can not be written: %s" % (run_dir, error),
+                          "make room there, or choose another report.results_dir") from None
 
 
 def take_up(name: str, results_dir: str) -> Past:

@@ -126,6 +126,8 @@ class MasterService:
         for index, results in journal.tested():
             self.record.add_evaluation(index, Evaluated(*results))
         reason = self._store.revive(self.machine, self._evaluate_again)
+        if reason is None:
+            self._store.note_about(ended=None)  # a run that had ended, and was made longer
         self.published = len(self.record.rounds()), self.machine.server.result
         counted = journal.about().get("counted")
         if counted is not None:

@@ -53,5 +53,8 @@ def from_entry(kind: str, body: Dict[str, Any], frame: Optional[Union[bytes, byt
                        "resume with the version of FLQ that began the run")
     if kind == "joined":
         body = dict(body, ticket=ticket)
-    return PLAIN[kind](**body)
+    try:
+        return PLAIN[kind](**body)
+    except TypeError as error:
+        raise FlqError("an entry of the journal (%s) can not be read: %s" % (kind, error)) from None
 

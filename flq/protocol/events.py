@@ -30,13 +30,17 @@ class Register(NamedTuple):
 
 
 class Poll(NamedTuple):
-    """A worker asks for the next round; ``have`` is its version of the shared copy, -1 for none."""
+    """A worker asks for the next round; ``have`` is its version of the shared copy, -1 for none.
+
+    A poll that may not wait is answered at once, with "nothing new" if there is nothing.
+    """
 
     ticket: Ticket
     worker_id: int
     epoch: int
     have: int
     answered: int
+    may_wait: bool = True
 
 
 class Answered(NamedTuple):

@@ -202,6 +202,8 @@ class MasterMachine:
 
     def _poll(self, event: Poll, now: float) -> None:
         member = self.registry.find(event.worker_id, event.epoch, now)
+        if not event.may_wait and member.worker_id in self._polls:  # which waits because there is nothing new
+            return self._effects.append(Reply(event.ticket, None))
         before = self._polls.pop(member.worker_id, None)
         if before is not None:
             self._unpark(before.ticket, None)
@@ -225,7 +227,8 @@ class MasterMachine:
         if answer.seq <= member.closed_seq or answer.round_index > self.round_index:
             raise BadValues("the answer has number %d of round %d, expected a number above %d of round %d at most"
                             % (answer.seq, answer.round_index, member.closed_seq, self.round_index))
-        if going is None or answer.round_index < going.index or member.worker_id not in going.n_samples:
+        if (going is None or answer.round_index < going.index or member.worker_id not in going.n_samples
+                or going.status.get(member.worker_id) == LOST):  # it is back, but its part is decided
             return self._close_answer(event, member, Outcome.LATE, None)
         if member.worker_id in going.status:
             raise Conflict("worker %d has answered round %d already" % (member.worker_id, going.index))
@@ -325,7 +328,8 @@ class MasterMachine:
             self._end(event.reason)
 
     def _saved(self, event: Saved, now: float) -> None:
-        self.state = State.FINISHED
+        if self._has_ended():
+            self.state = State.FINISHED
 
     # -- the round -----------------------------------------------------------------------
 
@@ -514,8 +518,10 @@ class MasterMachine:
             plan = self._plan(member, poll.have, ended=True)
         elif going is not None and poll.worker_id in going.undecided() and going.index > poll.answered:
             plan = self._plan(member, poll.have, ended=False)
-        else:
+        elif poll.may_wait:
             return
+        else:
+            plan = None
         del self._polls[poll.worker_id]
         self._unpark(poll.ticket, plan)
 

@@ -75,7 +75,8 @@ def set_traffic(machine: MasterMachine, counted: Dict[str, Any]) -> None:
     """Let a machine that was restored go on counting from there."""
     machine.totals, machine.round_traffic = Traffic(*counted["totals"]), Traffic(*counted["round"])
     for worker_id, traffic in counted["members"]:
-        machine.members[worker_id].traffic = Traffic(*traffic)
+        if worker_id in machine.members:  # who has only asked for the settings is in no journal
+            machine.members[worker_id].traffic = Traffic(*traffic)
 
 
 def _of_member(member: Member) -> Dict[str, Any]:

@@ -133,3 +133,7 @@ class Paused(NamedTuple):
 
 
 Event = Union[Registered, Built, Polled, NothingNew, Trained, Kept, Judged, Problem, Unreachable, Paused]
+
+OUTCOMES = {CallRegister: (Registered, Problem, Unreachable), Build: (Built,),
+            CallPoll: (Polled, NothingNew, Problem, Unreachable), Train: (Trained,), Keep: (Kept,),
+            CallAnswer: (Judged, Problem, Unreachable), Pause: (Paused,), Exit: ()}  # what can come of an action

@@ -29,6 +29,7 @@ from ..errors import CodecError, FlqError, WireError
 from .messages import Answer, Kind, ModelFrame, Outcome, Plan, Verdict
 from .wire import decode, decode_stream, encode, link_of
 from .worker_events import (
+    OUTCOMES,
     Action,
     Build,
     Built,
@@ -102,6 +103,7 @@ class WorkerMachine:
         self._rejections = 0
         self._was_refused = False
         self._known_epoch = 0  # of this worker, as the master has said last
+        self._doing: Optional[Action] = None  # what the shell was told last
         self._pending: Optional[Action] = None  # what a pause interrupts
         self._settings: Optional[Dict[str, Dict[str, Any]]] = None
         self._built: Optional[Built] = None
@@ -124,17 +126,27 @@ class WorkerMachine:
     def start(self, now: float) -> Action:
         """Return the first action."""
         self._last_contact = self._answered_at = now
-        return self._keep(CallRegister({"worker_id": self.worker_id, "instance": self.instance}))
+        self._doing = self._keep(CallRegister({"worker_id": self.worker_id, "instance": self.instance}))
+        return self._doing
 
     def handle(self, event: Event, now: float) -> Action:
-        """Take in what came of the last action, and return the next one."""
+        """Take in what came of the last action, and return the next one.
+
+        Raises
+        ------
+        FlqError
+            If that is nothing that can come of it; the machine remains as it was.
+        """
+        if type(event) not in OUTCOMES.get(type(self._doing), ()):
+            raise FlqError("a worker that is to %s was told %s" % (type(self._doing).__name__, type(event).__name__))
         if isinstance(event, Problem) and event.status not in GATEWAY_STATUSES:
             self._last_contact = now
         self._has_failed = isinstance(event, (Unreachable, Paused, Problem))
         action = self._handlers[type(event)](event, now)
         if not self._has_failed:
             self._failures, self._last_contact, self._was_refused = 0, now, False
-        return action if isinstance(action, (Pause, Exit)) else self._keep(action)
+        self._doing = action if isinstance(action, (Pause, Exit)) else self._keep(action)
+        return self._doing
 
     # -- joining -------------------------------------------------------------------------
 
@@ -197,6 +209,7 @@ class WorkerMachine:
         self.epoch, self._seq, self._answered_round = epoch, 0, 0
         self.memory = first_state(self._layout, self._rules)
         self._standing = self._upload = None
+        self._disputed = 0
 
     def _rejoin(self, reason: str) -> Action:
         self.state = State.JOINING

@@ -65,6 +65,8 @@ def from_state(meta: Dict[str, Any], arrays: Dict[str, np.ndarray]) -> Standing:
         raise BadValues("the state of this worker has version %.20r, expected %d" % (meta.get("version"), VERSION))
     try:
         answer = dict(meta["answer"], kind=Kind(meta["answer"]["kind"]), payload=arrays.get("payload"))
+        if set(answer) != set(Answer._fields) or (answer["payload"] is None) != (answer["kind"] is not Kind.UPLOAD):
+            raise ValueError("the answer is not whole")
         if answer["held_back"] is not None:
             answer["held_back"] = HeldBack(*answer["held_back"])
         states = [WorkerState(_vector(arrays, name, "residual"), _vector(arrays, name, "mirror"),

@@ -1,33 +1,25 @@
-"""A TCP relay between workers and a master that counts every byte and can break requests.
+"""A proxy between workers and a master that counts every byte and can do harm to requests.
 
-It reads HTTP only to know where a request and its response end. Counts are of the master's
-side of the relay, so that they are what the master's own meter should have seen.
+It reads a request whole, hands it on, reads the response whole and hands that back; a fault does
+something else instead. Counts are of the master's side, so that they are what the master's own
+meter should have seen.
 
 Example
 -------
->>> with Relay(("127.0.0.1", master_port), {("/upload_update", 3): DROP}) as relay:  # doctest: +SKIP
+>>> with Relay(("127.0.0.1", master_port), {("/upload_update", 3): drop}) as relay:  # doctest: +SKIP
 ...     start_workers(port=relay.port)
 """
 
 import socket
 import threading
-from typing import Dict, List, NamedTuple, Optional, Tuple
+from contextlib import suppress
+from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
 
-from flq.protocol.wire import HEADER, PREFIX_SIZE
+from http_message import Broken, Frame, body_of, frames_of, half_of, read_message, target_of
 
-TRUNCATE = "truncate"  # pass the head and half of the body, then break the connection
-DROP = "drop"          # pass the request, swallow the response, then break the connection
-PIECE = 1 << 16
 CLOSE_S = 10.0
-
-
-class Frame(NamedTuple):
-    """What a frame's header says, and the frame's size in bytes."""
-
-    kind: int
-    codec_id: int
-    index: int
-    size: int
+PATIENCE_S = 20.0  # far beyond what anything takes: a fault that waits for what never comes must end
+ARRIVED, PASSED, ANSWERED = "arrived at the proxy", "passed to the master", "answered"
 
 
 class Exchange(NamedTuple):
@@ -40,7 +32,9 @@ class Exchange(NamedTuple):
     request_head_bytes : int
     response_bytes : int
         What the master sent.
-    fault : str or None
+    status : int
+        0 = the master has not answered.
+    fault : Fault or None
     sent, received : list of Frame
         The frames in the request's and in the response's body.
     body : bytes
@@ -53,14 +47,77 @@ class Exchange(NamedTuple):
     request_bytes: int
     response_bytes: int
     status: int
-    fault: Optional[str]
+    fault: Optional["Fault"]
     sent: List[Frame]
     received: List[Frame]
     body: bytes
 
 
-class _Broken(Exception):
-    """One side has closed its connection."""
+class Passage:
+    """One request on its way; what a fault has at hand.
+
+    Attributes
+    ----------
+    relay : Relay
+    request : bytes
+        Head and body, as they came.
+    client : socket or None
+    """
+
+    def __init__(self, relay: "Relay", master: socket.socket, request: bytes,
+                 client: Optional[socket.socket] = None) -> None:
+        self.relay, self.request, self.client = relay, request, client
+        self._master = master
+        self._passed, self._response = b"", b""
+
+    def pass_on(self, data: bytes) -> None:
+        """Send bytes to the master."""
+        self._master.sendall(data)
+        self._passed += data
+        self.relay.count(up=len(data))
+
+    def response(self) -> bytes:
+        """Read the master's response."""
+        self._response = read_message(self._master, has_body=not self.request.startswith(b"HEAD "))
+        self.relay.count(down=len(self._response))
+        return self._response
+
+    def ask(self, data: bytes) -> bytes:
+        """Send a whole request to the master and return its response."""
+        self.pass_on(data)
+        self.relay.note(PASSED, self.path)
+        return self.response()
+
+    def hang_up(self) -> None:
+        """Break the client's connection."""
+        shut(self.client)
+
+    @property
+    def path(self) -> str:
+        """The request's path, as the client meant it."""
+        return target_of(self.request)[0]
+
+    def exchange(self, fault: Optional["Fault"]) -> Exchange:
+        """Return what has happened so far."""
+        body, received = body_of(self._passed), body_of(self._response)
+        return Exchange(*target_of(self.request), len(self._passed) - len(body), len(self._passed), len(self._response),
+                        int(self._response.split(b" ", 2)[1]) if self._response else 0,
+                        fault, frames_of(body), frames_of(received), body)
+
+
+Fault = Callable[[Passage], bytes]  # returns what the client gets
+
+
+def drop(passage: Passage) -> bytes:
+    """Pass the request, swallow the response, and break the connection."""
+    passage.ask(passage.request)
+    raise Broken()
+
+
+def truncate(passage: Passage) -> bytes:
+    """Pass the head and half of the body, or half of a head without one; then break the connection."""
+    passage.pass_on(passage.request[:half_of(passage.request)])
+    raise Broken()
 
 
 class Relay:
@@ -70,14 +127,14 @@ class Relay:
     ----------
     master : (host, port)
     faults : dict, optional
-        (path, n) -> TRUNCATE or DROP: what happens to the n-th request (from 1) with that path.
+        (path, n) -> what happens to the n-th request (from 1) with that path.
     """
 
-    def __init__(self, master: Tuple[str, int], faults: Optional[Dict[Tuple[str, int], str]] = None) -> None:
-        self._master = master
-        self._faults = dict(faults or {})
-        self._lock = threading.Lock()
-        self._seen = {}  # type: Dict[str, int]
+    def __init__(self, master: Tuple[str, int], faults: Optional[Dict[Tuple[str, int], Fault]] = None) -> None:
+        self.master = master
+        self.faults = dict(faults or {})
+        self._news = threading.Condition()
+        self._n_noted = {}  # type: Dict[Tuple[str, str], int]
         self._sockets = []  # type: List[socket.socket]
         self._threads = []  # type: List[threading.Thread]
         self._exchanges = []  # type: List[Exchange]
@@ -97,32 +154,97 @@ class Relay:
     @property
     def bytes_up(self) -> int:
         """Bytes that went to the master."""
-        with self._lock:
+        with self._news:
             return self._up
 
     @property
     def bytes_down(self) -> int:
         """Bytes that came from the master."""
-        with self._lock:
+        with self._news:
             return self._down
 
     def exchanges(self, path: Optional[str] = None) -> List[Exchange]:
         """Return what has passed, in the order in which it ended; of one path, or of all."""
-        with self._lock:
+        with self._news:
             return [exchange for exchange in self._exchanges if path in (None, exchange.path)]
+
+    def fired(self, fault: Fault, n: int = 1) -> List[Exchange]:
+        """Wait until a fault has happened to n requests, and return all of them."""
+        def found() -> List[Exchange]:
+            return [exchange for exchange in self._exchanges if exchange.fault is fault]
+
+        with self._news:
+            assert self._news.wait_for(lambda: len(found()) >= n, PATIENCE_S), "the fault has not happened"
+            return found()
+
+    def wait(self, what: str, path: str, n: int) -> None:
+        """Wait until n requests with that path have ARRIVED, PASSED or are ANSWERED."""
+        with self._news:
+            assert self._news.wait_for(lambda: self._closed or self._n_noted.get((what, path), 0) >= n, PATIENCE_S), (
+                "request %d of %s was never %s" % (n, path, what))
+
+    def note(self, what: str, path: str) -> int:
+        """Count a request; return how many there are now."""
+        with self._news:
+            self._n_noted[what, path] = n = self._n_noted.get((what, path), 0) + 1
+            self._news.notify_all()
+            return n
+
+    def send_apart(self, request: bytes, fault: Fault) -> threading.Thread:
+        """Send a request on a connection of its own; the thread that is returned waits for the answer."""
+        master = self.connect()
+        passage = Passage(self, master, request)
+        passage.pass_on(request)
+
+        def finish() -> None:
+            with master, suppress(Broken, OSError):
+                try:
+                    passage.response()
+                finally:
+                    self._keep(passage, fault)
+
+        thread = threading.Thread(target=finish, name="relay copy", daemon=True)
+        self._threads.append(thread)
+        thread.start()
+        return thread
+
+    def n_noted(self, what: str, path: str) -> int:
+        """Return how many requests with that path have ARRIVED, PASSED or are ANSWERED."""
+        with self._news:
+            return self._n_noted.get((what, path), 0)
+
+    def count(self, up: int = 0, down: int = 0) -> None:
+        """Count bytes of the master's side."""
+        with self._news:
+            self._up, self._down = self._up + up, self._down + down
+
+    def connect(self) -> socket.socket:
+        """Connect to the master; :meth:`close` breaks the connection."""
+        sock = socket.create_connection(self.master, timeout=CLOSE_S)
+        sock.settimeout(None)
+        self._adopt(sock)
+        return sock
 
     def close(self) -> None:
         """Break all connections and wait for the threads."""
-        with self._lock:
+        with self._news:
             self._closed = True
+            self._news.notify_all()
             sockets = list(self._sockets)
         # shutdown() wakes a thread that sits in accept() or recv(); close() alone does not.
         for sock in [self._listener] + sockets:
-            _shut(sock)
+            shut(sock)
         self._listener.close()
         self._acceptor.join(CLOSE_S)
         for thread in self._threads:
             thread.join(CLOSE_S)
+
+    def _adopt(self, sock: socket.socket) -> None:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with self._news:
+            self._sockets.append(sock)
+            if self._closed:
+                raise Broken()
 
     def _accept(self) -> None:
         while True:
@@ -137,120 +259,44 @@ class Relay:
     def _serve(self, client: socket.socket) -> None:
         with client:
             try:
-                master = socket.create_connection(self._master, timeout=CLOSE_S)
-            except OSError:
-                return
-            with master:
-                master.settimeout(None)
-                for sock in (client, master):
-                    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                with self._lock:
-                    if self._closed:
-                        return
-                    self._sockets += [client, master]
-                try:
-                    while self._relay_one(client, master):
-                        pass
-                except (_Broken, OSError):
-                    pass
-                finally:
-                    _shut(client), _shut(master)
-                    with self._lock:
-                        self._sockets.remove(client), self._sockets.remove(master)
+                self._adopt(client)
+                with self.connect() as master:
+                    try:
+                        while self._relay_one(client, master):
+                            pass
+                    finally:
+                        shut(client), shut(master)
+            except (Broken, OSError):
+                pass
 
     def _relay_one(self, client: socket.socket, master: socket.socket) -> bool:
-        """Pass one request and its response; return whether the connection goes on."""
-        head, rest = _read_head(client)
-        method, target = head.split(b"\r\n", 1)[0].decode("latin-1").split(" ")[:2]
-        path, _, query = target.partition("?")
-        size, fault = _body_size(head), self._fault_of(path)
-        allowed = size // 2 if fault == TRUNCATE else size
-        body = bytearray()
-        response_head = response = b""
+        """Let one request and its response pass; return whether the connection goes on."""
+        passage = Passage(self, master, read_message(client), client)
+        fault = self.faults.get((passage.path, self.note(ARRIVED, passage.path)))
         try:
-            self._to_master(master, head)
-            while len(body) < allowed:
-                piece = rest or client.recv(PIECE)
-                if not piece:
-                    raise _Broken()
-                piece, rest = piece[:allowed - len(body)], b""
-                self._to_master(master, piece)
-                body += piece
-            if fault == TRUNCATE:
-                return False
-            response_head, response = self._from_master(master, method)
-            if fault == DROP:
-                return False
-            client.sendall(response_head + response)
-            return b"\r\nconnection: close" not in response_head.lower()
+            try:
+                response = (fault or pass_whole)(passage)
+            finally:
+                self._keep(passage, fault)
+            client.sendall(response)
+            return b"\r\nconnection: close" not in response.split(b"\r\n\r\n")[0].lower()
         finally:
-            status = int(response_head.split(b" ", 2)[1]) if response_head else 0
-            exchange = Exchange(path, query, len(head), len(head) + len(body), len(response_head) + len(response),
-                                status, fault, _frames(bytes(body)), _frames(response), bytes(body))
-            with self._lock:
-                self._exchanges.append(exchange)
+            self.note(ANSWERED, passage.path)
 
-    def _fault_of(self, path: str) -> Optional[str]:
-        with self._lock:
-            self._seen[path] = self._seen.get(path, 0) + 1
-            return self._faults.get((path, self._seen[path]))
-
-    def _to_master(self, master: socket.socket, data: bytes) -> None:
-        master.sendall(data)
-        with self._lock:
-            self._up += len(data)
-
-    def _from_master(self, master: socket.socket, method: str) -> Tuple[bytes, bytes]:
-        """Read a whole response."""
-        head, body = _read_head(master)
-        has_body = method != "HEAD" and head.split(b" ", 2)[1] not in (b"204", b"304")
-        size = _body_size(head) if has_body else 0
-        pieces, n_read = [body], len(body)
-        while n_read < size:
-            piece = master.recv(PIECE)
-            if not piece:
-                raise _Broken()
-            pieces.append(piece)
-            n_read += len(piece)
-        with self._lock:
-            self._down += len(head) + n_read
-        return head, b"".join(pieces)
+    def _keep(self, passage: Passage, fault: Optional[Fault]) -> None:
+        with self._news:
+            self._exchanges.append(passage.exchange(fault))
+            self._news.notify_all()
 
 
-def _shut(sock: socket.socket) -> None:
+def pass_whole(passage: Passage) -> bytes:
+    """Do no harm."""
+    return passage.ask(passage.request)
+
+
+def shut(sock: socket.socket) -> None:
+    """End a connection in both directions."""
     try:
         sock.shutdown(socket.SHUT_RDWR)
     except OSError:
         pass  # the other end was first
-
-
-def _read_head(sock: socket.socket) -> Tuple[bytes, bytes]:
-    """Read until a head has ended; return it, and what came after it."""
-    data = b""
-    while b"\r\n\r\n" not in data:
-        piece = sock.recv(PIECE)
-        if not piece:
-            raise _Broken()
-        data += piece
-    end = data.index(b"\r\n\r\n") + 4
-    return data[:end], data[end:]
-
-
-def _body_size(head: bytes) -> int:
-    for line in head.split(b"\r\n"):
-        name, _, value = line.partition(b":")
-        if name.strip().lower() == b"content-length":
-            return int(value)
-    return 0
-
-
-def _frames(body: bytes) -> List[Frame]:
-    """Return the frames that stand whole in a body."""
-    frames, start = [], 0
-    while body[start:start + 4] == b"FLQf" and len(body) >= start + PREFIX_SIZE:
-        _, _, kind, codec_id, _, _, _, index, length = HEADER.unpack_from(body, start)
-        if start + PREFIX_SIZE + length > len(body):
-            break
-        frames.append(Frame(kind, codec_id, index, PREFIX_SIZE + length))
-        start += PREFIX_SIZE + length
-    return frames

@@ -6,7 +6,7 @@ from collections import defaultdict
 import numpy as np
 import pytest
 from cluster import ask, end_well, settings_of, stop
-from relay import DROP, TRUNCATE, Relay
+from relay import Relay, drop, truncate
 
 from flq.protocol.messages import Kind
 from flq.protocol.wire import ANSWER, PREFIX_SIZE
@@ -45,9 +45,10 @@ def test_an_upload_costs_its_bits_and_next_to_nothing_more(cluster, bits, overri
 
 def test_the_workbook_agrees_with_the_relay_in_a_run_with_faults(cluster):
     overrides = LARGE + ("system.max_rounds=6", "b_up=4")
-    faults = {("/upload_update", 6): TRUNCATE, ("/upload_update", 11): DROP, ("/get_global_model", 9): DROP}
+    faults = {("/upload_update", 6): truncate, ("/upload_update", 11): drop, ("/get_global_model", 9): drop}
     master, relay = run_through_relay(cluster, overrides, faults=faults)
-    assert sorted(exchange.fault for exchange in relay.exchanges() if exchange.fault) == [DROP, DROP, TRUNCATE]
+    fired = [exchange.fault for exchange in relay.exchanges() if exchange.fault]
+    assert (fired.count(drop), fired.count(truncate)) == (2, 1)
 
     # The faults cost bytes and nothing else.
     simulated = loopback.simulate(settings_of(*overrides))
@@ -66,8 +67,8 @@ def test_the_workbook_agrees_with_the_relay_in_a_run_with_faults(cluster):
         assert 0 < in_frames < summary[title]
 
     # Sent again: the upload whose answer was lost, and the delta frame that was lost; the half upload is no frame.
-    upload, = [exchange for exchange in relay.exchanges("/upload_update") if exchange.fault == DROP]
-    poll, = [exchange for exchange in relay.exchanges("/get_global_model") if exchange.fault == DROP]
+    upload, = [exchange for exchange in relay.exchanges("/upload_update") if exchange.fault == drop]
+    poll, = [exchange for exchange in relay.exchanges("/get_global_model") if exchange.fault == drop]
     again = sum(row["sent again (bytes)"] for row in rounds)
     least = sum(frame.size for frame in upload.sent + poll.received)
     assert least > N_PARAMS / 2
@@ -115,7 +116,7 @@ def test_a_worker_that_comes_late_gets_one_keyframe_and_then_deltas(cluster):
     (("up_budget_bits=8300",), 2), (("sel_clients=2", "up_budget_bits=4200"), 1),
     (("sel_clients=3", "up_budget_bits=10000", "memory=mirror", "C=2"), 2)], ids=["bits", "workers and bits", "mirror"])
 def test_no_round_spends_more_than_its_budget(cluster, limits, n_most):
-    faults = {("/upload_update", 3): DROP, ("/offer", 6): DROP, ("/offer", 9): DROP, ("/upload_update", 5): TRUNCATE}
+    faults = {("/upload_update", 3): drop, ("/offer", 6): drop, ("/offer", 9): drop, ("/upload_update", 5): truncate}
     overrides = SMALL + ("system.max_rounds=10",) + limits
     settings = settings_of(*overrides)
     master, relay = run_through_relay(cluster, overrides, faults=faults)

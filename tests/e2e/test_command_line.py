@@ -5,6 +5,8 @@ import socket
 
 import pytest
 
+from flq.tokens import default_path, make_tokens
+
 SMALL = ("model.name=quadratic", "model.lr=0.05")
 
 
@@ -19,8 +21,19 @@ def assert_one_sentence(program, code, *words):
 
 def test_a_worker_id_out_of_range_is_exit_code_2(cluster):
     master = cluster.master(*SMALL)
+    make_tokens(default_path(cluster.folder), 5)  # as when there were more workers once
+    worker = cluster.worker(4, master.port, flags=("--token_file", default_path(cluster.folder)))
+    assert_one_sentence(worker, 2, "does not know the token")
+    master.close()
+    master = cluster.master(*SMALL, name="again")
     worker = cluster.worker(4, master.port)
     assert_one_sentence(worker, 2, "worker id must be in 0..3, got 4")
+
+
+def test_a_worker_without_a_token_is_exit_code_2_and_is_told_where_tokens_are(cluster):
+    master = cluster.master(*SMALL)
+    worker = cluster.worker(4, master.port)
+    assert_one_sentence(worker, 2, "needs the token of the worker that asks", "--token_file", "FLQ_TOKEN")
 
 
 def test_a_second_instance_of_a_worker_is_exit_code_2(cluster):

@@ -17,7 +17,7 @@ from test_bad_requests import assert_refused
 from flq.config_file import load_config
 from flq.core.params import Layout, Tensor
 from flq.master import evaluator as evaluator_module
-from flq.master import program
+from flq.master import program, serving
 from flq.master.auth import Gate
 from flq.master.meter import Meter
 from flq.master.server import Server, n_threads
@@ -119,9 +119,9 @@ def begin(tmp_path, monkeypatch):
 
         popen = SimpleNamespace(Popen=start_stand_in, PIPE=subprocess.PIPE)
         monkeypatch.setattr(evaluator_module, "subprocess", popen)
-        monkeypatch.setattr(program, "Server", serve)
+        monkeypatch.setattr(serving, "Server", serve)
         monkeypatch.setattr(program, "set_up_logging", lambda *_: None)
-        monkeypatch.setattr(program.signal, "signal", lambda *_: None)
+        monkeypatch.setattr(serving.signal, "signal", lambda *_: None)
         argv = ["--host", "127.0.0.1", "--port", "0", "--config", os.devnull]
         for override in RUN + ("model.name=mine:make", "system.linger_s=0", "system.master_url=http://m:1"):
             argv += ["--set", override]
@@ -186,7 +186,7 @@ def test_an_evaluator_that_dies_is_exit_code_1(begin, caplog):
 
 
 def test_a_model_that_takes_too_long_is_exit_code_1(begin, caplog, monkeypatch):
-    monkeypatch.setattr(program, "BUILD_S", 0.01)
+    monkeypatch.setattr(serving, "BUILD_S", 0.01)
     with socket.create_server(("127.0.0.1", 0)) as gate:
         running = begin(READY, START, str(gate.getsockname()[1]))
         running.thread.join(WAIT_S)

@@ -125,10 +125,17 @@ class Bench:
 
     # -- requests ------------------------------------------------------------------------
 
-    def register(self, worker_id, n_samples=None, layout_crc=None, instance="one"):
+    def register(self, worker_id, n_samples=None, layout_crc=None, instance="one", **claim):
         """Return the reply: a body or an error."""
-        ticket = self.ask(lambda ticket: events.Register(ticket, worker_id, instance, n_samples, layout_crc))
+        ticket = self.ask(lambda ticket: events.Register(ticket, worker_id, instance, n_samples, layout_crc, **claim))
         return self.replies[ticket]
+
+    def come_back(self, worker_id, epoch, seq, n_samples=None, **options):
+        """Join with a claim, as :meth:`join` did; return the reply."""
+        n_samples = 10 * (worker_id + 1) if n_samples is None else n_samples
+        body = self.register(worker_id, n_samples, self.layout.crc, claimed_epoch=epoch, claimed_seq=seq, **options)
+        self.epochs[worker_id] = body["epoch"]
+        return body
 
     def join(self, *worker_ids, **options):
         """Register in both steps, with 10 samples times (id + 1)."""
@@ -224,7 +231,8 @@ def lasting(machine):
     meta, arrays = capture(machine)
     meta["state"] = meta["state"].replace("FINISHED", "CLOSING")  # that the results are saved is no event of the run
     return frozen({
-        "captured": [meta, arrays], "tallies": [member.tally for member in machine.members.values() if member.epoch],
+        "captured": [meta, arrays],
+        "tallies": [member.tally for _, member in sorted(machine.members.items()) if member.epoch],
         "deltas": machine.downlink.since(machine.downlink.oldest).frames, "crc": machine.downlink.crc,
         "round": None if going is None else [going.index, going.n_samples, going.status, going.uploads, going.granted,
                                              going.is_due, going.offers_are_due, going.answers, going.offers]})

@@ -65,6 +65,24 @@ def test_the_same_instance_takes_over_at_once_with_a_new_epoch():
     assert bench.verdict(0) is APPLIED  # it still belongs to the round
 
 
+def test_a_copy_of_the_request_that_joined_begins_no_second_epoch():
+    bench = Bench()
+    bench.register(0)
+    join = dict(n_samples=10, layout_crc=LAYOUT.crc, known_epoch=0)
+    assert [bench.register(0, **join)["epoch"] for _ in range(3)] == [1, 1, 1]
+    assert bench.register(0, **dict(join, n_samples=20))["epoch"] == 2  # another request
+    assert bench.register(0, **dict(join, n_samples=20, known_epoch=2))["epoch"] == 3
+
+
+def test_a_copy_of_the_request_that_joined_is_refused_when_the_worker_has_answered():
+    bench = open_bench()
+    bench.verdict(0)
+    before = bench.snapshot()
+    n_samples = bench.machine.members[0].n_samples
+    assert isinstance(bench.register(0, n_samples=n_samples, layout_crc=LAYOUT.crc, known_epoch=0), Conflict)
+    assert bench.snapshot() == before
+
+
 def test_another_instance_gets_409_while_the_lease_lasts_and_the_id_afterwards():
     bench = Bench(lease_s=100.0)
     bench.join(0)

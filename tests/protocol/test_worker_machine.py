@@ -57,8 +57,8 @@ class Worker:
         Its residual or mirror.
     """
 
-    def __init__(self, jitter=1, give_up_s=100.0, **changes):
-        self.machine = WorkerMachine(2, "one", random.Random(jitter), give_up_s)
+    def __init__(self, jitter=1, give_up_s=100.0, standing=None, **changes):
+        self.machine = WorkerMachine(2, "one", random.Random(jitter), give_up_s, standing)
         changes.setdefault("mode", "bbit")
         self.settings = settings_with(**dict(dict(b_up=2), **changes))
         self.now = 0.0
@@ -71,8 +71,8 @@ class Worker:
 
     def body(self, epoch=0, **changes):
         """The master's reply to a registration, as it comes out of JSON."""
-        body = {"run_id": "run", "ended": False, "goes_on": False, "epoch": epoch, "lease_s": 300.0, "start_crc": fingerprint(START),
-                "layout": LAYOUT.to_json(), "settings": self.settings}
+        body = {"run_id": "run", "ended": False, "goes_on": False, "epoch": epoch, "lease_s": 300.0,
+                "start_crc": fingerprint(START), "layout": LAYOUT.to_json(), "settings": self.settings}
         return json.loads(json.dumps(dict(body, **changes)))
 
     def join(self, epoch=1, **changes):
@@ -150,7 +150,8 @@ def test_a_worker_asks_for_the_settings_builds_and_joins():
     assert worker.action == CallRegister({"worker_id": 2, "instance": "one"})
     assert worker.tell(Registered(worker.body())) == Build(worker.settings)
     assert worker.tell(Built(30, LAYOUT)) == CallRegister(
-        {"worker_id": 2, "instance": "one", "n_samples": 30, "layout_crc": LAYOUT.crc})
+        {"worker_id": 2, "instance": "one", "n_samples": 30, "layout_crc": LAYOUT.crc,
+         "known_epoch": worker.body()["epoch"]})
     assert worker.state == "JOINING"
     assert worker.tell(Registered(worker.body(epoch=7))) == CallPoll(epoch=7, have=0, answered=0)
     assert worker.state == "WAITING"
@@ -178,10 +179,24 @@ def test_a_run_that_has_ended_is_left_with_exit_code_0():
     assert worker.state == "DONE"
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 413, 422])
-def test_a_registration_that_is_refused_ends_the_worker_with_the_reason(status):
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 413, 422])
+def test_a_refusal_is_believed_the_second_time(status):
     worker = Worker()
-    assert worker.tell(Problem(status, "worker 2 is alive elsewhere")) == Exit(2, "worker 2 is alive elsewhere")
+    failing(worker, Problem(status, "who is that"), 1)  # the request may have been damaged on its way
+    assert worker.tell(Problem(status, "who is that")) == Exit(2, "who is that")
+
+
+def test_an_answer_between_two_refusals_makes_them_two_first_ones():
+    worker = joined()
+    for _ in range(3):
+        failing(worker, Problem(401, "who is that"), 1)
+        worker.tell(NothingNew(0.0))
+    assert worker.state == "WAITING"
+
+
+def test_an_id_that_is_taken_ends_the_worker_at_once():
+    worker = Worker()
+    assert worker.tell(Problem(409, "worker 2 is alive elsewhere")) == Exit(2, "worker 2 is alive elsewhere")
 
 
 def test_a_master_that_is_not_ready_is_asked_again():

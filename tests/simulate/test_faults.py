@@ -140,7 +140,7 @@ class Network:
         if fault in ("drop request", "garble request"):
             peer.due = self.now + TIMEOUT_S, worker.Unreachable("dropped")
             return None
-        if fault == "copy late" and not isinstance(action, worker.CallRegister):
+        if fault == "copy late":
             self.late.append((self.n_calls + LATE_CALLS, event))
         if fault == "copy before":
             self.deliver(event)

@@ -24,7 +24,8 @@ REGISTER = CallRegister({"worker_id": 3, "instance": "a"})
 POLL = CallPoll(epoch=2, have=5, answered=7)
 UPLOAD = CallAnswer("/upload_update", [b"FLQf", memoryview(b"payload")])
 CALLS = [REGISTER, POLL, UPLOAD]
-REGISTERED = {"run_id": "r", "ended": False, "epoch": 1, "lease_s": 300.0, "start_crc": 5, "layout": [["w", [4]]],
+REGISTERED = {"run_id": "r", "ended": False,
+              "goes_on": False, "epoch": 1, "lease_s": 300.0, "start_crc": 5, "layout": [["w", [4]]],
               "settings": {"system": {"seed": 42}}}
 
 

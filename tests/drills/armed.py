@@ -1,0 +1,212 @@
+"""Runs a program that kills itself, by SIGKILL, at a step of its own.
+
+    python armed.py POINT COUNT FIRED_FILE PROGRAM ARGS...
+
+The COUNT-th time that the program comes to POINT, FIRED_FILE is written and forced to disk, and then it is killed. The
+program knows nothing of this: a function of its own is wrapped before it starts. Two are no points: "anywhere" is the
+COUNT-th call of any function of FLQ; "a clock that jumps" kills nobody: after COUNT looks at the time of day it is an
+hour later, after as many again an hour earlier than it is, and so on; "nothing" leaves the program alone. Programs
+pause for half a second at most, so that drills do not wait for them.
+"""
+
+import http.client
+import importlib
+import itertools
+import os
+import runpy
+import signal
+import sys
+import threading
+import time
+from typing import Any, Callable, NamedTuple
+
+BEFORE, AFTER, HALF = "before", "after", "half"
+HOUR_S = 3600.0
+ANYWHERE, JUMPS, NOTHING = "anywhere", "a clock that jumps", "nothing"
+
+
+def always(*_: Any, **__: Any) -> bool:
+    return True
+
+
+def is_keyframe(message: Any, link: Any) -> bool:
+    return getattr(message, "kind", None) == 7
+
+
+def is_snapshot(path: str, *_: Any) -> bool:
+    return os.path.basename(path).startswith("snapshot_")
+
+
+def is_record(path: str, *_: Any) -> bool:
+    return os.path.basename(path) == "state.npz"
+
+
+def is_upload_answered(request: Any) -> bool:
+    return request.uri.startswith((b"/upload_update", b"/offer"))
+
+
+def is_upload_sent(connection: Any) -> bool:
+    return getattr(connection, "flq_sends_answer", False)
+
+
+class Point(NamedTuple):
+    """Where a program can be killed.
+
+    Attributes
+    ----------
+    program : str
+        flq_master.py or flq_worker.py.
+    target : str
+        module:attribute of the function.
+    when : str
+        Before it, after it, or, of one that writes a file, when half of the file is written.
+    counts : callable(*arguments) -> bool
+        Which of its calls count.
+    """
+
+    program: str
+    target: str
+    when: str
+    counts: Callable[..., bool] = always
+
+
+MASTER, WORKER = "flq_master.py", "flq_worker.py"
+POINTS = {
+    "before the journal": Point(MASTER, "flq.master.journal:Journal.write", BEFORE),
+    "within the journal": Point(MASTER, "flq.master.journal:_Transaction.__exit__", BEFORE),
+    "after the journal, before the answer": Point(MASTER, "flq.master.journal:Journal.write", AFTER),
+    "after the answer": Point(MASTER, "flq.master.connection:BoundedRequest.respond", AFTER, is_upload_answered),
+    "in the middle of a snapshot": Point(MASTER, "flq.durable:write_whole", HALF, is_snapshot),
+    "before a round closes": Point(MASTER, "flq.protocol.master_machine:MasterMachine._close_round", BEFORE),
+    "when a round has closed": Point(MASTER, "flq.protocol.master_machine:MasterMachine._close_round", AFTER),
+    "while a keyframe is encoded": Point(MASTER, "flq.protocol.downlink:encode", BEFORE, is_keyframe),
+    "while it resumes": Point(MASTER, "flq.master.store:Store.revive", AFTER),
+    "before the results are saved": Point(MASTER, "flq.master.service:MasterService._save", BEFORE),
+    "after training": Point(WORKER, "flq.worker.program:Worker._train", AFTER),
+    "in the middle of the record": Point(WORKER, "flq.durable:write_whole", HALF, is_record),
+    "after the record": Point(WORKER, "flq.worker.state_file:save", AFTER),
+    "after sending": Point(WORKER, "http.client:HTTPConnection.getresponse", BEFORE, is_upload_sent),
+    "before the commit": Point(WORKER, "flq.protocol.worker_machine:WorkerMachine._commit", BEFORE),
+    "after the commit": Point(WORKER, "flq.protocol.worker_machine:WorkerMachine._commit", AFTER),
+}
+
+IMPATIENT = {MASTER: (("flq.master.journal", "BUSY_S"), ("flq.master.store", "RETRY_S")),
+             WORKER: (("flq.protocol.worker_machine", "LONGEST_PAUSE_S"),)}  # seconds
+
+
+class Strike:
+    """Kills this process at the ``count``-th call that counts."""
+
+    def __init__(self, count: int, fired_file: str) -> None:
+        self._count, self._fired_file = count, fired_file
+        self._calls, self._lock = itertools.count(1), threading.Lock()
+
+    def is_due(self) -> bool:
+        """Count a call; return whether it is the one."""
+        with self._lock:
+            return next(self._calls) == self._count
+
+    def kill(self) -> None:
+        """Say that it has fired, and end."""
+        with open(self._fired_file, "w") as stream:
+            stream.write("fired")
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def arm(point: Point, strike: Strike) -> None:
+    """Wrap the function of a point."""
+    module_name, _, path = point.target.partition(":")
+    owner: Any = importlib.import_module(module_name)
+    *outer, name = path.split(".")
+    for part in outer:
+        owner = getattr(owner, part)
+    function = getattr(owner, name)
+
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        is_due = point.counts(*args, **kwargs) and strike.is_due()
+        if is_due and point.when == BEFORE:
+            strike.kill()
+        if is_due and point.when == HALF:
+            write_half(function, *args)
+            strike.kill()
+        result = function(*args, **kwargs)
+        if is_due:
+            strike.kill()
+        return result
+
+    setattr(owner, name, wrapped)
+
+
+def write_half(write_whole: Callable[..., Any], path: str, write: Callable[[Any], Any], *rest: Any) -> None:
+    """Leave half of a file where its writer would be at that time."""
+    def stop(stream: Any) -> None:
+        write(stream)
+        stream.flush()
+        os.truncate(path + ".part", os.path.getsize(path + ".part") // 2)
+        raise KeyboardInterrupt  # nothing of it is renamed; the file stays as it is
+
+    unlink = os.unlink
+    os.unlink = lambda name, *args, **kwargs: None if name.endswith(".part") and os.path.getsize(name) else unlink(name)
+    try:
+        write_whole(path, stop, *rest)
+    except KeyboardInterrupt:
+        pass
+
+
+def mark_answers() -> None:
+    """Let a connection know whether what it has sent last is a worker's answer."""
+    put_request = http.client.HTTPConnection.putrequest
+
+    def remember(self: Any, method: str, url: str, *args: Any, **kwargs: Any) -> None:
+        self.flq_sends_answer = url.startswith(("/upload_update", "/offer"))
+        put_request(self, method, url, *args, **kwargs)
+
+    http.client.HTTPConnection.putrequest = remember  # type: ignore[method-assign]
+
+
+def watch_calls(strike: Strike) -> None:
+    """Kill at a call of a function of FLQ, in whichever thread."""
+    def watch(frame: Any, event: str, argument: Any) -> None:
+        if event == "call" and "/flq/" in frame.f_code.co_filename and strike.is_due():
+            strike.kill()
+
+    threading.setprofile(watch)
+    sys.setprofile(watch)
+
+
+def shake_the_clock(every: int, fired_file: str) -> None:
+    """Let the time of day jump by an hour, forth and back."""
+    real, looks = time.time, itertools.count(1)
+
+    def jumping() -> float:
+        look = next(looks)
+        if look == 2 * every:
+            with open(fired_file, "w") as stream:
+                stream.write("fired")
+        return real() + (0.0, HOUR_S, -HOUR_S)[look // every % 3]
+
+    time.time = jumping
+
+
+def main() -> None:
+    """Arm the program and run it as if it had been started itself."""
+    point, count, fired_file, program = sys.argv[1:5]
+    sys.argv[:] = sys.argv[4:]
+    sys.path[0] = os.getcwd()
+    for module_name, name in IMPATIENT[program]:
+        setattr(importlib.import_module(module_name), name, 0.5)
+    if point == JUMPS:
+        shake_the_clock(int(count), fired_file)
+    elif point == ANYWHERE:
+        watch_calls(Strike(int(count), fired_file))
+    elif point != NOTHING:
+        if POINTS[point].counts is is_upload_sent:
+            mark_answers()
+        arm(POINTS[point], Strike(int(count), fired_file))
+    runpy.run_path(os.path.join(os.getcwd(), program), run_name="__main__")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,147 @@
+"""Real masters and workers that are killed with kill -9 by themselves, at points of their own, and started again."""
+
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence
+
+import numpy as np
+
+sys.path.append(str(Path(__file__).resolve().parent.parent / "e2e"))
+
+from armed import MASTER, NOTHING, WORKER  # noqa: E402
+from cluster import RUN_S, Cluster, Master, Program, free_port, settings_of  # noqa: E402
+
+from flq.core.params import flatten  # noqa: E402
+from flq.master.journal import reopen  # noqa: E402
+from flq.master.record import from_stored  # noqa: E402
+from flq.training.models import model_layout  # noqa: E402
+
+LAUNCHER = str(Path(__file__).resolve().parent / "armed.py")
+PATIENCE_S = 10 * RUN_S
+
+
+class Kill(NamedTuple):
+    """One life of a program: it ends at the ``count``-th time that it comes to the point."""
+
+    point: str
+    count: int = 1
+
+
+UNHARMED = Kill(NOTHING)
+
+
+class Seat:
+    """One program after the other: each is killed at a point of its own, the last one stays to the end.
+
+    Attributes
+    ----------
+    fired : list of Kill
+        The kills that have come to pass.
+    programs : list of Program
+    """
+
+    def __init__(self, cluster: "ArmedCluster", name: str, kills: Sequence[Kill]) -> None:
+        self.fired: List[Kill] = []
+        self.programs: List[Program] = []
+        self.failure: Optional[BaseException] = None
+        self._cluster, self._name, self._kills = cluster, name, list(kills)
+        self._thread = threading.Thread(target=self._run_and_tell, daemon=True)
+        self._thread.start()
+
+    def end(self) -> Program:
+        """Wait for the end of the last one, and return it."""
+        self._thread.join(PATIENCE_S)
+        assert not self._thread.is_alive(), self.programs[-1].text
+        if self.failure is not None:
+            raise self.failure
+        return self.programs[-1]
+
+    def _run_and_tell(self) -> None:
+        try:
+            self._run()
+        except BaseException as failure:  # for the thread that waits
+            self.failure = failure
+
+    def _run(self) -> None:
+        for number, kill in enumerate(self._kills + [None]):
+            fired_file = os.path.join(self._cluster.folder, "%s.fired%d" % (self._name, number))
+            program = self._cluster.begin(self._name, kill or UNHARMED, fired_file, is_first=number == 0)
+            self.programs.append(program)
+            code = program.wait(PATIENCE_S)
+            if kill is not None:
+                assert code == -signal.SIGKILL and os.path.exists(fired_file), "%s did not come to %s:\n%s" % (
+                    self._name, kill, program.text)
+                self.fired.append(kill)
+
+
+class ArmedCluster(Cluster):
+    """A cluster whose programs may be armed; the master has the same port in all its lives."""
+
+    def __init__(self, folder: str, overrides: Sequence[str]) -> None:
+        super().__init__(folder)
+        self.port, self.overrides = free_port(), list(overrides)
+        self.results_dir = os.path.join(folder, "results")
+
+    def begin(self, name: str, kill: Kill = UNHARMED, fired_file: str = "", is_first: bool = True,
+              flags: Sequence[str] = (), run_id: str = "") -> Program:
+        """Start a program; a master that is not the first goes on with a run, by default the newest unfinished."""
+        prefix = [LAUNCHER, kill.point, str(kill.count), fired_file]
+        if name == "master":
+            argv = prefix + [MASTER, "--host", "127.0.0.1", "--port", str(self.port)] + list(flags)
+            argv += [] if is_first else ["--resume"] + ([run_id] if run_id else [])
+            for override in ["report.results_dir=" + self.results_dir] + (self.overrides if is_first else []):
+                argv += ["--set", override]
+            program: Program = Master(argv, self.folder, self.results_dir)
+            program.port = self.port
+        else:
+            state_dir = os.path.join(self.folder, "state", name)
+            program = Program(prefix + [WORKER, "--worker_id", name[-1], "--master_ip", "127.0.0.1", "--port",
+                                        str(self.port), "--state_dir", state_dir] + list(flags), self.folder)
+        self._programs.append(program)
+        return program
+
+    def run_dir(self) -> str:
+        """Return the folder of the only run."""
+        name, = [name for name in os.listdir(self.results_dir) if os.path.isdir(os.path.join(self.results_dir, name))]
+        return os.path.join(self.results_dir, name)
+
+    def model(self, settings: Dict[str, Any]) -> np.ndarray:
+        """Return the saved model as one vector."""
+        layout = model_layout(settings)
+        with np.load(os.path.join(self.run_dir(), "model.npz"), allow_pickle=False) as tensors:
+            return flatten([tensors[tensor.name] for tensor in layout.tensors], layout)
+
+    def reports(self) -> List[Any]:
+        """Return the reports of the rounds in the journal."""
+        journal = reopen(self.run_dir(), only_to_look=True)
+        try:
+            return [from_stored(value)[0] for _, value in journal.rounds()]
+        finally:
+            journal.close()
+
+
+def drill(cluster: ArmedCluster, kills: Dict[str, Sequence[Kill]]) -> Dict[str, Seat]:
+    """Run to the end with these kills, by the names of the programs; all have fired, and all end well."""
+    seats = {name: Seat(cluster, name, sequence) for name, sequence in kills.items()}
+    last = {name: seat.end() for name, seat in seats.items()}
+    for name, program in last.items():
+        assert program.wait() == 0, program.text
+        assert seats[name].fired == list(kills[name])
+    for seat in seats.values():
+        assert not any("Traceback" in program.text for program in seat.programs)
+    return seats
+
+
+def rounds_of(reports: Sequence[Any]) -> List[Any]:
+    """Return what of rounds must be the same: who did what, and the payload."""
+    return [[report.round_index, sorted(map(list, report.roll_call.items())), report.payload_bits_up]
+            for report in reports]
+
+
+def check_same(cluster: ArmedCluster, result: np.ndarray, rounds: List[Any]) -> None:
+    """Compare what is left with the undisturbed run: the model, and each round once."""
+    assert cluster.model(settings_of(*cluster.overrides)).tobytes() == result.tobytes()
+    assert rounds_of(cluster.reports()) == rounds

@@ -1,0 +1,193 @@
+"""The master's machine with its journal and snapshots, in this process: killed, it goes on from its files."""
+
+import os
+import shutil
+from unittest import mock
+
+from flq.master import journal, run, snapshots
+from flq.master.meter import Wire
+from flq.master.record import from_stored, to_stored
+from flq.master.store import Store
+from flq.protocol import downlink, events
+from flq.protocol.master_machine import MasterMachine, State
+from flq.protocol.master_state import set_traffic, traffic_of
+from flq.protocol.messages import Kind
+from flq.protocol.options import run_options
+from flq.training.trainer import begin
+
+BEFORE, WITHIN, JOURNALLED, ANSWERED, SNAPSHOT, CLOSING, CLOSED, KEYFRAME, RESUMED = MASTER_POINTS = (
+    "before the journal", "within the journal", "after the journal, before the answer", "after the answer",
+    "in the middle of a snapshot", "before a round closes", "when a round has closed", "while a keyframe is encoded",
+    "while it resumes")
+SNAPSHOT_EVERY, SNAPSHOTS_KEPT = 2, 2
+RUN = "20260101_000000_run"
+
+
+class Killed(BaseException):
+    """The process is no more; nothing of it may catch this."""
+
+
+class CrashMaster:
+    """A master; after each kill it has a new folder, with the files as they were then.
+
+    Parameters
+    ----------
+    folder : str
+    settings : dict
+    strikes_at : callable(point) -> bool
+        Says at each point whether that is its end.
+    """
+
+    def __init__(self, folder, settings, strikes_at):
+        self._folder, self._settings, self._strikes_at = folder, settings, strikes_at
+        self._life, self._is_live, self._is_dead = 0, False, False
+        self.n_keyframes, self.notes, self.closed = 0, [], []
+
+    @property
+    def results_dir(self):
+        """Where the run of this life lies."""
+        return os.path.join(self._folder, "life%d" % self._life)
+
+    @property
+    def run_dir(self):
+        """The folder of the run in this life."""
+        return os.path.join(self.results_dir, RUN)
+
+    # -- as the program does -------------------------------------------------------------
+
+    def begin(self):
+        """Begin the run."""
+        layout, start = begin(self._settings)
+        os.makedirs(self.run_dir)
+        self.machine = MasterMachine(run_options(RUN, self._settings, layout), start)
+        self._lock = run.hold(self.run_dir)
+        self._journal = run.begin_journal(self.run_dir, RUN, self._settings, layout)
+        self._store = Store(self.run_dir, self._journal, SNAPSHOT_EVERY, SNAPSHOTS_KEPT)
+        self._store.begin(self.machine)
+        self._reason, self._is_live = None, True
+
+    def resume(self, now):
+        """Go on with the files that are there; killed on the way, with those that are there then."""
+        while True:
+            try:
+                return self._resume(now)
+            except Killed:
+                self._bury()
+
+    def _resume(self, now):
+        past = run.take_up("", self.results_dir)
+        self._journal, self._lock = past.journal, past.lock
+        run.check_may_go_on(past, self._settings)
+        _, start = begin(self._settings)
+        self.machine = MasterMachine(run_options(past.run_id, self._settings, past.layout), 0 * start)
+        self._store = Store(self.run_dir, self._journal, SNAPSHOT_EVERY, SNAPSHOTS_KEPT)
+        self._reason = self._store.revive(self.machine, self.closed.append)
+        counted = self._journal.about().get("counted")
+        if counted is not None:
+            set_traffic(self.machine, counted["traffic"])
+        self._is_live = True
+        self._reach(RESUMED)
+        self.machine.go_on(now)
+
+    def take(self, batch, now, reply):
+        """Take events that have come together; ``reply(ticket, body)`` gets what is answered.
+
+        Raises
+        ------
+        Killed
+            If a point on the way was the end; the files are ready for :meth:`resume`.
+        """
+        try:
+            decided = [effect for event in batch for effect in self._decide(event, now)]
+            if self.machine.state is State.FINISHED:
+                self._store.note_about(ended=self._reason)
+            has_news = self._store.has_news
+            if has_news:
+                self._reach(BEFORE)
+            self._store.commit(lambda: {"traffic": traffic_of(self.machine)})
+            self._store.snapshots.wait()
+            if has_news:
+                self._reach(JOURNALLED)
+            for effect in decided:
+                if isinstance(effect, events.Reply):
+                    reply(effect.ticket, effect.body)
+                    self._reach(ANSWERED)
+            if self._is_dead:  # in a snapshot, which another thread writes
+                raise Killed
+        except Killed:
+            self._bury()
+            raise
+
+    def _decide(self, event, now):
+        effects = self.machine.handle(event, now)
+        self._store.note(self.machine, effects)
+        for effect in effects:
+            if isinstance(effect, events.RoundClosed):
+                self._store.note_round(effect.report.round_index, to_stored(effect.report, Wire()))
+            elif isinstance(effect, events.RunEnded):
+                self._reason = effect.reason
+            elif isinstance(effect, events.Note):
+                self.notes.append(effect.text)
+        return effects
+
+    def rounds(self):
+        """Return the reports of the journal."""
+        return [from_stored(value)[0] for _, value in self._journal.rounds()]
+
+    def close(self):
+        """Let go of the files."""
+        self._is_live = False
+        self._store.close()
+        self._lock.close()
+
+    # -- its end -------------------------------------------------------------------------
+
+    def _reach(self, point):
+        if self._is_live and not self._is_dead and self._strikes_at(point):
+            self._die()
+            raise Killed
+
+    def _die(self):
+        """Copy the files as they are now; what is done to them from now on is not done."""
+        self._is_dead = True
+        target = os.path.join(self._folder, "life%d" % (self._life + 1), RUN)
+        shutil.copytree(self.run_dir, target, ignore=shutil.ignore_patterns("*-shm"))
+
+    def _bury(self):
+        self.close()
+        self._life += 1
+        self._is_dead = False
+
+    def patches(self):
+        """Return what makes functions of the product points."""
+        leave, save, encode = journal._Transaction.__exit__, snapshots.save_state, downlink.encode
+        close_round = MasterMachine._close_round
+
+        def leave_transaction(transaction, kind, *rest):
+            if kind is None:
+                self._reach(WITHIN)
+            return leave(transaction, kind, *rest)
+
+        def save_snapshot(path, meta, arrays):
+            save(path, meta, arrays)
+            if self._is_live and not self._is_dead and self._strikes_at(SNAPSHOT):
+                os.rename(path, path + ".part")
+                size = os.path.getsize(path + ".part")
+                os.truncate(path + ".part", size // 2)
+                self._die()
+
+        def encode_frame(message, link):
+            if getattr(message, "kind", None) is Kind.KEYFRAME:
+                self.n_keyframes += 1
+                self._reach(KEYFRAME)
+            return encode(message, link)
+
+        def close_a_round(machine, going, now):
+            self._reach(CLOSING)
+            close_round(machine, going, now)
+            self._reach(CLOSED)
+
+        return [mock.patch.object(journal._Transaction, "__exit__", leave_transaction),
+                mock.patch.object(snapshots, "save_state", save_snapshot),
+                mock.patch.object(downlink, "encode", encode_frame),
+                mock.patch.object(MasterMachine, "_close_round", close_a_round)]

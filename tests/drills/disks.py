@@ -1,0 +1,43 @@
+"""File systems of a size of their own, where mounting is allowed, and what fills them."""
+
+import os
+import subprocess
+from contextlib import suppress
+
+import pytest
+
+
+class Disk:
+    """A small file system in memory at a path."""
+
+    def __init__(self, path, n_bytes):
+        self.path, self._ballast = path, os.path.join(path, "ballast")
+        os.makedirs(path, exist_ok=True)
+        done = run("mount", "-t", "tmpfs", "-o", "size=%d" % n_bytes, "tmpfs", path)
+        if done.returncode != 0:
+            pytest.skip("no file system can be mounted here: %s" % done.stdout.strip())
+
+    def fill(self, n_free=0):
+        """Fill it, but for so many bytes."""
+        state = os.statvfs(self.path)
+        with open(self._ballast, "wb") as stream:
+            stream.write(bytes(max(0, state.f_bavail * state.f_frsize - n_free)))
+
+    def make_room(self):
+        """Take away what fills it."""
+        os.remove(self._ballast)
+
+    def set_read_only(self, is_read_only):
+        """Let nobody write to it, or let them again."""
+        done = run("mount", "-o", "remount,ro" if is_read_only else "remount,rw", self.path)
+        assert done.returncode == 0, done.stdout
+
+    def close(self):
+        """Unmount it."""
+        with suppress(OSError):
+            run("umount", "-l", self.path)
+
+
+def run(*argv):
+    """Run a command of the system; return its exit status and what it says."""
+    return subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True)

@@ -1,0 +1,160 @@
+"""A disk that is full, read-only or locked keeps a run waiting and costs it nothing; so does a clock that jumps."""
+
+import os
+import signal
+import sqlite3
+
+import pytest
+from armed import JUMPS
+from armed_cluster import UNHARMED, ArmedCluster, Kill, check_same, rounds_of
+from cluster import ask, settings_of
+from disks import Disk
+
+from flq.simulate import loopback
+
+RUN = ("model.name=quadratic", "model.lr=0.05", "model.dim=200", "system.total_workers=2", "system.min_workers=2",
+       "system.max_rounds=20", "system.snapshot_every=3", "thr_scale=2", "C=3")
+WORKERS = ("worker0", "worker1")
+KB = 1024
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    """Return an ArmedCluster; what it started is ended afterwards."""
+    made = ArmedCluster(str(tmp_path), RUN)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def make_disk(tmp_path, cluster):
+    """Return a function that mounts a small disk at a path below the project."""
+    made = []
+
+    def make(path, n_bytes):
+        made.append(Disk(os.path.join(cluster.folder, path), n_bytes))
+        return made[-1]
+
+    yield make
+    cluster.close()
+    for disk in made:
+        disk.close()
+
+
+@pytest.fixture(scope="module")
+def undisturbed():
+    """Return the run to which nothing happens."""
+    return loopback.simulate(settings_of(*RUN))
+
+
+def end(cluster, programs, undisturbed):
+    """Wait for the end, and compare."""
+    for program in programs:
+        assert program.wait() == 0, program.text
+        assert "Traceback" not in program.text
+    check_same(cluster, undisturbed.master.server.result, rounds_of(undisturbed.reports))
+
+
+def begin_all(cluster, kill=UNHARMED):
+    """Start everybody; return the programs, the master first."""
+    master = cluster.begin("master", kill, os.path.join(cluster.folder, "fired_master")).wait_until_ready()
+    return [master] + [cluster.begin(name, kill, os.path.join(cluster.folder, "fired_" + name)) for name in WORKERS]
+
+
+def n_applied(worker):
+    return sum(" applied " in line or " noted " in line for line in worker.text.splitlines())
+
+
+def test_a_full_disk_of_the_master_lets_the_run_wait_until_there_is_room(cluster, make_disk, undisturbed):
+    disk = make_disk("results", 1024 * KB)
+    master = cluster.begin("master").wait_until_ready()
+    disk.fill(n_free=200 * KB)  # the journal gets full in the middle of the run
+    workers = [cluster.begin(name) for name in WORKERS]
+    master.wait_for("the journal can not be written: database or disk is full; the run waits")
+    assert "database or disk is full" in ask(master, "/status")["problem"]
+    journal = sqlite3.connect(os.path.join(cluster.run_dir(), "journal.sqlite"))
+    n_answered, = journal.execute("SELECT COUNT(*) FROM entries WHERE kind = 'answered'").fetchone()
+    journal.close()
+    assert 0 < n_answered < 40
+    assert sum(map(n_applied, workers)) <= n_answered  # nobody was told what is not written
+    disk.make_room()
+    master.wait_for("the journal is written again")
+    end(cluster, [master] + workers, undisturbed)
+
+
+def test_a_full_disk_of_a_worker_is_a_warning_and_the_run_goes_on(cluster, make_disk, undisturbed):
+    disk = make_disk("state/worker0", 64 * KB)
+    disk.fill(n_free=4 * KB)  # its name fits
+    programs = begin_all(cluster)
+    end(cluster, programs, undisturbed)
+    warnings = [line for line in programs[1].text.splitlines() if "No space left on device" in line]
+    assert len(warnings) == 20 and "if it is killed now, it joins as new" in warnings[0]
+
+
+def test_a_worker_that_is_killed_while_its_disk_is_full_joins_as_new(cluster, make_disk):
+    disk = make_disk("state/worker0", 64 * KB)
+    disk.fill(n_free=4 * KB)
+    master, other = (cluster.begin(name) for name in ("master", "worker1"))
+    fired = os.path.join(cluster.folder, "fired")
+    assert cluster.begin("worker0", Kill("after the commit", 5), fired).wait() == -9 and os.path.exists(fired)
+    again = cluster.begin("worker0")
+    for program in (again, other, master):
+        assert program.wait() == 0, program.text
+    assert "worker 0 joined with 100 samples (epoch 2)" in master.text
+    assert [row["round"] for row in master.table("Rounds")] == list(range(1, 21))
+
+
+def test_a_read_only_folder_is_one_clear_sentence_and_nothing_is_lost(cluster, make_disk, undisturbed):
+    results, state = make_disk("results", 4096 * KB), make_disk("state/worker0", 256 * KB)
+    fired = os.path.join(cluster.folder, "fired")
+    master, other = cluster.begin("master"), cluster.begin("worker1")
+    assert cluster.begin("worker0", Kill("after the record", 7), fired).wait() == -9 and os.path.exists(fired)
+    master.signal(signal.SIGKILL)
+    master.wait()
+    for disk in (results, state):
+        disk.set_read_only(True)
+    for program in (cluster.begin("master", is_first=False), cluster.begin("worker0")):
+        assert program.wait() == 1
+        assert "Read-only file system" in program.text and len(program.text.splitlines()) <= 2, program.text
+        assert "Traceback" not in program.text
+    for disk in (results, state):
+        disk.set_read_only(False)
+    end(cluster, [cluster.begin("master", is_first=False), cluster.begin("worker0"), other], undisturbed)
+
+
+def test_a_new_run_in_a_read_only_folder_is_one_clear_sentence(cluster, make_disk):
+    make_disk("results", 64 * KB).set_read_only(True)
+    master = cluster.begin("master")
+    assert master.wait() == 1
+    assert "Read-only file system: %s" % cluster.results_dir in master.text.splitlines()[-1]
+
+
+def test_a_new_run_on_a_full_disk_is_one_clear_sentence(cluster, make_disk):
+    make_disk("results", 64 * KB).fill(n_free=8 * KB)
+    master = cluster.begin("master")
+    assert master.wait() == 1
+    assert "the journal in %s can not be written" % cluster.run_dir() in master.text.splitlines()[-1]
+    assert "Traceback" not in master.text
+
+
+def test_a_journal_that_somebody_else_has_locked_lets_the_run_wait(cluster, undisturbed):
+    master = cluster.begin("master").wait_until_ready()
+    journal = sqlite3.connect(os.path.join(cluster.run_dir(), "journal.sqlite"), isolation_level=None)
+    try:
+        workers = [cluster.begin("worker0")]
+        master.wait_for("worker 0 joined")
+        journal.execute("BEGIN EXCLUSIVE")
+        workers += [cluster.begin("worker1")]
+        master.wait_for("the journal can not be written: database is locked; the run waits")
+        assert ask(master, "/status")["problem"] == "the journal can not be written: database is locked"
+        journal.execute("ROLLBACK")
+    finally:
+        journal.close()
+    master.wait_for("the journal is written again")
+    end(cluster, [master] + workers, undisturbed)
+
+
+def test_a_clock_that_jumps_by_an_hour_both_ways_changes_nothing(cluster, undisturbed):
+    end(cluster, begin_all(cluster, Kill(JUMPS, 10)), undisturbed)
+    for name in ("master",) + WORKERS:
+        assert os.path.exists(os.path.join(cluster.folder, "fired_" + name))

@@ -1,0 +1,197 @@
+"""A run goes on where it was: after a signal, with damaged files, made longer; and what does not go on says why.
+
+One run is interrupted, and each drill takes a copy of what it has left.
+"""
+
+import os
+import shutil
+import signal
+import sqlite3
+
+import pytest
+from armed_cluster import ArmedCluster, Kill
+from cluster import settings_of
+
+from flq.simulate import loopback
+
+RUN = ("model.name=quadratic", "model.lr=0.05", "model.dim=200", "system.total_workers=2", "system.min_workers=2",
+       "system.max_rounds=1000000", "system.snapshot_every=3", "memory=mirror", "thr_scale=2", "C=3")
+WORKERS = ("worker0", "worker1")
+
+
+def expected(n_rounds):
+    return loopback.simulate(settings_of(*RUN + ("system.max_rounds=%d" % n_rounds,)))
+
+
+class Left:
+    """What an interrupted run has left: a folder to copy."""
+
+    def __init__(self, folder):
+        self.cluster = ArmedCluster(folder, RUN)
+        try:
+            master = self.cluster.begin("master").wait_until_ready()
+            workers = [self.cluster.begin(name) for name in WORKERS]
+            master.wait_for("round=7/")
+            master.signal(signal.SIGTERM)
+            self.code, self.text = master.wait(), master.text
+            for worker in workers:
+                worker.signal(signal.SIGTERM)
+                worker.wait()
+        finally:
+            self.cluster.close()
+        self.n_rounds = len(self.cluster.reports())
+        self.run_id = os.path.basename(self.cluster.run_dir())
+
+
+@pytest.fixture(scope="module")
+def left(tmp_path_factory):
+    """Return what an interrupted run has left."""
+    return Left(str(tmp_path_factory.mktemp("left")))
+
+
+@pytest.fixture
+def cluster(left, tmp_path):
+    """Return an ArmedCluster with a copy of what the run has left."""
+    made = ArmedCluster(str(tmp_path), RUN)
+    for name in ("results", "state"):
+        shutil.copytree(os.path.join(left.cluster.folder, name), os.path.join(made.folder, name))
+    yield made
+    made.close()
+
+
+def go_on(cluster, *flags, names=("master",) + WORKERS, run_id=""):
+    """Let a master and workers go on to the end; return their programs."""
+    programs = [cluster.begin(name, is_first=False, flags=flags if name == "master" else (), run_id=run_id)
+                for name in names]
+    for program in programs:
+        assert program.wait() == 0, program.text
+        assert "Traceback" not in program.text
+    return programs
+
+
+def refused(cluster, *flags, run_id=""):
+    """Try to go on; return the one line of a master that does not."""
+    master = cluster.begin("master", is_first=False, flags=flags, run_id=run_id)
+    assert master.wait() == 2, master.text
+    line, = master.text.splitlines()
+    return line
+
+
+def snapshots_of(cluster):
+    folder = os.path.join(cluster.run_dir(), "snapshots")
+    return [os.path.join(folder, name) for name in sorted(os.listdir(folder))]
+
+
+def damage(path):
+    """Flip a bit in the middle."""
+    with open(path, "r+b") as stream:
+        stream.seek(os.path.getsize(path) // 2)
+        byte = stream.read(1)[0]
+        stream.seek(-1, os.SEEK_CUR)
+        stream.write(bytes([byte ^ 0x40]))
+
+
+def max_rounds(n):
+    return "--set", "system.max_rounds=%d" % n
+
+
+def test_a_signal_leaves_a_workbook_and_says_how_to_go_on(left):
+    assert left.code == 128 + signal.SIGTERM
+    assert "--resume " + left.run_id in left.text and "Traceback" not in left.text
+    workbook, = [name for name in os.listdir(left.cluster.results_dir) if name.endswith(".xlsx")]
+    assert "results: " + os.path.join(left.cluster.results_dir, workbook) in left.text
+    assert left.n_rounds >= 7
+
+
+def test_an_interrupted_run_goes_on_to_the_model_of_one_that_was_not(cluster, left):
+    n = left.n_rounds + 6
+    master, *_ = go_on(cluster, *max_rounds(n))
+    assert cluster.model(settings_of(*RUN)).tobytes() == expected(n).model.tobytes()
+    rounds = master.table("Rounds")
+    assert [row["round"] for row in rounds] == list(range(1, n + 1))
+    assert [row["payload up (bits)"] for row in rounds] == [report.payload_bits_up for report in expected(n).reports]
+    assert master.summary()["rounds"] == n and "%d rounds are done" % n == master.summary()["ended because"]
+
+    assert "run %s has ended: %d rounds are done" % (left.run_id, n) in refused(cluster, run_id=left.run_id)
+    assert "no unfinished run" in refused(cluster)
+    go_on(cluster, *max_rounds(n + 4), run_id=left.run_id)
+    assert cluster.model(settings_of(*RUN)).tobytes() == expected(n + 4).model.tobytes()
+
+
+def test_a_run_that_is_made_longer_and_killed_is_unfinished(cluster, left):
+    n = left.n_rounds + 2
+    go_on(cluster, *max_rounds(n))
+    seats = [cluster.begin(name) for name in WORKERS]
+    master = cluster.begin("master", Kill("after the answer", 3), os.path.join(cluster.folder, "fired"),
+                           is_first=False, flags=max_rounds(n + 5), run_id=left.run_id)
+    assert master.wait() == -signal.SIGKILL and os.path.exists(os.path.join(cluster.folder, "fired"))
+    go_on(cluster, names=("master",))
+    assert [seat.wait() for seat in seats] == [0, 0]
+    assert cluster.model(settings_of(*RUN)).tobytes() == expected(n + 5).model.tobytes()
+
+
+def test_a_damaged_snapshot_is_left_out_and_the_one_before_taken(cluster, left):
+    paths = snapshots_of(cluster)
+    assert len(paths) == 2
+    damage(paths[-1])
+    n = left.n_rounds + 3
+    master, *_ = go_on(cluster, *max_rounds(n))
+    assert "can not be read, the one before is taken" in master.text
+    assert cluster.model(settings_of(*RUN)).tobytes() == expected(n).model.tobytes()
+
+
+def test_without_a_whole_snapshot_there_is_one_clear_sentence(cluster):
+    for path in snapshots_of(cluster):
+        damage(path)
+    master = cluster.begin("master", is_first=False)
+    assert master.wait() in (1, 2)
+    *warnings, last = master.text.splitlines()
+    assert "no snapshot in %s/snapshots can be read" % cluster.run_dir() in last
+    assert len(warnings) == 2 and "Traceback" not in master.text
+
+
+def test_a_journal_that_is_none_is_one_clear_sentence(cluster, left):
+    path = os.path.join(cluster.run_dir(), "journal.sqlite")
+    with open(path, "r+b") as stream:
+        stream.write(b"no database at all")
+    assert "the journal %s can not be read" % path in refused(cluster, run_id=left.run_id)
+
+
+def test_another_configuration_is_refused_with_the_difference(cluster, left):
+    line = refused(cluster, "--set", "model.lr=0.06", "--set", "report.evaluation_backlog_mb=7")
+    assert "model.lr was 0.05 and is 0.06" in line and "backlog" not in line
+    assert "no run nonsense" in refused(cluster, run_id="nonsense")
+    go_on(cluster, *max_rounds(left.n_rounds + 1))  # nothing has happened to it
+
+
+def test_a_second_master_is_refused_and_the_first_goes_on(cluster, left):
+    n = left.n_rounds + 3
+    first = cluster.begin("master", is_first=False, flags=max_rounds(n)).wait_until_ready()
+    cluster.port, port = 0, cluster.port
+    assert "another master is running with %s" % cluster.run_dir() in refused(cluster)
+    cluster.port = port
+    go_on(cluster, names=WORKERS)
+    assert first.wait() == 0
+    assert cluster.model(settings_of(*RUN)).tobytes() == expected(n).model.tobytes()
+
+
+def test_a_worker_whose_record_is_torn_says_so_and_joins_as_new(cluster, left):
+    path = os.path.join(cluster.folder, "state", "worker0", "state.npz")
+    os.truncate(path, os.path.getsize(path) // 2)
+    master, torn, whole = go_on(cluster, *max_rounds(left.n_rounds + 2))
+    assert "the state of this worker is lost, it joins as new" in torn.text
+    assert "worker 0 joined with 100 samples (epoch 2)" in master.text
+    assert "worker 1 is back" in master.text and "memories are empty" not in whole.text
+    assert [row["round"] for row in master.table("Rounds")] == list(range(1, left.n_rounds + 3))
+
+
+def test_the_run_was_journalled_in_full(left):
+    """The journal can be read with nothing but SQLite, and holds each answer of each round once."""
+    database = sqlite3.connect(os.path.join(left.cluster.run_dir(), "journal.sqlite"))
+    try:
+        kinds = dict(database.execute("SELECT kind, COUNT(*) FROM entries GROUP BY kind"))
+        n_rounds, = database.execute("SELECT COUNT(*) FROM rounds").fetchone()
+    finally:
+        database.close()
+    assert n_rounds == left.n_rounds and kinds["joined"] == 2
+    assert 2 * n_rounds <= kinds["answered"] <= 2 * n_rounds + 1

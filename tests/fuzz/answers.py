@@ -1,0 +1,142 @@
+"""Sends requests, reads whatever comes back, and says whether it is as the project promises."""
+
+import http.client
+import json
+import socket
+from io import BytesIO
+
+import requests
+import schemathesis
+from odd_values import PATHS
+
+from flq.master.openapi import DESCRIPTION
+
+WAIT_S = 60.0  # beyond what any answer takes
+FORBIDDEN = (b"Traceback", b'File "', b"/site-packages/", b"0x7f")
+
+
+class Answer:
+    """One response, read whole."""
+
+    def __init__(self, response):
+        self.status, self.headers = response.status, response.headers
+        self.body = response.read()
+
+
+class Peer:
+    """Sends one request after the other, on one connection as long as the master keeps it."""
+
+    def __init__(self, port):
+        self._port, self._sock = port, None
+
+    def exchange(self, request):
+        """Send a request; return the answers to it. One that breaks off may have none."""
+        if request.is_whole:
+            return [self._ask(request)]
+        with socket.create_connection(("127.0.0.1", self._port), timeout=WAIT_S) as sock:
+            data = b""
+            try:
+                sock.sendall(request.data)
+                sock.shutdown(socket.SHUT_WR)
+            except OSError:
+                pass  # it need not read to the end what it refuses
+            try:
+                while True:
+                    piece = sock.recv(65536)
+                    if not piece:
+                        break
+                    data += piece
+            except ConnectionError:
+                pass
+        return list(answers_in(data, request.method))
+
+    def close(self):
+        """Close the connection."""
+        if self._sock is not None:
+            self._sock.close()
+            self._sock = None
+
+    def _ask(self, request):
+        """Return the answer; a connection that the master has closed meanwhile is replaced."""
+        for is_new in (self._sock is None, True):
+            if self._sock is None:
+                self._sock = socket.create_connection(("127.0.0.1", self._port), timeout=WAIT_S)
+            try:
+                self._sock.sendall(request.data)
+            except ConnectionError:
+                pass  # what it has said by then can still be read
+            try:
+                response = http.client.HTTPResponse(self._sock, method=request.method)
+                response.begin()
+                answer = Answer(response)
+                if response.will_close:
+                    self.close()
+                return answer
+            except (ConnectionError, http.client.BadStatusLine):
+                self.close()
+                if is_new:
+                    raise
+        raise AssertionError("not reached")
+
+
+class _Received(BytesIO):
+    """Bytes that have come, as what http.client reads a response from."""
+
+    def makefile(self, mode):
+        return self
+
+    def close(self):
+        """Stay open: another response may follow."""
+
+
+def answers_in(data, method):
+    """Yield the responses of which some bytes consist; one to a HEAD that was not understood may have a body."""
+    while data.startswith(b"HTTP/") or data and method != "HEAD":
+        stream = _Received(data)
+        response = http.client.HTTPResponse(stream, method=method)
+        response.begin()
+        yield Answer(response)
+        data = data[stream.tell():]
+
+
+class Judge:
+    """Says whether answers are what was promised; counts them."""
+
+    def __init__(self, base_url):
+        schema = schemathesis.openapi.from_dict(DESCRIPTION)
+        self._operations = {(path, method): schema[path][method] for path, kind in PATHS.items()
+                            for method in (("GET", "HEAD") if kind == "GET" else ("POST",))}
+        self._request = requests.Request("GET", base_url).prepare()
+
+    def check(self, request, answer):
+        """Check one answer.
+
+        Raises
+        ------
+        AssertionError
+            That names the request.
+        """
+        said = "%s: %r -> %d %r" % (request.kind, request.data[:2000], answer.status, answer.body[:500])
+        assert answer.status < 500 or answer.status == 503 and answer.headers["Retry-After"], said
+        assert not any(words in answer.body for words in FORBIDDEN), said
+        is_read = request.method != "HEAD" and answer.status not in (204, 304)
+        if answer.status >= 400 and is_read:
+            content = json.loads(answer.body)
+            assert answer.headers["Content-Type"] == "application/json", said
+            assert set(content) == {"error", "detail", "hint"} and content["detail"], said
+            assert "\n" not in content["detail"] and len(content["detail"]) < 500, said
+        if request.path is not None and is_read:
+            self._hold_against_the_description(request, answer, said)
+
+    def _hold_against_the_description(self, request, answer, said):
+        headers = {}
+        for name, value in answer.headers.items():
+            headers.setdefault(name, []).append(value)
+        response = schemathesis.Response(status_code=answer.status, headers=headers, content=answer.body,
+                                         request=self._request, elapsed=0.0, verify=False)
+        operation = self._operations[request.path, request.method]
+        assert str(answer.status) in operation.definition.raw["responses"], said
+        try:
+            operation.validate_response(response)
+        except Exception as error:
+            raise AssertionError("%s\n%s" % (said, error)) from error

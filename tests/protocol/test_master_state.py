@@ -1,0 +1,152 @@
+"""A master's machine is captured between rounds; the snapshot and the events after it make it again, bit for bit."""
+
+import json
+
+import numpy as np
+import pytest
+from master_bench import Bench, lasting
+
+from flq.core.draws import ROUNDING, stream
+from flq.core.params import fingerprint
+from flq.core.quantize import QUANTIZERS, plus
+from flq.protocol import events
+from flq.protocol.entries import from_entry
+from flq.protocol.ledger import Traffic
+from flq.protocol.master_machine import MasterMachine, State
+from flq.protocol.master_state import capture, is_between_rounds, restore, set_traffic, traffic_of
+from flq.protocol.messages import Kind, Outcome
+
+CONFIGURATIONS = {
+    "fedavg": dict(mode="fedavg", ema=0.9),
+    "laq8, momentum": dict(mode="laq8", server_optimizer="momentum"),
+    "residual": dict(mode="bbit"),
+    "mirror, adam": dict(mode="bbit", memory="mirror", server_optimizer="adam", server_lr=0.01),
+    "flq": dict(mode="bbit", update="gradient", ema=0.5),
+    "bin": dict(mode="bin", memory="residual"),
+    "one at a time": dict(mode="bbit", sel_clients=1, C=1),
+    "budget, mirrors, deadlines": dict(mode="bbit", memory="mirror", up_budget_bits=180, round_deadline_s=60.0),
+}
+
+
+class Recorded(Bench):
+    """A bench with workers that answer each round; snapshots are taken on the way."""
+
+    def __init__(self, **changes):
+        super().__init__(min_workers=3, lease_s=100.0, **changes)
+        self.snapshots = []
+        self.mirrors = {}
+
+    def take_snapshot(self):
+        assert is_between_rounds(self.machine)
+        meta, arrays = capture(self.machine)
+        self.snapshots.append((len(self.journal), json.dumps(meta), {name: a.copy() for name, a in arrays.items()},
+                               arrays, traffic_of(self.machine)))
+
+    def upload(self, worker_id, values):
+        """Make an offer where one is needed, and upload; return the outcome."""
+        rules, member = self.machine.options.rules, self.machine.members[worker_id]
+        if rules.needs_offers and self.verdict_of_offer(worker_id) is not Outcome.GRANTED:
+            return None
+        payload = QUANTIZERS[rules.codec_up].encode(np.array(values, np.float32), self.layout,
+                                                  stream(1, ROUNDING))
+        crc = 0
+        if rules.has_mirrors:
+            base = np.zeros(4, np.float32) if member.mirror is None or member.mirror_is_stale else member.mirror
+            crc = fingerprint(plus(base, rules.codec_up, payload, self.layout))
+        return self.verdict(worker_id, seq=member.closed_seq + 1, payload=payload, state_crc=crc)
+
+    def verdict_of_offer(self, worker_id):
+        seq = self.machine.members[worker_id].closed_seq + 1
+        ticket = self.offers[worker_id] = self.offers.get(worker_id) or self.answer(worker_id, Kind.OFFER, seq=seq,
+                                                                                    energy=float(worker_id))
+        return None if self.is_parked(ticket) else self.outcome(ticket)
+
+    def play(self):
+        """Let some rounds go by: with a skip, a newcomer, a lost worker and one that begins anew."""
+        self.take_snapshot()
+        self.join(0, 1, 2)
+        self.take_snapshot()
+        for k in range(1, 7):
+            index, self.offers = self.round, {}
+            if k == 2:
+                self.join(3)
+            if k == 3:
+                self.verdict(0, Kind.SKIP, seq=self.machine.members[0].closed_seq + 1)
+            for _ in range(2):
+                for worker_id in self.machine.open_round.undecided() if self.round == index else ():
+                    if k != 4 or worker_id != 1:
+                        self.upload(worker_id, [k, -worker_id, 0.1 * k * worker_id, 1])
+            if k == 4:  # worker 1 says nothing until it is lost
+                for _ in range(4):
+                    for worker_id in (0, 2, 3):
+                        self.poll(worker_id, answered=self.round)
+                    self.wait(25)
+            if k == 5:
+                self.join(1)
+            if self.machine.open_round is not None and not self.machine.open_round.has_begun():
+                self.take_snapshot()
+
+    def revived(self, number):
+        """Return the machine of a snapshot and the journal after it."""
+        n_entries, text, copies, arrays, traffic = self.snapshots[number]
+        assert all(arrays[name].tobytes() == copy.tobytes() for name, copy in copies.items()), "never written to"
+        meta, machine = json.loads(text), MasterMachine(self.options, self.start)
+        version = meta["version"]
+        deltas = list(self.encoded.values())  # there is one for each version
+        restore(machine, meta, copies, list(enumerate(deltas, 1))[:version])
+        set_traffic(machine, json.loads(json.dumps(traffic)))
+        for entry in self.journal[n_entries:]:
+            frame = None if entry.frame is None else b"".join(bytes(buffer) for buffer in entry.frame)
+            machine.replay(from_entry(entry.kind, json.loads(json.dumps(entry.body)), frame, self.link, -1),
+                           {index: delta for index, delta in self.encoded.items() if delta is not None})
+        return machine
+
+
+@pytest.mark.parametrize("name", sorted(CONFIGURATIONS))
+def test_any_snapshot_and_the_journal_after_it_make_the_machine_again(name):
+    bench = Recorded(**CONFIGURATIONS[name])
+    bench.play()
+    assert len(bench.snapshots) >= 5 and bench.round >= 5 and bench.machine.server.version >= 3
+    for number in range(len(bench.snapshots)):
+        assert lasting(bench.revived(number)) == lasting(bench.machine)
+
+
+@pytest.mark.parametrize("name", sorted(CONFIGURATIONS))
+def test_a_machine_that_goes_on_lives_as_the_first_one_would_have(name):
+    bench = Recorded(**CONFIGURATIONS[name])
+    bench.play()
+    bench.machine, live = bench.revived(len(bench.snapshots) // 2), bench.machine
+    bench.machine.go_on(bench.now)
+    bench.wait(26)
+    assert sorted(worker_id for worker_id, m in bench.machine.members.items() if not m.gone) == [
+        worker_id for worker_id, m in sorted(live.members.items()) if not m.gone]  # leases begin in full
+    for worker_id in list(bench.machine.open_round.undecided()):
+        bench.verdict(worker_id, Kind.SKIP, seq=bench.machine.members[worker_id].closed_seq + 1)
+    assert bench.round == live.round_index + 1
+
+
+def test_a_round_of_which_something_is_decided_is_not_captured():
+    bench = Bench(min_workers=2, round_deadline_s=60.0)
+    assert is_between_rounds(bench.machine)
+    bench.join(0, 1)
+    assert is_between_rounds(bench.machine)
+    bench.verdict(0)
+    assert not is_between_rounds(bench.machine)
+    bench.verdict(1)
+    assert is_between_rounds(bench.machine)
+    bench.wait(60)  # the deadline has come, nobody has answered
+    assert not is_between_rounds(bench.machine)
+    bench.tell(events.Stop("enough"))
+    assert bench.machine.state is State.CLOSING and not is_between_rounds(bench.machine)
+
+
+def test_what_was_counted_comes_back():
+    bench = Bench(min_workers=1)
+    bench.join(0)
+    bench.poll(0)
+    bench.verdict(0)
+    machine = bench.replayed()
+    set_traffic(machine, json.loads(json.dumps(traffic_of(bench.machine))))
+    assert machine.totals == bench.machine.totals and isinstance(machine.totals, Traffic)
+    assert machine.round_traffic == bench.machine.round_traffic
+    assert machine.members[0].traffic == bench.machine.members[0].traffic != Traffic()

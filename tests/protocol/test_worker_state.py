@@ -1,0 +1,98 @@
+"""What a worker keeps, to what is on its disk and back."""
+
+import copy
+import json
+
+import numpy as np
+import pytest
+from master_bench import frozen, vector
+from test_going_on import kept
+
+from flq.core.worker_round import WorkerState
+from flq.errors import BadValues
+from flq.protocol.messages import Answer, HeldBack, Kind
+from flq.protocol.worker_state import Standing, fits, from_state, to_state
+
+MEMORIES = ["none", "residual", "mirror", "flq"]
+
+
+def on_disk(standing):
+    """Return the JSON values as they come from a disk, and the arrays."""
+    meta, arrays = to_state(standing)
+    return json.loads(json.dumps(meta)), {name: array.copy() for name, array in arrays.items()}
+
+
+@pytest.mark.parametrize("memory", MEMORIES)
+@pytest.mark.parametrize("needs_offer", [False, True])
+def test_what_is_kept_comes_back_bit_for_bit(memory, needs_offer):
+    standing, _ = kept(needs_offer, memory=memory, b_up=4)
+    again = from_state(*on_disk(standing))
+    assert frozen(again) == frozen(standing)
+    assert again.needs_offer is needs_offer and again.answer.kind is Kind.UPLOAD
+
+
+@pytest.mark.parametrize("held_back", [None, HeldBack(0.25, 0.5, 7)])
+@pytest.mark.parametrize("loss", [0.1, float("nan")])
+def test_a_skip_and_what_was_held_back_come_back(held_back, loss):
+    answer = Answer(Kind.SKIP, 3, 2, 9, 8, loss, 1e-30, training_s=0.1, waiting_s=1e9, held_back=held_back)
+    state = WorkerState(vector(1e-45, -0.0, 3e38), None, 7, False)
+    standing = Standing("run", False, answer, state, state)
+    assert frozen(from_state(*on_disk(standing))) == frozen(standing)
+
+
+def paths(value, path=()):
+    """Yield the path to every value within JSON values."""
+    for key, item in value.items():
+        yield path + (key,)
+        if isinstance(item, dict):
+            for deeper in paths(item, path + (key,)):
+                yield deeper
+
+
+META, ARRAYS = on_disk(kept(memory="flq", b_up=4)[0])
+
+
+@pytest.mark.parametrize("path", sorted(set(paths(META)) - {("answer", "payload")}), ids=".".join)
+def test_a_state_that_lacks_anything_is_refused(path):
+    meta = copy.deepcopy(META)
+    within = meta
+    for key in path[:-1]:
+        within = within[key]
+    del within[path[-1]]
+    with pytest.raises(BadValues):
+        from_state(meta, ARRAYS)
+
+
+@pytest.mark.parametrize("meta", [{}, {"version": 2}, {"version": None}, {"version": "1"}, dict(META, version=99),
+                                  dict(META, answer=None), dict(META, answer=[]), dict(META, if_not=5),
+                                  dict(META, answer=dict(META["answer"], kind=77)),
+                                  dict(META, answer=dict(META["answer"], dance=1)),
+                                  dict(META, answer=dict(META["answer"], held_back=[1, 2, 3, 4])),
+                                  dict(META, answer=dict(META["answer"], held_back=5))])
+def test_a_damaged_state_is_refused(meta):
+    with pytest.raises(BadValues):
+        from_state(meta, ARRAYS)
+
+
+def test_an_upload_without_its_payload_and_a_skip_with_one_are_refused():
+    with pytest.raises(BadValues):
+        from_state(META, {name: array for name, array in ARRAYS.items() if name != "payload"})
+    with pytest.raises(BadValues):
+        from_state(dict(META, answer=dict(META["answer"], kind=int(Kind.SKIP))), ARRAYS)
+
+
+@pytest.mark.parametrize("name", ["if_applied_residual", "if_not_mirror"])
+@pytest.mark.parametrize("array", [np.zeros(4), np.zeros((2, 2), np.float32), np.float32(1), np.zeros(4, np.int32)])
+def test_a_memory_of_another_kind_is_refused(name, array):
+    with pytest.raises(BadValues, match="no vector of float32"):
+        from_state(META, dict(ARRAYS, **{name: np.asarray(array)}))
+
+
+@pytest.mark.parametrize("memory", MEMORIES)
+@pytest.mark.parametrize("asked", MEMORIES)
+def test_what_was_kept_fits_the_same_memories_in_the_same_size(memory, asked):
+    standing, _ = kept(memory=memory, b_up=4)
+    zeros = np.zeros(4, np.float32)
+    first = WorkerState(zeros if asked in ("residual", "flq") else None, zeros if asked in ("mirror", "flq") else None)
+    assert fits(standing, 4, first) is (memory == asked)
+    assert fits(standing, 5, first) is (memory == asked == "none")
