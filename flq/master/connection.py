@@ -250,6 +250,8 @@ def metered_connection(meter: Meter):
                 return not self.socket.has_ended
             self.socket.head_since = 0.0
             keeps = super().communicate()
+            if not keeps:
+                self.socket.early.clear()  # it has had its answer: no 408 on top
             if keeps and self.rfile.has_data():  # another request has come behind this one
                 self.socket.early[:0] = self.rfile.read1(self.rbufsize)
             return keeps

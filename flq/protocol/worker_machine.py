@@ -112,6 +112,7 @@ class WorkerMachine:
         self._run_id: Optional[str] = None if standing is None else standing.run_id
         self._seq = 0 if standing is None else standing.answer.seq
         self._disputed = 0  # the number of the last answer on which the master did not agree
+        self._went_on_at = 0.0
         self._answered_round = 0
         self._answered_at = 0.0
         self._waiting_s = 0.0
@@ -165,6 +166,7 @@ class WorkerMachine:
             return self._join()
         self._link_up(body)
         if body["goes_on"] and self._upload is not None:
+            self._went_on_at = now
             self.notes.append("goes on with epoch %d: the answer of round %d is sent again"
                               % (self.epoch, self._upload.round_index))
             return self._send(self._first())
@@ -330,8 +332,8 @@ class WorkerMachine:
             return self._back_off(event.detail, now, event.retry_after_s)
         if event.status == 409 and not isinstance(self._pending, CallRegister):
             if isinstance(self._pending, CallAnswer):
-                if self._disputed == self._seq:
-                    self.epoch = 0  # going on has not helped
+                if self._disputed == self._seq and now - self._went_on_at < self.lease_s:
+                    self.epoch = 0  # going on has not helped, and no lease can have ended since
                 self._disputed = self._seq
             return self._rejoin(event.detail)
         if not isinstance(self._pending, CallAnswer) or event.status not in (400, 413, 422):

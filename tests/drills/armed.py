@@ -33,11 +33,11 @@ def is_keyframe(message: Any, link: Any) -> bool:
     return getattr(message, "kind", None) == 7
 
 
-def is_snapshot(path: str, *_: Any) -> bool:
+def is_snapshot(path: str, *_: Any, **__: Any) -> bool:
     return os.path.basename(path).startswith("snapshot_")
 
 
-def is_record(path: str, *_: Any) -> bool:
+def is_record(path: str, *_: Any, **__: Any) -> bool:
     return os.path.basename(path) == "state.npz"
 
 
@@ -129,8 +129,7 @@ def arm(point: Point, strike: Strike) -> None:
         if is_due and point.when == BEFORE:
             strike.kill()
         if is_due and point.when == HALF:
-            write_half(function, *args)
-            strike.kill()
+            write_half(strike, function, *args)
         result = function(*args, **kwargs)
         if is_due:
             strike.kill()
@@ -139,20 +138,16 @@ def arm(point: Point, strike: Strike) -> None:
     setattr(owner, name, wrapped)
 
 
-def write_half(write_whole: Callable[..., Any], path: str, write: Callable[[Any], Any], *rest: Any) -> None:
-    """Leave half of a file where its writer would be at that time."""
-    def stop(stream: Any) -> None:
+def write_half(strike: Strike, write_whole: Callable[..., Any], path: str, write: Callable[[Any], Any],
+               *rest: Any) -> None:
+    """Kill the writer of a file when half of it is there."""
+    def write_and_die(stream: Any) -> None:
         write(stream)
         stream.flush()
-        os.truncate(path + ".part", os.path.getsize(path + ".part") // 2)
-        raise KeyboardInterrupt  # nothing of it is renamed; the file stays as it is
+        os.truncate(stream.name, stream.tell() // 2)
+        strike.kill()
 
-    unlink = os.unlink
-    os.unlink = lambda name, *args, **kwargs: None if name.endswith(".part") and os.path.getsize(name) else unlink(name)
-    try:
-        write_whole(path, stop, *rest)
-    except KeyboardInterrupt:
-        pass
+    write_whole(path, write_and_die, *rest)
 
 
 def mark_answers() -> None:

@@ -31,6 +31,7 @@ class Kill(NamedTuple):
 
 
 UNHARMED = Kill(NOTHING)
+NEVER = ("Traceback", "memories are empty", "begins afresh", "differs from the master's")  # what nobody may say
 
 
 class Seat:
@@ -130,8 +131,9 @@ def drill(cluster: ArmedCluster, kills: Dict[str, Sequence[Kill]]) -> Dict[str, 
     for name, program in last.items():
         assert program.wait() == 0, program.text
         assert seats[name].fired == list(kills[name])
-    for seat in seats.values():
-        assert not any("Traceback" in program.text for program in seat.programs)
+    for program in (program for seat in seats.values() for program in seat.programs):
+        for words in NEVER:
+            assert words not in program.text, program.text
     return seats
 
 

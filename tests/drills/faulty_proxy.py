@@ -8,7 +8,8 @@ import http.client
 from typing import Callable, List
 
 from http_message import PIECE, Broken, half_of
-from relay import ANSWERED, ARRIVED, PASSED, Fault, Passage, Relay
+from passage import ANSWERED, ARRIVED, PASSED, Fault, Passage
+from relay import Relay
 
 N_PIECES = 6
 

@@ -14,7 +14,8 @@ sys.path += [str(TESTS / "master"), str(TESTS / "e2e")]
 
 import faulty_proxy as fp  # noqa: E402
 from local_master import WAIT_S, HttpWorker, LocalMaster, token_of_worker  # noqa: E402
-from relay import ANSWERED, ARRIVED, PASSED, Relay, drop, truncate  # noqa: E402
+from passage import ANSWERED, ARRIVED, PASSED, drop, truncate  # noqa: E402
+from relay import Relay  # noqa: E402
 
 from flq.simulate import loopback  # noqa: E402
 from flq.worker import http_client  # noqa: E402

@@ -85,6 +85,7 @@ def test_every_point_has_its_turn():
     assert {kill.point for kills in SEVERAL.values() for lives in kills.values() for kill in lives} == set(POINTS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SEVERAL)
 def test_killed_here_and_there_the_run_makes_the_same_model(make_cluster, name):
     cluster = make_cluster(*SMALL + CONFIGURATIONS[name])

@@ -39,6 +39,7 @@ def cluster(tmp_path):
     made.close()
 
 
+@pytest.mark.slow
 def test_random_kills_of_random_processes_change_nothing(cluster):
     seed = int(os.environ.get("FLQ_DRILL_SEED", "20260801"))
     print("FLQ_DRILL_SEED=%d" % seed)

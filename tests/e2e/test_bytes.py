@@ -6,7 +6,8 @@ from collections import defaultdict
 import numpy as np
 import pytest
 from cluster import ask, end_well, settings_of, stop
-from relay import Relay, drop, truncate
+from passage import drop, truncate
+from relay import Relay
 
 from flq.protocol.messages import Kind
 from flq.protocol.wire import ANSWER, PREFIX_SIZE

@@ -3,6 +3,7 @@
 import http.client
 import json
 import socket
+from contextlib import suppress
 from io import BytesIO
 
 import requests
@@ -35,19 +36,14 @@ class Peer:
             return [self._ask(request)]
         with socket.create_connection(("127.0.0.1", self._port), timeout=WAIT_S) as sock:
             data = b""
-            try:
+            with suppress(OSError):  # it need not read to the end what it refuses
                 sock.sendall(request.data)
                 sock.shutdown(socket.SHUT_WR)
-            except OSError:
-                pass  # it need not read to the end what it refuses
-            try:
-                while True:
-                    piece = sock.recv(65536)
-                    if not piece:
-                        break
+            with suppress(ConnectionError):
+                piece = sock.recv(65536)
+                while piece:
                     data += piece
-            except ConnectionError:
-                pass
+                    piece = sock.recv(65536)
         return list(answers_in(data, request.method))
 
     def close(self):
@@ -58,25 +54,22 @@ class Peer:
 
     def _ask(self, request):
         """Return the answer; a connection that the master has closed meanwhile is replaced."""
-        for is_new in (self._sock is None, True):
-            if self._sock is None:
-                self._sock = socket.create_connection(("127.0.0.1", self._port), timeout=WAIT_S)
-            try:
-                self._sock.sendall(request.data)
-            except ConnectionError:
-                pass  # what it has said by then can still be read
-            try:
-                response = http.client.HTTPResponse(self._sock, method=request.method)
-                response.begin()
-                answer = Answer(response)
-                if response.will_close:
-                    self.close()
-                return answer
-            except (ConnectionError, http.client.BadStatusLine):
-                self.close()
-                if is_new:
-                    raise
-        raise AssertionError("not reached")
+        if self._sock is not None:
+            with suppress(ConnectionError, http.client.BadStatusLine):
+                return self._answer(request)
+            self.close()
+        self._sock = socket.create_connection(("127.0.0.1", self._port), timeout=WAIT_S)
+        return self._answer(request)
+
+    def _answer(self, request):
+        with suppress(ConnectionError):  # what the master has said by then can still be read
+            self._sock.sendall(request.data)
+        response = http.client.HTTPResponse(self._sock, method=request.method)
+        response.begin()
+        answer = Answer(response)
+        if response.will_close:
+            self.close()
+        return answer
 
 
 class _Received(BytesIO):

@@ -20,6 +20,7 @@ import atheris
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 with atheris.instrument_imports(include=["flq.protocol.wire", "flq.core", "flq.errors"]):
+    import damage
     import frames
 
 IS_STREAM, WITH_CRC, WITH_LENGTH = 4, 8, 16  # above the number of the layout
@@ -31,8 +32,8 @@ def decode_one(data):
         return
     link, frame = frames.LINKS[(data[0] & 3) % len(frames.LINKS)], bytearray(data[1:])
     if data[0] & WITH_LENGTH:
-        frames.fix_length(None, frame)
-    frames.judge(frames.seal(frame) if data[0] & WITH_CRC else frame, link, bool(data[0] & IS_STREAM))
+        damage.fix_length(None, frame)
+    frames.judge(damage.seal(frame) if data[0] & WITH_CRC else frame, link, bool(data[0] & IS_STREAM))
 
 
 def fill(folder):

@@ -11,7 +11,8 @@ import json
 from typing import NamedTuple, Optional
 from urllib.parse import unquote_to_bytes
 
-from frames import EPOCH, ROUND, SEQ, WORKER, Frames, put, seal
+from damage import EPOCH, ROUND, SEQ, WORKER, put, seal
+from frames import Frames
 from odd_values import (
     AUTHORIZATIONS,
     BROKEN,

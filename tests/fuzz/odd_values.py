@@ -1,6 +1,6 @@
 """What a stranger may put into a request: methods, paths, numbers, headers, JSON texts, and what is no HTTP."""
 
-from frames import FLOATS
+from damage import FLOATS
 
 FRAMES_TYPE = "application/x-flq"
 READ = ("/healthz", "/status", "/history", "/results", "/results/{name}", "/metrics", "/openapi.json",

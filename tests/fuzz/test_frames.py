@@ -7,24 +7,18 @@ from random import Random
 import numpy as np
 import pytest
 import run_frames
-from frames import (
+from damage import (
     ANSWER_FIELDS,
     HEADER_FIELDS,
     HELD_BACK_FIELDS,
-    LAYOUTS,
-    LINKS,
     PLAN_FIELDS,
     PREFIX_SIZE,
     U64,
     VERDICT_FIELDS,
-    Frames,
-    judge,
-    made,
     put,
     seal,
-    valid_message,
-    valid_payload,
 )
+from frames import LAYOUTS, LINKS, Frames, judge, made, valid_message, valid_payload
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

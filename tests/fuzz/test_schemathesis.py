@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from local_master import TOKENS, LocalMaster
 from odd_values import FRAMES_TYPE, PATHS, WORKERS
-from run_requests import ROUNDS, RUN, Complaints, Training, model_of, undisturbed
+from run_requests import RUN, Complaints, Training, model_of, undisturbed
 from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
@@ -28,7 +28,6 @@ from schemathesis.specs.openapi.checks import (
 N_EXAMPLES = 10  # for each method of each path, and each mode
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_headers_conformance,
           response_schema_conformance]
-
 
 SOME = Frames(Random(1))
 schemathesis.openapi.media_type(FRAMES_TYPE, st.sampled_from([bytes(SOME.fuzzed()[1]) for _ in range(50)])
@@ -55,8 +54,6 @@ def test_a_run_under_schemathesis_makes_the_undisturbed_model(tmp_path, complain
             for method in schema[path]:
                 for mode in modes_of(schema[path][method]):
                     codes[path, method, mode] = codes_of(schema[path][method], mode, master.url, name)
-            training.let_a_round_pass()
-        for _ in range(ROUNDS):
             training.let_a_round_pass()
         model = model_of(master, training)
     assert complaints == []

@@ -139,6 +139,16 @@ def test_a_second_409_to_the_same_answer_begins_anew():
     assert (worker.memory, worker.machine.epoch) == (ZERO, 2)
 
 
+def test_a_second_409_when_another_lease_may_have_ended_claims_the_epoch_again():
+    worker = joined(give_up_s=1e9)
+    worker.answering()
+    frame = worker.frame
+    for _ in range(3):
+        worker.tell(Problem(409, "register again"), after=300.0)
+        rejoined(worker, goes_on=True)
+        assert worker.frame == frame
+
+
 def test_the_first_409_of_a_new_epoch_is_a_first_one():
     worker = joined()
     worker.answering()

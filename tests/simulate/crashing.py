@@ -182,6 +182,8 @@ class World:
                 self.round_closed(effect.report)
         self.journal += written
         self.replay(self.shadow, written, self.encoded(0))
+        if any(isinstance(effect, events.RoundClosed) and effect.report.round_index % 2 == 0 for effect in effects):
+            self.take_snapshot()
 
     def encoded(self, version):
         return {index: np.frombuffer(payload, np.uint8) for at, index, payload in self.deltas if at > version}
@@ -243,8 +245,9 @@ class World:
     def deliver(self, message, crash=None):
         """Take a message to where it goes."""
         if isinstance(message, Response):
-            if message.request is message.request.peer.call:
-                self.report(message.request.peer, message.event())
+            peer = message.request.peer
+            if message.request is peer.call:  # which may have waited too long for it
+                self.report(peer, message.event() if self.now < peer.due[0] else peer.due[1])
             return
         if message is not message.peer.call and message.kind == "register" and self.is_like_a_new_one(message):
             self.is_undisturbed = False

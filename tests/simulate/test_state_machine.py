@@ -162,5 +162,5 @@ class Anything(Crashes):
 
 TestCrashes, TestAnything = Crashes.TestCase, Anything.TestCase
 # A failure says its steps; to make them fewer takes many minutes.
-TestCrashes.settings = settings(max_examples=60, stateful_step_count=30, phases=[Phase.generate])
-TestAnything.settings = settings(max_examples=80, stateful_step_count=30, phases=[Phase.generate])
+TestCrashes.settings = settings(max_examples=40, stateful_step_count=30, phases=[Phase.generate])
+TestAnything.settings = settings(max_examples=50, stateful_step_count=30, phases=[Phase.generate])
