@@ -47,13 +47,18 @@ def _worker_row(member: Member, wire: Wire) -> WorkerRow:
         wire.up, wire.down, traffic.retransmitted_bytes, member.training_s, member.waiting_s, member.last_loss)
 
 
+def lost_workers(totals: Totals) -> List[int]:
+    """Return who has joined and was not there at the end."""
+    return [row.worker_id for row in totals.workers if row.state == GONE]
+
+
 def summary(run_id: str, reason: str, rounds: List[RoundRow], totals: Totals, last: Evaluated,
             settings: Dict[str, Dict[str, Any]], config_hash: str) -> List[Tuple[str, Any]]:
     """Return the label and value pairs of the sheet Summary."""
     is_local = settings["dataset"]["partition"] == "local"
     accuracies = [row.own_accuracy if is_local else row.accuracy for row in rounds]
     accuracies = [accuracy for accuracy in accuracies if accuracy is not None]
-    lost = [row.worker_id for row in totals.workers if row.state == GONE]
+    lost = lost_workers(totals)
     traffic, wire = totals.traffic, totals.wire
 
     def over_workers(field: str) -> int:

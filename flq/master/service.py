@@ -17,7 +17,7 @@ from ..errors import Unavailable
 from ..protocol.events import Effect, Effects, Note, RoundClosed, RunEnded, Saved, Stop, Ticket
 from ..protocol.master_machine import MasterMachine, State
 from ..protocol.master_state import set_traffic, traffic_of
-from .ending import Totals, summary, totals_of
+from .ending import NEVER_JOINED, Totals, lost_workers, summary, totals_of
 from .evaluator import Evaluator
 from .journal import Journal
 from .meter import Meter, Wire
@@ -170,6 +170,15 @@ class MasterService:
         """Wait for what the evaluator still has to do."""
         if not self._evaluator.wait_until_idle(SAVE_EVALUATIONS_S if self.was_interrupted else FINISH_S):
             logger.warning("the evaluator has not finished after %.0f s", FINISH_S)
+
+    def fewer_workers(self) -> Optional[str]:
+        """Say who was lost by the end, if anybody was."""
+        totals = self._totals()
+        lost, n_joined = lost_workers(totals), sum(row.state != NEVER_JOINED for row in totals.workers)
+        if not lost:
+            return None
+        return ("the run ended on %d of the %d workers that joined; lost: %s"
+                % (n_joined - len(lost), n_joined, ", ".join(map(str, lost))))
 
     def finish(self) -> None:
         """Complete the results: with all evaluations, all bytes, and what could not be written before."""

@@ -154,4 +154,7 @@ def until_the_end(args: argparse.Namespace, service: MasterService, server: Serv
     if not os.path.exists(service.results.workbook):
         return 1
     print("results: %s" % service.results.workbook, flush=True)
+    fewer = service.fewer_workers()
+    if fewer is not None:
+        print(fewer, flush=True)
     return 1 if service.failed else 128 + signals[0] if signals else 0

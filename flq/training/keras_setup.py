@@ -23,11 +23,14 @@ class Device(NamedTuple):
         Whether models are to compute in float16.
     notes : list of str
         What was asked for and what was granted, in sentences for the log.
+    repeats : str
+        Whether training again repeats bit for bit, and why, likewise.
     """
 
     n_gpus: int
     mixed: bool
     notes: List[str]
+    repeats: str = ""
 
 
 def import_tensorflow() -> Any:
@@ -67,9 +70,11 @@ def set_up_tensorflow(settings: Dict[str, Any]) -> Device:
     gpus = tf.config.list_physical_devices("GPU")
     notes += _set_gpu_memory(tf, gpus, device_settings["gpu_memory_limit_mb"])
     mixed, refusal = _mixed_precision(tf, gpus, device_settings["enable_mixed_precision"])
-    if settings["system"]["deterministic"]:
-        _make_reproducible(tf, settings["system"]["threads"])
-    return Device(len(gpus), mixed, notes + refusal)
+    system = settings["system"]
+    if system["deterministic"]:
+        _make_reproducible(tf, system["threads"])
+    repeats = _repeats(tf, len(gpus), system["deterministic"], system["threads"])
+    return Device(len(gpus), mixed, notes + refusal, repeats)
 
 
 @contextlib.contextmanager
@@ -138,6 +143,19 @@ def _mixed_precision(tf: Any, gpus: List[Any], is_asked: bool) -> Tuple[bool, Li
         return False, ["mixed precision: asked, not granted: compute capability %d.%d, it pays from %d.%d on"
                        % (tuple(lowest) + MIXED_FROM)]
     return True, ["mixed precision: granted, float16 with float32 variables"]
+
+
+def _repeats(tf: Any, n_gpus: int, is_deterministic: bool, n_threads: int) -> str:
+    """Say whether a round that is trained again, after a crash, gives the same update."""
+    if not is_deterministic:
+        return "training again may differ in the last bits: system.deterministic is off"
+    if hasattr(tf.config.experimental, "enable_op_determinism"):
+        return "training again repeats bit for bit: TensorFlow's operations are deterministic"
+    if n_gpus:
+        return "training again may differ in the last bits: a GPU repeats from TensorFlow 2.8 on"
+    if n_threads > 1:
+        return "training again may differ in the last bits: before TensorFlow 2.8 only system.threads = 1 repeats"
+    return "training again repeats bit for bit: on the CPU, with one thread of each kind"
 
 
 def _make_reproducible(tf: Any, n_threads: int) -> None:

@@ -37,7 +37,7 @@ class KerasTrainer:
 
     def __init__(self, settings: Dict[str, Any], worker_id: int) -> None:
         device = set_up_tensorflow(settings)
-        self.notes = device.notes
+        self.notes = device.notes + [device.repeats]
         dataset = load_dataset(settings)
         share = worker_share(dataset, settings, worker_id)
         self.n_samples = len(share.x)

@@ -32,6 +32,7 @@ def test_a_killed_worker_is_lost_when_its_lease_ends_and_the_run_ends_without_it
     assert workers[2].wait() == -signal.SIGKILL
 
     master.wait_for(r"worker 2 is lost: silent for 3 s")
+    assert master.text.splitlines()[-1] == "the run ended on 3 of the 4 workers that joined; lost: 2"
     rounds, last = master.table("Rounds"), master.table("Workers")
     assert [row["round"] for row in rounds] == list(range(1, 51))
     assert sum(row["lost"] for row in rounds) == 1

@@ -126,6 +126,21 @@ def test_no_limit_is_growth_on_all_gpus(set_up):
     assert device.notes == ["gpu memory: taken as it is needed, on 2 GPU"]
 
 
+@pytest.mark.parametrize("capabilities, is_old, changes, words", [
+    ((), False, {}, "repeats bit for bit: TensorFlow's operations"),
+    (((5, 3),), False, {}, "repeats bit for bit: TensorFlow's operations"),
+    ((), True, {}, "repeats bit for bit: on the CPU"),
+    ((), True, {"threads": 2}, "may differ in the last bits: before TensorFlow 2.8"),
+    (((5, 3),), True, {}, "may differ in the last bits: a GPU"),
+    ((), False, {"deterministic": False}, "may differ in the last bits: system.deterministic is off")])
+def test_whether_training_again_repeats_is_said_with_the_reason(set_up, monkeypatch, capabilities, is_old, changes,
+                                                                words):
+    if is_old:
+        monkeypatch.delattr(Config, "enable_op_determinism")
+        monkeypatch.setenv("TF_DETERMINISTIC_OPS", "")  # it is set, and put back after the test
+    assert words in set_up(StandIn(*capabilities), **changes).repeats
+
+
 def test_devices_are_set_up_without_deterministic_as_well(set_up):
     tensorflow = StandIn((8, 7))
     set_up(tensorflow, gpu_memory_limit_mb=512, deterministic=False)
