@@ -20,6 +20,7 @@ from ..tokens import default_path
 from ..training.datasets import resolve_dataset
 from ..training.models import is_custom, model_layout
 from ..training.trainer import check
+from .heap import keep_few_arenas
 from .results import config_text
 from .run import take_up
 from .serving import serve
@@ -62,6 +63,7 @@ def main(argv: Optional[List[str]], project_dir: str) -> int:
         0 the run has ended; 1 something failed; 2 usage or configuration; 128 + n after signal n.
     """
     args = parse_flags(argv, project_dir)
+    keep_few_arenas()  # before there are threads
     stamp = time.strftime("%Y%m%d_%H%M%S")
     try:
         if args.print_config:

@@ -11,9 +11,10 @@ from cluster import settings_of
 from flq.simulate import loopback
 
 ALL = os.environ.get("FLQ_DRILLS") == "all"
-N_ROUNDS, N_KILLS = 60, 100 if ALL else 24
+N_ROUNDS, N_KILLS = (200, 100) if ALL else (60, 24)
 RUN = ("model.name=quadratic", "model.lr=0.05", "model.dim=200", "system.total_workers=2", "system.min_workers=2",
-       "system.max_rounds=%d" % N_ROUNDS, "system.snapshot_every=5", "mode=bbit", "memory=mirror", "thr_scale=2", "C=3")
+       "system.max_rounds=%d" % N_ROUNDS, "system.snapshot_every=2", "mode=bbit", "memory=mirror", "thr_scale=2", "C=3")
+ONCE_PER_LIFE = ("while it resumes", "in the middle of a snapshot")  # or so seldom that once will do
 NAMES = ("master", "worker0", "worker1")
 ONCE_PER_RUN = ("before the results are saved", "while a keyframe is encoded")  # which may not come in a life
 BEGUN = Kill("after the journal, before the answer", 3)  # before that there may be no run to go on with
@@ -26,7 +27,7 @@ def kills_of(name, seed):
               if (where.program == MASTER) == (name == "master") and point not in ONCE_PER_RUN]
     count = N_KILLS // len(NAMES) + (NAMES.index(name) < N_KILLS % len(NAMES))
     kills = [Kill(ANYWHERE, draws.randrange(1, 20000)) if draws.random() < 0.3 else
-             Kill(point, 1 if point == "while it resumes" else draws.randrange(1, 4))
+             Kill(point, 1 if point in ONCE_PER_LIFE else draws.randrange(1, 4))
              for point in (draws.choice(points) for _ in range(count))]
     return ([BEGUN] + kills[1:]) if name == "master" else kills
 

@@ -7,12 +7,19 @@ import os
 import shutil
 import signal
 import sqlite3
+from concurrent.futures import Future
 
+import numpy as np
 import pytest
 from armed_cluster import ArmedCluster, Kill
 from cluster import settings_of
 
+from flq.errors import Unavailable
+from flq.master.owner import Call, Owner
+from flq.protocol.master_machine import MasterMachine
+from flq.protocol.options import run_options
 from flq.simulate import loopback
+from flq.training.models import model_layout
 
 RUN = ("model.name=quadratic", "model.lr=0.05", "model.dim=200", "system.total_workers=2", "system.min_workers=2",
        "system.max_rounds=1000000", "system.snapshot_every=3", "memory=mirror", "thr_scale=2", "C=3")
@@ -195,3 +202,14 @@ def test_the_run_was_journalled_in_full(left):
         database.close()
     assert n_rounds == left.n_rounds and kinds["joined"] == 2
     assert 2 * n_rounds <= kinds["answered"] <= 2 * n_rounds + 1
+
+
+def test_who_asks_when_the_master_is_leaving_is_refused_at_once():
+    """Behind the end in the queue, and taken out of it with it."""
+    machine = MasterMachine(run_options("run", settings_of(*RUN), model_layout(settings_of(*RUN))), np.zeros(200, "f4"))
+    owner = Owner(machine, lambda effects: None, lambda: None, lambda effect: None, lambda is_idle: None, lambda: None)
+    question = Future()
+    for item in ((None, None, None), (Call(lambda: "never"), 1, question)):
+        owner._queue.put(item)
+    owner._run()
+    assert question.done() and isinstance(question.result(), Unavailable)
