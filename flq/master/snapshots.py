@@ -70,9 +70,7 @@ class Snapshots:
         make_folder(self._folder)
         save_state(os.path.join(self._folder, "snapshot_%012d.npz" % seq), dict(meta, seq=seq), arrays)
         self._kept = (self._kept + [Kept(seq, meta["oldest_delta"])])[-self._n_kept:]
-        for other in self._numbers()[:-self._n_kept]:
-            with suppress(OSError):
-                os.remove(self._path(other))
+        self._remove(self._numbers()[:-self._n_kept])
         if len(self._kept) == self._n_kept:
             self.oldest = self._kept[0]
 
@@ -88,13 +86,18 @@ class Snapshots:
         FlqError
             If there is none.
         """
+        damaged: List[int] = []
         for seq in reversed(self._numbers()):
             if seq > last_seq:
                 continue
             try:
-                return load_state(self._path(seq))
+                found = load_state(self._path(seq))
             except (Corrupted, OSError) as error:
                 logger.warning("the snapshot of entry %d can not be read, the one before is taken: %s", seq, error)
+                damaged.append(seq)
+                continue
+            self._remove(damaged)  # they would count among those that are kept
+            return found
         raise FlqError("no snapshot in %s can be read: the run can not go on" % self._folder,
                        "begin a new run")
 
@@ -115,6 +118,11 @@ class Snapshots:
         names = os.listdir(self._folder) if os.path.isdir(self._folder) else []
         found = [re.fullmatch(r"snapshot_(\d+)\.npz", name) for name in names]
         return sorted(int(match.group(1)) for match in found if match)
+
+    def _remove(self, numbers: List[int]) -> None:
+        for seq in numbers:
+            with suppress(OSError):
+                os.remove(self._path(seq))
 
     def _path(self, seq: int) -> str:
         return os.path.join(self._folder, "snapshot_%012d.npz" % seq)

@@ -64,6 +64,7 @@ def test_a_damaged_newest_falls_back_to_the_one_before_and_says_so(folder, caplo
     with caplog.at_level(logging.WARNING, "flq"):
         assert snapshots.newest(last_seq=12)[0]["seq"] == 8
     assert "snapshot of entry 12 can not be read, the one before is taken" in caplog.text
+    assert names(folder) == ["snapshot_000000000003.npz", "snapshot_000000000008.npz"]  # it is of no use any more
 
 
 def test_where_none_is_whole_the_run_can_not_go_on(folder):
