@@ -11,7 +11,7 @@ from cluster import settings_of
 from flq.simulate import loopback
 
 ALL = os.environ.get("FLQ_DRILLS") == "all"
-N_ROUNDS, N_KILLS = (200, 100) if ALL else (60, 24)
+N_ROUNDS, N_KILLS = (400, 100) if ALL else (60, 24)
 RUN = ("model.name=quadratic", "model.lr=0.05", "model.dim=200", "system.total_workers=2", "system.min_workers=2",
        "system.max_rounds=%d" % N_ROUNDS, "system.snapshot_every=2", "mode=bbit", "memory=mirror", "thr_scale=2", "C=3")
 ONCE_PER_LIFE = ("while it resumes", "in the middle of a snapshot")  # or so seldom that once will do
@@ -26,7 +26,7 @@ def kills_of(name, seed):
     points = [point for point, where in POINTS.items()
               if (where.program == MASTER) == (name == "master") and point not in ONCE_PER_RUN]
     count = N_KILLS // len(NAMES) + (NAMES.index(name) < N_KILLS % len(NAMES))
-    kills = [Kill(ANYWHERE, draws.randrange(1, 20000)) if draws.random() < 0.3 else
+    kills = [Kill(ANYWHERE, draws.randrange(1, 4000)) if draws.random() < 0.3 else
              Kill(point, 1 if point in ONCE_PER_LIFE else draws.randrange(1, 4))
              for point in (draws.choice(points) for _ in range(count))]
     return ([BEGUN] + kills[1:]) if name == "master" else kills
