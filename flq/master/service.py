@@ -82,7 +82,6 @@ class MasterService:
         self._reason = "the master failed"
         self._wire_at_last_close = Wire()
         self._wires: Dict[int, Wire] = {}  # of the rounds that have closed and are not written down yet
-        self._has_ended = False  # and this is written down
         self._publish(True)
 
     # -- for any thread ------------------------------------------------------------------
@@ -181,11 +180,15 @@ class MasterService:
                 % (n_joined - len(lost), n_joined, ", ".join(map(str, lost))))
 
     def finish(self) -> None:
-        """Complete the results: with all evaluations, all bytes, and what could not be written before."""
+        """Complete the results: with all evaluations, all bytes, and what could not be written before.
+
+        A run has ended for good when nobody is left to hear of it: until then a master that is killed can take it up
+        again, and tell the others.
+        """
         self.results.save_model(self.published[1])
         try:
             try:
-                totals = self._owner.ask(lambda ticket: Call(self._totals))
+                totals = self._owner.ask(lambda ticket: Call(self._end_for_good))
             except Unavailable:  # nobody owns the machine any more
                 totals = self._totals()
             self._save_workbook(totals)
@@ -207,9 +210,6 @@ class MasterService:
                 wire = Wire(total.up - before.up, total.down - before.down)
                 self._wires[effect.report.round_index] = wire
                 self._store.note_round(effect.report.round_index, to_stored(effect.report, wire))
-        if self.machine.state is State.FINISHED and not self._has_ended:
-            self._has_ended = True
-            self._store.note_about(ended=self._reason)
 
     def _commit(self) -> None:
         self._store.commit(self._counted)
@@ -241,6 +241,11 @@ class MasterService:
         """Evaluate a round whose results were not written down."""
         if not self.record.has_evaluation(closed.report.round_index):
             self._evaluate(closed)
+
+    def _end_for_good(self) -> Totals:
+        if self.machine.state is State.FINISHED:
+            self._store.note_about(ended=self._reason)
+        return self._totals()
 
     def _totals(self) -> Totals:
         return totals_of(self.machine, self._meter)

@@ -45,6 +45,25 @@ def test_the_journal_of_a_run_leads_to_its_model(make_master, tmp_path):
     journal.close()
 
 
+def test_a_run_has_ended_for_good_when_its_master_has(make_master, tmp_path):
+    master = make_master(*SMALL)
+    for thread in in_threads([HttpWorker(master, worker_id) for worker_id in range(2)]):
+        thread.join(WAIT_S)
+    assert master.service.saved.wait(WAIT_S)
+
+    def ended():
+        journal = reopen(str(tmp_path / "master0"))
+        try:
+            return journal.about()["ended"]
+        finally:
+            journal.close()
+
+    assert ended() is None  # killed now, it could be taken up again, and tell whoever has not heard
+    master.service.finish()
+    master.close()
+    assert ended() == "7 rounds are done"
+
+
 def test_while_the_journal_can_not_be_written_nobody_is_answered_and_then_everybody(make_master, monkeypatch):
     monkeypatch.setattr(store_module, "RETRY_S", 0.01)
     master = make_master(*SMALL)
