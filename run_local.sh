@@ -126,8 +126,6 @@ fi
 run_name="run_local_$(date +%Y%m%d_%H%M%S)_$$"
 master_output="$project_dir/logs/${run_name}_master.out"
 mkdir -p "$project_dir/logs"
-# What the workers must not forget: another run_local.sh has another port.
-state_dir="$project_dir/state/run_local_$port"
 scratch_dir="$(mktemp -d "${TMPDIR:-/tmp}/flq_run_local.XXXXXX")"
 master_pid=""
 tee_pid=""
@@ -299,6 +297,13 @@ until master_answers; do
     pause
 done
 
+# What the workers must not forget, by run: it is there when the run goes on.
+until grep -q "^FLQ master ready" "$master_output" || ((SECONDS >= deadline)); do
+    stop_on_signal
+    pause
+done
+run_id="$(sed -n 's/^FLQ master ready .*(run \([^)]*\))$/\1/p' "$master_output")"
+state_dir="$project_dir/state/run_local/${run_id:-$port}"
 for ((id = 0; id < n_workers; id++)); do
     start "$(worker_output "$id")" "$python" "$project_dir/flq_worker.py" --worker_id "$id" --master_ip 127.0.0.1 \
         --port "$port" --state_dir "$state_dir/worker$id"

@@ -202,7 +202,7 @@ def reopen(run_dir: str, only_to_look: bool = False) -> Journal:
     ----------
     run_dir : str
     only_to_look : bool
-        Whether nothing is done upon what is read: then nothing is written either.
+        Whether nothing is done upon what is read: then it need not be forced to disk.
 
     Raises
     ------

@@ -42,8 +42,8 @@ class Owner:
     machine : MasterMachine
     note : callable(effects)
         Takes what an event has led to, in this thread, right after it.
-    commit : callable()
-        Writes what has been noted; nothing is performed before it returns.
+    commit : callable() -> bool
+        Writes what has been noted; nothing is performed before it returns whether it had to wait.
     perform : callable(effect)
         Does everything but replies, in this thread.
     after_events : callable(is_idle)
@@ -52,7 +52,7 @@ class Owner:
         Called when the thread ends, however it does.
     """
 
-    def __init__(self, machine: MasterMachine, note: Callable[[Effects], None], commit: Callable[[], None],
+    def __init__(self, machine: MasterMachine, note: Callable[[Effects], None], commit: Callable[[], bool],
                  perform: Callable[[Effect], None], after_events: Callable[[bool], None],
                  at_end: Callable[[], None]) -> None:
         self.failed = False
@@ -98,8 +98,9 @@ class Owner:
 
     def close(self) -> None:
         """End the thread; requests that still wait are told so."""
-        self._queue.put((None, None, None))
-        self._thread.join(REPLY_S)
+        if self._thread.is_alive():
+            self._queue.put((None, None, None))
+            self._thread.join(REPLY_S)
 
     # -- the thread ----------------------------------------------------------------------
 
@@ -114,7 +115,8 @@ class Owner:
                         is_open = False
                         break
                     decided.append(self._decide(event, ticket))
-                self._commit()
+                if self._commit():  # nobody was heard meanwhile: leases and deadlines begin anew
+                    self._machine.go_on(time.monotonic())
                 for effects in decided:
                     self._perform(effects)
                 self._after_events(self._queue.empty())
@@ -153,6 +155,8 @@ class Owner:
         except Exception:
             if not isinstance(event, Call):
                 effects = self._machine.effects  # decided before it failed: others wait for them
+            if any(isinstance(effect, Journalled) for effect in effects):
+                raise  # half of a change: as if the event had never come
             if ticket is None:
                 self._note(effects)
                 self._commit()

@@ -113,8 +113,11 @@ def check_may_go_on(past: Past, settings: Settings) -> None:
         raise ConfigError("run %s can not go on with another configuration: %s"
                           % (past.run_id, "; ".join(differences(past.about["settings"], settings))),
                           "leave --config and --set out to take the run's own, or begin a new run")
-    n_done = len(past.journal.rounds())
-    if past.about["ended"] is not None and (past.journal.was_stopped() or settings["system"]["max_rounds"] <= n_done):
+    n_done, n_most = len(past.journal.rounds()), settings["system"]["max_rounds"]
+    if n_most < n_done or (n_most == n_done and n_most != past.about["settings"]["system"]["max_rounds"]):
+        raise ConfigError("run %s has done %d rounds already, got system.max_rounds = %d"
+                          % (past.run_id, n_done, n_most), "it may only grow")
+    if past.about["ended"] is not None and (past.journal.was_stopped() or n_most <= n_done):
         raise ConfigError("run %s has ended: %s" % (past.run_id, past.about["ended"]),
                           "begin a new run" if past.journal.was_stopped() else
                           "raise it with --set system.max_rounds=N, N > %d, to go on" % n_done)

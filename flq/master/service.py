@@ -80,6 +80,8 @@ class MasterService:
         self._status: Dict[str, Any] = {}
         self._published_at = 0.0
         self._reason = "the master failed"
+        self._ending = threading.Lock()
+        self._is_ending = self._is_closing = False  # the results are being saved; the thread is to end
         self._wire_at_last_close = Wire()
         self._wires: Dict[int, Wire] = {}  # of the rounds that have closed and are not written down yet
         self._publish(True)
@@ -124,9 +126,8 @@ class MasterService:
             self._wire_at_last_close = self._wire_at_last_close.plus(wire)
         for index, results in journal.tested():
             self.record.add_evaluation(index, Evaluated(*results))
-        reason = self._store.revive(self.machine, self._evaluate_again)
-        if reason is None:
-            self._store.note_about(ended=None)  # a run that had ended, and was made longer
+        reason = self._store.revive(self.machine, self._evaluate_restored, self._evaluate_again)
+        self._store.note_about(ended=None, settings=self._settings)  # it may have ended, and been made longer
         self.published = len(self.record.rounds()), self.machine.server.result
         counted = journal.about().get("counted")
         if counted is not None:
@@ -153,16 +154,20 @@ class MasterService:
         self._owner.tell(Stop(reason))
         if not self.saved.wait(STOP_S):
             raise Unavailable("the results are not saved after %.0f s" % STOP_S, "see the master's log")
+        if self.was_interrupted:
+            raise Unavailable("the master was interrupted first", "stop the run when it goes on")
         if self.failed:
             raise Unavailable("the master has failed", "see its log")
 
     def interrupt(self, reason: str) -> None:
         """Let the program end: the run goes on when a master takes it up again. A run that has ended only ends."""
-        if self.machine.state in (State.LOBBY, State.OPEN):
-            self._reason, self.was_interrupted = reason, True
-            self._store.give_up()
+        with self._ending:
+            if not self._is_ending:
+                self._reason, self.was_interrupted = reason, True
+        if self.was_interrupted:
             for event in (self.saved, self.heard):
                 event.set()
+        self._store.give_up()
         self.released.set()
 
     def wait_for_evaluator(self) -> None:
@@ -196,7 +201,9 @@ class MasterService:
             logger.exception("the workbook is not complete")
 
     def close(self) -> None:
-        """End the thread; requests that still wait are told so."""
+        """End the thread, with what was counted last; requests that still wait are told so. Once is enough."""
+        self._store.give_up()
+        self._is_closing = True
         self._owner.close()
 
     # -- the owner thread ----------------------------------------------------------------
@@ -211,8 +218,10 @@ class MasterService:
                 self._wires[effect.report.round_index] = wire
                 self._store.note_round(effect.report.round_index, to_stored(effect.report, wire))
 
-    def _commit(self) -> None:
-        self._store.commit(self._counted)
+    def _commit(self) -> bool:
+        if self._is_closing:
+            self._store.note_about(counted=None)  # which commit replaces
+        return self._store.commit(self._counted)
 
     def _counted(self) -> Dict[str, Any]:
         return {"traffic": traffic_of(self.machine),
@@ -223,24 +232,31 @@ class MasterService:
             round_index = effect.report.round_index
             self.published = round_index, effect.result
             self.record.add_round(effect.report, self._wires.pop(round_index))
-            self._evaluate(effect)
+            self._evaluate(round_index, effect.model, effect.shared, effect.mean)
         elif isinstance(effect, Note):
             logger.info("%s", effect.text)
         elif isinstance(effect, RunEnded):
-            self._reason = effect.reason
+            with self._ending:
+                self._is_ending, self._reason = True, effect.reason
             threading.Thread(target=self._save, args=(self.published[1], self._totals()), name="saver").start()
 
-    def _evaluate(self, closed: RoundClosed) -> None:
+    def _evaluate(self, round_index: int, model: Vector, shared: Vector, mean: Optional[Vector]) -> None:
         if self._settings["dataset"]["partition"] == "local":  # nobody but the workers has data
-            self._evaluated(closed.report.round_index, Evaluated())
+            self._evaluated(round_index, Evaluated())
         else:
-            vectors = (closed.model, closed.shared) + (() if closed.mean is None else (closed.mean,))
-            self._evaluator.evaluate(closed.report.round_index, vectors, self._evaluated)
+            vectors = (model, shared) + (() if mean is None else (mean,))
+            self._evaluator.evaluate(round_index, vectors, self._evaluated)
 
     def _evaluate_again(self, closed: RoundClosed) -> None:
         """Evaluate a round whose results were not written down."""
         if not self.record.has_evaluation(closed.report.round_index):
-            self._evaluate(closed)
+            self._evaluate(closed.report.round_index, closed.model, closed.shared, closed.mean)
+
+    def _evaluate_restored(self, round_index: int) -> None:
+        """Do so for the round after which the snapshot was taken; those before it are not known any more."""
+        server = self.machine.server
+        if round_index and not self.record.has_evaluation(round_index):
+            self._evaluate(round_index, server.model, server.shared, server.mean)
 
     def _end_for_good(self) -> Totals:
         if self.machine.state is State.FINISHED:

@@ -86,13 +86,16 @@ def serve(args: argparse.Namespace, config: Config, project_dir: str, run_id: st
                 try:
                     service = MasterService(machine, settings, evaluator, meter, results_dir, run_dir,
                                             run_id.rpartition("_")[0], store)
-                    service.results.save_config()
                     if past is None:
                         service.begin()
                     else:
                         service.go_on(journal)
+                    service.results.save_config()
                     switch.app = create_app(service, gate)
-                    return until_the_end(args, service, server, config)
+                    try:
+                        return until_the_end(args, service, server, config)
+                    finally:
+                        service.close()
                 finally:
                     store.close()
         finally:

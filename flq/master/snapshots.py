@@ -56,8 +56,12 @@ class Snapshots:
     def begin(self, seq: int, meta: Dict[str, Any], arrays: Dict[str, Vector]) -> None:
         """Write a snapshot in the background, unless the one before is not done: then the next will do."""
         if not self.is_writing:
-            self._thread = threading.Thread(target=self._write_and_log, args=(seq, meta, arrays), name="snapshot")
-            self._thread.start()
+            thread = threading.Thread(target=self._write_and_log, args=(seq, meta, arrays), name="snapshot")
+            try:
+                thread.start()
+                self._thread = thread
+            except RuntimeError as error:  # the system has none left: the journal has all of it
+                logger.warning("the snapshot of round %d is not written: %s", meta["round_index"], error)
 
     def write(self, seq: int, meta: Dict[str, Any], arrays: Dict[str, Vector]) -> None:
         """Write a snapshot, and drop those that are older than the kept ones.
@@ -89,6 +93,9 @@ class Snapshots:
         damaged: List[int] = []
         for seq in reversed(self._numbers()):
             if seq > last_seq:
+                logger.warning("the snapshot of entry %d is newer than the journal, which has %d: it is removed",
+                               seq, last_seq)
+                damaged.append(seq)
                 continue
             try:
                 found = load_state(self._path(seq))
@@ -97,6 +104,7 @@ class Snapshots:
                 damaged.append(seq)
                 continue
             self._remove(damaged)  # they would count among those that are kept
+            self._kept = [Kept(seq, found[0]["oldest_delta"])]
             return found
         raise FlqError("no snapshot in %s can be read: the run can not go on" % self._folder,
                        "begin a new run")

@@ -13,7 +13,7 @@ import time
 from contextlib import suppress
 from typing import Any, Callable, Dict, List, Optional
 
-from ..errors import Unavailable
+from ..errors import FlqError, Unavailable
 from ..protocol import events
 from ..protocol.entries import from_entry, to_entry
 from ..protocol.master_machine import MasterMachine
@@ -75,37 +75,50 @@ class Store:
         self.snapshots.write(self._seq, *self._capture(machine))
         self._next_snapshot = self._every
 
-    def revive(self, machine: MasterMachine, closed: Callable[[events.RoundClosed], None]) -> Optional[str]:
+    def revive(self, machine: MasterMachine, restored: Callable[[int], None],
+               closed: Callable[[events.RoundClosed], None]) -> Optional[str]:
         """Bring a new machine to where the journal ends; return why the run has ended, if it has.
 
         Parameters
         ----------
+        restored : callable(int)
+            Called when the machine is where the snapshot was taken, with the number of closed rounds.
         closed : callable(RoundClosed)
             Gets the rounds after the snapshot once more.
 
         Raises
         ------
         FlqError
-            If no snapshot, or an entry after it, can be read.
+            If no snapshot, or an entry after it, can be read, or if they lead elsewhere than they did.
         """
         meta, arrays = self.snapshots.newest(self._seq)
         deltas = self._journal.deltas()
         restore(machine, meta, arrays, [(version, payload) for version, _, payload in deltas
                                         if version <= meta["version"]])
         encoded = {index: payload for version, index, payload in deltas if version > meta["version"]}
-        reason = None
+        reason, n_closed = None, machine.round_index - (machine.open_round is not None)
+        restored(n_closed)
         for seq, kind, body, frame in self._journal.entries(after=meta["seq"]):
             event = from_entry(kind, body, frame, machine.link, ticket=-seq)
             try:
                 effects = machine.replay(event, encoded)
-            except Exception:  # as it did when it came: what was decided before stands
-                logger.exception("entry %d of the journal fails", seq)
-                effects = machine.effects
+            except (MemoryError, OSError):
+                raise
+            except Exception as error:
+                raise FlqError("entry %d of the journal can not be replayed: %s: %s"
+                               % (seq, type(error).__name__, error)) from error
             for effect in effects:
                 if isinstance(effect, events.RoundClosed):
+                    n_closed = effect.report.round_index
                     closed(effect)
                 elif isinstance(effect, events.RunEnded):
                     reason = effect.reason
+        rounds = self._journal.rounds()
+        was = (rounds[-1][0] if rounds else 0, deltas[-1][0] if deltas else machine.server.version)
+        if (n_closed, machine.server.version) != was:
+            raise FlqError("the journal leads to round %d and version %d of the shared copy, expected %d and %d"
+                           % (n_closed, machine.server.version, *was),
+                           "resume with the version of FLQ that began the run")
         self._next_snapshot = meta["round_index"] + self._every
         return reason
 
@@ -143,8 +156,8 @@ class Store:
         """Whether something has been noted."""
         return bool(self._entries or self._rounds or self._about or self._tested)
 
-    def commit(self, counted: Callable[[], Dict[str, Any]]) -> None:
-        """Write what has been noted, whatever it takes.
+    def commit(self, counted: Callable[[], Dict[str, Any]]) -> bool:
+        """Write what has been noted, whatever it takes; return whether the disk had to be waited for.
 
         Parameters
         ----------
@@ -158,10 +171,11 @@ class Store:
         sqlite3.DatabaseError
             If the journal is damaged.
         """
+        has_waited = False
         if self.has_news:
             tested = self._tested[:]
             batch = Batch(self._entries, self._deltas, self._rounds, tested, dict(self._about, counted=counted()))
-            self._persist(lambda: self._journal.write(batch))
+            has_waited = self._persist(lambda: self._journal.write(batch))
             del self._tested[:len(tested)]
             self._clear()
         if self._captured is not None:
@@ -172,6 +186,7 @@ class Store:
             with suppress(sqlite3.OperationalError):  # the next time will do
                 self._journal.forget(*oldest)
                 self._forgotten = oldest.seq
+        return has_waited
 
     def give_up(self) -> None:
         """Wait no longer for a disk that does not take what is to be written."""
@@ -195,7 +210,8 @@ class Store:
         meta, arrays = capture(machine)
         return dict(meta, oldest_delta=machine.downlink.oldest), arrays
 
-    def _persist(self, write: Callable[[], None]) -> None:
+    def _persist(self, write: Callable[[], None]) -> bool:
+        """Write until it succeeds; return whether it did not at once."""
         reminded = 0.0
         while True:
             try:
@@ -211,6 +227,8 @@ class Store:
                     reminded = time.monotonic()
                 if self._closing.wait(RETRY_S):
                     raise Unavailable(self.problem) from None
-        if self.problem is not None:
-            logger.info("the journal is written again")
-            self.problem = None
+        if self.problem is None:
+            return False
+        logger.info("the journal is written again")
+        self.problem = None
+        return True

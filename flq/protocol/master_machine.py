@@ -4,8 +4,8 @@ Rules
 -----
 1. Everything that affects the run goes through :meth:`MasterMachine.handle`; time is an argument.
    An end of a lease and a deadline are events too, which the machine makes when their time has come.
-2. An event that changes the run is Journalled, the first of its effects; the same events in the
-   same order make the same run (:meth:`MasterMachine.replay`), whatever time it is and whoever waits.
+2. An event that changes the run is Journalled, before any of its effects is done; the same events
+   in the same order make the same run (:meth:`MasterMachine.replay`), whatever time it is and whoever waits.
    An event that is refused changes nothing but the sender's lease: its ticket gets the error
    as its reply.
 3. A round has as members the workers leased when it opens. It closes when the part of every
@@ -307,6 +307,9 @@ class MasterMachine:
 
     def _lease_ended(self, event: LeaseEnded, now: float) -> None:
         member, going = self.members[event.worker_id], self.open_round
+        if self._has_ended():  # no part of the run any more
+            member.gone, member.holder = True, ""
+            return
         self._journal(event)
         self._effects.append(Note("worker %d is lost: silent for %.0f s" % (member.worker_id, now - member.last_seen)))
         member.gone, member.holder = True, ""
@@ -419,7 +422,7 @@ class MasterMachine:
             self._effects.append(Encoded(going.index, self.server.version, delta))
         self._effects.append(RoundClosed(self._report(going, now), self.server.model, self.server.shared,
                                          self.server.mean))
-        if going.index == options.max_rounds:
+        if going.index >= options.max_rounds:
             self._end("%d rounds are done" % going.index)
 
     def _report(self, going: OpenRound, now: float) -> RoundReport:

@@ -81,7 +81,7 @@ class CrashMaster:
         _, start = begin(self._settings)
         self.machine = MasterMachine(run_options(past.run_id, self._settings, past.layout), 0 * start)
         self._store = Store(self.run_dir, self._journal, SNAPSHOT_EVERY, SNAPSHOTS_KEPT)
-        self._reason = self._store.revive(self.machine, self.closed.append)
+        self._reason = self._store.revive(self.machine, lambda index: None, self.closed.append)
         counted = self._journal.about().get("counted")
         if counted is not None:
             set_traffic(self.machine, counted["traffic"])

@@ -97,7 +97,8 @@ def revived(run_dir: str) -> tuple:
     bench = new_bench()
     opened = journal.reopen(run_dir)
     try:
-        Store(run_dir, opened, snapshot_every=2, snapshots_kept=2).revive(bench.machine, lambda closed: None)
+        store = Store(run_dir, opened, snapshot_every=2, snapshots_kept=2)
+        store.revive(bench.machine, lambda index: None, lambda closed: None)
         return opened.last_seq(), lasting(bench.machine)
     finally:
         opened.close()

@@ -9,6 +9,7 @@ import pytest
 from local_master import WAIT_S, HttpWorker
 from test_waiting_polls import park, poll_of
 
+from flq.core import server_round
 from flq.errors import Unavailable
 from flq.master import service
 from flq.protocol import worker_events
@@ -107,3 +108,25 @@ def test_stop_does_not_wait_for_ever(make_master, monkeypatch):
         with pytest.raises(Unavailable, match="not saved after"):
             master.service.stop("stopped by the test")
     may_write.set()
+
+
+def test_half_of_a_change_is_neither_written_nor_answered(make_master, monkeypatch):
+    master = make_master(*RUN)
+
+    def work(worker):
+        while not master.service.failed and worker.step():
+            pass
+
+    def fail_for_want_of_memory(*args):
+        raise MemoryError("broken by the test")
+
+    monkeypatch.setattr(server_round, "aggregate", fail_for_want_of_memory)
+    threads = [threading.Thread(target=work, args=(HttpWorker(master, worker_id),)) for worker_id in range(2)]
+    for thread in threads:  # the last answer of the round closes it
+        thread.start()
+    for thread in threads:
+        thread.join(WAIT_S)
+    assert master.service.failed
+    kinds = [kind for _, kind, _, _ in master.store._journal.entries(0)]
+    assert sorted(kinds) == ["answered", "joined", "joined"]  # a restart has the last answer come again
+    assert master.store._journal.rounds() == []

@@ -9,7 +9,7 @@ from local_master import WAIT_S, HttpWorker
 from flq.core.draws import start_values
 from flq.errors import ConfigError, Conflict, Unavailable
 from flq.master import store as store_module
-from flq.master.journal import reopen
+from flq.master.journal import Batch, reopen
 from flq.master.run import begin_journal, check_may_go_on, differences, hold, take_up
 from flq.master.store import Store
 from flq.protocol.master_machine import MasterMachine
@@ -35,11 +35,12 @@ def test_the_journal_of_a_run_leads_to_its_model(make_master, tmp_path):
     master.store.snapshots.wait()
     journal = reopen(str(tmp_path / "master0"))
     machine = MasterMachine(master.machine.options, start_values(master.layout, 0))  # another start: it is not used
-    closed = []
-    reason = Store(str(tmp_path / "master0"), journal, 2, 2).revive(machine, closed.append)
+    restored, closed = [], []
+    reason = Store(str(tmp_path / "master0"), journal, 2, 2).revive(machine, restored.append, closed.append)
     assert reason == "7 rounds are done"
     assert machine.server.model.tobytes() == expected.model.tobytes()
-    assert [effect.report.round_index for effect in closed] in ([5, 6, 7], [7])  # after the newest snapshot
+    again = [effect.report.round_index for effect in closed]  # after the newest snapshot
+    assert again == list(range(restored[0] + 1, 8)) and restored[0] in (0, 2, 4, 6)
     assert [index for index, _ in journal.rounds()] == list(range(1, 8))
     assert [index for index, _ in journal.tested()] == list(range(1, 8))
     journal.close()
@@ -69,6 +70,9 @@ def test_while_the_journal_can_not_be_written_nobody_is_answered_and_then_everyb
     master = make_master(*SMALL)
     is_full, has_failed = threading.Event(), threading.Event()
     write = master.store._journal.write
+    begun_anew = []
+    go_on = master.machine.go_on
+    monkeypatch.setattr(master.machine, "go_on", lambda now: [begun_anew.append(now), go_on(now)])
 
     def write_unless_full(batch):
         if is_full.is_set():
@@ -87,6 +91,7 @@ def test_while_the_journal_can_not_be_written_nobody_is_answered_and_then_everyb
     for thread in threads:
         thread.join(WAIT_S)
     assert master.status()["problem"] is None
+    assert len(begun_anew) == 1  # leases and deadlines: nobody could be heard meanwhile
     assert master.machine.server.model.tobytes() == simulate(master.settings).model.tobytes()
 
 
@@ -135,6 +140,13 @@ def test_another_configuration_is_refused_with_the_difference(make_master, tmp_p
         check_may_go_on(past, master.settings)
         with pytest.raises(ConfigError, match="model.lr was 0.05 and is 0.1; model.name was 'quadratic' and is 'mlp'"):
             check_may_go_on(past, settings_of(master, lr=0.1, name="mlp"))
+        begun = dict(master.settings, system=dict(master.settings["system"], max_rounds=8))
+        check_may_go_on(past, begun)  # it may grow
+        past.journal.write(Batch([], [], [(index, {}) for index in range(1, 6)], [], {}))
+        for n_rounds in (3, 5):
+            shorter = dict(master.settings, system=dict(master.settings["system"], max_rounds=n_rounds))
+            with pytest.raises(ConfigError, match="has done 5 rounds already, got system.max_rounds = %d" % n_rounds):
+                check_may_go_on(past, shorter)
     past.journal.close()
 
 

@@ -11,7 +11,7 @@ from flq.core.quantize import QUANTIZERS
 from flq.errors import FlqError
 from flq.protocol import events
 from flq.protocol.entries import from_entry, to_entry
-from flq.protocol.master_machine import MasterMachine
+from flq.protocol.master_machine import MasterMachine, State
 from flq.protocol.master_state import capture
 from flq.protocol.messages import Answer, Kind, Outcome
 from flq.protocol.options import run_options
@@ -229,7 +229,10 @@ def lasting(machine):
     """Return what of a machine outlasts its process, so that two can be compared."""
     going = machine.open_round
     meta, arrays = capture(machine)
-    meta["state"] = meta["state"].replace("FINISHED", "CLOSING")  # that the results are saved is no event of the run
+    if machine.state in (State.CLOSING, State.FINISHED):  # what comes then is no part of the run
+        meta["state"] = "ended"
+        for member in meta["members"]:
+            del member["gone"]
     return frozen({
         "captured": [meta, arrays],
         "tallies": [member.tally for _, member in sorted(machine.members.items()) if member.epoch],

@@ -901,6 +901,15 @@ def test_stop_ends_the_run_once():
     assert bench.reason == "first" and bench.snapshot() == before
 
 
+def test_a_lease_that_ends_after_the_run_is_no_event_of_the_run():
+    bench = open_bench(2, max_rounds=1)
+    bench.all_upload(0, 1)
+    assert bench.state == "CLOSING"
+    n_entries = len(bench.journal)
+    bench.wait(400)
+    assert all(member.gone for member in bench.machine.members.values()) and len(bench.journal) == n_entries
+
+
 def test_who_is_lost_need_not_hear_of_the_end():
     bench = open_bench(2, lease_s=100.0)
     bench.tell(events.Stop("now"))
