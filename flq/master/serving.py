@@ -158,6 +158,6 @@ def until_the_end(args: argparse.Namespace, service: MasterService, server: Serv
         return 1
     print("results: %s" % service.results.workbook, flush=True)
     fewer = service.fewer_workers()
-    if fewer is not None:
+    if fewer is not None and not service.was_interrupted:
         print(fewer, flush=True)
     return 1 if service.failed else 128 + signals[0] if signals else 0
