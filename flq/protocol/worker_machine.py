@@ -340,7 +340,7 @@ class WorkerMachine:
             if event.status == 409 or self._was_refused:
                 return self._exit(2, event.detail)
             self._was_refused = True  # it is believed the second time: the first, the request may have been damaged
-            return self._back_off(event.detail, now)
+            return self._back_off(event.detail, now, is_quiet=True)
         self._rejections += 1
         if self._rejections <= MAX_REJECTIONS:
             return self._back_off(event.detail, now)
@@ -354,7 +354,7 @@ class WorkerMachine:
     def _unreachable(self, event: Unreachable, now: float) -> Action:
         return self._back_off(event.detail, now)
 
-    def _back_off(self, detail: str, now: float, retry_after_s: float = 0.0) -> Action:
+    def _back_off(self, detail: str, now: float, retry_after_s: float = 0.0, is_quiet: bool = False) -> Action:
         """Pause longer each time, with jitter, and then do the same again: every request is idempotent."""
         if now - self._last_contact > self._give_up_s:
             return self._exit(1, "%s; giving up after %.0f s without the master" % (detail, now - self._last_contact))
@@ -362,7 +362,8 @@ class WorkerMachine:
         pause = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** self._failures)
         self._failures = min(self._failures + 1, 30)
         pause = max(retry_after_s, pause * self._jitter.uniform(0.5, 1.0))
-        self.notes.append("%s; trying again in %.1f s" % (detail, pause))
+        if not is_quiet:
+            self.notes.append("%s; trying again in %.1f s" % (detail, pause))
         return Pause(pause)
 
     def _paused(self, event: Paused, now: float) -> Action:
