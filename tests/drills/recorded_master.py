@@ -36,6 +36,9 @@ class Written:
     def handle(self, event: Any, now: float) -> Any:
         effects = self._machine.handle(event, now)
         self._store.note(self._machine, effects)
+        for effect in effects:
+            if isinstance(effect, RoundClosed):
+                self._store.note_round(effect.report.round_index, {})
         self._store.commit(lambda: {})
         self._answered()
         return effects
