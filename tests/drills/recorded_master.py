@@ -15,6 +15,7 @@ from flq.core.params import Layout, Tensor, fingerprint  # noqa: E402
 from flq.core.quantize import QUANTIZERS, plus  # noqa: E402
 from flq.master import journal, run  # noqa: E402
 from flq.master.store import Store  # noqa: E402
+from flq.protocol.events import RoundClosed  # noqa: E402
 from flq.protocol.messages import Kind, Outcome  # noqa: E402
 
 CODEC = 4
