@@ -52,6 +52,7 @@ def test_a_killed_worker_that_comes_back_takes_over_at_once(cluster):
     again = cluster.worker(1, master.port)  # with the same state folder
     master.wait_for(r"worker 1 is back with 110 samples \(epoch 1\)")
     again.wait_for(r"worker 1: round=\d+ applied")
+    master.wait_for(r"round=[56]/")
     stop(master)
     end_well(master, (workers[0], again, workers[2], workers[3]))
     rounds = master.table("Rounds")

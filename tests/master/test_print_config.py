@@ -14,7 +14,7 @@ from flq.training.datasets import resolve_dataset
 @pytest.fixture
 def printed(tmp_path, monkeypatch, capsys):
     """Return a function that prints the configuration with overrides: exit code, stdout, stderr."""
-    monkeypatch.setattr(program, "_serve", lambda *_: pytest.fail("it serves"))
+    monkeypatch.setattr(program, "serve", lambda *_: pytest.fail("it serves"))
     (tmp_path / "flq_config.json").write_text("{}")
 
     def run(*overrides):
