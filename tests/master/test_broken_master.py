@@ -113,19 +113,18 @@ def test_stop_does_not_wait_for_ever(make_master, monkeypatch):
 def test_half_of_a_change_is_neither_written_nor_answered(make_master, monkeypatch):
     master = make_master(*RUN)
 
-    def work(worker):
-        while not master.service.failed and worker.step():
-            pass
-
     def fail_for_want_of_memory(*args):
         raise MemoryError("broken by the test")
 
     monkeypatch.setattr(server_round, "aggregate", fail_for_want_of_memory)
-    threads = [threading.Thread(target=work, args=(HttpWorker(master, worker_id),)) for worker_id in range(2)]
-    for thread in threads:  # the last answer of the round closes it
-        thread.start()
-    for thread in threads:
-        thread.join(WAIT_S)
+    workers = [HttpWorker(master, worker_id) for worker_id in range(2)]
+    for worker in workers:
+        while not isinstance(worker.action, worker_events.CallPoll):
+            worker.step()
+    for worker in workers:  # one after the other, so that each is a batch of its own: the last one closes the round
+        while not isinstance(worker.action, worker_events.CallAnswer):
+            worker.step()
+        worker.step()
     assert master.service.failed
     kinds = [kind for _, kind, _, _ in master.store._journal.entries(0)]
     assert sorted(kinds) == ["answered", "joined", "joined"]  # a restart has the last answer come again

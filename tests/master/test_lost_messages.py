@@ -64,6 +64,6 @@ def test_a_worker_that_registers_anew_takes_part_in_the_open_round(make_master):
     while not isinstance(again.action, worker_events.CallAnswer):
         assert again.step()
     assert again.machine.epoch == 2
-    assert master.status()["current_round"] == 1
+    assert master.machine.round_index == 1
     again.step()
-    assert master.status()["worker_status"]["0"]["uploaded"] == 1
+    assert master.machine.members[0].tally["uploaded"] == 1  # decided before it was answered
