@@ -107,6 +107,8 @@ class Plan(NamedTuple):
         Whether offers come first; whether there is no round because the run has ended.
     n_frames : int
         Number of model frames that follow.
+    bytes_up : int
+        Mode lowrank: largest payload of an upload, in bytes; otherwise 0.
     """
 
     round_index: int
@@ -116,6 +118,7 @@ class Plan(NamedTuple):
     needs_offer: bool
     ended: bool
     n_frames: int
+    bytes_up: int = 0
 
 
 class ModelFrame(NamedTuple):

@@ -23,13 +23,13 @@ from ..errors import BadValues, Conflict, TooLarge, WireError
 from .messages import Answer, HeldBack, Kind, ModelFrame, Outcome, Plan, Verdict
 
 MAGIC = b"FLQf"
-VERSION = 1
+VERSION = 2
 HEADER = struct.Struct("<4sBBBBIIIQ")   # magic, version, kind, codec, flags, run, layout, index, body length
 CRC = struct.Struct("<I")               # of header and body, between the two
 ANSWER = struct.Struct("<IIIIQddff")    # worker, epoch, seq, state crc, cost bits, loss, energy, training, waiting
 HELD_BACK = struct.Struct("<ffI")       # loss, accuracy, samples; after the rest of an answer
 VERDICT = struct.Struct("<BI")          # outcome, epoch
-PLAN = struct.Struct("<IIdBH")          # version, model crc, threshold, flags, number of frames
+PLAN = struct.Struct("<IIdIBH")         # version, model crc, threshold, bytes up, flags, number of frames
 PREFIX_SIZE = HEADER.size + CRC.size
 CRC_HEADER = "X-FLQ-CRC32"             # of what is in no frame
 NEEDS_OFFER, ENDED = 1, 2               # flags of a plan
@@ -80,7 +80,7 @@ def encode(message: Message, link: Link) -> Buffers:
         fixed = VERDICT.pack(message.outcome, message.epoch)
     elif isinstance(message, Plan):
         kind, index = Kind.PLAN, message.round_index
-        fixed = PLAN.pack(message.version, message.model_crc, message.threshold,
+        fixed = PLAN.pack(message.version, message.model_crc, message.threshold, message.bytes_up,
                           NEEDS_OFFER * message.needs_offer | ENDED * message.ended, message.n_frames)
     else:
         kind, index, fixed = message.kind, message.version, b""
@@ -196,11 +196,12 @@ def _message(kind: Kind, codec_id: int, index: int, body: memoryview, rest: memo
             raise BadValues("the outcome must be in 1..%d, got %d" % (len(Outcome), outcome))
         return Verdict(Outcome(outcome), index, epoch)
     if kind is Kind.PLAN:
-        version, model_crc, threshold, flags, n_frames = PLAN.unpack(body)
+        version, model_crc, threshold, bytes_up, flags, n_frames = PLAN.unpack(body)
         if not (math.isfinite(threshold) and threshold >= 0) or flags > NEEDS_OFFER | ENDED:
             raise BadValues("the plan has threshold %r and flags %d, expected at least 0 and at most %d"
                             % (threshold, flags, NEEDS_OFFER | ENDED))
-        return Plan(index, version, model_crc, threshold, bool(flags & NEEDS_OFFER), bool(flags & ENDED), n_frames)
+        return Plan(index, version, model_crc, threshold, bool(flags & NEEDS_OFFER), bool(flags & ENDED), n_frames,
+                    bytes_up)
     if kind in (Kind.DELTA, Kind.KEYFRAME):
         return ModelFrame(kind, index, codec_id, payload)
     worker_id, epoch, seq, state_crc, cost_bits, loss, energy, training_s, waiting_s = (

@@ -31,7 +31,7 @@ def valid_message(random, link):
         return Verdict(random.choice(list(Outcome)), number, random.randrange(9))
     if kind is Kind.PLAN:
         return Plan(number, random.randrange(9), random.randrange(2 ** 32), random.random(), random.random() < 0.5,
-                    random.random() < 0.5, random.randrange(3))
+                    random.random() < 0.5, random.randrange(3), random.randrange(2 ** 32))
     if kind in (Kind.DELTA, Kind.KEYFRAME):
         return ModelFrame(kind, number, codec_id, valid_payload(random, codec_id, link.layout))
     held_back = HeldBack(random.random(), random.randrange(5) / 4, random.randrange(1, 99)) if number % 2 else None

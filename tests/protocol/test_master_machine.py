@@ -174,7 +174,7 @@ def test_the_plan_is_given_again_to_who_has_not_answered_and_counts_as_retransmi
     first, second = bench.poll(0), bench.poll(0)
     assert bench.plan(first) == bench.plan(second)
     totals = bench.machine.totals
-    assert totals.frame_bytes_down == 51 and totals.retransmitted_bytes == 51  # a plan is 32 + 19 bytes
+    assert totals.frame_bytes_down == 55 and totals.retransmitted_bytes == 55  # a plan is 32 + 23 bytes
 
 
 def test_who_has_answered_waits_for_the_next_round_even_if_the_model_does_not_move():
@@ -237,7 +237,7 @@ def test_the_report_counts_real_frames():
     assert report.payload_bits_up == 2 * 4 * 32
     assert report.frame_bytes_up == 2 * (32 + 48 + 16)
     assert report.payload_bits_down == 0                       # the start was drawn from the seed
-    assert report.frame_bytes_down == 2 * (32 + 19) + 2 * (32 + 5)  # plans and verdicts
+    assert report.frame_bytes_down == 2 * (32 + 23) + 2 * (32 + 5)  # plans and verdicts
     assert report.retransmitted_bytes == 0
     assert (report.training_s, report.waiting_s, report.round_s) == (3.5, 1.0, 5.0)
 

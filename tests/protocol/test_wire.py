@@ -52,24 +52,24 @@ UPLOAD = Answer(Kind.UPLOAD, 2, 1, 5, 7, 0.75, 14.25, 88, 0xdeadbeef, 1.5, 0.25,
 
 GOLDEN = [
     (Answer(Kind.SKIP, 2, 1, 5, 7, NAN, 0.0),
-     "464c5166 01 01 00 00 cff07b68 5e18f5be 07000000 3000000000000000 5194ed3f"
+     "464c5166 02 01 00 00 cff07b68 5e18f5be 07000000 3000000000000000 ac668116"
      "02000000 01000000 05000000 00000000 0000000000000000 000000000000f87f 0000000000000000 00000000 00000000"),
     (Answer(Kind.OFFER, 2, 1, 5, 7, 0.75, 14.25, 88, 0, 1.5, 0.25),
-     "464c5166 01 02 00 00 cff07b68 5e18f5be 07000000 3000000000000000 18487246"
+     "464c5166 02 02 00 00 cff07b68 5e18f5be 07000000 3000000000000000 e5ba1e6f"
      "02000000 01000000 05000000 00000000 5800000000000000 000000000000e83f 0000000000802c40 0000c03f 0000803e"),
     (UPLOAD,
-     "464c5166 01 03 04 00 cff07b68 5e18f5be 07000000 3b00000000000000 4b0c540a"
+     "464c5166 02 03 04 00 cff07b68 5e18f5be 07000000 3b00000000000000 4971d400"
      "02000000 01000000 05000000 efbeadde 5800000000000000 000000000000e83f 0000000000802c40 0000c03f 0000803e"
      "00000040 00004040 0b09 0e"),
     (Verdict(Outcome.APPLIED, 7, 1),
-     "464c5166 01 04 00 00 cff07b68 5e18f5be 07000000 0500000000000000 a4a3bbd1 05 01000000"),
+     "464c5166 02 04 00 00 cff07b68 5e18f5be 07000000 0500000000000000 c8c8b374 05 01000000"),
     (Plan(7, 6, 0xdeadbeef, 0.5, True, False, 1),
-     "464c5166 01 05 00 00 cff07b68 5e18f5be 07000000 1300000000000000 4cff9c2e"
-     "06000000 efbeadde 000000000000e03f 01 0100"),
+     "464c5166 02 05 00 00 cff07b68 5e18f5be 07000000 1700000000000000 21f9daba"
+     "06000000 efbeadde 000000000000e03f 00000000 01 0100"),
     (ModelFrame(Kind.DELTA, 6, 4, payload(4)),
-     "464c5166 01 06 04 00 cff07b68 5e18f5be 06000000 0b00000000000000 29e0f091 00000040 00004040 0b09 0e"),
+     "464c5166 02 06 04 00 cff07b68 5e18f5be 06000000 0b00000000000000 30de231a 00000040 00004040 0b09 0e"),
     (ModelFrame(Kind.KEYFRAME, 6, 32, payload(32)),
-     "464c5166 01 07 20 00 cff07b68 5e18f5be 06000000 1000000000000000 829773e0"
+     "464c5166 02 07 20 00 cff07b68 5e18f5be 06000000 1000000000000000 0a27cfca"
      "0000803f 000000c0 0000003f 00004040"),
 ]
 kinds = pytest.mark.parametrize("message, frame", [(message, bytes(bytearray.fromhex(text.replace(" ", ""))))
@@ -161,9 +161,9 @@ def test_verdicts_survive_the_wire(outcome, round_index, epoch):
 
 
 @given(numbers=st.tuples(u32, u32, u32), threshold=positive, needs_offer=st.booleans(), ended=st.booleans(),
-       n_frames=st.integers(0, 65535))
-def test_plans_survive_the_wire(numbers, threshold, needs_offer, ended, n_frames):
-    message = Plan(*(numbers + (threshold, needs_offer, ended, n_frames)))
+       n_frames=st.integers(0, 65535), bytes_up=u32)
+def test_plans_survive_the_wire(numbers, threshold, needs_offer, ended, n_frames, bytes_up):
+    message = Plan(*(numbers + (threshold, needs_offer, ended, n_frames, bytes_up)))
     assert decode(joined(message), LINK) == message
 
 
@@ -256,7 +256,7 @@ def test_frames_of_another_layout_conflict(message, frame):
 
 
 @pytest.mark.parametrize("change, text", [
-    (dict(version=2), "wire version 2"), (dict(flags=1), "flags 1"), (dict(kind=3, flags=2), "flags 2"),
+    (dict(version=3), "wire version 3"), (dict(flags=1), "flags 1"), (dict(kind=3, flags=2), "flags 2"),
     (dict(kind=0), "kind is 0"), (dict(kind=8), "kind is 8"),
 ])
 def test_what_the_header_may_not_say_is_malformed(change, text):
