@@ -211,7 +211,7 @@ def test_random_bytes_are_refused(raw):
         decode_stream(raw, LINK)
 
 
-def framed(kind, codec_id, body, index=7, link=LINK, length=None, version=1, flags=0):
+def framed(kind, codec_id, body, index=7, link=LINK, length=None, version=2, flags=0):
     """A frame with any content and a CRC that is right."""
     header = HEADER.pack(b"FLQf", version, kind, codec_id, flags, link.run_crc, link.layout.crc, index,
                          len(body) if length is None else length)
@@ -283,10 +283,10 @@ def held_body(**changes):
     (6, 10, bytes(11), "codec must be one of"),
     (4, 0, struct.pack("<BI", 0, 1), "outcome must be in 1..8, got 0"),
     (4, 0, struct.pack("<BI", 9, 1), "outcome must be in 1..8, got 9"),
-    (5, 0, struct.pack("<IIdBH", 6, 0, NAN, 0, 0), "threshold nan"),
-    (5, 0, struct.pack("<IIdBH", 6, 0, float("inf"), 0, 0), "threshold inf"),
-    (5, 0, struct.pack("<IIdBH", 6, 0, -1.0, 0, 0), "threshold -1.0"),
-    (5, 0, struct.pack("<IIdBH", 6, 0, 1.0, 4, 0), "flags 4"),
+    (5, 0, struct.pack("<IIdIBH", 6, 0, NAN, 0, 0, 0), "threshold nan"),
+    (5, 0, struct.pack("<IIdIBH", 6, 0, float("inf"), 0, 0, 0), "threshold inf"),
+    (5, 0, struct.pack("<IIdIBH", 6, 0, -1.0, 0, 0, 0), "threshold -1.0"),
+    (5, 0, struct.pack("<IIdIBH", 6, 0, 1.0, 0, 4, 0), "flags 4"),
     (3, 4, answer_body(loss=float("inf")), "loss is infinite"),
     (3, 4, answer_body(loss=-float("inf")), "loss is infinite"),
     (3, 4, answer_body(energy=NAN), "energy must be finite"),
