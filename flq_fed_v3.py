@@ -125,7 +125,8 @@ def settings_of(args: argparse.Namespace) -> Dict[str, Dict[str, Any]]:
                     "n_classes": None, "test_fraction": 0.1, "data_dir": args.data_dir},
         "model": {"name": args.model, "lr": args.lr, "lr_schedule": args.lr_schedule, "lr_decay": args.lr_decay,
                   "lr_decay_rounds": args.lr_decay_rounds, "l2": l2, "local_optimizer": args.local_optimizer,
-                  "local_momentum": 0.9, "mu": args.mu, "local_epochs": args.local_epochs,
+                  "local_momentum": 0.9, "mu": args.mu, "logit_adjustment": args.logit_adjustment,
+                  "local_epochs": args.local_epochs,
                   "local_steps": args.local_steps, "server_optimizer": server_optimizer,
                   "server_lr": args.server_lr, "server_momentum": args.server_momentum, "server_beta_1": 0.9,
                   "server_beta_2": 0.999, "server_epsilon": 1e-7, "ema": args.ema, "dim": args.dim},
@@ -185,6 +186,8 @@ def parse_flags(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
                        help="decay of an average of the model that is evaluated in its place; 0 = none")
     model.add_argument("--local_optimizer", choices=("sgd", "momentum", "adam"), default="sgd")
     model.add_argument("--mu", type=within(float, 0, 1e6), default=0.0, help="FedProx: mu/2 |x - w|^2")
+    model.add_argument("--logit_adjustment", type=within(float, 0, 100), default=0.0,
+                       help="weight of the log of a worker's class shares in its logits; 0 = none")
     model.add_argument("--local_epochs", type=within(int, 0, 1e6), default=1,
                        help="with update delta: passes over the data in a round")
     model.add_argument("--local_steps", type=within(int, 0, 1e6), default=0,

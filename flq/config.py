@@ -139,6 +139,10 @@ class Model(Section):
     mu: float = Field(
         0.0, ge=0, le=1e6, description="Weight of half the squared distance from the shared copy in the training loss "
                                        "(FedProx).")
+    logit_adjustment: float = Field(
+        0.0, ge=0, le=100, description="Weight of the log of the worker's share of each class, which is added to the "
+                                       "logits while it trains; 1 keeps workers with different classes from pulling "
+                                       "the model apart, 0 = none; the quadratic model does not read it.")
     local_epochs: int = Field(
         1, ge=0, le=10 ** 6, description="Passes over a worker's data in a round; 0 only with local_steps > 0.")
     local_steps: int = Field(

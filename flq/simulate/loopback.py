@@ -59,7 +59,8 @@ class _Worker:
 def simulate(settings: Dict[str, Dict[str, Any]], dies: Optional[Dict[int, int]] = None,
              build: Callable[[Dict[str, Dict[str, Any]], int], Any] = build_trainer,
              worker_ids: Optional[Sequence[int]] = None,
-             watch: Callable[[events.RoundClosed], None] = lambda closed: None) -> Simulated:
+             watch: Callable[[events.RoundClosed], None] = lambda closed: None,
+             listen: Callable[[events.Event], None] = lambda event: None) -> Simulated:
     """Run a whole run in memory.
 
     Parameters
@@ -74,6 +75,8 @@ def simulate(settings: Dict[str, Dict[str, Any]], dies: Optional[Dict[int, int]]
         Who takes part; all by default.
     watch : callable, optional
         Gets each round when it has closed.
+    listen : callable, optional
+        Gets each request as the master does, before it.
 
     Raises
     ------
@@ -89,13 +92,14 @@ def simulate(settings: Dict[str, Dict[str, Any]], dies: Optional[Dict[int, int]]
                           "add worker_ids or lower system.min_workers")
     layout, start = begin(settings)
     master = MasterMachine(run_options("simulated", settings, layout), start)
-    return _Loop(settings, master, dies or {}, build, ids, watch).run()
+    return _Loop(settings, master, dies or {}, build, ids, watch, listen).run()
 
 
 class _Loop:
     def __init__(self, settings, master: MasterMachine, dies: Dict[int, int], build, ids: Sequence[int],
-                 watch: Callable[[events.RoundClosed], None]) -> None:
+                 watch: Callable[[events.RoundClosed], None], listen: Callable[[events.Event], None]) -> None:
         self._settings, self._master, self._dies, self._build, self._watch = settings, master, dies, build, watch
+        self._listen = listen
         self._workers = {worker_id: _Worker(worker_id) for worker_id in ids}
         self._now = 0.0
         self._tickets: Dict[int, _Worker] = {}
@@ -157,6 +161,7 @@ class _Loop:
         else:
             frame = b"".join(bytes(buffer) for buffer in action.frame)
             event = events.Answered(ticket, decode(frame, self._master.link), len(frame))
+        self._listen(event)
         self._tell(event)
 
     def _tell(self, event: events.Event) -> None:

@@ -7,6 +7,8 @@ through its loop, so that nothing of a round is left for the next.
 
 from typing import Any, Dict
 
+import numpy as np
+
 from .keras_batches import Samples
 from .keras_models import cross_entropy
 from .keras_setup import import_tensorflow
@@ -18,7 +20,7 @@ LOSS_SCALE = 1024.0  # with mixed precision: lifts small gradients into float16'
 class Gradient:
     """The gradient of the training loss for a minibatch.
 
-    The loss is the mean cross-entropy, plus what the layers themselves add (``model.losses``),
+    The loss is the mean cross-entropy, with ``log_prior`` added to the logits, plus what the layers themselves add (``model.losses``),
     plus l2/2 |v|^2 over all trained variables v, biases included. The gradient of the last is
     added in float32 without a tape.
 
@@ -36,10 +38,14 @@ class Gradient:
     settings : dict
     mixed : bool
         Whether the model computes in float16.
+    log_prior : ndarray of shape (n_classes,), float32
+        What :func:`log_prior` returned.
     """
 
-    def __init__(self, model: Any, variables: Any, n_classes: int, settings: Dict[str, Any], mixed: bool) -> None:
+    def __init__(self, model: Any, variables: Any, n_classes: int, settings: Dict[str, Any], mixed: bool,
+                 log_prior: np.ndarray) -> None:
         self._model, self._variables, self._n_classes = model, variables, n_classes
+        self._log_prior = log_prior if log_prior.any() else None
         self._l2 = settings["model"]["l2"]
         self._scale = LOSS_SCALE if mixed else 1.0
 
@@ -48,6 +54,8 @@ class Gradient:
         tf = import_tensorflow()
         with tf.GradientTape() as tape:
             logits = tf.cast(self._model(images, training=True), tf.float32)
+            if self._log_prior is not None:
+                logits += self._log_prior
             loss = tf.reduce_mean(cross_entropy(logits, labels, self._n_classes))
             if self._model.losses:
                 loss += tf.add_n([tf.cast(term, tf.float32) for term in self._model.losses])
@@ -60,6 +68,31 @@ class Gradient:
             loss += 0.5 * self._l2 * sum_of_squares(self._variables)
             gradients = [gradient + self._l2 * variable for gradient, variable in zip(gradients, self._variables)]
         return loss, gradients
+
+
+def log_prior(labels: np.ndarray, n_classes: int, strength: float) -> np.ndarray:
+    """Return what is added to a worker's logits while it trains: strength * log of its share of each class.
+
+    A worker that has mostly shoes learns to answer "shoe" whatever it sees, and the mean of workers with different
+    classes pays for it. With the worker's own shares in the logits the model need not learn them. One is
+    added to each count, so that classes which a worker has not got stay finite: they hardly move there.
+
+    Source: Menon et al. 2021, arXiv:2007.07314, eq. (10), with the shares of each worker in place of the whole
+    data set's, as in Zhang et al. 2022, arXiv:2209.00189.
+
+    Parameters
+    ----------
+    labels : ndarray of shape (n,), int64
+        Of the worker's samples.
+    strength : float
+        ``model.logit_adjustment``; 0 makes zeros.
+
+    Returns
+    -------
+    ndarray of shape (n_classes,), float32
+    """
+    counts = np.bincount(labels, minlength=n_classes) + 1.0
+    return (strength * np.log(counts / counts.sum())).astype(np.float32)
 
 
 def sum_of_squares(arrays: Any) -> Any:

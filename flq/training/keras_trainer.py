@@ -12,7 +12,7 @@ from .keras_batches import Samples
 from .keras_evaluator import LabelledImages
 from .keras_models import build_keras_model, layout_of, set_vector, vector_of, weights_of
 from .keras_setup import compute_policy, set_up_tensorflow
-from .keras_steps import Gradient, gradient_function, round_function
+from .keras_steps import Gradient, gradient_function, log_prior, round_function
 from .keras_weights import seed_random_layers
 from .partition import worker_share
 from .results import HeldBack, LocalUpdate
@@ -53,7 +53,8 @@ class KerasTrainer:
         samples = Samples(share.x, share.y, dataset.white, jetson["prefetch_size"] if device.n_gpus else 0,
                           jetson["num_parallel_calls"])
         trained = weights_of(self._model)[:len(self.layout.trained.tensors)]
-        gradient = Gradient(self._model, trained, dataset.n_classes, settings, device.mixed)
+        prior = log_prior(share.y, dataset.n_classes, settings["model"]["logit_adjustment"])
+        gradient = Gradient(self._model, trained, dataset.n_classes, settings, device.mixed, prior)
         self._takes_steps = settings["flq_algorithm"]["update"] == "delta"
         if self._takes_steps:
             self._train = round_function(gradient, trained, samples, self._batch_size, settings)

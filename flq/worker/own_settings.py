@@ -73,7 +73,7 @@ TRAINING: Dict[str, Dict[str, Kind]] = {
                 "n_classes": _whole(2, 10 ** 6, may_be_null=True)},
     "model": {"name": TEXT, "lr": NUMBER, "lr_schedule": TEXT, "lr_decay": NUMBER,
               "lr_decay_rounds": _whole(1, 10 ** 9), "l2": NUMBER, "local_optimizer": TEXT, "local_momentum": NUMBER,
-              "mu": NUMBER, "local_epochs": COUNT, "local_steps": COUNT, "dim": COUNT},
+              "mu": NUMBER, "logit_adjustment": NUMBER, "local_epochs": COUNT, "local_steps": COUNT, "dim": COUNT},
     "flq_algorithm": {"update": TEXT},
     "jetson_optimization": OWN["jetson_optimization"],
 }

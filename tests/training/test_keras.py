@@ -107,6 +107,22 @@ def test_the_gradient_is_that_of_one_batch_l2_included(make_settings, name):
     assert outcome.n_steps == 1 and outcome.update.dtype == np.float32
 
 
+def test_the_adjustment_takes_the_workers_own_class_shares_out_of_what_is_learnt(make_settings):
+    settings = make_settings(name="logreg", update="gradient", partition="non_iid", dir_alpha=0.1,
+                             logit_adjustment=1.0)
+    dataset, trainer = load_dataset(settings), build_trainer(settings, 1)
+    labels = dataset.y_train[partition(dataset.y_train, settings)[1]]
+    counts = np.bincount(labels, minlength=10)
+    assert 0 in counts  # a class that the worker has not got
+    outcome = trainer.local_update(np.zeros(trainer.layout.n_params, np.float32), 1)
+    kernel, bias = unflatten(outcome.update, trainer.layout)
+    (_, drawn), = batches_of(settings, 1, 1, 1)
+    shares = (counts + 1) / (counts + 1).sum()
+    expected = shares - np.bincount(drawn, minlength=10) / len(drawn)  # softmax(0 + log shares) - mean(one-hot)
+    np.testing.assert_allclose(bias, expected, atol=1e-6)
+    assert outcome.loss == pytest.approx(-np.log(shares)[drawn].mean(), rel=1e-5)
+
+
 def test_two_epochs_are_two_passes_over_the_same_samples(make_settings):
     trainer = build_trainer(make_settings(local_epochs=2), 1)
     passes = trainer._batches(1).reshape(2, -1)
