@@ -1,0 +1,83 @@
+"""How long the payloads of mode lowrank may be in a round.
+
+Where the settings leave it open, the first size follows from the model. The first rounds move it far,
+and a few bytes say most of that. Later the master falls behind with what it has to say, x - w grows over
+what a round adds to x, and payloads get longer. What decides is |x - w|^2 and |G|^2 of the
+round before, which every master that replays the run finds again: never an evaluation or a time.
+
+A budget for all uploads of a round is divided among those who may upload.
+"""
+
+import math
+from typing import NamedTuple
+
+from ..errors import ConfigError
+from .components import matrix_shape
+from .params import Layout
+from .quantize import QUANTIZERS
+from .rules import Rules
+
+BYTES_PER_NUMBER = 0.33  # of one component of each matrix, and of all other tensors
+DOWN = 1.5               # times the size upwards: the aggregate has the components of many workers
+FEWEST = 40              # step, scales and ends of the codes
+FREE_LAG = 2.0           # |x - w|^2 / |G|^2 up to which the first size lasts
+MOST = 4.0               # times the first size
+LEAST = 0.25             # times the first size: what a budget must leave for an upload
+
+
+class Sizes(NamedTuple):
+    """Longest payloads in bytes, upwards and downwards; 0 in the other modes."""
+
+    up: int
+    down: int
+
+
+def sizes(lag: float, movement: float, n_workers: int, layout: Layout, rules: Rules) -> Sizes:
+    """Return the sizes of a round.
+
+    Parameters
+    ----------
+    lag, movement : float
+        |x - w|^2 when the round opens, and |G|^2 of the round before; 0 before the first.
+    n_workers : int
+        How many take part.
+    """
+    if rules.mode != "lowrank":
+        return Sizes(0, 0)
+    growth = min(math.sqrt(max(lag / (FREE_LAG * movement), 1.0)), MOST) if movement else 1.0
+    exact = 4 * (layout.n_params - layout.n_trained)
+    size = growth * _first_size(layout)
+    up = rules.bytes_up or exact + int(size)
+    if rules.up_budget_bits:
+        up = min(up, rules.up_budget_bits // 8 // (rules.sel_clients or n_workers))
+    return Sizes(up, rules.bytes_down or exact + int(DOWN * size))
+
+
+def check_room(n_workers: int, layout: Layout, rules: Rules) -> None:
+    """Refuse sizes that say next to nothing of a model.
+
+    Raises
+    ------
+    ConfigError
+        If an upload has less than a quarter of the size that the model would get by itself.
+    """
+    if rules.mode != "lowrank":
+        return
+    least = int(LEAST * _first_size(layout)) + 4 * (layout.n_params - layout.n_trained)
+    got = sizes(0.0, 0.0, n_workers, layout, rules)
+    for key, size in (("bytes_up", got.up), ("bytes_down", got.down)):
+        if size < least:
+            raise ConfigError("%s is %d bytes for a model of %d parameters, expected at least %d"
+                              % (key, size, layout.n_params, least),
+                              "raise flq_algorithm.%s or budget_selection.up_budget_bits, or lower "
+                              "budget_selection.sel_clients" % key)
+
+
+def longest_upload(n_workers: int, layout: Layout, rules: Rules) -> int:
+    """Return the length in bytes of the payload of an upload, of the longest in the first round."""
+    return sizes(0.0, 0.0, n_workers, layout, rules).up or QUANTIZERS[rules.codec_up].payload_size(layout)
+
+
+def _first_size(layout: Layout) -> float:
+    shapes = [matrix_shape(tensor) or (tensor.size,) for tensor in layout.trained.tensors]
+    return FEWEST + BYTES_PER_NUMBER * sum(sum(shape) for shape in shapes)

@@ -1,0 +1,213 @@
+"""The codec of mode lowrank: what its payloads stand for, how long they are, and what is refused."""
+
+import struct
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flq.core import factors, integers
+from flq.core.components import GAMMAS, class_of, matrix_shape, parse
+from flq.core.params import Layout, Tensor
+from flq.core.quantize import LOWRANK, QUANTIZERS, decode
+from flq.errors import CodecError
+
+CODEC = QUANTIZERS[LOWRANK]
+LAYOUT = Layout((Tensor("conv", (5, 5, 16, 32)), Tensor("bias", (32,)), Tensor("scalar", ()),
+                 Tensor("dense", (64, 80))))
+WITH_STATISTICS = Layout(LAYOUT.tensors + (Tensor("mean", (32,)),), 1)
+
+
+def update_of(layout, seed=1, rank=3):
+    """Something like an update: tensors of low rank with some noise."""
+    random, parts = np.random.RandomState(seed), []
+    for tensor in layout.tensors:
+        shape = matrix_shape(tensor)
+        if shape is None:
+            parts.append(random.standard_t(3, tensor.size))
+        else:
+            parts.append((random.standard_t(4, (shape[0], rank)).dot(random.standard_normal((rank, shape[1])))
+                          + 0.1 * random.standard_normal(shape)).ravel())
+    return (0.01 * np.concatenate(parts)).astype(np.float32)
+
+
+def by_hand(payload, layout):
+    """Decode with loops, from the description in the module: float32 numbers, one operation at a time."""
+    payload, f32 = np.asarray(payload), np.float32
+    step = payload[:4].view("<f4")[0]
+    at, scales, rows = 4, [], []
+    for tensor in layout.trained.tensors:
+        shape = matrix_shape(tensor)
+        if shape is None:
+            scales.append([int(payload[at])])
+            rows.append((int(payload[at + 1]), tensor.size))
+            at += 2
+        else:
+            n = int(payload[at])
+            scales.append([int(s) for s in payload[at + 1:at + 1 + n]])
+            rows += [(class_of(scale, length), length) for scale in scales[-1] for length in shape]
+            at += 1 + n
+    classes = [class_ for class_, length in rows for _ in range(length)]
+    numbers = iter(integers.decode(payload[at:], np.array(classes))[0].tolist())
+    values = []
+    for tensor, of_tensor in zip(layout.trained.tensors, scales):
+        shape = matrix_shape(tensor)
+        gammas = [step * f32(2.0 ** ((16 - scale) / 8.0)) for scale in of_tensor]
+        if shape is None:
+            values += [f32(next(numbers)) * gammas[0] for _ in range(tensor.size)]
+            continue
+        total = [f32(0)] * tensor.size
+        for gamma in gammas:
+            y = [f32(next(numbers)) * gamma for _ in range(shape[0])]
+            z = [f32(next(numbers)) for _ in range(shape[1])]
+            total = [total[i] + y[i // shape[1]] * z[i % shape[1]] for i in range(tensor.size)]
+        values += total
+    return np.array(values + payload[payload.size - 4 * (layout.n_params - layout.n_trained):].view("<f4").tolist(),
+                    np.float32)
+
+
+@pytest.mark.parametrize("layout", [LAYOUT, WITH_STATISTICS])
+def test_decoding_is_what_the_module_says_bit_for_bit(layout):
+    payload = CODEC.encode(update_of(layout), layout, limit=900)
+    expected = by_hand(payload, layout)
+    assert decode(CODEC, payload, layout).tobytes() == expected.tobytes()
+
+
+def test_gammas_are_powers_of_two_in_eighths():
+    assert np.array_equal(GAMMAS, (2.0 ** ((16 - np.arange(256)) / 8.0)).astype(np.float32))
+
+
+@pytest.mark.parametrize("limit", [120, 300, 1000, 4000, 12000])
+def test_the_limit_is_kept_and_used(limit):
+    vector = update_of(LAYOUT)
+    payload = CODEC.encode(vector, LAYOUT, limit=limit)
+    CODEC.check(payload, LAYOUT)
+    assert 0.9 * limit - 10 <= payload.size <= limit
+
+
+def test_more_bytes_say_more_and_never_less_than_nothing():
+    vector = update_of(LAYOUT).astype(np.float64)
+    left = []
+    for limit in (120, 300, 600, 1200, 2400, 4800, 20000):
+        rest = np.empty(vector.size, np.float32)
+        CODEC.encode(vector.astype(np.float32), LAYOUT, limit=limit, rest=rest)
+        left.append(float(np.sum(rest.astype(np.float64) ** 2)) / float(np.sum(vector ** 2)))
+    assert left == sorted(left, reverse=True) and left[0] < 1 and left[3] < 0.25 and left[-1] < 0.005
+
+
+def test_the_rest_is_what_was_not_said_and_may_be_the_vector_itself():
+    vector = update_of(WITH_STATISTICS)
+    rest = np.empty_like(vector)
+    payload = CODEC.encode(vector, WITH_STATISTICS, limit=900, rest=rest)
+    expected = vector - decode(CODEC, payload, WITH_STATISTICS)
+    expected[WITH_STATISTICS.n_trained:] = 0
+    assert np.array_equal(rest, expected)
+    own = vector.copy()
+    assert CODEC.encode(own, WITH_STATISTICS, limit=900, rest=own).tobytes() == payload.tobytes()
+    assert np.array_equal(own, expected)
+
+
+def test_statistics_travel_exactly():
+    vector = update_of(WITH_STATISTICS)
+    payload = CODEC.encode(vector, WITH_STATISTICS, limit=600)
+    exact = decode(CODEC, payload, WITH_STATISTICS)[WITH_STATISTICS.n_trained:]
+    assert np.array_equal(exact, vector[WITH_STATISTICS.n_trained:])
+
+
+def test_zeros_and_tiny_and_huge_values_pass():
+    for factor in (0.0, 1e-37, 1e-30, 1e25):
+        vector = (update_of(LAYOUT) * np.float32(factor)).astype(np.float32)
+        rest = np.empty_like(vector)
+        payload = CODEC.encode(vector, LAYOUT, limit=1000, rest=rest)
+        CODEC.check(payload, LAYOUT)
+        assert np.isfinite(rest).all()
+        assert np.sum(rest.astype(np.float64) ** 2) <= np.sum(vector.astype(np.float64) ** 2)
+
+
+@given(rows=st.integers(1, 90), columns=st.integers(1, 90), n=st.integers(1, 50), limit=st.integers(150, 3000),
+       seed=st.integers(0, 99))
+def test_any_layout_round_trips_within_its_limit(rows, columns, n, limit, seed):
+    layout = Layout((Tensor("a", (rows, columns)), Tensor("b", (n,)), Tensor("c", (columns, 2, rows))))
+    vector, rest = update_of(layout, seed), np.empty(layout.n_params, np.float32)
+    payload = CODEC.encode(vector, layout, limit=limit, rest=rest)
+    CODEC.check(payload, layout)
+    assert payload.size <= limit
+    np.testing.assert_allclose(vector - rest, decode(CODEC, payload, layout), atol=1e-6)
+
+
+def test_a_wide_matrix_is_decomposed_by_iteration_about_as_well(monkeypatch):
+    vector, left = update_of(LAYOUT), []
+    for widest in (1024, 16):
+        monkeypatch.setattr(factors, "WIDEST_GRAM", widest)
+        rest = np.empty_like(vector)
+        CODEC.encode(vector, LAYOUT, limit=1000, rest=rest)
+        left.append(float(np.sum(rest ** 2)))
+    assert left[1] <= 1.05 * left[0]
+
+
+def test_several_payloads_are_added_in_their_order_with_their_weights():
+    payloads = [CODEC.encode(update_of(LAYOUT, seed), LAYOUT, limit=600) for seed in (1, 2)]
+    out = np.ones(LAYOUT.n_params, np.float32)
+    CODEC.add_all(out, [(payloads[0], 0.25), (payloads[1], 0.75)], LAYOUT)
+    expected = np.ones(LAYOUT.n_params, np.float32)
+    for payload, weight in zip(payloads, (0.25, 0.75)):
+        values = by_hand(payload, LAYOUT)
+        expected += values * np.float32(weight)
+    assert np.array_equal(out, expected)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_values_that_are_not_finite_are_refused(value):
+    vector = update_of(LAYOUT)
+    vector[7] = value
+    with pytest.raises(CodecError, match="NaN or infinite"):
+        CODEC.encode(vector, LAYOUT, limit=1000)
+
+
+def test_a_limit_that_not_even_zeros_fit_in_is_refused():
+    with pytest.raises(CodecError, match=r"10 bytes do not hold an update of this model, expected at least \d\d"):
+        CODEC.encode(update_of(LAYOUT), LAYOUT, limit=10)
+
+
+def test_shorter_payloads_and_one_byte_more_are_refused():
+    payload = CODEC.encode(update_of(LAYOUT), LAYOUT, limit=300)
+    for n in range(0, payload.size, 7):
+        with pytest.raises(CodecError):
+            CODEC.check(payload[:n], LAYOUT)
+    with pytest.raises(CodecError, match="1 bytes follow"):
+        CODEC.check(np.append(payload, np.uint8(0)), LAYOUT)
+
+
+@pytest.mark.parametrize("step, text", [
+    (np.nan, "the step is nan"), (np.inf, "the step is inf"), (0.0, "the step is 0"), (-1.0, "the step is -1"),
+    (3e38, "expected finite float32")])
+def test_a_step_that_makes_no_values_is_refused(step, text):
+    payload = CODEC.encode(update_of(LAYOUT), LAYOUT, limit=300)
+    payload[:4] = np.array([step], "<f4").view(np.uint8)
+    with pytest.raises(CodecError, match=text):
+        CODEC.check(payload, LAYOUT)
+
+
+def test_too_many_components_and_unknown_classes_are_refused():
+    payload = CODEC.encode(update_of(LAYOUT), LAYOUT, limit=300)
+    more = payload.copy()
+    more[4] = 33
+    with pytest.raises(CodecError, match="33 components, expected at most 32"):
+        CODEC.check(more, LAYOUT)
+    unknown = payload.copy()
+    unknown[4 + 1 + payload[4] + 1] = integers.N_CLASSES
+    with pytest.raises(CodecError, match="class 32, expected one below 32"):
+        CODEC.check(unknown, LAYOUT)
+
+
+def test_golden_payload():
+    payload = np.frombuffer(bytes(bytearray.fromhex(GOLDEN)), np.uint8)
+    CODEC.check(payload, SMALL)
+    assert struct.unpack("<f", payload[:4].tobytes())[0] == 0.25
+    assert decode(CODEC, payload, SMALL).tolist() == [0.25, -0.5, 0.0, 1.0, 0.75, 8.0]
+    assert [part.left.tolist() for part in parse(payload, SMALL)] == [[[1, -2, 0, 4]], [[3]]]
+
+
+SMALL = Layout((Tensor("w", (2, 2)), Tensor("b", (1,)), Tensor("mean", (1,))), 1)
+GOLDEN = "0000803e1009100a55fc42960200000041"
