@@ -1,16 +1,28 @@
 """The lazy rule: a worker with little to say stays silent.
 
-A worker skips iff round > warmup, clock < C and E <= thr_scale * S, where E is the energy of
-what its quantizer would get, the clock counts its rounds in a row without an applied upload,
-and S is what the model has moved of late:
+A worker skips iff round > warmup, clock < C and E <= thr_scale * T, where the clock counts its
+rounds in a row without an applied upload, and T holds S, what the model has moved of late:
 
-    S = sum over d = 1..D of xi_d |G^(k-d)|^2,   xi_d = ck (1/d) / (1 + 1/2 + ... + 1/D)
+    S = sum over d = 1..D of xi_d |G^(k-d)|^2
 
-with G the aggregate that the master really applied. Comparing with G, not with differences of
-the model, makes the rule independent of the server optimizer.
+with G the aggregate that the master really applied. In all modes but laq
 
-Departs from LAQ (Sun et al. 2019, arXiv:1909.07588, eq. (7a)): the movement term is that of
-the aggregate, the weights sum to ck, and the quantization errors do not enter.
+    E = |what its quantizer would get|^2,   T = S,   xi_d = ck (1/d) / (1 + 1/2 + ... + 1/D)
+
+Comparing with G, not with differences of the model, makes the rule independent of the server
+optimizer.
+
+Mode laq is Sun et al. 2019, arXiv:1909.07588, eqs. (7a) and (7b), with t_bar = C:
+
+    E = |Q - Q'|^2,   T = (1/M^2) S + 3 (|g - Q|^2 + |g' - Q'|^2),   xi_d = ck / D
+
+where g is the gradient, Q what the master would hold of it, and g' and Q' those of the worker's
+last upload. The paper's T has (1 / (alpha^2 M^2)) sum xi_d |x^(k+1-d) - x^(k-d)|^2 in place of
+S / M^2. They are the same: the model moves by x^(k+1-d) - x^(k-d) = -alpha G^(k-d), G the sum of
+the M stored gradients, so that the step length cancels and no model of the past is kept.
+
+The rule of the other modes departs from that: the movement term is that of the mean, the newest
+counts most, and the quantization errors do not enter.
 """
 
 from typing import Sequence
@@ -18,13 +30,20 @@ from typing import Sequence
 from .rules import Rules
 
 
-def movement(aggregate_energies: Sequence[float], rules: Rules) -> float:
-    """Return S, from the energies |G|^2 of past aggregates, the newest last.
+def movement(aggregate_energies: Sequence[float], rules: Rules, n_workers: int) -> float:
+    """Return S, in mode laq S / M^2, from the energies |G|^2 of past aggregates, the newest last.
 
     Rounds before the first count as zero.
+
+    Parameters
+    ----------
+    n_workers : int
+        M, the number of workers whose mirrors the aggregate holds.
     """
-    harmonic = sum(1.0 / d for d in range(1, rules.depth + 1))
     recent = list(aggregate_energies)[-rules.depth:][::-1]
+    if rules.is_laq:
+        return sum(rules.ck / rules.depth * energy for energy in recent) / n_workers ** 2
+    harmonic = sum(1.0 / d for d in range(1, rules.depth + 1))
     return sum(rules.ck / d / harmonic * energy for d, energy in enumerate(recent, 1))
 
 
@@ -33,10 +52,8 @@ def may_skip(energy: float, threshold: float, clock: int, round_index: int, rule
 
     Parameters
     ----------
-    energy : float
-        |what the quantizer would get|^2.
-    threshold : float
-        S of the round plan.
+    energy, threshold : float
+        E and T.
     clock : int
         Rounds in a row in which nothing of this worker was applied.
     """

@@ -1,0 +1,72 @@
+"""Multinomial logistic regression on MNIST, dealt out to ten workers: what benchmarks.laq_table minimises."""
+
+import math
+from typing import Any, Dict, List, Tuple
+
+import numpy as np
+
+from flq.core.params import Vector
+from flq.training.datasets import load_dataset
+
+N_WORKERS, N_CLASSES, L2, STEP = 10, 10, 0.01, 0.02
+
+
+class Problem:
+    """f_m: mean cross-entropy of worker m's samples and L2 / 2 |v|^2, for several models v at a time.
+
+    A model is the kernel (784, 10), row by row, and then the bias: the kernel's row for a pixel that is always 1.
+    Samples are dealt out in the order of the file.
+    """
+
+    def __init__(self, settings: Dict[str, Any]) -> None:
+        data = load_dataset(settings)
+        images = _with_ones(data.x_train, data.white)
+        self.parts = list(zip(np.split(images, N_WORKERS), np.split(data.y_train, N_WORKERS)))
+        self.tests = _with_ones(data.x_test, data.white), data.y_test
+
+    def gradients(self, models: List[Vector]) -> Tuple[np.ndarray, np.ndarray]:
+        """Return the gradients, float32 (n_models, n_workers, n_params), and losses, float64 (n_models, n_workers)."""
+        stacked = np.stack(models)
+        kernels = np.concatenate([model.reshape(-1, N_CLASSES).T for model in models])
+        penalties = np.array([L2 / 2 * float(model.astype(np.float64) @ model) for model in models])
+        gradients = np.empty((len(models), N_WORKERS, stacked.shape[1]), np.float32)
+        losses = np.empty((len(models), N_WORKERS))
+        for m, (images, labels) in enumerate(self.parts):
+            n, places = len(images), np.arange(len(images))
+            logits = (kernels @ images.T).reshape(len(models), N_CLASSES, n)
+            right = logits[:, labels, places]
+            shares = np.exp(logits, out=logits)  # with this penalty logits are far from what overflows
+            sums = shares.sum(axis=1)
+            losses[:, m] = (np.log(sums) - right).mean(axis=1, dtype=np.float64) + penalties
+            sums *= np.float32(n)
+            shares /= sums[:, np.newaxis]
+            shares[:, labels, places] -= np.float32(1 / n)
+            by_class = (shares.reshape(-1, n) @ images).reshape(len(models), N_CLASSES, -1)
+            gradients[:, m] = by_class.transpose(0, 2, 1).reshape(len(models), -1)
+            gradients[:, m] += np.float32(L2) * stacked
+        return gradients, losses
+
+    def accuracy(self, model: Vector) -> float:
+        """Return the share of the test set that is right."""
+        images, labels = self.tests
+        return float(((images @ model.reshape(-1, N_CLASSES)).argmax(axis=1) == labels).mean())
+
+
+def _with_ones(images: np.ndarray, white: float) -> np.ndarray:
+    """Return the images as rows, float32, between 0 and 1, with a pixel more that is 1."""
+    rows = np.ones((len(images), images[0].size + 1), np.float32)
+    np.divide(images.reshape(len(images), -1), np.float32(white), out=rows[:, :-1])
+    return rows
+
+
+def smallest_loss(problem: Problem, model: Vector, n_steps: int = 500) -> float:
+    """Go on from where GD has ended, with Nesterov's momentum and the same step length."""
+    step = STEP * N_WORKERS
+    momentum = np.float32((1 - math.sqrt(L2 * step)) / (1 + math.sqrt(L2 * step)))
+    before, ahead, smallest = model, model, math.inf
+    for _ in range(n_steps):
+        gradients, losses = problem.gradients([ahead])
+        smallest = min(smallest, float(losses.mean()))
+        after = ahead - np.float32(step) * gradients[0].mean(axis=0)
+        before, ahead = after, after + momentum * (after - before)
+    return smallest
