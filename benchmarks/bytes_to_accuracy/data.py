@@ -1,0 +1,65 @@
+"""Fashion-MNIST with a validation part, and one partition for all seeds.
+
+5,000 of the 60,000 training images are taken out with a seed of their own: settings are chosen
+on them, the test set reports. The workers hold the other 55,000.
+
+In FLQ ``system.seed`` fixes the partition as well as the start values and the order of the
+samples. Here the partition is always that of PARTITION_SEED, so that the seeds of a table
+differ in start and order only, as in the study that the figures are compared with.
+"""
+
+import os
+from typing import Any, Callable, Dict
+
+import numpy as np
+
+from flq.config_file import load_config
+from flq.core import draws
+from flq.training.datasets import load_dataset, resolve_dataset
+from flq.training.keras_trainer import KerasTrainer
+from flq.training.results import LocalUpdate
+
+N_VALIDATION = 5000
+SPLIT_SEED = 2026
+PARTITION_SEED = 42
+
+
+def prepared(folder: str) -> Dict[str, str]:
+    """Return the files "validation" and "test": the same 55,000 training images, each with one of the two parts."""
+    os.makedirs(folder, exist_ok=True)
+    paths = {part: os.path.join(folder, "fashion_mnist_%s.npz" % part) for part in ("validation", "test")}
+    if not all(os.path.exists(path) for path in paths.values()):
+        whole = load_dataset(resolve_dataset(load_config(None, ["dataset=fashion_mnist"]).settings()))
+        order = draws.permutation(len(whole.y_train), draws.stream(SPLIT_SEED, draws.HELD_BACK))
+        held, kept = np.sort(order[:N_VALIDATION]), np.sort(order[N_VALIDATION:])
+        parts = {"validation": (whole.x_train[held], whole.y_train[held]), "test": (whole.x_test, whole.y_test)}
+        for part, (x, y) in parts.items():
+            partial = "%s.%d.partial.npz" % (paths[part], os.getpid())
+            np.savez(partial, x_train=whole.x_train[kept], y_train=whole.y_train[kept], x_test=x, y_test=y)
+            os.replace(partial, paths[part])
+    return paths
+
+
+class FixedPartition(KerasTrainer):
+    """A trainer whose samples are those of PARTITION_SEED, whatever the run's seed.
+
+    Parameters
+    ----------
+    settings : dict
+    worker_id : int
+    count : callable
+        Gets the number of samples of each local training.
+    """
+
+    def __init__(self, settings: Dict[str, Any], worker_id: int, count: Callable[[int], None]) -> None:
+        super().__init__(dict(settings, system=dict(settings["system"], seed=PARTITION_SEED)), worker_id)
+        self._run_seed, self._count = settings["system"]["seed"], count
+
+    def local_update(self, shared: np.ndarray, round_index: int) -> LocalUpdate:
+        """Train as any worker does, and say how many samples it took."""
+        done = super().local_update(shared, round_index)
+        self._count(done.n_steps * self._batch_size)
+        return done
+
+    def _stream(self, purpose: int, round_index: int) -> np.random.Philox:
+        return draws.stream(self._run_seed, purpose, round_index, self._worker_id)
