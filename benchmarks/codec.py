@@ -8,7 +8,7 @@ Each turn times np.copyto and then, codec by codec, ``encode``, ``encode`` with 
 it leaves, ``add_to`` (decode and accumulate) and ``check`` (what a receiver does before it
 believes a payload). Codec 9 is laq8, 32 is float32, the others have so many bits. What counts is the
 median over the turns of a turn's copy time / its time: other load on the machine slows both.
-One thread does all of it.
+One thread does all of it, and the time that others had its core is left out.
 """
 
 import argparse

@@ -3,16 +3,16 @@
     python -m benchmarks.journal                           1e5, 1e6 and 1e7 parameters, 4 workers, 4 bits
     python -m benchmarks.journal --dims 1e6 --turns 5      part of it
 
-The real programs over loopback HTTP, as in benchmarks.rounds; they take turns. With the journal, the master commits
-every upload before it answers and writes a snapshot every 10 rounds, and each worker writes its state before it sends.
-All of them share one disk here, so the ratio is worse than on a cluster.
+The real programs over loopback HTTP, as in benchmarks.round_overhead; they take turns. With the journal, the master
+commits every upload before it answers and writes a snapshot every 10 rounds, and each worker writes its state before
+it sends. All of them share one disk here, so the ratio is worse than on a cluster.
 """
 
 import argparse
 import statistics
 from typing import Any, Dict, List
 
-from benchmarks.rounds import MODES, WARM_UP, run_flq, summary
+from benchmarks.round_overhead import MODES, WARM_UP, run_flq, summary
 from benchmarks.timing import table
 
 
@@ -24,7 +24,6 @@ def parse_flags() -> argparse.Namespace:
     flags.add_argument("--workers", type=int, default=4)
     flags.add_argument("--rounds", type=int, default=32, help="per turn, of which %d do not count" % WARM_UP)
     flags.add_argument("--turns", type=int, default=3)
-    flags.set_defaults(evaluator=False)
     return flags.parse_args()
 
 
@@ -36,7 +35,7 @@ def main() -> None:
         runs: Dict[bool, List[Any]] = {True: [], False: []}
         for _ in range(args.turns):
             for is_durable, turns in runs.items():
-                turns.append(run_flq(args.mode, dim, args, is_durable))
+                turns.append(run_flq(args.mode, dim, args.workers, args.rounds, is_durable))
         on, off = summary(runs[True]), summary(runs[False])
         ratio = statistics.median(mine / other for mine, other in zip(on["seconds_by_turn"], off["seconds_by_turn"]))
         rows.append([dim, on["seconds"], off["seconds"], ratio, on["peak_mb"], off["peak_mb"]])

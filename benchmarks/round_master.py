@@ -15,7 +15,7 @@ from typing import Any, Callable, List, Sequence
 from benchmarks.peak import mark
 from benchmarks.volatile import leave_out_the_disk
 from flq.core.params import Vector
-from flq.master import program, serving
+from flq.master import command_line, serving
 from flq.master.evaluator import Evaluator
 from flq.master.meter import Meter
 from flq.master.record import Evaluated
@@ -64,7 +64,7 @@ def main() -> int:
     evaluates = flags[:1] == ["--evaluator"]
     serving.Evaluator = RealEvaluator if evaluates else NobodyEvaluates
     serving.Meter = lambda: METER
-    code = program.main(flags[1:] if evaluates else flags, folder)
+    code = command_line.main(flags[1:] if evaluates else flags, folder)
     print(json.dumps(MARKS), flush=True)
     return code
 

@@ -15,7 +15,7 @@ from benchmarks.volatile import leave_out_the_disk
 from flq.core.params import Vector
 from flq.training.models import model_layout
 from flq.training.results import LocalUpdate
-from flq.worker import program
+from flq.worker import command_line, program
 
 CPU_MARKS: List[float] = []
 
@@ -38,6 +38,6 @@ class ReadyTrainer:
 
 if __name__ == "__main__":
     program.build_trainer = ReadyTrainer
-    exit_code = program.main(leave_out_the_disk(sys.argv[2:]), sys.argv[1])
+    exit_code = command_line.main(leave_out_the_disk(sys.argv[2:]), sys.argv[1])
     print(json.dumps(CPU_MARKS), flush=True)
     sys.exit(exit_code)

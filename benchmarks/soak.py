@@ -40,7 +40,7 @@ def parse_flags() -> argparse.Namespace:
 
 def start(folder: str, program: str, *flags: str) -> subprocess.Popen:
     """Start a program whose logs, state and results go to a folder."""
-    code = ("import sys; sys.path.insert(0, %r); from flq.%s.program import main; sys.exit(main(sys.argv[1:], %r))"
+    code = ("import sys; sys.path.insert(0, %r); from flq.%s.command_line import main; sys.exit(main(sys.argv[1:], %r))"
             % (PROJECT, program, folder))
     return subprocess.Popen([sys.executable, "-c", code, *flags], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
                             text=True)

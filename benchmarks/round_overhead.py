@@ -1,8 +1,8 @@
 """A round without training: FLQ against bare float32 loops, over loopback HTTP, in the same run.
 
-    python -m benchmarks.rounds                            1e5, 1e6 and 1e7 parameters, 4 workers
-    python -m benchmarks.rounds --dims 1e6 --modes 4bit    part of it
-    python -m benchmarks.rounds --json rounds.json         the numbers, for another program
+    python -m benchmarks.round_overhead                            1e5, 1e6 and 1e7 parameters, 4 workers
+    python -m benchmarks.round_overhead --dims 1e6 --modes 4bit    part of it
+    python -m benchmarks.round_overhead --json rounds.json         the numbers, for another program
 
 Every contestant is one master process and four worker processes whose update is ready, so that
 what remains of a round is codec, checks, aggregation and HTTP. FLQ's are the real programs
@@ -16,21 +16,17 @@ the contestant that computes more loses more time.
 import argparse
 import json
 import os
-import re
 import statistics
-import subprocess
-import sys
 import tempfile
 from typing import Any, Dict, List, Optional
 
+from benchmarks.processes import PROJECT, Marks, run
 from benchmarks.timing import table
 from benchmarks.volatile import FLAG
 
-PROJECT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BARE = "bare float32"                  # as people write it
 TUNED = "bare float32, tuned readers"  # the same loop, bodies read into buffers that are there already
 WARM_UP = 2    # rounds that do not count: connections are made, memory is touched for the first time
-RUN_S = 300    # longer than any run takes
 MODES = {
     "1bit": {"mode": "bin", "b_down": 1, "memory": "residual"},
     "2bit": {"mode": "bbit", "b_up": 2, "b_down": 2, "memory": "residual"},
@@ -49,81 +45,40 @@ def parse_flags() -> argparse.Namespace:
     flags.add_argument("--rounds", type=int, default=12, help="per turn, of which %d do not count" % WARM_UP)
     flags.add_argument("--turns", type=int, default=3)
     flags.add_argument("--serve", choices=("werkzeug", "cheroot"), default="werkzeug", help="what serves the floor")
+    flags.add_argument("--journal", action="store_true", help="let FLQ write down what it promises not to lose")
     flags.add_argument("--evaluator", action="store_true", help="let FLQ's master evaluate every round")
     flags.add_argument("--json", metavar="FILE", help="write the numbers here")
     return flags.parse_args()
 
 
-def run(master: List[str], worker_commands: Any, folder: str) -> List[Dict[str, Any]]:
-    """Run one master and its workers to the end; return what the master noted, round by round."""
-    environment = dict(os.environ, PYTHONPATH=PROJECT)
-    processes: List[subprocess.Popen] = []
-    with open(os.path.join(folder, "stderr"), "a+", encoding="utf-8") as errors:
-        def start(*command: str) -> subprocess.Popen:
-            process = subprocess.Popen([sys.executable, "-m", *command], stdout=subprocess.PIPE, stderr=errors,
-                                       env=environment, cwd=PROJECT, text=True)
-            processes.append(process)
-            return process
-
-        try:
-            serving = start(*master)
-            ready = re.search(r"http://[^:]+:(\d+)", serving.stdout.readline())
-            workers = [start(*command) for command in worker_commands(ready.group(1))] if ready else []
-            output = _output_of(serving, workers) if ready else None
-            if output is None:
-                errors.seek(0)
-                sys.exit("%s failed:\n%s" % (" ".join(master), errors.read()))
-            marks = json.loads(output.splitlines()[-1])
-            for worker in workers:
-                cpu_marks = json.loads(worker.communicate(timeout=RUN_S)[0].splitlines()[-1])
-                for mark, cpu_s in zip(marks, cpu_marks):
-                    mark["workers_cpu_s"] = mark.get("workers_cpu_s", 0.0) + cpu_s
-            return marks
-        finally:
-            for process in processes:
-                process.kill()
-                process.wait()
-                process.stdout.close()
-
-
-def _output_of(serving: subprocess.Popen, workers: List[subprocess.Popen]) -> Optional[str]:
-    """Wait for the master; return what it printed, or None if it or a worker has failed."""
-    for _ in range(RUN_S):
-        try:
-            output = serving.communicate(timeout=1.0)[0]
-            return output if serving.returncode == 0 else None
-        except subprocess.TimeoutExpired:
-            if any(worker.poll() for worker in workers):
-                return None
-    return None
-
-
-def run_flq(mode: str, dim: int, args: argparse.Namespace, is_durable: bool = True) -> List[Dict[str, Any]]:
+def run_flq(mode: str, dim: int, n_workers: int, n_rounds: int, is_durable: bool = True, evaluates: bool = False,
+            bytes_moved: Optional[Dict[str, int]] = None) -> Marks:
     """Run FLQ once; not durable means that nothing of the run is written to disk."""
     volatile = [] if is_durable else [FLAG]
-    settings = {"system.total_workers": args.workers, "system.min_workers": args.workers,
-                "system.max_rounds": args.rounds, "model.name": "quadratic", "model.dim": dim}
+    settings = {"system.total_workers": n_workers, "system.min_workers": n_workers, "system.max_rounds": n_rounds,
+                "model.name": "quadratic", "model.dim": dim}
     settings.update({"flq_algorithm." + key: value for key, value in MODES[mode].items()})
     with tempfile.TemporaryDirectory() as folder:
         settings["report.results_dir"] = folder
         sets = [text for key, value in settings.items() for text in ("--set", "%s=%s" % (key, value))]
-        return run(["benchmarks.round_master", folder] + volatile + ["--evaluator"] * args.evaluator
+        return run(["benchmarks.round_master", folder] + volatile + ["--evaluator"] * evaluates
                    + ["--config", os.path.join(PROJECT, "flq_config.json"), "--host", "127.0.0.1", "--port", "0"]
                    + sets,
                    lambda port: [["benchmarks.round_worker", folder, *volatile, "--worker_id", str(i), "--port", port,
                                   "--master_ip", "127.0.0.1", "--state_dir", os.path.join(folder, "state%d" % i)]
-                                 for i in range(args.workers)], folder)
+                                 for i in range(n_workers)], folder, bytes_moved=bytes_moved)
 
 
-def run_bare(style: str, dim: int, args: argparse.Namespace) -> List[Dict[str, Any]]:
+def run_bare(style: str, dim: int, n_workers: int, n_rounds: int, server: str,
+             bytes_moved: Optional[Dict[str, int]] = None) -> Marks:
     """Run the floor once; ``style`` is plain or tuned."""
     with tempfile.TemporaryDirectory() as folder:
-        return run(["benchmarks.bare_master", str(dim), str(args.rounds), str(args.workers), args.serve, style],
-                   lambda port: [["benchmarks.bare_worker", port, str(i), str(dim), str(args.rounds), style]
-                                 for i in range(args.workers)], folder)
+        return run(["benchmarks.bare_master", str(dim), str(n_rounds), str(n_workers), server, style],
+                   lambda port: [["benchmarks.bare_worker", port, str(i), str(dim), str(n_rounds), style]
+                                 for i in range(n_workers)], folder, bytes_moved=bytes_moved)
 
 
-def summary(runs: List[List[Dict[str, Any]]]) -> Dict[str, Any]:
+def summary(runs: List[Marks]) -> Dict[str, Any]:
     """Return the medians over the rounds that count, and over the turns."""
     steps = [(before, after) for marks in runs for before, after in zip(marks[WARM_UP - 1:], marks[WARM_UP:])]
     seconds = [after["at_s"] - before["at_s"] for before, after in steps]
@@ -144,7 +99,8 @@ def compare(dim: int, args: argparse.Namespace) -> Dict[str, Dict[str, Any]]:
     runs: Dict[str, List[Any]] = {name: [] for name in list(styles) + args.modes}
     for _ in range(args.turns):
         for name in runs:
-            runs[name].append(run_bare(styles[name], dim, args) if name in styles else run_flq(name, dim, args))
+            runs[name].append(run_bare(styles[name], dim, args.workers, args.rounds, args.serve) if name in styles
+                              else run_flq(name, dim, args.workers, args.rounds, args.journal, args.evaluator))
     found = {name: summary(turns) for name, turns in runs.items()}
     for row in found.values():
         for key, floor in (("to_bare", BARE), ("to_tuned", TUNED)):
