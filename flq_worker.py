@@ -4,7 +4,7 @@
 import os
 import sys
 
-from flq.worker.program import main
+from flq.worker.command_line import main
 
 if __name__ == "__main__":
     sys.exit(main(None, os.path.dirname(os.path.abspath(__file__))))

@@ -1,6 +1,8 @@
 """Grants: who may upload in a round whose budget does not admit everyone."""
 
-from typing import Iterable, List, Mapping, NamedTuple
+from typing import Iterable, List, Mapping, NamedTuple, Tuple
+
+import numpy as np
 
 from ..errors import ConfigError
 from .rules import Rules
@@ -14,33 +16,47 @@ class Offer(NamedTuple):
     cost_bits: int
 
 
-def grant(offers: Iterable[Offer], passed_over: Mapping[int, int], rules: Rules) -> List[int]:
-    """Choose who uploads: most energy per bit first, ties by worker id.
+def grant(offers: Iterable[Offer], passed_over: Mapping[int, int], rules: Rules,
+          chance: np.random.Philox) -> List[int]:
+    """Choose who uploads, in the order of ``rules.grant_by``; ties by worker id.
+
+    ====== ===========================================================================
+    energy most energy per bit first
+    age    longest passed over first, and among those most energy per bit
+    both   most energy per bit, times one more than the rounds passed over, squared
+    random any order
+    ====== ===========================================================================
 
     Who has been passed over C rounds in a row comes before all others, longest first; where the
     limits admit fewer than there are of those, some wait longer. Both
     limits hold where both are set; an offer that does not fit is left out and the next one is
     tried (greedy knapsack).
 
-    Departs from FLQ v3, in which ``sel_clients`` switches the budget off.
+    Departs from FLQ v3, which goes by energy, and in which ``sel_clients`` switches the budget off.
 
     Parameters
     ----------
     passed_over : mapping
         Worker id -> rounds in a row in which its offer was refused; absent is 0.
+    chance : Philox
+        The raw integers of the round (``draws.GRANTS``); only random draws from it.
 
     Returns
     -------
     list of int
         The worker ids that are granted, ascending.
     """
-    def urgency(offer: Offer):
-        waited = passed_over.get(offer.worker_id, 0)
-        overdue = waited if waited >= rules.max_silence else 0
-        return -overdue, -offer.energy / max(offer.cost_bits, 1), offer.worker_id
+    waiting = sorted(offers)
+    drawn = chance.random_raw(len(waiting)).tolist() if rules.grant_by == "random" else [0] * len(waiting)
+
+    def urgency(ticket: Tuple[Offer, int]) -> Tuple[float, ...]:
+        offer, number = ticket
+        waited, worth = passed_over.get(offer.worker_id, 0), offer.energy / max(offer.cost_bits, 1)
+        first = {"energy": 0, "age": -waited, "both": -worth * (1 + waited) ** 2, "random": number}[rules.grant_by]
+        return -waited if waited >= rules.max_silence else 0, first, -worth, offer.worker_id
 
     granted, spent = [], 0
-    for offer in sorted(offers, key=urgency):
+    for offer, _ in sorted(zip(waiting, drawn), key=urgency):
         if fits(len(granted), spent, offer, rules):
             granted.append(offer.worker_id)
             spent += offer.cost_bits

@@ -18,6 +18,7 @@ PROBLEM = 4      # the quadratic problem of a worker
 ROUNDING = 5     # stochastic rounding of a worker's update
 HELD_BACK = 6    # which samples are for the test, where a data set does not say
 LAYERS = 7       # what random layers, such as dropout, draw in a worker's round
+GRANTS = 8       # who may upload, where chance decides
 
 ONES = ("/gamma", "/moving_variance")  # tensors of batch normalisation that begin at one
 

@@ -26,7 +26,8 @@ class Float32:
         """Return the payload's length in bytes."""
         return 4 * layout.n_params
 
-    def encode(self, vector: Vector, layout: Layout, noise: Noise = None, rest: Optional[Vector] = None) -> Payload:
+    def encode(self, vector: Vector, layout: Layout, noise: Noise = None, rest: Optional[Vector] = None,
+               limit: int = 0) -> Payload:
         """Return the little-endian bytes of the values, uint8 (4 * n_params,); ``rest`` becomes zeros."""
         payload = vector.astype("<f4").view(np.uint8)
         self.check(payload, layout)

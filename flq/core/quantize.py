@@ -1,22 +1,24 @@
 """The quantizers: a float32 vector <-> the payload bytes of a frame.
 
 A payload is one float32 scale per tensor (little-endian, in layout order; none in float32, one
-for the whole vector in laq8), then the packed codes, every tensor beginning on a byte, then the
+for the whole vector in laq8 and laq), then the packed codes, every tensor beginning on a byte, then the
 moving statistics of the layout as float32 values. All passes work on blocks that fit the cache.
 Decoding is elementwise float32 arithmetic in a fixed order, so that every machine gets the same
 bits from the same payload.
 
 Every quantizer has
 
-``encode(vector, layout, noise, rest) -> payload``  raises CodecError on NaN or infinite values
+``encode(vector, layout, noise, rest, limit) -> payload``  raises CodecError on NaN or infinite values
 ``check(payload, layout)``                          raises CodecError unless some vector encodes to it
 ``add_to(out, payload, layout, weight, base)``      out = base + weight * decoded; without base in place
 ``add_all(out, weighted, layout, base)``             the same with (payload, weight) pairs, in their order
-``payload_size(layout) -> int``                     bytes; the payload's length is fixed by the layout
+``payload_size(layout) -> int``                     bytes of the longest payload; but for lowrank, of every one
 
 ``codec_id``, its number on the wire, and ``bits`` per parameter. Only stochastic rounding draws
 from ``noise``, the raw integers of its round and worker. ``rest``, if given, takes vector -
-decoded, in the same pass. Float32 is in exact.py, the others are in scaled.py.
+decoded, in the same pass. ``limit`` is the payload's largest size in bytes, for lowrank alone.
+Float32 is in exact.py, the grid of LAQ in midrise.py, lowrank.py has its own, the others are in
+scaled.py.
 
 >>> layout = Layout((Tensor("w", (4,)),))
 >>> decode(QUANTIZERS[2], QUANTIZERS[2].encode(np.array([1, -3, 0, 3], np.float32), layout), layout)
@@ -28,15 +30,19 @@ from typing import Dict, Union
 import numpy as np
 
 from .exact import FLOAT32, Float32, Noise, Payload, statistics_of
+from .lowrank import LOWRANK, LowRank
+from .midrise import LAQ, MidRise
 from .params import Layout, Vector
 from .scaled import LAQ8, Grid, Sign, Stochastic
 
-__all__ = ["FLOAT32", "LAQ8", "QUANTIZERS", "Noise", "Payload", "Quantizer", "decode", "plus", "statistics_of"]
+__all__ = ["FLOAT32", "LAQ", "LAQ8", "LOWRANK", "QUANTIZERS", "Noise", "Payload", "Quantizer", "decode", "plus",
+           "statistics_of"]
 
-Quantizer = Union[Float32, Sign, Grid, Stochastic]
+Quantizer = Union[Float32, Sign, Grid, Stochastic, MidRise, LowRank]
 
 QUANTIZERS: Dict[int, Quantizer] = {
-    codec.codec_id: codec for codec in [Float32(), Sign(), Stochastic()] + [Grid(bits) for bits in range(2, 9)]}
+    codec.codec_id: codec for codec in [Float32(), Sign(), Stochastic(), LowRank()]
+    + [Grid(bits) for bits in range(2, 9)] + [MidRise(bits) for bits in range(1, 9)]}
 
 
 def decode(codec: Quantizer, payload: Payload, layout: Layout) -> Vector:

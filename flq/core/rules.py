@@ -8,11 +8,13 @@ default can not mean two things.
 from typing import Any, Mapping, NamedTuple, Optional, Sequence
 
 from ..errors import ConfigError
-from .quantize import FLOAT32, LAQ8
+from . import coding
+from .quantize import FLOAT32, LAQ, LAQ8, LOWRANK
 
-MODES = ("fedavg", "laq8", "bbit", "bin")
+MODES = ("fedavg", "laq8", "bbit", "bin", "lowrank", "laq")
 UPDATES = ("delta", "gradient")
 MEMORIES = ("none", "residual", "flq", "mirror")
+GRANT_ORDERS = ("energy", "age", "both", "random")
 SERVER_OPTIMIZERS = ("sgd", "momentum", "adam")
 
 
@@ -61,6 +63,8 @@ class Rules(NamedTuple):
         Factor of the lazy threshold; 0 = never skip.
     sel_clients, up_budget_bits : int
         At most so many uploads, and payload bits, in a round; 0 = no limit.
+    grant_by : str
+        Who comes first where not all may upload: one of ``GRANT_ORDERS``.
     step : ServerStep
     lr_by_round : mapping or None
         With update gradient the step of round k is multiplied by ``learning_rate(lr_by_round, k)``.
@@ -70,6 +74,10 @@ class Rules(NamedTuple):
         That reference; without effect where ``scale_by_selected`` is off.
     clip_global : float
         Largest Euclidean norm of the aggregate; 0 = any.
+    bytes_up, bytes_down : int
+        Mode lowrank: the longest payloads, in bytes; 0 = see sizes.py.
+    coding : str
+        Lossless coding of the other payloads: one of ``coding.SETTINGS``.
     """
 
     mode: str
@@ -84,30 +92,43 @@ class Rules(NamedTuple):
     thr_scale: float = 0.0
     sel_clients: int = 0
     up_budget_bits: int = 0
+    grant_by: str = "energy"
     step: ServerStep = ServerStep()
     lr_by_round: Optional[Mapping[str, Any]] = None
     scale_by_selected: bool = False
     sel_ref: int = 1
     clip_global: float = 0.0
+    bytes_up: int = 0
+    bytes_down: int = 0
+    coding: str = "none"
 
     @property
     def needs_offers(self) -> bool:
-        """Whether a round has two phases: offers first, uploads only when granted."""
-        return self.sel_clients > 0 or self.up_budget_bits > 0
+        """Whether a round has two phases: offers first, uploads only when granted.
+
+        Mode lowrank divides a budget: uploads get shorter, and all are granted.
+        """
+        return self.sel_clients > 0 or (self.up_budget_bits > 0 and self.mode != "lowrank")
 
     @property
     def has_mirrors(self) -> bool:
         """Whether both ends hold a mirror of each worker."""
         return self.memory in ("flq", "mirror")
 
+    @property
+    def is_laq(self) -> bool:
+        """Whether the objective is a sum over workers, and silence follows LAQ's own rule."""
+        return self.mode == "laq"
+
 
 def rules_from_settings(settings: Mapping[str, Mapping[str, Any]]) -> Rules:
     """Resolve the sections ``flq_algorithm``, ``lazy_selection``, ``budget_selection``, ``model``.
 
-    ``b_down`` null follows the uplink. ``memory`` null is the mode's own: none for fedavg and
-    laq8; otherwise residual for update delta and flq for update gradient. ``thr_scale`` null is 1
-    with memory mirror and 0 otherwise (with a residual the energy never falls, so that next to
-    nothing would be skipped). ``b_up`` 1 in mode ``bbit`` is mode ``bin``.
+    ``b_down`` null follows the uplink; in mode laq it is float32. ``memory`` null is the mode's
+    own: none for fedavg and laq8, mirror for laq; otherwise residual for update delta and flq for
+    update gradient. ``thr_scale`` null is 1 with memory mirror and 0 otherwise (with a residual the
+    energy never falls, so that next to nothing would be skipped). ``b_up`` 1 in mode ``bbit`` is
+    mode ``bin``. Mode laq with ``b_up`` 32 is LAG, with ``thr_scale`` 0 QGD, and with both GD.
 
     Raises
     ------
@@ -118,13 +139,22 @@ def rules_from_settings(settings: Mapping[str, Mapping[str, Any]]) -> Rules:
     mode = _one_of("mode", algorithm["mode"], MODES, "flq_algorithm")
     update = _one_of("update", algorithm["update"], UPDATES, "flq_algorithm")
     optimizer = _one_of("server_optimizer", model["server_optimizer"], SERVER_OPTIMIZERS, "model")
-    bits = {"fedavg": FLOAT32, "laq8": 8, "bin": 1}.get(mode, algorithm["b_up"])
+    bits = {"fedavg": FLOAT32, "laq8": 8, "bin": 1, "lowrank": LOWRANK}.get(mode, algorithm["b_up"])
+    bits = 4 if bits is None else bits
+    if mode == "lowrank" and algorithm["b_up"] is not None:
+        raise ConfigError("mode lowrank has bytes_up and no bits per parameter: b_up must be null, got %r"
+                          % algorithm["b_up"], "set flq_algorithm.mode to bbit, or flq_algorithm.b_up to null")
     if mode == "bbit" and bits == 1:
         mode = "bin"
     if mode == "bbit" and bits not in range(1, 9):
         raise ConfigError("b_up must be in 1..8, got %r" % (bits,), "mode fedavg sends float32")
-    codec_down = bits if algorithm["b_down"] is None else algorithm["b_down"] or FLOAT32
-    if codec_down not in range(1, 9) and codec_down != FLOAT32:
+    if mode == "laq":
+        _check_laq(bits, update, optimizer)
+    codec_down = algorithm["b_down"]
+    if codec_down is None:
+        codec_down = FLOAT32 if mode == "laq" else bits
+    codec_down = codec_down or FLOAT32
+    if codec_down not in range(1, 9) and codec_down not in (FLOAT32, bits):
         raise ConfigError("b_down must be in 1..8, or 0 or 32 for float32, got %r" % (codec_down,),
                           "see flq_algorithm.b_down")
     memory = _memory(mode, update, bits, algorithm["memory"])
@@ -147,12 +177,17 @@ def rules_from_settings(settings: Mapping[str, Mapping[str, Any]]) -> Rules:
         thr_scale = 0.0  # the lazy rule is not defined for them
     step = ServerStep(optimizer, model["server_lr"], model["server_momentum"], model["server_beta_1"],
                       model["server_beta_2"], model["server_epsilon"], model["ema"])
-    return Rules(mode=mode, codec_up=LAQ8 if mode == "laq8" else bits, codec_down=codec_down, memory=memory,
+    codec_up = {"laq8": LAQ8, "laq": bits if bits == FLOAT32 else LAQ + bits}.get(mode, bits)
+    return Rules(mode=mode, codec_up=codec_up, codec_down=codec_down, memory=memory,
                  update=update, depth=lazy["D"], ck=lazy["ck"], max_silence=lazy["C"], warmup=lazy["warmup"],
                  thr_scale=thr_scale, sel_clients=settings["budget_selection"]["sel_clients"],
-                 up_budget_bits=settings["budget_selection"]["up_budget_bits"], step=step,
+                 up_budget_bits=settings["budget_selection"]["up_budget_bits"],
+                 grant_by=_one_of("grant_by", settings["budget_selection"]["grant_by"], GRANT_ORDERS,
+                                  "budget_selection"), step=step,
                  lr_by_round=model if update == "gradient" else None, scale_by_selected=scale_by_selected,
-                 sel_ref=algorithm["sel_ref"], clip_global=algorithm["clip_global"])
+                 sel_ref=algorithm["sel_ref"], clip_global=algorithm["clip_global"],
+                 bytes_up=algorithm["bytes_up"] or 0, bytes_down=algorithm["bytes_down"] or 0,
+                 coding=_one_of("coding", algorithm["coding"], coding.SETTINGS, "flq_algorithm"))
 
 
 def _one_of(key: str, value: Any, allowed: Sequence[str], section: str) -> str:
@@ -162,13 +197,32 @@ def _one_of(key: str, value: Any, allowed: Sequence[str], section: str) -> str:
     return value
 
 
+def _check_laq(bits: int, update: str, optimizer: str) -> None:
+    """Refuse what LAQ is not."""
+    if bits not in range(1, 9) and bits != FLOAT32:
+        raise ConfigError("b_up must be in 1..8 or 32 in mode laq, got %r" % (bits,), "see flq_algorithm.b_up")
+    if update != "gradient":
+        raise ConfigError("mode laq sends gradients: update must be gradient, got %r" % update,
+                          "set flq_algorithm.update to gradient")
+    if optimizer != "sgd":
+        raise ConfigError("mode laq steps along the sum of the gradients: server_optimizer must be sgd, got %r"
+                          % optimizer, "set model.server_optimizer to sgd")
+
+
 def _memory(mode: str, update: str, bits: int, asked: Optional[str]) -> str:
     """Return the memory: the one that is asked for, or the mode's own."""
-    own = "none" if mode in ("fedavg", "laq8") else "flq" if update == "gradient" else "residual"
+    own = {"fedavg": "none", "laq8": "none", "laq": "mirror", "lowrank": "residual"}.get(
+        mode, "flq" if update == "gradient" else "residual")
     memory = _one_of("memory", asked or own, MEMORIES, "flq_algorithm")
+    if mode == "laq" and memory != "mirror":
+        raise ConfigError("mode laq sums up stored gradients: memory must be mirror, got %r" % memory,
+                          "leave flq_algorithm.memory null")
     if mode == "fedavg" and memory != "none":
         raise ConfigError("mode fedavg sends exact float32 updates and has nothing to remember: "
                           "memory must be none, got %r" % memory, "leave flq_algorithm.memory null")
+    if memory == "flq" and mode == "lowrank":
+        raise ConfigError("mode lowrank says a part of an update and the rest later: memory must be residual, mirror "
+                          "or none, got 'flq'", "leave flq_algorithm.memory null")
     if memory == "flq" and bits == 2:
         raise ConfigError("memory flq diverges at 2 bits: what it can not say comes back larger",
                           "set flq_algorithm.memory to residual or mirror, or b_up to another number of bits")

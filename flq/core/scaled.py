@@ -31,7 +31,8 @@ class Scaled:
         return (sum(4 + packed_size(tensor.size, self.bits) for tensor in self._scaled(layout).tensors)
                 + 4 * (layout.n_params - layout.n_trained))
 
-    def encode(self, vector: Vector, layout: Layout, noise: Noise = None, rest: Optional[Vector] = None) -> Payload:
+    def encode(self, vector: Vector, layout: Layout, noise: Noise = None, rest: Optional[Vector] = None,
+               limit: int = 0) -> Payload:
         """Return scales and packed codes, uint8 (payload_size,).
 
         Parameters
@@ -155,7 +156,12 @@ def _scratch(scaled: Layout) -> Vector:
     return np.empty(min(BLOCK, max(tensor.size for tensor in scaled.tensors)), np.float32)
 
 
-def _table_decoder(levels: Vector, bits: int) -> Decoder:
+def whole_vector(layout: Layout) -> Layout:
+    """Return all that is trained as one tensor, for the codecs with one scale."""
+    return Layout((Tensor("vector", (layout.n_trained,)),))
+
+
+def table_decoder(levels: Vector, bits: int) -> Decoder:
     """Decode by a table that holds the values of all codes of a byte in one row."""
     per_byte = 8 // bits
     codes = unpack(np.arange(256, dtype=np.uint8), 256 * per_byte, bits)
@@ -194,7 +200,7 @@ class Sign(Scaled):
         """Do nothing: both codes are in use."""
 
     def _decoder(self, scale: np.float32, weight: float) -> Decoder:
-        return _table_decoder(np.array([-scale, scale], np.float32) * np.float32(weight), 1)
+        return table_decoder(np.array([-scale, scale], np.float32) * np.float32(weight), 1)
 
 
 class Grid(Scaled):
@@ -240,7 +246,7 @@ class Grid(Scaled):
             in_use = np.minimum(np.arange(2 ** self.bits), 2 * self.top)  # beyond L, a level may be infinite
             levels = np.empty(2 ** self.bits, np.float32)
             self._values(in_use.astype(np.uint8), scale, weight, levels)
-            return _table_decoder(levels, self.bits)
+            return table_decoder(levels, self.bits)
 
         def decode(packed: Payload, values: Vector) -> None:
             codes = packed if self.bits == 8 else unpack(packed, values.size, self.bits)
@@ -269,7 +275,7 @@ class Stochastic(Grid):
         self.codec_id = LAQ8
 
     def _scaled(self, layout: Layout) -> Layout:
-        return Layout((Tensor("vector", (layout.n_trained,)),))
+        return whole_vector(layout)
 
     def _pack(self, values: Vector, scale: np.float32, noise: Noise, scratch: Vector) -> Payload:
         if noise is None:

@@ -17,6 +17,7 @@ from .rules import Rules
 from .scale import scale
 from .schedule import learning_rate
 from .server_optimizer import Moments, average, step
+from .sizes import Sizes, sizes
 
 
 class ServerState(NamedTuple):
@@ -34,6 +35,8 @@ class ServerState(NamedTuple):
         Of the server optimizer.
     mean : ndarray of shape (n_params,), float32, or None
         Exponential average of x; None where there is none, and before the first step.
+    lag : float
+        Mode lowrank: |x - w|^2 of what is trained; otherwise 0.
     """
 
     model: Vector
@@ -42,6 +45,7 @@ class ServerState(NamedTuple):
     energies: Tuple[float, ...] = ()
     moments: Moments = Moments()
     mean: Optional[Vector] = None
+    lag: float = 0.0
 
     @property
     def result(self) -> Vector:
@@ -70,7 +74,8 @@ def aggregate(n_samples: Mapping[int, int], uploaded: Collection[int], uploads: 
     The weight of worker m is n_m / sum of n over the workers leased when the round opened.
     With memory none or flq the sum is over those that uploaded, so that a missing update changes
     the mean and not the step; with a residual that would amplify what is sent later. With memory
-    mirror the sum is over the mirrors of all leased workers, silent ones included. Moving
+    mirror the sum is over the mirrors of all leased workers, silent ones included. In mode laq all
+    weights are 1: its objective is the sum of the workers', not their mean. Moving
     statistics are the mean over those that uploaded, whatever the memory: nothing of them comes
     later. Workers are added in the order of their ids. The sum is then scaled and clipped, if the
     rules ask for it: G is what is really applied, and what the lazy rule's history holds.
@@ -92,7 +97,7 @@ def aggregate(n_samples: Mapping[int, int], uploaded: Collection[int], uploads: 
         return None
     n_total = sum(n_samples[worker_id] for worker_id in members)
     total = np.zeros(layout.n_params, np.float32)
-    weights = {worker_id: n_samples[worker_id] / n_total for worker_id in sorted(heard)}
+    weights = {worker_id: 1.0 if rules.is_laq else n_samples[worker_id] / n_total for worker_id in sorted(heard)}
     if not rules.has_mirrors:
         weighted = [(uploads[worker_id], weight) for worker_id, weight in weights.items()]
         QUANTIZERS[rules.codec_up].add_all(total, weighted, layout)
@@ -133,17 +138,24 @@ def close_round(state: ServerState, total: Optional[Vector], round_index: int, l
     model, moments = step(state.model, total, state.moments, rules.step, lr, layout)
     difference = np.subtract(model, state.shared, out=total)
     if delta is None:
-        delta = QUANTIZERS[rules.codec_down].encode(difference, layout)
+        limit = payload_sizes(state, 1, layout, rules).down
+        delta = QUANTIZERS[rules.codec_down].encode(difference, layout, limit=limit)
     shared = total  # a vector less: nobody needs the difference any more
     QUANTIZERS[rules.codec_down].add_to(shared, delta, layout, base=state.shared)
     energies = (state.energies + (size,))[-rules.depth:]
     mean = average(state.mean, model, moments.n_steps, rules.step.ema) if rules.step.ema else None
-    return ClosedRound(ServerState(model, shared, state.version + 1, energies, moments, mean), delta)
+    lag = energy((model - shared)[:layout.n_trained]) if rules.mode == "lowrank" else 0.0
+    return ClosedRound(ServerState(model, shared, state.version + 1, energies, moments, mean, lag), delta)
 
 
-def threshold(state: ServerState, rules: Rules) -> float:
-    """Return S for the round that opens with this state."""
-    return movement(state.energies, rules)
+def threshold(state: ServerState, rules: Rules, n_workers: int) -> float:
+    """Return S for the round that opens with this state and so many workers; in mode laq it is S / M^2."""
+    return movement(state.energies, rules, n_workers)
+
+
+def payload_sizes(state: ServerState, n_workers: int, layout: Layout, rules: Rules) -> Sizes:
+    """Return the longest payloads of the round that opens with this state and so many workers, in mode lowrank."""
+    return sizes(state.lag, state.energies[-1] if state.energies else 0.0, n_workers, layout, rules)
 
 
 def first_server_state(start: Vector) -> ServerState:

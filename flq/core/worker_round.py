@@ -13,7 +13,8 @@ flq      u + e - g          q := g + D(C(..)),          e := u + e
 mirror   u - g              g := g + D(C(u - g))        -
 ======== ================== =========================== =====================
 
-Sources: residual is EF14 (Seide et al. 2014; Karimireddy et al. 2019, arXiv:1901.09847),
+In mode laq, whose memory is mirror, u is a gradient, and the error |u - g|^2 is remembered if
+applied. Sources: residual is EF14 (Seide et al. 2014; Karimireddy et al. 2019, arXiv:1901.09847),
 mirror is EF21 (Richtarik et al. 2021, arXiv:2106.05203), flq is what FLQ v3 does, with both. Both
 outcomes are computed before anything is sent: the worker takes one of them when, and only when,
 the outcome is known.
@@ -28,7 +29,7 @@ import numpy as np
 
 from .lazy import may_skip
 from .params import Layout, Vector, blocks, energy
-from .quantize import QUANTIZERS, Noise, Payload, plus
+from .quantize import QUANTIZERS, Noise, Payload, decode, plus
 from .rules import Rules
 
 
@@ -43,12 +44,15 @@ class WorkerState(NamedTuple):
         Rounds in a row in which nothing of this worker was applied.
     fresh : bool
         True until an upload has been applied: a fresh worker never skips.
+    error : float
+        Mode laq: |u - g|^2 of the last upload, of what is trained, g the mirror after it. 0 in the other modes.
     """
 
     residual: Optional[Vector]
     mirror: Optional[Vector]
     clock: int = 0
     fresh: bool = True
+    error: float = 0.0
 
 
 class Proposal(NamedTuple):
@@ -77,7 +81,7 @@ def first_state(layout: Layout, rules: Rules) -> WorkerState:
 
 
 def propose(state: WorkerState, update: Vector, round_index: int, threshold: float,
-            layout: Layout, rules: Rules, noise: Noise = None) -> Proposal:
+            layout: Layout, rules: Rules, noise: Noise = None, bytes_up: int = 0) -> Proposal:
     """Decide between skip and upload, and encode.
 
     Parameters
@@ -85,9 +89,11 @@ def propose(state: WorkerState, update: Vector, round_index: int, threshold: flo
     update : ndarray of shape (n_params,), float32
         Shared copy minus local model, or a gradient. Not modified.
     threshold : float
-        S of the round plan.
+        S of the round plan; in mode laq S / M^2.
     noise : Philox
         The worker's raw integers of the round (``draws.ROUNDING``); only mode laq8 draws from it.
+    bytes_up : int
+        Of the round plan: how long the payload may be, in mode lowrank.
 
     Raises
     ------
@@ -98,6 +104,8 @@ def propose(state: WorkerState, update: Vector, round_index: int, threshold: flo
         whole = update if state.residual is None else update + state.residual
         outgoing = whole if state.mirror is None else whole - state.mirror
     size = energy(outgoing[:layout.n_trained])
+    if rules.is_laq:
+        return _propose_laq(state, outgoing, size, round_index, threshold, layout, rules)
     kept = None if state.residual is None else _without_statistics(whole, layout)
     if_not = WorkerState(kept, state.mirror, state.clock + 1, state.fresh)
     if not state.fresh and may_skip(size, threshold, state.clock, round_index, rules):
@@ -105,12 +113,26 @@ def propose(state: WorkerState, update: Vector, round_index: int, threshold: flo
 
     residual, mirror = state.residual, state.mirror
     rest = np.empty_like(whole) if residual is not None and mirror is None else None
-    payload = QUANTIZERS[rules.codec_up].encode(outgoing, layout, noise, rest)
+    payload = QUANTIZERS[rules.codec_up].encode(outgoing, layout, noise, rest, bytes_up)
     if mirror is not None:
         mirror = plus(mirror, rules.codec_up, payload, layout)
     if residual is not None:
         residual = rest if mirror is None else _without_statistics(_difference(whole, mirror), layout)
     return Proposal(payload, size, if_applied=WorkerState(residual, mirror, 0, False), if_not=if_not)
+
+
+def _propose_laq(state: WorkerState, innovation: Vector, size: float, round_index: int, threshold: float,
+                 layout: Layout, rules: Rules) -> Proposal:
+    """Encode first: LAQ's rule looks at what would be sent, and at what the bits lose, now and at the last upload."""
+    payload = QUANTIZERS[rules.codec_up].encode(innovation, layout)
+    sent = decode(QUANTIZERS[rules.codec_up], payload, layout)
+    error = energy(_difference(innovation, sent)[:layout.n_trained])
+    if_not = state._replace(clock=state.clock + 1)
+    if not state.fresh and may_skip(energy(sent[:layout.n_trained]), threshold + 3.0 * (error + state.error),
+                                    state.clock, round_index, rules):
+        return Proposal(None, size, if_applied=if_not, if_not=if_not)
+    mirror = plus(state.mirror, rules.codec_up, payload, layout)
+    return Proposal(payload, size, if_applied=WorkerState(None, mirror, 0, False, error), if_not=if_not)
 
 
 def _difference(minuend: Vector, subtrahend: Vector) -> Vector:

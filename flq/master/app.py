@@ -8,13 +8,14 @@ import threading
 
 from flask import Flask, Response, g, jsonify, request
 
+from ..core.coding import NUMBERS
 from ..errors import BadValues, TooLarge
 from ..protocol.events import Answered, Heartbeat, Poll, Register
 from ..protocol.messages import Answer, Kind
 from ..protocol.wire import decode, max_answer_size
 from .auth import OPERATOR, Gate
 from .base_app import RETRY_AFTER_S, base_app, integer, one_of
-from .bodies import FRAMES, MAX_JSON_BYTES, frames, json_object, with_crc
+from .bodies import FRAMES, MAX_JSON_BYTES, frames, json_object, terse, with_crc
 from .limits import All
 from .openapi import add_openapi
 from .server import SPARE_THREADS, n_threads
@@ -70,7 +71,11 @@ def create_app(service: MasterService, gate: Gate) -> Flask:
         if not isinstance(instance, str) or not 1 <= len(instance) <= 64:
             raise BadValues("instance must be a text of 1 to 64 characters, got %.80r" % (instance,))
         numbers = [integer(body, name, None) for name in REGISTER_NUMBERS]
-        reply = service.ask(lambda ticket: Register(ticket, worker_id, instance, *numbers))
+        codings = body.get("codings", [])
+        if not isinstance(codings, list):
+            raise BadValues("codings must be a list, got %.80r" % (codings,))
+        known = tuple(name for name in NUMBERS if name in codings)  # of the others there is nothing to be said
+        reply = service.ask(lambda ticket: Register(ticket, worker_id, instance, *numbers, codings=known))
         return with_crc(jsonify(reply))
 
     @app.get("/get_global_model")
@@ -82,7 +87,7 @@ def create_app(service: MasterService, gate: Gate) -> Flask:
         with one_of(patience) as has_thread:
             body = service.ask(lambda ticket: Poll(ticket, worker_id, *poll, may_wait=has_thread))
         if body is None:
-            return Response(status=204, headers={} if has_thread else {"Retry-After": str(RETRY_AFTER_S)})
+            return terse(Response(status=204, headers={} if has_thread else {"Retry-After": str(RETRY_AFTER_S)}))
         return frames(body)
 
     @app.post("/offer")
@@ -103,10 +108,12 @@ def create_app(service: MasterService, gate: Gate) -> Flask:
             raise BadValues("expected a skip, an offer or an upload, got a %s" % type(answer).__name__.lower())
         if answer.worker_id != worker_id:
             raise BadValues("the frame is of worker %d, the request of worker %d" % (answer.worker_id, worker_id))
-        if answer.kind is not Kind.OFFER:  # which are answered at once
-            return frames(service.ask(lambda ticket: Answered(ticket, answer, len(body))))
+        have = integer(request.args, "have", None)
+        if have is None and answer.kind is not Kind.OFFER:  # which are answered at once
+            return frames(service.ask(lambda ticket: Answered(ticket, answer, len(body))), says_what=False)
         with one_of(patience) as has_thread:
-            return frames(service.ask(lambda ticket: Answered(ticket, answer, len(body), may_wait=has_thread)))
+            reply = service.ask(lambda ticket: Answered(ticket, answer, len(body), has_thread, have))
+        return frames(reply, says_what=False)
 
     @app.post("/heartbeat")
     def heartbeat() -> Response:

@@ -11,6 +11,7 @@ from ..errors import WireError
 from ..protocol.wire import CRC_HEADER, Buffers, text_crc
 
 FRAMES = "application/x-flq"
+TAKE_FRAMES = ("/offer", "/upload_update")
 MAX_JSON_BYTES = 65536
 MAX_JSON_DEPTH = 32  # brackets within brackets
 QUOTE, BACKSLASH, OPENING, CLOSING = ord('"'), ord("\\"), b"[{", b"]}"
@@ -56,16 +57,15 @@ def read_body(size: int) -> Body:
     one each.
     """
     body: Body = mmap.mmap(-1, size) if size > PIECE else bytearray(size)
-    n_read = 0
+    view, n_read = memoryview(body), 0
     while n_read < size:
         try:
-            piece = request.stream.read(min(PIECE, size - n_read))
+            n_bytes = request.stream.readinto(view[n_read:n_read + PIECE])
         except (ClientDisconnected, OSError):  # OSError: it took too long
-            piece = b""
-        if not piece:
+            n_bytes = 0
+        if not n_bytes:
             raise WireError("the body ended, or was too slow, after %d of %d bytes" % (n_read, size), "send it again")
-        body[n_read:n_read + len(piece)] = piece
-        n_read += len(piece)
+        n_read += n_bytes
     return body
 
 
@@ -78,7 +78,7 @@ def check_crc(body: Body) -> None:
         If the sender says something, and it is something else.
     """
     said = request.headers.get(CRC_HEADER)
-    if said is not None and said != text_crc(request.query_string, b"" if request.mimetype == FRAMES else body):
+    if said is not None and said != text_crc(request.query_string, b"" if request.path in TAKE_FRAMES else body):
         raise WireError("the request is corrupted: its CRC32 does not match", "send it again")
 
 
@@ -88,8 +88,8 @@ def with_crc(response: Response) -> Response:
     return response
 
 
-def frames(buffers: Buffers) -> Response:
-    """Send frames piece by piece from where they lie."""
+def frames(buffers: Buffers, says_what: bool = True) -> Response:
+    """Send a worker frames piece by piece from where they lie; it may know that nothing else can come."""
     def pieces() -> Iterator[bytes]:
         for buffer in buffers:
             view = memoryview(buffer)
@@ -98,4 +98,16 @@ def frames(buffers: Buffers) -> Response:
 
     response = Response(pieces(), content_type=FRAMES)
     response.content_length = sum(len(buffer) for buffer in buffers)
+    if not says_what:
+        del response.headers["Content-Type"]
+    return terse(response)
+
+
+def terse(response: Response) -> Response:
+    """Send a worker's program no headers that it would not read: each round has them again."""
+    request.environ.get("flq.terse", _nothing)()
     return response
+
+
+def _nothing() -> None:
+    """Stand in for a server that sends what it likes."""

@@ -11,10 +11,11 @@ import socket
 import time
 from contextlib import suppress
 
-from cheroot.server import HeaderReader, HTTPConnection, HTTPRequest
+from cheroot.server import HeaderReader, HTTPConnection, HTTPRequest, KnownLengthRFile
 from cheroot.wsgi import Gateway_10
 
 from .meter import Meter, Peer, Wire
+from .streams import Body, Outgoing, TerseHeaders
 
 HEAD_S = 10.0                    # from the first byte of a request to the last of its head
 BODY_S = 60.0                    # for a body, and more by its size:
@@ -165,6 +166,7 @@ class BoundedRequest(HTTPRequest):
     """A request whose head, body and answer have a deadline each."""
 
     header_reader = PlainNames()
+    is_terse = False
 
     def parse_request(self) -> None:
         """Read the head, which is there."""
@@ -193,6 +195,7 @@ class BoundedRequest(HTTPRequest):
         size = min(int(self.inheaders.get(b"Content-Length", 0)), LARGEST_BODY)
         self.allow(BODY_S + size / BODY_BYTES_PER_S)
         super().respond()
+        self.conn.wfile.flush()
 
     def allow(self, seconds: float) -> None:
         """Say how long what comes next may take."""
@@ -204,6 +207,9 @@ class BoundedRequest(HTTPRequest):
             self.close_connection = True  # cheroot would wait for the rest of a body that was refused
         size = max([int(value) for name, value in self.outheaders if name.lower() == b"content-length"], default=0)
         self.allow(BODY_S + size / BODY_BYTES_PER_S)
+        if self.is_terse:
+            self.outheaders = TerseHeaders(self.outheaders)
+        self.conn.wfile.holds_next = True
         super().send_headers()
 
     def simple_response(self, status, msg="") -> None:
@@ -239,6 +245,7 @@ def metered_connection(meter: Meter):
             self.peer = Peer(meter)
             sock.begin(self.peer, server.timeout)
             super().__init__(server, sock, *args, **kwargs)
+            self.wfile = Outgoing(sock)
 
         def is_ready(self) -> bool:
             """Return whether there is something to do; otherwise it waits for more, or is over."""
@@ -271,17 +278,21 @@ class PeerGateway(Gateway_10):
     """Hands the connection to the application, and does what is to be done when the answer is sent.
 
     ``flq.peer`` is its :class:`Peer`, ``flq.is_known`` is called when it has shown a token,
-    ``flq.hurry`` to shorten the time for a body, and each function in ``flq.at_end`` at the end.
+    ``flq.hurry`` to shorten the time for a body, ``flq.terse`` to leave out headers of the answer, and each function
+    in ``flq.at_end`` at the end.
     """
 
     def get_environ(self):
         """Return the WSGI environment."""
         if b"Transfer-Encoding" in self.req.inheaders:
             self.req.close_connection = True  # it is refused unread: what follows is no request
+        elif isinstance(self.req.rfile, KnownLengthRFile):
+            self.req.rfile = Body(self.req.rfile.rfile, self.req.rfile.remaining)
         environ = super().get_environ()
         conn = self.req.conn
         environ.update({"flq.peer": conn.peer, "flq.at_end": [], "flq.hurry": self.req.allow,
-                        "flq.is_known": lambda: setattr(conn, "is_known", True)})
+                        "flq.is_known": lambda: setattr(conn, "is_known", True),
+                        "flq.terse": lambda: setattr(self.req, "is_terse", True)})
         return environ
 
     def respond(self) -> None:

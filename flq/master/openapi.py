@@ -121,13 +121,16 @@ LAYOUT: Json = {"type": "array", "description": "[name, shape] of each array", "
 MODEL = _object({"round": COUNT, "layers": LAYOUT, "weights": _list({"type": ["array", "number"]})})
 REGISTRATION = _object(
     {"worker_id": ID, "instance": {"type": "string", "minLength": 1, "maxLength": 64}, "n_samples": INTEGER,
-     "layout_crc": INTEGER, "claimed_epoch": INTEGER, "claimed_seq": INTEGER},
-    optional=("n_samples", "layout_crc", "claimed_epoch", "claimed_seq"), additionalProperties=True,
+     "layout_crc": INTEGER, "claimed_epoch": INTEGER, "claimed_seq": INTEGER, "codings": _list(TEXT)},
+    optional=("n_samples", "layout_crc", "claimed_epoch", "claimed_seq", "codings"), additionalProperties=True,
     description="without n_samples only the settings are asked for; with it the worker joins")
 REGISTERED = _object({"run_id": TEXT, "ended": FLAG, "epoch": COUNT, "goes_on": FLAG, "lease_s": NUMBER,
-                      "start_crc": COUNT, "layout": LAYOUT, "settings": {"type": "object"}})
+                      "start_crc": COUNT, "layout": LAYOUT, "settings": {"type": "object"},
+                      "codings": _list(TEXT)})
 HEARTBEAT = _object({"worker_id": ID, "epoch": INTEGER}, additionalProperties=True)
-WORKER_QUERY = _query("worker", ID, "whose frame it is", required=True)
+ANSWER_QUERY = [_query("worker", ID, "whose frame it is", required=True),
+                _query("have", INTEGER, "its version of the shared copy: the answer may wait for the next round, and "
+                                        "bring it; docs/wire.md")]
 
 PATHS: Json = {
     "/healthz": _get("Whether the process serves", {"application/json": _object({"ok": FLAG})}, security=OPEN),
@@ -156,10 +159,10 @@ PATHS: Json = {
     "/heartbeat": _post("A worker says that it is there",
                         {"application/json": _object({"state": TEXT, "round": COUNT})}, [409, 422],
                         requestBody=_body("application/json", HEARTBEAT)),
-    "/offer": _post("A worker's offer, as a frame", {FRAMES: BINARY}, [409, 422], parameters=[WORKER_QUERY],
-                    requestBody=_body(FRAMES, BINARY)),
-    "/upload_update": _post("A worker's update, or that it skips, as a frame", {FRAMES: BINARY}, [409, 422],
-                            parameters=[WORKER_QUERY], requestBody=_body(FRAMES, BINARY)),
+    "/offer": _post("A worker's offer, or that it skips, as a frame; the answer is frames, and does not say so", {},
+                    [409, 422], parameters=ANSWER_QUERY, requestBody=_body(FRAMES, BINARY)),
+    "/upload_update": _post("A worker's update as a frame; the answer is frames, and does not say so", {},
+                            [409, 422], parameters=ANSWER_QUERY, requestBody=_body(FRAMES, BINARY)),
     "/stop": _post("End the run and save its results",
                    {"application/json": _object({"status": TEXT, "results_saved": TEXT})}, [500], security=OPEN),
 }

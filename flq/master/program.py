@@ -1,4 +1,4 @@
-"""The master program: from the command line to the exit code."""
+"""The master program: from its flags to the exit code."""
 
 import argparse
 import logging
@@ -7,13 +7,11 @@ import secrets
 import signal
 import sys
 import time
-from typing import List, Optional
 
 from ..config import Config
 from ..config_file import load_config
 from ..config_hash import config_hash
 from ..errors import FlqError, Unavailable
-from ..flags import Flags, within
 from ..logfile import log_trace, set_up_logging
 from ..protocol.options import run_options
 from ..tokens import default_path
@@ -28,33 +26,7 @@ from .serving import serve
 logger = logging.getLogger(__name__)
 
 
-def parse_flags(argv: Optional[List[str]], project_dir: str) -> argparse.Namespace:
-    """Read the command line."""
-    flags = Flags(prog="flq_master.py", description="The FLQ master: holds the global model.")
-    flags.add_argument("--config", metavar="F", help="configuration file (default: flq_config.json; with --resume, "
-                                                     "that of the run)")
-    flags.add_argument("--host", default="0.0.0.0", help="address to listen on (default: %(default)s)")
-    flags.add_argument("--port", type=within(int, 0, 65535), default=5000,
-                       help="port to listen on (default: %(default)s; 0 = any)")
-    flags.add_argument("--set", metavar="section.key=value", action="append", default=[], dest="overrides",
-                       help="override a setting; may be given again")
-    flags.add_argument("--token_file", metavar="F", default=default_path(project_dir),
-                       help="the tokens, made at the first start (default: state/tokens)")
-    flags.add_argument("--tls_cert", metavar="F", help="certificate for HTTPS, PEM; without it, plain HTTP")
-    flags.add_argument("--tls_key", metavar="F", help="its private key, PEM")
-    flags.add_argument("--resume", metavar="RUN", nargs="?", const="",
-                       help="go on with a run, the name of its folder in results/ (default: the newest unfinished one)")
-    flags.add_argument("--keep_serving", action="store_true", help="go on answering after the run, until stopped")
-    flags.add_argument("--print_config", "--print-config", action="store_true",
-                       help="write the whole configuration to stdout and its hash to stderr, and end")
-    flags.add_argument("--verbose", action="store_true", help="log more")
-    args = flags.parse_args(argv)
-    if (args.tls_cert is None) != (args.tls_key is None):
-        flags.error("--tls_cert and --tls_key go together")
-    return args
-
-
-def main(argv: Optional[List[str]], project_dir: str) -> int:
+def run(args: argparse.Namespace, project_dir: str) -> int:
     """Run a master until its run has ended.
 
     Returns
@@ -62,7 +34,7 @@ def main(argv: Optional[List[str]], project_dir: str) -> int:
     int
         0 the run has ended; 1 something failed; 2 usage or configuration; 128 + n after signal n.
     """
-    args = parse_flags(argv, project_dir)
+    args.token_file = args.token_file or default_path(project_dir)
     keep_few_arenas()  # before there are threads
     stamp = time.strftime("%Y%m%d_%H%M%S")
     try:

@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 SPARE_THREADS = 8        # never available to requests that wait
 MAX_THREADS = 256
-SILENCE_S = 60.0         # a connection that stays silent so long is closed
+SILENCE_S = 60.0         # a connection that stays silent so long is closed, unless it has shown a token
 SHUTDOWN_S = 3.0
 
 
@@ -39,6 +39,7 @@ class ReadableFirst(wsgi.Server):
     """
 
     max_connections = 0
+    known_silence_s = SILENCE_S
 
     def __init__(self, *args, **kwargs) -> None:
         super().__init__(*args, **kwargs)
@@ -64,7 +65,8 @@ class ReadableFirst(wsgi.Server):
             self.requests.put(conn)
             return
         since = conn.socket.head_since
-        left = since + connection.HEAD_S - time.monotonic() if since else self.timeout
+        silence_s = self.known_silence_s if conn.is_known else self.timeout
+        left = since + connection.HEAD_S - time.monotonic() if since else silence_s
         if conn.socket.has_ended or left <= 0:
             conn.close()
         else:
@@ -105,6 +107,9 @@ class Server:
     meter : Meter
     max_connections : int, optional
         0 = by ``total_workers``.
+    silence_s : float, optional
+        How long who has shown a token may be silent, where that is longer than what others may: a worker that trains
+        keeps its connection.
     tls : TlsAdapter, optional
         Without it, plain HTTP.
 
@@ -115,13 +120,14 @@ class Server:
     """
 
     def __init__(self, app, host: str, port: int, total_workers: int, meter: Meter, max_connections: int = 0,
-                 tls: Optional[TlsAdapter] = None) -> None:
+                 tls: Optional[TlsAdapter] = None, silence_s: float = SILENCE_S) -> None:
         self._server = ReadableFirst((host, port), app, numthreads=n_threads(total_workers), server_name="flq",
                                      timeout=SILENCE_S, shutdown_timeout=SHUTDOWN_S, request_queue_size=128)
         self._server.ConnectionClass = connection.metered_connection(meter)
         self._server.gateway = connection.PeerGateway
         self._server.ssl_adapter = tls
         self._server.max_connections = max_connections or n_connections(total_workers)
+        self._server.known_silence_s = max(SILENCE_S, silence_s)
         self._server.keep_alive_conn_limit = None  # that is the limit already
         self._server.max_request_header_size = connection.MAX_HEAD_BYTES
         try:

@@ -72,7 +72,7 @@ def serve(args: argparse.Namespace, config: Config, project_dir: str, run_id: st
         gate = Gate(_tokens(args, config), settings["security"], n_threads(config.system.total_workers))
         switch = Switch(starting_app(run_id, settings, config_hash(settings), gate))
         server = Server(switch, args.host, args.port, config.system.total_workers, meter,
-                        config.security.max_connections, tls)
+                        config.security.max_connections, tls, config.system.lease_s / 2)
         try:
             if machine is None:
                 server.start()

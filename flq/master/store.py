@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 
 RETRY_S = 1.0       # between two attempts to write
 REMIND_S = 60.0     # between two log lines that say why they fail
+LOOK_S = 1.0        # between two looks at how much is on disk: a status is made after nearly every request
 LASTING_ERRORS = ("malformed", "not a database")  # no attempt helps against these
 
 
@@ -54,6 +55,7 @@ class Store:
         self._captured: Optional[tuple] = None
         self._closing = threading.Event()
         self._tested: List[tuple] = []  # appended to by other threads
+        self._disk_bytes, self._next_look = 0, 0.0
         self._clear()
 
     def _clear(self) -> None:
@@ -198,13 +200,11 @@ class Store:
         self._journal.close()
 
     def disk_bytes(self) -> int:
-        """Return how much the folder of the run takes on disk."""
-        total = 0
-        for folder, _, names in os.walk(self._run_dir):
-            for name in names:
-                with suppress(OSError):
-                    total += os.stat(os.path.join(folder, name)).st_size
-        return total
+        """Return how much the folder of the run takes on disk, or took a moment ago."""
+        now = time.monotonic()
+        if now >= self._next_look:
+            self._disk_bytes, self._next_look = size_of_folder(self._run_dir), now + LOOK_S
+        return self._disk_bytes
 
     def _capture(self, machine: MasterMachine) -> tuple:
         meta, arrays = capture(machine)
@@ -232,3 +232,13 @@ class Store:
         logger.info("the journal is written again")
         self.problem = None
         return True
+
+
+def size_of_folder(path: str) -> int:
+    """Return how many bytes the files in a folder, and in those below it, have."""
+    total = 0
+    for folder, _, names in os.walk(path):
+        for name in names:
+            with suppress(OSError):
+                total += os.stat(os.path.join(folder, name)).st_size
+    return total

@@ -1,15 +1,17 @@
 """The frames that keep the shared copy in step at the workers: encoded once, sent to all.
 
 Delta frames are kept while their chain is cheaper than a keyframe; a keyframe is made only
-when somebody needs it, once per version.
+when somebody needs it, once per version. Each is coded once per coding that somebody reads, when
+the first of those needs it.
 """
 
-from typing import Iterable, List, NamedTuple, Optional, Tuple
+from typing import Collection, Dict, Iterable, List, NamedTuple, Optional, Tuple
 
+from ..core.coding import choose, code
 from ..core.params import Vector, fingerprint
 from ..core.quantize import FLOAT32, QUANTIZERS, Payload
 from .messages import Kind, ModelFrame
-from .wire import Buffers, Link, encode, size_of
+from .wire import PREFIX_SIZE, Buffers, Link, encode
 
 
 class Chain(NamedTuple):
@@ -17,6 +19,24 @@ class Chain(NamedTuple):
 
     frames: List[Buffers]
     payload_bits: int
+
+
+class _Step:
+    """A model frame that is not coded, and those that have been made of it."""
+
+    def __init__(self, message: ModelFrame, link: Link) -> None:
+        self.size = PREFIX_SIZE + message.payload.size
+        self._message, self._link = message, link
+        self._made: Dict[int, Tuple[Buffers, int]] = {}  # by coding
+
+    def frame(self, codings: Collection[str]) -> Tuple[Buffers, int]:
+        """Return the frame for a worker that reads these codings, and its payload's bits."""
+        payload, bits = self._message.payload, QUANTIZERS[self._message.codec_id].bits
+        coding = choose(payload.size, bits, codings)
+        if coding not in self._made:
+            message = self._message._replace(coded=code(payload, bits, codings))
+            self._made[coding] = encode(message, self._link), 8 * message.sent.size
+        return self._made[coding]
 
 
 class Downlink:
@@ -33,9 +53,8 @@ class Downlink:
         self.crc = fingerprint(start)
         self._link = link
         self._shared = start
-        self._deltas: List[Buffers] = []  # the newest last; their versions are consecutive
-        self._delta_bits = 0
-        self._keyframe: Optional[Buffers] = None
+        self._deltas: List[_Step] = []  # the newest last; their versions are consecutive
+        self._keyframe: Optional[_Step] = None
 
     def restart(self, version: int, shared: Vector, codec_id: int, deltas: Iterable[Tuple[int, Payload]]) -> None:
         """Begin at a version; ``deltas`` are those that lead to it, ascending, as far back as they are known."""
@@ -48,9 +67,9 @@ class Downlink:
         """Move on to the next version, the one after :attr:`version`."""
         self.version = version
         self.crc = fingerprint(shared)
-        self._shared, self._keyframe, self._delta_bits = shared, None, 8 * delta.size
-        self._deltas.append(encode(ModelFrame(Kind.DELTA, self.version, codec_id, delta), self._link))
-        while len(self._deltas) > 1 and sum(map(size_of, self._deltas)) > shared.nbytes:
+        self._shared, self._keyframe = shared, None
+        self._deltas.append(_Step(ModelFrame(Kind.DELTA, self.version, codec_id, delta), self._link))
+        while len(self._deltas) > 1 and sum(step.size for step in self._deltas) > shared.nbytes:
             del self._deltas[0]
 
     @property
@@ -58,13 +77,21 @@ class Downlink:
         """The version from which the deltas that are kept lead on."""
         return self.version - len(self._deltas)
 
-    def since(self, have: int) -> Chain:
-        """Return the frames that lead on from version ``have``: deltas, or one keyframe; -1 has nothing."""
+    def since(self, have: int, codings: Collection[str] = ()) -> Chain:
+        """Return the frames that lead on from version ``have``: deltas, or one keyframe; -1 has nothing.
+
+        Parameters
+        ----------
+        codings : collection of str
+            What the worker reads.
+        """
         behind = self.version - have
         if have >= 0 and 0 <= behind <= len(self._deltas):
-            return Chain(self._deltas[len(self._deltas) - behind:], behind * self._delta_bits)
-        layout = self._link.layout
-        if self._keyframe is None:
-            exact = QUANTIZERS[FLOAT32].encode(self._shared, layout)
-            self._keyframe = encode(ModelFrame(Kind.KEYFRAME, self.version, FLOAT32, exact), self._link)
-        return Chain([self._keyframe], FLOAT32 * layout.n_params)
+            steps = self._deltas[len(self._deltas) - behind:]
+        else:
+            if self._keyframe is None:
+                exact = QUANTIZERS[FLOAT32].encode(self._shared, self._link.layout)
+                self._keyframe = _Step(ModelFrame(Kind.KEYFRAME, self.version, FLOAT32, exact), self._link)
+            steps = [self._keyframe]
+        made = [step.frame(codings) for step in steps]
+        return Chain([frame for frame, _ in made], sum(bits for _, bits in made))

@@ -54,6 +54,8 @@ def from_entry(kind: str, body: Dict[str, Any], frame: Optional[Union[bytes, byt
     if kind == "joined":
         body = dict(body, ticket=ticket)
     try:
+        if "codings" in body:
+            body = dict(body, codings=tuple(body["codings"]))
         return PLAIN[kind](**body)
     except TypeError as error:
         raise FlqError("an entry of the journal (%s) can not be read: %s" % (kind, error)) from None

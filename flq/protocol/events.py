@@ -1,6 +1,6 @@
 """What happens to the master's machine, and what it wants done. Plain values; no I/O."""
 
-from typing import Any, Dict, NamedTuple, Optional, Tuple, Union
+from typing import Any, Dict, NamedTuple, Optional, Sequence, Tuple, Union
 
 from ..core.params import Vector
 from ..core.quantize import Payload
@@ -17,6 +17,7 @@ class Register(NamedTuple):
     The first time it asks for the settings (``n_samples`` None); with its data and model ready
     it joins, and claims the epoch that its memories belong to and the number of its last answer.
     ``known_epoch`` is the one that it was told last: it tells a copy of an old request from a new one.
+    ``codings`` are those of payloads that it can read.
     """
 
     ticket: Ticket
@@ -27,6 +28,7 @@ class Register(NamedTuple):
     claimed_epoch: Optional[int] = None
     claimed_seq: Optional[int] = None
     known_epoch: Optional[int] = None
+    codings: Sequence[str] = ()
 
 
 class Poll(NamedTuple):
@@ -46,13 +48,16 @@ class Poll(NamedTuple):
 class Answered(NamedTuple):
     """A skip, an offer or an upload has arrived, in a frame of ``frame_bytes``.
 
-    An offer that may not wait is answered WAIT at once instead of when the grants are decided.
+    An offer that may not wait is answered WAIT at once instead of when the grants are decided. With ``have``,
+    the worker's version of the shared copy, a final verdict waits for the next round and brings it along, unless it
+    may not wait.
     """
 
     ticket: Ticket
     answer: Answer
     frame_bytes: int
     may_wait: bool = True
+    have: Optional[int] = None
 
 
 class Heartbeat(NamedTuple):

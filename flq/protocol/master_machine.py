@@ -20,13 +20,15 @@ run has ended, its results are being saved) -> FINISHED. docs/states.md has the 
 
 import math
 from enum import Enum
-from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
-from ..core import budget, server_round
+from ..core import budget, coding, server_round
+from ..core.draws import GRANTS, stream
 from ..core.params import Vector, fingerprint
 from ..core.quantize import Payload, plus
+from ..core.sizes import Sizes
 from ..errors import BadValues, CodecError, Conflict, FlqError
 from .downlink import Chain, Downlink
 from .events import (
@@ -54,9 +56,10 @@ from .events import (
 )
 from .ledger import Traffic, received, sent
 from .members import LATE, LOST, REFUSED, SKIPPED, UPLOADED, Member, OpenRound
-from .messages import Answer, Kind, Outcome, Plan, Verdict
+from .messages import FINAL, Answer, Kind, Outcome, Plan, Verdict
 from .options import RunOptions
 from .registry import Registry
+from .waiting import Asked, Waiting
 from .wire import Buffers, encode, link_of, size_of
 
 POLL_S = 25.0  # a request that waits is answered "nothing new" after this time, or after half a lease
@@ -94,8 +97,7 @@ class MasterMachine:
         self.round_traffic = Traffic()
         self.downlink = Downlink(start, self.link)
         self.start_crc = self.downlink.crc
-        self._polls: Dict[int, Poll] = {}
-        self._poll_until: Dict[Ticket, float] = {}
+        self.waiting = Waiting(min(POLL_S, options.lease_s / 2))
         self._effects: List[Effect] = []
         self._handlers = {Register: self._register, Poll: self._poll, Answered: self._answered,
                           Heartbeat: self._heartbeat, Stop: self._stop, Saved: self._saved,
@@ -140,7 +142,7 @@ class MasterMachine:
             if handler is not None:
                 handler(event, now)
         except FlqError as error:
-            self._effects.append(Reply(event.ticket, error))
+            self._reply(event.ticket, error)
         self._advance(now)
 
     def _due(self, now: float) -> Iterator[Lasting]:
@@ -166,7 +168,7 @@ class MasterMachine:
 
     def next_deadline(self, now: float) -> Optional[float]:
         """Return the time after ``now`` at which a Tick is due, or None."""
-        due = list(self._poll_until.values())
+        due = self.waiting.deadlines()
         due += [member.lease_until for member in self.members.values() if not member.gone]
         if self.open_round is not None:
             due += [at for at in (self.open_round.deadline, self.open_round.offer_deadline) if at is not None]
@@ -185,8 +187,10 @@ class MasterMachine:
         goes_on = False
         if event.n_samples is not None and not self._has_ended() and not self.registry.is_copy(member, event):
             goes_on = self.registry.takes_up(member, event)
-            if not goes_on or member.gone:
+            codings = coding.common(options.rules.coding, event.codings)
+            if not goes_on or member.gone or codings != member.codings:
                 self._journal(event)
+            member.codings = codings
             if goes_on:
                 verb, member.gone = "is back", False
             else:
@@ -195,28 +199,26 @@ class MasterMachine:
                 member.rejoin(event.instance, event.n_samples)
             self._effects.append(Note("worker %d %s with %d samples (epoch %d)"
                                       % (member.worker_id, verb, member.n_samples, member.epoch)))
-        self._effects.append(Reply(event.ticket, {
+        self._reply(event.ticket, {
             "run_id": options.run_id, "ended": self._has_ended(), "epoch": member.epoch, "goes_on": goes_on,
-            "lease_s": options.lease_s, "start_crc": self.start_crc,
-            "layout": options.layout.to_json(), "settings": options.settings}))
+            "lease_s": options.lease_s, "start_crc": self.start_crc, "codings": list(member.codings),
+            "layout": options.layout.to_json(), "settings": options.settings})
 
     def _poll(self, event: Poll, now: float) -> None:
         member = self.registry.find(event.worker_id, event.epoch, now)
-        if not event.may_wait and member.worker_id in self._polls:  # which waits because there is nothing new
-            return self._effects.append(Reply(event.ticket, None))
-        before = self._polls.pop(member.worker_id, None)
-        if before is not None:
-            self._unpark(before.ticket, None)
-        self._polls[member.worker_id] = event
-        self._park(event.ticket, now)
+        if not event.may_wait and member.worker_id in self.waiting.for_round:  # because there is nothing new
+            return self._reply(event.ticket, None)
+        self.waiting.begin(event.ticket, now)
+        self._ask(Asked(event.ticket, member.worker_id, event.have, event.answered, event.may_wait, []))
 
     def _heartbeat(self, event: Heartbeat, now: float) -> None:
         self.registry.find(event.worker_id, event.epoch, now)
-        self._effects.append(Reply(event.ticket, {"state": self.state.value, "round": self.round_index}))
+        self._reply(event.ticket, {"state": self.state.value, "round": self.round_index})
 
     def _answered(self, event: Answered, now: float) -> None:
         answer, going = event.answer, self.open_round
         member = self.registry.find(answer.worker_id, answer.epoch, now)
+        self.waiting.begin(event.ticket, now)
         if self._has_ended():
             return self._verdict(event, member, Outcome.END)
         if answer.held_back is not None and not self.options.is_local:
@@ -251,14 +253,11 @@ class MasterMachine:
         if going.offers.get(member.worker_id) != answer:
             self._journal(event)
         going.offers[member.worker_id] = answer
-        if member.worker_id in going.waiting:
-            before = going.waiting.pop(member.worker_id)
-            self._unpark(before.ticket, self._verdict_frame(member, Outcome.WAIT))
+        self._answer_waiting(member, Outcome.WAIT)
         if not event.may_wait:
             return self._verdict(event, member, Outcome.WAIT, repeated)
         self._count(member, received(event.frame_bytes, 0, repeated))
-        going.waiting[member.worker_id] = event
-        self._park(event.ticket, now)
+        self.waiting.for_grants[member.worker_id] = event
 
     def _offer_after_the_grants(self, event: Answered, member: Member, going: OpenRound, repeated: bool) -> None:
         """Answer an offer that comes, or comes again, after the grants are decided: what is left goes to the first."""
@@ -285,6 +284,10 @@ class MasterMachine:
             if answer.cost_bits > going.offers[member.worker_id].cost_bits:
                 raise BadValues("the upload has %d payload bits, expected the offered %d at most"
                                 % (answer.cost_bits, going.offers[member.worker_id].cost_bits))
+        longest = self._sizes(len(going.n_samples)).up
+        if longest and answer.payload.size > longest:
+            raise BadValues("the payload has %d bytes, expected the %d of the plan at most"
+                            % (answer.payload.size, longest))
         if rules.has_mirrors:
             is_new = member.mirror is None or member.mirror_is_stale
             with np.errstate(over="ignore", invalid="ignore"):  # the outcome is checked
@@ -304,6 +307,9 @@ class MasterMachine:
         else:
             going.uploads[member.worker_id] = answer.payload
         self._close_answer(event, member, Outcome.APPLIED, UPLOADED)
+
+    def _sizes(self, n_members: int) -> Sizes:
+        return server_round.payload_sizes(self.server, n_members, self.options.layout, self.options.rules)
 
     def _lease_ended(self, event: LeaseEnded, now: float) -> None:
         member, going = self.members[event.worker_id], self.open_round
@@ -337,7 +343,7 @@ class MasterMachine:
     # -- the round -----------------------------------------------------------------------
 
     def _advance(self, now: float) -> None:
-        """Do whatever has become due: grants, the end of a round, the next round, waiting polls."""
+        """Do whatever has become due: grants, the end of a round, the next round, who waits for it."""
         while self.state in (State.LOBBY, State.OPEN):
             going = self.open_round
             if going is None:
@@ -348,8 +354,8 @@ class MasterMachine:
                 if not self._is_complete(going):
                     break
                 self._close_round(going, now)
-        for worker_id in sorted(self._polls):
-            self._serve(self._polls[worker_id])
+        for worker_id in sorted(self.waiting.for_round):
+            self._serve(self.waiting.for_round[worker_id])
 
     def _open_round(self, now: float) -> bool:
         """Open the next round if there are workers for it; return whether there are."""
@@ -380,16 +386,17 @@ class MasterMachine:
         if missing and not (is_due and all(member.passed_over < self.options.rules.max_silence for member in missing)):
             return  # somebody may still offer, nobody has yet, or somebody has been passed over often enough
         passed_over = {worker_id: self.members[worker_id].passed_over for worker_id in going.offers}
+        chance = stream(self.options.settings["system"]["seed"], GRANTS, going.index)
         going.granted = set(budget.grant([_as_offer(offer) for offer in going.offers.values()], passed_over,
-                                         self.options.rules))
+                                         self.options.rules, chance))
         for worker_id, offer in sorted(going.offers.items()):  # who does not wait hears it on asking again
             member = self.members[worker_id]
             self._pass_over(member, going)
             if worker_id in going.granted:
-                self._answer_waiting(going, member, Outcome.GRANTED)
+                self._answer_waiting(member, Outcome.GRANTED)
             else:
                 self._settle(offer, member, Outcome.REFUSED, REFUSED)
-                self._answer_waiting(going, member, Outcome.REFUSED)
+                self._answer_waiting(member, Outcome.REFUSED)
 
     def _pass_over(self, member: Member, going: OpenRound) -> None:
         member.passed_over = 0 if member.worker_id in going.granted else member.passed_over + 1
@@ -400,7 +407,7 @@ class MasterMachine:
     def _close_round(self, going: OpenRound, now: float) -> None:
         for worker_id in going.undecided():
             self._decide(worker_id, LATE)
-            self._answer_waiting(going, self.members[worker_id], Outcome.LATE)
+            self._answer_waiting(self.members[worker_id], Outcome.LATE)
         options = self.options
         mirrors = {worker_id: self.members[worker_id].mirror for worker_id in going.n_samples
                    if self.members[worker_id].mirror is not None}
@@ -440,8 +447,8 @@ class MasterMachine:
     def _end(self, reason: str) -> None:
         self.state = State.CLOSING
         if self.open_round is not None:
-            for worker_id, event in sorted(self.open_round.waiting.items()):
-                self._unpark(event.ticket, self._verdict_frame(self.members[worker_id], Outcome.END))
+            for worker_id in sorted(self.waiting.for_grants):
+                self._answer_waiting(self.members[worker_id], Outcome.END)
         self.open_round = None
         self._effects.append(RunEnded(reason))
 
@@ -452,15 +459,11 @@ class MasterMachine:
 
     def _release(self, now: float) -> None:
         """Let waiting requests run out."""
-        for worker_id, poll in list(self._polls.items()):
-            if self._poll_until[poll.ticket] <= now:
-                del self._polls[worker_id]
-                self._unpark(poll.ticket, None)
-        waiting = self.open_round.waiting if self.open_round is not None else {}
-        for worker_id, event in list(waiting.items()):
-            if self._poll_until[event.ticket] <= now:
-                del waiting[worker_id]
-                self._unpark(event.ticket, self._verdict_frame(self.members[worker_id], Outcome.WAIT))
+        for asked in self.waiting.run_out(now):
+            del self.waiting.for_round[asked.worker_id]
+            self._reply(asked.ticket, asked.reply(None))
+        for event in self.waiting.offers_run_out(now):
+            self._answer_waiting(self.members[event.answer.worker_id], Outcome.WAIT)
 
     def _decide(self, worker_id: int, status: str) -> None:
         self.open_round.status[worker_id] = status
@@ -479,7 +482,7 @@ class MasterMachine:
         """Put on record what has become of a worker's answer."""
         if status is not None:
             self._decide(member.worker_id, status)
-            self.open_round.answers[member.worker_id] = answer._replace(payload=None)
+            self.open_round.answers[member.worker_id] = answer._replace(payload=None, coded=None)
             member.training_s += answer.training_s
             member.waiting_s += answer.waiting_s
             member.last_loss = answer.loss if answer.loss == answer.loss else None
@@ -487,11 +490,11 @@ class MasterMachine:
         if outcome is not Outcome.RESYNC:  # which has begun a new epoch, with new numbers
             member.closed_seq, member.closed_round, member.closed_outcome = answer.seq, answer.round_index, outcome
 
-    def _answer_waiting(self, going: OpenRound, member: Member, outcome: Outcome) -> None:
+    def _answer_waiting(self, member: Member, outcome: Outcome) -> None:
         """Answer the request that holds a worker's offer, if there is one; its frame was counted when it came."""
-        event = going.waiting.pop(member.worker_id, None)
+        event = self.waiting.for_grants.pop(member.worker_id, None)
         if event is not None:
-            self._unpark(event.ticket, self._verdict_frame(member, outcome))
+            self._tell(event, member, outcome)
 
     def _withdraw(self, member: Member) -> None:
         """Forget an offer while the grants are open; the request that waits with it is told to ask again."""
@@ -499,42 +502,55 @@ class MasterMachine:
         if going is None or going.granted is not None:
             return
         going.offers.pop(member.worker_id, None)
-        self._answer_waiting(going, member, Outcome.WAIT)
+        self._answer_waiting(member, Outcome.WAIT)
 
     def _verdict(self, event: Answered, member: Member, outcome: Outcome, repeated: bool = False) -> None:
-        """Count a frame that has arrived, and answer it at once."""
+        """Count a frame that has arrived, and say what becomes of it."""
         payload_bits = event.answer.cost_bits if event.answer.kind is Kind.UPLOAD else 0
         self._count(member, received(event.frame_bytes, payload_bits, repeated))
-        self._effects.append(Reply(event.ticket, self._verdict_frame(member, outcome, repeated)))
+        self._tell(event, member, outcome, repeated)
 
-    def _verdict_frame(self, member: Member, outcome: Outcome, repeated: bool = False) -> Buffers:
+    def _tell(self, event: Answered, member: Member, outcome: Outcome, repeated: bool = False) -> None:
+        """Send a verdict: at once, or, if it is final and the worker would wait for that, with the next round."""
         frame = encode(Verdict(outcome, self.round_index, member.epoch), self.link)
         member.heard_end = member.heard_end or outcome is Outcome.END
         self._count(member, sent(size_of(frame), 0, repeated))
-        return frame
+        if event.have is None or outcome not in FINAL:
+            self._reply(event.ticket, frame)
+        else:
+            self._ask(Asked(event.ticket, member.worker_id, event.have, event.answer.round_index, event.may_wait,
+                            frame))
 
-    def _serve(self, poll: Poll) -> None:
-        """Answer a waiting poll if there is something new for it."""
-        member, going = self.members[poll.worker_id], self.open_round
+    def _ask(self, asked: Asked) -> None:
+        """Let a request wait for the next round, which may be there already, in place of the worker's older one."""
+        before = self.waiting.for_round.pop(asked.worker_id, None)
+        if before is not None:
+            self._reply(before.ticket, before.reply(None))
+        self.waiting.for_round[asked.worker_id] = asked
+
+    def _serve(self, asked: Asked) -> None:
+        """Answer a request that waits for the next round, if there is something new for it."""
+        member, going = self.members[asked.worker_id], self.open_round
         if self._has_ended():
             member.heard_end = True
-            plan = self._plan(member, poll.have, ended=True)
-        elif going is not None and poll.worker_id in going.undecided() and going.index > poll.answered:
-            plan = self._plan(member, poll.have, ended=False)
-        elif poll.may_wait:
+            plan = self._plan(member, asked.have, ended=True)
+        elif going is not None and asked.worker_id in going.undecided() and going.index > asked.answered:
+            plan = self._plan(member, asked.have, ended=False)
+        elif asked.may_wait:
             return
         else:
             plan = None
-        del self._polls[poll.worker_id]
-        self._unpark(poll.ticket, plan)
+        del self.waiting.for_round[asked.worker_id]
+        self._reply(asked.ticket, asked.reply(plan))
 
     def _plan(self, member: Member, have: int, ended: bool) -> Buffers:
         """Return the plan of the round, and the model frames that lead from version ``have`` to its own."""
-        chain = Chain([], 0) if ended else self.downlink.since(have)
+        chain = Chain([], 0) if ended else self.downlink.since(have, member.codings)
         rules, downlink = self.options.rules, self.downlink
+        n_members = 1 if ended else len(self.open_round.n_samples)
         buffers = encode(Plan(self.round_index, downlink.version, downlink.crc,
-                              server_round.threshold(self.server, rules), rules.needs_offers and not ended,
-                              ended, len(chain.frames)), self.link)
+                              server_round.threshold(self.server, rules, n_members), rules.needs_offers and not ended,
+                              ended, len(chain.frames), self._sizes(n_members).up), self.link)
         for frame in chain.frames:
             buffers = buffers + frame
         plan = (self.round_index, member.epoch, have)
@@ -542,11 +558,8 @@ class MasterMachine:
         self._count(member, sent(size_of(buffers), chain.payload_bits, repeated))
         return buffers
 
-    def _park(self, ticket: Ticket, now: float) -> None:
-        self._poll_until[ticket] = now + min(POLL_S, self.options.lease_s / 2)
-
-    def _unpark(self, ticket: Ticket, body: Optional[Buffers]) -> None:
-        self._poll_until.pop(ticket, None)
+    def _reply(self, ticket: Ticket, body: Union[Dict[str, Any], Buffers, None, FlqError]) -> None:
+        self.waiting.end(ticket)
         self._effects.append(Reply(ticket, body))
 
     def _count(self, member: Member, traffic: Traffic) -> None:

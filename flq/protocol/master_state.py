@@ -6,6 +6,7 @@ Traffic is no part of it: requests that change nothing are counted too, and are 
 
 from typing import Any, Dict, List, Tuple
 
+from ..core.coding import common
 from ..core.params import Vector
 from ..core.quantize import Payload
 from ..core.server_optimizer import Moments
@@ -34,6 +35,7 @@ def capture(machine: MasterMachine) -> Tuple[Dict[str, Any], Dict[str, Vector]]:
         "members": [_of_member(member) for _, member in sorted(machine.members.items()) if member.epoch],
         "open_round": None if going is None else [[worker_id, n] for worker_id, n in sorted(going.n_samples.items())],
         "version": server.version, "energies": list(server.energies), "n_steps": server.moments.n_steps,
+        "lag": server.lag,
     }
     arrays = {"mirror%d" % member.worker_id: member.mirror for member in machine.members.values()}
     arrays.update({name: getattr(server, name) for name in VECTORS},
@@ -55,10 +57,11 @@ def restore(machine: MasterMachine, meta: Dict[str, Any], arrays: Dict[str, Vect
     machine.start_crc = meta["start_crc"]
     machine.server = ServerState(arrays["model"], arrays["shared"], meta["version"], tuple(meta["energies"]),
                                  Moments(arrays.get("first"), arrays.get("second"), meta["n_steps"]),
-                                 arrays.get("mean"))
+                                 arrays.get("mean"), meta["lag"])
     machine.downlink.restart(meta["version"], machine.server.shared, rules.codec_down, deltas)
     for body in meta["members"]:
         member = _to_member(body)
+        member.codings = common(rules.coding, body["codings"])  # as far as this machine knows them
         member.mirror = arrays.get("mirror%d" % member.worker_id)
         machine.members[member.worker_id] = member
     if meta["open_round"] is not None:
@@ -81,6 +84,7 @@ def set_traffic(machine: MasterMachine, counted: Dict[str, Any]) -> None:
 
 def _of_member(member: Member) -> Dict[str, Any]:
     return dict({name: getattr(member, name) for name in PLAIN}, closed_outcome=int(member.closed_outcome),
+                codings=list(member.codings),
                 tally=dict(member.tally))  # it goes on counting while the snapshot is written
 
 

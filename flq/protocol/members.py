@@ -3,11 +3,10 @@
 Only the master's machine changes these records.
 """
 
-from typing import Dict, List, Optional, Set
+from typing import Dict, List, Optional, Set, Tuple
 
 from ..core.params import Vector
 from ..core.quantize import Payload
-from .events import Answered
 from .ledger import Traffic
 from .messages import Answer, Outcome
 
@@ -38,6 +37,8 @@ class Member:
         Rounds in a row in which its offer was refused.
     closed_seq, closed_outcome, closed_round
         Its last final verdict, so that a repeated answer gets it again.
+    codings : tuple of str
+        How payloads to and from it may be coded.
     planned : tuple
         Round, epoch and version of the last plan that it was sent: the same again is a repeat.
     """
@@ -56,6 +57,7 @@ class Member:
         self.closed_seq = 0
         self.closed_outcome = Outcome.NOTED
         self.closed_round = 0
+        self.codings: Tuple[str, ...] = ()
         self.planned = (0, 0, 0)
         self.heard_end = False
         self.gone = True
@@ -98,9 +100,6 @@ class OpenRound:
         Two-phase rounds: worker id -> what is on offer, and who may upload (None until decided).
     is_due, offers_are_due : bool
         The deadline of the round, or of its offers, has come; until then it is a time, where there is one.
-    waiting : dict
-        Worker id -> the request that holds its offer, while it waits for the grants: nothing depends on it
-        but when the reply is sent.
     """
 
     def __init__(self, index: int, n_samples: Dict[int, int], now: float,
@@ -115,7 +114,6 @@ class OpenRound:
         self.uploads: Dict[int, Payload] = {}
         self.offers: Dict[int, Answer] = {}
         self.granted: Optional[Set[int]] = None
-        self.waiting: Dict[int, Answered] = {}
         self.answers: Dict[int, Answer] = {}
 
     def has_begun(self) -> bool:

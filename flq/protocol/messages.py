@@ -3,6 +3,7 @@
 from enum import IntEnum
 from typing import NamedTuple, Optional
 
+from ..core.coding import Coded
 from ..core.quantize import Payload
 
 
@@ -29,6 +30,9 @@ class Outcome(IntEnum):
     LATE = 6       # the round is over: the upload does not count
     RESYNC = 7     # the two ends no longer agree: begin afresh with the new epoch
     END = 8        # the run has ended
+
+
+FINAL = (Outcome.NOTED, Outcome.REFUSED, Outcome.APPLIED, Outcome.LATE)  # with these a worker is done with a round
 
 
 class HeldBack(NamedTuple):
@@ -58,7 +62,7 @@ class Answer(NamedTuple):
     held_back : HeldBack or None
         With partition local: of the copy that the round began with.
     cost_bits : int
-        Bits of the payload that is, or would be, uploaded; 0 for a skip.
+        Bits of the payload that is, or would be, uploaded, as it is sent; 0 for a skip.
     state_crc : int
         Memory mirror: CRC32 of the mirror after this upload; otherwise 0.
     training_s, waiting_s : float
@@ -66,7 +70,9 @@ class Answer(NamedTuple):
     codec_id : int
         Of the payload; 0 for skip and offer.
     payload : ndarray of uint8, or None
-        Only in an upload.
+        Only in an upload. A worker that has coded it has no use for it any more, and keeps None.
+    coded : Coded or None
+        What is sent in the payload's place.
     """
 
     kind: Kind
@@ -83,6 +89,16 @@ class Answer(NamedTuple):
     codec_id: int = 0
     payload: Optional[Payload] = None
     held_back: Optional[HeldBack] = None
+    coded: Optional[Coded] = None
+
+    @property
+    def sent(self) -> Optional[Payload]:
+        """The payload as it is sent."""
+        return self.payload if self.coded is None else self.coded.data
+
+    def without_payload(self, kind: Kind) -> "Answer":
+        """Return an answer of another kind that says the same."""
+        return self._replace(kind=kind, codec_id=0, payload=None, coded=None)
 
 
 class Verdict(NamedTuple):
@@ -122,9 +138,18 @@ class Plan(NamedTuple):
 
 
 class ModelFrame(NamedTuple):
-    """One step of the shared copy, to ``version``: DELTA from the version before, or KEYFRAME."""
+    """One step of the shared copy, to ``version``: DELTA from the version before, or KEYFRAME.
+
+    ``coded``, if there is one, is sent in the payload's place.
+    """
 
     kind: Kind
     version: int
     codec_id: int
     payload: Payload
+    coded: Optional[Coded] = None
+
+    @property
+    def sent(self) -> Payload:
+        """The payload as it is sent."""
+        return self.payload if self.coded is None else self.coded.data

@@ -4,8 +4,8 @@ from typing import Any, Dict, NamedTuple
 
 from ..core import budget
 from ..core.params import Layout
-from ..core.quantize import QUANTIZERS
 from ..core.rules import Rules, rules_from_settings
+from ..core.sizes import check_room, longest_upload
 
 
 class RunOptions(NamedTuple):
@@ -38,7 +38,8 @@ def run_options(run_id: str, settings: Dict[str, Dict[str, Any]], layout: Layout
         If the settings contradict each other.
     """
     system, rules = settings["system"], rules_from_settings(settings)
-    budget.check_admits(8 * QUANTIZERS[rules.codec_up].payload_size(layout), rules)
+    check_room(system["total_workers"], layout, rules)
+    budget.check_admits(8 * longest_upload(system["total_workers"], layout, rules), rules)
     return RunOptions(run_id, settings, rules, layout, system["total_workers"], system["min_workers"],
                       system["max_rounds"], system["lease_s"], system["round_deadline_s"],
                       system["offer_deadline_s"] or system["round_deadline_s"] / 2,

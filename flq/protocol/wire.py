@@ -17,6 +17,7 @@ from typing import List, NamedTuple, Optional, Tuple, Union
 
 import numpy as np
 
+from ..core.coding import Coded, uncode
 from ..core.params import Layout
 from ..core.quantize import QUANTIZERS
 from ..errors import BadValues, Conflict, TooLarge, WireError
@@ -34,6 +35,7 @@ PREFIX_SIZE = HEADER.size + CRC.size
 CRC_HEADER = "X-FLQ-CRC32"             # of what is in no frame
 NEEDS_OFFER, ENDED = 1, 2               # flags of a plan
 HAS_HELD_BACK = 1                       # flag in the header of an answer
+CODING_SHIFT, CODING = 1, 3 << 1        # flags of a payload: the number of its coding; core/coding.py
 
 Message = Union[Answer, Verdict, Plan, ModelFrame]
 Buffers = List[Union[bytes, memoryview]]  # consecutive pieces of one frame or stream
@@ -65,7 +67,7 @@ def max_answer_size(layout: Layout, codec_id: int) -> int:
 
 
 def encode(message: Message, link: Link) -> Buffers:
-    """Return the frame of a message as consecutive buffers; a payload is not copied."""
+    """Return the frame of a message as consecutive buffers; a payload is not copied, nor coded here."""
     payload, codec_id, flags = b"", 0, 0
     if isinstance(message, Answer):
         kind, index = message.kind, message.round_index
@@ -73,8 +75,9 @@ def encode(message: Message, link: Link) -> Buffers:
                             message.loss, message.energy, message.training_s, message.waiting_s)
         if message.held_back is not None:
             fixed, flags = fixed + HELD_BACK.pack(*message.held_back), HAS_HELD_BACK
-        if message.payload is not None:
-            payload, codec_id = memoryview(message.payload), message.codec_id
+        if message.kind is Kind.UPLOAD:
+            payload, codec_id = memoryview(message.sent), message.codec_id
+            flags |= _coding_flag(message.coded)
     elif isinstance(message, Verdict):
         kind, index = Kind.VERDICT, message.round_index
         fixed = VERDICT.pack(message.outcome, message.epoch)
@@ -84,7 +87,7 @@ def encode(message: Message, link: Link) -> Buffers:
                           NEEDS_OFFER * message.needs_offer | ENDED * message.ended, message.n_frames)
     else:
         kind, index, fixed = message.kind, message.version, b""
-        payload, codec_id = memoryview(message.payload), message.codec_id
+        payload, codec_id, flags = memoryview(message.sent), message.codec_id, _coding_flag(message.coded)
     header = HEADER.pack(MAGIC, VERSION, kind, codec_id, flags, link.run_crc, link.layout.crc, index,
                          len(fixed) + len(payload))
     crc = zlib.crc32(payload, zlib.crc32(fixed, zlib.crc32(header)))
@@ -144,10 +147,10 @@ def decode_at(buffer: Union[bytes, bytearray, memoryview], start: int, link: Lin
     if version != VERSION:
         raise WireError("the frame has wire version %d, expected %d" % (version, VERSION),
                         "install the same version of FLQ on master and workers")
-    if kind not in _FIXED_SIZES or flags > (HAS_HELD_BACK if kind in _ANSWERS else 0):
+    if kind not in _FIXED_SIZES or flags & ~_FLAGS[kind] or flags & CODING == CODING:
         raise WireError("the frame's kind is %d with flags %d, expected 1..%d with known flags"
                         % (kind, flags, len(Kind)))
-    n_fixed = _FIXED_SIZES[kind] + (HELD_BACK.size if flags else 0)
+    n_fixed = _FIXED_SIZES[kind] + (HELD_BACK.size if flags & HAS_HELD_BACK else 0)
     limit = n_fixed + _max_payload(Kind(kind), codec_id, link.layout)
     if length > limit:
         raise TooLarge("the frame declares a body of %d bytes, expected at most %d" % (length, limit))
@@ -163,14 +166,19 @@ def decode_at(buffer: Union[bytes, bytearray, memoryview], start: int, link: Lin
     if layout != link.layout.crc:
         raise Conflict("the frame has another parameter layout (CRC32 %08x), expected %08x"
                        % (layout, link.layout.crc), "use the model and data set that the master names")
-    message = _message(Kind(kind), codec_id, index, body[:n_fixed], body[n_fixed:], link.layout)
+    message = _message(Kind(kind), codec_id, flags >> CODING_SHIFT, index, body[:n_fixed], body[n_fixed:], link.layout)
     return message, start + PREFIX_SIZE + length
 
 
 _FIXED_SIZES = {Kind.SKIP: ANSWER.size, Kind.OFFER: ANSWER.size, Kind.UPLOAD: ANSWER.size,
                 Kind.VERDICT: VERDICT.size, Kind.PLAN: PLAN.size, Kind.DELTA: 0, Kind.KEYFRAME: 0}
-_ANSWERS = (Kind.SKIP, Kind.OFFER, Kind.UPLOAD)
 _WITH_PAYLOAD = (Kind.UPLOAD, Kind.DELTA, Kind.KEYFRAME)
+_FLAGS = {kind: HAS_HELD_BACK * (kind in (Kind.SKIP, Kind.OFFER, Kind.UPLOAD)) | CODING * (kind in _WITH_PAYLOAD)
+          for kind in Kind}
+
+
+def _coding_flag(coded: Optional[Coded]) -> int:
+    return 0 if coded is None else coded.coding << CODING_SHIFT
 
 
 def _max_payload(kind: Kind, codec_id: int, layout: Layout) -> int:
@@ -184,12 +192,16 @@ def _max_payload(kind: Kind, codec_id: int, layout: Layout) -> int:
     return QUANTIZERS[codec_id].payload_size(layout)
 
 
-def _message(kind: Kind, codec_id: int, index: int, body: memoryview, rest: memoryview, layout: Layout) -> Message:
+def _message(kind: Kind, codec_id: int, coding: int, index: int, body: memoryview, rest: memoryview,
+             layout: Layout) -> Message:
     """Build the message from its fixed part and the rest, whose CRC is right, and check every field."""
-    payload = None
+    payload = coded = None
     if kind in _WITH_PAYLOAD:
-        payload = np.frombuffer(rest, np.uint8)
-        QUANTIZERS[codec_id].check(payload, layout)
+        payload, codec = np.frombuffer(rest, np.uint8), QUANTIZERS[codec_id]
+        if coding:
+            coded = Coded(coding, payload)
+            payload = uncode(coded, codec.payload_size(layout), codec.bits)
+        codec.check(payload, layout)
     if kind is Kind.VERDICT:
         outcome, epoch = VERDICT.unpack(body)
         if outcome not in _OUTCOMES:
@@ -203,7 +215,7 @@ def _message(kind: Kind, codec_id: int, index: int, body: memoryview, rest: memo
         return Plan(index, version, model_crc, threshold, bool(flags & NEEDS_OFFER), bool(flags & ENDED), n_frames,
                     bytes_up)
     if kind in (Kind.DELTA, Kind.KEYFRAME):
-        return ModelFrame(kind, index, codec_id, payload)
+        return ModelFrame(kind, index, codec_id, payload, coded)
     worker_id, epoch, seq, state_crc, cost_bits, loss, energy, training_s, waiting_s = (
         ANSWER.unpack_from(body))
     if math.isinf(loss):
@@ -211,10 +223,10 @@ def _message(kind: Kind, codec_id: int, index: int, body: memoryview, rest: memo
     for name, value in (("energy", energy), ("training time", training_s), ("waiting time", waiting_s)):
         if not (math.isfinite(value) and value >= 0):
             raise BadValues("the %s must be finite and at least 0, got %r" % (name, value))
-    if payload is not None and cost_bits != 8 * payload.size:
-        raise BadValues("the upload declares %d payload bits, got %d" % (cost_bits, 8 * payload.size))
+    if kind is Kind.UPLOAD and cost_bits != 8 * len(rest):
+        raise BadValues("the upload declares %d payload bits, got %d" % (cost_bits, 8 * len(rest)))
     return Answer(kind, worker_id, epoch, seq, index, loss, energy, cost_bits, state_crc, training_s, waiting_s,
-                  codec_id, payload, _held_back(body[ANSWER.size:]))
+                  codec_id, payload, _held_back(body[ANSWER.size:]), coded)
 
 
 def _held_back(body: memoryview) -> Optional[HeldBack]:

@@ -46,10 +46,14 @@ class Keep(NamedTuple):
 
 
 class CallAnswer(NamedTuple):
-    """POST the frame to /offer or /upload_update; report Judged."""
+    """POST the frame to /offer or /upload_update; report Judged.
+
+    ``have`` is the version of the shared copy: a final verdict may bring the next round.
+    """
 
     path: str
     frame: Buffers
+    have: int
 
 
 class Pause(NamedTuple):
@@ -109,7 +113,7 @@ class Kept(NamedTuple):
 
 
 class Judged(NamedTuple):
-    """A verdict has arrived."""
+    """A verdict has arrived, and perhaps a plan and model frames after it, as far as they have come."""
 
     frame: Union[bytes, bytearray]
 

@@ -17,8 +17,9 @@ docs/states.md has the picture.
 import math
 import random
 from enum import Enum
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Sequence
 
+from ..core.coding import code, known
 from ..core.draws import ROUNDING, start_values, stream
 from ..core.params import Vector, fingerprint, layout_from_json
 from ..core.quantize import QUANTIZERS
@@ -26,8 +27,8 @@ from ..core.quantize import decode as decode_payload
 from ..core.rules import rules_from_settings
 from ..core.worker_round import Proposal, first_state, propose
 from ..errors import CodecError, FlqError, WireError
-from .messages import Answer, Kind, ModelFrame, Outcome, Plan, Verdict
-from .wire import decode, decode_stream, encode, link_of
+from .messages import FINAL, Answer, Kind, ModelFrame, Outcome, Plan, Verdict
+from .wire import decode_at, decode_stream, encode, link_of
 from .worker_events import (
     OUTCOMES,
     Action,
@@ -84,10 +85,12 @@ class WorkerMachine:
         How long to go on without any answer of the master.
     standing : Standing, optional
         What a process before this one has kept last.
+    codings : sequence of str, optional
+        How payloads may be coded for this worker; all that this machine knows by default.
     """
 
     def __init__(self, worker_id: int, instance: str, jitter: random.Random, give_up_s: float,
-                 standing: Optional[Standing] = None) -> None:
+                 standing: Optional[Standing] = None, codings: Optional[Sequence[str]] = None) -> None:
         self.worker_id = worker_id
         self.instance = instance
         self.state = State.JOINING
@@ -95,6 +98,8 @@ class WorkerMachine:
         self.lease_s = 0.0
         self.epoch = 0 if standing is None else standing.answer.epoch
         self.memory = None
+        self._known_codings = known() if codings is None else codings
+        self._codings: Sequence[str] = ()  # that the master knows too
         self._jitter = jitter
         self._give_up_s = give_up_s
         self._last_contact: Optional[float] = None
@@ -181,7 +186,7 @@ class WorkerMachine:
     def _join(self) -> Action:
         body = {"worker_id": self.worker_id, "instance": self.instance,
                 "n_samples": self._built.n_samples, "layout_crc": self._built.layout.crc,
-                "known_epoch": self._known_epoch}  # type: Dict[str, Any]
+                "known_epoch": self._known_epoch, "codings": list(self._known_codings)}  # type: Dict[str, Any]
         rules = rules_from_settings(self._settings)
         memories = first_state(self._built.layout, rules)
         if self._standing is not None and not fits(self._standing, self._built.layout.n_params, memories):
@@ -196,6 +201,7 @@ class WorkerMachine:
         self._rules = rules_from_settings(self._settings)
         self._layout = layout
         self._link = link_of(body["run_id"], layout)
+        self._codings = [name for name in self._known_codings if name in body["codings"]]
         if self._shared is not None and body["goes_on"]:
             return
         self._shared = start_values(layout, self._settings["system"]["seed"])
@@ -263,7 +269,7 @@ class WorkerMachine:
         try:
             noise = stream(self._settings["system"]["seed"], ROUNDING, plan.round_index, self.worker_id)
             proposal = propose(self.memory, event.update, plan.round_index, plan.threshold,
-                               self._layout, self._rules, noise)
+                               self._layout, self._rules, noise, plan.bytes_up)
         except CodecError as error:
             self.notes.append("the update of round %d is dropped: %s; lower model.lr"
                               % (plan.round_index, error.detail))
@@ -275,32 +281,39 @@ class WorkerMachine:
                         training_s=event.training_s, waiting_s=self._waiting_s, held_back=held_back)
         if payload is not None:
             mirror_crc = fingerprint(proposal.if_applied.mirror) if self._rules.has_mirrors else 0
-            answer = answer._replace(kind=Kind.UPLOAD, cost_bits=8 * payload.size, state_crc=mirror_crc,
-                                     codec_id=self._rules.codec_up, payload=payload)
+            codec_id = self._rules.codec_up
+            coded = code(payload, QUANTIZERS[codec_id].bits, self._codings)
+            answer = answer._replace(kind=Kind.UPLOAD, state_crc=mirror_crc, codec_id=codec_id, coded=coded,
+                                     payload=payload if coded is None else None)
+            answer = answer._replace(cost_bits=8 * answer.sent.size)
         self._upload = answer
         self._standing = Standing(self._run_id, plan.needs_offer, answer, proposal.if_applied, proposal.if_not)
         return Keep(self._standing)
 
     def _kept(self, event: Kept, now: float) -> Action:
+        self._answered_at = now
         return self._send(self._first())
 
     def _first(self) -> Answer:
         """Return what is sent first: the offer, where there is a budget."""
         if self._upload.kind is Kind.UPLOAD and self._standing.needs_offer:
-            return self._upload._replace(kind=Kind.OFFER, codec_id=0, payload=None)
+            return self._upload.without_payload(Kind.OFFER)
         return self._upload
 
     def _send(self, answer: Answer) -> Action:
         self.state = State.ANSWERING
         self._rejections = 0
         path = "/upload_update" if answer.kind is Kind.UPLOAD else "/offer"
-        return CallAnswer(path, encode(answer, self._link))
+        return CallAnswer(path, encode(answer, self._link), self._version)
 
     def _judged(self, event: Judged, now: float) -> Action:
         try:
-            verdict = decode(event.frame, self._link)
+            verdict, end = decode_at(event.frame, 0, self._link)
             if not isinstance(verdict, Verdict):
                 raise WireError("expected a verdict, got a %s" % type(verdict).__name__.lower())
+            if verdict.outcome not in FINAL and end != len(event.frame):
+                raise WireError("%d bytes follow the verdict %s, expected none"
+                                % (len(event.frame) - end, verdict.outcome.name.lower()))
         except FlqError as error:
             return self._back_off("the master's verdict can not be read: %s" % error.detail, now)
         outcome = verdict.outcome
@@ -316,14 +329,16 @@ class WorkerMachine:
         self.notes.append("round=%d %s loss=%.6g energy=%.4g training_s=%.2f waiting_s=%.2f"
                           % (self._upload.round_index, outcome.name.lower(), self._upload.loss,
                              self._upload.energy, self._upload.training_s, self._upload.waiting_s))
-        return self._commit(outcome is Outcome.APPLIED, now)
+        self._commit(outcome is Outcome.APPLIED)
+        poll = self._keep(self._poll())  # what the rest of the reply answers, if there is one
+        following = memoryview(event.frame)[end:]
+        return self._polled(Polled(following), now) if len(following) else poll
 
-    def _commit(self, applied: bool, now: float) -> Action:
-        """Take the outcome that is now known, and ask for the next round."""
+    def _commit(self, applied: bool) -> None:
+        """Take the outcome that is now known."""
         self.memory = self._standing.if_applied if applied else self._standing.if_not
-        self._answered_round, self._answered_at = self._upload.round_index, now
+        self._answered_round = self._upload.round_index
         self._standing = self._upload = None
-        return self._poll()
 
     # -- trouble -------------------------------------------------------------------------
 
@@ -348,7 +363,7 @@ class WorkerMachine:
             self.epoch = 0  # what can not be told can not be gone on from
             return self._rejoin(event.detail)
         self.notes.append("the upload of round %d is given up: %s" % (self._upload.round_index, event.detail))
-        self._upload = self._upload._replace(kind=Kind.SKIP, cost_bits=0, state_crc=0, codec_id=0, payload=None)
+        self._upload = self._upload.without_payload(Kind.SKIP)._replace(cost_bits=0, state_crc=0)
         return self._send(self._upload)
 
     def _unreachable(self, event: Unreachable, now: float) -> Action:

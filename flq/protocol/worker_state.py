@@ -8,12 +8,13 @@ from typing import Any, Dict, NamedTuple, Optional, Tuple
 
 import numpy as np
 
+from ..core.coding import NUMBERS, Coded
 from ..core.params import Vector
 from ..core.worker_round import WorkerState
 from ..errors import BadValues
 from .messages import Answer, HeldBack, Kind
 
-VERSION = 1
+VERSION = 2
 STATES = ("if_applied", "if_not")
 MEMORIES = ("residual", "mirror")
 
@@ -42,11 +43,12 @@ def to_state(standing: Standing) -> Tuple[Dict[str, Any], Dict[str, np.ndarray]]
     """Return what is stored: JSON values, and arrays by name."""
     answer = standing.answer
     meta = {"version": VERSION, "run_id": standing.run_id, "needs_offer": standing.needs_offer,
-            "answer": dict(answer._replace(payload=None)._asdict(), kind=int(answer.kind))}  # type: Dict[str, Any]
-    arrays = {} if answer.payload is None else {"payload": np.asarray(answer.payload)}
+            "answer": dict(answer._replace(payload=None)._asdict(), kind=int(answer.kind),
+                           coded=answer.coded and answer.coded.coding)}  # type: Dict[str, Any]
+    arrays = {} if answer.sent is None else {"payload": np.asarray(answer.sent)}
     for name in STATES:
         state = getattr(standing, name)
-        meta[name] = {"clock": state.clock, "fresh": state.fresh}
+        meta[name] = {"clock": state.clock, "fresh": state.fresh, "error": state.error}
         for memory in MEMORIES:
             if getattr(state, memory) is not None:
                 arrays["%s_%s" % (name, memory)] = getattr(state, memory)
@@ -67,10 +69,13 @@ def from_state(meta: Dict[str, Any], arrays: Dict[str, np.ndarray]) -> Standing:
         answer = dict(meta["answer"], kind=Kind(meta["answer"]["kind"]), payload=arrays.get("payload"))
         if set(answer) != set(Answer._fields) or (answer["payload"] is None) != (answer["kind"] is not Kind.UPLOAD):
             raise ValueError("the answer is not whole")
+        if answer["coded"] is not None:
+            answer.update(coded=Coded(_coding(answer["coded"]), answer["payload"]), payload=None)
         if answer["held_back"] is not None:
             answer["held_back"] = HeldBack(*answer["held_back"])
         states = [WorkerState(_vector(arrays, name, "residual"), _vector(arrays, name, "mirror"),
-                              meta[name]["clock"], meta[name]["fresh"]) for name in STATES]
+                              meta[name]["clock"], meta[name]["fresh"], float(meta[name]["error"]))
+                  for name in STATES]
         return Standing(meta["run_id"], meta["needs_offer"], Answer(**answer), *states)
     except (KeyError, TypeError, ValueError) as error:
         raise BadValues("the state of this worker can not be read: %s %s" % (type(error).__name__, error)) from None
@@ -81,6 +86,12 @@ def fits(standing: Standing, n_params: int, memories: WorkerState) -> bool:
     return all((getattr(state, name) is None) == (getattr(memories, name) is None)
                and (getattr(state, name) is None or getattr(state, name).shape == (n_params,))
                for state in (standing.if_applied, standing.if_not) for name in MEMORIES)
+
+
+def _coding(number: Any) -> int:
+    if number not in NUMBERS.values():
+        raise ValueError("the payload has the unknown coding %.20r" % (number,))
+    return int(number)
 
 
 def _vector(arrays: Dict[str, np.ndarray], state: str, memory: str) -> Optional[Vector]:

@@ -11,19 +11,21 @@ import requests
 
 from ..errors import ConfigError
 from ..protocol import worker_events as events
-from ..protocol.wire import CRC_HEADER, Buffers, text_crc
+from ..protocol.wire import CRC_HEADER, PREFIX_SIZE, VERDICT, Buffers, text_crc
 
 HTTPError = requests.packages.urllib3.exceptions.HTTPError  # of urllib3: requests lets some of them through
+UNSAID = getattr(requests.packages.urllib3.util, "SKIP_HEADER", None)  # keeps urllib3 from adding one of its own
 
 FRAMES = "application/x-flq"
 CONNECT_S = 10.0
 READ_S = 60.0    # longer than the master lets a request wait
 LONGEST_RETRY_AFTER_S = 60.0  # what a stranger in the master's place may ask for
 PIECE = 1 << 20
+FIRST_BUFFER = 1 << 24  # of a body; it grows with what has arrived
 _TLS_HINT = ("--ca must name the certificate of the authority that signed the master's, --master_ip a name or address "
              "that stands in it, and the master must run with --tls_cert; docs/security.md")
 REGISTRATION = {"run_id": str, "ended": bool, "goes_on": bool, "epoch": int, "lease_s": (int, float), "start_crc": int,
-                "layout": list, "settings": dict}
+                "layout": list, "settings": dict, "codings": list}
 
 
 class MasterClient:
@@ -50,7 +52,8 @@ class MasterClient:
         self._session = requests.Session()
         self._session.auth = _Bearer(None)
         self._session.hooks["response"].append(self._note_answer)
-        self._session.headers.update({"User-Agent": "flq", "Accept-Encoding": "identity"})
+        self._session.headers.clear()
+        self._session.headers.update({"User-Agent": UNSAID, "Accept-Encoding": UNSAID})
 
     def do(self, action: events.Action) -> events.Event:
         """Perform one of the calls that the machine asks for; report what came of it.
@@ -116,17 +119,28 @@ class MasterClient:
         return events.Polled(_body(response)) if response.status_code == 200 else _problem(response)
 
     def _answer(self, action: events.CallAnswer) -> events.Event:
-        response = self._request("POST", action.path, params={"worker": self._worker_id}, data=_Frame(action.frame),
-                                 headers={"Content-Type": FRAMES}, stream=True)
-        return events.Judged(_body(response)) if response.status_code == 200 else _problem(response)
+        query = {"worker": self._worker_id, "have": action.have}
+        response = self._request("POST", action.path, params=query, data=_Frame(action.frame), stream=True)
+        if response.status_code != 200:
+            return _problem(response)
+        return events.Judged(_body(response, PREFIX_SIZE + VERDICT.size))  # which is of use without what follows it
 
     def _show_token(self) -> None:
         self._session.auth = _Bearer(self._find_token())
 
     def _request(self, method: str, path: str, **kwargs: Any) -> requests.Response:
         # verify is said each time: what the environment says would come before that of the session.
-        return self._session.request(method, self._url + path, timeout=(CONNECT_S, READ_S), verify=self._verify,
-                                     **kwargs)
+        response = self._session.request(method, self._url + path, timeout=(CONNECT_S, READ_S), verify=self._verify,
+                                         **kwargs)
+        if self._session.trust_env:
+            self._keep_environment()
+        return response
+
+    def _keep_environment(self) -> None:
+        """Ask the environment for proxies and certificates once: for each request it takes a third of its time."""
+        found = self._session.merge_environment_settings(self._url, {}, None, self._verify, None)
+        self._session.proxies, self._verify = found["proxies"], found["verify"]
+        self._session.trust_env = False
 
 
 class _Bearer(requests.auth.AuthBase):
@@ -167,24 +181,33 @@ def _is_registration(body: Any) -> bool:
     return isinstance(body, dict) and all(isinstance(body.get(key), kind) for key, kind in REGISTRATION.items())
 
 
-def _body(response: requests.Response) -> bytearray:
-    """Read a body of declared length; memory is taken for what arrives, not for what is declared."""
+def _body(response: requests.Response, enough: Optional[int] = None) -> bytearray:
+    """Read a body of declared length; memory is taken for what arrives, not for what is declared.
+
+    One that breaks off after ``enough`` bytes is returned as far as it has come.
+    """
     declared = response.headers.get("Content-Length", "")
     if not declared.isdecimal():
         response.close()
         raise requests.ConnectionError("what answers there is not an FLQ master")
-    size, body = int(declared), bytearray()
+    size, n_read = int(declared), 0
+    body = bytearray(min(size, FIRST_BUFFER))
     try:
-        while len(body) < size:
-            piece = response.raw.read(min(PIECE, size - len(body)))
-            if not piece:
+        while n_read < size:
+            if n_read == len(body):
+                body.extend(bytes(min(n_read, size - n_read)))
+            with memoryview(body) as whole, whole[n_read:n_read + PIECE] as piece:
+                n_bytes = response.raw.readinto(piece)
+            if not n_bytes:
                 raise OSError("the peer closed the connection")
-            body += piece
+            n_read += n_bytes
     except (OSError, HTTPError) as error:
+        if enough is None or n_read < enough:
+            raise requests.ConnectionError("the answer broke off after %d of %d bytes: %s"
+                                           % (n_read, size, error)) from None
+        del body[n_read:]
+    finally:
         response.close()
-        raise requests.ConnectionError("the answer broke off after %d of %d bytes: %s"
-                                       % (len(body), size, error)) from None
-    response.close()
     return body
 
 

@@ -1,4 +1,4 @@
-"""The worker program: from the command line to the exit code."""
+"""The worker program: from its flags to the exit code."""
 
 import argparse
 import logging
@@ -8,10 +8,9 @@ import signal
 import sys
 import threading
 import time
-from typing import Any, List, Optional
+from typing import Any
 
 from ..errors import FlqError
-from ..flags import Flags, within
 from ..logfile import log_trace, set_up_logging
 from ..protocol import worker_events as events
 from ..protocol.worker_machine import WorkerMachine
@@ -24,47 +23,10 @@ from .own_settings import Settings, effective_settings, master_url, read_own_fil
 logger = logging.getLogger(__name__)
 
 SHORTEST_BEAT_S, LONGEST_BEAT_S = 0.01, 600.0  # between two heartbeats, whatever lease the master names
+LAST_BEAT_S = 2.0  # how long the answer of a round waits for one: beyond that it takes a connection of its own
 
 
-def _host(text: str) -> str:
-    if not text or any(letter.isspace() or not letter.isprintable() or letter in "/\\?#@" for letter in text):
-        raise argparse.ArgumentTypeError("must be a name or an IP address, without http:// and port, got %r" % text)
-    return text
-
-
-def parse_flags(argv: Optional[List[str]]) -> argparse.Namespace:
-    """Read the command line."""
-    flags = Flags(prog="flq_worker.py", description="An FLQ worker: trains on its own data.")
-    flags.add_argument("--worker_id", type=within(int, 0, 2 ** 31 - 1), required=True,
-                       help="0 .. total_workers-1, each id once")
-    flags.add_argument("--master_ip", type=_host, default=None,
-                       help="address or name of the master (default: system.master_url of --config)")
-    flags.add_argument("--port", type=within(int, 1, 65535), default=5000,
-                       help="port of the master at --master_ip (default: %(default)s)")
-    flags.add_argument("--config", default=None,
-                       help="this worker's own settings, a JSON file: of section jetson_optimization, "
-                            "dataset.data_dir and system.master_url; what else stands there is not read")
-    flags.add_argument("--data_dir", default=None, help="where this worker's data set lies (default: that of --config, "
-                                                        "then the master's)")
-    flags.add_argument("--gpu_memory_limit_mb", type=within(int, 1, 10 ** 6), default=None,
-                       help="memory that TensorFlow may take on the GPU (default: that of --config, then the master's)")
-    flags.add_argument("--model", default=None, metavar="PACKAGE.MODULE:FUNCTION",
-                       help="a model of your own that the master may ask for: its code then runs here")
-    flags.add_argument("--state_dir", default=None, help="folder of this worker's state (default: state/worker<ID>)")
-    flags.add_argument("--token_file", default=None, metavar="F",
-                       help="this worker's token, or a file of tokens (default: the environment variable FLQ_TOKEN, "
-                            "then state/tokens)")
-    flags.add_argument("--tls", action="store_true", help="speak HTTPS with the master at --master_ip")
-    flags.add_argument("--ca", default=None, metavar="F",
-                       help="certificates to trust, PEM; with it, HTTPS is spoken (default: the system's)")
-    flags.add_argument("--give_up_s", type=within(float, 0.0, 1e9), default=3600.0,
-                       help="end after so many seconds without the master, until it has said otherwise "
-                            "(default: %(default)s)")
-    flags.add_argument("--verbose", action="store_true", help="log more")
-    return flags.parse_args(argv)
-
-
-def main(argv: Optional[List[str]], project_dir: str) -> int:
+def run(args: argparse.Namespace, project_dir: str) -> int:
     """Run a worker until the run has ended.
 
     Returns
@@ -73,7 +35,6 @@ def main(argv: Optional[List[str]], project_dir: str) -> int:
         0 the run has ended; 1 something failed; 2 usage, or the master refuses this worker;
         128 + n after signal n.
     """
-    args = parse_flags(argv)
     state_dir = args.state_dir or os.path.join(project_dir, "state", "worker%d" % args.worker_id)
     try:
         set_up_logging(os.path.join(project_dir, "logs", "worker%d_%s.log"
@@ -81,10 +42,10 @@ def main(argv: Optional[List[str]], project_dir: str) -> int:
         own = read_own_file(args.config)
         url, ca = master_url(args, own), trusted_file(args)
         find_token = worker_token_source(args.worker_id, args.token_file, os.environ, project_dir)
-        clients = [MasterClient(url, args.worker_id, find_token, ca) for _ in range(2)]
+        client = MasterClient(url, args.worker_id, find_token, ca)
         name, lock = instance.take(state_dir)
         with lock:
-            return Worker(args, name, clients, own, state_dir).run()
+            return Worker(args, name, client, own, state_dir).run()
     except FlqError as error:
         logger.error("%s", error)
         return 2
@@ -107,11 +68,11 @@ def beat_s(lease_s: float) -> float:
 class Worker:
     """Does what the machine says, one action after the other."""
 
-    def __init__(self, args: argparse.Namespace, name: str, clients: List[MasterClient], own: Settings,
+    def __init__(self, args: argparse.Namespace, name: str, client: MasterClient, own: Settings,
                  state_dir: str) -> None:
         self._args, self._own, self._state_dir = args, own, state_dir
         self._machine = WorkerMachine(args.worker_id, name, random.Random(), args.give_up_s, state_file.load(state_dir))
-        self._client, self._beats = clients  # each with a connection of its own: heartbeats come from another thread
+        self._client = client
         self._trainer: Any = None
 
     def run(self) -> int:
@@ -153,7 +114,7 @@ class Worker:
 
         def keep_lease() -> None:
             while not done.wait(beat_s(self._machine.lease_s)):
-                self._beats.heartbeat(self._machine.epoch)
+                self._client.heartbeat(self._machine.epoch)
 
         beating = threading.Thread(target=keep_lease, name="heartbeat", daemon=True)
         beating.start()
@@ -161,6 +122,7 @@ class Worker:
             local = self._trainer.local_update(action.shared, action.round_index)
         finally:
             done.set()
+            beating.join(LAST_BEAT_S)  # while a beat is under way it has the connection
         return events.Trained(local.update, local.loss, time.monotonic() - began, local.held_back)
 
     def _on_signal(self, number: int, frame: Any) -> None:

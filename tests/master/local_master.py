@@ -54,7 +54,8 @@ class LocalMaster:
     """A whole master but for the program around it."""
 
     def __init__(self, folder, *overrides, tls=None):
-        self.settings = load_config(None, ("model.name=quadratic", "model.lr=0.05", "model.dim=40") + overrides
+        self.settings = load_config(None, ("mode=bbit", "model.name=quadratic", "model.lr=0.05", "model.dim=40")
+                                    + overrides
                                     ).settings()
         self.layout = model_layout(self.settings)
         self.machine = MasterMachine(run_options("local", self.settings, self.layout),
@@ -183,11 +184,15 @@ def read_all(sock):
 
 
 class HttpWorker:
-    """A worker's machine, trainer and HTTP client; takes one action at a time and never pauses."""
+    """A worker's machine, trainer and HTTP client; takes one action at a time and never pauses.
+
+    One that does not wait hears of the next round only when it polls: for those that act in turn.
+    """
 
     CLIENT = MasterClient
 
-    def __init__(self, master, worker_id, client=None):
+    def __init__(self, master, worker_id, client=None, waits=True):
+        self.waits = waits
         self.machine = WorkerMachine(worker_id, "instance%d" % worker_id, random.Random(worker_id), 60)
         self.client = client or master.client(worker_id, self.CLIENT)
         self.worker_id = worker_id
@@ -210,6 +215,8 @@ class HttpWorker:
             done = self.trainer.local_update(action.shared, action.round_index)
             event = worker_events.Trained(done.update, done.loss, 0.0)
         else:
+            if isinstance(action, worker_events.CallAnswer) and not self.waits:
+                action = action._replace(have=None)
             event = self.client.do(action)
         self.action = self.machine.handle(event, time.monotonic())
         return True

@@ -60,7 +60,7 @@ def assert_refused(answer, *codes):
 
 def joined_worker(master, other=1):
     """Return a worker whose next action is its upload of round 1; another one has joined."""
-    workers = [HttpWorker(master, worker_id) for worker_id in (other, 0)]
+    workers = [HttpWorker(master, worker_id, waits=False) for worker_id in (other, 0)]
     for worker in workers:
         while not isinstance(worker.action, worker_events.CallPoll):
             worker.step()

@@ -117,7 +117,7 @@ def test_half_of_a_change_is_neither_written_nor_answered(make_master, monkeypat
         raise MemoryError("broken by the test")
 
     monkeypatch.setattr(server_round, "aggregate", fail_for_want_of_memory)
-    workers = [HttpWorker(master, worker_id) for worker_id in range(2)]
+    workers = [HttpWorker(master, worker_id, waits=False) for worker_id in range(2)]
     for worker in workers:
         while not isinstance(worker.action, worker_events.CallPoll):
             worker.step()

@@ -36,7 +36,7 @@ def register(sock, worker_id, layout_crc):
 def test_with_25_pollers_more_than_threads_status_answers_and_an_upload_is_applied(make_master):
     master = make_master("system.total_workers=%d" % N_WORKERS, "system.min_workers=2", "model.dim=8")
     assert server.n_threads(N_WORKERS) == server.MAX_THREADS
-    pair = [HttpWorker(master, worker_id) for worker_id in (N_WORKERS - 2, N_WORKERS - 1)]
+    pair = [HttpWorker(master, worker_id, waits=False) for worker_id in (N_WORKERS - 2, N_WORKERS - 1)]
     while not all(isinstance(worker.action, worker_events.CallPoll) for worker in pair):
         for worker in pair:
             if not isinstance(worker.action, worker_events.CallPoll):
@@ -49,12 +49,12 @@ def test_with_25_pollers_more_than_threads_status_answers_and_an_upload_is_appli
         for worker_id, (sock, epoch) in enumerate(zip(sockets, epochs)):
             target = "/get_global_model?worker=%d&epoch=%d&have=0&answered=1" % (worker_id, epoch)
             sock.sendall(head("GET", target, Accept="application/x-flq"))
-        while len(master.machine._polls) < server.MAX_THREADS - server.SPARE_THREADS:
+        while len(master.machine.waiting.for_round) < server.MAX_THREADS - server.SPARE_THREADS:
             assert master.status()["state"] == "OPEN"
         while not pair[0].machine._answered_round:
             pair[0].step()
         assert master.send("GET", "/history")[0] == 200
-        assert len(master.machine._polls) == server.MAX_THREADS - server.SPARE_THREADS  # they still wait
+        assert len(master.machine.waiting.for_round) == server.MAX_THREADS - server.SPARE_THREADS  # they still wait
 
 
 def test_beyond_the_limit_a_silent_stranger_makes_room(make_master):

@@ -49,7 +49,7 @@ def test_any_other_format_is_422(make_master, wanted):
 
 def test_the_round_is_how_many_rounds_the_model_holds(make_master):
     master = make_master(*RUN)
-    worker = HttpWorker(master, 0)
+    worker = HttpWorker(master, 0, waits=False)
     while not isinstance(worker.action, worker_events.CallAnswer):
         worker.step()
     assert master.status()["current_round"] == 1

@@ -24,7 +24,7 @@ FRAMES = {"Accept": "application/x-flq"}
 def master(tmp_path_factory):
     """A master in round 2, and a worker that has a plan of it."""
     with LocalMaster(str(tmp_path_factory.mktemp("described")), *RUN) as made:
-        workers = [HttpWorker(made, worker_id) for worker_id in range(2)]
+        workers = [HttpWorker(made, worker_id, waits=False) for worker_id in range(2)]
         for worker in workers:
             while not isinstance(worker.action, worker_events.CallPoll):
                 worker.step()

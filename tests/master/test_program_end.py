@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 from local_master import WAIT_S
 
-from flq.master import program, serving
+from flq.master import command_line, program, serving
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def test_what_nobody_expects_is_one_sentence_and_its_trace_is_in_the_log(tmp_pat
 
     monkeypatch.setattr(program, "serve", serve)
     (tmp_path / "flq_config.json").write_text("{}")
-    assert program.main([], str(tmp_path)) == 1
+    assert command_line.main([], str(tmp_path)) == 1
     out, err = capsys.readouterr()
     assert out == "" and err.endswith(" " + sentence + "\n") and err.count("\n") == 1
     written, = (tmp_path / "logs").iterdir()

@@ -96,7 +96,7 @@ def test_a_workbook_is_written_again_only_if_it_says_something_new(make_master, 
 
 def test_an_answer_to_a_round_that_is_stopped_stands_in_the_summary(make_master):
     master = make_master(*RUN)
-    workers = [HttpWorker(master, worker_id) for worker_id in (0, 1)]
+    workers = [HttpWorker(master, worker_id, waits=False) for worker_id in (0, 1)]
     for worker in workers:
         while not isinstance(worker.action, worker_events.CallPoll):
             worker.step()

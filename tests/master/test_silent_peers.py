@@ -5,11 +5,13 @@ import select
 import socket
 import time
 from contextlib import ExitStack
+from types import SimpleNamespace
 
 import pytest
 from local_master import head, read_all
 
 from flq.master import connection, server
+from flq.master.meter import Meter
 
 N_THREADS = 12
 N_PEERS = 3 * N_THREADS
@@ -109,3 +111,16 @@ def test_a_large_body_has_time_on_a_slow_link(small_master, monkeypatch):
 
 def test_a_link_of_one_megabit_is_no_slow_link():
     assert 10 * connection.BODY_BYTES_PER_S < 10 ** 6 / 8
+
+
+@pytest.mark.parametrize("is_known, lease_s, expected", [
+    (True, 300.0, 150.0), (True, 10.0, 60.0), (False, 300.0, 60.0)])
+def test_who_has_shown_a_token_may_be_silent_for_half_a_lease(monkeypatch, is_known, lease_s, expected):
+    """So that a worker that trains and sends heartbeats keeps its connection."""
+    monkeypatch.setattr(server.wsgi.Server, "put_conn", lambda self, conn: None)
+    made = server.Server(None, "127.0.0.1", 0, 1, Meter(), silence_s=lease_s / 2)
+    silent = SimpleNamespace(is_known=is_known, is_ready=lambda: False,
+                             socket=SimpleNamespace(has_ended=False, head_since=0.0))
+    made._server.put_conn(silent)
+    assert silent.last_used + made._server.timeout - time.time() == pytest.approx(expected, abs=9.0)
+    made.stop()

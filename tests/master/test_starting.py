@@ -16,8 +16,8 @@ from test_bad_requests import assert_refused
 
 from flq.config_file import load_config
 from flq.core.params import Layout, Tensor
+from flq.master import command_line, program, serving
 from flq.master import evaluator as evaluator_module
-from flq.master import program, serving
 from flq.master.auth import Gate
 from flq.master.meter import Meter
 from flq.master.server import Server, n_threads
@@ -127,7 +127,8 @@ def begin(tmp_path, monkeypatch):
             argv += ["--set", override]
         monkeypatch.setattr(program, "load_config", lambda path, overrides: load_config(None, overrides))
         codes = []
-        threads.append(threading.Thread(target=lambda: codes.append(program.main(argv, str(tmp_path))), daemon=True))
+        threads.append(threading.Thread(
+            target=lambda: codes.append(command_line.main(argv, str(tmp_path))), daemon=True))
         threads[-1].start()
         return SimpleNamespace(codes=codes, thread=threads[-1], servers=servers)
 

@@ -2,6 +2,7 @@
 
 import sqlite3
 import threading
+from types import SimpleNamespace
 
 import pytest
 from local_master import WAIT_S, HttpWorker
@@ -161,3 +162,14 @@ def test_a_run_that_is_not_there_is_named(tmp_path):
         take_up("", str(tmp_path))
     with pytest.raises(ConfigError, match="there is no run 2026"):
         take_up("2026", str(tmp_path))
+
+
+def test_what_the_folder_takes_is_looked_at_anew_after_a_moment(tmp_path, monkeypatch):
+    store = Store(str(tmp_path), SimpleNamespace(last_seq=lambda: 0), 1, 1)
+    monkeypatch.setattr(store_module, "LOOK_S", 1e9)
+    (tmp_path / "one").write_bytes(bytes(100))
+    assert store.disk_bytes() == 100
+    (tmp_path / "two").write_bytes(bytes(1000))
+    assert store.disk_bytes() == 100
+    store._next_look = 0.0
+    assert store.disk_bytes() == 1100

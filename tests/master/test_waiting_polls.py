@@ -35,7 +35,7 @@ def park(master, worker, stack):
     sock = stack.enter_context(socket.create_connection(("127.0.0.1", master.port), timeout=20))
     sock.sendall(poll_of(worker))
     # A heartbeat passes the same queue: when it is answered, whatever came before it is in.
-    while worker.worker_id not in master.machine._polls:
+    while worker.worker_id not in master.machine.waiting.for_round:
         worker.client.heartbeat(worker.machine.epoch)
     return sock
 
@@ -52,6 +52,39 @@ def test_polls_beyond_the_patient_threads_get_204_at_once_and_status_still_answe
             sock.setblocking(False)
             with pytest.raises(BlockingIOError):
                 sock.recv(1)  # they wait on
+
+
+def test_an_answer_that_waits_for_the_next_round_takes_one_of_their_places(make_master, monkeypatch):
+    monkeypatch.setattr(server, "MAX_THREADS", server.SPARE_THREADS + 1)
+    master = make_master("system.total_workers=3", "system.min_workers=2")
+    first, last, other = [HttpWorker(master, worker_id) for worker_id in range(3)]
+    for worker, kind in ((first, worker_events.CallPoll), (last, worker_events.CallAnswer),
+                         (first, worker_events.CallAnswer), (other, worker_events.CallPoll)):
+        while not isinstance(worker.action, kind):
+            worker.step()
+    frame = b"".join(bytes(buffer) for buffer in first.action.frame)
+    with socket.create_connection(("127.0.0.1", master.port), timeout=20) as sock:
+        sock.sendall(head("POST", "/upload_update?worker=0&have=0", Content_Length=len(frame)) + frame)
+        while 0 not in master.machine.waiting.for_round:
+            other.client.heartbeat(other.machine.epoch)
+        assert other.client.do(other.action) == worker_events.NothingNew(2.0)
+        last.step()  # may not wait, and need not: with it the round closes
+        assert isinstance(last.action, worker_events.Train) and last.action.round_index == 2
+        assert sock.recv(65536).startswith(b"HTTP/1.1 200 OK\r\nContent-Length: ")
+
+
+def test_an_answer_for_which_there_is_no_place_gets_its_verdict_at_once(make_master, monkeypatch):
+    monkeypatch.setattr(server, "MAX_THREADS", server.SPARE_THREADS + 1)
+    master = make_master("system.total_workers=3", "system.min_workers=2")
+    first, last, other = [HttpWorker(master, worker_id) for worker_id in range(3)]
+    for worker, kind in ((first, worker_events.CallPoll), (last, worker_events.CallAnswer),
+                         (first, worker_events.CallAnswer), (other, worker_events.CallPoll)):
+        while not isinstance(worker.action, kind):
+            worker.step()
+    with ExitStack() as stack:
+        park(master, other, stack)
+        first.step()
+        assert isinstance(first.action, worker_events.CallPoll) and first.machine._answered_round == 1
 
 
 def test_an_answered_poll_makes_room_for_the_next(polling):

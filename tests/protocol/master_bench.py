@@ -15,7 +15,7 @@ from flq.protocol.master_machine import MasterMachine, State
 from flq.protocol.master_state import capture
 from flq.protocol.messages import Answer, Kind, Outcome
 from flq.protocol.options import run_options
-from flq.protocol.wire import decode, decode_stream, encode, size_of
+from flq.protocol.wire import decode, decode_at, decode_stream, encode, size_of
 
 LAYOUT = Layout((Tensor("w", (3,)), Tensor("b", (1,))))
 SETTINGS = {
@@ -26,9 +26,10 @@ SETTINGS = {
               "local_optimizer": "sgd", "mu": 0.0, "server_optimizer": "sgd", "server_lr": 1.0, "server_momentum": 0.7,
               "server_beta_1": 0.9, "server_beta_2": 0.999, "server_epsilon": 1e-7, "ema": 0.0},
     "flq_algorithm": {"mode": "fedavg", "update": "delta", "b_up": 4, "b_down": None, "memory": None,
-                      "scale_by_selected": False, "sel_ref": 1, "clip_global": 0.0},
+                      "scale_by_selected": False, "sel_ref": 1, "clip_global": 0.0,
+                      "bytes_up": None, "bytes_down": None, "coding": "none"},
     "lazy_selection": {"D": 10, "ck": 0.8, "C": 50, "warmup": 0, "thr_scale": None},
-    "budget_selection": {"sel_clients": 0, "up_budget_bits": 0},
+    "budget_selection": {"sel_clients": 0, "up_budget_bits": 0, "grant_by": "energy"},
 }
 
 
@@ -150,7 +151,7 @@ class Bench:
         epoch = self.epochs[worker_id] if epoch is None else epoch
         return self.ask(lambda ticket: events.Poll(ticket, worker_id, epoch, have, answered))
 
-    def answer(self, worker_id, kind=Kind.UPLOAD, values=(1, 1, 1, 1), seq=None, **changes):
+    def answer(self, worker_id, kind=Kind.UPLOAD, values=(1, 1, 1, 1), seq=None, have=None, may_wait=True, **changes):
         """Send a skip, offer or upload of the open round; return the ticket."""
         rules = self.machine.options.rules
         payload = QUANTIZERS[rules.codec_up].encode(np.array(values, np.float32), self.layout, stream(1, ROUNDING))
@@ -160,12 +161,12 @@ class Bench:
             answer = answer._replace(cost_bits=8 * payload.size)
         if kind is Kind.UPLOAD:
             answer = answer._replace(codec_id=rules.codec_up, payload=payload)
-        return self.send(answer._replace(**changes))
+        return self.send(answer._replace(**changes), have, may_wait)
 
-    def send(self, answer):
+    def send(self, answer, have=None, may_wait=True):
         """Send an answer through its bytes; return the ticket."""
         frame = b"".join(bytes(buffer) for buffer in encode(answer, self.link))
-        return self.ask(lambda ticket: events.Answered(ticket, decode(frame, self.link), len(frame)))
+        return self.ask(lambda ticket: events.Answered(ticket, decode(frame, self.link), len(frame), may_wait, have))
 
     # -- replies -------------------------------------------------------------------------
 
@@ -177,7 +178,7 @@ class Bench:
         body = self.replies[ticket]
         if isinstance(body, FlqError):
             return type(body)
-        return decode(b"".join(bytes(buffer) for buffer in body), self.link).outcome
+        return decode_at(b"".join(bytes(buffer) for buffer in body), 0, self.link)[0].outcome
 
     def verdict(self, worker_id, *args, **kwargs):
         """Send an answer and return its outcome."""
@@ -186,6 +187,12 @@ class Bench:
     def plan(self, ticket):
         """Return the plan and model frames of a poll's reply."""
         return decode_stream(b"".join(bytes(buffer) for buffer in self.replies[ticket]), self.link)
+
+    def both(self, ticket):
+        """Return the outcome, and the plan and model frames that follow it, or None."""
+        body = b"".join(bytes(buffer) for buffer in self.replies[ticket])
+        verdict, end = decode_at(body, 0, self.link)
+        return verdict.outcome, decode_stream(body[end:], self.link) if end < len(body) else None
 
     def all_upload(self, *worker_ids):
         for worker_id in worker_ids:

@@ -21,11 +21,12 @@ FLOATS = st.floats(0, 1e6, width=32)
 ANSWERS = st.builds(Answer, st.sampled_from([Kind.SKIP, Kind.OFFER]), st.integers(0, 9), st.integers(0, 9),
                     st.integers(0, 9), st.integers(0, 9), FLOATS, FLOATS, st.just(0), st.integers(0, 2 ** 32 - 1),
                     FLOATS, FLOATS, st.just(0), st.none(),
-                    held_back=st.none() | st.builds(HeldBack, FLOATS, st.sampled_from([0.0, 0.5, 1.0]),
+                    coded=st.none(), held_back=st.none() | st.builds(HeldBack, FLOATS, st.sampled_from([0.0, 0.5, 1.0]),
                                                     st.integers(1, 99)))
 LASTING = st.one_of(
-    st.builds(events.Register, st.just(-7), st.integers(0, 9), st.text(max_size=20), MAYBE, MAYBE, MAYBE, MAYBE, MAYBE),
-    st.builds(events.Answered, st.just(-7), ANSWERS, st.just(0), st.just(False)),
+    st.builds(events.Register, st.just(-7), st.integers(0, 9), st.text(max_size=20), MAYBE, MAYBE, MAYBE, MAYBE, MAYBE,
+              st.sampled_from([(), ("zlib",), ("zlib", "zstd")])),
+    st.builds(events.Answered, st.just(-7), ANSWERS, st.just(0), st.just(False), st.none()),
     st.builds(events.LeaseEnded, st.integers(0, 9)), st.builds(events.OffersDue, st.integers(1, 9)),
     st.builds(events.RoundDue, st.integers(1, 9)), st.builds(events.Stop, st.text(max_size=40)))
 

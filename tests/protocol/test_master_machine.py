@@ -43,7 +43,7 @@ def test_registration_answers_with_what_a_worker_needs():
     bench = Bench(start=vector(1, 2, 3, 4))
     assert bench.register(0) == {
         "run_id": "run", "ended": False, "epoch": 0, "goes_on": False, "lease_s": 300.0,
-        "start_crc": fingerprint(vector(1, 2, 3, 4)),
+        "start_crc": fingerprint(vector(1, 2, 3, 4)), "codings": [],
         "layout": [["w", [3]], ["b", [1]]], "settings": bench.settings}
     assert bench.register(0, 10, LAYOUT.crc)["epoch"] == 1
 

@@ -22,6 +22,7 @@ CONFIGURATIONS = {
     "residual": dict(mode="bbit"),
     "mirror, adam": dict(mode="bbit", memory="mirror", server_optimizer="adam", server_lr=0.01),
     "flq": dict(mode="bbit", update="gradient", ema=0.5),
+    "laq": dict(mode="laq", update="gradient"),
     "bin": dict(mode="bin", memory="residual"),
     "one at a time": dict(mode="bbit", sel_clients=1, C=1),
     "budget, mirrors, deadlines": dict(mode="bbit", memory="mirror", up_budget_bits=180, round_deadline_s=60.0),

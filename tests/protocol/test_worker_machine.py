@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from master_bench import LAYOUT, settings_with, vector
 
+from flq.core.coding import known
 from flq.core.draws import ROUNDING, start_values, stream
 from flq.core.params import fingerprint
 from flq.core.quantize import LAQ8, QUANTIZERS, plus
@@ -72,7 +73,8 @@ class Worker:
     def body(self, epoch=0, **changes):
         """The master's reply to a registration, as it comes out of JSON."""
         body = {"run_id": "run", "ended": False, "goes_on": False, "epoch": epoch, "lease_s": 300.0,
-                "start_crc": fingerprint(START), "layout": LAYOUT.to_json(), "settings": self.settings}
+                "start_crc": fingerprint(START), "layout": LAYOUT.to_json(), "settings": self.settings,
+                "codings": []}
         return json.loads(json.dumps(dict(body, **changes)))
 
     def join(self, epoch=1, **changes):
@@ -151,7 +153,7 @@ def test_a_worker_asks_for_the_settings_builds_and_joins():
     assert worker.tell(Registered(worker.body())) == Build(worker.settings)
     assert worker.tell(Built(30, LAYOUT)) == CallRegister(
         {"worker_id": 2, "instance": "one", "n_samples": 30, "layout_crc": LAYOUT.crc,
-         "known_epoch": worker.body()["epoch"]})
+         "known_epoch": worker.body()["epoch"], "codings": list(known())})
     assert worker.state == "JOINING"
     assert worker.tell(Registered(worker.body(epoch=7))) == CallPoll(epoch=7, have=0, answered=0)
     assert worker.state == "WAITING"
@@ -214,7 +216,8 @@ def test_an_upload_says_who_what_and_how_long():
     answer = worker.answering(after=3.0)
     assert worker.action.path == "/upload_update" and worker.state == "ANSWERING"
     assert answer._replace(payload=None) == (
-        Kind.UPLOAD, 2, 1, 1, 1, 0.5, 16.0 + 1 + 9 + 4, 8 * (8 + 1 + 1), 0, 1.5, 3.0, 2, None, None)
+        Kind.UPLOAD, 2, 1, 1, 1, 0.5, 16.0 + 1 + 9 + 4, 8 * (8 + 1 + 1), 0, 1.5, 3.0, 2, None, None,
+        None)
     assert answer.payload.tobytes() == QUANTIZERS[2].encode(vector(*UPDATE), LAYOUT).tobytes()
 
 
@@ -316,12 +319,12 @@ def test_with_a_budget_a_skip_needs_no_grant():
     assert worker.answering(round_index=2, threshold=1e9, needs_offer=True).kind is Kind.SKIP
 
 
-def test_answers_are_numbered_and_waiting_time_is_measured_between_them():
+def test_answers_are_numbered_and_waiting_time_begins_when_an_answer_is_sent():
     worker = joined()
     worker.answering(after=1.0)
     worker.verdict(Outcome.APPLIED, after=2.0)
     answer = worker.answering(round_index=2, after=5.0)
-    assert (answer.seq, answer.round_index, answer.waiting_s) == (2, 2, 5.0)
+    assert (answer.seq, answer.round_index, answer.waiting_s) == (2, 2, 7.0)
 
 
 def test_a_poll_without_news_is_repeated_at_once_or_when_the_master_says():

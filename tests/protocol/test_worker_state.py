@@ -8,6 +8,7 @@ import pytest
 from master_bench import frozen, vector
 from test_going_on import kept
 
+from flq.core.coding import ZSTD, Coded
 from flq.core.worker_round import WorkerState
 from flq.errors import BadValues
 from flq.protocol.messages import Answer, HeldBack, Kind
@@ -29,6 +30,24 @@ def test_what_is_kept_comes_back_bit_for_bit(memory, needs_offer):
     again = from_state(*on_disk(standing))
     assert frozen(again) == frozen(standing)
     assert again.needs_offer is needs_offer and again.answer.kind is Kind.UPLOAD
+
+
+@pytest.mark.parametrize("needs_offer", [False, True])
+def test_what_was_coded_comes_back_as_it_is_sent(needs_offer):
+    standing, _ = kept(needs_offer, b_up=4)
+    coded = Coded(ZSTD, standing.answer.payload[:5].copy())
+    standing = standing._replace(answer=standing.answer._replace(payload=None, coded=coded, cost_bits=40))
+    again = from_state(*on_disk(standing))
+    assert again.answer.coded.coding == ZSTD and again.answer.payload is None
+    assert frozen(again) == frozen(standing)
+
+
+@pytest.mark.parametrize("number", [0, 3, "zlib", [1]])
+def test_a_coding_that_there_is_none_of_is_refused(number):
+    meta, arrays = on_disk(kept(b_up=4)[0])
+    meta["answer"]["coded"] = number
+    with pytest.raises(BadValues, match="coding"):
+        from_state(meta, arrays)
 
 
 @pytest.mark.parametrize("held_back", [None, HeldBack(0.25, 0.5, 7)])

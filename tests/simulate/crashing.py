@@ -5,6 +5,7 @@ passes between the machines, or to the disks and back.
 """
 
 import json
+import math
 import random
 import sys
 from pathlib import Path
@@ -16,23 +17,21 @@ sys.path.append(str(Path(__file__).resolve().parent.parent / "protocol"))
 from master_bench import lasting  # noqa: E402
 
 from flq.core.draws import start_values  # noqa: E402
-from flq.core.quantize import QUANTIZERS  # noqa: E402
 from flq.errors import FlqError  # noqa: E402
 from flq.protocol import events  # noqa: E402
 from flq.protocol import worker_events as worker  # noqa: E402
 from flq.protocol.entries import from_entry, to_entry  # noqa: E402
 from flq.protocol.master_machine import MasterMachine, State  # noqa: E402
 from flq.protocol.master_state import capture, is_between_rounds, restore  # noqa: E402
-from flq.protocol.messages import Kind, Outcome  # noqa: E402
+from flq.protocol.messages import FINAL, Kind, Outcome  # noqa: E402
 from flq.protocol.options import run_options  # noqa: E402
-from flq.protocol.wire import decode  # noqa: E402
+from flq.protocol.wire import decode, decode_at  # noqa: E402
 from flq.protocol.worker_machine import WorkerMachine  # noqa: E402
 from flq.protocol.worker_state import from_state, to_state  # noqa: E402
 from flq.training.models import model_layout  # noqa: E402
 from flq.training.trainer import build_trainer  # noqa: E402
 
 TRAINING_S, TIMEOUT_S, RESTART_S, LONGEST_S = 1.0, 60.0, 20.0, 1000.0
-FINAL = (Outcome.NOTED, Outcome.APPLIED, Outcome.REFUSED, Outcome.LATE)
 STATUS_OF = {Outcome.NOTED: "skipped", Outcome.APPLIED: "uploaded", Outcome.REFUSED: "refused"}
 MOST_STEPS = 20000  # a run that takes more never ends
 
@@ -51,7 +50,7 @@ class Request:
         elif isinstance(action, worker.CallPoll):
             self.kind, self.content = "poll", json.dumps(list(action))
         else:
-            self.kind, self.content = "answer", joined(action.frame)
+            self.kind, self.content, self.have = "answer", joined(action.frame), action.have
 
     def event(self, ticket, link):
         """Return what the master gets."""
@@ -59,7 +58,7 @@ class Request:
             return events.Register(ticket, **json.loads(self.content))
         if self.kind == "poll":
             return events.Poll(ticket, self.peer.worker_id, *json.loads(self.content))
-        return events.Answered(ticket, decode(self.content, link), len(self.content))
+        return events.Answered(ticket, decode(self.content, link), len(self.content), have=self.have)
 
 
 class Response:
@@ -137,6 +136,7 @@ class World:
         self.verdicts = {}       # (worker, epoch, seq) -> final outcome
         self.told = []           # (worker, round, outcome): final verdicts
         self.applied = {}        # (round, worker) -> (epoch, seq)
+        self.costs = {}          # round -> worker -> bits of the upload that counts
         self.members_of = {}     # round -> members when it opened
         self.roll_calls = {}
         self.is_undisturbed = True  # nothing has happened that may change the model
@@ -203,9 +203,7 @@ class World:
         members = self.members_of.get(report.round_index)
         assert members is None or sorted(roll_call) == members, "each member has an entry, and nobody else"
         rules, n_uploads = self.options.rules, sum(status == "uploaded" for status in roll_call.values())
-        bits = 8 * QUANTIZERS[rules.codec_up].payload_size(self.layout) * n_uploads
         assert not rules.sel_clients or n_uploads <= rules.sel_clients
-        assert not rules.up_budget_bits or bits <= rules.up_budget_bits
 
     def restart_master(self):
         """The process dies: what it was to answer is lost; the next one begins with what is on disk."""
@@ -267,7 +265,7 @@ class World:
     def reply(self, request, body):
         response = Response(request, body)
         if request.kind == "answer" and not isinstance(body, FlqError):
-            self.judged(decode(request.content, self.link), decode(response.body, self.link).outcome)
+            self.judged(decode(request.content, self.link), decode_at(response.body, 0, self.link)[0].outcome)
         self.bag.append(response)
 
     def judged(self, answer, outcome):
@@ -279,6 +277,9 @@ class World:
             self.told.append(part + (outcome,))
         if outcome is Outcome.APPLIED:
             assert self.applied.setdefault(part, who) == who, "one upload of a worker counts in a round"
+            costs = self.costs.setdefault(answer.round_index, {})
+            costs[answer.worker_id] = answer.cost_bits
+            assert sum(costs.values()) <= (self.options.rules.up_budget_bits or math.inf)
 
     # -- the workers ---------------------------------------------------------------------
 

@@ -19,7 +19,7 @@ from flq.protocol import events
 from flq.protocol import worker_events as worker
 from flq.protocol.master_machine import MasterMachine
 from flq.protocol.options import run_options
-from flq.protocol.wire import decode
+from flq.protocol.wire import PREFIX_SIZE, VERDICT, decode
 from flq.protocol.worker_machine import MAX_REJECTIONS, WorkerMachine
 from flq.simulate.loopback import simulate
 from flq.training.models import model_layout
@@ -34,6 +34,7 @@ FAULTS = [
     "copy late",      # a copy arrives again when other calls have been made
     "garble request",
     "garble reply",
+    "cut reply",      # only its first part arrives
 ]
 TIMEOUT_S = 60.0
 LATE_CALLS = 4
@@ -45,6 +46,8 @@ CONFIGURATIONS = {
     "mirror": dict(SMALL, memory="mirror"),
     "gradients, flq, adam": dict(SMALL, update="gradient", server_optimizer="adam", lr=0.01, ema=0.5),
     "laq8": dict(SMALL, mode="laq8", server_optimizer="momentum"),
+    "lowrank": dict(SMALL, mode="lowrank", server_optimizer="momentum", server_lr=0.6),
+    "laq": dict(SMALL, mode="laq", update="gradient", lr=0.02, C=1),
     "one at a time": dict(SMALL, sel_clients=1, C=1),
     "budget, mirrors": dict(SMALL, up_budget_bits=2 * 224, memory="mirror", max_rounds=5),
 }
@@ -144,7 +147,7 @@ class Network:
             self.late.append((self.n_calls + LATE_CALLS, event))
         if fault == "copy before":
             self.deliver(event)
-        peer.garble_reply = fault == "garble reply"
+        peer.garble_reply, peer.cuts_reply = fault == "garble reply", fault == "cut reply"
         if fault == "drop reply":
             self.deliver(event)
             peer.due = self.now + TIMEOUT_S, worker.Unreachable("dropped")
@@ -161,7 +164,7 @@ class Network:
         if isinstance(action, worker.CallPoll):
             return events.Poll(0, peer.worker_id, action.epoch, action.have, action.answered)
         frame = b"".join(bytes(buffer) for buffer in action.frame)
-        return events.Answered(0, decode(frame, self.master.link), len(frame))
+        return events.Answered(0, decode(frame, self.master.link), len(frame), have=action.have)
 
     def may_garble(self, peer, action):
         """After MAX_REJECTIONS a worker gives an upload up, which is another run."""
@@ -208,8 +211,12 @@ class Network:
             return worker.NothingNew(0.0)
         if isinstance(body, dict):
             whole = worker.Registered(json.loads(json.dumps(body)))
-            return worker.Unreachable("garbled") if peer.garble_reply else whole
+            return worker.Unreachable("broken") if peer.garble_reply or peer.cuts_reply else whole
         stream = bytearray(b"".join(bytes(buffer) for buffer in body))
+        if peer.cuts_reply:
+            del stream[self.n_calls * 7 % len(stream):]
+            if isinstance(peer.action, worker.CallPoll) or len(stream) < PREFIX_SIZE + VERDICT.size:
+                return worker.Unreachable("broken off")  # as the HTTP client says
         if peer.garble_reply:
             stream[self.n_calls % len(stream)] ^= 0x10
         return worker.Polled(stream) if isinstance(peer.action, worker.CallPoll) else worker.Judged(stream)
@@ -257,7 +264,7 @@ def test_a_network_that_does_it_every_other_time_leads_to_the_same_model(name, f
 def test_each_call_may_fail_in_each_way(name):
     """The i-th call fails, for every i of the run and every fault."""
     n_calls = check(name, [], few=True).n_calls
-    assert n_calls >= 2 * (2 + 2 * 3)  # two to join; a poll and an answer in each round
+    assert n_calls >= 2 * (2 + 1 + 3)  # two to join, a poll, and an answer in each round, which brings the next
     for fault in FAULTS[1:]:
         for i in range(n_calls):
             check(name, ["none"] * i + [fault], few=True)

@@ -11,6 +11,7 @@ from flq.simulate.loopback import simulate
 from flq.training.trainer import build_evaluator
 from flq_fed_v3 import federate
 
+LAQ = dict(mode="laq", update="gradient", lr=0.02)
 RUNS = [
     dict(mode="fedavg"),
     dict(mode="fedavg", b_down=8, server_lr=0.5, local_epochs=3),
@@ -25,7 +26,9 @@ RUNS = [
     dict(memory="residual", thr_scale=2.0, C=3),
     dict(memory="none", thr_scale=2.0, C=3),
     dict(sel_clients=1, C=2),
-    dict(sel_clients=2, memory="mirror"),
+    dict(sel_clients=2, memory="mirror", grant_by="random"),
+    dict(sel_clients=2, grant_by="age"),
+    dict(sel_clients=2, grant_by="both", C=1),
     dict(up_budget_bits=9000),
     dict(up_budget_bits=13000, memory="none", thr_scale=1.0),
     dict(sel_clients=3, up_budget_bits=17000, memory="mirror", C=1),
@@ -47,13 +50,24 @@ RUNS = [
     dict(update="gradient", b_up=4, b_down=8, server_optimizer="adam", lr=0.01, scale_by_selected=True,
          up_budget_bits=9000, ema=0.5),
     dict(update="gradient", thr_scale=2.0, C=3),
+    dict(LAQ, max_rounds=30),
+    dict(LAQ, C=2, D=3, total_workers=7, dim=33),
+    dict(LAQ, b_up=1, warmup=3, b_down=8),
+    dict(LAQ, b_up=3, sel_clients=2, C=3),
+    dict(LAQ, b_up=32),
+    dict(LAQ, thr_scale=0.0, lr_schedule="step", lr_decay_rounds=5),
+    dict(mode="lowrank", dim=40000, max_rounds=5),
+    dict(mode="lowrank", bytes_up=150, bytes_down=400, ema=0.8, sel_clients=2, C=2),
+    dict(mode="lowrank", up_budget_bits=8 * 4 * 200, server_optimizer="momentum", server_lr=0.6),
+    dict(mode="lowrank", b_down=32, memory="mirror", thr_scale=1.0),
 ] + [dict(b_up=bits, dim=101) for bits in range(1, 9)]
 
 # Every mode, memory, update and server optimizer that go together.
 COMBINATIONS = [
     dict(mode=mode, memory=memory, update=update, server_optimizer=optimizer, lr=0.02)
     for mode in MODES for memory in MEMORIES for update in UPDATES for optimizer in SERVER_OPTIMIZERS
-    if (mode != "fedavg" or memory == "none") and (memory, optimizer) != ("residual", "adam")]
+    if mode != "laq" and (mode, memory) != ("lowrank", "flq") and (mode != "fedavg" or memory == "none")
+    and (memory, optimizer) != ("residual", "adam")]
 
 
 def words(changes):

@@ -25,6 +25,8 @@ MODES = {
     "residual": dict(),
     "mirror": dict(memory="mirror", C=2),
     "flq": dict(update="gradient", lr=0.01),
+    "lowrank": dict(mode="lowrank"),
+    "laq": dict(mode="laq", update="gradient", lr=0.02, C=2),
     "one at a time": dict(sel_clients=1, C=1),
     "budget, mirrors": dict(up_budget_bits=2 * 224, memory="mirror", C=2),
 }
@@ -161,6 +163,7 @@ class Anything(Crashes):
 
 
 TestCrashes, TestAnything = Crashes.TestCase, Anything.TestCase
+FEWER = 1 if sys.version_info >= (3, 7) else 3  # on an old Python the machines are the same: it shows that they run
 # A failure says its steps; to make them fewer takes many minutes.
-TestCrashes.settings = settings(max_examples=40, stateful_step_count=30, phases=[Phase.generate])
-TestAnything.settings = settings(max_examples=50, stateful_step_count=30, phases=[Phase.generate])
+TestCrashes.settings = settings(max_examples=40 // FEWER, stateful_step_count=30, phases=[Phase.generate])
+TestAnything.settings = settings(max_examples=50 // FEWER, stateful_step_count=30, phases=[Phase.generate])

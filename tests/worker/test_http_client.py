@@ -18,14 +18,15 @@ from flq.protocol.worker_events import (
     Registered,
     Unreachable,
 )
+from flq.worker import http_client
 from flq.worker.http_client import MasterClient
 
 REGISTER = CallRegister({"worker_id": 3, "instance": "a"})
 POLL = CallPoll(epoch=2, have=5, answered=7)
-UPLOAD = CallAnswer("/upload_update", [b"FLQf", memoryview(b"payload")])
+UPLOAD = CallAnswer("/upload_update", [b"FLQf", memoryview(b"payload")], have=5)
 CALLS = [REGISTER, POLL, UPLOAD]
 REGISTERED = {"run_id": "r", "ended": False,
-              "goes_on": False, "epoch": 1, "lease_s": 300.0, "start_crc": 5, "layout": [["w", [4]]],
+              "goes_on": False, "epoch": 1, "lease_s": 300.0, "start_crc": 5, "codings": [], "layout": [["w", [4]]],
               "settings": {"system": {"seed": 42}}}
 
 
@@ -62,14 +63,14 @@ def test_an_upload_is_sent_in_one_piece_with_its_length():
     event, request = ask(response("200 OK", b"verdict"), UPLOAD)
     assert type(event) is Judged and event.frame == b"verdict"
     head, _, body = request.partition(b"\r\n\r\n")
-    assert head.startswith(b"POST /upload_update?worker=3 HTTP/1.1\r\n")
+    assert head.startswith(b"POST /upload_update?worker=3&have=5 HTTP/1.1\r\n")
     assert b"\r\nContent-Length: 11" in head and b"chunked" not in head.lower()
     assert body == b"FLQfpayload"
 
 
 def test_a_frame_larger_than_a_piece_arrives_whole():
     frame = [b"head", memoryview(bytes(range(256)) * 10000)]
-    _, request = ask(response("200 OK", b"v"), CallAnswer("/upload_update", frame))
+    _, request = ask(response("200 OK", b"v"), CallAnswer("/upload_update", frame, 5))
     assert request.partition(b"\r\n\r\n")[2] == b"head" + bytes(range(256)) * 10000
 
 
@@ -82,9 +83,32 @@ def test_calls_share_one_connection():
 
 
 def test_requests_carry_few_bytes_beside_the_frame():
-    for call, most in (POLL, 250), (UPLOAD, 250):
+    for call, most, names in (POLL, 150, [b"Host", b"Accept", b"X-FLQ-CRC32"]), (
+            UPLOAD, 130, [b"Host", b"Content-Length", b"X-FLQ-CRC32"]):
         _, request = ask(response("200 OK", b"v"), call)
+        lines = request.partition(b"\r\n\r\n")[0].split(b"\r\n")[1:]
+        assert sorted(line.partition(b":")[0] for line in lines) == sorted(names)
         assert len(request) <= most
+
+
+def test_without_a_version_nothing_is_asked_for_beside_the_verdict():
+    _, request = ask(response("200 OK", b"v"), UPLOAD._replace(have=None))
+    assert request.startswith(b"POST /upload_update?worker=3 HTTP/1.1\r\n")
+
+
+@pytest.mark.parametrize("n_received", [37, 38, 90])
+def test_a_verdict_that_has_come_is_not_lost_with_what_breaks_off_after_it(n_received):
+    event, _ = ask(response("200 OK", bytes(range(n_received)), declared=100), UPLOAD)
+    assert event == Judged(bytearray(range(n_received))) and type(event) is Judged
+
+
+def test_a_body_larger_than_the_first_buffer_arrives_whole(monkeypatch):
+    monkeypatch.setattr(http_client, "FIRST_BUFFER", 1000)
+    frames = bytes(range(256)) * 50
+    event, _ = ask(response("200 OK", frames), POLL)
+    assert event.stream == frames
+    event, _ = ask(response("200 OK", frames, declared=10 ** 12), POLL)
+    assert type(event) is Unreachable and "after 12800 of 1000000000000 bytes" in event.detail
 
 
 @pytest.mark.parametrize("headers, pause", [((), 0.0), (("Retry-After: 2",), 2.0), (("Retry-After: soon",), 0.0),
@@ -93,6 +117,19 @@ def test_requests_carry_few_bytes_beside_the_frame():
 def test_204_is_nothing_new_and_says_how_long_to_wait(headers, pause):
     event, _ = ask(response("204 No Content", headers=headers), POLL)
     assert event == NothingNew(pause) and type(event) is NothingNew
+
+
+def test_the_environment_is_asked_for_proxies_at_the_first_request_only(monkeypatch):
+    asked, find_proxies = [], requests.sessions.get_environ_proxies
+    monkeypatch.setattr(requests.sessions, "get_environ_proxies",
+                        lambda *args, **kwargs: asked.append(args) or find_proxies(*args, **kwargs))
+    with StandIn([response("200 OK", {})] * 3, keeps=True) as stand_in:
+        client = MasterClient(stand_in.url, 3)
+        client.heartbeat(2)
+        n_asked = len(asked)
+        client.heartbeat(2)
+        client.heartbeat(2)
+    assert 1 <= n_asked == len(asked)
 
 
 def test_a_heartbeat_names_worker_and_epoch():

@@ -8,8 +8,8 @@ import pytest
 from whole_settings import SETTINGS, settings_with, settings_without
 
 from flq.errors import ConfigError, DataError
+from flq.worker.command_line import parse_flags
 from flq.worker.own_settings import effective_settings, master_url, read_own_file
-from flq.worker.program import parse_flags
 
 NOTHING = {"jetson_optimization": {}, "dataset": {}, "system": {}}
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -216,7 +216,7 @@ def test_settings_that_are_missing_are_one_sentence(path):
 
 @pytest.mark.parametrize("path, value", [
     ("system.threads", "1"), ("system.threads", 0), ("system.seed", -1), ("system.deterministic", "yes"),
-    ("dataset.name", 5), ("dataset.name", None), ("dataset.batch_size", 0), ("dataset.batch_size", 2.5),
+    ("dataset.name", 5), ("dataset.name", None), ("dataset.batch_size", -1), ("dataset.batch_size", 2.5),
     ("dataset.input_shape", "8x8"), ("model.lr", "0.1"), ("model.lr", float("nan")), ("model.lr", float("inf")),
     ("model.lr", True), ("model.local_steps", 10 ** 400), ("model.name", ["mlp"]), ("flq_algorithm.update", None),
     ("jetson_optimization.prefetch_size", -1), ("jetson_optimization.gpu_memory_limit_mb", 1.5)], ids=repr)

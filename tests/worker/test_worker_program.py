@@ -13,10 +13,11 @@ from whole_settings import SETTINGS, settings_with
 from flq.core.params import Layout, Tensor
 from flq.protocol.worker_events import Build, Built, Train
 from flq.training.results import HeldBack, LocalUpdate
+from flq.worker.command_line import parse_flags
 from flq.worker.http_client import MasterClient
 from flq.worker.instance import take
 from flq.worker.own_settings import read_own_file
-from flq.worker.program import LONGEST_BEAT_S, SHORTEST_BEAT_S, Worker, beat_s, parse_flags
+from flq.worker.program import LONGEST_BEAT_S, SHORTEST_BEAT_S, Worker, beat_s
 
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -63,7 +64,7 @@ def test_a_refusal_of_the_master_is_its_sentence_and_exit_code_2(run_worker):
 
 def test_a_master_that_is_not_ready_is_asked_again(run_worker):
     ended = {"run_id": "r", "ended": True,
-             "goes_on": False, "epoch": 0, "lease_s": 300.0, "start_crc": 5, "layout": [["w", [4]]],
+             "goes_on": False, "epoch": 0, "lease_s": 300.0, "start_crc": 5, "codings": [], "layout": [["w", [4]]],
              "settings": {}}
     with StandIn([error("503 X", "the model is being built", headers=("Retry-After: 0",)),
                   response("200 OK", ended)]) as stand_in:
@@ -115,7 +116,7 @@ def logged(folder):
 def registration(settings):
     """The answer of a master with these settings."""
     return response("200 OK", {"run_id": "r", "ended": False,
-                               "goes_on": False, "epoch": 0, "lease_s": 300.0, "start_crc": 5,
+                               "goes_on": False, "epoch": 0, "lease_s": 300.0, "start_crc": 5, "codings": [],
                                "layout": [["w", [4]]], "settings": settings})
 
 
@@ -170,7 +171,7 @@ def test_a_build_gets_what_flags_file_environment_and_master_say_together_and_lo
     monkeypatch.setattr("flq.worker.program.build_trainer", Trainer)
     (tmp_path / "own.json").write_text('{"jetson_optimization": {"prefetch_size": 9}, "data_dir": "/of/the/file"}')
     args = parse_flags(["--worker_id", "3", "--master_ip", "x", "--gpu_memory_limit_mb", "256"])
-    worker = Worker(args, "name", [MasterClient(unused_url(), 3)] * 2, read_own_file(str(tmp_path / "own.json")),
+    worker = Worker(args, "name", MasterClient(unused_url(), 3), read_own_file(str(tmp_path / "own.json")),
                     str(tmp_path))
     with caplog.at_level("INFO", "flq"):
         event = worker._do(Build(SETTINGS))
@@ -183,7 +184,7 @@ def test_a_build_gets_what_flags_file_environment_and_master_say_together_and_lo
 
 
 SITE = """
-import flq.worker.program as program
+from flq.worker import command_line, program
 def build_trainer(settings, worker_id):
     raise {error}
 program.build_trainer = build_trainer
@@ -197,7 +198,7 @@ def test_an_error_of_the_training_is_one_sentence_and_the_trace_is_in_the_log(ru
     (tmp_path / "flq_worker.py").unlink()
     (tmp_path / "flq_worker.py").write_text(
         "import os, sys" + SITE.format(error=error)
-        + "sys.exit(program.main(None, os.path.dirname(os.path.abspath(__file__))))\n")
+        + "sys.exit(command_line.main(None, os.path.dirname(os.path.abspath(__file__))))\n")
     with StandIn([registration(SETTINGS)]) as stand_in:
         code, lines = run_worker(stand_in.url)
     assert code == 1
@@ -216,7 +217,7 @@ def test_heartbeats_come_three_times_in_a_lease_within_what_a_thread_can_wait(le
 def test_a_worker_that_trains_keeps_its_lease(tmp_path):
     with StandIn([response("200 OK", {})] * 3, keeps=True) as stand_in:
         worker = Worker(parse_flags(["--worker_id", "3", "--master_ip", "x"]), "name",
-                        [MasterClient(stand_in.url, 3) for _ in range(2)], read_own_file(None), str(tmp_path))
+                        MasterClient(stand_in.url, 3), read_own_file(None), str(tmp_path))
         worker._machine.lease_s, worker._machine.epoch = 0.03, 2
 
         class PatientTrainer:

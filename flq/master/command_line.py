@@ -1,0 +1,38 @@
+"""The master's command line. Until it is understood, nothing is imported that takes time: --help answers at once."""
+
+import argparse
+from typing import List, Optional
+
+from ..flags import Flags, within
+
+
+def parse_flags(argv: Optional[List[str]]) -> argparse.Namespace:
+    """Read the command line."""
+    flags = Flags(prog="flq_master.py", description="The FLQ master: holds the global model.")
+    flags.add_argument("--config", metavar="F", help="configuration file (default: flq_config.json; with --resume, "
+                                                     "that of the run)")
+    flags.add_argument("--host", default="0.0.0.0", help="address to listen on (default: %(default)s)")
+    flags.add_argument("--port", type=within(int, 0, 65535), default=5000,
+                       help="port to listen on (default: %(default)s; 0 = any)")
+    flags.add_argument("--set", metavar="section.key=value", action="append", default=[], dest="overrides",
+                       help="override a setting; may be given again")
+    flags.add_argument("--token_file", metavar="F", help="the tokens, made at the first start (default: state/tokens)")
+    flags.add_argument("--tls_cert", metavar="F", help="certificate for HTTPS, PEM; without it, plain HTTP")
+    flags.add_argument("--tls_key", metavar="F", help="its private key, PEM")
+    flags.add_argument("--resume", metavar="RUN", nargs="?", const="",
+                       help="go on with a run, the name of its folder in results/ (default: the newest unfinished one)")
+    flags.add_argument("--keep_serving", action="store_true", help="go on answering after the run, until stopped")
+    flags.add_argument("--print_config", "--print-config", action="store_true",
+                       help="write the whole configuration to stdout and its hash to stderr, and end")
+    flags.add_argument("--verbose", action="store_true", help="log more")
+    args = flags.parse_args(argv)
+    if (args.tls_cert is None) != (args.tls_key is None):
+        flags.error("--tls_cert and --tls_key go together")
+    return args
+
+
+def main(argv: Optional[List[str]], project_dir: str) -> int:
+    """Run the master program; return the exit code."""
+    args = parse_flags(argv)
+    from .program import run  # not before --help and mistakes are answered: with its packages it takes a second
+    return run(args, project_dir)
