@@ -32,7 +32,7 @@ def sentence(*overrides, path=None):
 
 def test_without_a_file_every_setting_has_its_default():
     config = load_config(None)
-    assert (config.system.total_workers, config.flq_algorithm.b_up, config.model.name) == (4, 4, "mlp")
+    assert (config.system.total_workers, config.flq_algorithm.mode, config.model.name) == (4, "lowrank", "mlp")
 
 
 def test_the_file_at_the_top_level_holds_every_key_with_its_default(pytestconfig):
@@ -89,8 +89,13 @@ def test_a_text_may_hold_an_equals_sign():
 
 
 def test_a_whole_number_may_be_written_as_a_float():
-    b_up = load_config(None, ["b_up=3.0"]).flq_algorithm.b_up
+    b_up = load_config(None, ["mode=bbit", "b_up=3.0"]).flq_algorithm.b_up
     assert b_up == 3 and type(b_up) is int
+
+
+@pytest.mark.parametrize("bits", [1, 8, 32])
+def test_b_up_may_be_up_to_eight_bits_or_float32_with_mode_laq(bits):
+    assert load_config(None, ["b_up=%d" % bits, "mode=laq", "update=gradient"]).flq_algorithm.b_up == bits
 
 
 @pytest.mark.parametrize("bits", [0, 1, 8, 32])
@@ -116,10 +121,10 @@ def test_a_configuration_does_not_change_later():
 # What is refused, and how it is said
 
 def test_an_error_says_what_was_got_and_expected_and_where(write):
-    assert (sentence(path=write({"flq_algorithm": {"b_up": 12}}))
-            == "b_up must be in 1..8, got 12 (flq_config.json: flq_algorithm.b_up)")
-    assert sentence(path=write({"b_up": 12})) == "b_up must be in 1..8, got 12 (flq_config.json: b_up)"
-    assert sentence("flq_algorithm.b_up=12") == "b_up must be in 1..8, got 12 (--set flq_algorithm.b_up)"
+    assert (sentence(path=write({"model": {"ema": 12}}))
+            == "ema must be >= 0 and < 1, got 12 (flq_config.json: model.ema)")
+    assert sentence(path=write({"ema": 12})) == "ema must be >= 0 and < 1, got 12 (flq_config.json: ema)"
+    assert sentence("model.ema=12") == "ema must be >= 0 and < 1, got 12 (--set model.ema)"
 
 
 def test_of_several_errors_the_first_is_told_and_the_others_counted():
@@ -130,10 +135,9 @@ def test_of_several_errors_the_first_is_told_and_the_others_counted():
 @pytest.mark.parametrize("override, expected", [
     ("total_workers=4097", "total_workers must be in 1..4096, got 4097"),
     ("total_workers=0", "total_workers must be in 1..4096, got 0"),
-    ("b_up=3.5", "b_up must be a whole number in 1..8, got 3.5"),
-    ('b_up="4"', 'b_up must be a whole number in 1..8, got "4"'),
-    ("b_up=true", "b_up must be a whole number in 1..8, got true"),
-    ("b_up=null", "b_up must be a whole number in 1..8, got null"),
+    ("b_up=3.5", "b_up must be one of 1, 2, 3, 4, 5, 6, 7, 8, 32 or null, got 3.5"),
+    ('b_up="4"', 'b_up must be one of 1, 2, 3, 4, 5, 6, 7, 8, 32 or null, got "4"'),
+    ("b_up=true", "b_up must be one of 1, 2, 3, 4, 5, 6, 7, 8, 32 or null, got true"),
     ("b_down=true", "b_down must be one of 0, 1, 2, 3, 4, 5, 6, 7, 8, 32 or null, got true"),
     ("b_down=9", "b_down must be one of 0, 1, 2, 3, 4, 5, 6, 7, 8, 32 or null, got 9"),
     ("lr=0", "lr must be > 0 and <= 1000000, got 0"),
@@ -213,6 +217,9 @@ def test_scale_by_selected_may_be_written_as_in_flq_v3(text, value):
 
 def test_a_combination_that_can_not_work_is_refused():
     assert "memory must be none" in sentence("mode=fedavg", "memory=residual")
+    assert "b_up must be in 1..8, got 32" in sentence("mode=bbit", "b_up=32")
+    assert "b_up must be null, got 4 (set flq_algorithm.mode to bbit" in sentence("b_up=4")
+    assert "update must be gradient" in sentence("mode=laq")
     assert "scale_by_selected can not be used with memory mirror" in sentence("scale_by_selected=1", "memory=mirror")
 
 

@@ -3,10 +3,10 @@
 import os
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import pytest
+from beside import Beside
 
 PROJECT = Path(__file__).resolve().parent.parent
 WORKER_SOURCES = ("flq/__init__.py", "flq/errors.py", "flq/flags.py", "flq/logfile.py", "flq/durable.py",
@@ -14,7 +14,7 @@ WORKER_SOURCES = ("flq/__init__.py", "flq/errors.py", "flq/flags.py", "flq/logfi
                   "flq_worker.py", "flq_fed_v3.py")
 WORKER_TESTS = ("tests/core", "tests/protocol", "tests/simulate", "tests/training", "tests/worker",
                 "tests/report/test_curves.py")
-SUITE = []  # the process that runs it, and its output, once it is started
+SUITE = []  # it, once it is started
 PYTHON36 = PROJECT / ".venv36" / "bin" / "python"
 
 
@@ -54,34 +54,21 @@ def test_newer_python_is_found(tmp_path, source):
 
 
 def start(config):
-    """Start the suite, with its output in a file; tests/conftest.py calls this before the first test."""
+    """Start the suite; tests/conftest.py calls this before the first test."""
     if not (PYTHON36.exists() and subprocess.run([str(PYTHON36), "-c", ""]).returncode == 0):
         return
     folders = existing(WORKER_TESTS)
     assert folders, "none of {} exists".format(WORKER_TESTS)
     # PYTEST_ADDOPTS and the like were meant for the outer run.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-    output = tempfile.TemporaryFile("w+", encoding="utf-8")
     command = [str(PYTHON36), "-m", "pytest", "-q", "-m", "not tf", "-p", "no:cacheprovider", *folders]
-    process = subprocess.Popen(command, cwd=str(PROJECT), env=environment, stdout=output, stderr=subprocess.STDOUT)
-    SUITE.append((process, output))
-    config.add_cleanup(lambda: end(process, output))
-
-
-def end(process, output):
-    """End the suite, whatever it is doing: nobody waits for it any more."""
-    process.kill()
-    process.wait()
-    output.close()
+    SUITE.append(Beside(command, str(PROJECT), config, environment))
 
 
 @pytest.mark.slow
 def test_worker_tests_pass_under_python_36():
     if not SUITE:
         pytest.skip("no .venv36: run_tests.sh makes it where a CPython 3.6 is found")
-    (process, output), = SUITE
-    process.wait(1800)
-    output.seek(0)
-    text = output.read()
+    code, text = SUITE[0].result(1800)
     print(text)
-    assert process.returncode == 0, text
+    assert code == 0, text

@@ -147,7 +147,7 @@ DOCUMENTED = [line.split("#")[0].split()[2:] for line in flq_fed_v3.__doc__.spli
 
 
 def test_the_documented_commands_are_found():
-    assert len(DOCUMENTED) == 4
+    assert len(DOCUMENTED) == 5
 
 
 @pytest.mark.parametrize("argv", DOCUMENTED, ids=" ".join)
@@ -176,9 +176,10 @@ def test_every_key_that_the_configuration_has_for_training_is_set():
     ("--M 4097", "--M"), ("--M x", "argument --M: invalid whole number value: 'x'"),
     ("--local_epochs 0", "--local_steps: must be > 0 when --local_epochs is 0"),
     ("--local_epochs -1", "--local_epochs"), ("--local_steps -1", "--local_steps"),
-    ("--b 32", "argument --b: must be in 1..8, got 32"), ("--b 0", "--b"), ("--b 9", "--b"),
+    ("--b 32", "b_up must be in 1..8, got 32"), ("--b 0", "--b"), ("--b 9", "--b"),
+    ("--mode laq --update delta", "mode laq sends gradients"),
     ("--b_down 9", "b_down must be in 1..8, or 0 or 32"), ("--b_down -1", "--b_down"), ("--b_down 33", "--b_down"),
-    ("--batch 0", "--batch"), ("--iters 0", "--iters"), ("--dim 3", "--dim"), ("--threads 0", "--threads"),
+    ("--batch -1", "--batch"), ("--iters 0", "--iters"), ("--dim 3", "--dim"), ("--threads 0", "--threads"),
     ("--lr 0", "argument --lr: must be > 0 and <= 1000000, got 0"), ("--lr nan", "--lr"), ("--lr -1", "--lr"),
     ("--lr inf", "--lr"), ("--server_lr 0", "--server_lr"), ("--cl -1", "--cl"), ("--dir_alpha 0", "--dir_alpha"),
     ("--D 0", "--D"), ("--D 10001", "--D"), ("--ck -1", "--ck"), ("--C -1", "--C"), ("--warmup -1", "--warmup"),

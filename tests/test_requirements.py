@@ -1,13 +1,15 @@
 """What is installed is what the code imports: requirement sets, and the environment for conda."""
 
 import ast
+import os
 import re
-import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 import yaml
+from beside import Beside
 from test_layers import LAYERS, STANDARD_LIBRARY
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -21,6 +23,7 @@ MASTER = ("errors", "flags", "logfile", "core", "protocol", "report", "config", 
 DISTRIBUTIONS = {"PIL": "pillow", "prometheus_client": "prometheus-client", "pydantic_core": "pydantic",
                  "werkzeug": "flask", "tensorflow": "tensorflow", "keras": "keras"}  # where the names differ
 DRAWING = {"matplotlib"}  # flq.training.distribution --out; a worker never draws
+MADE = []  # the folder of the environment, and who makes it, once it is started
 
 
 def requirements(name):
@@ -85,22 +88,31 @@ def test_the_conda_environment_is_fed_with_python_and_a_pip_section():
     assert conda == ["python=3.11", "pip"] and list(pip) == ["pip"]
 
 
+# Python, folder, and the pip section as conda has it: the lines in a file, its paths made whole
+MAKE_AND_TRY = """
+"$1" -m venv "$2/fed"
+"$2/fed/bin/python" -m pip --disable-pip-version-check install --quiet --no-compile -r "$2/section.txt"
+"$2/fed/bin/python" flq_master.py --print-config
+"$2/fed/bin/python" flq_worker.py --help
+"$2/fed/bin/python" flq_fed_v3.py --dataset digits --model logreg --M 2 --iters 1 --out "$2"
+"""
+
+
+def start(config):
+    """Start to make the environment; tests/conftest.py calls this before the first test."""
+    folder = tempfile.TemporaryDirectory()
+    config.add_cleanup(folder.cleanup)  # called after the command is ended
+    lines = [("-r %s" % (PROJECT / line[3:]) if line.startswith("-r ") else line) + "\n"
+             for line in environment()["dependencies"][-1]["pip"]]
+    (Path(folder.name) / "section.txt").write_text("".join(lines))
+    command = ["sh", "-ec", MAKE_AND_TRY, "sh", sys.executable, folder.name]
+    MADE.append((folder.name, Beside(command, str(PROJECT), config)))
+
+
 @pytest.mark.slow
 @pytest.mark.tf
-def test_the_pip_section_makes_an_environment_in_which_the_programs_run(tmp_path):
-    section = tmp_path / "section.txt"  # as conda does: the lines in a file, paths relative to environment.yml
-    section.write_text("".join(line + "\n" for line in environment()["dependencies"][-1]["pip"]))
-    subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "fed")], check=True, timeout=300)
-    python = str(tmp_path / "fed" / "bin" / "python")
-    lines = "".join("-r %s\n" % (PROJECT / line[3:]) if line.startswith("-r ") else line + "\n"
-                    for line in section.read_text().splitlines())
-    section.write_text(lines)
-    subprocess.run([python, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--no-compile", "-r",
-                    str(section)], check=True, timeout=1500, cwd=str(PROJECT))
-    for program in (["flq_master.py", "--print-config"], ["flq_worker.py", "--help"],
-                    ["flq_fed_v3.py", "--dataset", "digits", "--model", "logreg", "--M", "2", "--iters", "1", "--out",
-                     str(tmp_path)]):
-        done = subprocess.run([python] + program, cwd=str(PROJECT), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                              universal_newlines=True, timeout=300)
-        assert done.returncode == 0, done.stderr
-    assert (tmp_path / "results_digits_bbit.xlsx").exists()
+def test_the_pip_section_makes_an_environment_in_which_the_programs_run():
+    (folder, made), = MADE
+    code, text = made.result(1800)
+    assert code == 0, text
+    assert os.path.exists(os.path.join(folder, "results_digits_bbit.xlsx"))

@@ -5,7 +5,7 @@ import pytest
 
 from flq.core import server_round
 from flq.core.params import BLOCK, Layout, Tensor
-from flq.core.quantize import LAQ8, QUANTIZERS
+from flq.core.quantize import FLOAT32, LAQ, LAQ8, LOWRANK, QUANTIZERS
 from flq.core.rules import Rules, ServerStep, rules_from_settings
 from flq.core.scale import scale
 from flq.core.schedule import learning_rate
@@ -16,9 +16,10 @@ from flq.errors import ConfigError
 def settings(**changes):
     sections = {
         "flq_algorithm": {"mode": "bbit", "update": "delta", "b_up": 4, "b_down": None, "memory": None,
-                          "scale_by_selected": False, "sel_ref": 1, "clip_global": 0.0},
+                          "scale_by_selected": False, "sel_ref": 1, "clip_global": 0.0,
+                          "bytes_up": None, "bytes_down": None, "coding": "none"},
         "lazy_selection": {"D": 10, "ck": 0.8, "C": 50, "warmup": 3, "thr_scale": None},
-        "budget_selection": {"sel_clients": 0, "up_budget_bits": 0},
+        "budget_selection": {"sel_clients": 0, "up_budget_bits": 0, "grant_by": "energy"},
         "model": {"lr": 0.1, "lr_schedule": "step", "lr_decay": 0.5, "lr_decay_rounds": 10, "local_optimizer": "sgd",
                   "mu": 0.0, "server_optimizer": "sgd", "server_lr": 0.5, "server_momentum": 0.7,
                   "server_beta_1": 0.9, "server_beta_2": 0.999, "server_epsilon": 1e-7, "ema": 0.0},
@@ -27,6 +28,9 @@ def settings(**changes):
         section = next(name for name in sections if key in sections[name])
         sections[section][key] = value
     return sections
+
+
+LAQ_MODE = dict(mode="laq", update="gradient")
 
 
 def resolve(**changes):
@@ -42,14 +46,16 @@ def test_defaults_resolve_to_four_bits_both_ways_with_a_residual_that_never_skip
 @pytest.mark.parametrize("changes, bits_down", [
     (dict(b_up=6), 6), (dict(mode="bin"), 1), (dict(mode="laq8"), 8), (dict(mode="fedavg"), 32),  # null: as up
     (dict(b_down=0), 32), (dict(b_down=32), 32), (dict(b_down=3), 3), (dict(mode="fedavg", b_down=8), 8),
+    (LAQ_MODE, 32), (dict(LAQ_MODE, b_down=8), 8),
 ])
 def test_b_down_follows_the_uplink_or_is_what_is_asked(changes, bits_down):
     assert resolve(**changes).codec_down == bits_down
 
 
 @pytest.mark.parametrize("changes, bits_up", [(dict(mode="fedavg"), 32), (dict(mode="laq8"), LAQ8),
-                                              (dict(mode="bin"), 1), (dict(b_up=8), 8)])
-def test_the_mode_fixes_the_bits_up(changes, bits_up):
+                                              (dict(mode="bin"), 1), (dict(b_up=8), 8), (LAQ_MODE, LAQ + 4),
+                                              (dict(LAQ_MODE, b_up=1), LAQ + 1), (dict(LAQ_MODE, b_up=32), 32)])
+def test_the_mode_fixes_the_codec_up(changes, bits_up):
     assert resolve(**changes).codec_up == bits_up
 
 
@@ -86,6 +92,10 @@ def test_fedavg_is_never_lazy_and_remembers_nothing():
     (dict(update="gradient", b_up=2), "memory flq diverges at 2 bits"),
     (dict(update="gradient", mu=0.1), "mu must be 0 and local_optimizer sgd, got 0.1 and 'sgd'"),
     (dict(update="gradient", local_optimizer="adam"), "takes no local steps"),
+    (dict(mode="laq"), "mode laq sends gradients: update must be gradient, got 'delta'"),
+    (dict(LAQ_MODE, b_up=9), "b_up must be in 1..8 or 32 in mode laq, got 9"),
+    (dict(LAQ_MODE, memory="residual"), "mode laq sums up stored gradients: memory must be mirror, got 'residual'"),
+    (dict(LAQ_MODE, server_optimizer="momentum"), "server_optimizer must be sgd, got 'momentum'"),
     (dict(b_down=9), "b_down must be in 1..8"),
     (dict(b_down=-1), "b_down must be in 1..8"),
 ])
@@ -103,7 +113,8 @@ def test_scaling_and_clip_are_taken_over():
     (dict(), "residual"), (dict(update="gradient"), "flq"), (dict(mode="bin", update="gradient"), "flq"),
     (dict(mode="laq8"), "none"), (dict(mode="laq8", update="gradient"), "none"),
     (dict(mode="fedavg", update="gradient"), "none"), (dict(mode="laq8", memory="mirror"), "mirror"),
-    (dict(update="gradient", memory="residual"), "residual"), (dict(update="gradient", memory="mirror"), "mirror")])
+    (dict(update="gradient", memory="residual"), "residual"), (dict(update="gradient", memory="mirror"), "mirror"),
+    (LAQ_MODE, "mirror")])
 def test_the_memory_is_the_modes_own_or_what_is_asked(changes, memory):
     assert resolve(**changes).memory == memory
 
@@ -202,3 +213,22 @@ def test_mirrors_are_clipped_without_being_changed():
 def test_a_round_without_uploads_has_no_aggregate():
     rules = SCALE_RULES._replace(scale_by_selected=True, clip_global=1.0)
     assert server_round.aggregate({0: 1}, (), {}, {}, LAYOUT, rules) is None
+
+
+def test_lowrank_codes_both_ways_with_a_residual_and_divides_its_budget():
+    rules = resolve(mode="lowrank", b_up=None, up_budget_bits=9000)
+    assert (rules.codec_up, rules.codec_down, rules.memory, rules.thr_scale) == (LOWRANK, LOWRANK, "residual", 0.0)
+    assert (rules.bytes_up, rules.bytes_down) == (0, 0) and not rules.needs_offers
+    assert resolve(mode="lowrank", b_up=None, sel_clients=2).needs_offers
+    assert resolve(mode="lowrank", b_up=None, b_down=32).codec_down == FLOAT32
+    assert resolve(mode="lowrank", b_up=None, update="gradient").memory == "residual"
+
+
+@pytest.mark.parametrize("changes, text", [
+    (dict(mode="lowrank"), "b_up must be null, got 4"),
+    (dict(mode="lowrank", b_up=None, memory="flq"), "memory must be residual, mirror or none, got 'flq'"),
+    (dict(mode="lowrank", b_up=None, server_optimizer="adam"), "adam can not be used with memory residual"),
+])
+def test_what_lowrank_can_not_do_is_refused(changes, text):
+    with pytest.raises(ConfigError, match=text):
+        resolve(**changes)

@@ -50,6 +50,12 @@ def test_weights_are_over_uploaders_or_over_all_leased_workers(memory, expected)
     assert aggregate([0, 1], memory) == expected
 
 
+def test_in_mode_laq_the_aggregate_is_the_sum_of_the_mirrors():
+    laq = EXACT._replace(mode="laq", memory="mirror")
+    mirrors = {i: decode(QUANTIZERS[32], U[i], LAYOUT) for i in (0, 1)}
+    assert server_round.aggregate(SAMPLES, [0], {}, mirrors, LAYOUT, laq).tolist() == [8, 8, 0, 0]
+
+
 def test_only_memory_mirror_hears_the_silent():
     assert aggregate([0], "mirror", silent=[1]) == [1, 2, 0, 0]
     assert aggregate([], "mirror", silent=[1]) == [0, 2, 0, 0]
@@ -160,7 +166,7 @@ def test_the_history_holds_the_newest_d_aggregates():
     state = server_round.close_round(state, None, 1, LAYOUT, rules).state
     assert state.energies == (4.0, 9.0, 0.0)
     # xi = 6/11, 3/11, 2/11
-    assert server_round.threshold(state, rules) == pytest.approx((6 * 0 + 3 * 9 + 2 * 4) / 11, rel=1e-12)
+    assert server_round.threshold(state, rules, 4) == pytest.approx((6 * 0 + 3 * 9 + 2 * 4) / 11, rel=1e-12)
 
 
 def test_a_round_of_skips_leaves_the_model():

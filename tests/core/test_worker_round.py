@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from flq.core import draws
 from flq.core.params import Layout, Tensor
-from flq.core.quantize import LAQ8, QUANTIZERS, decode
+from flq.core.quantize import LAQ, LAQ8, QUANTIZERS, decode
 from flq.core.rules import MEMORIES, Rules
 from flq.core.worker_round import WorkerState, first_state, propose
 from flq.errors import CodecError
@@ -51,8 +51,8 @@ def test_a_residual_keeps_what_was_not_sent():
     assert sent(proposal).tolist() == [4, 0, -4, 0]
     assert proposal.if_applied.residual.tolist() == [0, 1, 1, 0.5]
     assert proposal.if_not.residual.tolist() == [4, 1, -3, 0.5]
-    assert proposal.if_applied[2:] == (0, False)
-    assert proposal.if_not[2:] == (3, False)
+    assert proposal.if_applied[2:] == (0, False, 0.0)
+    assert proposal.if_not[2:] == (3, False, 0.0)
 
 
 def test_a_mirror_moves_by_what_was_sent_or_not_at_all():
@@ -62,8 +62,8 @@ def test_a_mirror_moves_by_what_was_sent_or_not_at_all():
     assert sent(proposal).tolist() == [4, 0, -4, 0]
     assert proposal.if_applied.mirror.tolist() == [5, -1, -3, 0.5]
     assert proposal.if_not.mirror.tolist() == [1, -1, 1, 0.5]
-    assert proposal.if_applied[2:] == (0, False)
-    assert proposal.if_not[2:] == (3, False)
+    assert proposal.if_applied[2:] == (0, False, 0.0)
+    assert proposal.if_not[2:] == (3, False, 0.0)
 
 
 def test_flq_has_both_memories():
@@ -75,7 +75,7 @@ def test_flq_has_both_memories():
     assert proposal.if_applied.residual.tolist() == [0, 1, 1, 0]   # u + e - q
     assert proposal.if_not.mirror.tolist() == [0, 1, -1, 0]
     assert proposal.if_not.residual.tolist() == [4, 2, -4, 0]      # u + e
-    assert proposal.if_applied[2:] == (0, False) and proposal.if_not[2:] == (3, False)
+    assert proposal.if_applied[2:] == (0, False, 0.0) and proposal.if_not[2:] == (3, False, 0.0)
 
 
 @pytest.mark.parametrize("memory", MEMORIES)
@@ -111,12 +111,12 @@ def test_memories_are_elementwise_float32(bits, seed):
 
     noise = draws.stream(seed, draws.ROUNDING)
 
-    proposal = propose(WorkerState(memory, None), update, 1, 0.0, layout, rules("residual", bits), noise)
+    proposal = propose(WorkerState(memory, None), update, 1, 0.0, layout, rules("residual", bits), noise, 400)
     coded = sent(proposal, bits, layout)
     assert proposal.if_not.residual.tolist() == (update + memory).tolist()
     assert proposal.if_applied.residual.tolist() == ((update + memory) - coded).tolist()
 
-    proposal = propose(WorkerState(None, memory), update, 1, 0.0, layout, rules("mirror", bits), noise)
+    proposal = propose(WorkerState(None, memory), update, 1, 0.0, layout, rules("mirror", bits), noise, 400)
     assert proposal.if_applied.mirror.tolist() == (memory + sent(proposal, bits, layout)).tolist()
     assert proposal.if_not.mirror is memory
 
@@ -172,7 +172,7 @@ def test_a_skip_keeps_the_whole_update_in_the_residual():
     proposal = propose(state, vector(1, 2, 3, 4), 1, 1e9, LAYOUT, LAZY)
     assert proposal.payload is None
     assert proposal.if_not.residual.tolist() == [2, 3, 4, 5]
-    assert proposal.if_not[2:] == (1, False)
+    assert proposal.if_not[2:] == (1, False, 0.0)
     assert proposal.if_applied is proposal.if_not
 
 
@@ -191,6 +191,36 @@ def test_a_fresh_worker_never_skips():
         assert proposal.payload is not None
         state = proposal.if_not
     assert propose(proposal.if_applied, vector(1, 0, 0, 0), 4, 1e9, LAYOUT, LAZY).payload is None
+
+
+LAQ_RULES = LAZY._replace(mode="laq", memory="mirror", codec_up=LAQ + 1)  # one bit: plus or minus the radius
+LAQ_STATE = WorkerState(None, vector(1, 1, 1, 1), clock=0, fresh=False, error=2.0)
+LAQ_UPDATE = vector(5, -3, 2, 1)  # less the mirror 4 -4 1 0, of which 4 -4 4 4 is sent, off by 0 0 -3 -4
+
+
+@pytest.mark.parametrize("threshold, skips", [(64 - 3 * (25 + 2), True), (-18.0, False)])
+def test_laq_compares_what_would_be_sent_with_the_movement_and_three_times_both_errors(threshold, skips):
+    """|4 -4 4 4|^2 = 64, the error of now is 9 + 16, that of the last upload 2."""
+    proposal = propose(LAQ_STATE, LAQ_UPDATE, 1, threshold, LAYOUT, LAQ_RULES)
+    assert (proposal.payload is None) is skips
+    assert proposal.energy == 16 + 16 + 1
+    assert proposal.if_not[2:] == (1, False, 2.0) and proposal.if_not.mirror.tolist() == [1, 1, 1, 1]
+
+
+def test_laq_remembers_the_error_of_an_upload_only_if_it_is_applied():
+    proposal = propose(LAQ_STATE, LAQ_UPDATE, 1, -18.0, LAYOUT, LAQ_RULES)
+    assert sent(proposal, LAQ + 1).tolist() == [4, -4, 4, 4]
+    assert proposal.if_applied.mirror.tolist() == [5, -3, 5, 5]
+    assert proposal.if_applied[2:] == (0, False, 25.0)
+    assert proposal.if_not[2:] == (1, False, 2.0)
+
+
+def test_lag_has_no_errors():
+    exact = LAQ_RULES._replace(codec_up=32)
+    state = LAQ_STATE._replace(error=0.0)
+    assert propose(state, LAQ_UPDATE, 1, 33.0, LAYOUT, exact).payload is None  # 16 + 16 + 1
+    proposal = propose(state, LAQ_UPDATE, 1, 32.9, LAYOUT, exact)
+    assert proposal.if_applied.mirror.tolist() == [5, -3, 2, 1] and proposal.if_applied.error == 0.0
 
 
 @pytest.mark.parametrize("max_silence", [0, 1, 3])

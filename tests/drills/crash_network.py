@@ -161,7 +161,7 @@ class CrashNetwork:
         peer.action = peer.machine.handle(event, self.now)
         peer.notes += peer.machine.notes
         del peer.machine.notes[:]
-        if is_final and isinstance(peer.action, worker.CallPoll) and self.strikes_at(COMMIT):
+        if is_final and peer.machine._upload is None and self.strikes_at(COMMIT):
             peer.start(self.now)
         return None
 
@@ -172,7 +172,7 @@ class CrashNetwork:
         if isinstance(action, worker.CallPoll):
             return events.Poll(0, peer.worker_id, action.epoch, action.have, action.answered)
         frame = b"".join(bytes(buffer) for buffer in action.frame)
-        return events.Answered(0, decode(frame, self.master.machine.link), len(frame))
+        return events.Answered(0, decode(frame, self.master.machine.link), len(frame), have=action.have)
 
     # -- the master ----------------------------------------------------------------------
 

@@ -28,6 +28,7 @@ CONFIGURATIONS = {
     "bin, residual, one at a time": ("mode=bin", "b_down=0", "sel_clients=1", "C=1"),
     "bbit, mirror": ("memory=mirror",),
     "fedavg": ("mode=fedavg",),
+    "lowrank, momentum, average": ("mode=lowrank", "server_optimizer=momentum", "server_lr=0.6", "ema=0.5"),
 }
 SEVERAL = {
     "bbit, residual, lazy": {
@@ -98,15 +99,16 @@ def test_killed_here_and_there_the_run_makes_the_same_model(make_cluster, name):
 def test_killed_at_three_points_with_tensorflow(make_cluster, tmp_path):
     pytest.importorskip("tensorflow")
     cluster = make_cluster(*WITH_TENSORFLOW)
-    drill(cluster, {"master": [Kill("before a round closes", 2)], "worker0": [Kill("after training", 2)],
-                    "worker1": [Kill("after the record", 3)]})
     path, folders = str(tmp_path / "model.npy"), [REPOSITORY, os.path.dirname(os.path.abspath(__file__))]
     # In a process of its own: how many threads TensorFlow has is settled once per process.
-    done = subprocess.run([sys.executable, "-c", SIMULATED, path] + list(WITH_TENSORFLOW), stdout=subprocess.PIPE,
+    with subprocess.Popen([sys.executable, "-c", SIMULATED, path] + list(WITH_TENSORFLOW), stdout=subprocess.PIPE,
                           env={"PYTHONPATH": ":".join(folders), "PATH": "/usr/bin:/bin", "CUDA_VISIBLE_DEVICES": "-1",
-                               "TF_CPP_MIN_LOG_LEVEL": "3"}, timeout=2 * RUN_S)
-    assert done.returncode == 0
-    check_same(cluster, np.load(path), json.loads(done.stdout.decode("ascii").splitlines()[-1]))
+                               "TF_CPP_MIN_LOG_LEVEL": "3"}) as simulating:
+        drill(cluster, {"master": [Kill("before a round closes", 2)], "worker0": [Kill("after training", 2)],
+                        "worker1": [Kill("after the record", 3)]})
+        said, _ = simulating.communicate(timeout=2 * RUN_S)
+    assert simulating.returncode == 0
+    check_same(cluster, np.load(path), json.loads(said.decode("ascii").splitlines()[-1]))
 
 
 @pytest.mark.skipif(os.environ.get("FLQ_DRILLS") != "all", reason="takes long: FLQ_DRILLS=all runs it")

@@ -26,11 +26,13 @@ CONFIGURATIONS = {
     "laq8, momentum": dict(SMALL, mode="laq8", server_optimizer="momentum"),
     "bbit, residual": dict(SMALL, b_down=8),
     "bin, residual": dict(SMALL, mode="bin", b_down=0),
+    "lowrank, momentum, average": dict(SMALL, mode="lowrank", server_optimizer="momentum", server_lr=0.6, ema=0.5),
+    "laq": dict(SMALL, mode="laq", update="gradient", lr=0.02, C=2),
     "bbit, mirror, lazy": dict(SMALL, memory="mirror", thr_scale=3.0, C=2),
     "bbit, residual, lazy, average": dict(SMALL, thr_scale=3.0, C=2, ema=0.5),
     "gradients, flq, adam, average": dict(SMALL, update="gradient", server_optimizer="adam", lr=0.01, ema=0.5),
     "residual, one at a time": dict(SMALL, sel_clients=1, C=1),
-    "mirror, budget": dict(SMALL, up_budget_bits=2 * 224, memory="mirror"),
+    "mirror, budget, coded": dict(SMALL, dim=300, b_up=2, up_budget_bits=1400, memory="mirror"),
 }
 
 
@@ -96,7 +98,7 @@ def test_killed_at_random_points(scratch, seed):
 
 
 @pytest.mark.parametrize("point", [BEFORE, JOURNALLED, CLOSING])
-@pytest.mark.parametrize("name", ["bbit, residual", "mirror, budget"])
+@pytest.mark.parametrize("name", ["bbit, residual", "mirror, budget, coded"])
 def test_a_master_that_is_away_for_ten_minutes_finds_everybody_waiting(scratch, name, point):
     """Longer than a lease: those who waited for it have not been silent."""
     network = check(scratch, name, lambda other, n: other == point and n == 5, away_s=600.0, lease_s=300.0)

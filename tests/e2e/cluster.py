@@ -12,6 +12,7 @@ import urllib.request
 from typing import Any, Dict, List, Optional, Sequence
 
 import numpy as np
+from nursery import Child
 
 from flq.config_file import load_config
 from flq.core.params import flatten
@@ -21,19 +22,21 @@ from flq.training.models import model_layout
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 START_S, RUN_S = 30.0, 60.0  # far beyond what they take: a test that fails must end
 
+BITS = ("mode=bbit",)  # what the tests begin with: most are about exact sizes
 
 class Program:
-    """A process whose lines (stdout and stderr together) are read as they come."""
+    """A process whose lines (stdout and stderr together) are read as they come.
 
-    def __init__(self, argv: Sequence[str], folder: str) -> None:
+    It comes from the nursery, unless it shall start as a user starts it.
+    """
+
+    def __init__(self, argv: Sequence[str], folder: str, is_cold: bool = False) -> None:
         environment = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
         environment.update(PYTHONUNBUFFERED="1", CUDA_VISIBLE_DEVICES="-1", TF_CPP_MIN_LOG_LEVEL="3")
         self._changed = threading.Condition()
         self._lines = []  # type: List[str]
         self._ended = False
-        self.process = subprocess.Popen([sys.executable] + list(argv), cwd=folder, env=environment, bufsize=1,
-                                        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                                        universal_newlines=True)
+        self.process = start(argv, folder, environment) if is_cold else Child(argv, folder, environment)
         self.pid = self.process.pid
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -97,11 +100,18 @@ class Program:
             self._changed.notify_all()
 
 
+def start(argv: Sequence[str], folder: str, environment: Dict[str, str]) -> "subprocess.Popen[str]":
+    """Start Python anew, on this program."""
+    return subprocess.Popen([sys.executable] + list(argv), cwd=folder, env=environment, bufsize=1,
+                            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                            universal_newlines=True)
+
+
 class Master(Program):
     """A master that serves on a free port."""
 
-    def __init__(self, argv: Sequence[str], folder: str, results_dir: str) -> None:
-        super().__init__(argv, folder)
+    def __init__(self, argv: Sequence[str], folder: str, results_dir: str, is_cold: bool = False) -> None:
+        super().__init__(argv, folder, is_cold)
         self.folder, self.results_dir = folder, results_dir
         self.port = 0
 
@@ -148,7 +158,14 @@ class Cluster:
     """Starts programs in a copy of the project made of links, and ends what still runs.
 
     Logs, results and state lie in the copy, whose ``flq`` is the repository's own.
+
+    Attributes
+    ----------
+    is_cold : bool
+        Programs are started with a Python of their own, as a user starts them.
     """
+
+    is_cold = False
 
     def __init__(self, folder: str) -> None:
         self.folder = folder
@@ -160,9 +177,9 @@ class Cluster:
         """Start a master; it may not be ready yet."""
         results_dir = os.path.join(self.folder, name)
         argv = ["flq_master.py", "--host", "127.0.0.1", "--port", str(port)] + list(flags)
-        for override in ("report.results_dir=" + results_dir,) + overrides:
+        for override in ("report.results_dir=" + results_dir,) + BITS + overrides:
             argv += ["--set", override]
-        master = Master(argv, self.folder, results_dir)
+        master = Master(argv, self.folder, results_dir, self.is_cold)
         self._programs.append(master)
         return master
 
@@ -174,7 +191,7 @@ class Cluster:
         """Start a worker."""
         state_dir = os.path.join(self.folder, "state", state or "worker%d" % worker_id)
         program = Program(["flq_worker.py", "--worker_id", str(worker_id), "--master_ip", "127.0.0.1",
-                           "--port", str(port), "--state_dir", state_dir] + list(flags), self.folder)
+                           "--port", str(port), "--state_dir", state_dir] + list(flags), self.folder, self.is_cold)
         self._programs.append(program)
         return program
 
@@ -190,7 +207,7 @@ class Cluster:
 
 def settings_of(*overrides: str) -> Dict[str, Dict[str, Any]]:
     """Return the settings of a master with these overrides."""
-    return load_config(os.path.join(REPOSITORY, "flq_config.json"), overrides).settings()
+    return load_config(os.path.join(REPOSITORY, "flq_config.json"), BITS + overrides).settings()
 
 
 def end_well(master: Master, workers: Sequence[Program], timeout_s: float = RUN_S) -> None:

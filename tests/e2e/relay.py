@@ -30,6 +30,11 @@ class Relay:
     master : (host, port)
     faults : dict, optional
         (path, n) -> what happens to the n-th request (from 1) with that path.
+
+    Attributes
+    ----------
+    n_connections : int
+        How many were made to it.
     """
 
     def __init__(self, master: Tuple[str, int], faults: Optional[Dict[Tuple[str, int], Fault]] = None) -> None:
@@ -41,6 +46,7 @@ class Relay:
         self._threads = []  # type: List[threading.Thread]
         self._exchanges = []  # type: List[Exchange]
         self._up = self._down = 0
+        self.n_connections = 0
         self._closed = False
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
         self.port = self._listener.getsockname()[1]
@@ -154,6 +160,7 @@ class Relay:
                 client, _ = self._listener.accept()
             except OSError:
                 return
+            self.n_connections += 1
             thread = threading.Thread(target=self._serve, args=(client,), name="relay connection", daemon=True)
             self._threads.append(thread)
             thread.start()

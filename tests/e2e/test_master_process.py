@@ -8,6 +8,13 @@ from cluster import ask, children_of, end_well, stop
 DIGITS = ("dataset.name=digits", "model.name=mlp")
 
 
+@pytest.fixture
+def cluster(cluster):
+    """Return a cluster whose programs are started as a user starts them."""
+    cluster.is_cold = True
+    return cluster
+
+
 def libraries_of(pid):
     """Return what a process has mapped."""
     with open("/proc/%d/maps" % pid) as stream:

@@ -22,7 +22,10 @@ RUNS = {
     "bbit 4, mirror, lazy, budget": ("b_up=4", "memory=mirror", "up_budget_bits=8300", "C=4"),
     "bin, down float32, budget": ("mode=bin", "b_down=0", "up_budget_bits=3400"),
     "bin, mirror, lazy, budget": ("mode=bin", "memory=mirror", "thr_scale=3", "C=3", "up_budget_bits=2400"),
+    "lowrank, momentum, average": ("mode=lowrank", "server_optimizer=momentum", "server_lr=0.6", "ema=0.8"),
+    "lowrank, two of four, budget": ("mode=lowrank", "sel_clients=2", "up_budget_bits=6000"),
     "laq8, momentum": ("mode=laq8", "server_optimizer=momentum", "server_lr=0.5"),
+    "laq, lazy": ("mode=laq", "update=gradient", "lr=0.02", "C=3"),
     "laq8, gradients, adam": ("mode=laq8", "update=gradient", "server_optimizer=adam", "lr=0.01"),
     "fedavg, gradients, momentum, average": ("mode=fedavg", "update=gradient", "server_optimizer=momentum", "ema=0.9"),
     "bbit 4, gradients, flq, adam, budget": (
@@ -65,8 +68,11 @@ def test_three_implementations_make_the_same_model(cluster, name):
     assert [row["payload up (bits)"] for row in rounds] == [report.payload_bits_up for report in simulated.reports]
 
 
-TENSORFLOW_RUN = ("dataset.name=digits", "model.name=mlp", "system.max_rounds=5", "b_up=4", "memory=mirror",
-                  "thr_scale=1", "C=3", "up_budget_bits=110000")
+DIGITS = ("dataset.name=digits", "model.name=mlp", "system.max_rounds=5")
+TENSORFLOW_RUNS = {
+    "bbit 4, mirror, lazy, budget": ("b_up=4", "memory=mirror", "thr_scale=1", "C=3", "up_budget_bits=110000"),
+    "lowrank, two of four": ("mode=lowrank", "logit_adjustment=1", "partition=non_iid", "sel_clients=2"),
+}
 IN_ONE_PROCESS = """
 import sys
 import numpy as np
@@ -79,22 +85,32 @@ np.savez(sys.argv[1], reference=last.server.model, simulated=loopback.simulate(s
 """
 
 
+def beside(code, *arguments, folder=""):
+    """Run Python code while the cluster runs.
+
+    In a process of its own: how many threads TensorFlow has is settled once per process.
+    """
+    folders = [REPOSITORY, REPOSITORY + "/tests/e2e"] + [folder] * bool(folder)
+    return subprocess.Popen([sys.executable, "-c", code] + list(arguments),
+                            env={"PYTHONPATH": ":".join(folders), "PATH": "/usr/bin:/bin",
+                                 "CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"})
+
+
 @pytest.mark.tf
 @pytest.mark.slow
-def test_three_implementations_make_the_same_model_with_tensorflow(cluster, tmp_path):
+@pytest.mark.parametrize("name", TENSORFLOW_RUNS)
+def test_three_implementations_make_the_same_model_with_tensorflow(cluster, tmp_path, name):
     pytest.importorskip("tensorflow")
+    overrides = DIGITS + TENSORFLOW_RUNS[name]
     path = str(tmp_path / "models.npz")
-    master = cluster.master(*TENSORFLOW_RUN)
-    workers = cluster.workers(range(4), master.port)
-    end_well(master, workers, 2 * RUN_S)
-    # In a process of its own: how many threads TensorFlow has is settled once per process.
-    done = subprocess.run([sys.executable, "-c", IN_ONE_PROCESS, path] + list(TENSORFLOW_RUN), timeout=2 * RUN_S,
-                          env={"PYTHONPATH": REPOSITORY + ":" + REPOSITORY + "/tests/e2e", "PATH": "/usr/bin:/bin",
-                               "CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"})
-    assert done.returncode == 0
+    with beside(IN_ONE_PROCESS, path, *overrides) as both:
+        master = cluster.master(*overrides)
+        workers = cluster.workers(range(4), master.port)
+        end_well(master, workers, 2 * RUN_S)
+        assert both.wait(2 * RUN_S) == 0
     with np.load(path) as models:
         assert np.array_equal(models["simulated"], models["reference"])
-        assert np.array_equal(master.model(settings_of(*TENSORFLOW_RUN)), models["reference"])
+        assert np.array_equal(master.model(settings_of(*overrides)), models["reference"])
     rounds = master.table("Rounds")
     assert sum(row["refused"] for row in rounds) > 0
     assert [row["uploaded"] + row["skipped"] + row["refused"] for row in rounds] == [4] * 5
@@ -143,20 +159,17 @@ def test_a_users_own_model_on_the_workers_own_data(cluster, tmp_path):
         (tmp_path / ("data%d" % m)).mkdir()
         np.savez(str(tmp_path / ("data%d" % m) / "own.npz"), x_train=digits.x_train[part], y_train=digits.y_train[part])
 
-    master = cluster.start_master(*OWN_RUN)
-    master.wait_until_ready()
-    unwilling = cluster.worker(0, master.port, flags=["--data_dir", str(tmp_path / "data0")])
-    assert unwilling.wait() == 2 and "--model own_model:small" in unwilling.text
-    workers = [cluster.worker(m, master.port, flags=["--data_dir", str(tmp_path / ("data%d" % m)), "--model",
-                                                     "own_model:small"]) for m in range(2)]
-    end_well(master, workers, 2 * RUN_S)
-
     path = str(tmp_path / "simulated.npz")
-    folders = [REPOSITORY, REPOSITORY + "/tests/e2e", str(tmp_path)]
-    done = subprocess.run([sys.executable, "-c", SIMULATED, path, str(tmp_path)] + list(OWN_RUN), timeout=2 * RUN_S,
-                          env={"PYTHONPATH": ":".join(folders), "PATH": "/usr/bin:/bin", "CUDA_VISIBLE_DEVICES": "-1",
-                               "TF_CPP_MIN_LOG_LEVEL": "3"})
-    assert done.returncode == 0
+    with beside(SIMULATED, path, str(tmp_path), *OWN_RUN, folder=str(tmp_path)) as simulating:
+        master = cluster.start_master(*OWN_RUN)
+        master.wait_until_ready()
+        unwilling = cluster.worker(0, master.port, flags=["--data_dir", str(tmp_path / "data0")])
+        assert unwilling.wait() == 2 and "--model own_model:small" in unwilling.text
+        workers = [cluster.worker(m, master.port, flags=["--data_dir", str(tmp_path / ("data%d" % m)), "--model",
+                                                         "own_model:small"]) for m in range(2)]
+        end_well(master, workers, 2 * RUN_S)
+        assert simulating.wait(2 * RUN_S) == 0
+
     saved, = master.files("model.npz")
     with np.load(saved) as tensors, np.load(path) as simulated:
         names = list(tensors)

@@ -59,7 +59,7 @@ def change_header(random, frame, other):
 def change_kind(random, frame, other):
     put(frame, (5, U8), random.randrange(9))
     put(frame, (6, U8), random.choice((0, 0) + tuple(QUANTIZERS)))
-    put(frame, (7, U8), random.choice((0, 0, 1, 2)))
+    put(frame, (7, U8), random.choice((0, 0, 1, 2, 3, 4, 6, 8)))
 
 
 def change_body(random, frame, other):
@@ -83,7 +83,7 @@ def change_payload(random, frame, other):
 def payload_start(frame):
     """Return where the payload of a frame begins, if it has one."""
     fixed = {Kind.VERDICT: VERDICT.size, Kind.PLAN: PLAN.size, Kind.DELTA: 0, Kind.KEYFRAME: 0}.get(
-        frame[5], ANSWER.size + (HELD_BACK.size if frame[7] else 0))
+        frame[5], ANSWER.size + (HELD_BACK.size if frame[7] & 1 else 0))
     return PREFIX_SIZE + fixed
 
 

@@ -7,6 +7,7 @@ checks behind it. Everything here is a function of the generator: a seed says wh
 import numpy as np
 from damage import DAMAGE, fix_length, seal
 
+from flq.core.coding import code, known
 from flq.core.params import Layout, Tensor
 from flq.core.quantize import QUANTIZERS
 from flq.core.quantize import decode as decoded
@@ -33,7 +34,8 @@ def valid_message(random, link):
         return Plan(number, random.randrange(9), random.randrange(2 ** 32), random.random(), random.random() < 0.5,
                     random.random() < 0.5, random.randrange(3), random.randrange(2 ** 32))
     if kind in (Kind.DELTA, Kind.KEYFRAME):
-        return ModelFrame(kind, number, codec_id, valid_payload(random, codec_id, link.layout))
+        payload = valid_payload(random, codec_id, link.layout)
+        return ModelFrame(kind, number, codec_id, payload, valid_coding(random, codec_id, payload))
     held_back = HeldBack(random.random(), random.randrange(5) / 4, random.randrange(1, 99)) if number % 2 else None
     answer = Answer(kind, random.randrange(6), random.randrange(4), random.randrange(9), random.randrange(9),
                     random.choice((random.random(), float("nan"))), random.random(), random.randrange(2 ** 40),
@@ -41,7 +43,8 @@ def valid_message(random, link):
     if kind is not Kind.UPLOAD:
         return answer
     payload = valid_payload(random, codec_id, link.layout)
-    return answer._replace(codec_id=codec_id, payload=payload, cost_bits=8 * payload.size)
+    answer = answer._replace(codec_id=codec_id, payload=payload, coded=valid_coding(random, codec_id, payload))
+    return answer._replace(cost_bits=8 * answer.sent.size)
 
 
 class RawDraws:
@@ -56,8 +59,14 @@ class RawDraws:
 
 def valid_payload(random, codec_id, layout):
     """Return the payload of some vector."""
-    vector = np.array([random.gauss(0, 1) for _ in range(layout.n_params)], np.float32)
-    return QUANTIZERS[codec_id].encode(vector, layout, RawDraws(random))
+    size = random.choice((0, 1))  # payloads of zeros become smaller when they are coded
+    vector = np.array([random.gauss(0, size) for _ in range(layout.n_params)], np.float32)
+    return QUANTIZERS[codec_id].encode(vector, layout, RawDraws(random), limit=random.randrange(100, 2000))
+
+
+def valid_coding(random, codec_id, payload):
+    """Return a payload as it may be sent; None where coding does not make it smaller."""
+    return code(payload, QUANTIZERS[codec_id].bits, random.choice(((),) + tuple((name,) for name in known())))
 
 
 def made(message, link):

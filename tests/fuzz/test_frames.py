@@ -62,7 +62,7 @@ TEMPLATES = [made(valid_message(Random(seed), link), link) for link in LINKS for
 @given(data=st.data())
 def test_frames_with_any_fields_and_a_right_crc_are_messages_or_refused(data):
     frame = bytearray(data.draw(st.sampled_from(TEMPLATES)))
-    body = FIELDS.get(frame[5], ANSWER_FIELDS + (HELD_BACK_FIELDS if frame[7] else ()))
+    body = FIELDS.get(frame[5], ANSWER_FIELDS + (HELD_BACK_FIELDS if frame[7] & 1 else ()))
     places = HEADER_FIELDS + tuple((PREFIX_SIZE + offset, form) for offset, form in body)
     for offset, form in data.draw(st.lists(st.sampled_from(places), max_size=4, unique=True)):
         kind, size = form[1], {"B": 1, "H": 2, "I": 4, "Q": 8}.get(form[1])

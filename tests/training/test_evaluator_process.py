@@ -1,5 +1,6 @@
 """The evaluator process, run for real, and the framing it speaks."""
 
+import contextlib
 import io
 import os
 import signal
@@ -18,16 +19,50 @@ from flq.training.evaluator_protocol import read_message, vectors_from, write_me
 from flq.training.models import model_layout
 from flq.training.trainer import build_evaluator
 
+OWN_MODELS = """
+from tensorflow import keras
+layers = keras.layers
 
-@pytest.fixture
-def child():
+def normalised(input_shape, n_classes):
+    print('stray')
+    hidden = [layers.Dense(5), layers.Dropout(0.5), layers.BatchNormalization()]
+    hidden += [layers.Dense(n_classes)]
+    return keras.Sequential([keras.Input(input_shape), layers.Flatten()] + hidden)
+
+def broken(input_shape, n_classes):
+    raise OSError('no weights here')
+"""
+
+
+@contextlib.contextmanager
+def evaluator_process(**environment):
     process = subprocess.Popen([sys.executable, "-m", "flq.training.evaluator_process"],
-                               stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+                               stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=dict(os.environ, **environment))
     yield process
     process.stdin.close()
     process.kill()
     process.wait()
     process.stdout.close()
+
+
+@pytest.fixture
+def child():
+    with evaluator_process() as process:
+        yield process
+
+
+@pytest.fixture(scope="module")
+def keras_child(tmp_path_factory):
+    """A process that takes settings with Keras models, one after the other, and finds the user's own models."""
+    pytest.importorskip("tensorflow")
+    folder = tmp_path_factory.mktemp("own")
+    (folder / "own_models.py").write_text(OWN_MODELS)
+    path = os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))
+    with evaluator_process(PYTHONPATH=path) as process:  # TensorFlow takes seconds to start
+        sys.path.insert(0, str(folder))  # this process finds them too
+        yield process
+        sys.path.remove(str(folder))
+        sys.modules.pop("own_models", None)
 
 
 def ask_for_vectors(process, header, *vectors):
@@ -100,43 +135,23 @@ def test_sigint_does_not_end_it(child, quadratic):
 
 
 @pytest.mark.tf
-def test_tensorflow_evaluates_and_saves_behind_the_same_requests(child, make_settings, tmp_path):
-    pytest.importorskip("tensorflow")
+def test_tensorflow_evaluates_and_saves_behind_the_same_requests(keras_child, make_settings, tmp_path):
     layout = model_layout(make_settings())
     vector = draws.start_values(layout, 42)
-    assert ask(child, {"do": "settings", "settings": make_settings()}) == {"ready": True, "n_params": layout.n_params}
-    result, = ask(child, {"do": "evaluate", "round": 0, "n_vectors": 1}, vector)["results"]
+    assert ask(keras_child, {"do": "settings", "settings": make_settings()}) == {
+        "ready": True, "n_params": layout.n_params}
+    result, = ask(keras_child, {"do": "evaluate", "round": 0, "n_vectors": 1}, vector)["results"]
     assert 2.0 < result["loss"] < 3.0 and 0.0 < result["accuracy"] < 0.3  # guessing among ten: log(10) = 2.3
     if sys.version_info >= (3, 9):  # the master's Python; older TensorFlow has no .keras files
         path = str(tmp_path / "model.keras")
-        assert ask(child, {"do": "save_keras", "path": path}, vector) == {"saved": path}
+        assert ask(keras_child, {"do": "save_keras", "path": path}, vector) == {"saved": path}
         assert os.path.getsize(path) > 4 * layout.n_params
 
 
-@pytest.fixture
-def own_models(tmp_path, monkeypatch):
-    """A module of the user's, where the child and this process find it."""
-    pytest.importorskip("tensorflow")
-    (tmp_path / "own_models.py").write_text(
-        "from tensorflow import keras\n"
-        "layers = keras.layers\n"
-        "def normalised(input_shape, n_classes):\n"
-        "    print('stray')\n"
-        "    hidden = [layers.Dense(5), layers.Dropout(0.5), layers.BatchNormalization()]\n"
-        "    hidden += [layers.Dense(n_classes)]\n"
-        "    return keras.Sequential([keras.Input(input_shape), layers.Flatten()] + hidden)\n"
-        "def broken(input_shape, n_classes):\n"
-        "    raise OSError('no weights here')\n")
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH")])))
-    monkeypatch.syspath_prepend(str(tmp_path))
-    yield
-    sys.modules.pop("own_models", None)
-
-
 @pytest.mark.tf
-def test_a_users_model_comes_with_its_layout_and_start_values(own_models, child, make_settings):
+def test_a_users_model_comes_with_its_layout_and_start_values(keras_child, make_settings):
     settings = make_settings(name="own_models:normalised")
-    reply, payload = ask_for_vectors(child, {"do": "settings", "settings": settings})
+    reply, payload = ask_for_vectors(keras_child, {"do": "settings", "settings": settings})
     layout, expected = keras_start(settings)
     assert layout_from_json(reply["layout"]) == layout and layout.n_statistics == 2
     assert reply == {"ready": True, "n_params": layout.n_params, "layout": layout.to_json()}
@@ -144,7 +159,7 @@ def test_a_users_model_comes_with_its_layout_and_start_values(own_models, child,
     assert np.array_equal(start, expected)
 
     other = start + np.float32(0.125)
-    reply = ask(child, {"do": "evaluate", "round": 4, "n_vectors": 3}, start, other, start)
+    reply = ask(keras_child, {"do": "evaluate", "round": 4, "n_vectors": 3}, start, other, start)
     results = [build_evaluator(settings).evaluate(vector) for vector in (start, other)]
     assert [result["loss"] for result in reply["results"]] == [results[i].loss for i in (0, 1, 0)]
     assert [result["accuracy"] for result in reply["results"]] == [results[i].accuracy for i in (0, 1, 0)]
@@ -152,31 +167,29 @@ def test_a_users_model_comes_with_its_layout_and_start_values(own_models, child,
 
 
 @pytest.mark.tf
-def test_a_users_model_that_fails_is_told_in_a_sentence(own_models, child, make_settings):
+def test_a_users_model_that_fails_is_told_in_a_sentence(keras_child, make_settings):
     for name, sentence in (("broken", "fails: no weights here"), ("missing", "has no function missing")):
-        reply = ask(child, {"do": "settings", "settings": make_settings(name="own_models:" + name)})
+        reply = ask(keras_child, {"do": "settings", "settings": make_settings(name="own_models:" + name)})
         assert list(reply) == ["error"] and sentence in reply["error"]
 
 
 @pytest.mark.tf
 @pytest.mark.parametrize("name", ["mlp", "resnet20"])
-def test_a_built_in_models_reply_is_small(child, make_settings, name):
-    pytest.importorskip("tensorflow")
+def test_a_built_in_models_reply_is_small(keras_child, make_settings, name):
     settings = make_settings(name=name)
-    assert ask(child, {"do": "settings", "settings": settings}) == {
+    assert ask(keras_child, {"do": "settings", "settings": settings}) == {
         "ready": True, "n_params": model_layout(settings).n_params}
 
 
 @pytest.mark.tf
-def test_without_a_test_set_loss_and_accuracy_are_null(child, make_settings, tmp_path):
-    pytest.importorskip("tensorflow")
+def test_without_a_test_set_loss_and_accuracy_are_null(keras_child, make_settings, tmp_path):
     settings = make_settings(partition="local", input_shape=[8, 8, 1], n_classes=10)
-    ask(child, {"do": "settings", "settings": settings})
+    ask(keras_child, {"do": "settings", "settings": settings})
     vector = draws.start_values(model_layout(settings), 42)
-    assert ask(child, {"do": "evaluate", "round": 1, "n_vectors": 1}, vector)["results"] == [
+    assert ask(keras_child, {"do": "evaluate", "round": 1, "n_vectors": 1}, vector)["results"] == [
         {"loss": None, "accuracy": None}]
     path = str(tmp_path / "model.h5")
-    assert ask(child, {"do": "save_keras", "path": path}, vector) == {"saved": path}
+    assert ask(keras_child, {"do": "save_keras", "path": path}, vector) == {"saved": path}
 
 
 def test_stray_prints_do_not_reach_the_replies():

@@ -168,6 +168,7 @@ def test_batches_made_in_advance_change_no_bit(make_settings, monkeypatch, chang
     ({"local_epochs": 2}, 22),
     ({"local_steps": 15}, 15),      # more than one pass
     ({"batch_size": 359}, 1),
+    ({"batch_size": 0}, 1),         # all of them
     ({"batch_size": 300, "local_epochs": 3}, 3),
 ])
 def test_number_of_steps(make_settings, changes, n_steps):

@@ -70,7 +70,8 @@ def test_a_run_of_ones_own_model_begins_with_what_keras_says(make_settings, monk
 
 @pytest.mark.parametrize("changes", [
     dict(), dict(partition="non_iid", dir_alpha=1e-6), dict(name="cnn_small"), dict(name="quadratic"),
-    dict(total_workers=1437, batch_size=1), dict(name="quadratic", total_workers=4096), dict(name="resnet20"),
+    dict(total_workers=1437, batch_size=1), dict(total_workers=1437, batch_size=0),
+    dict(name="quadratic", total_workers=4096), dict(name="resnet20"),
     dict(name="shop.models:tiny"), dict(name="quadratic", partition="local")])
 def test_settings_that_can_be_trained_on_pass(make_settings, changes):
     assert check(make_settings(**changes)) is None
