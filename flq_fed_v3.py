@@ -5,6 +5,7 @@
     python flq_fed_v3.py --dataset fmnist --mode bbit --b 4 --b_down 8 --M 20       # as FLQ v3 was published
     python flq_fed_v3.py --dataset fmnist --mode bin --b_down 8 --clip_global 1
     python flq_fed_v3.py --dataset digits --model mlp --update delta --lr 0.1 --memory mirror --thr_scale 1
+    python flq_fed_v3.py --dataset digits --model logreg --mode laq --b 4 --b_down 0 --thr_scale 1 --batch 0 --lr 0.01
 
 A master holds a model x. M workers hold data. All of them hold the same copy w of the model.
 In round k every worker computes an update u on w: the gradient of one minibatch, as in FLQ v3,
@@ -26,12 +27,13 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 
-from flq.core import budget, draws, server_round
+from flq.core import budget, coding, draws, server_round
 from flq.core.params import Vector
 from flq.core.quantize import QUANTIZERS, Payload, decode
-from flq.core.rules import MEMORIES, MODES, SERVER_OPTIMIZERS, UPDATES, rules_from_settings
+from flq.core.rules import GRANT_ORDERS, MEMORIES, MODES, SERVER_OPTIMIZERS, UPDATES, rules_from_settings
 from flq.core.schedule import SCHEDULES
 from flq.core.server_round import ServerState
+from flq.core.sizes import check_room, longest_upload
 from flq.core.worker_round import first_state, propose
 from flq.errors import CodecError, FlqError
 from flq.flags import TINY, Flags, within
@@ -61,32 +63,42 @@ def federate(settings: Dict[str, Dict[str, Any]]) -> Iterator[Round]:
 
     # Both ends make the same start from the seed, so that nothing is sent: x^0 = w^0.
     layout, start = begin(settings)
-    budget.check_admits(8 * QUANTIZERS[rules.codec_up].payload_size(layout), rules)
+    check_room(len(everyone), layout, rules)
+    budget.check_admits(8 * longest_upload(len(everyone), layout, rules), rules)
     server = server_round.first_server_state(start)
     trainers = [build_trainer(settings, m) for m in everyone]
     n_samples = {m: trainers[m].n_samples for m in everyone}
+
+    # What is sent of a payload: with --coding, what is left of it.
+    codings = coding.common(rules.coding, coding.known())
+
+    def bits_of(payload: Payload, codec_id: int) -> int:
+        return 8 * coding.sent_size(payload, QUANTIZERS[codec_id].bits, codings)
 
     states = {m: first_state(layout, rules) for m in everyone}  # memories and lazy clocks, at the workers
     mirrors = {}                                                # g_m, at the master, where the memory has any
     passed_over = {}                                            # rounds in a row without a grant
 
     for k in range(1, n_rounds + 1):
-        threshold = server_round.threshold(server, rules)  # S: what the model has moved of late
+        threshold = server_round.threshold(server, rules, len(everyone))  # S: what the model has moved of late
+
+        sizes = server_round.payload_sizes(server, len(everyone), layout, rules)  # in mode lowrank
 
         # Every worker computes its update on w and decides whether it has anything to say.
         proposals, losses = {}, {}
         for m in everyone:
             local = trainers[m].local_update(server.shared, k)
             noise = draws.stream(seed, draws.ROUNDING, k, m)  # for stochastic rounding, in mode laq8
-            proposals[m] = propose(states[m], local.update, k, threshold, layout, rules, noise)
+            proposals[m] = propose(states[m], local.update, k, threshold, layout, rules, noise, sizes.up)
             losses[m] = local.loss
         talking = [m for m in everyone if proposals[m].payload is not None]
 
         # If bits are scarce, the workers with the most energy per bit get them.
+        costs = {m: bits_of(proposals[m].payload, rules.codec_up) for m in talking}
         granted = talking
         if rules.needs_offers:
-            offers = [budget.Offer(m, proposals[m].energy, 8 * proposals[m].payload.size) for m in talking]
-            granted = budget.grant(offers, passed_over, rules)
+            offers = [budget.Offer(m, proposals[m].energy, costs[m]) for m in talking]
+            granted = budget.grant(offers, passed_over, rules, draws.stream(seed, draws.GRANTS, k))
             for m in talking:
                 passed_over[m] = 0 if m in granted else passed_over.get(m, 0) + 1
 
@@ -97,8 +109,8 @@ def federate(settings: Dict[str, Dict[str, Any]]) -> Iterator[Round]:
             if rules.has_mirrors and m in granted:
                 mirrors[m] = states[m].mirror  # the master adds the same decoded numbers: the same bits
 
-        # G = sum of w_m D(upload_m), or of w_m g_m over all mirrors, silent workers' too; then scaled
-        # by the number of uploads and clipped, where that is asked for.
+        # G = sum of w_m D(upload_m), or of w_m g_m over all mirrors, silent workers' too, with w_m = 1 in
+        # mode laq; then scaled by the number of uploads and clipped, where that is asked for.
         total = server_round.aggregate(n_samples, granted, uploads, mirrors, layout, rules)
 
         # x takes the server optimizer's step along G, and w := w + D(C(x - w)).
@@ -107,15 +119,16 @@ def federate(settings: Dict[str, Dict[str, Any]]) -> Iterator[Round]:
         yield Round(k, server, uploads, skipped=[m for m in everyone if m not in talking],
                     refused=[m for m in talking if m not in granted],
                     loss=sum(n_samples[m] * losses[m] for m in everyone) / sum(n_samples.values()),
-                    bits_up=sum(8 * payload.size for payload in uploads.values()),
-                    bits_down=0 if delta is None else 8 * delta.size * len(everyone))
+                    bits_up=sum(costs[m] for m in granted),
+                    bits_down=0 if delta is None else bits_of(delta, rules.codec_down) * len(everyone))
 
 
 def settings_of(args: argparse.Namespace) -> Dict[str, Dict[str, Any]]:
     """Turn the flags into the sections of flq_config.json."""
-    is_gradient = args.update == "gradient"  # as in FLQ v3; what goes with it is not for updates of local training
-    scale = int(is_gradient) if args.scale_by_selected is None else args.scale_by_selected
-    server_optimizer = args.server_optimizer or ("adam" if is_gradient else "sgd")
+    is_v3 = args.update == "gradient" and args.mode != "laq"  # what goes with it is not for local training and LAQ
+    scale = int(is_v3) if args.scale_by_selected is None else args.scale_by_selected
+    server_optimizer = args.server_optimizer or ("adam" if is_v3 else "sgd")
+    b_up, b_down = (None, None) if args.mode == "lowrank" else (args.b, args.b_down)
     l2 = (0.0 if args.model == "quadratic" else 5e-4) if args.cl is None else args.cl
     return {
         "system": {"total_workers": args.M, "max_rounds": args.iters, "seed": args.seed,
@@ -130,12 +143,14 @@ def settings_of(args: argparse.Namespace) -> Dict[str, Dict[str, Any]]:
                   "local_steps": args.local_steps, "server_optimizer": server_optimizer,
                   "server_lr": args.server_lr, "server_momentum": args.server_momentum, "server_beta_1": 0.9,
                   "server_beta_2": 0.999, "server_epsilon": 1e-7, "ema": args.ema, "dim": args.dim},
-        "flq_algorithm": {"mode": args.mode, "update": args.update, "b_up": args.b, "b_down": args.b_down,
+        "flq_algorithm": {"mode": args.mode, "update": args.update, "b_up": b_up, "b_down": b_down,
                           "memory": args.memory, "scale_by_selected": bool(scale),
-                          "sel_ref": args.sel_ref, "clip_global": args.clip_global},
+                          "sel_ref": args.sel_ref, "clip_global": args.clip_global,
+                          "bytes_up": args.bytes_up, "bytes_down": args.bytes_down, "coding": args.coding},
         "lazy_selection": {"D": args.D, "ck": args.ck, "C": args.C, "warmup": args.warmup,
                            "thr_scale": args.thr_scale},
-        "budget_selection": {"sel_clients": args.sel_clients, "up_budget_bits": args.up_budget_bits},
+        "budget_selection": {"sel_clients": args.sel_clients, "up_budget_bits": args.up_budget_bits,
+                             "grant_by": args.grant_by},
         "jetson_optimization": {"gpu_memory_limit_mb": args.gpu_memory_limit_mb, "enable_mixed_precision": False,
                                 "prefetch_size": 0, "num_parallel_calls": 1, "cuda_cache_mb": None},
     }
@@ -153,7 +168,8 @@ def parse_flags(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     data.add_argument("--dir_alpha", type=within(float, 1e-6, 1e6), default=0.1,
                       help="Dirichlet concentration of non_iid")
     data.add_argument("--shards_per_worker", type=within(int, 1, 1e6), default=2, help="with partition shards")
-    data.add_argument("--batch", type=within(int, 1, 1e6), default=64, help="samples of a minibatch")
+    data.add_argument("--batch", type=within(int, 0, 1e6), default=64,
+                      help="samples of a minibatch, 0 = all that a worker has")
 
     run = flags.add_argument_group("run")
     run.add_argument("--M", type=within(int, 1, 4096), default=10, help="number of workers")
@@ -178,7 +194,7 @@ def parse_flags(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     model.add_argument("--cl", type=within(float, 0, 1e6), default=None,
                        help="L2 penalty: cl/2 |v|^2 over all variables (default: 0.0005; with quadratic 0)")
     model.add_argument("--server_optimizer", choices=SERVER_OPTIMIZERS, default=None,
-                       help="(default: adam; with update delta sgd)")
+                       help="(default: adam; with update delta or mode laq sgd)")
     model.add_argument("--server_lr", type=within(float, TINY, 1e6), default=1.0,
                        help="step of the master; with update gradient it multiplies lr")
     model.add_argument("--server_momentum", type=within(float, 0, 0.999999), default=0.7)
@@ -197,13 +213,22 @@ def parse_flags(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     bits.add_argument("--mode", choices=MODES, default="bbit")
     bits.add_argument("--update", choices=UPDATES, default="gradient",
                       help="gradient of one minibatch, or the change that local training makes")
-    bits.add_argument("--b", type=within(int, 1, 8), default=8, help="bits per parameter up, 1..8; mode bin is 1")
-    bits.add_argument("--b_down", type=within(int, 0, 32), default=8, help="bits down, 0 or 32 = float32")
+    bits.add_argument("--b", type=int, choices=list(range(1, 9)) + [32], default=8,
+                      help="bits per parameter up; mode bin is 1; 32 = float32, in mode laq; not for mode lowrank")
+    bits.add_argument("--b_down", type=within(int, 0, 32), default=8,
+                      help="bits down, 0 or 32 = float32; in mode lowrank --bytes_down says it")
+    bits.add_argument("--bytes_up", type=within(int, 1, 1e9), default=None,
+                      help="longest payload of an upload in mode lowrank (default: by the model)")
+    bits.add_argument("--bytes_down", type=within(int, 1, 1e9), default=None,
+                      help="and of the model's difference (default: by the model)")
+    bits.add_argument("--coding", choices=coding.SETTINGS, default="none",
+                      help="lossless coding of payloads: bits are those that are left")
     bits.add_argument("--memory", choices=MEMORIES, default=None,
-                      help="(default: flq, which is both residual and mirror; with update delta residual)")
+                      help="(default: flq, which is both residual and mirror; with update delta residual; with mode "
+                           "laq mirror)")
     bits.add_argument("--scale_by_selected", type=int, choices=(0, 1), default=None,
                       help="1: multiply the aggregate by the round's number of uploads / sel_ref (default: 1; with "
-                           "update delta 0)")
+                           "update delta or mode laq 0)")
     bits.add_argument("--sel_ref", type=within(int, 1, 4096), default=1, help="see scale_by_selected")
     bits.add_argument("--clip_global", type=within(float, 0, 1e9), default=0.0,
                       help="largest Euclidean norm of the aggregate; 0 = any")
@@ -211,6 +236,8 @@ def parse_flags(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     silence = flags.add_argument_group("budget and silence")
     silence.add_argument("--up_budget_bits", type=within(int, 0, 1e15), default=17000000,
                          help="payload bits that a round may spend; 0 = any")
+    silence.add_argument("--grant_by", choices=GRANT_ORDERS, default="energy",
+                         help="who comes first where not all may upload")
     silence.add_argument("--sel_clients", type=within(int, 0, 4096), default=0,
                          help="uploads that a round may have; 0 = any")
     silence.add_argument("--thr_scale", type=within(float, 0, 1e6), default=0.0,

@@ -92,7 +92,8 @@ class Dataset(Section):
     name: str = Field(
         "digits", min_length=1, description="Name of the data set: digits, mnist, fashion_mnist (or fmnist), cifar10, "
                                             "npz:FILE, images:FOLDER, csv:FILE.")
-    batch_size: int = Field(32, ge=1, le=10 ** 6, description="Number of samples in a minibatch.")
+    batch_size: int = Field(
+        32, ge=0, le=10 ** 6, description="Number of samples in a minibatch; 0 = all that the worker has.")
     partition: Literal["iid", "non_iid", "shards", "local"] = Field(
         "iid", description="How samples are dealt out: evenly at random, with class shares drawn from a Dirichlet "
                            "distribution, in shards of sorted classes, or not at all: local = each worker has files "
@@ -173,17 +174,31 @@ class Model(Section):
 class FlqAlgorithm(Section):
     """How an update becomes bytes."""
 
-    mode: Literal["fedavg", "laq8", "bbit", "bin"] = Field(
-        "bbit", description="How updates are coded: exact float32, 8 bits by stochastic rounding with one scale, b_up "
-                            "bits on a grid, or sign and mean magnitude.")
+    mode: Literal["lowrank", "bbit", "bin", "laq8", "laq", "fedavg"] = Field(
+        "lowrank", description="How updates are coded: big tensors as sums of outer products, in bytes_up bytes; b_up "
+                               "bits on a grid; sign and mean magnitude; 8 bits by stochastic rounding with one scale; "
+                               "LAQ as it was published, the sum of the workers' stored gradients, each b_up bits off "
+                               "the last; or exact float32.")
     update: Literal["delta", "gradient"] = Field(
         "delta", description="What a worker sends of: the change that local training made, or the gradient of one "
                              "minibatch.")
-    b_up: int = Field(
-        4, ge=1, le=8, description="Bits per parameter from worker to master in mode bbit; 1 = mode bin.")
+    b_up: Optional[Literal[1, 2, 3, 4, 5, 6, 7, 8, 32]] = Field(
+        None, description="Bits per parameter from worker to master in modes bbit and laq, null = 4; with bbit 1 = "
+                          "mode bin; 32 = float32, with laq only (LAG); null with mode lowrank.")
     b_down: Optional[Literal[0, 1, 2, 3, 4, 5, 6, 7, 8, 32]] = Field(
-        None, description="Bits per parameter from master to worker; 0 or 32 = float32, null = as many as upwards. "
-                          "With memory residual, 2 bits both ways can diverge: then take 3 or more here.")
+        None, description="Bits per parameter from master to worker; 0 or 32 = float32, null = as many as upwards, "
+                          "and float32 with mode laq. With memory residual, 2 bits both ways can diverge: then take 3 "
+                          "or more here.")
+    bytes_up: Optional[int] = Field(
+        None, ge=1, le=10 ** 9, description="Longest payload in bytes from worker to master, in mode lowrank; null or "
+                                            "auto = by the model, and longer when the shared copy falls behind.")
+    bytes_down: Optional[int] = Field(
+        None, ge=1, le=10 ** 9, description="Longest payload in bytes from master to worker, in mode lowrank; null or "
+                                            "auto = likewise.")
+    coding: Literal["auto", "zlib", "none"] = Field(
+        "auto", description="Lossless coding of payloads, where it makes them smaller: zlib, and for large ones zstd "
+                            "if both ends have the package zstandard; zlib alone; or none. Mode lowrank is coded "
+                            "already.")
     memory: Optional[Literal["none", "residual", "flq", "mirror"]] = Field(
         None, description="What a worker remembers of what was not sent; null = what the mode stands for.")
     scale_by_selected: bool = Field(
@@ -194,6 +209,11 @@ class FlqAlgorithm(Section):
     clip_global: float = Field(
         0.0, ge=0, le=1e9, description="Largest Euclidean norm of the aggregate, after scale_by_selected: a longer one "
                                        "is scaled down to it; 0 = any.")
+
+    @field_validator("bytes_up", "bytes_down", mode="before")
+    @classmethod
+    def _auto_is_null(cls, value: Any) -> Any:
+        return None if value == "auto" else value
 
     @field_validator("scale_by_selected", mode="before")
     @classmethod
@@ -206,7 +226,9 @@ class LazySelection(Section):
 
     D: int = Field(
         10, ge=1, le=10000, description="Number of past aggregates that the energy of an update is compared with.")
-    ck: float = Field(0.8, ge=0, le=1e6, description="Sum of the weights of those aggregates.")
+    ck: float = Field(
+        0.8, ge=0, le=1e6, description="Sum of the weights of those aggregates; the newest counts most, with mode laq "
+                                       "all the same.")
     C: int = Field(
         50, ge=0, le=10 ** 9, description="Rounds in a row that a worker may stay silent; who was refused so often "
                                           "comes first, as far as the limits admit.")
@@ -214,7 +236,7 @@ class LazySelection(Section):
         0, ge=0, le=10 ** 9, description="Number of first rounds in which nobody stays silent.")
     thr_scale: Optional[float] = Field(
         None, ge=0, le=1e6, description="Factor of the threshold, 0 = never skip; null = 1 with memory mirror and 0 "
-                                "otherwise; modes fedavg and laq8 have no lazy rule and never skip.")
+                                "otherwise; modes fedavg and laq8 have no lazy rule and never skip; laq has its own.")
 
 
 class BudgetSelection(Section):
@@ -223,7 +245,11 @@ class BudgetSelection(Section):
     sel_clients: int = Field(
         0, ge=0, le=4096, description="Number of workers that may upload in a round; 0 = all.")
     up_budget_bits: int = Field(
-        0, ge=0, le=10 ** 15, description="Payload bits that may be uploaded in a round; 0 = no limit.")
+        0, ge=0, le=10 ** 15, description="Payload bits that may be uploaded in a round; 0 = no limit. With mode "
+                                          "lowrank uploads get shorter, with the others fewer.")
+    grant_by: Literal["energy", "age", "both", "random"] = Field(
+        "energy", description="Who comes first where not all may upload: most energy per bit, longest passed over, "
+                              "both multiplied, or anybody.")
 
 
 class JetsonOptimization(Section):

@@ -20,9 +20,9 @@ LOSS_SCALE = 1024.0  # with mixed precision: lifts small gradients into float16'
 class Gradient:
     """The gradient of the training loss for a minibatch.
 
-    The loss is the mean cross-entropy, with ``log_prior`` added to the logits, plus what the layers themselves add (``model.losses``),
-    plus l2/2 |v|^2 over all trained variables v, biases included. The gradient of the last is
-    added in float32 without a tape.
+    The loss is the mean cross-entropy, with ``log_prior`` added to the logits, plus what the layers
+    themselves add (``model.losses``), plus l2/2 |v|^2 over all trained variables v, biases included. The
+    gradient of the last is added in float32 without a tape.
 
     With mixed precision the loss is multiplied by the fixed factor 1024 before the gradients
     are taken and they are divided by it after: a scale that adapts itself would be a memory, and

@@ -45,7 +45,7 @@ class KerasTrainer:
         with compute_policy(device):
             self._model = build_keras_model(settings, dataset.input_shape, dataset.n_classes)
         self.layout = layout_of(self._model)
-        self._batch_size = min(settings["dataset"]["batch_size"], self.n_samples)
+        self._batch_size = min(settings["dataset"]["batch_size"] or self.n_samples, self.n_samples)
 
         # Without a GPU there is little to overlap, and a pipeline costs. With one thread it took
         # 14 ms to begin in each round, where 11 steps of mlp on the digits take 3 ms in all.

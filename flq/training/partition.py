@@ -87,7 +87,7 @@ def partition(labels: np.ndarray, settings: Dict[str, Any]) -> List[np.ndarray]:
         are more shards than samples.
     """
     name, n_workers = settings["dataset"]["partition"], settings["system"]["total_workers"]
-    batch_size = settings["dataset"]["batch_size"]
+    batch_size = _least(settings)
     if name == LOCAL:
         raise DataError("with dataset.partition local each worker has its own files, nothing is dealt out")
     if name not in PARTITIONS:
@@ -99,6 +99,11 @@ def partition(labels: np.ndarray, settings: Dict[str, Any]) -> List[np.ndarray]:
                         hint="use fewer workers or smaller batches")
     bits = draws.stream(settings["system"]["seed"], draws.PARTITION)
     return [np.sort(shard) for shard in PARTITIONS[name](labels, settings, bits)]
+
+
+def _least(settings: Dict[str, Any]) -> int:
+    """Return how many samples a worker has at least: a batch, where a batch is not all that it has."""
+    return settings["dataset"]["batch_size"] or 1
 
 
 def _iid(labels: np.ndarray, settings: Dict[str, Any], bits: np.random.Philox) -> List[np.ndarray]:
@@ -118,7 +123,7 @@ def _non_iid(labels: np.ndarray, settings: Dict[str, Any], bits: np.random.Philo
     Source: Hsu et al. 2019, arXiv:1909.06335, in the per-class form of Yurochkin et al.
     2019, arXiv:1905.12022, which uses each sample exactly once.
     """
-    n_workers, n_min = settings["system"]["total_workers"], settings["dataset"]["batch_size"]
+    n_workers, n_min = settings["system"]["total_workers"], _least(settings)
     for _ in range(MAX_DRAWS):
         shards = _dirichlet_split(labels, n_workers, settings["dataset"]["dir_alpha"], bits)
         if min(len(shard) for shard in shards) >= n_min:
@@ -159,7 +164,7 @@ def _shards(labels: np.ndarray, settings: Dict[str, Any], bits: np.random.Philox
     order = draws.permutation(n_shards, bits)
     shards = [np.concatenate([pieces[i] for i in order[n_each * worker_id:n_each * (worker_id + 1)]])
               for worker_id in range(n_workers)]
-    return _filled_up(shards, settings["dataset"]["batch_size"])
+    return _filled_up(shards, _least(settings))
 
 
 def _filled_up(shards: List[np.ndarray], n_min: int) -> List[np.ndarray]:

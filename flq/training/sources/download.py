@@ -7,12 +7,9 @@ a folder; the others wait and find the files there.
 
 import fcntl  # Linux only, like the boards
 import hashlib
-import http.client
 import logging
 import os
 import tempfile
-import urllib.error
-import urllib.request
 from typing import Iterator, List, NamedTuple, Sequence
 
 from ...errors import DataError
@@ -101,6 +98,10 @@ def _download_from(url: str, file: File, folder: str) -> None:
 
 def _blocks(url: str, n_bytes: int) -> Iterator[bytes]:
     """Yield what lies at an address, ``n_bytes`` in all."""
+    import http.client  # here, because they take a tenth of a program's start, and nearly none downloads
+    import urllib.error
+    import urllib.request
+
     n_read = 0
     try:
         with urllib.request.urlopen(url, timeout=TIMEOUT_S) as response:
