@@ -26,25 +26,30 @@ def momentum(beta: float, server_lr: float) -> Tuple[str, ...]:
 FLOAT = ("mode=fedavg", "coding=none")  # as every other system sends it
 BITS = ("mode=bbit", "memory=residual")
 E1, E2, E3, E5 = [("local_epochs=%d" % n,) for n in (1, 2, 3, 5)]
+LOGIT = ("logit_adjustment=1",)
 H50, H100 = ("local_steps=50",), ("local_steps=100",)
 
 RECIPES: Dict[str, Recipe] = {
     "fedavg E1": Recipe(24, FLOAT + E1 + ("lr=0.1",)),
     "fedavg E2": Recipe(16, FLOAT + E2 + decayed(0.1, 0.95)),
+    "fedavg E2 lr.2": Recipe(16, FLOAT + E2 + decayed(0.2, 0.95)),
+    "fedavg E2 lr.2 logit": Recipe(16, FLOAT + E2 + decayed(0.2, 0.95) + LOGIT),
     "fedavg E3": Recipe(12, FLOAT + E3 + decayed(0.1, 0.93)),
     "fedavg E5": Recipe(7, FLOAT + E5 + decayed(0.1, 0.9)),
     "fedavgm H100": Recipe(45, FLOAT + H100 + ("lr=0.05",) + momentum(0.9, 0.3)),
     "fedavgm E1": Recipe(30, FLOAT + E1 + decayed(0.07, 0.97) + momentum(0.7, 0.6)),
     "fedadam H50": Recipe(30, FLOAT + H50 + ("lr=0.05", "server_optimizer=adam", "server_lr=0.01",
                                              "server_epsilon=0.001")),
-    "fedavg E2 logit": Recipe(16, FLOAT + E2 + decayed(0.1, 0.95) + ("logit_adjustment=1",)),
-    "fedavgm E1 logit": Recipe(30, FLOAT + E1 + decayed(0.07, 0.97) + momentum(0.7, 0.6) + ("logit_adjustment=1",)),
+    "fedavg E2 logit": Recipe(16, FLOAT + E2 + decayed(0.1, 0.95) + LOGIT),
+    "fedavgm E1 logit": Recipe(30, FLOAT + E1 + decayed(0.07, 0.97) + momentum(0.7, 0.6) + LOGIT),
     "bbit 4/8 E1": Recipe(26, BITS + E1 + ("b_up=4", "b_down=8") + decayed(0.1, 0.97)),
     "bbit 4/4 E1": Recipe(26, BITS + E1 + ("b_up=4", "b_down=4") + decayed(0.1, 0.97)),
     "bbit 2/2 E1": Recipe(26, BITS + E1 + ("b_up=2", "b_down=2") + decayed(0.1, 0.97)),
     "bbit 4/8 E2": Recipe(16, BITS + E2 + ("b_up=4", "b_down=8") + decayed(0.1, 0.97)),
     "bbit 4/4 E2": Recipe(16, BITS + E2 + ("b_up=4", "b_down=4") + decayed(0.1, 0.97)),
     "bbit 2/2 E2": Recipe(16, BITS + E2 + ("b_up=2", "b_down=2") + decayed(0.1, 0.97)),
+    "bbit 4/4 E2 lr.2 logit": Recipe(14, BITS + E2 + ("b_up=4", "b_down=4") + decayed(0.2, 0.95) + LOGIT),
+    "bbit 2/2 E2 lr.2 logit": Recipe(14, BITS + E2 + ("b_up=2", "b_down=2") + decayed(0.2, 0.95) + LOGIT),
 }
 
 

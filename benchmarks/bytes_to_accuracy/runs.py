@@ -61,7 +61,7 @@ def run(job: Job) -> str:
     """Make a run, unless its file is there; return a sentence on it."""
     if os.path.exists(job.path):
         head, rows = read(job.path)
-        if head["overrides"] != list(job.recipe.overrides):
+        if sorted(head["overrides"]) != sorted(job.recipe.overrides):
             return "%s is of other settings (%s): take another name" % (job.path, " ".join(head["overrides"]))
         return "%s is there, %d rounds" % (job.path, len(rows))
     load_config(None, job.overrides)  # so that a mistake leaves no file
