@@ -20,8 +20,8 @@ from flq.simulate.loopback import simulate
 from flq.training.datasets import resolve_dataset
 from flq.training.trainer import build_evaluator
 
-COMMON = ("dataset=fashion_mnist", "model=cnn_small", "total_workers=10", "min_workers=10", "partition=non_iid",
-          "dir_alpha=0.5", "local_epochs=1", "batch_size=32", "lr=0.1")
+COMMON = ("mode=bbit", "dataset=fashion_mnist", "model=cnn_small", "total_workers=10", "min_workers=10",
+          "partition=non_iid", "dir_alpha=0.5", "local_epochs=1", "batch_size=32", "lr=0.1")
 LAZY = ("memory=mirror", "thr_scale=1")
 RUNS: Dict[str, Any] = {
     "fedavg": ("mode=fedavg",),

@@ -60,13 +60,21 @@ def read_body(size: int) -> Body:
     view, n_read = memoryview(body), 0
     while n_read < size:
         try:
-            n_bytes = request.stream.readinto(view[n_read:n_read + PIECE])
+            n_bytes = _read_into(view[n_read:n_read + PIECE])
         except (ClientDisconnected, OSError):  # OSError: it took too long
             n_bytes = 0
         if not n_bytes:
             raise WireError("the body ended, or was too slow, after %d of %d bytes" % (n_read, size), "send it again")
         n_read += n_bytes
     return body
+
+
+def _read_into(view: memoryview) -> int:
+    if hasattr(request.stream, "readinto"):
+        return request.stream.readinto(view)
+    piece = request.stream.read(len(view))  # in chunks, whatever the length says
+    view[:len(piece)] = piece
+    return len(piece)
 
 
 def check_crc(body: Body) -> None:

@@ -286,7 +286,7 @@ class PeerGateway(Gateway_10):
         """Return the WSGI environment."""
         if b"Transfer-Encoding" in self.req.inheaders:
             self.req.close_connection = True  # it is refused unread: what follows is no request
-        elif isinstance(self.req.rfile, KnownLengthRFile):
+        if isinstance(self.req.rfile, KnownLengthRFile):
             self.req.rfile = Body(self.req.rfile.rfile, self.req.rfile.remaining)
         environ = super().get_environ()
         conn = self.req.conn

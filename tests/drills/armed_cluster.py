@@ -12,7 +12,7 @@ import numpy as np
 sys.path.append(str(Path(__file__).resolve().parent.parent / "e2e"))
 
 from armed import MASTER, NOTHING, WORKER  # noqa: E402
-from cluster import RUN_S, Cluster, Master, Program, free_port, settings_of  # noqa: E402
+from cluster import BITS, RUN_S, Cluster, Master, Program, free_port, settings_of  # noqa: E402
 
 from flq.core.params import flatten  # noqa: E402
 from flq.master.journal import reopen  # noqa: E402
@@ -83,7 +83,7 @@ class ArmedCluster(Cluster):
 
     def __init__(self, folder: str, overrides: Sequence[str]) -> None:
         super().__init__(folder)
-        self.port, self.overrides = free_port(), list(overrides)
+        self.port, self.overrides = free_port(), list(BITS) + list(overrides)
         self.results_dir = os.path.join(folder, "results")
 
     def begin(self, name: str, kill: Kill = UNHARMED, fired_file: str = "", is_first: bool = True,

@@ -20,7 +20,7 @@ from flq.training.results import LocalUpdate
 N_WORKERS, N_ROUNDS, LOSS = 8, 60, 0.2
 RUN = ("model.name=logreg", "dataset.name=digits", "dataset.partition=shards",
        "system.total_workers=%d" % N_WORKERS, "system.min_workers=1", "system.max_rounds=%d" % N_ROUNDS,
-       "system.round_deadline_s=600", "memory=mirror", "b_up=4", "thr_scale=0", "update=gradient", "model.lr=0.5")
+       "system.round_deadline_s=600", "mode=bbit", "memory=mirror", "b_up=4", "thr_scale=0", "update=gradient", "model.lr=0.5")
 
 
 class Softmax:
@@ -101,7 +101,8 @@ class Blind(WorkerMachine):
     def _send(self, answer):
         action = super()._send(answer)
         if answer.kind is Kind.UPLOAD and self.losses.hit(self.worker_id):
-            return self._commit(True, self._last_contact)
+            self._commit(True)
+            return self._poll()
         return action
 
 

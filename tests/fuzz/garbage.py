@@ -122,7 +122,8 @@ class Garbage:
         if name not in ["worker%d" % idle for idle in IDLE]:
             self._make_harmless(frame)
         named = worker_id if random.random() < 0.9 else random.choice(NUMBERS)
-        return self._whole("frame", "POST", "%s?worker=%s" % (path, named), bytes(frame), name, path)
+        have = "&have=%s" % random.choice(NUMBERS) if random.random() < 0.7 else ""
+        return self._whole("frame", "POST", "%s?worker=%s%s" % (path, named, have), bytes(frame), name, path)
 
     def poll(self):
         """A worker asks for a round, of an epoch that is not."""
