@@ -156,6 +156,8 @@ def _zstd_end(data: Payload, start: int, has_checksum: bool) -> int:
             return -1
         header = int(data[start]) | int(data[start + 1]) << 8 | int(data[start + 2]) << 16
         is_last, kind, size = bool(header & 1), header >> 1 & 3, header >> 3
+        if size == 0 and not is_last:
+            return -1  # allowed, but no encoder makes many of them
         start += 3 + (1 if kind == 1 else size)  # 1: one byte, to be repeated
     return start + 4 * has_checksum
 

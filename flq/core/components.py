@@ -103,14 +103,14 @@ def _parse(data: bytes, layout: Layout) -> List[Part]:
 def _read(payload: Payload, layout: Layout) -> List[Part]:
     payload = payload[:max(payload.size - 4 * (layout.n_params - layout.n_trained), 0)]
     tensors = layout.trained.tensors
-    if payload.size < 4 + 2 * len(tensors):
+    shapes = [matrix_shape(tensor) for tensor in tensors]
+    if payload.size < 4 + sum(2 if shape is None else 1 for shape in shapes):
         raise CodecError("the payload is truncated: got %d bytes for %d tensors" % (payload.size, len(tensors)))
     step = payload[:4].view("<f4")[0]
     if not (np.isfinite(step) and step > 0):
         raise CodecError("the step is %r, expected a finite number above 0" % float(step))
     scales, rows, at = [], [], 4  # of each tensor; (class, length) of each row of numbers
-    for tensor in tensors:
-        shape = matrix_shape(tensor)
+    for tensor, shape in zip(tensors, shapes):
         n_bytes = 2 if shape is None else 1 + int(payload[at]) if at < payload.size else 1
         said = payload[at:at + n_bytes].tolist()
         if len(said) < n_bytes:
@@ -128,11 +128,15 @@ def _read(payload: Payload, layout: Layout) -> List[Part]:
                                  % (tensor.name, said[0], min(shape)))
             scales.append(said[1:])
             rows += [(class_of(scale, length), length) for scale in said[1:] for length in shape]
-    classes = np.repeat([row[0] for row in rows], [row[1] for row in rows])
+    classes = np.repeat(np.array([row[0] for row in rows], np.int64), np.array([row[1] for row in rows], np.int64))
     values, n_read = integers.decode(payload[at:], classes)
     if at + n_read != payload.size:
         raise CodecError("%d bytes follow the codes, expected none" % (payload.size - at - n_read))
-    return list(_parts(values.astype(np.float32), scales, step, tensors))
+    parts = list(_parts(values.astype(np.float32), scales, step, tensors))
+    for tensor, part in zip(tensors, parts):
+        if part.right is not None and not (part.left.any(axis=1) & part.right.any(axis=1)).all():
+            raise CodecError("a component of tensor %r is zero: no encoder says so" % tensor.name)
+    return parts
 
 
 def _parts(values: Vector, scales: List[List[int]], step: np.float32, tensors: Sequence[Tensor]) -> Iterator[Part]:

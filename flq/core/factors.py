@@ -25,6 +25,7 @@ ROUNDING = 0.35       # added before truncation; 0.5 would be to the nearest
 WIDEST_GRAM = 1024    # rows or columns up to which all singular vectors are computed
 N_PASSES = 3          # of subspace iteration, above
 N_HALVINGS = 12       # of the interval that the step is in
+LARGEST_VALUE = 1e30  # a singular value of a matrix of such values is a float32 too
 N_TRIES = 20          # to hit the number of bytes from below
 
 
@@ -75,6 +76,9 @@ class Draft(NamedTuple):
 def fit(vector: Vector, layout: Layout, limit: int) -> Payload:
     """Return the payload of at most ``limit`` bytes; see :meth:`lowrank.LowRank.encode`."""
     check_exact(vector)
+    if np.abs(vector).max() > LARGEST_VALUE:
+        raise CodecError("the vector holds values up to %.3g, which leave no room for its factors, expected at most %g"
+                         % (np.abs(vector).max(), LARGEST_VALUE))
     statistics = vector[layout.n_trained:].astype("<f4").view(np.uint8)
     trained, room = layout.trained, limit - statistics.size
     pieces = [_piece(values, matrix_shape(tensor), room)
@@ -176,9 +180,15 @@ def _class_of_mean(mean: float) -> int:
 
 def _size(drafts: List[Draft]) -> float:
     """Return about how many bytes the payload has."""
-    rows = [row for draft in drafts for row in draft.rows]
-    classes = np.repeat([c for draft in drafts for c in draft.classes], [row.size for row in rows])
-    return 4 + sum(len(draft.said) for draft in drafts) + integers.size(np.concatenate(rows), classes)
+    numbers, classes = _joined(drafts, [row for draft in drafts for row in draft.rows])
+    return 4 + sum(len(draft.said) for draft in drafts) + integers.size(numbers, classes)
+
+
+def _joined(drafts: List[Draft], rows: List[np.ndarray]) -> Tuple[np.ndarray, np.ndarray]:
+    """Return the numbers of all rows, and the class of each; there may be none."""
+    classes = np.array([class_ for draft in drafts for class_ in draft.classes], np.int64)
+    return (np.concatenate([np.zeros(0, np.int32)] + rows),
+            np.repeat(classes, np.array([row.size for row in rows], np.int64)))
 
 
 def _payload(pieces: List[Piece], step: float) -> Payload:
@@ -186,11 +196,10 @@ def _payload(pieces: List[Piece], step: float) -> Payload:
     drafts = _drafts(pieces, step)
     exact = [values for piece, draft in zip(pieces, drafts) for values in _exact(piece, draft)]
     rows = [row for draft in drafts for row in draft.rows]
-    signed = [np.where(values < 0, -row, row) for values, row in zip(exact, rows)]
-    classes = np.repeat([c for draft in drafts for c in draft.classes], [row.size for row in rows])
+    numbers, classes = _joined(drafts, [np.where(values < 0, -row, row) for values, row in zip(exact, rows)])
     said = [byte for draft in drafts for byte in draft.said]
     return np.concatenate([np.array([step], "<f4").view(np.uint8), np.array(said, np.uint8),
-                           integers.encode(np.concatenate(signed), classes)])
+                           integers.encode(numbers, classes)])
 
 
 def _exact(piece: Piece, draft: Draft) -> List[np.ndarray]:

@@ -19,6 +19,7 @@ from . import rans
 ESCAPE = rans.N_SYMBOLS - 1
 LARGEST = 32767      # magnitude; what is above the escape, shifted, still fits into 16 bits
 N_CLASSES = 32
+MOST_BYTES = 4       # of plain bits for one number: 10 planes, 16 bits and a sign
 _N_TABLES = 12
 
 # How often each symbol comes, of 4096, in classes 0 to 11.
@@ -108,7 +109,7 @@ def decode(coded: np.ndarray, classes: np.ndarray) -> Tuple[np.ndarray, int]:
     """
     symbols, start = rans.decode(coded, table_of(classes), TABLES)
     magnitudes, shifts = symbols.astype(np.int32), shift_of(classes)
-    is_escaped, bits = symbols == ESCAPE, _Bits(coded[start:])
+    is_escaped, bits = symbols == ESCAPE, _Bits(coded[start:start + MOST_BYTES * symbols.size])
     n_planes = int(shifts.max(initial=0))
     planes = [bits.take(np.count_nonzero(shifts > plane)) for plane in range(n_planes)]
     above = np.packbits(bits.take(16 * np.count_nonzero(is_escaped)), bitorder="little").view("<u2")

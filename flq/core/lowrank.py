@@ -23,8 +23,8 @@ class LowRank:
     bits = 0  # per parameter: no fixed number
 
     def payload_size(self, layout: Layout) -> int:
-        """Return the length in bytes of the longest payload."""
-        return 4 * layout.n_params + 1024
+        """Return the length in bytes of the longest payload; for 8 bits per parameter and more there are others."""
+        return 1024 + layout.n_trained + 4 * (layout.n_params - layout.n_trained)
 
     def encode(self, vector: Vector, layout: Layout, noise: Noise = None, rest: Optional[Vector] = None,
                limit: int = 0) -> Payload:

@@ -142,7 +142,8 @@ def decode(stream: np.ndarray, which: np.ndarray, tables: Tables) -> Tuple[np.nd
         raise CodecError("the coded symbols are truncated: got %d bytes, expected at least %d"
                          % (stream.size, 4 * lanes))
     states = stream[:4 * lanes].view("<u4").astype(np.int64)
-    words = stream[4 * lanes:4 * lanes + (stream.size - 4 * lanes) // 2 * 2].view("<u2").astype(np.int64)
+    n_words = min((stream.size - 4 * lanes) // 2, which.size)  # a symbol reads one at most
+    words = stream[4 * lanes:4 * lanes + 2 * n_words].view("<u2").astype(np.int64)
     symbols, n_words, states = (_decode_in_one_lane if lanes == 1 else _decode_in_lanes)(states, words, which, tables)
     if (states != LOW).any():
         raise CodecError("the coded symbols do not end where they began: no encoder makes such a stream")

@@ -155,7 +155,8 @@ def threshold(state: ServerState, rules: Rules, n_workers: int) -> float:
 
 def payload_sizes(state: ServerState, n_workers: int, layout: Layout, rules: Rules) -> Sizes:
     """Return the longest payloads of the round that opens with this state and so many workers, in mode lowrank."""
-    return sizes(state.lag, state.energies[-1] if state.energies else 0.0, n_workers, layout, rules)
+    moved = [size for size in state.energies if size > 0]  # a round without an aggregate says nothing
+    return sizes(state.lag, moved[-1] if moved else 0.0, n_workers, layout, rules)
 
 
 def first_server_state(start: Vector) -> ServerState:

@@ -14,12 +14,12 @@ from typing import NamedTuple
 from ..errors import ConfigError
 from .components import matrix_shape
 from .params import Layout
-from .quantize import QUANTIZERS
+from .quantize import LOWRANK, QUANTIZERS
 from .rules import Rules
 
 BYTES_PER_NUMBER = 0.33  # of one component of each matrix, and of all other tensors
 DOWN = 1.5               # times the size upwards: the aggregate has the components of many workers
-FEWEST = 40              # step, scales and ends of the codes
+FEWEST = 30              # step, and the ends of the codes
 FREE_LAG = 2.0           # |x - w|^2 / |G|^2 up to which the first size lasts
 MOST = 4.0               # times the first size
 LEAST = 0.25             # times the first size: what a budget must leave for an upload
@@ -45,12 +45,13 @@ def sizes(lag: float, movement: float, n_workers: int, layout: Layout, rules: Ru
     if rules.mode != "lowrank":
         return Sizes(0, 0)
     growth = min(math.sqrt(max(lag / (FREE_LAG * movement), 1.0)), MOST) if movement else 1.0
-    exact = 4 * (layout.n_params - layout.n_trained)
+    exact, longest = 4 * (layout.n_params - layout.n_trained), QUANTIZERS[LOWRANK].payload_size(layout)
     size = growth * _first_size(layout)
-    up = rules.bytes_up or exact + int(size)
+    up, down = [given or min(exact + int(times * size), longest)
+                for given, times in ((rules.bytes_up, 1.0), (rules.bytes_down, DOWN))]
     if rules.up_budget_bits:
-        up = min(up, rules.up_budget_bits // 8 // (rules.sel_clients or n_workers))
-    return Sizes(up, rules.bytes_down or exact + int(DOWN * size))
+        up = min(up, rules.up_budget_bits // 8 // min(rules.sel_clients or n_workers, n_workers))
+    return Sizes(up, down)
 
 
 def check_room(n_workers: int, layout: Layout, rules: Rules) -> None:
@@ -63,7 +64,10 @@ def check_room(n_workers: int, layout: Layout, rules: Rules) -> None:
     """
     if rules.mode != "lowrank":
         return
-    least = int(LEAST * _first_size(layout)) + 4 * (layout.n_params - layout.n_trained)
+    exact = 4 * (layout.n_params - layout.n_trained)
+    n_others = sum(tensor.size for tensor in layout.trained.tensors if matrix_shape(tensor) is None)
+    zeros = 16 + 2 * len(layout.tensors) + n_others // 1000  # what nothing at all takes
+    least, most = max(int(LEAST * _first_size(layout)), zeros) + exact, QUANTIZERS[LOWRANK].payload_size(layout)
     got = sizes(0.0, 0.0, n_workers, layout, rules)
     for key, size in (("bytes_up", got.up), ("bytes_down", got.down)):
         if size < least:
@@ -73,6 +77,12 @@ def check_room(n_workers: int, layout: Layout, rules: Rules) -> None:
                               "budget_selection.sel_clients" % key)
 
 
+    for key, size in (("bytes_up", rules.bytes_up), ("bytes_down", rules.bytes_down)):
+        if size > most:
+            raise ConfigError("%s is %d bytes for a model of %d parameters, expected at most %d"
+                              % (key, size, layout.n_params, most), "mode bbit takes more bits per parameter")
+
+
 def longest_upload(n_workers: int, layout: Layout, rules: Rules) -> int:
     """Return the length in bytes of the payload of an upload, of the longest in the first round."""
     return sizes(0.0, 0.0, n_workers, layout, rules).up or QUANTIZERS[rules.codec_up].payload_size(layout)
@@ -80,4 +90,4 @@ def longest_upload(n_workers: int, layout: Layout, rules: Rules) -> int:
 
 def _first_size(layout: Layout) -> float:
     shapes = [matrix_shape(tensor) or (tensor.size,) for tensor in layout.trained.tensors]
-    return FEWEST + BYTES_PER_NUMBER * sum(sum(shape) for shape in shapes)
+    return FEWEST + 2 * len(shapes) + BYTES_PER_NUMBER * sum(sum(shape) for shape in shapes)

@@ -201,6 +201,39 @@ def test_too_many_components_and_unknown_classes_are_refused():
         CODEC.check(unknown, LAYOUT)
 
 
+MATRICES = Layout(tuple(Tensor("m%d" % i, (80, 90)) for i in range(3)))
+
+
+@pytest.mark.parametrize("layout", [MATRICES, Layout(MATRICES.tensors + LAYOUT.tensors)])
+def test_a_model_of_matrices_passes_also_where_nothing_is_left(layout):
+    for vector in (update_of(layout), np.zeros(layout.n_params, np.float32)):
+        payload = CODEC.encode(vector, layout, limit=500)
+        CODEC.check(payload, layout)
+        assert np.isfinite(decode(CODEC, payload, layout)).all() and payload.size <= 500
+    assert not decode(CODEC, payload, layout).any()
+
+
+def test_a_component_that_is_zero_is_refused():
+    layout, numbers = Layout((Tensor("k", (80, 90)),)), np.zeros(170, np.int32)
+    numbers[:80] = 32767
+    coded = integers.encode(numbers, np.repeat([class_of(16, 80), class_of(16, 90)], [80, 90]))
+    payload = np.concatenate([np.array([3e37], "<f4").view(np.uint8), np.array([1, 16], np.uint8), coded])
+    with pytest.raises(CodecError, match="a component of tensor 'k' is zero"):
+        CODEC.check(payload, layout)
+
+
+def test_values_that_leave_no_room_for_factors_are_refused():
+    with pytest.raises(CodecError, match="leave no room for its factors"):
+        CODEC.encode(np.full(LAYOUT.n_params, 3e37, np.float32), LAYOUT, limit=900)
+
+
+def test_a_long_payload_of_nonsense_is_refused_in_little_memory():
+    nonsense = np.random.RandomState(1).randint(0, 256, CODEC.payload_size(LAYOUT)).astype(np.uint8)
+    nonsense[:4] = np.array([0.5], "<f4").view(np.uint8)
+    with pytest.raises(CodecError):
+        CODEC.check(nonsense, LAYOUT)
+
+
 def test_golden_payload():
     payload = np.frombuffer(bytes(bytearray.fromhex(GOLDEN)), np.uint8)
     CODEC.check(payload, SMALL)

@@ -20,7 +20,8 @@ from flq.training.results import LocalUpdate
 N_WORKERS, N_ROUNDS, LOSS = 8, 60, 0.2
 RUN = ("model.name=logreg", "dataset.name=digits", "dataset.partition=shards",
        "system.total_workers=%d" % N_WORKERS, "system.min_workers=1", "system.max_rounds=%d" % N_ROUNDS,
-       "system.round_deadline_s=600", "mode=bbit", "memory=mirror", "b_up=4", "thr_scale=0", "update=gradient", "model.lr=0.5")
+       "system.round_deadline_s=600", "mode=bbit", "memory=mirror", "b_up=4", "thr_scale=0",
+       "update=gradient", "model.lr=0.5")
 
 
 class Softmax:
