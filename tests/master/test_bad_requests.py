@@ -13,7 +13,7 @@ from flq.core.quantize import QUANTIZERS
 from flq.protocol import worker_events
 from flq.protocol.members import STATUSES
 from flq.protocol.messages import Answer, Kind, Outcome, Verdict
-from flq.protocol.wire import ANSWER, CRC, HEADER, PREFIX_SIZE, Link, encode
+from flq.protocol.wire import ANSWER, CRC, HEADER, PREFIX_SIZE, Link, decode_stream, encode
 from flq.protocol.worker_machine import State
 from flq.simulate import loopback
 
@@ -170,8 +170,8 @@ def test_a_poll_with_a_version_that_never_was_gets_a_keyframe(waited_for):
         query = "/get_global_model?worker=0&epoch=%d&have=%d&answered=0" % (worker.machine.epoch, have)
         code, _, body = master.send("GET", query, headers=FRAMES)
         assert code == 200
-        plan_size = len(body) - PREFIX_SIZE - 4 * master.layout.n_params
-        assert HEADER.unpack_from(body, plan_size)[2] == Kind.KEYFRAME
+        _, frames = decode_stream(body, master.machine.link)
+        assert [frame.kind for frame in frames] == [Kind.KEYFRAME]
 
 
 # -- frames ------------------------------------------------------------------------------
