@@ -21,8 +21,8 @@ from flq.training.models import model_layout
 
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 START_S, RUN_S = 30.0, 60.0  # far beyond what they take: a test that fails must end
-
 BITS = ("mode=bbit",)  # what the tests begin with: most are about exact sizes
+
 
 class Program:
     """A process whose lines (stdout and stderr together) are read as they come.

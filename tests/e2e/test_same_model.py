@@ -70,7 +70,7 @@ def test_three_implementations_make_the_same_model(cluster, name):
 
 DIGITS = ("dataset.name=digits", "model.name=mlp", "system.max_rounds=5")
 TENSORFLOW_RUNS = {
-    "bbit 4, mirror, lazy, budget": ("b_up=4", "memory=mirror", "thr_scale=1", "C=3", "up_budget_bits=110000"),
+    "bbit 4, mirror, lazy, budget": ("b_up=4", "memory=mirror", "thr_scale=1", "C=3", "up_budget_bits=61000"),
     "lowrank, two of four": ("mode=lowrank", "logit_adjustment=1", "partition=non_iid", "sel_clients=2"),
 }
 IN_ONE_PROCESS = """
