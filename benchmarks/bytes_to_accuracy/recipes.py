@@ -23,6 +23,11 @@ def momentum(beta: float, server_lr: float) -> Tuple[str, ...]:
     return ("server_optimizer=momentum", "server_momentum=%g" % beta, "server_lr=%g" % server_lr)
 
 
+def lowrank(bytes_up: int, bytes_down: int) -> Tuple[str, ...]:
+    """Return the settings of mode lowrank with these sizes."""
+    return ("mode=lowrank", "bytes_up=%d" % bytes_up, "bytes_down=%d" % bytes_down)
+
+
 FLOAT = ("mode=fedavg", "coding=none")  # as every other system sends it
 BITS = ("mode=bbit", "memory=residual")
 E1, E2, E3, E5 = [("local_epochs=%d" % n,) for n in (1, 2, 3, 5)]
@@ -50,6 +55,10 @@ RECIPES: Dict[str, Recipe] = {
     "bbit 2/2 E2": Recipe(16, BITS + E2 + ("b_up=2", "b_down=2") + decayed(0.1, 0.97)),
     "bbit 4/4 E2 lr.2 logit": Recipe(14, BITS + E2 + ("b_up=4", "b_down=4") + decayed(0.2, 0.95) + LOGIT),
     "bbit 2/2 E2 lr.2 logit": Recipe(14, BITS + E2 + ("b_up=2", "b_down=2") + decayed(0.2, 0.95) + LOGIT),
+    "lowrank 1000/1500": Recipe(15, lowrank(1000, 1500) + E2 + decayed(0.2, 0.94) + LOGIT),
+    "lowrank 1500/2000": Recipe(15, lowrank(1500, 2000) + E2 + decayed(0.2, 0.94) + LOGIT),
+    "lowrank 2000/3000 slow": Recipe(26, lowrank(2000, 3000) + E2 + decayed(0.2, 0.97) + LOGIT),
+    "lowrank auto": Recipe(15, ("mode=lowrank",) + E2 + decayed(0.2, 0.94) + LOGIT),
 }
 
 
