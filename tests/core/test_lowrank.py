@@ -1,16 +1,17 @@
 """The codec of mode lowrank: what its payloads stand for, how long they are, and what is refused."""
 
 import struct
+import zlib
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flq.core import factors, integers
+from flq.core import draws, factors, integers
 from flq.core.components import GAMMAS, class_of, matrix_shape, parse
-from flq.core.params import Layout, Tensor
-from flq.core.quantize import LOWRANK, QUANTIZERS, decode
+from flq.core.params import Layout, Tensor, fingerprint
+from flq.core.quantize import LOWRANK, QUANTIZERS, decode, plus
 from flq.errors import CodecError
 
 CODEC = QUANTIZERS[LOWRANK]
@@ -232,6 +233,31 @@ def test_a_long_payload_of_nonsense_is_refused_in_little_memory():
     nonsense[:4] = np.array([0.5], "<f4").view(np.uint8)
     with pytest.raises(CodecError):
         CODEC.check(nonsense, LAYOUT)
+
+
+def payload_of_chance():
+    """A payload that no linear algebra has made, the same on every machine."""
+    raw = draws.stream(7, 99)
+    shapes, said, rows, classes = [matrix_shape(tensor) for tensor in LAYOUT.tensors], [], [], []
+    for tensor, shape in zip(LAYOUT.tensors, shapes):
+        scales = (raw.random_raw(5 if shape else 1) % np.uint64(60)).tolist()
+        said += [len(scales)] + scales if shape else scales + [9]
+        for scale in scales:
+            for length in shape or (tensor.size,):
+                numbers = (raw.random_raw(length) % np.uint64(15)).astype(np.int32) - 7
+                numbers[0] = 1
+                rows.append(numbers)
+                classes.append(class_of(scale, length) if shape else 9)
+    coded = integers.encode(np.concatenate(rows), np.repeat(classes, [len(row) for row in rows]))
+    return np.concatenate([np.array([0.001], "<f4").view(np.uint8), np.array(said, np.uint8), coded])
+
+
+def test_every_machine_decodes_to_the_same_bits():
+    payload = payload_of_chance()
+    CODEC.check(payload, LAYOUT)
+    assert zlib.crc32(payload.tobytes()) == 0x38f8e795
+    base = draws.start_values(LAYOUT, 3)
+    assert fingerprint(plus(base, LOWRANK, payload, LAYOUT)) == 0x9afb6a39
 
 
 def test_golden_payload():
