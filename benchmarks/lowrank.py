@@ -29,10 +29,10 @@ FLQ_CNN = [(3, 3, 1, 32), (32,), (3, 3, 32, 32), (32,), (3, 3, 32, 64), (64,), (
            (128,), (128, 10), (10,)]
 
 
-def cpu_s(action: Callable[[], object]) -> float:
+def cpu_s(action: Callable[..., object], *arguments: object) -> float:
     """Return the CPU seconds of a call."""
     began = time.process_time()
-    action()
+    action(*arguments)
     return time.process_time() - began
 
 
@@ -56,7 +56,7 @@ def measure(name: str, layout: Layout, vector: Vector, epoch_s: float = 0.0) -> 
     limit = sizes(0.0, 0.0, 10, layout, rules_from_settings(load_config(None).settings())).up
     payloads = [codec.encode(vector, layout, limit=limit - 5 * i) for i in range(TURNS)]  # none is known already
     encode_s = statistics.median(cpu_s(lambda: codec.encode(vector, layout, limit=limit)) for _ in range(TURNS))
-    decode_s = statistics.median(cpu_s(lambda: decode(codec, payload, layout)) for payload in payloads)
+    decode_s = statistics.median(cpu_s(decode, codec, payload, layout) for payload in payloads)
     share = ""
     if epoch_s:
         share = "; %.2f %% and %.2f %% of an epoch" % (100 * encode_s / epoch_s, 100 * decode_s / epoch_s)
