@@ -76,9 +76,10 @@ class Draft(NamedTuple):
 def fit(vector: Vector, layout: Layout, limit: int) -> Payload:
     """Return the payload of at most ``limit`` bytes; see :meth:`lowrank.LowRank.encode`."""
     check_exact(vector)
-    if np.abs(vector).max() > LARGEST_VALUE:
+    peak = max(float(vector.max()), -float(vector.min()))
+    if peak > LARGEST_VALUE:
         raise CodecError("the vector holds values up to %.3g, which leave no room for its factors, expected at most %g"
-                         % (np.abs(vector).max(), LARGEST_VALUE))
+                         % (peak, LARGEST_VALUE))
     statistics = vector[layout.n_trained:].astype("<f4").view(np.uint8)
     trained, room = layout.trained, limit - statistics.size
     pieces = [_piece(values, matrix_shape(tensor), room)
