@@ -18,7 +18,7 @@ a float32 every 4. So the bytes are dealt out to as many planes first.
 import zlib
 from functools import lru_cache
 from math import gcd
-from typing import Any, Collection, Iterable, NamedTuple, Optional, Tuple
+from typing import Any, Collection, Iterable, Iterator, NamedTuple, Optional, Tuple
 
 import numpy as np
 
@@ -175,20 +175,25 @@ def _to_planes(payload: Payload, period: int) -> Payload:
     """Deal the bytes out: first each one at 0, period, 2 period, ..., then each one after those, and so on."""
     if period == 1:
         return payload
-    planes, start = np.empty_like(payload), 0
-    for first in range(period):
-        plane = payload[first::period]
-        planes[start:start + plane.size] = plane
-        start += plane.size
+    planes = np.empty_like(payload)
+    for apart, together in _places(payload.size, period):
+        planes[together] = payload[apart]
     return planes
 
 
 def _from_planes(planes: Payload, period: int) -> Payload:
     if period == 1:
         return planes
-    payload, start = np.empty_like(planes), 0
-    for first in range(period):
-        plane = payload[first::period]
-        plane[:] = planes[start:start + plane.size]
-        start += plane.size
+    payload = np.empty_like(planes)
+    for apart, together in _places(planes.size, period):
+        payload[apart] = planes[together]
     return payload
+
+
+def _places(n_bytes: int, period: int) -> Iterator[Tuple[slice, slice]]:
+    """Yield where the bytes of each plane lie in a payload, and where they lie together."""
+    start = 0
+    for first in range(min(period, n_bytes)):
+        stop = start + len(range(first, n_bytes, period))
+        yield slice(first, None, period), slice(start, stop)
+        start = stop

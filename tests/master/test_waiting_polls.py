@@ -54,7 +54,8 @@ def test_polls_beyond_the_patient_threads_get_204_at_once_and_status_still_answe
                 sock.recv(1)  # they wait on
 
 
-def test_an_answer_that_waits_for_the_next_round_takes_one_of_their_places(make_master, monkeypatch):
+def three_with_one_place(make_master, monkeypatch):
+    """A master on which one request may wait; two workers about to answer round 1; one that polls, in no round yet."""
     monkeypatch.setattr(server, "MAX_THREADS", server.SPARE_THREADS + 1)
     master = make_master("system.total_workers=3", "system.min_workers=2")
     first, last, other = [HttpWorker(master, worker_id) for worker_id in range(3)]
@@ -62,6 +63,11 @@ def test_an_answer_that_waits_for_the_next_round_takes_one_of_their_places(make_
                          (first, worker_events.CallAnswer), (other, worker_events.CallPoll)):
         while not isinstance(worker.action, kind):
             worker.step()
+    return master, first, last, other
+
+
+def test_an_answer_that_waits_for_the_next_round_takes_one_of_their_places(make_master, monkeypatch):
+    master, first, last, other = three_with_one_place(make_master, monkeypatch)
     frame = b"".join(bytes(buffer) for buffer in first.action.frame)
     with socket.create_connection(("127.0.0.1", master.port), timeout=20) as sock:
         sock.sendall(head("POST", "/upload_update?worker=0&have=0", Content_Length=len(frame)) + frame)
@@ -74,13 +80,7 @@ def test_an_answer_that_waits_for_the_next_round_takes_one_of_their_places(make_
 
 
 def test_an_answer_for_which_there_is_no_place_gets_its_verdict_at_once(make_master, monkeypatch):
-    monkeypatch.setattr(server, "MAX_THREADS", server.SPARE_THREADS + 1)
-    master = make_master("system.total_workers=3", "system.min_workers=2")
-    first, last, other = [HttpWorker(master, worker_id) for worker_id in range(3)]
-    for worker, kind in ((first, worker_events.CallPoll), (last, worker_events.CallAnswer),
-                         (first, worker_events.CallAnswer), (other, worker_events.CallPoll)):
-        while not isinstance(worker.action, kind):
-            worker.step()
+    master, first, _, other = three_with_one_place(make_master, monkeypatch)
     with ExitStack() as stack:
         park(master, other, stack)
         first.step()
