@@ -15,6 +15,7 @@ Example
 import json
 import math
 import zlib
+from itertools import accumulate
 from typing import Any, Iterator, List, NamedTuple, Sequence, Tuple
 
 import numpy as np
@@ -41,8 +42,13 @@ class Tensor(NamedTuple):
         return size
 
 
-class Layout(NamedTuple):
-    """Which tensors a parameter vector consists of, in order.
+class _Fields(NamedTuple):
+    tensors: Tuple[Tensor, ...]
+    n_statistics: int = 0
+
+
+class Layout(_Fields):
+    """Which tensors a parameter vector consists of, in order. What follows from them is found out once.
 
     Attributes
     ----------
@@ -50,37 +56,29 @@ class Layout(NamedTuple):
     n_statistics : int
         The last so many tensors are moving statistics, of batch normalisation say: no gradient
         leads there. They are sent exactly and averaged, whatever the bits and the optimizer.
+    n_params : int
+        Length of the vector.
+    n_trained : int
+        Length of what is trained: the vector's first part.
+    crc : int
+        CRC32 of names, shapes and which are statistics: two ends with the same layout have the same number.
     """
 
-    tensors: Tuple[Tensor, ...]
-    n_statistics: int = 0
-
-    @property
-    def n_params(self) -> int:
-        """Length of the vector."""
-        return sum(tensor.size for tensor in self.tensors)
+    def __init__(self, tensors: Tuple[Tensor, ...], n_statistics: int = 0) -> None:
+        self._ends = [0] + list(accumulate(tensor.size for tensor in tensors))
+        self.n_params = self._ends[-1]
+        self.n_trained = self._ends[len(tensors) - n_statistics]
+        self._trained = Layout(tensors[:len(tensors) - n_statistics]) if n_statistics else None
+        self.crc = zlib.crc32(json.dumps(self.to_json(), separators=(",", ":")).encode("utf-8"))
 
     @property
     def trained(self) -> "Layout":
-        """The layout of what is trained: the vector's first part."""
-        return Layout(self.tensors[:len(self.tensors) - self.n_statistics])
-
-    @property
-    def n_trained(self) -> int:
-        """Length of that part."""
-        return self.trained.n_params
+        """The layout of what is trained."""
+        return self._trained or self
 
     def slices(self) -> Iterator[slice]:
         """Yield the part of the vector that belongs to each tensor."""
-        start = 0
-        for tensor in self.tensors:
-            yield slice(start, start + tensor.size)
-            start += tensor.size
-
-    @property
-    def crc(self) -> int:
-        """CRC32 of names, shapes and which are statistics: two ends with the same layout have the same number."""
-        return zlib.crc32(json.dumps(self.to_json(), separators=(",", ":")).encode("utf-8"))
+        return map(slice, self._ends, self._ends[1:])
 
     def to_json(self) -> List[List[Any]]:
         """Return ``[[name, [extent, ...]], ...]``; the rows of statistics have "statistic" as a third element."""

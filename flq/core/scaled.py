@@ -4,6 +4,7 @@ Everything passes over a block of the vector while it is in the cache, through o
 block per call: a pass over memory that is not in the cache costs as much as four that are.
 """
 
+from functools import lru_cache
 from typing import Callable, Iterator, Optional, Tuple
 
 import numpy as np
@@ -164,8 +165,7 @@ def whole_vector(layout: Layout) -> Layout:
 def table_decoder(levels: Vector, bits: int) -> Decoder:
     """Decode by a table that holds the values of all codes of a byte in one row."""
     per_byte = 8 // bits
-    codes = unpack(np.arange(256, dtype=np.uint8), 256 * per_byte, bits)
-    table = levels[codes].reshape(256, per_byte)
+    table = levels[_codes_of_bytes(bits)]
 
     def decode(packed: Payload, values: Vector) -> None:
         n_whole = values.size // per_byte
@@ -174,6 +174,14 @@ def table_decoder(levels: Vector, bits: int) -> Decoder:
         if packed.size > n_whole:
             values[n_whole * per_byte:] = table[packed[-1], :values.size - n_whole * per_byte]
     return decode
+
+
+@lru_cache(None)
+def _codes_of_bytes(bits: int) -> np.ndarray:
+    """Return the codes that each byte holds, uint8 (256, 8 / bits)."""
+    codes = unpack(np.arange(256, dtype=np.uint8), 256 * 8 // bits, bits).reshape(256, 8 // bits)
+    codes.setflags(write=False)
+    return codes
 
 
 class Sign(Scaled):

@@ -4,8 +4,9 @@ Every request may be sent again: the master answers the same registration, poll,
 upload in the same way. The client itself never retries; the worker's machine decides.
 """
 
+import json
 from typing import Any, Callable, Dict, Optional, Union
-from urllib.parse import urlsplit
+from urllib.parse import urlencode
 
 import requests
 
@@ -17,6 +18,7 @@ HTTPError = requests.packages.urllib3.exceptions.HTTPError  # of urllib3: reques
 UNSAID = getattr(requests.packages.urllib3.util, "SKIP_HEADER", None)  # keeps urllib3 from adding one of its own
 
 FRAMES = "application/x-flq"
+JSON = {"Content-Type": "application/json"}
 CONNECT_S = 10.0
 READ_S = 60.0    # longer than the master lets a request wait
 LONGEST_RETRY_AFTER_S = 60.0  # what a stranger in the master's place may ask for
@@ -49,8 +51,9 @@ class MasterClient:
         self._was_answered = False  # by whomever
         self._find_token = find_token
         self._verify = True if ca is None else ca  # type: Union[bool, str]
+        self._token = None  # type: Optional[str]
+        self._template = None  # type: Optional[requests.PreparedRequest]
         self._session = requests.Session()
-        self._session.auth = _Bearer(None)
         self._session.hooks["response"].append(self._note_answer)
         self._session.headers.clear()
         self._session.headers.update({"User-Agent": UNSAID, "Accept-Encoding": UNSAID})
@@ -82,7 +85,8 @@ class MasterClient:
         """Tell the master that this worker is alive; what comes of it does not matter."""
         try:
             self._show_token()
-            self._request("POST", "/heartbeat", json={"worker_id": self._worker_id, "epoch": epoch}).close()
+            body = _json({"worker_id": self._worker_id, "epoch": epoch})
+            _ = self._request("POST", "/heartbeat", body=body, headers=JSON).content  # read, so that the connection stays
         except (requests.RequestException, HTTPError, ConfigError):
             pass  # the next regular request tells
 
@@ -97,7 +101,7 @@ class MasterClient:
 
     def _register(self, action: events.CallRegister) -> events.Event:
         self._show_token()
-        response = self._request("POST", "/register", json=action.body)
+        response = self._request("POST", "/register", body=_json(action.body), headers=JSON)
         if response.status_code != 200:
             return _problem(response)
         if response.headers.get(CRC_HEADER, "") not in ("", text_crc(response.content)):
@@ -112,52 +116,49 @@ class MasterClient:
 
     def _poll(self, action: events.CallPoll) -> events.Event:
         query = {"worker": self._worker_id, "epoch": action.epoch, "have": action.have, "answered": action.answered}
-        response = self._request("GET", "/get_global_model", params=query, headers={"Accept": FRAMES}, stream=True)
+        response = self._request("GET", "/get_global_model", query, headers={"Accept": FRAMES})
         if response.status_code == 204:
             _ = response.content  # of no bytes: now the connection can be used again
             return events.NothingNew(_retry_after(response))
         return events.Polled(_body(response)) if response.status_code == 200 else _problem(response)
 
     def _answer(self, action: events.CallAnswer) -> events.Event:
-        query = {"worker": self._worker_id, "have": action.have}
-        response = self._request("POST", action.path, params=query, data=_Frame(action.frame), stream=True)
+        query = {"worker": self._worker_id}
+        if action.have is not None:
+            query["have"] = action.have
+        response = self._request("POST", action.path, query, _Frame(action.frame))
         if response.status_code != 200:
             return _problem(response)
         return events.Judged(_body(response, PREFIX_SIZE + VERDICT.size))  # which is of use without what follows it
 
     def _show_token(self) -> None:
-        self._session.auth = _Bearer(self._find_token())
+        self._token = self._find_token()
 
-    def _request(self, method: str, path: str, **kwargs: Any) -> requests.Response:
-        # verify is said each time: what the environment says would come before that of the session.
-        response = self._session.request(method, self._url + path, timeout=(CONNECT_S, READ_S), verify=self._verify,
-                                         **kwargs)
-        if self._session.trust_env:
-            self._keep_environment()
-        return response
+    def _request(self, method: str, path: str, query: Optional[Dict[str, Any]] = None,
+                 body: "Union[bytes, _Frame]" = b"", headers: Optional[Dict[str, str]] = None) -> requests.Response:
+        """Send a request, with the token and the CRC32 of what is in no frame; return when the head of the answer is there.
 
-    def _keep_environment(self) -> None:
-        """Ask the environment for proxies and certificates once: for each request it takes a third of its time."""
-        found = self._session.merge_environment_settings(self._url, {}, None, self._verify, None)
-        self._session.proxies, self._verify = found["proxies"], found["verify"]
-        self._session.trust_env = False
-
-
-class _Bearer(requests.auth.AuthBase):
-    """Shows a token with each request, and the CRC32 of what is in no frame.
-
-    What the user's ~/.netrc says does not come in the token's place.
-    """
-
-    def __init__(self, token: Optional[str]) -> None:
-        self._token = token
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        What requests finds out about an address and the environment (proxies, certificates) is asked for once: for
+        each request it takes longer than all the rest. What the user's ~/.netrc says does not come in the token's place.
+        """
+        if self._template is None:
+            template = self._session.prepare_request(requests.Request("GET", self._url, auth=lambda request: request))
+            # verify is said here: what the environment says would come before that of the session.
+            found = self._session.merge_environment_settings(self._url, {}, None, self._verify, None)
+            self._session.proxies, self._verify = found["proxies"], found["verify"]
+            self._session.trust_env = False
+            self._template = template
+        request, text = self._template.copy(), urlencode({} if query is None else query)
+        request.method, request.body = method, body or None
+        request.url = self._template.url.rstrip("/") + path + "?" * bool(text) + text
+        request.headers.update({} if headers is None else headers)
+        if body:
+            request.headers["Content-Length"] = str(len(body))
         if self._token is not None:
             request.headers["Authorization"] = "Bearer " + self._token
-        query = urlsplit(request.url).query.encode("ascii")
-        request.headers[CRC_HEADER] = text_crc(query, request.body if isinstance(request.body, bytes) else b"")
-        return request
+        request.headers[CRC_HEADER] = text_crc(text.encode("ascii"), body if isinstance(body, bytes) else b"")
+        return self._session.send(request, stream=True, timeout=(CONNECT_S, READ_S), verify=self._verify,
+                                  proxies=self._session.proxies, allow_redirects=True)
 
 
 class _Frame:
@@ -174,6 +175,10 @@ class _Frame:
             view = memoryview(buffer)
             for start in range(0, len(view), PIECE):
                 yield view[start:start + PIECE]
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value).encode("utf-8")
 
 
 def _is_registration(body: Any) -> bool:

@@ -185,7 +185,7 @@ def test_what_requests_says_of_a_malformed_url_is_the_fault_of_the_url(monkeypat
 
     def request(*args, **kwargs):
         raise error("no URL")
-    monkeypatch.setattr(client._session, "request", request)
+    monkeypatch.setattr(client._session, "prepare_request", request)
     with pytest.raises(ConfigError, match="no URL"):
         client.do(REGISTER)
 
