@@ -25,6 +25,7 @@ from ..errors import DataError
 Vector = np.ndarray  # (n_params,) float32
 
 BLOCK = 65536  # elements; what a pass over a vector touches at a time stays in the cache
+ROW = 512      # words of 64 bits; of a block of a fingerprint
 
 
 class Tensor(NamedTuple):
@@ -168,8 +169,21 @@ def energy(vector: Vector) -> float:
 
 
 def fingerprint(vector: Vector) -> int:
-    """Return the CRC32 of the vector's little-endian bytes."""
-    return zlib.crc32(memoryview(np.ascontiguousarray(vector, "<f4")).cast("B"))
+    """Return 32 bits by which two ends see whether their vectors are the same, bit for bit.
+
+    Each block is a matrix with rows of ROW words of 64 bits, and what is left over. Of the sums of the
+    columns, the sums of the rows, both modulo 2**64, and the rest, block after block, it is the CRC32. Whatever
+    differs in one to three words differs in a sum. The CRC32 of the vector itself takes three times as long.
+    """
+    crc, values = 0, np.ascontiguousarray(vector, "<f4")
+    for part in blocks(values.size):
+        block = values[part]
+        n_whole = block.size - block.size % (2 * ROW)
+        if n_whole:
+            words = block[:n_whole].view("<u8").reshape(-1, ROW)
+            crc = zlib.crc32(np.add.reduce(words, axis=1), zlib.crc32(np.add.reduce(words, axis=0), crc))
+        crc = zlib.crc32(block[n_whole:], crc)
+    return crc
 
 
 def glorot_limit(shape: Sequence[int]) -> float:

@@ -24,7 +24,7 @@ from ..errors import BadValues, Conflict, TooLarge, WireError
 from .messages import Answer, HeldBack, Kind, ModelFrame, Outcome, Plan, Verdict
 
 MAGIC = b"FLQf"
-VERSION = 2
+VERSION = 3
 HEADER = struct.Struct("<4sBBBBIIIQ")   # magic, version, kind, codec, flags, run, layout, index, body length
 CRC = struct.Struct("<I")               # of header and body, between the two
 ANSWER = struct.Struct("<IIIIQddff")    # worker, epoch, seq, state crc, cost bits, loss, energy, training, waiting

@@ -101,11 +101,36 @@ def test_energy_sums_in_float64_over_all_blocks():
     assert energy(np.full(2, 3e38, np.float32)) == 2 * float(np.float32(3e38)) ** 2  # float32 would overflow
 
 
-def test_fingerprint_is_the_crc_of_the_little_endian_bytes():
+def test_the_fingerprint_of_a_short_vector_is_the_crc_of_its_little_endian_bytes():
     vector = np.array([1.0, -2.5, 0.0], np.float32)
     assert fingerprint(vector) == zlib.crc32(struct.pack("<3f", 1.0, -2.5, 0.0))
     assert fingerprint(np.repeat(vector, 2)[::2]) == fingerprint(vector)  # not contiguous
     assert fingerprint(np.array([1.0, -2.5, -0.0], np.float32)) != fingerprint(vector)  # bits, not values
+
+
+def test_a_fingerprint_is_the_crc_of_sums_over_columns_and_rows_and_of_what_is_left():
+    size = BLOCK + 2 * 1024 + 3
+    vector = np.random.Generator(np.random.Philox(7)).standard_normal(size).astype(np.float32)
+    stream = b""
+    for block in (vector[:BLOCK], vector[BLOCK:]):
+        words = struct.unpack("<%dQ" % (block.size // 1024 * 512), block[:block.size // 1024 * 1024].tobytes())
+        rows = [words[i:i + 512] for i in range(0, len(words), 512)]
+        sums = [sum(column) % 2 ** 64 for column in zip(*rows)] + [sum(row) % 2 ** 64 for row in rows]
+        stream += struct.pack("<%dQ" % len(sums), *sums) + block[block.size // 1024 * 1024:].tobytes()
+    assert fingerprint(vector) == zlib.crc32(stream)
+
+
+def test_a_fingerprint_sees_opposite_changes_in_one_row_or_in_one_column():
+    vector = np.ones(4096, np.float32)
+    known, up, down = {fingerprint(vector)}, np.nextafter(np.float32(1), np.float32(2)), np.nextafter(
+        np.float32(1), np.float32(0))
+    for changes in ([(5, up)], [(5, up), (7, down)], [(5, up), (5 + 1024, down)], [(5, up), (7, down), (1029, down)],
+                    [(4095, -0.0)]):
+        changed = vector.copy()
+        for index, value in changes:
+            changed[index] = value
+        known.add(fingerprint(changed))
+    assert len(known) == 6
 
 
 @pytest.mark.parametrize("shape, fans", [((200, 10), 210), ((5, 5, 1, 16), 25 * 17), ((3, 4, 7), 3 * 11)])
