@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from flq.core import coding
-from flq.core.coding import SMALL, SPARSE, ZLIB, ZSTD, Coded, choose, code, common, known, sent_size, uncode
+from flq.core.coding import SMALL, ZLIB, ZSTD, Coded, choose, code, common, known, sent_size, uncode
 from flq.core.params import Layout, Tensor
 from flq.core.quantize import QUANTIZERS
 from flq.errors import CodecError, Conflict
@@ -61,10 +61,6 @@ def test_nothing_is_coded_without_a_common_coding_or_twice():
     (1, ("zstd",), ZSTD), (SMALL + 1, (), 0)])
 def test_large_payloads_are_coded_fast_where_both_ends_can(n_bytes, names, number):
     assert choose(n_bytes, 4, names) == number
-
-
-def test_codes_of_two_bits_are_coded_small_for_longer():
-    assert [choose(n_bytes, 2, ("zlib", "zstd")) for n_bytes in (SMALL + 1, SPARSE, SPARSE + 1)] == [ZLIB, ZLIB, ZSTD]
 
 
 @pytest.mark.parametrize("theirs, auto", [((), ()), (("zlib",), ("zlib",)), (("zstd", "zlib", "lzma"), known()),
