@@ -3,11 +3,10 @@
     python -m benchmarks.bare_worker PORT WORKER_ID DIM ROUNDS STYLE      (plain or tuned)
 
 Plain, it is written with requests and ``.content``, as people write it; tuned, it reads into a
-buffer that is there already. Prints the CPU seconds that it had used in each round, as JSON.
+buffer that is there already. Prints what it has used (benchmarks.peak.report).
 """
 
 import http.client
-import json
 import socket
 import sys
 import time
@@ -15,6 +14,7 @@ import time
 import numpy as np
 import requests
 
+from benchmarks.peak import report
 from benchmarks.ready import ready_vector
 
 
@@ -69,7 +69,7 @@ def main() -> None:
         cpu_marks.append(time.process_time())
         client.post("/update?worker=%d" % worker_id, update)
     client.post("/end", b"")
-    print(json.dumps(cpu_marks), flush=True)
+    print(report(cpu_marks), flush=True)
 
 
 if __name__ == "__main__":

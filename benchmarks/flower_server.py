@@ -4,7 +4,6 @@
 """
 
 import json
-import socket
 import sys
 from typing import Any, List
 
@@ -14,13 +13,15 @@ from flwr.server import ServerConfig, start_server
 from flwr.server.strategy import FedAvg
 
 from benchmarks.peak import mark
+from benchmarks.processes import free_port
 
 
 class Noted(FedAvg):
-    """Federated averaging that notes when a round has its average."""
+    """Federated averaging of all workers that notes when a round has its average."""
 
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(**settings)
+    def __init__(self, start: np.ndarray, n_workers: int) -> None:
+        super().__init__(fraction_fit=1.0, fraction_evaluate=0.0, min_fit_clients=n_workers,
+                         min_available_clients=n_workers, initial_parameters=ndarrays_to_parameters([start]))
         self.marks: List[Any] = []
 
     def aggregate_fit(self, server_round: int, results: List[Any], failures: List[Any]) -> Any:
@@ -32,18 +33,18 @@ class Noted(FedAvg):
         return averaged
 
 
-def main() -> None:
-    """Serve all rounds."""
-    dim, n_rounds, n_workers = map(int, sys.argv[1:4])
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    strategy = Noted(fraction_fit=1.0, fraction_evaluate=0.0, min_fit_clients=n_workers,
-                     min_available_clients=n_workers,
-                     initial_parameters=ndarrays_to_parameters([np.zeros(dim, np.float32)]))
+def serve(strategy: Noted, n_rounds: int) -> None:
+    """Serve all rounds, and print the marks."""
+    port = free_port()
     print("ready on http://127.0.0.1:%d" % port, flush=True)  # nearly; clients try again
     start_server(server_address="127.0.0.1:%d" % port, config=ServerConfig(num_rounds=n_rounds), strategy=strategy)
     print(json.dumps(strategy.marks), flush=True)
+
+
+def main() -> None:
+    """Serve with ready vectors."""
+    dim, n_rounds, n_workers = map(int, sys.argv[1:4])
+    serve(Noted(np.zeros(dim, np.float32), n_workers), n_rounds)
 
 
 if __name__ == "__main__":

@@ -1,17 +1,65 @@
-"""What a process has used so far."""
+"""What a process, and those that it has started, have used so far (Linux)."""
 
+import json
+import os
 import time
-from typing import Any, Dict
+from contextlib import suppress
+from typing import Any, Dict, List, Tuple
+
+TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
-def peak_mb() -> float:
-    """Return the largest resident memory of this process until now, in MB (Linux: VmHWM)."""
-    with open("/proc/self/status", encoding="ascii") as file:
-        kilobytes = next(line.split()[1] for line in file if line.startswith("VmHWM"))
-    return int(kilobytes) * 1024 / 1e6
+def peak_mb(pid: str = "self") -> float:
+    """Return the largest resident memory of a process until now, in MB (VmHWM); 0 for one that has ended."""
+    return int(_status(pid).get("VmHWM", "0 kB").split()[0]) * 1024 / 1e6
 
 
 def mark(bytes_up: int, bytes_down: int) -> Dict[str, Any]:
     """Return what a master notes at the end of a round: time, CPU time, peak memory, bytes so far."""
     return {"at_s": time.perf_counter(), "cpu_s": time.process_time(), "peak_mb": peak_mb(),
             "bytes_up": bytes_up, "bytes_down": bytes_down}
+
+
+def report(cpu_marks: List[float]) -> str:
+    """Return the last line that a worker prints: its CPU seconds in each round, and its peak memory."""
+    return json.dumps({"cpu_s": cpu_marks, "peak_mb": peak_mb()})
+
+
+def tree(root: int) -> Dict[int, float]:
+    """Return a process and all that descend from it, those first that started others: id -> CPU seconds.
+
+    The seconds of a process include those of its children that it has waited for.
+    """
+    seconds = _seconds_by_parent()
+    found: Dict[int, float] = {}
+    waiting = [(child, s) for children in seconds.values() for child, s in children if child == root]
+    while waiting:
+        pid, cpu_s = waiting.pop(0)
+        found[pid] = cpu_s
+        waiting += seconds.get(pid, [])
+    return found
+
+
+def peaks_mb(root: int) -> Dict[str, float]:
+    """Return the peak memory of a process and of each that descends from it, by name (its first 15 letters)."""
+    return {_status(str(pid)).get("Name", "ended"): peak_mb(str(pid)) for pid in tree(root)}
+
+
+def _seconds_by_parent() -> Dict[int, List[Tuple[int, float]]]:
+    """Return the children of each process: their ids and CPU seconds."""
+    children: Dict[int, List[Tuple[int, float]]] = {}
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        with suppress(OSError):  # it has ended meanwhile
+            with open("/proc/%s/stat" % pid, encoding="utf-8", errors="replace") as file:
+                fields = file.read().rpartition(")")[2].split()  # behind the name, which may hold anything
+            cpu_s = sum(map(int, fields[11:15])) / TICKS_PER_S  # user and system, own and of the children
+            children.setdefault(int(fields[1]), []).append((int(pid), cpu_s))
+    return children
+
+
+def _status(pid: str) -> Dict[str, str]:
+    """Return what the kernel says of a process; nothing if it has gone."""
+    with suppress(OSError):
+        with open("/proc/%s/status" % pid, encoding="utf-8", errors="replace") as file:
+            return {key: value.strip() for key, _, value in (line.partition(":") for line in file)}
+    return {}

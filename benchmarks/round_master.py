@@ -10,7 +10,7 @@ first flag the evaluator is the real one.
 
 import json
 import sys
-from typing import Any, Callable, List, Sequence
+from typing import Any, Callable, List, Sequence, Type
 
 from benchmarks.peak import mark
 from benchmarks.volatile import leave_out_the_disk
@@ -58,15 +58,20 @@ class RealEvaluator(Evaluator):
         super().evaluate(*args)
 
 
+def serve(evaluator: Type[Any], flags: List[str], folder: str) -> int:
+    """Run the master with this in the evaluator's place, and print its marks; return the exit code."""
+    serving.Evaluator = evaluator
+    serving.Meter = lambda: METER
+    code = command_line.main(flags, folder)
+    print(json.dumps(MARKS), flush=True)
+    return code
+
+
 def main() -> int:
     """Run the master."""
     folder, flags = sys.argv[1], leave_out_the_disk(sys.argv[2:])
     evaluates = flags[:1] == ["--evaluator"]
-    serving.Evaluator = RealEvaluator if evaluates else NobodyEvaluates
-    serving.Meter = lambda: METER
-    code = command_line.main(flags[1:] if evaluates else flags, folder)
-    print(json.dumps(MARKS), flush=True)
-    return code
+    return serve(RealEvaluator if evaluates else NobodyEvaluates, flags[1:] if evaluates else flags, folder)
 
 
 if __name__ == "__main__":

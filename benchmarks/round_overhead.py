@@ -78,13 +78,14 @@ def run_bare(style: str, dim: int, n_workers: int, n_rounds: int, server: str,
                                  for i in range(n_workers)], folder, bytes_moved=bytes_moved)
 
 
-def summary(runs: List[Marks]) -> Dict[str, Any]:
+def summary(runs: List[Marks], warm_up: int = WARM_UP) -> Dict[str, Any]:
     """Return the medians over the rounds that count, and over the turns."""
-    steps = [(before, after) for marks in runs for before, after in zip(marks[WARM_UP - 1:], marks[WARM_UP:])]
+    steps_of = [list(zip(marks[warm_up - 1:], marks[warm_up:])) for marks in runs]
+    steps = [step for turn in steps_of for step in turn]
     seconds = [after["at_s"] - before["at_s"] for before, after in steps]
     return {"seconds": statistics.median(seconds), "best_seconds": min(seconds),
-            "seconds_by_turn": [statistics.median(after["at_s"] - before["at_s"] for before, after in
-                                                  zip(marks[WARM_UP - 1:], marks[WARM_UP:])) for marks in runs],
+            "seconds_by_turn": [statistics.median(after["at_s"] - before["at_s"] for before, after in turn)
+                                for turn in steps_of],
             "master_cpu_seconds": statistics.median(after["cpu_s"] - before["cpu_s"] for before, after in steps),
             "workers_cpu_seconds": statistics.median(after["workers_cpu_s"] - before["workers_cpu_s"]
                                                      for before, after in steps),

@@ -2,14 +2,14 @@
 
     python -m benchmarks.round_worker FOLDER [flags of flq_worker.py]
 
-Prints the CPU seconds that it had used in each round, as JSON.
+Prints what it has used (benchmarks.peak.report).
 """
 
-import json
 import sys
 import time
 from typing import Any, Dict, List
 
+from benchmarks.peak import report
 from benchmarks.ready import ready_vector
 from benchmarks.volatile import leave_out_the_disk
 from flq.core.params import Vector
@@ -39,5 +39,5 @@ class ReadyTrainer:
 if __name__ == "__main__":
     program.build_trainer = ReadyTrainer
     exit_code = command_line.main(leave_out_the_disk(sys.argv[2:]), sys.argv[1])
-    print(json.dumps(CPU_MARKS), flush=True)
+    print(report(CPU_MARKS), flush=True)
     sys.exit(exit_code)

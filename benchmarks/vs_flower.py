@@ -2,35 +2,58 @@
 
     python -m benchmarks.vs_flower                     1e5, 1e6 and 1e7 parameters, 4 workers
     python -m benchmarks.vs_flower --dims 1e6          part of it
+    python -m benchmarks.vs_flower --superlink         with Flower's SuperLink too: some minutes more for each size
     python -m benchmarks.vs_flower --json vs_flower.json --png vs_flower.png
 
-Flower (FLOWER below) lives in an environment of its own, which is made at the first start (--environment). It is
-its gRPC server, ``start_server`` with ``start_client``: one master process and four worker
+Flower (benchmarks.flower_environment) lives in an environment of its own, which is made at the first start
+(--environment). It is its gRPC server, ``start_server`` with ``start_client``: one master process and four worker
 processes whose update is ready, as FLQ's are (benchmarks.round_overhead); a bare Flask loop is the third. They take
 turns. Journal off, FLQ writes nothing to disk, as the others; journal on, everything that a crash
 must not lose. Bytes are those that pass the sockets, counted between both ends in runs of their own:
-what four more rounds add, so that connections and the first model do not count. Memory is the peak of the
+what more rounds add, so that connections and the first model do not count. Memory is the peak of the
 master's process.
+
+SuperLink is what Flower deploys today (benchmarks.flower_superlink says what its CPU time and memory are). Its rounds
+take some ten seconds, whatever is sent, so it has few of them, in one turn.
 """
 
 import argparse
 import json
 import os
 import statistics
-import subprocess
-import sys
 import tempfile
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
-from benchmarks.processes import PROJECT, Marks, run
+from benchmarks.flower_environment import DEFAULT, FLOWER, QUIET, flower_python
+from benchmarks.flower_superlink import run_superlink
+from benchmarks.processes import Marks, run
 from benchmarks.round_overhead import WARM_UP, run_bare, run_flq, summary
 from benchmarks.timing import table
 
-FLOWER = "flwr==1.41.0"
-GRPC, OFF, ON, BARE = "Flower gRPC", "FLQ, journal off", "FLQ, journal on", "bare Flask loop"
-COUNTED = (3, 7)  # rounds of the two runs whose bytes are compared
+GRPC, SUPERLINK = "Flower gRPC", "Flower SuperLink"
+OFF, ON, BARE = "FLQ, journal off", "FLQ, journal on", "bare Flask loop"
 
-Contestant = Callable[[int, int, Optional[Dict[str, int]]], Marks]  # parameters, rounds, where bytes go
+Run = Callable[[int, int, Optional[Dict[str, int]]], Marks]  # parameters, rounds, where bytes go
+
+
+class Contestant(NamedTuple):
+    """How one of them is run.
+
+    Attributes
+    ----------
+    run : callable
+        Runs it once.
+    rounds, turns, warm_up : int
+        Rounds of a turn, turns, and rounds of each turn that do not count.
+    counted : tuple of int
+        Rounds of the two runs whose bytes are compared.
+    """
+
+    run: Run
+    rounds: int
+    turns: int
+    warm_up: int = WARM_UP
+    counted: Tuple[int, int] = (3, 7)
 
 
 def parse_flags() -> argparse.Namespace:
@@ -40,56 +63,69 @@ def parse_flags() -> argparse.Namespace:
     flags.add_argument("--workers", type=int, default=4)
     flags.add_argument("--rounds", type=int, default=12, help="per turn, of which %d do not count" % WARM_UP)
     flags.add_argument("--turns", type=int, default=3)
-    flags.add_argument("--environment", default=os.path.join(PROJECT, ".venv-flower"),
+    flags.add_argument("--superlink", action="store_true",
+                       help="Flower's SuperLink too (left out by default: a round takes it 10 to 20 seconds)")
+    flags.add_argument("--superlink_rounds", type=int, default=4,
+                       help="in its one turn, of which 1 does not count (default: %(default)s)")
+    flags.add_argument("--environment", default=DEFAULT,
                        help="Flower's; made if it is not there (default: .venv-flower)")
     flags.add_argument("--json", metavar="FILE", help="write the numbers here")
     flags.add_argument("--png", metavar="FILE", help="draw them here")
-    return flags.parse_args()
+    args = flags.parse_args()
+    if args.rounds <= WARM_UP:
+        flags.error("--rounds must be at least %d, got %d" % (WARM_UP + 1, args.rounds))
+    if args.superlink_rounds < 2:
+        flags.error("--superlink_rounds must be at least 2, got %d" % args.superlink_rounds)
+    return args
 
 
-def flower_python(environment: str) -> str:
-    """Return the Python of Flower's environment, which is made if it is not there."""
-    python = os.path.join(environment, "bin", "python")
-    if not os.path.exists(python):
-        subprocess.run([sys.executable, "-m", "venv", environment], check=True)
-        subprocess.run([python, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", FLOWER], check=True)
-    return python
+def contestants(args: argparse.Namespace, python: str) -> Dict[str, Contestant]:
+    """Return how each of them is run."""
+    n_workers = args.workers
 
-
-def contestants(n_workers: int, python: str) -> Dict[str, Contestant]:
-    """Return what runs each of them once."""
     def flower(dim: int, n_rounds: int, bytes_moved: Optional[Dict[str, int]]) -> Marks:
         with tempfile.TemporaryDirectory() as folder:
             return run(["benchmarks.flower_server", str(dim), str(n_rounds), str(n_workers)],
                        lambda port: [["benchmarks.flower_client", port, str(i), str(dim)] for i in range(n_workers)],
                        folder, python, bytes_moved)
 
-    return {GRPC: flower,
-            OFF: lambda dim, n_rounds, moved: run_flq("4bit", dim, n_workers, n_rounds, False, bytes_moved=moved),
-            ON: lambda dim, n_rounds, moved: run_flq("4bit", dim, n_workers, n_rounds, True, bytes_moved=moved),
-            BARE: lambda dim, n_rounds, moved: run_bare("plain", dim, n_workers, n_rounds, "werkzeug", moved)}
+    runs: Dict[str, Run] = {
+        GRPC: flower,
+        OFF: lambda dim, n_rounds, moved: run_flq("4bit", dim, n_workers, n_rounds, False, bytes_moved=moved),
+        ON: lambda dim, n_rounds, moved: run_flq("4bit", dim, n_workers, n_rounds, True, bytes_moved=moved),
+        BARE: lambda dim, n_rounds, moved: run_bare("plain", dim, n_workers, n_rounds, "werkzeug", moved)}
+    found = {name: Contestant(one, args.rounds, args.turns) for name, one in runs.items()}
+    if args.superlink:
+        found[SUPERLINK] = Contestant(
+            lambda dim, n_rounds, moved: run_superlink(dim, n_rounds, n_workers, python, moved),
+            args.superlink_rounds, turns=1, warm_up=1, counted=(1, 3))
+    return found
 
 
 def bytes_per_round(contestant: Contestant, dim: int) -> Dict[str, float]:
     """Return what passes the sockets in one more round."""
-    fewer, more = {}, {}
-    for n_rounds, moved in zip(COUNTED, (fewer, more)):
-        contestant(dim, n_rounds, moved)
-    return {way: (more[way] - fewer[way]) / (COUNTED[1] - COUNTED[0]) for way in ("up", "down")}
+    moved: List[Dict[str, int]] = [{}, {}]
+    for n_rounds, where in zip(contestant.counted, moved):
+        contestant.run(dim, n_rounds, where)
+    fewer, more = contestant.counted
+    return {way: (moved[1][way] - moved[0][way]) / (more - fewer) for way in ("up", "down")}
 
 
-def compare(dim: int, args: argparse.Namespace, python: str) -> Dict[str, Dict[str, Any]]:
+def compare(dim: int, entrants: Dict[str, Contestant]) -> Dict[str, Dict[str, Any]]:
     """Let all contestants take turns with one size."""
-    runs: Dict[str, List[Marks]] = {}
-    for _ in range(args.turns):
-        for name, contestant in contestants(args.workers, python).items():
-            runs.setdefault(name, []).append(contestant(dim, args.rounds, None))
-    found = {name: summary(turns) for name, turns in runs.items()}
+    runs: Dict[str, List[Marks]] = {name: [] for name in entrants}
+    for turn in range(max(one.turns for one in entrants.values())):
+        for name, one in entrants.items():
+            if turn < one.turns:
+                runs[name].append(one.run(dim, one.rounds, None))
+    found = {name: summary(turns, entrants[name].warm_up) for name, turns in runs.items()}
     for name, row in found.items():
-        row.update(bytes_per_round(contestants(args.workers, python)[name], dim))
+        row.update(bytes_per_round(entrants[name], dim))
         row["to_flower"] = statistics.median(
             other / own for own, other in zip(row["seconds_by_turn"], found[GRPC]["seconds_by_turn"]))
         row["cpu_to_flower"] = _cpu(found[GRPC]) / _cpu(row)
+    if SUPERLINK in found:
+        found[SUPERLINK]["peaks_mb"] = runs[SUPERLINK][0][-1]["peaks_mb"]
     return found
 
 
@@ -116,17 +152,22 @@ def draw(results: Dict[int, Dict[str, Dict[str, Any]]], path: str) -> None:
 def main() -> None:
     """Measure and print."""
     args = parse_flags()
-    python = flower_python(args.environment)
+    os.environ.update(QUIET)
+    entrants = contestants(args, flower_python(args.environment))
     print("%s, %d workers, %d turns of %d rounds, median (best)"
           % (FLOWER, args.workers, args.turns, args.rounds - WARM_UP), flush=True)
     results: Dict[int, Dict[str, Dict[str, Any]]] = {}
     for dim in map(int, args.dims):
-        results[dim] = compare(dim, args, python)
+        results[dim] = compare(dim, entrants)
         print(table(["d = %d" % dim, "s/round", "(best)", "x faster than gRPC", "CPU s, all", "x less CPU", "MB up",
                      "MB down", "master peak MB"],
                     [[name, row["seconds"], row["best_seconds"], row["to_flower"], _cpu(row), row["cpu_to_flower"],
                       row["up"] / 1e6, row["down"] / 1e6, row["peak_mb"]] for name, row in results[dim].items()]),
               flush=True)
+        if SUPERLINK in results[dim]:
+            print("%s: one turn of %d rounds; its peak MB: %s" % (
+                SUPERLINK, args.superlink_rounds - 1,
+                ", ".join("%s %.0f" % item for item in results[dim][SUPERLINK]["peaks_mb"].items())), flush=True)
     if args.json:
         with open(args.json, "w", encoding="utf-8") as file:
             json.dump(results, file, indent=1)

@@ -1,0 +1,44 @@
+"""Flower's gRPC server for a run with training; prints what it noted at the end of each round as JSON.
+
+    python -m benchmarks.training_flower_server SETTINGS MODELS       (with the Python of Flower's environment)
+
+SETTINGS is a file with FLQ's resolved settings, which say the start values, the workers and the rounds. MODELS is the
+file for the models: float32 (rounds, parameters), written after the last round.
+"""
+
+import json
+import sys
+from typing import Any, List
+
+import numpy as np
+from flwr.common import parameters_to_ndarrays
+
+from benchmarks.flower_server import Noted, serve
+from flq.training.trainer import begin
+
+
+class Keeps(Noted):
+    """Keeps the model of each round."""
+
+    def __init__(self, start: np.ndarray, n_workers: int) -> None:
+        super().__init__(start, n_workers)
+        self.models: List[np.ndarray] = []
+
+    def aggregate_fit(self, server_round: int, results: List[Any], failures: List[Any]) -> Any:
+        """Average, note, and keep."""
+        averaged = super().aggregate_fit(server_round, results, failures)
+        self.models.append(parameters_to_ndarrays(averaged[0])[0])
+        return averaged
+
+
+def main() -> None:
+    """Serve all rounds."""
+    with open(sys.argv[1], encoding="utf-8") as file:
+        settings = json.load(file)
+    strategy = Keeps(begin(settings)[1], settings["system"]["total_workers"])
+    serve(strategy, settings["system"]["max_rounds"])
+    np.save(sys.argv[2], np.stack(strategy.models))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,33 @@
+"""The real master program, which keeps the model of each round in place of evaluating it.
+
+    python -m benchmarks.training_master FOLDER MODELS [flags of flq_master.py]
+
+MODELS is the file for the models: float32 (rounds, parameters), written after the last round. Prints what it noted at
+the end of each round, as benchmarks.round_master.
+"""
+
+import sys
+from typing import Any, Callable, List, Sequence
+
+import numpy as np
+
+from benchmarks.round_master import NobodyEvaluates, serve
+from flq.core.params import Vector
+from flq.master.record import Evaluated
+
+MODELS: List[Vector] = []
+
+
+class Keeps(NobodyEvaluates):
+    """In the evaluator's place: keeps each model."""
+
+    def evaluate(self, round_index: int, vectors: Sequence[Vector], done: Callable[[int, Evaluated], Any]) -> None:
+        """Keep the model, and note the round."""
+        MODELS.append(vectors[0])
+        super().evaluate(round_index, vectors, done)
+
+
+if __name__ == "__main__":
+    exit_code = serve(Keeps, sys.argv[3:], sys.argv[1])
+    np.save(sys.argv[2], np.stack(MODELS))
+    sys.exit(exit_code)

@@ -1,0 +1,73 @@
+"""The contestants of benchmarks.training_vs_flower: how each trains, and how good its models are."""
+
+import json
+import os
+import sys
+import tempfile
+from typing import Any, Callable, Dict, List
+
+import numpy as np
+
+from benchmarks.processes import PROJECT, Marks, run
+from benchmarks.round_overhead import summary
+from flq.config_file import load_config
+from flq.master.evaluator import Evaluator
+from flq.training.datasets import resolve_dataset
+
+EVALUATION_S = 3600.0  # longer than all evaluations take
+
+Train = Callable[[str, str, Dict[str, int]], Marks]  # file for the models, folder for all else, where bytes go
+
+
+def resolved(overrides: List[str]) -> Dict[str, Any]:
+    """Return the settings that these overrides stand for, as workers get them."""
+    return resolve_dataset(load_config(None, overrides).settings())
+
+
+def run_flower(overrides: List[str], python: str, models: str, folder: str, bytes_moved: Dict[str, int]) -> Marks:
+    """Train on Flower's gRPC server; ``models`` takes the model of each round."""
+    settings = resolved(overrides)
+    path = os.path.join(folder, "settings.json")
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(settings, file)
+    return run(["benchmarks.training_flower_server", path, models],
+               lambda port: [["benchmarks.training_flower_client", port, str(i), path]
+                             for i in range(settings["system"]["total_workers"])], folder, python, bytes_moved)
+
+
+def run_flq(overrides: List[str], models: str, folder: str, bytes_moved: Dict[str, int]) -> Marks:
+    """Train on FLQ; ``models`` takes the model of each round."""
+    sets = [text for override in overrides + ["report.results_dir=" + folder] for text in ("--set", override)]
+    return run(["benchmarks.training_master", folder, models, "--config", os.path.join(PROJECT, "flq_config.json"),
+                "--host", "127.0.0.1", "--port", "0"] + sets,
+               lambda port: [["benchmarks.training_worker", folder, "--worker_id", str(i), "--port", port,
+                              "--master_ip", "127.0.0.1", "--state_dir", os.path.join(folder, "state%d" % i)]
+                             for i in range(resolved(overrides)["system"]["total_workers"])],
+               folder, bytes_moved=bytes_moved)
+
+
+def accuracies(settings: Dict[str, Any], models: np.ndarray) -> List[float]:
+    """Return the test accuracy of each model, evaluated in a process of its own."""
+    found: Dict[int, Any] = {}
+    evaluator = Evaluator(settings, max_backlog_bytes=models.nbytes)
+    try:
+        for index, model in enumerate(models):
+            evaluator.evaluate(index, [model], lambda i, results: found.__setitem__(i, results.accuracy))
+        evaluator.wait_until_idle(EVALUATION_S)
+    finally:
+        evaluator.close()
+    if len(found) < len(models) or None in found.values():
+        sys.exit("error: the models could not be evaluated")
+    return [found[index] for index in range(len(models))]
+
+
+def measure(train: Train, settings: Dict[str, Any]) -> Dict[str, Any]:
+    """Let one contestant train, and return what is known of it then."""
+    bytes_moved: Dict[str, int] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        models = os.path.join(folder, "models.npy")
+        marks = train(models, folder, bytes_moved)
+        row = summary([marks], warm_up=1)
+        row.update(bytes_moved, worker_peak_mb=marks[-1]["worker_peak_mb"],
+                   accuracy=accuracies(settings, np.load(models)))
+    return row

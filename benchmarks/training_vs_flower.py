@@ -1,0 +1,154 @@
+"""The same training on both: FLQ against Flower's gRPC server on Fashion-MNIST, in the same run.
+
+    FLQ_DATA_DIR=DATA python -m benchmarks.training_vs_flower                        6 rounds of 4 workers
+    FLQ_DATA_DIR=DATA python -m benchmarks.training_vs_flower --json training.json --png training.png
+    python -m benchmarks.training_vs_flower --rounds 2 --set dataset=digits          something smaller, to try it out
+
+Four workers with different classes (Dirichlet 0.3) train cnn_small, 80,202 parameters: one epoch a round, batches of
+32, plain SGD. Flower's clients train with FLQ's own trainer from the same start values, so that the training is the
+same work; it averages float32 models (FedAvg). FLQ is the real programs with all that they write to disk, but for the
+evaluation: nobody evaluates during a run. The models of all rounds are kept, and evaluated afterwards, all by the
+same evaluator.
+
+Bytes are those that pass the sockets in the whole run, counted between both ends. Seconds and CPU seconds are medians
+over the rounds but the first, in which TensorFlow prepares itself; most of them is training. Memory is the
+peak of the master's process, and of the worker that needed most.
+
+With --json, what is in the file already is not run again: the command goes on where it was interrupted.
+"""
+
+import argparse
+import json
+import os
+import sys
+from functools import partial
+from typing import Any, Callable, Dict, Optional, Tuple
+
+from benchmarks.flower_environment import DEFAULT, FLOWER, QUIET, flower_python
+from benchmarks.timing import table
+from benchmarks.training_runs import Train, measure, resolved, run_flower, run_flq
+from flq.errors import FlqError
+from flq.training.trainer import check
+
+COMMON = ("dataset=fashion_mnist", "model=cnn_small", "partition=non_iid", "dir_alpha=0.3", "local_epochs=1",
+          "batch_size=32", "local_optimizer=sgd", "lr=0.1")
+GRPC = "Flower gRPC, float32"
+MODES: Dict[str, Tuple[str, ...]] = {
+    "FLQ fedavg, float32": ("mode=fedavg",),
+    "FLQ bbit, 4 bits both ways": ("mode=bbit", "b_up=4", "b_down=4"),
+    "FLQ lowrank": ("mode=lowrank",),
+}
+
+Rows = Dict[str, Dict[str, Any]]  # contestant -> what was measured
+
+
+def parse_flags() -> argparse.Namespace:
+    """Read the command line."""
+    flags = argparse.ArgumentParser(description="FLQ against Flower, with training.")
+    flags.add_argument("--rounds", type=int, default=6, help="of which the first does not count for the seconds")
+    flags.add_argument("--workers", type=int, default=4)
+    flags.add_argument("--set", metavar="section.key=value", action="append", default=[], dest="overrides",
+                       help="change a setting of the data or of local training, for all; may be given again")
+    flags.add_argument("--environment", default=DEFAULT,
+                       help="Flower's, with TensorFlow; made or completed if needed (default: .venv-flower)")
+    flags.add_argument("--json", metavar="FILE", help="write the numbers here, and go on from what is there")
+    flags.add_argument("--png", metavar="FILE", help="draw them here")
+    args = flags.parse_args()
+    if args.rounds < 2:
+        flags.error("--rounds must be at least 2, got %d" % args.rounds)
+    return args
+
+
+def compare(args: argparse.Namespace, results: Dict[str, Any], keep: Callable[[], None]) -> None:
+    """Let all contestants train that are not in the results yet."""
+    found: Rows = results["found"]
+    common = results["about"]["settings"]
+    settings = resolved(common)
+    check(settings)
+    trains: Dict[str, Train] = {GRPC: partial(run_flower, common, flower_python(args.environment, trains=True))}
+    for name, mode in MODES.items():
+        trains[name] = partial(run_flq, common + list(mode))
+    for name, train in trains.items():
+        if name not in found:
+            found[name] = measure(train, settings)
+            keep()
+            print("%s: done" % name, flush=True)
+
+
+def show(found: Rows) -> None:
+    """Print what was found."""
+    print(table(["whole run", "MB up", "MB down", "s/round", "CPU s/round", "master peak MB", "worker peak MB",
+                 "accuracy"],
+                [[name, row["up"] / 1e6, row["down"] / 1e6, row["seconds"],
+                  row["master_cpu_seconds"] + row["workers_cpu_seconds"], row["peak_mb"], row["worker_peak_mb"],
+                  "%.4f" % row["accuracy"][-1]] for name, row in found.items()]))
+    n_rounds = len(next(iter(found.values()))["accuracy"])
+    print(table(["accuracy after round"] + [str(i + 1) for i in range(n_rounds)],
+                [[name] + ["%.4f" % value for value in row["accuracy"]] for name, row in found.items()]), flush=True)
+
+
+def draw(found: Rows, path: str) -> None:
+    """Draw accuracy by round, and bytes and seconds beside it."""
+    from matplotlib.figure import Figure  # takes a second, and most runs draw nothing
+
+    figure = Figure((13, 4), layout="constrained")
+    curves, *bars = figure.subplots(1, 3)
+    for i, (name, row) in enumerate(found.items()):
+        rounds = range(1, len(row["accuracy"]) + 1)
+        curves.plot(rounds, row["accuracy"], marker="o", label=name, linewidth=2 * (len(found) - i))  # some coincide
+    curves.set(xlabel="round", xticks=rounds, title="test accuracy")
+    curves.legend(fontsize="small")
+    panels = {"MB at the sockets, whole run": lambda row: (row["up"] + row["down"]) / 1e6,
+              "seconds per round": lambda row: row["seconds"]}
+    for axes, (title, value) in zip(bars, panels.items()):
+        values = [value(row) for row in found.values()]
+        axes.barh(list(found), values, color=["C%d" % i for i in range(len(found))])
+        for i, number in enumerate(values):
+            axes.text(number, i, " %.3g" % number, va="center")
+        axes.set(title=title, xlim=(0, 1.2 * max(values)))
+        axes.invert_yaxis()
+    bars[1].set_yticklabels([])
+    for axes in (curves, *bars):
+        axes.grid(alpha=0.3)
+    figure.savefig(path, dpi=120)
+
+
+def begin(path: Optional[str], about: Dict[str, Any]) -> Dict[str, Any]:
+    """Return the results so far, of a file that is there and about the same run; or else none."""
+    if path is None or not os.path.exists(path):
+        return {"about": about, "found": {}}
+    try:
+        with open(path, encoding="utf-8") as file:
+            results = json.load(file)
+    except (OSError, ValueError) as error:
+        sys.exit("error: %s can not be read: %s" % (path, error))
+    if not isinstance(results, dict) or results.get("about") != about:
+        sys.exit("error: %s is about another run: take another name" % path)
+    return results
+
+
+def main() -> None:
+    """Measure and print."""
+    args = parse_flags()
+    os.environ.update(QUIET)
+    settings = list(COMMON) + ["total_workers=%d" % args.workers, "min_workers=%d" % args.workers,
+                               "max_rounds=%d" % args.rounds] + args.overrides
+    results = begin(args.json, {"flower": FLOWER, "settings": settings})
+
+    def keep() -> None:
+        if args.json:
+            with open(args.json + ".part", "w", encoding="utf-8") as file:
+                json.dump(results, file, indent=1)
+            os.replace(args.json + ".part", args.json)
+
+    try:
+        compare(args, results, keep)
+    except FlqError as error:
+        sys.exit("error: %s" % error)
+    show(results["found"])
+    if args.png:
+        draw(results["found"], args.png)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,37 @@
+"""The real worker program, which trains; prints what it has used (benchmarks.peak.report).
+
+    python -m benchmarks.training_worker FOLDER [flags of flq_worker.py]
+"""
+
+import sys
+import time
+from typing import Any, Dict, List
+
+from benchmarks.peak import report
+from flq.core.params import Vector
+from flq.training.results import LocalUpdate
+from flq.training.trainer import build_trainer
+from flq.worker import command_line, program
+
+CPU_MARKS: List[float] = []
+
+
+class NotedTrainer:
+    """The trainer; notes the CPU seconds that the process had used after each local training."""
+
+    def __init__(self, settings: Dict[str, Any], worker_id: int) -> None:
+        self._trainer = build_trainer(settings, worker_id)
+        self.n_samples, self.layout, self.notes = self._trainer.n_samples, self._trainer.layout, self._trainer.notes
+
+    def local_update(self, shared: Vector, round_index: int) -> LocalUpdate:
+        """Train, and note."""
+        learnt = self._trainer.local_update(shared, round_index)
+        CPU_MARKS.append(time.process_time())
+        return learnt
+
+
+if __name__ == "__main__":
+    program.build_trainer = NotedTrainer
+    exit_code = command_line.main(sys.argv[2:], sys.argv[1])
+    print(report(CPU_MARKS), flush=True)
+    sys.exit(exit_code)
