@@ -18,18 +18,17 @@ States: LOBBY (no round: too few workers) -> OPEN (a round is going on) -> ... -
 run has ended, its results are being saved) -> FINISHED. docs/states.md has the picture.
 """
 
-import math
 from enum import Enum
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Union
 
 import numpy as np
 
-from ..core import budget, coding, server_round
-from ..core.draws import GRANTS, stream
+from ..core import coding, server_round
 from ..core.params import Vector, fingerprint
-from ..core.quantize import Payload, plus
+from ..core.quantize import Payload
 from ..core.sizes import Sizes
 from ..errors import BadValues, CodecError, Conflict, FlqError
+from . import grants
 from .downlink import Chain, Downlink
 from .events import (
     Answered,
@@ -48,7 +47,6 @@ from .events import (
     Reply,
     RoundClosed,
     RoundDue,
-    RoundReport,
     RunEnded,
     Saved,
     Stop,
@@ -59,6 +57,8 @@ from .members import LATE, LOST, REFUSED, SKIPPED, UPLOADED, Member, OpenRound
 from .messages import FINAL, Answer, Kind, Outcome, Plan, Verdict
 from .options import RunOptions
 from .registry import Registry
+from .reports import report_of
+from .uploads import check_upload, mirror_after
 from .waiting import Asked, Waiting
 from .wire import Buffers, encode, link_of, size_of
 
@@ -263,8 +263,7 @@ class MasterMachine:
         """Answer an offer that comes, or comes again, after the grants are decided: what is left goes to the first."""
         if not repeated:
             self._journal(event)
-            spent = sum(going.offers[worker_id].cost_bits for worker_id in going.granted)
-            if budget.fits(len(going.granted), spent, _as_offer(event.answer), self.options.rules):
+            if grants.is_left_for(event.answer, going, self.options.rules):
                 going.granted.add(member.worker_id)
             self._pass_over(member, going)
             going.offers[member.worker_id] = event.answer
@@ -274,28 +273,10 @@ class MasterMachine:
         self._verdict(event, member, Outcome.GRANTED, repeated)
 
     def _upload(self, event: Answered, member: Member, going: OpenRound, now: float) -> None:
-        answer, rules, layout = event.answer, self.options.rules, self.options.layout
-        if answer.codec_id != rules.codec_up:
-            raise BadValues("the upload has codec %d, expected %d" % (answer.codec_id, rules.codec_up))
-        if rules.needs_offers:
-            if going.granted is None or member.worker_id not in going.granted:
-                raise Conflict("round %d has not granted worker %d an upload" % (going.index, member.worker_id),
-                               "send an offer first")
-            if answer.cost_bits > going.offers[member.worker_id].cost_bits:
-                raise BadValues("the upload has %d payload bits, expected the offered %d at most"
-                                % (answer.cost_bits, going.offers[member.worker_id].cost_bits))
-        longest = self._sizes(len(going.n_samples)).up
-        if longest and answer.payload.size > longest:
-            raise BadValues("the payload has %d bytes, expected the %d of the plan at most"
-                            % (answer.payload.size, longest))
+        answer, rules = event.answer, self.options.rules
+        check_upload(answer, going, self._sizes(len(going.n_samples)).up, rules)
         if rules.has_mirrors:
-            is_new = member.mirror is None or member.mirror_is_stale
-            with np.errstate(over="ignore", invalid="ignore"):  # the outcome is checked
-                mirror = plus(np.zeros(layout.n_params, np.float32) if is_new else member.mirror,
-                              answer.codec_id, answer.payload, layout)
-            if not (np.isfinite(mirror.max()) and np.isfinite(mirror.min())):
-                raise BadValues("the mirror of worker %d would no longer be finite" % member.worker_id,
-                                "lower model.lr")
+            mirror = mirror_after(answer, member, self.options.layout)
             if fingerprint(mirror) != answer.state_crc:
                 self._journal(event)
                 member.rejoin(member.instance, member.n_samples)
@@ -381,14 +362,9 @@ class MasterMachine:
     def _decide_grants(self, going: OpenRound) -> None:
         if not self.options.rules.needs_offers or going.granted is not None:
             return
-        missing = [self.members[worker_id] for worker_id in going.undecided() if worker_id not in going.offers]
-        is_due = going.offers_are_due and going.offers
-        if missing and not (is_due and all(member.passed_over < self.options.rules.max_silence for member in missing)):
-            return  # somebody may still offer, nobody has yet, or somebody has been passed over often enough
-        passed_over = {worker_id: self.members[worker_id].passed_over for worker_id in going.offers}
-        chance = stream(self.options.settings["system"]["seed"], GRANTS, going.index)
-        going.granted = set(budget.grant([_as_offer(offer) for offer in going.offers.values()], passed_over,
-                                         self.options.rules, chance))
+        going.granted = grants.decide(going, self.members, self.options.rules, self.options.settings["system"]["seed"])
+        if going.granted is None:
+            return
         for worker_id, offer in sorted(going.offers.items()):  # who does not wait hears it on asking again
             member = self.members[worker_id]
             self._pass_over(member, going)
@@ -427,22 +403,11 @@ class MasterMachine:
         if delta is not None:
             self.downlink.push(self.server.version, self.server.shared, options.rules.codec_down, delta)
             self._effects.append(Encoded(going.index, self.server.version, delta))
-        self._effects.append(RoundClosed(self._report(going, now), self.server.model, self.server.shared,
+        traffic, self.round_traffic = self.round_traffic, Traffic()
+        self._effects.append(RoundClosed(report_of(going, traffic, now), self.server.model, self.server.shared,
                                          self.server.mean))
         if going.index >= options.max_rounds:
             self._end("%d rounds are done" % going.index)
-
-    def _report(self, going: OpenRound, now: float) -> RoundReport:
-        answers = [(going.n_samples[worker_id], answer) for worker_id, answer in sorted(going.answers.items())]
-        held_back = [answer.held_back for _, answer in answers if answer.held_back is not None]
-        traffic, self.round_traffic = self.round_traffic, Traffic()
-        return RoundReport(going.index, dict(going.status),
-                           _mean([(n, answer.loss) for n, answer in answers if answer.loss == answer.loss]),
-                           _mean([(held.n_samples, held.loss) for held in held_back]),
-                           _mean([(held.n_samples, held.accuracy) for held in held_back]), *traffic,
-                           training_s=max((answer.training_s for answer in going.answers.values()), default=0.0),
-                           waiting_s=max((answer.waiting_s for answer in going.answers.values()), default=0.0),
-                           round_s=now - going.opened)
 
     def _end(self, reason: str) -> None:
         self.state = State.CLOSING
@@ -566,13 +531,3 @@ class MasterMachine:
         self.totals = self.totals.plus(traffic)
         self.round_traffic = self.round_traffic.plus(traffic)
         member.traffic = member.traffic.plus(traffic)
-
-
-def _as_offer(answer: Answer) -> budget.Offer:
-    return budget.Offer(answer.worker_id, answer.energy, answer.cost_bits)
-
-
-def _mean(weighted: Sequence[Tuple[int, float]]) -> Optional[float]:
-    """Return the mean of (weight, value) pairs; None of none, and where it is too large for a number."""
-    mean = sum(n * value for n, value in weighted) / sum(n for n, _ in weighted) if weighted else math.nan
-    return mean if math.isfinite(mean) else None

@@ -86,7 +86,7 @@ class MasterClient:
         try:
             self._show_token()
             body = _json({"worker_id": self._worker_id, "epoch": epoch})
-            _ = self._request("POST", "/heartbeat", body=body, headers=JSON).content  # read, so that the connection stays
+            _ = self._request("POST", "/heartbeat", body=body, headers=JSON).content  # now the connection can be used
         except (requests.RequestException, HTTPError, ConfigError):
             pass  # the next regular request tells
 
@@ -136,10 +136,11 @@ class MasterClient:
 
     def _request(self, method: str, path: str, query: Optional[Dict[str, Any]] = None,
                  body: "Union[bytes, _Frame]" = b"", headers: Optional[Dict[str, str]] = None) -> requests.Response:
-        """Send a request, with the token and the CRC32 of what is in no frame; return when the head of the answer is there.
+        """Send a request, with the token and the CRC32 of what is in no frame; return when the answer's head is there.
 
         What requests finds out about an address and the environment (proxies, certificates) is asked for once: for
-        each request it takes longer than all the rest. What the user's ~/.netrc says does not come in the token's place.
+        each request it takes longer than all the rest. What the user's ~/.netrc says does not come in the place of
+        the token.
         """
         if self._template is None:
             template = self._session.prepare_request(requests.Request("GET", self._url, auth=lambda request: request))
