@@ -26,9 +26,10 @@ from ..durable import sync_folder
 from ..errors import ConfigError, FlqError
 from ..protocol.entries import NAMES, Entry
 from ..protocol.events import Stop
+from ..protocol.wire import VERSION
 
 NAME = "journal.sqlite"
-FORMAT = 1
+FORMAT = VERSION              # a journal holds frames
 BUSY_S = 5.0                  # how long another process may hold the file
 LARGEST_WAL_BYTES = 1 << 26   # what is kept of it when all of it has gone into the file
 TABLES = """

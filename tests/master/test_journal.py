@@ -11,7 +11,7 @@ from flq.master.journal import NAME, Batch, create, reopen
 from flq.protocol.entries import from_entry, to_entry
 from flq.protocol.events import Answered, LeaseEnded, Register, RoundDue, Stop
 from flq.protocol.messages import Answer, Kind
-from flq.protocol.wire import link_of
+from flq.protocol.wire import VERSION, link_of
 
 LINK = link_of("run", Layout((Tensor("w", (5,)),)))
 PAYLOAD = np.arange(20, dtype=np.uint8)
@@ -55,7 +55,7 @@ def test_what_another_process_opens_is_what_was_committed(journal, tmp_path):
     assert (other.rounds(), other.tested()) == ([(1, {"loss": 0.5})], [(1, [0.1, 0.9])])
     (version, index, payload), = other.deltas()
     assert (version, index, payload.tolist()) == (4, 1, PAYLOAD.tolist())
-    assert other.about() == {"run_id": "run", "ended": None, "counted": [1, 2], "format": 1, "opened": 1}
+    assert other.about() == {"run_id": "run", "ended": None, "counted": [1, 2], "format": VERSION, "opened": 1}
     other.close()
 
 
@@ -110,8 +110,8 @@ def test_what_is_no_journal_is_named(tmp_path, content, words):
 
 
 def test_a_journal_of_another_version_is_refused(journal, tmp_path):
-    journal.write(batch_of(about={"format": 2}))
-    with pytest.raises(ConfigError, match="format 2, expected 1"):
+    journal.write(batch_of(about={"format": VERSION - 1}))
+    with pytest.raises(ConfigError, match="format %d, expected %d" % (VERSION - 1, VERSION)):
         reopen(str(tmp_path))
 
 
