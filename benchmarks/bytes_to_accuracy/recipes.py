@@ -41,6 +41,8 @@ RECIPES: Dict[str, Recipe] = {
     "fedavg E2 lr.2 logit": Recipe(16, FLOAT + E2 + decayed(0.2, 0.95) + LOGIT),
     "fedavg E3": Recipe(12, FLOAT + E3 + decayed(0.1, 0.93)),
     "fedavg E5": Recipe(7, FLOAT + E5 + decayed(0.1, 0.9)),
+    "fedavg E1 lr.2 logit": Recipe(22, FLOAT + E1 + decayed(0.2, 0.97) + LOGIT),
+    "fedavg E3 lr.2 logit": Recipe(11, FLOAT + E3 + decayed(0.2, 0.93) + LOGIT),
     "fedavgm H100": Recipe(45, FLOAT + H100 + ("lr=0.05",) + momentum(0.9, 0.3)),
     "fedavgm E1": Recipe(30, FLOAT + E1 + decayed(0.07, 0.97) + momentum(0.7, 0.6)),
     "fedadam H50": Recipe(30, FLOAT + H50 + ("lr=0.05", "server_optimizer=adam", "server_lr=0.01",
@@ -56,9 +58,10 @@ RECIPES: Dict[str, Recipe] = {
     "bbit 4/4 E2 lr.2 logit": Recipe(14, BITS + E2 + ("b_up=4", "b_down=4") + decayed(0.2, 0.95) + LOGIT),
     "bbit 2/2 E2 lr.2 logit": Recipe(14, BITS + E2 + ("b_up=2", "b_down=2") + decayed(0.2, 0.95) + LOGIT),
     "lowrank 1000/1500": Recipe(15, lowrank(1000, 1500) + E2 + decayed(0.2, 0.94) + LOGIT),
-    "lowrank 1500/2000": Recipe(15, lowrank(1500, 2000) + E2 + decayed(0.2, 0.94) + LOGIT),
+    "lowrank 1500/2000": Recipe(22, lowrank(1500, 2000) + E2 + decayed(0.2, 0.96) + LOGIT),
+    "lowrank 1500/2000 fast": Recipe(15, lowrank(1500, 2000) + E2 + decayed(0.2, 0.94) + LOGIT),
     "lowrank 2000/3000 slow": Recipe(26, lowrank(2000, 3000) + E2 + decayed(0.2, 0.97) + LOGIT),
-    "lowrank auto": Recipe(15, ("mode=lowrank",) + E2 + decayed(0.2, 0.94) + LOGIT),
+    "lowrank auto": Recipe(20, ("mode=lowrank",) + E2 + decayed(0.2, 0.96) + LOGIT),
 }
 
 

@@ -10,6 +10,7 @@ from .runs import read
 
 TARGETS = (0.80, 0.83, 0.85, 0.86, 0.87, 0.88)
 NEVER = float("inf")
+LOWEST_DRAWN = 0.6  # accuracy
 
 
 class Hit(NamedTuple):
@@ -126,7 +127,10 @@ def figure(summaries: List[Dict[str, Any]], path: str) -> None:
         for i, curve in enumerate(one["curves"]):
             axes.plot(curve["mb"], curve["test_accuracy"], color="C%d" % (number % 10), linewidth=1,
                       linestyle="-" if number < 10 else "--", label=one["recipe"] if i == 0 else None)
-    axes.set(xscale="log", xlabel="MB up and down, all workers", ylabel="test accuracy", ylim=(0.6, 0.9))
+    shown = [mb for one in summaries for curve in one["curves"] for mb, accuracy in
+             zip(curve["mb"], curve["test_accuracy"]) if accuracy >= LOWEST_DRAWN]
+    axes.set(xscale="log", xlabel="MB up and down, all workers", ylabel="test accuracy", ylim=(LOWEST_DRAWN, 0.88),
+             xlim=(min(shown) / 1.2, max(shown) * 1.2) if shown else None)
     axes.grid(True, which="both", alpha=0.3)
     axes.legend(fontsize=7)
     drawing.savefig(path, dpi=120, bbox_inches="tight")
