@@ -27,16 +27,17 @@ BITS = ("mode=bbit",)  # what the tests begin with: most are about exact sizes
 class Program:
     """A process whose lines (stdout and stderr together) are read as they come.
 
-    It comes from the nursery, unless it shall start as a user starts it.
+    It comes from the nursery, unless it shall start as a user starts it, or with another Python.
     """
 
-    def __init__(self, argv: Sequence[str], folder: str, is_cold: bool = False) -> None:
+    def __init__(self, argv: Sequence[str], folder: str, is_cold: bool = False, python: str = sys.executable) -> None:
         environment = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
         environment.update(PYTHONUNBUFFERED="1", CUDA_VISIBLE_DEVICES="-1", TF_CPP_MIN_LOG_LEVEL="3")
         self._changed = threading.Condition()
         self._lines = []  # type: List[str]
         self._ended = False
-        self.process = start(argv, folder, environment) if is_cold else Child(argv, folder, environment)
+        is_own = is_cold or python != sys.executable
+        self.process = start(argv, folder, environment, python) if is_own else Child(argv, folder, environment)
         self.pid = self.process.pid
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -100,9 +101,9 @@ class Program:
             self._changed.notify_all()
 
 
-def start(argv: Sequence[str], folder: str, environment: Dict[str, str]) -> "subprocess.Popen[str]":
+def start(argv: Sequence[str], folder: str, environment: Dict[str, str], python: str) -> "subprocess.Popen[str]":
     """Start Python anew, on this program."""
-    return subprocess.Popen([sys.executable] + list(argv), cwd=folder, env=environment, bufsize=1,
+    return subprocess.Popen([python] + list(argv), cwd=folder, env=environment, bufsize=1,
                             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                             universal_newlines=True)
 
@@ -187,11 +188,13 @@ class Cluster:
         """Start a master and wait until it is ready."""
         return self.start_master(*overrides, flags=flags, port=port, name=name).wait_until_ready()
 
-    def worker(self, worker_id: int, port: int, state: Optional[str] = None, flags: Sequence[str] = ()) -> Program:
+    def worker(self, worker_id: int, port: int, state: Optional[str] = None, flags: Sequence[str] = (),
+               python: str = sys.executable) -> Program:
         """Start a worker."""
         state_dir = os.path.join(self.folder, "state", state or "worker%d" % worker_id)
         program = Program(["flq_worker.py", "--worker_id", str(worker_id), "--master_ip", "127.0.0.1",
-                           "--port", str(port), "--state_dir", state_dir] + list(flags), self.folder, self.is_cold)
+                           "--port", str(port), "--state_dir", state_dir] + list(flags), self.folder, self.is_cold,
+                          python)
         self._programs.append(program)
         return program
 
