@@ -41,6 +41,7 @@ class Started:
         self._errors = open(os.path.join(folder, "stderr"), "a+", encoding="utf-8", errors="replace")
 
     def __enter__(self) -> "Started":
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that it is left then too
         return self
 
     def __exit__(self, *error: object) -> None:

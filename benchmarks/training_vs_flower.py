@@ -2,6 +2,7 @@
 
     FLQ_DATA_DIR=DATA python -m benchmarks.training_vs_flower                        6 rounds of 4 workers
     FLQ_DATA_DIR=DATA python -m benchmarks.training_vs_flower --json training.json --png training.png
+    FLQ_DATA_DIR=DATA python -m benchmarks.training_vs_flower --turns 3              for the seconds
     python -m benchmarks.training_vs_flower --rounds 2 --set dataset=digits          something smaller, to try it out
 
 Four workers with different classes (Dirichlet 0.3) train cnn_small, 80,202 parameters: one epoch a round, batches of
@@ -10,9 +11,10 @@ same work; it averages float32 models (FedAvg). FLQ is the real programs with al
 evaluation: nobody evaluates during a run. The models of all rounds are kept, and evaluated afterwards, all by the
 same evaluator.
 
-Bytes are those that pass the sockets in the whole run, counted between both ends. Seconds and CPU seconds are medians
-over the rounds but the first, in which TensorFlow prepares itself; most of them is training. Memory is the
-peak of the master's process, and of the worker that needed most.
+Bytes are those that pass the sockets in the whole run, counted between both ends; bytes and accuracies are those of
+the first turn. Seconds and CPU seconds are medians over the turns, and over all rounds but the first, in which
+TensorFlow prepares itself. Most of them is training, which is the same for all: on a busy machine a single turn says
+little about the differences. Memory is the peak of the master's process, and of the worker that needed most.
 
 With --json, what is in the file already is not run again: the command goes on where it was interrupted.
 """
@@ -20,9 +22,10 @@ With --json, what is in the file already is not run again: the command goes on w
 import argparse
 import json
 import os
+import statistics
 import sys
 from functools import partial
-from typing import Any, Callable, Dict, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from benchmarks.flower_environment import DEFAULT, FLOWER, QUIET, flower_python
 from benchmarks.timing import table
@@ -39,13 +42,14 @@ MODES: Dict[str, Tuple[str, ...]] = {
     "FLQ lowrank": ("mode=lowrank",),
 }
 
-Rows = Dict[str, Dict[str, Any]]  # contestant -> what was measured
+Row = Dict[str, Any]  # what was measured
 
 
 def parse_flags() -> argparse.Namespace:
     """Read the command line."""
     flags = argparse.ArgumentParser(description="FLQ against Flower, with training.")
     flags.add_argument("--rounds", type=int, default=6, help="of which the first does not count for the seconds")
+    flags.add_argument("--turns", type=int, default=1, help="runs of each of them (default: %(default)s)")
     flags.add_argument("--workers", type=int, default=4)
     flags.add_argument("--set", metavar="section.key=value", action="append", default=[], dest="overrides",
                        help="change a setting of the data or of local training, for all; may be given again")
@@ -54,28 +58,41 @@ def parse_flags() -> argparse.Namespace:
     flags.add_argument("--json", metavar="FILE", help="write the numbers here, and go on from what is there")
     flags.add_argument("--png", metavar="FILE", help="draw them here")
     args = flags.parse_args()
-    if args.rounds < 2:
-        flags.error("--rounds must be at least 2, got %d" % args.rounds)
+    for name, least in (("rounds", 2), ("turns", 1), ("workers", 1)):
+        if getattr(args, name) < least:
+            flags.error("--%s must be at least %d, got %d" % (name, least, getattr(args, name)))
     return args
 
 
 def compare(args: argparse.Namespace, results: Dict[str, Any], keep: Callable[[], None]) -> None:
-    """Let all contestants train that are not in the results yet."""
-    found: Rows = results["found"]
+    """Let all contestants take turns, but for what is in the results already."""
+    found: Dict[str, List[Row]] = results["found"]
     common = results["about"]["settings"]
     settings = resolved(common)
     check(settings)
     trains: Dict[str, Train] = {GRPC: partial(run_flower, common, flower_python(args.environment, trains=True))}
     for name, mode in MODES.items():
         trains[name] = partial(run_flq, common + list(mode))
-    for name, train in trains.items():
-        if name not in found:
-            found[name] = measure(train, settings)
-            keep()
-            print("%s: done" % name, flush=True)
+    for turn in range(args.turns):
+        for name, train in trains.items():
+            turns = found.setdefault(name, [])
+            if len(turns) <= turn:
+                turns.append(measure(train, settings))
+                keep()
+                print("turn %d of %s is done" % (turn + 1, name), flush=True)
 
 
-def show(found: Rows) -> None:
+def typical(turns: List[Row]) -> Row:
+    """Return the first turn with the median of all seconds, and the largest peaks."""
+    row = dict(turns[0])
+    for key in ("seconds", "master_cpu_seconds", "workers_cpu_seconds"):
+        row[key] = statistics.median(turn[key] for turn in turns)
+    for key in ("peak_mb", "worker_peak_mb"):
+        row[key] = max(turn[key] for turn in turns)
+    return row
+
+
+def show(found: Dict[str, Row]) -> None:
     """Print what was found."""
     print(table(["whole run", "MB up", "MB down", "s/round", "CPU s/round", "master peak MB", "worker peak MB",
                  "accuracy"],
@@ -87,7 +104,7 @@ def show(found: Rows) -> None:
                 [[name] + ["%.4f" % value for value in row["accuracy"]] for name, row in found.items()]), flush=True)
 
 
-def draw(found: Rows, path: str) -> None:
+def draw(found: Dict[str, Row], path: str) -> None:
     """Draw accuracy by round, and bytes and seconds beside it."""
     from matplotlib.figure import Figure  # takes a second, and most runs draw nothing
 
@@ -145,9 +162,10 @@ def main() -> None:
         compare(args, results, keep)
     except FlqError as error:
         sys.exit("error: %s" % error)
-    show(results["found"])
+    found = {name: typical(turns) for name, turns in results["found"].items()}
+    show(found)
     if args.png:
-        draw(results["found"], args.png)
+        draw(found, args.png)
 
 
 if __name__ == "__main__":

@@ -72,10 +72,9 @@ def parse_flags() -> argparse.Namespace:
     flags.add_argument("--json", metavar="FILE", help="write the numbers here")
     flags.add_argument("--png", metavar="FILE", help="draw them here")
     args = flags.parse_args()
-    if args.rounds <= WARM_UP:
-        flags.error("--rounds must be at least %d, got %d" % (WARM_UP + 1, args.rounds))
-    if args.superlink_rounds < 2:
-        flags.error("--superlink_rounds must be at least 2, got %d" % args.superlink_rounds)
+    for name, least in (("rounds", WARM_UP + 1), ("superlink_rounds", 2), ("turns", 1), ("workers", 1)):
+        if getattr(args, name) < least:
+            flags.error("--%s must be at least %d, got %d" % (name, least, getattr(args, name)))
     return args
 
 
