@@ -17,6 +17,7 @@ import numpy as np
 
 from ..errors import CodecError
 from . import integers
+from .blas import one_thread
 from .components import MOST_COMPONENTS, UNIT_SCALE, class_of, matrix_shape
 from .exact import Payload, check_exact
 from .params import Layout, Vector, unflatten
@@ -82,8 +83,9 @@ def fit(vector: Vector, layout: Layout, limit: int) -> Payload:
                          % (peak, LARGEST_VALUE))
     statistics = vector[layout.n_trained:].astype("<f4").view(np.uint8)
     trained, room = layout.trained, limit - statistics.size
-    pieces = [_piece(values, matrix_shape(tensor), room)
-              for values, tensor in zip(unflatten(vector[:layout.n_trained], trained), trained.tensors)]
+    with one_thread():
+        pieces = [_piece(values, matrix_shape(tensor), room)
+                  for values, tensor in zip(unflatten(vector[:layout.n_trained], trained), trained.tensors)]
     largest = max(float(np.abs(numbers).max()) for piece in pieces
                   for numbers in ((piece.left, piece.right) if piece.is_matrix else (piece.values,)))
     widest = 2.0 * max(largest, 1e-30)  # with this step nothing is left

@@ -2,12 +2,13 @@
 
 import itertools
 import math
+import zlib
 
 import numpy as np
 import pytest
 
 from flq.core import draws
-from flq.core.params import BLOCK, Layout, Tensor, fingerprint
+from flq.core.params import BLOCK, Layout, Tensor
 
 MASK = 2 ** 64 - 1
 
@@ -80,7 +81,7 @@ MLP = Layout((Tensor("dense_1/kernel", (64, 200)), Tensor("dense_1/bias", (200,)
     (Layout((Tensor("conv", (5, 5, 1, 16)), Tensor("bias", (16,)))), 42, "10185080"),
 ])
 def test_start_values_are_golden(layout, seed, crc):
-    assert "%08x" % fingerprint(draws.start_values(layout, seed)) == crc
+    assert "%08x" % zlib.crc32(draws.start_values(layout, seed).tobytes()) == crc
 
 
 def test_kernels_start_within_glorots_bound_and_the_rest_at_zero():

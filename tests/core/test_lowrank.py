@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from flq.core import draws, factors, integers
 from flq.core.components import GAMMAS, class_of, matrix_shape, parse
-from flq.core.params import Layout, Tensor, fingerprint
+from flq.core.params import Layout, Tensor
 from flq.core.quantize import LOWRANK, QUANTIZERS, decode, plus
 from flq.errors import CodecError
 
@@ -257,7 +257,7 @@ def test_every_machine_decodes_to_the_same_bits():
     CODEC.check(payload, LAYOUT)
     assert zlib.crc32(payload.tobytes()) == 0x38f8e795
     base = draws.start_values(LAYOUT, 3)
-    assert fingerprint(plus(base, LOWRANK, payload, LAYOUT)) == 0x9afb6a39
+    assert zlib.crc32(plus(base, LOWRANK, payload, LAYOUT).tobytes()) == 0x9afb6a39
 
 
 def test_golden_payload():
