@@ -2,8 +2,8 @@
 
     FLQ_DATA_DIR=DATA .venv/bin/python -m benchmarks.entropy
 
-Real updates: a worker's with cnn_small on a tenth of Fashion-MNIST, after one local epoch, and after another one from
-the same model. The entropy is that of order 0, all codes of a payload in one histogram: what a
+Real updates: a worker's with cnn_small on a tenth of Fashion-MNIST, after one local epoch, and after a second one that
+goes on from there. The entropy is that of order 0, all codes of a payload in one histogram: what a
 coder reaches that knows nothing else, its table not counted. Scales are not counted as codes, on neither side.
 """
 

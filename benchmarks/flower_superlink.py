@@ -98,9 +98,10 @@ def run_superlink(dim: int, n_rounds: int, n_workers: int, python: str,
 
 def _serves(superlink: subprocess.Popen, port: int) -> bool:
     """Wait until the SuperLink answers; return whether it does."""
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     for _ in range(START_S):
         with suppress(OSError):
-            urllib.request.urlopen("http://127.0.0.1:%d/health" % port, timeout=START_S).close()
+            direct.open("http://127.0.0.1:%d/health" % port, timeout=START_S).close()
             return True
         with suppress(subprocess.TimeoutExpired):
             superlink.wait(1.0)

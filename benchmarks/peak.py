@@ -41,8 +41,12 @@ def tree(root: int) -> Dict[int, float]:
 
 
 def peaks_mb(root: int) -> Dict[str, float]:
-    """Return the peak memory of a process and of each that descends from it, by name (its first 15 letters)."""
-    return {_status(str(pid)).get("Name", "ended"): peak_mb(str(pid)) for pid in tree(root)}
+    """Return the peak memory of a process and of all that descend from it, by name (the first 15 letters), summed."""
+    found: Dict[str, float] = {}
+    for pid in tree(root):
+        name = _status(str(pid)).get("Name", "ended")
+        found[name] = found.get(name, 0.0) + peak_mb(str(pid))
+    return found
 
 
 def _seconds_by_parent() -> Dict[int, List[Tuple[int, float]]]:

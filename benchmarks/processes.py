@@ -46,10 +46,11 @@ class Started:
 
     def __exit__(self, *error: object) -> None:
         for process in self._processes:
-            if process.poll() is None:
-                for pid in tree(process.pid):
-                    with suppress(ProcessLookupError):
-                        os.kill(pid, signal.SIGKILL)
+            for pid in tree(process.pid):  # some have a session of their own
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # what a process that has ended has left behind
+                os.killpg(process.pid, signal.SIGKILL)
             process.wait()
             if process.stdout:
                 process.stdout.close()
@@ -58,12 +59,14 @@ class Started:
     def start(self, *command: str, has_output: bool = True) -> subprocess.Popen:
         """Start a program; without output, what it prints goes where its errors go."""
         process = subprocess.Popen(command, stdout=subprocess.PIPE if has_output else self._errors,
-                                   stderr=self._errors, env=self._environment, cwd=PROJECT, text=True)
+                                   stderr=self._errors, env=self._environment, cwd=PROJECT, text=True,
+                                   start_new_session=True)
         self._processes.append(process)
         return process
 
     def output_of(self, serving: subprocess.Popen) -> str:
         """Wait until a process has ended; return what it printed. If it or another one fails, so does the program."""
+        output = ""
         for _ in range(RUN_S):
             try:
                 output = serving.communicate(timeout=1.0)[0]
@@ -73,7 +76,7 @@ class Started:
                 pass
             if any(process.poll() for process in self._processes):
                 break
-        self.give_up(serving)
+        self.give_up(serving, output)
 
     def give_up(self, serving: subprocess.Popen, output: str = "") -> NoReturn:
         """End the program with what a process printed, and with what all of them wrote to stderr."""

@@ -31,6 +31,7 @@ from benchmarks.flower_environment import DEFAULT, FLOWER, QUIET, flower_python
 from benchmarks.timing import table
 from benchmarks.training_runs import Train, measure, resolved, run_flower, run_flq
 from flq.errors import FlqError
+from flq.protocol.wire import VERSION
 from flq.training.trainer import check
 
 COMMON = ("dataset=fashion_mnist", "model=cnn_small", "partition=non_iid", "dir_alpha=0.3", "local_epochs=1",
@@ -150,7 +151,8 @@ def main() -> None:
     os.environ.update(QUIET)
     settings = list(COMMON) + ["total_workers=%d" % args.workers, "min_workers=%d" % args.workers,
                                "max_rounds=%d" % args.rounds] + args.overrides
-    results = begin(args.json, {"flower": FLOWER, "settings": settings})
+    results = begin(args.json, {"flower": FLOWER, "wire": VERSION, "settings": settings,
+                                "modes": {name: list(mode) for name, mode in MODES.items()}})
 
     def keep() -> None:
         if args.json:

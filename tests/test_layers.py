@@ -43,7 +43,7 @@ LAYERS = {
     "flags": layer(),
     "durable": layer("errors", "numpy"),
     "tokens": layer("errors durable"),
-    "core": layer("errors", "numpy zstandard", PURE_STDLIB),
+    "core": layer("errors", "numpy zstandard threadpoolctl", PURE_STDLIB),
     "protocol": layer("errors core", "numpy", PURE_STDLIB | {"random"}),  # a generator that it is given
     "training": layer("errors flags core", "numpy tensorflow keras PIL matplotlib"),
     "worker": layer("errors logfile flags durable tokens core protocol training", "numpy requests"),

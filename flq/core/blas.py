@@ -18,5 +18,8 @@ def _libraries() -> ThreadpoolController:
 
 
 def one_thread() -> ContextManager[object]:
-    """Return a context in which numpy's products of matrices take one thread; then as many as before."""
+    """Return a context in which numpy's products of matrices take one thread; then as many as before.
+
+    It counts for the whole process, so only one of its threads may be within at a time.
+    """
     return _libraries().limit(limits=1, user_api="blas")

@@ -16,7 +16,7 @@ import json
 import math
 import zlib
 from itertools import accumulate
-from typing import Any, Iterator, List, NamedTuple, Sequence, Tuple
+from typing import Any, Iterable, Iterator, List, NamedTuple, Sequence, Tuple
 
 import numpy as np
 
@@ -71,6 +71,10 @@ class Layout(_Fields):
         self.n_trained = self._ends[len(tensors) - n_statistics]
         self._trained = Layout(tensors[:len(tensors) - n_statistics]) if n_statistics else None
         self.crc = zlib.crc32(json.dumps(self.to_json(), separators=(",", ":")).encode("utf-8"))
+
+    @classmethod
+    def _make(cls, fields: Iterable[Any]) -> "Layout":
+        return cls(*fields)  # so that _replace, too, finds out what follows
 
     @property
     def trained(self) -> "Layout":
@@ -172,8 +176,8 @@ def fingerprint(vector: Vector) -> int:
     """Return 32 bits by which two ends see whether their vectors are the same, bit for bit.
 
     Each block is a matrix with rows of ROW words of 64 bits, and what is left over. Of the sums of the
-    columns, the sums of the rows, both modulo 2**64, and the rest, block after block, it is the CRC32. Whatever
-    differs in one to three words differs in a sum. The CRC32 of the vector itself takes three times as long.
+    columns, the sums of the rows, both modulo 2**64, and the rest, block after block, it is the CRC32. What
+    differs in one to three words of a block differs in a sum. The CRC32 of the vector itself takes three times as long.
     """
     crc, values = 0, np.ascontiguousarray(vector, "<f4")
     for part in blocks(values.size):

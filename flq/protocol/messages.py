@@ -64,7 +64,7 @@ class Answer(NamedTuple):
     cost_bits : int
         Bits of the payload that is, or would be, uploaded, as it is sent; 0 for a skip.
     state_crc : int
-        Memory mirror: CRC32 of the mirror after this upload; otherwise 0.
+        Memory mirror: fingerprint of the mirror after this upload; otherwise 0.
     training_s, waiting_s : float
         Seconds of local training, and between the last answer and this round's plan.
     codec_id : int
@@ -116,7 +116,7 @@ class Plan(NamedTuple):
     ----------
     round_index : int
     version, model_crc : int
-        Version and CRC32 of the shared copy to train on, after the model frames that follow.
+        Version and fingerprint of the shared copy to train on, after the model frames that follow.
     threshold : float
         S of the lazy rule.
     needs_offer, ended : bool

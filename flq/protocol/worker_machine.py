@@ -244,7 +244,7 @@ class WorkerMachine:
             self._version = -1
             self.notes.append("the shared copy differs from the master's: asking for a keyframe")
             if self._pending.have == -1:  # it was one
-                return self._back_off("the master's keyframe does not have the CRC32 of its plan", now)
+                return self._back_off("the master's keyframe does not have the fingerprint of its plan", now)
             return self._poll()
         self._plan = plan
         self._waiting_s = now - self._answered_at

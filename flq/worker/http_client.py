@@ -5,6 +5,7 @@ upload in the same way. The client itself never retries; the worker's machine de
 """
 
 import json
+import threading
 from typing import Any, Callable, Dict, Optional, Union
 from urllib.parse import urlencode
 
@@ -53,6 +54,7 @@ class MasterClient:
         self._verify = True if ca is None else ca  # type: Union[bool, str]
         self._token = None  # type: Optional[str]
         self._template = None  # type: Optional[requests.PreparedRequest]
+        self._preparing = threading.Lock()
         self._session = requests.Session()
         self._session.hooks["response"].append(self._note_answer)
         self._session.headers.clear()
@@ -138,20 +140,11 @@ class MasterClient:
                  body: "Union[bytes, _Frame]" = b"", headers: Optional[Dict[str, str]] = None) -> requests.Response:
         """Send a request, with the token and the CRC32 of what is in no frame; return when the answer's head is there.
 
-        What requests finds out about an address and the environment (proxies, certificates) is asked for once: for
-        each request it takes longer than all the rest. What the user's ~/.netrc says does not come in the place of
-        the token.
+        Cookies are not sent back.
         """
-        if self._template is None:
-            template = self._session.prepare_request(requests.Request("GET", self._url, auth=lambda request: request))
-            # verify is said here: what the environment says would come before that of the session.
-            found = self._session.merge_environment_settings(self._url, {}, None, self._verify, None)
-            self._session.proxies, self._verify = found["proxies"], found["verify"]
-            self._session.trust_env = False
-            self._template = template
-        request, text = self._template.copy(), urlencode({} if query is None else query)
+        request, text = self._new_request(), urlencode({} if query is None else query)
         request.method, request.body = method, body or None
-        request.url = self._template.url.rstrip("/") + path + "?" * bool(text) + text
+        request.url = request.url.rstrip("/") + path + "?" * bool(text) + text
         request.headers.update({} if headers is None else headers)
         if body:
             request.headers["Content-Length"] = str(len(body))
@@ -160,6 +153,23 @@ class MasterClient:
         request.headers[CRC_HEADER] = text_crc(text.encode("ascii"), body if isinstance(body, bytes) else b"")
         return self._session.send(request, stream=True, timeout=(CONNECT_S, READ_S), verify=self._verify,
                                   proxies=self._session.proxies, allow_redirects=True)
+
+
+    def _new_request(self) -> requests.PreparedRequest:
+        """Return a copy of a request to the master that has been prepared once.
+
+        What requests finds out about an address and the environment (proxies, certificates) takes a third of an
+        exchange. What the user's ~/.netrc says does not come in the place of the token.
+        """
+        with self._preparing:
+            if self._template is None:
+                template = self._session.prepare_request(requests.Request("GET", self._url, auth=lambda made: made))
+                # verify is said here: what the environment says would come before that of the session.
+                found = self._session.merge_environment_settings(template.url, {}, None, self._verify, None)
+                self._session.proxies, self._verify = found["proxies"], found["verify"]
+                self._session.trust_env = False
+                self._template = template
+        return self._template.copy()
 
 
 class _Frame:

@@ -136,3 +136,10 @@ def test_a_fingerprint_sees_opposite_changes_in_one_row_or_in_one_column():
 @pytest.mark.parametrize("shape, fans", [((200, 10), 210), ((5, 5, 1, 16), 25 * 17), ((3, 4, 7), 3 * 11)])
 def test_glorot_limit_counts_inputs_outputs_and_receptive_field(shape, fans):
     assert glorot_limit(shape) == pytest.approx(math.sqrt(6 / fans), rel=1e-15)
+
+
+def test_a_layout_that_is_changed_finds_out_anew_what_follows():
+    layout = Layout((Tensor("w", (2, 3)), Tensor("mean", (4,))), 1)
+    assert (layout.n_params, layout.n_trained, layout.trained) == (10, 6, Layout((Tensor("w", (2, 3)),)))
+    changed = layout._replace(n_statistics=0)
+    assert (changed.n_trained, changed.trained) == (10, changed) and changed.crc != layout.crc

@@ -179,13 +179,14 @@ def test_an_address_that_is_none_is_refused_instead_of_tried_again(host, action)
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("method", ["prepare_request", "send"])
 @pytest.mark.parametrize("error", [requests.exceptions.InvalidURL, requests.exceptions.MissingSchema])
-def test_what_requests_says_of_a_malformed_url_is_the_fault_of_the_url(monkeypatch, error):
+def test_what_requests_says_of_a_malformed_url_is_the_fault_of_the_url(monkeypatch, error, method):
     client = MasterClient(unused_url(), 3)
 
     def request(*args, **kwargs):
         raise error("no URL")
-    monkeypatch.setattr(client._session, "prepare_request", request)
+    monkeypatch.setattr(client._session, method, request)
     with pytest.raises(ConfigError, match="no URL"):
         client.do(REGISTER)
 
