@@ -7,7 +7,7 @@ Prints what it has used (benchmarks.peak.report).
 
 import sys
 import time
-from typing import Any, Dict, List, Tuple
+from typing import Any, Callable, Dict, List, Tuple
 
 import numpy as np
 from flwr.client import NumPyClient, start_client
@@ -15,47 +15,36 @@ from flwr.client import NumPyClient, start_client
 from benchmarks.peak import report
 from benchmarks.ready import ready_vector
 
+Answer = Callable[[np.ndarray, int], Tuple[np.ndarray, int]]  # model, round -> vector, samples that it stands for
+
 
 class Noted(NumPyClient):
-    """Notes the CPU seconds that it had used when it answered."""
+    """Answers in each round, and notes the CPU seconds that it had used then."""
 
-    def __init__(self) -> None:
+    def __init__(self, answer: Answer) -> None:
         super().__init__()
         self.cpu_marks: List[float] = []
-
-    def answer(self, model: np.ndarray) -> Tuple[np.ndarray, int]:
-        """Return a vector, and how many samples it stands for."""
-        raise NotImplementedError
+        self._answer = answer
 
     def fit(self, parameters: List[np.ndarray], config: Dict[str, Any]) -> Tuple[List[np.ndarray], int, Dict[str, Any]]:
         """Answer, and note."""
-        vector, n_samples = self.answer(parameters[0])
+        vector, n_samples = self._answer(parameters[0], len(self.cpu_marks) + 1)
         self.cpu_marks.append(time.process_time())
         return [vector], n_samples, {}
 
 
-class Ready(Noted):
-    """Has learnt its update already."""
-
-    def __init__(self, dim: int, worker_id: int) -> None:
-        super().__init__()
-        self._update = ready_vector(dim, worker_id)
-
-    def answer(self, model: np.ndarray) -> Tuple[np.ndarray, int]:
-        """Return the same update in every round."""
-        return self._update, 100
-
-
-def take_part(port: int, client: Noted) -> None:
+def take_part(port: int, answer: Answer) -> None:
     """Answer in all rounds, and say what that took."""
+    client = Noted(answer)
     start_client(server_address="127.0.0.1:%d" % port, client=client.to_client(), insecure=True)
     print(report(client.cpu_marks), flush=True)
 
 
 def main() -> None:
-    """Take part in all rounds."""
+    """Take part in all rounds, with the same update in each."""
     port, worker_id, dim = map(int, sys.argv[1:4])
-    take_part(port, Ready(dim, worker_id))
+    update = ready_vector(dim, worker_id)
+    take_part(port, lambda model, round_index: (update, 100))
 
 
 if __name__ == "__main__":

@@ -7,32 +7,24 @@ SETTINGS is a file with FLQ's resolved settings. Prints what it has used (benchm
 
 import json
 import sys
-from typing import Any, Dict, Tuple
+from typing import Tuple
 
 import numpy as np
 
-from benchmarks.flower_client import Noted, take_part
+from benchmarks.flower_client import take_part
 from flq.training.trainer import build_trainer
-
-
-class Trains(Noted):
-    """Trains in each round."""
-
-    def __init__(self, settings: Dict[str, Any], worker_id: int) -> None:
-        super().__init__()
-        self._trainer = build_trainer(settings, worker_id)
-
-    def answer(self, model: np.ndarray) -> Tuple[np.ndarray, int]:
-        """Return the local model after training, and on how many samples."""
-        learnt = self._trainer.local_update(model, len(self.cpu_marks) + 1)
-        return model - learnt.update, self._trainer.n_samples
 
 
 def main() -> None:
     """Take part in all rounds."""
     with open(sys.argv[3], encoding="utf-8") as file:
-        settings = json.load(file)
-    take_part(int(sys.argv[1]), Trains(settings, int(sys.argv[2])))
+        trainer = build_trainer(json.load(file), int(sys.argv[2]))
+
+    def answer(model: np.ndarray, round_index: int) -> Tuple[np.ndarray, int]:
+        """Return the local model after training, and on how many samples."""
+        return model - trainer.local_update(model, round_index).update, trainer.n_samples
+
+    take_part(int(sys.argv[1]), answer)
 
 
 if __name__ == "__main__":

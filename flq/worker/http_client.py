@@ -142,10 +142,10 @@ class MasterClient:
 
         Cookies are not sent back.
         """
-        request, text = self._new_request(), urlencode({} if query is None else query)
+        request, text = self._new_request(), urlencode(query or {})
         request.method, request.body = method, body or None
         request.url = request.url.rstrip("/") + path + "?" * bool(text) + text
-        request.headers.update({} if headers is None else headers)
+        request.headers.update(headers or {})
         if body:
             request.headers["Content-Length"] = str(len(body))
         if self._token is not None:
