@@ -1,5 +1,5 @@
 # Functions that start_master.sh, start_worker.sh, run_local.sh and run_tests.sh share: which Python runs the programs,
-# and the folders .venv and .venv36. This file is sourced, never run; the caller sets project_dir.
+# and the folders .venv, .venv36 and so on. This file is sourced, never run; the caller sets project_dir.
 # shellcheck shell=bash
 
 : "${project_dir:?is set by the script that sources this file}"
@@ -72,12 +72,12 @@ find_python() {
 or name yours: PYTHON=/path/to/python3.11 $0"
 }
 
-# find_python36 : print a CPython 3.6, the Python of JetPack 4.6; false if there is none.
-find_python36() {
+# find_python_of VERSION : print a CPython of this version, 3.6 say; false if there is none.
+find_python_of() {
     local candidate pyenv_dir="${PYENV_ROOT:-${HOME:-}/.pyenv}"
     if command -v pyenv >/dev/null; then pyenv_dir="$(pyenv root)"; fi
-    for candidate in python3.6 "$pyenv_dir"/versions/3.6*/bin/python; do
-        if is_python_between "$candidate" 3.6 3.6; then
+    for candidate in "python$1" "$pyenv_dir"/versions/"$1".*/bin/python; do
+        if is_python_between "$candidate" "$1" "$1"; then
             printf '%s\n' "$candidate"
             return
         fi
@@ -90,10 +90,10 @@ ensure_environment() {
     ensure_folder .venv "$1" find_python 3.9 3.13 ""
 }
 
-# ensure_environment36 : .venv36 holds requirements/test-py36.txt. Call it only where find_python36 finds one.
-# pip 21.3.1 is the newest for Python 3.6; the one that comes with 3.6 does not know today's wheels.
-ensure_environment36() {
-    ensure_folder .venv36 test-py36 find_python36 3.6 3.6 pip==21.3.1
+# ensure_worker_environment VERSION SET [PIP] : .venv36, say, holds what requirements/SET.txt asks for, installed by this
+# pip or by the one that comes with Python. Call it only where find_python_of finds that version.
+ensure_worker_environment() {
+    ensure_folder ".venv${1//./}" "$2" "find_python_of $1" "$1" "$1" "${3:-}"
 }
 
 # ensure_folder FOLDER SET FINDER LOWEST HIGHEST PIP : nothing to do where the stamp fits. Two scripts that start at the
@@ -133,7 +133,7 @@ fill_folder() {
     local base status=0
 
     if [[ -e "$folder.unfinished" ]] || ! "$folder/bin/python" -c '' >/dev/null 2>&1; then
-        base="$("$finder")"
+        base="$($finder)" # a function, perhaps with an argument
         "$base" -c 'import ensurepip, venv' 2>/dev/null || fail 2 "$base cannot make virtual environments: install its \
 venv module (Debian, Ubuntu: sudo apt install python3-venv) and start again."
         printf 'Making %s with Python %s\n' "$1" "$(python_version "$base")"

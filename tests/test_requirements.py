@@ -16,13 +16,14 @@ PROJECT = Path(__file__).resolve().parent.parent
 REQUIREMENTS = PROJECT / "requirements"
 
 # Who needs which set: the programs of a machine, and every module that they can reach.
-WORKER = ("errors", "flags", "logfile", "core", "protocol", "training", "worker", "flq_worker.py", "flq_fed_v3.py",
+WORKER = ("errors", "flags", "logfile", "durable", "tokens", "device", "core", "protocol", "training", "worker", "flq_worker.py", "flq_fed_v3.py",
           "report/__init__.py", "report/axes.py", "report/charts.py", "report/reference.py", "report/sheets.py")
-MASTER = ("errors", "flags", "logfile", "core", "protocol", "report", "config", "config_file", "config_docs",
-          "config_hash", "master", "flq_master.py")
+MASTER = ("errors", "flags", "logfile", "durable", "tokens", "device", "core", "protocol", "report", "config",
+          "config_file", "config_docs", "config_hash", "master", "deploy", "flq_master.py")
 DISTRIBUTIONS = {"PIL": "pillow", "prometheus_client": "prometheus-client", "pydantic_core": "pydantic",
-                 "werkzeug": "flask", "tensorflow": "tensorflow", "keras": "keras"}  # where the names differ
+                 "werkzeug": "flask", "yaml": "pyyaml", "tensorflow": "tensorflow", "keras": "keras"}  # where the names differ
 DRAWING = {"matplotlib"}  # flq.training.distribution --out; a worker never draws
+OF_TENSORFLOW = {"tensorflow-estimator", "tensorboard", "protobuf", "h5py"}  # pinned where it would bring newer ones
 MADE = []  # the folder of the environment, and who makes it, once it is started
 
 
@@ -33,8 +34,20 @@ def requirements(name):
         line = line.split("#")[0].strip()
         if line.startswith("-r "):
             found |= requirements(line[3:])
-        elif line:
+        elif line and not line.startswith("--"):
             found.add(re.match(r"[A-Za-z0-9_.-]+", line).group().lower().replace("tensorflow-cpu", "tensorflow"))
+    return found
+
+
+def pins(name):
+    """Return distribution -> version of a requirements file and of those that it includes."""
+    found = {}
+    for line in (REQUIREMENTS / name).read_text().splitlines():
+        if line.startswith("-r "):
+            found.update(pins(line[3:]))
+        elif "==" in line and line[0] != "#":
+            package, _, version = line.partition("==")
+            found[package] = version
     return found
 
 
@@ -57,8 +70,24 @@ def test_the_workers_set_is_what_a_worker_and_the_reference_import():
     assert imported(WORKER) - DRAWING == requirements("worker.txt") - {"keras"}  # which TensorFlow would bring itself
 
 
-def test_the_set_for_python_36_lacks_only_tensorflow():
-    assert requirements("worker-py36.txt") == requirements("worker.txt") - {"keras", "tensorflow"}
+@pytest.mark.parametrize("name", ["worker-py36.txt", "worker-py38.txt"])
+def test_the_sets_for_older_pythons_lack_only_tensorflow(name):
+    assert requirements(name) == requirements("worker.txt") - {"keras", "tensorflow"}
+
+
+@pytest.mark.parametrize("name", ["jetson-nano.txt", "jetpack5.txt", "jetpack6.txt"])
+def test_the_set_of_a_jetson_is_what_a_worker_imports_with_the_tensorflow_of_nvidia(name):
+    assert requirements(name) - OF_TENSORFLOW == requirements("worker.txt")
+    lines = (REQUIREMENTS / name).read_text().splitlines()
+    assert sum(bool(re.match(r"--extra-index-url https://\S+/jp/v\d+$", line)) for line in lines) == 1
+    assert sum(bool(re.match(r"tensorflow==\d+\.\d+\.\d+\+nv\d\d\.\d+$", line)) for line in lines) == 1
+
+
+@pytest.mark.parametrize("name, jetson", [("test-py36.txt", "jetson-nano.txt"), ("test-py38.txt", "jetpack5.txt")])
+def test_what_is_tested_is_what_a_jetson_gets(name, jetson):
+    tested, installed = pins(name), pins(jetson)
+    for package in set(tested) & set(installed) - {"tensorflow", "keras", "tensorflow-estimator"}:
+        assert tested[package] == installed[package], package
 
 
 def test_the_masters_set_is_what_the_master_and_its_tools_import():
@@ -73,7 +102,7 @@ def test_one_machine_has_both_and_the_tests_more():
 @pytest.mark.parametrize("name", sorted(path.name for path in REQUIREMENTS.glob("*.txt")))
 def test_versions_are_pinned(name):
     lines = [line for line in (REQUIREMENTS / name).read_text().splitlines() if line and line[0] not in "#-"]
-    assert [line for line in lines if not re.match(r"[a-z0-9_.-]+==\d[\w.]*(; .+)?$", line)] == []
+    assert [line for line in lines if not re.match(r"[a-z0-9_.-]+==\d[\w.+]*(; .+)?$", line)] == []
 
 
 def environment():

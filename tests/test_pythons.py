@@ -10,12 +10,12 @@ from beside import Beside
 
 PROJECT = Path(__file__).resolve().parent.parent
 WORKER_SOURCES = ("flq/__init__.py", "flq/errors.py", "flq/flags.py", "flq/logfile.py", "flq/durable.py",
-                  "flq/tokens.py", "flq/core", "flq/protocol", "flq/training", "flq/worker", "flq/report",
+                  "flq/tokens.py", "flq/device", "flq/core", "flq/protocol", "flq/training", "flq/worker", "flq/report",
                   "flq_worker.py", "flq_fed_v3.py")
-WORKER_TESTS = ("tests/core", "tests/protocol", "tests/simulate", "tests/training", "tests/worker",
+WORKER_TESTS = ("tests/core", "tests/device", "tests/protocol", "tests/simulate", "tests/training", "tests/worker",
                 "tests/report/test_curves.py")
-SUITE = []  # it, once it is started
-PYTHON36 = PROJECT / ".venv36" / "bin" / "python"
+VERSIONS = {"3.6": "with TensorFlow 2.6, as on JetPack 4.6", "3.8": "with TensorFlow 2.11, as on JetPack 5"}
+SUITES = {}  # version -> its suite, once it is started
 
 
 def existing(names):
@@ -54,21 +54,27 @@ def test_newer_python_is_found(tmp_path, source):
 
 
 def start(config):
-    """Start the suite; tests/conftest.py calls this before the first test."""
-    if not (PYTHON36.exists() and subprocess.run([str(PYTHON36), "-c", ""]).returncode == 0):
+    """Start the suites; tests/conftest.py calls this before the first test."""
+    if SUITES:
         return
     folders = existing(WORKER_TESTS)
     assert folders, "none of {} exists".format(WORKER_TESTS)
     # PYTEST_ADDOPTS and the like were meant for the outer run.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-    command = [str(PYTHON36), "-m", "pytest", "-q", "-m", "not tf", "-p", "no:cacheprovider", *folders]
-    SUITE.append(Beside(command, str(PROJECT), config, environment))
+    for version in VERSIONS:
+        python = PROJECT / ".venv{}".format(version.replace(".", "")) / "bin" / "python"
+        if python.exists() and subprocess.run([str(python), "-c", ""]).returncode == 0:
+            command = [str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", *folders]
+            SUITES[version] = Beside(command, str(PROJECT), config, environment)
 
 
 @pytest.mark.slow
-def test_worker_tests_pass_under_python_36():
-    if not SUITE:
-        pytest.skip("no .venv36: run_tests.sh makes it where a CPython 3.6 is found")
-    code, text = SUITE[0].result(1800)
+@pytest.mark.tf
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_whole_worker_suite_passes(version):
+    if version not in SUITES:
+        pytest.skip("no .venv{}: run_tests.sh makes it where a CPython {} is found".format(
+            version.replace(".", ""), version))
+    code, text = SUITES[version].result(1800)
     print(text)
     assert code == 0, text
