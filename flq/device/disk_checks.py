@@ -1,0 +1,108 @@
+"""Checks of the disk: room, folders that can be written, and what wears an SD card out."""
+
+import os
+import re
+import shutil
+import tempfile
+from typing import List, NamedTuple, Optional
+
+from .checks import FAIL, OK, WARN, Line
+from .files import below, text_of
+from .machine_checks import swap_areas
+
+NEEDED_MB, COMFORTABLE_MB = 200, 2000
+LOG_MAX = "set Storage=volatile in /etc/systemd/journald.conf, then: sudo systemctl restart systemd-journald"
+
+
+class Mount(NamedTuple):
+    """A line of /proc/mounts."""
+
+    device: str
+    folder: str
+    options: List[str]
+
+
+def disk_lines(project_dir: str, folders: List[str]) -> List[Line]:
+    """Return whether there is room in the project's folder, and whether each of the folders can be written.
+
+    One that is missing is looked for in the folder in which it would be made; nothing is left behind.
+    """
+    try:
+        free = shutil.disk_usage(project_dir).free >> 20
+    except OSError as error:
+        return [Line(FAIL, "disk", "%s can not be looked at: %s" % (project_dir, error.strerror),
+                     "start the program from a folder that is there")]
+    text = "%d MB are free in %s" % (free, project_dir)
+    if free < NEEDED_MB:
+        lines = [Line(FAIL, "disk", text, "remove old results and logs; %d MB are needed" % NEEDED_MB)]
+    elif free < COMFORTABLE_MB:
+        lines = [Line(WARN, "disk", text, "remove old results and logs")]
+    else:
+        lines = [Line(OK, "disk", text)]
+    problems = [problem for problem in map(_problem_of, folders) if problem]
+    if problems:
+        return lines + [Line(FAIL, "folders", "; ".join(problems),
+                             "give them to this user (sudo chown -R $USER FOLDER), or make room")]
+    return lines + [Line(OK, "folders", "can be written: %s" % ", ".join(folders))]
+
+
+def sd_card_lines(root: str) -> List[Line]:
+    """Return what wears out the SD card that / lies on; nothing if it lies elsewhere."""
+    mounts = _mounts(root)
+    device = _device_of_root(root, mounts)
+    if not re.match("/dev/mmcblk[0-9]", device):
+        return []
+    card = re.match("/dev/mmcblk[0-9]+", device).group()
+    lines = []
+    for path, kind, _ in swap_areas(root) or []:
+        if path.startswith(card) or (kind == "file" and _folder_of_mount(path, mounts) == "/"):
+            lines.append(Line(WARN, "sd card", "the swap area %s lies on it" % path,
+                              "sudo swapoff %s, take it out of /etc/fstab, and make one on a USB disk" % path))
+    if _keeps_journal(root):
+        lines.append(Line(WARN, "sd card", "the system's journal is written to it", LOG_MAX))
+    options = [mount.options for mount in mounts if mount.folder == "/"]
+    if options and "noatime" not in options[-1]:
+        lines.append(Line(WARN, "sd card", "reading files writes to it: / is mounted without noatime",
+                          "add noatime to the options of / in /etc/fstab, and boot again"))
+    return lines or [Line(OK, "sd card", "%s: no swap and no journal on it, mounted with noatime" % device)]
+
+
+def _problem_of(folder: str) -> str:
+    """Return why a folder can not be written, nothing if it can."""
+    place = os.path.abspath(folder)
+    while not os.path.exists(place):
+        place = os.path.dirname(place)
+    try:
+        with tempfile.TemporaryFile(dir=place) as stream:
+            stream.write(bytes(4096))
+    except OSError as error:
+        return "%s can not be written: %s" % (folder, error.strerror)
+    return ""
+
+
+def _mounts(root: str) -> List[Mount]:
+    rows = [line.split() for line in (text_of(below(root, "/proc/mounts")) or "").splitlines()]
+    return [Mount(row[0], row[1], row[3].split(",")) for row in rows if len(row) >= 4]
+
+
+def _device_of_root(root: str, mounts: List[Mount]) -> str:
+    """Return the device that / lies on; where that is called /dev/root, the kernel's command line says which."""
+    device = next((mount.device for mount in reversed(mounts) if mount.folder == "/"), "")
+    if device == "/dev/root":
+        found = re.search(r"(?:^|\s)root=(\S+)", text_of(below(root, "/proc/cmdline")) or "")
+        return found.group(1) if found else device
+    return device
+
+
+def _folder_of_mount(path: str, mounts: List[Mount]) -> Optional[str]:
+    """Return where the file system is mounted that a path lies in."""
+    folders = [mount.folder for mount in mounts if (path + "/").startswith(mount.folder.rstrip("/") + "/")]
+    return max(folders, key=len, default=None)
+
+
+def _keeps_journal(root: str) -> bool:
+    """Return whether journald writes to the disk: by default it does if its folder is there."""
+    text = text_of(below(root, "/etc/systemd/journald.conf"))
+    found = re.findall(r"(?m)^\s*Storage\s*=\s*(\w+)", text or "")
+    storage = found[-1] if found else "auto"
+    return storage == "persistent" or (storage == "auto" and os.path.isdir(below(root, "/var/log/journal")))

@@ -1,0 +1,95 @@
+"""Checks of the Python that runs FLQ, made without importing what may end it."""
+
+import importlib.util
+import os
+import platform
+import re
+import sys
+from typing import List, Mapping, NamedTuple, Optional, Sequence, Tuple
+
+from .board import Board
+from .checks import FAIL, OK, WARN, Line
+from .files import text_of
+
+OF_JETPACK = {"4": (3, 6), "5": (3, 8), "6": (3, 10)}  # the Python that NVIDIA's TensorFlow is built for
+OPENBLAS = "OPENBLAS_CORETYPE"
+REQUIREMENTS = {"4": "jetson-nano.txt", "5": "jetpack5.txt", "6": "jetpack6.txt"}
+
+
+class Interpreter(NamedTuple):
+    """What runs a program.
+
+    Attributes
+    ----------
+    version : tuple of three int
+    machine : str
+        x86_64, aarch64, ...
+    numpy : str or None
+        The version that is installed.
+    openblas : str
+        The environment's OPENBLAS_CORETYPE.
+    """
+
+    version: Tuple[int, int, int]
+    machine: str
+    numpy: Optional[str]
+    openblas: str
+
+
+def this_interpreter(environment: Mapping[str, str]) -> Interpreter:
+    """Return what runs this program."""
+    return Interpreter(tuple(sys.version_info[:3]), platform.machine(), installed_numpy(),
+                       environment.get(OPENBLAS, ""))
+
+
+def installed_numpy() -> Optional[str]:
+    """Return the version of numpy out of its files: to import it may end the process."""
+    spec = importlib.util.find_spec("numpy")
+    if spec is None or spec.origin is None:
+        return None
+    text = text_of(os.path.join(os.path.dirname(spec.origin), "version.py")) or ""
+    found = re.search(r"""(?m)^(?:short_)?version(?:: str)? = ['"]([^'"]+)['"]""", text)
+    return found.group(1) if found else "unknown"
+
+
+def python_lines(interpreter: Interpreter, board: Board, lowest: Tuple[int, int]) -> List[Line]:
+    """Return whether this is a Python that FLQ runs on, the right one for the board, and one with a sound numpy."""
+    return [_python_line(interpreter, board, lowest), _numpy_line(interpreter)]
+
+
+def packages_line(names: Sequence[str], requirements: str) -> Line:
+    """Return whether packages are installed; they are not imported."""
+    missing = [name for name in names if importlib.util.find_spec(name) is None]
+    if missing:
+        return Line(FAIL, "packages", "missing: %s" % ", ".join(missing),
+                    "pip install -r requirements/%s" % requirements)
+    return Line(OK, "packages", ", ".join(names))
+
+
+def requirements_for(board: Board) -> str:
+    """Return the file of requirements/ with a worker's packages on a board."""
+    return REQUIREMENTS.get((board.jetpack or "").split(".")[0], "worker.txt")
+
+
+def _python_line(interpreter: Interpreter, board: Board, lowest: Tuple[int, int]) -> Line:
+    text = "%d.%d.%d" % interpreter.version
+    if interpreter.version[:2] < lowest:
+        return Line(FAIL, "python", "%s; %d.%d is the oldest that this program runs on" % ((text,) + lowest),
+                    "make the environment with a newer Python")
+    own = OF_JETPACK.get((board.jetpack or "").split(".")[0])
+    if own is not None and interpreter.version[:2] != own and own >= lowest:
+        return Line(WARN, "python", "%s; the TensorFlow that uses the GPU of this board needs Python %d.%d" % (
+            (text,) + own), "make the environment with python%d.%d and requirements/%s" % (
+                own + (requirements_for(board),)))
+    return Line(OK, "python", text + (", JetPack's own" if interpreter.version[:2] == own else ""))
+
+
+def _numpy_line(interpreter: Interpreter) -> Line:
+    if interpreter.numpy is None:
+        return Line(FAIL, "numpy", "it is not installed", "install the requirements of this program")
+    text = "numpy " + interpreter.numpy
+    if interpreter.numpy == "1.19.5" and interpreter.machine == "aarch64" and not interpreter.openblas:
+        # numpy issue 18131: the OpenBLAS inside takes the Cortex-A57 for another CPU.
+        return Line(FAIL, "numpy", text + " dies of an illegal instruction on this CPU unless %s is set" % OPENBLAS,
+                    "start by ./start_worker.sh, or before Python: export %s=ARMV8" % OPENBLAS)
+    return Line(OK, "numpy", text + (", %s=%s" % (OPENBLAS, interpreter.openblas) if interpreter.openblas else ""))

@@ -1,0 +1,100 @@
+"""What a report of a device may be, for both ends: the worker makes it, the master takes nothing else.
+
+A report is a JSON object. All keys but ``life`` may be missing: what has no sensor is left out.
+"""
+
+import re
+from typing import Any, Dict, NamedTuple
+
+from ..errors import BadValues
+from .sensors import MOST_NAMES, is_name
+
+LONGEST_TEXT = 200
+HINT = "flq/device/report.py has the fields of a report"
+
+
+class Field(NamedTuple):
+    """What a value may be. ``kind``: number, whole, flag, text, life or rails; bounds where it is a number."""
+
+    kind: str
+    meaning: str
+    lowest: float = 0
+    highest: float = 0
+
+
+FIELDS = {
+    "life": Field("life", "8 hexadecimal digits that are new with each process: energy_j counts from its start"),
+    "cpu": Field("number", "share of all CPUs that is busy", 0, 1),
+    "gpu": Field("number", "share of the GPU that is busy", 0, 1),
+    "ram_mb": Field("number", "main memory that can not be had, MB of 2^20 bytes", 0, 2 ** 30),
+    "ram_total_mb": Field("number", "main memory, MB", 0, 2 ** 30),
+    "temperature_c": Field("number", "the hottest zone, degrees Celsius", -100, 200),
+    "peak_c": Field("number", "the hottest that any zone was since the start, degrees Celsius", -100, 200),
+    "throttled": Field("flag", "whether CPU or GPU run slower now because of heat or power"),
+    "power_w": Field("number", "power of the whole board, W", 0, 10 ** 5),
+    "rails_w": Field("rails", "power by the name of the rail, W; rails overlap", 0, 10 ** 5),
+    "energy_j": Field("number", "energy of the whole board since the start, J", 0, 10 ** 13),
+    "uncovered_s": Field("number", "seconds since the start of which energy_j does not know", 0, 10 ** 10),
+    "samples": Field("whole", "samples that were trained on since the start", 0, 2 ** 53),
+    "problem": Field("text", "what is wrong with the worker"),
+}  # type: Dict[str, Field]
+
+
+def checked(value: Any) -> Dict[str, Any]:
+    """Return a report that came from elsewhere, in the order of the table.
+
+    Raises
+    ------
+    BadValues
+        If it is no object, lacks ``life``, or has anything that the table does not know or allow.
+    """
+    if not isinstance(value, dict):
+        raise BadValues("a device report must be an object, got %s" % _shown(value), HINT)
+    for name in value:
+        if name not in FIELDS:
+            raise BadValues("a device report has no field %s" % _shown(name), HINT)
+    if "life" not in value:
+        raise BadValues("a device report must have the field life", HINT)
+    return {name: _checked(value[name], field, name) for name, field in FIELDS.items() if name in value}
+
+
+def printable(text: str) -> str:
+    """Return a text as a report may hold it: in one line, and not too long."""
+    line = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
+    return line if len(line) <= LONGEST_TEXT else line[:LONGEST_TEXT - 3] + "..."
+
+
+def _checked(value: Any, field: Field, name: str) -> Any:
+    if field.kind == "rails":
+        return _checked_rails(value, field, name)
+    if field.kind == "flag":
+        fits, words = isinstance(value, bool), "true or false"
+    elif field.kind == "life":
+        fits, words = isinstance(value, str) and re.match(r"[0-9a-f]{8}\Z", value), "8 hexadecimal digits"
+    elif field.kind == "text":
+        fits = isinstance(value, str) and len(value) <= LONGEST_TEXT and value.isprintable()
+        words = "a printable text of at most %d characters" % LONGEST_TEXT
+    else:
+        is_whole = field.kind == "whole"
+        fits = (isinstance(value, int if is_whole else (int, float)) and not isinstance(value, bool)
+                and field.lowest <= value <= field.highest)  # which NaN is not
+        words = "a %snumber in %d..%d" % ("whole " * is_whole, field.lowest, field.highest)
+    if not fits:
+        raise BadValues("%s of a device report must be %s, got %s" % (name, words, _shown(value)), HINT)
+    return value
+
+
+def _checked_rails(value: Any, field: Field, name: str) -> Dict[str, Any]:
+    if not isinstance(value, dict) or len(value) > MOST_NAMES or not all(map(is_name, value)):
+        raise BadValues("%s of a device report must be an object of at most %d rails, each with a short name of "
+                        "printable ASCII characters, got %s" % (name, MOST_NAMES, _shown(value)), HINT)
+    return {rail: _checked(power, field._replace(kind="number"), name) for rail, power in value.items()}
+
+
+def _shown(value: Any) -> str:
+    """Write a value of JSON in a few ASCII characters, whatever its size."""
+    if isinstance(value, (dict, list)):
+        return "%s of %d" % ("an object" if isinstance(value, dict) else "a list", len(value))
+    if isinstance(value, int) and abs(value) > 2 ** 64:
+        return "a number of %d bits" % value.bit_length()
+    return ascii(value[:80] if isinstance(value, str) else value)

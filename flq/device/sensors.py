@@ -1,0 +1,130 @@
+"""How busy, full and warm this machine is, from /proc and /sys; what has no sensor is None or left out."""
+
+import re
+from typing import Dict, List, Optional, Tuple
+
+from .files import below, names_in, number_of, text_of
+
+GPU_LOADS = ("/sys/devices/gpu.0/load", "/sys/devices/platform/gpu.0/load")  # JetPack 4 and 5; 6 and later
+PI_THROTTLED = "/sys/devices/platform/soc/soc:firmware/get_throttled"
+PI_NOW = 0b1110  # frequency capped, throttled, soft temperature limit; the bits from 16 on are of the past
+HOTTEST_C = 150.0  # beyond it, a sensor is broken
+MOST_NAMES, LONGEST_NAME = 16, 32
+
+
+class Sensors:
+    """The sensors of one machine.
+
+    Parameters
+    ----------
+    root : str
+        The folder that stands for /.
+    """
+
+    def __init__(self, root: str = "/") -> None:
+        self._root = root
+        self._cpu_times = self._read_cpu_times()
+
+    def cpu_share(self) -> Optional[float]:
+        """Return how much of all CPUs was busy since the last call, or since the start: 0..1.
+
+        Source: /proc/stat, proc(5): idle and iowait are not busy; guest time is in user time already.
+        """
+        before, self._cpu_times = self._cpu_times, self._read_cpu_times()
+        if before is None or self._cpu_times is None:
+            return None
+        total, idle = (now - past for now, past in zip(self._cpu_times, before))
+        return min(1.0, max(0.0, 1.0 - idle / total)) if total > 0 else None
+
+    def gpu_share(self) -> Optional[float]:
+        """Return how much of a Jetson's GPU is busy now: 0..1; the file holds per mille."""
+        for path in GPU_LOADS:
+            load = number_of(below(self._root, path))
+            if load is not None and 0 <= load <= 1000:
+                return load / 1000.0
+        return None
+
+    def ram_mb(self) -> Optional[Tuple[int, int]]:
+        """Return the MB (of 2^20 bytes) of main memory that can not be had, and those that there are."""
+        sizes = meminfo(self._root)
+        if "MemTotal" not in sizes or "MemAvailable" not in sizes:
+            return None
+        return (sizes["MemTotal"] - sizes["MemAvailable"]) >> 10, sizes["MemTotal"] >> 10
+
+    def temperatures(self) -> Dict[str, float]:
+        """Return degrees Celsius by the zone's name: CPU, GPU, AO, ...
+
+        PMIC is left out: it says 100 degrees always. A negative value is a sensor that is off.
+        Source: jetson_stats, jtop/core/temperature.py.
+        """
+        found = {}  # type: Dict[str, float]
+        for zone in self._thermal("thermal_zone"):
+            name = text_of(zone + "/type")
+            value = number_of(zone + "/temp")
+            if not is_name(name) or name.upper().startswith("PMIC") or value is None:
+                continue
+            if 0 <= value <= HOTTEST_C * 1000 and len(found) < MOST_NAMES:
+                found[_free_name(re.sub(r"[-_](therm|thermal|Die)$", "", name), found)] = value / 1000.0
+        return found
+
+    def throttled(self) -> Optional[bool]:
+        """Return whether CPU or GPU run slower now because of heat or power; None where nothing says so.
+
+        On a Raspberry Pi the firmware tells. Elsewhere the cooling devices of the kernel do, those
+        that slow a processor down: ``cpu-balanced`` and the like in the kernel of JetPack 4
+        (arch/arm/mach-tegra), ``cpu-throttle-alert`` and the like from JetPack 5 on, and Linux's own
+        of cpufreq and devfreq. Fans, and the voltage caps of the Nano, which move with any
+        temperature, say nothing.
+
+        Source: Raspberry Pi documentation of vcgencmd get_throttled (the file holds the same number,
+        hexadecimal without 0x); Linux, Documentation/driver-api/thermal/sysfs-api.rst.
+        """
+        text = text_of(below(self._root, PI_THROTTLED))
+        if text is not None and re.match("[0-9a-fA-F]{1,8}$", text):
+            return bool(int(text, 16) & PI_NOW)
+        states = {}  # type: Dict[str, float]
+        for device in self._thermal("cooling_device"):
+            kind, state = text_of(device + "/type"), number_of(device + "/cur_state")
+            if kind and state is not None:
+                states[kind] = max(state, states.get(kind, state))
+        for pattern in (r".*-throttle-alert$", r".*-balanced$", r"(thermal-)?(cpufreq|devfreq)-|Processor$"):
+            told = [state for kind, state in states.items() if re.match(pattern, kind)]
+            if told:  # the board's own word comes before the general one
+                return any(state > 0 for state in told)
+        return None
+
+    def _thermal(self, kind: str) -> List[str]:
+        """Return the folders of the zones or of the cooling devices."""
+        for folder in ("/sys/class/thermal", "/sys/devices/virtual/thermal"):
+            path = below(self._root, folder)
+            found = [path + "/" + name for name in names_in(path) if re.match(kind + "[0-9]+$", name)]
+            if found:
+                return found
+        return []
+
+    def _read_cpu_times(self) -> Optional[Tuple[int, int]]:
+        """Return the ticks of all CPUs so far, and how many of them were idle."""
+        words = (text_of(below(self._root, "/proc/stat")) or "").split("\n")[0].split()
+        ticks = [int(word) for word in words[1:9] if word.isdigit()]
+        return (sum(ticks), sum(ticks[3:5])) if words[:1] == ["cpu"] and len(ticks) >= 5 else None
+
+
+def meminfo(root: str) -> Dict[str, int]:
+    """Return the sizes that /proc/meminfo names, in kB."""
+    lines = (text_of(below(root, "/proc/meminfo")) or "").splitlines()
+    found = (re.match(r"([A-Za-z]+):\s+([0-9]{1,15}) kB", line) for line in lines)
+    return {match.group(1): int(match.group(2)) for match in found if match}
+
+
+def is_name(text: Optional[str]) -> bool:
+    """Return whether a zone or a rail may be called so: printable ASCII, and short."""
+    return bool(text) and len(text) <= LONGEST_NAME and all(" " <= letter <= "~" for letter in text)
+
+
+def _free_name(name: str, taken: Dict[str, float]) -> str:
+    """Return the name, with a number behind it if another zone has it."""
+    number, free = 1, name
+    while free in taken:
+        number += 1
+        free = "%s%d" % (name, number)
+    return free

@@ -1,0 +1,144 @@
+"""Whether TensorFlow works here, tried in a child process: what ends that one ends nothing else."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from typing import Any, Dict, List, NamedTuple
+
+from .board import Board
+from .checks import OK, WARN, Line
+from .python_checks import OPENBLAS, requirements_for
+
+LIMIT_S = 240.0  # a Nano takes half a minute from its SD card
+MARK = "flq-probe "
+SIGNALS = {"SIGILL": "Illegal instruction", "SIGSEGV": "Segmentation fault", "SIGKILL": "Killed",
+           "SIGABRT": "Aborted", "SIGBUS": "Bus error"}
+
+# Tells what it has come to, one line each, so that whatever ends it is known to lie behind that.
+SCRIPT = """
+import json
+def tell(**facts):
+    print(%r + json.dumps(facts), flush=True)
+def why(error):
+    lines = str(error).splitlines()
+    return "%%s: %%s" %% (type(error).__name__, lines[0] if lines else "")
+try:
+    tell(stage="numpy")
+    import numpy
+    tell(numpy=numpy.__version__, stage="tensorflow")
+    import tensorflow as tf
+    tell(tensorflow=tf.__version__, stage="keras")
+    tell(keras=tf.keras.__version__, stage="devices")
+    tell(cuda=bool(tf.test.is_built_with_cuda()))
+    gpus = tf.config.list_physical_devices("GPU")
+    tell(gpus=len(gpus), stage="end")
+except Exception as error:
+    missing = isinstance(error, ModuleNotFoundError) and error.name in ("numpy", "tensorflow")
+    tell(error=why(error), missing=error.name if missing else "")
+""" % MARK
+
+
+class Probe(NamedTuple):
+    """What came of it.
+
+    Attributes
+    ----------
+    facts : dict
+        numpy, tensorflow, keras: versions; cuda: bool; gpus: int; stage: how far it came, "end" is
+        all the way; error, missing: of an import that failed.
+    end : str
+        What ended it before its end: a signal's name, or a time limit; empty if nothing did.
+    log : list of str
+        What it said on stderr.
+    """
+
+    facts: Dict[str, Any]
+    end: str
+    log: List[str]
+
+
+def probe_tensorflow(script: str = SCRIPT, limit_s: float = LIMIT_S) -> Probe:
+    """Import numpy and TensorFlow in a child process, and ask for the GPUs."""
+    environment = dict(os.environ, TF_CPP_MIN_LOG_LEVEL="1")  # warnings tell which library of CUDA is missing
+    child = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                             stderr=subprocess.PIPE, env=environment)
+    with child:
+        try:
+            out, log = child.communicate(timeout=limit_s)
+            end = _name_of(child.returncode)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            out, log = child.communicate()
+            end = "nothing for %g s" % limit_s
+    facts = {"stage": "start"}  # type: Dict[str, Any]
+    for line in out.decode("utf-8", "replace").splitlines():
+        if line.startswith(MARK):
+            facts.update(json.loads(line[len(MARK):]))
+    return Probe(facts, "" if facts["stage"] == "end" else end, log.decode("utf-8", "replace").splitlines())
+
+
+def tensorflow_lines(probe: Probe, board: Board, fault: str, requirements: str) -> List[Line]:
+    """Return what the probe says, in lines.
+
+    Parameters
+    ----------
+    probe : Probe
+    board : Board
+    fault : str
+        fail or warn: what a TensorFlow that does not work is to this program.
+    requirements : str
+        The file of requirements/ that has it.
+    """
+    facts = probe.facts
+    install = "pip install -r requirements/%s" % requirements
+    if facts.get("missing"):
+        return [Line(fault, "tensorflow", "%s is not installed" % facts["missing"], install)]
+    if facts.get("error"):
+        return [Line(fault, "tensorflow", "it can not be imported: %s" % facts["error"],
+                     "install it anew: %s" % install)]
+    if probe.end:
+        return [Line(fault, "tensorflow", "a process that imports it was ended at %s: %s" % (
+            facts["stage"], probe.end), _fix_of(probe, board))]
+    text = "%s with Keras %s, built %s CUDA" % (facts["tensorflow"], facts["keras"],
+                                                "with" if facts["cuda"] else "without")
+    is_jetson = board.kind in ("nano", "jetson")
+    if is_jetson and not facts["cuda"]:
+        lines = [Line(WARN, "tensorflow", text + ": the GPU of this board is not used",
+                      "NVIDIA's own build: pip install -r requirements/%s" % requirements_for(board))]
+    else:
+        lines = [Line(OK, "tensorflow", text)]
+    if facts["gpus"]:
+        return lines + [Line(OK, "gpu", "TensorFlow sees %d" % facts["gpus"])]
+    if not facts["cuda"]:
+        return lines + [Line(OK, "gpu", "none: it computes on the CPU")]
+    reason = re.search("(Could not load dynamic library|Cannot dlopen)[^\n]*", "\n".join(probe.log))
+    text = "TensorFlow sees none" + (": " + reason.group() if reason else "")
+    return lines + [Line(WARN if is_jetson else OK, "gpu", text,
+                         "install CUDA and cuDNN of this JetPack: sudo apt install nvidia-jetpack" if is_jetson
+                         else "")]
+
+
+def _name_of(code: int) -> str:
+    """Return what ended a child: a signal in words, or its exit code."""
+    if code >= 0:
+        return "exit code %d" % code
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = "signal %d" % -code
+    return "%s (%s)" % (SIGNALS[name], name) if name in SIGNALS else name
+
+
+def _fix_of(probe: Probe, board: Board) -> str:
+    if "SIGILL" in probe.end and probe.facts["stage"] in ("start", "numpy"):
+        return "on aarch64 with Python 3.6, before Python: export %s=ARMV8" % OPENBLAS
+    if "SIGILL" in probe.end:
+        return "this build needs a newer CPU (AVX on x86): install one that was made for this machine"
+    if "SIGKILL" in probe.end:
+        return "most likely the memory did not suffice: end other programs, or add swap"
+    if probe.end.startswith("nothing"):
+        return "look whether the disk or the memory is the reason, and try again"
+    return "install it anew: pip install -r requirements/%s" % requirements_for(board)
