@@ -256,7 +256,8 @@ class JetsonOptimization(Section):
     """How a worker uses its device. A worker's command line and own file come before what the master says."""
 
     gpu_memory_limit_mb: Optional[int] = Field(
-        None, ge=1, le=10 ** 6, description="Memory in MB that TensorFlow may take on the GPU; null = as it grows.")
+        None, ge=1, le=10 ** 6, description="Memory in MB that TensorFlow may take on the GPU; null = 1024 on an "
+                                            "original Jetson Nano, elsewhere as it grows.")
     enable_mixed_precision: bool = Field(
         False, description="Whether a GPU computes in float16 where it can; ignored below compute capability 7.0.")
     prefetch_size: int = Field(
@@ -266,6 +267,9 @@ class JetsonOptimization(Section):
         2, ge=1, le=1024, description="Number of batches that are made at a time, likewise.")
     cuda_cache_mb: Optional[int] = Field(
         None, ge=0, le=4096, description="Size in MB of the cache of compiled GPU code; null = CUDA's own.")
+    telemetry_s: float = Field(
+        10.0, ge=0, le=LONGEST_S, description="Seconds between two reports of a worker's device, its load, memory, "
+                                              "temperature and power; 0 = none.")
 
 
 class Report(Section):

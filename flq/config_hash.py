@@ -26,6 +26,7 @@ NOT_HASHED: Dict[Tuple[str, str], str] = {
     ("jetson_optimization", "prefetch_size"): "how early batches are made, not which or in what order",
     ("jetson_optimization", "num_parallel_calls"): "how many batches are made at a time, not in what order",
     ("jetson_optimization", "cuda_cache_mb"): "where compiled code is kept",
+    ("jetson_optimization", "telemetry_s"): "readings of the device, which nothing that affects the model reads",
     ("security", "*"): "who may ask, not what is answered",
     ("report", "*"): "views of the run; nothing that affects the model reads them",
 }

@@ -5,6 +5,7 @@
     FlqError
      +-- ConfigError        a setting is missing, unknown or impossible
      +-- DataError          a data set or a model cannot be used as asked
+     +-- OutOfMemory        the device has too little memory to train
      +-- CodecError         values cannot be encoded, or bytes are not a valid encoding
      +-- WireError          the peer's bytes are not a valid message
      |    +-- TooLarge      they declare more than is allowed
@@ -53,6 +54,10 @@ class DataError(FlqError):
     """A data set or a model cannot be used as asked."""
 
     status_hint = 422
+
+
+class OutOfMemory(FlqError):
+    """The device has too little memory to train."""
 
 
 class CodecError(FlqError):

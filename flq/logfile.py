@@ -1,10 +1,14 @@
-"""Logging of the two programs: a rotating file, and lines on the terminal."""
+"""Logging of the two programs: a rotating file for each start, and lines on the terminal."""
 
 import logging
 import os
+import re
+from contextlib import suppress
 from logging.handlers import RotatingFileHandler
 
-MAX_BYTES, N_KEPT = 5000000, 3  # a program's log never takes more than 20 MB
+MAX_BYTES, N_KEPT = 5000000, 3  # the log of one start never takes more than 20 MB
+MAX_OLDER_BYTES, MAX_OLDER = 20000000, 50  # what the files of earlier starts may take together, when a program starts
+NAME = re.compile(r"(.+)_[0-9]{8}_[0-9]{6}\.log(\.[0-9]+)?\Z")
 
 
 def set_up_logging(path: str, verbose: bool) -> None:
@@ -13,11 +17,13 @@ def set_up_logging(path: str, verbose: bool) -> None:
     Parameters
     ----------
     path : str
-        Its folder is made if it is missing.
+        Its folder is made if it is missing. Is it called ``PROGRAM_YYYYMMDD_HHMMSS.log``, the oldest files of earlier
+        starts of that program go.
     verbose : bool
         Also show what is of interest only when something goes wrong.
     """
     os.makedirs(os.path.dirname(path), exist_ok=True)
+    prune(path)
     to_file = RotatingFileHandler(path, maxBytes=MAX_BYTES, backupCount=N_KEPT, encoding="utf-8")
     to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     to_terminal = logging.StreamHandler()
@@ -26,6 +32,31 @@ def set_up_logging(path: str, verbose: bool) -> None:
     logger.setLevel(logging.DEBUG if verbose else logging.INFO)
     logger.addHandler(to_file)
     logger.addHandler(to_terminal)
+
+
+def prune(path: str) -> None:
+    """Remove the oldest logs of the same program: one that is started every day would fill a card in the end.
+
+    Those that were written to last stay, as far as MAX_OLDER_BYTES and MAX_OLDER reach.
+    """
+    folder, own_name = os.path.split(path)
+    own = NAME.match(own_name)
+    if own is None:
+        return
+    older = []
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            named = NAME.match(entry.name)
+            if named and named.group(1) == own.group(1) and not entry.name.startswith(own_name):
+                with suppress(OSError):  # somebody else has removed it
+                    status = entry.stat(follow_symlinks=False)
+                    older.append((status.st_mtime, entry.path, status.st_size))
+    left = MAX_OLDER_BYTES
+    for n_newer, (_, older_path, size) in enumerate(sorted(older, reverse=True)):
+        left -= size
+        if left < 0 or n_newer >= MAX_OLDER:
+            with suppress(OSError):
+                os.unlink(older_path)
 
 
 def log_trace(logger: logging.Logger, error: Exception) -> None:

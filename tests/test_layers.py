@@ -43,18 +43,20 @@ LAYERS = {
     "flags": layer(),
     "durable": layer("errors", "numpy"),
     "tokens": layer("errors durable"),
+    "systemd": layer(),
     "device": layer("errors"),
     "core": layer("errors", "numpy zstandard threadpoolctl", PURE_STDLIB),
     "protocol": layer("errors core", "numpy", PURE_STDLIB | {"random"}),  # a generator that it is given
-    "training": layer("errors flags core", "numpy tensorflow keras PIL matplotlib"),
-    "worker": layer("errors logfile flags durable tokens device core protocol training", "numpy requests"),
+    "training": layer("errors flags device core", "numpy tensorflow keras PIL matplotlib"),
+    "worker": layer("errors logfile flags durable tokens systemd device core protocol training",
+                    "numpy requests"),
     "simulate": layer("errors core protocol training", "numpy"),
     "report": layer("errors flags core", "numpy openpyxl pandas"),
     "config": layer("errors core", "pydantic pydantic_core"),
     "config_file": layer("errors core config", "pydantic"),
     "config_docs": layer("errors core config", "pydantic"),
     "config_hash": layer(),
-    "master": layer("errors logfile flags durable tokens device core protocol training report config config_file "
+    "master": layer("errors logfile flags durable tokens systemd device core protocol training report config config_file "
                     "config_docs config_hash",
                     "numpy flask werkzeug cheroot pydantic prometheus_client"),
     "deploy": layer("errors flags durable tokens device config", "yaml pydantic pydantic_core"),

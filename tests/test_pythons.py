@@ -10,7 +10,7 @@ from beside import Beside
 
 PROJECT = Path(__file__).resolve().parent.parent
 WORKER_SOURCES = ("flq/__init__.py", "flq/errors.py", "flq/flags.py", "flq/logfile.py", "flq/durable.py",
-                  "flq/tokens.py", "flq/device", "flq/core", "flq/protocol", "flq/training", "flq/worker", "flq/report",
+                  "flq/systemd.py", "flq/tokens.py", "flq/device", "flq/core", "flq/protocol", "flq/training", "flq/worker", "flq/report",
                   "flq_worker.py", "flq_fed_v3.py")
 WORKER_TESTS = ("tests/core", "tests/device", "tests/protocol", "tests/simulate", "tests/training", "tests/worker",
                 "tests/report/test_curves.py")

@@ -9,13 +9,14 @@ import threading
 from flask import Flask, Response, g, jsonify, request
 
 from ..core.coding import NUMBERS
+from ..device.report import checked
 from ..errors import BadValues, TooLarge
 from ..protocol.events import Answered, Heartbeat, Poll, Register
 from ..protocol.messages import Answer, Kind
 from ..protocol.wire import decode, max_answer_size
 from .auth import OPERATOR, Gate
 from .base_app import RETRY_AFTER_S, base_app, integer, one_of
-from .bodies import FRAMES, MAX_JSON_BYTES, frames, json_object, terse, with_crc
+from .bodies import FRAMES, MAX_JSON_BYTES, json_object, kept, plan_frames, terse, verdict_frames, with_crc
 from .limits import All
 from .openapi import add_openapi
 from .server import SPARE_THREADS, n_threads
@@ -84,11 +85,12 @@ def create_app(service: MasterService, gate: Gate) -> Flask:
             return model_for_people(service.model_files, patience)
         worker_id = worker_of_query()
         poll = [integer(request.args, name) for name in ("epoch", "have", "answered")]
+        has_come = kept()
         with one_of(patience) as has_thread:
-            body = service.ask(lambda ticket: Poll(ticket, worker_id, *poll, may_wait=has_thread))
+            body = service.ask(lambda ticket: Poll(ticket, worker_id, *poll, may_wait=has_thread, kept=has_come))
         if body is None:
             return terse(Response(status=204, headers={} if has_thread else {"Retry-After": str(RETRY_AFTER_S)}))
-        return frames(body)
+        return plan_frames(body, has_come)
 
     @app.post("/offer")
     def offer() -> Response:
@@ -110,16 +112,19 @@ def create_app(service: MasterService, gate: Gate) -> Flask:
             raise BadValues("the frame is of worker %d, the request of worker %d" % (answer.worker_id, worker_id))
         have = integer(request.args, "have", None)
         if have is None and answer.kind is not Kind.OFFER:  # which are answered at once
-            return frames(service.ask(lambda ticket: Answered(ticket, answer, len(body))), says_what=False)
+            return verdict_frames(service.ask(lambda ticket: Answered(ticket, answer, len(body))), [])
         with one_of(patience) as has_thread:
-            reply = service.ask(lambda ticket: Answered(ticket, answer, len(body), has_thread, have))
-        return frames(reply, says_what=False)
+            verdict, *stream = service.ask(lambda ticket: Answered(ticket, answer, len(body), has_thread, have))
+        return verdict_frames([verdict], stream)
 
     @app.post("/heartbeat")
     def heartbeat() -> Response:
         body = json_object(g.body)
         worker_id = proven(integer(body, "worker_id"))
+        device = None if body.get("device") is None else checked(body["device"])
         reply = service.ask(lambda ticket: Heartbeat(ticket, worker_id, integer(body, "epoch")))
+        if device is not None:
+            service.devices.take(worker_id, device)
         return jsonify(reply)
 
     @app.post("/stop")

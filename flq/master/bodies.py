@@ -2,13 +2,15 @@
 
 import json
 import mmap
-from typing import Any, Dict, Iterator, Union
+import re
+from typing import Any, Dict, Iterator, Optional, Union
 
 from flask import Response, request
 from werkzeug.exceptions import ClientDisconnected
 
 from ..errors import WireError
-from ..protocol.wire import CRC_HEADER, Buffers, text_crc
+from ..protocol.rest import Kept, n_kept, name_of, without
+from ..protocol.wire import CRC_HEADER, Buffers, size_of, text_crc
 
 FRAMES = "application/x-flq"
 TAKE_FRAMES = ("/offer", "/upload_update")
@@ -16,6 +18,8 @@ MAX_JSON_BYTES = 65536
 MAX_JSON_DEPTH = 32  # brackets within brackets
 QUOTE, BACKSLASH, OPENING, CLOSING = ord('"'), ord("\\"), b"[{", b"]}"
 PIECE = 1 << 20  # bytes read or written at a time
+WORTH_RESUMING = 1 << 14  # bytes of a stream: smaller ones come again as a whole, and have no header for it
+RANGE, ETAG = re.compile(r"bytes=([0-9]{1,15})-\Z"), re.compile(r'"([0-9a-f]{1,64})"\Z')
 
 Body = Union[bytearray, mmap.mmap]
 
@@ -96,6 +100,38 @@ def with_crc(response: Response) -> Response:
     return response
 
 
+def kept() -> Optional[Kept]:
+    """Return what the request at hand says of a reply that broke off; a Range of any other form is passed over."""
+    first = RANGE.match(request.headers.get("Range", ""))
+    name = ETAG.match(request.headers.get("If-Range", ""))
+    return Kept(name.group(1), int(first.group(1))) if first and name else None
+
+
+def plan_frames(stream: Buffers, has_come: Optional[Kept]) -> Response:
+    """Send a worker a plan and its frames, or the rest of them, where they are those of which it has the beginning."""
+    start = n_kept(stream, has_come)
+    response = frames(without(stream, start))
+    if start:
+        response.status_code = 206
+        response.headers["Content-Range"] = "bytes %d-%d/%d" % (start, size_of(stream) - 1, size_of(stream))
+    return _named(response, stream)
+
+
+def verdict_frames(verdict: Buffers, stream: Buffers) -> Response:
+    """Send a worker a verdict, and perhaps a plan and frames behind it.
+
+    They have the name that they have as the answer to a poll: what breaks off is gone on with there.
+    """
+    return _named(frames(verdict + stream, says_what=False), stream)
+
+
+def _named(response: Response, stream: Buffers) -> Response:
+    """Say what a plan and its frames are called, where going on is worth the header."""
+    if size_of(stream) >= WORTH_RESUMING:
+        response.headers["ETag"] = '"%s"' % name_of(stream)
+    return response
+
+
 def frames(buffers: Buffers, says_what: bool = True) -> Response:
     """Send a worker frames piece by piece from where they lie; it may know that nothing else can come."""
     def pieces() -> Iterator[bytes]:
@@ -105,7 +141,7 @@ def frames(buffers: Buffers, says_what: bool = True) -> Response:
                 yield bytes(view[start:start + PIECE])
 
     response = Response(pieces(), content_type=FRAMES)
-    response.content_length = sum(len(buffer) for buffer in buffers)
+    response.content_length = size_of(buffers)
     if not says_what:
         del response.headers["Content-Type"]
     return terse(response)

@@ -21,18 +21,32 @@ def parse_flags(argv: Optional[List[str]]) -> argparse.Namespace:
     flags.add_argument("--tls_key", metavar="F", help="its private key, PEM")
     flags.add_argument("--resume", metavar="RUN", nargs="?", const="",
                        help="go on with a run, the name of its folder in results/ (default: the newest unfinished one)")
+    flags.add_argument("--start_once", metavar="F",
+                       help="for services: go on with the newest unfinished run; if there is none, begin one if the "
+                            "file F exists, and remove it once the run is on disk; otherwise end with 0")
     flags.add_argument("--keep_serving", action="store_true", help="go on answering after the run, until stopped")
     flags.add_argument("--print_config", "--print-config", action="store_true",
                        help="write the whole configuration to stdout and its hash to stderr, and end")
+    flags.add_argument("--doctor", action="store_true", help="look whether this machine is fit to be a master, say "
+                                                             "what to do where it is not, and end; exit code: the "
+                                                             "failures")
+    flags.add_argument("--json", action="store_true", help="with --doctor: as JSON")
     flags.add_argument("--verbose", action="store_true", help="log more")
     args = flags.parse_args(argv)
     if (args.tls_cert is None) != (args.tls_key is None):
         flags.error("--tls_cert and --tls_key go together")
+    if args.json and not args.doctor:
+        flags.error("--json goes with --doctor")
+    if args.start_once is not None and args.resume is not None:
+        flags.error("--start_once and --resume do not go together")
     return args
 
 
 def main(argv: Optional[List[str]], project_dir: str) -> int:
     """Run the master program; return the exit code."""
     args = parse_flags(argv)
+    if args.doctor:
+        from .doctor import run as examine  # which does without numpy: it may be what is broken
+        return examine(args, project_dir)
     from .program import run  # not before --help and mistakes are answered: with its packages it takes a second
     return run(args, project_dir)

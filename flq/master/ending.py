@@ -6,12 +6,13 @@ ended) stands in lines of its own, so that each total is the sum of its rounds a
 """
 
 import math
-from typing import Any, Dict, List, NamedTuple, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from ..protocol.ledger import Traffic
 from ..protocol.master_machine import MasterMachine
 from ..protocol.members import LATE, LOST, REFUSED, SKIPPED, UPLOADED, Member
 from ..report.rows import RoundRow, WorkerRow
+from .devices import Counts, Devices
 from .meter import Meter, Wire
 from .record import Evaluated
 
@@ -27,24 +28,48 @@ class Totals(NamedTuple):
     others: Wire
 
 
-def totals_of(machine: MasterMachine, meter: Meter) -> Totals:
-    """Take the counts; only the thread that owns the machine may call this."""
+def totals_of(machine: MasterMachine, meter: Meter, devices: Devices, accuracy: Optional[float]) -> Totals:
+    """Take the counts; only the thread that owns the machine may call this.
+
+    Parameters
+    ----------
+    accuracy : float or None
+        The run's last, a fraction in [0, 1]: what energy is held against.
+    """
     wires = meter.snapshot()
     others = wires.pop(None, Wire())
-    rows = [_worker_row(machine.members.get(worker_id) or Member(worker_id), wires.get(worker_id, Wire()))
+    rows = [_worker_row(machine.members.get(worker_id) or Member(worker_id), wires.get(worker_id, Wire()),
+                        devices.counts(worker_id), accuracy)
             for worker_id in sorted(set(machine.members) | set(wires))]
     wire = Wire(sum(row.wire_bytes_up for row in rows), sum(row.wire_bytes_down for row in rows))
     return Totals(rows, machine.totals, wire, others)
 
 
-def _worker_row(member: Member, wire: Wire) -> WorkerRow:
+def _worker_row(member: Member, wire: Wire, device: Counts, accuracy: Optional[float]) -> WorkerRow:
     tally, traffic = member.tally, member.traffic
     state = NEVER_JOINED if member.epoch == 0 else GONE if member.gone else PRESENT
+    n_rounds = tally[UPLOADED] + tally[SKIPPED] + tally[REFUSED]
     return WorkerRow(
-        member.worker_id, member.n_samples, state, tally[UPLOADED] + tally[SKIPPED] + tally[REFUSED],
+        member.worker_id, member.n_samples, state, n_rounds,
         tally[UPLOADED], tally[SKIPPED], tally[REFUSED], tally[LATE], tally[LOST],
         traffic.payload_bits_up, traffic.frame_bytes_up, traffic.frame_bytes_down,
-        wire.up, wire.down, traffic.retransmitted_bytes, member.training_s, member.waiting_s, member.last_loss)
+        wire.up, wire.down, traffic.retransmitted_bytes, member.training_s, member.waiting_s, member.last_loss,
+        device.energy_j, _per(device.energy_j, n_rounds), _per(device.energy_j, (device.samples or 0) / 1000),
+        _per(device.energy_j, 100 * (accuracy or 0)), device.peak_c)
+
+
+def _per(total: Optional[float], number: float) -> Optional[float]:
+    return total / number if total is not None and number > 0 else None
+
+
+def _energy(totals: Totals, last: Evaluated) -> List[Tuple[str, Any]]:
+    """Return the lines that speak of energy, if a board has told of any."""
+    told = [row.energy_j for row in totals.workers if row.energy_j is not None]
+    if not told:
+        return []
+    whole = math.fsum(told)
+    return [("energy of %d of %d workers (J)" % (len(told), len(totals.workers)), whole),
+            ("energy per percentage point (J)", _per(whole, 100 * (last.accuracy or 0)))]
 
 
 def lost_workers(totals: Totals) -> List[int]:
@@ -88,5 +113,6 @@ def summary(run_id: str, reason: str, rounds: List[RoundRow], totals: Totals, la
         ("wire up after the last round (bytes)", after(wire.up, "wire_bytes_up")),
         ("wire down after the last round (bytes)", after(wire.down, "wire_bytes_down")),
         ("wire of other peers (bytes)", totals.others.up + totals.others.down),
+        *_energy(totals, last),
         ("seconds", math.fsum(row.round_s for row in rounds)),
     ]

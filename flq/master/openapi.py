@@ -9,6 +9,7 @@ from typing import Any, Dict, Optional, Sequence, get_type_hints
 from flask import Flask, Response, jsonify
 
 from .. import __version__
+from ..device.report import FIELDS
 from ..protocol.members import STATUSES
 from ..report.rows import RoundRow
 from .bodies import FRAMES
@@ -105,8 +106,13 @@ def _row() -> Json:
 
 WIRE = {"wire_bytes_up": COUNT, "wire_bytes_down": COUNT}
 TALLY = {status: COUNT for status in STATUSES}
+KINDS_OF_FIELDS: Dict[str, Json] = {"number": NUMBER, "whole": COUNT, "flag": FLAG, "text": TEXT, "life": TEXT,
+                                    "rails": {"type": "object", "additionalProperties": NUMBER}}
+READINGS = {name: dict(KINDS_OF_FIELDS[field.kind], description=field.meaning) for name, field in FIELDS.items()}
+DEVICE = _object(dict({name: schema for name, schema in READINGS.items() if name != "life"}, age_s=_or_null(NUMBER)),
+                 optional=tuple(READINGS))
 WORKER = _object(dict(TALLY, connected=FLAG, samples=COUNT, round=COUNT, loss=_or_null(NUMBER), last_seen_s=NUMBER,
-                      **WIRE))
+                      device=_or_null(DEVICE), **WIRE))
 TOTALS = _object(dict({name: COUNT for name in ("payload_bits_up", "payload_bits_down", "frame_bytes_up",
                                                 "frame_bytes_down", "retransmitted_bytes")}, **WIRE, **TALLY))
 STATUS = _object({
@@ -127,7 +133,9 @@ REGISTRATION = _object(
 REGISTERED = _object({"run_id": TEXT, "ended": FLAG, "epoch": COUNT, "goes_on": FLAG, "lease_s": NUMBER,
                       "start_crc": COUNT, "layout": LAYOUT, "settings": {"type": "object"},
                       "codings": _list(TEXT)})
-HEARTBEAT = _object({"worker_id": ID, "epoch": INTEGER}, additionalProperties=True)
+HEARTBEAT = _object({"worker_id": ID, "epoch": INTEGER,
+                     "device": _object(READINGS, optional=[name for name in READINGS if name != "life"])},
+                    optional=("device",), additionalProperties=True)
 ANSWER_QUERY = [_query("worker", ID, "whose frame it is", required=True),
                 _query("have", INTEGER, "its version of the shared copy: the answer may wait for the next round, and "
                                         "bring it; docs/wire.md")]
@@ -150,6 +158,8 @@ PATHS: Json = {
         dict({kind: BINARY for kind in CONTENT_TYPES.values()}, **{"application/json": MODEL, FRAMES: BINARY}),
         [409, 422], security=OPEN,
         others={"204": {"description": "for workers: there is nothing new yet"},
+                "206": {"description": "for workers: the rest of what broke off", "content": {FRAMES: {
+                    "schema": BINARY}}},
                 "304": {"description": "the model is the one that If-None-Match names"}},
         parameters=[_query("format", {"type": "string", "enum": list(CONTENT_TYPES)}, "for people; default json"),
                     {"name": "If-None-Match", "in": "header", "required": False, "schema": TEXT}]

@@ -20,7 +20,7 @@ from ..training.models import is_custom, model_layout
 from ..training.trainer import check
 from .heap import keep_few_arenas
 from .results import config_text
-from .run import take_up
+from .run import newest_unfinished, take_up
 from .serving import serve
 
 logger = logging.getLogger(__name__)
@@ -42,9 +42,17 @@ def run(args: argparse.Namespace, project_dir: str) -> int:
             return _print_config(_config(args, project_dir))
         set_up_logging(os.path.join(project_dir, "logs", "master_%s.log" % stamp), args.verbose)
         config = _config(args, project_dir)
+        results_dir = os.path.join(project_dir, config.report.results_dir)
+        if args.start_once is not None:
+            if newest_unfinished(results_dir) is not None:
+                args.resume = ""
+            elif not os.path.exists(args.start_once):
+                logger.info("nothing to do: there is no unfinished run in %s, and no %s that asks for a new one",
+                            results_dir, args.start_once)
+                return 0
         if args.resume is None:
             return serve(args, config, project_dir, "%s_%s" % (stamp, secrets.token_hex(2)))
-        past = take_up(args.resume, os.path.join(project_dir, config.report.results_dir))
+        past = take_up(args.resume, results_dir)
         with past.lock:
             if args.config is None:
                 config = load_config(os.path.join(past.run_dir, "config.json"), args.overrides)

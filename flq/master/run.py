@@ -84,7 +84,9 @@ def take_up(name: str, results_dir: str) -> Past:
     FlqError
         If its journal can not be read.
     """
-    run_dir = _folder_of(name, results_dir) if name else _newest_unfinished(results_dir)
+    run_dir = _folder_of(name, results_dir) if name else newest_unfinished(results_dir)
+    if run_dir is None:
+        raise ConfigError("there is no unfinished run in %s" % results_dir, "start without --resume to begin one")
     lock = hold(run_dir)
     try:
         journal = reopen(run_dir)
@@ -150,13 +152,13 @@ def _folder_of(name: str, results_dir: str) -> str:
     raise ConfigError("there is no run %s in %s" % (name, results_dir), "its folder holds %s" % NAME)
 
 
-def _newest_unfinished(results_dir: str) -> str:
-    """Return the folder of the run that began last of those that have not ended."""
+def newest_unfinished(results_dir: str) -> Optional[str]:
+    """Return the folder of the run that began last of those that have not ended, None if there is none."""
     names = sorted(os.listdir(results_dir), reverse=True) if os.path.isdir(results_dir) else []
     for path in (os.path.join(results_dir, name) for name in names):
         if os.path.isfile(os.path.join(path, NAME)) and Snapshots(path, 1).exist() and _ended(path) is None:
             return path
-    raise ConfigError("there is no unfinished run in %s" % results_dir, "start without --resume to begin one")
+    return None
 
 
 def _ended(run_dir: str) -> Optional[str]:

@@ -17,6 +17,7 @@ from ..errors import Unavailable
 from ..protocol.events import Effect, Effects, Note, RoundClosed, RunEnded, Saved, Stop, Ticket
 from ..protocol.master_machine import MasterMachine, State
 from ..protocol.master_state import set_traffic, traffic_of
+from .devices import Devices
 from .ending import NEVER_JOINED, Totals, lost_workers, summary, totals_of
 from .evaluator import Evaluator
 from .journal import Journal
@@ -50,6 +51,8 @@ class MasterService:
 
     Attributes
     ----------
+    alive : callable()
+        Called by the thread that owns the machine, every second and more often, also while it waits for the disk.
     was_interrupted : bool
         The program ends before the run does; the run can go on.
     saved, heard, released : Event
@@ -59,6 +62,8 @@ class MasterService:
         How many rounds are done, and the model after them, or its average where one is kept.
     model_files : ModelFiles
         ``published`` as files for people.
+    devices : Devices
+        What workers tell of their boards.
     config_hash : str
         Of the settings.
     """
@@ -67,12 +72,14 @@ class MasterService:
                  meter: Meter, results_dir: str, run_dir: str, stamp: str, store: Store) -> None:
         self.machine = machine
         self.record = Record()
+        self.alive: Callable[[], None] = lambda: None
         self.was_interrupted = False
         self.results = Results(settings, machine.options.layout, results_dir, run_dir, stamp)
         self.saved, self.heard, self.released = threading.Event(), threading.Event(), threading.Event()
         self.published: Tuple[int, Vector] = (0, machine.server.model)
         self.model_files = ModelFiles(machine.options.run_id, machine.options.layout, lambda: self.published,
                                       evaluator, run_dir)
+        self.devices = Devices()
         self.config_hash = config_hash(settings)
         self._settings, self._run_dir = settings, run_dir
         self._meter, self._evaluator, self._store = meter, evaluator, store
@@ -134,6 +141,7 @@ class MasterService:
             set_traffic(self.machine, counted["traffic"])
             for worker_id, *wire in counted["wire"]:
                 self._meter.add(worker_id, Wire(*wire))
+            self.devices.restore(counted.get("devices", ()))  # of a run that an older version began, none
         self.machine.go_on(time.monotonic())
         self._publish(True)
         if reason is not None:  # the program ended while it was being saved
@@ -221,11 +229,12 @@ class MasterService:
     def _commit(self) -> bool:
         if self._is_closing:
             self._store.note_about(counted=None)  # which commit replaces
-        return self._store.commit(self._counted)
+        return self._store.commit(self._counted, self.alive)
 
     def _counted(self) -> Dict[str, Any]:
         return {"traffic": traffic_of(self.machine),
-                "wire": [[worker_id, *wire] for worker_id, wire in self._meter.snapshot().items()]}
+                "wire": [[worker_id, *wire] for worker_id, wire in self._meter.snapshot().items()],
+                "devices": self.devices.to_json()}
 
     def _perform(self, effect: Effect) -> None:
         if isinstance(effect, RoundClosed):
@@ -264,17 +273,18 @@ class MasterService:
         return self._totals()
 
     def _totals(self) -> Totals:
-        return totals_of(self.machine, self._meter)
+        return totals_of(self.machine, self._meter, self.devices, self.record.last_evaluated().accuracy)
 
     def _publish(self, is_idle: bool) -> None:
         """Say that all have heard of the end, and make the status anew unless the next event will."""
+        self.alive()
         try:
             if self.machine.state is State.FINISHED and self.machine.everyone_heard():
                 self.heard.set()
             now = time.monotonic()
             if is_idle or now - self._published_at >= PUBLISH_S:
-                self._status = status_of(self.machine, self._meter, self.record.last_evaluated(), self.config_hash,
-                                         self._store.disk_bytes(), now)
+                self._status = status_of(self.machine, self._meter, self.devices, self.record.last_evaluated(),
+                                         self.config_hash, self._store.disk_bytes(), now)
                 self._published_at = time.monotonic()
         except Exception:
             logger.exception("the status is not made anew")

@@ -6,7 +6,7 @@ import os
 import queue
 import signal
 import threading
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from typing import Dict, List, Optional
 
 import numpy as np
@@ -17,6 +17,7 @@ from ..core.params import Layout, Vector
 from ..durable import make_folder
 from ..protocol.master_machine import MasterMachine
 from ..protocol.options import run_options
+from ..systemd import Watchdog
 from ..tokens import is_open_to_others, make_tokens
 from ..training.datasets import resolve_dataset
 from ..training.models import is_custom
@@ -90,6 +91,9 @@ def serve(args: argparse.Namespace, config: Config, project_dir: str, run_id: st
                         service.begin()
                     else:
                         service.go_on(journal)
+                    if args.start_once is not None:
+                        with suppress(FileNotFoundError):
+                            os.remove(args.start_once)  # what it has asked for is on disk
                     service.results.save_config()
                     switch.app = create_app(service, gate)
                     try:
@@ -130,8 +134,11 @@ def until_the_end(args: argparse.Namespace, service: MasterService, server: Serv
                      name="signals", daemon=True).start()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, on_signal)
+    watchdog = Watchdog(os.environ)
+    service.alive = watchdog.feed
     service.start()
     server.start()
+    watchdog.ready()
     logger.info("run %s, configuration %s", service.machine.options.run_id, service.config_hash)
     print("FLQ master ready on %s://%s:%d (run %s)"
           % ("https" if args.tls_cert else "http", args.host, server.port, service.machine.options.run_id), flush=True)

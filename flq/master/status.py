@@ -6,12 +6,13 @@ from typing import Any, Dict, Optional
 from ..protocol.ledger import Traffic
 from ..protocol.master_machine import MasterMachine
 from ..protocol.members import STATUSES
+from .devices import Devices
 from .meter import Meter, Wire
 from .record import Evaluated
 
 
-def status_of(machine: MasterMachine, meter: Meter, last: Evaluated, settings_hash: str, disk_bytes: int,
-              now: float) -> Dict[str, Any]:
+def status_of(machine: MasterMachine, meter: Meter, devices: Devices, last: Evaluated, settings_hash: str,
+              disk_bytes: int, now: float) -> Dict[str, Any]:
     """Build the snapshot; only the thread that owns the machine may call this."""
     workers = {}
     for worker_id, member in sorted(machine.members.items()):
@@ -19,7 +20,7 @@ def status_of(machine: MasterMachine, meter: Meter, last: Evaluated, settings_ha
         workers[str(worker_id)] = dict(
             member.tally, connected=member.is_leased(now), samples=member.n_samples, round=member.last_round,
             loss=member.last_loss, last_seen_s=round(now - member.last_seen, 1),
-            wire_bytes_up=wire.up, wire_bytes_down=wire.down)
+            wire_bytes_up=wire.up, wire_bytes_down=wire.down, device=devices.status(worker_id))
     return _snapshot(machine.options.run_id, settings_hash, machine.state.value, machine.round_index,
                      machine.options.max_rounds, workers, machine.totals, meter.of_workers(), last, disk_bytes)
 

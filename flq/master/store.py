@@ -158,13 +158,15 @@ class Store:
         """Whether something has been noted."""
         return bool(self._entries or self._rounds or self._about or self._tested)
 
-    def commit(self, counted: Callable[[], Dict[str, Any]]) -> bool:
+    def commit(self, counted: Callable[[], Dict[str, Any]], alive: Callable[[], None] = lambda: None) -> bool:
         """Write what has been noted, whatever it takes; return whether the disk had to be waited for.
 
         Parameters
         ----------
         counted : callable() -> dict
             What has been counted so far, JSON values.
+        alive : callable(), optional
+            Called again and again while the disk does not take it.
 
         Raises
         ------
@@ -177,7 +179,7 @@ class Store:
         if self.has_news:
             tested = self._tested[:]
             batch = Batch(self._entries, self._deltas, self._rounds, tested, dict(self._about, counted=counted()))
-            has_waited = self._persist(lambda: self._journal.write(batch))
+            has_waited = self._persist(lambda: self._journal.write(batch), alive)
             del self._tested[:len(tested)]
             self._clear()
         if self._captured is not None:
@@ -210,7 +212,7 @@ class Store:
         meta, arrays = capture(machine)
         return dict(meta, oldest_delta=machine.downlink.oldest), arrays
 
-    def _persist(self, write: Callable[[], None]) -> bool:
+    def _persist(self, write: Callable[[], None], alive: Callable[[], None]) -> bool:
         """Write until it succeeds; return whether it did not at once."""
         reminded = 0.0
         while True:
@@ -225,6 +227,7 @@ class Store:
                     logger.error("%s; the run waits until it can: make room, or end the program that holds %s",
                                  self.problem, self._journal.path)
                     reminded = time.monotonic()
+                alive()
                 if self._closing.wait(RETRY_S):
                     raise Unavailable(self.problem) from None
         if self.problem is None:

@@ -6,6 +6,7 @@ from ..core.params import Vector
 from ..core.quantize import Payload
 from ..errors import FlqError
 from .messages import Answer
+from .rest import Kept
 from .wire import Buffers
 
 Ticket = int  # names a request that waits for its reply
@@ -34,7 +35,8 @@ class Register(NamedTuple):
 class Poll(NamedTuple):
     """A worker asks for the next round; ``have`` is its version of the shared copy, -1 for none.
 
-    A poll that may not wait is answered at once, with "nothing new" if there is nothing.
+    A poll that may not wait is answered at once, with "nothing new" if there is nothing. ``kept`` is the beginning of
+    an earlier reply that broke off: if the reply is still the same, only its rest will be sent.
     """
 
     ticket: Ticket
@@ -43,6 +45,7 @@ class Poll(NamedTuple):
     have: int
     answered: int
     may_wait: bool = True
+    kept: Optional[Kept] = None
 
 
 class Answered(NamedTuple):

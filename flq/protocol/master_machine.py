@@ -58,6 +58,7 @@ from .messages import FINAL, Answer, Kind, Outcome, Plan, Verdict
 from .options import RunOptions
 from .registry import Registry
 from .reports import report_of
+from .rest import n_kept
 from .uploads import check_upload, mirror_after
 from .waiting import Asked, Waiting
 from .wire import Buffers, encode, link_of, size_of
@@ -209,7 +210,8 @@ class MasterMachine:
         if not event.may_wait and member.worker_id in self.waiting.for_round:  # because there is nothing new
             return self._reply(event.ticket, None)
         self.waiting.begin(event.ticket, now)
-        self._ask(Asked(event.ticket, member.worker_id, event.have, event.answered, event.may_wait, []))
+        self._ask(Asked(event.ticket, member.worker_id, event.have, event.answered, event.may_wait, [],
+                        event.kept))
 
     def _heartbeat(self, event: Heartbeat, now: float) -> None:
         self.registry.find(event.worker_id, event.epoch, now)
@@ -498,9 +500,9 @@ class MasterMachine:
         member, going = self.members[asked.worker_id], self.open_round
         if self._has_ended():
             member.heard_end = True
-            plan = self._plan(member, asked.have, ended=True)
+            plan = self._plan(member, asked, ended=True)
         elif going is not None and asked.worker_id in going.undecided() and going.index > asked.answered:
-            plan = self._plan(member, asked.have, ended=False)
+            plan = self._plan(member, asked, ended=False)
         elif asked.may_wait:
             return
         else:
@@ -508,9 +510,9 @@ class MasterMachine:
         del self.waiting.for_round[asked.worker_id]
         self._reply(asked.ticket, asked.reply(plan))
 
-    def _plan(self, member: Member, have: int, ended: bool) -> Buffers:
-        """Return the plan of the round, and the model frames that lead from version ``have`` to its own."""
-        chain = Chain([], 0) if ended else self.downlink.since(have, member.codings)
+    def _plan(self, member: Member, asked: Asked, ended: bool) -> Buffers:
+        """Return the plan of the round, and the model frames that lead from the worker's version to its own."""
+        chain = Chain([], 0) if ended else self.downlink.since(asked.have, member.codings)
         rules, downlink = self.options.rules, self.downlink
         n_members = 1 if ended else len(self.open_round.n_samples)
         buffers = encode(Plan(self.round_index, downlink.version, downlink.crc,
@@ -518,9 +520,9 @@ class MasterMachine:
                               ended, len(chain.frames), self._sizes(n_members).up), self.link)
         for frame in chain.frames:
             buffers = buffers + frame
-        plan = (self.round_index, member.epoch, have)
-        repeated, member.planned = not ended and member.planned == plan, plan
-        self._count(member, sent(size_of(buffers), chain.payload_bits, repeated))
+        plan, n_come = (self.round_index, member.epoch, asked.have), n_kept(buffers, asked.kept)
+        repeated, member.planned = n_come > 0 or not ended and member.planned == plan, plan
+        self._count(member, sent(size_of(buffers) - n_come, chain.payload_bits, repeated))
         return buffers
 
     def _reply(self, ticket: Ticket, body: Union[Dict[str, Any], Buffers, None, FlqError]) -> None:

@@ -7,6 +7,7 @@ in all, and of each worker only the newest waits for the next round.
 from typing import Dict, List, NamedTuple, Optional
 
 from .events import Answered, Ticket
+from .rest import Kept
 from .wire import Buffers
 
 
@@ -22,6 +23,8 @@ class Asked(NamedTuple):
     may_wait : bool
     verdict : list of buffers
         What it is told in any case; empty for a poll.
+    kept : Kept or None
+        What has come of the plan and its frames before.
     """
 
     ticket: Ticket
@@ -30,6 +33,7 @@ class Asked(NamedTuple):
     answered: int
     may_wait: bool
     verdict: Buffers
+    kept: Optional[Kept] = None
 
     def reply(self, plan: Optional[Buffers]) -> Optional[Buffers]:
         """Return what it is answered with a plan, or without one."""

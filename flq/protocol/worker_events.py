@@ -108,6 +108,13 @@ class Trained(NamedTuple):
     held_back: Optional[HeldBack] = None
 
 
+class Unable(NamedTuple):
+    """The device can not do the training of this round; seconds that it has tried."""
+
+    reason: str
+    training_s: float
+
+
 class Kept(NamedTuple):
     """What was to be kept is on disk, as far as that is possible."""
 
@@ -127,17 +134,21 @@ class Problem(NamedTuple):
 
 
 class Unreachable(NamedTuple):
-    """There was no answer."""
+    """There was no answer.
+
+    ``gets_on`` = a large part of it has come, and is kept: the same request brings the rest.
+    """
 
     detail: str
+    gets_on: bool = False
 
 
 class Paused(NamedTuple):
     """The pause is over."""
 
 
-Event = Union[Registered, Built, Polled, NothingNew, Trained, Kept, Judged, Problem, Unreachable, Paused]
+Event = Union[Registered, Built, Polled, NothingNew, Trained, Unable, Kept, Judged, Problem, Unreachable, Paused]
 
 OUTCOMES = {CallRegister: (Registered, Problem, Unreachable), Build: (Built,),
-            CallPoll: (Polled, NothingNew, Problem, Unreachable), Train: (Trained,), Keep: (Kept,),
+            CallPoll: (Polled, NothingNew, Problem, Unreachable), Train: (Trained, Unable), Keep: (Kept,),
             CallAnswer: (Judged, Problem, Unreachable), Pause: (Paused,), Exit: ()}  # what can come of an action

@@ -27,7 +27,7 @@ from ..core.quantize import decode as decode_payload
 from ..core.rules import rules_from_settings
 from ..core.worker_round import Proposal, first_state, propose
 from ..errors import CodecError, FlqError, WireError
-from .messages import FINAL, Answer, Kind, ModelFrame, Outcome, Plan, Verdict
+from .messages import FINAL, Answer, HeldBack, Kind, ModelFrame, Outcome, Plan, Verdict
 from .wire import decode_at, decode_stream, encode, link_of
 from .worker_events import (
     OUTCOMES,
@@ -50,11 +50,13 @@ from .worker_events import (
     Registered,
     Train,
     Trained,
+    Unable,
     Unreachable,
 )
 from .worker_state import Standing, fits
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
+BETWEEN_RUNS_S = 10.0  # between two questions whether a new run has begun
 TRANSIENT_STATUSES = (408, 425, 429)
 GATEWAY_STATUSES = (502, 504)  # a proxy speaks for a master that it can not reach
 LARGEST_LOSS = 1e38  # that a float32 on the wire can hold; a model that has diverged beyond it is not worth a number
@@ -87,10 +89,13 @@ class WorkerMachine:
         What a process before this one has kept last.
     codings : sequence of str, optional
         How payloads may be coded for this worker; all that this machine knows by default.
+    stays : bool
+        Whether it waits for the next run after the end of one, and never gives up on the master.
     """
 
     def __init__(self, worker_id: int, instance: str, jitter: random.Random, give_up_s: float,
-                 standing: Optional[Standing] = None, codings: Optional[Sequence[str]] = None) -> None:
+                 standing: Optional[Standing] = None, codings: Optional[Sequence[str]] = None,
+                 stays: bool = False) -> None:
         self.worker_id = worker_id
         self.instance = instance
         self.state = State.JOINING
@@ -101,7 +106,9 @@ class WorkerMachine:
         self._known_codings = known() if codings is None else codings
         self._codings: Sequence[str] = ()  # that the master knows too
         self._jitter = jitter
-        self._give_up_s = give_up_s
+        self._stays = stays
+        self._give_up_s = math.inf if stays else give_up_s
+        self._is_between_runs = False
         self._last_contact: Optional[float] = None
         self._failures = 0
         self._has_failed = False  # whether what came of the last action was of no use
@@ -125,7 +132,7 @@ class WorkerMachine:
         self._standing = standing  # while an answer is on its way
         self._upload: Optional[Answer] = None if standing is None else standing.answer
         self._handlers = {Registered: self._registered, Built: self._was_built, Polled: self._polled,
-                          NothingNew: self._nothing_new, Trained: self._trained, Kept: self._kept,
+                          NothingNew: self._nothing_new, Trained: self._trained, Unable: self._unable, Kept: self._kept,
                           Judged: self._judged, Problem: self._problem, Unreachable: self._unreachable,
                           Paused: self._paused}
 
@@ -159,8 +166,10 @@ class WorkerMachine:
     def _registered(self, event: Registered, now: float) -> Action:
         body = event.body
         if body["ended"]:
-            return self._exit(0, "the run has ended")
-        self._give_up_s = body["settings"]["system"]["give_up_s"]
+            return self._end("the run has ended")
+        if not self._stays:
+            self._give_up_s = body["settings"]["system"]["give_up_s"]
+        self._is_between_runs = False
         self.lease_s, self._known_epoch = body["lease_s"], body["epoch"]
         if body["run_id"] != self._run_id:  # another run: what is known is of no use
             self._run_id, self.epoch, self._shared = body["run_id"], 0, None
@@ -219,9 +228,10 @@ class WorkerMachine:
         self._standing = self._upload = None
         self._disputed = 0
 
-    def _rejoin(self, reason: str) -> Action:
+    def _rejoin(self, reason: Optional[str]) -> Action:
         self.state = State.JOINING
-        self.notes.append("registering again: %s" % reason)
+        if reason is not None:
+            self.notes.append("registering again: %s" % reason)
         return CallRegister({"worker_id": self.worker_id, "instance": self.instance})
 
     # -- the round -----------------------------------------------------------------------
@@ -239,7 +249,7 @@ class WorkerMachine:
         except FlqError as error:
             return self._back_off("the master's plan can not be read: %s" % error.detail, now)
         if plan.ended:
-            return self._exit(0, "the run has ended after round %d" % plan.round_index)
+            return self._end("the run has ended after round %d" % plan.round_index)
         if not self._follow(frames) or self._version != plan.version or fingerprint(self._shared) != plan.model_crc:
             self._version = -1
             self.notes.append("the shared copy differs from the master's: asking for a keyframe")
@@ -271,14 +281,25 @@ class WorkerMachine:
             proposal = propose(self.memory, event.update, plan.round_index, plan.threshold,
                                self._layout, self._rules, noise, plan.bytes_up)
         except CodecError as error:
-            self.notes.append("the update of round %d is dropped: %s; lower model.lr"
-                              % (plan.round_index, error.detail))
-            unchanged = self.memory._replace(clock=self.memory.clock + 1)
-            proposal, loss = Proposal(None, 0.0, unchanged, unchanged), float("nan")
-        payload = proposal.payload
+            return self._pass("the update of round %d is dropped: %s; lower model.lr"
+                              % (plan.round_index, error.detail), event.training_s, held_back)
+        return self._tell(proposal, loss, event.training_s, held_back)
+
+    def _unable(self, event: Unable, now: float) -> Action:
+        return self._pass("leaves round %d: %s" % (self._plan.round_index, event.reason), event.training_s, None)
+
+    def _pass(self, note: str, training_s: float, held_back: Optional[HeldBack]) -> Action:
+        """Have nothing to say in this round, and no loss: the memories stay as they are."""
+        self.notes.append(note)
+        unchanged = self.memory._replace(clock=self.memory.clock + 1)
+        return self._tell(Proposal(None, 0.0, unchanged, unchanged), float("nan"), training_s, held_back)
+
+    def _tell(self, proposal: Proposal, loss: float, training_s: float, held_back: Optional[HeldBack]) -> Action:
+        """Have the answer of this round written down: the update, or that it is skipped."""
+        plan, payload = self._plan, proposal.payload
         self._seq += 1
         answer = Answer(Kind.SKIP, self.worker_id, self.epoch, self._seq, plan.round_index, loss, proposal.energy,
-                        training_s=event.training_s, waiting_s=self._waiting_s, held_back=held_back)
+                        training_s=training_s, waiting_s=self._waiting_s, held_back=held_back)
         if payload is not None:
             mirror_crc = fingerprint(proposal.if_applied.mirror) if self._rules.has_mirrors else 0
             codec_id = self._rules.codec_up
@@ -318,7 +339,7 @@ class WorkerMachine:
             return self._back_off("the master's verdict can not be read: %s" % error.detail, now)
         outcome = verdict.outcome
         if outcome is Outcome.END:
-            return self._exit(0, "the run has ended after round %d" % verdict.round_index)
+            return self._end("the run has ended after round %d" % verdict.round_index)
         if outcome is Outcome.RESYNC:
             self.epoch = 0  # of no use any more
             return self._rejoin("the mirrors differ")
@@ -367,6 +388,8 @@ class WorkerMachine:
         return self._send(self._upload)
 
     def _unreachable(self, event: Unreachable, now: float) -> Action:
+        if event.gets_on:
+            self._failures, self._last_contact = 0, now
         return self._back_off(event.detail, now)
 
     def _back_off(self, detail: str, now: float, retry_after_s: float = 0.0, is_quiet: bool = False) -> Action:
@@ -377,7 +400,7 @@ class WorkerMachine:
         pause = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** self._failures)
         self._failures = min(self._failures + 1, 30)
         pause = max(retry_after_s, pause * self._jitter.uniform(0.5, 1.0))
-        if not is_quiet:
+        if not (is_quiet or self._is_between_runs):
             self.notes.append("%s; trying again in %.1f s" % (detail, pause))
         return Pause(pause)
 
@@ -387,6 +410,17 @@ class WorkerMachine:
     def _keep(self, action: Action) -> Action:
         self._pending = action
         return action
+
+    def _end(self, sentence: str) -> Action:
+        """Leave with the run, or wait for the next one: whoever answers then may have begun it."""
+        if not self._stays:
+            return self._exit(0, sentence)
+        if not self._is_between_runs:
+            self.notes.append("%s; waiting for the next one" % sentence)
+        self._is_between_runs = True
+        self._run_id, self.epoch, self._standing, self._upload = None, 0, None, None
+        self._keep(self._rejoin(None))
+        return Pause(BETWEEN_RUNS_S * self._jitter.uniform(0.5, 1.0))
 
     def _exit(self, code: int, sentence: str) -> Exit:
         self.state = State.DONE

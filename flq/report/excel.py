@@ -15,6 +15,7 @@ from .rows import COLUMNS, TOTAL_WIRE, TOTALS, RoundRow, WorkerRow
 from .sheets import cell_value, fill, save
 
 FORMATS = {"index": "0", "count": "#,##0", "share": "0.00%", "loss": "0.0000", "seconds": "#,##0.00",
+           "amount": "#,##0.0##",
            "text": "General"}
 ROUNDS_PAGES_WIDE = 2  # its many columns would be too small to read on one page
 

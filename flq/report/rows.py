@@ -73,6 +73,12 @@ class WorkerRow(NamedTuple):
         Rounds that it answered: uploaded, skipped or refused.
     last_loss : float or None
         Training loss that it reported last.
+    energy_j : float or None
+        Of the whole board, from its first report in this run to its last; None = no sensor tells. Beside it the same
+        for each round that it answered, for 1,000 samples that it trained on, and for each percentage point of the
+        run's last accuracy.
+    peak_c : float or None
+        The highest temperature of its board.
     """
 
     worker_id: int
@@ -93,13 +99,18 @@ class WorkerRow(NamedTuple):
     training_s: float
     waiting_s: float
     last_loss: Optional[float]
+    energy_j: Optional[float] = None
+    energy_per_round_j: Optional[float] = None
+    energy_per_1000_samples_j: Optional[float] = None
+    energy_per_point_j: Optional[float] = None
+    peak_c: Optional[float] = None
 
 
 class Column(NamedTuple):
     """Heading of a column, with its unit, and what kind of value stands under it."""
 
     title: str
-    kind: str  # index, count, share (1 = 100 %), loss, seconds or text
+    kind: str  # index, count, share (1 = 100 %), loss, seconds, amount or text
 
 
 # In the order in which they stand in a sheet.
@@ -132,6 +143,11 @@ COLUMNS = {
     "waiting_s": Column("waiting (s)", "seconds"),
     "round_s": Column("round (s)", "seconds"),
     "last_loss": Column("last training loss", "loss"),
+    "energy_j": Column("energy (J)", "amount"),
+    "energy_per_round_j": Column("energy per round (J)", "amount"),
+    "energy_per_1000_samples_j": Column("energy per 1,000 samples (J)", "amount"),
+    "energy_per_point_j": Column("energy per percentage point of test accuracy (J)", "amount"),
+    "peak_c": Column("highest temperature (°C)", "amount"),
 }
 
 TOTAL_WIRE = "total wire, both ways (bytes)"

@@ -30,6 +30,7 @@ from ..core.params import Layout, Vector
 from ..errors import DataError
 from .datasets import Shape, dataset_source
 from .keras_setup import import_tensorflow, set_up_tensorflow
+from .keras_versions import set_seed
 from .keras_weights import layout_of, vector_of
 
 EXAMPLE = "package.module:function, for instance my_models:small_cnn"
@@ -118,7 +119,7 @@ def build_custom_model(settings: Dict[str, Any], input_shape: Shape, n_classes: 
     """
     tf, name = import_tensorflow(), settings["model"]["name"]
     function = load_model_function(name)
-    _set_seeds(tf, settings["system"]["seed"])
+    set_seed(tf, settings["system"]["seed"])
     try:
         model = function(tuple(input_shape), n_classes)
     except Exception as error:  # the function is the user's
@@ -171,13 +172,6 @@ def _check_shapes(tf: Any, name: str, model: Any, input_shape: Shape, n_classes:
 def _agree(declared: Tuple[Optional[int], ...], shape: Shape) -> bool:
     """Say whether a declared shape, None for any extent, has room for another."""
     return len(declared) == len(shape) and all(one is None or one == other for one, other in zip(declared, shape))
-
-
-def _set_seeds(tf: Any, seed: int) -> None:
-    if hasattr(tf.keras.utils, "set_random_seed"):
-        tf.keras.utils.set_random_seed(seed % 2 ** 32)  # numpy's take 32 bits
-    else:
-        tf.random.set_seed(seed)
 
 
 def _failed(name: str, what: str, error: BaseException) -> DataError:

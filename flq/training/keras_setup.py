@@ -4,12 +4,14 @@ import contextlib
 import os
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
+from ..device.board import find_board
+from ..device.files import system_root
 from ..errors import DataError
+from .keras_memory import FIRST_HINT, available_mb, set_gpu_memory
+from .keras_versions import has_deterministic_gpus, make_deterministic
 
 INSTALL_HINT = ("pip install -r requirements/worker.txt, on a Jetson NVIDIA's own wheel; model quadratic does without")
-FIRST_HINT = "build the first trainer before any other use of TensorFlow"
 MIXED_FROM = (7, 0)  # compute capability; Keras says the same: below it, float16 is slower
-MEMINFO = "/proc/meminfo"
 
 
 class Device(NamedTuple):
@@ -66,9 +68,11 @@ def set_up_tensorflow(settings: Dict[str, Any]) -> Device:
     """
     device_settings = settings["jetson_optimization"]
     notes = _set_cuda_cache(device_settings["cuda_cache_mb"])
+    root = system_root()
+    free_mb = available_mb(root)  # before TensorFlow takes of it
     tf = import_tensorflow()
     gpus = tf.config.list_physical_devices("GPU")
-    notes += _set_gpu_memory(tf, gpus, device_settings["gpu_memory_limit_mb"])
+    notes += set_gpu_memory(tf, gpus, device_settings["gpu_memory_limit_mb"], find_board(root), free_mb)
     mixed, refusal = _mixed_precision(tf, gpus, device_settings["enable_mixed_precision"])
     system = settings["system"]
     if system["deterministic"]:
@@ -100,38 +104,6 @@ def _set_cuda_cache(size_mb: Optional[int]) -> List[str]:
     return ["cuda cache: %d MB" % size_mb]
 
 
-def _set_gpu_memory(tf: Any, gpus: List[Any], limit_mb: Optional[int]) -> List[str]:
-    """Limit the memory on the first GPU and use no other, or let it grow on all; never both."""
-    if not gpus:
-        asked = [] if limit_mb is None else ["gpu memory limit: asked %d MB, without effect" % limit_mb]
-        return ["TensorFlow sees no GPU here and computes on the CPU"] + asked
-    try:
-        if limit_mb is None:
-            for gpu in gpus:
-                tf.config.experimental.set_memory_growth(gpu, True)
-            return ["gpu memory: taken as it is needed, on %d GPU" % len(gpus)]
-        if len(gpus) > 1:  # TensorFlow would take the others' memory whole, and use none of it
-            tf.config.set_visible_devices(gpus[:1], "GPU")
-        tf.config.set_logical_device_configuration(gpus[0], [tf.config.LogicalDeviceConfiguration(limit_mb)])
-    except (RuntimeError, ValueError) as error:  # it runs already, or with the other of the two
-        asked = "lets it grow" if limit_mb is None else "asks for a limit of %d MB" % limit_mb
-        raise DataError("TensorFlow already has its GPU memory in this process, "
-                        "jetson_optimization.gpu_memory_limit_mb %s: %s" % (asked, str(error).split("\n")[0]),
-                        hint=FIRST_HINT) from None
-    free_mb = _available_mb(MEMINFO)
-    free = "" if free_mb is None else "; on a Jetson it shares the main memory, of which %d MB are free now" % free_mb
-    return ["gpu memory limit: asked %d MB, granted on GPU 0 of %d%s" % (limit_mb, len(gpus), free)]
-
-
-def _available_mb(path: str) -> Optional[int]:
-    """Return the free main memory in MB, None where the system does not say."""
-    try:
-        with open(path, encoding="ascii") as lines:
-            return next(int(line.split()[1]) >> 10 for line in lines if line.startswith("MemAvailable:"))
-    except (OSError, ValueError, IndexError, StopIteration):
-        return None
-
-
 def _mixed_precision(tf: Any, gpus: List[Any], is_asked: bool) -> Tuple[bool, List[str]]:
     """Decide whether to compute in float16, and say why not where it is asked for."""
     if not is_asked:
@@ -149,7 +121,7 @@ def _repeats(tf: Any, n_gpus: int, is_deterministic: bool, n_threads: int) -> st
     """Say whether a round that is trained again, after a crash, gives the same update."""
     if not is_deterministic:
         return "training again may differ in the last bits: system.deterministic is off"
-    if hasattr(tf.config.experimental, "enable_op_determinism"):
+    if has_deterministic_gpus(tf):
         return "training again repeats bit for bit: TensorFlow's operations are deterministic"
     if n_gpus:
         return "training again may differ in the last bits: a GPU repeats from TensorFlow 2.8 on"
@@ -166,7 +138,4 @@ def _make_reproducible(tf: Any, n_threads: int) -> None:
         raise DataError("TensorFlow already runs with %d threads in this process, system.threads asks for %d"
                         % (tf.config.threading.get_intra_op_parallelism_threads(), n_threads),
                         hint=FIRST_HINT) from None
-    if hasattr(tf.config.experimental, "enable_op_determinism"):
-        tf.config.experimental.enable_op_determinism()
-    else:  # TensorFlow before 2.8
-        os.environ["TF_DETERMINISTIC_OPS"] = "1"
+    make_deterministic(tf)

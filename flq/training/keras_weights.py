@@ -8,9 +8,6 @@ say what is what:
   all that contain it), is a statistic: the moving mean of a batch normalisation, say.
 - All else is a constant of the model and in no vector: the variables of frozen layers, counters,
   the state of random generators.
-
-What differs between Keras 2 (TensorFlow 2.4 to 2.15) and Keras 3 is in ``_short_name``,
-``_sublayers`` and ``seed_random_layers``.
 """
 
 import re
@@ -20,6 +17,7 @@ import numpy as np
 
 from ..core.params import Layout, Tensor, Vector, flatten, unflatten
 from ..errors import DataError
+from .keras_versions import dtype_name, generator_states, own_name, sublayers
 
 
 def weights_of(model: Any) -> List[Any]:
@@ -42,7 +40,7 @@ def statistics_of(model: Any) -> List[Any]:
     """Return the variables of the moving statistics, in Keras' order."""
     in_trained_layers = {id(variable) for _, variable in _named_variables(model, only_trained=True)}
     return [variable for variable in model.non_trainable_weights
-            if id(variable) in in_trained_layers and _dtype(variable).startswith("float")]
+            if id(variable) in in_trained_layers and dtype_name(variable).startswith("float")]
 
 
 def layout_of(model: Any) -> Layout:
@@ -63,9 +61,9 @@ def layout_of(model: Any) -> Layout:
         raise DataError("the Keras model has nothing to train, expected at least one trainable variable")
     names = {id(variable): name for name, variable in _named_variables(model)}
     for variable in trained + statistics:
-        if _dtype(variable) != "float32":
+        if dtype_name(variable) != "float32":
             raise DataError("the variables of a model must be float32, got %s for %s"
-                            % (_dtype(variable), names[id(variable)]))
+                            % (dtype_name(variable), names[id(variable)]))
     return Layout(tuple(Tensor(names[id(variable)], tuple(int(extent) for extent in variable.shape))
                         for variable in trained + statistics), len(statistics))
 
@@ -87,10 +85,9 @@ def seed_random_layers(model: Any, bits: np.random.Philox) -> None:
     Keras 3 keeps them as variables. The layers of Keras 2 draw from generators that nobody can
     set within a traced function; it has no such variables.
     """
-    for variable in model.variables:
-        if _short_name(variable) == "seed_generator_state":  # two integers of 32 bits, whatever their type
-            raw = bits.random_raw(int(np.prod(variable.shape))) >> np.uint64(32)
-            variable.assign(raw.astype(_dtype(variable)).reshape(variable.shape))
+    for variable in generator_states(model):  # two integers of 32 bits, whatever their type
+        raw = bits.random_raw(int(np.prod(variable.shape))) >> np.uint64(32)
+        variable.assign(raw.astype(dtype_name(variable)).reshape(variable.shape))
 
 
 def _named_variables(model: Any, only_trained: bool = False) -> Iterator[Tuple[str, Any]]:
@@ -101,13 +98,13 @@ def _named_variables(model: Any, only_trained: bool = False) -> Iterator[Tuple[s
     def walk(layer: Any, prefix: str) -> Iterator[Tuple[str, Any]]:
         if only_trained and not layer.trainable:
             return
-        sublayers = [sublayer for sublayer in _sublayers(layer) if sublayer.weights]
-        within = {id(variable) for sublayer in sublayers for variable in sublayer.weights}
+        inner = [sublayer for sublayer in sublayers(layer) if sublayer.weights]
+        within = {id(variable) for sublayer in inner for variable in sublayer.weights}
         for variable in layer.weights:
             if id(variable) not in within and id(variable) not in seen:
                 seen.add(id(variable))
-                yield _unique(prefix + _short_name(variable), names), variable
-        for name, sublayer in _names_of(sublayers, own_names=hasattr(layer, "layers")):
+                yield _unique(prefix + own_name(variable), names), variable
+        for name, sublayer in _names_of(inner, own_names=hasattr(layer, "layers")):
             for pair in walk(sublayer, prefix + name + "/"):
                 yield pair
 
@@ -141,22 +138,3 @@ def _unique(name: str, names: Set[str]) -> str:
         free = "%s_%d" % (name, count)
     names.add(free)
     return free
-
-
-def _dtype(variable: Any) -> str:
-    dtype = variable.dtype
-    return dtype if isinstance(dtype, str) else dtype.name
-
-
-def _short_name(variable: Any) -> str:
-    """Return "kernel" for Keras 2's "sequential/dense_1/kernel:0" and Keras 3's "kernel"."""
-    return variable.name.split("/")[-1].split(":")[0]
-
-
-def _sublayers(layer: Any) -> List[Any]:
-    """Return the layers directly within a layer.
-
-    Only models have a public list of them, and it leaves out the cells and wrapped layers of
-    other layers. Both versions walk their layers with this method.
-    """
-    return list(layer._flatten_layers(recursive=False, include_self=False))

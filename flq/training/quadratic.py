@@ -125,12 +125,13 @@ class QuadraticTrainer:
                 np.multiply(direction, rate, out=gradient)
                 local -= gradient
             np.subtract(shared[part], local, out=local)
-        return LocalUpdate(update, total / (self._n_steps * shared.size), self._n_steps)
+        return LocalUpdate(update, total / (self._n_steps * shared.size), self._n_steps,
+                           n_trained=self._n_steps * self.n_samples)
 
     def _slope(self, shared: Vector) -> LocalUpdate:
         update = np.empty_like(shared)
         total = sum(self._gradient(shared[part], part, update[part]) for part in blocks(shared.size))
-        return LocalUpdate(update, total / shared.size, 1)
+        return LocalUpdate(update, total / shared.size, 1, n_trained=self.n_samples)
 
     def _gradient(self, x: Vector, part: slice, out: Vector) -> float:
         """Write the gradient at a block ``x`` of the parameters to ``out``; return its part of f_m."""

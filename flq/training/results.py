@@ -39,12 +39,15 @@ class LocalUpdate(NamedTuple):
         Local steps taken; 1 for a gradient.
     held_back : HeldBack or None
         None unless ``dataset.partition`` is local.
+    n_trained : int
+        Samples in these steps, as often as they were used; 0 where nobody counts them.
     """
 
     update: Vector
     loss: float
     n_steps: int
     held_back: Optional[HeldBack] = None
+    n_trained: int = 0
 
 
 class Evaluation(NamedTuple):

@@ -40,12 +40,22 @@ def parse_flags(argv: Optional[List[str]]) -> argparse.Namespace:
     flags.add_argument("--give_up_s", type=within(float, 0.0, 1e9), default=3600.0,
                        help="end after so many seconds without the master, until it has said otherwise "
                             "(default: %(default)s)")
+    flags.add_argument("--stay", action="store_true", help="wait for the next run after the end of one; for services")
+    flags.add_argument("--doctor", action="store_true", help="look whether this machine is fit to be a worker, say what "
+                                                             "to do where it is not, and end; exit code: the failures")
+    flags.add_argument("--json", action="store_true", help="with --doctor: as JSON")
     flags.add_argument("--verbose", action="store_true", help="log more")
-    return flags.parse_args(argv)
+    args = flags.parse_args(argv)
+    if args.json and not args.doctor:
+        flags.error("--json goes with --doctor")
+    return args
 
 
 def main(argv: Optional[List[str]], project_dir: str) -> int:
     """Run the worker program; return the exit code."""
     args = parse_flags(argv)
+    if args.doctor:
+        from .doctor import run as examine  # which does without numpy: it may be what is broken
+        return examine(args, project_dir)
     from .program import run  # not before --help and mistakes are answered: with its packages it takes most of a second
     return run(args, project_dir)

@@ -1,7 +1,8 @@
 """The worker's requests: one kept-alive connection to the master.
 
 Every request may be sent again: the master answers the same registration, poll, offer or
-upload in the same way. The client itself never retries; the worker's machine decides.
+upload in the same way. The client itself never retries; the worker's machine decides. What has
+come of a plan and its frames when they break off is kept for the next poll (downloads.py).
 """
 
 import json
@@ -14,17 +15,17 @@ import requests
 from ..errors import ConfigError
 from ..protocol import worker_events as events
 from ..protocol.wire import CRC_HEADER, PREFIX_SIZE, VERDICT, Buffers, text_crc
+from .connection import CONNECT_S, READ_S, Adapter, cause_of
+from .downloads import Download, HTTPError
 
-HTTPError = requests.packages.urllib3.exceptions.HTTPError  # of urllib3: requests lets some of them through
 UNSAID = getattr(requests.packages.urllib3.util, "SKIP_HEADER", None)  # keeps urllib3 from adding one of its own
 
 FRAMES = "application/x-flq"
 JSON = {"Content-Type": "application/json"}
-CONNECT_S = 10.0
-READ_S = 60.0    # longer than the master lets a request wait
 LONGEST_RETRY_AFTER_S = 60.0  # what a stranger in the master's place may ask for
-PIECE = 1 << 20
-FIRST_BUFFER = 1 << 24  # of a body; it grows with what has arrived
+PIECE = 1 << 18           # bytes that are sent at a time
+GETS_ON = 1 << 14         # bytes that make it worth while to go on at once where an answer broke off
+VERDICT_SIZE = PREFIX_SIZE + VERDICT.size
 _TLS_HINT = ("--ca must name the certificate of the authority that signed the master's, --master_ip a name or address "
              "that stands in it, and the master must run with --tls_cert; docs/security.md")
 REGISTRATION = {"run_id": str, "ended": bool, "goes_on": bool, "epoch": int, "lease_s": (int, float), "start_crc": int,
@@ -55,7 +56,11 @@ class MasterClient:
         self._token = None  # type: Optional[str]
         self._template = None  # type: Optional[requests.PreparedRequest]
         self._preparing = threading.Lock()
+        self._begun = None  # type: Optional[Download]
+        self._begun_from = 0  # the version that the worker has
         self._session = requests.Session()
+        for scheme in ("http://", "https://"):
+            self._session.mount(scheme, Adapter())
         self._session.hooks["response"].append(self._note_answer)
         self._session.headers.clear()
         self._session.headers.update({"User-Agent": UNSAID, "Accept-Encoding": UNSAID})
@@ -68,6 +73,7 @@ class MasterClient:
         ConfigError
             If the URL is none: nothing can come of trying again.
         """
+        n_before = self._n_kept()
         try:
             if isinstance(action, events.CallRegister):
                 return self._register(action)
@@ -76,19 +82,22 @@ class MasterClient:
             return self._answer(action)
         except (requests.RequestException, HTTPError) as error:
             if self._is_fault_of_the_url(error):
-                raise ConfigError("%s can not be the address of a master: %s" % (self._url, _cause(error)),
+                raise ConfigError("%s can not be the address of a master: %s" % (self._url, cause_of(error)),
                                   "--master_ip takes a name or an IP address, without http:// and port") from None
             if isinstance(error, requests.exceptions.SSLError) and not self._was_answered:
-                raise ConfigError("no safe connection to the master at %s: %s" % (self._url, _cause(error)),
+                raise ConfigError("no safe connection to the master at %s: %s" % (self._url, cause_of(error)),
                                   _TLS_HINT) from None
-            return events.Unreachable("no answer from the master at %s: %s" % (self._url, _cause(error)))
+            return events.Unreachable("no answer from the master at %s: %s" % (self._url, cause_of(error)),
+                                      gets_on=self._n_kept() - n_before >= GETS_ON)
 
-    def heartbeat(self, epoch: int) -> None:
-        """Tell the master that this worker is alive; what comes of it does not matter."""
+    def heartbeat(self, epoch: int, device: Optional[Dict[str, Any]] = None) -> None:
+        """Tell the master that this worker is alive, and how its device is; what comes of it does not matter."""
         try:
             self._show_token()
-            body = _json({"worker_id": self._worker_id, "epoch": epoch})
-            _ = self._request("POST", "/heartbeat", body=body, headers=JSON).content  # now the connection can be used
+            body = {"worker_id": self._worker_id, "epoch": epoch}  # type: Dict[str, Any]
+            if device is not None:
+                body["device"] = device
+            _ = self._request("POST", "/heartbeat", body=_json(body), headers=JSON).content  # now the connection can be used
         except (requests.RequestException, HTTPError, ConfigError):
             pass  # the next regular request tells
 
@@ -118,20 +127,55 @@ class MasterClient:
 
     def _poll(self, action: events.CallPoll) -> events.Event:
         query = {"worker": self._worker_id, "epoch": action.epoch, "have": action.have, "answered": action.answered}
-        response = self._request("GET", "/get_global_model", query, headers={"Accept": FRAMES})
+        headers, begun = {"Accept": FRAMES}, self._begun if self._begun_from == action.have else None
+        if begun is not None:
+            headers.update(begun.rest())
+        response = self._request("GET", "/get_global_model", query, headers=headers)
+        if response.status_code < 500:
+            self._begun = None
         if response.status_code == 204:
             _ = response.content  # of no bytes: now the connection can be used again
             return events.NothingNew(_retry_after(response))
-        return events.Polled(_body(response)) if response.status_code == 200 else _problem(response)
+        if response.status_code not in (200, 206):
+            return _problem(response)
+        download = Download(response) if response.status_code == 200 else begun
+        if response.status_code == 206 and (begun is None or not begun.goes_on_in(response)):
+            response.close()
+            raise requests.ConnectionError("what came is not the rest that was asked for")
+        return events.Polled(self._read(download, response, action.have))
 
     def _answer(self, action: events.CallAnswer) -> events.Event:
-        query = {"worker": self._worker_id}
+        query, self._begun = {"worker": self._worker_id}, None
         if action.have is not None:
             query["have"] = action.have
         response = self._request("POST", action.path, query, _Frame(action.frame))
         if response.status_code != 200:
             return _problem(response)
-        return events.Judged(_body(response, PREFIX_SIZE + VERDICT.size))  # which is of use without what follows it
+        download = Download(response)
+        try:
+            return events.Judged(download.read(response))
+        except requests.ConnectionError:
+            if download.n_read < VERDICT_SIZE:  # which is of use without what follows it
+                raise
+        verdict = download.take(VERDICT_SIZE)
+        return events.Judged(verdict if self._keep(download, action.have) else verdict + download.so_far())
+
+    def _read(self, download: Download, response: requests.Response, have: int) -> bytearray:
+        try:
+            return download.read(response)
+        except requests.ConnectionError:
+            self._keep(download, have)
+            raise
+
+    def _keep(self, download: Download, have: Optional[int]) -> bool:
+        """Keep what has broken off, one at most, for the poll that asks for the rest, if one can."""
+        if have is None or not download.can_go_on:
+            return False
+        self._begun, self._begun_from = download, have
+        return True
+
+    def _n_kept(self) -> int:
+        return 0 if self._begun is None else self._begun.n_read
 
     def _show_token(self) -> None:
         self._token = self._find_token()
@@ -197,36 +241,6 @@ def _is_registration(body: Any) -> bool:
     return isinstance(body, dict) and all(isinstance(body.get(key), kind) for key, kind in REGISTRATION.items())
 
 
-def _body(response: requests.Response, enough: Optional[int] = None) -> bytearray:
-    """Read a body of declared length; memory is taken for what arrives, not for what is declared.
-
-    One that breaks off after ``enough`` bytes is returned as far as it has come.
-    """
-    declared = response.headers.get("Content-Length", "")
-    if not declared.isdecimal():
-        response.close()
-        raise requests.ConnectionError("what answers there is not an FLQ master")
-    size, n_read = int(declared), 0
-    body = bytearray(min(size, FIRST_BUFFER))
-    try:
-        while n_read < size:
-            if n_read == len(body):
-                body.extend(bytes(min(n_read, size - n_read)))
-            with memoryview(body) as whole, whole[n_read:n_read + PIECE] as piece:
-                n_bytes = response.raw.readinto(piece)
-            if not n_bytes:
-                raise OSError("the peer closed the connection")
-            n_read += n_bytes
-    except (OSError, HTTPError) as error:
-        if enough is None or n_read < enough:
-            raise requests.ConnectionError("the answer broke off after %d of %d bytes: %s"
-                                           % (n_read, size, error)) from None
-        del body[n_read:]
-    finally:
-        response.close()
-    return body
-
-
 def _problem(response: requests.Response) -> events.Event:
     """Turn an error of the master into an event; anything else that answers is not a master."""
     try:
@@ -240,15 +254,3 @@ def _problem(response: requests.Response) -> events.Event:
 def _retry_after(response: requests.Response) -> float:
     value = response.headers.get("Retry-After", "0")
     return min(float(value), LONGEST_RETRY_AFTER_S) if value.isdecimal() else 0.0
-
-
-def _cause(error: Union[BaseException, Any]) -> str:
-    """Return the innermost reason in one line: what requests wraps is not for people."""
-    while True:
-        inner = getattr(error, "reason", None) or next((arg for arg in getattr(error, "args", ())
-                                                       if isinstance(arg, BaseException)), None)
-        if not isinstance(inner, BaseException):
-            break
-        error = inner
-    text = str(error).split("\n")[0]
-    return text.split(": ", 1)[-1] if "object at 0x" in text else text

@@ -59,6 +59,7 @@ OWN: Dict[str, Dict[str, Kind]] = {
         "prefetch_size": _whole(0, 10000),
         "num_parallel_calls": _whole(1, 1024),
         "cuda_cache_mb": _whole(0, 4096, may_be_null=True),
+        "telemetry_s": Kind((int, float), "a number in 0..1e9", 0, 1e9),
     },
     "dataset": {"data_dir": TEXT_OR_NULL},
     "system": {"master_url": TEXT_OR_NULL},

@@ -6,24 +6,25 @@ import os
 import random
 import signal
 import sys
-import threading
 import time
-from typing import Any
+from typing import Any, List
 
-from ..errors import FlqError
+from ..device.files import system_root
+from ..device.telemetry import Telemetry
+from ..errors import FlqError, OutOfMemory
 from ..logfile import log_trace, set_up_logging
 from ..protocol import worker_events as events
 from ..protocol.worker_machine import WorkerMachine
+from ..systemd import Watchdog
 from ..tokens import worker_token_source
 from ..training.trainer import build_trainer
 from . import instance, state_file
 from .http_client import MasterClient
 from .own_settings import Settings, effective_settings, master_url, read_own_file, trusted_file
+from .pulse import Pulse
 
 logger = logging.getLogger(__name__)
 
-SHORTEST_BEAT_S, LONGEST_BEAT_S = 0.01, 600.0  # between two heartbeats, whatever lease the master names
-LAST_BEAT_S = 2.0  # how long the answer of a round waits for one: beyond that it takes a connection of its own
 
 
 def run(args: argparse.Namespace, project_dir: str) -> int:
@@ -59,33 +60,35 @@ def run(args: argparse.Namespace, project_dir: str) -> int:
         return 1
 
 
-def beat_s(lease_s: float) -> float:
-    """Return the seconds between two heartbeats: a third of the lease, within what a thread can wait."""
-    # Compared in this order, NaN becomes the longest; divided last, a huge integer does not overflow.
-    return max(3 * SHORTEST_BEAT_S, min(3 * LONGEST_BEAT_S, lease_s)) / 3
-
-
 class Worker:
     """Does what the machine says, one action after the other."""
 
     def __init__(self, args: argparse.Namespace, name: str, client: MasterClient, own: Settings,
                  state_dir: str) -> None:
         self._args, self._own, self._state_dir = args, own, state_dir
-        self._machine = WorkerMachine(args.worker_id, name, random.Random(), args.give_up_s, state_file.load(state_dir))
+        self._machine = WorkerMachine(args.worker_id, name, random.Random(), args.give_up_s,
+                                      state_file.load(state_dir), stays=args.stay)
         self._client = client
+        self._watchdog = Watchdog(os.environ)
+        self._pulse = Pulse(client.heartbeat, Telemetry(system_root()), self._watchdog)
         self._trainer: Any = None
 
     def run(self) -> int:
         """Go on until the machine says exit, or a signal comes; return the exit code."""
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._on_signal)
-        action = self._machine.start(time.monotonic())
-        while not isinstance(action, events.Exit):
-            event = self._do(action)
-            action = self._machine.handle(event, time.monotonic())
-            for note in self._machine.notes:
-                logger.info("worker %d: %s", self._args.worker_id, note)
-            del self._machine.notes[:]
+        self._pulse.start()
+        self._watchdog.ready()
+        try:
+            action = self._machine.start(time.monotonic())
+            while not isinstance(action, events.Exit):
+                event = self._do(action)
+                action = self._machine.handle(event, time.monotonic())
+                self._pulse.follow(self._machine.epoch if self._machine.lease_s else 0, self._machine.lease_s)
+                self._watchdog.feed()
+                self._say(self._machine.notes)
+        finally:
+            self._pulse.close()
         (logger.info if action.code == 0 else logger.error)("worker %d: %s", self._args.worker_id, action.sentence)
         return action.code
 
@@ -96,8 +99,8 @@ class Worker:
         if isinstance(action, events.Build):
             settings = effective_settings(action.settings, self._own, self._args)
             self._trainer = build_trainer(settings, self._args.worker_id)
-            for note in self._trainer.notes:
-                logger.info("worker %d: %s", self._args.worker_id, note)
+            self._pulse.report_s = settings["jetson_optimization"]["telemetry_s"]
+            self._say(self._trainer.notes)
             logger.info("worker %d: %d samples, %d parameters", self._args.worker_id, self._trainer.n_samples,
                         self._trainer.layout.n_params)
             return events.Built(self._trainer.n_samples, self._trainer.layout)
@@ -109,21 +112,24 @@ class Worker:
         return self._client.do(action)
 
     def _train(self, action: events.Train) -> events.Event:
-        """Train locally, while another thread keeps the lease."""
-        began, done = time.monotonic(), threading.Event()
-
-        def keep_lease() -> None:
-            while not done.wait(beat_s(self._machine.lease_s)):
-                self._client.heartbeat(self._machine.epoch)
-
-        beating = threading.Thread(target=keep_lease, name="heartbeat", daemon=True)
-        beating.start()
+        began = time.monotonic()
         try:
-            local = self._trainer.local_update(action.shared, action.round_index)
+            with self._pulse.training():
+                local = self._trainer.local_update(action.shared, action.round_index)
+        except OutOfMemory as error:
+            self._pulse.problem = str(error)
+            return events.Unable(str(error), time.monotonic() - began)
         finally:
-            done.set()
-            beating.join(LAST_BEAT_S)  # while a beat is under way it has the connection
+            self._say(self._trainer.notes)
+        self._pulse.n_samples += local.n_trained
+        self._pulse.problem = ""
         return events.Trained(local.update, local.loss, time.monotonic() - began, local.held_back)
+
+    def _say(self, notes: List[str]) -> None:
+        """Log what a part of this program has to say, and forget it."""
+        for note in notes:
+            logger.info("worker %d: %s", self._args.worker_id, note)
+        del notes[:]
 
     def _on_signal(self, number: int, frame: Any) -> None:
         logger.info("worker %d: ended by signal %d", self._args.worker_id, number)

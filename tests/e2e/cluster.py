@@ -27,17 +27,24 @@ BITS = ("mode=bbit",)  # what the tests begin with: most are about exact sizes
 class Program:
     """A process whose lines (stdout and stderr together) are read as they come.
 
-    It comes from the nursery, unless it shall start as a user starts it, or with another Python.
+    It comes from the nursery, unless it shall start as a user starts it, with another Python, or by another command.
+
+    Parameters
+    ----------
+    by : sequence of str, optional
+        What runs Python, such as ``ip netns exec NAME``; it must become Python, so that signals reach it.
     """
 
-    def __init__(self, argv: Sequence[str], folder: str, is_cold: bool = False, python: str = sys.executable) -> None:
+    def __init__(self, argv: Sequence[str], folder: str, is_cold: bool = False, python: str = sys.executable,
+                 by: Sequence[str] = ()) -> None:
         environment = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
         environment.update(PYTHONUNBUFFERED="1", CUDA_VISIBLE_DEVICES="-1", TF_CPP_MIN_LOG_LEVEL="3")
         self._changed = threading.Condition()
         self._lines = []  # type: List[str]
         self._ended = False
-        is_own = is_cold or python != sys.executable
-        self.process = start(argv, folder, environment, python) if is_own else Child(argv, folder, environment)
+        is_own = is_cold or python != sys.executable or by
+        self.process = (start(argv, folder, environment, [*by, python]) if is_own
+                        else Child(argv, folder, environment))
         self.pid = self.process.pid
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -101,9 +108,10 @@ class Program:
             self._changed.notify_all()
 
 
-def start(argv: Sequence[str], folder: str, environment: Dict[str, str], python: str) -> "subprocess.Popen[str]":
+def start(argv: Sequence[str], folder: str, environment: Dict[str, str],
+          python: Sequence[str]) -> "subprocess.Popen[str]":
     """Start Python anew, on this program."""
-    return subprocess.Popen([python] + list(argv), cwd=folder, env=environment, bufsize=1,
+    return subprocess.Popen(list(python) + list(argv), cwd=folder, env=environment, bufsize=1,
                             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                             universal_newlines=True)
 
@@ -111,8 +119,9 @@ def start(argv: Sequence[str], folder: str, environment: Dict[str, str], python:
 class Master(Program):
     """A master that serves on a free port."""
 
-    def __init__(self, argv: Sequence[str], folder: str, results_dir: str, is_cold: bool = False) -> None:
-        super().__init__(argv, folder, is_cold)
+    def __init__(self, argv: Sequence[str], folder: str, results_dir: str, is_cold: bool = False,
+                 by: Sequence[str] = ()) -> None:
+        super().__init__(argv, folder, is_cold, by=by)
         self.folder, self.results_dir = folder, results_dir
         self.port = 0
 
@@ -174,27 +183,29 @@ class Cluster:
         for name in ("flq", "flq_master.py", "flq_worker.py", "flq_config.json"):
             os.symlink(os.path.join(REPOSITORY, name), os.path.join(folder, name))
 
-    def start_master(self, *overrides: str, flags: Sequence[str] = (), port: int = 0, name: str = "results") -> Master:
+    def start_master(self, *overrides: str, flags: Sequence[str] = (), port: int = 0, name: str = "results",
+                     by: Sequence[str] = ()) -> Master:
         """Start a master; it may not be ready yet."""
         results_dir = os.path.join(self.folder, name)
         argv = ["flq_master.py", "--host", "127.0.0.1", "--port", str(port)] + list(flags)
         for override in ("report.results_dir=" + results_dir,) + (() if "--config" in flags else BITS) + overrides:
             argv += ["--set", override]
-        master = Master(argv, self.folder, results_dir, self.is_cold)
+        master = Master(argv, self.folder, results_dir, self.is_cold, by)
         self._programs.append(master)
         return master
 
-    def master(self, *overrides: str, flags: Sequence[str] = (), port: int = 0, name: str = "results") -> Master:
+    def master(self, *overrides: str, flags: Sequence[str] = (), port: int = 0, name: str = "results",
+               by: Sequence[str] = ()) -> Master:
         """Start a master and wait until it is ready."""
-        return self.start_master(*overrides, flags=flags, port=port, name=name).wait_until_ready()
+        return self.start_master(*overrides, flags=flags, port=port, name=name, by=by).wait_until_ready()
 
     def worker(self, worker_id: int, port: int, state: Optional[str] = None, flags: Sequence[str] = (),
-               python: str = sys.executable) -> Program:
+               python: str = sys.executable, by: Sequence[str] = ()) -> Program:
         """Start a worker."""
         state_dir = os.path.join(self.folder, "state", state or "worker%d" % worker_id)
         program = Program(["flq_worker.py", "--worker_id", str(worker_id), "--master_ip", "127.0.0.1",
                            "--port", str(port), "--state_dir", state_dir] + list(flags), self.folder, self.is_cold,
-                          python)
+                          python, by)
         self._programs.append(program)
         return program
 

@@ -11,6 +11,7 @@ from local_master import HttpWorker
 
 from flq.errors import FlqError
 from flq.master import results
+from flq.master.devices import Devices
 from flq.master.ending import summary, totals_of
 from flq.master.meter import Wire
 from flq.master.record import Evaluated, Record
@@ -129,7 +130,7 @@ def test_rounds_answered_are_those_with_an_answer(make_master):
     member.epoch, member.gone = 1, True
     member.tally.update({UPLOADED: 1, SKIPPED: 2, REFUSED: 4, LATE: 8, LOST: 16})
     master.machine.members[1] = member
-    row, = totals_of(master.machine, master.meter).workers
+    row, = totals_of(master.machine, master.meter, Devices(), None).workers
     assert (row.rounds, row.late, row.lost, row.state) == (7, 8, 16, "lost")
     del master.machine.members[1]
 
@@ -137,7 +138,7 @@ def test_rounds_answered_are_those_with_an_answer(make_master):
 def test_who_never_joined_has_its_bytes_and_does_not_count_as_a_worker(make_master):
     master = make_master(*RUN)
     master.send("POST", "/upload_update?worker=1", b"x")
-    totals = totals_of(master.machine, master.meter)
+    totals = totals_of(master.machine, master.meter, Devices(), None)
     row, = totals.workers
     assert (row.worker_id, row.state, row.rounds) == (1, "never joined", 0)
     assert totals.wire == (row.wire_bytes_up, row.wire_bytes_down) == master.meter.of_workers()

@@ -31,9 +31,10 @@ from flq.protocol.worker_events import (
     Registered,
     Train,
     Trained,
+    Unable,
     Unreachable,
 )
-from flq.protocol.worker_machine import WorkerMachine
+from flq.protocol.worker_machine import BETWEEN_RUNS_S, WorkerMachine
 
 LINK = link_of("run", LAYOUT)
 START = start_values(LAYOUT, 42)
@@ -58,8 +59,8 @@ class Worker:
         Its residual or mirror.
     """
 
-    def __init__(self, jitter=1, give_up_s=100.0, standing=None, **changes):
-        self.machine = WorkerMachine(2, "one", random.Random(jitter), give_up_s, standing)
+    def __init__(self, jitter=1, give_up_s=100.0, standing=None, stays=False, **changes):
+        self.machine = WorkerMachine(2, "one", random.Random(jitter), give_up_s, standing, stays=stays)
         changes.setdefault("mode", "bbit")
         self.settings = settings_with(**dict(dict(b_up=2), **changes))
         self.now = 0.0
@@ -597,3 +598,61 @@ def test_the_end_in_a_verdict_or_a_plan_is_exit_code_0():
     worker = joined()
     assert worker.plan(round_index=5, ended=True) == Exit(0, "the run has ended after round 5")
     assert worker.state == "DONE"
+
+
+@pytest.mark.parametrize("memory", ["residual", "mirror"])
+def test_a_device_that_can_not_train_skips_the_round_and_keeps_its_memory(memory):
+    worker = joined(memory=memory)
+    worker.answering()
+    worker.verdict(Outcome.APPLIED)
+    before = worker.memory
+    worker.plan(2)
+    worker.was_trained(Unable("the device has too little memory", 1.5))
+    assert worker.answer.kind is Kind.SKIP and np.isnan(worker.answer.loss) and worker.answer.training_s == 1.5
+    assert "leaves round 2: the device has too little memory" in worker.machine.notes
+    worker.verdict(Outcome.NOTED, 2)
+    assert worker.memory == before
+    assert isinstance(worker.action, CallPoll)
+
+
+def staying():
+    worker = Worker(stays=True)
+    worker.join()
+    return worker
+
+
+@pytest.mark.parametrize("end", [
+    lambda worker: worker.plan(3, ended=True),
+    lambda worker: worker.answering() and worker.verdict(Outcome.END, 3),
+    lambda worker: worker.tell(Unreachable("away")) and worker.tell(Paused()) and worker.tell(
+        Problem(409, "register again")) and worker.tell(Registered(worker.body(ended=True)))])
+def test_a_worker_that_stays_asks_for_the_next_run_after_a_while(end):
+    worker = staying()
+    end(worker)
+    assert isinstance(worker.action, Pause) and 0.5 * BETWEEN_RUNS_S <= worker.action.seconds <= BETWEEN_RUNS_S
+    assert worker.tell(Paused()) == CallRegister({"worker_id": 2, "instance": "one"})
+    assert sum("waiting for the next one" in note for note in worker.machine.notes) == 1
+
+
+def test_a_worker_that_stays_waits_for_ever_and_says_so_once():
+    worker = staying()
+    worker.plan(3, ended=True)
+    for _ in range(50):
+        worker.tell(Paused(), after=1e6)
+        worker.tell(Unreachable("refused"))
+        worker.tell(Paused(), after=1e6)
+        worker.tell(Registered(worker.body(ended=True)))
+        assert isinstance(worker.action, Pause)
+    assert worker.machine.notes == ["the run has ended after round 3; waiting for the next one"]
+
+
+def test_a_worker_that_stays_begins_the_next_run_with_empty_memories():
+    worker = staying()
+    worker.answering()
+    worker.verdict(Outcome.APPLIED)
+    assert worker.memory == LEFT
+    worker.plan(3, ended=True)
+    worker.tell(Paused(), after=60.0)
+    worker.join(run_id="another")
+    assert isinstance(worker.action, CallPoll) and (worker.machine.epoch, worker.memory) == (1, ZERO)
+    assert worker.action.have == 0  # the start values of the seed

@@ -27,11 +27,12 @@ from flq.protocol.worker_events import (
     Registered,
     Train,
     Trained,
+    Unable,
     Unreachable,
 )
 
 EXAMPLES = [Registered(Worker().body(1)), Built(30, LAYOUT), Polled(b""), NothingNew(1.0),
-            Trained(vector(*UPDATE), 0.5, 1.5), Kept(), Judged(b""), Problem(503, "busy"),
+            Trained(vector(*UPDATE), 0.5, 1.5), Unable("too small", 1.5), Kept(), Judged(b""), Problem(503, "busy"),
             Unreachable("away"), Paused()]
 
 

@@ -21,7 +21,9 @@ def a_worker(worker_id=0, **changes):
     return WorkerRow(worker_id=worker_id, n_samples=359, state="ended", rounds=2, uploaded=2, skipped=0, refused=0,
                      late=0, lost=0, payload_bits_up=16000, frame_bytes_up=2200, frame_bytes_down=1200,
                      wire_bytes_up=3000, wire_bytes_down=1800, retransmitted_bytes=14, training_s=3.0, waiting_s=0.5,
-                     last_loss=0.125)._replace(**changes)
+                     last_loss=0.125,
+                     energy_j=120.5, energy_per_round_j=60.25, energy_per_1000_samples_j=12.5, energy_per_point_j=1.5,
+                     peak_c=61.5)._replace(**changes)
 
 
 def parts(path, prefix):

@@ -1,8 +1,12 @@
 """Settings for the tests of flq.training."""
 
 import copy
+import os
+import sys
 
 import pytest
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "device"))  # trees
 
 SETTINGS = {
     "system": {"total_workers": 4, "seed": 42, "deterministic": True, "threads": 1},
@@ -13,7 +17,7 @@ SETTINGS = {
               "local_epochs": 1, "local_steps": 0, "dim": 1000},
     "flq_algorithm": {"update": "delta"},
     "jetson_optimization": {"gpu_memory_limit_mb": None, "enable_mixed_precision": False, "prefetch_size": 2,
-                            "num_parallel_calls": 2, "cuda_cache_mb": None},
+                            "num_parallel_calls": 2, "cuda_cache_mb": None, "telemetry_s": 10.0},
 }
 
 

@@ -3,9 +3,11 @@
 import os
 
 import pytest
+from trees import NANO, ORIN_NANO, PC, memory, plant
 
 from flq.errors import DataError
 from flq.training import keras_setup
+from flq.training.keras_memory import is_out_of_memory
 from flq.training.keras_setup import compute_policy, set_up_tensorflow
 
 
@@ -43,6 +45,10 @@ class Config:
 
     def set_logical_device_configuration(self, gpu, parts):
         self._note("limit", gpu, [part.memory_limit for part in parts])
+
+    def get_logical_device_configuration(self, gpu):
+        return [LogicalDeviceConfiguration(limits[0]) for kind, name, limits in self.calls[:2]
+                if (kind, name) == ("limit", gpu)]
 
     def set_intra_op_parallelism_threads(self, n_threads):
         self.calls.append(("intra", n_threads))
@@ -110,7 +116,7 @@ def test_a_limit_is_one_logical_device_on_gpu_0_and_no_growth(set_up):
     device = set_up(tensorflow, gpu_memory_limit_mb=1024)
     assert tensorflow.config.calls == [("limit", "gpu0", [1024])] + REPRODUCIBLE
     assert device.n_gpus == 1
-    assert device.notes[0].startswith("gpu memory limit: asked 1024 MB, granted on GPU 0 of 1")
+    assert device.notes[0].startswith("gpu memory limit: asked 1024 MB, granted 1024 MB on GPU 0 of 1")
 
 
 def test_a_limit_leaves_the_other_gpus_alone(set_up):
@@ -200,17 +206,72 @@ def test_the_cuda_cache_is_sized_in_bytes_before_tensorflow_is_imported(make_set
     assert seen == [("of the user", "of the user"), ("268435456", "0")]
 
 
-@pytest.mark.parametrize("text, expected", [
-    ("MemTotal:  3956 kB\nMemAvailable:    2097152 kB\n", " of which 2048 MB are free now"), ("MemTotal: 1 kB\n", ""),
-    ("MemAvailable: x kB\n", ""), ("MemAvailable:\n", ""), (None, "")])
-def test_the_free_memory_stands_beside_the_limit_where_the_system_says_it(set_up, monkeypatch, tmp_path, text,
-                                                                          expected):
-    path = tmp_path / "meminfo"
-    if text is not None:
-        path.write_text(text)
-    monkeypatch.setattr(keras_setup, "MEMINFO", str(path))
-    note = set_up(StandIn((5, 3)), gpu_memory_limit_mb=1024).notes[0]
-    assert note.endswith(expected or "granted on GPU 0 of 1")
+@pytest.fixture
+def on_board(monkeypatch, tmp_path):
+    """Return a function that has this machine take itself for a board with so many MB free; None = it does not say."""
+    def be(files, free_mb=3000):
+        said = memory(4 << 20, free_mb << 10) if free_mb is not None else {"/proc/meminfo": "MemAvailable: x kB\n"}
+        monkeypatch.setenv("FLQ_SYSFS_ROOT", plant(tmp_path / "root", files, said))
+    return be
+
+
+def test_a_nano_has_a_limit_of_its_own_where_nobody_says_one(set_up, on_board):
+    on_board(NANO)
+    tensorflow = StandIn((5, 3))
+    device = set_up(tensorflow)
+    assert tensorflow.config.calls[0] == ("limit", "gpu0", [1024])
+    assert device.notes == ["gpu memory limit: asked 1024 MB, granted 1024 MB on GPU 0 of 1; it shares the main memory, "
+                            "of which 3000 MB were free"]
+
+
+def test_what_the_owner_of_a_nano_says_counts(set_up, on_board):
+    on_board(NANO)
+    tensorflow = StandIn((5, 3))
+    set_up(tensorflow, gpu_memory_limit_mb=512)
+    assert tensorflow.config.calls[0] == ("limit", "gpu0", [512])
+
+
+@pytest.mark.parametrize("files, capability", [(ORIN_NANO, (8, 7)), (PC, (8, 6))])
+def test_elsewhere_memory_grows(set_up, on_board, files, capability):
+    on_board(files)
+    tensorflow = StandIn(capability)
+    set_up(tensorflow)
+    assert tensorflow.config.calls[0] == ("growth", "gpu0", True)
+
+
+def test_a_limit_beyond_what_is_free_is_said_with_the_remedy(set_up, on_board):
+    on_board(NANO, free_mb=700)
+    notes = set_up(StandIn((5, 3))).notes
+    assert notes[0].endswith("of which 700 MB were free") and "multi-user.target" in notes[1]
+
+
+@pytest.mark.parametrize("files, free_mb", [(NANO, None), (PC, 3000)])
+def test_free_memory_is_said_where_it_is_known_and_shared(set_up, on_board, files, free_mb):
+    on_board(files, free_mb)
+    assert set_up(StandIn((8, 6)), gpu_memory_limit_mb=256).notes == [
+        "gpu memory limit: asked 256 MB, granted 256 MB on GPU 0 of 1"]
+
+
+class Errors:
+    """As tf.errors."""
+
+    class ResourceExhaustedError(Exception):
+        """As in TensorFlow."""
+
+    class InternalError(Exception):
+        """As in TensorFlow."""
+
+    class UnknownError(Exception):
+        """As in TensorFlow."""
+
+
+@pytest.mark.parametrize("error, expected", [
+    (MemoryError(), True), (Errors.ResourceExhaustedError("OOM when allocating tensor with shape[64,32]"), True),
+    (Errors.InternalError("failed to allocate 1.2G: CUDA_ERROR_OUT_OF_MEMORY: out of memory"), True),
+    (Errors.UnknownError("CUDNN_STATUS_ALLOC_FAILED"), True), (Errors.InternalError("Blas GEMM launch failed"), False),
+    (ValueError("out of memory"), False)])
+def test_want_of_memory_is_told_from_other_failures(error, expected):
+    assert is_out_of_memory(Errors, error) is expected
 
 
 @pytest.mark.tf

@@ -18,7 +18,7 @@ from flq.protocol.worker_events import (
     Registered,
     Unreachable,
 )
-from flq.worker import http_client
+from flq.worker import downloads
 from flq.worker.http_client import MasterClient
 
 REGISTER = CallRegister({"worker_id": 3, "instance": "a"})
@@ -103,7 +103,7 @@ def test_a_verdict_that_has_come_is_not_lost_with_what_breaks_off_after_it(n_rec
 
 
 def test_a_body_larger_than_the_first_buffer_arrives_whole(monkeypatch):
-    monkeypatch.setattr(http_client, "FIRST_BUFFER", 1000)
+    monkeypatch.setattr(downloads, "FIRST_BUFFER", 1000)
     frames = bytes(range(256)) * 50
     event, _ = ask(response("200 OK", frames), POLL)
     assert event.stream == frames

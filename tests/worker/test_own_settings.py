@@ -174,7 +174,7 @@ def test_device_settings_are_the_command_lines_then_the_files_then_the_masters()
         return effective(*args)["jetson_optimization"]
     assert device(own, ["--gpu_memory_limit_mb", "256"]) == {
         "gpu_memory_limit_mb": 256, "enable_mixed_precision": False, "prefetch_size": 0, "num_parallel_calls": 2,
-        "cuda_cache_mb": None}
+        "cuda_cache_mb": None, "telemetry_s": 10.0}
     assert device(own)["gpu_memory_limit_mb"] == 512
     assert device(None)["gpu_memory_limit_mb"] == 2000
     # null in the file is an answer: memory that grows.

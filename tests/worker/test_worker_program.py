@@ -11,13 +11,14 @@ from stand_in import StandIn, error, response, unused_url
 from whole_settings import SETTINGS, settings_with
 
 from flq.core.params import Layout, Tensor
-from flq.protocol.worker_events import Build, Built, Train
+from flq.errors import OutOfMemory
+from flq.protocol.worker_events import Build, Built, Train, Unable
 from flq.training.results import HeldBack, LocalUpdate
 from flq.worker.command_line import parse_flags
 from flq.worker.http_client import MasterClient
 from flq.worker.instance import take
 from flq.worker.own_settings import read_own_file
-from flq.worker.program import LONGEST_BEAT_S, SHORTEST_BEAT_S, Worker, beat_s
+from flq.worker.program import Worker
 
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -162,10 +163,10 @@ def test_a_build_gets_what_flags_file_environment_and_master_say_together_and_lo
     class Trainer:
         """Keeps what it is built from."""
 
-        n_samples, notes = 7, ["gpu memory limit: asked 256 MB, granted on GPU 0 of 1"]
-        layout = Layout((Tensor("w", (4,)),))
+        n_samples, layout = 7, Layout((Tensor("w", (4,)),))
 
         def __init__(self, settings, worker_id):
+            self.notes = ["gpu memory limit: asked 256 MB, granted 256 MB on GPU 0 of 1"]
             got.append((settings, worker_id))
 
     monkeypatch.setattr("flq.worker.program.build_trainer", Trainer)
@@ -180,7 +181,8 @@ def test_a_build_gets_what_flags_file_environment_and_master_say_together_and_lo
     assert worker_id == 3 and settings["dataset"]["data_dir"] == "/of/the/file"
     assert settings["jetson_optimization"] == dict(SETTINGS["jetson_optimization"], gpu_memory_limit_mb=256,
                                                    prefetch_size=9)
-    assert caplog.messages == ["worker 3: " + Trainer.notes[0], "worker 3: 7 samples, 4 parameters"]
+    assert caplog.messages == ["worker 3: gpu memory limit: asked 256 MB, granted 256 MB on GPU 0 of 1",
+                               "worker 3: 7 samples, 4 parameters"]
 
 
 SITE = """
@@ -206,32 +208,55 @@ def test_an_error_of_the_training_is_one_sentence_and_the_trace_is_in_the_log(ru
     assert "Traceback (most recent call last)" in logged(tmp_path) and "in build_trainer" in logged(tmp_path)
 
 
-@pytest.mark.parametrize("lease_s, expected", [
-    (300.0, 100.0), (0.03, 0.01), (0.0, SHORTEST_BEAT_S), (-5, SHORTEST_BEAT_S), (1e9, LONGEST_BEAT_S),
-    (float("inf"), LONGEST_BEAT_S), (float("nan"), LONGEST_BEAT_S), (10 ** 400, LONGEST_BEAT_S),
-    (-10 ** 400, SHORTEST_BEAT_S)], ids=lambda value: repr(value)[:9])
-def test_heartbeats_come_three_times_in_a_lease_within_what_a_thread_can_wait(lease_s, expected):
-    assert beat_s(lease_s) == expected
+def worker_of(stand_in, tmp_path, trainer):
+    """Return a worker that has joined and is to train."""
+    worker = Worker(parse_flags(["--worker_id", "3", "--master_ip", "x"]), "name", MasterClient(stand_in.url, 3),
+                    read_own_file(None), str(tmp_path))
+    worker._trainer = trainer
+    worker._pulse.start()
+    worker._pulse.follow(2, 0.03)
+    return worker
 
 
 def test_a_worker_that_trains_keeps_its_lease(tmp_path):
     with StandIn([response("200 OK", {})] * 3, keeps=True) as stand_in:
-        worker = Worker(parse_flags(["--worker_id", "3", "--master_ip", "x"]), "name",
-                        MasterClient(stand_in.url, 3), read_own_file(None), str(tmp_path))
-        worker._machine.lease_s, worker._machine.epoch = 0.03, 2
-
         class PatientTrainer:
             """Trains until three heartbeats have come."""
 
+            notes = []
+
             def local_update(self, shared, round_index):
                 stand_in.wait()
-                return LocalUpdate(shared, 0.25, round_index, HeldBack(0.5, 0.75, 10))
+                return LocalUpdate(shared, 0.25, round_index, HeldBack(0.5, 0.75, 10), 64)
 
-        worker._trainer = PatientTrainer()
+        worker = worker_of(stand_in, tmp_path, PatientTrainer())
         event = worker._train(Train(np.ones(4, np.float32), 7))
+        worker._pulse.close()
     assert event.loss == 0.25 and event.training_s >= 0.03
     assert event.held_back == (0.5, 0.75, 10)
+    assert worker._pulse.n_samples == 64
     assert len(stand_in.requests) == 3
     for request in stand_in.requests:
         assert request.startswith(b"POST /heartbeat ")
         assert json.loads(request.partition(b"\r\n\r\n")[2].decode()) == {"worker_id": 3, "epoch": 2}
+
+
+def test_a_device_without_memory_is_no_end_and_is_told_with_the_next_report(tmp_path):
+    with StandIn([response("200 OK", {})], keeps=True) as stand_in:
+        class SmallDevice:
+            """Has memory in the second round only."""
+
+            notes = []
+
+            def local_update(self, shared, round_index):
+                if round_index == 1:
+                    raise OutOfMemory("too little memory for a batch of 4", "lower it")
+                return LocalUpdate(shared, 0.25, round_index)
+
+        worker = worker_of(stand_in, tmp_path, SmallDevice())
+        worker._pulse.close()
+        event = worker._train(Train(np.ones(4, np.float32), 1))
+        assert isinstance(event, Unable) and event.reason == "too little memory for a batch of 4 (lower it)"
+        assert worker._pulse.problem == event.reason
+        assert worker._train(Train(np.ones(4, np.float32), 2)).loss == 0.25
+        assert worker._pulse.problem == ""

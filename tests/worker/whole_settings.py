@@ -11,7 +11,7 @@ SETTINGS = {
               "local_epochs": 1, "local_steps": 0, "dim": 1000},
     "flq_algorithm": {"update": "delta"},
     "jetson_optimization": {"gpu_memory_limit_mb": 2000, "enable_mixed_precision": False, "prefetch_size": 2,
-                            "num_parallel_calls": 2, "cuda_cache_mb": None},
+                            "num_parallel_calls": 2, "cuda_cache_mb": None, "telemetry_s": 10.0},
 }
 
 

@@ -1,0 +1,65 @@
+"""What systemd wants to hear of a service (Type=notify, WatchdogSec); where it has not started the program, nothing.
+
+Source: the manual pages sd_notify(3) and sd_watchdog_enabled(3) of systemd.
+"""
+
+import os
+import socket
+import time
+from typing import Callable, Mapping
+
+BUSY_SHARE = 0.02  # of one core: a program that computes takes more, one that hangs takes less
+
+
+class Watchdog:
+    """Tells systemd that this program is ready, and that it lives.
+
+    Parameters
+    ----------
+    environment : mapping
+        Read: NOTIFY_SOCKET, WATCHDOG_USEC, WATCHDOG_PID.
+    clock, cpu_clock : callable()
+        Monotonic seconds, and seconds of all CPUs that this process has taken.
+
+    Attributes
+    ----------
+    period_s : float or None
+        How often to feed it, a third of what systemd waits; None = nobody waits.
+    """
+
+    def __init__(self, environment: Mapping[str, str], clock: Callable[[], float] = time.monotonic,
+                 cpu_clock: Callable[[], float] = time.process_time) -> None:
+        self._address = environment.get("NOTIFY_SOCKET", "")
+        self._clock, self._cpu_clock = clock, cpu_clock
+        self._looked = clock(), cpu_clock()
+        is_meant = environment.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
+        said = environment.get("WATCHDOG_USEC", "")
+        is_watched = bool(self._address) and is_meant and said.isdecimal() and int(said) > 0
+        self.period_s = int(said) / 3e6 if is_watched else None  # type: Optional[float]
+
+    def ready(self) -> None:
+        """Say that the program does its work from now on."""
+        self._tell("READY=1")
+
+    def feed(self) -> None:
+        """Say that it lives."""
+        if self.period_s is not None:
+            self._looked = self._clock(), self._cpu_clock()
+            self._tell("WATCHDOG=1")
+
+    def feed_if_busy(self) -> None:
+        """Say so if it has computed since the last word: what hangs takes no time of a CPU."""
+        now, cpu = self._clock(), self._cpu_clock()
+        if cpu - self._looked[1] >= BUSY_SHARE * (now - self._looked[0]):
+            self.feed()
+
+    def _tell(self, text: str) -> None:
+        if not self._address:
+            return
+        address = "\0" + self._address[1:] if self._address.startswith("@") else self._address
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+            sock.setblocking(False)
+            try:
+                sock.sendto(text.encode("ascii"), address)
+            except OSError:
+                pass  # systemd is being replaced, or does not listen; it will hear the next word

@@ -1,0 +1,133 @@
+"""Connections on which no answer takes for ever, however slowly it comes, and from which whatever has come is had.
+
+A limit per receive, which is all that requests knows, lets a master that sends one byte a minute hold a worker for
+as long as it likes. Here an answer may take READ_S, and a second more for every so many bytes that have come: a
+transfer may take longer the larger it is, and a link that is slow but steady is never given up.
+"""
+
+import http.client
+import io
+import socket
+import time
+from typing import Any, Optional, Union
+
+import requests
+
+CONNECT_S = 10.0
+READ_S = 60.0        # longer than the master lets a request wait
+BYTES_PER_S = 10000  # a link of 1 Mbit/s has ten times that
+
+connections = requests.packages.urllib3.connection
+pools = requests.packages.urllib3.connectionpool
+
+
+class Patient(io.RawIOBase):
+    """What a socket receives, until it has taken too long."""
+
+    def __init__(self, sock: socket.socket, received: io.RawIOBase) -> None:
+        super().__init__()
+        self._sock, self._received = sock, received
+        self._deadline = time.monotonic() + READ_S
+
+    def readable(self) -> bool:
+        """Return that it can be read."""
+        return True
+
+    def readinto(self, buffer: Any) -> Optional[int]:
+        """Receive what comes next.
+
+        Raises
+        ------
+        socket.timeout
+            If nothing came in time.
+        """
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise socket.timeout("it came too slowly")
+        self._sock.settimeout(min(left, READ_S))
+        n_bytes = self._received.readinto(buffer)
+        self._deadline += (n_bytes or 0) / BYTES_PER_S
+        return n_bytes
+
+    def close(self) -> None:
+        """Let the socket go."""
+        self._received.close()
+        super().close()
+
+
+class PromptResponse(http.client.HTTPResponse):
+    """Hands out what has come: what has not may never come, and would take the rest with it."""
+
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        self.fp = io.BufferedReader(Patient(sock, self.fp.detach()))
+
+    def read(self, amt: Optional[int] = None) -> bytes:
+        """Return at most ``amt`` bytes of the body, and at least one unless it has ended."""
+        if not amt or self.chunked or not self.length or self.isclosed():
+            return super().read(amt)
+        data = self.fp.read1(min(amt, self.length))
+        self.length -= len(data)
+        if not data or not self.length:
+            super().read(0 if data else amt)  # which closes it
+        return data
+
+
+class _Sending:
+    """The time that a piece of a request may take to be taken by the network, which is not that for connecting."""
+
+    response_class = PromptResponse
+
+    def send(self, data: Any) -> None:
+        """Send a piece, or one after the other."""
+        if self.sock is not None:
+            self.sock.settimeout(READ_S)
+        super().send(data)
+
+
+class PlainConnection(_Sending, connections.HTTPConnection):
+    """A connection without encryption."""
+
+
+class SafeConnection(_Sending, connections.HTTPSConnection):
+    """A connection with encryption."""
+
+
+class PlainPool(pools.HTTPConnectionPool):
+    """Connections without encryption."""
+
+    ConnectionCls = PlainConnection
+
+
+class SafePool(pools.HTTPSConnectionPool):
+    """Connections with encryption."""
+
+    ConnectionCls = SafeConnection
+
+
+class Adapter(requests.adapters.HTTPAdapter):
+    """Makes such connections for a session, also through a proxy that speaks HTTP."""
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        """Prepare connections to masters."""
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = {"http": PlainPool, "https": SafePool}
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        """Prepare connections to a proxy."""
+        manager = super().proxy_manager_for(proxy, **kwargs)
+        if not proxy.lower().startswith("socks"):
+            manager.pool_classes_by_scheme = {"http": PlainPool, "https": SafePool}
+        return manager
+
+
+def cause_of(error: Union[BaseException, Any]) -> str:
+    """Return the innermost reason in one line: what requests wraps is not for people."""
+    while True:
+        inner = getattr(error, "reason", None) or next((arg for arg in getattr(error, "args", ())
+                                                       if isinstance(arg, BaseException)), None)
+        if not isinstance(inner, BaseException):
+            break
+        error = inner
+    text = str(error).split("\n")[0]
+    return text.split(": ", 1)[-1] if "object at 0x" in text or "Pool(host=" in text else text

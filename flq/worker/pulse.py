@@ -1,0 +1,128 @@
+"""What a worker does beside its rounds: it keeps its lease while it trains, and tells of its device.
+
+One thread for as long as the program runs, so that no round waits for it.
+"""
+
+import threading
+import time
+from contextlib import contextmanager
+from typing import Any, Callable, Dict, Iterator, Optional
+
+from ..device.telemetry import Telemetry
+from ..systemd import Watchdog
+
+SHORTEST_BEAT_S, LONGEST_BEAT_S = 0.01, 600.0  # between two heartbeats, whatever lease the master names
+NEVER, NOT_DUE = float("-inf"), float("inf")
+LAST_BEAT_S = 2.0  # how long the answer of a round waits for one: beyond that it takes a connection of its own
+
+
+def beat_s(lease_s: float) -> float:
+    """Return the seconds between two heartbeats: a third of the lease, within what a thread can wait."""
+    # Compared in this order, NaN becomes the longest; divided last, a huge integer does not overflow.
+    return max(3 * SHORTEST_BEAT_S, min(3 * LONGEST_BEAT_S, lease_s)) / 3
+
+
+class Pulse:
+    """Sends heartbeats when they are due, and feeds the watchdog while a training takes long.
+
+    Parameters
+    ----------
+    beat : callable(epoch, report)
+        Sends one; report is a dict, or None where telemetry is off. Must not raise.
+    telemetry : Telemetry
+    watchdog : Watchdog
+
+    Attributes
+    ----------
+    report_s : float
+        Seconds between two reports of the device; 0 = none. May change at any time.
+    n_samples : int
+        Samples trained on so far.
+    problem : str
+        What is wrong with this worker; empty if nothing.
+    """
+
+    def __init__(self, beat: Callable[[int, Optional[Dict[str, Any]]], Any], telemetry: Telemetry, watchdog: Watchdog,
+                 clock: Callable[[], float] = time.monotonic) -> None:
+        self.report_s, self.n_samples, self.problem = 0.0, 0, ""
+        self._beat, self._telemetry, self._watchdog, self._clock = beat, telemetry, watchdog, clock
+        self._epoch, self._lease_s = 0, 0.0
+        self._is_training, self._beaten, self._fed = False, 0.0, 0.0
+        self._reported = NEVER
+        self._lock, self._sending = threading.Lock(), threading.Lock()
+        self._woken, self._is_closing = threading.Event(), False
+        self._thread = threading.Thread(target=self._run, name="pulse", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._telemetry.start()
+        self._thread.start()
+
+    def close(self) -> None:
+        """End; a heartbeat that is under way is waited for, but not for long."""
+        self._is_closing = True
+        self._woken.set()
+        self._thread.join(LAST_BEAT_S)
+        self._telemetry.close()
+
+    def follow(self, epoch: int, lease_s: float) -> None:
+        """Take what the master has said last of this worker; epoch 0 = it does not know it."""
+        if (epoch, lease_s) == (self._epoch, self._lease_s):
+            return
+        with self._lock:
+            if epoch != self._epoch:
+                self._reported = NEVER  # whoever comes is seen with its device at once
+            self._epoch, self._lease_s = epoch, lease_s
+        self._woken.set()
+
+    @contextmanager
+    def training(self) -> Iterator[None]:
+        """Within it the lease is kept; a heartbeat that is under way at its end has the connection and is waited for."""
+        with self._lock:
+            self._is_training, self._beaten, self._fed = True, self._clock(), self._clock()
+        self._woken.set()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._is_training = False
+            if self._sending.acquire(timeout=LAST_BEAT_S):
+                self._sending.release()
+
+    def step(self, now: float) -> Optional[float]:
+        """Do what is due at ``now``; return the seconds until something is again, None if only a change makes it so."""
+        with self._lock:
+            if self._feed_due() <= now:
+                self._fed = now
+                self._watchdog.feed_if_busy()
+            tells = self._report_due() <= now
+            if not tells and self._lease_due() > now:
+                due = min(self._feed_due(), self._report_due(), self._lease_due())
+                return None if due == NOT_DUE else due - now
+            self._beaten = now
+            if tells:
+                self._reported = now
+            epoch = self._epoch
+            self._sending.acquire()
+        try:
+            self._beat(epoch, self._telemetry.report(self.n_samples, self.problem) if tells else None)
+        finally:
+            self._sending.release()
+        return 0.0
+
+    def _feed_due(self) -> float:
+        is_watched = self._is_training and self._watchdog.period_s is not None
+        return self._fed + self._watchdog.period_s if is_watched else NOT_DUE
+
+    def _lease_due(self) -> float:
+        return self._beaten + beat_s(self._lease_s) if self._is_training and self._epoch else NOT_DUE
+
+    def _report_due(self) -> float:
+        return self._reported + self.report_s if self.report_s and self._epoch else NOT_DUE
+
+    def _run(self) -> None:
+        while not self._is_closing:
+            self._woken.clear()
+            pause = self.step(self._clock())
+            if pause != 0.0 and not self._is_closing:
+                self._woken.wait(pause)

@@ -1,0 +1,98 @@
+"""Programs as services: what systemd hears, runs that are begun once, workers that stay for the next run."""
+
+import os
+import signal
+import socket
+
+import numpy as np
+import pytest
+from cluster import end_well, free_port, settings_of, stop
+
+from flq.simulate import loopback
+
+RUN = ("model.name=quadratic", "model.lr=0.05", "system.total_workers=2", "system.min_workers=2", "system.max_rounds=5")
+LONG = RUN[:-1] + ("system.max_rounds=100000",)
+
+
+@pytest.fixture
+def heard(tmp_path, monkeypatch):
+    """Be systemd for the programs of a test; return a function that waits for a word."""
+    path = str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.bind(path)
+        sock.settimeout(30.0)
+        monkeypatch.setenv("NOTIFY_SOCKET", path)
+        monkeypatch.setenv("WATCHDOG_USEC", "90000000")
+
+        def wait_for(word):
+            while sock.recv(100).decode() != word:
+                pass
+        yield wait_for
+
+
+def asks_for_a_run(cluster):
+    """Make the file that asks for a run; return the flags that name it, and its path."""
+    path = os.path.join(cluster.folder, "run_wanted")
+    open(path, "w").close()
+    return ("--start_once", path), path
+
+
+def test_a_run_is_begun_once(cluster):
+    flags, path = asks_for_a_run(cluster)
+    master = cluster.master(*RUN, flags=flags)
+    assert not os.path.exists(path)
+    end_well(master, cluster.workers(range(2), master.port))
+    again = cluster.start_master(*RUN, flags=flags)
+    assert again.wait() == 0 and "nothing to do: there is no unfinished run" in again.text
+    assert len(master.files("model.npz")) == 1
+
+
+def test_a_service_that_is_killed_goes_on_with_the_run_and_forgets_what_was_asked_before(cluster):
+    flags, path = asks_for_a_run(cluster)
+    port = free_port()
+    master = cluster.master(*LONG, flags=flags, port=port)
+    workers = cluster.workers(range(2), port)
+    master.wait_for("round=3/")
+    master.signal(signal.SIGKILL)
+    master.wait()
+    open(path, "w").close()  # as if it had been killed before it removed the file
+    again = cluster.master(*LONG, flags=flags, port=port)
+    again.wait_for(r"round=\d+/")
+    assert not os.path.exists(path)
+    stop(again)
+    end_well(again, workers)
+    settings = settings_of(*RUN[:-1], "system.max_rounds=%d" % len(again.table("Rounds")))
+    assert np.array_equal(again.model(settings), loopback.simulate(settings).model)
+
+
+def test_systemd_hears_of_master_and_worker_when_they_are_ready_and_while_they_live(cluster, heard):
+    master = cluster.start_master(*LONG)
+    heard("READY=1")
+    heard("WATCHDOG=1")
+    heard("WATCHDOG=1")
+    master.wait_until_ready()
+    master.signal(signal.SIGTERM)
+    master.wait()
+    worker = cluster.worker(0, master.port)
+    heard("READY=1")
+    heard("WATCHDOG=1")
+    worker.signal(signal.SIGTERM)
+    assert worker.wait() == 128 + signal.SIGTERM
+
+
+@pytest.mark.slow
+def test_a_worker_that_stays_takes_part_in_the_next_run_too(cluster):
+    port = free_port()
+    workers, n_lines = [], [0, 0]
+    for name in "first", "second":
+        master = cluster.master(*RUN, port=port, name=name)
+        workers = workers or [cluster.worker(worker_id, port, flags=("--stay",)) for worker_id in range(2)]
+        end_well(master, [])
+        settings = settings_of(*RUN)
+        assert np.array_equal(master.model(settings), loopback.simulate(settings).model)
+        for worker, after in zip(workers, n_lines):
+            worker.wait_for("waiting for the next one", after)
+        n_lines = [worker.n_lines for worker in workers]
+    for worker in workers:
+        worker.signal(signal.SIGTERM)
+        assert worker.wait() == 128 + signal.SIGTERM
