@@ -152,7 +152,7 @@ def settings_of(args: argparse.Namespace) -> Dict[str, Dict[str, Any]]:
         "budget_selection": {"sel_clients": args.sel_clients, "up_budget_bits": args.up_budget_bits,
                              "grant_by": args.grant_by},
         "jetson_optimization": {"gpu_memory_limit_mb": args.gpu_memory_limit_mb, "enable_mixed_precision": False,
-                                "prefetch_size": 0, "num_parallel_calls": 1, "cuda_cache_mb": None},
+                                "prefetch_size": 0, "num_parallel_calls": 1, "cuda_cache_mb": None, "telemetry_s": 0},
     }
 
 

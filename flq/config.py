@@ -91,7 +91,8 @@ class Dataset(Section):
 
     name: str = Field(
         "digits", min_length=1, description="Name of the data set: digits, mnist, fashion_mnist (or fmnist), cifar10, "
-                                            "npz:FILE, images:FOLDER, csv:FILE.")
+                                            "npz:FILE, images:FOLDER, csv:FILE; own = whatever "
+                                            "lies in each worker's own data_dir.")
     batch_size: int = Field(
         32, ge=0, le=10 ** 6, description="Number of samples in a minibatch; 0 = all that the worker has.")
     partition: Literal["iid", "non_iid", "shards", "local"] = Field(

@@ -20,17 +20,18 @@ Example
 """
 
 import os
-from typing import Any, Callable, Dict, NamedTuple, Tuple
+from typing import Any, Callable, Dict, NamedTuple, Optional, Tuple
 
 import numpy as np
 
 from ..errors import DataError
-from .sources import csv_file, image_folder, npz_file
+from .sources import csv_file, image_folder, npz_file, own_data
 from .sources.dataset import Dataset, Shape
+from .sources.own_data import OWN
 from .sources.published import PUBLISHED, load_published
 
-__all__ = ["DATASETS", "FILES", "Dataset", "Shape", "Source", "dataset_source", "load_dataset", "require_own_files",
-           "resolve_dataset"]
+__all__ = ["DATASETS", "FILES", "Dataset", "Shape", "Source", "dataset_source", "describe_files", "load_dataset",
+           "require_own_files", "resolve_dataset"]
 
 DIGITS_WHITE = 16.0
 
@@ -51,10 +52,14 @@ class Named(NamedTuple):
 
 
 class FileKind(NamedTuple):
-    """A line of the table of files: what finds out shape and classes, and the loader; each begins with the path."""
+    """A line of the table of files: what finds out shape and classes, the loader, and what reads the labels alone.
 
-    look: Callable[[str, Dict[str, Any]], Tuple[Shape, int]]  # gets the section dataset
-    load: Callable[[str, Dict[str, Any]], Dataset]            # gets all settings
+    Each begins with the path.
+    """
+
+    look: Callable[[str, Dict[str, Any]], Tuple[Shape, int]]    # gets the section dataset
+    load: Callable[[str, Dict[str, Any]], Dataset]              # gets all settings
+    labels: Callable[[str, Dict[str, Any]], np.ndarray]         # gets the section dataset
 
 
 def load_digits(settings: Dict[str, Any]) -> Dataset:
@@ -84,9 +89,9 @@ DATASETS: Dict[str, Named] = {
 }
 
 FILES: Dict[str, FileKind] = {  # npz:FILE and so on
-    "npz": FileKind(npz_file.look, npz_file.load),
-    "images": FileKind(image_folder.look, image_folder.load),
-    "csv": FileKind(csv_file.look, csv_file.load),
+    "npz": FileKind(npz_file.look, npz_file.load, npz_file.labels),
+    "images": FileKind(image_folder.look, image_folder.load, image_folder.labels),
+    "csv": FileKind(csv_file.look, csv_file.load, csv_file.labels),
 }
 
 ALIASES = {"fmnist": "fashion_mnist"}
@@ -174,18 +179,54 @@ def load_dataset(settings: Dict[str, Any]) -> Dataset:
     return kind.load(path, dict(settings, dataset=section))
 
 
+def describe_files(section: Dict[str, Any]) -> Tuple[np.ndarray, Optional[Shape]]:
+    """Count the samples of each class in a worker's own files, and look at their shape; no image is decoded.
+
+    Parameters
+    ----------
+    section : dict
+        The section dataset, of a file's name or ``own``.
+
+    Returns
+    -------
+    counts : ndarray of shape (n_classes,), int64
+        n_classes is that of the section, or one more than the largest class.
+    input_shape : tuple of 3 int, or None
+        None for images of different sizes, which dataset.input_shape brings to one.
+
+    Raises
+    ------
+    DataError
+        If there are no such files, or they can not be used.
+    """
+    name = _full_name({"dataset": section})
+    if name in DATASETS:
+        raise DataError("%s comes from elsewhere and is dealt out to the workers, expected files of a worker's own"
+                        % name, hint="python -m flq.training.distribution shows who gets what")
+    kind, path = _file_of(section)
+    counts = np.bincount(kind.labels(path, section), minlength=section["n_classes"] or 0)
+    try:
+        return counts, kind.look(path, section)[0]
+    except DataError:
+        if kind is not FILES["images"]:
+            raise
+        return counts, None
+
+
 def _full_name(settings: Dict[str, Any]) -> str:
     """Return the name of the data set in full, or refuse it."""
     name = ALIASES.get(settings["dataset"]["name"], settings["dataset"]["name"])
     prefix, colon, path = name.partition(":")
-    if name not in DATASETS and (prefix not in FILES or not path):
-        raise DataError("dataset.name must be one of %s, or npz:FILE, images:FOLDER, csv:FILE, got %r"
+    if name not in DATASETS and name != OWN and (prefix not in FILES or not path):
+        raise DataError("dataset.name must be one of %s, or npz:FILE, images:FOLDER, csv:FILE, own, got %r"
                         % (", ".join(sorted(set(DATASETS) | set(ALIASES))), settings["dataset"]["name"]))
     return name
 
 
 def _source_of_file(section: Dict[str, Any]) -> Source:
     """Return what the keys say, or else the file."""
+    if section["name"] == OWN:
+        own_data.require_all_known(section)
     if section["input_shape"] is not None and section["n_classes"] is not None:
         height, width, channels = section["input_shape"]
         return Source((height, width, channels), section["n_classes"])
@@ -201,6 +242,12 @@ def _source_of_file(section: Dict[str, Any]) -> Source:
 
 def _file_of(section: Dict[str, Any]) -> Tuple[FileKind, str]:
     """Return how the file of a name like npz:FILE is read, and its path."""
+    if section["name"] == OWN:
+        if not section["data_dir"]:
+            raise DataError("dataset.name is own, but this worker has no data_dir",
+                            hint="--data_dir names the folder with this worker's own data")
+        found, path = own_data.find(os.path.expanduser(section["data_dir"]))
+        return FILES[found], path
     prefix, _, path = section["name"].partition(":")
     path = os.path.join(os.path.expanduser(section["data_dir"] or ""), os.path.expanduser(path))
     if not os.path.exists(path):

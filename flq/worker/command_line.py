@@ -41,13 +41,20 @@ def parse_flags(argv: Optional[List[str]]) -> argparse.Namespace:
                        help="end after so many seconds without the master, until it has said otherwise "
                             "(default: %(default)s)")
     flags.add_argument("--stay", action="store_true", help="wait for the next run after the end of one; for services")
-    flags.add_argument("--doctor", action="store_true", help="look whether this machine is fit to be a worker, say what "
-                                                             "to do where it is not, and end; exit code: the failures")
-    flags.add_argument("--json", action="store_true", help="with --doctor: as JSON")
+    flags.add_argument("--doctor", action="store_true", help="look whether this machine is fit to be a worker, say "
+                                                             "what to do where it is not, and end; exit code: the "
+                                                             "failures")
+    flags.add_argument("--manifest", action="store_true", help="show how many samples of each class lie in --data_dir, "
+                                                               "and end")
+    flags.add_argument("--dataset", default=None, metavar="NAME", help="with --manifest: npz:FILE, images:FOLDER, "
+                                                                       "csv:FILE, or own (default)")
+    flags.add_argument("--json", action="store_true", help="with --doctor and --manifest: as JSON")
     flags.add_argument("--verbose", action="store_true", help="log more")
     args = flags.parse_args(argv)
-    if args.json and not args.doctor:
-        flags.error("--json goes with --doctor")
+    if args.json and not (args.doctor or args.manifest):
+        flags.error("--json goes with --doctor or --manifest")
+    if args.dataset is not None and not args.manifest:
+        flags.error("--dataset goes with --manifest: in a run the master says it")
     return args
 
 
@@ -57,5 +64,8 @@ def main(argv: Optional[List[str]], project_dir: str) -> int:
     if args.doctor:
         from .doctor import run as examine  # which does without numpy: it may be what is broken
         return examine(args, project_dir)
+    if args.manifest:
+        from .manifest import run as describe
+        return describe(args)
     from .program import run  # not before --help and mistakes are answered: with its packages it takes most of a second
     return run(args, project_dir)

@@ -67,7 +67,7 @@ def test_digits_come_with_their_licence():
 @pytest.mark.parametrize("use", [load_dataset, dataset_source, resolve_dataset])
 def test_unknown_data_set_is_refused_by_name(make_settings, name, use):
     with pytest.raises(DataError, match="dataset.name must be one of cifar10, digits, fashion_mnist, fmnist, mnist, "
-                                        "or npz:FILE, images:FOLDER, csv:FILE, got '%s'" % name):
+                                        "or npz:FILE, images:FOLDER, csv:FILE, own, got '%s'" % name):
         use(named(make_settings, name))
 
 

@@ -64,6 +64,20 @@ def load(path: str, settings: Dict[str, Any]) -> Dataset:
     return split_dataset(dict(settings, dataset=section), x, y, None, path)
 
 
+def labels(path: str, section: Dict[str, Any]) -> np.ndarray:
+    """Return the classes of all rows as int64 of shape (n,).
+
+    Raises
+    ------
+    DataError
+        As :func:`look`.
+    """
+    texts = [row[-1].strip() for _, row in _rows(path)]
+    classes = _classes(texts, path)
+    _n_classes(classes, section, path)
+    return np.array([classes[text] for text in texts], np.int64)
+
+
 def _rows(path: str) -> Iterator[Tuple[int, List[str]]]:
     """Yield (line number, columns) of every row, without heading and empty lines; all have the same width."""
     n_columns = None

@@ -82,6 +82,17 @@ def load(path: str, settings: Dict[str, Any]) -> Dataset:
     return split_dataset(dict(settings, dataset=section), x, y, None, path)
 
 
+def labels(path: str, section: Dict[str, Any]) -> np.ndarray:
+    """Return the classes of all images as int64 of shape (n,), by the names of the folders alone.
+
+    Raises
+    ------
+    DataError
+        If the folder is not as this module says.
+    """
+    return np.array([label for _, label in _files(path, _class_folders(path, section)[0])], np.int64)
+
+
 def _room(n_images: int, shape: Shape, path: str) -> np.ndarray:
     """Return an array (n_images, height, width, channels), uint8, that is still to be filled."""
     height, width, channels = shape

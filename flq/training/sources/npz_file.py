@@ -65,6 +65,18 @@ def load(path: str, settings: Dict[str, Any]) -> Dataset:
     return split_dataset(settings, pairs[0][0], pairs[0][1], pairs[1] if len(pairs) == 2 else None, path)
 
 
+def labels(path: str, section: Dict[str, Any]) -> np.ndarray:
+    """Return the classes of all samples, those of the test set too, as int64 of shape (n,).
+
+    Raises
+    ------
+    DataError
+        As :func:`load`.
+    """
+    arrays = _read(path, ["y_train"], ["y_test"])
+    return np.concatenate([as_labels(arrays[name], "%s in %s" % (name, path)) for name in sorted(arrays)])
+
+
 def read_four(path: str) -> Arrays:
     """Return x_train, y_train, x_test and y_test as the file has them.
 

@@ -1,0 +1,62 @@
+"""``own``: whatever lies in a worker's own data folder, so that one setting fits boards whose data look different.
+
+The folder, or file, is ``dataset.data_dir``: an .npz file, a .csv file, or a folder with one of them or with a folder
+of images per class.
+"""
+
+import os
+from typing import Any, Dict, Tuple
+
+from ...errors import DataError
+
+OWN = "own"
+EXPECTED = "expected an .npz file, a .csv file, or folders of images, one per class"
+
+
+def find(data_dir: str) -> Tuple[str, str]:
+    """Return what kind of data lies there, npz, csv or images, and its path.
+
+    Raises
+    ------
+    DataError
+        If there is nothing of these, or more than one.
+    """
+    if os.path.isfile(data_dir):
+        kind = _kind(data_dir)
+        if kind:
+            return kind, data_dir
+        raise DataError("%s is no data set, %s" % (data_dir, EXPECTED))
+    try:
+        names = sorted(name for name in os.listdir(data_dir) if not name.startswith("."))
+    except OSError as error:
+        raise DataError("this worker's data_dir %s can not be read: %s" % (data_dir, error.strerror or error),
+                        hint="--data_dir names the folder with this worker's own data") from None
+    files = [name for name in names if _kind(name)]
+    if len(files) == 1:
+        return _kind(files[0]), os.path.join(data_dir, files[0])
+    if files:
+        raise DataError("%s holds %d data sets: %s" % (data_dir, len(files), ", ".join(files[:5])),
+                        hint="--data_dir may also name one of the files")
+    if any(os.path.isdir(os.path.join(data_dir, name)) for name in names):
+        return "images", data_dir
+    raise DataError("%s holds no data set, %s" % (data_dir, EXPECTED))
+
+
+def require_all_known(section: Dict[str, Any]) -> None:
+    """Refuse settings that leave open what every board's data must be alike.
+
+    Raises
+    ------
+    DataError
+        If the partition is not local, or input_shape or n_classes is null.
+    """
+    if section["partition"] != "local":
+        raise DataError("dataset.name own needs dataset.partition local, got %s" % section["partition"],
+                        hint="each worker then trains on what lies in its own data_dir")
+    if section["input_shape"] is None or section["n_classes"] is None:
+        raise DataError("dataset.name own needs dataset.input_shape and n_classes: the master has no file to look into",
+                        hint="the manifest of a worker shows both: ./start_worker.sh --manifest --data_dir FOLDER")
+
+
+def _kind(name: str) -> str:
+    return {".npz": "npz", ".csv": "csv"}.get(os.path.splitext(name)[1].lower(), "")

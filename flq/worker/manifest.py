@@ -1,0 +1,48 @@
+"""What data a worker has: how many samples of each class, and of what shape. Nothing is trained, nothing leaves it."""
+
+import argparse
+import json
+import sys
+from typing import Any, Dict, Optional
+
+from ..errors import FlqError
+from ..training.datasets import describe_files
+from .own_settings import read_own_file
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the manifest of a worker's data; return 0, or 2 if there are none that can be used."""
+    try:
+        found = manifest(args.worker_id, args.dataset or "own", args.data_dir or read_own_file(args.config)["dataset"].get(
+            "data_dir"))
+    except FlqError as error:
+        print(error, file=sys.stderr)
+        return 2
+    print(json.dumps(found) if args.json else _as_text(found))
+    return 0
+
+
+def manifest(worker_id: int, name: str, data_dir: Optional[str]) -> Dict[str, Any]:
+    """Return the manifest, JSON values: worker_id, data, n_samples, classes (a count for each), input_shape.
+
+    Parameters
+    ----------
+    name : str
+        As ``dataset.name``: npz:FILE, images:FOLDER, csv:FILE, or own.
+
+    Raises
+    ------
+    DataError
+        If there are no such files, or they can not be used. Images of different sizes have input_shape None.
+    """
+    section = {"name": name, "data_dir": data_dir, "partition": "local", "input_shape": None,
+               "n_classes": None}  # type: Dict[str, Any]
+    counts, shape = describe_files(section)
+    return {"worker_id": worker_id, "data": name, "n_samples": int(counts.sum()), "classes": counts.tolist(),
+            "input_shape": None if shape is None else list(shape)}
+
+
+def _as_text(found: Dict[str, Any]) -> str:
+    shape = "images of different sizes" if found["input_shape"] is None else " x ".join(map(str, found["input_shape"]))
+    lines = ["worker %d: %d samples, %s" % (found["worker_id"], found["n_samples"], shape)]
+    return "\n".join(lines + ["class %3d: %d" % pair for pair in enumerate(found["classes"])])

@@ -1,0 +1,102 @@
+"""Data of any kind in a worker's own folder, and what is said of them without training."""
+
+import numpy as np
+import pytest
+
+from flq.errors import DataError
+from flq.training.datasets import describe_files, load_dataset, resolve_dataset
+from flq.training.trainer import check
+
+Image = pytest.importorskip("PIL.Image")
+
+
+def plant_npz(folder, name="faces.npz"):
+    np.savez(str(folder / name), x_train=np.zeros((6, 4, 5), np.uint8), y_train=np.array([0, 0, 2, 2, 2, 1]),
+             x_test=np.zeros((2, 4, 5), np.uint8), y_test=np.array([2, 2]))
+
+
+def plant_csv(folder):
+    (folder / "table.CSV").write_text("a,b,class\n1,2,0\n3,4,2\n5,6,2\n")
+
+
+def plant_images(folder, sizes=((5, 4), (5, 4))):
+    for label, size in zip(("0", "2"), sizes):
+        (folder / label).mkdir()
+        for i in range(2):
+            Image.new("L", size).save(str(folder / label / ("%d.png" % i)))
+
+
+def section(folder, **changes):
+    return dict({"name": "own", "data_dir": str(folder), "partition": "local", "input_shape": None, "n_classes": None},
+                **changes)
+
+
+@pytest.mark.parametrize("plant, counts, shape", [
+    (plant_npz, [2, 1, 5], (4, 5, 1)), (plant_csv, [1, 0, 2], (2, 1, 1)), (plant_images, [2, 0, 2], (4, 5, 3))])
+def test_whatever_lies_in_the_folder_is_described(tmp_path, plant, counts, shape):
+    plant(tmp_path)
+    found, found_shape = describe_files(section(tmp_path))
+    assert found.tolist() == counts and found_shape == shape
+
+
+def test_images_of_different_sizes_are_counted_and_have_no_shape(tmp_path):
+    plant_images(tmp_path, ((5, 4), (9, 9)))
+    found, shape = describe_files(section(tmp_path))
+    assert found.tolist() == [2, 0, 2] and shape is None
+
+
+@pytest.mark.parametrize("plant, shape", [(plant_npz, [4, 5, 1]), (plant_csv, [2, 1, 1]), (plant_images, [6, 6, 1])])
+def test_one_setting_loads_what_each_worker_has(make_settings, tmp_path, plant, shape):
+    plant(tmp_path)
+    settings = make_settings(partition="local", data_dir=str(tmp_path), input_shape=shape, n_classes=3)
+    settings["dataset"]["name"] = "own"
+    assert resolve_dataset(settings) == settings
+    check(settings)
+    dataset = load_dataset(settings)
+    assert list(dataset.input_shape) == shape and dataset.n_classes == 3
+
+
+def test_a_file_may_be_named_in_place_of_its_folder(tmp_path):
+    plant_npz(tmp_path)
+    plant_npz(tmp_path, "other.npz")
+    with pytest.raises(DataError, match=r"holds 2 data sets: faces.npz, other.npz"):
+        describe_files(section(tmp_path))
+    assert describe_files(section(tmp_path / "faces.npz"))[1] == (4, 5, 1)
+
+
+@pytest.mark.parametrize("changes, words", [
+    ({"input_shape": [9, 9, 1]}, r"samples of shape \[4, 5, 1\], but dataset.input_shape is \[9, 9, 1\]"),
+    ({"n_classes": 2}, "has a label 2, but dataset.n_classes is 2")])
+def test_data_that_are_not_as_the_master_says_are_refused_with_both(make_settings, tmp_path, changes, words):
+    plant_npz(tmp_path)
+    settings = make_settings(partition="local", data_dir=str(tmp_path), **dict(dict(input_shape=[4, 5, 1], n_classes=3),
+                                                                             **changes))
+    settings["dataset"]["name"] = "own"
+    with pytest.raises(DataError, match=words):
+        load_dataset(settings)
+
+
+@pytest.mark.parametrize("changes, words", [
+    ({"partition": "iid", "input_shape": [4, 5, 1], "n_classes": 3}, "needs dataset.partition local, got iid"),
+    ({"partition": "local", "n_classes": 3}, "needs dataset.input_shape and n_classes"),
+    ({"partition": "local", "input_shape": [4, 5, 1]}, "needs dataset.input_shape and n_classes")])
+def test_the_master_refuses_what_leaves_the_boards_apart(make_settings, changes, words):
+    settings = make_settings(**changes)
+    settings["dataset"]["name"] = "own"
+    with pytest.raises(DataError, match=words):
+        resolve_dataset(settings)
+
+
+@pytest.mark.parametrize("name, words", [("nothing", "holds no data set"), ("missing", "can not be read"),
+                                         ("notes.txt", "is no data set")])
+def test_a_place_without_data_is_one_sentence(tmp_path, name, words):
+    (tmp_path / "nothing").mkdir()
+    (tmp_path / "notes.txt").write_text("x")
+    with pytest.raises(DataError, match=words):
+        describe_files(section(tmp_path / name))
+
+
+def test_data_that_are_dealt_out_have_another_command():
+    with pytest.raises(DataError, match="digits comes from elsewhere") as caught:
+        describe_files(section(".", name="digits"))
+    assert "flq.training.distribution" in caught.value.hint
