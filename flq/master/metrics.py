@@ -54,6 +54,7 @@ class RunCollector(Collector):
             yield from _of_run(status)
             yield from _of_traffic(status["totals"])
             yield from _of_workers(status["worker_status"])
+            yield from _of_devices(status["worker_status"])
 
 
 def _of_run(status: Status) -> Iterator[Metric]:
@@ -106,3 +107,24 @@ def _of_workers(workers: Dict[str, Status]) -> Iterator[Metric]:
         for direction in DIRECTIONS:
             wire.add_metric([worker, direction], status["wire_bytes_%s" % direction])
     yield from (answers, connected, loss, wire)
+
+
+# Name without its type's ending, field of the device's report, meaning; those that tell nothing have no line.
+GAUGES = (("flq_worker_power_watts", "power_w", "Power of the worker's whole board."),
+          ("flq_worker_temperature_celsius", "temperature_c", "The hottest zone of the worker's board."),
+          ("flq_worker_cpu_ratio", "cpu", "Share of the worker's CPUs that is busy."),
+          ("flq_worker_gpu_ratio", "gpu", "Share of the worker's GPU that is busy."),
+          ("flq_worker_throttled", "throttled", "1 while CPU or GPU run slower because of heat or power."))
+COUNTERS = (("flq_worker_energy_joules", "energy_j", "Energy of the worker's board in this run."),
+            ("flq_worker_trained_samples", "samples", "Samples that the worker has trained on in this run."))
+
+
+def _of_devices(workers: Dict[str, Status]) -> Iterator[Metric]:
+    for family, table in ((GaugeMetricFamily, GAUGES), (CounterMetricFamily, COUNTERS)):
+        for name, key, meaning in table:
+            metric = family(name, meaning, labels=["worker"])
+            for worker, status in workers.items():
+                value = (status["device"] or {}).get(key)
+                if value is not None:
+                    metric.add_metric([worker], float(value))
+            yield metric

@@ -54,6 +54,19 @@ def test_the_numbers_are_those_of_the_status(make_master, run_workers):
     assert found["flq_run_info", (("config_hash", master.service.config_hash), ("run_id", "local"))] == 1
 
 
+def test_what_boards_tell_is_there_and_what_they_do_not_tell_is_not(make_master, run_workers):
+    master = make_master(*RUN)
+    run_workers(master)
+    status = master.service.status
+    status["worker_status"]["0"]["device"] = {"power_w": 2.5, "throttled": True, "energy_j": 40.0, "age_s": 1.0}
+    found = {name: value for (name, labels), value in samples(Metrics(lambda: status).text()).items()
+             if dict(labels).get("worker") == "0"}
+    assert found["flq_worker_power_watts"] == 2.5 and found["flq_worker_energy_joules_total"] == 40.0
+    assert found["flq_worker_throttled"] == 1.0 and "flq_worker_temperature_celsius" not in found
+    assert not any(name == "flq_worker_power_watts" and ("worker", "1") in labels
+                   for name, labels in samples(Metrics(lambda: status).text()))
+
+
 def test_the_run_is_in_exactly_one_state(make_master):
     status = make_master(*RUN).status()
     for state in "LOBBY", "OPEN", "CLOSING", "FINISHED":
