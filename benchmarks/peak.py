@@ -1,4 +1,4 @@
-"""What a process, and those that it has started, have used so far (Linux)."""
+"""What a process, and those that it has started, have used so far, and what it has written (Linux)."""
 
 import json
 import os
@@ -14,15 +14,21 @@ def peak_mb(pid: str = "self") -> float:
     return int(_status(pid).get("VmHWM", "0 kB").split()[0]) * 1024 / 1e6
 
 
+def written() -> int:
+    """Return how many bytes this process has had sent to block devices, in whole pages."""
+    with open("/proc/self/io", encoding="ascii") as file:
+        return int(dict(line.split(": ") for line in file)["write_bytes"])
+
+
 def mark(bytes_up: int, bytes_down: int) -> Dict[str, Any]:
     """Return what a master notes at the end of a round: time, CPU time, peak memory, bytes so far."""
     return {"at_s": time.perf_counter(), "cpu_s": time.process_time(), "peak_mb": peak_mb(),
-            "bytes_up": bytes_up, "bytes_down": bytes_down}
+            "bytes_up": bytes_up, "bytes_down": bytes_down, "written": written()}
 
 
 def report(cpu_marks: List[float]) -> str:
-    """Return the last line that a worker prints: its CPU seconds in each round, and its peak memory."""
-    return json.dumps({"cpu_s": cpu_marks, "peak_mb": peak_mb()})
+    """Return the last line that a worker prints: its CPU seconds in each round, peak memory and bytes written."""
+    return json.dumps({"cpu_s": cpu_marks, "peak_mb": peak_mb(), "written": written()})
 
 
 def tree(root: int) -> Dict[int, float]:

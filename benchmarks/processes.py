@@ -85,7 +85,7 @@ class Started:
 
 
 def run(master: List[str], worker_commands: Commands, folder: str, python: str = sys.executable,
-        bytes_moved: Optional[Dict[str, int]] = None) -> Marks:
+        bytes_moved: Optional[Dict[str, int]] = None, by: Callable[[int], List[str]] = lambda worker_id: []) -> Marks:
     """Run one master and its workers to the end; return what the master noted, round by round.
 
     Parameters
@@ -98,16 +98,18 @@ def run(master: List[str], worker_commands: Commands, folder: str, python: str =
         Runs them all.
     bytes_moved : dict, optional
         Gets the bytes that passed their sockets, ``up`` and ``down``; counting takes its time.
+    by : callable(worker_id), optional
+        What runs Python for a worker, or for the master, whose id here is -1.
     """
     with Started(folder) as started, ExitStack() as stack:
-        serving = started.start(python, "-m", *master)
+        serving = started.start(*by(-1), python, "-m", *master)
         ready = re.search(r"http://[^:]+:(\d+)", serving.stdout.readline())
         if ready is None:
             started.give_up(serving)
         port = ready.group(1)
         forwarder = None if bytes_moved is None else stack.enter_context(Forwarder(int(port)))
-        workers = [started.start(python, "-m", *command)
-                   for command in worker_commands(str(forwarder.port) if forwarder else port)]
+        workers = [started.start(*by(i), python, "-m", *command)
+                   for i, command in enumerate(worker_commands(str(forwarder.port) if forwarder else port))]
         marks = json.loads(started.output_of(serving).splitlines()[-1])
         if forwarder is not None:
             bytes_moved.update(up=forwarder.up, down=forwarder.down)
@@ -115,6 +117,7 @@ def run(master: List[str], worker_commands: Commands, folder: str, python: str =
             used = json.loads(worker.communicate(timeout=RUN_S)[0].splitlines()[-1])
             for mark, cpu_s in zip(marks, used["cpu_s"]):
                 mark["workers_cpu_s"] = mark.get("workers_cpu_s", 0.0) + cpu_s
+            marks[-1].setdefault("workers_written", []).append(used.get("written"))
             marks[-1]["worker_peak_mb"] = max(marks[-1].get("worker_peak_mb", 0.0), used["peak_mb"])
         return marks
 

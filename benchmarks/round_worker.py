@@ -24,9 +24,9 @@ class ReadyTrainer:
     """Has learnt its update already."""
 
     n_samples = 100
-    notes = ()
 
     def __init__(self, settings: Dict[str, Any], worker_id: int, *_: Any) -> None:
+        self.notes: List[str] = []
         self.layout = model_layout(settings)
         self._update = ready_vector(self.layout.n_params, worker_id)
 

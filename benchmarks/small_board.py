@@ -1,7 +1,9 @@
-"""The memory of a worker on a small board, beside what TensorFlow takes by itself there: python -m benchmarks.small_board
+"""The memory of a worker on a small board, beside what TensorFlow takes by itself there.
 
-A real master, outside, and a real worker in a group of processes with 2 GB of memory and half a CPU. The reference trains
-the same model on the same batches, with the same packages imported, in such a group (small_board_bare.py).
+    FLQ_DATA_DIR=FOLDER python -m benchmarks.small_board          as root
+
+A real master, outside, and a real worker in a group of processes with 2 GB of memory and half a CPU. The reference
+trains the same model on the same batches, with the same packages imported, in such a group (small_board_bare.py).
 """
 
 import argparse
@@ -80,8 +82,8 @@ def main(argv: List[str]) -> None:
         for _ in range(args.repeats):
             for name, overrides in {"TensorFlow alone": None, **MODES}.items():
                 peaks.setdefault(name, []).append(
-                    peak_mb([sys.executable, "-m", "benchmarks.small_board_bare", str(args.rounds), json.dumps(settings)],
-                            board)
+                    peak_mb([sys.executable, "-m", "benchmarks.small_board_bare", str(args.rounds),
+                             json.dumps(settings)], board)
                     if overrides is None else worker_peak_mb(common + overrides, args.rounds, board))
     bare = statistics.median(peaks["TensorFlow alone"])
     print("%s on %s, batch %d: a model of %.1f MB, a batch of %.2f MB; %d MB of memory, %.1f CPU; medians of %d"

@@ -269,7 +269,7 @@ class JetsonOptimization(Section):
     cuda_cache_mb: Optional[int] = Field(
         None, ge=0, le=4096, description="Size in MB of the cache of compiled GPU code; null = CUDA's own.")
     telemetry_s: float = Field(
-        10.0, ge=0, le=LONGEST_S, description="Seconds between two reports of a worker's device, its load, memory, "
+        30.0, ge=0, le=LONGEST_S, description="Seconds between two reports of a worker's device, its load, memory, "
                                               "temperature and power; 0 = none.")
 
 

@@ -1,8 +1,8 @@
 """Connections on which no answer takes for ever, however slowly it comes, and from which whatever has come is had.
 
 A limit per receive, which is all that requests knows, lets a master that sends one byte a minute hold a worker for
-as long as it likes. Here an answer may take READ_S, and a second more for every so many bytes that have come: a
-transfer may take longer the larger it is, and a link that is slow but steady is never given up.
+as long as it likes. Here an answer may take as long as one receive may, and a second more for every so many bytes that
+have come: a transfer may take longer the larger it is, and a link that is slow but steady is never given up.
 """
 
 import http.client
@@ -22,12 +22,13 @@ pools = requests.packages.urllib3.connectionpool
 
 
 class Patient(io.RawIOBase):
-    """What a socket receives, until it has taken too long."""
+    """What a socket receives, until that has taken too long; its timeout is for one receive, and for an answer."""
 
     def __init__(self, sock: socket.socket, received: io.RawIOBase) -> None:
         super().__init__()
         self._sock, self._received = sock, received
-        self._deadline = time.monotonic() + READ_S
+        self._patience_s = sock.gettimeout()
+        self._deadline = time.monotonic() + self._patience_s
 
     def readable(self) -> bool:
         """Return that it can be read."""
@@ -44,7 +45,7 @@ class Patient(io.RawIOBase):
         left = self._deadline - time.monotonic()
         if left <= 0:
             raise socket.timeout("it came too slowly")
-        self._sock.settimeout(min(left, READ_S))
+        self._sock.settimeout(min(left, self._patience_s))
         n_bytes = self._received.readinto(buffer)
         self._deadline += (n_bytes or 0) / BYTES_PER_S
         return n_bytes

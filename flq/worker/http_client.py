@@ -97,7 +97,8 @@ class MasterClient:
             body = {"worker_id": self._worker_id, "epoch": epoch}  # type: Dict[str, Any]
             if device is not None:
                 body["device"] = device
-            _ = self._request("POST", "/heartbeat", body=_json(body), headers=JSON).content  # now the connection can be used
+            response = self._request("POST", "/heartbeat", body=_json(body), headers=JSON)
+            _ = response.content  # now the connection can be used again
         except (requests.RequestException, HTTPError, ConfigError):
             pass  # the next regular request tells
 

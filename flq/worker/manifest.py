@@ -13,8 +13,8 @@ from .own_settings import read_own_file
 def run(args: argparse.Namespace) -> int:
     """Write the manifest of a worker's data; return 0, or 2 if there are none that can be used."""
     try:
-        found = manifest(args.worker_id, args.dataset or "own", args.data_dir or read_own_file(args.config)["dataset"].get(
-            "data_dir"))
+        data_dir = args.data_dir or read_own_file(args.config)["dataset"].get("data_dir")
+        found = manifest(args.worker_id, args.dataset or "own", data_dir)
     except FlqError as error:
         print(error, file=sys.stderr)
         return 2

@@ -72,6 +72,7 @@ class Worker:
         self._watchdog = Watchdog(os.environ)
         self._pulse = Pulse(client.heartbeat, Telemetry(system_root()), self._watchdog)
         self._trainer: Any = None
+        self._last_round = 0
 
     def run(self) -> int:
         """Go on until the machine says exit, or a signal comes; return the exit code."""
@@ -99,6 +100,7 @@ class Worker:
         if isinstance(action, events.Build):
             settings = effective_settings(action.settings, self._own, self._args)
             self._trainer = build_trainer(settings, self._args.worker_id)
+            self._last_round = settings["system"]["max_rounds"]
             self._pulse.report_s = settings["jetson_optimization"]["telemetry_s"]
             self._say(self._trainer.notes)
             logger.info("worker %d: %d samples, %d parameters", self._args.worker_id, self._trainer.n_samples,
@@ -109,7 +111,8 @@ class Worker:
         if isinstance(action, events.Keep):
             state_file.save(self._state_dir, action.standing)
             return events.Kept()
-        return self._client.do(action)
+        with self._pulse.calling():
+            return self._client.do(action)
 
     def _train(self, action: events.Train) -> events.Event:
         began = time.monotonic()
@@ -123,6 +126,8 @@ class Worker:
             self._say(self._trainer.notes)
         self._pulse.n_samples += local.n_trained
         self._pulse.problem = ""
+        if action.round_index == self._last_round:
+            self._pulse.tell()
         return events.Trained(local.update, local.loss, time.monotonic() - began, local.held_back)
 
     def _say(self, notes: List[str]) -> None:

@@ -23,7 +23,7 @@ def beat_s(lease_s: float) -> float:
 
 
 class Pulse:
-    """Sends heartbeats when they are due, and feeds the watchdog while a training takes long.
+    """Sends heartbeats when they are due, and feeds the watchdog while a training or a transfer takes long.
 
     Parameters
     ----------
@@ -48,6 +48,7 @@ class Pulse:
         self._beat, self._telemetry, self._watchdog, self._clock = beat, telemetry, watchdog, clock
         self._epoch, self._lease_s = 0, 0.0
         self._is_training, self._beaten, self._fed = False, 0.0, 0.0
+        self._feed = None  # type: Optional[Callable[[], None]]
         self._reported = NEVER
         self._lock, self._sending = threading.Lock(), threading.Lock()
         self._woken, self._is_closing = threading.Event(), False
@@ -75,17 +76,33 @@ class Pulse:
             self._epoch, self._lease_s = epoch, lease_s
         self._woken.set()
 
-    @contextmanager
-    def training(self) -> Iterator[None]:
-        """Within it the lease is kept; a heartbeat that is under way at its end has the connection and is waited for."""
+    def tell(self) -> None:
+        """Have a report sent now: the last of a run, say, without which what came after the one before is not known."""
         with self._lock:
-            self._is_training, self._beaten, self._fed = True, self._clock(), self._clock()
+            self._reported = NEVER
         self._woken.set()
+
+    @contextmanager
+    def calling(self) -> Iterator[None]:
+        """Within it the watchdog is fed: a transfer may be slow, and has time limits of its own."""
+        self._begin_to_feed(self._watchdog.feed)
         try:
             yield
         finally:
             with self._lock:
-                self._is_training = False
+                self._feed = None
+
+    @contextmanager
+    def training(self) -> Iterator[None]:
+        """Within it the lease is kept; a heartbeat that is under way at its end has the connection and is waited for."""
+        with self._lock:
+            self._is_training, self._beaten = True, self._clock()
+        self._begin_to_feed(self._watchdog.feed_if_busy)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._is_training, self._feed = False, None
             if self._sending.acquire(timeout=LAST_BEAT_S):
                 self._sending.release()
 
@@ -94,7 +111,7 @@ class Pulse:
         with self._lock:
             if self._feed_due() <= now:
                 self._fed = now
-                self._watchdog.feed_if_busy()
+                self._feed()
             tells = self._report_due() <= now
             if not tells and self._lease_due() > now:
                 due = min(self._feed_due(), self._report_due(), self._lease_due())
@@ -110,8 +127,13 @@ class Pulse:
             self._sending.release()
         return 0.0
 
+    def _begin_to_feed(self, feed: Callable[[], None]) -> None:
+        with self._lock:
+            self._feed, self._fed = feed, self._clock()
+        self._woken.set()
+
     def _feed_due(self) -> float:
-        is_watched = self._is_training and self._watchdog.period_s is not None
+        is_watched = self._feed is not None and self._watchdog.period_s is not None
         return self._fed + self._watchdog.period_s if is_watched else NOT_DUE
 
     def _lease_due(self) -> float:

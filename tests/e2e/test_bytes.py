@@ -46,7 +46,7 @@ def test_an_upload_costs_its_bits_and_next_to_nothing_more(cluster, bits, overri
 
 
 def test_a_round_is_one_exchange_with_little_around_its_frames(cluster):
-    overrides = SMALL + ("system.total_workers=2", "system.min_workers=2", "system.max_rounds=4")
+    overrides = SMALL + ("system.total_workers=2", "system.min_workers=2", "system.max_rounds=4", "telemetry_s=0")
     _, relay = run_through_relay(cluster, overrides, n_workers=2)
     uploads = relay.exchanges("/upload_update")
     assert len(uploads) == 2 * 4 and len(relay.exchanges("/get_global_model")) == 2 and relay.n_connections == 2
@@ -94,7 +94,7 @@ def test_the_workbook_agrees_with_the_relay_in_a_run_with_faults(cluster):
 
 
 def test_the_status_agrees_with_the_relay_to_the_byte(cluster):
-    master = cluster.master(*SMALL, "system.max_rounds=5", flags=("--keep_serving",))
+    master = cluster.master(*SMALL, "system.max_rounds=5", "telemetry_s=0", flags=("--keep_serving",))
     with Relay(("127.0.0.1", master.port)) as relay:
         workers = cluster.workers(range(4), relay.port)
         assert [worker.wait() for worker in workers] == [0] * 4
@@ -112,6 +112,14 @@ def test_the_status_agrees_with_the_relay_to_the_byte(cluster):
     summary = master.summary()  # made after the last byte, so it has the looks at the status too
     assert (summary["wire up (bytes)"], summary["wire down (bytes)"]) == counted
     assert summary["wire of other peers (bytes)"] > 0
+
+
+def test_a_short_run_is_told_of_two_times_and_each_report_is_small(cluster):
+    _, relay = run_through_relay(cluster, SMALL + ("system.max_rounds=5",))
+    reports = relay.exchanges("/heartbeat")
+    assert len(reports) == 4 * 2 and relay.n_connections == 4 * 2  # when it has joined, and with the last round
+    assert max(report.request_bytes for report in reports) < 550
+    assert max(report.response_bytes for report in reports) < 250
 
 
 def test_a_worker_that_comes_late_gets_one_keyframe_and_then_deltas(cluster):

@@ -31,6 +31,9 @@ class Sock:
     def __init__(self):
         self.timeouts, self.sent = [], []
 
+    def gettimeout(self):
+        return READ_S
+
     def settimeout(self, seconds):
         self.timeouts.append(seconds)
 

@@ -19,7 +19,7 @@ class Bench:
     """A pulse without its thread, and what it has done."""
 
     def __init__(self, report_s=0.0, period_s=None):
-        self.beats, self.fed, self.now = [], 0, 1000.0
+        self.beats, self.fed, self.now = [], [], 1000.0
         self.told = threading.Event()
         self.period_s = period_s  # as a watchdog has it
         self.pulse = Pulse(self._beat, self, self, lambda: self.now)
@@ -35,7 +35,11 @@ class Bench:
 
     def feed_if_busy(self):
         """As Watchdog."""
-        self.fed += 1
+        self.fed.append("if busy")
+
+    def feed(self):
+        """As Watchdog."""
+        self.fed.append("in any case")
 
     def steps(self, seconds):
         """Let time pass as the thread would; return the beats of that time."""
@@ -92,14 +96,17 @@ def test_a_new_epoch_is_reported_at_once():
     assert [epoch for epoch, _ in bench.steps(1.0)] == [2]
 
 
-def test_the_watchdog_is_fed_while_a_training_takes_long_and_by_nobody_else():
+@pytest.mark.parametrize("what, how", [("training", "if busy"), ("calling", "in any case")])
+def test_the_watchdog_is_fed_while_a_training_or_a_transfer_takes_long_and_at_no_other_time(what, how):
     bench = Bench(period_s=20.0)
     bench.pulse.follow(1, 1e6)
     bench.steps(100.0)
-    assert bench.fed == 0
-    with bench.pulse.training():
+    assert bench.fed == []
+    with getattr(bench.pulse, what)():
         bench.steps(101.0)
-    assert bench.fed == 5
+    assert bench.fed == [how] * 5
+    bench.steps(100.0)
+    assert len(bench.fed) == 5
 
 
 def test_the_thread_does_what_the_steps_do_and_ends():

@@ -3,7 +3,7 @@
 import copy
 
 SETTINGS = {
-    "system": {"total_workers": 4, "seed": 42, "deterministic": True, "threads": 1, "give_up_s": 5.0},
+    "system": {"total_workers": 4, "max_rounds": 30, "seed": 42, "deterministic": True, "threads": 1, "give_up_s": 5.0},
     "dataset": {"name": "digits", "batch_size": 32, "partition": "iid", "dir_alpha": 0.5, "shards_per_worker": 2,
                 "input_shape": None, "n_classes": None, "test_fraction": 0.1, "data_dir": None},
     "model": {"name": "mlp", "lr": 0.1, "lr_schedule": "constant", "lr_decay": 0.1, "lr_decay_rounds": 100, "l2": 0.0,

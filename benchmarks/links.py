@@ -1,0 +1,100 @@
+"""How long a round takes where every worker sits behind a slow link that loses packets.
+
+    python -m benchmarks.links                                1 Mbit/s, 5 % lost, as root
+    python -m benchmarks.links --rate 10mbit --lost 0 --modes lowrank
+
+Real programs in network namespaces: the master in one, every worker in one of its own, a token bucket (tc tbf) in both
+directions of each link, and nftables dropping a share of what arrives at each end. The model is cnn_small for 40 x 40
+images, 215,370 parameters; nobody trains: an update is a vector that is ready, so that time is that of the link, and of
+encoding and decoding. The first two rounds do not count. Bytes are those at the master's sockets, of all workers.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import tempfile
+from typing import Any, Dict, List
+
+import numpy as np
+
+from benchmarks.namespaces import NoNamespaces, Star
+from benchmarks.processes import PROJECT, Marks, run
+from benchmarks.timing import table
+
+WARM_UP = 2  # rounds: nothing comes down in the first, and in the second all come at the same instant
+SIDE = 40    # pixels
+MODES: Dict[str, Dict[str, Any]] = {"lowrank": {"mode": "lowrank"}, "bbit 4": {"mode": "bbit", "b_up": 4, "b_down": 4},
+                                    "fedavg float32": {"mode": "fedavg"}}
+
+
+def parse_flags() -> argparse.Namespace:
+    """Read the command line."""
+    flags = argparse.ArgumentParser(description="How long a round takes over a slow link that loses packets.")
+    flags.add_argument("--modes", nargs="*", choices=sorted(MODES), default=list(MODES))
+    flags.add_argument("--workers", type=int, default=4)
+    flags.add_argument("--rounds", type=int, default=20)
+    flags.add_argument("--rate", default="1mbit", help="of each link, as tc has it")
+    flags.add_argument("--lost", type=int, default=5, help="packets in a hundred that each end loses")
+    flags.add_argument("--json", metavar="FILE", help="write the numbers here")
+    return flags.parse_args()
+
+
+def flags_of(mode: str, n_workers: int, n_rounds: int, folder: str) -> List[str]:
+    """Return the master's flags; the data set is a file in the folder, which nobody trains on."""
+    path = os.path.join(folder, "zeros.npz")
+    np.savez(path, x_train=np.zeros((1000, SIDE, SIDE), np.uint8), y_train=np.arange(1000) % 10)
+    settings = {"system.total_workers": n_workers, "system.min_workers": n_workers, "system.max_rounds": n_rounds,
+                "model.name": "cnn_small", "dataset.name": "npz:" + path, "dataset.n_classes": 10,
+                "report.results_dir": folder}
+    settings.update({"flq_algorithm." + key: value for key, value in MODES[mode].items()})
+    return ["--config", os.path.join(PROJECT, "flq_config.json"), "--port", "0"] + [
+        text for key, value in settings.items() for text in ("--set", "%s=%s" % (key, value))]
+
+
+def measure(mode: str, args: argparse.Namespace) -> Marks:
+    """Run one mode; return what the master noted round by round."""
+    with Star(args.workers, args.rate, args.lost) as star, tempfile.TemporaryDirectory() as folder:
+        def by(worker_id: int) -> List[str]:
+            return star.in_middle() if worker_id < 0 else star.in_leaf(worker_id)
+
+        return run(["benchmarks.round_master", folder, "--host", "0.0.0.0",
+                    *flags_of(mode, args.workers, args.rounds, folder)],
+                   lambda port: [["benchmarks.round_worker", folder, "--worker_id", str(i), "--port", port,
+                                  "--master_ip", star.address(i), "--state_dir", os.path.join(folder, "state%d" % i)]
+                                 for i in range(args.workers)], folder, by=by)
+
+
+def summary(marks: Marks) -> Dict[str, Any]:
+    """Return seconds and bytes per round."""
+    steps = list(zip(marks[WARM_UP - 1:], marks[WARM_UP:]))
+    seconds = [after["at_s"] - before["at_s"] for before, after in steps]
+    found = {"rounds": len(marks), "seconds": statistics.median(seconds), "slowest_seconds": max(seconds)}
+    for name in "bytes_up", "bytes_down":
+        found[name] = statistics.median(after[name] - before[name] for before, after in steps)
+    return found
+
+
+def main() -> None:
+    """Measure and print."""
+    args = parse_flags()
+    found = {}
+    for mode in args.modes:
+        try:
+            found[mode] = summary(measure(mode, args))
+        except NoNamespaces as error:
+            sys.exit("network namespaces with tc and nft are needed, and root: %s" % error)
+        print("%s: %s" % (mode, json.dumps(found[mode])), file=sys.stderr, flush=True)
+    print("%d workers, each behind %s, %d %% lost at each end; median over the rounds after the first %d"
+          % (args.workers, args.rate, args.lost, WARM_UP))
+    print(table(["", "rounds", "s/round", "slowest", "kB up", "kB down"],
+                [[mode, str(row["rounds"]), row["seconds"], row["slowest_seconds"], row["bytes_up"] / 1e3,
+                  row["bytes_down"] / 1e3] for mode, row in found.items()]))
+    if args.json:
+        with open(args.json, "w", encoding="utf-8") as file:
+            json.dump(found, file, indent=1)
+
+
+if __name__ == "__main__":
+    main()

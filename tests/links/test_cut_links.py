@@ -1,0 +1,28 @@
+"""Over a link on which no connection lives for long, every round is finished, and hardly a byte comes twice."""
+
+import numpy as np
+import pytest
+from cluster import end_well, settings_of
+from cutting import CuttingLink
+
+from flq.simulate import loopback
+
+DIM, CUT_AFTER, N_ROUNDS = 60000, 100000, 3
+RUN = ("mode=fedavg", "coding=none", "model.name=quadratic", "model.lr=0.05", "model.dim=%d" % DIM,
+       "system.total_workers=1", "system.min_workers=1", "system.max_rounds=%d" % N_ROUNDS)
+HEAD = 600  # bytes of HTTP, at most, for a connection: what it had to say before it was cut, and the next answer's head
+
+
+@pytest.mark.slow
+def test_downloads_larger_than_what_a_connection_carries_arrive(cluster):
+    master = cluster.master(*RUN)
+    with CuttingLink(master.port, CUT_AFTER) as link:
+        worker = cluster.worker(0, link.port)
+        end_well(master, [worker])
+    settings = settings_of(*RUN)
+    assert np.array_equal(master.model(settings), loopback.simulate(settings).model)
+    downloads = 4 * DIM * (N_ROUNDS - 1)  # the model after a round, once; nothing follows the last
+    assert downloads <= link.n_down <= downloads + HEAD * (link.n_cut + 2 * N_ROUNDS) + 4000  # and the settings
+    assert link.n_cut >= downloads // CUT_AFTER
+    assert "broke off after" in worker.text and "registering again" not in worker.text
+    assert sum(row["payload down (bits)"] for row in master.table("Rounds")) == 8 * downloads
