@@ -56,8 +56,8 @@ LAYERS = {
     "config_file": layer("errors core config", "pydantic"),
     "config_docs": layer("errors core config", "pydantic"),
     "config_hash": layer(),
-    "master": layer("errors logfile flags durable tokens systemd device core protocol training report config config_file "
-                    "config_docs config_hash",
+    "master": layer("errors logfile flags durable tokens systemd device core protocol training report config "
+                    "config_file config_docs config_hash",
                     "numpy flask werkzeug cheroot pydantic prometheus_client"),
     "deploy": layer("errors flags durable tokens device config", "yaml pydantic pydantic_core"),
     # The programs; nothing imports them.

@@ -17,11 +17,12 @@ REQUIREMENTS = PROJECT / "requirements"
 
 # Who needs which set: the programs of a machine, and every module that they can reach.
 WORKER = ("errors", "flags", "logfile", "durable", "tokens", "systemd", "device", "core", "protocol", "training",
-          "worker", "flq_worker.py", "flq_fed_v3.py", "report/__init__.py", "report/axes.py", "report/charts.py", "report/reference.py", "report/sheets.py")
+          "worker", "flq_worker.py", "flq_fed_v3.py", "report/__init__.py", "report/axes.py", "report/charts.py",
+          "report/reference.py", "report/sheets.py")
 MASTER = ("errors", "flags", "logfile", "durable", "tokens", "systemd", "device", "core", "protocol", "report",
           "config", "config_file", "config_docs", "config_hash", "master", "deploy", "flq_master.py")
 DISTRIBUTIONS = {"PIL": "pillow", "prometheus_client": "prometheus-client", "pydantic_core": "pydantic",
-                 "werkzeug": "flask", "yaml": "pyyaml", "tensorflow": "tensorflow", "keras": "keras"}  # where they differ
+                 "werkzeug": "flask", "yaml": "pyyaml"}  # where the names differ
 DRAWING = {"matplotlib"}  # flq.training.distribution --out; a worker never draws
 OF_TENSORFLOW = {"tensorflow-estimator", "tensorboard", "protobuf", "h5py"}  # pinned where it would bring newer ones
 MADE = []  # the folder of the environment, and who makes it, once it is started

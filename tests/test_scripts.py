@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).resolve().parent.parent
-COMMANDS = ("start_master.sh", "start_worker.sh", "run_local.sh", "run_tests.sh")
+COMMANDS = ("start_master.sh", "start_worker.sh", "run_local.sh", "run_tests.sh", "deploy_jetson.sh")
 SHELL_FILES = sorted(str(path.relative_to(PROJECT)) for path in
                      [*PROJECT.glob("*.sh"), *PROJECT.glob("scripts/*.sh"), PROJECT / ".ci" / "run"])
 

@@ -14,6 +14,7 @@ from ..config_hash import config_hash
 from ..errors import FlqError, Unavailable
 from ..logfile import log_trace, set_up_logging
 from ..protocol.options import run_options
+from ..systemd import Watchdog
 from ..tokens import default_path
 from ..training.datasets import resolve_dataset
 from ..training.models import is_custom, model_layout
@@ -49,6 +50,7 @@ def run(args: argparse.Namespace, project_dir: str) -> int:
             elif not os.path.exists(args.start_once):
                 logger.info("nothing to do: there is no unfinished run in %s, and no %s that asks for a new one",
                             results_dir, args.start_once)
+                Watchdog(os.environ).ready()  # systemd takes a service that ends without it for one that has failed
                 return 0
         if args.resume is None:
             return serve(args, config, project_dir, "%s_%s" % (stamp, secrets.token_hex(2)))

@@ -67,7 +67,8 @@ OWN: Dict[str, Dict[str, Kind]] = {
 
 # What local training reads of the master's settings.
 TRAINING: Dict[str, Dict[str, Kind]] = {
-    "system": {"total_workers": COUNT, "max_rounds": COUNT, "seed": COUNT, "deterministic": FLAG, "threads": _whole(1, 1024)},
+    "system": {"total_workers": COUNT, "max_rounds": COUNT, "seed": COUNT,
+               "deterministic": FLAG, "threads": _whole(1, 1024)},
     "dataset": {"name": TEXT, "partition": TEXT, "batch_size": _whole(0, 10 ** 6), "dir_alpha": NUMBER,
                 "shards_per_worker": COUNT, "test_fraction": NUMBER, "data_dir": TEXT_OR_NULL,
                 "input_shape": Kind((list,), "a list or null", may_be_null=True),

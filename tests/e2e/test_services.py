@@ -65,6 +65,12 @@ def test_a_service_that_is_killed_goes_on_with_the_run_and_forgets_what_was_aske
     assert np.array_equal(again.model(settings), loopback.simulate(settings).model)
 
 
+def test_systemd_hears_of_a_master_that_has_nothing_to_do(cluster, heard):
+    master = cluster.start_master(*RUN, flags=("--start_once", os.path.join(cluster.folder, "nobody_asks")))
+    heard("READY=1")
+    assert master.wait() == 0
+
+
 def test_systemd_hears_of_master_and_worker_when_they_are_ready_and_while_they_live(cluster, heard):
     master = cluster.start_master(*LONG)
     heard("READY=1")

@@ -220,8 +220,8 @@ def test_a_nano_has_a_limit_of_its_own_where_nobody_says_one(set_up, on_board):
     tensorflow = StandIn((5, 3))
     device = set_up(tensorflow)
     assert tensorflow.config.calls[0] == ("limit", "gpu0", [1024])
-    assert device.notes == ["gpu memory limit: asked 1024 MB, granted 1024 MB on GPU 0 of 1; it shares the main memory, "
-                            "of which 3000 MB were free"]
+    assert device.notes == ["gpu memory limit: asked 1024 MB, granted 1024 MB on GPU 0 of 1; it shares the main "
+                            "memory, of which 3000 MB were free"]
 
 
 def test_what_the_owner_of_a_nano_says_counts(set_up, on_board):

@@ -36,8 +36,8 @@ def test_the_batch_is_halved_once_and_the_round_is_that_of_the_smaller_batch(mak
     del trainer.notes[:]
     shared = draws.start_values(trainer.layout, 1)
     outcome = trainer.local_update(shared, 3)
-    assert trainer.notes == ["the device has too little memory for a batch of 32: from round 3 on this worker trains with "
-                             "batches of 16"]
+    assert trainer.notes == ["the device has too little memory for a batch of 32: from round 3 on this worker trains "
+                             "with batches of 16"]
     expected = build_trainer(make_settings(batch_size=16), 1).local_update(shared, 3)
     assert np.array_equal(outcome.update, expected.update) and outcome[1:] == expected[1:]
     trainer.local_update(shared, 4)

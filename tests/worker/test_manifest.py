@@ -41,7 +41,8 @@ def test_no_data_are_one_sentence_and_exit_code_2(tmp_path, capsys):
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
-@pytest.mark.parametrize("argv, words", [(["--json"], "--json goes with"), (["--dataset", "own"], "--dataset goes with")])
+@pytest.mark.parametrize("argv, words", [(["--json"], "--json goes with"),
+                                         (["--dataset", "own"], "--dataset goes with")])
 def test_flags_of_the_manifest_without_it_are_refused(argv, words, capsys):
     with pytest.raises(SystemExit) as caught:
         main(["--worker_id", "0"] + argv, "nowhere")

@@ -73,7 +73,8 @@ def test_the_reference_runs_too_and_learns(tmp_path, version):
     command = [python_of(version), os.path.join(REPOSITORY, "flq_fed_v3.py"), "--dataset", "digits", "--model", "mlp",
                "--mode", "bbit", "--b", "4", "--b_down", "8", "--M", "3", "--iters", "40", "--lr", "0.003", "--out",
                str(tmp_path)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True, timeout=180)
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True,
+                          timeout=180)
     assert done.returncode == 0, done.stdout
     rounds = [line for line in done.stdout.splitlines() if line.startswith("round=")]
     first, last = (float(line.split("accuracy=")[1].split()[0]) for line in (rounds[0], rounds[-1]))

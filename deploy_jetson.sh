@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# Deploy FLQ on a cluster of boards by ssh: code, packages, settings, services. Every flag goes to python -m flq.deploy.
+set -euo pipefail
+
+# Write your machines down here, or in a file: ./deploy_jetson.sh --cluster cluster.yaml
+MASTER_IP="${MASTER_IP:-}"      # what the workers connect to, such as 192.168.1.10; it may be this machine
+WORKER_IPS="${WORKER_IPS:-}"    # such as "192.168.1.11 192.168.1.12"
+USERNAME="${USERNAME:-}"        # name on the boards; empty: as ~/.ssh/config says
+PROJECT_DIR="${PROJECT_DIR:-}"  # folder of the installation in the home folder there; empty: flq
+SSH_KEY="${SSH_KEY:-}"          # file with your private key; empty: as ssh finds it
+
+project_dir="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
+# shellcheck source=scripts/environment.sh
+source "$project_dir/scripts/environment.sh"
+
+if asks_for_help "$@"; then
+    cat <<'TEXT'
+Deploy FLQ on a cluster by ssh, and look after it.
+
+    ./deploy_jetson.sh [deploy] [--cluster FILE] [--dry-run] [--no-systemd] [--wheelhouse DIR] [--jobs N] [--wait_s S]
+    ./deploy_jetson.sh check | start | stop | restart | status | uninstall | manifest
+    ./deploy_jetson.sh logs [HOST] [--follow no] [--lines N]
+    ./deploy_jetson.sh collect [--out DIR]
+
+  check        look at every host: ssh, disk, clock, L4T, Python; change nothing
+  deploy       bring code, packages, settings and services there, start the programs, wait until every worker shows
+  start        start what does not run; the master goes on with the unfinished run, or begins one
+  stop         stop the programs; the run can go on later
+  restart      start everything again; the run goes on
+  status       show the run and every program
+  logs         show the newest logs; without --follow no, until Ctrl-C
+  collect      fetch results and logs to ./collected/HOST/
+  uninstall    remove everything but results, state and logs
+  manifest     show how many samples of each class the workers have; the data stay there
+
+  --cluster FILE     the machines (cluster.example.yaml shows one); without it, the variables at the top of this script
+  --dry-run          print every remote command and run none
+  --no-systemd       plain background processes; they do not come back after a restart of the machine
+  --wheelhouse DIR   install packages from this folder: for boards without the internet
+  --jobs N           hosts at a time (16)
+  --wait_s S         how long deploy waits for the workers to connect (300)
+
+A host that fails has a line and a log in logs/deploy_HOST_TIME.log; the others go on. The exit code is the number of
+hosts that failed, 100 for a mistake in the command line or the cluster file. docs/deploying.md says more.
+TEXT
+    exit 0
+fi
+
+ensure_environment local
+set_python_variables
+export PYTHONPATH="$project_dir${PYTHONPATH:+:$PYTHONPATH}"
+exec "$project_dir/.venv/bin/python" -m flq.deploy --master_ip "$MASTER_IP" --worker_ips "$WORKER_IPS" \
+    --username "$USERNAME" --project_dir "$PROJECT_DIR" --ssh_key "$SSH_KEY" "$@"

@@ -1,0 +1,133 @@
+"""The command line of deploy_jetson.sh: a subcommand, and which cluster."""
+
+import argparse
+import os
+import sys
+from typing import Any, Dict, List, NoReturn, Optional
+
+from ..errors import ConfigError, FlqError
+from ..flags import Flags, within
+from . import commands
+from .cluster import Cluster, cluster_of, load_cluster
+from .fleet import Fleet
+from .hosts import hosts_of
+
+USAGE = 100  # exit code: more than hosts can fail
+COMMANDS = {
+    "check": "look at every host: ssh, disk, clock, L4T, Python; change nothing",
+    "deploy": "bring code, packages, settings and units there, start the programs, wait for every worker",
+    "start": "start what does not run; the master goes on with the unfinished run, or begins one",
+    "stop": "stop the programs; the run can go on later",
+    "restart": "start everything again; the run goes on",
+    "status": "show the run and every program",
+    "logs": "show the newest logs of a host, or of all",
+    "collect": "fetch results and logs",
+    "uninstall": "remove everything but results, state and logs",
+    "manifest": "show how many samples of each class the workers have",
+}
+
+
+class DeployFlags(Flags):
+    """A command line whose mistakes do not look like failed hosts."""
+
+    def error(self, message: str) -> NoReturn:
+        """Leave the program."""
+        self.exit(USAGE, "%s: error: %s; --help shows the flags\n" % (self.prog, message))
+
+
+def parse_flags(argv: Optional[List[str]]) -> argparse.Namespace:
+    """Read the command line."""
+    flags = DeployFlags(prog="deploy_jetson.sh", formatter_class=argparse.RawDescriptionHelpFormatter,
+                        description="Deploy FLQ on a cluster by ssh.\n\n" + "\n".join(
+                            "  %-10s %s" % item for item in COMMANDS.items()))
+    flags.add_argument("command", nargs="?", default="deploy", choices=list(COMMANDS), metavar="command",
+                       help="one of these (default: deploy)")
+    flags.add_argument("host", nargs="?", metavar="HOST", help="for logs: one host of the cluster")
+    flags.add_argument("--cluster", metavar="FILE", help="cluster file (cluster.example.yaml shows one)")
+    flags.add_argument("--dry-run", "--dry_run", action="store_true", help="print every remote command, run none")
+    flags.add_argument("--no-systemd", "--no_systemd", action="store_true",
+                       help="start plain background processes; they do not come back after a restart of the machine")
+    flags.add_argument("--wheelhouse", metavar="DIR", help="install packages from this folder, without the internet")
+    flags.add_argument("--jobs", type=within(int, 1, 256), default=16, help="hosts at a time (default: %(default)s)")
+    flags.add_argument("--wait_s", type=within(float, 0.0, 1e5), default=300.0,
+                       help="how long deploy waits for the workers to connect (default: %(default)g)")
+    flags.add_argument("--follow", choices=("yes", "no"), default="yes",
+                       help="logs: go on until Ctrl-C (default: %(default)s)")
+    flags.add_argument("--lines", type=within(int, 1, 10 ** 6), default=50,
+                       help="logs: lines to begin with (default: %(default)s)")
+    flags.add_argument("--out", metavar="DIR", default="collected", help="collect: folder (default: %(default)s)")
+    plain = flags.add_argument_group("without a cluster file, from the top of deploy_jetson.sh")
+    plain.add_argument("--master_ip", default="", metavar="IP")
+    plain.add_argument("--worker_ips", default="", metavar="'IP IP ...'")
+    plain.add_argument("--username", default="", metavar="NAME")
+    plain.add_argument("--project_dir", default="", metavar="DIR")
+    plain.add_argument("--ssh_key", default="", metavar="FILE")
+    args = flags.parse_args(argv)
+    if args.host is not None and args.command != "logs":
+        flags.error("unknown argument %s" % args.host)
+    return args
+
+
+def cluster_from(args: argparse.Namespace) -> Cluster:
+    """Return the cluster that the command line names.
+
+    Raises
+    ------
+    ConfigError
+        If it names none, or one that can not be.
+    """
+    if args.cluster is not None:
+        cluster = load_cluster(args.cluster)
+    elif args.master_ip and args.worker_ips.split():
+        content: Dict[str, Any] = {"master": {"address": args.master_ip},
+                                   "workers": [{"host": address} for address in args.worker_ips.split()]}
+        said = {"user": args.username, "project_dir": args.project_dir, "ssh_key": args.ssh_key}
+        cluster = cluster_of(dict(content, **{key: value for key, value in said.items() if value}),
+                             "the top of deploy_jetson.sh")
+    else:
+        raise ConfigError("no machines are named", "write MASTER_IP and WORKER_IPS at the top of deploy_jetson.sh, or "
+                                                   "name a file: --cluster cluster.yaml")
+    if args.no_systemd:
+        none = {"systemd": "none"}
+        cluster = cluster.model_copy(update={
+            "master": cluster.master.model_copy(update=none),
+            "workers": [worker.model_copy(update=none) for worker in cluster.workers]})
+    return cluster
+
+
+def main(argv: Optional[List[str]] = None) -> int:
+    """Do what the command line says.
+
+    Returns
+    -------
+    int
+        How many hosts have failed, at most 99; 100 for a mistake in the command line or the cluster file; 130 after
+        Ctrl-C.
+    """
+    args = parse_flags(argv)
+    project_dir = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    try:
+        cluster = cluster_from(args)
+        if args.wheelhouse is not None and not os.path.isdir(args.wheelhouse):
+            raise ConfigError("--wheelhouse must be a folder, got %s" % args.wheelhouse)
+        with Fleet(hosts_of(cluster), project_dir, args.jobs, args.dry_run) as fleet:
+            _run(args, cluster, fleet, project_dir)
+            return fleet.exit_code
+    except KeyboardInterrupt:
+        return 130
+    except FlqError as error:
+        print("deploy_jetson.sh: error: %s" % error, file=sys.stderr)
+        return USAGE
+
+
+def _run(args: argparse.Namespace, cluster: Cluster, fleet: Fleet, project_dir: str) -> None:
+    if args.command == "deploy":
+        commands.deploy(fleet, cluster, project_dir, args.wheelhouse, args.wait_s)
+    elif args.command == "logs":
+        commands.logs(fleet, args.host, args.lines, args.follow == "yes")
+    elif args.command == "collect":
+        commands.collect(fleet, args.out)
+    elif args.command in ("status", "manifest"):
+        getattr(commands, args.command)(fleet, cluster)
+    else:
+        getattr(commands, args.command)(fleet)

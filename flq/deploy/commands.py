@@ -1,0 +1,193 @@
+"""The subcommands: what is done on the hosts, and what is said of it."""
+
+import os
+import time
+from concurrent.futures import Future
+from functools import partial
+from typing import Any, Dict, List, Optional
+
+from ..errors import ConfigError
+from .cluster import Cluster
+from .connection import Connection, DeployError
+from .environment import given_environment
+from .facts import fitting, manager_of, require_fit
+from .fleet import Fleet
+from .hosts import Host
+from .programs import PROGRAM_S, Record, records_of
+from .programs import start as start_program
+from .release import make_release
+from .steps import Deployment, Outcome, look
+from .steps import deploy as deploy_host
+from .tables import manifest_table, run_line, workers_table
+from .transfer import Lines, collect_host
+from .units import absolute, settings_flags
+from .waiting import ENDED, ask, wait_for_workers
+
+UNCHANGED = "unchanged"
+FOLLOW_S = 7 * 24 * 3600.0
+MANIFEST_S = 600.0  # reading all data of a board once
+
+
+def check(fleet: Fleet) -> None:
+    """Say of each host what it is and what fits, and whether it can be deployed."""
+    def work(connection: Connection, host: Host) -> str:
+        facts = look(connection, host, fleet.is_dry)
+        packages = "environment of its own"
+        if given_environment(host, facts.home) is None:
+            fit = fitting(host, facts)
+            packages = "Python %s, requirements/%s.txt" % (fit.version, fit.requirements)
+        words = [facts.board or facts.machine, "L4T " + facts.l4t if facts.l4t else "", packages,
+                 "%d MB of memory" % facts.memory_mb, "%d MB free on its disk" % facts.disk_mb,
+                 "clock %+.0f s" % (facts.clock - time.time()), "systemd: " + manager_of(host, facts),
+                 *require_fit(host, facts)]
+        return ", ".join(filter(None, words))
+
+    fleet.each(work, lambda _, text: text)
+
+
+def deploy(fleet: Fleet, cluster: Cluster, project_dir: str, wheelhouse: Optional[str], wait_s: float) -> None:
+    """Bring code, packages, settings and units to all hosts, start the programs, wait until every worker shows."""
+    shared = Deployment(cluster, make_release(project_dir), project_dir, wheelhouse, fleet.is_dry, Future(),
+                        fleet.tell)
+
+    def work(connection: Connection, host: Host) -> Outcome:
+        try:
+            return deploy_host(connection, host, shared)
+        except BaseException:
+            if host.master is not None and not shared.tokens.done():
+                shared.tokens.set_exception(DeployError("the master's machine failed, and with it the token that this "
+                                                        "one needs; deploy again when it is well"))
+            raise
+
+    def describe(_: Host, outcome: Outcome) -> str:
+        text = ", ".join(outcome.changes) or UNCHANGED
+        return "; ".join([text, *(unit + " has ended" for unit in outcome.ended), *outcome.notes])
+
+    outcomes = fleet.each(work, describe)
+    if any(outcome.ended for outcome in outcomes.values()):
+        fleet.say(ENDED)
+        return
+    wait_for_workers(fleet, cluster, wait_s)
+
+
+def start(fleet: Fleet) -> None:
+    """Start what does not run; the master goes on with the unfinished run, or begins one."""
+    def work(connection: Connection, host: Host) -> str:
+        words = []
+        for unit, record in _deployed(connection, host, fleet.is_dry).items():
+            if record.is_running:
+                words.append(unit + " runs")
+                continue
+            is_master = host.master is not None and unit == host.units[0]
+            start_program(connection, host, record.manager, unit, record.mark, is_master)
+            words.append(unit + " started")
+        return ", ".join(words)
+
+    fleet.each(work, lambda _, text: text)
+
+
+def restart(fleet: Fleet) -> None:
+    """Start everything again; an unfinished run goes on."""
+    def work(connection: Connection, host: Host) -> str:
+        for unit, record in _deployed(connection, host, fleet.is_dry).items():
+            start_program(connection, host, record.manager, unit, record.mark, False)
+        return ", ".join(unit + " restarted" for unit in host.units)
+
+    fleet.each(work, lambda _, text: text)
+
+
+def _deployed(connection: Connection, host: Host, is_dry: bool) -> Dict[str, Record]:
+    """Return the records of all programs of a host.
+
+    Raises
+    ------
+    DeployError
+        If one of them was never deployed.
+    """
+    records = records_of(connection, host)
+    if is_dry:
+        return {unit: Record("inactive", "MANAGER", "FINGERPRINT", "stopped") for unit in host.units}
+    missing = [unit for unit in host.units if unit not in records]
+    if missing:
+        raise DeployError("%s is not deployed there: ./deploy_jetson.sh deploy does it" % missing[0])
+    return records
+
+
+def stop(fleet: Fleet) -> None:
+    """Stop the programs; the run can go on later."""
+    def work(connection: Connection, host: Host) -> str:
+        answer = connection.run("stop", host.access.project_dir, *host.units, timeout_s=PROGRAM_S)
+        return ", ".join(answer.lines)
+
+    fleet.each(work, lambda _, text: text)
+    if not fleet.is_dry:
+        fleet.say("The programs have been stopped, not the run: ./deploy_jetson.sh start goes on with it.")
+
+
+def status(fleet: Fleet, cluster: Cluster) -> None:
+    """Show the run, and each program with what the master knows of it."""
+    records = fleet.each(records_of)
+    told = fleet.each(partial(ask, cluster=cluster, words=["status"]), hosts=fleet.hosts[:1]).get(
+        fleet.hosts[0].name, {})
+    if not fleet.is_dry:
+        fleet.say(run_line(told))
+        fleet.say(workers_table(fleet.hosts, records, told))
+
+
+def logs(fleet: Fleet, name: Optional[str], n_lines: int, is_following: bool) -> None:
+    """Show the newest log of each program; following goes on until Ctrl-C."""
+    chosen = fleet.hosts if name is None else [host for host in fleet.hosts if name in (host.name, host.address)]
+    if not chosen:
+        raise ConfigError("no host of the cluster is called %s; there are %s"
+                          % (name, ", ".join(host.name for host in fleet.hosts)))
+
+    def work(connection: Connection, host: Host) -> None:
+        with Lines(host.name + ": ", fleet.say) as lines:
+            connection.run("logs", host.access.project_dir, str(n_lines), "yes" if is_following else "no",
+                           *(program.log_name for program in host.programs), timeout_s=FOLLOW_S, output=lines.stream)
+
+    fleet.each(work, hosts=chosen)
+
+
+def collect(fleet: Fleet, folder: str) -> None:
+    """Fetch results and logs of all hosts: what is new, or has changed."""
+    def describe(host: Host, n_files: int) -> str:
+        return "%d new files in %s" % (n_files, os.path.join(folder, host.name)) if n_files else "nothing new"
+
+    fleet.each(lambda connection, host: collect_host(connection, host, os.path.join(folder, host.name)), describe)
+
+
+def uninstall(fleet: Fleet) -> None:
+    """Remove what was deployed; results, state and logs stay."""
+    def work(connection: Connection, host: Host) -> str:
+        answer = connection.run("uninstall", host.access.project_dir, timeout_s=PROGRAM_S)
+        left = [line.partition(" ")[2] for line in answer.lines if line.startswith("left ")]
+        removed = [line for line in answer.lines if line.startswith("removed ")]
+        return ", ".join(removed + ["results, state and logs stay in " + path for path in left]) or "nothing was there"
+
+    fleet.each(work, lambda _, text: text)
+
+
+def manifest(fleet: Fleet, cluster: Cluster) -> None:
+    """Show the classes of each worker's own data, which stay where they are."""
+    def dataset_name(connection: Connection, host: Host) -> str:
+        flags = settings_flags(host.programs[0], cluster, look(connection, host, fleet.is_dry).project)
+        answer = connection.run("config", host.access.project_dir, *flags)
+        return "DATASET" if fleet.is_dry else answer.values()["dataset"]["name"]
+
+    def work(connection: Connection, host: Host) -> List[Dict[str, Any]]:
+        home, found = look(connection, host, fleet.is_dry).home, []
+        for program in host.programs:
+            if program.worker_id is not None:
+                words = ["--manifest", "--json", "--worker_id", str(program.worker_id), "--dataset", *names.values()]
+                if program.entry.data_dir is not None:
+                    words += ["--data_dir", absolute(program.entry.data_dir, home)]
+                answer = connection.run("worker", host.access.project_dir, *words, timeout_s=MANIFEST_S)
+                found.append({} if fleet.is_dry else answer.values())
+        return found
+
+    names = fleet.each(dataset_name, hosts=fleet.hosts[:1])  # of the master, who says it to all
+    if names:
+        found = fleet.each(work)
+        if not fleet.is_dry:
+            fleet.say(manifest_table([row for host in fleet.hosts for row in found.get(host.name, [])]))

@@ -1,0 +1,259 @@
+"""A machine at the other end: one step of scripts/board.sh after the other, by ssh or in a shell of this machine.
+
+OpenSSH's own client does it. It knows the user's ~/.ssh/config, agent, keys and known hosts, and one
+connection serves all steps of a host.
+"""
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+import tempfile
+import threading
+import zlib
+from contextlib import suppress
+from typing import Any, BinaryIO, Callable, List, NamedTuple, Optional, Sequence, Tuple, Union
+
+from ..errors import FlqError
+from .cluster import Access
+from .hosts import Host
+
+CONNECT_S = 20
+IDLE_S = 120  # after which an unused connection ends by itself
+LOST_S = 60   # without a sign of the other end
+
+_SAYS_LITTLE = ("Connection to ", "Connection closed by UNKNOWN", "kex_exchange_identification:")
+
+RECEIVES = {"release": "the code", "wheelhouse": "wheels", "environment": "its requirements", "unit": "the unit",
+            "pack": "names of files"}  # what follows the script, for a dry run
+
+Payload = Union[bytes, Callable[[BinaryIO], None]]
+
+
+class DeployError(FlqError):
+    """A step on a host has failed; the others go on."""
+
+
+class Result(NamedTuple):
+    """What came of a step."""
+
+    output: str
+    errors: str
+
+    @property
+    def lines(self) -> List[str]:
+        """The lines of its output."""
+        return self.output.splitlines()
+
+    def values(self) -> Any:
+        """Return the JSON of its output, which begins with the first brace: a login script may have said something.
+
+        Raises
+        ------
+        DeployError
+            If there is none.
+        """
+        try:
+            return json.loads(self.output[self.output.index("{"):])
+        except (ValueError, RecursionError):
+            raise DeployError("what it answered is no JSON: %.80r" % self.output) from None
+
+
+class Connection:
+    """Runs steps on one host.
+
+    Parameters
+    ----------
+    host : Host
+    script : bytes
+        scripts/board.sh.
+    sockets : str
+        A folder with a short path, for the sockets of connections that are kept.
+    log : callable(str)
+        Takes every command and what it answered. What is secret does not come there.
+    """
+
+    def __init__(self, host: Host, script: bytes, sockets: str, log: Callable[[str], None]) -> None:
+        self._host, self._script, self._log = host, script, log
+        self._socket = os.path.join(sockets, "%08x" % zlib.crc32(host.name.encode("utf-8")))
+        self._is_open = False
+        self._running: List["subprocess.Popen[bytes]"] = []
+        self._ending = threading.Event()
+
+    def run(self, step: str, *words: str, payload: Payload = b"", timeout_s: float = 120.0, is_secret: bool = False,
+            output: Optional[BinaryIO] = None) -> Result:
+        """Run a step.
+
+        Parameters
+        ----------
+        step, words : str
+            What scripts/board.sh gets as arguments.
+        payload : bytes or callable(stream)
+            What follows the script.
+        timeout_s : float
+        is_secret : bool
+            Whether what it answers stays out of the log.
+        output : stream, optional
+            Where its output goes, in place of the result.
+
+        Raises
+        ------
+        DeployError
+            If the host can not be reached, or the step fails or takes too long.
+        """
+        self._open()
+        return self._execute(self.command(step, *words), self._script, payload, timeout_s, is_secret, output)
+
+    def send(self, step: str, *words: str, text: bytes, timeout_s: float = 120.0) -> Result:
+        """Run a step that takes a text. Its length is said too: a connection that breaks off looks like its end."""
+        return self.run(step, *words, str(len(text)), payload=text, timeout_s=timeout_s)
+
+    def command(self, step: str, *words: str) -> List[str]:
+        """Return the command of a step."""
+        inner = ["bash", "-s", "--", step, *words]
+        return inner if self._host.is_local else [
+            *ssh_command(self._host), "-S", self._socket, self._host.address, shlex.join(inner)]
+
+    def close(self) -> None:
+        """End the connection, and what still runs over it."""
+        self._ending.set()
+        for process in list(self._running):
+            _end(process)
+        if self._is_open and not self._host.is_local:
+            self._is_open = False
+            with suppress(OSError, subprocess.TimeoutExpired):
+                subprocess.run(["ssh", "-S", self._socket, "-O", "exit", self._host.address], timeout=10,
+                               stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def _open(self) -> None:
+        """Log in, once: the process that stays behind serves the steps."""
+        if not self._is_open and not self._host.is_local:
+            self._execute(opening(self._host, self._socket), b"", b"", CONNECT_S * 3, False, None)
+        self._is_open = True
+
+    def _execute(self, command: List[str], script: bytes, payload: Payload, timeout_s: float, is_secret: bool,
+                 output: Optional[BinaryIO]) -> Result:
+        self._log("$ " + shlex.join(command))
+        # Files, not pipes: the connection that stays open would hold a pipe's other end.
+        with tempfile.TemporaryFile() as errors, tempfile.TemporaryFile() as answer:
+            code, is_late = self._wait(command, script, payload, timeout_s, errors, output or answer)
+            texts = [_text(stream) for stream in (answer, errors)]
+        if self._ending.is_set():
+            raise DeployError("interrupted")
+        self._log("".join([texts[0] if not is_secret else "(what it answers stays out of the log)\n", texts[1],
+                           "(exit status %s)\n" % code]))
+        if is_late:
+            raise DeployError("%s took more than %.0f s" % (_step_of(command), timeout_s))
+        if code:
+            raise DeployError(_reason(texts[1]) or "%s ended with status %d" % (_step_of(command), code))
+        return Result(*texts)
+
+    def _wait(self, command: List[str], script: bytes, payload: Payload, timeout_s: float, errors: BinaryIO,
+              answer: BinaryIO) -> Tuple[int, bool]:
+        """Start a command, hand it script and payload, wait; return the exit status and whether it took too long."""
+        if self._ending.is_set():
+            raise DeployError("interrupted")
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=answer, stderr=errors,
+                                   start_new_session=True, env=dict(os.environ, SSH_ASKPASS_REQUIRE="never"))
+        self._running.append(process)
+        late = threading.Event()
+        timer = threading.Timer(timeout_s, lambda: (late.set(), _end(process)))
+        timer.daemon = True
+        timer.start()
+        try:
+            with suppress(BrokenPipeError), process.stdin as stream:  # what it did not read, it did not need
+                try:
+                    stream.write(script)
+                    payload(stream) if callable(payload) else stream.write(payload)
+                except BrokenPipeError:
+                    raise
+                except OSError:  # of a file that should have followed
+                    _end(process)  # before it takes what has come for all
+                    raise
+            return process.wait(), late.is_set()
+        finally:
+            timer.cancel()
+            process.wait()
+            self._running.remove(process)
+
+
+class DryConnection(Connection):
+    """Runs nothing: it prints each command as it would be, and what would follow it on stdin."""
+
+    def __init__(self, host: Host, show: Callable[[str], None]) -> None:
+        super().__init__(host, b"", "SOCKETS", show)
+        self._show = show
+
+    def run(self, step: str, *words: str, payload: Payload = b"", timeout_s: float = 120.0, is_secret: bool = False,
+            output: Optional[BinaryIO] = None) -> Result:
+        """Print a step; nothing comes of it."""
+        del timeout_s, is_secret, output
+        if not self._is_open and not self._host.is_local:
+            self._show(shlex.join(opening(self._host, self._socket)))
+        self._is_open = True
+        behind = " + " + RECEIVES.get(step, "a file") if payload else ""
+        self._show("%s < scripts/board.sh%s" % (shlex.join(self.command(step, *words)), behind))
+        return Result("", "")
+
+    def close(self) -> None:
+        """Do nothing: there is no connection."""
+
+
+def ssh_command(host: Host) -> List[str]:
+    """Return ssh with all that is said about a host, but for its address."""
+    access = host.access
+    command = ["ssh", *_options(access)]
+    if access.jump_host is not None:
+        who, _, where = access.jump_host.rpartition("@")
+        name, colon, port = where.rpartition(":")
+        jump = ["ssh", *_options(access), "-W", "[%h]:%p"]
+        jump += ["-p", port] if colon else []
+        jump += ["-l", who] if who else []
+        # Not -J, which would not hand the options on.
+        command += ["-o", "ProxyCommand=" + shlex.join([*jump, name if colon else where])]
+    command += ["-p", str(access.ssh_port)] if access.ssh_port is not None else []
+    return command + (["-l", access.user] if access.user is not None else [])
+
+
+def _options(access: Access) -> List[str]:
+    options = ["-T", "-o", "BatchMode=yes", "-o", "ConnectTimeout=%d" % CONNECT_S, "-o", "ServerAliveInterval=15",
+               "-o", "ServerAliveCountMax=%d" % (LOST_S // 15)]
+    if access.ssh_config is not None:
+        options += ["-F", os.path.expanduser(access.ssh_config)]
+    if access.ssh_key is not None:
+        options += ["-i", os.path.expanduser(access.ssh_key), "-o", "IdentitiesOnly=yes"]
+    return options
+
+
+def opening(host: Host, socket: str) -> List[str]:
+    """Return the command that opens the connection of a host."""
+    return [*ssh_command(host), "-o", "ControlMaster=yes", "-o", "ControlPersist=%d" % IDLE_S, "-S", socket,
+            host.address, "true"]
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    """End a command and what it has started."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+
+
+def _text(stream: BinaryIO) -> str:
+    stream.seek(0)
+    return stream.read().decode("utf-8", "replace")
+
+
+def _step_of(command: Sequence[str]) -> str:
+    return "the step " + (command[-1] if command[0] == "ssh" else shlex.join(command))[:80]
+
+
+def _reason(errors: str) -> str:
+    """Return what of a failure says most: the last line, and what pip complains about."""
+    lines = [line.strip() for line in errors.splitlines() if line.strip()]
+    lines = [line for line in lines if not line.startswith(_SAYS_LITTLE)] or lines
+    if any("Host key verification failed" in line for line in lines):
+        return "its host key is not known here: connect once by hand (ssh HOST), compare the key, and accept it"
+    if any("Permission denied (" in line for line in lines):
+        return "%s: ssh-copy-id brings your key there" % lines[-1]
+    said = [line for line in lines if line.lower().startswith("error:")]
+    return " ".join([lines[-1], *said[:1]]) if lines else ""

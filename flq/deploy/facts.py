@@ -1,0 +1,156 @@
+"""What a machine says of itself, and what follows: who starts programs there, and which packages fit."""
+
+import time
+from typing import Dict, List, NamedTuple, Optional
+
+from .connection import DeployError
+from .hosts import Host
+
+LEAST_DISK_MB = 3000  # code, packages, and room for results
+LARGEST_SKEW_S = 30.0
+NEWEST_PIP = {"3.6": "21.3.1", "3.8": "25.0.1"}  # the newest for that Python: the one that comes with it is too old
+JETSON = {32: ("jetson-nano", "3.6"), 34: ("jetpack5", "3.8"), 35: ("jetpack5", "3.8"), 36: ("jetpack6", "3.10")}
+MODERN = ("3.11", "3.12", "3.13", "3.10", "3.9")  # what requirements/worker.txt and local.txt are for; best first
+OLDER = {"3.8": "worker-py38", "3.6": "worker-py36"}
+
+
+class Facts(NamedTuple):
+    """What the step `facts` of scripts/board.sh has found.
+
+    Attributes
+    ----------
+    home, project, user, machine, board, l4t : str
+        l4t such as "32.7.1", or "".
+    clock : int
+        Seconds since 1970 on that machine.
+    memory_mb, disk_mb : int
+    systemd : int
+        Its version; 0 where there is none.
+    managers : list of str
+        Which of "system" and "user" may be used.
+    pythons : dict
+        Version to path.
+    current, venv : str
+        The current release, and where its .venv leads; "".
+    releases, environments : list of str
+        What is there, complete.
+    """
+
+    home: str
+    project: str
+    user: str
+    machine: str
+    clock: int
+    memory_mb: int
+    disk_mb: int
+    board: str
+    l4t: str
+    systemd: int
+    managers: List[str]
+    pythons: Dict[str, str]
+    current: str
+    venv: str
+    releases: List[str]
+    environments: List[str]
+
+
+def read_facts(text: str) -> Facts:
+    """Read what the step has printed.
+
+    Raises
+    ------
+    DeployError
+        If something is missing.
+    """
+    found: Dict[str, List[str]] = {}
+    for line in text.splitlines():
+        name, _, value = line.partition(" ")
+        found.setdefault(name, []).append(value.strip())
+    one = {name: values[-1] for name, values in found.items()}
+    pythons: Dict[str, str] = {}
+    for line in found.get("python", []):
+        version, _, path = line.partition(" ")
+        pythons.setdefault(version, path)
+    try:
+        return Facts(one["home"], one["project"], one["user"], one["machine"], int(one["clock"]), int(one["memory_mb"]),
+                     int(one["disk_mb"]), one["board"], one["l4t"], int((one.get("systemd") or "0").split(".")[0]),
+                     found.get("manager", []), pythons, one.get("current", ""), one.get("venv", ""),
+                     found.get("release", []), found.get("environment", []))
+    except (KeyError, ValueError) as error:
+        raise DeployError("it does not say what it is: %s of %d lines can not be read" % (error, len(found))) from None
+
+
+def assumed_facts(host: Host) -> Facts:
+    """Return what a dry run takes for granted: a board on which nothing is yet."""
+    project = "~/" + host.access.project_dir
+    return Facts("~", project, "USER", "MACHINE", int(time.time()), 4000, 30000, "", "", 247, ["system", "user"],
+                 {"3.11": "python3.11"}, "", "", [], [])
+
+
+class Fit(NamedTuple):
+    """The packages that fit: a file of requirements/, for which Python, installed by which pip (None: its own)."""
+
+    requirements: str
+    version: str
+    python: str
+    pip: Optional[str]
+
+
+def fitting(host: Host, facts: Facts) -> Fit:
+    """Choose the requirements for a machine by its board and its Python.
+
+    Raises
+    ------
+    DeployError
+        If it has no Python that any of them is for.
+    """
+    if host.master is not None:
+        candidates = [("local", version) for version in MODERN]
+    elif facts.l4t:
+        release = int(facts.l4t.split(".")[0])
+        candidates = [JETSON[release]] if release in JETSON else [("worker", version) for version in MODERN]
+    else:
+        candidates = [("worker", version) for version in MODERN] + [(OLDER[version], version) for version in OLDER]
+    for name, version in candidates:
+        if version in facts.pythons:
+            return Fit(name, version, facts.pythons[version], NEWEST_PIP.get(version))
+    raise DeployError("no fitting Python: it has %s, expected one of %s%s; install one, or name it as `python`"
+                      % (", ".join(sorted(facts.pythons)) or "none", ", ".join(version for _, version in candidates),
+                         " (L4T %s)" % facts.l4t if facts.l4t and host.master is None else ""))
+
+
+def manager_of(host: Host, facts: Facts) -> str:
+    """Return who starts programs there: "system", "user" or "none".
+
+    Raises
+    ------
+    DeployError
+        If the cluster file asks for what can not be used there.
+    """
+    asked = host.access.systemd
+    if asked == "auto":
+        return (facts.managers + ["none"])[0]
+    if asked != "none" and asked not in facts.managers:
+        raise DeployError("systemd: %s can not be used there; %s" % (
+            asked, "it needs root, or sudo without a password" if asked == "system" and facts.systemd
+            else "auto or none can"))
+    return asked
+
+
+def require_fit(host: Host, facts: Facts) -> List[str]:
+    """Return warnings about a machine.
+
+    Raises
+    ------
+    DeployError
+        If nothing can be deployed there.
+    """
+    if not facts.environments and facts.disk_mb < LEAST_DISK_MB and host.access.environment == "auto":
+        raise DeployError("only %d MB are free on its disk; packages and code take %d"
+                          % (facts.disk_mb, LEAST_DISK_MB))
+    notes = []
+    skew_s = facts.clock - time.time()
+    if abs(skew_s) > LARGEST_SKEW_S:
+        notes.append("its clock is %.0f s %s: sudo timedatectl set-ntp true"
+                     % (abs(skew_s), "ahead" if skew_s > 0 else "behind"))
+    return notes

@@ -1,0 +1,134 @@
+"""All hosts at the same time: a line and a log for each, and one that fails leaves the others alone."""
+
+import os
+import shutil
+import tempfile
+import threading
+import time
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from typing import Any, Callable, Dict, Optional, Sequence
+
+from ..errors import FlqError
+from .connection import Connection, DeployError, DryConnection
+from .hosts import Host
+
+MOST_FAILURES = 99  # that an exit code says
+
+Work = Callable[[Connection, Host], Any]
+
+
+class Fleet:
+    """The hosts of a cluster.
+
+    Parameters
+    ----------
+    hosts : list of Host
+    project_dir : str
+        Where scripts/board.sh lies, and logs/.
+    jobs : int
+        Hosts that are worked on at the same time.
+    is_dry : bool
+        Print commands, run none.
+
+    Attributes
+    ----------
+    failures : dict
+        Why, by the name of a host; each counts once.
+    """
+
+    def __init__(self, hosts: Sequence[Host], project_dir: str, jobs: int, is_dry: bool) -> None:
+        self.hosts, self.is_dry = list(hosts), is_dry
+        self.failures: Dict[str, str] = {}
+        self._jobs = 1 if is_dry else jobs  # one after the other can be read
+        self._stamp = time.strftime("%Y%m%d_%H%M%S")
+        self._logs = os.path.join(project_dir, "logs")
+        self._printing = threading.Lock()
+        self._sockets = tempfile.mkdtemp(prefix="flq")  # short: a socket's path may have 107 bytes
+        with open(os.path.join(project_dir, "scripts", "board.sh"), "rb") as stream:
+            script = stream.read()
+        self._connections = {host.name: self._connect(host, script) for host in self.hosts}
+
+    def __enter__(self) -> "Fleet":
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        for connection in self._connections.values():
+            connection.close()
+        shutil.rmtree(self._sockets, ignore_errors=True)
+
+    @property
+    def exit_code(self) -> int:
+        """How many hosts have failed."""
+        return min(len(self.failures), MOST_FAILURES)
+
+    def log_of(self, host: Host) -> str:
+        """Return the path of a host's log."""
+        return os.path.join(self._logs, "deploy_%s_%s.log" % (host.name, self._stamp))
+
+    def say(self, text: str) -> None:
+        """Print a whole line, whoever else prints."""
+        with self._printing:
+            print(text, flush=True)
+
+    def tell(self, host: Host, text: str) -> None:
+        """Print what a host is busy with; a dry run is busy with nothing."""
+        if not self.is_dry:
+            self.say("%-24s ...     %s" % (host.name, text))
+
+    def each(self, work: Work, describe: Optional[Callable[[Host, Any], str]] = None,
+             hosts: Optional[Sequence[Host]] = None) -> Dict[str, Any]:
+        """Do the same on all hosts that have not failed yet; return what came of it by name, without those that fail.
+
+        Parameters
+        ----------
+        work : callable(connection, host)
+            Raises FlqError or OSError if it fails.
+        describe : callable(host, result), optional
+            Makes the text of a host's line; None: it has none unless it fails.
+        hosts : list of Host, optional
+            None: all.
+        """
+        chosen = [host for host in (self.hosts if hosts is None else hosts) if host.name not in self.failures]
+        results: Dict[str, Any] = {}
+        with ThreadPoolExecutor(max(1, min(self._jobs, len(chosen)))) as pool:
+            futures: Dict["Future[Any]", Host] = {
+                pool.submit(work, self._connections[host.name], host): host for host in chosen}
+            try:
+                for future in as_completed(futures):
+                    self._note(futures[future], future, results, describe)
+            except BaseException:  # Ctrl-C: nothing new begins, and what runs is ended
+                for future in futures:
+                    future.cancel()
+                for connection in self._connections.values():
+                    connection.close()
+                raise
+        return results
+
+    def fail(self, host: Host, reason: str) -> None:
+        """Count a host as failed, with a line."""
+        self.failures[host.name] = reason
+        where = "" if self.is_dry else "; log: %s" % os.path.relpath(self.log_of(host))
+        self.say("%-24s FAILED  %s%s" % (host.name, reason, where))
+
+    def _note(self, host: Host, future: "Future[Any]", results: Dict[str, Any],
+              describe: Optional[Callable[[Host, Any], str]]) -> None:
+        try:
+            results[host.name] = future.result()
+        except (FlqError, OSError) as error:
+            self.fail(host, str(error))
+        else:
+            if describe is not None and not self.is_dry:
+                self.say("%-24s ok      %s" % (host.name, describe(host, results[host.name])))
+
+    def _connect(self, host: Host, script: bytes) -> Connection:
+        if self.is_dry:
+            return DryConnection(host, lambda text: self.say("[%s] %s" % (host.name, text)))
+        return Connection(host, script, self._sockets, lambda text: self._log(host, text))
+
+    def _log(self, host: Host, text: str) -> None:
+        try:
+            os.makedirs(self._logs, exist_ok=True)
+            with open(self.log_of(host), "a", encoding="utf-8") as stream:
+                stream.write("%s %s\n" % (time.strftime("%H:%M:%S"), text.rstrip()))
+        except OSError as error:
+            raise DeployError("its log %s can not be written: %s" % (self.log_of(host), error.strerror)) from None

@@ -1,0 +1,95 @@
+"""What runs on the master's machine: python -m flq.deploy.on_master tokens|status|wait ...
+
+It uses nothing but the standard library and flq.tokens, and answers in JSON. The operator's token is read where it lies
+and goes to the master only.
+"""
+
+import argparse
+import json
+import os
+import ssl
+import sys
+import time
+import urllib.request
+from typing import Any, Dict, List, Optional
+
+from ..errors import FlqError
+from ..flags import Flags, within
+from ..tokens import OPERATOR, default_path, make_tokens, read_tokens
+
+ANSWER_S = 10.0  # for one answer of the master
+PAUSE_S = 0.5    # between two questions
+
+
+def main(argv: Optional[List[str]] = None) -> int:
+    """Do what the command line says; return the exit code."""
+    args = parse_flags(argv)
+    path = default_path(args.project)
+    try:
+        if args.command == "tokens":
+            print(json.dumps(make_tokens(path, args.total_workers)))
+            return 0
+        print(json.dumps(status_of(args) if args.command == "status" else wait_for(args)))
+        return 0
+    except FlqError as error:
+        print(error, file=sys.stderr)
+    except OSError as error:
+        print("%s: %s" % (error.strerror or "failed", error.filename or error), file=sys.stderr)
+    return 1
+
+
+def parse_flags(argv: Optional[List[str]]) -> argparse.Namespace:
+    """Read the command line."""
+    flags = Flags(prog="on_master", description="Ask the master of this machine, or make its tokens.")
+    flags.add_argument("command", choices=("tokens", "status", "wait"))
+    flags.add_argument("--project", required=True, help="folder of the installation")
+    flags.add_argument("--total_workers", type=within(int, 1, 4096), default=1)
+    flags.add_argument("--url", help="address of the master")
+    flags.add_argument("--ca", help="certificates to trust, PEM, in the project's folder")
+    flags.add_argument("--workers", type=within(int, 0, 4095), nargs="*", default=[], help="ids to wait for")
+    flags.add_argument("--seconds", type=within(float, 0.0, 1e6), default=0.0, help="how long to wait")
+    return flags.parse_args(argv)
+
+
+def status_of(args: argparse.Namespace) -> Dict[str, Any]:
+    """Return what the master says of its run; {"problem": why not} if it does not answer."""
+    request = urllib.request.Request(args.url + "/status")
+    path = default_path(args.project)
+    if os.path.exists(path):
+        request.add_header("Authorization", "Bearer " + read_tokens(path)[OPERATOR])
+    ca = None if args.ca is None else os.path.join(args.project, args.ca)
+    context = ssl.create_default_context(cafile=ca) if args.url.startswith("https:") else None
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context))
+    try:
+        with opener.open(request, timeout=ANSWER_S) as answer:
+            return json.loads(answer.read().decode("utf-8"))
+    except (OSError, ValueError) as error:  # URLError is an OSError
+        reason = getattr(error, "reason", error)
+        return {"problem": "the master does not answer at %s: %s" % (args.url, getattr(reason, "strerror", None)
+                                                                     or reason)}
+
+
+def wait_for(args: argparse.Namespace) -> Dict[str, Any]:
+    """Ask until all these workers are there, or have been when the run ended, or the time is over; return the status.
+
+    Its key ``missing`` holds the ids that are not there.
+    """
+    deadline = time.monotonic() + args.seconds
+    while True:
+        status = status_of(args)
+        status["missing"] = missing_in(status, args.workers)
+        if "run_id" in status and not status["missing"] or time.monotonic() >= deadline:
+            return status
+        time.sleep(PAUSE_S)
+
+
+def missing_in(status: Dict[str, Any], worker_ids: List[int]) -> List[int]:
+    """Return the ids that a status does not show as connected; in a run that has ended they need only have joined."""
+    shown = status.get("worker_status", {})
+    return [worker_id for worker_id in worker_ids
+            if str(worker_id) not in shown
+            or not (shown[str(worker_id)]["connected"] or status["state"] == "FINISHED")]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

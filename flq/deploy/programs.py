@@ -1,0 +1,54 @@
+"""The programs of a host: which run, of what they were made, and which have to be started."""
+
+from typing import Dict, List, NamedTuple, Tuple
+
+from .connection import Connection
+from .hosts import Host
+
+PROGRAM_S = 800.0  # beyond what systemd waits for the start of a program, after the end of the one before
+
+
+class Record(NamedTuple):
+    """What is known of a deployed program: its state, who starts it, of what it was made, how far its start came."""
+
+    state: str
+    manager: str
+    mark: str
+    stage: str
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it runs, or is about to."""
+        return self.state in ("active", "activating", "reloading")
+
+
+def records_of(connection: Connection, host: Host) -> Dict[str, Record]:
+    """Return the records of those programs of a host that have been deployed."""
+    answer = connection.run("states", host.access.project_dir, *host.units)
+    lines = [line.split() for line in answer.lines]
+    return {words[0]: Record(*words[1:]) for words in lines if len(words) == 5 and words[0] in host.units}
+
+
+def start_changed(connection: Connection, host: Host, manager: str, marks: Dict[str, str],
+                  before: Dict[str, Record]) -> Tuple[List[str], List[str]]:
+    """Start what does not run, or runs from something else; return what was done, and which have ended well."""
+    done, ended = [], []
+    for unit, mark in marks.items():
+        was = before.get(unit)
+        is_master = host.master is not None and unit == host.units[0]
+        if was is not None and (was.manager, was.mark, was.stage) == (manager, mark, "started"):
+            if was.is_running:
+                continue
+            if is_master and was.state == "inactive":
+                ended.append(unit)  # a run that has ended does not start again
+                continue
+        # At the first deployment the master begins a run; later it goes on with one, until somebody says `start`.
+        start(connection, host, manager, unit, mark, is_master and was is None)
+        done.append(unit + (" restarted" if was is not None and was.is_running else " started"))
+    return done, ended
+
+
+def start(connection: Connection, host: Host, manager: str, unit: str, mark: str, is_wanted: bool) -> None:
+    """Start a program, again where it runs; ``is_wanted``: a master without an unfinished run begins one."""
+    connection.run("start", host.access.project_dir, manager, unit, mark, "yes" if is_wanted else "no",
+                   timeout_s=PROGRAM_S)

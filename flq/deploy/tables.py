@@ -1,0 +1,59 @@
+"""What the subcommands show as text: one line on the run, and tables."""
+
+from typing import Any, Dict, List, Mapping, Sequence
+
+from .hosts import Host
+from .programs import Record
+
+NOTHING = "-"
+
+
+def run_line(status: Mapping[str, Any]) -> str:
+    """Return a line on a run, from what the master says in /status."""
+    if status.get("problem") and "run_id" not in status:
+        return "run: %s" % status["problem"]
+    if "run_id" not in status:
+        return "run: nothing is known of it"
+    workers = status["worker_status"]
+    accuracy = NOTHING if status["accuracy"] is None else "%.4f" % status["accuracy"]
+    line = "run %s %s round=%d/%d connected=%d/%d accuracy=%s" % (
+        status["run_id"], status["state"], status["current_round"], status["max_rounds"], status["connected_workers"],
+        len(workers), accuracy)
+    return line + (" problem: %s" % status["problem"] if status.get("problem") else "")
+
+
+def workers_table(hosts: Sequence[Host], records: Mapping[str, Mapping[str, Record]],
+                  status: Mapping[str, Any]) -> str:
+    """Return a table of the programs: what their host says, and what the master says of them."""
+    rows = [["host", "program", "unit", "connected", "round", "uploaded", "skipped", "loss", "up", "down"]]
+    known = status.get("worker_status", {})
+    for host in hosts:
+        for program in host.programs:
+            record = records.get(host.name, {}).get(program.unit)
+            state = "unreachable" if host.name not in records else "not deployed" if record is None else record.state
+            member: Dict[str, Any] = known.get(str(program.worker_id), {})
+            loss = member.get("loss")
+            rows.append([host.name, program.log_name, state,
+                         {True: "yes", False: "no"}.get(member.get("connected"), NOTHING),
+                         *(str(member.get(key, NOTHING)) for key in ("round", "uploaded", "skipped")),
+                         NOTHING if loss is None else "%.4f" % loss,
+                         *(str(member.get(key, NOTHING)) for key in ("wire_bytes_up", "wire_bytes_down"))])
+    return table(rows)
+
+
+def manifest_table(manifests: Sequence[Mapping[str, Any]]) -> str:
+    """Return a table of class counts by worker."""
+    n_classes = max([len(found.get("classes", [])) for found in manifests] or [0])
+    rows = [["worker", "samples", "shape", *("class %d" % index for index in range(n_classes))]]
+    for found in manifests:
+        counts = list(found.get("classes", []))
+        shape = "x".join(str(size) for size in found.get("input_shape") or []) or NOTHING
+        rows.append([str(found.get("worker_id", NOTHING)), str(found.get("n_samples", NOTHING)), shape,
+                     *(str(count) for count in counts), *[NOTHING] * (n_classes - len(counts))])
+    return table(rows)
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """Return rows as text, with columns as wide as they need."""
+    widths: List[int] = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows)

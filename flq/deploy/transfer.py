@@ -1,0 +1,109 @@
+"""What comes back from a host: results and logs as files, and lines as they are written."""
+
+import os
+import shutil
+import tarfile
+import tempfile
+import threading
+from typing import Any, BinaryIO, Callable, Dict, List, Tuple
+
+from .connection import Connection, DeployError
+from .hosts import Host
+
+FOLDERS = ("results", "logs")
+FETCH_S = 3600.0
+PIECE = 1 << 20
+
+
+def collect_host(connection: Connection, host: Host, folder: str) -> int:
+    """Fetch what is new on a host into a folder; return the number of files.
+
+    A file counts as known if size and time of its last change agree. Nothing here is removed.
+    """
+    listing = connection.run("files", host.access.project_dir).output
+    there: Dict[str, Tuple[int, int]] = {}
+    for entry in listing.split("\0")[:-1]:
+        size, changed, path = entry.split(" ", 2)
+        there[path] = (int(size), int(float(changed)))
+    new = [path for path, about in sorted(there.items()) if about != _about(os.path.join(folder, path))]
+    if not new:
+        return 0
+    os.makedirs(folder, exist_ok=True)
+    names = b"".join(os.fsencode(path) + b"\0" for path in new)
+    with tempfile.TemporaryFile(dir=folder) as archive:
+        connection.run("pack", host.access.project_dir, payload=names, timeout_s=FETCH_S, output=archive)
+        archive.seek(0)
+        return unpack(archive, folder)
+
+
+def _about(path: str) -> Tuple[int, int]:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return (-1, -1)
+    return found.st_size, int(found.st_mtime)
+
+
+def unpack(archive: BinaryIO, folder: str) -> int:
+    """Write the files of an archive below a folder; return how many.
+
+    Only plain files come through, and only into results/ and logs/: a board may hold what it likes.
+
+    Raises
+    ------
+    DeployError
+        If it is no whole archive, or holds a path that leads elsewhere.
+    """
+    n_files = 0
+    try:
+        with tarfile.open(fileobj=archive, mode="r:") as members:
+            for member in members:
+                parts = member.name.split("/")
+                if not member.isfile():
+                    continue
+                if parts[0] not in FOLDERS or any(part in ("", ".", "..") for part in parts):
+                    raise DeployError("it sent a file that does not belong here: %.100r" % member.name)
+                path = os.path.join(folder, *parts)
+                _require_no_links(folder, parts)
+                os.makedirs(os.path.dirname(path), exist_ok=True)
+                source = members.extractfile(member)
+                with open(path + ".part", "wb") as target:
+                    shutil.copyfileobj(source, target, PIECE)
+                os.replace(path + ".part", path)
+                os.utime(path, (member.mtime, member.mtime))
+                n_files += 1
+    except (tarfile.TarError, EOFError) as error:
+        raise DeployError("what it sent is no whole archive: %s" % error) from None
+    return n_files
+
+
+def _require_no_links(folder: str, parts: List[str]) -> None:
+    path = folder
+    for part in parts[:-1]:
+        path = os.path.join(path, part)
+        if os.path.islink(path):
+            raise DeployError("%s is a link; nothing is written through it" % path)
+
+
+class Lines:
+    """A stream for a step's output, whose lines are handed on as they come, with a prefix."""
+
+    def __init__(self, prefix: str, take: Callable[[str], None]) -> None:
+        self._prefix, self._take = prefix, take
+        reading, writing = os.pipe()
+        self._source = os.fdopen(reading, encoding="utf-8", errors="replace")
+        self.stream: BinaryIO = os.fdopen(writing, "wb")
+        self._reader = threading.Thread(target=self._read, daemon=True)
+
+    def __enter__(self) -> "Lines":
+        self._reader.start()
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.stream.close()
+        self._reader.join()
+        self._source.close()
+
+    def _read(self) -> None:
+        for line in self._source:
+            self._take(self._prefix + line.rstrip("\n"))

@@ -1,0 +1,128 @@
+"""How a program is started on a machine: a systemd unit, or a script where systemd is not used."""
+
+import os
+import shlex
+from typing import Dict, List, Optional
+
+from .cluster import Cluster, MasterEntry, WorkerEntry
+from .facts import Facts, Fit
+from .hosts import Host, Program
+
+RUN_WANTED = "state/run_wanted"
+WATCHDOG_S = 300      # the programs feed it from the loop of the run; a card that writes slowly takes its time
+START_S = 600         # TensorFlow on a board takes its time too
+STOP_S = 120          # the master saves its results
+FAILED_USAGE = 2      # the exit code of a program that has been told something wrong: again it would be the same
+LEFT_MB = 400         # of the memory, for the rest of the machine
+GROWING_PAUSES = 254  # since this version systemd waits longer from failure to failure
+
+
+def arguments_of(program: Program, cluster: Cluster, facts: Facts) -> List[str]:
+    """Return the command that starts a program."""
+    project, entry = facts.project, program.entry
+    if isinstance(entry, MasterEntry):
+        words = [project + "/current/start_master.sh", "--start_once", "%s/%s" % (project, RUN_WANTED),
+                 "--host", "0.0.0.0", "--port", str(entry.port)]
+        if entry.tls_cert is not None:
+            words += ["--tls_cert", project + "/settings/master.pem", "--tls_key", project + "/settings/master.key"]
+        return words + settings_flags(program, cluster, facts.project)
+    words = [project + "/current/start_worker.sh", "--stay", "--worker_id", str(entry.worker_id),
+             "--master_ip", cluster.master.address, "--port", str(cluster.master.port),
+             "--token_file", "%s/settings/%s.token" % (project, program.log_name)]
+    if cluster.master.tls_cert is not None:
+        words += ["--ca", project + "/settings/ca.pem"] if cluster.ca is not None else ["--tls"]
+    if entry.data_dir is not None:
+        words += ["--data_dir", absolute(entry.data_dir, facts.home)]
+    if entry.model is not None:
+        words += ["--model", entry.model]
+    if own_settings(entry):
+        words += ["--config", "%s/settings/%s.json" % (project, program.log_name)]
+    return words
+
+
+def settings_flags(program: Program, cluster: Cluster, project: str) -> List[str]:
+    """Return the flags that tell the master its settings."""
+    flags = [word for setting in settings_of(cluster) for word in ("--set", setting)]
+    own = program.entry.config is not None
+    return (["--config", project + "/settings/flq_config.json"] if own else []) + flags
+
+
+def settings_of(cluster: Cluster) -> List[str]:
+    """Return what the master is told to set: as many workers as there are, unless the cluster file says otherwise."""
+    said = {text.partition("=")[0].strip().rpartition(".")[2] for text in cluster.master.set}
+    counts = {"total_workers": max(worker.worker_id for worker in cluster.workers) + 1,
+              "min_workers": len(cluster.workers)}
+    return ["system.%s=%d" % item for item in counts.items() if item[0] not in said] + list(cluster.master.set)
+
+
+def own_settings(entry: WorkerEntry) -> Dict[str, object]:
+    """Return the device settings that the cluster file names for a worker."""
+    return entry.settings.model_dump(exclude_unset=True)
+
+
+def absolute(path: str, home: str) -> str:
+    """Return a path of that machine in full; a relative one begins in the home folder."""
+    return os.path.join(home, path[2:] if path.startswith("~/") else path)
+
+
+def variables_of(facts: Facts, fit: Optional[Fit]) -> Dict[str, str]:
+    """Return the environment variables of a program: what it compiles or downloads is kept between runs."""
+    variables = {"CUDA_CACHE_PATH": facts.project + "/state/cuda_cache",
+                 "XDG_CACHE_HOME": facts.project + "/state/cache"}
+    if facts.machine == "aarch64" and fit is not None and fit.version == "3.6":
+        variables["OPENBLAS_CORETYPE"] = "ARMV8"  # before Python starts, or numpy dies of an illegal instruction
+    return variables
+
+
+def memory_max_mb(program: Program, host: Host, facts: Facts) -> int:
+    """Return the memory that a program may take, in MB: what the machine can spare, by the number of programs."""
+    if program.entry.memory_max_mb is not None:
+        return program.entry.memory_max_mb
+    return max(facts.memory_mb - LEFT_MB, facts.memory_mb // 2) // len(host.programs)
+
+
+def unit_text(program: Program, host: Host, cluster: Cluster, facts: Facts, fit: Optional[Fit], manager: str) -> str:
+    """Return the unit of a program, or with manager "none" the script that starts it."""
+    words, variables = arguments_of(program, cluster, facts), variables_of(facts, fit)
+    if manager == "none":
+        lines = ["export %s=%s" % (name, shlex.quote(value)) for name, value in variables.items()]
+        return "\n".join(["# Made by deploy_jetson.sh.", *lines, "exec " + shlex.join(words), ""])
+    is_master = program.worker_id is None
+    unit = ["Description=FLQ %s" % ("master" if is_master else "worker %d" % program.worker_id),
+            "StartLimitIntervalSec=1h", "StartLimitBurst=20"]
+    if manager == "system":
+        unit += ["Wants=network-online.target", "After=network-online.target time-sync.target"]
+    pauses = ["RestartSec=15"]
+    if facts.systemd >= GROWING_PAUSES:
+        pauses += ["RestartSteps=5", "RestartMaxDelaySec=300"]
+    service = [
+        "Type=notify",
+        "ExecStart=" + " ".join(map(unit_word, words)),
+        "WorkingDirectory=" + facts.project,
+        *["Environment=" + unit_word("%s=%s" % item) for item in variables.items()],
+        # A run that has ended leaves with 0 and stays ended.
+        "Restart=on-failure", *pauses, "RestartPreventExitStatus=%d" % FAILED_USAGE, "SuccessExitStatus=143",
+        "WatchdogSec=%d" % WATCHDOG_S, "TimeoutStartSec=%d" % START_S, "TimeoutStopSec=%d" % STOP_S, "KillMode=mixed",
+        "MemoryMax=%dM" % memory_max_mb(program, host, facts), "UMask=0077", "NoNewPrivileges=yes"]
+    if manager == "system":
+        service += ["User=" + facts.user, *_SANDBOX,
+                    "ReadWritePaths=" + " ".join("%s/%s" % (facts.project, name)
+                                                 for name in ("logs", "results", "state"))]
+    target = "multi-user.target" if manager == "system" else "default.target"
+    return "\n".join(["# Made by deploy_jetson.sh: it is written anew by the next deployment.", "[Unit]", *unit, "",
+                      "[Service]", *service, "", "[Install]", "WantedBy=" + target, ""])
+
+
+# Nothing here may hide /dev/nv*, by which a Jetson's GPU is used: no PrivateDevices, no DeviceAllow, and no
+# ProtectClock, which brings a list of devices along. TensorFlow compiles code, so no MemoryDenyWriteExecute.
+# A user's own systemd may not make mount namespaces, so there only NoNewPrivileges is left.
+_SANDBOX = ("ProtectSystem=strict", "ProtectHome=read-only", "PrivateTmp=yes", "ProtectKernelTunables=yes",
+            "ProtectKernelModules=yes", "ProtectControlGroups=yes", "RestrictNamespaces=yes", "RestrictRealtime=yes",
+            "LockPersonality=yes", "SystemCallArchitectures=native",
+            "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK", "CapabilityBoundingSet=")
+
+
+def unit_word(word: str) -> str:
+    """Return a word as systemd reads it back."""
+    text = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
+    return '"%s"' % text if text != word or any(letter.isspace() or letter in "';" for letter in text) else text

@@ -1,0 +1,86 @@
+"""Waiting until all workers show in the master's status."""
+
+import time
+from functools import partial
+from typing import Any, Dict, List, Sequence, Tuple
+
+from .cluster import Cluster
+from .connection import Connection
+from .fleet import Fleet
+from .hosts import Host, Program
+from .programs import Record, records_of
+from .tables import run_line
+
+ENDED = "The master's run has ended; ./deploy_jetson.sh start begins the next."
+SLICE_S = 5.0  # after so long without all workers it is looked whether the programs run
+
+
+def wait_for_workers(fleet: Fleet, cluster: Cluster, wait_s: float) -> None:
+    """Wait until every worker of a host that has not failed shows in the master's status.
+
+    A program that has failed meanwhile is not waited for: so has its host, and why is what the program said last.
+    """
+    deadline, master_host = time.monotonic() + wait_s, fleet.hosts[0]
+    waited = [(host, program) for host in fleet.hosts for program in host.programs
+              if program.worker_id is not None and host.name not in fleet.failures]
+    while master_host.name not in fleet.failures:
+        slice_s = max(0.0, min(SLICE_S, deadline - time.monotonic()))
+        words = ["--seconds", "%g" % slice_s, "--workers", *(str(program.worker_id) for host, program in waited
+                                                             if host.name not in fleet.failures)]
+        status = fleet.each(partial(ask, cluster=cluster, words=["wait", *words]), hosts=[master_host]).get(
+            master_host.name)
+        if not status:
+            return
+        late = [(host, program) for host, program in waited if program.worker_id in status["missing"]]
+        if "run_id" in status and not late:
+            fleet.say(run_line(status))
+            return
+        if "run_id" not in status:
+            record = fleet.each(records_of, hosts=[master_host]).get(master_host.name, {}).get(master_host.units[0])
+            if record is not None and record.state == "inactive":
+                fleet.say(ENDED)
+                return
+            late.insert(0, (master_host, master_host.programs[0]))
+        _fail_ended(fleet, late)
+        if time.monotonic() >= deadline:
+            _fail_late(fleet, late, status, wait_s)
+            return
+
+
+def _fail_ended(fleet: Fleet, programs: Sequence[Tuple[Host, Program]]) -> None:
+    """Give up the hosts where one of these programs does not run any more."""
+    def work(connection: Connection, host: Host) -> List[str]:
+        records: Dict[str, Record] = records_of(connection, host)
+        ended = [program for where, program in programs if where is host
+                 and not (program.unit in records and records[program.unit].is_running)]
+        return ["%s has ended: %s" % (program.unit, _last_line(connection, host, program)) for program in ended]
+
+    found = fleet.each(work, hosts=[host for host in fleet.hosts if any(host is where for where, _ in programs)])
+    for host in fleet.hosts:
+        if found.get(host.name):
+            fleet.fail(host, found[host.name][0])
+
+
+def _fail_late(fleet: Fleet, late: Sequence[Tuple[Host, Program]], status: Dict[str, Any], wait_s: float) -> None:
+    """Give up the hosts of these programs, which run but are not heard of."""
+    for host, program in late:
+        if host.name not in fleet.failures:
+            fleet.fail(host, status["problem"] if program.worker_id is None
+                       else "worker %d did not connect within %g s" % (program.worker_id, wait_s))
+    fleet.say(run_line(status))
+
+
+def _last_line(connection: Connection, host: Host, program: Program) -> str:
+    """Return what a program said last."""
+    lines = connection.run("last", host.access.project_dir, program.unit, program.log_name).lines
+    return ([line.strip() for line in lines if line.strip()] or ["it has said nothing"])[-1]
+
+
+def ask(connection: Connection, host: Host, cluster: Cluster, words: Sequence[str]) -> Dict[str, Any]:
+    """Ask the master's machine for the status of the run: what flq.deploy.on_master answers to these words."""
+    master = cluster.master
+    is_safe = master.tls_cert is not None
+    url = "https://%s:%d" % (master.address, master.port) if is_safe else "http://127.0.0.1:%d" % master.port
+    ca = ["--ca", "settings/ca.pem"] if is_safe and cluster.ca is not None else []
+    answer = connection.run("ask", host.access.project_dir, *words[:1], "--url", url, *ca, *words[1:])
+    return answer.values() if answer.output else {}  # a dry run has no answer

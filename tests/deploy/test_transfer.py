@@ -1,0 +1,118 @@
+"""What goes to the boards, and what comes back from them."""
+
+import io
+import os
+import tarfile
+
+import pytest
+
+from flq.deploy.connection import DeployError
+from flq.deploy.release import files_of, make_release
+from flq.deploy.tables import table
+from flq.deploy.transfer import Lines, unpack
+
+
+@pytest.fixture
+def project(tmp_path):
+    """Return a small project."""
+    folder = tmp_path / "project"
+    for path, text in (("flq/__init__.py", ""), ("flq/core/params.py", "x = 1\n"), ("scripts/board.sh", "exit\n"),
+                       ("requirements/worker.txt", "a==1\n"), ("flq_worker.py", "pass\n"), ("start_worker.sh", "")):
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(text)
+    (folder / "start_worker.sh").chmod(0o755)
+    return folder
+
+
+def test_the_same_files_make_the_same_bytes_whoever_has_them(project, tmp_path):
+    first = make_release(str(project))
+    os.utime(str(project / "flq_worker.py"), (1, 1))
+    (project / "flq" / "__pycache__").mkdir()
+    (project / "flq" / "__pycache__" / "x.pyc").write_bytes(b"compiled")
+    (project / "state").mkdir()
+    (project / "state" / "tokens").write_text("secret")
+    assert make_release(str(project)) == first
+    (project / "flq_worker.py").write_text("pass  # changed\n")
+    assert make_release(str(project)).name != first.name
+
+
+def test_a_script_that_may_be_run_may_be_run_there(project):
+    archive = tarfile.open(fileobj=io.BytesIO(make_release(str(project)).archive))
+    with archive:
+        modes = {member.name: member.mode for member in archive}
+    assert modes["start_worker.sh"] == 0o755 and modes["flq_worker.py"] == 0o644
+
+
+def test_no_token_result_or_log_is_among_the_files():
+    paths = files_of(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+    assert {"flq_worker.py", "start_master.sh", "scripts/environment.sh", "flq/training/data/digits.npz"} <= set(paths)
+    assert not [path for path in paths if path.split("/")[0] in ("state", "results", "logs", "tests", ".venv")]
+
+
+def archive_of(*members):
+    """Return an archive with these members: (name, bytes), or a TarInfo."""
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w") as archive:
+        for member in members:
+            if isinstance(member, tarfile.TarInfo):
+                archive.addfile(member)
+            else:
+                info = tarfile.TarInfo(member[0])
+                info.size, info.mtime = len(member[1]), 1000
+                archive.addfile(info, io.BytesIO(member[1]))
+    content.seek(0)
+    return content
+
+
+def link(name, target):
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = tarfile.SYMTYPE, target
+    return info
+
+
+def test_files_arrive_with_their_time(tmp_path):
+    n_files = unpack(archive_of(("results/run/a.xlsx", b"new"), ("logs/b.log", b"line\n")), str(tmp_path))
+    assert n_files == 2 and (tmp_path / "results" / "run" / "a.xlsx").read_bytes() == b"new"
+    assert os.stat(str(tmp_path / "logs" / "b.log")).st_mtime == 1000
+
+
+@pytest.mark.parametrize("name", ["../x", "/etc/x", "results/../../x", "state/tokens", "results//x", "results/./x"])
+def test_a_board_can_not_write_where_it_likes(tmp_path, name):
+    folder = tmp_path / "collected"
+    folder.mkdir()
+    with pytest.raises(DeployError, match="does not belong here"):
+        unpack(archive_of((name, b"x")), str(folder))
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_links_do_not_come_through(tmp_path):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    folder = tmp_path / "collected"
+    folder.mkdir()
+    assert unpack(archive_of(link("results/a", str(outside)), ("logs/b", b"x")), str(folder)) == 1
+    assert not (folder / "results").exists()
+    (folder / "results").mkdir()
+    os.symlink(str(outside), str(folder / "results" / "run"))
+    with pytest.raises(DeployError, match="is a link"):
+        unpack(archive_of(("results/run/x", b"x")), str(folder))
+    assert list(outside.iterdir()) == []
+
+
+@pytest.mark.parametrize("n_bytes", [1, 600, 1200])
+def test_an_archive_that_breaks_off_is_no_success(tmp_path, n_bytes):
+    whole = archive_of(("results/a", b"x" * 1000)).getvalue()
+    with pytest.raises(DeployError, match="no whole archive"):
+        unpack(io.BytesIO(whole[:n_bytes]), str(tmp_path))
+
+
+def test_lines_are_handed_on_with_their_prefix():
+    taken = []
+    with Lines("board: ", taken.append) as lines:
+        os.write(lines.stream.fileno(), b"one\ntw")
+        os.write(lines.stream.fileno(), b"o\n\xff\n")
+    assert taken == ["board: one", "board: two", "board: \ufffd"]
+
+
+def test_columns_are_as_wide_as_they_need():
+    assert table([["a", "b"], ["long", "c"]]) == "a     b\nlong  c"
