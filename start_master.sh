@@ -19,6 +19,7 @@ Start the FLQ master, which holds the model and waits for the workers.
                            speak HTTPS with this certificate and its key (docs/security.md)
   --resume [RUN]           go on with a run, a folder of results/; without a name, with the newest that has not ended
   --keep_serving           stay after the last round, until stopped
+  --doctor [--json]        look whether this machine is fit, say what to do where it is not, and end
   --set section.key=value  change one setting, e.g. --set flq_algorithm.mode=bbit
 
 Ctrl-C saves the results so far and ends it; --resume goes on, also after a crash or a power failure. The results lie in results/, the log in logs/.

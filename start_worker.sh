@@ -23,6 +23,9 @@ Start one FLQ worker, which trains on the data of this machine.
                              (http://host:port, in place of --master_ip), as in flq_config.json
   --gpu_memory_limit_mb MB   memory that TensorFlow may take on the GPU
   --model MODULE:FUNCTION    a model of your own that the master may ask for: its code runs here
+  --stay                     wait for the next run after the end of one
+  --doctor [--json]          look whether this machine is fit, say what to do where it is not, and end
+  --manifest [--json]        show how many samples of each class lie in --data_dir, and end
 
 The log lies in logs/. It runs in the conda environment `fed` where that is active, otherwise in .venv.
 TEXT

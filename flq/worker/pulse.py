@@ -94,7 +94,7 @@ class Pulse:
 
     @contextmanager
     def training(self) -> Iterator[None]:
-        """Within it the lease is kept. A heartbeat that is under way at its end has the connection, and is waited for."""
+        """Within it the lease is kept. A heartbeat under way at its end has the connection, and is waited for."""
         with self._lock:
             self._is_training, self._beaten = True, self._clock()
         self._begin_to_feed(self._watchdog.feed_if_busy)
