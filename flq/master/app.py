@@ -121,10 +121,12 @@ def create_app(service: MasterService, gate: Gate) -> Flask:
     def heartbeat() -> Response:
         body = json_object(g.body)
         worker_id = proven(integer(body, "worker_id"))
-        device = None if body.get("device") is None else checked(body["device"])
-        reply = service.ask(lambda ticket: Heartbeat(ticket, worker_id, integer(body, "epoch")))
-        if device is not None:
-            service.devices.take(worker_id, device)
+        renews = body.get("renews", True)
+        if not isinstance(renews, bool):
+            raise BadValues("renews must be true or false, got %.80r" % (renews,))
+        reply = service.ask(lambda ticket: Heartbeat(ticket, worker_id, integer(body, "epoch"), renews))
+        if body.get("device") is not None:  # whatever it says, the worker is alive
+            service.devices.take(worker_id, checked(body["device"]))
         return jsonify(reply)
 
     @app.post("/stop")

@@ -30,7 +30,10 @@ class Counts(NamedTuple):
 
 
 class Device(NamedTuple):
-    """One worker's: its last report and when it came, those counters when its process began, and what came before."""
+    """One worker's: its last report and when it came, what its process said first, and what came before.
+
+    ``before`` are the sums of its earlier processes, but for the temperature: that is of all.
+    """
 
     report: Dict[str, Any]
     at: Optional[float]
@@ -45,8 +48,7 @@ class Device(NamedTuple):
             before, now = getattr(self.before, name), self.report.get(name)
             grown = None if now is None else max(0, now - self.first.get(name, now))
             sums[name] = grown if before is None else before + (grown or 0)
-        peaks = [peak for peak in (self.before.peak_c, self.report.get("peak_c")) if peak is not None]
-        return Counts(peak_c=max(peaks, default=None), **sums)
+        return Counts(peak_c=self.before.peak_c, **sums)
 
 
 class Devices:
@@ -65,15 +67,16 @@ class Devices:
 
     def take(self, worker_id: int, report: Dict[str, Any]) -> None:
         """Keep a report, as ``flq.device.report`` has checked it."""
+        first = {name: report[name] for name in COUNTERS + ("peak_c",) if name in report}
         with self._lock:
             known = self._devices.get(worker_id)
+            before = Counts() if known is None else known.before
             if known is not None and known.report["life"] == report["life"]:
-                first = {**{name: report[name] for name in COUNTERS if name in report}, **known.first}
-                self._devices[worker_id] = Device(report, self._clock(), first, known.before)
-            else:
-                first = {name: report[name] for name in COUNTERS if name in report}
-                before = Counts() if known is None else known.counts
-                self._devices[worker_id] = Device(report, self._clock(), first, before)
+                first = {**first, **known.first}
+            elif known is not None:
+                before = known.counts
+            before = before._replace(peak_c=_hottest(before.peak_c, report, first))
+            self._devices[worker_id] = Device(report, self._clock(), first, before)
 
     def status(self, worker_id: int) -> Optional[Dict[str, Any]]:
         """Return what /status says: the last report, how old it is, and the sums of the run in place of its own."""
@@ -102,3 +105,11 @@ class Devices:
         with self._lock:
             for worker_id, report, first, before in kept:
                 self._devices[worker_id] = Device(report, None, first, Counts(*before))
+
+
+def _hottest(known: Optional[float], report: Dict[str, Any], first: Dict[str, float]) -> Optional[float]:
+    """Return the highest temperature in this run: a peak that the process had before it came into the run is none."""
+    told = [known, report.get("temperature_c")]
+    if report.get("peak_c", 0.0) > first.get("peak_c", 0.0):
+        told.append(report["peak_c"])
+    return max((value for value in told if value is not None), default=None)

@@ -133,9 +133,9 @@ REGISTRATION = _object(
 REGISTERED = _object({"run_id": TEXT, "ended": FLAG, "epoch": COUNT, "goes_on": FLAG, "lease_s": NUMBER,
                       "start_crc": COUNT, "layout": LAYOUT, "settings": {"type": "object"},
                       "codings": _list(TEXT)})
-HEARTBEAT = _object({"worker_id": ID, "epoch": INTEGER,
+HEARTBEAT = _object({"worker_id": ID, "epoch": INTEGER, "renews": FLAG,
                      "device": _object(READINGS, optional=[name for name in READINGS if name != "life"])},
-                    optional=("device",), additionalProperties=True)
+                    optional=("renews", "device"), additionalProperties=True)
 ANSWER_QUERY = [_query("worker", ID, "whose frame it is", required=True),
                 _query("have", INTEGER, "its version of the shared copy: the answer may wait for the next round, and "
                                         "bring it; docs/wire.md")]

@@ -64,11 +64,12 @@ class Answered(NamedTuple):
 
 
 class Heartbeat(NamedTuple):
-    """A worker is alive."""
+    """A worker is alive; without ``renews`` it only has something to tell, and its lease goes on as it was."""
 
     ticket: Ticket
     worker_id: int
     epoch: int
+    renews: bool = True
 
 
 class Tick(NamedTuple):

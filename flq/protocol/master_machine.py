@@ -214,7 +214,7 @@ class MasterMachine:
                         event.kept))
 
     def _heartbeat(self, event: Heartbeat, now: float) -> None:
-        self.registry.find(event.worker_id, event.epoch, now)
+        self.registry.find(event.worker_id, event.epoch, now if event.renews else None)
         self._reply(event.ticket, {"state": self.state.value, "round": self.round_index})
 
     def _answered(self, event: Answered, now: float) -> None:

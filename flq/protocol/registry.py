@@ -5,7 +5,7 @@ with empty memories, unless it is the same instance and still has the memories o
 is known here; an answer of an older epoch is refused.
 """
 
-from typing import Dict, List
+from typing import Dict, List, Optional
 
 from ..errors import BadValues, Conflict
 from .events import Register
@@ -81,8 +81,8 @@ class Registry:
         return (event.instance == member.instance and event.claimed_epoch == member.epoch > 0
                 and event.claimed_seq >= member.closed_seq and event.n_samples == member.n_samples)
 
-    def find(self, worker_id: int, epoch: int, now: float) -> Member:
-        """Return the worker that a request comes from, and renew its lease.
+    def find(self, worker_id: int, epoch: int, now: Optional[float]) -> Member:
+        """Return the worker that a request comes from, and renew its lease; not if ``now`` is None.
 
         Raises
         ------
@@ -92,7 +92,8 @@ class Registry:
         member = self.members.get(worker_id)
         if member is None or member.gone or member.epoch != epoch:
             raise Conflict("worker %d with epoch %d is not part of the run" % (worker_id, epoch), "register again")
-        self._renew(member, now)
+        if now is not None:
+            self._renew(member, now)
         return member
 
     def leased(self) -> Dict[int, int]:

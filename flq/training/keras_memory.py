@@ -65,7 +65,7 @@ def set_gpu_memory(tf: Any, gpus: List[Any], limit_mb: Optional[int], board: Boa
         raise DataError("TensorFlow already has its GPU memory in this process, "
                         "jetson_optimization.gpu_memory_limit_mb %s: %s" % (asked, str(error).split("\n")[0]),
                         hint=FIRST_HINT) from None
-    note = "gpu memory limit: asked %d MB, granted %d MB on GPU 0 of %d" % (limit_mb, granted, len(gpus))
+    note = "gpu memory limit: asked %d MB, set to %d MB on GPU 0 of %d" % (limit_mb, granted, len(gpus))
     if board.kind not in MEMORY_IS_SHARED or free_mb is None:
         return [note]
     notes = ["%s; it shares the main memory, of which %d MB were free" % (note, free_mb)]

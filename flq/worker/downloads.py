@@ -15,6 +15,7 @@ HTTPError = requests.packages.urllib3.exceptions.HTTPError  # of urllib3: reques
 
 PIECE = 1 << 20
 FIRST_BUFFER = 1 << 24  # of a body; it grows with what has arrived
+MOST_DIGITS = 15  # of a length in bytes
 ETAG = re.compile(r'"[\x21\x23-\x7e]{1,64}"\Z')
 
 
@@ -108,7 +109,7 @@ def declared_size(response: requests.Response) -> int:
         If none is declared.
     """
     declared = response.headers.get("Content-Length", "")
-    if not declared.isdecimal():
+    if not declared.isdecimal() or len(declared) > MOST_DIGITS:
         response.close()
         raise requests.ConnectionError("what answers there is not an FLQ master")
     return int(declared)

@@ -90,13 +90,15 @@ class MasterClient:
             return events.Unreachable("no answer from the master at %s: %s" % (self._url, cause_of(error)),
                                       gets_on=self._n_kept() - n_before >= GETS_ON)
 
-    def heartbeat(self, epoch: int, device: Optional[Dict[str, Any]] = None) -> None:
-        """Tell the master that this worker is alive, and how its device is; what comes of it does not matter."""
+    def heartbeat(self, epoch: int, device: Optional[Dict[str, Any]] = None, renews: bool = True) -> None:
+        """Tell the master that this worker is alive, or only how its device is; what comes of it does not matter."""
         try:
             self._show_token()
             body = {"worker_id": self._worker_id, "epoch": epoch}  # type: Dict[str, Any]
             if device is not None:
                 body["device"] = device
+            if not renews:
+                body["renews"] = False
             response = self._request("POST", "/heartbeat", body=_json(body), headers=JSON)
             _ = response.content  # now the connection can be used again
         except (requests.RequestException, HTTPError, ConfigError):

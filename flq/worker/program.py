@@ -60,6 +60,15 @@ def run(args: argparse.Namespace, project_dir: str) -> int:
         return 1
 
 
+def begin_afresh(worker_id: int) -> None:
+    """Become a new process of this program: what TensorFlow was told once in a process holds to its end.
+
+    So does the memory that it has taken. The new process finds the run that is going on.
+    """
+    logger.info("worker %d: the next run has other settings: starting again", worker_id)
+    os.execv(sys.executable, [sys.executable] + sys.argv)
+
+
 class Worker:
     """Does what the machine says, one action after the other."""
 
@@ -99,7 +108,10 @@ class Worker:
             return events.Paused()
         if isinstance(action, events.Build):
             settings = effective_settings(action.settings, self._own, self._args)
-            self._trainer = build_trainer(settings, self._args.worker_id)
+            if self._trainer is not None and self._args.stay:
+                begin_afresh(self._args.worker_id)
+            with self._pulse.calling():  # which may download a data set
+                self._trainer = build_trainer(settings, self._args.worker_id)
             self._last_round = settings["system"]["max_rounds"]
             self._pulse.report_s = settings["jetson_optimization"]["telemetry_s"]
             self._say(self._trainer.notes)
@@ -121,6 +133,7 @@ class Worker:
                 local = self._trainer.local_update(action.shared, action.round_index)
         except OutOfMemory as error:
             self._pulse.problem = str(error)
+            self._pulse.tell()
             return events.Unable(str(error), time.monotonic() - began)
         finally:
             self._say(self._trainer.notes)

@@ -12,6 +12,7 @@ from ..device.telemetry import Telemetry
 from ..systemd import Watchdog
 
 SHORTEST_BEAT_S, LONGEST_BEAT_S = 0.01, 600.0  # between two heartbeats, whatever lease the master names
+LEAST_REPORT_S = 1.0  # between two reports, whatever the master asks for
 NEVER, NOT_DUE = float("-inf"), float("inf")
 LAST_BEAT_S = 2.0  # how long the answer of a round waits for one: beyond that it takes a connection of its own
 
@@ -27,8 +28,9 @@ class Pulse:
 
     Parameters
     ----------
-    beat : callable(epoch, report)
-        Sends one; report is a dict, or None where telemetry is off. Must not raise.
+    beat : callable(epoch, report, renews)
+        Sends one; report is a dict, or None; renews: it keeps the lease. Outside of a training only the run's own
+        requests do: a worker that does not get on is lost, with telemetry and without. Must not raise.
     telemetry : Telemetry
     watchdog : Watchdog
 
@@ -42,7 +44,7 @@ class Pulse:
         What is wrong with this worker; empty if nothing.
     """
 
-    def __init__(self, beat: Callable[[int, Optional[Dict[str, Any]]], Any], telemetry: Telemetry, watchdog: Watchdog,
+    def __init__(self, beat: Callable[[int, Optional[Dict[str, Any]], bool], Any], telemetry: Telemetry, watchdog: Watchdog,
                  clock: Callable[[], float] = time.monotonic) -> None:
         self.report_s, self.n_samples, self.problem = 0.0, 0, ""
         self._beat, self._telemetry, self._watchdog, self._clock = beat, telemetry, watchdog, clock
@@ -119,10 +121,10 @@ class Pulse:
             self._beaten = now
             if tells:
                 self._reported = now
-            epoch = self._epoch
+            epoch, renews = self._epoch, self._is_training
             self._sending.acquire()
         try:
-            self._beat(epoch, self._telemetry.report(self.n_samples, self.problem) if tells else None)
+            self._beat(epoch, self._telemetry.report(self.n_samples, self.problem) if tells else None, renews)
         finally:
             self._sending.release()
         return 0.0
@@ -140,7 +142,7 @@ class Pulse:
         return self._beaten + beat_s(self._lease_s) if self._is_training and self._epoch else NOT_DUE
 
     def _report_due(self) -> float:
-        return self._reported + self.report_s if self.report_s and self._epoch else NOT_DUE
+        return self._reported + max(LEAST_REPORT_S, self.report_s) if self.report_s and self._epoch else NOT_DUE
 
     def _run(self) -> None:
         while not self._is_closing:

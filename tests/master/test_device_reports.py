@@ -21,7 +21,7 @@ def test_energy_and_samples_count_from_the_first_report_of_a_process_on():
     devices = Devices()
     assert devices.counts(3) == Counts() and devices.status(3) is None
     devices.take(3, report())
-    assert devices.counts(3) == Counts(0.0, 0, 50.0)
+    assert devices.counts(3) == Counts(0.0, 0, 41.5)  # what was hotter was before the run
     devices.take(3, report(energy_j=130.0, samples=1600, peak_c=61.0))
     assert devices.counts(3) == Counts(30.0, 600, 61.0)
 
@@ -32,7 +32,7 @@ def test_the_processes_of_a_worker_add_up():
         devices.take(0, report(energy_j=energy_j))
     for energy_j, samples in ((2.0, 0), (7.0, 64)):
         devices.take(0, report(life="99999999", energy_j=energy_j, samples=samples, peak_c=40.0))
-    assert devices.counts(0) == Counts(35.0, 64, 50.0)
+    assert devices.counts(0) == Counts(35.0, 64, 41.5)
 
 
 def test_a_device_without_a_sensor_has_no_energy_rather_than_none():
@@ -83,7 +83,7 @@ def test_the_status_shows_the_last_report_and_the_sums_of_the_run(make_master):
     master.service.ask(lambda ticket: Heartbeat(ticket, 0, first.machine.epoch))  # the status is made after an event
     shown = master.status()["worker_status"]["0"]["device"]
     assert shown.pop("age_s") < 20.0
-    assert shown == {"cpu": 0.25, "temperature_c": 41.5, "peak_c": 50.0, "energy_j": 4.0, "samples": 500,
+    assert shown == {"cpu": 0.25, "temperature_c": 41.5, "peak_c": 41.5, "energy_j": 4.0, "samples": 500,
                      "throttled": True, "rails_w": {"POM_5V_IN": 2.5}}
     assert master.status()["worker_status"]["1"]["device"] is None
 
@@ -97,6 +97,19 @@ def test_a_report_that_can_not_be_is_refused_and_kept_nowhere(make_master, devic
     code, _, body = beat(master, first, device)
     assert code == 422 and "device report" in json.loads(body)["detail"]
     assert master.service.devices.status(0) is None
+
+
+def test_a_report_outside_of_a_training_renews_no_lease_and_a_bad_one_within_does(make_master):
+    master = make_master(*RUN, "system.lease_s=200")
+    first, _ = joined(master)
+    member = master.machine.members[0]
+    until = member.lease_until
+    body = {"worker_id": 0, "epoch": 1, "device": report(), "renews": False}
+    assert master.send("POST", "/heartbeat", json.dumps(body))[0] == 200
+    assert member.lease_until == until and master.service.devices.status(0)["cpu"] == 0.25
+    assert beat(master, first, report(cpu=9.0))[0] == 422
+    assert member.lease_until > until
+    assert master.send("POST", "/heartbeat", json.dumps(dict(body, renews=1)))[0] == 422
 
 
 def test_a_report_of_nobody_that_is_there_is_kept_nowhere(make_master):
@@ -116,7 +129,7 @@ def test_the_workbook_has_the_energy_of_those_that_tell_it_and_empty_cells_for_t
     assert master.service.saved.wait(20.0)
     one, other = master.table("Workers")
     assert (one["energy (J)"], one["energy per round (J)"], one["energy per 1,000 samples (J)"]) == (60.0, 20.0, 30.0)
-    assert one["highest temperature (°C)"] == 50.0
+    assert one["highest temperature (°C)"] == 41.5
     assert other["energy (J)"] is other["energy per round (J)"] is other["highest temperature (°C)"] is None
     assert master.summary()["energy of 1 of 2 workers (J)"] == 60.0
 

@@ -116,7 +116,7 @@ def test_a_limit_is_one_logical_device_on_gpu_0_and_no_growth(set_up):
     device = set_up(tensorflow, gpu_memory_limit_mb=1024)
     assert tensorflow.config.calls == [("limit", "gpu0", [1024])] + REPRODUCIBLE
     assert device.n_gpus == 1
-    assert device.notes[0].startswith("gpu memory limit: asked 1024 MB, granted 1024 MB on GPU 0 of 1")
+    assert device.notes[0].startswith("gpu memory limit: asked 1024 MB, set to 1024 MB on GPU 0 of 1")
 
 
 def test_a_limit_leaves_the_other_gpus_alone(set_up):
@@ -220,7 +220,7 @@ def test_a_nano_has_a_limit_of_its_own_where_nobody_says_one(set_up, on_board):
     tensorflow = StandIn((5, 3))
     device = set_up(tensorflow)
     assert tensorflow.config.calls[0] == ("limit", "gpu0", [1024])
-    assert device.notes == ["gpu memory limit: asked 1024 MB, granted 1024 MB on GPU 0 of 1; it shares the main "
+    assert device.notes == ["gpu memory limit: asked 1024 MB, set to 1024 MB on GPU 0 of 1; it shares the main "
                             "memory, of which 3000 MB were free"]
 
 
@@ -249,7 +249,7 @@ def test_a_limit_beyond_what_is_free_is_said_with_the_remedy(set_up, on_board):
 def test_free_memory_is_said_where_it_is_known_and_shared(set_up, on_board, files, free_mb):
     on_board(files, free_mb)
     assert set_up(StandIn((8, 6)), gpu_memory_limit_mb=256).notes == [
-        "gpu memory limit: asked 256 MB, granted 256 MB on GPU 0 of 1"]
+        "gpu memory limit: asked 256 MB, set to 256 MB on GPU 0 of 1"]
 
 
 class Errors:

@@ -59,9 +59,16 @@ def test_one_setting_loads_what_each_worker_has(make_settings, tmp_path, plant, 
 def test_a_file_may_be_named_in_place_of_its_folder(tmp_path):
     plant_npz(tmp_path)
     plant_npz(tmp_path, "other.npz")
-    with pytest.raises(DataError, match=r"holds 2 data sets: faces.npz, other.npz"):
+    with pytest.raises(DataError, match=r"holds more than one data set: faces.npz, other.npz"):
         describe_files(section(tmp_path))
     assert describe_files(section(tmp_path / "faces.npz"))[1] == (4, 5, 1)
+
+
+def test_a_file_beside_folders_of_classes_is_not_chosen_for_them(tmp_path):
+    plant_csv(tmp_path)
+    plant_images(tmp_path)
+    with pytest.raises(DataError, match="holds more than one data set: table.CSV, 0, 2"):
+        describe_files(section(tmp_path))
 
 
 @pytest.mark.parametrize("changes, words", [

@@ -25,7 +25,8 @@ class Bench:
         self.pulse = Pulse(self._beat, self, self, lambda: self.now)
         self.pulse.report_s = report_s
 
-    def _beat(self, epoch, report):
+    def _beat(self, epoch, report, renews):
+        assert renews == self.pulse._is_training
         self.beats.append((epoch, report))
         self.told.set()
 
@@ -86,6 +87,13 @@ def test_a_short_lease_is_kept_between_two_reports():
     with bench.pulse.training():
         beats = bench.steps(22.0)
     assert [report is not None for _, report in beats] == [False, False, True, False, False, True]
+
+
+@pytest.mark.parametrize("report_s", [1e-9, 0.5])
+def test_nobody_is_told_more_often_than_once_a_second(report_s):
+    bench = Bench(report_s=report_s)
+    bench.pulse.follow(1, 300.0)
+    assert len(bench.steps(10.0)) == 11
 
 
 def test_a_new_epoch_is_reported_at_once():

@@ -166,7 +166,7 @@ def test_a_build_gets_what_flags_file_environment_and_master_say_together_and_lo
         n_samples, layout = 7, Layout((Tensor("w", (4,)),))
 
         def __init__(self, settings, worker_id):
-            self.notes = ["gpu memory limit: asked 256 MB, granted 256 MB on GPU 0 of 1"]
+            self.notes = ["gpu memory limit: asked 256 MB, set to 256 MB on GPU 0 of 1"]
             got.append((settings, worker_id))
 
     monkeypatch.setattr("flq.worker.program.build_trainer", Trainer)
@@ -181,7 +181,7 @@ def test_a_build_gets_what_flags_file_environment_and_master_say_together_and_lo
     assert worker_id == 3 and settings["dataset"]["data_dir"] == "/of/the/file"
     assert settings["jetson_optimization"] == dict(SETTINGS["jetson_optimization"], gpu_memory_limit_mb=256,
                                                    prefetch_size=9)
-    assert caplog.messages == ["worker 3: gpu memory limit: asked 256 MB, granted 256 MB on GPU 0 of 1",
+    assert caplog.messages == ["worker 3: gpu memory limit: asked 256 MB, set to 256 MB on GPU 0 of 1",
                                "worker 3: 7 samples, 4 parameters"]
 
 

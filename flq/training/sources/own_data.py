@@ -31,12 +31,13 @@ def find(data_dir: str) -> Tuple[str, str]:
     except OSError as error:
         raise DataError("this worker's data_dir %s can not be read: %s" % (data_dir, error.strerror or error),
                         hint="--data_dir names the folder with this worker's own data") from None
-    files = [name for name in names if _kind(name)]
-    if len(files) == 1:
-        return _kind(files[0]), os.path.join(data_dir, files[0])
-    if files:
-        raise DataError("%s holds %d data sets: %s" % (data_dir, len(files), ", ".join(files[:5])),
+    files = [name for name in names if _kind(name) and os.path.isfile(os.path.join(data_dir, name))]
+    classes = [name for name in names if name.isdecimal() and os.path.isdir(os.path.join(data_dir, name))]
+    if len(files) > 1 or files and classes:
+        raise DataError("%s holds more than one data set: %s" % (data_dir, ", ".join((files + classes)[:5])),
                         hint="--data_dir may also name one of the files")
+    if files:
+        return _kind(files[0]), os.path.join(data_dir, files[0])
     if any(os.path.isdir(os.path.join(data_dir, name)) for name in names):
         return "images", data_dir
     raise DataError("%s holds no data set, %s" % (data_dir, EXPECTED))
