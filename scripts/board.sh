@@ -19,6 +19,7 @@ fail() {
 enter() {
     case "$1" in
     /*) project="$1" ;;
+    [~]/*) project="$HOME/${1#*/}" ;;
     *) project="$HOME/$1" ;;
     esac
     deployed="$project/deployed"
@@ -155,8 +156,22 @@ its venv module (Debian, Ubuntu: sudo apt install python3-venv) and deploy again
     fi
     printf %s "$content" >"$folder/requirements.txt"
     if [[ "$4" != - ]]; then "${pip[@]}" "pip==$4" </dev/null || fail "pip $4 could not be installed"; fi
+    if [[ "$5" != yes && "$(uname -m)" == aarch64 ]]; then compile_h5py "$folder/requirements.txt"; fi
     "${pip[@]}" -r "$folder/requirements.txt" </dev/null || fail "pip could not install $2"
     touch "$folder/flq-stamp"
+}
+
+# compile_h5py REQUIREMENTS : there is no wheel of it for Python 3.6 on aarch64. It is compiled with the numpy that it will
+# run with: left to itself, its build would compile a numpy of its own first.
+compile_h5py() {
+    local h5py numpy
+    h5py="$(grep '^h5py==' "$1")" || return 0
+    numpy="$(grep '^numpy==' "$1")"
+    export OPENBLAS_CORETYPE=ARMV8 H5PY_SETUP_REQUIRES=0 HDF5_DIR=/usr/lib/aarch64-linux-gnu/hdf5/serial
+    "${pip[@]}" wheel==0.37.1 Cython==0.29.37 pkgconfig==1.5.5 "$numpy" </dev/null || fail "pip could not install \
+what $h5py is compiled with"
+    "${pip[@]}" --no-build-isolation "$h5py" </dev/null || fail "$h5py could not be compiled: docs/jetson.md names the \
+packages that it needs (sudo apt install ...)"
 }
 
 # step_switch PROJECT NAME VENV : from now on this release is the current one, with this environment.
@@ -304,8 +319,8 @@ step_states() {
 # made. WANTED: yes = a master without an unfinished run begins one.
 step_start() {
     enter "$1"
-    printf '%s %s starting\n' "$2" "$4" >"$deployed/$3"
     if [[ "$5" == yes ]]; then touch "$project/state/run_wanted"; fi
+    printf '%s %s starting\n' "$2" "$4" >"$deployed/$3"
     if [[ "$2" == none ]]; then
         stop_background "$3"
         start_background "$3"
@@ -458,7 +473,7 @@ step_config() {
     if [[ ! -x "$project/current/start_master.sh" ]]; then
         fail "nothing is deployed in $project: ./deploy_jetson.sh deploy does it"
     fi
-    "$project/current/start_master.sh" --print_config "${@:2}" </dev/null
+    "$project/current/start_master.sh" --print_config --start_once "$project/state/run_wanted" "${@:2}" </dev/null
 }
 
 # step_ask PROJECT ARGUMENT... : flq.deploy.on_master of the current release.
@@ -507,7 +522,8 @@ step_files() {
 step_pack() {
     enter "$1"
     cd "$project"
-    tar -cf - --null --ignore-failed-read --verbatim-files-from -T -
+    # 1: a file has changed while it was read, as those of a run that goes on do.
+    tar -cf - --null --ignore-failed-read --verbatim-files-from -T - || (($? == 1))
 }
 
 main() {

@@ -1,6 +1,10 @@
-"""Commands that take minutes and little else: they run beside the tests, and are waited for last."""
+"""Commands that take minutes and little else: they run beside the tests, and are waited for last.
+
+They take turns, where the flock program exists: two cores are one for them and one for the tests.
+"""
 
 import os
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -23,7 +27,8 @@ class Beside:
     def __init__(self, command: Sequence[str], folder: str, config: Any,
                  environment: Optional[Dict[str, str]] = None) -> None:
         self._output = tempfile.TemporaryFile("w+", encoding="utf-8")
-        self._process = subprocess.Popen(command, cwd=folder, env=environment, stdin=subprocess.DEVNULL,
+        turn = ["flock", _turns(config)] if shutil.which("flock") else []
+        self._process = subprocess.Popen(turn + list(command), cwd=folder, env=environment, stdin=subprocess.DEVNULL,
                                          stdout=self._output, stderr=subprocess.STDOUT, start_new_session=True)
         config.add_cleanup(self._end)
 
@@ -38,3 +43,12 @@ class Beside:
             os.killpg(self._process.pid, signal.SIGKILL)  # with what it has started
         self._process.wait()
         self._output.close()
+
+
+def _turns(config: Any) -> str:
+    """Return the file on which the commands of this run of the tests wait for each other."""
+    if not hasattr(config, "flq_turns"):
+        folder = tempfile.TemporaryDirectory()
+        config.add_cleanup(folder.cleanup)
+        config.flq_turns = os.path.join(folder.name, "turns")
+    return config.flq_turns

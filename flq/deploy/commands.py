@@ -146,7 +146,7 @@ def logs(fleet: Fleet, name: Optional[str], n_lines: int, is_following: bool) ->
             connection.run("logs", host.access.project_dir, str(n_lines), "yes" if is_following else "no",
                            *(program.log_name for program in host.programs), timeout_s=FOLLOW_S, output=lines.stream)
 
-    fleet.each(work, hosts=chosen)
+    fleet.each(work, hosts=chosen, jobs=len(chosen) if is_following and not fleet.is_dry else None)
 
 
 def collect(fleet: Fleet, folder: str) -> None:

@@ -76,7 +76,7 @@ class Fleet:
             self.say("%-24s ...     %s" % (host.name, text))
 
     def each(self, work: Work, describe: Optional[Callable[[Host, Any], str]] = None,
-             hosts: Optional[Sequence[Host]] = None) -> Dict[str, Any]:
+             hosts: Optional[Sequence[Host]] = None, jobs: Optional[int] = None) -> Dict[str, Any]:
         """Do the same on all hosts that have not failed yet; return what came of it by name, without those that fail.
 
         Parameters
@@ -87,10 +87,12 @@ class Fleet:
             Makes the text of a host's line; None: it has none unless it fails.
         hosts : list of Host, optional
             None: all.
+        jobs : int, optional
+            None: as many at the same time as the fleet's.
         """
         chosen = [host for host in (self.hosts if hosts is None else hosts) if host.name not in self.failures]
         results: Dict[str, Any] = {}
-        with ThreadPoolExecutor(max(1, min(self._jobs, len(chosen)))) as pool:
+        with ThreadPoolExecutor(max(1, min(jobs or self._jobs, len(chosen)))) as pool:
             futures: Dict["Future[Any]", Host] = {
                 pool.submit(work, self._connections[host.name], host): host for host in chosen}
             try:

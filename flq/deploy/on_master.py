@@ -11,6 +11,7 @@ import ssl
 import sys
 import time
 import urllib.request
+from http.client import HTTPException
 from typing import Any, Dict, List, Optional
 
 from ..errors import FlqError
@@ -63,7 +64,7 @@ def status_of(args: argparse.Namespace) -> Dict[str, Any]:
     try:
         with opener.open(request, timeout=ANSWER_S) as answer:
             return json.loads(answer.read().decode("utf-8"))
-    except (OSError, ValueError) as error:  # URLError is an OSError
+    except (OSError, ValueError, HTTPException) as error:  # URLError is an OSError
         reason = getattr(error, "reason", error)
         return {"problem": "the master does not answer at %s: %s" % (args.url, getattr(reason, "strerror", None)
                                                                      or reason)}

@@ -91,7 +91,6 @@ def deploy(connection: Connection, host: Host, shared: Deployment) -> Outcome:
         changes.append("release %s in use" % shared.release.name)
     if host.master is not None:
         tokens = master_tokens(connection, project, cluster, shared.is_dry)
-        shared.tokens.set_result(tokens)
 
     # What the programs are told.
     contents = {program.unit: settings_files(program, host, cluster, tokens) for program in host.programs}
@@ -103,6 +102,8 @@ def deploy(connection: Connection, host: Host, shared: Deployment) -> Outcome:
     first = host.programs[0]
     if host.master is not None and (first.unit not in before or before[first.unit].mark != marks[first.unit]):
         connection.run("config", project, *settings_flags(first, cluster, facts.project))
+    if host.master is not None:
+        shared.tokens.set_result(tokens)  # now the others go on: nothing of theirs stops for settings that fail
     for unit, text in texts.items():
         answer = connection.send("unit", project, manager, unit, text=text.encode("utf-8"))
         changes += [unit + " written"] if _changed(answer) else []

@@ -9,10 +9,11 @@ from .facts import Facts, Fit
 from .hosts import Host, Program
 
 RUN_WANTED = "state/run_wanted"
-WATCHDOG_S = 300      # the programs feed it from the loop of the run; a card that writes slowly takes its time
-START_S = 600         # TensorFlow on a board takes its time too
+WATCHDOG_S = 600      # the programs feed it from the loop of the run; a card that writes slowly takes its time
+START_S = 600         # until the program does its work, TensorFlow not yet loaded: Python on a busy card
 STOP_S = 120          # the master saves its results
-FAILED_USAGE = 2      # the exit code of a program that has been told something wrong: again it would be the same
+FAILED_USAGE = 2      # the exit code of a master that has been told something wrong: again it would be the same
+WORKER_PAUSE_S = 60   # to a worker it may be another thing later: a clock that is not set yet, a disk, a download
 LEFT_MB = 400         # of the memory, for the rest of the machine
 GROWING_PAUSES = 254  # since this version systemd waits longer from failure to failure
 
@@ -89,10 +90,10 @@ def unit_text(program: Program, host: Host, cluster: Cluster, facts: Facts, fit:
         return "\n".join(["# Made by deploy_jetson.sh.", *lines, "exec " + shlex.join(words), ""])
     is_master = program.worker_id is None
     unit = ["Description=FLQ %s" % ("master" if is_master else "worker %d" % program.worker_id),
-            "StartLimitIntervalSec=1h", "StartLimitBurst=20"]
+            *(["StartLimitIntervalSec=1h", "StartLimitBurst=20"] if is_master else ["StartLimitIntervalSec=0"])]
     if manager == "system":
         unit += ["Wants=network-online.target", "After=network-online.target time-sync.target"]
-    pauses = ["RestartSec=15"]
+    pauses = ["RestartSec=%d" % (15 if is_master else WORKER_PAUSE_S)]
     if facts.systemd >= GROWING_PAUSES:
         pauses += ["RestartSteps=5", "RestartMaxDelaySec=300"]
     service = [
@@ -101,7 +102,8 @@ def unit_text(program: Program, host: Host, cluster: Cluster, facts: Facts, fit:
         "WorkingDirectory=" + facts.project,
         *["Environment=" + unit_word("%s=%s" % item) for item in variables.items()],
         # A run that has ended leaves with 0 and stays ended.
-        "Restart=on-failure", *pauses, "RestartPreventExitStatus=%d" % FAILED_USAGE, "SuccessExitStatus=143",
+        "Restart=on-failure", *pauses, *(["RestartPreventExitStatus=%d" % FAILED_USAGE] if is_master else []),
+        "SuccessExitStatus=143",
         "WatchdogSec=%d" % WATCHDOG_S, "TimeoutStartSec=%d" % START_S, "TimeoutStopSec=%d" % STOP_S, "KillMode=mixed",
         "MemoryMax=%dM" % memory_max_mb(program, host, facts), "UMask=0077", "NoNewPrivileges=yes"]
     if manager == "system":

@@ -21,7 +21,7 @@ from ..training.models import is_custom, model_layout
 from ..training.trainer import check
 from .heap import keep_few_arenas
 from .results import config_text
-from .run import newest_unfinished, take_up
+from .run import check_newest_may_go_on, newest_unfinished, take_up
 from .serving import serve
 
 logger = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ def run(args: argparse.Namespace, project_dir: str) -> int:
     stamp = time.strftime("%Y%m%d_%H%M%S")
     try:
         if args.print_config:
-            return _print_config(_config(args, project_dir))
+            return _print_config(_config(args, project_dir), project_dir, args.start_once is not None)
         set_up_logging(os.path.join(project_dir, "logs", "master_%s.log" % stamp), args.verbose)
         config = _config(args, project_dir)
         results_dir = os.path.join(project_dir, config.report.results_dir)
@@ -81,10 +81,15 @@ def _config(args: argparse.Namespace, project_dir: str) -> Config:
     return load_config(args.config or os.path.join(project_dir, "flq_config.json"), args.overrides)
 
 
-def _print_config(config: Config) -> int:
-    """Write what a run would go by, unless it would be refused: stdout is a configuration file."""
+def _print_config(config: Config, project_dir: str, goes_on: bool) -> int:
+    """Write what a run would go by, unless it would be refused: stdout is a configuration file.
+
+    With ``goes_on`` it is refused too if the newest unfinished run can not go on with it.
+    """
     settings = resolve_dataset(config.settings())
     check(settings)
+    if goes_on:
+        check_newest_may_go_on(os.path.join(project_dir, config.report.results_dir), settings)
     if not is_custom(config.model.name):
         run_options("", settings, model_layout(settings))
     sys.stdout.write(config_text(settings))

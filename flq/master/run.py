@@ -111,10 +111,7 @@ def check_may_go_on(past: Past, settings: Settings) -> None:
     ConfigError
         If they would make another model, with the difference; or if the run has nothing left to do.
     """
-    if config_hash(settings) != past.about["config_hash"]:
-        raise ConfigError("run %s can not go on with another configuration: %s"
-                          % (past.run_id, "; ".join(differences(past.about["settings"], settings))),
-                          "leave --config and --set out to take the run's own, or begin a new run")
+    _refuse_another(past.run_id, past.about, settings)
     n_done, n_most = len(past.journal.rounds()), settings["system"]["max_rounds"]
     if n_most < n_done or (n_most == n_done and n_most != past.about["settings"]["system"]["max_rounds"]):
         raise ConfigError("run %s has done %d rounds already, got system.max_rounds = %d"
@@ -123,6 +120,33 @@ def check_may_go_on(past: Past, settings: Settings) -> None:
         raise ConfigError("run %s has ended: %s" % (past.run_id, past.about["ended"]),
                           "begin a new run" if past.journal.was_stopped() else
                           "raise it with --set system.max_rounds=N, N > %d, to go on" % n_done)
+
+
+def check_newest_may_go_on(results_dir: str, settings: Settings) -> None:
+    """Make sure that the newest unfinished run, if there is one, may go on with these settings; it may be running.
+
+    Raises
+    ------
+    ConfigError
+        If they would make another model, with the difference.
+    """
+    run_dir = newest_unfinished(results_dir)
+    if run_dir is None:
+        return
+    journal = reopen(run_dir, only_to_look=True)
+    try:
+        about = journal.about()
+    finally:
+        journal.close()
+    _refuse_another(about["run_id"], about, settings)
+
+
+def _refuse_another(run_id: str, about: Dict[str, Any], settings: Settings) -> None:
+    if config_hash(settings) != about["config_hash"]:
+        raise ConfigError("run %s can not go on with another configuration: %s"
+                          % (run_id, "; ".join(differences(about["settings"], settings))),
+                          "leave --config and --set out to take the run's own, or end it (POST /stop) and begin a new "
+                          "one")
 
 
 def differences(before: Settings, now: Settings) -> List[str]:

@@ -44,8 +44,8 @@ class Pulse:
         What is wrong with this worker; empty if nothing.
     """
 
-    def __init__(self, beat: Callable[[int, Optional[Dict[str, Any]], bool], Any], telemetry: Telemetry, watchdog: Watchdog,
-                 clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, beat: Callable[[int, Optional[Dict[str, Any]], bool], Any], telemetry: Telemetry,
+                 watchdog: Watchdog, clock: Callable[[], float] = time.monotonic) -> None:
         self.report_s, self.n_samples, self.problem = 0.0, 0, ""
         self._beat, self._telemetry, self._watchdog, self._clock = beat, telemetry, watchdog, clock
         self._epoch, self._lease_s = 0, 0.0

@@ -13,7 +13,7 @@ import pytest
 from machines import hosts_with
 
 from flq.deploy import command_line
-from flq.deploy.connection import Connection, DeployError, ssh_command
+from flq.deploy.connection import Connection, DeployError, Result, ssh_command
 from flq.deploy.fleet import Fleet
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
@@ -218,3 +218,11 @@ def test_a_mistake_does_not_look_like_failed_hosts(flags, words):
                           stderr=subprocess.PIPE, universal_newlines=True, timeout=60)
     assert done.returncode == 100 and words in done.stderr and len(done.stderr.splitlines()) == 1
     assert done.stdout == ""
+
+
+def test_what_is_secret_is_in_no_error():
+    secret = Result('{"operator": "SECRET"} and more: {"broken', "")
+    assert secret.values() == {"operator": "SECRET"}
+    with pytest.raises(DeployError) as caught:
+        Result('{"operator": "SECRET', "").values()
+    assert "SECRET" not in str(caught.value)

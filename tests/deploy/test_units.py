@@ -46,11 +46,17 @@ def test_systemd_finds_nothing_wrong(tmp_path, facts, index, name, manager):
 
 
 def test_a_run_that_has_ended_does_not_start_again_and_a_failure_does():
+    master, worker = unit_of(index=0), unit_of()
+    for text in master, worker:
+        assert values(text, "Restart") == ["on-failure"] and values(text, "SuccessExitStatus") == ["143"]
+    assert values(master, "RestartPreventExitStatus") == ["2"]
+    assert int(values(master, "RestartSec")[0]) * int(values(master, "StartLimitBurst")[0]) < 3600
+
+
+def test_a_worker_is_started_again_whatever_has_failed_for_it_may_be_there_later():
     text = unit_of()
-    assert values(text, "Restart") == ["on-failure"]
-    assert values(text, "RestartPreventExitStatus") == ["2"]
-    assert values(text, "SuccessExitStatus") == ["143"]
-    assert int(values(text, "RestartSec")[0]) * int(values(text, "StartLimitBurst")[0]) < 3600
+    assert values(text, "RestartPreventExitStatus") == [] and values(text, "StartLimitIntervalSec") == ["0"]
+    assert int(values(text, "RestartSec")[0]) >= 60
 
 
 def test_pauses_grow_where_systemd_knows_how():

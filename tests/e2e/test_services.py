@@ -56,6 +56,9 @@ def test_a_service_that_is_killed_goes_on_with_the_run_and_forgets_what_was_aske
     master.signal(signal.SIGKILL)
     master.wait()
     open(path, "w").close()  # as if it had been killed before it removed the file
+    refused = cluster.start_master(*LONG, "model.lr=0.5", flags=flags + ("--print_config",))
+    assert refused.wait() == 2 and "model.lr was 0.05 and is 0.5" in refused.text and "POST /stop" in refused.text
+    assert cluster.start_master(*LONG, flags=flags + ("--print_config",)).wait() == 0
     again = cluster.master(*LONG, flags=flags, port=port)
     again.wait_for(r"round=\d+/")
     assert not os.path.exists(path)
@@ -102,3 +105,20 @@ def test_a_worker_that_stays_takes_part_in_the_next_run_too(cluster):
     for worker in workers:
         worker.signal(signal.SIGTERM)
         assert worker.wait() == 128 + signal.SIGTERM
+
+
+@pytest.mark.slow
+def test_a_worker_that_stays_begins_afresh_for_a_run_with_other_settings(cluster):
+    cluster.is_cold = True  # it becomes a new process of the program that it is
+    port, alone = free_port(), ("system.total_workers=1", "system.min_workers=1", "system.max_rounds=3")
+    worker = None
+    for name, more in ("first", ()), ("second", ("model.dim=70", "system.threads=2")):
+        overrides = RUN + alone + more
+        master = cluster.master(*overrides, port=port, name=name)
+        worker = worker or cluster.worker(0, port, flags=("--stay",))
+        end_well(master, [])
+        expected = loopback.simulate(settings_of(*overrides)).model
+        assert np.array_equal(master.model(settings_of(*overrides)), expected)
+    assert "the next run has other settings: starting again" in worker.text and worker.process.poll() is None
+    worker.signal(signal.SIGTERM)
+    assert worker.wait() == 128 + signal.SIGTERM
