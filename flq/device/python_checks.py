@@ -9,7 +9,7 @@ from typing import List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from .board import Board
 from .checks import FAIL, OK, WARN, Line
-from .files import text_of
+from .files import names_in, text_of
 
 OF_JETPACK = {"4": (3, 6), "5": (3, 8), "6": (3, 10)}  # the Python that NVIDIA's TensorFlow is built for
 OPENBLAS = "OPENBLAS_CORETYPE"
@@ -47,8 +47,12 @@ def installed_numpy() -> Optional[str]:
     spec = importlib.util.find_spec("numpy")
     if spec is None or spec.origin is None:
         return None
-    text = text_of(os.path.join(os.path.dirname(spec.origin), "version.py")) or ""
-    found = re.search(r"""(?m)^(?:short_)?version(?:: str)? = ['"]([^'"]+)['"]""", text)
+    folder = os.path.dirname(spec.origin)
+    beside = "\n".join(names_in(os.path.dirname(folder)))  # what an installer has left there
+    found = re.search(r"(?m)^numpy-([0-9][^-\n]*?)(?:-py[0-9.]+)?\.(?:dist|egg)-info$", beside)
+    if found is None:
+        text = text_of(os.path.join(folder, "version.py")) or ""
+        found = re.search(r"""(?m)^(?:short_)?version(?:: str)? = ['"]([^'"]+)['"]""", text)
     return found.group(1) if found else "unknown"
 
 
