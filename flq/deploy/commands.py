@@ -78,8 +78,7 @@ def start(fleet: Fleet) -> None:
             if record.is_running:
                 words.append(unit + " runs")
                 continue
-            is_master = host.master is not None and unit == host.units[0]
-            start_program(connection, host, record.manager, unit, record.mark, is_master)
+            start_program(connection, host, record.manager, unit, record.mark, host.runs_master_as(unit))
             words.append(unit + " started")
         return ", ".join(words)
 

@@ -56,6 +56,10 @@ class Host(NamedTuple):
         entry = self.programs[0].entry
         return entry if isinstance(entry, MasterEntry) else None
 
+    def runs_master_as(self, unit: str) -> bool:
+        """Return whether this is the unit of the master."""
+        return self.master is not None and unit == self.units[0]
+
     @property
     def units(self) -> List[str]:
         """The names of its units."""

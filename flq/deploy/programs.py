@@ -35,7 +35,7 @@ def start_changed(connection: Connection, host: Host, manager: str, marks: Dict[
     done, ended = [], []
     for unit, mark in marks.items():
         was = before.get(unit)
-        is_master = host.master is not None and unit == host.units[0]
+        is_master = host.runs_master_as(unit)
         if was is not None and (was.manager, was.mark, was.stage) == (manager, mark, "started"):
             if was.is_running:
                 continue

@@ -9,13 +9,12 @@ from ..tokens import worker_name
 from .cluster import Cluster
 from .connection import Connection, DeployError
 from .hosts import Host, Program
-from .units import own_settings, settings_of
+from .units import key_of, own_settings, settings_of
 
 
 def master_tokens(connection: Connection, project: str, cluster: Cluster, is_dry: bool) -> Dict[str, str]:
     """Make sure that the master's tokens are there; return them."""
-    total = [text.partition("=")[2] for text in settings_of(cluster)
-             if text.partition("=")[0].strip().rpartition(".")[2] == "total_workers"][-1]
+    total = [text.partition("=")[2] for text in settings_of(cluster) if key_of(text) == "total_workers"][-1]
     answer = connection.run("ask", project, "tokens", "--total_workers", total, is_secret=True)
     if is_dry:
         return {worker_name(worker.worker_id): "" for worker in cluster.workers}

@@ -50,10 +50,15 @@ def settings_flags(program: Program, cluster: Cluster, project: str) -> List[str
 
 def settings_of(cluster: Cluster) -> List[str]:
     """Return what the master is told to set: as many workers as there are, unless the cluster file says otherwise."""
-    said = {text.partition("=")[0].strip().rpartition(".")[2] for text in cluster.master.set}
+    said = {key_of(text) for text in cluster.master.set}
     counts = {"total_workers": max(worker.worker_id for worker in cluster.workers) + 1,
               "min_workers": len(cluster.workers)}
     return ["system.%s=%d" % item for item in counts.items() if item[0] not in said] + list(cluster.master.set)
+
+
+def key_of(setting: str) -> str:
+    """Return key of section.key=value, whose section may be left out."""
+    return setting.partition("=")[0].strip().rpartition(".")[2]
 
 
 def own_settings(entry: WorkerEntry) -> Dict[str, object]:
