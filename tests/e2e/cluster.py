@@ -180,8 +180,15 @@ class Cluster:
     def __init__(self, folder: str) -> None:
         self.folder = folder
         self._programs = []  # type: List[Program]
+        os.makedirs(folder, exist_ok=True)
         for name in ("flq", "flq_master.py", "flq_worker.py", "flq_config.json"):
             os.symlink(os.path.join(REPOSITORY, name), os.path.join(folder, name))
+
+    def __enter__(self) -> "Cluster":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
 
     def start_master(self, *overrides: str, flags: Sequence[str] = (), port: int = 0, name: str = "results",
                      by: Sequence[str] = ()) -> Master:

@@ -15,11 +15,8 @@ from local_master import LocalMaster  # noqa: E402
 @pytest.fixture
 def cluster(tmp_path):
     """Return a Cluster in a fresh folder; what it started is ended afterwards."""
-    folder = tmp_path / "project"
-    folder.mkdir()
-    made = Cluster(str(folder))
-    yield made
-    made.close()
+    with Cluster(str(tmp_path / "project")) as made:
+        yield made
 
 
 @pytest.fixture
