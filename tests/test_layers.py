@@ -52,11 +52,12 @@ LAYERS = {
                     "numpy requests"),
     "simulate": layer("errors core protocol training", "numpy"),
     "report": layer("errors flags core", "numpy openpyxl pandas"),
+    "watch": layer("errors flags core training report", "numpy"),
     "config": layer("errors core", "pydantic pydantic_core"),
     "config_file": layer("errors core config", "pydantic"),
     "config_docs": layer("errors core config", "pydantic"),
     "config_hash": layer(),
-    "master": layer("errors logfile flags durable tokens systemd device core protocol training report config "
+    "master": layer("errors logfile flags durable tokens systemd device core protocol training report watch config "
                     "config_file config_docs config_hash",
                     "numpy flask werkzeug cheroot pydantic prometheus_client"),
     "deploy": layer("errors flags durable tokens device config", "yaml pydantic pydantic_core"),

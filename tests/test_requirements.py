@@ -19,7 +19,7 @@ REQUIREMENTS = PROJECT / "requirements"
 WORKER = ("errors", "flags", "logfile", "durable", "tokens", "systemd", "device", "core", "protocol", "training",
           "worker", "flq_worker.py", "flq_fed_v3.py", "report/__init__.py", "report/axes.py", "report/charts.py",
           "report/reference.py", "report/sheets.py")
-MASTER = ("errors", "flags", "logfile", "durable", "tokens", "systemd", "device", "core", "protocol", "report",
+MASTER = ("errors", "flags", "logfile", "durable", "tokens", "systemd", "device", "core", "protocol", "report", "watch",
           "config", "config_file", "config_docs", "config_hash", "master", "deploy", "flq_master.py")
 DISTRIBUTIONS = {"PIL": "pillow", "prometheus_client": "prometheus-client", "pydantic_core": "pydantic",
                  "werkzeug": "flask", "yaml": "pyyaml"}  # where the names differ

@@ -23,6 +23,7 @@ class Field(NamedTuple):
 
 
 FIELDS = {
+    "name": Field("text", "what its owner calls the worker"),
     "life": Field("life", "8 hexadecimal digits that are new with each process: energy_j counts from its start"),
     "cpu": Field("number", "share of all CPUs that is busy", 0, 1),
     "gpu": Field("number", "share of the GPU that is busy", 0, 1),

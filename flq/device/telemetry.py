@@ -26,6 +26,8 @@ class Telemetry:
         The folder that stands for /.
     clock : callable()
         Monotonic seconds.
+    name : str, optional
+        What the owner calls this worker; it is told with every report.
 
     Attributes
     ----------
@@ -33,8 +35,9 @@ class Telemetry:
         8 hexadecimal digits; another process has others, and counts from zero again.
     """
 
-    def __init__(self, root: str = "/", clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, root: str = "/", clock: Callable[[], float] = time.monotonic, name: str = "") -> None:
         self.life = secrets.token_hex(4)
+        self._name = printable(name) or None
         self._sensors, self._rails, self._clock = Sensors(root), Rails(root), clock
         self._lock = threading.Lock()
         self._stopping = threading.Event()
@@ -80,7 +83,7 @@ class Telemetry:
             now = self._clock()
             self._take(now)
             temperatures = self._look_at_temperatures(now)
-            values = {"life": self.life, "cpu": _rounded(self._sensors.cpu_share(), 2),
+            values = {"name": self._name, "life": self.life, "cpu": _rounded(self._sensors.cpu_share(), 2),
                       "gpu": _rounded(self._sensors.gpu_share(), 2), "temperature_c": max(temperatures, default=None),
                       "peak_c": self._peak_c, "throttled": self._sensors.throttled(), "samples": samples,
                       "problem": printable(problem) or None}  # type: Dict[str, Any]

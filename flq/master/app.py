@@ -126,7 +126,7 @@ def create_app(service: MasterService, gate: Gate) -> Flask:
             raise BadValues("renews must be true or false, got %.80r" % (renews,))
         reply = service.ask(lambda ticket: Heartbeat(ticket, worker_id, integer(body, "epoch"), renews))
         if body.get("device") is not None:  # whatever it says, the worker is alive
-            service.devices.take(worker_id, checked(body["device"]))
+            service.take_report(worker_id, checked(body["device"]))
         return jsonify(reply)
 
     @app.post("/stop")

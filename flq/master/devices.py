@@ -4,6 +4,7 @@ Nothing that affects the model reads them. Energy and samples count from the fir
 a worker that stays from run to run does not start at zero.
 """
 
+import math
 import threading
 import time
 from typing import Any, Callable, Dict, NamedTuple, Optional, Sequence, Tuple
@@ -22,17 +23,20 @@ class Counts(NamedTuple):
         Samples that it has trained on.
     peak_c : float or None
         The highest temperature, degrees Celsius.
+    name : str or None
+        What its owner calls it.
     """
 
     energy_j: Optional[float] = None
     samples: Optional[int] = None
     peak_c: Optional[float] = None
+    name: Optional[str] = None
 
 
 class Device(NamedTuple):
     """One worker's: its last report and when it came, what its process said first, and what came before.
 
-    ``before`` are the sums of its earlier processes, but for the temperature: that is of all.
+    ``before`` are the sums of its earlier processes, but for temperature and name: these are of all.
     """
 
     report: Dict[str, Any]
@@ -48,7 +52,7 @@ class Device(NamedTuple):
             before, now = getattr(self.before, name), self.report.get(name)
             grown = None if now is None else max(0, now - self.first.get(name, now))
             sums[name] = grown if before is None else before + (grown or 0)
-        return Counts(peak_c=self.before.peak_c, **sums)
+        return Counts(peak_c=self.before.peak_c, name=self.before.name, **sums)
 
 
 class Devices:
@@ -75,7 +79,7 @@ class Devices:
                 first = {**first, **known.first}
             elif known is not None:
                 before = known.counts
-            before = before._replace(peak_c=_hottest(before.peak_c, report, first))
+            before = before._replace(peak_c=_hottest(before.peak_c, report, first), name=report.get("name"))
             self._devices[worker_id] = Device(report, self._clock(), first, before)
 
     def status(self, worker_id: int) -> Optional[Dict[str, Any]]:
@@ -93,6 +97,13 @@ class Devices:
         with self._lock:
             device = self._devices.get(worker_id)
         return Counts() if device is None else device.counts
+
+    def energy_j(self) -> Optional[float]:
+        """Return the joules of all workers that tell of any; None if nobody does."""
+        with self._lock:
+            told = [device.counts.energy_j for device in self._devices.values()]
+        known = [energy_j for energy_j in told if energy_j is not None]
+        return math.fsum(known) if known else None
 
     def to_json(self) -> Sequence[Tuple[Any, ...]]:
         """Return what another process of the master goes on with."""

@@ -55,7 +55,7 @@ def _worker_row(member: Member, wire: Wire, device: Counts, accuracy: Optional[f
         traffic.payload_bits_up, traffic.frame_bytes_up, traffic.frame_bytes_down,
         wire.up, wire.down, traffic.retransmitted_bytes, member.training_s, member.waiting_s, member.last_loss,
         device.energy_j, _per(device.energy_j, n_rounds), _per(device.energy_j, (device.samples or 0) / 1000),
-        _per(device.energy_j, 100 * (accuracy or 0)), device.peak_c)
+        _per(device.energy_j, 100 * (accuracy or 0)), device.peak_c, device.name)
 
 
 def _per(total: Optional[float], number: float) -> Optional[float]:

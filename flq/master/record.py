@@ -5,7 +5,7 @@ The machine decides what a round was; this keeps it. Safe to use from any thread
 
 import threading
 from bisect import bisect_right
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional
 
 from ..protocol.events import RoundReport
 from ..protocol.members import LATE, LOST, REFUSED, SKIPPED, UPLOADED
@@ -22,21 +22,30 @@ class Evaluated(NamedTuple):
     average_accuracy: Optional[float] = None
 
 
+class Closed(NamedTuple):
+    """A closed round: the machine's report, the wire bytes since the one before, the joules of all boards so far."""
+
+    report: RoundReport
+    wire: Wire
+    energy_j: Optional[float] = None
+
+
 class Record:
     """The rows of one run."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._reports: Dict[int, Tuple[RoundReport, Wire]] = {}  # by round
+        self._closed: Dict[int, Closed] = {}  # by round
         self._indices: List[int] = []  # of the rounds, in their order
         self._evaluated: Dict[int, Evaluated] = {}
         self._last = (0, Evaluated())  # the newest round that has been evaluated
 
-    def add_round(self, report: RoundReport, wire: Wire) -> None:
-        """Keep a closed round, with the wire bytes since the one before."""
+    def add_round(self, closed: Closed) -> None:
+        """Keep a closed round."""
+        report = closed.report
         with self._lock:
             self._indices.append(report.round_index)
-            self._reports[report.round_index] = report, wire
+            self._closed[report.round_index] = closed
             if report.own_accuracy is not None:  # with partition local nobody else has data
                 self._last = report.round_index, Evaluated(report.own_loss, report.own_accuracy)
 
@@ -46,8 +55,8 @@ class Record:
             self._evaluated[round_index] = evaluated
             if round_index >= self._last[0] and evaluated != Evaluated():
                 self._last = round_index, evaluated
-            report, wire = self._reports[round_index]
-        return row_of(report, wire, evaluated)
+            closed = self._closed[round_index]
+        return row_of(closed, evaluated)
 
     def has_evaluation(self, round_index: int) -> bool:
         """Return whether it is known what a round's model achieved."""
@@ -59,8 +68,19 @@ class Record:
         with self._lock:  # which the machine's thread may wait for: no longer than it takes to find them
             first = bisect_right(self._indices, since)
             indices = self._indices[first:None if limit is None else first + limit]
-            found = [(*self._reports[index], self._evaluated.get(index, Evaluated())) for index in indices]
+            found = [(self._closed[index], self._evaluated.get(index, Evaluated())) for index in indices]
         return [row_of(*parts) for parts in found]
+
+    def roll_calls(self, since: int = 0) -> List[Dict[int, str]]:
+        """Return what each member did (worker id -> one of ``STATUSES``) in the closed rounds after ``since``."""
+        with self._lock:
+            indices = self._indices[bisect_right(self._indices, since):]
+            return [self._closed[index].report.roll_call for index in indices]
+
+    def roll_call(self, round_index: int) -> Dict[int, str]:
+        """Return what each member of a closed round did."""
+        with self._lock:
+            return self._closed[round_index].report.roll_call
 
     def last_evaluated(self) -> Evaluated:
         """Return the newest test results, or those of the workers' own data where these are all there is."""
@@ -68,19 +88,21 @@ class Record:
             return self._last[1]
 
 
-def to_stored(report: RoundReport, wire: Wire) -> Dict[str, Any]:
+def to_stored(closed: Closed) -> Dict[str, Any]:
     """Return what the journal keeps of a closed round, JSON values."""
-    return {"report": report._asdict(), "wire": wire}
+    return {"report": closed.report._asdict(), "wire": closed.wire, "energy_j": closed.energy_j}
 
 
-def from_stored(value: Dict[str, Any]) -> Tuple[RoundReport, Wire]:
-    """Read it back."""
+def from_stored(value: Dict[str, Any]) -> Closed:
+    """Read it back; the journal of an older version knows of no energy."""
     roll_call = {int(worker_id): status for worker_id, status in value["report"]["roll_call"].items()}
-    return RoundReport(**dict(value["report"], roll_call=roll_call)), Wire(*value["wire"])
+    return Closed(RoundReport(**dict(value["report"], roll_call=roll_call)), Wire(*value["wire"]),
+                  value.get("energy_j"))
 
 
-def row_of(report: RoundReport, wire: Wire, evaluated: Evaluated) -> RoundRow:
+def row_of(closed: Closed, evaluated: Evaluated) -> RoundRow:
     """Put together what is known of a round."""
+    report, wire, energy_j = closed
     statuses = list(report.roll_call.values())
     return RoundRow(
         report.round_index, evaluated.accuracy, evaluated.loss, evaluated.shared_accuracy, report.training_loss,
@@ -90,4 +112,5 @@ def row_of(report: RoundReport, wire: Wire, evaluated: Evaluated) -> RoundRow:
         frame_bytes_up=report.frame_bytes_up, frame_bytes_down=report.frame_bytes_down,
         wire_bytes_up=wire.up, wire_bytes_down=wire.down, retransmitted_bytes=report.retransmitted_bytes,
         training_s=report.training_s, waiting_s=report.waiting_s, round_s=report.round_s,
-        average_accuracy=evaluated.average_accuracy, own_accuracy=report.own_accuracy, own_loss=report.own_loss)
+        average_accuracy=evaluated.average_accuracy, own_accuracy=report.own_accuracy, own_loss=report.own_loss,
+        energy_so_far_j=energy_j)

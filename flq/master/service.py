@@ -17,22 +17,26 @@ from ..errors import Unavailable
 from ..protocol.events import Effect, Effects, Note, RoundClosed, RunEnded, Saved, Stop, Ticket
 from ..protocol.master_machine import MasterMachine, State
 from ..protocol.master_state import set_traffic, traffic_of
+from ..watch.messages import Began, Ended, Happened, Round
 from .devices import Devices
 from .ending import NEVER_JOINED, Totals, lost_workers, summary, totals_of
 from .evaluator import Evaluator
 from .journal import Journal
 from .meter import Meter, Wire
 from .model_files import ModelFiles
+from .news import BEGAN, ENDED, INTERRUPTED, WENT_ON, Item, News
 from .owner import Call, Owner
-from .record import Evaluated, Record, from_stored, to_stored
-from .results import Results
+from .record import Closed, Evaluated, Record, from_stored, to_stored
+from .results import Results, without_address
 from .status import status_of
 from .store import Store
+from .watchers import Watchers
 
 logger = logging.getLogger(__name__)
 
 SAVE_EVALUATIONS_S = 5.0    # how long the results wait for evaluations that are under way
 FINISH_S = 60.0             # how long the end waits for them and for the Keras file
+WATCHERS_S = 60.0           # how long it waits for figures, messages and trackers
 STOP_S = 120.0              # longer than the results take to be saved
 PUBLISH_S = 0.2             # how old the status may become while events keep coming
 
@@ -48,6 +52,8 @@ class MasterService:
         Where the workbook and the model files go; ``stamp`` is part of the workbook's name.
     store : Store
         What of the run is on disk: nothing is answered before it is there.
+    watchers : Watchers, optional
+        Who is told what happens.
 
     Attributes
     ----------
@@ -64,12 +70,15 @@ class MasterService:
         ``published`` as files for people.
     devices : Devices
         What workers tell of their boards.
+    news : News
+        What has happened, for people.
     config_hash : str
         Of the settings.
     """
 
     def __init__(self, machine: MasterMachine, settings: Dict[str, Dict[str, Any]], evaluator: Evaluator,
-                 meter: Meter, results_dir: str, run_dir: str, stamp: str, store: Store) -> None:
+                 meter: Meter, results_dir: str, run_dir: str, stamp: str, store: Store,
+                 watchers: Optional[Watchers] = None) -> None:
         self.machine = machine
         self.record = Record()
         self.alive: Callable[[], None] = lambda: None
@@ -80,9 +89,12 @@ class MasterService:
         self.model_files = ModelFiles(machine.options.run_id, machine.options.layout, lambda: self.published,
                                       evaluator, run_dir)
         self.devices = Devices()
+        self.news = News()
         self.config_hash = config_hash(settings)
         self._settings, self._run_dir = settings, run_dir
+        self._figures_dir = os.path.join(results_dir, "figures", machine.options.run_id)
         self._meter, self._evaluator, self._store = meter, evaluator, store
+        self._watchers = watchers or Watchers()
         self._owner = Owner(machine, self._note, self._commit, self._perform, self._publish, self._let_the_program_end)
         self._status: Dict[str, Any] = {}
         self._published_at = 0.0
@@ -90,7 +102,7 @@ class MasterService:
         self._ending = threading.Lock()
         self._is_ending = self._is_closing = False  # the results are being saved; the thread is to end
         self._wire_at_last_close = Wire()
-        self._wires: Dict[int, Wire] = {}  # of the rounds that have closed and are not written down yet
+        self._closed: Dict[int, Closed] = {}  # rounds that are not written down yet
         self._publish(True)
 
     # -- for any thread ------------------------------------------------------------------
@@ -107,6 +119,10 @@ class MasterService:
 
     def start(self) -> None:
         """Begin to take events."""
+        self._watchers.start(self._began)
+        n_done = len(self.record.rounds())
+        self._tell(self.news.add(*(WENT_ON, "the run goes on after round %d" % n_done) if n_done else (
+            BEGAN, "the run has begun"), round_index=n_done))
         self._owner.start()
 
     def begin(self) -> None:
@@ -128,9 +144,9 @@ class MasterService:
             If the journal and the snapshots do not lead there.
         """
         for _, value in journal.rounds():
-            report, wire = from_stored(value)
-            self.record.add_round(report, wire)
-            self._wire_at_last_close = self._wire_at_last_close.plus(wire)
+            closed = from_stored(value)
+            self.record.add_round(closed)
+            self._wire_at_last_close = self._wire_at_last_close.plus(closed.wire)
         for index, results in journal.tested():
             self.record.add_evaluation(index, Evaluated(*results))
         reason = self._store.revive(self.machine, self._evaluate_restored, self._evaluate_again)
@@ -150,6 +166,13 @@ class MasterService:
     def ask(self, make_event: Callable[[Ticket], Any]) -> Any:
         """Hand in an event and wait for the machine's reply; raises what the machine refuses it with."""
         return self._owner.ask(make_event)
+
+    def take_report(self, worker_id: int, report: Dict[str, Any]) -> None:
+        """Keep what a worker tells of its device, as ``flq.device.report`` has checked it."""
+        self.devices.take(worker_id, report)
+        item = self.news.add_problem(worker_id, report, self._status["current_round"])
+        if item is not None:
+            self._tell(item)
 
     def stop(self, reason: str) -> None:
         """End the run, and return when its results are saved.
@@ -205,6 +228,7 @@ class MasterService:
             except Unavailable:  # nobody owns the machine any more
                 totals = self._totals()
             self._save_workbook(totals)
+            self._tell_the_end(totals)
         except Exception:  # the machine is broken
             logger.exception("the workbook is not complete")
 
@@ -214,6 +238,10 @@ class MasterService:
         self._is_closing = True
         self._owner.close()
 
+    def close_watchers(self) -> None:
+        """Let those who watch finish, within a time limit; they are told of the end if they have not been."""
+        self._watchers.close(WATCHERS_S)
+
     # -- the owner thread ----------------------------------------------------------------
 
     def _note(self, effects: Effects) -> None:
@@ -222,9 +250,10 @@ class MasterService:
             if isinstance(effect, RoundClosed):
                 total = self._meter.of_workers()
                 before, self._wire_at_last_close = self._wire_at_last_close, total
-                wire = Wire(total.up - before.up, total.down - before.down)
-                self._wires[effect.report.round_index] = wire
-                self._store.note_round(effect.report.round_index, to_stored(effect.report, wire))
+                closed = Closed(effect.report, Wire(total.up - before.up, total.down - before.down),
+                                self.devices.energy_j())
+                self._closed[effect.report.round_index] = closed
+                self._store.note_round(effect.report.round_index, to_stored(closed))
 
     def _commit(self) -> bool:
         if self._is_closing:
@@ -240,10 +269,11 @@ class MasterService:
         if isinstance(effect, RoundClosed):
             round_index = effect.report.round_index
             self.published = round_index, effect.result
-            self.record.add_round(effect.report, self._wires.pop(round_index))
+            self.record.add_round(self._closed.pop(round_index))
             self._evaluate(round_index, effect.model, effect.shared, effect.mean)
         elif isinstance(effect, Note):
             logger.info("%s", effect.text)
+            self._tell(self.news.add(effect.kind, effect.text, effect.worker_id, self.machine.round_index))
         elif isinstance(effect, RunEnded):
             with self._ending:
                 self._is_ending, self._reason = True, effect.reason
@@ -299,6 +329,7 @@ class MasterService:
         row = self.record.add_evaluation(round_index, evaluated)
         if evaluated != Evaluated():
             self._store.note_tested(round_index, evaluated)
+        self._watchers.tell(Round(row, self.record.roll_call(round_index)))
         logger.info(
             "round=%d/%d accuracy=%s test_loss=%s loss=%s uploaded=%d skipped=%d refused=%d late=%d lost=%d "
             "wire_up=%d wire_down=%d seconds=%.2f", row.round_index, self.machine.options.max_rounds,
@@ -314,6 +345,7 @@ class MasterService:
             self._evaluator.wait_until_idle(SAVE_EVALUATIONS_S)
             logger.info("the run has ended: %s", self._reason)
             self._save_workbook(totals)
+            self._tell_the_end(totals)
             if self._settings["model"]["name"] != "quadratic":
                 self._evaluator.save_keras(os.path.join(self._run_dir, "model.keras"), model)
         except Exception:
@@ -321,6 +353,23 @@ class MasterService:
         finally:
             self._owner.tell(Saved())
             self.saved.set()
+
+    # -- those who watch -----------------------------------------------------------------
+
+    def _began(self) -> Began:
+        rows = self.record.rounds()
+        return Began(self.machine.options.run_id, without_address(self._settings), self._figures_dir,
+                     [Round(row, self.record.roll_call(row.round_index)) for row in rows])
+
+    def _tell(self, item: Item) -> None:
+        self._watchers.tell(Happened(item.kind, item.text, item.worker_id, item.round_index, item.at))
+
+    def _tell_the_end(self, totals: Totals) -> None:
+        """Tell those who watch, once, that the run has ended, or that it ends here and can go on."""
+        if not self._watchers.has_ended:
+            kind = INTERRUPTED if self.was_interrupted else ENDED
+            self._tell(self.news.add(kind, self._reason, round_index=self.machine.round_index))
+            self._watchers.tell(Ended(self._reason, self.was_interrupted, self.failed, totals.workers))
 
     def _save_workbook(self, totals: Totals) -> None:
         rounds = self.record.rounds()

@@ -159,6 +159,7 @@ def until_the_end(args: argparse.Namespace, service: MasterService, server: Serv
     server.stop()
     service.finish()  # after the last byte
     service.close()
+    service.close_watchers()
     if service.was_interrupted or service.failed:
         print("to go on: ./start_master.sh --resume %s" % service.machine.options.run_id, flush=True)
     if not os.path.exists(service.results.workbook):

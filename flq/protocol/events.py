@@ -189,10 +189,25 @@ class RunEnded(NamedTuple):
     reason: str
 
 
+JOINED, BACK, GONE, RESYNC, UNABLE, UNCHANGED = NOTE_KINDS = (
+    "joined", "back", "lost", "resync", "unable", "unchanged")
+
+
 class Note(NamedTuple):
-    """Something a person should read in the log."""
+    """Something a person should read in the log.
+
+    Attributes
+    ----------
+    kind : str
+        One of ``NOTE_KINDS``: a worker joined, is back, is lost, begins afresh because its mirror differs, or could
+        not train; or a round left the model as it was.
+    worker_id : int or None
+        Whom it is about; None = nobody in particular.
+    """
 
     text: str
+    kind: str
+    worker_id: Optional[int] = None
 
 
 Effect = Union[Journalled, Encoded, Reply, RoundClosed, RunEnded, Note]

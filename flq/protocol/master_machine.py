@@ -31,6 +31,12 @@ from ..errors import BadValues, CodecError, Conflict, FlqError
 from . import grants
 from .downlink import Chain, Downlink
 from .events import (
+    BACK,
+    GONE,
+    JOINED,
+    RESYNC,
+    UNABLE,
+    UNCHANGED,
     Answered,
     Effect,
     Effects,
@@ -193,13 +199,14 @@ class MasterMachine:
                 self._journal(event)
             member.codings = codings
             if goes_on:
-                verb, member.gone = "is back", False
+                verb, kind, member.gone = "is back", BACK, False
             else:
-                verb = "joined"
+                verb, kind = "joined", JOINED
                 self._withdraw(member)
                 member.rejoin(event.instance, event.n_samples)
             self._effects.append(Note("worker %d %s with %d samples (epoch %d)"
-                                      % (member.worker_id, verb, member.n_samples, member.epoch)))
+                                      % (member.worker_id, verb, member.n_samples, member.epoch),
+                                      kind, member.worker_id))
         self._reply(event.ticket, {
             "run_id": options.run_id, "ended": self._has_ended(), "epoch": member.epoch, "goes_on": goes_on,
             "lease_s": options.lease_s, "start_crc": self.start_crc, "codings": list(member.codings),
@@ -243,7 +250,7 @@ class MasterMachine:
         self._withdraw(member)
         if event.answer.loss != event.answer.loss:
             self._effects.append(Note("worker %d has nothing to send in round %d: its update was not finite; "
-                                      "lower model.lr" % (member.worker_id, going.index)))
+                                      "lower model.lr" % (member.worker_id, going.index), UNABLE, member.worker_id))
         self._close_answer(event, member, Outcome.NOTED, SKIPPED)
 
     def _offer(self, event: Answered, member: Member, going: OpenRound, now: float) -> None:
@@ -283,7 +290,7 @@ class MasterMachine:
                 self._journal(event)
                 member.rejoin(member.instance, member.n_samples)
                 self._effects.append(Note("the mirrors of worker %d differ: it begins afresh (epoch %d)"
-                                          % (member.worker_id, member.epoch)))
+                                          % (member.worker_id, member.epoch), RESYNC, member.worker_id))
                 self._settle(answer, member, Outcome.RESYNC, REFUSED)
                 return self._verdict(event, member, Outcome.RESYNC)
             member.mirror, member.mirror_is_stale = mirror, False
@@ -300,7 +307,8 @@ class MasterMachine:
             member.gone, member.holder = True, ""
             return
         self._journal(event)
-        self._effects.append(Note("worker %d is lost: silent for %.0f s" % (member.worker_id, now - member.last_seen)))
+        self._effects.append(Note("worker %d is lost: silent for %.0f s" % (member.worker_id, now - member.last_seen),
+                                  GONE, member.worker_id))
         member.gone, member.holder = True, ""
         self._withdraw(member)
         if going is not None and member.worker_id in going.undecided():
@@ -399,7 +407,7 @@ class MasterMachine:
                                                               options.rules, self._known.get(going.index))
         except CodecError as error:
             self._effects.append(Note("round %d leaves the model as it was: %s; lower model.lr or model.server_lr"
-                                      % (going.index, error.detail)))
+                                      % (going.index, error.detail), UNCHANGED))
             self.server, delta = server_round.close_round(self.server, None, going.index, options.layout,
                                                           options.rules)
         if delta is not None:

@@ -34,6 +34,8 @@ class RoundRow(NamedTuple):
         Longest local training of the round.
     waiting_s : float
         Longest time that a worker waited for answers or for the others.
+    energy_so_far_j : float or None
+        Of all boards that tell of it, since the run began; None = no sensor tells.
     """
 
     round_index: int
@@ -59,6 +61,7 @@ class RoundRow(NamedTuple):
     average_accuracy: Optional[float] = None
     own_accuracy: Optional[float] = None
     own_loss: Optional[float] = None
+    energy_so_far_j: Optional[float] = None
 
 
 class WorkerRow(NamedTuple):
@@ -79,6 +82,8 @@ class WorkerRow(NamedTuple):
         run's last accuracy.
     peak_c : float or None
         The highest temperature of its board.
+    name : str or None
+        What its owner calls it.
     """
 
     worker_id: int
@@ -104,6 +109,7 @@ class WorkerRow(NamedTuple):
     energy_per_1000_samples_j: Optional[float] = None
     energy_per_point_j: Optional[float] = None
     peak_c: Optional[float] = None
+    name: Optional[str] = None
 
 
 class Column(NamedTuple):
@@ -124,6 +130,7 @@ COLUMNS = {
     "own_loss": Column("loss on workers' own data", "loss"),
     "training_loss": Column("training loss", "loss"),
     "worker_id": Column("worker", "index"),
+    "name": Column("name", "text"),
     "n_samples": Column("samples", "count"),
     "state": Column("state", "text"),
     "rounds": Column("rounds answered", "count"),
@@ -143,6 +150,7 @@ COLUMNS = {
     "waiting_s": Column("waiting (s)", "seconds"),
     "round_s": Column("round (s)", "seconds"),
     "last_loss": Column("last training loss", "loss"),
+    "energy_so_far_j": Column("energy so far (J)", "amount"),
     "energy_j": Column("energy (J)", "amount"),
     "energy_per_round_j": Column("energy per round (J)", "amount"),
     "energy_per_1000_samples_j": Column("energy per 1,000 samples (J)", "amount"),

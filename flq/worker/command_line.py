@@ -30,6 +30,8 @@ def parse_flags(argv: Optional[List[str]]) -> argparse.Namespace:
                        help="memory that TensorFlow may take on the GPU (default: that of --config, then the master's)")
     flags.add_argument("--model", default=None, metavar="PACKAGE.MODULE:FUNCTION",
                        help="a model of your own that the master may ask for: its code then runs here")
+    flags.add_argument("--name", default="", help="what you call this worker: it is shown in /status, on the master's "
+                                                  "page and in the workbook")
     flags.add_argument("--state_dir", default=None, help="folder of this worker's state (default: state/worker<ID>)")
     flags.add_argument("--token_file", default=None, metavar="F",
                        help="this worker's token, or a file of tokens (default: the environment variable FLQ_TOKEN, "

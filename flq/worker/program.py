@@ -79,7 +79,7 @@ class Worker:
                                       state_file.load(state_dir), stays=args.stay)
         self._client = client
         self._watchdog = Watchdog(os.environ)
-        self._pulse = Pulse(client.heartbeat, Telemetry(system_root()), self._watchdog)
+        self._pulse = Pulse(client.heartbeat, Telemetry(system_root(), name=args.name), self._watchdog)
         self._trainer: Any = None
         self._last_round = 0
 

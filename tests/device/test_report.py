@@ -10,9 +10,9 @@ from flq.device.report import FIELDS, LONGEST_TEXT, checked, printable
 from flq.errors import BadValues
 
 LIFE = {"life": "0123abcd"}
-WHOLE = {"life": "0123abcd", "cpu": 0.12, "gpu": 0.9, "ram_mb": 1800, "ram_total_mb": 3956, "temperature_c": 41.5,
-         "peak_c": 55.0, "throttled": False, "power_w": 2.9, "rails_w": {"POM_5V_IN": 2.9}, "energy_j": 123.4,
-         "uncovered_s": 3.5, "samples": 12000, "problem": "the device is out of memory"}
+WHOLE = {"name": "shelf 2, top", "life": "0123abcd", "cpu": 0.12, "gpu": 0.9, "ram_mb": 1800, "ram_total_mb": 3956,
+         "temperature_c": 41.5, "peak_c": 55.0, "throttled": False, "power_w": 2.9, "rails_w": {"POM_5V_IN": 2.9},
+         "energy_j": 123.4, "uncovered_s": 3.5, "samples": 12000, "problem": "the device is out of memory"}
 
 
 def test_a_whole_report_is_taken_as_it_is_in_the_order_of_the_table():

@@ -119,7 +119,7 @@ class ArmedCluster(Cluster):
         """Return the reports of the rounds in the journal."""
         journal = reopen(self.run_dir(), only_to_look=True)
         try:
-            return [from_stored(value)[0] for _, value in journal.rounds()]
+            return [from_stored(value).report for _, value in journal.rounds()]
         finally:
             journal.close()
 

@@ -6,7 +6,7 @@ from unittest import mock
 
 from flq.master import journal, run, snapshots
 from flq.master.meter import Wire
-from flq.master.record import from_stored, to_stored
+from flq.master.record import Closed, from_stored, to_stored
 from flq.master.store import Store
 from flq.protocol import downlink, events
 from flq.protocol.master_machine import MasterMachine, State
@@ -123,7 +123,7 @@ class CrashMaster:
         self._store.note(self.machine, effects)
         for effect in effects:
             if isinstance(effect, events.RoundClosed):
-                self._store.note_round(effect.report.round_index, to_stored(effect.report, Wire()))
+                self._store.note_round(effect.report.round_index, to_stored(Closed(effect.report, Wire())))
             elif isinstance(effect, events.RunEnded):
                 self._reason = effect.reason
             elif isinstance(effect, events.Note):
@@ -132,7 +132,7 @@ class CrashMaster:
 
     def rounds(self):
         """Return the reports of the journal."""
-        return [from_stored(value)[0] for _, value in self._journal.rounds()]
+        return [from_stored(value).report for _, value in self._journal.rounds()]
 
     def close(self):
         """Let go of the files."""

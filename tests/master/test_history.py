@@ -82,10 +82,10 @@ def test_only_the_rows_of_the_page_are_made_and_nobody_waits_for_them(make_maste
     run_workers(master)
     made, make = [], record_module.row_of
 
-    def row_of(report, *more):
+    def row_of(closed, *more):
         assert not master.service.record._lock.locked()
-        made.append(report.round_index)
-        return make(report, *more)
+        made.append(closed.report.round_index)
+        return make(closed, *more)
 
     monkeypatch.setattr(record_module, "row_of", row_of)
     assert indices(get(master, "?since=2&limit=1")) == made == [3]

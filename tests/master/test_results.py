@@ -14,7 +14,7 @@ from flq.master import results
 from flq.master.devices import Devices
 from flq.master.ending import summary, totals_of
 from flq.master.meter import Wire
-from flq.master.record import Evaluated, Record
+from flq.master.record import Closed, Evaluated, Record
 from flq.protocol import worker_events
 from flq.protocol.events import Tick
 from flq.protocol.members import LATE, LOST, REFUSED, SKIPPED, UPLOADED, Member
@@ -159,7 +159,7 @@ def test_the_newest_evaluation_is_that_of_the_latest_round():
     for round_index in (2, 5, 7):  # rounds need not follow each other
         report = Report()
         report.round_index = round_index
-        record.add_round(report, Wire())
+        record.add_round(Closed(report, Wire()))
     for round_index, loss in ((2, 0.2), (7, 0.7), (5, 0.5)):
         assert record.add_evaluation(round_index, Evaluated(loss)).test_loss == loss
     assert record.last_evaluated() == Evaluated(0.7)

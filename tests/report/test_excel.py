@@ -69,7 +69,7 @@ def test_what_is_not_known_is_an_empty_cell(written, unknown):
 
 @pytest.mark.parametrize("unknown", [None, NAN])
 def test_what_is_not_known_in_the_whole_run_has_no_column(written, unknown):
-    optional = ("accuracy", "shared_accuracy", "average_accuracy", "own_accuracy", "own_loss")
+    optional = ("accuracy", "shared_accuracy", "average_accuracy", "own_accuracy", "own_loss", "energy_so_far_j")
     workbook = written(rounds=[a_round(k, **dict.fromkeys(optional, unknown)) for k in (1, 2)],
                        workers=[a_worker(last_loss=unknown)])
     titles = [cell.value for cell in workbook["Rounds"][1]]
@@ -82,8 +82,8 @@ def test_what_is_not_known_in_the_whole_run_has_no_column(written, unknown):
 
 
 def test_a_round_need_not_say_what_was_not_asked_for():
-    short = RoundRow(*a_round()[:-3])
-    assert (short.average_accuracy, short.own_accuracy, short.own_loss) == (None, None, None)
+    short = RoundRow(*a_round()[:-4])
+    assert (short.average_accuracy, short.own_accuracy, short.own_loss, short.energy_so_far_j) == (None,) * 4
 
 
 def test_number_formats_follow_the_kind_of_column(written):

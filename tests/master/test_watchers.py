@@ -1,0 +1,156 @@
+"""Watchers are told everything, and nothing that they do is waited for."""
+
+import logging
+import threading
+from pathlib import Path
+
+import pytest
+from local_master import WAIT_S
+
+from flq.master import watchers as watchers_module
+from flq.master.watchers import Watcher, Watchers
+from flq.watch.messages import Began, Ended, Happened, line_of, read
+
+SCRIPTS = str(Path(__file__).with_name("watcher_scripts.py"))
+BEGAN = Began("run", {}, "figures", [])
+ENDED = Ended("done", False, False, [])
+
+
+def happened(text):
+    return Happened("lost", text, 3, 7, 1.5)
+
+
+@pytest.fixture
+def watch(tmp_path):
+    """Return a function that begins a watcher, which also leaves what it was told in a file."""
+    made = []
+
+    def begin(how):
+        watcher = Watcher(how, [SCRIPTS, how, str(tmp_path / how)])
+        made.append(watcher)
+        watcher.start(lambda: BEGAN)
+        return watcher
+
+    yield begin
+    for watcher in made:
+        watcher.close(0.1)
+        assert not watcher._thread.is_alive() and watcher._child.returncode is not None
+
+
+def told(tmp_path, how):
+    """Return what each child was told, so far."""
+    path = tmp_path / how
+    children = path.read_bytes().split(b"child\n")[1:] if path.exists() else []
+    return [list(read(text.splitlines(keepends=True))) for text in children]
+
+
+def wait_for(condition):
+    """Wait for what another process does."""
+    passed = threading.Event()
+    for _ in range(int(WAIT_S / 0.02)):
+        if condition():
+            return
+        passed.wait(0.02)
+    raise AssertionError("it does not come")
+
+
+def test_a_watcher_is_told_what_was_what_happens_and_the_end(watch, tmp_path, caplog):
+    watcher = watch("talks")
+    with caplog.at_level(logging.INFO, "flq"):
+        watcher.tell(happened("a"))
+        watcher.tell(ENDED)
+        watcher.close(WAIT_S)
+    assert told(tmp_path, "talks") == [[BEGAN, happened("a"), ENDED]]
+    assert [record.getMessage() for record in caplog.records] == ["talks: all is well"]
+
+
+def test_one_that_dies_is_begun_anew_and_told_what_it_has_missed(watch, tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(watchers_module, "PAUSE_S", 0.05)
+    watcher = watch("dies")
+    watcher.tell(happened("now"))
+    wait_for(lambda: len(told(tmp_path, "dies")) == 2)
+    watcher.tell(happened("later"))
+    watcher.tell(ENDED)
+    watcher.close(WAIT_S)
+    assert told(tmp_path, "dies") == [[BEGAN, happened("now")], [BEGAN, happened("later"), ENDED]]
+    assert any("exit code 7" in record.getMessage() for record in caplog.records)
+
+
+def test_one_that_has_died_is_still_told_of_the_end(watch, tmp_path):
+    watcher = watch("dies")
+    watcher.tell(happened("now"))
+    wait_for(lambda: watcher._child is not None and watcher._child.returncode is not None)
+    watcher.tell(ENDED)
+    watcher.close(WAIT_S)
+    assert told(tmp_path, "dies")[-1] == [BEGAN, ENDED]
+
+
+def test_one_that_reads_nothing_holds_nobody_up_and_is_begun_anew(watch, tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(watchers_module, "STUCK_S", 0.2)
+    monkeypatch.setattr(watchers_module, "PAUSE_S", 0.05)
+    watcher = watch("deaf")
+    for _ in range(100):  # more than a pipe takes
+        watcher.tell(happened("x" * 10000))
+    wait_for(lambda: any("takes nothing" in record.getMessage() for record in caplog.records))
+    wait_for(lambda: len(told(tmp_path, "deaf")) >= 2)
+
+
+def test_one_that_is_too_far_behind_is_begun_anew_with_all_that_was(watch, tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(watchers_module, "MOST_WAITING", 10)
+    monkeypatch.setattr(watchers_module, "STUCK_S", 0.2)
+    monkeypatch.setattr(watchers_module, "PAUSE_S", 0.05)
+    watcher = watch("deaf")
+    wait_for(lambda: told(tmp_path, "deaf"))
+    for _ in range(200):
+        watcher.tell(happened("x" * 10000))
+    wait_for(lambda: len(told(tmp_path, "deaf")) >= 2)
+    assert len(watcher._lines) <= 10
+
+
+def test_one_that_never_ends_is_ended_when_its_time_is_over(watch, tmp_path):
+    watcher = watch("hangs")
+    watcher.tell(ENDED)
+    wait_for(lambda: told(tmp_path, "hangs") == [[BEGAN, ENDED]])
+    watcher.close(0.1)
+    assert watcher._child.returncode == -9
+
+
+def test_one_that_can_not_begin_is_done_without(caplog, monkeypatch):
+    monkeypatch.setattr(watchers_module.sys, "executable", "/nowhere/python")
+    watcher = Watcher("none", [SCRIPTS])
+    watcher.start(lambda: BEGAN)
+    wait_for(lambda: any("can not begin" in record.getMessage() for record in caplog.records))
+    watcher.close(WAIT_S)
+    assert not watcher._thread.is_alive()
+
+
+def test_a_message_that_can_not_be_written_is_no_trouble_for_who_tells_it(caplog):
+    watchers = Watchers([Watcher("one", [SCRIPTS])])
+    watchers.tell(happened(object()))
+    assert "one is not told" in caplog.text and not watchers.has_ended
+    watchers.tell(ENDED)
+    assert watchers.has_ended
+    watchers.close(0.0)
+
+
+def test_the_watchers_of_a_run_hear_of_rounds_and_of_its_end(make_master, run_workers, tmp_path):
+    lines = []
+
+    class Ear:
+        name = "ear"
+
+        def tell(self, message):
+            lines.append(line_of(message))
+
+    master = make_master("system.total_workers=2", "system.min_workers=2", "system.max_rounds=3")
+    master.service._watchers._watchers.append(Ear())
+    run_workers(master)
+    heard = list(read(lines))
+    rounds = [message for message in heard if type(message).__name__ == "Round"]
+    assert [message.row.round_index for message in rounds] == [1, 2, 3]
+    assert all(message.roll_call == {0: "uploaded", 1: "uploaded"} for message in rounds)
+    assert [type(message).__name__ for message in heard if not isinstance(message, type(rounds[0]))] == [
+        "Happened"] * 3 + ["Ended"]
+    assert [row.rounds for row in heard[-1].workers] == [3, 3]
+    again = master.service._began()
+    assert again.run_id == "local" and again.rounds == rounds

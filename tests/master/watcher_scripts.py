@@ -1,0 +1,25 @@
+"""Children that watch in the tests: what each does is its first argument, where it writes its second."""
+
+import os
+import signal
+import sys
+
+
+def main(how: str, path: str) -> None:
+    """Watch."""
+    with open(path, "ab", buffering=0) as out:
+        out.write(b"child\n")
+        if how == "deaf":
+            signal.pause()
+        for line in sys.stdin.buffer:
+            out.write(line)
+            if how == "dies" and b"now" in line:
+                os._exit(7)
+            if how == "hangs" and b"Ended" in line:
+                signal.pause()
+        if how == "talks":
+            sys.stderr.write("all is well\n")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
