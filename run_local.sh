@@ -139,6 +139,12 @@ trap 'signals=$((signals + 1)); signal_status=143' TERM
 trap 'signals=$((signals + 1)); signal_status=129' HUP
 trap 'end_everything; rm -rf "$scratch_dir"' EXIT
 
+# say SENTENCE : print it; at a terminal, in place of a bar that is drawn again below it.
+say() {
+    if [[ -n "$tee_pid" ]] && shows_bars; then printf '\r\033[K'; fi
+    printf '%s\n' "$1"
+}
+
 worker_output() {
     printf '%s\n' "$project_dir/logs/${run_name}_worker$1.out"
 }
@@ -207,7 +213,7 @@ excel_file() {
 stop_on_signal() {
     local excel
     if ((signals == 0)); then return; fi
-    echo "Stopping: the master saves the results first."
+    say "Stopping: the master saves the results first."
     end_everything
     if excel="$(excel_file)"; then
         echo "Results so far: $excel"
@@ -276,8 +282,10 @@ sys.exit(connection.getresponse().status != 200)' "$port" >/dev/null 2>&1
 # ---- The run
 
 mkfifo "$scratch_dir/master_output"
+copy=(tee)
+if shows_bars; then copy=("$python" -m flq.console); fi  # like tee, with a bar: the master itself sees no terminal
 set -m
-tee "$master_output" <"$scratch_dir/master_output" &
+PYTHONPATH="$project_dir${PYTHONPATH:+:$PYTHONPATH}" "${copy[@]}" "$master_output" <"$scratch_dir/master_output" &
 tee_pid=$!
 set +m
 start "$scratch_dir/master_output" "$python" "$project_dir/flq_master.py" --host 127.0.0.1 --port "$port" \
@@ -309,7 +317,7 @@ for ((id = 0; id < n_workers; id++)); do
         --port "$port" --state_dir "$state_dir/worker$id"
     worker_pids[id]=$started_pid
 done
-echo "Started $n_workers workers; what they print lies in $(worker_output '*')"
+say "Started $n_workers workers; what they print lies in $(worker_output '*')"
 
 while is_running "$master_pid"; do
     stop_on_signal

@@ -1,10 +1,14 @@
-"""Logging of the two programs: a rotating file for each start, and lines on the terminal."""
+"""Logging of the two programs: a rotating file for each start, and lines on the terminal, above a bar if it is one."""
 
 import logging
 import os
 import re
+import sys
 from contextlib import suppress
 from logging.handlers import RotatingFileHandler
+from typing import Optional
+
+from .console.screen import Drawer, drawer_of
 
 MAX_BYTES, N_KEPT = 5000000, 3  # the log of one start never takes more than 20 MB
 MAX_OLDER_BYTES, MAX_OLDER = 20000000, 50  # what the files of earlier starts may take together, when a program starts
@@ -20,18 +24,64 @@ def set_up_logging(path: str, verbose: bool) -> None:
         Its folder is made if it is missing. Is it called ``PROGRAM_YYYYMMDD_HHMMSS.log``, the oldest files of earlier
         starts of that program go.
     verbose : bool
-        Also show what is of interest only when something goes wrong.
+        Also show what is of interest only when something goes wrong; then there is no bar.
     """
     os.makedirs(os.path.dirname(path), exist_ok=True)
     prune(path)
     to_file = RotatingFileHandler(path, maxBytes=MAX_BYTES, backupCount=N_KEPT, encoding="utf-8")
     to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    to_terminal = logging.StreamHandler()
+    drawer = None if verbose else drawer_of(sys.stderr, os.environ)
+    to_terminal = logging.StreamHandler() if drawer is None else DrawingHandler(drawer)
+    if drawer is None:
+        to_terminal.addFilter(_is_for_files)
+    to_file.addFilter(_is_for_files)
     to_terminal.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
     logger = logging.getLogger("flq")
     logger.setLevel(logging.DEBUG if verbose else logging.INFO)
     logger.addHandler(to_file)
     logger.addHandler(to_terminal)
+
+
+class DrawingHandler(logging.Handler):
+    """Hands the lines of the log to what draws on the terminal, and waits for nothing."""
+
+    def __init__(self, drawer: Drawer) -> None:
+        super().__init__()
+        self.drawer = drawer
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Have a record shown."""
+        try:
+            self.drawer.put(self.format(record))
+        except Exception:  # as all handlers do: a line that can not be formatted is a bug, and stops nothing
+            self.handleError(record)
+
+    def close(self) -> None:
+        """Wait a little until all is shown."""
+        self.drawer.close()
+        super().close()
+
+
+def say(text: str) -> None:
+    """Print a line on stdout for whoever started this program; where there is a bar, above it."""
+    drawer = _drawer() if sys.stdout.isatty() else None
+    if drawer is not None:
+        return drawer.put(text)
+    try:
+        print(text, flush=True)
+    except OSError:  # nobody is there to read it; what is left in the buffer would spoil the exit code
+        with suppress(OSError), open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+
+
+def _drawer() -> Optional[Drawer]:
+    handlers = logging.getLogger("flq").handlers
+    return next((handler.drawer for handler in handlers if isinstance(handler, DrawingHandler)), None)
+
+
+def _is_for_files(record: logging.LogRecord) -> bool:
+    """Tell whether a line is for more than a bar."""
+    return not getattr(record, "is_for_a_bar", False)
 
 
 def prune(path: str) -> None:

@@ -19,6 +19,11 @@ asks_for_help() {
     return 1
 }
 
+# shows_bars : true if stdout is a terminal on which a line can be drawn again.
+shows_bars() {
+    [[ -t 1 && "${TERM:-dumb}" != dumb ]]
+}
+
 # exec_program FILE ARGUMENT... : go on as the Python program FILE, in the environment that the user has.
 # The folder is not changed, so that a relative path among the arguments means what the user meant.
 exec_program() {
@@ -130,7 +135,7 @@ holds_set() {
 # A folder that works is kept, whoever made it. FOLDER.unfinished stands beside it while it may be half written.
 fill_folder() {
     local folder="$project_dir/$1" set_name="$2" finder="$3" lowest="$4" highest="$5" pip_version="$6"
-    local base status=0
+    local base began status=0 ticker=""
 
     if [[ -e "$folder.unfinished" ]] || ! "$folder/bin/python" -c '' >/dev/null 2>&1; then
         base="$($finder)" # a function, perhaps with an argument
@@ -146,13 +151,32 @@ move $1 away and start again."
 
     printf 'Installing requirements/%s.txt into %s (the first time takes some minutes)\n' "$set_name" "$1"
     touch "$folder.unfinished"
+    began=$SECONDS
+    if shows_bars; then
+        show_seconds 9>&- & # it may outlive this script for a second, and must not hold the lock
+        ticker=$!
+    fi
     if [[ -n "$pip_version" ]]; then quiet_pip "$folder" "$pip_version" || status=$?; fi
     if ((status == 0)); then quiet_pip "$folder" -r "$project_dir/requirements/$set_name.txt" || status=$?; fi
+    if [[ -n "$ticker" ]]; then
+        kill "$ticker" 2>/dev/null || true
+        wait "$ticker" 2>/dev/null || true
+    fi
     # Status 1 is a failure that pip saw itself: it has left the folder as it was. Any other: it was cut short.
     if ((status <= 1)); then rm -f "$folder.unfinished"; fi
     if ((status != 0)); then fail 1 "pip could not install requirements/$set_name.txt: its message stands above."; fi
+    printf 'Installed requirements/%s.txt in %d s\n' "$set_name" "$((SECONDS - began))"
     printf '%s %s %s\n' "$(requirements_checksum)" "$(python_version "$folder/bin/python")" "$set_name" \
         >"$folder/flq-stamp"
+}
+
+# show_seconds : say every second how long it has taken, for as long as this script lives. The cursor stays at the
+# beginning of the line, so that whatever is printed meanwhile takes its place.
+show_seconds() {
+    local began=$SECONDS
+    while sleep 1 && kill -0 "$$" 2>/dev/null; do
+        printf '\033[K%d:%02d\r' "$(((SECONDS - began) / 60))" "$(((SECONDS - began) % 60))"
+    done
 }
 
 # quiet_pip FOLDER ARGUMENT... : pip install, showing only errors.

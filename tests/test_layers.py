@@ -39,7 +39,8 @@ def layer(flq: str = "", packages: str = "", stdlib: Optional[FrozenSet[str]] = 
 LAYERS = {
     "flq": layer(stdlib=frozenset()),  # flq/__init__.py; any file may import it
     "errors": layer(stdlib=PURE_STDLIB),
-    "logfile": layer(),
+    "console": layer("", "tqdm"),
+    "logfile": layer("console"),
     "flags": layer(),
     "durable": layer("errors", "numpy"),
     "tokens": layer("errors durable"),
@@ -47,8 +48,8 @@ LAYERS = {
     "device": layer("errors"),
     "core": layer("errors", "numpy zstandard threadpoolctl", PURE_STDLIB),
     "protocol": layer("errors core", "numpy", PURE_STDLIB | {"random"}),  # a generator that it is given
-    "training": layer("errors flags device core", "numpy tensorflow keras PIL matplotlib"),
-    "worker": layer("errors logfile flags durable tokens systemd device core protocol training",
+    "training": layer("errors console flags device core", "numpy tensorflow keras PIL matplotlib"),
+    "worker": layer("errors console logfile flags durable tokens systemd device core protocol training",
                     "numpy requests"),
     "simulate": layer("errors core protocol training", "numpy"),
     "report": layer("errors flags core", "numpy openpyxl pandas"),
@@ -57,10 +58,10 @@ LAYERS = {
     "config_file": layer("errors core config", "pydantic"),
     "config_docs": layer("errors core config", "pydantic"),
     "config_hash": layer(),
-    "master": layer("errors logfile flags durable tokens systemd device core protocol training report watch config "
-                    "config_file config_docs config_hash",
+    "master": layer("errors console logfile flags durable tokens systemd device core protocol training report watch "
+                    "config config_file config_docs config_hash",
                     "numpy flask werkzeug cheroot pydantic prometheus_client"),
-    "deploy": layer("errors flags durable tokens device config", "yaml pydantic pydantic_core"),
+    "deploy": layer("errors console flags durable tokens device config", "yaml pydantic pydantic_core"),
     # The programs; nothing imports them.
     "flq_master": layer("errors logfile config master"),
     "flq_worker": layer("errors logfile training worker"),

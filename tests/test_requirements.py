@@ -16,11 +16,11 @@ PROJECT = Path(__file__).resolve().parent.parent
 REQUIREMENTS = PROJECT / "requirements"
 
 # Who needs which set: the programs of a machine, and every module that they can reach.
-WORKER = ("errors", "flags", "logfile", "durable", "tokens", "systemd", "device", "core", "protocol", "training",
-          "worker", "flq_worker.py", "flq_fed_v3.py", "report/__init__.py", "report/axes.py", "report/charts.py",
-          "report/reference.py", "report/sheets.py")
-MASTER = ("errors", "flags", "logfile", "durable", "tokens", "systemd", "device", "core", "protocol", "report", "watch",
-          "config", "config_file", "config_docs", "config_hash", "master", "deploy", "flq_master.py")
+WORKER = ("errors", "console", "flags", "logfile", "durable", "tokens", "systemd", "device", "core", "protocol",
+          "training", "worker", "flq_worker.py", "flq_fed_v3.py", "report/__init__.py", "report/axes.py",
+          "report/charts.py", "report/reference.py", "report/sheets.py")
+MASTER = ("errors", "console", "flags", "logfile", "durable", "tokens", "systemd", "device", "core", "protocol",
+          "report", "watch", "config", "config_file", "config_docs", "config_hash", "master", "deploy", "flq_master.py")
 DISTRIBUTIONS = {"PIL": "pillow", "prometheus_client": "prometheus-client", "pydantic_core": "pydantic",
                  "werkzeug": "flask", "yaml": "pyyaml"}  # where the names differ
 DRAWING = {"matplotlib"}  # flq.training.distribution --out; a worker never draws

@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections import deque
 from contextlib import suppress
 from typing import Any, Callable, Deque, Dict, List, NamedTuple, Optional, Sequence, Tuple
@@ -174,12 +175,15 @@ class Evaluator:
 
     def _run(self, settings: Dict[str, Dict[str, Any]]) -> None:
         """Hand jobs to the child, one at a time."""
+        began = time.monotonic()
         try:
             begun = self._ask({"do": "settings", "settings": settings}, ())
         except (OSError, FlqError) as error:
             begun = {"error": "the evaluator process has ended: %s" % error, "unavailable": True}, bytearray()
         failure: Optional[str] = begun[0].get("error")
         self._begun = begun
+        if failure is None:
+            logger.info("evaluator=ready seconds=%.2f", time.monotonic() - began)
         while True:
             with self._changed:
                 self._busy = False

@@ -6,6 +6,7 @@ import os
 import queue
 import signal
 import threading
+import time
 from contextlib import nullcontext, suppress
 from typing import Dict, List, Optional
 
@@ -13,8 +14,10 @@ import numpy as np
 
 from ..config import Config
 from ..config_hash import config_hash
+from ..console import FOR_A_BAR
 from ..core.params import Layout, Vector
 from ..durable import make_folder
+from ..logfile import say
 from ..protocol.master_machine import MasterMachine
 from ..protocol.options import run_options
 from ..systemd import Watchdog
@@ -53,7 +56,10 @@ def serve(args: argparse.Namespace, config: Config, project_dir: str, run_id: st
     if past is not None:
         check_may_go_on(past, settings)
     tls = TlsAdapter(args.tls_cert, args.tls_key) if args.tls_cert else None
+    dataset_name, began = settings["dataset"]["name"], time.monotonic()
+    logger.info("start=reading_data dataset=%s", dataset_name, extra=FOR_A_BAR)
     check(settings)  # before anything is bound: data that no worker could train on
+    read_s = time.monotonic() - began
 
     def machine_of(layout: Layout, start: Vector) -> MasterMachine:
         for_workers = {section: values for section, values in without_address(settings).items()
@@ -68,6 +74,7 @@ def serve(args: argparse.Namespace, config: Config, project_dir: str, run_id: st
     meter = Meter()
     results_dir = os.path.join(project_dir, config.report.results_dir)
     run_dir = os.path.join(results_dir, run_id) if past is None else past.run_dir
+    logger.info("start=starting_the_evaluator model=%s", settings["model"]["name"], extra=FOR_A_BAR)
     evaluator = Evaluator(settings, config.report.evaluation_backlog_mb * 10 ** 6)
     try:
         gate = Gate(_tokens(args, config), settings["security"], n_threads(config.system.total_workers))
@@ -96,6 +103,7 @@ def serve(args: argparse.Namespace, config: Config, project_dir: str, run_id: st
                             os.remove(args.start_once)  # what it has asked for is on disk
                     service.results.save_config()
                     switch.app = create_app(service, gate)
+                    logger.info("data=ready dataset=%s seconds=%.2f", dataset_name, read_s)
                     try:
                         return until_the_end(args, service, server, config)
                     finally:
@@ -140,8 +148,8 @@ def until_the_end(args: argparse.Namespace, service: MasterService, server: Serv
     server.start()
     watchdog.ready()
     logger.info("run %s, configuration %s", service.machine.options.run_id, service.config_hash)
-    print("FLQ master ready on %s://%s:%d (run %s)"
-          % ("https" if args.tls_cert else "http", args.host, server.port, service.machine.options.run_id), flush=True)
+    say("FLQ master ready on %s://%s:%d (run %s)"
+        % ("https" if args.tls_cert else "http", args.host, server.port, service.machine.options.run_id))
     logger.info("the tokens of the operator and the workers are in %s", args.token_file)
     if not args.tls_cert and not is_loopback(args.host):
         logger.warning("plain HTTP: whoever sees the traffic reads models, updates and tokens; --tls_cert and "
@@ -161,11 +169,11 @@ def until_the_end(args: argparse.Namespace, service: MasterService, server: Serv
     service.close()
     service.close_watchers()
     if service.was_interrupted or service.failed:
-        print("to go on: ./start_master.sh --resume %s" % service.machine.options.run_id, flush=True)
+        say("to go on: ./start_master.sh --resume %s" % service.machine.options.run_id)
     if not os.path.exists(service.results.workbook):
         return 1
-    print("results: %s" % service.results.workbook, flush=True)
+    say("results: %s" % service.results.workbook)
     fewer = service.fewer_workers()
     if fewer is not None and not service.was_interrupted:
-        print(fewer, flush=True)
+        say(fewer)
     return 1 if service.failed else 128 + signals[0] if signals else 0

@@ -9,6 +9,7 @@ import sys
 import time
 from typing import Any, List
 
+from ..console import FOR_A_BAR
 from ..device.files import system_root
 from ..device.telemetry import Telemetry
 from ..errors import FlqError, OutOfMemory
@@ -45,6 +46,7 @@ def run(args: argparse.Namespace, project_dir: str) -> int:
         find_token = worker_token_source(args.worker_id, args.token_file, os.environ, project_dir)
         client = MasterClient(url, args.worker_id, find_token, ca)
         name, lock = instance.take(state_dir)
+        logger.info("worker %d: start=connecting master=%s", args.worker_id, url, extra=FOR_A_BAR)
         with lock:
             return Worker(args, name, client, own, state_dir).run()
     except FlqError as error:
@@ -66,6 +68,7 @@ def begin_afresh(worker_id: int) -> None:
     So does the memory that it has taken. The new process finds the run that is going on.
     """
     logger.info("worker %d: the next run has other settings: starting again", worker_id)
+    logging.shutdown()  # which lets the terminal show the last lines
     os.execv(sys.executable, [sys.executable] + sys.argv)
 
 
@@ -110,6 +113,8 @@ class Worker:
             settings = effective_settings(action.settings, self._own, self._args)
             if self._trainer is not None and self._args.stay:
                 begin_afresh(self._args.worker_id)
+            logger.info("worker %d: start=reading_data dataset=%.80s model=%.80s", self._args.worker_id,
+                        settings["dataset"]["name"], settings["model"]["name"])
             with self._pulse.calling():  # which may download a data set
                 self._trainer = build_trainer(settings, self._args.worker_id)
             self._last_round = settings["system"]["max_rounds"]
@@ -117,6 +122,8 @@ class Worker:
             self._say(self._trainer.notes)
             logger.info("worker %d: %d samples, %d parameters", self._args.worker_id, self._trainer.n_samples,
                         self._trainer.layout.n_params)
+            logger.info("worker %d: start=waiting_for_the_first_round rounds=%d", self._args.worker_id,
+                        self._last_round)
             return events.Built(self._trainer.n_samples, self._trainer.layout)
         if isinstance(action, events.Train):
             return self._train(action)

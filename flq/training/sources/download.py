@@ -10,14 +10,17 @@ import hashlib
 import logging
 import os
 import tempfile
+import time
 from typing import Iterator, List, NamedTuple, Sequence
 
+from ...console import FOR_A_BAR
 from ...errors import DataError
 
 logger = logging.getLogger(__name__)
 
 TIMEOUT_S = 30.0  # of connecting, and of each wait for more bytes
 BLOCK_BYTES = 1 << 16
+STEP_S = 10.0  # after which it is said how far a download is, if it has not come a quarter further
 
 
 class File(NamedTuple):
@@ -71,6 +74,7 @@ def _download(file: File, mirrors: Sequence[str], folder: str) -> None:
             _download_from(mirror + file.name, file, folder)
             return
         except DownloadFailed as failure:
+            logger.info("download=%s failed=1", file.name, extra=FOR_A_BAR)  # why is said if no mirror has it
             reasons.append("%s: %s" % (mirror + file.name, failure))
     raise DownloadFailed("; ".join(reasons))
 
@@ -80,11 +84,12 @@ def _download_from(url: str, file: File, folder: str) -> None:
     logger.info("downloading %s (%.1f MB)", url, file.n_bytes / 1e6)
     handle, partial = tempfile.mkstemp(prefix="." + file.name, suffix=".partial", dir=folder)
     try:
-        digest = hashlib.sha256()
+        digest, steps = hashlib.sha256(), Steps(file)
         with os.fdopen(handle, "wb") as out:
             for block in _blocks(url, file.n_bytes):
                 digest.update(block)
                 out.write(block)
+                steps.add(len(block))
             out.flush()
             os.fsync(out.fileno())
         if digest.hexdigest() != file.sha256:
@@ -94,6 +99,35 @@ def _download_from(url: str, file: File, folder: str) -> None:
     finally:
         if os.path.exists(partial):
             os.remove(partial)
+
+
+class Steps:
+    """Says how far a download is: for a bar each hundredth, for a log each quarter, or what came in STEP_S."""
+
+    def __init__(self, file: File) -> None:
+        self._file, self._n_bytes = file, 0
+        self._began = self._said_at = time.monotonic()
+        self._say(True)
+
+    def add(self, n_bytes: int) -> None:
+        """Count bytes that have come."""
+        before, self._n_bytes = self._n_bytes, self._n_bytes + n_bytes
+        if self._part(4, before) or time.monotonic() - self._said_at >= STEP_S:
+            self._say(True)
+        elif self._part(100, before):
+            self._say(False)
+
+    def _part(self, n_parts: int, before: int) -> bool:
+        """Tell whether another of so many parts is complete."""
+        total = max(1, self._file.n_bytes)
+        return self._n_bytes * n_parts // total > before * n_parts // total
+
+    def _say(self, is_for_all: bool) -> None:
+        now = time.monotonic()
+        if is_for_all:
+            self._said_at = now
+        logger.info("download=%s bytes=%d/%d seconds=%.1f", self._file.name, self._n_bytes, self._file.n_bytes,
+                    now - self._began, extra=None if is_for_all else FOR_A_BAR)
 
 
 def _blocks(url: str, n_bytes: int) -> Iterator[bytes]:

@@ -1,0 +1,207 @@
+"""What lines say of how far something is: lines in, one line for the bottom of a terminal out.
+
+These tell of progress; a time of day and "worker N: " may stand before them::
+
+    start=reading_data dataset=digits         what a program does before its first round
+    waiting for 4 workers; ...                then "worker N joined ..." and "worker N is back ..." are counted
+    round=12/30 accuracy=0.9500 loss=0.1948   the total may also come before: start=... rounds=30
+    download=train.gz bytes=1000/26421880     a file; other words in place of the bytes: it is given up
+    hosts=3/8 working=jetson1:environment     a deployment
+
+It knows neither terminal nor clock; any text may come, and none raises.
+"""
+
+import re
+from typing import Dict, List, NamedTuple, Optional, Set
+
+MOST_COLUMNS = 100  # a longer bar says no more
+LEAST_BAR = 10      # columns of the bar itself, below which the figures beside it have to go
+
+BEFORE = re.compile(r"(?:[0-9]{2}:[0-9]{2}:[0-9]{2} )?(?:worker [0-9]{1,9}: )?")
+PAIR = re.compile(r"([a-z_]{1,30})=(\S+)")
+COUNT = re.compile(r"([0-9]{1,15})(?:/([0-9]{1,15}))?\Z")
+WAITING = re.compile(r"waiting for ([0-9]{1,9}) workers;")
+JOINED = re.compile(r"worker ([0-9]{1,9}) (?:joined|is back) ")
+
+
+class Bar(NamedTuple):
+    """How far something is that has an end.
+
+    Attributes
+    ----------
+    kind : str
+        The key of its lines: round, download or hosts.
+    label : str
+    n, total : int
+    since, at : float
+        When its first line came, and its last, in seconds.
+    n_first : int
+        The n of the first line.
+    facts : list of str
+        What stands beside it, the most important first.
+    n_bytes : int
+        Which the rounds have taken so far, as far as lines told of them.
+    """
+
+    kind: str
+    label: str
+    n: int
+    total: int
+    since: float
+    at: float
+    n_first: int
+    facts: List[str]
+    n_bytes: int
+
+
+class Progress:
+    """What is under way, by the lines so far."""
+
+    def __init__(self) -> None:
+        self._bar: Optional[Bar] = None
+        self._doing = ""   # what is being waited for, if there is no bar
+        self._since = 0.0
+        self._joined: Optional[Set[str]] = None
+        self._n_wanted = 0
+        self._n_rounds = 0  # of a worker's run: its own lines do not say
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether there is a bar that has come to its end."""
+        return self._bar is not None and self._bar.n >= self._bar.total
+
+    @property
+    def is_worth_keeping(self) -> bool:
+        """Whether the bottom line shall stay when nothing more comes: how far rounds or a file came."""
+        return self._bar is not None and self._bar.kind != "hosts"
+
+    def clear(self) -> None:
+        """Forget what was under way."""
+        self._bar, self._doing, self._joined = None, "", None
+
+    def clear_bar(self) -> None:
+        """Forget the bar; what a program did when it began to download goes on."""
+        if self._bar is not None and self._bar.kind == "download":
+            self._bar = None
+        else:
+            self.clear()
+
+    def take(self, line: str, now: float) -> bool:
+        """Take a line; return whether it is all in the bottom line now, and need not be shown itself."""
+        text = line[BEFORE.match(line).end():]
+        key, _, _ = text.partition("=")
+        if key == "start":
+            return self._begin(dict(PAIR.findall(text)), now)
+        if key in ("round", "download", "hosts"):
+            return self._count(key, dict(PAIR.findall(text)), now)
+        waiting, joined = WAITING.match(text), JOINED.match(text)
+        if waiting:
+            self.clear()
+            self._joined, self._n_wanted, self._since = set(), int(waiting.group(1)), now
+        elif joined and self._joined is not None:
+            self._joined.add(joined.group(1))
+        return False
+
+    def bottom(self, n_columns: int, now: float, is_ascii: bool, is_last: bool = False) -> str:
+        """Return the bottom line for a terminal of that width, empty if nothing is under way; the last of a program
+        says no time left."""
+        n_columns = min(n_columns - 1, MOST_COLUMNS)  # a full line would make some terminals go on to the next
+        if self._bar is not None:
+            return _drawn(self._bar, n_columns, None if is_last else _seconds_left(self._bar, now), is_ascii)
+        if self._joined is not None:
+            words = "waiting for workers: %d of %d joined" % (len(self._joined), self._n_wanted)
+            if len(self._joined) >= self._n_wanted:
+                words = "all workers joined: the first round is on"
+        elif self._doing:
+            words = self._doing
+        else:
+            return ""
+        elapsed = " " + _clock(now - self._since)
+        return words[:max(0, n_columns - len(elapsed))] + elapsed
+
+    def _begin(self, pairs: Dict[str, str], now: float) -> bool:
+        self.clear()
+        self._doing, self._since = pairs.pop("start", "starting").replace("_", " "), now
+        n_rounds = COUNT.match(pairs.pop("rounds", ""))
+        if n_rounds:
+            self._n_rounds = int(n_rounds.group(1))
+        if pairs:
+            self._doing += " (%s)" % ", ".join("%s %s" % pair for pair in pairs.items())
+        return True
+
+    def _count(self, key: str, pairs: Dict[str, str], now: float) -> bool:
+        count = COUNT.match(pairs.get("bytes" if key == "download" else key, ""))
+        total = 0 if count is None else int(count.group(2) or self._n_rounds)
+        if not total:
+            if key == "download":
+                self.clear_bar()
+            return False
+        n, label = min(int(count.group(1)), total), pairs[key] if key == "download" else key
+        before = self._bar
+        if before is None or (before.kind, before.label, before.total) != (key, label, total) or n < before.n:
+            before = Bar(key, label, n, total, now, now, n, [], 0)
+        self._bar = before._replace(n=n, at=now)
+        self._bar = _WITH_FACTS[key](self._bar, pairs)
+        return True
+
+
+def _with_results(bar: Bar, pairs: Dict[str, str]) -> Bar:
+    """Return the bar of rounds with what the last one brought."""
+    sent = [int(pairs[name]) for name in ("wire_up", "wire_down") if COUNT.match(pairs.get(name, "/"))
+            and "/" not in pairs[name]]
+    facts = ["%s %s" % (name, pairs[name]) for name in ("accuracy", "loss") if pairs.get(name, "-") != "-"]
+    if sent:
+        bar = bar._replace(n_bytes=bar.n_bytes + sum(sent))
+        facts.append(("+" if bar.n_first > 1 else "") + _size(bar.n_bytes))  # +: of those rounds that were seen
+    return bar._replace(facts=facts)
+
+
+def _with_size(bar: Bar, pairs: Dict[str, str]) -> Bar:
+    return bar._replace(facts=["%s of %s" % (_size(bar.n), _size(bar.total))])
+
+
+def _with_hosts(bar: Bar, pairs: Dict[str, str]) -> Bar:
+    return bar._replace(facts=[" ".join(pairs["working"].split(","))] if "working" in pairs else [])
+
+
+_WITH_FACTS = {"round": _with_results, "download": _with_size, "hosts": _with_hosts}
+
+
+def _drawn(bar: Bar, n_columns: int, left_s: Optional[float], is_ascii: bool) -> str:
+    from tqdm import tqdm  # here, because most processes draw nothing
+    from tqdm.utils import disp_len, disp_trim
+
+    left = bar.label if bar.kind == "download" else "%s %d/%d" % (bar.label, bar.n, bar.total)
+    left = disp_trim(left, max(1, n_columns // 2))
+    room = n_columns - disp_len(left) - LEAST_BAR - 3
+    if bar.kind == "hosts":  # who is at work says more than when the last is done
+        facts = after = [disp_trim(fact, max(0, room - 1)) for fact in bar.facts]
+    else:
+        after = [] if left_s is None else [_clock(left_s) + " left"]
+        facts, after = bar.facts[:1] + after + bar.facts[1:], bar.facts + after
+    shown: List[str] = []
+    for fact in facts:
+        if fact and disp_len(fact) < room:
+            shown.append(fact)
+            room -= disp_len(fact) + 1
+    right = "".join(" " + fact for fact in after if fact in shown)
+    return tqdm.format_meter(bar.n, bar.total, 0, ncols=n_columns, ascii=is_ascii, bar_format="{left} |{bar}|{right}",
+                             left=left, right=right)
+
+
+def _seconds_left(bar: Bar, now: float) -> Optional[float]:
+    """Return how long it will take by what it has taken, None if that is not known, or has turned out too little."""
+    if bar.n == bar.n_first or bar.n == bar.total:
+        return None
+    left_s = (bar.total - bar.n) * (bar.at - bar.since) / (bar.n - bar.n_first) - (now - bar.at)
+    return left_s if left_s > 0 else None
+
+
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return "%d:%02d:%02d" % (hours, minutes, seconds) if hours else "%d:%02d" % (minutes, seconds)
+
+
+def _size(n_bytes: int) -> str:
+    return "%.2f MB" % (n_bytes / 1e6) if n_bytes < 10 ** 8 else "%.0f MB" % (n_bytes / 1e6)

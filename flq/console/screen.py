@@ -1,0 +1,155 @@
+"""A terminal with a bar at its bottom, drawn by a thread of its own: nobody else ever waits for a terminal.
+
+Whoever has something to say puts a line into a list and goes on. A terminal that stands still (Ctrl-S, a slow link)
+holds up that thread and nothing else; one that has gone away is not written to any more, which ends nothing either.
+"""
+
+import os
+import select
+import threading
+import time
+from collections import deque
+from typing import IO, Any, List, Mapping, Optional, Union
+
+from .progress import Progress
+
+TICK_S = 1.0        # how often the times at the bottom are made anew
+MOST_LINES = 10000  # that wait for a terminal that stands still
+PATIENCE_S = 2.0    # how long the end of a program waits for it
+ERASE = "\r\x1b[K"  # the line where the cursor is
+
+
+class Terminal:
+    """The file behind a terminal; writing to it never raises."""
+
+    def __init__(self, fd: int, encoding: str) -> None:
+        self._fd, self._encoding = fd, encoding
+        self._is_gone = False
+        self.is_ascii = not encoding.lower().replace("-", "").startswith("utf8")
+
+    @property
+    def n_columns(self) -> int:
+        """How wide it is now."""
+        try:
+            return os.get_terminal_size(self._fd).columns or 80
+        except OSError:
+            return 80
+
+    def write(self, text: str) -> None:
+        """Write a text, for as long as somebody is there."""
+        data = text.encode(self._encoding, "replace")
+        while data and not self._is_gone:
+            try:
+                data = data[os.write(self._fd, data):]
+            except BlockingIOError:  # somebody else has made it so
+                select.select([], [self._fd], [], TICK_S)
+            except OSError:
+                self._is_gone = True
+
+
+def terminal_of(stream: IO[str], environ: Mapping[str, str]) -> Optional[Terminal]:
+    """Return the terminal behind a stream, None where plain lines are in place.
+
+    No colours are used, so NO_COLOR has nothing to turn off.
+    """
+    try:
+        if not stream.isatty() or environ.get("TERM", "dumb") in ("", "dumb"):
+            return None
+        import tqdm.utils  # noqa: F401 - it draws the bar; an older environment may lack it
+    except (AttributeError, ValueError, ImportError):  # no stream at all, or a closed one
+        return None
+    return Terminal(stream.fileno(), stream.encoding or "ascii")
+
+
+class Drawer:
+    """Shows lines on a terminal, above the bar that they tell of."""
+
+    def __init__(self, terminal: Terminal) -> None:
+        self._terminal = terminal
+        self._progress = Progress()
+        self._has_bottom = False
+        self._lines: Any = deque()  # of str; of Event, to be set when it is reached; None ends
+        self._n_lost = 0
+        # A lock as a bell: a signal's handler may ring it, whatever it interrupts, which holds for no Condition.
+        self._bell = threading.Lock()
+        self._bell.acquire()
+        self._thread = threading.Thread(target=self._run, name="console", daemon=True)
+        self._thread.start()
+
+    def put(self, text: str) -> None:
+        """Have a line shown, or several."""
+        if len(self._lines) < MOST_LINES:
+            self._hand_over(text)
+        else:
+            self._n_lost += 1
+
+    def wait_until_shown(self) -> None:
+        """Wait as long as it takes: for lines that are nowhere else."""
+        reached = threading.Event()
+        self._hand_over(reached)
+        while self._thread.is_alive() and not reached.wait(TICK_S):
+            pass
+
+    def close(self, timeout_s: Optional[float] = PATIENCE_S) -> None:
+        """Show what is left, and end. Once is enough."""
+        self._hand_over(None)
+        self._thread.join(timeout_s)
+
+    def _hand_over(self, item: Union[str, threading.Event, None]) -> None:
+        self._lines.append(item)
+        try:
+            self._bell.release()
+        except RuntimeError:  # it has been rung already
+            pass
+
+    def _run(self) -> None:
+        while True:
+            self._bell.acquire(timeout=TICK_S)
+            reached: List[threading.Event] = []
+            ends = self._draw(reached)
+            for event in reached:
+                event.set()
+            if ends:
+                return
+
+    def _draw(self, reached: List[threading.Event]) -> bool:
+        """Show what has come, in one piece; return whether it was the end."""
+        now, pieces, ends = time.monotonic(), [], False
+        while self._lines and not ends:
+            item = self._lines.popleft()
+            if item is None:
+                ends = True
+            elif isinstance(item, threading.Event):
+                reached.append(item)
+            elif self._progress.take(printable(item), now):
+                if self._progress.is_complete:
+                    pieces += [self._bottom(now) + "\n"] if self._progress.is_worth_keeping else []
+                    self._progress.clear_bar()
+            else:
+                pieces += [printable(line) + "\n" for line in item.splitlines() or [""]]
+        if self._n_lost and not ends:
+            pieces.append("(%d lines are not shown here)\n" % self._n_lost)
+            self._n_lost = 0
+        bottom = self._bottom(now, ends)
+        if ends and bottom:
+            bottom = bottom + "\n" if self._progress.is_worth_keeping else ""
+        text = "".join(pieces) + bottom
+        if text or self._has_bottom:
+            self._terminal.write((ERASE if self._has_bottom else "") + text)
+        self._has_bottom = bool(bottom)
+        return ends
+
+    def _bottom(self, now: float, is_last: bool = False) -> str:
+        return self._progress.bottom(self._terminal.n_columns, now, self._terminal.is_ascii, is_last)
+
+
+def printable(text: str) -> str:
+    """Return a text without what a terminal would obey: it may come from a worker."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii")
+                   for char in text.expandtabs())
+
+
+def drawer_of(stream: IO[str], environ: Mapping[str, str]) -> Optional[Drawer]:
+    """Return what draws on the terminal behind a stream, None where plain lines are in place."""
+    terminal = terminal_of(stream, environ)
+    return None if terminal is None else Drawer(terminal)
