@@ -72,10 +72,13 @@ class Connection:
         A folder with a short path, for the sockets of connections that are kept.
     log : callable(str)
         Takes every command and what it answered. What is secret does not come there.
+    begin : callable(str)
+        Takes the name of each step before it is run.
     """
 
-    def __init__(self, host: Host, script: bytes, sockets: str, log: Callable[[str], None]) -> None:
-        self._host, self._script, self._log = host, script, log
+    def __init__(self, host: Host, script: bytes, sockets: str, log: Callable[[str], None],
+                 begin: Callable[[str], None]) -> None:
+        self._host, self._script, self._log, self._begin = host, script, log, begin
         self._socket = os.path.join(sockets, "%08x" % zlib.crc32(host.name.encode("utf-8")))
         self._is_open = False
         self._running: List["subprocess.Popen[bytes]"] = []
@@ -102,6 +105,7 @@ class Connection:
         DeployError
             If the host can not be reached, or the step fails or takes too long.
         """
+        self._begin(step)
         self._open()
         return self._execute(self.command(step, *words), self._script, payload, timeout_s, is_secret, output)
 
@@ -182,7 +186,7 @@ class DryConnection(Connection):
     """Runs nothing: it prints each command as it would be, and what would follow it on stdin."""
 
     def __init__(self, host: Host, show: Callable[[str], None]) -> None:
-        super().__init__(host, b"", "SOCKETS", show)
+        super().__init__(host, b"", "SOCKETS", show, lambda step: None)
         self._show = show
 
     def run(self, step: str, *words: str, payload: Payload = b"", timeout_s: float = 120.0, is_secret: bool = False,

@@ -3,7 +3,6 @@
 import os
 import shutil
 import tempfile
-import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from typing import Any, Callable, Dict, Optional, Sequence
@@ -11,6 +10,7 @@ from typing import Any, Callable, Dict, Optional, Sequence
 from ..errors import FlqError
 from .connection import Connection, DeployError, DryConnection
 from .hosts import Host
+from .reporter import Reporter
 
 MOST_FAILURES = 99  # that an exit code says
 
@@ -42,7 +42,7 @@ class Fleet:
         self._jobs = 1 if is_dry else jobs  # one after the other can be read
         self._stamp = time.strftime("%Y%m%d_%H%M%S")
         self._logs = os.path.join(project_dir, "logs")
-        self._printing = threading.Lock()
+        self._reporter = Reporter(is_dry)
         self._sockets = tempfile.mkdtemp(prefix="flq")  # short: a socket's path may have 107 bytes
         with open(os.path.join(project_dir, "scripts", "board.sh"), "rb") as stream:
             script = stream.read()
@@ -55,6 +55,7 @@ class Fleet:
         for connection in self._connections.values():
             connection.close()
         shutil.rmtree(self._sockets, ignore_errors=True)
+        self._reporter.close()
 
     @property
     def exit_code(self) -> int:
@@ -67,8 +68,7 @@ class Fleet:
 
     def say(self, text: str) -> None:
         """Print a whole line, whoever else prints."""
-        with self._printing:
-            print(text, flush=True)
+        self._reporter.say(text)
 
     def tell(self, host: Host, text: str) -> None:
         """Print what a host is busy with; a dry run is busy with nothing."""
@@ -92,6 +92,8 @@ class Fleet:
         """
         chosen = [host for host in (self.hosts if hosts is None else hosts) if host.name not in self.failures]
         results: Dict[str, Any] = {}
+        if describe is not None:
+            self._reporter.begin(len(chosen))
         with ThreadPoolExecutor(max(1, min(jobs or self._jobs, len(chosen)))) as pool:
             futures: Dict["Future[Any]", Host] = {
                 pool.submit(work, self._connections[host.name], host): host for host in chosen}
@@ -106,6 +108,10 @@ class Fleet:
                 raise
         return results
 
+    def waiting(self, n_here: int, n_wanted: int) -> None:
+        """Say how many of the workers that are waited for are there."""
+        self._reporter.waiting(n_here, n_wanted)
+
     def fail(self, host: Host, reason: str) -> None:
         """Count a host as failed, with a line."""
         self.failures[host.name] = reason
@@ -114,6 +120,7 @@ class Fleet:
 
     def _note(self, host: Host, future: "Future[Any]", results: Dict[str, Any],
               describe: Optional[Callable[[Host, Any], str]]) -> None:
+        self._reporter.end(host.name, future.exception() is None)
         try:
             results[host.name] = future.result()
         except (FlqError, OSError) as error:
@@ -125,7 +132,8 @@ class Fleet:
     def _connect(self, host: Host, script: bytes) -> Connection:
         if self.is_dry:
             return DryConnection(host, lambda text: self.say("[%s] %s" % (host.name, text)))
-        return Connection(host, script, self._sockets, lambda text: self._log(host, text))
+        return Connection(host, script, self._sockets, lambda text: self._log(host, text),
+                          lambda step: self._reporter.step(host.name, step))
 
     def _log(self, host: Host, text: str) -> None:
         try:

@@ -25,12 +25,13 @@ def wait_for_workers(fleet: Fleet, cluster: Cluster, wait_s: float) -> None:
               if program.worker_id is not None and host.name not in fleet.failures]
     while master_host.name not in fleet.failures:
         slice_s = max(0.0, min(SLICE_S, deadline - time.monotonic()))
-        words = ["--seconds", "%g" % slice_s, "--workers", *(str(program.worker_id) for host, program in waited
-                                                             if host.name not in fleet.failures)]
+        asked = [str(program.worker_id) for host, program in waited if host.name not in fleet.failures]
+        words = ["--seconds", "%g" % slice_s, "--workers", *asked]
         status = fleet.each(partial(ask, cluster=cluster, words=["wait", *words]), hosts=[master_host]).get(
             master_host.name)
         if not status:
             return
+        fleet.waiting(len(asked) - len(status["missing"]), len(asked))
         late = [(host, program) for host, program in waited if program.worker_id in status["missing"]]
         if "run_id" in status and not late:
             fleet.say(run_line(status))

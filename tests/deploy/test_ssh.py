@@ -42,7 +42,7 @@ def connect(tmp_path, script, address="board", **keys):
     """Return a connection to a host that runs a script of ours, and its log."""
     said = []
     host = hosts_with(dict({"host": address}, **keys))[1]
-    return Connection(host, script.encode(), str(tmp_path), said.append), said
+    return Connection(host, script.encode(), str(tmp_path), said.append, lambda step: None), said
 
 
 def test_the_script_gets_its_arguments_and_what_follows_it(tmp_path, calls):

@@ -1,0 +1,100 @@
+"""What is said of the work on the hosts: lines, and at a terminal a bar of hosts below them."""
+
+import os
+import sys
+import threading
+import time
+from typing import Dict, NamedTuple, Optional
+
+from ..console.screen import drawer_of
+
+LONG = frozenset({"release", "wheelhouse", "environment", "switch", "start"})  # steps that may take more than moments
+
+
+class Step(NamedTuple):
+    """What a host is busy with, and since when."""
+
+    name: str
+    began: float
+
+
+class Reporter:
+    """Prints whole lines, whoever else prints, and shows who is at work.
+
+    At a terminal these are the hosts and their steps, in a bar; elsewhere a line for each long step, host=NAME
+    step=STEP state=begun|done|failed.
+
+    Parameters
+    ----------
+    is_dry : bool
+        Nothing is at work.
+    """
+
+    def __init__(self, is_dry: bool) -> None:
+        self._is_dry = is_dry
+        self._drawer = None if is_dry else drawer_of(sys.stdout, os.environ)
+        self._printing = threading.Lock()
+        self._working: Dict[str, Step] = {}  # by the name of the host
+        self._n_done, self._n_hosts = 0, 0   # of what is done to all of them now
+        self._n_here: Optional[int] = None
+
+    def say(self, text: str) -> None:
+        """Print a text; when this returns, it is printed."""
+        if self._drawer is not None:
+            self._drawer.put(text)
+            self._drawer.wait_until_shown()
+            return
+        with self._printing:
+            print(text, flush=True)
+
+    def begin(self, n_hosts: int) -> None:
+        """Something is going to be done to so many hosts."""
+        self._n_done, self._n_hosts = 0, n_hosts
+        self._show_hosts()
+
+    def step(self, host: str, name: str) -> None:
+        """A host begins a step, and has ended the one before."""
+        self._end_step(host, "done")
+        self._working[host] = Step(name, time.monotonic())
+        if name in LONG:
+            self._tell("host=%s step=%s state=begun" % (host, name))
+        self._show_hosts()
+
+    def end(self, host: str, is_well: bool) -> None:
+        """A host has no more to do."""
+        self._end_step(host, "done" if is_well else "failed")
+        if self._n_hosts:
+            self._n_done += 1
+            self._show_hosts()
+            if self._n_done == self._n_hosts:
+                self._n_hosts = 0
+
+    def waiting(self, n_here: int, n_wanted: int) -> None:
+        """So many of the workers that are waited for are there."""
+        if n_here != self._n_here:
+            self._n_here = n_here
+            line = "start=waiting_for_workers workers=%d/%d" % (n_here, n_wanted)
+            self._tell(line)
+            if self._drawer is not None:
+                self._drawer.put(line)
+
+    def close(self) -> None:
+        """Show what is left, and take the bar away."""
+        if self._drawer is not None:
+            self._drawer.close(None)
+
+    def _end_step(self, host: str, state: str) -> None:
+        step = self._working.pop(host, None)
+        if step is not None and step.name in LONG:
+            self._tell("host=%s step=%s state=%s seconds=%.1f" % (host, step.name, state,
+                                                                  time.monotonic() - step.began))
+
+    def _tell(self, line: str) -> None:
+        """Print a line that only has to be there where there is no bar."""
+        if self._drawer is None and not self._is_dry:
+            self.say(line)
+
+    def _show_hosts(self) -> None:
+        if self._drawer is not None and self._n_hosts:
+            working = ",".join("%s:%s" % (host, step.name) for host, step in sorted(self._working.copy().items()))
+            self._drawer.put("hosts=%d/%d%s" % (self._n_done, self._n_hosts, " working=" + working if working else ""))
