@@ -105,7 +105,9 @@ class Progress:
     def bottom(self, n_columns: int, now: float, is_ascii: bool, is_last: bool = False) -> str:
         """Return the bottom line for a terminal of that width, empty if nothing is under way; the last of a program
         says no time left."""
-        n_columns = min(n_columns - 1, MOST_COLUMNS)  # a full line would make some terminals go on to the next
+        from tqdm.utils import disp_trim  # here and below, because most processes draw nothing
+
+        n_columns = max(1, min(n_columns - 1, MOST_COLUMNS))  # a full line would make some terminals go on to the next
         if self._bar is not None:
             return _drawn(self._bar, n_columns, None if is_last else _seconds_left(self._bar, now), is_ascii)
         if self._joined is not None:
@@ -117,7 +119,7 @@ class Progress:
         else:
             return ""
         elapsed = " " + _clock(now - self._since)
-        return words[:max(0, n_columns - len(elapsed))] + elapsed
+        return disp_trim(disp_trim(words, max(0, n_columns - len(elapsed))) + elapsed, n_columns)
 
     def _begin(self, pairs: Dict[str, str], now: float) -> bool:
         self.clear()
@@ -168,7 +170,7 @@ _WITH_FACTS = {"round": _with_results, "download": _with_size, "hosts": _with_ho
 
 
 def _drawn(bar: Bar, n_columns: int, left_s: Optional[float], is_ascii: bool) -> str:
-    from tqdm import tqdm  # here, because most processes draw nothing
+    from tqdm import tqdm
     from tqdm.utils import disp_len, disp_trim
 
     left = bar.label if bar.kind == "download" else "%s %d/%d" % (bar.label, bar.n, bar.total)

@@ -127,7 +127,7 @@ class Drawer:
                     self._progress.clear_bar()
             else:
                 pieces += [printable(line) + "\n" for line in item.splitlines() or [""]]
-        if self._n_lost and not ends:
+        if self._n_lost:
             pieces.append("(%d lines are not shown here)\n" % self._n_lost)
             self._n_lost = 0
         bottom = self._bottom(now, ends)

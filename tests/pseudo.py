@@ -1,0 +1,131 @@
+"""Programs at a pseudo-terminal, and what somebody in front of it would see."""
+
+import fcntl
+import os
+import pty
+import re
+import select
+import signal
+import struct
+import subprocess
+import termios
+import threading
+
+WAIT_S = 60.0  # far beyond what they take: a test that fails must end
+TOKEN = re.compile("\x1b\\[K|[\r\n]|[^\x00-\x1f\x7f]", re.S)
+
+
+def seen(text, n_columns):
+    """Return the rows of a terminal of that width on which the text was written, without blanks at their ends.
+
+    Anything but lines, carriage returns and the erasing of a line is an AssertionError.
+    """
+    rows, column, at = [[]], 0, 0
+    while at < len(text):
+        token = TOKEN.match(text, at)
+        assert token, "a control character: %r" % text[at:at + 20]
+        at = token.end()
+        if token.group() == "\r":
+            column = 0
+        elif token.group() == "\n":
+            rows.append([])
+            column = 0
+        elif token.group() == "\x1b[K":
+            del rows[-1][column:]
+        else:
+            if column == n_columns:
+                rows.append([])
+                column = 0
+            rows[-1] += [" "] * (column - len(rows[-1]))
+            rows[-1][column:column + 1] = [token.group()]
+            column += 1
+    return ["".join(row).rstrip() for row in rows]
+
+
+class Pseudo:
+    """A pseudo-terminal of some columns; what is written there is kept.
+
+    Attributes
+    ----------
+    slave : int
+        What a program has as its terminal.
+    """
+
+    def __init__(self, n_columns=80):
+        self._master, self.slave = pty.openpty()
+        self._changed = threading.Condition()
+        self._data, self._ended = b"", False
+        self._woken, self._waker = os.pipe()
+        self.resize(n_columns)
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.hang_up()
+
+    def resize(self, n_columns):
+        """Make it as wide as that."""
+        self.n_columns = n_columns
+        fcntl.ioctl(self.slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, n_columns, 0, 0))
+
+    @property
+    def text(self):
+        """Everything that was written, with line ends as the programs wrote them."""
+        with self._changed:
+            return self._data.decode("utf-8").replace("\r\n", "\n")
+
+    @property
+    def rows(self):
+        """What is to be seen, from the first line on."""
+        return seen(self.text, self.n_columns)
+
+    def wait_for(self, pattern):
+        """Wait until what was written matches; return the match."""
+        found = []
+
+        def is_there():
+            found[:] = [match for match in [re.search(pattern, self._data.decode("utf-8", "replace"))] if match]
+            return found or self._ended
+
+        with self._changed:
+            self._changed.wait_for(is_there, WAIT_S)
+        assert found, "%r was not written; there is only:\n%s" % (pattern, self.text)
+        return found[0]
+
+    def start(self, argv, **options):
+        """Start a program that has it as stdin, stdout, stderr (if nothing else is said) and controlling terminal."""
+        def take():
+            os.setsid()
+            fcntl.ioctl(self.slave, termios.TIOCSCTTY, 0)
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+        for name in ("stdin", "stdout", "stderr"):
+            options.setdefault(name, self.slave)
+        return subprocess.Popen(argv, preexec_fn=take, pass_fds=[self.slave], **options)
+
+    def type(self, data):
+        """Press keys."""
+        os.write(self._master, data)
+
+    def hang_up(self):
+        """Close it, as when a window is closed: programs that still have it can not write any more."""
+        if not self._ended:
+            os.write(self._waker, b"x")
+            self._reader.join(WAIT_S)
+            for fd in (self._master, self.slave, self._woken, self._waker):
+                os.close(fd)
+
+    def _read(self):
+        while True:
+            ready, _, _ = select.select([self._master, self._woken], [], [])
+            if self._master not in ready:  # all that was written has been read
+                break
+            with self._changed:
+                self._data += os.read(self._master, 1 << 16)
+                self._changed.notify_all()
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
