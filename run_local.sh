@@ -139,10 +139,11 @@ trap 'signals=$((signals + 1)); signal_status=143' TERM
 trap 'signals=$((signals + 1)); signal_status=129' HUP
 trap 'end_everything; rm -rf "$scratch_dir"' EXIT
 
-# say SENTENCE : print it; at a terminal, in place of a bar that is drawn again below it.
+# say SENTENCE : print it; at a terminal, in place of a bar that is drawn again below it. A closed one ends nothing.
 say() {
-    if [[ -n "$tee_pid" ]] && shows_bars; then printf '\r\033[K'; fi
-    printf '%s\n' "$1"
+    local before=""
+    if [[ -n "$tee_pid" ]] && shows_bars; then before=$'\r\033[K'; fi
+    printf '%s%s\n' "$before" "$1" 2>/dev/null || true
 }
 
 worker_output() {
@@ -216,10 +217,10 @@ stop_on_signal() {
     say "Stopping: the master saves the results first."
     end_everything
     if excel="$(excel_file)"; then
-        echo "Results so far: $excel"
-        echo "To go on: ./run_local.sh --resume --workers $n_workers --port $port"
+        say "Results so far: $excel"
+        say "To go on: ./run_local.sh --resume --workers $n_workers --port $port"
     else
-        echo "No results were saved." >&2
+        say "No results were saved." >&2
     fi
     exit "$signal_status"
 }

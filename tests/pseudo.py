@@ -56,6 +56,7 @@ class Pseudo:
         self._changed = threading.Condition()
         self._data, self._ended = b"", False
         self._woken, self._waker = os.pipe()
+        self._programs = []
         self.resize(n_columns)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -64,6 +65,9 @@ class Pseudo:
         return self
 
     def __exit__(self, *error):
+        for program in self._programs:
+            program.kill()
+            program.wait(WAIT_S)
         self.hang_up()
 
     def resize(self, n_columns):
@@ -95,16 +99,21 @@ class Pseudo:
         assert found, "%r was not written; there is only:\n%s" % (pattern, self.text)
         return found[0]
 
-    def start(self, argv, **options):
-        """Start a program that has it as stdin, stdout, stderr (if nothing else is said) and controlling terminal."""
+    def start(self, argv, outlives=False, **options):
+        """Start a program that has it as stdin, stdout, stderr (if nothing else is said) and controlling terminal.
+
+        With ``outlives`` it does not hear of a hang-up, as if nohup had started it.
+        """
         def take():
             os.setsid()
             fcntl.ioctl(self.slave, termios.TIOCSCTTY, 0)
             signal.signal(signal.SIGINT, signal.SIG_DFL)
+            signal.signal(signal.SIGHUP, signal.SIG_IGN if outlives else signal.SIG_DFL)
 
         for name in ("stdin", "stdout", "stderr"):
             options.setdefault(name, self.slave)
-        return subprocess.Popen(argv, preexec_fn=take, pass_fds=[self.slave], **options)
+        self._programs.append(subprocess.Popen(argv, preexec_fn=take, pass_fds=[self.slave], **options))
+        return self._programs[-1]
 
     def type(self, data):
         """Press keys."""

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from pseudo import WAIT_S, Pseudo
 
 PROJECT = Path(__file__).resolve().parent.parent
 COMMANDS = ("start_master.sh", "start_worker.sh", "run_local.sh", "run_tests.sh", "deploy_jetson.sh")
@@ -63,6 +64,8 @@ server = http.server.HTTPServer(("127.0.0.1", port), Handler)
 threading.Thread(target=server.serve_forever, daemon=True).start()
 print("FLQ master ready", *arguments, flush=True)
 import time
+for k in (1, 2, 3):
+    print("12:00:0%d round=%d/3 accuracy=0.5000 loss=0.5 wire_up=9 wire_down=9" % (k, k), file=sys.stderr, flush=True)
 while len(done) < n_workers:
     time.sleep(0.02)
     if done and os.environ["BEHAVIOUR"] == "crash":
@@ -484,3 +487,93 @@ def test_free_port_is_taken_where_5000_is_in_use(ready_project, environment):
     assert done.returncode == 0, done.stderr
     assert "Port 5000 is taken: this run uses " in done.stdout
     assert "--port 5000" not in done.stdout
+
+
+# ---- At a terminal
+
+@pytest.fixture
+def seen_project(ready_project):
+    """Return the ready project with what shows a bar."""
+    (ready_project / "flq").mkdir()
+    (ready_project / "flq" / "__init__.py").touch()
+    shutil.copytree(str(PROJECT / "flq" / "console"), str(ready_project / "flq" / "console"))
+    return ready_project
+
+
+def master_output(project):
+    path, = (project / "logs").glob("*_master.out")
+    return path.read_text()
+
+
+@pytest.mark.parametrize("term", ["xterm", "dumb"])
+def test_a_run_at_a_terminal_shows_a_bar_and_keeps_the_lines(seen_project, environment, tmp_path, term):
+    with Pseudo(200) as pseudo:
+        script = pseudo.start([str(seen_project / "run_local.sh"), "--workers", "2", "--rounds", "3"],
+                              env=dict(environment, TERM=term))
+        assert script.wait(WAIT_S) == 0, pseudo.text
+        pseudo.wait_for("Results: .*\n")
+        rows = pseudo.rows
+    output = master_output(seen_project)
+    assert output.count("round=") == 3 and "\x1b" not in output
+    if term == "dumb":
+        assert sum("round=" in row for row in rows) == 3 and "\x1b" not in pseudo.text
+    else:
+        bar, = (row for row in rows if "|" in row)
+        assert bar.startswith("round 3/3 |") and not any("round=" in row for row in rows)
+    assert sum(row.startswith("Started 2 workers; ") for row in rows) == 1
+    assert any(row.startswith("results: ") for row in rows)
+    assert_nothing_is_left(seen_project, tmp_path)
+
+
+def test_ctrl_c_at_the_terminal_reaches_the_script_and_the_master_saves_first(seen_project, environment, tmp_path):
+    environment["BEHAVIOUR"] = "endless"
+    with Pseudo(200) as pseudo:
+        script = pseudo.start([str(seen_project / "run_local.sh"), "--workers", "2"],
+                              env=dict(environment, TERM="xterm"))
+        pseudo.wait_for("Started 2 workers")
+        pseudo.type(b"\x03")
+        assert script.wait(WAIT_S) == 130, pseudo.text
+        pseudo.wait_for("To go on: .*\n")
+        rows = [row for row in pseudo.rows if row]
+    assert [row.partition(":")[0] for row in rows[-4:]] == ["12", "results", "Results so far", "To go on"], rows
+    assert sum(row.endswith("Stopping: the master saves the results first.") for row in rows) == 1
+    assert (seen_project / "order").read_text().split()[0] == "master"
+    assert_nothing_is_left(seen_project, tmp_path)
+
+
+def test_a_terminal_that_is_closed_lets_the_master_save(seen_project, environment, tmp_path):
+    environment["BEHAVIOUR"] = "endless"
+    with Pseudo(200) as pseudo:
+        script = pseudo.start([str(seen_project / "run_local.sh"), "--workers", "2"],
+                              env=dict(environment, TERM="xterm"))
+        pseudo.wait_for("Started 2 workers")
+        pseudo.hang_up()
+        assert script.wait(WAIT_S) == 129
+    assert master_output(seen_project).splitlines()[-1].startswith("results: ")
+    assert (seen_project / "order").read_text().split()[0] == "master"
+    assert_nothing_is_left(seen_project, tmp_path)
+
+
+SLOW_PIP = FAKE_PYTHON.replace('"-m pip") ', '"-m pip") while [ ! -e "$(dirname "$0")/go_on" ]; do sleep 0.1; done; '
+                               'echo "ERROR: as pip says it" >&2; ')
+
+
+def test_an_installation_at_a_terminal_says_how_long_it_takes(project, environment):
+    write_program(Path(environment["PYTHON"]), SLOW_PIP.format(python=sys.executable))
+    call = 'set -euo pipefail; project_dir="$1"; source "$1/scripts/environment.sh"; ensure_environment local'
+    with Pseudo() as pseudo:
+        script = pseudo.start(["bash", "-c", call, "bash", str(project)], env=dict(environment, TERM="xterm"))
+        pseudo.wait_for("0:01\r")
+        (project / ".venv" / "bin" / "go_on").touch()
+        assert script.wait(WAIT_S) == 0
+        pseudo.wait_for("Installed .*\n")
+        rows = pseudo.rows
+    assert rows[1].startswith("Installing requirements/local.txt into .venv") and rows[2] == "ERROR: as pip says it"
+    assert rows[3].startswith("Installed requirements/local.txt in ") and rows[4:] == [""], rows
+
+
+def test_an_installation_without_a_terminal_says_how_long_it_took(project, environment):
+    done = run_function(project, environment, "ensure_environment local")
+    making, installing, installed = done.stdout.splitlines()
+    assert making.startswith("Making .venv") and installing.startswith("Installing requirements/local.txt")
+    assert installed.startswith("Installed requirements/local.txt in ") and done.stderr == ""

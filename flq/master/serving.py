@@ -40,6 +40,7 @@ from .tls import TlsAdapter
 logger = logging.getLogger(__name__)
 
 BUILD_S = 600.0  # how long a user's own model may take, TensorFlow's start and all
+WAKE_S = 1.0     # how late a signal is handled at the latest
 MASTERS_OWN = ("report", "security")  # sections that workers do not get
 
 
@@ -157,10 +158,10 @@ def until_the_end(args: argparse.Namespace, service: MasterService, server: Serv
     logger.info("waiting for %d workers; model %s with %d parameters", config.system.min_workers,
                 config.model.name, service.machine.options.layout.n_params)
 
-    service.saved.wait()
+    _wait_for(service.saved)
     service.heard.wait(min(config.system.linger_s, threading.TIMEOUT_MAX))
     if args.keep_serving:
-        service.released.wait()
+        _wait_for(service.released)
     service.wait_for_evaluator()
     if service.was_interrupted:
         service.close()  # whoever waits is told to try again
@@ -177,3 +178,9 @@ def until_the_end(args: argparse.Namespace, service: MasterService, server: Serv
     if fewer is not None and not service.was_interrupted:
         say(fewer)
     return 1 if service.failed else 128 + signals[0] if signals else 0
+
+
+def _wait_for(event: threading.Event) -> None:
+    """Wait without an end, but not in one piece: a signal that comes just before a wait is handled only after it."""
+    while not event.wait(WAKE_S):
+        pass
