@@ -2,11 +2,14 @@
 
 import logging
 import os
+import subprocess
+import sys
 
 import pytest
 
 from flq import logfile
-from flq.logfile import prune, set_up_logging
+from flq.console import FOR_A_BAR
+from flq.logfile import prune, say, set_up_logging
 
 SECONDS = 1750000000  # some time or other
 
@@ -109,3 +112,26 @@ def test_one_start_takes_no_more_than_its_four_files(tmp_path, monkeypatch, logg
         to_file.handle(logging.makeLogRecord({"name": "flq", "msg": "round=%d" % i}))
     assert names(tmp_path) == ["master_20260101_000000.log" + ending for ending in ("", ".1", ".2", ".3")]
     assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= 4 * 1000
+
+
+def test_what_is_for_a_bar_is_in_no_file_and_on_no_plain_output(tmp_path, capsys, logger):
+    set_up_logging(str(tmp_path / "master_20260101_000000.log"), verbose=False)
+    logger.info("start=reading_data", extra=FOR_A_BAR)
+    logger.info("data=ready")
+    assert capsys.readouterr().err.endswith(" data=ready\n")
+    written = (tmp_path / "master_20260101_000000.log").read_text()
+    assert written.endswith(" INFO flq: data=ready\n") and "start=" not in written
+
+
+def test_what_a_program_says_is_a_line_on_stdout(capsys):
+    say("results: here.xlsx")
+    assert tuple(capsys.readouterr()) == ("results: here.xlsx\n", "")
+
+
+def test_output_that_nobody_reads_any_more_leaves_the_exit_code_alone():
+    code = "from flq.logfile import say; input(); say('results: here.xlsx'); say('and more')"
+    process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE)
+    process.stdout.close()
+    _, errors = process.communicate(b"\n", 60)
+    assert (process.returncode, errors) == (0, b"")

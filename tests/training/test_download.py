@@ -3,6 +3,7 @@
 import hashlib
 import http.server
 import os
+import re
 import signal
 import socketserver
 import subprocess
@@ -10,6 +11,7 @@ import sys
 import threading
 
 import pytest
+from pseudo import WAIT_S, Pseudo
 from published_files import IDX_NAMES, cifar_archive, mnist_arrays, write_mnist
 
 from flq.errors import DataError
@@ -18,6 +20,7 @@ from flq.training.sources import download
 from flq.training.sources.download import DownloadFailed, File, download_missing
 from flq.training.sources.published import PUBLISHED
 
+PROJECT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 CONTENT = bytes(range(256)) * 1000
 
 
@@ -261,3 +264,65 @@ def test_a_wrong_checksum_is_an_error_of_one_sentence(make_settings, site, bare_
     with pytest.raises(DataError, match="can not be downloaded: .*its SHA-256 is .*put cifar-10-binary.tar.gz from"):
         load_dataset(settings)
     assert names_in(bare_machine / "caches" / "flq" / "cifar10") == []
+
+
+# ---- How far it is
+
+def steps(caplog):
+    """Return what was said of the steps, for everybody and for a bar only."""
+    lines = [(record.getMessage(), hasattr(record, "is_for_a_bar")) for record in caplog.records
+             if record.getMessage().startswith("download=")]
+    return [line for line, is_small in lines if not is_small], [line for line, is_small in lines if is_small]
+
+
+def test_a_log_has_each_quarter_and_a_bar_each_hundredth(site, tmp_path, caplog, monkeypatch):
+    caplog.set_level("INFO", "flq")
+    monkeypatch.setattr(download, "BLOCK_BYTES", 1000)
+    site.has("whole.bin", CONTENT)
+    download_missing([WHOLE], [site.url], str(tmp_path))
+    said, shown = steps(caplog)
+    assert [line.rpartition(" seconds=")[0] for line in said] == [
+        "download=whole.bin bytes=%d/256000" % n_bytes for n_bytes in (0, 64000, 128000, 192000, 256000)]
+    assert len(shown) == 96
+
+
+def test_a_slow_download_is_heard_of_more_often(site, tmp_path, caplog, monkeypatch):
+    caplog.set_level("INFO", "flq")
+    monkeypatch.setattr(download, "BLOCK_BYTES", 1000)
+    monkeypatch.setattr(download, "STEP_S", 0.0)
+    site.has("whole.bin", CONTENT)
+    download_missing([WHOLE], [site.url], str(tmp_path))
+    said, shown = steps(caplog)
+    assert len(said) == 257 and shown == []
+
+
+def test_a_mirror_that_fails_takes_its_bar_along(site, tmp_path, caplog):
+    caplog.set_level("INFO", "flq")
+    site.has("whole.bin", CONTENT)
+    download_missing([WHOLE], ["http://127.0.0.1:1/", site.url], str(tmp_path))
+    assert steps(caplog)[1][0] == "download=whole.bin failed=1"
+
+
+FETCH = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from flq.logfile import set_up_logging
+from flq.training.sources.download import File, download_missing
+set_up_logging(sys.argv[4] + "/fetch.log", False)
+download_missing([File("whole.bin", 256000, sys.argv[3])], [sys.argv[2]], sys.argv[4])
+"""
+
+
+@pytest.mark.parametrize("term, last", [("xterm", r"whole.bin \|.*\| 0.26 MB of 0.26 MB"),
+                                        ("dumb", r"\S+ download=whole.bin bytes=256000/256000 seconds=\d+\.\d")])
+def test_a_terminal_has_a_bar_and_the_log_the_lines(site, tmp_path, term, last):
+    site.has("whole.bin", CONTENT)
+    with Pseudo(200) as pseudo:
+        argv = [sys.executable, "-c", FETCH, PROJECT, site.url, WHOLE.sha256, str(tmp_path)]
+        assert pseudo.start(argv, env=dict(os.environ, TERM=term)).wait(WAIT_S) == 0, pseudo.text
+        pseudo.wait_for(last)
+        rows = pseudo.rows
+    assert re.match(last + r"\Z", rows[-2]) and rows[-1] == "", rows
+    assert len(rows) == (3 if term == "xterm" else 7), rows
+    log = (tmp_path / "fetch.log").read_text()
+    assert log.count("download=whole.bin bytes=") == 5 and "\x1b" not in log and "|" not in log
