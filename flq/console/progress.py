@@ -109,7 +109,7 @@ class Progress:
 
         n_columns = max(1, min(n_columns - 1, MOST_COLUMNS))  # a full line would make some terminals go on to the next
         if self._bar is not None:
-            return _drawn(self._bar, n_columns, None if is_last else _seconds_left(self._bar, now), is_ascii)
+            return _drawn(self._bar, n_columns, "" if is_last else _time_of(self._bar, now), is_ascii)
         if self._joined is not None:
             words = "waiting for workers: %d of %d joined" % (len(self._joined), self._n_wanted)
             if len(self._joined) >= self._n_wanted:
@@ -169,18 +169,17 @@ def _with_hosts(bar: Bar, pairs: Dict[str, str]) -> Bar:
 _WITH_FACTS = {"round": _with_results, "download": _with_size, "hosts": _with_hosts}
 
 
-def _drawn(bar: Bar, n_columns: int, left_s: Optional[float], is_ascii: bool) -> str:
+def _drawn(bar: Bar, n_columns: int, time: str, is_ascii: bool) -> str:
     from tqdm import tqdm
     from tqdm.utils import disp_len, disp_trim
 
     left = bar.label if bar.kind == "download" else "%s %d/%d" % (bar.label, bar.n, bar.total)
     left = disp_trim(left, max(1, n_columns // 2))
     room = n_columns - disp_len(left) - LEAST_BAR - 3
-    if bar.kind == "hosts":  # who is at work says more than when the last is done
-        facts = after = [disp_trim(fact, max(0, room - 1)) for fact in bar.facts]
-    else:
-        after = [] if left_s is None else [_clock(left_s) + " left"]
-        facts, after = bar.facts[:1] + after + bar.facts[1:], bar.facts + after
+    if bar.kind == "hosts":  # who is at work says more than the bar
+        facts = after = [time] + [disp_trim(fact, max(0, room - disp_len(time) - 2)) for fact in bar.facts]
+    else:  # in the order of their importance, and as they are shown
+        facts, after = bar.facts[:1] + [time] + bar.facts[1:], bar.facts + [time]
     shown: List[str] = []
     for fact in facts:
         if fact and disp_len(fact) < room:
@@ -191,12 +190,15 @@ def _drawn(bar: Bar, n_columns: int, left_s: Optional[float], is_ascii: bool) ->
                              left=left, right=right)
 
 
-def _seconds_left(bar: Bar, now: float) -> Optional[float]:
-    """Return how long it will take by what it has taken, None if that is not known, or has turned out too little."""
-    if bar.n == bar.n_first or bar.n == bar.total:
-        return None
+def _time_of(bar: Bar, now: float) -> str:
+    """Return the time left by what it has taken so far, nothing if that is not known, or has turned out too little;
+    of hosts the time that it has taken: they differ too much."""
+    if bar.kind == "hosts":
+        return _clock(now - bar.since)
+    if bar.n in (bar.n_first, bar.total):
+        return ""
     left_s = (bar.total - bar.n) * (bar.at - bar.since) / (bar.n - bar.n_first) - (now - bar.at)
-    return left_s if left_s > 0 else None
+    return _clock(left_s) + " left" if left_s > 0 else ""
 
 
 def _clock(seconds: float) -> str:

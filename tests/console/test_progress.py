@@ -93,8 +93,8 @@ def test_a_download_that_is_given_up_has_no_bar():
 
 def test_hosts_show_who_is_at_work_as_far_as_there_is_room():
     line = "hosts=1/3 working=jetson1:environment,jetson2:release"
-    assert bottom(line).endswith("| jetson1:environment jetson2:release")
-    assert bottom(line, n_columns=40).endswith("| jetson1:environm")
+    assert bottom(line).endswith("| 0:00 jetson1:environment jetson2:release")
+    assert bottom(line, n_columns=40, later_s=70.0).endswith("| 1:10 jetson1:env")
     assert not after(line).is_worth_keeping
 
 
