@@ -114,7 +114,7 @@ class Worker:
             if self._trainer is not None and self._args.stay:
                 begin_afresh(self._args.worker_id)
             logger.info("worker %d: start=reading_data dataset=%.80s model=%.80s", self._args.worker_id,
-                        settings["dataset"]["name"], settings["model"]["name"])
+                        settings["dataset"]["name"], settings["model"]["name"], extra=FOR_A_BAR)
             with self._pulse.calling():  # which may download a data set
                 self._trainer = build_trainer(settings, self._args.worker_id)
             self._last_round = settings["system"]["max_rounds"]

@@ -140,7 +140,7 @@ def test_a_worker_shows_its_rounds_in_a_bar_and_its_log_has_the_lines(cluster):
         assert len(bars) == 1 and re.match(r"round 5/5 \|█+\| loss ", bars[0]) and len(bars[0]) < 40, pseudo.rows
     end_well(master, [other])
     log = log_of(cluster, "worker0")
-    assert log.count(" applied ") == 5 and "start=reading_data dataset=digits model=quadratic" in log
+    assert log.count(" applied ") == 5 and "start=waiting_for_the_first_round rounds=5" in log
     assert [char for char in log if not char.isprintable() and char != "\n"] == []
 
 

@@ -181,8 +181,10 @@ def test_a_build_gets_what_flags_file_environment_and_master_say_together_and_lo
     assert worker_id == 3 and settings["dataset"]["data_dir"] == "/of/the/file"
     assert settings["jetson_optimization"] == dict(SETTINGS["jetson_optimization"], gpu_memory_limit_mb=256,
                                                    prefetch_size=9)
-    assert caplog.messages == ["worker 3: gpu memory limit: asked 256 MB, set to 256 MB on GPU 0 of 1",
-                               "worker 3: 7 samples, 4 parameters"]
+    assert caplog.messages == ["worker 3: start=reading_data dataset=digits model=mlp",  # for a bar
+                               "worker 3: gpu memory limit: asked 256 MB, set to 256 MB on GPU 0 of 1",
+                               "worker 3: 7 samples, 4 parameters",
+                               "worker 3: start=waiting_for_the_first_round rounds=30"]
 
 
 SITE = """
