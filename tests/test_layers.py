@@ -52,7 +52,7 @@ LAYERS = {
     "worker": layer("errors console logfile flags durable tokens systemd device core protocol training",
                     "numpy requests"),
     "simulate": layer("errors core protocol training", "numpy"),
-    "report": layer("errors flags core", "numpy openpyxl pandas"),
+    "report": layer("errors flags durable core", "numpy xlsxwriter openpyxl pandas"),
     "watch": layer("errors flags core training report", "numpy"),
     "config": layer("errors core", "pydantic pydantic_core"),
     "config_file": layer("errors core config", "pydantic"),

@@ -20,7 +20,7 @@ from ..device.tensorflow_probe import Probe, probe_tensorflow, tensorflow_lines
 from ..errors import FlqError
 
 LOWEST_PYTHON = (3, 9)
-PACKAGES = ("numpy", "flask", "cheroot", "pydantic", "openpyxl", "prometheus_client")
+PACKAGES = ("numpy", "flask", "cheroot", "pydantic", "xlsxwriter", "prometheus_client")
 TIMEOUT_S = 5.0
 
 

@@ -11,7 +11,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 from ..protocol.ledger import Traffic
 from ..protocol.master_machine import MasterMachine
 from ..protocol.members import LATE, LOST, REFUSED, SKIPPED, UPLOADED, Member
-from ..report.rows import RoundRow, WorkerRow
+from ..report.rows import RoundRow, Sum, WorkerRow
 from .devices import Counts, Devices
 from .meter import Meter, Wire
 from .record import Evaluated
@@ -68,7 +68,7 @@ def _energy(totals: Totals, last: Evaluated) -> List[Tuple[str, Any]]:
     if not told:
         return []
     whole = math.fsum(told)
-    return [("energy of %d of %d workers (J)" % (len(told), len(totals.workers)), whole),
+    return [("energy of %d of %d workers (J)" % (len(told), len(totals.workers)), Sum(whole, workers="energy_j")),
             ("energy per percentage point (J)", _per(whole, 100 * (last.accuracy or 0)))]
 
 
@@ -79,19 +79,24 @@ def lost_workers(totals: Totals) -> List[int]:
 
 def summary(run_id: str, reason: str, rounds: List[RoundRow], totals: Totals, last: Evaluated,
             settings: Dict[str, Dict[str, Any]], config_hash: str) -> List[Tuple[str, Any]]:
-    """Return the label and value pairs of the sheet Summary."""
+    """Return the label and value pairs of the sheet Summary; a value may be a :class:`.rows.Sum`."""
     is_local = settings["dataset"]["partition"] == "local"
     accuracies = [row.own_accuracy if is_local else row.accuracy for row in rounds]
     accuracies = [accuracy for accuracy in accuracies if accuracy is not None]
     lost = lost_workers(totals)
     traffic, wire = totals.traffic, totals.wire
 
-    def over_workers(field: str) -> int:
-        return sum(getattr(row, field) for row in totals.workers)
+    def over_workers(field: str) -> Sum:
+        return Sum(sum(getattr(row, field) for row in totals.workers), workers=field)
 
     def after(total: int, *fields: str) -> int:
         return total - sum(getattr(row, field) for row in rounds for field in fields)
 
+    parted = [("%s (%s)" % (what, unit), "%s after the last round (%s)" % (what, unit), total, field)
+              for what, unit, total, field in (
+                  ("payload up", "bits", traffic.payload_bits_up, "payload_bits_up"),
+                  ("payload down", "bits", traffic.payload_bits_down, "payload_bits_down"),
+                  ("wire up", "bytes", wire.up, "wire_bytes_up"), ("wire down", "bytes", wire.down, "wire_bytes_down"))]
     return [
         ("run", run_id), ("ended because", reason),
         ("data set", settings["dataset"]["name"]), ("model", settings["model"]["name"]),
@@ -105,14 +110,10 @@ def summary(run_id: str, reason: str, rounds: List[RoundRow], totals: Totals, la
         ("measured on", "what the workers hold back, by the shared copy" if is_local else "the test set"),
         ("uploads", over_workers("uploaded")), ("skips", over_workers("skipped")),
         ("refusals", over_workers("refused")),
-        ("payload up (bits)", traffic.payload_bits_up), ("payload down (bits)", traffic.payload_bits_down),
-        ("wire up (bytes)", wire.up), ("wire down (bytes)", wire.down),
-        ("answers after the last round", after(over_workers("rounds"), "uploaded", "skipped", "refused")),
-        ("payload up after the last round (bits)", after(traffic.payload_bits_up, "payload_bits_up")),
-        ("payload down after the last round (bits)", after(traffic.payload_bits_down, "payload_bits_down")),
-        ("wire up after the last round (bytes)", after(wire.up, "wire_bytes_up")),
-        ("wire down after the last round (bytes)", after(wire.down, "wire_bytes_down")),
+        *((label, Sum(total, field, line=after_label)) for label, after_label, total, field in parted),
+        ("answers after the last round", after(over_workers("rounds").value, "uploaded", "skipped", "refused")),
+        *((after_label, after(total, field)) for _, after_label, total, field in parted),
         ("wire of other peers (bytes)", totals.others.up + totals.others.down),
         *_energy(totals, last),
-        ("seconds", math.fsum(row.round_s for row in rounds)),
+        ("seconds", Sum(math.fsum(row.round_s for row in rounds), "round_s")),
     ]

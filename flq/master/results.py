@@ -87,12 +87,13 @@ class Results:
             if not self._has_model:
                 self._has_model = self._try(self._npz, lambda: save_npz(self._npz, model, self._layout))
 
-    def save_workbook(self, summary: list, rounds: list, workers: list) -> None:
+    def save_workbook(self, summary: list, rounds: list, workers: list, roll_calls: list) -> None:
         """Write the workbook, unless the one that is there says the same."""
-        content = (summary, rounds, workers)
+        content = (summary, rounds, workers, roll_calls)
         with self._writing:
             if content != self._content and self._try(
-                    self.workbook, lambda: write_workbook(self.workbook, summary, rounds, workers, self._settings)):
+                    self.workbook,
+                    lambda: write_workbook(self.workbook, summary, rounds, workers, self._settings, roll_calls)):
                 self._content = content
                 logger.info("results saved: %s", self.workbook)
 

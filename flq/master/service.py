@@ -375,7 +375,8 @@ class MasterService:
         rounds = self.record.rounds()
         pairs = summary(self.machine.options.run_id, self._reason, rounds, totals, self.record.last_evaluated(),
                         self._settings, self.config_hash)
-        self.results.save_workbook(pairs, rounds, totals.workers)
+        roll_calls = [(row.round_index, call) for row, call in zip(rounds, self.record.roll_calls())]
+        self.results.save_workbook(pairs, rounds, totals.workers, roll_calls)
 
 
 def _number(value: Optional[float]) -> str:

@@ -6,27 +6,29 @@ dashes too.
 
 Example
 -------
->>> line = Line("test set", workbook["Rounds"], 1, 2, [0.5, 0.9])
->>> chart = line_chart("Accuracy", [line], round_axis(2), share_axis("accuracy", line.values))
->>> place(sheet, [chart])
+>>> line = Line("test set", "Rounds", 0, 1, [0.5, 0.9])
+>>> chart = line_chart(workbook, "Accuracy", [line], round_axis("round", 2), share_axis("accuracy", line.values))
+>>> place(workbook, "Charts", [chart])
 """
 
-from typing import Any, List, NamedTuple, Sequence, Tuple
+import re
+from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
 
 from .axes import Axis
 from .sheets import clean_text, fit_to_pages
 
-PALETTE = ("0072B2", "D55E00", "009E73", "CC79A7", "E69F00", "56B4E9", "000000")
-DASHES = ("solid", "dash", "sysDot", "dashDot")
-GRID_COLOUR = "D9D9D9"
-LINE_EMU, GRID_EMU = 19050, 6350  # widths: 1.5 and 0.5 points
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+DASHES = ("solid", "dash", "round_dot", "dash_dot")
+GRID = {"visible": True, "line": {"color": "#D9D9D9", "width": 0.5}}
+LINE_POINTS, TITLE_POINTS = 1.5, 12
 
+PIXELS_PER_CM = 96 / 2.54
 CHART_CM = (20.0, 9.5)  # width, height
-TITLE_POINTS = 12
 GAP_CM = 0.5  # between charts
 PER_ROW = 2
 CATEGORY_LABELS = 16  # with more bars not every one has its number
 MARKED_POINTS = 50  # with fewer points each has a mark; a single point is nothing but its mark
+LIKE_A_CELL = re.compile(r"!(?=[$]?[A-Z]+[$]?[0-9])")  # XlsxWriter takes Sheet!A1 in a name for a reference
 
 
 class Line(NamedTuple):
@@ -34,10 +36,10 @@ class Line(NamedTuple):
 
     Attributes
     ----------
-    sheet : openpyxl.worksheet.worksheet.Worksheet
-        Where its points stand, from row 2 on.
+    sheet : str
+        The name of the sheet where its points stand, from row 2 on.
     x_column, y_column : int
-        Counted from 1.
+        Counted from 0.
     values : sequence of float or None
         What stands in the column of y; None = an empty cell, which the line bridges.
     style : int
@@ -45,7 +47,7 @@ class Line(NamedTuple):
     """
 
     name: str
-    sheet: Any
+    sheet: str
     x_column: int
     y_column: int
     values: Sequence[Any]
@@ -53,94 +55,78 @@ class Line(NamedTuple):
 
 
 class Bars(NamedTuple):
-    """One layer of a chart of stacked bars: its name, its column (from 1), and its colour of PALETTE."""
+    """One layer of a chart of stacked bars: its name, its column (from 0), and its colour of PALETTE."""
 
     name: str
     column: int
     colour: int
 
 
-def line_chart(title: str, lines: Sequence[Line], x_axis: Axis, y_axis: Axis) -> Any:
+def line_chart(workbook: Any, title: str, lines: Sequence[Line], x_axis: Axis, y_axis: Axis) -> Any:
     """Return a chart of straight lines through points."""
-    from openpyxl.chart import Reference, ScatterChart, Series
-
-    chart = ScatterChart()
-    chart.style, chart.scatterStyle = 2, "lineMarker"
-    chart.display_blanks = "span"
-    _decorate(chart, title, x_axis, y_axis)
+    chart = workbook.add_chart({"type": "scatter", "subtype": "straight_with_markers"})
+    chart.show_blanks_as("span")
     for line in lines:
-        last = 1 + len(line.values)
-        series = Series(Reference(line.sheet, line.y_column, 2, max_row=last),
-                        Reference(line.sheet, line.x_column, 2, max_row=last), title=clean_text(line.name))
         colour = PALETTE[line.style % len(PALETTE)]
-        series.smooth = False
-        series.graphicalProperties.line.solidFill = colour
-        series.graphicalProperties.line.width = LINE_EMU
-        series.graphicalProperties.line.dashStyle = DASHES[line.style % len(DASHES)]
         is_marked = sum(value is not None for value in line.values) < MARKED_POINTS
-        series.marker.symbol = "circle" if is_marked else "none"
-        series.marker.size = 4
-        series.marker.graphicalProperties.solidFill = colour
-        series.marker.graphicalProperties.line.solidFill = colour
-        chart.series.append(series)
+        mark = {"type": "circle", "size": 4, "fill": {"color": colour}, "border": {"color": colour}}
+        chart.add_series({
+            "name": _text(line.name),
+            "categories": [line.sheet, 1, line.x_column, len(line.values), line.x_column],
+            "values": [line.sheet, 1, line.y_column, len(line.values), line.y_column],
+            "line": {"color": colour, "width": LINE_POINTS, "dash_type": DASHES[line.style % len(DASHES)]},
+            "marker": mark if is_marked else {"type": "none"}, "smooth": False})
+    _decorate(chart, title, _axis(x_axis), _axis(y_axis))
     return chart
 
 
-def bar_chart(title: str, sheet: Any, layers: Sequence[Bars], n_bars: int, x_title: str, y_axis: Axis) -> Any:
-    """Return a chart of stacked bars, one for each of the sheet's rows; column 1 names them."""
-    from openpyxl.chart import BarChart, Reference, Series
-
-    chart = BarChart()
-    chart.style, chart.type, chart.grouping, chart.overlap, chart.gapWidth = 2, "col", "stacked", 100, 40
-    _decorate(chart, title, Axis(x_title, "0"), y_axis)
-    chart.x_axis.tickLblSkip = -(-n_bars // CATEGORY_LABELS)
-    chart.x_axis.tickMarkSkip = 1
+def bar_chart(workbook: Any, title: str, sheet: str, layers: Sequence[Bars], n_bars: int, x_title: str,
+              y_axis: Axis) -> Any:
+    """Return a chart of stacked bars, one for each of the sheet's first rows; its first column names them."""
+    chart = workbook.add_chart({"type": "column", "subtype": "stacked"})
     for layer in layers:
-        series = Series(Reference(sheet, layer.column, 2, max_row=1 + n_bars), title=clean_text(layer.name))
-        series.graphicalProperties.solidFill = PALETTE[layer.colour]
-        series.graphicalProperties.line.noFill = True
-        series.invertIfNegative = False
-        chart.series.append(series)
-    chart.set_categories(Reference(sheet, 1, 2, max_row=1 + n_bars))
+        chart.add_series({
+            "name": _text(layer.name), "categories": [sheet, 1, 0, n_bars, 0],
+            "values": [sheet, 1, layer.column, n_bars, layer.column],
+            "fill": {"color": PALETTE[layer.colour]}, "border": {"none": True}, "gap": 40, "overlap": 100})
+    names = dict(_axis(Axis(x_title, "0")), interval_unit=-(-n_bars // CATEGORY_LABELS), interval_tick=1)
+    _decorate(chart, title, names, _axis(y_axis))
     return chart
 
 
-def _decorate(chart: Any, title: str, x_axis: Axis, y_axis: Axis) -> None:
+def _axis(asked: Axis) -> Dict[str, Any]:
+    """Return XlsxWriter's options of an axis."""
+    options = {"name": _text(asked.title), "num_format": asked.number_format, "num_format_linked": False,
+               "crossing": "min",  # of the other axis: both stand at the edge, not at zero
+               "label_position": "low"}  # type: Dict[str, Any]
+    if asked.high is not None:
+        options.update(min=asked.low, max=asked.high, major_unit=asked.step)
+    if asked.is_log:
+        options["log_base"] = 10
+    return options
+
+
+def _decorate(chart: Any, title: str, x_axis: Dict[str, Any], y_axis: Dict[str, Any]) -> None:
     """Give a chart its titles, axes, grid and legend."""
-    from openpyxl.chart.shapes import GraphicalProperties
-    from openpyxl.drawing.text import CharacterProperties, ParagraphProperties
-
-    chart.title = clean_text(title)
-    chart.roundedCorners = False
-    chart.legend.position, chart.legend.overlay = "b", False
-    for axis, asked in ((chart.x_axis, x_axis), (chart.y_axis, y_axis)):
-        axis.title = clean_text(asked.title)
-        axis.title.overlay = False
-        axis.number_format = asked.number_format
-        axis.delete = False  # openpyxl 3.1 hides axes otherwise
-        axis.crosses = "min"  # of the other axis: both stand at the edge, not at zero
-        axis.tickLblPos = "low"
-        if asked.high is not None:
-            axis.scaling.min, axis.scaling.max, axis.majorUnit = asked.low, asked.high, asked.step
-        if asked.is_log:
-            axis.scaling.logBase = 10
-    chart.title.overlay = False
-    chart.title.tx.rich.p[0].pPr = ParagraphProperties(defRPr=CharacterProperties(sz=100 * TITLE_POINTS, b=True))
-    chart.x_axis.majorGridlines = None
-    grid = chart.y_axis.majorGridlines.spPr = GraphicalProperties()
-    grid.line.solidFill, grid.line.width = GRID_COLOUR, GRID_EMU
+    chart.set_title({"name": _text(title), "name_font": {"size": TITLE_POINTS, "bold": True}, "overlay": False})
+    chart.set_x_axis(dict(x_axis, major_gridlines={"visible": False}))
+    chart.set_y_axis(dict(y_axis, major_gridlines=GRID))
+    chart.set_legend({"position": "bottom"})
 
 
-def place(sheet: Any, charts: List[Any], size_cm: Tuple[float, float] = CHART_CM) -> None:
-    """Put charts on an empty sheet, in rows of two that do not move with the cells, on one page of paper."""
-    from openpyxl.drawing.spreadsheet_drawing import AbsoluteAnchor
-    from openpyxl.drawing.xdr import XDRPoint2D, XDRPositiveSize2D
-    from openpyxl.utils.units import cm_to_EMU
+def _text(text: str) -> str:
+    """Return a name that stays text."""
+    return LIKE_A_CELL.sub("! ", clean_text(text))
 
+
+def place(workbook: Any, name: str, charts: List[Any], size_cm: Tuple[float, float] = CHART_CM) -> None:
+    """Add a sheet of charts, in rows of two that do not move with the cells, on one page of paper."""
+    sheet = workbook.add_worksheet(name)
     for index, chart in enumerate(charts):
         row, column = divmod(index, PER_ROW)
-        corner = [cm_to_EMU(n_before * (size + GAP_CM) + GAP_CM) for n_before, size in zip((column, row), size_cm)]
-        chart.anchor = AbsoluteAnchor(XDRPoint2D(*corner), XDRPositiveSize2D(*map(cm_to_EMU, size_cm)))
-        sheet.add_chart(chart)
-    sheet.sheet_view.showGridLines = False
+        x, y = [round((n_before * (size + GAP_CM) + GAP_CM) * PIXELS_PER_CM)
+                for n_before, size in zip((column, row), size_cm)]
+        chart.set_size(dict(zip(("width", "height"), (round(size * PIXELS_PER_CM) for size in size_cm))))
+        sheet.insert_chart(0, 0, chart, {"x_offset": x, "y_offset": y, "object_position": 3})
+    sheet.hide_gridlines(2)  # on the screen too
     fit_to_pages(sheet, 1, 1)

@@ -15,7 +15,7 @@ from typing import Any, List, NamedTuple, Sequence, Tuple
 from ..errors import FlqError
 from .axes import share_axis, spread_amount_axis
 from .charts import Line, line_chart, place
-from .sheets import fill, save
+from .sheets import fill, writing
 from .stored import Run, read_runs, shown
 
 TEXT, COUNT, SHARE = "General", "#,##0", "0.00%"  # number formats
@@ -139,32 +139,28 @@ def _remark(runs: Sequence[Run], measure: Measure) -> str:
 
 def _write(path: str, table: Any, runs: Sequence[Run], measure: Measure) -> None:
     """Write the table, the curves behind the chart, and the chart."""
-    from openpyxl import Workbook
+    with writing(path) as workbook:
+        fill(workbook, "Compare", list(table.columns), table.values.tolist(), [table.attrs["formats"]] * len(table))
 
-    workbook = Workbook()
-    workbook.active.title = "Compare"
-    fill(workbook.active, list(table.columns), table.values.tolist(), [table.attrs["formats"]] * len(table))
-
-    drawn = [(run.name, run.accuracy_of, run.curve[run.curve.accuracy.notna()])
-             for run in runs if run.curve.accuracy.notna().any()]
-    if drawn:
-        curves = workbook.create_sheet("Curves")
+        drawn = [(run.name, run.accuracy_of, run.curve[run.curve.accuracy.notna()])
+                 for run in runs if run.curve.accuracy.notna().any()]
+        if not drawn:
+            return
         titles, columns = [], []  # type: List[str], List[List[float]]
         for name, accuracy_of, curve in drawn:
             titles += ["%s: %s so far (bytes)" % (name, measure.name), "%s: accuracy, %s (%%)" % (name, accuracy_of)]
             columns += [measure.bytes_of(curve).tolist(), curve.accuracy.tolist()]
         length = max(map(len, columns))
         rows = list(zip(*(column + [None] * (length - len(column)) for column in columns)))
-        fill(curves, titles, rows, [(COUNT, SHARE) * len(drawn)] * length)
+        fill(workbook, "Curves", titles, rows, [(COUNT, SHARE) * len(drawn)] * length)
 
-        lines = [Line(name, curves, 2 * index + 1, 2 * index + 2, columns[2 * index + 1], index)
+        lines = [Line(name, "Curves", 2 * index, 2 * index + 1, columns[2 * index + 1], index)
                  for index, (name, *_) in enumerate(drawn)]
         measured = {accuracy_of for _, accuracy_of, _ in drawn}
         y_title = "accuracy, %s" % measured.pop() if len(measured) == 1 else "accuracy"
         chart = line_chart(
-            "Accuracy by %s bytes" % measure.name, lines,
+            workbook, "Accuracy by %s bytes" % measure.name, lines,
             spread_amount_axis("%s so far, both ways" % measure.name, list(map(max, columns[::2])),
                                min(map(min, columns[::2])), "B"),
             share_axis(y_title, [value for line in lines for value in line.values]))
-        place(workbook.create_sheet("Charts"), [chart], CHART_CM)
-    save(workbook, path)
+        place(workbook, "Charts", [chart], CHART_CM)

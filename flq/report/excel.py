@@ -1,4 +1,4 @@
-"""The Excel workbook of a run: summary, rounds, workers, settings, charts.
+"""The Excel workbook of a run: summary, what everything means, rounds, roll-call, workers, settings, charts.
 
 Example
 -------
@@ -6,18 +6,20 @@ Example
 """
 
 import numbers
-from itertools import accumulate
-from typing import Any, List, Mapping, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Sequence, Tuple
 
 from .axes import amount_axis, loss_axis, round_axis, share_axis
 from .charts import Bars, Line, bar_chart, line_chart, place
+from .marks import mark_rounds, mark_workers
+from .read_me import add_read_me
+from .roll_call import add_roll_call
 from .rows import COLUMNS, TOTAL_WIRE, TOTALS, RoundRow, WorkerRow
-from .sheets import cell_value, fill, save
+from .sheets import Formula, cell_value, fill, writing
+from .totals import foot_of, running_totals, summary_cells
 
 FORMATS = {"index": "0", "count": "#,##0", "share": "0.00%", "loss": "0.0000", "seconds": "#,##0.00",
            "amount": "#,##0.0##",
            "text": "General"}
-ROUNDS_PAGES_WIDE = 2  # its many columns would be too small to read on one page
 
 # What the charts draw: field, name in the legend, style of the line.
 ACCURACIES = (("accuracy", "master's model, test set", 0), ("shared_accuracy", "shared copy, test set", 1),
@@ -31,100 +33,107 @@ ROLL_CALL = (("skipped", "skipped", 4), ("uploaded", "uploaded", 0), ("refused",
 
 
 def write_workbook(path: str, summary: Sequence[Tuple[str, Any]], rounds: Sequence[RoundRow],
-                   workers: Sequence[WorkerRow], settings: Mapping[str, Mapping[str, Any]]) -> None:
+                   workers: Sequence[WorkerRow], settings: Mapping[str, Mapping[str, Any]],
+                   roll_calls: Sequence[Tuple[int, Mapping[int, str]]] = ()) -> None:
     """Write the workbook: the whole of it or, if anything fails, nothing.
 
     A file that is there is replaced. Columns that are empty in the whole run are left out, of the
-    sheets and of the charts; without rounds there is no sheet with charts.
+    sheets and of the charts; without rounds there is no sheet with charts, without roll-calls none of these.
 
     Parameters
     ----------
     path : str
         The .xlsx file; its folder must exist.
     summary : sequence of (label, value)
-        Lines of the first sheet. Values of labels that speak of an accuracy are shares.
+        Lines of the first sheet. Values of labels that speak of an accuracy are shares; a :class:`.rows.Sum`
+        becomes a formula.
     settings : mapping
         ``{section: {key: value}}``.
+    roll_calls : sequence of (round, {worker id: status})
 
     Raises
     ------
     OSError
         If the folder can not be written.
     """
-    from openpyxl import Workbook
-
+    round_columns, worker_columns = _columns(RoundRow, rounds), _columns(WorkerRow, workers)
+    lines = summary_cells(summary, rounds, round_columns, workers, worker_columns)
     settings_lines = [(section, key, value) for section, part in settings.items() for key, value in part.items()]
-    totals = [list(accumulate(sum(getattr(row, field) for field in fields) for row in rounds))
-              for _, fields in TOTALS]
+    with writing(path) as workbook:
+        fill(workbook, "Summary", ("what", "value"), lines,
+             [("General", _summary_format(label, value)) for label, value in lines], numbers_left=True)
+        add_read_me(workbook, round_columns, worker_columns, bool(roll_calls))
+        sheet = _fill_rows(workbook, "Rounds", round_columns, rounds, [title for title, _ in TOTALS],
+                           running_totals(rounds, round_columns))
+        mark_rounds(workbook, sheet, round_columns, len(rounds))
+        if roll_calls:
+            add_roll_call(workbook, roll_calls)
+        sheet = _fill_rows(workbook, "Workers", worker_columns, workers,
+                           foot=foot_of(workers, worker_columns) if workers else ())
+        mark_workers(workbook, sheet, worker_columns, len(workers))
+        fill(workbook, "Config", ("section", "key", "value"), settings_lines,
+             [("General",) * 3] * len(settings_lines))
+        charts = _charts(workbook, round_columns, rounds, worker_columns, workers) if rounds else []
+        if charts:
+            place(workbook, "Charts", charts)
 
-    workbook = Workbook()
-    workbook.active.title = "Summary"
-    fill(workbook.active, ("what", "value"), summary,
-         [("General", _summary_format(label, value)) for label, value in summary])
-    _fill_rows(workbook.create_sheet("Rounds"), RoundRow, rounds, [title for title, _ in TOTALS],
-               list(zip(*totals)), ROUNDS_PAGES_WIDE)
-    _fill_rows(workbook.create_sheet("Workers"), WorkerRow, workers)
-    fill(workbook.create_sheet("Config"), ("section", "key", "value"), settings_lines,
-         [("General",) * 3] * len(settings_lines))
-    charts = _charts(workbook["Rounds"], rounds, workbook["Workers"], workers) if rounds else []
-    if charts:
-        place(workbook.create_sheet("Charts"), charts)
-    save(workbook, path)
 
-
-def _fill_rows(sheet: Any, row_type: Any, rows: Sequence[Any], more_titles: Sequence[str] = (),
-               more: Sequence[Sequence[int]] = (), pages_wide: int = 1) -> None:
-    """Write the columns of rows that hold anything, and beside them more columns of counts."""
+def _columns(row_type: Any, rows: Sequence[Any]) -> Dict[str, int]:
+    """Return the fields of rows that hold anything, in the order of COLUMNS, and their columns, counted from 0."""
     fields = [field for field in COLUMNS if field in row_type._fields
               and (not rows or any(cell_value(getattr(row, field)) is not None for row in rows))]
-    formats = [FORMATS[COLUMNS[field].kind] for field in fields] + [FORMATS["count"]] * len(more_titles)
-    fill(sheet, [COLUMNS[field].title for field in fields] + list(more_titles),
-         [[getattr(row, field) for field in fields] + list(beside)
-          for row, beside in zip(rows, more or [()] * len(rows))],
-         [formats] * len(rows), pages_wide)
+    return {field: column for column, field in enumerate(fields)}
+
+
+def _fill_rows(workbook: Any, name: str, columns: Mapping[str, int], rows: Sequence[Any],
+               more_titles: Sequence[str] = (), more: Sequence[Sequence[Any]] = (), foot: Sequence[Any] = ()) -> Any:
+    """Add a sheet of rows, and beside them more columns of counts; return it."""
+    formats = [FORMATS[COLUMNS[field].kind] for field in columns] + [FORMATS["count"]] * len(more_titles)
+    return fill(workbook, name, [COLUMNS[field].title for field in columns] + list(more_titles),
+                [[getattr(row, field) for field in columns] + list(beside)
+                 for row, beside in zip(rows, more or [()] * len(rows))],
+                [formats] * len(rows), foot)
 
 
 def _summary_format(label: str, value: Any) -> str:
     """Return the number format of a line of the summary, which has no columns to go by."""
+    value = value.value if isinstance(value, Formula) else value
     if "accuracy" in label.lower():
         return FORMATS["share"]
     return FORMATS["count"] if isinstance(value, numbers.Integral) else "#,##0.00##"
 
 
-def _charts(rounds_sheet: Any, rounds: Sequence[RoundRow], workers_sheet: Any,
-            workers: Sequence[WorkerRow]) -> List[Any]:
+def _charts(workbook: Any, round_columns: Mapping[str, int], rounds: Sequence[RoundRow],
+            worker_columns: Mapping[str, int], workers: Sequence[WorkerRow]) -> List[Any]:
     """Return the charts, two of a row beside each other: by round and by bytes on the wire."""
-    column_of = {cell.value: cell.column for cell in rounds_sheet[1]}
+    total_wire = len(round_columns) + [title for title, _ in TOTALS].index(TOTAL_WIRE)
     wire = sum(row.wire_bytes_up + row.wire_bytes_down for row in rounds)
-    across = ((COLUMNS["round_index"].title, "by round", round_axis("round", rounds[-1].round_index)),
-              (TOTAL_WIRE, "by bytes on the wire", amount_axis("on the wire so far, both ways", wire, "B")))
+    across = ((round_columns["round_index"], "by round", round_axis("round", rounds[-1].round_index)),
+              (total_wire, "by bytes on the wire", amount_axis("on the wire so far, both ways", wire, "B")))
 
     charts = []
     for what, y_title, quantities, axis_of in (("Accuracy", "accuracy", ACCURACIES, share_axis),
                                                ("Loss", "loss", LOSSES, loss_axis)):
-        drawn = [(COLUMNS[field].title, name, style, [cell_value(getattr(row, field)) for row in rounds])
-                 for field, name, style in quantities if COLUMNS[field].title in column_of]
+        drawn = [(round_columns[field], name, style, [cell_value(getattr(row, field)) for row in rounds])
+                 for field, name, style in quantities if field in round_columns]
         if not drawn:
             continue
         y_axis = axis_of(y_title, [value for *_, values in drawn for value in values])
-        for x_title, words, x_axis in across:
-            lines = [Line(name, rounds_sheet, column_of[x_title], column_of[title], values, style)
-                     for title, name, style, values in drawn]
-            charts.append(line_chart("%s %s" % (what, words), lines, x_axis, y_axis))
-    return charts + (_worker_charts(workers_sheet, workers) if workers else [])
+        for x_column, words, x_axis in across:
+            lines = [Line(name, "Rounds", x_column, column, values, style) for column, name, style, values in drawn]
+            charts.append(line_chart(workbook, "%s %s" % (what, words), lines, x_axis, y_axis))
+    return charts + (_worker_charts(workbook, worker_columns, workers) if workers else [])
 
 
-def _worker_charts(sheet: Any, workers: Sequence[WorkerRow]) -> List[Any]:
+def _worker_charts(workbook: Any, columns: Mapping[str, int], workers: Sequence[WorkerRow]) -> List[Any]:
     """Return bars per worker: bytes, and what it did in its rounds."""
-    column_of = {cell.value: cell.column for cell in sheet[1]}
-
     def layers(quantities: Sequence[Tuple[str, str, int]]) -> List[Bars]:
-        return [Bars(name, column_of[COLUMNS[field].title], colour) for field, name, colour in quantities
+        return [Bars(name, columns[field], colour) for field, name, colour in quantities
                 if field in ("skipped", "uploaded") or any(getattr(row, field) for row in workers)]
 
     most_bytes = max(row.wire_bytes_up + row.wire_bytes_down for row in workers)
     most_rounds = max(sum(getattr(row, field) for field, _, _ in ROLL_CALL) for row in workers)
-    return [bar_chart("Bytes on the wire per worker", sheet, layers(WIRE), len(workers), "worker",
+    return [bar_chart(workbook, "Bytes on the wire per worker", "Workers", layers(WIRE), len(workers), "worker",
                       amount_axis("sent and received", most_bytes, "B")),
-            bar_chart("Skips and uploads per worker", sheet, layers(ROLL_CALL), len(workers), "worker",
+            bar_chart(workbook, "Skips and uploads per worker", "Workers", layers(ROLL_CALL), len(workers), "worker",
                       round_axis("rounds", most_rounds))]

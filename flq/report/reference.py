@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Optional, Sequence, Tuple
 
 from .axes import amount_axis, loss_axis, round_axis, share_axis
 from .charts import Line, line_chart, place
-from .sheets import cell_value, fill, save
+from .sheets import cell_value, fill, writing
 
 CURVE, BIN = "curve_", "bin_"  # what the names of the sheets begin with
 FORMATS = ("0", "0.0000", "0.0000", "0.0000", "0", "#,##0", "#,##0", "#,##0")
@@ -66,23 +66,18 @@ def write_curves(path: str, mode: str, rows: Sequence[CurveRow],
     OSError
         If the folder can not be written.
     """
-    from openpyxl import Workbook
-
-    workbook = Workbook()
-    curve = workbook.active
-    curve.title = CURVE + mode
-    fill(curve, CurveRow._fields, rows, [FORMATS] * len(rows))
-    if bin_rows is not None:
-        fill(workbook.create_sheet(BIN + mode), ("comm", "bit"), bin_rows, [("0", "0")] * len(bin_rows))
-    charts = _charts(curve, rows) if rows else []
-    if charts:
-        place(workbook.create_sheet("Charts"), charts)
-    save(workbook, path)
+    with writing(path) as workbook:
+        fill(workbook, CURVE + mode, CurveRow._fields, rows, [FORMATS] * len(rows))
+        if bin_rows is not None:
+            fill(workbook, BIN + mode, ("comm", "bit"), bin_rows, [("0", "0")] * len(bin_rows))
+        charts = _charts(workbook, CURVE + mode, rows) if rows else []
+        if charts:
+            place(workbook, "Charts", charts)
 
 
-def _charts(curve: Any, rows: Sequence[CurveRow]) -> list:
+def _charts(workbook: Any, curve: str, rows: Sequence[CurveRow]) -> list:
     """Return accuracy and losses, by iteration and by bits."""
-    columns = {field: column for column, field in enumerate(CurveRow._fields, start=1)}
+    columns = {field: column for column, field in enumerate(CurveRow._fields)}
     across = (("iter", "by iteration", round_axis("iteration", rows[-1].iter)),
               ("cum_bits_total", "by payload bits", amount_axis("payload so far, both ways",
                                                                 rows[-1].cum_bits_total, "bit")))
@@ -98,5 +93,5 @@ def _charts(curve: Any, rows: Sequence[CurveRow]) -> list:
         for x_field, words, x_axis in across:
             lines = [Line(name, curve, columns[x_field], columns[field], values[field], style)
                      for field, name, style in drawn]
-            charts.append(line_chart("%s %s" % (what, words), lines, x_axis, y_axis))
+            charts.append(line_chart(workbook, "%s %s" % (what, words), lines, x_axis, y_axis))
     return charts

@@ -1,136 +1,203 @@
 """Sheets of typed cells under a heading that stays in view; workbooks that are written whole.
 
-All cells are values, never formulas: a worker's name, a setting or a file's name can not make
-Excel calculate. openpyxl is imported inside the functions, because it takes a third of a second
-and most processes that import this package never write a workbook.
+Cells are values. Only a :class:`Formula` calculates, and only our own code makes those: a worker's
+name, a setting or a file's name can not make Excel calculate. XlsxWriter is imported inside the
+functions, because most processes that import this package never write a workbook.
 
 Example
 -------
->>> workbook = Workbook()
->>> fill(workbook.active, ("round", "loss"), [(1, 0.5)], [("0", "0.0000")])
->>> save(workbook, "results/run.xlsx")
+>>> with writing("results/run.xlsx") as workbook:
+...     fill(workbook, "Rounds", ("round", "loss"), [(1, 0.5)], [("0", "0.0000")])
 """
 
+import io
 import math
 import numbers
-import os
 import re
 import textwrap
-from typing import Any, Sequence
+from contextlib import contextmanager
+from typing import Any, Callable, Iterator, NamedTuple, Sequence
 
+from ..durable import write_whole
+
+# Parts are made in memory: /tmp may be small. What looks like a formula, a number or an address stays text.
+OPTIONS = {"in_memory": True, "strings_to_formulas": False, "strings_to_numbers": False, "strings_to_urls": False}
 NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0, production Char
+RICH = "<r>"  # XlsxWriter writes a text that begins and ends with this element as it is: formatted text, or broken XML
 EXACT_IN_EXCEL = 10 ** 15  # Excel keeps 15 digits of a number
-WIDEST = 60  # characters
-LINE_POINTS = 15  # height of a line of the heading
+MOST_ROWS = 2 ** 20  # of a sheet
+WIDEST, PAGE_WIDTH = 60, 190  # characters: of a column, and of what can be read on a page
+LINE_POINTS, TALLEST_POINTS = 15, 409  # height of a line of the heading, and of a row at most
+A4 = 9  # Excel's number of a paper
 
 
-def fill(sheet: Any, titles: Sequence[str], rows: Sequence[Sequence[Any]], formats: Sequence[Sequence[str]],
-         pages_wide: int = 1) -> None:
-    """Write a heading that stays in view, typed cells under it, and fit widths and the heading's height.
+class Formula(NamedTuple):
+    """A cell that Excel calculates, and the number that is there until it does: other readers show that one."""
 
-    Parameters
-    ----------
-    sheet : openpyxl.worksheet.worksheet.Worksheet
-        An empty one.
-    rows : sequence of sequences
-        None, NaN and infinities become empty cells, numbers stay numbers, all else becomes text.
-    formats : sequence of sequences of str
-        Excel's number format of each cell; text does not need one.
-    pages_wide : int, default 1
-        Pages that the sheet is printed on side by side.
-    """
-    from openpyxl.styles import Alignment, Font
-
-    bold = Font(name="Calibri", size=11, bold=True)  # openpyxl's own font, bold
-    left = Alignment(horizontal="left", indent=1)
-    left_columns = set()  # those whose heading stands left too
-    titles = [clean_text(title) for title in titles]
-    widths = [max((len(word) for word in title.split()), default=0) for title in titles]
-    for line, (row, row_formats) in enumerate(zip(rows, formats), start=2):
-        for column, (value, number_format) in enumerate(zip(row, row_formats)):
-            content = cell_value(value)
-            if content is None:
-                continue
-            cell = _put(sheet, line, column + 1, content)
-            if not isinstance(content, str):
-                cell.number_format = number_format
-            if isinstance(content, str) or number_format == "General":
-                cell.alignment = left
-                left_columns.add(column + 1)
-            widths[column] = max(widths[column], _width(content))
-
-    widths = [min(width, WIDEST) + 4 for width in widths]  # 4: room for the bold heading and the indent
-    for column, (title, width) in enumerate(zip(titles, widths), start=1):
-        cell = _put(sheet, 1, column, title)
-        cell.font = bold
-        is_left = column in left_columns
-        cell.alignment = Alignment(horizontal="left" if is_left else "right", indent=int(is_left), wrap_text=True,
-                                   vertical="top")
-        sheet.column_dimensions[cell.column_letter].width = width
-    n_lines = max(len(textwrap.wrap(title, width - 3)) for title, width in zip(titles, widths))
-    sheet.row_dimensions[1].height = LINE_POINTS * n_lines
-    sheet.freeze_panes = "B2"
-    sheet.print_title_rows, sheet.print_title_cols = "1:1", "A:A"
-    fit_to_pages(sheet, pages_wide, 0)
+    text: str
+    value: Any
 
 
-def _put(sheet: Any, line: int, column: int, content: Any) -> Any:
-    """Write one cell; return it."""
-    cell = sheet.cell(line, column, content)
-    if isinstance(content, str):
-        cell.data_type = "s"  # openpyxl takes a leading = for a formula
-    return cell
+@contextmanager
+def writing(path: str) -> Iterator[Any]:
+    """Give a new workbook; write it when the block ends: the whole of it or, if anything fails, nothing.
 
-
-def fit_to_pages(sheet: Any, wide: int, long: int) -> None:
-    """Print landscape, so many pages wide and so many long; 0 = as many as it takes."""
-    sheet.page_setup.orientation, sheet.page_setup.paperSize = "landscape", sheet.PAPERSIZE_A4
-    sheet.page_setup.fitToWidth, sheet.page_setup.fitToHeight = wide, long
-    sheet.sheet_properties.pageSetUpPr.fitToPage = True
-    sheet.page_margins.left = sheet.page_margins.right = 0.4  # inches
-    sheet.page_margins.top, sheet.page_margins.bottom, sheet.page_margins.footer = 0.5, 0.7, 0.3
-    sheet.oddFooter.center.text = "&A, page &P of &N"  # codes: the sheet's name, numbers
-
-
-def cell_value(value: Any) -> Any:
-    """Return what a cell can hold: None, bool, int, finite float, or text that XML can carry."""
-    if value is None or isinstance(value, bool):
-        return value
-    if isinstance(value, numbers.Integral) and abs(value) < EXACT_IN_EXCEL:
-        return int(value)
-    if isinstance(value, numbers.Real) and not isinstance(value, numbers.Integral):
-        return float(value) if math.isfinite(value) else None
-    return clean_text(str(value))
-
-
-def clean_text(text: str) -> str:
-    """Replace the characters that XML can not carry."""
-    return NOT_IN_XML.sub("\ufffd", text)
-
-
-def _width(content: Any) -> int:
-    """Return about how many characters a cell needs."""
-    if isinstance(content, (float, int)):
-        return len(format(content, ",.2f" if isinstance(content, float) else ","))
-    return max(map(len, content.splitlines()), default=0)
-
-
-def save(workbook: Any, path: str) -> None:
-    """Write the workbook: the whole of it or, if anything fails, nothing. A file that is there is replaced.
+    A file that is there is replaced.
 
     Raises
     ------
     OSError
         If the folder does not exist or can not be written.
     """
-    temporary = "%s.%d.tmp" % (path, os.getpid())
-    try:
-        with open(temporary, "wb") as file:
-            workbook.save(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        if os.path.exists(temporary):
-            os.remove(temporary)
-        raise
+    from xlsxwriter import Workbook
+
+    content = io.BytesIO()
+    workbook = Workbook(content, OPTIONS)
+    yield workbook
+    workbook.close()
+    write_whole(path, lambda stream: stream.write(content.getbuffer()))
+
+
+def fill(workbook: Any, name: str, titles: Sequence[str], rows: Sequence[Sequence[Any]],
+         formats: Sequence[Sequence[str]], foot: Sequence[Any] = (), numbers_left: bool = False) -> Any:
+    """Add a sheet: a heading that stays in view, typed cells under it; widths and the heading's height fit.
+
+    It is printed on as many pages beside each other as it takes to be read.
+
+    Parameters
+    ----------
+    workbook : xlsxwriter.Workbook
+    rows : sequence of sequences
+        None, NaN and infinities become empty cells, numbers stay numbers, formulas formulas, all else becomes text.
+    formats : sequence of sequences of str
+        Excel's number format of each cell; text does not need one.
+    foot : sequence, optional
+        A last line that stands out, with the formats of the line above it.
+    numbers_left : bool, default False
+        Numbers stand left, as texts do: for columns that hold things of all kinds.
+
+    Returns
+    -------
+    xlsxwriter.worksheet.Worksheet
+
+    Raises
+    ------
+    ValueError
+        If a sheet has no room for so many rows.
+    """
+    if len(rows) + 2 > MOST_ROWS:
+        raise ValueError("a sheet of Excel has room for %d rows, got %d" % (MOST_ROWS - 2, len(rows)))
+    sheet, style = workbook.add_worksheet(name), styles(workbook)
+    left_columns = set()  # those whose heading stands left too
+    titles = [clean_text(title) for title in titles]
+    widths = [max((len(word) for word in title.split()), default=0) for title in titles]
+    for line, (row, row_formats) in enumerate(zip(rows, formats), start=1):
+        for column, (value, number_format) in enumerate(zip(row, row_formats)):
+            content = cell_value(value)
+            if content is None:
+                continue
+            is_left = numbers_left or isinstance(content, str) or number_format == "General"
+            left = {"align": "left", "indent": 1} if is_left else {}
+            put(sheet, line, column, content, style(num_format=number_format, **left))
+            if is_left:
+                left_columns.add(column)
+            widths[column] = max(widths[column], _width(content))
+    last = len(rows)
+    if foot:
+        last += 1
+        for column, (value, number_format) in enumerate(zip(foot, formats[-1])):
+            content = cell_value(value)
+            put(sheet, last, column, content, style(num_format=number_format, bold=True, top=1, align="right"))
+            widths[column] = max(widths[column], _width(content))
+
+    widths = [min(width, WIDEST) + 4 for width in widths]  # 4: room for the bold heading and the indent
+    for column, (title, width) in enumerate(zip(titles, widths)):
+        side = {"align": "left", "indent": 1} if column in left_columns else {"align": "right"}
+        put(sheet, 0, column, title, style(bold=True, bottom=1, text_wrap=True, valign="bottom", **side))
+        sheet.set_column(column, column, width)
+    n_lines = max(len(textwrap.wrap(title, width - 3)) for title, width in zip(titles, widths))
+    sheet.set_row(0, min(LINE_POINTS * n_lines, TALLEST_POINTS))
+    stay_in_view(sheet)
+    fit_to_pages(sheet, -(-sum(widths) // PAGE_WIDTH), 0)
+    everything = {kind: _area(last, len(titles) - 1) for kind in ("number_stored_as_text", "formula_differs",
+                                                                 "formula_range")}
+    sheet.ignore_errors(everything)  # long numbers are text, and the first of running totals differs, on purpose
+    return sheet
+
+
+def styles(workbook: Any) -> Callable[..., Any]:
+    """Return a function that gives the workbook's format of some properties, the same one each time."""
+    made = {}
+
+    def style(**properties: Any) -> Any:
+        key = tuple(sorted(properties.items()))
+        if key not in made:
+            made[key] = workbook.add_format(properties)
+        return made[key]
+
+    return style
+
+
+def put(sheet: Any, line: int, column: int, content: Any, style: Any = None) -> None:
+    """Write one cell, counted from 0; ``content`` is what :func:`cell_value` returns."""
+    if isinstance(content, Formula):
+        sheet.write_formula(line, column, content.text, style, content.value)
+    elif isinstance(content, str):
+        sheet.write_string(line, column, content, style)
+    elif isinstance(content, bool):
+        sheet.write_boolean(line, column, content, style)
+    elif content is None:
+        sheet.write_blank(line, column, None, style)
+    else:
+        sheet.write_number(line, column, content, style)
+
+
+def stay_in_view(sheet: Any) -> None:
+    """Keep the first row and the first column on the screen, and on every page."""
+    sheet.freeze_panes(1, 1)
+    sheet.repeat_rows(0)
+    sheet.repeat_columns(0)
+
+
+def fit_to_pages(sheet: Any, wide: int, long: int) -> None:
+    """Print landscape, so many pages wide and so many long; 0 = as many as it takes."""
+    sheet.set_landscape()
+    sheet.set_paper(A4)
+    sheet.fit_to_pages(wide, long)
+    sheet.set_margins(left=0.4, right=0.4, top=0.5, bottom=0.7)  # inches
+    sheet.set_footer("&C&A, page &P of &N", {"margin": 0.3})  # codes: the sheet's name, numbers
+
+
+def cell_value(value: Any) -> Any:
+    """Return what a cell can hold: bool, int, finite float, formula, text that XML can carry; None = it is empty."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, Formula):  # one whose value Excel can not hold exactly is no formula
+        content = cell_value(value.value)
+        return content if content is None or isinstance(content, str) else value
+    if isinstance(value, numbers.Integral) and abs(value) < EXACT_IN_EXCEL:
+        return int(value)
+    if isinstance(value, numbers.Real) and not isinstance(value, numbers.Integral):
+        return float(value) if math.isfinite(value) else None
+    return clean_text(str(value)) or None
+
+
+def clean_text(text: str) -> str:
+    """Replace the characters that XML can not carry, and keep XML from being taken for what it says."""
+    return (" " if text.startswith(RICH) else "") + NOT_IN_XML.sub("\ufffd", text)
+
+
+def _area(last_line: int, last_column: int) -> str:
+    """Return the name of the cells from the first to one that is counted from 0."""
+    from xlsxwriter.utility import xl_range
+
+    return xl_range(0, 0, last_line, last_column)
+
+
+def _width(content: Any) -> int:
+    """Return about how many characters a cell needs."""
+    if isinstance(content, Formula):
+        content = content.value
+    if isinstance(content, (float, int)):
+        return len(format(content, ",.2f" if isinstance(content, float) else ","))
+    return max(map(len, (content or "").splitlines()), default=0)

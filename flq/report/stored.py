@@ -21,7 +21,7 @@ from ..errors import FlqError
 from .reference import CURVE
 from .rows import COLUMNS, TOTAL_PAYLOAD_DOWN, TOTAL_PAYLOAD_UP, TOTAL_WIRE
 
-MOST_UNPACKED_BYTES = 256 * 2 ** 20  # 2,000 rounds take 2.3 MB, MOST_ROWS about as many as these
+MOST_UNPACKED_BYTES = 512 * 2 ** 20  # MOST_ROWS take 400 MB with few workers; 2,000 rounds of 64 take 9 MB
 MOST_PARTS = 10000  # files inside the workbook
 MOST_ROWS, MOST_COLUMNS = 200000, 200
 MOST_COUNTED = 1e18  # bits or bytes

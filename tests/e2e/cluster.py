@@ -147,17 +147,17 @@ class Master(Program):
             return flatten([tensors[tensor.name] for tensor in layout.tensors], layout)
 
     def sheets(self) -> Dict[str, List[tuple]]:
-        """Return the rows of each sheet of the workbook."""
+        """Return the rows of each sheet of the workbook, with the numbers that formulas have."""
         from openpyxl import load_workbook
 
         path, = self.files(".xlsx")
-        workbook = load_workbook(path)
+        workbook = load_workbook(path, data_only=True)
         return {sheet.title: [tuple(row) for row in sheet.iter_rows(values_only=True)] for sheet in workbook}
 
     def table(self, sheet: str) -> List[Dict[str, Any]]:
-        """Return a sheet's rows by the headings of their columns."""
+        """Return a sheet's rows by the headings of their columns, without a line of totals."""
         heading, *rows = self.sheets()[sheet]
-        return [dict(zip(heading, row)) for row in rows]
+        return [dict(zip(heading, row)) for row in rows if row[0] != "total"]
 
     def summary(self) -> Dict[str, Any]:
         """Return the sheet Summary."""

@@ -18,7 +18,7 @@ import threading
 from typing import Any, Dict, List, Optional, Sequence
 
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-IMPORTED = ("flq.master.program", "flq.worker.program", "flq.training.quadratic", "openpyxl", "openpyxl.chart")
+IMPORTED = ("flq.master.program", "flq.worker.program", "flq.training.quadratic", "xlsxwriter")
 LARGEST = 1 << 17  # bytes of a request
 RECORD = 12        # bytes of a number that is told: a pid, or how a program has ended
 BORN_S = 60.0

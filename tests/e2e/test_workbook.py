@@ -1,7 +1,11 @@
 """The workbook of a run over HTTP."""
 
+import re
+
 import pytest
 from cluster import Cluster, end_well, settings_of
+from ooxml import problems
+from openpyxl import load_workbook
 
 OVERRIDES = ("model.name=quadratic", "model.lr=0.05", "system.max_rounds=8", "memory=mirror", "thr_scale=1", "C=3",
              "sel_clients=3")
@@ -18,7 +22,7 @@ def finished(tmp_path_factory):
 
 
 def test_it_has_its_sheets(finished):
-    assert list(finished.sheets()) == ["Summary", "Rounds", "Workers", "Config", "Charts"]
+    assert list(finished.sheets()) == ["Summary", "Read me", "Rounds", "Roll-call", "Workers", "Config", "Charts"]
 
 
 def test_each_round_stands_once_and_its_roll_call_adds_up(finished):
@@ -40,6 +44,34 @@ def test_each_worker_stands_once_and_agrees_with_the_rounds(finished):
         assert sum(row[title] for row in workers) == sum(row[title] for row in rounds)
     for row in workers:
         assert sum(row[status] for status in ROLL_CALL) == row["rounds answered"] == 8
+
+
+def test_the_roll_calls_are_what_the_rounds_counted(finished):
+    heading, *lines = finished.sheets()["Roll-call"]
+    assert heading[1:] == ("worker 0", "worker 1", "worker 2", "worker 3") and len(lines) == 8
+    for line, row in zip(lines, finished.table("Rounds")):
+        assert line[0] == row["round"]
+        for letter, status in zip("USRLX", ROLL_CALL):
+            assert line[1:].count(letter) == row[status]
+
+
+def test_the_foot_of_the_workers_holds_their_sums(finished):
+    heading, *rows = finished.sheets()["Workers"]
+    *workers, foot = rows
+    assert foot[0] == "total"
+    for column in (heading.index(title) for title in ROLL_CALL + ("wire up (bytes)", "training (s)")):
+        assert foot[column] == pytest.approx(sum(row[column] for row in workers))
+
+
+def test_totals_are_formulas_and_excel_has_nothing_to_repair(finished):
+    path, = finished.files(".xlsx")
+    lines = dict(row[:2] for row in load_workbook(path)["Summary"].iter_rows(values_only=True))
+    for what, unit in (("payload up", "bits"), ("payload down", "bits"), ("wire up", "bytes"), ("wire down", "bytes")):
+        assert re.fullmatch("=SUM[(]Rounds!.+[)][+]B[0-9]+", lines["%s (%s)" % (what, unit)])
+    for label in "uploads", "skips", "refusals":
+        assert lines[label].startswith("=Workers!")
+    assert lines["seconds"].startswith("=SUM(Rounds!")
+    assert problems(path) == []
 
 
 def test_totals_run_along_and_end_in_the_summary(finished):

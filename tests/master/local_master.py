@@ -127,16 +127,16 @@ class LocalMaster:
         return json.loads(body)
 
     def sheets(self):
-        """Return the rows of each sheet of the workbook."""
+        """Return the rows of each sheet of the workbook, with the numbers that formulas have."""
         from openpyxl import load_workbook
 
         return {sheet.title: [tuple(row) for row in sheet.iter_rows(values_only=True)]
-                for sheet in load_workbook(self.service.results.workbook)}
+                for sheet in load_workbook(self.service.results.workbook, data_only=True)}
 
     def table(self, sheet):
-        """Return a sheet's rows by the headings of their columns."""
+        """Return a sheet's rows by the headings of their columns, without a line of totals."""
         heading, *rows = self.sheets()[sheet]
-        return [dict(zip(heading, row)) for row in rows]
+        return [dict(zip(heading, row)) for row in rows if row[0] != "total"]
 
     def summary(self):
         """Return the sheet Summary."""

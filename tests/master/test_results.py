@@ -158,12 +158,14 @@ def test_the_newest_evaluation_is_that_of_the_latest_round():
     assert record.last_evaluated() == Evaluated()
     for round_index in (2, 5, 7):  # rounds need not follow each other
         report = Report()
-        report.round_index = round_index
+        report.round_index, report.roll_call = round_index, {round_index: LATE}
         record.add_round(Closed(report, Wire()))
     for round_index, loss in ((2, 0.2), (7, 0.7), (5, 0.5)):
         assert record.add_evaluation(round_index, Evaluated(loss)).test_loss == loss
     assert record.last_evaluated() == Evaluated(0.7)
     assert [row.test_loss for row in record.rounds()] == [0.2, 0.5, 0.7]
+    assert [row.late for row in record.rounds()] == [1, 1, 1]
+    assert record.roll_calls() == [{2: LATE}, {5: LATE}, {7: LATE}] and record.roll_calls(5) == [{7: LATE}]
     assert [[row.round_index for row in record.rounds(since, 2)] for since in (0, 1, 2, 6, 7)] == [
         [2, 5], [2, 5], [5, 7], [7], []]
 

@@ -1,11 +1,13 @@
 """Rows and workbooks that the tests of the report are made with."""
 
+import re
 import zipfile
 
 from flq.report.rows import RoundRow, WorkerRow
 
 NAN, INFINITY = float("nan"), float("inf")
-HOSTILE = ("=1+1", "+1", "-1", "@SUM(A1)", "=HYPERLINK(\"http://x\")", "#N/A", "=cmd|' /C calc'!A0")
+HOSTILE = ("=1+1", "+1", "-1", "@SUM(A1)", "=HYPERLINK(\"http://x\")", "#N/A", "=cmd|' /C calc'!A0", "{=1+1}",
+           "http://x/", "<script>alert(1)</script>", "\u202egpj.exe\u202c", "\u200f=1+1")
 
 
 def a_round(round_index=1, **changes):
@@ -43,8 +45,12 @@ def values(sheet, title):
     return [cell.value for cell in column(sheet, title)]
 
 
-def has_formula(path):
-    """Whether a cell of the workbook is a formula or an error."""
+def formulas(path):
+    """Return the formulas of a workbook's cells, each once; there are no errors."""
     sheets = parts(path, "xl/worksheets/sheet")
-    assert sheets
-    return any("<f>" in sheet or "<f " in sheet or 't="e"' in sheet for sheet in sheets)
+    assert sheets and not any('t="e"' in sheet for sheet in sheets)
+    return {formula for sheet in sheets for formula in re.findall("<f[ >]([^<]*)", sheet)}
+
+
+def has_formula(path):
+    return bool(formulas(path))

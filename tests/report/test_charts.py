@@ -3,14 +3,14 @@
 import re
 
 import pytest
-from openpyxl import Workbook, load_workbook
-from report_rows import HOSTILE, a_round, a_worker, column, has_formula, parts
+from openpyxl import load_workbook
+from report_rows import HOSTILE, a_round, a_worker, column, formulas, parts
 
 from flq.report.axes import Axis
 from flq.report.charts import DASHES, PALETTE, Line, line_chart, place
 from flq.report.excel import ACCURACIES, LOSSES, ROLL_CALL, WIRE, write_workbook
 from flq.report.rows import COLUMNS
-from flq.report.sheets import save
+from flq.report.sheets import fill, writing
 
 UNKNOWN = dict.fromkeys(("accuracy", "shared_accuracy", "average_accuracy", "own_accuracy"))
 
@@ -32,16 +32,16 @@ def words(chart):
 
 
 def references(chart):
-    return re.findall("<f>([^<]*)</f>", chart)
+    return re.findall("<c:f>([^<]*)</c:f>", chart)
 
 
 def legend(chart):
-    return re.findall("<tx><v>([^<]*)</v></tx>", chart)
+    return re.findall("<c:tx><c:v>([^<]*)</c:v></c:tx>", chart)
 
 
 def cells(sheet, title, last):
     letter = column(sheet, title)[0].column_letter
-    return "'%s'!$%s$2:$%s$%d" % (sheet.title, letter, letter, last)
+    return "%s!$%s$2:$%s$%d" % (sheet.title, letter, letter, last)
 
 
 def test_accuracy_and_loss_are_drawn_by_round_and_by_bytes_and_workers_as_bars(drawn):
@@ -72,7 +72,7 @@ def test_bars_refer_to_the_cells_of_the_workers(drawn):
     for title, quantities in (("Bytes on the wire per worker", WIRE), ("Skips and uploads per worker", ROLL_CALL)):
         assert set(references(charts[title])) == {cells(sheet, COLUMNS[field].title, 6) for field, _, _ in quantities
                                                   } | {cells(sheet, "worker", 6)}
-        assert 'grouping val="stacked"' in charts[title] and 'overlap val="100"' in charts[title]
+        assert '<c:grouping val="stacked"/>' in charts[title] and '<c:overlap val="100"/>' in charts[title]
 
 
 def test_what_no_worker_did_has_no_bars(drawn):
@@ -83,7 +83,7 @@ def test_what_no_worker_did_has_no_bars(drawn):
 @pytest.mark.parametrize("n_workers, skip", [(4, 1), (16, 1), (17, 2), (64, 4)])
 def test_the_numbers_of_many_workers_leave_room_for_each_other(drawn, n_workers, skip):
     _, charts = drawn([a_round()], [a_worker(m) for m in range(n_workers)])
-    assert 'tickLblSkip val="%d"' % skip in charts["Bytes on the wire per worker"]
+    assert '<c:tickLblSkip val="%d"/>' % skip in charts["Bytes on the wire per worker"]
 
 
 def test_a_run_without_accuracies_has_charts_of_its_losses(drawn):
@@ -100,7 +100,7 @@ def test_a_quantity_that_is_not_known_has_no_line(drawn):
 
 def test_a_run_of_which_nothing_is_known_has_bars_only(drawn):
     nothing = dict(UNKNOWN, test_loss=None, training_loss=float("nan"), own_loss=None)
-    assert drawn([a_round(**nothing)])[0].sheetnames == ["Summary", "Rounds", "Workers", "Config"]
+    assert drawn([a_round(**nothing)])[0].sheetnames == ["Summary", "Read me", "Rounds", "Workers", "Config"]
     assert list(drawn([a_round(**nothing)], [a_worker()])[1]) == ["Bytes on the wire per worker",
                                                                   "Skips and uploads per worker"]
 
@@ -108,18 +108,24 @@ def test_a_run_of_which_nothing_is_known_has_bars_only(drawn):
 def test_charts_have_titled_axes_straight_lines_and_bridge_what_was_not_evaluated(drawn):
     _, charts = drawn([a_round(1), a_round(2, accuracy=None)], [a_worker()])
     for title, chart in charts.items():
-        assert chart.count('<delete val="0"') == 2 and chart.count("<title>") == 3 and len(words(chart)) == 3
-        assert chart.count('<overlay val="0"') == 4  # title, axes and legend cover nothing
+        assert "<c:delete" not in chart and chart.count("<c:title>") == 3 and len(words(chart)) == 3
+        assert "<c:overlay" not in chart  # title, axes and legend cover nothing
+        assert chart.count('<c:crosses val="min"/>') == 2  # both axes stand at the edge
         if "worker" not in title:
-            assert 'smooth val="0"' in chart and 'smooth val="1"' not in chart
-            assert 'dispBlanksAs val="span"' in chart
+            assert "<c:smooth" not in chart and '<c:dispBlanksAs val="span"/>' in chart
+
+
+def test_a_chart_holds_its_points_for_readers_that_do_not_calculate(drawn):
+    _, charts = drawn([a_round(1), a_round(2, accuracy=None, wire_bytes_up=10 ** 6)])
+    assert len(re.findall("<c:numCache>", charts["Accuracy by bytes on the wire"])) == 8
+    assert re.findall('<c:pt idx="1"><c:v>([^<]*)</c:v>', charts["Accuracy by bytes on the wire"])[0] == "1003300"
 
 
 def test_the_axis_of_accuracies_is_as_wide_as_they_are(drawn):
     known = dict(shared_accuracy=None, average_accuracy=None, own_accuracy=None)
     _, charts = drawn([a_round(1, accuracy=0.91, **known), a_round(2, accuracy=0.96, **known)])
     for title in "Accuracy by round", "Accuracy by bytes on the wire":
-        assert '<max val="0.96"' in charts[title] and '<min val="0.91"' in charts[title]
+        assert '<c:max val="0.96"/>' in charts[title] and '<c:min val="0.91"/>' in charts[title]
 
 
 @pytest.mark.parametrize("wire_bytes, unit", [(900, "B"), (10 ** 5, "kB"), (10 ** 6, "MB"), (10 ** 9, "GB")])
@@ -145,16 +151,16 @@ def test_no_two_styles_look_alike():
     assert len({(n % len(PALETTE), n % len(DASHES)) for n in range(28)}) == 28
 
 
-@pytest.mark.parametrize("text", HOSTILE + ("<b>&\"'</b>", "a\x00b"))
+@pytest.mark.parametrize("text", HOSTILE + ("<b>&\"'</b>", "a\x00b", "=Sheet!$A$2", "run!B2.xlsx"))
 def test_names_in_a_chart_are_text(tmp_path, text):
-    workbook = Workbook()
-    sheet = workbook.active
-    sheet.append(("x", "y"))
-    sheet.append((1, 2))
-    place(sheet, [line_chart(text, [Line(text, sheet, 1, 2, [2])], Axis(text, "0"), Axis(text, "0"))])
-    save(workbook, str(tmp_path / "run.xlsx"))
-    chart, = parts(tmp_path / "run.xlsx", "xl/charts/chart")
-    assert references(chart) == ["'Sheet'!$A$2", "'Sheet'!$B$2"]
-    assert not has_formula(tmp_path / "run.xlsx")
-    series = load_workbook(str(tmp_path / "run.xlsx")).active._charts[0].series[0]
-    assert series.tx.v == text.replace("\x00", "\ufffd") and series.tx.strRef is None
+    path = str(tmp_path / "run.xlsx")
+    with writing(path) as workbook:
+        fill(workbook, "Sheet", ("x", "y"), [(1, 2)], [("0", "0")])
+        place(workbook, "Charts", [line_chart(workbook, text, [Line(text, "Sheet", 0, 1, [2])], Axis(text, "0"),
+                                              Axis(text, "0"))])
+    chart, = parts(path, "xl/charts/chart")
+    assert references(chart) == ["Sheet!$A$2", "Sheet!$B$2"] and not formulas(path)
+    drawn = load_workbook(path)["Charts"]._charts[0]
+    shown = re.sub("!(?=[$]?[A-Z])", "! ", text.replace("\x00", "\ufffd"))
+    assert drawn.series[0].tx.v == shown and drawn.series[0].tx.strRef is None
+    assert [run.t for run in drawn.title.tx.rich.p[0].r] == [shown]

@@ -114,9 +114,9 @@ def test_the_chart_has_a_line_per_run_over_its_own_cells(compared, tmp_path):
          "results_fmnist_bin.xlsx: payload so far (bytes)", "results_fmnist_bin.xlsx: accuracy, test set (%)"),
         (1500, 0.5, 1000, 0.1), (4500, 0.8, 2000, 0.2), (None, None, 3000, 0.3)]
     chart, = parts(tmp_path / "compare.xlsx", "xl/charts/chart")
-    assert re.findall("<f>([^<]*)</f>", chart) == ["'Curves'!$A$2:$A$3", "'Curves'!$B$2:$B$3", "'Curves'!$C$2:$C$4",
-                                                   "'Curves'!$D$2:$D$4"]
-    assert re.findall("<tx><v>([^<]*)</v></tx>", chart) == ["a.xlsx", "results_fmnist_bin.xlsx"]
+    assert re.findall("<c:f>([^<]*)</c:f>", chart) == ["Curves!$A$2:$A$3", "Curves!$B$2:$B$3", "Curves!$C$2:$C$4",
+                                                       "Curves!$D$2:$D$4"]
+    assert re.findall("<c:tx><c:v>([^<]*)</c:v></c:tx>", chart) == ["a.xlsx", "results_fmnist_bin.xlsx"]
     assert "payload so far, both ways (kB)" in chart
 
 

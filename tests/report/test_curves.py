@@ -4,7 +4,7 @@ import os
 
 import pytest
 from openpyxl import load_workbook
-from report_rows import has_formula, parts
+from report_rows import formulas, parts
 
 from flq.report.reference import CurveRow, write_curves
 
@@ -60,10 +60,10 @@ def test_charts_refer_to_the_cells_of_the_curve(written, tmp_path):
     written("bbit", ROWS)
     charts = parts(tmp_path / "results_digits_bbit.xlsx", "xl/charts/chart")
     for chart, column in zip(charts, "AHAH"):
-        assert "<f>'curve_bbit'!$%s$2:$%s$3</f>" % (column, column) in chart
+        assert "<c:f>curve_bbit!$%s$2:$%s$3</c:f>" % (column, column) in chart
     assert ["$C$2:$C$3" in chart for chart in charts] == [True, True, False, False]
     assert ["$B$2:$B$3" in chart and "$D$2:$D$3" in chart for chart in charts] == [False, False, True, True]
-    assert not has_formula(tmp_path / "results_digits_bbit.xlsx")
+    assert not formulas(tmp_path / "results_digits_bbit.xlsx")
 
 
 def test_only_what_is_known_is_drawn(written, tmp_path):

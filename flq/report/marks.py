@@ -1,0 +1,39 @@
+"""How cells look that want attention: who was lost or late. Legible in black and white too.
+
+Example
+-------
+>>> mark_workers(workbook, sheet, {"worker_id": 0, "state": 2, "lost": 8}, 64)
+"""
+
+from typing import Any, Mapping
+
+LATE = {"bg_color": "#FFEB9C", "font_color": "#7F6000", "bold": True}
+LOST = {"bg_color": "#FFC7CE", "font_color": "#9C0006", "bold": True}
+LOST_WORKER = {"bg_color": "#FFC7CE", "font_color": "#9C0006"}
+NEVER_JOINED = {"font_color": "#7F7F7F", "italic": True}
+
+
+def mark_rounds(workbook: Any, sheet: Any, columns: Mapping[str, int], n_rounds: int) -> None:
+    """Colour the counts of late and lost workers that are not 0."""
+    for field, look in (("late", LATE), ("lost", LOST)):
+        _mark_counts(workbook, sheet, columns[field], n_rounds, look)
+
+
+def mark_workers(workbook: Any, sheet: Any, columns: Mapping[str, int], n_workers: int) -> None:
+    """Colour the rows of lost workers, and in all rows the rounds in which a worker was late or lost."""
+    if not n_workers:
+        return
+    from xlsxwriter.utility import xl_col_to_name
+
+    for field, look in (("late", LATE), ("lost", LOST)):
+        _mark_counts(workbook, sheet, columns[field], n_workers, look)
+    for state, look in (("lost", LOST_WORKER), ("never joined", NEVER_JOINED)):
+        sheet.conditional_format(1, 0, n_workers, max(columns.values()), {
+            "type": "formula", "criteria": '=$%s2="%s"' % (xl_col_to_name(columns["state"]), state),
+            "format": workbook.add_format(look)})
+
+
+def _mark_counts(workbook: Any, sheet: Any, column: int, n_rows: int, look: Mapping[str, Any]) -> None:
+    if n_rows:
+        sheet.conditional_format(1, column, n_rows, column, {
+            "type": "cell", "criteria": ">", "value": 0, "format": workbook.add_format(dict(look))})

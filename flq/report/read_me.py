@@ -1,0 +1,131 @@
+"""The sheet "Read me": what the sheets of a run's workbook are, what each column means and in which unit.
+
+Example
+-------
+>>> add_read_me(workbook, {"round_index": 0, "lost": 1}, {"worker_id": 0, "state": 1}, True)
+"""
+
+import re
+import textwrap
+from typing import Any, Iterable, Iterator, List, Mapping, NamedTuple, Optional
+
+from flq import __version__
+
+from .marks import LATE, LOST, LOST_WORKER, NEVER_JOINED
+from .roll_call import MARKS
+from .rows import COLUMNS, Column
+from .sheets import LINE_POINTS, fit_to_pages, put, styles
+
+NAME = "Read me"
+WIDTHS = (38, 17, 9, 80)  # characters: name, sheets, unit, meaning
+LETTERS = 1.05  # of a text that fit in the width of a digit
+UNITS = {"index": "number", "count": "number", "loss": "loss"}  # of columns whose headings name none
+HEADING = {"bold": True, "bottom": 1, "font_size": 12}
+
+
+class Entry(NamedTuple):
+    """A line of the sheet; one without a meaning is a heading."""
+
+    name: str
+    meaning: str = ""
+    sheets: str = ""
+    unit: str = ""
+    look: Optional[Mapping[str, Any]] = None
+
+
+ABOUT = (
+    Entry("One run of FLQ, federated learning with few bits"),
+    Entry("written by", "FLQ %s. Bits and bytes are counted as they are sent, not computed." % __version__),
+    Entry("totals", "Formulas: click one to see what it adds up. All other cells hold values."),
+    Entry("empty cells", "What is not known or was not measured; it is not 0. A column that is empty in the whole run "
+                         "is left out."),
+)
+SHEETS = {
+    "Summary": "The run in a few lines.",
+    "Rounds": "A line for each round: what the model was worth after it, who took part, what it cost. On the right the "
+              "totals run along.",
+    "Roll-call": "A line for each round, a column for each worker; empty: the worker was not a member of that round.",
+    "Workers": "A line for each worker over the whole run, and the totals.",
+    "Config": "Every setting that was in force: the master's --set came before its configuration file, and that before "
+              "the defaults. config.json in the folder of the run says the same and starts such a run again.",
+    "Charts": "Accuracy and loss by round and by bytes on the wire; bytes and rounds by worker.",
+}
+BYTES = (
+    Entry("Up, down; payload, frames, wire"),
+    Entry("up, down", "From the workers to the master, and from the master to the workers."),
+    Entry("payload", "What the quantizer made: scales and codes. The papers count these bits."),
+    Entry("frames", "Whole messages of a round: a header and, in some, a payload."),
+    Entry("wire", "What passed the master's sockets, whatever it was: frames, HTTP headers, polls, retries, "
+                  "heartbeats, bodies that broke off; not the headers of TCP, TLS and what is below."),
+)
+LINES = (
+    Entry("Lines of Summary that are not clear by themselves"),
+    Entry("payload, wire", "Over the whole run: the sum of the rounds and the line \"after the last round\"."),
+    Entry("... after the last round", "What belongs to no round: the last verdicts, an open round that was stopped, "
+                                      "that the run has ended."),
+    Entry("wire of other peers", "Requests of people, browsers and scripts; in no other number.", "", "bytes"),
+    Entry("test accuracy", "The last that is known; \"measured on\" says of which model and on what."),
+    Entry("energy", "The sum over the workers whose boards have a sensor.", "", "J"),
+    Entry("seconds", "The sum of the rounds, each from its opening to its close.", "", "s"),
+)
+COLOURS = (
+    Entry("Colours"),
+    Entry("lost worker", "Workers: the lease of this worker had ended when this was written.", look=LOST_WORKER),
+    Entry("never joined", "Workers: only some of its requests have come.", look=NEVER_JOINED),
+    Entry("lost: 1 or more", "Rounds: workers that were lost in the round. Workers: rounds in which it was.",
+          look=LOST),
+    Entry("late: 1 or more", "The same of those that were late.", look=LATE),
+)
+
+
+def add_read_me(workbook: Any, round_columns: Iterable[str], worker_columns: Iterable[str],
+                has_roll_call: bool) -> None:
+    """Add the sheet; the columns are those that the workbook has, by field."""
+    sheet, style = workbook.add_worksheet(NAME), styles(workbook)
+    for column, width in enumerate(WIDTHS):
+        sheet.set_column(column, column, width)
+    for line, entry in enumerate(_entries(list(round_columns), list(worker_columns), has_roll_call)):
+        if not entry.meaning:
+            for column, text in enumerate((entry.name, entry.sheets, entry.unit, None)):
+                put(sheet, line, column, text or None, style(**HEADING))
+            sheet.set_row(line, 2 * LINE_POINTS if line else 1.5 * LINE_POINTS)
+            continue
+        put(sheet, line, 0, entry.name, style(align="left", valign="top", text_wrap=True, **(entry.look or {})))
+        for column, text in enumerate((entry.sheets, entry.unit, entry.meaning), start=1):
+            put(sheet, line, column, text or None, style(valign="top", text_wrap=True))
+        n_lines = max(len(textwrap.wrap(text, int(LETTERS * width)))
+                      for text, width in ((entry.name, WIDTHS[0]), (entry.meaning, WIDTHS[-1])))
+        sheet.set_row(line, LINE_POINTS * n_lines)
+    sheet.hide_gridlines(2)
+    fit_to_pages(sheet, 1, 0)
+
+
+def _entries(round_columns: List[str], worker_columns: List[str], has_roll_call: bool) -> Iterator[Entry]:
+    """Yield the lines."""
+    yield from ABOUT
+    yield Entry("Sheets")
+    yield from (Entry(name, meaning) for name, meaning in SHEETS.items() if has_roll_call or name != "Roll-call")
+    yield from BYTES
+    yield from LINES
+    yield Entry("Columns", "", "sheets", "unit")
+    for field, column in COLUMNS.items():
+        sheets = [name for name, fields in (("Rounds", round_columns), ("Workers", worker_columns)) if field in fields]
+        if sheets:
+            yield Entry(column.title, column.meaning, ", ".join(sheets), unit_of(column))
+    yield Entry("total ...", "The sum of that column up to this round.", "Rounds", "as there")
+    yield from COLOURS
+    if has_roll_call:
+        yield from (Entry("%s %s" % (mark.letter, mark.status), "Roll-call: %s" % _lower(mark.status), look=mark.look)
+                    for mark in MARKS)
+
+
+def _lower(status: str) -> str:
+    """Return what a letter of the roll-call means."""
+    meaning = "Its update was applied." if status == "uploaded" else COLUMNS[status].meaning
+    return meaning[0].lower() + meaning[1:]
+
+
+def unit_of(column: Column) -> str:
+    """Return the unit of a column: what its heading has in brackets, or what kind of number it is."""
+    found = re.search(r"\(([^)]+)\)$", column.title)
+    return found.group(1) if found else UNITS.get(column.kind, "")

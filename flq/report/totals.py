@@ -1,0 +1,84 @@
+"""Totals as formulas, each with the number that it gives: running ones, a foot of columns, lines of the summary.
+
+A reader sees what a total is made of, and Excel calculates it anew when a cell changes. A formula is
+written only where it gives the number that was counted.
+
+Example
+-------
+>>> running_totals([row_1, row_2], {"wire_bytes_up": 9, "wire_bytes_down": 10})[1][4]
+Formula(text='=P2+J3', value=3010)
+"""
+
+import math
+import numbers
+from itertools import accumulate
+from typing import Any, List, Mapping, Sequence, Tuple
+
+from .rows import SUMMED, TOTALS, RoundRow, Sum, WorkerRow
+from .sheets import Formula, cell_value
+
+Columns = Mapping[str, int]  # of a sheet: field -> its column, counted from 0
+
+
+def running_totals(rounds: Sequence[RoundRow], columns: Columns) -> List[Tuple[Formula, ...]]:
+    """Return the cells of TOTALS, which stand right of the columns: the total before, and what this round adds."""
+    first = len(columns)
+    totals = []
+    for number, (_, fields) in enumerate(TOTALS):
+        own = _name(first + number)
+        added = [_name(columns[field]) for field in fields]
+        sums = accumulate(sum(getattr(row, field) for field in fields) for row in rounds)
+        totals.append([Formula("=" + "+".join(([own + str(line - 1)] if line > 2 else [])
+                                              + [letters + str(line) for letters in added]), value)
+                       for line, value in enumerate(sums, start=2)])
+    return list(zip(*totals))
+
+
+def foot_of(workers: Sequence[WorkerRow], columns: Columns) -> List[Any]:
+    """Return the last line of the sheet Workers: sums of what can be added up; None elsewhere."""
+    cells = {field: Formula("=SUM(%s2:%s%d)" % (_name(column), _name(column), 1 + len(workers)),
+                            _sum(workers, field))
+             for field, column in columns.items() if field in SUMMED}
+    cells[min(columns, key=columns.__getitem__)] = "total"
+    return [cells.get(field) for field in columns]
+
+
+def summary_cells(summary: Sequence[Tuple[str, Any]], rounds: Sequence[RoundRow], round_columns: Columns,
+                  workers: Sequence[WorkerRow], worker_columns: Columns) -> List[Tuple[str, Any]]:
+    """Return the lines of the summary, with a formula in the place of each sum."""
+    lines = {label: line for line, (label, _) in enumerate(summary, start=2)}
+    values = dict(summary)
+    return [(label, _formula(asked, lines, values, rounds, round_columns, workers, worker_columns)
+             if isinstance(asked, Sum) else asked) for label, asked in summary]
+
+
+def _formula(asked: Sum, lines: Mapping[str, int], values: Mapping[str, Any], rounds: Sequence[RoundRow],
+             round_columns: Columns, workers: Sequence[WorkerRow], worker_columns: Columns) -> Any:
+    """Return the formula, or the bare number where the sheets do not add up to it."""
+    terms, total = [], 0
+    if rounds and asked.rounds in round_columns:
+        letters = _name(round_columns[asked.rounds])
+        terms.append("SUM(Rounds!%s2:%s%d)" % (letters, letters, 1 + len(rounds)))
+        total += _sum(rounds, asked.rounds)
+    if workers and asked.workers in worker_columns:
+        terms.append("Workers!%s%d" % (_name(worker_columns[asked.workers]), 2 + len(workers)))
+        total += _sum(workers, asked.workers)
+    if asked.line in lines:
+        terms.append("B%d" % lines[asked.line])
+        total += values[asked.line]
+    if not terms or not math.isclose(total, asked.value, rel_tol=0 if isinstance(asked.value, int) else 1e-12):
+        return asked.value
+    return Formula("=" + "+".join(terms), asked.value)
+
+
+def _sum(rows: Sequence[Any], field: str) -> Any:
+    """Add up what stands in a column as numbers."""
+    found = [value for value in (cell_value(getattr(row, field)) for row in rows) if isinstance(value, (int, float))]
+    return sum(found) if all(isinstance(value, numbers.Integral) for value in found) else math.fsum(found)
+
+
+def _name(column: int) -> str:
+    """Return Excel's letters of a column that is counted from 0."""
+    from xlsxwriter.utility import xl_col_to_name
+
+    return xl_col_to_name(column)
