@@ -1,4 +1,7 @@
-"""The table of settings in docs/configuration.md, made from the model.
+"""The table of settings in docs/configuration.md, made from the model, in English or in another language.
+
+The texts of another language are a JSON object from English to that language, so that a text that has changed in
+``config.py`` is missed at once.
 
 Example
 -------
@@ -7,19 +10,71 @@ Example
 """
 
 import json
-from typing import Type
+import sys
+from pathlib import Path
+from typing import Callable, Mapping, Optional, Sequence, Type
+
+from pydantic.fields import FieldInfo
 
 from .config import SECTIONS, Section, allowed, is_optional
+from .errors import ConfigError
+
+Say = Callable[[str], str]
 
 
-def markdown_table() -> str:
-    """Return one heading and one Markdown table per section, keys in the model's order."""
-    return "\n".join(_section(name, model) for name, model in SECTIONS.items())
+def markdown_table(texts: Optional[Mapping[str, str]] = None) -> str:
+    """Return one heading and one Markdown table per section, keys in the model's order.
+
+    Parameters
+    ----------
+    texts : mapping from str to str, optional
+        What each English text is in the language of the table; without it the table is English.
+
+    Raises
+    ------
+    ConfigError
+        A text is not among them.
+    """
+    def say(text: str) -> str:
+        if texts is None:
+            return text
+        if text not in texts:
+            raise ConfigError("there is no translation of %s" % json.dumps(text), "add it to the file of texts")
+        return texts[text]
+    return "\n".join(_section(name, model, say) for name, model in SECTIONS.items())
 
 
-def _section(name: str, model: Type[Section]) -> str:
-    lines = ["### " + name, "", "| key | default | allowed | meaning |", "|---|---|---|---|"]
+def _section(name: str, model: Type[Section], say: Say) -> str:
+    heads = [say(head) for head in ("key", "default", "allowed", "meaning")]
+    lines = ["### " + name, "", "| %s |" % " | ".join(heads), "|---|---|---|---|"]
     for key, field in model.model_fields.items():
-        words = " ".join(filter(None, allowed(field))) + (", or null" if is_optional(field) else "")
-        lines.append("| `%s` | `%s` | %s | %s |" % (key, json.dumps(field.default), words, field.description))
+        lines.append("| `%s` | `%s` | %s | %s |" % (key, json.dumps(field.default), _allowed(field, say),
+                                                    say(str(field.description))))
     return "\n".join(lines) + "\n"
+
+
+def _allowed(field: FieldInfo, say: Say) -> str:
+    """Return kind and range of a field, joined as the language does it."""
+    kind, bounds = allowed(field)
+    if kind.startswith("one of "):
+        kind = say("one of %s") % kind[len("one of "):]
+    else:
+        kind = say(kind)
+    if bounds.startswith("in "):
+        bounds = say("in %s") % bounds[len("in "):]
+    elif bounds.startswith("of "):
+        bounds = say(bounds)
+    else:
+        bounds = say(" and ").join(bounds.split(" and "))
+    return (say("%s %s") % (kind, bounds) if bounds else kind) + (say(", or null") if is_optional(field) else "")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Print the table, in the language of the file of texts that is named, if one is."""
+    texts = json.loads(Path(arguments[0]).read_text(encoding="utf-8")) if arguments else None
+    print(markdown_table(texts), end="")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

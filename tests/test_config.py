@@ -44,6 +44,34 @@ def test_the_documented_tables_are_those_of_the_model(pytestconfig):
     assert (pytestconfig.rootpath / "docs" / "configuration.md").read_text().endswith(markdown_table())
 
 
+def chinese_texts(folder):
+    return json.loads((folder / "docs" / "zh" / "configuration-texts.json").read_text(encoding="utf-8"))
+
+
+def test_the_chinese_tables_are_those_of_the_model(pytestconfig):
+    page = (pytestconfig.rootpath / "docs" / "zh" / "configuration.md").read_text(encoding="utf-8")
+    assert page.endswith(markdown_table(chinese_texts(pytestconfig.rootpath)))
+
+
+def test_a_text_without_translation_is_named(pytestconfig):
+    texts = chinese_texts(pytestconfig.rootpath)
+    del texts["Number of rounds of the run."]
+    with pytest.raises(ConfigError, match='no translation of "Number of rounds of the run."'):
+        markdown_table(texts)
+
+
+def test_no_translation_is_left_over(pytestconfig):
+    class Texts(dict):
+        read = set()
+
+        def __getitem__(self, text):
+            self.read.add(text)
+            return super().__getitem__(text)
+    texts = Texts(chinese_texts(pytestconfig.rootpath))
+    markdown_table(texts)
+    assert set(texts) - texts.read == set()
+
+
 def test_keys_are_unique_but_for_name():
     keys = [key for model in SECTIONS.values() for key in model.model_fields]
     assert {key for key in keys if keys.count(key) > 1} == {"name"}

@@ -1,0 +1,118 @@
+"""Every document is there in English and in Chinese, the two are in step, and what they name is there."""
+
+import re
+
+import documents
+import pytest
+
+ENGLISH = sorted(path.name for path in (documents.PROJECT / "docs").glob("*.md"))
+CHINESE = sorted(path.name for path in (documents.PROJECT / "docs" / "zh").glob("*.md"))
+BOTH = sorted(set(ENGLISH) & set(CHINESE))
+FILES = ["docs/" + name for name in ENGLISH] + ["docs/zh/" + name for name in CHINESE]
+
+
+def english(name):
+    return documents.text_of("docs/" + name)
+
+
+def chinese(name):
+    return documents.text_of("docs/zh/" + name)
+
+
+def test_every_document_has_its_sibling():
+    assert ENGLISH == CHINESE
+    assert len(BOTH) > 10
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_siblings_link_each_other_in_their_first_lines(name):
+    assert english(name).splitlines()[2] == "[中文](zh/%s)" % name
+    assert chinese(name).splitlines()[2] == "[English](../%s)" % name
+
+
+@pytest.mark.parametrize("part", documents.PARTS, ids=lambda part: part.__name__)
+@pytest.mark.parametrize("name", BOTH)
+def test_both_languages_say_the_same(name, part):
+    assert part(chinese(name)) == part(english(name))
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_both_languages_link_the_same(name):
+    assert documents.compared_links("docs/zh/" + name) == documents.compared_links("docs/" + name)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_links_lead_somewhere(name):
+    assert documents.dead_links(name) == []
+
+
+def test_a_chinese_document_leads_to_chinese_ones():
+    english_ones = {"docs/" + name for name in ENGLISH} | {"README.md"}
+    for name in CHINESE:
+        others = set(documents.targets("docs/zh/" + name)) - {"docs/" + name}
+        assert others & english_ones == set(), name
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_settings_that_are_named_exist(name):
+    assert documents.unknown_settings(documents.text_of(name)) == []
+
+
+def test_there_are_settings_to_look_at():
+    assert len({setting for name in ENGLISH for setting in documents.settings_in(english(name))}) > 10
+
+
+@pytest.mark.parametrize("name", CHINESE)
+def test_a_chinese_document_is_chinese(name):
+    prose = re.sub(r"```.*?```|`[^`]*`|\]\([^)]*\)", "", chinese(name), flags=re.DOTALL)
+    characters, letters = len(re.findall("[\u4e00-\u9fff]", prose)), len(re.findall("[a-zA-Z]", prose))
+    assert characters > 0.5 * letters
+
+
+# What is compared would be missed if it were not there.
+
+DOCUMENT = """# A
+
+* a point with `code` and [a link](b.md)
+1. another one, of 17
+
+## B
+
+![A picture](c.png)
+
+| a | b |
+|---|---|
+| 1 | 2.5 |
+
+    run --this      # and a comment
+
+```bash
+run --that
+```
+"""
+
+
+@pytest.mark.parametrize("part, old, new", [
+    (documents.shape, "## B", "### B"), (documents.shape, "* a", "a"), (documents.shape, "1. a", "a"),
+    (documents.shape, "![A", "[A"), (documents.shape, "|---|---|\n", ""),
+    (documents.cells, "2.5", "2.6"), (documents.cells, " 2.5 |", " 2.5"), (documents.cells, "| 1 ", "| "),
+    (documents.commands, "--this", "--thus"), (documents.commands, "--that", "--thus"),
+    (documents.code, "`code`", "`cod`"), (documents.code, "`code`", "code"),
+    (documents.numbers, "17", "18"), (documents.links, "b.md", "c.md")])
+def test_a_difference_would_be_found(part, old, new):
+    assert DOCUMENT.count(old) == 1
+    assert part(DOCUMENT.replace(old, new)) != part(DOCUMENT)
+
+
+@pytest.mark.parametrize("part", documents.PARTS, ids=lambda part: part.__name__)
+def test_words_and_comments_may_differ(part):
+    other = DOCUMENT.replace("a point with", "ein Punkt mit").replace("and a comment", "und ein Kommentar")
+    assert part(other) == part(DOCUMENT)
+
+
+def test_a_wrong_link_and_a_wrong_setting_would_be_found(tmp_path, monkeypatch):
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "a.md").write_text("[b](b.md), [c](https://host/c.md) and `system.rounds`", encoding="utf-8")
+    monkeypatch.setattr(documents, "PROJECT", tmp_path)
+    assert documents.dead_links("docs/a.md") == ["docs/b.md"]
+    assert documents.unknown_settings(documents.text_of("docs/a.md")) == ["system.rounds"]
