@@ -16,10 +16,10 @@ def text_of(name: str) -> str:
 
 
 def english_name(name: str) -> str:
-    """Return the path of the English version of a document, from the project folder; other paths stay."""
+    """Return the path of the English version of a document or picture, from the project folder; other paths stay."""
     if name.startswith("README."):
         return "README.md"
-    return name.replace("docs/zh/", "docs/", 1)
+    return re.sub(r"\.zh(\.\w+)$", r"\1", name.replace("docs/zh/", "docs/", 1))
 
 
 # Each of these takes a text and returns what has to be equal in both languages.

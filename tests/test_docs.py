@@ -1,6 +1,8 @@
 """Every document is there in English and in Chinese, the two are in step, and what they name is there."""
 
+import json
 import re
+import runpy
 
 import documents
 import pytest
@@ -67,6 +69,16 @@ def test_a_chinese_document_is_chinese(name):
     prose = re.sub(r"```.*?```|`[^`]*`|\]\([^)]*\)", "", chinese(name), flags=re.DOTALL)
     characters, letters = len(re.findall("[\u4e00-\u9fff]", prose)), len(re.findall("[a-zA-Z]", prose))
     assert characters > 0.5 * letters
+
+
+def test_the_pictures_are_what_their_program_draws():
+    folder = documents.PROJECT / "docs" / "img"
+    drawn = runpy.run_path(str(folder / "architecture.py"))["picture"]
+    chinese_texts = json.loads((folder / "architecture.zh.json").read_text(encoding="utf-8"))
+    asked = []
+    assert (folder / "architecture.svg").read_text(encoding="utf-8") == drawn(lambda text: asked.append(text) or text)
+    assert (folder / "architecture.zh.svg").read_text(encoding="utf-8") == drawn(chinese_texts.__getitem__)
+    assert set(chinese_texts) == set(asked)
 
 
 # What is compared would be missed if it were not there.

@@ -1,0 +1,180 @@
+"""Draw docs/img/architecture.svg and architecture.zh.svg: who runs where, and who imports whom.
+
+    python docs/img/architecture.py
+
+writes both files anew, the second with the texts of architecture.zh.json. Only the standard library is needed, so the same
+comes out everywhere; a test compares it with the files.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Callable, Dict, List, NamedTuple, Sequence, Tuple
+from xml.sax.saxutils import escape
+
+HERE = Path(__file__).resolve().parent
+WIDTH, HEIGHT = 1280, 1010
+INK, GREY = "#1f2933", "#5b6770"
+FONT = "'Helvetica Neue', Helvetica, Arial, 'Noto Sans CJK SC', 'PingFang SC', 'Microsoft YaHei', sans-serif"
+MONO = "'DejaVu Sans Mono', Menlo, Consolas, monospace"
+FILLS = {"machine": "#f4f6f8", "process": "#ffffff", "thread": "#e3eefb", "decides": "#fde9c8", "disk": "#e5f3e3",
+         "tensorflow": "#efe4f7", "people": "#f4f6f8"}
+
+Say = Callable[[str], str]
+
+
+class Drawing:
+    """Pieces of an SVG file, in the order in which they are painted.
+
+    Parameters
+    ----------
+    say : callable
+        Gives a text in the language of the picture.
+    """
+
+    def __init__(self, say: Say) -> None:
+        self._say = say
+        self._parts: List[str] = []
+
+    def box(self, x: int, y: int, width: int, height: int, kind: str, title: str, lines: Sequence[str] = (),
+            source: str = "") -> None:
+        """Draw a box with a bold title, lines below it, and the file that holds it, all from its upper left corner."""
+        self._parts.append('<rect x="%d" y="%d" width="%d" height="%d" rx="7" fill="%s" stroke="%s"/>'
+                           % (x, y, width, height, FILLS[kind], GREY))
+        if title:
+            self.text(x + 12, y + 23, title, bold=True, size=15)
+        for index, line in enumerate(lines):
+            self.text(x + 12, y + 44 + 19 * index, line)
+        if source:
+            self.text(x + 12, y + height - 11, source, color=GREY, size=12, mono=True)
+
+    def text(self, x: int, y: int, text: str, bold: bool = False, color: str = INK, size: int = 13,
+             anchor: str = "start", mono: bool = False) -> None:
+        """Write one line; a file's name stays as it is in every language."""
+        self._parts.append('<text x="%d" y="%d" font-family="%s" font-size="%d" fill="%s" text-anchor="%s"%s>%s</text>'
+                           % (x, y, MONO if mono else FONT, size, color, anchor, ' font-weight="600"' if bold else "",
+                              escape(text if mono else self._say(text))))
+
+    def arrow(self, points: Sequence[Sequence[int]], both: bool = False) -> None:
+        """Draw a line through the points with a head at its end, or at both."""
+        path = " ".join("%d,%d" % (x, y) for x, y in points)
+        self._parts.append('<polyline points="%s" fill="none" stroke="%s" stroke-width="1.8"'
+                           ' marker-end="url(#head)"%s/>'
+                           % (path, INK, ' marker-start="url(#head)"' if both else ""))
+
+    def svg(self) -> str:
+        head = ('<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" width="%d" height="%d" role="img">\n'
+                '<title>%s</title>\n'
+                '<defs><marker id="head" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="7" markerHeight="7" '
+                'orient="auto-start-reverse"><path d="M0,0 L10,5 L0,10 z" fill="%s"/></marker></defs>\n'
+                '<rect width="%d" height="%d" fill="#ffffff"/>\n'
+                % (WIDTH, HEIGHT, WIDTH, HEIGHT, escape(self._say("Architecture of FLQ")), INK, WIDTH, HEIGHT))
+        return head + "\n".join(self._parts) + "\n</svg>\n"
+
+
+def picture(say: Say) -> str:
+    """Return the picture as SVG, in the language that ``say`` speaks."""
+    drawing = Drawing(say)
+    drawing.text(20, 34, "Who runs where", bold=True, size=20)
+    _worker(drawing)
+    _master(drawing)
+    _wire(drawing)
+    drawing.text(20, 680, "Who imports whom: downwards only", bold=True, size=20)
+    _layers(drawing)
+    return drawing.svg()
+
+
+def _worker(drawing: Drawing) -> None:
+    for shift in (16, 8, 0):  # there are several
+        drawing.box(20 + shift, 50 + shift, 400, 560, "machine", "")
+    drawing.text(32, 73, "A worker's computer (one of many)", bold=True, size=15)
+    drawing.box(36, 88, 368, 400, "process", "Worker process")
+    drawing.box(52, 122, 336, 122, "thread", "Loop: does one action, reports one event", source="worker/program.py")
+    drawing.box(68, 154, 304, 60, "decides", "State machine: decides", source="protocol/worker_machine.py")
+    drawing.box(52, 284, 336, 84, "tensorflow", "Local training: TensorFlow",
+                ["on data that never leave the machine"], "training/")
+    drawing.box(52, 388, 336, 84, "thread", "Pulse thread", ["renews the lease, tells of the device"],
+                "worker/pulse.py, device/")
+    drawing.box(36, 504, 368, 92, "disk", "State file", ["memory of what was not sent, and the answer;",
+                                                         "on disk before the answer is sent"])
+    drawing.arrow([(220, 244), (220, 284)], both=True)
+    drawing.arrow([(60, 244), (60, 264), (44, 264), (44, 504)])
+
+
+def _wire(drawing: Drawing) -> None:
+    drawing.text(530, 78, "HTTP or HTTPS,", anchor="middle", bold=True)
+    drawing.text(530, 97, "from the workers only", anchor="middle", bold=True)
+    calls = (("POST /register", "JSON: settings, layout", 140),
+             ("GET /get_global_model", "plan, model difference", 190),
+             ("POST /offer", "skip, or price of an upload", 240),
+             ("POST /upload_update", "the packed update", 290),
+             ("POST /heartbeat", "JSON: alive, load, watts", 430))
+    for call, meaning, y in calls:
+        drawing.text(530, y - 6, call, anchor="middle", mono=True, size=12)
+        drawing.arrow([(404 if y > 400 else 388, y), (650, y)], both=True)
+        drawing.text(530, y + 16, meaning, anchor="middle", color=GREY)
+
+
+def _master(drawing: Drawing) -> None:
+    drawing.box(634, 50, 626, 560, "machine", "The master's computer")
+    drawing.box(650, 88, 380, 506, "process", "Master process")
+    drawing.box(666, 122, 348, 84, "thread", "Request threads", ["check the token, read and decode frames"],
+                "master/app.py, master/server.py")
+    drawing.box(666, 246, 348, 148, "thread", "Owner thread: performs, in one order",
+                source="master/owner.py, master/service.py")
+    drawing.box(682, 276, 316, 86, "decides", "State machine: decides", ["who may, what counts, when a round closes"],
+                "protocol/master_machine.py")
+    drawing.box(666, 434, 348, 64, "thread", "Status and model, published", ["anybody reads them without waiting"])
+    drawing.box(666, 518, 348, 64, "thread", "Saver thread", ["writes results beside the run"])
+    drawing.box(1070, 122, 174, 84, "people", "People, tools", ["curl, Prometheus:", "status, model, stop"])
+    drawing.box(1070, 246, 174, 106, "disk", "Journal", ["events, snapshots;", "written before", "anybody is answered"])
+    drawing.box(1070, 374, 174, 100, "tensorflow", "Evaluator process",
+                ["TensorFlow; its results", "go into rows only,", "never into the model"])
+    drawing.box(1070, 518, 174, 64, "disk", "Results", ["workbook, model"])
+    drawing.arrow([(840, 206), (840, 246)], both=True)
+    drawing.text(852, 231, "events, replies", color=GREY)
+    drawing.arrow([(840, 394), (840, 434)])
+    drawing.arrow([(1014, 290), (1070, 290)])
+    drawing.arrow([(1070, 164), (1014, 164)], both=True)
+    drawing.arrow([(1014, 384), (1070, 384)], both=True)
+    drawing.arrow([(1014, 550), (1070, 550)])
+    drawing.arrow([(666, 330), (658, 330), (658, 550), (666, 550)])
+
+
+class Row(NamedTuple):
+    """Layers that stand beside each other."""
+
+    y: int
+    kind: str
+    layers: Tuple[Tuple[str, str], ...]  # name, meaning
+
+
+ROWS = (
+    Row(694, "people", (("flq_worker.py", "a program"), ("flq_master.py", "a program"),
+                        ("flq_fed_v3.py", "the algorithm in one file"), ("deploy_jetson.sh", "a program"))),
+    Row(774, "thread", (("worker", "HTTP client, loop"), ("master", "HTTP server, owner, journal"),
+                        ("simulate", "both machines in memory"), ("deploy", "a cluster by ssh"))),
+    Row(854, "tensorflow", (("protocol", "messages, bytes, state machines"), ("training", "data, models, TensorFlow"),
+                            ("report", "rows, sheets"), ("config", "settings"))),
+    Row(934, "disk", (("core", "mathematics: numpy, pure functions"), ("device", "board, sensors, doctor"))))
+
+
+def _layers(drawing: Drawing) -> None:
+    for row in ROWS:
+        width = (1176 - 16 * (len(row.layers) - 1)) // len(row.layers)
+        for index, (name, meaning) in enumerate(row.layers):
+            kind = "decides" if name == "protocol" else row.kind
+            drawing.box(20 + index * (width + 16), row.y, width, 60, kind, name, [meaning])
+    drawing.arrow([(1230, 696), (1230, 992)])
+
+
+def main() -> int:
+    """Write the pictures."""
+    chinese: Dict[str, str] = json.loads((HERE / "architecture.zh.json").read_text(encoding="utf-8"))
+    (HERE / "architecture.svg").write_text(picture(str), encoding="utf-8")
+    (HERE / "architecture.zh.svg").write_text(picture(chinese.__getitem__), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
