@@ -2,8 +2,8 @@
 
     python docs/img/architecture.py
 
-writes both files anew, the second with the texts of architecture.zh.json. Only the standard library is needed, so the same
-comes out everywhere; a test compares it with the files.
+writes both files anew, the second with the texts of architecture.zh.json. Only the standard library is needed, so that
+the same comes out everywhere; a test compares it with the files.
 """
 
 import json
