@@ -1,0 +1,39 @@
+"""What troubleshooting.md quotes is what the programs print."""
+
+import ast
+import re
+
+import documents
+
+PLACE = re.compile(r"%[-+# 0]*\d*(?:\.\d+)?[sdrgfxa]|\$\{?\w+\}?")  # of a value in a sentence, in Python and bash
+LEAST = 15  # characters of a sentence that have to stand in the code
+
+
+def sentences_of_the_programs():
+    """Return what the programs can print, as patterns: every text in their code, with anything where a value stands."""
+    texts = []
+    for path in sorted((documents.PROJECT / "flq").rglob("*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        constants = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)]
+        texts += [constant for constant in constants if isinstance(constant, str)]
+    for path in documents.PROJECT.glob("*.sh"):
+        texts += re.findall(r'"([^"\n]+)"', path.read_text(encoding="utf-8"))
+    patterns = [PLACE.split(text) for text in texts]
+    return [re.compile(".+".join(re.escape(part) for part in parts)) for parts in patterns
+            if len("".join(parts)) >= LEAST and "\n" not in "".join(parts)]
+
+
+def unknown_sentences(text):
+    """Return the lines of quoted output of which nothing stands in the programs' code."""
+    lines = [line for block in re.findall(r"```text\n(.*?)```", text, re.DOTALL) for line in block.splitlines()]
+    patterns = sentences_of_the_programs()
+    return [line for line in lines if line != "..." and not any(pattern.search(line) for pattern in patterns)]
+
+
+def test_quoted_sentences_are_those_of_the_programs():
+    assert unknown_sentences(documents.text_of("docs/troubleshooting.md")) == []
+
+
+def test_a_sentence_that_no_program_prints_would_be_found():
+    text = "```text\nworker 1 is lost: silent for 5 s\nworker 1 has gone: silent for 5 s\n```\n"
+    assert unknown_sentences(text) == ["worker 1 has gone: silent for 5 s"]
