@@ -1,6 +1,7 @@
 """What troubleshooting.md quotes is what the programs print."""
 
 import ast
+import functools
 import re
 
 import documents
@@ -9,6 +10,7 @@ PLACE = re.compile(r"%[-+# 0]*\d*(?:\.\d+)?[sdrgfxa]|\$\{?\w+\}?")  # of a value
 LEAST = 15  # characters of a sentence that have to stand in the code
 
 
+@functools.lru_cache(maxsize=None)
 def sentences_of_the_programs():
     """Return what the programs can print, as patterns: every text in their code, with anything where a value stands."""
     texts = []
@@ -18,9 +20,9 @@ def sentences_of_the_programs():
         texts += [constant for constant in constants if isinstance(constant, str)]
     for path in documents.PROJECT.glob("*.sh"):
         texts += re.findall(r'"([^"\n]+)"', path.read_text(encoding="utf-8"))
-    patterns = [PLACE.split(text) for text in texts]
-    return [re.compile(".+".join(re.escape(part) for part in parts)) for parts in patterns
-            if len("".join(parts)) >= LEAST and "\n" not in "".join(parts)]
+    lines = [text for text in texts if " " in text and "\n" not in text]
+    parts_of_texts = [[part for part in PLACE.split(line) if part] for line in lines]
+    return [re.compile(".+".join(map(re.escape, parts))) for parts in parts_of_texts if len("".join(parts)) >= LEAST]
 
 
 def unknown_sentences(text):
