@@ -20,10 +20,10 @@ WORKER = ("errors", "console", "flags", "logfile", "durable", "tokens", "systemd
           "training", "worker", "flq_worker.py", "flq_fed_v3.py", "report/__init__.py", "report/axes.py",
           "report/charts.py", "report/reference.py", "report/sheets.py")
 MASTER = ("errors", "console", "flags", "logfile", "durable", "tokens", "systemd", "device", "core", "protocol",
-          "report", "watch", "config", "config_file", "config_docs", "config_hash", "master", "deploy", "flq_master.py")
+          "drawing", "report", "watch", "config", "config_file", "config_docs", "config_hash", "master", "deploy",
+          "flq_master.py")
 DISTRIBUTIONS = {"PIL": "pillow", "prometheus_client": "prometheus-client", "pydantic_core": "pydantic",
                  "werkzeug": "flask", "yaml": "pyyaml"}  # where the names differ
-DRAWING = {"matplotlib"}  # flq.training.distribution --out; a worker never draws
 OF_TENSORFLOW = {"tensorflow-estimator", "tensorboard", "protobuf", "h5py"}  # pinned where it would bring newer ones
 MADE = []  # the folder of the environment, and who makes it, once it is started
 
@@ -68,7 +68,7 @@ def imported(names):
 
 
 def test_the_workers_set_is_what_a_worker_and_the_reference_import():
-    assert imported(WORKER) - DRAWING == requirements("worker.txt") - {"keras"}  # which TensorFlow would bring itself
+    assert imported(WORKER) == requirements("worker.txt") - {"keras"}  # which TensorFlow would bring itself
 
 
 @pytest.mark.parametrize("name", ["worker-py36.txt", "worker-py38.txt"])
@@ -92,7 +92,7 @@ def test_what_is_tested_is_what_a_jetson_gets(name, jetson):
 
 
 def test_the_masters_set_is_what_the_master_and_its_tools_import():
-    assert imported(MASTER) | DRAWING == requirements("master.txt")
+    assert imported(MASTER) == requirements("master.txt")
 
 
 def test_one_machine_has_both_and_the_tests_more():

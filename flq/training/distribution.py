@@ -3,8 +3,7 @@
     python -m flq.training.distribution --partition non_iid --dir_alpha 0.1 --workers 8 --out spread.png
 
 prints a table, one line per worker, and draws it where ``--out`` is given. The samples are
-dealt out as in a run with the same settings. Matplotlib is imported in a function only: the
-table needs none.
+dealt out as in a run with the same settings. The table needs no Matplotlib.
 """
 
 import argparse
@@ -14,16 +13,14 @@ from typing import Any, Dict, Optional, Sequence
 
 import numpy as np
 
+from ..drawing.classes import class_figure
+from ..drawing.pictures import picture, replace
 from ..errors import DataError, FlqError
 from ..flags import TINY, Flags, within
 from .datasets import load_dataset, resolve_dataset
 from .partition import PARTITIONS, partition
 
 PROGRAM = "python -m flq.training.distribution"
-MOST_LABELLED = 20  # classes; with more, the legend names some of them only
-MOST_TICKS = 100    # workers that are numbered at the axis
-TALLEST = 40.0      # inches
-HALF_BAR = 0.41     # of the distance between two workers
 
 
 def class_counts(settings: Dict[str, Any]) -> np.ndarray:
@@ -79,49 +76,13 @@ def draw(counts: np.ndarray, title: str, path: str) -> None:
         If there is no Matplotlib, or the file can not be written.
     """
     try:
-        from matplotlib import colormaps
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.collections import PolyCollection
-        from matplotlib.figure import Figure
-        from matplotlib.patches import Patch
+        content = picture(class_figure(counts, title), "png")
     except ImportError:
-        raise DataError("--out needs the package matplotlib, 3.5 or newer", hint="pip install matplotlib") from None
-    n_workers, n_classes = counts.shape
-    figure = Figure(figsize=(9.0, min(1.8 + 0.2 * max(n_workers, 10), TALLEST)), layout="constrained")  # inches
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    colours = _colours(colormaps, n_classes)
-    ends = np.cumsum(counts, axis=1)
-    rows = np.arange(n_workers)
-    for label in range(n_classes):  # one collection per class: a bar each would take minutes for many workers
-        left, right = ends[:, label] - counts[:, label], ends[:, label]
-        corners = [(left, rows - HALF_BAR), (right, rows - HALF_BAR), (right, rows + HALF_BAR), (left, rows + HALF_BAR)]
-        rectangles = np.array(corners, float).transpose(2, 0, 1)[counts[:, label] > 0]  # (n, corner, xy)
-        axes.add_collection(PolyCollection(rectangles, facecolors=[colours[label]], edgecolors="white", linewidths=0.3))
-    axes.set_yticks(range(0, n_workers, -(-n_workers // MOST_TICKS)))
-    axes.tick_params(axis="y", labelsize=8)
-    axes.set_ylim(n_workers - 0.4, -0.6)  # worker 0 on top
-    axes.set_xlim(0, 1.02 * counts.sum(axis=1).max())
-    axes.set_xlabel("training samples")
-    axes.set_ylabel("worker")
-    axes.set_title(title.replace("$", r"\$"))  # file names may have dollars
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    shown = range(0, n_classes, -(-n_classes // MOST_LABELLED))
-    axes.legend(handles=[Patch(color=colours[label], label=str(label)) for label in shown], title="class",
-                loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
+        raise DataError("--out needs the package matplotlib, 3.7 or newer", hint="pip install matplotlib") from None
     try:
-        figure.savefig(path, format="png", dpi=120)
+        replace(path, content)
     except OSError as error:
         raise DataError("%s can not be written: %s" % (path, error.strerror or error)) from None
-
-
-def _colours(colormaps: Any, n_classes: int) -> Sequence[Any]:
-    """Return colours that can be told apart for up to 20 classes, and shades from one end to the other beyond."""
-    for name, n_colours in (("tab10", 10), ("tab20", 20)):
-        if n_classes <= n_colours:
-            return [colormaps[name](i) for i in range(n_classes)]
-    return [colormaps["turbo"](i / (n_classes - 1)) for i in range(n_classes)]
 
 
 def parse_flags(arguments: Optional[Sequence[str]]) -> argparse.Namespace:

@@ -1,0 +1,82 @@
+"""How the classes are spread over the workers: one bar per worker, cut into its classes.
+
+Classes stand in their order from left to right, and wide pieces bear their number, so that colours need not be seen.
+"""
+
+from typing import Any, Sequence
+
+import numpy as np
+
+from .style import COLUMN, legend_above, new_figure, plain, styled
+
+# Tol's muted colours, for up to ten classes: all who see colours otherwise can tell them apart.
+MUTED = ("#332288", "#88CCEE", "#44AA99", "#117733", "#999933", "#DDCC77", "#CC6677", "#882255", "#AA4499", "#BBBBBB")
+MOST_LABELLED = 20  # classes; with more, the legend names some of them only
+MOST_TICKS = 40     # workers that are numbered at the axis
+TALLEST = 40.0      # inches
+BAR = 0.82          # of the distance between two workers
+LEAST_INCHES = 0.09  # a piece that is so wide, in a bar that is so tall, bears the number of its class
+LIGHT = 0.45        # how light a colour is on which text is black
+
+
+@styled
+def class_figure(counts: np.ndarray, title: str = "") -> Any:
+    """Draw one bar per worker, cut into its classes.
+
+    Parameters
+    ----------
+    counts : ndarray of shape (n_workers, n_classes), int
+        Training samples.
+    title : str
+        As it stands: ``$`` is no mathematics.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    from matplotlib.collections import PolyCollection
+    from matplotlib.patches import Patch
+    from matplotlib.ticker import FuncFormatter
+
+    n_workers, n_classes = counts.shape
+    row_inches = 0.2 if n_workers <= 10 else max(0.05, min(0.2, 4.5 / n_workers))
+    figure, axes = new_figure(COLUMN, min(1.0 + row_inches * max(n_workers, 4), TALLEST))
+    colours = class_colours(n_classes)
+    ends, most = np.cumsum(counts, axis=1), max(1, counts.sum(axis=1).max())
+    rows, half = np.arange(n_workers), BAR / 2
+    least = most * LEAST_INCHES / (0.8 * COLUMN) if BAR * row_inches >= LEAST_INCHES else np.inf
+    for label in range(n_classes):  # one collection per class: a bar each would take minutes for many workers
+        left, right = ends[:, label] - counts[:, label], ends[:, label]
+        corners = [(left, rows - half), (right, rows - half), (right, rows + half), (left, rows + half)]
+        rectangles = np.array(corners, float).transpose(2, 0, 1)[counts[:, label] > 0]  # (n, corner, xy)
+        axes.add_collection(PolyCollection(rectangles, facecolors=[colours[label]], edgecolors="white", linewidths=0.3))
+        for row in np.flatnonzero(counts[:, label] >= least * len(str(label))):
+            axes.text((left[row] + right[row]) / 2, row, str(label), ha="center", va="center_baseline", fontsize=5.5,
+                      color="black" if _lightness(colours[label]) > LIGHT else "white")
+    axes.set_yticks(range(0, n_workers, -(-n_workers // MOST_TICKS)))
+    axes.set_ylim(n_workers - 0.4, -0.6)  # worker 0 on top
+    axes.set_xlim(0, 1.02 * most)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: "{:,.0f}".format(value)))
+    axes.set_xlabel("training samples")
+    axes.set_ylabel("worker")
+    axes.set_title(plain(title))
+    axes.grid(visible=False, axis="y")
+    shown = range(0, n_classes, -(-n_classes // MOST_LABELLED))
+    legend_above(figure, [Patch(color=colours[label], label=str(label)) for label in shown], 10, title="class",
+                 handlelength=1.0, handletextpad=0.4, columnspacing=0.8)
+    return figure
+
+
+def class_colours(n_classes: int) -> Sequence[Any]:
+    """Return a colour per class: of one set for up to ten, shades from dark to light beyond."""
+    from matplotlib import colormaps
+
+    if n_classes <= len(MUTED):
+        return MUTED[:n_classes]
+    return [colormaps["viridis"](label / (n_classes - 1)) for label in range(n_classes)]
+
+
+def _lightness(colour: Any) -> float:
+    from matplotlib.colors import to_rgb
+
+    return float(np.dot(to_rgb(colour), (0.299, 0.587, 0.114)))

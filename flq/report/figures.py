@@ -1,0 +1,96 @@
+"""The figures of a run, for papers: from its rounds, whoever keeps them.
+
+No figure has a title: that is what its caption is for. docs/figures.md says what each one shows.
+
+Example
+-------
+>>> written, problems = write_figures("results/figures/run", FIGURES, rows, roll_calls)
+"""
+
+from itertools import accumulate
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
+
+from ..drawing.pictures import FORMATS, write_pictures
+from ..drawing.style import legend_above, new_figure, styled
+from .axes import Axis, amount_axis, known, loss_axis, round_axis, share_axis
+from .excel import ACCURACIES, LOSSES
+from .lines import Curve, draw_lines
+from .participation import participation
+from .rows import RoundRow
+from .times import times
+
+RollCalls = Sequence[Mapping[int, str]]
+CLASSES = "classes"  # drawn from the data: flq.drawing.classes
+
+
+def accuracy_by_round(rows: Sequence[RoundRow], _: RollCalls) -> Optional[Any]:
+    """Draw the accuracies over the rounds; None if none is known."""
+    return _lines(rows, ACCURACIES, share_axis, "accuracy", [row.round_index for row in rows], _rounds(rows))
+
+
+def accuracy_by_bytes(rows: Sequence[RoundRow], _: RollCalls) -> Optional[Any]:
+    """Draw the accuracies over the bytes on the wire, up and down, until each round closed."""
+    so_far = list(accumulate(row.wire_bytes_up + row.wire_bytes_down for row in rows))
+    return _lines(rows, ACCURACIES, share_axis, "accuracy", so_far,
+                  amount_axis("on the wire so far, both ways", max(so_far, default=0), "B"))
+
+
+def loss(rows: Sequence[RoundRow], _: RollCalls) -> Optional[Any]:
+    """Draw the losses over the rounds; in powers of ten where they take them."""
+    return _lines(rows, LOSSES, loss_axis, "loss", [row.round_index for row in rows], _rounds(rows))
+
+
+def energy(rows: Sequence[RoundRow], _: RollCalls) -> Optional[Any]:
+    """Draw the accuracies over the joules of all boards that tell of any; None if none does."""
+    told = known([row.energy_so_far_j for row in rows])
+    if not told:
+        return None
+    return _lines(rows, ACCURACIES, share_axis, "accuracy", [row.energy_so_far_j for row in rows],
+                  amount_axis("energy of the boards so far", max(told), "J"))
+
+
+# Name of the file -> what draws it, or None where there is nothing to draw.
+FIGURES: Dict[str, Callable[[Sequence[RoundRow], RollCalls], Optional[Any]]] = {
+    "accuracy_by_round": accuracy_by_round, "accuracy_by_bytes": accuracy_by_bytes, "loss": loss,
+    "participation": participation, "energy": energy, "time": times}
+FILES = tuple("%s.%s" % (name, form) for name in (*FIGURES, CLASSES) for form in FORMATS)
+
+
+def write_figures(folder: str, figures: Mapping[str, Callable[..., Optional[Any]]],
+                  *what: Any) -> Tuple[List[str], List[str]]:
+    """Draw figures and write them into a folder, which exists.
+
+    Returns
+    -------
+    written, problems : list of str
+        Paths, and a sentence for each figure that could not be drawn or written; none keeps another from being drawn.
+    """
+    written: List[str] = []
+    problems: List[str] = []
+    for name, draw in figures.items():
+        try:
+            figure = draw(*what)
+            written += [] if figure is None else write_pictures(figure, folder, name)
+        except OSError as error:
+            problems.append("figure %s is not written: %s" % (name, error.strerror or error))
+        except Exception as error:  # a bug, or memory that does not suffice: the others may still do
+            problems.append("figure %s is not drawn: %s: %s" % (name, type(error).__name__, error))
+    return written, problems
+
+
+def _rounds(rows: Sequence[RoundRow]) -> Axis:
+    return round_axis("round", max((row.round_index for row in rows), default=1))
+
+
+@styled
+def _lines(rows: Sequence[RoundRow], quantities: Sequence[Tuple[str, str, int]], axis_of: Callable[..., Axis],
+           y_title: str, xs: Sequence[Any], x_axis: Axis) -> Optional[Any]:
+    """Draw those of the quantities (field, name, style) that are known in any round."""
+    curves = [Curve(name, xs, [getattr(row, field) for row in rows], style) for field, name, style in quantities]
+    curves = [curve for curve in curves if known(curve.ys)]
+    if not curves:
+        return None
+    figure, axes = new_figure()
+    drawn = draw_lines(axes, curves, x_axis, axis_of(y_title, [value for curve in curves for value in curve.ys]))
+    legend_above(figure, drawn)
+    return figure

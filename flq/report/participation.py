@@ -1,0 +1,105 @@
+"""Who did what in which round, as a raster: a row per worker, a column per round or, in long runs, per some rounds.
+
+Example
+-------
+>>> figure = participation(rows, [{0: "uploaded", 1: "skipped"}, {0: "uploaded", 1: "lost"}])
+"""
+
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+
+import numpy as np
+
+from ..drawing.style import COLUMN, PAGE, legend_above, new_figure, styled
+from .lines import colour, thousands
+from .rows import RoundRow
+
+# What happened -> colour, and the mark that it bears in a wide cell. The later it stands, the more it outdoes the
+# others in a column of several rounds.
+LOOKS: Dict[str, Tuple[str, str]] = {
+    "skipped": ("#DCDCDC", ""), "uploaded": (colour(0), ""), "refused": (colour(3), "_"), "late": (colour(1), "|"),
+    "lost": (colour(6), "x")}
+BLENDED = ("skipped", "uploaded")  # a column of several rounds shows their shares, unless something outdoes them
+MOST_COLUMNS = 500
+NARROW = 100         # with so many rounds the figure fits into one column of text
+MOST_SEPARATED = 40  # columns and rows that are set apart by white lines, and bear marks
+
+
+@styled
+def participation(rows: Sequence[RoundRow], roll_calls: Sequence[Mapping[int, str]]) -> Optional[Any]:
+    """Draw the roll-calls of the rounds, in their order; None if nobody took part."""
+    from matplotlib.ticker import MaxNLocator
+
+    n_workers = 1 + max((worker_id for roll_call in roll_calls for worker_id in roll_call), default=-1)
+    if not n_workers:
+        return None
+    codes = _codes(roll_calls, n_workers)
+    per_column = -(-len(roll_calls) // MOST_COLUMNS)
+    image = _image(codes, per_column)
+    first = rows[0].round_index - 0.5
+    inches = max(0.055, min(0.2, 3.0 / n_workers)) * n_workers
+    width = COLUMN if len(roll_calls) <= NARROW else PAGE
+    handles = _handles(codes)
+    figure, axes = new_figure(width, 0.95 + max(inches, 0.5))
+    axes.imshow(image, aspect="auto", interpolation="nearest",
+                extent=(first, first + per_column * image.shape[1], n_workers - 0.5, -0.5))
+    axes.set_xlim(first, first + len(roll_calls))
+    axes.grid(visible=False)
+    if max(len(roll_calls), n_workers) <= MOST_SEPARATED:
+        _separate(axes, codes, first)
+    axes.xaxis.set_major_locator(MaxNLocator(9, integer=True, min_n_ticks=1))
+    axes.yaxis.set_major_locator(MaxNLocator(9, integer=True, min_n_ticks=1))
+    thousands(axes.xaxis)
+    axes.set_xlabel("round" if per_column == 1 else "round (%d in a column)" % per_column)
+    axes.set_ylabel("worker")
+    legend_above(figure, handles, 3 if width == COLUMN else len(LOOKS), handlelength=1.0, handletextpad=0.5)
+    return figure
+
+
+def _codes(roll_calls: Sequence[Mapping[int, str]], n_workers: int) -> np.ndarray:
+    """Return which of LOOKS each worker has in each round, -1 = none; shape (n_workers, n_rounds)."""
+    numbers = {status: number for number, status in enumerate(LOOKS)}
+    codes = np.full((n_workers, len(roll_calls)), -1, np.int8)
+    for column, roll_call in enumerate(roll_calls):
+        for worker_id, status in roll_call.items():
+            codes[worker_id, column] = numbers[status]
+    return codes
+
+
+def _image(codes: np.ndarray, per_column: int) -> np.ndarray:
+    """Return the colours, shape (n_workers, n_columns, 3), uint8."""
+    from matplotlib.colors import to_rgb
+
+    n_workers, n_rounds = codes.shape
+    n_columns = -(-n_rounds // per_column)
+    padded = np.full((n_workers, n_columns * per_column), -1, np.int8)
+    padded[:, :n_rounds] = codes
+    cells = padded.reshape(n_workers, n_columns, per_column)
+    palette = np.array([to_rgb(look) for look, _ in LOOKS.values()])
+    counts = np.stack([(cells == list(LOOKS).index(status)).sum(axis=2) for status in BLENDED], axis=2)
+    shares = counts / np.maximum(counts.sum(axis=2, keepdims=True), 1)
+    image = shares @ palette[:len(BLENDED)]
+    image[counts.sum(axis=2) == 0] = 1.0  # nobody there: as the paper
+    worst = cells.max(axis=2)
+    outdone = worst >= len(BLENDED)
+    image[outdone] = palette[worst[outdone]]
+    return np.round(255 * image).astype(np.uint8)
+
+
+def _separate(axes: Any, codes: np.ndarray, first: float) -> None:
+    """Set cells apart, and mark those that are neither uploads nor skips."""
+    n_workers, n_rounds = codes.shape
+    axes.vlines(first + np.arange(1, n_rounds), -0.5, n_workers - 0.5, colors="white", linewidth=0.6)
+    axes.hlines(np.arange(1, n_workers) - 0.5, first, first + n_rounds, colors="white", linewidth=0.6)
+    for number, (_, mark) in enumerate(LOOKS.values()):
+        found, columns = np.nonzero(codes == number)
+        if mark:
+            axes.plot(first + 0.5 + columns, found, mark, color="white", markersize=4)
+
+
+def _handles(codes: np.ndarray) -> List[Any]:
+    """Return what the legend shows: whatever has happened, an upload and a skip always."""
+    from matplotlib.patches import Patch
+
+    counts = {status: int((codes == number).sum()) for number, status in enumerate(LOOKS)}
+    return [Patch(facecolor=look, label="%s (%s)" % (status, format(counts[status], ",")))
+            for status, (look, _) in LOOKS.items() if status in BLENDED or counts[status]]

@@ -1,0 +1,57 @@
+"""Where the time of the rounds went, as stacked bars: a bar per round or, in long runs, the mean of some.
+
+Example
+-------
+>>> parts(a_round(training_s=1.5, waiting_s=0.25, round_s=2.0))
+(1.5, 0.25, 0.25)
+"""
+
+from typing import Any, Optional, Sequence, Tuple
+
+import numpy as np
+
+from ..drawing.style import legend_above, new_figure, styled
+from .axes import loss_axis, round_axis
+from .lines import colour, set_axis
+from .rows import RoundRow
+
+# Name, colour and hatch of the layers, from the axis on.
+LAYERS = (("training", colour(0), ""), ("waiting", colour(4), "////"), ("rest", "#DCDCDC", ""))
+MOST_BARS = 50
+
+
+def parts(row: RoundRow) -> Tuple[float, float, float]:
+    """Cut a round's time in three that add up to it.
+
+    The longest training of a worker; what of the longest wait of a worker is beside that, since who is fast waits while
+    others train; and the rest.
+    """
+    training = min(row.training_s, row.round_s)
+    waiting = min(row.waiting_s, row.round_s - training)
+    return training, waiting, row.round_s - training - waiting
+
+
+@styled
+def times(rows: Sequence[RoundRow], _: Any) -> Optional[Any]:
+    """Draw the time of the rounds; None if there is none."""
+    if not rows:
+        return None
+    per_bar = -(-len(rows) // MOST_BARS)
+    starts = range(0, len(rows), per_bar)
+    groups = [np.array([parts(row) for row in rows[start:start + per_bar]]) for start in starts]
+    heights = np.array([group.mean(axis=0) for group in groups])
+    centres = [rows[start].round_index + (len(group) - 1) / 2 for start, group in zip(starts, groups)]
+    widths = [0.8 * len(group) for group in groups]
+    figure, axes = new_figure()
+    bottoms = np.zeros(len(groups))
+    drawn = []
+    for (name, look, hatch), layer in zip(LAYERS, heights.T):
+        drawn.append(axes.bar(centres, layer, widths, bottoms, color=look, hatch=hatch, edgecolor="white", linewidth=0,
+                              label=name))
+        bottoms = bottoms + layer
+    set_axis(axes, "x", round_axis("round" if per_bar == 1 else "round (means of %d)" % per_bar, rows[-1].round_index))
+    set_axis(axes, "y", loss_axis("time per round (s)", [0.0, float(bottoms.max())]))
+    axes.set_xlim(rows[0].round_index - 0.6, rows[-1].round_index + 0.6)
+    axes.grid(visible=False, axis="x")
+    legend_above(figure, drawn, len(LAYERS))
+    return figure
