@@ -281,6 +281,9 @@ class Report(Section):
     evaluation_backlog_mb: int = Field(
         200, ge=1, le=10 ** 6, description="Memory in MB of models that may wait for their evaluation; "
         "beyond it the oldest rounds are left empty in the sheet.")
+    figure_every: int = Field(
+        10, ge=0, le=10 ** 6, description="Rounds between two drawings of the figures, PNG and SVG in "
+        "figures/<run> of that folder; they are drawn at the end too. 0 = no figures.")
 
 
 class Security(Section):

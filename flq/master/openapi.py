@@ -16,7 +16,8 @@ from .bodies import FRAMES
 from .history import DEFAULT_ROWS, MAX_ROWS
 from .metrics import CONTENT_TYPE as METRICS
 from .model_files import CONTENT_TYPES
-from .results import KINDS
+from .results import BINARY as BYTES
+from .results import FIGURE, KINDS, PICTURES
 
 Json = Dict[str, Any]
 
@@ -121,7 +122,7 @@ STATUS = _object({
     "worker_status": {"type": "object", "additionalProperties": WORKER, "description": "by worker id"},
     "totals": TOTALS, "accuracy": _or_null(NUMBER), "test_loss": _or_null(NUMBER), "memory_bytes": _or_null(COUNT),
     "disk_bytes": COUNT, "problem": _or_null(TEXT)})
-FILE = _object({"name": TEXT, "kind": {"type": "string", "enum": sorted({"workbook", *KINDS.values()})},
+FILE = _object({"name": TEXT, "kind": {"type": "string", "enum": sorted({"workbook", FIGURE, *KINDS.values()})},
                 "bytes": COUNT})
 LAYOUT: Json = {"type": "array", "description": "[name, shape] of each array", "items": {"type": "array"}}
 MODEL = _object({"round": COUNT, "layers": LAYOUT, "weights": _list({"type": ["array", "number"]})})
@@ -150,7 +151,7 @@ PATHS: Json = {
                            "at most so many; default %d" % DEFAULT_ROWS)]),
     "/metrics": _get("Counts and gauges for Prometheus", {METRICS: TEXT}),
     "/results": _get("The files of the run", {"application/json": _object({"files": _list(FILE)})}),
-    "/results/{name}": _get("One of them", {"application/octet-stream": BINARY}, [404],
+    "/results/{name}": _get("One of them", dict.fromkeys([BYTES, *PICTURES.values()], BINARY), [404],
                             parameters=[{"name": "name", "in": "path", "required": True, "schema": TEXT}]),
     "/openapi.json": _get("This description", {"application/json": {"type": "object"}}),
     "/get_global_model": _get(

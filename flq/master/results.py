@@ -17,15 +17,19 @@ from ..core.params import Layout, Vector, unflatten
 from ..durable import write_whole
 from ..errors import FlqError
 from ..report.excel import write_workbook
+from ..report.figures import FILES as FIGURES
 
 logger = logging.getLogger(__name__)
 
 LONGEST_DATASET = 60  # characters of a workbook's name
 KINDS = {"config.json": "configuration", "model.npz": "model", "model.keras": "model"}  # in the folder of the run
+FIGURE = "figure"
+BINARY = "application/octet-stream"
+PICTURES = {".png": "image/png", ".svg": "image/svg+xml"}
 
 
 class ResultFile(NamedTuple):
-    """A file that is there; ``kind`` is workbook, model or configuration."""
+    """A file that is there; ``kind`` is workbook, model, configuration or figure."""
 
     name: str
     kind: str
@@ -40,6 +44,8 @@ class Results:
     ----------
     results_dir, run_dir, stamp : str
         Of the workbook and of the other files; ``stamp`` is part of the workbook's name.
+    figures_dir : str
+        Of the figures, which another process draws.
 
     Attributes
     ----------
@@ -48,11 +54,11 @@ class Results:
     """
 
     def __init__(self, settings: Dict[str, Dict[str, Any]], layout: Layout, results_dir: str, run_dir: str,
-                 stamp: str) -> None:
+                 stamp: str, figures_dir: str) -> None:
         self.workbook = os.path.join(results_dir, "flq_results_%s_%s_%s.xlsx" % (
             name_of_dataset(settings["dataset"]["name"]), settings["flq_algorithm"]["mode"], stamp))
         self._npz = os.path.join(run_dir, "model.npz")
-        self._run_dir = run_dir
+        self._run_dir, self._figures_dir = run_dir, figures_dir
         self._settings = without_address(settings)
         self._layout = layout
         self._writing = threading.Lock()
@@ -64,6 +70,7 @@ class Results:
         """Return the files of the run that are there, the workbook first."""
         paths = [("workbook", self.workbook)]
         paths += [(kind, os.path.join(self._run_dir, name)) for name, kind in KINDS.items()]
+        paths += [(FIGURE, os.path.join(self._figures_dir, name)) for name in FIGURES]
         found = []
         for kind, path in paths:
             with suppress(OSError):
@@ -121,6 +128,11 @@ class Results:
             self._problem = "%s: %s" % (type(error).__name__, error)
         logger.error("%s is not written: %s", os.path.basename(path), self._problem)
         return False
+
+
+def content_type_of(name: str) -> str:
+    """Return what GET calls a result file: pictures are pictures, all else is bytes."""
+    return PICTURES.get(os.path.splitext(name)[1], BINARY)
 
 
 def name_of_dataset(name: str) -> str:

@@ -83,7 +83,8 @@ class MasterService:
         self.record = Record()
         self.alive: Callable[[], None] = lambda: None
         self.was_interrupted = False
-        self.results = Results(settings, machine.options.layout, results_dir, run_dir, stamp)
+        self._figures_dir = os.path.join(results_dir, "figures", machine.options.run_id)
+        self.results = Results(settings, machine.options.layout, results_dir, run_dir, stamp, self._figures_dir)
         self.saved, self.heard, self.released = threading.Event(), threading.Event(), threading.Event()
         self.published: Tuple[int, Vector] = (0, machine.server.model)
         self.model_files = ModelFiles(machine.options.run_id, machine.options.layout, lambda: self.published,
@@ -92,7 +93,6 @@ class MasterService:
         self.news = News()
         self.config_hash = config_hash(settings)
         self._settings, self._run_dir = settings, run_dir
-        self._figures_dir = os.path.join(results_dir, "figures", machine.options.run_id)
         self._meter, self._evaluator, self._store = meter, evaluator, store
         self._watchers = watchers or Watchers()
         self._owner = Owner(machine, self._note, self._commit, self._perform, self._publish, self._let_the_program_end)

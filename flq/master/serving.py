@@ -36,6 +36,8 @@ from .service import MasterService
 from .start import Switch, starting_app
 from .store import Store
 from .tls import TlsAdapter
+from .watchers import Watchers
+from .watching import watchers_of
 
 logger = logging.getLogger(__name__)
 
@@ -94,7 +96,7 @@ def serve(args: argparse.Namespace, config: Config, project_dir: str, run_id: st
                 store = Store(run_dir, journal, config.system.snapshot_every, config.system.snapshots_kept)
                 try:
                     service = MasterService(machine, settings, evaluator, meter, results_dir, run_dir,
-                                            run_id.rpartition("_")[0], store)
+                                            run_id.rpartition("_")[0], store, Watchers(watchers_of(settings)))
                     if past is None:
                         service.begin()
                     else:

@@ -15,6 +15,7 @@ from .bodies import PIECE, frames
 from .history import DEFAULT_ROWS, MAX_ROWS, history
 from .metrics import CONTENT_TYPE, Metrics
 from .model_files import CONTENT_TYPES, ModelFiles
+from .results import content_type_of
 from .service import MasterService
 
 LAST_ROUND = 2 ** 63 - 1
@@ -89,8 +90,10 @@ def _download(stream: BinaryIO, name: str) -> Response:
                 return
             yield piece
 
-    response = Response(pieces(), content_type="application/octet-stream")
+    response = Response(pieces(), content_type=content_type_of(name))
     response.content_length = os.fstat(stream.fileno()).st_size
     response.headers["Content-Disposition"] = 'attachment; filename="%s"' % name  # of our own making: no quotes in it
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Content-Security-Policy"] = "sandbox"  # an SVG is a picture, no page of this master's
     response.call_on_close(stream.close)
     return response

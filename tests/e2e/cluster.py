@@ -195,7 +195,8 @@ class Cluster:
         """Start a master; it may not be ready yet."""
         results_dir = os.path.join(self.folder, name)
         argv = ["flq_master.py", "--host", "127.0.0.1", "--port", str(port)] + list(flags)
-        for override in ("report.results_dir=" + results_dir,) + (() if "--config" in flags else BITS) + overrides:
+        begun_with = ("report.results_dir=" + results_dir, "report.figure_every=0")  # only few tests are about figures
+        for override in begun_with + (() if "--config" in flags else BITS) + overrides:
             argv += ["--set", override]
         master = Master(argv, self.folder, results_dir, self.is_cold, by)
         self._programs.append(master)

@@ -112,3 +112,22 @@ def test_a_file_that_has_gone_is_404(make_master, monkeypatch):
     ("images:/data/my pets/", "images_my_pets"), ("csv:..", "csv_.."), ("npz:" + "x" * 500, "npz_" + "x" * 56)])
 def test_a_data_set_of_ones_own_names_the_workbook_without_its_folder(name, expected):
     assert name_of_dataset(name) == expected
+
+
+def test_figures_are_listed_and_sent_as_pictures_to_be_saved(make_master):
+    master = make_master(*RUN)
+    folder = os.path.join(os.path.dirname(master.service.results.workbook), "figures", "local")
+    os.makedirs(folder)
+    contents = {"loss.png": b"\x89PNG", "loss.svg": b"<svg><script>alert(1)</script></svg>"}
+    for name, content in dict(contents, **{"own.svg": b"", "loss.svg.part": b""}).items():
+        with open(os.path.join(folder, name), "wb") as stream:
+            stream.write(content)
+    assert [file for file in listed(master) if file["kind"] == "figure"] == [
+        {"name": name, "kind": "figure", "bytes": len(content)} for name, content in contents.items()]
+    for name, content, kind in zip(contents, contents.values(), ("image/png", "image/svg+xml")):
+        code, headers, body = master.send("GET", "/results/" + name)
+        assert code == 200 and body == content and headers["Content-Type"] == kind
+        assert headers["Content-Disposition"] == 'attachment; filename="%s"' % name
+        assert headers["X-Content-Type-Options"] == "nosniff" and headers["Content-Security-Policy"] == "sandbox"
+    for name in "own.svg", "loss.svg.part":
+        assert_refused(master.send("GET", "/results/" + name), 404)
