@@ -55,7 +55,7 @@ def replace(path: str, content: bytes) -> None:
     OSError
         If it can not be written; what was there before still is.
     """
-    temporary = path + ".part"
+    temporary = "%s.%d.part" % (path, os.getpid())  # two may draw one run
     try:
         with open(temporary, "wb") as stream:
             stream.write(content)

@@ -12,6 +12,7 @@ Example
 """
 
 import functools
+import unicodedata
 from typing import Any, Callable, Dict, Sequence, Tuple
 
 COLUMN, PAGE = 3.35, 7.0  # widths in inches: of one column, and of both
@@ -19,6 +20,7 @@ HEIGHT = 2.2
 DPI = 200  # of PNG
 GRID = "#D9D9D9"
 MOST_LETTERS = 40  # of a name in a legend
+LETTER_INCHES, LINE_INCHES = 0.056, 0.14  # of a legend; a little more than most letters take
 # Where Matplotlib's own type has no letter: the first of these that is installed has Chinese ones.
 FALLBACKS = ("Noto Sans CJK SC", "Source Han Sans SC", "WenQuanYi Micro Hei", "Microsoft YaHei", "PingFang SC")
 
@@ -77,6 +79,13 @@ def plain(text: str, most_letters: int = MOST_LETTERS) -> str:
     return short.replace("$", r"\$")
 
 
-def legend_above(figure: Any, handles: Sequence[Any], most_columns: int = 2, **more: Any) -> None:
-    """Put a legend over the axes, where it hides nothing."""
-    figure.legend(handles=list(handles), loc="outside upper center", ncols=min(len(handles), most_columns), **more)
+def legend_above(figure: Any, handles: Sequence[Any], handle_inches: float = 0.5, **more: Any) -> None:
+    """Put a legend over the axes, where it hides nothing, with as many columns as there is room for.
+
+    ``handle_inches`` is what each column takes beside its text. For each line but the first the figure becomes higher.
+    """
+    longest = max(sum(1 + (unicodedata.east_asian_width(letter) in "WF") for letter in handle.get_label())
+                  for handle in handles)
+    columns = max(1, min(len(handles), int(figure.get_figwidth() / (handle_inches + LETTER_INCHES * longest))))
+    figure.set_figheight(figure.get_figheight() + LINE_INCHES * (-(-len(handles) // columns) - 1))
+    figure.legend(handles=list(handles), loc="outside upper center", ncols=columns, **more)

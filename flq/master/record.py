@@ -8,7 +8,7 @@ from bisect import bisect_right
 from typing import Any, Dict, List, NamedTuple, Optional
 
 from ..protocol.events import RoundReport
-from ..protocol.members import LATE, LOST, REFUSED, SKIPPED, UPLOADED
+from ..report import recorded
 from ..report.rows import RoundRow
 from .meter import Wire
 
@@ -102,15 +102,4 @@ def from_stored(value: Dict[str, Any]) -> Closed:
 
 def row_of(closed: Closed, evaluated: Evaluated) -> RoundRow:
     """Put together what is known of a round."""
-    report, wire, energy_j = closed
-    statuses = list(report.roll_call.values())
-    return RoundRow(
-        report.round_index, evaluated.accuracy, evaluated.loss, evaluated.shared_accuracy, report.training_loss,
-        uploaded=statuses.count(UPLOADED), skipped=statuses.count(SKIPPED), refused=statuses.count(REFUSED),
-        late=statuses.count(LATE), lost=statuses.count(LOST),
-        payload_bits_up=report.payload_bits_up, payload_bits_down=report.payload_bits_down,
-        frame_bytes_up=report.frame_bytes_up, frame_bytes_down=report.frame_bytes_down,
-        wire_bytes_up=wire.up, wire_bytes_down=wire.down, retransmitted_bytes=report.retransmitted_bytes,
-        training_s=report.training_s, waiting_s=report.waiting_s, round_s=report.round_s,
-        average_accuracy=evaluated.average_accuracy, own_accuracy=report.own_accuracy, own_loss=report.own_loss,
-        energy_so_far_j=energy_j)
+    return recorded.row_of(closed.report._asdict(), closed.wire, evaluated, closed.energy_j)

@@ -5,18 +5,21 @@ runs have them; else over payload bytes (bits / 8), as each file counts them.
 
 Example
 -------
->>> print(compare(["a.xlsx", "results_mnist_bin.xlsx"], "compare.xlsx", [0.8, 0.9]))
+>>> text, written = compare(["a.xlsx", "results/20260801_120000_ab12"], "compare.xlsx", [0.8, 0.9])
 """
 
 import math
 import os
 from typing import Any, List, NamedTuple, Sequence, Tuple
 
+from ..drawing.pictures import write_pictures
 from ..errors import FlqError
 from .axes import share_axis, spread_amount_axis
 from .charts import Line, line_chart, place
+from .overlay import overlay
+from .runs import find_runs, labels_of
 from .sheets import fill, writing
-from .stored import Run, read_runs, shown
+from .stored import Run, shown
 
 TEXT, COUNT, SHARE = "General", "#,##0", "0.00%"  # number formats
 PARTS = 20  # automatic thresholds are multiples of 1 / 20 = 5 %
@@ -38,18 +41,29 @@ class Measure(NamedTuple):
 WIRE, PAYLOAD = Measure("wire", "wire_bytes", 1.0), Measure("payload", "payload_bits", 1 / 8)
 
 
-def compare(paths: Sequence[str], out: str, thresholds: Sequence[float] = ()) -> str:
-    """Write a workbook that has the runs side by side; return the same table as text.
+def compare(paths: Sequence[str], out: str, thresholds: Sequence[float] = (), labels: Sequence[str] = (),
+            results_dir: str = "results") -> Tuple[str, List[str]]:
+    """Write a workbook that has the runs side by side, and beside it their figure, PNG and SVG.
 
     Parameters
     ----------
     paths : sequence of str
-        Workbooks of runs, ours or the reference's.
+        Workbooks of runs, ours or the reference's, or folders of runs, by their path or their name in ``results_dir``.
     out : str
-        The workbook to write; one that is there is replaced.
+        The workbook to write; one that is there is replaced, and so are figures.
     thresholds : sequence of float in 0..1
-        Accuracies to ask for: which round reached it first, and after how many bytes. Without any
+        Accuracies to ask for: which round reached it first, after how many uploads, bits and bytes. Without any
         they are chosen: see :func:`choose_thresholds`.
+    labels : sequence of str
+        What the runs are called, one for each. Without any the table has their files, and the figure what tells them
+        apart: see :func:`.runs.labels_of`.
+
+    Returns
+    -------
+    text : str
+        The same table.
+    written : list of str
+        Paths.
 
     Raises
     ------
@@ -60,12 +74,20 @@ def compare(paths: Sequence[str], out: str, thresholds: Sequence[float] = ()) ->
     """
     if os.path.realpath(out) in map(os.path.realpath, paths):
         raise FlqError("%s is one of the files to compare" % out, "write to another with --out")
-    runs = _told_apart([(path, run) for path in paths for run in read_runs(path)])
+    runs = _told_apart([(path, run) for path in paths for run in find_runs(path, results_dir)])
+    if labels:
+        if len(labels) != len(runs):
+            raise FlqError("there must be a label for each of the %d runs, got %d" % (len(runs), len(labels)))
+        runs = [run._replace(name=shown(label)) for run, label in zip(runs, labels)]
     measure = WIRE if all(run.has_wire for run in runs) else PAYLOAD
     thresholds = sorted(set(thresholds)) or choose_thresholds(runs)
     table = tabulate(runs, measure, thresholds)
     _write(out, table, runs, measure)
-    return "%s\n\n%s" % (_as_text(table), _remark(runs, measure))
+    figure = overlay(runs, [run.name for run in runs] if labels else labels_of(runs), measure.name,
+                     [measure.bytes_of(run.curve) for run in runs])
+    folder, name = os.path.split(os.path.splitext(out)[0])
+    pictures = [] if figure is None else write_pictures(figure, folder, name)
+    return "%s\n\n%s" % (_as_text(table), _remark(runs, measure)), [out] + pictures
 
 
 def _told_apart(found: Sequence[Tuple[str, Run]]) -> List[Run]:
@@ -101,15 +123,16 @@ def tabulate(runs: Sequence[Run], measure: Measure, thresholds: Sequence[float])
                 curve.wire_bytes.iloc[-1], curve.payload_bits.iloc[-1]]
         for threshold in thresholds:
             reached = curve.index[curve.accuracy >= threshold]
-            line += [curve["round"][reached[0]], spent[reached[0]]] if len(reached) else [None, None]
+            line += ([column[reached[0]] for column in (curve["round"], curve.uploads, curve.payload_bits, spent)]
+                     if len(reached) else [None] * 4)
         lines.append(line)
 
     columns = [("file", TEXT), ("data set", TEXT), ("model", TEXT), ("mode", TEXT), ("accuracy of", TEXT),
                ("rounds", COUNT), ("final accuracy (%)", SHARE), ("best accuracy (%)", SHARE),
                ("wire (bytes)", COUNT), ("payload (bits)", COUNT)]
     for threshold in thresholds:
-        columns += [("rounds to %g%%" % (100 * threshold), COUNT),
-                    ("%s bytes to %g%%" % (measure.name, 100 * threshold), COUNT)]
+        columns += [("%s to %g%%" % (what, 100 * threshold), COUNT)
+                    for what in ("rounds", "uploads", "payload bits", "%s bytes" % measure.name)]
     table = DataFrame(lines, columns=[title for title, _ in columns])
     table = table.astype({title: "float64" for title, number_format in columns if number_format != TEXT})
     table.attrs["formats"] = [number_format for _, number_format in columns]

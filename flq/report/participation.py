@@ -32,34 +32,33 @@ def participation(rows: Sequence[RoundRow], roll_calls: Sequence[Mapping[int, st
     n_workers = 1 + max((worker_id for roll_call in roll_calls for worker_id in roll_call), default=-1)
     if not n_workers:
         return None
-    codes = _codes(roll_calls, n_workers)
-    per_column = -(-len(roll_calls) // MOST_COLUMNS)
+    codes = _codes([row.round_index - rows[0].round_index for row in rows], roll_calls, n_workers)
+    n_rounds = codes.shape[1]
+    per_column = -(-n_rounds // MOST_COLUMNS)
     image = _image(codes, per_column)
     first = rows[0].round_index - 0.5
     inches = max(0.055, min(0.2, 3.0 / n_workers)) * n_workers
-    width = COLUMN if len(roll_calls) <= NARROW else PAGE
-    handles = _handles(codes)
-    figure, axes = new_figure(width, 0.95 + max(inches, 0.5))
+    figure, axes = new_figure(COLUMN if n_rounds <= NARROW else PAGE, 0.95 + max(inches, 0.5))
     axes.imshow(image, aspect="auto", interpolation="nearest",
                 extent=(first, first + per_column * image.shape[1], n_workers - 0.5, -0.5))
-    axes.set_xlim(first, first + len(roll_calls))
+    axes.set_xlim(first, first + n_rounds)
     axes.grid(visible=False)
-    if max(len(roll_calls), n_workers) <= MOST_SEPARATED:
+    if max(n_rounds, n_workers) <= MOST_SEPARATED:
         _separate(axes, codes, first)
     axes.xaxis.set_major_locator(MaxNLocator(9, integer=True, min_n_ticks=1))
     axes.yaxis.set_major_locator(MaxNLocator(9, integer=True, min_n_ticks=1))
     thousands(axes.xaxis)
     axes.set_xlabel("round" if per_column == 1 else "round (%d in a column)" % per_column)
     axes.set_ylabel("worker")
-    legend_above(figure, handles, 3 if width == COLUMN else len(LOOKS), handlelength=1.0, handletextpad=0.5)
+    legend_above(figure, _handles(codes), 0.3, handlelength=1.0, handletextpad=0.5)
     return figure
 
 
-def _codes(roll_calls: Sequence[Mapping[int, str]], n_workers: int) -> np.ndarray:
+def _codes(columns: Sequence[int], roll_calls: Sequence[Mapping[int, str]], n_workers: int) -> np.ndarray:
     """Return which of LOOKS each worker has in each round, -1 = none; shape (n_workers, n_rounds)."""
     numbers = {status: number for number, status in enumerate(LOOKS)}
-    codes = np.full((n_workers, len(roll_calls)), -1, np.int8)
-    for column, roll_call in enumerate(roll_calls):
+    codes = np.full((n_workers, columns[-1] + 1), -1, np.int8)
+    for column, roll_call in zip(columns, roll_calls):
         for worker_id, status in roll_call.items():
             codes[worker_id, column] = numbers[status]
     return codes

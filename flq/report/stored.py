@@ -15,7 +15,7 @@ import os
 import re
 import warnings
 import zipfile
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from ..errors import FlqError
 from .reference import CURVE
@@ -25,11 +25,15 @@ MOST_UNPACKED_BYTES = 512 * 2 ** 20  # MOST_ROWS take 400 MB with few workers; 2
 MOST_PARTS = 10000  # files inside the workbook
 MOST_ROWS, MOST_COLUMNS = 200000, 200
 MOST_COUNTED = 1e18  # bits or bytes
+MOST_SETTINGS = 1000
 MOST_CHARACTERS = 80  # of a name that is shown
 
-# Which accuracy a run is judged by, the first that it has: that of the model that is its result.
-TEST_SET = "test set"
-ACCURACIES = (("average_accuracy", "average, test set"), ("accuracy", TEST_SET), ("own_accuracy", "workers' own data"))
+Column = Sequence[Optional[float]]
+
+# Which accuracy a run is judged by, the first that it has: that of the model that is its result. And which loss.
+TEST_SET, OWN_DATA, TRAINING = "test set", "workers' own data", "workers' training"
+ACCURACIES = (("average_accuracy", "average, test set"), ("accuracy", TEST_SET), ("own_accuracy", OWN_DATA))
+LOSSES = (("test_loss", TEST_SET), ("own_loss", OWN_DATA), ("training_loss", TRAINING))
 
 
 class Run(NamedTuple):
@@ -45,8 +49,12 @@ class Run(NamedTuple):
         What the curve's accuracy was measured on, and of which model if not of the global one;
         empty without any.
     curve : pandas.DataFrame
-        One line per round, all columns float64, NaN = not known: round, accuracy (0..1), and over
-        the rounds so far, up and down: wire_bytes, payload_bits.
+        One line per round, all columns float64, NaN = not known: round, accuracy (0..1), loss, and
+        over the rounds so far: uploads, and up and down wire_bytes, payload_bits.
+    loss_of : str
+        What the loss was measured on; empty without any.
+    settings : dict
+        Those of the section flq_algorithm, as far as the file says.
     """
 
     name: str
@@ -55,6 +63,8 @@ class Run(NamedTuple):
     mode: str
     accuracy_of: str
     curve: Any
+    loss_of: str = ""
+    settings: Mapping[str, Any] = {}
 
     @property
     def has_wire(self) -> bool:
@@ -118,11 +128,13 @@ def _runs(path: str, workbook: Any) -> List[Run]:
         summary = _summary(workbook["Summary"]) if "Summary" in workbook.sheetnames else {}
         table = _Table(path, workbook["Rounds"])
         up, down = table.numbers(TOTAL_PAYLOAD_UP), table.numbers(TOTAL_PAYLOAD_DOWN)
-        accuracy_of, accuracy = _accuracy(table)
-        curve = _curve(table.numbers(COLUMNS["round_index"].title), accuracy, table.optional(TOTAL_WIRE),
-                       [_sum(*both) for both in zip(up, down)])
+        accuracy_of, accuracy = best_known(ACCURACIES, lambda field: table.optional(COLUMNS[field].title))
+        loss_of, loss = best_known(LOSSES, lambda field: table.optional(COLUMNS[field].title))
+        curve = curve_of(table.numbers(COLUMNS["round_index"].title), accuracy, loss,
+                         table.optional(COLUMNS["uploaded"].title), table.optional(TOTAL_WIRE),
+                         [_sum(*both) for both in zip(up, down)])
         return [Run(shown(file_name), summary.get("data set", ""), summary.get("model", ""),
-                    summary.get("mode", ""), accuracy_of, _checked(curve, path))]
+                    summary.get("mode", ""), accuracy_of, _checked(curve, path), loss_of, _settings(workbook))]
 
     modes = [name[len(CURVE):] for name in workbook.sheetnames if name.startswith(CURVE)]
     if not modes:
@@ -131,21 +143,24 @@ def _runs(path: str, workbook: Any) -> List[Run]:
     runs = []
     for mode in modes:
         table = _Table(path, workbook[CURVE + mode])
-        accuracy = table.numbers("acc")
-        curve = _curve(table.numbers("iter"), accuracy, None, table.numbers("cum_bits_total"))
+        accuracy_of, accuracy = best_known((("acc", TEST_SET),), table.numbers)
+        loss_of, loss = best_known((("entropy", TEST_SET), ("loss", TRAINING)), table.optional)
+        curve = curve_of(table.numbers("iter"), accuracy, loss, table.optional("selcnt"), None,
+                         table.numbers("cum_bits_total"))
         found = re.match("results_(.+)_%s[.]" % re.escape(mode), file_name)
         runs.append(Run(shown(file_name if len(modes) == 1 else "%s %s" % (file_name, mode)),
-                        shown(found.group(1)) if found else "", "", shown(mode),
-                        TEST_SET if _knows_any(accuracy) else "", _checked(curve, path)))
+                        shown(found.group(1)) if found else "", "", shown(mode), accuracy_of, _checked(curve, path),
+                        loss_of))
     return runs
 
 
-def _accuracy(table: "_Table") -> Tuple[str, Optional[List[Optional[float]]]]:
-    """Return the accuracy of the run's result, and what it is the accuracy of."""
-    for field, accuracy_of in ACCURACIES:
-        column = table.optional(COLUMNS[field].title)
+def best_known(quantities: Sequence[Tuple[str, str]],
+               column_of: Callable[[str], Optional[Column]]) -> Tuple[str, Optional[Column]]:
+    """Return the first of some quantities, (field, what it is measured on), that is known in any round."""
+    for field, measured_on in quantities:
+        column = column_of(field)
         if column is not None and _knows_any(column):
-            return accuracy_of, column
+            return measured_on, column
     return "", None
 
 
@@ -163,13 +178,26 @@ def _summary(sheet: Any) -> Dict[str, str]:
     return {label: shown(value) for label, value in rows if isinstance(label, str) and value is not None}
 
 
-def _curve(rounds: Sequence[Any], accuracy: Sequence[Any], wire_bytes: Optional[Sequence[Any]],
-           payload_bits: Sequence[Any]) -> Any:
+def _settings(workbook: Any) -> Dict[str, Any]:
+    """Return the settings of the algorithm: key -> value."""
+    if "Config" not in workbook.sheetnames:
+        return {}
+    rows = workbook["Config"].iter_rows(min_row=2, max_row=MOST_SETTINGS, max_col=3, values_only=True)
+    return {key: value for section, key, value in (tuple(row) + (None,) * (3 - len(row)) for row in rows)
+            if section == "flq_algorithm"}
+
+
+def curve_of(rounds: Column, accuracy: Optional[Column], loss: Optional[Column], uploaded: Optional[Column],
+             wire_bytes: Optional[Column], payload_bits: Column) -> Any:
+    """Return the curve of a run; ``uploaded`` are those of each round, bytes and bits those so far."""
     from pandas import DataFrame
 
     unknown = [None] * len(rounds)
-    return DataFrame({"round": rounds, "accuracy": accuracy or unknown, "wire_bytes": wire_bytes or unknown,
-                      "payload_bits": payload_bits}, dtype="float64")
+    curve = DataFrame({"round": rounds, "accuracy": accuracy or unknown, "loss": loss or unknown,
+                       "uploads": uploaded or unknown, "wire_bytes": wire_bytes or unknown,
+                       "payload_bits": payload_bits}, dtype="float64")
+    curve["uploads"] = curve.uploads.cumsum(skipna=False)
+    return curve
 
 
 def _checked(curve: Any, path: str) -> Any:

@@ -53,5 +53,5 @@ def times(rows: Sequence[RoundRow], _: Any) -> Optional[Any]:
     set_axis(axes, "y", loss_axis("time per round (s)", [0.0, float(bottoms.max())]))
     axes.set_xlim(rows[0].round_index - 0.6, rows[-1].round_index + 0.6)
     axes.grid(visible=False, axis="x")
-    legend_above(figure, drawn, len(LAYERS))
+    legend_above(figure, drawn)
     return figure

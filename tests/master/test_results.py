@@ -16,7 +16,7 @@ from flq.master.ending import summary, totals_of
 from flq.master.meter import Wire
 from flq.master.record import Closed, Evaluated, Record
 from flq.protocol import worker_events
-from flq.protocol.events import Tick
+from flq.protocol.events import RoundReport, Tick
 from flq.protocol.members import LATE, LOST, REFUSED, SKIPPED, UPLOADED, Member
 
 RUN = ("system.total_workers=2", "system.min_workers=2", "system.max_rounds=3")
@@ -148,18 +148,11 @@ def test_who_never_joined_has_its_bytes_and_does_not_count_as_a_worker(make_mast
 
 
 def test_the_newest_evaluation_is_that_of_the_latest_round():
-    class Report:
-        round_index, roll_call = 0, {}
-
-        def __getattr__(self, name):
-            return 0
-
+    report = RoundReport(0, {}, *[0] * 11)
     record = Record()
     assert record.last_evaluated() == Evaluated()
     for round_index in (2, 5, 7):  # rounds need not follow each other
-        report = Report()
-        report.round_index, report.roll_call = round_index, {round_index: LATE}
-        record.add_round(Closed(report, Wire()))
+        record.add_round(Closed(report._replace(round_index=round_index, roll_call={round_index: LATE}), Wire()))
     for round_index, loss in ((2, 0.2), (7, 0.7), (5, 0.5)):
         assert record.add_evaluation(round_index, Evaluated(loss)).test_loss == loss
     assert record.last_evaluated() == Evaluated(0.7)

@@ -36,11 +36,13 @@ def theirs(path, accuracies, mode="bin", bits=8000):
 
 
 @pytest.fixture
-def compared(tmp_path):
-    """Compare files; return the rows of the sheet Compare by their headings, and what is printed."""
+def compared(tmp_path, monkeypatch):
+    """Compare files, without pictures, which take their time; return the rows of the sheet Compare by their headings, and what is printed."""
+    monkeypatch.setattr("flq.report.compare.write_pictures", lambda *_: [])
+
     def run(paths, thresholds=()):
         out = str(tmp_path / "compare.xlsx")
-        text = compare(paths, out, thresholds)
+        text, _ = compare(paths, out, thresholds)
         heading, *rows = load_workbook(out)["Compare"].iter_rows(values_only=True)
         return [dict(zip(heading, row)) for row in rows], text
     return run
@@ -53,11 +55,13 @@ def test_two_runs_stand_side_by_side(compared, tmp_path):
         {"file": "a.xlsx", "data set": "digits", "model": "mlp", "mode": "bbit", "accuracy of": "test set",
          "rounds": 3,
          "final accuracy (%)": 0.75, "best accuracy (%)": 0.8, "wire (bytes)": 7200, "payload (bits)": 36000,
-         "rounds to 80%": 2, "wire bytes to 80%": 4800, "rounds to 90%": None, "wire bytes to 90%": None},
+         "rounds to 80%": 2, "uploads to 80%": 6, "payload bits to 80%": 24000, "wire bytes to 80%": 4800,
+         "rounds to 90%": None, "uploads to 90%": None, "payload bits to 90%": None, "wire bytes to 90%": None},
         {"file": "b.xlsx", "data set": "digits", "model": "mlp", "mode": "bbit", "accuracy of": "test set",
          "rounds": 2,
          "final accuracy (%)": 0.9, "best accuracy (%)": 0.9, "wire (bytes)": 4800, "payload (bits)": 24000,
-         "rounds to 80%": 2, "wire bytes to 80%": 4800, "rounds to 90%": 2, "wire bytes to 90%": 4800}]
+         "rounds to 80%": 2, "uploads to 80%": 6, "payload bits to 80%": 24000, "wire bytes to 80%": 4800,
+         "rounds to 90%": 2, "uploads to 90%": 6, "payload bits to 90%": 24000, "wire bytes to 90%": 4800}]
     assert "Bytes are those on the wire" in text
 
 
@@ -66,7 +70,8 @@ def test_the_printed_table_is_aligned_and_empty_where_nothing_is_known(compared,
     heading, first, second = text.split("\n\n")[0].splitlines()
     assert len(heading) == len(first) == len(second)
     assert re.split("  +", first.strip()) == [
-        "a.xlsx", "digits", "mlp bbit", "test set", "1", "50.00%", "50.00%", "2,400", "12,000", "1", "2,400"]
+        "a.xlsx", "digits", "mlp bbit", "test set", "1", "50.00%", "50.00%", "2,400", "12,000", "1", "3",
+        "12,000", "2,400"]
     assert re.split("  +", second.strip()) == ["quadratic.xlsx", "digits", "mlp bbit", "2", "4,800", "24,000"]
 
 
@@ -213,7 +218,7 @@ def test_a_file_that_is_no_workbook_is_one_sentence(capsys, tmp_path):
         (tmp_path / name).write_bytes(content)
         assert "is not an Excel workbook" in sentence_of(capsys, good, str(tmp_path / name), "--out", out)
     assert "there is no such file" in sentence_of(capsys, str(tmp_path / "none.xlsx"), "--out", out)
-    assert "there is no such file" in sentence_of(capsys, str(tmp_path), "--out", out)
+    assert "there is no such workbook, and no such run in results" in sentence_of(capsys, str(tmp_path), "--out", out)
     with zipfile.ZipFile(str(tmp_path / "zip.xlsx"), "w") as archive:
         archive.writestr("a.txt", "text")
     assert "can not be read as an Excel workbook" in sentence_of(capsys, str(tmp_path / "zip.xlsx"), "--out", out)
@@ -250,7 +255,7 @@ def test_mistakes_on_the_command_line_are_one_sentence(capsys, tmp_path):
     path = ours(tmp_path / "a.xlsx", [0.5])
     assert "--accuracy: must be > 0 and <= 1, got 80" in sentence_of(capsys, path, "--accuracy", "80")
     assert "invalid number value: 'high'" in sentence_of(capsys, path, "--accuracy", "high")
-    assert "required: FILE.xlsx" in sentence_of(capsys)
+    assert "required: RUN" in sentence_of(capsys)
     assert "is one of the files to compare" in sentence_of(capsys, path, "--out", path)
     assert "can not be written: No such file" in sentence_of(capsys, path, "--out", str(tmp_path / "no" / "b.xlsx"))
     with pytest.raises(SystemExit) as left:
@@ -271,7 +276,8 @@ def test_the_command_prints_the_table_and_says_what_it_wrote(tmp_path):
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True, timeout=120)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.index("rounds to 50%") < done.stdout.index("wire bytes to 60%")
-    assert done.stdout.endswith("written: %s\n" % (tmp_path / "c.xlsx"))
+    paths = [str(tmp_path / name) for name in ("c.xlsx", "c.png", "c.svg")]
+    assert done.stdout.endswith("written: %s\n" % ", ".join(paths))
     assert load_workbook(str(tmp_path / "c.xlsx")).sheetnames[0] == "Compare"
 
 

@@ -1,0 +1,87 @@
+"""Several runs in one figure, as the papers compare methods: accuracy by round and by bytes, and loss.
+
+Example
+-------
+>>> figure = overlay(runs, ["fedavg", "bbit"], "wire", [curve.wire_bytes for curve in curves])
+"""
+
+from typing import Any, Callable, List, NamedTuple, Optional, Sequence
+
+from ..drawing.style import COLUMN, PAGE, legend_above, new_figure, styled
+from .axes import Axis, known, loss_axis, round_axis, share_axis, spread_amount_axis
+from .lines import Curve, draw_lines
+from .stored import Run
+
+WIDTHS = {1: COLUMN, 2: 5.2, 3: PAGE}  # by number of panels, inches
+
+
+class Panel(NamedTuple):
+    """One pair of axes: whose points they show (for each run x and y), and how."""
+
+    x_axis: Callable[[Sequence[Curve]], Axis]
+    y_axis: Axis
+    curves: List[Curve]
+
+
+@styled
+def overlay(runs: Sequence[Run], labels: Sequence[str], measure: str, spent: Sequence[Any]) -> Optional[Any]:
+    """Draw runs over each other; None if neither accuracies nor losses are known.
+
+    Parameters
+    ----------
+    runs, labels : sequences of equal length
+    measure : str
+        What the bytes are: "wire" or "payload".
+    spent : sequence of Series
+        For each run, bytes so far.
+    """
+    rounds = [run.curve["round"] for run in runs]
+    panels = [_panel(labels, xs, [run.curve[field] for run in runs], _title(field, [of(run) for run in runs]), axis_of,
+                     x_axis)
+              for field, of, axis_of, xs, x_axis in (
+                  ("accuracy", _accuracy_of, share_axis, rounds, _by_round),
+                  ("accuracy", _accuracy_of, share_axis, spent, _by_bytes(measure)),
+                  ("loss", _loss_of, loss_axis, rounds, _by_round))]
+    panels = [panel for panel in panels if panel is not None]
+    if not panels:
+        return None
+    figure, axes = new_figure(WIDTHS[len(panels)], n_panels=len(panels))
+    handles = {}
+    for panel, own in zip(panels, [axes] if len(panels) == 1 else axes):
+        drawn = draw_lines(own, panel.curves, panel.x_axis(panel.curves), panel.y_axis)
+        handles.update(zip([curve.style for curve in panel.curves], drawn))
+    legend_above(figure, [handles[style] for style in sorted(handles)])
+    return figure
+
+
+def _panel(labels: Sequence[str], xs: Sequence[Any], ys: Sequence[Any], title: str, axis_of: Callable[..., Axis],
+           x_axis: Callable[[Sequence[Curve]], Axis]) -> Optional[Panel]:
+    """Return the axes with the runs that have such values; each keeps its style in all of them."""
+    curves = [Curve(label, x[y.notna()].tolist(), y.dropna().tolist(), style)
+              for style, (label, x, y) in enumerate(zip(labels, xs, ys)) if known(y)]
+    if not curves:
+        return None
+    return Panel(x_axis, axis_of(title, [value for curve in curves for value in curve.ys]), curves)
+
+
+def _title(field: str, measured_on: Sequence[str]) -> str:
+    """Say what is drawn, and on what it was measured if that is the same for all."""
+    said = set(filter(None, measured_on))
+    return "%s, %s" % (field, said.pop()) if len(said) == 1 else field
+
+
+def _accuracy_of(run: Run) -> str:
+    return run.accuracy_of
+
+
+def _loss_of(run: Run) -> str:
+    return run.loss_of
+
+
+def _by_round(curves: Sequence[Curve]) -> Axis:
+    return round_axis("round", int(max(max(curve.xs) for curve in curves)))
+
+
+def _by_bytes(measure: str) -> Callable[[Sequence[Curve]], Axis]:
+    return lambda curves: spread_amount_axis("%s so far, both ways" % measure, [max(curve.xs) for curve in curves],
+                                             min(min(curve.xs) for curve in curves), "B")

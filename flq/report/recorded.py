@@ -1,0 +1,109 @@
+"""The rounds of a run as its journal keeps them, running or not, and how they become rows.
+
+The journal is the master's (``flq.master.journal``), which writes it; here it is only read, in one short transaction
+that no writer waits for.
+
+Example
+-------
+>>> recorded = read_journal("results/20260801_120000_ab12")
+>>> recorded.rows[-1].accuracy
+0.9639
+"""
+
+import json
+import os
+import sqlite3
+from contextlib import closing
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
+from urllib.parse import quote
+
+from ..errors import FlqError
+from .rows import RoundRow
+
+JOURNAL = "journal.sqlite"
+BUSY_S = 5.0  # how long who writes may hold the file
+STATUSES = ("uploaded", "skipped", "refused", "late", "lost")  # of a worker in a round; RoundRow counts them
+TESTED = ("test_loss", "accuracy", "shared_accuracy", "average_accuracy")  # the order of test results in a journal
+COPIED = ("round_index", "training_loss", "payload_bits_up", "payload_bits_down", "frame_bytes_up", "frame_bytes_down",
+          "retransmitted_bytes", "training_s", "waiting_s", "round_s", "own_accuracy", "own_loss")
+
+
+class Recorded(NamedTuple):
+    """A run so far.
+
+    Attributes
+    ----------
+    run_id : str
+    settings : dict
+        ``{section: {key: value}}``.
+    rows : list of RoundRow
+    roll_calls : list of {worker id: status}
+        One for each row.
+    """
+
+    run_id: str
+    settings: Dict[str, Dict[str, Any]]
+    rows: List[RoundRow]
+    roll_calls: List[Dict[int, str]]
+
+
+def row_of(report: Mapping[str, Any], wire: Sequence[int], results: Sequence[Optional[float]],
+           energy_j: Optional[float]) -> RoundRow:
+    """Put together what is known of a round.
+
+    Parameters
+    ----------
+    report : mapping
+        Fields of the machine's report: those of ``COPIED``, and ``roll_call``.
+    wire : (up, down)
+        Bytes.
+    results : sequence of float or None
+        As ``TESTED``; what is missing is not known.
+    """
+    statuses = list(report["roll_call"].values())
+    known = dict.fromkeys(TESTED)  # type: Dict[str, Optional[float]]
+    known.update(zip(TESTED, results))
+    return RoundRow(wire_bytes_up=wire[0], wire_bytes_down=wire[1], energy_so_far_j=energy_j,
+                    **{status: statuses.count(status) for status in STATUSES},
+                    **{field: report[field] for field in COPIED}, **known)
+
+
+def is_journalled(path: str) -> bool:
+    """Return whether a path is the folder of a run."""
+    return os.path.isfile(os.path.join(path, JOURNAL))
+
+
+def read_journal(run_dir: str) -> Recorded:
+    """Read what the journal of a run says of its rounds; a run that goes on meanwhile is not disturbed.
+
+    Raises
+    ------
+    FlqError
+        If it can not be read.
+    """
+    path = os.path.join(run_dir, JOURNAL)
+    try:
+        with closing(_open(path)) as database:
+            database.execute("BEGIN")  # all of one moment
+            about = {key: json.loads(value) for key, value in database.execute("SELECT key, value FROM about")}
+            tested = {index: json.loads(value)
+                      for index, value in database.execute("SELECT round, results FROM tested")}
+            stored = database.execute("SELECT report FROM rounds ORDER BY round").fetchall()
+        values = [json.loads(text) for text, in stored]
+        rows = [row_of(value["report"], value["wire"], tested.get(value["report"]["round_index"], ()),
+                       value.get("energy_j")) for value in values]  # an older version knows of no energy
+        roll_calls = [{int(worker_id): status for worker_id, status in value["report"]["roll_call"].items()}
+                      for value in values]
+        return Recorded(str(about["run_id"]), about["settings"], rows, roll_calls)
+    except sqlite3.Error as error:
+        raise FlqError("%s can not be read: %s" % (path, error)) from None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise FlqError("%s is no journal of a run: %s: %s" % (path, type(error).__name__, error),
+                       "name the folder of a run, results/<run>") from None
+
+
+def _open(path: str) -> sqlite3.Connection:
+    """Open it to read: beside who writes it or, where nobody does, without a trace in the folder."""
+    mode = "mode=ro" if os.path.exists(path + "-wal") else "immutable=1"
+    return sqlite3.connect("file:%s?%s" % (quote(os.path.abspath(path)), mode), uri=True, timeout=BUSY_S,
+                           isolation_level=None)

@@ -1,0 +1,77 @@
+"""Runs by what people call them: a workbook, the folder of a run, or the name of that folder.
+
+Example
+-------
+>>> run, = find_runs("20260801_120000_ab12", "results")
+>>> run.mode
+'bbit'
+"""
+
+import os
+from itertools import accumulate
+from typing import Any, Dict, List, Optional, Sequence
+
+from ..errors import FlqError
+from .recorded import Recorded, is_journalled, read_journal
+from .stored import ACCURACIES, LOSSES, Run, best_known, curve_of, read_runs, shown
+
+
+def find_runs(name: str, results_dir: str) -> List[Run]:
+    """Read the runs of a workbook, or the one run of a folder.
+
+    Raises
+    ------
+    FlqError
+        If there is none, or it can not be used.
+    """
+    if os.path.isfile(name) or name.endswith(".xlsx"):
+        return read_runs(name)
+    return [_run_of(read_journal(find_folder(name, results_dir)))]
+
+
+def find_folder(name: str, results_dir: str) -> str:
+    """Return the folder of a run, which is named by its path or by its name in ``results_dir``.
+
+    Raises
+    ------
+    FlqError
+        If there is no such run.
+    """
+    for folder in name, os.path.join(results_dir, name):
+        if is_journalled(folder):
+            return folder
+    raise FlqError("%s: there is no such workbook, and no such run in %s" % (shown(name), results_dir),
+                   "name a workbook (.xlsx), or a folder of a run that has a journal")
+
+
+def _run_of(recorded: Recorded) -> Run:
+    rows, settings = recorded.rows, recorded.settings
+    if not rows:
+        raise FlqError("run %s has no rounds yet" % shown(recorded.run_id))
+
+    def column_of(field: str) -> List[Optional[float]]:
+        return [getattr(row, field) for row in rows]
+
+    accuracy_of, accuracy = best_known(ACCURACIES, column_of)
+    loss_of, loss = best_known(LOSSES, column_of)
+    curve = curve_of(column_of("round_index"), accuracy, loss, column_of("uploaded"),
+                     list(accumulate(row.wire_bytes_up + row.wire_bytes_down for row in rows)),
+                     list(accumulate(row.payload_bits_up + row.payload_bits_down for row in rows)))
+    return Run(shown(recorded.run_id), shown(settings["dataset"]["name"]), shown(settings["model"]["name"]),
+               shown(settings["flq_algorithm"]["mode"]), accuracy_of, curve, loss_of, settings["flq_algorithm"])
+
+
+def labels_of(runs: Sequence[Run]) -> List[str]:
+    """Name runs as briefly as tells them apart: by mode, by mode and bits, or by file."""
+    for labels in [run.mode for run in runs], [" ".join([run.mode, *_bits(run.settings)]) for run in runs]:
+        if all(run.mode for run in runs) and len(set(labels)) == len(labels):
+            return labels
+    return [run.name for run in runs]
+
+
+def _bits(settings: Any) -> List[str]:
+    """Say how many bits per number, or bytes per message, go up and down, where they are set."""
+    said: Dict[str, List[Any]] = {unit: [settings.get(prefix + way) for way in ("_up", "_down")]
+                                  for prefix, unit in (("b", "bit"), ("bytes", "B"))}
+    return ["%s %s" % ("/".join("-" if value is None else shown(value) for value in values), unit)
+            for unit, values in said.items() if any(value is not None for value in values)]

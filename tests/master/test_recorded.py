@@ -1,0 +1,97 @@
+"""A run read from its journal: what the master knows of it, while it goes on, has ended, or was killed."""
+
+import os
+import shutil
+
+import pytest
+from local_master import HttpWorker
+
+from flq.errors import FlqError
+from flq.master.record import Evaluated
+from flq.protocol.members import STATUSES
+from flq.report import recorded
+from flq.report.__main__ import main
+from flq.report.recorded import read_journal
+from flq.report.runs import find_runs
+
+RUN = ("system.total_workers=2", "system.min_workers=2", "system.max_rounds=3")
+
+
+def folder_of(master):
+    return os.path.dirname(master.service.results.workbook)
+
+
+def test_words_are_those_of_the_master():
+    assert recorded.STATUSES == STATUSES
+    assert tuple(name.replace("test_", "") if name == "test_loss" else name for name in recorded.TESTED) == (
+        Evaluated._fields)
+
+
+def test_an_ended_run_is_what_the_master_shows_and_its_workbook_says(make_master, run_workers):
+    master = make_master(*RUN)
+    run_workers(master)
+    found = read_journal(folder_of(master))
+    assert (found.run_id, found.settings) == ("local", master.settings)
+    assert found.rows == master.service.record.rounds() and len(found.rows) == 3
+    assert found.roll_calls == master.service.record.roll_calls()
+    by_folder, = find_runs(folder_of(master), "results")
+    by_workbook, = find_runs(master.service.results.workbook, "results")
+    assert by_folder.curve.equals(by_workbook.curve)
+    assert by_folder._replace(name="", curve=0, settings=0) == by_workbook._replace(name="", curve=0, settings=0)
+    assert by_folder.settings["b_up"] == by_workbook.settings["b_up"]
+
+
+def test_a_run_is_read_while_it_goes_on_and_goes_on(make_master):
+    master = make_master("system.total_workers=1", "system.min_workers=1", "system.max_rounds=4")
+    worker = HttpWorker(master, 0, waits=False)
+    while len(master.service.record.rounds()) < 2:
+        worker.step()
+    before = len(read_journal(folder_of(master)).rows)
+    assert before >= 2
+    worker.run()
+    assert len(read_journal(folder_of(master)).rows) == 4
+
+
+def test_a_folder_as_a_kill_leaves_it_is_read_and_a_closed_one_is_left_as_it_is(make_master, run_workers, tmp_path):
+    master = make_master(*RUN)
+    run_workers(master)
+    killed = str(tmp_path / "killed")
+    os.makedirs(killed)
+    for name in "journal.sqlite", "journal.sqlite-wal":
+        shutil.copy(os.path.join(folder_of(master), name), killed)
+    assert len(read_journal(killed).rows) == 3
+    master.close()
+    names = sorted(os.listdir(folder_of(master)))
+    assert "journal.sqlite-wal" not in names and len(read_journal(folder_of(master)).rows) == 3
+    assert sorted(os.listdir(folder_of(master))) == names
+
+
+def test_figures_are_drawn_again_beside_the_folder_or_where_one_says(make_master, run_workers, tmp_path, capsys):
+    master = make_master(*RUN)
+    run_workers(master)
+    results_dir, name = os.path.split(folder_of(master))
+    expected = sorted(figure + ending for figure in ("loss", "participation", "time") for ending in (".png", ".svg"))
+    assert main(["figures", name, "--results_dir", results_dir]) == 0
+    assert sorted(os.listdir(os.path.join(results_dir, "figures", name))) == expected
+    assert capsys.readouterr().out.startswith("written: " + os.path.join(results_dir, "figures", name))
+    assert main(["figures", folder_of(master), "--out", str(tmp_path / "here")]) == 0
+    assert sorted(os.listdir(str(tmp_path / "here"))) == expected
+
+
+@pytest.mark.parametrize("content, expected", [
+    (b"text" * 300, "can not be read: file is not a database"), (b"", "can not be read: no such table: about")])
+def test_a_journal_that_is_none_is_one_sentence(tmp_path, capsys, content, expected):
+    (tmp_path / "journal.sqlite").write_bytes(content)
+    assert main(["figures", str(tmp_path)]) == 2
+    error = capsys.readouterr().err
+    assert expected in error and error.count("\n") == 1
+
+
+def test_a_run_that_is_not_there_and_one_without_rounds_are_one_sentence(make_master, tmp_path, capsys):
+    assert main(["figures", "nope", "--results_dir", str(tmp_path)]) == 2
+    assert "nope: there is no such workbook, and no such run in %s" % tmp_path in capsys.readouterr().err
+    master = make_master(*RUN)
+    with pytest.raises(FlqError, match="run local has no rounds yet"):
+        find_runs(folder_of(master), "results")
+    assert main(["figures", folder_of(master)]) == 0
+    assert "written: nothing" in capsys.readouterr().out
