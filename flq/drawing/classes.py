@@ -62,7 +62,7 @@ def class_figure(counts: np.ndarray, title: str = "") -> Any:
     axes.set_title(plain(title))
     axes.grid(visible=False, axis="y")
     shown = range(0, n_classes, -(-n_classes // MOST_LABELLED))
-    legend_above(figure, [Patch(color=colours[label], label=str(label)) for label in shown], 0.25, title="class",
+    legend_above(figure, [Patch(color=colours[label], label=str(label)) for label in shown], title="class",
                  handlelength=1.0, handletextpad=0.4, columnspacing=0.8)
     return figure
 

@@ -12,7 +12,6 @@ Example
 """
 
 import functools
-import unicodedata
 from typing import Any, Callable, Dict, Sequence, Tuple
 
 COLUMN, PAGE = 3.35, 7.0  # widths in inches: of one column, and of both
@@ -20,7 +19,7 @@ HEIGHT = 2.2
 DPI = 200  # of PNG
 GRID = "#D9D9D9"
 MOST_LETTERS = 40  # of a name in a legend
-LETTER_INCHES, LINE_INCHES = 0.056, 0.14  # of a legend; a little more than most letters take
+LINE_INCHES = 0.14  # of a legend
 # Where Matplotlib's own type has no letter: the first of these that is installed has Chinese ones.
 FALLBACKS = ("Noto Sans CJK SC", "Source Han Sans SC", "WenQuanYi Micro Hei", "Microsoft YaHei", "PingFang SC")
 
@@ -79,13 +78,14 @@ def plain(text: str, most_letters: int = MOST_LETTERS) -> str:
     return short.replace("$", r"\$")
 
 
-def legend_above(figure: Any, handles: Sequence[Any], handle_inches: float = 0.5, **more: Any) -> None:
+def legend_above(figure: Any, handles: Sequence[Any], **more: Any) -> None:
     """Put a legend over the axes, where it hides nothing, with as many columns as there is room for.
 
-    ``handle_inches`` is what each column takes beside its text. For each line but the first the figure becomes higher.
+    For each line but the first the figure becomes higher.
     """
-    longest = max(sum(1 + (unicodedata.east_asian_width(letter) in "WF") for letter in handle.get_label())
-                  for handle in handles)
-    columns = max(1, min(len(handles), int(figure.get_figwidth() / (handle_inches + LETTER_INCHES * longest))))
+    for columns in range(len(handles), 0, -1):
+        legend = figure.legend(handles=list(handles), loc="outside upper center", ncols=columns, **more)
+        if columns == 1 or legend.get_window_extent().width <= figure.bbox.width:
+            break
+        legend.remove()
     figure.set_figheight(figure.get_figheight() + LINE_INCHES * (-(-len(handles) // columns) - 1))
-    figure.legend(handles=list(handles), loc="outside upper center", ncols=columns, **more)

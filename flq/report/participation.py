@@ -50,7 +50,7 @@ def participation(rows: Sequence[RoundRow], roll_calls: Sequence[Mapping[int, st
     thousands(axes.xaxis)
     axes.set_xlabel("round" if per_column == 1 else "round (%d in a column)" % per_column)
     axes.set_ylabel("worker")
-    legend_above(figure, _handles(codes), 0.3, handlelength=1.0, handletextpad=0.5)
+    legend_above(figure, _handles(codes), handlelength=1.0, handletextpad=0.5)
     return figure
 
 

@@ -18,6 +18,7 @@ from .rows import RoundRow
 # Name, colour and hatch of the layers, from the axis on.
 LAYERS = (("training", colour(0), ""), ("waiting", colour(4), "////"), ("rest", "#DCDCDC", ""))
 MOST_BARS = 50
+TALL = 10.0  # times the median: a bar that is taller goes out of the figure, as the first round does that begins it all
 
 
 def parts(row: RoundRow) -> Tuple[float, float, float]:
@@ -50,8 +51,23 @@ def times(rows: Sequence[RoundRow], _: Any) -> Optional[Any]:
                               label=name))
         bottoms = bottoms + layer
     set_axis(axes, "x", round_axis("round" if per_bar == 1 else "round (means of %d)" % per_bar, rows[-1].round_index))
-    set_axis(axes, "y", loss_axis("time per round (s)", [0.0, float(bottoms.max())]))
+    set_axis(axes, "y", loss_axis("time per round (s)", [0.0, _top(bottoms)]))
+    _name_cut(axes, centres, bottoms)
     axes.set_xlim(rows[0].round_index - 0.6, rows[-1].round_index + 0.6)
     axes.grid(visible=False, axis="x")
     legend_above(figure, drawn)
     return figure
+
+
+def _top(totals: np.ndarray) -> float:
+    """Return the tallest bar that is not out of all proportion."""
+    return float(totals[totals <= TALL * np.median(totals)].max(initial=0.0)) or float(totals.max())
+
+
+def _name_cut(axes: Any, centres: Sequence[float], totals: np.ndarray) -> None:
+    """Write beside bars that go out of the figure how tall they are."""
+    top = axes.get_ylim()[1]
+    for centre, total in zip(centres, totals):
+        if total > top:
+            axes.annotate("%.3g s" % total, (centre, top), (3, -1), textcoords="offset points", fontsize=6, va="top",
+                          bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5})

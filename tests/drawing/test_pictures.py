@@ -73,13 +73,18 @@ def test_settings_of_others_are_neither_used_nor_changed(monkeypatch):
     assert rcParams["font.size"] == 30 and rcParams["svg.fonttype"] == "path"
 
 
-@pytest.mark.parametrize("labels, n_columns", [(["a", "b", "c"], 3), (["x" * 30, "y"], 1), (["\u57fa" * 15, "y"], 1)])
+@pytest.mark.parametrize("labels, n_columns", [
+    (["a", "b", "c"], 3), (["x" * 40, "y" * 9], 1), (["x" * 25, "y" * 12, "z" * 9], 2)])
 def test_a_legend_has_as_many_columns_as_there_is_room_for(labels, n_columns):
-    figure = styled(new_figure)()[0]
-    height = figure.get_figheight()
-    legend_above(figure, [Patch(label=label) for label in labels])
+    @styled
+    def with_legend():
+        figure, _ = new_figure(height=2.0)
+        legend_above(figure, [Patch(label=label) for label in labels])
+        return figure
+
+    figure = with_legend()
     assert figure.legends[0]._ncols == n_columns
-    assert (figure.get_figheight() > height) == (n_columns == 1)
+    assert (figure.get_figheight() > 2.0) == (n_columns < len(labels))
 
 
 def test_a_file_is_whole_or_as_it_was(tmp_path, monkeypatch):

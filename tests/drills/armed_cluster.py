@@ -93,7 +93,8 @@ class ArmedCluster(Cluster):
         if name == "master":
             argv = prefix + [MASTER, "--host", "127.0.0.1", "--port", str(self.port)] + list(flags)
             argv += [] if is_first else ["--resume"] + ([run_id] if run_id else [])
-            for override in ["report.results_dir=" + self.results_dir] + (self.overrides if is_first else []):
+            always = ["report.results_dir=" + self.results_dir, "report.figure_every=0"]
+            for override in always + (self.overrides if is_first else []):
                 argv += ["--set", override]
             program: Program = Master(argv, self.folder, self.results_dir)
             program.port = self.port

@@ -37,7 +37,10 @@ def theirs(path, accuracies, mode="bin", bits=8000):
 
 @pytest.fixture
 def compared(tmp_path, monkeypatch):
-    """Compare files, without pictures, which take their time; return the rows of the sheet Compare by their headings, and what is printed."""
+    """Compare files; return the rows of the sheet Compare by their headings, and what is printed.
+
+    No pictures are written: these take their time.
+    """
     monkeypatch.setattr("flq.report.compare.write_pictures", lambda *_: [])
 
     def run(paths, thresholds=()):

@@ -154,6 +154,15 @@ def test_time_is_stacked_by_round_or_by_the_mean_of_some():
     assert axes.get_xlabel() == "round (means of 4)"
 
 
+def test_a_bar_out_of_all_proportion_is_cut_and_says_how_tall_it_is():
+    axes = times(rows_of(5, training_s=[38.0, 1.0, 1.5, 1.0, 2.0], round_s=[40.0, 1.5, 2.0, 1.5, 2.5]), []).axes[0]
+    assert axes.get_ylim() == (0, 2.5)
+    assert [(text.get_text(), text.xy) for text in axes.texts] == [("40 s", (1.0, 2.5))]
+    axes = times(rows_of(2, training_s=1.0, round_s=[4.0, 2.0]), []).axes[0]
+    assert axes.get_ylim()[1] >= 4.0 and not axes.texts
+    assert times(rows_of(2, training_s=0.0, waiting_s=0.0, round_s=0.0), []) is not None
+
+
 @pytest.mark.parametrize("name", FIGURES)
 def test_the_same_rows_make_the_same_bytes(name):
     rows = rows_of(3, accuracy=[0.5, 0.6, 0.7], test_loss=[3.0, 2.0, 1.0], energy_so_far_j=[1.0, 2.0, 3.0])
