@@ -62,9 +62,9 @@ def test_a_run_with_data_leaves_accuracies_and_classes_too(cluster):
                             "report.figure_every=1", flags=("--keep_serving",))
     workers = cluster.workers(range(2), master.port)
     for worker in workers:
-        assert worker.wait() == 0
+        assert worker.wait(300.0) == 0
     passed = threading.Event()
-    for _ in range(300):
+    for _ in range(600):
         names = {file["name"] for file in ask(master, "/results")["files"] if file["kind"] == FIGURE}
         if len(names) == 2 * len(FIGURES):  # all but that of the energy, and that of the classes
             break
