@@ -30,6 +30,7 @@ def test_words_are_those_of_the_master():
 def test_an_ended_run_is_what_the_master_shows_and_its_workbook_says(make_master, run_workers):
     master = make_master(*RUN)
     run_workers(master)
+    master.service.finish()  # which writes down the last test results
     found = read_journal(folder_of(master))
     assert (found.run_id, found.settings) == ("local", master.settings)
     assert found.rows == master.service.record.rounds() and len(found.rows) == 3
