@@ -58,11 +58,18 @@ def test_accuracies_by_round_and_by_bytes_have_the_same_points_over_other_axes()
     assert ticks(axes.xaxis)[:2] == ["0", "2"]
 
 
+def test_lines_stay_within_bounds_that_somebody_sets_later():
+    figure = FIGURES["accuracy_by_round"](rows_of(3, accuracy=[0.1, 0.8, 0.9]), [])
+    figure.axes[0].set_ylim(0.7, 1.0)
+    figure.draw_without_rendering()  # a line beyond the axes would leave them no room, which is a warning
+    assert figure.axes[0].get_position().height > 0.5
+
+
 def test_the_loss_is_in_powers_of_ten_where_it_takes_them():
     axes, lines = drawn("loss", rows_of(3, test_loss=[2.0, 1.5, 1.0], training_loss=[None, 1.0, 0.5]))
     assert points(lines["workers' training"]) == [(2, 1.0), (3, 0.5)] and axes.get_yscale() == "linear"
     axes, _ = drawn("loss", rows_of(2, test_loss=[2.0, 0.001]))
-    assert axes.get_yscale() == "log" and axes.get_ylim() == (0.001, 10)
+    assert axes.get_yscale() == "log" and axes.get_ylim() == pytest.approx((0.001, 10 * 10000 ** 0.025))
 
 
 def test_accuracy_is_held_against_the_joules_of_boards_that_tell():
