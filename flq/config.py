@@ -284,6 +284,36 @@ class Report(Section):
     figure_every: int = Field(
         10, ge=0, le=10 ** 6, description="Rounds between two drawings of the figures, PNG and SVG in "
         "figures/<run> of that folder; they are drawn at the end too. 0 = no figures.")
+    trackers: List[Literal["jsonl", "tensorboard", "swanlab"]] = Field(
+        [], description="Experiment trackers that are told of every round (docs/trackers.md); a text with commas in "
+                        "place of the list will do.")
+
+    @field_validator("trackers", mode="before")
+    @classmethod
+    def _names_with_commas(cls, value: Any) -> Any:
+        return list(filter(None, value.replace(" ", "").split(","))) if isinstance(value, str) else value
+
+
+class Notify(Section):
+    """What is sent to phones; whether, and where to, is no setting but a secret (docs/notifications.md)."""
+
+    every_rounds: int = Field(
+        0, ge=0, le=10 ** 9, description="Rounds between two messages on how the run is getting on; 0 = none.")
+    every_minutes: float = Field(0.0, ge=0, le=10 ** 6, description="Minutes between two such messages; 0 = none.")
+    best: bool = Field(
+        True, description="Whether a new best accuracy is told, once it is a percentage point above what was told "
+                          "last; where there is no accuracy, a test loss that has fallen by a tenth.")
+    workers: bool = Field(True, description="Whether it is told that a worker is lost, and that it is back.")
+    min_interval_s: float = Field(
+        10.0, ge=1, le=86400, description="Seconds between two messages at least; what happens meanwhile is in the "
+                                          "next one.")
+    max_per_hour: int = Field(
+        30, ge=1, le=3600, description="Messages in an hour at most, likewise; the end of a run is always told.")
+    timeout_s: float = Field(
+        20.0, ge=1, le=600, description="Seconds that a service may take; then the message is tried again later.")
+    figure: bool = Field(
+        True, description="Whether a small figure of accuracy and loss goes with the messages, where a service takes "
+                          "pictures.")
 
 
 class Security(Section):
@@ -310,6 +340,7 @@ class Config(Section):
     budget_selection: BudgetSelection = BudgetSelection()
     jetson_optimization: JetsonOptimization = JetsonOptimization()
     report: Report = Report()
+    notify: Notify = Notify()
     security: Security = Security()
 
     def settings(self) -> Dict[str, Dict[str, Any]]:
@@ -327,7 +358,9 @@ def allowed(field: FieldInfo) -> Tuple[str, str]:
         annotation = get_args(annotation)[0]
     if annotation is Shape:
         return "a list of 3 whole numbers above 0", ""
-    if get_origin(annotation) is Literal:
+    if get_origin(annotation) is list:
+        kind = "a list of any of " + ", ".join(get_args(get_args(annotation)[0]))
+    elif get_origin(annotation) is Literal:
         kind = "one of " + ", ".join(str(value) for value in get_args(annotation))
     else:
         kind = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}[annotation]

@@ -56,8 +56,10 @@ def _section(name: str, model: Type[Section], say: Say) -> str:
 def _allowed(field: FieldInfo, say: Say) -> str:
     """Return kind and range of a field, joined as the language does it."""
     kind, bounds = allowed(field)
-    if kind.startswith("one of "):
-        kind = say("one of %s") % kind[len("one of "):]
+    for beginning in ("one of ", "a list of any of "):
+        if kind.startswith(beginning):
+            kind = say(beginning + "%s") % kind[len(beginning):]
+            break
     else:
         kind = say(kind)
     if bounds.startswith("in "):

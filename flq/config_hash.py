@@ -28,6 +28,7 @@ NOT_HASHED: Dict[Tuple[str, str], str] = {
     ("jetson_optimization", "cuda_cache_mb"): "where compiled code is kept",
     ("jetson_optimization", "telemetry_s"): "readings of the device, which nothing that affects the model reads",
     ("security", "*"): "who may ask, not what is answered",
+    ("notify", "*"): "messages about the run; nothing that affects the model reads them",
     ("report", "*"): "views of the run; nothing that affects the model reads them",
 }
 

@@ -24,6 +24,8 @@ MASTER = ("errors", "console", "flags", "logfile", "durable", "tokens", "systemd
           "flq_master.py")
 DISTRIBUTIONS = {"PIL": "pillow", "prometheus_client": "prometheus-client", "pydantic_core": "pydantic",
                  "werkzeug": "flask", "yaml": "pyyaml"}  # where the names differ
+EXTRAS = {"tensorboardX": "tensorboard.txt", "swanlab": "swanlab.txt"}  # imported only where a setting asks for them
+OF_REQUESTS = {"pysocks"}  # which requests imports for a SOCKS proxy
 OF_TENSORFLOW = {"tensorflow-estimator", "tensorboard", "protobuf", "h5py"}  # pinned where it would bring newer ones
 MADE = []  # the folder of the environment, and who makes it, once it is started
 
@@ -92,7 +94,12 @@ def test_what_is_tested_is_what_a_jetson_gets(name, jetson):
 
 
 def test_the_masters_set_is_what_the_master_and_its_tools_import():
-    assert imported(MASTER) == requirements("master.txt")
+    assert (imported(MASTER) - set(EXTRAS)) | OF_REQUESTS == requirements("master.txt")
+
+
+@pytest.mark.parametrize("module, name", sorted(EXTRAS.items()))
+def test_an_extra_is_one_package_that_the_master_can_do_without(module, name):
+    assert requirements(name) == {module.lower()} and module in imported(MASTER)
 
 
 def test_one_machine_has_both_and_the_tests_more():

@@ -8,7 +8,7 @@ import os
 import socket
 import ssl
 import sys
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List, Mapping, Tuple
 
 from ..device.board import find_board
 from ..device.checks import FAIL, OK, WARN, Line, show
@@ -45,7 +45,7 @@ def examine(args: argparse.Namespace, project_dir: str, root: str, interpreter: 
     folders = [os.path.join(project_dir, name) for name in ("logs", results_dir, "state")]
     return (lines + disk_lines(project_dir, folders) + [configuration, port_line(args.host, args.port),
                                                         tokens_line(args.token_file, project_dir)]
-            + [_tls_line(args)])
+            + [_tls_line(args), notifications_line(os.environ, project_dir)])
 
 
 def _configuration(args: argparse.Namespace, project_dir: str) -> Tuple[Line, str]:
@@ -53,12 +53,14 @@ def _configuration(args: argparse.Namespace, project_dir: str) -> Tuple[Line, st
     from ..config_file import load_config  # packages_line has found what they import
     from ..training.datasets import resolve_dataset
     from ..training.trainer import check
+    from ..watch.trackers import check_installed
 
     path = args.config or os.path.join(project_dir, "flq_config.json")
     try:
         config = load_config(path, args.overrides)
         settings = resolve_dataset(config.settings())
         check(settings)
+        check_installed(config.report.trackers)
     except FlqError as error:
         return Line(FAIL, "configuration", error.detail, error.hint or "see docs/configuration.md"), "results"
     except OSError as error:
@@ -129,6 +131,22 @@ def tokens_line(path: str, project_dir: str) -> Line:
     if is_open:
         return Line(WARN, "tokens", text + ", which others can read", "chmod 600 %s" % path)
     return Line(OK, "tokens", text)
+
+
+def notifications_line(environment: Mapping[str, str], project_dir: str) -> Line:
+    """Return whether messages would be sent, and how to try; nothing is sent."""
+    from ..watch.notify.secrets import FILE, read_secrets  # packages_line has found what it imports
+
+    path = os.path.join(project_dir, FILE)
+    try:
+        secrets = read_secrets(environment, path)
+    except FlqError as error:
+        return Line(WARN, "notifications", error.detail, error.hint or "see docs/notifications.md")
+    if not secrets.urls:
+        return Line(OK, "notifications", "none: neither FLQ_NOTIFY nor %s says where to" % path)
+    through = "" if secrets.proxy is None else ", through a proxy"
+    return Line(OK, "notifications", "to %d address%s%s; python -m flq.watch.notify --test sends one message"
+                % (len(secrets.urls), "es" if len(secrets.urls) > 1 else "", through))
 
 
 def _tls_line(args: argparse.Namespace) -> Line:

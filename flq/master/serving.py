@@ -36,14 +36,13 @@ from .service import MasterService
 from .start import Switch, starting_app
 from .store import Store
 from .tls import TlsAdapter
-from .watchers import Watchers
 from .watching import watchers_of
 
 logger = logging.getLogger(__name__)
 
 BUILD_S = 600.0  # how long a user's own model may take, TensorFlow's start and all
 WAKE_S = 1.0     # how late a signal is handled at the latest
-MASTERS_OWN = ("report", "security")  # sections that workers do not get
+MASTERS_OWN = ("report", "notify", "security")  # sections that workers do not get
 
 
 def serve(args: argparse.Namespace, config: Config, project_dir: str, run_id: str,
@@ -77,6 +76,7 @@ def serve(args: argparse.Namespace, config: Config, project_dir: str, run_id: st
     meter = Meter()
     results_dir = os.path.join(project_dir, config.report.results_dir)
     run_dir = os.path.join(results_dir, run_id) if past is None else past.run_dir
+    watchers = watchers_of(config, os.environ, project_dir, results_dir)  # before there are other children
     logger.info("start=starting_the_evaluator model=%s", settings["model"]["name"], extra=FOR_A_BAR)
     evaluator = Evaluator(settings, config.report.evaluation_backlog_mb * 10 ** 6)
     try:
@@ -96,7 +96,7 @@ def serve(args: argparse.Namespace, config: Config, project_dir: str, run_id: st
                 store = Store(run_dir, journal, config.system.snapshot_every, config.system.snapshots_kept)
                 try:
                     service = MasterService(machine, settings, evaluator, meter, results_dir, run_dir,
-                                            run_id.rpartition("_")[0], store, Watchers(watchers_of(settings)))
+                                            run_id.rpartition("_")[0], store, watchers)
                     if past is None:
                         service.begin()
                     else:

@@ -67,11 +67,15 @@ class Watcher:
             self._lines.append((isinstance(message, Round), line))
             self._changed.notify()
 
-    def close(self, timeout_s: float) -> None:
-        """Let the child finish with what it has been told, but no longer than that."""
+    def begin_closing(self) -> None:
+        """Let the child finish with what it has been told; more does not come."""
         with self._changed:
             self._is_closing = True
             self._changed.notify()
+
+    def close(self, timeout_s: float) -> None:
+        """Let the child finish with what it has been told, but no longer than that."""
+        self.begin_closing()
         if self._thread.is_alive():
             self._thread.join(timeout_s)
             if self._thread.is_alive() and self._child is not None:
@@ -185,5 +189,7 @@ class Watchers:
     def close(self, timeout_s: float) -> None:
         """Let them finish, all within that time."""
         until = time.monotonic() + timeout_s
+        for watcher in self._watchers:
+            watcher.begin_closing()
         for watcher in self._watchers:
             watcher.close(max(0.0, until - time.monotonic()))

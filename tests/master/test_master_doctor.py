@@ -17,8 +17,9 @@ from flq.device.python_checks import this_interpreter
 from flq.device.tensorflow_probe import Probe
 from flq.master import doctor
 from flq.master.command_line import parse_flags
-from flq.master.doctor import examine, port_line, run, tokens_line
+from flq.master.doctor import examine, notifications_line, port_line, run, tokens_line
 from flq.master.tls import TlsAdapter
+from flq.watch.trackers import TRACKERS
 from flq.worker import command_line as worker_command_line
 from flq.worker import doctor as worker_doctor
 from flq.worker.doctor import master_lines
@@ -35,7 +36,7 @@ TWO = ("system.total_workers=2", "system.min_workers=2")
 
 @pytest.fixture(autouse=True)
 def no_proxy(monkeypatch):
-    for name in [name for name in os.environ if name.lower().endswith("_proxy")] + ["FLQ_TOKEN"]:
+    for name in [name for name in os.environ if name.lower().endswith("_proxy")] + ["FLQ_TOKEN", "FLQ_NOTIFY"]:
         monkeypatch.delenv(name, raising=False)
 
 
@@ -78,8 +79,34 @@ def test_a_machine_in_good_order_passes_every_check(project):
     lines = examined(project)
     assert faults(lines) == {}
     assert {"board", "memory", "swap", "power mode", "power", "temperature", "clock", "python", "numpy", "packages",
-            "tensorflow", "gpu", "disk", "folders", "configuration", "port", "tokens", "tls"} == set(lines)
+            "tensorflow", "gpu", "disk", "folders", "configuration", "port", "tokens", "tls",
+            "notifications"} == set(lines)
     assert sorted(os.listdir(str(project))) == ["flq_config.json", "root"]
+
+
+def test_it_says_where_messages_go_without_the_secret(tmp_path):
+    (tmp_path / "state").mkdir()
+    path = tmp_path / "state" / "notify"
+    assert notifications_line({}, str(tmp_path)).text == "none: neither FLQ_NOTIFY nor %s says where to" % path
+    path.write_text("tgram://123456789:AAs3cret/-100\njson://s3cret.lan\nproxy = socks5h://u:s3cret@p:1\n")
+    path.chmod(0o640)
+    line = notifications_line({}, str(tmp_path))
+    assert (line.status, line.fix) == (WARN, "chmod 600 %s" % path) and "others can read" in line.text
+    path.chmod(0o600)
+    line = notifications_line({}, str(tmp_path))
+    assert line.status == OK and line.text.startswith("to 2 addresses, through a proxy; ")
+    assert notifications_line({"FLQ_NOTIFY": "json://s3cret"}, str(tmp_path)).text.startswith("to 1 address; ")
+    assert "s3cret" not in repr(line)
+
+
+def test_a_tracker_that_is_not_installed_is_a_configuration_that_will_not_do(project, monkeypatch):
+    row = TRACKERS["swanlab"]._replace(package="no_such_package")
+    monkeypatch.setitem(TRACKERS, "swanlab", row)
+    (project / "flq_config.json").write_text(json.dumps({"model": "quadratic", "trackers": "jsonl"}))
+    assert faults(examined(project)) == {}
+    (project / "flq_config.json").write_text(json.dumps({"model": "quadratic", "trackers": "swanlab"}))
+    line, = faults(examined(project)).values()
+    assert (line.status, line.name) == (FAIL, "configuration") and "no_such_package is not installed" in line.text
 
 
 def test_three_faults_of_a_board_are_found_each_with_its_fix(project):

@@ -115,6 +115,20 @@ def test_one_that_never_ends_is_ended_when_its_time_is_over(watch, tmp_path):
     assert watcher._child.returncode == -9
 
 
+def test_one_that_hangs_at_the_end_takes_no_time_from_the_others(watch, tmp_path):
+    hangs, talks = watch("hangs"), watch("talks")
+    both = Watchers([hangs, talks])
+    both.tell(ENDED)
+    wait_for(lambda: told(tmp_path, "hangs") == told(tmp_path, "talks") == [[BEGAN, ENDED]])
+    waiting = threading.Thread(target=both.close, args=(WAIT_S,))
+    waiting.start()
+    wait_for(lambda: talks._child.returncode is not None)
+    assert hangs._child.returncode is None and waiting.is_alive()
+    hangs._child.kill()
+    waiting.join(WAIT_S)
+    assert (talks._child.returncode, hangs._child.returncode) == (0, -9)
+
+
 def test_one_that_can_not_begin_is_done_without(caplog, monkeypatch):
     monkeypatch.setattr(watchers_module.sys, "executable", "/nowhere/python")
     watcher = Watcher("none", [SCRIPTS])

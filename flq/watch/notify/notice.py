@@ -1,0 +1,115 @@
+"""What is sent: a message for people, and how it is put into words."""
+
+import math
+from typing import Any, Mapping, NamedTuple, Optional, Sequence
+
+from ...report.rows import RoundRow
+
+INFO, SUCCESS, WARNING, FAILURE = "info", "success", "warning", "failure"
+END, RUN, WORKERS, BEST = range(4)  # what comes first in a notice
+MOST_NAMED = 10  # workers that a line names
+MOST_LETTERS = 300
+
+
+class Notice(NamedTuple):
+    """A message: ``title`` is a line, ``body`` some; ``level`` is one of info, success, warning and failure."""
+
+    title: str
+    body: str
+    level: str
+
+
+class Item(NamedTuple):
+    """Something to tell; the title of a notice is that of the item with the lowest rank."""
+
+    rank: int
+    title: str
+    body: str
+    level: str
+
+
+class Score(NamedTuple):
+    """How good a model is: by accuracy, or by loss where that is all there is."""
+
+    name: str
+    value: float
+    is_share: bool
+
+    @property
+    def text(self) -> str:
+        """In words."""
+        return "%s %s" % (self.name, share(self.value) if self.is_share else "%.4g" % self.value)
+
+
+def score_of(row: RoundRow) -> Optional[Score]:
+    """Return how good the model of a round is, as far as that is known."""
+    for name, value, is_share in (("accuracy", row.accuracy, True), ("accuracy", row.own_accuracy, True),
+                                  ("loss", row.test_loss, False), ("loss", row.own_loss, False)):
+        if value is not None:
+            return Score(name, value, is_share)
+    return None
+
+
+def is_better(new: Score, old: Optional[Score], step: float = 0.0, factor: float = 1.0) -> bool:
+    """Return whether a score is above another by more than ``step``, or, if it is a loss, below ``factor`` times it."""
+    if old is None or new.is_share != old.is_share:
+        return old is None or new.is_share  # accuracy says more than loss
+    return new.value > old.value + step if new.is_share else new.value < old.value * factor
+
+
+def about_run(run_id: str, settings: Mapping[str, Mapping[str, Any]]) -> str:
+    """Name a run, and what it trains."""
+    words = [settings.get("dataset", {}).get("name"), settings.get("model", {}).get("name"),
+             settings.get("flq_algorithm", {}).get("mode")]
+    return "Run %s (%s)" % (run_id, ", ".join(plain(str(word), 60) for word in words if word))
+
+
+def about_round(row: RoundRow, max_rounds: int, seconds_left: Optional[float]) -> str:
+    """Say how a run is getting on."""
+    said = ["Round %d of %d" % (row.round_index, max_rounds)]
+    score = score_of(row)
+    if score is not None:
+        said.append(score.text)
+        if score.is_share and row.test_loss is not None:
+            said.append("loss %.4g" % row.test_loss)
+    said += ["%s %d" % (status, count) for status, count in (
+        ("uploaded", row.uploaded), ("skipped", row.skipped), ("refused", row.refused), ("late", row.late),
+        ("lost", row.lost)) if count]
+    said.append("%s up, %s down" % (amount(row.wire_bytes_up), amount(row.wire_bytes_down)))
+    if seconds_left:
+        said.append("about %s left" % duration(seconds_left))
+    return ", ".join(said) + "."
+
+
+def names_of(workers: Sequence[int]) -> str:
+    """Name workers, the first of many."""
+    named = ", ".join(map(str, sorted(workers)[:MOST_NAMED]))
+    more = len(workers) - MOST_NAMED
+    return named + (" and %d more" % more if more > 0 else "")
+
+
+def plain(text: str, most: int = MOST_LETTERS) -> str:
+    """Return a text of unknown origin as one line that is only what it looks like."""
+    line = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
+    return line if len(line) <= most else line[:most - 3] + "..."
+
+
+def share(value: float) -> str:
+    """Write a share."""
+    return "%.2f %%" % (100 * value)
+
+
+def amount(n_bytes: float) -> str:
+    """Write a number of bytes."""
+    if n_bytes < 1000:
+        return "%d bytes" % n_bytes
+    power = min(int(math.log10(n_bytes)) // 3, 4)
+    return "%.1f %s" % (n_bytes / 1000 ** power, ("kB", "MB", "GB", "TB")[power - 1])
+
+
+def duration(seconds: float) -> str:
+    """Write a time that need not be exact."""
+    for unit, length in (("d", 86400.0), ("h", 3600.0), ("min", 60.0)):
+        if seconds >= 2 * length:
+            return "%.0f %s" % (seconds / length, unit)
+    return "%.0f s" % seconds

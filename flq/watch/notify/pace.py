@@ -1,0 +1,51 @@
+"""When what has happened may be told: not at once, not too soon after the last time, not too often in an hour.
+
+Example
+-------
+>>> pace = Pace(10.0, 30)
+>>> pace.happens(100.0)
+>>> pace.at()
+101.0
+"""
+
+from collections import deque
+from typing import Deque, Optional
+
+GATHER_S = 1.0  # what happens within it is one notice
+HOUR_S = 3600.0
+
+
+class Pace:
+    """The times of notices.
+
+    Parameters
+    ----------
+    min_interval_s : float
+        Between two.
+    max_per_hour : int
+    """
+
+    def __init__(self, min_interval_s: float, max_per_hour: int) -> None:
+        self._min_interval_s, self._max_per_hour = min_interval_s, max_per_hour
+        self._since: Optional[float] = None
+        self._sent: Deque[float] = deque(maxlen=max_per_hour)
+
+    def happens(self, now: float) -> None:
+        """Note that something has happened that is to be told."""
+        self._since = now if self._since is None else self._since
+
+    def at(self, is_urgent: bool = False) -> Optional[float]:
+        """Return when it may be told; None = there is nothing. What is urgent waits for nothing."""
+        if self._since is None or is_urgent:
+            return self._since
+        at = self._since + GATHER_S
+        if self._sent:
+            at = max(at, self._sent[-1] + self._min_interval_s)
+        if len(self._sent) == self._max_per_hour:
+            at = max(at, self._sent[0] + HOUR_S)
+        return at
+
+    def sent(self, now: float) -> None:
+        """Note that all that has happened is told."""
+        self._sent.append(now)
+        self._since = None

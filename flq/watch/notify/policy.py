@@ -1,0 +1,219 @@
+"""Which messages are due, and what they say: messages of the run in, notices out, time as an argument.
+
+What happens is gathered for a moment, then told in one notice; what happens sooner after that than the settings allow
+waits for the next one, so that a run that has much to tell does not fill a phone. Only the end does not wait. What
+was before (``Began`` brings it along) is known, but not told.
+
+Example
+-------
+>>> policy = Policy({"every_rounds": 0, "every_minutes": 0, "best": True, "workers": True, "min_interval_s": 10,
+...                  "max_per_hour": 30}, Began("run1", {}, "", []), 0.0)
+>>> policy.take(Happened("lost", "worker 3 is lost", 3, 7, 0.0), 0.0)
+>>> policy.due(0.0), policy.next_at()
+(None, 1.0)
+>>> policy.due(1.0).title
+'FLQ: worker 3 is lost'
+"""
+
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Set, Tuple
+
+from ...report.rows import RoundRow
+from ..messages import Began, Ended, Happened, Message, Round
+from .lost_and_back import LostAndBack
+from .notice import (
+    BEST,
+    END,
+    FAILURE,
+    INFO,
+    RUN,
+    SUCCESS,
+    WARNING,
+    Item,
+    Notice,
+    Score,
+    about_round,
+    about_run,
+    amount,
+    is_better,
+    names_of,
+    plain,
+    score_of,
+)
+from .pace import Pace
+
+BEST_STEP = 0.01    # by how much accuracy must have risen since a best was told
+BEST_FACTOR = 0.9   # to what a loss must have fallen
+RECENT = 20         # rounds by whose speed the time left is guessed
+SEVERITY = (FAILURE, WARNING, SUCCESS, INFO)  # the gravest of what is in a notice is its own level
+
+
+class Policy:
+    """What is to be told of one run.
+
+    Parameters
+    ----------
+    settings : mapping
+        The section ``notify``.
+    began : Began
+    now : float
+        Monotonic seconds, as all times here.
+
+    Attributes
+    ----------
+    about : str
+        Which run it is.
+    has_ended : bool
+        Nothing is told any more once that is.
+    """
+
+    def __init__(self, settings: Mapping[str, Any], began: Began, now: float) -> None:
+        self._settings = settings
+        self.about = about_run(began.run_id, began.settings)
+        self._run_id = began.run_id
+        self._max_rounds = began.settings.get("system", {}).get("max_rounds", 0)
+        self._rounds: Dict[int, RoundRow] = {}
+        self._best: Optional[Tuple[int, Score]] = None
+        self._told: Optional[Score] = None       # the best when it was told last, or when this began
+        self._items: List[Item] = []
+        self._lost: Set[int] = set()             # workers
+        self._workers = LostAndBack()            # of them, what is not told yet
+        self._pace = Pace(settings["min_interval_s"], settings["max_per_hour"])
+        self._minutes_at = now
+        self.has_ended = False
+        for message in began.rounds:
+            self._note(message.row)
+        self._told = self._best and self._best[1]
+
+    @property
+    def rounds(self) -> Sequence[RoundRow]:
+        """All rounds that are known, in order."""
+        return [row for _, row in sorted(self._rounds.items())]
+
+    def take(self, message: Message, now: float) -> None:
+        """Learn what has happened."""
+        if isinstance(message, Round):
+            self._take_round(message.row, now)
+        elif isinstance(message, Happened):
+            self._take_news(message, now)
+        elif isinstance(message, Ended):
+            self._take_end(message, now)
+
+    def due(self, now: float) -> Optional[Notice]:
+        """Return the notice that is to be sent now, if there is one; it counts as sent."""
+        every_s = 60 * self._settings["every_minutes"]
+        if every_s and now >= self._minutes_at + every_s and not self.has_ended:
+            self._minutes_at = now
+            if self._rounds:
+                self._pace.happens(now)
+        at = self._pace.at(self.has_ended)
+        if at is None or now < at:
+            return None
+        self._pace.sent(now)
+        notice = self._compose()
+        self._workers.clear()
+        self._items.clear()
+        return notice
+
+    def next_at(self) -> Optional[float]:
+        """Return when to ask :meth:`due` again, should nothing happen until then; None = then only."""
+        every_s = 60 * self._settings["every_minutes"]
+        times = [self._pace.at(self.has_ended), self._minutes_at + every_s if every_s and not self.has_ended else None]
+        return min((at for at in times if at is not None), default=None)
+
+    def vanish(self, now: float) -> None:
+        """Learn that the master is gone without a word."""
+        n_done = max(self._rounds, default=0)
+        self._end(Item(END, "the master has ended without a word",
+                       "The master has ended without a word after round %d: it was killed, or its machine is going "
+                       "down. To go on: ./start_master.sh --resume %s" % (n_done, self._run_id), FAILURE), now)
+
+    # -- what has happened ---------------------------------------------------------------
+
+    def _take_round(self, row: RoundRow, now: float) -> None:
+        is_new = row.round_index not in self._rounds
+        self._note(row)
+        if self.has_ended:
+            return
+        every = self._settings["every_rounds"]
+        if every and is_new and row.round_index % every == 0:
+            self._pace.happens(now)
+        if self._settings["best"] and self._best and is_better(self._best[1], self._told, BEST_STEP, BEST_FACTOR):
+            if self._told is not None:  # the first model that is tested is no news
+                self._items = [item for item in self._items if item.rank != BEST]
+                self._add(Item(BEST, "new best %s" % self._best[1].text, "New best %s in round %d (%s before)."
+                                % (self._best[1].text, self._best[0], self._told.text), INFO), now)
+            self._told = self._best[1]
+
+    def _take_news(self, news: Happened, now: float) -> None:
+        if news.kind == "began":
+            self._add(Item(RUN, "a run has begun", "The run has begun, of %d rounds." % self._max_rounds, INFO), now)
+        elif news.kind == "went_on":
+            self._add(Item(RUN, "the run goes on", "The run goes on after round %d." % news.round_index, INFO), now)
+        elif news.kind in ("lost", "back", "joined") and news.worker_id is not None:
+            is_lost, was_lost = news.kind == "lost", news.worker_id in self._lost
+            (self._lost.add if is_lost else self._lost.discard)(news.worker_id)
+            if self._settings["workers"] and is_lost != was_lost:  # who has only begun anew was never missed
+                self._workers.take(news.worker_id, is_lost, news.round_index)
+                self._pace.happens(now)
+
+    def _take_end(self, ended: Ended, now: float) -> None:
+        n_done = max(self._rounds, default=0)
+        if ended.has_failed:
+            title, level, word = "the run has failed", FAILURE, "has failed"
+        elif ended.is_interrupted:
+            title, level, word = "the run is interrupted", WARNING, "is interrupted"
+        else:
+            title, level, word = "the run has finished", SUCCESS, "has finished"
+        score = self._rounds and score_of(self._rounds[n_done])
+        if score:
+            title += ", %s" % score.text
+        said = ["The run %s after round %d of %d: %s." % (word, n_done, self._max_rounds, plain(ended.reason))]
+        if ended.has_failed or ended.is_interrupted:
+            said.append("To go on: ./start_master.sh --resume %s" % self._run_id)
+        lost = [row.worker_id for row in ended.workers if row.state == "lost"]
+        if lost:
+            said.append("Lost at the end: %s." % names_of(lost))
+        self._end(Item(END, title, "\n".join(said), level), now)
+
+    def _end(self, item: Item, now: float) -> None:
+        if not self.has_ended:
+            self.has_ended = True
+            self._items = [other for other in self._items if other.rank != BEST]  # the best is told anyway
+            self._add(item, now)
+
+    def _note(self, row: RoundRow) -> None:
+        self._rounds[row.round_index] = row
+        score = score_of(row)
+        if score is not None and is_better(score, self._best and self._best[1]):
+            self._best = row.round_index, score
+
+    def _add(self, item: Item, now: float) -> None:
+        self._items.append(item)
+        self._pace.happens(now)
+
+    # -- what is told --------------------------------------------------------------------
+
+    def _compose(self) -> Notice:
+        items = sorted(self._items + self._workers.items(), key=lambda item: item.rank)
+        last = self._rounds[max(self._rounds)] if self._rounds else None
+        lines = [item.body for item in items]
+        if last is not None:
+            lines.append(about_round(last, self._max_rounds, None if self.has_ended else self._seconds_left()))
+        if self.has_ended and self._best is not None:
+            lines.append("Best %s in round %d." % (self._best[1].text, self._best[0]))
+        if self.has_ended and self._rounds:
+            rows = self._rounds.values()
+            lines.append("In all %s up, %s down." % (amount(sum(row.wire_bytes_up for row in rows)),
+                                                     amount(sum(row.wire_bytes_down for row in rows))))
+        lines.append(self.about + ".")
+        if items:
+            title, level = items[0].title, min((item.level for item in items), key=SEVERITY.index)
+        else:
+            title, level = "round %d of %d" % (last.round_index if last else 0, self._max_rounds), INFO
+            score = last and score_of(last)
+            title += ", %s" % score.text if score else ""
+        return Notice("FLQ: " + title, "\n".join(lines), items[0].level if self.has_ended else level)
+
+    def _seconds_left(self) -> Optional[float]:
+        recent = [self._rounds[index].round_s for index in sorted(self._rounds)[-RECENT:]]
+        return sum(recent) / len(recent) * (self._max_rounds - max(self._rounds)) if recent else None

@@ -1,0 +1,90 @@
+"""Where messages go: addresses that hold tokens and passwords, from the environment or a file of its owner's alone.
+
+The environment comes before the file ``state/notify``, which has an address a line::
+
+    # my phone
+    tgram://123456789:AAF.../987654321
+    proxy = socks5h://127.0.0.1:1080
+
+No message, error or log line shows any of it.
+"""
+
+import os
+import re
+from typing import Dict, List, Mapping, NamedTuple, Optional
+
+from ...errors import ConfigError
+from ...tokens import is_open_to_others
+
+URLS, PROXY = "FLQ_NOTIFY", "FLQ_NOTIFY_PROXY"  # variables of the environment
+FILE = os.path.join("state", "notify")
+_PROXY_LINE = re.compile(r"proxy\s*=\s*(.*)", re.IGNORECASE)
+_PROXY_URL = re.compile(r"(socks5h?|socks4a?|https?)://[^\s/]+/?\Z")
+_HERE = "localhost,127.0.0.1,::1"  # what no proxy is asked for
+_MANY = 1 << 20                    # bytes; no file of addresses is longer
+
+
+class Secrets(NamedTuple):
+    """The addresses of services, as apprise has them, and what leads to them; either may be missing."""
+
+    urls: List[str]
+    proxy: Optional[str]
+
+
+def read_secrets(environment: Mapping[str, str], path: str) -> Secrets:
+    """Return where messages go; nowhere, if nobody has said so.
+
+    Parameters
+    ----------
+    environment : mapping
+        What it says comes before the file.
+    path : str
+        A file that need not be there.
+
+    Raises
+    ------
+    ConfigError
+        If the file can be read by others, or holds something else, or the proxy is none. It shows nothing of it.
+    """
+    urls, proxy = environment.get(URLS, "").split(), environment.get(PROXY, "").strip() or None
+    if not urls and os.path.exists(path):
+        urls, of_file = _read_file(path)
+        proxy = proxy or of_file
+    if urls and proxy and not _PROXY_URL.match(proxy):
+        raise ConfigError("the proxy for notifications must be socks5h://HOST:PORT or http://HOST:PORT, and is "
+                          "something else", "see docs/notifications.md")
+    return Secrets(urls, proxy if urls else None)
+
+
+def environment_of(secrets: Secrets, environment: Mapping[str, str]) -> Dict[str, str]:
+    """Return the variables with which a process knows the addresses, and reaches them through the proxy."""
+    variables = {URLS: "\n".join(secrets.urls), PROXY: ""}
+    if secrets.proxy is not None:
+        names = ("http_proxy", "https_proxy", "all_proxy")
+        variables.update((name, secrets.proxy) for lower in names for name in (lower, lower.upper()))
+        said = environment.get("no_proxy") or environment.get("NO_PROXY")
+        variables.update(dict.fromkeys(("no_proxy", "NO_PROXY"), ",".join(filter(None, (_HERE, said)))))
+    return variables
+
+
+def _read_file(path: str) -> Secrets:
+    if is_open_to_others(path):
+        raise ConfigError("others can read %s, which holds secrets: it is not used" % path, "chmod 600 %s" % path)
+    try:
+        with open(path, encoding="utf-8") as stream:
+            lines = stream.read(_MANY).splitlines()
+    except OSError as error:
+        raise ConfigError("%s can not be read: %s" % (path, error.strerror)) from None
+    except UnicodeDecodeError:
+        raise ConfigError("%s is no text of addresses" % path, "see docs/notifications.md") from None
+    urls, proxy = [], None
+    for number, line in enumerate(map(str.strip, lines), 1):
+        named = _PROXY_LINE.match(line)
+        if named:
+            proxy = named.group(1) or None
+        elif line and not line.startswith("#"):
+            if len(line.split()) > 1 or "://" not in line:
+                raise ConfigError("line %d of %s must be one address such as tgram://TOKEN/CHAT, or proxy = ADDRESS"
+                                  % (number, path), "white space within an address is written as %20")
+            urls.append(line)
+    return Secrets(urls, proxy)

@@ -1,0 +1,103 @@
+"""A thread per service, so that one that hangs holds up no other; what fails is tried again, a few times."""
+
+import threading
+import time
+from collections import deque
+from typing import Callable, Deque, List, Optional, Sequence, Tuple
+
+from .notice import Notice
+from .service import Outcome, Service
+
+PAUSES_S = (2.0, 10.0, 60.0)  # before a message is tried again
+LAST_PAUSE_S = 2.0            # when the process is to end
+MOST_WAITING = 5              # messages; of more, the oldest are given up
+
+
+class Sender:
+    """Sends the messages for one service, in their order.
+
+    Parameters
+    ----------
+    service : Service
+    timeout_s : float
+        How long one try may take; a thread that takes longer is left to itself.
+    say : callable(str)
+        Is told what did not go well.
+    pauses_s : sequence of float
+        Before a message is tried again.
+    """
+
+    def __init__(self, service: Service, timeout_s: float, say: Callable[[str], None],
+                 pauses_s: Sequence[float] = PAUSES_S) -> None:
+        self._service, self._timeout_s, self._say, self._pauses_s = service, timeout_s, say, pauses_s
+        self._waiting: Deque[Tuple[Notice, Optional[bytes]]] = deque()
+        self._changed = threading.Condition()
+        self._is_closing = threading.Event()
+        self._left: Optional[threading.Thread] = None  # that took too long
+        self._thread = threading.Thread(target=self._run, name="sender", daemon=True)
+        self._thread.start()
+
+    def send(self, notice: Notice, picture: Optional[bytes]) -> None:
+        """Have a message sent; never waits."""
+        with self._changed:
+            self._waiting.append((notice, picture))
+            has_too_many = len(self._waiting) > MOST_WAITING
+            if has_too_many:
+                self._waiting.popleft()
+            self._changed.notify()
+        if has_too_many:
+            self._say("a message to %s is given up: newer ones wait" % self._service.name)
+
+    def begin_closing(self) -> None:
+        """Say that no more will come; long pauses end."""
+        with self._changed:
+            self._is_closing.set()
+            self._changed.notify()
+
+    def join(self, timeout_s: float) -> bool:
+        """Wait until all is sent or given up; return whether that was in time."""
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting or self._is_closing.is_set())
+                if not self._waiting:
+                    return
+                notice, picture = self._waiting.popleft()
+            self._deliver(notice, picture)
+
+    def _deliver(self, notice: Notice, picture: Optional[bytes]) -> None:
+        outcome = self._try(notice, picture)
+        for n_failed, pause_s in enumerate(self._pauses_s, 1):
+            if not outcome.why:
+                return
+            if outcome.is_final:
+                if picture is None or not self._service.takes_pictures:
+                    break
+                picture = None  # it may be that which is not wanted
+            else:
+                self._rest(pause_s)
+                picture = picture if n_failed < len(self._pauses_s) else None
+            outcome = self._try(notice, picture)
+        if outcome.why:
+            self._say("a message to %s is given up: %s" % (self._service.name, outcome.why))
+
+    def _try(self, notice: Notice, picture: Optional[bytes]) -> Outcome:
+        if self._left is not None and self._left.is_alive():
+            return Outcome("it still has not ended what took too long")
+        outcomes: List[Outcome] = []
+        thread = threading.Thread(target=lambda: outcomes.append(self._service.send(notice, picture)),
+                                  name="sending", daemon=True)
+        thread.start()
+        thread.join(self._timeout_s)
+        if outcomes:
+            return outcomes[0]
+        self._left = thread
+        return Outcome("it has not answered after %.0f s" % self._timeout_s)
+
+    def _rest(self, seconds: float) -> None:
+        """Wait before another try; when the process is to end, only a moment."""
+        if self._is_closing.wait(seconds):
+            time.sleep(min(seconds, LAST_PAUSE_S))

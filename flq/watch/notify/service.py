@@ -1,0 +1,92 @@
+"""The services that take messages, as apprise knows them; nothing that they say is passed on but a status.
+
+An address holds tokens, and so may whatever apprise, requests or a proxy say of it: of all that, only the number of an
+HTTP status leaves this module, and the name of the service.
+"""
+
+import logging
+import re
+from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
+
+import apprise
+from apprise.attachment.memory import AttachMemory
+
+from .notice import Notice
+
+PICTURE = "accuracy.png"
+_STATUS = re.compile(r"\berror=(\d{3})\b")  # how apprise ends what it says of an answer
+_AGAIN = (408, 425, 429)                    # and all from 500 on: another time it may be taken
+_WHY = {400: "the address or the text is not right: is the chat the right one, and has it a conversation with the bot?",
+        401: "the token is not right", 403: "it may not write there", 404: "the token or the address is not right",
+        407: "the proxy wants a password", 413: "the message is too long", 429: "too many messages"}
+
+
+class Outcome(NamedTuple):
+    """What came of a message: ``why`` is empty if it was taken; ``is_final``: the same again would not help."""
+
+    why: str
+    is_final: bool = False
+
+
+class Service:
+    """One address.
+
+    Parameters
+    ----------
+    plugin : NotifyBase
+        Of apprise.
+    name : str
+        What is said of it in logs.
+    timeout_s : float
+        How long connecting and each wait for bytes may take.
+    """
+
+    def __init__(self, plugin: Any, name: str, timeout_s: float) -> None:
+        self.name = name
+        self.takes_pictures = bool(plugin.attachment_support)
+        plugin.socket_connect_timeout = plugin.socket_read_timeout = timeout_s
+        self._all = apprise.Apprise(asset=plugin.asset)
+        self._all.add(plugin)
+
+    def send(self, notice: Notice, picture: Optional[bytes]) -> Outcome:
+        """Send a message now, with the picture if the service takes any."""
+        attached = AttachMemory(picture, PICTURE, "image/png") if picture and self.takes_pictures else None
+        try:
+            result = self._all.notify(notice.body, notice.title, notice.level, body_format=apprise.NotifyFormat.TEXT,
+                                      attach=attached)
+            return Outcome("") if result else _outcome("\n".join(entry.message for entry in result.logs()))
+        except Exception as error:  # a library's; its text may hold the address
+            return Outcome("an error of the program (%s)" % type(error).__name__, True)
+
+
+def services_of(urls: Sequence[str], timeout_s: float) -> Tuple[List[Service], List[str]]:
+    """Return the services of some addresses, and what is wrong with those that are none."""
+    silence()
+    services, problems = [], []
+    for number, url in enumerate(urls, 1):
+        asset = apprise.AppriseAsset(app_id="FLQ", app_desc="FLQ", app_url="", service_timeout=0, image_path_mask=False,
+                                     storage_mode=apprise.PersistentStoreMode.MEMORY)
+        try:
+            plugin = apprise.Apprise.instantiate(url, asset=asset)
+        except Exception:  # of a plugin, about this address
+            plugin = None
+        if plugin is None:
+            problems.append("address %d of %d for notifications is none that apprise knows, or lacks a part; "
+                            "docs/notifications.md has examples" % (number, len(urls)))
+        else:
+            services.append(Service(plugin, "%s (address %d)" % (plugin.service_name, number), timeout_s))
+    return services, problems
+
+
+def silence() -> None:
+    """Let no library of this process print what it logs."""
+    logging.getLogger().addHandler(logging.NullHandler())  # where there is none, warnings go to stderr
+
+
+def _outcome(said: str) -> Outcome:
+    found = _STATUS.search(said)
+    if found is None:
+        return Outcome("it can not be reached, or has not answered as it should")
+    status = int(found.group(1))
+    why = "it has answered with status %d" % status
+    return Outcome(why + ": " + _WHY[status] if status in _WHY else why, status < 500 and status not in _AGAIN)

@@ -1,0 +1,48 @@
+"""SwanLab in offline mode: it writes files, connects to nothing, and asks for no account.
+
+``swanlab sync FOLDER`` sends them to a server of SwanLab's later, if somebody wants that.
+"""
+
+import os
+from typing import Any, Mapping, Optional
+
+PROJECT = "flq"
+WEBHOOK = "SWANLAB_WEBHOOK"  # a variable by which it would tell a web server of each run, offline or not
+
+
+class SwanLab:
+    """Writes a folder ``FOLDER/run-TIME-RUN``.
+
+    A run that goes on gets one more folder, under the same id, which tells all rounds: the newest is the whole run.
+    Nothing of this machine is collected: no host name, no paths, no packages.
+
+    Parameters
+    ----------
+    folder : str
+    """
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+        self._run: Optional[Any] = None
+
+    def begin(self, run_id: str, settings: Mapping[str, Mapping[str, Any]]) -> None:
+        """Begin a folder; the settings are its configuration."""
+        os.environ.pop(WEBHOOK, None)
+        import swanlab  # an extra: only here if it is asked for
+
+        of_swanlab = swanlab.Settings
+        quiet = of_swanlab(interactive=False, terminal=of_swanlab.Terminal(proxy_type="none"),
+                           probe=of_swanlab.Probe(hardware=False, runtime=False, requirements=False, git=False,
+                                                  swanlab=False, monitor=False))
+        os.makedirs(self._folder, exist_ok=True)
+        self._run = swanlab.init(mode="offline", project=PROJECT, name=run_id, id=run_id, log_dir=self._folder,
+                                 config=dict(settings), settings=quiet)
+
+    def round(self, round_index: int, values: Mapping[str, float]) -> None:
+        """Add a point to each curve."""
+        self._run.log(dict(values), step=round_index)
+
+    def end(self) -> None:
+        """Write what has not been written."""
+        if self._run is not None:
+            self._run.finish()
