@@ -319,7 +319,8 @@ class Notify(Section):
 class Security(Section):
     """Who may ask the master what without a token, and how much anybody may ask."""
 
-    open_status: bool = Field(True, description="Whether GET /status and GET /healthz can be read without a token.")
+    open_status: bool = Field(
+        True, description="Whether GET /status, GET /healthz and what the live page shows can be read without a token.")
     local_operator: bool = Field(
         True, description="Whether POST /stop and GET /get_global_model need no token on the master's own machine.")
     max_connections: int = Field(

@@ -17,8 +17,10 @@ from ..protocol.wire import decode, max_answer_size
 from .auth import OPERATOR, Gate
 from .base_app import RETRY_AFTER_S, base_app, integer, one_of
 from .bodies import FRAMES, MAX_JSON_BYTES, json_object, kept, plan_frames, terse, verdict_frames, with_crc
+from .broadcast import Broadcast
 from .limits import All
 from .openapi import add_openapi
+from .page_views import add_page
 from .server import SPARE_THREADS, n_threads
 from .service import MasterService
 from .views import add_views, model_for_people
@@ -26,8 +28,8 @@ from .views import add_views, model_for_people
 REGISTER_NUMBERS = ("n_samples", "layout_crc", "claimed_epoch", "claimed_seq", "known_epoch")
 
 
-def create_app(service: MasterService, gate: Gate) -> Flask:
-    """Build the application of a run; the gate says who may ask what."""
+def create_app(service: MasterService, gate: Gate, broadcast: Broadcast) -> Flask:
+    """Build the application of a run; the gate says who may ask what, the broadcast is what the live page shows."""
     options, link = service.machine.options, service.machine.link
     frame_limit = max_answer_size(options.layout, options.rules.codec_up)
     threads = n_threads(options.total_workers)
@@ -54,6 +56,7 @@ def create_app(service: MasterService, gate: Gate) -> Flask:
 
     app = base_app(gate, max(frame_limit, MAX_JSON_BYTES), reading, note_the_worker)
     add_views(app, service)
+    add_page(app, broadcast)
     add_openapi(app)
 
     @app.get("/healthz")

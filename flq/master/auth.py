@@ -16,8 +16,9 @@ from ..errors import Forbidden, Unauthorized
 from ..tokens import OPERATOR, worker_name
 from .bodies import FRAMES
 from .limits import Buckets, Places, Rate, group_of
+from .server import FILE_THREADS
 
-OPEN = ("/healthz", "/status")
+OPEN = ("/healthz", "/status", "/feed", "/events")
 OF_WORKERS = ("/register", "/offer", "/upload_update", "/heartbeat")
 OF_THIS_MACHINE = ("/stop", "/get_global_model")
 FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP", "Via")
@@ -60,7 +61,7 @@ class Gate:
         per_s = security["requests_per_s"]
         self._by_name = Buckets(Rate(per_s, max(1.0, BURST_S * per_s)))
         self._by_address = Buckets(STRANGERS_RATE if per_s else Rate(0, 0))
-        self._places = Places()
+        self._places, self._page_places = Places(), Places()
         self._n_for_others = max(1, n_threads // 4)
 
     def admit(self) -> str:
@@ -103,6 +104,10 @@ class Gate:
     def _take_places(self, name: str, is_worker: bool) -> None:
         """Count the request among those under way until its answer is sent."""
         at_end: List[Callable[[], None]] = request.environ.setdefault("flq.at_end", [])
+        if is_page():  # whose files have threads of their own number
+            at_end.append(self._page_places.enter((group_of(request.remote_addr or ""),), FILE_THREADS * 3 // 4))
+            at_end.append(self._page_places.enter("", FILE_THREADS))
+            return
         if not name:
             group = group_of(request.remote_addr or "")
             at_end.append(self._places.enter((group,), (self._n_for_others + 1) // 2))
@@ -118,7 +123,7 @@ class Gate:
         return known
 
     def _judge(self, name: str, is_worker: bool) -> None:
-        if self._open_status and request.path in OPEN:
+        if is_page() or self._open_status and request.path in OPEN:
             return
         for_worker = _is_worker_route()
         if name:
@@ -168,6 +173,11 @@ def _is_worker_route() -> bool:
     """Return whether the request at hand is one that workers make."""
     return request.path in OF_WORKERS or (request.path == "/get_global_model"
                                           and FRAMES in request.headers.get("Accept", ""))
+
+
+def is_page() -> bool:
+    """Return whether a file of the live page is asked for, which holds no data."""
+    return request.path == "/" or request.path.startswith("/page/")
 
 
 def _path() -> str:

@@ -16,6 +16,7 @@ from .bodies import FRAMES
 from .history import DEFAULT_ROWS, MAX_ROWS
 from .metrics import CONTENT_TYPE as METRICS
 from .model_files import CONTENT_TYPES
+from .page_files import TYPES
 from .results import BINARY as BYTES
 from .results import FIGURE, KINDS, PICTURES
 
@@ -122,6 +123,23 @@ STATUS = _object({
     "worker_status": {"type": "object", "additionalProperties": WORKER, "description": "by worker id"},
     "totals": TOTALS, "accuracy": _or_null(NUMBER), "test_loss": _or_null(NUMBER), "memory_bytes": _or_null(COUNT),
     "disk_bytes": COUNT, "problem": _or_null(TEXT)})
+POINTS = _object({"round": _list(COUNT), "bytes": _list(COUNT), "value": _list(NUMBER)})
+ON_PAGE = _object(dict(TALLY, id=COUNT, connected=FLAG, samples=COUNT, last_seen_s=NUMBER, loss=_or_null(NUMBER),
+                       wire_bytes=COUNT, name=_or_null(TEXT), temperature_c=_or_null(NUMBER),
+                       power_w=_or_null(NUMBER), throttled=_or_null(FLAG), problem=_or_null(TEXT)))
+FEED = _object({
+    "state": _object(dict(
+        {name: STATUS["properties"][name] for name in ("run_id", "state", "problem", "current_round", "max_rounds",
+                                                       "connected_workers", "accuracy", "test_loss")},
+        workers=_list(ON_PAGE), model=TEXT, dataset=TEXT, mode=TEXT, has_own_data=FLAG, total_workers=COUNT,
+        min_workers=COUNT, n_params=COUNT, budget_bits=COUNT, **WIRE)),
+    "rounds": _object({
+        "n_rounds": COUNT, "curves": _object(dict.fromkeys(("accuracy", "test_loss", "training_loss"), POINTS)),
+        "histories": {"type": "object", "additionalProperties": TEXT, "description": "by worker id, a letter a round"},
+        "time_left_s": _or_null(NUMBER), "float_bytes": COUNT, "wire_bytes": COUNT,
+        "budget": _or_null(_object({"bits": COUNT, "last": NUMBER, "mean": NUMBER}))}),
+    "log": _object({"items": _list(_object({"number": COUNT, "at": NUMBER, "kind": TEXT, "text": TEXT,
+                                            "worker_id": _or_null(INTEGER), "round_index": COUNT}))})})
 FILE = _object({"name": TEXT, "kind": {"type": "string", "enum": sorted({"workbook", FIGURE, *KINDS.values()})},
                 "bytes": COUNT})
 LAYOUT: Json = {"type": "array", "description": "[name, shape] of each array", "items": {"type": "array"}}
@@ -141,7 +159,19 @@ ANSWER_QUERY = [_query("worker", ID, "whose frame it is", required=True),
                 _query("have", INTEGER, "its version of the shared copy: the answer may wait for the next round, and "
                                         "bring it; docs/wire.md")]
 
+IF_NONE_MATCH = {"name": "If-None-Match", "in": "header", "required": False, "schema": TEXT}
+NOT_MODIFIED = {"304": {"description": "it is what If-None-Match names"}}
+
 PATHS: Json = {
+    "/": _get("The live page", {"text/html": TEXT}, security=OPEN, others=NOT_MODIFIED, parameters=[IF_NONE_MATCH]),
+    "/page/{name}": _get("A file of the live page", {kind.split(";")[0]: BINARY for kind in TYPES.values()}, [404],
+                         security=OPEN, others=NOT_MODIFIED,
+                         parameters=[IF_NONE_MATCH, {"name": "name", "in": "path", "required": True, "schema": TEXT}]),
+    "/feed": _get("What the live page shows", {"application/json": FEED}, security=OPEN, others=NOT_MODIFIED,
+                  parameters=[IF_NONE_MATCH]),
+    "/events": _get("The parts of /feed as server-sent events, whenever they change", {"text/event-stream": TEXT},
+                    security=OPEN, parameters=[{"name": "Last-Event-ID", "in": "header", "required": False,
+                                                "schema": TEXT}]),
     "/healthz": _get("Whether the process serves", {"application/json": _object({"ok": FLAG})}, security=OPEN),
     "/status": _get("Where the run is", {"application/json": STATUS}, security=OPEN),
     "/history": _get(
@@ -163,7 +193,7 @@ PATHS: Json = {
                     "schema": BINARY}}},
                 "304": {"description": "the model is the one that If-None-Match names"}},
         parameters=[_query("format", {"type": "string", "enum": list(CONTENT_TYPES)}, "for people; default json"),
-                    {"name": "If-None-Match", "in": "header", "required": False, "schema": TEXT}]
+                    IF_NONE_MATCH]
         + [_query(name, INTEGER, "for workers; docs/wire.md") for name in ("worker", "epoch", "have", "answered")]),
     "/register": _post("A worker asks for the settings, or joins", {"application/json": REGISTERED}, [409, 422],
                        requestBody=_body("application/json", REGISTRATION)),

@@ -16,13 +16,15 @@ from .tls import TlsAdapter
 logger = logging.getLogger(__name__)
 
 SPARE_THREADS = 8        # never available to requests that wait
+STREAM_THREADS = 8       # for streams of events, on top of all others
+FILE_THREADS = 16        # for files of the page, likewise: a browser asks for six at a time
 MAX_THREADS = 256
 SILENCE_S = 60.0         # a connection that stays silent so long is closed, unless it has shown a token
 SHUTDOWN_S = 3.0
 
 
 def n_threads(total_workers: int) -> int:
-    """Return how many threads the server has: two for every worker, and some for everybody else."""
+    """Return how many threads the server has for requests: two for every worker, and some for everybody else."""
     return min(2 * total_workers + 2 * SPARE_THREADS, MAX_THREADS)
 
 
@@ -121,7 +123,8 @@ class Server:
 
     def __init__(self, app, host: str, port: int, total_workers: int, meter: Meter, max_connections: int = 0,
                  tls: Optional[TlsAdapter] = None, silence_s: float = SILENCE_S) -> None:
-        self._server = ReadableFirst((host, port), app, numthreads=n_threads(total_workers), server_name="flq",
+        self._server = ReadableFirst((host, port), app, server_name="flq",
+                                     numthreads=n_threads(total_workers) + STREAM_THREADS + FILE_THREADS,
                                      timeout=SILENCE_S, shutdown_timeout=SHUTDOWN_S, request_queue_size=128)
         self._server.ConnectionClass = connection.metered_connection(meter)
         self._server.gateway = connection.PeerGateway

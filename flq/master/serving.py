@@ -27,13 +27,15 @@ from ..training.models import is_custom
 from ..training.trainer import begin, check
 from .app import create_app
 from .auth import Gate, is_loopback
+from .broadcast import Broadcast
 from .evaluator import Evaluator
 from .meter import Meter
 from .results import without_address
 from .run import Past, begin_journal, check_may_go_on, hold
 from .server import Server, n_threads
 from .service import MasterService
-from .start import Switch, starting_app
+from .sources import sources_before, sources_of
+from .start import STARTING, Switch, starting_app
 from .store import Store
 from .tls import TlsAdapter
 from .watching import watchers_of
@@ -81,7 +83,8 @@ def serve(args: argparse.Namespace, config: Config, project_dir: str, run_id: st
     evaluator = Evaluator(settings, config.report.evaluation_backlog_mb * 10 ** 6)
     try:
         gate = Gate(_tokens(args, config), settings["security"], n_threads(config.system.total_workers))
-        switch = Switch(starting_app(run_id, settings, config_hash(settings), gate))
+        broadcast = Broadcast(sources_before(run_id, settings, config_hash(settings), STARTING))
+        switch = Switch(starting_app(run_id, settings, config_hash(settings), gate, broadcast))
         server = Server(switch, args.host, args.port, config.system.total_workers, meter,
                         config.security.max_connections, tls, config.system.lease_s / 2)
         try:
@@ -105,15 +108,17 @@ def serve(args: argparse.Namespace, config: Config, project_dir: str, run_id: st
                         with suppress(FileNotFoundError):
                             os.remove(args.start_once)  # what it has asked for is on disk
                     service.results.save_config()
-                    switch.app = create_app(service, gate)
+                    broadcast.follow(sources_of(service, settings))
+                    switch.app = create_app(service, gate, broadcast)
                     logger.info("data=ready dataset=%s seconds=%.2f", dataset_name, read_s)
                     try:
-                        return until_the_end(args, service, server, config)
+                        return until_the_end(args, service, server, config, broadcast)
                     finally:
                         service.close()
                 finally:
                     store.close()
         finally:
+            broadcast.close()
             server.stop()  # its threads would keep the process alive
     finally:
         evaluator.close()
@@ -128,7 +133,8 @@ def _tokens(args: argparse.Namespace, config: Config) -> Dict[str, str]:
     return tokens
 
 
-def until_the_end(args: argparse.Namespace, service: MasterService, server: Server, config: Config) -> int:
+def until_the_end(args: argparse.Namespace, service: MasterService, server: Server, config: Config,
+                  broadcast: Broadcast) -> int:
     """Serve until the run has ended, was stopped, or a signal came."""
     signals: List[int] = []
     came: queue.SimpleQueue = queue.SimpleQueue()  # a handler may put into it, whatever it interrupts
@@ -167,6 +173,7 @@ def until_the_end(args: argparse.Namespace, service: MasterService, server: Serv
     service.wait_for_evaluator()
     if service.was_interrupted:
         service.close()  # whoever waits is told to try again
+    broadcast.close()
     server.stop()
     service.finish()  # after the last byte
     service.close()

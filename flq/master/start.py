@@ -1,7 +1,7 @@
 """What the master answers while it begins: a user's own model takes its time to be built.
 
 Until the machine exists, only GET /healthz and GET /status have something to say; whoever asks
-for anything else is told to try again.
+for anything else but the live page is told to try again.
 """
 
 import threading
@@ -10,9 +10,11 @@ from typing import Any, Callable, Dict, Iterable
 from flask import Flask, Response, jsonify, request
 
 from ..errors import Unavailable
-from .auth import Gate
+from .auth import OPEN, Gate, is_page
 from .base_app import base_app
 from .bodies import MAX_JSON_BYTES
+from .broadcast import Broadcast
+from .page_views import add_page
 from .server import n_threads
 from .status import status_before
 
@@ -32,16 +34,19 @@ class Switch:
         return self.app(environ, start_response)
 
 
-def starting_app(run_id: str, settings: Dict[str, Dict[str, Any]], settings_hash: str, gate: Gate) -> Flask:
+def starting_app(run_id: str, settings: Dict[str, Dict[str, Any]], settings_hash: str, gate: Gate,
+                 broadcast: Broadcast) -> Flask:
     """Build the application of a master whose model is not built yet."""
     reading = threading.BoundedSemaphore(n_threads(settings["system"]["total_workers"]) // 2)
     app = base_app(gate, MAX_JSON_BYTES, reading)
 
     @app.before_request  # after the body is read: who is refused while it still sends may not hear of it
     def not_yet() -> None:
-        if request.path not in ("/healthz", "/status"):
+        if not (request.path in OPEN or is_page()):
             raise Unavailable("the master is starting: model %.80s is being built" % settings["model"]["name"],
                               "try again")
+
+    add_page(app, broadcast)
 
     @app.get("/healthz")
     def healthz() -> Response:

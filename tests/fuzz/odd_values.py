@@ -4,7 +4,7 @@ from damage import FLOATS
 
 FRAMES_TYPE = "application/x-flq"
 READ = ("/healthz", "/status", "/history", "/results", "/results/{name}", "/metrics", "/openapi.json",
-        "/get_global_model")
+        "/get_global_model", "/", "/page/{name}", "/feed")  # but not /events, which has no end
 WORKERS = ("/register", "/heartbeat", "/offer", "/upload_update")
 PATHS = dict([(path, "GET") for path in READ] + [(path, "POST") for path in WORKERS + ("/stop",)])
 

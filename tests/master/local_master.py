@@ -14,11 +14,13 @@ from flq.core.draws import start_values
 from flq.errors import DataError, Unavailable
 from flq.master.app import create_app
 from flq.master.auth import Gate
+from flq.master.broadcast import Broadcast
 from flq.master.meter import Meter
 from flq.master.record import Evaluated
 from flq.master.run import begin_journal
 from flq.master.server import Server, n_threads
 from flq.master.service import MasterService
+from flq.master.sources import sources_of
 from flq.master.store import Store
 from flq.protocol import worker_events
 from flq.protocol.master_machine import MasterMachine
@@ -28,7 +30,7 @@ from flq.training.models import model_layout
 from flq.training.trainer import build_trainer
 from flq.worker.http_client import MasterClient
 
-N_TOKENS = 300
+N_TOKENS = 310
 TOKENS = {"operator": "the-operators-token"}
 TOKENS.update(("worker%d" % worker_id, "the-token-of-worker-%d" % worker_id) for worker_id in range(N_TOKENS))
 WAIT_S = 20.0  # far beyond what anything takes: a test that fails must end
@@ -70,8 +72,9 @@ class LocalMaster:
         self.service.results.save_config()
         total_workers = self.settings["system"]["total_workers"]
         self.gate = Gate(TOKENS, self.settings["security"], n_threads(total_workers))
-        self.server = Server(create_app(self.service, self.gate), "127.0.0.1", 0, total_workers, self.meter,
-                             self.settings["security"]["max_connections"], tls)
+        self.broadcast = Broadcast(sources_of(self.service, self.settings))
+        self.server = Server(create_app(self.service, self.gate, self.broadcast), "127.0.0.1", 0, total_workers,
+                             self.meter, self.settings["security"]["max_connections"], tls)
         self.port = self.server.port
         self.url = "%s://127.0.0.1:%d" % ("http" if tls is None else "https", self.port)
         self.service.start()
@@ -86,6 +89,7 @@ class LocalMaster:
     def close(self):
         with suppress(Unavailable):  # a test has broken it
             self.service.stop("the test is over")  # which answers whoever waits
+        self.broadcast.close()
         self.server.stop()
         self.service.close()
         self.store.close()

@@ -12,8 +12,8 @@ from test_bad_requests import assert_refused
 from flq.master import connection, server
 from flq.protocol import worker_events
 
-N_WORKERS = 300
-MORE_THAN_THREADS = server.MAX_THREADS + 25
+N_WORKERS = 310
+MORE_THAN_THREADS = server.MAX_THREADS + server.STREAM_THREADS + server.FILE_THREADS + 25
 RUN = ("system.total_workers=2", "system.min_workers=2", "system.max_rounds=3")
 
 

@@ -14,7 +14,7 @@ from flq.master import connection, server
 from flq.master.meter import Meter
 
 N_THREADS = 12
-N_PEERS = 3 * N_THREADS
+N_PEERS = 3 * N_THREADS + server.STREAM_THREADS + server.FILE_THREADS
 
 
 @pytest.fixture

@@ -19,9 +19,11 @@ from flq.core.params import Layout, Tensor
 from flq.master import command_line, program, serving
 from flq.master import evaluator as evaluator_module
 from flq.master.auth import Gate
+from flq.master.broadcast import Broadcast
 from flq.master.meter import Meter
 from flq.master.server import Server, n_threads
-from flq.master.start import Switch, starting_app
+from flq.master.sources import sources_before
+from flq.master.start import STARTING, Switch, starting_app
 from flq.protocol import worker_events
 from flq.worker.http_client import MasterClient
 
@@ -36,7 +38,9 @@ STAND_IN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "stand_in_ev
 def starting(tmp_path):
     """A server whose application is the one of a master that is not ready."""
     settings = load_config(None, ("model.name=mine:make",) + RUN).settings()
-    switch = Switch(starting_app("run", settings, "0" * 64, Gate(TOKENS, settings["security"], n_threads(1))))
+    broadcast = Broadcast(sources_before("run", settings, "0" * 64, STARTING))
+    gate = Gate(TOKENS, settings["security"], n_threads(1))
+    switch = Switch(starting_app("run", settings, "0" * 64, gate, broadcast))
     server = Server(switch, "127.0.0.1", 0, 1, Meter())
     server.start()
     send = LocalMaster.send
@@ -64,7 +68,7 @@ def test_its_status_has_the_keys_of_a_run(starting, make_master):
 @pytest.mark.parametrize("method, path", [
     ("POST", "/register"), ("GET", "/get_global_model"), ("POST", "/offer?worker=0"),
     ("POST", "/upload_update?worker=0"), ("POST", "/heartbeat"), ("POST", "/stop"), ("GET", "/history"),
-    ("GET", "/results"), ("GET", "/metrics"), ("GET", "/"), ("DELETE", "/register")])
+    ("GET", "/results"), ("GET", "/metrics"), ("GET", "/nope"), ("DELETE", "/register")])
 def test_everybody_else_is_told_to_come_again(starting, method, path):
     answer = starting.send(method, path, b"{}" if method == "POST" else None)
     assert assert_refused(answer, 503) == "the master is starting: model mine:make is being built"
@@ -85,6 +89,13 @@ def test_a_worker_that_was_too_early_registers_on_the_same_connection(starting, 
     assert isinstance(problem, worker_events.Problem) and problem.status == 503 and problem.retry_after_s > 0
     starting.switch.app = make_master(*RUN).server._server.wsgi_app
     assert isinstance(client.do(call), worker_events.Registered)
+
+
+def test_the_page_is_there_and_says_so(starting):
+    assert starting.send("GET", "/", token=None)[0] == starting.send("GET", "/page/main.js", token=None)[0] == 200
+    feed = json.loads(starting.send("GET", "/feed", token=None)[2])
+    assert feed["state"]["state"] == "STARTING" and feed["state"]["workers"] == []
+    assert feed["rounds"]["n_rounds"] == 0 and feed["log"] == {"items": []}
 
 
 def test_a_connection_outlives_the_change(starting, make_master):

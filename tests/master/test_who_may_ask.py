@@ -13,7 +13,7 @@ from flq.protocol import worker_events
 
 RUN = ("system.total_workers=2", "system.min_workers=2", "system.max_rounds=3")
 CLOSED = ("security.open_status=false", "security.local_operator=false")
-OPERATORS = ["/history", "/results", "/results/config.json", "/metrics", "/nope", "/"]
+OPERATORS = ["/history", "/results", "/results/config.json", "/metrics", "/nope", "/pages"]
 WORKERS = ["/register", "/heartbeat", "/offer?worker=0", "/upload_update?worker=0"]
 LOCAL = [("POST", "/stop"), ("GET", "/get_global_model")]
 HERE = {"Host": "localhost:5000"}
@@ -38,7 +38,7 @@ def ask(master, method, target, token=None, **headers):
 
 # -- without a token ---------------------------------------------------------------------
 
-@pytest.mark.parametrize("path", ["/status", "/healthz"])
+@pytest.mark.parametrize("path", ["/status", "/healthz", "/feed"])
 def test_anybody_may_look_at_the_status_unless_it_is_closed(master, closed, path):
     assert ask(master, "GET", path, Host="anywhere")[0] == ask(master, "HEAD", path)[0] == 200
     assert "operator's token" in assert_refused(ask(closed, "GET", path), 401)

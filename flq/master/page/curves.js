@@ -1,0 +1,95 @@
+// Accuracy and loss by round or by bytes, drawn by uPlot; each chart says in words what it shows.
+
+import { bytes, loss, number, percent, say } from "./words.js";
+
+const HEIGHT = 270;
+const { uPlot } = window;
+
+const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name);
+
+/** One chart. Lines are {curve, text, colour}: names of a curve of the feed, of a text and of a colour. */
+class Chart {
+  #element; #axisText; #lines; #format; #plot = null; #drawn = "";
+
+  constructor(id, axisText, format, lines) {
+    this.#element = document.getElementById(id);
+    this.#axisText = axisText;
+    this.#format = format;
+    this.#lines = lines;
+    new ResizeObserver(() => this.#plot?.setSize(this.#size())).observe(this.#element);
+  }
+
+  /** Show curves over "round" or "bytes"; isNew: language or colours have changed. Hidden where others have points. */
+  show(curves, axis, isNew) {
+    const lines = this.#lines.filter((line) => curves[line.curve].value.length);
+    const drawn = [axis, ...lines.map((line) => line.curve)].join(" ");
+    if (isNew || drawn !== this.#drawn) {
+      this.#plot?.destroy();
+      this.#plot = null;
+      this.#drawn = drawn;
+    }
+    this.#element.parentElement.hidden = !lines.length && Object.values(curves).some((curve) => curve.value.length);
+    this.#element.toggleAttribute("data-empty", !lines.length);
+    if (!lines.length) {
+      this.#element.dataset.empty = say("nothingYet");
+      this.#element.setAttribute("aria-label", say("nothingYet"));
+      return;
+    }
+    const data = uPlot.join(lines.map((line) => [curves[line.curve][axis], curves[line.curve].value]));
+    if (this.#plot) this.#plot.setData(data);
+    else this.#plot = new uPlot(this.#options(axis, lines), data, this.#element);
+    this.#plot.setLegend({ idx: data[0].length - 1 }); // until somebody points at another one
+    this.#element.setAttribute("aria-label", lines.map((line) => this.#inWords(line, curves[line.curve])).join(". "));
+  }
+
+  #size() {
+    return { width: this.#element.clientWidth, height: HEIGHT - 30 }; // the legend stands below
+  }
+
+  #options(axis, lines) {
+    const write = axis === "bytes" ? (value) => bytes(value) : (value) => number(value);
+    const font = "12px system-ui, sans-serif";
+    const common = { stroke: colour("--dim"), font, labelFont: font, labelSize: 18, ticks: { show: false },
+      grid: { stroke: colour("--line"), width: 1 } };
+    return {
+      ...this.#size(),
+      scales: { x: { time: false }, y: { range: { min: { pad: 0.08, soft: 0, mode: 2 }, max: { pad: 0.08 } } } },
+      cursor: { points: { size: 7 }, drag: { x: false, y: false } },
+      axes: [
+        { ...common, label: say(`${axis}Axis`), size: 34, space: axis === "bytes" ? 80 : 60,
+          values: (_, splits) => splits.map((value) => (axis === "round" && value % 1 ? "" : write(value))) },
+        { ...common, label: say(this.#axisText), size: 52, values: (_, splits) => splits.map(this.#format.short) },
+      ],
+      series: [
+        { label: say(axis === "bytes" ? "bytesSoFar" : "round"), value: (_, value) => (value === null ? "–" : write(value)) },
+        ...lines.map((line) => ({
+          label: say(line.text), stroke: colour(line.colour), width: 2, dash: line.dash, spanGaps: true,
+          points: { show: lines.length === 1 ? undefined : false }, value: (_, value) => this.#format.long(value),
+        })),
+      ],
+    };
+  }
+
+  #inWords(line, { round, value }) {
+    const write = this.#format.long;
+    return say("curve", { name: say(line.text), first: write(value[0]), last: write(value.at(-1)), round: number(round.at(-1)),
+      low: write(Math.min(...value)), high: write(Math.max(...value)) });
+  }
+}
+
+/** All charts of the page. */
+export class Curves {
+  #charts = [
+    new Chart("accuracy-chart", "accuracyAxis",
+      { short: (value) => number(100 * value, value && Math.abs(value) < 0.005 ? 1 : 0), long: (value) => percent(value) },
+      [{ curve: "accuracy", text: "accuracy", colour: "--accent" }]),
+    new Chart("loss-chart", "lossAxis", { short: (value) => loss(value), long: (value) => loss(value) },
+      [{ curve: "test_loss", text: "testLoss", colour: "--accent" },
+        { curve: "training_loss", text: "trainingLoss", colour: "--second", dash: [6, 4] }]),
+  ];
+
+  show(curves, isNew) {
+    const axis = document.querySelector("input[name=axis]:checked").value;
+    for (const chart of this.#charts) chart.show(curves, axis, isNew);
+  }
+}

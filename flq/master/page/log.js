@@ -1,0 +1,41 @@
+// What has happened, the newest first. Sentences come from the master, in English; they may quote what a worker said.
+
+import { clock, has, say } from "./words.js";
+
+const MOST = 200;
+
+function line(item) {
+  const element = document.createElement("li");
+  element.dataset.kind = item.kind;
+  const time = document.createElement("time");
+  time.dateTime = new Date(1000 * item.at).toISOString();
+  time.textContent = clock(item.at);
+  time.className = "dim";
+  const kind = document.createElement("span");
+  kind.className = "kind";
+  kind.textContent = has(`${item.kind}Kind`) ? say(`${item.kind}Kind`) : item.kind;
+  const text = document.createElement("bdi");
+  text.lang = "en";
+  text.textContent = item.text;
+  element.append(time, kind, text);
+  return element;
+}
+
+/** The log: only what is new is added, so that it is read out once. */
+export class Log {
+  #list = document.getElementById("log"); #last = 0;
+
+  /** Show the newest items; isNew: the language has changed. */
+  show(items, isNew) {
+    const isOther = items.length > 0 && items.at(-1).number < this.#last; // another process of the master
+    if (isNew || isOther) {
+      this.#list.replaceChildren();
+      this.#last = 0;
+    }
+    for (const item of items) {
+      if (item.number > this.#last) this.#list.prepend(line(item));
+    }
+    this.#last = items.at(-1)?.number ?? this.#last;
+    while (this.#list.children.length > MOST) this.#list.lastChild.remove();
+  }
+}

@@ -1,0 +1,70 @@
+// Where the run is: its state, its progress, and what it comes to in a few numbers.
+
+import { bytes, duration, loss, number, percent, say } from "./words.js";
+
+const RUNNING = ["LOBBY", "OPEN", "CLOSING"];
+
+const by = (id) => document.getElementById(id);
+
+function show(id, text) {
+  const element = by(id);
+  if (element.textContent !== text) element.textContent = text;
+}
+
+export const isRunning = (state) => RUNNING.includes(state.state);
+
+/** Show the newest messages; rounds may not have come yet. */
+export function showOverview(state, rounds) {
+  const isTraining = state.state === "OPEN" || state.state === "CLOSING";
+  show("run-id", state.run_id);
+  show("state", say(state.state));
+  by("state").dataset.state = state.state;
+  show("setup", [state.model, state.dataset, state.mode].filter(Boolean).join(" · "));
+  by("stop").hidden = !isRunning(state);
+  by("problem").hidden = !state.problem;
+  show("problem", state.problem ?? "");
+
+  const round = state.state === "FINISHED" ? (rounds?.n_rounds ?? state.current_round) : state.current_round;
+  by("progress").max = state.max_rounds;
+  by("progress").value = rounds?.n_rounds ?? 0;
+  show("progress-text", state.state === "LOBBY" && !round
+    ? say("waiting", { here: state.connected_workers, least: state.min_workers })
+    : say("progress", { round: number(round), most: number(state.max_rounds) }));
+  const left = rounds?.time_left_s;
+  show("time-left", isTraining && typeof left === "number" ? say("left", { time: duration(left) }) : "");
+  document.title = round ? `${round}/${state.max_rounds} · FLQ` : "FLQ";
+
+  show("here", number(state.connected_workers));
+  const nLost = state.workers.filter((worker) => !worker.connected).length;
+  show("here-more", [say("ofWorkers", { total: number(state.total_workers) }),
+    ...(isRunning(state) && nLost ? [say("lostNow", { n: number(nLost) })] : [])].join(" · "));
+  show("bytes", bytes(state.wire_bytes_up + state.wire_bytes_down));
+  show("bytes-more", say("upDown", { up: bytes(state.wire_bytes_up), down: bytes(state.wire_bytes_down) }));
+  if (rounds) showRounds(state, rounds);
+}
+
+function showRounds(state, rounds) {
+  const { accuracy, test_loss: testLoss, training_loss: trainingLoss } = rounds.curves;
+  const whose = say(state.has_own_data ? "ownData" : "testSet");
+  by("accuracy").parentElement.hidden = !accuracy.value.length && testLoss.value.length > 0; // a model that has none
+  show("accuracy", percent(state.accuracy));
+  show("accuracy-more", accuracy.value.length
+    ? `${whose} · ${say("highest", { value: percent(Math.max(...accuracy.value)) })}` : "");
+  show("loss", loss(state.test_loss ?? trainingLoss.value.at(-1)));
+  show("loss-more", testLoss.value.length
+    ? `${whose} · ${say("lowest", { value: loss(Math.min(...testLoss.value)) })}` : "");
+
+  const { wire_bytes: wire, float_bytes: float, budget } = rounds;
+  const factor = float / wire;
+  show("saved", !wire || !float ? "–" : factor >= 1 ? say("timesLess", { factor: times(factor) })
+    : say("timesMore", { factor: times(1 / factor) }));
+  show("saved-more", wire && float ? say("insteadOf", { wire: bytes(wire), float: bytes(float) }) : "");
+  by("budget-tile").hidden = !budget;
+  if (budget) {
+    show("budget", percent(budget.last));
+    by("budget-meter").value = budget.last;
+    show("budget-more", say("budgetMore", { bits: number(budget.bits), mean: percent(budget.mean) }));
+  }
+}
+
+const times = (factor) => number(factor, factor < 10 ? 1 : 0);

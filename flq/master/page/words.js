@@ -1,0 +1,69 @@
+// Language: which one, texts in it, and how it writes numbers, amounts and times.
+
+import { TEXTS } from "./texts.js";
+
+const UNITS = ["B", "kB", "MB", "GB", "TB", "PB"]; // of 1000
+const NONE = "–"; // what is not known
+
+let language = "en";
+
+export const current = () => language;
+
+/** Take a language for the whole page. */
+export function speak(name) {
+  language = name;
+  document.documentElement.lang = name === "zh" ? "zh-CN" : "en";
+  for (const element of document.querySelectorAll("[data-text]")) element.textContent = say(element.dataset.text);
+  for (const element of document.querySelectorAll("[data-label]")) {
+    element.setAttribute("aria-label", say(element.dataset.label));
+  }
+}
+
+/** Return the language that the browser asks for first, of those that there are. */
+export function preferred() {
+  const first = navigator.languages.map((tag) => tag.slice(0, 2).toLowerCase()).find((tag) => tag in TEXTS);
+  return first ?? "en";
+}
+
+/** Return a text with its values filled in. */
+export function say(key, values = {}) {
+  return TEXTS[language][key].replace(/\{(\w+)\}/g, (_, name) => values[name]);
+}
+
+/** Return whether there is such a text. */
+export const has = (key) => key in TEXTS[language];
+
+export function number(value, digits = 0) {
+  if (value === null || value === undefined) return NONE;
+  return value.toLocaleString(language, { minimumFractionDigits: digits, maximumFractionDigits: digits });
+}
+
+/** Return a loss with about four digits, whatever its size. */
+export function loss(value) {
+  if (value === null || value === undefined) return NONE;
+  if (value !== 0 && (Math.abs(value) < 1e-3 || Math.abs(value) >= 1e5)) return value.toExponential(2);
+  return value.toLocaleString(language, { maximumSignificantDigits: 4 });
+}
+
+export const percent = (share, digits = 1) => (
+  share === null || share === undefined ? NONE : `${number(100 * share, digits)} %`);
+
+export function bytes(value) {
+  const unit = Math.min(UNITS.length - 1, Math.max(0, Math.floor((String(Math.round(value)).length - 1) / 3)));
+  const scaled = value / 1000 ** unit;
+  return `${number(scaled, unit && scaled < 100 ? (scaled < 10 ? 2 : 1) : 0)} ${UNITS[unit]}`;
+}
+
+const PARTS = { en: [" d", " h", " min", " s"], zh: [" 天", " 小时", " 分钟", " 秒"] };
+
+/** Return a time in its two largest units. */
+export function duration(seconds) {
+  const whole = Math.max(0, Math.round(seconds));
+  const amounts = [Math.floor(whole / 86400), Math.floor(whole / 3600) % 24, Math.floor(whole / 60) % 60, whole % 60];
+  const first = Math.min(3, Math.max(0, amounts.findIndex((amount) => amount > 0)));
+  if (whole === 0) return `0${PARTS[language][3]}`;
+  return amounts.slice(first, first + 2).map((amount, index) => [amount, PARTS[language][first + index]])
+    .filter(([amount], index) => index === 0 || amount > 0).map(([amount, part]) => `${amount}${part}`).join(" ");
+}
+
+export const clock = (seconds1970) => new Date(1000 * seconds1970).toLocaleTimeString(language, { hour12: false });

@@ -1,0 +1,105 @@
+// The table of the workers. What they say of themselves is text and nothing else, and turns no other text around.
+
+import { draw, historyCanvas, showLegend } from "./histories.js";
+import { bytes, duration, loss, number, say } from "./words.js";
+
+const HISTORY = 60;
+const COUNTS = ["uploaded", "skipped", "refused", "late", "lost"];
+const COLUMNS = ["worker", "presence", "past", ...COUNTS, "wire", "loss", "samples", "temperature", "watts", "seen"];
+const LEFT = ["worker", "presence", "past"];
+const CLASSES = { worker: "who", presence: "presence", past: "past" };
+
+function put(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+/** A worker's row: made once, then only what changes is written. */
+class Row {
+  #cells = {}; #name = document.createElement("bdi"); #trouble = document.createElement("bdi"); #canvas = historyCanvas();
+  #drawn = "";
+
+  constructor(id) {
+    this.element = document.createElement("tr");
+    this.element.setAttribute("role", "row");
+    for (const column of COLUMNS) {
+      const cell = document.createElement("td");
+      cell.setAttribute("role", column === "worker" ? "rowheader" : "cell");
+      cell.className = [CLASSES[column], LEFT.includes(column) ? "left" : ""].filter(Boolean).join(" ");
+      this.#cells[column] = cell;
+      this.element.append(cell);
+    }
+    const number_ = document.createElement("span");
+    number_.className = "id";
+    number_.textContent = id;
+    this.#trouble.className = "trouble";
+    this.#cells.worker.append(number_, this.#name, this.#trouble);
+    this.#cells.past.append(this.#canvas);
+  }
+
+  show(worker, hasEnded) {
+    const cells = this.#cells;
+    put(this.#name, worker.name ?? "");
+    const troubles = [worker.problem, worker.throttled ? say("throttled") : ""].filter(Boolean).join("; ");
+    put(this.#trouble, troubles);
+    const presence = worker.connected ? "here" : hasEnded ? "ended" : "lost";
+    cells.presence.dataset.presence = presence;
+    put(cells.presence, say(presence === "lost" ? "lostState" : presence));
+    for (const name of COUNTS) this.#tell(name, number(worker[name]), !worker[name]);
+    this.#tell("wire", bytes(worker.wire_bytes));
+    this.#tell("loss", loss(worker.loss));
+    this.#tell("samples", number(worker.samples));
+    this.#tell("temperature", number(worker.temperature_c), worker.temperature_c === null);
+    this.#tell("watts", number(worker.power_w, 1), worker.power_w === null);
+    cells.temperature.classList.toggle("hot", Boolean(worker.throttled));
+    this.#tell("seen", say("ago", { time: duration(worker.last_seen_s) }));
+  }
+
+  /** Draw what it did in its last rounds; isNew: language or colours have changed. */
+  past(letters, isNew) {
+    if (isNew || letters !== this.#drawn) draw(this.#canvas, letters, HISTORY);
+    this.#drawn = letters;
+  }
+
+  /** Write a cell; on a phone its name stands beside it, and blank ones are left out. */
+  #tell(column, text, isBlank = false) {
+    put(this.#cells[column], text);
+    this.#cells[column].toggleAttribute("data-blank", isBlank);
+    if (this.#cells[column].dataset.name !== say(column)) this.#cells[column].dataset.name = say(column);
+  }
+}
+
+/** The table. */
+export class Workers {
+  #rows = new Map(); #body = document.getElementById("workers");
+
+  /** Write the headings and the legend, in the language and colours of now. */
+  dress() {
+    document.getElementById("columns").replaceChildren(...COLUMNS.map((column) => {
+      const heading = document.createElement("th");
+      heading.scope = "col";
+      heading.setAttribute("role", "columnheader");
+      heading.className = LEFT.includes(column) ? "left" : "";
+      heading.textContent = say(column, { n: HISTORY });
+      return heading;
+    }));
+    showLegend(document.getElementById("legend"));
+  }
+
+  show(state, histories, isNew) {
+    document.getElementById("no-workers").hidden = state.workers.length > 0;
+    document.getElementById("workers-scroll").hidden = state.workers.length === 0;
+    for (const worker of state.workers) {
+      if (!this.#rows.has(worker.id)) this.#add(worker.id);
+      const row = this.#rows.get(worker.id);
+      row.show(worker, state.state === "FINISHED");
+      row.past(histories[worker.id] ?? "", isNew);
+    }
+  }
+
+  #add(id) {
+    const row = new Row(id);
+    this.#rows.set(id, row);
+    const after = [...this.#rows.keys()].filter((other) => other > id).sort((a, b) => a - b)[0];
+    this.#body.insertBefore(row.element, after === undefined ? null : this.#rows.get(after).element);
+  }
+}

@@ -1,0 +1,101 @@
+"""The live page: its files, and what they show, as one answer or as a stream of events.
+
+A stream holds a thread for as long as somebody looks. So streams have threads of their own number, which no worker
+waits for, and hold no place among the requests that the gate counts.
+"""
+
+import threading
+from typing import Callable, List
+
+from flask import Flask, Response, request
+from werkzeug.exceptions import NotFound
+
+from ..errors import TooManyRequests, Unavailable
+from .broadcast import Broadcast
+from .limits import Places, group_of
+from .page_files import HEADERS, INDEX, PageFile, page_files
+from .server import STREAM_THREADS
+
+STREAMS_OF_ONE = STREAM_THREADS // 2  # from one address
+SEND_S = 10.0  # for one message: a viewer that takes longer loses the stream
+
+
+class StreamPlaces:
+    """Who may have a stream: so many at a time, and half of them for one address."""
+
+    def __init__(self) -> None:
+        self._all = threading.BoundedSemaphore(STREAM_THREADS)
+        self._places = Places()
+
+    def enter(self, address: str) -> Callable[[], None]:
+        """Take a place; return what gives it back.
+
+        Raises
+        ------
+        Unavailable
+            If there is none.
+        """
+        if self._all.acquire(blocking=False):
+            try:
+                leave = self._places.enter(group_of(address), STREAMS_OF_ONE)
+            except TooManyRequests:
+                self._all.release()
+            else:
+                return lambda: (leave(), self._all.release())
+        raise Unavailable("too many streams of events are open", "read GET /feed now and then instead")
+
+
+def add_page(app: Flask, broadcast: Broadcast) -> None:
+    """Add the routes to an application."""
+    files = page_files()
+    places = StreamPlaces()
+
+    @app.get("/")
+    def get_page() -> Response:
+        return _answer(files[INDEX])
+
+    @app.get("/page/<path:name>")
+    def get_page_file(name: str) -> Response:
+        if name not in files or name == INDEX:
+            raise NotFound()
+        return _answer(files[name])
+
+    @app.get("/feed")
+    def get_feed() -> Response:
+        tag, text = broadcast.snapshot()
+        response = Response(text, content_type="application/json")
+        return _with_tag(response, tag)
+
+    @app.get("/events")
+    def get_events() -> Response:
+        leave = places.enter(request.remote_addr or "")
+        _leave_the_gate()
+        allow = request.environ.get("flq.hurry", float)
+        pieces = broadcast.stream(request.headers.get("Last-Event-ID", ""), lambda: allow(SEND_S))
+        response = Response(pieces, content_type="text/event-stream; charset=utf-8")
+        response.headers["Cache-Control"] = "no-store"
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        response.call_on_close(leave)
+        return response
+
+
+def _answer(file: PageFile) -> Response:
+    response = Response(file.content, content_type=file.content_type)
+    for name, value in HEADERS.items():
+        response.headers[name] = value
+    return _with_tag(response, file.tag)
+
+
+def _with_tag(response: Response, tag: str) -> Response:
+    """Say what the content is called; 304 to those who have it."""
+    response.set_etag(tag)
+    response.headers["Cache-Control"] = "no-cache"
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    return response.make_conditional(request)
+
+
+def _leave_the_gate() -> None:
+    """Give back the places among the requests under way: a stream is counted among streams."""
+    at_end: List[Callable[[], None]] = request.environ.get("flq.at_end", [])
+    while at_end:
+        at_end.pop()()

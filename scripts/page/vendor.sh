@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# Put what the live page takes from npm into flq/master/page/vendor/: the versions of package.json, by the checksums of
+# package-lock.json. docs/page.md says when.
+set -euo pipefail
+here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
+target="${1:-$here/../../flq/master/page/vendor}"
+
+case "$target" in
+    -h | --help)
+        echo "scripts/page/vendor.sh [FOLDER]     (default: flq/master/page/vendor)"
+        exit 0
+        ;;
+esac
+
+work="$(mktemp -d)"
+trap 'rm -rf "$work"' EXIT
+cp "$here/package.json" "$here/package-lock.json" "$here/.npmrc" "$work"
+(cd "$work" && npm ci --omit=dev >/dev/null)
+mkdir -p "$target"
+cp "$work/node_modules/uplot/dist/uPlot.iife.min.js" "$work/node_modules/uplot/dist/uPlot.min.css" "$target"
+cp "$work/node_modules/uplot/LICENSE" "$target/uPlot.LICENSE"
+(cd "$target" && LC_ALL=C sha256sum -- uPlot* >SHA256SUMS)
