@@ -308,16 +308,18 @@ class MasterService:
     def _publish(self, is_idle: bool) -> None:
         """Say that all have heard of the end, and make the status anew unless the next event will."""
         self.alive()
+        is_over = False
         try:
-            if self.machine.state is State.FINISHED and self.machine.everyone_heard():
-                self.heard.set()
+            is_over = self.machine.state is State.FINISHED and self.machine.everyone_heard()
             now = time.monotonic()
-            if is_idle or now - self._published_at >= PUBLISH_S:
+            if is_idle or is_over or now - self._published_at >= PUBLISH_S:
                 self._status = status_of(self.machine, self._meter, self.devices, self.record.last_evaluated(),
                                          self.config_hash, self._store.disk_bytes(), now)
                 self._published_at = time.monotonic()
         except Exception:
             logger.exception("the status is not made anew")
+        if is_over:
+            self.heard.set()  # after the status: the program ends with what those who look saw last
 
     def _let_the_program_end(self) -> None:
         for event in (self.saved, self.heard, self.released):

@@ -29,8 +29,8 @@ def running(make_master, monkeypatch):
     system = SimpleNamespace(linger_s=1e300, min_workers=1)  # beyond what any clock can count
     config = SimpleNamespace(system=system, model=SimpleNamespace(name="quadratic"))
     args = argparse.Namespace(host="127.0.0.1", keep_serving=True, tls_cert=None, token_file="tokens")
-    thread = threading.Thread(
-        target=lambda: codes.append(serving.until_the_end(args, master.service, master.server, config)), daemon=True)
+    thread = threading.Thread(target=lambda: codes.append(serving.until_the_end(
+        args, master.service, master.server, config, master.broadcast)), daemon=True)
     thread.start()
     assert is_ready.wait(WAIT_S)
     yield SimpleNamespace(master=master, handlers=handlers, codes=codes, thread=thread)
