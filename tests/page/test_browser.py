@@ -1,0 +1,268 @@
+"""The page in a real browser, during a real run of four workers.
+
+FLQ_SCREENSHOTS=1 makes the pictures of docs/img: there the workers learn the digits, which needs TensorFlow.
+"""
+
+import json
+import re
+import signal
+import urllib.request
+
+import axe
+import pytest
+from cluster import Cluster
+from playwright.sync_api import expect, sync_playwright
+from viewer import PHONE, WAIT_MS, Viewer, browser_of, for_docs
+
+pytestmark = pytest.mark.slow
+
+HOSTILE = "<script>alert(1)</script> \u05e9\u05dc\u05d5\u05dd =1+1"
+TROUBLE = "<img src=x onerror=alert(2)> \u0645\u0631\u062d\u0628\u0627 & \"quoted\""
+NAMES = ["window sill", HOSTILE, "shelf 2, top", "=1+1"]
+SLOW = ("model.name=quadratic", "model.dim=20000", "model.lr=0.002", "system.max_rounds=100000", "system.lease_s=3")
+DIGITS = ("dataset.partition=non_iid", "dataset.dir_alpha=0.3", "model.lr=0.03", "model.local_epochs=2",
+          "system.max_rounds=400", "system.lease_s=8", "budget_selection.up_budget_bits=48000")
+RUN = (DIGITS if for_docs() else SLOW) + (
+    "system.total_workers=4", "system.min_workers=4", "system.linger_s=20", "jetson_optimization.telemetry_s=1")
+
+expect.set_options(timeout=WAIT_MS)
+
+
+class Run:
+    """A master and its workers."""
+
+    def __init__(self, cluster):
+        self.cluster = cluster
+        self.master = cluster.master(*RUN)
+        self.workers = [self.start(worker_id) for worker_id in range(4)]
+
+    def start(self, worker_id):
+        return self.cluster.worker(worker_id, self.master.port, flags=["--name", NAMES[worker_id]])
+
+    @property
+    def token(self):
+        return self.master.tokens()["operator"]
+
+    def tell(self, worker_id, problem):
+        """Send a heartbeat as the worker would, with a problem; its own reports know of none."""
+        report = {"life": "0123abcd", "problem": problem, "name": NAMES[worker_id], "temperature_c": 61.5}
+        body = json.dumps({"worker_id": worker_id, "epoch": 1, "renews": False, "device": report}).encode()
+        headers = {"Authorization": "Bearer " + self.master.tokens()["worker%d" % worker_id]}
+        request = urllib.request.Request("http://127.0.0.1:%d/heartbeat" % self.master.port, body, headers)
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(request, timeout=60) as answer:
+            assert answer.status == 200
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_playwright() as playwright:
+        browser = browser_of(playwright)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, browser):
+    with Cluster(str(tmp_path_factory.mktemp("run") / "project")) as cluster:
+        yield Run(cluster)
+
+
+@pytest.fixture(scope="module")
+def axe_script():
+    return axe.source()
+
+
+@pytest.fixture
+def look(browser, run):
+    """Return a function that opens a tab."""
+    opened = []
+
+    def look(**options):
+        opened.append(Viewer(browser, run.master.port, **options).open())
+        return opened[-1]
+
+    yield look
+    for viewer in opened:
+        viewer.__exit__(None)
+
+
+def row(viewer, worker_id):
+    return viewer.page.locator("#workers tr").nth(worker_id)
+
+
+def test_a_run_is_seen_live(look, run):
+    viewer = look()
+    expect(viewer.page.locator("#workers tr")).to_have_count(4)
+    expect(viewer.page.locator("#state")).to_have_text("Training")
+    expect(viewer.page.locator("#contact")).to_have_text("live")
+    viewer.wait_for_round(5)
+    viewer.wait_for_round(viewer.round() + 3)
+    expect(viewer.page.locator("#here")).to_have_text("4")
+    expect(viewer.page.locator("#time-left")).to_have_text(re.compile("about .+ left"))
+    expect(viewer.page.locator("#saved")).to_have_text(re.compile(r"^[\d.]+ × less$"))
+    expect(viewer.page.locator("#loss-chart")).to_have_attribute(
+        "aria-label", re.compile(r"test: .+ at first, .+ in round \d+, lowest .+, highest .+\. training: "))
+    expect(row(viewer, 0).locator("canvas")).to_have_attribute(
+        "aria-label", re.compile(r"^Last \d+ rounds: Uploaded \d+"))
+    expect(viewer.page.locator("#log li").last).to_contain_text("the run has begun")
+    assert viewer.page.title().endswith("· FLQ")
+
+
+def test_what_workers_say_is_text(look, run):
+    viewer = look()
+    for worker_id, name in enumerate(NAMES):
+        expect(row(viewer, worker_id).locator("td").first.locator("bdi").first).to_have_text(name)
+    run.tell(1, TROUBLE)
+    line = viewer.page.locator("#log li[data-kind=problem] bdi").first
+    expect(line).to_have_text("worker 1: " + TROUBLE)
+    for bdi in (line, row(viewer, 1).locator("bdi").first):
+        assert bdi.evaluate("(element) => [element.children.length, getComputedStyle(element).unicodeBidi]") == [
+            0, "isolate"]
+    assert viewer.page.locator("main script, main img").count() == 0
+
+
+def test_axis_by_bytes(look):
+    viewer = look()
+    viewer.wait_for_round(3)
+    before = viewer.page.locator("#loss-chart canvas").evaluate("(canvas) => canvas.toDataURL()")
+    viewer.page.get_by_label("by bytes").check()
+    expect(viewer.page.locator("#loss-chart .u-legend")).to_contain_text("bytes")
+    assert viewer.page.locator("#loss-chart canvas").evaluate("(canvas) => canvas.toDataURL()") != before
+
+
+def test_a_worker_is_killed_and_comes_back(look, run, tmp_path):
+    viewer = look()
+    viewer.wait_for_round(40 if for_docs() else 2)
+    run.workers[2].signal(signal.SIGKILL)
+    expect(row(viewer, 2).locator(".presence")).to_have_text("lost")
+    expect(viewer.page.locator("#here")).to_have_text("3")
+    expect(viewer.page.locator("#here-more")).to_contain_text("1 lost")
+    expect(viewer.page.locator("#log li[data-kind=lost]").first).to_contain_text("worker 2 is lost")
+    expect(row(viewer, 2).locator("canvas")).to_have_attribute("aria-label", re.compile(r"Lost \d"))
+    viewer.wait_for_round(viewer.round() + 2)  # the others go on
+    run.workers[2] = run.start(2)
+    expect(row(viewer, 2).locator(".presence")).to_have_text("here")
+    expect(viewer.page.locator("#log li[data-kind=back]").first).to_contain_text("worker 2")
+    viewer.wait_for_round(viewer.round() + (25 if for_docs() else 2))
+    viewer.shoot(tmp_path, "page-live.png")
+
+
+@pytest.mark.parametrize("name, options", [
+    ("light", {}), ("page-dark.png", {"color_scheme": "dark"}), ("page-phone.png", {"viewport": PHONE}),
+    ("page-zh.png", {"locale": "zh-CN"}),
+    ("dark-phone-zh", {"locale": "zh-TW", "viewport": PHONE, "color_scheme": "dark"})])
+def test_everybody_can_use_it(look, axe_script, tmp_path, name, options):
+    viewer = look(**options)
+    expect(viewer.page.locator("#workers tr")).to_have_count(4)
+    expect(viewer.page.locator("#loss-chart canvas")).to_have_count(1)
+    is_chinese = options.get("locale", "").startswith("zh")
+    assert viewer.page.locator("html").get_attribute("lang") == ("zh-CN" if is_chinese else "en")
+    expect(viewer.page.locator("#state")).to_have_text("训练中" if is_chinese else "Training")
+    ground = viewer.page.evaluate("() => getComputedStyle(document.body).backgroundColor")
+    assert (ground == "rgb(14, 19, 25)") == ("color_scheme" in options)
+    assert viewer.page.evaluate("() => document.documentElement.scrollWidth - innerWidth") <= 0
+    if name.endswith(".png"):
+        viewer.shoot(tmp_path, name)
+    assert axe.violations(viewer.page, axe_script) == []
+    viewer.page.locator("#stop").click()
+    assert axe.violations(viewer.page, axe_script) == []
+
+
+def test_switches_are_remembered(look):
+    viewer = look()
+    viewer.page.get_by_role("button", name="用中文显示").click()
+    viewer.page.get_by_role("button", name="深色").click()
+    for _ in range(2):
+        expect(viewer.page.locator("#state")).to_have_text("训练中")
+        expect(viewer.page.locator("#theme")).to_have_attribute("aria-pressed", "true")
+        expect(viewer.page.locator("body")).to_have_css("background-color", "rgb(14, 19, 25)")
+        viewer.page.reload()
+    viewer.page.get_by_role("button", name="Show in English").click()
+    expect(viewer.page.locator("#state")).to_have_text("Training")
+
+
+def test_a_keyboard_reaches_everything(look):
+    viewer = look()
+    expect(viewer.page.locator("#workers tr")).to_have_count(4)
+    reached = []
+    while "show-files" not in reached:
+        viewer.page.keyboard.press("Tab")
+        reached.append(viewer.page.evaluate("() => document.activeElement.id || document.activeElement.className"
+                                            " || document.activeElement.value"))
+        assert len(reached) < 20, reached
+    assert reached == ["skip", "language", "theme", "stop", "round", "workers-scroll", "log-scroll", "show-files"]
+    viewer.page.locator("#stop").focus()
+    viewer.page.keyboard.press("Enter")
+    expect(viewer.page.locator("#dialog")).to_be_visible()
+    expect(viewer.page.locator("#token")).to_be_focused()
+    viewer.page.keyboard.press("Enter")
+    expect(viewer.page.locator("#dialog-problem")).to_have_text("Enter the token first.")
+    viewer.page.keyboard.press("Escape")
+    expect(viewer.page.locator("#dialog")).to_be_hidden()
+    expect(viewer.page.locator("#stop")).to_be_focused()
+    viewer.page.locator("input[value=round]").focus()
+    viewer.page.keyboard.press("ArrowRight")
+    expect(viewer.page.get_by_label("by bytes")).to_be_checked()
+
+
+def test_the_operator_fetches_files(look, run):
+    viewer = look()
+    viewer.page.locator("#show-files").click()
+    viewer.page.locator("#token").fill(run.token)
+    viewer.page.locator("#dialog-go").click()
+    expect(viewer.page.locator("#dialog")).to_be_hidden()
+    with viewer.page.expect_download() as download:
+        viewer.page.get_by_role("button", name="config.json").click()
+    with open(str(download.value.path()), encoding="utf-8") as stream:
+        assert json.load(stream)["system"]["total_workers"] == 4
+    with viewer.page.expect_download() as download:
+        viewer.page.get_by_role("button", name="npz").click()
+    assert download.value.suggested_filename == "model.npz"
+    with open(str(download.value.path()), "rb") as stream:
+        assert stream.read(2) == b"PK"
+    assert run.token not in viewer.page.url
+    assert viewer.page.evaluate("() => [document.cookie, JSON.stringify(localStorage)]") == ["", "{}"]
+
+
+def test_without_a_stream_the_page_asks_now_and_then(look, run, browser):
+    with Viewer(browser, run.master.port) as viewer:
+        viewer.page.route("**/events", lambda route: route.fulfill(status=503, body="{}"))
+        viewer.open()
+        expect(viewer.page.locator("#contact")).to_have_text("every few seconds")
+        viewer.wait_for_round(viewer.round() + 2)
+        viewer.check(allowed=[503])
+
+
+def test_the_stop_dialogue(look, run, tmp_path):
+    """The last one: it ends the run."""
+    viewer = look()
+    page = viewer.page
+    page.locator("#stop").click()
+    expect(page.locator("#dialog-title")).to_have_text("Stop the run?")
+    page.keyboard.press("Escape")
+    expect(page.locator("#dialog")).to_be_hidden()
+    page.locator("#stop").click()
+    page.locator("#dialog-cancel").click()
+    expect(page.locator("#dialog")).to_be_hidden()
+    viewer.wait_for_round(viewer.round() + 1)  # it goes on
+    page.locator("#stop").click()
+    page.locator("#token").fill("wrong")
+    page.locator("#dialog-go").click()
+    expect(page.locator("#dialog-problem")).to_have_text("The master does not know this token.")
+    expect(page.locator("#token")).to_be_focused()
+    viewer.check(allowed=[401])
+    viewer.wait_for_round(viewer.round() + 1)
+    page.locator("#token").fill("operator " + run.token)  # the whole line of the file will do
+    if for_docs():
+        page.locator("#dialog-problem").evaluate("(element) => { element.hidden = true; }")
+    viewer.shoot_window(tmp_path, "page-stop.png")
+    page.locator("#dialog-go").click()
+    expect(page.locator("#state")).to_have_text("The run has ended")
+    expect(page.locator("#dialog")).to_be_hidden()
+    expect(page.locator("#stop")).to_be_hidden()
+    expect(page.locator("#contact")).to_have_text("the master has ended")
+    assert run.master.wait() == 0
+    assert [worker.wait() for worker in run.workers] == [0] * 4
+    expect(page.locator("#log li[data-kind=ended]")).to_contain_text("stopped by POST /stop")
+    viewer.forget_refusals()
