@@ -19,11 +19,12 @@ pytestmark = pytest.mark.slow
 HOSTILE = "<script>alert(1)</script> \u05e9\u05dc\u05d5\u05dd =1+1"
 TROUBLE = "<img src=x onerror=alert(2)> \u0645\u0631\u062d\u0628\u0627 & \"quoted\""
 NAMES = ["window sill", HOSTILE, "shelf 2, top", "=1+1"]
-SLOW = ("model.name=quadratic", "model.dim=20000", "model.lr=0.002", "system.max_rounds=100000", "system.lease_s=3")
+SLOW = ("model.name=quadratic", "model.dim=20000", "model.lr=0.002", "system.max_rounds=100000", "system.lease_s=3",
+        "jetson_optimization.telemetry_s=1")
 DIGITS = ("dataset.partition=non_iid", "dataset.dir_alpha=0.3", "model.lr=0.03", "model.local_epochs=2",
-          "system.max_rounds=400", "system.lease_s=8", "budget_selection.up_budget_bits=48000")
-RUN = (DIGITS if for_docs() else SLOW) + (
-    "system.total_workers=4", "system.min_workers=4", "system.linger_s=20", "jetson_optimization.telemetry_s=1")
+          "system.max_rounds=400", "system.lease_s=8", "budget_selection.up_budget_bits=130000",
+          "flq_algorithm.memory=mirror", "lazy_selection.thr_scale=0.3", "jetson_optimization.telemetry_s=0")
+RUN = (DIGITS if for_docs() else SLOW) + ("system.total_workers=4", "system.min_workers=4", "system.linger_s=20")
 
 expect.set_options(timeout=WAIT_MS)
 
@@ -43,9 +44,10 @@ class Run:
     def token(self):
         return self.master.tokens()["operator"]
 
-    def tell(self, worker_id, problem):
-        """Send a heartbeat as the worker would, with a problem; its own reports know of none."""
-        report = {"life": "0123abcd", "problem": problem, "name": NAMES[worker_id], "temperature_c": 61.5}
+    def tell(self, worker_id, **more):
+        """Send a heartbeat as the worker would, of a board that this machine is not."""
+        report = dict({"life": "0123abcd", "name": NAMES[worker_id], "temperature_c": 41.5 + 3 * worker_id,
+                       "power_w": 4.2 + 0.4 * worker_id}, **more)
         body = json.dumps({"worker_id": worker_id, "epoch": 1, "renews": False, "device": report}).encode()
         headers = {"Authorization": "Bearer " + self.master.tokens()["worker%d" % worker_id]}
         request = urllib.request.Request("http://127.0.0.1:%d/heartbeat" % self.master.port, body, headers)
@@ -112,8 +114,9 @@ def test_a_run_is_seen_live(look, run):
 def test_what_workers_say_is_text(look, run):
     viewer = look()
     for worker_id, name in enumerate(NAMES):
+        run.tell(worker_id)
         expect(row(viewer, worker_id).locator("td").first.locator("bdi").first).to_have_text(name)
-    run.tell(1, TROUBLE)
+    run.tell(1, problem=TROUBLE)
     line = viewer.page.locator("#log li[data-kind=problem] bdi").first
     expect(line).to_have_text("worker 1: " + TROUBLE)
     for bdi in (line, row(viewer, 1).locator("bdi").first):

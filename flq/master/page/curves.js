@@ -38,8 +38,14 @@ class Chart {
     const data = uPlot.join(lines.map((line) => [curves[line.curve][axis], curves[line.curve].value]));
     if (this.#plot) this.#plot.setData(data);
     else this.#plot = new uPlot(this.#options(axis, lines), data, this.#element);
-    this.#plot.setLegend({ idx: data[0].length - 1 }); // until somebody points at another one
+    this.#tellTheLast(this.#plot);
     this.#element.setAttribute("aria-label", lines.map((line) => this.#inWords(line, curves[line.curve])).join(". "));
+  }
+
+  /** Say below what is newest in all lines, unless somebody points at a place. */
+  #tellTheLast(plot) {
+    const isKnown = (_, index) => plot.data.slice(1).every((values) => typeof values[index] === "number");
+    if (plot.cursor.idx == null) plot.setLegend({ idx: Math.max(0, plot.data[0].findLastIndex(isKnown)) });
   }
 
   #size() {
@@ -54,6 +60,7 @@ class Chart {
     return {
       ...this.#size(),
       scales: { x: { time: false }, y: { range: { min: { pad: 0.08, soft: 0, mode: 2 }, max: { pad: 0.08 } } } },
+      hooks: { setCursor: [(plot) => this.#tellTheLast(plot)] },
       cursor: { points: { size: 7 }, drag: { x: false, y: false } },
       axes: [
         { ...common, label: say(`${axis}Axis`), size: 34, space: axis === "bytes" ? 80 : 60,

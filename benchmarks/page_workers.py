@@ -1,0 +1,89 @@
+"""Many simulated workers in one process: real machines, trainers and HTTP clients, a thread each.
+
+    python -m benchmarks.page_workers URL TOKENS FIRST END PERIOD
+
+Worker 0 holds each round open until its time has come: round k ends PERIOD * k seconds after the first has begun. Each
+says at its start how its board is, with figures that are made up.
+"""
+
+import random
+import sys
+import threading
+import time
+from functools import partial
+from typing import Any, Dict
+
+from flq.protocol import worker_events as events
+from flq.protocol.worker_machine import WorkerMachine
+from flq.tokens import read_tokens, worker_name
+from flq.training.trainer import build_trainer
+from flq.worker.http_client import MasterClient
+
+
+class Simulated:
+    """One worker.
+
+    Parameters
+    ----------
+    client : MasterClient
+    worker_id : int
+    period_s : float
+        Of a round; only worker 0 waits.
+    """
+
+    def __init__(self, client: MasterClient, worker_id: int, period_s: float) -> None:
+        self._client, self._worker_id, self._period_s = client, worker_id, period_s
+        self._chance = random.Random(worker_id)
+        self._machine = WorkerMachine(worker_id, "instance%d" % worker_id, self._chance, 3600)
+        self._began = 0.0
+
+    def run(self) -> None:
+        """Take part to the end."""
+        action = self._machine.start(time.monotonic())
+        while not isinstance(action, events.Exit):
+            action = self._machine.handle(self._do(action), time.monotonic())
+
+    def _do(self, action: events.Action) -> events.Event:
+        if isinstance(action, events.Pause):
+            time.sleep(action.seconds)
+            return events.Paused()
+        if isinstance(action, events.Build):
+            self._trainer = build_trainer(action.settings, self._worker_id)
+            return events.Built(self._trainer.n_samples, self._trainer.layout)
+        if isinstance(action, events.Keep):
+            return events.Kept()
+        if isinstance(action, events.Train):
+            self._keep_time(action.round_index)
+            done = self._trainer.local_update(action.shared, action.round_index)
+            return events.Trained(done.update, done.loss, 0.0)
+        event = self._client.do(action)
+        if isinstance(event, events.Registered) and event.body["epoch"]:
+            self._client.heartbeat(event.body["epoch"], self._board())
+        return event
+
+    def _keep_time(self, round_index: int) -> None:
+        if self._worker_id == 0:
+            self._began = self._began or time.monotonic() - round_index * self._period_s
+            time.sleep(max(0.0, self._began + round_index * self._period_s - time.monotonic()))
+
+    def _board(self) -> Dict[str, Any]:
+        return {"life": "%08x" % self._worker_id, "name": "board %d" % self._worker_id,
+                "temperature_c": 45.0 + 20 * self._chance.random(), "power_w": 4.0 + 3 * self._chance.random()}
+
+
+def main() -> None:
+    """Run them all."""
+    url, token_file, first, end, period_s = sys.argv[1:]
+    tokens = read_tokens(token_file)
+    threads = []
+    for worker_id in range(int(first), int(end)):
+        client = MasterClient(url, worker_id, partial(tokens.get, worker_name(worker_id)))
+        threads.append(threading.Thread(target=Simulated(client, worker_id, float(period_s)).run, daemon=True))
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+if __name__ == "__main__":
+    main()
