@@ -61,6 +61,7 @@ class WorkerEntry(Access):
 
     host: Name = Field(description="Its address for ssh, or local.")
     worker_id: int = Field(ge=0, le=4095, description="0, 1, 2, ...; null = the position in the list.")
+    name: Optional[Name] = Field(None, description="What it is called on the master's page, in /status and results.")
     data_dir: Optional[Path] = Field(None, description="Where its data lie on that machine.")
     model: Optional[Name] = Field(None, description="A model of your own that it may run, package.module:function.")
     settings: JetsonOptimization = Field(JetsonOptimization(), description="Its own jetson_optimization.")

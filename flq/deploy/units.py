@@ -32,6 +32,8 @@ def arguments_of(program: Program, cluster: Cluster, facts: Facts) -> List[str]:
              "--token_file", "%s/settings/%s.token" % (project, program.log_name)]
     if cluster.master.tls_cert is not None:
         words += ["--ca", project + "/settings/ca.pem"] if cluster.ca is not None else ["--tls"]
+    if entry.name is not None:
+        words += ["--name", entry.name]
     if entry.data_dir is not None:
         words += ["--data_dir", absolute(entry.data_dir, facts.home)]
     if entry.model is not None:

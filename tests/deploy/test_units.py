@@ -103,6 +103,11 @@ def test_without_systemd_a_script_starts_the_same_command():
     assert command.endswith("--data_dir /home/ada/my/data")
 
 
+def test_a_worker_is_called_what_the_cluster_file_says_and_never_by_its_address():
+    named, nameless = unit_of(NANO, "none", name="shelf-2"), unit_of(NANO, "none")
+    assert " --name shelf-2" in named and "--name" not in nameless
+
+
 def test_the_master_counts_its_workers_unless_it_is_told_otherwise():
     workers = ({"host": "192.0.2.2"}, {"host": "192.0.2.3", "worker_id": 5})
     assert settings_of(cluster_with(*workers)) == ["system.total_workers=6", "system.min_workers=2"]

@@ -21,18 +21,26 @@ export function historyCanvas() {
   return canvas;
 }
 
-/** Draw a history of so many rounds, the newest at the right; letters are those of the feed. */
-export function draw(canvas, letters, nRounds) {
-  const scale = window.devicePixelRatio || 1;
-  canvas.width = nRounds * CELL * scale;
-  canvas.height = HEIGHT * scale;
-  canvas.style.aspectRatio = `${nRounds * CELL} / ${HEIGHT}`;
-  const pen = canvas.getContext("2d");
+/** Return the colours of now, by letter: read once for all pictures, since that makes the browser lay out the page. */
+export function palette() {
   const style = getComputedStyle(document.documentElement);
-  pen.scale(scale, scale);
+  return Object.fromEntries(Object.entries(BARS).map(([letter, bar]) => [letter, style.getPropertyValue(bar.colour)]));
+}
+
+/** Draw a history of so many rounds, the newest at the right; letters are those of the feed. */
+export function draw(canvas, letters, nRounds, colours) {
+  const scale = window.devicePixelRatio || 1;
+  if (canvas.width !== Math.round(nRounds * CELL * scale)) {
+    canvas.width = Math.round(nRounds * CELL * scale);
+    canvas.height = Math.round(HEIGHT * scale);
+    canvas.style.aspectRatio = `${nRounds * CELL} / ${HEIGHT}`;
+  }
+  const pen = canvas.getContext("2d");
+  pen.setTransform(scale, 0, 0, scale, 0, 0);
+  pen.clearRect(0, 0, nRounds * CELL, HEIGHT);
   const start = nRounds - letters.length;
   for (const [letter, bar] of Object.entries(BARS)) {
-    pen.fillStyle = style.getPropertyValue(bar.colour);
+    pen.fillStyle = colours[letter];
     for (let index = 0; index < letters.length; index += 1) {
       if (letters[index] !== letter) continue;
       pen.fillRect((start + index) * CELL, bar.from * HEIGHT, CELL - 1, (bar.to - bar.from) * HEIGHT);
@@ -49,10 +57,11 @@ function inWords(letters) {
 
 /** Say what the bars mean. */
 export function showLegend(list) {
+  const colours = palette();
   list.replaceChildren(...Object.entries(BARS).map(([letter, bar]) => {
     const item = document.createElement("li");
     const canvas = historyCanvas();
-    draw(canvas, letter.repeat(3), 3);
+    draw(canvas, letter.repeat(3), 3, colours);
     canvas.setAttribute("role", "presentation");
     canvas.removeAttribute("aria-label");
     item.append(canvas, say(bar.text));

@@ -33,16 +33,24 @@ export function say(key, values = {}) {
 /** Return whether there is such a text. */
 export const has = (key) => key in TEXTS[language];
 
+const formats = new Map(); // to make one takes longer than to use it a hundred times
+
+function format(value, options) {
+  const key = language + JSON.stringify(options);
+  if (!formats.has(key)) formats.set(key, new Intl.NumberFormat(language, options));
+  return formats.get(key).format(value);
+}
+
 export function number(value, digits = 0) {
   if (value === null || value === undefined) return NONE;
-  return value.toLocaleString(language, { minimumFractionDigits: digits, maximumFractionDigits: digits });
+  return format(value, { minimumFractionDigits: digits, maximumFractionDigits: digits });
 }
 
 /** Return a loss with about four digits, whatever its size. */
 export function loss(value) {
   if (value === null || value === undefined) return NONE;
   if (value !== 0 && (Math.abs(value) < 1e-3 || Math.abs(value) >= 1e5)) return value.toExponential(2);
-  return value.toLocaleString(language, { maximumSignificantDigits: 4 });
+  return format(value, { maximumSignificantDigits: 4 });
 }
 
 export const percent = (share, digits = 1) => (

@@ -1,6 +1,6 @@
 // The table of the workers. What they say of themselves is text and nothing else, and turns no other text around.
 
-import { draw, historyCanvas, showLegend } from "./histories.js";
+import { draw, historyCanvas, palette, showLegend } from "./histories.js";
 import { bytes, duration, loss, number, say } from "./words.js";
 
 const HISTORY = 60;
@@ -55,8 +55,8 @@ class Row {
   }
 
   /** Draw what it did in its last rounds; isNew: language or colours have changed. */
-  past(letters, isNew) {
-    if (isNew || letters !== this.#drawn) draw(this.#canvas, letters, HISTORY);
+  past(letters, colours, isNew) {
+    if (isNew || letters !== this.#drawn) draw(this.#canvas, letters, HISTORY, colours);
     this.#drawn = letters;
   }
 
@@ -88,11 +88,12 @@ export class Workers {
   show(state, histories, isNew) {
     document.getElementById("no-workers").hidden = state.workers.length > 0;
     document.getElementById("workers-scroll").hidden = state.workers.length === 0;
+    const colours = palette();
     for (const worker of state.workers) {
       if (!this.#rows.has(worker.id)) this.#add(worker.id);
       const row = this.#rows.get(worker.id);
       row.show(worker, state.state === "FINISHED");
-      row.past(histories[worker.id] ?? "", isNew);
+      row.past(histories[worker.id] ?? "", colours, isNew);
     }
   }
 
