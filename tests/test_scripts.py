@@ -15,7 +15,7 @@ from pseudo import WAIT_S, Pseudo
 PROJECT = Path(__file__).resolve().parent.parent
 COMMANDS = ("start_master.sh", "start_worker.sh", "run_local.sh", "run_tests.sh", "deploy_jetson.sh")
 SHELL_FILES = sorted(str(path.relative_to(PROJECT)) for path in
-                     [*PROJECT.glob("*.sh"), *PROJECT.glob("scripts/*.sh"), PROJECT / ".ci" / "run"])
+                     [*PROJECT.glob("*.sh"), *PROJECT.glob("scripts/**/*.sh"), PROJECT / ".ci" / "run"])
 
 # Stands for the Python of the user and of .venv: writes down each call; venv and pip only pretend.
 FAKE_PYTHON = """#!/bin/sh

@@ -11,8 +11,11 @@ import urllib.request
 import axe
 import pytest
 from cluster import Cluster
+from local_master import TOKENS, LocalMaster
 from playwright.sync_api import expect, sync_playwright
 from viewer import PHONE, WAIT_MS, Viewer, browser_of, for_docs
+
+from flq.protocol.members import STATUSES
 
 pytestmark = pytest.mark.slow
 
@@ -21,8 +24,8 @@ TROUBLE = "<img src=x onerror=alert(2)> \u0645\u0631\u062d\u0628\u0627 & \"quote
 NAMES = ["window sill", HOSTILE, "shelf 2, top", "=1+1"]
 SLOW = ("model.name=quadratic", "model.dim=20000", "model.lr=0.002", "system.max_rounds=100000", "system.lease_s=3",
         "jetson_optimization.telemetry_s=1")
-DIGITS = ("dataset.partition=non_iid", "dataset.dir_alpha=0.3", "model.lr=0.03", "model.local_epochs=2",
-          "system.max_rounds=400", "system.lease_s=8", "budget_selection.up_budget_bits=130000",
+DIGITS = ("dataset.partition=non_iid", "dataset.dir_alpha=0.3", "model.lr=0.03", "model.local_epochs=4",
+          "system.max_rounds=1000", "system.lease_s=8", "budget_selection.up_budget_bits=65000",
           "flq_algorithm.memory=mirror", "lazy_selection.thr_scale=0.3", "jetson_optimization.telemetry_s=0")
 RUN = (DIGITS if for_docs() else SLOW) + ("system.total_workers=4", "system.min_workers=4", "system.linger_s=20")
 
@@ -146,7 +149,8 @@ def test_a_worker_is_killed_and_comes_back(look, run, tmp_path):
     viewer.wait_for_round(viewer.round() + 2)  # the others go on
     run.workers[2] = run.start(2)
     expect(row(viewer, 2).locator(".presence")).to_have_text("here")
-    expect(viewer.page.locator("#log li[data-kind=back]").first).to_contain_text("worker 2")
+    newer = ":is([data-kind=back], [data-kind=joined]):has(~ [data-kind=lost])"  # joined: its memories begin anew
+    expect(viewer.page.locator("#log li" + newer).first).to_contain_text("worker 2")
     viewer.wait_for_round(viewer.round() + (25 if for_docs() else 2))
     viewer.shoot(tmp_path, "page-live.png")
 
@@ -234,6 +238,51 @@ def test_without_a_stream_the_page_asks_now_and_then(look, run, browser):
         viewer.open()
         expect(viewer.page.locator("#contact")).to_have_text("every few seconds")
         viewer.wait_for_round(viewer.round() + 2)
+        viewer.check(allowed=[503])
+
+
+@pytest.fixture
+def quiet(tmp_path):
+    """A master that only the operator may look at; it has no workers."""
+    with LocalMaster(str(tmp_path / "quiet"), "security.open_status=false") as master:
+        yield master
+
+
+def test_a_closed_master_asks_for_the_token(browser, quiet):
+    with Viewer(browser, quiet.port) as viewer:
+        viewer.open()
+        expect(viewer.page.locator("#closed")).to_be_visible()
+        viewer.page.locator("#open").click()
+        viewer.page.locator("#token").fill(TOKENS["operator"])
+        viewer.page.locator("#dialog-go").click()
+        expect(viewer.page.locator("#state")).to_have_text("Waiting for workers")
+        expect(viewer.page.locator("#progress-text")).to_have_text("0 of 4 workers have come")
+        expect(viewer.page.locator("#closed")).to_be_hidden()
+        viewer.check(allowed=[401])
+
+
+def test_even_what_the_master_would_refuse_is_text(browser, quiet):
+    """Marks that turn text around, and markup, in every text of the feed."""
+    worst = "\u202e\u2066<img src=x onerror=alert(3)>\u200f<b>&amp;\u0000</b>{{1+1}}${1+1}"
+    feed = json.loads(quiet.broadcast.snapshot()[1])
+    feed["state"].update(run_id=worst, problem=worst, model=worst, dataset=worst, mode=worst)
+    feed["state"]["workers"] = [dict(
+        dict.fromkeys(STATUSES, 1), id=0, connected=True, samples=1, last_seen_s=1.0, loss=1.0, wire_bytes=1,
+        name=worst, problem=worst, temperature_c=1.0, power_w=1.0, throttled=True)]
+    feed["log"]["items"] = [{"number": 1, "at": 1.0, "kind": worst, "text": worst, "worker_id": 0, "round_index": 1}]
+    with Viewer(browser, quiet.port) as viewer:
+        viewer.page.route("**/events", lambda route: route.fulfill(status=503, body="{}"))
+        viewer.page.route("**/feed", lambda route: route.fulfill(json=feed))
+        viewer.open()
+        expect(viewer.page.locator("#log li")).to_have_count(1)
+        texts = viewer.page.evaluate(
+            "() => ['#run-id', '#problem', '.who bdi', '#log bdi', '#log .kind', '.trouble'].map("
+            "(selector) => document.querySelector(selector).textContent)")
+        assert texts == [worst] * 5 + ["slowed down by heat or power; " + worst]
+        assert viewer.page.evaluate("() => document.querySelectorAll('img, main b, main script').length") == 0
+        around = viewer.page.evaluate("() => ['#run-id', '#setup', '#problem', '#log .kind'].map((selector) => "
+                                      "getComputedStyle(document.querySelector(selector)).unicodeBidi)")
+        assert around == ["isolate"] * 4
         viewer.check(allowed=[503])
 
 

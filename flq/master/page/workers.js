@@ -39,7 +39,7 @@ class Row {
   show(worker, hasEnded) {
     const cells = this.#cells;
     put(this.#name, worker.name ?? "");
-    const troubles = [worker.problem, worker.throttled ? say("throttled") : ""].filter(Boolean).join("; ");
+    const troubles = [worker.throttled ? say("throttled") : "", worker.problem].filter(Boolean).join("; ");
     put(this.#trouble, troubles);
     const presence = worker.connected ? "here" : hasEnded ? "ended" : "lost";
     cells.presence.dataset.presence = presence;
