@@ -174,8 +174,8 @@ def test_the_run_begins_when_the_model_is_built(begin, tmp_path, caplog):
     assert LocalMaster.send(master, "POST", "/stop")[0] == 200
     running.thread.join(WAIT_S)
     assert running.codes == [0]
-    run_dir, = [path for path in (tmp_path / "results").iterdir() if path.is_dir()]
-    assert json.loads((run_dir / "config.json").read_text())["model"]["name"] == "mine:make"
+    path, = (tmp_path / "results").glob("*/config.json")
+    assert json.loads(path.read_text())["model"]["name"] == "mine:make"
     assert "configuration " in caplog.text
 
 
