@@ -56,7 +56,7 @@ class Results:
     def __init__(self, settings: Dict[str, Dict[str, Any]], layout: Layout, results_dir: str, run_dir: str,
                  stamp: str, figures_dir: str) -> None:
         self.workbook = os.path.join(results_dir, "flq_results_%s_%s_%s.xlsx" % (
-            name_of_dataset(settings["dataset"]["name"]), settings["flq_algorithm"]["mode"], stamp))
+            name_of_data(settings), settings["flq_algorithm"]["mode"], stamp))
         self._npz = os.path.join(run_dir, "model.npz")
         self._run_dir, self._figures_dir = run_dir, figures_dir
         self._settings = without_address(settings)
@@ -135,9 +135,14 @@ def content_type_of(name: str) -> str:
     return PICTURES.get(os.path.splitext(name)[1], BINARY)
 
 
-def name_of_dataset(name: str) -> str:
-    """Return what stands for a data set in a file's name: ``npz:/data/faces.npz`` is npz_faces."""
-    kind, colon, path = name.partition(":")
+def name_of_data(settings: Dict[str, Dict[str, Any]]) -> str:
+    """Return what stands for the data in a file's name: ``npz:/data/faces.npz`` is npz_faces.
+
+    The quadratic problem makes its own, whatever ``dataset.name`` says.
+    """
+    if settings["model"]["name"] == "quadratic":
+        return "quadratic"
+    kind, colon, path = settings["dataset"]["name"].partition(":")
     if colon:
         kind += "_" + os.path.splitext(os.path.basename(path.rstrip("/")))[0]
     return re.sub(r"[^A-Za-z0-9_.-]+", "_", kind)[:LONGEST_DATASET]
