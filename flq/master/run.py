@@ -55,6 +55,21 @@ def hold(run_dir: str) -> IO[str]:
     return stream
 
 
+def make_run_folder(run_dir: str) -> None:
+    """Make the folder of a run, and those above it.
+
+    Raises
+    ------
+    Unavailable
+        If it can not be made.
+    """
+    try:
+        make_folder(run_dir)
+    except OSError as error:
+        raise Unavailable("the folder of the run can not be made: %s: %s" % (error.filename or run_dir, error.strerror),
+                          "report.results_dir must name a folder that can be written") from None
+
+
 def begin_journal(run_dir: str, run_id: str, settings: Settings, layout: Layout) -> Journal:
     """Make the journal of a new run.
 

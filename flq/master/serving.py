@@ -16,7 +16,6 @@ from ..config import Config
 from ..config_hash import config_hash
 from ..console import FOR_A_BAR
 from ..core.params import Layout, Vector
-from ..durable import make_folder
 from ..logfile import say
 from ..protocol.master_machine import MasterMachine
 from ..protocol.options import run_options
@@ -31,7 +30,7 @@ from .broadcast import Broadcast
 from .evaluator import Evaluator
 from .meter import Meter
 from .results import without_address
-from .run import Past, begin_journal, check_may_go_on, hold
+from .run import Past, begin_journal, check_may_go_on, hold, make_run_folder
 from .server import Server, n_threads
 from .service import MasterService
 from .sources import sources_before, sources_of
@@ -92,7 +91,7 @@ def serve(args: argparse.Namespace, config: Config, project_dir: str, run_id: st
                 server.start()
                 logger.info("listening on port %d; model %s is being built", server.port, config.model.name)
                 machine = machine_of(*evaluator.described(BUILD_S))
-            make_folder(run_dir)
+            make_run_folder(run_dir)
             with hold(run_dir) if past is None else nullcontext():
                 journal = (begin_journal(run_dir, run_id, settings, machine.options.layout) if past is None
                            else past.journal)

@@ -11,7 +11,7 @@ from flq.core.draws import start_values
 from flq.errors import ConfigError, Conflict, Unavailable
 from flq.master import store as store_module
 from flq.master.journal import Batch, reopen
-from flq.master.run import begin_journal, check_may_go_on, differences, hold, take_up
+from flq.master.run import begin_journal, check_may_go_on, differences, hold, make_run_folder, take_up
 from flq.master.store import Store
 from flq.protocol.master_machine import MasterMachine
 from flq.simulate.loopback import simulate
@@ -126,6 +126,13 @@ def test_a_run_has_one_master_at_a_time(make_master, tmp_path):
         with pytest.raises(Conflict, match="another master is running"):
             hold(str(tmp_path))
     hold(str(tmp_path)).close()
+
+
+def test_a_folder_that_can_not_be_made_is_one_sentence_that_names_the_setting(tmp_path):
+    in_the_way = tmp_path / "results"
+    in_the_way.write_text("a file")
+    with pytest.raises(Unavailable, match="can not be made: %s: File exists .report.results_dir must" % in_the_way):
+        make_run_folder(str(in_the_way / "run"))
 
 
 def settings_of(master, **changes):
