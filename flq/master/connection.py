@@ -124,7 +124,8 @@ class MeteredSocket(Metered, socket.socket):
         self.has_ended = True
         self.early.clear()
         with suppress(OSError):
-            self.send_now(refusal("400 Bad Request", "this master speaks plain HTTP only"))
+            self.send_now(refusal("400 Bad Request", "this master speaks plain HTTP only: use http://",
+                                  "start workers without --tls and --ca"))
         return False
 
 
@@ -222,11 +223,14 @@ class BoundedRequest(HTTPRequest):
             self.conn.wfile.write(refusal(str(status), msg))
 
 
-def refusal(status: str, detail: str = "") -> bytes:
-    """Return a whole response that says what is wrong with something that never reaches the application."""
+def refusal(status: str, detail: str = "", hint: str = "") -> bytes:
+    """Return a whole response that says what is wrong with something that never reaches the application.
+
+    Without a hint it has that of its status.
+    """
     number, _, words = status.partition(" ")
     body = json.dumps({"error": words.title().replace(" ", ""), "detail": detail or words.lower(),
-                       "hint": HINTS.get(number, "")}).encode("ascii") + b"\n"
+                       "hint": hint or HINTS.get(number, "")}).encode("ascii") + b"\n"
     head = ("HTTP/1.1 %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\nConnection: close\r\n\r\n"
             % (status, len(body)))
     return head.encode("ascii") + body

@@ -65,7 +65,8 @@ class MeteredTlsSocket(Metered, ssl.SSLSocket):
         """Answer plain HTTP as such, as far as that goes."""
         try:
             super(ssl.SSLSocket, self).send(refusal(
-                "400 Bad Request", "this master speaks HTTPS only: use https://, and start workers with --ca FILE"))
+                "400 Bad Request", "this master speaks HTTPS only: use https://",
+                "start workers with --tls, or --ca FILE where the certificate is one of your own; docs/security.md"))
         except OSError:
             pass
 

@@ -154,7 +154,10 @@ def _is_master(answer: Answer) -> bool:
 
 def _fix_of(answer: Answer) -> str:
     """Return the master's own words, of one that speaks HTTPS only."""
-    return str(answer.body.get("detail", "")) or "--master_ip and --port must be those of flq_master.py"
+    detail, hint = (str(answer.body.get(key, "")) for key in ("detail", "hint"))
+    if not detail:
+        return "--master_ip and --port must be those of flq_master.py"
+    return "%s (%s)" % (detail, hint) if hint else detail
 
 
 def _trip_line(url: str, answers: List[Answer]) -> Line:

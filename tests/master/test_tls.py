@@ -107,7 +107,8 @@ def test_what_the_environment_trusts_does_not_replace_the_authority(client, cert
 
 def test_plain_http_is_told_what_is_spoken(master, certificates):
     event = MasterClient("http://127.0.0.1:%d" % master.port, 0, lambda: token_of_worker(0)).do(REGISTER)
-    assert event.status == 400 and "speaks HTTPS only" in event.detail and "--ca" in event.detail
+    assert event.status == 400 and "speaks HTTPS only" in event.detail
+    assert "--tls" in event.detail and "--ca FILE" in event.detail and "curl" not in event.detail
 
 
 def test_https_to_a_master_without_it_is_one_sentence(make_master, certificates):

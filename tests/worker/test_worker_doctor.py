@@ -95,8 +95,9 @@ def test_what_is_no_master_is_told(answers):
 
 
 def test_a_master_that_speaks_https_only_says_so():
-    lines, _ = told_by([error("400 Bad Request", "this master speaks HTTPS only: use https://")])
-    assert lines["master"].status == FAIL and "HTTPS only" in lines["master"].fix
+    lines, _ = told_by([error("400 Bad Request", "this master speaks HTTPS only: use https://", "start it with --tls")])
+    assert lines["master"].status == FAIL
+    assert lines["master"].fix == "this master speaks HTTPS only: use https:// (start it with --tls)"
 
 
 def test_a_master_whose_health_is_not_everybodys_is_one():
