@@ -156,7 +156,8 @@ ROWS = (
                         ("simulate", "both machines in memory"), ("deploy", "a cluster by ssh"))),
     Row(854, "tensorflow", (("protocol", "messages, bytes, state machines"), ("training", "data, models, TensorFlow"),
                             ("report", "rows, sheets"), ("config", "settings"))),
-    Row(934, "disk", (("core", "mathematics: numpy, pure functions"), ("device", "board, sensors, doctor"))))
+    Row(934, "disk", (("core", "mathematics: numpy, pure functions"), ("device", "board, sensors, doctor"),
+                      ("console", "lines, and bars made of them"))))
 
 
 def _layers(drawing: Drawing) -> None:
