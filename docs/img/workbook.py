@@ -1,8 +1,9 @@
-"""Draw docs/img/workbook.png: what the sheets Charts and Rounds of a run's workbook look like.
+"""Draw the first pages of sheets of a workbook, one above the other: workbook.png and compare.png of this folder.
 
-    python docs/img/workbook.py results/flq_results_digits_lowrank_20261129_024830.xlsx
+    python docs/img/workbook.py results/FILE.xlsx docs/img/workbook.png Charts Rounds
+    python docs/img/workbook.py lowrank_fedavg.xlsx docs/img/compare.png Charts Compare
 
-LibreOffice prints the workbook, pdftotext tells by the footers which pages these sheets begin on, pdftoppm draws them.
+LibreOffice prints the workbook, pdftotext tells by the footers which pages the sheets begin on, pdftoppm draws them.
 """
 
 import subprocess
@@ -12,8 +13,6 @@ from pathlib import Path
 
 from PIL import Image, ImageChops
 
-HERE = Path(__file__).resolve().parent
-SHEETS = ("Charts", "Rounds")  # from the top down
 DPI = 115
 FOOTER = 0.92    # of the height of a page, from where on its footer stands
 N_COLOURS = 128  # the rare ones of the charts stay
@@ -53,11 +52,11 @@ def drawn(sheet: str, pdf: str) -> Image.Image:
     return page.crop(ImageChops.invert(page).getbbox())
 
 
-def main(workbook: str) -> None:
-    """Write the picture of a workbook."""
+def main(workbook: str, path: str, *sheets: str) -> None:
+    """Write the picture of some sheets, from the top down."""
     with tempfile.TemporaryDirectory() as folder:
         run("soffice", "--headless", "--convert-to", "pdf", "--outdir", folder, workbook)
-        pages = [drawn(sheet, str(Path(folder) / (Path(workbook).stem + ".pdf"))) for sheet in SHEETS]
+        pages = [drawn(sheet, str(Path(folder) / (Path(workbook).stem + ".pdf"))) for sheet in sheets]
     width = max(page.width for page in pages) + 2 * MARGIN
     picture = Image.new("RGB", (width, sum(page.height + 2 * MARGIN for page in pages)), "white")
     top = MARGIN
@@ -65,8 +64,8 @@ def main(workbook: str) -> None:
         picture.paste(page, (MARGIN, top))
         top += page.height + 2 * MARGIN
     drawing = picture.quantize(N_COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
-    drawing.save(HERE / "workbook.png", optimize=True)
+    drawing.save(path, optimize=True)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])
