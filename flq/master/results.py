@@ -135,17 +135,17 @@ def content_type_of(name: str) -> str:
     return PICTURES.get(os.path.splitext(name)[1], BINARY)
 
 
-def name_of_data(settings: Dict[str, Dict[str, Any]]) -> str:
-    """Return what stands for the data in a file's name: ``npz:/data/faces.npz`` is npz_faces.
-
-    The quadratic problem makes its own, whatever ``dataset.name`` says.
-    """
-    if settings["model"]["name"] == "quadratic":
-        return "quadratic"
-    kind, colon, path = settings["dataset"]["name"].partition(":")
+def name_of_dataset(name: str) -> str:
+    """Return what stands for a data set in a file's name: ``npz:/data/faces.npz`` is npz_faces."""
+    kind, colon, path = name.partition(":")
     if colon:
         kind += "_" + os.path.splitext(os.path.basename(path.rstrip("/")))[0]
     return re.sub(r"[^A-Za-z0-9_.-]+", "_", kind)[:LONGEST_DATASET]
+
+
+def name_of_data(settings: Dict[str, Dict[str, Any]]) -> str:
+    """Return what stands for a run's data in a file's name; the quadratic problem makes its own."""
+    return "quadratic" if settings["model"]["name"] == "quadratic" else name_of_dataset(settings["dataset"]["name"])
 
 
 def without_address(settings: Dict[str, Dict[str, Any]]) -> Dict[str, Dict[str, Any]]:

@@ -13,7 +13,7 @@ from test_bad_requests import assert_refused
 from flq.config_file import load_config
 from flq.core.params import flatten
 from flq.master import views
-from flq.master.results import name_of_data
+from flq.master.results import name_of_data, name_of_dataset
 
 RUN = ("system.total_workers=1", "system.min_workers=1", "system.max_rounds=2")
 WORKBOOK = "flq_results_quadratic_bbit_stamp.xlsx"
@@ -107,15 +107,16 @@ def test_a_file_that_has_gone_is_404(make_master, monkeypatch):
     assert_refused(master.send("GET", "/results/config.json"), 404)
 
 
+def test_the_quadratic_problem_names_the_workbook_of_its_runs():
+    names = [name_of_data({"model": {"name": model}, "dataset": {"name": "digits"}}) for model in ("quadratic", "mlp")]
+    assert names == ["quadratic", "digits"]
+
+
 @pytest.mark.parametrize("name, expected", [
     ("digits", "digits"), ("fashion_mnist", "fashion_mnist"), ("npz:/data/faces.npz", "npz_faces"),
     ("images:/data/my pets/", "images_my_pets"), ("csv:..", "csv_.."), ("npz:" + "x" * 500, "npz_" + "x" * 56)])
 def test_a_data_set_of_ones_own_names_the_workbook_without_its_folder(name, expected):
-    assert name_of_data({"model": {"name": "mlp"}, "dataset": {"name": name}}) == expected
-
-
-def test_the_quadratic_problem_names_the_workbook_of_its_runs():
-    assert name_of_data({"model": {"name": "quadratic"}, "dataset": {"name": "digits"}}) == "quadratic"
+    assert name_of_dataset(name) == expected
 
 
 def test_figures_are_listed_and_sent_as_pictures_to_be_saved(make_master):
