@@ -157,7 +157,7 @@ def test_a_worker_is_killed_and_comes_back(look, run, tmp_path):
 
 @pytest.mark.parametrize("name, options", [
     ("light", {}), ("page-dark.png", {"color_scheme": "dark"}), ("page-phone.png", {"viewport": PHONE}),
-    ("page-zh.png", {"locale": "zh-CN"}),
+    ("page-live.zh.png", {"locale": "zh-CN"}),
     ("dark-phone-zh", {"locale": "zh-TW", "viewport": PHONE, "color_scheme": "dark"})])
 def test_everybody_can_use_it(look, axe_script, tmp_path, name, options):
     viewer = look(**options)
