@@ -261,6 +261,29 @@ def test_a_closed_master_asks_for_the_token(browser, quiet):
         viewer.check(allowed=[401])
 
 
+def test_the_log_is_chinese_as_far_as_it_can_be(browser, quiet):
+    items = [("began", "the run has begun", None, 0, "运行开始"),
+             ("joined", "worker 2 joined with 449 samples (epoch 1)", 2, 0, "工作节点 2 加入"),
+             ("lost", "worker 2 is lost: silent for 31 s", 2, 7, "工作节点 2 失联"),
+             ("went_on", "the run goes on after round 7", None, 7, "运行在第 7 轮之后继续"),
+             ("problem", "worker 2: no memory", 2, 8, "worker 2: no memory"),
+             ("constructor", "no kind at all", None, 8, "no kind at all")]
+    feed = json.loads(quiet.broadcast.snapshot()[1])
+    feed["log"]["items"] = [
+        {"number": number, "at": 1.0, "kind": kind, "text": text, "worker_id": worker_id, "round_index": round_index}
+        for number, (kind, text, worker_id, round_index, _) in enumerate(items, 1)]
+    with Viewer(browser, quiet.port, locale="zh-CN") as viewer:
+        viewer.page.route("**/events", lambda route: route.fulfill(status=503, body="{}"))
+        viewer.page.route("**/feed", lambda route: route.fulfill(json=feed))
+        viewer.open()
+        lines = viewer.page.locator("#log bdi")
+        expect(lines).to_have_text([chinese for *_, chinese in reversed(items)])
+        assert lines.evaluate_all("(all) => all.map((line) => line.lang)") == ["en", "en"] + [""] * 4
+        viewer.page.get_by_role("button", name="Show in English").click()
+        expect(lines).to_have_text([text for _, text, *_ in reversed(items)])
+        viewer.check(allowed=[503])
+
+
 def test_even_what_the_master_would_refuse_is_text(browser, quiet):
     """Marks that turn text around, and markup, in every text of the feed."""
     worst = "\u202e\u2066<img src=x onerror=alert(3)>\u200f<b>&amp;\u0000</b>{{1+1}}${1+1}"

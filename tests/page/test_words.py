@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from flq.master.news import KINDS
+from flq.master.news import BEGAN, KINDS, WENT_ON, Item
 from flq.master.openapi import STATES
 from flq.master.page_files import FOLDER
+from flq.protocol.events import BACK, GONE, JOINED, RESYNC, UNABLE
 from flq.protocol.members import STATUSES
 
 PAGE = Path(FOLDER)
@@ -15,9 +16,10 @@ SCRIPTS = {path.name: path.read_text(encoding="utf-8") for path in PAGE.glob("*.
 INDEX = (PAGE / "index.html").read_text(encoding="utf-8")
 
 
-def texts_of(language):
+def texts_of(language, table="TEXTS"):
     """Return the texts of a language by name; texts.js is so plain that a pattern reads it."""
-    part = SCRIPTS["texts.js"].partition("  %s: {" % language)[2].partition("\n  },")[0]
+    script = SCRIPTS["texts.js"].partition("export const %s = {" % table)[2]
+    part = script.partition("  %s: {" % language)[2].partition("\n  },")[0]
     return dict(re.findall(r'(\w+): "([^"]*)"', part))
 
 
@@ -33,6 +35,16 @@ def test_both_languages_have_the_same_texts_with_the_same_values():
 def test_chinese_texts_are_chinese():
     same = {name for name, text in CHINESE.items() if not re.search("[\u4e00-\u9fff]", text)}
     assert same == {"other", "otherLabel", "temperature", "watts", "workbook"}
+
+
+def test_chinese_sentences_of_the_log_need_only_what_every_line_of_their_kind_has():
+    sentences = texts_of("zh", "SENTENCES")
+    about_a_worker = {JOINED, BACK, GONE, RESYNC, UNABLE}
+    assert set(sentences) == about_a_worker | {BEGAN, WENT_ON}
+    for kind, text in sentences.items():
+        asked = set(re.findall(r"\{(\w+)\}", text))
+        assert re.search("[\u4e00-\u9fff]", text) and asked <= set(Item._fields), kind
+        assert ("worker_id" in asked) == (kind in about_a_worker), kind
 
 
 @pytest.mark.parametrize("name", sorted(

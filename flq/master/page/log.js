@@ -1,6 +1,6 @@
-// What has happened, the newest first. Sentences come from the master, in English; they may quote what a worker said.
+// What has happened, the newest first. The master's sentences are English and may quote what a worker said.
 
-import { clock, has, say } from "./words.js";
+import { clock, has, say, told } from "./words.js";
 
 const MOST = 200;
 
@@ -15,8 +15,9 @@ function line(item) {
   kind.className = "kind";
   kind.textContent = has(`${item.kind}Kind`) ? say(`${item.kind}Kind`) : item.kind;
   const text = document.createElement("bdi");
-  text.lang = "en";
-  text.textContent = item.text;
+  const own = told(item);
+  if (own === null) text.lang = "en";
+  text.textContent = own ?? item.text;
   element.append(time, kind, text);
   return element;
 }

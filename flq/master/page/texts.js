@@ -38,7 +38,7 @@ export const TEXTS = {
   zh: {
     other: "English", otherLabel: "Show in English", dark: "深色", skip: "转到工作节点", numbers: "数字",
     live: "实时", polling: "每隔几秒", connecting: "正在连接…", none: "{time} 起失去联系",
-    gone: "主节点已结束", closedText: "此主节点只向操作者显示运行情况。",
+    gone: "主节点已结束", closedText: "此主节点只向操作员显示运行情况。",
     enterToken: "输入令牌",
     STARTING: "正在启动", LOBBY: "等待工作节点", OPEN: "训练中", CLOSING: "训练中", FINISHED: "运行已结束",
     stop: "停止运行…",
@@ -58,15 +58,26 @@ export const TEXTS = {
     throttled: "因过热或供电而降速", noRounds: "还没有轮次",
     log: "发生了什么", joinedKind: "加入", backKind: "回来", lostKind: "失联", resyncKind: "重新同步", unableKind: "无法训练",
     unchangedKind: "模型未变", beganKind: "开始", went_onKind: "继续", problemKind: "问题", endedKind: "结束", interruptedKind: "中断",
-    files: "文件", showFiles: "显示文件", refresh: "重新查看", filesNote: "Excel 文件、模型和图，供操作者使用。",
+    files: "文件", showFiles: "显示文件", refresh: "重新查看", filesNote: "Excel 文件、模型和图，供操作员使用。",
     noFiles: "还没有文件。", fetching: "正在获取 {name}…", fetched: "{name} 已由浏览器保存。", failed: "没有成功：{why}",
     workbook: "Excel", model: "模型", figure: "图", configuration: "配置", newest: "最新模型（{form}）",
-    token: "操作者的令牌",
+    token: "操作员的令牌",
     tokenHint: "主节点机器上 state/tokens 的第一行。关闭此标签页后即被忘记。",
     cancel: "取消", go: "继续", stopTitle: "停止运行？", stopNow: "停止运行", stopping: "正在停止…",
     stopText: "已有的结果会保存，工作节点会得到通知。停止的运行不能再继续。",
     tokenTitle: "您是谁？",
-    tokenText: "这是供操作者使用的。令牌只随每个请求发给此主节点。",
+    tokenText: "这是供操作员使用的。令牌只随每个请求发给此主节点。",
     wrongToken: "主节点不认识此令牌。", needToken: "请先输入令牌。", unreachable: "主节点没有应答",
+  },
+};
+
+// Lines of the log that their kind and numbers say in full; the others stay as the master wrote them, in English.
+
+export const SENTENCES = {
+  zh: {
+    joined: "工作节点 {worker_id} 加入", back: "工作节点 {worker_id} 回来", lost: "工作节点 {worker_id} 失联",
+    resync: "工作节点 {worker_id} 的镜像不一致，从头开始",
+    unable: "工作节点 {worker_id} 在第 {round_index} 轮没有可发送的内容：它的更新不是有限数；请降低 model.lr",
+    began: "运行开始", went_on: "运行在第 {round_index} 轮之后继续",
   },
 };

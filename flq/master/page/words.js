@@ -1,6 +1,6 @@
 // Language: which one, texts in it, and how it writes numbers, amounts and times.
 
-import { TEXTS } from "./texts.js";
+import { SENTENCES, TEXTS } from "./texts.js";
 
 const UNITS = ["B", "kB", "MB", "GB", "TB", "PB"]; // of 1000
 const NONE = "–"; // what is not known
@@ -25,9 +25,15 @@ export function preferred() {
   return first ?? "en";
 }
 
+const filled = (text, values) => text.replace(/\{(\w+)\}/g, (_, name) => values[name]);
+
 /** Return a text with its values filled in. */
-export function say(key, values = {}) {
-  return TEXTS[language][key].replace(/\{(\w+)\}/g, (_, name) => values[name]);
+export const say = (key, values = {}) => filled(TEXTS[language][key], values);
+
+/** Return what a line of the log says in the language of now; null: only the master's English says it. */
+export function told(item) {
+  const sentences = SENTENCES[language] ?? {};
+  return Object.hasOwn(sentences, item.kind) ? filled(sentences[item.kind], item) : null;
 }
 
 /** Return whether there is such a text. */
