@@ -6,7 +6,7 @@ from typing import Any, Mapping, Optional, TextIO
 
 
 class Jsonl:
-    """Writes ``FOLDER/RUN.jsonl``: first the settings, then rounds; of the same round the last line counts.
+    """Writes ``FOLDER/RUN.jsonl``: first the settings, then rounds; a later line of a round adds to what was there.
 
     Parameters
     ----------
