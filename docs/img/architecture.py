@@ -13,7 +13,7 @@ from typing import Callable, Dict, List, NamedTuple, Sequence, Tuple
 from xml.sax.saxutils import escape
 
 HERE = Path(__file__).resolve().parent
-WIDTH, HEIGHT = 1280, 1010
+WIDTH, HEIGHT = 1280, 1234
 INK, GREY = "#1f2933", "#5b6770"
 FONT = "'Helvetica Neue', Helvetica, Arial, 'Noto Sans CJK SC', 'PingFang SC', 'Microsoft YaHei', sans-serif"
 MONO = "'DejaVu Sans Mono', Menlo, Consolas, monospace"
@@ -79,26 +79,27 @@ def picture(say: Say) -> str:
     _worker(drawing)
     _master(drawing)
     _wire(drawing)
-    drawing.text(20, 680, "Who imports whom: downwards only", bold=True, size=20)
+    drawing.text(20, 824, "Who imports whom: downwards only", bold=True, size=20)
     _layers(drawing)
     return drawing.svg()
 
 
 def _worker(drawing: Drawing) -> None:
     for shift in (16, 8, 0):  # there are several
-        drawing.box(20 + shift, 50 + shift, 400, 560, "machine", "")
+        drawing.box(20 + shift, 50 + shift, 400, 704, "machine", "")
     drawing.text(32, 73, "A worker's computer (one of many)", bold=True, size=15)
-    drawing.box(36, 88, 368, 400, "process", "Worker process")
-    drawing.box(52, 122, 336, 122, "thread", "Loop: does one action, reports one event", source="worker/program.py")
-    drawing.box(68, 154, 304, 60, "decides", "State machine: decides", source="protocol/worker_machine.py")
-    drawing.box(52, 284, 336, 84, "tensorflow", "Local training: TensorFlow",
+    drawing.box(36, 88, 368, 512, "process", "Worker process")
+    drawing.box(52, 122, 336, 188, "thread", "Loop: does one action, reports one event", source="worker/program.py")
+    drawing.box(68, 160, 304, 106, "decides", "State machine: decides", ["what to ask, train, keep and send"],
+                "protocol/worker_machine.py")
+    drawing.box(52, 360, 336, 84, "tensorflow", "Local training: TensorFlow",
                 ["on data that never leave the machine"], "training/")
-    drawing.box(52, 388, 336, 84, "thread", "Pulse thread", ["renews the lease, tells of the device"],
+    drawing.box(52, 494, 336, 84, "thread", "Pulse thread", ["renews the lease, tells of the device"],
                 "worker/pulse.py, device/")
-    drawing.box(36, 504, 368, 92, "disk", "State file", ["memory of what was not sent, and the answer;",
+    drawing.box(36, 640, 368, 98, "disk", "State file", ["memory of what was not sent, and the answer;",
                                                          "on disk before the answer is sent"])
-    drawing.arrow([(220, 244), (220, 284)], both=True)
-    drawing.arrow([(60, 244), (60, 264), (44, 264), (44, 504)])
+    drawing.arrow([(220, 310), (220, 360)], both=True)
+    drawing.arrow([(60, 310), (60, 330), (44, 330), (44, 640)])
 
 
 def _wire(drawing: Drawing) -> None:
@@ -108,7 +109,7 @@ def _wire(drawing: Drawing) -> None:
              ("GET /get_global_model", "plan, model difference", 190),
              ("POST /offer", "skip, or price of an upload", 240),
              ("POST /upload_update", "the packed update", 290),
-             ("POST /heartbeat", "JSON: alive, load, watts", 430))
+             ("POST /heartbeat", "JSON: alive, load, watts", 530))
     for call, meaning, y in calls:
         drawing.text(530, y - 6, call, anchor="middle", mono=True, size=12)
         drawing.arrow([(404 if y > 400 else 388, y), (650, y)], both=True)
@@ -116,29 +117,39 @@ def _wire(drawing: Drawing) -> None:
 
 
 def _master(drawing: Drawing) -> None:
-    drawing.box(634, 50, 626, 560, "machine", "The master's computer")
-    drawing.box(650, 88, 380, 506, "process", "Master process")
+    drawing.box(634, 50, 626, 704, "machine", "The master's computer")
+    drawing.box(650, 88, 380, 650, "process", "Master process")
     drawing.box(666, 122, 348, 84, "thread", "Request threads", ["check the token, read and decode frames"],
                 "master/app.py, master/server.py")
     drawing.box(666, 246, 348, 148, "thread", "Owner thread: performs, in one order",
                 source="master/owner.py, master/service.py")
     drawing.box(682, 276, 316, 86, "decides", "State machine: decides", ["who may, what counts, when a round closes"],
                 "protocol/master_machine.py")
-    drawing.box(666, 434, 348, 64, "thread", "Status and model, published", ["anybody reads them without waiting"])
-    drawing.box(666, 518, 348, 64, "thread", "Saver thread", ["writes results beside the run"])
-    drawing.box(1070, 122, 174, 84, "people", "People, tools", ["curl, Prometheus:", "status, model, stop"])
+    drawing.box(666, 434, 348, 84, "thread", "Status, page and model, published",
+                ["anybody reads them without waiting"], "master/status.py, master/broadcast.py")
+    drawing.box(666, 534, 348, 64, "thread", "Saver thread", ["writes results beside the run"])
+    drawing.box(666, 618, 348, 104, "thread", "Watcher threads, one for each",
+                ["telling one is putting a line into its queue;", "one that hangs or dies is begun anew"],
+                "master/watchers.py")
+    drawing.box(1070, 122, 174, 104, "people", "People, tools", ["a browser: the page;", "curl, Prometheus:",
+                                                                 "status, model, stop"])
     drawing.box(1070, 246, 174, 106, "disk", "Journal", ["events, snapshots;", "written before", "anybody is answered"])
     drawing.box(1070, 374, 174, 100, "tensorflow", "Evaluator process",
                 ["TensorFlow; its results", "go into rows only,", "never into the model"])
-    drawing.box(1070, 518, 174, 64, "disk", "Results", ["workbook, model"])
+    drawing.box(1070, 534, 174, 64, "disk", "Results", ["workbook, model, figures"])
+    drawing.box(1070, 618, 174, 104, "process", "Watcher processes",
+                ["draw, send, track;", "nothing comes back"], "watch/")
     drawing.arrow([(840, 206), (840, 246)], both=True)
     drawing.text(852, 231, "events, replies", color=GREY)
     drawing.arrow([(840, 394), (840, 434)])
     drawing.arrow([(1014, 290), (1070, 290)])
     drawing.arrow([(1070, 164), (1014, 164)], both=True)
     drawing.arrow([(1014, 384), (1070, 384)], both=True)
-    drawing.arrow([(1014, 550), (1070, 550)])
-    drawing.arrow([(666, 330), (658, 330), (658, 550), (666, 550)])
+    drawing.arrow([(1014, 566), (1070, 566)])
+    drawing.arrow([(1014, 670), (1070, 670)])
+    drawing.arrow([(1157, 618), (1157, 598)])
+    for y in (566, 670):
+        drawing.arrow([(666, 330), (658, 330), (658, y), (666, y)])
 
 
 class Row(NamedTuple):
@@ -150,14 +161,15 @@ class Row(NamedTuple):
 
 
 ROWS = (
-    Row(694, "people", (("flq_worker.py", "a program"), ("flq_master.py", "a program"),
+    Row(838, "people", (("flq_worker.py", "a program"), ("flq_master.py", "a program"),
                         ("flq_fed_v3.py", "the algorithm in one file"), ("deploy_jetson.sh", "a program"))),
-    Row(774, "thread", (("worker", "HTTP client, loop"), ("master", "HTTP server, owner, journal"),
+    Row(918, "thread", (("worker", "HTTP client, loop"), ("master", "HTTP server, owner, journal, page"),
                         ("simulate", "both machines in memory"), ("deploy", "a cluster by ssh"))),
-    Row(854, "tensorflow", (("protocol", "messages, bytes, state machines"), ("training", "data, models, TensorFlow"),
-                            ("report", "rows, sheets"), ("config", "settings"))),
-    Row(934, "disk", (("core", "mathematics: numpy, pure functions"), ("device", "board, sensors, doctor"),
-                      ("console", "lines, and bars made of them"))))
+    Row(998, "process", (("watch", "figures, messages, trackers: processes beside a run"), ("config", "settings"))),
+    Row(1078, "tensorflow", (("protocol", "messages, bytes, state machines"), ("training", "data, models, TensorFlow"),
+                             ("report", "rows, workbooks, figures"))),
+    Row(1158, "disk", (("core", "mathematics: numpy, pure functions"), ("device", "board, sensors, doctor"),
+                       ("drawing", "how figures look"), ("console", "a bar at a terminal"))))
 
 
 def _layers(drawing: Drawing) -> None:
@@ -166,7 +178,7 @@ def _layers(drawing: Drawing) -> None:
         for index, (name, meaning) in enumerate(row.layers):
             kind = "decides" if name == "protocol" else row.kind
             drawing.box(20 + index * (width + 16), row.y, width, 60, kind, name, [meaning])
-    drawing.arrow([(1230, 696), (1230, 992)])
+    drawing.arrow([(1230, 840), (1230, 1216)])
 
 
 def main() -> int:
