@@ -7,7 +7,7 @@ from typing import Any, Sequence
 
 import numpy as np
 
-from .style import COLUMN, legend_above, new_figure, plain, styled
+from .style import COLUMN, legend_above, new_figure, plain, styled, thousands
 
 # Tol's muted colours, for up to ten classes: all who see colours otherwise can tell them apart.
 MUTED = ("#332288", "#88CCEE", "#44AA99", "#117733", "#999933", "#DDCC77", "#CC6677", "#882255", "#AA4499", "#BBBBBB")
@@ -36,7 +36,6 @@ def class_figure(counts: np.ndarray, title: str = "") -> Any:
     """
     from matplotlib.collections import PolyCollection
     from matplotlib.patches import Patch
-    from matplotlib.ticker import FuncFormatter
 
     n_workers, n_classes = counts.shape
     row_inches = 0.2 if n_workers <= 10 else max(0.05, min(0.2, 4.5 / n_workers))
@@ -56,7 +55,7 @@ def class_figure(counts: np.ndarray, title: str = "") -> Any:
     axes.set_yticks(range(0, n_workers, -(-n_workers // MOST_TICKS)))
     axes.set_ylim(n_workers - 0.4, -0.6)  # worker 0 on top
     axes.set_xlim(0, 1.02 * most)
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: "{:,.0f}".format(value)))
+    thousands(axes.xaxis)
     axes.set_xlabel("training samples")
     axes.set_ylabel("worker")
     axes.set_title(plain(title))

@@ -17,6 +17,8 @@ from typing import Any, Callable, Dict, Sequence, Tuple
 COLUMN, PAGE = 3.35, 7.0  # widths in inches: of one column, and of both
 HEIGHT = 2.2
 DPI = 200  # of PNG
+# Okabe and Ito's colours, which colour-blind readers can tell apart; the charts of a workbook have them too.
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 GRID = "#D9D9D9"
 MOST_LETTERS = 40  # of a name in a legend
 LINE_INCHES = 0.14  # of a legend
@@ -76,6 +78,18 @@ def plain(text: str, most_letters: int = MOST_LETTERS) -> str:
     letters = "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
     short = letters if len(letters) <= most_letters else letters[:most_letters - 3] + "..."
     return short.replace("$", r"\$")
+
+
+def colour(style: int) -> str:
+    """Return the colour of a line; lines of one meaning have one style wherever they are drawn."""
+    return PALETTE[style % len(PALETTE)]
+
+
+def thousands(axis: Any) -> None:
+    """Show the numbers at the ticks of an axis, whole ones, with commas."""
+    from matplotlib.ticker import FuncFormatter
+
+    axis.set_major_formatter(FuncFormatter(lambda value, _: "{:,.0f}".format(value)))
 
 
 def legend_above(figure: Any, handles: Sequence[Any], **more: Any) -> None:

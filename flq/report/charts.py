@@ -1,8 +1,7 @@
 """Charts over the columns of a sheet: lines through points, and stacked bars.
 
 The points stay in their sheet; a chart names the cells. Titles and legends are text, never
-formulas. Colours are Okabe and Ito's, which colour-blind readers can tell apart; lines differ by
-dashes too.
+formulas. Colours are those of the figures; lines differ by dashes too.
 
 Example
 -------
@@ -14,12 +13,12 @@ Example
 import re
 from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
 
+from ..drawing.style import GRID, colour
 from .axes import Axis
 from .sheets import clean_text, fit_to_pages
 
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 DASHES = ("solid", "dash", "round_dot", "dash_dot")
-GRID = {"visible": True, "line": {"color": "#D9D9D9", "width": 0.5}}
+GRID_LINES = {"visible": True, "line": {"color": GRID, "width": 0.5}}
 LINE_POINTS, TITLE_POINTS = 1.5, 12
 
 PIXELS_PER_CM = 96 / 2.54
@@ -55,11 +54,11 @@ class Line(NamedTuple):
 
 
 class Bars(NamedTuple):
-    """One layer of a chart of stacked bars: its name, its column (from 0), and its colour of PALETTE."""
+    """One layer of a chart of stacked bars: its name, its column (from 0), and which colour it has."""
 
     name: str
     column: int
-    colour: int
+    style: int
 
 
 def line_chart(workbook: Any, title: str, lines: Sequence[Line], x_axis: Axis, y_axis: Axis) -> Any:
@@ -67,14 +66,14 @@ def line_chart(workbook: Any, title: str, lines: Sequence[Line], x_axis: Axis, y
     chart = workbook.add_chart({"type": "scatter", "subtype": "straight_with_markers"})
     chart.show_blanks_as("span")
     for line in lines:
-        colour = PALETTE[line.style % len(PALETTE)]
+        look = colour(line.style)
         is_marked = sum(value is not None for value in line.values) < MARKED_POINTS
-        mark = {"type": "circle", "size": 4, "fill": {"color": colour}, "border": {"color": colour}}
+        mark = {"type": "circle", "size": 4, "fill": {"color": look}, "border": {"color": look}}
         chart.add_series({
             "name": _text(line.name),
             "categories": [line.sheet, 1, line.x_column, len(line.values), line.x_column],
             "values": [line.sheet, 1, line.y_column, len(line.values), line.y_column],
-            "line": {"color": colour, "width": LINE_POINTS, "dash_type": DASHES[line.style % len(DASHES)]},
+            "line": {"color": look, "width": LINE_POINTS, "dash_type": DASHES[line.style % len(DASHES)]},
             "marker": mark if is_marked else {"type": "none"}, "smooth": False})
     _decorate(chart, title, _axis(x_axis), _axis(y_axis))
     return chart
@@ -88,7 +87,7 @@ def bar_chart(workbook: Any, title: str, sheet: str, layers: Sequence[Bars], n_b
         chart.add_series({
             "name": _text(layer.name), "categories": [sheet, 1, 0, n_bars, 0],
             "values": [sheet, 1, layer.column, n_bars, layer.column],
-            "fill": {"color": PALETTE[layer.colour]}, "border": {"none": True}, "gap": 40, "overlap": 100})
+            "fill": {"color": colour(layer.style)}, "border": {"none": True}, "gap": 40, "overlap": 100})
     names = dict(_axis(Axis(x_title, "0")), interval_unit=-(-n_bars // CATEGORY_LABELS), interval_tick=1)
     _decorate(chart, title, names, _axis(y_axis))
     return chart
@@ -110,7 +109,7 @@ def _decorate(chart: Any, title: str, x_axis: Dict[str, Any], y_axis: Dict[str, 
     """Give a chart its titles, axes, grid and legend."""
     chart.set_title({"name": _text(title), "name_font": {"size": TITLE_POINTS, "bold": True}, "overlay": False})
     chart.set_x_axis(dict(x_axis, major_gridlines={"visible": False}))
-    chart.set_y_axis(dict(y_axis, major_gridlines=GRID))
+    chart.set_y_axis(dict(y_axis, major_gridlines=GRID_LINES))
     chart.set_legend({"position": "bottom"})
 
 

@@ -128,7 +128,7 @@ def _charts(workbook: Any, round_columns: Mapping[str, int], rounds: Sequence[Ro
 def _worker_charts(workbook: Any, columns: Mapping[str, int], workers: Sequence[WorkerRow]) -> List[Any]:
     """Return bars per worker: bytes, and what it did in its rounds."""
     def layers(quantities: Sequence[Tuple[str, str, int]]) -> List[Bars]:
-        return [Bars(name, columns[field], colour) for field, name, colour in quantities
+        return [Bars(name, columns[field], style) for field, name, style in quantities
                 if field in ("skipped", "uploaded") or any(getattr(row, field) for row in workers)]
 
     most_bytes = max(row.wire_bytes_up + row.wire_bytes_down for row in workers)

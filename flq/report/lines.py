@@ -13,9 +13,8 @@ import re
 from bisect import bisect_left
 from typing import Any, List, NamedTuple, Sequence
 
-from ..drawing.style import plain
+from ..drawing.style import colour, plain
 from .axes import Axis, known
-from .charts import PALETTE
 
 DASHES = ("-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (5, 1.5, 1, 1.5)))
 MARKS = "os^Dv<>"
@@ -32,11 +31,6 @@ class Curve(NamedTuple):
     xs: Sequence[Any]
     ys: Sequence[Any]
     style: int = 0
-
-
-def colour(style: int) -> str:
-    """Return a colour of the charts as Matplotlib writes it."""
-    return "#" + PALETTE[style % len(PALETTE)].lstrip("#")
 
 
 def draw_lines(axes: Any, curves: Sequence[Curve], x_axis: Axis, y_axis: Axis) -> List[Any]:
@@ -64,13 +58,6 @@ def _marked(xs: Sequence[float], is_log: bool, shift: float) -> List[int]:
     along = [math.log(x) if is_log else x for x in xs]
     step = (along[-1] - along[0]) / N_MARKS
     return sorted({bisect_left(along, along[0] + (index + shift) * step) for index in range(N_MARKS)})
-
-
-def thousands(axis: Any) -> None:
-    """Show the numbers at the ticks of an axis, whole ones, with commas."""
-    from matplotlib.ticker import FuncFormatter
-
-    axis.set_major_formatter(FuncFormatter(lambda value, _: "{:,.0f}".format(value)))
 
 
 def set_axis(axes: Any, which: str, asked: Axis) -> None:

@@ -9,8 +9,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
-from ..drawing.style import COLUMN, PAGE, legend_above, new_figure, styled
-from .lines import colour, thousands
+from ..drawing.style import COLUMN, PAGE, colour, legend_above, new_figure, styled, thousands
 from .rows import RoundRow
 
 # What happened -> colour, and the mark that it bears in a wide cell. The later it stands, the more it outdoes the

@@ -7,13 +7,14 @@ Example
 
 from typing import Any, Dict, Mapping, NamedTuple, Sequence, Tuple
 
+from ..drawing.style import GRID
 from .marks import LATE
 from .sheets import cell_value, fit_to_pages, put, stay_in_view, styles
 
 NAME = "Roll-call"
 PER_PAGE = 64  # workers beside each other on a page
 LETTER_WIDTH, HEADING_WIDTH, HEADING_POINTS = 3.3, 12, 92
-LINES = {"border": 1, "border_color": "#D9D9D9"}
+LINES = {"border": 1, "border_color": GRID}
 
 
 class Mark(NamedTuple):

@@ -10,9 +10,9 @@ from typing import Any, Optional, Sequence, Tuple
 
 import numpy as np
 
-from ..drawing.style import legend_above, new_figure, styled
+from ..drawing.style import colour, legend_above, new_figure, styled
 from .axes import loss_axis, round_axis
-from .lines import colour, set_axis
+from .lines import set_axis
 from .rows import RoundRow
 
 # Name, colour and hatch of the layers, from the axis on.

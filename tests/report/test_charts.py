@@ -6,8 +6,9 @@ import pytest
 from openpyxl import load_workbook
 from report_rows import HOSTILE, a_round, a_worker, column, formulas, parts
 
+from flq.drawing.style import PALETTE
 from flq.report.axes import Axis
-from flq.report.charts import DASHES, PALETTE, Line, line_chart, place
+from flq.report.charts import DASHES, Line, line_chart, place
 from flq.report.excel import ACCURACIES, LOSSES, ROLL_CALL, WIRE, write_workbook
 from flq.report.rows import COLUMNS
 from flq.report.sheets import fill, writing

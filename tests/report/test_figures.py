@@ -10,11 +10,10 @@ pytest.importorskip("matplotlib")
 from matplotlib.colors import to_rgb  # noqa: E402
 
 from flq.drawing.pictures import picture  # noqa: E402
-from flq.drawing.style import new_figure, styled  # noqa: E402
+from flq.drawing.style import PALETTE, colour, new_figure, styled  # noqa: E402
 from flq.report.axes import Axis  # noqa: E402
-from flq.report.charts import PALETTE  # noqa: E402
 from flq.report.figures import FIGURES, FILES, write_figures  # noqa: E402
-from flq.report.lines import Curve, colour, draw_lines  # noqa: E402
+from flq.report.lines import Curve, draw_lines  # noqa: E402
 from flq.report.participation import LOOKS, MOST_COLUMNS, participation  # noqa: E402
 from flq.report.times import MOST_BARS, parts, times  # noqa: E402
 
