@@ -13,17 +13,16 @@ Example
 
 import math
 from itertools import accumulate
-from statistics import median
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
 from ..protocol.members import LATE, LOST, REFUSED, SKIPPED, STATUSES, UPLOADED
+from ..report.outlook import seconds_left
 from ..report.rows import RoundRow
 from .news import Item
 
 MOST_POINTS = 300        # of a curve
 HISTORY = 60             # rounds of a worker's history
 MOST_LINES = 100         # of the log
-RECENT = 20              # rounds by which the time that is left is estimated
 FLOAT_BYTES = 4
 LETTERS = {UPLOADED: "u", SKIPPED: "s", REFUSED: "r", LATE: "l", LOST: "x"}
 ABSENT = "."             # it was no member of the round
@@ -98,7 +97,7 @@ def rounds_message(rows: Sequence[RoundRow], roll_calls: Sequence[Dict[int, str]
               "training_loss": [row.training_loss for row in rows]}
     return {
         "n_rounds": len(rows), "curves": {name: curve(rows, wire, column) for name, column in values.items()},
-        "histories": histories(roll_calls), "time_left_s": time_left_s(rows, max_rounds),
+        "histories": histories(roll_calls), "time_left_s": seconds_left(rows, max_rounds),
         "float_bytes": float_bytes(rows, facts.n_params), "wire_bytes": wire[-1] if wire else 0,
         "budget": budget(rows, facts.budget_bits)}
 
@@ -142,13 +141,6 @@ def histories(roll_calls: Sequence[Dict[int, str]]) -> Dict[str, str]:
     ids = sorted({worker_id for roll_call in roll_calls for worker_id in roll_call})
     return {str(worker_id): "".join(LETTERS[roll_call[worker_id]] if worker_id in roll_call else ABSENT
                                     for roll_call in roll_calls) for worker_id in ids}
-
-
-def time_left_s(rows: Sequence[RoundRow], max_rounds: int) -> Optional[float]:
-    """Return about how long the rounds that are left take: as long as the middle one of the last; None = who knows."""
-    if not rows:
-        return None
-    return round(median(row.round_s for row in rows[-RECENT:]) * max(0, max_rounds - rows[-1].round_index), 1)
 
 
 def float_bytes(rows: Sequence[RoundRow], n_params: int) -> int:

@@ -17,6 +17,7 @@ Example
 
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Set, Tuple
 
+from ...report.outlook import seconds_left
 from ...report.rows import RoundRow
 from ..messages import Began, Ended, Happened, Message, Round
 from .lost_and_back import LostAndBack
@@ -43,7 +44,6 @@ from .pace import Pace
 
 BEST_STEP = 0.01    # by how much accuracy must have risen since a best was told
 BEST_FACTOR = 0.9   # to what a loss must have fallen
-RECENT = 20         # rounds by whose speed the time left is guessed
 SEVERITY = (FAILURE, WARNING, SUCCESS, INFO)  # the gravest of what is in a notice is its own level
 
 
@@ -195,14 +195,15 @@ class Policy:
 
     def _compose(self) -> Notice:
         items = sorted(self._items + self._workers.items(), key=lambda item: item.rank)
-        last = self._rounds[max(self._rounds)] if self._rounds else None
+        rows = self.rounds
+        last = rows[-1] if rows else None
         lines = [item.body for item in items]
         if last is not None:
-            lines.append(about_round(last, self._max_rounds, None if self.has_ended else self._seconds_left()))
+            left_s = None if self.has_ended else seconds_left(rows, self._max_rounds)
+            lines.append(about_round(last, self._max_rounds, left_s))
         if self.has_ended and self._best is not None:
             lines.append("Best %s in round %d." % (self._best[1].text, self._best[0]))
-        if self.has_ended and self._rounds:
-            rows = self._rounds.values()
+        if self.has_ended and rows:
             lines.append("In all %s up, %s down." % (amount(sum(row.wire_bytes_up for row in rows)),
                                                      amount(sum(row.wire_bytes_down for row in rows))))
         lines.append(self.about + ".")
@@ -213,7 +214,3 @@ class Policy:
             score = last and score_of(last)
             title += ", %s" % score.text if score else ""
         return Notice("FLQ: " + title, "\n".join(lines), items[0].level if self.has_ended else level)
-
-    def _seconds_left(self) -> Optional[float]:
-        recent = [self._rounds[index].round_s for index in sorted(self._rounds)[-RECENT:]]
-        return sum(recent) / len(recent) * (self._max_rounds - max(self._rounds)) if recent else None
