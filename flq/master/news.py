@@ -7,7 +7,6 @@ worker said: whoever shows them treats them as hostile.
 import threading
 import time
 from collections import deque
-from itertools import islice
 from typing import Any, Callable, Deque, Dict, List, NamedTuple, Optional
 
 from ..protocol.events import NOTE_KINDS
@@ -75,8 +74,7 @@ class News:
             self._problems[worker_id] = problem
         return self.add(PROBLEM, "worker %d: %s" % (worker_id, problem), worker_id, round_index) if is_new else None
 
-    def since(self, number: int, limit: int = MOST_KEPT) -> List[Item]:
-        """Return the newest lines after the one of that number, oldest first, at most ``limit``."""
+    def newest(self) -> List[Item]:
+        """Return the lines that are kept, oldest first."""
         with self._lock:
-            n_new = min(self._last - number, len(self._items), limit)
-            return list(islice(self._items, len(self._items) - n_new, None)) if n_new > 0 else []
+            return list(self._items)

@@ -239,7 +239,7 @@ class MasterService:
         self._owner.close()
 
     def close_watchers(self) -> None:
-        """Let those who watch finish, within a time limit; they are told of the end if they have not been."""
+        """Let those who watch finish with what they have been told, within a time limit."""
         self._watchers.close(WATCHERS_S)
 
     # -- the owner thread ----------------------------------------------------------------

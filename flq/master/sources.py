@@ -44,7 +44,7 @@ def sources_of(service: MasterService, settings: Dict[str, Dict[str, Any]]) -> S
         return feed.rounds_message(known, service.record.roll_calls(since), max_rounds, facts)
 
     return {"state": lambda: feed.state_message(service.status, facts), "rounds": rounds,
-            "log": lambda: feed.log_message(service.news.since(0))}
+            "log": lambda: feed.log_message(service.news.newest())}
 
 
 def sources_before(run_id: str, settings: Dict[str, Dict[str, Any]], settings_hash: str, state: str) -> Sources:
