@@ -6,7 +6,6 @@
 import argparse
 import os
 import queue
-import signal
 import sys
 import threading
 import time
@@ -43,7 +42,6 @@ def main(argv: Optional[List[str]] = None) -> int:
     os.environ.update(environment_of(secrets, os.environ))
     if args.test:
         return try_out(secrets, args.file)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the master says when it is over
     return watch(sys.stdin.buffer, secrets.urls)
 
 

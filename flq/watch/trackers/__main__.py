@@ -1,6 +1,5 @@
 """The process of one tracker: ``python -m flq.watch.trackers NAME FOLDER``, a watcher of the master's."""
 
-import signal
 import sys
 from typing import Dict, Iterable, List, Optional
 
@@ -28,7 +27,6 @@ def main(argv: Optional[List[str]] = None) -> int:
     flags.add_argument("name", choices=sorted(TRACKERS))
     flags.add_argument("folder", help="where it writes")
     args = flags.parse_args(argv)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the master says when it is over
     track(TRACKERS[args.name].make(args.folder), read(sys.stdin.buffer))
     return 0
 
