@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 HOSTILE = "<script>alert(1)</script> \u05e9\u05dc\u05d5\u05dd =1+1"
 TROUBLE = "<img src=x onerror=alert(2)> \u0645\u0631\u062d\u0628\u0627 & \"quoted\""
 NAMES = ["window sill", HOSTILE, "shelf 2, top", "=1+1"]
-SLOW = ("model.name=quadratic", "model.dim=20000", "model.lr=0.002", "system.max_rounds=100000", "system.lease_s=3",
+SLOW = ("model.name=quadratic", "model.dim=20000", "model.lr=0.002", "system.max_rounds=100000", "system.lease_s=6",
         "jetson_optimization.telemetry_s=1")
 DIGITS = ("dataset.partition=non_iid", "dataset.dir_alpha=0.3", "model.lr=0.03", "model.local_epochs=4",
           "system.max_rounds=1000", "system.lease_s=8", "budget_selection.up_budget_bits=65000",

@@ -7,8 +7,9 @@ import time
 from contextlib import ExitStack
 
 import pytest
-from local_master import TOKENS, WAIT_S, HttpWorker, token_of_worker
+from local_master import TOKENS, token_of_worker
 from test_bad_requests import assert_refused
+from waits import WAIT_S, wait_until
 
 from flq.master import broadcast, page_views
 from flq.master.page_files import page_files
@@ -136,9 +137,10 @@ def test_a_page_of_another_site_can_not_stop_the_run(make_master):
 
 # -- the feed ----------------------------------------------------------------------------
 
-def test_the_feed_is_what_has_happened(make_master, run_the_workers):
+def test_the_feed_is_what_has_happened(make_master, run_workers):
     master = make_master(*RUN)
-    run_the_workers(master)
+    run_workers(master)
+    assert master.service.heard.wait(WAIT_S)  # then the status says so
     code, headers, body = master.send("GET", "/feed", token=None)
     feed = json.loads(body)
     assert code == 200 and headers["Content-Type"] == "application/json" and headers["Cache-Control"] == "no-cache"
@@ -157,32 +159,17 @@ def test_a_feed_that_has_not_changed_is_304(make_master):
     assert (code, body, again["ETag"]) == (304, b"", headers["ETag"])
 
 
-@pytest.fixture
-def run_the_workers():
-    """Return a function that lets two workers do the whole run."""
-    from threading import Thread
-
-    def run(master):
-        workers = [HttpWorker(master, worker_id) for worker_id in range(2)]
-        threads = [Thread(target=worker.run, daemon=True) for worker in workers]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(WAIT_S)
-        assert master.service.heard.wait(WAIT_S)  # then the status says so
-    return run
-
-
 # -- streams -----------------------------------------------------------------------------
 
-def test_a_stream_tells_of_the_run_to_its_end(make_master, run_the_workers):
+def test_a_stream_tells_of_the_run_to_its_end(make_master, run_workers):
     master = make_master(*RUN)
     with Stream(master) as stream:
         assert stream.answer.status == 200 and stream.answer.headers["Content-Type"].startswith("text/event-stream")
         assert stream.answer.headers["Cache-Control"] == "no-store"
         events = stream.events()
         assert [next(events)[0] for _ in range(3)] == ["state", "rounds", "log"]
-        run_the_workers(master)
+        run_workers(master)
+        assert master.service.heard.wait(WAIT_S)
         master.broadcast.close()  # as the program does before it ends the server
         rest = [(kind, value) for kind, value in read_to_end(stream)]
     kinds = [kind for kind, _ in rest]
@@ -216,9 +203,7 @@ def test_streams_hold_no_place_among_requests(make_master):
             assert stack.enter_context(Stream(master)).answer.status == 200
         for _ in range(5):
             assert master.send("GET", "/status", token=None)[0] == 200
-        limit = time.monotonic() + WAIT_S
-        while master.gate._places._taken:  # that of the last answer is given back when it is sent
-            assert time.monotonic() < limit, master.gate._places._taken
+        wait_until(lambda: not master.gate._places._taken)  # that of the last answer is given back when it is sent
 
 
 def test_one_address_has_half_of_the_streams_and_others_the_rest(make_master):
@@ -237,12 +222,12 @@ def test_one_address_has_half_of_the_streams_and_others_the_rest(make_master):
         assert master.send("HEAD", "/events", token=None)[0] in (200, 503)
 
 
-def test_streams_take_no_thread_from_workers(make_master, run_the_workers):
+def test_streams_take_no_thread_from_workers(make_master, run_workers):
     master = make_master(*RUN)
     with ExitStack() as stack:
         for address in ["127.0.0.1"] * 4 + ["127.0.0.2"] * 4:
             assert stack.enter_context(Stream(master, address)).answer.status == 200
-        run_the_workers(master)
+        run_workers(master)
         assert len(master.service.record.rounds()) == 3
 
 
