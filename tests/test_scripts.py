@@ -205,7 +205,7 @@ def test_script_can_be_started(name):
 @pytest.mark.parametrize("flag", ["--help", "-h"])
 @pytest.mark.parametrize("name", COMMANDS)
 def test_help_is_shown_without_an_environment(project, environment, name, flag):
-    shown = run([str(project / name), flag], env=environment, timeout=10)
+    shown = run([str(project / name), flag], env=environment)
     assert (shown.returncode, shown.stderr) == (0, "")
     assert "./" + name in shown.stdout
     assert not (project / ".venv").exists()
@@ -407,7 +407,7 @@ def test_workers_wait_for_another_master_where_theirs_was_killed(ready_project, 
     wait_for_line(script, "The master was killed (exit status 137). The workers wait for it")
     wait_for_line(script, "./start_master.sh --resume --host 127.0.0.1 --port ")
     (ready_project / "resumed").touch()
-    output, _ = script.communicate(timeout=30)
+    output, _ = script.communicate(timeout=WAIT_S)
     assert script.returncode == 0
     assert output.splitlines()[-1].startswith("The run has ended")
     assert_nothing_is_left(ready_project, tmp_path)
@@ -418,7 +418,7 @@ def test_ctrl_c_ends_the_workers_that_wait_for_another_master(ready_project, env
     script = start_run(ready_project, environment, "--workers", "2")
     wait_for_line(script, "The master was killed")
     script.send_signal(signal.SIGINT)
-    output, _ = script.communicate(timeout=30)
+    output, _ = script.communicate(timeout=WAIT_S)
     assert script.returncode == 130
     assert output.splitlines()[-1].startswith("To go on: ./run_local.sh --resume --workers 2 --port ")
     assert_nothing_is_left(ready_project, tmp_path)
@@ -450,12 +450,12 @@ def test_signal_lets_the_master_save_before_the_workers_end(
         ready_project, environment, tmp_path, signal_number, status):
     environment["BEHAVIOUR"] = "endless"
     script = start_run(ready_project, environment, "--workers", "2")
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + WAIT_S
     while len(list(ready_project.glob("worker*.state_dir"))) < 2:
         assert time.monotonic() < deadline and script.poll() is None
         time.sleep(0.02)
     script.send_signal(signal_number)
-    output, errors = script.communicate(timeout=30)
+    output, errors = script.communicate(timeout=WAIT_S)
     assert (script.returncode, errors) == (status, "")
     results, how = output.splitlines()[-2:]
     assert results.startswith("Results so far: ")

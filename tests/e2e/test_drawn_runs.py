@@ -2,11 +2,11 @@
 
 import os
 import signal
-import threading
 
 import numpy as np
 import pytest
 from cluster import ask, children_of, end_well, settings_of
+from waits import wait_until
 
 from flq.master.results import FIGURE
 from flq.report.figures import FIGURES
@@ -55,6 +55,11 @@ def test_one_that_is_killed_is_no_loss(cluster):
     assert_drawn(master, DRAWN)  # by the next one
 
 
+def figures_of(master):
+    """Return the names of the figures that are there so far."""
+    return {file["name"] for file in ask(master, "/results")["files"] if file["kind"] == FIGURE}
+
+
 @pytest.mark.tf
 @pytest.mark.slow
 def test_a_run_with_data_leaves_accuracies_and_classes_too(cluster):
@@ -63,12 +68,7 @@ def test_a_run_with_data_leaves_accuracies_and_classes_too(cluster):
     workers = cluster.workers(range(2), master.port)
     for worker in workers:
         assert worker.wait(300.0) == 0
-    passed = threading.Event()
-    for _ in range(600):
-        names = {file["name"] for file in ask(master, "/results")["files"] if file["kind"] == FIGURE}
-        if len(names) == 2 * len(FIGURES):  # all but that of the energy, and that of the classes
-            break
-        passed.wait(0.2)
-    assert names == {name + ending for name in (set(FIGURES) - {"energy"}) | {"classes"} for ending in SIGNATURES}
+    expected = {name + ending for name in (set(FIGURES) - {"energy"}) | {"classes"} for ending in SIGNATURES}
+    wait_until(lambda: figures_of(master) == expected)
     master.signal(signal.SIGTERM)
     assert master.wait() in (0, 143)

@@ -19,7 +19,7 @@ from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
-for folder in ("", "tests/master"):
+for folder in ("", "tests", "tests/master"):
     sys.path.insert(0, str(Path(__file__).resolve().parents[2] / folder))
 
 import numpy as np  # noqa: E402

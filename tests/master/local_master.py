@@ -9,6 +9,8 @@ import socket
 import time
 from contextlib import suppress
 
+from waits import WAIT_S
+
 from flq.config_file import load_config
 from flq.core.draws import start_values
 from flq.errors import DataError, Unavailable
@@ -33,7 +35,6 @@ from flq.worker.http_client import MasterClient
 N_TOKENS = 310
 TOKENS = {"operator": "the-operators-token"}
 TOKENS.update(("worker%d" % worker_id, "the-token-of-worker-%d" % worker_id) for worker_id in range(N_TOKENS))
-WAIT_S = 20.0  # far beyond what anything takes: a test that fails must end
 
 
 class InstantEvaluator:

@@ -5,7 +5,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from local_master import WAIT_S
+from waits import WAIT_S, wait_until
 
 from flq.master import watchers as watchers_module
 from flq.master.watchers import Watcher, Watchers
@@ -44,16 +44,6 @@ def told(tmp_path, how):
     return [list(read(text.splitlines(keepends=True))) for text in children]
 
 
-def wait_for(condition):
-    """Wait for what another process does."""
-    passed = threading.Event()
-    for _ in range(int(WAIT_S / 0.02)):
-        if condition():
-            return
-        passed.wait(0.02)
-    raise AssertionError("it does not come")
-
-
 def test_a_watcher_is_told_what_was_what_happens_and_the_end(watch, tmp_path, caplog):
     watcher = watch("talks")
     with caplog.at_level(logging.INFO, "flq"):
@@ -68,7 +58,7 @@ def test_one_that_dies_is_begun_anew_and_told_what_it_has_missed(watch, tmp_path
     monkeypatch.setattr(watchers_module, "PAUSE_S", 0.05)
     watcher = watch("dies")
     watcher.tell(happened("now"))
-    wait_for(lambda: len(told(tmp_path, "dies")) == 2)
+    wait_until(lambda: len(told(tmp_path, "dies")) == 2)
     watcher.tell(happened("later"))
     watcher.tell(ENDED)
     watcher.close(WAIT_S)
@@ -79,7 +69,7 @@ def test_one_that_dies_is_begun_anew_and_told_what_it_has_missed(watch, tmp_path
 def test_one_that_has_died_is_still_told_of_the_end(watch, tmp_path):
     watcher = watch("dies")
     watcher.tell(happened("now"))
-    wait_for(lambda: watcher._child is not None and watcher._child.returncode is not None)
+    wait_until(lambda: watcher._child is not None and watcher._child.returncode is not None)
     watcher.tell(ENDED)
     watcher.close(WAIT_S)
     assert told(tmp_path, "dies")[-1] == [BEGAN, ENDED]
@@ -91,26 +81,37 @@ def test_one_that_reads_nothing_holds_nobody_up_and_is_begun_anew(watch, tmp_pat
     watcher = watch("deaf")
     for _ in range(100):  # more than a pipe takes
         watcher.tell(happened("x" * 10000))
-    wait_for(lambda: any("takes nothing" in record.getMessage() for record in caplog.records))
-    wait_for(lambda: len(told(tmp_path, "deaf")) >= 2)
+    wait_until(lambda: any("takes nothing" in record.getMessage() for record in caplog.records))
+    wait_until(lambda: len(told(tmp_path, "deaf")) >= 2)
 
 
-def test_one_that_is_too_far_behind_is_begun_anew_with_all_that_was(watch, tmp_path, caplog, monkeypatch):
+def test_for_one_that_reads_nothing_no_more_lines_are_kept_than_allowed(watch, tmp_path, monkeypatch):
     monkeypatch.setattr(watchers_module, "MOST_WAITING", 10)
-    monkeypatch.setattr(watchers_module, "STUCK_S", 0.2)
-    monkeypatch.setattr(watchers_module, "PAUSE_S", 0.05)
     watcher = watch("deaf")
-    wait_for(lambda: told(tmp_path, "deaf"))
+    wait_until(lambda: told(tmp_path, "deaf"))
     for _ in range(200):
         watcher.tell(happened("x" * 10000))
-    wait_for(lambda: len(told(tmp_path, "deaf")) >= 2)
-    assert len(watcher._lines) <= 10
+        assert len(watcher._lines) <= 10
+
+
+def test_one_that_is_too_far_behind_is_begun_anew(watch, tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(watchers_module, "MOST_WAITING", 10)
+    monkeypatch.setattr(watchers_module, "PAUSE_S", 0.05)
+    watcher = watch("talks")
+    wait_until(lambda: told(tmp_path, "talks") == [[BEGAN]])
+    with watcher._changed:  # faster than any child takes them
+        for number in range(12):
+            watcher.tell(happened(str(number)))
+    wait_until(lambda: len(told(tmp_path, "talks")) == 2)
+    watcher.close(WAIT_S)
+    assert told(tmp_path, "talks") == [[BEGAN], [BEGAN, happened("10"), happened("11")]]
+    assert any("talks is too far behind" in record.getMessage() for record in caplog.records)
 
 
 def test_one_that_never_ends_is_ended_when_its_time_is_over(watch, tmp_path):
     watcher = watch("hangs")
     watcher.tell(ENDED)
-    wait_for(lambda: told(tmp_path, "hangs") == [[BEGAN, ENDED]])
+    wait_until(lambda: told(tmp_path, "hangs") == [[BEGAN, ENDED]])
     watcher.close(0.1)
     assert watcher._child.returncode == -9
 
@@ -119,10 +120,10 @@ def test_one_that_hangs_at_the_end_takes_no_time_from_the_others(watch, tmp_path
     hangs, talks = watch("hangs"), watch("talks")
     both = Watchers([hangs, talks])
     both.tell(ENDED)
-    wait_for(lambda: told(tmp_path, "hangs") == told(tmp_path, "talks") == [[BEGAN, ENDED]])
+    wait_until(lambda: told(tmp_path, "hangs") == told(tmp_path, "talks") == [[BEGAN, ENDED]])
     waiting = threading.Thread(target=both.close, args=(WAIT_S,))
     waiting.start()
-    wait_for(lambda: talks._child.returncode is not None)
+    wait_until(lambda: talks._child.returncode is not None)
     assert hangs._child.returncode is None and waiting.is_alive()
     hangs._child.kill()
     waiting.join(WAIT_S)
@@ -133,7 +134,7 @@ def test_one_that_can_not_begin_is_done_without(caplog, monkeypatch):
     monkeypatch.setattr(watchers_module.sys, "executable", "/nowhere/python")
     watcher = Watcher("none", [SCRIPTS])
     watcher.start(lambda: BEGAN)
-    wait_for(lambda: any("can not begin" in record.getMessage() for record in caplog.records))
+    wait_until(lambda: any("can not begin" in record.getMessage() for record in caplog.records))
     watcher.close(WAIT_S)
     assert not watcher._thread.is_alive()
 

@@ -9,8 +9,7 @@ import sys
 
 import numpy as np
 import pytest
-from local_master import WAIT_S
-from test_watchers import wait_for
+from waits import WAIT_S, wait_until
 
 from flq.config_file import load_config
 from flq.errors import ConfigError
@@ -93,7 +92,7 @@ def test_one_that_hangs_or_dies_delays_no_round_and_the_end_no_longer_than_its_l
     watchers = watchers_of(load_config(None, ["report.figure_every=1"]), {}, str(tmp_path), "results")
     master.service._watchers, (watcher,) = watchers, watchers._watchers
     watcher.start(master.service._began)
-    wait_for(lambda: watcher._child is not None)
+    wait_until(lambda: watcher._child is not None)
     os.kill(watcher._child.pid, number)
     model = run_workers(master)  # waits for the end of the run, which nobody draws
     assert np.array_equal(model, undisturbed)

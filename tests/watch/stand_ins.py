@@ -6,11 +6,10 @@ import socketserver
 import ssl
 import subprocess
 import threading
-import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Dict, List, NamedTuple, Tuple
 
-WAIT_S = 30.0  # far beyond what anything takes: a test that fails must end
+from waits import WAIT_S
 
 
 class Asked(NamedTuple):
@@ -219,12 +218,3 @@ def make_certificates(folder: Any, names: Tuple[str, ...]) -> Tuple[str, Tuple[s
     openssl("x509", "-req", "-in", "service.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2",
             "-extfile", "names", "-out", "service.pem")
     return str(folder / "ca.pem"), (str(folder / "service.pem"), str(folder / "service.key"))
-
-
-def wait_until(condition: Any, what: str) -> None:
-    """Wait for what another process does."""
-    until = time.monotonic() + WAIT_S
-    passed = threading.Event()
-    while not condition():
-        assert time.monotonic() < until, what
-        passed.wait(0.02)

@@ -13,7 +13,8 @@ from aiosmtpd.controller import Controller
 from cluster import free_port
 from PIL import Image
 from report_rows import a_round
-from stand_ins import WAIT_S, Service, http_proxy
+from stand_ins import Service, http_proxy
+from waits import WAIT_S
 
 from flq.config_file import load_config
 from flq.watch.messages import Began, Ended, Happened, Round, line_of

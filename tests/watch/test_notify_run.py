@@ -63,7 +63,7 @@ def everything_of(folder, secrets):
 def test_what_happens_in_a_run_reaches_a_phone_and_the_token_nobody_else(cluster, telegram):
     service, proxy = telegram()
     secrets = write_secrets(cluster, "# my phone", TELEGRAM, "proxy = socks5h://127.0.0.1:%d" % proxy.port)
-    master = cluster.master(*SMALL, "system.max_rounds=1000000", "system.lease_s=3", "notify.min_interval_s=1")
+    master = cluster.master(*SMALL, "system.max_rounds=1000000", "system.lease_s=6", "notify.min_interval_s=1")
     workers = cluster.workers([0, 1], master.port)
     service.wait_for(has("a run has begun"))
     service.wait_for(has("new best loss"))

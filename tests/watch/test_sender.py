@@ -2,7 +2,7 @@
 
 import threading
 
-from stand_ins import WAIT_S
+from waits import WAIT_S, wait_until
 
 from flq.watch.notify.notice import INFO, Notice
 from flq.watch.notify.sender import MOST_WAITING, PAUSES_S, Sender
@@ -95,9 +95,7 @@ def test_of_too_many_that_wait_the_oldest_are_given_up():
     ear = Ear("hang")
     sender = ear.sender()
     sender.send(NOTICES[0], None)
-    began = threading.Event()
-    while not ear.came:
-        began.wait(0.01)
+    wait_until(lambda: ear.came)
     for notice in NOTICES[1:]:
         sender.send(notice, None)
     ear.hangs.set()

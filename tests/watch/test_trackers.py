@@ -10,7 +10,7 @@ import sys
 
 import pytest
 from report_rows import a_round
-from stand_ins import WAIT_S
+from waits import WAIT_S
 
 from flq.config_file import load_config
 from flq.errors import ConfigError
