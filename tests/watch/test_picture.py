@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 from report_rows import a_round
 
-from flq.watch.notify.picture import draw
+from flq.watch.notify.picture import ACCURACY, LOSS, TRAINING, draw
 
 
 def opened(data):
@@ -26,7 +26,7 @@ def test_it_is_800_by_500_and_has_three_curves():
     rounds = [a_round(k, accuracy=1 - 1 / k, test_loss=2 / k, training_loss=1 / k) for k in range(1, 30)]
     image = opened(draw(rounds, "run_7"))
     assert image.size == (800, 500)
-    for color in ("#0b6e99", "#c2410c", "#e8a87c"):
+    for color in (ACCURACY, LOSS, TRAINING):
         assert n_pixels_like(image, color) > 500, color
 
 

@@ -1,13 +1,15 @@
-"""A small figure of a run, for a phone: accuracy and loss by round."""
+"""A small figure of a run, for a phone: accuracy and loss by round, in the house style."""
 
-import io
 from typing import Any, List, Optional, Sequence, Tuple
 
+from ...drawing.pictures import picture
+from ...drawing.style import GRID, colour, new_figure, plain, styled
 from ...report.rows import RoundRow
 
 MOST_POINTS = 600   # more than there are pixels
-WIDTH, HEIGHT, DPI = 6.4, 4.0, 125.0  # inches; 800 x 500 pixels
-ACCURACY, LOSS, TRAINING, GRID, INK = "#0b6e99", "#c2410c", "#e8a87c", "#e3e6ea", "#1f2933"
+WIDTH, HEIGHT = 4.0, 2.5  # inches; 800 x 500 pixels
+ACCURACY, LOSS, TRAINING = colour(0), colour(1), colour(4)
+MOST_LETTERS = 80   # of the title
 
 
 def draw(rounds: Sequence[RoundRow], title: str) -> Optional[bytes]:
@@ -25,45 +27,42 @@ def draw(rounds: Sequence[RoundRow], title: str) -> Optional[bytes]:
     training = _points(rounds, "training_loss")
     if max(len(accuracy), len(loss), len(training)) < 2:
         return None
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # half a second that is only due now
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator
+    return picture(_figure(accuracy, loss, training, title), "png")
 
-    figure = Figure(figsize=(WIDTH, HEIGHT), dpi=DPI, layout="constrained")
-    canvas = FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    axes.set_title(title, fontsize=10.5, color=INK, loc="left", parse_math=False)
-    axes.set_xlabel("round", color=INK)
+
+@styled
+def _figure(accuracy: List[Tuple[int, float]], loss: List[Tuple[int, float]], training: List[Tuple[int, float]],
+            title: str) -> Any:
+    from matplotlib.ticker import MaxNLocator  # half a second that is only due now
+
+    figure, axes = new_figure(WIDTH, HEIGHT)
+    axes.set_title(plain(title, MOST_LETTERS), loc="left", fontsize=7)
+    axes.set_xlabel("round")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.grid(color=GRID, linewidth=0.8)
-    axes.set_axisbelow(True)
     lines: List[Any] = []
     if accuracy:
-        lines += axes.plot(*zip(*[(index, 100 * value) for index, value in accuracy]), color=ACCURACY, linewidth=2.2,
+        lines += axes.plot(*zip(*[(index, 100 * value) for index, value in accuracy]), color=ACCURACY,
                            label="accuracy (%)")
         axes.set_ylabel("accuracy (%)", color=ACCURACY)
         index, best = max(accuracy, key=lambda point: point[1])
-        axes.plot([index], [100 * best], "o", color=ACCURACY, markersize=6)
-        axes.annotate("%.2f %%" % (100 * best), (index, 100 * best), (-7, -20), textcoords="offset points",
-                      ha="right", fontsize=9, color=ACCURACY, bbox={"facecolor": "white", "edgecolor": "none",
-                                                                    "pad": 1.0, "alpha": 0.85})
+        axes.plot([index], [100 * best], "o", color=ACCURACY)
+        axes.annotate("%.2f %%" % (100 * best), (index, 100 * best), (-4, -11), textcoords="offset points",
+                      ha="right", fontsize=7, color=ACCURACY, bbox={"facecolor": "white", "edgecolor": "none",
+                                                                    "pad": 0.6, "alpha": 0.85})
         other = axes.twinx()
+        other.grid(visible=False)
     else:
         other = axes
-    for points, color, name in ((loss, LOSS, "test loss"), (training, TRAINING, "training loss")):
+    for points, look, name in ((loss, LOSS, "test loss"), (training, TRAINING, "training loss")):
         if points:
-            lines += other.plot(*zip(*points), color=color, linewidth=1.6, label=name)
+            lines += other.plot(*zip(*points), color=look, linewidth=1.0, label=name)
     other.set_ylabel("loss", color=LOSS)
     for spines in (axes.spines, other.spines):
-        spines["top"].set_visible(False)
         spines["right"].set_visible(bool(accuracy))
         for spine in spines.values():
             spine.set_color(GRID)
-    axes.legend(lines, [line.get_label() for line in lines], loc="upper center", bbox_to_anchor=(0.5, -0.14),
-                ncols=3, frameon=False, fontsize=9)
-    stream = io.BytesIO()
-    canvas.print_png(stream)
-    return stream.getvalue()
+    figure.legend(handles=lines, loc="outside lower center", ncols=3)
+    return figure
 
 
 def _points(rounds: Sequence[RoundRow], name: str) -> List[Tuple[int, float]]:
