@@ -169,7 +169,7 @@ ROWS = (
     Row(1078, "tensorflow", (("protocol", "messages, bytes, state machines"), ("training", "data, models, TensorFlow"),
                              ("report", "rows, workbooks, figures"))),
     Row(1158, "disk", (("core", "mathematics: numpy, pure functions"), ("device", "board, sensors, doctor"),
-                       ("drawing", "how figures look"), ("console", "a bar at a terminal"))))
+                       ("drawing", "how figures look"), ("console", "lines, and bars made of them"))))
 
 
 def _layers(drawing: Drawing) -> None:
