@@ -8,12 +8,13 @@ from flask import Flask, Response, g, jsonify, request
 from werkzeug.exceptions import HTTPException
 
 from ..errors import BadValues, FlqError, TooLarge, TooManyRequests, Unauthorized, Unavailable, WireError
-from .auth import OPERATOR, Gate
+from .auth import OPERATOR, Gate, is_page
 from .bodies import MAX_JSON_BYTES, check_crc, read_body
 from .limits import All
 
 RETRY_AFTER_S = 2
 DRAIN_S = 1.0  # how long a small body that nobody reads is waited for, so that its sender hears the answer
+DRAINED = 2    # so many at a time: strangers who are refused take no more of what workers need for their bodies
 
 Semaphore = Union[threading.BoundedSemaphore, All]
 
@@ -35,6 +36,7 @@ def base_app(gate: Gate, body_limit: int, reading: Semaphore, before_body: Calla
     app = Flask("flq", static_folder=None)
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False  # only what docs/endpoints.md says
     app.json.sort_keys = False  # a person reads them in the order in which they were written
+    draining = All(threading.BoundedSemaphore(DRAINED), reading)
 
     @app.before_request
     def receive_body() -> None:
@@ -42,8 +44,10 @@ def base_app(gate: Gate, body_limit: int, reading: Semaphore, before_body: Calla
         try:
             g.name = gate.admit()
             before_body()
+            if size and is_page():  # whose places are more than others without a token may hold
+                raise TooLarge("the body has %d bytes, expected none" % size)
         except FlqError:
-            with one_of(reading) as has_thread:
+            with one_of(draining) as has_thread:
                 if has_thread and size <= MAX_JSON_BYTES:
                     drain(size)
             raise

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 from local_master import head, read_all
 
-from flq.master import connection, server
+from flq.master import base_app, connection, server
 from flq.master.meter import Meter
 
 N_THREADS = 12
@@ -63,6 +63,22 @@ def test_bodies_that_never_come_leave_threads_for_the_others(small_master, path)
             sock.shutdown(socket.SHUT_WR)
         answers = [read_all(sock)[9:12] for sock in peers]
         assert set(answers) <= {b"400", b"429", b"503"} and answers.count(b"400") <= N_THREADS // 2
+
+
+@pytest.mark.parametrize("target, status", [("/page/main.js", b"413"), ("/stop", b"401")])
+def test_bodies_of_strangers_that_never_come_leave_room_for_workers(make_master, monkeypatch, target, status):
+    monkeypatch.setattr(base_app, "DRAIN_S", 10.0)  # as if there always were some
+    master = make_master("security.local_operator=false")
+    with ExitStack() as stack:
+        request = ("POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\n" % target).encode()
+        peers = [connect(master, stack, request) for _ in range(N_PEERS)]
+        wait_for_answers(peers, N_PEERS - base_app.DRAINED)
+        code, _, body = master.send("POST", "/register", json.dumps(
+            {"worker_id": 0, "instance": "one", "n_samples": 7}))
+        assert (code, json.loads(body)["error"]) == (409, "Conflict")  # it has been read: it knows no layout
+        for sock in peers:
+            sock.shutdown(socket.SHUT_WR)
+        assert status in {read_all(sock)[9:12] for sock in peers} <= {status, b"429", b""}
 
 
 def test_a_head_that_does_not_end_ends_the_connection(small_master, monkeypatch):
