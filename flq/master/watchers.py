@@ -7,6 +7,7 @@ does not take its lines, or ends before its time, is done without, and begun ane
 import logging
 import os
 import select
+import signal
 import subprocess
 import sys
 import threading
@@ -15,7 +16,10 @@ from collections import deque
 from contextlib import suppress
 from typing import Any, Callable, Deque, List, Mapping, Optional, Sequence, Tuple
 
+from ..console.screen import printable
+from ..errors import TooManyRequests
 from ..watch.messages import Began, Ended, Message, Round, line_of
+from .limits import Buckets, Rate
 
 logger = logging.getLogger(__name__)
 
@@ -24,6 +28,9 @@ MOST_WAITING = 1000     # lines; a child that is so far behind is begun anew, wi
 STUCK_S = 120.0         # how long a child may take no line although there are some
 PAUSE_S = 300.0         # between the end of a child and the next that takes its place
 PIECE = 65536           # bytes that are written at a time
+FAREWELL_S = 5.0        # how long a child may take to end when it reads no more, and its last words to come
+MOST_SAID = Rate(1.0, 200.0)  # lines of a child for the log, a second and at once; one that says more is ended
+LONGEST_SAID = 1000     # bytes of such a line; what is longer is several
 
 
 class Watcher:
@@ -78,10 +85,12 @@ class Watcher:
         self.begin_closing()
         if self._thread.is_alive():
             self._thread.join(timeout_s)
-            if self._thread.is_alive() and self._child is not None:
+            if self._thread.is_alive():
                 logger.warning("%s: not done after %.0f s, it is ended", self.name, timeout_s)
-                self._child.kill()
-                self._thread.join()
+            while self._thread.is_alive():  # it may be about to begin another
+                if self._child is not None:
+                    self._child.kill()
+                self._thread.join(1.0)
 
     # -- the thread ----------------------------------------------------------------------
 
@@ -92,6 +101,8 @@ class Watcher:
                 self._watch()
             except OSError as error:
                 logger.warning("%s can not begin: %s", self.name, error.strerror or error)
+            except Exception:  # a bug, or a thread that can not be had: the next may do better
+                logger.exception("%s has failed", self.name)
             with self._changed:
                 is_closing = self._is_closing
                 self._changed.wait_for(lambda: self._is_closing, PAUSE_S)
@@ -103,9 +114,9 @@ class Watcher:
         self._child = child = subprocess.Popen(  # in a session of its own: Ctrl-C is for the master
             [sys.executable] + self._argv, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
             env=dict(os.environ, PYTHONPATH=path, **self._environment), start_new_session=True)
-        reader = threading.Thread(target=self._log, args=(child.stderr,), name=self.name + "-stderr", daemon=True)
-        reader.start()
+        reader = threading.Thread(target=self._log, args=(child,), name=self.name + "-stderr", daemon=True)
         try:
+            reader.start()
             os.set_blocking(child.stdin.fileno(), False)
             with self._changed:
                 self._is_behind = False
@@ -118,27 +129,32 @@ class Watcher:
             else:
                 logger.warning("%s %s; the run goes on without it", self.name, why)
         finally:
-            child.kill()  # harmless where it has ended
+            with suppress(OSError):  # it, and whatever it has begun; most often all have ended
+                os.killpg(child.pid, signal.SIGKILL)
             child.wait()
             with suppress(OSError):
                 child.stdin.close()
-            reader.join()
+            if reader.is_alive():  # who has left the group may keep stderr open for ever
+                reader.join(FAREWELL_S)
 
     def _feed(self, child: Any, line: Optional[bytes]) -> Optional[str]:
         """Write lines until there is nothing more to come; return what is wrong with the child, if anything."""
+        readiness = select.poll()  # which takes descriptors of any number
+        readiness.register(child.stdin, select.POLLOUT)
         while line is not None:
             rest = memoryview(line)
             since = self._clock()
             while rest:
-                _, writable, _ = select.select([], [child.stdin], [], 1.0)
-                if writable:
+                if readiness.poll(1000):
                     try:
                         rest, since = rest[os.write(child.stdin.fileno(), rest[:PIECE]):], self._clock()
                     except BlockingIOError:
                         pass
                     except OSError:  # nobody reads
-                        child.wait()
-                        return "has ended with exit code %d" % child.returncode
+                        with suppress(subprocess.TimeoutExpired):
+                            child.wait(FAREWELL_S)
+                        return ("reads no more" if child.returncode is None
+                                else "has ended with exit code %d" % child.returncode)
                 elif self._clock() - since > STUCK_S:
                     return "takes nothing for %.0f s" % STUCK_S
             line = self._next(child)
@@ -154,10 +170,17 @@ class Watcher:
             can_take = self._lines and not self._is_behind and child.poll() is None
             return self._lines.popleft()[1] if can_take else None
 
-    def _log(self, stream: Any) -> None:
-        for line in stream:
-            logger.info("%s: %s", self.name, line.decode("utf-8", "replace").rstrip())
-        stream.close()
+    def _log(self, child: Any) -> None:
+        """Put what a child says into the log, as text that does nothing; end one that floods it."""
+        said = Buckets(MOST_SAID)
+        with child.stderr as stream:
+            for line in iter(lambda: stream.readline(LONGEST_SAID), b""):
+                try:
+                    said.take(self.name)
+                except TooManyRequests:
+                    logger.warning("%s says too much, it is ended", self.name)
+                    return child.kill()
+                logger.info("%s: %s", self.name, printable(line.decode("utf-8", "replace").rstrip()))
 
 
 class Watchers:

@@ -1,6 +1,8 @@
 """Watchers are told everything, and nothing that they do is waited for."""
 
 import logging
+import os
+import resource
 import threading
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from flq.watch.messages import Began, Ended, Happened, line_of, read
 SCRIPTS = str(Path(__file__).with_name("watcher_scripts.py"))
 BEGAN = Began("run", {}, "figures", [])
 ENDED = Ended("done", False, False, [])
+MANY = 1100  # open files; select() knows of 1024
 
 
 def happened(text):
@@ -128,6 +131,42 @@ def test_one_that_hangs_at_the_end_takes_no_time_from_the_others(watch, tmp_path
     hangs._child.kill()
     waiting.join(WAIT_S)
     assert (talks._child.returncode, hangs._child.returncode) == (0, -9)
+
+
+def test_what_one_has_begun_ends_with_it(watch, tmp_path):
+    watcher = watch("leaves")
+    watcher.tell(ENDED)
+    watcher.close(WAIT_S)
+    assert watcher._child.returncode == 0 and told(tmp_path, "leaves") == [[BEGAN, ENDED]]
+    assert "leaves-stderr" not in {thread.name for thread in threading.enumerate()}  # nobody holds it any more
+
+
+def test_one_that_floods_the_log_is_ended_and_what_it_says_is_only_text(watch, caplog):
+    with caplog.at_level(logging.INFO, "flq"):
+        watcher = watch("floods")
+        wait_for(lambda: "exit code -9" in caplog.text)
+    said = [record.getMessage() for record in caplog.records if record.levelno == logging.INFO]
+    assert said[0] == "floods: \\x1b[2J" + "x" * (watchers_module.LONGEST_SAID - 4)
+    assert 200 <= len(said) < 300 and "floods says too much, it is ended" in caplog.text
+    assert watcher._thread.is_alive()  # to begin another, after a while
+
+
+def test_one_begins_whatever_number_its_pipe_has(watch, tmp_path):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < MANY + 100:
+        pytest.skip("no more than %d files may be open here" % hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, MANY + 100), hard))
+    taken = []
+    try:
+        taken += [os.open(os.devnull, os.O_RDONLY) for _ in range(MANY)]  # as of connections
+        watcher = watch("talks")
+        watcher.tell(ENDED)
+        watcher.close(WAIT_S)
+    finally:
+        for descriptor in taken:
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert told(tmp_path, "talks") == [[BEGAN, ENDED]]
 
 
 def test_one_that_can_not_begin_is_done_without(caplog, monkeypatch):

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 
 
@@ -11,6 +12,11 @@ def main(how: str, path: str) -> None:
         out.write(b"child\n")
         if how == "deaf":
             signal.pause()
+        if how == "leaves":  # a child of its own that outlives it and keeps its stderr
+            subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"])
+        if how == "floods":
+            sys.stderr.write("\x1b[2J%s\n" % ("x" * 5000))
+            sys.stderr.write("line\n" * 100000)
         for line in sys.stdin.buffer:
             out.write(line)
             if how == "dies" and b"now" in line:
