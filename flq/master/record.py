@@ -4,7 +4,7 @@ The machine decides what a round was; this keeps it. Safe to use from any thread
 """
 
 import threading
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from typing import Any, Dict, List, NamedTuple, Optional
 
 from ..protocol.events import RoundReport
@@ -62,6 +62,12 @@ class Record:
         """Return whether it is known what a round's model achieved."""
         with self._lock:
             return round_index in self._evaluated
+
+    def give_up_before(self, round_index: int) -> None:
+        """Take it as settled that nothing more is known of the models of earlier rounds than is known now."""
+        with self._lock:
+            for index in self._indices[:bisect_left(self._indices, round_index)]:
+                self._evaluated.setdefault(index, Evaluated())
 
     def rounds(self, since: int = 0, limit: Optional[int] = None) -> List[RoundRow]:
         """Return one row per closed round after round ``since``, at most ``limit``; None = all."""

@@ -294,6 +294,7 @@ class MasterService:
     def _evaluate_restored(self, round_index: int) -> None:
         """Do so for the round after which the snapshot was taken; those before it are not known any more."""
         server = self.machine.server
+        self.record.give_up_before(round_index)
         if round_index and not self.record.has_evaluation(round_index):
             self._evaluate(round_index, server.model, server.shared, server.mean)
 

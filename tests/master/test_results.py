@@ -163,6 +163,15 @@ def test_the_newest_evaluation_is_that_of_the_latest_round():
         [2, 5], [2, 5], [5, 7], [7], []]
 
 
+def test_rounds_whose_models_a_restored_master_does_not_know_count_as_tested(make_master):
+    service, report = make_master(*RUN).service, RoundReport(0, {}, *[0] * 11)
+    for round_index in range(1, 5):
+        service.record.add_round(Closed(report._replace(round_index=round_index), Wire()))
+    service._evaluate_restored(3)
+    assert [service.record.has_evaluation(round_index) for round_index in range(1, 5)] == [True] * 3 + [False]
+    assert [row.test_loss for row in service.record.rounds()] == [None, None, 3.0, None]
+
+
 def test_the_status_is_not_made_for_every_event_of_a_crowd(make_master, monkeypatch):
     master = make_master(*RUN)
     owner, made, goes_on = master.service._owner, [], threading.Event()

@@ -10,8 +10,12 @@ from report_rows import a_round
 
 from flq.config_file import load_config
 from flq.master import feed
+from flq.master.meter import Wire
 from flq.master.news import News
+from flq.master.record import Closed, Evaluated, Record
+from flq.master.sources import Rows
 from flq.master.status import status_before
+from flq.protocol.events import RoundReport
 from flq.protocol.members import STATUSES
 
 HOSTILE = "<script>alert(1)</script>\u202eabc\u200f=1+1\"'&\u2028"
@@ -119,3 +123,20 @@ def test_what_json_does_not_have_is_null():
                                      feed.rounds_message([a_round()], [{0: "late"}], 2000, FACTS)])
 def test_there_is_no_path_and_no_address(message):
     assert "/" not in json.dumps(message)
+
+
+def test_only_rounds_that_may_change_are_read_again(monkeypatch):
+    report, record, read = RoundReport(0, {}, *[0] * 11), Record(), []
+    for round_index in range(1, 7):
+        record.add_round(Closed(report._replace(round_index=round_index), Wire()))
+    rounds = record.rounds
+    monkeypatch.setattr(record, "rounds", lambda since: [read.append(since), rounds(since)][1])
+    rows = Rows(record)
+    record.add_evaluation(2, Evaluated(0.2))
+    assert [row.test_loss for row in rows.newest()] == [None, 0.2] + [None] * 4
+    record.give_up_before(4)  # a master that takes a run up does not know the models of these rounds
+    record.add_evaluation(5, Evaluated(0.5))
+    assert [row.test_loss for row in rows.newest()] == [None, 0.2, None, None, 0.5, None]
+    record.add_evaluation(4, Evaluated(0.4))
+    assert [row.test_loss for row in rows.newest()] == [None, 0.2, None, 0.4, 0.5, None]
+    assert len(rows.newest()) == 6 and read == [0, 0, 3, 5]
