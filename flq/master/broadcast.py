@@ -10,6 +10,8 @@ import threading
 import time
 from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Tuple
 
+from .limits import StreamPlaces
+
 PERIODS_S = {"state": 1.0, "rounds": 2.0, "log": 1.0}  # how often a message may be made anew
 LOOK_S = 0.5            # how often a stream looks whether there is one
 HEARTBEAT_S = 15.0      # a stream that has nothing to say says that it is there
@@ -40,10 +42,13 @@ class Broadcast:
     ----------
     closing : Event
         Set: streams say what is to be said last, and end.
+    places : StreamPlaces
+        Who has a stream, whichever application has begun it.
     """
 
     def __init__(self, sources: Sources, clock: Callable[[], float] = time.monotonic) -> None:
         self.closing = threading.Event()
+        self.places = StreamPlaces()
         self._life = secrets.token_hex(4)  # numbers of another process of the master mean nothing here
         self._sources, self._clock = sources, clock
         self._lock = threading.Lock()

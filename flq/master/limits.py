@@ -10,8 +10,10 @@ import time
 from collections import OrderedDict
 from typing import Callable, Dict, Hashable, NamedTuple
 
-from ..errors import TooManyRequests
+from ..errors import TooManyRequests, Unavailable
+from .server import STREAM_THREADS
 
+STREAMS_OF_ONE = STREAM_THREADS // 2  # streams of events that one address may have
 MOST_KEPT = 4096  # peers whose buckets are remembered; a bucket that is forgotten begins full
 
 
@@ -80,6 +82,31 @@ class Places:
             self._taken[key] -= 1
             if not self._taken[key]:
                 del self._taken[key]
+
+
+class StreamPlaces:
+    """Who may have a stream: so many at a time, and half of them for one address."""
+
+    def __init__(self) -> None:
+        self._all = threading.BoundedSemaphore(STREAM_THREADS)
+        self._places = Places()
+
+    def enter(self, address: str) -> Callable[[], None]:
+        """Take a place; return what gives it back.
+
+        Raises
+        ------
+        Unavailable
+            If there is none.
+        """
+        if self._all.acquire(blocking=False):
+            try:
+                leave = self._places.enter(group_of(address), STREAMS_OF_ONE)
+            except TooManyRequests:
+                self._all.release()
+            else:
+                return lambda: (leave(), self._all.release())
+        raise Unavailable("too many streams of events are open", "read GET /feed now and then instead")
 
 
 class All:

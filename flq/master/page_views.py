@@ -4,51 +4,20 @@ A stream holds a thread for as long as somebody looks. So streams have threads o
 waits for, and hold no place among the requests that the gate counts.
 """
 
-import threading
 from typing import Callable, List
 
 from flask import Flask, Response, request
 from werkzeug.exceptions import NotFound
 
-from ..errors import TooManyRequests, Unavailable
 from .broadcast import Broadcast
-from .limits import Places, group_of
 from .page_files import HEADERS, INDEX, PageFile, page_files
-from .server import STREAM_THREADS
 
-STREAMS_OF_ONE = STREAM_THREADS // 2  # from one address
 SEND_S = 10.0  # for one message: a viewer that takes longer loses the stream
-
-
-class StreamPlaces:
-    """Who may have a stream: so many at a time, and half of them for one address."""
-
-    def __init__(self) -> None:
-        self._all = threading.BoundedSemaphore(STREAM_THREADS)
-        self._places = Places()
-
-    def enter(self, address: str) -> Callable[[], None]:
-        """Take a place; return what gives it back.
-
-        Raises
-        ------
-        Unavailable
-            If there is none.
-        """
-        if self._all.acquire(blocking=False):
-            try:
-                leave = self._places.enter(group_of(address), STREAMS_OF_ONE)
-            except TooManyRequests:
-                self._all.release()
-            else:
-                return lambda: (leave(), self._all.release())
-        raise Unavailable("too many streams of events are open", "read GET /feed now and then instead")
 
 
 def add_page(app: Flask, broadcast: Broadcast) -> None:
     """Add the routes to an application."""
     files = page_files()
-    places = StreamPlaces()
 
     @app.get("/")
     def get_page() -> Response:
@@ -68,7 +37,7 @@ def add_page(app: Flask, broadcast: Broadcast) -> None:
 
     @app.get("/events")
     def get_events() -> Response:
-        leave = places.enter(request.remote_addr or "")
+        leave = broadcast.places.enter(request.remote_addr or "")
         _leave_the_gate()
         allow = request.environ.get("flq.hurry", float)
         pieces = broadcast.stream(request.headers.get("Last-Event-ID", ""), lambda: allow(SEND_S))

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
+from contextlib import ExitStack
 from http.client import HTTPConnection
 from types import SimpleNamespace
 
@@ -18,8 +19,10 @@ from flq.config_file import load_config
 from flq.core.params import Layout, Tensor
 from flq.master import command_line, program, serving
 from flq.master import evaluator as evaluator_module
+from flq.master.app import create_app
 from flq.master.auth import Gate
 from flq.master.broadcast import Broadcast
+from flq.master.limits import STREAMS_OF_ONE
 from flq.master.meter import Meter
 from flq.master.server import Server, n_threads
 from flq.master.sources import sources_before
@@ -44,7 +47,8 @@ def starting(tmp_path):
     server = Server(switch, "127.0.0.1", 0, 1, Meter())
     server.start()
     send = LocalMaster.send
-    yield SimpleNamespace(switch=switch, port=server.port, url="http://127.0.0.1:%d" % server.port,
+    yield SimpleNamespace(switch=switch, gate=gate, broadcast=broadcast, port=server.port,
+                          url="http://127.0.0.1:%d" % server.port,
                           send=lambda *args, **kwargs: send(SimpleNamespace(port=server.port), *args, **kwargs))
     server.stop()
 
@@ -55,6 +59,17 @@ def test_it_is_alive_and_says_that_it_is_starting(starting):
     status = json.loads(body)
     assert code == 200 and status["state"] == "STARTING" and status["connected_workers"] == 0
     assert status["run_id"] == "run" and status["config_hash"] == "0" * 64
+
+
+def test_streams_that_began_before_the_run_count_with_those_of_the_run(starting, make_master):
+    with ExitStack() as stack:
+        for _ in range(STREAMS_OF_ONE):
+            viewer = HTTPConnection("127.0.0.1", starting.port, timeout=WAIT_S)
+            stack.callback(viewer.close)
+            viewer.request("GET", "/events")
+            assert viewer.getresponse().status == 200
+        starting.switch.app = create_app(make_master(*RUN).service, starting.gate, starting.broadcast)
+        assert_refused(starting.send("GET", "/events"), 503)
 
 
 def test_its_status_has_the_keys_of_a_run(starting, make_master):

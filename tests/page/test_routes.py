@@ -11,7 +11,7 @@ from local_master import TOKENS, token_of_worker
 from test_bad_requests import assert_refused
 from waits import WAIT_S, wait_until
 
-from flq.master import broadcast, page_views
+from flq.master import broadcast, limits, page_views
 from flq.master.page_files import page_files
 
 RUN = ("system.total_workers=2", "system.min_workers=2", "system.max_rounds=3")
@@ -199,7 +199,7 @@ def test_the_master_ends_while_somebody_looks(make_master):
 def test_streams_hold_no_place_among_requests(make_master):
     master = make_master(*RUN)  # whose gate lets three requests of one address in at a time
     with ExitStack() as stack:
-        for _ in range(page_views.STREAMS_OF_ONE):
+        for _ in range(limits.STREAMS_OF_ONE):
             assert stack.enter_context(Stream(master)).answer.status == 200
         for _ in range(5):
             assert master.send("GET", "/status", token=None)[0] == 200
@@ -235,7 +235,7 @@ def test_a_viewer_that_has_gone_makes_room(make_master, monkeypatch):
     monkeypatch.setattr(broadcast, "HEARTBEAT_S", 0.1)
     master = make_master(*RUN)
     with ExitStack() as stack:
-        for _ in range(page_views.STREAMS_OF_ONE):
+        for _ in range(limits.STREAMS_OF_ONE):
             stack.enter_context(Stream(master)).answer.readline()
     until(master, 200).__exit__()
 
@@ -248,7 +248,7 @@ def test_a_viewer_that_does_not_read_loses_its_stream(make_master, monkeypatch):
     numbers = iter(range(10 ** 9))
     master.broadcast.follow({"state": lambda: [next(numbers), "x" * 10 ** 6]})
     with ExitStack() as stack:
-        for _ in range(page_views.STREAMS_OF_ONE):
+        for _ in range(limits.STREAMS_OF_ONE):
             stack.enter_context(Stream(master))
         until(master, 200).__exit__()
 
