@@ -97,7 +97,7 @@ def read_journal(run_dir: str) -> Recorded:
         return Recorded(str(about["run_id"]), about["settings"], rows, roll_calls)
     except sqlite3.Error as error:
         raise FlqError("%s can not be read: %s" % (path, error)) from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise FlqError("%s is no journal of a run: %s: %s" % (path, type(error).__name__, error),
                        "name the folder of a run, results/<run>") from None
 

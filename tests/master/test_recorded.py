@@ -2,11 +2,14 @@
 
 import os
 import shutil
+import sqlite3
+from contextlib import closing
 
 import pytest
 from local_master import HttpWorker
 
 from flq.errors import FlqError
+from flq.master.journal import TABLES
 from flq.master.record import Evaluated
 from flq.protocol.members import STATUSES
 from flq.report import recorded
@@ -86,6 +89,17 @@ def test_a_journal_that_is_none_is_one_sentence(tmp_path, capsys, content, expec
     assert main(["figures", str(tmp_path)]) == 2
     error = capsys.readouterr().err
     assert expected in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize("report", ['{"report": {"roll_call": {}}, "wire": []}', "[" * 10 ** 5, "{}", "1", "x"])
+def test_rounds_that_are_none_are_one_sentence(tmp_path, capsys, report):
+    with closing(sqlite3.connect(str(tmp_path / "journal.sqlite"))) as database:
+        database.executescript(TABLES)
+        database.execute("INSERT INTO rounds VALUES (1, ?)", (report,))
+        database.commit()
+    assert main(["figures", str(tmp_path)]) == 2
+    error = capsys.readouterr().err
+    assert "is no journal of a run: " in error and error.count("\n") == 1
 
 
 def test_a_run_that_is_not_there_and_one_without_rounds_are_one_sentence(make_master, tmp_path, capsys):
