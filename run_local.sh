@@ -292,6 +292,7 @@ set +m
 start "$scratch_dir/master_output" "$python" "$project_dir/flq_master.py" --host 127.0.0.1 --port "$port" \
     "${settings[@]}"
 master_pid=$started_pid
+unset FLQ_NOTIFY FLQ_NOTIFY_PROXY  # secrets of the master alone: workers run a user's own model
 
 deadline=$((SECONDS + HEALTH_TIMEOUT_S))
 until master_answers; do

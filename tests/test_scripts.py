@@ -59,6 +59,7 @@ def save(*_):
     open(os.path.join(folder, "order"), "a").write("master\\n")
     os._exit(0)
 open(os.path.join(folder, "pids"), "a").write("%d\\n" % os.getpid())
+open(os.path.join(folder, "notify"), "w").write(os.environ.get("FLQ_NOTIFY", ""))
 signal.signal(signal.SIGTERM, save)
 server = http.server.HTTPServer(("127.0.0.1", port), Handler)
 threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -89,6 +90,7 @@ signal.signal(signal.SIGTERM, end)
 open(os.path.join(folder, "pids"), "a").write("%d\\n" % os.getpid())
 os.makedirs(arguments["--state_dir"])
 open(os.path.join(folder, name + ".state_dir"), "w").write(arguments["--state_dir"])
+assert not {"FLQ_NOTIFY", "FLQ_NOTIFY_PROXY"} & set(os.environ), "secrets are none of a worker's business"
 print(name, "trains", flush=True)
 if os.environ["BEHAVIOUR"] == "fail" and name == "worker1":
     sys.exit("no data for " + name)
@@ -340,6 +342,13 @@ def test_wrong_argument_is_named_in_one_sentence(project, environment, arguments
     assert refused.returncode == 2
     assert word in refused.stderr and len(refused.stderr.splitlines()) == 1
     assert not (project / ".venv").exists()
+
+
+def test_the_secrets_of_notifications_reach_the_master_alone(ready_project, environment):
+    secrets = {"FLQ_NOTIFY": "json://127.0.0.1:9/secret", "FLQ_NOTIFY_PROXY": "socks5h://127.0.0.1:9"}
+    done = run([str(ready_project / "run_local.sh"), "--workers", "2"], env=dict(environment, **secrets))
+    assert done.returncode == 0, done.stderr
+    assert (ready_project / "notify").read_text() == secrets["FLQ_NOTIFY"]
 
 
 def test_complete_run_leaves_the_excel_file_and_nothing_else(ready_project, environment, tmp_path):
