@@ -3,6 +3,7 @@
 The machine decides what a round was; this keeps it. Safe to use from any thread.
 """
 
+import sys
 import threading
 from bisect import bisect_left, bisect_right
 from typing import Any, Dict, List, NamedTuple, Optional
@@ -101,7 +102,7 @@ def to_stored(closed: Closed) -> Dict[str, Any]:
 
 def from_stored(value: Dict[str, Any]) -> Closed:
     """Read it back; the journal of an older version knows of no energy."""
-    roll_call = {int(worker_id): status for worker_id, status in value["report"]["roll_call"].items()}
+    roll_call = {int(worker_id): sys.intern(status) for worker_id, status in value["report"]["roll_call"].items()}
     return Closed(RoundReport(**dict(value["report"], roll_call=roll_call)), Wire(*value["wire"]),
                   value.get("energy_j"))
 

@@ -13,6 +13,7 @@ Example
 
 import json
 import math
+import sys
 from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Union
 
 from ..errors import WireError
@@ -126,4 +127,5 @@ def _message(kind: Any, fields: Dict[str, Any]) -> Message:
 
 
 def _round(fields: Dict[str, Any]) -> Round:
-    return Round(RoundRow(**fields["row"]), {int(key): status for key, status in fields["roll_call"].items()})
+    roll_call = {int(key): sys.intern(status) for key, status in fields["roll_call"].items()}  # one text for millions
+    return Round(RoundRow(**fields["row"]), roll_call)

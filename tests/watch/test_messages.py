@@ -25,6 +25,11 @@ def test_each_kind_of_message_arrives_as_it_was_said():
     assert heard == list(MESSAGES)
 
 
+def test_the_words_of_a_roll_call_are_kept_once():
+    heard = list(read([line_of(ROUND), line_of(ROUND)]))
+    assert heard[0].roll_call[63] is heard[1].roll_call[63]
+
+
 def test_numbers_that_are_none_become_null():
     heard, = read([line_of(Round(a_round(1, training_loss=NAN, test_loss=INFINITY), {}))])
     assert heard.row.training_loss is None and heard.row.test_loss is None
