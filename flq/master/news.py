@@ -4,14 +4,16 @@ The newest are kept in memory, for pages that look; nothing that affects the mod
 worker said: whoever shows them treats them as hostile.
 """
 
+import math
 import threading
 import time
 from collections import deque
-from typing import Any, Callable, Deque, Dict, List, NamedTuple, Optional
+from typing import Any, Callable, Deque, Dict, List, NamedTuple, Optional, Tuple
 
 from ..protocol.events import NOTE_KINDS
 
 MOST_KEPT = 500
+PROBLEM_S = 60.0  # between two problems of a worker: one that says another with each report hides nothing else
 BEGAN, WENT_ON, PROBLEM, ENDED, INTERRUPTED = "began", "went_on", "problem", "ended", "interrupted"
 KINDS = NOTE_KINDS + (BEGAN, WENT_ON, PROBLEM, ENDED, INTERRUPTED)
 
@@ -56,7 +58,7 @@ class News:
         self._lock = threading.Lock()
         self._items: Deque[Item] = deque(maxlen=MOST_KEPT)
         self._last = 0
-        self._problems: Dict[int, str] = {}  # by worker, what it said last
+        self._problems: Dict[int, Tuple[str, float]] = {}  # by worker, what was told last, "" = it is over; and when
 
     def add(self, kind: str, text: str, worker_id: Optional[int] = None, round_index: int = 0) -> Item:
         """Add a line; return it."""
@@ -67,11 +69,16 @@ class News:
             return item
 
     def add_problem(self, worker_id: int, report: Dict[str, Any], round_index: int) -> Optional[Item]:
-        """Add a line if a worker's report tells of a problem that the one before did not; return it."""
-        problem = report.get("problem", "")
+        """Add a line if a worker's report tells of a problem that is not told yet; return it.
+
+        What comes too soon after the one before is told when a later report still says so.
+        """
+        problem, now = report.get("problem", ""), self._clock()
         with self._lock:
-            is_new = bool(problem) and self._problems.get(worker_id) != problem
-            self._problems[worker_id] = problem
+            told, at = self._problems.get(worker_id, ("", -math.inf))
+            is_new = bool(problem) and problem != told and abs(now - at) >= PROBLEM_S
+            if is_new or not problem:
+                self._problems[worker_id] = problem, now if is_new else at
         return self.add(PROBLEM, "worker %d: %s" % (worker_id, problem), worker_id, round_index) if is_new else None
 
     def newest(self) -> List[Item]:

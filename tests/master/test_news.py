@@ -1,6 +1,8 @@
 """What has happened in a run, as lines for people."""
 
-from flq.master.news import MOST_KEPT, PROBLEM, Item, News
+import itertools
+
+from flq.master.news import MOST_KEPT, PROBLEM, PROBLEM_S, Item, News
 from flq.protocol.events import GONE
 
 
@@ -21,11 +23,24 @@ def test_only_the_newest_are_kept():
 
 
 def test_a_problem_is_told_once_until_it_is_another():
-    news = News()
+    minutes = itertools.count(0.0, PROBLEM_S)
+    news = News(clock=lambda: next(minutes))
     said = [news.add_problem(3, {"problem": text} if text else {}, 7) for text in ("full", "full", "", "full", "hot")]
     assert [item and item.text for item in said] == ["worker 3: full", None, None, "worker 3: full", "worker 3: hot"]
     assert {item.kind for item in news.newest()} == {PROBLEM}
     assert news.add_problem(4, {"problem": "hot"}, 7) is not None
+
+
+def test_a_worker_with_many_problems_leaves_room_for_other_lines():
+    now = [0.0]
+    news = News(clock=lambda: now[0])
+    news.add(GONE, "worker 4 is lost", 4, 7)
+    for number in range(MOST_KEPT):
+        news.add_problem(3, {"problem": "problem %d" % number} if number % 3 else {}, 7)
+    assert [item.text for item in news.since(0)] == ["worker 4 is lost", "worker 3: problem 1"]
+    assert news.add_problem(5, {"problem": "hot"}, 7) is not None
+    now[0] = PROBLEM_S
+    assert news.add_problem(3, {"problem": "the last"}, 7).text == "worker 3: the last"
 
 
 def test_the_news_of_a_run_say_who_came_and_how_it_ended(make_master, run_workers):
