@@ -37,7 +37,7 @@ def test_a_worker_with_many_problems_leaves_room_for_other_lines():
     news.add(GONE, "worker 4 is lost", 4, 7)
     for number in range(MOST_KEPT):
         news.add_problem(3, {"problem": "problem %d" % number} if number % 3 else {}, 7)
-    assert [item.text for item in news.since(0)] == ["worker 4 is lost", "worker 3: problem 1"]
+    assert [item.text for item in news.newest()] == ["worker 4 is lost", "worker 3: problem 1"]
     assert news.add_problem(5, {"problem": "hot"}, 7) is not None
     now[0] = PROBLEM_S
     assert news.add_problem(3, {"problem": "the last"}, 7).text == "worker 3: the last"

@@ -144,7 +144,7 @@ def test_what_one_has_begun_ends_with_it(watch, tmp_path):
 def test_one_that_floods_the_log_is_ended_and_what_it_says_is_only_text(watch, caplog):
     with caplog.at_level(logging.INFO, "flq"):
         watcher = watch("floods")
-        wait_for(lambda: "exit code -9" in caplog.text)
+        wait_until(lambda: "exit code -9" in caplog.text)
     said = [record.getMessage() for record in caplog.records if record.levelno == logging.INFO]
     assert said[0] == "floods: \\x1b[2J" + "x" * (watchers_module.LONGEST_SAID - 4)
     assert 200 <= len(said) < 300 and "floods says too much, it is ended" in caplog.text
