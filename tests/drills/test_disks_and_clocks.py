@@ -126,7 +126,9 @@ def test_a_new_run_in_a_read_only_folder_is_one_clear_sentence(cluster, make_dis
     make_disk("results", 64 * KB).set_read_only(True)
     master = cluster.begin("master")
     assert master.wait() == 1
-    assert "Read-only file system: %s" % cluster.results_dir in master.text.splitlines()[-1]
+    last = master.text.splitlines()[-1]
+    assert "the folder of the run can not be made: %s" % cluster.results_dir in last
+    assert ": Read-only file system (report.results_dir must name a folder that can be written)" in last
 
 
 def test_a_new_run_on_a_full_disk_is_one_clear_sentence(cluster, make_disk):
