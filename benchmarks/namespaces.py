@@ -27,10 +27,15 @@ class Star:
         Of each link in each direction, as tc has it: ``1mbit``.
     lost_percent : int
         Of the packets that arrive at an end.
+    is_regular : bool, default False
+        Every so manieth packet is lost, in place of any: for those who need that some are, at each end. The percentage
+        then divides 100.
     """
 
-    def __init__(self, n_leaves: int, rate: str, lost_percent: int) -> None:
-        self._rate, self._lost_percent = rate, lost_percent
+    def __init__(self, n_leaves: int, rate: str, lost_percent: int, is_regular: bool = False) -> None:
+        self._rate = rate
+        self._is_lost = ("inc mod %d == 0" % (100 // lost_percent) if is_regular
+                         else "random mod 100 < %d" % lost_percent)
         self._middle = "flq-%d-middle" % os.getpid()
         self._leaves = ["flq-%d-%d" % (os.getpid(), i) for i in range(n_leaves)]
         self._made: List[str] = []
@@ -92,7 +97,7 @@ class Star:
 
     def _lose(self, name: str) -> None:
         rules = ("table inet flq {\nchain arriving {\ntype filter hook input priority 0;\n"
-                 "iifname != \"lo\" numgen random mod 100 < %d counter drop\n}\n}\n" % self._lost_percent)
+                 "iifname != \"lo\" numgen %s counter drop\n}\n}\n" % self._is_lost)
         run("ip", "netns", "exec", name, NFT, rules)
 
     def _set_up(self, name: str, device: str, address: str) -> None:

@@ -16,7 +16,7 @@ LINK_S = 180.0  # far beyond what it takes
 def star():
     """Return four namespaces around one."""
     try:
-        with Star(N_WORKERS, "1mbit", LOST_PERCENT) as made:
+        with Star(N_WORKERS, "1mbit", LOST_PERCENT, is_regular=True) as made:
             yield made
     except NoNamespaces as error:
         pytest.skip("no network namespaces with tc and nft can be made here: %s" % error)

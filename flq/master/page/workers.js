@@ -16,7 +16,7 @@ function put(element, text) {
 /** A worker's row: made once, then only what changes is written. */
 class Row {
   #cells = {}; #name = document.createElement("bdi"); #trouble = document.createElement("bdi"); #canvas = historyCanvas();
-  #drawn = "";
+  #drawn = null;
 
   constructor(id) {
     this.element = document.createElement("tr");
