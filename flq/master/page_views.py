@@ -58,7 +58,7 @@ def _answer(file: PageFile) -> Response:
 def _with_tag(response: Response, tag: str) -> Response:
     """Say what the content is called; 304 to those who have it."""
     response.set_etag(tag)
-    response.headers["Cache-Control"] = "no-cache"
+    response.headers["Cache-Control"] = "no-cache"  # ask whether there is a newer one
     response.headers["X-Content-Type-Options"] = "nosniff"
     return response.make_conditional(request)
 
