@@ -189,8 +189,8 @@ class RunEnded(NamedTuple):
     reason: str
 
 
-JOINED, BACK, GONE, RESYNC, UNABLE, UNCHANGED = NOTE_KINDS = (
-    "joined", "back", "lost", "resync", "unable", "unchanged")
+JOINED, BACK, GONE, RESYNC, UNABLE, UNCHANGED, BLOCKED = NOTE_KINDS = (
+    "joined", "back", "lost", "resync", "unable", "unchanged", "blocked")
 
 
 class Note(NamedTuple):
@@ -200,7 +200,7 @@ class Note(NamedTuple):
     ----------
     kind : str
         One of ``NOTE_KINDS``: a worker joined, is back, is lost, begins afresh because its mirror differs, or could
-        not train; or a round left the model as it was.
+        not train; a round left the model as it was; or something between a worker and the master refused its update.
     worker_id : int or None
         Whom it is about; None = nobody in particular.
     """

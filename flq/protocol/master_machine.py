@@ -32,6 +32,7 @@ from . import grants
 from .downlink import Chain, Downlink
 from .events import (
     BACK,
+    BLOCKED,
     GONE,
     JOINED,
     RESYNC,
@@ -248,6 +249,8 @@ class MasterMachine:
 
     def _skip(self, event: Answered, member: Member, going: OpenRound, now: float) -> None:
         self._withdraw(member)
+        if event.answer.blocked:
+            return self._close_answer(event, member, Outcome.NOTED, LOST)
         if event.answer.loss != event.answer.loss:
             self._effects.append(Note("worker %d has nothing to send in round %d: its update was not finite; "
                                       "lower model.lr" % (member.worker_id, going.index), UNABLE, member.worker_id))
@@ -462,6 +465,9 @@ class MasterMachine:
             member.waiting_s += answer.waiting_s
             member.last_loss = answer.loss if answer.loss == answer.loss else None
             member.last_round = answer.round_index
+        if answer.blocked:
+            member.blocked += 1
+            self._effects.append(Note(_blocked(member.worker_id, answer), BLOCKED, member.worker_id))
         if outcome is not Outcome.RESYNC:  # which has begun a new epoch, with new numbers
             member.closed_seq, member.closed_round, member.closed_outcome = answer.seq, answer.round_index, outcome
 
@@ -541,3 +547,11 @@ class MasterMachine:
         self.totals = self.totals.plus(traffic)
         self.round_traffic = self.round_traffic.plus(traffic)
         member.traffic = member.traffic.plus(traffic)
+
+
+def _blocked(worker_id: int, answer: Answer) -> str:
+    """Return what a person should know of an update that was refused on its way."""
+    fix = "raise the limit for request bodies there (nginx: client_max_body_size)" if answer.blocked == 413 else (
+        "have it let the requests of workers pass")
+    return ("the update of worker %d in round %d did not arrive: something between it and the master answered %d; %s, "
+            "or let the worker connect directly" % (worker_id, answer.round_index, answer.blocked, fix))

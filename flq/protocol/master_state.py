@@ -17,7 +17,7 @@ from .members import Member, OpenRound
 from .messages import Outcome
 
 PLAIN = ("worker_id", "instance", "epoch", "n_samples", "mirror_is_stale", "is_forgotten", "passed_over",
-         "closed_seq", "closed_round", "gone", "tally", "training_s", "waiting_s", "last_loss", "last_round")
+         "closed_seq", "closed_round", "gone", "blocked", "tally", "training_s", "waiting_s", "last_loss", "last_round")
 VECTORS = ("model", "shared", "mean")  # of the server's state, in this order
 
 

@@ -39,6 +39,8 @@ class Member:
         Its last final verdict, so that a repeated answer gets it again.
     codings : tuple of str
         How payloads to and from it may be coded.
+    blocked : int
+        How many of its updates something between it and the master has refused.
     planned : tuple
         Round, epoch and version of the last plan that it was sent: the same again is a repeat.
     """
@@ -58,6 +60,7 @@ class Member:
         self.closed_outcome = Outcome.NOTED
         self.closed_round = 0
         self.codings: Tuple[str, ...] = ()
+        self.blocked = 0
         self.planned = (0, 0, 0)
         self.heard_end = False
         self.gone = True

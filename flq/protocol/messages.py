@@ -73,6 +73,9 @@ class Answer(NamedTuple):
         Only in an upload. A worker that has coded it has no use for it any more, and keeps None.
     coded : Coded or None
         What is sent in the payload's place.
+    blocked : int
+        Only in a skip: the HTTP status with which something between worker and master refused the answer in whose
+        place the skip is sent; 0 = none.
     """
 
     kind: Kind
@@ -90,6 +93,7 @@ class Answer(NamedTuple):
     payload: Optional[Payload] = None
     held_back: Optional[HeldBack] = None
     coded: Optional[Coded] = None
+    blocked: int = 0
 
     @property
     def sent(self) -> Optional[Payload]:

@@ -29,6 +29,7 @@ HEADER = struct.Struct("<4sBBBBIIIQ")   # magic, version, kind, codec, flags, ru
 CRC = struct.Struct("<I")               # of header and body, between the two
 ANSWER = struct.Struct("<IIIIQddff")    # worker, epoch, seq, state crc, cost bits, loss, energy, training, waiting
 HELD_BACK = struct.Struct("<ffI")       # loss, accuracy, samples; after the rest of an answer
+BLOCKED = struct.Struct("<H")           # HTTP status; after the rest of a skip
 VERDICT = struct.Struct("<BI")          # outcome, epoch
 PLAN = struct.Struct("<IIdIBH")         # version, model crc, threshold, bytes up, flags, number of frames
 PREFIX_SIZE = HEADER.size + CRC.size
@@ -36,6 +37,8 @@ CRC_HEADER = "X-FLQ-CRC32"             # of what is in no frame
 NEEDS_OFFER, ENDED = 1, 2               # flags of a plan
 HAS_HELD_BACK = 1                       # flag in the header of an answer
 CODING_SHIFT, CODING = 1, 3 << 1        # flags of a payload: the number of its coding; core/coding.py
+IS_BLOCKED = 8                          # flag in the header of a skip
+HTTP_STATUSES = (100, 599)
 
 Message = Union[Answer, Verdict, Plan, ModelFrame]
 Buffers = List[Union[bytes, memoryview]]  # consecutive pieces of one frame or stream
@@ -75,6 +78,8 @@ def encode(message: Message, link: Link) -> Buffers:
                             message.loss, message.energy, message.training_s, message.waiting_s)
         if message.held_back is not None:
             fixed, flags = fixed + HELD_BACK.pack(*message.held_back), HAS_HELD_BACK
+        if message.blocked:
+            fixed, flags = fixed + BLOCKED.pack(message.blocked), flags | IS_BLOCKED
         if message.kind is Kind.UPLOAD:
             payload, codec_id = memoryview(message.sent), message.codec_id
             flags |= _coding_flag(message.coded)
@@ -150,7 +155,7 @@ def decode_at(buffer: Union[bytes, bytearray, memoryview], start: int, link: Lin
     if kind not in _FIXED_SIZES or flags & ~_FLAGS[kind] or flags & CODING == CODING:
         raise WireError("the frame's kind is %d with flags %d, expected 1..%d with known flags"
                         % (kind, flags, len(Kind)))
-    n_fixed = _FIXED_SIZES[kind] + (HELD_BACK.size if flags & HAS_HELD_BACK else 0)
+    n_fixed = _FIXED_SIZES[kind] + sum(part.size for flag, part in _PARTS.items() if flags & flag)
     limit = n_fixed + _max_payload(Kind(kind), codec_id, link.layout)
     if length > limit:
         raise TooLarge("the frame declares a body of %d bytes, expected at most %d" % (length, limit))
@@ -166,15 +171,16 @@ def decode_at(buffer: Union[bytes, bytearray, memoryview], start: int, link: Lin
     if layout != link.layout.crc:
         raise Conflict("the frame has another parameter layout (CRC32 %08x), expected %08x"
                        % (layout, link.layout.crc), "use the model and data set that the master names")
-    message = _message(Kind(kind), codec_id, flags >> CODING_SHIFT, index, body[:n_fixed], body[n_fixed:], link.layout)
+    message = _message(Kind(kind), codec_id, flags, index, body[:n_fixed], body[n_fixed:], link.layout)
     return message, start + PREFIX_SIZE + length
 
 
 _FIXED_SIZES = {Kind.SKIP: ANSWER.size, Kind.OFFER: ANSWER.size, Kind.UPLOAD: ANSWER.size,
                 Kind.VERDICT: VERDICT.size, Kind.PLAN: PLAN.size, Kind.DELTA: 0, Kind.KEYFRAME: 0}
+_PARTS = {HAS_HELD_BACK: HELD_BACK, IS_BLOCKED: BLOCKED}
 _WITH_PAYLOAD = (Kind.UPLOAD, Kind.DELTA, Kind.KEYFRAME)
-_FLAGS = {kind: HAS_HELD_BACK * (kind in (Kind.SKIP, Kind.OFFER, Kind.UPLOAD)) | CODING * (kind in _WITH_PAYLOAD)
-          for kind in Kind}
+_FLAGS = {kind: (HAS_HELD_BACK * (kind in (Kind.SKIP, Kind.OFFER, Kind.UPLOAD)) | CODING * (kind in _WITH_PAYLOAD)
+                 | IS_BLOCKED * (kind is Kind.SKIP)) for kind in Kind}
 
 
 def _coding_flag(coded: Optional[Coded]) -> int:
@@ -192,14 +198,14 @@ def _max_payload(kind: Kind, codec_id: int, layout: Layout) -> int:
     return QUANTIZERS[codec_id].payload_size(layout)
 
 
-def _message(kind: Kind, codec_id: int, coding: int, index: int, body: memoryview, rest: memoryview,
+def _message(kind: Kind, codec_id: int, flags: int, index: int, body: memoryview, rest: memoryview,
              layout: Layout) -> Message:
     """Build the message from its fixed part and the rest, whose CRC is right, and check every field."""
     payload = coded = None
     if kind in _WITH_PAYLOAD:
         payload, codec = np.frombuffer(rest, np.uint8), QUANTIZERS[codec_id]
-        if coding:
-            coded = Coded(coding, payload)
+        if flags & CODING:
+            coded = Coded((flags & CODING) >> CODING_SHIFT, payload)
             payload = uncode(coded, codec.payload_size(layout), codec.bits)
         codec.check(payload, layout)
     if kind is Kind.VERDICT:
@@ -225,14 +231,22 @@ def _message(kind: Kind, codec_id: int, coding: int, index: int, body: memoryvie
             raise BadValues("the %s must be finite and at least 0, got %r" % (name, value))
     if kind is Kind.UPLOAD and cost_bits != 8 * len(rest):
         raise BadValues("the upload declares %d payload bits, got %d" % (cost_bits, 8 * len(rest)))
+    held_back = _held_back(body[ANSWER.size:]) if flags & HAS_HELD_BACK else None
+    blocked = _blocked(body[-BLOCKED.size:]) if flags & IS_BLOCKED else 0
     return Answer(kind, worker_id, epoch, seq, index, loss, energy, cost_bits, state_crc, training_s, waiting_s,
-                  codec_id, payload, _held_back(body[ANSWER.size:]), coded)
+                  codec_id, payload, held_back, coded, blocked)
 
 
-def _held_back(body: memoryview) -> Optional[HeldBack]:
-    if not len(body):
-        return None
-    held_back = HeldBack(*HELD_BACK.unpack(body))
+def _blocked(body: memoryview) -> int:
+    (status,) = BLOCKED.unpack(body)
+    if not HTTP_STATUSES[0] <= status <= HTTP_STATUSES[1]:
+        raise BadValues("the status with which an answer was blocked must be in %d..%d, got %d"
+                        % (HTTP_STATUSES + (status,)))
+    return status
+
+
+def _held_back(body: memoryview) -> HeldBack:
+    held_back = HeldBack(*HELD_BACK.unpack_from(body))
     if not (math.isfinite(held_back.loss) and 0 <= held_back.accuracy <= 1 and held_back.n_samples >= 1):
         raise BadValues("what the worker held back gives loss %r and accuracy %r on %d samples, expected a finite "
                         "loss, an accuracy in 0..1 and at least 1" % held_back)

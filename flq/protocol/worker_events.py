@@ -126,11 +126,16 @@ class Judged(NamedTuple):
 
 
 class Problem(NamedTuple):
-    """The master has answered with an error."""
+    """The answer is no success.
+
+    Without ``by_master`` it is not the master's: a proxy, a login page or another server has answered in its place, and
+    its status says nothing about this worker.
+    """
 
     status: int
     detail: str
     retry_after_s: float = 0.0
+    by_master: bool = True
 
 
 class Unreachable(NamedTuple):

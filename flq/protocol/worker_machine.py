@@ -58,7 +58,6 @@ from .worker_state import Standing, fits
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
 BETWEEN_RUNS_S = 10.0  # between two questions whether a new run has begun
 TRANSIENT_STATUSES = (408, 425, 429)
-GATEWAY_STATUSES = (502, 504)  # a proxy speaks for a master that it can not reach
 LARGEST_LOSS = 1e38  # that a float32 on the wire can hold; a model that has diverged beyond it is not worth a number
 MAX_REJECTIONS = 3  # so often the same bytes are sent again when the master could not read them
 
@@ -152,7 +151,7 @@ class WorkerMachine:
         """
         if type(event) not in OUTCOMES.get(type(self._doing), ()):
             raise FlqError("a worker that is to %s was told %s" % (type(self._doing).__name__, type(event).__name__))
-        if isinstance(event, Problem) and event.status not in GATEWAY_STATUSES:
+        if isinstance(event, Problem) and event.by_master:
             self._last_contact = now
         self._has_failed = isinstance(event, (Unreachable, Paused, Problem))
         action = self._handlers[type(event)](event, now)
@@ -364,6 +363,8 @@ class WorkerMachine:
     # -- trouble -------------------------------------------------------------------------
 
     def _problem(self, event: Problem, now: float) -> Action:
+        if not event.by_master:
+            return self._intercepted(event, now)
         if event.status in TRANSIENT_STATUSES or event.status >= 500:
             return self._back_off(event.detail, now, event.retry_after_s)
         if event.status == 409 and not isinstance(self._pending, CallRegister):
@@ -384,8 +385,30 @@ class WorkerMachine:
             self.epoch = 0  # what can not be told can not be gone on from
             return self._rejoin(event.detail)
         self.notes.append("the upload of round %d is given up: %s" % (self._upload.round_index, event.detail))
-        self._upload = self._upload.without_payload(Kind.SKIP)._replace(cost_bits=0, state_crc=0)
+        self._upload = self._as_skip()
         return self._send(self._upload)
+
+    def _intercepted(self, event: Problem, now: float) -> Action:
+        """Try again where something else answers for the master; tell the master of an update that it refuses.
+
+        What stands in the way of that as well may not have been there for this answer alone: it is sent again.
+        """
+        is_gateway = event.status in TRANSIENT_STATUSES or event.status >= 500  # that cannot reach the master, say
+        if not isinstance(self._pending, CallAnswer) or is_gateway:
+            return self._back_off(event.detail, now, event.retry_after_s)
+        self._rejections += 1
+        if self._upload.blocked:
+            self._upload = self._standing.answer
+            self._keep(self._send(self._first()))
+        elif self._rejections > MAX_REJECTIONS and self._upload.kind is Kind.UPLOAD:
+            self.notes.append("the update of round %d does not reach the master: %s"
+                              % (self._upload.round_index, event.detail))
+            self._upload = self._as_skip()._replace(blocked=event.status)
+            return self._send(self._upload)
+        return self._back_off(event.detail, now, event.retry_after_s)
+
+    def _as_skip(self) -> Answer:
+        return self._upload.without_payload(Kind.SKIP)._replace(cost_bits=0, state_crc=0)
 
     def _unreachable(self, event: Unreachable, now: float) -> Action:
         if event.gets_on:

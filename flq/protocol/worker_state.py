@@ -14,7 +14,7 @@ from ..core.worker_round import WorkerState
 from ..errors import BadValues
 from .messages import Answer, HeldBack, Kind
 
-VERSION = 2
+VERSION = 3
 STATES = ("if_applied", "if_not")
 MEMORIES = ("residual", "mirror")
 

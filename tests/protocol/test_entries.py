@@ -22,7 +22,8 @@ ANSWERS = st.builds(Answer, st.sampled_from([Kind.SKIP, Kind.OFFER]), st.integer
                     st.integers(0, 9), st.integers(0, 9), FLOATS, FLOATS, st.just(0), st.integers(0, 2 ** 32 - 1),
                     FLOATS, FLOATS, st.just(0), st.none(),
                     coded=st.none(), held_back=st.none() | st.builds(HeldBack, FLOATS, st.sampled_from([0.0, 0.5, 1.0]),
-                                                    st.integers(1, 99)))
+                                                    st.integers(1, 99)), blocked=st.just(0))
+ANSWERS |= ANSWERS.map(lambda answer: answer._replace(kind=Kind.SKIP, blocked=413))
 LASTING = st.one_of(
     st.builds(events.Register, st.just(-7), st.integers(0, 9), st.text(max_size=20), MAYBE, MAYBE, MAYBE, MAYBE, MAYBE,
               st.sampled_from([(), ("zlib",), ("zlib", "zstd")])),

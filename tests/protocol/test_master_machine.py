@@ -340,6 +340,48 @@ def test_an_answer_of_a_worker_that_is_not_in_the_round_is_late():
     assert bench.verdict(2) is LATE
 
 
+@pytest.mark.parametrize("status, fix", [(413, "client_max_body_size"), (403, "have it let"), (302, "have it let")])
+def test_an_update_that_was_refused_on_its_way_is_lost_and_no_skip(status, fix):
+    bench = open_bench(2)
+    bench.all_upload(1)
+    assert bench.verdict(0, Kind.SKIP, blocked=status) is Outcome.NOTED
+    assert bench.reports[0].roll_call == {0: "lost", 1: "uploaded"}
+    member = bench.machine.members[0]
+    assert (member.blocked, member.tally["skipped"], member.tally["lost"], member.gone) == (1, 0, 1, False)
+    said, = [note for note in bench.notes if "did not arrive" in note]
+    assert said.startswith("the update of worker 0 in round 1 did not arrive: something between it and the master "
+                           "answered %d; " % status) and fix in said and "directly" in said
+    assert bench.round == 2 and 0 in bench.machine.open_round.undecided()  # it takes part in the next one
+    assert bench.replayed().members[0].blocked == 1
+
+
+def test_an_update_that_was_blocked_is_told_once():
+    bench = open_bench(2)
+    bench.answer(0, Kind.SKIP, blocked=413, seq=1)
+    again = bench.answer(0, Kind.SKIP, blocked=413, seq=1)
+    assert bench.outcome(again) is Outcome.NOTED
+    assert bench.machine.members[0].blocked == 1 and len([note for note in bench.notes if "413" in note]) == 1
+
+
+def test_an_update_that_was_blocked_and_is_late_counts_as_blocked():
+    bench = open_bench(2, round_deadline_s=5.0, quorum=1)
+    bench.all_upload(1)
+    bench.wait(6)
+    assert bench.reports[0].roll_call[0] == "late"
+    assert bench.verdict(0, Kind.SKIP, blocked=413, seq=1, round_index=1) is Outcome.LATE
+    assert bench.machine.members[0].blocked == 1
+    assert bench.machine.members[0].tally["lost"] == 0
+
+
+def test_with_a_budget_an_update_that_was_blocked_leaves_its_grant_unused():
+    bench = open_bench(2, sel_clients=2, mode="bbit")
+    offers = [bench.answer(worker_id, Kind.OFFER) for worker_id in (0, 1)]
+    assert [bench.outcome(offer) for offer in offers] == [Outcome.GRANTED] * 2
+    assert bench.verdict(0, Kind.SKIP, blocked=413) is Outcome.NOTED
+    bench.all_upload(1)
+    assert bench.reports[0].roll_call == {0: "lost", 1: "uploaded"}
+
+
 def test_a_round_of_skips_closes_and_leaves_the_model():
     bench = open_bench(2, start=vector(1, 2, 3, 4))
     for _ in range(3):

@@ -116,6 +116,25 @@ def test_what_was_held_back_stands_between_the_answer_and_its_payload():
     assert flagged[PREFIX_SIZE:] == (plain[PREFIX_SIZE:-11] + struct.pack("<ffI", 0.5, 0.25, 7) + plain[-11:])
 
 
+def test_the_status_by_which_a_skip_was_blocked_stands_behind_the_rest():
+    skip = UPLOAD.without_payload(Kind.SKIP)._replace(held_back=HeldBack(0.5, 0.25, 7))
+    plain, flagged = joined(skip), joined(skip._replace(blocked=413))
+    assert (flagged[7], plain[7]) == (9, 1)
+    assert flagged[PREFIX_SIZE:] == plain[PREFIX_SIZE:] + struct.pack("<H", 413)
+
+
+@pytest.mark.parametrize("status", [0, 99, 600, 65535])
+def test_what_is_no_http_status_has_blocked_nothing(status):
+    answer = joined(UPLOAD.without_payload(Kind.SKIP))[PREFIX_SIZE:]
+    error = refused(framed(Kind.SKIP, 0, answer + struct.pack("<H", status), flags=8))
+    assert type(error) is BadValues and "must be in 100..599, got %d" % status in error.detail
+
+
+@pytest.mark.parametrize("kind", [Kind.OFFER, Kind.UPLOAD, Kind.VERDICT, Kind.PLAN, Kind.DELTA])
+def test_only_a_skip_is_blocked(kind):
+    assert type(refused(framed(kind, 4 if kind in (Kind.UPLOAD, Kind.DELTA) else 0, b"", flags=8))) is WireError
+
+
 def test_numbers_of_kinds_and_outcomes_are_fixed():
     assert [(kind.name, int(kind)) for kind in Kind] == [
         ("SKIP", 1), ("OFFER", 2), ("UPLOAD", 3), ("VERDICT", 4), ("PLAN", 5), ("DELTA", 6), ("KEYFRAME", 7)]
@@ -155,11 +174,12 @@ seconds = st.floats(0, 2.0 ** 100, width=32)
        loss=st.one_of(st.just(NAN), st.floats(-1e300, 1e300)), energy=positive, cost_bits=u64, state_crc=u32,
        training_s=seconds, waiting_s=seconds, bits=st.sampled_from(sorted(QUANTIZERS)),
        held_back=st.one_of(st.none(), st.builds(HeldBack, st.floats(-2.0 ** 99, 2.0 ** 99, width=32),
-                                                st.floats(0, 1, width=32), st.integers(1, 2 ** 32 - 1))))
+                                                st.floats(0, 1, width=32), st.integers(1, 2 ** 32 - 1))),
+       blocked=st.sampled_from([0, 100, 413, 599]))
 def test_answers_survive_the_wire(kind, numbers, loss, energy, cost_bits, state_crc, training_s, waiting_s, bits,
-                                  held_back):
+                                  held_back, blocked):
     message = Answer(kind, *(numbers + (loss, energy, cost_bits, state_crc, training_s, waiting_s)),
-                     held_back=held_back)
+                     held_back=held_back, blocked=blocked if kind is Kind.SKIP else 0)
     if kind is Kind.UPLOAD:
         message = message._replace(codec_id=bits, payload=payload(bits), cost_bits=8 * payload(bits).size)
     assert fields(decode(joined(message), LINK)) == fields(message)
@@ -230,7 +250,7 @@ def framed(kind, codec_id, body, index=7, link=LINK, length=None, version=3, fla
 
 
 @settings(max_examples=300)
-@given(kind=st.integers(0, 9), codec_id=st.sampled_from([0, 1, 2, 4, 8, 9, 10, 32]), flags=st.integers(0, 8),
+@given(kind=st.integers(0, 9), codec_id=st.sampled_from([0, 1, 2, 4, 8, 9, 10, 32]), flags=st.integers(0, 16),
        body=st.binary(max_size=90))
 def test_random_bodies_with_a_right_crc_decode_to_valid_messages_or_are_refused(kind, codec_id, flags, body):
     frame = framed(kind, codec_id, body, flags=flags)

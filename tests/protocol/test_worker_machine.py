@@ -218,7 +218,7 @@ def test_an_upload_says_who_what_and_how_long():
     assert worker.action.path == "/upload_update" and worker.state == "ANSWERING"
     assert answer._replace(payload=None) == (
         Kind.UPLOAD, 2, 1, 1, 1, 0.5, 16.0 + 1 + 9 + 4, 8 * (8 + 1 + 1), 0, 1.5, 3.0, 2, None, None,
-        None)
+        None, 0)
     assert answer.payload.tobytes() == QUANTIZERS[2].encode(vector(*UPDATE), LAYOUT).tobytes()
 
 
@@ -464,13 +464,14 @@ def test_answers_of_no_use_make_the_pauses_grow_and_the_worker_give_up_as_well()
     assert worker.action.code == 1 and "can not be read" in worker.action.sentence
 
 
-@pytest.mark.parametrize("status", [502, 504])
-def test_a_proxy_that_can_not_reach_the_master_is_not_the_master(status):
+@pytest.mark.parametrize("status", [200, 302, 401, 403, 404, 405, 407, 409, 413, 500, 502, 503, 504, 511])
+def test_what_answers_in_the_masters_place_is_not_the_master(status):
     worker = joined_for(60.0)
-    while not isinstance(worker.tell(Problem(status, "bad gateway")), Exit):
+    while not isinstance(worker.tell(Problem(status, "a stranger", by_master=False)), Exit):
         assert worker.now <= 60.0
         worker.pause()
-    assert worker.action.code == 1
+        assert isinstance(worker.action, CallPoll)
+    assert worker.action.code == 1 and "a stranger" in worker.action.sentence
 
 
 def test_a_request_that_timed_out_on_the_way_is_sent_again():
@@ -551,6 +552,61 @@ def test_a_skip_that_the_master_can_not_read_registers_again():
         failing(worker, Problem(400, "corrupted"), 3)
         worker.tell(Problem(400, "corrupted"))
     assert isinstance(worker.action, CallRegister)
+
+
+BLOCKED = Problem(413, "a proxy answers 413", by_master=False)
+
+
+def blocked(**changes):
+    """Return a worker whose update a proxy has refused so often that it tells the master."""
+    worker = joined(**changes)
+    worker.answering()
+    failing(worker, BLOCKED, 3)
+    worker.tell(BLOCKED)
+    return worker
+
+
+def test_an_update_that_a_proxy_refuses_becomes_a_skip_that_says_so_after_three_more_tries():
+    worker = blocked()
+    assert worker.action.path == "/offer"
+    assert (worker.answer.kind, worker.answer.seq, worker.answer.blocked) == (Kind.SKIP, 1, 413)
+    worker.verdict(Outcome.NOTED)
+    assert (worker.memory, worker.clock) == (list(UPDATE), 1)  # as of an update that was not applied
+
+
+def test_where_that_can_not_be_said_either_the_update_is_sent_again():
+    worker = blocked()
+    worker.tell(BLOCKED)
+    worker.pause()
+    assert (worker.action.path, worker.answer.kind, worker.answer.blocked) == ("/upload_update", Kind.UPLOAD, 0)
+    worker.verdict(Outcome.APPLIED)
+    assert worker.memory == LEFT
+
+
+def test_where_nothing_gets_through_any_more_the_worker_gives_up():
+    worker = joined_for(100.0)
+    worker.answering()
+    while not isinstance(worker.tell(BLOCKED), Exit):
+        assert worker.now <= 100.0
+        if isinstance(worker.action, Pause):
+            worker.pause()
+    assert worker.action.code == 1 and BLOCKED.detail in worker.action.sentence
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
+def test_an_update_waits_for_a_gateway_that_can_not_reach_the_master(status):
+    worker = joined(give_up_s=1e9)
+    worker.answering()
+    failing(worker, Problem(status, "bad gateway", by_master=False), 20)
+    assert worker.answer.kind is Kind.UPLOAD
+
+
+def test_a_skip_that_a_proxy_refuses_is_sent_again():
+    worker = joined()
+    worker.plan()
+    worker.was_trained(Unable("too small", 1.5))
+    failing(worker, BLOCKED, 6)
+    assert (worker.answer.kind, worker.answer.blocked) == (Kind.SKIP, 0)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])

@@ -88,10 +88,20 @@ def test_any_error_of_the_master_leads_on_or_to_an_exit(status):
             if isinstance(action, Pause):
                 worker.pause()
             elif isinstance(action, Exit):
-                assert action.code == (1 if status == 502 else 2)  # a proxy is not the master
+                assert action.code == 2
                 break
             else:
                 assert isinstance(action, (CallRegister, CallAnswer))
+
+
+@pytest.mark.parametrize("status", [200, 301, 400, 401, 403, 404, 405, 407, 409, 413, 418, 422, 502, 511])
+def test_any_answer_of_a_stranger_is_tried_again_and_ends_no_worker(status):
+    for name in ("new", "waiting", "uploading", "offering", "registering again"):
+        worker = in_every_state()[name]
+        for _ in range(6):
+            if isinstance(worker.tell(Problem(status, "a reason", by_master=False)), Pause):
+                worker.pause()
+            assert isinstance(worker.action, (CallRegister, CallPoll, CallAnswer))
 
 
 VERDICTS = st.builds(Verdict, st.sampled_from(list(Outcome)), st.integers(0, 9), st.integers(0, 9))
