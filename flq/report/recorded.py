@@ -13,8 +13,8 @@ Example
 import json
 import os
 import sqlite3
-from contextlib import closing
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
+from contextlib import closing, contextmanager
+from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence
 from urllib.parse import quote
 
 from ..errors import FlqError
@@ -73,6 +73,18 @@ def is_journalled(path: str) -> bool:
     return os.path.isfile(os.path.join(path, JOURNAL))
 
 
+def read_about(run_dir: str) -> Dict[str, Any]:
+    """Read what the journal of a run, of any version of FLQ, says of the run as a whole; the run is not disturbed.
+
+    Raises
+    ------
+    FlqError
+        If it can not be read.
+    """
+    with _reading(run_dir) as database:
+        return _about(database)
+
+
 def read_journal(run_dir: str) -> Recorded:
     """Read what the journal of a run says of its rounds; a run that goes on meanwhile is not disturbed.
 
@@ -81,20 +93,29 @@ def read_journal(run_dir: str) -> Recorded:
     FlqError
         If it can not be read.
     """
-    path = os.path.join(run_dir, JOURNAL)
-    try:
-        with closing(_open(path)) as database:
-            database.execute("BEGIN")  # all of one moment
-            about = {key: json.loads(value) for key, value in database.execute("SELECT key, value FROM about")}
-            tested = {index: json.loads(value)
-                      for index, value in database.execute("SELECT round, results FROM tested")}
-            stored = database.execute("SELECT report FROM rounds ORDER BY round").fetchall()
-        values = [json.loads(text) for text, in stored]
+    with _reading(run_dir) as database:
+        about = _about(database)
+        tested = {index: json.loads(value) for index, value in database.execute("SELECT round, results FROM tested")}
+        values = [json.loads(text) for text, in database.execute("SELECT report FROM rounds ORDER BY round")]
         rows = [row_of(value["report"], value["wire"], tested.get(value["report"]["round_index"], ()),
                        value.get("energy_j")) for value in values]  # an older version knows of no energy
         roll_calls = [{int(worker_id): status for worker_id, status in value["report"]["roll_call"].items()}
                       for value in values]
         return Recorded(str(about["run_id"]), about["settings"], rows, roll_calls)
+
+
+def _about(database: sqlite3.Connection) -> Dict[str, Any]:
+    return {key: json.loads(value) for key, value in database.execute("SELECT key, value FROM about")}
+
+
+@contextmanager
+def _reading(run_dir: str) -> Iterator[sqlite3.Connection]:
+    """Hold the journal of a run open in one transaction; what is wrong with it is one sentence."""
+    path = os.path.join(run_dir, JOURNAL)
+    try:
+        with closing(_open(path)) as database:
+            database.execute("BEGIN")  # all of one moment
+            yield database
     except sqlite3.Error as error:
         raise FlqError("%s can not be read: %s" % (path, error)) from None
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
