@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
 # Deploy FLQ on a cluster of boards by ssh: code, packages, settings, services. Every flag goes to python -m flq.deploy.
-set -euo pipefail
-
+set -euo pipefail #
+#
 # Write your machines down here, or in a file: ./deploy_jetson.sh --cluster cluster.yaml
 MASTER_IP="${MASTER_IP:-}"      # what the workers connect to, such as 192.168.1.10; it may be this machine
 WORKER_IPS="${WORKER_IPS:-}"    # such as "192.168.1.11 192.168.1.12"
 USERNAME="${USERNAME:-}"        # name on the boards; empty: as ~/.ssh/config says
 PROJECT_DIR="${PROJECT_DIR:-}"  # folder of the installation in the home folder there; empty: flq
 SSH_KEY="${SSH_KEY:-}"          # file with your private key; empty: as ssh finds it
-
-project_dir="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
+#
+project_dir="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)" #
 # shellcheck source=scripts/environment.sh
-source "$project_dir/scripts/environment.sh"
+source "$project_dir/scripts/environment.sh" # it refuses CRLF; up to here a # takes the CR of each line
 
 if asks_for_help "$@"; then
     cat <<'TEXT'

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # A whole FLQ run on this machine: set up .venv, start the master and the workers, train, leave the Excel file.
-set -euo pipefail
-project_dir="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
+set -euo pipefail #
+project_dir="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)" #
 # shellcheck source=scripts/environment.sh
-source "$project_dir/scripts/environment.sh"
+source "$project_dir/scripts/environment.sh" # it refuses CRLF; up to here a # takes the CR of each line
 
 readonly HEALTH_TIMEOUT_S=180  # the master reads the data set and deals it out before it serves
 readonly SAVE_TIMEOUT_S=90     # from the signal until the master has saved and ended

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Start one worker. Every flag goes to flq_worker.py.
-set -euo pipefail
-project_dir="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
+set -euo pipefail #
+project_dir="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)" #
 # shellcheck source=scripts/environment.sh
-source "$project_dir/scripts/environment.sh"
+source "$project_dir/scripts/environment.sh" # it refuses CRLF; up to here a # takes the CR of each line
 
 if asks_for_help "$@"; then
     cat <<'TEXT'

@@ -1,6 +1,13 @@
 # Functions that start_master.sh, start_worker.sh, run_local.sh and run_tests.sh share: which Python runs the programs,
 # and the folders .venv, .venv36 and so on. This file is sourced, never run; the caller sets project_dir.
 # shellcheck shell=bash
+#
+# Until this check is done, every line can be read with CRLF too: a # takes the CR.
+if grep -qs $'\r' "${BASH_SOURCE[@]}"; then #
+    mend="cd $(printf %q "$project_dir") && sed -i 's/\r\$//' *.sh scripts/*.sh" #
+    echo "The scripts have CRLF line ends, which bash cannot read; this mends them: $mend" >&2 #
+    exit 2 #
+fi #
 
 : "${project_dir:?is set by the script that sources this file}"
 

@@ -10,6 +10,7 @@ from typing import Any, Callable, Dict, Optional, Sequence
 from ..errors import FlqError
 from .connection import Connection, DeployError, DryConnection
 from .hosts import Host
+from .release import read_code
 from .reporter import Reporter
 
 MOST_FAILURES = 99  # that an exit code says
@@ -43,9 +44,8 @@ class Fleet:
         self._stamp = time.strftime("%Y%m%d_%H%M%S")
         self._logs = os.path.join(project_dir, "logs")
         self._reporter = Reporter(is_dry)
+        script = read_code(os.path.join(project_dir, "scripts", "board.sh"))
         self._sockets = tempfile.mkdtemp(prefix="flq")  # short: a socket's path may have 107 bytes
-        with open(os.path.join(project_dir, "scripts", "board.sh"), "rb") as stream:
-            script = stream.read()
         self._connections = {host.name: self._connect(host, script) for host in self.hosts}
 
     def __enter__(self) -> "Fleet":

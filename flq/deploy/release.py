@@ -37,15 +37,27 @@ def make_release(project_dir: str) -> Release:
             member = tarfile.TarInfo(path)
             member.mode = 0o755 if os.access(full, os.X_OK) else 0o644
             member.mtime = 0  # so that the same files make the same bytes
-            try:
-                with open(full, "rb") as stream:
-                    data = stream.read()
-            except OSError as error:
-                raise ConfigError("%s can not be read: %s" % (full, error.strerror)) from None
+            data = read_code(full)
             member.size = len(data)
             archive.addfile(member, io.BytesIO(data))
     plain = content.getvalue()
     return Release(hashlib.sha256(plain).hexdigest()[:N_DIGITS], gzip.compress(plain, 9, mtime=0))
+
+
+def read_code(path: str) -> bytes:
+    """Return what a machine gets of a file: of a script with CRLF line ends, which no shell reads, one with LF.
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be read.
+    """
+    try:
+        with open(path, "rb") as stream:
+            data = stream.read()
+    except OSError as error:
+        raise ConfigError("%s can not be read: %s" % (path, error.strerror)) from None
+    return data.replace(b"\r\n", b"\n") if path.endswith(".sh") else data
 
 
 def files_of(project_dir: str) -> List[str]:
