@@ -483,7 +483,7 @@ step_ask() {
         fail "nothing is deployed in $project: ./deploy_jetson.sh deploy does it"
     fi
     cd "$project/current"
-    PYTHONDONTWRITEBYTECODE=1 exec .venv/bin/python -m flq.deploy.on_master --project "$project" "${@:2}" </dev/null
+    PYTHONDONTWRITEBYTECODE=1 .venv/bin/python -m flq.deploy.on_master --project "$project" "${@:2}" </dev/null
 }
 
 # step_worker PROJECT ARGUMENT... : start_worker.sh of the current release.
@@ -493,7 +493,7 @@ step_worker() {
         fail "nothing is deployed in $project: ./deploy_jetson.sh deploy does it"
     fi
     cd "$project"
-    exec "$project/current/start_worker.sh" "${@:2}" </dev/null
+    "$project/current/start_worker.sh" "${@:2}" </dev/null
 }
 
 # step_logs PROJECT LINES FOLLOW NAME... : the ends of the newest logs of programs, and with FOLLOW yes: what comes.
@@ -505,8 +505,8 @@ step_logs() {
         if [[ -n "$newest" ]]; then found+=("$newest"); fi
     done
     if ((${#found[@]} == 0)); then fail "there is no log in $project/logs yet"; fi
-    if [[ "$3" == yes ]]; then exec tail -n "$2" -F "${found[@]}" </dev/null; fi
-    exec tail -n "$2" "${found[@]}" </dev/null
+    if [[ "$3" == yes ]]; then found=(-F "${found[@]}"); fi
+    tail -n "$2" "${found[@]}" </dev/null
 }
 
 # step_files PROJECT : size, time of the last change and path of everything in results and logs, a zero byte behind each.

@@ -141,7 +141,7 @@ def logs(fleet: Fleet, name: Optional[str], n_lines: int, is_following: bool) ->
                           % (name, ", ".join(host.name for host in fleet.hosts)))
 
     def work(connection: Connection, host: Host) -> None:
-        with Lines(host.name + ": ", fleet.say) as lines:
+        with Lines(host.name + ": ", fleet.say, connection.frame) as lines:
             connection.run("logs", host.access.project_dir, str(n_lines), "yes" if is_following else "no",
                            *(program.log_name for program in host.programs), timeout_s=FOLLOW_S, output=lines.stream)
 

@@ -6,17 +6,20 @@ connection serves all steps of a host.
 
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
 import tempfile
 import threading
+import time
 import zlib
 from contextlib import suppress
 from typing import Any, BinaryIO, Callable, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 from ..errors import FlqError
 from .cluster import Access
+from .framing import Cut, Frame
 from .hosts import Host
 
 CONNECT_S = 20
@@ -36,10 +39,12 @@ class DeployError(FlqError):
 
 
 class Result(NamedTuple):
-    """What came of a step."""
+    """What came of a step: what it printed, and when it began and ended by the clock of this machine."""
 
     output: str
     errors: str
+    began: float = 0.0
+    ended: float = 0.0
 
     @property
     def lines(self) -> List[str]:
@@ -47,17 +52,18 @@ class Result(NamedTuple):
         return self.output.splitlines()
 
     def values(self) -> Any:
-        """Return the JSON of its output, which begins with the first brace: a login script may have said something.
+        """Return the JSON of its output: the first object that can be read.
 
         Raises
         ------
         DeployError
             If there is none.
         """
-        try:
-            return json.JSONDecoder().raw_decode(self.output, self.output.index("{"))[0]
-        except (ValueError, RecursionError):  # it may have been secret
-            raise DeployError("what it answered is no JSON; it has %d characters" % len(self.output)) from None
+        decoder = json.JSONDecoder()
+        for brace in re.finditer("{", self.output):
+            with suppress(ValueError, RecursionError):
+                return decoder.raw_decode(self.output, brace.start())[0]
+        raise DeployError("what it answered is no JSON; it has %d characters" % len(self.output))  # it may be secret
 
 
 class Connection:
@@ -74,11 +80,17 @@ class Connection:
         Takes every command and what it answered. What is secret does not come there.
     begin : callable(str)
         Takes the name of each step before it is run.
+
+    Attributes
+    ----------
+    frame : Frame
+        What marks an answer. Only what goes to an ``output`` that is no file still has its marks.
     """
 
     def __init__(self, host: Host, script: bytes, sockets: str, log: Callable[[str], None],
                  begin: Callable[[str], None]) -> None:
         self._host, self._script, self._log, self._begin = host, script, log, begin
+        self.frame = Frame()
         self._socket = os.path.join(sockets, "%08x" % zlib.crc32(host.name.encode("utf-8")))
         self._is_open = False
         self._running: List["subprocess.Popen[bytes]"] = []
@@ -98,7 +110,7 @@ class Connection:
         is_secret : bool
             Whether what it answers stays out of the log.
         output : stream, optional
-            Where its output goes, in place of the result.
+            Where its output goes, in place of the result. A file is left at the beginning of the answer.
 
         Raises
         ------
@@ -107,7 +119,8 @@ class Connection:
         """
         self._begin(step)
         self._open()
-        return self._execute(self.command(step, *words), self._script, payload, timeout_s, is_secret, output)
+        return self._execute(self.command(step, *words), self.frame.header + self._script, payload, timeout_s,
+                             is_secret, output)
 
     def send(self, step: str, *words: str, text: bytes, timeout_s: float = 120.0) -> Result:
         """Run a step that takes a text. Its length is said too: a connection that breaks off looks like its end."""
@@ -141,8 +154,12 @@ class Connection:
         self._log("$ " + shlex.join(command))
         # Files, not pipes: the connection that stays open would hold a pipe's other end.
         with tempfile.TemporaryFile() as errors, tempfile.TemporaryFile() as answer:
+            began = time.time()
             code, is_late = self._wait(command, script, payload, timeout_s, errors, output or answer)
-            texts = [_text(stream) for stream in (answer, errors)]
+            ended = time.time()
+            whole = [_read(answer), _read(errors)]
+        cuts = [self.frame.cut(data) for data in whole]
+        texts = [(data if cut is None else cut.inner).decode("utf-8", "replace") for data, cut in zip(whole, cuts)]
         if self._ending.is_set():
             raise DeployError("interrupted")
         self._log("".join([texts[0] if not is_secret else "(what it answers stays out of the log)\n", texts[1],
@@ -151,7 +168,20 @@ class Connection:
             raise DeployError("%s took more than %.0f s" % (_step_of(command), timeout_s))
         if code:
             raise DeployError(_reason(texts[1]) or "%s ended with status %d" % (_step_of(command), code))
-        return Result(*texts)
+        if script:
+            self._require_whole(command, cuts if output is None else cuts[1:], output)
+        return Result(*texts, began, ended)
+
+    def _require_whole(self, command: List[str], cuts: Sequence[Optional[Cut]], output: Optional[BinaryIO]) -> None:
+        """Refuse an answer that is not all there although nothing has failed."""
+        if None in cuts:
+            raise DeployError("%s did not run, although its shell ended well: a login script there, such as ~/.bashrc, "
+                              "ends with exit, reads stdin or begins another program" % _step_of(command))
+        is_whole = all(cut.is_whole for cut in cuts)
+        if output is not None and output.seekable():
+            is_whole = self.frame.cut_file(output) and is_whole
+        if not is_whole:
+            raise DeployError("%s broke off before its end" % _step_of(command))
 
     def _wait(self, command: List[str], script: bytes, payload: Payload, timeout_s: float, errors: BinaryIO,
               answer: BinaryIO) -> Tuple[int, bool]:
@@ -242,9 +272,9 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
         os.killpg(process.pid, signal.SIGTERM)
 
 
-def _text(stream: BinaryIO) -> str:
+def _read(stream: BinaryIO) -> bytes:
     stream.seek(0)
-    return stream.read().decode("utf-8", "replace")
+    return stream.read()
 
 
 def _step_of(command: Sequence[str]) -> str:

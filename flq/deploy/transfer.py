@@ -8,6 +8,7 @@ import threading
 from typing import Any, BinaryIO, Callable, Dict, List, Tuple
 
 from .connection import Connection, DeployError
+from .framing import Frame
 from .hosts import Host
 
 FOLDERS = ("results", "logs")
@@ -32,7 +33,6 @@ def collect_host(connection: Connection, host: Host, folder: str) -> int:
     names = b"".join(os.fsencode(path) + b"\0" for path in new)
     with tempfile.TemporaryFile(dir=folder) as archive:
         connection.run("pack", host.access.project_dir, payload=names, timeout_s=FETCH_S, output=archive)
-        archive.seek(0)
         return unpack(archive, folder)
 
 
@@ -86,12 +86,20 @@ def _require_no_links(folder: str, parts: List[str]) -> None:
 
 
 class Lines:
-    """A stream for a step's output, whose lines are handed on as they come, with a prefix."""
+    """A stream for a step's output, whose lines are handed on as they come, with a prefix.
 
-    def __init__(self, prefix: str, take: Callable[[str], None]) -> None:
-        self._prefix, self._take = prefix, take
+    Parameters
+    ----------
+    prefix : str
+    take : callable(str)
+    frame : Frame
+        Only what stands between its marks is handed on.
+    """
+
+    def __init__(self, prefix: str, take: Callable[[str], None], frame: Frame) -> None:
+        self._prefix, self._take, self._frame = prefix, take, frame
         reading, writing = os.pipe()
-        self._source = os.fdopen(reading, encoding="utf-8", errors="replace")
+        self._source = os.fdopen(reading, "rb")
         self.stream: BinaryIO = os.fdopen(writing, "wb")
         self._reader = threading.Thread(target=self._read, daemon=True)
 
@@ -105,5 +113,14 @@ class Lines:
         self._source.close()
 
     def _read(self) -> None:
-        for line in self._source:
-            self._take(self._prefix + line.rstrip("\n"))
+        source = iter(self._source)
+        if not any(line.endswith(self._frame.begin) for line in source):
+            return
+        for line in source:
+            line, end, _ = line.partition(self._frame.end)
+            if line:
+                self._take(self._prefix + line.decode("utf-8", "replace").rstrip("\r\n"))
+            if end:
+                break
+        for _ in source:  # of a login script, which would wait
+            pass

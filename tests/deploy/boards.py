@@ -102,6 +102,13 @@ PermitRootLogin prohibit-password
 SetEnv PATH={folder}/bin:{path}
 """
 
+# What a board says to everybody who logs in, and when they leave.
+BASHRC = """
+printf 'Hello {ada}! "quoted\\033[0m\\nchanged\\nhome /nowhere\\n> '
+echo "ERROR: a board says so to all" >&2
+trap 'printf "{}\\nchanged\\n"; echo "ERROR: bye" >&2' EXIT
+"""
+
 # What a board has of its own: its user's home folder, units, /run.
 BEGIN = """
 mount --bind {folder}/passwd /etc/passwd
@@ -248,6 +255,7 @@ class Boards:
             "sshd_config": SSHD_CONFIG.format(folder=folder, path="/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"),
             "bin/systemctl": SYSTEMCTL.format(folder=folder + "/systemd", python=sys.executable),
             "bin/start": START,
+            "home/.bashrc": BASHRC,
             "authorized_keys": "" if name == "refusing" else self._read("client_key.pub")}
         for path, text in texts.items():
             with open(os.path.join(folder, path), "w") as stream:

@@ -125,7 +125,7 @@ def test_output_may_go_to_a_file(tmp_path, calls):
     connection, said = connect(tmp_path, "printf '\\000\\377'; exit\n")
     with open(str(tmp_path / "out"), "w+b") as stream:
         assert connection.run("pack", output=stream).output == ""
-    assert (tmp_path / "out").read_bytes() == b"\0\xff"
+        assert stream.read() == b"\0\xff"
 
 
 def test_everything_that_is_said_about_a_host_reaches_ssh(tmp_path):

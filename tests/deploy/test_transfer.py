@@ -7,6 +7,7 @@ import tarfile
 import pytest
 
 from flq.deploy.connection import DeployError
+from flq.deploy.framing import Frame
 from flq.deploy.release import files_of, make_release
 from flq.deploy.tables import table
 from flq.deploy.transfer import Lines, unpack
@@ -107,11 +108,18 @@ def test_an_archive_that_breaks_off_is_no_success(tmp_path, n_bytes):
 
 
 def test_lines_are_handed_on_with_their_prefix():
-    taken = []
-    with Lines("board: ", taken.append) as lines:
-        os.write(lines.stream.fileno(), b"one\ntw")
-        os.write(lines.stream.fileno(), b"o\n\xff\n")
+    taken, frame = [], Frame()
+    with Lines("board: ", taken.append, frame) as lines:
+        os.write(lines.stream.fileno(), frame.begin + b"one\ntw")
+        os.write(lines.stream.fileno(), b"o\n\xff\n" + frame.end)
     assert taken == ["board: one", "board: two", "board: \ufffd"]
+
+
+def test_lines_of_a_login_script_are_not_handed_on():
+    taken, frame = [], Frame()
+    with Lines("", taken.append, frame) as lines:
+        os.write(lines.stream.fileno(), b"Welcome\n\n> " + frame.begin + b"one\n\ntwo" + frame.end + b"bye\nbye\n")
+    assert taken == ["one", "", "two"]
 
 
 def test_columns_are_as_wide_as_they_need():
