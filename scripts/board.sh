@@ -46,13 +46,15 @@ point() {
 
 # ---- What is here
 
-# step_facts PROJECT PYTHON : one fact in a line. PYTHON: the only interpreter to look at, or -.
+# step_facts PROJECT PYTHON : one fact in a line. PYTHON: the only interpreter to look at, or -. The time is said first
+# and last, so that only what the answer took on its way stands between this clock and the other.
 step_facts() {
+    printf 'clock %s\n' "$(date +%s.%N)"
     enter "$1"
     local place="$project" name
     until [[ -d "$place" ]]; do place="$(dirname "$place")"; done
     printf 'home %s\nproject %s\nuser %s\nmachine %s\n' "$HOME" "$project" "$(id -un)" "$(uname -m)"
-    printf 'clock %s\nmemory_mb %s\n' "$(date +%s)" "$(awk '/^MemTotal/ { print int($2 / 1024) }' /proc/meminfo)"
+    printf 'memory_mb %s\n' "$(awk '/^MemTotal/ { print int($2 / 1024) }' /proc/meminfo)"
     printf 'disk_mb %s\n' "$(df -Pk "$place" | awk 'NR == 2 { print int($4 / 1024) }')"
     printf 'board %s\n' "$(tr -d '\0' 2>/dev/null <"${FLQ_ROOT:-}/proc/device-tree/model" || true)"
     printf 'l4t %s\n' "$(sed -n 's/^# R\([0-9]*\) (release), REVISION: \([0-9.]*\),.*/\1.\2/p' \
@@ -71,6 +73,7 @@ step_facts() {
             printf 'environment %s\n' "${name##*/}"
         fi
     done
+    printf 'clock %s\n' "$(date +%s.%N)"
 }
 
 # Who can start programs here.

@@ -1,7 +1,6 @@
 """The subcommands: what is done on the hosts, and what is said of it."""
 
 import os
-import time
 from concurrent.futures import Future
 from functools import partial
 from typing import Any, Dict, List, Optional
@@ -38,7 +37,7 @@ def check(fleet: Fleet) -> None:
             packages = "Python %s, requirements/%s.txt" % (fit.version, fit.requirements)
         words = [facts.board or facts.machine, "L4T " + facts.l4t if facts.l4t else "", packages,
                  "%d MB of memory" % facts.memory_mb, "%d MB free on its disk" % facts.disk_mb,
-                 "clock %+.0f s" % (facts.clock - time.time()), "systemd: " + manager_of(host, facts),
+                 "clock %+.0f s" % facts.ahead_s, "systemd: " + manager_of(host, facts),
                  *require_fit(host, facts)]
         return ", ".join(filter(None, words))
 

@@ -1,9 +1,8 @@
 """What a machine says of itself, and what follows: who starts programs there, and which packages fit."""
 
-import time
 from typing import Dict, List, NamedTuple, Optional
 
-from .connection import DeployError
+from .connection import DeployError, Result
 from .hosts import Host
 
 LEAST_DISK_MB = 3000  # code, packages, and room for results
@@ -21,8 +20,8 @@ class Facts(NamedTuple):
     ----------
     home, project, user, machine, board, l4t : str
         l4t such as "32.7.1", or "".
-    clock : int
-        Seconds since 1970 on that machine.
+    ahead_s : float
+        How far its clock is ahead of ours, at the least: the time that the question took may hide more.
     memory_mb, disk_mb : int
     systemd : int
         Its version; 0 where there is none.
@@ -40,7 +39,7 @@ class Facts(NamedTuple):
     project: str
     user: str
     machine: str
-    clock: int
+    ahead_s: float
     memory_mb: int
     disk_mb: int
     board: str
@@ -54,7 +53,7 @@ class Facts(NamedTuple):
     environments: List[str]
 
 
-def read_facts(text: str) -> Facts:
+def read_facts(answer: Result) -> Facts:
     """Read what the step has printed.
 
     Raises
@@ -63,7 +62,7 @@ def read_facts(text: str) -> Facts:
         If something is missing.
     """
     found: Dict[str, List[str]] = {}
-    for line in text.splitlines():
+    for line in answer.lines:
         name, _, value = line.partition(" ")
         found.setdefault(name, []).append(value.strip())
     one = {name: values[-1] for name, values in found.items()}
@@ -72,7 +71,9 @@ def read_facts(text: str) -> Facts:
         version, _, path = line.partition(" ")
         pythons.setdefault(version, path)
     try:
-        return Facts(one["home"], one["project"], one["user"], one["machine"], int(one["clock"]), int(one["memory_mb"]),
+        begun, done = map(float, found["clock"])
+        return Facts(one["home"], one["project"], one["user"], one["machine"],
+                     ahead_at_least(begun - answer.began, done - answer.ended), int(one["memory_mb"]),
                      int(one["disk_mb"]), one["board"], one["l4t"], int((one.get("systemd") or "0").split(".")[0]),
                      found.get("manager", []), pythons, one.get("current", ""), one.get("venv", ""),
                      found.get("release", []), found.get("environment", []))
@@ -80,10 +81,23 @@ def read_facts(text: str) -> Facts:
         raise DeployError("it does not say what it is: %s of %d lines can not be read" % (error, len(found))) from None
 
 
+def ahead_at_least(first_s: float, last_s: float) -> float:
+    """Return by how much a clock is wrong at the least, negative where it is behind.
+
+    Parameters
+    ----------
+    first_s : float
+        Its time when it began to answer, less ours when we had begun to ask: it is ahead by no more than that.
+    last_s : float
+        Its time when it had answered, less ours when the answer was here: it is ahead by no less than that.
+    """
+    return max(last_s, min(0.0, first_s))
+
+
 def assumed_facts(host: Host) -> Facts:
     """Return what a dry run takes for granted: a board on which nothing is yet."""
     project = "~/" + host.access.project_dir
-    return Facts("~", project, "USER", "MACHINE", int(time.time()), 4000, 30000, "", "", 247, ["system", "user"],
+    return Facts("~", project, "USER", "MACHINE", 0.0, 4000, 30000, "", "", 247, ["system", "user"],
                  {"3.11": "python3.11"}, "", "", [], [])
 
 
@@ -149,8 +163,7 @@ def require_fit(host: Host, facts: Facts) -> List[str]:
         raise DeployError("only %d MB are free on its disk; packages and code take %d"
                           % (facts.disk_mb, LEAST_DISK_MB))
     notes = []
-    skew_s = facts.clock - time.time()
-    if abs(skew_s) > LARGEST_SKEW_S:
+    if abs(facts.ahead_s) > LARGEST_SKEW_S:
         notes.append("its clock is %.0f s %s: sudo timedatectl set-ntp true"
-                     % (abs(skew_s), "ahead" if skew_s > 0 else "behind"))
+                     % (abs(facts.ahead_s), "ahead" if facts.ahead_s > 0 else "behind"))
     return notes

@@ -59,7 +59,7 @@ class Outcome(NamedTuple):
 def look(connection: Connection, host: Host, is_dry: bool = False) -> Facts:
     """Ask a host what it is."""
     answer = connection.run("facts", host.access.project_dir, host.access.python or "-")
-    return assumed_facts(host) if is_dry else read_facts(answer.output)
+    return assumed_facts(host) if is_dry else read_facts(answer)
 
 
 def deploy(connection: Connection, host: Host, shared: Deployment) -> Outcome:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from machines import NANO, PC, hosts_with
 
-from flq.deploy.connection import DeployError
+from flq.deploy.connection import DeployError, Result
 from flq.deploy.environment import environment_of, requirement_lines
 from flq.deploy.facts import Fit, fitting, manager_of, read_facts, require_fit
 
@@ -20,11 +20,12 @@ RELEASES = {  # of L4T, and what NVIDIA's image of that time has as its Python
 
 def facts_here(tmp_path, *arguments, **variables):
     """Return what the step `facts` says of this machine."""
+    began = time.time()
     with open(str(PROJECT / "scripts" / "board.sh"), "rb") as script:
         answer = subprocess.run(["bash", "-s", "--", "facts", "flq", *(arguments or (sys.executable,))], stdin=script,
                                 stdout=subprocess.PIPE, universal_newlines=True, check=True, timeout=60,
                                 env=dict(os.environ, HOME=str(tmp_path), **variables))
-    return read_facts(answer.stdout)
+    return read_facts(Result(answer.stdout, "", began, time.time()))
 
 
 def worker_host(**keys):
@@ -34,7 +35,7 @@ def worker_host(**keys):
 def test_a_machine_says_what_it_is(tmp_path):
     facts = facts_here(tmp_path)
     assert (facts.home, facts.project) == (str(tmp_path), str(tmp_path / "flq"))
-    assert abs(facts.clock - time.time()) < 60 and facts.memory_mb > 100 and facts.disk_mb > 0
+    assert facts.ahead_s == 0 and facts.memory_mb > 100 and facts.disk_mb > 0
     assert facts.pythons == {"%d.%d" % sys.version_info[:2]: sys.executable}
     assert (facts.releases, facts.environments, facts.current) == ([], [], "")
 
@@ -51,7 +52,7 @@ def test_a_jetson_is_known_by_its_release_and_its_model(tmp_path):
 
 def test_an_answer_that_is_cut_is_no_fact():
     with pytest.raises(DeployError, match="does not say what it is"):
-        read_facts("home /home/ada\nproject /home/ada/flq\n")
+        read_facts(Result("home /home/ada\nproject /home/ada/flq\n", ""))
 
 
 @pytest.mark.parametrize("l4t", sorted(RELEASES))
@@ -120,14 +121,30 @@ def test_systemd_that_may_not_be_used_is_refused():
 
 
 def test_a_clock_that_is_wrong_is_named():
-    facts = PC._replace(clock=int(time.time()) - 3600)
-    note, = require_fit(worker_host(), facts)
-    assert "behind" in note and "set-ntp" in note
-    assert require_fit(worker_host(), PC._replace(clock=int(time.time()))) == []
+    note, = require_fit(worker_host(), PC._replace(ahead_s=-3600.0))
+    assert "3600 s behind" in note and "set-ntp" in note
+    assert require_fit(worker_host(), PC) == []
+
+
+@pytest.mark.parametrize("began, begun, done, ended, ahead_s", [
+    (0, 1, 2, 3, 0), (0, 90, 95, 100, 0),          # a slow answer says nothing against a clock
+    (0, 3605, 3606, 10, 3596), (0, -3600, -3590, 15, -3600),
+    (0, 100, 195, 100, 95), (0, -5, 90, 100, -5)])  # what the step itself took does not count
+def test_two_clocks_are_compared_at_the_same_moment(tmp_path, began, begun, done, ended, ahead_s):
+    lines = ["clock %s" % begun, "home /h", "project /h/flq", "user ada", "machine x", "memory_mb 1", "disk_mb 1",
+             "board ", "l4t ", "clock %s" % done]
+    assert read_facts(Result("\n".join(lines), "", began, ended)).ahead_s == ahead_s
+
+
+def test_a_clock_that_is_an_hour_ahead_is_seen(tmp_path):
+    (tmp_path / "date").write_text("#!/bin/sh\necho $(($(PATH=/usr/bin:/bin date +%s) + 3600)).5\n")
+    (tmp_path / "date").chmod(0o755)
+    facts = facts_here(tmp_path, PATH="%s:%s" % (tmp_path, os.environ["PATH"]))
+    assert 3500 < facts.ahead_s <= 3601
 
 
 def test_a_full_card_is_refused_unless_everything_is_there_already():
-    full = PC._replace(clock=int(time.time()), disk_mb=100)
+    full = PC._replace(disk_mb=100)
     with pytest.raises(DeployError, match="only 100 MB are free"):
         require_fit(worker_host(), full)
     assert require_fit(worker_host(), full._replace(environments=["a"])) == []
