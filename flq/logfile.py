@@ -12,7 +12,7 @@ from .console.screen import Drawer, drawer_of
 
 MAX_BYTES, N_KEPT = 5000000, 3  # the log of one start never takes more than 20 MB
 MAX_OLDER_BYTES, MAX_OLDER = 20000000, 50  # what the files of earlier starts may take together, when a program starts
-NAME = re.compile(r"(.+)_[0-9]{8}_[0-9]{6}\.log(\.[0-9]+)?\Z")
+NAME = re.compile(r"(.+)_[0-9]{8}_[0-9]{6}(_[0-9]+)?\.log(\.[0-9]+)?\Z")
 
 
 def set_up_logging(path: str, verbose: bool) -> None:
@@ -21,12 +21,13 @@ def set_up_logging(path: str, verbose: bool) -> None:
     Parameters
     ----------
     path : str
-        Its folder is made if it is missing. Is it called ``PROGRAM_YYYYMMDD_HHMMSS.log``, the oldest files of earlier
-        starts of that program go.
+        Its folder is made if it is missing. If there is such a file, ``_2`` is put before its ending, or ``_3`` and so
+        on. Is it called ``PROGRAM_YYYYMMDD_HHMMSS.log``, the oldest files of earlier starts of that program go.
     verbose : bool
         Also show what is of interest only when something goes wrong; then there is no bar.
     """
     os.makedirs(os.path.dirname(path), exist_ok=True)
+    path = _make(path)
     prune(path)
     to_file = RotatingFileHandler(path, maxBytes=MAX_BYTES, backupCount=N_KEPT, encoding="utf-8")
     to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
@@ -82,6 +83,18 @@ def _drawer() -> Optional[Drawer]:
 def _is_for_files(record: logging.LogRecord) -> bool:
     """Tell whether a line is for more than a bar."""
     return not getattr(record, "is_for_a_bar", False)
+
+
+def _make(path: str) -> str:
+    """Make an empty file of that name, or of the next that is not taken; return its path."""
+    (stem, ending), number = os.path.splitext(path), 1
+    while True:
+        name = path if number == 1 else "%s_%d%s" % (stem, number, ending)
+        try:
+            os.close(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+            return name
+        except FileExistsError:
+            number += 1
 
 
 def prune(path: str) -> None:

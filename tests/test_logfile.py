@@ -135,3 +135,15 @@ def test_output_that_nobody_reads_any_more_leaves_the_exit_code_alone():
     process.stdout.close()
     _, errors = process.communicate(b"\n", 60)
     assert (process.returncode, errors) == (0, b"")
+
+
+def test_two_programs_that_start_in_the_same_second_have_a_log_each(tmp_path, monkeypatch, logger):
+    monkeypatch.setattr(logfile, "MAX_OLDER", 1)
+    write(tmp_path, "master_20250101_000000_7.log", age=10 ** 6)  # which counts as an earlier start
+    for text in "one", "two", "three":
+        set_up_logging(str(tmp_path / "master_20260101_000000.log"), verbose=False)
+        logger.handlers[-2].handle(logging.makeLogRecord({"name": "flq", "msg": text}))
+    for ending, text in ("_2", "two"), ("_3", "three"):
+        path = tmp_path / ("master_20260101_000000%s.log" % ending)
+        assert [line.split(": ")[1] for line in path.read_text().splitlines()] == [text]
+    assert not (tmp_path / "master_20250101_000000_7.log").exists()

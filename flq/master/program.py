@@ -3,10 +3,10 @@
 import argparse
 import logging
 import os
-import secrets
 import signal
 import sys
 import time
+from contextlib import suppress
 
 from ..config import Config
 from ..config_file import load_config
@@ -21,7 +21,8 @@ from ..training.models import is_custom, model_layout
 from ..training.trainer import check
 from .heap import keep_few_arenas
 from .results import config_text
-from .run import check_newest_may_go_on, newest_unfinished, take_up
+from .run import check_newest_may_go_on, take_up
+from .runs import claim, newest_unfinished
 from .serving import serve
 
 logger = logging.getLogger(__name__)
@@ -37,11 +38,10 @@ def run(args: argparse.Namespace, project_dir: str) -> int:
     """
     args.token_file = args.token_file or default_path(project_dir)
     keep_few_arenas()  # before there are threads
-    stamp = time.strftime("%Y%m%d_%H%M%S")
     try:
         if args.print_config:
             return _print_config(_config(args, project_dir), project_dir, args.start_once is not None)
-        set_up_logging(os.path.join(project_dir, "logs", "master_%s.log" % stamp), args.verbose)
+        set_up_logging(os.path.join(project_dir, "logs", time.strftime("master_%Y%m%d_%H%M%S.log")), args.verbose)
         config = _config(args, project_dir)
         results_dir = os.path.join(project_dir, config.report.results_dir)
         if args.start_once is not None:
@@ -53,7 +53,12 @@ def run(args: argparse.Namespace, project_dir: str) -> int:
                 Watchdog(os.environ).ready()  # systemd takes a service that ends without it for one that has failed
                 return 0
         if args.resume is None:
-            return serve(args, config, project_dir, "%s_%s" % (stamp, secrets.token_hex(2)))
+            run_dir = claim(results_dir)
+            try:
+                return serve(args, config, project_dir, os.path.basename(run_dir))
+            finally:
+                with suppress(OSError):  # it is not empty, unless the run has not begun
+                    os.rmdir(run_dir)
         past = take_up(args.resume, results_dir)
         with past.lock:
             if args.config is None:

@@ -9,16 +9,17 @@ import os
 import platform
 import shutil
 import sqlite3
-from typing import IO, Any, Dict, List, NamedTuple, Optional
+from typing import IO, Any, Dict, List, NamedTuple
 
 import numpy as np
 
 from ..config_hash import config_hash, is_left_out
 from ..core.params import Layout, layout_from_json
-from ..durable import make_folder
-from ..errors import ConfigError, Conflict, FlqError, Unavailable
+from ..durable import folder_of, make_folder
+from ..errors import ConfigError, Conflict, Unavailable
+from ..report.recorded import is_journalled
 from .journal import NAME, Journal, create, reopen
-from .snapshots import Snapshots
+from .runs import alone, newest_unfinished, next_number, refuse_a_copy
 
 logger = logging.getLogger(__name__)
 
@@ -55,21 +56,6 @@ def hold(run_dir: str) -> IO[str]:
     return stream
 
 
-def make_run_folder(run_dir: str) -> None:
-    """Make the folder of a run, and those above it.
-
-    Raises
-    ------
-    Unavailable
-        If it can not be made.
-    """
-    try:
-        make_folder(run_dir)
-    except OSError as error:
-        raise Unavailable("the folder of the run can not be made: %s: %s" % (error.filename or run_dir, error.strerror),
-                          "report.results_dir must name a folder that can be written") from None
-
-
 def begin_journal(run_dir: str, run_id: str, settings: Settings, layout: Layout) -> Journal:
     """Make the journal of a new run.
 
@@ -79,9 +65,12 @@ def begin_journal(run_dir: str, run_id: str, settings: Settings, layout: Layout)
         If it can not be written.
     """
     make_folder(run_dir)
+    results_dir = folder_of(run_dir)
     try:
-        return create(run_dir, {"run_id": run_id, "settings": settings, "config_hash": config_hash(settings),
-                                "layout": layout.to_json(), "software": software(), "ended": None})
+        with alone(results_dir):
+            return create(run_dir, {"run_id": run_id, "number": next_number(results_dir), "settings": settings,
+                                    "config_hash": config_hash(settings), "layout": layout.to_json(),
+                                    "software": software(), "ended": None})
     except sqlite3.Error as error:
         raise Unavailable("the journal in %s can not be written: %s" % (run_dir, error),
                           "make room there, or choose another report.results_dir") from None
@@ -93,19 +82,18 @@ def take_up(name: str, results_dir: str) -> Past:
     Raises
     ------
     ConfigError
-        If there is no such run.
+        If there is no such run, or another folder holds it too.
     Conflict
         If a master is running with it.
     FlqError
-        If its journal can not be read.
+        If its journal can not be read, or it is not known which run is the newest.
     """
-    run_dir = _folder_of(name, results_dir) if name else newest_unfinished(results_dir)
-    if run_dir is None:
-        raise ConfigError("there is no unfinished run in %s" % results_dir, "start without --resume to begin one")
+    run_dir = _folder_of(name, results_dir) if name else _newest(results_dir)
     lock = hold(run_dir)
     try:
         journal = reopen(run_dir)
         about = journal.about()
+        refuse_a_copy(run_dir, about["run_id"], results_dir)
         if about["software"] != software():
             logger.warning("the run began with %s, this is %s: the next rounds may differ in the last bits",
                            _as_text(about["software"]), _as_text(software()))
@@ -144,16 +132,12 @@ def check_newest_may_go_on(results_dir: str, settings: Settings) -> None:
     ------
     ConfigError
         If they would make another model, with the difference.
+    FlqError
+        If it is not known which run is the newest.
     """
-    run_dir = newest_unfinished(results_dir)
-    if run_dir is None:
-        return
-    journal = reopen(run_dir, only_to_look=True)
-    try:
-        about = journal.about()
-    finally:
-        journal.close()
-    _refuse_another(about["run_id"], about, settings)
+    newest = newest_unfinished(results_dir)
+    if newest is not None:
+        _refuse_another(newest.about["run_id"], newest.about, settings)
 
 
 def _refuse_another(run_id: str, about: Dict[str, Any], settings: Settings) -> None:
@@ -186,28 +170,13 @@ def _as_text(versions: Dict[str, str]) -> str:
 
 def _folder_of(name: str, results_dir: str) -> str:
     for path in (os.path.join(results_dir, name), name):
-        if os.path.isfile(os.path.join(path, NAME)):
+        if is_journalled(path):
             return path
     raise ConfigError("there is no run %s in %s" % (name, results_dir), "its folder holds %s" % NAME)
 
 
-def newest_unfinished(results_dir: str) -> Optional[str]:
-    """Return the folder of the run that began last of those that have not ended, None if there is none."""
-    names = sorted(os.listdir(results_dir), reverse=True) if os.path.isdir(results_dir) else []
-    for path in (os.path.join(results_dir, name) for name in names):
-        if os.path.isfile(os.path.join(path, NAME)) and Snapshots(path, 1).exist() and _ended(path) is None:
-            return path
-    return None
-
-
-def _ended(run_dir: str) -> Optional[str]:
-    """Return why a run has ended; a journal that can not be read is nothing to go on with."""
-    try:
-        journal = reopen(run_dir, only_to_look=True)
-    except FlqError as error:
-        logger.warning("%s", error)
-        return str(error)
-    try:
-        return journal.about()["ended"]
-    finally:
-        journal.close()
+def _newest(results_dir: str) -> str:
+    newest = newest_unfinished(results_dir)
+    if newest is None:
+        raise ConfigError("there is no unfinished run in %s" % results_dir, "start without --resume to begin one")
+    return newest.run_dir

@@ -30,7 +30,8 @@ from .broadcast import Broadcast
 from .evaluator import Evaluator
 from .meter import Meter
 from .results import without_address
-from .run import Past, begin_journal, check_may_go_on, hold, make_run_folder
+from .run import Past, begin_journal, check_may_go_on, hold
+from .runs import make_run_folder
 from .server import Server, n_threads
 from .service import MasterService
 from .sources import sources_before, sources_of

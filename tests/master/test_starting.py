@@ -24,6 +24,7 @@ from flq.master.auth import Gate
 from flq.master.broadcast import Broadcast
 from flq.master.limits import STREAMS_OF_ONE
 from flq.master.meter import Meter
+from flq.master.runs import LOCK
 from flq.master.server import Server, n_threads
 from flq.master.sources import sources_before
 from flq.master.start import STARTING, Switch, starting_app
@@ -203,7 +204,7 @@ def test_a_model_that_can_not_be_built_is_exit_code_2_and_its_sentence(begin, tm
     running = begin(reply, numbers)
     running.thread.join(WAIT_S)
     assert running.codes == [2] and sentence in caplog.text
-    assert not (tmp_path / "results").exists()
+    assert os.listdir(str(tmp_path / "results")) == [LOCK]  # no folder of a run
 
 
 def test_an_evaluator_that_dies_is_exit_code_1(begin, caplog):

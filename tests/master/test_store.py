@@ -11,7 +11,8 @@ from flq.core.draws import start_values
 from flq.errors import ConfigError, Conflict, Unavailable
 from flq.master import store as store_module
 from flq.master.journal import Batch, reopen
-from flq.master.run import begin_journal, check_may_go_on, differences, hold, make_run_folder, take_up
+from flq.master.run import begin_journal, check_may_go_on, differences, hold, take_up
+from flq.master.runs import make_run_folder
 from flq.master.store import Store
 from flq.protocol.master_machine import MasterMachine
 from flq.simulate.loopback import simulate

@@ -1,0 +1,153 @@
+"""Which run is the newest, and what a run is called, do not hang on the clock."""
+
+import json
+import os
+import shutil
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+
+import pytest
+
+from flq.config_file import load_config
+from flq.errors import ConfigError, FlqError
+from flq.master import runs
+from flq.master.journal import Batch, reopen
+from flq.master.run import begin_journal, take_up
+from flq.master.runs import claim, newest_unfinished
+from flq.training.models import model_layout
+
+HOUR = 3600
+NOON = 1750000000.0
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Return a function that sets the time of day."""
+    return lambda seconds: monkeypatch.setattr(runs.time, "time", lambda: seconds)
+
+
+@pytest.fixture
+def results_dir(tmp_path):
+    return str(tmp_path / "results")
+
+
+def begin(results_dir, is_joined=True):
+    """Begin a run, which a worker has joined or not; return its folder."""
+    settings = load_config(None, ("model.name=quadratic", "model.lr=0.05")).settings()
+    run_dir = claim(results_dir)
+    with closing(begin_journal(run_dir, os.path.basename(run_dir), settings, model_layout(settings))) as journal:
+        if is_joined:
+            journal.write(Batch([], [], [], [], {"counted": {}}))
+    return run_dir
+
+
+def end(run_dir):
+    with closing(reopen(run_dir)) as journal:
+        journal.write(Batch([], [], [], [], {"ended": "it is over"}))
+
+
+def begin_with_format_3(results_dir):
+    """Leave what an older version has left of a run; return its folder."""
+    run_dir = claim(results_dir)
+    about = {"run_id": os.path.basename(run_dir), "format": 3, "ended": None, "counted": {}}
+    with closing(sqlite3.connect(os.path.join(run_dir, "journal.sqlite"))) as database, database:
+        database.execute("CREATE TABLE about (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID")
+        database.executemany("INSERT INTO about VALUES (?, ?)",
+                             ((key, json.dumps(value)) for key, value in about.items()))
+    return run_dir
+
+
+def damage(run_dir):
+    os.makedirs(os.path.join(run_dir, "snapshots"), exist_ok=True)
+    with open(os.path.join(run_dir, "snapshots", "snapshot_000000000000.npz"), "w"):
+        pass
+    with open(os.path.join(run_dir, "journal.sqlite"), "r+b") as stream:
+        stream.write(b"no database at all")
+
+
+def test_the_run_that_began_last_is_the_newest_though_the_clock_was_set_back(results_dir, clock):
+    clock(NOON)
+    first = begin(results_dir)
+    clock(NOON - HOUR)
+    second = begin(results_dir)
+    assert second < first and newest_unfinished(results_dir).run_dir == second
+    past = take_up("", results_dir)
+    past.journal.close()
+    past.lock.close()
+    assert past.run_dir == second
+
+
+def test_runs_that_begin_at_once_have_different_timestamps_and_numbers(results_dir):
+    with ThreadPoolExecutor(8) as pool:
+        run_dirs = list(pool.map(begin, [results_dir] * 8))
+    stamps = {os.path.basename(run_dir).rpartition("_")[0] for run_dir in run_dirs}
+    assert len(stamps) == 8
+    assert sorted(runs._see(run_dir).number for run_dir in run_dirs) == list(range(1, 9))
+
+
+@pytest.mark.parametrize("name", ["flq_results_digits_bbit_{}.xlsx", "figures/{}_ab12", "{}_ab12"])
+def test_a_timestamp_is_not_taken_twice_though_only_a_result_is_left(results_dir, clock, name):
+    clock(NOON)
+    stamp = runs._stamp(NOON)
+    os.makedirs(os.path.join(results_dir, name.format(stamp)))
+    assert os.path.basename(claim(results_dir)).rpartition("_")[0] == runs._stamp(NOON + 1)
+
+
+def test_runs_that_have_ended_or_not_begun_are_left_out(results_dir):
+    going = begin(results_dir)
+    end(begin(results_dir))
+    begin(results_dir, is_joined=False)
+    claim(results_dir)
+    never = claim(results_dir)
+    with open(os.path.join(never, "journal.sqlite"), "w"):  # killed before it could write a table
+        pass
+    assert newest_unfinished(results_dir).run_dir == going
+    end(going)
+    assert newest_unfinished(results_dir) is None
+
+
+def test_an_unfinished_run_of_an_older_format_is_named_and_never_before_a_newer_one(results_dir, clock, caplog):
+    clock(NOON)
+    old = begin_with_format_3(results_dir)
+    assert newest_unfinished(results_dir) is None
+    assert "run %s is not finished, but is left out: its journal has format 3" % old in caplog.text
+    clock(NOON - HOUR)
+    new = begin(results_dir)
+    assert newest_unfinished(results_dir).run_dir == new
+
+
+@pytest.mark.parametrize("is_newer", [True, False])
+def test_with_a_damaged_journal_no_other_run_is_taken_in_silence(results_dir, is_newer):
+    run_dirs = [begin(results_dir), begin(results_dir)]
+    damage(run_dirs[is_newer])
+    with pytest.raises(FlqError, match="not known which run is the newest: %s.* can not be read.*--resume NAME"
+                                       % run_dirs[is_newer]):
+        newest_unfinished(results_dir)
+    past = take_up(os.path.basename(run_dirs[not is_newer]), results_dir)  # by its name it goes on
+    past.journal.close()
+    past.lock.close()
+    assert runs._see(begin(results_dir)).number == (2 if is_newer else 3)
+
+
+@pytest.mark.parametrize("has_ended", [True, False])
+def test_of_a_run_and_its_copy_none_is_taken_in_silence(results_dir, has_ended):
+    run_dir = begin(results_dir)
+    copy = os.path.join(results_dir, "copy")
+    shutil.copytree(run_dir, copy)
+    if has_ended:
+        end(run_dir)
+    with pytest.raises(ConfigError, match="%s and %s have the same number" % (run_dir, copy)):
+        newest_unfinished(results_dir)
+    with pytest.raises(ConfigError, match="hold the same run %s" % os.path.basename(run_dir)):
+        take_up("copy", results_dir)
+
+
+def test_a_link_to_a_run_is_no_copy(results_dir):
+    run_dir = begin(results_dir)
+    for name in "0_link", "link":
+        os.symlink(run_dir, os.path.join(results_dir, name))
+    assert newest_unfinished(results_dir).run_dir == run_dir
+    past = take_up("link", results_dir)
+    past.journal.close()
+    past.lock.close()
