@@ -270,10 +270,12 @@ def metered_connection(meter: Meter):
         def close(self):
             """Close; who has begun a request is told that it took too long."""
             self.server.forget(self)
-            if self.socket.early and not self.socket.has_ended:
-                with suppress(OSError):
+            with suppress(OSError):  # it may be broken, and what closes it is a thread that has to go on
+                if self.socket.early and not self.socket.has_ended:
                     self.socket.send_now(refusal("408 Request Timeout"))
-            super().close()
+            with suppress(OSError):
+                super().close()
+            self.socket.close()
 
     return MeteredConnection
 

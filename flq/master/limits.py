@@ -8,20 +8,14 @@ import math
 import threading
 import time
 from collections import OrderedDict
-from typing import Callable, Dict, Hashable, NamedTuple
+from typing import Callable, Dict, Hashable
 
 from ..errors import TooManyRequests, Unavailable
+from .buckets import Bucket, Rate
 from .server import STREAM_THREADS
 
 STREAMS_OF_ONE = STREAM_THREADS // 2  # streams of events that one address may have
 MOST_KEPT = 4096  # peers whose buckets are remembered; a bucket that is forgotten begins full
-
-
-class Rate(NamedTuple):
-    """Requests a second on average, and at once; 0 = any number."""
-
-    per_s: float
-    burst: float
 
 
 class Buckets:
@@ -30,7 +24,7 @@ class Buckets:
     def __init__(self, rate: Rate, clock: Callable[[], float] = time.monotonic) -> None:
         self._rate, self._clock = rate, clock
         self._lock = threading.Lock()
-        self._buckets: "OrderedDict[Hashable, tuple]" = OrderedDict()  # key -> (left, when); the longest unused first
+        self._buckets: "OrderedDict[Hashable, Bucket]" = OrderedDict()  # the longest unused first
 
     def take(self, key: Hashable) -> None:
         """Count a request.
@@ -44,14 +38,16 @@ class Buckets:
             return
         with self._lock:
             now = self._clock()
-            left, since = self._buckets.pop(key, (self._rate.burst, now))
-            left = min(self._rate.burst, left + (now - since) * self._rate.per_s)
-            self._buckets[key] = (left - 1 if left >= 1 else left, now)
+            bucket = self._buckets.pop(key, None) or Bucket(self._rate, now)
+            self._buckets[key] = bucket
+            wait_s = bucket.wait_s(now)
+            if not wait_s:
+                bucket.take()
             if len(self._buckets) > MOST_KEPT:
                 self._buckets.popitem(last=False)
-        if left < 1:
+        if wait_s:
             raise TooManyRequests("more than %g requests a second come from there" % self._rate.per_s,
-                                  "ask less often", math.ceil((1 - left) / self._rate.per_s))
+                                  "ask less often", math.ceil(wait_s))
 
 
 class Places:

@@ -10,7 +10,9 @@ from cheroot import wsgi
 
 from ..errors import ConfigError
 from . import connection
+from .descriptors import usual_connections
 from .meter import Meter
+from .reception import Reception, queue_length
 from .tls import TlsAdapter
 
 logger = logging.getLogger(__name__)
@@ -28,38 +30,19 @@ def n_threads(total_workers: int) -> int:
     return min(2 * total_workers + 2 * SPARE_THREADS, MAX_THREADS)
 
 
-def n_connections(total_workers: int) -> int:
-    """Return how many connections are kept unless somebody says otherwise."""
-    return 4 * total_workers + 256
-
-
 class ReadableFirst(wsgi.Server):
-    """Gives a thread only to connections on which a request has come; keeps so many connections, and no more.
-
-    When there are too many, the one that has been silent for longest goes, of those that have never shown a
-    valid token; where all have, the new one.
-    """
+    """Gives a thread only to connections on which a request has come; a :class:`Reception` keeps all others."""
 
     max_connections = 0
     known_silence_s = SILENCE_S
 
-    def __init__(self, *args, **kwargs) -> None:
-        super().__init__(*args, **kwargs)
-        self._lock = threading.Lock()
-        self._open: set = set()
-
-    def process_conn(self, conn) -> None:
-        """Take a connection: a new one waits in the selector until it is readable."""
-        if conn.last_used is not None:
-            super().process_conn(conn)
-            return
-        with self._lock:
-            self._open.add(conn)
-            is_one_too_many = len(self._open) > self.max_connections
-        if is_one_too_many and not self._close_a_silent_one():
-            conn.close()
-        else:
-            super().put_conn(conn)
+    def prepare(self) -> None:
+        """Bind and listen."""
+        super().prepare()
+        self._connections.close()
+        self.socket.setblocking(False)
+        self._connections = Reception(self.socket, self.max_connections, self.timeout, self._receive,
+                                      self.process_conn)
 
     def put_conn(self, conn) -> None:
         """Take a connection back: to be answered again, or to wait; no longer than the head of a request may take."""
@@ -69,33 +52,32 @@ class ReadableFirst(wsgi.Server):
         since = conn.socket.head_since
         silence_s = self.known_silence_s if conn.is_known else self.timeout
         left = since + connection.HEAD_S - time.monotonic() if since else silence_s
-        if conn.socket.has_ended or left <= 0:
-            conn.close()
-        else:
-            super().put_conn(conn)
-            conn.last_used = time.time() - self.timeout + left
+        try:
+            if self.ready and left > 0 and not conn.socket.has_ended:
+                self._connections.put(conn, left)
+                return
+        except (OSError, ValueError):
+            pass  # it has been closed: an error here would end the thread
+        conn.close()
 
     def forget(self, conn) -> None:
         """Count a connection no more: it closes."""
-        with self._lock:
-            self._open.discard(conn)
+        self._connections.forget(conn)
 
     def error_log(self, msg="", level=20, traceback=False) -> None:
         """Log what cheroot has to say."""
         logger.log(level if level >= logging.WARNING else logging.DEBUG, "%s", msg,
                    exc_info=sys.exc_info() if traceback else None)
 
-    def _close_a_silent_one(self) -> bool:
-        """Close a connection that waits and is nobody's; called in the thread of the selector."""
-        selector = self._connections._selector
-        waiting = [(conn.last_used, fd, conn) for fd, conn in selector.connections
-                   if conn is not self and not conn.is_known]
-        if not waiting:
-            return False
-        _, fd, conn = min(waiting, key=lambda item: item[:2])
-        selector.unregister(fd)
-        conn.close()
-        return True
+    def _receive(self, sock, address):
+        """Return a connection on a socket that was accepted."""
+        environ = {}
+        if self.ssl_adapter is not None:
+            sock, environ = self.ssl_adapter.wrap(sock)
+        conn = self.ConnectionClass(self, sock)
+        conn.remote_addr, conn.remote_port = address[:2] if address else ("", 0)
+        conn.ssl_env = environ
+        return conn
 
 
 class Server:
@@ -108,7 +90,7 @@ class Server:
     total_workers : int
     meter : Meter
     max_connections : int, optional
-        0 = by ``total_workers``.
+        0 = as many as are usual.
     silence_s : float, optional
         How long who has shown a token may be silent, where that is longer than what others may: a worker that trains
         keeps its connection.
@@ -125,13 +107,13 @@ class Server:
                  tls: Optional[TlsAdapter] = None, silence_s: float = SILENCE_S) -> None:
         self._server = ReadableFirst((host, port), app, server_name="flq",
                                      numthreads=n_threads(total_workers) + STREAM_THREADS + FILE_THREADS,
-                                     timeout=SILENCE_S, shutdown_timeout=SHUTDOWN_S, request_queue_size=128)
+                                     timeout=SILENCE_S, shutdown_timeout=SHUTDOWN_S)
         self._server.ConnectionClass = connection.metered_connection(meter)
         self._server.gateway = connection.PeerGateway
         self._server.ssl_adapter = tls
-        self._server.max_connections = max_connections or n_connections(total_workers)
+        self._server.max_connections = max_connections or usual_connections(total_workers)
+        self._server.request_queue_size = queue_length(self._server.max_connections)
         self._server.known_silence_s = max(SILENCE_S, silence_s)
-        self._server.keep_alive_conn_limit = None  # that is the limit already
         self._server.max_request_header_size = connection.MAX_HEAD_BYTES
         try:
             self._server.prepare()

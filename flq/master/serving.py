@@ -27,6 +27,7 @@ from ..training.trainer import begin, check
 from .app import create_app
 from .auth import Gate, is_loopback
 from .broadcast import Broadcast
+from .descriptors import n_connections, n_open, raise_limit
 from .evaluator import Evaluator
 from .meter import Meter
 from .results import without_address
@@ -60,6 +61,8 @@ def serve(args: argparse.Namespace, config: Config, project_dir: str, run_id: st
     if past is not None:
         check_may_go_on(past, settings)
     tls = TlsAdapter(args.tls_cert, args.tls_key) if args.tls_cert else None
+    max_connections = n_connections(config.system.total_workers, config.security.max_connections, raise_limit(),
+                                    n_open())
     dataset_name, began = settings["dataset"]["name"], time.monotonic()
     logger.info("start=reading_data dataset=%s", dataset_name, extra=FOR_A_BAR)
     check(settings)  # before anything is bound: data that no worker could train on
@@ -86,7 +89,7 @@ def serve(args: argparse.Namespace, config: Config, project_dir: str, run_id: st
         broadcast = Broadcast(sources_before(run_id, settings, config_hash(settings), STARTING))
         switch = Switch(starting_app(run_id, settings, config_hash(settings), gate, broadcast))
         server = Server(switch, args.host, args.port, config.system.total_workers, meter,
-                        config.security.max_connections, tls, config.system.lease_s / 2)
+                        max_connections, tls, config.system.lease_s / 2)
         try:
             if machine is None:
                 server.start()

@@ -6,7 +6,6 @@ connection waits among the silent ones in between.
 
 import ssl
 
-from cheroot import errors
 from cheroot.makefile import MakeFile
 from cheroot.ssl import Adapter
 
@@ -107,11 +106,8 @@ class TlsAdapter(Adapter):
         return sock
 
     def wrap(self, sock):
-        """Wrap a socket that was accepted; nothing is sent or received yet."""
-        try:
-            wrapped = self.context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
-        except OSError as error:  # it has gone already
-            raise errors.FatalSSLAlert(*error.args) from None
+        """Wrap a socket that was accepted; nothing is sent or received yet. OSError: it has gone already."""
+        wrapped = self.context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
         return wrapped, self.get_environ()
 
     def get_environ(self):

@@ -87,7 +87,7 @@ def test_a_closed_connection_makes_room(make_master):
     master = make_master("security.max_connections=3", *RUN)
     for _ in range(20):
         assert master.send("GET", "/healthz")[0] == 200
-    assert len(master.server._server._open) <= 3
+    assert len(master.server._server._connections._open) <= 3
 
 
 def test_a_workers_requests_have_so_many_places(make_master, monkeypatch):

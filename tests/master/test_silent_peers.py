@@ -133,10 +133,11 @@ def test_a_link_of_one_megabit_is_no_slow_link():
     (True, 300.0, 150.0), (True, 10.0, 60.0), (False, 300.0, 60.0)])
 def test_who_has_shown_a_token_may_be_silent_for_half_a_lease(monkeypatch, is_known, lease_s, expected):
     """So that a worker that trains and sends heartbeats keeps its connection."""
-    monkeypatch.setattr(server.wsgi.Server, "put_conn", lambda self, conn: None)
+    waits = []
     made = server.Server(None, "127.0.0.1", 0, 1, Meter(), silence_s=lease_s / 2)
+    monkeypatch.setattr(made._server._connections, "put", lambda conn, patience_s: waits.append((conn, patience_s)))
     silent = SimpleNamespace(is_known=is_known, is_ready=lambda: False,
                              socket=SimpleNamespace(has_ended=False, head_since=0.0))
     made._server.put_conn(silent)
-    assert silent.last_used + made._server.timeout - time.time() == pytest.approx(expected, abs=9.0)
+    assert waits == [(silent, expected)]
     made.stop()

@@ -1,0 +1,247 @@
+"""Takes in connections, keeps those that wait for a request, and closes those that are too many.
+
+cheroot's own loop accepts all that come, and repeats an error of accept as fast as it can. This one keeps so many
+connections and no more. Those that have never shown a valid token are strangers: when there are too many, the stranger
+that has been silent for longest goes, once it has had time to speak. New ones that come faster than that wait in the
+queue of the kernel, where they cost nothing. Source: accept(2), listen(2).
+"""
+
+import errno
+import logging
+import selectors
+import socket
+import threading
+import time
+from collections import OrderedDict
+from typing import Any, Callable, Dict, List, Optional, Set
+
+from .buckets import Bucket, Rate
+
+NEW_PER_S = 400.0      # connections that are taken in, on average
+GRACE_S = 1.0          # a stranger that has been silent for less than this is not closed to make room
+QUEUE_S = 10           # what waits in the kernel's queue gets in within this time
+SHORTEST_QUEUE = 128
+AT_ONCE = 64           # new connections between two looks at the others
+PAUSES_S = 0.05, 0.5   # without a look at new connections: at least, at most
+LOG_EVERY_S = 60.0
+EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
+logger = logging.getLogger(__name__)
+
+
+class Rarely:
+    """Logs a warning, and no other one of its kind for a minute."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._next_at = 0.0
+        self._unsaid = 0
+
+    def warn(self, text: str, *values: Any) -> None:
+        """Log, or count what is not logged: the next warning says how many there were."""
+        now = self._clock()
+        if now < self._next_at:
+            self._unsaid += 1
+            return
+        more = " (and %d more times since the last such line)" % self._unsaid if self._unsaid else ""
+        self._next_at, self._unsaid = now + LOG_EVERY_S, 0
+        logger.warning(text + "%s", *values, more)
+
+
+class Reception:
+    """The connections of a server, in the place of cheroot's connection manager.
+
+    :meth:`run` accepts and waits in one thread. Any thread may :meth:`put` a connection back; it is then in nobody's
+    hands but the reception's until it is readable.
+
+    Parameters
+    ----------
+    listener : socket
+        Listens, and does not block.
+    max_connections : int
+    patience_s : float
+        How long a new connection may be silent.
+    receive : callable(sock, address)
+        Returns a connection; raises OSError if the socket is of no use.
+    serve : callable(conn)
+        Takes a connection that is readable.
+    clock : callable()
+        Monotonic seconds.
+    """
+
+    def __init__(self, listener: socket.socket, max_connections: int, patience_s: float,
+                 receive: Callable[[socket.socket, Any], Any], serve: Callable[[Any], None],
+                 clock: Callable[[], float] = time.monotonic) -> None:
+        self._listener, self._max, self._patience_s = listener, max_connections, patience_s
+        self._receive, self._serve, self._clock = receive, serve, clock
+        self._selector = selectors.DefaultSelector()  # epoll where there is one: descriptors of any number
+        self._lock = threading.Lock()
+        self._open: Set[Any] = set()
+        self._strangers: "OrderedDict[Any, int]" = OrderedDict()  # their descriptors; the longest silent first
+        self._known: Dict[Any, int] = {}
+        self._allowed = Bucket(Rate(NEW_PER_S, max_connections), clock())
+        self._crowd, self._failure, self._error = Rarely(clock), Rarely(clock), Rarely(clock)
+        self._listens_at: Optional[float] = 0.0  # when it listens again; None = it does
+        self._is_stopping = False
+        self._runs = threading.Lock()
+
+    # -- for the server ------------------------------------------------------------------
+
+    can_add_keepalive_connection = True  # they are limited already
+
+    def put(self, conn: Any, patience_s: float) -> None:
+        """Let a connection wait until it is readable, or has been silent for so long.
+
+        Raises
+        ------
+        OSError, ValueError
+            If it can not wait, since it is closed.
+        """
+        conn.silent_since = self._clock()
+        conn.closes_at = conn.silent_since + patience_s
+        fd = conn.socket.fileno()
+        with self._lock:
+            self._selector.register(fd, selectors.EVENT_READ, conn)
+            (self._known if conn.is_known else self._strangers)[conn] = fd
+
+    def forget(self, conn: Any) -> None:
+        """Count a connection no more: it closes."""
+        with self._lock:
+            self._open.discard(conn)
+
+    def run(self, expiration_interval: float) -> None:
+        """Take in connections, and serve those that are readable, until it is stopped."""
+        with self._runs:
+            expires_at = 0.0
+            while not self._is_stopping:
+                try:
+                    self._look(expiration_interval)
+                    if self._clock() >= expires_at:
+                        self._close_silent()
+                        expires_at = self._clock() + expiration_interval
+                except Exception as error:  # whatever it is: without this thread nobody is served
+                    self._error.warn("the server's loop goes on after %s: %s", type(error).__name__, error)
+                    logger.debug("it was", exc_info=True)
+                    time.sleep(PAUSES_S[1])
+
+    def stop(self) -> None:
+        """End :meth:`run`, and return when it has ended."""
+        self._is_stopping = True
+        with self._runs:
+            pass
+
+    def close(self) -> None:
+        """Close all that wait."""
+        for conn in self._waiting():
+            if self._take(conn):
+                conn.close()
+        self._selector.close()
+
+    # -- the thread of run() -------------------------------------------------------------
+
+    def _look(self, longest_s: float) -> None:
+        """Wait for what is readable, and see to it."""
+        now = self._clock()
+        if self._listens_at is not None and now >= self._listens_at:
+            self._selector.register(self._listener, selectors.EVENT_READ, None)
+            self._listens_at = None
+        patience_s = longest_s if self._listens_at is None else min(longest_s, self._listens_at - now)
+        for key, _ in self._selector.select(patience_s):
+            if key.data is None:
+                self._accept()
+            elif self._take(key.data):  # or it was closed since, to make room
+                self._serve(key.data)
+
+    def _accept(self) -> None:
+        for _ in range(AT_ONCE):
+            wait_s = self._wait_s()
+            if wait_s:
+                self._pause(wait_s)
+                return
+            try:
+                sock, address = self._listener.accept()
+            except (BlockingIOError, InterruptedError):
+                return
+            except ConnectionAbortedError:  # it has gone already
+                continue
+            except OSError as error:
+                self._failure.warn("no new connection can be taken in: %s; it is tried again", error.strerror or error)
+                if error.errno in EXHAUSTED:
+                    self._close_a_stranger()
+                self._pause(PAUSES_S[1])
+                return
+            self._allowed.take()
+            self._take_in(sock, address)
+
+    def _take_in(self, sock: socket.socket, address: Any) -> None:
+        try:
+            conn = self._receive(sock, address)
+        except (OSError, ValueError):
+            sock.close()
+            return
+        with self._lock:
+            self._open.add(conn)
+            is_one_too_many = len(self._open) > self._max
+        has_room = not is_one_too_many or self._close_a_stranger()
+        if is_one_too_many:
+            self._crowd.warn("%d connections are open, and no more are kept (security.max_connections): %s is closed",
+                             self._max, "the one without a token that was silent for longest" if has_room
+                             else "the new one, since the others have shown a token or are being answered")
+        try:
+            if has_room:
+                self.put(conn, self._patience_s)
+                return
+        except (OSError, ValueError):
+            pass  # it has gone already
+        conn.close()
+
+    def _wait_s(self) -> float:
+        """Return how long the next connection has to wait, for others that are new."""
+        with self._lock:
+            oldest = next(iter(self._strangers), None) if len(self._open) >= self._max else None
+        now = self._clock()
+        grace_s = 0.0 if oldest is None else oldest.silent_since + GRACE_S - now
+        return max(grace_s, self._allowed.wait_s(now))
+
+    def _pause(self, wait_s: float) -> None:
+        """Do not look at new connections for a while."""
+        shortest, longest = PAUSES_S
+        self._listens_at = self._clock() + min(max(wait_s, shortest), longest)
+        self._selector.unregister(self._listener)
+
+    def _close_a_stranger(self) -> bool:
+        """Close the stranger that has been silent for longest, if any waits."""
+        with self._lock:
+            oldest = next(iter(self._strangers), None)
+        if oldest is None or not self._take(oldest):
+            return False
+        oldest.close()
+        return True
+
+    def _close_silent(self) -> None:
+        """Close those that have been silent for too long."""
+        now = self._clock()
+        for conn in self._waiting():
+            if conn.closes_at <= now and self._take(conn):
+                conn.close()
+
+    def _waiting(self) -> List[Any]:
+        with self._lock:
+            return list(self._strangers) + list(self._known)
+
+    def _take(self, conn: Any) -> bool:
+        """Take a connection from those that wait; return whether it was still one of them."""
+        with self._lock:
+            fd = self._strangers.pop(conn, None)
+            if fd is None:
+                fd = self._known.pop(conn, None)
+            if fd is None:
+                return False
+            self._selector.unregister(fd)
+            return True
+
+
+def queue_length(max_connections: int) -> int:
+    """Return how many connections may wait in the kernel's queue: as many as get in within ``QUEUE_S``."""
+    per_s = min(NEW_PER_S, max_connections / GRACE_S)
+    return max(SHORTEST_QUEUE, int(QUEUE_S * per_s))
