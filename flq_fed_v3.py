@@ -37,6 +37,7 @@ from flq.core.sizes import check_room, longest_upload
 from flq.core.worker_round import first_state, propose
 from flq.errors import CodecError, FlqError
 from flq.flags import TINY, Flags, within
+from flq.output import make_output_safe
 from flq.report.reference import CurveRow, write_curves
 from flq.training.datasets import resolve_dataset
 from flq.training.trainer import begin, build_evaluator, build_trainer, check
@@ -349,4 +350,5 @@ def main_in_sentences(argv: Optional[Sequence[str]] = None) -> int:
 
 
 if __name__ == "__main__":
+    make_output_safe()
     sys.exit(main_in_sentences())

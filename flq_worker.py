@@ -5,6 +5,8 @@ import os
 import sys
 
 from flq.worker.command_line import main
+from flq.output import make_output_safe
 
 if __name__ == "__main__":
+    make_output_safe()
     sys.exit(main(None, os.path.dirname(os.path.abspath(__file__))))

@@ -1,4 +1,7 @@
-"""Logging of the two programs: a rotating file for each start, and lines on the terminal, above a bar if it is one."""
+"""Logging of the two programs: a rotating file for each start, and lines on the terminal, above a bar if it is one.
+
+A file that cannot be written, a full disk, holds up nothing: one line says so, and the terminal still has them all.
+"""
 
 import logging
 import os
@@ -6,9 +9,10 @@ import re
 import sys
 from contextlib import suppress
 from logging.handlers import RotatingFileHandler
-from typing import Optional
+from typing import Optional, TextIO
 
 from .console.screen import Drawer, drawer_of
+from .output import SteadyFile, text_of
 
 MAX_BYTES, N_KEPT = 5000000, 3  # the log of one start never takes more than 20 MB
 MAX_OLDER_BYTES, MAX_OLDER = 20000000, 50  # what the files of earlier starts may take together, when a program starts
@@ -26,21 +30,56 @@ def set_up_logging(path: str, verbose: bool) -> None:
     verbose : bool
         Also show what is of interest only when something goes wrong; then there is no bar.
     """
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    path = _make(path)
-    prune(path)
-    to_file = RotatingFileHandler(path, maxBytes=MAX_BYTES, backupCount=N_KEPT, encoding="utf-8")
-    to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     drawer = None if verbose else drawer_of(sys.stderr, os.environ)
     to_terminal = logging.StreamHandler() if drawer is None else DrawingHandler(drawer)
     if drawer is None:
         to_terminal.addFilter(_is_for_files)
-    to_file.addFilter(_is_for_files)
     to_terminal.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
     logger = logging.getLogger("flq")
     logger.setLevel(logging.DEBUG if verbose else logging.INFO)
-    logger.addHandler(to_file)
+    try:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        path = _make(path)
+        prune(path)
+        logger.addHandler(LogFile(path))
+    except OSError as error:
+        to_terminal.handle(_trouble(path, error))
     logger.addHandler(to_terminal)
+
+
+class LogFile(RotatingFileHandler):
+    """The file of one start. What cannot be written into it is said once, to the other handlers."""
+
+    def __init__(self, path: str) -> None:
+        self._has_told = False
+        super().__init__(path, maxBytes=MAX_BYTES, backupCount=N_KEPT, encoding="utf-8")
+        self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        self.addFilter(_is_for_files)
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Go on without a record that could not be written."""
+        error = sys.exc_info()[1]
+        if isinstance(error, OSError):
+            self._tell(error)
+        else:  # a bug
+            super().handleError(record)
+
+    def _open(self) -> TextIO:
+        return text_of(SteadyFile(self.baseFilename, self._tell), self.encoding)
+
+    def _tell(self, error: OSError) -> None:
+        if not self._has_told:
+            self._has_told = True
+            for other in logging.getLogger("flq").handlers:
+                if other is not self:
+                    other.handle(_trouble(self.baseFilename, error))
+
+
+def _trouble(path: str, error: OSError) -> logging.LogRecord:
+    """Return the line on a log that cannot be written."""
+    return logging.getLogger("flq").makeRecord(
+        "flq", logging.WARNING, __file__, 0, "the log %s cannot be written: %s; its lines go to the terminal only",
+        (path, error.strerror), None)
 
 
 class DrawingHandler(logging.Handler):
@@ -68,11 +107,7 @@ def say(text: str) -> None:
     drawer = _drawer() if sys.stdout.isatty() else None
     if drawer is not None:
         return drawer.put(text)
-    try:
-        print(text, flush=True)
-    except OSError:  # nobody is there to read it; what is left in the buffer would spoil the exit code
-        with suppress(OSError), open(os.devnull, "w") as nowhere:
-            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+    print(text, flush=True)
 
 
 def _drawer() -> Optional[Drawer]:

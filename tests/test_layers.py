@@ -39,8 +39,9 @@ def layer(flq: str = "", packages: str = "", stdlib: Optional[FrozenSet[str]] = 
 LAYERS = {
     "flq": layer(stdlib=frozenset()),  # flq/__init__.py; any file may import it
     "errors": layer(stdlib=PURE_STDLIB),
+    "output": layer(),
     "console": layer("", "tqdm"),
-    "logfile": layer("console"),
+    "logfile": layer("output console"),
     "flags": layer(),
     "durable": layer("errors", "numpy"),
     "tokens": layer("errors durable"),
@@ -49,11 +50,11 @@ LAYERS = {
     "core": layer("errors", "numpy zstandard threadpoolctl", PURE_STDLIB),
     "protocol": layer("errors core", "numpy", PURE_STDLIB | {"random"}),  # a generator that it is given
     "drawing": layer("", "numpy matplotlib"),
-    "training": layer("errors console flags device core drawing", "numpy tensorflow keras PIL"),
+    "training": layer("errors output console flags device core drawing", "numpy tensorflow keras PIL"),
     "worker": layer("errors console logfile flags durable tokens systemd device core protocol training",
                     "numpy requests"),
     "simulate": layer("errors core protocol training", "numpy"),
-    "report": layer("errors flags durable core drawing", "numpy xlsxwriter openpyxl pandas matplotlib"),
+    "report": layer("errors output flags durable core drawing", "numpy xlsxwriter openpyxl pandas matplotlib"),
     "watch": layer("errors flags tokens core drawing training report",
                    "numpy apprise matplotlib tensorboardX swanlab"),
     "config": layer("errors core", "pydantic pydantic_core"),
@@ -63,11 +64,11 @@ LAYERS = {
     "master": layer("errors console logfile flags durable tokens systemd device core protocol training report watch "
                     "config config_file config_docs config_hash",
                     "numpy flask werkzeug cheroot pydantic prometheus_client"),
-    "deploy": layer("errors console flags durable tokens device config", "yaml pydantic pydantic_core"),
+    "deploy": layer("errors output console flags durable tokens device config", "yaml pydantic pydantic_core"),
     # The programs; nothing imports them.
-    "flq_master": layer("errors logfile config master"),
-    "flq_worker": layer("errors logfile training worker"),
-    "flq_fed_v3": layer("errors flags core training report", "numpy tqdm"),
+    "flq_master": layer("errors output logfile config master"),
+    "flq_worker": layer("errors output logfile training worker"),
+    "flq_fed_v3": layer("errors output flags core training report", "numpy tqdm"),
 }
 
 

@@ -2,8 +2,6 @@
 
 import logging
 import os
-import subprocess
-import sys
 
 import pytest
 
@@ -126,15 +124,6 @@ def test_what_is_for_a_bar_is_in_no_file_and_on_no_plain_output(tmp_path, capsys
 def test_what_a_program_says_is_a_line_on_stdout(capsys):
     say("results: here.xlsx")
     assert tuple(capsys.readouterr()) == ("results: here.xlsx\n", "")
-
-
-def test_output_that_nobody_reads_any_more_leaves_the_exit_code_alone():
-    code = "from flq.logfile import say; input(); say('results: here.xlsx'); say('and more')"
-    process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                               stderr=subprocess.PIPE)
-    process.stdout.close()
-    _, errors = process.communicate(b"\n", 60)
-    assert (process.returncode, errors) == (0, b"")
 
 
 def test_two_programs_that_start_in_the_same_second_have_a_log_each(tmp_path, monkeypatch, logger):

@@ -2,7 +2,9 @@
 
 import sys
 
+from ..output import make_output_safe
 from .command_line import main
 
 if __name__ == "__main__":
+    make_output_safe()
     sys.exit(main())

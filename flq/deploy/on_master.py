@@ -16,6 +16,7 @@ from typing import Any, Dict, List, Optional
 
 from ..errors import FlqError
 from ..flags import Flags, within
+from ..output import make_output_safe
 from ..tokens import OPERATOR, default_path, make_tokens, read_tokens
 
 ANSWER_S = 10.0  # for one answer of the master
@@ -93,4 +94,5 @@ def missing_in(status: Dict[str, Any], worker_ids: List[int]) -> List[int]:
 
 
 if __name__ == "__main__":
+    make_output_safe()
     sys.exit(main())

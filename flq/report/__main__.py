@@ -11,6 +11,7 @@ from typing import List, Optional, Sequence
 
 from ..errors import FlqError
 from ..flags import TINY, Flags, within
+from ..output import make_output_safe
 from .compare import compare
 from .figures import FIGURES, write_figures
 from .recorded import read_journal
@@ -86,4 +87,5 @@ def _figures(args: argparse.Namespace) -> List[str]:
 
 
 if __name__ == "__main__":
+    make_output_safe()
     sys.exit(main())

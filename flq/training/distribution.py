@@ -17,6 +17,7 @@ from ..drawing.classes import class_figure
 from ..drawing.pictures import picture, replace
 from ..errors import DataError, FlqError
 from ..flags import TINY, Flags, within
+from ..output import make_output_safe
 from .datasets import load_dataset, resolve_dataset
 from .partition import PARTITIONS, partition
 
@@ -149,4 +150,5 @@ def _title(section: Dict[str, Any], n_workers: int) -> str:
 
 
 if __name__ == "__main__":
+    make_output_safe()
     sys.exit(main())
