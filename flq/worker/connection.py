@@ -9,6 +9,7 @@ import http.client
 import io
 import socket
 import time
+from contextlib import suppress
 from typing import Any, Optional, Union
 
 import requests
@@ -64,18 +65,39 @@ class PromptResponse(http.client.HTTPResponse):
         self.fp = io.BufferedReader(Patient(sock, self.fp.detach()))
 
     def read(self, amt: Optional[int] = None) -> bytes:
-        """Return at most ``amt`` bytes of the body, and at least one unless it has ended."""
-        if not amt or self.chunked or not self.length or self.isclosed():
+        """Return at most ``amt`` bytes of the body, and at least one unless it has ended.
+
+        Raises
+        ------
+        IncompleteRead
+            If it breaks off in a chunk, or between two.
+        """
+        if not amt or self.length == 0 or self.isclosed():
             return super().read(amt)
-        data = self.fp.read1(min(amt, self.length))
-        self.length -= len(data)
-        if not data or not self.length:
+        if self.chunked:
+            return self._read_chunk(amt)
+        data = self.fp.read1(amt if self.length is None else min(amt, self.length))
+        if self.length is not None:
+            self.length -= len(data)
+        if not data or self.length == 0:
             super().read(0 if data else amt)  # which closes it
+        return data
+
+    def _read_chunk(self, amt: int) -> bytes:
+        left = self._get_chunk_left()  # None behind the last one, with which it has closed
+        data = b"" if left is None else self.fp.read1(min(amt, max(left, 0)))
+        if left is not None:
+            if not data:
+                raise http.client.IncompleteRead(data)
+            self.chunk_left = left - len(data)
         return data
 
 
 class _Sending:
-    """The time that a piece of a request may take to be taken by the network, which is not that for connecting."""
+    """The time that a piece of a request may take to be taken by the network, which is not that for connecting.
+
+    A peer that takes no more of a request may have said why: what it has sent is read in any case.
+    """
 
     response_class = PromptResponse
 
@@ -83,7 +105,8 @@ class _Sending:
         """Send a piece, or one after the other."""
         if self.sock is not None:
             self.sock.settimeout(READ_S)
-        super().send(data)
+        with suppress(BrokenPipeError, ConnectionResetError):
+            super().send(data)
 
 
 class PlainConnection(_Sending, connections.HTTPConnection):

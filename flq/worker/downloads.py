@@ -1,11 +1,13 @@
 """The body of an answer as it comes; one that breaks off is gone on with where it broke off.
 
 The master names what is long enough by an ETag; the next request asks for the bytes behind those that have come, if
-what it would get is still called so: Range and If-Range of HTTP (RFC 9110, sections 13.1.5 and 14).
+what it would get is still called so: Range and If-Range of HTTP (RFC 9110, sections 13.1.5 and 14). What stands
+between may send the body in chunks, without a length, or in gzip.
 """
 
 import re
-from typing import Dict
+import zlib
+from typing import Dict, Optional
 
 import requests
 
@@ -17,10 +19,12 @@ PIECE = 1 << 20
 FIRST_BUFFER = 1 << 24  # of a body; it grows with what has arrived
 MOST_DIGITS = 15  # of a length in bytes
 ETAG = re.compile(r'"[\x21\x23-\x7e]{1,64}"\Z')
+RANGE = re.compile(r"bytes ([0-9]{1,15})-([0-9]{1,15})/([0-9]{1,15})\Z")
+GZIP = ("gzip", "x-gzip")
 
 
 class Download:
-    """A body of declared length; memory is taken for what arrives, not for what is declared.
+    """A body; memory is taken for what arrives, not for what is declared.
 
     Parameters
     ----------
@@ -29,37 +33,44 @@ class Download:
 
     Attributes
     ----------
-    size : int
-        In bytes, as declared.
+    size : int or None
+        In bytes, as declared; None = not known.
     n_read : int
         How many have come.
 
     Raises
     ------
     requests.ConnectionError
-        If no length is declared: what answers is no master.
+        If the length, or the encoding, is none that a master's answer can have.
     """
 
     def __init__(self, response: requests.Response) -> None:
-        self.size, self.n_read = declared_size(response), 0
+        self._is_gzip = _is_gzip(response)
+        self.size, self.n_read = None if self._is_gzip else declared_size(response), 0
         self._etag = response.headers.get("ETag", "")
-        self._body = bytearray(min(self.size, FIRST_BUFFER))
+        self._body = bytearray(PIECE if self.size is None else min(self.size, FIRST_BUFFER))
 
     @property
     def can_go_on(self) -> bool:
-        """Whether the rest can be asked for."""
-        return 0 < self.n_read < self.size and ETAG.match(self._etag) is not None
+        """Whether the rest of a body that broke off can be asked for."""
+        return (0 < self.n_read and (self.size is None or self.n_read < self.size) and not self._is_gzip
+                and ETAG.match(self._etag) is not None)
 
     def rest(self) -> Dict[str, str]:
         """Return the headers that ask for the rest."""
         return {"Range": "bytes=%d-" % self.n_read, "If-Range": self._etag}
 
     def goes_on_in(self, response: requests.Response) -> bool:
-        """Return whether an answer is the rest, all of it."""
-        return (response.headers.get("ETag", self._etag) == self._etag
-                and response.headers.get("Content-Range")
-                == "bytes %d-%d/%d" % (self.n_read, self.size - 1, self.size)
-                and declared_size(response) == self.size - self.n_read)
+        """Return whether an answer is the rest, all of it; then the size is known."""
+        said = RANGE.match(response.headers.get("Content-Range", ""))
+        if said is None or response.headers.get("ETag", self._etag) != self._etag or _is_gzip(response):
+            return False
+        first, last, size = map(int, said.groups())
+        if (first, last) != (self.n_read, size - 1) or self.size not in (None, size) or (
+                declared_size(response) not in (None, size - first)):
+            return False
+        self.size = size
+        return True
 
     def read(self, response: requests.Response) -> bytearray:
         """Read what is missing; return the body.
@@ -69,47 +80,75 @@ class Download:
         requests.ConnectionError
             If it breaks off; what has come is kept.
         """
+        has_length = declared_size(response) is not None
         try:
-            while self.n_read < self.size:
-                self._read_on(response)
-        except (OSError, HTTPError) as error:
-            raise requests.ConnectionError("the answer broke off after %d of %d bytes: %s"
-                                           % (self.n_read, self.size, cause_of(error))) from None
+            if self._is_gzip:
+                self._unzip(response)
+            else:
+                while not (has_length and self.n_read == self.size) and self._read_on(response):
+                    pass
+            if self.n_read != self.size and (self.size is not None or not self.n_read):
+                raise OSError("the peer closed the connection")
+        except (OSError, HTTPError, zlib.error) as error:
+            of_all = "" if self.size is None else " of %d" % self.size
+            raise requests.ConnectionError("the answer broke off after %d%s bytes: %s"
+                                           % (self.n_read, of_all, cause_of(error))) from None
         finally:
             response.close()
+        del self._body[self.n_read:]
         return self._body
 
     def take(self, n_bytes: int) -> bytearray:
         """Take so many bytes off the beginning; what remains is the body of a download of its own."""
         taken = self._body[:n_bytes]
         del self._body[:n_bytes]
-        self.size, self.n_read = self.size - n_bytes, self.n_read - n_bytes
+        self.size, self.n_read = None if self.size is None else self.size - n_bytes, self.n_read - n_bytes
         return taken
 
     def so_far(self) -> bytearray:
         """Return what has come."""
         return self._body[:self.n_read]
 
-    def _read_on(self, response: requests.Response) -> None:
+    def _read_on(self, response: requests.Response) -> int:
+        """Read some bytes; return how many, 0 at the end of what is sent."""
         if self.n_read == len(self._body):
-            self._body.extend(bytes(min(self.n_read, self.size - self.n_read)))
+            left = PIECE if self.size is None else self.size - self.n_read + 1  # one more: it must not come
+            self._body.extend(bytes(min(max(self.n_read, PIECE), left)))
         with memoryview(self._body) as whole, whole[self.n_read:self.n_read + PIECE] as piece:
             n_bytes = response.raw.readinto(piece)
-        if not n_bytes:
-            raise OSError("the peer closed the connection")
         self.n_read += n_bytes
+        return n_bytes
+
+    def _unzip(self, response: requests.Response) -> None:
+        unpacking = zlib.decompressobj(16 + zlib.MAX_WBITS)
+        del self._body[:]
+        for packed in iter(lambda: response.raw.read(PIECE), b""):
+            self._body += unpacking.decompress(packed)
+            self.n_read = len(self._body)
+        if not unpacking.eof:
+            raise OSError("the peer closed the connection")
 
 
-def declared_size(response: requests.Response) -> int:
-    """Return the length of a body in bytes.
+def declared_size(response: requests.Response) -> Optional[int]:
+    """Return the length of a body in bytes, None if it is sent without one or in chunks.
 
     Raises
     ------
     requests.ConnectionError
-        If none is declared.
+        If what is declared is no length.
     """
-    declared = response.headers.get("Content-Length", "")
+    declared = response.headers.get("Content-Length")
+    if declared is None or "Transfer-Encoding" in response.headers:
+        return None
     if not declared.isdecimal() or len(declared) > MOST_DIGITS:
         response.close()
         raise requests.ConnectionError("what answers there is not an FLQ master")
     return int(declared)
+
+
+def _is_gzip(response: requests.Response) -> bool:
+    encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
+    if encoding not in GZIP + ("identity", ""):
+        response.close()
+        raise requests.ConnectionError("the answer is encoded as %.20r, expected no encoding, or gzip" % encoding)
+    return encoding in GZIP

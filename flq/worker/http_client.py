@@ -6,6 +6,7 @@ come of a plan and its frames when they break off is kept for the next poll (dow
 """
 
 import json
+import os
 import threading
 from typing import Any, Callable, Dict, Optional, Union
 from urllib.parse import urlencode
@@ -14,7 +15,8 @@ import requests
 
 from ..errors import ConfigError
 from ..protocol import worker_events as events
-from ..protocol.wire import CRC_HEADER, PREFIX_SIZE, VERDICT, Buffers, text_crc
+from ..protocol.wire import CRC_HEADER, MAGIC, PREFIX_SIZE, VERDICT, Buffers, text_crc
+from .between import Proxy, proxy_for, stranger
 from .connection import CONNECT_S, READ_S, Adapter, cause_of
 from .downloads import Download, HTTPError
 
@@ -25,6 +27,7 @@ JSON = {"Content-Type": "application/json"}
 LONGEST_RETRY_AFTER_S = 60.0  # what a stranger in the master's place may ask for
 PIECE = 1 << 18           # bytes that are sent at a time
 GETS_ON = 1 << 14         # bytes that make it worth while to go on at once where an answer broke off
+LONGEST_ERROR = 1 << 16   # in bytes: the master's are far shorter
 VERDICT_SIZE = PREFIX_SIZE + VERDICT.size
 _TLS_HINT = ("--ca must name the certificate of the authority that signed the master's, --master_ip a name or address "
              "that stands in it, and the master must run with --tls_cert; docs/security.md")
@@ -51,6 +54,7 @@ class MasterClient:
         self._url = url
         self._worker_id = worker_id
         self._was_answered = False  # by whomever
+        self._proxy = None  # type: Optional[Proxy]
         self._find_token = find_token
         self._verify = True if ca is None else ca  # type: Union[bool, str]
         self._token = None  # type: Optional[str]
@@ -58,7 +62,7 @@ class MasterClient:
         self._preparing = threading.Lock()
         self._begun = None  # type: Optional[Download]
         self._begun_from = 0  # the version that the worker has
-        self._session = requests.Session()
+        self._session = _Session()
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, Adapter())
         self._session.hooks["response"].append(self._note_answer)
@@ -71,7 +75,7 @@ class MasterClient:
         Raises
         ------
         ConfigError
-            If the URL is none: nothing can come of trying again.
+            If the URL, or the proxy of the environment, is none: nothing can come of trying again.
         """
         n_before = self._n_kept()
         try:
@@ -81,13 +85,20 @@ class MasterClient:
                 return self._poll(action)
             return self._answer(action)
         except (requests.RequestException, HTTPError) as error:
+            cause = cause_of(error)
+            if self._proxy and isinstance(error, (requests.exceptions.InvalidProxyURL,
+                                                  requests.exceptions.InvalidSchema)):
+                raise ConfigError("the proxy %s of the environment variable %s can not be used: %s"
+                                  % (self._proxy.where, self._proxy.variable, cause),
+                                  self._proxy.fix(self._url)) from None
             if self._is_fault_of_the_url(error):
-                raise ConfigError("%s can not be the address of a master: %s" % (self._url, cause_of(error)),
+                raise ConfigError("%s can not be the address of a master: %s" % (self._url, cause),
                                   "--master_ip takes a name or an IP address, without http:// and port") from None
             if isinstance(error, requests.exceptions.SSLError) and not self._was_answered:
-                raise ConfigError("no safe connection to the master at %s: %s" % (self._url, cause_of(error)),
-                                  _TLS_HINT) from None
-            return events.Unreachable("no answer from the master at %s: %s" % (self._url, cause_of(error)),
+                raise ConfigError("no safe connection to the master at %s: %s" % (self._url, cause),
+                                  self._proxy.words(self._url) if self._proxy else _TLS_HINT) from None
+            through = " (%s)" % self._proxy.words(self._url) if self._proxy else ""
+            return events.Unreachable("no answer from the master at %s: %s%s" % (self._url, cause, through),
                                       gets_on=self._n_kept() - n_before >= GETS_ON)
 
     def heartbeat(self, epoch: int, device: Optional[Dict[str, Any]] = None, renews: bool = True) -> None:
@@ -105,7 +116,7 @@ class MasterClient:
             pass  # the next regular request tells
 
     def _is_fault_of_the_url(self, error: Exception) -> bool:
-        """Return whether our own URL is malformed, and not one to which whoever answers redirects."""
+        """Return whether our own URL is malformed."""
         return not self._was_answered and isinstance(error, (
             requests.exceptions.InvalidURL, requests.exceptions.MissingSchema,
             requests.packages.urllib3.exceptions.LocationValueError))
@@ -117,16 +128,12 @@ class MasterClient:
         self._show_token()
         response = self._request("POST", "/register", body=_json(action.body), headers=JSON)
         if response.status_code != 200:
-            return _problem(response)
-        if response.headers.get(CRC_HEADER, "") not in ("", text_crc(response.content)):
+            return self._problem(response)
+        text = Download(response).read(response)
+        if response.headers.get(CRC_HEADER, "") not in ("", text_crc(text)):
             return events.Unreachable("what the master says of the run is corrupted: its CRC32 does not match")
-        try:
-            body = response.json()
-        except (ValueError, RecursionError):
-            body = None
-        if not _is_registration(body):
-            return events.Unreachable("what answers at %s is not an FLQ master" % self._url)
-        return events.Registered(body)
+        body = _json_of(text)
+        return events.Registered(body) if _is_registration(body) else self._stranger(response)
 
     def _poll(self, action: events.CallPoll) -> events.Event:
         query = {"worker": self._worker_id, "epoch": action.epoch, "have": action.have, "answered": action.answered}
@@ -134,18 +141,21 @@ class MasterClient:
         if begun is not None:
             headers.update(begun.rest())
         response = self._request("GET", "/get_global_model", query, headers=headers)
-        if response.status_code < 500:
-            self._begun = None
+        if response.status_code not in (200, 204, 206):
+            problem = self._problem(response)
+            if problem.by_master and problem.status < 500:
+                self._begun = None
+            return problem
+        self._begun = None
         if response.status_code == 204:
             _ = response.content  # of no bytes: now the connection can be used again
             return events.NothingNew(_retry_after(response))
-        if response.status_code not in (200, 206):
-            return _problem(response)
         download = Download(response) if response.status_code == 200 else begun
         if response.status_code == 206 and (begun is None or not begun.goes_on_in(response)):
             response.close()
             raise requests.ConnectionError("what came is not the rest that was asked for")
-        return events.Polled(self._read(download, response, action.have))
+        stream = self._read(download, response, action.have)
+        return events.Polled(stream) if stream.startswith(MAGIC) else self._stranger(response)
 
     def _answer(self, action: events.CallAnswer) -> events.Event:
         query, self._begun = {"worker": self._worker_id}, None
@@ -153,10 +163,11 @@ class MasterClient:
             query["have"] = action.have
         response = self._request("POST", action.path, query, _Frame(action.frame))
         if response.status_code != 200:
-            return _problem(response)
+            return self._problem(response)
         download = Download(response)
         try:
-            return events.Judged(download.read(response))
+            frames = download.read(response)
+            return events.Judged(frames) if frames.startswith(MAGIC) else self._stranger(response)
         except requests.ConnectionError:
             if download.n_read < VERDICT_SIZE:  # which is of use without what follows it
                 raise
@@ -180,6 +191,17 @@ class MasterClient:
     def _n_kept(self) -> int:
         return 0 if self._begun is None else self._begun.n_read
 
+    def _problem(self, response: requests.Response) -> events.Problem:
+        """Turn an answer that is no success into an event; the master's errors are JSON of one form."""
+        detail = _error_of(_json_of(_beginning(response)))
+        if detail is None:
+            return self._stranger(response)
+        return events.Problem(response.status_code, detail, _retry_after(response))
+
+    def _stranger(self, response: requests.Response) -> events.Problem:
+        return events.Problem(response.status_code, stranger(response.url.split("?")[0], response, self._proxy),
+                              _retry_after(response), by_master=False)
+
     def _show_token(self) -> None:
         self._token = self._find_token()
 
@@ -199,8 +221,7 @@ class MasterClient:
             request.headers["Authorization"] = "Bearer " + self._token
         request.headers[CRC_HEADER] = text_crc(text.encode("ascii"), body if isinstance(body, bytes) else b"")
         return self._session.send(request, stream=True, timeout=(CONNECT_S, READ_S), verify=self._verify,
-                                  proxies=self._session.proxies, allow_redirects=True)
-
+                                  proxies=self._session.proxies)
 
     def _new_request(self) -> requests.PreparedRequest:
         """Return a copy of a request to the master that has been prepared once.
@@ -215,8 +236,16 @@ class MasterClient:
                 found = self._session.merge_environment_settings(template.url, {}, None, self._verify, None)
                 self._session.proxies, self._verify = found["proxies"], found["verify"]
                 self._session.trust_env = False
+                self._proxy = proxy_for(template.url, found["proxies"], os.environ)
                 self._template = template
         return self._template.copy()
+
+
+class _Session(requests.Session):
+    """Follows no redirect: no master sends one, and what a worker says is for nobody else."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Return that there is none, wherever a stranger points."""
 
 
 class _Frame:
@@ -244,14 +273,31 @@ def _is_registration(body: Any) -> bool:
     return isinstance(body, dict) and all(isinstance(body.get(key), kind) for key, kind in REGISTRATION.items())
 
 
-def _problem(response: requests.Response) -> events.Event:
-    """Turn an error of the master into an event; anything else that answers is not a master."""
+def _json_of(body: Union[bytes, bytearray]) -> Any:
+    """Return the JSON value, None if it is none."""
     try:
-        body: Dict[str, Any] = response.json()
-        detail = "%s (%s)" % (body["detail"], body["hint"]) if body["hint"] else body["detail"]
-    except (ValueError, KeyError, TypeError):
-        detail = "%s answers %d %s" % (response.url.split("?")[0], response.status_code, response.reason)
-    return events.Problem(response.status_code, detail, _retry_after(response))
+        return json.loads(body.decode("utf-8"))
+    except (ValueError, RecursionError):
+        return None
+
+
+def _error_of(body: Any) -> Optional[str]:
+    """Return what the master says in an error; None if what answers is not the master."""
+    texts = [body.get(key) for key in ("error", "detail", "hint")] if isinstance(body, dict) else [None]
+    if not all(isinstance(text, str) for text in texts):
+        return None
+    return "%s (%s)" % tuple(texts[1:]) if texts[2] else texts[1]
+
+
+def _beginning(response: requests.Response) -> bytes:
+    """Return the body, or the beginning of one that is longer than any error of the master."""
+    body = b""
+    for piece in response.iter_content(LONGEST_ERROR):
+        body += piece
+        if len(body) >= LONGEST_ERROR:
+            response.close()
+            break
+    return body
 
 
 def _retry_after(response: requests.Response) -> float:

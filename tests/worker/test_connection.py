@@ -84,8 +84,9 @@ def test_an_answer_that_takes_long_because_it_is_long_arrives(monkeypatch):
     clock = Clock(READ_S * 0.6)
     monkeypatch.setattr(connection, "time", clock)
     monkeypatch.setattr(connection, "BYTES_PER_S", 10)
-    with StandIn([response("200 OK", bytes(200000))]) as stand_in:
-        assert MasterClient(stand_in.url, 3).do(POLL) == Polled(bytes(200000))
+    body = b"FLQf" + bytes(200000)
+    with StandIn([response("200 OK", body)]) as stand_in:
+        assert MasterClient(stand_in.url, 3).do(POLL) == Polled(body)
     assert clock.now > 2 * READ_S
 
 

@@ -1,5 +1,7 @@
 """What has come of an answer that breaks off is kept, and the rest of it is asked for."""
 
+import gzip
+
 import pytest
 from stand_in import StandIn, error, response
 
@@ -8,7 +10,8 @@ from flq.worker.http_client import GETS_ON, VERDICT_SIZE, MasterClient
 
 POLL = CallPoll(epoch=2, have=5, answered=7)
 UPLOAD = CallAnswer("/upload_update", [b"FLQfpayload"], have=5)
-BODY = bytes(range(100))
+BODY = b"FLQf" + bytes(range(96))
+VERDICT = b"FLQf" + bytes(VERDICT_SIZE - 4)
 NAME = 'ETag: "abc"'
 CLOSES = ("Connection: close",)
 WHOLE = response("200 OK", BODY, [NAME])
@@ -56,15 +59,15 @@ def test_a_rest_that_breaks_off_is_gone_on_with():
 
 
 def test_what_follows_a_verdict_is_kept_and_the_verdict_comes_alone():
-    body = bytes(VERDICT_SIZE) + BODY
+    body = VERDICT + BODY
     (judged, found), requests = ask([broken(VERDICT_SIZE + 30, body=body), rest(30)], UPLOAD, POLL)
-    assert judged == Judged(bytes(VERDICT_SIZE)) and found == Polled(BODY)
+    assert judged == Judged(VERDICT) and found == Polled(BODY)
     assert asks_for(requests[1])[1] == b"Range: bytes=30-"
 
 
 @pytest.mark.parametrize("n_bytes", [VERDICT_SIZE - 1, VERDICT_SIZE])
 def test_nothing_is_kept_where_nothing_came_behind_the_verdict(n_bytes):
-    (_, found), requests = ask([broken(n_bytes, body=bytes(VERDICT_SIZE) + BODY), WHOLE], UPLOAD, POLL)
+    (_, found), requests = ask([broken(n_bytes, body=VERDICT + BODY), WHOLE], UPLOAD, POLL)
     assert found == Polled(BODY) and asks_for(requests[1]) == []
 
 
@@ -76,7 +79,7 @@ def test_what_has_no_good_name_is_asked_for_whole(headers):
 
 
 def test_another_answer_takes_the_place_of_what_was_kept():
-    other = BODY[::-1]
+    other = b"FLQf" + BODY[::-1]
     (_, found), _ = ask([broken(50), response("200 OK", other, ['ETag: "def"'])], POLL, POLL)
     assert found == Polled(other)
 
@@ -101,7 +104,7 @@ def test_a_rest_that_nobody_asked_for_is_no_answer():
     (POLL, response("204 No Content", headers=CLOSES), False),
     (POLL, error("422 Unprocessable Entity", "no", headers=CLOSES), False),
     (CallRegister({}), error("503 Service Unavailable", "busy", headers=CLOSES), True),
-    (UPLOAD, response("200 OK", bytes(VERDICT_SIZE), CLOSES), False)], ids=lambda value: repr(value)[:30])
+    (UPLOAD, response("200 OK", VERDICT, CLOSES), False)], ids=lambda value: repr(value)[:30])
 def test_what_is_kept_lives_until_the_master_has_something_else_to_say(between, answer, is_kept):
     _, requests = ask([broken(50), answer, WHOLE], POLL, between, POLL)
     assert bool(asks_for(requests[2])) == is_kept
@@ -123,3 +126,76 @@ def test_that_much_has_come_is_said(n_bytes, gets_on):
     assert lost.gets_on is gets_on
     (lost,), _ = ask([broken(n_bytes, "X-Other: 1", body=body)], POLL)
     assert lost.gets_on is False
+
+
+# -- what proxies make of an answer ------------------------------------------------------
+
+def chunked(body, size=7, *headers, end=b"0\r\n\r\n", status="200 OK"):
+    """Return an answer in chunks."""
+    head = "\r\n".join(("HTTP/1.1 %s" % status, "Transfer-Encoding: chunked") + headers + ("", "")).encode()
+    pieces = [body[start:start + size] for start in range(0, len(body), size)]
+    return head + b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces) + end
+
+
+def without_length(body, *headers):
+    """Return an answer that ends with its connection."""
+    return ("\r\n".join(("HTTP/1.1 200 OK",) + headers + ("", ""))).encode() + body
+
+
+def zipped(body, *headers):
+    return response("200 OK", gzip.compress(body), ("Content-Encoding: gzip",) + headers)
+
+
+@pytest.mark.parametrize("remake", [chunked, without_length, zipped, lambda body: chunked(body, 1000, "ETag: W/x"),
+                                    lambda body: response("200 OK", body, ("Content-Encoding: identity",))])
+@pytest.mark.parametrize("body", [BODY, VERDICT + BODY, b"FLQf" + bytes(3000000)], ids=len)
+def test_an_answer_arrives_however_it_is_sent(remake, body):
+    (polled, judged), _ = ask([remake(body)] * 2, POLL, UPLOAD)
+    assert polled == Polled(body) and judged == Judged(body)
+
+
+def test_a_connection_is_used_again_after_chunks():
+    with StandIn([chunked(BODY)] * 3, keeps=True) as stand_in:
+        client = MasterClient(stand_in.url, 3)
+        assert [client.do(POLL) for _ in range(3)] == [Polled(BODY)] * 3
+        assert stand_in.n_connections == 1
+
+
+def test_the_rest_of_chunks_that_broke_off_is_asked_for():
+    cut = chunked(BODY[:60], 20, NAME, end=b"a\r\nhalf")  # of ten
+    (lost, found), requests = ask([cut, rest(64)], POLL, POLL)
+    assert type(lost) is Unreachable and "after 64 bytes" in lost.detail
+    assert found == Polled(BODY[:60] + b"half" + BODY[64:])
+    assert asks_for(requests[1])[1] == b"Range: bytes=64-"
+
+
+def test_the_rest_may_come_in_chunks():
+    again = chunked(BODY[20:], 30, NAME, "Content-Range: bytes 20-99/100", status="206 Partial Content")
+    (_, found), _ = ask([broken(20), again], POLL, POLL)
+    assert found == Polled(BODY)
+
+
+def test_a_rest_of_another_length_than_it_declares_is_no_rest():
+    again = chunked(BODY[20:] + b"more", 30, NAME, "Content-Range: bytes 20-99/100", status="206 Partial Content")
+    (_, lost), _ = ask([broken(20), again], POLL, POLL)
+    assert type(lost) is Unreachable
+
+
+@pytest.mark.parametrize("answer", [
+    chunked(BODY, end=b""), chunked(BODY, end=b"zz\r\n"), chunked(BODY, end=b"-5\r\nabc"), chunked(b"", end=b"0\r\n"),
+    zipped(BODY)[:-4], response("200 OK", b"no gzip", ("Content-Encoding: gzip",)),
+    response("200 OK", BODY, ("Content-Encoding: br",)), without_length(b"")], ids=lambda answer: repr(answer[-20:]))
+def test_what_is_not_whole_or_not_to_be_unpacked_is_no_answer(answer):
+    (lost,), _ = ask([answer], POLL)
+    assert type(lost) is Unreachable and "\n" not in lost.detail
+
+
+@pytest.mark.parametrize("remake", [lambda body: chunked(body, end=b""), lambda body: zipped(body)[:-4]])
+def test_a_verdict_is_not_lost_with_what_breaks_off_after_it_however_it_is_sent(remake):
+    (judged,), _ = ask([remake(VERDICT + BODY)], UPLOAD)
+    assert type(judged) is Judged and judged.frame.startswith(VERDICT)
+
+
+def test_what_was_packed_is_not_gone_on_with():
+    (_, found), requests = ask([zipped(BODY, NAME)[:-30], WHOLE], POLL, POLL)
+    assert found == Polled(BODY) and asks_for(requests[1]) == []
