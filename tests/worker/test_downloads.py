@@ -146,9 +146,9 @@ def zipped(body, *headers):
     return response("200 OK", gzip.compress(body), ("Content-Encoding: gzip",) + headers)
 
 
-@pytest.mark.parametrize("remake", [chunked, without_length, zipped, lambda body: chunked(body, 1000, "ETag: W/x"),
+@pytest.mark.parametrize("remake", [chunked, without_length, zipped, lambda body: chunked(body, 100000, "ETag: W/x"),
                                     lambda body: response("200 OK", body, ("Content-Encoding: identity",))])
-@pytest.mark.parametrize("body", [BODY, VERDICT + BODY, b"FLQf" + bytes(3000000)], ids=len)
+@pytest.mark.parametrize("body", [BODY, VERDICT + BODY, b"FLQf" + bytes(300000)], ids=len)
 def test_an_answer_arrives_however_it_is_sent(remake, body):
     (polled, judged), _ = ask([remake(body)] * 2, POLL, UPLOAD)
     assert polled == Polled(body) and judged == Judged(body)
