@@ -14,6 +14,7 @@ START_S = 600         # until the program does its work, TensorFlow not yet load
 STOP_S = 120          # the master saves its results
 FAILED_USAGE = 2      # the exit code of a master that has been told something wrong: again it would be the same
 WORKER_PAUSE_S = 60   # to a worker it may be another thing later: a clock that is not set yet, a disk, a download
+MAX_FILES = 65536     # a connection is a file too: the 1024 of old are few for a master
 LEFT_MB = 400         # of the memory, for the rest of the machine
 GROWING_PAUSES = 254  # since this version systemd waits longer from failure to failure
 
@@ -112,7 +113,8 @@ def unit_text(program: Program, host: Host, cluster: Cluster, facts: Facts, fit:
         "Restart=on-failure", *pauses, *(["RestartPreventExitStatus=%d" % FAILED_USAGE] if is_master else []),
         "SuccessExitStatus=143",
         "WatchdogSec=%d" % WATCHDOG_S, "TimeoutStartSec=%d" % START_S, "TimeoutStopSec=%d" % STOP_S, "KillMode=mixed",
-        "MemoryMax=%dM" % memory_max_mb(program, host, facts), "UMask=0077", "NoNewPrivileges=yes"]
+        "LimitNOFILE=%d" % MAX_FILES, "MemoryMax=%dM" % memory_max_mb(program, host, facts), "UMask=0077",
+        "NoNewPrivileges=yes"]
     if manager == "system":
         service += ["User=" + facts.user, *_SANDBOX,
                     "ReadWritePaths=" + " ".join("%s/%s" % (facts.project, name)

@@ -86,6 +86,12 @@ def test_memory_is_what_the_machine_can_spare():
     assert values(unit_of(NANO, cluster=two), "MemoryMax") == ["1778M"]
 
 
+@pytest.mark.parametrize("manager", ["system", "user"])
+@pytest.mark.parametrize("index", [0, 1])
+def test_a_program_may_open_more_files_than_a_shell_lets_it(manager, index):
+    assert values(unit_of(NANO, manager, index), "LimitNOFILE") == ["65536"]
+
+
 def test_numpy_on_a_nano_is_told_the_processor_before_it_starts():
     assert "OPENBLAS_CORETYPE=ARMV8" in values(unit_of(NANO, fit=FIT36), "Environment")
     assert "OPENBLAS_CORETYPE=ARMV8" not in values(unit_of(PC, fit=FIT36), "Environment")
