@@ -42,7 +42,8 @@ def add_page(app: Flask, broadcast: Broadcast) -> None:
         allow = request.environ.get("flq.hurry", float)
         pieces = broadcast.stream(request.headers.get("Last-Event-ID", ""), lambda: allow(SEND_S))
         response = Response(pieces, content_type="text/event-stream; charset=utf-8")
-        response.headers["Cache-Control"] = "no-store"
+        response.headers["Cache-Control"] = "no-cache, no-store, no-transform"
+        response.headers["X-Accel-Buffering"] = "no"  # to nginx and others: hand on what has come, at once
         response.headers["X-Content-Type-Options"] = "nosniff"
         response.call_on_close(leave)
         return response

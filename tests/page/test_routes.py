@@ -165,7 +165,8 @@ def test_a_stream_tells_of_the_run_to_its_end(make_master, run_workers):
     master = make_master(*RUN)
     with Stream(master) as stream:
         assert stream.answer.status == 200 and stream.answer.headers["Content-Type"].startswith("text/event-stream")
-        assert stream.answer.headers["Cache-Control"] == "no-store"
+        assert stream.answer.headers["Cache-Control"] == "no-cache, no-store, no-transform"
+        assert stream.answer.headers["X-Accel-Buffering"] == "no"
         events = stream.events()
         assert [next(events)[0] for _ in range(3)] == ["state", "rounds", "log"]
         run_workers(master)
