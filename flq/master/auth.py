@@ -15,13 +15,15 @@ from flask import request
 from ..errors import Forbidden, Unauthorized
 from ..tokens import OPERATOR, worker_name
 from .bodies import FRAMES
-from .limits import Buckets, Places, Rate, group_of
+from .buckets import Rate
+from .limits import Buckets, Places, group_of
 from .server import FILE_THREADS
 
 OPEN = ("/healthz", "/status", "/feed", "/events")
 OF_WORKERS = ("/register", "/offer", "/upload_update", "/heartbeat")
 OF_THIS_MACHINE = ("/stop", "/get_global_model")
 FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP", "Via")
+OWN_SITES = ("same-origin", "none")  # by a page of the master itself, or by the user
 LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
 PLACES_OF_A_WORKER = 8  # requests at a time: one that waits, one heartbeat, and those of connections that have died
 STRANGERS_RATE = Rate(50, 200)  # of requests without a valid token, from one address
@@ -138,8 +140,14 @@ class Gate:
 
 
 def is_from_this_machine() -> bool:
-    """Return whether the request at hand was made on this machine, and not by a web page or through a proxy."""
+    """Return whether the request at hand was made on this machine, and not for a web page or through a proxy.
+
+    A page of another site can make a browser ask without an Origin (a link, a form, an image); the browser then says so
+    in Sec-Fetch-Site. Source: the W3C's Fetch Metadata Request Headers.
+    """
     if any(name in request.headers for name in FORWARDED):
+        return False
+    if request.headers.get("Sec-Fetch-Site", "none") not in OWN_SITES:
         return False
     host = request.headers.get("Host", "")
     origin = request.headers.get("Origin")

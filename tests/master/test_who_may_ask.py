@@ -97,6 +97,48 @@ def test_a_page_of_the_master_itself_may_ask(master):
     assert ask(master, "GET", "/get_global_model", Origin="http://localhost:5000", **HERE)[0] == 200
 
 
+# What browsers send for a page of another site: there is no Origin with a link, an image, a script or a form that GETs.
+NAVIGATION = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document", "Sec-Fetch-User": "?1",
+              "Upgrade-Insecure-Requests": "1", "Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+IMAGE = {"Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image", "Accept": "image/avif,image/webp,*/*;q=0.8"}
+
+
+@pytest.mark.parametrize("method, path", LOCAL)
+@pytest.mark.parametrize("site", ["cross-site", "same-site", "Cross-Site", "", "same-origin, cross-site", "future"])
+@pytest.mark.parametrize("headers", [
+    NAVIGATION, IMAGE, dict(IMAGE, Referer="http://localhost:5000/"), dict(NAVIGATION, Origin="http://localhost:5000"),
+    {"Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty", "Origin": "http://evil.example"}],
+    ids=["navigation", "image", "image with a referrer", "own origin", "cors"])
+def test_what_a_browser_asks_for_a_page_of_another_site_is_not_from_the_masters_machine(master, method, path, site,
+                                                                                         headers):
+    asked = dict(HERE, **headers, **{"Sec-Fetch-Site": site})
+    assert "operator's token" in assert_refused(ask(master, method, path, **asked), 401)
+
+
+@pytest.mark.parametrize("headers", [
+    dict(NAVIGATION, **{"Sec-Fetch-Site": "none"}),  # typed by the user, or a bookmark
+    dict(NAVIGATION, **{"Sec-Fetch-Site": "same-origin", "Referer": "http://localhost:5000/"}),
+    {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors", "Origin": "http://localhost:5000"},
+    {"User-Agent": "curl/8.5.0", "Accept": "*/*"}], ids=["typed", "link of the page", "script of the page", "curl"])
+def test_the_user_and_the_masters_own_page_may_ask(master, headers):
+    assert ask(master, "GET", "/get_global_model", **dict(HERE, **headers))[0] == 200
+
+
+def test_a_page_of_another_site_can_neither_fetch_the_model_nor_stop_the_run_however_it_asks(master):
+    code, _, body = ask(master, "GET", "/get_global_model?format=npz", **dict(HERE, **NAVIGATION,
+                                                                              **{"Sec-Fetch-Site": "cross-site"}))
+    assert code == 401 and b"weights" not in body
+    form = {"Sec-Fetch-Site": "same-site", "Origin": "http://localhost:8080", "Content-Type": "text/plain"}
+    assert ask(master, "POST", "/stop", **dict(HERE, **NAVIGATION, **form))[0] == 401
+    assert ask(master, "GET", "/", **dict(HERE, **NAVIGATION, **{"Sec-Fetch-Site": "cross-site"}))[0] == 200  # a link
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site", "same-origin", "none"])
+def test_a_token_counts_whichever_page_shows_it(master, site):
+    answer = ask(master, "GET", "/get_global_model", TOKENS["operator"], **dict(HERE, **{"Sec-Fetch-Site": site}))
+    assert answer[0] == 200
+
+
 @pytest.mark.parametrize("is_here, addresses", [
     (True, ["127.0.0.1", "127.8.9.1", "::1", "::ffff:127.0.0.1"]),
     (False, ["10.0.0.1", "::ffff:10.0.0.1", "fe80::1%eth0", "", "unix", "0.0.0.0"])])
