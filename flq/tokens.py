@@ -9,7 +9,6 @@ The master makes it and adds ids that are new; what is there never changes. A wo
 own line of such a file, or a file that holds nothing but its token.
 """
 
-import fcntl  # Linux only, like the boards
 import os
 import re
 import secrets
@@ -17,6 +16,7 @@ from typing import Callable, Dict, List, Mapping, Optional
 
 from .durable import make_folder, write_whole
 from .errors import ConfigError
+from .locks import lock
 
 OPERATOR = "operator"
 ENVIRONMENT = "FLQ_TOKEN"
@@ -41,7 +41,7 @@ def make_tokens(path: str, total_workers: int) -> Dict[str, str]:
     Raises
     ------
     ConfigError
-        If the file is there and is none of tokens.
+        If the file is there and is none of tokens, or the file system has no locks.
     OSError
         If it can not be read or written.
     """
@@ -49,8 +49,8 @@ def make_tokens(path: str, total_workers: int) -> Dict[str, str]:
     if not os.path.isdir(folder):
         make_folder(folder)
         os.chmod(folder, 0o700)
-    with open(path + ".lock", "a") as lock:  # two masters that start at once make one set of tokens
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with open(path + ".lock", "a") as stream:  # two masters that start at once make one set of tokens
+        lock(stream, "name a --token_file on a local disk", waits=True)
         tokens = read_tokens(path) if os.path.exists(path) else {}
         names = [OPERATOR] + [worker_name(worker_id) for worker_id in range(total_workers)]
         missing = [name for name in names if name not in tokens]

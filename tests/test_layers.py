@@ -44,14 +44,15 @@ LAYERS = {
     "logfile": layer("output console"),
     "flags": layer(),
     "durable": layer("errors", "numpy"),
-    "tokens": layer("errors durable"),
+    "locks": layer("errors"),
+    "tokens": layer("errors durable locks"),
     "systemd": layer(),
     "device": layer("errors"),
     "core": layer("errors", "numpy zstandard threadpoolctl", PURE_STDLIB),
     "protocol": layer("errors core", "numpy", PURE_STDLIB | {"random"}),  # a generator that it is given
     "drawing": layer("", "numpy matplotlib"),
-    "training": layer("errors output console flags device core drawing", "numpy tensorflow keras PIL"),
-    "worker": layer("errors console logfile flags durable tokens systemd device core protocol training",
+    "training": layer("errors output console flags locks device core drawing", "numpy tensorflow keras PIL"),
+    "worker": layer("errors console logfile flags durable locks tokens systemd device core protocol training",
                     "numpy requests"),
     "simulate": layer("errors core protocol training", "numpy"),
     "report": layer("errors output flags durable core drawing", "numpy xlsxwriter openpyxl pandas matplotlib"),
@@ -61,7 +62,7 @@ LAYERS = {
     "config_file": layer("errors core config", "pydantic"),
     "config_docs": layer("errors core config", "pydantic"),
     "config_hash": layer(),
-    "master": layer("errors console logfile flags durable tokens systemd device core protocol training report watch "
+    "master": layer("errors console logfile flags durable locks tokens systemd device core protocol training report watch "
                     "config config_file config_docs config_hash",
                     "numpy flask werkzeug cheroot pydantic prometheus_client"),
     "deploy": layer("errors output console flags durable tokens device config", "yaml pydantic pydantic_core"),

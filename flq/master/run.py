@@ -3,7 +3,6 @@
 A run is its folder, results/<run>/; one master at a time holds it.
 """
 
-import fcntl  # Linux only, like the workers' state folders
 import logging
 import os
 import platform
@@ -16,10 +15,11 @@ import numpy as np
 from ..config_hash import config_hash, is_left_out
 from ..core.params import Layout, layout_from_json
 from ..durable import folder_of, make_folder
-from ..errors import ConfigError, Conflict, Unavailable
+from ..errors import ConfigError, Conflict, FlqError, Unavailable
+from ..locks import lock
 from ..report.recorded import is_journalled
 from .journal import NAME, Journal, create, reopen
-from .runs import alone, newest_unfinished, next_number, refuse_a_copy
+from .runs import ON_A_DISK, alone, newest_unfinished, next_number, refuse_a_copy
 
 logger = logging.getLogger(__name__)
 
@@ -44,15 +44,18 @@ def hold(run_dir: str) -> IO[str]:
     ------
     Conflict
         If another master has it.
+    ConfigError
+        If its file system has no locks.
     OSError
         If the folder can not be written.
     """
     stream = open(os.path.join(run_dir, "lock"), "a", encoding="ascii")
     try:
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+        if not lock(stream, ON_A_DISK):
+            raise Conflict("another master is running with %s" % run_dir, "stop that one, or let it go on")
+    except FlqError:
         stream.close()
-        raise Conflict("another master is running with %s" % run_dir, "stop that one, or let it go on") from None
+        raise
     return stream
 
 

@@ -5,7 +5,6 @@ and two masters may begin within one second. So a run is the newest by its numbe
 runs that were there when it began; its journal holds it. Journals of format 3 and older have none.
 """
 
-import fcntl  # Linux only, like the workers' state folders
 import logging
 import os
 import secrets
@@ -15,12 +14,14 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Optional
 
 from ..durable import make_folder
 from ..errors import ConfigError, FlqError, Unavailable
+from ..locks import lock
 from ..report.recorded import is_journalled, read_about
 from .snapshots import Snapshots
 
 logger = logging.getLogger(__name__)
 
 LOCK = ".lock"
+ON_A_DISK = "choose a report.results_dir on a local disk"
 
 
 class Seen(NamedTuple):
@@ -86,7 +87,7 @@ def alone(results_dir: str) -> Iterator[None]:
     with _naming(results_dir):
         stream = open(os.path.join(results_dir, LOCK), "a", encoding="ascii")
     with stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
+        lock(stream, ON_A_DISK, waits=True)
         yield
 
 

@@ -1,13 +1,13 @@
 """The state folder: which instance of a worker this is, and the lock that keeps it the only one."""
 
-import fcntl  # Linux only, like the boards
 import os
 import re
 import uuid
 from typing import IO, Tuple
 
 from ..durable import make_folder, sync_folder
-from ..errors import Conflict
+from ..errors import Conflict, FlqError
+from ..locks import lock
 
 
 def take(state_dir: str) -> Tuple[str, IO[str]]:
@@ -19,6 +19,8 @@ def take(state_dir: str) -> Tuple[str, IO[str]]:
     ------
     Conflict
         If a running worker holds the folder.
+    ConfigError
+        If its file system has no locks.
     OSError
         If the folder can not be written.
     """
@@ -26,11 +28,12 @@ def take(state_dir: str) -> Tuple[str, IO[str]]:
     path = os.path.join(state_dir, "instance")
     stream = open(path, "a+", encoding="ascii", errors="replace")
     try:
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+        if not lock(stream, "choose a --state_dir on a local disk"):
+            raise Conflict("another worker is running with the state folder %s" % state_dir,
+                           "use another --worker_id or --state_dir")
+    except FlqError:
         stream.close()
-        raise Conflict("another worker is running with the state folder %s" % state_dir,
-                       "use another --worker_id or --state_dir") from None
+        raise
     stream.seek(0)
     instance = stream.read().strip()
     if not re.match("[0-9a-f]{32}$", instance):  # empty, or zeros that a power failure has left

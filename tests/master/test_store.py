@@ -1,5 +1,6 @@
 """The store: nothing is acted upon before it is written, and a disk that does not take it is waited for."""
 
+import errno
 import sqlite3
 import threading
 from types import SimpleNamespace
@@ -7,12 +8,13 @@ from types import SimpleNamespace
 import pytest
 from local_master import WAIT_S, HttpWorker
 
+from flq import locks
 from flq.core.draws import start_values
 from flq.errors import ConfigError, Conflict, Unavailable
 from flq.master import store as store_module
 from flq.master.journal import Batch, reopen
 from flq.master.run import begin_journal, check_may_go_on, differences, hold, take_up
-from flq.master.runs import make_run_folder
+from flq.master.runs import alone, make_run_folder
 from flq.master.store import Store
 from flq.protocol.master_machine import MasterMachine
 from flq.simulate.loopback import simulate
@@ -127,6 +129,16 @@ def test_a_run_has_one_master_at_a_time(make_master, tmp_path):
         with pytest.raises(Conflict, match="another master is running"):
             hold(str(tmp_path))
     hold(str(tmp_path)).close()
+
+
+def test_the_folder_of_a_run_needs_a_file_system_with_locks(monkeypatch, tmp_path):
+    def flock(stream, flags):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(locks.fcntl, "flock", flock)
+    for begin in (lambda: hold(str(tmp_path)), lambda: alone(str(tmp_path)).__enter__()):
+        with pytest.raises(ConfigError, match="lock has no locks .*No locks available .choose a report.results_dir on a"):
+            begin()
 
 
 def test_a_folder_that_can_not_be_made_is_one_sentence_that_names_the_setting(tmp_path):

@@ -5,7 +5,6 @@ right name is whole, however a download ends. A lock lets one process at a time 
 a folder; the others wait and find the files there.
 """
 
-import fcntl  # Linux only, like the boards
 import hashlib
 import logging
 import os
@@ -15,6 +14,7 @@ from typing import Iterator, List, NamedTuple, Sequence
 
 from ...console import FOR_A_BAR
 from ...errors import DataError
+from ...locks import lock
 
 logger = logging.getLogger(__name__)
 
@@ -52,13 +52,15 @@ def download_missing(files: Sequence[File], mirrors: Sequence[str], folder: str)
         If no mirror has a file as it should be.
     DataError
         If the folder can not be written.
+    ConfigError
+        If its file system has no locks.
     """
     if all(os.path.exists(os.path.join(folder, file.name)) for file in files):
         return  # also from a folder that can only be read
     try:
         os.makedirs(folder, exist_ok=True)
-        with open(os.path.join(folder, ".lock"), "a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with open(os.path.join(folder, ".lock"), "a") as stream:
+            lock(stream, "XDG_CACHE_HOME names another place for FLQ's cache, on a local disk", waits=True)
             for file in files:
                 if not os.path.exists(os.path.join(folder, file.name)):
                     _download(file, mirrors, folder)

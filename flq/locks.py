@@ -1,0 +1,40 @@
+"""Locks on files: they last until the file is closed or its process ends, however it ends.
+
+Some file systems have none, such as NFS without its lock daemon: nothing may run there that must be alone.
+"""
+
+import errno
+import fcntl  # Linux only, like the boards
+import os
+from typing import IO
+
+from .errors import ConfigError
+
+TAKEN = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)  # somebody else has it; EACCES: over NFS
+
+
+def lock(stream: IO[str], fix: str, waits: bool = False) -> bool:
+    """Lock an open file; return whether this process has the lock.
+
+    Parameters
+    ----------
+    stream : file
+        Open for writing.
+    fix : str
+        What to do where the file system has no locks: how to choose another folder.
+    waits : bool
+        Wait for as long as somebody else has it.
+
+    Raises
+    ------
+    ConfigError
+        If the file system has no locks.
+    """
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | (0 if waits else fcntl.LOCK_NB))
+    except OSError as error:
+        if error.errno in TAKEN and not waits:
+            return False
+        raise ConfigError("the file system of %s has no locks that work: %s"
+                          % (os.path.abspath(stream.name), error.strerror or error), fix) from None
+    return True
