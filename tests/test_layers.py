@@ -44,6 +44,7 @@ LAYERS = {
     "logfile": layer("output console"),
     "flags": layer(),
     "durable": layer("errors", "numpy"),
+    "journal_file": layer("errors", "numpy"),
     "locks": layer("errors"),
     "tokens": layer("errors durable locks"),
     "systemd": layer(),
@@ -55,15 +56,16 @@ LAYERS = {
     "worker": layer("errors console logfile flags durable locks tokens systemd device core protocol training",
                     "numpy requests"),
     "simulate": layer("errors core protocol training", "numpy"),
-    "report": layer("errors output flags durable core drawing", "numpy xlsxwriter openpyxl pandas matplotlib"),
+    "report": layer("errors output flags durable journal_file core drawing",
+                    "numpy xlsxwriter openpyxl pandas matplotlib"),
     "watch": layer("errors flags tokens core drawing training report",
                    "numpy apprise matplotlib tensorboardX swanlab"),
     "config": layer("errors core", "pydantic pydantic_core"),
     "config_file": layer("errors core config", "pydantic"),
     "config_docs": layer("errors core config", "pydantic"),
     "config_hash": layer(),
-    "master": layer("errors console logfile flags durable locks tokens systemd device core protocol training report watch "
-                    "config config_file config_docs config_hash",
+    "master": layer("errors console logfile flags durable journal_file locks tokens systemd device core protocol "
+                    "training report watch config config_file config_docs config_hash",
                     "numpy flask werkzeug cheroot pydantic prometheus_client"),
     "deploy": layer("errors output console flags durable tokens device config", "yaml pydantic pydantic_core"),
     # The programs; nothing imports them.

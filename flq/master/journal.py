@@ -7,38 +7,63 @@ lose the last ones). One thread at a time uses it.
 table    rows
 ======== ===========================================================================================
 about    key, JSON value: which run, its settings, its software; what was counted; why it has ended
-entries  each event that changed the run, in order; an answer's frame until a snapshot makes it needless
-deltas   what the shared copy was moved by, as it was sent
-rounds   the report of each closed round, for good
+entries  each event that changed the run, in order, until no snapshot needs it any more
+deltas   what the shared copy was moved by, as it was sent; likewise
+rounds   the report of each closed round, and what the run's state was after it, for good
 tested   the test results of each round, as far as they are known
 ======== ===========================================================================================
+
+What is read back is what was written: each row has a digest (``flq.journal_file``), and one row of ``about`` says which
+rows there are.
 """
 
 import json
+import logging
 import os
 import sqlite3
+from contextlib import contextmanager, suppress
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
 from ..core.quantize import Payload
 from ..durable import sync_folder
-from ..errors import ConfigError, FlqError
+from ..errors import ConfigError
+from ..journal_file import (
+    BUSY_S,
+    EXTENT,
+    LOG,
+    NAME,
+    Extent,
+    as_text,
+    check_log,
+    damaged,
+    digest,
+    open_to_read,
+    read_about,
+    read_numbered,
+    read_rows,
+    read_tested,
+)
 from ..protocol.entries import NAMES, Entry
 from ..protocol.events import Stop
-from ..protocol.wire import VERSION
 
-NAME = "journal.sqlite"
-FORMAT = VERSION              # a journal holds frames
-BUSY_S = 5.0                  # how long another process may hold the file
+logger = logging.getLogger(__name__)
+
+FORMAT = 4                    # higher with each wire.VERSION too: a journal holds frames
+FINISHED_BY = "0.1.0"         # the last release that goes on with runs of older formats
 LARGEST_WAL_BYTES = 1 << 26   # what is kept of it when all of it has gone into the file
+STOPPED = "stopped"           # a key of about
 TABLES = """
-CREATE TABLE about (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE entries (seq INTEGER PRIMARY KEY, kind TEXT NOT NULL, body TEXT NOT NULL, head BLOB, payload BLOB);
-CREATE TABLE deltas (version INTEGER PRIMARY KEY, round INTEGER NOT NULL, payload BLOB NOT NULL);
-CREATE TABLE rounds (round INTEGER PRIMARY KEY, report TEXT NOT NULL);
-CREATE TABLE tested (round INTEGER PRIMARY KEY, results TEXT NOT NULL);
+CREATE TABLE about (key TEXT PRIMARY KEY, value TEXT NOT NULL, digest INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE entries (seq INTEGER PRIMARY KEY, kind TEXT NOT NULL, body TEXT NOT NULL, head BLOB, payload BLOB,
+                      digest INTEGER NOT NULL);
+CREATE TABLE deltas (version INTEGER PRIMARY KEY, round INTEGER NOT NULL, payload BLOB NOT NULL,
+                     digest INTEGER NOT NULL);
+CREATE TABLE rounds (round INTEGER PRIMARY KEY, report TEXT NOT NULL, digest INTEGER NOT NULL);
+CREATE TABLE tested (round INTEGER PRIMARY KEY, results TEXT NOT NULL, digest INTEGER NOT NULL);
 """
+STATEMENTS = [statement.strip() for statement in TABLES.split(";") if statement.strip()]
 
 
 class Batch(NamedTuple):
@@ -52,21 +77,61 @@ class Batch(NamedTuple):
 
 
 class Journal:
-    """An open journal; :func:`create` and :func:`reopen` make one."""
+    """An open journal; :func:`create` and :func:`reopen` make one.
 
-    def __init__(self, path: str) -> None:
+    Attributes
+    ----------
+    extent : Extent
+        Which rows it has.
+    """
+
+    def __init__(self, path: str, database: sqlite3.Connection) -> None:
         self.path = path
-        self._database = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
-        try:
-            for pragma in ("journal_mode=WAL", "synchronous=FULL", "journal_size_limit=%d" % LARGEST_WAL_BYTES):
-                self._database.execute("PRAGMA " + pragma)
-        except sqlite3.Error:
-            self._database.close()
-            raise
+        self.extent = Extent()
+        self._database = database
+        self._is_mine = False  # it was opened to be written
 
     def close(self) -> None:
         """Close the file; once is enough."""
+        if self._is_mine:
+            self._is_mine = False
+            with suppress(sqlite3.Error):  # whoever opens it next looks for the log, and says if there is none
+                self._change(self.extent._replace(is_open=False))
         self._database.close()
+
+    def check(self) -> None:
+        """Take up the extent of a journal of this format, whose file is sound.
+
+        Raises
+        ------
+        FlqError
+            If it is not.
+        """
+        with self._reading():
+            about, extent = read_about(self._database, self.path)
+        if extent is None or about.get("format") != FORMAT:
+            hint = "resume with the version of FLQ that began the run"
+            if extent is None:
+                hint = "finish the run with FLQ %s; python -m flq.report reads it all the same" % FINISHED_BY
+            raise ConfigError("the journal %s has format %r, expected %d" % (self.path, about.get("format"), FORMAT),
+                              hint)
+        self.extent = extent
+
+    def check_tables(self) -> None:
+        """Make sure that all of the file is sound, and its tables are those that it was made with.
+
+        Raises
+        ------
+        FlqError
+            If not.
+        """
+        with self._reading():
+            found, = self._database.execute("PRAGMA integrity_check(1)").fetchone()
+            tables = [sql for sql, in self._database.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")]
+        if found != "ok":
+            raise damaged(self.path, " ".join(found.split()))
+        if sorted(tables) != sorted(STATEMENTS):
+            raise damaged(self.path, "its tables are not those that it was made with")
 
     # -- writing -------------------------------------------------------------------------
 
@@ -78,32 +143,45 @@ class Journal:
         sqlite3.Error
             If it can not be written.
         """
-        database = self._database
-        with _Transaction(database):
-            database.executemany("INSERT INTO entries VALUES (?, ?, ?, ?, ?)",
-                                 ((seq, *_columns(entry)) for seq, entry in batch.entries))
-            database.executemany("INSERT INTO deltas VALUES (?, ?, ?)",
-                                 ((version, index, memoryview(payload)) for version, index, payload in batch.deltas))
+        extent, about = self.extent, dict(batch.about)
+        if any(entry.kind == NAMES[Stop] for _, entry in batch.entries):
+            about[STOPPED] = True
+        with _Transaction(self._database):
+            self._insert("entries", ((seq, *_columns(entry)) for seq, entry in batch.entries))
+            self._insert("deltas", ((version, index, memoryview(payload)) for version, index, payload in batch.deltas))
+            n_tested = sum(not self._has("tested", "round", index) for index in {index for index, _ in batch.tested})
             for table, rows in (("rounds", batch.rounds), ("tested", batch.tested)):
-                database.executemany("INSERT OR REPLACE INTO %s VALUES (?, ?)" % table,
-                                     ((index, json.dumps(value)) for index, value in rows))
-            database.executemany("INSERT OR REPLACE INTO about VALUES (?, ?)",
-                                 ((key, json.dumps(value)) for key, value in batch.about.items()))
+                self._insert(table, ((index, json.dumps(value)) for index, value in rows), "OR REPLACE")
+            n_about = sum(not self._has("about", "key", key) for key in about)
+            self._insert("about", ((key, json.dumps(value)) for key, value in about.items()), "OR REPLACE")
+            extent = extent._replace(
+                seq=max([extent.seq] + [seq for seq, _ in batch.entries]),
+                version=max([extent.version] + [version for version, _, _ in batch.deltas]),
+                n_rounds=max([extent.n_rounds] + [index for index, _ in batch.rounds]),
+                n_tested=extent.n_tested + n_tested, n_about=extent.n_about + n_about)
+            self._put(extent)
+        self.extent = extent
 
     def forget(self, seq: int, version: int) -> None:
-        """Drop the frames of the entries up to ``seq`` and the deltas up to ``version``; the rows of entries stay.
+        """Drop the entries up to ``seq`` and the deltas up to ``version``.
 
         Raises
         ------
         sqlite3.Error
             If that is not possible now.
         """
-        with _Transaction(self._database):
-            self._database.execute("UPDATE entries SET head = NULL, payload = NULL "
-                                   "WHERE seq <= ? AND seq > ? AND head IS NOT NULL",
-                                   (seq, self.about().get("forgotten", 0)))
-            self._database.execute("DELETE FROM deltas WHERE version <= ?", (version,))
-            self._database.execute("INSERT OR REPLACE INTO about VALUES ('forgotten', ?)", (json.dumps(seq),))
+        extent = self.extent
+        self._change(extent._replace(forgotten=max(extent.forgotten, seq), dropped=max(extent.dropped, version)))
+
+    def leap(self, seq: int, version: int, n_rounds: int) -> None:
+        """Go on after a snapshot of what has never come here, or is lost: no entry and no delta leads there.
+
+        Raises
+        ------
+        sqlite3.Error
+            If that is not possible now.
+        """
+        self._change(self.extent._replace(forgotten=seq, seq=seq, dropped=version, version=version, n_rounds=n_rounds))
 
     def settle(self) -> None:
         """Force to disk what is there: who wrote it may have been killed before that, and the power may fail yet.
@@ -113,51 +191,113 @@ class Journal:
         sqlite3.Error
             If it can not be written.
         """
+        self._change(self.extent._replace(is_open=True))
+        self.checkpoint()
+        self._is_mine = True
+
+    def checkpoint(self) -> bool:
+        """Bring what the log holds into the file itself; return whether all of it is there now.
+
+        Nobody is waited for: who is reading may keep some of it in the log until the next time.
+
+        Raises
+        ------
+        sqlite3.Error
+            If it can not be written.
+        """
+        is_busy, n_frames, n_done = self._database.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        return not is_busy and n_frames == n_done
+
+    def _change(self, extent: Extent) -> None:
+        """Write another extent, and drop what is before it."""
         with _Transaction(self._database):
-            self._database.execute("INSERT OR REPLACE INTO about VALUES ('opened', ?)",
-                                   (json.dumps(self.about().get("opened", 0) + 1),))
+            self._database.execute("DELETE FROM entries WHERE seq <= ?", (extent.forgotten,))
+            self._database.execute("DELETE FROM deltas WHERE version <= ?", (extent.dropped,))
+            self._put(extent)
+        self.extent = extent
+
+    def _put(self, extent: Extent) -> None:
+        self._insert("about", [(EXTENT, json.dumps(extent))], "OR REPLACE")
+
+    def _insert(self, table: str, rows: Any, how: str = "") -> None:
+        for row in rows:
+            self._database.execute("INSERT %s INTO %s VALUES (%s?)" % (how, table, "?, " * len(row)),
+                                   (*row, digest(table, row)))
+
+    def _has(self, table: str, column: str, key: Any) -> bool:
+        return self._database.execute("SELECT EXISTS (SELECT 1 FROM %s WHERE %s = ?)" % (table, column),
+                                      (key,)).fetchone()[0] == 1
 
     # -- reading -------------------------------------------------------------------------
 
     def about(self) -> Dict[str, Any]:
-        """Return what is known of the run as a whole."""
-        return {key: json.loads(value) for key, value in self._database.execute("SELECT key, value FROM about")}
+        """Return what is known of the run as a whole.
+
+        Raises
+        ------
+        FlqError
+            If it is damaged.
+        """
+        with self._reading():
+            return read_about(self._database, self.path)[0]
 
     def last_seq(self) -> int:
-        """Return the number of the newest entry; 0 of none."""
-        return self._database.execute("SELECT COALESCE(MAX(seq), 0) FROM entries").fetchone()[0]
+        """Return the number of the newest entry, which may be forgotten; 0 before the first."""
+        return self.extent.seq
 
     def entries(self, after: int) -> Iterator[Tuple[int, str, Dict[str, Any], Optional[bytearray]]]:
-        """Yield number, kind, body and frame of the entries after a number, in their order."""
-        rows = self._database.execute("SELECT seq, kind, body, head, payload FROM entries WHERE seq > ? ORDER BY seq",
-                                      (after,))
-        for seq, kind, body, head, payload in rows:
-            frame = None if head is None else bytearray(head)
-            if payload is not None:
-                frame += payload
-            yield seq, kind, json.loads(body), frame
+        """Yield number, kind, body and frame of the entries after a number, in their order.
+
+        Raises
+        ------
+        FlqError
+            If one is damaged or missing.
+        """
+        last = after
+        with self._reading():
+            rows = read_rows(self._database, "entries", "seq, kind, body, head, payload",
+                             "WHERE seq > ? ORDER BY seq", (after,))
+            for (seq, kind, body, head, payload), is_whole in rows:
+                last += 1
+                if not is_whole or seq != last:
+                    raise damaged(self.path, "entry %d is damaged or missing" % last)
+                frame = None if head is None else bytearray(head)
+                if payload is not None:
+                    frame += payload
+                yield seq, kind, json.loads(body), frame
+        if last != max(after, self.extent.seq):
+            raise damaged(self.path, "its entries end with %d, expected %d" % (last, self.extent.seq))
 
     def was_stopped(self) -> bool:
         """Return whether somebody has ended the run."""
-        return self._database.execute("SELECT EXISTS (SELECT 1 FROM entries WHERE kind = ?)",
-                                      (NAMES[Stop],)).fetchone()[0] == 1
+        return self.about().get(STOPPED, False)
 
     def deltas(self) -> List[Tuple[int, int, Payload]]:
-        """Return version, round and payload of the deltas that are kept, ascending."""
-        return [(version, index, np.frombuffer(payload, np.uint8)) for version, index, payload
-                in self._database.execute("SELECT version, round, payload FROM deltas ORDER BY version")]
+        """Return version, round and payload of the deltas that are kept and whole, ascending."""
+        with self._reading():
+            rows = read_numbered(self._database, self.path, "deltas", "version, round, payload", "delta",
+                                 self.extent.dropped, self.extent.version)
+        return [(version, index, np.frombuffer(payload, np.uint8)) for version, index, payload in rows]
 
     def rounds(self) -> List[Tuple[int, Any]]:
-        """Return the reports of the closed rounds, ascending."""
-        return self._rows("rounds", "report")
+        """Return the reports of the closed rounds that are whole, ascending."""
+        with self._reading():
+            rows = read_numbered(self._database, self.path, "rounds", "round, report", "the report of round", 0,
+                                 self.extent.n_rounds)
+        return [(index, json.loads(value)) for index, value in rows]
 
     def tested(self) -> List[Tuple[int, Any]]:
-        """Return the test results, ascending by round."""
-        return self._rows("tested", "results")
+        """Return the test results that are whole, ascending by round."""
+        with self._reading():
+            return read_tested(self._database, self.path, self.extent.n_tested)
 
-    def _rows(self, table: str, column: str) -> List[Tuple[int, Any]]:
-        rows = self._database.execute("SELECT round, %s FROM %s ORDER BY round" % (column, table))
-        return [(index, json.loads(value)) for index, value in rows]
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Make what cannot be read one sentence."""
+        try:
+            yield
+        except (sqlite3.DatabaseError, ValueError) as error:  # ValueError: JSON of a journal without digests
+            raise damaged(self.path, str(error)) from None
 
 
 class _Transaction:
@@ -186,12 +326,17 @@ def create(run_dir: str, about: Dict[str, Any]) -> Journal:
     OSError, sqlite3.Error
         If it can not be written.
     """
-    journal = Journal(os.path.join(run_dir, NAME))
+    path = os.path.join(run_dir, NAME)
+    journal = Journal(path, _open_to_write(path))
     with _Transaction(journal._database):
-        for statement in TABLES.split(";"):
+        for statement in STATEMENTS:
             journal._database.execute(statement)
-        journal._database.executemany("INSERT INTO about VALUES (?, ?)",
-                                      ((key, json.dumps(value)) for key, value in dict(about, format=FORMAT).items()))
+        about = dict(about, format=FORMAT)
+        journal._insert("about", ((key, json.dumps(value)) for key, value in about.items()))
+        journal._put(Extent(n_about=len(about)))
+    journal.extent = Extent(n_about=len(about))
+    journal._is_mine = True
+    journal.checkpoint()
     sync_folder(run_dir)  # the names of the file and of its WAL
     return journal
 
@@ -203,7 +348,7 @@ def reopen(run_dir: str, only_to_look: bool = False) -> Journal:
     ----------
     run_dir : str
     only_to_look : bool
-        Whether nothing is done upon what is read: then it need not be forced to disk.
+        Whether nothing is done upon what is read: then nothing is written, and not all of the file is looked at.
 
     Raises
     ------
@@ -215,25 +360,42 @@ def reopen(run_dir: str, only_to_look: bool = False) -> Journal:
         raise ConfigError("%s holds no journal, so there is no run to go on with" % run_dir,
                           "name a folder of report.results_dir")
     try:
-        journal = Journal(path)
+        ended_early = None if only_to_look else check_log(path)  # before SQLite does away with it
+        has_log = os.path.exists(path + LOG)
+        journal = Journal(path, open_to_read(path) if only_to_look else _open_to_write(path))
     except sqlite3.DatabaseError as error:
-        raise FlqError("the journal %s can not be read: %s" % (path, error)) from None
+        raise damaged(path, str(error)) from None
     try:
-        found = journal.about().get("format")
-        if found != FORMAT:
-            raise ConfigError("the journal %s has format %r, expected %d" % (path, found, FORMAT),
-                              "resume with the version of FLQ that began the run")
+        journal.check()
         if not only_to_look:
+            journal.check_tables()
+            if ended_early:
+                logger.warning("%s", ended_early)
+            if journal.extent.is_open and not has_log:
+                logger.warning("the journal %s was not closed, and its log (%s) is missing: what came after entry %d, "
+                               "if anything did, is lost", path, NAME + LOG, journal.last_seq())
             journal.settle()
     except sqlite3.DatabaseError as error:
         journal.close()
-        raise FlqError("the journal %s can not be read: %s" % (path, error)) from None
-    except ConfigError:
+        raise damaged(path, str(error)) from None
+    except BaseException:
         journal.close()
         raise
     return journal
 
 
+def _open_to_write(path: str) -> sqlite3.Connection:
+    database = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+    database.text_factory = as_text
+    try:
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "journal_size_limit=%d" % LARGEST_WAL_BYTES):
+            database.execute("PRAGMA " + pragma)
+    except sqlite3.Error:
+        database.close()
+        raise
+    return database
+
+
 def _columns(entry: Entry) -> Tuple[str, str, Optional[bytes], Optional[memoryview]]:
     head, payload = (list(entry.frame) + [None, None])[:2] if entry.frame is not None else (None, None)
-    return entry.kind, json.dumps(entry.body), head, payload
+    return entry.kind, json.dumps(entry.body), head, None if payload is None else memoryview(payload)

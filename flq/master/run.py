@@ -118,7 +118,7 @@ def check_may_go_on(past: Past, settings: Settings) -> None:
         If they would make another model, with the difference; or if the run has nothing left to do.
     """
     _refuse_another(past.run_id, past.about, settings)
-    n_done, n_most = len(past.journal.rounds()), settings["system"]["max_rounds"]
+    n_done, n_most = past.journal.extent.n_rounds, settings["system"]["max_rounds"]
     if n_most < n_done or (n_most == n_done and n_most != past.about["settings"]["system"]["max_rounds"]):
         raise ConfigError("run %s has done %d rounds already, got system.max_rounds = %d"
                           % (past.run_id, n_done, n_most), "it may only grow")

@@ -120,7 +120,7 @@ class MasterService:
     def start(self) -> None:
         """Begin to take events."""
         self._watchers.start(self._began)
-        n_done = len(self.record.rounds())
+        n_done = self.published[0]
         self._tell(self.news.add(*(WENT_ON, "the run goes on after round %d" % n_done) if n_done else (
             BEGAN, "the run has begun"), round_index=n_done))
         self._owner.start()
@@ -151,7 +151,7 @@ class MasterService:
             self.record.add_evaluation(index, Evaluated(*results))
         reason = self._store.revive(self.machine, self._evaluate_restored, self._evaluate_again)
         self._store.note_about(ended=None, settings=self._settings)  # it may have ended, and been made longer
-        self.published = len(self.record.rounds()), self.machine.server.result
+        self.published = journal.extent.n_rounds, self.machine.server.result
         counted = journal.about().get("counted")
         if counted is not None:
             set_traffic(self.machine, counted["traffic"])

@@ -8,7 +8,7 @@ import os
 import re
 import threading
 from contextlib import suppress
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
 from ..core.params import Vector
 from ..durable import Corrupted, load_state, make_folder, save_state
@@ -82,8 +82,14 @@ class Snapshots:
         """Return whether there is any."""
         return bool(self._numbers())
 
-    def newest(self, last_seq: int) -> Tuple[Dict[str, Any], Dict[str, Vector]]:
-        """Return the newest snapshot that is whole and no newer than the journal's last entry.
+    def newest(self, accept: Callable[[Dict[str, Any], Dict[str, Vector]], None]) -> Tuple[Dict[str, Any],
+                                                                                           Dict[str, Vector]]:
+        """Return the newest snapshot that is whole.
+
+        Parameters
+        ----------
+        accept : callable(meta, arrays)
+            Raises Corrupted if what was read is not what was written.
 
         Raises
         ------
@@ -92,13 +98,9 @@ class Snapshots:
         """
         damaged: List[int] = []
         for seq in reversed(self._numbers()):
-            if seq > last_seq:
-                logger.warning("the snapshot of entry %d is newer than the journal, which has %d: it is removed",
-                               seq, last_seq)
-                damaged.append(seq)
-                continue
             try:
                 found = load_state(self._path(seq))
+                accept(*found)
             except (Corrupted, OSError) as error:
                 logger.warning("the snapshot of entry %d can not be read, the one before is taken: %s", seq, error)
                 damaged.append(seq)

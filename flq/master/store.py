@@ -11,13 +11,16 @@ import sqlite3
 import threading
 import time
 from contextlib import suppress
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
+from ..core.params import Vector, fingerprint
+from ..core.quantize import Payload
+from ..durable import Corrupted
 from ..errors import FlqError, Unavailable
 from ..protocol import events
 from ..protocol.entries import from_entry, to_entry
 from ..protocol.master_machine import MasterMachine
-from ..protocol.master_state import capture, is_between_rounds, restore
+from ..protocol.master_state import VECTORS, capture, is_between_rounds, restore
 from .journal import Batch, Journal
 from .snapshots import Snapshots
 
@@ -26,6 +29,8 @@ logger = logging.getLogger(__name__)
 RETRY_S = 1.0       # between two attempts to write
 REMIND_S = 60.0     # between two log lines that say why they fail
 LOOK_S = 1.0        # between two looks at how much is on disk: a status is made after nearly every request
+PRINTS = "fingerprints"  # a key of a round's row and a snapshot: fingerprints of x, w and the average of x
+BEGAN = "resume with the version of FLQ that began the run, or restore its folder from a backup"
 LASTING_ERRORS = ("malformed", "not a database")  # no attempt helps against these
 
 
@@ -51,8 +56,9 @@ class Store:
         self._run_dir, self._journal, self._every = run_dir, journal, snapshot_every
         self._seq = journal.last_seq()
         self._next_snapshot = 0  # the round from which on one is due
-        self._forgotten = 0
         self._captured: Optional[tuple] = None
+        self._has_log = False  # the journal's log holds what a snapshot that was begun needs
+        self._prints: Dict[int, List[int]] = {}  # by round, until its row is noted
         self._closing = threading.Event()
         self._tested: List[tuple] = []  # appended to by other threads
         self._disk_bytes, self._next_look = 0, 0.0
@@ -74,7 +80,7 @@ class Store:
         OSError
             If it can not be written.
         """
-        self.snapshots.write(self._seq, *self._capture(machine))
+        self.snapshots.write(self._seq, *self._capture(machine, _prints_of(machine.server)))
         self._next_snapshot = self._every
 
     def revive(self, machine: MasterMachine, restored: Callable[[int], None],
@@ -93,12 +99,16 @@ class Store:
         FlqError
             If no snapshot, or an entry after it, can be read, or if they lead elsewhere than they did.
         """
-        meta, arrays = self.snapshots.newest(self._seq)
+        rounds = {index: row.get(PRINTS) for index, row in self._journal.rounds()}
+        meta, arrays = self.snapshots.newest(lambda *found: _check_snapshot(*found, rounds))
+        n_closed = _n_closed(meta)
+        if meta["seq"] > self._seq:
+            self._leap(meta, n_closed)
         deltas = self._journal.deltas()
-        restore(machine, meta, arrays, [(version, payload) for version, _, payload in deltas
-                                        if version <= meta["version"]])
+        before = [(version, payload) for version, _, payload in deltas if version <= meta["version"]]
+        restore(machine, meta, arrays, _that_lead_to(meta["version"], before))
         encoded = {index: payload for version, index, payload in deltas if version > meta["version"]}
-        reason, n_closed = None, machine.round_index - (machine.open_round is not None)
+        reason = None
         restored(n_closed)
         for seq, kind, body, frame in self._journal.entries(after=meta["seq"]):
             event = from_entry(kind, body, frame, machine.link, ticket=-seq)
@@ -112,23 +122,54 @@ class Store:
             for effect in effects:
                 if isinstance(effect, events.RoundClosed):
                     n_closed = effect.report.round_index
+                    self._compare(n_closed, _prints_of(effect), rounds.get(n_closed))
                     closed(effect)
                 elif isinstance(effect, events.RunEnded):
                     reason = effect.reason
-        rounds = self._journal.rounds()
-        was = (rounds[-1][0] if rounds else 0, deltas[-1][0] if deltas else machine.server.version)
-        if (n_closed, machine.server.version) != was:
-            raise FlqError("the journal leads to round %d and version %d of the shared copy, expected %d and %d"
-                           % (n_closed, machine.server.version, *was),
-                           "resume with the version of FLQ that began the run")
+        extent = self._journal.extent
+        if (n_closed, machine.server.version) != (extent.n_rounds, extent.version or machine.server.version):
+            raise FlqError("the journal %s leads to round %d and version %d of the shared copy, expected %d and %d"
+                           % (self._journal.path, n_closed, machine.server.version, extent.n_rounds, extent.version),
+                           BEGAN)
         self._next_snapshot = meta["round_index"] + self._every
         return reason
+
+    def _leap(self, meta: Dict[str, Any], n_closed: int) -> None:
+        """Go on after a snapshot that is newer than the journal: nothing that it holds is lost, so that is what counts.
+
+        Raises
+        ------
+        FlqError
+            If the journal can not be written.
+        """
+        extent = self._journal.extent
+        logger.warning("the journal %s ends with entry %d and round %d, the newest snapshot was taken after entry %d "
+                       "and round %d: the run goes on from there; the reports of the rounds between them, and what "
+                       "came after the snapshot, are lost", self._journal.path, extent.seq, extent.n_rounds,
+                       meta["seq"], n_closed)
+        try:
+            self._journal.leap(meta["seq"], meta["version"], n_closed)
+        except sqlite3.Error as error:
+            raise FlqError("the journal %s can not be written: %s" % (self._journal.path, error)) from None
+        self._seq = meta["seq"]
+
+    def _compare(self, round_index: int, prints: List[int], expected: Optional[List[int]]) -> None:
+        """Make sure that a round that was replayed has led where it led before.
+
+        Raises
+        ------
+        FlqError
+            If it has not.
+        """
+        if expected not in (None, prints):
+            raise FlqError("round %d of the journal %s leads to another model than it did"
+                           % (round_index, self._journal.path), BEGAN)
 
     # -- while it goes on ----------------------------------------------------------------
 
     def note(self, machine: MasterMachine, effects: events.Effects) -> None:
         """Take what an event has led to, right after it."""
-        closed = 0
+        closed, prints = 0, []
         for effect in effects:
             if isinstance(effect, events.Journalled):
                 self._seq += 1
@@ -136,14 +177,15 @@ class Store:
             elif isinstance(effect, events.Encoded):
                 self._deltas.append((effect.version, effect.round_index, effect.payload))
             elif isinstance(effect, events.RoundClosed):
-                closed = effect.report.round_index
+                closed, prints = effect.report.round_index, _prints_of(effect)
+                self._prints[closed] = prints
         if closed >= self._next_snapshot and closed and is_between_rounds(machine) and not self.snapshots.is_writing:
-            self._captured = (self._seq, *self._capture(machine))
+            self._captured = (self._seq, *self._capture(machine, prints))
             self._next_snapshot = closed + self._every
 
     def note_round(self, round_index: int, row: Any) -> None:
-        """Take the row of a closed round, JSON values."""
-        self._rounds.append((round_index, row))
+        """Take the row of a closed round, JSON values; the fingerprints are added."""
+        self._rounds.append((round_index, dict(row, **{PRINTS: self._prints.pop(round_index, None)})))
 
     def note_tested(self, round_index: int, results: Any) -> None:
         """Take test results, JSON values; they are written with the next transaction. From any thread."""
@@ -182,14 +224,15 @@ class Store:
             has_waited = self._persist(lambda: self._journal.write(batch), alive)
             del self._tested[:len(tested)]
             self._clear()
+        oldest = self.snapshots.oldest
+        with suppress(sqlite3.OperationalError):  # the next time will do
+            if oldest is not None and oldest.seq > self._journal.extent.forgotten:
+                self._journal.forget(*oldest)
+            if self._captured is not None or self._has_log:  # a snapshot finds what led to it without the log
+                self._has_log = not self._journal.checkpoint()
         if self._captured is not None:
             self.snapshots.begin(*self._captured)
             self._captured = None
-        oldest = self.snapshots.oldest
-        if oldest is not None and oldest.seq > self._forgotten:
-            with suppress(sqlite3.OperationalError):  # the next time will do
-                self._journal.forget(*oldest)
-                self._forgotten = oldest.seq
         return has_waited
 
     def give_up(self) -> None:
@@ -208,9 +251,10 @@ class Store:
             self._disk_bytes, self._next_look = size_of_folder(self._run_dir), now + LOOK_S
         return self._disk_bytes
 
-    def _capture(self, machine: MasterMachine) -> tuple:
+    @staticmethod
+    def _capture(machine: MasterMachine, prints: List[int]) -> tuple:
         meta, arrays = capture(machine)
-        return dict(meta, oldest_delta=machine.downlink.oldest), arrays
+        return dict(meta, oldest_delta=machine.downlink.oldest, **{PRINTS: prints}), arrays
 
     def _persist(self, write: Callable[[], None], alive: Callable[[], None]) -> bool:
         """Write until it succeeds; return whether it did not at once."""
@@ -245,3 +289,38 @@ def size_of_folder(path: str) -> int:
             with suppress(OSError):
                 total += os.stat(os.path.join(folder, name)).st_size
     return total
+
+
+def _prints_of(found: Any) -> List[int]:
+    """Return the fingerprints of the server's state, or of what a round has led to."""
+    model = fingerprint(found.model)
+    shared = model if found.shared is found.model else fingerprint(found.shared)
+    return [model, shared] + ([] if found.mean is None else [fingerprint(found.mean)])
+
+
+def _n_closed(meta: Dict[str, Any]) -> int:
+    """Return how many rounds were closed when a snapshot was taken."""
+    return meta["round_index"] - (meta["open_round"] is not None)
+
+
+def _check_snapshot(meta: Dict[str, Any], arrays: Dict[str, Vector], rounds: Dict[int, Optional[List[int]]]) -> None:
+    """Hold a snapshot against what it says of itself, and what the journal says of its round.
+
+    Raises
+    ------
+    Corrupted
+        If they differ.
+    """
+    prints = [fingerprint(arrays[name]) for name in VECTORS if name in arrays]
+    if prints != meta.get(PRINTS) or rounds.get(_n_closed(meta)) not in (None, prints):
+        raise Corrupted("it holds another model than the run had after round %d" % _n_closed(meta))
+
+
+def _that_lead_to(version: int, deltas: List[Tuple[int, Payload]]) -> List[Tuple[int, Payload]]:
+    """Return the last of some deltas, ascending, that lead to a version without a gap."""
+    n_steps = 0
+    for step, _ in reversed(deltas):
+        if step != version - n_steps:
+            break
+        n_steps += 1
+    return deltas[len(deltas) - n_steps:]

@@ -14,14 +14,14 @@ import json
 import os
 import sqlite3
 from contextlib import closing, contextmanager
-from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence
-from urllib.parse import quote
+from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from ..errors import FlqError
+from ..journal_file import NAME as JOURNAL
+from ..journal_file import Extent, open_to_read, read_numbered, read_tested
+from ..journal_file import read_about as about_of
 from .rows import RoundRow
 
-JOURNAL = "journal.sqlite"
-BUSY_S = 5.0  # how long who writes may hold the file
 STATUSES = ("uploaded", "skipped", "refused", "late", "lost")  # of a worker in a round; RoundRow counts them
 TESTED = ("test_loss", "accuracy", "shared_accuracy", "average_accuracy")  # the order of test results in a journal
 COPIED = ("round_index", "training_loss", "payload_bits_up", "payload_bits_down", "frame_bytes_up", "frame_bytes_down",
@@ -81,8 +81,8 @@ def read_about(run_dir: str) -> Dict[str, Any]:
     FlqError
         If it can not be read.
     """
-    with _reading(run_dir) as database:
-        return _about(database)
+    with _reading(run_dir) as (database, path):
+        return about_of(database, path)[0]
 
 
 def read_journal(run_dir: str) -> Recorded:
@@ -93,10 +93,9 @@ def read_journal(run_dir: str) -> Recorded:
     FlqError
         If it can not be read.
     """
-    with _reading(run_dir) as database:
-        about = _about(database)
-        tested = {index: json.loads(value) for index, value in database.execute("SELECT round, results FROM tested")}
-        values = [json.loads(text) for text, in database.execute("SELECT report FROM rounds ORDER BY round")]
+    with _reading(run_dir) as (database, path):
+        about, extent = about_of(database, path)
+        tested, values = _rounds(database, path, extent)
         rows = [row_of(value["report"], value["wire"], tested.get(value["report"]["round_index"], ()),
                        value.get("energy_j")) for value in values]  # an older version knows of no energy
         roll_calls = [{int(worker_id): status for worker_id, status in value["report"]["roll_call"].items()}
@@ -104,27 +103,28 @@ def read_journal(run_dir: str) -> Recorded:
         return Recorded(str(about["run_id"]), about["settings"], rows, roll_calls)
 
 
-def _about(database: sqlite3.Connection) -> Dict[str, Any]:
-    return {key: json.loads(value) for key, value in database.execute("SELECT key, value FROM about")}
+def _rounds(database: sqlite3.Connection, path: str, extent: Optional[Extent]) -> Tuple[Dict[int, Any], List[Any]]:
+    """Return the test results by round, and what is stored of each round; in an older journal no row has a digest."""
+    if extent is None:
+        tested = {index: json.loads(value) for index, value in database.execute("SELECT round, results FROM tested")}
+        reports = database.execute("SELECT report FROM rounds ORDER BY round")
+    else:
+        tested = dict(read_tested(database, path, extent.n_tested))
+        reports = ((report,) for _, report in read_numbered(database, path, "rounds", "round, report",
+                                                            "the report of round", 0, extent.n_rounds))
+    return tested, [json.loads(report) for report, in reports]
 
 
 @contextmanager
-def _reading(run_dir: str) -> Iterator[sqlite3.Connection]:
+def _reading(run_dir: str) -> Iterator[Tuple[sqlite3.Connection, str]]:
     """Hold the journal of a run open in one transaction; what is wrong with it is one sentence."""
     path = os.path.join(run_dir, JOURNAL)
     try:
-        with closing(_open(path)) as database:
+        with closing(open_to_read(path)) as database:
             database.execute("BEGIN")  # all of one moment
-            yield database
+            yield database, path
     except sqlite3.Error as error:
         raise FlqError("%s can not be read: %s" % (path, error)) from None
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise FlqError("%s is no journal of a run: %s: %s" % (path, type(error).__name__, error),
                        "name the folder of a run, results/<run>") from None
-
-
-def _open(path: str) -> sqlite3.Connection:
-    """Open it to read: beside who writes it or, where nobody does, without a trace in the folder."""
-    mode = "mode=ro" if os.path.exists(path + "-wal") else "immutable=1"
-    return sqlite3.connect("file:%s?%s" % (quote(os.path.abspath(path)), mode), uri=True, timeout=BUSY_S,
-                           isolation_level=None)

@@ -7,7 +7,7 @@ import pytest
 
 from flq.core.params import Layout, Tensor
 from flq.errors import ConfigError, FlqError
-from flq.master.journal import NAME, Batch, create, reopen
+from flq.master.journal import FORMAT, NAME, Batch, create, reopen
 from flq.protocol.entries import from_entry, to_entry
 from flq.protocol.events import Answered, LeaseEnded, Register, RoundDue, Stop
 from flq.protocol.messages import Answer, Kind
@@ -49,13 +49,13 @@ def test_every_kind_of_event_is_read_back_in_order(journal):
 
 def test_what_another_process_opens_is_what_was_committed(journal, tmp_path):
     journal.write(batch_of([(1, RoundDue(1))], rounds=[(1, {"loss": 0.5})], tested=[(1, [0.1, 0.9])],
-                           deltas=[(4, 1, PAYLOAD)], about={"counted": [1, 2]}))
+                           deltas=[(1, 1, PAYLOAD)], about={"counted": [1, 2]}))
     other = reopen(str(tmp_path))
     assert read_back(other) == [(1, RoundDue(1))]
     assert (other.rounds(), other.tested()) == ([(1, {"loss": 0.5})], [(1, [0.1, 0.9])])
     (version, index, payload), = other.deltas()
-    assert (version, index, payload.tolist()) == (4, 1, PAYLOAD.tolist())
-    assert other.about() == {"run_id": "run", "ended": None, "counted": [1, 2], "format": VERSION, "opened": 1}
+    assert (version, index, payload.tolist()) == (1, 1, PAYLOAD.tolist())
+    assert other.about() == {"run_id": "run", "ended": None, "counted": [1, 2], "format": FORMAT}
     other.close()
 
 
@@ -68,16 +68,43 @@ def test_a_batch_that_fails_leaves_nothing(journal):
     assert journal.last_seq() == 2
 
 
-def test_frames_that_are_forgotten_leave_their_rows(journal):
+def test_what_is_forgotten_is_gone_and_numbers_go_on(journal, tmp_path):
     answered = Answered(0, UPLOAD, 0)
-    journal.write(batch_of([(1, answered), (2, answered), (3, answered)],
+    journal.write(batch_of([(1, EVENTS[0]), (2, answered), (3, answered)],
                            deltas=[(1, 1, PAYLOAD), (2, 2, PAYLOAD), (3, 3, PAYLOAD)]))
     journal.forget(2, 1)
-    assert [(seq, frame is None) for seq, _, _, frame in journal.entries(0)] == [(1, True), (2, True), (3, False)]
+    assert [seq for seq, _ in read_back(journal, after=2)] == [3]
     assert [version for version, _, _ in journal.deltas()] == [2, 3]
+    with pytest.raises(FlqError, match="entry 2 is damaged or missing"):
+        read_back(journal, after=1)
+    journal.forget(3, 3)
+    journal.close()
+    other = reopen(str(tmp_path))
+    assert (other.last_seq(), read_back(other, after=3), other.deltas()) == (3, [], [])
+    other.write(batch_of([(4, EVENTS[0])]))
+    assert [seq for seq, _ in read_back(other, after=3)] == [4]
+    other.close()
+
+
+def test_an_answer_without_its_frame_is_named():
     with pytest.raises(FlqError, match="lost its frame"):
-        read_back(journal)
-    assert len(read_back(journal, after=2)) == 1
+        from_entry("answered", {}, None, LINK, 0)
+
+
+def test_the_file_does_not_grow_with_joins_that_no_snapshot_needs(journal, tmp_path):
+    def size():
+        return sum(path.stat().st_size for path in tmp_path.iterdir())
+
+    seq = 0
+    for turn in range(20):
+        joins = [(seq + i, EVENTS[0]._replace(instance="%032x" % (seq + i))) for i in range(1, 501)]
+        journal.write(batch_of(joins))
+        seq += len(joins)
+        journal.forget(seq, 0)
+        journal.checkpoint()
+        if turn == 4:
+            after_a_few = size()
+    assert size() <= after_a_few
 
 
 def test_the_file_does_not_grow_while_frames_are_forgotten(journal, tmp_path):
@@ -109,10 +136,15 @@ def test_what_is_no_journal_is_named(tmp_path, content, words):
         reopen(str(tmp_path))
 
 
-def test_a_journal_of_another_version_is_refused(journal, tmp_path):
-    journal.write(batch_of(about={"format": VERSION - 1}))
-    with pytest.raises(ConfigError, match="format %d, expected %d" % (VERSION - 1, VERSION)):
+def test_a_journal_of_a_later_version_is_refused(journal, tmp_path):
+    journal.write(batch_of(about={"format": FORMAT + 1}))
+    with pytest.raises(ConfigError, match="format %d, expected %d .resume with the version of FLQ" % (
+            FORMAT + 1, FORMAT)):
         reopen(str(tmp_path))
+
+
+def test_the_format_goes_up_with_that_of_frames():
+    assert FORMAT >= VERSION  # a journal holds frames
 
 
 def test_an_entry_of_an_unknown_kind_is_named():

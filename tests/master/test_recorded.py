@@ -2,14 +2,12 @@
 
 import os
 import shutil
-import sqlite3
-from contextlib import closing
 
 import pytest
 from local_master import HttpWorker
+from old_journal import old_journal
 
 from flq.errors import FlqError
-from flq.master.journal import TABLES
 from flq.master.record import Evaluated
 from flq.protocol.members import STATUSES
 from flq.report import recorded
@@ -93,10 +91,7 @@ def test_a_journal_that_is_none_is_one_sentence(tmp_path, capsys, content, expec
 
 @pytest.mark.parametrize("report", ['{"report": {"roll_call": {}}, "wire": []}', "[" * 10 ** 5, "{}", "1", "x"])
 def test_rounds_that_are_none_are_one_sentence(tmp_path, capsys, report):
-    with closing(sqlite3.connect(str(tmp_path / "journal.sqlite"))) as database:
-        database.executescript(TABLES)
-        database.execute("INSERT INTO rounds VALUES (1, ?)", (report,))
-        database.commit()
+    old_journal(str(tmp_path), rounds=[(1, report)])
     assert main(["figures", str(tmp_path)]) == 2
     error = capsys.readouterr().err
     assert "is no journal of a run: " in error and error.count("\n") == 1

@@ -6,12 +6,17 @@ import os
 import numpy as np
 import pytest
 
+from flq.durable import Corrupted
 from flq.errors import FlqError
 from flq.master.snapshots import FOLDER, Kept, Snapshots
 
 
 def write(snapshots, seq, version=0):
     snapshots.write(seq, {"oldest_delta": version, "round_index": seq}, {"model": np.full(100, seq, np.float32)})
+
+
+def accept(meta, arrays):
+    """Take any."""
 
 
 def names(folder):
@@ -41,7 +46,7 @@ def test_the_newest_is_read_back(folder):
     snapshots = Snapshots(folder, 2)
     write(snapshots, 3)
     write(snapshots, 8)
-    meta, arrays = snapshots.newest(last_seq=8)
+    meta, arrays = snapshots.newest(accept)
     assert meta["seq"] == 8 and arrays["model"].tolist() == [8.0] * 100
 
 
@@ -62,7 +67,7 @@ def test_a_damaged_newest_falls_back_to_the_one_before_and_says_so(folder, caplo
         write(snapshots, seq)
     damage(folder, 12, how)
     with caplog.at_level(logging.WARNING, "flq"):
-        assert snapshots.newest(last_seq=12)[0]["seq"] == 8
+        assert snapshots.newest(accept)[0]["seq"] == 8
     assert "snapshot of entry 12 can not be read, the one before is taken" in caplog.text
     assert names(folder) == ["snapshot_000000000003.npz", "snapshot_000000000008.npz"]  # it is of no use any more
 
@@ -73,14 +78,21 @@ def test_where_none_is_whole_the_run_can_not_go_on(folder):
         write(snapshots, seq)
         damage(folder, seq, "torn")
     with pytest.raises(FlqError, match="no snapshot in .* can be read"):
-        snapshots.newest(last_seq=8)
+        snapshots.newest(accept)
 
 
-def test_one_that_is_ahead_of_the_journal_is_not_taken(folder):
+def test_one_that_is_not_what_was_written_is_not_taken(folder, caplog):
     snapshots = Snapshots(folder, 2)
     write(snapshots, 3)
     write(snapshots, 8)
-    assert snapshots.newest(last_seq=7)[0]["seq"] == 3
+
+    def only_3(meta, arrays):
+        if meta["seq"] != 3:
+            raise Corrupted("another model")
+
+    with caplog.at_level(logging.WARNING, "flq"):
+        assert snapshots.newest(only_3)[0]["seq"] == 3
+    assert "snapshot of entry 8 can not be read, the one before is taken: another model" in caplog.text
 
 
 def test_in_the_background_one_is_written_at_a_time(folder, monkeypatch, caplog):

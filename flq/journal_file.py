@@ -1,0 +1,317 @@
+"""What SQLite itself does not notice in the journal's file: rows that are not what was written, and a damaged log.
+
+Each row carries a digest of its table's name and all of its columns. The write-ahead log has checksums, but SQLite
+takes everything from the first wrong one on as never written: transactions that had been answered would be lost in
+silence. The master uses this module, and the report, which only reads, and reads journals without digests too.
+
+Of what is damaged, rows that a run can do without are left out, with a line in the log; all else is refused with a
+sentence that names the file.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import sqlite3
+import struct
+import sys
+from typing import Any, BinaryIO, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from urllib.parse import quote
+
+import numpy as np
+
+from .errors import FlqError
+
+logger = logging.getLogger(__name__)
+
+NAME = "journal.sqlite"
+LOG = "-wal"      # the write-ahead log's name is that of the database with this behind it
+BUSY_S = 5.0      # how long another process may hold the file
+RESTORE = "restore the folder of the run from a backup, or begin a new run"
+EXTENT, COUNTED = "extent", "counted"  # keys of about; what was counted can be done without
+DIGEST_BYTES = 8  # SQLite's integers have no more
+
+LOG_HEAD, FRAME_HEAD = 32, 24
+MAGIC = 0x377F0682  # the last bit says how checksums read the words: 0 = little-endian, 1 = big-endian
+PAGE_SIZES = [1 << i for i in range(9, 17)]
+USUAL_PAGE = 4096
+BLOCK_BYTES = 1 << 23  # of the log that are read at once
+
+
+# -- rows --------------------------------------------------------------------------------
+
+
+def digest(table: str, row: Sequence[Any]) -> int:
+    """Return 64 bits over a row: its table, and the type, length and value of each column."""
+    hashed = hashlib.blake2b(table.encode("ascii"), digest_size=DIGEST_BYTES)
+    for value in row:
+        if isinstance(value, (bytes, bytearray, memoryview)):
+            data, kind = value, "bytes"
+        else:
+            data, kind = str(value).encode("utf-8", "surrogateescape"), type(value).__name__
+        hashed.update(("/%s %d " % (kind, len(data))).encode("ascii"))
+        hashed.update(data)
+    return int.from_bytes(hashed.digest(), "big", signed=True)
+
+
+class Extent(NamedTuple):
+    """Which rows a journal has; what is missing was lost.
+
+    Attributes
+    ----------
+    forgotten, seq : int
+        The entries after the first number, up to the second.
+    dropped, version : int
+        The deltas after the first version, up to the second.
+    n_rounds : int
+        The rounds 1 .. n_rounds.
+    n_tested, n_about : int
+        Numbers of rows; the extent itself is not counted.
+    is_open : bool
+        A master has the run, or was killed: then there is a log, too.
+    """
+
+    forgotten: int = 0
+    seq: int = 0
+    dropped: int = 0
+    version: int = 0
+    n_rounds: int = 0
+    n_tested: int = 0
+    n_about: int = 0
+    is_open: bool = True
+
+
+def damaged(path: str, how: str) -> FlqError:
+    """Return the error that refuses a journal."""
+    return FlqError("the journal %s can not be read: %s" % (path, how), RESTORE)
+
+
+def read_rows(database: sqlite3.Connection, table: str, columns: str, rest: str = "",
+              parameters: Sequence[Any] = ()) -> Iterator[Tuple[tuple, bool]]:
+    """Yield rows of a table, all of its columns, and whether each is what was written.
+
+    Parameters
+    ----------
+    columns : str
+        As they are written in SQL, without the digest, which is the last.
+    rest : str, optional
+        Which rows, and their order.
+    """
+    for row in database.execute("SELECT %s, digest FROM %s %s" % (columns, table, rest), parameters):
+        yield row[:-1], row[-1] == digest(table, row[:-1])
+
+
+def read_about(database: sqlite3.Connection, path: str) -> Tuple[Dict[str, Any], Optional[Extent]]:
+    """Return what is known of a run as a whole, and which rows its journal has: None in one without digests.
+
+    Raises
+    ------
+    FlqError
+        If it is damaged.
+    """
+    columns = [column[0] for column in database.execute("SELECT * FROM about LIMIT 0").description]
+    if columns == ["key", "value"]:
+        return {key: json.loads(value) for key, value in database.execute("SELECT key, value FROM about")}, None
+    rows = list(read_rows(database, "about", "key, value"))
+    for (key, _), is_whole in rows:
+        if not is_whole and key != COUNTED:
+            raise damaged(path, "what it says of the run (%.20r) is damaged" % (key,))
+        if not is_whole:
+            logger.warning("the journal %s is damaged: what was counted so far is lost", path)
+    about = {key: json.loads(value) for (key, value), is_whole in rows if is_whole}
+    extent = Extent(*about.pop(EXTENT, ()))
+    if len(rows) != extent.n_about + 1:
+        raise damaged(path, "it has %d rows on the run as a whole, expected %d" % (len(rows), extent.n_about + 1))
+    return about, extent
+
+
+def read_numbered(database: sqlite3.Connection, path: str, table: str, columns: str, what: str, after: int,
+                  last: int) -> List[tuple]:
+    """Return the rows after one number up to another, in their order; what is damaged or missing is logged.
+
+    Parameters
+    ----------
+    columns : str
+        The number comes first.
+    what : str
+        What a row is called in the log.
+    """
+    rows = {row[0]: row for row, is_whole in read_rows(database, table, columns) if is_whole}
+    lost = [str(number) for number in range(after + 1, last + 1) if number not in rows]
+    if lost:
+        logger.warning("the journal %s is damaged and goes on without %s %s", path, what,
+                       ", ".join(lost[:5]) + (" and %d others" % len(lost[5:]) if lost[5:] else ""))
+    return [rows[number] for number in range(after + 1, last + 1) if number in rows]
+
+
+def read_tested(database: sqlite3.Connection, path: str, n_tested: int) -> List[Tuple[int, Any]]:
+    """Return rounds and their test results, ascending; what is damaged or missing is logged."""
+    rows = [row for row, is_whole in read_rows(database, "tested", "round, results", "ORDER BY round") if is_whole]
+    if len(rows) < n_tested:
+        logger.warning("the journal %s is damaged and goes on without the test results of %d rounds", path,
+                       n_tested - len(rows))
+    return [(index, json.loads(value)) for index, value in rows]
+
+
+def as_text(data: bytes) -> str:
+    """Read a text column, whatever is in it: a digest says whether it is what was written."""
+    return data.decode("utf-8", "surrogateescape")
+
+
+def open_to_read(path: str) -> sqlite3.Connection:
+    """Open a journal to read: beside who writes it or, where nobody does, without a trace in the folder.
+
+    Raises
+    ------
+    FlqError
+        If its log is damaged.
+    sqlite3.Error
+        If it can not be opened.
+    """
+    has_log = os.path.exists(path + LOG)
+    if has_log:
+        check_log(path)
+    database = sqlite3.connect("file:%s?%s" % (quote(os.path.abspath(path)), "mode=ro" if has_log else "immutable=1"),
+                               uri=True, timeout=BUSY_S, isolation_level=None)
+    database.text_factory = as_text
+    return database
+
+
+# -- the log -----------------------------------------------------------------------------
+
+
+class _Head(NamedTuple):
+    """The head of a log: ``is_whole`` if SQLite takes it."""
+
+    raw: bytes
+    is_whole: bool
+    page_size: int
+    is_big_endian: bool
+    salts: Tuple[int, int]
+    checksum: Tuple[int, int]
+
+
+class _Frames(NamedTuple):
+    """Of each frame of a log: does it end a transaction, has it the salts of the head, follows it the one before?"""
+
+    commits: np.ndarray
+    is_salted: np.ndarray
+    follows: np.ndarray
+
+
+def check_log(path: str) -> Optional[str]:
+    """Make sure that the log of a journal holds all that was committed to it.
+
+    A transaction begins only when the one before it is on disk, so where something is wrong and a whole later
+    transaction follows, it is no write that a power failure has cut short. It may be just that in the last
+    transaction.
+
+    Parameters
+    ----------
+    path : str
+        Of the journal; nobody needs to have it open.
+
+    Returns
+    -------
+    str or None
+        A sentence on a last transaction that is not whole, and so is left out.
+
+    Raises
+    ------
+    FlqError
+        If it is damaged, and answered transactions would be lost.
+    """
+    try:
+        with open(path + LOG, "rb") as stream:
+            for _ in range(3):  # who writes may have begun the log anew meanwhile
+                head = _head_of(stream)
+                if head is None:
+                    return None
+                frames = _frames_of(stream, head)
+                stream.seek(0)
+                if stream.read(LOG_HEAD) == head.raw:
+                    return _verdict(path, head, frames)
+    except FileNotFoundError:
+        pass
+    return None
+
+
+def _verdict(path: str, head: _Head, frames: _Frames) -> Optional[str]:
+    is_good = frames.is_salted & frames.follows & head.is_whole
+    wrong = int(np.argmin(is_good)) if not is_good.all() else is_good.size  # the first frame that SQLite does not take
+    ours = frames.is_salted[wrong:].copy()  # frames of an earlier use of the file have other salts
+    if head.is_whole and ours.size:
+        ours[0] |= frames.follows[wrong]
+    if not ours.any():
+        return None if head.is_whole or not head.raw.strip(b"\0") else (
+            "the head of the log %s is not whole: nothing is taken from it" % (path + LOG))
+    ends = np.flatnonzero(frames.commits[wrong:] & ours) + wrong
+    later = [end for end in ends[1:] if frames.follows[end]]
+    if later if head.is_whole else ends.size:
+        raise FlqError("the log %s is damaged at byte %d, and what was answered after that can not be read"
+                       % (path + LOG, LOG_HEAD + wrong * (FRAME_HEAD + head.page_size) if head.is_whole else 0),
+                       "restore the folder of the run from a backup; or delete this file, and the run goes on from its "
+                       "newest snapshot without what came later")
+    return ("the last transaction in the log %s is not whole and left out: the power failed while it was written, "
+            "and nobody was answered; or the file is damaged" % (path + LOG))
+
+
+def _head_of(stream: BinaryIO) -> Optional[_Head]:
+    stream.seek(0)
+    raw = stream.read(LOG_HEAD)
+    if len(raw) < LOG_HEAD:
+        return None
+    magic, version, page_size, _, *salts_and_sums = struct.unpack(">8I", raw)
+    is_big_endian = bool(magic & 1) if magic | 1 == MAGIC | 1 else sys.byteorder == "big"
+    words = np.frombuffer(raw[:24], ">u4" if is_big_endian else "<u4").astype(np.uint32)
+    first, second = _weights(3) @ words
+    is_whole = (magic | 1 == MAGIC | 1 and page_size in PAGE_SIZES
+                and (int(first), int(second)) == tuple(salts_and_sums[2:]))
+    return _Head(raw, is_whole, page_size if page_size in PAGE_SIZES else USUAL_PAGE, is_big_endian,
+                 tuple(salts_and_sums[:2]), tuple(salts_and_sums[2:]))
+
+
+def _frames_of(stream: BinaryIO, head: _Head) -> _Frames:
+    """Read all whole frames. A frame's checksum begins with that of the frame before: as it stands in the file."""
+    size = FRAME_HEAD + head.page_size
+    n_steps = (8 + head.page_size) // 8
+    weights, start = _weights(n_steps), _powers(n_steps)[-1]
+    before = np.array([head.checksum], np.uint32)
+    parts = []  # type: List[Tuple[np.ndarray, ...]]
+    stream.seek(LOG_HEAD)
+    while True:
+        block = stream.read(max(1, BLOCK_BYTES // size) * size)
+        n_frames = len(block) // size
+        if not n_frames:
+            break
+        raw = np.frombuffer(block, np.uint8, n_frames * size).reshape(n_frames, size)
+        fields = np.ascontiguousarray(raw[:, :FRAME_HEAD]).view(">u4").astype(np.uint32)
+        covered = np.concatenate((raw[:, :8], raw[:, FRAME_HEAD:]), axis=1)
+        words = covered.view(">u4" if head.is_big_endian else "<u4").astype(np.uint32)
+        sums = fields[:, 4:]
+        before = np.concatenate((before, sums))
+        expected = before[:-1] @ start.T + words @ weights.T
+        is_same = fields[:, 2:4] == np.array(head.salts, np.uint32)
+        parts.append((fields[:, 1] != 0, is_same.all(axis=1) if head.is_whole else is_same.any(axis=1),
+                      (expected == sums).all(axis=1)))
+        before = before[-1:]
+    return _Frames(*(np.concatenate(columns) for columns in zip(*parts))) if parts else _Frames(
+        *(np.zeros(0, bool) for _ in _Frames._fields))
+
+
+def _powers(n_steps: int) -> np.ndarray:
+    """Return the powers 0 .. n_steps of what a step makes of the two sums s, t: s + t and s + 2 t, modulo 2**32."""
+    powers = [(1, 0, 0, 1)]
+    for _ in range(n_steps):
+        a, b, c, d = powers[-1]
+        powers.append(tuple(value & 0xFFFFFFFF for value in (a + c, b + d, a + 2 * c, b + 2 * d)))
+    return np.array(powers, np.uint32).reshape(-1, 2, 2)
+
+
+def _weights(n_steps: int) -> np.ndarray:
+    """Return what each of the 2 n_steps words counts for in either sum, shape (2, 2 n_steps).
+
+    A step reads two words x, y: s += x + t, and then t += y + s.
+    """
+    per_step = _powers(n_steps)[:-1][::-1] @ np.array([[1, 0], [1, 1]], np.uint32)  # (steps, sums, words)
+    return np.ascontiguousarray(per_step.transpose(1, 0, 2).reshape(2, -1))
