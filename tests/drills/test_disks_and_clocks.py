@@ -68,7 +68,7 @@ def n_applied(worker):
 def test_a_full_disk_of_the_master_lets_the_run_wait_until_there_is_room(cluster, make_disk, undisturbed):
     disk = make_disk("results", 1024 * KB)
     master = cluster.begin("master").wait_until_ready()
-    disk.fill(n_free=200 * KB)  # the journal gets full in the middle of the run
+    disk.fill(n_free=60 * KB)  # the journal gets full in the middle of the run, before the first snapshot
     workers = [cluster.begin(name) for name in WORKERS]
     master.wait_for("the journal can not be written: database or disk is full; the run waits")
     assert "database or disk is full" in ask(master, "/status")["problem"]
