@@ -48,6 +48,5 @@ fi
 
 ensure_environment local
 set_python_variables
-export PYTHONPATH="$project_dir${PYTHONPATH:+:$PYTHONPATH}"
-exec "$project_dir/.venv/bin/python" -m flq.deploy --master_ip "$MASTER_IP" --worker_ips "$WORKER_IPS" \
-    --username "$USERNAME" --project_dir "$PROJECT_DIR" --ssh_key "$SSH_KEY" "$@"
+exec "$project_dir/.venv/bin/python" "$project_dir/flq/launch.py" flq.deploy --master_ip "$MASTER_IP" \
+    --worker_ips "$WORKER_IPS" --username "$USERNAME" --project_dir "$PROJECT_DIR" --ssh_key "$SSH_KEY" "$@"

@@ -38,6 +38,8 @@ TEXT
     exit 0
 fi
 
+if [[ "$project_dir$*" == *$'\n'* ]]; then fail 2 "The path of this folder, or an argument, has a line break."; fi
+
 n_workers=4
 port=""
 resume=""
@@ -284,9 +286,11 @@ sys.exit(connection.getresponse().status != 200)' "$port" >/dev/null 2>&1
 
 mkfifo "$scratch_dir/master_output"
 copy=(tee)
-if shows_bars; then copy=("$python" -m flq.console); fi  # like tee, with a bar: the master itself sees no terminal
+if shows_bars; then  # like tee, with a bar: the master itself sees no terminal
+    copy=("$python" "$project_dir/flq/launch.py" flq.console)
+fi
 set -m
-PYTHONPATH="$project_dir${PYTHONPATH:+:$PYTHONPATH}" "${copy[@]}" "$master_output" <"$scratch_dir/master_output" &
+"${copy[@]}" "$master_output" <"$scratch_dir/master_output" &
 tee_pid=$!
 set +m
 start "$scratch_dir/master_output" "$python" "$project_dir/flq_master.py" --host 127.0.0.1 --port "$port" \

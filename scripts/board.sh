@@ -152,6 +152,7 @@ step_environment() {
     if [[ "$5" == yes ]]; then export PIP_NO_INDEX=1 PIP_FIND_LINKS="$project/wheelhouse"; fi
     read_content "$6"
     mkdir -p "$project/env"
+    if [[ -L "$folder" ]]; then fail "$folder is a link, which is not followed: remove it and deploy again"; fi
     if ! "$folder/bin/python" -c '' </dev/null >/dev/null 2>&1; then
         "$3" -c 'import ensurepip, venv' </dev/null 2>/dev/null || fail "$3 can not make virtual environments: install \
 its venv module (Debian, Ubuntu: sudo apt install python3-venv) and deploy again"

@@ -316,6 +316,47 @@ def test_folder_with_another_python_is_never_deleted(project, environment):
     assert (project / ".venv" / "bin" / "python").read_text() == old
 
 
+@pytest.mark.parametrize("state", ["no python", "half written", "other requirements", "dangling"])
+def test_what_a_link_leads_to_is_never_emptied_and_never_changed(project, environment, tmp_path, state):
+    elsewhere = tmp_path / "elsewhere"
+    assert run_function(project, environment, "ensure_environment local").returncode == 0
+    (project / ".venv").rename(elsewhere)
+    (project / ".venv").symlink_to(elsewhere)
+    assert run_function(project, environment, "ensure_environment local").stdout == ""  # it holds what is asked for
+    (elsewhere / "precious").write_text("kept")
+    if state == "no python":
+        (elsewhere / "bin" / "python").unlink()
+    elif state == "half written":
+        (project / ".venv.unfinished").touch()
+    elif state == "other requirements":
+        with (project / "requirements" / "master.txt").open("a") as requirements:
+            requirements.write("another==1.0\n")
+    else:
+        (project / ".venv").unlink()
+        (project / ".venv").symlink_to(tmp_path / "nowhere")
+    before = sorted(tmp_path.rglob("*"))
+    n_calls = len(pip_calls(project))
+    for name in ("run_local.sh", "deploy_jetson.sh"):
+        refused = run([str(project / name)], env=environment)
+        assert refused.returncode == 2 and len(refused.stderr.splitlines()) == 1
+        assert refused.stderr.startswith(".venv is a link to {}".format(tmp_path))
+        assert "remove the link" in refused.stderr
+    assert (elsewhere / "precious").read_text() == "kept" and sorted(tmp_path.rglob("*")) == before
+    assert len(pip_calls(project)) == n_calls
+
+
+@pytest.mark.parametrize("name", [b"a:b", b"two\nlines", b"\xe4\xff"])
+def test_a_path_where_no_environment_can_be_is_refused_before_anything_is_made(project, environment, name):
+    odd = os.path.join(os.fsencode(str(project.parent)), name)
+    os.rename(os.fsencode(str(project)), odd)
+    before = sorted(os.listdir(odd))
+    script = subprocess.run([os.path.join(odd, b"run_local.sh")], env=environment, stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE, timeout=60)
+    assert (script.returncode, script.stdout) == (2, b"")
+    assert len(script.stderr.splitlines()) == 1 and (b"line break" in script.stderr)
+    assert sorted(os.listdir(odd)) == before
+
+
 def test_python_without_venv_is_named(project, environment):
     write_program(Path(environment["PYTHON"]),
                   "#!/bin/sh\ncase \"$2\" in *ensurepip*) exit 1 ;; esac\nexec \"{}\" \"$@\"\n".format(sys.executable))
@@ -504,7 +545,8 @@ def test_free_port_is_taken_where_5000_is_in_use(ready_project, environment):
 def seen_project(ready_project):
     """Return the ready project with what shows a bar."""
     (ready_project / "flq").mkdir()
-    (ready_project / "flq" / "__init__.py").touch()
+    for name in ("__init__.py", "launch.py"):
+        shutil.copy2(str(PROJECT / "flq" / name), str(ready_project / "flq" / name))
     shutil.copytree(str(PROJECT / "flq" / "console"), str(ready_project / "flq" / "console"))
     return ready_project
 
