@@ -1,14 +1,12 @@
 """The evaluator: a child process with TensorFlow, and the thread that talks to it.
 
 Evaluation never blocks a request or a round. If it can not keep up, the oldest waiting
-rounds are left without test results; the newest is always evaluated. Nothing that affects
-the model reads what comes out of it.
+rounds are left without test results; the newest is always evaluated. A child that ends is
+replaced, and the next one does what it was at. Nothing that affects the model reads what comes out of it.
 """
 
 import logging
-import os
 import subprocess
-import sys
 import threading
 import time
 from collections import deque
@@ -20,11 +18,17 @@ import numpy as np
 from ..core.params import Layout, Vector, layout_from_json
 from ..errors import DataError, FlqError, Unavailable
 from ..training.evaluator_protocol import Message, read_message, vectors_from, write_message
+from .children import begin
 from .record import Evaluated
 
 logger = logging.getLogger(__name__)
 
-PACKAGE_PARENT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+MODULE = "flq.training.evaluator_process"
+PAUSE_S = 1.0       # between the end of a child and the next that takes its place
+FAREWELL_S = 5.0    # how long it may take to end by itself, and its last words to come
+TRIES = 2           # children that may end at one job
+MOST_LOST = 4       # children that may end one after the other without having done a job; then it rests
+REST_S = 300.0      # how long; meanwhile nothing is evaluated
 
 
 class _Job(NamedTuple):
@@ -47,20 +51,17 @@ class Evaluator:
     """
 
     def __init__(self, settings: Dict[str, Dict[str, Any]], max_backlog_bytes: int) -> None:
-        self._max_backlog_bytes = max_backlog_bytes
+        self._settings, self._max_backlog_bytes = settings, max_backlog_bytes
         self._jobs: Deque[_Job] = deque()
         self._changed = threading.Condition()
         self._busy = self._closed = False
-        self._begun: Optional[Message] = None  # what came of the settings
-        environment = dict(os.environ)
-        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [PACKAGE_PARENT, environment.get("PYTHONPATH")]))
-        self._child = subprocess.Popen([sys.executable, "-m", "flq.training.evaluator_process"],
-                                       stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                       env=environment)
-        self._threads = [threading.Thread(target=self._log_stderr, name="evaluator-stderr", daemon=True),
-                         threading.Thread(target=self._run, args=(settings,), name="evaluator", daemon=True)]
-        for thread in self._threads:
-            thread.start()
+        self._begun: Optional[Message] = None  # what came of the settings at first
+        self._failure: Optional[str] = None  # what is wrong with the settings
+        self._n_lost, self._rests_until = 0, 0.0
+        self._is_ready = False
+        self._begin_child()
+        self._thread = threading.Thread(target=self._run, name="evaluator", daemon=True)
+        self._thread.start()
 
     def evaluate(self, round_index: int, vectors: Sequence[Vector], done: Callable[[int, Evaluated], None]) -> None:
         """Evaluate x, w and, if there is one, the average of x; ``done(round, results)`` comes from another thread."""
@@ -165,25 +166,20 @@ class Evaluator:
             self._closed = True
             self._jobs.clear()
             self._changed.notify_all()
-        self._child.kill()
-        self._child.wait()
-        for thread in self._threads:
-            thread.join()
-        for pipe in (self._child.stdin, self._child.stdout, self._child.stderr):
-            with suppress(OSError):  # what was under way to the child goes nowhere
-                pipe.close()
+        while self._thread.is_alive():  # it may be about to begin another
+            self._child.kill()
+            self._thread.join(PAUSE_S)
+        self._end_child()
 
-    def _run(self, settings: Dict[str, Dict[str, Any]]) -> None:
+    # -- the thread ----------------------------------------------------------------------
+
+    def _run(self) -> None:
         """Hand jobs to the child, one at a time."""
-        began = time.monotonic()
         try:
-            begun = self._ask({"do": "settings", "settings": settings}, ())
-        except (OSError, FlqError) as error:
-            begun = {"error": "the evaluator process has ended: %s" % error, "unavailable": True}, bytearray()
-        failure: Optional[str] = begun[0].get("error")
-        self._begun = begun
-        if failure is None:
-            logger.info("evaluator=ready seconds=%.2f", time.monotonic() - began)
+            self._begun = self._tell_settings()
+            self._failure = self._begun[0].get("error")
+        except Exception as error:
+            self._begun = self._lost(error), bytearray()
         while True:
             with self._changed:
                 self._busy = False
@@ -192,20 +188,53 @@ class Evaluator:
                 if self._closed:
                     return
                 job, self._busy = self._jobs.popleft(), True
-            try:
-                reply = {"error": failure, "unavailable": True} if failure else self._ask(job.header, job.vectors)[0]
-            except (OSError, FlqError) as error:
-                failure = "the evaluator process has ended: %s" % error
-                reply = {"error": failure, "unavailable": True}
+            reply = self._do(job)
             try:
                 job.done(reply)
             except Exception:  # a bug of ours: this result is lost, the next ones come
                 logger.exception("a result of the evaluator is not kept")
 
-    def _log_stderr(self) -> None:
-        """Keep what TensorFlow has to say out of the progress lines."""
-        for line in self._child.stderr:
-            logger.debug("evaluator: %s", line.decode("utf-8", "replace").rstrip())
+    def _do(self, job: _Job) -> Dict[str, Any]:
+        """Have a job done, by the next child if one ends at it; return the reply."""
+        reply = {"error": self._failure or "the evaluator process has ended too often, it rests", "unavailable": True}
+        n_tries = 0
+        while n_tries < TRIES and not (self._failure or self._closed or time.monotonic() < self._rests_until):
+            try:
+                if self._is_ready and self._child.poll() is not None:  # it had nothing to do with this job
+                    self._lost(Unavailable("it had nothing to do"))
+                n_tries += 1
+                if not self._is_ready:
+                    self._begin_child()
+                    self._tell_settings()
+                answer, _ = self._ask(job.header, job.vectors)
+                self._n_lost = 0
+                return answer
+            except Exception as error:
+                reply = self._lost(error)
+        return reply
+
+    def _begin_child(self) -> None:
+        """Begin a child, and a thread that keeps what TensorFlow has to say out of the progress lines."""
+        self._child = child = begin(["-m", MODULE])
+
+        def log() -> None:
+            with child.stderr as stream:
+                for line in stream:
+                    logger.debug("evaluator: %s", line.decode("utf-8", "replace").rstrip())
+
+        self._logger = threading.Thread(target=log, name="evaluator-stderr", daemon=True)
+        self._logger.start()
+
+    def _tell_settings(self) -> Message:
+        """Tell a new child what to evaluate; return its reply, which may be an error only if it is the first."""
+        began = time.monotonic()
+        message = self._ask({"do": "settings", "settings": self._settings}, ())
+        if "error" in message[0] and self._begun is not None:
+            raise Unavailable(message[0]["error"])
+        self._is_ready = True
+        if "error" not in message[0]:
+            logger.info("evaluator=ready seconds=%.2f", time.monotonic() - began)
+        return message
 
     def _ask(self, header: Dict[str, Any], vectors: tuple) -> Message:
         write_message(self._child.stdin, header, *vectors)
@@ -213,3 +242,31 @@ class Evaluator:
         if message is None:
             raise Unavailable("it closed its output")
         return message
+
+    def _lost(self, error: Exception) -> Dict[str, Any]:
+        """Do away with a child that has failed, and pause; return what its job is answered."""
+        self._is_ready = False
+        with suppress(subprocess.TimeoutExpired):  # it may be about to end by itself, with a code that says more
+            self._child.wait(FAREWELL_S)
+        code = self._end_child()
+        sentence = "the evaluator process has ended (exit code %s): %s" % (code, error)
+        if not self._closed:
+            self._n_lost += 1
+            logger.warning("%s; another one takes its place", sentence)
+            if self._n_lost >= MOST_LOST:
+                self._n_lost, self._rests_until = 0, time.monotonic() + REST_S
+                logger.warning("the evaluator rests for %.0f s: its process has ended %d times without a result",
+                               REST_S, MOST_LOST)
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed, PAUSE_S)
+        return {"error": sentence, "unavailable": True}
+
+    def _end_child(self) -> int:
+        """End the child and close what leads to it; return its exit code."""
+        self._child.kill()
+        code = self._child.wait()
+        self._logger.join(FAREWELL_S)  # whatever it has begun may keep stderr open for ever
+        for pipe in self._child.stdin, self._child.stdout:
+            with suppress(OSError):  # what was under way to the child goes nowhere
+                pipe.close()
+        return code

@@ -9,7 +9,6 @@ import os
 import select
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections import deque
@@ -19,11 +18,11 @@ from typing import Any, Callable, Deque, List, Mapping, Optional, Sequence, Tupl
 from ..console.screen import printable
 from ..errors import TooManyRequests
 from ..watch.messages import Began, Ended, Message, Round, line_of
+from .children import begin
 from .limits import Buckets, Rate
 
 logger = logging.getLogger(__name__)
 
-PACKAGE_PARENT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 MOST_WAITING = 1000     # lines; a child that is so far behind is begun anew, with all that has been
 STUCK_S = 120.0         # how long a child may take no line although there are some
 PAUSE_S = 300.0         # between the end of a child and the next that takes its place
@@ -110,10 +109,8 @@ class Watcher:
 
     def _watch(self) -> None:
         """Begin a child and tell it all, until it ends or this one closes."""
-        path = os.pathsep.join(filter(None, [PACKAGE_PARENT, os.environ.get("PYTHONPATH")]))
-        self._child = child = subprocess.Popen(  # in a session of its own: Ctrl-C is for the master
-            [sys.executable] + self._argv, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-            env=dict(os.environ, PYTHONPATH=path, **self._environment), start_new_session=True)
+        self._child = child = begin(self._argv, self._environment, subprocess.DEVNULL,
+                                    start_new_session=True)  # Ctrl-C is for the master
         reader = threading.Thread(target=self._log, args=(child,), name=self.name + "-stderr", daemon=True)
         try:
             reader.start()

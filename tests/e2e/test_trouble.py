@@ -4,6 +4,7 @@ import os
 import signal
 
 import numpy as np
+import pytest
 from cluster import children_of, end_well, free_port, settings_of, stop
 
 from flq.simulate import loopback
@@ -92,19 +93,23 @@ def test_a_worker_that_is_there_before_its_master_waits_for_it(cluster):
     assert np.array_equal(master.model(settings), loopback.simulate(settings).model)
 
 
-def test_a_dead_evaluator_leaves_the_run_and_empties_its_columns(cluster):
-    overrides = SMALL + ("system.max_rounds=50",)
-    master = cluster.master(*overrides)
-    workers = cluster.workers(range(4), master.port)
-    master.wait_for(r"round=3/50 accuracy=- test_loss=0\.\d+ ")
-    evaluator, = children_of(master.pid)
-    os.kill(evaluator, signal.SIGKILL)
-    end_well(master, workers)
-    rounds = master.table("Rounds")
-    losses = [row["test loss"] for row in rounds]
-    n_known = losses.index(None)
-    assert n_known >= 3 and losses[n_known:] == [None] * (50 - n_known)
-    assert None not in losses[:n_known]
-    assert "the evaluator process has ended" in master.text
-    settings = settings_of(*overrides)
-    assert np.array_equal(master.model(settings), loopback.simulate(settings).model)
+DIGITS = ("system.total_workers=2", "system.min_workers=2", "system.max_rounds=12", "local_epochs=2")
+QUADRATIC = SMALL + ("system.total_workers=2", "system.min_workers=2", "system.max_rounds=50")
+
+
+@pytest.mark.parametrize("overrides", [pytest.param(QUADRATIC, id="quadratic"), pytest.param(
+    DIGITS, id="digits", marks=[pytest.mark.tf, pytest.mark.slow])])
+def test_a_killed_evaluator_is_replaced_and_every_round_is_evaluated_as_if_nothing_had_been(cluster, overrides):
+    tables = []
+    for number in range(2):
+        master = cluster.master(*overrides, name="results%d" % number)
+        workers = [cluster.worker(index, master.port, state="%d_%d" % (number, index)) for index in range(2)]
+        if number:
+            master.wait_for(r"round=3/\d+ .* test_loss=0\.\d+ ")
+            evaluator, = children_of(master.pid)
+            os.kill(evaluator, signal.SIGKILL)
+            master.wait_for(r"the evaluator process has ended \(exit code -9\): .*; another one takes its place")
+        end_well(master, workers)
+        tables.append([(row["test loss"], row.get("test accuracy (%)")) for row in master.table("Rounds")])
+    assert tables[0] == tables[1] and not any(loss is None for loss, _ in tables[0])
+    assert all((accuracy is None) == (overrides is QUADRATIC) for _, accuracy in tables[0])

@@ -7,11 +7,14 @@ import threading
 
 import numpy as np
 import pytest
+from waits import wait_until
 
 from flq.config_file import load_config
 from flq.core.draws import start_values
 from flq.core.params import unflatten
 from flq.errors import DataError, Unavailable
+from flq.master import children
+from flq.master import evaluator as evaluator_module
 from flq.master.evaluator import Evaluator
 from flq.master.record import Evaluated
 from flq.training.models import model_layout
@@ -66,18 +69,100 @@ def test_a_slow_evaluator_drops_the_oldest_rounds_and_does_the_newest(make_evalu
     assert evaluator.wait_until_idle(WAIT_S)
 
 
-def test_a_dead_evaluator_leaves_rounds_without_results(make_evaluator, caplog):
+def test_a_dead_evaluator_is_replaced_and_no_round_is_without_results(make_evaluator, settings, caplog):
     evaluator = make_evaluator()
-    assert evaluator.wait_until_idle(WAIT_S)
+    wait_until(lambda: evaluator._is_ready)
+    first = evaluator._child
+    vectors = [np.full(40, number, np.float32) for number in range(1, 4)]
+    os.kill(first.pid, signal.SIGSTOP)
+    done = queue.Queue()
+    for round_index, vector in enumerate(vectors, start=1):  # one is under way, two wait
+        evaluator.evaluate(round_index, [vector] * 2, lambda *result: done.put(result))
+        wait_until(lambda: evaluator._busy)
+    first.kill()
+    loss_of = build_evaluator(settings).evaluate
+    for round_index, vector in enumerate(vectors, start=1):
+        assert done.get(timeout=WAIT_S) == (round_index, Evaluated(loss_of(vector).loss, None, None))
+    assert evaluator.wait_until_idle(WAIT_S) and evaluator._child is not first
+    assert "the evaluator process has ended (exit code -9)" in caplog.text and "not evaluated" not in caplog.text
+
+
+def test_an_evaluator_that_was_killed_while_it_had_nothing_to_do_is_replaced_too(make_evaluator):
+    evaluator = make_evaluator()
+    wait_until(lambda: evaluator._is_ready)
     evaluator._child.kill()
     evaluator._child.wait(WAIT_S)
     done = queue.Queue()
+    evaluator.evaluate(1, [np.ones(40, np.float32)] * 2, lambda *result: done.put(result))
+    assert done.get(timeout=WAIT_S)[1].loss > 0
+
+
+@pytest.fixture
+def mortal(monkeypatch):
+    """Let children of evaluators end at some requests, counted from 1 for each; return what each child has been asked.
+
+    The function that it returns takes which; of the last, all that come after do the same.
+    """
+    begun = []
+
+    def ends_at(*numbers):
+        def begin(argv):
+            number = numbers[min(len(begun), len(numbers) - 1)]
+            code = MORTAL % number
+            begun.append(number)
+            return children.begin(["-c", code])
+
+        monkeypatch.setattr(evaluator_module, "begin", begin)
+        monkeypatch.setattr(evaluator_module, "PAUSE_S", 0.01)
+        return begun
+
+    return ends_at
+
+
+MORTAL = """
+import sys
+from flq.training import evaluator_process
+requests, answer = [], evaluator_process.EvaluatorService.answer
+
+def mortal(*request):
+    requests.append(request)
+    if len(requests) == %d:
+        sys.exit(3)
+    return answer(*request)
+
+evaluator_process.EvaluatorService.answer = mortal
+evaluator_process.main()
+"""
+
+
+def test_a_round_that_ends_two_children_is_given_up_and_the_next_is_done(make_evaluator, mortal, caplog):
+    begun = mortal(2, 2, 1000)
+    evaluator, done = make_evaluator(), queue.Queue()
     for round_index in 1, 2:
-        evaluator.evaluate(round_index, [np.ones(40, np.float32)] * 2,
-                           lambda *result: done.put(result))
-        assert done.get(timeout=WAIT_S) == (round_index, Evaluated())
-    assert evaluator.wait_until_idle(WAIT_S)
-    assert "round 1 is not evaluated: the evaluator process has ended" in caplog.text
+        evaluator.evaluate(round_index, [np.ones(40, np.float32)] * 2, lambda *result: done.put(result))
+    assert done.get(timeout=WAIT_S) == (1, Evaluated())
+    assert done.get(timeout=WAIT_S)[1].loss > 0
+    assert len(begun) == 3 and evaluator.wait_until_idle(WAIT_S)
+    assert caplog.text.count("round 1 is not evaluated: the evaluator process has ended (exit code 3)") == 1
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_an_evaluator_that_ends_again_and_again_is_left_alone_for_a_while(make_evaluator, mortal, caplog, monkeypatch,
+                                                                         number):
+    begun = mortal(number)
+    evaluator, done = make_evaluator(), queue.Queue()
+
+    def evaluate(n_rounds):
+        for round_index in range(n_rounds):
+            evaluator.evaluate(round_index, [np.ones(40, np.float32)] * 2, lambda *result: done.put(result))
+            assert done.get(timeout=WAIT_S) == (round_index, Evaluated())
+
+    evaluate(10)
+    assert len(begun) == evaluator_module.MOST_LOST and evaluator.wait_until_idle(WAIT_S)
+    assert caplog.text.count("the evaluator rests for 300 s") == 1
+    evaluator._rests_until = 0.0
+    evaluate(1)
+    assert len(begun) == evaluator_module.MOST_LOST + evaluator_module.TRIES
 
 
 def test_settings_that_it_can_not_use_leave_rounds_without_results(make_evaluator, settings, caplog):
@@ -121,13 +206,22 @@ def test_an_export_that_takes_too_long_is_given_up_and_forgotten(make_evaluator,
     assert evaluator.wait_until_idle(WAIT_S)
 
 
-def test_a_dead_evaluator_exports_nothing(make_evaluator, tmp_path):
+def test_who_waits_for_an_export_is_told_that_it_can_not_be_done(make_evaluator, mortal, tmp_path):
+    mortal(2)
     evaluator = make_evaluator()
-    assert evaluator.wait_until_idle(WAIT_S)
-    evaluator._child.kill()
-    evaluator._child.wait(WAIT_S)
     with pytest.raises(Unavailable, match="the evaluator process has ended"):
         evaluator.export(str(tmp_path / "model.keras"), np.ones(40, np.float32), WAIT_S)
+
+
+def test_it_closes_though_it_is_about_to_begin_another_child(make_evaluator, mortal, monkeypatch, caplog):
+    mortal(2)
+    evaluator = make_evaluator()
+    monkeypatch.setattr(evaluator_module, "PAUSE_S", 2 * WAIT_S)
+    evaluator.evaluate(1, [np.ones(40, np.float32)] * 2, lambda *result: None)
+    wait_until(lambda: "another one takes its place" in caplog.text)
+    assert not evaluator.wait_until_idle(0.0)
+    evaluator.close()
+    assert evaluator._child.returncode == 3
 
 
 def test_an_export_that_is_dropped_may_be_asked_for_again(make_evaluator, tmp_path):

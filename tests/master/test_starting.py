@@ -4,7 +4,6 @@ import json
 import os
 import queue
 import socket
-import subprocess
 import sys
 import threading
 from contextlib import ExitStack
@@ -17,7 +16,7 @@ from test_bad_requests import assert_refused
 
 from flq.config_file import load_config
 from flq.core.params import Layout, Tensor
-from flq.master import command_line, program, serving
+from flq.master import children, command_line, program, serving
 from flq.master import evaluator as evaluator_module
 from flq.master.app import create_app
 from flq.master.auth import Gate
@@ -136,16 +135,15 @@ def begin(tmp_path, monkeypatch):
     write_tokens(str(tmp_path))
 
     def run(reply, numbers="", gate=""):
-        def start_stand_in(argv, **kwargs):
-            return subprocess.Popen([sys.executable, STAND_IN, json.dumps(reply), numbers, gate], **kwargs)
+        def begin_stand_in(argv):
+            return children.begin([STAND_IN, json.dumps(reply), numbers, gate])
 
         def serve(*args):
             made.append(Server(*args))
             servers.put(made[-1])
             return made[-1]
 
-        popen = SimpleNamespace(Popen=start_stand_in, PIPE=subprocess.PIPE)
-        monkeypatch.setattr(evaluator_module, "subprocess", popen)
+        monkeypatch.setattr(evaluator_module, "begin", begin_stand_in)
         monkeypatch.setattr(serving, "Server", serve)
         monkeypatch.setattr(program, "set_up_logging", lambda *_: None)
         monkeypatch.setattr(serving.signal, "signal", lambda *_: None)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from waits import WAIT_S, wait_until
 
+from flq.master import children
 from flq.master import watchers as watchers_module
 from flq.master.watchers import Watcher, Watchers
 from flq.watch.messages import Began, Ended, Happened, line_of, read
@@ -170,7 +171,7 @@ def test_one_begins_whatever_number_its_pipe_has(watch, tmp_path):
 
 
 def test_one_that_can_not_begin_is_done_without(caplog, monkeypatch):
-    monkeypatch.setattr(watchers_module.sys, "executable", "/nowhere/python")
+    monkeypatch.setattr(children.sys, "executable", "/nowhere/python")
     watcher = Watcher("none", [SCRIPTS])
     watcher.start(lambda: BEGAN)
     wait_until(lambda: any("can not begin" in record.getMessage() for record in caplog.records))
