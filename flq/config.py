@@ -49,6 +49,9 @@ class System(Section):
                                              "round_deadline_s; where both are set, less than that.")
     lease_s: float = Field(
         300.0, gt=0, le=LONGEST_S, description="Seconds without a sign of life after which a worker counts as lost.")
+    max_samples: int = Field(
+        10 ** 7, ge=1, le=2 ** 53, description="Number of samples that one worker may have: its weight is their share "
+                                               "of all, and it says itself how many they are.")
     linger_s: float = Field(
         30.0, ge=0, le=LONGEST_S, description="Seconds that the master stays after the last round, so that every "
                                               "worker hears of the end.")

@@ -1,11 +1,14 @@
 """Grants: who may upload in a round whose budget does not admit everyone."""
 
-from typing import Iterable, List, Mapping, NamedTuple, Tuple
+from typing import Container, Iterable, List, Mapping, NamedTuple, Tuple
 
 import numpy as np
 
 from ..errors import ConfigError
 from .rules import Rules
+
+MOST_TIMES_MEDIAN = 10.0  # an offer's energy counts for at most so many times the median of its round
+LAST_ROUNDS = 10          # for so many rounds an offer comes last after a grant that was not used
 
 
 class Offer(NamedTuple):
@@ -17,7 +20,7 @@ class Offer(NamedTuple):
 
 
 def grant(offers: Iterable[Offer], passed_over: Mapping[int, int], rules: Rules,
-          chance: np.random.Philox) -> List[int]:
+          chance: np.random.Philox, last: Container[int] = ()) -> List[int]:
     """Choose who uploads, in the order of ``rules.grant_by``; ties by worker id.
 
     ====== ===========================================================================
@@ -27,10 +30,13 @@ def grant(offers: Iterable[Offer], passed_over: Mapping[int, int], rules: Rules,
     random any order
     ====== ===========================================================================
 
-    Who has been passed over C rounds in a row comes before all others, longest first; where the
+    A worker that has been passed over C rounds in a row comes before all others, longest first; where the
     limits admit fewer than there are of those, some wait longer. Both
     limits hold where both are set; an offer that does not fit is left out and the next one is
     tried (greedy knapsack).
+
+    An energy is a worker's claim. It counts for at most ten times the (lower) median of the round's offers, and a
+    worker that has lately left a grant unused comes after all others.
 
     Departs from FLQ v3, which goes by energy, and in which ``sel_clients`` switches the budget off.
 
@@ -40,6 +46,8 @@ def grant(offers: Iterable[Offer], passed_over: Mapping[int, int], rules: Rules,
         Worker id -> rounds in a row in which its offer was refused; absent is 0.
     chance : Philox
         The raw integers of the round (``draws.GRANTS``); only random draws from it.
+    last : container of int
+        Ids of the workers that come after all others.
 
     Returns
     -------
@@ -47,13 +55,16 @@ def grant(offers: Iterable[Offer], passed_over: Mapping[int, int], rules: Rules,
         The worker ids that are granted, ascending.
     """
     waiting = sorted(offers)
+    energies = sorted(offer.energy for offer in waiting)
+    most = MOST_TIMES_MEDIAN * energies[(len(energies) - 1) // 2] if energies else 0.0
     drawn = chance.random_raw(len(waiting)).tolist() if rules.grant_by == "random" else [0] * len(waiting)
 
     def urgency(ticket: Tuple[Offer, int]) -> Tuple[float, ...]:
         offer, number = ticket
-        waited, worth = passed_over.get(offer.worker_id, 0), offer.energy / max(offer.cost_bits, 1)
+        waited = passed_over.get(offer.worker_id, 0)
+        worth = min(offer.energy, most) / max(offer.cost_bits, 1)
         first = {"energy": 0, "age": -waited, "both": -worth * (1 + waited) ** 2, "random": number}[rules.grant_by]
-        return -waited if waited >= rules.max_silence else 0, first, -worth, offer.worker_id
+        return offer.worker_id in last, -waited if waited >= rules.max_silence else 0, first, -worth, offer.worker_id
 
     granted, spent = [], 0
     for offer, _ in sorted(zip(waiting, drawn), key=urgency):

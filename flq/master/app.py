@@ -4,7 +4,9 @@ No route touches the machine; reading, decoding and checking a frame happen here
 request's own thread, so that the owner thread only ever gets messages that are valid.
 """
 
+import hashlib
 import threading
+from typing import Any, Dict
 
 from flask import Flask, Response, g, jsonify, request
 
@@ -13,19 +15,22 @@ from ..device.report import checked
 from ..errors import BadValues, TooLarge
 from ..protocol.events import Answered, Heartbeat, Poll, Register
 from ..protocol.messages import Answer, Kind
-from ..protocol.wire import decode, max_answer_size
+from ..protocol.wire import SESSION_HEADER, decode, max_answer_size
 from .auth import OPERATOR, Gate
 from .base_app import RETRY_AFTER_S, base_app, integer, one_of
 from .bodies import FRAMES, MAX_JSON_BYTES, json_object, kept, plan_frames, terse, verdict_frames, with_crc
 from .broadcast import Broadcast
-from .limits import All
+from .limits import All, Buckets, Rate
 from .openapi import add_openapi
 from .page_views import add_page
 from .server import SPARE_THREADS, n_threads
 from .service import MasterService
 from .views import add_views, model_for_people
 
-REGISTER_NUMBERS = ("n_samples", "layout_crc", "claimed_epoch", "claimed_seq", "known_epoch")
+REGISTER_NUMBERS = ("n_samples", "layout_crc", "claimed_epoch", "claimed_seq", "claimed_round", "known_epoch",
+                    "known_sessions")
+LONGEST_KEY = 64
+JOINS = Rate(0.5, 30)  # of one worker: each is journalled
 
 
 def create_app(service: MasterService, gate: Gate, broadcast: Broadcast) -> Flask:
@@ -54,6 +59,7 @@ def create_app(service: MasterService, gate: Gate, broadcast: Broadcast) -> Flas
             request.environ["flq.peer"].is_worker(worker_id)
         return worker_id
 
+    joins = Buckets(JOINS)
     app = base_app(gate, max(frame_limit, MAX_JSON_BYTES), reading, note_the_worker)
     add_views(app, service)
     add_page(app, broadcast)
@@ -74,12 +80,17 @@ def create_app(service: MasterService, gate: Gate, broadcast: Broadcast) -> Flas
         instance = body.get("instance")
         if not isinstance(instance, str) or not 1 <= len(instance) <= 64:
             raise BadValues("instance must be a text of 1 to 64 characters, got %.80r" % (instance,))
-        numbers = [integer(body, name, None) for name in REGISTER_NUMBERS]
+        numbers = {name: integer(body, name, None) for name in REGISTER_NUMBERS}
+        undecided = flag(body, "undecided", False)
+        if numbers["n_samples"] is not None:
+            joins.take(worker_id)
         codings = body.get("codings", [])
         if not isinstance(codings, list):
             raise BadValues("codings must be a list, got %.80r" % (codings,))
         known = tuple(name for name in NUMBERS if name in codings)  # of the others there is nothing to be said
-        reply = service.ask(lambda ticket: Register(ticket, worker_id, instance, *numbers, codings=known))
+        session = session_of_request()
+        reply = service.ask(lambda ticket: Register(ticket, worker_id, instance, codings=known, undecided=undecided,
+                                                    session=session, **numbers))
         return with_crc(jsonify(reply))
 
     @app.get("/get_global_model")
@@ -88,9 +99,10 @@ def create_app(service: MasterService, gate: Gate, broadcast: Broadcast) -> Flas
             return model_for_people(service.model_files, patience)
         worker_id = worker_of_query()
         poll = [integer(request.args, name) for name in ("epoch", "have", "answered")]
-        has_come = kept()
+        has_come, session = kept(), session_of_request()
         with one_of(patience) as has_thread:
-            body = service.ask(lambda ticket: Poll(ticket, worker_id, *poll, may_wait=has_thread, kept=has_come))
+            body = service.ask(lambda ticket: Poll(ticket, worker_id, *poll, may_wait=has_thread, kept=has_come,
+                                                    session=session))
         if body is None:
             return terse(Response(status=204, headers={} if has_thread else {"Retry-After": str(RETRY_AFTER_S)}))
         return plan_frames(body, has_come)
@@ -113,21 +125,19 @@ def create_app(service: MasterService, gate: Gate, broadcast: Broadcast) -> Flas
             raise BadValues("expected a skip, an offer or an upload, got a %s" % type(answer).__name__.lower())
         if answer.worker_id != worker_id:
             raise BadValues("the frame is of worker %d, the request of worker %d" % (answer.worker_id, worker_id))
-        have = integer(request.args, "have", None)
+        have, session = integer(request.args, "have", None), session_of_request()
         if have is None and answer.kind is not Kind.OFFER:  # which are answered at once
-            return verdict_frames(service.ask(lambda ticket: Answered(ticket, answer, len(body))), [])
+            return verdict_frames(service.ask(lambda ticket: Answered(ticket, answer, len(body), session=session)), [])
         with one_of(patience) as has_thread:
-            verdict, *stream = service.ask(lambda ticket: Answered(ticket, answer, len(body), has_thread, have))
+            verdict, *stream = service.ask(lambda ticket: Answered(ticket, answer, len(body), has_thread, have, session))
         return verdict_frames([verdict], stream)
 
     @app.post("/heartbeat")
     def heartbeat() -> Response:
         body = json_object(g.body)
         worker_id = proven(integer(body, "worker_id"))
-        renews = body.get("renews", True)
-        if not isinstance(renews, bool):
-            raise BadValues("renews must be true or false, got %.80r" % (renews,))
-        reply = service.ask(lambda ticket: Heartbeat(ticket, worker_id, integer(body, "epoch"), renews))
+        epoch, renews, session = integer(body, "epoch"), flag(body, "renews", True), session_of_request()
+        reply = service.ask(lambda ticket: Heartbeat(ticket, worker_id, epoch, renews, session))
         if body.get("device") is not None:  # whatever it says, the worker is alive
             service.take_report(worker_id, checked(body["device"]))
         return jsonify(reply)
@@ -142,3 +152,25 @@ def create_app(service: MasterService, gate: Gate, broadcast: Broadcast) -> Flas
         return jsonify(status="stopped", results_saved=service.results.workbook)
 
     return app
+
+
+def flag(body: Dict[str, Any], name: str, default: bool) -> bool:
+    """Return a truth value of a JSON object.
+
+    Raises
+    ------
+    BadValues
+        If it is none.
+    """
+    value = body.get(name, default)
+    if not isinstance(value, bool):
+        raise BadValues("%s must be true or false, got %.80r" % (name, value))
+    return value
+
+
+def session_of_request() -> str:
+    """Return the hash of the session key that the request at hand carries; the key itself is kept nowhere."""
+    key = request.headers.get(SESSION_HEADER, "")
+    if len(key) > LONGEST_KEY:
+        raise BadValues("the header %s has %d characters, expected at most %d" % (SESSION_HEADER, len(key), LONGEST_KEY))
+    return hashlib.sha256(key.encode("utf-8", "replace")).hexdigest()[:32]

@@ -146,11 +146,13 @@ LAYOUT: Json = {"type": "array", "description": "[name, shape] of each array", "
 MODEL = _object({"round": COUNT, "layers": LAYOUT, "weights": _list({"type": ["array", "number"]})})
 REGISTRATION = _object(
     {"worker_id": ID, "instance": {"type": "string", "minLength": 1, "maxLength": 64}, "n_samples": INTEGER,
-     "layout_crc": INTEGER, "claimed_epoch": INTEGER, "claimed_seq": INTEGER, "codings": _list(TEXT)},
-    optional=("n_samples", "layout_crc", "claimed_epoch", "claimed_seq", "codings"), additionalProperties=True,
+     "layout_crc": INTEGER, "claimed_epoch": INTEGER, "claimed_seq": INTEGER, "claimed_round": INTEGER,
+     "undecided": FLAG, "known_epoch": INTEGER, "known_sessions": INTEGER, "codings": _list(TEXT)},
+    optional=("n_samples", "layout_crc", "claimed_epoch", "claimed_seq", "claimed_round", "undecided", "known_epoch",
+              "known_sessions", "codings"), additionalProperties=True,
     description="without n_samples only the settings are asked for; with it the worker joins")
-REGISTERED = _object({"run_id": TEXT, "ended": FLAG, "epoch": COUNT, "goes_on": FLAG, "lease_s": NUMBER,
-                      "start_crc": COUNT, "layout": LAYOUT, "settings": {"type": "object"},
+REGISTERED = _object({"run_id": TEXT, "ended": FLAG, "epoch": COUNT, "joined": FLAG, "goes_on": FLAG,
+                      "n_sessions": COUNT, "lease_s": NUMBER, "start_crc": COUNT, "layout": LAYOUT, "settings": {"type": "object"},
                       "codings": _list(TEXT)})
 HEARTBEAT = _object({"worker_id": ID, "epoch": INTEGER, "renews": FLAG,
                      "device": _object(READINGS, optional=[name for name in READINGS if name != "life"])},

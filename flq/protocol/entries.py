@@ -47,7 +47,7 @@ def from_entry(kind: str, body: Dict[str, Any], frame: Optional[Union[bytes, byt
         answer = decode(frame, link)
         if not isinstance(answer, Answer):
             raise FlqError("the journal holds a %s where an answer is expected" % type(answer).__name__.lower())
-        return events.Answered(ticket, answer, len(frame), may_wait=False)
+        return events.Answered(ticket, answer, len(frame), may_wait=False, session=None)
     if kind not in PLAIN:
         raise FlqError("the journal has an entry of the unknown kind %.40r" % kind,
                        "resume with the version of FLQ that began the run")

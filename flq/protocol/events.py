@@ -16,9 +16,20 @@ class Register(NamedTuple):
     """A worker wants to join.
 
     The first time it asks for the settings (``n_samples`` None); with its data and model ready
-    it joins, and claims the epoch that its memories belong to and the number of its last answer.
-    ``known_epoch`` is the one that it was told last: it tells a copy of an old request from a new one.
-    ``codings`` are those of payloads that it can read.
+    it joins, and claims the epoch that its memories belong to.
+
+    Attributes
+    ----------
+    claimed_epoch, claimed_seq, claimed_round : int or None
+        The epoch of its memories, and number and round of its last answer.
+    undecided : bool
+        Whether it does not know the verdict on that answer.
+    known_epoch, known_sessions : int or None
+        What it was told last: they tell a copy of an old request from a new one.
+    codings : sequence of str
+        Those of payloads that it can read.
+    session : str
+        Hash of the key that this process of the worker sends with every request.
     """
 
     ticket: Ticket
@@ -30,6 +41,10 @@ class Register(NamedTuple):
     claimed_seq: Optional[int] = None
     known_epoch: Optional[int] = None
     codings: Sequence[str] = ()
+    claimed_round: Optional[int] = None
+    undecided: bool = False
+    known_sessions: Optional[int] = None
+    session: str = ""
 
 
 class Poll(NamedTuple):
@@ -46,6 +61,7 @@ class Poll(NamedTuple):
     answered: int
     may_wait: bool = True
     kept: Optional[Kept] = None
+    session: str = ""
 
 
 class Answered(NamedTuple):
@@ -53,7 +69,7 @@ class Answered(NamedTuple):
 
     An offer that may not wait is answered WAIT at once instead of when the grants are decided. With ``have``,
     the worker's version of the shared copy, a final verdict waits for the next round and brings it along, unless it
-    may not wait.
+    may not wait. ``session`` is None for an answer of the journal: its sender was checked before.
     """
 
     ticket: Ticket
@@ -61,6 +77,7 @@ class Answered(NamedTuple):
     frame_bytes: int
     may_wait: bool = True
     have: Optional[int] = None
+    session: Optional[str] = ""
 
 
 class Heartbeat(NamedTuple):
@@ -70,6 +87,7 @@ class Heartbeat(NamedTuple):
     worker_id: int
     epoch: int
     renews: bool = True
+    session: str = ""
 
 
 class Tick(NamedTuple):
@@ -189,8 +207,8 @@ class RunEnded(NamedTuple):
     reason: str
 
 
-JOINED, BACK, GONE, RESYNC, UNABLE, UNCHANGED, BLOCKED = NOTE_KINDS = (
-    "joined", "back", "lost", "resync", "unable", "unchanged", "blocked")
+JOINED, BACK, GONE, RESYNC, UNABLE, UNCHANGED, BLOCKED, SHARED, HEAVY = NOTE_KINDS = (
+    "joined", "back", "lost", "resync", "unable", "unchanged", "blocked", "shared", "heavy")
 
 
 class Note(NamedTuple):
@@ -200,7 +218,8 @@ class Note(NamedTuple):
     ----------
     kind : str
         One of ``NOTE_KINDS``: a worker joined, is back, is lost, begins afresh because its mirror differs, or could
-        not train; a round left the model as it was; or something between a worker and the master refused its update.
+        not train; a round left the model as it was; something between a worker and the master refused its update; two
+        processes use one worker's identity; or one worker holds most of the weight.
     worker_id : int or None
         Whom it is about; None = nobody in particular.
     """

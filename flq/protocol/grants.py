@@ -20,8 +20,9 @@ def decide(going: OpenRound, members: Mapping[int, Member], rules: Rules, seed: 
     if missing and not (is_due and all(member.passed_over < rules.max_silence for member in missing)):
         return None
     passed_over = {worker_id: members[worker_id].passed_over for worker_id in going.offers}
+    last = {worker_id for worker_id in going.offers if members[worker_id].last_until >= going.index}
     offers = [_offer(answer) for answer in going.offers.values()]
-    return set(budget.grant(offers, passed_over, rules, stream(seed, GRANTS, going.index)))
+    return set(budget.grant(offers, passed_over, rules, stream(seed, GRANTS, going.index), last))
 
 
 def is_left_for(answer: Answer, going: OpenRound, rules: Rules) -> bool:

@@ -23,7 +23,7 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional, Union
 
 import numpy as np
 
-from ..core import coding, server_round
+from ..core import budget, coding, server_round
 from ..core.params import Vector, fingerprint
 from ..core.quantize import Payload
 from ..core.sizes import Sizes
@@ -34,8 +34,10 @@ from .events import (
     BACK,
     BLOCKED,
     GONE,
+    HEAVY,
     JOINED,
     RESYNC,
+    SHARED,
     UNABLE,
     UNCHANGED,
     Answered,
@@ -70,6 +72,8 @@ from .uploads import check_upload, mirror_after
 from .waiting import Asked, Waiting
 from .wire import Buffers, encode, link_of, size_of
 
+HEAVY_SHARE, HEAVY_FACTOR = 0.5, 1.8  # of the weight; times an equal share: one of two has about half of it
+WARN_S = 60.0  # between two notes that a worker's identity is used twice
 POLL_S = 25.0  # a request that waits is answered "nothing new" after this time, or after half a lease
 
 
@@ -98,7 +102,7 @@ class MasterMachine:
         self.state = State.LOBBY
         self.round_index = 0
         self.server = server_round.first_server_state(start)
-        self.registry = Registry(options.total_workers, options.layout.crc, options.lease_s)
+        self.registry = Registry(options.total_workers, options.layout.crc, options.lease_s, options.max_samples)
         self.totals = Traffic()
         self.open_round: Optional[OpenRound] = None
         self._known: Mapping[int, Payload] = {}  # while replaying: round -> what was encoded then
@@ -184,37 +188,91 @@ class MasterMachine:
 
     def everyone_heard(self) -> bool:
         """Return whether every leased worker knows that the run has ended."""
-        return all(member.gone or member.heard_end for member in self.members.values())
+        return all(member.gone or member.heard_end or member.missed_end for member in self.members.values())
 
     # -- events --------------------------------------------------------------------------
 
     def _register(self, event: Register, now: float) -> None:
-        options = self.options
-        member = self.registry.register(event, now)
+        options, registry = self.options, self.registry
+        if registry.is_barred(event):
+            self._warn(registry.members[event.worker_id], now)
+        member = registry.register(event, now)
         member.heard_end = member.heard_end or self._has_ended()
-        goes_on = False
-        if event.n_samples is not None and not self._has_ended() and not self.registry.is_copy(member, event):
-            goes_on = self.registry.takes_up(member, event)
-            codings = coding.common(options.rules.coding, event.codings)
-            if not goes_on or member.gone or codings != member.codings:
-                self._journal(event)
-            member.codings = codings
-            if goes_on:
-                verb, kind, member.gone = "is back", BACK, False
-            else:
-                verb, kind = "joined", JOINED
-                self._withdraw(member)
-                member.rejoin(event.instance, event.n_samples)
-            self._effects.append(Note("worker %d %s with %d samples (epoch %d)"
-                                      % (member.worker_id, verb, member.n_samples, member.epoch),
-                                      kind, member.worker_id))
+        joined = goes_on = False
+        if event.n_samples is not None and not self._has_ended():
+            if registry.is_copy(member, event):
+                joined = True
+            elif not registry.is_outdated(member, event):
+                joined, goes_on = True, self._join(member, event, now)
         self._reply(event.ticket, {
-            "run_id": options.run_id, "ended": self._has_ended(), "epoch": member.epoch, "goes_on": goes_on,
-            "lease_s": options.lease_s, "start_crc": self.start_crc, "codings": list(member.codings),
-            "layout": options.layout.to_json(), "settings": options.settings})
+            "run_id": options.run_id, "ended": self._has_ended(), "epoch": member.epoch, "joined": joined,
+            "goes_on": goes_on, "n_sessions": member.n_sessions, "lease_s": options.lease_s,
+            "start_crc": self.start_crc, "codings": list(member.codings), "layout": options.layout.to_json(),
+            "settings": options.settings})
+
+    def _join(self, member: Member, event: Register, now: float) -> bool:
+        """Let a worker take part; return whether it goes on with the epoch that it claims."""
+        is_shared = self.registry.is_shared(member, event)
+        goes_on = not is_shared and self.registry.takes_up(member, event, self.round_index)
+        is_ahead = self.registry.is_ahead(member, event, self.round_index)
+        codings = coding.common(self.options.rules.coding, event.codings)
+        if not goes_on or member.gone or codings != member.codings or event.session != member.session:
+            self._journal(event)
+        member.codings = codings
+        if event.session != member.session:
+            member.begin_session(event.session)
+        if is_shared:
+            member.is_contested = True
+            self._warn(member, now)
+        if goes_on:
+            verb, kind, member.gone = "is back", BACK, False
+        else:
+            verb, kind = "joined", JOINED
+            self._withdraw(member)
+            member.rejoin(event.instance, event.n_samples)
+        self._effects.append(Note("worker %d %s with %d samples (epoch %d)%s" % (
+            member.worker_id, verb, member.n_samples, member.epoch,
+            "; it was ahead of the journal, whose end is lost" if is_ahead else ""), kind, member.worker_id))
+        if not goes_on:
+            self._note_a_heavy_worker(member)
+        return goes_on
+
+    def _note_a_heavy_worker(self, member: Member) -> None:
+        """Name a worker whose samples decide what the model becomes."""
+        leased = self.registry.leased()
+        share = member.n_samples / sum(leased.values())
+        if share > max(HEAVY_SHARE, HEAVY_FACTOR / len(leased)):
+            self._effects.append(Note("worker %d holds %.0f %% of the weight of %d workers: with %d samples it decides "
+                                      "what the model becomes" % (member.worker_id, 100 * share, len(leased),
+                                                                  member.n_samples), HEAVY, member.worker_id))
+
+    def _member_of(self, event: Union[Poll, Heartbeat, Answer], session: Optional[str], now: float,
+                   renews: bool = True) -> Member:
+        """Return the worker that a request comes from; tell the operator of requests with a key that never joined.
+
+        Raises
+        ------
+        Conflict
+            If it is not part of the run, or another process has joined in its place.
+        """
+        member = self.members.get(event.worker_id)
+        if member is not None and not member.gone and session not in (None, member.session, member.earlier_session):
+            self._warn(member, now)
+        return self.registry.find(event.worker_id, event.epoch, session, now if renews else None)
+
+    def _warn(self, member: Member, now: float) -> None:
+        """Tell the operator that two use a worker's identity; once a minute is enough."""
+        if now - member.warned_at >= WARN_S:
+            member.warned_at = now
+            self._effects.append(Note(
+                "two processes answer as worker %d; only one is heard: stop the other. If you did not start it, its "
+                "token or state folder was copied (docs/security.md)" % member.worker_id, SHARED, member.worker_id))
 
     def _poll(self, event: Poll, now: float) -> None:
-        member = self.registry.find(event.worker_id, event.epoch, now)
+        member = self._member_of(event, event.session, now)
+        if event.answered > self.round_index:
+            raise Conflict("worker %d has answered round %d, the journal ends in round %d"
+                           % (member.worker_id, event.answered, self.round_index), "register again")
         if not event.may_wait and member.worker_id in self.waiting.for_round:  # because there is nothing new
             return self._reply(event.ticket, None)
         self.waiting.begin(event.ticket, now)
@@ -222,12 +280,12 @@ class MasterMachine:
                         event.kept))
 
     def _heartbeat(self, event: Heartbeat, now: float) -> None:
-        self.registry.find(event.worker_id, event.epoch, now if event.renews else None)
+        self._member_of(event, event.session, now, event.renews)
         self._reply(event.ticket, {"state": self.state.value, "round": self.round_index})
 
     def _answered(self, event: Answered, now: float) -> None:
         answer, going = event.answer, self.open_round
-        member = self.registry.find(answer.worker_id, answer.epoch, now)
+        member = self._member_of(answer, event.session, now)
         self.waiting.begin(event.ticket, now)
         if self._has_ended():
             return self._verdict(event, member, Outcome.END)
@@ -236,9 +294,9 @@ class MasterMachine:
                             "only with dataset.partition local do workers test on data of their own")
         if answer.seq == member.closed_seq and answer.round_index == member.closed_round:
             return self._verdict(event, member, member.closed_outcome, repeated=True)
-        if answer.seq <= member.closed_seq or answer.round_index > self.round_index:
-            raise BadValues("the answer has number %d of round %d, expected a number above %d of round %d at most"
-                            % (answer.seq, answer.round_index, member.closed_seq, self.round_index))
+        if answer.seq != member.closed_seq + 1 or answer.round_index > self.round_index:
+            raise Conflict("the answer has number %d of round %d, expected number %d of round %d at most"
+                           % (answer.seq, answer.round_index, member.closed_seq + 1, self.round_index), "register again")
         if (going is None or answer.round_index < going.index or member.worker_id not in going.n_samples
                 or going.status.get(member.worker_id) == LOST):  # it is back, but its part is decided
             return self._close_answer(event, member, Outcome.LATE, None)
@@ -306,13 +364,13 @@ class MasterMachine:
 
     def _lease_ended(self, event: LeaseEnded, now: float) -> None:
         member, going = self.members[event.worker_id], self.open_round
-        if self._has_ended():  # no part of the run any more
-            member.gone, member.holder = True, ""
+        if self._has_ended():  # the results do not depend on who hears of the end
+            member.missed_end, member.holder = True, ""
             return
         self._journal(event)
         self._effects.append(Note("worker %d is lost: silent for %.0f s" % (member.worker_id, now - member.last_seen),
                                   GONE, member.worker_id))
-        member.gone, member.holder = True, ""
+        member.leave()
         self._withdraw(member)
         if going is not None and member.worker_id in going.undecided():
             self._decide(member.worker_id, LOST)
@@ -397,6 +455,8 @@ class MasterMachine:
         for worker_id in going.undecided():
             self._decide(worker_id, LATE)
             self._answer_waiting(self.members[worker_id], Outcome.LATE)
+        for worker_id in going.unused_grants():
+            self.members[worker_id].last_until = going.index + budget.LAST_ROUNDS
         options = self.options
         mirrors = {worker_id: self.members[worker_id].mirror for worker_id in going.n_samples
                    if self.members[worker_id].mirror is not None}

@@ -3,6 +3,7 @@
 Only the master's machine changes these records.
 """
 
+import math
 from typing import Dict, List, Optional, Set, Tuple
 
 from ..core.params import Vector
@@ -31,10 +32,18 @@ class Member:
         Memory mirror: its last reconstructed update; None is 0.
     mirror_is_stale : bool
         It has begun afresh: its next upload starts from 0, and until then the old mirror counts.
+    session, earlier_session : str
+        Hash of the key that the requests of its process carry, and of the one that this process has taken over from.
+    n_sessions : int
+        Counts the processes that have joined.
+    is_contested : bool
+        Two processes were heard at the same time: while the lease lasts, no other takes over.
     is_forgotten : bool
         Memory mirror: its mirror has left the weights, so its memories are of no use any more.
     passed_over : int
         Rounds in a row in which its offer was refused.
+    last_until : int
+        Up to this round its offers come last, because it has not used a grant.
     closed_seq, closed_outcome, closed_round
         Its last final verdict, so that a repeated answer gets it again.
     codings : tuple of str
@@ -47,7 +56,10 @@ class Member:
 
     def __init__(self, worker_id: int) -> None:
         self.worker_id = worker_id
-        self.holder = self.instance = ""
+        self.holder = self.instance = self.session = self.earlier_session = ""
+        self.n_sessions = 0
+        self.is_contested = False
+        self.warned_at = -math.inf  # when the operator was last told that others use its identity
         self.epoch = 0
         self.n_samples = 0
         self.lease_until = 0.0
@@ -55,7 +67,7 @@ class Member:
         self.mirror: Optional[Vector] = None
         self.mirror_is_stale = False
         self.is_forgotten = False
-        self.passed_over = 0
+        self.passed_over = self.last_until = 0
         self.closed_seq = 0
         self.closed_outcome = Outcome.NOTED
         self.closed_round = 0
@@ -63,6 +75,7 @@ class Member:
         self.blocked = 0
         self.planned = (0, 0, 0)
         self.heard_end = False
+        self.missed_end = False  # its lease has ended after the run
         self.gone = True
         self.tally: Dict[str, int] = dict.fromkeys(STATUSES, 0)
         self.traffic = Traffic()
@@ -74,6 +87,16 @@ class Member:
     def is_leased(self, now: float) -> bool:
         """Return whether it has joined and its lease lasts."""
         return not self.gone and self.lease_until > now
+
+    def begin_session(self, session: str) -> None:
+        """Let another process take over; whether it is one that this worker has heard before decides the caller."""
+        self.earlier_session = "" if self.gone else self.session
+        self.session = session
+        self.n_sessions += 1
+
+    def leave(self) -> None:
+        """Take note that the lease has ended."""
+        self.gone, self.holder, self.earlier_session, self.is_contested = True, "", "", False
 
     def rejoin(self, instance: str, n_samples: int) -> None:
         """Begin a new epoch; what the worker has uploaded before still counts until it uploads again."""
@@ -126,6 +149,10 @@ class OpenRound:
     def undecided(self) -> List[int]:
         """Return the members whose part is open, ascending."""
         return [worker_id for worker_id in sorted(self.n_samples) if worker_id not in self.status]
+
+    def unused_grants(self) -> List[int]:
+        """Return whose grants have led to no upload, ascending."""
+        return [worker_id for worker_id in sorted(self.granted or ()) if self.status[worker_id] != UPLOADED]
 
     def n_answered(self) -> int:
         """Return how many members have answered: uploaded, skipped or been refused."""

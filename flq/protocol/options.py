@@ -22,6 +22,7 @@ class RunOptions(NamedTuple):
     min_workers: int
     max_rounds: int
     lease_s: float
+    max_samples: int
     round_deadline_s: float
     offer_deadline_s: float
     is_local: bool
@@ -41,6 +42,6 @@ def run_options(run_id: str, settings: Dict[str, Dict[str, Any]], layout: Layout
     check_room(system["total_workers"], layout, rules)
     budget.check_admits(8 * longest_upload(system["total_workers"], layout, rules), rules)
     return RunOptions(run_id, settings, rules, layout, system["total_workers"], system["min_workers"],
-                      system["max_rounds"], system["lease_s"], system["round_deadline_s"],
+                      system["max_rounds"], system["lease_s"], system["max_samples"], system["round_deadline_s"],
                       system["offer_deadline_s"] or system["round_deadline_s"] / 2,
                       settings["dataset"]["partition"] == "local")

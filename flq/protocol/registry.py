@@ -1,8 +1,12 @@
-"""Who belongs to the run: registrations, epochs, leases.
+"""Who belongs to the run: registrations, epochs, sessions, leases.
 
-An id belongs to one instance while its lease lasts. Whoever registers begins a new epoch
-with empty memories, unless it is the same instance and still has the memories of the epoch that
-is known here; an answer of an older epoch is refused.
+An id belongs to one instance while its lease lasts, and within it to one session: the process that has joined last, whose
+requests carry its key. A worker that joins begins a new epoch with empty memories, unless it is the same instance and
+still has the memories of the epoch that is known here; a request of an older epoch or session is refused.
+
+A restarted worker takes over at once. If the process before it then proves that it is still alive, by joining with a
+number that it can only have learned since, two processes share the identity (a copied state folder, a stolen one): the
+earlier one gets it back, and no other takes over while its lease lasts.
 """
 
 from typing import Dict, List, Optional
@@ -23,13 +27,16 @@ class Registry:
         What a worker's parameter layout must be.
     lease_s : float
         How long a silent worker counts as alive.
+    max_samples : int
+        How many samples one worker may have.
     """
 
-    def __init__(self, total_workers: int, layout_crc: int, lease_s: float) -> None:
+    def __init__(self, total_workers: int, layout_crc: int, lease_s: float, max_samples: int) -> None:
         self.members: Dict[int, Member] = {}
         self._total_workers = total_workers
         self._layout_crc = layout_crc
         self._lease_s = lease_s
+        self._max_samples = max_samples
 
     def register(self, event: Register, now: float) -> Member:
         """Give the id to the instance that asks, and renew its lease.
@@ -39,26 +46,38 @@ class Registry:
         BadValues
             If the id or the number of samples is out of range.
         Conflict
-            If another instance has the id, or the parameter layouts differ.
+            If another instance has the id, two processes share it, or the parameter layouts differ.
         """
         if not 0 <= event.worker_id < self._total_workers:
             raise BadValues("worker id must be in 0..%d, got %d" % (self._total_workers - 1, event.worker_id),
                             "use another --worker_id, or raise system.total_workers on the master")
         member = self.members.get(event.worker_id) or Member(event.worker_id)
-        if member.holder not in ("", event.instance) and member.lease_until > now:
-            raise Conflict("worker %d is alive elsewhere" % event.worker_id,
-                           "use another --worker_id, or wait %d s until its lease ends" % (member.lease_until - now))
+        if member.lease_until > now:
+            if member.holder not in ("", event.instance):
+                raise Conflict("worker %d is alive elsewhere" % event.worker_id, "use another --worker_id, or wait %d s "
+                               "until its lease ends" % (member.lease_until - now))
+            if self.is_barred(event):
+                raise Conflict("another process runs as worker %d, with a copy of this state folder" % event.worker_id,
+                               "use another --worker_id and --state_dir, or stop the other one and wait %d s until its "
+                               "lease ends" % (member.lease_until - now))
         if event.n_samples is not None:
             if event.layout_crc != self._layout_crc:
                 raise Conflict("the worker's parameter layout is %08x, the master's is %08x"
                                % (event.layout_crc or 0, self._layout_crc),
                                "use the same version of FLQ on master and workers")
-            if event.n_samples < 1:
-                raise BadValues("the number of samples must be at least 1, got %d" % event.n_samples)
+            if not 1 <= event.n_samples <= self._max_samples:
+                raise BadValues("the number of samples must be in 1..%d, got %d" % (self._max_samples, event.n_samples),
+                                "raise system.max_samples on the master if the worker has so many")
         self.members[event.worker_id] = member
         member.holder = event.instance
         self._renew(member, now)
         return member
+
+    def is_barred(self, event: Register) -> bool:
+        """Return whether a process may not take over, because another one that shares its identity is alive."""
+        member = self.members.get(event.worker_id)
+        return (member is not None and member.is_contested and event.instance == member.instance
+                and event.session != member.session)
 
     def is_copy(self, member: Member, event: Register) -> bool:
         """Return whether a worker has joined with this very request before.
@@ -69,29 +88,53 @@ class Registry:
             If it has also answered since: nobody waits for a reply any more.
         """
         is_copy = (event.known_epoch not in (None, member.epoch) and not member.gone
-                   and event.instance == member.instance and event.n_samples == member.n_samples)
+                   and event.instance == member.instance and event.n_samples == member.n_samples
+                   and event.session == member.session)
         if is_copy and member.closed_seq:
             raise Conflict("worker %d has joined with a later request" % member.worker_id)
         return is_copy
 
-    def takes_up(self, member: Member, event: Register) -> bool:
-        """Return whether a worker that joins goes on with its epoch, whose memories it claims to have."""
+    def is_outdated(self, member: Member, event: Register) -> bool:
+        """Return whether another process has joined since the one that asks was told how many have."""
+        return event.session != member.session and event.known_sessions not in (None, member.n_sessions)
+
+    def is_shared(self, member: Member, event: Register) -> bool:
+        """Return whether the process that joins is the one that the present one has taken over from: both are alive."""
+        return event.session == member.earlier_session != "" and event.known_sessions == member.n_sessions
+
+    def is_ahead(self, member: Member, event: Register, round_index: int) -> bool:
+        """Return whether a worker remembers more of this run than the journal: its end is lost."""
+        if event.claimed_epoch is None or event.claimed_seq is None or event.instance != (member.instance or event.instance):
+            return False
+        if event.claimed_epoch != member.epoch:
+            return event.claimed_epoch > member.epoch
+        return (event.claimed_seq - event.undecided > member.closed_seq or (event.claimed_round or 0) > round_index)
+
+    def takes_up(self, member: Member, event: Register, round_index: int) -> bool:
+        """Return whether a worker that joins goes on with its epoch, whose memories it claims to have.
+
+        The number of its last answer is the last that is decided here; while it does not know the verdict, that answer
+        may also be the next.
+        """
         if event.claimed_epoch is None or event.claimed_seq is None or member.is_forgotten:
             return False
         return (event.instance == member.instance and event.claimed_epoch == member.epoch > 0
-                and event.claimed_seq >= member.closed_seq and event.n_samples == member.n_samples)
+                and member.closed_seq in (event.claimed_seq, event.claimed_seq - event.undecided)
+                and (event.claimed_round or 0) <= round_index and event.n_samples == member.n_samples)
 
-    def find(self, worker_id: int, epoch: int, now: Optional[float]) -> Member:
+    def find(self, worker_id: int, epoch: int, session: Optional[str], now: Optional[float]) -> Member:
         """Return the worker that a request comes from, and renew its lease; not if ``now`` is None.
 
         Raises
         ------
         Conflict
-            If it has not joined, its lease has ended, or it has joined again since.
+            If it has not joined, its lease has ended, or it has joined again since, by this process or another.
         """
         member = self.members.get(worker_id)
         if member is None or member.gone or member.epoch != epoch:
             raise Conflict("worker %d with epoch %d is not part of the run" % (worker_id, epoch), "register again")
+        if session not in (None, member.session):
+            raise Conflict("another process has joined as worker %d" % worker_id, "register again")
         if now is not None:
             self._renew(member, now)
         return member
@@ -104,7 +147,7 @@ class Registry:
     def silent(self, now: float) -> List[int]:
         """Return whose lease has run out, ascending."""
         return [worker_id for worker_id, member in sorted(self.members.items())
-                if not member.gone and member.lease_until <= now]
+                if not (member.gone or member.missed_end) and member.lease_until <= now]
 
     def renew_all(self, now: float) -> None:
         """Let the leases of all that take part begin anew."""

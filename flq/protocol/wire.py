@@ -24,7 +24,7 @@ from ..errors import BadValues, Conflict, TooLarge, WireError
 from .messages import Answer, HeldBack, Kind, ModelFrame, Outcome, Plan, Verdict
 
 MAGIC = b"FLQf"
-VERSION = 3
+VERSION = 4
 HEADER = struct.Struct("<4sBBBBIIIQ")   # magic, version, kind, codec, flags, run, layout, index, body length
 CRC = struct.Struct("<I")               # of header and body, between the two
 ANSWER = struct.Struct("<IIIIQddff")    # worker, epoch, seq, state crc, cost bits, loss, energy, training, waiting
@@ -34,6 +34,7 @@ VERDICT = struct.Struct("<BI")          # outcome, epoch
 PLAN = struct.Struct("<IIdIBH")         # version, model crc, threshold, bytes up, flags, number of frames
 PREFIX_SIZE = HEADER.size + CRC.size
 CRC_HEADER = "X-FLQ-CRC32"             # of what is in no frame
+SESSION_HEADER = "X-FLQ-Session"       # the key of a worker's process
 NEEDS_OFFER, ENDED = 1, 2               # flags of a plan
 HAS_HELD_BACK = 1                       # flag in the header of an answer
 CODING_SHIFT, CODING = 1, 3 << 1        # flags of a payload: the number of its coding; core/coding.py

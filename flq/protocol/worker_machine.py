@@ -113,7 +113,7 @@ class WorkerMachine:
         self._has_failed = False  # whether what came of the last action was of no use
         self._rejections = 0
         self._was_refused = False
-        self._known_epoch = 0  # of this worker, as the master has said last
+        self._known_epoch = self._known_sessions = 0  # of this worker, as the master has said last
         self._doing: Optional[Action] = None  # what the shell was told last
         self._pending: Optional[Action] = None  # what a pause interrupts
         self._settings: Optional[Dict[str, Dict[str, Any]]] = None
@@ -169,13 +169,14 @@ class WorkerMachine:
         if not self._stays:
             self._give_up_s = body["settings"]["system"]["give_up_s"]
         self._is_between_runs = False
-        self.lease_s, self._known_epoch = body["lease_s"], body["epoch"]
+        self.lease_s = body["lease_s"]
+        self._known_epoch, self._known_sessions = body["epoch"], body["n_sessions"]
         if body["run_id"] != self._run_id:  # another run: what is known is of no use
             self._run_id, self.epoch, self._shared = body["run_id"], 0, None
         if self._built is None or body["settings"] != self._settings:
             self._settings, self._built = body["settings"], None
             return Build(body["settings"])
-        if body["epoch"] == 0 or "n_samples" not in self._pending.body:
+        if not body["joined"]:  # only asked for the settings, or another process was faster
             return self._join()
         self._link_up(body)
         if body["goes_on"] and self._upload is not None:
@@ -194,13 +195,15 @@ class WorkerMachine:
     def _join(self) -> Action:
         body = {"worker_id": self.worker_id, "instance": self.instance,
                 "n_samples": self._built.n_samples, "layout_crc": self._built.layout.crc,
-                "known_epoch": self._known_epoch, "codings": list(self._known_codings)}  # type: Dict[str, Any]
+                "known_epoch": self._known_epoch, "known_sessions": self._known_sessions,
+                "codings": list(self._known_codings)}  # type: Dict[str, Any]
         rules = rules_from_settings(self._settings)
         memories = first_state(self._built.layout, rules)
         if self._standing is not None and not fits(self._standing, self._built.layout.n_params, memories):
             self.epoch = 0
         if self.epoch:
-            body.update(claimed_epoch=self.epoch, claimed_seq=self._seq)
+            body.update(claimed_epoch=self.epoch, claimed_seq=self._seq, undecided=self._upload is not None,
+                        claimed_round=self._upload.round_index if self._upload else self._answered_round)
         return CallRegister(body)
 
     def _link_up(self, body: Dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ come of a plan and its frames when they break off is kept for the next poll (dow
 
 import json
 import os
+import secrets
 import threading
 from typing import Any, Callable, Dict, Optional, Union
 from urllib.parse import urlencode
@@ -15,7 +16,7 @@ import requests
 
 from ..errors import ConfigError
 from ..protocol import worker_events as events
-from ..protocol.wire import CRC_HEADER, MAGIC, PREFIX_SIZE, VERDICT, Buffers, text_crc
+from ..protocol.wire import CRC_HEADER, MAGIC, PREFIX_SIZE, SESSION_HEADER, VERDICT, Buffers, text_crc
 from .between import Proxy, proxy_for, stranger
 from .connection import CONNECT_S, READ_S, Adapter, cause_of
 from .downloads import Download, HTTPError
@@ -25,6 +26,7 @@ UNSAID = getattr(requests.packages.urllib3.util, "SKIP_HEADER", None)  # keeps u
 FRAMES = "application/x-flq"
 JSON = {"Content-Type": "application/json"}
 LONGEST_RETRY_AFTER_S = 60.0  # what a stranger in the master's place may ask for
+KEY_BYTES = 9             # of chance in the key of a session
 PIECE = 1 << 18           # bytes that are sent at a time
 GETS_ON = 1 << 14         # bytes that make it worth while to go on at once where an answer broke off
 LONGEST_ERROR = 1 << 16   # in bytes: the master's are far shorter
@@ -32,7 +34,7 @@ VERDICT_SIZE = PREFIX_SIZE + VERDICT.size
 _TLS_HINT = ("--ca must name the certificate of the authority that signed the master's, --master_ip a name or address "
              "that stands in it, and the master must run with --tls_cert; docs/security.md")
 REGISTRATION = {"run_id": str, "ended": bool, "goes_on": bool, "epoch": int, "lease_s": (int, float), "start_crc": int,
-                "layout": list, "settings": dict, "codings": list}
+                "layout": list, "settings": dict, "codings": list, "joined": bool, "n_sessions": int}
 
 
 class MasterClient:
@@ -53,6 +55,7 @@ class MasterClient:
                  ca: Optional[str] = None) -> None:
         self._url = url
         self._worker_id = worker_id
+        self._session_key = secrets.token_urlsafe(KEY_BYTES)  # in memory only: another process has another one
         self._was_answered = False  # by whomever
         self._proxy = None  # type: Optional[Proxy]
         self._find_token = find_token
@@ -219,6 +222,7 @@ class MasterClient:
             request.headers["Content-Length"] = str(len(body))
         if self._token is not None:
             request.headers["Authorization"] = "Bearer " + self._token
+        request.headers[SESSION_HEADER] = self._session_key
         request.headers[CRC_HEADER] = text_crc(text.encode("ascii"), body if isinstance(body, bytes) else b"")
         return self._session.send(request, stream=True, timeout=(CONNECT_S, READ_S), verify=self._verify,
                                   proxies=self._session.proxies)

@@ -125,3 +125,27 @@ def test_after_c_rounds_turns_are_taken():
         turns += granted
     # C = 3: worker 3 wins until the others have waited three rounds; then all come in turn.
     assert turns == [3, 3, 3, 1, 2, 0, 3, 1, 2, 0, 3]
+
+
+# -- energies are claims ---------------------------------------------------------------------
+
+@pytest.mark.parametrize("energies, first", [
+    ([1.0, 9.0, 2.0], 1), ([1.0, 1.7e308, 2.0], 1), ([0.0, 0.0, 5.0], 0), ([1.7e308, 1.7e308, 1.0], 0)])
+def test_an_energy_counts_for_ten_times_the_median_at_most(energies, first):
+    offers = [Offer(worker_id, energy, 10) for worker_id, energy in enumerate(energies)]
+    assert grant(offers, {}, rules(sel_clients=1), CHANCE) == [first]
+    with_larger = [offer._replace(energy=1e300 if offer.energy >= 1e300 else offer.energy) for offer in offers]
+    assert grant(with_larger, {}, rules(sel_clients=2), CHANCE) == grant(offers, {}, rules(sel_clients=2), CHANCE)
+
+
+def test_an_absurd_energy_does_not_pay_for_more_bits():
+    offers = [Offer(0, 1.7e308, 100), Offer(1, 30.0, 10), Offer(2, 20.0, 10)]  # the median is 30: 300 / 100 per bit
+    assert grant(offers, {}, rules(sel_clients=1), CHANCE) == [0]
+    assert grant([offers[0]._replace(cost_bits=101)] + offers[1:], {}, rules(sel_clients=1), CHANCE) == [1]
+
+
+@pytest.mark.parametrize("order", GRANT_ORDERS)
+def test_workers_that_left_a_grant_unused_come_last(order):
+    limits = rules(sel_clients=2, grant_by=order)
+    assert set(grant(OFFERS, {1: 2, 3: 9}, limits, CHANCE, last={1, 3})) == {0, 2}
+    assert len(set(grant(OFFERS, {}, limits, CHANCE, last={0, 1, 3})) & {2}) == 1

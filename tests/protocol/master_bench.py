@@ -20,6 +20,7 @@ from flq.protocol.wire import decode, decode_at, decode_stream, encode, size_of
 LAYOUT = Layout((Tensor("w", (3,)), Tensor("b", (1,))))
 SETTINGS = {
     "system": {"total_workers": 4, "min_workers": 2, "max_rounds": 100, "lease_s": 300.0, "round_deadline_s": 0.0,
+               "max_samples": 10 ** 7,
                "offer_deadline_s": 0.0, "give_up_s": 3600.0, "seed": 42},
     "dataset": {"partition": "iid"},
     "model": {"lr": 0.1, "lr_schedule": "constant", "lr_decay": 0.1, "lr_decay_rounds": 100,
@@ -86,7 +87,7 @@ class Bench:
         self.n_tickets = 0
         self.journal, self.encoded = [], {}
         self.replies, self.reports, self.notes, self.reason = {}, [], [], None
-        self.epochs = {}
+        self.epochs, self.sent = {}, {}
 
     # -- time and events -----------------------------------------------------------------
 
@@ -131,10 +132,11 @@ class Bench:
         ticket = self.ask(lambda ticket: events.Register(ticket, worker_id, instance, n_samples, layout_crc, **claim))
         return self.replies[ticket]
 
-    def come_back(self, worker_id, epoch, seq, n_samples=None, **options):
-        """Join with a claim, as :meth:`join` did; return the reply."""
+    def come_back(self, worker_id, epoch, seq, n_samples=None, undecided=True, **options):
+        """Join with a claim, as :meth:`join` did, and by default with an answer under way; return the reply."""
         n_samples = 10 * (worker_id + 1) if n_samples is None else n_samples
-        body = self.register(worker_id, n_samples, self.layout.crc, claimed_epoch=epoch, claimed_seq=seq, **options)
+        body = self.register(worker_id, n_samples, self.layout.crc, claimed_epoch=epoch, claimed_seq=seq,
+                             undecided=undecided, **options)
         self.epochs[worker_id] = body["epoch"]
         return body
 
@@ -155,13 +157,20 @@ class Bench:
         """Send a skip, offer or upload of the open round; return the ticket."""
         rules = self.machine.options.rules
         payload = QUANTIZERS[rules.codec_up].encode(np.array(values, np.float32), self.layout, stream(1, ROUNDING))
-        answer = Answer(kind, worker_id, self.epochs[worker_id], self.machine.round_index if seq is None else seq,
+        answer = Answer(kind, worker_id, self.epochs[worker_id], self._next_seq(worker_id) if seq is None else seq,
                         self.machine.round_index, loss=1.0, energy=4.0, training_s=2.0, waiting_s=1.0)
         if kind is not Kind.SKIP:
             answer = answer._replace(cost_bits=8 * payload.size)
         if kind is Kind.UPLOAD:
             answer = answer._replace(codec_id=rules.codec_up, payload=payload)
         return self.send(answer._replace(**changes), have, may_wait)
+
+    def _next_seq(self, worker_id):
+        """Return the number of an answer of the open round: one more than that of the round answered before."""
+        key = worker_id, self.epochs[worker_id]
+        round_index, seq = self.sent.get(key, (0, 0))
+        self.sent[key] = self.machine.round_index, seq + (self.machine.round_index != round_index)
+        return self.sent[key][1]
 
     def send(self, answer, have=None, may_wait=True):
         """Send an answer through its bytes; return the ticket."""

@@ -27,12 +27,12 @@ def keep_alive(bench, seconds, *worker_ids):
         bench.wait(100)
 
 
-@pytest.mark.parametrize("seq", [1, 2, 99])
-def test_a_worker_that_claims_what_is_known_goes_on_with_its_epoch(seq):
+@pytest.mark.parametrize("seq, undecided", [(1, False), (1, True), (2, True)])
+def test_a_worker_that_claims_what_is_known_goes_on_with_its_epoch(seq, undecided):
     bench = open_bench()
     assert bench.verdict(0) is APPLIED
     n_entries, before = len(bench.journal), bench.snapshot()["open_round"]
-    body = bench.come_back(0, epoch=1, seq=seq)
+    body = bench.come_back(0, epoch=1, seq=seq, claimed_round=1, undecided=undecided)
     assert (body["goes_on"], body["epoch"]) == (True, 1)
     assert bench.verdict(0) is APPLIED  # and the same answer gets the same verdict
     assert len(bench.journal) == n_entries  # nothing has changed
@@ -41,6 +41,9 @@ def test_a_worker_that_claims_what_is_known_goes_on_with_its_epoch(seq):
 
 @pytest.mark.parametrize("what, claim", [
     ("an older answer", dict(epoch=1, seq=0)),
+    ("an answer that the journal does not know", dict(epoch=1, seq=2, undecided=False)),
+    ("an answer after that", dict(epoch=1, seq=3)),
+    ("a round to come", dict(epoch=1, seq=1, claimed_round=2)),
     ("an older epoch", dict(epoch=0, seq=1)),
     ("an epoch to come", dict(epoch=2, seq=1)),
     ("another number of samples", dict(epoch=1, seq=1, n_samples=11)),

@@ -26,8 +26,8 @@ ANSWERS = st.builds(Answer, st.sampled_from([Kind.SKIP, Kind.OFFER]), st.integer
 ANSWERS |= ANSWERS.map(lambda answer: answer._replace(kind=Kind.SKIP, blocked=413))
 LASTING = st.one_of(
     st.builds(events.Register, st.just(-7), st.integers(0, 9), st.text(max_size=20), MAYBE, MAYBE, MAYBE, MAYBE, MAYBE,
-              st.sampled_from([(), ("zlib",), ("zlib", "zstd")])),
-    st.builds(events.Answered, st.just(-7), ANSWERS, st.just(0), st.just(False), st.none()),
+              st.sampled_from([(), ("zlib",), ("zlib", "zstd")]), MAYBE, st.booleans(), MAYBE, st.text(max_size=32)),
+    st.builds(events.Answered, st.just(-7), ANSWERS, st.just(0), st.just(False), st.none(), st.none()),
     st.builds(events.LeaseEnded, st.integers(0, 9)), st.builds(events.OffersDue, st.integers(1, 9)),
     st.builds(events.RoundDue, st.integers(1, 9)), st.builds(events.Stop, st.text(max_size=40)))
 

@@ -18,6 +18,7 @@ from flq.protocol.messages import Answer, HeldBack, Kind, ModelFrame, Outcome, P
 from flq.protocol.wire import (
     HEADER,
     PREFIX_SIZE,
+    VERSION,
     Link,
     decode,
     decode_stream,
@@ -59,29 +60,29 @@ UPLOAD = Answer(Kind.UPLOAD, 2, 1, 5, 7, 0.75, 14.25, 88, 0xdeadbeef, 1.5, 0.25,
 
 GOLDEN = [
     (Answer(Kind.SKIP, 2, 1, 5, 7, NAN, 0.0),
-     "464c5166 03 01 00 00 cff07b68 5e18f5be 07000000 3000000000000000 38358ab8"
+     "464c5166 04 01 00 00 cff07b68 5e18f5be 07000000 3000000000000000 56835844"
      "02000000 01000000 05000000 00000000 0000000000000000 000000000000f87f 0000000000000000 00000000 00000000"),
     (Answer(Kind.OFFER, 2, 1, 5, 7, 0.75, 14.25, 88, 0, 1.5, 0.25),
-     "464c5166 03 02 00 00 cff07b68 5e18f5be 07000000 3000000000000000 71e915c1"
+     "464c5166 04 02 00 00 cff07b68 5e18f5be 07000000 3000000000000000 1f5fc73d"
      "02000000 01000000 05000000 00000000 5800000000000000 000000000000e83f 0000000000802c40 0000c03f 0000803e"),
     (UPLOAD,
-     "464c5166 03 03 04 00 cff07b68 5e18f5be 07000000 3b00000000000000 b7a5ab06"
+     "464c5166 04 03 04 00 cff07b68 5e18f5be 07000000 3b00000000000000 4d8bd415"
      "02000000 01000000 05000000 efbeadde 5800000000000000 000000000000e83f 0000000000802c40 0000c03f 0000803e"
      "00000040 00004040 0b09 0e"),
     (Verdict(Outcome.APPLIED, 7, 1),
-     "464c5166 03 04 00 00 cff07b68 5e18f5be 07000000 0500000000000000 ec11b417 05 01000000"),
+     "464c5166 04 04 00 00 cff07b68 5e18f5be 07000000 0500000000000000 5118d2e5 05 01000000"),
     (Plan(7, 6, 0xdeadbeef, 0.5, True, False, 1),
-     "464c5166 03 05 00 00 cff07b68 5e18f5be 07000000 1700000000000000 44f2a3d3"
+     "464c5166 04 05 00 00 cff07b68 5e18f5be 07000000 1700000000000000 3ec4bd16"
      "06000000 efbeadde 000000000000e03f 00000000 01 0100"),
     (ModelFrame(Kind.DELTA, 6, 4, payload(4)),
-     "464c5166 03 06 04 00 cff07b68 5e18f5be 06000000 0b00000000000000 f8c9bdd5 00000040 00004040 0b09 0e"),
+     "464c5166 04 06 04 00 cff07b68 5e18f5be 06000000 0b00000000000000 43a4f4d6 00000040 00004040 0b09 0e"),
     (ModelFrame(Kind.KEYFRAME, 6, 32, payload(32)),
-     "464c5166 03 07 20 00 cff07b68 5e18f5be 06000000 1000000000000000 4db58b65"
+     "464c5166 04 07 20 00 cff07b68 5e18f5be 06000000 1000000000000000 1a46b69f"
      "0000803f 000000c0 0000003f 00004040"),
     (ModelFrame(Kind.DELTA, 6, 4, ZERO[4], Coded(ZLIB, hexadecimal("63808272767600"))),
-     "464c5166 03 06 04 02 cff07b68 5e18f5be 06000000 0700000000000000 be098194 63808272767600"),
+     "464c5166 04 06 04 02 cff07b68 5e18f5be 06000000 0700000000000000 899336bc 63808272767600"),
     (ModelFrame(Kind.KEYFRAME, 6, 32, ZERO[32], Coded(ZSTD, hexadecimal("28b52ffd 20 10 830000 00"))),
-     "464c5166 03 07 20 04 cff07b68 5e18f5be 06000000 0a00000000000000 3b896ead 28b52ffd 20 10 830000 00"),
+     "464c5166 04 07 20 04 cff07b68 5e18f5be 06000000 0a00000000000000 b93ee152 28b52ffd 20 10 830000 00"),
 ]
 kinds = pytest.mark.parametrize("message, frame", [(message, bytes(bytearray.fromhex(text.replace(" ", ""))))
                                                    for message, text in GOLDEN],
@@ -242,7 +243,7 @@ def test_random_bytes_are_refused(raw):
         decode_stream(raw, LINK)
 
 
-def framed(kind, codec_id, body, index=7, link=LINK, length=None, version=3, flags=0):
+def framed(kind, codec_id, body, index=7, link=LINK, length=None, version=VERSION, flags=0):
     """A frame with any content and a CRC that is right."""
     header = HEADER.pack(b"FLQf", version, kind, codec_id, flags, link.run_crc, link.layout.crc, index,
                          len(body) if length is None else length)
@@ -287,7 +288,7 @@ def test_frames_of_another_layout_conflict(message, frame):
 
 
 @pytest.mark.parametrize("change, text", [
-    (dict(version=4), "wire version 4"), (dict(flags=1), "flags 1"), (dict(flags=2), "flags 2"),
+    (dict(version=VERSION - 1), "wire version 3"), (dict(flags=1), "flags 1"), (dict(flags=2), "flags 2"),
     (dict(kind=2, flags=4), "flags 4"), (dict(kind=3, flags=8), "flags 8"), (dict(kind=6, flags=6), "flags 6"),
     (dict(kind=6, flags=1), "flags 1"), (dict(kind=7, flags=255), "flags 255"),
     (dict(kind=0), "kind is 0"), (dict(kind=8), "kind is 8"),

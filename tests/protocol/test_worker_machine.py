@@ -75,7 +75,7 @@ class Worker:
         """The master's reply to a registration, as it comes out of JSON."""
         body = {"run_id": "run", "ended": False, "goes_on": False, "epoch": epoch, "lease_s": 300.0,
                 "start_crc": fingerprint(START), "layout": LAYOUT.to_json(), "settings": self.settings,
-                "codings": []}
+                "codings": [], "joined": "n_samples" in getattr(self.action, "body", {}), "n_sessions": epoch}
         return json.loads(json.dumps(dict(body, **changes)))
 
     def join(self, epoch=1, **changes):
@@ -154,7 +154,8 @@ def test_a_worker_asks_for_the_settings_builds_and_joins():
     assert worker.tell(Registered(worker.body())) == Build(worker.settings)
     assert worker.tell(Built(30, LAYOUT)) == CallRegister(
         {"worker_id": 2, "instance": "one", "n_samples": 30, "layout_crc": LAYOUT.crc,
-         "known_epoch": worker.body()["epoch"], "codings": list(known())})
+         "known_epoch": worker.body()["epoch"], "known_sessions": worker.body()["n_sessions"],
+         "codings": list(known())})
     assert worker.state == "JOINING"
     assert worker.tell(Registered(worker.body(epoch=7))) == CallPoll(epoch=7, have=0, answered=0)
     assert worker.state == "WAITING"

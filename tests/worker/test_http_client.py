@@ -26,7 +26,7 @@ POLL = CallPoll(epoch=2, have=5, answered=7)
 UPLOAD = CallAnswer("/upload_update", [b"FLQf", memoryview(b"payload")], have=5)
 CALLS = [REGISTER, POLL, UPLOAD]
 REGISTERED = {"run_id": "r", "ended": False,
-              "goes_on": False, "epoch": 1, "lease_s": 300.0, "start_crc": 5, "codings": [], "layout": [["w", [4]]],
+              "joined": True, "n_sessions": 1, "goes_on": False, "epoch": 1, "lease_s": 300.0, "start_crc": 5, "codings": [], "layout": [["w", [4]]],
               "settings": {"system": {"seed": 42}}}
 
 
@@ -83,8 +83,8 @@ def test_calls_share_one_connection():
 
 
 def test_requests_carry_few_bytes_beside_the_frame():
-    for call, most, names in (POLL, 150, [b"Host", b"Accept", b"X-FLQ-CRC32"]), (
-            UPLOAD, 130, [b"Host", b"Content-Length", b"X-FLQ-CRC32"]):
+    for call, most, names in (POLL, 180, [b"Host", b"Accept", b"X-FLQ-CRC32", b"X-FLQ-Session"]), (
+            UPLOAD, 160, [b"Host", b"Content-Length", b"X-FLQ-CRC32", b"X-FLQ-Session"]):
         _, request = ask(response("200 OK", b"FLQf"), call)
         lines = request.partition(b"\r\n\r\n")[0].split(b"\r\n")[1:]
         assert sorted(line.partition(b":")[0] for line in lines) == sorted(names)
