@@ -169,7 +169,8 @@ class WorkerMachine:
         if not self._stays:
             self._give_up_s = body["settings"]["system"]["give_up_s"]
         self._is_between_runs = False
-        self.lease_s = body["lease_s"]
+        if body["joined"]:  # before that, nobody hears what it beats
+            self.lease_s = body["lease_s"]
         self._known_epoch, self._known_sessions = body["epoch"], body["n_sessions"]
         if body["run_id"] != self._run_id:  # another run: what is known is of no use
             self._run_id, self.epoch, self._shared = body["run_id"], 0, None

@@ -7,7 +7,6 @@ come of a plan and its frames when they break off is kept for the next poll (dow
 
 import json
 import os
-import secrets
 import threading
 from typing import Any, Callable, Dict, Optional, Union
 from urllib.parse import urlencode
@@ -26,7 +25,6 @@ UNSAID = getattr(requests.packages.urllib3.util, "SKIP_HEADER", None)  # keeps u
 FRAMES = "application/x-flq"
 JSON = {"Content-Type": "application/json"}
 LONGEST_RETRY_AFTER_S = 60.0  # what a stranger in the master's place may ask for
-KEY_BYTES = 9             # of chance in the key of a session
 PIECE = 1 << 18           # bytes that are sent at a time
 GETS_ON = 1 << 14         # bytes that make it worth while to go on at once where an answer broke off
 LONGEST_ERROR = 1 << 16   # in bytes: the master's are far shorter
@@ -49,13 +47,15 @@ class MasterClient:
         Returns this worker's token, or None; asked before each registration and heartbeat.
     ca : str, optional
         File with the certificates to trust for https; without it, the system's.
+    session_key : str, optional
+        Proves that a request comes from the process that has joined; sent with every request.
     """
 
     def __init__(self, url: str, worker_id: int, find_token: Callable[[], Optional[str]] = lambda: None,
-                 ca: Optional[str] = None) -> None:
+                 ca: Optional[str] = None, session_key: str = "") -> None:
         self._url = url
         self._worker_id = worker_id
-        self._session_key = secrets.token_urlsafe(KEY_BYTES)  # in memory only: another process has another one
+        self._session_key = session_key
         self._was_answered = False  # by whomever
         self._proxy = None  # type: Optional[Proxy]
         self._find_token = find_token
@@ -222,7 +222,8 @@ class MasterClient:
             request.headers["Content-Length"] = str(len(body))
         if self._token is not None:
             request.headers["Authorization"] = "Bearer " + self._token
-        request.headers[SESSION_HEADER] = self._session_key
+        if self._session_key:
+            request.headers[SESSION_HEADER] = self._session_key
         request.headers[CRC_HEADER] = text_crc(text.encode("ascii"), body if isinstance(body, bytes) else b"")
         return self._session.send(request, stream=True, timeout=(CONNECT_S, READ_S), verify=self._verify,
                                   proxies=self._session.proxies)

@@ -4,6 +4,7 @@ import argparse
 import logging
 import os
 import random
+import secrets
 import signal
 import sys
 import time
@@ -26,6 +27,7 @@ from .pulse import Pulse
 
 logger = logging.getLogger(__name__)
 
+KEY_BYTES = 9  # of chance in the key of this process, which is kept in memory only
 
 
 def run(args: argparse.Namespace, project_dir: str) -> int:
@@ -44,7 +46,7 @@ def run(args: argparse.Namespace, project_dir: str) -> int:
         own = read_own_file(args.config)
         url, ca = master_url(args, own), trusted_file(args)
         find_token = worker_token_source(args.worker_id, args.token_file, os.environ, project_dir)
-        client = MasterClient(url, args.worker_id, find_token, ca)
+        client = MasterClient(url, args.worker_id, find_token, ca, secrets.token_urlsafe(KEY_BYTES))
         name, lock = instance.take(state_dir)
         logger.info("worker %d: start=connecting master=%s", args.worker_id, url, extra=FOR_A_BAR)
         with lock:

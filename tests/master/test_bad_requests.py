@@ -293,10 +293,10 @@ def test_a_frame_of_an_epoch_that_is_over_is_409(waited_for):
 
 
 @pytest.mark.parametrize("seq, round_index", [(0, 1), (1, 2), (1, 2 ** 32 - 1)])
-def test_an_answer_to_a_round_that_has_not_come_is_422(waited_for, seq, round_index):
+def test_an_answer_to_a_round_that_has_not_come_is_409(waited_for, seq, round_index):
     master, worker = waited_for
     skip = encode(Answer(Kind.SKIP, 0, worker.machine.epoch, seq, round_index, 0.5, 1.0), master.machine.link)[0]
-    assert "the answer has number" in assert_refused(upload(master, skip), 422)
+    assert "the answer has number" in assert_refused(upload(master, skip), 409)
 
 
 def test_an_offer_without_a_budget_and_an_upload_without_a_grant_are_409(make_master):

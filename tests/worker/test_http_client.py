@@ -33,7 +33,7 @@ REGISTERED = {"run_id": "r", "ended": False,
 def ask(answer, action):
     """Return what becomes of one call that is answered so, and the request."""
     with StandIn([answer]) as stand_in:
-        event = MasterClient(stand_in.url, 3).do(action)
+        event = MasterClient(stand_in.url, 3, session_key="twelve-bytes").do(action)
     return event, stand_in.requests[0]
 
 

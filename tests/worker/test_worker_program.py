@@ -64,9 +64,8 @@ def test_a_refusal_of_the_master_is_its_sentence_and_exit_code_2(run_worker):
 
 
 def test_a_master_that_is_not_ready_is_asked_again(run_worker):
-    ended = {"run_id": "r", "ended": True,
-             "joined": False, "n_sessions": 0, "goes_on": False, "epoch": 0, "lease_s": 300.0, "start_crc": 5, "codings": [], "layout": [["w", [4]]],
-             "settings": {}}
+    ended = {"run_id": "r", "ended": True, "joined": False, "n_sessions": 0, "goes_on": False, "epoch": 0,
+             "lease_s": 300.0, "start_crc": 5, "codings": [], "layout": [["w", [4]]], "settings": {}}
     with StandIn([error("503 X", "the model is being built", headers=("Retry-After: 0",)),
                   response("200 OK", ended)]) as stand_in:
         code, lines = run_worker(stand_in.url)
@@ -116,8 +115,8 @@ def logged(folder):
 
 def registration(settings):
     """The answer of a master with these settings."""
-    return response("200 OK", {"run_id": "r", "ended": False,
-                               "joined": False, "n_sessions": 0, "goes_on": False, "epoch": 0, "lease_s": 300.0, "start_crc": 5, "codings": [],
+    return response("200 OK", {"run_id": "r", "ended": False, "joined": False, "n_sessions": 0, "goes_on": False,
+                               "epoch": 0, "lease_s": 300.0, "start_crc": 5, "codings": [],
                                "layout": [["w", [4]]], "settings": settings})
 
 
