@@ -4,6 +4,7 @@ import os
 import shutil
 from unittest import mock
 
+from flq.errors import FlqError
 from flq.master import journal, run, snapshots
 from flq.master.meter import Wire
 from flq.master.record import Closed, from_stored, to_stored
@@ -77,6 +78,17 @@ class CrashMaster:
     def _resume(self, now):
         past = run.take_up("", self.results_dir)
         self._journal, self._lock = past.journal, past.lock
+        try:
+            self._revive(past)
+        except FlqError:
+            past.journal.close()
+            past.lock.close()
+            raise
+        self._is_live = True
+        self._reach(RESUMED)
+        self.machine.go_on(now)
+
+    def _revive(self, past):
         run.check_may_go_on(past, self._settings)
         _, start = begin(self._settings)
         self.machine = MasterMachine(run_options(past.run_id, self._settings, past.layout), 0 * start)
@@ -85,9 +97,6 @@ class CrashMaster:
         counted = self._journal.about().get("counted")
         if counted is not None:
             set_traffic(self.machine, counted["traffic"])
-        self._is_live = True
-        self._reach(RESUMED)
-        self.machine.go_on(now)
 
     def take(self, batch, now, reply):
         """Take events that have come together; ``reply(ticket, body)`` gets what is answered.

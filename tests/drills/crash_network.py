@@ -34,7 +34,7 @@ class Peer:
     def __init__(self, worker_id, state_dir):
         self.worker_id, self.state_dir = worker_id, state_dir
         self.notes = []
-        os.makedirs(state_dir)
+        os.makedirs(state_dir, exist_ok=True)
         self.start(0.0)
 
     def start(self, now):
@@ -59,6 +59,8 @@ class CrashNetwork:
         How long the master is away each time.
     together : bool, optional
         Whether calls reach the master in batches, or one by one.
+    goes_on : bool, optional
+        Whether the folder holds a run that was killed, and its workers: then everybody starts again.
 
     Attributes
     ----------
@@ -66,9 +68,9 @@ class CrashNetwork:
         Point -> how often somebody was killed there.
     """
 
-    def __init__(self, folder, settings, strikes, away_s=0.0, together=True):
+    def __init__(self, folder, settings, strikes, away_s=0.0, together=True, goes_on=False):
         self.settings, self.now, self.away_s, self.back_at = settings, 0.0, away_s, 0.0
-        self.together = together
+        self.together, self.goes_on = together, goes_on
         self.strikes, self.reached_at, self.fired = strikes, Counter(), Counter()
         self.n_tickets, self.waiting = 0, {}
         self.master = CrashMaster(os.path.join(folder, "results"), settings, self.strikes_at)
@@ -80,7 +82,10 @@ class CrashNetwork:
         with ExitStack() as stack:
             for patch in self.master.patches():
                 stack.enter_context(patch)
-            self.master.begin()
+            if self.goes_on:
+                self.master.resume(self.now)
+            else:
+                self.master.begin()
             stack.callback(self.master.close)
             while not all(isinstance(peer.action, worker.Exit) for peer in self.peers):
                 calls = [call for call in map(self.act, self.peers) if call is not None]

@@ -1,0 +1,175 @@
+"""One bit is flipped in a file of a run that was killed: harmless, healed, or refused; never another model in silence.
+
+A run is killed, master and workers, in the middle; for each flip it goes on from a copy of its files. In one process,
+the files real, the network and time virtual, as in test_kills_in_memory.py.
+"""
+
+import logging
+import os
+import random
+import shutil
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+sys.path.append(str(Path(__file__).resolve().parent.parent / "simulate"))
+
+from crash_master import JOURNALLED  # noqa: E402
+from crash_network import CrashNetwork  # noqa: E402
+from quadratic_settings import settings_with  # noqa: E402
+
+from flq.errors import FlqError  # noqa: E402
+from flq.report.recorded import read_journal  # noqa: E402
+from flq.simulate.loopback import simulate  # noqa: E402
+
+SMALL = dict(total_workers=3, max_rounds=9, dim=3000, lease_s=300.0)
+MODES = {
+    "bbit, residual": dict(SMALL, b_down=8),
+    "bbit, mirror": dict(SMALL, memory="mirror", thr_scale=3.0, C=2),
+    "gradients, adam": dict(SMALL, update="gradient", server_optimizer="adam", lr=0.01),
+    "bin": dict(SMALL, mode="bin", b_down=0),
+    "lowrank, momentum, average": dict(SMALL, mode="lowrank", server_optimizer="momentum", server_lr=0.6, ema=0.5),
+}
+FILES = ("journal.sqlite", "journal.sqlite-wal", "snapshot_", "state.npz")  # equally often; by how names begin
+N_FLIPS = 600 if os.environ.get("FLQ_DRILLS") == "all" else 60  # for each mode
+LOST = "the state of this worker is lost, it joins as new"
+HARMLESS, HEALED, REFUSED, JOINED_AS_NEW = "harmless", "healed", "refused", "refused by a worker, which joins as new"
+
+
+class Enough(BaseException):
+    """The run is killed here."""
+
+
+class Left(NamedTuple):
+    """What a killed run has left in ``folder``, and how it would have ended."""
+
+    folder: str
+    settings: dict
+    model: tuple
+
+
+class Lines(logging.Handler):
+    """Keeps what is logged."""
+
+    def __init__(self):
+        super().__init__(logging.WARNING)
+        self.texts = []
+
+    def emit(self, record):
+        self.texts.append(record.getMessage())
+
+
+def killed(folder, settings):
+    """Let a run go on until it has two snapshots and some transactions more; return a folder as that leaves it."""
+    running, left = os.path.join(folder, "running"), os.path.join(folder, "left")
+
+    def strikes(point, n):
+        if point == JOURNALLED and network.master.machine.round_index == 6:
+            shutil.copytree(running, left, ignore=shutil.ignore_patterns("*-shm"))
+            raise Enough
+        return False
+
+    network = CrashNetwork(running, settings, strikes, together=False)
+    with pytest.raises(Enough):
+        network.run()
+    return left
+
+
+def model_of(server):
+    return tuple(vector.tobytes() for vector in (server.model, server.shared, server.result))
+
+
+@pytest.fixture
+def make_left(scratch):
+    """Return a function that makes a Left of a mode."""
+    def make(name):
+        settings = settings_with(**MODES[name])
+        return Left(killed(str(scratch), settings), settings, model_of(simulate(settings).master.server))
+
+    return make
+
+
+def go_on(folder, settings):
+    """Go on to the end; return the model, what was said, and the reports of the rounds."""
+    lines = Lines()
+    logging.getLogger("flq").addHandler(lines)
+    try:
+        network = CrashNetwork(folder, settings, lambda point, n: False, goes_on=True).run()
+    finally:
+        logging.getLogger("flq").removeHandler(lines)
+    return model_of(network.master.machine.server), lines.texts, network.reports
+
+
+def flip(folder, draws):
+    """Flip a bit; return the name of the file and where in it."""
+    kind = draws.choice(FILES)
+    paths = sorted(path for path in Path(folder).rglob("*") if path.name == kind or (
+        kind.endswith("_") and path.name.startswith(kind)))
+    path = draws.choice(paths)
+    content = bytearray(path.read_bytes())
+    place = draws.randrange(len(content))
+    content[place] ^= 1 << draws.randrange(8)
+    path.write_bytes(content)
+    return kind, path, place
+
+
+def judge(left, folder):
+    """Go on from a folder with a flipped bit; return what came of it."""
+    try:
+        model, said, reports = go_on(folder, left.settings)
+    except FlqError as error:
+        assert folder in str(error), "the sentence does not say which file: %s" % error
+        return REFUSED
+    if model != left.model:
+        assert [text for text in said if text.startswith(LOST)], "another model in silence: %s" % said
+        return JOINED_AS_NEW
+    assert [report.round_index for report in reports] == list(range(1, 10)) or said
+    return HEALED if said else HARMLESS
+
+
+def test_without_a_flip_it_goes_on_in_silence_to_the_model_of_the_undisturbed_run(make_left):
+    for name in MODES:
+        left = make_left(name)
+        names = [path.name for path in Path(left.folder).rglob("*") if path.is_file()]
+        assert all(any(name.startswith(kind) for name in names) for kind in FILES)
+        assert os.path.getsize(next(Path(left.folder).rglob("*-wal"))) > 4096 * 10
+        model, said, reports = go_on(left.folder, left.settings)
+        assert (model, said) == (left.model, []) and len(reports) == 9
+        shutil.rmtree(os.path.dirname(left.folder))
+
+
+@pytest.mark.parametrize("name", MODES)
+def test_a_flipped_bit_is_harmless_or_healed_or_refused(make_left, scratch, name):
+    left, draws, outcomes = make_left(name), random.Random(name), Counter()
+    copy = os.path.join(str(scratch), "copy")
+    for number in range(N_FLIPS):
+        shutil.copytree(left.folder, copy)
+        kind, path, place = flip(copy, draws)
+        outcome = None
+        try:
+            outcome = judge(left, copy)
+        finally:
+            print("flip %d: %s at byte %d: %s" % (number, path, place, outcome or "failed"))
+        outcomes[kind, outcome] += 1
+        shutil.rmtree(copy)
+    print(sorted(outcomes.items()))
+    assert {outcome for _, outcome in outcomes} == {HARMLESS, HEALED, REFUSED, JOINED_AS_NEW}
+
+
+def without_the_log(left):
+    """Delete the log; return how many rounds the rest of the journal has."""
+    log, = Path(left.folder).rglob("*-wal")
+    log.unlink()
+    return read_journal(str(log.parent)).rows[-1].round_index
+
+
+@pytest.mark.parametrize("name", MODES)
+def test_without_its_log_the_run_goes_on_from_its_newest_snapshot_and_says_so(make_left, name):
+    left = make_left(name)
+    assert without_the_log(left) == 4  # after which the newest snapshot was taken
+    _, said, reports = go_on(left.folder, left.settings)
+    assert "journal.sqlite was not closed, and its log (journal.sqlite-wal) is missing" in said[0]
+    assert [report.round_index for report in reports] == list(range(1, 10))
