@@ -192,8 +192,9 @@ class _Head(NamedTuple):
 
 
 class _Frames(NamedTuple):
-    """Of each frame of a log: does it end a transaction, has it the salts of the head, follows it the one before?"""
+    """Of each frame of a log: is it one, does it end a transaction, has it the head's salts, does it follow the last?"""
 
+    is_used: np.ndarray
     commits: np.ndarray
     is_salted: np.ndarray
     follows: np.ndarray
@@ -243,7 +244,7 @@ def _verdict(path: str, head: _Head, frames: _Frames) -> Optional[str]:
     if head.is_whole and ours.size:
         ours[0] |= frames.follows[wrong]
     if not ours.any():
-        return None if head.is_whole or not head.raw.strip(b"\0") else (
+        return None if head.is_whole or not frames.is_used.any() else (
             "the head of the log %s is not whole: nothing is taken from it" % (path + LOG))
     ends = np.flatnonzero(frames.commits[wrong:] & ours) + wrong
     later = [end for end in ends[1:] if frames.follows[end]]
@@ -292,7 +293,9 @@ def _frames_of(stream: BinaryIO, head: _Head) -> _Frames:
         before = np.concatenate((before, sums))
         expected = before[:-1] @ start.T + words @ weights.T
         is_same = fields[:, 2:4] == np.array(head.salts, np.uint32)
-        parts.append((fields[:, 1] != 0, is_same.all(axis=1) if head.is_whole else is_same.any(axis=1),
+        is_used = fields[:, 0] != 0  # the number of its page
+        parts.append((is_used, fields[:, 1] != 0,
+                      is_used & (is_same.all(axis=1) if head.is_whole else is_same.any(axis=1)),
                       (expected == sums).all(axis=1)))
         before = before[-1:]
     return _Frames(*(np.concatenate(columns) for columns in zip(*parts))) if parts else _Frames(
