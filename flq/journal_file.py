@@ -192,7 +192,7 @@ class _Head(NamedTuple):
 
 
 class _Frames(NamedTuple):
-    """Of each frame of a log: is it one, does it end a transaction, has it the head's salts, does it follow the last?"""
+    """Of each frame of a log: is it used, does it end a transaction, are its salts ours, does it follow the last?"""
 
     is_used: np.ndarray
     commits: np.ndarray
