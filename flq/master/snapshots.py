@@ -43,7 +43,7 @@ class Snapshots:
 
     def __init__(self, run_dir: str, n_kept: int) -> None:
         self.oldest: Optional[Kept] = None
-        self._folder = os.path.join(run_dir, FOLDER)
+        self._run_dir, self._folder = run_dir, os.path.join(run_dir, FOLDER)
         self._n_kept = n_kept
         self._kept: List[Kept] = []
         self._thread: Optional[threading.Thread] = None
@@ -71,6 +71,7 @@ class Snapshots:
         OSError
             If it can not be written.
         """
+        os.stat(self._run_dir)  # if it was renamed, a new one would be in the way of its return
         make_folder(self._folder)
         save_state(os.path.join(self._folder, "snapshot_%012d.npz" % seq), dict(meta, seq=seq), arrays)
         self._kept = (self._kept + [Kept(seq, meta["oldest_delta"])])[-self._n_kept:]

@@ -21,13 +21,14 @@ from ..protocol import events
 from ..protocol.entries import from_entry, to_entry
 from ..protocol.master_machine import MasterMachine
 from ..protocol.master_state import VECTORS, capture, is_between_rounds, restore
+from .folder import Misplaced, RunFolder
 from .journal import Batch, Journal
+from .reminder import Reminder
 from .snapshots import Snapshots
 
 logger = logging.getLogger(__name__)
 
 RETRY_S = 1.0       # between two attempts to write
-REMIND_S = 60.0     # between two log lines that say why they fail
 LOOK_S = 1.0        # between two looks at how much is on disk: a status is made after nearly every request
 PRINTS = "fingerprints"  # a key of a round's row and a snapshot: fingerprints of x, w and the average of x
 BEGAN = "resume with the version of FLQ that began the run, or restore its folder from a backup"
@@ -48,10 +49,15 @@ class Store:
     ----------
     problem : str or None
         Why the run waits for the disk.
+    misplaced : Misplaced or None
+        Set while it waits for its folder.
+    folder : RunFolder
     """
 
     def __init__(self, run_dir: str, journal: Journal, snapshot_every: int, snapshots_kept: int) -> None:
         self.problem: Optional[str] = None
+        self.misplaced: Optional[Misplaced] = None
+        self.folder = RunFolder(run_dir, journal.path)
         self.snapshots = Snapshots(run_dir, snapshots_kept)
         self._run_dir, self._journal, self._every = run_dir, journal, snapshot_every
         self._seq = journal.last_seq()
@@ -243,6 +249,7 @@ class Store:
         """Close the files, after the last commit."""
         self.snapshots.wait()
         self._journal.close()
+        self.folder.close()
 
     def disk_bytes(self) -> int:
         """Return how much the folder of the run takes on disk, or took a moment ago."""
@@ -257,23 +264,25 @@ class Store:
         return dict(meta, oldest_delta=machine.downlink.oldest, **{PRINTS: prints}), arrays
 
     def _persist(self, write: Callable[[], None], alive: Callable[[], None]) -> bool:
-        """Write until it succeeds; return whether it did not at once."""
-        reminded = 0.0
+        """Write until it succeeds, where the journal was opened; return whether it did not at once."""
+        reminder = Reminder(logger)
         while True:
+            self.misplaced = self.folder.misplaced()
             try:
-                write()
-                break
+                if self.misplaced is None:
+                    write()
+                    break
+                self.problem = self.misplaced.summary
+                reminder.say("%s: the run waits until it is back" % self.misplaced)
             except sqlite3.OperationalError as error:
                 if any(text in str(error) for text in LASTING_ERRORS):
                     raise
                 self.problem = "the journal can not be written: %s" % error
-                if not reminded or time.monotonic() - reminded >= REMIND_S:
-                    logger.error("%s; the run waits until it can: make room, or end the program that holds %s",
-                                 self.problem, self._journal.path)
-                    reminded = time.monotonic()
-                alive()
-                if self._closing.wait(RETRY_S):
-                    raise Unavailable(self.problem) from None
+                reminder.say("%s; the run waits until it can: make room, or end the program that holds %s"
+                             % (self.problem, self._journal.path))
+            alive()
+            if self._closing.wait(RETRY_S):
+                raise Unavailable(self.problem)
         if self.problem is None:
             return False
         logger.info("the journal is written again")

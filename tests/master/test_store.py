@@ -187,7 +187,7 @@ def test_a_run_that_is_not_there_is_named(tmp_path):
 
 
 def test_what_the_folder_takes_is_looked_at_anew_after_a_moment(tmp_path, monkeypatch):
-    store = Store(str(tmp_path), SimpleNamespace(last_seq=lambda: 0), 1, 1)
+    store = Store(str(tmp_path), SimpleNamespace(last_seq=lambda: 0, path="journal"), 1, 1)
     monkeypatch.setattr(store_module, "LOOK_S", 1e9)
     (tmp_path / "one").write_bytes(bytes(100))
     assert store.disk_bytes() == 100

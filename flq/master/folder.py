@@ -1,0 +1,79 @@
+"""The folder of a run is the one that was opened: notices when it is renamed, deleted or replaced.
+
+Open files follow their folder to its new name, or into nothing if it was deleted, and no write fails. So the names are
+looked up again: device and inode must be those that were opened.
+"""
+
+import os
+from typing import Dict, Optional, Tuple
+
+from ..errors import FlqError
+
+DELETED = " (deleted)"  # what Linux adds to the name of an open file that has none any more
+
+
+class Misplaced(FlqError):
+    """The folder of a run, or its journal, is not where it was opened.
+
+    Attributes
+    ----------
+    summary : str
+        What is wrong, without the name of a folder.
+    """
+
+    def __init__(self, summary: str, path: str, hint: str) -> None:
+        super().__init__("%s: %s" % (summary, path), hint)
+        self.summary = summary
+
+
+class RunFolder:
+    """The folder of a run and its journal, as they were opened.
+
+    Parameters
+    ----------
+    run_dir, journal : str
+        Paths; the journal is open.
+    """
+
+    def __init__(self, run_dir: str, journal: str) -> None:
+        self._path = run_dir
+        self._folder = os.open(run_dir, os.O_RDONLY)  # as long as it is open, no other folder gets its inode
+        log = journal + "-wal"
+        self._opened: Dict[str, Tuple[str, Tuple[int, int]]] = {
+            path: (name, _identity(path)) for path, name in
+            ((run_dir, "the folder of the run"), (journal, "the journal"), (log, "the log of the journal"))
+            if os.path.exists(path)}
+
+    def misplaced(self) -> Optional[Misplaced]:
+        """Return what is not where it was opened; None if all is well."""
+        for path, (name, identity) in self._opened.items():
+            try:
+                if _identity(path) == identity:
+                    continue
+                what = "was replaced by another one"
+            except (FileNotFoundError, NotADirectoryError):
+                what = "was moved or deleted"
+            except OSError as error:
+                what = "cannot be reached: %s" % error.strerror
+            return Misplaced("%s %s" % (name, what), path, self._hint())
+        return None
+
+    def close(self) -> None:
+        """Let the folder go; once is enough."""
+        if self._folder >= 0:
+            os.close(self._folder)
+            self._folder = -1
+
+    def _hint(self) -> str:
+        """Say what to do, and where the folder is now."""
+        now = os.readlink("/proc/self/fd/%d" % self._folder)
+        if now.endswith(DELETED):
+            return "it was deleted, and the run cannot go on: end it, and the model is saved in a new folder"
+        if now == os.path.realpath(self._path):
+            return "put back what was there"
+        return "it is now %s: move it back, or go on there with ./start_master.sh --resume %s" % (now, now)
+
+
+def _identity(path: str) -> Tuple[int, int]:
+    found = os.stat(path)
+    return found.st_dev, found.st_ino
