@@ -148,7 +148,6 @@ def create_app(service: MasterService, gate: Gate, broadcast: Broadcast) -> Flas
             service.stop("stopped by POST /stop")
         finally:
             service.released.set()
-        service.results.check_workbook()
         return jsonify(status="stopped", results_saved=service.results.workbook)
 
     return app

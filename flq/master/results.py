@@ -3,21 +3,24 @@
 Each file is written whole or not at all, and none keeps another from being written.
 """
 
+import itertools
 import json
 import logging
 import os
 import re
+import tempfile
 import threading
 from contextlib import suppress
-from typing import Any, BinaryIO, Callable, Dict, List, NamedTuple, Optional
+from typing import Any, BinaryIO, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
 from ..core.params import Layout, Vector, unflatten
-from ..durable import write_whole
+from ..durable import make_folder, sync_folder, write_whole
 from ..errors import FlqError
 from ..report.excel import write_workbook
 from ..report.figures import FILES as FIGURES
+from .reminder import Reminder
 
 logger = logging.getLogger(__name__)
 
@@ -37,8 +40,20 @@ class ResultFile(NamedTuple):
     path: str
 
 
+class Failure(NamedTuple):
+    """Why a file is not written, and where: the path that the system has named."""
+
+    reason: str
+    place: str
+
+
+NOT_BEGUN = Failure("it was not begun", "")
+
+
 class Results:
     """Where the results go, and what has become of them. Safe to use from any thread.
+
+    A run has ended only when the model and the workbook are on disk; ``problem`` says which of them is not, and why.
 
     Parameters
     ----------
@@ -49,32 +64,43 @@ class Results:
 
     Attributes
     ----------
-    workbook : str
-        Its path, whether it is there or not.
+    workbook, model : str
+        Their paths, whether they are there or not.
     """
 
     def __init__(self, settings: Dict[str, Dict[str, Any]], layout: Layout, results_dir: str, run_dir: str,
                  stamp: str, figures_dir: str) -> None:
         self.workbook = os.path.join(results_dir, "flq_results_%s_%s_%s.xlsx" % (
             name_of_data(settings), settings["flq_algorithm"]["mode"], stamp))
-        self._npz = os.path.join(run_dir, "model.npz")
-        self._run_dir, self._figures_dir = run_dir, figures_dir
+        self.model = os.path.join(run_dir, "model.npz")
+        self._results_dir, self._run_dir, self._figures_dir = results_dir, run_dir, figures_dir
         self._settings = without_address(settings)
         self._layout = layout
         self._writing = threading.Lock()
-        self._has_model = False
-        self._problem = "it was not begun"  # the last
-        self._content: Optional[tuple] = None  # of the workbook that is there
+        self._failures = {self.model: NOT_BEGUN, self.workbook: NOT_BEGUN}  # of the files that are not written
+        self._content: Any = None  # of the workbook that is there
+        self._reminder = Reminder(logger)
+        self._found = {path: _identity(path) for path in self._paths(("workbook", "model"))}
+
+    @property
+    def problem(self) -> Optional[str]:
+        """Which of the two files is not written by this process, and why; None if both are. Names no folder."""
+        return "; ".join("%s is not written: %s" % (os.path.basename(path), failure.reason)
+                         for path, failure in self._failures.copy().items()) or None
+
+    def problem_of(self, path: Optional[str] = None) -> Optional[str]:
+        """Say so with the folders: of one file, or of both."""
+        failures = [item for item in self._failures.copy().items() if path in (None, item[0])]
+        return "; ".join(_sentence(*item) for item in failures) or None
 
     def files(self) -> List[ResultFile]:
-        """Return the files of the run that are there, the workbook first."""
-        paths = [("workbook", self.workbook)]
-        paths += [(kind, os.path.join(self._run_dir, name)) for name, kind in KINDS.items()]
-        paths += [(FIGURE, os.path.join(self._figures_dir, name)) for name in FIGURES]
+        """Return the files of the run that are there, the workbook first, without those of an earlier start."""
         found = []
-        for kind, path in paths:
+        for path, kind in self._paths(("workbook", "model", "configuration", FIGURE)).items():
             with suppress(OSError):
-                found.append(ResultFile(os.path.basename(path), kind, os.stat(path).st_size, path))
+                size = os.stat(path).st_size
+                if self._found.get(path) is None or self._found[path] != _identity(path):
+                    found.append(ResultFile(os.path.basename(path), kind, size, path))
         return found
 
     def save_config(self) -> None:
@@ -91,43 +117,96 @@ class Results:
     def save_model(self, model: Vector) -> None:
         """Write the model, unless this has been done."""
         with self._writing:
-            if not self._has_model:
-                self._has_model = self._try(self._npz, lambda: save_npz(self._npz, model, self._layout))
+            if self.model in self._failures:
+                self._try(self.model, lambda: save_npz(self.model, model, self._layout))
 
-    def save_workbook(self, summary: list, rounds: list, workers: list, roll_calls: list) -> None:
-        """Write the workbook, unless the one that is there says the same."""
-        content = (summary, rounds, workers, roll_calls)
-        with self._writing:
-            if content != self._content and self._try(
-                    self.workbook,
-                    lambda: write_workbook(self.workbook, summary, rounds, workers, self._settings, roll_calls)):
+    def save_workbook(self, make: Callable[[], tuple]) -> None:
+        """Write the workbook, unless the one that is there says the same.
+
+        Parameters
+        ----------
+        make : callable() -> (summary, rounds, workers, roll_calls)
+            What it says; if this fails, the workbook is not written.
+        """
+        def write() -> None:
+            content = make()
+            if content != self._content or self.workbook in self._failures:
+                summary, rounds, workers, roll_calls = content
+                write_workbook(self.workbook, summary, rounds, workers, self._settings, roll_calls)
                 self._content = content
                 logger.info("results saved: %s", self.workbook)
 
-    def check_workbook(self) -> None:
-        """Make sure that the workbook is there.
+        with self._writing:
+            self._try(self.workbook, write)
+
+    def check(self) -> None:
+        """Make sure that both files are written.
 
         Raises
         ------
         FlqError
-            If it could not be written, or nobody has tried.
+            If one is not.
         """
-        if self._content is None:
-            raise FlqError("the workbook is not written: %s" % self._problem,
-                           "see to the folder report.results_dir: the master tries again when it ends")
+        problem = self.problem_of()
+        if problem is not None:
+            raise FlqError(problem,
+                           "make room, or remove what is in the way: the master tries again until it ends, and "
+                           "--resume after that")
 
-    def _try(self, path: str, write: Callable[[], None]) -> bool:
-        """Write a file; return whether it is written."""
+    def move(self) -> bool:
+        """Write to a new folder from now on: that of the run is not where it was. Return whether there is one."""
+        for parent in (self._results_dir, tempfile.gettempdir()):
+            for number in itertools.count(1):
+                folder = os.path.join(parent, "%s_recovered_%d" % (os.path.basename(self._run_dir), number))
+                try:
+                    make_folder(parent)
+                    os.mkdir(folder)
+                    sync_folder(parent)
+                except FileExistsError:
+                    continue
+                except OSError as error:
+                    logger.warning("the model can not be saved in %s: %s", parent, error.strerror)
+                    break
+                with self._writing:
+                    self.model = os.path.join(folder, os.path.basename(self.model))
+                    self.workbook = os.path.join(folder, os.path.basename(self.workbook))
+                    self._failures = {self.model: NOT_BEGUN, self.workbook: NOT_BEGUN}
+                return True
+        return False
+
+    def _paths(self, kinds: Sequence[str]) -> Dict[str, str]:
+        """Return the paths of the result files of some kinds, and the kind of each; the workbook comes first."""
+        paths = {self.workbook: "workbook"}
+        paths.update((os.path.join(self._run_dir, name), kind) for name, kind in KINDS.items())
+        paths.update((os.path.join(self._figures_dir, name), FIGURE) for name in FIGURES)
+        return {path: kind for path, kind in paths.items() if kind in kinds}
+
+    def _try(self, path: str, write: Callable[[], None]) -> None:
+        """Write a file, or keep in mind why it is not written."""
         try:
             write()
-            return True
         except OSError as error:
-            self._problem = "%s: %s" % (error.strerror or error, error.filename or path)
+            self._failures[path] = Failure(error.strerror or str(error), error.filename or path)
         except Exception as error:  # a bug, or memory that does not suffice: the other files may still do
             logger.exception("%s is not written", path)
-            self._problem = "%s: %s" % (type(error).__name__, error)
-        logger.error("%s is not written: %s", os.path.basename(path), self._problem)
-        return False
+            self._failures[path] = Failure("%s: %s" % (type(error).__name__, error), path)
+        else:
+            self._failures.pop(path, None)
+            return
+        self._reminder.say(_sentence(path, self._failures[path]))
+
+
+def _sentence(path: str, failure: Failure) -> str:
+    return "%s is not written: %s: %s" % (os.path.basename(path), failure.reason, failure.place or path)
+
+
+def _identity(path: str) -> Optional[Tuple[int, int]]:
+    """Return what differs between a file and one that has taken its place; None if there is none."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
 
 
 def content_type_of(name: str) -> str:

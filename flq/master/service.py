@@ -9,22 +9,25 @@ import logging
 import os
 import threading
 import time
+from contextlib import suppress
 from typing import Any, Callable, Dict, Optional, Tuple
 
 from ..config_hash import config_hash
 from ..core.params import Vector
-from ..errors import Unavailable
+from ..errors import FlqError, Unavailable
+from ..logfile import say
 from ..protocol.events import Effect, Effects, Note, RoundClosed, RunEnded, Saved, Stop, Ticket
-from ..protocol.master_machine import MasterMachine, State
+from ..protocol.master_machine import MasterMachine
 from ..protocol.master_state import set_traffic, traffic_of
 from ..watch.messages import Began, Ended, Happened, Round
 from .devices import Devices
 from .ending import NEVER_JOINED, Totals, lost_workers, summary, totals_of
 from .evaluator import Evaluator
+from .folder import Misplaced
 from .journal import Journal
 from .meter import Meter, Wire
 from .model_files import ModelFiles
-from .news import BEGAN, ENDED, INTERRUPTED, WENT_ON, Item, News
+from .news import BEGAN, ENDED, INTERRUPTED, PROBLEM, WENT_ON, Item, News
 from .owner import Call, Owner
 from .record import Closed, Evaluated, Record, from_stored, to_stored
 from .results import Results, without_address
@@ -38,6 +41,9 @@ SAVE_EVALUATIONS_S = 5.0    # how long the results wait for evaluations that are
 FINISH_S = 60.0             # how long the end waits for them and for the Keras file
 WATCHERS_S = 60.0           # how long it waits for figures, messages and trackers
 STOP_S = 120.0              # longer than the results take to be saved
+STUCK_S = 5.0               # how long who stops the run waits for a disk that does not take it
+SAVE_AGAIN_S = 5.0          # between two attempts to write the results
+LOOK_S = 0.1                # between two looks at whether there is a problem
 PUBLISH_S = 0.2             # how old the status may become while events keep coming
 
 
@@ -61,8 +67,10 @@ class MasterService:
         Called by the thread that owns the machine, every second and more often, also while it waits for the disk.
     was_interrupted : bool
         The program ends before the run does; the run can go on.
+    misplaced : Misplaced or None
+        The folder of the run was not where it was when the program ended: the results are in another.
     saved, heard, released : Event
-        The results of the ended run are saved, as far as that is possible; every worker that is
+        The master has tried to save the results of the ended run; every worker that is
         still there knows of the end; nobody needs a master that keeps serving any more.
     published : (int, ndarray of shape (n_params,), float32)
         How many rounds are done, and the model after them, or its average where one is kept.
@@ -83,6 +91,7 @@ class MasterService:
         self.record = Record()
         self.alive: Callable[[], None] = lambda: None
         self.was_interrupted = False
+        self.misplaced: Optional[Misplaced] = None
         self._figures_dir = os.path.join(results_dir, "figures", machine.options.run_id)
         self.results = Results(settings, machine.options.layout, results_dir, run_dir, stamp, self._figures_dir)
         self.saved, self.heard, self.released = threading.Event(), threading.Event(), threading.Event()
@@ -101,6 +110,9 @@ class MasterService:
         self._reason = "the master failed"
         self._ending = threading.Lock()
         self._is_ending = self._is_closing = False  # the results are being saved; the thread is to end
+        self._end: Tuple[Vector, Any] = (machine.server.model, None)  # the model and the totals that are to be saved
+        self._has_tried, self._leaving = False, threading.Event()  # to save them; no attempt but the last one is left
+        self._moving, self._has_place = threading.Lock(), True  # the results have somewhere to go
         self._wire_at_last_close = Wire()
         self._closed: Dict[int, Closed] = {}  # rounds that are not written down yet
         self._publish(True)
@@ -115,7 +127,7 @@ class MasterService:
     @property
     def status(self) -> Dict[str, Any]:
         """What GET /status says."""
-        return dict(self._status, problem=self._store.problem)
+        return dict(self._status, problem=self._store.problem or (self.results.problem if self._has_tried else None))
 
     def start(self) -> None:
         """Begin to take events."""
@@ -150,9 +162,10 @@ class MasterService:
         for index, results in journal.tested():
             self.record.add_evaluation(index, Evaluated(*results))
         reason = self._store.revive(self.machine, self._evaluate_restored, self._evaluate_again)
-        self._store.note_about(ended=None, settings=self._settings)  # it may have ended, and been made longer
+        about = journal.about()
+        self._store.note_about(ended=None, heard=[], settings=self._settings)  # it may have ended, and been made longer
         self.published = journal.extent.n_rounds, self.machine.server.result
-        counted = journal.about().get("counted")
+        counted = about.get("counted")
         if counted is not None:
             set_traffic(self.machine, counted["traffic"])
             for worker_id, *wire in counted["wire"]:
@@ -160,7 +173,9 @@ class MasterService:
             self.devices.restore(counted.get("devices", ()))  # of a run that an older version began, none
         self.machine.go_on(time.monotonic())
         self._publish(True)
-        if reason is not None:  # the program ended while it was being saved
+        if reason is not None:  # the program ended before the results were saved
+            for worker_id in about.get("heard", ()):
+                self.machine.members[worker_id].heard_end = True
             self._perform(RunEnded(reason))
 
     def ask(self, make_event: Callable[[Ticket], Any]) -> Any:
@@ -181,14 +196,30 @@ class MasterService:
         ------
         Unavailable
             If the run has failed, or its results take too long.
+        FlqError
+            If the results are not written where they belong.
         """
         self._owner.tell(Stop(reason))
-        if not self.saved.wait(STOP_S):
-            raise Unavailable("the results are not saved after %.0f s" % STOP_S, "see the master's log")
+        began = stuck = time.monotonic()
+        while not self.saved.wait(LOOK_S):
+            now, problem = time.monotonic(), self._store.problem
+            if problem is None:
+                stuck = now
+            elif self._store.misplaced is not None and self._move():  # nothing that is decided now can be written
+                self.results.save_model(self.published[1])
+                self.interrupt("%s when it was to be stopped" % problem)
+                raise FlqError("%s: the run is interrupted, and %s" % (self.misplaced.detail, self._where_the_model_is()),
+                               self.misplaced.hint)
+            if now - stuck > STUCK_S:
+                raise Unavailable("%s: the run ends when that is over" % problem, "see the master's log")
+            if now - began > STOP_S:
+                raise Unavailable("the results are not saved after %.0f s" % STOP_S, "see the master's log")
         if self.was_interrupted:
             raise Unavailable("the master was interrupted first", "stop the run when it goes on")
         if self.failed:
             raise Unavailable("the master has failed", "see its log")
+        self._write_results()  # once more, if need be
+        self.results.check()
 
     def interrupt(self, reason: str) -> None:
         """Let the program end: the run goes on when a master takes it up again. A run that has ended only ends."""
@@ -206,34 +237,53 @@ class MasterService:
         if not self._evaluator.wait_until_idle(SAVE_EVALUATIONS_S if self.was_interrupted else FINISH_S):
             logger.warning("the evaluator has not finished after %.0f s", FINISH_S)
 
-    def fewer_workers(self) -> Optional[str]:
-        """Say who was lost by the end, if anybody was."""
-        totals = self._totals()
-        lost, n_joined = lost_workers(totals), sum(row.state != NEVER_JOINED for row in totals.workers)
-        if not lost:
-            return None
-        return ("the run ended on %d of the %d workers that joined; lost: %s"
-                % (n_joined - len(lost), n_joined, ", ".join(map(str, lost))))
-
     def finish(self) -> None:
         """Complete the results: with all evaluations, all bytes, and what could not be written before.
 
-        A run has ended for good when nobody is left to hear of it: until then a master that is killed can take it up
-        again, and tell the others.
+        A run has ended for good when its results are on disk and nobody is left to hear of it: until then a master that
+        is killed can take it up again, write them, and tell the others.
         """
+        self._leaving.set()
+        self._store.give_up()
+        if not self._move():
+            return
         self.results.save_model(self.published[1])
         try:
             try:
-                totals = self._owner.ask(lambda ticket: Call(self._end_for_good))
+                totals = self._owner.ask(lambda ticket: Call(self._totals))
             except Unavailable:  # nobody owns the machine any more
                 totals = self._totals()
             self._save_workbook(totals)
+            if self._is_ending and self.results.problem is None and self.misplaced is None:
+                with suppress(Unavailable):  # the thread has failed, and has said why
+                    self._owner.ask(lambda ticket: Call(self._end_for_good))
             self._tell_the_end(totals)
         except Exception:  # the machine is broken
-            logger.exception("the workbook is not complete")
+            logger.exception("the results are not complete")
+
+    def conclude(self) -> int:
+        """Say how the run stands and where its results are; return the exit code, which knows of no signal."""
+        run_id, problem = self.machine.options.run_id, self.results.problem_of()
+        if self.misplaced is not None:
+            logger.error("%s; %s (%s)", self.misplaced.detail, self._where_the_model_is(), self.misplaced.hint)
+            return 1
+        if self.was_interrupted or self.failed:
+            say("to go on: ./start_master.sh --resume %s" % run_id)
+        elif problem is not None:
+            logger.error("the run has ended, but its results are not complete: %s (make room, or remove what is in the "
+                         "way; then ./start_master.sh --resume %s writes them)", problem, run_id)
+            return 1
+        if problem is None:
+            say("results: %s" % self.results.workbook)
+        if not self.was_interrupted:
+            fewer = self._fewer_workers()
+            if fewer is not None:
+                say(fewer)
+        return 1 if self.failed else 0
 
     def close(self) -> None:
         """End the thread, with what was counted last; requests that still wait are told so. Once is enough."""
+        self._leaving.set()
         self._store.give_up()
         self._is_closing = True
         self._owner.close()
@@ -257,7 +307,9 @@ class MasterService:
 
     def _commit(self) -> bool:
         if self._is_closing:
-            self._store.note_about(counted=None)  # which commit replaces
+            self._store.note_about(counted=None,  # which commit replaces
+                                   heard=[worker_id for worker_id, member in sorted(self.machine.members.items())
+                                          if member.heard_end])
         return self._store.commit(self._counted, self.alive)
 
     def _counted(self) -> Dict[str, Any]:
@@ -276,8 +328,11 @@ class MasterService:
             self._tell(self.news.add(effect.kind, effect.text, effect.worker_id, self.machine.round_index))
         elif isinstance(effect, RunEnded):
             with self._ending:
+                if self.was_interrupted:  # a resumed master ends the run
+                    return
                 self._is_ending, self._reason = True, effect.reason
-            threading.Thread(target=self._save, args=(self.published[1], self._totals()), name="saver").start()
+            self._end = self.published[1], self._totals()
+            threading.Thread(target=self._save, name="saver", daemon=True).start()
 
     def _evaluate(self, round_index: int, model: Vector, shared: Vector, mean: Optional[Vector]) -> None:
         if self._settings["dataset"]["partition"] == "local":  # nobody but the workers has data
@@ -298,10 +353,8 @@ class MasterService:
         if round_index and not self.record.has_evaluation(round_index):
             self._evaluate(round_index, server.model, server.shared, server.mean)
 
-    def _end_for_good(self) -> Totals:
-        if self.machine.state is State.FINISHED:
-            self._store.note_about(ended=self._reason)
-        return self._totals()
+    def _end_for_good(self) -> None:
+        self._store.note_about(ended=self._reason)
 
     def _totals(self) -> Totals:
         return totals_of(self.machine, self._meter, self.devices, self.record.last_evaluated().accuracy)
@@ -311,7 +364,7 @@ class MasterService:
         self.alive()
         is_over = False
         try:
-            is_over = self.machine.state is State.FINISHED and self.machine.everyone_heard()
+            is_over = self._has_tried and self.machine.everyone_heard()
             now = time.monotonic()
             if is_idle or is_over or now - self._published_at >= PUBLISH_S:
                 self._status = status_of(self.machine, self._meter, self.devices, self.record.last_evaluated(),
@@ -341,20 +394,36 @@ class MasterService:
             row.uploaded, row.skipped, row.refused, row.late, row.lost, row.wire_bytes_up, row.wire_bytes_down,
             row.round_s)
 
-    def _save(self, model: Vector, totals: Totals) -> None:
-        """Write the results, and say so; what fails is logged and does not keep the run from ending."""
+    def _write_results(self) -> None:
+        """Write those of the files that are not there yet."""
+        model, totals = self._end
+        self.results.save_model(model)
+        if self.results.problem is not None:
+            self._save_workbook(totals)
+
+    def _save(self) -> None:
+        """Write the results, and say so; what fails is tried again while the master is there."""
         try:
+            model, totals = self._end
             self.results.save_model(model)
             self._evaluator.wait_until_idle(SAVE_EVALUATIONS_S)
             logger.info("the run has ended: %s", self._reason)
             self._save_workbook(totals)
-            self._tell_the_end(totals)
             if self._settings["model"]["name"] != "quadratic":
                 self._evaluator.save_keras(os.path.join(self._run_dir, "model.keras"), model)
+            self._has_tried, problem = True, self.results.problem
+            if problem is not None:
+                self._tell(self.news.add(PROBLEM, problem, round_index=self.machine.round_index))
+                self.saved.set()
+                while self.results.problem is not None and not self._leaving.wait(SAVE_AGAIN_S):
+                    self._write_results()
+            if self.results.problem is None:
+                self._tell_the_end(totals)
+                self._owner.tell(Saved())
         except Exception:
             logger.exception("the results are not complete")
         finally:
-            self._owner.tell(Saved())
+            self._has_tried = True
             self.saved.set()
 
     # -- those who watch -----------------------------------------------------------------
@@ -375,11 +444,36 @@ class MasterService:
             self._watchers.tell(Ended(self._reason, self.was_interrupted, self.failed, totals.workers))
 
     def _save_workbook(self, totals: Totals) -> None:
-        rounds = self.record.rounds()
-        pairs = summary(self.machine.options.run_id, self._reason, rounds, totals, self.record.last_evaluated(),
-                        self._settings, self.config_hash)
-        roll_calls = [(row.round_index, call) for row, call in zip(rounds, self.record.roll_calls())]
-        self.results.save_workbook(pairs, rounds, totals.workers, roll_calls)
+        def content() -> tuple:
+            rounds = self.record.rounds()
+            pairs = summary(self.machine.options.run_id, self._reason, rounds, totals, self.record.last_evaluated(),
+                            self._settings, self.config_hash)
+            roll_calls = [(row.round_index, call) for row, call in zip(rounds, self.record.roll_calls())]
+            return pairs, rounds, totals.workers, roll_calls
+
+        self.results.save_workbook(content)
+
+    def _move(self) -> bool:
+        """Write the results elsewhere if the folder of the run is not where it was; return whether they have a place."""
+        with self._moving:
+            if self.misplaced is None:
+                self.misplaced = self._store.folder.misplaced()
+                self._has_place = self.misplaced is None or self.results.move()
+            return self._has_place
+
+    def _where_the_model_is(self) -> str:
+        problem = self.results.problem_of(self.results.model)
+        return ("the model after round %d is saved as %s" % (self.published[0], self.results.model) if problem is None
+                else "the model is not saved: %s" % problem)
+
+    def _fewer_workers(self) -> Optional[str]:
+        """Say who was lost by the end, if anybody was."""
+        totals = self._totals()
+        lost, n_joined = lost_workers(totals), sum(row.state != NEVER_JOINED for row in totals.workers)
+        if not lost:
+            return None
+        return ("the run ended on %d of the %d workers that joined; lost: %s"
+                % (n_joined - len(lost), n_joined, ", ".join(map(str, lost))))
 
 
 def _number(value: Optional[float]) -> str:

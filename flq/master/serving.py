@@ -181,15 +181,7 @@ def until_the_end(args: argparse.Namespace, service: MasterService, server: Serv
     service.finish()  # after the last byte
     service.close()
     service.close_watchers()
-    if service.was_interrupted or service.failed:
-        say("to go on: ./start_master.sh --resume %s" % service.machine.options.run_id)
-    if not os.path.exists(service.results.workbook):
-        return 1
-    say("results: %s" % service.results.workbook)
-    fewer = service.fewer_workers()
-    if fewer is not None and not service.was_interrupted:
-        say(fewer)
-    return 1 if service.failed else 128 + signals[0] if signals else 0
+    return service.conclude() or (128 + signals[0] if signals else 0)
 
 
 def _wait_for(event: threading.Event) -> None:

@@ -13,7 +13,7 @@ from waits import WAIT_S
 
 from flq.config_file import load_config
 from flq.core.draws import start_values
-from flq.errors import DataError, Unavailable
+from flq.errors import DataError, FlqError
 from flq.master.app import create_app
 from flq.master.auth import Gate
 from flq.master.broadcast import Broadcast
@@ -88,7 +88,7 @@ class LocalMaster:
         self.close()
 
     def close(self):
-        with suppress(Unavailable):  # a test has broken it
+        with suppress(FlqError):  # a test has broken it
             self.service.stop("the test is over")  # which answers whoever waits
         self.broadcast.close()
         self.server.stop()
