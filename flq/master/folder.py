@@ -58,6 +58,18 @@ class RunFolder:
             return Misplaced("%s %s" % (name, what), path, self._hint())
         return None
 
+    def check(self) -> None:
+        """Make sure that all is where it was opened.
+
+        Raises
+        ------
+        Misplaced
+            If something is not.
+        """
+        misplaced = self.misplaced()
+        if misplaced is not None:
+            raise misplaced
+
     def close(self) -> None:
         """Let the folder go; once is enough."""
         if self._folder >= 0:

@@ -34,6 +34,8 @@ class Snapshots:
     run_dir : str
     n_kept : int
         How many are kept.
+    check_folder : callable(), optional
+        Raises an exception if the folder is not the one that was opened.
 
     Attributes
     ----------
@@ -41,9 +43,9 @@ class Snapshots:
         Of those that this process has written: known once there are ``n_kept`` of them.
     """
 
-    def __init__(self, run_dir: str, n_kept: int) -> None:
+    def __init__(self, run_dir: str, n_kept: int, check_folder: Callable[[], None] = lambda: None) -> None:
         self.oldest: Optional[Kept] = None
-        self._run_dir, self._folder = run_dir, os.path.join(run_dir, FOLDER)
+        self._folder, self._check_folder = os.path.join(run_dir, FOLDER), check_folder
         self._n_kept = n_kept
         self._kept: List[Kept] = []
         self._thread: Optional[threading.Thread] = None
@@ -71,10 +73,11 @@ class Snapshots:
         OSError
             If it can not be written.
         """
-        os.stat(self._run_dir)  # if it was renamed, a new one would be in the way of its return
+        self._check_folder()  # if it was renamed, a new one would be in the way of its return
         make_folder(self._folder)
         save_state(os.path.join(self._folder, "snapshot_%012d.npz" % seq), dict(meta, seq=seq), arrays)
         self._kept = (self._kept + [Kept(seq, meta["oldest_delta"])])[-self._n_kept:]
+        self._check_folder()  # what is there now may be a copy
         self._remove(self._numbers()[:-self._n_kept])
         if len(self._kept) == self._n_kept:
             self.oldest = self._kept[0]

@@ -58,7 +58,7 @@ class Store:
         self.problem: Optional[str] = None
         self.misplaced: Optional[Misplaced] = None
         self.folder = RunFolder(run_dir, journal.path)
-        self.snapshots = Snapshots(run_dir, snapshots_kept)
+        self.snapshots = Snapshots(run_dir, snapshots_kept, self.folder.check)
         self._run_dir, self._journal, self._every = run_dir, journal, snapshot_every
         self._seq = journal.last_seq()
         self._next_snapshot = 0  # the round from which on one is due

@@ -10,7 +10,7 @@ from local_master import WAIT_S, HttpWorker
 from waits import wait_until
 
 from flq.master import store as store_module
-from flq.master.folder import RunFolder
+from flq.master.folder import Misplaced, RunFolder
 
 RUN = ("system.total_workers=1", "system.min_workers=1", "system.max_rounds=4", "system.snapshot_every=1")
 JOURNAL = "journal.sqlite"
@@ -79,9 +79,13 @@ def test_a_snapshot_makes_no_folder_in_the_place_of_one_that_was_renamed(make_ma
     master = make_master(*RUN)
     run = os.path.dirname(master.store._journal.path)
     os.rename(run, run + "_away")
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(Misplaced):
         master.store.begin(master.machine)
     assert not os.path.exists(run)
+    shutil.copytree(run + "_away", run)
+    with pytest.raises(Misplaced):
+        master.store.begin(master.machine)
+    shutil.rmtree(run)
     os.rename(run + "_away", run)
 
 
