@@ -7,7 +7,6 @@ import itertools
 import json
 import logging
 import os
-import re
 import tempfile
 import threading
 from contextlib import suppress
@@ -20,11 +19,11 @@ from ..durable import make_folder, sync_folder, write_whole
 from ..errors import FlqError
 from ..report.excel import write_workbook
 from ..report.figures import FILES as FIGURES
+from ..report.names import without_address, workbook_name
 from .reminder import Reminder
 
 logger = logging.getLogger(__name__)
 
-LONGEST_DATASET = 60  # characters of a workbook's name
 KINDS = {"config.json": "configuration", "model.npz": "model", "model.keras": "model"}  # in the folder of the run
 FIGURE = "figure"
 BINARY = "application/octet-stream"
@@ -70,8 +69,7 @@ class Results:
 
     def __init__(self, settings: Dict[str, Dict[str, Any]], layout: Layout, results_dir: str, run_dir: str,
                  stamp: str, figures_dir: str) -> None:
-        self.workbook = os.path.join(results_dir, "flq_results_%s_%s_%s.xlsx" % (
-            name_of_data(settings), settings["flq_algorithm"]["mode"], stamp))
+        self.workbook = os.path.join(results_dir, workbook_name(settings, stamp))
         self.model = os.path.join(run_dir, "model.npz")
         self._results_dir, self._run_dir, self._figures_dir = results_dir, run_dir, figures_dir
         self._settings = without_address(settings)
@@ -212,25 +210,6 @@ def _identity(path: str) -> Optional[Tuple[int, int]]:
 def content_type_of(name: str) -> str:
     """Return what GET calls a result file: pictures are pictures, all else is bytes."""
     return PICTURES.get(os.path.splitext(name)[1], BINARY)
-
-
-def name_of_dataset(name: str) -> str:
-    """Return what stands for a data set in a file's name: ``npz:/data/faces.npz`` is npz_faces."""
-    kind, colon, path = name.partition(":")
-    if colon:
-        kind += "_" + os.path.splitext(os.path.basename(path.rstrip("/")))[0]
-    return re.sub(r"[^A-Za-z0-9_.-]+", "_", kind)[:LONGEST_DATASET]
-
-
-def name_of_data(settings: Dict[str, Dict[str, Any]]) -> str:
-    """Return what stands for a run's data in a file's name; the quadratic problem makes its own."""
-    return "quadratic" if settings["model"]["name"] == "quadratic" else name_of_dataset(settings["dataset"]["name"])
-
-
-def without_address(settings: Dict[str, Dict[str, Any]]) -> Dict[str, Dict[str, Any]]:
-    """Return the settings without ``system.master_url``: it is a worker's own, and nobody's who reads these."""
-    system = {key: value for key, value in settings["system"].items() if key != "master_url"}
-    return dict(settings, system=system)
 
 
 def config_text(settings: Dict[str, Dict[str, Any]]) -> str:

@@ -126,8 +126,8 @@ def newest_unfinished(results_dir: str) -> Optional[Seen]:
         return None
     same = [run.run_dir for run in runs if run.number == newest.number]
     if len(same) > 1:
-        raise ConfigError("it is not known which run is the newest: %s have the same number, as copies have, and runs of "
-                          "several machines may" % " and ".join(same), hint)
+        raise ConfigError("it is not known which run is the newest: %s have the same number, as copies have, and runs "
+                          "of several machines may" % " and ".join(same), hint)
     return newest
 
 

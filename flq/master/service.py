@@ -19,9 +19,11 @@ from ..logfile import say
 from ..protocol.events import Effect, Effects, Note, RoundClosed, RunEnded, Saved, Stop, Ticket
 from ..protocol.master_machine import MasterMachine
 from ..protocol.master_state import set_traffic, traffic_of
+from ..report.names import without_address
+from ..report.summary import NEVER_JOINED, Totals, lost_workers, summary, totals_to_stored
 from ..watch.messages import Began, Ended, Happened, Round
 from .devices import Devices
-from .ending import NEVER_JOINED, Totals, lost_workers, summary, totals_of
+from .ending import totals_of
 from .evaluator import Evaluator
 from .folder import Misplaced
 from .journal import Journal
@@ -30,7 +32,7 @@ from .model_files import ModelFiles
 from .news import BEGAN, ENDED, INTERRUPTED, PROBLEM, WENT_ON, Item, News
 from .owner import Call, Owner
 from .record import Closed, Evaluated, Record, from_stored, to_stored
-from .results import Results, without_address
+from .results import Results
 from .status import status_of
 from .store import Store
 from .watchers import Watchers
@@ -163,7 +165,8 @@ class MasterService:
             self.record.add_evaluation(index, Evaluated(*results))
         reason = self._store.revive(self.machine, self._evaluate_restored, self._evaluate_again)
         about = journal.about()
-        self._store.note_about(ended=None, heard=[], settings=self._settings)  # it may have ended, and been made longer
+        self._store.note_about(ended=None, reason=reason, heard=[],  # it may have ended, and been made longer
+                               settings=self._settings)
         self.published = journal.extent.n_rounds, self.machine.server.result
         counted = about.get("counted")
         if counted is not None:
@@ -304,12 +307,20 @@ class MasterService:
                                 self.devices.energy_j())
                 self._closed[effect.report.round_index] = closed
                 self._store.note_round(effect.report.round_index, to_stored(closed))
+                self._note_totals()
+            elif isinstance(effect, RunEnded):
+                self._note_totals(effect.reason)
+
+    def _note_totals(self, reason: Optional[str] = None) -> None:
+        """Take what the workbook says of the workers, so that others can write it too."""
+        self._store.note_about(totals=totals_to_stored(self._totals()), reason=reason)
 
     def _commit(self) -> bool:
         if self._is_closing:
             self._store.note_about(counted=None,  # which commit replaces
                                    heard=[worker_id for worker_id, member in sorted(self.machine.members.items())
                                           if member.heard_end])
+            self._note_totals(self._reason)
         return self._store.commit(self._counted, self.alive)
 
     def _counted(self) -> Dict[str, Any]:
@@ -355,6 +366,7 @@ class MasterService:
 
     def _end_for_good(self) -> None:
         self._store.note_about(ended=self._reason)
+        self._note_totals(self._reason)
 
     def _totals(self) -> Totals:
         return totals_of(self.machine, self._meter, self.devices, self.record.last_evaluated().accuracy)
@@ -446,8 +458,8 @@ class MasterService:
     def _save_workbook(self, totals: Totals) -> None:
         def content() -> tuple:
             rounds = self.record.rounds()
-            pairs = summary(self.machine.options.run_id, self._reason, rounds, totals, self.record.last_evaluated(),
-                            self._settings, self.config_hash)
+            pairs = summary(self.machine.options.run_id, self._reason, rounds, totals, self._settings,
+                            self.config_hash)
             roll_calls = [(row.round_index, call) for row, call in zip(rounds, self.record.roll_calls())]
             return pairs, rounds, totals.workers, roll_calls
 

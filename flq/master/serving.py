@@ -19,6 +19,7 @@ from ..core.params import Layout, Vector
 from ..logfile import say
 from ..protocol.master_machine import MasterMachine
 from ..protocol.options import run_options
+from ..report.names import stamp_of, without_address
 from ..systemd import Watchdog
 from ..tokens import is_open_to_others, make_tokens
 from ..training.datasets import resolve_dataset
@@ -30,7 +31,6 @@ from .broadcast import Broadcast
 from .descriptors import n_connections, n_open, raise_limit
 from .evaluator import Evaluator
 from .meter import Meter
-from .results import without_address
 from .run import Past, begin_journal, check_may_go_on, hold
 from .runs import make_run_folder
 from .server import Server, n_threads
@@ -102,7 +102,7 @@ def serve(args: argparse.Namespace, config: Config, project_dir: str, run_id: st
                 store = Store(run_dir, journal, config.system.snapshot_every, config.system.snapshots_kept)
                 try:
                     service = MasterService(machine, settings, evaluator, meter, results_dir, run_dir,
-                                            run_id.rpartition("_")[0], store, watchers)
+                                            stamp_of(run_id), store, watchers)
                     if past is None:
                         service.begin()
                     else:

@@ -2,11 +2,11 @@
 
 from typing import Any, Dict, List
 
+from ..report.names import name_of_dataset
 from ..report.rows import RoundRow
 from . import feed
 from .broadcast import Sources
 from .record import Record
-from .results import name_of_dataset
 from .service import MasterService
 from .status import status_before
 

@@ -2,6 +2,7 @@
 
     python -m flq.report compare A.xlsx results/20260801_120000_ab12 --out compare.xlsx --accuracy 0.8 0.9
     python -m flq.report figures results/20260801_120000_ab12
+    python -m flq.report workbook results/20260801_120000_ab12
 """
 
 import argparse
@@ -16,6 +17,7 @@ from .compare import compare
 from .figures import FIGURES, write_figures
 from .recorded import read_journal
 from .runs import find_folder
+from .workbook import path_of, rewrite
 
 PROGRAM = "python -m flq.report"
 
@@ -62,6 +64,13 @@ def _flags() -> Flags:
     command.add_argument("--out", metavar="FOLDER", help="where they go (default: figures/<run> beside the folder of "
                                                          "the run, where the master has them drawn)")
     command.set_defaults(run=_figures)
+    command = commands.add_parser("workbook", help="write the workbook of a run again", description=(
+        "Write the workbook of a run from its journal, as the master does when the run ends; also of a run that goes "
+        "on, or was killed."))
+    command.add_argument("files", metavar="RUN", help="folder of a run, by its path or its name")
+    command.add_argument("--out", metavar="FILE", help="workbook to write (default: the run's own, beside the folder "
+                                                       "of the run)")
+    command.set_defaults(run=_workbook)
     for command in commands.choices.values():
         command.add_argument("--results_dir", default="results", metavar="FOLDER",
                              help="where runs are looked for by their names (default: %(default)s)")
@@ -84,6 +93,16 @@ def _figures(args: argparse.Namespace) -> List[str]:
     written, problems = write_figures(args.out, FIGURES, recorded.rows, recorded.roll_calls)
     print("written: %s" % (", ".join(written) or "nothing, the run has no rounds yet"))
     return problems
+
+
+def _workbook(args: argparse.Namespace) -> List[str]:
+    folder = find_folder(args.files, args.results_dir)
+    recorded = read_journal(folder)
+    if args.out is None:
+        args.out = path_of(recorded, folder)
+    rewrite(recorded, args.out)
+    print("written: %s" % args.out)
+    return []
 
 
 if __name__ == "__main__":

@@ -39,12 +39,18 @@ class Recorded(NamedTuple):
     rows : list of RoundRow
     roll_calls : list of {worker id: status}
         One for each row.
+    about : dict
+        What the journal says of the run as a whole.
+    joined : {worker id: (samples, whether it is there)}
+        As far as entries say; read only in an older journal, which does not say it of the run as a whole.
     """
 
     run_id: str
     settings: Dict[str, Dict[str, Any]]
     rows: List[RoundRow]
     roll_calls: List[Dict[int, str]]
+    about: Dict[str, Any]
+    joined: Dict[int, Tuple[int, bool]]
 
 
 def row_of(report: Mapping[str, Any], wire: Sequence[int], results: Sequence[Optional[float]],
@@ -100,7 +106,8 @@ def read_journal(run_dir: str) -> Recorded:
                        value.get("energy_j")) for value in values]  # an older version knows of no energy
         roll_calls = [{int(worker_id): status for worker_id, status in value["report"]["roll_call"].items()}
                       for value in values]
-        return Recorded(str(about["run_id"]), about["settings"], rows, roll_calls)
+        joined = _joined(database) if extent is None else {}
+        return Recorded(str(about["run_id"]), about["settings"], rows, roll_calls, about, joined)
 
 
 def _rounds(database: sqlite3.Connection, path: str, extent: Optional[Extent]) -> Tuple[Dict[int, Any], List[Any]]:
@@ -113,6 +120,17 @@ def _rounds(database: sqlite3.Connection, path: str, extent: Optional[Extent]) -
         reports = ((report,) for _, report in read_numbered(database, path, "rounds", "round, report",
                                                             "the report of round", 0, extent.n_rounds))
     return tested, [json.loads(report) for report, in reports]
+
+
+def _joined(database: sqlite3.Connection) -> Dict[int, Tuple[int, bool]]:
+    """Return who has joined, with how many samples, and whether its lease lasted, as an older journal says."""
+    joined: Dict[int, Tuple[int, bool]] = {}
+    for kind, text in database.execute("SELECT kind, body FROM entries WHERE kind IN ('joined', 'lease_ended') "
+                                       "ORDER BY seq"):
+        body = json.loads(text)
+        n_samples = body["n_samples"] if kind == "joined" else joined[body["worker_id"]][0]
+        joined[body["worker_id"]] = n_samples, kind == "joined"
+    return joined
 
 
 @contextmanager

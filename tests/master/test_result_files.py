@@ -13,7 +13,7 @@ from test_bad_requests import assert_refused
 from flq.config_file import load_config
 from flq.core.params import flatten
 from flq.master import views
-from flq.master.results import name_of_data, name_of_dataset
+from flq.report.names import name_of_data, name_of_dataset
 
 RUN = ("system.total_workers=1", "system.min_workers=1", "system.max_rounds=2")
 WORKBOOK = "flq_results_quadratic_bbit_stamp.xlsx"

@@ -11,12 +11,13 @@ from local_master import HttpWorker
 from flq.errors import FlqError
 from flq.master import results
 from flq.master.devices import Devices
-from flq.master.ending import summary, totals_of
+from flq.master.ending import totals_of
 from flq.master.meter import Wire
 from flq.master.record import Closed, Evaluated, Record
 from flq.protocol import worker_events
 from flq.protocol.events import RoundReport, Tick
 from flq.protocol.members import LATE, LOST, REFUSED, SKIPPED, UPLOADED, Member
+from flq.report.summary import summary
 
 RUN = ("system.total_workers=2", "system.min_workers=2", "system.max_rounds=3")
 AFTER = {"payload up (bits)": "payload up after the last round (bits)",
@@ -141,8 +142,8 @@ def test_who_never_joined_has_its_bytes_and_does_not_count_as_a_worker(make_mast
     totals = totals_of(master.machine, master.meter, Devices(), None)
     row, = totals.workers
     assert (row.worker_id, row.state, row.rounds) == (1, "never joined", 0)
-    assert totals.wire == (row.wire_bytes_up, row.wire_bytes_down) == master.meter.of_workers()
-    pairs = dict(summary("r", "because", [], totals, Evaluated(), master.settings, "abc"))
+    assert totals.wire_bytes == (row.wire_bytes_up, row.wire_bytes_down) == master.meter.of_workers()
+    pairs = dict(summary("r", "because", [], totals, master.settings, "abc"))
     assert pairs["workers that joined"] == 0 and pairs["workers lost"] == "none"
     assert pairs["wire up after the last round (bytes)"] == row.wire_bytes_up > 0
 

@@ -1,13 +1,12 @@
 """Which run is the newest, and what a run is called, do not hang on the clock."""
 
-import json
 import os
 import shutil
-import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import pytest
+from old_journal import old_journal
 
 from flq.config_file import load_config
 from flq.errors import ConfigError, FlqError
@@ -50,11 +49,7 @@ def end(run_dir):
 def begin_with_format_3(results_dir):
     """Leave what an older version has left of a run; return its folder."""
     run_dir = claim(results_dir)
-    about = {"run_id": os.path.basename(run_dir), "format": 3, "ended": None, "counted": {}}
-    with closing(sqlite3.connect(os.path.join(run_dir, "journal.sqlite"))) as database, database:
-        database.execute("CREATE TABLE about (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID")
-        database.executemany("INSERT INTO about VALUES (?, ?)",
-                             ((key, json.dumps(value)) for key, value in about.items()))
+    old_journal(run_dir, {"run_id": os.path.basename(run_dir), "ended": None, "counted": {}})
     return run_dir
 
 

@@ -9,13 +9,10 @@ import pytest
 from openpyxl import load_workbook
 from report_rows import HOSTILE, a_round, a_worker
 
-from flq.master.ending import Totals, summary
-from flq.master.meter import Wire
-from flq.master.record import Evaluated
-from flq.protocol.ledger import Traffic
 from flq.report.compare import compare
 from flq.report.excel import write_workbook
 from flq.report.reference import CurveRow, write_curves
+from flq.report.summary import Totals, summary
 
 pytestmark = pytest.mark.slow
 
@@ -39,9 +36,9 @@ def write_run(path):
               for k in range(1, 21)]
     workers = [a_worker(m, state="lost" if m == 3 else "=1+1", training_s=m / 7, energy_j=None if m == 2 else m / 3,
                         wire_bytes_up=5 * 10 ** 6 + 60, wire_bytes_down=5000) for m in range(4)]
-    wire = Wire(*(sum(getattr(row, field) for row in workers) for field in ("wire_bytes_up", "wire_bytes_down")))
-    totals = Totals(workers, Traffic(20 * 8000 + 5, 20 * 4000 + 7, 1, 1, 1), wire, Wire(3, 4))
-    pairs = summary("run", "20 rounds are done", rounds, totals, Evaluated(1.25, 0.5), SETTINGS, "abc")
+    wire = tuple(sum(getattr(row, field) for row in workers) for field in ("wire_bytes_up", "wire_bytes_down"))
+    totals = Totals(workers, (20 * 8000 + 5, 20 * 4000 + 7), wire, (3, 4))
+    pairs = summary("run", "20 rounds are done", rounds, totals, SETTINGS, "abc")
     settings = {"text": {"key%d" % index: text for index, text in enumerate(HOSTILE)},
                 "other": {"seed": 2 ** 63 - 1, "true": True, "lr": 1e-3, "words": "gr\u00fc\u00df & <b>\"'",
                           "escape": "_x0041_"}}

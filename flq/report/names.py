@@ -1,0 +1,44 @@
+"""What the files of a run are called, and which of its settings they hold.
+
+Example
+-------
+>>> workbook_name(settings, stamp_of("20260801_120000_ab12"))
+'flq_results_digits_bbit_20260801_120000.xlsx'
+"""
+
+import os
+import re
+from typing import Any, Dict
+
+LONGEST_DATASET = 60  # characters
+
+Settings = Dict[str, Dict[str, Any]]
+
+
+def stamp_of(run_id: str) -> str:
+    """Return the timestamp in the name of a run."""
+    return run_id.rpartition("_")[0]
+
+
+def workbook_name(settings: Settings, stamp: str) -> str:
+    """Return the name of a run's workbook."""
+    return "flq_results_%s_%s_%s.xlsx" % (name_of_data(settings), settings["flq_algorithm"]["mode"], stamp)
+
+
+def name_of_dataset(name: str) -> str:
+    """Return what stands for a data set in a file's name: ``npz:/data/faces.npz`` is npz_faces."""
+    kind, colon, path = name.partition(":")
+    if colon:
+        kind += "_" + os.path.splitext(os.path.basename(path.rstrip("/")))[0]
+    return re.sub(r"[^A-Za-z0-9_.-]+", "_", kind)[:LONGEST_DATASET]
+
+
+def name_of_data(settings: Settings) -> str:
+    """Return what stands for a run's data in a file's name; the quadratic problem makes its own."""
+    return "quadratic" if settings["model"]["name"] == "quadratic" else name_of_dataset(settings["dataset"]["name"])
+
+
+def without_address(settings: Settings) -> Settings:
+    """Return the settings without ``system.master_url``: it is a worker's own, and nobody's who reads these."""
+    system = {key: value for key, value in settings["system"].items() if key != "master_url"}
+    return dict(settings, system=system)

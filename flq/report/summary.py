@@ -1,0 +1,124 @@
+"""What a workbook says of a run as a whole: its workers, its totals, its summary.
+
+Totals are counted over the whole run. Rounds hold what came until they closed; the rest (the last verdicts, an open
+round that was stopped, that the run has ended) stands in lines of its own, so that each total is the sum of its rounds
+and that line.
+"""
+
+import math
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+
+from .recorded import TESTED
+from .rows import RoundRow, Sum, WorkerRow
+
+NEVER_JOINED, PRESENT, GONE = "never joined", "present", "lost"
+
+
+class Totals(NamedTuple):
+    """The counts of a run at one moment, up and down.
+
+    Attributes
+    ----------
+    workers : list of WorkerRow
+        The wire bytes are the sums of these rows.
+    others : (int, int)
+        Wire bytes of everybody else.
+    """
+
+    workers: List[WorkerRow]
+    payload_bits: Tuple[int, int]
+    wire_bytes: Tuple[int, int]
+    others: Tuple[int, int]
+
+
+class Tested(NamedTuple):
+    """The last test results that are known."""
+
+    loss: Optional[float] = None
+    accuracy: Optional[float] = None
+    average_accuracy: Optional[float] = None
+
+
+def totals_to_stored(totals: Totals) -> Dict[str, Any]:
+    """Return what a journal keeps of the totals, JSON values; the workers by columns, which names each once."""
+    columns = {field: [getattr(row, field) for row in totals.workers] for field in WorkerRow._fields}
+    return dict(totals._asdict(), workers=columns)
+
+
+def totals_from_stored(value: Mapping[str, Any]) -> Totals:
+    """Read them back."""
+    columns = value["workers"]
+    rows = [WorkerRow(**dict(zip(columns, row))) for row in zip(*columns.values())]
+    return Totals(**dict(value, workers=rows))
+
+
+def last_tested(rounds: Sequence[RoundRow], is_local: bool) -> Tested:
+    """Return the newest test results, or those of the workers' own data where these are all there is."""
+    for row in reversed(rounds):
+        if is_local and row.own_accuracy is not None:
+            return Tested(row.own_loss, row.own_accuracy)
+        if not is_local and any(getattr(row, field) is not None for field in TESTED):
+            return Tested(row.test_loss, row.accuracy, row.average_accuracy)
+    return Tested()
+
+
+def per(total: Optional[float], number: float) -> Optional[float]:
+    """Return a total for each of a number of things; None where there are none, or no total."""
+    return total / number if total is not None and number > 0 else None
+
+
+def _energy(totals: Totals, last: Tested) -> List[Tuple[str, Any]]:
+    """Return the lines that speak of energy, if a board has told of any."""
+    told = [row.energy_j for row in totals.workers if row.energy_j is not None]
+    if not told:
+        return []
+    whole = math.fsum(told)
+    return [("energy of %d of %d workers (J)" % (len(told), len(totals.workers)), Sum(whole, workers="energy_j")),
+            ("energy per percentage point (J)", per(whole, 100 * (last.accuracy or 0)))]
+
+
+def lost_workers(totals: Totals) -> List[int]:
+    """Return who has joined and was not there at the end."""
+    return [row.worker_id for row in totals.workers if row.state == GONE]
+
+
+def summary(run_id: str, reason: str, rounds: List[RoundRow], totals: Totals,
+            settings: Mapping[str, Mapping[str, Any]], config_hash: str) -> List[Tuple[str, Any]]:
+    """Return the label and value pairs of the sheet Summary; a value may be a :class:`.rows.Sum`."""
+    is_local = settings["dataset"]["partition"] == "local"
+    accuracies = [row.own_accuracy if is_local else row.accuracy for row in rounds]
+    accuracies = [accuracy for accuracy in accuracies if accuracy is not None]
+    lost, last = lost_workers(totals), last_tested(rounds, is_local)
+
+    def over_workers(field: str) -> Sum:
+        return Sum(sum(getattr(row, field) for row in totals.workers), workers=field)
+
+    def after(total: int, *fields: str) -> int:
+        return total - sum(getattr(row, field) for row in rounds for field in fields)
+
+    parted = [("%s (%s)" % (what, unit), "%s after the last round (%s)" % (what, unit), total, field)
+              for what, unit, total, field in (
+                  ("payload up", "bits", totals.payload_bits[0], "payload_bits_up"),
+                  ("payload down", "bits", totals.payload_bits[1], "payload_bits_down"),
+                  ("wire up", "bytes", totals.wire_bytes[0], "wire_bytes_up"),
+                  ("wire down", "bytes", totals.wire_bytes[1], "wire_bytes_down"))]
+    return [
+        ("run", run_id), ("ended because", reason),
+        ("data set", settings["dataset"]["name"]), ("model", settings["model"]["name"]),
+        ("mode", settings["flq_algorithm"]["mode"]), ("configuration (SHA-256)", config_hash),
+        ("rounds", len(rounds)),
+        ("workers that joined", sum(row.state != NEVER_JOINED for row in totals.workers)),
+        ("workers lost", ", ".join(map(str, lost)) or "none"),
+        ("test accuracy", last.accuracy), ("best test accuracy", max(accuracies, default=None)),
+        *([] if last.average_accuracy is None else [("test accuracy of the average", last.average_accuracy)]),
+        ("test loss", last.loss),
+        ("measured on", "what the workers hold back, by the shared copy" if is_local else "the test set"),
+        ("uploads", over_workers("uploaded")), ("skips", over_workers("skipped")),
+        ("refusals", over_workers("refused")),
+        *((label, Sum(total, field, line=after_label)) for label, after_label, total, field in parted),
+        ("answers after the last round", after(over_workers("rounds").value, "uploaded", "skipped", "refused")),
+        *((after_label, after(total, field)) for _, after_label, total, field in parted),
+        ("wire of other peers (bytes)", sum(totals.others)),
+        *_energy(totals, last),
+        ("seconds", Sum(math.fsum(row.round_s for row in rounds), "round_s")),
+    ]
