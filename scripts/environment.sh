@@ -123,17 +123,18 @@ ensure_folder() {
 # require_place FOLDER SET FINDER ... : refuse to change what a link leads to, and to make a folder where packages could
 # not work: PATH has colons between folders, scripts end the line that names their interpreter, TensorFlow takes UTF-8.
 require_place() {
-    local folder="$project_dir/$1" base
+    local folder="$project_dir/$1" base target here
     if [[ -L "$folder" ]]; then
-        fail 2 "$1 is a link to $(readlink "$folder"), which does not hold what requirements/$2.txt asks for, and what \
-is behind a link is not changed. Start this script where that environment was made, or remove the link: then $1 is \
-made here."
+        target="$(readlink "$folder")"
+        fail 2 "$1 is a link to $target, which does not hold what requirements/$2.txt asks for, and what is behind a \
+link is not changed. Start this script where that environment was made, or remove the link: then $1 is made here."
     fi
     if [[ -e "$folder" ]]; then return; fi
     base="$($3)" # a function, perhaps with an argument
     if [[ "$project_dir" == *[:$'\n']* ]] ||
         ! "$base" -c 'import os, sys; os.fsencode(sys.argv[1]).decode("utf-8")' "$project_dir" 2>/dev/null; then
-        fail 2 "$1 cannot be made in $(printf %q "$project_dir"): the path of a Python environment must be UTF-8, \
+        here="$(printf %q "$project_dir")"
+        fail 2 "$1 cannot be made in $here: the path of a Python environment must be UTF-8, \
 without colons and line breaks. Move this folder to another path, or make $1 a link to an environment elsewhere."
     fi
 }

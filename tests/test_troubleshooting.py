@@ -18,8 +18,8 @@ def sentences_of_the_programs():
         tree = ast.parse(path.read_text(encoding="utf-8"))
         constants = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)]
         texts += [constant for constant in constants if isinstance(constant, str)]
-    for path in documents.PROJECT.glob("*.sh"):
-        texts += re.findall(r'"([^"\n]+)"', path.read_text(encoding="utf-8"))
+    for path in [*documents.PROJECT.glob("*.sh"), *documents.PROJECT.glob("scripts/*.sh")]:
+        texts += re.findall(r'"([^"\n]+)"', path.read_text(encoding="utf-8").replace("\\\n", ""))
     lines = [text for text in texts if " " in text and "\n" not in text]
     parts_of_texts = [[part for part in PLACE.split(line) if part] for line in lines]
     return [re.compile(".+".join(map(re.escape, parts))) for parts in parts_of_texts if len("".join(parts)) >= LEAST]

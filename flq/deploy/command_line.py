@@ -127,7 +127,7 @@ def _run(args: argparse.Namespace, cluster: Cluster, fleet: Fleet, project_dir: 
         commands.logs(fleet, args.host, args.lines, args.follow == "yes")
     elif args.command == "collect":
         commands.collect(fleet, args.out)
-    elif args.command in ("status", "manifest"):
+    elif args.command in ("stop", "status", "manifest"):
         getattr(commands, args.command)(fleet, cluster)
     else:
         getattr(commands, args.command)(fleet)

@@ -2,7 +2,6 @@
 
 import os
 from concurrent.futures import Future
-from functools import partial
 from typing import Any, Dict, List, Optional
 
 from ..errors import ConfigError
@@ -17,10 +16,10 @@ from .programs import start as start_program
 from .release import make_release
 from .steps import Deployment, Outcome, look
 from .steps import deploy as deploy_host
-from .tables import manifest_table, run_line, workers_table
+from .tables import manifest_table, workers_table
 from .transfer import Lines, collect_host
 from .units import absolute, settings_flags
-from .waiting import ENDED, ask, wait_for_workers
+from .waiting import show_run, wait_for_workers
 
 UNCHANGED = "unchanged"
 FOLLOW_S = 7 * 24 * 3600.0
@@ -64,7 +63,7 @@ def deploy(fleet: Fleet, cluster: Cluster, project_dir: str, wheelhouse: Optiona
 
     outcomes = fleet.each(work, describe)
     if any(outcome.ended for outcome in outcomes.values()):
-        fleet.say(ENDED)
+        show_run(fleet, cluster)
         return
     wait_for_workers(fleet, cluster, wait_s)
 
@@ -111,24 +110,23 @@ def _deployed(connection: Connection, host: Host, is_dry: bool) -> Dict[str, Rec
     return records
 
 
-def stop(fleet: Fleet) -> None:
-    """Stop the programs; the run can go on later."""
+def stop(fleet: Fleet, cluster: Cluster) -> None:
+    """Stop the programs; a run that has not ended can go on later."""
     def work(connection: Connection, host: Host) -> str:
         answer = connection.run("stop", host.access.project_dir, *host.units, timeout_s=PROGRAM_S)
         return ", ".join(answer.lines)
 
-    fleet.each(work, lambda _, text: text)
-    if not fleet.is_dry:
-        fleet.say("The programs have been stopped, not the run: ./deploy_jetson.sh start goes on with it.")
+    done = fleet.each(work, lambda _, text: text)
+    master = fleet.hosts[0]
+    if fleet.is_dry or master.units[0] + " was not deployed" not in done.get(master.name, ""):
+        show_run(fleet, cluster)
 
 
 def status(fleet: Fleet, cluster: Cluster) -> None:
     """Show the run, and each program with what the master knows of it."""
     records = fleet.each(records_of)
-    told = fleet.each(partial(ask, cluster=cluster, words=["status"]), hosts=fleet.hosts[:1]).get(
-        fleet.hosts[0].name, {})
+    told = show_run(fleet, cluster)
     if not fleet.is_dry:
-        fleet.say(run_line(told))
         fleet.say(workers_table(fleet.hosts, records, told))
 
 

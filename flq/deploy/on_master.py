@@ -1,10 +1,11 @@
 """What runs on the master's machine: python -m flq.deploy.on_master tokens|status|wait ...
 
-It uses nothing but the standard library and flq.tokens, and answers in JSON. The operator's token is read where it lies
-and goes to the master only.
+It answers in JSON. The operator's token is read where it lies and goes to the master only. What a master that does not
+answer has left is read from the journals.
 """
 
 import argparse
+import glob
 import json
 import os
 import ssl
@@ -31,7 +32,10 @@ def main(argv: Optional[List[str]] = None) -> int:
         if args.command == "tokens":
             print(json.dumps(make_tokens(path, args.total_workers)))
             return 0
-        print(json.dumps(status_of(args) if args.command == "status" else wait_for(args)))
+        status = status_of(args) if args.command == "status" else wait_for(args)
+        if "run_id" not in status:
+            status["last"] = last_of(os.path.join(args.project, args.results_dir))
+        print(json.dumps(status))
         return 0
     except FlqError as error:
         print(error, file=sys.stderr)
@@ -48,6 +52,7 @@ def parse_flags(argv: Optional[List[str]]) -> argparse.Namespace:
     flags.add_argument("--total_workers", type=within(int, 1, 4096), default=1)
     flags.add_argument("--url", help="address of the master")
     flags.add_argument("--ca", help="certificates to trust, PEM, in the project's folder")
+    flags.add_argument("--results_dir", default="results", help="folder of the runs, in the project's folder")
     flags.add_argument("--workers", type=within(int, 0, 4095), nargs="*", default=[], help="ids to wait for")
     flags.add_argument("--seconds", type=within(float, 0.0, 1e6), default=0.0, help="how long to wait")
     return flags.parse_args(argv)
@@ -69,6 +74,28 @@ def status_of(args: argparse.Namespace) -> Dict[str, Any]:
         reason = getattr(error, "reason", error)
         return {"problem": "the master does not answer at %s: %s" % (args.url, getattr(reason, "strerror", None)
                                                                      or reason)}
+
+
+def last_of(results_dir: str) -> Optional[Dict[str, Any]]:
+    """Return what the folder of the runs says of the last one: its name, why it has ended, its workbook.
+
+    Returns
+    -------
+    dict or None
+        None: there is none, or it is not known which one it is. ``ended`` is None for a run that can go on.
+    """
+    from ..master.runs import last_run  # with its packages: not to make tokens, or to ask a master that answers
+
+    try:
+        run = last_run(results_dir)
+    except FlqError:
+        return None
+    if run is None:
+        return None
+    run_id = run.about["run_id"]
+    workbooks = glob.glob(os.path.join(glob.escape(results_dir), "flq_results_*_%s.xlsx" % run_id.rpartition("_")[0]))
+    workbook = max(workbooks, key=os.path.getmtime, default=None)
+    return {"run_id": run_id, "ended": run.about["ended"], "workbook": workbook}
 
 
 def wait_for(args: argparse.Namespace) -> Dict[str, Any]:

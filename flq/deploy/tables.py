@@ -1,6 +1,6 @@
 """What the subcommands show as text: one line on the run, and tables."""
 
-from typing import Any, Dict, List, Mapping, Sequence
+from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from .hosts import Host
 from .programs import Record
@@ -10,16 +10,27 @@ NOTHING = "-"
 
 def run_line(status: Mapping[str, Any]) -> str:
     """Return a line on a run, from what the master says in /status."""
-    if status.get("problem") and "run_id" not in status:
-        return "run: %s" % status["problem"]
     if "run_id" not in status:
-        return "run: nothing is known of it"
+        return _last_line(status.get("last"), status.get("problem"))
     workers = status["worker_status"]
     accuracy = NOTHING if status["accuracy"] is None else "%.4f" % status["accuracy"]
     line = "run %s %s round=%d/%d connected=%d/%d accuracy=%s" % (
         status["run_id"], status["state"], status["current_round"], status["max_rounds"], status["connected_workers"],
         len(workers), accuracy)
     return line + (" problem: %s" % status["problem"] if status.get("problem") else "")
+
+
+def _last_line(last: Optional[Mapping[str, Any]], problem: Optional[str]) -> str:
+    """Return a line on the last run of a master that does not answer."""
+    if last is None:
+        return "run: %s" % (problem or "nothing is known of it")
+    if last["ended"] is None:
+        words = ["run %s is not finished; ./deploy_jetson.sh start goes on with it" % last["run_id"]]
+        words += ["results so far: " + last["workbook"]] if last["workbook"] else []
+        return "; ".join(words + ([problem] if problem else []))
+    return "run %s has ended: %s; %s; ./deploy_jetson.sh collect fetches its files, start begins the next run" % (
+        last["run_id"], last["ended"],
+        "results: " + last["workbook"] if last["workbook"] else "its workbook is not there any more")
 
 
 def workers_table(hosts: Sequence[Host], records: Mapping[str, Mapping[str, Record]],

@@ -59,6 +59,12 @@ def settings_of(cluster: Cluster) -> List[str]:
     return ["system.%s=%d" % item for item in counts.items() if item[0] not in said] + list(cluster.master.set)
 
 
+def results_dir_of(cluster: Cluster) -> Optional[str]:
+    """Return the report.results_dir that the master is told to set, None if it is told none."""
+    said = [text.partition("=")[2].strip() for text in cluster.master.set if key_of(text) == "results_dir"]
+    return said[-1] if said else None
+
+
 def key_of(setting: str) -> str:
     """Return key of section.key=value, whose section may be left out."""
     return setting.partition("=")[0].strip().rpartition(".")[2]

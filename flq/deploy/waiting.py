@@ -10,8 +10,8 @@ from .fleet import Fleet
 from .hosts import Host, Program
 from .programs import Record, records_of
 from .tables import run_line
+from .units import results_dir_of
 
-ENDED = "The master's run has ended; ./deploy_jetson.sh start begins the next."
 SLICE_S = 5.0  # after so long without all workers it is looked whether the programs run
 
 
@@ -39,13 +39,22 @@ def wait_for_workers(fleet: Fleet, cluster: Cluster, wait_s: float) -> None:
         if "run_id" not in status:
             record = fleet.each(records_of, hosts=[master_host]).get(master_host.name, {}).get(master_host.units[0])
             if record is not None and record.state == "inactive":
-                fleet.say(ENDED)
+                fleet.say(run_line(status))
                 return
             late.insert(0, (master_host, master_host.programs[0]))
         _fail_ended(fleet, late)
         if time.monotonic() >= deadline:
             _fail_late(fleet, late, status, wait_s)
             return
+
+
+def show_run(fleet: Fleet, cluster: Cluster) -> Dict[str, Any]:
+    """Say how the run is, or what the last one has left; return what the master's machine has told."""
+    told = fleet.each(partial(ask, cluster=cluster, words=["status"]), hosts=fleet.hosts[:1]).get(
+        fleet.hosts[0].name, {})
+    if not fleet.is_dry:
+        fleet.say(run_line(told))
+    return told
 
 
 def _fail_ended(fleet: Fleet, programs: Sequence[Tuple[Host, Program]]) -> None:
@@ -83,5 +92,7 @@ def ask(connection: Connection, host: Host, cluster: Cluster, words: Sequence[st
     is_safe = master.tls_cert is not None
     url = "https://%s:%d" % (master.address, master.port) if is_safe else "http://127.0.0.1:%d" % master.port
     ca = ["--ca", "settings/ca.pem"] if is_safe and cluster.ca is not None else []
-    answer = connection.run("ask", host.access.project_dir, *words[:1], "--url", url, *ca, *words[1:])
+    results_dir = results_dir_of(cluster)
+    where = [] if results_dir is None else ["--results_dir", results_dir]
+    answer = connection.run("ask", host.access.project_dir, *words[:1], "--url", url, *ca, *where, *words[1:])
     return answer.values() if answer.output else {}  # a dry run has no answer

@@ -131,6 +131,25 @@ def newest_unfinished(results_dir: str) -> Optional[Seen]:
     return newest
 
 
+def last_run(results_dir: str) -> Optional[Seen]:
+    """Return the run with which a master would go on or, if there is none, the newest of those that have ended.
+
+    Raises
+    ------
+    FlqError
+        If it is not known which run is the newest.
+    """
+    unfinished = newest_unfinished(results_dir)
+    if unfinished is not None:
+        return unfinished
+    ended = []
+    for run_dir in _folders(results_dir):
+        with suppress(FlqError):  # newest_unfinished has decided that it does not matter
+            run = _see(run_dir)
+            ended += [run] if run.about["ended"] is not None else []
+    return max(ended, key=lambda run: run.number, default=None)
+
+
 def refuse_a_copy(run_dir: str, run_id: str, results_dir: str) -> None:
     """Make sure that no other folder there holds the same run: the two would write the same workbook.
 

@@ -246,6 +246,11 @@ def test_logs_shows_the_end_of_a_workers_log(story):
     assert "the run has ended after round %d" % ROUNDS in story.logs.output
 
 
+def test_stop_after_the_end_says_that_it_has_ended_and_where_the_results_are(story):
+    said = next(line for line in story.stop.output.splitlines() if line.startswith("run "))
+    assert " has ended: %d rounds are done; results: %s; " % (ROUNDS, story.excel[0]) in said
+
+
 def test_after_stop_nothing_runs(story):
     assert story.stop.code == 1
     assert story.alive_after_stop == []

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from journalled import begin, end
 from workplace import Done, Workplace
 
 pytestmark = pytest.mark.slow
@@ -61,7 +62,7 @@ if "--model" in sys.argv:
 open(folder + "/state/joined" + worker_id, "w").close()
 signal.pause()
 """
-UNUSED = ("core", "master", "protocol", "report", "simulate", "training", "worker")
+UNUSED = ("simulate", "training", "worker")
 CLUSTER = """
 systemd: none
 python: {python}
@@ -196,7 +197,7 @@ def test_a_master_that_has_ended_is_not_started_again(local):
     local.kill("flq-master", signal.SIGTERM)
     done = local.deploy()
     assert done.code == 0 and "unchanged; flq-master has ended" in done.output
-    assert "./deploy_jetson.sh start begins the next" in done.output
+    assert "run: the master does not answer" in done.output  # this one has left no run
 
 
 def test_new_code_after_the_end_of_a_run_begins_no_other(local):
@@ -206,7 +207,7 @@ def test_new_code_after_the_end_of_a_run_begins_no_other(local):
     local.change_code("")
     done = local.deploy()
     assert done.code == 0 and "flq-worker restarted" in done.output
-    assert "./deploy_jetson.sh start begins the next" in done.output
+    assert "run: the master does not answer" in done.output  # this one has left no run
     assert "connected=1/1" not in done.output
     assert local.deploy("start").code == 0 and is_alive(local.pid("flq-master"))
 
@@ -286,6 +287,30 @@ def test_status_lists_the_programs(local):
     local.deploy("stop")
     stopped = local.deploy("status")
     assert "the master does not answer" in stopped.output and "inactive" in stopped.output
+
+
+def test_status_and_stop_after_an_interruption_say_how_the_run_goes_on(local):
+    local.deploy()
+    run_id = os.path.basename(begin(str(local.installed / "results")))
+    said = "run %s is not finished; ./deploy_jetson.sh start goes on with it" % run_id
+    assert said not in local.deploy("status").output  # the master answers
+    assert local.deploy("stop").output.splitlines()[-1].startswith(said)
+    assert said in local.deploy("status").output
+
+
+def test_after_the_end_of_a_run_everything_says_so_and_where_the_results_are(local):
+    local.deploy()
+    run_dir = begin(str(local.installed / "results"))
+    end(run_dir, "3 rounds are done")
+    run_id = os.path.basename(run_dir)
+    workbook = local.installed / "results" / ("flq_results_digits_bbit_%s.xlsx" % run_id.rpartition("_")[0])
+    workbook.touch()
+    local.kill("flq-master", signal.SIGTERM)
+    said = ("run %s has ended: 3 rounds are done; results: %s; ./deploy_jetson.sh collect fetches its files, start "
+            "begins the next run" % (run_id, workbook))
+    for words in (["status"], ["deploy"], ["stop"], ["status"]):
+        done = local.deploy(*words)
+        assert done.code == 0 and said in done.output.splitlines(), done
 
 
 def test_manifest_shows_class_counts(local):

@@ -6,15 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import pytest
+from journalled import begin, end
 from old_journal import old_journal
 
-from flq.config_file import load_config
 from flq.errors import ConfigError, FlqError
 from flq.master import runs
-from flq.master.journal import Batch, reopen
-from flq.master.run import begin_journal, take_up
-from flq.master.runs import claim, newest_unfinished
-from flq.training.models import model_layout
+from flq.master.run import take_up
+from flq.master.runs import claim, last_run, newest_unfinished
 
 HOUR = 3600
 NOON = 1750000000.0
@@ -29,21 +27,6 @@ def clock(monkeypatch):
 @pytest.fixture
 def results_dir(tmp_path):
     return str(tmp_path / "results")
-
-
-def begin(results_dir, is_joined=True):
-    """Begin a run, which a worker has joined or not; return its folder."""
-    settings = load_config(None, ("model.name=quadratic", "model.lr=0.05")).settings()
-    run_dir = claim(results_dir)
-    with closing(begin_journal(run_dir, os.path.basename(run_dir), settings, model_layout(settings))) as journal:
-        if is_joined:
-            journal.write(Batch([], [], [], [], {"counted": {}}))
-    return run_dir
-
-
-def end(run_dir):
-    with closing(reopen(run_dir)) as journal:
-        journal.write(Batch([], [], [], [], {"ended": "it is over"}))
 
 
 def begin_with_format_3(results_dir):
@@ -100,6 +83,19 @@ def test_runs_that_have_ended_or_not_begun_are_left_out(results_dir):
     assert newest_unfinished(results_dir).run_dir == going
     end(going)
     assert newest_unfinished(results_dir) is None
+
+
+def test_the_last_run_is_the_one_that_goes_on_and_else_the_newest_that_has_ended(results_dir, clock):
+    assert last_run(results_dir) is None
+    clock(NOON)
+    first = begin(results_dir)
+    clock(NOON - HOUR)
+    second = begin(results_dir)
+    end(second)
+    claim(results_dir)
+    assert last_run(results_dir).run_dir == first
+    end(first)
+    assert last_run(results_dir).run_dir == second
 
 
 def test_an_unfinished_run_of_an_older_format_is_named_and_never_before_a_newer_one(results_dir, clock, caplog):

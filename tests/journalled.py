@@ -1,0 +1,26 @@
+"""Folders of runs with a real journal, without a master."""
+
+import os
+from contextlib import closing
+
+from flq.config_file import load_config
+from flq.master.journal import Batch, reopen
+from flq.master.run import begin_journal
+from flq.master.runs import claim
+from flq.training.models import model_layout
+
+
+def begin(results_dir: str, is_joined: bool = True) -> str:
+    """Begin a run, which a worker has joined or not; return its folder."""
+    settings = load_config(None, ("model.name=quadratic", "model.lr=0.05")).settings()
+    run_dir = claim(results_dir)
+    with closing(begin_journal(run_dir, os.path.basename(run_dir), settings, model_layout(settings))) as journal:
+        if is_joined:
+            journal.write(Batch([], [], [], [], {"counted": {}}))
+    return run_dir
+
+
+def end(run_dir: str, why: str = "it is over") -> None:
+    """Let a run have ended."""
+    with closing(reopen(run_dir)) as journal:
+        journal.write(Batch([], [], [], [], {"ended": why}))
