@@ -1,6 +1,6 @@
 """Many simulated workers in one process: real machines, trainers and HTTP clients, a thread each.
 
-    python -m benchmarks.page_workers URL TOKENS FIRST END PERIOD
+    python -m benchmarks.page_workers URL TOKENS FIRST END PERIOD [CA]
 
 Worker 0 holds each round open until its time has come: round k ends PERIOD * k seconds after the first has begun. Each
 says at its start how its board is, with figures that are made up.
@@ -73,11 +73,11 @@ class Simulated:
 
 def main() -> None:
     """Run them all."""
-    url, token_file, first, end, period_s = sys.argv[1:]
+    url, token_file, first, end, period_s, *ca = sys.argv[1:]
     tokens = read_tokens(token_file)
     threads = []
     for worker_id in range(int(first), int(end)):
-        client = MasterClient(url, worker_id, partial(tokens.get, worker_name(worker_id)))
+        client = MasterClient(url, worker_id, partial(tokens.get, worker_name(worker_id)), *ca)
         threads.append(threading.Thread(target=Simulated(client, worker_id, float(period_s)).run, daemon=True))
     for thread in threads:
         thread.start()

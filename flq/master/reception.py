@@ -1,9 +1,13 @@
 """Takes in connections, keeps those that wait for a request, and closes those that are too many.
 
 cheroot's own loop accepts all that come, and repeats an error of accept as fast as it can. This one keeps so many
-connections and no more. Those that have never shown a valid token are strangers: when there are too many, the stranger
-that has been silent for longest goes, once it has had time to speak. New ones that come faster than that wait in the
-queue of the kernel, where they cost nothing. Source: accept(2), listen(2).
+connections and no more. Those that have never shown a valid token are strangers: where there is no place left, those
+that have been silent for longest go, once they have had time to speak. New ones that come faster than that wait in the
+queue of the kernel, where they cost nothing.
+
+Who is closed may come again at once. So places are made before connections are taken from the queue, and a pause comes
+after that: what comes again finds the queue full and has to wait for its TCP, a second and more, while others find it
+open. The other way round nobody else would ever get in. Source: accept(2), listen(2), tcp(7).
 """
 
 import errno
@@ -13,16 +17,19 @@ import socket
 import threading
 import time
 from collections import OrderedDict
+from contextlib import suppress
+from itertools import islice, takewhile
 from typing import Any, Callable, Dict, List, Optional, Set
 
 from .buckets import Bucket, Rate
 
 NEW_PER_S = 400.0      # connections that are taken in, on average
 GRACE_S = 1.0          # a stranger that has been silent for less than this is not closed to make room
-QUEUE_S = 10           # what waits in the kernel's queue gets in within this time
-SHORTEST_QUEUE = 128
+QUEUE = 128            # connections that wait in the kernel
 AT_ONCE = 64           # new connections between two looks at the others
-PAUSES_S = 0.05, 0.5   # without a look at new connections: at least, at most
+ROOM_S = 0.01          # from making room to taking in: as long as it takes to come again
+PAUSE_S = 0.05         # from taking in to making room
+LONGEST_PAUSE_S = 0.5  # without a look at new connections
 LOG_EVERY_S = 60.0
 EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
@@ -82,6 +89,7 @@ class Reception:
         self._allowed = Bucket(Rate(NEW_PER_S, max_connections), clock())
         self._crowd, self._failure, self._error = Rarely(clock), Rarely(clock), Rarely(clock)
         self._listens_at: Optional[float] = 0.0  # when it listens again; None = it does
+        self._closed_at, self._n_closed = 0.0, 0  # to make room, the last time
         self._is_stopping = False
         self._runs = threading.Lock()
 
@@ -122,7 +130,7 @@ class Reception:
                 except Exception as error:  # whatever it is: without this thread nobody is served
                     self._error.warn("the server's loop goes on after %s: %s", type(error).__name__, error)
                     logger.debug("it was", exc_info=True)
-                    time.sleep(PAUSES_S[1])
+                    time.sleep(LONGEST_PAUSE_S)
 
     def stop(self) -> None:
         """End :meth:`run`, and return when it has ended."""
@@ -148,66 +156,86 @@ class Reception:
         patience_s = longest_s if self._listens_at is None else min(longest_s, self._listens_at - now)
         for key, _ in self._selector.select(patience_s):
             if key.data is None:
-                self._accept()
+                self._admit()
             elif self._take(key.data):  # or it was closed since, to make room
                 self._serve(key.data)
 
-    def _accept(self) -> None:
-        for _ in range(AT_ONCE):
-            wait_s = self._wait_s()
+    def _admit(self) -> None:
+        """See to those that want to be taken in."""
+        with self._lock:
+            n_free = self._max - len(self._open)
+            n_strangers = len(self._strangers)
+        if n_free > 0:
+            if self._accept(min(n_free, AT_ONCE), self._take_in) == n_free:
+                self._pause(PAUSE_S)
+        elif n_strangers:
+            self._make_room()
+        else:
+            self._crowd.warn("%d connections are open, and no more are kept (security.max_connections): new ones are "
+                             "closed, since the others have shown a token or are being answered", self._max)
+            self._accept(AT_ONCE, lambda sock, address: sock.close())
+            self._pause(PAUSE_S)
+
+    def _accept(self, n_most: int, take_in: Callable[[socket.socket, Any], None]) -> int:
+        """Take connections from the queue; return how many there were."""
+        for n_taken in range(n_most):
+            wait_s = self._allowed.wait_s(self._clock())
             if wait_s:
-                self._pause(wait_s)
-                return
+                self._pause(max(wait_s, PAUSE_S))
+                return n_taken
             try:
                 sock, address = self._listener.accept()
             except (BlockingIOError, InterruptedError):
-                return
+                return n_taken
             except ConnectionAbortedError:  # it has gone already
                 continue
             except OSError as error:
                 self._failure.warn("no new connection can be taken in: %s; it is tried again", error.strerror or error)
                 if error.errno in EXHAUSTED:
                     self._close_a_stranger()
-                self._pause(PAUSES_S[1])
-                return
+                self._pause(LONGEST_PAUSE_S)
+                return n_taken
             self._allowed.take()
-            self._take_in(sock, address)
+            take_in(sock, address)
+        return n_most
 
     def _take_in(self, sock: socket.socket, address: Any) -> None:
         try:
             conn = self._receive(sock, address)
-        except (OSError, ValueError):
+        except (OSError, ValueError):  # it is of no use any more
             sock.close()
             return
         with self._lock:
             self._open.add(conn)
-            is_one_too_many = len(self._open) > self._max
-        has_room = not is_one_too_many or self._close_a_stranger()
-        if is_one_too_many:
-            self._crowd.warn("%d connections are open, and no more are kept (security.max_connections): %s is closed",
-                             self._max, "the one without a token that was silent for longest" if has_room
-                             else "the new one, since the others have shown a token or are being answered")
         try:
-            if has_room:
-                self.put(conn, self._patience_s)
-                return
+            self.put(conn, self._patience_s)
         except (OSError, ValueError):
-            pass  # it has gone already
-        conn.close()
+            conn.close()
 
-    def _wait_s(self) -> float:
-        """Return how long the next connection has to wait, for others that are new."""
-        with self._lock:
-            oldest = next(iter(self._strangers), None) if len(self._open) >= self._max else None
+    def _make_room(self) -> None:
+        """Close the strangers that have been silent for longest: one, and twice as many each time that is too few."""
         now = self._clock()
-        grace_s = 0.0 if oldest is None else oldest.silent_since + GRACE_S - now
-        return max(grace_s, self._allowed.wait_s(now))
+        before = now - GRACE_S
+        n_to_close = min(2 * self._n_closed, AT_ONCE) if now - self._closed_at <= 2 * (ROOM_S + PAUSE_S) else 1
+        with self._lock:
+            silent = list(islice(takewhile(lambda conn: conn.silent_since <= before, self._strangers), n_to_close))
+            oldest = next(iter(self._strangers), None)
+        if not silent:
+            self._pause(PAUSE_S if oldest is None else max(PAUSE_S, oldest.silent_since - before))
+            return
+        self._crowd.warn("%d connections are open, and no more are kept (security.max_connections): those without a "
+                         "token that have been silent for longest are closed", self._max)
+        for conn in silent:
+            if self._take(conn):
+                conn.close()
+        self._closed_at, self._n_closed = now, len(silent)
+        self._pause(ROOM_S)
 
-    def _pause(self, wait_s: float) -> None:
+    def _pause(self, seconds: float) -> None:
         """Do not look at new connections for a while."""
-        shortest, longest = PAUSES_S
-        self._listens_at = self._clock() + min(max(wait_s, shortest), longest)
-        self._selector.unregister(self._listener)
+        self._listens_at = self._clock() + min(seconds, LONGEST_PAUSE_S)
+        with suppress(KeyError):  # it pauses already
+            self._selector.unregister(self._listener)
 
     def _close_a_stranger(self) -> bool:
         """Close the stranger that has been silent for longest, if any waits."""
@@ -239,9 +267,3 @@ class Reception:
                 return False
             self._selector.unregister(fd)
             return True
-
-
-def queue_length(max_connections: int) -> int:
-    """Return how many connections may wait in the kernel's queue: as many as get in within ``QUEUE_S``."""
-    per_s = min(NEW_PER_S, max_connections / GRACE_S)
-    return max(SHORTEST_QUEUE, int(QUEUE_S * per_s))

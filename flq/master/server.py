@@ -12,7 +12,7 @@ from ..errors import ConfigError
 from . import connection
 from .descriptors import usual_connections
 from .meter import Meter
-from .reception import Reception, queue_length
+from .reception import QUEUE, Reception
 from .tls import TlsAdapter
 
 logger = logging.getLogger(__name__)
@@ -107,12 +107,11 @@ class Server:
                  tls: Optional[TlsAdapter] = None, silence_s: float = SILENCE_S) -> None:
         self._server = ReadableFirst((host, port), app, server_name="flq",
                                      numthreads=n_threads(total_workers) + STREAM_THREADS + FILE_THREADS,
-                                     timeout=SILENCE_S, shutdown_timeout=SHUTDOWN_S)
+                                     timeout=SILENCE_S, shutdown_timeout=SHUTDOWN_S, request_queue_size=QUEUE)
         self._server.ConnectionClass = connection.metered_connection(meter)
         self._server.gateway = connection.PeerGateway
         self._server.ssl_adapter = tls
         self._server.max_connections = max_connections or usual_connections(total_workers)
-        self._server.request_queue_size = queue_length(self._server.max_connections)
         self._server.known_silence_s = max(SILENCE_S, silence_s)
         self._server.max_request_header_size = connection.MAX_HEAD_BYTES
         try:
