@@ -99,6 +99,10 @@ class WorkerMachine:
         self.instance = instance
         self.state = State.JOINING
         self.notes: List[str] = []  # for the log; whoever reads them empties the list
+        if standing is not None and standing.answer.worker_id != worker_id:
+            self.notes.append("the state folder holds the memories of worker %d: they are not used"
+                              % standing.answer.worker_id)
+            standing = None
         self.lease_s = 0.0
         self.epoch = 0 if standing is None else standing.answer.epoch
         self.memory = None

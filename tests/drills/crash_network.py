@@ -32,13 +32,15 @@ class Peer:
     """A worker: its folder, and what of it is in memory."""
 
     def __init__(self, worker_id, state_dir):
-        self.worker_id, self.state_dir = worker_id, state_dir
+        self.worker_id, self.state_dir, self.n_processes = worker_id, state_dir, 0
         self.notes = []
         os.makedirs(state_dir, exist_ok=True)
         self.start(0.0)
 
     def start(self, now):
         """Begin as a new process."""
+        self.n_processes += 1
+        self.session = "process %d" % self.n_processes
         standing = state_file.load(self.state_dir)
         self.machine = WorkerMachine(self.worker_id, "peer%d" % self.worker_id, random.Random(self.worker_id),
                                      GIVE_UP_S, standing)
@@ -173,11 +175,12 @@ class CrashNetwork:
     def event_of(self, peer, action):
         """Return what the master gets, without a ticket."""
         if isinstance(action, worker.CallRegister):
-            return events.Register(0, **json.loads(json.dumps(action.body)))
+            return events.Register(0, session=peer.session, **json.loads(json.dumps(action.body)))
         if isinstance(action, worker.CallPoll):
-            return events.Poll(0, peer.worker_id, action.epoch, action.have, action.answered)
+            return events.Poll(0, peer.worker_id, action.epoch, action.have, action.answered, session=peer.session)
         frame = b"".join(bytes(buffer) for buffer in action.frame)
-        return events.Answered(0, decode(frame, self.master.machine.link), len(frame), have=action.have)
+        return events.Answered(0, decode(frame, self.master.machine.link), len(frame), have=action.have,
+                               session=peer.session)
 
     # -- the master ----------------------------------------------------------------------
 

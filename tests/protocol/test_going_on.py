@@ -98,6 +98,13 @@ def test_what_was_kept_of_a_model_of_another_size_is_no_claim():
     assert "claimed_epoch" not in worker.action.body
 
 
+def test_what_another_worker_has_kept_is_no_claim():
+    standing = kept()[0]
+    worker = started_again(standing._replace(answer=standing.answer._replace(worker_id=1)))
+    assert "claimed_epoch" not in worker.action.body
+    assert "the memories of worker 1" in worker.machine.notes[0]
+
+
 def test_after_the_end_a_worker_that_starts_again_leaves():
     worker = Worker(standing=kept()[0], memory="residual")
     assert worker.tell(Registered(worker.body(ended=True))) == Exit(0, "the run has ended")

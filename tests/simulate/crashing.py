@@ -44,7 +44,7 @@ class Request:
     """A call on its way to the master."""
 
     def __init__(self, peer, number, action):
-        self.peer, self.number = peer, number
+        self.peer, self.number, self.session = peer, number, peer.session
         if isinstance(action, worker.CallRegister):
             self.kind, self.content = "register", json.dumps(action.body)
         elif isinstance(action, worker.CallPoll):
@@ -55,10 +55,11 @@ class Request:
     def event(self, ticket, link):
         """Return what the master gets."""
         if self.kind == "register":
-            return events.Register(ticket, **json.loads(self.content))
+            return events.Register(ticket, session=self.session, **json.loads(self.content))
         if self.kind == "poll":
-            return events.Poll(ticket, self.peer.worker_id, *json.loads(self.content))
-        return events.Answered(ticket, decode(self.content, link), len(self.content), have=self.have)
+            return events.Poll(ticket, self.peer.worker_id, *json.loads(self.content), session=self.session)
+        return events.Answered(ticket, decode(self.content, link), len(self.content), have=self.have,
+                               session=self.session)
 
 
 class Response:
@@ -96,12 +97,14 @@ class Peer:
 
     def __init__(self, worker_id):
         self.worker_id, self.n_folders, self.disk = worker_id, 1, None
-        self.trainer = None
+        self.trainer, self.n_processes = None, 0
         self.may_begin_anew = False
         self.begin(0.0)
 
     def begin(self, now):
         """Start the process."""
+        self.n_processes += 1
+        self.session = "process %d" % self.n_processes
         standing = None
         if self.disk is not None:
             text, arrays = self.disk
@@ -259,6 +262,8 @@ class World:
         body, member = json.loads(message.content), self.master.members.get(message.peer.worker_id)
         if "n_samples" not in body or member is None or not member.epoch:
             return False
+        if message.session != member.session and body["known_sessions"] != member.n_sessions:
+            return False  # others have joined since it was sent
         is_older = body.get("claimed_epoch") == member.epoch and body["claimed_seq"] < member.closed_seq
         return is_older or member.gone or body["instance"] != member.instance
 
