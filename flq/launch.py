@@ -7,8 +7,16 @@ PYTHONPATH could not name it.
 import os
 import runpy
 import sys
+from typing import List
+
+
+def argv_of(module: str, *arguments: str) -> List[str]:
+    """Return what follows the interpreter in the command line that runs a module of FLQ."""
+    return [os.path.abspath(__file__), module, *arguments]
+
 
 if __name__ == "__main__":
-    sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    here = os.path.dirname(os.path.abspath(__file__))
+    sys.path[:] = [os.path.dirname(here)] + [folder for folder in sys.path if folder != here]
     del sys.argv[0]
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)

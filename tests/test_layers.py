@@ -65,10 +65,10 @@ LAYERS = {
     "config_file": layer("errors core config", "pydantic"),
     "config_docs": layer("errors core config", "pydantic"),
     "config_hash": layer(),
-    "master": layer("errors console logfile flags durable journal_file locks tokens systemd device core protocol "
+    "master": layer("errors launch console logfile flags durable journal_file locks tokens systemd device core protocol "
                     "training report watch config config_file config_docs config_hash",
                     "numpy flask werkzeug cheroot pydantic prometheus_client"),
-    "deploy": layer("errors output console flags durable tokens device config master", "yaml pydantic pydantic_core"),
+    "deploy": layer("errors output console flags durable tokens device config report master", "yaml pydantic pydantic_core"),
     # The programs; nothing imports them.
     "flq_master": layer("errors output logfile config master"),
     "flq_worker": layer("errors output logfile training worker"),

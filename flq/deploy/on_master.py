@@ -5,7 +5,6 @@ answer has left is read from the journals.
 """
 
 import argparse
-import glob
 import json
 import os
 import ssl
@@ -84,7 +83,9 @@ def last_of(results_dir: str) -> Optional[Dict[str, Any]]:
     dict or None
         None: there is none, or it is not known which one it is. ``ended`` is None for a run that can go on.
     """
-    from ..master.runs import last_run  # with its packages: not to make tokens, or to ask a master that answers
+    # With their packages: not to make tokens, or to ask a master that answers.
+    from ..master.runs import last_run
+    from ..report.names import stamp_of, workbook_name
 
     try:
         run = last_run(results_dir)
@@ -92,10 +93,9 @@ def last_of(results_dir: str) -> Optional[Dict[str, Any]]:
         return None
     if run is None:
         return None
-    run_id = run.about["run_id"]
-    workbooks = glob.glob(os.path.join(glob.escape(results_dir), "flq_results_*_%s.xlsx" % run_id.rpartition("_")[0]))
-    workbook = max(workbooks, key=os.path.getmtime, default=None)
-    return {"run_id": run_id, "ended": run.about["ended"], "workbook": workbook}
+    workbook = os.path.join(results_dir, workbook_name(run.about["settings"], stamp_of(run.about["run_id"])))
+    return {"run_id": run.about["run_id"], "ended": run.about["ended"],
+            "workbook": workbook if os.path.exists(workbook) else None}
 
 
 def wait_for(args: argparse.Namespace) -> Dict[str, Any]:

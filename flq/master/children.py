@@ -5,8 +5,6 @@ import subprocess
 import sys
 from typing import Any, Mapping, Optional, Sequence
 
-PACKAGE_PARENT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-
 
 def begin(argv: Sequence[str], environment: Optional[Mapping[str, str]] = None, stdout: int = subprocess.PIPE,
           **options: Any) -> "subprocess.Popen[bytes]":
@@ -27,6 +25,5 @@ def begin(argv: Sequence[str], environment: Optional[Mapping[str, str]] = None, 
     OSError
         If there can not be another process.
     """
-    path = os.pathsep.join(filter(None, [PACKAGE_PARENT, os.environ.get("PYTHONPATH")]))
     return subprocess.Popen([sys.executable, *argv], stdin=subprocess.PIPE, stdout=stdout, stderr=subprocess.PIPE,
-                            env=dict(os.environ, PYTHONPATH=path, **environment or {}), **options)
+                            env=dict(os.environ, **environment or {}), **options)

@@ -17,6 +17,7 @@ import numpy as np
 
 from ..core.params import Layout, Vector, layout_from_json
 from ..errors import DataError, FlqError, Unavailable
+from ..launch import argv_of
 from ..training.evaluator_protocol import Message, read_message, vectors_from, write_message
 from .children import begin
 from .record import Evaluated
@@ -215,7 +216,7 @@ class Evaluator:
 
     def _begin_child(self) -> None:
         """Begin a child, and a thread that keeps what TensorFlow has to say out of the progress lines."""
-        self._child = child = begin(["-m", MODULE])
+        self._child = child = begin(argv_of(MODULE))
 
         def log() -> None:
             with child.stderr as stream:

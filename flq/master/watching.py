@@ -7,6 +7,7 @@ from typing import MutableMapping
 
 from ..config import Config
 from ..errors import ConfigError
+from ..launch import argv_of
 from ..watch.notify.secrets import FILE, PROXY, URLS, read_secrets
 from ..watch.trackers import check_installed
 from .watchers import Watcher, Watchers
@@ -36,7 +37,7 @@ def watchers_of(config: Config, environment: MutableMapping[str, str], project_d
             logger.warning("no figures are drawn: the package matplotlib is missing; install it with pip, or set "
                            "report.figure_every to 0")
         else:
-            watchers.append(Watcher("figures", ["-m", "flq.watch.figures"]))
+            watchers.append(Watcher("figures", argv_of("flq.watch.figures")))
     secrets_file = os.path.join(project_dir, FILE)
     try:
         secrets = read_secrets(environment, secrets_file)
@@ -44,13 +45,13 @@ def watchers_of(config: Config, environment: MutableMapping[str, str], project_d
         logger.warning("there are no notifications: %s", error)
     else:
         if secrets.urls:
-            watchers.append(Watcher("notifications", ["-m", "flq.watch.notify"], {
+            watchers.append(Watcher("notifications", argv_of("flq.watch.notify"), {
                 URLS: "\n".join(secrets.urls), PROXY: secrets.proxy or ""}))
     for name in (URLS, PROXY):
         environment.pop(name, None)
     trackers = list(dict.fromkeys(config.report.trackers))
     check_installed(trackers)
     for name in trackers:
-        watchers.append(Watcher("tracker " + name, ["-m", "flq.watch.trackers", name,
-                                                    os.path.join(results_dir, "trackers", name)]))
+        watchers.append(Watcher("tracker " + name, argv_of(
+            "flq.watch.trackers", name, os.path.join(results_dir, "trackers", name))))
     return Watchers(watchers)

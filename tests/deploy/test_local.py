@@ -303,7 +303,7 @@ def test_after_the_end_of_a_run_everything_says_so_and_where_the_results_are(loc
     run_dir = begin(str(local.installed / "results"))
     end(run_dir, "3 rounds are done")
     run_id = os.path.basename(run_dir)
-    workbook = local.installed / "results" / ("flq_results_digits_bbit_%s.xlsx" % run_id.rpartition("_")[0])
+    workbook = local.installed / "results" / ("flq_results_quadratic_bbit_%s.xlsx" % run_id.rpartition("_")[0])
     workbook.touch()
     local.kill("flq-master", signal.SIGTERM)
     said = ("run %s has ended: 3 rounds are done; results: %s; ./deploy_jetson.sh collect fetches its files, start "

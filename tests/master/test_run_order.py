@@ -3,7 +3,6 @@
 import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 
 import pytest
 from journalled import begin, end

@@ -13,6 +13,7 @@ from waits import WAIT_S, wait_until
 
 from flq.config_file import load_config
 from flq.errors import ConfigError
+from flq.launch import argv_of
 from flq.master.watching import watchers_of
 
 RUN = ("system.total_workers=2", "system.min_workers=2", "system.max_rounds=5")
@@ -34,7 +35,7 @@ def test_without_settings_and_secrets_nobody_watches(tmp_path):
 def test_secrets_of_the_environment_go_to_one_child_and_to_no_other(tmp_path):
     environment = {"FLQ_NOTIFY": ADDRESS + " json://host", "FLQ_NOTIFY_PROXY": "http://p:1", "HOME": "/home"}
     (name, argv, own), = made(watchers_of(config_with(), environment, str(tmp_path), "results"))
-    assert (name, argv) == ("notifications", ["-m", "flq.watch.notify"])
+    assert (name, argv) == ("notifications", argv_of("flq.watch.notify"))
     assert own == {"FLQ_NOTIFY": ADDRESS + "\njson://host", "FLQ_NOTIFY_PROXY": "http://p:1"}
     assert environment == {"HOME": "/home"}
 
@@ -56,8 +57,8 @@ def test_each_tracker_is_a_process_of_its_own_once(tmp_path, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
     config = config_with("trackers=jsonl,swanlab,jsonl")
     assert [(name, argv) for name, argv, _ in made(watchers_of(config, {}, str(tmp_path), "results"))] == [
-        ("tracker jsonl", ["-m", "flq.watch.trackers", "jsonl", os.path.join("results", "trackers", "jsonl")]),
-        ("tracker swanlab", ["-m", "flq.watch.trackers", "swanlab", os.path.join("results", "trackers", "swanlab")])]
+        ("tracker jsonl", argv_of("flq.watch.trackers", "jsonl", os.path.join("results", "trackers", "jsonl"))),
+        ("tracker swanlab", argv_of("flq.watch.trackers", "swanlab", os.path.join("results", "trackers", "swanlab")))]
 
 
 def test_a_tracker_whose_package_is_missing_is_refused_before_the_run_begins(tmp_path, monkeypatch):
@@ -75,7 +76,7 @@ def test_the_master_imports_nothing_of_what_its_watchers_need():
 
 def test_figures_are_drawn_unless_the_settings_say_no(tmp_path):
     assert made(watchers_of(load_config(None), {}, str(tmp_path), "results")) == [
-        ("figures", ["-m", "flq.watch.figures"], {})]
+        ("figures", argv_of("flq.watch.figures"), {})]
 
 
 def test_without_matplotlib_the_log_says_what_to_install(tmp_path, monkeypatch, caplog):
