@@ -19,4 +19,4 @@ set) and ``config_file`` (how it is read) for the master.
 ``core``, ``protocol``, ``training`` and ``worker`` run on Python 3.6 with numpy 1.19.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

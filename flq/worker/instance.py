@@ -1,13 +1,20 @@
-"""The state folder: which instance of a worker this is, and the lock that keeps it the only one."""
+"""The state folder: which instance of a worker this is, and the lock that keeps it the only one.
 
+The instance stands in a file, with its CRC32 behind it: one flipped bit would make it another worker.
+"""
+
+import logging
 import os
 import re
 import uuid
-from typing import IO, Tuple
+import zlib
+from typing import IO, Optional, Tuple
 
 from ..durable import make_folder, sync_folder
 from ..errors import Conflict, FlqError
 from ..locks import lock
+
+logger = logging.getLogger(__name__)
 
 
 def take(state_dir: str) -> Tuple[str, IO[str]]:
@@ -35,12 +42,25 @@ def take(state_dir: str) -> Tuple[str, IO[str]]:
         stream.close()
         raise
     stream.seek(0)
-    instance = stream.read().strip()
-    if not re.match("[0-9a-f]{32}$", instance):  # empty, or zeros that a power failure has left
+    content = stream.read()
+    instance = _instance_in(content)
+    if instance is None:
+        if content.strip("\0"):  # a power failure may leave an empty file, or zeros
+            logger.warning("%s is damaged: this worker joins as new", path)
         instance = uuid.uuid4().hex
         stream.truncate(0)
-        stream.write(instance)
+        stream.write("%s %s" % (instance, _check_of(instance)))
         stream.flush()
     os.fsync(stream.fileno())  # also of a name that is there: who wrote it may have been killed before this
     sync_folder(state_dir)
     return instance, stream
+
+
+def _instance_in(content: str) -> Optional[str]:
+    """Return the instance that was written, None if there is none; FLQ 0.1.0 wrote none of its checks."""
+    found = re.match("([0-9a-f]{32})(?: ([0-9a-f]{8}))?$", content.strip())
+    return found.group(1) if found and found.group(2) in (None, _check_of(found.group(1))) else None
+
+
+def _check_of(instance: str) -> str:
+    return "%08x" % zlib.crc32(instance.encode("ascii"))

@@ -75,3 +75,30 @@ def test_a_file_in_place_of_the_folder_is_an_error_of_the_system(tmp_path):
     (tmp_path / "state").write_text("x")
     with pytest.raises(OSError):
         take(str(tmp_path / "state"))
+
+
+def test_each_flipped_bit_is_noticed_and_the_worker_joins_as_new(tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(os, "fsync", lambda fd: None)  # hundreds of files, none of which has to last
+    name, lock = take(str(tmp_path))
+    lock.close()
+    path = tmp_path / "instance"
+    whole = path.read_bytes()
+    for place in range(len(whole)):
+        for bit in range(8):
+            path.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << bit]) + whole[place + 1:])
+            caplog.clear()
+            found, lock = take(str(tmp_path))
+            lock.close()
+            assert found == name or "%s is damaged: this worker joins as new" % path in caplog.text
+            assert len(found) == 32 and take_again(tmp_path) == found
+
+
+def take_again(state_dir):
+    found, lock = take(str(state_dir))
+    lock.close()
+    return found
+
+
+def test_an_instance_of_an_older_release_is_kept(tmp_path, caplog):
+    (tmp_path / "instance").write_text("0123456789abcdef" * 2)
+    assert take_again(tmp_path) == "0123456789abcdef" * 2 and not caplog.records
