@@ -63,7 +63,7 @@ class Store:
         self._seq = journal.last_seq()
         self._next_snapshot = 0  # the round from which on one is due
         self._captured: Optional[tuple] = None
-        self._has_log = False  # the journal's log holds what a snapshot that was begun needs
+        self._has_log = False  # the journal's log alone holds what led to a snapshot
         self._prints: Dict[int, List[int]] = {}  # by round, until its row is noted
         self._closing = threading.Event()
         self._tested: List[tuple] = []  # appended to by other threads
@@ -231,11 +231,12 @@ class Store:
             del self._tested[:len(tested)]
             self._clear()
         oldest = self.snapshots.oldest
+        self._has_log = self._has_log or self._captured is not None
         with suppress(sqlite3.OperationalError):  # the next time will do
+            if self._has_log:
+                self._has_log = not self._journal.checkpoint()
             if oldest is not None and oldest.seq > self._journal.extent.forgotten:
                 self._journal.forget(*oldest)
-            if self._captured is not None or self._has_log:  # a snapshot finds what led to it without the log
-                self._has_log = not self._journal.checkpoint()
         if self._captured is not None:
             self.snapshots.begin(*self._captured)
             self._captured = None
