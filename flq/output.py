@@ -8,12 +8,13 @@ No space left on device
 10
 """
 
+import codecs
 import errno
 import io
 import os
 import select
 import sys
-from typing import Any, Callable
+from typing import Any, Callable, Tuple
 
 NOBODY_READS = (errno.EPIPE, errno.EIO)  # a pipe without its other end, a terminal that has been closed
 
@@ -58,9 +59,18 @@ class SteadyFile(io.FileIO):
             self._tell(error)
 
 
-def text_of(file: SteadyFile, encoding: str) -> io.TextIOWrapper:
+def text_of(file: SteadyFile, encoding: str, errors: str = "backslashreplace") -> io.TextIOWrapper:
     """Return a stream of text on a file; what the encoding lacks is shown as an escape."""
-    return io.TextIOWrapper(file, encoding, "backslashreplace", write_through=True)
+    return io.TextIOWrapper(file, encoding, errors, write_through=True)
+
+
+def bytes_of_names(error: UnicodeError) -> Tuple[bytes, int]:
+    """Encode what an encoding lacks: bytes of a file's name as they are, for whoever reads the name; else an escape."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    letters = error.object[error.start:error.end]
+    return b"".join(bytes([ord(letter) - 0xdc00]) if "\udc80" <= letter <= "\udcff"
+                    else letter.encode("ascii", "backslashreplace") for letter in letters), error.end
 
 
 def make_output_safe() -> None:
@@ -69,17 +79,18 @@ def make_output_safe() -> None:
     The exit code tells what the program has done, not who has read about it. One line on stderr says that stdout
     cannot be written, unless nobody is there to read it.
     """
+    codecs.register_error("bytes_of_names", bytes_of_names)
     if sys.stdin is None:
         sys.stdin = open(os.devnull)
     if sys.stdout is None or sys.stdout is sys.__stdout__:
-        sys.stdout = _safe(sys.stdout, _Once())
+        sys.stdout = _safe(sys.stdout, _Once(), "bytes_of_names")
     if sys.stderr is None or sys.stderr is sys.__stderr__:
-        sys.stderr = _safe(sys.stderr, lambda error: None)
+        sys.stderr = _safe(sys.stderr, lambda error: None, "backslashreplace")
 
 
-def _safe(stream: Any, tell: Callable[[OSError], None]) -> io.TextIOWrapper:
+def _safe(stream: Any, tell: Callable[[OSError], None], errors: str) -> io.TextIOWrapper:
     if stream is not None:
-        return text_of(SteadyFile(stream.fileno(), tell), stream.encoding)
+        return text_of(SteadyFile(stream.fileno(), tell), stream.encoding, errors)
     # It was closed before the start. The number is taken, or the next file that is opened would get all the output.
     fd = os.open(os.devnull, os.O_RDWR)
     os.set_inheritable(fd, True)

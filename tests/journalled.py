@@ -12,7 +12,7 @@ from flq.training.models import model_layout
 
 def begin(results_dir: str, is_joined: bool = True) -> str:
     """Begin a run, which a worker has joined or not; return its folder."""
-    settings = load_config(None, ("model.name=quadratic", "model.lr=0.05")).settings()
+    settings = load_config(None, ("model.name=quadratic", "model.lr=0.05", "flq_algorithm.mode=bbit")).settings()
     run_dir = claim(results_dir)
     with closing(begin_journal(run_dir, os.path.basename(run_dir), settings, model_layout(settings))) as journal:
         if is_joined:
