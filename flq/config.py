@@ -327,7 +327,8 @@ class Security(Section):
     local_operator: bool = Field(
         True, description="Whether POST /stop and GET /get_global_model need no token on the master's own machine.")
     max_connections: int = Field(
-        0, ge=0, le=100000, description="Connections that the master keeps open; 0 = 4 per worker and 256 more.")
+        0, ge=0, le=100000, description="Connections that the master keeps open, as far as ulimit -n allows; 0 = 4 per "
+                                        "worker and 256 more.")
     requests_per_s: float = Field(
         500.0, ge=0, le=1e6, description="Requests a second that one token may make, for two seconds at once; 0 = any "
                                          "number, also without a token.")

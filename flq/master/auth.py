@@ -82,7 +82,7 @@ class Gate:
         is_worker = name not in ("", OPERATOR)
         if known is not None:
             self._by_name.take(name)
-            request.environ.get("flq.is_known", _nothing)()
+            request.environ.get("flq.is_known", _nothing)(name)
         else:
             self._by_address.take(group_of(request.remote_addr or ""))
         self._take_places(name, is_worker)
@@ -192,5 +192,5 @@ def _path() -> str:
     return "%.200s" % ascii(request.path)[1:-1]
 
 
-def _nothing() -> None:
+def _nothing(name: str) -> None:
     """Stand in for a server that keeps no count."""

@@ -283,7 +283,7 @@ def metered_connection(meter: Meter):
 class PeerGateway(Gateway_10):
     """Hands the connection to the application, and does what is to be done when the answer is sent.
 
-    ``flq.peer`` is its :class:`Peer`, ``flq.is_known`` is called when it has shown a token,
+    ``flq.peer`` is its :class:`Peer`, ``flq.is_known`` is called with the name of a token that it has shown,
     ``flq.hurry`` to shorten the time for a body, ``flq.terse`` to leave out headers of the answer, and each function
     in ``flq.at_end`` at the end.
     """
@@ -297,7 +297,7 @@ class PeerGateway(Gateway_10):
         environ = super().get_environ()
         conn = self.req.conn
         environ.update({"flq.peer": conn.peer, "flq.at_end": [], "flq.hurry": self.req.allow,
-                        "flq.is_known": lambda: setattr(conn, "is_known", True),
+                        "flq.is_known": lambda name: conn.server.vouch(conn, name),
                         "flq.terse": lambda: setattr(self.req, "is_terse", True)})
         return environ
 

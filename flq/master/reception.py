@@ -26,6 +26,7 @@ from .buckets import Bucket, Rate
 NEW_PER_S = 400.0      # connections that are taken in, on average
 GRACE_S = 1.0          # a stranger that has been silent for less than this is not closed to make room
 QUEUE = 128            # connections that wait in the kernel
+OF_ONE_TOKEN = 8       # connections that stay since they have shown it; of more, those that showed it last
 AT_ONCE = 64           # new connections between two looks at the others
 ROOM_S = 0.01          # from making room to taking in: as long as it takes to come again
 PAUSE_S = 0.05         # from taking in to making room
@@ -86,6 +87,7 @@ class Reception:
         self._open: Set[Any] = set()
         self._strangers: "OrderedDict[Any, int]" = OrderedDict()  # their descriptors; the longest silent first
         self._known: Dict[Any, int] = {}
+        self._of_token: Dict[str, "OrderedDict[Any, None]"] = {}  # by its name; who showed it last stands last
         self._allowed = Bucket(Rate(NEW_PER_S, max_connections), clock())
         self._crowd, self._failure, self._error = Rarely(clock), Rarely(clock), Rarely(clock)
         self._listens_at: Optional[float] = 0.0  # when it listens again; None = it does
@@ -112,10 +114,26 @@ class Reception:
             self._selector.register(fd, selectors.EVENT_READ, conn)
             (self._known if conn.is_known else self._strangers)[conn] = fd
 
+    def vouch(self, conn: Any, name: str) -> None:
+        """Note that a connection, which is being answered, has shown the token of that name."""
+        with self._lock:
+            self._withdraw(conn)
+            conn.is_known, conn.shown = True, name
+            same = self._of_token.setdefault(name, OrderedDict())
+            same[conn] = None
+            if len(same) > OF_ONE_TOKEN:
+                last = next(iter(same))
+                self._withdraw(last)
+                fd = self._known.pop(last, None)
+                if fd is not None:
+                    self._strangers[last] = fd
+                    self._strangers.move_to_end(last, last=False)
+
     def forget(self, conn: Any) -> None:
         """Count a connection no more: it closes."""
         with self._lock:
             self._open.discard(conn)
+            self._withdraw(conn)
 
     def run(self, expiration_interval: float) -> None:
         """Take in connections, and serve those that are readable, until it is stopped."""
@@ -252,6 +270,15 @@ class Reception:
         for conn in self._waiting():
             if conn.closes_at <= now and self._take(conn):
                 conn.close()
+
+    def _withdraw(self, conn: Any) -> None:
+        """Take a connection for a stranger's again."""
+        if conn.is_known:
+            same = self._of_token[conn.shown]
+            del same[conn]
+            if not same:
+                del self._of_token[conn.shown]
+            conn.is_known = False
 
     def _waiting(self) -> List[Any]:
         with self._lock:

@@ -60,6 +60,10 @@ class ReadableFirst(wsgi.Server):
             pass  # it has been closed: an error here would end the thread
         conn.close()
 
+    def vouch(self, conn, name: str) -> None:
+        """Note that a connection has shown the token of that name."""
+        self._connections.vouch(conn, name)
+
     def forget(self, conn) -> None:
         """Count a connection no more: it closes."""
         self._connections.forget(conn)

@@ -87,6 +87,15 @@ class Hall:
         for _ in range(10):
             self.look(after_s=reception.PAUSE_S)
 
+    def show(self, number, name):
+        """Let a peer show the token of that name; it is answered, and waits again."""
+        self.peers[number].sendall(b"x")
+        self.settle()
+        conn = self.served.pop()
+        assert conn is self.made[number] and conn.socket.recv(1) == b"x"
+        self.reception.vouch(conn, name)
+        self.reception.put(conn, 10 * PATIENCE_S)
+
     def open(self):
         return [conn.number for conn in self.made if not conn.is_closed]
 
@@ -136,10 +145,7 @@ def test_the_longest_silent_stranger_makes_room_and_who_is_known_stays(hall):
     full = hall(3)
     full.connect(3)
     full.look()
-    full.peers[0].sendall(b"x")
-    full.settle()
-    full.served[0].is_known = True
-    full.reception.put(full.served[0], PATIENCE_S)
+    full.show(0, "worker0")
     for n_more in range(1, 6):
         full.connect()
         full.settle(after_s=2 * reception.GRACE_S)
@@ -183,6 +189,28 @@ def test_where_many_wait_more_places_are_made_each_time_and_where_few_do_one(hal
     full.connect()
     full.look(after_s=2 * reception.GRACE_S)
     assert len(full.open()) == 59
+
+
+def test_who_leaves_connections_behind_with_one_token_takes_no_places_from_others(hall, monkeypatch):
+    """A link that breaks and comes back leaves one that nobody uses, each time."""
+    monkeypatch.setattr(reception, "OF_ONE_TOKEN", 2)
+    full = hall(4)
+    for number, name in enumerate(["worker1", "worker0", "worker0", "worker0"]):
+        full.connect()
+        full.settle()
+        full.show(number, name)
+    assert [conn.is_known for conn in full.made] == [True, False, True, True]
+    full.connect(2)
+    full.settle(after_s=2 * reception.GRACE_S)
+    assert full.open() == [0, 2, 3, 4]
+    full.show(2, "worker0")
+    full.show(2, "worker1")  # who has both may show the other one
+    assert {name: list(same) for name, same in full.reception._of_token.items()} == {
+        "worker1": [full.made[0], full.made[2]], "worker0": [full.made[3]]}
+    for conn in full.made[0], full.made[2], full.made[3]:
+        full.reception._take(conn)
+        conn.close()
+    assert full.reception._of_token == {}
 
 
 def test_where_nobody_is_a_stranger_the_new_one_is_closed(hall):
