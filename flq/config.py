@@ -283,7 +283,7 @@ class Report(Section):
         "results", min_length=1, description="Folder for the Excel files and, in a folder per run, the models.")
     evaluation_backlog_mb: int = Field(
         200, ge=1, le=10 ** 6, description="Memory in MB of models that may wait for their evaluation; "
-        "beyond it the oldest rounds are left empty in the sheet.")
+        "beyond it the oldest rounds are put off to the end of the run.")
     figure_every: int = Field(
         10, ge=0, le=10 ** 6, description="Rounds between two drawings of the figures, PNG and SVG in "
         "figures/<run> of that folder; they are drawn at the end too. 0 = no figures.")

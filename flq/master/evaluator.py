@@ -2,7 +2,8 @@
 
 Evaluation never blocks a request or a round. If it can not keep up, the oldest waiting
 rounds are left without test results; the newest is always evaluated. A child that ends is
-replaced, and the next one does what it was at. Nothing that affects the model reads what comes out of it.
+replaced, and the next one does what it was at. What is missed is evaluated at the end
+(service.py), from the journal. Nothing that affects the model reads what comes out of it.
 """
 
 import logging
@@ -64,12 +65,16 @@ class Evaluator:
         self._thread = threading.Thread(target=self._run, name="evaluator", daemon=True)
         self._thread.start()
 
-    def evaluate(self, round_index: int, vectors: Sequence[Vector], done: Callable[[int, Evaluated], None]) -> None:
-        """Evaluate x, w and, if there is one, the average of x; ``done(round, results)`` comes from another thread."""
+    def evaluate(self, round_index: int, vectors: Sequence[Vector],
+                 done: Callable[[int, Optional[Evaluated]], None]) -> None:
+        """Evaluate x, w and, if there is one, the average of x.
+
+        ``done(round, results)`` comes from another thread; None: they have not been evaluated.
+        """
         def finish(reply: Dict[str, Any]) -> None:
             if "results" not in reply:
                 logger.warning("round %d is not evaluated: %s", round_index, reply["error"])
-                return done(round_index, Evaluated())
+                return done(round_index, None)
             model, *others = reply["results"]
             done(round_index, Evaluated(model["loss"], model["accuracy"], *(other["accuracy"] for other in others)))
 

@@ -348,7 +348,8 @@ def reopen(run_dir: str, only_to_look: bool = False) -> Journal:
     ----------
     run_dir : str
     only_to_look : bool
-        Whether nothing is done upon what is read: then nothing is written, and not all of the file is looked at.
+        Whether nothing is done upon what is read: then nothing is written, and not all of the file is looked at. What
+        is read is of one moment, whatever is written meanwhile.
 
     Raises
     ------
@@ -366,6 +367,8 @@ def reopen(run_dir: str, only_to_look: bool = False) -> Journal:
     except sqlite3.DatabaseError as error:
         raise damaged(path, str(error)) from None
     try:
+        if only_to_look:
+            journal._database.execute("BEGIN")
         journal.check()
         if not only_to_look:
             journal.check_tables()

@@ -38,7 +38,8 @@ class Record:
         self._lock = threading.Lock()
         self._closed: Dict[int, Closed] = {}  # by round
         self._indices: List[int] = []  # of the rounds, in their order
-        self._evaluated: Dict[int, Evaluated] = {}
+        self._evaluated: Dict[int, Optional[Evaluated]] = {}  # None: it was missed
+        self._n_late = 0
         self._last = (0, Evaluated())  # the newest round that has been evaluated
 
     def add_round(self, closed: Closed) -> None:
@@ -50,32 +51,44 @@ class Record:
             if report.own_accuracy is not None:  # with partition local nobody else has data
                 self._last = report.round_index, Evaluated(report.own_loss, report.own_accuracy)
 
-    def add_evaluation(self, round_index: int, evaluated: Evaluated) -> RoundRow:
-        """Keep what a round's model achieved; return the round's row, now complete."""
+    def add_evaluation(self, round_index: int, evaluated: Optional[Evaluated]) -> RoundRow:
+        """Keep what a round's model achieved, None if that was missed; return the round's row as it is now."""
         with self._lock:
+            self._n_late += round_index in self._evaluated
             self._evaluated[round_index] = evaluated
-            if round_index >= self._last[0] and evaluated != Evaluated():
+            if round_index >= self._last[0] and evaluated not in (None, Evaluated()):
                 self._last = round_index, evaluated
             closed = self._closed[round_index]
-        return row_of(closed, evaluated)
+        return row_of(closed, evaluated or Evaluated())
 
     def has_evaluation(self, round_index: int) -> bool:
-        """Return whether it is known what a round's model achieved."""
+        """Return whether it is known what a round's model achieved, or that it was missed."""
         with self._lock:
             return round_index in self._evaluated
 
+    @property
+    def n_late(self) -> int:
+        """How many evaluations have come of rounds that :meth:`has_evaluation` had named."""
+        with self._lock:
+            return self._n_late
+
+    def missed(self) -> List[int]:
+        """Return the rounds of which it was missed what their models achieved."""
+        with self._lock:
+            return [index for index in self._indices if self._evaluated.get(index, ()) is None]
+
     def give_up_before(self, round_index: int) -> None:
-        """Take it as settled that nothing more is known of the models of earlier rounds than is known now."""
+        """Take it that what is not known now of the models of earlier rounds was missed."""
         with self._lock:
             for index in self._indices[:bisect_left(self._indices, round_index)]:
-                self._evaluated.setdefault(index, Evaluated())
+                self._evaluated.setdefault(index, None)
 
     def rounds(self, since: int = 0, limit: Optional[int] = None) -> List[RoundRow]:
         """Return one row per closed round after round ``since``, at most ``limit``; None = all."""
         with self._lock:  # which the machine's thread may wait for: no longer than it takes to find them
             first = bisect_right(self._indices, since)
             indices = self._indices[first:None if limit is None else first + limit]
-            found = [(self._closed[index], self._evaluated.get(index, Evaluated())) for index in indices]
+            found = [(self._closed[index], self._evaluated.get(index) or Evaluated()) for index in indices]
         return [row_of(*parts) for parts in found]
 
     def roll_calls(self, since: int = 0) -> List[Dict[int, str]]:

@@ -6,11 +6,15 @@ publishes a status and the model for anybody to read without waiting.
 """
 
 import logging
+import math
 import os
+import sqlite3
 import threading
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import Any, Callable, Dict, Optional, Tuple
+
+import numpy as np
 
 from ..config_hash import config_hash
 from ..core.params import Vector
@@ -20,6 +24,7 @@ from ..protocol.events import Effect, Effects, Note, RoundClosed, RunEnded, Save
 from ..protocol.master_machine import MasterMachine
 from ..protocol.master_state import set_traffic, traffic_of
 from ..report.names import without_address
+from ..report.rows import RoundRow
 from ..report.summary import NEVER_JOINED, Totals, lost_workers, summary, totals_to_stored
 from ..watch.messages import Began, Ended, Happened, Round
 from .devices import Devices
@@ -115,6 +120,8 @@ class MasterService:
         self._end: Tuple[Vector, Any] = (machine.server.model, None)  # the model and the totals that are to be saved
         self._has_tried, self._leaving = False, threading.Event()  # to save them; no attempt but the last one is left
         self._moving, self._has_place = threading.Lock(), True  # the results have somewhere to go
+        self._is_local = settings["dataset"]["partition"] == "local"  # nobody but the workers has data
+        self._has_missed, self._catching_up = False, threading.Lock()
         self._wire_at_last_close = Wire()
         self._closed: Dict[int, Closed] = {}  # rounds that are not written down yet
         self._publish(True)
@@ -138,6 +145,8 @@ class MasterService:
         self._tell(self.news.add(*(WENT_ON, "the run goes on after round %d" % n_done) if n_done else (
             BEGAN, "the run has begun"), round_index=n_done))
         self._owner.start()
+        if self._has_missed:  # what leads to the models of these rounds may soon be needed no more
+            threading.Thread(target=self._catch_up, name="catching-up", daemon=True).start()
 
     def begin(self) -> None:
         """Write down where the run begins.
@@ -165,6 +174,7 @@ class MasterService:
             self.record.add_evaluation(index, Evaluated(*results))
         reason = self._store.revive(self.machine, self._evaluate_restored, self._evaluate_again)
         about = journal.about()
+        self._has_missed = bool(self.record.missed())
         self._store.note_about(ended=None, reason=reason, heard=[],  # it may have ended, and been made longer
                                settings=self._settings)
         self.published = journal.extent.n_rounds, self.machine.server.result
@@ -236,9 +246,16 @@ class MasterService:
         self.released.set()
 
     def wait_for_evaluator(self) -> None:
-        """Wait for what the evaluator still has to do."""
-        if not self._evaluator.wait_until_idle(SAVE_EVALUATIONS_S if self.was_interrupted else FINISH_S):
-            logger.warning("the evaluator has not finished after %.0f s", FINISH_S)
+        """Wait for what the evaluator still has to do; when the run has ended, it also does what it has missed."""
+        limit_s = SAVE_EVALUATIONS_S if self.was_interrupted else FINISH_S
+        until = time.monotonic() + limit_s
+        if not self._evaluator.wait_until_idle(limit_s):
+            logger.warning("the evaluator has not finished after %.0f s", limit_s)
+        elif self._is_ending and self.misplaced is None:
+            self._catch_up(until)
+        missed = self.record.missed()
+        if missed and not self._is_local:
+            logger.warning("%d rounds have no test results, the last of them is round %d", len(missed), missed[-1])
 
     def finish(self) -> None:
         """Complete the results: with all evaluations, all bytes, and what could not be written before.
@@ -346,11 +363,10 @@ class MasterService:
             threading.Thread(target=self._save, name="saver", daemon=True).start()
 
     def _evaluate(self, round_index: int, model: Vector, shared: Vector, mean: Optional[Vector]) -> None:
-        if self._settings["dataset"]["partition"] == "local":  # nobody but the workers has data
+        if self._is_local:
             self._evaluated(round_index, Evaluated())
         else:
-            vectors = (model, shared) + (() if mean is None else (mean,))
-            self._evaluator.evaluate(round_index, vectors, self._evaluated)
+            self._evaluator.evaluate(round_index, _vectors(model, shared, mean), self._evaluated)
 
     def _evaluate_again(self, closed: RoundClosed) -> None:
         """Evaluate a round whose results were not written down."""
@@ -393,11 +409,15 @@ class MasterService:
 
     # -- other threads -------------------------------------------------------------------
 
-    def _evaluated(self, round_index: int, evaluated: Evaluated) -> None:
+    def _keep_evaluation(self, round_index: int, evaluated: Optional[Evaluated]) -> RoundRow:
         row = self.record.add_evaluation(round_index, evaluated)
-        if evaluated != Evaluated():
+        if evaluated is not None:
             self._store.note_tested(round_index, evaluated)
         self._watchers.tell(Round(row, self.record.roll_call(round_index)))
+        return row
+
+    def _evaluated(self, round_index: int, evaluated: Optional[Evaluated]) -> None:
+        row = self._keep_evaluation(round_index, evaluated)
         logger.info(
             "round=%d/%d accuracy=%s test_loss=%s loss=%s uploaded=%d skipped=%d refused=%d late=%d lost=%d "
             "wire_up=%d wire_down=%d seconds=%.2f", row.round_index, self.machine.options.max_rounds,
@@ -405,6 +425,48 @@ class MasterService:
             _number(row.own_loss if row.test_loss is None else row.test_loss), _number(row.training_loss),
             row.uploaded, row.skipped, row.refused, row.late, row.lost, row.wire_bytes_up, row.wire_bytes_down,
             row.round_s)
+
+    def _catch_up(self, until: float = math.inf) -> None:
+        """Evaluate the rounds that were missed, as far as the journal and the snapshots lead to their models."""
+        if self._is_local or not self._catching_up.acquire(timeout=min(max(0.0, until - time.monotonic()),
+                                                                       threading.TIMEOUT_MAX)):
+            return
+        missed = set(self.record.missed())
+        before = len(missed)
+        try:
+            if not missed:
+                return
+            options = self.machine.options
+            machine = MasterMachine(options, np.zeros(options.layout.n_params, np.float32))
+            with closing(self._store.past_models(machine)) as found:
+                for round_index, models in found:
+                    if round_index in missed and not self._evaluate_late(round_index, models, until):
+                        break
+                    missed.discard(round_index)
+                    if round_index >= max(missed, default=0) or time.monotonic() > until:
+                        break
+        except (FlqError, OSError, sqlite3.Error) as error:
+            logger.warning("rounds that were not evaluated stay so: %s", error)
+        except Exception:  # a bug of ours: the run does without
+            logger.exception("rounds that were not evaluated stay so")
+        finally:
+            self._catching_up.release()
+        if len(missed) < before:
+            logger.info("%d rounds were evaluated late, from the journal", before - len(missed))
+
+    def _evaluate_late(self, round_index: int, models: Any, until: float) -> bool:
+        """Evaluate a round that was missed, and wait for that; return whether there are results."""
+        done = threading.Event()
+
+        def finish(round_index: int, evaluated: Optional[Evaluated]) -> None:
+            if evaluated is not None:
+                self._keep_evaluation(round_index, evaluated)
+            done.set()
+
+        self._evaluator.evaluate(round_index, _vectors(models.model, models.shared, models.mean), finish)
+        while not done.wait(LOOK_S) and time.monotonic() < until and not self._leaving.is_set():
+            pass
+        return round_index not in self.record.missed()
 
     def _write_results(self) -> None:
         """Write those of the files that are not there yet."""
@@ -486,6 +548,11 @@ class MasterService:
             return None
         return ("the run ended on %d of the %d workers that joined; lost: %s"
                 % (n_joined - len(lost), n_joined, ", ".join(map(str, lost))))
+
+
+def _vectors(model: Vector, shared: Vector, mean: Optional[Vector]) -> Tuple[Vector, ...]:
+    """Return what is evaluated after a round."""
+    return (model, shared) + (() if mean is None else (mean,))
 
 
 def _number(value: Optional[float]) -> str:

@@ -115,6 +115,22 @@ class Snapshots:
         raise FlqError("no snapshot in %s can be read: the run can not go on" % self._folder,
                        "begin a new run")
 
+    def oldest_whole(self, accept: Callable[[Dict[str, Any], Dict[str, Vector]], None]) -> Tuple[Dict[str, Any],
+                                                                                                 Dict[str, Vector]]:
+        """Return the oldest snapshot that is whole and accepted, from any thread; nothing is removed.
+
+        Raises
+        ------
+        FlqError
+            If there is none.
+        """
+        for seq in self._numbers():
+            with suppress(Corrupted, OSError):
+                found = load_state(self._path(seq))
+                accept(*found)
+                return found
+        raise FlqError("no snapshot in %s can be read" % self._folder)
+
     def wait(self) -> None:
         """Wait for what is being written."""
         if self._thread is not None:

@@ -20,10 +20,14 @@ class Rows:
     def __init__(self, record: Record) -> None:
         self._record = record
         self._rows: List[RoundRow] = []
-        self._n_complete = 0  # the first so many are evaluated: they stay as they are
+        self._n_complete = 0  # the first so many are evaluated: they stay as they are, unless one is evaluated late
+        self._n_late = 0
 
     def newest(self) -> List[RoundRow]:
         """Return all rows."""
+        n_late = self._record.n_late
+        if n_late != self._n_late:
+            self._n_complete, self._n_late = 0, n_late
         del self._rows[self._n_complete:]
         self._rows += self._record.rounds(self._rows[-1].round_index if self._rows else 0)
         while (self._n_complete < len(self._rows)

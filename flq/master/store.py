@@ -10,8 +10,8 @@ import os
 import sqlite3
 import threading
 import time
-from contextlib import suppress
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from contextlib import closing, suppress
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 from ..core.params import Vector, fingerprint
 from ..core.quantize import Payload
@@ -22,7 +22,7 @@ from ..protocol.entries import from_entry, to_entry
 from ..protocol.master_machine import MasterMachine
 from ..protocol.master_state import VECTORS, capture, is_between_rounds, restore
 from .folder import Misplaced, RunFolder
-from .journal import Batch, Journal
+from .journal import Batch, Journal, reopen
 from .reminder import Reminder
 from .snapshots import Snapshots
 
@@ -110,28 +110,16 @@ class Store:
         n_closed = _n_closed(meta)
         if meta["seq"] > self._seq:
             self._leap(meta, n_closed)
-        deltas = self._journal.deltas()
-        before = [(version, payload) for version, _, payload in deltas if version <= meta["version"]]
-        restore(machine, meta, arrays, _that_lead_to(meta["version"], before))
-        encoded = {index: payload for version, index, payload in deltas if version > meta["version"]}
+        encoded = _restore(machine, self._journal, meta, arrays)
         reason = None
         restored(n_closed)
-        for seq, kind, body, frame in self._journal.entries(after=meta["seq"]):
-            event = from_entry(kind, body, frame, machine.link, ticket=-seq)
-            try:
-                effects = machine.replay(event, encoded)
-            except (MemoryError, OSError):
-                raise
-            except Exception as error:
-                raise FlqError("entry %d of the journal can not be replayed: %s: %s"
-                               % (seq, type(error).__name__, error)) from error
-            for effect in effects:
-                if isinstance(effect, events.RoundClosed):
-                    n_closed = effect.report.round_index
-                    self._compare(n_closed, _prints_of(effect), rounds.get(n_closed))
-                    closed(effect)
-                elif isinstance(effect, events.RunEnded):
-                    reason = effect.reason
+        for effect in _replay(machine, self._journal, meta["seq"], encoded):
+            if isinstance(effect, events.RoundClosed):
+                n_closed = effect.report.round_index
+                self._compare(n_closed, _prints_of(effect), rounds.get(n_closed))
+                closed(effect)
+            elif isinstance(effect, events.RunEnded):
+                reason = effect.reason
         extent = self._journal.extent
         if (n_closed, machine.server.version) != (extent.n_rounds, extent.version or machine.server.version):
             raise FlqError("the journal %s leads to round %d and version %d of the shared copy, expected %d and %d"
@@ -139,6 +127,40 @@ class Store:
                            BEGAN)
         self._next_snapshot = meta["round_index"] + self._every
         return reason
+
+    def past_models(self, machine: MasterMachine) -> Iterator[Tuple[int, Any]]:
+        """Make the models of past rounds once more, as far back as the snapshots reach; from any thread.
+
+        Parameters
+        ----------
+        machine : MasterMachine
+            A new one.
+
+        Yields
+        ------
+        round_index : int
+        models : with attributes model, shared and mean
+
+        Raises
+        ------
+        FlqError
+            If no snapshot, or an entry after it, can be read, or if they lead elsewhere than they did.
+        """
+        with closing(reopen(self._run_dir, only_to_look=True)) as journal:
+            rounds = {index: row.get(PRINTS) for index, row in journal.rounds()}
+
+            def accept(meta: Dict[str, Any], arrays: Dict[str, Vector]) -> None:
+                _check_snapshot(meta, arrays, rounds)
+                if meta["seq"] < journal.extent.forgotten:
+                    raise Corrupted("nothing is left of what came after it")
+
+            meta, arrays = self.snapshots.oldest_whole(accept)
+            encoded = _restore(machine, journal, meta, arrays)
+            yield _n_closed(meta), machine.server
+            for effect in _replay(machine, journal, meta["seq"], encoded):
+                if isinstance(effect, events.RoundClosed):
+                    self._compare(effect.report.round_index, _prints_of(effect), rounds.get(effect.report.round_index))
+                    yield effect.report.round_index, effect
 
     def _leap(self, meta: Dict[str, Any], n_closed: int) -> None:
         """Go on after a snapshot that is newer than the journal: nothing that it holds is lost, so that is what counts.
@@ -299,6 +321,36 @@ def size_of_folder(path: str) -> int:
             with suppress(OSError):
                 total += os.stat(os.path.join(folder, name)).st_size
     return total
+
+
+def _restore(machine: MasterMachine, journal: Journal, meta: Dict[str, Any],
+             arrays: Dict[str, Vector]) -> Dict[int, Payload]:
+    """Bring a new machine to where a snapshot was taken; return what was encoded after that, by round."""
+    deltas = journal.deltas()
+    before = [(version, payload) for version, _, payload in deltas if version <= meta["version"]]
+    restore(machine, meta, arrays, _that_lead_to(meta["version"], before))
+    return {index: payload for version, index, payload in deltas if version > meta["version"]}
+
+
+def _replay(machine: MasterMachine, journal: Journal, after: int,
+            encoded: Dict[int, Payload]) -> Iterator[events.Effect]:
+    """Let a machine take the entries after a number once more; yield what they lead to.
+
+    Raises
+    ------
+    FlqError
+        If one can not be read or replayed.
+    """
+    for seq, kind, body, frame in journal.entries(after):
+        event = from_entry(kind, body, frame, machine.link, ticket=-seq)
+        try:
+            effects = machine.replay(event, encoded)
+        except (MemoryError, OSError):
+            raise
+        except Exception as error:
+            raise FlqError("entry %d of the journal can not be replayed: %s: %s"
+                           % (seq, type(error).__name__, error)) from error
+        yield from effects
 
 
 def _prints_of(found: Any) -> List[int]:

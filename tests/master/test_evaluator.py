@@ -59,7 +59,7 @@ def test_a_slow_evaluator_drops_the_oldest_rounds_and_does_the_newest(make_evalu
     for round_index in range(1, 6):
         evaluator.evaluate(round_index, [np.ones(40, np.float32)] * 2,
                            lambda *result: done.put(result))  # comes back at once though nothing is evaluated
-    assert [done.get(timeout=WAIT_S) for _ in range(3)] == [(1, Evaluated()), (2, Evaluated()), (3, Evaluated())]
+    assert [done.get(timeout=WAIT_S) for _ in range(3)] == [(1, None), (2, None), (3, None)]
     assert done.empty()
     assert not evaluator.wait_until_idle(0.0)
     os.kill(evaluator._child.pid, signal.SIGCONT)
@@ -140,7 +140,7 @@ def test_a_round_that_ends_two_children_is_given_up_and_the_next_is_done(make_ev
     evaluator, done = make_evaluator(), queue.Queue()
     for round_index in 1, 2:
         evaluator.evaluate(round_index, [np.ones(40, np.float32)] * 2, lambda *result: done.put(result))
-    assert done.get(timeout=WAIT_S) == (1, Evaluated())
+    assert done.get(timeout=WAIT_S) == (1, None)
     assert done.get(timeout=WAIT_S)[1].loss > 0
     assert len(begun) == 3 and evaluator.wait_until_idle(WAIT_S)
     assert caplog.text.count("round 1 is not evaluated: the evaluator process has ended (exit code 3)") == 1
@@ -155,7 +155,7 @@ def test_an_evaluator_that_ends_again_and_again_is_left_alone_for_a_while(make_e
     def evaluate(n_rounds):
         for round_index in range(n_rounds):
             evaluator.evaluate(round_index, [np.ones(40, np.float32)] * 2, lambda *result: done.put(result))
-            assert done.get(timeout=WAIT_S) == (round_index, Evaluated())
+            assert done.get(timeout=WAIT_S) == (round_index, None)
 
     evaluate(10)
     assert len(begun) == evaluator_module.MOST_LOST and evaluator.wait_until_idle(WAIT_S)
@@ -169,7 +169,7 @@ def test_settings_that_it_can_not_use_leave_rounds_without_results(make_evaluato
     evaluator = make_evaluator(model=dict(settings["model"], name="nothing"))
     done = queue.Queue()
     evaluator.evaluate(1, [np.ones(40, np.float32)] * 2, lambda *result: done.put(result))
-    assert done.get(timeout=WAIT_S) == (1, Evaluated())
+    assert done.get(timeout=WAIT_S) == (1, None)
     assert "model.name must be one of" in caplog.text
 
 
