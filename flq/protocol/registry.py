@@ -90,7 +90,9 @@ class Registry:
         is_copy = (event.known_epoch not in (None, member.epoch) and not member.gone
                    and event.instance == member.instance and event.n_samples == member.n_samples
                    and event.session == member.session)
-        if is_copy and member.closed_seq:
+        has_answered_since = (event.session == member.session != "" and event.claimed_epoch == member.epoch
+                              and (event.claimed_seq or 0) < member.closed_seq)  # a process never claims less than before
+        if is_copy and member.closed_seq or has_answered_since:
             raise Conflict("worker %d has joined with a later request" % member.worker_id)
         return is_copy
 

@@ -134,6 +134,18 @@ def test_a_late_copy_of_a_join_changes_nothing(bench, first):
     assert bench.snapshot() == before and second.is_heard()
 
 
+def test_a_late_copy_of_a_join_that_went_on_changes_nothing_after_an_answer(bench, first):
+    second = Process(bench, "second")
+    second.ask_for_settings()
+    claim = dict(claimed_epoch=1, claimed_seq=0, known_sessions=1)
+    assert second.join(**claim)["goes_on"] is True
+    answer = Answer(Kind.SKIP, 0, 1, 1, 1, float("nan"), 0.0)
+    bench.ask(lambda ticket: events.Answered(ticket, answer, 80, session="second"))
+    before = bench.snapshot()
+    assert isinstance(second.join(**claim), Conflict)
+    assert bench.snapshot() == before and second.is_heard()
+
+
 def test_a_token_without_the_key_answers_for_nobody(bench, first):
     bench.epochs[0] = 1
     thief = Process(bench, "a guess", instance="another")

@@ -264,8 +264,7 @@ class World:
             return False
         if message.session != member.session and body["known_sessions"] != member.n_sessions:
             return False  # others have joined since it was sent
-        is_older = body.get("claimed_epoch") == member.epoch and body["claimed_seq"] < member.closed_seq
-        return is_older or member.gone or body["instance"] != member.instance
+        return member.gone or body["instance"] != member.instance
 
     def reply(self, request, body):
         response = Response(request, body)
