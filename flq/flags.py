@@ -4,6 +4,8 @@ import argparse
 import sys
 from typing import Any, Callable
 
+from .addresses import host_of
+
 TINY = sys.float_info.min  # the smallest positive number, for what must be > 0
 
 
@@ -26,6 +28,14 @@ def within(kind: Callable[[str], Any], lowest: float, highest: float) -> Callabl
         return value
     read.__name__ = "whole number" if kind is int else "number"  # as in "invalid number value: 'x'"
     return read
+
+
+def host(text: str) -> str:
+    """Read a flag's name or IP address; that of IPv6 may stand in brackets."""
+    try:
+        return host_of(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _plain(bound: float) -> str:

@@ -43,7 +43,8 @@ LAYERS = {
     "output": layer(),
     "console": layer("", "tqdm"),
     "logfile": layer("output console"),
-    "flags": layer(),
+    "addresses": layer(),
+    "flags": layer("addresses"),
     "durable": layer("errors", "numpy"),
     "journal_file": layer("errors", "numpy"),
     "locks": layer("errors"),
@@ -54,7 +55,7 @@ LAYERS = {
     "protocol": layer("errors core", "numpy", PURE_STDLIB | {"random"}),  # a generator that it is given
     "drawing": layer("", "numpy matplotlib"),
     "training": layer("errors output console flags locks device core drawing", "numpy tensorflow keras PIL"),
-    "worker": layer("errors console logfile flags durable locks tokens systemd device core protocol training",
+    "worker": layer("errors console logfile addresses flags durable locks tokens systemd device core protocol training",
                     "numpy requests"),
     "simulate": layer("errors core protocol training", "numpy"),
     "report": layer("errors output flags durable journal_file core drawing",
@@ -65,10 +66,11 @@ LAYERS = {
     "config_file": layer("errors core config", "pydantic"),
     "config_docs": layer("errors core config", "pydantic"),
     "config_hash": layer(),
-    "master": layer("errors launch console logfile flags durable journal_file locks tokens systemd device core protocol "
-                    "training report watch config config_file config_docs config_hash",
+    "master": layer("errors launch console logfile addresses flags durable journal_file locks tokens systemd device "
+                    "core protocol training report watch config config_file config_docs config_hash",
                     "numpy flask werkzeug cheroot pydantic prometheus_client"),
-    "deploy": layer("errors output console flags durable tokens device config report master", "yaml pydantic pydantic_core"),
+    "deploy": layer("errors output console addresses flags durable tokens device config report master",
+                    "yaml pydantic pydantic_core"),
     # The programs; nothing imports them.
     "flq_master": layer("errors output logfile config master"),
     "flq_worker": layer("errors output logfile training worker"),

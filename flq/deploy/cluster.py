@@ -11,13 +11,16 @@ import difflib
 from typing import Annotated, Any, Dict, Iterator, List, Literal, Mapping, Optional, Sequence, Tuple, Type
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
+from ..addresses import host_of, without_brackets
 from ..config import JetsonOptimization, Section
 from ..errors import ConfigError
 
 # What ssh and systemd can not misread: no leading dash, no blanks, no quotes.
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:\[][A-Za-z0-9_.:%@\[\]-]*$", max_length=255)]
+SshHost = Annotated[Name, AfterValidator(without_brackets)]
+Address = Annotated[Name, AfterValidator(host_of)]
 Path = Annotated[str, Field(pattern=r"^[A-Za-z0-9_./~+][A-Za-z0-9_./~+@=:-]*$", max_length=1000)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Memory = Annotated[int, Field(ge=64, le=10 ** 7)]
@@ -46,9 +49,9 @@ class Access(Section):
 class MasterEntry(Access):
     """The master: where it runs and what it is started with."""
 
-    address: Name = Field(description="What workers connect to: a name or an IP address.")
+    address: Address = Field(description="What workers connect to: a name or an IP address.")
     port: Port = Field(5000, description="Port that it listens on.")
-    host: Optional[Name] = Field(None, description="local, or its address for ssh; null = local if the address is "
+    host: Optional[SshHost] = Field(None, description="local, or its address for ssh; null = local if the address is "
                                                    "one of this machine, otherwise the address.")
     config: Optional[str] = Field(None, min_length=1, description="Configuration to send; null = flq_config.json.")
     set: List[str] = Field([], description="Settings on top of it, section.key=value.")
@@ -59,7 +62,7 @@ class MasterEntry(Access):
 class WorkerEntry(Access):
     """One worker."""
 
-    host: Name = Field(description="Its address for ssh, or local.")
+    host: SshHost = Field(description="Its address for ssh, or local.")
     worker_id: int = Field(ge=0, le=4095, description="0, 1, 2, ...; null = the position in the list.")
     name: Optional[Name] = Field(None, description="What it is called on the master's page, in /status and results.")
     data_dir: Optional[Path] = Field(None, description="Where its data lie on that machine.")
@@ -143,6 +146,8 @@ def _sentence(detail: Mapping[str, Any]) -> str:
         return "unknown key %s; %s" % (path, "the nearest is " + close[0] if close else "known are " + ", ".join(known))
     if detail["type"] == "string_pattern_mismatch":
         return "%s must be a plain name or path, without blanks and quotes, got %.60r" % (path, detail["input"])
+    if detail["type"] == "value_error":
+        return "%s %s" % (path, detail["ctx"]["error"])
     said = detail["msg"][0].lower() + detail["msg"][1:]
     return "%s can not be used: %s, got %.60r" % (path, said, detail["input"])
 

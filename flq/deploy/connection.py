@@ -17,6 +17,7 @@ import zlib
 from contextlib import suppress
 from typing import Any, BinaryIO, Callable, List, NamedTuple, Optional, Sequence, Tuple, Union
 
+from ..addresses import split_port
 from ..errors import FlqError
 from .cluster import Access
 from .framing import Cut, Frame
@@ -240,12 +241,12 @@ def ssh_command(host: Host) -> List[str]:
     command = ["ssh", *_options(access)]
     if access.jump_host is not None:
         who, _, where = access.jump_host.rpartition("@")
-        name, colon, port = where.rpartition(":")
+        name, port = split_port(where)
         jump = ["ssh", *_options(access), "-W", "[%h]:%p"]
-        jump += ["-p", port] if colon else []
+        jump += ["-p", port] if port else []
         jump += ["-l", who] if who else []
         # Not -J, which would not hand the options on.
-        command += ["-o", "ProxyCommand=" + shlex.join([*jump, name if colon else where])]
+        command += ["-o", "ProxyCommand=" + shlex.join([*jump, name.replace("%", "%%")])]
     command += ["-p", str(access.ssh_port)] if access.ssh_port is not None else []
     return command + (["-l", access.user] if access.user is not None else [])
 

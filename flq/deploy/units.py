@@ -4,6 +4,7 @@ import os
 import shlex
 from typing import Dict, List, Optional
 
+from ..addresses import is_ipv6
 from .cluster import Cluster, MasterEntry, WorkerEntry
 from .facts import Facts, Fit
 from .hosts import Host, Program
@@ -24,7 +25,7 @@ def arguments_of(program: Program, cluster: Cluster, facts: Facts) -> List[str]:
     project, entry = facts.project, program.entry
     if isinstance(entry, MasterEntry):
         words = [project + "/current/start_master.sh", "--start_once", "%s/%s" % (project, RUN_WANTED),
-                 "--host", "0.0.0.0", "--port", str(entry.port)]
+                 "--host", "::" if is_ipv6(entry.address) else "0.0.0.0", "--port", str(entry.port)]
         if entry.tls_cert is not None:
             words += ["--tls_cert", project + "/settings/master.pem", "--tls_key", project + "/settings/master.key"]
         return words + settings_flags(program, cluster, facts.project)

@@ -4,6 +4,7 @@ import time
 from functools import partial
 from typing import Any, Dict, List, Sequence, Tuple
 
+from ..addresses import url_of
 from .cluster import Cluster
 from .connection import Connection
 from .fleet import Fleet
@@ -90,7 +91,7 @@ def ask(connection: Connection, host: Host, cluster: Cluster, words: Sequence[st
     """Ask the master's machine for the status of the run: what flq.deploy.on_master answers to these words."""
     master = cluster.master
     is_safe = master.tls_cert is not None
-    url = "https://%s:%d" % (master.address, master.port) if is_safe else "http://127.0.0.1:%d" % master.port
+    url = url_of("https", master.address, master.port) if is_safe else url_of("http", "127.0.0.1", master.port)
     ca = ["--ca", "settings/ca.pem"] if is_safe and cluster.ca is not None else []
     results_dir = results_dir_of(cluster)
     where = [] if results_dir is None else ["--results_dir", results_dir]

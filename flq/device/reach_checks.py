@@ -48,7 +48,7 @@ def _certificate_line(connection: socket.socket, host: str, cafile: str) -> Line
     """Shake hands, as a client that trusts the certificates in a file."""
     try:
         context = ssl.create_default_context(cafile=cafile)
-        with context.wrap_socket(connection, server_hostname=host) as encrypted:
+        with context.wrap_socket(connection, server_hostname=host.partition("%")[0]) as encrypted:
             ends = ssl.cert_time_to_seconds(encrypted.getpeercert()["notAfter"])
     except (OSError, ssl.CertificateError) as error:  # which is no OSError in Python 3.6
         return Line(FAIL, "certificate", _reason_of(error), _fix_of(_reason_of(error)))

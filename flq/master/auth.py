@@ -6,12 +6,12 @@ none may look at the status and, from the master's own machine, stop the run and
 
 import hashlib
 import hmac
-import ipaddress
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional
 from urllib.parse import urlsplit
 
 from flask import request
 
+from ..addresses import is_loopback
 from ..errors import Forbidden, Unauthorized
 from ..tokens import OPERATOR, worker_name
 from .bodies import FRAMES
@@ -154,17 +154,6 @@ def is_from_this_machine() -> bool:
     if origin is not None and origin != "%s://%s" % (request.scheme, host):
         return False
     return is_loopback(request.remote_addr or "") and _name_of(host) in LOCAL_NAMES
-
-
-def is_loopback(address: str) -> bool:
-    """Return whether an address, or localhost, is this machine's own."""
-    if address == "localhost":
-        return True
-    try:
-        ip = ipaddress.ip_address(address)
-    except ValueError:
-        return False
-    return (getattr(ip, "ipv4_mapped", None) or ip).is_loopback
 
 
 def _name_of(host: str) -> Optional[str]:

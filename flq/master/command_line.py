@@ -3,7 +3,7 @@
 import argparse
 from typing import List, Optional
 
-from ..flags import Flags, within
+from ..flags import Flags, host, within
 
 
 def parse_flags(argv: Optional[List[str]]) -> argparse.Namespace:
@@ -11,7 +11,8 @@ def parse_flags(argv: Optional[List[str]]) -> argparse.Namespace:
     flags = Flags(prog="flq_master.py", description="The FLQ master: holds the global model.")
     flags.add_argument("--config", metavar="F", help="configuration file (default: flq_config.json; with --resume, "
                                                      "that of the run)")
-    flags.add_argument("--host", default="0.0.0.0", help="address to listen on (default: %(default)s)")
+    flags.add_argument("--host", type=host, default="0.0.0.0",
+                       help="address to listen on (default: %(default)s, all of IPv4; :: is all of IPv4 and IPv6)")
     flags.add_argument("--port", type=within(int, 0, 65535), default=5000,
                        help="port to listen on (default: %(default)s; 0 = any)")
     flags.add_argument("--set", metavar="section.key=value", action="append", default=[], dest="overrides",

@@ -10,6 +10,7 @@ import ssl
 import sys
 from typing import Any, Dict, List, Mapping, Tuple
 
+from ..addresses import is_loopback
 from ..device.board import find_board
 from ..device.checks import FAIL, OK, WARN, Line, show
 from ..device.disk_checks import disk_lines, sd_card_lines
@@ -150,8 +151,7 @@ def notifications_line(environment: Mapping[str, str], project_dir: str) -> Line
 
 
 def _tls_line(args: argparse.Namespace) -> Line:
-    from .auth import is_loopback  # packages_line has found what they import
-    from .tls import TlsAdapter
+    from .tls import TlsAdapter  # packages_line has found what it imports
 
     if args.tls_cert is None:
         if is_loopback(args.host):

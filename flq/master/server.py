@@ -1,6 +1,7 @@
 """The HTTP server: cheroot, in this process. docs/architecture.md says why cheroot."""
 
 import logging
+import socket
 import sys
 import threading
 import time
@@ -59,6 +60,12 @@ class ReadableFirst(wsgi.Server):
         except (OSError, ValueError):
             pass  # it has been closed: an error here would end the thread
         conn.close()
+
+    @staticmethod
+    def bind_socket(socket_, bind_addr):
+        """Bind a socket; the zone of an IPv6 address, which a pair of host and port does not have, is looked up."""
+        socket_.bind(socket.getaddrinfo(*bind_addr, socket_.family, socket_.type, 0, socket.AI_PASSIVE)[0][4])
+        return socket_
 
     def vouch(self, conn, name: str) -> None:
         """Note that a connection has shown the token of that name."""
@@ -120,7 +127,7 @@ class Server:
         self._server.max_request_header_size = connection.MAX_HEAD_BYTES
         try:
             self._server.prepare()
-        except (OSError, OverflowError) as error:
+        except (OSError, OverflowError, UnicodeError) as error:  # the last, of a name that can be none
             raise ConfigError("cannot listen on %s port %d: %s" % (host, port, error),
                               "choose another with --port, or end the program that uses it") from error
         self.port = self._server.bind_addr[1]

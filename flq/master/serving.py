@@ -12,6 +12,7 @@ from typing import Dict, List, Optional
 
 import numpy as np
 
+from ..addresses import is_loopback, url_of
 from ..config import Config
 from ..config_hash import config_hash
 from ..console import FOR_A_BAR
@@ -26,7 +27,7 @@ from ..training.datasets import resolve_dataset
 from ..training.models import is_custom
 from ..training.trainer import begin, check
 from .app import create_app
-from .auth import Gate, is_loopback
+from .auth import Gate
 from .broadcast import Broadcast
 from .descriptors import n_connections, n_open, raise_limit
 from .evaluator import Evaluator
@@ -160,8 +161,8 @@ def until_the_end(args: argparse.Namespace, service: MasterService, server: Serv
     server.start()
     watchdog.ready()
     logger.info("run %s, configuration %s", service.machine.options.run_id, service.config_hash)
-    say("FLQ master ready on %s://%s:%d (run %s)"
-        % ("https" if args.tls_cert else "http", args.host, server.port, service.machine.options.run_id))
+    say("FLQ master ready on %s (run %s)" % (url_of("https" if args.tls_cert else "http", args.host, server.port),
+                                             service.machine.options.run_id))
     logger.info("the tokens of the operator and the workers are in %s", args.token_file)
     if not args.tls_cert and not is_loopback(args.host):
         logger.warning("plain HTTP: whoever sees the traffic reads models, updates and tokens; --tls_cert and "

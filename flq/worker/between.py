@@ -4,6 +4,7 @@ import re
 from typing import Any, Mapping, NamedTuple, Optional
 from urllib.parse import urlsplit
 
+from ..addresses import with_port
 from ..errors import ConfigError
 
 PROXY_SCHEMES = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
@@ -67,8 +68,7 @@ def proxy_for(url: str, proxies: Mapping[str, str], environment: Mapping[str, st
     if not host or not re.match(r"[^\s/\\]+\Z", host) or parts.scheme.lower() not in PROXY_SCHEMES:
         raise ConfigError("the environment variable %s must be http://host:port of a proxy, and is not" % variable,
                           Proxy(variable, "").fix(url))
-    name = "[%s]" % host if ":" in host else host
-    return Proxy(variable, name if port is None else "%s:%d" % (name, port))
+    return Proxy(variable, host if port is None else with_port(host, port))
 
 
 def stranger(url: str, response: Any, proxy: Optional[Proxy]) -> str:

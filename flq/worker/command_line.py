@@ -3,13 +3,7 @@
 import argparse
 from typing import List, Optional
 
-from ..flags import Flags, within
-
-
-def _host(text: str) -> str:
-    if not text or any(letter.isspace() or not letter.isprintable() or letter in "/\\?#@" for letter in text):
-        raise argparse.ArgumentTypeError("must be a name or an IP address, without http:// and port, got %r" % text)
-    return text
+from ..flags import Flags, host, within
 
 
 def parse_flags(argv: Optional[List[str]]) -> argparse.Namespace:
@@ -17,7 +11,7 @@ def parse_flags(argv: Optional[List[str]]) -> argparse.Namespace:
     flags = Flags(prog="flq_worker.py", description="An FLQ worker: trains on its own data.")
     flags.add_argument("--worker_id", type=within(int, 0, 2 ** 31 - 1), required=True,
                        help="0 .. total_workers-1, each id once")
-    flags.add_argument("--master_ip", type=_host, default=None,
+    flags.add_argument("--master_ip", type=host, default=None,
                        help="address or name of the master (default: system.master_url of --config)")
     flags.add_argument("--port", type=within(int, 1, 65535), default=5000,
                        help="port of the master at --master_ip (default: %(default)s)")

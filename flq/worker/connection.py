@@ -132,6 +132,13 @@ class SafePool(pools.HTTPSConnectionPool):
 class Adapter(requests.adapters.HTTPAdapter):
     """Makes such connections for a session, also through a proxy that speaks HTTP."""
 
+    def build_connection_pool_key_attributes(self, *args: Any, **kwargs: Any) -> Any:
+        """Give an IPv6 address its brackets back, without which urllib3 misreads its zone; since requests 2.32."""
+        host_params, pool_kwargs = super().build_connection_pool_key_attributes(*args, **kwargs)
+        if ":" in (host_params["host"] or ""):
+            host_params["host"] = "[%s]" % host_params["host"]
+        return host_params, pool_kwargs
+
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         """Prepare connections to masters."""
         super().init_poolmanager(*args, **kwargs)

@@ -12,6 +12,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Dict, List, NamedTuple, Optional
 from urllib.parse import urlsplit
 
+from ..addresses import host_in
 from ..device.board import GPU_MEMORY_MB_OF_A_NANO, Board, find_board
 from ..device.checks import FAIL, OK, WARN, Line, show
 from ..device.disk_checks import disk_lines, sd_card_lines
@@ -91,28 +92,37 @@ def master_lines(url: str, ca: Optional[str], worker_id: int, token: Optional[st
     """Return how the master can be reached, and whether it takes the token. Nothing of the run changes by that."""
     import requests  # packages_line has found it
 
+    from .between import proxy_for  # they import requests
+    from .connection import Adapter, cause_of
+
     parts, is_tls = urlsplit(url), url.startswith("https:")
     with requests.Session() as session:
         found = session.merge_environment_settings(url, {}, None, True if ca is None else ca, None)
-        proxy = requests.utils.select_proxy(url, found["proxies"])
+        try:
+            proxy = proxy_for(url, found["proxies"], os.environ)
+        except ConfigError as error:
+            return [Line(FAIL, "proxy", error.detail, error.hint)]
+        session.mount(parts.scheme + "://", Adapter())
         if proxy is None:
             cafile = found["verify"] if isinstance(found["verify"], str) else requests.certs.where()
-            lines, is_usable = reach_lines(parts.hostname, parts.port, cafile if is_tls else None)
+            lines, is_usable = reach_lines(host_in(url), parts.port, cafile if is_tls else None)
             if not is_usable:
                 return lines
         else:
-            lines = [Line(OK, "address", "through the proxy %s" % urlsplit(proxy).hostname)]
+            lines = [Line(OK, "address", "through the proxy %s, which the environment variable %s names"
+                          % (proxy.where, proxy.variable))]
         session.trust_env, session.proxies, session.verify = False, found["proxies"], found["verify"]
         try:
             answers = _ask_health(session, url)
-            if not _is_master(answers[-1]):
+            last = answers[-1]
+            if not _is_master(last):
                 return lines + [Line(FAIL, "master", "what answers at %s is not an FLQ master (%d %.80s)" % (
-                    url, answers[-1].response.status_code, answers[-1].response.reason), _fix_of(answers[-1]))]
+                    url, last.response.status_code, last.response.reason), _fix_of(last, url, proxy))]
             lines += [_trip_line(url, answers), skew_line(answers[-1], is_tls)]
             return lines + ([] if token is None else [_token_line(session, url, worker_id, token)])
         except requests.RequestException as error:
-            return lines + [Line(FAIL, "master", "no answer from %s: %s" % (url, str(error).split("\n")[0]),
-                                 "try again; the master's log may tell more")]
+            return lines + [Line(FAIL, "master", "no answer from %s: %s" % (url, cause_of(error)),
+                                 "try again; the master's log may tell more" if proxy is None else proxy.words(url))]
 
 
 class Answer(NamedTuple):
@@ -152,11 +162,14 @@ def _is_master(answer: Answer) -> bool:
                                              and {"error", "detail", "hint"} <= set(answer.body))
 
 
-def _fix_of(answer: Answer) -> str:
-    """Return the master's own words, of one that speaks HTTPS only."""
+def _fix_of(answer: Answer, url: str, proxy: Any) -> str:
+    """Return the master's own words, of one that speaks HTTPS only; else what to do about what answers there."""
+    from .between import HINTS
+
     detail, hint = (str(answer.body.get(key, "")) for key in ("detail", "hint"))
     if not detail:
-        return "--master_ip and --port must be those of flq_master.py"
+        return proxy.words(url) if proxy is not None else (
+            HINTS.get(answer.response.status_code) or "--master_ip and --port must be those of flq_master.py")
     return "%s (%s)" % (detail, hint) if hint else detail
 
 

@@ -17,6 +17,7 @@ import sys
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 from urllib.parse import urlsplit
 
+from ..addresses import host_in, host_of, url_of
 from ..errors import ConfigError, DataError
 from ..training.custom_model import require_allowed
 from ..training.datasets import FILES
@@ -121,8 +122,7 @@ def master_url(args: argparse.Namespace, own: Settings) -> str:
         If neither says it, or the file's is no http://host:port.
     """
     if args.master_ip is not None:
-        host = "[%s]" % args.master_ip if ":" in args.master_ip else args.master_ip
-        return "%s://%s:%d" % ("https" if args.tls or args.ca is not None else "http", host, args.port)
+        return url_of("https" if args.tls or args.ca is not None else "http", args.master_ip, args.port)
     url = own["system"].get("master_url")
     if url is None:
         raise ConfigError("where the master is must be said, by --master_ip or by system.master_url in a --config file")
@@ -130,7 +130,7 @@ def master_url(args: argparse.Namespace, own: Settings) -> str:
         raise ConfigError("system.master_url must be http://host:port, got %r" % url)
     if (args.tls or args.ca is not None) and not url.startswith("https:"):
         raise ConfigError("system.master_url must be https://host:port with --tls or --ca, got %r" % url)
-    return url.rstrip("/")
+    return url_of(urlsplit(url).scheme, host_in(url), urlsplit(url).port)
 
 
 def trusted_file(args: argparse.Namespace) -> Optional[str]:
@@ -227,8 +227,9 @@ def _is_address(url: str) -> bool:
     try:
         parts = urlsplit(url)
         has_port = parts.port is not None
+        host_of(host_in(url))
     except ValueError:
         return False
     rest: List[str] = [parts.path.strip("/"), parts.query, parts.fragment]
-    return (parts.scheme in ("http", "https") and bool(parts.hostname) and has_port and "@" not in parts.netloc
+    return (parts.scheme in ("http", "https") and has_port and "@" not in parts.netloc
             and not any(rest) and not any(letter.isspace() for letter in url))

@@ -5,8 +5,9 @@ import socket
 import pytest
 from machines import cluster_with, hosts_with
 
-from flq.deploy.cluster import load_cluster
+from flq.deploy.cluster import cluster_of, load_cluster
 from flq.deploy.command_line import cluster_from, parse_flags
+from flq.deploy.connection import ssh_command
 from flq.deploy.hosts import hosts_of
 from flq.errors import ConfigError
 
@@ -108,3 +109,25 @@ def test_without_any_machines_it_says_where_to_write_them():
 def test_no_systemd_holds_for_all_machines():
     flags = parse_flags(["--no-systemd", "--master_ip", "192.0.2.1", "--worker_ips", "192.0.2.2"])
     assert {host.access.systemd for host in hosts_of(cluster_from(flags))} == {"none"}
+
+
+@pytest.mark.parametrize("written", ["fe80::1%eth0", "[fe80::1%eth0]"])
+def test_an_ipv6_address_may_have_brackets_and_a_zone(written):
+    cluster = cluster_from(parse_flags(["deploy", "--master_ip", written, "--worker_ips", "[::1] " + written]))
+    assert cluster.master.address == "fe80::1%eth0"
+    assert [worker.host for worker in cluster.workers] == ["::1", "fe80::1%eth0"]
+
+
+@pytest.mark.parametrize("address", ["10.0.0.1:5000", "[10.0.0.1]", "::1::", "me@10.0.0.1", "fe80::1%"])
+def test_an_address_that_is_none_is_named(address):
+    with pytest.raises(ConfigError, match="master.address must be a name or an IP address, without http:// and port"):
+        cluster_of({"master": {"address": address}, "workers": [{"host": "b"}]}, "x.yaml")
+
+
+@pytest.mark.parametrize("jump, command", [
+    ("gate", "gate"), ("ada@gate:2222", "-p 2222 -l ada gate"), ("::1", "::1"), ("[::1]:22", "-p 22 ::1"),
+    ("ada@[fe80::1%eth0]", "-l ada fe80::1%%eth0")])
+def test_a_jump_host_may_have_a_user_and_a_port(jump, command):
+    host = hosts_of(cluster_with({"host": "192.0.2.2", "jump_host": jump}))[-1]
+    said, = [word for word in ssh_command(host) if word.startswith("ProxyCommand=")]
+    assert said.endswith(" '[%h]:%p' " + command)

@@ -129,6 +129,16 @@ def test_with_certificates_all_speak_https():
     assert words[words.index("--ca") + 1] == "/home/ada/flq/settings/ca.pem"
 
 
+@pytest.mark.parametrize("address, host, shown", [
+    ("192.0.2.1", "0.0.0.0", "192.0.2.1"), ("board", "0.0.0.0", "board"), ("[fe80::1%eth0]", "::", '"fe80::1%%eth0"')])
+def test_a_master_whose_address_is_of_ipv6_listens_there(address, host, shown):
+    cluster = cluster_with({"host": "192.0.2.2"}, master={"address": address})
+    master, worker = hosts_of(cluster)
+    words = arguments_of(master.programs[0], cluster, PC)
+    assert words[words.index("--host") + 1] == host
+    assert "--master_ip %s --port" % shown in unit_text(worker.programs[0], worker, cluster, PC, None, "user")
+
+
 @pytest.mark.parametrize("word, written", [
     ("plain", "plain"), ("a b", '"a b"'), ("50%", '"50%%"'), ("$HOME", '"$$HOME"'), ('say "x"', '"say \\"x\\""')])
 def test_words_are_written_as_systemd_reads_them(word, written):

@@ -29,7 +29,7 @@ class Relay:
     ----------
     master : (host, port)
     faults : dict, optional
-        (path, n) -> what happens to the n-th request (from 1) with that path.
+        (path, n) -> what happens to the n-th request (from 1) with that path; n None = to all others with it.
 
     Attributes
     ----------
@@ -37,7 +37,7 @@ class Relay:
         How many were made to it.
     """
 
-    def __init__(self, master: Tuple[str, int], faults: Optional[Dict[Tuple[str, int], Fault]] = None) -> None:
+    def __init__(self, master: Tuple[str, int], faults: Optional[Dict[Tuple[str, Optional[int]], Fault]] = None) -> None:
         self.master = master
         self.faults = dict(faults or {})
         self._news = threading.Condition()
@@ -181,7 +181,7 @@ class Relay:
     def _relay_one(self, client: socket.socket, master: socket.socket) -> bool:
         """Let one request and its response pass; return whether the connection goes on."""
         passage = Passage(self, master, read_message(client), client)
-        fault = self.faults.get((passage.path, self.note(ARRIVED, passage.path)))
+        fault = self.faults.get((passage.path, self.note(ARRIVED, passage.path)), self.faults.get((passage.path, None)))
         try:
             try:
                 response = (fault or pass_whole)(passage)

@@ -103,6 +103,11 @@ def url_of(flags, url=None):
 @pytest.mark.parametrize("flags, url, expected", [
     (["--master_ip", "10.0.0.1"], None, "http://10.0.0.1:5000"),
     (["--master_ip", "fe80::1", "--port", "7"], None, "http://[fe80::1]:7"),
+    (["--master_ip", "[::1]"], None, "http://[::1]:5000"),
+    (["--master_ip", "[fe80::1%eth0]"], None, "http://[fe80::1%25eth0]:5000"),
+    (["--master_ip", "fe80::1%25", "--tls"], None, "https://[fe80::1%2525]:5000"),
+    ([], "http://[fe80::1%eth0]:6000", "http://[fe80::1%25eth0]:6000"),
+    ([], "http://[fe80::1%25Eth0]:6000/", "http://[fe80::1%25Eth0]:6000"),
     (["--master_ip", "board"], "http://other:6000", "http://board:5000"),
     ([], "http://other:6000", "http://other:6000"), ([], "http://other:6000/", "http://other:6000"),
     ([], "https://[::1]:6000", "https://[::1]:6000")])
@@ -117,7 +122,8 @@ def test_without_either_it_is_said_what_is_missing():
 
 @pytest.mark.parametrize("url", ["other", "other:6000", "http://other", "http://:6000", "ftp://other:6000", "",
                                  "http://other:many", "http://other:70000", "http://other:6000/path", "http://a b:6000",
-                                 "http://other:6000?q", "http://user:word@other:6000", "http://[::1:6000"])
+                                 "http://other:6000?q", "http://user:word@other:6000", "http://[::1:6000",
+                                 "http://[::x]:6000", "http://[fe80::1%]:6000", "http://::1:6000"])
 def test_a_url_that_is_none_is_one_sentence(url):
     with pytest.raises(ConfigError, match="system.master_url must be http://host:port, got "):
         url_of([], url)

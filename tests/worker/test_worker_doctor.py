@@ -143,9 +143,33 @@ def test_a_proxy_is_named_and_asked(monkeypatch):
         monkeypatch.setenv("http_proxy", proxy.url)
         lines = {line.name: line for line in master_lines("http://192.0.2.1:5000", None, 0, TOKEN)}
         requests = proxy.requests
-    assert lines["address"].text == "through the proxy 127.0.0.1"
+    assert lines["address"].text == ("through the proxy %s, which the environment variable http_proxy names"
+                                     % proxy.url.partition("://")[2])
     assert (lines["master"].status, lines["token"].status) == (OK, OK)
     assert requests[0].startswith(b"GET http://192.0.2.1:5000/healthz ")
+
+
+def test_a_proxy_that_does_not_answer_is_named_with_what_to_do(monkeypatch):
+    url = unused_url()
+    monkeypatch.setenv("http_proxy", url)
+    line = master_lines("http://192.0.2.1:5000", None, 0, TOKEN)[-1]
+    assert (line.name, line.status) == ("master", FAIL) and "refused" in line.text
+    assert line.fix == ("the request went to the proxy %s, which the environment variable http_proxy names: unset it, "
+                        "or set no_proxy=192.0.2.1" % url.partition("://")[2])
+
+
+def test_what_is_no_proxy_is_named(monkeypatch):
+    monkeypatch.setenv("http_proxy", "http://proxy:many")
+    line, = master_lines("http://192.0.2.1:5000", None, 0, TOKEN)
+    assert (line.name, line.status) == ("proxy", FAIL) and "http_proxy must be http://host:port" in line.text
+
+
+@pytest.mark.parametrize("status, fix", [("403 Forbidden", "a proxy on the way refuses"), ("502 Bad", "is the master"),
+                                         ("407 Proxy", "wants a password"), ("418 Teapot", "--master_ip and --port")])
+def test_an_answer_of_something_else_is_named_with_what_to_do(status, fix):
+    with StandIn([response(status, b"<html>")]) as stand_in:
+        line = master_lines(stand_in.url, None, 0, TOKEN)[-1]
+    assert (line.name, line.status) == ("master", FAIL) and fix in line.fix
 
 
 # ---- The whole of it
@@ -202,7 +226,7 @@ def test_a_numpy_that_dies_does_not_take_the_doctor_with_it(tmp_path):
 def test_the_doctor_is_read_without_importing_numpy():
     source = Path(doctor.__file__).read_text(encoding="utf-8")
     at_the_top = re.findall(r"(?m)^from \.\.?(\S*) import", source)
-    assert set(name.split(".")[0] for name in at_the_top) == {"device", "errors"}
+    assert set(name.split(".")[0] for name in at_the_top) == {"addresses", "device", "errors"}
 
 
 def test_without_a_master_the_token_is_looked_for_all_the_same(tmp_path):

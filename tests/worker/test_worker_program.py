@@ -101,11 +101,12 @@ def test_flags_that_make_no_sense_are_one_sentence_and_exit_code_2(run_worker, t
     assert not (tmp_path / "state").exists()
 
 
-@pytest.mark.parametrize("address", ["10.0.0.1:5000", "a..b"])
-def test_an_address_that_is_none_ends_at_once(run_worker, address):
+@pytest.mark.parametrize("address, words", [("10.0.0.1:5000", "must be a name or an IP address, without http://"),
+                                            ("a..b", "can not be the address of a master")])
+def test_an_address_that_is_none_ends_at_once(run_worker, address, words):
     code, lines = run_worker(unused_url(), "--master_ip", address)
     assert code == 2
-    assert len(lines) == 1 and "can not be the address of a master" in lines[0]
+    assert len(lines) == 1 and words in lines[0]
 
 
 def logged(folder):

@@ -1,0 +1,95 @@
+"""What stands between master and workers: it may send an answer in another form, and refuse a request."""
+
+import gzip
+
+import numpy as np
+import pytest
+from cluster import end_well, settings_of
+from relay import Relay
+
+from flq.simulate import loopback
+
+SMALL = ("model.name=quadratic", "model.lr=0.05", "system.max_rounds=4")
+ROUTES = ("/register", "/get_global_model", "/offer", "/upload_update", "/heartbeat")
+
+
+def parted(response):
+    """Return the head of a response without what says how long it is, and its body."""
+    head, _, body = response.partition(b"\r\n\r\n")
+    lines = [line for line in head.split(b"\r\n") if not line.lower().startswith(b"content-length")]
+    return b"\r\n".join(lines), body
+
+
+def in_chunks(passage):
+    head, body = parted(passage.ask(passage.request))
+    pieces = [body[start:start + 700] for start in range(0, len(body), 700)]
+    chunks = b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces)
+    return head + b"\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks + b"0\r\n\r\n"
+
+
+def without_length(passage):
+    head, body = parted(passage.ask(passage.request))
+    return head + b"\r\nConnection: close\r\n\r\n" + body
+
+
+def zipped(passage):
+    head, body = parted(passage.ask(passage.request))
+    body = gzip.compress(body)
+    return head + b"\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+
+
+def unless_empty(fault):
+    """Return a fault that leaves 204 as it is, which has no body."""
+    def remade(passage):
+        response = fault(passage)
+        return b"HTTP/1.1 204 No Content\r\n\r\n" if response.startswith(b"HTTP/1.1 204") else response
+    return remade
+
+
+def page(status, *headers):
+    """Return a fault that answers in the master's place."""
+    def answered(passage):
+        lines = ["HTTP/1.1 " + status, "Content-Length: 6", *headers]
+        return ("\r\n".join(lines) + "\r\n\r\n<html>").encode()
+    return answered
+
+
+def test_the_model_is_the_same_however_answers_are_sent(cluster):
+    master = cluster.master(*SMALL)
+    remakes = (in_chunks, without_length, zipped, None)
+    relays = [Relay(("127.0.0.1", master.port),
+                    {} if remake is None else {(path, None): unless_empty(remake) for path in ROUTES})
+              for remake in remakes]
+    try:
+        end_well(master, [cluster.worker(worker_id, relay.port) for worker_id, relay in enumerate(relays)])
+    finally:
+        for relay in relays:
+            relay.close()
+    settings = settings_of(*SMALL)
+    assert np.array_equal(master.model(settings), loopback.simulate(settings).model)
+    assert [row["uploaded"] for row in master.table("Rounds")] == [4] * 4
+
+
+@pytest.mark.parametrize("status, headers", [("403 Forbidden", ()), ("302 Found", ("Location: http://login.example/",)),
+                                             ("502 Bad Gateway", ()), ("200 OK", ()), ("404 Not Found", ()),
+                                             ("413 Too Large", ())])
+def test_what_refuses_a_request_now_and_then_costs_nothing(cluster, status, headers):
+    overrides = SMALL + ("system.total_workers=1", "system.min_workers=1")
+    master = cluster.master(*overrides)
+    faults = {(path, n): page(status, *headers) for path in ROUTES for n in (1, 3)}
+    with Relay(("127.0.0.1", master.port), faults) as relay:
+        worker = cluster.worker(0, relay.port)
+        end_well(master, [worker])
+    assert "/register is not an FLQ master: %s" % status in worker.text
+    assert "/upload_update is not an FLQ master: %s" % status in worker.text
+    settings = settings_of(*overrides)
+    assert np.array_equal(master.model(settings), loopback.simulate(settings).model)
+
+
+def test_a_worker_that_only_finds_a_stranger_gives_up_with_its_status(cluster):
+    master = cluster.master(*SMALL)
+    with Relay(("127.0.0.1", master.port), {(path, None): page("403 Forbidden") for path in ROUTES}) as relay:
+        worker = cluster.worker(0, relay.port, flags=("--give_up_s", "1"))
+        assert worker.wait() == 1
+    last = worker.text.splitlines()[-1]
+    assert "is not an FLQ master: 403 Forbidden (a proxy on the way refuses the request" in last and "giving up" in last
