@@ -24,7 +24,8 @@ def totals_of(machine: MasterMachine, meter: Meter, devices: Devices, accuracy: 
                         devices.counts(worker_id), accuracy)
             for worker_id in sorted(set(machine.members) | set(wires))]
     wire = Wire(sum(row.wire_bytes_up for row in rows), sum(row.wire_bytes_down for row in rows))
-    return Totals(rows, (machine.totals.payload_bits_up, machine.totals.payload_bits_down), wire, others)
+    blocked = [(worker_id, member.blocked) for worker_id, member in sorted(machine.members.items()) if member.blocked]
+    return Totals(rows, (machine.totals.payload_bits_up, machine.totals.payload_bits_down), wire, others, blocked)
 
 
 def _worker_row(member: Member, wire: Wire, device: Counts, accuracy: Optional[float]) -> WorkerRow:

@@ -25,7 +25,7 @@ from ..protocol.master_machine import MasterMachine
 from ..protocol.master_state import set_traffic, traffic_of
 from ..report.names import without_address
 from ..report.rows import RoundRow
-from ..report.summary import NEVER_JOINED, Totals, lost_workers, summary, totals_to_stored
+from ..report.summary import NEVER_JOINED, Totals, blocked_updates, lost_workers, summary, totals_to_stored
 from ..watch.messages import Began, Ended, Happened, Round
 from .devices import Devices
 from .ending import totals_of
@@ -295,11 +295,11 @@ class MasterService:
             return 1
         if problem is None:
             say("results: %s" % self.results.workbook)
-        if not self.was_interrupted:
-            fewer = self._fewer_workers()
-            if fewer is not None:
-                say(fewer)
-        return 1 if self.failed else 0
+        fewer, blocked = (None, None) if self.was_interrupted else (self._fewer_workers(), blocked_updates(self._totals()))
+        for sentence in (fewer, blocked):
+            if sentence is not None:
+                say(sentence)
+        return 1 if self.failed or blocked is not None else 0
 
     def close(self) -> None:
         """End the thread, with what was counted last; requests that still wait are told so. Once is enough."""

@@ -23,12 +23,15 @@ class Totals(NamedTuple):
         The wire bytes are the sums of these rows.
     others : (int, int)
         Wire bytes of everybody else.
+    blocked : sequence of (int, int)
+        Worker id, and how many of its updates something between it and the master has refused; only those with any.
     """
 
     workers: List[WorkerRow]
     payload_bits: Tuple[int, int]
     wire_bytes: Tuple[int, int]
     others: Tuple[int, int]
+    blocked: Sequence[Sequence[int]] = ()
 
 
 class Tested(NamedTuple):
@@ -82,6 +85,17 @@ def lost_workers(totals: Totals) -> List[int]:
     return [row.worker_id for row in totals.workers if row.state == GONE]
 
 
+def blocked_updates(totals: Totals) -> Optional[str]:
+    """Say which updates never arrived, if there are any: without them the results are not what they should be."""
+    n_updates = sum(count for _, count in totals.blocked)
+    if not n_updates:
+        return None
+    words = "updates did not arrive, because something between a worker and the master refused them" if n_updates > 1 \
+        else "update did not arrive, because something between the worker and the master refused it"
+    return "%d %s: %s" % (n_updates, words, ", ".join("%d of worker %d" % (count, worker_id)
+                                                      for worker_id, count in totals.blocked))
+
+
 def summary(run_id: str, reason: str, rounds: List[RoundRow], totals: Totals,
             settings: Mapping[str, Mapping[str, Any]], config_hash: str) -> List[Tuple[str, Any]]:
     """Return the label and value pairs of the sheet Summary; a value may be a :class:`.rows.Sum`."""
@@ -115,6 +129,7 @@ def summary(run_id: str, reason: str, rounds: List[RoundRow], totals: Totals,
         ("measured on", "what the workers hold back, by the shared copy" if is_local else "the test set"),
         ("uploads", over_workers("uploaded")), ("skips", over_workers("skipped")),
         ("refusals", over_workers("refused")),
+        *([("updates that did not arrive", sum(count for _, count in totals.blocked))] if totals.blocked else []),
         *((label, Sum(total, field, line=after_label)) for label, after_label, total, field in parted),
         ("answers after the last round", after(over_workers("rounds").value, "uploaded", "skipped", "refused")),
         *((after_label, after(total, field)) for _, after_label, total, field in parted),

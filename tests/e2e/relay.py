@@ -37,7 +37,8 @@ class Relay:
         How many were made to it.
     """
 
-    def __init__(self, master: Tuple[str, int], faults: Optional[Dict[Tuple[str, Optional[int]], Fault]] = None) -> None:
+    def __init__(self, master: Tuple[str, int],
+                 faults: Optional[Dict[Tuple[str, Optional[int]], Fault]] = None) -> None:
         self.master = master
         self.faults = dict(faults or {})
         self._news = threading.Condition()

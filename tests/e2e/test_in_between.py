@@ -1,10 +1,11 @@
 """What stands between master and workers: it may send an answer in another form, and refuse a request."""
 
 import gzip
+import signal
 
 import numpy as np
 import pytest
-from cluster import end_well, settings_of
+from cluster import end_well, free_port, settings_of
 from relay import Relay
 
 from flq.simulate import loopback
@@ -93,3 +94,33 @@ def test_a_worker_that_only_finds_a_stranger_gives_up_with_its_status(cluster):
         assert worker.wait() == 1
     last = worker.text.splitlines()[-1]
     assert "is not an FLQ master: 403 Forbidden (a proxy on the way refuses the request" in last and "giving up" in last
+
+
+def test_updates_that_a_proxy_refuses_are_told_counted_and_no_skips(cluster):
+    overrides = SMALL + ("system.total_workers=2", "system.min_workers=2")
+    master = cluster.master(*overrides)
+    with Relay(("127.0.0.1", master.port), {("/upload_update", None): page("413 Too Large")}) as relay:
+        workers = [cluster.worker(0, relay.port), cluster.worker(1, master.port)]
+        assert [worker.wait() for worker in workers] == [0, 0]
+    assert master.wait() == 1  # the results are whole, but not what they should be
+    assert ("the update of worker 0 in round 2 did not arrive: something between it and the master answered 413; raise "
+            "the limit for request bodies there (nginx: client_max_body_size), or let the worker connect directly"
+            ) in master.text
+    assert master.text.splitlines()[-1] == (
+        "4 updates did not arrive, because something between a worker and the master refused them: 4 of worker 0")
+    assert [(row["uploaded"], row["skipped"], row["lost"]) for row in master.table("Rounds")] == [(1, 0, 1)] * 4
+    assert master.summary()["updates that did not arrive"] == 4
+    assert len(master.files("model.npz")) == 1
+
+
+def test_blocked_updates_are_counted_over_a_restart_of_the_master(cluster):
+    overrides = SMALL + ("system.total_workers=1", "system.min_workers=1", "system.snapshot_every=1")
+    master = cluster.master(*overrides, port=free_port())
+    with Relay(("127.0.0.1", master.port), {("/upload_update", None): page("403 Forbidden")}) as relay:
+        worker = cluster.worker(0, relay.port)
+        master.wait_for("round=2/4 ")
+        master.signal(signal.SIGKILL)
+        master.wait()
+        again = cluster.master(flags=("--resume",), port=master.port)
+        assert worker.wait() == 0 and again.wait() == 1
+    assert again.text.splitlines()[-1].startswith("4 updates did not arrive, because")

@@ -231,3 +231,12 @@ def test_a_reason_is_one_line_whatever_is_in_it():
     line = story.bodies[0].splitlines()[0]
     assert line.startswith("The run has finished after round 0 of 30: stopped by <b> [31m youxxx")
     assert line.endswith("xxx....") and len(line) < 400 and line.isprintable()
+
+
+def test_a_worker_whose_updates_are_blocked_is_told_of_once():
+    story = Story().at(1, news("blocked", 3)).at(100, news("blocked", 3, 8)).at(200, news("blocked", 4, 9)).until(300)
+    assert [title for _, title in story.titles] == ["FLQ: an update of worker 3 was blocked",
+                                                    "FLQ: an update of worker 4 was blocked"]
+    assert "did not arrive in round 7" in story.bodies[0] and "account" not in story.bodies[0]
+    assert {notice.level for _, notice in story.notices} == {WARNING}
+    assert Story("workers=false").at(1, news("blocked", 3)).until(300).notices == []

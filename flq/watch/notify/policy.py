@@ -29,6 +29,7 @@ from .notice import (
     RUN,
     SUCCESS,
     WARNING,
+    WORKERS,
     Item,
     Notice,
     Score,
@@ -76,6 +77,7 @@ class Policy:
         self._told: Optional[Score] = None       # the best when it was told last, or when this began
         self._items: List[Item] = []
         self._lost: Set[int] = set()             # workers
+        self._blocked: Set[int] = set()          # workers of which an update was, and that is told
         self._workers = LostAndBack()            # of them, what is not told yet
         self._pace = Pace(settings["min_interval_s"], settings["max_per_hour"])
         self._minutes_at = now
@@ -149,6 +151,13 @@ class Policy:
             self._add(Item(RUN, "a run has begun", "The run has begun, of %d rounds." % self._max_rounds, INFO), now)
         elif news.kind == "went_on":
             self._add(Item(RUN, "the run goes on", "The run goes on after round %d." % news.round_index, INFO), now)
+        elif news.kind == "blocked":
+            if self._settings["workers"] and news.worker_id not in self._blocked:
+                self._add(Item(WORKERS, "an update of worker %d was blocked" % news.worker_id,
+                               "An update of worker %d did not arrive in round %d: something between it and the master "
+                               "refuses it; the master's log has what to do." % (news.worker_id, news.round_index),
+                               WARNING), now)
+            self._blocked.add(news.worker_id)
         elif news.kind in ("lost", "back", "joined") and news.worker_id is not None:
             is_lost, was_lost = news.kind == "lost", news.worker_id in self._lost
             (self._lost.add if is_lost else self._lost.discard)(news.worker_id)
