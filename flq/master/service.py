@@ -295,8 +295,8 @@ class MasterService:
             return 1
         if problem is None:
             say("results: %s" % self.results.workbook)
-        fewer, blocked = (None, None) if self.was_interrupted else (self._fewer_workers(), blocked_updates(self._totals()))
-        for sentence in (fewer, blocked):
+        blocked = None if self.was_interrupted else blocked_updates(self._totals())
+        for sentence in (None if self.was_interrupted else self._fewer_workers(), blocked):
             if sentence is not None:
                 say(sentence)
         return 1 if self.failed or blocked is not None else 0

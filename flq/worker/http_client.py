@@ -57,7 +57,7 @@ class MasterClient:
         self._worker_id = worker_id
         self._session_key = session_key
         self._was_answered = False  # by whomever
-        self._proxy = None  # type: Optional[Proxy]
+        self._proxy: Optional[Proxy] = None
         self._find_token = find_token
         self._verify = True if ca is None else ca  # type: Union[bool, str]
         self._token = None  # type: Optional[str]
