@@ -47,13 +47,13 @@ class ReadableFirst(wsgi.Server):
 
     def put_conn(self, conn) -> None:
         """Take a connection back: to be answered again, or to wait; no longer than the head of a request may take."""
-        if conn.is_ready():
-            self.requests.put(conn)
-            return
-        since = conn.socket.head_since
-        silence_s = self.known_silence_s if conn.is_known else self.timeout
-        left = since + connection.HEAD_S - time.monotonic() if since else silence_s
         try:
+            if conn.is_ready():
+                self.requests.put(conn)
+                return
+            since = conn.socket.head_since
+            silence_s = self.known_silence_s if conn.is_known else self.timeout
+            left = since + connection.HEAD_S - time.monotonic() if since else silence_s
             if self.ready and left > 0 and not conn.socket.has_ended:
                 self._connections.put(conn, left)
                 return

@@ -2,14 +2,18 @@
 
 import http.client
 import json
+import os
+import resource
 import socket
 from contextlib import ExitStack
 
 import pytest
 from local_master import HttpWorker, head, read_all, token_of_worker
 from test_bad_requests import assert_refused
+from waits import wait_until
 
 from flq.master import connection, server
+from flq.master.meter import Meter
 from flq.protocol import worker_events
 
 N_WORKERS = 310
@@ -88,6 +92,62 @@ def test_a_closed_connection_makes_room(make_master):
     for _ in range(20):
         assert master.send("GET", "/healthz")[0] == 200
     assert len(master.server._server._connections._open) <= 3
+
+
+@pytest.fixture
+def files():
+    """The limit of open files, raised as far as it goes; it is what it was afterwards."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (before[1], before[1]))
+    yield before[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def ok(environ, start_response):
+    """Answer as an application."""
+    start_response("200 OK", [("Content-Length", "3")])
+    return [b"ok\n"]
+
+
+@pytest.fixture
+def serving():
+    """A server without a master behind it."""
+    made = server.Server(ok, "127.0.0.1", 0, 2, Meter())
+    made.start()
+    yield made
+    made.stop()
+
+
+def test_descriptors_beyond_1023_are_like_all_others(files, serving):
+    """select() of the C library does not take them."""
+    if files < 2000:
+        pytest.skip("no more than %d files may be open here" % files)
+    with ExitStack() as stack, open(os.devnull) as null:
+        for _ in range(1100):
+            stack.callback(os.close, os.dup(null.fileno()))
+        for sock in [connect(serving.port, stack) for _ in range(20)]:
+            assert sock.fileno() > 1023
+            sock.sendall(head("GET", "/"))
+            assert sock.recv(4096).startswith(b"HTTP/1.1 200 ")
+
+
+def test_where_no_more_files_can_be_opened_it_is_one_line_and_those_that_wait_get_in_later(files, serving, caplog):
+    with ExitStack() as stack:
+        kept = connect(serving.port, stack)
+        kept.sendall(head("GET", "/"))
+        assert kept.recv(4096).startswith(b"HTTP/1.1 200 ")
+        later = [stack.enter_context(socket.socket()) for _ in range(3)]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, files))
+        for sock in later:
+            sock.settimeout(20)
+            sock.connect(("127.0.0.1", serving.port))
+            sock.sendall(head("GET", "/"))
+        wait_until(lambda: caplog.records, "nobody says so")
+        assert kept.recv(1) == b""  # a stranger's, which is given up for another one
+        resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
+        assert all(sock.recv(4096).startswith(b"HTTP/1.1 200 ") for sock in later)
+    assert [record.message for record in caplog.records] == [
+        "no new connection can be taken in: Too many open files; it is tried again"]
 
 
 def test_a_workers_requests_have_so_many_places(make_master, monkeypatch):

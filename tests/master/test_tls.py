@@ -135,6 +135,21 @@ def test_peers_that_do_not_shake_hands_hold_up_nobody(master, client):
         assert isinstance(client().do(REGISTER), worker_events.Registered)
 
 
+def test_a_crowd_that_does_not_shake_hands_makes_room(tmp_path, adapter, client):
+    with LocalMaster(str(tmp_path / "crowded"), "security.max_connections=10", *RUN, tls=adapter) as master:
+        with ExitStack() as stack:
+            known = client(url=master.url)
+            assert isinstance(known.do(REGISTER), worker_events.Registered)
+            silent = [stack.enter_context(socket.create_connection(("127.0.0.1", master.port), timeout=WAIT_S))
+                      for _ in range(30)]
+            assert isinstance(client(1, url=master.url).do(
+                worker_events.CallRegister({"worker_id": 1, "instance": "b"})), worker_events.Registered)
+            assert read_all(silent[0]) == b""
+            connections = list(known._session.adapters["https://"].poolmanager.pools._container.values())
+            assert isinstance(known.do(REGISTER), worker_events.Registered)
+            assert [pool.num_connections for pool in connections] == [1]  # it still has the one it began with
+
+
 def test_a_handshake_that_does_not_end_ends_the_connection(master, monkeypatch):
     monkeypatch.setattr(connection, "HEAD_S", 0.3)
     with socket.create_connection(("127.0.0.1", master.port), timeout=WAIT_S) as sock:
