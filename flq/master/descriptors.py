@@ -1,7 +1,7 @@
 """How many connections this process may hold: each one takes a file descriptor, and they are limited.
 
-The journal and its log, snapshots, results, logs, pipes of other processes and sockets of their own take some as well;
-an open that fails there would cost more than a connection. Source: getrlimit(2).
+The journal and its write-ahead log, snapshots, results, logs and pipes of child processes need descriptors too; if one
+of them cannot be opened, that costs more than a connection. Source: getrlimit(2).
 """
 
 import logging
@@ -10,7 +10,7 @@ import resource  # Linux, like the rest of the master
 
 from ..errors import ConfigError
 
-RESERVE = 128      # for all that is no connection; of a small limit, half: some 30 are in use at a time
+RESERVE = 128      # for everything but connections, of which some 30 are in use at a time; half of a small limit
 FOR_A_WORKER = 2   # the one that it uses, and one that broke and is not closed yet
 FOR_OTHERS = 8
 UNLIMITED = 1 << 20
@@ -24,7 +24,7 @@ def raise_limit() -> int:
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     except (OSError, ValueError):
-        pass  # some systems have another limit besides: it stays as it is
+        pass  # some systems have a second limit: this one stays as it is
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return UNLIMITED if soft == resource.RLIM_INFINITY else soft
 
@@ -35,7 +35,7 @@ def n_open() -> int:
 
 
 def usual_connections(total_workers: int) -> int:
-    """Return how many connections are kept unless somebody says otherwise."""
+    """Return how many connections are kept where the settings do not say."""
     return 4 * total_workers + 256
 
 
@@ -46,14 +46,14 @@ def n_connections(total_workers: int, wanted: int, limit: int, in_use: int) -> i
     ----------
     total_workers : int
     wanted : int
-        By the settings; 0 = as many as are usual.
+        By the settings; 0 = the usual number.
     limit, in_use : int
-        Descriptors that there may be, and those that there are.
+        Descriptors allowed, and in use.
 
     Raises
     ------
     ConfigError
-        If there would be too few for the workers.
+        If the workers' connections do not fit.
     """
     left = max(0, limit - in_use)
     room = left - min(RESERVE, left // 2)

@@ -1,13 +1,14 @@
 """Takes in connections, keeps those that wait for a request, and closes those that are too many.
 
-cheroot's own loop accepts all that come, and repeats an error of accept as fast as it can. This one keeps so many
-connections and no more. Those that have never shown a valid token are strangers: where there is no place left, those
-that have been silent for longest go, once they have had time to speak. New ones that come faster than that wait in the
-queue of the kernel, where they cost nothing.
+cheroot's own loop accepts every connection, and retries a failed accept as fast as it can. This one keeps a limited
+number. A connection that has not shown a valid token is a stranger's: when no place is left, the strangers that have
+been silent longest are closed, once they have had time to speak. New connections that arrive faster than that wait in
+the kernel's queue, where they cost nothing.
 
-Who is closed may come again at once. So places are made before connections are taken from the queue, and a pause comes
-after that: what comes again finds the queue full and has to wait for its TCP, a second and more, while others find it
-open. The other way round nobody else would ever get in. Source: accept(2), listen(2), tcp(7).
+A peer whose connection is closed may connect again at once. So places are made first, and connections are taken from
+the queue a moment later: a peer that comes straight back finds the queue full and waits for a TCP retransmission, a
+second or more, while others find room. In the other order nobody else would ever get in.
+Source: accept(2), listen(2), tcp(7).
 """
 
 import errno
@@ -26,10 +27,10 @@ from .buckets import Bucket, Rate
 NEW_PER_S = 400.0      # connections that are taken in, on average
 GRACE_S = 1.0          # a stranger that has been silent for less than this is not closed to make room
 QUEUE = 128            # connections that wait in the kernel
-OF_ONE_TOKEN = 8       # connections that stay since they have shown it; of more, those that showed it last
+OF_ONE_TOKEN = 8       # connections that one token protects: those that showed it last
 AT_ONCE = 64           # new connections between two looks at the others
-ROOM_S = 0.01          # from making room to taking in: as long as it takes to come again
-PAUSE_S = 0.05         # from taking in to making room
+ROOM_S = 0.01          # from making room to accepting: longer than it takes to connect again
+PAUSE_S = 0.05         # from accepting to making room again
 LONGEST_PAUSE_S = 0.5  # without a look at new connections
 LOG_EVERY_S = 60.0
 EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
@@ -59,8 +60,8 @@ class Rarely:
 class Reception:
     """The connections of a server, in the place of cheroot's connection manager.
 
-    :meth:`run` accepts and waits in one thread. Any thread may :meth:`put` a connection back; it is then in nobody's
-    hands but the reception's until it is readable.
+    :meth:`run` accepts and waits in one thread. Any thread may :meth:`put` a connection back; until it is readable it
+    then belongs to the reception alone.
 
     Parameters
     ----------
@@ -97,15 +98,15 @@ class Reception:
 
     # -- for the server ------------------------------------------------------------------
 
-    can_add_keepalive_connection = True  # they are limited already
+    can_add_keepalive_connection = True  # there is a limit already
 
     def put(self, conn: Any, patience_s: float) -> None:
-        """Let a connection wait until it is readable, or has been silent for so long.
+        """Let a connection wait until it is readable, or has been silent for ``patience_s``.
 
         Raises
         ------
         OSError, ValueError
-            If it can not wait, since it is closed.
+            If it is closed.
         """
         conn.silent_since = self._clock()
         conn.closes_at = conn.silent_since + patience_s
@@ -122,21 +123,22 @@ class Reception:
             same = self._of_token.setdefault(name, OrderedDict())
             same[conn] = None
             if len(same) > OF_ONE_TOKEN:
-                last = next(iter(same))
-                self._withdraw(last)
-                fd = self._known.pop(last, None)
-                if fd is not None:
-                    self._strangers[last] = fd
-                    self._strangers.move_to_end(last, last=False)
+                oldest = next(iter(same))
+                self._withdraw(oldest)
+                fd = self._known.pop(oldest, None)
+                if fd is not None:  # it waits: it is the first to go
+                    oldest.silent_since = float("-inf")
+                    self._strangers[oldest] = fd
+                    self._strangers.move_to_end(oldest, last=False)
 
     def forget(self, conn: Any) -> None:
-        """Count a connection no more: it closes."""
+        """Stop counting a connection: it closes."""
         with self._lock:
             self._open.discard(conn)
             self._withdraw(conn)
 
     def run(self, expiration_interval: float) -> None:
-        """Take in connections, and serve those that are readable, until it is stopped."""
+        """Accept connections, and serve those that are readable, until it is stopped."""
         with self._runs:
             expires_at = 0.0
             while not self._is_stopping:
@@ -145,7 +147,7 @@ class Reception:
                     if self._clock() >= expires_at:
                         self._close_silent()
                         expires_at = self._clock() + expiration_interval
-                except Exception as error:  # whatever it is: without this thread nobody is served
+                except Exception as error:  # without this thread nobody is served
                     self._error.warn("the server's loop goes on after %s: %s", type(error).__name__, error)
                     logger.debug("it was", exc_info=True)
                     time.sleep(LONGEST_PAUSE_S)
@@ -166,7 +168,7 @@ class Reception:
     # -- the thread of run() -------------------------------------------------------------
 
     def _look(self, longest_s: float) -> None:
-        """Wait for what is readable, and see to it."""
+        """Wait for readable connections and for new ones, and handle them."""
         now = self._clock()
         if self._listens_at is not None and now >= self._listens_at:
             self._selector.register(self._listener, selectors.EVENT_READ, None)
@@ -175,11 +177,11 @@ class Reception:
         for key, _ in self._selector.select(patience_s):
             if key.data is None:
                 self._admit()
-            elif self._take(key.data):  # or it was closed since, to make room
+            elif self._take(key.data):  # otherwise it was closed a moment ago, to make room
                 self._serve(key.data)
 
     def _admit(self) -> None:
-        """See to those that want to be taken in."""
+        """Handle new connections: accept them, or make room first."""
         with self._lock:
             n_free = self._max - len(self._open)
             n_strangers = len(self._strangers)
@@ -195,7 +197,7 @@ class Reception:
             self._pause(PAUSE_S)
 
     def _accept(self, n_most: int, take_in: Callable[[socket.socket, Any], None]) -> int:
-        """Take connections from the queue; return how many there were."""
+        """Take at most so many connections from the queue; return how many it was."""
         for n_taken in range(n_most):
             wait_s = self._allowed.wait_s(self._clock())
             if wait_s:
@@ -220,7 +222,7 @@ class Reception:
     def _take_in(self, sock: socket.socket, address: Any) -> None:
         try:
             conn = self._receive(sock, address)
-        except (OSError, ValueError):  # it is of no use any more
+        except (OSError, ValueError):  # the peer has gone
             sock.close()
             return
         with self._lock:
@@ -231,7 +233,7 @@ class Reception:
             conn.close()
 
     def _make_room(self) -> None:
-        """Close the strangers that have been silent for longest: one, and twice as many each time that is too few."""
+        """Close the strangers that have been silent longest: one, and twice as many each time that is not enough."""
         now = self._clock()
         before = now - GRACE_S
         n_to_close = min(2 * self._n_closed, AT_ONCE) if now - self._closed_at <= 2 * (ROOM_S + PAUSE_S) else 1
@@ -242,7 +244,7 @@ class Reception:
             self._pause(PAUSE_S if oldest is None else max(PAUSE_S, oldest.silent_since - before))
             return
         self._crowd.warn("%d connections are open, and no more are kept (security.max_connections): those without a "
-                         "token that have been silent for longest are closed", self._max)
+                         "token that have been silent longest are closed", self._max)
         for conn in silent:
             if self._take(conn):
                 conn.close()
@@ -250,29 +252,27 @@ class Reception:
         self._pause(ROOM_S)
 
     def _pause(self, seconds: float) -> None:
-        """Do not look at new connections for a while."""
+        """Ignore new connections for a while."""
         self._listens_at = self._clock() + min(seconds, LONGEST_PAUSE_S)
         with suppress(KeyError):  # it pauses already
             self._selector.unregister(self._listener)
 
-    def _close_a_stranger(self) -> bool:
-        """Close the stranger that has been silent for longest, if any waits."""
+    def _close_a_stranger(self) -> None:
+        """Close the stranger that has been silent longest, if any waits."""
         with self._lock:
             oldest = next(iter(self._strangers), None)
-        if oldest is None or not self._take(oldest):
-            return False
-        oldest.close()
-        return True
+        if oldest is not None and self._take(oldest):
+            oldest.close()
 
     def _close_silent(self) -> None:
-        """Close those that have been silent for too long."""
+        """Close connections that have been silent for too long."""
         now = self._clock()
         for conn in self._waiting():
             if conn.closes_at <= now and self._take(conn):
                 conn.close()
 
     def _withdraw(self, conn: Any) -> None:
-        """Take a connection for a stranger's again."""
+        """Treat a connection as a stranger's again."""
         if conn.is_known:
             same = self._of_token[conn.shown]
             del same[conn]
@@ -285,7 +285,7 @@ class Reception:
             return list(self._strangers) + list(self._known)
 
     def _take(self, conn: Any) -> bool:
-        """Take a connection from those that wait; return whether it was still one of them."""
+        """Stop waiting for a connection; return False if another place has done so already."""
         with self._lock:
             fd = self._strangers.pop(conn, None)
             if fd is None:

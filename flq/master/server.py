@@ -101,7 +101,7 @@ class Server:
     total_workers : int
     meter : Meter
     max_connections : int, optional
-        0 = as many as are usual.
+        0 = the usual number.
     silence_s : float, optional
         How long who has shown a token may be silent, where that is longer than what others may: a worker that trains
         keeps its connection.

@@ -213,6 +213,22 @@ def test_who_leaves_connections_behind_with_one_token_takes_no_places_from_other
     assert full.reception._of_token == {}
 
 
+def test_who_uses_many_connections_with_one_token_does_not_keep_the_places_of_strangers(hall, monkeypatch):
+    """What it used a moment ago, and no longer has a claim to, does not shield those that have been silent longer."""
+    monkeypatch.setattr(reception, "OF_ONE_TOKEN", 1)
+    full = hall(4)
+    full.connect(4)
+    full.settle(after_s=2 * reception.GRACE_S)
+    full.show(2, "worker0")
+    full.show(3, "worker0")
+    full.connect(3)
+    full.look()
+    full.look(after_s=reception.ROOM_S)
+    assert full.open() == [0, 1, 3, 4]
+    full.look(after_s=2 * reception.PAUSE_S)
+    assert full.open() == [3, 4]  # twice as many
+
+
 def test_where_nobody_is_a_stranger_the_new_one_is_closed(hall):
     full = hall(2)
     full.connect(2)
