@@ -95,6 +95,16 @@ fi
 
 # ---- The environment
 
+trap '' PIPE  # nobody has to read what this script prints
+copy_pids=()  # of what shows and keeps the master's lines
+
+# say SENTENCE : print it; at a terminal, in place of a bar that is drawn again below it. A closed one ends nothing.
+say() {
+    local before=""
+    if ((${#copy_pids[@]} > 0)) && shows_bars; then before=$'\r\033[K'; fi
+    printf '%s%s\n' "$before" "$1" 2>/dev/null || true
+}
+
 ensure_environment local
 python="$project_dir/.venv/bin/python"
 set_python_variables
@@ -120,18 +130,18 @@ if [[ -n "$port" ]]; then
     free_port "$port" >/dev/null || fail 2 "Port $port is taken: choose another --port, or leave the flag out."
 elif ! port="$(free_port 5000)"; then
     port="$(free_port 0)"
-    echo "Port 5000 is taken: this run uses $port."
+    say "Port 5000 is taken: this run uses $port."
 fi
 
 # ---- Programs that this script starts, and how they end
 
 run_name="run_local_$(date +%Y%m%d_%H%M%S)_$$"
 master_output="$project_dir/logs/${run_name}_master.out"
-mkdir -p "$project_dir/logs"
-scratch_dir="$(mktemp -d "${TMPDIR:-/tmp}/flq_run_local.XXXXXX")"
+mkdir -p "$project_dir/logs" || true  # without logs the run goes on
 master_pid=""
-tee_pid=""
 worker_pids=()
+ready=""         # what the master has printed of itself: that it is ready,
+excel=""         # and where the Excel file is, nothing if there is none
 signals=0        # how many arrived
 signal_status=0  # the exit status that the last one stands for
 
@@ -139,14 +149,7 @@ signal_status=0  # the exit status that the last one stands for
 trap 'signals=$((signals + 1)); signal_status=130' INT
 trap 'signals=$((signals + 1)); signal_status=143' TERM
 trap 'signals=$((signals + 1)); signal_status=129' HUP
-trap 'end_everything; rm -rf "$scratch_dir"' EXIT
-
-# say SENTENCE : print it; at a terminal, in place of a bar that is drawn again below it. A closed one ends nothing.
-say() {
-    local before=""
-    if [[ -n "$tee_pid" ]] && shows_bars; then before=$'\r\033[K'; fi
-    printf '%s%s\n' "$before" "$1" 2>/dev/null || true
-}
+trap 'end_everything' EXIT
 
 worker_output() {
     printf '%s\n' "$project_dir/logs/${run_name}_worker$1.out"
@@ -155,10 +158,34 @@ worker_output() {
 # start OUTPUT COMMAND... : start it in a process group of its own, and leave its process id in started_pid.
 # Ctrl-C reaches the group of this script only: the programs are ended in order, the master first.
 start() {
+    local output="$1"
+    if ! : 2>/dev/null >>"$output"; then output=/dev/null; fi  # on a full disk
     set -m
-    "${@:2}" </dev/null >"$1" 2>&1 &
+    "${@:2}" </dev/null >"$output" 2>&1 &
     started_pid=$!
     set +m
+}
+
+# open_pipe READ WRITE : open a pipe; the variables get the descriptors of its ends. No file of it is left.
+open_pipe() {
+    local folder held
+    folder="$(mktemp -d "${TMPDIR:-/tmp}/flq_run_local.XXXXXX")"
+    mkfifo "$folder/pipe"
+    exec {held}<>"$folder/pipe"  # waits for nobody, which the others would
+    eval "exec {$1}<\"\$folder/pipe\" {$2}>\"\$folder/pipe\""
+    exec {held}>&-
+    rm -r "$folder"
+}
+
+# hear : take in what the master has printed of itself so far. It comes by a pipe: the logs may be on a full disk.
+hear() {
+    local line
+    while read -r -t 0.01 line <&"$from_master"; do
+        case "$line" in
+        "results: "*) if [[ -f "${line#results: }" ]]; then excel="${line#results: }"; fi ;;
+        *) ready="$line" ;;
+        esac
+    done
 }
 
 is_running() {
@@ -196,29 +223,22 @@ end_programs() {
 end_everything() {
     if [[ -n "$master_pid" ]]; then end_programs "$SAVE_TIMEOUT_S" "$master_pid"; fi
     if ((${#worker_pids[@]} > 0)); then end_programs "$STOP_TIMEOUT_S" "${worker_pids[@]}"; fi
-    # It ends by itself, once it has shown the master's last line.
-    if [[ -n "$tee_pid" ]] && ! wait_for_end "$STOP_TIMEOUT_S" "$tee_pid"; then end_programs 1 "$tee_pid"; fi
+    # They end by themselves, once the master's last line is shown.
+    if ((${#copy_pids[@]} > 0)); then
+        if ! wait_for_end "$STOP_TIMEOUT_S" "${copy_pids[@]}"; then end_programs 1 "${copy_pids[@]}"; fi
+        hear
+    fi
     master_pid=""
     worker_pids=()
-    tee_pid=""
-}
-
-# excel_file : print the path of the Excel file, which the master's last line names (results: PATH); false if there is
-# none.
-excel_file() {
-    local path
-    path="$(sed -n 's/^results: //p' "$master_output" | tail -n 1)"
-    [[ -n "$path" && -f "$path" ]] || return 1
-    printf '%s\n' "$path"
+    copy_pids=()
 }
 
 # stop_on_signal : if one has arrived, let the master save, say where, and end with the status of that signal.
 stop_on_signal() {
-    local excel
     if ((signals == 0)); then return; fi
     say "Stopping: the master saves the results first."
     end_everything
-    if excel="$(excel_file)"; then
+    if [[ -n "$excel" ]]; then
         say "Results so far: $excel"
         say "To go on: ./run_local.sh --resume --workers $n_workers --port $port"
     else
@@ -229,30 +249,31 @@ stop_on_signal() {
 
 # stop_on_failure SENTENCE OUTPUT : end the rest of the run and show the end of that program's output.
 stop_on_failure() {
-    local excel
     end_everything
-    printf '%s Last lines of %s:\n' "$1" "$2" >&2
-    tail -n "$LOG_LINES" "$2" | sed 's/^/    /' >&2
-    if excel="$(excel_file)"; then echo "Results so far: $excel" >&2; fi
+    {
+        printf '%s Last lines of %s:\n' "$1" "$2"
+        tail -n "$LOG_LINES" "$2" | sed 's/^/    /'
+        if [[ -n "$excel" ]]; then echo "Results so far: $excel"; fi
+    } >&2 || true
     exit 1
 }
 
 # wait_for_another_master STATUS : this one was killed; the workers go on trying to reach it, and end with the run.
 wait_for_another_master() {
     master_pid=""
-    echo "The master was killed (exit status $1). The workers wait for it; Ctrl-C ends them. In another terminal:"
-    echo "    ./start_master.sh --resume --host 127.0.0.1 --port $port"
+    say "The master was killed (exit status $1). The workers wait for it; Ctrl-C ends them. In another terminal:"
+    say "    ./start_master.sh --resume --host 127.0.0.1 --port $port"
     while ((${#worker_pids[@]} > 0)); do
         if ((signals > 0)); then
             end_everything
-            echo "To go on: ./run_local.sh --resume --workers $n_workers --port $port"
+            say "To go on: ./run_local.sh --resume --workers $n_workers --port $port"
             exit "$signal_status"
         fi
         check_workers
         pause
     done
     rm -rf "$state_dir"
-    echo "The run has ended; the master that ended it has said where the results are."
+    say "The run has ended; the master that ended it has said where the results are."
     exit 0
 }
 
@@ -284,18 +305,23 @@ sys.exit(connection.getresponse().status != 200)' "$port" >/dev/null 2>&1
 
 # ---- The run
 
-mkfifo "$scratch_dir/master_output"
-copy=(tee)
+open_pipe copied to_copy
+open_pipe lines to_filter
+open_pipe from_master to_script
+copy=(tee -p)
 if shows_bars; then  # like tee, with a bar: the master itself sees no terminal
     copy=("$python" "$project_dir/flq/launch.py" flq.console)
 fi
 set -m
-"${copy[@]}" "$master_output" <"$scratch_dir/master_output" &
-tee_pid=$!
+"${copy[@]}" "$master_output" "/dev/fd/$to_filter" <&"$copied" {to_copy}>&- {lines}<&- {from_master}<&- {to_script}>&- &
+copy_pids=("$!")
+grep -a --line-buffered -e "^FLQ master ready" -e "^results: " <&"$lines" >&"$to_script" {to_copy}>&- {to_filter}>&- &
+copy_pids+=("$!")
 set +m
-start "$scratch_dir/master_output" "$python" "$project_dir/flq_master.py" --host 127.0.0.1 --port "$port" \
-    "${settings[@]}"
+exec {copied}<&- {lines}<&- {to_filter}>&- {to_script}>&-
+start "/dev/fd/$to_copy" "$python" "$project_dir/flq_master.py" --host 127.0.0.1 --port "$port" "${settings[@]}"
 master_pid=$started_pid
+exec {to_copy}>&-
 unset FLQ_NOTIFY FLQ_NOTIFY_PROXY  # secrets of the master alone: workers run a user's own model
 
 deadline=$((SECONDS + HEALTH_TIMEOUT_S))
@@ -312,11 +338,11 @@ until master_answers; do
 done
 
 # What the workers must not forget, by run: it is there when the run goes on.
-until grep -q "^FLQ master ready" "$master_output" || ((SECONDS >= deadline)); do
+until hear && [[ -n "$ready" ]] || ((SECONDS >= deadline)); do
     stop_on_signal
     pause
 done
-run_id="$(sed -n 's/^FLQ master ready .*(run \([^)]*\))$/\1/p' "$master_output")"
+run_id="$(sed -n 's/^FLQ master ready .*(run \([^)]*\))$/\1/p' <<<"$ready")"
 state_dir="$project_dir/state/run_local/${run_id:-$port}"
 for ((id = 0; id < n_workers; id++)); do
     start "$(worker_output "$id")" "$python" "$project_dir/flq_worker.py" --worker_id "$id" --master_ip 127.0.0.1 \
@@ -348,9 +374,10 @@ while ((${#worker_pids[@]} > 0)); do
     pause
 done
 
-wait_for_end "$STOP_TIMEOUT_S" "$tee_pid" || true
-if ! excel="$(excel_file)"; then
+wait_for_end "$STOP_TIMEOUT_S" "${copy_pids[@]}" || true
+hear
+if [[ -z "$excel" ]]; then
     stop_on_failure "The run has ended, but the master named no Excel file." "$master_output"
 fi
 rm -rf "$state_dir"
-echo "Results: $excel"
+say "Results: $excel"

@@ -11,6 +11,11 @@ fi #
 
 : "${project_dir:?is set by the script that sources this file}"
 
+# The number of a stream that was closed would be given to the next file.
+{ : <&0; } 2>/dev/null || exec </dev/null
+{ : >&1; } 2>/dev/null || exec >/dev/null
+{ : >&2; } 2>/dev/null || exec 2>/dev/null
+
 # fail CODE SENTENCE : end the script.
 fail() {
     printf '%s\n' "$2" >&2

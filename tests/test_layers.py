@@ -41,7 +41,7 @@ LAYERS = {
     "errors": layer(stdlib=PURE_STDLIB),
     "launch": layer(),  # it runs what it is told to
     "output": layer(),
-    "console": layer("", "tqdm"),
+    "console": layer("output", "tqdm"),
     "logfile": layer("output console"),
     "addresses": layer(),
     "flags": layer("addresses"),

@@ -417,6 +417,23 @@ def test_the_excel_file_is_found_where_the_results_go(ready_project, environment
     assert done.stdout.splitlines()[-1] == "Results: {}".format(elsewhere / "flq_results_digits_bbit_1.xlsx")
 
 
+@pytest.mark.parametrize("redirection", ["", ">/dev/full", ">&-", "| head -n 1", ">&- 2>&-"])
+@pytest.mark.parametrize("has_logs", [True, False])
+def test_a_run_whose_lines_cannot_be_kept_or_shown_ends_as_it_would(ready_project, environment, tmp_path, has_logs,
+                                                                     redirection):
+    if not has_logs:
+        (ready_project / "logs").write_text("no folder, as little as a full disk")
+    done = run(["bash", "-c", 'set -o pipefail; "$0" --workers 2 ' + redirection, str(ready_project / "run_local.sh")],
+               env=environment)
+    assert done.returncode == 0, done
+    assert (ready_project / "results" / "flq_results_digits_bbit_1.xlsx").exists()
+    if not redirection:
+        assert done.stdout.splitlines()[-1].startswith("Results: ")
+    said = [line for line in done.stderr.splitlines() if "round=" not in line]
+    assert len(said) <= (redirection == ">/dev/full") + 2 * (not has_logs), done.stderr  # mkdir, and what keeps the lines
+    assert_nothing_is_left(ready_project, tmp_path)
+
+
 def test_four_workers_are_the_default(ready_project, environment):
     done = run([str(ready_project / "run_local.sh")], env=environment)
     assert done.returncode == 0, done.stderr
@@ -545,7 +562,7 @@ def test_free_port_is_taken_where_5000_is_in_use(ready_project, environment):
 def seen_project(ready_project):
     """Return the ready project with what shows a bar."""
     (ready_project / "flq").mkdir()
-    for name in ("__init__.py", "launch.py"):
+    for name in ("__init__.py", "launch.py", "output.py"):
         shutil.copy2(str(PROJECT / "flq" / name), str(ready_project / "flq" / name))
     shutil.copytree(str(PROJECT / "flq" / "console"), str(ready_project / "flq" / "console"))
     return ready_project

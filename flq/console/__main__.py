@@ -1,55 +1,71 @@
-"""python -m flq.console FILE: copy stdin into FILE and to stdout, like tee; at a terminal, with a bar.
+"""python -m flq.console FILE...: copy stdin into each FILE and to stdout, like tee; at a terminal, with a bar.
 
-The file gets every byte as it comes, whatever becomes of the terminal.
+Each gets every byte as it comes, whatever becomes of the others.
 """
 
 import os
 import sys
-from typing import List, Optional
+from contextlib import suppress
+from typing import Callable, List, Optional
 
+from ..output import make_output_safe
 from .screen import drawer_of
 
 PIECE_BYTES = 1 << 16
 
 
 def main(argv: Optional[List[str]] = None) -> int:
-    """Copy until stdin ends; return 1 if the file could not be written to its end."""
-    path, = sys.argv[1:] if argv is None else argv
+    """Copy until stdin ends; return 1 if a file could not be written to its end."""
+    copies = [Copy(path) for path in (sys.argv[1:] if argv is None else argv)]
     drawer = drawer_of(sys.stdout, os.environ)
     if drawer is not None:
         drawer.put("start=starting")  # it may take some seconds to its first line
-    code, is_seen, begun = 0, True, b""  # begun: a line that has not ended yet
-    with open(path, "wb", buffering=0) as copy:
-        while True:
-            piece = os.read(sys.stdin.fileno(), PIECE_BYTES)
-            if code == 0:
-                code = _write(copy.fileno(), piece, path)
-            if drawer is None:
-                is_seen = is_seen and _write(sys.stdout.fileno(), piece, "stdout") == 0
-            else:
-                *lines, begun = (begun + piece).split(b"\n")
-                for line in lines + ([begun] if begun and not piece else []):
-                    drawer.put(line.decode("utf-8", "replace").rstrip("\r"))
-            if not piece:
-                break
+    shown, begun = Copy("stdout", sys.stdout.fileno()), b""  # begun: a line that has not ended yet
+    while True:
+        piece = os.read(sys.stdin.fileno(), PIECE_BYTES)
+        for copy in copies:
+            copy.write(piece)
+        if drawer is None:
+            shown.write(piece)
+        else:
+            *lines, begun = (begun + piece).split(b"\n")
+            for line in lines + ([begun] if begun and not piece else []):
+                drawer.put(line.decode("utf-8", "replace").rstrip("\r"))
+        if not piece:
+            break
     if drawer is not None:
         drawer.close()
-    return code
+    return int(any(copy.is_broken for copy in copies))
 
 
-def _write(fd: int, data: bytes, name: str) -> int:
-    """Write all of it; return 1, with a line on stderr, if that can not be done."""
-    try:
+class Copy:
+    """A file that gets all bytes, until it cannot be written: then it gets no more, and a line on stderr says why."""
+
+    def __init__(self, name: str, fd: Optional[int] = None) -> None:
+        self.is_broken = False
+        self._name, self._fd = name, fd
+        if fd is None:
+            self._do(lambda: setattr(self, "_fd", os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)))
+
+    def write(self, data: bytes) -> None:
+        """Write all of it."""
+        if not self.is_broken:
+            self._do(lambda: self._write(data))
+
+    def _write(self, data: bytes) -> None:
         while data:
-            data = data[os.write(fd, data):]
-    except OSError as error:
+            data = data[os.write(self._fd, data):]
+
+    def _do(self, step: Callable[[], None]) -> None:
         try:
-            os.write(2, ("%s can not be written: %s\n" % (name, error.strerror)).encode())
-        except OSError:  # nobody is there to read it
-            pass
-        return 1
-    return 0
+            step()
+        except OSError as error:
+            self.is_broken = True
+            with suppress(OSError):  # nobody is there to read it
+                os.write(2, ("%s can not be written: %s\n" % (self._name, error.strerror)).encode("utf-8",
+                                                                                               "backslashreplace"))
 
 
 if __name__ == "__main__":
+    make_output_safe()
     sys.exit(main())
