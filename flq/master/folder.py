@@ -52,7 +52,7 @@ class RunFolder:
                     continue
                 what = "was replaced by another one"
             except (FileNotFoundError, NotADirectoryError):
-                what = "was moved or deleted"
+                what = "was moved" if path == self._path and not self._now().endswith(DELETED) else "is gone"
             except OSError as error:
                 what = "cannot be reached: %s" % error.strerror
             return Misplaced("%s %s" % (name, what), path, self._hint())
@@ -76,14 +76,19 @@ class RunFolder:
             os.close(self._folder)
             self._folder = -1
 
+    def _now(self) -> str:
+        """Return where the folder is, as the system names it."""
+        return os.readlink("/proc/self/fd/%d" % self._folder)
+
     def _hint(self) -> str:
-        """Say what to do, and where the folder is now."""
-        now = os.readlink("/proc/self/fd/%d" % self._folder)
+        """Say what to do."""
+        now = self._now()
         if now.endswith(DELETED):
-            return "it was deleted, and the run cannot go on: end it, and the model is saved in a new folder"
+            return "it was deleted, and the run is lost: end the master, and it saves the model in a new folder"
         if now == os.path.realpath(self._path):
             return "put back what was there"
-        return "it is now %s: move it back, or go on there with ./start_master.sh --resume %s" % (now, now)
+        return ("it is now %s: move it back, or end the master and go on with ./start_master.sh --resume %s"
+                % (now, now))
 
 
 def _identity(path: str) -> Tuple[int, int]:

@@ -296,7 +296,7 @@ class Store:
                     write()
                     break
                 self.problem = self.misplaced.summary
-                reminder.say("%s: the run waits until it is back" % self.misplaced)
+                reminder.say("the run waits: %s" % self.misplaced)
             except sqlite3.OperationalError as error:
                 if any(text in str(error) for text in LASTING_ERRORS):
                     raise

@@ -17,7 +17,6 @@ from flq.training.models import model_layout
 
 RUN = ("model.name=quadratic", "model.lr=0.05", "model.dim=60", "system.total_workers=2", "system.min_workers=2",
        "system.max_rounds=1000000", "system.linger_s=1000")
-MOVED = "the folder of the run was moved or deleted"
 
 
 class Misplaced:
@@ -30,7 +29,7 @@ class Misplaced:
         self.master.wait_for(r"round=4/")
         self.run = os.path.dirname(*self.master.files("journal.sqlite"))
         self.away = displace(self.run)
-        self.master.wait_for("the run waits until it is back")
+        self.master.wait_for("the run waits: the folder of the run ")
 
     @property
     def model(self):
@@ -64,6 +63,9 @@ def delete(run):
     shutil.rmtree(run)
 
 
+WHAT = {rename: "was moved", rename_parent: "was moved", replace: "was replaced by another one", delete: "is gone"}
+
+
 def expected(n_rounds):
     return loopback.simulate(settings_of(*RUN + ("system.max_rounds=%d" % n_rounds,))).master.server.result
 
@@ -73,7 +75,7 @@ def expected(n_rounds):
 def test_who_ends_it_then_gets_the_model_elsewhere_and_exit_code_1(cluster, displace, by):
     case = Misplaced(cluster, displace)
     problem = ask(case.master, "/status")["problem"]
-    assert problem == (MOVED if displace is not replace else "the folder of the run was replaced by another one")
+    assert problem == "the folder of the run " + WHAT[displace]
     before = files_of(case.run)
     began = time.monotonic()
     if by == "stop":

@@ -43,7 +43,7 @@ def test_stop_says_that_the_results_can_not_be_written_and_the_exit_code_too(clu
         assert answer.code == 500
         content = json.loads(answer.read().decode("utf-8"))
     assert set(content) == {"error", "detail", "hint"}
-    assert content["detail"].startswith("the folder of the run was moved or deleted: %s/" % master.results_dir)
+    assert content["detail"].startswith("the folder of the run is gone: %s/" % master.results_dir)
     assert master.wait() == 1
     assert "Traceback" not in master.text and "results: " not in master.text
 

@@ -36,9 +36,9 @@ def test_one_that_was_renamed_is_named_with_its_new_name_and_is_well_when_it_is_
     run, elsewhere = str(tmp_path / "results" / "run"), str(tmp_path / "elsewhere")
     os.rename(run, elsewhere)
     found = folder.misplaced()
-    assert found.summary == "the folder of the run was moved or deleted"
+    assert found.summary == "the folder of the run was moved"
     assert found.detail == "%s: %s" % (found.summary, run)
-    assert found.hint == "it is now %s: move it back, or go on there with ./start_master.sh --resume %s" % (
+    assert found.hint == "it is now %s: move it back, or end the master and go on with ./start_master.sh --resume %s" % (
         elsewhere, elsewhere)
     os.rename(elsewhere, run)
     assert folder.misplaced() is None
@@ -51,7 +51,8 @@ def test_so_is_one_whose_parent_was_renamed(folder, tmp_path):
 
 def test_of_one_that_was_deleted_it_is_said_that_the_run_cannot_go_on(folder, tmp_path):
     shutil.rmtree(str(tmp_path / "results" / "run"))
-    assert "it was deleted, and the run cannot go on" in folder.misplaced().hint
+    assert folder.misplaced().summary == "the folder of the run is gone"
+    assert "it was deleted, and the run is lost" in folder.misplaced().hint
     os.mkdir(str(tmp_path / "results" / "run"))
     assert folder.misplaced().summary == "the folder of the run was replaced by another one"
 
@@ -71,7 +72,7 @@ def test_a_journal_alone_is_missed_too(folder, tmp_path, replace):
     if replace:
         shutil.copy(journal + ".away", journal)
     assert folder.misplaced().summary == ("the journal was replaced by another one" if replace else
-                                          "the journal was moved or deleted")
+                                          "the journal is gone")
     assert folder.misplaced().hint == "put back what was there"
 
 
@@ -99,7 +100,7 @@ def test_without_its_folder_a_run_decides_nothing_and_when_it_is_back_it_goes_on
     os.rename(run, run + "_away")
     thread = threading.Thread(target=worker.run, daemon=True)
     thread.start()
-    wait_until(lambda: master.status()["problem"] == "the folder of the run was moved or deleted")
+    wait_until(lambda: master.status()["problem"] == "the folder of the run was moved")
     journal = sqlite3.connect(os.path.join(run + "_away", JOURNAL))
     n_rounds, = journal.execute("SELECT COUNT(*) FROM rounds").fetchone()
     journal.close()
