@@ -5,11 +5,10 @@ looked up again: device and inode must be those that were opened.
 """
 
 import os
+from contextlib import suppress
 from typing import Dict, Optional, Tuple
 
 from ..errors import FlqError
-
-DELETED = " (deleted)"  # what Linux adds to the name of an open file that has none any more
 
 
 class Misplaced(FlqError):
@@ -52,7 +51,7 @@ class RunFolder:
                     continue
                 what = "was replaced by another one"
             except (FileNotFoundError, NotADirectoryError):
-                what = "was moved" if path == self._path and not self._now().endswith(DELETED) else "is gone"
+                what = "was moved" if path == self._path and self._now() is not None else "is gone"
             except OSError as error:
                 what = "cannot be reached: %s" % error.strerror
             return Misplaced("%s %s" % (name, what), path, self._hint())
@@ -76,17 +75,21 @@ class RunFolder:
             os.close(self._folder)
             self._folder = -1
 
-    def _now(self) -> str:
-        """Return where the folder is, as the system names it."""
-        return os.readlink("/proc/self/fd/%d" % self._folder)
+    def _now(self) -> Optional[str]:
+        """Return where the folder is now; None if no name leads to it."""
+        now = os.readlink("/proc/self/fd/%d" % self._folder)
+        with suppress(OSError):
+            if os.path.samestat(os.stat(now), os.fstat(self._folder)):
+                return now
+        return None
 
     def _hint(self) -> str:
         """Say what to do."""
         now = self._now()
-        if now.endswith(DELETED):
+        if now is None and os.fstat(self._folder).st_nlink == 0:
             return "it was deleted, and the run is lost: end the master, and it saves the model in a new folder"
-        if now == os.path.realpath(self._path):
-            return "put back what was there"
+        if now is None or now == os.path.realpath(self._path):
+            return "put back what was there, or end the master, and it saves the model in a new folder"
         return ("it is now %s: move it back, or end the master and go on with ./start_master.sh --resume %s"
                 % (now, now))
 

@@ -3,12 +3,14 @@
     python armed.py POINT COUNT FIRED_FILE PROGRAM ARGS...
 
 The COUNT-th time that the program comes to POINT, FIRED_FILE is written and forced to disk, and then it is killed. The
-program knows nothing of this: a function of its own is wrapped before it starts. Two are no points: "anywhere" is the
+program knows nothing of this: a function of its own is wrapped before it starts. Some are no points: "anywhere" is the
 COUNT-th call of any function of FLQ; "a clock that jumps" kills nobody: after COUNT looks at the time of day it is an
-hour later, after as many again an hour earlier than it is, and so on; "nothing" leaves the program alone. Programs
-pause for half a second at most, so that drills do not wait for them.
+hour later, after as many again an hour earlier than it is, and so on; "a full disk" kills nobody either: when the last
+round is about to close, the disk has room for COUNT more changes (with oplog.c beneath the program); "nothing" leaves
+the program alone. Programs pause for half a second at most, so that drills do not wait for them.
 """
 
+import ctypes
 import http.client
 import importlib
 import itertools
@@ -22,7 +24,7 @@ from typing import Any, Callable, NamedTuple
 
 BEFORE, AFTER, HALF = "before", "after", "half"
 HOUR_S = 3600.0
-ANYWHERE, JUMPS, NOTHING = "anywhere", "a clock that jumps", "nothing"
+ANYWHERE, JUMPS, FULL, NOTHING = "anywhere", "a clock that jumps", "a full disk", "nothing"
 
 
 def always(*_: Any, **__: Any) -> bool:
@@ -185,6 +187,20 @@ def shake_the_clock(every: int, fired_file: str) -> None:
     time.time = jumping
 
 
+def fill_the_disk(n_changes: int) -> None:
+    """Leave room for so many changes when the last round is about to close."""
+    from flq.protocol.master_machine import MasterMachine
+
+    close_round = MasterMachine._close_round
+
+    def fill_and_close(machine: Any, going: Any, now: float) -> None:
+        if going.index == machine.options.max_rounds:
+            ctypes.CDLL(None).oplog_fill(ctypes.c_long(n_changes))
+        close_round(machine, going, now)
+
+    MasterMachine._close_round = fill_and_close  # type: ignore[method-assign]
+
+
 def main() -> None:
     """Arm the program and run it as if it had been started itself."""
     point, count, fired_file, program = sys.argv[1:5]
@@ -194,6 +210,8 @@ def main() -> None:
         setattr(importlib.import_module(module_name), name, 0.5)
     if point == JUMPS:
         shake_the_clock(int(count), fired_file)
+    elif point == FULL:
+        fill_the_disk(int(count))
     elif point == ANYWHERE:
         watch_calls(Strike(int(count), fired_file))
     elif point != NOTHING:

@@ -87,8 +87,11 @@ class ArmedCluster(Cluster):
         self.results_dir = os.path.join(folder, "results")
 
     def begin(self, name: str, kill: Kill = UNHARMED, fired_file: str = "", is_first: bool = True,
-              flags: Sequence[str] = (), run_id: str = "") -> Program:
-        """Start a program; a master that is not the first goes on with a run, by default the newest unfinished."""
+              flags: Sequence[str] = (), run_id: str = "", by: Sequence[str] = ()) -> Program:
+        """Start a program; a master that is not the first goes on with a run, by default the newest unfinished.
+
+        ``by`` is what runs the master's Python, if something shall.
+        """
         prefix = [LAUNCHER, kill.point, str(kill.count), fired_file]
         if name == "master":
             argv = prefix + [MASTER, "--host", "127.0.0.1", "--port", str(self.port)] + list(flags)
@@ -96,7 +99,7 @@ class ArmedCluster(Cluster):
             always = ["report.results_dir=" + self.results_dir, "report.figure_every=0"]
             for override in always + (self.overrides if is_first else []):
                 argv += ["--set", override]
-            program: Program = Master(argv, self.folder, self.results_dir)
+            program: Program = Master(argv, self.folder, self.results_dir, by=by)
             program.port = self.port
         else:
             state_dir = os.path.join(self.folder, "state", name)

@@ -6,6 +6,7 @@
    OPLOG_ROOT     the folder, without symbolic links
    OPLOG_FILE     the record; it is appended to, and lies outside of the folder
    OPLOG_KILL_AT  kill the program, as kill -9 does, right after line N of what it adds to the record; -1: never
+   OPLOG_FULL     the disk is full while this file exists, once the program has asked for that (see oplog_fill)
 */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -39,7 +40,8 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;  /* a change and its re
 static const char *root;
 static size_t root_size;
 static int log_fd = -1;
-static long lines, kill_at = -1;
+static const char *full;
+static long lines, kill_at = -1, room = -1;
 
 static void fail(const char *what)
 {
@@ -54,6 +56,7 @@ __attribute__((constructor)) static void begin(void)
     if (!root || !path)
         fail("OPLOG_ROOT and OPLOG_FILE must be set");
     root_size = strlen(root);
+    full = getenv("OPLOG_FULL");
     kill_at = at ? atol(at) : -1;
     log_fd = REAL(open)(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     if (log_fd < 0)
@@ -103,6 +106,30 @@ void oplog_mark(const char *text)
     enter();
     put('!', 0, 0, text, "", "", 0);
     leave();
+}
+
+/* From now on the disk has room for n more changes, as long as OPLOG_FULL exists. */
+void oplog_fill(long n)
+{
+    enter();
+    room = n;
+    leave();
+}
+
+/* Whether there is no room for one more change. The lock is held. */
+static int no_room(void)
+{
+    if (room < 0 || !full || room-- > 0)
+        return 0;
+    room = 0;
+    int saved = errno;
+    if (access(full, F_OK)) {
+        errno = saved;
+        return 0;
+    }
+    put('!', 0, 0, "full", "", "", 0);
+    errno = ENOSPC;
+    return 1;
 }
 
 static const char *in_root(const char *path)
@@ -170,9 +197,15 @@ static int opened(int folder, const char *path, int flags, mode_t mode)
         return REAL(openat)(folder, path, flags, mode);
     if (flags & O_DSYNC || (flags & O_TMPFILE) == O_TMPFILE)
         unknown("open with O_SYNC, O_DSYNC or O_TMPFILE", name);
-    if (!changing)
-        return REAL(openat)(folder, path, flags, mode);
     enter();
+    if (no_room()) {
+        leave();
+        return -1;
+    }
+    if (!changing) {
+        leave();
+        return REAL(openat)(folder, path, flags, mode);
+    }
     int saved = errno, was_there = fstatat(folder, path, &before, 0) == 0;
     errno = saved;
     int fd = REAL(openat)(folder, path, flags, mode);
@@ -222,7 +255,7 @@ int creat(const char *path, mode_t mode) { return opened(AT_FDCWD, path, O_CREAT
     if (!watched(fd, &file, path))                                                                  \
         return real;                                                                                \
     enter();                                                                                        \
-    ssize_t done = real;                                                                            \
+    ssize_t done = no_room() ? -1 : real;                                                           \
     if (done > 0)                                                                                   \
         put('W', file.st_ino, (at) < 0 ? lseek(fd, 0, SEEK_CUR) - done : (at), "", "", data, done); \
     leave();                                                                                        \
@@ -272,7 +305,7 @@ ssize_t pwritev64(int fd, const struct iovec *parts, int n, off64_t at) {
     if (!watched(fd, &file, path))                         \
         return real;                                       \
     enter();                                               \
-    int done = real;                                       \
+    int done = no_room() ? -1 : real;                      \
     if (done == 0)                                         \
         put(kind, file.st_ino, size, path, "", "", 0);     \
     leave();                                               \
@@ -296,7 +329,7 @@ int fdatasync(int fd) { CHANGE(fd, REAL(fdatasync)(fd), 'S', 0) }  /* of a file'
     if (!below(path_folder, path, name))                                       \
         return real;                                                           \
     enter();                                                                   \
-    int done = real;                                                           \
+    int done = no_room() ? -1 : real;                                          \
     if (done == 0 && fstatat(path_folder, path, &made, 0) == 0)                \
         put('M', made.st_ino, 0, name, "", "", 0);                             \
     leave();                                                                   \
@@ -317,7 +350,7 @@ int fdatasync(int fd) { CHANGE(fd, REAL(fdatasync)(fd), 'S', 0) }  /* of a file'
     if (!from_here && !to_here)                                                \
         return real;                                                           \
     enter();                                                                   \
-    int done = real;                                                           \
+    int done = no_room() ? -1 : real;                                          \
     if (done == 0 && from_here && to_here)                                     \
         put(kind, 0, 0, old, new, "", 0);                                      \
     else if (done == 0)                                                        \

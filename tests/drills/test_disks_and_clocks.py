@@ -10,6 +10,7 @@ from armed_cluster import UNHARMED, ArmedCluster, Kill, check_same, rounds_of
 from cluster import ask, settings_of
 from disks import Disk
 
+from flq.master.journal import reopen
 from flq.simulate import loopback
 
 RUN = ("model.name=quadratic", "model.lr=0.05", "model.dim=200", "system.total_workers=2", "system.min_workers=2",
@@ -72,8 +73,8 @@ def test_a_full_disk_of_the_master_lets_the_run_wait_until_there_is_room(cluster
     workers = [cluster.begin(name) for name in WORKERS]
     master.wait_for("the journal can not be written: database or disk is full; the run waits")
     assert "database or disk is full" in ask(master, "/status")["problem"]
-    journal = sqlite3.connect(os.path.join(cluster.run_dir(), "journal.sqlite"))
-    n_answered, = journal.execute("SELECT COUNT(*) FROM entries WHERE kind = 'answered'").fetchone()
+    journal = reopen(cluster.run_dir(), only_to_look=True)
+    n_answered = journal.last_seq() - len(WORKERS)  # who have joined
     journal.close()
     assert 0 < n_answered < 40
     assert sum(map(n_applied, workers)) <= n_answered  # nobody was told what is not written
@@ -137,6 +138,20 @@ def test_a_new_run_on_a_full_disk_is_one_clear_sentence(cluster, make_disk):
     assert master.wait() == 1
     assert "the journal in %s can not be written" % cluster.run_dir() in master.text.splitlines()[-1]
     assert "Traceback" not in master.text
+
+
+def test_a_disk_that_is_taken_away_is_missed_and_the_model_is_saved_in_its_place(cluster, make_disk):
+    disk = make_disk("results", 4096 * KB)
+    master = cluster.begin("master").wait_until_ready()
+    run = cluster.run_dir()
+    disk.close()  # what is open goes on as if nothing had happened
+    worker = cluster.begin("worker0")
+    master.wait_for("the run waits: the folder of the run is gone: %s .put back what was there" % run)
+    master.signal(signal.SIGTERM)
+    assert master.wait() == 1
+    assert "the model after round 0 is saved as %s_recovered_1/model.npz" % run in master.text.splitlines()[-1]
+    assert os.path.exists(run + "_recovered_1/model.npz") and "Traceback" not in master.text
+    worker.close()
 
 
 def test_a_journal_that_somebody_else_has_locked_lets_the_run_wait(cluster, undisturbed):

@@ -1,0 +1,93 @@
+"""The disk gets full at each change of a file from the last round to the end: the same model, or a sentence.
+
+oplog.c beneath the master refuses the n-th write, fsync, rename, new folder or opening for writing, and all after it;
+when the master waits or has ended, there is room again. FLQ_DRILLS=all refuses each of them.
+"""
+
+import os
+from functools import lru_cache
+
+import pytest
+from armed import FULL
+from armed_cluster import UNHARMED, ArmedCluster, Kill, check_same, rounds_of
+from cluster import settings_of
+from waits import wait_until
+
+from flq.master.journal import reopen
+from flq.simulate import loopback
+
+RUN = ("model.name=quadratic", "model.lr=0.05", "model.dim=200", "system.total_workers=2", "system.min_workers=2",
+       "system.max_rounds=3", "system.snapshot_every=3", "system.linger_s=1", "memory=mirror", "thr_scale=2", "C=3")
+WORKERS = ("worker0", "worker1")
+SOME = (0, 9, 21, 28, 33, 40, 47, 54)  # the journal of the last round, a snapshot, the model, the workbook, the end
+MOST = 400
+WAITS = "the run waits until it can"
+HARMLESS, WAITED, SAID = "harmless", "waited", "said"
+
+
+@lru_cache(maxsize=None)
+def undisturbed():
+    """Return the model and the rounds of the run to which nothing happens."""
+    run = loopback.simulate(settings_of(*RUN))
+    return run.master.server.result, rounds_of(run.reports)
+
+
+def fill_up(folder, library, n_changes):
+    """Run with a disk that gets full; return what came of it, None if the run had ended before."""
+    cluster = ArmedCluster(folder, RUN)
+    try:
+        flag, record = os.path.join(folder, "full"), os.path.join(folder, "record")
+        with open(flag, "w"):
+            pass
+        by = ["env", "LD_PRELOAD=%s" % library, "OPLOG_ROOT=" + os.path.realpath(cluster.results_dir),
+              "OPLOG_FILE=" + record, "OPLOG_FULL=" + flag]
+        os.makedirs(cluster.results_dir)
+        master = cluster.begin("master", Kill(FULL, n_changes), by=by)
+        workers = [cluster.begin(name) for name in WORKERS]
+        wait_until(lambda: master.process.poll() is not None or WAITS in master.text, "the run neither waits nor ends")
+        outcome = WAITED if master.process.poll() is None else HARMLESS
+        os.remove(flag)
+        if master.wait() != 0:
+            outcome = SAID
+            sentences = [line for line in master.text.splitlines()
+                         if " is not written: No space left on device: " in line
+                         or "the journal can not be written: " in line]
+            assert master.process.poll() == 1 and sentences, master.text
+            assert "--resume %s" % os.path.basename(cluster.run_dir()) in master.text
+            again = cluster.begin("master", UNHARMED, is_first=False, run_id=os.path.basename(cluster.run_dir()))
+            if "results: " in master.text:
+                assert "its results are whole, but its journal may not say so" in master.text
+                assert again.wait() == 0 or "has ended: 3 rounds are done" in again.text, again.text
+            else:
+                assert again.wait() == 0 and "results: " in again.text, master.text + again.text
+        assert [worker.wait() for worker in workers] == [0, 0]
+        for program in [master] + workers:
+            assert "Traceback" not in program.text, program.text
+        check_same(cluster, *undisturbed())
+        assert [row["round"] for row in master.table("Rounds")] == [1, 2, 3]
+        journal = reopen(cluster.run_dir(), only_to_look=True)
+        try:
+            assert journal.about()["ended"] == "3 rounds are done"
+        finally:
+            journal.close()
+        with open(record, "rb") as stream:
+            was_full = b"full" in stream.read()
+        return outcome if was_full else None
+    finally:
+        cluster.close()
+
+
+@pytest.mark.parametrize("n_changes", SOME)
+def test_a_disk_that_gets_full_near_the_end_costs_nothing(tmp_path, oplog, n_changes):
+    assert fill_up(str(tmp_path), str(oplog), n_changes) in (HARMLESS, WAITED, SAID)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.environ.get("FLQ_DRILLS") != "all", reason="takes long: FLQ_DRILLS=all runs it")
+def test_a_disk_that_gets_full_at_any_change_near_the_end_costs_nothing(tmp_path, oplog):
+    outcomes = []
+    while None not in outcomes:
+        assert len(outcomes) < MOST
+        outcomes.append(fill_up(str(tmp_path / str(len(outcomes))), str(oplog), len(outcomes)))
+    print({outcome: outcomes.count(outcome) for outcome in (HARMLESS, WAITED, SAID)})
+    assert set(outcomes) == {HARMLESS, WAITED, SAID, None} and len(outcomes) > max(SOME)
