@@ -287,15 +287,15 @@ class MasterService:
         if self.misplaced is not None:
             logger.error("%s; %s (%s)", self.misplaced.detail, self._where_the_model_is(), self.misplaced.hint)
             return 1
-        if self._is_ending and problem is None and self.failed:
+        if self._is_ending and problem is not None:
+            logger.error("the run has ended, but its results are not complete: %s (make room, or remove what is in the "
+                         "way; then ./start_master.sh --resume %s writes them)", problem, run_id)
+            return 1
+        if self._is_ending and self.failed:
             say("the run has ended and its results are whole, but its journal may not say so; to make sure: "
                 "./start_master.sh --resume %s" % run_id)
         elif self.was_interrupted or self.failed:
             say("to go on: ./start_master.sh --resume %s" % run_id)
-        elif problem is not None:
-            logger.error("the run has ended, but its results are not complete: %s (make room, or remove what is in the "
-                         "way; then ./start_master.sh --resume %s writes them)", problem, run_id)
-            return 1
         if problem is None:
             say("results: %s" % self.results.workbook)
         blocked = None if self.was_interrupted else blocked_updates(self._totals())
