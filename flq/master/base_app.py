@@ -68,7 +68,8 @@ def base_app(gate: Gate, body_limit: int, reading: Semaphore, before_body: Calla
         if isinstance(error, TooManyRequests):
             response.headers["Retry-After"] = str(error.retry_after_s)
         if isinstance(error, Unauthorized):
-            response.headers["WWW-Authenticate"] = 'Bearer realm="flq"'
+            shown = ', error="invalid_token"' if "Authorization" in request.headers else ""  # RFC 6750, section 3
+            response.headers["WWW-Authenticate"] = 'Bearer realm="flq"' + shown
         return response
 
     @app.errorhandler(HTTPException)

@@ -27,6 +27,7 @@ JSON = {"Content-Type": "application/json"}
 LONGEST_RETRY_AFTER_S = 60.0  # what a stranger in the master's place may ask for
 PIECE = 1 << 18           # bytes that are sent at a time
 GETS_ON = 1 << 14         # bytes that make it worth while to go on at once where an answer broke off
+UNKNOWN_TOKEN = "invalid_token"  # what a challenge says where a token was shown; RFC 6750, section 3.1
 LONGEST_ERROR = 1 << 16   # in bytes: the master's are far shorter
 VERDICT_SIZE = PREFIX_SIZE + VERDICT.size
 _TLS_HINT = ("--ca must name the certificate of the authority that signed the master's, --master_ip a name or address "
@@ -199,6 +200,10 @@ class MasterClient:
         detail = _error_of(_json_of(_beginning(response)))
         if detail is None:
             return self._stranger(response)
+        challenge = response.headers.get("WWW-Authenticate", UNKNOWN_TOKEN)
+        if response.status_code == 401 and self._token is not None and UNKNOWN_TOKEN not in challenge:
+            detail = ("the token of this worker does not reach the master at %s (a proxy on the way must pass the "
+                      "header Authorization, or let the worker connect directly)" % self._url)
         return events.Problem(response.status_code, detail, _retry_after(response))
 
     def _stranger(self, response: requests.Response) -> events.Problem:

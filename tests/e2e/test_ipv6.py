@@ -8,7 +8,7 @@ SMALL = ("model.name=quadratic", "model.lr=0.05", "system.max_rounds=2", "system
 
 
 def link_local():
-    """Return a link-local address of this machine with the name and with the number of its zone; none if it has none."""
+    """Return a link-local address of this machine, with its zone by name and by number; nothing if it has none."""
     try:
         with open("/proc/net/if_inet6") as table:
             rows = [line.split() for line in table]
@@ -35,8 +35,8 @@ pytestmark = pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6
 def run_over(cluster, listens, asked):
     """Let a run go over an address; return what the doctor of its worker says."""
     master = cluster.master(*SMALL, flags=("--host", listens))
-    doctor = Program(["flq_worker.py", "--doctor", "--worker_id", "0", "--master_ip", asked, "--port", str(master.port)],
-                     cluster.folder)
+    doctor = Program(["flq_worker.py", "--doctor", "--worker_id", "0", "--master_ip", asked,
+                      "--port", str(master.port)], cluster.folder)
     doctor.wait()
     doctor.close()
     end_well(master, [cluster.worker(0, master.port, flags=("--master_ip", asked))])
@@ -61,5 +61,5 @@ def test_a_run_over_an_address_with_a_zone(cluster, written, by):
 def test_what_is_no_address_is_one_sentence_of_the_master(cluster, host):
     master = cluster.start_master(*SMALL, flags=("--host", host))
     assert master.wait() == 2
-    assert master.text == ("flq_master.py: error: argument --host: must be a name or an IP address, without http:// and "
-                           "port, got %r; --help shows the flags\n" % host)
+    assert master.text == ("flq_master.py: error: argument --host: must be a name or an IP address, without http:// "
+                           "and port, got %r; --help shows the flags\n" % host)

@@ -49,7 +49,9 @@ def test_anybody_may_look_at_the_status_unless_it_is_closed(master, closed, path
 def test_what_is_for_the_operator_is_401_and_says_how_to_get_in(master, path):
     code, headers, body = answer = ask(master, "GET", path)
     assert "needs the operator's token" in assert_refused(answer, 401)
-    assert headers["WWW-Authenticate"].startswith("Bearer")
+    assert headers["WWW-Authenticate"] == 'Bearer realm="flq"'
+    _, headers, _ = ask(master, "GET", path, "x" * 20)
+    assert headers["WWW-Authenticate"] == 'Bearer realm="flq", error="invalid_token"'
     assert "Authorization: Bearer" in json.loads(body)["hint"] and "state/tokens" in json.loads(body)["hint"]
 
 

@@ -4,7 +4,7 @@ import socket
 import threading
 
 import pytest
-from stand_in import StandIn, response, unused_url
+from stand_in import StandIn, error, response, unused_url
 
 from flq.errors import ConfigError
 from flq.protocol.worker_events import CallAnswer, CallPoll, CallRegister, Judged, Problem, Unreachable
@@ -50,6 +50,17 @@ def test_a_redirect_is_named_and_not_followed(status, location, words):
         assert stand_in.n_connections == 1
     assert type(event) is Problem and event.status == status and not event.by_master
     assert words in event.detail and "secret" not in event.detail and "abc" not in event.detail
+
+
+@pytest.mark.parametrize("token, challenge, words", [
+    ("t" * 20, ('WWW-Authenticate: Bearer realm="flq"',), "the token of this worker does not reach the master at http"),
+    ("t" * 20, ('WWW-Authenticate: Bearer realm="flq", error="invalid_token"',), "this is what the master says"),
+    ("t" * 20, (), "this is what the master says"),
+    (None, ('WWW-Authenticate: Bearer realm="flq"',), "this is what the master says")])
+def test_a_token_that_is_lost_on_the_way_is_named(token, challenge, words):
+    with StandIn([error("401 Unauthorized", "this is what the master says", headers=challenge)]) as stand_in:
+        event = MasterClient(stand_in.url, 3, lambda: token).do(CALLS[0])
+    assert event.status == 401 and event.by_master and event.detail.startswith(words)
 
 
 def test_words_of_a_stranger_do_not_reach_the_terminal_as_they_are():
