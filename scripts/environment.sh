@@ -12,9 +12,9 @@ fi #
 : "${project_dir:?is set by the script that sources this file}"
 
 # The number of a stream that was closed would be given to the next file.
-{ : <&0; } 2>/dev/null || exec </dev/null
-{ : >&1; } 2>/dev/null || exec >/dev/null
-{ : >&2; } 2>/dev/null || exec 2>/dev/null
+[[ -e /dev/fd/0 ]] || exec </dev/null
+[[ -e /dev/fd/1 ]] || exec >/dev/null
+[[ -e /dev/fd/2 ]] || exec 2>/dev/null
 
 # fail CODE SENTENCE : end the script.
 fail() {
