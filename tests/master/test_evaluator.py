@@ -20,6 +20,7 @@ from flq.master.record import Evaluated
 from flq.training.models import model_layout
 from flq.training.trainer import build_evaluator
 
+PROJECT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 WAIT_S = 20.0
 ROUND_BYTES = 2 * 4 * 40  # two vectors
 
@@ -110,7 +111,7 @@ def mortal(monkeypatch):
             number = numbers[min(len(begun), len(numbers) - 1)]
             code = MORTAL % number
             begun.append(number)
-            return children.begin(["-c", code])
+            return children.begin(["-c", code], {"PYTHONPATH": PROJECT})
 
         monkeypatch.setattr(evaluator_module, "begin", begin)
         monkeypatch.setattr(evaluator_module, "PAUSE_S", 0.01)

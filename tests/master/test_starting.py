@@ -34,7 +34,8 @@ LAYOUT = Layout((Tensor("mine/kernel", (2, 2)), Tensor("mine/moving_mean", (2,))
 READY = {"ready": True, "n_params": 6, "layout": LAYOUT.to_json()}
 START = "0.5 -1 2 3 0 7"
 RUN = ("system.total_workers=1", "system.min_workers=1")
-STAND_IN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "stand_in_evaluator.py")
+HERE = os.path.dirname(os.path.abspath(__file__))
+PROJECT, STAND_IN = os.path.dirname(os.path.dirname(HERE)), os.path.join(HERE, "stand_in_evaluator.py")
 
 
 @pytest.fixture
@@ -136,7 +137,7 @@ def begin(tmp_path, monkeypatch):
 
     def run(reply, numbers="", gate=""):
         def begin_stand_in(argv):
-            return children.begin([STAND_IN, json.dumps(reply), numbers, gate])
+            return children.begin([STAND_IN, json.dumps(reply), numbers, gate], {"PYTHONPATH": PROJECT})
 
         def serve(*args):
             made.append(Server(*args))
