@@ -185,3 +185,16 @@ def test_the_status_is_not_made_for_every_event_of_a_crowd(make_master, monkeypa
     goes_on.set()
     master.service.stop("stopped by the test")
     assert 1 <= len(made) < 20
+
+
+def test_leases_that_end_after_the_run_leave_the_results_as_they_are(make_master):
+    master = make_master("system.total_workers=2", "system.min_workers=2", "system.lease_s=0.5")
+    workers = [HttpWorker(master, worker_id, waits=False) for worker_id in range(2)]
+    while not all(isinstance(worker.action, worker_events.CallPoll) for worker in workers):
+        for worker in workers:
+            worker.step()
+    master.service.stop("stopped by the test")  # nobody asks again
+    assert master.service.heard.wait(60)  # their leases have ended
+    master.service.finish()
+    assert [row["state"] for row in master.table("Workers")] == ["present", "present"]
+    assert master.summary()["workers lost"] == "none"
