@@ -71,7 +71,8 @@ def claim(results_dir: str) -> str:
             now += 1
             stamp = _stamp(now)
         run_dir = os.path.join(results_dir, "%s_%s" % (stamp, secrets.token_hex(2)))
-        make_run_folder(run_dir)
+        with _naming(run_dir):
+            os.mkdir(run_dir)
         return run_dir
 
 
