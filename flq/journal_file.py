@@ -117,7 +117,7 @@ def read_about(database: sqlite3.Connection, path: str) -> Tuple[Dict[str, Any],
         if not is_whole and key != COUNTED:
             raise damaged(path, "what it says of the run (%.20r) is damaged" % (key,))
         if not is_whole:
-            logger.warning("the journal %s is damaged: what was counted so far is lost", path)
+            logger.warning("the journal %s is damaged; left out: what was counted so far", path)
     about = {key: json.loads(value) for (key, value), is_whole in rows if is_whole}
     extent = Extent(*about.pop(EXTENT, ()))
     if len(rows) != extent.n_about + 1:
@@ -139,7 +139,7 @@ def read_numbered(database: sqlite3.Connection, path: str, table: str, columns: 
     rows = {row[0]: row for row, is_whole in read_rows(database, table, columns) if is_whole}
     lost = [str(number) for number in range(after + 1, last + 1) if number not in rows]
     if lost:
-        logger.warning("the journal %s is damaged and goes on without %s %s", path, what,
+        logger.warning("the journal %s is damaged; left out: %s %s", path, what,
                        ", ".join(lost[:5]) + (" and %d others" % len(lost[5:]) if lost[5:] else ""))
     return [rows[number] for number in range(after + 1, last + 1) if number in rows]
 
@@ -148,7 +148,7 @@ def read_tested(database: sqlite3.Connection, path: str, n_tested: int) -> List[
     """Return rounds and their test results, ascending; what is damaged or missing is logged."""
     rows = [row for row, is_whole in read_rows(database, "tested", "round, results", "ORDER BY round") if is_whole]
     if len(rows) < n_tested:
-        logger.warning("the journal %s is damaged and goes on without the test results of %d rounds", path,
+        logger.warning("the journal %s is damaged; left out: the test results of %d rounds", path,
                        n_tested - len(rows))
     return [(index, json.loads(value)) for index, value in rows]
 
@@ -183,7 +183,6 @@ def open_to_read(path: str) -> sqlite3.Connection:
 class _Head(NamedTuple):
     """The head of a log: ``is_whole`` if SQLite takes it."""
 
-    raw: bytes
     is_whole: bool
     page_size: int
     is_big_endian: bool
@@ -224,14 +223,17 @@ def check_log(path: str) -> Optional[str]:
     """
     try:
         with open(path + LOG, "rb") as stream:
-            for _ in range(3):  # who writes may have begun the log anew meanwhile
+            for is_last in (False, False, True):  # who writes may have begun the log anew meanwhile, or gone on
                 head = _head_of(stream)
                 if head is None:
                     return None
                 frames = _frames_of(stream, head)
-                stream.seek(0)
-                if stream.read(LOG_HEAD) == head.raw:
-                    return _verdict(path, head, frames)
+                if _head_of(stream) == head:
+                    try:
+                        return _verdict(path, head, frames)
+                    except FlqError:
+                        if is_last:
+                            raise
     except FileNotFoundError:
         pass
     return None
@@ -268,7 +270,7 @@ def _head_of(stream: BinaryIO) -> Optional[_Head]:
     first, second = _weights(3) @ words
     is_whole = (magic | 1 == MAGIC | 1 and page_size in PAGE_SIZES
                 and (int(first), int(second)) == tuple(salts_and_sums[2:]))
-    return _Head(raw, is_whole, page_size if page_size in PAGE_SIZES else USUAL_PAGE, is_big_endian,
+    return _Head(is_whole, page_size if page_size in PAGE_SIZES else USUAL_PAGE, is_big_endian,
                  tuple(salts_and_sums[:2]), tuple(salts_and_sums[2:]))
 
 

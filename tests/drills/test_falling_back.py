@@ -74,14 +74,14 @@ def test_deltas_that_are_damaged_are_made_anew(played, caplog):
         versions = [version for version, in database.execute("SELECT version FROM deltas ORDER BY version")]
     change(run_dir, "UPDATE deltas SET payload = zeroblob(length(payload)) WHERE version = ?", versions[-1])
     assert revived(run_dir) == expected
-    assert "goes on without delta %d" % versions[-1] in caplog.text
+    assert "left out: delta %d" % versions[-1] in caplog.text
 
 
 def test_deltas_before_a_damaged_one_lead_nowhere(played, caplog):
     run_dir, (last_seq, state) = played
     change(run_dir, "DELETE FROM deltas WHERE version = 3")
     found_seq, found = revived(run_dir)
-    assert (found_seq, found["captured"]) == (last_seq, state["captured"]) and "goes on without delta 3" in caplog.text
+    assert (found_seq, found["captured"]) == (last_seq, state["captured"]) and "left out: delta 3" in caplog.text
 
 
 def test_a_replay_that_leads_elsewhere_is_refused(played):
@@ -121,7 +121,7 @@ def test_a_snapshot_that_is_newer_than_the_journal_is_where_the_run_goes_on(play
         expected = recorded_master.states_of(N_ROUNDS)[number]
         assert (seq, found["captured"]) == (number, expected["captured"]) and found["deltas"] == []  # but a keyframe
         assert len([record for record in caplog.records if "ends with entry" in record.getMessage()]) == 1
-        assert len([record for record in caplog.records if "without the report of round" in record.getMessage()]) == (
+        assert len([record for record in caplog.records if "left out: the report of round" in record.getMessage()]) == (
             n_lines - 1)
     opened = journal.reopen(behind)
     assert [index for index, _ in opened.rounds()] == [1, 2, 3] and opened.extent.n_rounds == 6

@@ -93,9 +93,9 @@ def test_what_a_run_cannot_do_without_is_refused(folder, statement, words):
 
 
 @pytest.mark.parametrize("statement, left, words", [
-    ("UPDATE deltas SET payload = zeroblob(20) WHERE version = 2", [[1, 3], [1, 2, 3], [1, 2, 3]], "without delta 2"),
-    ("UPDATE deltas SET round = 3 WHERE version = 2", [[1, 3], [1, 2, 3], [1, 2, 3]], "without delta 2"),
-    ("DELETE FROM deltas WHERE version = 3", [[1, 2], [1, 2, 3], [1, 2, 3]], "without delta 3"),
+    ("UPDATE deltas SET payload = zeroblob(20) WHERE version = 2", [[1, 3], [1, 2, 3], [1, 2, 3]], "left out: delta 2"),
+    ("UPDATE deltas SET round = 3 WHERE version = 2", [[1, 3], [1, 2, 3], [1, 2, 3]], "left out: delta 2"),
+    ("DELETE FROM deltas WHERE version = 3", [[1, 2], [1, 2, 3], [1, 2, 3]], "left out: delta 3"),
     ("UPDATE rounds SET report = '{}' WHERE round = 2", [[1, 2, 3], [1, 3], [1, 2, 3]], "the report of round 2"),
     ("DELETE FROM rounds WHERE round = 3", [[1, 2, 3], [1, 2], [1, 2, 3]], "the report of round 3"),
     ("UPDATE tested SET results = '[0.1, 0.8]' WHERE round = 2", [[1, 2, 3], [1, 2, 3], [1, 3]],
@@ -113,7 +113,7 @@ def test_what_a_run_can_do_without_is_left_out_with_a_line(folder, caplog, state
 def test_counts_that_are_damaged_are_left_out_and_come_back(folder, caplog):
     change(folder, "UPDATE about SET value = '{\"traffic\": 3}' WHERE key = 'counted'")
     journal = reopen(folder)
-    assert "counted" not in journal.about() and "what was counted so far is lost" in caplog.text
+    assert "counted" not in journal.about() and "left out: what was counted so far" in caplog.text
     journal.write(Batch([], [], [], [], {"counted": 4}))
     journal.close()
     assert everything(folder)[0]["counted"] == 4
@@ -124,7 +124,7 @@ def test_the_report_leaves_out_and_refuses_the_same(folder, caplog):
     change(folder, "UPDATE tested SET results = '[0.1, 0.8]' WHERE round = 3")
     rows = read_journal(folder).rows
     assert [(row.round_index, row.accuracy) for row in rows] == [(1, 0.9), (3, None)]
-    assert "without the report of round 2" in caplog.text and "the test results of 1 rounds" in caplog.text
+    assert "left out: the report of round 2" in caplog.text and "the test results of 1 rounds" in caplog.text
     change(folder, "UPDATE about SET value = '\"rum\"' WHERE key = 'run_id'")
     with pytest.raises(FlqError, match="what it says of the run .'run_id'. is damaged"):
         read_journal(folder)
