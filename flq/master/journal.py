@@ -196,9 +196,10 @@ class Journal:
         self._is_mine = True
 
     def checkpoint(self) -> bool:
-        """Bring what the log holds into the file itself; return whether all of it is there now.
+        """Bring what the log holds into the file itself, and begin the log anew; return whether all of it is there now.
 
-        Nobody is waited for: who is reading may keep some of it in the log until the next time.
+        A log that is damaged can then lead no further back than to here. Nobody is waited for: who is reading may keep
+        some of it in the log until the next time.
 
         Raises
         ------
@@ -206,6 +207,7 @@ class Journal:
             If it can not be written.
         """
         is_busy, n_frames, n_done = self._database.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        self._change(self.extent)
         return not is_busy and n_frames == n_done
 
     def _change(self, extent: Extent) -> None:

@@ -252,8 +252,8 @@ class Store:
             has_waited = self._persist(lambda: self._journal.write(batch), alive)
             del self._tested[:len(tested)]
             self._clear()
-        oldest = self.snapshots.oldest
         self._has_log = self._has_log or self._captured is not None
+        oldest = self.snapshots.oldest
         with suppress(sqlite3.OperationalError):  # the next time will do
             if self._has_log:
                 self._has_log = not self._journal.checkpoint()

@@ -150,6 +150,7 @@ def write_entries(opened, run, first, count):
                                    [(version, {"round": version})], [], {"counted": version}))
         promise(version)
         if version % 2 == 0:
+            opened.checkpoint()
             snapshots.begin(version, {"oldest_delta": version - 1, "round_index": version}, arrays(version))
         if snapshots.oldest is not None:
             opened.forget(*snapshots.oldest)

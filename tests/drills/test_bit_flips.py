@@ -17,11 +17,12 @@ import pytest
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "simulate"))
 
-from crash_master import JOURNALLED  # noqa: E402
+from crash_master import ANSWERED, JOURNALLED, CrashMaster  # noqa: E402
 from crash_network import CrashNetwork  # noqa: E402
 from quadratic_settings import settings_with  # noqa: E402
 
 from flq.errors import FlqError  # noqa: E402
+from flq.master import journal  # noqa: E402
 from flq.report.recorded import read_journal  # noqa: E402
 from flq.simulate.loopback import simulate  # noqa: E402
 
@@ -157,6 +158,32 @@ def test_a_flipped_bit_is_harmless_or_healed_or_refused(make_left, scratch, name
         shutil.rmtree(copy)
     print(sorted(outcomes.items()))
     assert {outcome for _, outcome in outcomes} == {HARMLESS, HEALED, REFUSED, JOINED_AS_NEW}
+
+
+@pytest.mark.parametrize("n", [12, 17, 21, 25])
+@pytest.mark.parametrize("name", MODES)
+def test_workers_that_live_are_ahead_of_a_log_whose_last_transaction_is_damaged(scratch, monkeypatch, name, n):
+    """It looks like one that was never answered: the log says so, and who has heard the answer joins as new."""
+    bury, settings, lines = CrashMaster._bury, settings_with(**MODES[name]), Lines()
+
+    def bury_and_damage(master):
+        bury(master)
+        log, = Path(master.run_dir).rglob("*-wal")
+        content = bytearray(log.read_bytes())
+        content[-100] ^= 1
+        log.write_bytes(content)
+
+    monkeypatch.setattr(CrashMaster, "_bury", bury_and_damage)
+    monkeypatch.setattr(journal, "LARGEST_WAL_BYTES", 0)  # the file ends where the log ends
+    logging.getLogger("flq").addHandler(lines)
+    try:
+        network = CrashNetwork(str(scratch), settings, lambda point, i: point == ANSWERED and i == n).run()
+    finally:
+        logging.getLogger("flq").removeHandler(lines)
+    assert network.fired[ANSWERED] == 1
+    assert "the last transaction in the log" in lines.texts[0] and "is not whole and left out" in lines.texts[0]
+    assert [peer.action.code for peer in network.peers] == [0] * 3
+    assert [report.round_index for report in network.reports] == list(range(1, 10))
 
 
 def without_the_log(left):
