@@ -184,7 +184,7 @@ class Results:
         try:
             write()
         except OSError as error:
-            self._failures[path] = Failure(error.strerror or str(error), error.filename or path)
+            self._failures[path] = Failure(error.strerror or str(error), error.filename2 or error.filename or path)
         except Exception as error:  # a bug, or memory that does not suffice: the other files may still do
             logger.exception("%s is not written", path)
             self._failures[path] = Failure("%s: %s" % (type(error).__name__, error), path)

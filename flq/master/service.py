@@ -118,6 +118,7 @@ class MasterService:
         self._ending = threading.Lock()
         self._is_ending = self._is_closing = False  # the results are being saved; the thread is to end
         self._end: Tuple[Vector, Any] = (machine.server.model, None)  # the model and the totals that are to be saved
+        self._saver: Optional[threading.Thread] = None
         self._has_tried, self._leaving = False, threading.Event()  # to save them; no attempt but the last one is left
         self._moving, self._has_place = threading.Lock(), True  # the results have somewhere to go
         self._is_local = settings["dataset"]["partition"] == "local"  # nobody but the workers has data
@@ -264,6 +265,8 @@ class MasterService:
         is killed can take it up again, write them, and tell the others.
         """
         self._leaving.set()
+        if self._saver is not None:
+            self._saver.join()
         self._store.give_up()
         if not self._move():
             return
@@ -363,7 +366,8 @@ class MasterService:
                     return
                 self._is_ending, self._reason = True, effect.reason
             self._end = self.published[1], self._totals()
-            threading.Thread(target=self._save, name="saver", daemon=True).start()
+            self._saver = threading.Thread(target=self._save, name="saver", daemon=True)
+            self._saver.start()
 
     def _evaluate(self, round_index: int, model: Vector, shared: Vector, mean: Optional[Vector]) -> None:
         if self._is_local:

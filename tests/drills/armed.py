@@ -43,6 +43,10 @@ def is_record(path: str, *_: Any, **__: Any) -> bool:
     return os.path.basename(path) == "state.npz"
 
 
+def is_workbook(path: str, *_: Any, **__: Any) -> bool:
+    return path.endswith(".xlsx")
+
+
 def is_upload_answered(request: Any) -> bool:
     return request.uri.startswith((b"/upload_update", b"/offer"))
 
@@ -84,6 +88,9 @@ POINTS = {
     "while a keyframe is encoded": Point(MASTER, "flq.protocol.downlink:encode", BEFORE, is_keyframe),
     "while it resumes": Point(MASTER, "flq.master.store:Store.revive", AFTER),
     "before the results are saved": Point(MASTER, "flq.master.service:MasterService._save", BEFORE),
+    "between model and workbook": Point(MASTER, "flq.master.results:Results.save_model", AFTER),
+    "in the middle of the workbook": Point(MASTER, "flq.report.sheets:write_whole", HALF, is_workbook),
+    "before the run has ended for good": Point(MASTER, "flq.master.service:MasterService._end_for_good", BEFORE),
     "after training": Point(WORKER, "flq.worker.program:Worker._train", AFTER),
     "in the middle of the record": Point(WORKER, "flq.durable:write_whole", HALF, is_record),
     "after the record": Point(WORKER, "flq.worker.state_file:save", AFTER),

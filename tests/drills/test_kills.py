@@ -19,7 +19,7 @@ from cluster import REPOSITORY, RUN_S, settings_of
 from flq.simulate import loopback
 
 SMALL = ("model.name=quadratic", "model.lr=0.05", "model.dim=200", "system.total_workers=2", "system.min_workers=2",
-         "system.max_rounds=14", "system.snapshot_every=3")
+         "system.max_rounds=14", "system.snapshot_every=3", "system.linger_s=5")
 CONFIGURATIONS = {
     "bbit, residual, lazy": ("thr_scale=3", "C=2"),
     "bin, mirror, lazy, budget": ("mode=bin", "b_down=8", "memory=mirror", "thr_scale=3", "C=2", "up_budget_bits=400"),
@@ -33,17 +33,20 @@ CONFIGURATIONS = {
 SEVERAL = {
     "bbit, residual, lazy": {
         "master": [Kill("before the journal", 4), Kill("after the journal, before the answer", 3),
-                   Kill("while it resumes"), Kill("in the middle of a snapshot")],
+                   Kill("while it resumes"), Kill("in the middle of a snapshot"), Kill("between model and workbook")],
         "worker0": [Kill("after training", 2)], "worker1": [Kill("after the commit", 3)]},
     "bin, mirror, lazy, budget": {
-        "master": [Kill("within the journal", 7), Kill("after the answer", 3), Kill("before the results are saved")],
+        "master": [Kill("within the journal", 7), Kill("after the answer", 3), Kill("before the results are saved"),
+                   Kill("in the middle of the workbook")],
         "worker0": [Kill("after sending", 3), Kill("in the middle of the record", 2)],
         "worker1": [Kill("before the commit", 2), Kill("after the record", 2)]},
     "gradients, flq, adam, average": {
         "master": [Kill("before a round closes", 2), Kill("when a round has closed", 5),
-                   Kill("while a keyframe is encoded")],
+                   Kill("while a keyframe is encoded"), Kill("before the run has ended for good")],
         "worker0": [Kill("after training", 11)], "worker1": [Kill("after the record")]},
 }
+AT_THE_END = ("before the results are saved", "between model and workbook", "in the middle of the workbook",
+              "before the run has ended for good")  # once in each life
 
 WITH_TENSORFLOW = ("dataset.name=digits", "model.name=mlp", "system.max_rounds=4", "system.total_workers=2",
                    "system.min_workers=2", "system.snapshot_every=2", "memory=mirror", "thr_scale=1", "C=3")
@@ -120,7 +123,7 @@ def test_killed_twice_at_each_point_the_run_makes_the_same_model(make_cluster, p
         kills.update(master=[Kill(point)], worker0=[Kill("after training", 12)])
     elif point == "while it resumes":
         kills.update(master=[Kill("after the answer", 9), Kill(point), Kill(point)])
-    elif point == "before the results are saved":
+    elif point in AT_THE_END:
         kills.update(master=[Kill(point), Kill(point)])
     else:
         kills["master" if POINTS[point].program == MASTER else "worker1"] = [Kill(point, 3), Kill(point, 2)]
