@@ -121,9 +121,12 @@ step_release() {
     local folder="$project/releases/$2" name
     mkdir -p "$project/logs" "$project/results"
     if [[ ! -d "$project/state" ]]; then mkdir -m 700 "$project/state"; fi
-    rm -rf "$folder.part"
+    rm -rf "$project"/releases/*.part  # of deployments that broke off
     mkdir -p "$folder.part"
-    tar -xzf - -C "$folder.part"
+    if ! tar -xzf - -C "$folder.part"; then  # a full disk gets its room back
+        rm -rf "$folder.part"
+        exit 1
+    fi
     # The programs look for these beside themselves, so that no release takes them along.
     for name in logs results state; do ln -s "../../$name" "$folder.part/$name"; done
     sync
@@ -223,7 +226,10 @@ put() {
     fi
     mkdir -p "$(dirname "$1")"
     rm -f "$1.part"
-    (umask 077 && printf %s "$content" >"$1.part")
+    if ! (umask 077 && printf %s "$content" >"$1.part"); then
+        rm -f "$1.part"
+        exit 1
+    fi
     chmod "$2" "$1.part"
     mv -T "$1.part" "$1"
     echo changed

@@ -48,12 +48,13 @@ LAYERS = {
     "durable": layer("errors", "numpy"),
     "journal_file": layer("errors", "numpy"),
     "locks": layer("errors"),
+    "leftovers": layer(),
     "tokens": layer("errors durable locks"),
     "systemd": layer(),
     "device": layer("errors"),
     "core": layer("errors", "numpy zstandard threadpoolctl", PURE_STDLIB),
     "protocol": layer("errors core", "numpy", PURE_STDLIB | {"random"}),  # a generator that it is given
-    "drawing": layer("", "numpy matplotlib"),
+    "drawing": layer("leftovers", "numpy matplotlib"),
     "training": layer("errors output console flags locks device core drawing", "numpy tensorflow keras PIL"),
     "worker": layer("errors console logfile addresses flags durable locks tokens systemd device core protocol training",
                     "numpy requests"),
@@ -69,7 +70,7 @@ LAYERS = {
     "master": layer("errors launch console logfile addresses flags durable journal_file locks tokens systemd device "
                     "core protocol training report watch config config_file config_docs config_hash",
                     "numpy flask werkzeug cheroot pydantic prometheus_client"),
-    "deploy": layer("errors output console addresses flags durable tokens device config report master",
+    "deploy": layer("errors output console addresses flags leftovers durable tokens device config report master",
                     "yaml pydantic pydantic_core"),
     # The programs; nothing imports them.
     "flq_master": layer("errors output logfile config master"),

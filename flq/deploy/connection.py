@@ -192,6 +192,8 @@ class Connection:
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=answer, stderr=errors,
                                    start_new_session=True, env=dict(os.environ, SSH_ASKPASS_REQUIRE="never"))
         self._running.append(process)
+        if self._ending.is_set():  # since it was looked at
+            _end(process)
         late = threading.Event()
         timer = threading.Timer(timeout_s, lambda: (late.set(), _end(process)))
         timer.daemon = True

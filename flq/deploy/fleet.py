@@ -1,5 +1,6 @@
 """All hosts at the same time: a line and a log for each, and one that fails leaves the others alone."""
 
+import glob
 import os
 import shutil
 import tempfile
@@ -8,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from typing import Any, Callable, Dict, Optional, Sequence
 
 from ..errors import FlqError
+from ..leftovers import hold, remove_leftovers
 from .connection import Connection, DeployError, DryConnection
 from .hosts import Host
 from .release import read_code
@@ -45,7 +47,9 @@ class Fleet:
         self._logs = os.path.join(project_dir, "logs")
         self._reporter = Reporter(is_dry)
         script = read_code(os.path.join(project_dir, "scripts", "board.sh"))
-        self._sockets = tempfile.mkdtemp(prefix="flq")  # short: a socket's path may have 107 bytes
+        remove_leftovers(os.path.join(glob.escape(tempfile.gettempdir()), "flq-ssh-*"))
+        self._sockets = tempfile.mkdtemp(prefix="flq-ssh-")  # short: a socket's path may have 107 bytes
+        self._held = hold(self._sockets)
         self._connections = {host.name: self._connect(host, script) for host in self.hosts}
 
     def __enter__(self) -> "Fleet":
@@ -55,6 +59,7 @@ class Fleet:
         for connection in self._connections.values():
             connection.close()
         shutil.rmtree(self._sockets, ignore_errors=True)
+        os.close(self._held)
         self._reporter.close()
 
     @property

@@ -8,12 +8,14 @@ Example
 ['results/figures/run/loss.png', 'results/figures/run/loss.svg']
 """
 
+import glob
 import io
 import os
 import warnings
 from contextlib import suppress
 from typing import Any, List
 
+from ..leftovers import hold, remove_leftovers
 from .style import styled
 
 FORMATS = ("png", "svg")
@@ -55,11 +57,17 @@ def replace(path: str, content: bytes) -> None:
     OSError
         If it can not be written; what was there before still is.
     """
+    remove_leftovers(glob.escape(path) + ".*.part")
     temporary = "%s.%d.part" % (path, os.getpid())  # two may draw one run
     try:
         with open(temporary, "wb") as stream:
-            stream.write(content)
-        os.replace(temporary, path)
+            held = hold(temporary)
+            try:
+                stream.write(content)
+                stream.flush()
+                os.replace(temporary, path)
+            finally:
+                os.close(held)
     except BaseException:
         with suppress(OSError):
             os.unlink(temporary)

@@ -8,6 +8,7 @@ import os
 import platform
 import shutil
 import sqlite3
+from contextlib import suppress
 from typing import IO, Any, Dict, List, NamedTuple
 
 import numpy as np
@@ -100,13 +101,23 @@ def take_up(name: str, results_dir: str) -> Past:
         if about["software"] != software():
             logger.warning("the run began with %s, this is %s: the next rounds may differ in the last bits",
                            _as_text(about["software"]), _as_text(software()))
-        for leftover in os.listdir(run_dir):
-            if leftover.startswith(".export-"):  # the master was killed while it wrote a model for somebody
-                shutil.rmtree(os.path.join(run_dir, leftover), ignore_errors=True)
+        _remove_leftovers(run_dir)
         return Past(about["run_id"], run_dir, layout_from_json(about["layout"]), journal, lock, about)
     except BaseException:
         lock.close()
         raise
+
+
+def _remove_leftovers(run_dir: str) -> None:
+    """Remove what a killed master was writing, into the folder of a run that this one holds."""
+    for folder, folders, names in os.walk(run_dir):
+        for name in folders:
+            if name.startswith(".export-"):  # a model for somebody
+                shutil.rmtree(os.path.join(folder, name), ignore_errors=True)
+        for name in names:
+            if name.endswith(".part") or ".partial." in name:
+                with suppress(OSError):
+                    os.unlink(os.path.join(folder, name))
 
 
 def check_may_go_on(past: Past, settings: Settings) -> None:

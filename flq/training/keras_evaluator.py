@@ -1,6 +1,7 @@
 """Evaluation of a Keras model on the test set."""
 
 import os
+from contextlib import suppress
 from typing import Any, Dict, Optional
 
 from ..core.params import Vector
@@ -74,10 +75,15 @@ class KerasEvaluator:
             raise DataError("a Keras file must end in %s, got %r" % (" or ".join(FILE_ENDINGS), os.path.basename(path)))
         set_vector(self._model, vector, self.layout)
         partial = path + ".partial" + ending
-        self._model.save(partial)
-        with open(partial, "rb+") as stream:
-            os.fsync(stream.fileno())  # the bytes before the name: a power cut leaves a whole file
-        os.replace(partial, path)
+        try:
+            self._model.save(partial)
+            with open(partial, "rb+") as stream:
+                os.fsync(stream.fileno())  # the bytes before the name: a power cut leaves a whole file
+            os.replace(partial, path)
+        except BaseException:
+            with suppress(OSError):
+                os.unlink(partial)
+            raise
 
 
 class LabelledImages:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from machines import hosts_with
+from waits import wait_until
 
 from flq.deploy import command_line
 from flq.deploy.connection import Connection, DeployError, Result, ssh_command
@@ -207,6 +208,23 @@ def test_ctrl_c_ends_what_runs(tmp_path, calls):
         with pytest.raises(KeyboardInterrupt):
             fleet.each(work, hosts=fleet.hosts[:2])
         assert time.monotonic() - began < 30
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_what_runs_and_leaves_no_temporary_folder(tmp_path, calls, number):
+    (tmp_path / "ssh" / "ssh").write_text("#!/bin/sh\necho $$ >%s/pid; exec sleep 60\n" % tmp_path)
+    (tmp_path / "flq-ssh-dead").mkdir()  # of one that was killed
+    deployment = subprocess.Popen(
+        [sys.executable, "-m", "flq.deploy", "check", "--master_ip", "192.0.2.1", "--worker_ips", "192.0.2.2"],
+        cwd=str(PROJECT), env=dict(os.environ, TMPDIR=str(tmp_path)), stdout=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL if number != signal.SIGINT
+                                         else signal.default_int_handler))
+    wait_until((tmp_path / "pid").exists)
+    assert not (tmp_path / "flq-ssh-dead").exists() and list(tmp_path.glob("flq-ssh-*"))
+    deployment.send_signal(number)
+    deployment.communicate(timeout=60)
+    assert deployment.returncode == 128 + number
+    assert list(tmp_path.glob("flq-ssh-*")) == []
 
 
 @pytest.mark.parametrize("flags, words", [

@@ -55,6 +55,22 @@ def test_the_run_that_began_last_is_the_newest_though_the_clock_was_set_back(res
     assert past.run_dir == second
 
 
+def test_a_run_that_goes_on_is_rid_of_what_a_killed_master_was_writing(results_dir):
+    run_dir = begin(results_dir)
+    os.makedirs(os.path.join(run_dir, "snapshots"), exist_ok=True)
+    os.makedirs(os.path.join(run_dir, ".export-abc"))
+    before = {folder: sorted(names) for folder, _, names in os.walk(run_dir) if ".export" not in folder}
+    for name in ("model.npz.part", "snapshots/snapshot_000000000009.npz.part", "model.keras.partial.keras",
+                 ".export-abc/model.keras"):
+        with open(os.path.join(run_dir, name), "w"):
+            pass
+    past = take_up("", results_dir)
+    past.journal.close()
+    past.lock.close()
+    os.unlink(os.path.join(run_dir, "lock"))
+    assert {folder: sorted(names) for folder, _, names in os.walk(run_dir)} == before
+
+
 def test_runs_that_begin_at_once_have_different_timestamps_and_numbers(results_dir):
     with ThreadPoolExecutor(8) as pool:
         run_dirs = list(pool.map(begin, [results_dir] * 8))

@@ -96,6 +96,14 @@ def test_a_file_is_downloaded_once(site, tmp_path):
     assert names_in(tmp_path / "new" / "folder") == ["whole.bin"] and site.asked == ["/whole.bin"]
 
 
+def test_what_a_killed_download_has_left_goes_with_the_next(site, tmp_path):
+    (tmp_path / ".whole.binabc.partial").write_bytes(CONTENT[:5])
+    (tmp_path / ".another.binxyz.partial").write_bytes(CONTENT[:5])
+    site.has("whole.bin", CONTENT)
+    download_missing([WHOLE], [site.url], str(tmp_path))
+    assert names_in(tmp_path) == ["whole.bin"]
+
+
 @pytest.mark.parametrize("content, length, reason", [
     (CONTENT[:-1] + b"x", None, "its SHA-256 is .* expected %s" % WHOLE.sha256),
     (CONTENT[:-1], None, "it ended after 255999 of 256000 bytes"),

@@ -5,6 +5,7 @@ right name is whole, however a download ends. A lock lets one process at a time 
 a folder; the others wait and find the files there.
 """
 
+import glob
 import hashlib
 import logging
 import os
@@ -61,6 +62,8 @@ def download_missing(files: Sequence[File], mirrors: Sequence[str], folder: str)
         os.makedirs(folder, exist_ok=True)
         with open(os.path.join(folder, ".lock"), "a") as stream:
             lock(stream, "XDG_CACHE_HOME names another place for FLQ's cache, on a local disk", waits=True)
+            for leftover in glob.glob(os.path.join(glob.escape(folder), ".*.partial")):  # of one that was killed
+                os.remove(leftover)
             for file in files:
                 if not os.path.exists(os.path.join(folder, file.name)):
                     _download(file, mirrors, folder)
