@@ -4,8 +4,8 @@
 import os
 import sys
 
-from flq.worker.command_line import main
 from flq.output import make_output_safe
+from flq.worker.command_line import main
 
 if __name__ == "__main__":
     make_output_safe()

@@ -129,7 +129,8 @@ def create_app(service: MasterService, gate: Gate, broadcast: Broadcast) -> Flas
         if have is None and answer.kind is not Kind.OFFER:  # which are answered at once
             return verdict_frames(service.ask(lambda ticket: Answered(ticket, answer, len(body), session=session)), [])
         with one_of(patience) as has_thread:
-            verdict, *stream = service.ask(lambda ticket: Answered(ticket, answer, len(body), has_thread, have, session))
+            verdict, *stream = service.ask(
+                lambda ticket: Answered(ticket, answer, len(body), has_thread, have, session))
         return verdict_frames([verdict], stream)
 
     @app.post("/heartbeat")
@@ -171,5 +172,6 @@ def session_of_request() -> str:
     """Return the hash of the session key that the request at hand carries; the key itself is kept nowhere."""
     key = request.headers.get(SESSION_HEADER, "")
     if len(key) > LONGEST_KEY:
-        raise BadValues("the header %s has %d characters, expected at most %d" % (SESSION_HEADER, len(key), LONGEST_KEY))
-    return hashlib.sha256(key.encode("utf-8", "replace")).hexdigest()[:32]
+        raise BadValues("the header %s has %d characters, expected at most %d"
+                        % (SESSION_HEADER, len(key), LONGEST_KEY))
+    return hashlib.sha256(key.encode("utf-8", "replace")).hexdigest()[:32] if key else ""

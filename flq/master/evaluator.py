@@ -17,7 +17,7 @@ from typing import Any, Callable, Deque, Dict, List, NamedTuple, Optional, Seque
 import numpy as np
 
 from ..core.params import Layout, Vector, layout_from_json
-from ..errors import DataError, FlqError, Unavailable
+from ..errors import DataError, Unavailable
 from ..launch import argv_of
 from ..training.evaluator_protocol import Message, read_message, vectors_from, write_message
 from .children import begin

@@ -152,8 +152,8 @@ REGISTRATION = _object(
               "known_sessions", "codings"), additionalProperties=True,
     description="without n_samples only the settings are asked for; with it the worker joins")
 REGISTERED = _object({"run_id": TEXT, "ended": FLAG, "epoch": COUNT, "joined": FLAG, "goes_on": FLAG,
-                      "n_sessions": COUNT, "lease_s": NUMBER, "start_crc": COUNT, "layout": LAYOUT, "settings": {"type": "object"},
-                      "codings": _list(TEXT)})
+                      "n_sessions": COUNT, "lease_s": NUMBER, "start_crc": COUNT, "layout": LAYOUT,
+                      "settings": {"type": "object"}, "codings": _list(TEXT)})
 HEARTBEAT = _object({"worker_id": ID, "epoch": INTEGER, "renews": FLAG,
                      "device": _object(READINGS, optional=[name for name in READINGS if name != "life"])},
                     optional=("renews", "device"), additionalProperties=True)

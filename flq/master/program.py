@@ -6,7 +6,6 @@ import os
 import signal
 import sys
 import time
-from contextlib import suppress
 
 from ..config import Config
 from ..config_file import load_config
@@ -22,7 +21,7 @@ from ..training.trainer import check
 from .heap import keep_few_arenas
 from .results import config_text
 from .run import check_newest_may_go_on, take_up
-from .runs import claim, newest_unfinished
+from .runs import newest_unfinished
 from .serving import serve
 
 logger = logging.getLogger(__name__)
@@ -53,17 +52,12 @@ def run(args: argparse.Namespace, project_dir: str) -> int:
                 Watchdog(os.environ).ready()  # systemd takes a service that ends without it for one that has failed
                 return 0
         if args.resume is None:
-            run_dir = claim(results_dir)
-            try:
-                return serve(args, config, project_dir, os.path.basename(run_dir))
-            finally:
-                with suppress(OSError):  # it is not empty, unless the run has not begun
-                    os.rmdir(run_dir)
+            return serve(args, config, project_dir)
         past = take_up(args.resume, results_dir)
         with past.lock:
             if args.config is None:
                 config = load_config(os.path.join(past.run_dir, "config.json"), args.overrides)
-            return serve(args, config, project_dir, past.run_id, past)
+            return serve(args, config, project_dir, past)
     except Unavailable as error:
         logger.error("%s", error)
         return 1

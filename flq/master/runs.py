@@ -77,6 +77,17 @@ def claim(results_dir: str) -> str:
 
 
 @contextmanager
+def claimed(results_dir: str) -> Iterator[str]:
+    """Make the folder of a new run, as :func:`claim` does; one in which no run has begun is removed afterwards."""
+    run_dir = claim(results_dir)
+    try:
+        yield run_dir
+    finally:
+        with suppress(OSError):  # it is not empty
+            os.rmdir(run_dir)
+
+
+@contextmanager
 def alone(results_dir: str) -> Iterator[None]:
     """Keep other masters from beginning a run there meanwhile.
 

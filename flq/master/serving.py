@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 from contextlib import nullcontext, suppress
-from typing import Dict, List, Optional
+from typing import Any, Dict, List, Optional
 
 import numpy as np
 
@@ -33,7 +33,7 @@ from .descriptors import n_connections, n_open, raise_limit
 from .evaluator import Evaluator
 from .meter import Meter
 from .run import Past, begin_journal, check_may_go_on, hold
-from .runs import make_run_folder
+from .runs import claimed, make_run_folder
 from .server import Server, n_threads
 from .service import MasterService
 from .sources import sources_before, sources_of
@@ -49,8 +49,7 @@ WAKE_S = 1.0     # how late a signal is handled at the latest
 MASTERS_OWN = ("report", "notify", "security")  # sections that workers do not get
 
 
-def serve(args: argparse.Namespace, config: Config, project_dir: str, run_id: str,
-          past: Optional[Past] = None) -> int:
+def serve(args: argparse.Namespace, config: Config, project_dir: str, past: Optional[Past] = None) -> int:
     """Serve a new run, or one that goes on, until it has ended; return the exit code.
 
     Raises
@@ -64,10 +63,20 @@ def serve(args: argparse.Namespace, config: Config, project_dir: str, run_id: st
     tls = TlsAdapter(args.tls_cert, args.tls_key) if args.tls_cert else None
     max_connections = n_connections(config.system.total_workers, config.security.max_connections, raise_limit(),
                                     n_open())
-    dataset_name, began = settings["dataset"]["name"], time.monotonic()
-    logger.info("start=reading_data dataset=%s", dataset_name, extra=FOR_A_BAR)
+    began = time.monotonic()
+    logger.info("start=reading_data dataset=%s", settings["dataset"]["name"], extra=FOR_A_BAR)
     check(settings)  # before anything is bound: data that no worker could train on
     read_s = time.monotonic() - began
+    results_dir = os.path.join(project_dir, config.report.results_dir)
+    with claimed(results_dir) if past is None else nullcontext(past.run_dir) as run_dir:
+        return _serve(args, config, project_dir, settings, run_dir, past, tls, max_connections, read_s)
+
+
+def _serve(args: argparse.Namespace, config: Config, project_dir: str, settings: Dict[str, Dict[str, Any]],
+           run_dir: str, past: Optional[Past], tls: Optional[TlsAdapter], max_connections: int, read_s: float) -> int:
+    """Put a run together, serve it, and take it apart."""
+    run_id = os.path.basename(run_dir) if past is None else past.run_id
+    results_dir = os.path.join(project_dir, config.report.results_dir)
 
     def machine_of(layout: Layout, start: Vector) -> MasterMachine:
         for_workers = {section: values for section, values in without_address(settings).items()
@@ -80,8 +89,6 @@ def serve(args: argparse.Namespace, config: Config, project_dir: str, run_id: st
     elif not is_custom(config.model.name):
         machine = machine_of(*begin(settings))
     meter = Meter()
-    results_dir = os.path.join(project_dir, config.report.results_dir)
-    run_dir = os.path.join(results_dir, run_id) if past is None else past.run_dir
     watchers = watchers_of(config, os.environ, project_dir, results_dir)  # before there are other children
     logger.info("start=starting_the_evaluator model=%s", settings["model"]["name"], extra=FOR_A_BAR)
     evaluator = Evaluator(settings, config.report.evaluation_backlog_mb * 10 ** 6)
@@ -114,7 +121,7 @@ def serve(args: argparse.Namespace, config: Config, project_dir: str, run_id: st
                     service.results.save_config()
                     broadcast.follow(sources_of(service, settings))
                     switch.app = create_app(service, gate, broadcast)
-                    logger.info("data=ready dataset=%s seconds=%.2f", dataset_name, read_s)
+                    logger.info("data=ready dataset=%s seconds=%.2f", settings["dataset"]["name"], read_s)
                     try:
                         return until_the_end(args, service, server, config, broadcast)
                     finally:

@@ -296,7 +296,8 @@ class MasterMachine:
             return self._verdict(event, member, member.closed_outcome, repeated=True)
         if answer.seq != member.closed_seq + 1 or answer.round_index > self.round_index:
             raise Conflict("the answer has number %d of round %d, expected number %d of round %d at most"
-                           % (answer.seq, answer.round_index, member.closed_seq + 1, self.round_index), "register again")
+                           % (answer.seq, answer.round_index, member.closed_seq + 1, self.round_index),
+                           "register again")
         if (going is None or answer.round_index < going.index or member.worker_id not in going.n_samples
                 or going.status.get(member.worker_id) == LOST):  # it is back, but its part is decided
             return self._close_answer(event, member, Outcome.LATE, None)

@@ -32,8 +32,10 @@ class Member:
         Memory mirror: its last reconstructed update; None is 0.
     mirror_is_stale : bool
         It has begun afresh: its next upload starts from 0, and until then the old mirror counts.
-    session, earlier_session : str
-        Hash of the key that the requests of its process carry, and of the one that this process has taken over from.
+    session : str
+        Hash of the key that the requests of its process carry.
+    earlier_session : str or None
+        That of the process from which this one has taken over.
     n_sessions : int
         Counts the processes that have joined.
     is_contested : bool
@@ -56,7 +58,8 @@ class Member:
 
     def __init__(self, worker_id: int) -> None:
         self.worker_id = worker_id
-        self.holder = self.instance = self.session = self.earlier_session = ""
+        self.holder = self.instance = self.session = ""
+        self.earlier_session: Optional[str] = None
         self.n_sessions = 0
         self.is_contested = False
         self.warned_at = -math.inf  # when the operator was last told that others use its identity
@@ -90,13 +93,13 @@ class Member:
 
     def begin_session(self, session: str) -> None:
         """Let another process take over; whether it is one that this worker has heard before decides the caller."""
-        self.earlier_session = "" if self.gone else self.session
+        self.earlier_session = None if self.gone else self.session
         self.session = session
         self.n_sessions += 1
 
     def leave(self) -> None:
         """Take note that the lease has ended."""
-        self.gone, self.holder, self.earlier_session, self.is_contested = True, "", "", False
+        self.gone, self.holder, self.earlier_session, self.is_contested = True, "", None, False
 
     def rejoin(self, instance: str, n_samples: int) -> None:
         """Begin a new epoch; what the worker has uploaded before still counts until it uploads again."""

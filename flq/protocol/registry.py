@@ -1,8 +1,8 @@
 """Who belongs to the run: registrations, epochs, sessions, leases.
 
-An id belongs to one instance while its lease lasts, and within it to one session: the process that has joined last, whose
-requests carry its key. A worker that joins begins a new epoch with empty memories, unless it is the same instance and
-still has the memories of the epoch that is known here; a request of an older epoch or session is refused.
+An id belongs to one instance while its lease lasts, and within it to one session: the process that has joined last,
+whose requests carry its key. A worker that joins begins a new epoch with empty memories, unless it is the same instance
+and still has the memories of the epoch that is known here; a request of an older epoch or session is refused.
 
 A restarted worker takes over at once. If the process before it then proves that it is still alive, by joining with a
 number that it can only have learned since, two processes share the identity (a copied state folder, a stolen one): the
@@ -54,8 +54,8 @@ class Registry:
         member = self.members.get(event.worker_id) or Member(event.worker_id)
         if member.lease_until > now:
             if member.holder not in ("", event.instance):
-                raise Conflict("worker %d is alive elsewhere" % event.worker_id, "use another --worker_id, or wait %d s "
-                               "until its lease ends" % (member.lease_until - now))
+                raise Conflict("worker %d is alive elsewhere" % event.worker_id,
+                               "use another --worker_id, or wait %d s until its lease ends" % (member.lease_until - now))
             if self.is_barred(event):
                 raise Conflict("another process runs as worker %d, with a copy of this state folder" % event.worker_id,
                                "use another --worker_id and --state_dir, or stop the other one and wait %d s until its "
@@ -91,7 +91,7 @@ class Registry:
                    and event.instance == member.instance and event.n_samples == member.n_samples
                    and event.session == member.session)
         has_answered_since = (event.session == member.session != "" and event.claimed_epoch == member.epoch
-                              and (event.claimed_seq or 0) < member.closed_seq)  # a process never claims less than before
+                              and (event.claimed_seq or 0) < member.closed_seq)  # a process never claims less again
         if is_copy and member.closed_seq or has_answered_since:
             raise Conflict("worker %d has joined with a later request" % member.worker_id)
         return is_copy
@@ -102,11 +102,13 @@ class Registry:
 
     def is_shared(self, member: Member, event: Register) -> bool:
         """Return whether the process that joins is the one that the present one has taken over from: both are alive."""
-        return event.session == member.earlier_session != "" and event.known_sessions == member.n_sessions
+        return event.session == member.earlier_session and event.known_sessions == member.n_sessions
 
     def is_ahead(self, member: Member, event: Register, round_index: int) -> bool:
         """Return whether a worker remembers more of this run than the journal: its end is lost."""
-        if event.claimed_epoch is None or event.claimed_seq is None or event.instance != (member.instance or event.instance):
+        if event.claimed_epoch is None or event.claimed_seq is None:
+            return False
+        if member.instance not in ("", event.instance):
             return False
         if event.claimed_epoch != member.epoch:
             return event.claimed_epoch > member.epoch

@@ -15,7 +15,7 @@ from typing import Any, Dict, Optional, Sequence, Tuple
 from ..errors import FlqError
 from .excel import write_workbook
 from .names import stamp_of, without_address, workbook_name
-from .recorded import Recorded, read_journal
+from .recorded import Recorded
 from .rows import WorkerRow
 from .summary import GONE, NEVER_JOINED, PRESENT, Totals, last_tested, per, summary, totals_from_stored
 

@@ -4,7 +4,6 @@ import json
 import os
 import queue
 import socket
-import sys
 import threading
 from contextlib import ExitStack
 from http.client import HTTPConnection

@@ -195,7 +195,8 @@ def test_a_worker_that_waits_for_a_round_that_is_long_gone_is_told_and_joins_ane
 
 @pytest.mark.parametrize("claim", [
     dict(epoch=1, seq=3, claimed_round=3, undecided=False),  # one answer ahead, and knows its verdict
-    dict(epoch=1, seq=4, claimed_round=3), dict(epoch=1, seq=3, claimed_round=9), dict(epoch=2, seq=1, claimed_round=1)])
+    dict(epoch=1, seq=4, claimed_round=3), dict(epoch=1, seq=3, claimed_round=9),
+    dict(epoch=2, seq=1, claimed_round=1)])
 def test_a_worker_that_is_ahead_by_anything_joins_anew(claim):
     bench = Bench(min_workers=2)
     bench.join(0, 1)

@@ -4,7 +4,8 @@ import copy
 
 SETTINGS = {
     "system": {"total_workers": 4, "min_workers": 4, "max_rounds": 12, "seed": 42, "deterministic": True, "threads": 1,
-               "lease_s": 300.0, "max_samples": 10 ** 7, "round_deadline_s": 0.0, "offer_deadline_s": 0.0, "give_up_s": 3600.0},
+               "lease_s": 300.0, "max_samples": 10 ** 7, "round_deadline_s": 0.0, "offer_deadline_s": 0.0,
+               "give_up_s": 3600.0},
     "dataset": {"name": "digits", "batch_size": 32, "partition": "iid", "dir_alpha": 0.5, "shards_per_worker": 2,
                 "input_shape": None, "n_classes": None, "test_fraction": 0.1, "data_dir": None},
     "model": {"name": "quadratic", "lr": 0.1, "lr_schedule": "constant", "lr_decay": 0.1, "lr_decay_rounds": 100,

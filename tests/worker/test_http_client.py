@@ -26,7 +26,8 @@ POLL = CallPoll(epoch=2, have=5, answered=7)
 UPLOAD = CallAnswer("/upload_update", [b"FLQf", memoryview(b"payload")], have=5)
 CALLS = [REGISTER, POLL, UPLOAD]
 REGISTERED = {"run_id": "r", "ended": False,
-              "joined": True, "n_sessions": 1, "goes_on": False, "epoch": 1, "lease_s": 300.0, "start_crc": 5, "codings": [], "layout": [["w", [4]]],
+              "joined": True, "n_sessions": 1, "goes_on": False, "epoch": 1, "lease_s": 300.0, "start_crc": 5,
+              "codings": [], "layout": [["w", [4]]],
               "settings": {"system": {"seed": 42}}}
 
 
