@@ -95,7 +95,7 @@ def losses(monkeypatch):
 
 
 class Blind(WorkerMachine):
-    """Takes every upload for applied; one that is lost is never sent again."""
+    """Takes every upload for applied; one that is lost is never sent again, and no number tells of it."""
 
     losses = None
 
@@ -103,6 +103,7 @@ class Blind(WorkerMachine):
         action = super()._send(answer)
         if answer.kind is Kind.UPLOAD and self.losses.hit(self.worker_id):
             self._commit(True)
+            self._seq -= 1
             return self._poll()
         return action
 
