@@ -187,6 +187,8 @@ def _explain(detail: Mapping[str, Any], given: Givens) -> ConfigError:
         expected = str(detail["ctx"]["error"])
     elif bounds and detail["type"] in ("greater_than", "greater_than_equal", "less_than", "less_than_equal"):
         expected = bounds
+    elif detail["type"] == "string_unicode":
+        expected = "UTF-8, as all settings: workers get them as text"
     else:
         expected = " ".join(filter(None, (kind, bounds, "or null" * is_optional(field))))
     item = given.get((section, key), Given(field.default, "the default of %s.%s" % (section, key)))

@@ -190,6 +190,7 @@ def test_of_several_errors_the_first_is_told_and_the_others_counted():
     ("input_shape=[28,28,0]", "input_shape must be a list of 3 whole numbers above 0 or null, got a list"),
     ("ema=1", "ema must be >= 0 and < 1, got 1"),
     ("data_dir=5", "data_dir must be a text of at least 1 character or null, got 5"),
+    ("results_dir=a\udce4", 'results_dir must be UTF-8, as all settings: workers get them as text, got "a\\udce4"'),
     ("results_dir=", 'results_dir must be a text of at least 1 character, got ""'),
 ])
 def test_an_impossible_value_is_refused(override, expected):

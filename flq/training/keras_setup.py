@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import sys
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from ..device.board import find_board
@@ -43,6 +44,9 @@ def import_tensorflow() -> Any:
     DataError
         If it is not installed, or its import fails.
     """
+    if any("\udc80" <= letter <= "\udcff" for letter in sys.prefix):
+        raise DataError("TensorFlow cannot be loaded from %s: it takes only paths in UTF-8" % sys.prefix,
+                        hint="move the environment, or the folder that holds it, to another path")
     try:
         import tensorflow
     except ImportError as error:

@@ -1,6 +1,7 @@
 """What is asked of a device, what it grants, and what is said of it; against a stand-in for TensorFlow."""
 
 import os
+import sys
 
 import pytest
 from trees import NANO, ORIN_NANO, PC, memory, plant
@@ -280,3 +281,9 @@ def test_the_real_tensorflow_on_this_machine_says_what_it_computes_on(make_setti
     first, again = set_up_tensorflow(make_settings()), set_up_tensorflow(make_settings())
     assert first == again
     assert ("TensorFlow sees no GPU here" in first.notes[0]) == (first.n_gpus == 0)
+
+
+def test_an_environment_whose_path_tensorflow_cannot_read_is_named(monkeypatch):
+    monkeypatch.setattr(sys, "prefix", "/home/ada/\udce4/.venv")
+    with pytest.raises(DataError, match="TensorFlow cannot be loaded from .*: it takes only paths in UTF-8"):
+        keras_setup.import_tensorflow()
