@@ -256,7 +256,7 @@ class MasterMachine:
             If it is not part of the run, or another process has joined in its place.
         """
         member = self.members.get(event.worker_id)
-        if member is not None and not member.gone and session not in (None, member.session, member.earlier_session):
+        if member is not None and not member.gone and session not in (None, member.session, *member.earlier_sessions):
             self._warn(member, now)
         return self.registry.find(event.worker_id, event.epoch, session, now if renews else None)
 
@@ -270,9 +270,12 @@ class MasterMachine:
 
     def _poll(self, event: Poll, now: float) -> None:
         member = self._member_of(event, event.session, now)
-        if event.answered > self.round_index:
-            raise Conflict("worker %d has answered round %d, the journal ends in round %d"
-                           % (member.worker_id, event.answered, self.round_index), "register again")
+        going = self.open_round
+        is_owed = going is not None and event.answered == going.index and member.worker_id in going.undecided()
+        if event.answered > self.round_index or is_owed:
+            raise Conflict("worker %d has answered round %d, the journal ends %s"
+                           % (member.worker_id, event.answered, "before that answer" if is_owed
+                              else "in round %d" % self.round_index), "register again")
         if not event.may_wait and member.worker_id in self.waiting.for_round:  # because there is nothing new
             return self._reply(event.ticket, None)
         self.waiting.begin(event.ticket, now)

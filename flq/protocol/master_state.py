@@ -16,7 +16,7 @@ from .master_machine import MasterMachine, State
 from .members import Member, OpenRound
 from .messages import Outcome
 
-PLAIN = ("worker_id", "instance", "session", "earlier_session", "n_sessions", "is_contested", "epoch", "n_samples",
+PLAIN = ("worker_id", "instance", "session", "earlier_sessions", "n_sessions", "is_contested", "epoch", "n_samples",
          "mirror_is_stale", "is_forgotten", "passed_over", "last_until", "closed_seq", "closed_round", "gone",
          "blocked", "tally", "training_s", "waiting_s", "last_loss", "last_round")
 VECTORS = ("model", "shared", "mean")  # of the server's state, in this order

@@ -12,6 +12,7 @@ from .ledger import Traffic
 from .messages import Answer, Outcome
 
 UPLOADED, SKIPPED, REFUSED, LATE, LOST = STATUSES = ("uploaded", "skipped", "refused", "late", "lost")
+MOST_KEPT = 64  # earlier sessions of a worker
 
 
 class Member:
@@ -34,8 +35,8 @@ class Member:
         It has begun afresh: its next upload starts from 0, and until then the old mirror counts.
     session : str
         Hash of the key that the requests of its process carry.
-    earlier_session : str or None
-        That of the process from which this one has taken over.
+    earlier_sessions : list of str
+        Those that have been taken over from while the lease lasted: the first of them, and the last.
     n_sessions : int
         Counts the processes that have joined.
     is_contested : bool
@@ -59,7 +60,7 @@ class Member:
     def __init__(self, worker_id: int) -> None:
         self.worker_id = worker_id
         self.holder = self.instance = self.session = ""
-        self.earlier_session: Optional[str] = None
+        self.earlier_sessions: List[str] = []
         self.n_sessions = 0
         self.is_contested = False
         self.warned_at = -math.inf  # when the operator was last told that others use its identity
@@ -93,13 +94,15 @@ class Member:
 
     def begin_session(self, session: str) -> None:
         """Let another process take over; whether it is one that this worker has heard before decides the caller."""
-        self.earlier_session = None if self.gone else self.session
+        earlier = [] if self.gone else [*self.earlier_sessions, self.session]
+        self.earlier_sessions = [key for key in earlier if key != session]
+        del self.earlier_sessions[MOST_KEPT // 2:-MOST_KEPT // 2]  # many joins do not make it forget the first
         self.session = session
         self.n_sessions += 1
 
     def leave(self) -> None:
         """Take note that the lease has ended."""
-        self.gone, self.holder, self.earlier_session, self.is_contested = True, "", None, False
+        self.gone, self.holder, self.earlier_sessions, self.is_contested = True, "", [], False
 
     def rejoin(self, instance: str, n_samples: int) -> None:
         """Begin a new epoch; what the worker has uploaded before still counts until it uploads again."""

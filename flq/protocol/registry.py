@@ -101,8 +101,8 @@ class Registry:
         return event.session != member.session and event.known_sessions not in (None, member.n_sessions)
 
     def is_shared(self, member: Member, event: Register) -> bool:
-        """Return whether the process that joins is the one that the present one has taken over from: both are alive."""
-        return event.session == member.earlier_session and event.known_sessions == member.n_sessions
+        """Return whether the process that joins is one that was taken over from, and alive since: both are."""
+        return event.session in member.earlier_sessions and event.known_sessions == member.n_sessions
 
     def is_ahead(self, member: Member, event: Register, round_index: int) -> bool:
         """Return whether a worker remembers more of this run than the journal: its end is lost."""

@@ -188,9 +188,11 @@ def test_who_has_answered_waits_for_the_next_round_even_if_the_model_does_not_mo
     assert (plan.round_index, plan.version, frames) == (2, 0, [])
 
 
-def test_a_poll_that_has_answered_the_open_round_waits_for_the_next():
+def test_a_poll_that_claims_an_answer_to_the_open_round_that_has_not_come_is_refused():
     bench = open_bench(2)
-    assert bench.is_parked(bench.poll(0, answered=1))
+    before = bench.snapshot()
+    assert bench.outcome(bench.poll(0, answered=1)) is Conflict
+    assert bench.snapshot() == before
 
 
 @pytest.mark.parametrize("epoch", [0, 2, 2 ** 40])

@@ -34,8 +34,7 @@ class Process:
         return body
 
     def poll(self):
-        return self.bench.ask(lambda ticket: events.Poll(ticket, self.worker_id, self.epoch, 0, self.bench.round,
-                                                         session=self.key))
+        return self.bench.ask(lambda ticket: events.Poll(ticket, self.worker_id, self.epoch, 0, 0, session=self.key))
 
     def is_heard(self):
         ticket = self.poll()
@@ -115,6 +114,44 @@ def test_the_operator_is_told_once_a_minute(bench, first):
     assert len(warnings(bench)) == 2
 
 
+@pytest.mark.parametrize("order", ["AB", "ABC", "ACB", "ABCDEFG"])
+def test_of_many_copies_that_take_turns_the_first_to_come_again_goes_on_and_all_others_get_409(bench, order):
+    copies = {key: Process(bench, key) for key in order}
+    for copy in copies.values():
+        copy.begin(claimed_epoch=1, claimed_seq=0)
+    n_joins = bench.machine.members[0].n_sessions
+    refused = set()
+    for key in 5 * order:
+        if key not in refused and not copies[key].is_heard() and isinstance(copies[key].begin(), Conflict):
+            refused.add(key)
+        bench.wait(1)
+    assert refused == set(order[1:]) and copies["A"].is_heard()
+    assert bench.machine.members[0].n_sessions == n_joins + 1
+    assert len(warnings(bench)) == 1
+
+
+@pytest.mark.parametrize("n_keys", [2, 3, 200])
+def test_a_thief_of_a_state_folder_does_not_keep_it_by_taking_over_many_times(bench, first, n_keys):
+    thieves = [Process(bench, "thief %d" % number) for number in range(n_keys)]
+    for thief in thieves:
+        thief.begin()
+    assert first.begin()["joined"] is True
+    assert all(isinstance(thief.begin(), Conflict) for thief in thieves)
+    assert first.is_heard()
+    assert len(bench.machine.members[0].earlier_sessions) <= 64
+
+
+def test_late_requests_of_processes_that_were_killed_one_after_the_other_alarm_nobody(bench):
+    killed = [Process(bench, "process %d" % number) for number in range(4)]
+    for process in killed:
+        process.begin(claimed_epoch=1, claimed_seq=0)
+    last = killed.pop()
+    for process in killed:
+        assert not process.is_heard() and isinstance(process.beat(), Conflict)
+        assert process.join(claimed_epoch=1, claimed_seq=0)["joined"] is False  # sent before the others had joined
+    assert last.is_heard() and warnings(bench) == []
+
+
 def test_when_the_lease_of_the_earlier_one_has_ended_another_takes_over(bench, first):
     second = Process(bench, "second")
     second.begin()
@@ -191,6 +228,18 @@ def test_a_worker_that_waits_for_a_round_that_is_long_gone_is_told_and_joins_ane
     assert (body["goes_on"], body["epoch"]) == (False, 2)
     assert sum("ahead of the journal" in note for note in bench.notes) == 1
     assert not bench.is_parked(bench.poll(0))  # it has its round
+
+
+def test_a_worker_whose_last_answer_the_journal_has_lost_is_told_and_joins_anew():
+    bench = Bench(min_workers=2)
+    bench.join(0, 1)
+    rounds_of(bench, 3)
+    ticket = bench.poll(0, answered=4)  # the round that is open, and waits for it
+    assert bench.outcome(ticket) is Conflict
+    body = bench.come_back(0, epoch=1, seq=4, claimed_round=4, undecided=False)
+    assert (body["goes_on"], body["epoch"]) == (False, 2)
+    assert sum("ahead of the journal" in note for note in bench.notes) == 1
+    assert not bench.is_parked(bench.poll(0))
 
 
 @pytest.mark.parametrize("claim", [
