@@ -222,8 +222,8 @@ class MasterService:
             elif self._store.misplaced is not None and self._move():  # nothing that is decided now can be written
                 self.results.save_model(self.published[1])
                 self.interrupt("%s when it was to be stopped" % problem)
-                raise FlqError("%s: the run is interrupted, and %s" % (self.misplaced.detail, self._where_the_model_is()),
-                               self.misplaced.hint)
+                raise FlqError("%s: the run is interrupted, and %s"
+                               % (self.misplaced.detail, self._where_the_model_is()), self.misplaced.hint)
             if now - stuck > STUCK_S:
                 raise Unavailable("%s: the run ends when that is over" % problem, "see the master's log")
             if now - began > STOP_S:
@@ -535,7 +535,7 @@ class MasterService:
         self.results.save_workbook(content)
 
     def _move(self) -> bool:
-        """Write the results elsewhere if the folder of the run is not where it was; return whether they have a place."""
+        """Write the results elsewhere if the folder of the run is not where it was; return whether there is a place."""
         with self._moving:
             if self.misplaced is None:
                 self.misplaced = self._store.folder.misplaced()
