@@ -110,6 +110,7 @@ class MasterMachine:
         self.downlink = Downlink(start, self.link)
         self.start_crc = self.downlink.crc
         self.waiting = Waiting(min(POLL_S, options.lease_s / 2))
+        self._heavy: Optional[int] = None  # who holds most of the weight, as the operator was told last
         self._effects: List[Effect] = []
         self._handlers = {Register: self._register, Poll: self._poll, Answered: self._answered,
                           Heartbeat: self._heartbeat, Stop: self._stop, Saved: self._saved,
@@ -233,18 +234,7 @@ class MasterMachine:
         self._effects.append(Note("worker %d %s with %d samples (epoch %d)%s" % (
             member.worker_id, verb, member.n_samples, member.epoch,
             "; it was ahead of the journal, whose end is lost" if is_ahead else ""), kind, member.worker_id))
-        if not goes_on:
-            self._note_a_heavy_worker(member)
         return goes_on
-
-    def _note_a_heavy_worker(self, member: Member) -> None:
-        """Name a worker whose samples decide what the model becomes."""
-        leased = self.registry.leased()
-        share = member.n_samples / sum(leased.values())
-        if share > max(HEAVY_SHARE, HEAVY_FACTOR / len(leased)):
-            self._effects.append(Note("worker %d holds %.0f %% of the weight of %d workers: with %d samples it decides "
-                                      "what the model becomes" % (member.worker_id, 100 * share, len(leased),
-                                                                  member.n_samples), HEAVY, member.worker_id))
 
     def _member_of(self, event: Union[Poll, Heartbeat, Answer], session: Optional[str], now: float,
                    renews: bool = True) -> Member:
@@ -425,7 +415,18 @@ class MasterMachine:
         self.round_index += 1
         self.state = State.OPEN
         self.open_round = OpenRound(self.round_index, ready, now, self._deadline(now), self._offer_deadline(now))
+        self._note_a_heavy_worker(ready)
         return True
+
+    def _note_a_heavy_worker(self, n_samples: Mapping[int, int]) -> None:
+        """Name a worker whose samples decide what the model becomes; once, until another does or none."""
+        before, worker_id = self._heavy, max(n_samples, key=n_samples.__getitem__)
+        share = n_samples[worker_id] / sum(n_samples.values())
+        self._heavy = worker_id if share > max(HEAVY_SHARE, HEAVY_FACTOR / len(n_samples)) else None
+        if self._heavy not in (None, before):
+            self._effects.append(Note("worker %d holds %.0f %% of the weight of %d workers: with %d samples it decides "
+                                      "what the model becomes" % (worker_id, 100 * share, len(n_samples),
+                                                                  n_samples[worker_id]), HEAVY, worker_id))
 
     def _deadline(self, now: float) -> Optional[float]:
         return now + self.options.round_deadline_s if self.options.round_deadline_s else None

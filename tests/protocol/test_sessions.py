@@ -270,6 +270,10 @@ def test_a_worker_of_a_run_whose_journal_does_not_know_it_joins_anew():
 
 # -- claims ----------------------------------------------------------------------------------
 
+def named(bench):
+    return [note for note in bench.notes if "of the weight" in note]
+
+
 @pytest.mark.parametrize("n_samples, accepted", [(10 ** 7, True), (10 ** 7 + 1, False), (2 ** 63, False)])
 def test_samples_beyond_the_limit_are_refused(n_samples, accepted):
     body = Bench().register(0, n_samples, LAYOUT.crc)
@@ -280,12 +284,29 @@ def test_samples_beyond_the_limit_are_refused(n_samples, accepted):
 
 @pytest.mark.parametrize("samples, is_named", [
     ((10, 10, 31), True), ((10, 10, 10, 29), False), ((10, 10, 10, 31), True), ((10, 15), False), ((10, 1000), True),
-    ((5,), False)])
-def test_a_worker_with_more_than_half_of_the_weight_is_named(samples, is_named):
-    bench = Bench()
+    ((5,), False), ((1000, 10), True), ((1000, 10, 10), True), ((10, 1000, 10, 10), True)])
+def test_a_worker_with_more_than_half_of_the_weight_is_named_once_whoever_joins_first(samples, is_named):
+    bench = Bench(min_workers=len(samples))
     for worker_id, n_samples in enumerate(samples):
+        assert not named(bench)
         bench.register(worker_id, n_samples, LAYOUT.crc)
-    assert any("of the weight" in note for note in bench.notes) is is_named
+        bench.epochs[worker_id] = 1
+    for _ in range(3):
+        bench.all_upload(*bench.epochs)
+    assert len(named(bench)) == is_named
+    assert all(note.startswith("worker %d " % samples.index(max(samples))) for note in named(bench))
+
+
+def test_a_worker_that_is_left_with_most_of_the_weight_is_named_when_the_next_round_opens():
+    bench = Bench(min_workers=4)
+    for worker_id, n_samples in enumerate((300, 300, 30, 30)):
+        bench.register(worker_id, n_samples, LAYOUT.crc)
+        bench.epochs[worker_id] = 1
+    bench.wait(200)
+    bench.all_upload(0, 2, 3)
+    bench.wait(100)
+    assert bench.round == 2
+    assert len(named(bench)) == 1 and "worker 0 holds 83 % of the weight of 3 workers" in named(bench)[0]
 
 
 def test_a_grant_that_is_not_used_puts_its_owner_last():
