@@ -4,18 +4,20 @@ import glob
 import os
 import shutil
 import tempfile
+import threading
 import time
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any, Callable, Dict, Optional, Sequence
 
 from ..errors import FlqError
 from ..leftovers import hold, remove_leftovers
-from .connection import Connection, DeployError, DryConnection
+from .connection import Connection, DryConnection
 from .hosts import Host
 from .release import read_code
 from .reporter import Reporter
 
 MOST_FAILURES = 99  # that an exit code says
+WAKE_S = 1.0        # how late a signal is handled at the latest
 
 Work = Callable[[Connection, Host], Any]
 
@@ -46,6 +48,7 @@ class Fleet:
         self._stamp = time.strftime("%Y%m%d_%H%M%S")
         self._logs = os.path.join(project_dir, "logs")
         self._reporter = Reporter(is_dry)
+        self._telling, self._has_told = threading.Lock(), False  # of a log that cannot be written
         script = read_code(os.path.join(project_dir, "scripts", "board.sh"))
         remove_leftovers(os.path.join(glob.escape(tempfile.gettempdir()), "flq-ssh-*"))
         self._sockets = tempfile.mkdtemp(prefix="flq-ssh-")  # short: a socket's path may have 107 bytes
@@ -100,11 +103,15 @@ class Fleet:
         if describe is not None:
             self._reporter.begin(len(chosen))
         with ThreadPoolExecutor(max(1, min(jobs or self._jobs, len(chosen)))) as pool:
-            futures: Dict["Future[Any]", Host] = {
-                pool.submit(work, self._connections[host.name], host): host for host in chosen}
+            futures: Dict["Future[Any]", Host] = {}
             try:
-                for future in as_completed(futures):
-                    self._note(futures[future], future, results, describe)
+                for host in chosen:
+                    futures[pool.submit(work, self._connections[host.name], host)] = host
+                pending = set(futures)
+                while pending:  # not in one piece: a signal that comes just before a wait is handled only after it
+                    done, pending = wait(pending, WAKE_S, FIRST_COMPLETED)
+                    for future in done:
+                        self._note(futures[future], future, results, describe)
             except BaseException:  # Ctrl-C: nothing new begins, and what runs is ended
                 for future in futures:
                     future.cancel()
@@ -143,7 +150,11 @@ class Fleet:
     def _log(self, host: Host, text: str) -> None:
         try:
             os.makedirs(self._logs, exist_ok=True)
-            with open(self.log_of(host), "a", encoding="utf-8") as stream:
+            with open(self.log_of(host), "a", encoding="utf-8", errors="backslashreplace") as stream:
                 stream.write("%s %s\n" % (time.strftime("%H:%M:%S"), text.rstrip()))
         except OSError as error:
-            raise DeployError("its log %s can not be written: %s" % (self.log_of(host), error.strerror)) from None
+            with self._telling:
+                has_told, self._has_told = self._has_told, True
+            if not has_told:
+                self.say("the log %s cannot be written: %s; the deployment goes on"
+                         % (self.log_of(host), error.strerror))

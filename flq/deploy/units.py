@@ -114,8 +114,8 @@ def unit_text(program: Program, host: Host, cluster: Cluster, facts: Facts, fit:
     service = [
         "Type=notify",
         "ExecStart=" + " ".join(map(unit_word, words)),
-        "WorkingDirectory=" + facts.project,
-        *["Environment=" + unit_word("%s=%s" % item) for item in variables.items()],
+        "WorkingDirectory=" + facts.project.replace("%", "%%"),
+        *["Environment=" + unit_word("%s=%s" % item, False) for item in variables.items()],
         # A run that has ended leaves with 0 and stays ended.
         "Restart=on-failure", *pauses, *(["RestartPreventExitStatus=%d" % FAILED_USAGE] if is_master else []),
         "SuccessExitStatus=143",
@@ -124,7 +124,7 @@ def unit_text(program: Program, host: Host, cluster: Cluster, facts: Facts, fit:
         "NoNewPrivileges=yes"]
     if manager == "system":
         service += ["User=" + facts.user, *_SANDBOX,
-                    "ReadWritePaths=" + " ".join("%s/%s" % (facts.project, name)
+                    "ReadWritePaths=" + " ".join(unit_word("%s/%s" % (facts.project, name), False)
                                                  for name in ("logs", "results", "state"))]
     target = "multi-user.target" if manager == "system" else "default.target"
     return "\n".join(["# Made by deploy_jetson.sh: it is written anew by the next deployment.", "[Unit]", *unit, "",
@@ -140,7 +140,8 @@ _SANDBOX = ("ProtectSystem=strict", "ProtectHome=read-only", "PrivateTmp=yes", "
             "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK", "CapabilityBoundingSet=")
 
 
-def unit_word(word: str) -> str:
-    """Return a word as systemd reads it back."""
-    text = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
+def unit_word(word: str, is_of_command: bool = True) -> str:
+    """Return a word as systemd reads it back; only in a command does it look for variables."""
+    text = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
+    text = text.replace("$", "$$") if is_of_command else text
     return '"%s"' % text if text != word or any(letter.isspace() or letter in "';" for letter in text) else text

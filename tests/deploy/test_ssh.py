@@ -191,6 +191,15 @@ def test_a_host_that_fails_leaves_the_others_alone(tmp_path, calls, capsys):
     assert "Permission denied" in Path(log).read_text() and "deploy_refused_" in log
 
 
+def test_logs_that_cannot_be_written_are_said_once_and_no_failure(tmp_path, calls, capsys):
+    (tmp_path / "logs").write_text("no folder, as little as a full disk")
+    with fleet_of(tmp_path, 4) as fleet:
+        found = fleet.each(lambda connection, host: connection.run("facts \udce4").output)
+    assert len(found) == 3 and fleet.exit_code == 1  # of the host that refuses
+    said = [line for line in capsys.readouterr().out.splitlines() if "FAILED" not in line]
+    assert len(said) == 1 and said[0].endswith(" cannot be written: File exists; the deployment goes on")
+
+
 def test_no_exit_code_says_more_than_99_hosts(tmp_path, calls):
     with fleet_of(tmp_path, 2) as fleet:
         fleet.failures.update((str(number), "why") for number in range(300))
@@ -219,10 +228,14 @@ def test_a_signal_ends_what_runs_and_leaves_no_temporary_folder(tmp_path, calls,
         cwd=str(PROJECT), env=dict(os.environ, TMPDIR=str(tmp_path)), stdout=subprocess.PIPE,
         preexec_fn=lambda: signal.signal(number, signal.SIG_DFL if number != signal.SIGINT
                                          else signal.default_int_handler))
-    wait_until((tmp_path / "pid").exists)
-    assert not (tmp_path / "flq-ssh-dead").exists() and list(tmp_path.glob("flq-ssh-*"))
-    deployment.send_signal(number)
-    deployment.communicate(timeout=60)
+    try:
+        wait_until((tmp_path / "pid").exists)
+        assert not (tmp_path / "flq-ssh-dead").exists() and list(tmp_path.glob("flq-ssh-*"))
+        deployment.send_signal(number)
+        deployment.communicate(timeout=60)
+    finally:
+        deployment.kill()
+        deployment.communicate()
     assert deployment.returncode == 128 + number
     assert list(tmp_path.glob("flq-ssh-*")) == []
 
