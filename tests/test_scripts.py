@@ -430,7 +430,7 @@ def test_a_run_whose_lines_cannot_be_kept_or_shown_ends_as_it_would(ready_projec
     if not redirection:
         assert done.stdout.splitlines()[-1].startswith("Results: ")
     said = [line for line in done.stderr.splitlines() if "round=" not in line]
-    assert len(said) <= (redirection == ">/dev/full") + 2 * (not has_logs), done.stderr  # mkdir, and what keeps the lines
+    assert len(said) <= (redirection == ">/dev/full") + 2 * (not has_logs), done.stderr
     assert_nothing_is_left(ready_project, tmp_path)
 
 

@@ -8,7 +8,6 @@ from ..output import make_output_safe
 from .command_line import main
 
 
-
 def _end(number: int, frame: Any) -> None:
     raise SystemExit(128 + number)  # connections are closed, and nothing temporary is left
 
