@@ -21,7 +21,7 @@ class Offer(NamedTuple):
 
 def grant(offers: Iterable[Offer], passed_over: Mapping[int, int], rules: Rules,
           chance: np.random.Philox, last: Container[int] = ()) -> List[int]:
-    """Choose who uploads, in the order of ``rules.grant_by``; ties by worker id.
+    """Choose who uploads, in the order of ``rules.grant_by``; ties by rounds passed over, then by worker id.
 
     ====== ===========================================================================
     energy most energy per bit first
@@ -64,7 +64,7 @@ def grant(offers: Iterable[Offer], passed_over: Mapping[int, int], rules: Rules,
         waited = passed_over.get(offer.worker_id, 0)
         worth = min(offer.energy, most) / max(offer.cost_bits, 1)
         first = {"energy": 0, "age": -waited, "both": -worth * (1 + waited) ** 2, "random": number}[rules.grant_by]
-        return offer.worker_id in last, -waited if waited >= rules.max_silence else 0, first, -worth, offer.worker_id
+        return offer.worker_id in last, -waited if waited >= rules.max_silence else 0, first, -worth, -waited, offer.worker_id
 
     granted, spent = [], 0
     for offer, _ in sorted(zip(waiting, drawn), key=urgency):

@@ -138,6 +138,19 @@ def test_an_energy_counts_for_ten_times_the_median_at_most(energies, first):
     assert grant(with_larger, {}, rules(sel_clients=2), CHANCE) == grant(offers, {}, rules(sel_clients=2), CHANCE)
 
 
+@pytest.mark.parametrize("order", ["energy", "age", "both"])
+@pytest.mark.parametrize("energies", [(0.0, 0.0, 5.0, 6.0), (5e-324, 5e-324, 5.0, 6.0), (1.0, 1.0, 1.0, 1.0)])
+def test_workers_whose_energies_count_the_same_take_turns(energies, order):
+    offers = [Offer(worker_id, energy, 1000) for worker_id, energy in enumerate(energies)]
+    limits = rules(sel_clients=1, grant_by=order)._replace(max_silence=100)
+    passed_over, turns = {}, []
+    for _ in range(8):
+        granted = grant(offers, passed_over, limits, CHANCE)
+        passed_over = {i: 0 if i in granted else passed_over.get(i, 0) + 1 for i in range(4)}
+        turns += granted
+    assert turns == [0, 1, 2, 3, 0, 1, 2, 3]
+
+
 def test_an_absurd_energy_does_not_pay_for_more_bits():
     offers = [Offer(0, 1.7e308, 100), Offer(1, 30.0, 10), Offer(2, 20.0, 10)]  # the median is 30: 300 / 100 per bit
     assert grant(offers, {}, rules(sel_clients=1), CHANCE) == [0]
