@@ -30,7 +30,7 @@ from .views import add_views, model_for_people
 REGISTER_NUMBERS = ("n_samples", "layout_crc", "claimed_epoch", "claimed_seq", "claimed_round", "known_epoch",
                     "known_sessions")
 LONGEST_KEY = 64
-JOINS = Rate(0.5, 30)  # of one worker: each is journalled
+JOINS = Rate(0.5, 30)  # of one instance of a worker: each is journalled
 
 
 def create_app(service: MasterService, gate: Gate, broadcast: Broadcast) -> Flask:
@@ -83,7 +83,7 @@ def create_app(service: MasterService, gate: Gate, broadcast: Broadcast) -> Flas
         numbers = {name: integer(body, name, None) for name in REGISTER_NUMBERS}
         undecided = flag(body, "undecided", False)
         if numbers["n_samples"] is not None:
-            joins.take(worker_id)
+            joins.take((worker_id, instance))  # nobody without its state folder takes those of the worker
         codings = body.get("codings", [])
         if not isinstance(codings, list):
             raise BadValues("codings must be a list, got %.80r" % (codings,))
