@@ -205,6 +205,7 @@ class MasterMachine:
                 joined = True
             elif not registry.is_outdated(member, event):
                 joined, goes_on = True, self._join(member, event, now)
+            member.is_heard = member.is_heard or joined
         self._reply(event.ticket, {
             "run_id": options.run_id, "ended": self._has_ended(), "epoch": member.epoch, "joined": joined,
             "goes_on": goes_on, "n_sessions": member.n_sessions, "lease_s": options.lease_s,
@@ -240,13 +241,16 @@ class MasterMachine:
                    renews: bool = True) -> Member:
         """Return the worker that a request comes from; tell the operator of requests with a key that never joined.
 
+        If the worker's own process was not heard either, the journal may have lost the join that had this key.
+
         Raises
         ------
         Conflict
             If it is not part of the run, or another process has joined in its place.
         """
         member = self.members.get(event.worker_id)
-        if member is not None and not member.gone and session not in (None, member.session, *member.earlier_sessions):
+        if member is not None and member.is_heard and not member.gone and session not in (
+                None, member.session, *member.earlier_sessions):
             self._warn(member, now)
         return self.registry.find(event.worker_id, event.epoch, session, now if renews else None)
 

@@ -63,6 +63,7 @@ class Member:
         self.earlier_sessions: List[str] = []
         self.n_sessions = 0
         self.is_contested = False
+        self.is_heard = False  # whether its process was heard since the master's began
         self.warned_at = -math.inf  # when the operator was last told that others use its identity
         self.epoch = 0
         self.n_samples = 0

@@ -141,6 +141,7 @@ class Registry:
             raise Conflict("another process has joined as worker %d" % worker_id, "register again")
         if now is not None:
             self._renew(member, now)
+        member.is_heard = True
         return member
 
     def leased(self) -> Dict[int, int]:
@@ -154,8 +155,9 @@ class Registry:
                 if not (member.gone or member.missed_end) and member.lease_until <= now]
 
     def renew_all(self, now: float) -> None:
-        """Let the leases of all that take part begin anew."""
+        """Let the leases of all that take part begin anew; nobody has been heard yet."""
         for member in self.members.values():
+            member.is_heard = False
             if not member.gone:
                 self._renew(member, now)
 

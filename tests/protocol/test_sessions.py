@@ -242,6 +242,19 @@ def test_a_worker_whose_last_answer_the_journal_has_lost_is_told_and_joins_anew(
     assert not bench.is_parked(bench.poll(0))
 
 
+def test_a_process_whose_join_the_journal_has_lost_alarms_nobody(bench, first):
+    bench.machine = bench.replayed()
+    bench.machine.go_on(bench.now)
+    second = Process(bench, "second")  # took over from the first after what is left of the journal
+    second.epoch = 1
+    assert not second.is_heard() and isinstance(second.beat(), Conflict)
+    assert second.begin(claimed_epoch=1, claimed_seq=0)["goes_on"] is True
+    assert second.is_heard() and warnings(bench) == []
+    thief = Process(bench, "a guess")
+    thief.epoch = 1
+    assert not thief.is_heard() and len(warnings(bench)) == 1
+
+
 @pytest.mark.parametrize("claim", [
     dict(epoch=1, seq=3, claimed_round=3, undecided=False),  # one answer ahead, and knows its verdict
     dict(epoch=1, seq=4, claimed_round=3), dict(epoch=1, seq=3, claimed_round=9),
