@@ -64,7 +64,8 @@ def grant(offers: Iterable[Offer], passed_over: Mapping[int, int], rules: Rules,
         waited = passed_over.get(offer.worker_id, 0)
         worth = min(offer.energy, most) / max(offer.cost_bits, 1)
         first = {"energy": 0, "age": -waited, "both": -worth * (1 + waited) ** 2, "random": number}[rules.grant_by]
-        return offer.worker_id in last, -waited if waited >= rules.max_silence else 0, first, -worth, -waited, offer.worker_id
+        overdue = -waited if waited >= rules.max_silence else 0
+        return offer.worker_id in last, overdue, first, -worth, -waited, offer.worker_id
 
     granted, spent = [], 0
     for offer, _ in sorted(zip(waiting, drawn), key=urgency):

@@ -4,7 +4,6 @@ No route touches the machine; reading, decoding and checking a frame happen here
 request's own thread, so that the owner thread only ever gets messages that are valid.
 """
 
-import hashlib
 import threading
 from typing import Any, Dict
 
@@ -15,8 +14,8 @@ from ..device.report import checked
 from ..errors import BadValues, TooLarge
 from ..protocol.events import Answered, Heartbeat, Poll, Register
 from ..protocol.messages import Answer, Kind
-from ..protocol.wire import SESSION_HEADER, decode, max_answer_size
-from .auth import OPERATOR, Gate
+from ..protocol.wire import decode, max_answer_size
+from .auth import OPERATOR, Gate, session_of_request
 from .base_app import RETRY_AFTER_S, base_app, integer, one_of
 from .bodies import FRAMES, MAX_JSON_BYTES, json_object, kept, plan_frames, terse, verdict_frames, with_crc
 from .broadcast import Broadcast
@@ -29,7 +28,6 @@ from .views import add_views, model_for_people
 
 REGISTER_NUMBERS = ("n_samples", "layout_crc", "claimed_epoch", "claimed_seq", "claimed_round", "known_epoch",
                     "known_sessions")
-LONGEST_KEY = 64
 JOINS = Rate(0.5, 30)  # of one instance of a worker: each is journalled
 
 
@@ -166,12 +164,3 @@ def flag(body: Dict[str, Any], name: str, default: bool) -> bool:
     if not isinstance(value, bool):
         raise BadValues("%s must be true or false, got %.80r" % (name, value))
     return value
-
-
-def session_of_request() -> str:
-    """Return the hash of the session key that the request at hand carries; the key itself is kept nowhere."""
-    key = request.headers.get(SESSION_HEADER, "")
-    if len(key) > LONGEST_KEY:
-        raise BadValues("the header %s has %d characters, expected at most %d"
-                        % (SESSION_HEADER, len(key), LONGEST_KEY))
-    return hashlib.sha256(key.encode("utf-8", "replace")).hexdigest()[:32] if key else ""

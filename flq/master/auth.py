@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 from flask import request
 
 from ..addresses import is_loopback
-from ..errors import Forbidden, Unauthorized
+from ..errors import BadValues, Forbidden, Unauthorized
+from ..protocol.wire import KEY_MARK
 from ..tokens import OPERATOR, worker_name
 from .bodies import FRAMES
 from .buckets import Rate
@@ -25,6 +26,7 @@ OF_THIS_MACHINE = ("/stop", "/get_global_model")
 FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP", "Via")
 OWN_SITES = ("same-origin", "none")  # by a page of the master itself, or by the user
 LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
+LONGEST_KEY = 64
 PLACES_OF_A_WORKER = 8  # requests at a time: one that waits, one heartbeat, and those of connections that have died
 STRANGERS_RATE = Rate(50, 200)  # of requests without a valid token, from one address
 BURST_S = 2.0  # how many seconds' worth of requests may come at once
@@ -117,8 +119,8 @@ class Gate:
 
     def _known_by(self, shown: str) -> Optional[_Known]:
         """Return whose token a header holds; how long it takes tells nothing of the tokens there are."""
-        scheme, _, token = shown.partition(" ")
-        encoded = token.strip().encode("latin-1", "replace")
+        scheme, _, credentials = shown.partition(" ")
+        encoded = credentials.partition(KEY_MARK)[0].strip().encode("latin-1", "replace")
         known = self._known.get(hashlib.sha256(encoded).digest())
         if known is None or scheme.lower() != "bearer" or not hmac.compare_digest(known.token, encoded):
             return None
@@ -137,6 +139,20 @@ class Gate:
             raise Unauthorized("%s %s needs the token of the worker that asks" % (request.method, _path()), NO_WORKER)
         elif not (request.path in OF_THIS_MACHINE and self._local_operator and is_from_this_machine()):
             raise Unauthorized("%s %s needs the operator's token" % (request.method, _path()), NO_OPERATOR)
+
+
+def session_of_request() -> str:
+    """Return the hash of the session key that stands behind the token of the request at hand; the key is kept nowhere.
+
+    Raises
+    ------
+    BadValues
+        If it is too long to be one.
+    """
+    key = request.headers.get("Authorization", "").partition(KEY_MARK)[2].strip()
+    if len(key) > LONGEST_KEY:
+        raise BadValues("the session key has %d characters, expected at most %d" % (len(key), LONGEST_KEY))
+    return hashlib.sha256(key.encode("utf-8", "replace")).hexdigest()[:32] if key else ""
 
 
 def is_from_this_machine() -> bool:

@@ -53,13 +53,14 @@ class Registry:
                             "use another --worker_id, or raise system.total_workers on the master")
         member = self.members.get(event.worker_id) or Member(event.worker_id)
         if member.lease_until > now:
+            left = member.lease_until - now
             if member.holder not in ("", event.instance):
                 raise Conflict("worker %d is alive elsewhere" % event.worker_id,
-                               "use another --worker_id, or wait %d s until its lease ends" % (member.lease_until - now))
+                               "use another --worker_id, or wait %d s until its lease ends" % left)
             if self.is_barred(event):
                 raise Conflict("another process runs as worker %d, with a copy of this state folder" % event.worker_id,
                                "use another --worker_id and --state_dir, or stop the other one and wait %d s until its "
-                               "lease ends" % (member.lease_until - now))
+                               "lease ends" % left)
         if event.n_samples is not None:
             if event.layout_crc != self._layout_crc:
                 raise Conflict("the worker's parameter layout is %08x, the master's is %08x"

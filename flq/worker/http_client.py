@@ -15,7 +15,7 @@ import requests
 
 from ..errors import ConfigError
 from ..protocol import worker_events as events
-from ..protocol.wire import CRC_HEADER, MAGIC, PREFIX_SIZE, SESSION_HEADER, VERDICT, Buffers, text_crc
+from ..protocol.wire import CRC_HEADER, KEY_MARK, MAGIC, PREFIX_SIZE, VERDICT, Buffers, text_crc
 from .between import Proxy, proxy_for, stranger
 from .connection import CONNECT_S, READ_S, Adapter, cause_of
 from .downloads import Download, HTTPError
@@ -56,7 +56,7 @@ class MasterClient:
                  ca: Optional[str] = None, session_key: str = "") -> None:
         self._url = url
         self._worker_id = worker_id
-        self._session_key = session_key
+        self._session_key = KEY_MARK + session_key if session_key else ""
         self._was_answered = False  # by whomever
         self._proxy: Optional[Proxy] = None
         self._find_token = find_token
@@ -226,9 +226,7 @@ class MasterClient:
         if body:
             request.headers["Content-Length"] = str(len(body))
         if self._token is not None:
-            request.headers["Authorization"] = "Bearer " + self._token
-        if self._session_key:
-            request.headers[SESSION_HEADER] = self._session_key
+            request.headers["Authorization"] = "Bearer " + self._token + self._session_key
         request.headers[CRC_HEADER] = text_crc(text.encode("ascii"), body if isinstance(body, bytes) else b"")
         return self._session.send(request, stream=True, timeout=(CONNECT_S, READ_S), verify=self._verify,
                                   proxies=self._session.proxies)

@@ -16,7 +16,7 @@ from flq.simulate import loopback
 N_PARAMS, N_TENSORS = 159010, 4  # of mlp on 28 x 28 images
 LARGE = ("model.name=quadratic", "model.lr=0.05", "model.dim=%d" % N_PARAMS)
 SMALL = ("model.name=quadratic", "model.lr=0.05")
-HEAD_UP, HEAD_DOWN = 220, 45  # bytes of HTTP in one exchange; the token has 43, the key of the session 12
+HEAD_UP, HEAD_DOWN = 203, 45  # bytes of HTTP in one exchange; the token has 43, the key of the session 12
 
 
 def run_through_relay(cluster, overrides, n_workers=4, faults=None):

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
+from local_master import token_of_worker
 
 RUN = ("system.total_workers=2", "system.min_workers=2")
 MOST_AT_ONCE = 30
@@ -12,9 +13,9 @@ MOST_AT_ONCE = 30
 
 def register(master, instance="one", key="a key", **body):
     """Return status, headers and the reply."""
-    headers = {} if key is None else {"X-FLQ-Session": key}
+    token = token_of_worker(0) + ("" if key is None else ":" + key)
     status, headers, text = master.send("POST", "/register", json.dumps(dict(body, worker_id=0, instance=instance)),
-                                        headers)
+                                        token=token)
     return status, headers, json.loads(text)
 
 

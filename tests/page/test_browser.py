@@ -18,7 +18,6 @@ from relay import Relay
 from viewer import PHONE, WAIT_MS, Viewer, browser_of, for_docs
 
 from flq.protocol.members import STATUSES
-from flq.protocol.wire import SESSION_HEADER
 
 pytestmark = pytest.mark.slow
 
@@ -39,7 +38,7 @@ class Run:
     """A master, and its workers behind a relay that learns their session keys."""
 
     def __init__(self, cluster):
-        self.cluster, self._keys = cluster, {}
+        self.cluster, self._shown = cluster, {}
         self.master = cluster.master(*RUN)
         self.relay = Relay(("127.0.0.1", self.master.port), {("/register", None): self.overhear})
         self.workers = [self.start(worker_id) for worker_id in range(4)]
@@ -48,9 +47,9 @@ class Run:
         return self.cluster.worker(worker_id, self.relay.port, flags=["--name", NAMES[worker_id]])
 
     def overhear(self, passage):
-        """Keep the session key with which a worker registers."""
+        """Keep the token and the session key with which a worker registers."""
         worker_id, = re.findall(rb'"worker_id": (\d+)', passage.request)
-        self._keys[int(worker_id)], = re.findall(rb"X-FLQ-Session: (\S+)", passage.request)
+        self._shown[int(worker_id)], = re.findall(rb"Authorization: (Bearer \S+)", passage.request)
         return pass_whole(passage)
 
     @property
@@ -62,8 +61,7 @@ class Run:
         report = dict({"life": "0123abcd", "name": NAMES[worker_id], "temperature_c": 41.5 + 3 * worker_id,
                        "power_w": 4.2 + 0.4 * worker_id}, **more)
         body = json.dumps({"worker_id": worker_id, "epoch": 1, "renews": False, "device": report}).encode()
-        headers = {"Authorization": "Bearer " + self.master.tokens()["worker%d" % worker_id],
-                   SESSION_HEADER: self._keys[worker_id].decode()}
+        headers = {"Authorization": self._shown[worker_id].decode()}
         request = urllib.request.Request("http://127.0.0.1:%d/heartbeat" % self.master.port, body, headers)
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with opener.open(request, timeout=60) as answer:

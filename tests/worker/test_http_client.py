@@ -1,6 +1,7 @@
 """Whatever answers, or does not, becomes an event of the worker's machine."""
 
 import json
+import re
 
 import pytest
 import requests
@@ -34,7 +35,7 @@ REGISTERED = {"run_id": "r", "ended": False,
 def ask(answer, action):
     """Return what becomes of one call that is answered so, and the request."""
     with StandIn([answer]) as stand_in:
-        event = MasterClient(stand_in.url, 3, session_key="twelve-bytes").do(action)
+        event = MasterClient(stand_in.url, 3).do(action)
     return event, stand_in.requests[0]
 
 
@@ -83,9 +84,19 @@ def test_calls_share_one_connection():
         assert stand_in.n_connections == 1
 
 
+@pytest.mark.parametrize("key, shown", [("", b"a-token"), ("a-key", b"a-token:a-key")])
+def test_the_key_of_the_session_stands_behind_the_token(key, shown):
+    with StandIn([response("200 OK", b"FLQf")] * 2) as stand_in:
+        client = MasterClient(stand_in.url, 3, lambda: "a-token", session_key=key)
+        client.heartbeat(2)  # which looks for the token
+        client.do(POLL)
+    for request in stand_in.requests:
+        assert re.findall(rb"Authorization: Bearer (.*)\r\n", request) == [shown]
+
+
 def test_requests_carry_few_bytes_beside_the_frame():
-    for call, most, names in (POLL, 180, [b"Host", b"Accept", b"X-FLQ-CRC32", b"X-FLQ-Session"]), (
-            UPLOAD, 160, [b"Host", b"Content-Length", b"X-FLQ-CRC32", b"X-FLQ-Session"]):
+    for call, most, names in (POLL, 150, [b"Host", b"Accept", b"X-FLQ-CRC32"]), (
+            UPLOAD, 130, [b"Host", b"Content-Length", b"X-FLQ-CRC32"]):
         _, request = ask(response("200 OK", b"FLQf"), call)
         lines = request.partition(b"\r\n\r\n")[0].split(b"\r\n")[1:]
         assert sorted(line.partition(b":")[0] for line in lines) == sorted(names)
