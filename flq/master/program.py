@@ -33,7 +33,8 @@ def run(args: argparse.Namespace, project_dir: str) -> int:
     Returns
     -------
     int
-        0 the run has ended and its results are on disk; 1 something failed; 2 usage or configuration; 128 + n after signal n.
+        0 the run has ended and its results are on disk; 1 something failed; 2 usage or configuration; 128 + n after
+        signal n.
     """
     args.token_file = args.token_file or default_path(project_dir)
     keep_few_arenas()  # before there are threads

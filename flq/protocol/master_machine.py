@@ -265,7 +265,7 @@ class MasterMachine:
     def _poll(self, event: Poll, now: float) -> None:
         member = self._member_of(event, event.session, now)
         going = self.open_round
-        is_owed = going is not None and event.answered == going.index and member.worker_id in going.undecided()
+        is_owed = going is not None and event.answered == going.index and going.is_undecided(member.worker_id)
         if event.answered > self.round_index or is_owed:
             raise Conflict("worker %d has answered round %d, the journal ends %s"
                            % (member.worker_id, event.answered, "before that answer" if is_owed
@@ -370,7 +370,7 @@ class MasterMachine:
                                   GONE, member.worker_id))
         member.leave()
         self._withdraw(member)
-        if going is not None and member.worker_id in going.undecided():
+        if going is not None and going.is_undecided(member.worker_id):
             self._decide(member.worker_id, LOST)
 
     def _offers_due(self, event: OffersDue, now: float) -> None:
@@ -584,7 +584,7 @@ class MasterMachine:
         if self._has_ended():
             member.heard_end = True
             plan = self._plan(member, asked, ended=True)
-        elif going is not None and asked.worker_id in going.undecided() and going.index > asked.answered:
+        elif going is not None and going.is_undecided(asked.worker_id) and going.index > asked.answered:
             plan = self._plan(member, asked, ended=False)
         elif asked.may_wait:
             return

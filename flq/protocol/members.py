@@ -157,8 +157,12 @@ class OpenRound:
         """Return the members whose part is open, ascending."""
         return [worker_id for worker_id in sorted(self.n_samples) if worker_id not in self.status]
 
+    def is_undecided(self, worker_id: int) -> bool:
+        """Return whether a worker is a member whose part is open."""
+        return worker_id in self.n_samples and worker_id not in self.status
+
     def unused_grants(self) -> List[int]:
-        """Return whose grants have led to no upload, ascending."""
+        """Return the members that were granted an upload and sent none, ascending."""
         return [worker_id for worker_id in sorted(self.granted or ()) if self.status[worker_id] != UPLOADED]
 
     def n_answered(self) -> int:

@@ -52,15 +52,15 @@ class Registry:
             raise BadValues("worker id must be in 0..%d, got %d" % (self._total_workers - 1, event.worker_id),
                             "use another --worker_id, or raise system.total_workers on the master")
         member = self.members.get(event.worker_id) or Member(event.worker_id)
-        if member.lease_until > now:
-            left = member.lease_until - now
+        left_s = member.lease_until - now
+        if left_s > 0:
             if member.holder not in ("", event.instance):
                 raise Conflict("worker %d is alive elsewhere" % event.worker_id,
-                               "use another --worker_id, or wait %d s until its lease ends" % left)
+                               "use another --worker_id, or wait %d s until its lease ends" % left_s)
             if self.is_barred(event):
                 raise Conflict("another process runs as worker %d, with a copy of this state folder" % event.worker_id,
                                "use another --worker_id and --state_dir, or stop the other one and wait %d s until its "
-                               "lease ends" % left)
+                               "lease ends" % left_s)
         if event.n_samples is not None:
             if event.layout_crc != self._layout_crc:
                 raise Conflict("the worker's parameter layout is %08x, the master's is %08x"

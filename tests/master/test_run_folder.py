@@ -38,8 +38,8 @@ def test_one_that_was_renamed_is_named_with_its_new_name_and_is_well_when_it_is_
     found = folder.misplaced()
     assert found.summary == "the folder of the run was moved"
     assert found.detail == "%s: %s" % (found.summary, run)
-    assert found.hint == "it is now %s: move it back, or end the master and go on with ./start_master.sh --resume %s" % (
-        elsewhere, elsewhere)
+    assert found.hint == ("it is now %s: move it back, or end the master and go on with ./start_master.sh --resume %s"
+                          % (elsewhere, elsewhere))
     os.rename(elsewhere, run)
     assert folder.misplaced() is None
 
