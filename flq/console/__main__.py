@@ -6,9 +6,9 @@ Each gets every byte as it comes, whatever becomes of the others.
 import os
 import sys
 from contextlib import suppress
-from typing import Callable, List, Optional
+from typing import List, Optional
 
-from ..output import make_output_safe
+from ..output import SteadyFile, make_output_safe
 from .screen import drawer_of
 
 PIECE_BYTES = 1 << 16
@@ -43,27 +43,23 @@ class Copy:
 
     def __init__(self, name: str, fd: Optional[int] = None) -> None:
         self.is_broken = False
-        self._name, self._fd = name, fd
-        if fd is None:
-            self._do(lambda: setattr(self, "_fd", os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)))
+        self._name = name
+        try:
+            fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666) if fd is None else fd
+            self._file = SteadyFile(fd, self._give_up)
+        except OSError as error:
+            self._give_up(error)
 
     def write(self, data: bytes) -> None:
         """Write all of it."""
         if not self.is_broken:
-            self._do(lambda: self._write(data))
+            self._file.write(data)
 
-    def _write(self, data: bytes) -> None:
-        while data:
-            data = data[os.write(self._fd, data):]
-
-    def _do(self, step: Callable[[], None]) -> None:
-        try:
-            step()
-        except OSError as error:
-            self.is_broken = True
-            with suppress(OSError):  # nobody is there to read it
-                os.write(2, ("%s can not be written: %s\n" % (self._name, error.strerror)).encode("utf-8",
-                                                                                               "backslashreplace"))
+    def _give_up(self, error: OSError) -> None:
+        self.is_broken = True
+        with suppress(OSError):  # nobody is there to read it
+            os.write(2, ("%s cannot be written: %s\n" % (self._name, error.strerror)).encode("utf-8",
+                                                                                          "backslashreplace"))
 
 
 if __name__ == "__main__":

@@ -260,7 +260,7 @@ def test_a_reader_of_the_copy_that_ends_first_does_not_end_it(tmp_path):
         process.stdin.flush()
     process.stdin.close()
     assert process.wait(WAIT_S) == 0 and (tmp_path / "copy").read_bytes() == b"line\n" * 3
-    assert process.stderr.read() == b"stdout can not be written: Broken pipe\n"
+    assert process.stderr.read() == b"stdout cannot be written: Broken pipe\n"
     process.stderr.close()
 
 
@@ -271,7 +271,7 @@ def test_a_file_that_can_not_be_written_to_its_end_is_exit_code_1(pseudo):
                                env=dict(os.environ, TERM="xterm"), stdin=subprocess.PIPE, stdout=pseudo.slave,
                                stderr=subprocess.PIPE)
     _, errors = process.communicate(b"shown all the same\n", WAIT_S)
-    assert process.returncode == 1 and errors == b"/dev/full can not be written: No space left on device\n"
+    assert process.returncode == 1 and errors == b"/dev/full cannot be written: No space left on device\n"
     assert pseudo.wait_for("shown all the same")
 
 
