@@ -83,7 +83,7 @@ class Extent(NamedTuple):
 
 def damaged(path: str, how: str) -> FlqError:
     """Return the error that refuses a journal."""
-    return FlqError("the journal %s can not be read: %s" % (path, how), RESTORE)
+    return FlqError("the journal %s cannot be read: %s" % (path, how), RESTORE)
 
 
 def read_rows(database: sqlite3.Connection, table: str, columns: str, rest: str = "",
@@ -166,7 +166,7 @@ def open_to_read(path: str) -> sqlite3.Connection:
     FlqError
         If its log is damaged.
     sqlite3.Error
-        If it can not be opened.
+        If it cannot be opened.
     """
     has_log = os.path.exists(path + LOG)
     if has_log:
@@ -251,7 +251,7 @@ def _verdict(path: str, head: _Head, frames: _Frames) -> Optional[str]:
     ends = np.flatnonzero(frames.commits[wrong:] & ours) + wrong
     later = [end for end in ends[1:] if frames.follows[end]]
     if later if head.is_whole else ends.size:
-        raise FlqError("the log %s is damaged at byte %d, and what was answered after that can not be read"
+        raise FlqError("the log %s is damaged at byte %d, and what was answered after that cannot be read"
                        % (path + LOG, LOG_HEAD + wrong * (FRAME_HEAD + head.page_size) if head.is_whole else 0),
                        "restore the folder of the run from a backup; or delete this file, and the run goes on from its "
                        "newest snapshot without what came later")

@@ -56,7 +56,7 @@ def read_code(path: str) -> bytes:
         with open(path, "rb") as stream:
             data = stream.read()
     except OSError as error:
-        raise ConfigError("%s can not be read: %s" % (path, error.strerror)) from None
+        raise ConfigError("%s cannot be read: %s" % (path, error.strerror)) from None
     return data.replace(b"\r\n", b"\n") if path.endswith(".sh") else data
 
 

@@ -23,7 +23,7 @@ def begin(argv: Sequence[str], environment: Optional[Mapping[str, str]] = None, 
     Raises
     ------
     OSError
-        If there can not be another process.
+        If there cannot be another process.
     """
     return subprocess.Popen([sys.executable, *argv], stdin=subprocess.PIPE, stdout=stdout, stderr=subprocess.PIPE,
                             env=dict(os.environ, **environment or {}), **options)

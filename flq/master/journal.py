@@ -204,7 +204,7 @@ class Journal:
         Raises
         ------
         sqlite3.Error
-            If it can not be written.
+            If it cannot be written.
         """
         is_busy, n_frames, n_done = self._database.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         self._change(self.extent)

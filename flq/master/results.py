@@ -163,7 +163,7 @@ class Results:
                 except FileExistsError:
                     continue
                 except OSError as error:
-                    logger.warning("the model can not be saved in %s: %s", parent, error.strerror)
+                    logger.warning("the model cannot be saved in %s: %s", parent, error.strerror)
                     break
                 with self._writing:
                     self.model = os.path.join(folder, os.path.basename(self.model))

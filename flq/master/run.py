@@ -90,7 +90,7 @@ def take_up(name: str, results_dir: str) -> Past:
     Conflict
         If a master is running with it.
     FlqError
-        If its journal can not be read, or it is not known which run is the newest.
+        If its journal cannot be read, or it is not known which run is the newest.
     """
     run_dir = _folder_of(name, results_dir) if name else _newest(results_dir)
     lock = hold(run_dir)

@@ -47,7 +47,7 @@ def make_run_folder(run_dir: str) -> None:
     Raises
     ------
     Unavailable
-        If it can not be made.
+        If it cannot be made.
     """
     with _naming(run_dir):
         make_folder(run_dir)
@@ -59,7 +59,7 @@ def claim(results_dir: str) -> str:
     Raises
     ------
     Unavailable
-        If it can not be made.
+        If it cannot be made.
     """
     make_run_folder(results_dir)
     with alone(results_dir):
@@ -94,7 +94,7 @@ def alone(results_dir: str) -> Iterator[None]:
     Raises
     ------
     Unavailable
-        If the folder can not be written.
+        If the folder cannot be written.
     """
     with _naming(results_dir):
         stream = open(os.path.join(results_dir, LOCK), "a", encoding="ascii")
@@ -118,7 +118,7 @@ def newest_unfinished(results_dir: str) -> Optional[Seen]:
     Raises
     ------
     FlqError
-        If this is not known: a journal can not be read, or another folder has the same number.
+        If this is not known: a journal cannot be read, or another folder has the same number.
     """
     hint = "name the run that is to go on, as in --resume NAME, or move what is not to go on out of %s" % results_dir
     runs = []
@@ -182,11 +182,11 @@ def refuse_a_copy(run_dir: str, run_id: str, results_dir: str) -> None:
 
 @contextmanager
 def _naming(path: str) -> Iterator[None]:
-    """Name the setting if a folder can not be written."""
+    """Name the setting if a folder cannot be written."""
     try:
         yield
     except OSError as error:
-        raise Unavailable("the folder of the run can not be made: %s: %s" % (error.filename or path, error.strerror),
+        raise Unavailable("the folder of the run cannot be made: %s: %s" % (error.filename or path, error.strerror),
                           "report.results_dir must name a folder that can be written") from None
 
 
@@ -204,7 +204,7 @@ def _see(run_dir: str) -> Seen:
     Raises
     ------
     FlqError
-        If its journal can not be read.
+        If its journal cannot be read.
     """
     about = read_about(run_dir)
     missing = [key for key in ("run_id", "format", "ended") if key not in about]

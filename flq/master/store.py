@@ -168,7 +168,7 @@ class Store:
         Raises
         ------
         FlqError
-            If the journal can not be written.
+            If the journal cannot be written.
         """
         extent = self._journal.extent
         logger.warning("the journal %s ends with entry %d and round %d, the newest snapshot was taken after entry %d "
@@ -178,7 +178,7 @@ class Store:
         try:
             self._journal.leap(meta["seq"], meta["version"], n_closed)
         except sqlite3.Error as error:
-            raise FlqError("the journal %s can not be written: %s" % (self._journal.path, error)) from None
+            raise FlqError("the journal %s cannot be written: %s" % (self._journal.path, error)) from None
         self._seq = meta["seq"]
 
     def _compare(self, round_index: int, prints: List[int], expected: Optional[List[int]]) -> None:
@@ -339,7 +339,7 @@ def _replay(machine: MasterMachine, journal: Journal, after: int,
     Raises
     ------
     FlqError
-        If one can not be read or replayed.
+        If one cannot be read or replayed.
     """
     for seq, kind, body, frame in journal.entries(after):
         event = from_entry(kind, body, frame, machine.link, ticket=-seq)
@@ -348,7 +348,7 @@ def _replay(machine: MasterMachine, journal: Journal, after: int,
         except (MemoryError, OSError):
             raise
         except Exception as error:
-            raise FlqError("entry %d of the journal can not be replayed: %s: %s"
+            raise FlqError("entry %d of the journal cannot be replayed: %s: %s"
                            % (seq, type(error).__name__, error)) from error
         yield from effects
 

@@ -85,7 +85,7 @@ def read_about(run_dir: str) -> Dict[str, Any]:
     Raises
     ------
     FlqError
-        If it can not be read.
+        If it cannot be read.
     """
     with _reading(run_dir) as (database, path):
         return about_of(database, path)[0]

@@ -36,7 +36,7 @@ def rewrite(recorded: Recorded, path: str) -> None:
     FlqError
         If the journal does not say what it should.
     OSError
-        If the workbook can not be written.
+        If the workbook cannot be written.
     """
     try:
         about, settings = recorded.about, without_address(recorded.settings)
@@ -48,7 +48,7 @@ def rewrite(recorded: Recorded, path: str) -> None:
                         settings, about["config_hash"])
         calls = [(row.round_index, call) for row, call in zip(recorded.rows, recorded.roll_calls)]
     except (LookupError, TypeError, ValueError, AttributeError) as error:
-        raise FlqError("the journal of run %s can not be made a workbook: %s: %s"
+        raise FlqError("the journal of run %s cannot be made a workbook: %s: %s"
                        % (recorded.run_id, type(error).__name__, error)) from None
     write_workbook(path, pairs, recorded.rows, workers, settings, calls)
 

@@ -92,11 +92,11 @@ class MasterClient:
             cause = cause_of(error)
             if self._proxy and isinstance(error, (requests.exceptions.InvalidProxyURL,
                                                   requests.exceptions.InvalidSchema)):
-                raise ConfigError("the proxy %s of the environment variable %s can not be used: %s"
+                raise ConfigError("the proxy %s of the environment variable %s cannot be used: %s"
                                   % (self._proxy.where, self._proxy.variable, cause),
                                   self._proxy.fix(self._url)) from None
             if self._is_fault_of_the_url(error):
-                raise ConfigError("%s can not be the address of a master: %s" % (self._url, cause),
+                raise ConfigError("%s cannot be the address of a master: %s" % (self._url, cause),
                                   "--master_ip takes a name or an IP address, without http:// and port") from None
             if isinstance(error, requests.exceptions.SSLError) and not self._was_answered:
                 raise ConfigError("no safe connection to the master at %s: %s" % (self._url, cause),

@@ -128,7 +128,7 @@ def test_a_new_run_in_a_read_only_folder_is_one_clear_sentence(cluster, make_dis
     master = cluster.begin("master")
     assert master.wait() == 1
     last = master.text.splitlines()[-1]
-    assert "the folder of the run can not be made: %s" % cluster.results_dir in last
+    assert "the folder of the run cannot be made: %s" % cluster.results_dir in last
     assert ": Read-only file system (report.results_dir must name a folder that can be written)" in last
 
 

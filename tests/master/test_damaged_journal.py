@@ -86,7 +86,7 @@ def test_what_is_whole_is_read(folder, caplog):
 ])
 def test_what_a_run_cannot_do_without_is_refused(folder, statement, words):
     change(folder, statement)
-    sentence = "the journal %s/journal.sqlite can not be read: .*%s" % (folder, words)
+    sentence = "the journal %s/journal.sqlite cannot be read: .*%s" % (folder, words)
     with pytest.raises(FlqError, match=sentence) as error:
         everything(folder)
     assert "restore the folder of the run from a backup, or begin a new run" in str(error.value)
@@ -143,7 +143,7 @@ def test_pages_that_are_used_twice_are_refused(folder):
         database.execute("PRAGMA writable_schema = ON")
         database.execute("UPDATE sqlite_master SET rootpage = ? WHERE name = 'tested'", (pages["rounds"],))
         database.commit()
-    with pytest.raises(FlqError, match="can not be read: .*page"):
+    with pytest.raises(FlqError, match="cannot be read: .*page"):
         reopen(folder)
 
 

@@ -128,7 +128,7 @@ def test_a_stop_is_known_for_good(journal):
     assert journal.was_stopped()
 
 
-@pytest.mark.parametrize("content, words", [(None, "holds no journal"), (b"not a database" * 100, "can not be read")])
+@pytest.mark.parametrize("content, words", [(None, "holds no journal"), (b"not a database" * 100, "cannot be read")])
 def test_what_is_no_journal_is_named(tmp_path, content, words):
     if content is not None:
         (tmp_path / NAME).write_bytes(content)

@@ -146,7 +146,7 @@ def test_the_folder_of_a_run_needs_a_file_system_with_locks(monkeypatch, tmp_pat
 def test_a_folder_that_can_not_be_made_is_one_sentence_that_names_the_setting(tmp_path):
     in_the_way = tmp_path / "results"
     in_the_way.write_text("a file")
-    with pytest.raises(Unavailable, match="can not be made: %s: File exists .report.results_dir must" % in_the_way):
+    with pytest.raises(Unavailable, match="cannot be made: %s: File exists .report.results_dir must" % in_the_way):
         make_run_folder(str(in_the_way / "run"))
 
 

@@ -187,7 +187,7 @@ def test_a_name_that_does_not_exist_is_one_sentence():
 @pytest.mark.parametrize("host", ["a..b", "a" * 70, "[http://x]", "[10.0.0.1:5000]", "*", ".", "a%zz"])
 @pytest.mark.parametrize("action", CALLS, ids=the_name)
 def test_an_address_that_is_none_is_refused_instead_of_tried_again(host, action):
-    with pytest.raises(ConfigError, match="can not be the address of a master: .*--master_ip takes") as caught:
+    with pytest.raises(ConfigError, match="cannot be the address of a master: .*--master_ip takes") as caught:
         MasterClient("http://%s:5000" % host, 3).do(action)
     assert "\n" not in str(caught.value)
 

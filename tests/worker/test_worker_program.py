@@ -102,7 +102,7 @@ def test_flags_that_make_no_sense_are_one_sentence_and_exit_code_2(run_worker, t
 
 
 @pytest.mark.parametrize("address, words", [("10.0.0.1:5000", "must be a name or an IP address, without http://"),
-                                            ("a..b", "can not be the address of a master")])
+                                            ("a..b", "cannot be the address of a master")])
 def test_an_address_that_is_none_ends_at_once(run_worker, address, words):
     code, lines = run_worker(unused_url(), "--master_ip", address)
     assert code == 2
