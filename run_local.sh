@@ -95,8 +95,8 @@ fi
 
 # ---- The environment
 
-trap '' PIPE  # nobody has to read what this script prints
-copy_pids=()  # of what shows and keeps the master's lines
+trap '' PIPE  # a closed stdout does not end this script
+copy_pids=()  # of the programs that show and keep the master's lines
 
 # say SENTENCE : print it; at a terminal, in place of a bar that is drawn again below it. A closed one ends nothing.
 say() {
@@ -140,8 +140,8 @@ master_output="$project_dir/logs/${run_name}_master.out"
 mkdir -p "$project_dir/logs" || true  # without logs the run goes on
 master_pid=""
 worker_pids=()
-ready=""         # what the master has printed of itself: that it is ready,
-excel=""         # and where the Excel file is, nothing if there is none
+ready=""         # the master's line that says that it is ready,
+excel=""         # and the Excel file that it has named, if any
 signals=0        # how many arrived
 signal_status=0  # the exit status that the last one stands for
 
@@ -171,13 +171,13 @@ open_pipe() {
     local folder held
     folder="$(mktemp -d "${TMPDIR:-/tmp}/flq_run_local.XXXXXX")"
     mkfifo "$folder/pipe"
-    exec {held}<>"$folder/pipe"  # waits for nobody, which the others would
+    exec {held}<>"$folder/pipe"  # does not wait for the other end, as the next two would
     eval "exec {$1}<\"\$folder/pipe\" {$2}>\"\$folder/pipe\""
     exec {held}>&-
     rm -r "$folder"
 }
 
-# hear : take in what the master has printed of itself so far. It comes by a pipe: the logs may be on a full disk.
+# hear : read the master's lines so far, from a pipe: the logs may be on a full disk.
 hear() {
     local line
     while read -r -t 0.01 line <&"$from_master"; do

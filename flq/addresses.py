@@ -1,4 +1,4 @@
-"""Hosts and ports: as people write them, in URLs, and as sockets take them. An IPv6 address may have a zone.
+"""Converts hosts and ports between flags, URLs and sockets. An IPv6 address may have a zone.
 
 >>> host_of("[fe80::1%eth0]"), host_of("192.168.1.10")
 ('fe80::1%eth0', '192.168.1.10')
@@ -16,12 +16,12 @@ from urllib.parse import urlsplit
 
 
 def host_of(text: str) -> str:
-    """Return the name or address that a text is, without brackets.
+    """Return a name or IP address without brackets.
 
     Raises
     ------
     ValueError
-        If it is none: with a port, say, or http:// before it.
+        If the text is neither: it has a port, say, or http:// before it.
     """
     host = without_brackets(text)
     has_odd = not host or any(letter.isspace() or not letter.isprintable() or letter in "/\\?#@[]" for letter in host)
@@ -31,7 +31,7 @@ def host_of(text: str) -> str:
 
 
 def without_brackets(text: str) -> str:
-    """Return a host that may stand in the brackets that a URL needs around an IPv6 address."""
+    """Return a host without the brackets that a URL needs around an IPv6 address."""
     return text[1:-1] if text.startswith("[") and text.endswith("]") and ":" in text else text
 
 
@@ -45,7 +45,7 @@ def is_ipv6(host: str) -> bool:
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether a host is an address of the machine itself that is for itself only, or localhost."""
+    """Return whether a host is a loopback address or localhost."""
     try:
         ip = ipaddress.ip_address(without_brackets(host).partition("%")[0])
     except ValueError:
@@ -64,13 +64,13 @@ def url_of(scheme: str, host: str, port: int) -> str:
 
 
 def host_in(url: str) -> str:
-    """Return the host of a URL as a socket takes it; a zone may have its percent sign as such, too."""
+    """Return the host of a URL as a socket takes it; the zone may follow % or %25."""
     address, percent, zone = (urlsplit(url).hostname or "").partition("%")
     return address + percent + (zone[2:] if zone.startswith("25") and len(zone) > 2 and ":" in address else zone)
 
 
 def split_port(text: str) -> Tuple[str, str]:
-    """Return host and port of host, host:port or [host]:port; without a port, the empty text."""
+    """Return host and port of host, host:port or [host]:port; the port is "" if there is none."""
     host, colon, port = text.rpartition(":")
     if not colon or text.endswith("]") or ":" in host and not host.startswith("["):
         return without_brackets(text), ""

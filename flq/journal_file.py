@@ -1,11 +1,11 @@
-"""What SQLite itself does not notice in the journal's file: rows that are not what was written, and a damaged log.
+"""Detects damage of a journal that SQLite does not: changed rows, missing rows, a damaged write-ahead log.
 
-Each row carries a digest of its table's name and all of its columns. The write-ahead log has checksums, but SQLite
-takes everything from the first wrong one on as never written: transactions that had been answered would be lost in
-silence. The master uses this module, and the report, which only reads, and reads journals without digests too.
+Each row carries a digest of its table's name and all of its columns. The log has checksums, but SQLite drops
+everything from the first wrong one on: committed transactions would be lost in silence. The master and the report use
+this module; the report also reads journals of format 3 and older, which have no digests.
 
-Of what is damaged, rows that a run can do without are left out, with a line in the log; all else is refused with a
-sentence that names the file.
+Damaged rows that a run can do without are left out, with a line in the log. Any other damage is refused with a sentence
+that names the file.
 """
 
 import hashlib
@@ -25,11 +25,11 @@ from .errors import FlqError
 logger = logging.getLogger(__name__)
 
 NAME = "journal.sqlite"
-LOG = "-wal"      # the write-ahead log's name is that of the database with this behind it
+LOG = "-wal"      # suffix of the write-ahead log
 BUSY_S = 5.0      # how long another process may hold the file
 RESTORE = "restore the folder of the run from a backup, or begin a new run"
-EXTENT, COUNTED = "extent", "counted"  # keys of about; what was counted can be done without
-DIGEST_BYTES = 8  # SQLite's integers have no more
+EXTENT, COUNTED = "extent", "counted"  # keys of about; a run can do without the second
+DIGEST_BYTES = 8  # the size of SQLite's integers
 
 LOG_HEAD, FRAME_HEAD = 32, 24
 MAGIC = 0x377F0682  # the last bit says how checksums read the words: 0 = little-endian, 1 = big-endian
@@ -42,7 +42,7 @@ BLOCK_BYTES = 1 << 23  # of the log that are read at once
 
 
 def digest(table: str, row: Sequence[Any]) -> int:
-    """Return 64 bits over a row: its table, and the type, length and value of each column."""
+    """Return a digest of 64 bits over a row: its table, and the type, length and value of each column."""
     hashed = hashlib.blake2b(table.encode("ascii"), digest_size=DIGEST_BYTES)
     for value in row:
         if isinstance(value, (bytes, bytearray, memoryview)):
@@ -55,7 +55,7 @@ def digest(table: str, row: Sequence[Any]) -> int:
 
 
 class Extent(NamedTuple):
-    """Which rows a journal has; what is missing was lost.
+    """Which rows a journal must have.
 
     Attributes
     ----------
@@ -68,7 +68,7 @@ class Extent(NamedTuple):
     n_tested, n_about : int
         Numbers of rows; the extent itself is not counted.
     is_open : bool
-        A master has the run, or was killed: then there is a log, too.
+        A master has the run or was killed: a log must be there.
     """
 
     forgotten: int = 0
@@ -88,21 +88,21 @@ def damaged(path: str, how: str) -> FlqError:
 
 def read_rows(database: sqlite3.Connection, table: str, columns: str, rest: str = "",
               parameters: Sequence[Any] = ()) -> Iterator[Tuple[tuple, bool]]:
-    """Yield rows of a table, all of its columns, and whether each is what was written.
+    """Yield rows of a table, and whether each matches its digest.
 
     Parameters
     ----------
     columns : str
-        As they are written in SQL, without the digest, which is the last.
+        All of them, in SQL, without the digest, which is the last.
     rest : str, optional
-        Which rows, and their order.
+        The clauses WHERE and ORDER BY.
     """
     for row in database.execute("SELECT %s, digest FROM %s %s" % (columns, table, rest), parameters):
         yield row[:-1], row[-1] == digest(table, row[:-1])
 
 
 def read_about(database: sqlite3.Connection, path: str) -> Tuple[Dict[str, Any], Optional[Extent]]:
-    """Return what is known of a run as a whole, and which rows its journal has: None in one without digests.
+    """Return the table about of a journal, and its extent; None in a journal without digests.
 
     Raises
     ------
@@ -127,7 +127,7 @@ def read_about(database: sqlite3.Connection, path: str) -> Tuple[Dict[str, Any],
 
 def read_numbered(database: sqlite3.Connection, path: str, table: str, columns: str, what: str, after: int,
                   last: int) -> List[tuple]:
-    """Return the rows after one number up to another, in their order; what is damaged or missing is logged.
+    """Return the whole rows after one number up to another, in order; damaged and missing ones are logged.
 
     Parameters
     ----------
@@ -145,7 +145,7 @@ def read_numbered(database: sqlite3.Connection, path: str, table: str, columns: 
 
 
 def read_tested(database: sqlite3.Connection, path: str, n_tested: int) -> List[Tuple[int, Any]]:
-    """Return rounds and their test results, ascending; what is damaged or missing is logged."""
+    """Return rounds and their test results, ascending; how many are damaged or missing is logged."""
     rows = [row for row, is_whole in read_rows(database, "tested", "round, results", "ORDER BY round") if is_whole]
     if len(rows) < n_tested:
         logger.warning("the journal %s is damaged; left out: the test results of %d rounds", path,
@@ -154,12 +154,12 @@ def read_tested(database: sqlite3.Connection, path: str, n_tested: int) -> List[
 
 
 def as_text(data: bytes) -> str:
-    """Read a text column, whatever is in it: a digest says whether it is what was written."""
+    """Decode a text column without an error: its digest tells whether it is damaged."""
     return data.decode("utf-8", "surrogateescape")
 
 
 def open_to_read(path: str) -> sqlite3.Connection:
-    """Open a journal to read: beside who writes it or, where nobody does, without a trace in the folder.
+    """Open a journal to read, also while a master writes it; if none does, the folder stays as it is.
 
     Raises
     ------
@@ -191,7 +191,7 @@ class _Head(NamedTuple):
 
 
 class _Frames(NamedTuple):
-    """Of each frame of a log: is it used, does it end a transaction, are its salts ours, does it follow the last?"""
+    """Of each frame of a log: is it used, does it end a transaction, has it the head's salts, is its checksum right?"""
 
     is_used: np.ndarray
     commits: np.ndarray
@@ -202,28 +202,27 @@ class _Frames(NamedTuple):
 def check_log(path: str) -> Optional[str]:
     """Make sure that the log of a journal holds all that was committed to it.
 
-    A transaction begins only when the one before it is on disk, so where something is wrong and a whole later
-    transaction follows, it is no write that a power failure has cut short. It may be just that in the last
-    transaction.
+    A transaction begins only when the one before it is on disk. So a power failure can only cut short the last one: a
+    wrong frame that a whole later transaction follows is damage.
 
     Parameters
     ----------
     path : str
-        Of the journal; nobody needs to have it open.
+        Of the journal.
 
     Returns
     -------
     str or None
-        A sentence on a last transaction that is not whole, and so is left out.
+        A warning if the last transaction is not whole: it is left out.
 
     Raises
     ------
     FlqError
-        If it is damaged, and answered transactions would be lost.
+        If it is damaged, and committed transactions would be lost.
     """
     try:
         with open(path + LOG, "rb") as stream:
-            for is_last in (False, False, True):  # who writes may have begun the log anew meanwhile, or gone on
+            for is_last in (False, False, True):  # a master may be writing: it may restart the log, or append
                 head = _head_of(stream)
                 if head is None:
                     return None
@@ -275,7 +274,7 @@ def _head_of(stream: BinaryIO) -> Optional[_Head]:
 
 
 def _frames_of(stream: BinaryIO, head: _Head) -> _Frames:
-    """Read all whole frames. A frame's checksum begins with that of the frame before: as it stands in the file."""
+    """Read all complete frames. A checksum continues that of the frame before; here, the one that the file has."""
     size = FRAME_HEAD + head.page_size
     n_steps = (8 + head.page_size) // 8
     weights, start = _weights(n_steps), _powers(n_steps)[-1]
@@ -305,7 +304,7 @@ def _frames_of(stream: BinaryIO, head: _Head) -> _Frames:
 
 
 def _powers(n_steps: int) -> np.ndarray:
-    """Return the powers 0 .. n_steps of what a step makes of the two sums s, t: s + t and s + 2 t, modulo 2**32."""
+    """Return the powers 0 .. n_steps of the matrix of a step, (s, t) -> (s + t, s + 2 t), modulo 2**32."""
     powers = [(1, 0, 0, 1)]
     for _ in range(n_steps):
         a, b, c, d = powers[-1]
@@ -314,7 +313,7 @@ def _powers(n_steps: int) -> np.ndarray:
 
 
 def _weights(n_steps: int) -> np.ndarray:
-    """Return what each of the 2 n_steps words counts for in either sum, shape (2, 2 n_steps).
+    """Return the weight of each of the 2 n_steps words in either sum, shape (2, 2 n_steps).
 
     A step reads two words x, y: s += x + t, and then t += y + s.
     """

@@ -1,7 +1,7 @@
 """Run a module as a program, wherever FLQ lies: python FOLDER/flq/launch.py flq.deploy ARGUMENT...
 
-Like python -m flq.deploy, but the working directory does not matter, and the folder's path may have a colon, with which
-PYTHONPATH could not name it.
+Like python -m flq.deploy, but from any working directory, and also if the folder's path has a colon, which PYTHONPATH
+does not allow.
 """
 
 import os
@@ -11,7 +11,7 @@ from typing import List
 
 
 def argv_of(module: str, *arguments: str) -> List[str]:
-    """Return what follows the interpreter in the command line that runs a module of FLQ."""
+    """Return the command line, without the interpreter, that runs a module of FLQ."""
     return [os.path.abspath(__file__), module, *arguments]
 
 

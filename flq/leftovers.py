@@ -1,7 +1,7 @@
-"""Temporary files and folders that outlive no process: what a killed one has left is removed by the next.
+"""Temporary files and folders: those that a killed process has left are removed by the next one.
 
-Whoever makes one holds a lock on it. A lock ends with its process, so what nobody holds is left over, whatever its name
-and age, and wherever its maker ran. Without locks, as on some network file systems, it stays.
+A process locks each one that it makes. The lock ends with the process, so one that nobody has locked is a leftover,
+whatever its age and wherever its maker ran. On file systems without locks leftovers stay.
 """
 
 import fcntl  # Linux only, like the boards
@@ -12,15 +12,15 @@ from contextlib import suppress
 
 
 def hold(path: str) -> int:
-    """Open a file or folder that this process has just made, and hold it; return the descriptor, which is to be closed.
+    """Open and lock a file or folder that this process has just made; return the descriptor, for the caller to close.
 
     Raises
     ------
     OSError
-        If it cannot be opened, or somebody has taken it for a leftover and removed it.
+        If it cannot be opened, or another process took it for a leftover and removed it.
     """
     descriptor = os.open(path, os.O_RDONLY)
-    with suppress(OSError):  # there are no locks, so nobody else removes it either
+    with suppress(OSError):  # without locks nobody else removes it either
         fcntl.flock(descriptor, fcntl.LOCK_EX)
     try:
         os.stat(path)
@@ -31,7 +31,7 @@ def hold(path: str) -> int:
 
 
 def remove_leftovers(pattern: str) -> None:
-    """Remove the files and folders of a glob pattern that nobody holds, as far as that is possible."""
+    """Remove the files and folders of a glob pattern that nobody holds; errors are ignored."""
     for path in glob.glob(pattern):
         with suppress(OSError):
             if not os.path.islink(path):

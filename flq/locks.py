@@ -1,6 +1,6 @@
-"""Locks on files: they last until the file is closed or its process ends, however it ends.
+"""Locks on files: each lasts until the file is closed or its process ends, however it ends.
 
-Some file systems have none, such as NFS without its lock daemon: nothing may run there that must be alone.
+Some file systems, such as NFS without its lock daemon, have none: a program that must be alone cannot run there.
 """
 
 import errno
@@ -10,7 +10,7 @@ from typing import IO
 
 from .errors import ConfigError
 
-TAKEN = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)  # somebody else has it; EACCES: over NFS
+TAKEN = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)  # another process has it; EACCES over NFS
 
 
 def lock(stream: IO[str], fix: str, waits: bool = False) -> bool:
@@ -21,9 +21,9 @@ def lock(stream: IO[str], fix: str, waits: bool = False) -> bool:
     stream : file
         Open for writing.
     fix : str
-        What to do where the file system has no locks: how to choose another folder.
+        The hint for a file system without locks: how to choose another folder.
     waits : bool
-        Wait for as long as somebody else has it.
+        Wait while another process has it.
 
     Raises
     ------

@@ -1,6 +1,6 @@
 """Logging of the two programs: a rotating file for each start, and lines on the terminal, above a bar if it is one.
 
-A file that cannot be written, a full disk, holds up nothing: one line says so, and the terminal still has them all.
+A file that cannot be written, say on a full disk, stops nothing: one line says so, and the terminal has all lines.
 """
 
 import logging
@@ -25,8 +25,8 @@ def set_up_logging(path: str, verbose: bool) -> None:
     Parameters
     ----------
     path : str
-        Its folder is made if it is missing. If there is such a file, ``_2`` is put before its ending, or ``_3`` and so
-        on. Is it called ``PROGRAM_YYYYMMDD_HHMMSS.log``, the oldest files of earlier starts of that program go.
+        Its folder is made if it is missing. If the file is there, ``_2`` is put before its ending, or ``_3`` and so on.
+        If it is called ``PROGRAM_YYYYMMDD_HHMMSS.log``, the oldest files of earlier starts of that program go.
     verbose : bool
         Also show what is of interest only when something goes wrong; then there is no bar.
     """
@@ -48,7 +48,7 @@ def set_up_logging(path: str, verbose: bool) -> None:
 
 
 class LogFile(RotatingFileHandler):
-    """The file of one start. What cannot be written into it is said once, to the other handlers."""
+    """The file of one start. The first error of writing it is told to the other handlers."""
 
     def __init__(self, path: str) -> None:
         self._has_told = False
@@ -121,7 +121,7 @@ def _is_for_files(record: logging.LogRecord) -> bool:
 
 
 def _make(path: str) -> str:
-    """Make an empty file of that name, or of the next that is not taken; return its path."""
+    """Make an empty file of that name or, if it is taken, of the next free one; return its path."""
     (stem, ending), number = os.path.splitext(path), 1
     while True:
         name = path if number == 1 else "%s_%d%s" % (stem, number, ending)

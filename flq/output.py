@@ -1,4 +1,4 @@
-"""What a program prints can never end it: a terminal that has gone, a full disk, a name that cannot be shown.
+"""Output that never ends a program: not when the terminal has gone, the disk is full or a name cannot be encoded.
 
 Example
 -------
@@ -20,14 +20,14 @@ NOBODY_READS = (errno.EPIPE, errno.EIO)  # a pipe without its other end, a termi
 
 
 class SteadyFile(io.FileIO):
-    """A file to write, whose write and close never raise: what cannot be written is dropped.
+    """A file whose write and close never raise: bytes that cannot be written are dropped.
 
     Parameters
     ----------
     file : str or int
         Path, written from its end on, or descriptor, which stays open.
     tell : callable(OSError)
-        Takes what is wrong, each time.
+        Takes each error.
     """
 
     def __init__(self, file: Any, tell: Callable[[OSError], None]) -> None:
@@ -35,13 +35,13 @@ class SteadyFile(io.FileIO):
         self._tell = tell
 
     def write(self, data: Any) -> int:
-        """Write all of it, if that is possible; return its size."""
+        """Write all of it if possible; return its size."""
         rest = memoryview(data).cast("B")
         n_bytes = len(rest)
         try:
             while rest:
                 n_written = super().write(rest)
-                if n_written is None:  # somebody else has made a terminal so that it does not wait
+                if n_written is None:  # another program has made the terminal non-blocking
                     readiness = select.poll()
                     readiness.register(self, select.POLLOUT)
                     readiness.poll(1000)
@@ -52,20 +52,20 @@ class SteadyFile(io.FileIO):
         return n_bytes
 
     def close(self) -> None:
-        """Close it, as far as that is possible."""
+        """Close it; an error is told."""
         try:
             super().close()
-        except OSError as error:  # a network file system says only now that the disk is full
+        except OSError as error:  # a network file system may say only now that the disk is full
             self._tell(error)
 
 
 def text_of(file: SteadyFile, encoding: str, errors: str = "backslashreplace") -> io.TextIOWrapper:
-    """Return a stream of text on a file; what the encoding lacks is shown as an escape."""
+    """Return a text stream on a file; letters that the encoding lacks are shown as escapes."""
     return io.TextIOWrapper(file, encoding, errors, write_through=True)
 
 
 def bytes_of_names(error: UnicodeError) -> Tuple[bytes, int]:
-    """Encode what an encoding lacks: bytes of a file's name as they are, for whoever reads the name; else an escape."""
+    """Handle encoding errors: write undecodable bytes of a file's name as they were, other letters as escapes."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     letters = error.object[error.start:error.end]
@@ -74,10 +74,10 @@ def bytes_of_names(error: UnicodeError) -> Tuple[bytes, int]:
 
 
 def make_output_safe() -> None:
-    """Give a program a stdout and a stderr to which it can print whatever comes of it; for its first line.
+    """Replace stdout and stderr by streams that never raise; call it first.
 
-    The exit code tells what the program has done, not who has read about it. One line on stderr says that stdout
-    cannot be written, unless nobody is there to read it.
+    So the exit code does not depend on whether anybody reads the output. One line on stderr says if stdout cannot be
+    written, unless its reader has gone.
     """
     codecs.register_error("bytes_of_names", bytes_of_names)
     if sys.stdin is None:
@@ -91,14 +91,14 @@ def make_output_safe() -> None:
 def _safe(stream: Any, tell: Callable[[OSError], None], errors: str) -> io.TextIOWrapper:
     if stream is not None:
         return text_of(SteadyFile(stream.fileno(), tell), stream.encoding, errors)
-    # It was closed before the start. The number is taken, or the next file that is opened would get all the output.
+    # It was closed before the start. Its number must be taken, or the next file that is opened would get the output.
     fd = os.open(os.devnull, os.O_RDWR)
     os.set_inheritable(fd, True)
     return text_of(SteadyFile(fd, tell), "utf-8")
 
 
 class _Once:
-    """Says on stderr what is wrong with stdout, the first time."""
+    """Says on stderr why stdout cannot be written, once."""
 
     def __init__(self) -> None:
         self._has_said = False

@@ -46,8 +46,8 @@ point() {
 
 # ---- What is here
 
-# step_facts PROJECT PYTHON : one fact in a line. PYTHON: the only interpreter to look at, or -. The time is said first
-# and last, so that only what the answer took on its way stands between this clock and the other.
+# step_facts PROJECT PYTHON : one fact in a line. PYTHON: the only interpreter to look at, or -. The time comes first
+# and last: its difference to the other clock is then known up to the time that the answer takes on its way.
 step_facts() {
     printf 'clock %s\n' "$(date +%s.%N)"
     enter "$1"

@@ -2,7 +2,7 @@
 # and the folders .venv, .venv36 and so on. This file is sourced, never run; the caller sets project_dir.
 # shellcheck shell=bash
 #
-# Until this check is done, every line can be read with CRLF too: a # takes the CR.
+# Up to the end of this check bash can read lines with CRLF too: each ends with a #, which takes the CR.
 if grep -qs $'\r' "${BASH_SOURCE[@]}"; then #
     mend="cd $(printf %q "$project_dir") && sed -i 's/\r\$//' *.sh scripts/*.sh" #
     echo "The scripts have CRLF line ends, which bash cannot read; this mends them: $mend" >&2 #
@@ -11,7 +11,7 @@ fi #
 
 : "${project_dir:?is set by the script that sources this file}"
 
-# The number of a stream that was closed would be given to the next file.
+# A closed stream's descriptor would be given to the next file.
 [[ -e /dev/fd/0 ]] || exec </dev/null
 [[ -e /dev/fd/1 ]] || exec >/dev/null
 [[ -e /dev/fd/2 ]] || exec 2>/dev/null
@@ -125,8 +125,8 @@ ensure_folder() {
     fi
 }
 
-# require_place FOLDER SET FINDER ... : refuse to change what a link leads to, and to make a folder where packages could
-# not work: PATH has colons between folders, scripts end the line that names their interpreter, TensorFlow takes UTF-8.
+# require_place FOLDER SET FINDER ... : refuse to change an environment behind a link, and to make one in a path where
+# packages do not work: with a colon (PATH), a line break (the first line of scripts), or not in UTF-8 (TensorFlow).
 require_place() {
     local folder="$project_dir/$1" base target here
     if [[ -L "$folder" ]]; then

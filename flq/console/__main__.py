@@ -1,6 +1,6 @@
 """python -m flq.console FILE...: copy stdin into each FILE and to stdout, like tee; at a terminal, with a bar.
 
-Each gets every byte as it comes, whatever becomes of the others.
+A copy that cannot be written does not hold up the others.
 """
 
 import os
@@ -57,7 +57,7 @@ class Copy:
 
     def _give_up(self, error: OSError) -> None:
         self.is_broken = True
-        with suppress(OSError):  # nobody is there to read it
+        with suppress(OSError):  # nobody reads stderr
             os.write(2, ("%s cannot be written: %s\n" % (self._name, error.strerror)).encode("utf-8",
                                                                                           "backslashreplace"))
 

@@ -8,7 +8,7 @@ from ..errors import ConfigError
 from .rules import Rules
 
 MOST_TIMES_MEDIAN = 10.0  # an offer's energy counts for at most so many times the median of its round
-LAST_ROUNDS = 10          # for so many rounds an offer comes last after a grant that was not used
+LAST_ROUNDS = 10          # rounds for which a worker's offers come last after a grant that it did not use
 
 
 class Offer(NamedTuple):
@@ -35,8 +35,8 @@ def grant(offers: Iterable[Offer], passed_over: Mapping[int, int], rules: Rules,
     limits hold where both are set; an offer that does not fit is left out and the next one is
     tried (greedy knapsack).
 
-    An energy is a worker's claim. It counts for at most ten times the (lower) median of the round's offers, and a
-    worker that has lately left a grant unused comes after all others.
+    An energy is a worker's claim: it counts for at most ten times the (lower) median of the round's offers. A worker
+    that has left a grant unused in the last ``LAST_ROUNDS`` rounds comes after all others.
 
     Departs from FLQ v3, which goes by energy, and in which ``sel_clients`` switches the budget off.
 
@@ -47,7 +47,7 @@ def grant(offers: Iterable[Offer], passed_over: Mapping[int, int], rules: Rules,
     chance : Philox
         The raw integers of the round (``draws.GRANTS``); only random draws from it.
     last : container of int
-        Ids of the workers that come after all others.
+        Ids of workers that come after all others.
 
     Returns
     -------

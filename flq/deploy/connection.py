@@ -40,7 +40,7 @@ class DeployError(FlqError):
 
 
 class Result(NamedTuple):
-    """What came of a step: what it printed, and when it began and ended by the clock of this machine."""
+    """The output of a step, and when it began and ended by the clock of this machine."""
 
     output: str
     errors: str
@@ -64,7 +64,7 @@ class Result(NamedTuple):
         for brace in re.finditer("{", self.output):
             with suppress(ValueError, RecursionError):
                 return decoder.raw_decode(self.output, brace.start())[0]
-        raise DeployError("what it answered is no JSON; it has %d characters" % len(self.output))  # it may be secret
+        raise DeployError("its answer holds no JSON; it has %d characters" % len(self.output))  # which may be secret
 
 
 class Connection:
@@ -85,7 +85,7 @@ class Connection:
     Attributes
     ----------
     frame : Frame
-        What marks an answer. Only what goes to an ``output`` that is no file still has its marks.
+        Marks the answers. An answer that goes to an ``output`` keeps its marks, unless that is a file.
     """
 
     def __init__(self, host: Host, script: bytes, sockets: str, log: Callable[[str], None],
@@ -192,7 +192,7 @@ class Connection:
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=answer, stderr=errors,
                                    start_new_session=True, env=dict(os.environ, SSH_ASKPASS_REQUIRE="never"))
         self._running.append(process)
-        if self._ending.is_set():  # since it was looked at
+        if self._ending.is_set():  # since _execute looked
             _end(process)
         late = threading.Event()
         timer = threading.Timer(timeout_s, lambda: (late.set(), _end(process)))

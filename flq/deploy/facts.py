@@ -21,7 +21,7 @@ class Facts(NamedTuple):
     home, project, user, machine, board, l4t : str
         l4t such as "32.7.1", or "".
     ahead_s : float
-        How far its clock is ahead of ours, at the least: the time that the question took may hide more.
+        How far its clock is ahead of ours, at least: the round trip of the question may hide more.
     memory_mb, disk_mb : int
     systemd : int
         Its version; 0 where there is none.
@@ -82,14 +82,14 @@ def read_facts(answer: Result) -> Facts:
 
 
 def ahead_at_least(first_s: float, last_s: float) -> float:
-    """Return by how much a clock is wrong at the least, negative where it is behind.
+    """Return by how much a clock is ahead at least, negative if it is behind.
 
     Parameters
     ----------
     first_s : float
-        Its time when it began to answer, less ours when we had begun to ask: it is ahead by no more than that.
+        Its time when it began to answer minus ours when we began to ask: an upper bound.
     last_s : float
-        Its time when it had answered, less ours when the answer was here: it is ahead by no less than that.
+        Its time when it had answered minus ours when the answer was here: a lower bound.
     """
     return max(last_s, min(0.0, first_s))
 

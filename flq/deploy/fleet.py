@@ -48,7 +48,7 @@ class Fleet:
         self._stamp = time.strftime("%Y%m%d_%H%M%S")
         self._logs = os.path.join(project_dir, "logs")
         self._reporter = Reporter(is_dry)
-        self._telling, self._has_told = threading.Lock(), False  # of a log that cannot be written
+        self._telling, self._has_told = threading.Lock(), False  # that a log cannot be written
         script = read_code(os.path.join(project_dir, "scripts", "board.sh"))
         remove_leftovers(os.path.join(glob.escape(tempfile.gettempdir()), "flq-ssh-*"))
         self._sockets = tempfile.mkdtemp(prefix="flq-ssh-")  # short: a socket's path may have 107 bytes
@@ -108,7 +108,7 @@ class Fleet:
                 for host in chosen:
                     futures[pool.submit(work, self._connections[host.name], host)] = host
                 pending = set(futures)
-                while pending:  # not in one piece: a signal that comes just before a wait is handled only after it
+                while pending:  # in short waits: a signal that comes just before a wait is handled only after it
                     done, pending = wait(pending, WAKE_S, FIRST_COMPLETED)
                     for future in done:
                         self._note(futures[future], future, results, describe)

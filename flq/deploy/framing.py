@@ -1,7 +1,7 @@
-"""Where the answer of a step begins and ends, among all that the login scripts of a machine may print.
+"""Finds the answer of a step among the output of a machine's login scripts.
 
-A step marks both ends of what it prints. The marks are made anew for each connection, and reach the machine on stdin,
-behind the login scripts: nothing else that runs there can print them by accident.
+A step prints a mark before and after its output. The marks are random, new for each connection, and reach the machine
+on stdin, after the login scripts have run: nothing else there prints them by accident.
 """
 
 import mmap
@@ -10,7 +10,7 @@ from typing import BinaryIO, NamedTuple, Optional
 
 
 class Cut(NamedTuple):
-    """Part of what came: what the step printed, and whether that is all of it."""
+    """The output of a step, and whether it is complete."""
 
     inner: bytes
     is_whole: bool
@@ -22,7 +22,7 @@ class Frame:
     Attributes
     ----------
     begin, end : bytes
-        Each is a line, but for whatever stands before it without an end.
+        Each ends a line; output without a line end may stand before it.
     """
 
     def __init__(self) -> None:
@@ -31,19 +31,18 @@ class Frame:
 
     @property
     def header(self) -> bytes:
-        """What stands before a script: both its outputs get both marks, however it ends."""
+        """Lines to put before a script: they print both marks on stdout and on stderr, however it ends."""
         begin, end = self.begin.decode().strip(), self.end.decode().strip()
         return ("echo %s; echo %s >&2; trap 'echo %s; echo %s >&2' EXIT\n" % (begin, begin, end, end)).encode()
 
     def cut(self, data: bytes) -> Optional[Cut]:
-        """Return what stands between the marks; None if the step has printed nothing, so that it did not begin."""
+        """Return the output between the marks; None if there is no first mark: the step did not begin."""
         _, begin, rest = data.partition(self.begin)
         inner, end, unended = rest.rpartition(self.end)
         return Cut(inner if end else unended, bool(end)) if begin else None
 
     def cut_file(self, stream: BinaryIO) -> bool:
-        """Leave a file at the beginning of the answer that is in it, and let it end there; return whether it is whole.
-        """
+        """Seek a file to the beginning of its answer and truncate it behind; return whether the answer is whole."""
         stream.flush()
         if stream.seek(0, 2) == 0:
             return False

@@ -1,7 +1,7 @@
 """What runs on the master's machine: python -m flq.deploy.on_master tokens|status|wait ...
 
-It answers in JSON. The operator's token is read where it lies and goes to the master only. What a master that does not
-answer has left is read from the journals.
+It answers in JSON. The operator's token is read here and goes to the master only. If no master answers, the journals
+tell of the last run.
 """
 
 import argparse
@@ -76,14 +76,14 @@ def status_of(args: argparse.Namespace) -> Dict[str, Any]:
 
 
 def last_of(results_dir: str) -> Optional[Dict[str, Any]]:
-    """Return what the folder of the runs says of the last one: its name, why it has ended, its workbook.
+    """Return the name of the last run, why it has ended, and its workbook, as its journal has them.
 
     Returns
     -------
     dict or None
-        None: there is none, or it is not known which one it is. ``ended`` is None for a run that can go on.
+        None if there is no run, or the last one cannot be told. ``ended`` is None for a run that can go on.
     """
-    # With their packages: not to make tokens, or to ask a master that answers.
+    # Here, since they need packages that tokens and a master that answers do without.
     from ..master.runs import last_run
     from ..report.names import stamp_of, workbook_name
 

@@ -45,7 +45,7 @@ def make_release(project_dir: str) -> Release:
 
 
 def read_code(path: str) -> bytes:
-    """Return what a machine gets of a file: of a script with CRLF line ends, which no shell reads, one with LF.
+    """Return the bytes of a file; a script with CRLF line ends, which no shell reads, gets LF.
 
     Raises
     ------

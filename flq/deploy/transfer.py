@@ -93,7 +93,7 @@ class Lines:
     prefix : str
     take : callable(str)
     frame : Frame
-        Only what stands between its marks is handed on.
+        Only lines between its marks are handed on.
     """
 
     def __init__(self, prefix: str, take: Callable[[str], None], frame: Frame) -> None:
@@ -122,5 +122,5 @@ class Lines:
                 self._take(self._prefix + line.decode("utf-8", "replace").rstrip("\r\n"))
             if end:
                 break
-        for _ in source:  # of a login script, which would wait
+        for _ in source:  # output of a login script, which would block if nobody read it
             pass

@@ -15,7 +15,7 @@ START_S = 600         # until the program does its work, TensorFlow not yet load
 STOP_S = 120          # the master saves its results
 FAILED_USAGE = 2      # the exit code of a master that has been told something wrong: again it would be the same
 WORKER_PAUSE_S = 60   # to a worker it may be another thing later: a clock that is not set yet, a disk, a download
-MAX_FILES = 65536     # a connection is a file too: the 1024 of old are few for a master
+MAX_FILES = 65536     # open files, connections among them; the usual 1024 are few for a master
 LEFT_MB = 400         # of the memory, for the rest of the machine
 GROWING_PAUSES = 254  # since this version systemd waits longer from failure to failure
 
@@ -61,7 +61,7 @@ def settings_of(cluster: Cluster) -> List[str]:
 
 
 def results_dir_of(cluster: Cluster) -> Optional[str]:
-    """Return the report.results_dir that the master is told to set, None if it is told none."""
+    """Return the report.results_dir among the master's settings, None if they have none."""
     said = [text.partition("=")[2].strip() for text in cluster.master.set if key_of(text) == "results_dir"]
     return said[-1] if said else None
 
@@ -141,7 +141,7 @@ _SANDBOX = ("ProtectSystem=strict", "ProtectHome=read-only", "PrivateTmp=yes", "
 
 
 def unit_word(word: str, is_of_command: bool = True) -> str:
-    """Return a word as systemd reads it back; only in a command does it look for variables."""
+    """Return a word quoted for systemd, which expands variables in commands only."""
     text = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
     text = text.replace("$", "$$") if is_of_command else text
     return '"%s"' % text if text != word or any(letter.isspace() or letter in "';" for letter in text) else text

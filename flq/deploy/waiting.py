@@ -50,7 +50,7 @@ def wait_for_workers(fleet: Fleet, cluster: Cluster, wait_s: float) -> None:
 
 
 def show_run(fleet: Fleet, cluster: Cluster) -> Dict[str, Any]:
-    """Say how the run is, or what the last one has left; return what the master's machine has told."""
+    """Show the run or, if no master answers, the last one; return the status."""
     told = fleet.each(partial(ask, cluster=cluster, words=["status"]), hosts=fleet.hosts[:1]).get(
         fleet.hosts[0].name, {})
     if not fleet.is_dry:

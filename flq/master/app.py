@@ -81,7 +81,7 @@ def create_app(service: MasterService, gate: Gate, broadcast: Broadcast) -> Flas
         numbers = {name: integer(body, name, None) for name in REGISTER_NUMBERS}
         undecided = flag(body, "undecided", False)
         if numbers["n_samples"] is not None:
-            joins.take((worker_id, instance))  # nobody without its state folder takes those of the worker
+            joins.take((worker_id, instance))  # by instance: a stolen token alone does not use up the worker's joins
         codings = body.get("codings", [])
         if not isinstance(codings, list):
             raise BadValues("codings must be a list, got %.80r" % (codings,))
@@ -153,12 +153,12 @@ def create_app(service: MasterService, gate: Gate, broadcast: Broadcast) -> Flas
 
 
 def flag(body: Dict[str, Any], name: str, default: bool) -> bool:
-    """Return a truth value of a JSON object.
+    """Return a boolean of a JSON object.
 
     Raises
     ------
     BadValues
-        If it is none.
+        If it is no boolean.
     """
     value = body.get(name, default)
     if not isinstance(value, bool):

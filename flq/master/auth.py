@@ -142,7 +142,7 @@ class Gate:
 
 
 def session_of_request() -> str:
-    """Return the hash of the session key that stands behind the token of the request at hand; the key is kept nowhere.
+    """Return the hash of the session key behind the token of the current request, "" without one; no key is kept.
 
     Raises
     ------
@@ -156,10 +156,10 @@ def session_of_request() -> str:
 
 
 def is_from_this_machine() -> bool:
-    """Return whether the request at hand was made on this machine, and not for a web page or through a proxy.
+    """Return whether the current request was made on this machine, and not for another web page or through a proxy.
 
-    A page of another site can make a browser ask without an Origin (a link, a form, an image); the browser then says so
-    in Sec-Fetch-Site. Source: the W3C's Fetch Metadata Request Headers.
+    With a link, a form or an image another site's page makes a browser send requests without an Origin; Sec-Fetch-Site
+    tells them. Source: the W3C's Fetch Metadata Request Headers.
     """
     if any(name in request.headers for name in FORWARDED):
         return False

@@ -92,7 +92,7 @@ def check_crc(body: Body) -> None:
     said = request.headers.get(CRC_HEADER)
     if said is not None and said != text_crc(request.query_string, b"" if request.path in TAKE_FRAMES else body):
         raise WireError("the request is corrupted: its CRC32 does not match",
-                        "send it again; if it is so each time, a proxy on the way changes requests")
+                        "send it again; if that always fails, a proxy on the way changes requests")
 
 
 def with_crc(response: Response) -> Response:

@@ -1,4 +1,4 @@
-"""A token bucket: so much a second on average, and so much at once."""
+"""A token bucket: it bounds a rate on average, and a burst."""
 
 from typing import NamedTuple
 
@@ -11,17 +11,17 @@ class Rate(NamedTuple):
 
 
 class Bucket:
-    """What one peer, or all together, may still have; it begins full. The caller brings the time."""
+    """A token bucket of one peer, or of all together; it begins full. Time is an argument."""
 
     def __init__(self, rate: Rate, now: float) -> None:
         self._rate, self._left, self._at = rate, rate.burst, now
 
     def wait_s(self, now: float) -> float:
-        """Return how long it is until the next one may be taken; 0 = it may be taken now."""
+        """Return how long until the next token may be taken; 0 = now."""
         self._left = min(self._rate.burst, self._left + (now - self._at) * self._rate.per_s)
         self._at = now
         return max(0.0, (1.0 - self._left) / self._rate.per_s)
 
     def take(self) -> None:
-        """Take one."""
+        """Take a token."""
         self._left -= 1.0

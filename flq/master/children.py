@@ -8,22 +8,22 @@ from typing import Any, Mapping, Optional, Sequence
 
 def begin(argv: Sequence[str], environment: Optional[Mapping[str, str]] = None, stdout: int = subprocess.PIPE,
           **options: Any) -> "subprocess.Popen[bytes]":
-    """Begin a child whose stdin and stderr are pipes.
+    """Begin a child process whose stdin and stderr are pipes.
 
     Parameters
     ----------
     argv : sequence of str
-        Its command line, after the interpreter.
+        Its command line, without the interpreter.
     environment : mapping, optional
-        Variables that it gets beside those of this process.
+        Variables that it gets in addition to those of this process.
     stdout : int, optional
     **options
-        As of ``subprocess.Popen``.
+        See ``subprocess.Popen``.
 
     Raises
     ------
     OSError
-        If there cannot be another process.
+        If the process cannot be started.
     """
     return subprocess.Popen([sys.executable, *argv], stdin=subprocess.PIPE, stdout=stdout, stderr=subprocess.PIPE,
                             env=dict(os.environ, **environment or {}), **options)

@@ -270,7 +270,7 @@ def metered_connection(meter: Meter):
         def close(self):
             """Close; who has begun a request is told that it took too long."""
             self.server.forget(self)
-            with suppress(OSError):  # it may be broken, and what closes it is a thread that has to go on
+            with suppress(OSError):  # it may be broken, and the thread that closes it must go on
                 if self.socket.early and not self.socket.has_ended:
                     self.socket.send_now(refusal("408 Request Timeout"))
             with suppress(OSError):
@@ -283,7 +283,7 @@ def metered_connection(meter: Meter):
 class PeerGateway(Gateway_10):
     """Hands the connection to the application, and does what is to be done when the answer is sent.
 
-    ``flq.peer`` is its :class:`Peer`, ``flq.is_known`` is called with the name of a token that it has shown,
+    ``flq.peer`` is its :class:`Peer`, ``flq.is_known`` is called with the name of the token that it has shown,
     ``flq.hurry`` to shorten the time for a body, ``flq.terse`` to leave out headers of the answer, and each function
     in ``flq.at_end`` at the end.
     """

@@ -1,7 +1,7 @@
-"""How many connections this process may hold: each one takes a file descriptor, and they are limited.
+"""Limits the connections by the file descriptors that this process may open.
 
-The journal and its write-ahead log, snapshots, results, logs and pipes of child processes need descriptors too; if one
-of them cannot be opened, that costs more than a connection. Source: getrlimit(2).
+The journal and its write-ahead log, snapshots, results, logs and pipes of child processes need descriptors too, and are
+worth more than a connection. Source: getrlimit(2).
 """
 
 import logging
@@ -11,7 +11,7 @@ import resource  # Linux, like the rest of the master
 from ..errors import ConfigError
 
 RESERVE = 128      # for everything but connections, of which some 30 are in use at a time; half of a small limit
-FOR_A_WORKER = 2   # the one that it uses, and one that broke and is not closed yet
+FOR_A_WORKER = 2   # the connection that it uses, and a broken one that is not closed yet
 FOR_OTHERS = 8
 UNLIMITED = 1 << 20
 
@@ -19,12 +19,12 @@ logger = logging.getLogger(__name__)
 
 
 def raise_limit() -> int:
-    """Raise the soft limit of open files to the hard one; return what it is then."""
+    """Raise the soft limit of open files to the hard one; return the limit."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     except (OSError, ValueError):
-        pass  # some systems have a second limit: this one stays as it is
+        pass  # the system allows no more: the limit stays as it is
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return UNLIMITED if soft == resource.RLIM_INFINITY else soft
 
@@ -35,7 +35,7 @@ def n_open() -> int:
 
 
 def usual_connections(total_workers: int) -> int:
-    """Return how many connections are kept where the settings do not say."""
+    """Return how many connections are kept by default."""
     return 4 * total_workers + 256
 
 
@@ -46,7 +46,7 @@ def n_connections(total_workers: int, wanted: int, limit: int, in_use: int) -> i
     ----------
     total_workers : int
     wanted : int
-        By the settings; 0 = the usual number.
+        ``security.max_connections``; 0 = the usual number.
     limit, in_use : int
         Descriptors allowed, and in use.
 

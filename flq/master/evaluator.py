@@ -2,8 +2,8 @@
 
 Evaluation never blocks a request or a round. If it can not keep up, the oldest waiting
 rounds are left without test results; the newest is always evaluated. A child that ends is
-replaced, and the next one does what it was at. What is missed is evaluated at the end
-(service.py), from the journal. Nothing that affects the model reads what comes out of it.
+replaced, and the next one does the job over. Rounds that were missed are evaluated at the
+end, from the journal (service.py). Nothing that affects the model reads the results.
 """
 
 import logging
@@ -27,10 +27,10 @@ logger = logging.getLogger(__name__)
 
 MODULE = "flq.training.evaluator_process"
 PAUSE_S = 1.0       # between the end of a child and the next that takes its place
-FAREWELL_S = 5.0    # how long it may take to end by itself, and its last words to come
-TRIES = 2           # children that may end at one job
-MOST_LOST = 4       # children that may end one after the other without having done a job; then it rests
-REST_S = 300.0      # how long; meanwhile nothing is evaluated
+FAREWELL_S = 5.0    # for a child to end by itself, and for its last words to arrive
+TRIES = 2           # children that are tried for one job
+MOST_LOST = 4       # children that may end in a row without a job done; then the evaluator rests
+REST_S = 300.0      # of rest, in which nothing is evaluated
 
 
 class _Job(NamedTuple):
@@ -57,8 +57,8 @@ class Evaluator:
         self._jobs: Deque[_Job] = deque()
         self._changed = threading.Condition()
         self._busy = self._closed = False
-        self._begun: Optional[Message] = None  # what came of the settings at first
-        self._failure: Optional[str] = None  # what is wrong with the settings
+        self._begun: Optional[Message] = None  # the first reply to the settings
+        self._failure: Optional[str] = None  # the error in it
         self._n_lost, self._rests_until = 0, 0.0
         self._is_ready = False
         self._begin_child()
@@ -69,7 +69,7 @@ class Evaluator:
                  done: Callable[[int, Optional[Evaluated]], None]) -> None:
         """Evaluate x, w and, if there is one, the average of x.
 
-        ``done(round, results)`` comes from another thread; None: they have not been evaluated.
+        ``done(round, results)`` is called by another thread, with None if they were not evaluated.
         """
         def finish(reply: Dict[str, Any]) -> None:
             if "results" not in reply:
@@ -172,7 +172,7 @@ class Evaluator:
             self._closed = True
             self._jobs.clear()
             self._changed.notify_all()
-        while self._thread.is_alive():  # it may be about to begin another
+        while self._thread.is_alive():  # it may be about to begin another child
             self._child.kill()
             self._thread.join(PAUSE_S)
         self._end_child()
@@ -201,7 +201,7 @@ class Evaluator:
                 logger.exception("a result of the evaluator is not kept")
 
     def _do(self, job: _Job) -> Dict[str, Any]:
-        """Have a job done, by the next child if one ends at it; return the reply."""
+        """Have a job done, by a second child if the first one ends; return the reply."""
         reply = {"error": self._failure or "the evaluator process has ended too often, it rests", "unavailable": True}
         n_tries = 0
         while n_tries < TRIES and not (self._failure or self._closed or time.monotonic() < self._rests_until):
@@ -220,7 +220,7 @@ class Evaluator:
         return reply
 
     def _begin_child(self) -> None:
-        """Begin a child, and a thread that keeps what TensorFlow has to say out of the progress lines."""
+        """Begin a child, and a thread that logs its stderr, so that TensorFlow's lines do not mix with the progress."""
         self._child = child = begin(argv_of(MODULE))
 
         def log() -> None:
@@ -232,7 +232,7 @@ class Evaluator:
         self._logger.start()
 
     def _tell_settings(self) -> Message:
-        """Tell a new child what to evaluate; return its reply, which may be an error only if it is the first."""
+        """Tell a new child the settings; return its reply. Only the first child may answer with an error."""
         began = time.monotonic()
         message = self._ask({"do": "settings", "settings": self._settings}, ())
         if "error" in message[0] and self._begun is not None:
@@ -250,9 +250,9 @@ class Evaluator:
         return message
 
     def _lost(self, error: Exception) -> Dict[str, Any]:
-        """Do away with a child that has failed, and pause; return what its job is answered."""
+        """End a child that has failed, and pause; return the reply to its job."""
         self._is_ready = False
-        with suppress(subprocess.TimeoutExpired):  # it may be about to end by itself, with a code that says more
+        with suppress(subprocess.TimeoutExpired):  # if it ends by itself, its exit code says more
             self._child.wait(FAREWELL_S)
         code = self._end_child()
         sentence = "the evaluator process has ended (exit code %s): %s" % (code, error)
@@ -268,11 +268,11 @@ class Evaluator:
         return {"error": sentence, "unavailable": True}
 
     def _end_child(self) -> int:
-        """End the child and close what leads to it; return its exit code."""
+        """End the child and close its pipes; return its exit code."""
         self._child.kill()
         code = self._child.wait()
-        self._logger.join(FAREWELL_S)  # whatever it has begun may keep stderr open for ever
+        self._logger.join(FAREWELL_S)  # a process that it has started may keep stderr open for ever
         for pipe in self._child.stdin, self._child.stdout:
-            with suppress(OSError):  # what was under way to the child goes nowhere
+            with suppress(OSError):  # bytes on their way to the child are lost
                 pipe.close()
         return code

@@ -1,7 +1,7 @@
-"""The folder of a run is the one that was opened: notices when it is renamed, deleted or replaced.
+"""Notices when the folder of a run, or its journal, is renamed, deleted or replaced while a master has it open.
 
-Open files follow their folder to its new name, or into nothing if it was deleted, and no write fails. So the names are
-looked up again: device and inode must be those that were opened.
+Open files follow a folder that is renamed or deleted, and no write fails. So the paths are looked up again: device and
+inode must be those that were opened.
 """
 
 import os
@@ -17,7 +17,7 @@ class Misplaced(FlqError):
     Attributes
     ----------
     summary : str
-        What is wrong, without the name of a folder.
+        The problem, without a path.
     """
 
     def __init__(self, summary: str, path: str, hint: str) -> None:
@@ -36,7 +36,7 @@ class RunFolder:
 
     def __init__(self, run_dir: str, journal: str) -> None:
         self._path = run_dir
-        self._folder = os.open(run_dir, os.O_RDONLY)  # as long as it is open, no other folder gets its inode
+        self._folder = os.open(run_dir, os.O_RDONLY)  # while it is open, no other folder gets its inode
         log = journal + "-wal"
         self._opened: Dict[str, Tuple[str, Tuple[int, int]]] = {
             path: (name, _identity(path)) for path, name in
@@ -44,7 +44,7 @@ class RunFolder:
             if os.path.exists(path)}
 
     def misplaced(self) -> Optional[Misplaced]:
-        """Return what is not where it was opened; None if all is well."""
+        """Return the error if something is not where it was opened, else None."""
         for path, (name, identity) in self._opened.items():
             try:
                 if _identity(path) == identity:
@@ -58,25 +58,24 @@ class RunFolder:
         return None
 
     def check(self) -> None:
-        """Make sure that all is where it was opened.
+        """Raise an error if something is not where it was opened.
 
         Raises
         ------
         Misplaced
-            If something is not.
         """
         misplaced = self.misplaced()
         if misplaced is not None:
             raise misplaced
 
     def close(self) -> None:
-        """Let the folder go; once is enough."""
+        """Close the folder; once is enough."""
         if self._folder >= 0:
             os.close(self._folder)
             self._folder = -1
 
     def _now(self) -> Optional[str]:
-        """Return where the folder is now; None if no name leads to it."""
+        """Return the present path of the folder; None if it has none."""
         now = os.readlink("/proc/self/fd/%d" % self._folder)
         with suppress(OSError):
             if os.path.samestat(os.stat(now), os.fstat(self._folder)):

@@ -7,14 +7,14 @@ lose the last ones). One thread at a time uses it.
 table    rows
 ======== ===========================================================================================
 about    key, JSON value: which run, its settings, its software; what was counted; why it has ended
-entries  each event that changed the run, in order, until no snapshot needs it any more
-deltas   what the shared copy was moved by, as it was sent; likewise
-rounds   the report of each closed round, and what the run's state was after it, for good
+entries  each event that changed the run, in order, while a kept snapshot needs it
+deltas   the deltas of the shared copy, as they were sent; likewise
+rounds   the report of each closed round, and fingerprints of the state after it, for good
 tested   the test results of each round, as far as they are known
 ======== ===========================================================================================
 
-What is read back is what was written: each row has a digest (``flq.journal_file``), and one row of ``about`` says which
-rows there are.
+Each row has a digest that is verified on reading (``flq.journal_file``), and one row of ``about``, the extent, says
+which rows there must be.
 """
 
 import json
@@ -51,7 +51,7 @@ from ..protocol.events import Stop
 logger = logging.getLogger(__name__)
 
 FORMAT = 4                    # higher with each wire.VERSION too: a journal holds frames
-FINISHED_BY = "0.1.0"         # the last release that goes on with runs of older formats
+FINISHED_BY = "0.1.0"         # the last release that resumes runs of older formats
 LARGEST_WAL_BYTES = 1 << 26   # what is kept of it when all of it has gone into the file
 STOPPED = "stopped"           # a key of about
 TABLES = """
@@ -82,30 +82,30 @@ class Journal:
     Attributes
     ----------
     extent : Extent
-        Which rows it has.
+        Which rows it must have.
     """
 
     def __init__(self, path: str, database: sqlite3.Connection) -> None:
         self.path = path
         self.extent = Extent()
         self._database = database
-        self._is_mine = False  # it was opened to be written
+        self._is_mine = False  # whether it was opened to be written
 
     def close(self) -> None:
         """Close the file; once is enough."""
         if self._is_mine:
             self._is_mine = False
-            with suppress(sqlite3.Error):  # whoever opens it next looks for the log, and says if there is none
+            with suppress(sqlite3.Error):  # else the next master expects a log, and warns if there is none
                 self._change(self.extent._replace(is_open=False))
         self._database.close()
 
     def check(self) -> None:
-        """Take up the extent of a journal of this format, whose file is sound.
+        """Read the extent, and make sure that the journal has this format.
 
         Raises
         ------
         FlqError
-            If it is not.
+            If it has another format, or is damaged.
         """
         with self._reading():
             about, extent = read_about(self._database, self.path)
@@ -118,12 +118,12 @@ class Journal:
         self.extent = extent
 
     def check_tables(self) -> None:
-        """Make sure that all of the file is sound, and its tables are those that it was made with.
+        """Make sure that all pages of the file are sound, and that its tables are those of :data:`TABLES`.
 
         Raises
         ------
         FlqError
-            If not.
+            If they are not.
         """
         with self._reading():
             found, = self._database.execute("PRAGMA integrity_check(1)").fetchone()
@@ -174,7 +174,7 @@ class Journal:
         self._change(extent._replace(forgotten=max(extent.forgotten, seq), dropped=max(extent.dropped, version)))
 
     def leap(self, seq: int, version: int, n_rounds: int) -> None:
-        """Go on after a snapshot of what has never come here, or is lost: no entry and no delta leads there.
+        """Go on after a snapshot that no entry and no delta of this journal leads to.
 
         Raises
         ------
@@ -196,10 +196,10 @@ class Journal:
         self._is_mine = True
 
     def checkpoint(self) -> bool:
-        """Bring what the log holds into the file itself, and begin the log anew; return whether all of it is there now.
+        """Move the log into the file, and begin the log anew; return whether all of it is in the file now.
 
-        A log that is damaged can then lead no further back than to here. Nobody is waited for: who is reading may keep
-        some of it in the log until the next time.
+        A log that is damaged later then loses nothing that came before this. It waits for no reader, which may keep a
+        part of the log in place until the next checkpoint.
 
         Raises
         ------
@@ -211,7 +211,7 @@ class Journal:
         return not is_busy and n_frames == n_done
 
     def _change(self, extent: Extent) -> None:
-        """Write another extent, and drop what is before it."""
+        """Write another extent, and delete the rows before it."""
         with _Transaction(self._database):
             self._database.execute("DELETE FROM entries WHERE seq <= ?", (extent.forgotten,))
             self._database.execute("DELETE FROM deltas WHERE version <= ?", (extent.dropped,))
@@ -233,7 +233,7 @@ class Journal:
     # -- reading -------------------------------------------------------------------------
 
     def about(self) -> Dict[str, Any]:
-        """Return what is known of the run as a whole.
+        """Return the table about: key -> value.
 
         Raises
         ------
@@ -295,7 +295,7 @@ class Journal:
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
-        """Make what cannot be read one sentence."""
+        """Turn errors of reading into one sentence."""
         try:
             yield
         except (sqlite3.DatabaseError, ValueError) as error:  # ValueError: JSON of a journal without digests
@@ -350,8 +350,8 @@ def reopen(run_dir: str, only_to_look: bool = False) -> Journal:
     ----------
     run_dir : str
     only_to_look : bool
-        Whether nothing is done upon what is read: then nothing is written, and not all of the file is looked at. What
-        is read is of one moment, whatever is written meanwhile.
+        Read only: nothing is written, and not all of the file is checked. All reads see the same moment, also while a
+        master writes.
 
     Raises
     ------

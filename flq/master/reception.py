@@ -1,13 +1,13 @@
-"""Takes in connections, keeps those that wait for a request, and closes those that are too many.
+"""Accepts connections, keeps those that wait for a request, and closes some when there are too many.
 
 cheroot's own loop accepts every connection, and retries a failed accept as fast as it can. This one keeps a limited
-number. A connection that has not shown a valid token is a stranger's: when no place is left, the strangers that have
-been silent longest are closed, once they have had time to speak. New connections that arrive faster than that wait in
-the kernel's queue, where they cost nothing.
+number. A connection that has not shown a valid token is a stranger. When no place is left, the strangers that have been
+silent longest are closed, once they have had time to speak. New connections that arrive faster than that wait in the
+kernel's queue, where they cost nothing.
 
-A peer whose connection is closed may connect again at once. So places are made first, and connections are taken from
-the queue a moment later: a peer that comes straight back finds the queue full and waits for a TCP retransmission, a
-second or more, while others find room. In the other order nobody else would ever get in.
+A peer whose connection is closed may connect again at once. So room is made first, and connections are accepted a
+moment later: a peer that reconnects at once finds the queue full and waits for a TCP retransmission, a second or more,
+while others find room. In the other order nobody else would ever get in.
 Source: accept(2), listen(2), tcp(7).
 """
 
@@ -24,7 +24,7 @@ from typing import Any, Callable, Dict, List, Optional, Set
 
 from .buckets import Bucket, Rate
 
-NEW_PER_S = 400.0      # connections that are taken in, on average
+NEW_PER_S = 400.0      # connections that are accepted, on average
 GRACE_S = 1.0          # a stranger that has been silent for less than this is not closed to make room
 QUEUE = 128            # connections that wait in the kernel
 OF_ONE_TOKEN = 8       # connections that one token protects: those that showed it last
@@ -39,7 +39,7 @@ logger = logging.getLogger(__name__)
 
 
 class Rarely:
-    """Logs a warning, and no other one of its kind for a minute."""
+    """Logs warnings of one kind, at most one a minute."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -47,7 +47,7 @@ class Rarely:
         self._unsaid = 0
 
     def warn(self, text: str, *values: Any) -> None:
-        """Log, or count what is not logged: the next warning says how many there were."""
+        """Log a warning, or only count it: the next one says how many were not logged."""
         now = self._clock()
         if now < self._next_at:
             self._unsaid += 1
@@ -58,20 +58,20 @@ class Rarely:
 
 
 class Reception:
-    """The connections of a server, in the place of cheroot's connection manager.
+    """The connections of a server; replaces cheroot's connection manager.
 
-    :meth:`run` accepts and waits in one thread. Any thread may :meth:`put` a connection back; until it is readable it
-    then belongs to the reception alone.
+    :meth:`run` accepts and waits in one thread. Any thread may :meth:`put` a connection back, which then belongs to the
+    reception until it is readable.
 
     Parameters
     ----------
     listener : socket
-        Listens, and does not block.
+        Non-blocking, and listens.
     max_connections : int
     patience_s : float
         How long a new connection may be silent.
     receive : callable(sock, address)
-        Returns a connection; raises OSError if the socket is of no use.
+        Returns a connection; raises OSError if the socket is broken.
     serve : callable(conn)
         Takes a connection that is readable.
     clock : callable()
@@ -88,7 +88,7 @@ class Reception:
         self._open: Set[Any] = set()
         self._strangers: "OrderedDict[Any, int]" = OrderedDict()  # their descriptors; the longest silent first
         self._known: Dict[Any, int] = {}
-        self._of_token: Dict[str, "OrderedDict[Any, None]"] = {}  # by its name; who showed it last stands last
+        self._of_token: Dict[str, "OrderedDict[Any, None]"] = {}  # by its name; the last to show it comes last
         self._allowed = Bucket(Rate(NEW_PER_S, max_connections), clock())
         self._crowd, self._failure, self._error = Rarely(clock), Rarely(clock), Rarely(clock)
         self._listens_at: Optional[float] = 0.0  # when it listens again; None = it does
@@ -98,7 +98,7 @@ class Reception:
 
     # -- for the server ------------------------------------------------------------------
 
-    can_add_keepalive_connection = True  # there is a limit already
+    can_add_keepalive_connection = True  # cheroot asks; the limit is here
 
     def put(self, conn: Any, patience_s: float) -> None:
         """Let a connection wait until it is readable, or has been silent for ``patience_s``.
@@ -116,7 +116,7 @@ class Reception:
             (self._known if conn.is_known else self._strangers)[conn] = fd
 
     def vouch(self, conn: Any, name: str) -> None:
-        """Note that a connection, which is being answered, has shown the token of that name."""
+        """Note that a connection that is being answered has shown the token of that name."""
         with self._lock:
             self._withdraw(conn)
             conn.is_known, conn.shown = True, name
@@ -132,13 +132,13 @@ class Reception:
                     self._strangers.move_to_end(oldest, last=False)
 
     def forget(self, conn: Any) -> None:
-        """Stop counting a connection: it closes."""
+        """Stop counting a connection that closes."""
         with self._lock:
             self._open.discard(conn)
             self._withdraw(conn)
 
     def run(self, expiration_interval: float) -> None:
-        """Accept connections, and serve those that are readable, until it is stopped."""
+        """Accept connections, and serve readable ones, until :meth:`stop`."""
         with self._runs:
             expires_at = 0.0
             while not self._is_stopping:
@@ -159,7 +159,7 @@ class Reception:
             pass
 
     def close(self) -> None:
-        """Close all that wait."""
+        """Close all connections that wait."""
         for conn in self._waiting():
             if self._take(conn):
                 conn.close()
@@ -177,7 +177,7 @@ class Reception:
         for key, _ in self._selector.select(patience_s):
             if key.data is None:
                 self._admit()
-            elif self._take(key.data):  # otherwise it was closed a moment ago, to make room
+            elif self._take(key.data):  # else it was closed a moment ago, to make room
                 self._serve(key.data)
 
     def _admit(self) -> None:
@@ -197,7 +197,7 @@ class Reception:
             self._pause(PAUSE_S)
 
     def _accept(self, n_most: int, take_in: Callable[[socket.socket, Any], None]) -> int:
-        """Take at most so many connections from the queue; return how many it was."""
+        """Accept at most so many connections; return how many were."""
         for n_taken in range(n_most):
             wait_s = self._allowed.wait_s(self._clock())
             if wait_s:
@@ -233,7 +233,7 @@ class Reception:
             conn.close()
 
     def _make_room(self) -> None:
-        """Close the strangers that have been silent longest: one, and twice as many each time that is not enough."""
+        """Close the longest silent strangers: one, and twice as many each time that was not enough."""
         now = self._clock()
         before = now - GRACE_S
         n_to_close = min(2 * self._n_closed, AT_ONCE) if now - self._closed_at <= 2 * (ROOM_S + PAUSE_S) else 1
@@ -252,9 +252,9 @@ class Reception:
         self._pause(ROOM_S)
 
     def _pause(self, seconds: float) -> None:
-        """Ignore new connections for a while."""
+        """Accept no connections for a while."""
         self._listens_at = self._clock() + min(seconds, LONGEST_PAUSE_S)
-        with suppress(KeyError):  # it pauses already
+        with suppress(KeyError):  # it is paused already
             self._selector.unregister(self._listener)
 
     def _close_a_stranger(self) -> None:
@@ -272,7 +272,7 @@ class Reception:
                 conn.close()
 
     def _withdraw(self, conn: Any) -> None:
-        """Treat a connection as a stranger's again."""
+        """Treat a connection as a stranger again."""
         if conn.is_known:
             same = self._of_token[conn.shown]
             del same[conn]
@@ -285,7 +285,7 @@ class Reception:
             return list(self._strangers) + list(self._known)
 
     def _take(self, conn: Any) -> bool:
-        """Stop waiting for a connection; return False if another place has done so already."""
+        """Stop waiting for a connection; return False if it does not wait any more."""
         with self._lock:
             fd = self._strangers.pop(conn, None)
             if fd is None:

@@ -52,7 +52,7 @@ class Record:
                 self._last = report.round_index, Evaluated(report.own_loss, report.own_accuracy)
 
     def add_evaluation(self, round_index: int, evaluated: Optional[Evaluated]) -> RoundRow:
-        """Keep what a round's model achieved, None if that was missed; return the round's row as it is now."""
+        """Keep the test results of a round's model, None if they were missed; return the round's row as it is now."""
         with self._lock:
             self._n_late += round_index in self._evaluated
             self._evaluated[round_index] = evaluated
@@ -62,23 +62,23 @@ class Record:
         return row_of(closed, evaluated or Evaluated())
 
     def has_evaluation(self, round_index: int) -> bool:
-        """Return whether it is known what a round's model achieved, or that it was missed."""
+        """Return whether a round's evaluation is settled: its results are known, or were missed."""
         with self._lock:
             return round_index in self._evaluated
 
     @property
     def n_late(self) -> int:
-        """How many evaluations have come of rounds that :meth:`has_evaluation` had named."""
+        """How many results have come after the round's evaluation was settled."""
         with self._lock:
             return self._n_late
 
     def missed(self) -> List[int]:
-        """Return the rounds of which it was missed what their models achieved."""
+        """Return the rounds whose evaluation was missed."""
         with self._lock:
             return [index for index in self._indices if self._evaluated.get(index, ()) is None]
 
     def give_up_before(self, round_index: int) -> None:
-        """Take it that what is not known now of the models of earlier rounds was missed."""
+        """Count the evaluations of earlier rounds that are not known now as missed."""
         with self._lock:
             for index in self._indices[:bisect_left(self._indices, round_index)]:
                 self._evaluated.setdefault(index, None)

@@ -1,4 +1,4 @@
-"""A problem that lasts is logged when it comes, and once a minute while it stays."""
+"""Logs a lasting problem when it begins, and once a minute while it lasts."""
 
 import logging
 import time
@@ -8,8 +8,7 @@ REMIND_S = 60.0  # between two log lines that say the same
 
 
 class Reminder:
-    """Logs problems.
-
+    """Logs problems, each at most once a minute.
     Parameters
     ----------
     logger : Logger

@@ -40,7 +40,7 @@ class ResultFile(NamedTuple):
 
 
 class Failure(NamedTuple):
-    """Why a file is not written, and where: the path that the system has named."""
+    """Why a file is not written, and the path that the error names."""
 
     reason: str
     place: str
@@ -52,7 +52,7 @@ NOT_BEGUN = Failure("it was not begun", "")
 class Results:
     """Where the results go, and what has become of them. Safe to use from any thread.
 
-    A run has ended only when the model and the workbook are on disk; ``problem`` says which of them is not, and why.
+    A run has ended only when the model and the workbook are on disk; ``problem`` says which one is not, and why.
 
     Parameters
     ----------
@@ -87,12 +87,12 @@ class Results:
                          for path, failure in self._failures.copy().items()) or None
 
     def problem_of(self, path: Optional[str] = None) -> Optional[str]:
-        """Say so with the folders: of one file, or of both."""
+        """Say so with the paths: of one file, or of both."""
         failures = [item for item in self._failures.copy().items() if path in (None, item[0])]
         return "; ".join(_sentence(*item) for item in failures) or None
 
     def files(self) -> List[ResultFile]:
-        """Return the files of the run that are there, the workbook first, without those of an earlier start."""
+        """Return the files of the run, the workbook first, without model and workbook of an earlier start."""
         found = []
         for path, kind in self._paths(("workbook", "model", "configuration", FIGURE)).items():
             with suppress(OSError):
@@ -124,7 +124,7 @@ class Results:
         Parameters
         ----------
         make : callable() -> (summary, rounds, workers, roll_calls)
-            What it says; if this fails, the workbook is not written.
+            Returns its content; if this fails, the workbook is not written.
         """
         def write() -> None:
             content = make()
@@ -138,12 +138,11 @@ class Results:
             self._try(self.workbook, write)
 
     def check(self) -> None:
-        """Make sure that both files are written.
+        """Raise an error if the model or the workbook is not written.
 
         Raises
         ------
         FlqError
-            If one is not.
         """
         problem = self.problem_of()
         if problem is not None:
@@ -152,7 +151,7 @@ class Results:
                            "--resume after that")
 
     def move(self) -> bool:
-        """Write to a new folder from now on: that of the run is not where it was. Return whether there is one."""
+        """Write to a new folder from now on, since that of the run is not where it was; return whether one was made."""
         for parent in (self._results_dir, tempfile.gettempdir()):
             for number in itertools.count(1):
                 folder = os.path.join(parent, "%s_recovered_%d" % (os.path.basename(self._run_dir), number))
@@ -180,7 +179,7 @@ class Results:
         return {path: kind for path, kind in paths.items() if kind in kinds}
 
     def _try(self, path: str, write: Callable[[], None]) -> None:
-        """Write a file, or keep in mind why it is not written."""
+        """Write a file, or keep the reason why it is not written."""
         try:
             write()
         except OSError as error:
@@ -199,7 +198,7 @@ def _sentence(path: str, failure: Failure) -> str:
 
 
 def _identity(path: str) -> Optional[Tuple[int, int]]:
-    """Return what differs between a file and one that has taken its place; None if there is none."""
+    """Return inode and time of the last change, which tell a file from its replacement; None if there is none."""
     try:
         found = os.stat(path)
     except OSError:

@@ -109,7 +109,7 @@ def take_up(name: str, results_dir: str) -> Past:
 
 
 def _remove_leftovers(run_dir: str) -> None:
-    """Remove what a killed master was writing, into the folder of a run that this one holds."""
+    """Remove unfinished files that a killed master has left in the folder of a run."""
     for folder, folders, names in os.walk(run_dir):
         for name in folders:
             if name.startswith(".export-"):  # a model for somebody

@@ -1,8 +1,8 @@
 """The folder of all runs, report.results_dir: names that cannot collide, and an order that needs no clock.
 
-The clock gives a run its name. It may stand still or go back (no battery, another time zone, the end of summer time),
-and two masters may begin within one second. So a run is the newest by its number, which is greater than those of all
-runs that were there when it began; its journal holds it. Journals of format 3 and older have none.
+A run is named by the clock. That may stand still or go back (no battery, another time zone, the end of summer time),
+and two masters may begin within one second. So the order of the runs is that of their numbers: a new run's is greater
+than those of all runs that are there. Its journal holds it; journals of format 3 and older have none.
 """
 
 import logging
@@ -25,19 +25,19 @@ ON_A_DISK = "choose a report.results_dir on a local disk"
 
 
 class Seen(NamedTuple):
-    """A run as its folder shows it: what its journal says of it as a whole."""
+    """A run, by the table about of its journal."""
 
     run_dir: str
     about: Dict[str, Any]
 
     @property
     def number(self) -> int:
-        """Its place in the order; 0 if it has none."""
+        """Its place in the order; 0 in older journals, which have none."""
         return self.about.get("number", 0)
 
     @property
     def is_unfinished(self) -> bool:
-        """Whether it has begun, with a snapshot, or with a transaction if all snapshots are lost, and not ended."""
+        """Whether it has begun and not ended. A run that has a snapshot, or a transaction, has begun."""
         return self.about["ended"] is None and (Snapshots(self.run_dir, 1).exist() or "counted" in self.about)
 
 
@@ -78,7 +78,7 @@ def claim(results_dir: str) -> str:
 
 @contextmanager
 def claimed(results_dir: str) -> Iterator[str]:
-    """Make the folder of a new run, as :func:`claim` does; one in which no run has begun is removed afterwards."""
+    """Make the folder of a new run, as :func:`claim` does; remove it afterwards if it is still empty."""
     run_dir = claim(results_dir)
     try:
         yield run_dir
@@ -104,7 +104,7 @@ def alone(results_dir: str) -> Iterator[None]:
 
 
 def next_number(results_dir: str) -> int:
-    """Return a number greater than those of all runs there that can be read; only for whoever is :func:`alone`."""
+    """Return a number greater than those of all readable runs there; the caller must hold :func:`alone`."""
     numbers = [0]
     for run_dir in _folders(results_dir):
         with suppress(FlqError):  # --resume names it
@@ -118,7 +118,7 @@ def newest_unfinished(results_dir: str) -> Optional[Seen]:
     Raises
     ------
     FlqError
-        If this is not known: a journal cannot be read, or another folder has the same number.
+        If it cannot be told: a journal cannot be read, or two folders have the same number.
     """
     hint = "name the run that is to go on, as in --resume NAME, or move what is not to go on out of %s" % results_dir
     runs = []
@@ -126,7 +126,7 @@ def newest_unfinished(results_dir: str) -> Optional[Seen]:
         try:
             runs.append(_see(run_dir))
         except FlqError as error:
-            if Snapshots(run_dir, 1).exist():  # else its master was killed before it had begun
+            if Snapshots(run_dir, 1).exist():  # else its master was killed before the run began
                 raise FlqError("it is not known which run is the newest: %s" % error.detail, hint) from None
     unfinished = [run for run in runs if run.is_unfinished]
     for run in unfinished:
@@ -156,7 +156,7 @@ def last_run(results_dir: str) -> Optional[Seen]:
         return unfinished
     ended = []
     for run_dir in _folders(results_dir):
-        with suppress(FlqError):  # newest_unfinished has decided that it does not matter
+        with suppress(FlqError):  # one that newest_unfinished has passed over
             run = _see(run_dir)
             ended += [run] if run.about["ended"] is not None else []
     return max(ended, key=lambda run: run.number, default=None)
@@ -182,7 +182,7 @@ def refuse_a_copy(run_dir: str, run_id: str, results_dir: str) -> None:
 
 @contextmanager
 def _naming(path: str) -> Iterator[None]:
-    """Name the setting if a folder cannot be written."""
+    """Turn errors of writing into a sentence that names the setting."""
     try:
         yield
     except OSError as error:
@@ -191,15 +191,15 @@ def _naming(path: str) -> Iterator[None]:
 
 
 def _folders(results_dir: str) -> List[str]:
-    """Return the folders of the runs, each once although links may lead there too."""
+    """Return the folders of the runs, each once, also if links lead there."""
     names = sorted(os.listdir(results_dir)) if os.path.isdir(results_dir) else []
     paths = [path for path in (os.path.join(results_dir, name) for name in names) if is_journalled(path)]
-    return sorted({os.path.realpath(path): path  # a link only where the folder itself is not among them
+    return sorted({os.path.realpath(path): path  # the folder itself replaces links to it
                    for path in sorted(paths, key=os.path.islink, reverse=True)}.values())
 
 
 def _see(run_dir: str) -> Seen:
-    """Look at a run.
+    """Read the table about of a run.
 
     Raises
     ------

@@ -46,7 +46,7 @@ class ReadableFirst(wsgi.Server):
                                       self.process_conn)
 
     def put_conn(self, conn) -> None:
-        """Take a connection back: to be answered again, or to wait; no longer than the head of a request may take."""
+        """Take a connection back, to be answered again or to wait, as long as the head of a request may take."""
         try:
             if conn.is_ready():
                 self.requests.put(conn)
@@ -58,12 +58,12 @@ class ReadableFirst(wsgi.Server):
                 self._connections.put(conn, left)
                 return
         except (OSError, ValueError):
-            pass  # it has been closed: an error here would end the thread
+            pass  # it was closed meanwhile; an error would end this thread
         conn.close()
 
     @staticmethod
     def bind_socket(socket_, bind_addr):
-        """Bind a socket; the zone of an IPv6 address, which a pair of host and port does not have, is looked up."""
+        """Bind a socket, also to an IPv6 address with a zone, which a pair of host and port does not hold."""
         socket_.bind(socket.getaddrinfo(*bind_addr, socket_.family, socket_.type, 0, socket.AI_PASSIVE)[0][4])
         return socket_
 
@@ -72,7 +72,7 @@ class ReadableFirst(wsgi.Server):
         self._connections.vouch(conn, name)
 
     def forget(self, conn) -> None:
-        """Count a connection no more: it closes."""
+        """Stop counting a connection that closes."""
         self._connections.forget(conn)
 
     def error_log(self, msg="", level=20, traceback=False) -> None:
@@ -81,7 +81,7 @@ class ReadableFirst(wsgi.Server):
                    exc_info=sys.exc_info() if traceback else None)
 
     def _receive(self, sock, address):
-        """Return a connection on a socket that was accepted."""
+        """Return a connection on an accepted socket."""
         environ = {}
         if self.ssl_adapter is not None:
             sock, environ = self.ssl_adapter.wrap(sock)

@@ -48,7 +48,7 @@ SAVE_EVALUATIONS_S = 5.0    # how long the results wait for evaluations that are
 FINISH_S = 60.0             # how long the end waits for them and for the Keras file
 WATCHERS_S = 60.0           # how long it waits for figures, messages and trackers
 STOP_S = 120.0              # longer than the results take to be saved
-STUCK_S = 5.0               # how long who stops the run waits for a disk that does not take it
+STUCK_S = 5.0               # how long a stop waits for a journal that cannot be written
 SAVE_AGAIN_S = 5.0          # between two attempts to write the results
 LOOK_S = 0.1                # between two looks at whether there is a problem
 PUBLISH_S = 0.2             # how old the status may become while events keep coming
@@ -75,7 +75,7 @@ class MasterService:
     was_interrupted : bool
         The program ends before the run does; the run can go on.
     misplaced : Misplaced or None
-        The folder of the run was not where it was when the program ended: the results are in another.
+        Set at the end if the folder of the run was not where it was: the results are in another one.
     saved, heard, released : Event
         The master has tried to save the results of the ended run; every worker that is
         still there knows of the end; nobody needs a master that keeps serving any more.
@@ -117,10 +117,10 @@ class MasterService:
         self._reason = "the master failed"
         self._ending = threading.Lock()
         self._is_ending = self._is_closing = False  # the results are being saved; the thread is to end
-        self._end: Tuple[Vector, Any] = (machine.server.model, None)  # the model and the totals that are to be saved
+        self._end: Tuple[Vector, Any] = (machine.server.model, None)  # the model and the totals to be saved
         self._saver: Optional[threading.Thread] = None
-        self._has_tried, self._leaving = False, threading.Event()  # to save them; no attempt but the last one is left
-        self._moving, self._has_place = threading.Lock(), True  # the results have somewhere to go
+        self._has_tried, self._leaving = False, threading.Event()  # to save them; only the last attempt is left
+        self._moving, self._has_place = threading.Lock(), True  # whether the results have a folder
         self._is_local = settings["dataset"]["partition"] == "local"  # nobody but the workers has data
         self._has_missed, self._catching_up = False, threading.Lock()
         self._wire_at_last_close = Wire()
@@ -146,7 +146,7 @@ class MasterService:
         self._tell(self.news.add(*(WENT_ON, "the run goes on after round %d" % n_done) if n_done else (
             BEGAN, "the run has begun"), round_index=n_done))
         self._owner.start()
-        if self._has_missed:  # what leads to the models of these rounds may soon be needed no more
+        if self._has_missed:  # now: the journal may soon forget what leads to these models
             threading.Thread(target=self._catch_up, name="catching-up", daemon=True).start()
 
     def begin(self) -> None:
@@ -247,7 +247,7 @@ class MasterService:
         self.released.set()
 
     def wait_for_evaluator(self) -> None:
-        """Wait for what the evaluator still has to do; when the run has ended, it also does what it has missed."""
+        """Wait until the evaluator has caught up; when the run has ended, also with the rounds that were missed."""
         limit_s = SAVE_EVALUATIONS_S if self.was_interrupted else FINISH_S
         until = time.monotonic() + limit_s
         if not self._evaluator.wait_until_idle(limit_s):
@@ -285,7 +285,7 @@ class MasterService:
             logger.exception("the results are not complete")
 
     def conclude(self) -> int:
-        """Say how the run stands and where its results are; return the exit code, which knows of no signal."""
+        """Say how the run stands and where its results are; return the exit code, signals left aside."""
         run_id, problem = self.machine.options.run_id, self.results.problem_of()
         if self.misplaced is not None:
             logger.error("%s; %s (%s)", self.misplaced.detail, self._where_the_model_is(), self.misplaced.hint)
@@ -335,7 +335,7 @@ class MasterService:
                 self._note_totals(effect.reason)
 
     def _note_totals(self, reason: Optional[str] = None) -> None:
-        """Take what the workbook says of the workers, so that others can write it too."""
+        """Keep the workers' totals in the journal, so that ``python -m flq.report`` can write the workbook too."""
         self._store.note_about(totals=totals_to_stored(self._totals()), reason=reason)
 
     def _commit(self) -> bool:
@@ -362,7 +362,7 @@ class MasterService:
             self._tell(self.news.add(effect.kind, effect.text, effect.worker_id, self.machine.round_index))
         elif isinstance(effect, RunEnded):
             with self._ending:
-                if self.was_interrupted:  # a resumed master ends the run
+                if self.was_interrupted:  # the master that resumes the run will end it
                     return
                 self._is_ending, self._reason = True, effect.reason
             self._end = self.published[1], self._totals()
@@ -434,7 +434,7 @@ class MasterService:
             row.round_s)
 
     def _catch_up(self, until: float = math.inf) -> None:
-        """Evaluate the rounds that were missed, as far as the journal and the snapshots lead to their models."""
+        """Evaluate missed rounds whose models the journal and the snapshots still lead to."""
         if self._is_local or not self._catching_up.acquire(timeout=min(max(0.0, until - time.monotonic()),
                                                                        threading.TIMEOUT_MAX)):
             return
@@ -454,7 +454,7 @@ class MasterService:
                         break
         except (FlqError, OSError, sqlite3.Error) as error:
             logger.warning("rounds that were not evaluated stay so: %s", error)
-        except Exception:  # a bug of ours: the run does without
+        except Exception:  # a bug of ours: the run does without these results
             logger.exception("rounds that were not evaluated stay so")
         finally:
             self._catching_up.release()
@@ -462,7 +462,7 @@ class MasterService:
             logger.info("%d rounds were evaluated late, from the journal", before - len(missed))
 
     def _evaluate_late(self, round_index: int, models: Any, until: float) -> bool:
-        """Evaluate a round that was missed, and wait for that; return whether there are results."""
+        """Evaluate a missed round and wait for it; return whether there are results."""
         done = threading.Event()
 
         def finish(round_index: int, evaluated: Optional[Evaluated]) -> None:
@@ -476,14 +476,14 @@ class MasterService:
         return round_index not in self.record.missed()
 
     def _write_results(self) -> None:
-        """Write those of the files that are not there yet."""
+        """Write the model and the workbook, unless they are written."""
         model, totals = self._end
         self.results.save_model(model)
         if self.results.problem is not None:
             self._save_workbook(totals)
 
     def _save(self) -> None:
-        """Write the results, and say so; what fails is tried again while the master is there."""
+        """Write the results, and say so; try again while one is not written and the master stays."""
         try:
             model, totals = self._end
             self.results.save_model(model)
@@ -535,7 +535,7 @@ class MasterService:
         self.results.save_workbook(content)
 
     def _move(self) -> bool:
-        """Write the results elsewhere if the folder of the run is not where it was; return whether there is a place."""
+        """Move the results if the folder of the run is not where it was; return whether they have a folder."""
         with self._moving:
             if self.misplaced is None:
                 self.misplaced = self._store.folder.misplaced()
@@ -548,7 +548,7 @@ class MasterService:
                 else "the model is not saved: %s" % problem)
 
     def _fewer_workers(self) -> Optional[str]:
-        """Say who was lost by the end, if anybody was."""
+        """Return a sentence on the workers that were lost by the end, None if there are none."""
         totals = self._totals()
         lost, n_joined = lost_workers(totals), sum(row.state != NEVER_JOINED for row in totals.workers)
         if not lost:
@@ -558,7 +558,7 @@ class MasterService:
 
 
 def _vectors(model: Vector, shared: Vector, mean: Optional[Vector]) -> Tuple[Vector, ...]:
-    """Return what is evaluated after a round."""
+    """Return the vectors that are evaluated after a round."""
     return (model, shared) + (() if mean is None else (mean,))
 
 

@@ -74,7 +74,7 @@ def serve(args: argparse.Namespace, config: Config, project_dir: str, past: Opti
 
 def _serve(args: argparse.Namespace, config: Config, project_dir: str, settings: Dict[str, Dict[str, Any]],
            run_dir: str, past: Optional[Past], tls: Optional[TlsAdapter], max_connections: int, read_s: float) -> int:
-    """Put a run together, serve it, and take it apart."""
+    """Assemble a run, serve it, and close it."""
     run_id = os.path.basename(run_dir) if past is None else past.run_id
     results_dir = os.path.join(project_dir, config.report.results_dir)
 

@@ -35,7 +35,7 @@ class Snapshots:
     n_kept : int
         How many are kept.
     check_folder : callable(), optional
-        Raises an exception if the folder is not the one that was opened.
+        Raises an error if the folder is not the one that was opened.
 
     Attributes
     ----------
@@ -73,11 +73,11 @@ class Snapshots:
         OSError
             If it can not be written.
         """
-        self._check_folder()  # if it was renamed, a new one would be in the way of its return
+        self._check_folder()  # if it was renamed, a new folder would keep it from being moved back
         make_folder(self._folder)
         save_state(os.path.join(self._folder, "snapshot_%012d.npz" % seq), dict(meta, seq=seq), arrays)
         self._kept = (self._kept + [Kept(seq, meta["oldest_delta"])])[-self._n_kept:]
-        self._check_folder()  # what is there now may be a copy
+        self._check_folder()  # a copy may have taken its place
         self._remove(self._numbers()[:-self._n_kept])
         if len(self._kept) == self._n_kept:
             self.oldest = self._kept[0]
@@ -93,7 +93,7 @@ class Snapshots:
         Parameters
         ----------
         accept : callable(meta, arrays)
-            Raises Corrupted if what was read is not what was written.
+            Raises Corrupted if the snapshot is not the one that was written.
 
         Raises
         ------
@@ -117,7 +117,7 @@ class Snapshots:
 
     def oldest_whole(self, accept: Callable[[Dict[str, Any], Dict[str, Vector]], None]) -> Tuple[Dict[str, Any],
                                                                                                  Dict[str, Vector]]:
-        """Return the oldest snapshot that is whole and accepted, from any thread; nothing is removed.
+        """Return the oldest snapshot that is whole and accepted; any thread may call it. Nothing is removed.
 
         Raises
         ------

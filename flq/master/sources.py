@@ -20,7 +20,7 @@ class Rows:
     def __init__(self, record: Record) -> None:
         self._record = record
         self._rows: List[RoundRow] = []
-        self._n_complete = 0  # the first so many are evaluated: they stay as they are, unless one is evaluated late
+        self._n_complete = 0  # rows from the first on that are evaluated: they stay, unless one is evaluated late
         self._n_late = 0
 
     def newest(self) -> List[RoundRow]:

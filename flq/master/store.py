@@ -63,7 +63,7 @@ class Store:
         self._seq = journal.last_seq()
         self._next_snapshot = 0  # the round from which on one is due
         self._captured: Optional[tuple] = None
-        self._has_log = False  # the journal's log alone holds what led to a snapshot
+        self._has_log = False  # entries that led to a snapshot are in the journal's log only
         self._prints: Dict[int, List[int]] = {}  # by round, until its row is noted
         self._closing = threading.Event()
         self._tested: List[tuple] = []  # appended to by other threads
@@ -129,7 +129,7 @@ class Store:
         return reason
 
     def past_models(self, machine: MasterMachine) -> Iterator[Tuple[int, Any]]:
-        """Make the models of past rounds once more, as far back as the snapshots reach; from any thread.
+        """Make the models of past rounds again, as far back as the snapshots reach; any thread may call it.
 
         Parameters
         ----------
@@ -152,7 +152,7 @@ class Store:
             def accept(meta: Dict[str, Any], arrays: Dict[str, Vector]) -> None:
                 _check_snapshot(meta, arrays, rounds)
                 if meta["seq"] < journal.extent.forgotten:
-                    raise Corrupted("nothing is left of what came after it")
+                    raise Corrupted("the entries after it are gone")
 
             meta, arrays = self.snapshots.oldest_whole(accept)
             encoded = _restore(machine, journal, meta, arrays)
@@ -163,7 +163,7 @@ class Store:
                     yield effect.report.round_index, effect
 
     def _leap(self, meta: Dict[str, Any], n_closed: int) -> None:
-        """Go on after a snapshot that is newer than the journal: nothing that it holds is lost, so that is what counts.
+        """Go on after a snapshot that is newer than the journal: it holds all that led to it.
 
         Raises
         ------
@@ -182,7 +182,7 @@ class Store:
         self._seq = meta["seq"]
 
     def _compare(self, round_index: int, prints: List[int], expected: Optional[List[int]]) -> None:
-        """Make sure that a round that was replayed has led where it led before.
+        """Make sure that a replayed round has led to the same model as before.
 
         Raises
         ------
@@ -287,7 +287,7 @@ class Store:
         return dict(meta, oldest_delta=machine.downlink.oldest, **{PRINTS: prints}), arrays
 
     def _persist(self, write: Callable[[], None], alive: Callable[[], None]) -> bool:
-        """Write until it succeeds, where the journal was opened; return whether it did not at once."""
+        """Write until it succeeds, while the journal is where it was opened; return whether it had to wait."""
         reminder = Reminder(logger)
         while True:
             self.misplaced = self.folder.misplaced()
@@ -325,7 +325,7 @@ def size_of_folder(path: str) -> int:
 
 def _restore(machine: MasterMachine, journal: Journal, meta: Dict[str, Any],
              arrays: Dict[str, Vector]) -> Dict[int, Payload]:
-    """Bring a new machine to where a snapshot was taken; return what was encoded after that, by round."""
+    """Bring a new machine to the state of a snapshot; return the deltas that were encoded after it, by round."""
     deltas = journal.deltas()
     before = [(version, payload) for version, _, payload in deltas if version <= meta["version"]]
     restore(machine, meta, arrays, _that_lead_to(meta["version"], before))
@@ -334,7 +334,7 @@ def _restore(machine: MasterMachine, journal: Journal, meta: Dict[str, Any],
 
 def _replay(machine: MasterMachine, journal: Journal, after: int,
             encoded: Dict[int, Payload]) -> Iterator[events.Effect]:
-    """Let a machine take the entries after a number once more; yield what they lead to.
+    """Replay the entries after a number; yield their effects.
 
     Raises
     ------
@@ -354,7 +354,7 @@ def _replay(machine: MasterMachine, journal: Journal, after: int,
 
 
 def _prints_of(found: Any) -> List[int]:
-    """Return the fingerprints of the server's state, or of what a round has led to."""
+    """Return the fingerprints of x, w and, if there is one, the average of x."""
     model = fingerprint(found.model)
     shared = model if found.shared is found.model else fingerprint(found.shared)
     return [model, shared] + ([] if found.mean is None else [fingerprint(found.mean)])
@@ -366,7 +366,7 @@ def _n_closed(meta: Dict[str, Any]) -> int:
 
 
 def _check_snapshot(meta: Dict[str, Any], arrays: Dict[str, Vector], rounds: Dict[int, Optional[List[int]]]) -> None:
-    """Hold a snapshot against what it says of itself, and what the journal says of its round.
+    """Compare a snapshot with its own fingerprints, and with those that the journal has for its round.
 
     Raises
     ------
@@ -379,7 +379,7 @@ def _check_snapshot(meta: Dict[str, Any], arrays: Dict[str, Vector], rounds: Dic
 
 
 def _that_lead_to(version: int, deltas: List[Tuple[int, Payload]]) -> List[Tuple[int, Payload]]:
-    """Return the last of some deltas, ascending, that lead to a version without a gap."""
+    """Return those of the ascending deltas that lead to a version without a gap."""
     n_steps = 0
     for step, _ in reversed(deltas):
         if step != version - n_steps:

@@ -106,7 +106,7 @@ class TlsAdapter(Adapter):
         return sock
 
     def wrap(self, sock):
-        """Wrap a socket that was accepted; nothing is sent or received yet. OSError: it has gone already."""
+        """Wrap an accepted socket; nothing is sent or received yet. It raises OSError if the peer has gone."""
         wrapped = self.context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
         return wrapped, self.get_environ()
 

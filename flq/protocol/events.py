@@ -25,9 +25,9 @@ class Register(NamedTuple):
     undecided : bool
         Whether it does not know the verdict on that answer.
     known_epoch, known_sessions : int or None
-        What it was told last: they tell a copy of an old request from a new one.
+        The numbers that it was told last: they tell a copy of an old request from a new one.
     codings : sequence of str
-        Those of payloads that it can read.
+        The payload codings that it can read.
     session : str
         Hash of the key that this process of the worker sends with every request.
     """
@@ -69,7 +69,7 @@ class Answered(NamedTuple):
 
     An offer that may not wait is answered WAIT at once instead of when the grants are decided. With ``have``,
     the worker's version of the shared copy, a final verdict waits for the next round and brings it along, unless it
-    may not wait. ``session`` is None for an answer of the journal: its sender was checked before.
+    may not wait. ``session`` is None for an answer from the journal, whose sender was checked before.
     """
 
     ticket: Ticket
@@ -218,8 +218,8 @@ class Note(NamedTuple):
     ----------
     kind : str
         One of ``NOTE_KINDS``: a worker joined, is back, is lost, begins afresh because its mirror differs, or could
-        not train; a round left the model as it was; something between a worker and the master refused its update; two
-        processes use one worker's identity; or one worker holds most of the weight.
+        not train; a round left the model as it was; something between a worker and the master refused the worker's
+        update; two processes use one worker's identity; or one worker holds most of the weight.
     worker_id : int or None
         Whom it is about; None = nobody in particular.
     """

@@ -72,8 +72,8 @@ from .uploads import check_upload, mirror_after
 from .waiting import Asked, Waiting
 from .wire import Buffers, encode, link_of, size_of
 
-HEAVY_SHARE, HEAVY_FACTOR = 0.5, 1.8  # of the weight; times an equal share: one of two has about half of it
-WARN_S = 60.0  # between two notes that a worker's identity is used twice
+HEAVY_SHARE, HEAVY_FACTOR = 0.5, 1.8  # of the weight, and of an equal share: one of two workers has about half anyway
+WARN_S = 60.0  # between two notes that two processes use a worker's identity
 POLL_S = 25.0  # a request that waits is answered "nothing new" after this time, or after half a lease
 
 
@@ -110,7 +110,7 @@ class MasterMachine:
         self.downlink = Downlink(start, self.link)
         self.start_crc = self.downlink.crc
         self.waiting = Waiting(min(POLL_S, options.lease_s / 2))
-        self._heavy: Optional[int] = None  # who holds most of the weight, as the operator was told last
+        self._heavy: Optional[int] = None  # the worker with most of the weight, as the operator was told last
         self._effects: List[Effect] = []
         self._handlers = {Register: self._register, Poll: self._poll, Answered: self._answered,
                           Heartbeat: self._heartbeat, Stop: self._stop, Saved: self._saved,
@@ -239,7 +239,7 @@ class MasterMachine:
 
     def _member_of(self, event: Union[Poll, Heartbeat, Answer], session: Optional[str], now: float,
                    renews: bool = True) -> Member:
-        """Return the worker that a request comes from; tell the operator of requests with a key that never joined.
+        """Return the worker that a request comes from; tell the operator if its key has never joined.
 
         If the worker's own process was not heard either, the journal may have lost the join that had this key.
 
@@ -255,7 +255,7 @@ class MasterMachine:
         return self.registry.find(event.worker_id, event.epoch, session, now if renews else None)
 
     def _warn(self, member: Member, now: float) -> None:
-        """Tell the operator that two use a worker's identity; once a minute is enough."""
+        """Tell the operator, at most once a minute, that two processes use a worker's identity."""
         if now - member.warned_at >= WARN_S:
             member.warned_at = now
             self._effects.append(Note(
@@ -362,7 +362,7 @@ class MasterMachine:
 
     def _lease_ended(self, event: LeaseEnded, now: float) -> None:
         member, going = self.members[event.worker_id], self.open_round
-        if self._has_ended():  # the results do not depend on who hears of the end
+        if self._has_ended():  # the results must not depend on it
             member.missed_end, member.holder = True, ""
             return
         self._journal(event)
@@ -423,7 +423,7 @@ class MasterMachine:
         return True
 
     def _note_a_heavy_worker(self, n_samples: Mapping[int, int]) -> None:
-        """Name a worker whose samples decide what the model becomes; once, until another does or none."""
+        """Name a worker that holds most of the weight, once; again only after another did, or none."""
         before, worker_id = self._heavy, max(n_samples, key=n_samples.__getitem__)
         share = n_samples[worker_id] / sum(n_samples.values())
         self._heavy = worker_id if share > max(HEAVY_SHARE, HEAVY_FACTOR / len(n_samples)) else None
@@ -619,7 +619,7 @@ class MasterMachine:
 
 
 def _blocked(worker_id: int, answer: Answer) -> str:
-    """Return what a person should know of an update that was refused on its way."""
+    """Return a sentence on an update that was refused on its way."""
     fix = "raise the limit for request bodies there (nginx: client_max_body_size)" if answer.blocked == 413 else (
         "have it let the requests of workers pass")
     return ("the update of worker %d in round %d did not arrive: something between it and the master answered %d; %s, "

@@ -12,7 +12,7 @@ from .ledger import Traffic
 from .messages import Answer, Outcome
 
 UPLOADED, SKIPPED, REFUSED, LATE, LOST = STATUSES = ("uploaded", "skipped", "refused", "late", "lost")
-MOST_KEPT = 64  # earlier sessions of a worker
+MOST_KEPT = 64  # earlier sessions of a worker: the first ones and the last ones
 
 
 class Member:
@@ -36,23 +36,23 @@ class Member:
     session : str
         Hash of the key that the requests of its process carry.
     earlier_sessions : list of str
-        Those that have been taken over from while the lease lasted: the first of them, and the last.
+        Those that later processes have taken over from while the lease lasted.
     n_sessions : int
-        Counts the processes that have joined.
+        How many sessions have begun.
     is_contested : bool
-        Two processes were heard at the same time: while the lease lasts, no other takes over.
+        Whether two processes were alive at the same time: while the lease lasts, no other takes over.
     is_forgotten : bool
         Memory mirror: its mirror has left the weights, so its memories are of no use any more.
     passed_over : int
         Rounds in a row in which its offer was refused.
     last_until : int
-        Up to this round its offers come last, because it has not used a grant.
+        The last round in which its offers come last, because it did not use a grant.
     closed_seq, closed_outcome, closed_round
         Its last final verdict, so that a repeated answer gets it again.
     codings : tuple of str
         How payloads to and from it may be coded.
     blocked : int
-        How many of its updates something between it and the master has refused.
+        How many of its updates were refused by something between it and the master.
     planned : tuple
         Round, epoch and version of the last plan that it was sent: the same again is a repeat.
     """
@@ -80,7 +80,7 @@ class Member:
         self.blocked = 0
         self.planned = (0, 0, 0)
         self.heard_end = False
-        self.missed_end = False  # its lease has ended after the run
+        self.missed_end = False  # its lease ended after the run did
         self.gone = True
         self.tally: Dict[str, int] = dict.fromkeys(STATUSES, 0)
         self.traffic = Traffic()
@@ -94,7 +94,7 @@ class Member:
         return not self.gone and self.lease_until > now
 
     def begin_session(self, session: str) -> None:
-        """Let another process take over; whether it is one that this worker has heard before decides the caller."""
+        """Let another process take over."""
         earlier = [] if self.gone else [*self.earlier_sessions, self.session]
         self.earlier_sessions = [key for key in earlier if key != session]
         del self.earlier_sessions[MOST_KEPT // 2:-MOST_KEPT // 2]  # many joins do not make it forget the first
@@ -102,7 +102,7 @@ class Member:
         self.n_sessions += 1
 
     def leave(self) -> None:
-        """Take note that the lease has ended."""
+        """Note that the lease has ended."""
         self.gone, self.holder, self.earlier_sessions, self.is_contested = True, "", [], False
 
     def rejoin(self, instance: str, n_samples: int) -> None:

@@ -74,8 +74,8 @@ class Answer(NamedTuple):
     coded : Coded or None
         What is sent in the payload's place.
     blocked : int
-        Only in a skip: the HTTP status with which something between worker and master refused the answer in whose
-        place the skip is sent; 0 = none.
+        Only in a skip that replaces an answer: the HTTP status with which something between worker and master refused
+        that answer; 0 = none.
     """
 
     kind: Kind

@@ -1,12 +1,12 @@
-"""Who belongs to the run: registrations, epochs, sessions, leases.
+"""The workers of a run: registrations, epochs, sessions, leases.
 
-An id belongs to one instance while its lease lasts, and within it to one session: the process that has joined last,
-whose requests carry its key. A worker that joins begins a new epoch with empty memories, unless it is the same instance
-and still has the memories of the epoch that is known here; a request of an older epoch or session is refused.
+While its lease lasts an id belongs to one instance, and there to one session: the process that has joined last, whose
+requests carry its key. A worker that joins begins a new epoch with empty memories, unless it is the same instance and
+still has the memories of the epoch that is known here. Requests of an older epoch or session are refused.
 
 A restarted worker takes over at once. If the process before it then proves that it is still alive, by joining with a
-number that it can only have learned since, two processes share the identity (a copied state folder, a stolen one): the
-earlier one gets it back, and no other takes over while its lease lasts.
+number that it can only have learned since, two processes share the identity (the state folder was copied): the earlier
+one gets it back, and no other takes over while its lease lasts.
 """
 
 from typing import Dict, List, Optional
@@ -75,7 +75,7 @@ class Registry:
         return member
 
     def is_barred(self, event: Register) -> bool:
-        """Return whether a process may not take over, because another one that shares its identity is alive."""
+        """Return whether a process may not take over because another one with its identity is alive."""
         member = self.members.get(event.worker_id)
         return (member is not None and member.is_contested and event.instance == member.instance
                 and event.session != member.session)
@@ -98,15 +98,15 @@ class Registry:
         return is_copy
 
     def is_outdated(self, member: Member, event: Register) -> bool:
-        """Return whether another process has joined since the one that asks was told how many have."""
+        """Return whether another process has joined since this one was told the number of sessions."""
         return event.session != member.session and event.known_sessions not in (None, member.n_sessions)
 
     def is_shared(self, member: Member, event: Register) -> bool:
-        """Return whether the process that joins is one that was taken over from, and alive since: both are."""
+        """Return whether a process that was taken over from joins again, and knows the take-over: both are alive."""
         return event.session in member.earlier_sessions and event.known_sessions == member.n_sessions
 
     def is_ahead(self, member: Member, event: Register, round_index: int) -> bool:
-        """Return whether a worker remembers more of this run than the journal: its end is lost."""
+        """Return whether a worker remembers more of this run than the journal, whose end is lost then."""
         if event.claimed_epoch is None or event.claimed_seq is None:
             return False
         if member.instance not in ("", event.instance):
@@ -118,8 +118,7 @@ class Registry:
     def takes_up(self, member: Member, event: Register, round_index: int) -> bool:
         """Return whether a worker that joins goes on with its epoch, whose memories it claims to have.
 
-        The number of its last answer is the last that is decided here; while it does not know the verdict, that answer
-        may also be the next.
+        Its last answer must be the last one that is decided here; or the next one, while it does not know the verdict.
         """
         if event.claimed_epoch is None or event.claimed_seq is None or member.is_forgotten:
             return False

@@ -126,10 +126,10 @@ class Judged(NamedTuple):
 
 
 class Problem(NamedTuple):
-    """The answer is no success.
+    """The answer is an error.
 
-    Without ``by_master`` it is not the master's: a proxy, a login page or another server has answered in its place, and
-    its status says nothing about this worker.
+    Without ``by_master`` a proxy, a login page or another server has answered in the master's place, and the status
+    says nothing about this worker.
     """
 
     status: int

@@ -173,7 +173,7 @@ class WorkerMachine:
         if not self._stays:
             self._give_up_s = body["settings"]["system"]["give_up_s"]
         self._is_between_runs = False
-        if body["joined"]:  # before that, nobody hears what it beats
+        if body["joined"]:  # only then there are heartbeats
             self.lease_s = body["lease_s"]
         self._known_epoch, self._known_sessions = body["epoch"], body["n_sessions"]
         if body["run_id"] != self._run_id:  # another run: what is known is of no use
@@ -181,7 +181,7 @@ class WorkerMachine:
         if self._built is None or body["settings"] != self._settings:
             self._settings, self._built = body["settings"], None
             return Build(body["settings"])
-        if not body["joined"]:  # only asked for the settings, or another process was faster
+        if not body["joined"]:  # it only asked for the settings, or another process was faster
             return self._join()
         self._link_up(body)
         if body["goes_on"] and self._upload is not None:
@@ -397,9 +397,9 @@ class WorkerMachine:
         return self._send(self._upload)
 
     def _intercepted(self, event: Problem, now: float) -> Action:
-        """Try again where something else answers for the master; tell the master of an update that it refuses.
+        """Try again if something else answers for the master; report an update that it keeps refusing by a skip.
 
-        What stands in the way of that as well may not have been there for this answer alone: it is sent again.
+        If the skip is refused too, size or content of the update was not the reason: the update is sent again.
         """
         is_gateway = event.status in TRANSIENT_STATUSES or event.status >= 500  # that cannot reach the master, say
         if not isinstance(self._pending, CallAnswer) or is_gateway:

@@ -1,4 +1,4 @@
-"""What the files of a run are called, and which of its settings they hold.
+"""The names of a run's files, and the settings that they hold.
 
 Example
 -------
@@ -26,7 +26,7 @@ def workbook_name(settings: Settings, stamp: str) -> str:
 
 
 def name_of_dataset(name: str) -> str:
-    """Return what stands for a data set in a file's name: ``npz:/data/faces.npz`` is npz_faces."""
+    """Return the name of a data set in a file's name: ``npz:/data/faces.npz`` is npz_faces."""
     kind, colon, path = name.partition(":")
     if colon:
         kind += "_" + os.path.splitext(os.path.basename(path.rstrip("/")))[0]
@@ -34,11 +34,11 @@ def name_of_dataset(name: str) -> str:
 
 
 def name_of_data(settings: Settings) -> str:
-    """Return what stands for a run's data in a file's name; the quadratic problem makes its own."""
+    """Return the name of a run's data in a file's name; the quadratic problem makes its own data."""
     return "quadratic" if settings["model"]["name"] == "quadratic" else name_of_dataset(settings["dataset"]["name"])
 
 
 def without_address(settings: Settings) -> Settings:
-    """Return the settings without ``system.master_url``: it is a worker's own, and nobody's who reads these."""
+    """Return the settings without ``system.master_url``, which concerns one worker and no reader of these files."""
     system = {key: value for key, value in settings["system"].items() if key != "master_url"}
     return dict(settings, system=system)

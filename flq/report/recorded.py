@@ -40,9 +40,9 @@ class Recorded(NamedTuple):
     roll_calls : list of {worker id: status}
         One for each row.
     about : dict
-        What the journal says of the run as a whole.
+        The journal's table about.
     joined : {worker id: (samples, whether it is there)}
-        As far as entries say; read only in an older journal, which does not say it of the run as a whole.
+        From the entries of a journal of format 3 or older, which has no totals; else empty.
     """
 
     run_id: str
@@ -80,7 +80,7 @@ def is_journalled(path: str) -> bool:
 
 
 def read_about(run_dir: str) -> Dict[str, Any]:
-    """Read what the journal of a run, of any version of FLQ, says of the run as a whole; the run is not disturbed.
+    """Read the table about of a run's journal, of any version of FLQ; a run that goes on is not disturbed.
 
     Raises
     ------
@@ -111,7 +111,7 @@ def read_journal(run_dir: str) -> Recorded:
 
 
 def _rounds(database: sqlite3.Connection, path: str, extent: Optional[Extent]) -> Tuple[Dict[int, Any], List[Any]]:
-    """Return the test results by round, and what is stored of each round; in an older journal no row has a digest."""
+    """Return the test results by round, and the values of each round; rows of an older journal have no digest."""
     if extent is None:
         tested = {index: json.loads(value) for index, value in database.execute("SELECT round, results FROM tested")}
         reports = database.execute("SELECT report FROM rounds ORDER BY round")
@@ -123,7 +123,7 @@ def _rounds(database: sqlite3.Connection, path: str, extent: Optional[Extent]) -
 
 
 def _joined(database: sqlite3.Connection) -> Dict[int, Tuple[int, bool]]:
-    """Return who has joined, with how many samples, and whether its lease lasted, as an older journal says."""
+    """Return the workers that have joined by the entries of an older journal: samples, and whether the lease lasts."""
     joined: Dict[int, Tuple[int, bool]] = {}
     for kind, text in database.execute("SELECT kind, body FROM entries WHERE kind IN ('joined', 'lease_ended') "
                                        "ORDER BY seq"):
@@ -135,7 +135,7 @@ def _joined(database: sqlite3.Connection) -> Dict[int, Tuple[int, bool]]:
 
 @contextmanager
 def _reading(run_dir: str) -> Iterator[Tuple[sqlite3.Connection, str]]:
-    """Hold the journal of a run open in one transaction; what is wrong with it is one sentence."""
+    """Open the journal of a run in one transaction; errors of reading become one sentence."""
     path = os.path.join(run_dir, JOURNAL)
     try:
         with closing(open_to_read(path)) as database:

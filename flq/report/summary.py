@@ -1,8 +1,7 @@
-"""What a workbook says of a run as a whole: its workers, its totals, its summary.
+"""The part of a workbook on the run as a whole: workers, totals, summary.
 
-Totals are counted over the whole run. Rounds hold what came until they closed; the rest (the last verdicts, an open
-round that was stopped, that the run has ended) stands in lines of its own, so that each total is the sum of its rounds
-and that line.
+Totals are counted over the whole run. A round counts until it closes. All later traffic (the last verdicts, an open
+round that was stopped, the news of the end) has lines of its own: each total is the sum of its rounds and that line.
 """
 
 import math
@@ -20,11 +19,11 @@ class Totals(NamedTuple):
     Attributes
     ----------
     workers : list of WorkerRow
-        The wire bytes are the sums of these rows.
+        ``wire_bytes`` are the sums of these rows.
     others : (int, int)
-        Wire bytes of everybody else.
+        Wire bytes of all other peers.
     blocked : sequence of (int, int)
-        Worker id, and how many of its updates something between it and the master has refused; only those with any.
+        Worker id, and how many of its updates were refused by something between it and the master, if any were.
     """
 
     workers: List[WorkerRow]
@@ -43,7 +42,7 @@ class Tested(NamedTuple):
 
 
 def totals_to_stored(totals: Totals) -> Dict[str, Any]:
-    """Return what a journal keeps of the totals, JSON values; the workers by columns, which names each once."""
+    """Return the totals as JSON values for a journal, the workers by columns, which takes less room than by rows."""
     columns = {field: [getattr(row, field) for row in totals.workers] for field in WorkerRow._fields}
     return dict(totals._asdict(), workers=columns)
 
@@ -56,7 +55,7 @@ def totals_from_stored(value: Mapping[str, Any]) -> Totals:
 
 
 def last_tested(rounds: Sequence[RoundRow], is_local: bool) -> Tested:
-    """Return the newest test results, or those of the workers' own data where these are all there is."""
+    """Return the newest test results; with partition local, those on the workers' own data."""
     for row in reversed(rounds):
         if is_local and row.own_accuracy is not None:
             return Tested(row.own_loss, row.own_accuracy)
@@ -66,7 +65,7 @@ def last_tested(rounds: Sequence[RoundRow], is_local: bool) -> Tested:
 
 
 def per(total: Optional[float], number: float) -> Optional[float]:
-    """Return a total for each of a number of things; None where there are none, or no total."""
+    """Return a total divided by a number; None without a total, or if the number is 0."""
     return total / number if total is not None and number > 0 else None
 
 
@@ -86,7 +85,7 @@ def lost_workers(totals: Totals) -> List[int]:
 
 
 def blocked_updates(totals: Totals) -> Optional[str]:
-    """Say which updates never arrived, if there are any: without them the results are not what they should be."""
+    """Return a sentence on the updates that never arrived, None if all did: the results lack them."""
     n_updates = sum(count for _, count in totals.blocked)
     if not n_updates:
         return None

@@ -1,7 +1,7 @@
-"""The workbook of a run, written from its journal: of one that has ended, goes on or was killed.
+"""Writes the workbook of a run from its journal: of a run that has ended, goes on or was killed.
 
 The master keeps the totals of a run in its journal whenever a round closes and when the run ends. Journals of format 3
-and older have none: what can be counted from the rest of them is counted, and the other cells are empty.
+and older have none: some are counted from other tables, and the other cells are empty.
 
 Example
 -------
@@ -34,7 +34,7 @@ def rewrite(recorded: Recorded, path: str) -> None:
     Raises
     ------
     FlqError
-        If the journal does not say what it should.
+        If something is missing in the journal.
     OSError
         If the workbook cannot be written.
     """
@@ -54,7 +54,7 @@ def rewrite(recorded: Recorded, path: str) -> None:
 
 
 def _count(recorded: Recorded) -> Totals:
-    """Count what a journal without totals says of the workers."""
+    """Return the totals that can be counted from a journal without totals."""
     counted = recorded.about.get("counted") or {}
     traffic = counted.get("traffic", {"totals": [0] * 5, "members": []})
     frames = dict(traffic["members"])

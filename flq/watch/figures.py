@@ -95,7 +95,7 @@ class Drawer:
     def _write(self, figures: Any, *what: Any) -> None:
         folder = self._began.figures_dir
         try:
-            os.stat(os.path.dirname(os.path.dirname(folder)))  # a new one would be in the way of one that was renamed
+            os.stat(os.path.dirname(os.path.dirname(folder)))  # if it was renamed, a new one would be in the way
             os.makedirs(folder, exist_ok=True)
         except OSError as error:
             problems = ["no figures are written: %s can not be made: %s" % (folder, error.strerror or error)]

@@ -1,4 +1,5 @@
-"""What stands between a worker and its master: a proxy of the environment, and what answers in the master's place."""
+"""Explains what is between a worker and its master: proxies of the environment, and others that answer for the master.
+"""
 
 import re
 from typing import Any, Mapping, NamedTuple, Optional
@@ -9,7 +10,7 @@ from ..errors import ConfigError
 
 PROXY_SCHEMES = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
 REDIRECTS = (301, 302, 303, 307, 308)
-LONGEST_WORDS = 60      # of a stranger's that are repeated
+LONGEST_WORDS = 60      # letters of a stranger's text that are repeated
 _ROUTES = "/register, /heartbeat, /get_global_model, /offer and /upload_update"
 _REFUSES = "a proxy on the way refuses the request: have it pass %s, or let the worker connect directly" % _ROUTES
 _WRONG = "--master_ip and --port must be those of flq_master.py; a proxy on the way must pass %s" % _ROUTES
@@ -28,30 +29,30 @@ class Proxy(NamedTuple):
     where: str
 
     def fix(self, url: str) -> str:
-        """Return what to do if the master at a URL should be reached without it."""
+        """Return how to reach the master at a URL without it."""
         return "unset it, or set no_proxy=%s" % urlsplit(url).hostname
 
     def words(self, url: str) -> str:
-        """Return what to say of a request to this URL that has failed."""
+        """Return a sentence on the proxy, for a request to this URL that has failed."""
         return "the request went to the proxy %s, which the environment variable %s names: %s" % (
             self.where, self.variable, self.fix(url))
 
 
 def proxy_for(url: str, proxies: Mapping[str, str], environment: Mapping[str, str]) -> Optional[Proxy]:
-    """Return the proxy through which requests to a URL go, None if they go there directly.
+    """Return the proxy for requests to a URL, None if they go there directly.
 
     Parameters
     ----------
     url : str
     proxies : mapping
-        Scheme, or "all", -> proxy: what requests makes of the environment for this URL.
+        Scheme, or "all", -> proxy, as requests reads the environment for this URL.
     environment : mapping
-        The variables, to name the one.
+        Its variables, to name the right one.
 
     Raises
     ------
     ConfigError
-        If what the variable holds is no proxy. It is not shown: it may hold a password.
+        If the variable holds no proxy. Its value is not shown: it may hold a password.
     """
     scheme = urlsplit(url).scheme
     kind = next((kind for kind in (scheme, "all") if proxies.get(kind)), None)
@@ -72,7 +73,7 @@ def proxy_for(url: str, proxies: Mapping[str, str], environment: Mapping[str, st
 
 
 def stranger(url: str, response: Any, proxy: Optional[Proxy]) -> str:
-    """Return a sentence on an answer that is not the master's: what, why it may be so, and what to do."""
+    """Return a sentence on an answer that is not the master's: what came, the likely cause, and what to do."""
     status = response.status_code
     said, hint = ("%d %s" % (status, _plain(response.reason or ""))).strip(), HINTS.get(status, "")
     if status in REDIRECTS:
@@ -90,12 +91,12 @@ def stranger(url: str, response: Any, proxy: Optional[Proxy]) -> str:
 
 
 def _plain(text: Any) -> str:
-    """Return the beginning of what a stranger says, without anything that a terminal would obey."""
+    """Return the beginning of a stranger's text, without control characters."""
     return "".join(letter if letter.isprintable() else "?" for letter in str(text)[:LONGEST_WORDS])
 
 
 def _target(url: str, location: str) -> str:
-    """Return where a redirect leads, without what may be secret: its query, a password."""
+    """Return the target of a redirect without query and password, which may be secret."""
     try:
         parts = urlsplit(location)
         host = parts.netloc.rpartition("@")[2] or urlsplit(url).netloc

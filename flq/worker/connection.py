@@ -84,7 +84,7 @@ class PromptResponse(http.client.HTTPResponse):
         return data
 
     def _read_chunk(self, amt: int) -> bytes:
-        left = self._get_chunk_left()  # None behind the last one, with which it has closed
+        left = self._get_chunk_left()  # None after the last chunk, which closes the response
         data = b"" if left is None else self.fp.read1(min(amt, max(left, 0)))
         if left is not None:
             if not data:
@@ -94,9 +94,9 @@ class PromptResponse(http.client.HTTPResponse):
 
 
 class _Sending:
-    """The time that a piece of a request may take to be taken by the network, which is not that for connecting.
+    """Sends requests with a time limit for each piece, which is not that for connecting.
 
-    A peer that takes no more of a request may have said why: what it has sent is read in any case.
+    If the peer stops reading a request, its answer is still read: it may say why.
     """
 
     response_class = PromptResponse

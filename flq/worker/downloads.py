@@ -1,8 +1,8 @@
 """The body of an answer as it comes; one that breaks off is gone on with where it broke off.
 
 The master names what is long enough by an ETag; the next request asks for the bytes behind those that have come, if
-what it would get is still called so: Range and If-Range of HTTP (RFC 9110, sections 13.1.5 and 14). What stands
-between may send the body in chunks, without a length, or in gzip.
+what it would get is still called so: Range and If-Range of HTTP (RFC 9110, sections 13.1.5 and 14). A proxy may send
+the body in chunks, without a length, or in gzip.
 """
 
 import re
@@ -41,7 +41,7 @@ class Download:
     Raises
     ------
     requests.ConnectionError
-        If the length, or the encoding, is none that a master's answer can have.
+        If the length or the encoding is not valid.
     """
 
     def __init__(self, response: requests.Response) -> None:
@@ -61,7 +61,7 @@ class Download:
         return {"Range": "bytes=%d-" % self.n_read, "If-Range": self._etag}
 
     def goes_on_in(self, response: requests.Response) -> bool:
-        """Return whether an answer is the rest, all of it; then the size is known."""
+        """Return whether an answer is the whole rest; if so, set the size."""
         said = RANGE.match(response.headers.get("Content-Range", ""))
         if said is None or response.headers.get("ETag", self._etag) != self._etag or _is_gzip(response):
             return False
@@ -110,9 +110,9 @@ class Download:
         return self._body[:self.n_read]
 
     def _read_on(self, response: requests.Response) -> int:
-        """Read some bytes; return how many, 0 at the end of what is sent."""
+        """Read some bytes; return how many, 0 at the end of the answer."""
         if self.n_read == len(self._body):
-            left = PIECE if self.size is None else self.size - self.n_read + 1  # one more: it must not come
+            left = PIECE if self.size is None else self.size - self.n_read + 1  # one more shows a body that is too long
             self._body.extend(bytes(min(max(self.n_read, PIECE), left)))
         with memoryview(self._body) as whole, whole[self.n_read:self.n_read + PIECE] as piece:
             n_bytes = response.raw.readinto(piece)
@@ -135,7 +135,7 @@ def declared_size(response: requests.Response) -> Optional[int]:
     Raises
     ------
     requests.ConnectionError
-        If what is declared is no length.
+        If it declares no valid length.
     """
     declared = response.headers.get("Content-Length")
     if declared is None or "Transfer-Encoding" in response.headers:

@@ -27,7 +27,7 @@ JSON = {"Content-Type": "application/json"}
 LONGEST_RETRY_AFTER_S = 60.0  # what a stranger in the master's place may ask for
 PIECE = 1 << 18           # bytes that are sent at a time
 GETS_ON = 1 << 14         # bytes that make it worth while to go on at once where an answer broke off
-UNKNOWN_TOKEN = "invalid_token"  # what a challenge says where a token was shown; RFC 6750, section 3.1
+UNKNOWN_TOKEN = "invalid_token"  # in a challenge to a token that was shown; RFC 6750, section 3.1
 LONGEST_ERROR = 1 << 16   # in bytes: the master's are far shorter
 VERDICT_SIZE = PREFIX_SIZE + VERDICT.size
 _TLS_HINT = ("--ca must name the certificate of the authority that signed the master's, --master_ip a name or address "
@@ -79,7 +79,7 @@ class MasterClient:
         Raises
         ------
         ConfigError
-            If the URL, or the proxy of the environment, is none: nothing can come of trying again.
+            If the URL, or the proxy of the environment, is not valid: trying again would not help.
         """
         n_before = self._n_kept()
         try:
@@ -196,7 +196,7 @@ class MasterClient:
         return 0 if self._begun is None else self._begun.n_read
 
     def _problem(self, response: requests.Response) -> events.Problem:
-        """Turn an answer that is no success into an event; the master's errors are JSON of one form."""
+        """Turn an error into an event; the master's errors are JSON of one form."""
         detail = _error_of(_json_of(_beginning(response)))
         if detail is None:
             return self._stranger(response)
@@ -250,10 +250,10 @@ class MasterClient:
 
 
 class _Session(requests.Session):
-    """Follows no redirect: no master sends one, and what a worker says is for nobody else."""
+    """Follows no redirect: no master sends one, and a worker's requests are for the master only."""
 
     def get_redirect_target(self, resp: requests.Response) -> None:
-        """Return that there is none, wherever a stranger points."""
+        """Return None: no target is followed."""
 
 
 class _Frame:
@@ -282,7 +282,7 @@ def _is_registration(body: Any) -> bool:
 
 
 def _json_of(body: Union[bytes, bytearray]) -> Any:
-    """Return the JSON value, None if it is none."""
+    """Return the JSON value of a body, None if it is not JSON."""
     try:
         return json.loads(body.decode("utf-8"))
     except (ValueError, RecursionError):
@@ -290,7 +290,7 @@ def _json_of(body: Union[bytes, bytearray]) -> Any:
 
 
 def _error_of(body: Any) -> Optional[str]:
-    """Return what the master says in an error; None if what answers is not the master."""
+    """Return the sentence of a master's error, None if it is not the master's."""
     texts = [body.get(key) for key in ("error", "detail", "hint")] if isinstance(body, dict) else [None]
     if not all(isinstance(text, str) for text in texts):
         return None

@@ -1,6 +1,6 @@
 """The state folder: which instance of a worker this is, and the lock that keeps it the only one.
 
-The instance stands in a file, with its CRC32 behind it: one flipped bit would make it another worker.
+The file holds the instance and its CRC32: without it, one flipped bit would make it another worker.
 """
 
 import logging
@@ -57,7 +57,7 @@ def take(state_dir: str) -> Tuple[str, IO[str]]:
 
 
 def _instance_in(content: str) -> Optional[str]:
-    """Return the instance that was written, None if there is none; FLQ 0.1.0 wrote none of its checks."""
+    """Return the instance in a file, None if it holds none; FLQ 0.1.0 wrote no CRC32."""
     found = re.match("([0-9a-f]{32})(?: ([0-9a-f]{8}))?$", content.strip())
     return found.group(1) if found and found.group(2) in (None, _check_of(found.group(1))) else None
 

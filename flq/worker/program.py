@@ -27,7 +27,7 @@ from .pulse import Pulse
 
 logger = logging.getLogger(__name__)
 
-KEY_BYTES = 9  # of chance in the key of this process, which is kept in memory only
+KEY_BYTES = 9  # random bytes of this process's session key, which is kept in memory only
 
 
 def run(args: argparse.Namespace, project_dir: str) -> int:

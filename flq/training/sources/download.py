@@ -62,7 +62,7 @@ def download_missing(files: Sequence[File], mirrors: Sequence[str], folder: str)
         os.makedirs(folder, exist_ok=True)
         with open(os.path.join(folder, ".lock"), "a") as stream:
             lock(stream, "XDG_CACHE_HOME names another place for FLQ's cache, on a local disk", waits=True)
-            for leftover in glob.glob(os.path.join(glob.escape(folder), ".*.partial")):  # of one that was killed
+            for leftover in glob.glob(os.path.join(glob.escape(folder), ".*.partial")):  # of a killed process
                 os.remove(leftover)
             for file in files:
                 if not os.path.exists(os.path.join(folder, file.name)):

@@ -77,7 +77,7 @@ class Policy:
         self._told: Optional[Score] = None       # the best when it was told last, or when this began
         self._items: List[Item] = []
         self._lost: Set[int] = set()             # workers
-        self._blocked: Set[int] = set()          # workers of which an update was, and that is told
+        self._blocked: Set[int] = set()          # workers with a blocked update that is told
         self._workers = LostAndBack()            # of them, what is not told yet
         self._pace = Pace(settings["min_interval_s"], settings["max_per_hour"])
         self._minutes_at = now
@@ -155,7 +155,7 @@ class Policy:
             if self._settings["workers"] and news.worker_id not in self._blocked:
                 self._add(Item(WORKERS, "an update of worker %d was blocked" % news.worker_id,
                                "An update of worker %d did not arrive in round %d: something between it and the master "
-                               "refuses it; the master's log has what to do." % (news.worker_id, news.round_index),
+                               "refuses it; the master's log says what to do." % (news.worker_id, news.round_index),
                                WARNING), now)
             self._blocked.add(news.worker_id)
         elif news.kind in ("lost", "back", "joined") and news.worker_id is not None:
