@@ -153,22 +153,16 @@ class Results:
     def move(self) -> bool:
         """Write to a new folder from now on, since that of the run is not where it was; return whether one was made."""
         for parent in (self._results_dir, tempfile.gettempdir()):
-            for number in itertools.count(1):
-                folder = os.path.join(parent, "%s_recovered_%d" % (os.path.basename(self._run_dir), number))
-                try:
-                    make_folder(parent)
-                    os.mkdir(folder)
-                    sync_folder(parent)
-                except FileExistsError:
-                    continue
-                except OSError as error:
-                    logger.warning("the model cannot be saved in %s: %s", parent, error.strerror)
-                    break
-                with self._writing:
-                    self.model = os.path.join(folder, os.path.basename(self.model))
-                    self.workbook = os.path.join(folder, os.path.basename(self.workbook))
-                    self._failures = {self.model: NOT_BEGUN, self.workbook: NOT_BEGUN}
-                return True
+            try:
+                folder = _new_folder(parent, "%s_recovered" % os.path.basename(self._run_dir))
+            except OSError as error:
+                logger.warning("the model cannot be saved in %s: %s", parent, error.strerror)
+                continue
+            with self._writing:
+                self.model = os.path.join(folder, os.path.basename(self.model))
+                self.workbook = os.path.join(folder, os.path.basename(self.workbook))
+                self._failures = {self.model: NOT_BEGUN, self.workbook: NOT_BEGUN}
+            return True
         return False
 
     def _paths(self, kinds: Sequence[str]) -> Dict[str, str]:
@@ -191,6 +185,20 @@ class Results:
             self._failures.pop(path, None)
             return
         self._reminder.say(_sentence(path, self._failures[path]))
+
+
+def _new_folder(parent: str, name: str) -> str:
+    """Make a folder that was not there, with a number behind its name, and return it."""
+    make_folder(parent)  # outside of the loop: a file in its place exists, too
+    for number in itertools.count(1):
+        folder = os.path.join(parent, "%s_%d" % (name, number))
+        try:
+            os.mkdir(folder)
+        except FileExistsError:
+            continue
+        break
+    sync_folder(parent)
+    return folder
 
 
 def _sentence(path: str, failure: Failure) -> str:

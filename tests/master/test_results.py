@@ -83,6 +83,21 @@ def test_a_bug_is_named_too(make_master, monkeypatch):
         master.service.results.check()
 
 
+@pytest.mark.parametrize("spoil", [lambda path: path.write_text(""), lambda path: path.symlink_to(path / "gone")])
+def test_where_no_folder_of_results_can_be_made_they_move_to_that_of_temporary_files(make_master, tmp_path, caplog,
+                                                                                     monkeypatch, spoil):
+    written = make_master(*RUN).service.results
+    spoil(tmp_path / "no_folder")
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(results.tempfile, "gettempdir", lambda: str(tmp_path / "temporary"))
+    monkeypatch.setattr(written, "_results_dir", str(tmp_path / "no_folder"))
+    assert written.move() and "the model cannot be saved in %s" % (tmp_path / "no_folder") in caplog.text
+    assert os.path.dirname(written.model) == os.path.dirname(written.workbook)
+    assert os.path.dirname(os.path.dirname(written.model)) == str(tmp_path / "temporary")
+    first = written.model
+    assert written.move() and written.model != first  # the one that was made is not used again
+
+
 def test_a_workbook_is_written_again_only_if_it_says_something_new(make_master, monkeypatch):
     master = make_master(*RUN)
     master.service.stop("stopped by the test")
