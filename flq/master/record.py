@@ -61,10 +61,10 @@ class Record:
             closed = self._closed[round_index]
         return row_of(closed, evaluated or Evaluated())
 
-    def has_evaluation(self, round_index: int) -> bool:
-        """Return whether a round's evaluation is settled: its results are known, or were missed."""
+    def is_untested(self, round_index: int) -> bool:
+        """Return whether a round is kept whose results are not known, nor that they were missed."""
         with self._lock:
-            return round_index in self._evaluated
+            return round_index in self._closed and round_index not in self._evaluated
 
     @property
     def n_late(self) -> int:
@@ -76,6 +76,11 @@ class Record:
         """Return the rounds whose evaluation was missed."""
         with self._lock:
             return [index for index in self._indices if self._evaluated.get(index, ()) is None]
+
+    def without_results(self) -> List[int]:
+        """Return the rounds that have no test results: those that were missed, and those that are still waited for."""
+        with self._lock:
+            return [index for index in self._indices if self._evaluated.get(index) is None]
 
     def give_up_before(self, round_index: int) -> None:
         """Count the evaluations of earlier rounds that are not known now as missed."""

@@ -254,9 +254,9 @@ class MasterService:
             logger.warning("the evaluator has not finished after %.0f s", limit_s)
         elif self._is_ending and self.misplaced is None:
             self._catch_up(until)
-        missed = self.record.missed()
-        if missed and not self._is_local:
-            logger.warning("%d rounds have no test results, the last of them is round %d", len(missed), missed[-1])
+        untested = self.record.without_results()
+        if untested and not self._is_local:
+            logger.warning("%d rounds have no test results, the last of them is round %d", len(untested), untested[-1])
 
     def finish(self) -> None:
         """Complete the results: with all evaluations, all bytes, and what could not be written before.
@@ -377,14 +377,14 @@ class MasterService:
 
     def _evaluate_again(self, closed: RoundClosed) -> None:
         """Evaluate a round whose results were not written down."""
-        if not self.record.has_evaluation(closed.report.round_index):
+        if self.record.is_untested(closed.report.round_index):
             self._evaluate(closed.report.round_index, closed.model, closed.shared, closed.mean)
 
     def _evaluate_restored(self, round_index: int) -> None:
         """Do so for the round after which the snapshot was taken; those before it are not known any more."""
         server = self.machine.server
         self.record.give_up_before(round_index)
-        if round_index and not self.record.has_evaluation(round_index):
+        if self.record.is_untested(round_index):
             self._evaluate(round_index, server.model, server.shared, server.mean)
 
     def _end_for_good(self) -> None:

@@ -31,7 +31,7 @@ class Rows:
         del self._rows[self._n_complete:]
         self._rows += self._record.rounds(self._rows[-1].round_index if self._rows else 0)
         while (self._n_complete < len(self._rows)
-               and self._record.has_evaluation(self._rows[self._n_complete].round_index)):
+               and not self._record.is_untested(self._rows[self._n_complete].round_index)):
             self._n_complete += 1
         return self._rows
 

@@ -85,6 +85,16 @@ def test_while_the_evaluator_is_still_away_one_more_attempt_is_enough(begin, run
     assert "7 rounds have no test results, the last of them is round 7" in caplog.text
 
 
+def test_rounds_that_a_stuck_evaluator_has_never_answered_are_counted_too(begin, run_workers, caplog):
+    master, evaluator = begin()
+    evaluator.evaluate = lambda round_index, vectors, done: round_index > 2 or done(round_index, Evaluated(loss=1.0))
+    evaluator.wait_until_idle = lambda timeout_s: False
+    run_workers(master)
+    master.service.wait_for_evaluator()
+    assert "the evaluator has not finished" in caplog.text
+    assert "5 rounds have no test results, the last of them is round 7" in caplog.text
+
+
 def test_models_are_made_again_while_the_run_goes_on(begin):
     master, evaluator = begin()
     workers = [HttpWorker(master, worker_id, waits=False) for worker_id in range(2)]

@@ -184,7 +184,7 @@ def test_rounds_whose_models_a_restored_master_does_not_know_count_as_tested(mak
     for round_index in range(1, 5):
         service.record.add_round(Closed(report._replace(round_index=round_index), Wire()))
     service._evaluate_restored(3)
-    assert [service.record.has_evaluation(round_index) for round_index in range(1, 5)] == [True] * 3 + [False]
+    assert [service.record.is_untested(round_index) for round_index in range(1, 6)] == [False] * 3 + [True, False]
     assert [row.test_loss for row in service.record.rounds()] == [None, None, 3.0, None]
 
 
