@@ -106,7 +106,7 @@ class Store:
             If no snapshot, or an entry after it, can be read, or if they lead elsewhere than they did.
         """
         rounds = {index: row.get(PRINTS) for index, row in self._journal.rounds()}
-        meta, arrays = self.snapshots.newest(lambda *found: _check_snapshot(*found, rounds))
+        meta, arrays = self.snapshots.newest(lambda *found: _check_snapshot(*found, machine.options.run_id, rounds))
         n_closed = _n_closed(meta)
         if meta["seq"] > self._seq:
             self._leap(meta, n_closed)
@@ -150,7 +150,7 @@ class Store:
             rounds = {index: row.get(PRINTS) for index, row in journal.rounds()}
 
             def accept(meta: Dict[str, Any], arrays: Dict[str, Vector]) -> None:
-                _check_snapshot(meta, arrays, rounds)
+                _check_snapshot(meta, arrays, machine.options.run_id, rounds)
                 if meta["seq"] < journal.extent.forgotten:
                     raise Corrupted("the entries after it are gone")
 
@@ -284,7 +284,8 @@ class Store:
     @staticmethod
     def _capture(machine: MasterMachine, prints: List[int]) -> tuple:
         meta, arrays = capture(machine)
-        return dict(meta, oldest_delta=machine.downlink.oldest, **{PRINTS: prints}), arrays
+        return dict(meta, oldest_delta=machine.downlink.oldest, run_id=machine.options.run_id,
+                    **{PRINTS: prints}), arrays
 
     def _persist(self, write: Callable[[], None], alive: Callable[[], None]) -> bool:
         """Write until it succeeds, while the journal is where it was opened; return whether it had to wait."""
@@ -365,14 +366,17 @@ def _n_closed(meta: Dict[str, Any]) -> int:
     return meta["round_index"] - (meta["open_round"] is not None)
 
 
-def _check_snapshot(meta: Dict[str, Any], arrays: Dict[str, Vector], rounds: Dict[int, Optional[List[int]]]) -> None:
-    """Compare a snapshot with its own fingerprints, and with those that the journal has for its round.
+def _check_snapshot(meta: Dict[str, Any], arrays: Dict[str, Vector], run_id: str,
+                    rounds: Dict[int, Optional[List[int]]]) -> None:
+    """Compare a snapshot with the run, with its own fingerprints, and with those that the journal has for its round.
 
     Raises
     ------
     Corrupted
         If they differ.
     """
+    if meta.get("run_id") != run_id:
+        raise Corrupted("it belongs to run %.80s, not to %s" % (meta.get("run_id"), run_id))
     prints = [fingerprint(arrays[name]) for name in VECTORS if name in arrays]
     if prints != meta.get(PRINTS) or rounds.get(_n_closed(meta)) not in (None, prints):
         raise Corrupted("it holds another model than the run had after round %d" % _n_closed(meta))

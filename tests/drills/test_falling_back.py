@@ -128,6 +128,17 @@ def test_a_snapshot_that_is_newer_than_the_journal_is_where_the_run_goes_on(play
     opened.close()
 
 
+def test_a_snapshot_of_another_run_is_passed_over_although_no_round_tells_them_apart(played, caplog):
+    run_dir, expected = played
+    newest = snapshots_of(run_dir)[-1]
+    meta, arrays = durable.load_state(newest)
+    later = dict(meta, run_id="20260801_120000_ab12", seq=meta["seq"] + 1000, round_index=meta["round_index"] + 500)
+    path = os.path.join(run_dir, FOLDER, "snapshot_%012d.npz" % later["seq"])
+    durable.save_state(path, later, arrays)
+    assert revived(run_dir) == expected
+    assert "it belongs to run 20260801_120000_ab12, not to run" in caplog.text and not os.path.exists(path)
+
+
 def test_what_no_snapshot_needs_is_gone(played):
     run_dir, _ = played
     oldest = number_of(snapshots_of(run_dir)[0])
