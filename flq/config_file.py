@@ -30,7 +30,8 @@ class Given(NamedTuple):
 Givens = Dict[Tuple[str, str], Given]  # by (section, key)
 
 
-def load_config(path: Optional[str], overrides: Sequence[str] = ()) -> Config:
+def load_config(path: Optional[str], overrides: Sequence[str] = (),
+                settings: Optional[Mapping[str, Any]] = None) -> Config:
     """Read a configuration file, apply overrides, validate.
 
     Parameters
@@ -42,6 +43,8 @@ def load_config(path: Optional[str], overrides: Sequence[str] = ()) -> Config:
     overrides : sequence of str
         ``section.key=value`` or ``key=value``; the value is read as JSON, or else as text.
         They win over the file, and later ones over earlier ones.
+    settings : mapping, optional
+        Those with which a run was begun, in the place of a file.
 
     Raises
     ------
@@ -52,6 +55,8 @@ def load_config(path: Optional[str], overrides: Sequence[str] = ()) -> Config:
     problems: List[ConfigError] = []
     if path is not None:
         given.update(_sort_in(_read_object(path), path + ": ", problems))
+    if settings is not None:
+        given.update(_sort_in(settings, "the run's own ", problems))
     for override in overrides:
         given.update(_sort_in(_parse_override(override), "--set ", problems))
     if problems:

@@ -57,7 +57,7 @@ def run(args: argparse.Namespace, project_dir: str) -> int:
         past = take_up(args.resume, results_dir)
         with past.lock:
             if args.config is None:
-                config = load_config(os.path.join(past.run_dir, "config.json"), args.overrides)
+                config = load_config(None, args.overrides, past.about["settings"])
             return serve(args, config, project_dir, past)
     except Unavailable as error:
         logger.error("%s", error)

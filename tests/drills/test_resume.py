@@ -3,6 +3,7 @@
 One run is interrupted, and each drill takes a copy of what it has left.
 """
 
+import json
 import os
 import shutil
 import signal
@@ -12,7 +13,7 @@ from concurrent.futures import Future
 import numpy as np
 import pytest
 from armed_cluster import ArmedCluster, Kill
-from cluster import settings_of
+from cluster import REPOSITORY, settings_of
 
 from flq.errors import Unavailable
 from flq.master.owner import Call, Owner
@@ -24,6 +25,7 @@ from flq.training.models import model_layout
 RUN = ("model.name=quadratic", "model.lr=0.05", "model.dim=200", "system.total_workers=2", "system.min_workers=2",
        "system.max_rounds=1000000", "system.snapshot_every=3", "memory=mirror", "thr_scale=2", "C=3")
 WORKERS = ("worker0", "worker1")
+CONFIG = "flq_config.json"
 
 
 def expected(n_rounds):
@@ -137,6 +139,20 @@ def test_a_run_that_is_made_longer_and_killed_is_unfinished(cluster, left):
     assert cluster.model(settings_of(*RUN)).tobytes() == expected(n + 5).model.tobytes()
 
 
+@pytest.mark.parametrize("harm", [os.remove, damage, lambda path: shutil.copy(os.path.join(REPOSITORY, CONFIG), path)])
+def test_the_settings_are_those_of_the_journal_whatever_has_become_of_their_file(cluster, left, harm):
+    path = os.path.join(cluster.run_dir(), "config.json")
+    with open(path) as stream:
+        before = json.load(stream)
+    harm(path)
+    n = left.n_rounds + 3
+    go_on(cluster, *max_rounds(n))
+    assert cluster.model(settings_of(*RUN)).tobytes() == expected(n).model.tobytes()
+    before["system"]["max_rounds"], before["report"]["results_dir"] = n, cluster.results_dir
+    with open(path) as stream:
+        assert json.load(stream) == before
+
+
 def test_a_damaged_snapshot_is_left_out_and_the_one_before_taken(cluster, left):
     paths = snapshots_of(cluster)
     assert len(paths) == 2
@@ -154,7 +170,8 @@ def test_without_a_whole_snapshot_there_is_one_clear_sentence(cluster):
     assert master.wait() in (1, 2)
     *warnings, last = [line for line in master.text.splitlines() if "evaluator=ready" not in line]  # it may come first
     assert "no snapshot in %s/snapshots can be read" % cluster.run_dir() in last
-    assert len(warnings) == 2 and "Traceback" not in master.text
+    assert sum("can not be read, the one before is taken" in line for line in warnings) == 2
+    assert "Traceback" not in master.text
 
 
 def test_a_journal_that_is_none_is_one_clear_sentence(cluster, left):
