@@ -117,7 +117,7 @@ def read_about(database: sqlite3.Connection, path: str) -> Tuple[Dict[str, Any],
         if not is_whole and key != COUNTED:
             raise damaged(path, "what it says of the run (%.20r) is damaged" % (key,))
         if not is_whole:
-            logger.warning("the journal %s is damaged; left out: what was counted so far", path)
+            logger.warning("the journal %s is damaged; left out: the counts so far", path)
     about = {key: json.loads(value) for (key, value), is_whole in rows if is_whole}
     extent = Extent(*about.pop(EXTENT, ()))
     if len(rows) != extent.n_about + 1:
@@ -250,7 +250,7 @@ def _verdict(path: str, head: _Head, frames: _Frames) -> Optional[str]:
     ends = np.flatnonzero(frames.commits[wrong:] & ours) + wrong
     later = [end for end in ends[1:] if frames.follows[end]]
     if later if head.is_whole else ends.size:
-        raise FlqError("the log %s is damaged at byte %d, and what was answered after that cannot be read"
+        raise FlqError("the log %s is damaged at byte %d, and later transactions cannot be read"
                        % (path + LOG, LOG_HEAD + wrong * (FRAME_HEAD + head.page_size) if head.is_whole else 0),
                        "restore the folder of the run from a backup; or delete this file, and the run goes on from its "
                        "newest snapshot without what came later")

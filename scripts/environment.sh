@@ -131,8 +131,8 @@ require_place() {
     local folder="$project_dir/$1" base target here
     if [[ -L "$folder" ]]; then
         target="$(readlink "$folder")"
-        fail 2 "$1 is a link to $target, which does not hold what requirements/$2.txt asks for, and what is behind a \
-link is not changed. Start this script where that environment was made, or remove the link: then $1 is made here."
+        fail 2 "$1 is a link to $target, which does not hold what requirements/$2.txt asks for, and FLQ changes nothing \
+behind a link. Start this script where that environment was made, or remove the link: then $1 is made here."
     fi
     if [[ -e "$folder" ]]; then return; fi
     base="$($3)" # a function, perhaps with an argument

@@ -377,8 +377,8 @@ def reopen(run_dir: str, only_to_look: bool = False) -> Journal:
             if ended_early:
                 logger.warning("%s", ended_early)
             if journal.extent.is_open and not has_log:
-                logger.warning("the journal %s was not closed, and its log (%s) is missing: what came after entry %d, "
-                               "if anything did, is lost", path, NAME + LOG, journal.last_seq())
+                logger.warning("the journal %s was not closed, and its log (%s) is missing: entries after %d, if "
+                               "there were any, are lost", path, NAME + LOG, journal.last_seq())
             journal.settle()
     except sqlite3.DatabaseError as error:
         journal.close()

@@ -23,6 +23,7 @@ from itertools import islice, takewhile
 from typing import Any, Callable, Dict, List, Optional, Set
 
 from .buckets import Bucket, Rate
+from .reminder import Rarely
 
 NEW_PER_S = 400.0      # connections that are accepted, on average
 GRACE_S = 1.0          # a stranger that has been silent for less than this is not closed to make room
@@ -32,29 +33,9 @@ AT_ONCE = 64           # new connections between two looks at the others
 ROOM_S = 0.01          # from making room to accepting: longer than it takes to connect again
 PAUSE_S = 0.05         # from accepting to making room again
 LONGEST_PAUSE_S = 0.5  # without a look at new connections
-LOG_EVERY_S = 60.0
 EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 logger = logging.getLogger(__name__)
-
-
-class Rarely:
-    """Logs warnings of one kind, at most one a minute."""
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._next_at = 0.0
-        self._unsaid = 0
-
-    def warn(self, text: str, *values: Any) -> None:
-        """Log a warning, or only count it: the next one says how many were not logged."""
-        now = self._clock()
-        if now < self._next_at:
-            self._unsaid += 1
-            return
-        more = " (and %d more times since the last such line)" % self._unsaid if self._unsaid else ""
-        self._next_at, self._unsaid = now + LOG_EVERY_S, 0
-        logger.warning(text + "%s", *values, more)
 
 
 class Reception:
@@ -90,7 +71,7 @@ class Reception:
         self._known: Dict[Any, int] = {}
         self._of_token: Dict[str, "OrderedDict[Any, None]"] = {}  # by its name; the last to show it comes last
         self._allowed = Bucket(Rate(NEW_PER_S, max_connections), clock())
-        self._crowd, self._failure, self._error = Rarely(clock), Rarely(clock), Rarely(clock)
+        self._crowd, self._failure, self._error = (Rarely(logger, clock) for _ in range(3))
         self._listens_at: Optional[float] = 0.0  # when it listens again; None = it does
         self._closed_at, self._n_closed = 0.0, 0  # to make room, the last time
         self._is_stopping = False

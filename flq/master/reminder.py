@@ -1,14 +1,15 @@
-"""Logs a lasting problem when it begins, and once a minute while it lasts."""
+"""Log lines that would come again and again, each at most once a minute."""
 
 import logging
 import time
-from typing import Dict
+from typing import Any, Callable, Dict
 
 REMIND_S = 60.0  # between two log lines that say the same
 
 
 class Reminder:
-    """Logs problems, each at most once a minute.
+    """Logs lasting problems, each when it begins and once a minute while it lasts.
+
     Parameters
     ----------
     logger : Logger
@@ -25,3 +26,29 @@ class Reminder:
         if problem not in self._said:
             self._said[problem] = now
             self._logger.error("%s", problem)
+
+
+class Rarely:
+    """Logs frequent warnings of one kind, and counts those between two lines.
+
+    Parameters
+    ----------
+    logger : Logger
+    clock : callable()
+        Monotonic seconds.
+    """
+
+    def __init__(self, logger: logging.Logger, clock: Callable[[], float] = time.monotonic) -> None:
+        self._logger, self._clock = logger, clock
+        self._next_at = 0.0
+        self._unsaid = 0
+
+    def warn(self, text: str, *values: Any) -> None:
+        """Log a warning, or only count it: the next one says how many were not logged."""
+        now = self._clock()
+        if now < self._next_at:
+            self._unsaid += 1
+            return
+        more = " (and %d more times since the last such line)" % self._unsaid if self._unsaid else ""
+        self._next_at, self._unsaid = now + REMIND_S, 0
+        self._logger.warning(text + "%s", *values, more)

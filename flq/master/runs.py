@@ -120,7 +120,7 @@ def newest_unfinished(results_dir: str) -> Optional[Seen]:
     FlqError
         If it cannot be told: a journal cannot be read, or two folders have the same number.
     """
-    hint = "name the run that is to go on, as in --resume NAME, or move what is not to go on out of %s" % results_dir
+    hint = "name the run that is to go on, as in --resume NAME, or move the others out of %s" % results_dir
     runs = []
     for run_dir in _folders(results_dir):
         try:
@@ -138,8 +138,8 @@ def newest_unfinished(results_dir: str) -> Optional[Seen]:
         return None
     same = [run.run_dir for run in runs if run.number == newest.number]
     if len(same) > 1:
-        raise ConfigError("it is not known which run is the newest: %s have the same number, as copies have, and runs "
-                          "of several machines may" % " and ".join(same), hint)
+        raise ConfigError("it is not known which run is the newest: %s have the same number: they are copies, or come "
+                          "from several machines" % " and ".join(same), hint)
     return newest
 
 

@@ -453,9 +453,9 @@ class MasterService:
                     if round_index >= max(missed, default=0) or time.monotonic() > until:
                         break
         except (FlqError, OSError, sqlite3.Error) as error:
-            logger.warning("rounds that were not evaluated stay so: %s", error)
+            logger.warning("missed rounds are not evaluated: %s", error)
         except Exception:  # a bug of ours: the run does without these results
-            logger.exception("rounds that were not evaluated stay so")
+            logger.exception("missed rounds are not evaluated")
         finally:
             self._catching_up.release()
         if len(missed) < before:

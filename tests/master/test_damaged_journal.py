@@ -113,7 +113,7 @@ def test_what_a_run_can_do_without_is_left_out_with_a_line(folder, caplog, state
 def test_counts_that_are_damaged_are_left_out_and_come_back(folder, caplog):
     change(folder, "UPDATE about SET value = '{\"traffic\": 3}' WHERE key = 'counted'")
     journal = reopen(folder)
-    assert "counted" not in journal.about() and "left out: what was counted so far" in caplog.text
+    assert "counted" not in journal.about() and "left out: the counts so far" in caplog.text
     journal.write(Batch([], [], [], [], {"counted": 4}))
     journal.close()
     assert everything(folder)[0]["counted"] == 4
@@ -161,7 +161,7 @@ def test_a_killed_run_without_its_log_says_so_once(tmp_path, caplog):
         assert journal.last_seq() == 1 and len(list(journal.entries(after=0))) == 1
         journal.close()
         assert len(caplog.records) == n_lines
-    assert "its log (journal.sqlite-wal) is missing: what came after entry 1, if anything did, is lost" in caplog.text
+    assert "its log (journal.sqlite-wal) is missing: entries after 1, if there were any, are lost" in caplog.text
 
 
 def test_a_reader_keeps_nobody_waiting_for_a_checkpoint(tmp_path):

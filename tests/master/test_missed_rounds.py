@@ -121,5 +121,5 @@ def test_without_a_snapshot_nothing_is_made_and_the_end_is_as_it_was(begin, run_
         next(master.store.past_models(new_machine(master)))
     evaluator.is_away = False
     master.service.wait_for_evaluator()
-    assert "rounds that were not evaluated stay so: no snapshot in" in caplog.text
+    assert "missed rounds are not evaluated: no snapshot in" in caplog.text
     assert losses(master) == [None] * 7

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from flq.master import reception
+from flq.master import reception, reminder
 from flq.master.buckets import Bucket, Rate
 
 PATIENCE_S = 60.0
@@ -367,7 +367,7 @@ def test_a_crowd_is_one_line_a_minute_and_the_next_one_says_how_many_there_were(
         full.settle(after_s=2 * reception.GRACE_S)
     assert len(caplog.records) == 1 and "5 connections are open, and no more are kept" in caplog.text
     full.connect()
-    full.settle(after_s=reception.LOG_EVERY_S)
+    full.settle(after_s=reminder.REMIND_S)
     assert len(caplog.records) == 2 and "more times since the last such line)" in caplog.text
 
 
