@@ -13,8 +13,11 @@ master    the process that holds the model: Flask app and the thread that owns t
 simulate  the same machines over memory
 report    rows, Excel
 
-Beside them: ``errors``, ``flags`` and ``logfile`` for all programs; ``config`` (what may be
-set) and ``config_file`` (how it is read) for the master.
+Beside them, for all programs: ``errors``, ``flags``, ``addresses`` (hosts and ports), ``launch``
+(runs a module), ``output`` (streams that never raise), ``logfile``, ``durable`` (files that
+survive a power failure), ``locks``, ``leftovers`` (temporary files), ``tokens``, ``systemd``.
+For master and report: ``journal_file`` (verifies what is read from a journal). For the master:
+``config`` (what may be set), ``config_file`` (how it is read), ``config_hash``.
 
 ``core``, ``protocol``, ``training`` and ``worker`` run on Python 3.6 with numpy 1.19.
 """

@@ -1,4 +1,4 @@
-"""What a killed process has left is removed by the next one; what a living one holds is not."""
+"""The next process removes the temporary files of a killed one, and none of a running one."""
 
 import os
 import signal

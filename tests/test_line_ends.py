@@ -1,4 +1,4 @@
-"""Scripts with the line ends of Windows: a clone has none, and bash says what is wrong with those that have."""
+"""Scripts with CRLF line ends: a clone has none, and such a script says how to mend it."""
 
 import shutil
 import subprocess

@@ -1,4 +1,4 @@
-"""What becomes of the lines of a program changes neither its exit code nor what it does."""
+"""Output that cannot be written changes neither the exit code of a program nor what it does."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""What login scripts print is no part of an answer, whatever it is and wherever it comes."""
+"""The output of login scripts is never part of an answer."""
 
 import io
 import os

@@ -118,7 +118,7 @@ def flip(folder, draws):
 
 
 def judge(left, folder):
-    """Go on from a folder with a flipped bit; return what came of it."""
+    """Go on from a folder with a flipped bit; return the outcome."""
     try:
         model, said, reports = go_on(folder, left.settings)
     except FlqError as error:

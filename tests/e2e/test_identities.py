@@ -1,4 +1,4 @@
-"""Who answers as a worker: restarted processes, copied state folders, stolen tokens. Real processes."""
+"""Processes that answer as one worker: restarted, with a copied state folder, with a stolen token. Real processes."""
 
 import http.client
 import json

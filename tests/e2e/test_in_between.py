@@ -1,4 +1,4 @@
-"""What stands between master and workers: it may send an answer in another form, and refuse a request."""
+"""Proxies between master and workers, which send answers in another form and refuse requests."""
 
 import gzip
 import signal

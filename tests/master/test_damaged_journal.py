@@ -1,4 +1,4 @@
-"""What is read from a journal is what was written: each column of each row, and each row, is missed or refused."""
+"""Damage of any column, and any missing row, of a journal is noticed when it is read."""
 
 import json
 import logging

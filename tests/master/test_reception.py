@@ -1,4 +1,4 @@
-"""Who is taken in, who waits, and who is closed: the loop of the server, step by step, with a clock of the test's."""
+"""The server's loop accepts, keeps and closes connections; step by step, with a clock of the test's."""
 
 import errno
 import logging

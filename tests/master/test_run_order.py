@@ -1,4 +1,4 @@
-"""Which run is the newest, and what a run is called, do not hang on the clock."""
+"""The order and the names of runs do not depend on the clock."""
 
 import os
 import shutil

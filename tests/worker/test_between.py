@@ -1,4 +1,4 @@
-"""What answers in the master's place, and a proxy of the environment, are named as the cause."""
+"""The worker names a proxy, or another server that answers for the master, as the cause."""
 
 import socket
 import threading
