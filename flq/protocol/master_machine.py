@@ -264,17 +264,20 @@ class MasterMachine:
 
     def _poll(self, event: Poll, now: float) -> None:
         member = self._member_of(event, event.session, now)
-        going = self.open_round
-        is_owed = going is not None and event.answered == going.index and going.is_undecided(member.worker_id)
-        if event.answered > self.round_index or is_owed:
-            raise Conflict("worker %d has answered round %d, the journal ends %s"
-                           % (member.worker_id, event.answered, "before that answer" if is_owed
-                              else "in round %d" % self.round_index), "register again")
+        if self._is_ahead(member, event.answered):
+            raise Conflict("worker %d has answered round %d, which the journal does not know"
+                           % (member.worker_id, event.answered), "register again")
         if not event.may_wait and member.worker_id in self.waiting.for_round:  # because there is nothing new
             return self._reply(event.ticket, None)
         self.waiting.begin(event.ticket, now)
         self._ask(Asked(event.ticket, member.worker_id, event.have, event.answered, event.may_wait, [],
                         event.kept))
+
+    def _is_ahead(self, member: Member, answered: int) -> bool:
+        """Return whether a worker has answered a round that is to come, or one in which its answer is still awaited."""
+        going = self.open_round
+        return answered > self.round_index or (going is not None and answered == going.index
+                                               and going.is_undecided(member.worker_id))
 
     def _heartbeat(self, event: Heartbeat, now: float) -> None:
         self._member_of(event, event.session, now, event.renews)

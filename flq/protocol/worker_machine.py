@@ -17,7 +17,7 @@ docs/states.md has the picture.
 import math
 import random
 from enum import Enum
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from ..core.coding import code, known
 from ..core.draws import ROUNDING, start_values, stream
@@ -126,8 +126,8 @@ class WorkerMachine:
         self._version = -1
         self._run_id: Optional[str] = None if standing is None else standing.run_id
         self._seq = 0 if standing is None else standing.answer.seq
-        self._disputed = 0  # the number of the last answer on which the master did not agree
-        self._went_on_at = 0.0
+        self._disputed: Optional[Tuple[type, int]] = None  # the last request of which the master did not approve
+        self._went_on_at = -math.inf
         self._answered_round = 0
         self._answered_at = 0.0
         self._waiting_s = 0.0
@@ -184,8 +184,9 @@ class WorkerMachine:
         if not body["joined"]:  # it only asked for the settings, or another process was faster
             return self._join()
         self._link_up(body)
-        if body["goes_on"] and self._upload is not None:
+        if body["goes_on"]:
             self._went_on_at = now
+        if body["goes_on"] and self._upload is not None:
             self.notes.append("goes on with epoch %d: the answer of round %d is sent again"
                               % (self.epoch, self._upload.round_index))
             return self._send(self._first())
@@ -233,7 +234,7 @@ class WorkerMachine:
         self.epoch, self._seq, self._answered_round = epoch, 0, 0
         self.memory = first_state(self._layout, self._rules)
         self._standing = self._upload = None
-        self._disputed = 0
+        self._disputed = None
 
     def _rejoin(self, reason: Optional[str]) -> Action:
         self.state = State.JOINING
@@ -376,10 +377,10 @@ class WorkerMachine:
         if event.status in TRANSIENT_STATUSES or event.status >= 500:
             return self._back_off(event.detail, now, event.retry_after_s)
         if event.status == 409 and not isinstance(self._pending, CallRegister):
-            if isinstance(self._pending, CallAnswer):
-                if self._disputed == self._seq and now - self._went_on_at < self.lease_s:
-                    self.epoch = 0  # going on has not helped, and no lease can have ended since
-                self._disputed = self._seq
+            asked = type(self._pending), self._seq
+            if self._disputed == asked and now - self._went_on_at < self.lease_s:
+                self.epoch = 0  # going on has not helped, and no lease can have ended since
+            self._disputed = asked
             return self._rejoin(event.detail)
         if not isinstance(self._pending, CallAnswer) or event.status not in (400, 413, 422):
             if event.status == 409 or self._was_refused:

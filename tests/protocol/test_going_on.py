@@ -146,6 +146,17 @@ def test_a_second_409_to_the_same_answer_begins_anew():
     assert (worker.memory, worker.machine.epoch) == (ZERO, 2)
 
 
+def test_a_second_409_to_the_same_poll_begins_anew():
+    worker = joined()
+    worker.answering()
+    worker.verdict(Outcome.APPLIED)
+    worker.tell(Problem(409, "register again"))
+    assert rejoined(worker, goes_on=True) == CallPoll(1, 0, 1)
+    worker.tell(Problem(409, "register again"))
+    worker.tell(Registered(worker.body(epoch=1)))
+    assert "claimed_epoch" not in worker.action.body
+
+
 def test_a_second_409_when_another_lease_may_have_ended_claims_the_epoch_again():
     worker = joined(give_up_s=1e9)
     worker.answering()
