@@ -124,10 +124,10 @@ class Registry:
             return False
         is_same = (event.instance == member.instance and event.claimed_epoch == member.epoch > 0
                    and event.n_samples == member.n_samples)
-        claimed_round = event.claimed_round or 0
         if event.claimed_seq == member.closed_seq:
             return is_same and event.claimed_round in (None, member.closed_round)
-        return is_same and event.undecided and event.claimed_seq == member.closed_seq + 1 and claimed_round <= round_index
+        is_next = event.undecided and event.claimed_seq == member.closed_seq + 1
+        return is_same and is_next and (event.claimed_round or 0) <= round_index
 
     def find(self, worker_id: int, epoch: int, session: Optional[str], now: Optional[float]) -> Member:
         """Return the worker that a request comes from, and renew its lease; not if ``now`` is None.
