@@ -45,6 +45,8 @@ def write_whole(path: str, write: Callable[[BinaryIO], Any], mode: int = 0o666) 
     OSError
         If it can not be written; what was there before still is.
     """
+    if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
+        raise OSError(errno.EINVAL, "it is not a regular file", path)  # the new file would take the place of a device
     temporary = path + ".part"
     with suppress(FileNotFoundError):  # of a writer that was killed; it may have other permissions
         os.unlink(temporary)

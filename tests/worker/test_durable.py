@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import random
+import stat
 import zipfile
 
 import numpy as np
@@ -179,6 +180,16 @@ def test_what_a_killed_writer_has_left_does_no_harm(path, saved):
     assert read(path) == b"new"
     assert os.stat(path).st_mode & 0o777 == 0o600
     assert os.listdir(os.path.dirname(path)) == ["state.npz"]
+
+
+def test_what_is_no_regular_file_is_not_replaced(path):
+    os.mkfifo(path)
+    os.symlink(path, path + ".link")
+    for name in (path, path + ".link"):
+        with pytest.raises(OSError, match="not a regular file"):
+            durable.write_whole(name, refuse)
+    assert stat.S_ISFIFO(os.stat(path).st_mode) and sorted(os.listdir(os.path.dirname(path))) == [
+        "state.npz", "state.npz.link"]
 
 
 def test_a_file_in_the_current_folder_is_written(tmp_path, monkeypatch):
