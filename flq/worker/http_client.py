@@ -105,8 +105,14 @@ class MasterClient:
             return events.Unreachable("no answer from the master at %s: %s%s" % (self._url, cause, through),
                                       gets_on=self._n_kept() - n_before >= GETS_ON)
 
-    def heartbeat(self, epoch: int, device: Optional[Dict[str, Any]] = None, renews: bool = True) -> None:
-        """Tell the master that this worker is alive, or only how its device is; what comes of it does not matter."""
+    def heartbeat(self, epoch: int, device: Optional[Dict[str, Any]] = None, renews: bool = True) -> Optional[str]:
+        """Tell the master that this worker is alive, or only how its device is.
+
+        Returns
+        -------
+        str or None
+            A sentence on what has answered for the master; nothing else that may come of it matters.
+        """
         try:
             self._show_token()
             body = {"worker_id": self._worker_id, "epoch": epoch}  # type: Dict[str, Any]
@@ -115,9 +121,11 @@ class MasterClient:
             if not renews:
                 body["renews"] = False
             response = self._request("POST", "/heartbeat", body=_json(body), headers=JSON)
-            _ = response.content  # now the connection can be used again
+            reply = _json_of(_beginning(response))  # all of it: now the connection can be used again
+            is_masters = isinstance(reply, dict) if response.status_code == 200 else _error_of(reply) is not None
+            return None if is_masters else self._stranger(response).detail
         except (requests.RequestException, HTTPError, ConfigError):
-            pass  # the next regular request tells
+            return None  # the next regular request tells
 
     def _is_fault_of_the_url(self, error: Exception) -> bool:
         """Return whether our own URL is malformed."""

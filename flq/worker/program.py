@@ -102,6 +102,7 @@ class Worker:
                 self._pulse.follow(self._machine.epoch if self._machine.lease_s else 0, self._machine.lease_s)
                 self._watchdog.feed()
                 self._say(self._machine.notes)
+                self._say(self._pulse.notes)
         finally:
             self._pulse.close()
         (logger.info if action.code == 0 else logger.error)("worker %d: %s", self._args.worker_id, action.sentence)
@@ -154,9 +155,8 @@ class Worker:
 
     def _say(self, notes: List[str]) -> None:
         """Log what a part of this program has to say, and forget it."""
-        for note in notes:
-            logger.info("worker %d: %s", self._args.worker_id, note)
-        del notes[:]
+        while notes:  # another thread may add to them meanwhile
+            logger.info("worker %d: %s", self._args.worker_id, notes.pop(0))
 
     def _on_signal(self, number: int, frame: Any) -> None:
         logger.info("worker %d: ended by signal %d", self._args.worker_id, number)

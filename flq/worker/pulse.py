@@ -6,7 +6,7 @@ One thread for as long as the program runs, so that no round waits for it.
 import threading
 import time
 from contextlib import contextmanager
-from typing import Any, Callable, Dict, Iterator, Optional
+from typing import Any, Callable, Dict, Iterator, List, Optional
 
 from ..device.telemetry import Telemetry
 from ..systemd import Watchdog
@@ -30,7 +30,8 @@ class Pulse:
     ----------
     beat : callable(epoch, report, renews)
         Sends one; report is a dict, or None; renews: it keeps the lease. Outside of a training only the run's own
-        requests do: a worker that does not get on is lost, with telemetry and without. Must not raise.
+        requests do: a worker that does not get on is lost, with telemetry and without. Must not raise. Returns a
+        sentence on what has refused it on its way, or None.
     telemetry : Telemetry
     watchdog : Watchdog
 
@@ -42,11 +43,15 @@ class Pulse:
         Samples trained on so far.
     problem : str
         What is wrong with this worker; empty if nothing.
+    notes : list of str
+        For the log; whoever reads them empties the list.
     """
 
     def __init__(self, beat: Callable[[int, Optional[Dict[str, Any]], bool], Any], telemetry: Telemetry,
                  watchdog: Watchdog, clock: Callable[[], float] = time.monotonic) -> None:
         self.report_s, self.n_samples, self.problem = 0.0, 0, ""
+        self.notes: List[str] = []
+        self._refused = ""  # what was said of it last
         self._beat, self._telemetry, self._watchdog, self._clock = beat, telemetry, watchdog, clock
         self._epoch, self._lease_s = 0, 0.0
         self._is_training, self._beaten, self._fed = False, 0.0, 0.0
@@ -124,9 +129,13 @@ class Pulse:
             epoch, renews = self._epoch, self._is_training
             self._sending.acquire()
         try:
-            self._beat(epoch, self._telemetry.report(self.n_samples, self.problem) if tells else None, renews)
+            refused = self._beat(epoch, self._telemetry.report(self.n_samples, self.problem) if tells else None, renews)
         finally:
             self._sending.release()
+        if refused and refused != self._refused:  # once, not with every heartbeat
+            self._refused = refused
+            self.notes.append("heartbeats do not arrive, and a worker that trains longer than its lease of %g s is "
+                              "lost: %s" % (self._lease_s, refused))
         return 0.0
 
     def _begin_to_feed(self, feed: Callable[[], None]) -> None:

@@ -152,6 +152,18 @@ def test_a_heartbeat_names_worker_and_epoch():
     assert json.loads(stand_in.requests[0].partition(b"\r\n\r\n")[2].decode()) == {"worker_id": 3, "epoch": 2}
 
 
+@pytest.mark.parametrize("answer, expected", [
+    (response("200 OK", {}), None), (error("409 Conflict", "it is not part of the run", "register again"), None),
+    (response("403 Forbidden", b"<html>"), "403 Forbidden (a proxy on the way refuses the request: have it pass"),
+    (response("413 Too Large", {}), "413 Too Large (a proxy on the way takes no request of this size"),
+    (response("200 OK", b"<html>"), "200 OK, but no message of FLQ"), (response("302 Found", b""), "302 Found")])
+def test_a_heartbeat_says_what_has_answered_for_the_master(answer, expected):
+    with StandIn([answer]) as stand_in:
+        said = MasterClient(stand_in.url, 3).heartbeat(2)
+    assert said == expected if expected is None else (
+        "what answers at %s/heartbeat is not an FLQ master: %s" % (stand_in.url, expected) in said)
+
+
 # -- errors of the master ----------------------------------------------------------------
 
 @pytest.mark.parametrize("action", CALLS, ids=the_name)
@@ -202,6 +214,13 @@ def test_what_requests_says_of_a_malformed_url_is_the_fault_of_the_url(monkeypat
     monkeypatch.setattr(client._session, method, request)
     with pytest.raises(ConfigError, match="no URL"):
         client.do(REGISTER)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]"])
+def test_where_nobody_listens_the_cause_names_no_class_of_a_library(host):
+    event = MasterClient(unused_url().replace("127.0.0.1", host), 3).do(POLL)
+    assert type(event) is Unreachable and re.search(" at http://[^ ]*: Failed to establish a new connection: ",
+                                                    event.detail)
 
 
 @pytest.mark.parametrize("url", ["http://a..b:5000", "http://*:5000", "http://nowhere.invalid:5000", None])

@@ -20,6 +20,7 @@ class Bench:
 
     def __init__(self, report_s=0.0, period_s=None):
         self.beats, self.fed, self.now = [], [], 1000.0
+        self.refused = None  # what is said of a heartbeat
         self.told = threading.Event()
         self.period_s = period_s  # as a watchdog has it
         self.pulse = Pulse(self._beat, self, self, lambda: self.now)
@@ -29,6 +30,7 @@ class Bench:
         assert renews == self.pulse._is_training
         self.beats.append((epoch, report))
         self.told.set()
+        return self.refused
 
     def report(self, samples, problem):
         """As Telemetry."""
@@ -68,6 +70,17 @@ def test_without_telemetry_there_are_heartbeats_while_it_trains_only():
     with bench.pulse.training():
         assert bench.steps(35.0) == [(2, None)] * 3
     assert bench.steps(1000.0) == []
+
+
+def test_what_refuses_heartbeats_on_their_way_is_said_once():
+    bench = Bench()
+    bench.pulse.follow(2, 30.0)
+    for bench.refused, n_lines in ("403 of a proxy", 1), (None, 1), ("403 of a proxy", 1), ("413 of a proxy", 2):
+        with bench.pulse.training():
+            bench.steps(35.0)
+        assert len(bench.pulse.notes) == n_lines
+    assert bench.pulse.notes[0] == ("heartbeats do not arrive, and a worker that trains longer than its lease of 30 s "
+                                    "is lost: 403 of a proxy")
 
 
 def test_reports_come_at_once_and_then_at_their_interval_and_are_heartbeats_too():
