@@ -161,4 +161,5 @@ def cause_of(error: Union[BaseException, Any]) -> str:
             break
         error = inner
     text = str(error).split("\n")[0]
-    return text.split(": ", 1)[-1] if "object at 0x" in text or "Pool(host=" in text else text
+    is_object = any(mark in text for mark in ("object at 0x", "Pool(host=", "Connection(host="))
+    return text.split(": ", 1)[-1] if is_object else text
