@@ -128,6 +128,8 @@ def newest_unfinished(results_dir: str) -> Optional[Seen]:
         except FlqError as error:
             if Snapshots(run_dir, 1).exist():  # else its master was killed before the run began
                 raise FlqError("it is not known which run is the newest: %s" % error.detail, hint) from None
+    for run_dir in _without_journal(results_dir):
+        logger.warning("%s holds snapshots of a run, but no journal: it is left out", run_dir)
     unfinished = [run for run in runs if run.is_unfinished]
     for run in unfinished:
         if not run.number:
@@ -196,6 +198,13 @@ def _folders(results_dir: str) -> List[str]:
     paths = [path for path in (os.path.join(results_dir, name) for name in names) if is_journalled(path)]
     return sorted({os.path.realpath(path): path  # the folder itself replaces links to it
                    for path in sorted(paths, key=os.path.islink, reverse=True)}.values())
+
+
+def _without_journal(results_dir: str) -> List[str]:
+    """Return the folders of runs whose journal was removed or renamed."""
+    names = sorted(os.listdir(results_dir)) if os.path.isdir(results_dir) else []
+    return [path for path in (os.path.join(results_dir, name) for name in names)
+            if not is_journalled(path) and Snapshots(path, 1).exist()]
 
 
 def _see(run_dir: str) -> Seen:

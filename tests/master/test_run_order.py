@@ -100,6 +100,17 @@ def test_runs_that_have_ended_or_not_begun_are_left_out(results_dir):
     assert newest_unfinished(results_dir) is None
 
 
+def test_a_run_whose_journal_is_gone_is_named_when_an_older_one_is_taken_in_its_place(results_dir, caplog):
+    older, newer = begin(results_dir), begin(results_dir)
+    os.makedirs(os.path.join(newer, "snapshots"))
+    with open(os.path.join(newer, "snapshots", "snapshot_000000000009.npz"), "w"):
+        pass
+    assert newest_unfinished(results_dir).run_dir == newer and not caplog.text
+    os.remove(os.path.join(newer, "journal.sqlite"))
+    assert newest_unfinished(results_dir).run_dir == older
+    assert "%s holds snapshots of a run, but no journal: it is left out" % newer in caplog.text
+
+
 def test_the_last_run_is_the_one_that_goes_on_and_else_the_newest_that_has_ended(results_dir, clock):
     assert last_run(results_dir) is None
     clock(NOON)
