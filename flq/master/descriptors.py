@@ -53,7 +53,7 @@ def n_connections(total_workers: int, wanted: int, limit: int, in_use: int) -> i
     Raises
     ------
     ConfigError
-        If the workers' connections do not fit.
+        If the workers' connections do not fit, or the settings say fewer than one for each and one more.
     """
     left = max(0, limit - in_use)
     room = left - min(RESERVE, left // 2)
@@ -63,6 +63,9 @@ def n_connections(total_workers: int, wanted: int, limit: int, in_use: int) -> i
             "%d workers need %d connections, expected at most %d: this process may open %d files, and keeps %d for "
             "journal, results and logs" % (total_workers, needed, room, limit, limit - room), _remedy(
                 needed, in_use, "lower system.total_workers"))
+    if 0 < wanted <= total_workers:
+        raise ConfigError("security.max_connections is %d, expected at least %d: one for each worker, and one more"
+                          % (wanted, total_workers + 1), "raise it, or set it to 0 for the usual number")
     if wanted > room:
         logger.warning("security.max_connections is %d, expected at most %d: this process may open %d files, and keeps "
                        "%d for journal, results and logs; no more than %d connections are kept (%s)", wanted, room,

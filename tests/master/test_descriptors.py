@@ -41,6 +41,13 @@ def test_a_limit_that_is_too_small_for_the_workers_is_refused_with_a_remedy(tota
     assert descriptors.n_connections(total_workers, 0, enough, 10) >= needed
 
 
+@pytest.mark.parametrize("wanted", [1, 4])
+def test_fewer_connections_than_the_workers_need_are_refused(wanted):
+    with pytest.raises(ConfigError, match="security.max_connections is %d, expected at least 5: one for each" % wanted):
+        descriptors.n_connections(4, wanted, 1024, 10)
+    assert descriptors.n_connections(4, 5, 1024, 10) == 5
+
+
 @pytest.fixture
 def limits():
     """The limits of this process; they are what they were afterwards."""
