@@ -1,9 +1,16 @@
 """What takes minutes by itself runs beside the other tests, and is waited for last."""
 
+import signal
+
 import pytest
 
 BESIDE = ("test_the_pip_section_makes_an_environment_in_which_the_programs_run",
           "test_the_whole_worker_suite_passes")
+
+
+def pytest_configure():
+    """Let Ctrl-C reach the programs that tests start, also where the tests themselves run in the background."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def name_of(item):

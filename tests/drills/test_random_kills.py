@@ -29,7 +29,8 @@ CONFIGURATIONS = {
 }
 ONCE_PER_LIFE = ("while it resumes", "in the middle of a snapshot")  # or so seldom that once will do
 NAMES = ("master", "worker0", "worker1")
-ONCE_PER_RUN = ("before the results are saved", "while a keyframe is encoded")  # which may not come in a life
+ONCE_PER_RUN = ("before the results are saved", "between model and workbook", "in the middle of the workbook",
+                "before the run has ended for good", "while a keyframe is encoded")  # which may not come in a life
 BEGUN = Kill("after the journal, before the answer", 3)  # before that there may be no run to go on with
 
 
