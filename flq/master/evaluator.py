@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 
 MODULE = "flq.training.evaluator_process"
 PAUSE_S = 1.0       # between the end of a child and the next that takes its place
+STUCK_S = 900.0     # for a reply; a child that takes longer is ended
 FAREWELL_S = 5.0    # for a child to end by itself, and for its last words to arrive
 TRIES = 2           # children that are tried for one job
 MOST_LOST = 4       # children that may end in a row without a job done; then the evaluator rests
@@ -243,10 +244,25 @@ class Evaluator:
         return message
 
     def _ask(self, header: Dict[str, Any], vectors: tuple) -> Message:
-        write_message(self._child.stdin, header, *vectors)
-        message = read_message(self._child.stdout)
+        child, is_stuck = self._child, threading.Event()
+
+        def end() -> None:
+            is_stuck.set()
+            child.kill()
+
+        timer = threading.Timer(STUCK_S, end)
+        timer.daemon = True
+        timer.start()
+        message, reason = None, "it closed its output"
+        try:
+            write_message(child.stdin, header, *vectors)
+            message = read_message(child.stdout)
+        except OSError as error:
+            reason = str(error)
+        finally:
+            timer.cancel()
         if message is None:
-            raise Unavailable("it closed its output")
+            raise Unavailable("it gave no reply for %.0f s" % STUCK_S if is_stuck.is_set() else reason)
         return message
 
     def _lost(self, error: Exception) -> Dict[str, Any]:

@@ -88,6 +88,21 @@ def test_a_dead_evaluator_is_replaced_and_no_round_is_without_results(make_evalu
     assert "the evaluator process has ended (exit code -9)" in caplog.text and "not evaluated" not in caplog.text
 
 
+@pytest.mark.parametrize("n_values", [40, 10 ** 6], ids=["it reads no reply", "it takes no request"])
+def test_an_evaluator_that_hangs_is_replaced(make_evaluator, monkeypatch, caplog, n_values):
+    monkeypatch.setattr(evaluator_module, "STUCK_S", 5.0)
+    evaluator = make_evaluator()
+    wait_until(lambda: evaluator._is_ready)
+    first = evaluator._child
+    os.kill(first.pid, signal.SIGSTOP)
+    done = queue.Queue()
+    evaluator.evaluate(1, [np.ones(n_values, np.float32)] * 2, lambda *result: done.put(result))
+    evaluator.evaluate(2, [np.ones(40, np.float32)] * 2, lambda *result: done.put(result))
+    wait_until(lambda: done.qsize() == 2)
+    assert [done.get()[0] for _ in range(2)] == [1, 2] and evaluator._child is not first
+    assert "it gave no reply for 5 s; another one takes its place" in caplog.text
+
+
 def test_an_evaluator_that_was_killed_while_it_had_nothing_to_do_is_replaced_too(make_evaluator):
     evaluator = make_evaluator()
     wait_until(lambda: evaluator._is_ready)
