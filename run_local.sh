@@ -166,6 +166,8 @@ start() {
     set +m
 }
 
+copied='' to_copy='' lines='' to_filter='' from_master='' to_script=''  # descriptors that open_pipe sets
+
 # open_pipe READ WRITE : open a pipe; the variables get the descriptors of its ends. No file of it is left.
 open_pipe() {
     local folder held

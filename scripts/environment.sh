@@ -4,6 +4,7 @@
 #
 # Up to the end of this check bash can read lines with CRLF too: each ends with a #, which takes the CR.
 if grep -qs $'\r' "${BASH_SOURCE[@]}"; then #
+    # shellcheck disable=SC2154
     mend="cd $(printf %q "$project_dir") && sed -i 's/\r\$//' *.sh scripts/*.sh" #
     echo "The scripts have CRLF line ends, which bash cannot read; this mends them: $mend" >&2 #
     exit 2 #
