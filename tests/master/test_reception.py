@@ -76,7 +76,7 @@ class Hall:
         self.peers += [self._stack.enter_context(socket.create_connection(self.address)) for _ in range(n_peers)]
 
     def look(self, after_s=0.0):
-        """Take in who may come in at this time, and serve who has spoken."""
+        """Accept the connections that fit now, and serve those on which a request has come."""
         self.clock.now += after_s
         self.reception._look(0.0)
         self.reception._close_silent()
