@@ -5,8 +5,8 @@
 
 A real master with its evaluator, and four simulated workers in a process of their own (page_workers.py), ten rounds a
 second. First nobody else is there, then a stranger whose connections say nothing, then one whose connections come again
-as soon as they are closed. What is told of each: rounds a second, the master's CPU, the files that it has open, the
-lines of its log that are about no round, and how long a new connection takes that shows a token.
+as soon as they are closed. It prints for each: rounds a second, the master's CPU and open files, the lines of its log
+that are about no round, and how long a new connection with a token waits for its answer.
 """
 
 import argparse

@@ -80,7 +80,7 @@ def _energy(totals: Totals, last: Tested) -> List[Tuple[str, Any]]:
 
 
 def lost_workers(totals: Totals) -> List[int]:
-    """Return who has joined and was not there at the end."""
+    """Return the ids of the workers that joined and were lost by the end."""
     return [row.worker_id for row in totals.workers if row.state == GONE]
 
 

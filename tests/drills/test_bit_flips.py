@@ -163,7 +163,7 @@ def test_a_flipped_bit_is_harmless_or_healed_or_refused(make_left, scratch, name
 @pytest.mark.parametrize("n", [12, 17, 21, 25])
 @pytest.mark.parametrize("name", MODES)
 def test_workers_that_live_are_ahead_of_a_log_whose_last_transaction_is_damaged(scratch, monkeypatch, name, n):
-    """It looks like one that was never answered: the log says so, and who has heard the answer joins as new."""
+    """The transaction looks unanswered: the log says so, and a worker that knows its verdict joins as new."""
     bury, settings, lines = CrashMaster._bury, settings_with(**MODES[name]), Lines()
 
     def bury_and_damage(master):

@@ -153,7 +153,7 @@ def test_the_longest_silent_stranger_makes_room_and_who_is_known_stays(hall):
 
 
 def test_places_are_made_before_they_are_given_away_and_a_pause_comes_after_that(hall):
-    """Who is closed and comes again at once finds the queue full; for as long as the pause takes, it is not."""
+    """A peer that was closed and reconnects at once finds the queue full until the pause is over."""
     full = hall(2)
     full.connect(5)
     full.look()
@@ -204,7 +204,7 @@ def test_who_leaves_connections_behind_with_one_token_takes_no_places_from_other
     full.settle(after_s=2 * reception.GRACE_S)
     assert full.open() == [0, 2, 3, 4]
     full.show(2, "worker0")
-    full.show(2, "worker1")  # who has both may show the other one
+    full.show(2, "worker1")  # a peer with two tokens may show the second one
     assert {name: list(same) for name, same in full.reception._of_token.items()} == {
         "worker1": [full.made[0], full.made[2]], "worker0": [full.made[3]]}
     for conn in full.made[0], full.made[2], full.made[3]:
