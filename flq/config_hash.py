@@ -17,7 +17,7 @@ from typing import Any, Dict, Mapping, Tuple
 NOT_HASHED: Dict[Tuple[str, str], str] = {
     ("system", "max_rounds"): "a round does not depend on how many follow; a run may be made longer",
     ("system", "linger_s"): "begins after the last round",
-    ("system", "max_samples"): "limits which workers may join; the journal holds those that did; may be raised on resume",
+    ("system", "max_samples"): "limits which workers may join, as the journal says; may be raised on resume",
     ("system", "snapshot_every"): "where a restart begins, not where it leads",
     ("system", "snapshots_kept"): "how far back a restart may begin, not where it leads",
     ("system", "give_up_s"): "counts while there is no master, and so no round",
