@@ -28,7 +28,9 @@ class Misplaced:
         self.workers = cluster.workers(range(2), self.master.port)
         self.master.wait_for(r"round=4/")
         self.run = os.path.dirname(*self.master.files("journal.sqlite"))
+        self.master.signal(signal.SIGSTOP)  # so that the master sees the outcome only
         self.away = displace(self.run)
+        self.master.signal(signal.SIGCONT)
         self.master.wait_for("the run waits: the folder of the run ")
 
     @property
