@@ -15,7 +15,7 @@ budget may refuse it. The master adds up what came, steps x, and sends everybody
 a few bits per parameter, which moves w towards x.
 
 The loops are here, the mathematics is in flq/core: the same functions that the real master
-and workers call. With the same settings this file, ``flq.simulate`` and the cluster make
+and workers call. With the same settings this file, ``flq.engines`` and the cluster make
 the same model, bit for bit. Flags have the names and defaults of FLQ v3; docs/departures.md
 says where and why this algorithm departs from it.
 """
@@ -27,14 +27,14 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 
-from flq.core import budget, coding, draws, server_round
-from flq.core.params import Vector
-from flq.core.quantize import QUANTIZERS, Payload, decode
-from flq.core.rules import GRANT_ORDERS, MEMORIES, MODES, SERVER_OPTIMIZERS, UPDATES, rules_from_settings
+from flq.core import rng, server_step, upload_selection
+from flq.core.codecs import QUANTIZERS, Payload, decode, lossless
+from flq.core.layout import Vector
+from flq.core.lowrank_budget import check_room, longest_upload
 from flq.core.schedule import SCHEDULES
-from flq.core.server_round import ServerState
-from flq.core.sizes import check_room, longest_upload
-from flq.core.worker_round import first_state, propose
+from flq.core.server_step import ServerState
+from flq.core.settings import GRANT_ORDERS, MEMORIES, MODES, SERVER_OPTIMIZERS, UPDATES, rules_from_settings
+from flq.core.worker_step import first_state, propose
 from flq.errors import CodecError, FlqError
 from flq.flags import TINY, Flags, within
 from flq.output import make_output_safe
@@ -65,31 +65,31 @@ def federate(settings: Dict[str, Dict[str, Any]]) -> Iterator[Round]:
     # Both ends make the same start from the seed, so that nothing is sent: x^0 = w^0.
     layout, start = begin(settings)
     check_room(len(everyone), layout, rules)
-    budget.check_admits(8 * longest_upload(len(everyone), layout, rules), rules)
-    server = server_round.first_server_state(start)
+    upload_selection.check_admits(8 * longest_upload(len(everyone), layout, rules), rules)
+    server = server_step.first_server_state(start)
     trainers = [build_trainer(settings, m) for m in everyone]
     n_samples = {m: trainers[m].n_samples for m in everyone}
 
     # What is sent of a payload: with --coding, what is left of it.
-    codings = coding.common(rules.coding, coding.known())
+    codings = lossless.common(rules.coding, lossless.known())
 
     def bits_of(payload: Payload, codec_id: int) -> int:
-        return 8 * coding.sent_size(payload, QUANTIZERS[codec_id].bits, codings)
+        return 8 * lossless.sent_size(payload, QUANTIZERS[codec_id].bits, codings)
 
     states = {m: first_state(layout, rules) for m in everyone}  # memories and lazy clocks, at the workers
     mirrors = {}                                                # g_m, at the master, where the memory has any
     passed_over = {}                                            # rounds in a row without a grant
 
     for k in range(1, n_rounds + 1):
-        threshold = server_round.threshold(server, rules, len(everyone))  # S: what the model has moved of late
+        threshold = server_step.threshold(server, rules, len(everyone))  # S: what the model has moved of late
 
-        sizes = server_round.payload_sizes(server, len(everyone), layout, rules)  # in mode lowrank
+        sizes = server_step.payload_sizes(server, len(everyone), layout, rules)  # in mode lowrank
 
         # Every worker computes its update on w and decides whether it has anything to say.
         proposals, losses = {}, {}
         for m in everyone:
             local = trainers[m].local_update(server.shared, k)
-            noise = draws.stream(seed, draws.ROUNDING, k, m)  # for stochastic rounding, in mode laq8
+            noise = rng.stream(seed, rng.ROUNDING, k, m)  # for stochastic rounding, in mode laq8
             proposals[m] = propose(states[m], local.update, k, threshold, layout, rules, noise, sizes.up)
             losses[m] = local.loss
         talking = [m for m in everyone if proposals[m].payload is not None]
@@ -98,8 +98,8 @@ def federate(settings: Dict[str, Dict[str, Any]]) -> Iterator[Round]:
         costs = {m: bits_of(proposals[m].payload, rules.codec_up) for m in talking}
         granted = talking
         if rules.needs_offers:
-            offers = [budget.Offer(m, proposals[m].energy, costs[m]) for m in talking]
-            granted = budget.grant(offers, passed_over, rules, draws.stream(seed, draws.GRANTS, k))
+            offers = [upload_selection.Offer(m, proposals[m].energy, costs[m]) for m in talking]
+            granted = upload_selection.grant(offers, passed_over, rules, rng.stream(seed, rng.GRANTS, k))
             for m in talking:
                 passed_over[m] = 0 if m in granted else passed_over.get(m, 0) + 1
 
@@ -112,10 +112,10 @@ def federate(settings: Dict[str, Dict[str, Any]]) -> Iterator[Round]:
 
         # G = sum of w_m D(upload_m), or of w_m g_m over all mirrors, silent workers' too, with w_m = 1 in
         # mode laq; then scaled by the number of uploads and clipped, where that is asked for.
-        total = server_round.aggregate(n_samples, granted, uploads, mirrors, layout, rules)
+        total = server_step.aggregate(n_samples, granted, uploads, mirrors, layout, rules)
 
         # x takes the server optimizer's step along G, and w := w + D(C(x - w)).
-        server, delta = server_round.close_round(server, total, k, layout, rules)
+        server, delta = server_step.close_round(server, total, k, layout, rules)
 
         yield Round(k, server, uploads, skipped=[m for m in everyone if m not in talking],
                     refused=[m for m in talking if m not in granted],
@@ -222,7 +222,7 @@ def parse_flags(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
                       help="longest payload of an upload in mode lowrank (default: by the model)")
     bits.add_argument("--bytes_down", type=within(int, 1, 1e9), default=None,
                       help="and of the model's difference (default: by the model)")
-    bits.add_argument("--coding", choices=coding.SETTINGS, default="none",
+    bits.add_argument("--coding", choices=lossless.SETTINGS, default="none",
                       help="lossless coding of payloads: bits are those that are left")
     bits.add_argument("--memory", choices=MEMORIES, default=None,
                       help="(default: flq, which is both residual and mirror; with update delta residual; with mode "

@@ -19,9 +19,9 @@ from typing import Any, Callable, Dict, List
 import numpy as np
 
 from benchmarks.timing import median_ratio, table, take_turns
-from flq.core.draws import ROUNDING, stream
-from flq.core.params import Layout, Tensor, Vector
-from flq.core.quantize import QUANTIZERS, Quantizer
+from flq.core.codecs import QUANTIZERS, Quantizer
+from flq.core.layout import Layout, Tensor, Vector
+from flq.core.rng import ROUNDING, stream
 
 COPY = "np.copyto"
 TENSORS = 4

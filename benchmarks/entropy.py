@@ -14,11 +14,10 @@ import numpy as np
 from benchmarks.lowrank import SETTINGS
 from benchmarks.timing import table
 from flq.config_file import load_config
-from flq.core import components
-from flq.core.bitpack import packed_size, unpack
-from flq.core.coding import code, known
-from flq.core.params import Layout, Vector
-from flq.core.quantize import LOWRANK, QUANTIZERS, Payload
+from flq.core.codecs import LOWRANK, QUANTIZERS, Payload, lowrank_payload
+from flq.core.codecs.bitpack import packed_size, unpack
+from flq.core.codecs.lossless import code, known
+from flq.core.layout import Layout, Vector
 from flq.training.datasets import resolve_dataset
 from flq.training.trainer import begin, build_trainer
 
@@ -60,7 +59,7 @@ def lowrank(name: str, update: Vector, layout: Layout) -> List[List[object]]:
     rows = []
     for size in SIZES:
         payload = QUANTIZERS[LOWRANK].encode(update, layout, limit=size)
-        parts = components.parse(payload, layout)
+        parts = lowrank_payload.parse(payload, layout)
         numbers = [side.ravel() for part in parts for side in (part.left, part.right) if side is not None]
         n_scales = 4 + sum(2 if part.right is None else 1 + len(part.gammas) for part in parts)
         ratio = (payload.size - n_scales) / entropy_bytes(np.concatenate(numbers))

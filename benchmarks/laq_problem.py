@@ -5,7 +5,7 @@ from typing import Any, Dict, List, Tuple
 
 import numpy as np
 
-from flq.core.params import Vector
+from flq.core.layout import Vector
 from flq.training.datasets import load_dataset
 
 N_WORKERS, N_CLASSES, L2, STEP = 10, 10, 0.01, 0.02

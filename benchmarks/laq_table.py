@@ -32,10 +32,10 @@ import numpy as np  # noqa: E402
 from benchmarks.laq_problem import N_CLASSES, N_WORKERS, STEP, Problem, smallest_loss  # noqa: E402
 from benchmarks.timing import table  # noqa: E402
 from flq.config_file import load_config  # noqa: E402
-from flq.core import server_round  # noqa: E402
-from flq.core.draws import start_values  # noqa: E402
-from flq.core.rules import rules_from_settings  # noqa: E402
-from flq.core.worker_round import WorkerState, first_state, propose  # noqa: E402
+from flq.core import server_step  # noqa: E402
+from flq.core.rng import start_values  # noqa: E402
+from flq.core.settings import rules_from_settings  # noqa: E402
+from flq.core.worker_step import WorkerState, first_state, propose  # noqa: E402
 from flq.training.models import model_layout  # noqa: E402
 
 GAP, BITS = 1e-6, 4
@@ -63,7 +63,7 @@ class Method:
         settings = load_config(None, SETTINGS + ("b_up=%d" % b_up, "thr_scale=%r" % thr_scale)).settings()
         self.name, self.reading, self.seed = name, reading, seed
         self.rules, self.layout = rules_from_settings(settings), model_layout(settings)
-        self.server = server_round.first_server_state(start_values(self.layout, seed))
+        self.server = server_step.first_server_state(start_values(self.layout, seed))
         self.states = [first_state(self.layout, self.rules)] * N_WORKERS
         self.losses: List[float] = []
         self.uploads: List[int] = []  # up to here
@@ -79,7 +79,7 @@ class Method:
 
     def go_on(self, kept: Dict[str, np.ndarray]) -> None:
         """Go on from there."""
-        self.server = server_round.first_server_state(kept["model"])._replace(energies=tuple(kept["energies"].tolist()))
+        self.server = server_step.first_server_state(kept["model"])._replace(energies=tuple(kept["energies"].tolist()))
         self.losses, self.uploads = kept["losses"].tolist(), kept["uploads"].tolist()
         self.accuracies = kept["accuracies"].tolist()
         self.states = [WorkerState(None, mirror, clock, False, error) for mirror, clock, error in zip(
@@ -88,7 +88,7 @@ class Method:
     def round(self, gradients: np.ndarray, losses: np.ndarray) -> None:
         """Take the workers' gradients at ``server.model`` and their losses."""
         done = len(self.losses)
-        threshold = server_round.threshold(self.server, self.rules, N_WORKERS)
+        threshold = server_step.threshold(self.server, self.rules, N_WORKERS)
         if self.reading == "code" and done:
             threshold *= self.rules.depth / min(done, self.rules.depth)
         proposals = [propose(state, gradient, done + 1, threshold, self.layout, self.rules)
@@ -96,8 +96,8 @@ class Method:
         self.states = [proposal.if_applied for proposal in proposals]
         uploads = [m for m, proposal in enumerate(proposals) if proposal.payload is not None]
         mirrors = {m: state.mirror for m, state in enumerate(self.states)}
-        total = server_round.aggregate(dict.fromkeys(mirrors, 1), uploads, {}, mirrors, self.layout, self.rules)
-        self.server = server_round.close_round(self.server, total, done + 1, self.layout, self.rules).state
+        total = server_step.aggregate(dict.fromkeys(mirrors, 1), uploads, {}, mirrors, self.layout, self.rules)
+        self.server = server_step.close_round(self.server, total, done + 1, self.layout, self.rules).state
         self.losses.append(float(losses.mean()))
         self.uploads.append(len(uploads) + (self.uploads[-1] if done else 0))
 

@@ -13,11 +13,11 @@ from typing import Callable, List, Tuple
 import numpy as np
 
 from flq.config_file import load_config
-from flq.core import components, draws
-from flq.core.params import Layout, Tensor, Vector
-from flq.core.quantize import LOWRANK, QUANTIZERS, decode
-from flq.core.rules import rules_from_settings
-from flq.core.sizes import sizes
+from flq.core import rng
+from flq.core.codecs import LOWRANK, QUANTIZERS, decode, lowrank_payload
+from flq.core.layout import Layout, Tensor, Vector
+from flq.core.lowrank_budget import sizes
+from flq.core.settings import rules_from_settings
 from flq.training.datasets import resolve_dataset
 from flq.training.trainer import begin, build_trainer
 
@@ -39,12 +39,12 @@ def cpu_s(action: Callable[..., object], *arguments: object) -> float:
 def made_up(shapes: List[Tuple[int, ...]]) -> Tuple[Layout, Vector]:
     """Return a layout, and a vector whose matrices have 20 components of falling size and noise."""
     layout = Layout(tuple(Tensor("t%d" % i, shape) for i, shape in enumerate(shapes)))
-    random, parts = draws.stream(1, 99), []
+    random, parts = rng.stream(1, 99), []
     for tensor in layout.tensors:
-        shape = components.matrix_shape(tensor)
-        noise = draws.uniform(tensor.size, random)
+        shape = lowrank_payload.matrix_shape(tensor)
+        noise = rng.uniform(tensor.size, random)
         if shape is not None:
-            left, right = (draws.uniform(20 * length, random).reshape(20, length) for length in shape)
+            left, right = (rng.uniform(20 * length, random).reshape(20, length) for length in shape)
             noise = 0.2 * noise + (left.T * np.geomspace(1, 0.05, 20)).dot(right).astype(np.float32).ravel()
         parts.append(0.003 * noise)
     return layout, np.concatenate(parts).astype(np.float32)

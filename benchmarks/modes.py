@@ -4,7 +4,7 @@
     FLQ_DATA_DIR=DATA .venv/bin/python -m benchmarks.modes fedavg "bbit 4"
 
 Ten workers, Dirichlet 0.5, cnn_small, one local epoch a round, 30 rounds. Master and workers are
-the real machines, joined by the bytes of their frames (flq.simulate); what HTTP adds to them is
+the real machines, joined by the bytes of their frames (flq.engines); what HTTP adds to them is
 not in the table. One line of JSON per round goes to --out, so that an accuracy can be looked up.
 """
 
@@ -16,7 +16,7 @@ import time
 from typing import Any, Dict
 
 from flq.config_file import load_config
-from flq.simulate.loopback import simulate
+from flq.engines.simulation import simulate
 from flq.training.datasets import resolve_dataset
 from flq.training.trainer import build_evaluator
 

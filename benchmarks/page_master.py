@@ -11,8 +11,9 @@ import sys
 import time
 from typing import Any, Callable, Dict, Iterator, List
 
-from flq.master import command_line, serving
-from flq.master.broadcast import Broadcast
+from flq.master import command_line
+from flq.master.live.broadcast import Broadcast
+from flq.master.runtime import assembly
 
 TAKEN: Dict[str, float] = {"feed_s": 0.0, "process_s": 0.0, "wall_s": 0.0, "pieces": 0, "bytes": 0}
 BEGAN: List[float] = []
@@ -37,7 +38,7 @@ class Timed(Broadcast):
 
 def main() -> int:
     """Run the master."""
-    serving.Broadcast = Timed
+    assembly.Broadcast = Timed
     code = command_line.main(sys.argv[2:], sys.argv[1])
     print(json.dumps(TAKEN), flush=True)
     return code

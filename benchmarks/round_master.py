@@ -14,11 +14,12 @@ from typing import Any, Callable, List, Sequence, Type
 
 from benchmarks.peak import mark
 from benchmarks.volatile import leave_out_the_disk
-from flq.core.params import Vector
-from flq.master import command_line, serving
-from flq.master.evaluator import Evaluator
-from flq.master.meter import Meter
-from flq.master.record import Evaluated
+from flq.core.layout import Vector
+from flq.master import command_line
+from flq.master.records.round_log import Evaluated
+from flq.master.records.wire_meter import Meter
+from flq.master.runtime import assembly
+from flq.master.runtime.evaluator import Evaluator
 
 METER = Meter()
 MARKS: List[Any] = []
@@ -60,8 +61,8 @@ class RealEvaluator(Evaluator):
 
 def serve(evaluator: Type[Any], flags: List[str], folder: str) -> int:
     """Run the master with this in the evaluator's place, and print its marks; return the exit code."""
-    serving.Evaluator = evaluator
-    serving.Meter = lambda: METER
+    assembly.Evaluator = evaluator
+    assembly.Meter = lambda: METER
     code = command_line.main(flags, folder)
     print(json.dumps(MARKS), flush=True)
     return code

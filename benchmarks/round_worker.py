@@ -12,7 +12,7 @@ from typing import Any, Dict, List
 from benchmarks.peak import report
 from benchmarks.ready import ready_vector
 from benchmarks.volatile import leave_out_the_disk
-from flq.core.params import Vector
+from flq.core.layout import Vector
 from flq.training.models import model_layout
 from flq.training.results import LocalUpdate
 from flq.worker import command_line, program

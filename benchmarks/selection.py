@@ -3,7 +3,7 @@
     .venv/bin/python -m benchmarks.selection grants
     .venv/bin/python -m benchmarks.selection lazy
 
-The built-in digits, ten workers, Dirichlet 0.3, in memory (flq.simulate), means over the seeds. Bytes are those of the
+The built-in digits, ten workers, Dirichlet 0.3, in memory (flq.engines), means over the seeds. Bytes are those of the
 payloads. A few minutes each.
 """
 
@@ -14,8 +14,8 @@ import numpy as np
 
 from benchmarks.timing import table
 from flq.config_file import load_config
+from flq.engines.simulation import simulate
 from flq.protocol.events import RoundClosed
-from flq.simulate.loopback import simulate
 from flq.training.datasets import resolve_dataset
 from flq.training.trainer import build_evaluator
 

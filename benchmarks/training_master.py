@@ -12,8 +12,8 @@ from typing import Any, Callable, List, Sequence
 import numpy as np
 
 from benchmarks.round_master import NobodyEvaluates, serve
-from flq.core.params import Vector
-from flq.master.record import Evaluated
+from flq.core.layout import Vector
+from flq.master.records.round_log import Evaluated
 
 MODELS: List[Vector] = []
 

@@ -11,7 +11,7 @@ import numpy as np
 from benchmarks.processes import PROJECT, Marks, run
 from benchmarks.round_overhead import summary
 from flq.config_file import load_config
-from flq.master.evaluator import Evaluator
+from flq.master.runtime.evaluator import Evaluator
 from flq.training.datasets import resolve_dataset
 
 EVALUATION_S = 3600.0  # longer than all evaluations take

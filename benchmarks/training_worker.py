@@ -8,7 +8,7 @@ import time
 from typing import Any, Dict, List
 
 from benchmarks.peak import report
-from flq.core.params import Vector
+from flq.core.layout import Vector
 from flq.training.results import LocalUpdate
 from flq.training.trainer import build_trainer
 from flq.worker import command_line, program

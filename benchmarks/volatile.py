@@ -2,8 +2,8 @@
 
 from typing import Any, List
 
-from flq.master.journal import Journal
-from flq.master.snapshots import Snapshots
+from flq.master.storage.journal import Journal
+from flq.master.storage.snapshots import Snapshots
 from flq.worker import state_file
 
 FLAG = "--volatile"

@@ -14,7 +14,7 @@ from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Seq
 from pydantic import ValidationError
 
 from .config import SECTIONS, Config, allowed, is_optional
-from .core.rules import rules_from_settings
+from .core.settings import rules_from_settings
 from .errors import ConfigError
 
 NAMED_SECTIONS = ("dataset", "model")  # a plain text in their place means their `name`

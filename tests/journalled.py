@@ -4,9 +4,9 @@ import os
 from contextlib import closing
 
 from flq.config_file import load_config
-from flq.master.journal import Batch, reopen
-from flq.master.run import begin_journal
-from flq.master.runs import claim
+from flq.master.storage.journal import Batch, reopen
+from flq.master.storage.resume import begin_journal
+from flq.master.storage.run_index import claim
 from flq.training.models import model_layout
 
 

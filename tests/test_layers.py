@@ -58,17 +58,17 @@ LAYERS = {
     "training": layer("errors output console flags locks device core drawing", "numpy tensorflow keras PIL"),
     "worker": layer("errors console logfile addresses flags durable locks tokens systemd device core protocol training",
                     "numpy requests"),
-    "simulate": layer("errors core protocol training", "numpy"),
+    "engines": layer("errors core protocol training", "numpy"),
     "report": layer("errors output flags durable journal_file core drawing",
                     "numpy xlsxwriter openpyxl pandas matplotlib"),
-    "watch": layer("errors flags tokens core drawing training report",
+    "sinks": layer("errors flags tokens core drawing training report",
                    "numpy apprise matplotlib tensorboardX swanlab"),
     "config": layer("errors core", "pydantic pydantic_core"),
     "config_file": layer("errors core config", "pydantic"),
     "config_docs": layer("errors core config", "pydantic"),
     "config_hash": layer(),
     "master": layer("errors launch console logfile addresses flags durable journal_file locks tokens systemd device "
-                    "core protocol training report watch config config_file config_docs config_hash",
+                    "core protocol training report sinks config config_file config_docs config_hash",
                     "numpy flask werkzeug cheroot pydantic prometheus_client"),
     "deploy": layer("errors output console addresses flags leftovers durable tokens device config report master",
                     "yaml pydantic pydantic_core"),
@@ -94,7 +94,7 @@ LOADS_BY_NAME = frozenset({"flq.training.custom_model"})
 
 
 class Import(NamedTuple):
-    """One module that a file names, in full: flq.core.params, os.path, numpy."""
+    """One module that a file names, in full: flq.core.layout, os.path, numpy."""
 
     line: int
     module: str
@@ -102,7 +102,7 @@ class Import(NamedTuple):
 
 
 def layer_of(module: str) -> str:
-    """Name the layer of a module: flq.core.params -> core, flq -> flq, flq_worker -> flq_worker."""
+    """Name the layer of a module: flq.core.layout -> core, flq -> flq, flq_worker -> flq_worker."""
     parts = module.split(".")
     return parts[1] if parts[0] == "flq" and len(parts) > 1 else parts[0]
 
@@ -298,8 +298,8 @@ def test_a_circle_of_imports_is_found():
     ("flq.core.lazy", "from time import monotonic"),
     ("flq.core.lazy", "import logging"),
     ("flq.core.lazy", "import random"),
-    ("flq.core.draws", "import numpy as np\nnp.random.seed(1)"),
-    ("flq.core.draws", "from numpy.random import normal"),
+    ("flq.core.rng", "import numpy as np\nnp.random.seed(1)"),
+    ("flq.core.rng", "from numpy.random import normal"),
     ("flq.core.lazy", "import threading"),
     ("flq.core.lazy", "from pathlib import Path"),
     ("flq.core.lazy", "import subprocess"),
@@ -314,14 +314,14 @@ def test_a_circle_of_imports_is_found():
     ("flq.core.lazy", "import flq.worker.runtime"),
     ("flq.core.lazy", "from ... import anything"),
     ("flq.core.lazy", "def f():\n    import tensorflow"),
-    ("flq.errors", "from .core import params"),
+    ("flq.errors", "from .core import layout"),
     ("flq.protocol.wire", "import socket"),
     ("flq.protocol.wire", "import logging"),
     ("flq.protocol.wire", "import flask"),
     ("flq.protocol.worker_machine", "import random\nrandom.random()"),
     ("flq.protocol.worker_machine", "from random import uniform"),
     ("flq.protocol.wire", "from ..training import trainer"),
-    ("flq.protocol.wire", "from ..master.app import create_app"),
+    ("flq.protocol.wire", "from ..master.routes.app import create_app"),
     ("flq.training.trainer", "import tensorflow as tf"),
     ("flq.training.trainer", "from tensorflow import keras"),
     ("flq.training.trainer", "class Trainer:\n    import tensorflow"),
@@ -331,18 +331,18 @@ def test_a_circle_of_imports_is_found():
     ("flq.worker.runtime", "from ..master import app"),
     ("flq.worker.runtime", "from ..config import load_config"),
     ("flq.worker.runtime", "import psutil"),
-    ("flq.simulate.loopback", "from ..master import app"),
-    ("flq.report.excel", "from ..master import service"),
+    ("flq.engines.simulation", "from ..master import app"),
+    ("flq.report.excel", "from ..master.runtime import run"),
     ("flq.report.excel", "from ..protocol import events"),
     ("flq.config", "from .master import app"),
-    ("flq.master.app", "from ..worker import runtime"),
-    ("flq.master.app", "from ..simulate import loopback"),
-    ("flq.master.app", "def f():\n    import tensorflow"),
-    ("flq.master.app", "import flq_worker"),
-    ("flq.master.app", "import pickle"),
-    ("flq.master.app", "eval('1')"),
-    ("flq.master.app", "import numpy\nnumpy.load('x', allow_pickle=True)"),
-    ("flq.master.app", "import importlib\nname = 'x'\nimportlib.import_module(name)"),
+    ("flq.master.routes.app", "from ...worker import runtime"),
+    ("flq.master.routes.app", "from ...engines import simulation"),
+    ("flq.master.routes.app", "def f():\n    import tensorflow"),
+    ("flq.master.routes.app", "import flq_worker"),
+    ("flq.master.routes.app", "import pickle"),
+    ("flq.master.routes.app", "eval('1')"),
+    ("flq.master.routes.app", "import numpy\nnumpy.load('x', allow_pickle=True)"),
+    ("flq.master.routes.app", "import importlib\nname = 'x'\nimportlib.import_module(name)"),
     ("flq.training.trainer", "import importlib\nname = 'x'\nimportlib.import_module(name)"),
     ("flq.training.custom_model", "import pickle"),
     ("flq.brandnew.thing", "x = 1"),
@@ -355,20 +355,20 @@ def test_planted_violation_is_found(module, source):
 
 def test_import_inside_a_package_counts_from_the_package():
     assert violations("from ..protocol import wire", "flq.core", is_package=True) != []
-    assert violations("from .params import Vector", "flq.core", is_package=True) == []
-    assert violations("from . import params\nfrom .. import errors", "flq.core", is_package=True) == []
+    assert violations("from .layout import Vector", "flq.core", is_package=True) == []
+    assert violations("from . import layout\nfrom .. import errors", "flq.core", is_package=True) == []
 
 
 @pytest.mark.parametrize("module, source", [
-    ("flq.core.lazy", "import math\nimport numpy as np\nfrom ..errors import DataError\nfrom .params import Vector"),
-    ("flq.core.lazy", "from flq import __version__\nfrom flq.core import params\nfrom flq.errors import FlqError"),
-    ("flq.core.draws", "import numpy as np\nnp.random.Generator(np.random.Philox(1))"),
+    ("flq.core.lazy", "import math\nimport numpy as np\nfrom ..errors import DataError\nfrom .layout import Vector"),
+    ("flq.core.lazy", "from flq import __version__\nfrom flq.core import layout\nfrom flq.errors import FlqError"),
+    ("flq.core.rng", "import numpy as np\nnp.random.Generator(np.random.Philox(1))"),
     ("flq.protocol.worker_machine", "import random\n\ndef f(jitter: random.Random):\n    return jitter.random()"),
-    ("flq.protocol.wire", "import struct\nfrom ..core.params import Layout\nfrom ..core import quantize"),
+    ("flq.protocol.wire", "import struct\nfrom ..core.layout import Layout\nfrom ..core import codecs"),
     ("flq.training.trainer", "import os\n\ndef f():\n    import tensorflow as tf\n    return tf"),
     ("flq.training.trainer", "class T:\n    def f(self):\n        from tensorflow import keras\n        return keras"),
     ("flq.worker.runtime", "import time\nimport requests\nfrom ..protocol import wire\nfrom ..training import trainer"),
-    ("flq.master.app", "import numpy\nnumpy.load('x', allow_pickle=False)\nfrom ..report import excel"),
+    ("flq.master.routes.app", "import numpy\nnumpy.load('x', allow_pickle=False)\nfrom ...report import excel"),
 ])
 def test_allowed_import_passes(module, source):
     assert violations(source, module) == []

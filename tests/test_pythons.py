@@ -13,7 +13,7 @@ WORKER_SOURCES = ("flq/__init__.py", "flq/errors.py", "flq/output.py", "flq/cons
                   "flq/flags.py", "flq/logfile.py", "flq/durable.py", "flq/leftovers.py", "flq/locks.py",
                   "flq/systemd.py", "flq/tokens.py", "flq/device", "flq/core", "flq/protocol", "flq/drawing",
                   "flq/training", "flq/worker", "flq/report", "flq_worker.py", "flq_fed_v3.py")
-WORKER_TESTS = ("tests/core", "tests/console", "tests/device", "tests/protocol", "tests/simulate", "tests/training",
+WORKER_TESTS = ("tests/core", "tests/console", "tests/device", "tests/protocol", "tests/engines", "tests/training",
                 "tests/worker", "tests/report/test_curves.py")
 VERSIONS = {"3.6": "with TensorFlow 2.6, as on JetPack 4.6", "3.8": "with TensorFlow 2.11, as on JetPack 5"}
 SUITES = {}  # version -> its suite, once it is started

@@ -11,7 +11,7 @@ import pytest
 
 import flq_fed_v3
 from flq.config import SECTIONS
-from flq.core.rules import rules_from_settings
+from flq.core.settings import rules_from_settings
 from flq.errors import ConfigError
 
 PROJECT = Path(__file__).resolve().parent.parent

@@ -20,7 +20,7 @@ WORKER = ("errors", "console", "flags", "logfile", "durable", "tokens", "systemd
           "training", "worker", "flq_worker.py", "flq_fed_v3.py", "report/__init__.py", "report/axes.py",
           "report/charts.py", "report/reference.py", "report/sheets.py")
 MASTER = ("errors", "console", "flags", "logfile", "durable", "tokens", "systemd", "device", "core", "protocol",
-          "drawing", "report", "watch", "config", "config_file", "config_docs", "config_hash", "master", "deploy",
+          "drawing", "report", "sinks", "config", "config_file", "config_docs", "config_hash", "master", "deploy",
           "flq_master.py")
 DISTRIBUTIONS = {"PIL": "pillow", "prometheus_client": "prometheus-client", "pydantic_core": "pydantic",
                  "werkzeug": "flask", "yaml": "pyyaml"}  # where the names differ

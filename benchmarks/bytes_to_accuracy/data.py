@@ -14,7 +14,7 @@ from typing import Any, Callable, Dict
 import numpy as np
 
 from flq.config_file import load_config
-from flq.core import draws
+from flq.core import rng
 from flq.training.datasets import load_dataset, resolve_dataset
 from flq.training.keras_trainer import KerasTrainer
 from flq.training.results import LocalUpdate
@@ -30,7 +30,7 @@ def prepared(folder: str) -> Dict[str, str]:
     paths = {part: os.path.join(folder, "fashion_mnist_%s.npz" % part) for part in ("validation", "test")}
     if not all(os.path.exists(path) for path in paths.values()):
         whole = load_dataset(resolve_dataset(load_config(None, ["dataset=fashion_mnist"]).settings()))
-        order = draws.permutation(len(whole.y_train), draws.stream(SPLIT_SEED, draws.HELD_BACK))
+        order = rng.permutation(len(whole.y_train), rng.stream(SPLIT_SEED, rng.HELD_BACK))
         held, kept = np.sort(order[:N_VALIDATION]), np.sort(order[N_VALIDATION:])
         parts = {"validation": (whole.x_train[held], whole.y_train[held]), "test": (whole.x_test, whole.y_test)}
         for part, (x, y) in parts.items():
@@ -62,4 +62,4 @@ class FixedPartition(KerasTrainer):
         return done
 
     def _stream(self, purpose: int, round_index: int) -> np.random.Philox:
-        return draws.stream(self._run_seed, purpose, round_index, self._worker_id)
+        return rng.stream(self._run_seed, purpose, round_index, self._worker_id)

@@ -14,8 +14,8 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 import numpy as np
 
 from flq.config_file import load_config
+from flq.engines.simulation import simulate
 from flq.protocol import events
-from flq.simulate.loopback import simulate
 from flq.training.datasets import resolve_dataset
 from flq.training.trainer import build_evaluator
 

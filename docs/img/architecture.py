@@ -95,7 +95,7 @@ def _worker(drawing: Drawing) -> None:
     drawing.box(52, 360, 336, 84, "tensorflow", "Local training: TensorFlow",
                 ["on data that never leave the machine"], "training/")
     drawing.box(52, 494, 336, 84, "thread", "Pulse thread", ["renews the lease, tells of the device"],
-                "worker/pulse.py, device/")
+                "worker/heartbeat.py, device/")
     drawing.box(36, 640, 368, 98, "disk", "State file", ["memory of what was not sent, and the answer;",
                                                          "on disk before the answer is sent"])
     drawing.arrow([(220, 310), (220, 360)], both=True)
@@ -120,17 +120,17 @@ def _master(drawing: Drawing) -> None:
     drawing.box(634, 50, 626, 704, "machine", "The master's computer")
     drawing.box(650, 88, 380, 650, "process", "Master process")
     drawing.box(666, 122, 348, 84, "thread", "Request threads", ["check the token, read and decode frames"],
-                "master/app.py, master/server.py")
+                "master/routes/app.py, master/http/server.py")
     drawing.box(666, 246, 348, 148, "thread", "Owner thread: performs, in one order",
-                source="master/owner.py, master/service.py")
+                source="master/runtime/event_loop.py, master/runtime/run.py")
     drawing.box(682, 276, 316, 86, "decides", "State machine: decides", ["who may, what counts, when a round closes"],
                 "protocol/master_machine.py")
     drawing.box(666, 434, 348, 84, "thread", "Status, page and model, published",
-                ["anybody reads them without waiting"], "master/status.py, master/broadcast.py")
+                ["anybody reads them without waiting"], "master/live/status.py, master/live/broadcast.py")
     drawing.box(666, 534, 348, 64, "thread", "Saver thread", ["writes results beside the run"])
     drawing.box(666, 618, 348, 104, "thread", "Watcher threads, one for each",
                 ["telling one is putting a line into its queue;", "one that hangs or dies is begun anew"],
-                "master/watchers.py")
+                "master/runtime/sinks.py")
     drawing.box(1070, 122, 174, 104, "people", "People, tools", ["a browser: the page;", "curl, Prometheus:",
                                                                  "status, model, stop"])
     drawing.box(1070, 246, 174, 106, "disk", "Journal", ["events, snapshots;", "written before", "anybody is answered"])
@@ -138,7 +138,7 @@ def _master(drawing: Drawing) -> None:
                 ["TensorFlow; its results", "go into rows only,", "never into the model"])
     drawing.box(1070, 534, 174, 64, "disk", "Results", ["workbook, model, figures"])
     drawing.box(1070, 618, 174, 104, "process", "Watcher processes",
-                ["draw, send, track;", "nothing comes back"], "watch/")
+                ["draw, send, track;", "nothing comes back"], "sinks/")
     drawing.arrow([(840, 206), (840, 246)], both=True)
     drawing.text(852, 231, "events, replies", color=GREY)
     drawing.arrow([(840, 394), (840, 434)])
@@ -164,8 +164,8 @@ ROWS = (
     Row(838, "people", (("flq_worker.py", "a program"), ("flq_master.py", "a program"),
                         ("flq_fed_v3.py", "the algorithm in one file"), ("deploy_jetson.sh", "a program"))),
     Row(918, "thread", (("worker", "HTTP client, loop"), ("master", "HTTP server, owner, journal, page"),
-                        ("simulate", "both machines in memory"), ("deploy", "a cluster by ssh"))),
-    Row(998, "process", (("watch", "figures, messages, trackers: processes beside a run"), ("config", "settings"))),
+                        ("engines", "both machines in memory"), ("deploy", "a cluster by ssh"))),
+    Row(998, "process", (("sinks", "figures, messages, trackers: processes beside a run"), ("config", "settings"))),
     Row(1078, "tensorflow", (("protocol", "messages, bytes, state machines"), ("training", "data, models, TensorFlow"),
                              ("report", "rows, workbooks, figures"))),
     Row(1158, "disk", (("core", "mathematics: numpy, pure functions"), ("device", "board, sensors, doctor"),

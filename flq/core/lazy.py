@@ -27,7 +27,7 @@ counts most, and the quantization errors do not enter.
 
 from typing import Sequence
 
-from .rules import Rules
+from .settings import Rules
 
 
 def movement(aggregate_energies: Sequence[float], rules: Rules, n_workers: int) -> float:

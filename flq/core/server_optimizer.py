@@ -21,8 +21,8 @@ from typing import NamedTuple, Optional, Tuple
 import numpy as np
 
 from ..errors import CodecError
-from .params import BLOCK, Layout, Vector, blocks
-from .rules import ServerStep
+from .layout import BLOCK, Layout, Vector, blocks
+from .settings import ServerStep
 
 
 class Moments(NamedTuple):

@@ -84,7 +84,7 @@ def last_of(results_dir: str) -> Optional[Dict[str, Any]]:
         None if there is no run, or the last one cannot be told. ``ended`` is None for a run that can go on.
     """
     # Here, since they need packages that tokens and a master that answers do without.
-    from ..master.runs import last_run
+    from ..master.storage.run_index import last_run
     from ..report.names import stamp_of, workbook_name
 
     try:

@@ -52,9 +52,9 @@ def examine(args: argparse.Namespace, project_dir: str, root: str, interpreter: 
 def _configuration(args: argparse.Namespace, project_dir: str) -> Tuple[Line, str]:
     """Load the configuration and look whether a worker could train by it; return that and the results' folder."""
     from ..config_file import load_config  # packages_line has found what they import
+    from ..sinks.trackers import check_installed
     from ..training.datasets import resolve_dataset
     from ..training.trainer import check
-    from ..watch.trackers import check_installed
 
     path = args.config or os.path.join(project_dir, "flq_config.json")
     try:
@@ -136,7 +136,7 @@ def tokens_line(path: str, project_dir: str) -> Line:
 
 def notifications_line(environment: Mapping[str, str], project_dir: str) -> Line:
     """Return whether messages would be sent, and how to try; nothing is sent."""
-    from ..watch.notify.secrets import FILE, read_secrets  # packages_line has found what it imports
+    from ..sinks.notify.secrets import FILE, read_secrets  # packages_line has found what it imports
 
     path = os.path.join(project_dir, FILE)
     try:
@@ -146,12 +146,12 @@ def notifications_line(environment: Mapping[str, str], project_dir: str) -> Line
     if not secrets.urls:
         return Line(OK, "notifications", "none: neither FLQ_NOTIFY nor %s says where to" % path)
     through = "" if secrets.proxy is None else ", through a proxy"
-    return Line(OK, "notifications", "to %d address%s%s; python -m flq.watch.notify --test sends one message"
+    return Line(OK, "notifications", "to %d address%s%s; python -m flq.sinks.notify --test sends one message"
                 % (len(secrets.urls), "es" if len(secrets.urls) > 1 else "", through))
 
 
 def _tls_line(args: argparse.Namespace) -> Line:
-    from .tls import TlsAdapter  # packages_line has found what it imports
+    from .http.tls import TlsAdapter  # packages_line has found what it imports
 
     if args.tls_cert is None:
         if is_loopback(args.host):

@@ -19,10 +19,10 @@ from ..training.datasets import resolve_dataset
 from ..training.models import is_custom, model_layout
 from ..training.trainer import check
 from .heap import keep_few_arenas
-from .results import config_text
-from .run import check_newest_may_go_on, take_up
-from .runs import newest_unfinished
-from .serving import serve
+from .records.artifacts import config_text
+from .runtime.assembly import serve
+from .storage.resume import check_newest_may_go_on, take_up
+from .storage.run_index import newest_unfinished
 
 logger = logging.getLogger(__name__)
 

@@ -7,9 +7,9 @@ the first of those needs it.
 
 from typing import Collection, Dict, Iterable, List, NamedTuple, Optional, Tuple
 
-from ..core.coding import choose, code
-from ..core.params import Vector, fingerprint
-from ..core.quantize import FLOAT32, QUANTIZERS, Payload
+from ..core.codecs import FLOAT32, QUANTIZERS, Payload
+from ..core.codecs.lossless import choose, code
+from ..core.layout import Vector, fingerprint
 from .messages import Kind, ModelFrame
 from .wire import PREFIX_SIZE, Buffers, Link, encode
 

@@ -2,11 +2,11 @@
 
 from typing import Any, Dict, NamedTuple, Optional, Sequence, Tuple, Union
 
-from ..core.params import Vector
-from ..core.quantize import Payload
+from ..core.codecs import Payload
+from ..core.layout import Vector
 from ..errors import FlqError
 from .messages import Answer
-from .rest import Kept
+from .resumable import Kept
 from .wire import Buffers
 
 Ticket = int  # names a request that waits for its reply

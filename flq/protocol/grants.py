@@ -2,11 +2,11 @@
 
 from typing import Mapping, Optional, Set
 
-from ..core import budget
-from ..core.draws import GRANTS, stream
-from ..core.rules import Rules
-from .members import Member, OpenRound
+from ..core import upload_selection
+from ..core.rng import GRANTS, stream
+from ..core.settings import Rules
 from .messages import Answer
+from .records import Member, OpenRound
 
 
 def decide(going: OpenRound, members: Mapping[int, Member], rules: Rules, seed: int) -> Optional[Set[int]]:
@@ -22,14 +22,14 @@ def decide(going: OpenRound, members: Mapping[int, Member], rules: Rules, seed: 
     passed_over = {worker_id: members[worker_id].passed_over for worker_id in going.offers}
     last = {worker_id for worker_id in going.offers if members[worker_id].last_until >= going.index}
     offers = [_offer(answer) for answer in going.offers.values()]
-    return set(budget.grant(offers, passed_over, rules, stream(seed, GRANTS, going.index), last))
+    return set(upload_selection.grant(offers, passed_over, rules, stream(seed, GRANTS, going.index), last))
 
 
 def is_left_for(answer: Answer, going: OpenRound, rules: Rules) -> bool:
     """Return whether an offer that comes after the grants fits into what they have left."""
     spent = sum(going.offers[worker_id].cost_bits for worker_id in going.granted)
-    return budget.fits(len(going.granted), spent, _offer(answer), rules)
+    return upload_selection.fits(len(going.granted), spent, _offer(answer), rules)
 
 
-def _offer(answer: Answer) -> budget.Offer:
-    return budget.Offer(answer.worker_id, answer.energy, answer.cost_bits)
+def _offer(answer: Answer) -> upload_selection.Offer:
+    return upload_selection.Offer(answer.worker_id, answer.energy, answer.cost_bits)

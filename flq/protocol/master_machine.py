@@ -23,10 +23,10 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional, Union
 
 import numpy as np
 
-from ..core import budget, coding, server_round
-from ..core.params import Vector, fingerprint
-from ..core.quantize import Payload
-from ..core.sizes import Sizes
+from ..core import server_step, upload_selection
+from ..core.codecs import Payload, lossless
+from ..core.layout import Vector, fingerprint
+from ..core.lowrank_budget import Sizes
 from ..errors import BadValues, CodecError, Conflict, FlqError
 from . import grants
 from .downlink import Chain, Downlink
@@ -61,15 +61,15 @@ from .events import (
     Stop,
     Ticket,
 )
-from .ledger import Traffic, received, sent
-from .members import LATE, LOST, REFUSED, SKIPPED, UPLOADED, Member, OpenRound
+from .long_poll import Asked, Waiting
+from .membership import Registry
 from .messages import FINAL, Answer, Kind, Outcome, Plan, Verdict
 from .options import RunOptions
-from .registry import Registry
+from .records import LATE, LOST, REFUSED, SKIPPED, UPLOADED, Member, OpenRound
 from .reports import report_of
-from .rest import n_kept
+from .resumable import n_kept
+from .traffic import Traffic, received, sent
 from .uploads import check_upload, mirror_after
-from .waiting import Asked, Waiting
 from .wire import Buffers, encode, link_of, size_of
 
 HEAVY_SHARE, HEAVY_FACTOR = 0.5, 1.8  # of the weight, and of an equal share: one of two workers has about half anyway
@@ -101,7 +101,7 @@ class MasterMachine:
         self.link = link_of(options.run_id, options.layout)
         self.state = State.LOBBY
         self.round_index = 0
-        self.server = server_round.first_server_state(start)
+        self.server = server_step.first_server_state(start)
         self.registry = Registry(options.total_workers, options.layout.crc, options.lease_s, options.max_samples)
         self.totals = Traffic()
         self.open_round: Optional[OpenRound] = None
@@ -217,7 +217,7 @@ class MasterMachine:
         is_shared = self.registry.is_shared(member, event)
         goes_on = not is_shared and self.registry.takes_up(member, event, self.round_index)
         is_ahead = self.registry.is_ahead(member, event, self.round_index)
-        codings = coding.common(self.options.rules.coding, event.codings)
+        codings = lossless.common(self.options.rules.coding, event.codings)
         if not goes_on or member.gone or codings != member.codings or event.session != member.session:
             self._journal(event)
         member.codings = codings
@@ -361,7 +361,7 @@ class MasterMachine:
         self._close_answer(event, member, Outcome.APPLIED, UPLOADED)
 
     def _sizes(self, n_members: int) -> Sizes:
-        return server_round.payload_sizes(self.server, n_members, self.options.layout, self.options.rules)
+        return server_step.payload_sizes(self.server, n_members, self.options.layout, self.options.rules)
 
     def _lease_ended(self, event: LeaseEnded, now: float) -> None:
         member, going = self.members[event.worker_id], self.open_round
@@ -468,7 +468,7 @@ class MasterMachine:
             self._decide(worker_id, LATE)
             self._answer_waiting(self.members[worker_id], Outcome.LATE)
         for worker_id in going.unused_grants():
-            self.members[worker_id].last_until = going.index + budget.LAST_ROUNDS
+            self.members[worker_id].last_until = going.index + upload_selection.LAST_ROUNDS
         options = self.options
         mirrors = {worker_id: self.members[worker_id].mirror for worker_id in going.n_samples
                    if self.members[worker_id].mirror is not None}
@@ -476,14 +476,14 @@ class MasterMachine:
         self.open_round = None
         try:
             with np.errstate(over="ignore", invalid="ignore"):  # the outcome is checked
-                total = server_round.aggregate(going.n_samples, uploaded, going.uploads, mirrors, options.layout,
+                total = server_step.aggregate(going.n_samples, uploaded, going.uploads, mirrors, options.layout,
                                                options.rules)
-                self.server, delta = server_round.close_round(self.server, total, going.index, options.layout,
+                self.server, delta = server_step.close_round(self.server, total, going.index, options.layout,
                                                               options.rules, self._known.get(going.index))
         except CodecError as error:
             self._effects.append(Note("round %d leaves the model as it was: %s; lower model.lr or model.server_lr"
                                       % (going.index, error.detail), UNCHANGED))
-            self.server, delta = server_round.close_round(self.server, None, going.index, options.layout,
+            self.server, delta = server_step.close_round(self.server, None, going.index, options.layout,
                                                           options.rules)
         if delta is not None:
             self.downlink.push(self.server.version, self.server.shared, options.rules.codec_down, delta)
@@ -602,7 +602,7 @@ class MasterMachine:
         rules, downlink = self.options.rules, self.downlink
         n_members = 1 if ended else len(self.open_round.n_samples)
         buffers = encode(Plan(self.round_index, downlink.version, downlink.crc,
-                              server_round.threshold(self.server, rules, n_members), rules.needs_offers and not ended,
+                              server_step.threshold(self.server, rules, n_members), rules.needs_offers and not ended,
                               ended, len(chain.frames), self._sizes(n_members).up), self.link)
         for frame in chain.frames:
             buffers = buffers + frame

@@ -6,15 +6,15 @@ Traffic is no part of it: requests that change nothing are counted too, and are 
 
 from typing import Any, Dict, List, Tuple
 
-from ..core.coding import common
-from ..core.params import Vector
-from ..core.quantize import Payload
+from ..core.codecs import Payload
+from ..core.codecs.lossless import common
+from ..core.layout import Vector
 from ..core.server_optimizer import Moments
-from ..core.server_round import ServerState
-from .ledger import Traffic
+from ..core.server_step import ServerState
 from .master_machine import MasterMachine, State
-from .members import Member, OpenRound
 from .messages import Outcome
+from .records import Member, OpenRound
+from .traffic import Traffic
 
 PLAIN = ("worker_id", "instance", "session", "earlier_sessions", "n_sessions", "is_contested", "epoch", "n_samples",
          "mirror_is_stale", "is_forgotten", "passed_over", "last_until", "closed_seq", "closed_round", "gone",

@@ -3,8 +3,8 @@
 from enum import IntEnum
 from typing import NamedTuple, Optional
 
-from ..core.coding import Coded
-from ..core.quantize import Payload
+from ..core.codecs import Payload
+from ..core.codecs.lossless import Coded
 
 
 class Kind(IntEnum):

@@ -2,10 +2,10 @@
 
 from typing import Any, Dict, NamedTuple
 
-from ..core import budget
-from ..core.params import Layout
-from ..core.rules import Rules, rules_from_settings
-from ..core.sizes import check_room, longest_upload
+from ..core import upload_selection
+from ..core.layout import Layout
+from ..core.lowrank_budget import check_room, longest_upload
+from ..core.settings import Rules, rules_from_settings
 
 
 class RunOptions(NamedTuple):
@@ -40,7 +40,7 @@ def run_options(run_id: str, settings: Dict[str, Dict[str, Any]], layout: Layout
     """
     system, rules = settings["system"], rules_from_settings(settings)
     check_room(system["total_workers"], layout, rules)
-    budget.check_admits(8 * longest_upload(system["total_workers"], layout, rules), rules)
+    upload_selection.check_admits(8 * longest_upload(system["total_workers"], layout, rules), rules)
     return RunOptions(run_id, settings, rules, layout, system["total_workers"], system["min_workers"],
                       system["max_rounds"], system["lease_s"], system["max_samples"], system["round_deadline_s"],
                       system["offer_deadline_s"] or system["round_deadline_s"] / 2,

@@ -4,8 +4,8 @@ import math
 from typing import Optional, Sequence, Tuple
 
 from .events import RoundReport
-from .ledger import Traffic
-from .members import OpenRound
+from .records import OpenRound
+from .traffic import Traffic
 
 
 def report_of(going: OpenRound, traffic: Traffic, now: float) -> RoundReport:

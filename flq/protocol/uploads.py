@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from ..core.params import Layout, Vector
-from ..core.quantize import plus
-from ..core.rules import Rules
+from ..core.codecs import plus
+from ..core.layout import Layout, Vector
+from ..core.settings import Rules
 from ..errors import BadValues, Conflict
-from .members import Member, OpenRound
 from .messages import Answer
+from .records import Member, OpenRound
 
 
 def check_upload(answer: Answer, going: OpenRound, longest: int, rules: Rules) -> None:

@@ -17,9 +17,9 @@ from typing import List, NamedTuple, Optional, Tuple, Union
 
 import numpy as np
 
-from ..core.coding import Coded, uncode
-from ..core.params import Layout
-from ..core.quantize import QUANTIZERS
+from ..core.codecs import QUANTIZERS
+from ..core.codecs.lossless import Coded, uncode
+from ..core.layout import Layout
 from ..errors import BadValues, Conflict, TooLarge, WireError
 from .messages import Answer, HeldBack, Kind, ModelFrame, Outcome, Plan, Verdict
 
@@ -37,7 +37,7 @@ CRC_HEADER = "X-FLQ-CRC32"             # of what is in no frame
 KEY_MARK = ":"                         # between a worker's token and its session key
 NEEDS_OFFER, ENDED = 1, 2               # flags of a plan
 HAS_HELD_BACK = 1                       # flag in the header of an answer
-CODING_SHIFT, CODING = 1, 3 << 1        # flags of a payload: the number of its coding; core/coding.py
+CODING_SHIFT, CODING = 1, 3 << 1        # flags of a payload: the number of its coding; core/codecs/lossless.py
 IS_BLOCKED = 8                          # flag in the header of a skip
 HTTP_STATUSES = (100, 599)
 

@@ -5,7 +5,7 @@ The machine asks for one action at a time; the shell performs it and reports one
 
 from typing import Any, Dict, NamedTuple, Optional, Union
 
-from ..core.params import Layout, Vector
+from ..core.layout import Layout, Vector
 from .messages import HeldBack
 from .wire import Buffers
 from .worker_state import Standing

@@ -19,13 +19,13 @@ import random
 from enum import Enum
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
-from ..core.coding import code, known
-from ..core.draws import ROUNDING, start_values, stream
-from ..core.params import Vector, fingerprint, layout_from_json
-from ..core.quantize import QUANTIZERS
-from ..core.quantize import decode as decode_payload
-from ..core.rules import rules_from_settings
-from ..core.worker_round import Proposal, first_state, propose
+from ..core.codecs import QUANTIZERS
+from ..core.codecs import decode as decode_payload
+from ..core.codecs.lossless import code, known
+from ..core.layout import Vector, fingerprint, layout_from_json
+from ..core.rng import ROUNDING, start_values, stream
+from ..core.settings import rules_from_settings
+from ..core.worker_step import Proposal, first_state, propose
 from ..errors import CodecError, FlqError, WireError
 from .messages import FINAL, Answer, HeldBack, Kind, ModelFrame, Outcome, Plan, Verdict
 from .wire import decode_at, decode_stream, encode, link_of

@@ -8,9 +8,9 @@ from typing import Any, Dict, NamedTuple, Optional, Tuple
 
 import numpy as np
 
-from ..core.coding import NUMBERS, Coded
-from ..core.params import Vector
-from ..core.worker_round import WorkerState
+from ..core.codecs.lossless import NUMBERS, Coded
+from ..core.layout import Vector
+from ..core.worker_step import WorkerState
 from ..errors import BadValues
 from .messages import Answer, HeldBack, Kind
 

@@ -1,7 +1,7 @@
 """The rounds of a run as its journal keeps them, running or not, and how they become rows.
 
-The journal is the master's (``flq.master.journal``), which writes it; here it is only read, in one short transaction
-that no writer waits for.
+The journal is the master's (``flq.master.storage.journal``), which writes it; here it is only read, in one short
+transaction that no writer waits for.
 
 Example
 -------

@@ -26,7 +26,7 @@ from typing import Any, Callable, Dict, Optional, Tuple
 
 import numpy as np
 
-from ..core.params import Layout, Vector
+from ..core.layout import Layout, Vector
 from ..errors import DataError
 from .datasets import Shape, dataset_source
 from .keras_setup import import_tensorflow, set_up_tensorflow

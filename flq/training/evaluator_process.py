@@ -13,7 +13,7 @@ import signal
 import sys
 from typing import Any, BinaryIO, Dict, Optional, Tuple
 
-from ..core.params import Vector
+from ..core.layout import Vector
 from ..errors import BadValues, WireError
 from .evaluator_protocol import read_message, vectors_from, write_message
 from .models import is_custom

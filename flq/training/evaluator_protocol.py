@@ -32,7 +32,7 @@ from typing import Any, BinaryIO, Dict, List, Optional, Tuple
 
 import numpy as np
 
-from ..core.params import Vector
+from ..core.layout import Vector
 from ..errors import BadValues, TooLarge, WireError
 
 MAX_HEADER_BYTES = 1 << 20

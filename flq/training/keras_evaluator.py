@@ -4,7 +4,7 @@ import os
 from contextlib import suppress
 from typing import Any, Dict, Optional
 
-from ..core.params import Vector
+from ..core.layout import Vector
 from ..errors import DataError
 from .datasets import Dataset, dataset_source, load_dataset
 from .keras_models import build_keras_model, cross_entropy, layout_of, scaled, set_vector, vector_of

@@ -4,8 +4,8 @@ from typing import Any, Dict, Optional
 
 import numpy as np
 
-from ..core import draws
-from ..core.params import Vector
+from ..core import rng
+from ..core.layout import Vector
 from ..core.schedule import learning_rate
 from ..errors import OutOfMemory
 from .datasets import load_dataset
@@ -113,7 +113,7 @@ class KerasTrainer:
     def _local_update(self, shared: Vector, round_index: int) -> LocalUpdate:
         batches = self._batches(round_index)
         set_vector(self._model, shared, self.layout)
-        seed_random_layers(self._model, self._stream(draws.LAYERS, round_index))
+        seed_random_layers(self._model, self._stream(rng.LAYERS, round_index))
         held_back = self._held_back()
         if self._takes_steps:
             loss = self._train(batches, learning_rate(self._settings["model"], round_index))
@@ -138,7 +138,7 @@ class KerasTrainer:
         return HeldBack(loss, accuracy, self._n_held)
 
     def _stream(self, purpose: int, round_index: int) -> np.random.Philox:
-        return draws.stream(self._settings["system"]["seed"], purpose, round_index, self._worker_id)
+        return rng.stream(self._settings["system"]["seed"], purpose, round_index, self._worker_id)
 
     def _batches(self, round_index: int) -> np.ndarray:
         """Return the positions in the share that make up each step's batch.
@@ -155,7 +155,7 @@ class KerasTrainer:
         model = self._settings["model"]
         n_per_pass = self.n_samples // self._batch_size
         n_steps = (model["local_steps"] or model["local_epochs"] * n_per_pass) if self._takes_steps else 1
-        bits = self._stream(draws.BATCHES, round_index)
-        passes = [draws.permutation(self.n_samples, bits)[:n_per_pass * self._batch_size]
+        bits = self._stream(rng.BATCHES, round_index)
+        passes = [rng.permutation(self.n_samples, bits)[:n_per_pass * self._batch_size]
                   for _ in range(-(-n_steps // n_per_pass))]
         return np.concatenate(passes).reshape(-1, self._batch_size)[:n_steps].astype(np.int32)

@@ -15,7 +15,7 @@ from typing import Any, Dict, Iterator, List, Set, Tuple
 
 import numpy as np
 
-from ..core.params import Layout, Tensor, Vector, flatten, unflatten
+from ..core.layout import Layout, Tensor, Vector, flatten, unflatten
 from ..errors import DataError
 from .keras_versions import dtype_name, generator_states, own_name, sublayers
 

@@ -13,7 +13,7 @@ Example
 
 from typing import Any, Callable, Dict, List, NamedTuple, Tuple
 
-from ..core.params import Layout, Tensor
+from ..core.layout import Layout, Tensor
 from ..errors import DataError
 from .datasets import Shape, dataset_source
 

@@ -21,7 +21,7 @@ from typing import Any, Callable, Dict, List, NamedTuple
 
 import numpy as np
 
-from ..core import draws
+from ..core import rng
 from ..errors import DataError
 from .datasets import Dataset
 
@@ -97,7 +97,7 @@ def partition(labels: np.ndarray, settings: Dict[str, Any]) -> List[np.ndarray]:
         raise DataError("%d training samples are fewer than system.total_workers * dataset.batch_size = %d * %d"
                         % (len(labels), n_workers, batch_size),
                         hint="use fewer workers or smaller batches")
-    bits = draws.stream(settings["system"]["seed"], draws.PARTITION)
+    bits = rng.stream(settings["system"]["seed"], rng.PARTITION)
     return [np.sort(shard) for shard in PARTITIONS[name](labels, settings, bits)]
 
 
@@ -109,7 +109,7 @@ def _least(settings: Dict[str, Any]) -> int:
 def _iid(labels: np.ndarray, settings: Dict[str, Any], bits: np.random.Philox) -> List[np.ndarray]:
     """Deal a random order out evenly: sizes differ by one at most."""
     n_workers = settings["system"]["total_workers"]
-    order = draws.permutation(len(labels), bits)
+    order = rng.permutation(len(labels), bits)
     return [order[worker_id::n_workers] for worker_id in range(n_workers)]
 
 
@@ -129,7 +129,7 @@ def _non_iid(labels: np.ndarray, settings: Dict[str, Any], bits: np.random.Philo
         if min(len(shard) for shard in shards) >= n_min:
             return shards
     # Shuffled, so that what is moved is a cross-section of the giver's classes.
-    return _filled_up([shard[draws.permutation(len(shard), bits)] for shard in shards], n_min)
+    return _filled_up([shard[rng.permutation(len(shard), bits)] for shard in shards], n_min)
 
 
 def _dirichlet_split(labels: np.ndarray, n_workers: int, alpha: float, bits: np.random.Philox) -> List[np.ndarray]:
@@ -137,7 +137,7 @@ def _dirichlet_split(labels: np.ndarray, n_workers: int, alpha: float, bits: np.
     parts: List[List[np.ndarray]] = [[] for _ in range(n_workers)]
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
-        members = members[draws.permutation(len(members), bits)]
+        members = members[rng.permutation(len(members), bits)]
         shares = _dirichlet(alpha, n_workers, bits)
         cuts = [int(len(members) * math.fsum(shares[:worker_id])) for worker_id in range(1, n_workers)]
         for worker_id, part in enumerate(np.split(members, cuts)):
@@ -161,7 +161,7 @@ def _shards(labels: np.ndarray, settings: Dict[str, Any], bits: np.random.Philox
                         "samples" % (n_workers, n_each, len(labels)), hint="use fewer shards per worker")
     cuts = [i * len(labels) // n_shards for i in range(1, n_shards)]
     pieces = np.split(np.argsort(labels, kind="stable"), cuts)
-    order = draws.permutation(n_shards, bits)
+    order = rng.permutation(n_shards, bits)
     shards = [np.concatenate([pieces[i] for i in order[n_each * worker_id:n_each * (worker_id + 1)]])
               for worker_id in range(n_workers)]
     return _filled_up(shards, _least(settings))

@@ -16,8 +16,8 @@ from typing import Any, Dict, List, Tuple
 
 import numpy as np
 
-from ..core import draws
-from ..core.params import BLOCK, Vector, blocks
+from ..core import rng
+from ..core.layout import BLOCK, Vector, blocks
 from ..core.schedule import learning_rate
 from ..errors import DataError
 from .local_optimizers import local_optimizer
@@ -52,11 +52,11 @@ def problem(settings: Dict[str, Any], worker_id: int) -> Tuple[Vector, Vector]:
     """
     check_problem(settings)
     model = settings["model"]
-    bits = draws.stream(settings["system"]["seed"], draws.PROBLEM, 0, worker_id)
-    curvature = draws.uniform(model["dim"], bits)
+    bits = rng.stream(settings["system"]["seed"], rng.PROBLEM, 0, worker_id)
+    curvature = rng.uniform(model["dim"], bits)
     curvature *= np.float32(4.5)
     curvature += np.float32(5.5)
-    return curvature, draws.uniform(model["dim"], bits)
+    return curvature, rng.uniform(model["dim"], bits)
 
 
 class QuadraticTrainer:

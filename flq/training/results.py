@@ -2,7 +2,7 @@
 
 from typing import NamedTuple, Optional
 
-from ..core.params import Vector
+from ..core.layout import Vector
 
 
 class HeldBack(NamedTuple):

@@ -23,8 +23,8 @@ Example
 
 from typing import Any, Callable, Dict, NamedTuple, Tuple, Type, Union
 
-from ..core.draws import start_values
-from ..core.params import Layout, Vector
+from ..core.layout import Layout, Vector
+from ..core.rng import start_values
 from ..errors import DataError
 from .custom_model import keras_start, parse_model_name
 from .datasets import dataset_source, load_dataset, require_own_files

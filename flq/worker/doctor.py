@@ -92,8 +92,8 @@ def master_lines(url: str, ca: Optional[str], worker_id: int, token: Optional[st
     """Return how the master can be reached, and whether it takes the token. Nothing of the run changes by that."""
     import requests  # packages_line has found it
 
-    from .between import proxy_for  # here: these modules import requests
     from .connection import Adapter, cause_of
+    from .proxies import proxy_for  # here: these modules import requests
 
     parts, is_tls = urlsplit(url), url.startswith("https:")
     with requests.Session() as session:
@@ -164,7 +164,7 @@ def _is_master(answer: Answer) -> bool:
 
 def _fix_of(answer: Answer, url: str, proxy: Any) -> str:
     """Return the words of a master that speaks HTTPS only, or what to do about another server."""
-    from .between import HINTS
+    from .proxies import HINTS
 
     detail, hint = (str(answer.body.get(key, "")) for key in ("detail", "hint"))
     if not detail:

@@ -16,9 +16,9 @@ import requests
 from ..errors import ConfigError
 from ..protocol import worker_events as events
 from ..protocol.wire import CRC_HEADER, KEY_MARK, MAGIC, PREFIX_SIZE, VERDICT, Buffers, text_crc
-from .between import Proxy, proxy_for, stranger
 from .connection import CONNECT_S, READ_S, Adapter, cause_of
 from .downloads import Download, HTTPError
+from .proxies import Proxy, proxy_for, stranger
 
 UNSAID = getattr(requests.packages.urllib3.util, "SKIP_HEADER", None)  # keeps urllib3 from adding one of its own
 

@@ -21,9 +21,9 @@ from ..systemd import Watchdog
 from ..tokens import worker_token_source
 from ..training.trainer import build_trainer
 from . import instance, state_file
+from .heartbeat import Pulse
 from .http_client import MasterClient
 from .own_settings import Settings, effective_settings, master_url, read_own_file, trusted_file
-from .pulse import Pulse
 
 logger = logging.getLogger(__name__)
 

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Put what the live page takes from npm into flq/master/page/vendor/: the versions of package.json, by the checksums of
+# Put what the live page takes from npm into flq/master/live/static/vendor/: the versions of package.json, by the checksums of
 # package-lock.json. docs/page.md says when.
 set -euo pipefail
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
-target="${1:-$here/../../flq/master/page/vendor}"
+target="${1:-$here/../../flq/master/live/static/vendor}"
 
 case "$target" in
     -h | --help)
-        echo "scripts/page/vendor.sh [FOLDER]     (default: flq/master/page/vendor)"
+        echo "scripts/page/vendor.sh [FOLDER]     (default: flq/master/live/static/vendor)"
         exit 0
         ;;
 esac

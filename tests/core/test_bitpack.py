@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flq.core.bitpack import has_all_ones, pack, packed_size, unpack
-from flq.core.params import BLOCK
+from flq.core.codecs.bitpack import has_all_ones, pack, packed_size, unpack
+from flq.core.layout import BLOCK
 
 BITS = range(1, 9)
 

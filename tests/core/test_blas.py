@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from flq.core import factors
 from flq.core.blas import one_thread
-from flq.core.params import Layout, Tensor
+from flq.core.codecs import lowrank_encoder
+from flq.core.layout import Layout, Tensor
 
 
 def n_threads():
@@ -30,8 +30,8 @@ def test_within_there_is_one_thread_and_afterwards_as_many_as_before(two_threads
 
 
 def test_a_payload_of_lowrank_is_made_with_one_thread(two_threads, monkeypatch):
-    seen, decompose = [], factors._piece
-    monkeypatch.setattr(factors, "_piece", lambda *args: seen.append(n_threads()) or decompose(*args))
+    seen, decompose = [], lowrank_encoder._piece
+    monkeypatch.setattr(lowrank_encoder, "_piece", lambda *args: seen.append(n_threads()) or decompose(*args))
     vector = np.linspace(-1, 1, 8000).astype(np.float32) ** 3
-    factors.fit(vector, Layout((Tensor("w", (80, 100)),)), 500)
+    lowrank_encoder.fit(vector, Layout((Tensor("w", (80, 100)),)), 500)
     assert [set(one) for one in seen] == [{1}] and set(n_threads()) == {2}

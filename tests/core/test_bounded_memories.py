@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from flq.core import draws
-from flq.core.params import Layout, Tensor, energy
-from flq.core.quantize import LAQ8
-from flq.core.rules import Rules
-from flq.core.worker_round import first_state, propose
+from flq.core import rng
+from flq.core.codecs import LAQ8
+from flq.core.layout import Layout, Tensor, energy
+from flq.core.settings import Rules
+from flq.core.worker_step import first_state, propose
 
 LAYOUT = Layout((Tensor("w", (150,)), Tensor("b", (50,))))
 N_ROUNDS = 2000
@@ -26,7 +26,7 @@ def largest_memory(codec, memory, share_refused):
     for round_index in range(1, N_ROUNDS + 1):
         update = (generator.standard_t(2, 200) + 0.5).astype(np.float32)
         largest_update = max(largest_update, energy(update) ** 0.5)
-        noise = draws.stream(1, draws.ROUNDING, round_index)
+        noise = rng.stream(1, rng.ROUNDING, round_index)
         proposal = propose(state, update, round_index, 0.0, LAYOUT, rules, noise)
         state = proposal.if_not if generator.rand() < share_refused else proposal.if_applied
         largest = max([largest] + [energy(array) ** 0.5 for array in (state.residual, state.mirror)

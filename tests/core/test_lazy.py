@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flq.core.lazy import may_skip, movement
-from flq.core.rules import Rules
+from flq.core.settings import Rules
 
 RULES = Rules("bbit", 4, 4, "mirror", depth=2, ck=0.75, max_silence=3, warmup=5, thr_scale=2.0)
 

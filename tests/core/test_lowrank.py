@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flq.core import draws, factors, integers
-from flq.core.components import GAMMAS, class_of, matrix_shape, parse
-from flq.core.params import Layout, Tensor
-from flq.core.quantize import LOWRANK, QUANTIZERS, decode, plus
+from flq.core import rng
+from flq.core.codecs import LOWRANK, QUANTIZERS, decode, integer_coding, lowrank_encoder, plus
+from flq.core.codecs.lowrank_payload import GAMMAS, class_of, matrix_shape, parse
+from flq.core.layout import Layout, Tensor
 from flq.errors import CodecError
 
 CODEC = QUANTIZERS[LOWRANK]
@@ -50,7 +50,7 @@ def by_hand(payload, layout):
             rows += [(class_of(scale, length), length) for scale in scales[-1] for length in shape]
             at += 1 + n
     classes = [class_ for class_, length in rows for _ in range(length)]
-    numbers = iter(integers.decode(payload[at:], np.array(classes))[0].tolist())
+    numbers = iter(integer_coding.decode(payload[at:], np.array(classes))[0].tolist())
     values = []
     for tensor, of_tensor in zip(layout.trained.tensors, scales):
         shape = matrix_shape(tensor)
@@ -140,7 +140,7 @@ def test_any_layout_round_trips_within_its_limit(rows, columns, n, limit, seed):
 def test_a_wide_matrix_is_decomposed_by_iteration_about_as_well(monkeypatch):
     vector, left = update_of(LAYOUT), []
     for widest in (1024, 16):
-        monkeypatch.setattr(factors, "WIDEST_GRAM", widest)
+        monkeypatch.setattr(lowrank_encoder, "WIDEST_GRAM", widest)
         rest = np.empty_like(vector)
         CODEC.encode(vector, LAYOUT, limit=1000, rest=rest)
         left.append(float(np.sum(rest ** 2)))
@@ -197,7 +197,7 @@ def test_too_many_components_and_unknown_classes_are_refused():
     with pytest.raises(CodecError, match="33 components, expected at most 32"):
         CODEC.check(more, LAYOUT)
     unknown = payload.copy()
-    unknown[4 + 1 + payload[4] + 1] = integers.N_CLASSES
+    unknown[4 + 1 + payload[4] + 1] = integer_coding.N_CLASSES
     with pytest.raises(CodecError, match="class 32, expected one below 32"):
         CODEC.check(unknown, LAYOUT)
 
@@ -217,7 +217,7 @@ def test_a_model_of_matrices_passes_also_where_nothing_is_left(layout):
 def test_a_component_that_is_zero_is_refused():
     layout, numbers = Layout((Tensor("k", (80, 90)),)), np.zeros(170, np.int32)
     numbers[:80] = 32767
-    coded = integers.encode(numbers, np.repeat([class_of(16, 80), class_of(16, 90)], [80, 90]))
+    coded = integer_coding.encode(numbers, np.repeat([class_of(16, 80), class_of(16, 90)], [80, 90]))
     payload = np.concatenate([np.array([3e37], "<f4").view(np.uint8), np.array([1, 16], np.uint8), coded])
     with pytest.raises(CodecError, match="a component of tensor 'k' is zero"):
         CODEC.check(payload, layout)
@@ -237,7 +237,7 @@ def test_a_long_payload_of_nonsense_is_refused_in_little_memory():
 
 def payload_of_chance():
     """A payload that no linear algebra has made, the same on every machine."""
-    raw = draws.stream(7, 99)
+    raw = rng.stream(7, 99)
     shapes, said, rows, classes = [matrix_shape(tensor) for tensor in LAYOUT.tensors], [], [], []
     for tensor, shape in zip(LAYOUT.tensors, shapes):
         scales = (raw.random_raw(5 if shape else 1) % np.uint64(60)).tolist()
@@ -248,7 +248,7 @@ def payload_of_chance():
                 numbers[0] = 1
                 rows.append(numbers)
                 classes.append(class_of(scale, length) if shape else 9)
-    coded = integers.encode(np.concatenate(rows), np.repeat(classes, [len(row) for row in rows]))
+    coded = integer_coding.encode(np.concatenate(rows), np.repeat(classes, [len(row) for row in rows]))
     return np.concatenate([np.array([0.001], "<f4").view(np.uint8), np.array(said, np.uint8), coded])
 
 
@@ -256,7 +256,7 @@ def test_every_machine_decodes_to_the_same_bits():
     payload = payload_of_chance()
     CODEC.check(payload, LAYOUT)
     assert zlib.crc32(payload.tobytes()) == 0x38f8e795
-    base = draws.start_values(LAYOUT, 3)
+    base = rng.start_values(LAYOUT, 3)
     assert zlib.crc32(plus(base, LOWRANK, payload, LAYOUT).tobytes()) == 0x9afb6a39
 
 

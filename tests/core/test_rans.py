@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flq.core import rans
+from flq.core.codecs import rans
 from flq.errors import CodecError
 
 FREQUENCIES = np.array([[4000, 32] + [4] * 13 + [12], [2048, 1024, 512, 256, 128, 64, 32, 16, 4, 4, 2, 2, 1, 1, 1, 1],

@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from flq.core.params import BLOCK, Layout, Tensor
-from flq.core.rules import ServerStep
+from flq.core.layout import BLOCK, Layout, Tensor
 from flq.core.server_optimizer import Moments, average, step
+from flq.core.settings import ServerStep
 from flq.errors import CodecError
 
 N = BLOCK + 3  # more than one block

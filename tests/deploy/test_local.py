@@ -62,7 +62,7 @@ if "--model" in sys.argv:
 open(folder + "/state/joined" + worker_id, "w").close()
 signal.pause()
 """
-UNUSED = ("simulate", "training", "worker")
+UNUSED = ("engines", "training", "worker")
 CLUSTER = """
 systemd: none
 python: {python}

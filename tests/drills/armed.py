@@ -78,19 +78,19 @@ class Point(NamedTuple):
 
 MASTER, WORKER = "flq_master.py", "flq_worker.py"
 POINTS = {
-    "before the journal": Point(MASTER, "flq.master.journal:Journal.write", BEFORE),
-    "within the journal": Point(MASTER, "flq.master.journal:_Transaction.__exit__", BEFORE),
-    "after the journal, before the answer": Point(MASTER, "flq.master.journal:Journal.write", AFTER),
-    "after the answer": Point(MASTER, "flq.master.connection:BoundedRequest.respond", AFTER, is_upload_answered),
+    "before the journal": Point(MASTER, "flq.master.storage.journal:Journal.write", BEFORE),
+    "within the journal": Point(MASTER, "flq.master.storage.journal:_Transaction.__exit__", BEFORE),
+    "after the journal, before the answer": Point(MASTER, "flq.master.storage.journal:Journal.write", AFTER),
+    "after the answer": Point(MASTER, "flq.master.http.connection:BoundedRequest.respond", AFTER, is_upload_answered),
     "in the middle of a snapshot": Point(MASTER, "flq.durable:write_whole", HALF, is_snapshot),
     "before a round closes": Point(MASTER, "flq.protocol.master_machine:MasterMachine._close_round", BEFORE),
     "when a round has closed": Point(MASTER, "flq.protocol.master_machine:MasterMachine._close_round", AFTER),
     "while a keyframe is encoded": Point(MASTER, "flq.protocol.downlink:encode", BEFORE, is_keyframe),
-    "while it resumes": Point(MASTER, "flq.master.store:Store.revive", AFTER),
-    "before the results are saved": Point(MASTER, "flq.master.service:MasterService._save", BEFORE),
-    "between model and workbook": Point(MASTER, "flq.master.results:Results.save_model", AFTER),
+    "while it resumes": Point(MASTER, "flq.master.storage.store:Store.revive", AFTER),
+    "before the results are saved": Point(MASTER, "flq.master.runtime.run:MasterService._save", BEFORE),
+    "between model and workbook": Point(MASTER, "flq.master.records.artifacts:Results.save_model", AFTER),
     "in the middle of the workbook": Point(MASTER, "flq.report.sheets:write_whole", HALF, is_workbook),
-    "before the run has ended for good": Point(MASTER, "flq.master.service:MasterService._end_for_good", BEFORE),
+    "before the run has ended for good": Point(MASTER, "flq.master.runtime.run:MasterService._end_for_good", BEFORE),
     "after training": Point(WORKER, "flq.worker.program:Worker._train", AFTER),
     "in the middle of the record": Point(WORKER, "flq.durable:write_whole", HALF, is_record),
     "after the record": Point(WORKER, "flq.worker.state_file:save", AFTER),
@@ -99,7 +99,7 @@ POINTS = {
     "after the commit": Point(WORKER, "flq.protocol.worker_machine:WorkerMachine._commit", AFTER),
 }
 
-IMPATIENT = {MASTER: (("flq.master.journal", "BUSY_S"), ("flq.master.store", "RETRY_S")),
+IMPATIENT = {MASTER: (("flq.master.storage.journal", "BUSY_S"), ("flq.master.storage.store", "RETRY_S")),
              WORKER: (("flq.protocol.worker_machine", "LONGEST_PAUSE_S"),)}  # seconds
 
 

@@ -14,9 +14,9 @@ sys.path.append(str(Path(__file__).resolve().parent.parent / "e2e"))
 from armed import MASTER, NOTHING, WORKER  # noqa: E402
 from cluster import BITS, RUN_S, Cluster, Master, Program, free_port, settings_of  # noqa: E402
 
-from flq.core.params import flatten  # noqa: E402
-from flq.master.journal import reopen  # noqa: E402
-from flq.master.record import from_stored  # noqa: E402
+from flq.core.layout import flatten  # noqa: E402
+from flq.master.records.round_log import from_stored  # noqa: E402
+from flq.master.storage.journal import reopen  # noqa: E402
 from flq.training.models import model_layout  # noqa: E402
 
 LAUNCHER = str(Path(__file__).resolve().parent / "armed.py")

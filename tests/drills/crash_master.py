@@ -5,10 +5,10 @@ import shutil
 from unittest import mock
 
 from flq.errors import FlqError
-from flq.master import journal, run, snapshots
-from flq.master.meter import Wire
-from flq.master.record import Closed, from_stored, to_stored
-from flq.master.store import Store
+from flq.master.records.round_log import Closed, from_stored, to_stored
+from flq.master.records.wire_meter import Wire
+from flq.master.storage import journal, resume, snapshots
+from flq.master.storage.store import Store
 from flq.protocol import downlink, events
 from flq.protocol.master_machine import MasterMachine, State
 from flq.protocol.master_state import set_traffic, traffic_of
@@ -61,8 +61,8 @@ class CrashMaster:
         layout, start = begin(self._settings)
         os.makedirs(self.run_dir)
         self.machine = MasterMachine(run_options(RUN, self._settings, layout), start)
-        self._lock = run.hold(self.run_dir)
-        self._journal = run.begin_journal(self.run_dir, RUN, self._settings, layout)
+        self._lock = resume.hold(self.run_dir)
+        self._journal = resume.begin_journal(self.run_dir, RUN, self._settings, layout)
         self._store = Store(self.run_dir, self._journal, SNAPSHOT_EVERY, SNAPSHOTS_KEPT)
         self._store.begin(self.machine)
         self._reason, self._is_live = None, True
@@ -76,7 +76,7 @@ class CrashMaster:
                 self._bury()
 
     def _resume(self, now):
-        past = run.take_up("", self.results_dir)
+        past = resume.take_up("", self.results_dir)
         self._journal, self._lock = past.journal, past.lock
         try:
             self._revive(past)
@@ -89,7 +89,7 @@ class CrashMaster:
         self.machine.go_on(now)
 
     def _revive(self, past):
-        run.check_may_go_on(past, self._settings)
+        resume.check_may_go_on(past, self._settings)
         _, start = begin(self._settings)
         self.machine = MasterMachine(run_options(past.run_id, self._settings, past.layout), 0 * start)
         self._store = Store(self.run_dir, self._journal, SNAPSHOT_EVERY, SNAPSHOTS_KEPT)

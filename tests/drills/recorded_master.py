@@ -10,11 +10,11 @@ sys.path.append(str(Path(__file__).resolve().parent.parent / "protocol"))
 
 from master_bench import Bench, lasting  # noqa: E402
 
-from flq.core.draws import BATCHES, ROUNDING, stream, uniform  # noqa: E402
-from flq.core.params import Layout, Tensor, fingerprint  # noqa: E402
-from flq.core.quantize import QUANTIZERS, plus  # noqa: E402
-from flq.master import journal, run  # noqa: E402
-from flq.master.store import Store  # noqa: E402
+from flq.core.codecs import QUANTIZERS, plus  # noqa: E402
+from flq.core.layout import Layout, Tensor, fingerprint  # noqa: E402
+from flq.core.rng import BATCHES, ROUNDING, stream, uniform  # noqa: E402
+from flq.master.storage import journal, resume  # noqa: E402
+from flq.master.storage.store import Store  # noqa: E402
 from flq.protocol.events import RoundClosed  # noqa: E402
 from flq.protocol.messages import Kind, Outcome  # noqa: E402
 
@@ -51,7 +51,7 @@ def new_bench() -> Bench:
 
 def begin(run_dir: str, bench: Bench, answered: Callable[[int], None]) -> Store:
     """Begin a run on disk; ``answered`` gets the number of the last entry that was written before an answer."""
-    opened = run.begin_journal(run_dir, "run", bench.settings, bench.layout)
+    opened = resume.begin_journal(run_dir, "run", bench.settings, bench.layout)
     store = Store(run_dir, opened, snapshot_every=2, snapshots_kept=2)
     store.begin(bench.machine)
     bench.machine = Written(bench.machine, store, lambda: answered(opened.last_seq()))

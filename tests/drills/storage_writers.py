@@ -14,9 +14,9 @@ import numpy as np
 import recorded_master
 
 from flq import durable
-from flq.master import journal
-from flq.master.snapshots import Snapshots
-from flq.protocol.entries import Entry
+from flq.master.storage import journal
+from flq.master.storage.snapshots import Snapshots
+from flq.protocol.journal_codec import Entry
 from flq.worker import instance
 
 SIZE = 3000  # bytes of a version: several sectors, none of them full at the end

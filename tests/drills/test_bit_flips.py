@@ -15,16 +15,16 @@ from typing import NamedTuple
 
 import pytest
 
-sys.path.append(str(Path(__file__).resolve().parent.parent / "simulate"))
+sys.path.append(str(Path(__file__).resolve().parent.parent / "engines"))
 
 from crash_master import ANSWERED, JOURNALLED, CrashMaster  # noqa: E402
 from crash_network import CrashNetwork  # noqa: E402
 from quadratic_settings import settings_with  # noqa: E402
 
+from flq.engines.simulation import simulate  # noqa: E402
 from flq.errors import FlqError  # noqa: E402
-from flq.master import journal  # noqa: E402
+from flq.master.storage import journal  # noqa: E402
 from flq.report.recorded import read_journal  # noqa: E402
-from flq.simulate.loopback import simulate  # noqa: E402
 
 SMALL = dict(total_workers=3, max_rounds=9, dim=3000, lease_s=300.0)
 MODES = {

@@ -10,8 +10,8 @@ from armed_cluster import UNHARMED, ArmedCluster, Kill, check_same, rounds_of
 from cluster import ask, settings_of
 from disks import Disk
 
-from flq.master.journal import reopen
-from flq.simulate import loopback
+from flq.engines import simulation
+from flq.master.storage.journal import reopen
 
 RUN = ("model.name=quadratic", "model.lr=0.05", "model.dim=200", "system.total_workers=2", "system.min_workers=2",
        "system.max_rounds=20", "system.snapshot_every=3", "thr_scale=2", "C=3")
@@ -45,7 +45,7 @@ def make_disk(tmp_path, cluster):
 @pytest.fixture(scope="module")
 def undisturbed():
     """Return the run to which nothing happens."""
-    return loopback.simulate(settings_of(*RUN))
+    return simulation.simulate(settings_of(*RUN))
 
 
 def end(cluster, programs, undisturbed):

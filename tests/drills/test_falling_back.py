@@ -10,11 +10,11 @@ import recorded_master
 from recorded_master import revived
 
 from flq import durable
-from flq.core.params import fingerprint
+from flq.core.layout import fingerprint
 from flq.errors import FlqError
 from flq.journal_file import LOG, NAME, digest
-from flq.master import journal
-from flq.master.snapshots import FOLDER
+from flq.master.storage import journal
+from flq.master.storage.snapshots import FOLDER
 
 N_ROUNDS = 7  # a snapshot after each second
 

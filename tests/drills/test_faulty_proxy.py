@@ -17,7 +17,7 @@ from local_master import WAIT_S, HttpWorker, LocalMaster, token_of_worker  # noq
 from passage import ANSWERED, ARRIVED, PASSED, drop, truncate  # noqa: E402
 from relay import Relay  # noqa: E402
 
-from flq.simulate import loopback  # noqa: E402
+from flq.engines import simulation  # noqa: E402
 from flq.worker import http_client  # noqa: E402
 
 N_ROUNDS = 3
@@ -52,7 +52,7 @@ def drill(request, tmp_path, undisturbed, closing, caplog):
     memory = request.param
     made = Drill(tmp_path, memory)
     if memory not in undisturbed:
-        undisturbed[memory] = loopback.simulate(made.master.settings)
+        undisturbed[memory] = simulation.simulate(made.master.settings)
     made.run_and_check = lambda: made.run() or made.check(undisturbed[memory], caplog)
     yield made
     for proxy in made.proxies:

@@ -15,8 +15,8 @@ from cluster import settings_of
 from disk_model import MARK, read_record
 from waits import wait_until
 
-from flq.master.journal import reopen
-from flq.simulate import loopback
+from flq.engines import simulation
+from flq.master.storage.journal import reopen
 
 RUN = ("model.name=quadratic", "model.lr=0.05", "model.dim=200", "system.total_workers=2", "system.min_workers=2",
        "system.max_rounds=3", "system.snapshot_every=3", "system.linger_s=1", "memory=mirror", "thr_scale=2", "C=3")
@@ -30,7 +30,7 @@ HARMLESS, WAITED, SAID = "harmless", "waited", "said"
 @lru_cache(maxsize=None)
 def undisturbed():
     """Return the model and the rounds of the run to which nothing happens."""
-    run = loopback.simulate(settings_of(*RUN))
+    run = simulation.simulate(settings_of(*RUN))
     return run.master.server.result, rounds_of(run.reports)
 
 

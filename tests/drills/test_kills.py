@@ -16,7 +16,7 @@ from armed import MASTER, POINTS
 from armed_cluster import ArmedCluster, Kill, check_same, drill, rounds_of
 from cluster import REPOSITORY, RUN_S, settings_of
 
-from flq.simulate import loopback
+from flq.engines import simulation
 
 SMALL = ("model.name=quadratic", "model.lr=0.05", "model.dim=200", "system.total_workers=2", "system.min_workers=2",
          "system.max_rounds=14", "system.snapshot_every=3", "system.linger_s=5")
@@ -55,7 +55,7 @@ import json, sys
 import numpy as np
 from armed_cluster import rounds_of
 from cluster import settings_of
-from flq.simulate import loopback
+from flq.engines import loopback
 run = loopback.simulate(settings_of(*sys.argv[2:]))
 np.save(sys.argv[1], run.master.server.result)
 print(json.dumps(rounds_of(run.reports)))
@@ -65,7 +65,7 @@ print(json.dumps(rounds_of(run.reports)))
 @lru_cache(maxsize=None)
 def undisturbed(name):
     """Return the model and the rounds of the run without kills."""
-    run = loopback.simulate(settings_of(*SMALL + CONFIGURATIONS[name]))
+    run = simulation.simulate(settings_of(*SMALL + CONFIGURATIONS[name]))
     return run.master.server.result, rounds_of(run.reports)
 
 

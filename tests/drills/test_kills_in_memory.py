@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-sys.path.append(str(Path(__file__).resolve().parent.parent / "simulate"))
+sys.path.append(str(Path(__file__).resolve().parent.parent / "engines"))
 
 from crash_master import BEFORE, CLOSING, JOURNALLED, KEYFRAME, MASTER_POINTS, RESUMED  # noqa: E402
 from crash_network import POINTS, TRAINING, CrashNetwork  # noqa: E402
 from quadratic_settings import settings_with  # noqa: E402
 
-from flq.simulate.loopback import simulate  # noqa: E402
+from flq.engines.simulation import simulate  # noqa: E402
 
 SMALL = dict(total_workers=3, max_rounds=7, dim=21, lease_s=1e9, give_up_s=3600.0)
 CONFIGURATIONS = {

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from flq.config_file import load_config
-from flq.core.params import unflatten
+from flq.core.layout import unflatten
+from flq.engines import simulation
 from flq.protocol import master_machine, worker_events
 from flq.protocol.messages import Kind
 from flq.protocol.worker_machine import WorkerMachine
-from flq.simulate import loopback
 from flq.training.datasets import load_dataset
 from flq.training.models import model_layout
 from flq.training.partition import partition
@@ -75,14 +75,14 @@ def settings():
 
 @pytest.fixture(scope="module")
 def undisturbed(settings):
-    return loopback.simulate(settings, build=Softmax)
+    return simulation.simulate(settings, build=Softmax)
 
 
 @pytest.fixture
 def losses(monkeypatch):
     """Lose uploads between the machines; their senders hear nothing."""
     drawn = Losses()
-    carry = loopback._Loop._call
+    carry = simulation._Loop._call
 
     def call(self, worker_id, worker, action):
         if getattr(action, "path", "") == "/upload_update" and drawn.hit(worker_id):
@@ -90,7 +90,7 @@ def losses(monkeypatch):
         else:
             carry(self, worker_id, worker, action)
 
-    monkeypatch.setattr(loopback._Loop, "_call", call)
+    monkeypatch.setattr(simulation._Loop, "_call", call)
     return drawn
 
 
@@ -116,7 +116,7 @@ class AnyMirror:
 
 
 def test_lost_uploads_that_are_sent_again_cost_nothing(settings, undisturbed, losses):
-    lossy = loopback.simulate(settings, build=Softmax)
+    lossy = simulation.simulate(settings, build=Softmax)
     print("accuracy %.3f with %d of %d uploads lost, %.3f without loss"
           % (accuracy(lossy.model, settings), losses.n_lost, losses.n_sent, accuracy(undisturbed.model, settings)))
     assert 0.15 < losses.n_lost / losses.n_sent < 0.25
@@ -127,11 +127,11 @@ def test_lost_uploads_that_are_sent_again_cost_nothing(settings, undisturbed, lo
 @pytest.mark.parametrize("compares", [False, True], ids=["nobody notices", "the master compares"])
 def test_committing_blindly_costs_accuracy(settings, undisturbed, monkeypatch, compares):
     monkeypatch.setattr(Blind, "losses", Losses())
-    monkeypatch.setattr(loopback, "WorkerMachine", Blind)
+    monkeypatch.setattr(simulation, "WorkerMachine", Blind)
     if not compares:
         monkeypatch.setattr(master_machine, "fingerprint", lambda mirror: AnyMirror())
         monkeypatch.setattr(master_machine.MasterMachine, "_is_ahead", lambda self, member, answered: False)
-    blind = loopback.simulate(settings, build=Softmax)
+    blind = simulation.simulate(settings, build=Softmax)
     reached, expected = accuracy(blind.model, settings), accuracy(undisturbed.model, settings)
     print("accuracy %.3f with blind commits and %d uploads lost, %.3f without loss"
           % (reached, Blind.losses.n_lost, expected))

@@ -15,8 +15,8 @@ from storage_writers import SIZE, arrays, content, entry
 
 from flq import durable
 from flq.errors import FlqError
-from flq.master import journal
-from flq.master.snapshots import Snapshots
+from flq.master.storage import journal
+from flq.master.storage.snapshots import Snapshots
 from flq.worker import instance
 
 

@@ -8,7 +8,7 @@ from armed import ANYWHERE, MASTER, POINTS
 from armed_cluster import ArmedCluster, Kill, check_same, drill, rounds_of
 from cluster import settings_of
 
-from flq.simulate import loopback
+from flq.engines import simulation
 
 ALL = os.environ.get("FLQ_DRILLS") == "all"
 N_ROUNDS, N_KILLS = (80, 20) if ALL else (60, 24)
@@ -60,5 +60,5 @@ def kill_and_compare(cluster, seed):
     assert sum(map(len, kills.values())) == N_KILLS
     seats = drill(cluster, kills)
     assert sum(len(seat.fired) for seat in seats.values()) == N_KILLS
-    undisturbed = loopback.simulate(settings_of(*cluster.overrides))
+    undisturbed = simulation.simulate(settings_of(*cluster.overrides))
     check_same(cluster, undisturbed.master.server.result, rounds_of(undisturbed.reports))

@@ -15,11 +15,11 @@ import pytest
 from armed_cluster import ArmedCluster, Kill
 from cluster import REPOSITORY, settings_of
 
+from flq.engines import simulation
 from flq.errors import Unavailable
-from flq.master.owner import Call, Owner
+from flq.master.runtime.event_loop import Call, Owner
 from flq.protocol.master_machine import MasterMachine
 from flq.protocol.options import run_options
-from flq.simulate import loopback
 from flq.training.models import model_layout
 
 RUN = ("model.name=quadratic", "model.lr=0.05", "model.dim=200", "system.total_workers=2", "system.min_workers=2",
@@ -29,7 +29,7 @@ CONFIG = "flq_config.json"
 
 
 def expected(n_rounds):
-    return loopback.simulate(settings_of(*RUN + ("system.max_rounds=%d" % n_rounds,)))
+    return simulation.simulate(settings_of(*RUN + ("system.max_rounds=%d" % n_rounds,)))
 
 
 class Left:

@@ -15,7 +15,7 @@ import numpy as np
 from nursery import Child
 
 from flq.config_file import load_config
-from flq.core.params import flatten
+from flq.core.layout import flatten
 from flq.tokens import default_path, read_tokens
 from flq.training.models import model_layout
 

@@ -9,9 +9,9 @@ from cluster import ask, end_well, settings_of, stop
 from passage import drop, truncate
 from relay import Relay
 
+from flq.engines import simulation
 from flq.protocol.messages import Kind
 from flq.protocol.wire import ANSWER, PREFIX_SIZE
-from flq.simulate import loopback
 
 N_PARAMS, N_TENSORS = 159010, 4  # of mlp on 28 x 28 images
 LARGE = ("model.name=quadratic", "model.lr=0.05", "model.dim=%d" % N_PARAMS)
@@ -65,7 +65,7 @@ def test_the_workbook_agrees_with_the_relay_in_a_run_with_faults(cluster):
     assert (fired.count(drop), fired.count(truncate)) == (2, 1)
 
     # The faults cost bytes and nothing else.
-    simulated = loopback.simulate(settings_of(*overrides))
+    simulated = simulation.simulate(settings_of(*overrides))
     assert np.array_equal(master.model(settings_of(*overrides)), simulated.model)
     rounds, summary = master.table("Rounds"), master.summary()
     assert [row["uploaded"] for row in rounds] == [4] * 6
@@ -160,4 +160,4 @@ def test_no_round_spends_more_than_its_budget(cluster, limits, n_most):
 
     rounds = master.table("Rounds")
     assert [row["payload up (bits)"] for row in rounds] == [sum(by_round[k].values()) for k in sorted(by_round)]
-    assert np.array_equal(master.model(settings), loopback.simulate(settings).model)
+    assert np.array_equal(master.model(settings), simulation.simulate(settings).model)

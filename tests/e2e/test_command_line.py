@@ -104,4 +104,4 @@ def test_programs_log_to_files_of_their_own(cluster):
     names = sorted(os.listdir(os.path.join(cluster.folder, "logs")))
     assert [name.split("_")[0] for name in names] == ["master", "worker0"]
     with open(os.path.join(cluster.folder, "logs", names[0])) as stream:
-        assert "INFO flq.master.service: round=2/2 " in stream.read()
+        assert "INFO flq.master.runtime.run: round=2/2 " in stream.read()

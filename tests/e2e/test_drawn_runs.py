@@ -9,7 +9,7 @@ import pytest
 from cluster import ask, children_of, end_well, settings_of
 from waits import wait_until
 
-from flq.master.results import FIGURE
+from flq.master.records.artifacts import FIGURE
 from flq.report.figures import FIGURES
 
 OVERRIDES = ("model.name=quadratic", "model.lr=0.05", "model.dim=200", "system.total_workers=2", "system.min_workers=2",
@@ -22,7 +22,7 @@ def drawer_of(master):
     """Return the process id of the one that draws, None if there is none yet."""
     for pid in children_of(master.process.pid):
         with suppress(FileNotFoundError), open("/proc/%d/cmdline" % pid, "rb") as stream:  # others may end meanwhile
-            if b"flq.watch.figures" in stream.read():
+            if b"flq.sinks.figures" in stream.read():
                 return pid
     return None
 

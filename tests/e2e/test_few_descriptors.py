@@ -10,7 +10,7 @@ import pytest
 from cluster import ask, end_well, settings_of
 from waits import wait_until
 
-from flq.simulate import loopback
+from flq.engines import simulation
 
 SMALL = ("model.name=quadratic", "model.lr=0.05", "system.total_workers=2", "system.min_workers=2",
          "system.snapshot_every=2")
@@ -76,7 +76,7 @@ def test_strangers_do_not_take_what_the_run_needs(cluster, n_files, comes_again)
         assert sum("connections are open" in line for line in master.text.splitlines()[n_lines:]) == 1
         end_well(master, workers)
     assert "Too many open files" not in master.text and "cannot" not in master.text
-    assert np.array_equal(master.model(settings_of(*overrides)), loopback.simulate(settings_of(*overrides)).model)
+    assert np.array_equal(master.model(settings_of(*overrides)), simulation.simulate(settings_of(*overrides)).model)
 
 
 def test_a_limit_that_is_too_small_for_the_workers_is_a_sentence_and_exit_code_2(cluster):

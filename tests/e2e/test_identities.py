@@ -12,9 +12,9 @@ from cluster import ask, settings_of
 from waits import wait_until
 
 from flq.config_file import load_config
+from flq.engines import simulation
 from flq.protocol.messages import Answer, Kind
 from flq.protocol.wire import encode, link_of
-from flq.simulate import loopback
 from flq.training.models import model_layout
 
 RUN = ("model.name=quadratic", "model.lr=0.05", "model.dim=200", "system.total_workers=2", "system.min_workers=2",
@@ -62,7 +62,7 @@ def test_a_worker_that_is_killed_twenty_times_takes_over_at_once_and_the_model_i
         n_lines, worker = master.n_lines, cluster.worker(0, master.port)
         master.wait_for(r"worker 0 is back .*\(epoch 1\)", after=n_lines)
     assert (worker.wait(), other.wait(), master.wait()) == (0, 0, 0)
-    expected = loopback.simulate(settings_of(*run)).master.server.result
+    expected = simulation.simulate(settings_of(*run)).master.server.result
     assert master.model(settings_of(*run)).tobytes() == expected.tobytes()
     assert master.text.count("worker 0 is back") == 20 and "two processes" not in master.text
 

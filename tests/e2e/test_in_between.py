@@ -8,7 +8,7 @@ import pytest
 from cluster import end_well, free_port, settings_of
 from relay import Relay
 
-from flq.simulate import loopback
+from flq.engines import simulation
 
 SMALL = ("model.name=quadratic", "model.lr=0.05", "system.max_rounds=4")
 ROUTES = ("/register", "/get_global_model", "/offer", "/upload_update", "/heartbeat")
@@ -67,7 +67,7 @@ def test_the_model_is_the_same_however_answers_are_sent(cluster):
         for relay in relays:
             relay.close()
     settings = settings_of(*SMALL)
-    assert np.array_equal(master.model(settings), loopback.simulate(settings).model)
+    assert np.array_equal(master.model(settings), simulation.simulate(settings).model)
     assert [row["uploaded"] for row in master.table("Rounds")] == [4] * 4
 
 
@@ -84,7 +84,7 @@ def test_what_refuses_a_request_now_and_then_costs_nothing(cluster, status, head
     assert "/register is not an FLQ master: %s" % status in worker.text
     assert "/upload_update is not an FLQ master: %s" % status in worker.text
     settings = settings_of(*overrides)
-    assert np.array_equal(master.model(settings), loopback.simulate(settings).model)
+    assert np.array_equal(master.model(settings), simulation.simulate(settings).model)
 
 
 def test_a_worker_that_only_finds_a_stranger_gives_up_with_its_status(cluster):

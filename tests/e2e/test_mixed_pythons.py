@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from cluster import REPOSITORY, ask, end_well, settings_of, stop
 
-from flq.simulate.loopback import simulate
+from flq.engines.simulation import simulate
 
 QUADRATIC = ("model.name=quadratic", "model.dim=6000", "model.lr=0.05", "system.max_rounds=12")
 DIGITS = ("dataset.name=digits", "model.name=cnn_small", "model.lr=0.2", "system.max_rounds=8", "mode=bbit", "b_up=4",

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from cluster import RUN_S, ask, settings_of, stop
 
-from flq.core.params import flatten
-from flq.simulate import loopback
+from flq.core.layout import flatten
+from flq.engines import simulation
 from flq.training.models import model_layout
 
 RUN = ("model.name=quadratic", "model.lr=0.05", "model.dim=60", "system.total_workers=2", "system.min_workers=2",
@@ -69,7 +69,7 @@ WHAT = {rename: "was moved", rename_parent: "was moved", replace: "was replaced 
 
 
 def expected(n_rounds):
-    return loopback.simulate(settings_of(*RUN + ("system.max_rounds=%d" % n_rounds,))).master.server.result
+    return simulation.simulate(settings_of(*RUN + ("system.max_rounds=%d" % n_rounds,))).master.server.result
 
 
 @pytest.mark.parametrize("displace", [rename, rename_parent, replace, delete])

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from cluster import end_well, settings_of
 
-from flq.simulate import loopback
+from flq.engines import simulation
 
 RUN = ("model.name=quadratic", "model.lr=0.05", "system.max_rounds=60", "system.linger_s=5")
 HERE, THERE = "10.213.7.1", "10.213.7.2"
@@ -87,6 +87,6 @@ def test_from_another_machine_nothing_goes_without_a_token_and_the_run_goes_on(c
     assert (code, also, status["state"], status["connected_workers"]) == (200, 200, "LOBBY", 3)
     end_well(master, workers + [cluster.worker(3, master.port)])
     settings = settings_of(*RUN)
-    assert np.array_equal(master.model(settings), loopback.simulate(settings).model)
+    assert np.array_equal(master.model(settings), simulation.simulate(settings).model)
     assert not any(token in master.text for token in tokens.values())
     assert "plain HTTP" in master.text

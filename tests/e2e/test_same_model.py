@@ -8,7 +8,7 @@ import pytest
 from cluster import REPOSITORY, RUN_S, end_well, settings_of
 
 import flq_fed_v3
-from flq.simulate import loopback
+from flq.engines import simulation
 from flq.training.datasets import load_dataset
 
 QUADRATIC = ("model.name=quadratic", "model.lr=0.05", "system.max_rounds=12")
@@ -54,7 +54,7 @@ def test_three_implementations_make_the_same_model(cluster, name):
     master = cluster.master(*overrides)
     end_well(master, cluster.workers(range(4), master.port))
 
-    reference, simulated = federate(settings).server.result, loopback.simulate(settings)
+    reference, simulated = federate(settings).server.result, simulation.simulate(settings)
     assert np.array_equal(simulated.master.server.result, reference)
     assert np.array_equal(master.model(settings), reference)
     assert np.any(reference != 0)
@@ -78,7 +78,7 @@ import sys
 import numpy as np
 import flq_fed_v3
 from cluster import settings_of
-from flq.simulate import loopback
+from flq.engines import loopback
 settings = settings_of(*sys.argv[2:])
 *_, last = flq_fed_v3.federate(settings)
 np.savez(sys.argv[1], reference=last.server.model, simulated=loopback.simulate(settings).model)
@@ -134,7 +134,7 @@ SIMULATED = """
 import sys
 import numpy as np
 from cluster import settings_of
-from flq.simulate import loopback
+from flq.engines import loopback
 from flq.training.trainer import build_trainer
 settings = settings_of(*sys.argv[3:])
 def build(settings, m):

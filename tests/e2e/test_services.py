@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from cluster import end_well, free_port, settings_of, stop
 
-from flq.simulate import loopback
+from flq.engines import simulation
 
 RUN = ("model.name=quadratic", "model.lr=0.05", "system.total_workers=2", "system.min_workers=2", "system.max_rounds=5")
 LONG = RUN[:-1] + ("system.max_rounds=100000",)
@@ -65,7 +65,7 @@ def test_a_service_that_is_killed_goes_on_with_the_run_and_forgets_what_was_aske
     stop(again)
     end_well(again, workers)
     settings = settings_of(*RUN[:-1], "system.max_rounds=%d" % len(again.table("Rounds")))
-    assert np.array_equal(again.model(settings), loopback.simulate(settings).model)
+    assert np.array_equal(again.model(settings), simulation.simulate(settings).model)
 
 
 def test_systemd_hears_of_a_master_that_has_nothing_to_do(cluster, heard):
@@ -98,7 +98,7 @@ def test_a_worker_that_stays_takes_part_in_the_next_run_too(cluster):
         workers = workers or [cluster.worker(worker_id, port, flags=("--stay",)) for worker_id in range(2)]
         end_well(master, [])
         settings = settings_of(*RUN)
-        assert np.array_equal(master.model(settings), loopback.simulate(settings).model)
+        assert np.array_equal(master.model(settings), simulation.simulate(settings).model)
         for worker, after in zip(workers, n_lines):
             worker.wait_for("waiting for the next one", after)
         n_lines = [worker.n_lines for worker in workers]
@@ -117,7 +117,7 @@ def test_a_worker_that_stays_begins_afresh_for_a_run_with_other_settings(cluster
         master = cluster.master(*overrides, port=port, name=name)
         worker = worker or cluster.worker(0, port, flags=("--stay",))
         end_well(master, [])
-        expected = loopback.simulate(settings_of(*overrides)).model
+        expected = simulation.simulate(settings_of(*overrides)).model
         assert np.array_equal(master.model(settings_of(*overrides)), expected)
     assert "the next run has other settings: starting again" in worker.text and worker.process.poll() is None
     worker.signal(signal.SIGTERM)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from cluster import children_of, end_well, free_port, settings_of, stop
 
-from flq.simulate import loopback
+from flq.engines import simulation
 
 SMALL = ("model.name=quadratic", "model.lr=0.05")
 
@@ -21,7 +21,7 @@ def test_a_round_in_which_everybody_skips_is_a_round(cluster):
     assert [row["skipped"] for row in rounds] == ([0] + 5 * [4]) * 2  # the clock ends each silence
     assert [row["uploaded"] for row in rounds] == ([4] + 5 * [0]) * 2
     assert [row["payload up (bits)"] > 0 for row in rounds] == ([True] + 5 * [False]) * 2
-    assert np.array_equal(master.model(settings), loopback.simulate(settings).model)
+    assert np.array_equal(master.model(settings), simulation.simulate(settings).model)
 
 
 def test_a_killed_worker_is_lost_when_its_lease_ends_and_the_run_ends_without_it(cluster):
@@ -90,7 +90,7 @@ def test_a_worker_that_is_there_before_its_master_waits_for_it(cluster):
     master = cluster.master(*overrides, port=port)
     end_well(master, workers)
     settings = settings_of(*overrides)
-    assert np.array_equal(master.model(settings), loopback.simulate(settings).model)
+    assert np.array_equal(master.model(settings), simulation.simulate(settings).model)
 
 
 DIGITS = ("system.total_workers=2", "system.min_workers=2", "system.max_rounds=12", "local_epochs=2")

@@ -10,7 +10,7 @@ import urllib.error
 import pytest
 from cluster import ask, end_well, settings_of, stop
 
-from flq.simulate import loopback
+from flq.engines import simulation
 
 N_ROUNDS = 12
 RUN = ("model.name=quadratic", "model.lr=0.05", "model.dim=60", "system.total_workers=2", "system.min_workers=2",
@@ -23,7 +23,7 @@ OBSTACLES = {"model": ["{run}/model.npz"], "its part": ["{run}/model.npz.part"],
 @pytest.fixture(scope="module")
 def undisturbed():
     """Return the run to which nothing happens."""
-    return loopback.simulate(settings_of(*RUN)).master.server.result
+    return simulation.simulate(settings_of(*RUN)).master.server.result
 
 
 def run_dir(master):

@@ -10,7 +10,7 @@ import requests
 import schemathesis
 from odd_values import PATHS
 
-from flq.master.openapi import DESCRIPTION
+from flq.master.routes.openapi import DESCRIPTION
 
 WAIT_S = 60.0  # beyond what any answer takes
 FORBIDDEN = (b"Traceback", b'File "', b"/site-packages/", b"0x7f")

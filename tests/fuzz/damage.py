@@ -3,7 +3,7 @@
 import struct
 import zlib
 
-from flq.core.quantize import QUANTIZERS
+from flq.core.codecs import QUANTIZERS
 from flq.protocol.messages import Kind
 from flq.protocol.wire import ANSWER, CRC, HEADER, HELD_BACK, PLAN, PREFIX_SIZE, VERDICT
 

@@ -7,10 +7,10 @@ checks behind it. Everything here is a function of the generator: a seed says wh
 import numpy as np
 from damage import DAMAGE, fix_length, seal
 
-from flq.core.coding import code, known
-from flq.core.params import Layout, Tensor
-from flq.core.quantize import QUANTIZERS
-from flq.core.quantize import decode as decoded
+from flq.core.codecs import QUANTIZERS
+from flq.core.codecs import decode as decoded
+from flq.core.codecs.lossless import code, known
+from flq.core.layout import Layout, Tensor
 from flq.errors import FlqError
 from flq.protocol.messages import Answer, HeldBack, Kind, ModelFrame, Outcome, Plan, Verdict
 from flq.protocol.wire import decode, decode_stream, encode, link_of

@@ -27,7 +27,7 @@ from answers import WAIT_S, Judge, Peer  # noqa: E402
 from garbage import IDLE, TRAINING, Garbage  # noqa: E402
 from local_master import TOKENS, HttpWorker, LocalMaster  # noqa: E402
 
-from flq.master.status import resident_bytes  # noqa: E402
+from flq.master.live.status import resident_bytes  # noqa: E402
 from flq.protocol import worker_events  # noqa: E402
 
 ROUNDS, N_PEERS = 20, 3

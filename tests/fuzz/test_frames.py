@@ -22,9 +22,9 @@ from frames import LAYOUTS, LINKS, Frames, judge, made, valid_message, valid_pay
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flq.core.params import Layout, Tensor
-from flq.core.quantize import QUANTIZERS
-from flq.core.quantize import decode as decoded
+from flq.core.codecs import QUANTIZERS
+from flq.core.codecs import decode as decoded
+from flq.core.layout import Layout, Tensor
 from flq.errors import CodecError, FlqError
 from flq.protocol.messages import Kind, ModelFrame
 from flq.protocol.wire import HEADER, decode, link_of

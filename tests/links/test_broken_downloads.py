@@ -6,9 +6,9 @@ from local_master import HttpWorker, token_of_worker
 from passage import ARRIVED
 from relay import Relay
 
-from flq.master import bodies
+from flq.engines import simulation
+from flq.master.http import bodies
 from flq.protocol import worker_events as events
-from flq.simulate import loopback
 from flq.worker.http_client import VERDICT_SIZE, MasterClient
 
 POLLS, UPLOADS = "/get_global_model", "/upload_update"
@@ -123,7 +123,7 @@ def test_a_run_on_a_link_that_cuts_every_answer_ends_with_the_same_bytes_counted
     relay.faults = Every()
     worker.run()
     assert worker.action.code == 0
-    simulated = loopback.simulate(master.settings)
+    simulated = simulation.simulate(master.settings)
     assert (master.machine.server.model == simulated.model).all()
     assert master.machine.totals._replace(retransmitted_bytes=0) == simulated.master.totals
 

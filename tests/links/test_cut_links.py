@@ -5,7 +5,7 @@ import pytest
 from cluster import end_well, settings_of
 from cutting import CuttingLink
 
-from flq.simulate import loopback
+from flq.engines import simulation
 
 DIM, CUT_AFTER, N_ROUNDS = 60000, 100000, 3
 RUN = ("mode=fedavg", "coding=none", "model.name=quadratic", "model.lr=0.05", "model.dim=%d" % DIM,
@@ -20,7 +20,7 @@ def test_downloads_larger_than_what_a_connection_carries_arrive(cluster):
         worker = cluster.worker(0, link.port)
         end_well(master, [worker])
     settings = settings_of(*RUN)
-    assert np.array_equal(master.model(settings), loopback.simulate(settings).model)
+    assert np.array_equal(master.model(settings), simulation.simulate(settings).model)
     downloads = 4 * DIM * (N_ROUNDS - 1)  # the model after a round, once; nothing follows the last
     assert downloads <= link.n_down <= downloads + HEAD * (link.n_cut + 2 * N_ROUNDS) + 4000  # and the settings
     assert link.n_cut >= downloads // CUT_AFTER

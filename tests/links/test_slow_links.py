@@ -5,7 +5,7 @@ import pytest
 from cluster import end_well, settings_of
 
 from benchmarks.namespaces import NoNamespaces, Star
-from flq.simulate import loopback
+from flq.engines import simulation
 
 N_WORKERS, N_ROUNDS, LOST_PERCENT = 4, 20, 5
 RUN = ("model.name=quadratic", "model.lr=0.05", "system.max_rounds=%d" % N_ROUNDS, "system.linger_s=10")
@@ -32,7 +32,7 @@ def test_twenty_rounds_over_1_mbit_with_loss_make_the_simulation_s_model(cluster
                for i in range(N_WORKERS)]
     end_well(master, workers, LINK_S)
     settings = settings_of(*RUN, *overrides)
-    assert np.array_equal(master.model(settings), loopback.simulate(settings).model)
+    assert np.array_equal(master.model(settings), simulation.simulate(settings).model)
     rounds = master.table("Rounds")
     assert [row["uploaded"] for row in rounds] == [N_WORKERS] * N_ROUNDS
     assert sum(row["frames up (bytes)"] for row in rounds) >= N_ROUNDS * N_WORKERS * n_bytes

@@ -12,18 +12,18 @@ from contextlib import suppress
 from waits import WAIT_S
 
 from flq.config_file import load_config
-from flq.core.draws import start_values
+from flq.core.rng import start_values
 from flq.errors import DataError, FlqError
-from flq.master.app import create_app
-from flq.master.auth import Gate
-from flq.master.broadcast import Broadcast
-from flq.master.meter import Meter
-from flq.master.record import Evaluated
-from flq.master.run import begin_journal
-from flq.master.server import Server, n_threads
-from flq.master.service import MasterService
-from flq.master.sources import sources_of
-from flq.master.store import Store
+from flq.master.http.auth import Gate
+from flq.master.http.server import Server, n_threads
+from flq.master.live.broadcast import Broadcast
+from flq.master.live.sources import sources_of
+from flq.master.records.round_log import Evaluated
+from flq.master.records.wire_meter import Meter
+from flq.master.routes.app import create_app
+from flq.master.runtime.run import MasterService
+from flq.master.storage.resume import begin_journal
+from flq.master.storage.store import Store
 from flq.protocol import worker_events
 from flq.protocol.master_machine import MasterMachine
 from flq.protocol.options import run_options

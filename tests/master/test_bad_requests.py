@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from local_master import HttpWorker, LocalMaster, head, read_all
 
-from flq.core.quantize import QUANTIZERS
+from flq.core.codecs import QUANTIZERS
+from flq.engines import simulation
 from flq.protocol import worker_events
-from flq.protocol.members import STATUSES
 from flq.protocol.messages import Answer, Kind, Outcome, Verdict
+from flq.protocol.records import STATUSES
 from flq.protocol.wire import ANSWER, CRC, HEADER, PREFIX_SIZE, Link, decode_stream, encode
 from flq.protocol.worker_machine import State
-from flq.simulate import loopback
 
 RUN = ("system.total_workers=2", "system.min_workers=2", "system.max_rounds=3")
 TWO_PHASE = RUN + ("sel_clients=1",)
@@ -392,5 +392,5 @@ def test_a_run_under_fire_makes_the_undisturbed_model(make_master, run_workers, 
 
     clients = {worker_id: master.client(worker_id, UnderFire) for worker_id in range(2)}
     model = run_workers(master, clients)
-    assert np.array_equal(model, loopback.simulate(master.settings).model)
+    assert np.array_equal(model, simulation.simulate(master.settings).model)
     assert all(report.wire_bytes_up > 0 for report in master.service.record.rounds())

@@ -9,12 +9,12 @@ import pytest
 from local_master import WAIT_S, HttpWorker
 from test_waiting_polls import park, poll_of
 
-from flq.core import server_round
+from flq.core import server_step
+from flq.engines import simulation
 from flq.errors import Unavailable
-from flq.master import service
+from flq.master.runtime import run
 from flq.protocol import worker_events
 from flq.protocol.events import Heartbeat, Poll
-from flq.simulate import loopback
 
 RUN = ("system.total_workers=2", "system.min_workers=2", "system.max_rounds=3")
 
@@ -27,13 +27,13 @@ def fail(*args, **kwargs):
 def test_a_run_goes_on_when_what_accompanies_it_fails(make_master, run_workers, monkeypatch, place):
     master = make_master(*RUN)
     if place == "status":
-        monkeypatch.setattr(service, "status_of", fail)
+        monkeypatch.setattr(run, "status_of", fail)
     else:
         target, name = {"evaluator": (master.service._evaluator, "evaluate"),
                         "record": (master.service.record, "add_round")}[place]
         monkeypatch.setattr(target, name, fail)
     model = run_workers(master)
-    assert np.array_equal(model, loopback.simulate(master.settings).model)
+    assert np.array_equal(model, simulation.simulate(master.settings).model)
     assert not master.service.failed
 
 
@@ -104,7 +104,7 @@ def test_stop_does_not_wait_for_ever(make_master, monkeypatch):
     may_write = threading.Event()
     monkeypatch.setattr(master.service.results, "save_model", lambda model: may_write.wait(WAIT_S))
     with monkeypatch.context() as patch:
-        patch.setattr(service, "STOP_S", 0.1)
+        patch.setattr(run, "STOP_S", 0.1)
         with pytest.raises(Unavailable, match="not saved after"):
             master.service.stop("stopped by the test")
     may_write.set()
@@ -116,7 +116,7 @@ def test_half_of_a_change_is_neither_written_nor_answered(make_master, monkeypat
     def fail_for_want_of_memory(*args):
         raise MemoryError("broken by the test")
 
-    monkeypatch.setattr(server_round, "aggregate", fail_for_want_of_memory)
+    monkeypatch.setattr(server_step, "aggregate", fail_for_want_of_memory)
     workers = [HttpWorker(master, worker_id, waits=False) for worker_id in range(2)]
     for worker in workers:
         while not isinstance(worker.action, worker_events.CallPoll):

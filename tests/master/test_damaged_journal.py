@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from old_journal import old_journal
 
-from flq.core.params import Layout, Tensor
+from flq.core.layout import Layout, Tensor
 from flq.errors import ConfigError, FlqError
-from flq.master.journal import NAME, Batch, create, reopen
-from flq.protocol.entries import to_entry
+from flq.master.storage.journal import NAME, Batch, create, reopen
 from flq.protocol.events import Answered, RoundDue
+from flq.protocol.journal_codec import to_entry
 from flq.protocol.messages import Answer, Kind
 from flq.protocol.wire import link_of
 from flq.report.recorded import read_about, read_journal

@@ -7,7 +7,7 @@ import resource
 import pytest
 
 from flq.errors import ConfigError
-from flq.master import descriptors
+from flq.master.http import descriptors
 
 
 @pytest.mark.parametrize("total_workers, wanted, limit, in_use, expected", [

@@ -5,7 +5,7 @@ import json
 import pytest
 from local_master import HttpWorker
 
-from flq.master.devices import Counts, Devices
+from flq.master.records.devices import Counts, Devices
 from flq.protocol.events import Heartbeat
 
 RUN = ("system.total_workers=2", "system.min_workers=2", "system.max_rounds=3")

@@ -10,13 +10,13 @@ import pytest
 from waits import wait_until
 
 from flq.config_file import load_config
-from flq.core.draws import start_values
-from flq.core.params import unflatten
+from flq.core.layout import unflatten
+from flq.core.rng import start_values
 from flq.errors import DataError, Unavailable
-from flq.master import children
-from flq.master import evaluator as evaluator_module
-from flq.master.evaluator import Evaluator
-from flq.master.record import Evaluated
+from flq.master.records.round_log import Evaluated
+from flq.master.runtime import child_process
+from flq.master.runtime import evaluator as evaluator_module
+from flq.master.runtime.evaluator import Evaluator
 from flq.training.models import model_layout
 from flq.training.trainer import build_evaluator
 
@@ -126,7 +126,7 @@ def mortal(monkeypatch):
             number = numbers[min(len(begun), len(numbers) - 1)]
             code = MORTAL % number
             begun.append(number)
-            return children.begin(["-c", code], {"PYTHONPATH": PROJECT})
+            return child_process.begin(["-c", code], {"PYTHONPATH": PROJECT})
 
         monkeypatch.setattr(evaluator_module, "begin", begin)
         monkeypatch.setattr(evaluator_module, "PAUSE_S", 0.01)

@@ -7,8 +7,8 @@ import pytest
 from local_master import LocalMaster
 from test_bad_requests import assert_refused
 
-from flq.master import record as record_module
-from flq.master.history import DEFAULT_ROWS, MAX_ROWS, history
+from flq.master.live.history import DEFAULT_ROWS, MAX_ROWS, history
+from flq.master.records import round_log as record_module
 from flq.report.rows import RoundRow
 
 RUN = ("system.total_workers=2", "system.min_workers=2", "system.max_rounds=5")

@@ -5,11 +5,11 @@ import sqlite3
 import numpy as np
 import pytest
 
-from flq.core.params import Layout, Tensor
+from flq.core.layout import Layout, Tensor
 from flq.errors import ConfigError, FlqError
-from flq.master.journal import FORMAT, NAME, Batch, create, reopen
-from flq.protocol.entries import from_entry, to_entry
+from flq.master.storage.journal import FORMAT, NAME, Batch, create, reopen
 from flq.protocol.events import Answered, LeaseEnded, Register, RoundDue, Stop
+from flq.protocol.journal_codec import from_entry, to_entry
 from flq.protocol.messages import Answer, Kind
 from flq.protocol.wire import VERSION, link_of
 

@@ -7,9 +7,9 @@ import pytest
 from flask import Flask, request
 from local_master import read_all
 
-from flq.master.bodies import PIECE, frames, read_body
-from flq.master.meter import Meter, Wire
-from flq.master.server import Server
+from flq.master.http.bodies import PIECE, frames, read_body
+from flq.master.http.server import Server
+from flq.master.records.wire_meter import Meter, Wire
 
 DATA = np.random.Generator(np.random.PCG64(1)).integers(0, 256, 3 * PIECE + 12345, np.uint8).tobytes()
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from local_master import HttpWorker, token_of_worker
 
+from flq.engines import simulation
 from flq.protocol import worker_events
-from flq.simulate import loopback
 from flq.worker.http_client import MasterClient
 
 RUN = ("system.total_workers=2", "system.min_workers=2", "system.max_rounds=3", "memory=mirror", "C=1")
@@ -38,7 +38,7 @@ def test_any_lost_message_leaves_the_model_as_it_is(make_master, run_workers, ov
         client = LossyClient(master.url, 0, n, loses_response)
         model = run_workers(master, {0: client})
         if n == 0:  # nothing is lost
-            n_calls, expected = client.n_calls, loopback.simulate(master.settings).model
+            n_calls, expected = client.n_calls, simulation.simulate(master.settings).model
         assert np.array_equal(model, expected), "the model differs when message %d is lost" % n
         assert len(master.service.record.rounds()) == 3
         n += 1
@@ -50,7 +50,7 @@ def test_an_upload_whose_response_is_lost_counts_once_and_as_sent_again(make_mas
     n_first_upload = 4  # after two registrations and a poll
     client = LossyClient(master.url, 0, n_first_upload, loses_response=True)
     run_workers(master, {0: client})
-    totals, undisturbed = master.machine.totals, loopback.simulate(master.settings).master.totals
+    totals, undisturbed = master.machine.totals, simulation.simulate(master.settings).master.totals
     assert totals._replace(retransmitted_bytes=0) == undisturbed
     assert totals.retransmitted_bytes > undisturbed.retransmitted_bytes == 0
 

@@ -12,8 +12,8 @@ from local_master import HttpWorker, head, read_all, token_of_worker
 from test_bad_requests import assert_refused
 from waits import wait_until
 
-from flq.master import connection, server
-from flq.master.meter import Meter
+from flq.master.http import connection, server
+from flq.master.records.wire_meter import Meter
 from flq.protocol import worker_events
 
 N_WORKERS = 310

@@ -18,8 +18,8 @@ from flq.device.tensorflow_probe import Probe
 from flq.master import doctor
 from flq.master.command_line import parse_flags
 from flq.master.doctor import examine, notifications_line, port_line, run, tokens_line
-from flq.master.tls import TlsAdapter
-from flq.watch.trackers import TRACKERS
+from flq.master.http.tls import TlsAdapter
+from flq.sinks.trackers import TRACKERS
 from flq.worker import command_line as worker_command_line
 from flq.worker import doctor as worker_doctor
 from flq.worker.doctor import master_lines

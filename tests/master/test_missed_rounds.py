@@ -8,7 +8,7 @@ import pytest
 from local_master import HttpWorker
 
 from flq.errors import FlqError
-from flq.master.record import Evaluated
+from flq.master.records.round_log import Evaluated
 from flq.protocol.master_machine import MasterMachine
 
 RUN = ("system.total_workers=2", "system.min_workers=2", "system.max_rounds=7")

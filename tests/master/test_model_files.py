@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from local_master import WAIT_S
 
-from flq.core.params import Layout, Tensor
+from flq.core.layout import Layout, Tensor
 from flq.errors import BadValues, DataError, FlqError, Unavailable
-from flq.master import model_files
-from flq.master.model_files import ModelFiles
+from flq.master.routes import model_files
+from flq.master.routes.model_files import ModelFiles
 
 LAYOUT = Layout((Tensor("a/kernel", (2, 2)), Tensor("a/bias", (2,))))
 

@@ -9,9 +9,9 @@ import pytest
 from local_master import HttpWorker
 from test_bad_requests import assert_refused
 
-from flq.core.params import flatten
+from flq.core.layout import flatten
 from flq.errors import Unavailable
-from flq.master import model_files, views
+from flq.master.routes import model_files, views
 from flq.protocol import worker_events
 
 RUN = ("system.total_workers=1", "system.min_workers=1", "system.max_rounds=3")

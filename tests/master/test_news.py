@@ -2,7 +2,7 @@
 
 import itertools
 
-from flq.master.news import MOST_KEPT, PROBLEM, PROBLEM_S, Item, News
+from flq.master.live.news import MOST_KEPT, PROBLEM, PROBLEM_S, Item, News
 from flq.protocol.events import GONE
 
 

@@ -9,8 +9,8 @@ import schemathesis
 from local_master import TOKENS, HttpWorker, LocalMaster
 
 from flq import __version__
-from flq.master.openapi import DESCRIPTION, PATHS, STATES
-from flq.master.start import STARTING
+from flq.master.routes.openapi import DESCRIPTION, PATHS, STATES
+from flq.master.routes.starting import STARTING
 from flq.protocol import worker_events
 from flq.protocol.master_machine import State
 from flq.report.rows import RoundRow

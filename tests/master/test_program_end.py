@@ -9,7 +9,8 @@ from types import SimpleNamespace
 import pytest
 from local_master import WAIT_S
 
-from flq.master import command_line, program, serving
+from flq.master import command_line, program
+from flq.master.runtime import assembly
 
 
 @pytest.fixture
@@ -22,14 +23,14 @@ def running(make_master, monkeypatch):
         if len(handlers) == 2:
             is_ready.set()
 
-    monkeypatch.setattr(serving.signal, "signal", set_handler)
+    monkeypatch.setattr(assembly.signal, "signal", set_handler)
     master = make_master("system.total_workers=1", "system.min_workers=1")
     monkeypatch.setattr(master.service, "start", lambda: None)  # the fixture has started both
     monkeypatch.setattr(master.server, "start", lambda: None)
     system = SimpleNamespace(linger_s=1e300, min_workers=1)  # beyond what any clock can count
     config = SimpleNamespace(system=system, model=SimpleNamespace(name="quadratic"))
     args = argparse.Namespace(host="127.0.0.1", keep_serving=True, tls_cert=None, token_file="tokens")
-    thread = threading.Thread(target=lambda: codes.append(serving.until_the_end(
+    thread = threading.Thread(target=lambda: codes.append(assembly.until_the_end(
         args, master.service, master.server, config, master.broadcast)), daemon=True)
     thread.start()
     assert is_ready.wait(WAIT_S)

@@ -8,8 +8,9 @@ from contextlib import ExitStack
 
 import pytest
 
-from flq.master import reception, reminder
-from flq.master.buckets import Bucket, Rate
+from flq.master import reminder
+from flq.master.http import reception
+from flq.master.http.token_bucket import Bucket, Rate
 
 PATIENCE_S = 60.0
 

@@ -11,8 +11,8 @@ from local_master import LocalMaster
 from test_bad_requests import assert_refused
 
 from flq.config_file import load_config
-from flq.core.params import flatten
-from flq.master import views
+from flq.core.layout import flatten
+from flq.master.routes import views
 from flq.report.names import name_of_data, name_of_dataset
 
 RUN = ("system.total_workers=1", "system.min_workers=1", "system.max_rounds=2")

@@ -9,14 +9,14 @@ import pytest
 from local_master import HttpWorker
 
 from flq.errors import FlqError
-from flq.master import results
-from flq.master.devices import Devices
-from flq.master.ending import totals_of
-from flq.master.meter import Wire
-from flq.master.record import Closed, Evaluated, Record
+from flq.master.records import artifacts
+from flq.master.records.devices import Devices
+from flq.master.records.round_log import Closed, Evaluated, Record
+from flq.master.records.totals import totals_of
+from flq.master.records.wire_meter import Wire
 from flq.protocol import worker_events
 from flq.protocol.events import RoundReport, Tick
-from flq.protocol.members import LATE, LOST, REFUSED, SKIPPED, UPLOADED, Member
+from flq.protocol.records import LATE, LOST, REFUSED, SKIPPED, UPLOADED, Member
 from flq.report.summary import summary
 
 RUN = ("system.total_workers=2", "system.min_workers=2", "system.max_rounds=3")
@@ -47,7 +47,7 @@ def test_stop_says_why_the_workbook_is_not_written_and_the_end_tries_again(make_
     master = make_master(*RUN)
     path = master.service.results.workbook
     with monkeypatch.context() as patch:
-        patch.setattr(results, "write_workbook", no_space)
+        patch.setattr(artifacts, "write_workbook", no_space)
         code, _, body = master.send("POST", "/stop")
     answer = json.loads(body)
     assert code == 500 and set(answer) == {"error", "detail", "hint"}
@@ -64,7 +64,7 @@ def test_a_model_that_can_not_be_written_leaves_the_workbook(make_master, monkey
     master = make_master(*RUN)
     folder = os.path.dirname(master.service.results.workbook)
     with monkeypatch.context() as patch:
-        patch.setattr(results, "save_npz", no_space)
+        patch.setattr(artifacts, "save_npz", no_space)
         code, _, body = master.send("POST", "/stop")
     path = os.path.join(folder, "model.npz")
     assert code == 500 and "model.npz is not written: No space left on device: %s" % path in json.loads(body)["detail"]
@@ -75,7 +75,7 @@ def test_a_model_that_can_not_be_written_leaves_the_workbook(make_master, monkey
 
 def test_a_bug_is_named_too(make_master, monkeypatch):
     master = make_master(*RUN)
-    monkeypatch.setattr(results, "write_workbook", lambda *_: {}["bug"])
+    monkeypatch.setattr(artifacts, "write_workbook", lambda *_: {}["bug"])
     code, _, body = master.send("POST", "/stop")
     assert code == 500 and b"KeyError: 'bug'" in body
     master.service.finish()
@@ -89,7 +89,7 @@ def test_where_no_folder_of_results_can_be_made_they_move_to_that_of_temporary_f
     written = make_master(*RUN).service.results
     spoil(tmp_path / "no_folder")
     (tmp_path / "temporary").mkdir()
-    monkeypatch.setattr(results.tempfile, "gettempdir", lambda: str(tmp_path / "temporary"))
+    monkeypatch.setattr(artifacts.tempfile, "gettempdir", lambda: str(tmp_path / "temporary"))
     monkeypatch.setattr(written, "_results_dir", str(tmp_path / "no_folder"))
     assert written.move() and "the model cannot be saved in %s" % (tmp_path / "no_folder") in caplog.text
     assert os.path.dirname(written.model) == os.path.dirname(written.workbook)
@@ -103,7 +103,7 @@ def test_a_workbook_is_written_again_only_if_it_says_something_new(make_master, 
     master.service.stop("stopped by the test")
     master.service.finish()
     calls = []
-    monkeypatch.setattr(results, "write_workbook", lambda *_: calls.append(1))
+    monkeypatch.setattr(artifacts, "write_workbook", lambda *_: calls.append(1))
     master.service.finish()
     assert calls == []
     master.meter.add(0, Wire(1, 0))
@@ -191,8 +191,8 @@ def test_rounds_whose_models_a_restored_master_does_not_know_count_as_tested(mak
 def test_the_status_is_not_made_for_every_event_of_a_crowd(make_master, monkeypatch):
     master = make_master(*RUN)
     owner, made, goes_on = master.service._owner, [], threading.Event()
-    monkeypatch.setattr("flq.master.service.PUBLISH_S", 60.0)
-    monkeypatch.setattr("flq.master.service.status_of", lambda *_: made.append(1) or {"made": len(made)})
+    monkeypatch.setattr("flq.master.runtime.run.PUBLISH_S", 60.0)
+    monkeypatch.setattr("flq.master.runtime.run.status_of", lambda *_: made.append(1) or {"made": len(made)})
     handle = master.machine.handle
     monkeypatch.setattr(master.machine, "handle", lambda *args: goes_on.wait(20) and handle(*args))
     for _ in range(200):

@@ -9,8 +9,8 @@ import pytest
 from local_master import WAIT_S, HttpWorker
 from waits import wait_until
 
-from flq.master import store as store_module
-from flq.master.folder import Misplaced, RunFolder
+from flq.master.storage import store as store_module
+from flq.master.storage.run_folder import Misplaced, RunFolder
 
 RUN = ("system.total_workers=1", "system.min_workers=1", "system.max_rounds=4", "system.snapshot_every=1")
 JOURNAL = "journal.sqlite"

@@ -9,9 +9,9 @@ from journalled import begin, end
 from old_journal import old_journal
 
 from flq.errors import ConfigError, FlqError
-from flq.master import runs
-from flq.master.run import take_up
-from flq.master.runs import claim, last_run, newest_unfinished
+from flq.master.storage import run_index
+from flq.master.storage.resume import take_up
+from flq.master.storage.run_index import claim, last_run, newest_unfinished
 
 HOUR = 3600
 NOON = 1750000000.0
@@ -20,7 +20,7 @@ NOON = 1750000000.0
 @pytest.fixture
 def clock(monkeypatch):
     """Return a function that sets the time of day."""
-    return lambda seconds: monkeypatch.setattr(runs.time, "time", lambda: seconds)
+    return lambda seconds: monkeypatch.setattr(run_index.time, "time", lambda: seconds)
 
 
 @pytest.fixture
@@ -76,15 +76,15 @@ def test_runs_that_begin_at_once_have_different_timestamps_and_numbers(results_d
         run_dirs = list(pool.map(begin, [results_dir] * 8))
     stamps = {os.path.basename(run_dir).rpartition("_")[0] for run_dir in run_dirs}
     assert len(stamps) == 8
-    assert sorted(runs._see(run_dir).number for run_dir in run_dirs) == list(range(1, 9))
+    assert sorted(run_index._see(run_dir).number for run_dir in run_dirs) == list(range(1, 9))
 
 
 @pytest.mark.parametrize("name", ["flq_results_digits_bbit_{}.xlsx", "figures/{}_ab12", "{}_ab12"])
 def test_a_timestamp_is_not_taken_twice_though_only_a_result_is_left(results_dir, clock, name):
     clock(NOON)
-    stamp = runs._stamp(NOON)
+    stamp = run_index._stamp(NOON)
     os.makedirs(os.path.join(results_dir, name.format(stamp)))
-    assert os.path.basename(claim(results_dir)).rpartition("_")[0] == runs._stamp(NOON + 1)
+    assert os.path.basename(claim(results_dir)).rpartition("_")[0] == run_index._stamp(NOON + 1)
 
 
 def test_runs_that_have_ended_or_not_begun_are_left_out(results_dir):
@@ -144,7 +144,7 @@ def test_with_a_damaged_journal_no_other_run_is_taken_in_silence(results_dir, is
     past = take_up(os.path.basename(run_dirs[not is_newer]), results_dir)  # by its name it goes on
     past.journal.close()
     past.lock.close()
-    assert runs._see(begin(results_dir)).number == (2 if is_newer else 3)
+    assert run_index._see(begin(results_dir)).number == (2 if is_newer else 3)
 
 
 @pytest.mark.parametrize("has_ended", [True, False])

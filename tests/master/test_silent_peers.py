@@ -10,8 +10,9 @@ from types import SimpleNamespace
 import pytest
 from local_master import head, read_all
 
-from flq.master import base_app, connection, server
-from flq.master.meter import Meter
+from flq.master.http import connection, server
+from flq.master.records.wire_meter import Meter
+from flq.master.routes import base_app
 
 N_THREADS = 12
 N_PEERS = 3 * N_THREADS + server.STREAM_THREADS + server.FILE_THREADS

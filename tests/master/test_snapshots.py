@@ -8,7 +8,7 @@ import pytest
 
 from flq.durable import Corrupted
 from flq.errors import FlqError
-from flq.master.snapshots import FOLDER, Kept, Snapshots
+from flq.master.storage.snapshots import FOLDER, Kept, Snapshots
 
 
 def write(snapshots, seq, version=0):
@@ -104,7 +104,7 @@ def test_in_the_background_one_is_written_at_a_time(folder, monkeypatch, caplog)
     def fail(*args):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("flq.master.snapshots.save_state", fail)
+    monkeypatch.setattr("flq.master.storage.snapshots.save_state", fail)
     with caplog.at_level(logging.WARNING, "flq"):
         snapshots.begin(4, {"oldest_delta": 0, "round_index": 2}, {})
         snapshots.wait()

@@ -14,18 +14,19 @@ from local_master import TOKENS, WAIT_S, LocalMaster, token_of_worker, write_tok
 from test_bad_requests import assert_refused
 
 from flq.config_file import load_config
-from flq.core.params import Layout, Tensor
-from flq.master import children, command_line, program, serving
-from flq.master import evaluator as evaluator_module
-from flq.master.app import create_app
-from flq.master.auth import Gate
-from flq.master.broadcast import Broadcast
-from flq.master.limits import STREAMS_OF_ONE
-from flq.master.meter import Meter
-from flq.master.runs import LOCK
-from flq.master.server import Server, n_threads
-from flq.master.sources import sources_before
-from flq.master.start import STARTING, Switch, starting_app
+from flq.core.layout import Layout, Tensor
+from flq.master import command_line, program
+from flq.master.http.auth import Gate
+from flq.master.http.limits import STREAMS_OF_ONE
+from flq.master.http.server import Server, n_threads
+from flq.master.live.broadcast import Broadcast
+from flq.master.live.sources import sources_before
+from flq.master.records.wire_meter import Meter
+from flq.master.routes.app import create_app
+from flq.master.routes.starting import STARTING, Switch, starting_app
+from flq.master.runtime import assembly, child_process
+from flq.master.runtime import evaluator as evaluator_module
+from flq.master.storage.run_index import LOCK
 from flq.protocol import worker_events
 from flq.worker.http_client import MasterClient
 
@@ -136,7 +137,7 @@ def begin(tmp_path, monkeypatch):
 
     def run(reply, numbers="", gate=""):
         def begin_stand_in(argv):
-            return children.begin([STAND_IN, json.dumps(reply), numbers, gate], {"PYTHONPATH": PROJECT})
+            return child_process.begin([STAND_IN, json.dumps(reply), numbers, gate], {"PYTHONPATH": PROJECT})
 
         def serve(*args):
             made.append(Server(*args))
@@ -144,9 +145,9 @@ def begin(tmp_path, monkeypatch):
             return made[-1]
 
         monkeypatch.setattr(evaluator_module, "begin", begin_stand_in)
-        monkeypatch.setattr(serving, "Server", serve)
+        monkeypatch.setattr(assembly, "Server", serve)
         monkeypatch.setattr(program, "set_up_logging", lambda *_: None)
-        monkeypatch.setattr(serving.signal, "signal", lambda *_: None)
+        monkeypatch.setattr(assembly.signal, "signal", lambda *_: None)
         argv = ["--host", "127.0.0.1", "--port", "0", "--config", os.devnull]
         for override in RUN + ("model.name=mine:make", "system.linger_s=0", "system.master_url=http://m:1"):
             argv += ["--set", override]
@@ -212,7 +213,7 @@ def test_an_evaluator_that_dies_is_exit_code_1(begin, caplog):
 
 
 def test_a_model_that_takes_too_long_is_exit_code_1(begin, caplog, monkeypatch):
-    monkeypatch.setattr(serving, "BUILD_S", 0.01)
+    monkeypatch.setattr(assembly, "BUILD_S", 0.01)
     with socket.create_server(("127.0.0.1", 0)) as gate:
         running = begin(READY, START, str(gate.getsockname()[1]))
         running.thread.join(WAIT_S)

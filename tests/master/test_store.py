@@ -9,15 +9,15 @@ import pytest
 from local_master import WAIT_S, HttpWorker
 
 from flq import locks
-from flq.core.draws import start_values
+from flq.core.rng import start_values
+from flq.engines.simulation import simulate
 from flq.errors import ConfigError, Conflict, Unavailable
-from flq.master import store as store_module
-from flq.master.journal import Batch, reopen
-from flq.master.run import begin_journal, check_may_go_on, differences, hold, take_up
-from flq.master.runs import alone, make_run_folder
-from flq.master.store import Store
+from flq.master.storage import store as store_module
+from flq.master.storage.journal import Batch, reopen
+from flq.master.storage.resume import begin_journal, check_may_go_on, differences, hold, take_up
+from flq.master.storage.run_index import alone, make_run_folder
+from flq.master.storage.store import Store
 from flq.protocol.master_machine import MasterMachine
-from flq.simulate.loopback import simulate
 
 SMALL = ("system.total_workers=2", "system.min_workers=2", "system.max_rounds=7", "system.snapshot_every=2")
 

@@ -12,11 +12,11 @@ import pytest
 import requests
 from local_master import WAIT_S, LocalMaster, head, read_all, token_of_worker
 
+from flq.engines import simulation
 from flq.errors import ConfigError
-from flq.master import connection
-from flq.master.tls import TlsAdapter
+from flq.master.http import connection
+from flq.master.http.tls import TlsAdapter
 from flq.protocol import worker_events
-from flq.simulate import loopback
 from flq.worker.http_client import MasterClient
 
 SECURITY = Path(__file__).resolve().parent.parent.parent / "docs" / "security.md"
@@ -69,7 +69,7 @@ def connect(master, certificates):
 
 def test_a_run_over_tls_makes_the_same_model_and_its_bytes_are_counted(master, client, run_workers):
     model = run_workers(master, {worker_id: client(worker_id) for worker_id in range(2)})
-    assert np.array_equal(model, loopback.simulate(master.settings).model)
+    assert np.array_equal(model, simulation.simulate(master.settings).model)
     assert all(row.wire_bytes_up > row.frame_bytes_up > 0 for row in master.service.record.rounds())
 
 
@@ -77,7 +77,7 @@ def test_a_large_frame_passes_whole(tmp_path, adapter, client, run_workers):
     with LocalMaster(str(tmp_path / "large"), "model.dim=1000000", "mode=fedavg", "system.total_workers=1",
                      "system.min_workers=1", "system.max_rounds=1", tls=adapter) as master:
         model = run_workers(master, {0: client(0, url=master.url)})
-        assert np.array_equal(model, loopback.simulate(master.settings).model)
+        assert np.array_equal(model, simulation.simulate(master.settings).model)
 
 
 @pytest.mark.parametrize("host, ca", [("127.0.0.1", None), ("127.1", "ca.pem"), ("127.0.0.1", "other.pem")],

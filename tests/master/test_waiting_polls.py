@@ -6,7 +6,7 @@ from contextlib import ExitStack
 import pytest
 from local_master import HttpWorker, head
 
-from flq.master import server
+from flq.master.http import server
 from flq.protocol import worker_events
 
 N_WORKERS = 6

@@ -9,7 +9,7 @@ from local_master import TOKENS, HttpWorker, LocalMaster, head, token_of_worker
 from test_bad_requests import ENDPOINTS, FRAMES, assert_refused
 from waits import wait_until
 
-from flq.master import limits
+from flq.master.http import limits
 from flq.protocol import worker_events
 
 RUN = ("system.total_workers=2", "system.min_workers=2", "system.max_rounds=3")

@@ -6,8 +6,8 @@ import socket
 import numpy as np
 from local_master import TOKENS, head, read_all, token_of_worker
 
-from flq.master.meter import Meter, Peer, Wire
-from flq.simulate import loopback
+from flq.engines import simulation
+from flq.master.records.wire_meter import Meter, Peer, Wire
 
 RUN = ("system.total_workers=2", "system.min_workers=2", "system.max_rounds=3")
 
@@ -102,7 +102,7 @@ def test_rounds_hold_the_wire_bytes_of_the_workers_and_more_than_the_frames(make
     for _ in range(20):
         master.send("GET", "/get_global_model")  # which must not count as the workers'
     model = run_workers(master)
-    assert np.array_equal(model, loopback.simulate(master.settings).model)
+    assert np.array_equal(model, simulation.simulate(master.settings).model)
     rounds, total = master.service.record.rounds(), master.meter.of_workers()
     assert all(row.wire_bytes_up > row.frame_bytes_up > 0 for row in rounds)
     assert all(row.wire_bytes_down > row.frame_bytes_down > 0 for row in rounds)

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from flq.master.broadcast import HEARTBEAT_S, Broadcast
+from flq.master.live.broadcast import HEARTBEAT_S, Broadcast
 
 
 class Clock:

@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 from report_rows import a_round
 
 from flq.config_file import load_config
-from flq.master import feed
-from flq.master.meter import Wire
-from flq.master.news import News
-from flq.master.record import Closed, Evaluated, Record
-from flq.master.sources import Rows
-from flq.master.status import status_before
+from flq.master.live import feed
+from flq.master.live.news import News
+from flq.master.live.sources import Rows
+from flq.master.live.status import status_before
+from flq.master.records.round_log import Closed, Evaluated, Record
+from flq.master.records.wire_meter import Wire
 from flq.protocol.events import RoundReport
-from flq.protocol.members import STATUSES
+from flq.protocol.records import STATUSES
 
 HOSTILE = "<script>alert(1)</script>\u202eabc\u200f=1+1\"'&\u2028"
 SETTINGS = load_config(None, ("budget_selection.up_budget_bits=16000",)).settings()

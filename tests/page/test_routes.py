@@ -11,8 +11,9 @@ from local_master import TOKENS, token_of_worker
 from test_bad_requests import assert_refused
 from waits import WAIT_S, wait_until
 
-from flq.master import broadcast, limits, page_views
-from flq.master.page_files import page_files
+from flq.master.http import limits
+from flq.master.live import broadcast, page
+from flq.master.live.page_files import page_files
 
 RUN = ("system.total_workers=2", "system.min_workers=2", "system.max_rounds=3")
 CLOSED = ("security.open_status=false",)
@@ -242,7 +243,7 @@ def test_a_viewer_that_has_gone_makes_room(make_master, monkeypatch):
 
 
 def test_a_viewer_that_does_not_read_loses_its_stream(make_master, monkeypatch):
-    monkeypatch.setattr(page_views, "SEND_S", 0.2)
+    monkeypatch.setattr(page, "SEND_S", 0.2)
     monkeypatch.setitem(broadcast.PERIODS_S, "state", 0.0)
     monkeypatch.setattr(broadcast, "LOOK_S", 0.01)
     master = make_master(*RUN)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).resolve().parents[2]
-VENDOR, STEP = PROJECT / "flq" / "master" / "page" / "vendor", PROJECT / "scripts" / "page"
+VENDOR, STEP = PROJECT / "flq" / "master" / "live" / "static" / "vendor", PROJECT / "scripts" / "page"
 LOCK = json.loads((STEP / "package-lock.json").read_text())["packages"]
 
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from flq.master.news import BEGAN, KINDS, WENT_ON, Item
-from flq.master.openapi import STATES
-from flq.master.page_files import FOLDER
+from flq.master.live.news import BEGAN, KINDS, WENT_ON, Item
+from flq.master.live.page_files import FOLDER
+from flq.master.routes.openapi import STATES
 from flq.protocol.events import BACK, GONE, HEAVY, JOINED, RESYNC, SHARED, UNABLE
-from flq.protocol.members import STATUSES
+from flq.protocol.records import STATUSES
 
 PAGE = Path(FOLDER)
 SCRIPTS = {path.name: path.read_text(encoding="utf-8") for path in PAGE.glob("*.js")}

@@ -5,12 +5,12 @@ import json
 
 import numpy as np
 
-from flq.core.draws import ROUNDING, stream
-from flq.core.params import Layout, Tensor, fingerprint
-from flq.core.quantize import QUANTIZERS
+from flq.core.codecs import QUANTIZERS
+from flq.core.layout import Layout, Tensor, fingerprint
+from flq.core.rng import ROUNDING, stream
 from flq.errors import FlqError
 from flq.protocol import events
-from flq.protocol.entries import from_entry, to_entry
+from flq.protocol.journal_codec import from_entry, to_entry
 from flq.protocol.master_machine import MasterMachine, State
 from flq.protocol.master_state import capture
 from flq.protocol.messages import Answer, Kind, Outcome

@@ -5,8 +5,8 @@ import json
 import pytest
 from test_worker_machine import LEFT, START, UPDATE, ZERO, Worker, delta, failing, joined
 
-from flq.core.params import Layout, Tensor
-from flq.core.quantize import plus
+from flq.core.codecs import plus
+from flq.core.layout import Layout, Tensor
 from flq.protocol.messages import Kind, Outcome
 from flq.protocol.worker_events import Built, CallPoll, Exit, Problem, Registered
 from flq.protocol.worker_state import from_state, to_state

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from master_bench import LAYOUT, Bench, vector
 
-from flq.core.params import Layout, Tensor, fingerprint
-from flq.core.quantize import QUANTIZERS, plus
+from flq.core.codecs import QUANTIZERS, plus
+from flq.core.layout import Layout, Tensor, fingerprint
 from flq.errors import BadValues, ConfigError, Conflict
 from flq.protocol import events
 from flq.protocol.messages import Answer, HeldBack, Kind, Outcome

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 from master_bench import Bench, lasting
 
-from flq.core.draws import ROUNDING, stream
-from flq.core.params import fingerprint
-from flq.core.quantize import QUANTIZERS, plus
+from flq.core.codecs import QUANTIZERS, plus
+from flq.core.layout import fingerprint
+from flq.core.rng import ROUNDING, stream
 from flq.protocol import events
-from flq.protocol.entries import from_entry
-from flq.protocol.ledger import Traffic
+from flq.protocol.journal_codec import from_entry
 from flq.protocol.master_machine import MasterMachine, State
 from flq.protocol.master_state import capture, is_between_rounds, restore, set_traffic, traffic_of
 from flq.protocol.messages import Kind, Outcome
+from flq.protocol.traffic import Traffic
 
 CONFIGURATIONS = {
     "fedavg": dict(mode="fedavg", ema=0.9),

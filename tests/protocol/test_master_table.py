@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from master_bench import LAYOUT, Bench, fingerprint, lasting, vector
 
-from flq.core.quantize import QUANTIZERS
+from flq.core.codecs import QUANTIZERS
 from flq.errors import FlqError
 from flq.protocol import events
 from flq.protocol.master_machine import State

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flq.core.coding import ZLIB, ZSTD, Coded
-from flq.core.draws import ROUNDING, stream
-from flq.core.params import Layout, Tensor
-from flq.core.quantize import LOWRANK, QUANTIZERS
+from flq.core.codecs import LOWRANK, QUANTIZERS
+from flq.core.codecs.lossless import ZLIB, ZSTD, Coded
+from flq.core.layout import Layout, Tensor
+from flq.core.rng import ROUNDING, stream
 from flq.errors import BadValues, CodecError, Conflict, FlqError, TooLarge, WireError
 from flq.protocol.messages import Answer, HeldBack, Kind, ModelFrame, Outcome, Plan, Verdict
 from flq.protocol.wire import (

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from master_bench import LAYOUT, settings_with, vector
 
-from flq.core.coding import known
-from flq.core.draws import ROUNDING, start_values, stream
-from flq.core.params import fingerprint
-from flq.core.quantize import LAQ8, QUANTIZERS, plus
+from flq.core.codecs import LAQ8, QUANTIZERS, plus
+from flq.core.codecs.lossless import known
+from flq.core.layout import fingerprint
+from flq.core.rng import ROUNDING, start_values, stream
 from flq.protocol.messages import HeldBack, Kind, ModelFrame, Outcome, Plan, Verdict
 from flq.protocol.wire import decode, encode, link_of
 from flq.protocol.worker_events import (

@@ -8,8 +8,8 @@ import pytest
 from master_bench import frozen, vector
 from test_going_on import kept
 
-from flq.core.coding import ZSTD, Coded
-from flq.core.worker_round import WorkerState
+from flq.core.codecs.lossless import ZSTD, Coded
+from flq.core.worker_step import WorkerState
 from flq.errors import BadValues
 from flq.protocol.messages import Answer, HeldBack, Kind
 from flq.protocol.worker_state import Standing, fits, from_state, to_state

@@ -2,16 +2,7 @@
 
 import pytest
 
-from flq.report.axes import (
-    Axis,
-    amount_axis,
-    known,
-    loss_axis,
-    nice_bounds,
-    round_axis,
-    share_axis,
-    spread_amount_axis,
-)
+from flq.report.axes import Axis, amount_axis, known, loss_axis, nice_bounds, round_axis, share_axis, spread_amount_axis
 
 
 @pytest.mark.parametrize("low, high, expected", [

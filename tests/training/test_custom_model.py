@@ -6,8 +6,8 @@ import sys
 import numpy as np
 import pytest
 
-from flq.core import draws
-from flq.core.params import unflatten
+from flq.core import rng
+from flq.core.layout import unflatten
 from flq.errors import DataError
 from flq.training.custom_model import (
     build_custom_model,
@@ -260,9 +260,9 @@ def test_random_layers_get_states_of_their_own(shop, make_settings):
         pytest.skip("Keras %s has no such variables" % keras.__version__)
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dropout(0.5), keras.layers.Dense(2),
                               keras.layers.GaussianNoise(0.1)])
-    seed_random_layers(model, draws.stream(1, draws.LAYERS, 1, 0))
+    seed_random_layers(model, rng.stream(1, rng.LAYERS, 1, 0))
     states = [variable.numpy().tolist() for variable in model.non_trainable_variables]
-    assert sum(states, []) == (draws.stream(1, draws.LAYERS, 1, 0).random_raw(4) >> np.uint64(32)).tolist()
+    assert sum(states, []) == (rng.stream(1, rng.LAYERS, 1, 0).random_raw(4) >> np.uint64(32)).tolist()
 
 
 @pytest.mark.tf

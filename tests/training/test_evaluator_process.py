@@ -11,8 +11,8 @@ import sys
 import numpy as np
 import pytest
 
-from flq.core import draws
-from flq.core.params import layout_from_json
+from flq.core import rng
+from flq.core.layout import layout_from_json
 from flq.errors import BadValues, TooLarge, WireError
 from flq.training.custom_model import keras_start
 from flq.training.evaluator_protocol import read_message, vectors_from, write_message
@@ -137,7 +137,7 @@ def test_sigint_does_not_end_it(child, quadratic):
 @pytest.mark.tf
 def test_tensorflow_evaluates_and_saves_behind_the_same_requests(keras_child, make_settings, tmp_path):
     layout = model_layout(make_settings())
-    vector = draws.start_values(layout, 42)
+    vector = rng.start_values(layout, 42)
     assert ask(keras_child, {"do": "settings", "settings": make_settings()}) == {
         "ready": True, "n_params": layout.n_params}
     result, = ask(keras_child, {"do": "evaluate", "round": 0, "n_vectors": 1}, vector)["results"]
@@ -185,7 +185,7 @@ def test_a_built_in_models_reply_is_small(keras_child, make_settings, name):
 def test_without_a_test_set_loss_and_accuracy_are_null(keras_child, make_settings, tmp_path):
     settings = make_settings(partition="local", input_shape=[8, 8, 1], n_classes=10)
     ask(keras_child, {"do": "settings", "settings": settings})
-    vector = draws.start_values(model_layout(settings), 42)
+    vector = rng.start_values(model_layout(settings), 42)
     assert ask(keras_child, {"do": "evaluate", "round": 1, "n_vectors": 1}, vector)["results"] == [
         {"loss": None, "accuracy": None}]
     path = str(tmp_path / "model.h5")

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from descent_oracle import dense_slope, descend
 
-from flq.core import draws
-from flq.core.params import unflatten
+from flq.core import rng
+from flq.core.layout import unflatten
 from flq.errors import DataError
 from flq.training import keras_trainer
 from flq.training.datasets import load_dataset
@@ -57,7 +57,7 @@ def batches_of(settings, worker_id, round_index, n_steps):
     """The (pixels, labels) of a round's first steps, as the seed draws them; the pass is long enough."""
     dataset, size = load_dataset(settings), settings["dataset"]["batch_size"]
     shard = partition(dataset.y_train, settings)[worker_id]
-    order = shard[draws.permutation(len(shard), draws.stream(42, draws.BATCHES, round_index, worker_id))]
+    order = shard[rng.permutation(len(shard), rng.stream(42, rng.BATCHES, round_index, worker_id))]
     parts = [order[i * size:(i + 1) * size] for i in range(n_steps)]
     return [(dataset.x_train[part] / WHITE, dataset.y_train[part]) for part in parts]
 
@@ -66,7 +66,7 @@ def batches_of(settings, worker_id, round_index, n_steps):
 def test_one_step_is_lr_times_the_gradient_by_hand(make_settings, l2):
     settings = make_settings(local_steps=1, l2=l2)
     trainer = build_trainer(settings, 2)
-    shared = draws.start_values(trainer.layout, 1)
+    shared = rng.start_values(trainer.layout, 1)
     (x, y), = batches_of(settings, 2, 5, 1)
     loss, gradient = dense_slope(shared, trainer.layout, x, y, l2)
 
@@ -83,7 +83,7 @@ def test_local_training_is_that_of_the_oracle(make_settings, name, optimizer, lr
     settings = make_settings(name=name, local_steps=8, local_optimizer=optimizer, lr=lr, mu=mu, l2=l2,
                              local_momentum=0.8)
     trainer = build_trainer(settings, 1)
-    shared = draws.start_values(trainer.layout, 1)
+    shared = rng.start_values(trainer.layout, 1)
     update, loss = descend(lambda v, batch: dense_slope(v, trainer.layout, *batch, l2=l2), shared,
                            batches_of(settings, 1, 3, 8), lr, optimizer, momentum=0.8, mu=mu)
     outcome = trainer.local_update(shared, 3)
@@ -98,7 +98,7 @@ def test_local_training_is_that_of_the_oracle(make_settings, name, optimizer, lr
 def test_the_gradient_is_that_of_one_batch_l2_included(make_settings, name):
     settings = make_settings(name=name, update="gradient", l2=0.1, local_epochs=3, lr=0.5)
     trainer = build_trainer(settings, 1)
-    shared = draws.start_values(trainer.layout, 1)
+    shared = rng.start_values(trainer.layout, 1)
     (x, y), = batches_of(settings, 1, 4, 1)
     loss, gradient = dense_slope(shared, trainer.layout, x, y, l2=0.1)
     outcome = trainer.local_update(shared, 4)
@@ -128,7 +128,7 @@ def test_two_epochs_are_two_passes_over_the_same_samples(make_settings):
     passes = trainer._batches(1).reshape(2, -1)
     assert all(len(set(one)) == 11 * 32 for one in passes) and not np.array_equal(passes[0], passes[1])
     assert np.array_equal(passes[0], build_trainer(make_settings(), 1)._batches(1).ravel())
-    shared = draws.start_values(trainer.layout, 1)
+    shared = rng.start_values(trainer.layout, 1)
     as_steps = build_trainer(make_settings(local_steps=22), 1).local_update(shared, 1)
     assert np.array_equal(trainer.local_update(shared, 1).update, as_steps.update)
 
@@ -136,7 +136,7 @@ def test_two_epochs_are_two_passes_over_the_same_samples(make_settings):
 def test_the_schedule_changes_the_step_without_a_new_trace(make_settings):
     settings = make_settings(local_steps=1, lr_schedule="exponential", lr_decay=0.25, lr_decay_rounds=2)
     scheduled, constant = build_trainer(settings, 1), build_trainer(make_settings(local_steps=1), 1)
-    shared = draws.start_values(scheduled.layout, 1)
+    shared = rng.start_values(scheduled.layout, 1)
     for round_index, factor in (1, 1.0), (2, 0.5), (3, 0.25):
         np.testing.assert_allclose(scheduled.local_update(shared, round_index).update,
                                    factor * constant.local_update(shared, round_index).update, atol=1e-7)
@@ -145,7 +145,7 @@ def test_the_schedule_changes_the_step_without_a_new_trace(make_settings):
 
 @pytest.mark.parametrize("changes", [dict(), dict(local_optimizer="adam", lr=0.003)])
 def test_batches_made_in_advance_change_no_bit(make_settings, monkeypatch, changes):
-    shared = draws.start_values(model_layout(make_settings()), 1)
+    shared = rng.start_values(model_layout(make_settings()), 1)
 
     def bits(n_gpus, n_ahead, n_at_a_time):
         monkeypatch.setattr(keras_trainer, "set_up_tensorflow", lambda settings: Device(n_gpus, False, []))
@@ -173,7 +173,7 @@ def test_batches_made_in_advance_change_no_bit(make_settings, monkeypatch, chang
 ])
 def test_number_of_steps(make_settings, changes, n_steps):
     trainer = build_trainer(make_settings(**changes), 1)
-    assert trainer.local_update(draws.start_values(trainer.layout, 1), 1).n_steps == n_steps
+    assert trainer.local_update(rng.start_values(trainer.layout, 1), 1).n_steps == n_steps
 
 
 def test_local_steps_go_on_into_a_second_reshuffled_pass(make_settings):
@@ -189,7 +189,7 @@ def test_local_steps_go_on_into_a_second_reshuffled_pass(make_settings):
 @pytest.mark.parametrize("changes", WAYS)
 def test_rounds_are_traced_once_and_leave_no_state(make_settings, changes):
     trainer = build_trainer(make_settings(**changes), 0)
-    shared = draws.start_values(trainer.layout, 42)
+    shared = rng.start_values(trainer.layout, 42)
     untouched = shared.copy()
     first = trainer.local_update(shared, 1)
     other = trainer.local_update(shared, 2)
@@ -207,7 +207,7 @@ def test_workers_in_one_process_give_the_bits_of_a_worker_in_its_own(make_settin
     all_settings, lines = [make_settings(**changes) for changes in WAYS], [[], []]
     for settings in all_settings:
         trainers = [build_trainer(settings, worker_id) for worker_id in (0, 1)]
-        models = [draws.start_values(trainer.layout, 42) for trainer in trainers]
+        models = [rng.start_values(trainer.layout, 42) for trainer in trainers]
         for round_index in (1, 2):
             for worker_id, trainer in enumerate(trainers):
                 outcome = trainer.local_update(models[worker_id], round_index)
@@ -222,7 +222,7 @@ def test_workers_in_one_process_give_the_bits_of_a_worker_in_its_own(make_settin
 def test_federated_averaging_learns_the_digits(make_settings, name):
     settings = make_settings(name=name, lr=0.2)
     trainers, evaluator = [build_trainer(settings, worker_id) for worker_id in range(4)], build_evaluator(settings)
-    model, n_total = draws.start_values(evaluator.layout, 42), sum(trainer.n_samples for trainer in trainers)
+    model, n_total = rng.start_values(evaluator.layout, 42), sum(trainer.n_samples for trainer in trainers)
     assert n_total == 1437
     assert evaluator.evaluate(model).accuracy < 0.3
     for round_index in range(1, 11):
@@ -234,7 +234,7 @@ def test_federated_averaging_learns_the_digits(make_settings, name):
 def test_evaluation_is_cross_entropy_and_accuracy_by_hand(make_settings):
     settings = make_settings()
     evaluator, dataset = build_evaluator(settings), load_dataset(settings)
-    vector = draws.start_values(evaluator.layout, 3)
+    vector = rng.start_values(evaluator.layout, 3)
     pixels = dataset.x_test / WHITE
     loss, _ = dense_slope(vector, evaluator.layout, pixels, dataset.y_test)
     w1, b1, w2, b2 = unflatten(vector, evaluator.layout)
@@ -247,7 +247,7 @@ def test_evaluation_is_cross_entropy_and_accuracy_by_hand(make_settings):
 
 def test_evaluation_in_several_batches_is_the_same(make_settings, monkeypatch):
     evaluator = build_evaluator(make_settings())
-    vector = draws.start_values(evaluator.layout, 3)
+    vector = rng.start_values(evaluator.layout, 3)
     whole = evaluator.evaluate(vector)
     monkeypatch.setattr("flq.training.keras_evaluator.BATCH", 100)
     parts = evaluator.evaluate(vector)

@@ -5,8 +5,8 @@ import os
 import numpy as np
 import pytest
 
-from flq.core import draws
-from flq.core.params import Layout, Tensor, unflatten
+from flq.core import rng
+from flq.core.layout import Layout, Tensor, unflatten
 from flq.errors import DataError
 from flq.training import keras_evaluator
 from flq.training.datasets import load_dataset
@@ -82,12 +82,12 @@ def test_other_endings_than_keras_files_have_are_refused(monkeypatch, tmp_path, 
 def test_a_saved_file_loads_without_flq_and_has_the_vectors_weights(
         make_settings, tensorflow, tmp_path, name, ending):
     evaluator = KerasEvaluator(make_settings(name=name))
-    vector = draws.start_values(evaluator.layout, 3)
+    vector = rng.start_values(evaluator.layout, 3)
     path = str(tmp_path / ("model" + ending))
     evaluator.save_keras(vector, path)
     loaded = tensorflow.keras.models.load_model(path, compile=False)
     assert np.array_equal(vector_of(loaded, evaluator.layout), vector)
-    images = draws.uniform(64, draws.stream(1, draws.START)).reshape(1, 8, 8, 1)
+    images = rng.uniform(64, rng.stream(1, rng.START)).reshape(1, 8, 8, 1)
     assert np.array_equal(loaded(images, training=False), evaluator._model(images, training=False))
 
 
@@ -96,7 +96,7 @@ def test_stored_bytes_are_divided_by_white(make_settings, tensorflow, digits):
     settings = make_settings()
     dataset = load_dataset(settings)
     pixels = dataset.x_test.astype(np.float32) / np.float32(dataset.white)
-    vector = draws.start_values(model_layout(settings), 3)
+    vector = rng.start_values(model_layout(settings), 3)
     results = []
     for x_test, white in ((np.round(pixels * 16).astype(np.uint8), 16.0), (pixels, 1.0), (pixels * 4, 4.0)):
         digits(x_test, white)
@@ -127,7 +127,7 @@ def test_without_a_test_set_results_are_empty_and_the_model_can_be_saved(make_se
     settings = make_settings(partition="local", input_shape=[8, 8, 1], n_classes=10)
     evaluator = KerasEvaluator(settings)
     assert evaluator.layout == model_layout(settings)
-    vector = draws.start_values(evaluator.layout, 3)
+    vector = rng.start_values(evaluator.layout, 3)
     assert evaluator.evaluate(vector) == Evaluation(None, None)
     evaluator.save_keras(vector, str(tmp_path / "model.h5"))
     assert (tmp_path / "model.h5").stat().st_size > 4 * evaluator.layout.n_params

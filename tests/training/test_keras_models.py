@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from flq.core import draws
-from flq.core.params import unflatten
+from flq.core import rng
+from flq.core.layout import unflatten
 from flq.errors import DataError
 from flq.training.keras_models import KERAS_MODELS, build_keras_model, layout_of, scaled, set_vector, vector_of
 from flq.training.keras_setup import set_up_tensorflow
@@ -44,7 +44,7 @@ def test_layout_is_names_and_shapes_of_the_keras_weights(make_settings, name, in
 def test_a_vector_goes_in_and_comes_out_bit_for_bit(make_settings, name):
     settings = make_settings(name=name)
     layout, model = MODELS[name](settings, (8, 8, 1), 10), build_keras_model(settings, (8, 8, 1), 10)
-    vector = draws.uniform(layout.n_params, draws.stream(1, draws.START))
+    vector = rng.uniform(layout.n_params, rng.stream(1, rng.START))
     set_vector(model, vector, layout)
     assert np.array_equal(vector_of(model, layout), vector)
     assert vector_of(model, layout).dtype == np.float32
@@ -130,12 +130,12 @@ def resnet20(p, x):
 def test_the_model_is_the_network_that_its_name_says(make_settings, tensorflow, name, forward, input_shape):
     settings = make_settings(name=name)
     model, layout = build_keras_model(settings, input_shape, 7), MODELS[name](settings, input_shape, 7)
-    vector = draws.start_values(layout, 5)
-    bits = draws.stream(6, draws.START)
+    vector = rng.start_values(layout, 5)
+    bits = rng.stream(6, rng.START)
     for part, tensor in zip(layout.slices(), layout.tensors):  # nothing stays at the zero and one where it starts
         if len(tensor.shape) == 1:
-            vector[part] += np.float32(0.3) * draws.uniform(tensor.size, bits)
-    images = draws.uniform(2 * int(np.prod(input_shape)), bits).reshape((2,) + input_shape)
+            vector[part] += np.float32(0.3) * rng.uniform(tensor.size, bits)
+    images = rng.uniform(2 * int(np.prod(input_shape)), bits).reshape((2,) + input_shape)
     set_vector(model, vector, layout)
     named = {tensor.name: array.astype(np.float64)
              for tensor, array in zip(layout.tensors, unflatten(vector, layout))}
@@ -148,9 +148,9 @@ def test_the_model_is_the_network_that_its_name_says(make_settings, tensorflow, 
 def test_a_forward_pass_in_training_changes_the_statistics_and_nothing_else(make_settings, tensorflow):
     settings = make_settings(name="resnet20")
     model, layout = build_keras_model(settings, (8, 8, 1), 10), MODELS["resnet20"](settings, (8, 8, 1), 10)
-    before = draws.start_values(layout, 5)
+    before = rng.start_values(layout, 5)
     set_vector(model, before, layout)
-    images = np.abs(draws.uniform(4 * 64, draws.stream(6, draws.START))).reshape(4, 8, 8, 1)
+    images = np.abs(rng.uniform(4 * 64, rng.stream(6, rng.START))).reshape(4, 8, 8, 1)
 
     model(tensorflow.constant(images), training=False)
     assert np.array_equal(vector_of(model, layout), before)
@@ -169,8 +169,8 @@ def test_a_forward_pass_in_training_changes_the_statistics_and_nothing_else(make
 def test_gradients_reach_every_trained_variable(make_settings, tensorflow, name):
     settings = make_settings(name=name)
     model, layout = build_keras_model(settings, (8, 8, 1), 10), MODELS[name](settings, (8, 8, 1), 10)
-    set_vector(model, draws.start_values(layout, 5), layout)
-    images = draws.uniform(8 * 64, draws.stream(6, draws.START)).reshape(8, 8, 8, 1)
+    set_vector(model, rng.start_values(layout, 5), layout)
+    images = rng.uniform(8 * 64, rng.stream(6, rng.START)).reshape(8, 8, 8, 1)
     with tensorflow.GradientTape() as tape:
         loss = tensorflow.reduce_sum(tensorflow.square(model(tensorflow.constant(images), training=True)
                                                        - np.arange(10, dtype=np.float32)))

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from flq.core import draws
-from flq.core.params import unflatten
+from flq.core import rng
+from flq.core.layout import unflatten
 from flq.errors import DataError
 from flq.training import keras_trainer
 from flq.training.datasets import load_dataset
@@ -49,13 +49,13 @@ def own_models(tmp_path, monkeypatch):
 def first_batch(settings, worker_id, round_index):
     dataset = load_dataset(settings)
     shard = partition(dataset.y_train, settings)[worker_id]
-    order = draws.permutation(len(shard), draws.stream(42, draws.BATCHES, round_index, worker_id))
+    order = rng.permutation(len(shard), rng.stream(42, rng.BATCHES, round_index, worker_id))
     return dataset.x_train[shard[order[:settings["dataset"]["batch_size"]]]] / dataset.white
 
 
 def start_of(trainer):
     """A vector whose statistics are no start values."""
-    return draws.uniform(trainer.layout.n_params, draws.stream(7, draws.START)) + np.float32(1.5)
+    return rng.uniform(trainer.layout.n_params, rng.stream(7, rng.START)) + np.float32(1.5)
 
 
 # -- moving statistics -------------------------------------------------------------------
@@ -124,7 +124,7 @@ def test_mixed_precision_gives_nearly_the_same_gradient_in_float32(make_settings
     mixed = build_trainer(settings, 1)
     assert mixed.notes[0] == "float16"
     assert tensorflow.keras.mixed_precision.global_policy().name == "float32"
-    shared = draws.start_values(exact.layout, 1)
+    shared = rng.start_values(exact.layout, 1)
     expected, rounded = exact.local_update(shared, 2), mixed.local_update(shared, 2)
     assert rounded.update.dtype == np.float32 and mixed.layout == exact.layout
     off = np.linalg.norm(rounded.update - expected.update) / np.linalg.norm(expected.update)
@@ -138,7 +138,7 @@ def test_gradients_below_the_range_of_float16_survive_mixed_precision(make_setti
     monkeypatch.setattr(keras_trainer, "set_up_tensorflow", lambda settings: Device(0, True, []))
     settings = make_settings(name="mlp", update="gradient", total_workers=1, batch_size=512)
     trainer = build_trainer(settings, 0)
-    shared = draws.start_values(trainer.layout, 1) * np.float32(1e-2)
+    shared = rng.start_values(trainer.layout, 1) * np.float32(1e-2)
     scaled = trainer.local_update(shared, 1).update
     monkeypatch.setattr("flq.training.keras_steps.LOSS_SCALE", 1.0)
     unscaled = build_trainer(settings, 0).local_update(shared, 1).update
@@ -148,7 +148,7 @@ def test_gradients_below_the_range_of_float16_survive_mixed_precision(make_setti
 def test_training_in_mixed_precision_learns(make_settings, monkeypatch):
     monkeypatch.setattr(keras_trainer, "set_up_tensorflow", lambda settings: Device(0, True, []))
     trainer = build_trainer(make_settings(local_epochs=5), 1)
-    shared = draws.start_values(trainer.layout, 1)
+    shared = rng.start_values(trainer.layout, 1)
     first = trainer.local_update(shared, 1)
     assert trainer.local_update(shared - first.update, 2).loss < 0.6 * first.loss
 
@@ -165,7 +165,7 @@ def test_held_back_samples_are_evaluated_with_the_shared_copy(make_settings, mon
         return whole_share(*args)._replace(held_x=dataset.x_test[:50], held_y=dataset.y_test[:50])
     monkeypatch.setattr(keras_trainer, "worker_share", share_of_local_data)
     trainer = build_trainer(settings, 1)
-    shared = draws.start_values(trainer.layout, 1)
+    shared = rng.start_values(trainer.layout, 1)
     trained = shared - trainer.local_update(shared, 1).update
     held_back = trainer.local_update(trained, 2).held_back
 
@@ -195,7 +195,7 @@ def test_with_partition_local_a_worker_trains_on_its_own_file_and_holds_a_part_b
                              local_steps=2)
     settings["dataset"]["name"] = "npz:mine.npz"
     trainer = build_trainer(settings, 3)
-    outcome = trainer.local_update(draws.start_values(trainer.layout, 1), 1)
+    outcome = trainer.local_update(rng.start_values(trainer.layout, 1), 1)
     assert trainer.n_samples == 100 and outcome.n_steps == 2
     assert outcome.held_back.n_samples == 40
     assert outcome.held_back.loss == pytest.approx(np.log(10), rel=0.3) and 0 <= outcome.held_back.accuracy < 0.5

@@ -6,8 +6,8 @@ import sys
 import numpy as np
 import pytest
 
-from flq.core.draws import start_values
-from flq.core.params import unflatten
+from flq.core.layout import unflatten
+from flq.core.rng import start_values
 from flq.errors import DataError
 from flq.training.models import (
     MODELS,

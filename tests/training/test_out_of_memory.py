@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from flq.core import draws
+from flq.core import rng
 from flq.errors import OutOfMemory
 from flq.training import keras_trainer
 from flq.training.keras_setup import import_tensorflow
@@ -34,7 +34,7 @@ def test_the_batch_is_halved_once_and_the_round_is_that_of_the_smaller_batch(mak
     small_device(16)
     trainer = build_trainer(make_settings(), 1)
     del trainer.notes[:]
-    shared = draws.start_values(trainer.layout, 1)
+    shared = rng.start_values(trainer.layout, 1)
     outcome = trainer.local_update(shared, 3)
     assert trainer.notes == ["the device has too little memory for a batch of 32: from round 3 on this worker trains "
                              "with batches of 16"]
@@ -47,7 +47,7 @@ def test_the_batch_is_halved_once_and_the_round_is_that_of_the_smaller_batch(mak
 def test_the_second_time_it_is_unable_and_the_next_round_is_tried_again(make_settings, small_device, monkeypatch):
     small_device(8)
     trainer = build_trainer(make_settings(), 1)
-    shared = draws.start_values(trainer.layout, 1)
+    shared = rng.start_values(trainer.layout, 1)
     for round_index in 1, 2:
         with pytest.raises(OutOfMemory, match="too little memory for a batch of 16") as caught:
             trainer.local_update(shared, round_index)
@@ -59,7 +59,7 @@ def test_a_batch_of_one_can_not_be_halved(make_settings, small_device):
     small_device(0)
     with pytest.raises(OutOfMemory, match="a batch of 1"):
         trainer = build_trainer(make_settings(batch_size=1, local_steps=2), 1)
-        trainer.local_update(draws.start_values(trainer.layout, 1), 1)
+        trainer.local_update(rng.start_values(trainer.layout, 1), 1)
 
 
 def test_other_failures_are_not_taken_for_it(make_settings, monkeypatch):
@@ -68,9 +68,9 @@ def test_other_failures_are_not_taken_for_it(make_settings, monkeypatch):
     trainer = build_trainer(make_settings(), 1)
     trainer._train = broken
     with pytest.raises(import_tensorflow().errors.InternalError):
-        trainer.local_update(draws.start_values(trainer.layout, 1), 1)
+        trainer.local_update(rng.start_values(trainer.layout, 1), 1)
 
 
 def test_samples_are_counted_as_often_as_they_are_used(make_settings):
     trainer = build_trainer(make_settings(local_epochs=2), 1)
-    assert trainer.local_update(draws.start_values(trainer.layout, 1), 1).n_trained == 2 * 11 * 32
+    assert trainer.local_update(rng.start_values(trainer.layout, 1), 1).n_trained == 2 * 11 * 32

@@ -5,7 +5,7 @@ import zlib
 import numpy as np
 import pytest
 
-from flq.core import draws
+from flq.core import rng
 from flq.errors import DataError
 from flq.training.datasets import load_dataset
 from flq.training.partition import PARTITIONS, _filled_up, _log_gamma_variate, partition, worker_share
@@ -93,7 +93,7 @@ def test_filling_up_takes_from_the_largest():
 
 @pytest.mark.parametrize("alpha", [0.3, 1.0, 4.0])
 def test_gamma_variates_have_mean_and_variance_alpha(alpha):
-    bits = draws.stream(7, draws.PARTITION)
+    bits = rng.stream(7, rng.PARTITION)
     n = 20000
     values = np.exp([_log_gamma_variate(alpha, bits) for _ in range(n)])
     # Five standard errors; the fourth central moment of Gamma(alpha, 1) is 3 alpha^2 + 6 alpha.

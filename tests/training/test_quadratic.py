@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from descent_oracle import descend
 
-from flq.core.params import BLOCK
+from flq.core.layout import BLOCK
 from flq.errors import DataError
 from flq.training.quadratic import problem
 from flq.training.trainer import build_evaluator, build_trainer

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from flq.core import draws
+from flq.core import rng
 from flq.errors import DataError
 from flq.training.models import MODELS, model_layout
 from flq.training.trainer import ENGINES, begin, build_evaluator, build_trainer, check
@@ -58,7 +58,7 @@ def test_a_run_begins_with_the_layouts_start_values(make_settings):
     settings = make_settings(name="resnet20")
     layout, start = begin(settings)
     assert layout == model_layout(settings)
-    assert np.array_equal(start, draws.start_values(layout, 42))
+    assert np.array_equal(start, rng.start_values(layout, 42))
 
 
 def test_a_run_of_ones_own_model_begins_with_what_keras_says(make_settings, monkeypatch):

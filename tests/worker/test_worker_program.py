@@ -10,7 +10,7 @@ import pytest
 from stand_in import StandIn, error, response, unused_url
 from whole_settings import SETTINGS, settings_with
 
-from flq.core.params import Layout, Tensor
+from flq.core.layout import Layout, Tensor
 from flq.errors import OutOfMemory
 from flq.protocol.worker_events import Build, Built, Train, Unable
 from flq.training.results import HeldBack, LocalUpdate

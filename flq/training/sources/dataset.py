@@ -14,7 +14,7 @@ from typing import Any, Dict, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
-from ...core import draws
+from ...core import rng
 from ...errors import DataError
 
 Shape = Tuple[int, int, int]  # height, width, channels
@@ -175,7 +175,7 @@ def held_back(n_samples: int, test_fraction: float, seed: int, where: str) -> Tu
     """Draw which samples are for training and which for the test; sorted positions, int64."""
     if n_samples < 2:
         raise DataError("%s has one sample only, expected one for training and one for the test" % where)
-    order = draws.permutation(n_samples, draws.stream(seed, draws.HELD_BACK))
+    order = rng.permutation(n_samples, rng.stream(seed, rng.HELD_BACK))
     n_test = min(max(1, int(n_samples * test_fraction)), n_samples - 1)
     return np.sort(order[n_test:]), np.sort(order[:n_test])
 

@@ -1,0 +1,159 @@
+"""What a payload of mode lowrank says: big tensors as sums of outer products of whole numbers.
+
+A tensor of at least 4000 elements, seen as a matrix whose columns are its last axis, is the sum of
+its components, gamma y z^T with whole numbers y and z; any other tensor is gamma q. What is worth a
+number is decided by one step for everything, which is what the encoder searches for (lowrank_encoder.py). A
+payload is
+
+====================== =========================================================================
+f32                    the step
+per matrix             u8 number of components, u8 for each: its scale
+per other tensor       u8 scale, u8 class of its numbers (integer_coding.py)
+coded whole numbers    tensor by tensor; y and z of each component
+f32 per statistic      as with every codec
+====================== =========================================================================
+
+A scale s means gamma = step * 2**((16 - s) / 8). The classes of y and z follow from it: they have the
+length sigma / step each, with sigma the singular value, and gamma is about step * step / sigma.
+
+Decoding is elementwise float32 arithmetic in a fixed order: gamma y by z, and the components one
+after the other. There is no product of matrices, whose sums run in another order on every machine.
+
+Sources: low rank with error feedback, Vogels et al. 2019 (PowerSGD), arXiv:1905.13727; one step for
+all that is quantized is reverse water-filling, Cover and Thomas 2006, section 10.3.3.
+"""
+
+from functools import lru_cache
+from typing import Iterator, List, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+
+from ...errors import CodecError
+from ..layout import BLOCK, Layout, Tensor, Vector
+from . import integer_coding
+from .float32 import Payload
+
+FEWEST_ELEMENTS = 4000  # of a tensor that is decomposed
+FEWEST_COLUMNS = 8      # and rows
+MOST_COMPONENTS = 255
+UNIT_SCALE = 16         # the scale that means gamma = step
+LARGEST_KEPT = 1 << 16  # bytes of a payload that is read once for two uses
+_MANTISSAS = (1.0, 0.917004043204671, 0.8408964152537145, 0.7711054127039704,  # 2**(-i / 8), written down: the
+              0.7071067811865476, 0.6484197773255048, 0.5946035575013605, 0.5452538663326288)  # last bit of pow varies
+GAMMAS = np.array([_MANTISSAS[s % 8] * 2.0 ** (2 - s // 8) for s in range(256)], np.float32)  # gamma / step
+
+
+class Part(NamedTuple):
+    """What a payload says of one tensor: ``left`` (n, rows) and ``right`` (n, columns) or, with None, just ``left``."""
+
+    gammas: np.ndarray
+    left: np.ndarray
+    right: Optional[np.ndarray]
+
+
+def matrix_shape(tensor: Tensor) -> Optional[Tuple[int, int]]:
+    """Return rows and columns of a tensor that is decomposed; None for any other."""
+    columns = tensor.shape[-1] if tensor.shape else 1
+    rows = tensor.size // columns
+    is_matrix = tensor.size >= FEWEST_ELEMENTS and min(rows, columns) >= FEWEST_COLUMNS
+    return (rows, columns) if is_matrix else None
+
+
+def class_of(scale: int, length: int) -> int:
+    """Return the class of y or z of a component: log2 of its root mean square, in half steps."""
+    quarters = scale - UNIT_SCALE - ((length ** 4).bit_length() - 1) + 34
+    return min(max((quarters + 2) // 4, 0), integer_coding.N_CLASSES - 1)
+
+
+def values_of(part: Part, tensor: Tensor) -> Vector:
+    """Return what a part stands for, float32 (size,), new."""
+    if part.right is None:
+        return part.left[0] * part.gammas[0]
+    values = np.zeros(tensor.size, np.float32)
+    left, right = part.left * part.gammas[:, np.newaxis], part.right
+    matrix = values.reshape(-1, tensor.shape[-1])
+    n_rows = max(1, BLOCK // matrix.shape[1])
+    scratch = np.empty((min(n_rows, matrix.shape[0]), matrix.shape[1]), np.float32)
+    for start in range(0, matrix.shape[0], n_rows):
+        rows = matrix[start:start + n_rows]
+        for y, z in zip(left[:, start:start + n_rows], right):
+            rows += np.multiply(y[:, np.newaxis], z, out=scratch[:y.size])
+    return values
+
+
+def parse(payload: Payload, layout: Layout) -> List[Part]:
+    """Return what a payload says, tensor by tensor; the whole numbers as float32, which holds them exactly.
+
+    Raises
+    ------
+    CodecError
+        If nothing encodes to it.
+    """
+    if payload.size > LARGEST_KEPT:
+        return _read(payload, layout)
+    return _parse(payload.tobytes(), layout)
+
+
+@lru_cache(maxsize=2)
+def _parse(data: bytes, layout: Layout) -> List[Part]:
+    """Read a payload; it is checked, and decoded right after."""
+    return _read(np.frombuffer(data, np.uint8), layout)
+
+
+def _read(payload: Payload, layout: Layout) -> List[Part]:
+    payload = payload[:max(payload.size - 4 * (layout.n_params - layout.n_trained), 0)]
+    tensors = layout.trained.tensors
+    shapes = [matrix_shape(tensor) for tensor in tensors]
+    if payload.size < 4 + sum(2 if shape is None else 1 for shape in shapes):
+        raise CodecError("the payload is truncated: got %d bytes for %d tensors" % (payload.size, len(tensors)))
+    step = payload[:4].view("<f4")[0]
+    if not (np.isfinite(step) and step > 0):
+        raise CodecError("the step is %r, expected a finite number above 0" % float(step))
+    scales, rows, at = [], [], 4  # of each tensor; (class, length) of each row of numbers
+    for tensor, shape in zip(tensors, shapes):
+        n_bytes = 2 if shape is None else 1 + int(payload[at]) if at < payload.size else 1
+        said = payload[at:at + n_bytes].tolist()
+        if len(said) < n_bytes:
+            raise CodecError("the payload is truncated in the scales of tensor %r" % tensor.name)
+        at += n_bytes
+        if shape is None:
+            scales.append(said[:1])
+            rows.append((said[1], tensor.size))
+            if said[1] >= integer_coding.N_CLASSES:
+                raise CodecError("tensor %r has class %d, expected one below %d"
+                                 % (tensor.name, said[1], integer_coding.N_CLASSES))
+        else:
+            if said[0] > min(shape):
+                raise CodecError("tensor %r has %d components, expected at most %d"
+                                 % (tensor.name, said[0], min(shape)))
+            scales.append(said[1:])
+            rows += [(class_of(scale, length), length) for scale in said[1:] for length in shape]
+    classes = np.repeat(np.array([row[0] for row in rows], np.int64), np.array([row[1] for row in rows], np.int64))
+    values, n_read = integer_coding.decode(payload[at:], classes)
+    if at + n_read != payload.size:
+        raise CodecError("%d bytes follow the codes, expected none" % (payload.size - at - n_read))
+    parts = list(_parts(values.astype(np.float32), scales, step, tensors))
+    for tensor, part in zip(tensors, parts):
+        if part.right is not None and not (part.left.any(axis=1) & part.right.any(axis=1)).all():
+            raise CodecError("a component of tensor %r is zero: no encoder says so" % tensor.name)
+    return parts
+
+
+def _parts(values: Vector, scales: List[List[int]], step: np.float32, tensors: Sequence[Tensor]) -> Iterator[Part]:
+    start = 0
+    for tensor, of_tensor in zip(tensors, scales):
+        shape = matrix_shape(tensor)
+        length = tensor.size if shape is None else len(of_tensor) * sum(shape)
+        numbers = values[start:start + length].reshape(max(len(of_tensor), 1), -1)
+        start += length
+        gammas = step * GAMMAS[of_tensor]
+        yield Part(gammas, numbers, None) if shape is None else Part(
+            gammas, numbers[:len(of_tensor), :shape[0]], numbers[:len(of_tensor), shape[0]:])
+
+
+def largest(part: Part) -> float:
+    """Return a bound of the magnitudes that a part stands for; infinite or NaN where it is not finite."""
+    if part.right is None:
+        return float(part.gammas[0]) * float(np.abs(part.left).max())
+    left, right = np.abs(part.left).max(axis=1, initial=0), np.abs(part.right).max(axis=1, initial=0)
+    return float(np.sum(part.gammas.astype(np.float64) * left * right))

@@ -1,0 +1,1 @@
+"""The HTTP server: connections, limits, TLS, tokens; it knows no run."""

@@ -1,0 +1,158 @@
+"""Bodies of requests and responses: JSON objects come in, frames go both ways."""
+
+import json
+import mmap
+import re
+from typing import Any, Dict, Iterator, Optional, Union
+
+from flask import Response, request
+from werkzeug.exceptions import ClientDisconnected
+
+from ...errors import WireError
+from ...protocol.resumable import Kept, n_kept, name_of, without
+from ...protocol.wire import CRC_HEADER, Buffers, size_of, text_crc
+
+FRAMES = "application/x-flq"
+TAKE_FRAMES = ("/offer", "/upload_update")
+MAX_JSON_BYTES = 65536
+MAX_JSON_DEPTH = 32  # brackets within brackets
+QUOTE, BACKSLASH, OPENING, CLOSING = ord('"'), ord("\\"), b"[{", b"]}"
+PIECE = 1 << 20  # bytes read or written at a time
+WORTH_RESUMING = 1 << 14  # bytes of a stream: smaller ones come again as a whole, and have no header for it
+RANGE, ETAG = re.compile(r"bytes=([0-9]{1,15})-\Z"), re.compile(r'"([0-9a-f]{1,64})"\Z')
+
+Body = Union[bytearray, mmap.mmap]
+
+
+def json_object(text: Body) -> Dict[str, Any]:
+    """Parse the body of a request that is a JSON object."""
+    try:
+        body = json.loads(text) if len(text) <= MAX_JSON_BYTES and _depth(text) <= MAX_JSON_DEPTH else None
+    except ValueError:
+        body = None
+    if not isinstance(body, dict):
+        raise WireError("the body must be a JSON object of at most %d bytes, nested at most %d deep"
+                        % (MAX_JSON_BYTES, MAX_JSON_DEPTH))
+    return body
+
+
+def _depth(text: Body) -> int:
+    """Return how many brackets of a JSON text stand within each other, at most; without building anything."""
+    deepest = depth = 0
+    in_string = escaped = False
+    for byte in text:
+        if in_string:
+            in_string = escaped or byte != QUOTE
+            escaped = not escaped and byte == BACKSLASH
+        elif byte == QUOTE:
+            in_string = True
+        elif byte in OPENING:
+            depth += 1
+            deepest = max(deepest, depth)
+        elif byte in CLOSING:
+            depth -= 1
+    return deepest
+
+
+def read_body(size: int) -> Body:
+    """Read the body into one buffer of its declared length; connection.py says how long that may take.
+
+    A large one gets pages of its own, which go back to the system with it: the threads' heaps would keep
+    one each.
+    """
+    body: Body = mmap.mmap(-1, size) if size > PIECE else bytearray(size)
+    view, n_read = memoryview(body), 0
+    while n_read < size:
+        try:
+            n_bytes = _read_into(view[n_read:n_read + PIECE])
+        except (ClientDisconnected, OSError):  # OSError: it took too long
+            n_bytes = 0
+        if not n_bytes:
+            raise WireError("the body ended, or was too slow, after %d of %d bytes" % (n_read, size), "send it again")
+        n_read += n_bytes
+    return body
+
+
+def _read_into(view: memoryview) -> int:
+    if hasattr(request.stream, "readinto"):
+        return request.stream.readinto(view)
+    piece = request.stream.read(len(view))  # in chunks, whatever the length says
+    view[:len(piece)] = piece
+    return len(piece)
+
+
+def check_crc(body: Body) -> None:
+    """Check the query of the request at hand, and a body that is not a frame, against what the sender says of them.
+
+    Raises
+    ------
+    WireError
+        If the sender says something, and it is something else.
+    """
+    said = request.headers.get(CRC_HEADER)
+    if said is not None and said != text_crc(request.query_string, b"" if request.path in TAKE_FRAMES else body):
+        raise WireError("the request is corrupted: its CRC32 does not match",
+                        "send it again; if that always fails, a proxy on the way changes requests")
+
+
+def with_crc(response: Response) -> Response:
+    """Say of a JSON response what its CRC32 is."""
+    response.headers[CRC_HEADER] = text_crc(response.get_data())
+    return response
+
+
+def kept() -> Optional[Kept]:
+    """Return what the request at hand says of a reply that broke off; a Range of any other form is passed over."""
+    first = RANGE.match(request.headers.get("Range", ""))
+    name = ETAG.match(request.headers.get("If-Range", ""))
+    return Kept(name.group(1), int(first.group(1))) if first and name else None
+
+
+def plan_frames(stream: Buffers, has_come: Optional[Kept]) -> Response:
+    """Send a worker a plan and its frames, or the rest of them, where they are those of which it has the beginning."""
+    start = n_kept(stream, has_come)
+    response = frames(without(stream, start))
+    if start:
+        response.status_code = 206
+        response.headers["Content-Range"] = "bytes %d-%d/%d" % (start, size_of(stream) - 1, size_of(stream))
+    return _named(response, stream)
+
+
+def verdict_frames(verdict: Buffers, stream: Buffers) -> Response:
+    """Send a worker a verdict, and perhaps a plan and frames behind it.
+
+    They have the name that they have as the answer to a poll: what breaks off is gone on with there.
+    """
+    return _named(frames(verdict + stream, says_what=False), stream)
+
+
+def _named(response: Response, stream: Buffers) -> Response:
+    """Say what a plan and its frames are called, where going on is worth the header."""
+    if size_of(stream) >= WORTH_RESUMING:
+        response.headers["ETag"] = '"%s"' % name_of(stream)
+    return response
+
+
+def frames(buffers: Buffers, says_what: bool = True) -> Response:
+    """Send a worker frames piece by piece from where they lie; it may know that nothing else can come."""
+    def pieces() -> Iterator[bytes]:
+        for buffer in buffers:
+            view = memoryview(buffer)
+            for start in range(0, len(view), PIECE):
+                yield bytes(view[start:start + PIECE])
+
+    response = Response(pieces(), content_type=FRAMES)
+    response.content_length = size_of(buffers)
+    if not says_what:
+        del response.headers["Content-Type"]
+    return terse(response)
+
+
+def terse(response: Response) -> Response:
+    """Send a worker's program no headers that it would not read: each round has them again."""
+    request.environ.get("flq.terse", _nothing)()
+    return response
+
+
+def _nothing() -> None:
+    """Stand in for a server that sends what it likes."""

@@ -1,0 +1,136 @@
+"""How much one peer may ask for: so many requests a second, and so many at a time.
+
+Whoever shows a valid token is counted under its name, everybody else under an address.
+"""
+
+import ipaddress
+import math
+import threading
+import time
+from collections import OrderedDict
+from typing import Callable, Dict, Hashable
+
+from ...errors import TooManyRequests, Unavailable
+from .server import STREAM_THREADS
+from .token_bucket import Bucket, Rate
+
+STREAMS_OF_ONE = STREAM_THREADS // 2  # streams of events that one address may have
+MOST_KEPT = 4096  # peers whose buckets are remembered; a bucket that is forgotten begins full
+
+
+class Buckets:
+    """A token bucket for each of many peers. Safe to use from any thread."""
+
+    def __init__(self, rate: Rate, clock: Callable[[], float] = time.monotonic) -> None:
+        self._rate, self._clock = rate, clock
+        self._lock = threading.Lock()
+        self._buckets: "OrderedDict[Hashable, Bucket]" = OrderedDict()  # the longest unused first
+
+    def take(self, key: Hashable) -> None:
+        """Count a request.
+
+        Raises
+        ------
+        TooManyRequests
+            If there were too many of late; this one does not count.
+        """
+        if not self._rate.per_s:
+            return
+        with self._lock:
+            now = self._clock()
+            bucket = self._buckets.pop(key, None) or Bucket(self._rate, now)
+            self._buckets[key] = bucket
+            wait_s = bucket.wait_s(now)
+            if not wait_s:
+                bucket.take()
+            if len(self._buckets) > MOST_KEPT:
+                self._buckets.popitem(last=False)
+        if wait_s:
+            raise TooManyRequests("more than %g requests a second come from there" % self._rate.per_s,
+                                  "ask less often", math.ceil(wait_s))
+
+
+class Places:
+    """So many requests at a time for each of some groups of peers. Safe to use from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._taken: Dict[Hashable, int] = {}
+
+    def enter(self, key: Hashable, n_places: int) -> Callable[[], None]:
+        """Take one of a group's places; return what gives it back.
+
+        Raises
+        ------
+        TooManyRequests
+            If all are taken.
+        """
+        with self._lock:
+            taken = self._taken.get(key, 0)
+            if taken >= n_places:
+                raise TooManyRequests("%d requests from there are under way, expected at most that many" % taken,
+                                      "wait for the answers")
+            self._taken[key] = taken + 1
+        return lambda: self._leave(key)
+
+    def _leave(self, key: Hashable) -> None:
+        with self._lock:
+            self._taken[key] -= 1
+            if not self._taken[key]:
+                del self._taken[key]
+
+
+class StreamPlaces:
+    """Who may have a stream: so many at a time, and half of them for one address."""
+
+    def __init__(self) -> None:
+        self._all = threading.BoundedSemaphore(STREAM_THREADS)
+        self._places = Places()
+
+    def enter(self, address: str) -> Callable[[], None]:
+        """Take a place; return what gives it back.
+
+        Raises
+        ------
+        Unavailable
+            If there is none.
+        """
+        if self._all.acquire(blocking=False):
+            try:
+                leave = self._places.enter(group_of(address), STREAMS_OF_ONE)
+            except TooManyRequests:
+                self._all.release()
+            else:
+                return lambda: (leave(), self._all.release())
+        raise Unavailable("too many streams of events are open", "read GET /feed now and then instead")
+
+
+class All:
+    """Several semaphores of which one place each is taken, or none."""
+
+    def __init__(self, *semaphores: threading.BoundedSemaphore) -> None:
+        self._semaphores = semaphores
+
+    def acquire(self, blocking: bool = False) -> bool:
+        """Take one place of each, if all have one; never waits."""
+        for n_taken, semaphore in enumerate(self._semaphores):
+            if not semaphore.acquire(blocking=False):
+                for taken in self._semaphores[:n_taken]:
+                    taken.release()
+                return False
+        return True
+
+    def release(self) -> None:
+        """Give them back."""
+        for semaphore in self._semaphores:
+            semaphore.release()
+
+
+def group_of(address: str) -> str:
+    """Return what stands for a peer's address: an IPv6 network of 64 bits is one peer."""
+    try:
+        ip = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    ip = getattr(ip, "ipv4_mapped", None) or ip
+    return str(ip) if ip.version == 4 else str(ipaddress.ip_network((ip, 64), strict=False))

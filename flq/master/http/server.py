@@ -1,0 +1,145 @@
+"""The HTTP server: cheroot, in this process. docs/architecture.md says why cheroot."""
+
+import logging
+import socket
+import sys
+import threading
+import time
+from typing import Optional
+
+from cheroot import wsgi
+
+from ...errors import ConfigError
+from ..records.wire_meter import Meter
+from . import connection
+from .descriptors import usual_connections
+from .reception import QUEUE, Reception
+from .tls import TlsAdapter
+
+logger = logging.getLogger(__name__)
+
+SPARE_THREADS = 8        # never available to requests that wait
+STREAM_THREADS = 8       # for streams of events, on top of all others
+FILE_THREADS = 16        # for files of the page, likewise: a browser asks for six at a time
+MAX_THREADS = 256
+SILENCE_S = 60.0         # a connection that stays silent so long is closed, unless it has shown a token
+SHUTDOWN_S = 3.0
+
+
+def n_threads(total_workers: int) -> int:
+    """Return how many threads the server has for requests: two for every worker, and some for everybody else."""
+    return min(2 * total_workers + 2 * SPARE_THREADS, MAX_THREADS)
+
+
+class ReadableFirst(wsgi.Server):
+    """Gives a thread only to connections on which a request has come; a :class:`Reception` keeps all others."""
+
+    max_connections = 0
+    known_silence_s = SILENCE_S
+
+    def prepare(self) -> None:
+        """Bind and listen."""
+        super().prepare()
+        self._connections.close()
+        self.socket.setblocking(False)
+        self._connections = Reception(self.socket, self.max_connections, self.timeout, self._receive,
+                                      self.process_conn)
+
+    def put_conn(self, conn) -> None:
+        """Take a connection back, to be answered again or to wait, as long as the head of a request may take."""
+        try:
+            if conn.is_ready():
+                self.requests.put(conn)
+                return
+            since = conn.socket.head_since
+            silence_s = self.known_silence_s if conn.is_known else self.timeout
+            left = since + connection.HEAD_S - time.monotonic() if since else silence_s
+            if self.ready and left > 0 and not conn.socket.has_ended:
+                self._connections.put(conn, left)
+                return
+        except (OSError, ValueError):
+            pass  # it was closed meanwhile; an error would end this thread
+        conn.close()
+
+    @staticmethod
+    def bind_socket(socket_, bind_addr):
+        """Bind a socket, also to an IPv6 address with a zone, which a pair of host and port does not hold."""
+        socket_.bind(socket.getaddrinfo(*bind_addr, socket_.family, socket_.type, 0, socket.AI_PASSIVE)[0][4])
+        return socket_
+
+    def vouch(self, conn, name: str) -> None:
+        """Note that a connection has shown the token of that name."""
+        self._connections.vouch(conn, name)
+
+    def forget(self, conn) -> None:
+        """Stop counting a connection that closes."""
+        self._connections.forget(conn)
+
+    def error_log(self, msg="", level=20, traceback=False) -> None:
+        """Log what cheroot has to say."""
+        logger.log(level if level >= logging.WARNING else logging.DEBUG, "%s", msg,
+                   exc_info=sys.exc_info() if traceback else None)
+
+    def _receive(self, sock, address):
+        """Return a connection on an accepted socket."""
+        environ = {}
+        if self.ssl_adapter is not None:
+            sock, environ = self.ssl_adapter.wrap(sock)
+        conn = self.ConnectionClass(self, sock)
+        conn.remote_addr, conn.remote_port = address[:2] if address else ("", 0)
+        conn.ssl_env = environ
+        return conn
+
+
+class Server:
+    """A bound server; serves from :meth:`start` to :meth:`stop`.
+
+    Parameters
+    ----------
+    app : WSGI application
+    host, port : str, int
+    total_workers : int
+    meter : Meter
+    max_connections : int, optional
+        0 = the usual number.
+    silence_s : float, optional
+        How long who has shown a token may be silent, where that is longer than what others may: a worker that trains
+        keeps its connection.
+    tls : TlsAdapter, optional
+        Without it, plain HTTP.
+
+    Raises
+    ------
+    ConfigError
+        If the address can not be bound.
+    """
+
+    def __init__(self, app, host: str, port: int, total_workers: int, meter: Meter, max_connections: int = 0,
+                 tls: Optional[TlsAdapter] = None, silence_s: float = SILENCE_S) -> None:
+        self._server = ReadableFirst((host, port), app, server_name="flq",
+                                     numthreads=n_threads(total_workers) + STREAM_THREADS + FILE_THREADS,
+                                     timeout=SILENCE_S, shutdown_timeout=SHUTDOWN_S, request_queue_size=QUEUE)
+        self._server.ConnectionClass = connection.metered_connection(meter)
+        self._server.gateway = connection.PeerGateway
+        self._server.ssl_adapter = tls
+        self._server.max_connections = max_connections or usual_connections(total_workers)
+        self._server.known_silence_s = max(SILENCE_S, silence_s)
+        self._server.max_request_header_size = connection.MAX_HEAD_BYTES
+        try:
+            self._server.prepare()
+        except (OSError, OverflowError, UnicodeError) as error:  # the last, of a name that can be none
+            raise ConfigError("cannot listen on %s port %d: %s" % (host, port, error),
+                              "choose another with --port, or end the program that uses it") from error
+        self.port = self._server.bind_addr[1]
+        self._thread = threading.Thread(target=self._server.serve, name="server", daemon=True)
+
+    def start(self) -> None:
+        """Begin to serve, in a thread; once is enough."""
+        if not self._thread.is_alive():
+            self._thread.start()
+
+    def stop(self) -> None:
+        """Stop accepting, and give running requests a moment to end; once is enough."""
+        self._server.stop()
+        if self._thread.is_alive():
+            self._thread.join(SHUTDOWN_S)

@@ -1,0 +1,171 @@
+"""What the live page is told of a run, as JSON values. Nothing here knows a clock, a thread or a socket.
+
+Three messages, each of them complete: ``state`` (where the run is, and its workers), ``rounds`` (curves, histories,
+what is left to do and what was saved) and ``log``. Curves are down-sampled and histories cut, so that a long run with
+many workers fills no more than a short one. Texts are as workers have sent them: whoever shows them treats them as
+hostile.
+
+Example
+-------
+>>> thinned([5.0, 1.0, 7.0, 2.0, 3.0, 4.0, 9.0, 6.0], 4)
+[0, 1, 6, 7]
+"""
+
+import math
+from itertools import accumulate
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence
+
+from ...protocol.records import LATE, LOST, REFUSED, SKIPPED, STATUSES, UPLOADED
+from ...report.outlook import seconds_left
+from ...report.rows import RoundRow
+from .news import Item
+
+MOST_POINTS = 300        # of a curve
+HISTORY = 60             # rounds of a worker's history
+MOST_LINES = 100         # of the log
+FLOAT_BYTES = 4
+LETTERS = {UPLOADED: "u", SKIPPED: "s", REFUSED: "r", LATE: "l", LOST: "x"}
+ABSENT = "."             # it was no member of the round
+
+Json = Dict[str, Any]
+
+
+class Facts(NamedTuple):
+    """What of a run does not change.
+
+    Attributes
+    ----------
+    has_own_data : bool
+        Accuracy and loss are those on the workers' own data: nobody else has any.
+    n_params : int
+        0 = not known yet.
+    budget_bits : int
+        Payload bits that a round's uploads may have; 0 = any number.
+    """
+
+    model: str
+    dataset: str
+    mode: str
+    has_own_data: bool
+    total_workers: int
+    min_workers: int
+    n_params: int
+    budget_bits: int
+
+
+def facts_of(settings: Dict[str, Dict[str, Any]], dataset: str, n_params: int) -> Facts:
+    """Choose them from the settings; ``dataset`` is its name without a path, "" where there is none."""
+    return Facts(settings["model"]["name"], dataset, settings["flq_algorithm"]["mode"],
+                 settings["dataset"]["partition"] == "local", settings["system"]["total_workers"],
+                 settings["system"]["min_workers"], n_params, settings["budget_selection"]["up_budget_bits"])
+
+
+def state_message(status: Json, facts: Facts) -> Json:
+    """Return where the run is; ``status`` is what GET /status says."""
+    totals = status["totals"]
+    return dict(
+        {name: status[name] for name in ("run_id", "state", "problem", "current_round", "max_rounds",
+                                         "connected_workers")},
+        accuracy=finite(status["accuracy"]), test_loss=finite(status["test_loss"]),
+        wire_bytes_up=totals["wire_bytes_up"], wire_bytes_down=totals["wire_bytes_down"],
+        workers=[_worker(int(worker_id), worker) for worker_id, worker in status["worker_status"].items()],
+        **facts._asdict())
+
+
+def _worker(worker_id: int, worker: Json) -> Json:
+    device = worker["device"] or {}
+    return dict({name: worker[name] for name in ("connected", "samples", "last_seen_s") + STATUSES},
+                id=worker_id, loss=finite(worker["loss"]),
+                wire_bytes=worker["wire_bytes_up"] + worker["wire_bytes_down"],
+                **{name: device.get(name) for name in ("name", "temperature_c", "power_w", "throttled", "problem")})
+
+
+def rounds_message(rows: Sequence[RoundRow], roll_calls: Sequence[Dict[int, str]], max_rounds: int,
+                   facts: Facts) -> Json:
+    """Return what the rounds so far have come to.
+
+    Parameters
+    ----------
+    rows : sequence of RoundRow
+        All closed rounds, in their order.
+    roll_calls : sequence of dict
+        Of the last ``HISTORY`` of them.
+    """
+    wire = list(accumulate(row.wire_bytes_up + row.wire_bytes_down for row in rows))
+    values = {"accuracy": [row.own_accuracy if row.accuracy is None else row.accuracy for row in rows],
+              "test_loss": [row.own_loss if row.test_loss is None else row.test_loss for row in rows],
+              "training_loss": [row.training_loss for row in rows]}
+    return {
+        "n_rounds": len(rows), "curves": {name: curve(rows, wire, column) for name, column in values.items()},
+        "histories": histories(roll_calls), "time_left_s": seconds_left(rows, max_rounds),
+        "float_bytes": float_bytes(rows, facts.n_params), "wire_bytes": wire[-1] if wire else 0,
+        "budget": budget(rows, facts.budget_bits)}
+
+
+def log_message(items: Sequence[Item]) -> Json:
+    """Return the newest lines of the log, oldest first."""
+    return {"items": [item._asdict() for item in items[-MOST_LINES:]]}
+
+
+def curve(rows: Sequence[RoundRow], wire: Sequence[int], values: Sequence[Optional[float]]) -> Json:
+    """Return the points of a curve that are known: rounds, wire bytes by then, and values."""
+    known = [index for index, value in enumerate(values) if finite(value) is not None]
+    chosen = [known[index] for index in thinned([values[index] for index in known], MOST_POINTS)]
+    return {"round": [rows[index].round_index for index in chosen], "bytes": [wire[index] for index in chosen],
+            "value": [significant(values[index]) for index in chosen]}
+
+
+def thinned(values: Sequence[float], n_most: int) -> List[int]:
+    """Choose at most ``n_most`` (4 or more) of some values: the first, the last, and extremes all along.
+
+    Where there are too many, they are cut into pieces of about one length; each gives its smallest and its largest.
+
+    Returns
+    -------
+    list of int
+        Their indices, ascending.
+    """
+    if len(values) <= n_most:
+        return list(range(len(values)))
+    n_pieces = n_most // 2 - 1
+    inner = len(values) - 2
+    chosen = {0, len(values) - 1}
+    for piece in range(n_pieces):
+        indices = range(1 + piece * inner // n_pieces, 1 + (piece + 1) * inner // n_pieces)
+        chosen.update((min(indices, key=values.__getitem__), max(indices, key=values.__getitem__)))
+    return sorted(chosen)
+
+
+def histories(roll_calls: Sequence[Dict[int, str]]) -> Dict[str, str]:
+    """Return what each worker did in the rounds of some roll-calls, a letter for each, the newest last."""
+    ids = sorted({worker_id for roll_call in roll_calls for worker_id in roll_call})
+    return {str(worker_id): "".join(LETTERS[roll_call[worker_id]] if worker_id in roll_call else ABSENT
+                                    for roll_call in roll_calls) for worker_id in ids}
+
+
+def float_bytes(rows: Sequence[RoundRow], n_params: int) -> int:
+    """Return what the same answers would take in float32, both ways, without a header or a poll.
+
+    A model goes down to each worker that was there in a round (all but the lost), and an update comes up for each
+    upload: skips are cheap there too.
+    """
+    n_vectors = sum(2 * row.uploaded + row.skipped + row.refused + row.late for row in rows)
+    return FLOAT_BYTES * n_params * n_vectors
+
+
+def budget(rows: Sequence[RoundRow], bits: int) -> Optional[Json]:
+    """Return how much of the budget the last round took, and all of them on average; None = there is no budget."""
+    if not bits or not rows:
+        return None
+    used = [row.payload_bits_up / bits for row in rows]
+    return {"bits": bits, "last": significant(used[-1]), "mean": significant(math.fsum(used) / len(used))}
+
+
+def finite(value: Optional[float]) -> Optional[float]:
+    """Return None in place of NaN and infinity, which JSON does not have."""
+    return value if value is not None and math.isfinite(value) else None
+
+
+def significant(value: float) -> float:
+    """Return a number with as many digits as a picture shows."""
+    return float("%.5g" % value)

@@ -1,0 +1,41 @@
+"""The files of the live page (static/). They hold no data: what they show comes from the feed."""
+
+import hashlib
+import os
+from typing import Dict, NamedTuple
+
+FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "static")
+INDEX = "index.html"
+TYPES = {".html": "text/html; charset=utf-8", ".css": "text/css; charset=utf-8",
+         ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
+
+# Nothing but what the master itself serves, and no script or style within a page: whatever a worker calls itself,
+# a browser runs none of it. No other site may show the page in a frame.
+POLICY = ("default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+          "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+          "require-trusted-types-for 'script'; trusted-types 'none'")
+HEADERS = {"Content-Security-Policy": POLICY, "X-Frame-Options": "DENY", "Referrer-Policy": "no-referrer",
+           "Cross-Origin-Resource-Policy": "same-origin"}
+
+
+class PageFile(NamedTuple):
+    """A file; ``tag`` is another when its content is."""
+
+    content: bytes
+    content_type: str
+    tag: str
+
+
+def page_files() -> Dict[str, PageFile]:
+    """Read them all, by their path within the folder; nothing else is served."""
+    found = {}
+    for folder, _, names in os.walk(FOLDER):
+        for name in names:
+            content_type = TYPES.get(os.path.splitext(name)[1])
+            if content_type is not None:
+                path = os.path.join(folder, name)
+                with open(path, "rb") as stream:
+                    content = stream.read()
+                tag = hashlib.sha256(content).hexdigest()[:32]
+                found[os.path.relpath(path, FOLDER).replace(os.sep, "/")] = PageFile(content, content_type, tag)
+    return found

@@ -1,0 +1,65 @@
+"""Where the messages of the live page come from: the snapshots of a run, or what is known before it has begun."""
+
+from typing import Any, Dict, List
+
+from ...report.names import name_of_dataset
+from ...report.rows import RoundRow
+from ..records.round_log import Record
+from ..runtime.run import MasterService
+from . import feed
+from .broadcast import Sources
+from .status import status_before
+
+
+class Rows:
+    """The rows of a record, of which only those are read again that may have changed.
+
+    Not safe to use from several threads at once.
+    """
+
+    def __init__(self, record: Record) -> None:
+        self._record = record
+        self._rows: List[RoundRow] = []
+        self._n_complete = 0  # rows from the first on that are evaluated: they stay, unless one is evaluated late
+        self._n_late = 0
+
+    def newest(self) -> List[RoundRow]:
+        """Return all rows."""
+        n_late = self._record.n_late
+        if n_late != self._n_late:
+            self._n_complete, self._n_late = 0, n_late
+        del self._rows[self._n_complete:]
+        self._rows += self._record.rounds(self._rows[-1].round_index if self._rows else 0)
+        while (self._n_complete < len(self._rows)
+               and not self._record.is_untested(self._rows[self._n_complete].round_index)):
+            self._n_complete += 1
+        return self._rows
+
+
+def sources_of(service: MasterService, settings: Dict[str, Dict[str, Any]]) -> Sources:
+    """Return the sources of a run."""
+    facts = _facts(settings, service.machine.options.layout.n_params)
+    rows = Rows(service.record)
+    max_rounds = service.machine.options.max_rounds
+
+    def rounds() -> feed.Json:
+        known = rows.newest()
+        since = known[-feed.HISTORY - 1].round_index if len(known) > feed.HISTORY else 0
+        return feed.rounds_message(known, service.record.roll_calls(since), max_rounds, facts)
+
+    return {"state": lambda: feed.state_message(service.status, facts), "rounds": rounds,
+            "log": lambda: feed.log_message(service.news.newest())}
+
+
+def sources_before(run_id: str, settings: Dict[str, Dict[str, Any]], settings_hash: str, state: str) -> Sources:
+    """Return the sources of a master that has no machine yet."""
+    facts = _facts(settings, 0)
+    max_rounds = settings["system"]["max_rounds"]
+    status = status_before(run_id, settings_hash, state, max_rounds)
+    return {"state": lambda: feed.state_message(status, facts),
+            "rounds": lambda: feed.rounds_message([], [], max_rounds, facts), "log": lambda: feed.log_message([])}
+
+
+def _facts(settings: Dict[str, Dict[str, Any]], n_params: int) -> feed.Facts:
+    has_data = settings["model"]["name"] != "quadratic"
+    return feed.facts_of(settings, name_of_dataset(settings["dataset"]["name"]) if has_data else "", n_params)

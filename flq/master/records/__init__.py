@@ -1,0 +1,1 @@
+"""What a run leaves for people: rounds, totals, devices, bytes on the wire, result files."""

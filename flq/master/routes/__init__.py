@@ -1,0 +1,1 @@
+"""The endpoints: what each request is turned into, and their description (OpenAPI)."""

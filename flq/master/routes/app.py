@@ -1,0 +1,166 @@
+"""The Flask application: routes turn requests into events, and replies into responses.
+
+No route touches the machine; reading, decoding and checking a frame happen here, in the
+request's own thread, so that the owner thread only ever gets messages that are valid.
+"""
+
+import threading
+from typing import Any, Dict
+
+from flask import Flask, Response, g, jsonify, request
+
+from ...core.codecs.lossless import NUMBERS
+from ...device.report import checked
+from ...errors import BadValues, TooLarge
+from ...protocol.events import Answered, Heartbeat, Poll, Register
+from ...protocol.messages import Answer, Kind
+from ...protocol.wire import decode, max_answer_size
+from ..http.auth import OPERATOR, Gate, session_of_request
+from ..http.bodies import FRAMES, MAX_JSON_BYTES, json_object, kept, plan_frames, terse, verdict_frames, with_crc
+from ..http.limits import All, Buckets, Rate
+from ..http.server import SPARE_THREADS, n_threads
+from ..live.broadcast import Broadcast
+from ..live.page import add_page
+from ..runtime.run import MasterService
+from .base_app import RETRY_AFTER_S, base_app, integer, one_of
+from .openapi import add_openapi
+from .views import add_views, model_for_people
+
+REGISTER_NUMBERS = ("n_samples", "layout_crc", "claimed_epoch", "claimed_seq", "claimed_round", "known_epoch",
+                    "known_sessions")
+JOINS = Rate(0.5, 30)  # of one instance of a worker: each is journalled
+
+
+def create_app(service: MasterService, gate: Gate, broadcast: Broadcast) -> Flask:
+    """Build the application of a run; the gate says who may ask what, the broadcast is what the live page shows."""
+    options, link = service.machine.options, service.machine.link
+    frame_limit = max_answer_size(options.layout, options.rules.codec_up)
+    threads = n_threads(options.total_workers)
+    slow = threading.BoundedSemaphore(threads - SPARE_THREADS // 2)  # of requests that wait, for whatever it is
+    patience = All(threading.BoundedSemaphore(threads - SPARE_THREADS), slow)
+    reading = All(threading.BoundedSemaphore(threads // 2), slow)
+
+    def note_the_worker() -> None:
+        if g.name not in ("", OPERATOR) and "worker" in request.args:
+            worker_of_query()
+
+    def worker_of_query() -> int:
+        worker_id = integer(request.args, "worker")
+        if not 0 <= worker_id < options.total_workers:
+            raise BadValues("worker must be in 0..%d, got %d" % (options.total_workers - 1, worker_id))
+        return proven(worker_id)
+
+    def proven(worker_id: int) -> int:
+        """Check that the worker that a request names is the one that makes it, and count its bytes as its own."""
+        gate.require_worker(g.name, worker_id)
+        if 0 <= worker_id < options.total_workers:
+            request.environ["flq.peer"].is_worker(worker_id)
+        return worker_id
+
+    joins = Buckets(JOINS)
+    app = base_app(gate, max(frame_limit, MAX_JSON_BYTES), reading, note_the_worker)
+    add_views(app, service)
+    add_page(app, broadcast)
+    add_openapi(app)
+
+    @app.get("/healthz")
+    def healthz() -> Response:
+        return jsonify(ok=True)
+
+    @app.get("/status")
+    def status() -> Response:
+        return jsonify(service.status)
+
+    @app.post("/register")
+    def register() -> Response:
+        body = json_object(g.body)
+        worker_id = proven(integer(body, "worker_id"))
+        instance = body.get("instance")
+        if not isinstance(instance, str) or not 1 <= len(instance) <= 64:
+            raise BadValues("instance must be a text of 1 to 64 characters, got %.80r" % (instance,))
+        numbers = {name: integer(body, name, None) for name in REGISTER_NUMBERS}
+        undecided = flag(body, "undecided", False)
+        if numbers["n_samples"] is not None:
+            joins.take((worker_id, instance))  # by instance: a stolen token alone does not use up the worker's joins
+        codings = body.get("codings", [])
+        if not isinstance(codings, list):
+            raise BadValues("codings must be a list, got %.80r" % (codings,))
+        known = tuple(name for name in NUMBERS if name in codings)  # of the others there is nothing to be said
+        session = session_of_request()
+        reply = service.ask(lambda ticket: Register(ticket, worker_id, instance, codings=known, undecided=undecided,
+                                                    session=session, **numbers))
+        return with_crc(jsonify(reply))
+
+    @app.get("/get_global_model")
+    def get_global_model() -> Response:
+        if FRAMES not in request.headers.get("Accept", ""):
+            return model_for_people(service.model_files, patience)
+        worker_id = worker_of_query()
+        poll = [integer(request.args, name) for name in ("epoch", "have", "answered")]
+        has_come, session = kept(), session_of_request()
+        with one_of(patience) as has_thread:
+            body = service.ask(lambda ticket: Poll(ticket, worker_id, *poll, may_wait=has_thread, kept=has_come,
+                                                    session=session))
+        if body is None:
+            return terse(Response(status=204, headers={} if has_thread else {"Retry-After": str(RETRY_AFTER_S)}))
+        return plan_frames(body, has_come)
+
+    @app.post("/offer")
+    def offer() -> Response:
+        return _answer()
+
+    @app.post("/upload_update")
+    def upload_update() -> Response:
+        return _answer()
+
+    def _answer() -> Response:
+        worker_id = worker_of_query()
+        body = g.body
+        if len(body) > frame_limit:
+            raise TooLarge("the body has %d bytes, expected at most %d" % (len(body), frame_limit))
+        answer = decode(body, link)
+        if not isinstance(answer, Answer):
+            raise BadValues("expected a skip, an offer or an upload, got a %s" % type(answer).__name__.lower())
+        if answer.worker_id != worker_id:
+            raise BadValues("the frame is of worker %d, the request of worker %d" % (answer.worker_id, worker_id))
+        have, session = integer(request.args, "have", None), session_of_request()
+        if have is None and answer.kind is not Kind.OFFER:  # which are answered at once
+            return verdict_frames(service.ask(lambda ticket: Answered(ticket, answer, len(body), session=session)), [])
+        with one_of(patience) as has_thread:
+            verdict, *stream = service.ask(
+                lambda ticket: Answered(ticket, answer, len(body), has_thread, have, session))
+        return verdict_frames([verdict], stream)
+
+    @app.post("/heartbeat")
+    def heartbeat() -> Response:
+        body = json_object(g.body)
+        worker_id = proven(integer(body, "worker_id"))
+        epoch, renews, session = integer(body, "epoch"), flag(body, "renews", True), session_of_request()
+        reply = service.ask(lambda ticket: Heartbeat(ticket, worker_id, epoch, renews, session))
+        if body.get("device") is not None:  # whatever it says, the worker is alive
+            service.take_report(worker_id, checked(body["device"]))
+        return jsonify(reply)
+
+    @app.post("/stop")
+    def stop() -> Response:
+        try:
+            service.stop("stopped by POST /stop")
+        finally:
+            service.released.set()
+        return jsonify(status="stopped", results_saved=service.results.workbook)
+
+    return app
+
+
+def flag(body: Dict[str, Any], name: str, default: bool) -> bool:
+    """Return a boolean of a JSON object.
+
+    Raises
+    ------
+    BadValues
+        If it is no boolean.
+    """
+    value = body.get(name, default)
+    if not isinstance(value, bool):
+        raise BadValues("%s must be true or false, got %.80r" % (name, value))
+    return value

@@ -1,0 +1,59 @@
+"""What the master answers while it begins: a user's own model takes its time to be built.
+
+Until the machine exists, only GET /healthz and GET /status have something to say; whoever asks
+for anything else but the live page is told to try again.
+"""
+
+import threading
+from typing import Any, Callable, Dict, Iterable
+
+from flask import Flask, Response, jsonify, request
+
+from ...errors import Unavailable
+from ..http.auth import OPEN, Gate, is_page
+from ..http.bodies import MAX_JSON_BYTES
+from ..http.server import n_threads
+from ..live.broadcast import Broadcast
+from ..live.page import add_page
+from ..live.status import status_before
+from .base_app import base_app
+
+STARTING = "STARTING"
+
+Wsgi = Callable[[Dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+
+class Switch:
+    """A WSGI application that hands each request to the application of the moment."""
+
+    def __init__(self, app: Wsgi) -> None:
+        self.app = app
+
+    def __call__(self, environ: Dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        """Answer one request."""
+        return self.app(environ, start_response)
+
+
+def starting_app(run_id: str, settings: Dict[str, Dict[str, Any]], settings_hash: str, gate: Gate,
+                 broadcast: Broadcast) -> Flask:
+    """Build the application of a master whose model is not built yet."""
+    reading = threading.BoundedSemaphore(n_threads(settings["system"]["total_workers"]) // 2)
+    app = base_app(gate, MAX_JSON_BYTES, reading)
+
+    @app.before_request  # after the body is read: who is refused while it still sends may not hear of it
+    def not_yet() -> None:
+        if not (request.path in OPEN or is_page()):
+            raise Unavailable("the master is starting: model %.80s is being built" % settings["model"]["name"],
+                              "try again")
+
+    add_page(app, broadcast)
+
+    @app.get("/healthz")
+    def healthz() -> Response:
+        return jsonify(ok=True)
+
+    @app.get("/status")
+    def status() -> Response:
+        return jsonify(status_before(run_id, settings_hash, STARTING, settings["system"]["max_rounds"]))
+
+    return app

@@ -1,0 +1,57 @@
+"""Who watches a run: the processes that the settings and the environment ask for."""
+
+import importlib.util
+import logging
+import os
+from typing import MutableMapping
+
+from ...config import Config
+from ...errors import ConfigError
+from ...launch import argv_of
+from ...sinks.notify.secrets import FILE, PROXY, URLS, read_secrets
+from ...sinks.trackers import check_installed
+from .sinks import Watcher, Watchers
+
+logger = logging.getLogger(__name__)
+
+
+def watchers_of(config: Config, environment: MutableMapping[str, str], project_dir: str,
+                results_dir: str) -> Watchers:
+    """Return the watchers of a run.
+
+    Parameters
+    ----------
+    config : Config
+    environment : mapping
+        The secrets for notifications are taken out of it: no other child of the master gets them.
+    project_dir, results_dir : str
+
+    Raises
+    ------
+    ConfigError
+        If a tracker's package is not installed.
+    """
+    watchers = []
+    if config.report.figure_every:
+        if importlib.util.find_spec("matplotlib") is None:
+            logger.warning("no figures are drawn: the package matplotlib is missing; install it with pip, or set "
+                           "report.figure_every to 0")
+        else:
+            watchers.append(Watcher("figures", argv_of("flq.sinks.figures")))
+    secrets_file = os.path.join(project_dir, FILE)
+    try:
+        secrets = read_secrets(environment, secrets_file)
+    except ConfigError as error:
+        logger.warning("there are no notifications: %s", error)
+    else:
+        if secrets.urls:
+            watchers.append(Watcher("notifications", argv_of("flq.sinks.notify"), {
+                URLS: "\n".join(secrets.urls), PROXY: secrets.proxy or ""}))
+    for name in (URLS, PROXY):
+        environment.pop(name, None)
+    trackers = list(dict.fromkeys(config.report.trackers))
+    check_installed(trackers)
+    for name in trackers:
+        watchers.append(Watcher("tracker " + name, argv_of(
+            "flq.sinks.trackers", name, os.path.join(results_dir, "trackers", name))))
+    return Watchers(watchers)

@@ -1,0 +1,196 @@
+"""The one thread that owns the master's machine; everybody else hands it events.
+
+It takes the events that wait, lets the machine decide on one after the other, has written down what has
+changed the run, and only then has done what the machine says. What goes wrong
+in one effect keeps no other from being done. A request on which the machine fails is told so;
+if the machine fails without one, or the run can not end, nothing can go on: the thread ends,
+``failed`` is set, and every request is refused at once.
+"""
+
+import itertools
+import logging
+import queue
+import threading
+import time
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
+
+from ...errors import FlqError, Unavailable
+from ...protocol.events import Effect, Effects, Encoded, Event, Journalled, Reply, RunEnded, Tick, Ticket
+from ...protocol.master_machine import POLL_S, MasterMachine
+
+logger = logging.getLogger(__name__)
+
+REPLY_S = POLL_S + 15.0     # longer than anything that the machine lets wait
+LARGEST_BATCH = 256         # events that are written down together
+IDLE_S = 1.0                # how often time passes for the machine when nothing else happens
+GOING_DOWN = "the master is shutting down"
+
+
+class Call(NamedTuple):
+    """Somebody wants to know something that only this thread may look at."""
+
+    function: Callable[[], Any]
+
+
+class Owner:
+    """Takes events from :meth:`start` to :meth:`close`.
+
+    Parameters
+    ----------
+    machine : MasterMachine
+    note : callable(effects)
+        Takes what an event has led to, in this thread, right after it.
+    commit : callable() -> bool
+        Writes what has been noted; nothing is performed before it returns whether it had to wait.
+    perform : callable(effect)
+        Does everything but replies, in this thread.
+    after_events : callable(is_idle)
+        Called in this thread after some events; idle = no other event waits yet.
+    at_end : callable()
+        Called when the thread ends, however it does.
+    """
+
+    def __init__(self, machine: MasterMachine, note: Callable[[Effects], None], commit: Callable[[], bool],
+                 perform: Callable[[Effect], None], after_events: Callable[[bool], None],
+                 at_end: Callable[[], None]) -> None:
+        self.failed = False
+        self._machine = machine
+        self._note, self._commit, self._perform_one = note, commit, perform
+        self._after_events, self._at_end = after_events, at_end
+        self._queue: queue.Queue = queue.Queue()
+        self._tickets = itertools.count(1)
+        self._waiting: Dict[Ticket, Future] = {}
+        self._ended = False
+        self._thread = threading.Thread(target=self._run, name="owner", daemon=True)
+
+    # -- for any thread ------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin to take events."""
+        self._thread.start()
+
+    def tell(self, event: Event) -> None:
+        """Hand in an event that nobody waits for."""
+        self._queue.put((event, None, None))
+
+    def ask(self, make_event: Callable[[Ticket], Any]) -> Any:
+        """Hand in an event and wait for the reply.
+
+        Raises
+        ------
+        FlqError
+            If the machine refuses the event, or this thread has ended.
+        """
+        future: Future = Future()
+        ticket = next(self._tickets)
+        self._queue.put((make_event(ticket), ticket, future))
+        if self._ended and not future.done():  # it may have come too late to be refused
+            raise Unavailable(GOING_DOWN)
+        try:
+            body = future.result(REPLY_S)
+        except FutureTimeout:
+            raise Unavailable("the master did not answer in time", "try again") from None
+        if isinstance(body, FlqError):
+            raise body
+        return body
+
+    def close(self) -> None:
+        """End the thread; requests that still wait are told so."""
+        if self._thread.is_alive():
+            self._queue.put((None, None, None))
+            self._thread.join(REPLY_S)
+
+    # -- the thread ----------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            is_open = True
+            while is_open:
+                decided, batch = [], self._next()
+                self._waiting.update((ticket, future) for _, ticket, future in batch if future is not None)
+                for event, ticket, _ in batch:
+                    if event is None:
+                        is_open = False
+                        break
+                    decided.append(self._decide(event, ticket))
+                if self._commit():  # nobody was heard meanwhile: leases and deadlines begin anew
+                    self._machine.go_on(time.monotonic())
+                for effects in decided:
+                    self._perform(effects)
+                self._after_events(self._queue.empty())
+        except FlqError as error:  # it can not be written down
+            logger.error("the run can not go on now: %s", error)
+            self.failed = True
+        except Exception:
+            logger.exception("the run can not go on")
+            self.failed = True
+        finally:
+            self._ended = True
+            self._refuse_all()
+            self._at_end()
+
+    def _next(self) -> List[Tuple[Any, Optional[Ticket], Optional[Future]]]:
+        """Return the events that wait, or a Tick when one is due."""
+        now = time.monotonic()
+        deadline = self._machine.next_deadline(now)
+        try:
+            first = self._queue.get(timeout=IDLE_S if deadline is None else min(deadline - now, IDLE_S))
+        except queue.Empty:
+            return [(Tick(), None, None)]
+        waiting = [first]
+        while len(waiting) < LARGEST_BATCH and not self._queue.empty():
+            waiting.append(self._queue.get())
+        return waiting
+
+    def _decide(self, event: Any, ticket: Optional[Ticket]) -> Effects:
+        """Let the machine take an event, and note what it led to; return what is to be done."""
+        effects: Effects = ()
+        try:
+            if isinstance(event, Call):
+                effects = (Reply(ticket, event.function()),)
+            else:
+                effects = self._machine.handle(event, time.monotonic())
+        except Exception:
+            if not isinstance(event, Call):
+                effects = self._machine.effects  # decided before it failed: others wait for them
+            if any(isinstance(effect, Journalled) for effect in effects):
+                raise  # half of a change: as if the event had never come
+            if ticket is None:
+                self._note(effects)
+                self._commit()
+                self._perform(effects)
+                raise  # time itself fails, and would again
+            logger.exception("the master failed on %s", type(event).__name__)
+            effects += (Reply(ticket, Unavailable("the master failed on this request", "see its log")),)
+        self._note(effects)
+        return effects
+
+    def _perform(self, effects: Effects) -> None:
+        """Have done all that can be done; only that the run can not end is a failure of the thread."""
+        fatal = None
+        for effect in effects:
+            try:
+                if isinstance(effect, Reply):
+                    self._reply(effect)
+                elif not isinstance(effect, (Journalled, Encoded)):  # which are written by now
+                    self._perform_one(effect)
+            except Exception as error:
+                logger.exception("the master failed to perform %s", type(effect).__name__)
+                fatal = error if isinstance(effect, RunEnded) else fatal
+        if fatal is not None:
+            raise fatal
+
+    def _reply(self, effect: Reply) -> None:
+        future = self._waiting.pop(effect.ticket, None)
+        if future is not None:
+            future.set_result(effect.body)
+
+    def _refuse_all(self) -> None:
+        futures = list(self._waiting.values())
+        while not self._queue.empty():
+            futures.append(self._queue.get()[2])
+        for future in futures:
+            if future is not None:
+                future.set_result(Unavailable(GOING_DOWN))

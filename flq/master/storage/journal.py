@@ -1,0 +1,406 @@
+"""The journal of a run: one SQLite file that holds what has changed the run, and its rows for people.
+
+A transaction that has returned survives a power failure: WAL with synchronous=FULL (NORMAL may
+lose the last ones). One thread at a time uses it.
+
+======== ===========================================================================================
+table    rows
+======== ===========================================================================================
+about    key, JSON value: which run, its settings, its software; what was counted; why it has ended
+entries  each event that changed the run, in order, while a kept snapshot needs it
+deltas   the deltas of the shared copy, as they were sent; likewise
+rounds   the report of each closed round, and fingerprints of the state after it, for good
+tested   the test results of each round, as far as they are known
+======== ===========================================================================================
+
+Each row has a digest that is verified on reading (``flq.journal_file``), and one row of ``about``, the extent, says
+which rows there must be.
+"""
+
+import json
+import logging
+import os
+import sqlite3
+from contextlib import contextmanager, suppress
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
+
+import numpy as np
+
+from ...core.codecs import Payload
+from ...durable import sync_folder
+from ...errors import ConfigError
+from ...journal_file import (
+    BUSY_S,
+    EXTENT,
+    LOG,
+    NAME,
+    Extent,
+    as_text,
+    check_log,
+    damaged,
+    digest,
+    open_to_read,
+    read_about,
+    read_numbered,
+    read_rows,
+    read_tested,
+)
+from ...protocol.events import Stop
+from ...protocol.journal_codec import NAMES, Entry
+
+logger = logging.getLogger(__name__)
+
+FORMAT = 4                    # higher with each wire.VERSION too: a journal holds frames
+FINISHED_BY = "0.1.0"         # the last release that resumes runs of older formats
+LARGEST_WAL_BYTES = 1 << 26   # what is kept of it when all of it has gone into the file
+STOPPED = "stopped"           # a key of about
+TABLES = """
+CREATE TABLE about (key TEXT PRIMARY KEY, value TEXT NOT NULL, digest INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE entries (seq INTEGER PRIMARY KEY, kind TEXT NOT NULL, body TEXT NOT NULL, head BLOB, payload BLOB,
+                      digest INTEGER NOT NULL);
+CREATE TABLE deltas (version INTEGER PRIMARY KEY, round INTEGER NOT NULL, payload BLOB NOT NULL,
+                     digest INTEGER NOT NULL);
+CREATE TABLE rounds (round INTEGER PRIMARY KEY, report TEXT NOT NULL, digest INTEGER NOT NULL);
+CREATE TABLE tested (round INTEGER PRIMARY KEY, results TEXT NOT NULL, digest INTEGER NOT NULL);
+"""
+STATEMENTS = [statement.strip() for statement in TABLES.split(";") if statement.strip()]
+
+
+class Batch(NamedTuple):
+    """What one transaction writes. Lists of rows, in the order of the columns; JSON values as such."""
+
+    entries: List[Tuple[int, Entry]]
+    deltas: List[Tuple[int, int, Payload]]
+    rounds: List[Tuple[int, Any]]
+    tested: List[Tuple[int, Any]]
+    about: Dict[str, Any]
+
+
+class Journal:
+    """An open journal; :func:`create` and :func:`reopen` make one.
+
+    Attributes
+    ----------
+    extent : Extent
+        Which rows it must have.
+    """
+
+    def __init__(self, path: str, database: sqlite3.Connection) -> None:
+        self.path = path
+        self.extent = Extent()
+        self._database = database
+        self._is_mine = False  # whether it was opened to be written
+
+    def close(self) -> None:
+        """Close the file; once is enough."""
+        if self._is_mine:
+            self._is_mine = False
+            with suppress(sqlite3.Error):  # else the next master expects a log, and warns if there is none
+                self._change(self.extent._replace(is_open=False))
+        self._database.close()
+
+    def check(self) -> None:
+        """Read the extent, and make sure that the journal has this format.
+
+        Raises
+        ------
+        FlqError
+            If it has another format, or is damaged.
+        """
+        with self._reading():
+            about, extent = read_about(self._database, self.path)
+        if extent is None or about.get("format") != FORMAT:
+            hint = "resume with the version of FLQ that began the run"
+            if extent is None:
+                hint = "finish the run with FLQ %s; python -m flq.report reads it all the same" % FINISHED_BY
+            raise ConfigError("the journal %s has format %r, expected %d" % (self.path, about.get("format"), FORMAT),
+                              hint)
+        self.extent = extent
+
+    def check_tables(self) -> None:
+        """Make sure that all pages of the file are sound, and that its tables are those of :data:`TABLES`.
+
+        Raises
+        ------
+        FlqError
+            If they are not.
+        """
+        with self._reading():
+            found, = self._database.execute("PRAGMA integrity_check(1)").fetchone()
+            tables = [sql for sql, in self._database.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")]
+        if found != "ok":
+            raise damaged(self.path, " ".join(found.split()))
+        if sorted(tables) != sorted(STATEMENTS):
+            raise damaged(self.path, "its tables are not those that it was made with")
+
+    # -- writing -------------------------------------------------------------------------
+
+    def write(self, batch: Batch) -> None:
+        """Write all of a batch, or nothing; when this returns, it is on disk.
+
+        Raises
+        ------
+        sqlite3.Error
+            If it can not be written.
+        """
+        extent, about = self.extent, dict(batch.about)
+        if any(entry.kind == NAMES[Stop] for _, entry in batch.entries):
+            about[STOPPED] = True
+        with _Transaction(self._database):
+            self._insert("entries", ((seq, *_columns(entry)) for seq, entry in batch.entries))
+            self._insert("deltas", ((version, index, memoryview(payload)) for version, index, payload in batch.deltas))
+            n_tested = sum(not self._has("tested", "round", index) for index in {index for index, _ in batch.tested})
+            for table, rows in (("rounds", batch.rounds), ("tested", batch.tested)):
+                self._insert(table, ((index, json.dumps(value)) for index, value in rows), "OR REPLACE")
+            n_about = sum(not self._has("about", "key", key) for key in about)
+            self._insert("about", ((key, json.dumps(value)) for key, value in about.items()), "OR REPLACE")
+            extent = extent._replace(
+                seq=max([extent.seq] + [seq for seq, _ in batch.entries]),
+                version=max([extent.version] + [version for version, _, _ in batch.deltas]),
+                n_rounds=max([extent.n_rounds] + [index for index, _ in batch.rounds]),
+                n_tested=extent.n_tested + n_tested, n_about=extent.n_about + n_about)
+            self._put(extent)
+        self.extent = extent
+
+    def forget(self, seq: int, version: int) -> None:
+        """Drop the entries up to ``seq`` and the deltas up to ``version``.
+
+        Raises
+        ------
+        sqlite3.Error
+            If that is not possible now.
+        """
+        extent = self.extent
+        self._change(extent._replace(forgotten=max(extent.forgotten, seq), dropped=max(extent.dropped, version)))
+
+    def leap(self, seq: int, version: int, n_rounds: int) -> None:
+        """Go on after a snapshot that no entry and no delta of this journal leads to.
+
+        Raises
+        ------
+        sqlite3.Error
+            If that is not possible now.
+        """
+        self._change(self.extent._replace(forgotten=seq, seq=seq, dropped=version, version=version, n_rounds=n_rounds))
+
+    def settle(self) -> None:
+        """Force to disk what is there: who wrote it may have been killed before that, and the power may fail yet.
+
+        Raises
+        ------
+        sqlite3.Error
+            If it can not be written.
+        """
+        self._change(self.extent._replace(is_open=True))
+        self.checkpoint()
+        self._is_mine = True
+
+    def checkpoint(self) -> bool:
+        """Move the log into the file, and begin the log anew; return whether all of it is in the file now.
+
+        A log that is damaged later then loses nothing that came before this. It waits for no reader, which may keep a
+        part of the log in place until the next checkpoint.
+
+        Raises
+        ------
+        sqlite3.Error
+            If it cannot be written.
+        """
+        is_busy, n_frames, n_done = self._database.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        self._change(self.extent)
+        return not is_busy and n_frames == n_done
+
+    def _change(self, extent: Extent) -> None:
+        """Write another extent, and delete the rows before it."""
+        with _Transaction(self._database):
+            self._database.execute("DELETE FROM entries WHERE seq <= ?", (extent.forgotten,))
+            self._database.execute("DELETE FROM deltas WHERE version <= ?", (extent.dropped,))
+            self._put(extent)
+        self.extent = extent
+
+    def _put(self, extent: Extent) -> None:
+        self._insert("about", [(EXTENT, json.dumps(extent))], "OR REPLACE")
+
+    def _insert(self, table: str, rows: Any, how: str = "") -> None:
+        for row in rows:
+            self._database.execute("INSERT %s INTO %s VALUES (%s?)" % (how, table, "?, " * len(row)),
+                                   (*row, digest(table, row)))
+
+    def _has(self, table: str, column: str, key: Any) -> bool:
+        return self._database.execute("SELECT EXISTS (SELECT 1 FROM %s WHERE %s = ?)" % (table, column),
+                                      (key,)).fetchone()[0] == 1
+
+    # -- reading -------------------------------------------------------------------------
+
+    def about(self) -> Dict[str, Any]:
+        """Return the table about: key -> value.
+
+        Raises
+        ------
+        FlqError
+            If it is damaged.
+        """
+        with self._reading():
+            return read_about(self._database, self.path)[0]
+
+    def last_seq(self) -> int:
+        """Return the number of the newest entry, which may be forgotten; 0 before the first."""
+        return self.extent.seq
+
+    def entries(self, after: int) -> Iterator[Tuple[int, str, Dict[str, Any], Optional[bytearray]]]:
+        """Yield number, kind, body and frame of the entries after a number, in their order.
+
+        Raises
+        ------
+        FlqError
+            If one is damaged or missing.
+        """
+        last = after
+        with self._reading():
+            rows = read_rows(self._database, "entries", "seq, kind, body, head, payload",
+                             "WHERE seq > ? ORDER BY seq", (after,))
+            for (seq, kind, body, head, payload), is_whole in rows:
+                last += 1
+                if not is_whole or seq != last:
+                    raise damaged(self.path, "entry %d is damaged or missing" % last)
+                frame = None if head is None else bytearray(head)
+                if payload is not None:
+                    frame += payload
+                yield seq, kind, json.loads(body), frame
+        if last != max(after, self.extent.seq):
+            raise damaged(self.path, "its entries end with %d, expected %d" % (last, self.extent.seq))
+
+    def was_stopped(self) -> bool:
+        """Return whether somebody has ended the run."""
+        return self.about().get(STOPPED, False)
+
+    def deltas(self) -> List[Tuple[int, int, Payload]]:
+        """Return version, round and payload of the deltas that are kept and whole, ascending."""
+        with self._reading():
+            rows = read_numbered(self._database, self.path, "deltas", "version, round, payload", "delta",
+                                 self.extent.dropped, self.extent.version)
+        return [(version, index, np.frombuffer(payload, np.uint8)) for version, index, payload in rows]
+
+    def rounds(self) -> List[Tuple[int, Any]]:
+        """Return the reports of the closed rounds that are whole, ascending."""
+        with self._reading():
+            rows = read_numbered(self._database, self.path, "rounds", "round, report", "the report of round", 0,
+                                 self.extent.n_rounds)
+        return [(index, json.loads(value)) for index, value in rows]
+
+    def tested(self) -> List[Tuple[int, Any]]:
+        """Return the test results that are whole, ascending by round."""
+        with self._reading():
+            return read_tested(self._database, self.path, self.extent.n_tested)
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Turn errors of reading into one sentence."""
+        try:
+            yield
+        except (sqlite3.DatabaseError, ValueError) as error:  # ValueError: JSON of a journal without digests
+            raise damaged(self.path, str(error)) from None
+
+
+class _Transaction:
+    """All of what is done within, or nothing."""
+
+    def __init__(self, database: sqlite3.Connection) -> None:
+        self._database = database
+
+    def __enter__(self) -> None:
+        self._database.execute("BEGIN IMMEDIATE")
+
+    def __exit__(self, kind: Any, *_: Any) -> None:
+        try:
+            if kind is None:
+                self._database.execute("COMMIT")
+        finally:
+            if self._database.in_transaction:
+                self._database.execute("ROLLBACK")
+
+
+def create(run_dir: str, about: Dict[str, Any]) -> Journal:
+    """Make the journal of a new run in its folder, which exists.
+
+    Raises
+    ------
+    OSError, sqlite3.Error
+        If it can not be written.
+    """
+    path = os.path.join(run_dir, NAME)
+    journal = Journal(path, _open_to_write(path))
+    with _Transaction(journal._database):
+        for statement in STATEMENTS:
+            journal._database.execute(statement)
+        about = dict(about, format=FORMAT)
+        journal._insert("about", ((key, json.dumps(value)) for key, value in about.items()))
+        journal._put(Extent(n_about=len(about)))
+    journal.extent = Extent(n_about=len(about))
+    journal._is_mine = True
+    journal.checkpoint()
+    sync_folder(run_dir)  # the names of the file and of its WAL
+    return journal
+
+
+def reopen(run_dir: str, only_to_look: bool = False) -> Journal:
+    """Open the journal of a run.
+
+    Parameters
+    ----------
+    run_dir : str
+    only_to_look : bool
+        Read only: nothing is written, and not all of the file is checked. All reads see the same moment, also while a
+        master writes.
+
+    Raises
+    ------
+    FlqError
+        If there is none, it is damaged, or of another version of FLQ.
+    """
+    path = os.path.join(run_dir, NAME)
+    if not os.path.isfile(path):
+        raise ConfigError("%s holds no journal, so there is no run to go on with" % run_dir,
+                          "name a folder of report.results_dir")
+    try:
+        ended_early = None if only_to_look else check_log(path)  # before SQLite does away with it
+        has_log = os.path.exists(path + LOG)
+        journal = Journal(path, open_to_read(path) if only_to_look else _open_to_write(path))
+    except sqlite3.DatabaseError as error:
+        raise damaged(path, str(error)) from None
+    try:
+        if only_to_look:
+            journal._database.execute("BEGIN")
+        journal.check()
+        if not only_to_look:
+            journal.check_tables()
+            if ended_early:
+                logger.warning("%s", ended_early)
+            if journal.extent.is_open and not has_log:
+                logger.warning("the journal %s was not closed, and its log (%s) is missing: entries after %d, if "
+                               "there were any, are lost", path, NAME + LOG, journal.last_seq())
+            journal.settle()
+    except sqlite3.DatabaseError as error:
+        journal.close()
+        raise damaged(path, str(error)) from None
+    except BaseException:
+        journal.close()
+        raise
+    return journal
+
+
+def _open_to_write(path: str) -> sqlite3.Connection:
+    database = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+    database.text_factory = as_text
+    try:
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "journal_size_limit=%d" % LARGEST_WAL_BYTES):
+            database.execute("PRAGMA " + pragma)
+    except sqlite3.Error:
+        database.close()
+        raise
+    return database
+
+
+def _columns(entry: Entry) -> Tuple[str, str, Optional[bytes], Optional[memoryview]]:
+    head, payload = (list(entry.frame) + [None, None])[:2] if entry.frame is not None else (None, None)
+    return entry.kind, json.dumps(entry.body), head, None if payload is None else memoryview(payload)

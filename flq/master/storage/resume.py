@@ -1,0 +1,196 @@
+"""Which run a master has: a new one, or one that goes on where its journal ends.
+
+A run is its folder, results/<run>/; one master at a time holds it.
+"""
+
+import logging
+import os
+import platform
+import shutil
+import sqlite3
+from contextlib import suppress
+from typing import IO, Any, Dict, List, NamedTuple
+
+import numpy as np
+
+from ...config_hash import config_hash, is_left_out
+from ...core.layout import Layout, layout_from_json
+from ...durable import folder_of, make_folder
+from ...errors import ConfigError, Conflict, FlqError, Unavailable
+from ...locks import lock
+from ...report.recorded import is_journalled
+from .journal import NAME, Journal, create, reopen
+from .run_index import ON_A_DISK, alone, newest_unfinished, next_number, refuse_a_copy
+
+logger = logging.getLogger(__name__)
+
+Settings = Dict[str, Dict[str, Any]]
+
+
+class Past(NamedTuple):
+    """A run that goes on: its folder is locked and its journal open."""
+
+    run_id: str
+    run_dir: str
+    layout: Layout
+    journal: Journal
+    lock: IO[str]
+    about: Dict[str, Any]
+
+
+def hold(run_dir: str) -> IO[str]:
+    """Lock the folder of a run, for as long as the file is open.
+
+    Raises
+    ------
+    Conflict
+        If another master has it.
+    ConfigError
+        If its file system has no locks.
+    OSError
+        If the folder can not be written.
+    """
+    stream = open(os.path.join(run_dir, "lock"), "a", encoding="ascii")
+    try:
+        if not lock(stream, ON_A_DISK):
+            raise Conflict("another master is running with %s" % run_dir, "stop that one, or let it go on")
+    except FlqError:
+        stream.close()
+        raise
+    return stream
+
+
+def begin_journal(run_dir: str, run_id: str, settings: Settings, layout: Layout) -> Journal:
+    """Make the journal of a new run.
+
+    Raises
+    ------
+    OSError, Unavailable
+        If it can not be written.
+    """
+    make_folder(run_dir)
+    results_dir = folder_of(run_dir)
+    try:
+        with alone(results_dir):
+            return create(run_dir, {"run_id": run_id, "number": next_number(results_dir), "settings": settings,
+                                    "config_hash": config_hash(settings), "layout": layout.to_json(),
+                                    "software": software(), "ended": None})
+    except sqlite3.Error as error:
+        raise Unavailable("the journal in %s can not be written: %s" % (run_dir, error),
+                          "make room there, or choose another report.results_dir") from None
+
+
+def take_up(name: str, results_dir: str) -> Past:
+    """Open a run that is to go on; the empty name is the newest that has not ended.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such run, or another folder holds it too.
+    Conflict
+        If a master is running with it.
+    FlqError
+        If its journal cannot be read, or it is not known which run is the newest.
+    """
+    run_dir = _folder_of(name, results_dir) if name else _newest(results_dir)
+    lock = hold(run_dir)
+    try:
+        journal = reopen(run_dir)
+        about = journal.about()
+        refuse_a_copy(run_dir, about["run_id"], results_dir)
+        if about["software"] != software():
+            logger.warning("the run began with %s, this is %s: the next rounds may differ in the last bits",
+                           _as_text(about["software"]), _as_text(software()))
+        _remove_leftovers(run_dir)
+        return Past(about["run_id"], run_dir, layout_from_json(about["layout"]), journal, lock, about)
+    except BaseException:
+        lock.close()
+        raise
+
+
+def _remove_leftovers(run_dir: str) -> None:
+    """Remove unfinished files that a killed master has left in the folder of a run."""
+    for folder, folders, names in os.walk(run_dir):
+        for name in folders:
+            if name.startswith(".export-"):  # a model for somebody
+                shutil.rmtree(os.path.join(folder, name), ignore_errors=True)
+        for name in names:
+            if name.endswith(".part") or ".partial." in name:
+                with suppress(OSError):
+                    os.unlink(os.path.join(folder, name))
+
+
+def check_may_go_on(past: Past, settings: Settings) -> None:
+    """Make sure that a run may go on with these settings.
+
+    Raises
+    ------
+    ConfigError
+        If they would make another model, with the difference; or if the run has nothing left to do.
+    """
+    _refuse_another(past.run_id, past.about, settings)
+    n_done, n_most = past.journal.extent.n_rounds, settings["system"]["max_rounds"]
+    if n_most < n_done or (n_most == n_done and n_most != past.about["settings"]["system"]["max_rounds"]):
+        raise ConfigError("run %s has done %d rounds already, got system.max_rounds = %d"
+                          % (past.run_id, n_done, n_most), "it may only grow")
+    if past.about["ended"] is not None and (past.journal.was_stopped() or n_most <= n_done):
+        raise ConfigError("run %s has ended: %s" % (past.run_id, past.about["ended"]),
+                          "begin a new run" if past.journal.was_stopped() else
+                          "raise it with --set system.max_rounds=N, N > %d, to go on" % n_done)
+
+
+def check_newest_may_go_on(results_dir: str, settings: Settings) -> None:
+    """Make sure that the newest unfinished run, if there is one, may go on with these settings; it may be running.
+
+    Raises
+    ------
+    ConfigError
+        If they would make another model, with the difference.
+    FlqError
+        If it is not known which run is the newest.
+    """
+    newest = newest_unfinished(results_dir)
+    if newest is not None:
+        _refuse_another(newest.about["run_id"], newest.about, settings)
+
+
+def _refuse_another(run_id: str, about: Dict[str, Any], settings: Settings) -> None:
+    if config_hash(settings) != about["config_hash"]:
+        raise ConfigError("run %s can not go on with another configuration: %s"
+                          % (run_id, "; ".join(differences(about["settings"], settings))),
+                          "leave --config and --set out to take the run's own, or end it (POST /stop) and begin a new "
+                          "one")
+
+
+def differences(before: Settings, now: Settings) -> List[str]:
+    """Return in words which settings that affect the model are not the same."""
+    found = []
+    for section in sorted(set(before) | set(now)):
+        was, asked = before.get(section, {}), now.get(section, {})
+        found += ["%s.%s was %r and is %r" % (section, key, was.get(key), asked.get(key))
+                  for key in sorted(set(was) | set(asked))
+                  if not is_left_out(section, key) and was.get(key) != asked.get(key)]
+    return found or ["the keys that there are differ"]
+
+
+def software() -> Dict[str, str]:
+    """Return the versions on which the master's arithmetic depends."""
+    return {"python": platform.python_version(), "numpy": np.__version__}
+
+
+def _as_text(versions: Dict[str, str]) -> str:
+    return ", ".join("%s %s" % pair for pair in sorted(versions.items()))
+
+
+def _folder_of(name: str, results_dir: str) -> str:
+    for path in (os.path.join(results_dir, name), name):
+        if is_journalled(path):
+            return path
+    raise ConfigError("there is no run %s in %s" % (name, results_dir), "its folder holds %s" % NAME)
+
+
+def _newest(results_dir: str) -> str:
+    newest = newest_unfinished(results_dir)
+    if newest is None:
+        raise ConfigError("there is no unfinished run in %s" % results_dir, "start without --resume to begin one")
+    return newest.run_dir

@@ -1,0 +1,226 @@
+"""The folder of all runs, report.results_dir: names that cannot collide, and an order that needs no clock.
+
+A run is named by the clock. That may stand still or go back (no battery, another time zone, the end of summer time),
+and two masters may begin within one second. So the order of the runs is that of their numbers: a new run's is greater
+than those of all runs that are there. Its journal holds it; journals of format 3 and older have none.
+"""
+
+import logging
+import os
+import secrets
+import time
+from contextlib import contextmanager, suppress
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional
+
+from ...durable import make_folder
+from ...errors import ConfigError, FlqError, Unavailable
+from ...locks import lock
+from ...report.recorded import is_journalled, read_about
+from .snapshots import Snapshots
+
+logger = logging.getLogger(__name__)
+
+LOCK = ".lock"
+ON_A_DISK = "choose a report.results_dir on a local disk"
+
+
+class Seen(NamedTuple):
+    """A run, by the table about of its journal."""
+
+    run_dir: str
+    about: Dict[str, Any]
+
+    @property
+    def number(self) -> int:
+        """Its place in the order; 0 in older journals, which have none."""
+        return self.about.get("number", 0)
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether it has begun and not ended. A run that has a snapshot, or a transaction, has begun."""
+        return self.about["ended"] is None and (Snapshots(self.run_dir, 1).exist() or "counted" in self.about)
+
+
+def make_run_folder(run_dir: str) -> None:
+    """Make the folder of a run, and those above it.
+
+    Raises
+    ------
+    Unavailable
+        If it cannot be made.
+    """
+    with _naming(run_dir):
+        make_folder(run_dir)
+
+
+def claim(results_dir: str) -> str:
+    """Make the folder of a new run and return it; no other run there has its name, or the timestamp in its name.
+
+    Raises
+    ------
+    Unavailable
+        If it cannot be made.
+    """
+    make_run_folder(results_dir)
+    with alone(results_dir):
+        taken, now = os.listdir(results_dir), time.time()
+        with suppress(OSError):  # not every run has figures
+            taken += os.listdir(os.path.join(results_dir, "figures"))
+        stamp = _stamp(now)
+        while any(stamp in name for name in taken):
+            now += 1
+            stamp = _stamp(now)
+        run_dir = os.path.join(results_dir, "%s_%s" % (stamp, secrets.token_hex(2)))
+        with _naming(run_dir):
+            os.mkdir(run_dir)
+        return run_dir
+
+
+@contextmanager
+def claimed(results_dir: str) -> Iterator[str]:
+    """Make the folder of a new run, as :func:`claim` does; remove it afterwards if it is still empty."""
+    run_dir = claim(results_dir)
+    try:
+        yield run_dir
+    finally:
+        with suppress(OSError):  # it is not empty
+            os.rmdir(run_dir)
+
+
+@contextmanager
+def alone(results_dir: str) -> Iterator[None]:
+    """Keep other masters from beginning a run there meanwhile.
+
+    Raises
+    ------
+    Unavailable
+        If the folder cannot be written.
+    """
+    with _naming(results_dir):
+        stream = open(os.path.join(results_dir, LOCK), "a", encoding="ascii")
+    with stream:
+        lock(stream, ON_A_DISK, waits=True)
+        yield
+
+
+def next_number(results_dir: str) -> int:
+    """Return a number greater than those of all readable runs there; the caller must hold :func:`alone`."""
+    numbers = [0]
+    for run_dir in _folders(results_dir):
+        with suppress(FlqError):  # --resume names it
+            numbers.append(_see(run_dir).number)
+    return 1 + max(numbers)
+
+
+def newest_unfinished(results_dir: str) -> Optional[Seen]:
+    """Return the run that began last of those that have not ended, None if there is none.
+
+    Raises
+    ------
+    FlqError
+        If it cannot be told: a journal cannot be read, or two folders have the same number.
+    """
+    hint = "name the run that is to go on, as in --resume NAME, or move the others out of %s" % results_dir
+    runs = []
+    for run_dir in _folders(results_dir):
+        try:
+            runs.append(_see(run_dir))
+        except FlqError as error:
+            if Snapshots(run_dir, 1).exist():  # else its master was killed before the run began
+                raise FlqError("it is not known which run is the newest: %s" % error.detail, hint) from None
+    for run_dir in _without_journal(results_dir):
+        logger.warning("%s holds snapshots of a run, but no journal: it is left out", run_dir)
+    unfinished = [run for run in runs if run.is_unfinished]
+    for run in unfinished:
+        if not run.number:
+            logger.warning("run %s is not finished, but is left out: its journal has format %s; resume it with the "
+                           "version of FLQ that began it", run.run_dir, run.about["format"])
+    newest = max(unfinished, key=lambda run: run.number, default=None)
+    if newest is None or not newest.number:
+        return None
+    same = [run.run_dir for run in runs if run.number == newest.number]
+    if len(same) > 1:
+        raise ConfigError("it is not known which run is the newest: %s have the same number: they are copies, or come "
+                          "from several machines" % " and ".join(same), hint)
+    return newest
+
+
+def last_run(results_dir: str) -> Optional[Seen]:
+    """Return the run with which a master would go on or, if there is none, the newest of those that have ended.
+
+    Raises
+    ------
+    FlqError
+        If it is not known which run is the newest.
+    """
+    unfinished = newest_unfinished(results_dir)
+    if unfinished is not None:
+        return unfinished
+    ended = []
+    for run_dir in _folders(results_dir):
+        with suppress(FlqError):  # one that newest_unfinished has passed over
+            run = _see(run_dir)
+            ended += [run] if run.about["ended"] is not None else []
+    return max(ended, key=lambda run: run.number, default=None)
+
+
+def refuse_a_copy(run_dir: str, run_id: str, results_dir: str) -> None:
+    """Make sure that no other folder there holds the same run: the two would write the same workbook.
+
+    Raises
+    ------
+    ConfigError
+        If one does.
+    """
+    same = []
+    for other in _folders(results_dir):
+        with suppress(FlqError):
+            if not os.path.samefile(other, run_dir) and _see(other).about["run_id"] == run_id:
+                same.append(other)
+    if same:
+        raise ConfigError("%s hold the same run %s" % (" and ".join([run_dir, *same]), run_id),
+                          "leave only the one that is to go on in %s" % results_dir)
+
+
+@contextmanager
+def _naming(path: str) -> Iterator[None]:
+    """Turn errors of writing into a sentence that names the setting."""
+    try:
+        yield
+    except OSError as error:
+        raise Unavailable("the folder of the run cannot be made: %s: %s" % (error.filename or path, error.strerror),
+                          "report.results_dir must name a folder that can be written") from None
+
+
+def _folders(results_dir: str) -> List[str]:
+    """Return the folders of the runs, each once, also if links lead there."""
+    names = sorted(os.listdir(results_dir)) if os.path.isdir(results_dir) else []
+    paths = [path for path in (os.path.join(results_dir, name) for name in names) if is_journalled(path)]
+    return sorted({os.path.realpath(path): path  # the folder itself replaces links to it
+                   for path in sorted(paths, key=os.path.islink, reverse=True)}.values())
+
+
+def _without_journal(results_dir: str) -> List[str]:
+    """Return the folders of runs whose journal was removed or renamed."""
+    names = sorted(os.listdir(results_dir)) if os.path.isdir(results_dir) else []
+    return [path for path in (os.path.join(results_dir, name) for name in names)
+            if not is_journalled(path) and Snapshots(path, 1).exist()]
+
+
+def _see(run_dir: str) -> Seen:
+    """Read the table about of a run.
+
+    Raises
+    ------
+    FlqError
+        If its journal cannot be read.
+    """
+    about = read_about(run_dir)
+    missing = [key for key in ("run_id", "format", "ended") if key not in about]
+    if missing or not isinstance(about.get("number", 0), int):
+        raise FlqError("the journal in %s does not say its %s" % (run_dir, ", ".join(missing) or "number"))
+    return Seen(run_dir, about)
+
+
+def _stamp(seconds: float) -> str:
+    return time.strftime("%Y%m%d_%H%M%S", time.localtime(seconds))

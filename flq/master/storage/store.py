@@ -1,0 +1,392 @@
+"""The run on disk: its journal and its snapshots, written before anything is answered.
+
+What the machine decides is noted as it comes, and written by :meth:`Store.commit` in one
+transaction; only then may it be acted upon. A disk that is full or a file that another process
+holds keeps the run waiting, not more: it goes on when that is over.
+"""
+
+import logging
+import os
+import sqlite3
+import threading
+import time
+from contextlib import closing, suppress
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
+
+from ...core.codecs import Payload
+from ...core.layout import Vector, fingerprint
+from ...durable import Corrupted
+from ...errors import FlqError, Unavailable
+from ...protocol import events
+from ...protocol.journal_codec import from_entry, to_entry
+from ...protocol.master_machine import MasterMachine
+from ...protocol.master_state import VECTORS, capture, is_between_rounds, restore
+from ..reminder import Reminder
+from .journal import Batch, Journal, reopen
+from .run_folder import Misplaced, RunFolder
+from .snapshots import Snapshots
+
+logger = logging.getLogger(__name__)
+
+RETRY_S = 1.0       # between two attempts to write
+LOOK_S = 1.0        # between two looks at how much is on disk: a status is made after nearly every request
+PRINTS = "fingerprints"  # a key of a round's row and a snapshot: fingerprints of x, w and the average of x
+BEGAN = "resume with the version of FLQ that began the run, or restore its folder from a backup"
+LASTING_ERRORS = ("malformed", "not a database")  # no attempt helps against these
+
+
+class Store:
+    """What of a run is on disk, and what is about to be.
+
+    Parameters
+    ----------
+    run_dir : str
+    journal : Journal
+    snapshot_every, snapshots_kept : int
+        Rounds between two snapshots, and how many are kept.
+
+    Attributes
+    ----------
+    problem : str or None
+        Why the run waits for the disk.
+    misplaced : Misplaced or None
+        Set while it waits for its folder.
+    folder : RunFolder
+    """
+
+    def __init__(self, run_dir: str, journal: Journal, snapshot_every: int, snapshots_kept: int) -> None:
+        self.problem: Optional[str] = None
+        self.misplaced: Optional[Misplaced] = None
+        self.folder = RunFolder(run_dir, journal.path)
+        self.snapshots = Snapshots(run_dir, snapshots_kept, self.folder.check)
+        self._run_dir, self._journal, self._every = run_dir, journal, snapshot_every
+        self._seq = journal.last_seq()
+        self._next_snapshot = 0  # the round from which on one is due
+        self._captured: Optional[tuple] = None
+        self._has_log = False  # entries that led to a snapshot are in the journal's log only
+        self._prints: Dict[int, List[int]] = {}  # by round, until its row is noted
+        self._closing = threading.Event()
+        self._tested: List[tuple] = []  # appended to by other threads
+        self._disk_bytes, self._next_look = 0, 0.0
+        self._clear()
+
+    def _clear(self) -> None:
+        self._entries: List[tuple] = []
+        self._deltas: List[tuple] = []
+        self._rounds: List[tuple] = []
+        self._about: Dict[str, Any] = {}
+
+    # -- a run begins or goes on ---------------------------------------------------------
+
+    def begin(self, machine: MasterMachine) -> None:
+        """Write the first snapshot: where the first restart begins.
+
+        Raises
+        ------
+        OSError
+            If it can not be written.
+        """
+        self.snapshots.write(self._seq, *self._capture(machine, _prints_of(machine.server)))
+        self._next_snapshot = self._every
+
+    def revive(self, machine: MasterMachine, restored: Callable[[int], None],
+               closed: Callable[[events.RoundClosed], None]) -> Optional[str]:
+        """Bring a new machine to where the journal ends; return why the run has ended, if it has.
+
+        Parameters
+        ----------
+        restored : callable(int)
+            Called when the machine is where the snapshot was taken, with the number of closed rounds.
+        closed : callable(RoundClosed)
+            Gets the rounds after the snapshot once more.
+
+        Raises
+        ------
+        FlqError
+            If no snapshot, or an entry after it, can be read, or if they lead elsewhere than they did.
+        """
+        rounds = {index: row.get(PRINTS) for index, row in self._journal.rounds()}
+        meta, arrays = self.snapshots.newest(lambda *found: _check_snapshot(*found, machine.options.run_id, rounds))
+        n_closed = _n_closed(meta)
+        if meta["seq"] > self._seq:
+            self._leap(meta, n_closed)
+        encoded = _restore(machine, self._journal, meta, arrays)
+        reason = None
+        restored(n_closed)
+        for effect in _replay(machine, self._journal, meta["seq"], encoded):
+            if isinstance(effect, events.RoundClosed):
+                n_closed = effect.report.round_index
+                self._compare(n_closed, _prints_of(effect), rounds.get(n_closed))
+                closed(effect)
+            elif isinstance(effect, events.RunEnded):
+                reason = effect.reason
+        extent = self._journal.extent
+        if (n_closed, machine.server.version) != (extent.n_rounds, extent.version or machine.server.version):
+            raise FlqError("the journal %s leads to round %d and version %d of the shared copy, expected %d and %d"
+                           % (self._journal.path, n_closed, machine.server.version, extent.n_rounds, extent.version),
+                           BEGAN)
+        self._next_snapshot = meta["round_index"] + self._every
+        return reason
+
+    def past_models(self, machine: MasterMachine) -> Iterator[Tuple[int, Any]]:
+        """Make the models of past rounds again, as far back as the snapshots reach; any thread may call it.
+
+        Parameters
+        ----------
+        machine : MasterMachine
+            A new one.
+
+        Yields
+        ------
+        round_index : int
+        models : with attributes model, shared and mean
+
+        Raises
+        ------
+        FlqError
+            If no snapshot, or an entry after it, can be read, or if they lead elsewhere than they did.
+        """
+        with closing(reopen(self._run_dir, only_to_look=True)) as journal:
+            rounds = {index: row.get(PRINTS) for index, row in journal.rounds()}
+
+            def accept(meta: Dict[str, Any], arrays: Dict[str, Vector]) -> None:
+                _check_snapshot(meta, arrays, machine.options.run_id, rounds)
+                if meta["seq"] < journal.extent.forgotten:
+                    raise Corrupted("the entries after it are gone")
+
+            meta, arrays = self.snapshots.oldest_whole(accept)
+            encoded = _restore(machine, journal, meta, arrays)
+            yield _n_closed(meta), machine.server
+            for effect in _replay(machine, journal, meta["seq"], encoded):
+                if isinstance(effect, events.RoundClosed):
+                    self._compare(effect.report.round_index, _prints_of(effect), rounds.get(effect.report.round_index))
+                    yield effect.report.round_index, effect
+
+    def _leap(self, meta: Dict[str, Any], n_closed: int) -> None:
+        """Go on after a snapshot that is newer than the journal: it holds all that led to it.
+
+        Raises
+        ------
+        FlqError
+            If the journal cannot be written.
+        """
+        extent = self._journal.extent
+        logger.warning("the journal %s ends with entry %d and round %d, the newest snapshot was taken after entry %d "
+                       "and round %d: the run goes on from there; the reports of the rounds between them, and what "
+                       "came after the snapshot, are lost", self._journal.path, extent.seq, extent.n_rounds,
+                       meta["seq"], n_closed)
+        try:
+            self._journal.leap(meta["seq"], meta["version"], n_closed)
+        except sqlite3.Error as error:
+            raise FlqError("the journal %s cannot be written: %s" % (self._journal.path, error)) from None
+        self._seq = meta["seq"]
+
+    def _compare(self, round_index: int, prints: List[int], expected: Optional[List[int]]) -> None:
+        """Make sure that a replayed round has led to the same model as before.
+
+        Raises
+        ------
+        FlqError
+            If it has not.
+        """
+        if expected not in (None, prints):
+            raise FlqError("round %d of the journal %s leads to another model than it did"
+                           % (round_index, self._journal.path), BEGAN)
+
+    # -- while it goes on ----------------------------------------------------------------
+
+    def note(self, machine: MasterMachine, effects: events.Effects) -> None:
+        """Take what an event has led to, right after it."""
+        closed, prints = 0, []
+        for effect in effects:
+            if isinstance(effect, events.Journalled):
+                self._seq += 1
+                self._entries.append((self._seq, to_entry(effect.event, machine.link)))
+            elif isinstance(effect, events.Encoded):
+                self._deltas.append((effect.version, effect.round_index, effect.payload))
+            elif isinstance(effect, events.RoundClosed):
+                closed, prints = effect.report.round_index, _prints_of(effect)
+                self._prints[closed] = prints
+        if closed >= self._next_snapshot and closed and is_between_rounds(machine) and not self.snapshots.is_writing:
+            self._captured = (self._seq, *self._capture(machine, prints))
+            self._next_snapshot = closed + self._every
+
+    def note_round(self, round_index: int, row: Any) -> None:
+        """Take the row of a closed round, JSON values; the fingerprints are added."""
+        self._rounds.append((round_index, dict(row, **{PRINTS: self._prints.pop(round_index, None)})))
+
+    def note_tested(self, round_index: int, results: Any) -> None:
+        """Take test results, JSON values; they are written with the next transaction. From any thread."""
+        self._tested.append((round_index, results))
+
+    def note_about(self, **values: Any) -> None:
+        """Take what is known of the run as a whole."""
+        self._about.update(values)
+
+    @property
+    def has_news(self) -> bool:
+        """Whether something has been noted."""
+        return bool(self._entries or self._rounds or self._about or self._tested)
+
+    def commit(self, counted: Callable[[], Dict[str, Any]], alive: Callable[[], None] = lambda: None) -> bool:
+        """Write what has been noted, whatever it takes; return whether the disk had to be waited for.
+
+        Parameters
+        ----------
+        counted : callable() -> dict
+            What has been counted so far, JSON values.
+        alive : callable(), optional
+            Called again and again while the disk does not take it.
+
+        Raises
+        ------
+        Unavailable
+            If the master ends while the disk does not take it: then it never happened.
+        sqlite3.DatabaseError
+            If the journal is damaged.
+        """
+        has_waited = False
+        if self.has_news:
+            tested = self._tested[:]
+            batch = Batch(self._entries, self._deltas, self._rounds, tested, dict(self._about, counted=counted()))
+            has_waited = self._persist(lambda: self._journal.write(batch), alive)
+            del self._tested[:len(tested)]
+            self._clear()
+        self._has_log = self._has_log or self._captured is not None
+        oldest = self.snapshots.oldest
+        with suppress(sqlite3.OperationalError):  # the next time will do
+            if self._has_log:
+                self._has_log = not self._journal.checkpoint()
+            if oldest is not None and oldest.seq > self._journal.extent.forgotten:
+                self._journal.forget(*oldest)
+        if self._captured is not None:
+            self.snapshots.begin(*self._captured)
+            self._captured = None
+        return has_waited
+
+    def give_up(self) -> None:
+        """Wait no longer for a disk that does not take what is to be written."""
+        self._closing.set()
+
+    def close(self) -> None:
+        """Close the files, after the last commit."""
+        self.snapshots.wait()
+        self._journal.close()
+        self.folder.close()
+
+    def disk_bytes(self) -> int:
+        """Return how much the folder of the run takes on disk, or took a moment ago."""
+        now = time.monotonic()
+        if now >= self._next_look:
+            self._disk_bytes, self._next_look = size_of_folder(self._run_dir), now + LOOK_S
+        return self._disk_bytes
+
+    @staticmethod
+    def _capture(machine: MasterMachine, prints: List[int]) -> tuple:
+        meta, arrays = capture(machine)
+        return dict(meta, oldest_delta=machine.downlink.oldest, run_id=machine.options.run_id,
+                    **{PRINTS: prints}), arrays
+
+    def _persist(self, write: Callable[[], None], alive: Callable[[], None]) -> bool:
+        """Write until it succeeds, while the journal is where it was opened; return whether it had to wait."""
+        reminder = Reminder(logger)
+        while True:
+            self.misplaced = self.folder.misplaced()
+            try:
+                if self.misplaced is None:
+                    write()
+                    break
+                self.problem = self.misplaced.summary
+                reminder.say("the run waits: %s" % self.misplaced)
+            except sqlite3.OperationalError as error:
+                if any(text in str(error) for text in LASTING_ERRORS):
+                    raise
+                self.problem = "the journal can not be written: %s" % error
+                reminder.say("%s; the run waits until it can: make room, or end the program that holds %s"
+                             % (self.problem, self._journal.path))
+            alive()
+            if self._closing.wait(RETRY_S):
+                raise Unavailable(self.problem)
+        if self.problem is None:
+            return False
+        logger.info("the journal is written again")
+        self.problem = None
+        return True
+
+
+def size_of_folder(path: str) -> int:
+    """Return how many bytes the files in a folder, and in those below it, have."""
+    total = 0
+    for folder, _, names in os.walk(path):
+        for name in names:
+            with suppress(OSError):
+                total += os.stat(os.path.join(folder, name)).st_size
+    return total
+
+
+def _restore(machine: MasterMachine, journal: Journal, meta: Dict[str, Any],
+             arrays: Dict[str, Vector]) -> Dict[int, Payload]:
+    """Bring a new machine to the state of a snapshot; return the deltas that were encoded after it, by round."""
+    deltas = journal.deltas()
+    before = [(version, payload) for version, _, payload in deltas if version <= meta["version"]]
+    restore(machine, meta, arrays, _that_lead_to(meta["version"], before))
+    return {index: payload for version, index, payload in deltas if version > meta["version"]}
+
+
+def _replay(machine: MasterMachine, journal: Journal, after: int,
+            encoded: Dict[int, Payload]) -> Iterator[events.Effect]:
+    """Replay the entries after a number; yield their effects.
+
+    Raises
+    ------
+    FlqError
+        If one cannot be read or replayed.
+    """
+    for seq, kind, body, frame in journal.entries(after):
+        event = from_entry(kind, body, frame, machine.link, ticket=-seq)
+        try:
+            effects = machine.replay(event, encoded)
+        except (MemoryError, OSError):
+            raise
+        except Exception as error:
+            raise FlqError("entry %d of the journal cannot be replayed: %s: %s"
+                           % (seq, type(error).__name__, error)) from error
+        yield from effects
+
+
+def _prints_of(found: Any) -> List[int]:
+    """Return the fingerprints of x, w and, if there is one, the average of x."""
+    model = fingerprint(found.model)
+    shared = model if found.shared is found.model else fingerprint(found.shared)
+    return [model, shared] + ([] if found.mean is None else [fingerprint(found.mean)])
+
+
+def _n_closed(meta: Dict[str, Any]) -> int:
+    """Return how many rounds were closed when a snapshot was taken."""
+    return meta["round_index"] - (meta["open_round"] is not None)
+
+
+def _check_snapshot(meta: Dict[str, Any], arrays: Dict[str, Vector], run_id: str,
+                    rounds: Dict[int, Optional[List[int]]]) -> None:
+    """Compare a snapshot with the run, with its own fingerprints, and with those that the journal has for its round.
+
+    Raises
+    ------
+    Corrupted
+        If they differ.
+    """
+    if meta.get("run_id") != run_id:
+        raise Corrupted("it belongs to run %.80s, not to %s" % (meta.get("run_id"), run_id))
+    prints = [fingerprint(arrays[name]) for name in VECTORS if name in arrays]
+    if prints != meta.get(PRINTS) or rounds.get(_n_closed(meta)) not in (None, prints):
+        raise Corrupted("it holds another model than the run had after round %d" % _n_closed(meta))
+
+
+def _that_lead_to(version: int, deltas: List[Tuple[int, Payload]]) -> List[Tuple[int, Payload]]:
+    """Return those of the ascending deltas that lead to a version without a gap."""
+    n_steps = 0
+    for step, _ in reversed(deltas):
+        if step != version - n_steps:
+            break
+        n_steps += 1
+    return deltas[len(deltas) - n_steps:]

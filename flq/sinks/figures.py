@@ -1,0 +1,165 @@
+"""The process that draws the figures of a run: every ``report.figure_every`` rounds, and when it has ended.
+
+    python -m flq.sinks.figures
+
+reads what the master tells from its standard input (``messages``). A thread takes the lines as they come, so that the
+master's pipe never fills; only the newest state is drawn, at low priority and at most a tenth of the time. What goes
+wrong is a sentence on stderr, which the master puts into its log, and keeps nothing else from being drawn.
+"""
+
+import os
+import queue
+import sys
+import threading
+import time
+from contextlib import suppress
+from typing import Any, BinaryIO, Callable, Dict, Iterator, List, Optional, Set
+
+from ..drawing.classes import class_figure
+from ..errors import FlqError
+from ..report.figures import CLASSES, FIGURES, write_figures
+from ..training.distribution import class_counts
+from .messages import Began, Ended, Message, Round, read
+
+NICENESS = 10
+RESTS = 9.0  # after drawing it rests so many times as long as that took, unless the run has ended
+
+
+class Drawer:
+    """What is known of a run, and when it is to be drawn.
+
+    Parameters
+    ----------
+    say : callable(str)
+        Takes a sentence for the log; none comes twice in a row.
+    clock : callable()
+        Monotonic seconds.
+    """
+
+    def __init__(self, say: Callable[[str], Any], clock: Callable[[], float] = time.monotonic) -> None:
+        self._say, self._clock = say, clock
+        self._began: Optional[Began] = None
+        self._rounds: Dict[int, Round] = {}
+        self._has_ended = self._has_changed = False
+        self._drawn = 0  # the newest round that has been drawn
+        self._rests_until = 0.0
+        self._said: Set[str] = set()
+
+    def take(self, message: Message) -> None:
+        """Take in what the master tells."""
+        if isinstance(message, Began):
+            self._began = message
+            self._rounds = {a_round.row.round_index: a_round for a_round in message.rounds}
+            self._has_changed = bool(self._rounds)
+            self._draw_classes(message)
+        elif isinstance(message, Round):
+            self._rounds[message.row.round_index] = message
+            self._has_changed = True
+        elif isinstance(message, Ended):
+            self._has_ended = True
+
+    def due_s(self) -> Optional[float]:
+        """Return in how many seconds it is to be drawn, 0 = now; None: not before there is more to draw."""
+        if self._began is None or not self._has_changed:
+            return None
+        if self._has_ended:
+            return 0.0
+        every = self._began.settings["report"]["figure_every"]
+        if max(self._rounds) // every <= self._drawn // every:
+            return None
+        return max(0.0, self._rests_until - self._clock())
+
+    def draw(self) -> None:
+        """Draw what has changed, if anything has."""
+        if self._began is None or not self._has_changed:
+            return
+        since = self._clock()
+        rounds = [self._rounds[index] for index in sorted(self._rounds)]
+        self._write(FIGURES, [a_round.row for a_round in rounds], [a_round.roll_call for a_round in rounds])
+        self._drawn, self._has_changed = max(self._rounds), False
+        self._rests_until = self._clock() + RESTS * (self._clock() - since)
+
+    def _draw_classes(self, began: Began) -> None:
+        """Draw the partition, which does not change; with data of the workers' own, or none at all, there is none."""
+        if began.settings["dataset"]["partition"] == "local" or began.settings["model"]["name"] == "quadratic":
+            return
+        try:
+            counts = class_counts(began.settings)
+        except FlqError as error:
+            self._say("figure %s is not drawn: %s" % (CLASSES, error))
+        except Exception as error:  # whatever a file of data makes of its reader: the other figures need it not
+            self._say("figure %s is not drawn: %s: %s" % (CLASSES, type(error).__name__, error))
+        else:
+            self._write({CLASSES: class_figure}, counts)
+
+    def _write(self, figures: Any, *what: Any) -> None:
+        folder = self._began.figures_dir
+        try:
+            os.stat(os.path.dirname(os.path.dirname(folder)))  # if it was renamed, a new one would be in the way
+            os.makedirs(folder, exist_ok=True)
+        except OSError as error:
+            problems = ["no figures are written: %s can not be made: %s" % (folder, error.strerror or error)]
+        else:
+            _, problems = write_figures(folder, figures, *what)
+        for problem in problems:
+            if problem not in self._said:
+                self._say(problem)
+        self._said = set(problems)
+
+
+def watch(stream: BinaryIO, drawer: Drawer) -> None:
+    """Take in a stream to its end, and draw.
+
+    Raises
+    ------
+    WireError
+        If a line is no message.
+    """
+    waiting: "queue.SimpleQueue[Optional[bytes]]" = queue.SimpleQueue()
+
+    def listen() -> None:
+        for line in stream:
+            waiting.put(line)
+        waiting.put(None)
+
+    threading.Thread(target=listen, name="listener", daemon=True).start()
+    for lines in _batches(waiting, drawer.due_s):
+        for message in read(lines):
+            drawer.take(message)
+        if drawer.due_s() == 0.0:
+            drawer.draw()
+    drawer.draw()  # of a run that was cut off, too
+
+
+def _batches(waiting: "queue.SimpleQueue[Optional[bytes]]",
+             due_s: Callable[[], Optional[float]]) -> Iterator[List[bytes]]:
+    """Yield all lines that wait, as soon as there are any; none of them when something is due."""
+    while True:
+        lines: List[bytes] = []
+        with suppress(queue.Empty):
+            line = waiting.get(timeout=due_s())
+            while line is not None:
+                lines.append(line)
+                line = waiting.get_nowait()
+            yield lines
+            return
+        yield lines
+
+
+def main() -> int:
+    """Draw what standard input tells of; return the exit code."""
+    def say(sentence: str) -> None:
+        print(sentence, file=sys.stderr, flush=True)
+
+    with suppress(OSError):
+        os.nice(NICENESS)
+    try:
+        watch(sys.stdin.buffer, Drawer(say))
+    except FlqError as error:
+        say(str(error))
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,131 @@
+"""What the master tells its watchers, a line of JSON each.
+
+A stream begins with :class:`Began`, which holds all that was before, and ends with :class:`Ended`; one that ends
+without was cut off. A round comes when its model has been tested, which may be some rounds late, and after the end too;
+the same round may come again.
+
+Example
+-------
+>>> message, = read([line_of(Happened("lost", "worker 3 is lost", 3, 7, 1.5))])
+>>> message.worker_id
+3
+"""
+
+import json
+import math
+import sys
+from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Union
+
+from ..errors import WireError
+from ..report.rows import RoundRow, WorkerRow
+
+
+class Round(NamedTuple):
+    """A closed round, as far as it is known; ``roll_call``: worker id -> uploaded, skipped, refused, late or lost."""
+
+    row: RoundRow
+    roll_call: Dict[int, str]
+
+
+class Began(NamedTuple):
+    """The run begins, or goes on.
+
+    Attributes
+    ----------
+    run_id : str
+    settings : dict
+        ``{section: {key: value}}``, without addresses.
+    figures_dir : str
+        Where pictures of this run belong.
+    rounds : list of Round
+        Those that have closed already.
+    """
+
+    run_id: str
+    settings: Dict[str, Dict[str, Any]]
+    figures_dir: str
+    rounds: List[Round]
+
+
+class Happened(NamedTuple):
+    """Something for people; the fields are those of ``flq.master.live.news.Item``. The text is hostile."""
+
+    kind: str
+    text: str
+    worker_id: Optional[int]
+    round_index: int
+    at: float
+
+
+class Ended(NamedTuple):
+    """The run has ended, or is interrupted and can go on.
+
+    Attributes
+    ----------
+    reason : str
+    is_interrupted, has_failed : bool
+    workers : list of WorkerRow
+    """
+
+    reason: str
+    is_interrupted: bool
+    has_failed: bool
+    workers: List[WorkerRow]
+
+
+Message = Union[Began, Round, Happened, Ended]
+KINDS = {kind.__name__: kind for kind in (Began, Round, Happened, Ended)}
+
+
+def line_of(message: Message) -> bytes:
+    """Return a message as a line; numbers that are none (NaN, infinities) become null."""
+    fields = {"is": type(message).__name__, **_plain(message._replace(rounds=[]) if isinstance(message, Began)
+                                                     else message)}
+    text = json.dumps(fields, allow_nan=False)
+    if isinstance(message, Began):  # a round at a time: json lets no other thread run, and 10,000 rounds take a while
+        rounds = ", ".join(json.dumps(_plain(a_round), allow_nan=False) for a_round in message.rounds)
+        text = "%s[%s]}" % (text[:-len("[]}")], rounds)
+    return text.encode("ascii") + b"\n"
+
+
+def read(lines: Iterable[bytes]) -> Iterator[Message]:
+    """Yield the messages of a stream as they come; a last line that was cut short is none.
+
+    Raises
+    ------
+    WireError
+        If a line is no message.
+    """
+    for line in lines:
+        if not line.endswith(b"\n"):
+            return
+        try:
+            fields = json.loads(line)
+            yield _message(KINDS[fields.pop("is")], fields)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise WireError("a line is no message: %s: %s" % (type(error).__name__, error)) from None
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "_asdict"):
+        return {name: _plain(field) for name, field in value._asdict().items()}
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _message(kind: Any, fields: Dict[str, Any]) -> Message:
+    if kind is Round:
+        return _round(fields)
+    if kind is Began:
+        fields["rounds"] = [_round(item) for item in fields["rounds"]]
+    elif kind is Ended:
+        fields["workers"] = [WorkerRow(**row) for row in fields["workers"]]
+    return kind(**fields)
+
+
+def _round(fields: Dict[str, Any]) -> Round:
+    roll_call = {int(key): sys.intern(status) for key, status in fields["roll_call"].items()}  # one text for millions
+    return Round(RoundRow(**fields["row"]), roll_call)

@@ -1,0 +1,433 @@
+"""Master and workers that can be killed at any point, what they have on disk, and a bag of messages between them.
+
+A message is in the bag until somebody delivers or loses it. Nothing but bytes and JSON text
+passes between the machines, or to the disks and back.
+"""
+
+import json
+import math
+import random
+import sys
+from pathlib import Path
+
+import numpy as np
+
+sys.path.append(str(Path(__file__).resolve().parent.parent / "protocol"))
+
+from master_bench import lasting  # noqa: E402
+
+from flq.core.rng import start_values  # noqa: E402
+from flq.errors import FlqError  # noqa: E402
+from flq.protocol import events  # noqa: E402
+from flq.protocol import worker_events as worker  # noqa: E402
+from flq.protocol.journal_codec import from_entry, to_entry  # noqa: E402
+from flq.protocol.master_machine import MasterMachine, State  # noqa: E402
+from flq.protocol.master_state import capture, is_between_rounds, restore  # noqa: E402
+from flq.protocol.messages import FINAL, Kind, Outcome  # noqa: E402
+from flq.protocol.options import run_options  # noqa: E402
+from flq.protocol.wire import decode, decode_at  # noqa: E402
+from flq.protocol.worker_machine import WorkerMachine  # noqa: E402
+from flq.protocol.worker_state import from_state, to_state  # noqa: E402
+from flq.training.models import model_layout  # noqa: E402
+from flq.training.trainer import build_trainer  # noqa: E402
+
+TRAINING_S, TIMEOUT_S, RESTART_S, LONGEST_S = 1.0, 60.0, 20.0, 1000.0
+STATUS_OF = {Outcome.NOTED: "skipped", Outcome.APPLIED: "uploaded", Outcome.REFUSED: "refused"}
+MOST_STEPS = 20000  # a run that takes more never ends
+
+
+def joined(buffers):
+    return b"".join(bytes(buffer) for buffer in buffers)
+
+
+class Request:
+    """A call on its way to the master."""
+
+    def __init__(self, peer, number, action):
+        self.peer, self.number, self.session = peer, number, peer.session
+        if isinstance(action, worker.CallRegister):
+            self.kind, self.content = "register", json.dumps(action.body)
+        elif isinstance(action, worker.CallPoll):
+            self.kind, self.content = "poll", json.dumps(list(action))
+        else:
+            self.kind, self.content, self.have = "answer", joined(action.frame), action.have
+
+    def event(self, ticket, link):
+        """Return what the master gets."""
+        if self.kind == "register":
+            return events.Register(ticket, session=self.session, **json.loads(self.content))
+        if self.kind == "poll":
+            return events.Poll(ticket, self.peer.worker_id, *json.loads(self.content), session=self.session)
+        return events.Answered(ticket, decode(self.content, link), len(self.content), have=self.have,
+                               session=self.session)
+
+
+class Response:
+    """What comes back; ``body`` is text, bytes, None or an error."""
+
+    def __init__(self, request, body):
+        self.request = request
+        self.body = json.dumps(body) if isinstance(body, dict) else joined(body) if isinstance(body, list) else body
+
+    def event(self):
+        """Return what the worker gets."""
+        if isinstance(self.body, FlqError):
+            return worker.Problem(self.body.status_hint, str(self.body))
+        if self.body is None:
+            return worker.NothingNew(0.0)
+        if self.request.kind == "register":
+            return worker.Registered(json.loads(self.body))
+        return worker.Polled(self.body) if self.request.kind == "poll" else worker.Judged(self.body)
+
+
+class Peer:
+    """A worker: its process, and its disk.
+
+    Attributes
+    ----------
+    call : Request or None
+        The one whose reply it waits for.
+    due : tuple or None
+        Time and event, or None: what happens to it next, unless a reply comes first.
+    disk : tuple or None
+        JSON text and arrays: what it has kept last.
+    may_begin_anew : bool
+        Something has happened after which its memories can be of no use.
+    """
+
+    def __init__(self, worker_id):
+        self.worker_id, self.n_folders, self.disk = worker_id, 1, None
+        self.trainer, self.n_processes = None, 0
+        self.may_begin_anew = False
+        self.begin(0.0)
+
+    def begin(self, now):
+        """Start the process."""
+        self.n_processes += 1
+        self.session = "process %d" % self.n_processes
+        standing = None
+        if self.disk is not None:
+            text, arrays = self.disk
+            standing = from_state(json.loads(text), {name: array.copy() for name, array in arrays.items()})
+        self.machine = WorkerMachine(self.worker_id, "folder%d" % self.n_folders, random.Random(self.worker_id), 1e9,
+                                     standing)
+        self.call = self.due = None
+        self.has_left = False
+        self.action = self.machine.start(now)
+
+    def keep(self, standing):
+        meta, arrays = to_state(standing)
+        self.disk = json.dumps(meta), {name: np.array(array) for name, array in arrays.items()}
+
+    def is_idle(self):
+        return not self.has_left and self.call is None and self.due is None
+
+
+class World:
+    """One run; every step ends with :meth:`check`."""
+
+    def __init__(self, run_settings):
+        self.layout = model_layout(run_settings)
+        self.options = run_options("run", run_settings, self.layout)
+        self.start = start_values(self.layout, run_settings["system"]["seed"])
+        self.master, self.shadow = self.new_master(), self.new_master()
+        self.link = self.master.link
+        self.journal, self.deltas, self.snapshots = [], [], []
+        self.now, self.n_tickets = 0.0, 0
+        self.bag, self.sent = [], []
+        self.callers = {}        # ticket -> the request that waits for its reply
+        self.verdicts = {}       # (worker, epoch, seq) -> final outcome
+        self.told = []           # (worker, round, outcome): final verdicts
+        self.applied = {}        # (round, worker) -> (epoch, seq)
+        self.costs = {}          # round -> worker -> bits of the upload that counts
+        self.members_of = {}     # round -> members when it opened
+        self.roll_calls = {}
+        self.is_undisturbed = True  # nothing has happened that may change the model
+        self.is_saved = self.is_checked = False
+        self.peers = [Peer(worker_id) for worker_id in range(self.options.total_workers)]
+
+    def new_master(self):
+        return MasterMachine(self.options, self.start)
+
+    # -- the master ----------------------------------------------------------------------
+
+    def tell(self, event, crash=None):
+        """Hand the master an event; it may die before its journal is written, or before anything is answered."""
+        self.is_checked = False
+        effects = self.master.handle(event, self.now)
+        if crash == "before the journal":
+            return self.restart_master()
+        self.commit(effects)
+        if crash is not None:
+            return self.restart_master()
+        for effect in effects:
+            if isinstance(effect, events.Reply) and effect.ticket in self.callers:
+                self.reply(self.callers.pop(effect.ticket), effect.body)
+            elif isinstance(effect, events.Reply):
+                assert event.ticket == effect.ticket, "a ticket is answered once"
+        return None
+
+    def commit(self, effects):
+        """Write what has changed the run."""
+        written = []
+        for effect in effects:
+            if isinstance(effect, events.Journalled):
+                entry = to_entry(effect.event, self.link)
+                frame = None if entry.frame is None else joined(entry.frame)
+                written.append((entry.kind, json.dumps(entry.body), frame))
+                if not isinstance(effect.event, (events.Register, events.Answered)):
+                    self.is_undisturbed = False  # a deadline, an end of a lease, a stop
+                if isinstance(effect.event, events.LeaseEnded) and self.options.rules.has_mirrors:
+                    self.peers[effect.event.worker_id].may_begin_anew = True  # its mirror leaves the weights
+            elif isinstance(effect, events.Encoded):
+                self.deltas.append((effect.version, effect.round_index, bytes(effect.payload)))
+            elif isinstance(effect, events.RoundClosed):
+                self.round_closed(effect.report)
+        self.journal += written
+        self.replay(self.shadow, written, self.encoded(0))
+        if any(isinstance(effect, events.RoundClosed) and effect.report.round_index % 2 == 0 for effect in effects):
+            self.take_snapshot()
+
+    def encoded(self, version):
+        return {index: np.frombuffer(payload, np.uint8) for at, index, payload in self.deltas if at > version}
+
+    def replay(self, machine, entries, encoded):
+        for kind, body, frame in entries:
+            effects = machine.replay(from_entry(kind, json.loads(body), frame, self.link, -1), encoded)
+            for effect in effects:
+                assert not (isinstance(effect, events.Reply) and isinstance(effect.body, FlqError)), effect.body
+                if isinstance(effect, events.RoundClosed):
+                    assert effect.report.roll_call == self.roll_calls[effect.report.round_index]
+
+    def round_closed(self, report):
+        """Look at what a round was."""
+        assert report.round_index not in self.roll_calls
+        self.roll_calls[report.round_index] = roll_call = report.roll_call
+        members = self.members_of.get(report.round_index)
+        assert members is None or sorted(roll_call) == members, "each member has an entry, and nobody else"
+        rules, n_uploads = self.options.rules, sum(status == "uploaded" for status in roll_call.values())
+        assert not rules.sel_clients or n_uploads <= rules.sel_clients
+
+    def restart_master(self):
+        """The process dies: what it was to answer is lost; the next one begins with what is on disk."""
+        self.callers, self.is_saved, self.is_checked = {}, False, False
+        self.master = self.rebuilt()
+        self.master.go_on(self.now)
+
+    def rebuilt(self):
+        """Return the machine of the newest snapshot and what the journal holds after it."""
+        machine, n_entries, version = self.new_master(), 0, 0
+        if self.snapshots:
+            n_entries, text, arrays, copies, oldest = self.snapshots[-1]
+            meta = json.loads(text)
+            version = meta["version"]
+            assert all(arrays[name].tobytes() == copy.tobytes() for name, copy in copies.items())
+            restore(machine, meta, {name: copy.copy() for name, copy in copies.items()},
+                    [(at, np.frombuffer(payload, np.uint8)) for at, _, payload in self.deltas
+                     if oldest < at <= version])
+        self.replay(machine, self.journal[n_entries:], self.encoded(version))
+        return machine
+
+    def take_snapshot(self):
+        """Capture the machine, if that is possible now."""
+        if is_between_rounds(self.master):
+            meta, arrays = capture(self.master)
+            copies = {name: np.array(array) for name, array in arrays.items()}
+            self.snapshots.append((len(self.journal), json.dumps(meta), arrays, copies, self.master.downlink.oldest))
+
+    def save(self):
+        """The results are saved, where the run has ended."""
+        if self.master.state is State.CLOSING and not self.is_saved:
+            self.is_saved = True
+            self.tell(events.Saved())
+
+    # -- messages ------------------------------------------------------------------------
+
+    def deliver(self, message, crash=None):
+        """Take a message to where it goes."""
+        if isinstance(message, Response):
+            peer = message.request.peer
+            if message.request is peer.call:  # which may have waited too long for it
+                self.report(peer, message.event() if self.now < peer.due[0] else peer.due[1])
+            return
+        if message is not message.peer.call and message.kind == "register" and self.is_like_a_new_one(message):
+            self.is_undisturbed = False
+            message.peer.may_begin_anew = True
+        self.n_tickets += 1
+        self.callers[self.n_tickets] = message
+        self.tell(message.event(self.n_tickets, self.link), crash)
+
+    def is_like_a_new_one(self, message):
+        """Say whether the master must take an old registration for that of a worker whose disk is older, or new."""
+        body, member = json.loads(message.content), self.master.members.get(message.peer.worker_id)
+        if "n_samples" not in body or member is None or not member.epoch:
+            return False
+        if message.session != member.session and body["known_sessions"] != member.n_sessions:
+            return False  # others have joined since it was sent
+        return member.gone or body["instance"] != member.instance
+
+    def reply(self, request, body):
+        response = Response(request, body)
+        if request.kind == "answer" and not isinstance(body, FlqError):
+            self.judged(decode(request.content, self.link), decode_at(response.body, 0, self.link)[0].outcome)
+        self.bag.append(response)
+
+    def judged(self, answer, outcome):
+        """Look at a verdict of the master."""
+        assert outcome is not Outcome.RESYNC, "no mirrors differ"
+        who, part = (answer.worker_id, answer.epoch, answer.seq), (answer.round_index, answer.worker_id)
+        if outcome in FINAL:
+            assert self.verdicts.setdefault(who, outcome) is outcome, "a verdict stands for good"
+            self.told.append(part + (outcome,))
+        if outcome is Outcome.APPLIED:
+            assert self.applied.setdefault(part, who) == who, "one upload of a worker counts in a round"
+            costs = self.costs.setdefault(answer.round_index, {})
+            costs[answer.worker_id] = answer.cost_bits
+            assert sum(costs.values()) <= (self.options.rules.up_budget_bits or math.inf)
+
+    # -- the workers ---------------------------------------------------------------------
+
+    def act(self, peer):
+        """Do what a worker wants done."""
+        action = peer.action
+        if isinstance(action, worker.Build):
+            peer.trainer = build_trainer(action.settings, peer.worker_id)
+            self.report(peer, worker.Built(peer.trainer.n_samples, peer.trainer.layout))
+        elif isinstance(action, worker.Train):
+            local = peer.trainer.local_update(action.shared, action.round_index)
+            peer.due = self.now + TRAINING_S, worker.Trained(local.update, local.loss, TRAINING_S)
+        elif isinstance(action, worker.Keep):
+            answer, if_not = action.standing.answer, action.standing.if_not
+            assert answer.kind is Kind.UPLOAD or if_not.clock <= self.options.rules.max_silence, "nobody skips for ever"
+            peer.keep(action.standing)
+            self.report(peer, worker.Kept())
+        elif isinstance(action, worker.Pause):
+            peer.due = self.now + action.seconds, worker.Paused()
+        else:
+            peer.call = Request(peer, len(self.sent), action)
+            peer.due = self.now + TIMEOUT_S, worker.Unreachable("no answer")
+            self.sent.append(peer.call)
+            self.bag.append(peer.call)
+
+    def report(self, peer, event):
+        """Tell a worker what came of its action."""
+        call, peer.call, peer.due = peer.call, None, None
+        machine = peer.machine
+        if isinstance(event, worker.Problem):
+            assert event.status == 409 and (call.kind != "register" or peer.n_folders > 1), event
+        before = machine.epoch, machine._seq
+        peer.action = machine.handle(event, self.now)
+        if machine.epoch != before[0] and before[1]:
+            assert peer.may_begin_anew, "memories are lost without need"
+            self.is_undisturbed = peer.may_begin_anew = False
+        if isinstance(peer.action, worker.Exit):
+            peer.has_left = True
+            if peer.action.code == 0:
+                assert self.master.state in (State.CLOSING, State.FINISHED)
+            else:  # its old folder has the id until the lease ends; somebody starts it again
+                assert peer.action.code == 2 and peer.n_folders > 1, peer.action
+                peer.due = self.now + RESTART_S, None
+
+    def restart(self, peer):
+        """A worker's process dies; the next one begins with what is on its disk."""
+        peer.trainer = None
+        peer.begin(self.now)
+
+    def sleep(self, peer, seconds):
+        """A worker that has something to do does it only when so much time has passed."""
+        peer.due = self.now + seconds, None
+
+    def lose_state(self, peer, with_identity):
+        """A worker loses its disk, or only the state; its process dies."""
+        self.is_undisturbed = False
+        peer.disk, peer.may_begin_anew = None, True
+        peer.n_folders += with_identity
+        self.restart(peer)
+
+    # -- time ----------------------------------------------------------------------------
+
+    def pass_time(self):
+        """Go on to whatever comes first; return whether there is anything."""
+        times = [peer.due[0] for peer in self.peers if peer.due is not None]
+        deadline = self.master.next_deadline(self.now)
+        times += [deadline] if deadline is not None else []
+        if not times or min(times) > self.now + LONGEST_S:
+            return False
+        self.now = max(self.now, min(times))
+        self.tell(events.Tick())
+        for peer in self.peers:
+            if peer.due is not None and peer.due[0] <= self.now:
+                if peer.has_left:
+                    self.restart(peer)
+                elif peer.due[1] is None:
+                    peer.due = None
+                else:
+                    self.report(peer, peer.due[1])
+        return True
+
+    def step(self):
+        """Let the next thing happen, as on a perfect network; return whether there was one."""
+        idle = [peer for peer in self.peers if peer.is_idle()]
+        if self.bag:
+            self.deliver(self.bag.pop(0))
+        elif idle:
+            self.act(idle[0])
+        else:
+            return self.pass_time()
+        return True
+
+    def is_over(self):
+        return all(peer.has_left and peer.due is None for peer in self.peers)
+
+    def finish(self):
+        """From now on nothing goes wrong: the run ends, and everybody leaves."""
+        self.bag = [message for message in self.bag if self.is_current(message)]
+        for _ in range(MOST_STEPS):
+            self.save()
+            if self.is_over():
+                break
+            assert self.step(), "somebody waits for ever"
+            self.check()
+        assert self.is_over(), "the run never ends"
+        assert all(peer.action.code == 0 for peer in self.peers)
+        assert self.master.state is State.FINISHED
+        assert lasting(self.rebuilt()) == lasting(self.master)
+        for round_index, worker_id, outcome in self.told:  # what a worker was told is what was done
+            status = self.roll_calls.get(round_index, {}).get(worker_id)
+            if round_index in self.roll_calls and outcome in STATUS_OF:
+                assert status == STATUS_OF[outcome]
+            assert not (outcome is Outcome.LATE and status == "uploaded")
+
+    @staticmethod
+    def is_current(message):
+        request = message.request if isinstance(message, Response) else message
+        return request is request.peer.call
+
+    # -- what is always true -------------------------------------------------------------
+
+    def check(self):
+        """Compare the machines with each other and with what is on disk."""
+        master, rules = self.master, self.options.rules
+        if not self.is_checked:
+            assert lasting(self.shadow) == lasting(master), "the journal makes the run again"
+            self.is_checked = True
+        going = master.open_round
+        if going is not None and going.index not in self.members_of:
+            self.members_of[going.index] = sorted(going.n_samples)
+            for worker_id, n_samples in going.n_samples.items():
+                member = master.members[worker_id]
+                assert going.status.get(worker_id) == "lost" or (not member.gone and n_samples == member.n_samples)
+        for peer in self.peers:
+            member, machine = master.members.get(peer.worker_id), peer.machine
+            if member is None:
+                continue
+            assert member.passed_over <= rules.max_silence + len(self.peers), "nobody is passed over for ever"
+            is_in_step = (rules.has_mirrors and machine.memory is not None and machine._standing is None
+                          and not member.is_forgotten and machine.epoch == member.epoch > 0)
+            if is_in_step:
+                is_zero = member.mirror is None or member.mirror_is_stale
+                mirror = np.zeros_like(machine.memory.mirror) if is_zero else member.mirror
+                assert machine.memory.mirror.tobytes() == mirror.tobytes(), "both ends hold the same mirror"
+
+
+__all__ = ["State", "World", "events"]

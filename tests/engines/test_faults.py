@@ -1,0 +1,277 @@
+"""Lost, repeated, garbled and belated messages change nothing: the same model as without them.
+
+The two machines are joined by a network that does to each call what a list of faults says; when
+the list is used up, the network is perfect, so every run ends.
+"""
+
+import json
+import random
+from functools import lru_cache
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from quadratic_settings import settings_with
+
+from flq.core.rng import start_values
+from flq.engines.simulation import simulate
+from flq.errors import FlqError
+from flq.protocol import events
+from flq.protocol import worker_events as worker
+from flq.protocol.master_machine import MasterMachine
+from flq.protocol.options import run_options
+from flq.protocol.wire import PREFIX_SIZE, VERDICT, decode
+from flq.protocol.worker_machine import MAX_REJECTIONS, WorkerMachine
+from flq.training.models import model_layout
+from flq.training.trainer import build_trainer
+
+FAULTS = [
+    "none",
+    "drop request",   # the worker hears nothing, nor does the master
+    "drop reply",     # the master has acted, the worker does not know
+    "copy before",    # the master gets the request twice; the second reply arrives
+    "copy after",     # the same, but the first reply arrives
+    "copy late",      # a copy arrives again when other calls have been made
+    "garble request",
+    "garble reply",
+    "cut reply",      # only its first part arrives
+]
+TIMEOUT_S = 60.0
+LATE_CALLS = 4
+
+SMALL = dict(total_workers=3, max_rounds=4, dim=21, lease_s=1e9, give_up_s=1e9)
+CONFIGURATIONS = {
+    "fedavg": dict(SMALL, mode="fedavg"),
+    "residual": dict(SMALL),
+    "mirror": dict(SMALL, memory="mirror"),
+    "gradients, flq, adam": dict(SMALL, update="gradient", server_optimizer="adam", lr=0.01, ema=0.5),
+    "laq8": dict(SMALL, mode="laq8", server_optimizer="momentum"),
+    "lowrank": dict(SMALL, mode="lowrank", server_optimizer="momentum", server_lr=0.6),
+    "laq": dict(SMALL, mode="laq", update="gradient", lr=0.02, C=1),
+    "one at a time": dict(SMALL, sel_clients=1, C=1),
+    "budget, mirrors": dict(SMALL, up_budget_bits=2 * 224, memory="mirror", max_rounds=5),
+}
+FEW = {"total_workers": 2, "max_rounds": 3}
+
+
+class Peer:
+    """A worker's machine, its trainer, and what it is doing."""
+
+    def __init__(self, worker_id):
+        self.worker_id = worker_id
+        self.machine = WorkerMachine(worker_id, "peer", random.Random(worker_id), give_up_s=1e9)
+        self.action = self.machine.start(0.0)
+        self.ticket = None     # of the reply that it waits for
+        self.due = None        # (time, event): what happens to it next, unless a reply comes first
+        self.n_garbled = {}    # frame -> how often the master could not read it
+        self.trainer = None
+
+
+class Network:
+    """Carries calls from the workers to the master, and what comes back."""
+
+    def __init__(self, run_settings, faults):
+        layout = model_layout(run_settings)
+        self.settings, self.faults = run_settings, list(faults)
+        self.master = MasterMachine(run_options("faults", run_settings, layout),
+                                    start_values(layout, run_settings["system"]["seed"]))
+        self.now, self.n_tickets, self.n_calls = 0.0, 0, 0
+        self.waiting, self.answered = {}, set()   # ticket -> peer; tickets
+        self.late = []                            # (call number, event without its ticket)
+        self.reports = []
+        self.peers = [Peer(worker_id) for worker_id in range(run_settings["system"]["total_workers"])]
+
+    def run(self):
+        """Let everybody act until all workers have left; return the master."""
+        left = set()
+        while len(left) < len(self.peers):
+            acted = False
+            for peer in self.peers:
+                if isinstance(peer.action, worker.Exit):
+                    assert peer.action.code == 0, peer.action.sentence
+                    left.add(peer)
+                elif peer.ticket is None and peer.due is None:
+                    self.act(peer)
+                    acted = True
+            if not acted and len(left) < len(self.peers):
+                self.pass_time()
+        return self.master
+
+    def pass_time(self):
+        """Nobody can act: go on to whatever comes first."""
+        due = [peer.due[0] for peer in self.peers if peer.due is not None]
+        deadline = self.master.next_deadline(self.now)
+        self.now = min(due + ([deadline] if deadline is not None else []))
+        self.tell(events.Tick())
+        for peer in self.peers:
+            if peer.due is not None and peer.due[0] <= self.now:
+                self.report(peer, peer.due[1])
+
+    def report(self, peer, event):
+        """Tell a worker what came of its action."""
+        self.waiting = {ticket: other for ticket, other in self.waiting.items() if other is not peer}
+        peer.ticket = peer.due = None
+        peer.action = peer.machine.handle(event, self.now)
+
+    def act(self, peer):
+        """Do what a worker wants done."""
+        action = peer.action
+        if isinstance(action, worker.Build):
+            peer.trainer = build_trainer(action.settings, peer.worker_id)
+            self.report(peer, worker.Built(peer.trainer.n_samples, peer.trainer.layout))
+        elif isinstance(action, worker.Train):
+            local = peer.trainer.local_update(action.shared, action.round_index)
+            peer.due = self.now + 1.0, worker.Trained(local.update, local.loss, 1.0)
+        elif isinstance(action, worker.Keep):
+            self.report(peer, worker.Kept())
+        elif isinstance(action, worker.Pause):
+            peer.due = self.now + action.seconds, worker.Paused()
+        else:
+            self.call(peer, action)
+
+    def call(self, peer, action):
+        """Carry one call, with the next fault."""
+        self.n_calls += 1
+        fault = self.faults.pop(0) if self.faults else "none"
+        for belated in [event for at, event in self.late if at <= self.n_calls]:
+            self.deliver(belated)
+        self.late = [(at, event) for at, event in self.late if at > self.n_calls]
+
+        event = self.event_of(peer, action)
+        if fault == "garble request" and isinstance(action, worker.CallAnswer) and self.may_garble(peer, action):
+            return self.report(peer, self.garbled(action))
+        if fault in ("drop request", "garble request"):
+            peer.due = self.now + TIMEOUT_S, worker.Unreachable("dropped")
+            return None
+        if fault == "copy late":
+            self.late.append((self.n_calls + LATE_CALLS, event))
+        if fault == "copy before":
+            self.deliver(event)
+        peer.garble_reply, peer.cuts_reply = fault == "garble reply", fault == "cut reply"
+        if fault == "drop reply":
+            self.deliver(event)
+            peer.due = self.now + TIMEOUT_S, worker.Unreachable("dropped")
+        else:
+            self.deliver(event, peer)
+        if fault == "copy after":
+            self.deliver(event)
+        return None
+
+    def event_of(self, peer, action):
+        if isinstance(action, worker.CallRegister):
+            body = json.loads(json.dumps(action.body))
+            return events.Register(0, **body)
+        if isinstance(action, worker.CallPoll):
+            return events.Poll(0, peer.worker_id, action.epoch, action.have, action.answered)
+        frame = b"".join(bytes(buffer) for buffer in action.frame)
+        return events.Answered(0, decode(frame, self.master.link), len(frame), have=action.have)
+
+    def may_garble(self, peer, action):
+        """After MAX_REJECTIONS a worker gives an upload up, which is another run."""
+        frame = b"".join(bytes(buffer) for buffer in action.frame)
+        peer.n_garbled[frame] = peer.n_garbled.get(frame, 0) + 1
+        return peer.n_garbled[frame] <= MAX_REJECTIONS
+
+    def garbled(self, action):
+        """Return what the worker gets when the master can not read its frame."""
+        frame = bytearray(b"".join(bytes(buffer) for buffer in action.frame))
+        frame[self.n_calls % len(frame)] ^= 0x10
+        try:
+            decode(frame, self.master.link)
+        except FlqError as error:
+            # A flipped run or layout is reported as corrupted, not as a conflict: the CRC comes first.
+            assert error.status_hint in (400, 413, 422)
+            return worker.Problem(error.status_hint, str(error))
+        raise AssertionError("a garbled frame was read")
+
+    def deliver(self, event, peer=None):
+        """Hand the master a call; its reply goes to the peer, or nowhere."""
+        self.n_tickets += 1
+        if peer is not None:
+            peer.ticket, self.waiting[self.n_tickets] = self.n_tickets, peer
+        self.tell(event._replace(ticket=self.n_tickets))
+
+    def tell(self, event):
+        for effect in self.master.handle(event, self.now):
+            if isinstance(effect, events.RoundClosed):
+                self.reports.append(effect.report)
+            if not isinstance(effect, events.Reply):
+                continue
+            assert effect.ticket not in self.answered, "a ticket is answered once"
+            self.answered.add(effect.ticket)
+            if effect.ticket in self.waiting:
+                peer = self.waiting.pop(effect.ticket)
+                self.report(peer, self.received(peer, effect.body))
+
+    def received(self, peer, body):
+        """Return what the worker gets as the reply."""
+        if isinstance(body, FlqError):
+            return worker.Problem(body.status_hint, str(body))
+        if body is None:
+            return worker.NothingNew(0.0)
+        if isinstance(body, dict):
+            whole = worker.Registered(json.loads(json.dumps(body)))
+            return worker.Unreachable("broken") if peer.garble_reply or peer.cuts_reply else whole
+        stream = bytearray(b"".join(bytes(buffer) for buffer in body))
+        if peer.cuts_reply:
+            del stream[self.n_calls * 7 % len(stream):]
+            if isinstance(peer.action, worker.CallPoll) or len(stream) < PREFIX_SIZE + VERDICT.size:
+                return worker.Unreachable("broken off")  # as the HTTP client says
+        if peer.garble_reply:
+            stream[self.n_calls % len(stream)] ^= 0x10
+        return worker.Polled(stream) if isinstance(peer.action, worker.CallPoll) else worker.Judged(stream)
+
+
+@lru_cache(maxsize=None)
+def undisturbed(name, few):
+    return simulate(settings_with(**dict(CONFIGURATIONS[name], **(FEW if few else {}))))
+
+
+def check(name, faults, few=False):
+    """Run with the faults and compare with the undisturbed run."""
+    expected = undisturbed(name, few)
+    network = Network(expected.master.options.settings, faults)
+    master = network.run()
+    assert master.server.model.tobytes() == expected.model.tobytes()
+    assert master.server.shared.tobytes() == expected.shared.tobytes()
+    assert [report.roll_call for report in network.reports] == [report.roll_call for report in expected.reports]
+    assert ([report.payload_bits_up for report in network.reports]
+            == [report.payload_bits_up for report in expected.reports])  # distinct frames, however often they came
+    assert master.everyone_heard()
+    for peer in network.peers:  # where both ends hold a mirror, it is the same
+        mirror = master.members[peer.worker_id].mirror
+        if mirror is not None and peer.machine.memory is not None and peer.machine.state.value == "DONE":
+            proposal = peer.machine._standing  # the last verdict may have been END
+            known = [peer.machine.memory] + ([proposal.if_applied] if proposal is not None else [])
+            assert any(state.mirror.tobytes() == mirror.tobytes() for state in known)
+    return network
+
+
+@pytest.mark.parametrize("name", sorted(CONFIGURATIONS))
+def test_without_faults_the_network_is_the_simulation(name):
+    network = check(name, [])
+    assert sum(report.retransmitted_bytes for report in network.reports) == 0
+
+
+@pytest.mark.parametrize("name", sorted(CONFIGURATIONS))
+@pytest.mark.parametrize("fault", FAULTS[1:])
+def test_a_network_that_does_it_every_other_time_leads_to_the_same_model(name, fault):
+    network = check(name, [fault, "none"] * 60)
+    assert not network.faults or network.n_calls < 120
+
+
+@pytest.mark.parametrize("name", sorted(CONFIGURATIONS))
+def test_each_call_may_fail_in_each_way(name):
+    """The i-th call fails, for every i of the run and every fault."""
+    n_calls = check(name, [], few=True).n_calls
+    assert n_calls >= 2 * (2 + 1 + 3)  # two to join, a poll, and an answer in each round, which brings the next
+    for fault in FAULTS[1:]:
+        for i in range(n_calls):
+            check(name, ["none"] * i + [fault], few=True)
+
+
+@settings(max_examples=50)
+@given(name=st.sampled_from(sorted(CONFIGURATIONS)), faults=st.lists(st.sampled_from(FAULTS), max_size=80))
+@example(name="one at a time", faults=FAULTS * 8)
+def test_any_mixture_of_faults_leads_to_the_same_model(name, faults):
+    check(name, faults)
