@@ -77,8 +77,8 @@ def federate(settings: Dict[str, Dict[str, Any]]) -> Iterator[Round]:
         return 8 * lossless.sent_size(payload, QUANTIZERS[codec_id].bits, codings)
 
     states = {m: first_state(layout, rules) for m in everyone}  # memories and lazy clocks, at the workers
-    mirrors = {}                                                # g_m, at the master, where the memory has any
-    passed_over = {}                                            # rounds in a row without a grant
+    mirrors = {}  # g_m, at the master, where the memory has any
+    passed_over = {}  # rounds in a row without a grant
 
     for k in range(1, n_rounds + 1):
         threshold = server_step.threshold(server, rules, len(everyone))  # S: what the model has moved of late
@@ -117,11 +117,16 @@ def federate(settings: Dict[str, Dict[str, Any]]) -> Iterator[Round]:
         # x takes the server optimizer's step along G, and w := w + D(C(x - w)).
         server, delta = server_step.close_round(server, total, k, layout, rules)
 
-        yield Round(k, server, uploads, skipped=[m for m in everyone if m not in talking],
-                    refused=[m for m in talking if m not in granted],
-                    loss=sum(n_samples[m] * losses[m] for m in everyone) / sum(n_samples.values()),
-                    bits_up=sum(costs[m] for m in granted),
-                    bits_down=0 if delta is None else bits_of(delta, rules.codec_down) * len(everyone))
+        yield Round(
+            k,
+            server,
+            uploads,
+            skipped=[m for m in everyone if m not in talking],
+            refused=[m for m in talking if m not in granted],
+            loss=sum(n_samples[m] * losses[m] for m in everyone) / sum(n_samples.values()),
+            bits_up=sum(costs[m] for m in granted),
+            bits_down=0 if delta is None else bits_of(delta, rules.codec_down) * len(everyone),
+        )
 
 
 def settings_of(args: argparse.Namespace) -> Dict[str, Dict[str, Any]]:
@@ -132,122 +137,246 @@ def settings_of(args: argparse.Namespace) -> Dict[str, Dict[str, Any]]:
     b_up, b_down = (None, None) if args.mode == "lowrank" else (args.b, args.b_down)
     l2 = (0.0 if args.model == "quadratic" else 5e-4) if args.cl is None else args.cl
     return {
-        "system": {"total_workers": args.M, "max_rounds": args.iters, "seed": args.seed,
-                   "deterministic": True, "threads": args.threads},
-        "dataset": {"name": args.dataset, "batch_size": args.batch, "partition": args.partition,
-                    "dir_alpha": args.dir_alpha, "shards_per_worker": args.shards_per_worker, "input_shape": None,
-                    "n_classes": None, "test_fraction": 0.1, "data_dir": args.data_dir},
-        "model": {"name": args.model, "lr": args.lr, "lr_schedule": args.lr_schedule, "lr_decay": args.lr_decay,
-                  "lr_decay_rounds": args.lr_decay_rounds, "l2": l2, "local_optimizer": args.local_optimizer,
-                  "local_momentum": 0.9, "mu": args.mu, "logit_adjustment": args.logit_adjustment,
-                  "local_epochs": args.local_epochs,
-                  "local_steps": args.local_steps, "server_optimizer": server_optimizer,
-                  "server_lr": args.server_lr, "server_momentum": args.server_momentum, "server_beta_1": 0.9,
-                  "server_beta_2": 0.999, "server_epsilon": 1e-7, "ema": args.ema, "dim": args.dim},
-        "flq_algorithm": {"mode": args.mode, "update": args.update, "b_up": b_up, "b_down": b_down,
-                          "memory": args.memory, "scale_by_selected": bool(scale),
-                          "sel_ref": args.sel_ref, "clip_global": args.clip_global,
-                          "bytes_up": args.bytes_up, "bytes_down": args.bytes_down, "coding": args.coding},
-        "lazy_selection": {"D": args.D, "ck": args.ck, "C": args.C, "warmup": args.warmup,
-                           "thr_scale": args.thr_scale},
-        "budget_selection": {"sel_clients": args.sel_clients, "up_budget_bits": args.up_budget_bits,
-                             "grant_by": args.grant_by},
-        "jetson_optimization": {"gpu_memory_limit_mb": args.gpu_memory_limit_mb, "enable_mixed_precision": False,
-                                "prefetch_size": 0, "num_parallel_calls": 1, "cuda_cache_mb": None, "telemetry_s": 0},
+        "system": {
+            "total_workers": args.M,
+            "max_rounds": args.iters,
+            "seed": args.seed,
+            "deterministic": True,
+            "threads": args.threads,
+        },
+        "dataset": {
+            "name": args.dataset,
+            "batch_size": args.batch,
+            "partition": args.partition,
+            "dir_alpha": args.dir_alpha,
+            "shards_per_worker": args.shards_per_worker,
+            "input_shape": None,
+            "n_classes": None,
+            "test_fraction": 0.1,
+            "data_dir": args.data_dir,
+        },
+        "model": {
+            "name": args.model,
+            "lr": args.lr,
+            "lr_schedule": args.lr_schedule,
+            "lr_decay": args.lr_decay,
+            "lr_decay_rounds": args.lr_decay_rounds,
+            "l2": l2,
+            "local_optimizer": args.local_optimizer,
+            "local_momentum": 0.9,
+            "mu": args.mu,
+            "logit_adjustment": args.logit_adjustment,
+            "local_epochs": args.local_epochs,
+            "local_steps": args.local_steps,
+            "server_optimizer": server_optimizer,
+            "server_lr": args.server_lr,
+            "server_momentum": args.server_momentum,
+            "server_beta_1": 0.9,
+            "server_beta_2": 0.999,
+            "server_epsilon": 1e-7,
+            "ema": args.ema,
+            "dim": args.dim,
+        },
+        "flq_algorithm": {
+            "mode": args.mode,
+            "update": args.update,
+            "b_up": b_up,
+            "b_down": b_down,
+            "memory": args.memory,
+            "scale_by_selected": bool(scale),
+            "sel_ref": args.sel_ref,
+            "clip_global": args.clip_global,
+            "bytes_up": args.bytes_up,
+            "bytes_down": args.bytes_down,
+            "coding": args.coding,
+        },
+        "lazy_selection": {"D": args.D, "ck": args.ck, "C": args.C, "warmup": args.warmup, "thr_scale": args.thr_scale},
+        "budget_selection": {
+            "sel_clients": args.sel_clients,
+            "up_budget_bits": args.up_budget_bits,
+            "grant_by": args.grant_by,
+        },
+        "jetson_optimization": {
+            "gpu_memory_limit_mb": args.gpu_memory_limit_mb,
+            "enable_mixed_precision": False,
+            "prefetch_size": 0,
+            "num_parallel_calls": 1,
+            "cuda_cache_mb": None,
+            "telemetry_s": 0,
+        },
     }
 
 
 def parse_flags(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     """Read the command line; names and defaults are those of FLQ v3, the ranges those of flq_config.json."""
-    flags = Flags(prog="flq_fed_v3.py", description="FLQ in one process: the readable reference.",
-                  formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    flags = Flags(
+        prog="flq_fed_v3.py",
+        description="FLQ in one process: the readable reference.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
     data = flags.add_argument_group("data")
-    data.add_argument("--dataset", default="mnist",
-                      help="digits, mnist, fmnist, cifar10, npz:FILE, images:FOLDER or csv:FILE")
+    data.add_argument(
+        "--dataset", default="mnist", help="digits, mnist, fmnist, cifar10, npz:FILE, images:FOLDER or csv:FILE"
+    )
     data.add_argument("--data_dir", default=None, help="where the data set's files are")
     data.add_argument("--partition", choices=("iid", "non_iid", "shards"), default="non_iid")
-    data.add_argument("--dir_alpha", type=within(float, 1e-6, 1e6), default=0.1,
-                      help="Dirichlet concentration of non_iid")
+    data.add_argument(
+        "--dir_alpha", type=within(float, 1e-6, 1e6), default=0.1, help="Dirichlet concentration of non_iid"
+    )
     data.add_argument("--shards_per_worker", type=within(int, 1, 1e6), default=2, help="with partition shards")
-    data.add_argument("--batch", type=within(int, 0, 1e6), default=64,
-                      help="samples of a minibatch, 0 = all that a worker has")
+    data.add_argument(
+        "--batch", type=within(int, 0, 1e6), default=64, help="samples of a minibatch, 0 = all that a worker has"
+    )
 
     run = flags.add_argument_group("run")
     run.add_argument("--M", type=within(int, 1, 4096), default=10, help="number of workers")
     run.add_argument("--iters", type=within(int, 1, 1e9), default=800, help="number of rounds")
-    run.add_argument("--seed", type=within(int, 0, 2 ** 63 - 1), default=42, help="fixes all randomness")
-    run.add_argument("--threads", type=within(int, 1, 1024), default=1,
-                     help="TensorFlow's threads: part of what fixes the bits")
+    run.add_argument("--seed", type=within(int, 0, 2**63 - 1), default=42, help="fixes all randomness")
+    run.add_argument(
+        "--threads", type=within(int, 1, 1024), default=1, help="TensorFlow's threads: part of what fixes the bits"
+    )
     run.add_argument("--gpu_memory_limit_mb", type=within(int, 1, 1e6), default=None, help="(default: as it grows)")
-    run.add_argument("--eval_every", type=within(int, 1, 1e9), default=1,
-                     help="evaluate each so many rounds, and the last")
+    run.add_argument(
+        "--eval_every", type=within(int, 1, 1e9), default=1, help="evaluate each so many rounds, and the last"
+    )
     run.add_argument("--out", default="results", help="folder of the Excel file")
 
     model = flags.add_argument_group("model and optimizers")
-    model.add_argument("--model", default="cnn", help="logreg, mlp, cnn, cnn_small, resnet20, quadratic or "
-                                                      "package.module:function")
+    model.add_argument(
+        "--model", default="cnn", help="logreg, mlp, cnn, cnn_small, resnet20, quadratic or package.module:function"
+    )
     model.add_argument("--dim", type=within(int, 4, 1e9), default=1000, help="number of parameters of quadratic")
-    model.add_argument("--lr", type=within(float, TINY, 1e6), default=1e-3,
-                       help="step of the server optimizer; with update delta, of the local one")
+    model.add_argument(
+        "--lr",
+        type=within(float, TINY, 1e6),
+        default=1e-3,
+        help="step of the server optimizer; with update delta, of the local one",
+    )
     model.add_argument("--lr_schedule", choices=SCHEDULES, default="constant")
     model.add_argument("--lr_decay", type=within(float, TINY, 1), default=0.1)
     model.add_argument("--lr_decay_rounds", type=within(int, 1, 1e9), default=100)
-    model.add_argument("--cl", type=within(float, 0, 1e6), default=None,
-                       help="L2 penalty: cl/2 |v|^2 over all variables (default: 0.0005; with quadratic 0)")
-    model.add_argument("--server_optimizer", choices=SERVER_OPTIMIZERS, default=None,
-                       help="(default: adam; with update delta or mode laq sgd)")
-    model.add_argument("--server_lr", type=within(float, TINY, 1e6), default=1.0,
-                       help="step of the master; with update gradient it multiplies lr")
+    model.add_argument(
+        "--cl",
+        type=within(float, 0, 1e6),
+        default=None,
+        help="L2 penalty: cl/2 |v|^2 over all variables (default: 0.0005; with quadratic 0)",
+    )
+    model.add_argument(
+        "--server_optimizer",
+        choices=SERVER_OPTIMIZERS,
+        default=None,
+        help="(default: adam; with update delta or mode laq sgd)",
+    )
+    model.add_argument(
+        "--server_lr",
+        type=within(float, TINY, 1e6),
+        default=1.0,
+        help="step of the master; with update gradient it multiplies lr",
+    )
     model.add_argument("--server_momentum", type=within(float, 0, 0.999999), default=0.7)
-    model.add_argument("--ema", type=within(float, 0, 0.999999), default=0.0,
-                       help="decay of an average of the model that is evaluated in its place; 0 = none")
+    model.add_argument(
+        "--ema",
+        type=within(float, 0, 0.999999),
+        default=0.0,
+        help="decay of an average of the model that is evaluated in its place; 0 = none",
+    )
     model.add_argument("--local_optimizer", choices=("sgd", "momentum", "adam"), default="sgd")
     model.add_argument("--mu", type=within(float, 0, 1e6), default=0.0, help="FedProx: mu/2 |x - w|^2")
-    model.add_argument("--logit_adjustment", type=within(float, 0, 100), default=0.0,
-                       help="weight of the log of a worker's class shares in its logits; 0 = none")
-    model.add_argument("--local_epochs", type=within(int, 0, 1e6), default=1,
-                       help="with update delta: passes over the data in a round")
-    model.add_argument("--local_steps", type=within(int, 0, 1e6), default=0,
-                       help="minibatches instead of epochs; 0 = epochs")
+    model.add_argument(
+        "--logit_adjustment",
+        type=within(float, 0, 100),
+        default=0.0,
+        help="weight of the log of a worker's class shares in its logits; 0 = none",
+    )
+    model.add_argument(
+        "--local_epochs", type=within(int, 0, 1e6), default=1, help="with update delta: passes over the data in a round"
+    )
+    model.add_argument(
+        "--local_steps", type=within(int, 0, 1e6), default=0, help="minibatches instead of epochs; 0 = epochs"
+    )
 
     bits = flags.add_argument_group("bits")
     bits.add_argument("--mode", choices=MODES, default="bbit")
-    bits.add_argument("--update", choices=UPDATES, default="gradient",
-                      help="gradient of one minibatch, or the change that local training makes")
-    bits.add_argument("--b", type=int, choices=list(range(1, 9)) + [32], default=8,
-                      help="bits per parameter up; mode bin is 1; 32 = float32, in mode laq; not for mode lowrank")
-    bits.add_argument("--b_down", type=within(int, 0, 32), default=8,
-                      help="bits down, 0 or 32 = float32; in mode lowrank --bytes_down says it")
-    bits.add_argument("--bytes_up", type=within(int, 1, 1e9), default=None,
-                      help="longest payload of an upload in mode lowrank (default: by the model)")
-    bits.add_argument("--bytes_down", type=within(int, 1, 1e9), default=None,
-                      help="and of the model's difference (default: by the model)")
-    bits.add_argument("--coding", choices=lossless.SETTINGS, default="none",
-                      help="lossless coding of payloads: bits are those that are left")
-    bits.add_argument("--memory", choices=MEMORIES, default=None,
-                      help="(default: flq, which is both residual and mirror; with update delta residual; with mode "
-                           "laq mirror)")
-    bits.add_argument("--scale_by_selected", type=int, choices=(0, 1), default=None,
-                      help="1: multiply the aggregate by the round's number of uploads / sel_ref (default: 1; with "
-                           "update delta or mode laq 0)")
+    bits.add_argument(
+        "--update",
+        choices=UPDATES,
+        default="gradient",
+        help="gradient of one minibatch, or the change that local training makes",
+    )
+    bits.add_argument(
+        "--b",
+        type=int,
+        choices=list(range(1, 9)) + [32],
+        default=8,
+        help="bits per parameter up; mode bin is 1; 32 = float32, in mode laq; not for mode lowrank",
+    )
+    bits.add_argument(
+        "--b_down",
+        type=within(int, 0, 32),
+        default=8,
+        help="bits down, 0 or 32 = float32; in mode lowrank --bytes_down says it",
+    )
+    bits.add_argument(
+        "--bytes_up",
+        type=within(int, 1, 1e9),
+        default=None,
+        help="longest payload of an upload in mode lowrank (default: by the model)",
+    )
+    bits.add_argument(
+        "--bytes_down",
+        type=within(int, 1, 1e9),
+        default=None,
+        help="and of the model's difference (default: by the model)",
+    )
+    bits.add_argument(
+        "--coding",
+        choices=lossless.SETTINGS,
+        default="none",
+        help="lossless coding of payloads: bits are those that are left",
+    )
+    bits.add_argument(
+        "--memory",
+        choices=MEMORIES,
+        default=None,
+        help="(default: flq, which is both residual and mirror; with update delta residual; with mode laq mirror)",
+    )
+    bits.add_argument(
+        "--scale_by_selected",
+        type=int,
+        choices=(0, 1),
+        default=None,
+        help="1: multiply the aggregate by the round's number of uploads / sel_ref (default: 1; with "
+        "update delta or mode laq 0)",
+    )
     bits.add_argument("--sel_ref", type=within(int, 1, 4096), default=1, help="see scale_by_selected")
-    bits.add_argument("--clip_global", type=within(float, 0, 1e9), default=0.0,
-                      help="largest Euclidean norm of the aggregate; 0 = any")
+    bits.add_argument(
+        "--clip_global",
+        type=within(float, 0, 1e9),
+        default=0.0,
+        help="largest Euclidean norm of the aggregate; 0 = any",
+    )
 
     silence = flags.add_argument_group("budget and silence")
-    silence.add_argument("--up_budget_bits", type=within(int, 0, 1e15), default=17000000,
-                         help="payload bits that a round may spend; 0 = any")
-    silence.add_argument("--grant_by", choices=GRANT_ORDERS, default="energy",
-                         help="who comes first where not all may upload")
-    silence.add_argument("--sel_clients", type=within(int, 0, 4096), default=0,
-                         help="uploads that a round may have; 0 = any")
-    silence.add_argument("--thr_scale", type=within(float, 0, 1e6), default=0.0,
-                         help="factor of the lazy threshold, 0 = never skip")
+    silence.add_argument(
+        "--up_budget_bits",
+        type=within(int, 0, 1e15),
+        default=17000000,
+        help="payload bits that a round may spend; 0 = any",
+    )
+    silence.add_argument(
+        "--grant_by", choices=GRANT_ORDERS, default="energy", help="who comes first where not all may upload"
+    )
+    silence.add_argument(
+        "--sel_clients", type=within(int, 0, 4096), default=0, help="uploads that a round may have; 0 = any"
+    )
+    silence.add_argument(
+        "--thr_scale", type=within(float, 0, 1e6), default=0.0, help="factor of the lazy threshold, 0 = never skip"
+    )
     silence.add_argument("--warmup", type=within(int, 0, 1e9), default=0, help="rounds without skips")
-    silence.add_argument("--C", type=within(int, 0, 1e9), default=10 ** 9,
-                         help="most rounds in a row without an upload")
-    silence.add_argument("--D", type=within(int, 1, 10000), default=10,
-                         help="past aggregates that the lazy threshold looks at")
+    silence.add_argument("--C", type=within(int, 0, 1e9), default=10**9, help="most rounds in a row without an upload")
+    silence.add_argument(
+        "--D", type=within(int, 1, 10000), default=10, help="past aggregates that the lazy threshold looks at"
+    )
     silence.add_argument("--ck", type=within(float, 0, 1e6), default=0.8, help="their total weight")
     args = flags.parse_args(argv)
     if args.local_epochs == args.local_steps == 0:
@@ -274,8 +403,9 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     return 0
 
 
-def run(settings: Dict[str, Dict[str, Any]], eval_every: int, curves: List[CurveRow],
-        signs: Optional[List[Any]]) -> None:
+def run(
+    settings: Dict[str, Dict[str, Any]], eval_every: int, curves: List[CurveRow], signs: Optional[List[Any]]
+) -> None:
     """Train, evaluate and show; ``curves`` gets a row per round, ``signs`` (iteration, majority sign)."""
     evaluator = build_evaluator(settings)
     n_rounds = settings["system"]["max_rounds"]
@@ -286,11 +416,15 @@ def run(settings: Dict[str, Dict[str, Any]], eval_every: int, curves: List[Curve
             accuracy = entropy = None
             if done.index % eval_every == 0 or done.index == n_rounds:
                 entropy, accuracy = evaluator.evaluate(done.server.result)
-            curves.append(CurveRow(done.index, done.loss, accuracy, entropy, len(done.uploads), bits_up, bits_down,
-                                   bits_up + bits_down))
+            curves.append(
+                CurveRow(
+                    done.index, done.loss, accuracy, entropy, len(done.uploads), bits_up, bits_down, bits_up + bits_down
+                )
+            )
             if signs is not None and done.uploads:
-                votes = sum(np.sign(decode(QUANTIZERS[1], payload, evaluator.layout))
-                            for payload in done.uploads.values())
+                votes = sum(
+                    np.sign(decode(QUANTIZERS[1], payload, evaluator.layout)) for payload in done.uploads.values()
+                )
                 watched = watched if watched is not None else most_agreed(votes)
                 signs.append((done.index, int(np.sign(votes[watched]))))
             progress.show(done, accuracy, entropy, bits_up, bits_down)
@@ -311,6 +445,7 @@ class Progress:
     def __enter__(self) -> "Progress":
         if sys.stderr.isatty():
             from tqdm import tqdm
+
             self._bar = tqdm(total=self._n_rounds, unit="round", dynamic_ncols=True)
         return self
 
@@ -318,13 +453,20 @@ class Progress:
         if self._bar is not None:
             self._bar.close()
 
-    def show(self, done: Round, accuracy: Optional[float], entropy: Optional[float], bits_up: int,
-             bits_down: int) -> None:
+    def show(
+        self, done: Round, accuracy: Optional[float], entropy: Optional[float], bits_up: int, bits_down: int
+    ) -> None:
         """Show how a round went."""
         tested = "" if entropy is None else " test_loss=%.6g" % entropy
         tested = tested if accuracy is None else " accuracy=%.4f" % accuracy + tested
         line = "loss=%.6g uploaded=%d skipped=%d refused=%d bits_up=%d bits_down=%d" % (
-            done.loss, len(done.uploads), len(done.skipped), len(done.refused), bits_up, bits_down)
+            done.loss,
+            len(done.uploads),
+            len(done.skipped),
+            len(done.refused),
+            bits_up,
+            bits_down,
+        )
         if self._bar is not None:
             self._bar.set_postfix_str(tested.strip() + " " + line if tested else line, refresh=False)
             self._bar.update()

@@ -67,9 +67,9 @@ class Loop:
         self._body = b""
         weight, scratch = np.float32(1 / len(self.updates)), np.empty(BLOCK, np.float32)
         for start in range(0, self._model.size, BLOCK):
-            part = self._model[start:start + BLOCK]
+            part = self._model[start : start + BLOCK]
             for update in self.updates:
-                part -= np.multiply(update[start:start + BLOCK], weight, out=scratch[:part.size])
+                part -= np.multiply(update[start : start + BLOCK], weight, out=scratch[: part.size])
         self._body = self._model.tobytes()
 
 
@@ -82,7 +82,7 @@ def tuned_update(buffer: np.ndarray) -> np.ndarray:
     """Read the body into a buffer that is there already."""
     view, n_read = memoryview(buffer).cast("B"), 0
     while n_read < len(view):
-        n_read += request.stream.readinto(view[n_read:n_read + PIECE])
+        n_read += request.stream.readinto(view[n_read : n_read + PIECE])
     return buffer
 
 

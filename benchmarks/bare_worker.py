@@ -48,7 +48,7 @@ class Tuned:
         self._connection.request("GET", path)
         response, view = self._connection.getresponse(), memoryview(self._model).cast("B")
         while view:
-            view = view[response.readinto(view):]
+            view = view[response.readinto(view) :]
         response.read()
         return self._model
 

@@ -27,12 +27,14 @@ class SmallBoard:
     def __init__(self, memory_mb: int, cpus: float) -> None:
         name, quota = "flq-%d" % os.getpid(), "%d" % (cpus * PERIOD_US)
         if os.path.exists(os.path.join(ROOT, "cgroup.controllers")):
-            self._folders = {os.path.join(ROOT, name): {"memory.max": str(memory_mb << 20),
-                                                        "cpu.max": "%s %d" % (quota, PERIOD_US)}}
+            self._folders = {
+                os.path.join(ROOT, name): {"memory.max": str(memory_mb << 20), "cpu.max": "%s %d" % (quota, PERIOD_US)}
+            }
         else:
-            self._folders = {os.path.join(ROOT, "memory", name): {"memory.limit_in_bytes": str(memory_mb << 20)},
-                             os.path.join(ROOT, "cpu", name): {"cpu.cfs_period_us": str(PERIOD_US),
-                                                               "cpu.cfs_quota_us": quota}}
+            self._folders = {
+                os.path.join(ROOT, "memory", name): {"memory.limit_in_bytes": str(memory_mb << 20)},
+                os.path.join(ROOT, "cpu", name): {"cpu.cfs_period_us": str(PERIOD_US), "cpu.cfs_quota_us": quota},
+            }
 
     def __enter__(self) -> "SmallBoard":
         try:

@@ -33,7 +33,7 @@ COPY_OF_AIMS = 13.8
 def parse_flags() -> argparse.Namespace:
     """Read the command line."""
     flags = argparse.ArgumentParser(description="How fast the codec is.")
-    flags.add_argument("--dim", type=int, default=10 ** 7, help="number of parameters (default: %(default)s)")
+    flags.add_argument("--dim", type=int, default=10**7, help="number of parameters (default: %(default)s)")
     flags.add_argument("--repeats", type=int, default=9, help="timed turns (default: %(default)s)")
     flags.add_argument("--codecs", type=int, nargs="*", choices=sorted(QUANTIZERS), default=sorted(QUANTIZERS))
     flags.add_argument("--json", metavar="FILE", help="write the numbers here")
@@ -50,17 +50,26 @@ def measure(dim: int, repeats: int, codecs: List[int]) -> List[Dict[str, Any]]:
         contestants.update(actions(QUANTIZERS[codec_id], vector, target, layout))
     seconds = take_turns(contestants, repeats)
     gigabytes = vector.nbytes / 1e9
-    return [{"name": name, "best_gb_s": gigabytes / min(times), "median_gb_s": gigabytes / statistics.median(times),
-             "to_copy": median_ratio(times, seconds[COPY])} for name, times in seconds.items()]
+    return [
+        {
+            "name": name,
+            "best_gb_s": gigabytes / min(times),
+            "median_gb_s": gigabytes / statistics.median(times),
+            "to_copy": median_ratio(times, seconds[COPY]),
+        }
+        for name, times in seconds.items()
+    ]
 
 
 def actions(codec: Quantizer, vector: Vector, target: Vector, layout: Layout) -> Dict[str, Callable[[], object]]:
     """Return what is timed of one codec; stochastic rounding draws its integers, the others get them for nothing."""
     payload = codec.encode(vector, layout, stream(1, ROUNDING))
-    return {"%d encode" % codec.codec_id: lambda: codec.encode(vector, layout, stream(1, ROUNDING)),
-            "%d encode+rest" % codec.codec_id: lambda: codec.encode(vector, layout, stream(1, ROUNDING), target),
-            "%d decode-add" % codec.codec_id: lambda: codec.add_to(target, payload, layout, 0.25),
-            "%d check" % codec.codec_id: lambda: codec.check(payload, layout)}
+    return {
+        "%d encode" % codec.codec_id: lambda: codec.encode(vector, layout, stream(1, ROUNDING)),
+        "%d encode+rest" % codec.codec_id: lambda: codec.encode(vector, layout, stream(1, ROUNDING), target),
+        "%d decode-add" % codec.codec_id: lambda: codec.add_to(target, payload, layout, 0.25),
+        "%d check" % codec.codec_id: lambda: codec.check(payload, layout),
+    }
 
 
 def aim_of(name: str) -> float:
@@ -75,9 +84,22 @@ def main() -> None:
     args = parse_flags()
     rows = measure(args.dim, args.repeats, args.codecs)
     print("d = %d in %d tensors, %d turns, numpy %s" % (args.dim, TENSORS, args.repeats, np.__version__))
-    print(table(["codec", "GB/s best", "GB/s median", "to copy", "aim", "of aim"],
-                [[row["name"], row["best_gb_s"], row["median_gb_s"], row["to_copy"], aim_of(row["name"]),
-                  row["to_copy"] / aim_of(row["name"])] for row in rows]))
+    print(
+        table(
+            ["codec", "GB/s best", "GB/s median", "to copy", "aim", "of aim"],
+            [
+                [
+                    row["name"],
+                    row["best_gb_s"],
+                    row["median_gb_s"],
+                    row["to_copy"],
+                    aim_of(row["name"]),
+                    row["to_copy"] / aim_of(row["name"]),
+                ]
+                for row in rows
+            ],
+        )
+    )
     if args.json:
         with open(args.json, "w", encoding="utf-8") as file:
             json.dump(rows, file, indent=1)

@@ -35,9 +35,15 @@ class Noted(FedAvg):
             raise RuntimeError("round %d has %d answers, %d of them good" % (server_round, len(replies), n_good))
         averaged = super().aggregate_train(server_round, replies)
         peaks = peaks_mb(self._superlink)
-        self.marks.append(dict(mark(0, 0), peak_mb=sum(peaks.values()), peaks_mb=peaks,
-                               cpu_s=sum(tree(self._superlink).values()),
-                               workers_cpu_s=sum(s for node in self._supernodes for s in tree(node).values())))
+        self.marks.append(
+            dict(
+                mark(0, 0),
+                peak_mb=sum(peaks.values()),
+                peaks_mb=peaks,
+                cpu_s=sum(tree(self._superlink).values()),
+                workers_cpu_s=sum(s for node in self._supernodes for s in tree(node).values()),
+            )
+        )
         return averaged
 
 
@@ -56,7 +62,10 @@ def serve(grid: Grid, context: Context) -> None:
     config = context.run_config
     supernodes = [int(pid) for pid in str(config["supernodes"]).split()]
     strategy = Noted(len(supernodes), int(config["superlink"]), supernodes)
-    strategy.start(grid=grid, initial_arrays=ArrayRecord([np.zeros(int(config["dim"]), np.float32)]),
-                   num_rounds=int(config["rounds"]))
+    strategy.start(
+        grid=grid,
+        initial_arrays=ArrayRecord([np.zeros(int(config["dim"]), np.float32)]),
+        num_rounds=int(config["rounds"]),
+    )
     with open(str(config["marks"]), "w", encoding="utf-8") as file:
         json.dump(strategy.marks, file)

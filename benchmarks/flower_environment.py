@@ -27,8 +27,11 @@ def flower_python(environment: str, trains: bool = False) -> str:
     if not os.path.exists(python):
         subprocess.run([sys.executable, "-m", "venv", environment], check=True)
     if not _has(python, ["flwr"] + ["tensorflow", "keras"] * trains):
-        subprocess.run([python, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", FLOWER]
-                       + ["--requirement", TRAINING] * trains, check=True)
+        subprocess.run(
+            [python, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", FLOWER]
+            + ["--requirement", TRAINING] * trains,
+            check=True,
+        )
     return python
 
 

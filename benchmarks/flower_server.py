@@ -1,6 +1,6 @@
 """Flower's gRPC server, with nothing to evaluate; prints what it noted at the end of each round as JSON.
 
-    python -m benchmarks.flower_server DIM ROUNDS WORKERS       (with the Python of Flower's environment)
+python -m benchmarks.flower_server DIM ROUNDS WORKERS       (with the Python of Flower's environment)
 """
 
 import json
@@ -20,8 +20,13 @@ class Noted(FedAvg):
     """Federated averaging of all workers that notes when a round has its average."""
 
     def __init__(self, start: np.ndarray, n_workers: int) -> None:
-        super().__init__(fraction_fit=1.0, fraction_evaluate=0.0, min_fit_clients=n_workers,
-                         min_available_clients=n_workers, initial_parameters=ndarrays_to_parameters([start]))
+        super().__init__(
+            fraction_fit=1.0,
+            fraction_evaluate=0.0,
+            min_fit_clients=n_workers,
+            min_available_clients=n_workers,
+            initial_parameters=ndarrays_to_parameters([start]),
+        )
         self.marks: List[Any] = []
 
     def aggregate_fit(self, server_round: int, results: List[Any], failures: List[Any]) -> Any:

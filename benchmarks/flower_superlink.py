@@ -51,8 +51,9 @@ insecure = true
 """
 
 
-def run_superlink(dim: int, n_rounds: int, n_workers: int, python: str,
-                  bytes_moved: Optional[Dict[str, int]] = None) -> Marks:
+def run_superlink(
+    dim: int, n_rounds: int, n_workers: int, python: str, bytes_moved: Optional[Dict[str, int]] = None
+) -> Marks:
     """Run it once; return what the ServerApp noted, round by round.
 
     Parameters
@@ -68,9 +69,16 @@ def run_superlink(dim: int, n_rounds: int, n_workers: int, python: str,
         environment = {"FLWR_HOME": folder, "PATH": programs + os.pathsep + os.environ.get("PATH", os.defpath)}
         with Started(folder, environment) as started, ExitStack() as stack:
             port = free_port()
-            superlink = started.start(os.path.join(programs, "flower-superlink"), "--insecure", "--host", "127.0.0.1",
-                                      "--port", str(port), "--disable-runtime-dependency-installation",
-                                      has_output=False)
+            superlink = started.start(
+                os.path.join(programs, "flower-superlink"),
+                "--insecure",
+                "--host",
+                "127.0.0.1",
+                "--port",
+                str(port),
+                "--disable-runtime-dependency-installation",
+                has_output=False,
+            )
             if not _serves(superlink, port):
                 started.give_up(superlink)
             forwarder = None if bytes_moved is None else stack.enter_context(Forwarder(port))
@@ -78,14 +86,33 @@ def run_superlink(dim: int, n_rounds: int, n_workers: int, python: str,
             for worker_id in range(n_workers):
                 update = os.path.join(folder, "update%d.npy" % worker_id)
                 np.save(update, ready_vector(dim, worker_id))
-                supernodes.append(started.start(
-                    os.path.join(programs, "flower-supernode"), "--insecure", "--superlink",
-                    "127.0.0.1:%d" % (forwarder.port if forwarder else port), "--host", "127.0.0.1",
-                    "--port", str(free_port()), "--node-config", 'update="%s"' % update, has_output=False))
+                supernodes.append(
+                    started.start(
+                        os.path.join(programs, "flower-supernode"),
+                        "--insecure",
+                        "--superlink",
+                        "127.0.0.1:%d" % (forwarder.port if forwarder else port),
+                        "--host",
+                        "127.0.0.1",
+                        "--port",
+                        str(free_port()),
+                        "--node-config",
+                        'update="%s"' % update,
+                        has_output=False,
+                    )
+                )
             marks = os.path.join(folder, "marks.json")
-            app = _write_app(folder, port, {
-                "dim": dim, "rounds": n_rounds, "marks": marks, "superlink": superlink.pid,
-                "supernodes": " ".join(str(node.pid) for node in supernodes)})
+            app = _write_app(
+                folder,
+                port,
+                {
+                    "dim": dim,
+                    "rounds": n_rounds,
+                    "marks": marks,
+                    "superlink": superlink.pid,
+                    "supernodes": " ".join(str(node.pid) for node in supernodes),
+                },
+            )
             running = started.start(os.path.join(programs, "flwr"), "run", app, "local", "--stream")
             log = started.output_of(running)
             if not os.path.exists(marks):  # flwr run ends well after a ServerApp that does not

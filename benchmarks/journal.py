@@ -39,8 +39,9 @@ def main() -> None:
         on, off = summary(runs[True]), summary(runs[False])
         ratio = statistics.median(mine / other for mine, other in zip(on["seconds_by_turn"], off["seconds_by_turn"]))
         rows.append([dim, on["seconds"], off["seconds"], ratio, on["peak_mb"], off["peak_mb"]])
-    print("%d workers, %s, %d turns of %d rounds, median"
-          % (args.workers, args.mode, args.turns, args.rounds - WARM_UP))
+    print(
+        "%d workers, %s, %d turns of %d rounds, median" % (args.workers, args.mode, args.turns, args.rounds - WARM_UP)
+    )
     print(table(["parameters", "s/round with", "without", "ratio", "master peak MB with", "without"], rows))
 
 

@@ -40,16 +40,36 @@ from flq.training.models import model_layout  # noqa: E402
 
 GAP, BITS = 1e-6, 4
 N_PARAMS = (28 * 28 + 1) * N_CLASSES
-SETTINGS = ("mode=laq", "update=gradient", "dataset=mnist", "model=logreg", "batch_size=0", "lr=%r" % STEP,
-            "D=10", "ck=0.8", "C=100", "total_workers=10", "min_workers=10")
+SETTINGS = (
+    "mode=laq",
+    "update=gradient",
+    "dataset=mnist",
+    "model=logreg",
+    "batch_size=0",
+    "lr=%r" % STEP,
+    "D=10",
+    "ck=0.8",
+    "C=100",
+    "total_workers=10",
+    "min_workers=10",
+)
 METHODS = {"GD": (32, 0.0), "QGD": (BITS, 0.0), "LAG": (32, 1.0), "LAQ": (BITS, 1.0)}  # b_up, thr_scale
 SEED = 42  # of the start values; the authors' own can not be made again
-RUNS = (("GD", "paper", SEED), ("QGD", "paper", SEED), ("LAG", "paper", SEED), ("LAG", "code", SEED),
-        ("LAQ", "paper", SEED), ("LAQ", "code", SEED))
+RUNS = (
+    ("GD", "paper", SEED),
+    ("QGD", "paper", SEED),
+    ("LAG", "paper", SEED),
+    ("LAG", "code", SEED),
+    ("LAQ", "paper", SEED),
+    ("LAQ", "code", SEED),
+)
 MORE = tuple(("LAQ", reading, seed) for reading in ("paper", "code") for seed in (1, 2, 3))
 PUBLISHED = {  # iterations, uploads, bits, accuracy; from memory of the paper, not looked up
-    "GD": (2763, 27630, 6.94e9, 0.9082), "QGD": (2760, 27600, 8.67e8, 0.9082),
-    "LAG": (2620, 2382, 5.98e8, 0.9082), "LAQ": (2673, 620, 1.95e7, 0.9082)}
+    "GD": (2763, 27630, 6.94e9, 0.9082),
+    "QGD": (2760, 27600, 8.67e8, 0.9082),
+    "LAG": (2620, 2382, 5.98e8, 0.9082),
+    "LAQ": (2673, 620, 1.95e7, 0.9082),
+}
 N_TESTS = 20  # rounds between two looks at the test set
 
 Run = Tuple[str, str, int]  # method, reading, seed of the start values
@@ -71,19 +91,26 @@ class Method:
 
     def to_arrays(self) -> Dict[str, np.ndarray]:
         """Return what it takes to go on from here."""
-        return {"model": self.server.model, "energies": np.array(self.server.energies), "losses": np.array(self.losses),
-                "uploads": np.array(self.uploads), "accuracies": np.array(self.accuracies),
-                "mirrors": np.array([state.mirror for state in self.states]),
-                "clocks": np.array([state.clock for state in self.states]),
-                "errors": np.array([state.error for state in self.states])}
+        return {
+            "model": self.server.model,
+            "energies": np.array(self.server.energies),
+            "losses": np.array(self.losses),
+            "uploads": np.array(self.uploads),
+            "accuracies": np.array(self.accuracies),
+            "mirrors": np.array([state.mirror for state in self.states]),
+            "clocks": np.array([state.clock for state in self.states]),
+            "errors": np.array([state.error for state in self.states]),
+        }
 
     def go_on(self, kept: Dict[str, np.ndarray]) -> None:
         """Go on from there."""
         self.server = server_step.first_server_state(kept["model"])._replace(energies=tuple(kept["energies"].tolist()))
         self.losses, self.uploads = kept["losses"].tolist(), kept["uploads"].tolist()
         self.accuracies = kept["accuracies"].tolist()
-        self.states = [WorkerState(None, mirror, clock, False, error) for mirror, clock, error in zip(
-            kept["mirrors"], kept["clocks"].tolist(), kept["errors"].tolist())]
+        self.states = [
+            WorkerState(None, mirror, clock, False, error)
+            for mirror, clock, error in zip(kept["mirrors"], kept["clocks"].tolist(), kept["errors"].tolist())
+        ]
 
     def round(self, gradients: np.ndarray, losses: np.ndarray) -> None:
         """Take the workers' gradients at ``server.model`` and their losses."""
@@ -91,8 +118,10 @@ class Method:
         threshold = server_step.threshold(self.server, self.rules, N_WORKERS)
         if self.reading == "code" and done:
             threshold *= self.rules.depth / min(done, self.rules.depth)
-        proposals = [propose(state, gradient, done + 1, threshold, self.layout, self.rules)
-                     for state, gradient in zip(self.states, gradients)]
+        proposals = [
+            propose(state, gradient, done + 1, threshold, self.layout, self.rules)
+            for state, gradient in zip(self.states, gradients)
+        ]
         self.states = [proposal.if_applied for proposal in proposals]
         uploads = [m for m, proposal in enumerate(proposals) if proposal.payload is not None]
         mirrors = {m: state.mirror for m, state in enumerate(self.states)}
@@ -130,17 +159,34 @@ def make(out: str, runs: Sequence[Run], n_rounds: int) -> None:
         for method, gradients, losses in zip(methods, *problem.gradients([each.server.model for each in methods])):
             method.round(gradients, losses)
         if (k + 1) % 100 == 0:
-            np.savez(checkpoint + ".new.npz", **{"%d %s" % (i, name): array for i, method in enumerate(methods)
-                                                 for name, array in method.to_arrays().items()})
+            np.savez(
+                checkpoint + ".new.npz",
+                **{
+                    "%d %s" % (i, name): array
+                    for i, method in enumerate(methods)
+                    for name, array in method.to_arrays().items()
+                },
+            )
             os.replace(checkpoint + ".new.npz", checkpoint)
-            print(k + 1, " ".join("%s/%s %.8f %d" % (each.name, each.reading, each.losses[-1], each.uploads[-1])
-                                  for each in methods), flush=True)
+            print(
+                k + 1,
+                " ".join(
+                    "%s/%s %.8f %d" % (each.name, each.reading, each.losses[-1], each.uploads[-1]) for each in methods
+                ),
+                flush=True,
+            )
     for method in methods:
         if method.name == "GD":
             _write(os.path.join(out, "smallest.json"), smallest_loss(problem, method.server.model))
-        _write(_path(out, method.name, method.reading, method.seed), {
-            "losses": method.losses, "uploads": method.uploads, "accuracies": method.accuracies,
-            "last_accuracy": problem.accuracy(method.server.model)})
+        _write(
+            _path(out, method.name, method.reading, method.seed),
+            {
+                "losses": method.losses,
+                "uploads": method.uploads,
+                "accuracies": method.accuracies,
+                "last_accuracy": problem.accuracy(method.server.model),
+            },
+        )
     if os.path.exists(checkpoint):
         os.remove(checkpoint)
 
@@ -154,15 +200,24 @@ def row_of(out: str, name: str, reading: str, seed: int) -> Row:
     b_up = METHODS[name][0]
     bits = b_up * N_PARAMS + (32 if b_up == BITS and not code else 0)
     uploads = kept["uploads"][stop - 1] if stop else 0
-    return Row(name, reading, seed, stop, uploads, float(bits * uploads),
-               kept["last_accuracy"] if code else kept["accuracies"][stop // N_TESTS])
+    return Row(
+        name,
+        reading,
+        seed,
+        stop,
+        uploads,
+        float(bits * uploads),
+        kept["last_accuracy"] if code else kept["accuracies"][stop // N_TESTS],
+    )
 
 
 def draw(out: str) -> None:
     """Draw the losses' gaps by bits, in the reading of the code."""
     import matplotlib
+
     matplotlib.use("Agg")
     from matplotlib import pyplot
+
     figure, axes = pyplot.subplots(figsize=(6, 4))
     for name in METHODS:
         kept = _read(_path(out, name, "code", SEED))
@@ -208,10 +263,23 @@ def main() -> None:
     rows += [Row(name, "published", None, *PUBLISHED[name]) for name in METHODS]
     _write(os.path.join(args.out, "laq_table.json"), [row._asdict() for row in rows])
     draw(args.out)
-    print(table(["method", "reading", "start", "iterations", "uploads", "bits", "accuracy"],
-                [[row.method, row.reading, "" if row.seed is None else "%d" % row.seed, "%d" % row.iterations,
-                  "%d" % row.uploads, "%.3g" % row.bits,
-                  "%.4f" % row.accuracy] for row in rows]))
+    print(
+        table(
+            ["method", "reading", "start", "iterations", "uploads", "bits", "accuracy"],
+            [
+                [
+                    row.method,
+                    row.reading,
+                    "" if row.seed is None else "%d" % row.seed,
+                    "%d" % row.iterations,
+                    "%d" % row.uploads,
+                    "%.3g" % row.bits,
+                    "%.4f" % row.accuracy,
+                ]
+                for row in rows
+            ],
+        )
+    )
 
 
 if __name__ == "__main__":

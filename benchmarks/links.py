@@ -24,9 +24,12 @@ from benchmarks.processes import PROJECT, Marks, run
 from benchmarks.timing import table
 
 WARM_UP = 2  # rounds: nothing comes down in the first, and in the second all come at the same instant
-SIDE = 40    # pixels
-MODES: Dict[str, Dict[str, Any]] = {"lowrank": {"mode": "lowrank"}, "bbit 4": {"mode": "bbit", "b_up": 4, "b_down": 4},
-                                    "fedavg float32": {"mode": "fedavg"}}
+SIDE = 40  # pixels
+MODES: Dict[str, Dict[str, Any]] = {
+    "lowrank": {"mode": "lowrank"},
+    "bbit 4": {"mode": "bbit", "b_up": 4, "b_down": 4},
+    "fedavg float32": {"mode": "fedavg"},
+}
 
 
 def parse_flags() -> argparse.Namespace:
@@ -45,30 +48,59 @@ def flags_of(mode: str, n_workers: int, n_rounds: int, folder: str) -> List[str]
     """Return the master's flags; the data set is a file in the folder, which nobody trains on."""
     path = os.path.join(folder, "zeros.npz")
     np.savez(path, x_train=np.zeros((1000, SIDE, SIDE), np.uint8), y_train=np.arange(1000) % 10)
-    settings = {"system.total_workers": n_workers, "system.min_workers": n_workers, "system.max_rounds": n_rounds,
-                "model.name": "cnn_small", "dataset.name": "npz:" + path, "dataset.n_classes": 10,
-                "report.results_dir": folder}
+    settings = {
+        "system.total_workers": n_workers,
+        "system.min_workers": n_workers,
+        "system.max_rounds": n_rounds,
+        "model.name": "cnn_small",
+        "dataset.name": "npz:" + path,
+        "dataset.n_classes": 10,
+        "report.results_dir": folder,
+    }
     settings.update({"flq_algorithm." + key: value for key, value in MODES[mode].items()})
     return ["--config", os.path.join(PROJECT, "flq_config.json"), "--port", "0"] + [
-        text for key, value in settings.items() for text in ("--set", "%s=%s" % (key, value))]
+        text for key, value in settings.items() for text in ("--set", "%s=%s" % (key, value))
+    ]
 
 
 def measure(mode: str, args: argparse.Namespace) -> Marks:
     """Run one mode; return what the master noted round by round."""
     with Star(args.workers, args.rate, args.lost) as star, tempfile.TemporaryDirectory() as folder:
+
         def by(worker_id: int) -> List[str]:
             return star.in_middle() if worker_id < 0 else star.in_leaf(worker_id)
 
-        return run(["benchmarks.round_master", folder, "--host", "0.0.0.0",
-                    *flags_of(mode, args.workers, args.rounds, folder)],
-                   lambda port: [["benchmarks.round_worker", folder, "--worker_id", str(i), "--port", port,
-                                  "--master_ip", star.address(i), "--state_dir", os.path.join(folder, "state%d" % i)]
-                                 for i in range(args.workers)], folder, by=by)
+        return run(
+            [
+                "benchmarks.round_master",
+                folder,
+                "--host",
+                "0.0.0.0",
+                *flags_of(mode, args.workers, args.rounds, folder),
+            ],
+            lambda port: [
+                [
+                    "benchmarks.round_worker",
+                    folder,
+                    "--worker_id",
+                    str(i),
+                    "--port",
+                    port,
+                    "--master_ip",
+                    star.address(i),
+                    "--state_dir",
+                    os.path.join(folder, "state%d" % i),
+                ]
+                for i in range(args.workers)
+            ],
+            folder,
+            by=by,
+        )
 
 
 def summary(marks: Marks) -> Dict[str, Any]:
     """Return seconds and bytes per round."""
-    steps = list(zip(marks[WARM_UP - 1:], marks[WARM_UP:]))
+    steps = list(zip(marks[WARM_UP - 1 :], marks[WARM_UP:]))
     seconds = [after["at_s"] - before["at_s"] for before, after in steps]
     found = {"rounds": len(marks), "seconds": statistics.median(seconds), "slowest_seconds": max(seconds)}
     for name in "bytes_up", "bytes_down":
@@ -86,11 +118,26 @@ def main() -> None:
         except NoNamespaces as error:
             sys.exit("network namespaces with tc and nft are needed, and root: %s" % error)
         print("%s: %s" % (mode, json.dumps(found[mode])), file=sys.stderr, flush=True)
-    print("%d workers, each behind %s, %d %% lost at each end; median over the rounds after the first %d"
-          % (args.workers, args.rate, args.lost, WARM_UP))
-    print(table(["", "rounds", "s/round", "slowest", "kB up", "kB down"],
-                [[mode, str(row["rounds"]), row["seconds"], row["slowest_seconds"], row["bytes_up"] / 1e3,
-                  row["bytes_down"] / 1e3] for mode, row in found.items()]))
+    print(
+        "%d workers, each behind %s, %d %% lost at each end; median over the rounds after the first %d"
+        % (args.workers, args.rate, args.lost, WARM_UP)
+    )
+    print(
+        table(
+            ["", "rounds", "s/round", "slowest", "kB up", "kB down"],
+            [
+                [
+                    mode,
+                    str(row["rounds"]),
+                    row["seconds"],
+                    row["slowest_seconds"],
+                    row["bytes_up"] / 1e3,
+                    row["bytes_down"] / 1e3,
+                ]
+                for mode, row in found.items()
+            ],
+        )
+    )
     if args.json:
         with open(args.json, "w", encoding="utf-8") as file:
             json.dump(found, file, indent=1)

@@ -23,10 +23,31 @@ from flq.training.trainer import begin, build_trainer
 
 SETTINGS = ("dataset=fashion_mnist", "model=cnn_small", "total_workers=10", "min_workers=10", "lr=0.1", "l2=0")
 TURNS = 7
-RESNET18 = [(3, 3, 3, 64)] + [(3, 3, 64, 64)] * 4 + [(3, 3, 64, 128)] + [(3, 3, 128, 128)] * 3 + [
-    (3, 3, 128, 256)] + [(3, 3, 256, 256)] * 3 + [(3, 3, 256, 512)] + [(3, 3, 512, 512)] * 3 + [(512, 100), (100,)]
-FLQ_CNN = [(3, 3, 1, 32), (32,), (3, 3, 32, 32), (32,), (3, 3, 32, 64), (64,), (3, 3, 64, 64), (64,), (3136, 128),
-           (128,), (128, 10), (10,)]
+RESNET18 = (
+    [(3, 3, 3, 64)]
+    + [(3, 3, 64, 64)] * 4
+    + [(3, 3, 64, 128)]
+    + [(3, 3, 128, 128)] * 3
+    + [(3, 3, 128, 256)]
+    + [(3, 3, 256, 256)] * 3
+    + [(3, 3, 256, 512)]
+    + [(3, 3, 512, 512)] * 3
+    + [(512, 100), (100,)]
+)
+FLQ_CNN = [
+    (3, 3, 1, 32),
+    (32,),
+    (3, 3, 32, 32),
+    (32,),
+    (3, 3, 32, 64),
+    (64,),
+    (3, 3, 64, 64),
+    (64,),
+    (3136, 128),
+    (128,),
+    (128, 10),
+    (10,),
+]
 
 
 def cpu_s(action: Callable[..., object], *arguments: object) -> float:
@@ -60,8 +81,11 @@ def measure(name: str, layout: Layout, vector: Vector, epoch_s: float = 0.0) -> 
     share = ""
     if epoch_s:
         share = "; %.2f %% and %.2f %% of an epoch" % (100 * encode_s / epoch_s, 100 * decode_s / epoch_s)
-    print("%s: %d parameters, %d bytes, encode %.0f ms, decode %.0f ms%s"
-          % (name, layout.n_params, payloads[0].size, 1e3 * encode_s, 1e3 * decode_s, share), flush=True)
+    print(
+        "%s: %d parameters, %d bytes, encode %.0f ms, decode %.0f ms%s"
+        % (name, layout.n_params, payloads[0].size, 1e3 * encode_s, 1e3 * decode_s, share),
+        flush=True,
+    )
 
 
 def main() -> None:

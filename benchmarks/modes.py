@@ -20,8 +20,18 @@ from flq.engines.simulation import simulate
 from flq.training.datasets import resolve_dataset
 from flq.training.trainer import build_evaluator
 
-COMMON = ("mode=bbit", "dataset=fashion_mnist", "model=cnn_small", "total_workers=10", "min_workers=10",
-          "partition=non_iid", "dir_alpha=0.5", "local_epochs=1", "batch_size=32", "lr=0.1")
+COMMON = (
+    "mode=bbit",
+    "dataset=fashion_mnist",
+    "model=cnn_small",
+    "total_workers=10",
+    "min_workers=10",
+    "partition=non_iid",
+    "dir_alpha=0.5",
+    "local_epochs=1",
+    "batch_size=32",
+    "lr=0.1",
+)
 LAZY = ("memory=mirror", "thr_scale=1")
 RUNS: Dict[str, Any] = {
     "fedavg": ("mode=fedavg",),
@@ -47,6 +57,7 @@ def run(name: str, n_rounds: int, out: str) -> None:
     totals = {"up": 0, "down": 0, "uploads": 0, "skips": 0}
     began = time.perf_counter()
     with open(os.path.join(out, name.replace(" ", "_").replace(",", "") + ".jsonl"), "w", encoding="utf-8") as lines:
+
         def watch(closed: Any) -> None:
             report = closed.report
             statuses = list(report.roll_call.values())
@@ -55,8 +66,14 @@ def run(name: str, n_rounds: int, out: str) -> None:
             totals["uploads"] += statuses.count("uploaded")
             totals["skips"] += statuses.count("skipped")
             result = evaluator.evaluate(closed.result)
-            row = dict(totals, run=name, round=report.round_index, accuracy=result.accuracy, test_loss=result.loss,
-                       seconds=round(time.perf_counter() - began, 1))
+            row = dict(
+                totals,
+                run=name,
+                round=report.round_index,
+                accuracy=result.accuracy,
+                test_loss=result.loss,
+                seconds=round(time.perf_counter() - began, 1),
+            )
             text = json.dumps(row)
             lines.write(text + "\n")
             lines.flush()

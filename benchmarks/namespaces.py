@@ -34,8 +34,9 @@ class Star:
 
     def __init__(self, n_leaves: int, rate: str, lost_percent: int, is_regular: bool = False) -> None:
         self._rate = rate
-        self._is_lost = ("inc mod %d == 0" % (100 // lost_percent) if is_regular
-                         else "random mod 100 < %d" % lost_percent)
+        self._is_lost = (
+            "inc mod %d == 0" % (100 // lost_percent) if is_regular else "random mod 100 < %d" % lost_percent
+        )
         self._middle = "flq-%d-middle" % os.getpid()
         self._leaves = ["flq-%d-%d" % (os.getpid(), i) for i in range(n_leaves)]
         self._made: List[str] = []
@@ -46,8 +47,21 @@ class Star:
             for i, leaf in enumerate(self._leaves):
                 self._make(leaf)
                 self._lose(leaf)
-                run("ip", "-n", self._middle, "link", "add", "leaf%d" % i, "type", "veth", "peer", "name", "middle",
-                    "netns", leaf)
+                run(
+                    "ip",
+                    "-n",
+                    self._middle,
+                    "link",
+                    "add",
+                    "leaf%d" % i,
+                    "type",
+                    "veth",
+                    "peer",
+                    "name",
+                    "middle",
+                    "netns",
+                    leaf,
+                )
                 self._set_up(self._middle, "leaf%d" % i, self.address(i))
                 self._set_up(leaf, "middle", "10.%d.0.2" % (100 + i))
         except BaseException:
@@ -96,15 +110,34 @@ class Star:
         run("ip", "-n", name, "link", "set", "lo", "up")
 
     def _lose(self, name: str) -> None:
-        rules = ("table inet flq {\nchain arriving {\ntype filter hook input priority 0;\n"
-                 "iifname != \"lo\" numgen %s counter drop\n}\n}\n" % self._is_lost)
+        rules = (
+            "table inet flq {\nchain arriving {\ntype filter hook input priority 0;\n"
+            'iifname != "lo" numgen %s counter drop\n}\n}\n' % self._is_lost
+        )
         run("ip", "netns", "exec", name, NFT, rules)
 
     def _set_up(self, name: str, device: str, address: str) -> None:
         run("ip", "-n", name, "addr", "add", address + "/24", "dev", device)
         run("ip", "-n", name, "link", "set", device, "up")
-        run("ip", "netns", "exec", name, "tc", "qdisc", "add", "dev", device, "root", "tbf", "rate", self._rate,
-            "burst", "16kb", "latency", "200ms")
+        run(
+            "ip",
+            "netns",
+            "exec",
+            name,
+            "tc",
+            "qdisc",
+            "add",
+            "dev",
+            device,
+            "root",
+            "tbf",
+            "rate",
+            self._rate,
+            "burst",
+            "16kb",
+            "latency",
+            "200ms",
+        )
 
 
 def run(*command: str) -> str:
@@ -115,8 +148,9 @@ def run(*command: str) -> str:
     OSError
         If it is not there, or fails.
     """
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                          universal_newlines=True)
+    done = subprocess.run(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True
+    )
     if done.returncode:
         raise OSError("%s: %s" % (" ".join(command), done.stdout.strip()))
     return done.stdout

@@ -24,7 +24,7 @@ from benchmarks.processes import PROJECT, Started
 from benchmarks.timing import table
 
 CHROMIUM = "/usr/bin/chromium"
-LOOK_S = 5         # between two looks
+LOOK_S = 5  # between two looks
 READY_S, END_S = 120, 600  # how long the first worker may take; and the end, after the time that was asked for
 OBSERVE = """
 window.longTasks = [];
@@ -47,15 +47,35 @@ def parse_flags() -> argparse.Namespace:
 def main() -> None:
     """Run, look, and print."""
     args = parse_flags()
-    settings = {"model.name": "quadratic", "model.dim": 1000, "model.lr": 0.002, "flq_algorithm.mode": "bbit",
-                "system.total_workers": args.workers, "system.min_workers": args.workers,
-                "system.max_rounds": args.rounds, "system.linger_s": 20, "security.requests_per_s": 0}
+    settings = {
+        "model.name": "quadratic",
+        "model.dim": 1000,
+        "model.lr": 0.002,
+        "flq_algorithm.mode": "bbit",
+        "system.total_workers": args.workers,
+        "system.min_workers": args.workers,
+        "system.max_rounds": args.rounds,
+        "system.linger_s": 20,
+        "security.requests_per_s": 0,
+    }
     sets = [text for key, value in settings.items() for text in ("--set", "%s=%s" % (key, value))]
     with tempfile.TemporaryDirectory() as folder, Started(folder) as started, sync_playwright() as playwright:
         tokens = os.path.join(folder, "tokens")
-        master = started.start(sys.executable, "-m", "benchmarks.page_master", folder, "--host", "127.0.0.1",
-                               "--port", "0", "--token_file", tokens, "--config",
-                               os.path.join(PROJECT, "flq_config.json"), *sets)
+        master = started.start(
+            sys.executable,
+            "-m",
+            "benchmarks.page_master",
+            folder,
+            "--host",
+            "127.0.0.1",
+            "--port",
+            "0",
+            "--token_file",
+            tokens,
+            "--config",
+            os.path.join(PROJECT, "flq_config.json"),
+            *sets,
+        )
         ready = re.search(r"http://\S+:\d+", master.stdout.readline())
         if ready is None:
             started.give_up(master)
@@ -63,8 +83,17 @@ def main() -> None:
         tab = Tab(browser, ready.group())
         half, period_s = args.workers // 2, 60 * args.minutes / args.rounds
         for first, end in ((0, half), (half, args.workers)):
-            started.start(sys.executable, "-m", "benchmarks.page_workers", ready.group(), tokens, str(first), str(end),
-                          str(period_s), has_output=False)
+            started.start(
+                sys.executable,
+                "-m",
+                "benchmarks.page_workers",
+                ready.group(),
+                tokens,
+                str(first),
+                str(end),
+                str(period_s),
+                has_output=False,
+            )
         measured = watch(tab, args.rounds, 60 * args.minutes + END_S)
         browser.close()
         measured["master"] = json.loads(started.output_of(master).splitlines()[-1])
@@ -115,10 +144,17 @@ class Tab:
         self._devtools.send("HeapProfiler.collectGarbage")
         counters = self._devtools.send("Memory.getDOMCounters")
         tasks: List[float] = self.page.evaluate("() => window.longTasks.splice(0)")
-        return {"round": self.round(), "heap_mb": self._devtools.send("Runtime.getHeapUsage")["usedSize"] / 1e6,
-                "rss_mb": self._renderer.memory_info().rss / 1e6, "nodes": counters["nodes"],
-                "listeners": counters["jsEventListeners"], "cpu_s": sum(self._renderer.cpu_times()[:2]),
-                "long_tasks": len(tasks), "longest_ms": max(tasks, default=0.0), "at_s": time.monotonic()}
+        return {
+            "round": self.round(),
+            "heap_mb": self._devtools.send("Runtime.getHeapUsage")["usedSize"] / 1e6,
+            "rss_mb": self._renderer.memory_info().rss / 1e6,
+            "nodes": counters["nodes"],
+            "listeners": counters["jsEventListeners"],
+            "cpu_s": sum(self._renderer.cpu_times()[:2]),
+            "long_tasks": len(tasks),
+            "longest_ms": max(tasks, default=0.0),
+            "at_s": time.monotonic(),
+        }
 
 
 def renderers() -> Iterator[psutil.Process]:
@@ -150,10 +186,14 @@ def report(measured: Dict[str, Any]) -> None:
     """Print what was seen."""
     looks, master = measured["looks"], measured["master"]
     names = ["round", "heap_mb", "rss_mb", "nodes", "listeners", "long_tasks", "longest_ms"]
-    shown = looks[::max(1, len(looks) // 10)] + looks[-1:]
+    shown = looks[:: max(1, len(looks) // 10)] + looks[-1:]
     print("The tab: MB of JavaScript and of its process, nodes; tasks over 50 ms since the look before, the longest")
-    print(table(["after s", *names], [
-        ["%.0f" % (row["at_s"] - looks[0]["at_s"]), *("%.5g" % row[name] for name in names)] for row in shown]))
+    print(
+        table(
+            ["after s", *names],
+            [["%.0f" % (row["at_s"] - looks[0]["at_s"]), *("%.5g" % row[name] for name in names)] for row in shown],
+        )
+    )
     seconds = looks[-1]["at_s"] - looks[0]["at_s"]
     rows = [
         ("first paint, before the first worker", "%.0f ms" % measured["first_paint_ms"]),
@@ -165,7 +205,8 @@ def report(measured: Dict[str, Any]) -> None:
         ("tasks over 50 ms", "%d in %.0f s" % (sum(row["long_tasks"] for row in looks), seconds)),
         ("the feed, of the master's CPU", "%.2f %%" % (100 * master["feed_s"] / master["process_s"])),
         ("the feed, of a core", "%.2f %%" % (100 * master["feed_s"] / master["wall_s"])),
-        ("the feed", "%.1f kB/s" % (master["bytes"] / 1e3 / master["wall_s"]))]
+        ("the feed", "%.1f kB/s" % (master["bytes"] / 1e3 / master["wall_s"])),
+    ]
     print()
     print(table(["", ""], [list(row) for row in rows]))
 

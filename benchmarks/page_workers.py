@@ -67,8 +67,12 @@ class Simulated:
             time.sleep(max(0.0, self._began + round_index * self._period_s - time.monotonic()))
 
     def _board(self) -> Dict[str, Any]:
-        return {"life": "%08x" % self._worker_id, "name": "board %d" % self._worker_id,
-                "temperature_c": 45.0 + 20 * self._chance.random(), "power_w": 4.0 + 3 * self._chance.random()}
+        return {
+            "life": "%08x" % self._worker_id,
+            "name": "board %d" % self._worker_id,
+            "temperature_c": 45.0 + 20 * self._chance.random(),
+            "power_w": 4.0 + 3 * self._chance.random(),
+        }
 
 
 def main() -> None:

@@ -22,8 +22,14 @@ def written() -> int:
 
 def mark(bytes_up: int, bytes_down: int) -> Dict[str, Any]:
     """Return what a master notes at the end of a round: time, CPU time, peak memory, bytes so far."""
-    return {"at_s": time.perf_counter(), "cpu_s": time.process_time(), "peak_mb": peak_mb(),
-            "bytes_up": bytes_up, "bytes_down": bytes_down, "written": written()}
+    return {
+        "at_s": time.perf_counter(),
+        "cpu_s": time.process_time(),
+        "peak_mb": peak_mb(),
+        "bytes_up": bytes_up,
+        "bytes_down": bytes_down,
+        "written": written(),
+    }
 
 
 def report(cpu_marks: List[float]) -> str:

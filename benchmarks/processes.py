@@ -18,7 +18,7 @@ from benchmarks.forwarder import Forwarder
 from benchmarks.peak import tree
 
 PROJECT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-RUN_S = 3600   # longer than any run takes, however busy the machine is
+RUN_S = 3600  # longer than any run takes, however busy the machine is
 
 Marks = List[Dict[str, Any]]
 Commands = Callable[[str], List[List[str]]]  # the master's port -> the modules and arguments of all workers
@@ -58,9 +58,15 @@ class Started:
 
     def start(self, *command: str, has_output: bool = True) -> subprocess.Popen:
         """Start a program; without output, what it prints goes where its errors go."""
-        process = subprocess.Popen(command, stdout=subprocess.PIPE if has_output else self._errors,
-                                   stderr=self._errors, env=self._environment, cwd=PROJECT, text=True,
-                                   start_new_session=True)
+        process = subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE if has_output else self._errors,
+            stderr=self._errors,
+            env=self._environment,
+            cwd=PROJECT,
+            text=True,
+            start_new_session=True,
+        )
         self._processes.append(process)
         return process
 
@@ -84,8 +90,14 @@ class Started:
         sys.exit("%s failed:\n%s%s" % (" ".join(serving.args), output, self._errors.read()))
 
 
-def run(master: List[str], worker_commands: Commands, folder: str, python: str = sys.executable,
-        bytes_moved: Optional[Dict[str, int]] = None, by: Callable[[int], List[str]] = lambda worker_id: []) -> Marks:
+def run(
+    master: List[str],
+    worker_commands: Commands,
+    folder: str,
+    python: str = sys.executable,
+    bytes_moved: Optional[Dict[str, int]] = None,
+    by: Callable[[int], List[str]] = lambda worker_id: [],
+) -> Marks:
     """Run one master and its workers to the end; return what the master noted, round by round.
 
     Parameters
@@ -108,8 +120,10 @@ def run(master: List[str], worker_commands: Commands, folder: str, python: str =
             started.give_up(serving)
         port = ready.group(1)
         forwarder = None if bytes_moved is None else stack.enter_context(Forwarder(int(port)))
-        workers = [started.start(*by(i), python, "-m", *command)
-                   for i, command in enumerate(worker_commands(str(forwarder.port) if forwarder else port))]
+        workers = [
+            started.start(*by(i), python, "-m", *command)
+            for i, command in enumerate(worker_commands(str(forwarder.port) if forwarder else port))
+        ]
         marks = json.loads(started.output_of(serving).splitlines()[-1])
         if forwarder is not None:
             bytes_moved.update(up=forwarder.up, down=forwarder.down)

@@ -24,9 +24,9 @@ from benchmarks.processes import PROJECT, Marks, run
 from benchmarks.timing import table
 from benchmarks.volatile import FLAG
 
-BARE = "bare float32"                  # as people write it
+BARE = "bare float32"  # as people write it
 TUNED = "bare float32, tuned readers"  # the same loop, bodies read into buffers that are there already
-WARM_UP = 2    # rounds that do not count: connections are made, memory is touched for the first time
+WARM_UP = 2  # rounds that do not count: connections are made, memory is touched for the first time
 MODES = {
     "1bit": {"mode": "bin", "b_down": 1, "memory": "residual"},
     "2bit": {"mode": "bbit", "b_up": 2, "b_down": 2, "memory": "residual"},
@@ -51,47 +51,89 @@ def parse_flags() -> argparse.Namespace:
     return flags.parse_args()
 
 
-def run_flq(mode: str, dim: int, n_workers: int, n_rounds: int, is_durable: bool = True, evaluates: bool = False,
-            bytes_moved: Optional[Dict[str, int]] = None) -> Marks:
+def run_flq(
+    mode: str,
+    dim: int,
+    n_workers: int,
+    n_rounds: int,
+    is_durable: bool = True,
+    evaluates: bool = False,
+    bytes_moved: Optional[Dict[str, int]] = None,
+) -> Marks:
     """Run FLQ once; not durable means that nothing of the run is written to disk."""
     volatile = [] if is_durable else [FLAG]
-    settings = {"system.total_workers": n_workers, "system.min_workers": n_workers, "system.max_rounds": n_rounds,
-                "model.name": "quadratic", "model.dim": dim}
+    settings = {
+        "system.total_workers": n_workers,
+        "system.min_workers": n_workers,
+        "system.max_rounds": n_rounds,
+        "model.name": "quadratic",
+        "model.dim": dim,
+    }
     settings.update({"flq_algorithm." + key: value for key, value in MODES[mode].items()})
     with tempfile.TemporaryDirectory() as folder:
         settings["report.results_dir"] = folder
         sets = [text for key, value in settings.items() for text in ("--set", "%s=%s" % (key, value))]
-        return run(["benchmarks.round_master", folder] + volatile + ["--evaluator"] * evaluates
-                   + ["--config", os.path.join(PROJECT, "flq_config.json"), "--host", "127.0.0.1", "--port", "0"]
-                   + sets,
-                   lambda port: [["benchmarks.round_worker", folder, *volatile, "--worker_id", str(i), "--port", port,
-                                  "--master_ip", "127.0.0.1", "--state_dir", os.path.join(folder, "state%d" % i)]
-                                 for i in range(n_workers)], folder, bytes_moved=bytes_moved)
+        return run(
+            ["benchmarks.round_master", folder]
+            + volatile
+            + ["--evaluator"] * evaluates
+            + ["--config", os.path.join(PROJECT, "flq_config.json"), "--host", "127.0.0.1", "--port", "0"]
+            + sets,
+            lambda port: [
+                [
+                    "benchmarks.round_worker",
+                    folder,
+                    *volatile,
+                    "--worker_id",
+                    str(i),
+                    "--port",
+                    port,
+                    "--master_ip",
+                    "127.0.0.1",
+                    "--state_dir",
+                    os.path.join(folder, "state%d" % i),
+                ]
+                for i in range(n_workers)
+            ],
+            folder,
+            bytes_moved=bytes_moved,
+        )
 
 
-def run_bare(style: str, dim: int, n_workers: int, n_rounds: int, server: str,
-             bytes_moved: Optional[Dict[str, int]] = None) -> Marks:
+def run_bare(
+    style: str, dim: int, n_workers: int, n_rounds: int, server: str, bytes_moved: Optional[Dict[str, int]] = None
+) -> Marks:
     """Run the floor once; ``style`` is plain or tuned."""
     with tempfile.TemporaryDirectory() as folder:
-        return run(["benchmarks.bare_master", str(dim), str(n_rounds), str(n_workers), server, style],
-                   lambda port: [["benchmarks.bare_worker", port, str(i), str(dim), str(n_rounds), style]
-                                 for i in range(n_workers)], folder, bytes_moved=bytes_moved)
+        return run(
+            ["benchmarks.bare_master", str(dim), str(n_rounds), str(n_workers), server, style],
+            lambda port: [
+                ["benchmarks.bare_worker", port, str(i), str(dim), str(n_rounds), style] for i in range(n_workers)
+            ],
+            folder,
+            bytes_moved=bytes_moved,
+        )
 
 
 def summary(runs: List[Marks], warm_up: int = WARM_UP) -> Dict[str, Any]:
     """Return the medians over the rounds that count, and over the turns."""
-    steps_of = [list(zip(marks[warm_up - 1:], marks[warm_up:])) for marks in runs]
+    steps_of = [list(zip(marks[warm_up - 1 :], marks[warm_up:])) for marks in runs]
     steps = [step for turn in steps_of for step in turn]
     seconds = [after["at_s"] - before["at_s"] for before, after in steps]
-    return {"seconds": statistics.median(seconds), "best_seconds": min(seconds),
-            "seconds_by_turn": [statistics.median(after["at_s"] - before["at_s"] for before, after in turn)
-                                for turn in steps_of],
-            "master_cpu_seconds": statistics.median(after["cpu_s"] - before["cpu_s"] for before, after in steps),
-            "workers_cpu_seconds": statistics.median(after["workers_cpu_s"] - before["workers_cpu_s"]
-                                                     for before, after in steps),
-            "bytes_up": statistics.median(after["bytes_up"] - before["bytes_up"] for before, after in steps),
-            "bytes_down": statistics.median(after["bytes_down"] - before["bytes_down"] for before, after in steps),
-            "peak_mb": max(marks[-1]["peak_mb"] for marks in runs)}
+    return {
+        "seconds": statistics.median(seconds),
+        "best_seconds": min(seconds),
+        "seconds_by_turn": [
+            statistics.median(after["at_s"] - before["at_s"] for before, after in turn) for turn in steps_of
+        ],
+        "master_cpu_seconds": statistics.median(after["cpu_s"] - before["cpu_s"] for before, after in steps),
+        "workers_cpu_seconds": statistics.median(
+            after["workers_cpu_s"] - before["workers_cpu_s"] for before, after in steps
+        ),
+        "bytes_up": statistics.median(after["bytes_up"] - before["bytes_up"] for before, after in steps),
+        "bytes_down": statistics.median(after["bytes_down"] - before["bytes_down"] for before, after in steps),
+        "peak_mb": max(marks[-1]["peak_mb"] for marks in runs),
+    }
 
 
 def compare(dim: int, args: argparse.Namespace) -> Dict[str, Dict[str, Any]]:
@@ -100,13 +142,17 @@ def compare(dim: int, args: argparse.Namespace) -> Dict[str, Dict[str, Any]]:
     runs: Dict[str, List[Any]] = {name: [] for name in list(styles) + args.modes}
     for _ in range(args.turns):
         for name in runs:
-            runs[name].append(run_bare(styles[name], dim, args.workers, args.rounds, args.serve) if name in styles
-                              else run_flq(name, dim, args.workers, args.rounds, args.journal, args.evaluator))
+            runs[name].append(
+                run_bare(styles[name], dim, args.workers, args.rounds, args.serve)
+                if name in styles
+                else run_flq(name, dim, args.workers, args.rounds, args.journal, args.evaluator)
+            )
     found = {name: summary(turns) for name, turns in runs.items()}
     for row in found.values():
         for key, floor in (("to_bare", BARE), ("to_tuned", TUNED)):
             row[key] = statistics.median(
-                bare / own for own, bare in zip(row["seconds_by_turn"], found[floor]["seconds_by_turn"]))
+                bare / own for own, bare in zip(row["seconds_by_turn"], found[floor]["seconds_by_turn"])
+            )
     return found
 
 
@@ -114,15 +160,44 @@ def main() -> None:
     """Measure and print."""
     args = parse_flags()
     results = {}
-    print("%d workers, %d turns of %d rounds, the floor served by %s, median (best); bytes of the floor are its bodies"
-          % (args.workers, args.turns, args.rounds - WARM_UP, args.serve))
+    print(
+        "%d workers, %d turns of %d rounds, the floor served by %s, median (best); bytes of the floor are its bodies"
+        % (args.workers, args.turns, args.rounds - WARM_UP, args.serve)
+    )
     for dim in map(int, args.dims):
         results[dim] = compare(dim, args)
-        print(table(["d = %d" % dim, "s/round", "(best)", "x faster than bare", "than tuned", "master CPU s",
-                     "workers CPU s", "MB up", "MB down", "master peak MB"],
-                    [[name, row["seconds"], row["best_seconds"], row["to_bare"], row["to_tuned"],
-                      row["master_cpu_seconds"], row["workers_cpu_seconds"], row["bytes_up"] / 1e6,
-                      row["bytes_down"] / 1e6, row["peak_mb"]] for name, row in results[dim].items()]), flush=True)
+        print(
+            table(
+                [
+                    "d = %d" % dim,
+                    "s/round",
+                    "(best)",
+                    "x faster than bare",
+                    "than tuned",
+                    "master CPU s",
+                    "workers CPU s",
+                    "MB up",
+                    "MB down",
+                    "master peak MB",
+                ],
+                [
+                    [
+                        name,
+                        row["seconds"],
+                        row["best_seconds"],
+                        row["to_bare"],
+                        row["to_tuned"],
+                        row["master_cpu_seconds"],
+                        row["workers_cpu_seconds"],
+                        row["bytes_up"] / 1e6,
+                        row["bytes_down"] / 1e6,
+                        row["peak_mb"],
+                    ]
+                    for name, row in results[dim].items()
+                ],
+            ),
+            flush=True,
+        )
     if args.json:
         with open(args.json, "w", encoding="utf-8") as file:
             json.dump(results, file, indent=1)

@@ -20,8 +20,18 @@ from flq.training.datasets import resolve_dataset
 from flq.training.trainer import build_evaluator
 
 COMMON = ("dataset=digits", "total_workers=10", "min_workers=10", "partition=non_iid", "dir_alpha=0.3")
-GRANTS_COMMON = ("mode=lowrank", "model=mlp", "local_epochs=2", "batch_size=16", "lr=0.1", "lr_schedule=exponential",
-                 "lr_decay=0.97", "lr_decay_rounds=1", "logit_adjustment=1", "max_rounds=25")
+GRANTS_COMMON = (
+    "mode=lowrank",
+    "model=mlp",
+    "local_epochs=2",
+    "batch_size=16",
+    "lr=0.1",
+    "lr_schedule=exponential",
+    "lr_decay=0.97",
+    "lr_decay_rounds=1",
+    "logit_adjustment=1",
+    "max_rounds=25",
+)
 GRANTS = {"all": (), **{rule: ("sel_clients=5", "grant_by=" + rule) for rule in ("age", "both", "energy", "random")}}
 MIRROR = ("mode=bbit", "b_up=4", "memory=mirror", "local_epochs=1")
 LAZY_COMMON = {
@@ -51,26 +61,36 @@ def run(overrides: Tuple[str, ...], seed: int) -> Outcome:
         closed_rounds.append(closed.report)
 
     simulate(settings, watch=watch)
-    return Outcome(accuracies, sum(list(report.roll_call.values()).count("uploaded") for report in closed_rounds),
-                   sum(report.payload_bits_up for report in closed_rounds) // 8,
-                   sum(report.payload_bits_down for report in closed_rounds) // 8)
+    return Outcome(
+        accuracies,
+        sum(list(report.roll_call.values()).count("uploaded") for report in closed_rounds),
+        sum(report.payload_bits_up for report in closed_rounds) // 8,
+        sum(report.payload_bits_down for report in closed_rounds) // 8,
+    )
 
 
 def row(name: str, outcomes: List[Outcome]) -> List[object]:
     """Return a line of the table: means over the seeds."""
     accuracies = np.array([outcome.accuracies for outcome in outcomes])
-    return [name, "%.4f" % accuracies[:, -LAST:].mean(), "%.4f" % accuracies[:, -2 * LAST:].min(axis=1).mean(),
-            "%.0f" % np.mean([outcome.n_uploads for outcome in outcomes]),
-            "%.0f" % (np.mean([outcome.bytes_up for outcome in outcomes]) / 1e3),
-            "%.0f" % (np.mean([outcome.bytes_down for outcome in outcomes]) / 1e3)]
+    return [
+        name,
+        "%.4f" % accuracies[:, -LAST:].mean(),
+        "%.4f" % accuracies[:, -2 * LAST :].min(axis=1).mean(),
+        "%.0f" % np.mean([outcome.n_uploads for outcome in outcomes]),
+        "%.0f" % (np.mean([outcome.bytes_up for outcome in outcomes]) / 1e3),
+        "%.0f" % (np.mean([outcome.bytes_down for outcome in outcomes]) / 1e3),
+    ]
 
 
 def variants(study: str) -> Dict[str, Tuple[str, ...]]:
     """Return the settings of each line."""
     if study == "grants":
         return {name: GRANTS_COMMON + settings for name, settings in GRANTS.items()}
-    return {"%s, %s" % (name, "lazy, S x %g" % scale if scale else "all send"): settings + ("thr_scale=%g" % scale,)
-            for name, settings in LAZY_COMMON.items() for scale in (0.0, 0.5, 1.0)}
+    return {
+        "%s, %s" % (name, "lazy, S x %g" % scale if scale else "all send"): settings + ("thr_scale=%g" % scale,)
+        for name, settings in LAZY_COMMON.items()
+        for scale in (0.0, 0.5, 1.0)
+    }
 
 
 def main() -> None:

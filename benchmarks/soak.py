@@ -23,8 +23,8 @@ import psutil
 from benchmarks.timing import table
 
 PROJECT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-FIRST = 100      # the round from which on growth counts
-PAUSE_S = 1.0    # between two looks
+FIRST = 100  # the round from which on growth counts
+PAUSE_S = 1.0  # between two looks
 
 
 def parse_flags() -> argparse.Namespace:
@@ -40,10 +40,13 @@ def parse_flags() -> argparse.Namespace:
 
 def start(folder: str, program: str, *flags: str) -> subprocess.Popen:
     """Start a program whose logs, state and results go to a folder."""
-    code = ("import sys; sys.path.insert(0, %r); from flq.%s.command_line import main; sys.exit(main(sys.argv[1:], %r))"
-            % (PROJECT, program, folder))
-    return subprocess.Popen([sys.executable, "-c", code, *flags], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                            text=True)
+    code = (
+        "import sys; sys.path.insert(0, %r); from flq.%s.command_line import main; sys.exit(main(sys.argv[1:], %r))"
+        % (PROJECT, program, folder)
+    )
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *flags], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
 
 
 def look(port: str, processes: Dict[str, psutil.Process]) -> Dict[str, Any]:
@@ -58,21 +61,49 @@ def look(port: str, processes: Dict[str, psutil.Process]) -> Dict[str, Any]:
 def main() -> None:
     """Run, look, and print."""
     args = parse_flags()
-    settings = {"model.name": "quadratic", "model.dim": int(args.dim), "model.lr": 0.05,
-                "system.max_rounds": args.rounds, "system.total_workers": args.workers,
-                "system.min_workers": args.workers, "system.linger_s": 1,
-                "flq_algorithm.mode": args.mode, "flq_algorithm.memory": args.memory}
+    settings = {
+        "model.name": "quadratic",
+        "model.dim": int(args.dim),
+        "model.lr": 0.05,
+        "system.max_rounds": args.rounds,
+        "system.total_workers": args.workers,
+        "system.min_workers": args.workers,
+        "system.linger_s": 1,
+        "flq_algorithm.mode": args.mode,
+        "flq_algorithm.memory": args.memory,
+    }
     rows: List[Dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
         sets = [text for key, value in settings.items() for text in ("--set", "%s=%s" % (key, value))]
-        master = start(folder, "master", "--config", os.path.join(PROJECT, "flq_config.json"), "--host", "127.0.0.1",
-                       "--port", "0", *sets)
+        master = start(
+            folder,
+            "master",
+            "--config",
+            os.path.join(PROJECT, "flq_config.json"),
+            "--host",
+            "127.0.0.1",
+            "--port",
+            "0",
+            *sets,
+        )
         running = [master]
         try:
             port = re.search(r"http://[^:]+:(\d+)", master.stdout.readline()).group(1)
-            running += [start(folder, "worker", "--worker_id", str(i), "--master_ip", "127.0.0.1", "--port", port,
-                              "--state_dir", os.path.join(folder, "state", "worker%d" % i))
-                        for i in range(args.workers)]
+            running += [
+                start(
+                    folder,
+                    "worker",
+                    "--worker_id",
+                    str(i),
+                    "--master_ip",
+                    "127.0.0.1",
+                    "--port",
+                    port,
+                    "--state_dir",
+                    os.path.join(folder, "state", "worker%d" % i),
+                )
+                for i in range(args.workers)
+            ]
             processes = {"master": psutil.Process(master.pid)}
             processes.update({"worker%d" % i: psutil.Process(worker.pid) for i, worker in enumerate(running[1:])})
             while master.poll() is None:
@@ -94,7 +125,7 @@ def report(rows: List[Dict[str, Any]]) -> None:
     counted = [row for row in rows if row["round"] >= FIRST]
     if not counted:
         sys.exit("the run has ended before round %d" % FIRST)
-    shown = counted[::max(1, len(counted) // 10)] + counted[-1:]
+    shown = counted[:: max(1, len(counted) // 10)] + counted[-1:]
     names = [name for name in counted[0] if name != "round"]
     print("MB (resident; disk: the folder of the run)")
     print(table(["round", *names], [[row["round"], *(row[name] for name in names)] for row in shown]))
@@ -102,8 +133,10 @@ def report(rows: List[Dict[str, Any]]) -> None:
     for name in names:
         early = sorted(row[name] for row in counted[:tenth])[tenth // 2]
         late = sorted(row[name] for row in counted[-tenth:])[tenth // 2]
-        print("%s: %.1f MB at first, %.1f at last (medians of a tenth of the looks): %+.1f %%"
-              % (name, early, late, 100.0 * (late / early - 1.0)))
+        print(
+            "%s: %.1f MB at first, %.1f at last (medians of a tenth of the looks): %+.1f %%"
+            % (name, early, late, 100.0 * (late / early - 1.0))
+        )
 
 
 if __name__ == "__main__":

@@ -46,14 +46,30 @@ def ended(*arguments: str) -> Times:
 def ready(*overrides: str) -> Times:
     """Start a master, wait until it serves, and kill it."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "flq_master.py", "--host", "127.0.0.1", "--port", "0", "--token_file",
-                   os.path.join(folder, "tokens"), "--set", "report.results_dir=" + folder]
+        command = [
+            sys.executable,
+            "flq_master.py",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            "0",
+            "--token_file",
+            os.path.join(folder, "tokens"),
+            "--set",
+            "report.results_dir=" + folder,
+        ]
         for override in overrides:
             command += ["--set", override]
         began = time.perf_counter()
-        master = subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-                                  env=dict(os.environ, PYTHONUNBUFFERED="1", TF_CPP_MIN_LOG_LEVEL="3"),
-                                  start_new_session=True)
+        master = subprocess.Popen(
+            command,
+            cwd=PROJECT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env=dict(os.environ, PYTHONUNBUFFERED="1", TF_CPP_MIN_LOG_LEVEL="3"),
+            start_new_session=True,
+        )
         try:
             line = master.stdout.readline()
             times = time.perf_counter() - began, _cpu_of(master.pid)
@@ -97,19 +113,28 @@ def measure(turns: int) -> List[Dict[str, Any]]:
             if turn:
                 found[name].append(times)
     floor = found["import flask, numpy"]
-    return [{"name": name, "seconds": statistics.median(own[0] for own in times), "best_seconds": min(times)[0],
-             "cpu_seconds": statistics.median(own[1] for own in times),
-             "to_imports": statistics.median(own[0] / other[0] for own, other in zip(times, floor))}
-            for name, times in found.items()]
+    return [
+        {
+            "name": name,
+            "seconds": statistics.median(own[0] for own in times),
+            "best_seconds": min(times)[0],
+            "cpu_seconds": statistics.median(own[1] for own in times),
+            "to_imports": statistics.median(own[0] / other[0] for own, other in zip(times, floor)),
+        }
+        for name, times in found.items()
+    ]
 
 
 def main() -> None:
     """Measure and print."""
     args = parse_flags()
     rows = measure(args.turns)
-    print(table(["%d turns, median" % args.turns, "seconds", "(best)", "CPU seconds", "x import flask, numpy"],
-                [[row["name"], row["seconds"], row["best_seconds"], row["cpu_seconds"], row["to_imports"]]
-                 for row in rows]))
+    print(
+        table(
+            ["%d turns, median" % args.turns, "seconds", "(best)", "CPU seconds", "x import flask, numpy"],
+            [[row["name"], row["seconds"], row["best_seconds"], row["cpu_seconds"], row["to_imports"]] for row in rows],
+        )
+    )
     if args.json:
         with open(args.json, "w", encoding="utf-8") as file:
             json.dump(rows, file, indent=1)

@@ -65,14 +65,25 @@ def measure(args: argparse.Namespace, folder: str, started: Started) -> Dict[str
     """Run master, workers and strangers; return what was seen of each stranger."""
     ca = make_certificate(folder) if args.tls else None
     master = Master(args.files, folder, started, ca)
-    started.start(sys.executable, "-m", "benchmarks.page_workers", master.url, master.token_file, "0", str(N_WORKERS),
-                  str(PERIOD_S), *([] if ca is None else [ca]), has_output=False)
+    started.start(
+        sys.executable,
+        "-m",
+        "benchmarks.page_workers",
+        master.url,
+        master.token_file,
+        "0",
+        str(N_WORKERS),
+        str(PERIOD_S),
+        *([] if ca is None else [ca]),
+        has_output=False,
+    )
     while master.status()["current_round"] < SETTLE_S / PERIOD_S:
         time.sleep(0.1)
     measured = {"nobody": master.watch(args.seconds)}
     for name, again in ("quiet", "0"), ("coming again", "1"):
-        stranger = started.start(sys.executable, "-m", "benchmarks.strangers", "--stranger", str(master.port),
-                                 str(args.connections), again)
+        stranger = started.start(
+            sys.executable, "-m", "benchmarks.strangers", "--stranger", str(master.port), str(args.connections), again
+        )
         stranger.stdout.readline()
         measured[name] = master.watch(args.seconds)
         stranger.terminate()
@@ -87,15 +98,38 @@ class Master:
 
     def __init__(self, n_files: int, folder: str, started: Started, ca: Optional[str]) -> None:
         self.token_file, self._folder = os.path.join(folder, "tokens"), folder
-        settings = {"model.name": "quadratic", "model.dim": 1000, "model.lr": 0.002, "flq_algorithm.mode": "bbit",
-                    "system.total_workers": N_WORKERS, "system.min_workers": N_WORKERS, "system.max_rounds": 10 ** 6,
-                    "system.linger_s": 1, "report.figure_every": 0}
+        settings = {
+            "model.name": "quadratic",
+            "model.dim": 1000,
+            "model.lr": 0.002,
+            "flq_algorithm.mode": "bbit",
+            "system.total_workers": N_WORKERS,
+            "system.min_workers": N_WORKERS,
+            "system.max_rounds": 10**6,
+            "system.linger_s": 1,
+            "report.figure_every": 0,
+        }
         tls = [] if ca is None else ["--tls_cert", ca, "--tls_key", os.path.join(folder, "key.pem")]
         self._process = started.start(
-            "bash", "-c", 'ulimit -n %d; exec "$0" "$@"' % n_files, sys.executable, "-m", "benchmarks.round_master",
-            folder, "--evaluator", "--host", "127.0.0.1", "--port", "0", "--token_file", self.token_file, "--config",
-            os.path.join(PROJECT, "flq_config.json"), *tls,
-            *(text for key, value in settings.items() for text in ("--set", "%s=%s" % (key, value))))
+            "bash",
+            "-c",
+            'ulimit -n %d; exec "$0" "$@"' % n_files,
+            sys.executable,
+            "-m",
+            "benchmarks.round_master",
+            folder,
+            "--evaluator",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            "0",
+            "--token_file",
+            self.token_file,
+            "--config",
+            os.path.join(PROJECT, "flq_config.json"),
+            *tls,
+            *(text for key, value in settings.items() for text in ("--set", "%s=%s" % (key, value))),
+        )
         self.url = self._process.stdout.readline().partition("ready on ")[2].partition(" ")[0]
         if not self.url:
             started.give_up(self._process)
@@ -128,9 +162,15 @@ class Master:
                 time.sleep(0.1)
         seconds, n_rounds = time.monotonic() - began, self.status()["current_round"] - first
         new_s.sort()
-        return {"rounds_per_s": n_rounds / seconds, "cores": (self._cpu_s() - cpu_s) / seconds, "n_open": str(n_open),
-                "n_lines": str(self._n_lines() - n_lines), "closed": "0", "new_median_s": new_s[len(new_s) // 2],
-                "new_longest_s": new_s[-1]}
+        return {
+            "rounds_per_s": n_rounds / seconds,
+            "cores": (self._cpu_s() - cpu_s) / seconds,
+            "n_open": str(n_open),
+            "n_lines": str(self._n_lines() - n_lines),
+            "closed": "0",
+            "new_median_s": new_s[len(new_s) // 2],
+            "new_longest_s": new_s[-1],
+        }
 
     def _connection(self) -> http.client.HTTPConnection:
         if self._context is None:
@@ -180,9 +220,26 @@ def be_a_stranger(port: int, n_connections: int, again: int) -> None:
 def make_certificate(folder: str) -> str:
     """Make a certificate for this machine and its key.pem; return its file."""
     path = os.path.join(folder, "certificate.pem")
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=FLQ master", "-addext",
-                    "subjectAltName=IP:127.0.0.1", "-keyout", os.path.join(folder, "key.pem"), "-out", path],
-                   check=True, stderr=subprocess.DEVNULL)
+    subprocess.run(
+        [
+            "openssl",
+            "req",
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-subj",
+            "/CN=FLQ master",
+            "-addext",
+            "subjectAltName=IP:127.0.0.1",
+            "-keyout",
+            os.path.join(folder, "key.pem"),
+            "-out",
+            path,
+        ],
+        check=True,
+        stderr=subprocess.DEVNULL,
+    )
     return path
 
 

@@ -27,8 +27,12 @@ def table(heads: List[str], rows: List[List[object]]) -> str:
     """Lay out rows in columns: the first to the left, the others to the right."""
     texts = [heads] + [[cell if isinstance(cell, str) else "%.3g" % cell for cell in row] for row in rows]
     widths = [max(len(row[i]) for row in texts) for i in range(len(heads))]
-    return "\n".join("  ".join(cell.ljust(width) if i == 0 else cell.rjust(width)
-                               for i, (cell, width) in enumerate(zip(row, widths))) for row in texts)
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if i == 0 else cell.rjust(width) for i, (cell, width) in enumerate(zip(row, widths))
+        )
+        for row in texts
+    )
 
 
 def median_ratio(seconds: List[float], reference: List[float]) -> float:

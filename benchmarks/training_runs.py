@@ -30,20 +30,52 @@ def run_flower(overrides: List[str], python: str, models: str, folder: str, byte
     path = os.path.join(folder, "settings.json")
     with open(path, "w", encoding="utf-8") as file:
         json.dump(settings, file)
-    return run(["benchmarks.training_flower_server", path, models],
-               lambda port: [["benchmarks.training_flower_client", port, str(i), path]
-                             for i in range(settings["system"]["total_workers"])], folder, python, bytes_moved)
+    return run(
+        ["benchmarks.training_flower_server", path, models],
+        lambda port: [
+            ["benchmarks.training_flower_client", port, str(i), path]
+            for i in range(settings["system"]["total_workers"])
+        ],
+        folder,
+        python,
+        bytes_moved,
+    )
 
 
 def run_flq(overrides: List[str], models: str, folder: str, bytes_moved: Dict[str, int]) -> Marks:
     """Train on FLQ; ``models`` takes the model of each round."""
     sets = [text for override in overrides + ["report.results_dir=" + folder] for text in ("--set", override)]
-    return run(["benchmarks.training_master", folder, models, "--config", os.path.join(PROJECT, "flq_config.json"),
-                "--host", "127.0.0.1", "--port", "0"] + sets,
-               lambda port: [["benchmarks.training_worker", folder, "--worker_id", str(i), "--port", port,
-                              "--master_ip", "127.0.0.1", "--state_dir", os.path.join(folder, "state%d" % i)]
-                             for i in range(resolved(overrides)["system"]["total_workers"])],
-               folder, bytes_moved=bytes_moved)
+    return run(
+        [
+            "benchmarks.training_master",
+            folder,
+            models,
+            "--config",
+            os.path.join(PROJECT, "flq_config.json"),
+            "--host",
+            "127.0.0.1",
+            "--port",
+            "0",
+        ]
+        + sets,
+        lambda port: [
+            [
+                "benchmarks.training_worker",
+                folder,
+                "--worker_id",
+                str(i),
+                "--port",
+                port,
+                "--master_ip",
+                "127.0.0.1",
+                "--state_dir",
+                os.path.join(folder, "state%d" % i),
+            ]
+            for i in range(resolved(overrides)["system"]["total_workers"])
+        ],
+        folder,
+        bytes_moved=bytes_moved,
+    )
 
 
 def accuracies(settings: Dict[str, Any], models: np.ndarray) -> List[float]:
@@ -68,6 +100,7 @@ def measure(train: Train, settings: Dict[str, Any]) -> Dict[str, Any]:
         models = os.path.join(folder, "models.npy")
         marks = train(models, folder, bytes_moved)
         row = summary([marks], warm_up=1)
-        row.update(bytes_moved, worker_peak_mb=marks[-1]["worker_peak_mb"],
-                   accuracy=accuracies(settings, np.load(models)))
+        row.update(
+            bytes_moved, worker_peak_mb=marks[-1]["worker_peak_mb"], accuracy=accuracies(settings, np.load(models))
+        )
     return row

@@ -34,8 +34,16 @@ from flq.errors import FlqError
 from flq.protocol.wire import VERSION
 from flq.training.trainer import check
 
-COMMON = ("dataset=fashion_mnist", "model=cnn_small", "partition=non_iid", "dir_alpha=0.3", "local_epochs=1",
-          "batch_size=32", "local_optimizer=sgd", "lr=0.1")
+COMMON = (
+    "dataset=fashion_mnist",
+    "model=cnn_small",
+    "partition=non_iid",
+    "dir_alpha=0.3",
+    "local_epochs=1",
+    "batch_size=32",
+    "local_optimizer=sgd",
+    "lr=0.1",
+)
 GRPC = "Flower gRPC, float32"
 MODES: Dict[str, Tuple[str, ...]] = {
     "FLQ fedavg, float32": ("mode=fedavg",),
@@ -52,10 +60,19 @@ def parse_flags() -> argparse.Namespace:
     flags.add_argument("--rounds", type=int, default=6, help="of which the first does not count for the seconds")
     flags.add_argument("--turns", type=int, default=1, help="runs of each of them (default: %(default)s)")
     flags.add_argument("--workers", type=int, default=4)
-    flags.add_argument("--set", metavar="section.key=value", action="append", default=[], dest="overrides",
-                       help="change a setting of the data or of local training, for all; may be given again")
-    flags.add_argument("--environment", default=DEFAULT,
-                       help="Flower's, with TensorFlow; made or completed if needed (default: .venv-flower)")
+    flags.add_argument(
+        "--set",
+        metavar="section.key=value",
+        action="append",
+        default=[],
+        dest="overrides",
+        help="change a setting of the data or of local training, for all; may be given again",
+    )
+    flags.add_argument(
+        "--environment",
+        default=DEFAULT,
+        help="Flower's, with TensorFlow; made or completed if needed (default: .venv-flower)",
+    )
     flags.add_argument("--json", metavar="FILE", help="write the numbers here, and go on from what is there")
     flags.add_argument("--png", metavar="FILE", help="draw them here")
     args = flags.parse_args()
@@ -95,14 +112,32 @@ def typical(turns: List[Row]) -> Row:
 
 def show(found: Dict[str, Row]) -> None:
     """Print what was found."""
-    print(table(["whole run", "MB up", "MB down", "s/round", "CPU s/round", "master peak MB", "worker peak MB",
-                 "accuracy"],
-                [[name, row["up"] / 1e6, row["down"] / 1e6, row["seconds"],
-                  row["master_cpu_seconds"] + row["workers_cpu_seconds"], row["peak_mb"], row["worker_peak_mb"],
-                  "%.4f" % row["accuracy"][-1]] for name, row in found.items()]))
+    print(
+        table(
+            ["whole run", "MB up", "MB down", "s/round", "CPU s/round", "master peak MB", "worker peak MB", "accuracy"],
+            [
+                [
+                    name,
+                    row["up"] / 1e6,
+                    row["down"] / 1e6,
+                    row["seconds"],
+                    row["master_cpu_seconds"] + row["workers_cpu_seconds"],
+                    row["peak_mb"],
+                    row["worker_peak_mb"],
+                    "%.4f" % row["accuracy"][-1],
+                ]
+                for name, row in found.items()
+            ],
+        )
+    )
     n_rounds = len(next(iter(found.values()))["accuracy"])
-    print(table(["accuracy after round"] + [str(i + 1) for i in range(n_rounds)],
-                [[name] + ["%.4f" % value for value in row["accuracy"]] for name, row in found.items()]), flush=True)
+    print(
+        table(
+            ["accuracy after round"] + [str(i + 1) for i in range(n_rounds)],
+            [[name] + ["%.4f" % value for value in row["accuracy"]] for name, row in found.items()],
+        ),
+        flush=True,
+    )
 
 
 def draw(found: Dict[str, Row], path: str) -> None:
@@ -116,8 +151,10 @@ def draw(found: Dict[str, Row], path: str) -> None:
         curves.plot(rounds, row["accuracy"], marker="o", label=name, linewidth=2 * (len(found) - i))  # some coincide
     curves.set(xlabel="round", xticks=rounds, title="test accuracy")
     curves.legend(fontsize="small")
-    panels = {"MB at the sockets, whole run": lambda row: (row["up"] + row["down"]) / 1e6,
-              "seconds per round": lambda row: row["seconds"]}
+    panels = {
+        "MB at the sockets, whole run": lambda row: (row["up"] + row["down"]) / 1e6,
+        "seconds per round": lambda row: row["seconds"],
+    }
     for axes, (title, value) in zip(bars, panels.items()):
         values = [value(row) for row in found.values()]
         axes.barh(list(found), values, color=["C%d" % i for i in range(len(found))])
@@ -149,10 +186,20 @@ def main() -> None:
     """Measure and print."""
     args = parse_flags()
     os.environ.update(QUIET)
-    settings = list(COMMON) + ["total_workers=%d" % args.workers, "min_workers=%d" % args.workers,
-                               "max_rounds=%d" % args.rounds] + args.overrides
-    results = begin(args.json, {"flower": FLOWER, "wire": VERSION, "settings": settings,
-                                "modes": {name: list(mode) for name, mode in MODES.items()}})
+    settings = (
+        list(COMMON)
+        + ["total_workers=%d" % args.workers, "min_workers=%d" % args.workers, "max_rounds=%d" % args.rounds]
+        + args.overrides
+    )
+    results = begin(
+        args.json,
+        {
+            "flower": FLOWER,
+            "wire": VERSION,
+            "settings": settings,
+            "modes": {name: list(mode) for name, mode in MODES.items()},
+        },
+    )
 
     def keep() -> None:
         if args.json:

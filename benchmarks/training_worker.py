@@ -1,6 +1,6 @@
 """The real worker program, which trains; prints what it has used (benchmarks.peak.report).
 
-    python -m benchmarks.training_worker FOLDER [flags of flq_worker.py]
+python -m benchmarks.training_worker FOLDER [flags of flq_worker.py]
 """
 
 import sys

@@ -11,6 +11,7 @@ FLAG = "--volatile"
 
 def leave_out_the_disk(flags: List[str]) -> List[str]:
     """Return the flags without ours; if it was there, nothing is written any more in this process."""
+
     def write_nothing(*_: Any) -> None:
         pass
 

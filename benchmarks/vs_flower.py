@@ -63,12 +63,20 @@ def parse_flags() -> argparse.Namespace:
     flags.add_argument("--workers", type=int, default=4)
     flags.add_argument("--rounds", type=int, default=12, help="per turn, of which %d do not count" % WARM_UP)
     flags.add_argument("--turns", type=int, default=3)
-    flags.add_argument("--superlink", action="store_true",
-                       help="Flower's SuperLink too (left out by default: a round takes it 10 to 20 seconds)")
-    flags.add_argument("--superlink_rounds", type=int, default=4,
-                       help="in its one turn, of which 1 does not count (default: %(default)s)")
-    flags.add_argument("--environment", default=DEFAULT,
-                       help="Flower's; made if it is not there (default: .venv-flower)")
+    flags.add_argument(
+        "--superlink",
+        action="store_true",
+        help="Flower's SuperLink too (left out by default: a round takes it 10 to 20 seconds)",
+    )
+    flags.add_argument(
+        "--superlink_rounds",
+        type=int,
+        default=4,
+        help="in its one turn, of which 1 does not count (default: %(default)s)",
+    )
+    flags.add_argument(
+        "--environment", default=DEFAULT, help="Flower's; made if it is not there (default: .venv-flower)"
+    )
     flags.add_argument("--json", metavar="FILE", help="write the numbers here")
     flags.add_argument("--png", metavar="FILE", help="draw them here")
     args = flags.parse_args()
@@ -84,20 +92,29 @@ def contestants(args: argparse.Namespace, python: str) -> Dict[str, Contestant]:
 
     def flower(dim: int, n_rounds: int, bytes_moved: Optional[Dict[str, int]]) -> Marks:
         with tempfile.TemporaryDirectory() as folder:
-            return run(["benchmarks.flower_server", str(dim), str(n_rounds), str(n_workers)],
-                       lambda port: [["benchmarks.flower_client", port, str(i), str(dim)] for i in range(n_workers)],
-                       folder, python, bytes_moved)
+            return run(
+                ["benchmarks.flower_server", str(dim), str(n_rounds), str(n_workers)],
+                lambda port: [["benchmarks.flower_client", port, str(i), str(dim)] for i in range(n_workers)],
+                folder,
+                python,
+                bytes_moved,
+            )
 
     runs: Dict[str, Run] = {
         GRPC: flower,
         OFF: lambda dim, n_rounds, moved: run_flq("4bit", dim, n_workers, n_rounds, False, bytes_moved=moved),
         ON: lambda dim, n_rounds, moved: run_flq("4bit", dim, n_workers, n_rounds, True, bytes_moved=moved),
-        BARE: lambda dim, n_rounds, moved: run_bare("plain", dim, n_workers, n_rounds, "werkzeug", moved)}
+        BARE: lambda dim, n_rounds, moved: run_bare("plain", dim, n_workers, n_rounds, "werkzeug", moved),
+    }
     found = {name: Contestant(one, args.rounds, args.turns) for name, one in runs.items()}
     if args.superlink:
         found[SUPERLINK] = Contestant(
             lambda dim, n_rounds, moved: run_superlink(dim, n_rounds, n_workers, python, moved),
-            args.superlink_rounds, turns=1, warm_up=1, counted=(1, 3))
+            args.superlink_rounds,
+            turns=1,
+            warm_up=1,
+            counted=(1, 3),
+        )
     return found
 
 
@@ -121,7 +138,8 @@ def compare(dim: int, entrants: Dict[str, Contestant]) -> Dict[str, Dict[str, An
     for name, row in found.items():
         row.update(bytes_per_round(entrants[name], dim))
         row["to_flower"] = statistics.median(
-            other / own for own, other in zip(row["seconds_by_turn"], found[GRPC]["seconds_by_turn"]))
+            other / own for own, other in zip(row["seconds_by_turn"], found[GRPC]["seconds_by_turn"])
+        )
         row["cpu_to_flower"] = _cpu(found[GRPC]) / _cpu(row)
     if SUPERLINK in found:
         found[SUPERLINK]["peaks_mb"] = runs[SUPERLINK][0][-1]["peaks_mb"]
@@ -137,8 +155,11 @@ def draw(results: Dict[int, Dict[str, Dict[str, Any]]], path: str) -> None:
     from matplotlib.figure import Figure  # takes a second, and most runs draw nothing
 
     figure = Figure((12, 4), layout="constrained")
-    panels = {"seconds per round": lambda row: row["seconds"], "MB per round at the sockets":
-              lambda row: (row["up"] + row["down"]) / 1e6, "master's peak memory, MB": lambda row: row["peak_mb"]}
+    panels = {
+        "seconds per round": lambda row: row["seconds"],
+        "MB per round at the sockets": lambda row: (row["up"] + row["down"]) / 1e6,
+        "master's peak memory, MB": lambda row: row["peak_mb"],
+    }
     for axes, (title, value) in zip(figure.subplots(1, len(panels)), panels.items()):
         for name in next(iter(results.values())):
             axes.plot(list(results), [value(found[name]) for found in results.values()], marker="o", label=name)
@@ -153,20 +174,54 @@ def main() -> None:
     args = parse_flags()
     os.environ.update(QUIET)
     entrants = contestants(args, flower_python(args.environment))
-    print("%s, %d workers, %d turns of %d rounds, median (best)"
-          % (FLOWER, args.workers, args.turns, args.rounds - WARM_UP), flush=True)
+    print(
+        "%s, %d workers, %d turns of %d rounds, median (best)"
+        % (FLOWER, args.workers, args.turns, args.rounds - WARM_UP),
+        flush=True,
+    )
     results: Dict[int, Dict[str, Dict[str, Any]]] = {}
     for dim in map(int, args.dims):
         results[dim] = compare(dim, entrants)
-        print(table(["d = %d" % dim, "s/round", "(best)", "x faster than gRPC", "CPU s, all", "x less CPU", "MB up",
-                     "MB down", "master peak MB"],
-                    [[name, row["seconds"], row["best_seconds"], row["to_flower"], _cpu(row), row["cpu_to_flower"],
-                      row["up"] / 1e6, row["down"] / 1e6, row["peak_mb"]] for name, row in results[dim].items()]),
-              flush=True)
+        print(
+            table(
+                [
+                    "d = %d" % dim,
+                    "s/round",
+                    "(best)",
+                    "x faster than gRPC",
+                    "CPU s, all",
+                    "x less CPU",
+                    "MB up",
+                    "MB down",
+                    "master peak MB",
+                ],
+                [
+                    [
+                        name,
+                        row["seconds"],
+                        row["best_seconds"],
+                        row["to_flower"],
+                        _cpu(row),
+                        row["cpu_to_flower"],
+                        row["up"] / 1e6,
+                        row["down"] / 1e6,
+                        row["peak_mb"],
+                    ]
+                    for name, row in results[dim].items()
+                ],
+            ),
+            flush=True,
+        )
         if SUPERLINK in results[dim]:
-            print("%s: one turn of %d rounds; its peak MB: %s" % (
-                SUPERLINK, args.superlink_rounds - 1,
-                ", ".join("%s %.0f" % item for item in results[dim][SUPERLINK]["peaks_mb"].items())), flush=True)
+            print(
+                "%s: one turn of %d rounds; its peak MB: %s"
+                % (
+                    SUPERLINK,
+                    args.superlink_rounds - 1,
+                    ", ".join("%s %.0f" % item for item in results[dim][SUPERLINK]["peaks_mb"].items()),
+                ),
+                flush=True,
+            )
     if args.json:
         with open(args.json, "w", encoding="utf-8") as file:
             json.dump(results, file, indent=1)

@@ -47,15 +47,25 @@ def rows_of(n_rounds: int, n_workers: int) -> Tuple[list, list, list]:
     from flq.report.rows import RoundRow, WorkerRow
 
     draw = random.Random(1)
-    roll_calls = [(k, dict(enumerate(draw.choices(STATUSES, (60, 30, 6, 3, 1), k=n_workers))))
-                  for k in range(1, n_rounds + 1)]
+    roll_calls = [
+        (k, dict(enumerate(draw.choices(STATUSES, (60, 30, 6, 3, 1), k=n_workers)))) for k in range(1, n_rounds + 1)
+    ]
     rounds = []
     for round_index, statuses in roll_calls:
         counts = [list(statuses.values()).count(status) for status in STATUSES]
-        rounds.append(RoundRow(round_index, *(draw.random() for _ in range(4)), *counts,
-                               *(draw.randrange(10 ** 7) for _ in range(7)), *(draw.random() for _ in range(6))))
-    workers = [WorkerRow(m, 1000, "present", *(draw.randrange(10 ** 7) for _ in range(12)),
-                         *(draw.random() for _ in range(8))) for m in range(n_workers)]
+        rounds.append(
+            RoundRow(
+                round_index,
+                *(draw.random() for _ in range(4)),
+                *counts,
+                *(draw.randrange(10**7) for _ in range(7)),
+                *(draw.random() for _ in range(6)),
+            )
+        )
+    workers = [
+        WorkerRow(m, 1000, "present", *(draw.randrange(10**7) for _ in range(12)), *(draw.random() for _ in range(8)))
+        for m in range(n_workers)
+    ]
     return rounds, workers, roll_calls
 
 
@@ -95,8 +105,13 @@ def measure_here(args: argparse.Namespace) -> Dict[str, Any]:
         write = (write_flq if args.child == FLQ else write_bare)(path, args)
         began, before = time.perf_counter(), time.process_time()
         write()
-        return {"seconds": time.perf_counter() - began, "cpu_seconds": time.process_time() - before,
-                "peak_mb": peak_mb(), "file_mb": os.path.getsize(path) / 1e6, "cells": cells_of(path)}
+        return {
+            "seconds": time.perf_counter() - began,
+            "cpu_seconds": time.process_time() - before,
+            "peak_mb": peak_mb(),
+            "file_mb": os.path.getsize(path) / 1e6,
+            "cells": cells_of(path),
+        }
 
 
 def cells_of(path: str) -> List[int]:
@@ -109,8 +124,19 @@ def cells_of(path: str) -> List[int]:
 
 def run(child: str, args: argparse.Namespace, cells: List[int]) -> Dict[str, Any]:
     """Write one workbook in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.workbook", "--child", child, "--rounds", str(args.rounds),
-               "--workers", str(args.workers), "--cells", *map(str, cells)]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.workbook",
+        "--child",
+        child,
+        "--rounds",
+        str(args.rounds),
+        "--workers",
+        str(args.workers),
+        "--cells",
+        *map(str, cells),
+    ]
     return json.loads(subprocess.run(command, cwd=PROJECT, stdout=subprocess.PIPE, check=True, text=True).stdout)
 
 
@@ -126,14 +152,30 @@ def main() -> None:
         turns[BARE].append(run(BARE, args, turns[FLQ][-1]["cells"]))
     rows = []
     for name, found in turns.items():
-        middle = {key: statistics.median(one[key] for one in found)
-                  for key in ("seconds", "cpu_seconds", "peak_mb", "file_mb")}
+        middle = {
+            key: statistics.median(one[key] for one in found)
+            for key in ("seconds", "cpu_seconds", "peak_mb", "file_mb")
+        }
         ratio = statistics.median(one["cpu_seconds"] / bare["cpu_seconds"] for one, bare in zip(found, turns[BARE]))
         rows.append({"name": name, "cells": sum(found[0]["cells"]), **middle, "to_bare": ratio})
     print("%d rounds, %d workers, %d turns, median" % (args.rounds, args.workers, args.turns))
-    print(table(["", "cells", "seconds", "CPU seconds", "x bare", "peak MB", "file MB"],
-                [[row["name"], str(row["cells"]), row["seconds"], row["cpu_seconds"], row["to_bare"], row["peak_mb"],
-                  row["file_mb"]] for row in rows]))
+    print(
+        table(
+            ["", "cells", "seconds", "CPU seconds", "x bare", "peak MB", "file MB"],
+            [
+                [
+                    row["name"],
+                    str(row["cells"]),
+                    row["seconds"],
+                    row["cpu_seconds"],
+                    row["to_bare"],
+                    row["peak_mb"],
+                    row["file_mb"],
+                ]
+                for row in rows
+            ],
+        )
+    )
     if args.json:
         with open(args.json, "w", encoding="utf-8") as file:
             json.dump(rows, file, indent=1)

@@ -34,11 +34,25 @@ def parse_flags() -> argparse.Namespace:
 def measure(mode: str, n_workers: int, n_rounds: int) -> Marks:
     """Run one mode; return what the master noted round by round, and in the last what the workers have written."""
     with tempfile.TemporaryDirectory() as folder:
-        return run(["benchmarks.round_master", folder, "--host", "127.0.0.1",
-                    *flags_of(mode, n_workers, n_rounds, folder)],
-                   lambda port: [["benchmarks.round_worker", folder, "--worker_id", str(i), "--port", port,
-                                  "--master_ip", "127.0.0.1", "--state_dir", os.path.join(folder, "state%d" % i)]
-                                 for i in range(n_workers)], folder)
+        return run(
+            ["benchmarks.round_master", folder, "--host", "127.0.0.1", *flags_of(mode, n_workers, n_rounds, folder)],
+            lambda port: [
+                [
+                    "benchmarks.round_worker",
+                    folder,
+                    "--worker_id",
+                    str(i),
+                    "--port",
+                    port,
+                    "--master_ip",
+                    "127.0.0.1",
+                    "--state_dir",
+                    os.path.join(folder, "state%d" % i),
+                ]
+                for i in range(n_workers)
+            ],
+            folder,
+        )
 
 
 def summary(short: Marks, long: Marks) -> Dict[str, Any]:
@@ -48,10 +62,15 @@ def summary(short: Marks, long: Marks) -> Dict[str, Any]:
     def of_master(first: int, last: int) -> float:
         return (long[last - 1]["written"] - long[first - 1]["written"]) / (last - first)
 
-    workers = [(more - fewer) / (len(long) - len(short))
-               for fewer, more in zip(short[-1]["workers_written"], long[-1]["workers_written"])]
-    return {"worker": statistics.mean(workers), "first_half": of_master(SHORT, middle),
-            "second_half": of_master(middle, len(long))}
+    workers = [
+        (more - fewer) / (len(long) - len(short))
+        for fewer, more in zip(short[-1]["workers_written"], long[-1]["workers_written"])
+    ]
+    return {
+        "worker": statistics.mean(workers),
+        "first_half": of_master(SHORT, middle),
+        "second_half": of_master(middle, len(long)),
+    }
 
 
 def main() -> None:
@@ -59,12 +78,20 @@ def main() -> None:
     args = parse_flags()
     if args.rounds < 3 * SHORT:
         sys.exit("--rounds must be at least %d, got %d" % (3 * SHORT, args.rounds))
-    found = {mode: summary(*(measure(mode, args.workers, n_rounds) for n_rounds in (SHORT, args.rounds)))
-             for mode in args.modes}
+    found = {
+        mode: summary(*(measure(mode, args.workers, n_rounds) for n_rounds in (SHORT, args.rounds)))
+        for mode in args.modes
+    }
     print("kB to disk per round, %d workers, %d rounds" % (args.workers, args.rounds))
-    print(table(["", "a worker", "master, first half", "second half"],
-                [[mode] + [row[name] / 1e3 for name in ("worker", "first_half", "second_half")]
-                 for mode, row in found.items()]))
+    print(
+        table(
+            ["", "a worker", "master, first half", "second half"],
+            [
+                [mode] + [row[name] / 1e3 for name in ("worker", "first_half", "second_half")]
+                for mode, row in found.items()
+            ],
+        )
+    )
 
 
 if __name__ == "__main__":

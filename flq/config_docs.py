@@ -35,12 +35,14 @@ def markdown_table(texts: Optional[Mapping[str, str]] = None) -> str:
     ConfigError
         A text is not among them.
     """
+
     def say(text: str) -> str:
         if texts is None:
             return text
         if text not in texts:
             raise ConfigError("there is no translation of %s" % json.dumps(text), "add it to the file of texts")
         return texts[text]
+
     return "\n".join(_section(name, model, say) for name, model in SECTIONS.items())
 
 
@@ -48,8 +50,10 @@ def _section(name: str, model: Type[Section], say: Say) -> str:
     heads = [say(head) for head in ("key", "default", "allowed", "meaning")]
     lines = ["### " + name, "", "| %s |" % " | ".join(heads), "|---|---|---|---|"]
     for key, field in model.model_fields.items():
-        lines.append("| `%s` | `%s` | %s | %s |" % (key, json.dumps(field.default), _allowed(field, say),
-                                                    say(str(field.description))))
+        lines.append(
+            "| `%s` | `%s` | %s | %s |"
+            % (key, json.dumps(field.default), _allowed(field, say), say(str(field.description)))
+        )
     return "\n".join(lines) + "\n"
 
 
@@ -58,12 +62,12 @@ def _allowed(field: FieldInfo, say: Say) -> str:
     kind, bounds = allowed(field)
     for beginning in ("one of ", "a list of any of "):
         if kind.startswith(beginning):
-            kind = say(beginning + "%s") % kind[len(beginning):]
+            kind = say(beginning + "%s") % kind[len(beginning) :]
             break
     else:
         kind = say(kind)
     if bounds.startswith("in "):
-        bounds = say("in %s") % bounds[len("in "):]
+        bounds = say("in %s") % bounds[len("in ") :]
     elif bounds.startswith("of "):
         bounds = say(bounds)
     else:

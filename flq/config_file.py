@@ -30,8 +30,9 @@ class Given(NamedTuple):
 Givens = Dict[Tuple[str, str], Given]  # by (section, key)
 
 
-def load_config(path: Optional[str], overrides: Sequence[str] = (),
-                settings: Optional[Mapping[str, Any]] = None) -> Config:
+def load_config(
+    path: Optional[str], overrides: Sequence[str] = (), settings: Optional[Mapping[str, Any]] = None
+) -> Config:
     """Read a configuration file, apply overrides, validate.
 
     Parameters
@@ -82,8 +83,9 @@ def _read_object(path: str) -> Dict[str, Any]:
     except OSError as error:
         raise ConfigError("the configuration file %s can not be read: %s" % (path, error.strerror), hint) from None
     except json.JSONDecodeError as error:
-        raise ConfigError("%s is not JSON: line %d, column %d: %s" % (path, error.lineno, error.colno, error.msg),
-                          hint) from None
+        raise ConfigError(
+            "%s is not JSON: line %d, column %d: %s" % (path, error.lineno, error.colno, error.msg), hint
+        ) from None
     except UnicodeDecodeError:
         raise ConfigError("%s is not JSON: it is not UTF-8 text" % path, hint) from None
     except RecursionError:
@@ -110,8 +112,9 @@ def _parse_override(override: str) -> Dict[str, Any]:
     name, equals, text = override.partition("=")
     section, dot, key = name.strip().rpartition(".")
     if not equals or not key or (dot and not section):
-        raise ConfigError("--set must be section.key=value, got %s" % _show(override),
-                          "for example --set model.lr=0.05")
+        raise ConfigError(
+            "--set must be section.key=value, got %s" % _show(override), "for example --set model.lr=0.05"
+        )
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
@@ -130,15 +133,19 @@ def _sort_in(content: Dict[str, Any], prefix: str, problems: List[ConfigError]) 
         if section not in owners:
             problems.append(ConfigError(_misplaced(section, key, owners), place))
         elif (section, key) in given:
-            problems.append(ConfigError("%s.%s is given twice; keep one" % (section, key),
-                                        "%s and %s" % (given[section, key].place, place)))
+            problems.append(
+                ConfigError(
+                    "%s.%s is given twice; keep one" % (section, key), "%s and %s" % (given[section, key].place, place)
+                )
+            )
         else:
             given[section, key] = Given(value, place)
     return given
 
 
-def _entries(content: Dict[str, Any], prefix: str,
-             problems: List[ConfigError]) -> Iterator[Tuple[Optional[str], str, Any, str]]:
+def _entries(
+    content: Dict[str, Any], prefix: str, problems: List[ConfigError]
+) -> Iterator[Tuple[Optional[str], str, Any, str]]:
     """Yield (section or None, key, value, path) of each value, whichever form it was written in."""
     for name, value in content.items():
         if name in SECTIONS and isinstance(value, dict):
@@ -147,8 +154,9 @@ def _entries(content: Dict[str, Any], prefix: str,
         elif name in NAMED_SECTIONS and isinstance(value, str):
             yield name, "name", value, name
         elif name in SECTIONS:
-            problems.append(ConfigError("section %s must be an object of keys, got %s" % (name, _show(value)),
-                                        prefix + name))
+            problems.append(
+                ConfigError("section %s must be an object of keys, got %s" % (name, _show(value)), prefix + name)
+            )
         elif isinstance(value, dict) and not _owners(name):
             nearest = _nearest(name, {section: section for section in SECTIONS})
             problems.append(ConfigError("unknown section %s%s" % (_show(name), nearest), prefix + name))
@@ -167,8 +175,9 @@ def _misplaced(section: Optional[str], key: str, owners: List[str]) -> str:
         return "%s is ambiguous here; write %s" % (key, " or ".join("%s.%s" % (owner, key) for owner in owners))
     if owners:
         return "%s belongs to section %s, not to %s" % (key, " or ".join(owners), section)
-    known = {name: "%s in section %s" % (name, owner)
-             for owner, model in SECTIONS.items() for name in model.model_fields}
+    known = {
+        name: "%s in section %s" % (name, owner) for owner, model in SECTIONS.items() for name in model.model_fields
+    }
     if section is None:
         known.update({name: "section " + name for name in SECTIONS})
     else:  # `name` stands in two sections: the one that was asked for is nearer

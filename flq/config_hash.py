@@ -51,8 +51,10 @@ def config_hash(settings: Mapping[str, Mapping[str, Any]]) -> str:
     ValueError
         If a number is NaN or infinite.
     """
-    affecting = {section: {key: _canonical(value) for key, value in values.items() if not is_left_out(section, key)}
-                 for section, values in settings.items()}
+    affecting = {
+        section: {key: _canonical(value) for key, value in values.items() if not is_left_out(section, key)}
+        for section, values in settings.items()
+    }
     filled = {section: values for section, values in affecting.items() if values}
     text = json.dumps(filled, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode("ascii")).hexdigest()

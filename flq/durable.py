@@ -22,8 +22,20 @@ from .errors import FlqError
 
 FORMAT = 1
 HEAD = "head.json"  # the member of a state file that holds what is no array
-READ_ERRORS = (OSError, EOFError, ValueError, KeyError, TypeError, NotImplementedError, RuntimeError, MemoryError,
-               zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error)  # what zipfile makes of damaged bytes
+READ_ERRORS = (
+    OSError,
+    EOFError,
+    ValueError,
+    KeyError,
+    TypeError,
+    NotImplementedError,
+    RuntimeError,
+    MemoryError,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+)  # what zipfile makes of damaged bytes
 
 
 class Corrupted(FlqError):
@@ -141,8 +153,9 @@ def load_state(path: str) -> Tuple[Dict[str, Any], Dict[str, np.ndarray]]:
                 members = {name: read_array(archive.read(name)) for name in set(head["arrays"].values())}
             return head["meta"], {name: members[member] for name, member in head["arrays"].items()}
         except READ_ERRORS as error:
-            raise Corrupted("%s is damaged: %s: %s" % (os.path.basename(path), type(error).__name__,
-                                                       str(error).split("\n")[0])) from None
+            raise Corrupted(
+                "%s is damaged: %s: %s" % (os.path.basename(path), type(error).__name__, str(error).split("\n")[0])
+            ) from None
 
 
 def read_array(data: bytes) -> np.ndarray:

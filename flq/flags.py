@@ -19,6 +19,7 @@ class Flags(argparse.ArgumentParser):
 
 def within(kind: Callable[[str], Any], lowest: float, highest: float) -> Callable[[str], Any]:
     """Return what reads a flag's number and refuses those outside lowest..highest, and NaN."""
+
     def read(text: str) -> Any:
         value = kind(text)
         if not lowest <= value <= highest:
@@ -26,6 +27,7 @@ def within(kind: Callable[[str], Any], lowest: float, highest: float) -> Callabl
             bounds = lower + _plain(highest)
             raise argparse.ArgumentTypeError("must be %s, got %s" % (bounds, text))
         return value
+
     read.__name__ = "whole number" if kind is int else "number"  # as in "invalid number value: 'x'"
     return read
 

@@ -25,8 +25,8 @@ from .errors import FlqError
 logger = logging.getLogger(__name__)
 
 NAME = "journal.sqlite"
-LOG = "-wal"      # suffix of the write-ahead log
-BUSY_S = 5.0      # how long another process may hold the file
+LOG = "-wal"  # suffix of the write-ahead log
+BUSY_S = 5.0  # how long another process may hold the file
 RESTORE = "restore the folder of the run from a backup, or begin a new run"
 EXTENT, COUNTED = "extent", "counted"  # keys of about; a run can do without the second
 DIGEST_BYTES = 8  # the size of SQLite's integers
@@ -86,8 +86,9 @@ def damaged(path: str, how: str) -> FlqError:
     return FlqError("the journal %s cannot be read: %s" % (path, how), RESTORE)
 
 
-def read_rows(database: sqlite3.Connection, table: str, columns: str, rest: str = "",
-              parameters: Sequence[Any] = ()) -> Iterator[Tuple[tuple, bool]]:
+def read_rows(
+    database: sqlite3.Connection, table: str, columns: str, rest: str = "", parameters: Sequence[Any] = ()
+) -> Iterator[Tuple[tuple, bool]]:
     """Yield rows of a table, and whether each matches its digest.
 
     Parameters
@@ -125,8 +126,9 @@ def read_about(database: sqlite3.Connection, path: str) -> Tuple[Dict[str, Any],
     return about, extent
 
 
-def read_numbered(database: sqlite3.Connection, path: str, table: str, columns: str, what: str, after: int,
-                  last: int) -> List[tuple]:
+def read_numbered(
+    database: sqlite3.Connection, path: str, table: str, columns: str, what: str, after: int, last: int
+) -> List[tuple]:
     """Return the whole rows after one number up to another, in order; damaged and missing ones are logged.
 
     Parameters
@@ -139,8 +141,12 @@ def read_numbered(database: sqlite3.Connection, path: str, table: str, columns: 
     rows = {row[0]: row for row, is_whole in read_rows(database, table, columns) if is_whole}
     lost = [str(number) for number in range(after + 1, last + 1) if number not in rows]
     if lost:
-        logger.warning("the journal %s is damaged; left out: %s %s", path, what,
-                       ", ".join(lost[:5]) + (" and %d others" % len(lost[5:]) if lost[5:] else ""))
+        logger.warning(
+            "the journal %s is damaged; left out: %s %s",
+            path,
+            what,
+            ", ".join(lost[:5]) + (" and %d others" % len(lost[5:]) if lost[5:] else ""),
+        )
     return [rows[number] for number in range(after + 1, last + 1) if number in rows]
 
 
@@ -148,8 +154,7 @@ def read_tested(database: sqlite3.Connection, path: str, n_tested: int) -> List[
     """Return rounds and their test results, ascending; how many are damaged or missing is logged."""
     rows = [row for row, is_whole in read_rows(database, "tested", "round, results", "ORDER BY round") if is_whole]
     if len(rows) < n_tested:
-        logger.warning("the journal %s is damaged; left out: the test results of %d rounds", path,
-                       n_tested - len(rows))
+        logger.warning("the journal %s is damaged; left out: the test results of %d rounds", path, n_tested - len(rows))
     return [(index, json.loads(value)) for index, value in rows]
 
 
@@ -171,8 +176,12 @@ def open_to_read(path: str) -> sqlite3.Connection:
     has_log = os.path.exists(path + LOG)
     if has_log:
         check_log(path)
-    database = sqlite3.connect("file:%s?%s" % (quote(os.path.abspath(path)), "mode=ro" if has_log else "immutable=1"),
-                               uri=True, timeout=BUSY_S, isolation_level=None)
+    database = sqlite3.connect(
+        "file:%s?%s" % (quote(os.path.abspath(path)), "mode=ro" if has_log else "immutable=1"),
+        uri=True,
+        timeout=BUSY_S,
+        isolation_level=None,
+    )
     database.text_factory = as_text
     return database
 
@@ -245,17 +254,24 @@ def _verdict(path: str, head: _Head, frames: _Frames) -> Optional[str]:
     if head.is_whole and ours.size:
         ours[0] |= frames.follows[wrong]
     if not ours.any():
-        return None if head.is_whole or not frames.is_used.any() else (
-            "the head of the log %s is not whole: nothing is taken from it" % (path + LOG))
+        return (
+            None
+            if head.is_whole or not frames.is_used.any()
+            else ("the head of the log %s is not whole: nothing is taken from it" % (path + LOG))
+        )
     ends = np.flatnonzero(frames.commits[wrong:] & ours) + wrong
     later = [end for end in ends[1:] if frames.follows[end]]
     if later if head.is_whole else ends.size:
-        raise FlqError("the log %s is damaged at byte %d, and later transactions cannot be read"
-                       % (path + LOG, LOG_HEAD + wrong * (FRAME_HEAD + head.page_size) if head.is_whole else 0),
-                       "restore the folder of the run from a backup; or delete this file, and the run goes on from its "
-                       "newest snapshot without what came later")
-    return ("the last transaction in the log %s is not whole and left out: the power failed while it was written, "
-            "and nobody was answered; or the file is damaged" % (path + LOG))
+        raise FlqError(
+            "the log %s is damaged at byte %d, and later transactions cannot be read"
+            % (path + LOG, LOG_HEAD + wrong * (FRAME_HEAD + head.page_size) if head.is_whole else 0),
+            "restore the folder of the run from a backup; or delete this file, and the run goes on from its "
+            "newest snapshot without what came later",
+        )
+    return (
+        "the last transaction in the log %s is not whole and left out: the power failed while it was written, "
+        "and nobody was answered; or the file is damaged" % (path + LOG)
+    )
 
 
 def _head_of(stream: BinaryIO) -> Optional[_Head]:
@@ -267,10 +283,16 @@ def _head_of(stream: BinaryIO) -> Optional[_Head]:
     is_big_endian = bool(magic & 1) if magic | 1 == MAGIC | 1 else sys.byteorder == "big"
     words = np.frombuffer(raw[:24], ">u4" if is_big_endian else "<u4").astype(np.uint32)
     first, second = _weights(3) @ words
-    is_whole = (magic | 1 == MAGIC | 1 and page_size in PAGE_SIZES
-                and (int(first), int(second)) == tuple(salts_and_sums[2:]))
-    return _Head(is_whole, page_size if page_size in PAGE_SIZES else USUAL_PAGE, is_big_endian,
-                 tuple(salts_and_sums[:2]), tuple(salts_and_sums[2:]))
+    is_whole = (
+        magic | 1 == MAGIC | 1 and page_size in PAGE_SIZES and (int(first), int(second)) == tuple(salts_and_sums[2:])
+    )
+    return _Head(
+        is_whole,
+        page_size if page_size in PAGE_SIZES else USUAL_PAGE,
+        is_big_endian,
+        tuple(salts_and_sums[:2]),
+        tuple(salts_and_sums[2:]),
+    )
 
 
 def _frames_of(stream: BinaryIO, head: _Head) -> _Frames:
@@ -295,12 +317,20 @@ def _frames_of(stream: BinaryIO, head: _Head) -> _Frames:
         expected = before[:-1] @ start.T + words @ weights.T
         is_same = fields[:, 2:4] == np.array(head.salts, np.uint32)
         is_used = fields[:, 0] != 0  # the number of its page
-        parts.append((is_used, fields[:, 1] != 0,
-                      is_used & (is_same.all(axis=1) if head.is_whole else is_same.any(axis=1)),
-                      (expected == sums).all(axis=1)))
+        parts.append(
+            (
+                is_used,
+                fields[:, 1] != 0,
+                is_used & (is_same.all(axis=1) if head.is_whole else is_same.any(axis=1)),
+                (expected == sums).all(axis=1),
+            )
+        )
         before = before[-1:]
-    return _Frames(*(np.concatenate(columns) for columns in zip(*parts))) if parts else _Frames(
-        *(np.zeros(0, bool) for _ in _Frames._fields))
+    return (
+        _Frames(*(np.concatenate(columns) for columns in zip(*parts)))
+        if parts
+        else _Frames(*(np.zeros(0, bool) for _ in _Frames._fields))
+    )
 
 
 def _powers(n_steps: int) -> np.ndarray:

@@ -35,6 +35,9 @@ def lock(stream: IO[str], fix: str, waits: bool = False) -> bool:
     except OSError as error:
         if error.errno in TAKEN and not waits:
             return False
-        raise ConfigError("the file system of %s has no locks that work: %s"
-                          % (os.path.abspath(stream.name), error.strerror or error), fix) from None
+        raise ConfigError(
+            "the file system of %s has no locks that work: %s"
+            % (os.path.abspath(stream.name), error.strerror or error),
+            fix,
+        ) from None
     return True

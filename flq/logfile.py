@@ -78,8 +78,14 @@ class LogFile(RotatingFileHandler):
 def _trouble(path: str, error: OSError) -> logging.LogRecord:
     """Return the line on a log that cannot be written."""
     return logging.getLogger("flq").makeRecord(
-        "flq", logging.WARNING, __file__, 0, "the log %s cannot be written: %s; its lines go to the terminal only",
-        (path, error.strerror), None)
+        "flq",
+        logging.WARNING,
+        __file__,
+        0,
+        "the log %s cannot be written: %s; its lines go to the terminal only",
+        (path, error.strerror),
+        None,
+    )
 
 
 class DrawingHandler(logging.Handler):
@@ -159,8 +165,9 @@ def prune(path: str) -> None:
 
 def log_trace(logger: logging.Logger, error: Exception) -> None:
     """Write where an error came from into the log file only: on the terminal it would bury the sentence."""
-    record = logger.makeRecord(logger.name, logging.ERROR, __file__, 0, "where it came from:", (),
-                               (type(error), error, error.__traceback__))
+    record = logger.makeRecord(
+        logger.name, logging.ERROR, __file__, 0, "where it came from:", (), (type(error), error, error.__traceback__)
+    )
     for handler in logging.getLogger("flq").handlers:
         if isinstance(handler, logging.FileHandler):
             handler.handle(record)

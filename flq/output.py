@@ -68,9 +68,11 @@ def bytes_of_names(error: UnicodeError) -> Tuple[bytes, int]:
     """Handle encoding errors: write undecodable bytes of a file's name as they were, other letters as escapes."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
-    letters = error.object[error.start:error.end]
-    return b"".join(bytes([ord(letter) - 0xdc00]) if "\udc80" <= letter <= "\udcff"
-                    else letter.encode("ascii", "backslashreplace") for letter in letters), error.end
+    letters = error.object[error.start : error.end]
+    return b"".join(
+        bytes([ord(letter) - 0xDC00]) if "\udc80" <= letter <= "\udcff" else letter.encode("ascii", "backslashreplace")
+        for letter in letters
+    ), error.end
 
 
 def make_output_safe() -> None:

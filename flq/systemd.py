@@ -27,8 +27,12 @@ class Watchdog:
         How often to feed it, a third of what systemd waits; None = nobody waits.
     """
 
-    def __init__(self, environment: Mapping[str, str], clock: Callable[[], float] = time.monotonic,
-                 cpu_clock: Callable[[], float] = time.process_time) -> None:
+    def __init__(
+        self,
+        environment: Mapping[str, str],
+        clock: Callable[[], float] = time.monotonic,
+        cpu_clock: Callable[[], float] = time.process_time,
+    ) -> None:
         self._address = environment.get("NOTIFY_SOCKET", "")
         self._clock, self._cpu_clock = clock, cpu_clock
         self._looked = clock(), cpu_clock()

@@ -78,11 +78,15 @@ def read_tokens(path: str) -> Dict[str, str]:
         if not words or line.startswith("#"):
             continue
         if len(words) != 2 or not _NAME.match(words[0]) or not _TOKEN.match(words[1]):
-            raise ConfigError("line %d of %s must be a name and a token, such as: worker0 TOKEN" % (number, path),
-                              "restore the file, or remove it and let the master make a new one for everybody")
+            raise ConfigError(
+                "line %d of %s must be a name and a token, such as: worker0 TOKEN" % (number, path),
+                "restore the file, or remove it and let the master make a new one for everybody",
+            )
         if seen.intersection(words):
-            raise ConfigError("line %d of %s repeats a name or a token; each must be there once" % (number, path),
-                              "remove one of the lines")
+            raise ConfigError(
+                "line %d of %s repeats a name or a token; each must be there once" % (number, path),
+                "remove one of the lines",
+            )
         seen.update(words)
         tokens[words[0]] = words[1]
     return tokens
@@ -93,8 +97,9 @@ def is_open_to_others(path: str) -> bool:
     return bool(os.stat(path).st_mode & 0o077)
 
 
-def worker_token_source(worker_id: int, token_file: Optional[str], environment: Mapping[str, str],
-                        project_dir: str) -> Callable[[], Optional[str]]:
+def worker_token_source(
+    worker_id: int, token_file: Optional[str], environment: Mapping[str, str], project_dir: str
+) -> Callable[[], Optional[str]]:
     """Return a function that finds a worker's token, or None where there is none.
 
     It is asked whenever the worker registers: on one machine, the master may make the tokens
@@ -119,8 +124,10 @@ def worker_token_source(worker_id: int, token_file: Optional[str], environment: 
     given = environment.get(ENVIRONMENT, "").strip()
     if given:
         if not _TOKEN.match(given):
-            raise ConfigError("the environment variable %s holds no token" % ENVIRONMENT,
-                              "set it to what stands behind %s in the master's file of tokens" % worker_name(worker_id))
+            raise ConfigError(
+                "the environment variable %s holds no token" % ENVIRONMENT,
+                "set it to what stands behind %s in the master's file of tokens" % worker_name(worker_id),
+            )
         return lambda: given
     path = default_path(project_dir)
     return lambda: _tokens_of(path).get(worker_name(worker_id)) if os.path.exists(path) else None
@@ -136,8 +143,10 @@ def _token_of_file(path: str, worker_id: int) -> str:
         return words[0]
     token = _tokens_of(path).get(worker_name(worker_id))
     if token is None:
-        raise ConfigError("%s holds no token of worker %d" % (path, worker_id),
-                          "it needs the line %s of the master's file of tokens" % worker_name(worker_id))
+        raise ConfigError(
+            "%s holds no token of worker %d" % (path, worker_id),
+            "it needs the line %s of the master's file of tokens" % worker_name(worker_id),
+        )
     return token
 
 

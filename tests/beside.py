@@ -24,12 +24,20 @@ class Beside:
     environment : dict, optional
     """
 
-    def __init__(self, command: Sequence[str], folder: str, config: Any,
-                 environment: Optional[Dict[str, str]] = None) -> None:
+    def __init__(
+        self, command: Sequence[str], folder: str, config: Any, environment: Optional[Dict[str, str]] = None
+    ) -> None:
         self._output = tempfile.TemporaryFile("w+", encoding="utf-8")
         turn = ["flock", _turns(config)] if shutil.which("flock") else []
-        self._process = subprocess.Popen(turn + list(command), cwd=folder, env=environment, stdin=subprocess.DEVNULL,
-                                         stdout=self._output, stderr=subprocess.STDOUT, start_new_session=True)
+        self._process = subprocess.Popen(
+            turn + list(command),
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=self._output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
         config.add_cleanup(self._end)
 
     def result(self, timeout_s: float) -> Tuple[int, str]:

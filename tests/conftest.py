@@ -4,8 +4,7 @@ import signal
 
 import pytest
 
-BESIDE = ("test_the_pip_section_makes_an_environment_in_which_the_programs_run",
-          "test_the_whole_worker_suite_passes")
+BESIDE = ("test_the_pip_section_makes_an_environment_in_which_the_programs_run", "test_the_whole_worker_suite_passes")
 
 
 def pytest_configure():

@@ -24,6 +24,7 @@ def english_name(name: str) -> str:
 
 # Each of these takes a text and returns what has to be equal in both languages.
 
+
 def shape(text: str) -> List[str]:
     """Return the kinds of lines in order: headings by level, rows of tables, items of lists, quotations, pictures."""
     return re.findall(r"^(#+ |\||\* |- |\d+\. |> |!\[|<!-- .*? -->)", text, re.MULTILINE)
@@ -64,6 +65,7 @@ PARTS: Tuple[Callable[[str], List[Any]], ...] = (shape, cells, commands, code, n
 
 
 # Where links lead, and what is named
+
 
 def targets(name: str) -> List[str]:
     """Return the paths, from the project folder, that a document links to; addresses of the Internet are left out."""

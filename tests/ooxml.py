@@ -15,8 +15,21 @@ MAIN = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
 CHART = "{http://schemas.openxmlformats.org/drawingml/2006/chart}"
 OFFICE = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}"
 # Of a sheet, in the order that the schema demands.
-ELEMENTS = ("sheetPr", "dimension", "sheetViews", "sheetFormatPr", "cols", "sheetData", "conditionalFormatting",
-            "printOptions", "pageMargins", "pageSetup", "headerFooter", "ignoredErrors", "drawing")
+ELEMENTS = (
+    "sheetPr",
+    "dimension",
+    "sheetViews",
+    "sheetFormatPr",
+    "cols",
+    "sheetData",
+    "conditionalFormatting",
+    "printOptions",
+    "pageMargins",
+    "pageSetup",
+    "headerFooter",
+    "ignoredErrors",
+    "drawing",
+)
 TYPES = ("cellIs", "expression")  # of conditional formats
 LONGEST_TEXT, LONGEST_FOOTER, LONGEST_NAME = 32767, 255, 31
 ONE_CELL = "[$]?[A-Z]{1,3}[$]?[0-9]+"
@@ -65,7 +78,7 @@ def _relations(parts, found):
         if not name.endswith(".rels"):
             continue
         folder, _, file = name.rpartition("/_rels/")
-        owner = posixpath.join(folder, file[:-len(".rels")])
+        owner = posixpath.join(folder, file[: -len(".rels")])
         targets = relations[owner] = {}
         for relation in root:
             target = relation.get("Target")
@@ -99,8 +112,11 @@ def _sheets(parts, relations, found):
     for name in defined:
         if int(name.get("localSheetId", 0)) >= len(names):
             found.append("the name %s is of no sheet" % name.get("name"))
-        found += ["the name %s refers to %s" % (name.get("name"), area) for area in name.text.split(",")
-                  if not _is_reference(area, names)]
+        found += [
+            "the name %s refers to %s" % (name.get("name"), area)
+            for area in name.text.split(",")
+            if not _is_reference(area, names)
+        ]
     return names
 
 
@@ -130,7 +146,7 @@ def _styles(styles):
 
 def _sheet(root, parts):
     """Order of elements, rows and cells; what stands in the cells; conditional formats."""
-    tags = [child.tag[len(MAIN):] for child in root]
+    tags = [child.tag[len(MAIN) :] for child in root]
     ranks = [ELEMENTS.index(tag) if tag in ELEMENTS else -1 for tag in tags]
     if -1 in ranks or ranks != sorted(ranks):
         yield "elements out of order: %s" % tags
@@ -144,7 +160,7 @@ def _sheet(root, parts):
         last_row = number
         for cell in row:
             letters, digits = re.fullmatch("([A-Z]+)([0-9]+)", cell.get("r")).groups()
-            column = sum((ord(letter) - 64) * 26 ** power for power, letter in enumerate(reversed(letters)))
+            column = sum((ord(letter) - 64) * 26**power for power, letter in enumerate(reversed(letters)))
             if int(digits) != number or column <= last_column:
                 yield "cell %s is out of order" % cell.get("r")
             last_column = column
@@ -201,8 +217,11 @@ def _chart(root, sheets):
     for reference in root.iter(CHART + "f"):
         if not _is_reference(reference.text, sheets):
             yield "it refers to %s" % reference.text
-    axes = {axis.find(CHART + "axId").get("val"): axis.find(CHART + "crossAx").get("val")
-            for axis in root.iter() if axis.find(CHART + "crossAx") is not None}
+    axes = {
+        axis.find(CHART + "axId").get("val"): axis.find(CHART + "crossAx").get("val")
+        for axis in root.iter()
+        if axis.find(CHART + "crossAx") is not None
+    }
     plot = root.find("%schart/%splotArea" % (CHART, CHART))
     used = {axis.get("val") for kind in plot if kind.tag.endswith("Chart") for axis in kind.findall(CHART + "axId")}
     if not used or used != set(axes) or set(axes.values()) != set(axes):

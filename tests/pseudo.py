@@ -24,7 +24,7 @@ def seen(text, n_columns):
     rows, column, at = [[]], 0, 0
     while at < len(text):
         token = TOKEN.match(text, at)
-        assert token, "a control character: %r" % text[at:at + 20]
+        assert token, "a control character: %r" % text[at : at + 20]
         at = token.end()
         if token.group() == "\r":
             column = 0
@@ -38,7 +38,7 @@ def seen(text, n_columns):
                 rows.append([])
                 column = 0
             rows[-1] += [" "] * (column - len(rows[-1]))
-            rows[-1][column:column + 1] = [token.group()]
+            rows[-1][column : column + 1] = [token.group()]
             column += 1
     return ["".join(row).rstrip() for row in rows]
 
@@ -105,6 +105,7 @@ class Pseudo:
 
         With ``outlives`` it does not hear of a hang-up, as if nohup had started it.
         """
+
         def take():
             os.setsid()
             fcntl.ioctl(self.slave, termios.TIOCSCTTY, 0)

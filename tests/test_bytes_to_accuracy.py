@@ -14,9 +14,20 @@ ACCURACIES = (0.70, 0.81, 0.79, 0.80, 0.82)
 
 def rows_of(accuracies, frame_bytes=1000):
     """Return rounds as a file has them: ``frame_bytes`` each way and two exchanges a round."""
-    return [{"round": k, "up": k * frame_bytes, "down": k * frame_bytes, "exchanges": 2 * k, "samples": 50 * k,
-             "test_accuracy": accuracy, "val_accuracy": accuracy, "mean_test_accuracy": accuracy,
-             "mean_val_accuracy": accuracy} for k, accuracy in enumerate(accuracies, start=1)]
+    return [
+        {
+            "round": k,
+            "up": k * frame_bytes,
+            "down": k * frame_bytes,
+            "exchanges": 2 * k,
+            "samples": 50 * k,
+            "test_accuracy": accuracy,
+            "val_accuracy": accuracy,
+            "mean_test_accuracy": accuracy,
+            "mean_val_accuracy": accuracy,
+        }
+        for k, accuracy in enumerate(accuracies, start=1)
+    ]
 
 
 def write(folder, name, seed, mode, rows):

@@ -19,6 +19,7 @@ def write(tmp_path, monkeypatch):
         text = content if isinstance(content, str) else json.dumps(content)
         (tmp_path / "flq_config.json").write_text(text, encoding="utf-8")
         return "flq_config.json"
+
     return write_file
 
 
@@ -29,6 +30,7 @@ def sentence(*overrides, path=None):
 
 
 # What is accepted
+
 
 def test_without_a_file_every_setting_has_its_default():
     config = load_config(None)
@@ -67,6 +69,7 @@ def test_no_translation_is_left_over(pytestconfig):
         def __getitem__(self, text):
             self.read.add(text)
             return super().__getitem__(text)
+
     texts = Texts(chinese_texts(pytestconfig.rootpath))
     markdown_table(texts)
     assert set(texts) - texts.read == set()
@@ -85,10 +88,20 @@ def test_every_key_is_described_in_one_sentence():
 
 
 def test_nested_and_flat_form_say_the_same_and_may_be_mixed(write):
-    nested = {"system": {"total_workers": 2, "min_workers": 2, "max_rounds": 100},
-              "dataset": {"name": "mnist", "batch_size": 16}, "model": {"name": "cnn_small", "local_epochs": 1}}
-    flat = {"total_workers": 2, "min_workers": 2, "max_rounds": 100, "dataset": "mnist", "batch_size": 16,
-            "model": "cnn_small", "local_epochs": 1}
+    nested = {
+        "system": {"total_workers": 2, "min_workers": 2, "max_rounds": 100},
+        "dataset": {"name": "mnist", "batch_size": 16},
+        "model": {"name": "cnn_small", "local_epochs": 1},
+    }
+    flat = {
+        "total_workers": 2,
+        "min_workers": 2,
+        "max_rounds": 100,
+        "dataset": "mnist",
+        "batch_size": 16,
+        "model": "cnn_small",
+        "local_epochs": 1,
+    }
     mixed = {"system": nested["system"], "dataset": "mnist", "batch_size": 16, "model": nested["model"]}
     expected = load_config(write(nested)).settings()
     assert expected["dataset"] == dict(load_config(None).settings()["dataset"], name="mnist", batch_size=16)
@@ -106,8 +119,9 @@ def test_an_override_wins_over_the_file_and_a_later_one_over_an_earlier(write):
     assert config.model.lr == 0.3
 
 
-@pytest.mark.parametrize("override, value", [
-    ("mode=bin", "bin"), ('mode="bin"', "bin"), ("flq_algorithm.mode=bin", "bin")])
+@pytest.mark.parametrize(
+    "override, value", [("mode=bin", "bin"), ('mode="bin"', "bin"), ("flq_algorithm.mode=bin", "bin")]
+)
 def test_a_value_that_is_not_json_is_text(override, value):
     assert load_config(None, [override]).flq_algorithm.mode == value
 
@@ -148,9 +162,11 @@ def test_a_configuration_does_not_change_later():
 
 # What is refused, and how it is said
 
+
 def test_an_error_says_what_was_got_and_expected_and_where(write):
-    assert (sentence(path=write({"model": {"ema": 12}}))
-            == "ema must be >= 0 and < 1, got 12 (flq_config.json: model.ema)")
+    assert (
+        sentence(path=write({"model": {"ema": 12}})) == "ema must be >= 0 and < 1, got 12 (flq_config.json: model.ema)"
+    )
     assert sentence(path=write({"ema": 12})) == "ema must be >= 0 and < 1, got 12 (flq_config.json: ema)"
     assert sentence("model.ema=12") == "ema must be >= 0 and < 1, got 12 (--set model.ema)"
 
@@ -160,39 +176,42 @@ def test_of_several_errors_the_first_is_told_and_the_others_counted():
     assert sentence("lrr=0", "bup=9").endswith("(--set lrr; and 1 more)")
 
 
-@pytest.mark.parametrize("override, expected", [
-    ("total_workers=4097", "total_workers must be in 1..4096, got 4097"),
-    ("total_workers=0", "total_workers must be in 1..4096, got 0"),
-    ("b_up=3.5", "b_up must be one of 1, 2, 3, 4, 5, 6, 7, 8, 32 or null, got 3.5"),
-    ('b_up="4"', 'b_up must be one of 1, 2, 3, 4, 5, 6, 7, 8, 32 or null, got "4"'),
-    ("b_up=true", "b_up must be one of 1, 2, 3, 4, 5, 6, 7, 8, 32 or null, got true"),
-    ("b_down=true", "b_down must be one of 0, 1, 2, 3, 4, 5, 6, 7, 8, 32 or null, got true"),
-    ("b_down=9", "b_down must be one of 0, 1, 2, 3, 4, 5, 6, 7, 8, 32 or null, got 9"),
-    ("lr=0", "lr must be > 0 and <= 1000000, got 0"),
-    ('lr="0.1"', 'lr must be a number > 0 and <= 1000000, got "0.1"'),
-    ("lr=NaN", "lr must be a number > 0 and <= 1000000, got NaN"),
-    ("lr=1e999", "lr must be a number > 0 and <= 1000000, got Infinity"),
-    ("lr=true", "lr must be a number > 0 and <= 1000000, got true"),
-    ("lr=[1]", "lr must be a number > 0 and <= 1000000, got a list"),
-    ("lr={}", "lr must be a number > 0 and <= 1000000, got an object"),
-    ("thr_scale=-1", "thr_scale must be in 0..1000000, got -1"),
-    ("min_workers=0", "min_workers must be >= 1, got 0"),
-    ("dim=3", "dim must be in 4..1000000000, got 3"),
-    ("dir_alpha=1e-7", "dir_alpha must be in 1e-06..1000000, got 1e-07"),
-    ("scale_by_selected=2", "scale_by_selected must be true or false, got 2"),
-    ("sel_ref=0", "sel_ref must be in 1..4096, got 0"),
-    ("clip_global=-1", "clip_global must be in 0..1000000000, got -1"),
-    ("seed=-1", "seed must be in 0..9223372036854775807, got -1"),
-    ("deterministic=1", "deterministic must be true or false, got 1"),
-    ("partition=dirichlet", 'partition must be one of iid, non_iid, shards, local, got "dirichlet"'),
-    ("memory=ef", 'memory must be one of none, residual, flq, mirror or null, got "ef"'),
-    ("input_shape=[28,28]", "input_shape must be a list of 3 whole numbers above 0 or null, got a list"),
-    ("input_shape=[28,28,0]", "input_shape must be a list of 3 whole numbers above 0 or null, got a list"),
-    ("ema=1", "ema must be >= 0 and < 1, got 1"),
-    ("data_dir=5", "data_dir must be a text of at least 1 character or null, got 5"),
-    ("results_dir=a\udce4", 'results_dir must be UTF-8, as all settings: workers get them as text, got "a\\udce4"'),
-    ("results_dir=", 'results_dir must be a text of at least 1 character, got ""'),
-])
+@pytest.mark.parametrize(
+    "override, expected",
+    [
+        ("total_workers=4097", "total_workers must be in 1..4096, got 4097"),
+        ("total_workers=0", "total_workers must be in 1..4096, got 0"),
+        ("b_up=3.5", "b_up must be one of 1, 2, 3, 4, 5, 6, 7, 8, 32 or null, got 3.5"),
+        ('b_up="4"', 'b_up must be one of 1, 2, 3, 4, 5, 6, 7, 8, 32 or null, got "4"'),
+        ("b_up=true", "b_up must be one of 1, 2, 3, 4, 5, 6, 7, 8, 32 or null, got true"),
+        ("b_down=true", "b_down must be one of 0, 1, 2, 3, 4, 5, 6, 7, 8, 32 or null, got true"),
+        ("b_down=9", "b_down must be one of 0, 1, 2, 3, 4, 5, 6, 7, 8, 32 or null, got 9"),
+        ("lr=0", "lr must be > 0 and <= 1000000, got 0"),
+        ('lr="0.1"', 'lr must be a number > 0 and <= 1000000, got "0.1"'),
+        ("lr=NaN", "lr must be a number > 0 and <= 1000000, got NaN"),
+        ("lr=1e999", "lr must be a number > 0 and <= 1000000, got Infinity"),
+        ("lr=true", "lr must be a number > 0 and <= 1000000, got true"),
+        ("lr=[1]", "lr must be a number > 0 and <= 1000000, got a list"),
+        ("lr={}", "lr must be a number > 0 and <= 1000000, got an object"),
+        ("thr_scale=-1", "thr_scale must be in 0..1000000, got -1"),
+        ("min_workers=0", "min_workers must be >= 1, got 0"),
+        ("dim=3", "dim must be in 4..1000000000, got 3"),
+        ("dir_alpha=1e-7", "dir_alpha must be in 1e-06..1000000, got 1e-07"),
+        ("scale_by_selected=2", "scale_by_selected must be true or false, got 2"),
+        ("sel_ref=0", "sel_ref must be in 1..4096, got 0"),
+        ("clip_global=-1", "clip_global must be in 0..1000000000, got -1"),
+        ("seed=-1", "seed must be in 0..9223372036854775807, got -1"),
+        ("deterministic=1", "deterministic must be true or false, got 1"),
+        ("partition=dirichlet", 'partition must be one of iid, non_iid, shards, local, got "dirichlet"'),
+        ("memory=ef", 'memory must be one of none, residual, flq, mirror or null, got "ef"'),
+        ("input_shape=[28,28]", "input_shape must be a list of 3 whole numbers above 0 or null, got a list"),
+        ("input_shape=[28,28,0]", "input_shape must be a list of 3 whole numbers above 0 or null, got a list"),
+        ("ema=1", "ema must be >= 0 and < 1, got 1"),
+        ("data_dir=5", "data_dir must be a text of at least 1 character or null, got 5"),
+        ("results_dir=a\udce4", 'results_dir must be UTF-8, as all settings: workers get them as text, got "a\\udce4"'),
+        ("results_dir=", 'results_dir must be a text of at least 1 character, got ""'),
+    ],
+)
 def test_an_impossible_value_is_refused(override, expected):
     assert sentence(override) == "%s (--set %s)" % (expected, override.split("=")[0])
 
@@ -203,15 +222,18 @@ def test_a_number_too_long_for_any_float_is_refused_briefly():
 
 
 def test_a_quorum_larger_than_the_cohort_is_refused_even_when_it_is_the_default():
-    assert (sentence("min_workers=5")
-            == "min_workers must be at most total_workers = 4, got 5 (--set min_workers)")
-    assert (sentence("total_workers=2")
-            == "min_workers must be at most total_workers = 2, got 4 (the default of system.min_workers)")
+    assert sentence("min_workers=5") == "min_workers must be at most total_workers = 4, got 5 (--set min_workers)"
+    assert (
+        sentence("total_workers=2")
+        == "min_workers must be at most total_workers = 2, got 4 (the default of system.min_workers)"
+    )
 
 
 def test_a_round_without_any_training_is_refused():
-    assert (sentence("local_epochs=0")
-            == "local_steps must be > 0 when local_epochs is 0, got 0 (the default of model.local_steps)")
+    assert (
+        sentence("local_epochs=0")
+        == "local_steps must be > 0 when local_epochs is 0, got 0 (the default of model.local_steps)"
+    )
 
 
 @pytest.mark.parametrize("key", ["round_deadline_s", "offer_deadline_s", "lease_s", "linger_s", "give_up_s"])
@@ -220,22 +242,47 @@ def test_seconds_that_no_thread_can_wait_are_refused(key):
     assert "1000000000, got 1000000001" in sentence(key + "=1000000001")
 
 
-@pytest.mark.parametrize("key, highest", [
-    ("threads", 1024), ("max_rounds", 10 ** 9), ("batch_size", 10 ** 6), ("dir_alpha", 10 ** 6), ("lr", 10 ** 6),
-    ("l2", 10 ** 6), ("local_epochs", 10 ** 6), ("local_steps", 10 ** 6), ("server_lr", 10 ** 6), ("dim", 10 ** 9),
-    ("sel_ref", 4096), ("clip_global", 10 ** 9), ("D", 10000), ("ck", 10 ** 6), ("C", 10 ** 9), ("warmup", 10 ** 9),
-    ("thr_scale", 10 ** 6), ("sel_clients", 4096), ("up_budget_bits", 10 ** 15), ("evaluation_backlog_mb", 10 ** 6)])
+@pytest.mark.parametrize(
+    "key, highest",
+    [
+        ("threads", 1024),
+        ("max_rounds", 10**9),
+        ("batch_size", 10**6),
+        ("dir_alpha", 10**6),
+        ("lr", 10**6),
+        ("l2", 10**6),
+        ("local_epochs", 10**6),
+        ("local_steps", 10**6),
+        ("server_lr", 10**6),
+        ("dim", 10**9),
+        ("sel_ref", 4096),
+        ("clip_global", 10**9),
+        ("D", 10000),
+        ("ck", 10**6),
+        ("C", 10**9),
+        ("warmup", 10**9),
+        ("thr_scale", 10**6),
+        ("sel_clients", 4096),
+        ("up_budget_bits", 10**15),
+        ("evaluation_backlog_mb", 10**6),
+    ],
+)
 def test_every_number_has_a_largest_value(key, highest):
     load_config(None, ["%s=%d" % (key, highest)])
     assert "%d, got %d" % (highest, highest + 1) in sentence("%s=%d" % (key, highest + 1))
 
 
 def test_offers_that_end_with_the_round_or_after_it_are_refused():
-    assert (sentence("round_deadline_s=10", "offer_deadline_s=10")
-            == "offer_deadline_s must be less than round_deadline_s = 10, got 10 (--set offer_deadline_s)")
+    assert (
+        sentence("round_deadline_s=10", "offer_deadline_s=10")
+        == "offer_deadline_s must be less than round_deadline_s = 10, got 10 (--set offer_deadline_s)"
+    )
     assert "less than round_deadline_s = 10.5" in sentence("offer_deadline_s=11", "round_deadline_s=10.5")
-    for overrides in (["offer_deadline_s=10"], ["round_deadline_s=10"],
-                      ["round_deadline_s=10", "offer_deadline_s=9.5"]):
+    for overrides in (
+        ["offer_deadline_s=10"],
+        ["round_deadline_s=10"],
+        ["round_deadline_s=10", "offer_deadline_s=9.5"],
+    ):
         load_config(None, overrides)
 
 
@@ -252,32 +299,39 @@ def test_a_combination_that_can_not_work_is_refused():
     assert "scale_by_selected can not be used with memory mirror" in sentence("scale_by_selected=1", "memory=mirror")
 
 
-@pytest.mark.parametrize("override, expected", [
-    ("b_upp=4", 'unknown key "b_upp"; the nearest is b_up in section flq_algorithm'),
-    ("d=3", 'unknown key "d"; the nearest is D in section lazy_selection'),
-    ("model.nam=mlp", 'unknown key "nam"; the nearest is name in section model'),
-    ("dataset.nam=mlp", 'unknown key "nam"; the nearest is name in section dataset'),
-    ("sistem=3", 'unknown key "sistem"; the nearest is section system'),
-    ("qqqqqq=x", 'unknown key "qqqqqq"; docs/configuration.md lists what there is'),
-    ("system.b_up=4", "b_up belongs to section flq_algorithm, not to system"),
-    ("system.name=x", "name belongs to section dataset or model, not to system"),
-    ("name=mlp", "name is ambiguous here; write dataset.name or model.name"),
-    ("model=3", "section model must be an object of keys, got 3"),
-    ("system=null", "section system must be an object of keys, got null"),
-])
+@pytest.mark.parametrize(
+    "override, expected",
+    [
+        ("b_upp=4", 'unknown key "b_upp"; the nearest is b_up in section flq_algorithm'),
+        ("d=3", 'unknown key "d"; the nearest is D in section lazy_selection'),
+        ("model.nam=mlp", 'unknown key "nam"; the nearest is name in section model'),
+        ("dataset.nam=mlp", 'unknown key "nam"; the nearest is name in section dataset'),
+        ("sistem=3", 'unknown key "sistem"; the nearest is section system'),
+        ("qqqqqq=x", 'unknown key "qqqqqq"; docs/configuration.md lists what there is'),
+        ("system.b_up=4", "b_up belongs to section flq_algorithm, not to system"),
+        ("system.name=x", "name belongs to section dataset or model, not to system"),
+        ("name=mlp", "name is ambiguous here; write dataset.name or model.name"),
+        ("model=3", "section model must be an object of keys, got 3"),
+        ("system=null", "section system must be an object of keys, got null"),
+    ],
+)
 def test_a_key_without_a_place_is_told_its_place(override, expected):
     assert sentence(override) == "%s (--set %s)" % (expected, override.split("=")[0])
 
 
 def test_a_misspelt_section_is_refused_even_when_it_is_empty(write):
     for content in ({}, {"lr": 1}):
-        assert (sentence(path=write({"modle": content}))
-                == 'unknown section "modle"; the nearest is model (flq_config.json: modle)')
+        assert (
+            sentence(path=write({"modle": content}))
+            == 'unknown section "modle"; the nearest is model (flq_config.json: modle)'
+        )
 
 
 def test_a_key_given_in_both_forms_is_refused(write):
-    assert (sentence(path=write({"lr": 1, "model": {"lr": 2}}))
-            == "model.lr is given twice; keep one (flq_config.json: lr and flq_config.json: model.lr)")
+    assert (
+        sentence(path=write({"lr": 1, "model": {"lr": 2}}))
+        == "model.lr is given twice; keep one (flq_config.json: lr and flq_config.json: model.lr)"
+    )
 
 
 @pytest.mark.parametrize("override", ["b_up", "=3", "model.=3", ".lr=3", ""])
@@ -285,20 +339,25 @@ def test_an_override_without_key_or_value_is_refused(override):
     assert sentence(override).startswith("--set must be section.key=value, got %s (" % json.dumps(override))
 
 
-@pytest.mark.parametrize("text, expected", [
-    ('{"lr": 1,\n "l2": }', "flq_config.json is not JSON: line 2, column 8: Expecting value"),
-    ("", "flq_config.json is not JSON: line 1, column 1: Expecting value"),
-    ("[1]", "flq_config.json must hold one JSON object, got a list"),
-    ('{"model": {"lr": 1, "lr": 2}}', 'flq_config.json can not be used: key "lr" stands twice in one object'),
-    ("[" * 100000, "flq_config.json is nested too deeply to be a configuration"),
-])
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        ('{"lr": 1,\n "l2": }', "flq_config.json is not JSON: line 2, column 8: Expecting value"),
+        ("", "flq_config.json is not JSON: line 1, column 1: Expecting value"),
+        ("[1]", "flq_config.json must hold one JSON object, got a list"),
+        ('{"model": {"lr": 1, "lr": 2}}', 'flq_config.json can not be used: key "lr" stands twice in one object'),
+        ("[" * 100000, "flq_config.json is nested too deeply to be a configuration"),
+    ],
+)
 def test_a_file_that_is_no_configuration_is_refused(write, text, expected):
     assert sentence(path=write(text)) == expected + " (flq_config.json shows a whole configuration)"
 
 
 def test_nan_in_a_file_is_refused_with_its_place(write):
-    assert (sentence(path=write('{"model": {"lr": NaN}}'))
-            == "lr must be a number > 0 and <= 1000000, got NaN (flq_config.json: model.lr)")
+    assert (
+        sentence(path=write('{"model": {"lr": NaN}}'))
+        == "lr must be a number > 0 and <= 1000000, got NaN (flq_config.json: model.lr)"
+    )
 
 
 def test_a_file_that_can_not_be_read_is_named(tmp_path):

@@ -104,13 +104,25 @@ run --that
 """
 
 
-@pytest.mark.parametrize("part, old, new", [
-    (documents.shape, "## B", "### B"), (documents.shape, "* a", "a"), (documents.shape, "1. a", "a"),
-    (documents.shape, "![A", "[A"), (documents.shape, "|---|---|\n", ""),
-    (documents.cells, "2.5", "2.6"), (documents.cells, " 2.5 |", " 2.5"), (documents.cells, "| 1 ", "| "),
-    (documents.commands, "--this", "--thus"), (documents.commands, "--that", "--thus"),
-    (documents.code, "`code`", "`cod`"), (documents.code, "`code`", "code"),
-    (documents.numbers, "17", "18"), (documents.links, "b.md", "c.md")])
+@pytest.mark.parametrize(
+    "part, old, new",
+    [
+        (documents.shape, "## B", "### B"),
+        (documents.shape, "* a", "a"),
+        (documents.shape, "1. a", "a"),
+        (documents.shape, "![A", "[A"),
+        (documents.shape, "|---|---|\n", ""),
+        (documents.cells, "2.5", "2.6"),
+        (documents.cells, " 2.5 |", " 2.5"),
+        (documents.cells, "| 1 ", "| "),
+        (documents.commands, "--this", "--thus"),
+        (documents.commands, "--that", "--thus"),
+        (documents.code, "`code`", "`cod`"),
+        (documents.code, "`code`", "code"),
+        (documents.numbers, "17", "18"),
+        (documents.links, "b.md", "c.md"),
+    ],
+)
 def test_a_difference_would_be_found(part, old, new):
     assert DOCUMENT.count(old) == 1
     assert part(DOCUMENT.replace(old, new)) != part(DOCUMENT)

@@ -99,7 +99,7 @@ def test_a_transaction_that_the_power_cut_short_is_left_out_with_a_sentence(copy
     size = frame_size(copy)
 
     def tear(content):
-        content[-size // 2 - n_lost:-size // 2] = bytes(n_lost)  # a part of its last page never came
+        content[-size // 2 - n_lost : -size // 2] = bytes(n_lost)  # a part of its last page never came
 
     rewrite(copy, tear)
     assert "the last transaction in the log %s%s is not whole and left out" % (copy, LOG) in check_log(copy)
@@ -143,8 +143,16 @@ def test_who_only_reads_refuses_a_damaged_log_and_leaves_it(copy):
 
 
 def test_a_digest_tells_columns_types_and_tables_apart():
-    rows = [("t", (1, "ab", None)), ("u", (1, "ab", None)), ("t", ("1", "ab", None)), ("t", (1, b"ab", None)),
-            ("t", (1, "a", "b", None)), ("t", (1, "ab", "None")), ("t", (1, "ab")), ("t", (1.0, "ab", None))]
+    rows = [
+        ("t", (1, "ab", None)),
+        ("u", (1, "ab", None)),
+        ("t", ("1", "ab", None)),
+        ("t", (1, b"ab", None)),
+        ("t", (1, "a", "b", None)),
+        ("t", (1, "ab", "None")),
+        ("t", (1, "ab")),
+        ("t", (1.0, "ab", None)),
+    ]
     digests = [digest(table, row) for table, row in rows]
     assert len(set(digests)) == len(rows) and digest("t", (1, "ab", None)) == digests[0]
     assert digest("t", (b"ab",)) == digest("t", (memoryview(b"ab"),)) == digest("t", (bytearray(b"ab"),))

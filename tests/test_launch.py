@@ -21,7 +21,12 @@ def test_a_module_is_run_from_any_path(tmp_path, name, variables):
         stream.write("import sys; print(sys.argv[1:], __name__, sys.path[0].encode('utf-8', 'surrogateescape'))")
     (tmp_path / "flq").mkdir()  # of somebody else, where one is
     (tmp_path / "flq" / "errors.py").write_text("print('another')")
-    done = subprocess.run([sys.executable, os.path.join(folder, b"launch.py"), "flq.errors", "-m", "a b"],
-                          stdout=subprocess.PIPE, cwd=str(tmp_path), timeout=60, env=dict(os.environ, **variables))
+    done = subprocess.run(
+        [sys.executable, os.path.join(folder, b"launch.py"), "flq.errors", "-m", "a b"],
+        stdout=subprocess.PIPE,
+        cwd=str(tmp_path),
+        timeout=60,
+        env=dict(os.environ, **variables),
+    )
     expected = "%s __main__ %r\n" % (["-m", "a b"], os.path.dirname(folder))
     assert (done.returncode, done.stdout.decode()) == (0, expected)

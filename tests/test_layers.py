@@ -17,17 +17,41 @@ TENSORFLOW = frozenset({"tensorflow", "keras"})
 UNSAFE_MODULES = frozenset({"pickle", "_pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"})
 
 # Values in, values out: no files, no network, no clock, no threads, no logging.
-PURE_STDLIB = frozenset({
-    "abc", "base64", "binascii", "bisect", "collections", "copy", "enum", "fractions", "functools", "hashlib", "heapq",
-    "hmac", "itertools", "json", "math", "numbers", "operator", "re", "string", "struct", "textwrap", "types", "typing",
-    "zlib"})
+PURE_STDLIB = frozenset(
+    {
+        "abc",
+        "base64",
+        "binascii",
+        "bisect",
+        "collections",
+        "copy",
+        "enum",
+        "fractions",
+        "functools",
+        "hashlib",
+        "heapq",
+        "hmac",
+        "itertools",
+        "json",
+        "math",
+        "numbers",
+        "operator",
+        "re",
+        "string",
+        "struct",
+        "textwrap",
+        "types",
+        "typing",
+        "zlib",
+    }
+)
 
 
 class Layer(NamedTuple):
     """What a layer may import besides itself."""
 
-    flq: FrozenSet[str]               # other layers
-    packages: FrozenSet[str]          # from outside the standard library
+    flq: FrozenSet[str]  # other layers
+    packages: FrozenSet[str]  # from outside the standard library
     stdlib: Optional[FrozenSet[str]]  # None: all of it
 
 
@@ -56,22 +80,28 @@ LAYERS = {
     "protocol": layer("errors core", "numpy", PURE_STDLIB | {"random"}),  # a generator that it is given
     "drawing": layer("leftovers", "numpy matplotlib"),
     "training": layer("errors output console flags locks device core drawing", "numpy tensorflow keras PIL"),
-    "worker": layer("errors console logfile addresses flags durable locks tokens systemd device core protocol training",
-                    "numpy requests"),
+    "worker": layer(
+        "errors console logfile addresses flags durable locks tokens systemd device core protocol training",
+        "numpy requests",
+    ),
     "engines": layer("errors core protocol training", "numpy"),
-    "report": layer("errors output flags durable journal_file core drawing",
-                    "numpy xlsxwriter openpyxl pandas matplotlib"),
-    "sinks": layer("errors flags tokens core drawing training report",
-                   "numpy apprise matplotlib tensorboardX swanlab"),
+    "report": layer(
+        "errors output flags durable journal_file core drawing", "numpy xlsxwriter openpyxl pandas matplotlib"
+    ),
+    "sinks": layer("errors flags tokens core drawing training report", "numpy apprise matplotlib tensorboardX swanlab"),
     "config": layer("errors core", "pydantic pydantic_core"),
     "config_file": layer("errors core config", "pydantic"),
     "config_docs": layer("errors core config", "pydantic"),
     "config_hash": layer(),
-    "master": layer("errors launch console logfile addresses flags durable journal_file locks tokens systemd device "
-                    "core protocol training report sinks config config_file config_docs config_hash",
-                    "numpy flask werkzeug cheroot pydantic prometheus_client"),
-    "deploy": layer("errors output console addresses flags leftovers durable tokens device config report master",
-                    "yaml pydantic pydantic_core"),
+    "master": layer(
+        "errors launch console logfile addresses flags durable journal_file locks tokens systemd device "
+        "core protocol training report sinks config config_file config_docs config_hash",
+        "numpy flask werkzeug cheroot pydantic prometheus_client",
+    ),
+    "deploy": layer(
+        "errors output console addresses flags leftovers durable tokens device config report master",
+        "yaml pydantic pydantic_core",
+    ),
     # The programs; nothing imports them.
     "flq_master": layer("errors output logfile config master"),
     "flq_worker": layer("errors output logfile training worker"),
@@ -114,7 +144,7 @@ def base_of(node: ast.ImportFrom, module: str, is_package: bool) -> Optional[str
     package = module.split(".") if is_package else module.split(".")[:-1]
     if node.level > len(package):
         return None
-    package = package[:len(package) - node.level + 1]
+    package = package[: len(package) - node.level + 1]
     return ".".join(package + ([node.module] if node.module else []))
 
 
@@ -124,6 +154,7 @@ def imports_of(tree: ast.AST, module: str, is_package: bool) -> Iterator[Import]
     `from a.b import c` yields a.b.c: whether c is a module or a name inside a.b makes no difference to the layer,
     but `from flq import core` has to count as flq.core.
     """
+
     def walk(node: ast.AST, in_function: bool) -> Iterator[Import]:
         if isinstance(node, ast.Import):
             for alias in node.names:
@@ -168,9 +199,12 @@ def violations(source: str, module: str, is_package: bool = False) -> List[str]:
     own = layer_of(module)
     if own not in LAYERS:
         return [f"{module}: its layer {own} stands in no row of LAYERS"]
-    found = [f"{module}:{item.line}: {sentence}" for item in imports_of(tree, module, is_package)
-             if not (item.module == "<computed>" and module in LOADS_BY_NAME)
-             for sentence in import_violations(item, own)]
+    found = [
+        f"{module}:{item.line}: {sentence}"
+        for item in imports_of(tree, module, is_package)
+        if not (item.module == "<computed>" and module in LOADS_BY_NAME)
+        for sentence in import_violations(item, own)
+    ]
     found += [f"{module}:{line}: {sentence}" for line, sentence in call_violations(tree)]
     if LAYERS[own].stdlib is not None:
         found += [f"{module}:{line}: the global random generator is used" for line in global_randomness(tree)]
@@ -241,7 +275,7 @@ def first_cycle(edges: dict) -> List[str]:
 
     def visit(module: str, path: List[str]) -> List[str]:
         if module in path:
-            return path[path.index(module):] + [module]
+            return path[path.index(module) :] + [module]
         if module in finished:
             return []
         for target in sorted(edges.get(module, ())):
@@ -279,76 +313,82 @@ def test_the_table_lets_imports_go_one_way_only():
 
 
 def test_no_modules_import_each_other_in_a_circle():
-    sources = {module_name(path): (path.read_text(encoding="utf-8"), path.name == "__init__.py")
-               for path in project_files()}
+    sources = {
+        module_name(path): (path.read_text(encoding="utf-8"), path.name == "__init__.py") for path in project_files()
+    }
     assert "flq" in sources
     assert first_cycle(import_edges(sources)) == []
 
 
 def test_a_circle_of_imports_is_found():
-    sources = {"flq.core": ("", True),
-               "flq.core.a": ("from .b import x", False),
-               "flq.core.b": ("from . import a", False)}
+    sources = {
+        "flq.core": ("", True),
+        "flq.core.a": ("from .b import x", False),
+        "flq.core.b": ("from . import a", False),
+    }
     assert first_cycle(import_edges(sources)) == ["flq.core.a", "flq.core.b", "flq.core.a"]
 
 
-@pytest.mark.parametrize("module, source", [
-    ("flq.core.lazy", "import os"),
-    ("flq.core.lazy", "import os.path"),
-    ("flq.core.lazy", "from time import monotonic"),
-    ("flq.core.lazy", "import logging"),
-    ("flq.core.lazy", "import random"),
-    ("flq.core.rng", "import numpy as np\nnp.random.seed(1)"),
-    ("flq.core.rng", "from numpy.random import normal"),
-    ("flq.core.lazy", "import threading"),
-    ("flq.core.lazy", "from pathlib import Path"),
-    ("flq.core.lazy", "import subprocess"),
-    ("flq.core.lazy", "import numpy as np, socket"),
-    ("flq.core.lazy", "def f():\n    import time"),
-    ("flq.core.lazy", "try:\n    import requests\nexcept ImportError:\n    pass"),
-    ("flq.core.lazy", "__import__('os')"),
-    ("flq.core.lazy", "import importlib"),
-    ("flq.core.lazy", "from ..protocol import wire"),
-    ("flq.core.lazy", "from .. import protocol"),
-    ("flq.core.lazy", "from flq import master"),
-    ("flq.core.lazy", "import flq.worker.runtime"),
-    ("flq.core.lazy", "from ... import anything"),
-    ("flq.core.lazy", "def f():\n    import tensorflow"),
-    ("flq.errors", "from .core import layout"),
-    ("flq.protocol.wire", "import socket"),
-    ("flq.protocol.wire", "import logging"),
-    ("flq.protocol.wire", "import flask"),
-    ("flq.protocol.worker_machine", "import random\nrandom.random()"),
-    ("flq.protocol.worker_machine", "from random import uniform"),
-    ("flq.protocol.wire", "from ..training import trainer"),
-    ("flq.protocol.wire", "from ..master.routes.app import create_app"),
-    ("flq.training.trainer", "import tensorflow as tf"),
-    ("flq.training.trainer", "from tensorflow import keras"),
-    ("flq.training.trainer", "class Trainer:\n    import tensorflow"),
-    ("flq.training.trainer", "from ..protocol import wire"),
-    ("flq.training.trainer", "import requests"),
-    ("flq.worker.runtime", "def f():\n    import tensorflow"),
-    ("flq.worker.runtime", "from ..master import app"),
-    ("flq.worker.runtime", "from ..config import load_config"),
-    ("flq.worker.runtime", "import psutil"),
-    ("flq.engines.simulation", "from ..master import app"),
-    ("flq.report.excel", "from ..master.runtime import run"),
-    ("flq.report.excel", "from ..protocol import events"),
-    ("flq.config", "from .master import app"),
-    ("flq.master.routes.app", "from ...worker import runtime"),
-    ("flq.master.routes.app", "from ...engines import simulation"),
-    ("flq.master.routes.app", "def f():\n    import tensorflow"),
-    ("flq.master.routes.app", "import flq_worker"),
-    ("flq.master.routes.app", "import pickle"),
-    ("flq.master.routes.app", "eval('1')"),
-    ("flq.master.routes.app", "import numpy\nnumpy.load('x', allow_pickle=True)"),
-    ("flq.master.routes.app", "import importlib\nname = 'x'\nimportlib.import_module(name)"),
-    ("flq.training.trainer", "import importlib\nname = 'x'\nimportlib.import_module(name)"),
-    ("flq.training.custom_model", "import pickle"),
-    ("flq.brandnew.thing", "x = 1"),
-    ("flq_worker", "from flq.master import app"),
-    ("flq_worker", "from flq import config"),
-])
+@pytest.mark.parametrize(
+    "module, source",
+    [
+        ("flq.core.lazy", "import os"),
+        ("flq.core.lazy", "import os.path"),
+        ("flq.core.lazy", "from time import monotonic"),
+        ("flq.core.lazy", "import logging"),
+        ("flq.core.lazy", "import random"),
+        ("flq.core.rng", "import numpy as np\nnp.random.seed(1)"),
+        ("flq.core.rng", "from numpy.random import normal"),
+        ("flq.core.lazy", "import threading"),
+        ("flq.core.lazy", "from pathlib import Path"),
+        ("flq.core.lazy", "import subprocess"),
+        ("flq.core.lazy", "import numpy as np, socket"),
+        ("flq.core.lazy", "def f():\n    import time"),
+        ("flq.core.lazy", "try:\n    import requests\nexcept ImportError:\n    pass"),
+        ("flq.core.lazy", "__import__('os')"),
+        ("flq.core.lazy", "import importlib"),
+        ("flq.core.lazy", "from ..protocol import wire"),
+        ("flq.core.lazy", "from .. import protocol"),
+        ("flq.core.lazy", "from flq import master"),
+        ("flq.core.lazy", "import flq.worker.runtime"),
+        ("flq.core.lazy", "from ... import anything"),
+        ("flq.core.lazy", "def f():\n    import tensorflow"),
+        ("flq.errors", "from .core import layout"),
+        ("flq.protocol.wire", "import socket"),
+        ("flq.protocol.wire", "import logging"),
+        ("flq.protocol.wire", "import flask"),
+        ("flq.protocol.worker_machine", "import random\nrandom.random()"),
+        ("flq.protocol.worker_machine", "from random import uniform"),
+        ("flq.protocol.wire", "from ..training import trainer"),
+        ("flq.protocol.wire", "from ..master.routes.app import create_app"),
+        ("flq.training.trainer", "import tensorflow as tf"),
+        ("flq.training.trainer", "from tensorflow import keras"),
+        ("flq.training.trainer", "class Trainer:\n    import tensorflow"),
+        ("flq.training.trainer", "from ..protocol import wire"),
+        ("flq.training.trainer", "import requests"),
+        ("flq.worker.runtime", "def f():\n    import tensorflow"),
+        ("flq.worker.runtime", "from ..master import app"),
+        ("flq.worker.runtime", "from ..config import load_config"),
+        ("flq.worker.runtime", "import psutil"),
+        ("flq.engines.simulation", "from ..master import app"),
+        ("flq.report.excel", "from ..master.runtime import run"),
+        ("flq.report.excel", "from ..protocol import events"),
+        ("flq.config", "from .master import app"),
+        ("flq.master.routes.app", "from ...worker import runtime"),
+        ("flq.master.routes.app", "from ...engines import simulation"),
+        ("flq.master.routes.app", "def f():\n    import tensorflow"),
+        ("flq.master.routes.app", "import flq_worker"),
+        ("flq.master.routes.app", "import pickle"),
+        ("flq.master.routes.app", "eval('1')"),
+        ("flq.master.routes.app", "import numpy\nnumpy.load('x', allow_pickle=True)"),
+        ("flq.master.routes.app", "import importlib\nname = 'x'\nimportlib.import_module(name)"),
+        ("flq.training.trainer", "import importlib\nname = 'x'\nimportlib.import_module(name)"),
+        ("flq.training.custom_model", "import pickle"),
+        ("flq.brandnew.thing", "x = 1"),
+        ("flq_worker", "from flq.master import app"),
+        ("flq_worker", "from flq import config"),
+    ],
+)
 def test_planted_violation_is_found(module, source):
     assert len(violations(source, module)) == 1
 
@@ -359,16 +399,28 @@ def test_import_inside_a_package_counts_from_the_package():
     assert violations("from . import layout\nfrom .. import errors", "flq.core", is_package=True) == []
 
 
-@pytest.mark.parametrize("module, source", [
-    ("flq.core.lazy", "import math\nimport numpy as np\nfrom ..errors import DataError\nfrom .layout import Vector"),
-    ("flq.core.lazy", "from flq import __version__\nfrom flq.core import layout\nfrom flq.errors import FlqError"),
-    ("flq.core.rng", "import numpy as np\nnp.random.Generator(np.random.Philox(1))"),
-    ("flq.protocol.worker_machine", "import random\n\ndef f(jitter: random.Random):\n    return jitter.random()"),
-    ("flq.protocol.wire", "import struct\nfrom ..core.layout import Layout\nfrom ..core import codecs"),
-    ("flq.training.trainer", "import os\n\ndef f():\n    import tensorflow as tf\n    return tf"),
-    ("flq.training.trainer", "class T:\n    def f(self):\n        from tensorflow import keras\n        return keras"),
-    ("flq.worker.runtime", "import time\nimport requests\nfrom ..protocol import wire\nfrom ..training import trainer"),
-    ("flq.master.routes.app", "import numpy\nnumpy.load('x', allow_pickle=False)\nfrom ...report import excel"),
-])
+@pytest.mark.parametrize(
+    "module, source",
+    [
+        (
+            "flq.core.lazy",
+            "import math\nimport numpy as np\nfrom ..errors import DataError\nfrom .layout import Vector",
+        ),
+        ("flq.core.lazy", "from flq import __version__\nfrom flq.core import layout\nfrom flq.errors import FlqError"),
+        ("flq.core.rng", "import numpy as np\nnp.random.Generator(np.random.Philox(1))"),
+        ("flq.protocol.worker_machine", "import random\n\ndef f(jitter: random.Random):\n    return jitter.random()"),
+        ("flq.protocol.wire", "import struct\nfrom ..core.layout import Layout\nfrom ..core import codecs"),
+        ("flq.training.trainer", "import os\n\ndef f():\n    import tensorflow as tf\n    return tf"),
+        (
+            "flq.training.trainer",
+            "class T:\n    def f(self):\n        from tensorflow import keras\n        return keras",
+        ),
+        (
+            "flq.worker.runtime",
+            "import time\nimport requests\nfrom ..protocol import wire\nfrom ..training import trainer",
+        ),
+        ("flq.master.routes.app", "import numpy\nnumpy.load('x', allow_pickle=False)\nfrom ...report import excel"),
+    ],
+)
 def test_allowed_import_passes(module, source):
     assert violations(source, module) == []

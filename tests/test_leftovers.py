@@ -15,8 +15,13 @@ HOLDER = "import sys; from flq.leftovers import hold; hold(sys.argv[1]); print('
 
 def holder(path):
     """Start a process that holds a path, as soon as this returns."""
-    process = subprocess.Popen([sys.executable, "-c", HOLDER, str(path)], cwd=PROJECT, stdin=subprocess.PIPE,
-                               stdout=subprocess.PIPE, universal_newlines=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(path)],
+        cwd=PROJECT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        universal_newlines=True,
+    )
     assert process.stdout.readline() == "held\n"
     return process
 
@@ -58,5 +63,9 @@ def test_a_figure_takes_away_what_a_killed_drawer_has_left_of_it(tmp_path):
         replace(str(tmp_path / "loss.png"), b"whole")
     finally:
         end(process)
-    assert sorted(os.listdir(str(tmp_path))) == ["loss.png", "loss.png.1.part", "loss.svg.4242.part",
-                                                 "other.png.4242.part"]
+    assert sorted(os.listdir(str(tmp_path))) == [
+        "loss.png",
+        "loss.png.1.part",
+        "loss.svg.4242.part",
+        "other.png.4242.part",
+    ]

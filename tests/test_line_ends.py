@@ -28,8 +28,14 @@ def to_crlf(path):
 
 
 def run(*command, **options):
-    return subprocess.run([str(word) for word in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                          universal_newlines=True, timeout=60, **options)
+    return subprocess.run(
+        [str(word) for word in command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        universal_newlines=True,
+        timeout=60,
+        **options,
+    )
 
 
 def test_a_clone_has_lf_even_where_git_is_told_to_make_crlf(project, tmp_path):
@@ -52,14 +58,17 @@ def test_a_clone_has_lf_even_where_git_is_told_to_make_crlf(project, tmp_path):
 @pytest.mark.parametrize("which", ["all", "the script", "environment.sh"])
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_script_with_crlf_says_so_in_one_sentence_and_how_to_mend_it(project, name, which):
-    changed = {"all": [project / name, *(project / "scripts").glob("*.sh")], "the script": [project / name],
-               "environment.sh": [project / "scripts" / "environment.sh"]}[which]
+    changed = {
+        "all": [project / name, *(project / "scripts").glob("*.sh")],
+        "the script": [project / name],
+        "environment.sh": [project / "scripts" / "environment.sh"],
+    }[which]
     before = sorted(project.rglob("*"))
     for path in changed:
         to_crlf(path)
     refused = run("bash", project / name, "--workers", "1")
     assert (refused.returncode, refused.stdout) == (2, "")
-    said, = refused.stderr.splitlines()
+    (said,) = refused.stderr.splitlines()
     assert said.startswith("The scripts have CRLF line ends, which bash cannot read; this mends them: ")
     assert sorted(project.rglob("*")) == before
     assert run("bash", "-c", said.partition("mends them: ")[2]).returncode == 0

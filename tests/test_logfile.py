@@ -45,7 +45,7 @@ def names(folder):
 def test_of_earlier_starts_so_many_stay(tmp_path):
     made = starts(tmp_path, "worker3", 60)
     prune(str(tmp_path / "worker3_20270101_000000.log"))
-    assert names(tmp_path) == sorted(made[:logfile.MAX_OLDER])
+    assert names(tmp_path) == sorted(made[: logfile.MAX_OLDER])
 
 
 def test_of_earlier_starts_so_many_bytes_stay(tmp_path, monkeypatch):
@@ -65,18 +65,27 @@ def test_rotated_files_count_and_go_too(tmp_path, monkeypatch):
     assert names(tmp_path) == kept
 
 
-@pytest.mark.parametrize("name", ["worker13_20250101_000000.log", "worker_3_20250101_000000.log", "notes.log",
-                                  "worker3.log", "worker3_20250101_000000.log.gz", "worker3_20250101_000000.txt"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "worker13_20250101_000000.log",
+        "worker_3_20250101_000000.log",
+        "notes.log",
+        "worker3.log",
+        "worker3_20250101_000000.log.gz",
+        "worker3_20250101_000000.txt",
+    ],
+)
 def test_files_of_others_stay(tmp_path, monkeypatch, name):
     monkeypatch.setattr(logfile, "MAX_OLDER", 0)
-    write(tmp_path, name, age=10 ** 6)
+    write(tmp_path, name, age=10**6)
     prune(str(tmp_path / "worker3_20270101_000000.log"))
     assert names(tmp_path) == [name]
 
 
 def test_the_log_of_this_start_stays_with_its_rotations(tmp_path, monkeypatch):
     monkeypatch.setattr(logfile, "MAX_OLDER", 0)
-    own = [write(tmp_path, "worker3_20260101_000000.log" + ending, age=10 ** 6) for ending in ("", ".1", ".2")]
+    own = [write(tmp_path, "worker3_20260101_000000.log" + ending, age=10**6) for ending in ("", ".1", ".2")]
     prune(str(tmp_path / own[0]))
     assert names(tmp_path) == own
 
@@ -128,7 +137,7 @@ def test_what_a_program_says_is_a_line_on_stdout(capsys):
 
 def test_two_programs_that_start_in_the_same_second_have_a_log_each(tmp_path, monkeypatch, logger):
     monkeypatch.setattr(logfile, "MAX_OLDER", 1)
-    write(tmp_path, "master_20250101_000000_7.log", age=10 ** 6)  # which counts as an earlier start
+    write(tmp_path, "master_20250101_000000_7.log", age=10**6)  # which counts as an earlier start
     for text in "one", "two", "three":
         set_up_logging(str(tmp_path / "master_20260101_000000.log"), verbose=False)
         logger.handlers[-2].handle(logging.makeLogRecord({"name": "flq", "msg": text}))

@@ -16,14 +16,56 @@ PROJECT = Path(__file__).resolve().parent.parent
 REQUIREMENTS = PROJECT / "requirements"
 
 # Who needs which set: the programs of a machine, and every module that they can reach.
-WORKER = ("errors", "console", "flags", "logfile", "durable", "tokens", "systemd", "device", "core", "protocol",
-          "training", "worker", "flq_worker.py", "flq_fed_v3.py", "report/__init__.py", "report/axes.py",
-          "report/charts.py", "report/reference.py", "report/sheets.py")
-MASTER = ("errors", "console", "flags", "logfile", "durable", "tokens", "systemd", "device", "core", "protocol",
-          "drawing", "report", "sinks", "config", "config_file", "config_docs", "config_hash", "master", "deploy",
-          "flq_master.py")
-DISTRIBUTIONS = {"PIL": "pillow", "prometheus_client": "prometheus-client", "pydantic_core": "pydantic",
-                 "werkzeug": "flask", "yaml": "pyyaml"}  # where the names differ
+WORKER = (
+    "errors",
+    "console",
+    "flags",
+    "logfile",
+    "durable",
+    "tokens",
+    "systemd",
+    "device",
+    "core",
+    "protocol",
+    "training",
+    "worker",
+    "flq_worker.py",
+    "flq_fed_v3.py",
+    "report/__init__.py",
+    "report/axes.py",
+    "report/charts.py",
+    "report/reference.py",
+    "report/sheets.py",
+)
+MASTER = (
+    "errors",
+    "console",
+    "flags",
+    "logfile",
+    "durable",
+    "tokens",
+    "systemd",
+    "device",
+    "core",
+    "protocol",
+    "drawing",
+    "report",
+    "sinks",
+    "config",
+    "config_file",
+    "config_docs",
+    "config_hash",
+    "master",
+    "deploy",
+    "flq_master.py",
+)
+DISTRIBUTIONS = {
+    "PIL": "pillow",
+    "prometheus_client": "prometheus-client",
+    "pydantic_core": "pydantic",
+    "werkzeug": "flask",
+    "yaml": "pyyaml",
+}  # where the names differ
 EXTRAS = {"tensorboardX": "tensorboard.txt", "swanlab": "swanlab.txt"}  # imported only where a setting asks for them
 OF_REQUESTS = {"pysocks"}  # which requests imports for a SOCKS proxy
 OF_TENSORFLOW = {"tensorflow-estimator", "tensorboard", "protobuf", "h5py"}  # pinned where it would bring newer ones
@@ -63,8 +105,11 @@ def imported(names):
         assert files and all(file.exists() for file in files), name
         for file in files:
             for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-                modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else (
-                    [node.module] if isinstance(node, ast.ImportFrom) and not node.level else [])
+                modules = (
+                    [alias.name for alias in node.names]
+                    if isinstance(node, ast.Import)
+                    else ([node.module] if isinstance(node, ast.ImportFrom) and not node.level else [])
+                )
                 found |= {module.split(".")[0] for module in modules}
     return {DISTRIBUTIONS.get(name, name) for name in found - STANDARD_LIBRARY - {"flq"} - set(LAYERS)}
 
@@ -139,8 +184,10 @@ def start(config):
     """Start to make the environment; tests/conftest.py calls this before the first test."""
     folder = tempfile.TemporaryDirectory()
     config.add_cleanup(folder.cleanup)  # called after the command is ended
-    lines = [("-r %s" % (PROJECT / line[3:]) if line.startswith("-r ") else line) + "\n"
-             for line in environment()["dependencies"][-1]["pip"]]
+    lines = [
+        ("-r %s" % (PROJECT / line[3:]) if line.startswith("-r ") else line) + "\n"
+        for line in environment()["dependencies"][-1]["pip"]
+    ]
     (Path(folder.name) / "section.txt").write_text("".join(lines))
     command = ["sh", "-ec", MAKE_AND_TRY, "sh", sys.executable, folder.name]
     MADE.append((folder.name, Beside(command, str(PROJECT), config)))
@@ -149,7 +196,7 @@ def start(config):
 @pytest.mark.slow
 @pytest.mark.tf
 def test_the_pip_section_makes_an_environment_in_which_the_programs_run():
-    (folder, made), = MADE
+    ((folder, made),) = MADE
     code, text = made.result(1800)
     assert code == 0, text
     assert os.path.exists(os.path.join(folder, "results_digits_bbit.xlsx"))

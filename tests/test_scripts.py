@@ -14,8 +14,10 @@ from pseudo import WAIT_S, Pseudo
 
 PROJECT = Path(__file__).resolve().parent.parent
 COMMANDS = ("start_master.sh", "start_worker.sh", "run_local.sh", "run_tests.sh", "deploy_jetson.sh")
-SHELL_FILES = sorted(str(path.relative_to(PROJECT)) for path in
-                     [*PROJECT.glob("*.sh"), *PROJECT.glob("scripts/**/*.sh"), PROJECT / ".ci" / "run"])
+SHELL_FILES = sorted(
+    str(path.relative_to(PROJECT))
+    for path in [*PROJECT.glob("*.sh"), *PROJECT.glob("scripts/**/*.sh"), PROJECT / ".ci" / "run"]
+)
 
 # Stands for the Python of the user and of .venv: writes down each call; venv and pip only pretend.
 FAKE_PYTHON = """#!/bin/sh
@@ -178,13 +180,18 @@ def assert_nothing_is_left(project, tmp_path):
 def start_run(project, environment, *arguments):
     """Start run_local.sh; it is to be waited for."""
     return subprocess.Popen(
-        [str(project / "run_local.sh")] + list(arguments), env=environment, stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE, universal_newlines=True,
+        [str(project / "run_local.sh")] + list(arguments),
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        universal_newlines=True,
         # A shell cannot catch a signal that was ignored when it started, as SIGINT is in a background job.
-        preexec_fn=lambda: [signal.signal(number, signal.SIG_DFL) for number in (signal.SIGINT, signal.SIGTERM)])
+        preexec_fn=lambda: [signal.signal(number, signal.SIG_DFL) for number in (signal.SIGINT, signal.SIGTERM)],
+    )
 
 
 # ---- All scripts
+
 
 def test_shellcheck_finds_nothing():
     if shutil.which("shellcheck") is None:
@@ -215,6 +222,7 @@ def test_help_is_shown_without_an_environment(project, environment, name, flag):
 
 # ---- start_master.sh, start_worker.sh
 
+
 @pytest.mark.parametrize("name", ["start_master.sh", "start_worker.sh"])
 def test_start_without_environment_says_what_to_run(project, environment, name):
     started = run([str(project / name), "--port", "5000"], env=environment)
@@ -223,8 +231,9 @@ def test_start_without_environment_says_what_to_run(project, environment, name):
     assert "run_local.sh" in started.stderr and "conda activate fed" in started.stderr
 
 
-@pytest.mark.parametrize("script, program", [
-    ("start_master.sh", "flq_master.py"), ("start_worker.sh", "flq_worker.py")])
+@pytest.mark.parametrize(
+    "script, program", [("start_master.sh", "flq_master.py"), ("start_worker.sh", "flq_worker.py")]
+)
 def test_start_passes_every_flag_on_and_keeps_the_folder(ready_project, environment, tmp_path, script, program):
     (ready_project / program).write_text(PRINT_ALL)
     flags = ["--config", "mine.json", "--set", "model.name=a b"]
@@ -234,25 +243,29 @@ def test_start_passes_every_flag_on_and_keeps_the_folder(ready_project, environm
 
 
 def test_start_takes_the_conda_environment_fed_where_it_is_active(project, environment, tmp_path):
-    write_program(tmp_path / "conda" / "python", "#!/bin/sh\necho conda \"$@\"\n")
+    write_program(tmp_path / "conda" / "python", '#!/bin/sh\necho conda "$@"\n')
     environment.update(CONDA_DEFAULT_ENV="fed", PATH="{}:{}".format(tmp_path / "conda", environment["PATH"]))
     started = run([str(project / "start_worker.sh"), "--worker_id", "3"], env=environment)
     assert started.stdout == "conda {} --worker_id 3\n".format(project / "flq_worker.py")
 
 
-@pytest.mark.parametrize("machine, version_check, expected", [
-    ("aarch64", 0, "ARMV8"), ("aarch64", 1, "unset"), ("x86_64", 0, "unset")])
+@pytest.mark.parametrize(
+    "machine, version_check, expected", [("aarch64", 0, "ARMV8"), ("aarch64", 1, "unset"), ("x86_64", 0, "unset")]
+)
 def test_openblas_is_told_the_cpu_on_a_jetson_with_python_36(
-        project, environment, tmp_path, machine, version_check, expected):
+    project, environment, tmp_path, machine, version_check, expected
+):
     write_program(tmp_path / "bin" / "uname", "#!/bin/sh\necho {}\n".format(machine))
-    write_program(project / ".venv" / "bin" / "python",
-                  "#!/bin/sh\nif [ \"$1\" = -c ]; then exit {}; fi\necho \"${{OPENBLAS_CORETYPE:-unset}}\"\n".format(
-                      version_check))
+    write_program(
+        project / ".venv" / "bin" / "python",
+        '#!/bin/sh\nif [ "$1" = -c ]; then exit {}; fi\necho "${{OPENBLAS_CORETYPE:-unset}}"\n'.format(version_check),
+    )
     environment["PATH"] = "{}:{}".format(tmp_path / "bin", environment["PATH"])
     assert run([str(project / "start_worker.sh")], env=environment).stdout == expected + "\n"
 
 
 # ---- The environment
+
 
 def test_second_start_calls_no_pip(project, environment):
     first = run_function(project, environment, "ensure_environment local")
@@ -309,7 +322,7 @@ def test_folder_that_somebody_made_by_hand_is_kept(project, environment):
 
 
 def test_folder_with_another_python_is_never_deleted(project, environment):
-    old = "#!/bin/sh\ncase \"$2\" in *lowest*) exit 1 ;; *print*) echo 3.6 ;; esac\n"
+    old = '#!/bin/sh\ncase "$2" in *lowest*) exit 1 ;; *print*) echo 3.6 ;; esac\n'
     write_program(project / ".venv" / "bin" / "python", old)
     refused = run_function(project, environment, "ensure_environment local")
     assert refused.returncode == 2 and "move .venv away" in refused.stderr
@@ -350,16 +363,23 @@ def test_a_path_where_no_environment_can_be_is_refused_before_anything_is_made(p
     odd = os.path.join(os.fsencode(str(project.parent)), name)
     os.rename(os.fsencode(str(project)), odd)
     before = sorted(os.listdir(odd))
-    script = subprocess.run([os.path.join(odd, b"run_local.sh")], env=environment, stdout=subprocess.PIPE,
-                            stderr=subprocess.PIPE, timeout=60)
+    script = subprocess.run(
+        [os.path.join(odd, b"run_local.sh")],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        timeout=60,
+    )
     assert (script.returncode, script.stdout) == (2, b"")
     assert len(script.stderr.splitlines()) == 1 and (b"line break" in script.stderr)
     assert sorted(os.listdir(odd)) == before
 
 
 def test_python_without_venv_is_named(project, environment):
-    write_program(Path(environment["PYTHON"]),
-                  "#!/bin/sh\ncase \"$2\" in *ensurepip*) exit 1 ;; esac\nexec \"{}\" \"$@\"\n".format(sys.executable))
+    write_program(
+        Path(environment["PYTHON"]),
+        '#!/bin/sh\ncase "$2" in *ensurepip*) exit 1 ;; esac\nexec "{}" "$@"\n'.format(sys.executable),
+    )
     refused = run_function(project, environment, "ensure_environment local")
     assert refused.returncode == 2
     assert "python3-venv" in refused.stderr and len(refused.stderr.splitlines()) == 1
@@ -375,9 +395,19 @@ def test_unsuitable_python_is_named(project, environment, version_check):
 
 # ---- run_local.sh
 
-@pytest.mark.parametrize("arguments, word", [
-    (["--wrokers", "2"], "--wrokers"), (["--workers"], "--workers"), (["--workers", "0"], "--workers"),
-    (["--workers", "two"], "--workers"), (["--rounds=-1"], "--rounds"), (["--port", "70000"], "--port"), (["x"], "x")])
+
+@pytest.mark.parametrize(
+    "arguments, word",
+    [
+        (["--wrokers", "2"], "--wrokers"),
+        (["--workers"], "--workers"),
+        (["--workers", "0"], "--workers"),
+        (["--workers", "two"], "--workers"),
+        (["--rounds=-1"], "--rounds"),
+        (["--port", "70000"], "--port"),
+        (["x"], "x"),
+    ],
+)
 def test_wrong_argument_is_named_in_one_sentence(project, environment, arguments, word):
     refused = run([str(project / "run_local.sh"), *arguments], env=environment)
     assert refused.returncode == 2
@@ -393,14 +423,30 @@ def test_the_secrets_of_notifications_reach_the_master_alone(ready_project, envi
 
 
 def test_complete_run_leaves_the_excel_file_and_nothing_else(ready_project, environment, tmp_path):
-    done = run([str(ready_project / "run_local.sh"), "--workers", "3", "--rounds=7", "--mode", "bbit",
-                "--dataset", "digits", "--set", "model.lr=0.5"], env=environment, cwd=str(tmp_path))
+    done = run(
+        [
+            str(ready_project / "run_local.sh"),
+            "--workers",
+            "3",
+            "--rounds=7",
+            "--mode",
+            "bbit",
+            "--dataset",
+            "digits",
+            "--set",
+            "model.lr=0.5",
+        ],
+        env=environment,
+        cwd=str(tmp_path),
+    )
     assert done.returncode == 0, done.stderr
     excel = ready_project / "results" / "flq_results_digits_bbit_1.xlsx"
     assert done.stdout.splitlines()[-1] == "Results: {}".format(excel)
     ready = next(line for line in done.stdout.splitlines() if line.startswith("FLQ master ready"))
-    assert ready.endswith("--set system.total_workers=3 --set system.min_workers=3 --set system.max_rounds=7 "
-                          "--set flq_algorithm.mode=bbit --set dataset.name=digits --set model.lr=0.5")
+    assert ready.endswith(
+        "--set system.total_workers=3 --set system.min_workers=3 --set system.max_rounds=7 "
+        "--set flq_algorithm.mode=bbit --set dataset.name=digits --set model.lr=0.5"
+    )
     outputs = sorted(path.read_text() for path in (ready_project / "logs").glob("*_worker*.out"))
     assert outputs == ["worker0 trains\n", "worker1 trains\n", "worker2 trains\n"]
     state_folders = {path.read_text() for path in ready_project.glob("worker*.state_dir")}
@@ -411,20 +457,25 @@ def test_complete_run_leaves_the_excel_file_and_nothing_else(ready_project, envi
 def test_the_excel_file_is_found_where_the_results_go(ready_project, environment, tmp_path):
     elsewhere = tmp_path / "else where"
     elsewhere.mkdir()
-    done = run([str(ready_project / "run_local.sh"), "--workers", "1", "--set",
-                "report.results_dir={}".format(elsewhere)], env=environment)
+    done = run(
+        [str(ready_project / "run_local.sh"), "--workers", "1", "--set", "report.results_dir={}".format(elsewhere)],
+        env=environment,
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "Results: {}".format(elsewhere / "flq_results_digits_bbit_1.xlsx")
 
 
 @pytest.mark.parametrize("redirection", ["", ">/dev/full", ">&-", "| head -n 1", ">&- 2>&-"])
 @pytest.mark.parametrize("has_logs", [True, False])
-def test_a_run_whose_lines_cannot_be_kept_or_shown_ends_as_it_would(ready_project, environment, tmp_path, has_logs,
-                                                                     redirection):
+def test_a_run_whose_lines_cannot_be_kept_or_shown_ends_as_it_would(
+    ready_project, environment, tmp_path, has_logs, redirection
+):
     if not has_logs:
         (ready_project / "logs").write_text("no folder, as little as a full disk")
-    done = run(["bash", "-c", 'set -o pipefail; "$0" --workers 2 ' + redirection, str(ready_project / "run_local.sh")],
-               env=environment)
+    done = run(
+        ["bash", "-c", 'set -o pipefail; "$0" --workers 2 ' + redirection, str(ready_project / "run_local.sh")],
+        env=environment,
+    )
     assert done.returncode == 0, done
     assert (ready_project / "results" / "flq_results_digits_bbit_1.xlsx").exists()
     if not redirection:
@@ -514,7 +565,8 @@ def test_run_without_an_excel_file_is_a_failure(ready_project, environment):
 
 @pytest.mark.parametrize("signal_number, status", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_signal_lets_the_master_save_before_the_workers_end(
-        ready_project, environment, tmp_path, signal_number, status):
+    ready_project, environment, tmp_path, signal_number, status
+):
     environment["BEHAVIOUR"] = "endless"
     script = start_run(ready_project, environment, "--workers", "2")
     deadline = time.monotonic() + WAIT_S
@@ -558,6 +610,7 @@ def test_free_port_is_taken_where_5000_is_in_use(ready_project, environment):
 
 # ---- At a terminal
 
+
 @pytest.fixture
 def seen_project(ready_project):
     """Return the ready project with what shows a bar."""
@@ -569,15 +622,16 @@ def seen_project(ready_project):
 
 
 def master_output(project):
-    path, = (project / "logs").glob("*_master.out")
+    (path,) = (project / "logs").glob("*_master.out")
     return path.read_text()
 
 
 @pytest.mark.parametrize("term", ["xterm", "dumb"])
 def test_a_run_at_a_terminal_shows_a_bar_and_keeps_the_lines(seen_project, environment, tmp_path, term):
     with Pseudo(200) as pseudo:
-        script = pseudo.start([str(seen_project / "run_local.sh"), "--workers", "2", "--rounds", "3"],
-                              env=dict(environment, TERM=term))
+        script = pseudo.start(
+            [str(seen_project / "run_local.sh"), "--workers", "2", "--rounds", "3"], env=dict(environment, TERM=term)
+        )
         assert script.wait(WAIT_S) == 0, pseudo.text
         pseudo.wait_for("Results: .*\n")
         rows = pseudo.rows
@@ -586,7 +640,7 @@ def test_a_run_at_a_terminal_shows_a_bar_and_keeps_the_lines(seen_project, envir
     if term == "dumb":
         assert sum("round=" in row for row in rows) == 3 and "\x1b" not in pseudo.text
     else:
-        bar, = (row for row in rows if "|" in row)
+        (bar,) = (row for row in rows if "|" in row)
         assert bar.startswith("round 3/3 |") and not any("round=" in row for row in rows)
     assert sum(row.startswith("Started 2 workers; ") for row in rows) == 1
     assert any(row.startswith("results: ") for row in rows)
@@ -596,8 +650,9 @@ def test_a_run_at_a_terminal_shows_a_bar_and_keeps_the_lines(seen_project, envir
 def test_ctrl_c_at_the_terminal_reaches_the_script_and_the_master_saves_first(seen_project, environment, tmp_path):
     environment["BEHAVIOUR"] = "endless"
     with Pseudo(200) as pseudo:
-        script = pseudo.start([str(seen_project / "run_local.sh"), "--workers", "2"],
-                              env=dict(environment, TERM="xterm"))
+        script = pseudo.start(
+            [str(seen_project / "run_local.sh"), "--workers", "2"], env=dict(environment, TERM="xterm")
+        )
         pseudo.wait_for("Started 2 workers")
         pseudo.type(b"\x03")
         assert script.wait(WAIT_S) == 130, pseudo.text
@@ -612,8 +667,9 @@ def test_ctrl_c_at_the_terminal_reaches_the_script_and_the_master_saves_first(se
 def test_a_terminal_that_is_closed_lets_the_master_save(seen_project, environment, tmp_path):
     environment["BEHAVIOUR"] = "endless"
     with Pseudo(200) as pseudo:
-        script = pseudo.start([str(seen_project / "run_local.sh"), "--workers", "2"],
-                              env=dict(environment, TERM="xterm"))
+        script = pseudo.start(
+            [str(seen_project / "run_local.sh"), "--workers", "2"], env=dict(environment, TERM="xterm")
+        )
         pseudo.wait_for("Started 2 workers")
         pseudo.hang_up()
         assert script.wait(WAIT_S) == 129
@@ -622,8 +678,10 @@ def test_a_terminal_that_is_closed_lets_the_master_save(seen_project, environmen
     assert_nothing_is_left(seen_project, tmp_path)
 
 
-SLOW_PIP = FAKE_PYTHON.replace('"-m pip") ', '"-m pip") while [ ! -e "$(dirname "$0")/go_on" ]; do sleep 0.1; done; '
-                               'echo "ERROR: as pip says it" >&2; ')
+SLOW_PIP = FAKE_PYTHON.replace(
+    '"-m pip") ',
+    '"-m pip") while [ ! -e "$(dirname "$0")/go_on" ]; do sleep 0.1; done; echo "ERROR: as pip says it" >&2; ',
+)
 
 
 def test_an_installation_at_a_terminal_says_how_long_it_takes(project, environment):

@@ -4,7 +4,7 @@ import threading
 import time
 from typing import Any, Callable
 
-WAIT_S = 60.0   # far beyond what anything takes, on a busy machine too: a test that fails must end
+WAIT_S = 60.0  # far beyond what anything takes, on a busy machine too: a test that fails must end
 LOOK_S = 0.02
 
 

@@ -52,14 +52,24 @@ def main() -> int:
 
 def _arguments() -> argparse.ArgumentParser:
     flags = argparse.ArgumentParser(description="Bytes to a given accuracy on Fashion-MNIST.")
-    flags.add_argument("--recipe", nargs="+", action="append", metavar=("NAME", "key=value"),
-                       help="may be given several times; of: " + "; ".join(RECIPES))
+    flags.add_argument(
+        "--recipe",
+        nargs="+",
+        action="append",
+        metavar=("NAME", "key=value"),
+        help="may be given several times; of: " + "; ".join(RECIPES),
+    )
     flags.add_argument("--name", help="what the changed recipe is called in files and tables")
     flags.add_argument("--seeds", nargs="+", type=int, default=[1])
     flags.add_argument("--rounds", type=int, help="instead of the recipe's")
     flags.add_argument("--alpha", type=float, default=0.1, help="concentration of the Dirichlet distribution")
-    flags.add_argument("--stop_at", type=float, default=2.0, metavar="ACCURACY",
-                       help="stop when the mean of three validation accuracies is there")
+    flags.add_argument(
+        "--stop_at",
+        type=float,
+        default=2.0,
+        metavar="ACCURACY",
+        help="stop when the mean of three validation accuracies is there",
+    )
     flags.add_argument("--out", default=OUT, help="folder of the files")
     flags.add_argument("--jobs", type=int, default=1, help="runs at a time")
     flags.add_argument("--table", action="store_true", help="print what the files say; writes alphaA.json")
@@ -85,8 +95,18 @@ def _jobs(args: argparse.Namespace) -> List[Job]:
 
 def _child(job: Job) -> int:
     command = [sys.executable, "-m", "benchmarks.bytes_to_accuracy", "--recipe", job.name] + list(job.recipe.overrides)
-    command += ["--seeds", str(job.seed), "--rounds", str(job.recipe.rounds), "--alpha", "%g" % job.alpha,
-                "--stop_at", "%g" % job.stop_at, "--out", job.out]
+    command += [
+        "--seeds",
+        str(job.seed),
+        "--rounds",
+        str(job.recipe.rounds),
+        "--alpha",
+        "%g" % job.alpha,
+        "--stop_at",
+        "%g" % job.stop_at,
+        "--out",
+        job.out,
+    ]
     return subprocess.call(command)
 
 

@@ -2,8 +2,15 @@
 
 from typing import Dict, NamedTuple, Sequence, Tuple
 
-COMMON = ("model=cnn_small", "total_workers=10", "min_workers=10", "partition=non_iid", "batch_size=32", "l2=0",
-          "ema=0.8")
+COMMON = (
+    "model=cnn_small",
+    "total_workers=10",
+    "min_workers=10",
+    "partition=non_iid",
+    "batch_size=32",
+    "l2=0",
+    "ema=0.8",
+)
 
 
 class Recipe(NamedTuple):
@@ -45,8 +52,9 @@ RECIPES: Dict[str, Recipe] = {
     "fedavg E3 lr.2 logit": Recipe(11, FLOAT + E3 + decayed(0.2, 0.93) + LOGIT),
     "fedavgm H100": Recipe(45, FLOAT + H100 + ("lr=0.05",) + momentum(0.9, 0.3)),
     "fedavgm E1": Recipe(30, FLOAT + E1 + decayed(0.07, 0.97) + momentum(0.7, 0.6)),
-    "fedadam H50": Recipe(30, FLOAT + H50 + ("lr=0.05", "server_optimizer=adam", "server_lr=0.01",
-                                             "server_epsilon=0.001")),
+    "fedadam H50": Recipe(
+        30, FLOAT + H50 + ("lr=0.05", "server_optimizer=adam", "server_lr=0.01", "server_epsilon=0.001")
+    ),
     "fedavg E2 logit": Recipe(16, FLOAT + E2 + decayed(0.1, 0.95) + LOGIT),
     "fedavgm E1 logit": Recipe(30, FLOAT + E1 + decayed(0.07, 0.97) + momentum(0.7, 0.6) + LOGIT),
     "bbit 4/8 E1": Recipe(26, BITS + E1 + ("b_up=4", "b_down=8") + decayed(0.1, 0.97)),

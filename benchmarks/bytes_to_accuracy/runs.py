@@ -46,8 +46,11 @@ class Job(NamedTuple):
     @property
     def overrides(self) -> Tuple[str, ...]:
         """All its settings but the data's."""
-        return COMMON + self.recipe.overrides + ("dir_alpha=%g" % self.alpha, "seed=%d" % self.seed,
-                                                 "max_rounds=%d" % self.recipe.rounds)
+        return (
+            COMMON
+            + self.recipe.overrides
+            + ("dir_alpha=%g" % self.alpha, "seed=%d" % self.seed, "max_rounds=%d" % self.recipe.rounds)
+        )
 
 
 def read(path: str) -> Tuple[Dict[str, Any], List[Dict[str, Any]]]:
@@ -78,20 +81,37 @@ class _Run:
         base = load_config(None, job.overrides + ("dataset.name=npz:" + os.path.abspath(files["test"]),))
         self._settings = resolve_dataset(base.settings())
         validation = dict(self._settings["dataset"], name="npz:" + os.path.abspath(files["validation"]))
-        self._evaluators = {"test": build_evaluator(self._settings),
-                            "val": build_evaluator(dict(self._settings, dataset=validation))}
+        self._evaluators = {
+            "test": build_evaluator(self._settings),
+            "val": build_evaluator(dict(self._settings, dataset=validation)),
+        }
         self._job, self._lines = job, lines
-        self._totals = {"up": 0, "down": 0, "up_bits": 0, "down_bits": 0, "exchanges": 0, "registrations": 0,
-                        "samples": 0}
+        self._totals = {
+            "up": 0,
+            "down": 0,
+            "up_bits": 0,
+            "down_bits": 0,
+            "exchanges": 0,
+            "registrations": 0,
+            "samples": 0,
+        }
         self._last: Optional[np.ndarray] = None
         self._validation: List[float] = []
         self._began = time.perf_counter()
 
     def run(self) -> None:
         """Write the head, then a line per round."""
-        self._write({"recipe": self._job.name, "seed": self._job.seed, "alpha": self._job.alpha,
-                     "rounds": self._job.recipe.rounds, "stop_at": self._job.stop_at,
-                     "mode": self._settings["flq_algorithm"]["mode"], "overrides": list(self._job.recipe.overrides)})
+        self._write(
+            {
+                "recipe": self._job.name,
+                "seed": self._job.seed,
+                "alpha": self._job.alpha,
+                "rounds": self._job.recipe.rounds,
+                "stop_at": self._job.stop_at,
+                "mode": self._settings["flq_algorithm"]["mode"],
+                "overrides": list(self._job.recipe.overrides),
+            }
+        )
         try:
             simulate(self._settings, build=self._build, watch=self._watch, listen=self._listen)
         except _Enough:
@@ -108,8 +128,12 @@ class _Run:
 
     def _watch(self, closed: events.RoundClosed) -> None:
         report = closed.report
-        for key, value in (("up", report.frame_bytes_up), ("down", report.frame_bytes_down),
-                           ("up_bits", report.payload_bits_up), ("down_bits", report.payload_bits_down)):
+        for key, value in (
+            ("up", report.frame_bytes_up),
+            ("down", report.frame_bytes_down),
+            ("up_bits", report.payload_bits_up),
+            ("down_bits", report.payload_bits_down),
+        ):
             self._add(key, value)
         row: Dict[str, Any] = dict(self._totals, round=report.round_index)
         for part, evaluator in self._evaluators.items():
@@ -119,9 +143,13 @@ class _Run:
                     row["%s%s_accuracy" % (prefix, part)] = round(result.accuracy, 5)
                     row["%s%s_loss" % (prefix, part)] = round(result.loss, 5)
         statuses = list(report.roll_call.values())
-        row.update(training_loss=report.training_loss, uploads=statuses.count("uploaded"),
-                   step_energy=_energy(closed.model, self._last), gap_energy=_energy(closed.model, closed.shared),
-                   seconds=round(time.perf_counter() - self._began, 1))
+        row.update(
+            training_loss=report.training_loss,
+            uploads=statuses.count("uploaded"),
+            step_energy=_energy(closed.model, self._last),
+            gap_energy=_energy(closed.model, closed.shared),
+            seconds=round(time.perf_counter() - self._began, 1),
+        )
         self._last = closed.model
         self._write(row)
         self._validation.append(row["val_accuracy"])

@@ -33,7 +33,7 @@ def hit(rows: Sequence[Dict[str, Any]], key: str, target: float, n_mean: int, ht
     """
     rows = [row for row in rows if key in row]
     for i in range(n_mean - 1, len(rows)):
-        if sum(row[key] for row in rows[i - n_mean + 1:i + 1]) / n_mean >= target:
+        if sum(row[key] for row in rows[i - n_mean + 1 : i + 1]) / n_mean >= target:
             return Hit(rows[i]["round"], total_bytes(rows[i], http), rows[i]["samples"])
     return Hit(NEVER, NEVER, NEVER)
 
@@ -64,18 +64,33 @@ def _summary(name: str, runs: List[Any], http: int) -> Dict[str, Any]:
                         "rounds": _median([one.round for one in hits]),
                         "mb": _median([one.bytes / 1e6 for one in hits]),
                         "samples": _median([one.samples for one in hits]),
-                        "mb_by_seed": [None if one.bytes == NEVER else round(one.bytes / 1e6, 4) for one in hits]}
-    last = {key: _median([rows[-1][key] for _, rows, _ in runs])
-            for key in ("test_accuracy", "val_accuracy", "mean_test_accuracy", "mean_val_accuracy", "samples", "round")
-            if key in runs[0][1][-1]}
-    return {"recipe": name, "mode": head["mode"], "overrides": head["overrides"],
-            "seeds": [run_head["seed"] for run_head, _, _ in runs], "unfinished": sum(part for _, _, part in runs),
-            "kb_per_round": _median([total_bytes(rows[-1], http) / 1e3 / rows[-1]["round"] for _, rows, _ in runs]),
-            "best_test": _median([max(row["test_accuracy"] for row in rows) for _, rows, _ in runs]),
-            "last": last, "hits": found,
-            "curves": [{"seed": run_head["seed"], "mb": [total_bytes(row, http) / 1e6 for row in rows],
-                        "test_accuracy": [row["test_accuracy"] for row in rows],
-                        "val_accuracy": [row["val_accuracy"] for row in rows]} for run_head, rows, _ in runs]}
+                        "mb_by_seed": [None if one.bytes == NEVER else round(one.bytes / 1e6, 4) for one in hits],
+                    }
+    last = {
+        key: _median([rows[-1][key] for _, rows, _ in runs])
+        for key in ("test_accuracy", "val_accuracy", "mean_test_accuracy", "mean_val_accuracy", "samples", "round")
+        if key in runs[0][1][-1]
+    }
+    return {
+        "recipe": name,
+        "mode": head["mode"],
+        "overrides": head["overrides"],
+        "seeds": [run_head["seed"] for run_head, _, _ in runs],
+        "unfinished": sum(part for _, _, part in runs),
+        "kb_per_round": _median([total_bytes(rows[-1], http) / 1e3 / rows[-1]["round"] for _, rows, _ in runs]),
+        "best_test": _median([max(row["test_accuracy"] for row in rows) for _, rows, _ in runs]),
+        "last": last,
+        "hits": found,
+        "curves": [
+            {
+                "seed": run_head["seed"],
+                "mb": [total_bytes(row, http) / 1e6 for row in rows],
+                "test_accuracy": [row["test_accuracy"] for row in rows],
+                "val_accuracy": [row["val_accuracy"] for row in rows],
+            }
+            for run_head, rows, _ in runs
+        ],
+    }
 
 
 def _median(values: Sequence[float]) -> Optional[float]:
@@ -88,17 +103,36 @@ def table(summaries: List[Dict[str, Any]], vector: str) -> str:
     rivals = [one for one in summaries if one["mode"] == "fedavg"]
     lines = []
     for part in ("test", "val"):
-        lines += ["", "%s, rounds MB (ratio to the best float32): first / mean of three" % part,
-                  "%-28s %5s %8s" % ("recipe", "seeds", "kB/round")
-                  + "".join("%30s" % ("%g %%" % (100 * target)) for target in TARGETS) + "   last (best) @ samples"]
+        lines += [
+            "",
+            "%s, rounds MB (ratio to the best float32): first / mean of three" % part,
+            "%-28s %5s %8s" % ("recipe", "seeds", "kB/round")
+            + "".join("%30s" % ("%g %%" % (100 * target)) for target in TARGETS)
+            + "   last (best) @ samples",
+        ]
         for one in sorted(summaries, key=lambda one: one["kb_per_round"]):
-            cells = ["%30s" % " / ".join(_cell(one, rivals, "%s%s_%s_%g" % (vector, part, how, 100 * target))
-                                         for how in ("first", "m3")) for target in TARGETS]
+            cells = [
+                "%30s"
+                % " / ".join(
+                    _cell(one, rivals, "%s%s_%s_%g" % (vector, part, how, 100 * target)) for how in ("first", "m3")
+                )
+                for target in TARGETS
+            ]
             last = one["last"]
-            lines.append("%-28s %5s %8.1f%s   %.4f (%.4f) mean %.4f @%.2fM %dr" % (
-                one["recipe"][:28], "%d%s" % (len(one["seeds"]), "+" if one["unfinished"] else ""),
-                one["kb_per_round"], "".join(cells), last["%s_accuracy" % part], one["best_test"],
-                last.get("mean_%s_accuracy" % part, float("nan")), last["samples"] / 1e6, last["round"]))
+            lines.append(
+                "%-28s %5s %8.1f%s   %.4f (%.4f) mean %.4f @%.2fM %dr"
+                % (
+                    one["recipe"][:28],
+                    "%d%s" % (len(one["seeds"]), "+" if one["unfinished"] else ""),
+                    one["kb_per_round"],
+                    "".join(cells),
+                    last["%s_accuracy" % part],
+                    one["best_test"],
+                    last.get("mean_%s_accuracy" % part, float("nan")),
+                    last["samples"] / 1e6,
+                    last["round"],
+                )
+            )
     return "\n".join(lines)
 
 
@@ -120,17 +154,35 @@ def write_json(summaries: List[Dict[str, Any]], path: str, http: int, alpha: flo
 def figure(summaries: List[Dict[str, Any]], path: str) -> None:
     """Draw test accuracy over all bytes so far."""
     import matplotlib
+
     matplotlib.use("Agg")
     from matplotlib import pyplot
+
     drawing, axes = pyplot.subplots(figsize=(10, 6))
     for number, one in enumerate(sorted(summaries, key=lambda one: one["kb_per_round"])):
         for i, curve in enumerate(one["curves"]):
-            axes.plot(curve["mb"], curve["test_accuracy"], color="C%d" % (number % 10), linewidth=1,
-                      linestyle="-" if number < 10 else "--", label=one["recipe"] if i == 0 else None)
-    shown = [mb for one in summaries for curve in one["curves"] for mb, accuracy in
-             zip(curve["mb"], curve["test_accuracy"]) if accuracy >= LOWEST_DRAWN]
-    axes.set(xscale="log", xlabel="MB up and down, all workers", ylabel="test accuracy", ylim=(LOWEST_DRAWN, 0.88),
-             xlim=(min(shown) / 1.2, max(shown) * 1.2) if shown else None)
+            axes.plot(
+                curve["mb"],
+                curve["test_accuracy"],
+                color="C%d" % (number % 10),
+                linewidth=1,
+                linestyle="-" if number < 10 else "--",
+                label=one["recipe"] if i == 0 else None,
+            )
+    shown = [
+        mb
+        for one in summaries
+        for curve in one["curves"]
+        for mb, accuracy in zip(curve["mb"], curve["test_accuracy"])
+        if accuracy >= LOWEST_DRAWN
+    ]
+    axes.set(
+        xscale="log",
+        xlabel="MB up and down, all workers",
+        ylabel="test accuracy",
+        ylim=(LOWEST_DRAWN, 0.88),
+        xlim=(min(shown) / 1.2, max(shown) * 1.2) if shown else None,
+    )
     axes.grid(True, which="both", alpha=0.3)
     axes.legend(fontsize=7)
     drawing.savefig(path, dpi=120, bbox_inches="tight")

@@ -17,8 +17,15 @@ WIDTH, HEIGHT = 1280, 1234
 INK, GREY = "#1f2933", "#5b6770"
 FONT = "'Helvetica Neue', Helvetica, Arial, 'Noto Sans CJK SC', 'PingFang SC', 'Microsoft YaHei', sans-serif"
 MONO = "'DejaVu Sans Mono', Menlo, Consolas, monospace"
-FILLS = {"machine": "#f4f6f8", "process": "#ffffff", "thread": "#e3eefb", "decides": "#fde9c8", "disk": "#e5f3e3",
-         "tensorflow": "#efe4f7", "people": "#f4f6f8"}
+FILLS = {
+    "machine": "#f4f6f8",
+    "process": "#ffffff",
+    "thread": "#e3eefb",
+    "decides": "#fde9c8",
+    "disk": "#e5f3e3",
+    "tensorflow": "#efe4f7",
+    "people": "#f4f6f8",
+}
 
 Say = Callable[[str], str]
 
@@ -36,11 +43,22 @@ class Drawing:
         self._say = say
         self._parts: List[str] = []
 
-    def box(self, x: int, y: int, width: int, height: int, kind: str, title: str, lines: Sequence[str] = (),
-            source: str = "") -> None:
+    def box(
+        self,
+        x: int,
+        y: int,
+        width: int,
+        height: int,
+        kind: str,
+        title: str,
+        lines: Sequence[str] = (),
+        source: str = "",
+    ) -> None:
         """Draw a box with a bold title, lines below it, and the file that holds it, all from its upper left corner."""
-        self._parts.append('<rect x="%d" y="%d" width="%d" height="%d" rx="7" fill="%s" stroke="%s"/>'
-                           % (x, y, width, height, FILLS[kind], GREY))
+        self._parts.append(
+            '<rect x="%d" y="%d" width="%d" height="%d" rx="7" fill="%s" stroke="%s"/>'
+            % (x, y, width, height, FILLS[kind], GREY)
+        )
         if title:
             self.text(x + 12, y + 23, title, bold=True, size=15)
         for index, line in enumerate(lines):
@@ -48,27 +66,49 @@ class Drawing:
         if source:
             self.text(x + 12, y + height - 11, source, color=GREY, size=12, mono=True)
 
-    def text(self, x: int, y: int, text: str, bold: bool = False, color: str = INK, size: int = 13,
-             anchor: str = "start", mono: bool = False) -> None:
+    def text(
+        self,
+        x: int,
+        y: int,
+        text: str,
+        bold: bool = False,
+        color: str = INK,
+        size: int = 13,
+        anchor: str = "start",
+        mono: bool = False,
+    ) -> None:
         """Write one line; a file's name stays as it is in every language."""
-        self._parts.append('<text x="%d" y="%d" font-family="%s" font-size="%d" fill="%s" text-anchor="%s"%s>%s</text>'
-                           % (x, y, MONO if mono else FONT, size, color, anchor, ' font-weight="600"' if bold else "",
-                              escape(text if mono else self._say(text))))
+        self._parts.append(
+            '<text x="%d" y="%d" font-family="%s" font-size="%d" fill="%s" text-anchor="%s"%s>%s</text>'
+            % (
+                x,
+                y,
+                MONO if mono else FONT,
+                size,
+                color,
+                anchor,
+                ' font-weight="600"' if bold else "",
+                escape(text if mono else self._say(text)),
+            )
+        )
 
     def arrow(self, points: Sequence[Sequence[int]], both: bool = False) -> None:
         """Draw a line through the points with a head at its end, or at both."""
         path = " ".join("%d,%d" % (x, y) for x, y in points)
-        self._parts.append('<polyline points="%s" fill="none" stroke="%s" stroke-width="1.8"'
-                           ' marker-end="url(#head)"%s/>'
-                           % (path, INK, ' marker-start="url(#head)"' if both else ""))
+        self._parts.append(
+            '<polyline points="%s" fill="none" stroke="%s" stroke-width="1.8"'
+            ' marker-end="url(#head)"%s/>' % (path, INK, ' marker-start="url(#head)"' if both else "")
+        )
 
     def svg(self) -> str:
-        head = ('<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" width="%d" height="%d" role="img">\n'
-                '<title>%s</title>\n'
-                '<defs><marker id="head" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="7" markerHeight="7" '
-                'orient="auto-start-reverse"><path d="M0,0 L10,5 L0,10 z" fill="%s"/></marker></defs>\n'
-                '<rect width="%d" height="%d" fill="#ffffff"/>\n'
-                % (WIDTH, HEIGHT, WIDTH, HEIGHT, escape(self._say("Architecture of FLQ")), INK, WIDTH, HEIGHT))
+        head = (
+            '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" width="%d" height="%d" role="img">\n'
+            "<title>%s</title>\n"
+            '<defs><marker id="head" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="7" markerHeight="7" '
+            'orient="auto-start-reverse"><path d="M0,0 L10,5 L0,10 z" fill="%s"/></marker></defs>\n'
+            '<rect width="%d" height="%d" fill="#ffffff"/>\n'
+            % (WIDTH, HEIGHT, WIDTH, HEIGHT, escape(self._say("Architecture of FLQ")), INK, WIDTH, HEIGHT)
+        )
         return head + "\n".join(self._parts) + "\n</svg>\n"
 
 
@@ -90,14 +130,45 @@ def _worker(drawing: Drawing) -> None:
     drawing.text(32, 73, "A worker's computer (one of many)", bold=True, size=15)
     drawing.box(36, 88, 368, 512, "process", "Worker process")
     drawing.box(52, 122, 336, 188, "thread", "Loop: does one action, reports one event", source="worker/program.py")
-    drawing.box(68, 160, 304, 106, "decides", "State machine: decides", ["what to ask, train, keep and send"],
-                "protocol/worker_machine.py")
-    drawing.box(52, 360, 336, 84, "tensorflow", "Local training: TensorFlow",
-                ["on data that never leave the machine"], "training/")
-    drawing.box(52, 494, 336, 84, "thread", "Pulse thread", ["renews the lease, tells of the device"],
-                "worker/heartbeat.py, device/")
-    drawing.box(36, 640, 368, 98, "disk", "State file", ["memory of what was not sent, and the answer;",
-                                                         "on disk before the answer is sent"])
+    drawing.box(
+        68,
+        160,
+        304,
+        106,
+        "decides",
+        "State machine: decides",
+        ["what to ask, train, keep and send"],
+        "protocol/worker_machine.py",
+    )
+    drawing.box(
+        52,
+        360,
+        336,
+        84,
+        "tensorflow",
+        "Local training: TensorFlow",
+        ["on data that never leave the machine"],
+        "training/",
+    )
+    drawing.box(
+        52,
+        494,
+        336,
+        84,
+        "thread",
+        "Pulse thread",
+        ["renews the lease, tells of the device"],
+        "worker/heartbeat.py, device/",
+    )
+    drawing.box(
+        36,
+        640,
+        368,
+        98,
+        "disk",
+        "State file",
+        ["memory of what was not sent, and the answer;", "on disk before the answer is sent"],
+    )
     drawing.arrow([(220, 310), (220, 360)], both=True)
     drawing.arrow([(60, 310), (60, 330), (44, 330), (44, 640)])
 
@@ -105,11 +176,13 @@ def _worker(drawing: Drawing) -> None:
 def _wire(drawing: Drawing) -> None:
     drawing.text(530, 78, "HTTP or HTTPS,", anchor="middle", bold=True)
     drawing.text(530, 97, "from the workers only", anchor="middle", bold=True)
-    calls = (("POST /register", "JSON: settings, layout", 140),
-             ("GET /get_global_model", "plan, model difference", 190),
-             ("POST /offer", "skip, or price of an upload", 240),
-             ("POST /upload_update", "the packed update", 290),
-             ("POST /heartbeat", "JSON: alive, load, watts", 530))
+    calls = (
+        ("POST /register", "JSON: settings, layout", 140),
+        ("GET /get_global_model", "plan, model difference", 190),
+        ("POST /offer", "skip, or price of an upload", 240),
+        ("POST /upload_update", "the packed update", 290),
+        ("POST /heartbeat", "JSON: alive, load, watts", 530),
+    )
     for call, meaning, y in calls:
         drawing.text(530, y - 6, call, anchor="middle", mono=True, size=12)
         drawing.arrow([(404 if y > 400 else 388, y), (650, y)], both=True)
@@ -119,26 +192,79 @@ def _wire(drawing: Drawing) -> None:
 def _master(drawing: Drawing) -> None:
     drawing.box(634, 50, 626, 704, "machine", "The master's computer")
     drawing.box(650, 88, 380, 650, "process", "Master process")
-    drawing.box(666, 122, 348, 84, "thread", "Request threads", ["check the token, read and decode frames"],
-                "master/routes/app.py, master/http/server.py")
-    drawing.box(666, 246, 348, 148, "thread", "Owner thread: performs, in one order",
-                source="master/runtime/event_loop.py, master/runtime/run.py")
-    drawing.box(682, 276, 316, 86, "decides", "State machine: decides", ["who may, what counts, when a round closes"],
-                "protocol/master_machine.py")
-    drawing.box(666, 434, 348, 84, "thread", "Status, page and model, published",
-                ["anybody reads them without waiting"], "master/live/status.py, master/live/broadcast.py")
+    drawing.box(
+        666,
+        122,
+        348,
+        84,
+        "thread",
+        "Request threads",
+        ["check the token, read and decode frames"],
+        "master/routes/app.py, master/http/server.py",
+    )
+    drawing.box(
+        666,
+        246,
+        348,
+        148,
+        "thread",
+        "Owner thread: performs, in one order",
+        source="master/runtime/event_loop.py, master/runtime/run.py",
+    )
+    drawing.box(
+        682,
+        276,
+        316,
+        86,
+        "decides",
+        "State machine: decides",
+        ["who may, what counts, when a round closes"],
+        "protocol/master_machine.py",
+    )
+    drawing.box(
+        666,
+        434,
+        348,
+        84,
+        "thread",
+        "Status, page and model, published",
+        ["anybody reads them without waiting"],
+        "master/live/status.py, master/live/broadcast.py",
+    )
     drawing.box(666, 534, 348, 64, "thread", "Saver thread", ["writes results beside the run"])
-    drawing.box(666, 618, 348, 104, "thread", "Watcher threads, one for each",
-                ["telling one is putting a line into its queue;", "one that hangs or dies is begun anew"],
-                "master/runtime/sinks.py")
-    drawing.box(1070, 122, 174, 104, "people", "People, tools", ["a browser: the page;", "curl, Prometheus:",
-                                                                 "status, model, stop"])
+    drawing.box(
+        666,
+        618,
+        348,
+        104,
+        "thread",
+        "Watcher threads, one for each",
+        ["telling one is putting a line into its queue;", "one that hangs or dies is begun anew"],
+        "master/runtime/sinks.py",
+    )
+    drawing.box(
+        1070,
+        122,
+        174,
+        104,
+        "people",
+        "People, tools",
+        ["a browser: the page;", "curl, Prometheus:", "status, model, stop"],
+    )
     drawing.box(1070, 246, 174, 106, "disk", "Journal", ["events, snapshots;", "written before", "anybody is answered"])
-    drawing.box(1070, 374, 174, 100, "tensorflow", "Evaluator process",
-                ["TensorFlow; its results", "go into rows only,", "never into the model"])
+    drawing.box(
+        1070,
+        374,
+        174,
+        100,
+        "tensorflow",
+        "Evaluator process",
+        ["TensorFlow; its results", "go into rows only,", "never into the model"],
+    )
     drawing.box(1070, 534, 174, 64, "disk", "Results", ["workbook, model, figures"])
-    drawing.box(1070, 618, 174, 104, "process", "Watcher processes",
-                ["draw, send, track;", "nothing comes back"], "sinks/")
+    drawing.box(
+        1070, 618, 174, 104, "process", "Watcher processes", ["draw, send, track;", "nothing comes back"], "sinks/"
+    )
     drawing.arrow([(840, 206), (840, 246)], both=True)
     drawing.text(852, 231, "events, replies", color=GREY)
     drawing.arrow([(840, 394), (840, 434)])
@@ -161,15 +287,47 @@ class Row(NamedTuple):
 
 
 ROWS = (
-    Row(838, "people", (("flq_worker.py", "a program"), ("flq_master.py", "a program"),
-                        ("flq_fed_v3.py", "the algorithm in one file"), ("deploy_jetson.sh", "a program"))),
-    Row(918, "thread", (("worker", "HTTP client, loop"), ("master", "HTTP server, owner, journal, page"),
-                        ("engines", "both machines in memory"), ("deploy", "a cluster by ssh"))),
+    Row(
+        838,
+        "people",
+        (
+            ("flq_worker.py", "a program"),
+            ("flq_master.py", "a program"),
+            ("flq_fed_v3.py", "the algorithm in one file"),
+            ("deploy_jetson.sh", "a program"),
+        ),
+    ),
+    Row(
+        918,
+        "thread",
+        (
+            ("worker", "HTTP client, loop"),
+            ("master", "HTTP server, owner, journal, page"),
+            ("engines", "both machines in memory"),
+            ("deploy", "a cluster by ssh"),
+        ),
+    ),
     Row(998, "process", (("sinks", "figures, messages, trackers: processes beside a run"), ("config", "settings"))),
-    Row(1078, "tensorflow", (("protocol", "messages, bytes, state machines"), ("training", "data, models, TensorFlow"),
-                             ("report", "rows, workbooks, figures"))),
-    Row(1158, "disk", (("core", "mathematics: numpy, pure functions"), ("device", "board, sensors, doctor"),
-                       ("drawing", "how figures look"), ("console", "lines, and bars made of them"))))
+    Row(
+        1078,
+        "tensorflow",
+        (
+            ("protocol", "messages, bytes, state machines"),
+            ("training", "data, models, TensorFlow"),
+            ("report", "rows, workbooks, figures"),
+        ),
+    ),
+    Row(
+        1158,
+        "disk",
+        (
+            ("core", "mathematics: numpy, pure functions"),
+            ("device", "board, sensors, doctor"),
+            ("drawing", "how figures look"),
+            ("console", "lines, and bars made of them"),
+        ),
+    ),
+)
 
 
 def _layers(drawing: Drawing) -> None:

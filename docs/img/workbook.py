@@ -14,9 +14,9 @@ from pathlib import Path
 from PIL import Image, ImageChops
 
 DPI = 115
-FOOTER = 0.92    # of the height of a page, from where on its footer stands
+FOOTER = 0.92  # of the height of a page, from where on its footer stands
 N_COLOURS = 128  # the rare ones of the charts stay
-MARGIN = 12      # pixels of white around each sheet
+MARGIN = 12  # pixels of white around each sheet
 
 
 def run(*command: str) -> str:

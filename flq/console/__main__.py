@@ -58,8 +58,9 @@ class Copy:
     def _give_up(self, error: OSError) -> None:
         self.is_broken = True
         with suppress(OSError):  # nobody reads stderr
-            os.write(2, ("%s cannot be written: %s\n" % (self._name, error.strerror)).encode("utf-8",
-                                                                                          "backslashreplace"))
+            os.write(
+                2, ("%s cannot be written: %s\n" % (self._name, error.strerror)).encode("utf-8", "backslashreplace")
+            )
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import re
 from typing import Dict, List, NamedTuple, Optional, Set
 
 MOST_COLUMNS = 100  # a longer bar says no more
-LEAST_BAR = 10      # columns of the bar itself, below which the figures beside it have to go
+LEAST_BAR = 10  # columns of the bar itself, below which the figures beside it have to go
 
 BEFORE = re.compile(r"(?:[0-9]{2}:[0-9]{2}:[0-9]{2} )?(?:worker [0-9]{1,9}: )?")
 PAIR = re.compile(r"([a-z_]{1,30})=(\S+)")
@@ -59,7 +59,7 @@ class Progress:
 
     def __init__(self) -> None:
         self._bar: Optional[Bar] = None
-        self._doing = ""   # what is being waited for, if there is no bar
+        self._doing = ""  # what is being waited for, if there is no bar
         self._since = 0.0
         self._joined: Optional[Set[str]] = None
         self._n_wanted = 0
@@ -88,7 +88,7 @@ class Progress:
 
     def take(self, line: str, now: float) -> bool:
         """Take a line; return whether it is all in the bottom line now, and need not be shown itself."""
-        text = line[BEFORE.match(line).end():]
+        text = line[BEFORE.match(line).end() :]
         key, _, _ = text.partition("=")
         if key == "start":
             return self._begin(dict(PAIR.findall(text)), now)
@@ -149,8 +149,11 @@ class Progress:
 
 def _with_results(bar: Bar, pairs: Dict[str, str]) -> Bar:
     """Return the bar of rounds with what the last one brought."""
-    sent = [int(pairs[name]) for name in ("wire_up", "wire_down") if COUNT.match(pairs.get(name, "/"))
-            and "/" not in pairs[name]]
+    sent = [
+        int(pairs[name])
+        for name in ("wire_up", "wire_down")
+        if COUNT.match(pairs.get(name, "/")) and "/" not in pairs[name]
+    ]
     facts = ["%s %s" % (name, pairs[name]) for name in ("accuracy", "loss") if pairs.get(name, "-") != "-"]
     if sent:
         bar = bar._replace(n_bytes=bar.n_bytes + sum(sent))
@@ -186,8 +189,9 @@ def _drawn(bar: Bar, n_columns: int, time: str, is_ascii: bool) -> str:
             shown.append(fact)
             room -= disp_len(fact) + 1
     right = "".join(" " + fact for fact in after if fact in shown)
-    return tqdm.format_meter(bar.n, bar.total, 0, ncols=n_columns, ascii=is_ascii, bar_format="{left} |{bar}|{right}",
-                             left=left, right=right)
+    return tqdm.format_meter(
+        bar.n, bar.total, 0, ncols=n_columns, ascii=is_ascii, bar_format="{left} |{bar}|{right}", left=left, right=right
+    )
 
 
 def _time_of(bar: Bar, now: float) -> str:
@@ -208,4 +212,4 @@ def _clock(seconds: float) -> str:
 
 
 def _size(n_bytes: int) -> str:
-    return "%.2f MB" % (n_bytes / 1e6) if n_bytes < 10 ** 8 else "%.0f MB" % (n_bytes / 1e6)
+    return "%.2f MB" % (n_bytes / 1e6) if n_bytes < 10**8 else "%.0f MB" % (n_bytes / 1e6)

@@ -13,9 +13,9 @@ from typing import IO, Any, List, Mapping, Optional, Union
 
 from .progress import Progress
 
-TICK_S = 1.0        # how often the times at the bottom are made anew
+TICK_S = 1.0  # how often the times at the bottom are made anew
 MOST_LINES = 10000  # that wait for a terminal that stands still
-PATIENCE_S = 2.0    # how long the end of a program waits for it
+PATIENCE_S = 2.0  # how long the end of a program waits for it
 ERASE = "\r\x1b[K"  # the line where the cursor is
 
 
@@ -40,7 +40,7 @@ class Terminal:
         data = text.encode(self._encoding, "replace")
         while data and not self._is_gone:
             try:
-                data = data[os.write(self._fd, data):]
+                data = data[os.write(self._fd, data) :]
             except BlockingIOError:  # somebody else has made it so
                 select.select([], [self._fd], [], TICK_S)
             except OSError:
@@ -145,8 +145,9 @@ class Drawer:
 
 def printable(text: str) -> str:
     """Return a text without what a terminal would obey: it may come from a worker."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii")
-                   for char in text.expandtabs())
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text.expandtabs()
+    )
 
 
 def drawer_of(stream: IO[str], environ: Mapping[str, str]) -> Optional[Drawer]:

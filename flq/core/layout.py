@@ -25,7 +25,7 @@ from ..errors import DataError
 Vector = np.ndarray  # (n_params,) float32
 
 BLOCK = 65536  # elements; what a pass over a vector touches at a time stays in the cache
-ROW = 512      # words of 64 bits; of a block of a fingerprint
+ROW = 512  # words of 64 bits; of a block of a fingerprint
 
 
 class Tensor(NamedTuple):
@@ -69,7 +69,7 @@ class Layout(_Fields):
         self._ends = [0] + list(accumulate(tensor.size for tensor in tensors))
         self.n_params = self._ends[-1]
         self.n_trained = self._ends[len(tensors) - n_statistics]
-        self._trained = Layout(tensors[:len(tensors) - n_statistics]) if n_statistics else None
+        self._trained = Layout(tensors[: len(tensors) - n_statistics]) if n_statistics else None
         self.crc = zlib.crc32(json.dumps(self.to_json(), separators=(",", ":")).encode("utf-8"))
 
     @classmethod
@@ -88,7 +88,7 @@ class Layout(_Fields):
     def to_json(self) -> List[List[Any]]:
         """Return ``[[name, [extent, ...]], ...]``; the rows of statistics have "statistic" as a third element."""
         rows: List[List[Any]] = [[tensor.name, list(tensor.shape)] for tensor in self.tensors]
-        for row in rows[len(rows) - self.n_statistics:]:
+        for row in rows[len(rows) - self.n_statistics :]:
             row.append("statistic")
         return rows
 
@@ -136,8 +136,10 @@ def flatten(arrays: Sequence[np.ndarray], layout: Layout) -> Vector:
     """
     shapes = tuple(tuple(np.shape(array)) for array in arrays)
     if shapes != tuple(tensor.shape for tensor in layout.tensors):
-        raise DataError("the model's arrays have shapes %r, expected %r"
-                        % (shapes, tuple(tensor.shape for tensor in layout.tensors)))
+        raise DataError(
+            "the model's arrays have shapes %r, expected %r"
+            % (shapes, tuple(tensor.shape for tensor in layout.tensors))
+        )
     vector = np.empty(layout.n_params, np.float32)
     for part, array in zip(layout.slices(), arrays):
         vector[part] = np.asarray(array, np.float32).ravel()
@@ -146,8 +148,7 @@ def flatten(arrays: Sequence[np.ndarray], layout: Layout) -> Vector:
 
 def unflatten(vector: Vector, layout: Layout) -> List[np.ndarray]:
     """Return views into the vector, one per tensor, in their shapes."""
-    return [vector[part].reshape(tensor.shape)
-            for part, tensor in zip(layout.slices(), layout.tensors)]
+    return [vector[part].reshape(tensor.shape) for part, tensor in zip(layout.slices(), layout.tensors)]
 
 
 def blocks(size: int) -> Iterator[slice]:
@@ -165,7 +166,7 @@ def energy(vector: Vector) -> float:
     scratch = np.empty(min(BLOCK, vector.size), np.float64)
     total = 0.0
     for part in blocks(vector.size):
-        squares = scratch[:part.stop - part.start]
+        squares = scratch[: part.stop - part.start]
         squares[:] = vector[part]  # a cast on its own, and then the product, is faster than numpy's both in one
         squares *= squares
         total += float(np.add.reduce(squares))

@@ -40,9 +40,9 @@ def movement(aggregate_energies: Sequence[float], rules: Rules, n_workers: int) 
     n_workers : int
         M, the number of workers whose mirrors the aggregate holds.
     """
-    recent = list(aggregate_energies)[-rules.depth:][::-1]
+    recent = list(aggregate_energies)[-rules.depth :][::-1]
     if rules.is_laq:
-        return sum(rules.ck / rules.depth * energy for energy in recent) / n_workers ** 2
+        return sum(rules.ck / rules.depth * energy for energy in recent) / n_workers**2
     harmonic = sum(1.0 / d for d in range(1, rules.depth + 1))
     return sum(rules.ck / d / harmonic * energy for d, energy in enumerate(recent, 1))
 
@@ -57,5 +57,9 @@ def may_skip(energy: float, threshold: float, clock: int, round_index: int, rule
     clock : int
         Rounds in a row in which nothing of this worker was applied.
     """
-    return (rules.thr_scale > 0 and round_index > rules.warmup and clock < rules.max_silence
-            and energy <= rules.thr_scale * threshold)
+    return (
+        rules.thr_scale > 0
+        and round_index > rules.warmup
+        and clock < rules.max_silence
+        and energy <= rules.thr_scale * threshold
+    )

@@ -18,11 +18,11 @@ from .layout import Layout
 from .settings import Rules
 
 BYTES_PER_NUMBER = 0.33  # of one component of each matrix, and of all other tensors
-DOWN = 1.5               # times the size upwards: the aggregate has the components of many workers
-FEWEST = 30              # step, and the ends of the codes
-FREE_LAG = 2.0           # |x - w|^2 / |G|^2 up to which the first size lasts
-MOST = 4.0               # times the first size
-LEAST = 0.25             # times the first size: what a budget must leave for an upload
+DOWN = 1.5  # times the size upwards: the aggregate has the components of many workers
+FEWEST = 30  # step, and the ends of the codes
+FREE_LAG = 2.0  # |x - w|^2 / |G|^2 up to which the first size lasts
+MOST = 4.0  # times the first size
+LEAST = 0.25  # times the first size: what a budget must leave for an upload
 
 
 class Sizes(NamedTuple):
@@ -47,8 +47,10 @@ def sizes(lag: float, movement: float, n_workers: int, layout: Layout, rules: Ru
     growth = min(math.sqrt(max(lag / (FREE_LAG * movement), 1.0)), MOST) if movement else 1.0
     exact, longest = 4 * (layout.n_params - layout.n_trained), QUANTIZERS[LOWRANK].payload_size(layout)
     size = growth * _first_size(layout)
-    up, down = [given or min(exact + int(times * size), longest)
-                for given, times in ((rules.bytes_up, 1.0), (rules.bytes_down, DOWN))]
+    up, down = [
+        given or min(exact + int(times * size), longest)
+        for given, times in ((rules.bytes_up, 1.0), (rules.bytes_down, DOWN))
+    ]
     if rules.up_budget_bits:
         up = min(up, rules.up_budget_bits // 8 // min(rules.sel_clients or n_workers, n_workers))
     return Sizes(up, down)
@@ -71,16 +73,19 @@ def check_room(n_workers: int, layout: Layout, rules: Rules) -> None:
     got = sizes(0.0, 0.0, n_workers, layout, rules)
     for key, size in (("bytes_up", got.up), ("bytes_down", got.down)):
         if size < least:
-            raise ConfigError("%s is %d bytes for a model of %d parameters, expected at least %d"
-                              % (key, size, layout.n_params, least),
-                              "raise flq_algorithm.%s or budget_selection.up_budget_bits, or lower "
-                              "budget_selection.sel_clients" % key)
-
+            raise ConfigError(
+                "%s is %d bytes for a model of %d parameters, expected at least %d"
+                % (key, size, layout.n_params, least),
+                "raise flq_algorithm.%s or budget_selection.up_budget_bits, or lower "
+                "budget_selection.sel_clients" % key,
+            )
 
     for key, size in (("bytes_up", rules.bytes_up), ("bytes_down", rules.bytes_down)):
         if size > most:
-            raise ConfigError("%s is %d bytes for a model of %d parameters, expected at most %d"
-                              % (key, size, layout.n_params, most), "mode bbit takes more bits per parameter")
+            raise ConfigError(
+                "%s is %d bytes for a model of %d parameters, expected at most %d" % (key, size, layout.n_params, most),
+                "mode bbit takes more bits per parameter",
+            )
 
 
 def longest_upload(n_workers: int, layout: Layout, rules: Rules) -> int:

@@ -11,22 +11,23 @@ import numpy as np
 from .layout import Layout, Vector, blocks, glorot_limit
 
 # Purposes. A number is never given to a second purpose.
-START = 1        # start values of the model
-BATCHES = 2      # order of the samples in a worker's round
-PARTITION = 3    # which samples belong to which worker
-PROBLEM = 4      # the quadratic problem of a worker
-ROUNDING = 5     # stochastic rounding of a worker's update
-HELD_BACK = 6    # which samples are for the test, where a data set does not say
-LAYERS = 7       # what random layers, such as dropout, draw in a worker's round
-GRANTS = 8       # who may upload, where chance decides
+START = 1  # start values of the model
+BATCHES = 2  # order of the samples in a worker's round
+PARTITION = 3  # which samples belong to which worker
+PROBLEM = 4  # the quadratic problem of a worker
+ROUNDING = 5  # stochastic rounding of a worker's update
+HELD_BACK = 6  # which samples are for the test, where a data set does not say
+LAYERS = 7  # what random layers, such as dropout, draw in a worker's round
+GRANTS = 8  # who may upload, where chance decides
 
 ONES = ("/gamma", "/moving_variance")  # tensors of batch normalisation that begin at one
 
 
 def stream(seed: int, purpose: int, round_index: int = 0, worker_id: int = 0) -> np.random.Philox:
     """Return the bit generator of one purpose, round and worker."""
-    return np.random.Philox(key=np.array([seed, purpose], np.uint64),
-                            counter=np.array([0, 0, round_index, worker_id], np.uint64))
+    return np.random.Philox(
+        key=np.array([seed, purpose], np.uint64), counter=np.array([0, 0, round_index, worker_id], np.uint64)
+    )
 
 
 def permutation(size: int, bits: np.random.Philox) -> np.ndarray:
@@ -39,7 +40,7 @@ def uniform(size: int, bits: np.random.Philox) -> Vector:
     values = np.empty(size, np.float32)
     for part in blocks(size):
         raw = bits.random_raw(part.stop - part.start) >> np.uint64(40)
-        np.multiply(raw.astype(np.float32), np.float32(2.0 ** -23), out=values[part])
+        np.multiply(raw.astype(np.float32), np.float32(2.0**-23), out=values[part])
         values[part] -= np.float32(1.0)
     return values
 

@@ -41,8 +41,9 @@ class Moments(NamedTuple):
     n_steps: int = 0
 
 
-def step(model: Vector, total: Vector, moments: Moments, rules: ServerStep, lr: float,
-         layout: Layout) -> Tuple[Vector, Moments]:
+def step(
+    model: Vector, total: Vector, moments: Moments, rules: ServerStep, lr: float, layout: Layout
+) -> Tuple[Vector, Moments]:
     """Return the model after one step, and the moments; new arrays.
 
     Parameters
@@ -63,7 +64,7 @@ def step(model: Vector, total: Vector, moments: Moments, rules: ServerStep, lr: 
     first = None if rules.optimizer == "sgd" else np.empty(n_trained, np.float32)
     second = np.empty(n_trained, np.float32) if rules.optimizer == "adam" else None
     if rules.optimizer == "adam":
-        lr *= math.sqrt(1.0 - rules.beta_2 ** n_steps) / (1.0 - rules.beta_1 ** n_steps)
+        lr *= math.sqrt(1.0 - rules.beta_2**n_steps) / (1.0 - rules.beta_1**n_steps)
     factor, scratch = np.float32(-lr), np.empty(min(BLOCK, n_trained), np.float32)
     for part in blocks(n_trained):
         direction = total[part]
@@ -72,7 +73,7 @@ def step(model: Vector, total: Vector, moments: Moments, rules: ServerStep, lr: 
             decay, share = (rules.beta_1, 1.0 - rules.beta_1) if is_adam else (rules.momentum, 1.0)
             direction = _decayed(moments.first, direction, decay, share, first, part)
         if second is not None:
-            root = scratch[:direction.size]
+            root = scratch[: direction.size]
             np.multiply(total[part], total[part], out=root)
             np.sqrt(_decayed(moments.second, root, rules.beta_2, 1.0 - rules.beta_2, second, part), out=root)
             root += np.float32(rules.epsilon)
@@ -106,7 +107,7 @@ def average(before: Optional[Vector], model: Vector, n_steps: int, decay: float)
     """
     if before is None:
         return model.copy()
-    share = np.float32((1.0 - decay) / (1.0 - decay ** n_steps))
+    share = np.float32((1.0 - decay) / (1.0 - decay**n_steps))
     mean = np.empty_like(model)
     for part in blocks(model.size):
         np.subtract(model[part], before[part], out=mean[part])

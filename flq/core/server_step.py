@@ -67,8 +67,14 @@ class ClosedRound(NamedTuple):
     delta: Optional[Payload]
 
 
-def aggregate(n_samples: Mapping[int, int], uploaded: Collection[int], uploads: Mapping[int, Payload],
-              mirrors: Mapping[int, Vector], layout: Layout, rules: Rules) -> Optional[Vector]:
+def aggregate(
+    n_samples: Mapping[int, int],
+    uploaded: Collection[int],
+    uploads: Mapping[int, Payload],
+    mirrors: Mapping[int, Vector],
+    layout: Layout,
+    rules: Rules,
+) -> Optional[Vector]:
     """Return G, float32 (n_params,), or None if there is nothing to apply.
 
     The weight of worker m is n_m / sum of n over the workers leased when the round opened.
@@ -105,18 +111,25 @@ def aggregate(n_samples: Mapping[int, int], uploaded: Collection[int], uploads: 
         for worker_id, weight in weights.items():
             for part in blocks(layout.n_trained):
                 total[part] += np.float32(weight) * mirrors[worker_id][part]
-    total[layout.n_trained:] = 0.0
+    total[layout.n_trained :] = 0.0
     n_heard = sum(n_samples[worker_id] for worker_id in uploaded)
     for worker_id in sorted(uploaded):
-        measured = (mirrors[worker_id][layout.n_trained:] if rules.has_mirrors
-                    else statistics_of(uploads[worker_id], layout))
-        total[layout.n_trained:] += np.float32(n_samples[worker_id] / n_heard) * measured
-    scale(total[:layout.n_trained], len(uploaded), rules)
+        measured = (
+            mirrors[worker_id][layout.n_trained :] if rules.has_mirrors else statistics_of(uploads[worker_id], layout)
+        )
+        total[layout.n_trained :] += np.float32(n_samples[worker_id] / n_heard) * measured
+    scale(total[: layout.n_trained], len(uploaded), rules)
     return total
 
 
-def close_round(state: ServerState, total: Optional[Vector], round_index: int, layout: Layout,
-                rules: Rules, delta: Optional[Payload] = None) -> ClosedRound:
+def close_round(
+    state: ServerState,
+    total: Optional[Vector],
+    round_index: int,
+    layout: Layout,
+    rules: Rules,
+    delta: Optional[Payload] = None,
+) -> ClosedRound:
     """Step the model by the aggregate, whose memory is used up, and encode the difference.
 
     Parameters
@@ -130,8 +143,8 @@ def close_round(state: ServerState, total: Optional[Vector], round_index: int, l
         If the model is no longer finite.
     """
     if total is None:
-        return ClosedRound(state._replace(energies=(state.energies + (0.0,))[-rules.depth:]), None)
-    size = energy(total[:layout.n_trained])
+        return ClosedRound(state._replace(energies=(state.energies + (0.0,))[-rules.depth :]), None)
+    size = energy(total[: layout.n_trained])
     if not np.isfinite(size):
         raise CodecError("the aggregate of the round is no longer finite")
     lr = rules.step.lr * (1.0 if rules.lr_by_round is None else learning_rate(rules.lr_by_round, round_index))
@@ -142,9 +155,9 @@ def close_round(state: ServerState, total: Optional[Vector], round_index: int, l
         delta = QUANTIZERS[rules.codec_down].encode(difference, layout, limit=limit)
     shared = total  # a vector less: nobody needs the difference any more
     QUANTIZERS[rules.codec_down].add_to(shared, delta, layout, base=state.shared)
-    energies = (state.energies + (size,))[-rules.depth:]
+    energies = (state.energies + (size,))[-rules.depth :]
     mean = average(state.mean, model, moments.n_steps, rules.step.ema) if rules.step.ema else None
-    lag = energy((model - shared)[:layout.n_trained]) if rules.mode == "lowrank" else 0.0
+    lag = energy((model - shared)[: layout.n_trained]) if rules.mode == "lowrank" else 0.0
     return ClosedRound(ServerState(model, shared, state.version + 1, energies, moments, mean, lag), delta)
 
 

@@ -141,8 +141,10 @@ def rules_from_settings(settings: Mapping[str, Mapping[str, Any]]) -> Rules:
     bits = {"fedavg": FLOAT32, "laq8": 8, "bin": 1, "lowrank": LOWRANK}.get(mode, algorithm["b_up"])
     bits = 4 if bits is None else bits
     if mode == "lowrank" and algorithm["b_up"] is not None:
-        raise ConfigError("mode lowrank has bytes_up and no bits per parameter: b_up must be null, got %r"
-                          % algorithm["b_up"], "set flq_algorithm.mode to bbit, or flq_algorithm.b_up to null")
+        raise ConfigError(
+            "mode lowrank has bytes_up and no bits per parameter: b_up must be null, got %r" % algorithm["b_up"],
+            "set flq_algorithm.mode to bbit, or flq_algorithm.b_up to null",
+        )
     if mode == "bbit" and bits == 1:
         mode = "bin"
     if mode == "bbit" and bits not in range(1, 9):
@@ -154,45 +156,75 @@ def rules_from_settings(settings: Mapping[str, Mapping[str, Any]]) -> Rules:
         codec_down = FLOAT32 if mode == "laq" else bits
     codec_down = codec_down or FLOAT32
     if codec_down not in range(1, 9) and codec_down not in (FLOAT32, bits):
-        raise ConfigError("b_down must be in 1..8, or 0 or 32 for float32, got %r" % (codec_down,),
-                          "see flq_algorithm.b_down")
+        raise ConfigError(
+            "b_down must be in 1..8, or 0 or 32 for float32, got %r" % (codec_down,), "see flq_algorithm.b_down"
+        )
     memory = _memory(mode, update, bits, algorithm["memory"])
 
     if optimizer == "adam" and memory == "residual":
-        raise ConfigError("server_optimizer adam can not be used with memory residual, whose sums of old updates it "
-                          "would divide by the size of new ones",
-                          "set model.server_optimizer to momentum or sgd, or flq_algorithm.memory to mirror")
+        raise ConfigError(
+            "server_optimizer adam can not be used with memory residual, whose sums of old updates it "
+            "would divide by the size of new ones",
+            "set model.server_optimizer to momentum or sgd, or flq_algorithm.memory to mirror",
+        )
     scale_by_selected = bool(algorithm["scale_by_selected"])
     if scale_by_selected and memory == "mirror":
-        raise ConfigError("scale_by_selected can not be used with memory mirror, whose aggregate holds the mirrors of "
-                          "silent workers too", "set flq_algorithm.scale_by_selected to false")
+        raise ConfigError(
+            "scale_by_selected can not be used with memory mirror, whose aggregate holds the mirrors of "
+            "silent workers too",
+            "set flq_algorithm.scale_by_selected to false",
+        )
     if update == "gradient" and (model["mu"] or model["local_optimizer"] != "sgd"):
-        raise ConfigError("update gradient takes no local steps: mu must be 0 and local_optimizer sgd, got %r and %r"
-                          % (model["mu"], model["local_optimizer"]), "see model.mu and model.local_optimizer")
+        raise ConfigError(
+            "update gradient takes no local steps: mu must be 0 and local_optimizer sgd, got %r and %r"
+            % (model["mu"], model["local_optimizer"]),
+            "see model.mu and model.local_optimizer",
+        )
     thr_scale = lazy["thr_scale"]
     if thr_scale is None:
         thr_scale = 1.0 if memory == "mirror" else 0.0
     if mode in ("fedavg", "laq8"):
         thr_scale = 0.0  # the lazy rule is not defined for them
-    step = ServerStep(optimizer, model["server_lr"], model["server_momentum"], model["server_beta_1"],
-                      model["server_beta_2"], model["server_epsilon"], model["ema"])
+    step = ServerStep(
+        optimizer,
+        model["server_lr"],
+        model["server_momentum"],
+        model["server_beta_1"],
+        model["server_beta_2"],
+        model["server_epsilon"],
+        model["ema"],
+    )
     codec_up = {"laq8": LAQ8, "laq": bits if bits == FLOAT32 else LAQ + bits}.get(mode, bits)
-    return Rules(mode=mode, codec_up=codec_up, codec_down=codec_down, memory=memory,
-                 update=update, depth=lazy["D"], ck=lazy["ck"], max_silence=lazy["C"], warmup=lazy["warmup"],
-                 thr_scale=thr_scale, sel_clients=settings["budget_selection"]["sel_clients"],
-                 up_budget_bits=settings["budget_selection"]["up_budget_bits"],
-                 grant_by=_one_of("grant_by", settings["budget_selection"]["grant_by"], GRANT_ORDERS,
-                                  "budget_selection"), step=step,
-                 lr_by_round=model if update == "gradient" else None, scale_by_selected=scale_by_selected,
-                 sel_ref=algorithm["sel_ref"], clip_global=algorithm["clip_global"],
-                 bytes_up=algorithm["bytes_up"] or 0, bytes_down=algorithm["bytes_down"] or 0,
-                 coding=_one_of("coding", algorithm["coding"], lossless.SETTINGS, "flq_algorithm"))
+    return Rules(
+        mode=mode,
+        codec_up=codec_up,
+        codec_down=codec_down,
+        memory=memory,
+        update=update,
+        depth=lazy["D"],
+        ck=lazy["ck"],
+        max_silence=lazy["C"],
+        warmup=lazy["warmup"],
+        thr_scale=thr_scale,
+        sel_clients=settings["budget_selection"]["sel_clients"],
+        up_budget_bits=settings["budget_selection"]["up_budget_bits"],
+        grant_by=_one_of("grant_by", settings["budget_selection"]["grant_by"], GRANT_ORDERS, "budget_selection"),
+        step=step,
+        lr_by_round=model if update == "gradient" else None,
+        scale_by_selected=scale_by_selected,
+        sel_ref=algorithm["sel_ref"],
+        clip_global=algorithm["clip_global"],
+        bytes_up=algorithm["bytes_up"] or 0,
+        bytes_down=algorithm["bytes_down"] or 0,
+        coding=_one_of("coding", algorithm["coding"], lossless.SETTINGS, "flq_algorithm"),
+    )
 
 
 def _one_of(key: str, value: Any, allowed: Sequence[str], section: str) -> str:
     if value not in allowed:
-        raise ConfigError("%s must be one of %s, got %r" % (key, ", ".join(allowed), value),
-                          "see %s.%s" % (section, key))
+        raise ConfigError(
+            "%s must be one of %s, got %r" % (key, ", ".join(allowed), value), "see %s.%s" % (section, key)
+        )
     return value
 
 
@@ -201,28 +233,41 @@ def _check_laq(bits: int, update: str, optimizer: str) -> None:
     if bits not in range(1, 9) and bits != FLOAT32:
         raise ConfigError("b_up must be in 1..8 or 32 in mode laq, got %r" % (bits,), "see flq_algorithm.b_up")
     if update != "gradient":
-        raise ConfigError("mode laq sends gradients: update must be gradient, got %r" % update,
-                          "set flq_algorithm.update to gradient")
+        raise ConfigError(
+            "mode laq sends gradients: update must be gradient, got %r" % update, "set flq_algorithm.update to gradient"
+        )
     if optimizer != "sgd":
-        raise ConfigError("mode laq steps along the sum of the gradients: server_optimizer must be sgd, got %r"
-                          % optimizer, "set model.server_optimizer to sgd")
+        raise ConfigError(
+            "mode laq steps along the sum of the gradients: server_optimizer must be sgd, got %r" % optimizer,
+            "set model.server_optimizer to sgd",
+        )
 
 
 def _memory(mode: str, update: str, bits: int, asked: Optional[str]) -> str:
     """Return the memory: the one that is asked for, or the mode's own."""
     own = {"fedavg": "none", "laq8": "none", "laq": "mirror", "lowrank": "residual"}.get(
-        mode, "flq" if update == "gradient" else "residual")
+        mode, "flq" if update == "gradient" else "residual"
+    )
     memory = _one_of("memory", asked or own, MEMORIES, "flq_algorithm")
     if mode == "laq" and memory != "mirror":
-        raise ConfigError("mode laq sums up stored gradients: memory must be mirror, got %r" % memory,
-                          "leave flq_algorithm.memory null")
+        raise ConfigError(
+            "mode laq sums up stored gradients: memory must be mirror, got %r" % memory,
+            "leave flq_algorithm.memory null",
+        )
     if mode == "fedavg" and memory != "none":
-        raise ConfigError("mode fedavg sends exact float32 updates and has nothing to remember: "
-                          "memory must be none, got %r" % memory, "leave flq_algorithm.memory null")
+        raise ConfigError(
+            "mode fedavg sends exact float32 updates and has nothing to remember: memory must be none, got %r" % memory,
+            "leave flq_algorithm.memory null",
+        )
     if memory == "flq" and mode == "lowrank":
-        raise ConfigError("mode lowrank says a part of an update and the rest later: memory must be residual, mirror "
-                          "or none, got 'flq'", "leave flq_algorithm.memory null")
+        raise ConfigError(
+            "mode lowrank says a part of an update and the rest later: memory must be residual, mirror "
+            "or none, got 'flq'",
+            "leave flq_algorithm.memory null",
+        )
     if memory == "flq" and bits == 2:
-        raise ConfigError("memory flq diverges at 2 bits: what it can not say comes back larger",
-                          "set flq_algorithm.memory to residual or mirror, or b_up to another number of bits")
+        raise ConfigError(
+            "memory flq diverges at 2 bits: what it can not say comes back larger",
+            "set flq_algorithm.memory to residual or mirror, or b_up to another number of bits",
+        )
     return memory

@@ -8,7 +8,7 @@ from ..errors import ConfigError
 from .settings import Rules
 
 MOST_TIMES_MEDIAN = 10.0  # an offer's energy counts for at most so many times the median of its round
-LAST_ROUNDS = 10          # rounds for which a worker's offers come last after a grant that it did not use
+LAST_ROUNDS = 10  # rounds for which a worker's offers come last after a grant that it did not use
 
 
 class Offer(NamedTuple):
@@ -19,8 +19,13 @@ class Offer(NamedTuple):
     cost_bits: int
 
 
-def grant(offers: Iterable[Offer], passed_over: Mapping[int, int], rules: Rules,
-          chance: np.random.Philox, last: Container[int] = ()) -> List[int]:
+def grant(
+    offers: Iterable[Offer],
+    passed_over: Mapping[int, int],
+    rules: Rules,
+    chance: np.random.Philox,
+    last: Container[int] = (),
+) -> List[int]:
     """Choose who uploads, in the order of ``rules.grant_by``; ties by rounds passed over, then by worker id.
 
     ====== ===========================================================================
@@ -84,12 +89,15 @@ def check_admits(cost_bits: int, rules: Rules) -> None:
         If an upload of ``cost_bits`` payload bits is over the budget.
     """
     if rules.up_budget_bits and cost_bits > rules.up_budget_bits:
-        raise ConfigError("an upload of this model takes %d payload bits, and up_budget_bits %d admits none"
-                          % (cost_bits, rules.up_budget_bits),
-                          "raise budget_selection.up_budget_bits or lower flq_algorithm.b_up")
+        raise ConfigError(
+            "an upload of this model takes %d payload bits, and up_budget_bits %d admits none"
+            % (cost_bits, rules.up_budget_bits),
+            "raise budget_selection.up_budget_bits or lower flq_algorithm.b_up",
+        )
 
 
 def fits(n_granted: int, spent_bits: int, offer: Offer, rules: Rules) -> bool:
     """Return whether one more offer fits beside what is granted already."""
-    return ((not rules.sel_clients or n_granted < rules.sel_clients)
-            and (not rules.up_budget_bits or spent_bits + offer.cost_bits <= rules.up_budget_bits))
+    return (not rules.sel_clients or n_granted < rules.sel_clients) and (
+        not rules.up_budget_bits or spent_bits + offer.cost_bits <= rules.up_budget_bits
+    )

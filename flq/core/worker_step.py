@@ -76,12 +76,22 @@ class Proposal(NamedTuple):
 def first_state(layout: Layout, rules: Rules) -> WorkerState:
     """Return the state of a worker that has just joined."""
     has_residual = rules.memory in ("residual", "flq")
-    return WorkerState(np.zeros(layout.n_params, np.float32) if has_residual else None,
-                       np.zeros(layout.n_params, np.float32) if rules.has_mirrors else None)
+    return WorkerState(
+        np.zeros(layout.n_params, np.float32) if has_residual else None,
+        np.zeros(layout.n_params, np.float32) if rules.has_mirrors else None,
+    )
 
 
-def propose(state: WorkerState, update: Vector, round_index: int, threshold: float,
-            layout: Layout, rules: Rules, noise: Noise = None, bytes_up: int = 0) -> Proposal:
+def propose(
+    state: WorkerState,
+    update: Vector,
+    round_index: int,
+    threshold: float,
+    layout: Layout,
+    rules: Rules,
+    noise: Noise = None,
+    bytes_up: int = 0,
+) -> Proposal:
     """Decide between skip and upload, and encode.
 
     Parameters
@@ -103,7 +113,7 @@ def propose(state: WorkerState, update: Vector, round_index: int, threshold: flo
     with np.errstate(over="ignore", invalid="ignore"):  # the quantizer refuses what is not finite
         whole = update if state.residual is None else update + state.residual
         outgoing = whole if state.mirror is None else whole - state.mirror
-    size = energy(outgoing[:layout.n_trained])
+    size = energy(outgoing[: layout.n_trained])
     if rules.is_laq:
         return _propose_laq(state, outgoing, size, round_index, threshold, layout, rules)
     kept = None if state.residual is None else _without_statistics(whole, layout)
@@ -121,15 +131,23 @@ def propose(state: WorkerState, update: Vector, round_index: int, threshold: flo
     return Proposal(payload, size, if_applied=WorkerState(residual, mirror, 0, False), if_not=if_not)
 
 
-def _propose_laq(state: WorkerState, innovation: Vector, size: float, round_index: int, threshold: float,
-                 layout: Layout, rules: Rules) -> Proposal:
+def _propose_laq(
+    state: WorkerState,
+    innovation: Vector,
+    size: float,
+    round_index: int,
+    threshold: float,
+    layout: Layout,
+    rules: Rules,
+) -> Proposal:
     """Encode first: LAQ's rule looks at what would be sent, and at what the bits lose, now and at the last upload."""
     payload = QUANTIZERS[rules.codec_up].encode(innovation, layout)
     sent = decode(QUANTIZERS[rules.codec_up], payload, layout)
-    error = energy(_difference(innovation, sent)[:layout.n_trained])
+    error = energy(_difference(innovation, sent)[: layout.n_trained])
     if_not = state._replace(clock=state.clock + 1)
-    if not state.fresh and may_skip(energy(sent[:layout.n_trained]), threshold + 3.0 * (error + state.error),
-                                    state.clock, round_index, rules):
+    if not state.fresh and may_skip(
+        energy(sent[: layout.n_trained]), threshold + 3.0 * (error + state.error), state.clock, round_index, rules
+    ):
         return Proposal(None, size, if_applied=if_not, if_not=if_not)
     mirror = plus(state.mirror, rules.codec_up, payload, layout)
     return Proposal(payload, size, if_applied=WorkerState(None, mirror, 0, False, error), if_not=if_not)
@@ -147,5 +165,5 @@ def _without_statistics(vector: Vector, layout: Layout) -> Vector:
     """Return the vector with zeros for the statistics; the same array where there are none."""
     if layout.n_statistics:
         vector = vector.copy()
-        vector[layout.n_trained:] = 0.0
+        vector[layout.n_trained :] = 0.0
     return vector

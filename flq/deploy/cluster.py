@@ -23,7 +23,7 @@ SshHost = Annotated[Name, AfterValidator(without_brackets)]
 Address = Annotated[Name, AfterValidator(host_of)]
 Path = Annotated[str, Field(pattern=r"^[A-Za-z0-9_./~+][A-Za-z0-9_./~+@=:-]*$", max_length=1000)]
 Port = Annotated[int, Field(ge=1, le=65535)]
-Memory = Annotated[int, Field(ge=64, le=10 ** 7)]
+Memory = Annotated[int, Field(ge=64, le=10**7)]
 
 Manager = Literal["auto", "user", "system", "none"]
 LOCAL = "local"
@@ -40,10 +40,14 @@ class Access(Section):
     project_dir: Path = Field("flq", description="Folder of the installation, relative to the home folder.")
     python: Optional[Path] = Field(None, description="Interpreter that the environment is made with.")
     environment: Path = Field("auto", description="auto, or the Python of a virtual environment that is there.")
-    systemd: Manager = Field("auto", description="Who starts the programs: the system's systemd, that of the user, or "
-                                                 "none of them; auto = the first that may be used.")
-    memory_max_mb: Optional[Memory] = Field(None, description="Memory that a program may take; null = by what the "
-                                                              "machine has.")
+    systemd: Manager = Field(
+        "auto",
+        description="Who starts the programs: the system's systemd, that of the user, or "
+        "none of them; auto = the first that may be used.",
+    )
+    memory_max_mb: Optional[Memory] = Field(
+        None, description="Memory that a program may take; null = by what the machine has."
+    )
 
 
 class MasterEntry(Access):
@@ -51,8 +55,11 @@ class MasterEntry(Access):
 
     address: Address = Field(description="What workers connect to: a name or an IP address.")
     port: Port = Field(5000, description="Port that it listens on.")
-    host: Optional[SshHost] = Field(None, description="local, or its address for ssh; null = local if the address is "
-                                                   "one of this machine, otherwise the address.")
+    host: Optional[SshHost] = Field(
+        None,
+        description="local, or its address for ssh; null = local if the address is "
+        "one of this machine, otherwise the address.",
+    )
     config: Optional[str] = Field(None, min_length=1, description="Configuration to send; null = flq_config.json.")
     set: List[str] = Field([], description="Settings on top of it, section.key=value.")
     tls_cert: Optional[str] = Field(None, min_length=1, description="Certificate to send, PEM; with it, HTTPS.")
@@ -130,8 +137,10 @@ def _spread(content: Mapping[str, Any]) -> Dict[str, Any]:
     if isinstance(content.get("master"), dict):
         spread["master"] = {**shared, **content["master"]}
     if isinstance(content.get("workers"), list):
-        spread["workers"] = [{"worker_id": position, **shared, **entry} if isinstance(entry, dict) else entry
-                             for position, entry in enumerate(content["workers"])]
+        spread["workers"] = [
+            {"worker_id": position, **shared, **entry} if isinstance(entry, dict) else entry
+            for position, entry in enumerate(content["workers"])
+        ]
     return spread
 
 

@@ -37,24 +37,42 @@ class DeployFlags(Flags):
 
 def parse_flags(argv: Optional[List[str]]) -> argparse.Namespace:
     """Read the command line."""
-    flags = DeployFlags(prog="deploy_jetson.sh", formatter_class=argparse.RawDescriptionHelpFormatter,
-                        description="Deploy FLQ on a cluster by ssh.\n\n" + "\n".join(
-                            "  %-10s %s" % item for item in COMMANDS.items()))
-    flags.add_argument("command", nargs="?", default="deploy", choices=list(COMMANDS), metavar="command",
-                       help="one of these (default: deploy)")
+    flags = DeployFlags(
+        prog="deploy_jetson.sh",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Deploy FLQ on a cluster by ssh.\n\n" + "\n".join("  %-10s %s" % item for item in COMMANDS.items()),
+    )
+    flags.add_argument(
+        "command",
+        nargs="?",
+        default="deploy",
+        choices=list(COMMANDS),
+        metavar="command",
+        help="one of these (default: deploy)",
+    )
     flags.add_argument("host", nargs="?", metavar="HOST", help="for logs: one host of the cluster")
     flags.add_argument("--cluster", metavar="FILE", help="cluster file (cluster.example.yaml shows one)")
     flags.add_argument("--dry-run", "--dry_run", action="store_true", help="print every remote command, run none")
-    flags.add_argument("--no-systemd", "--no_systemd", action="store_true",
-                       help="start plain background processes; they do not come back after a restart of the machine")
+    flags.add_argument(
+        "--no-systemd",
+        "--no_systemd",
+        action="store_true",
+        help="start plain background processes; they do not come back after a restart of the machine",
+    )
     flags.add_argument("--wheelhouse", metavar="DIR", help="install packages from this folder, without the internet")
     flags.add_argument("--jobs", type=within(int, 1, 256), default=16, help="hosts at a time (default: %(default)s)")
-    flags.add_argument("--wait_s", type=within(float, 0.0, 1e5), default=300.0,
-                       help="how long deploy waits for the workers to connect (default: %(default)g)")
-    flags.add_argument("--follow", choices=("yes", "no"), default="yes",
-                       help="logs: go on until Ctrl-C (default: %(default)s)")
-    flags.add_argument("--lines", type=within(int, 1, 10 ** 6), default=50,
-                       help="logs: lines to begin with (default: %(default)s)")
+    flags.add_argument(
+        "--wait_s",
+        type=within(float, 0.0, 1e5),
+        default=300.0,
+        help="how long deploy waits for the workers to connect (default: %(default)g)",
+    )
+    flags.add_argument(
+        "--follow", choices=("yes", "no"), default="yes", help="logs: go on until Ctrl-C (default: %(default)s)"
+    )
+    flags.add_argument(
+        "--lines", type=within(int, 1, 10**6), default=50, help="logs: lines to begin with (default: %(default)s)"
+    )
     flags.add_argument("--out", metavar="DIR", default="collected", help="collect: folder (default: %(default)s)")
     plain = flags.add_argument_group("without a cluster file, from the top of deploy_jetson.sh")
     plain.add_argument("--master_ip", default="", metavar="IP")
@@ -79,19 +97,27 @@ def cluster_from(args: argparse.Namespace) -> Cluster:
     if args.cluster is not None:
         cluster = load_cluster(args.cluster)
     elif args.master_ip and args.worker_ips.split():
-        content: Dict[str, Any] = {"master": {"address": args.master_ip},
-                                   "workers": [{"host": address} for address in args.worker_ips.split()]}
+        content: Dict[str, Any] = {
+            "master": {"address": args.master_ip},
+            "workers": [{"host": address} for address in args.worker_ips.split()],
+        }
         said = {"user": args.username, "project_dir": args.project_dir, "ssh_key": args.ssh_key}
-        cluster = cluster_of(dict(content, **{key: value for key, value in said.items() if value}),
-                             "the top of deploy_jetson.sh")
+        cluster = cluster_of(
+            dict(content, **{key: value for key, value in said.items() if value}), "the top of deploy_jetson.sh"
+        )
     else:
-        raise ConfigError("no machines are named", "write MASTER_IP and WORKER_IPS at the top of deploy_jetson.sh, or "
-                                                   "name a file: --cluster cluster.yaml")
+        raise ConfigError(
+            "no machines are named",
+            "write MASTER_IP and WORKER_IPS at the top of deploy_jetson.sh, or name a file: --cluster cluster.yaml",
+        )
     if args.no_systemd:
         none = {"systemd": "none"}
-        cluster = cluster.model_copy(update={
-            "master": cluster.master.model_copy(update=none),
-            "workers": [worker.model_copy(update=none) for worker in cluster.workers]})
+        cluster = cluster.model_copy(
+            update={
+                "master": cluster.master.model_copy(update=none),
+                "workers": [worker.model_copy(update=none) for worker in cluster.workers],
+            }
+        )
     return cluster
 
 

@@ -28,16 +28,23 @@ MANIFEST_S = 600.0  # reading all data of a board once
 
 def check(fleet: Fleet) -> None:
     """Say of each host what it is and what fits, and whether it can be deployed."""
+
     def work(connection: Connection, host: Host) -> str:
         facts = look(connection, host, fleet.is_dry)
         packages = "environment of its own"
         if given_environment(host, facts.home) is None:
             fit = fitting(host, facts)
             packages = "Python %s, requirements/%s.txt" % (fit.version, fit.requirements)
-        words = [facts.board or facts.machine, "L4T " + facts.l4t if facts.l4t else "", packages,
-                 "%d MB of memory" % facts.memory_mb, "%d MB free on its disk" % facts.disk_mb,
-                 "clock %+.0f s" % facts.ahead_s, "systemd: " + manager_of(host, facts),
-                 *require_fit(host, facts)]
+        words = [
+            facts.board or facts.machine,
+            "L4T " + facts.l4t if facts.l4t else "",
+            packages,
+            "%d MB of memory" % facts.memory_mb,
+            "%d MB free on its disk" % facts.disk_mb,
+            "clock %+.0f s" % facts.ahead_s,
+            "systemd: " + manager_of(host, facts),
+            *require_fit(host, facts),
+        ]
         return ", ".join(filter(None, words))
 
     fleet.each(work, lambda _, text: text)
@@ -45,16 +52,19 @@ def check(fleet: Fleet) -> None:
 
 def deploy(fleet: Fleet, cluster: Cluster, project_dir: str, wheelhouse: Optional[str], wait_s: float) -> None:
     """Bring code, packages, settings and units to all hosts, start the programs, wait until every worker shows."""
-    shared = Deployment(cluster, make_release(project_dir), project_dir, wheelhouse, fleet.is_dry, Future(),
-                        fleet.tell)
+    shared = Deployment(cluster, make_release(project_dir), project_dir, wheelhouse, fleet.is_dry, Future(), fleet.tell)
 
     def work(connection: Connection, host: Host) -> Outcome:
         try:
             return deploy_host(connection, host, shared)
         except BaseException:
             if host.master is not None and not shared.tokens.done():
-                shared.tokens.set_exception(DeployError("the master's machine failed, and with it the token that this "
-                                                        "one needs; deploy again when it is well"))
+                shared.tokens.set_exception(
+                    DeployError(
+                        "the master's machine failed, and with it the token that this "
+                        "one needs; deploy again when it is well"
+                    )
+                )
             raise
 
     def describe(_: Host, outcome: Outcome) -> str:
@@ -70,6 +80,7 @@ def deploy(fleet: Fleet, cluster: Cluster, project_dir: str, wheelhouse: Optiona
 
 def start(fleet: Fleet) -> None:
     """Start what does not run; the master goes on with the unfinished run, or begins one."""
+
     def work(connection: Connection, host: Host) -> str:
         words = []
         for unit, record in _deployed(connection, host, fleet.is_dry).items():
@@ -85,6 +96,7 @@ def start(fleet: Fleet) -> None:
 
 def restart(fleet: Fleet) -> None:
     """Start everything again; an unfinished run goes on."""
+
     def work(connection: Connection, host: Host) -> str:
         for unit, record in _deployed(connection, host, fleet.is_dry).items():
             start_program(connection, host, record.manager, unit, record.mark, False)
@@ -112,6 +124,7 @@ def _deployed(connection: Connection, host: Host, is_dry: bool) -> Dict[str, Rec
 
 def stop(fleet: Fleet, cluster: Cluster) -> None:
     """Stop the programs; a run that has not ended can go on later."""
+
     def work(connection: Connection, host: Host) -> str:
         answer = connection.run("stop", host.access.project_dir, *host.units, timeout_s=PROGRAM_S)
         return ", ".join(answer.lines)
@@ -134,19 +147,28 @@ def logs(fleet: Fleet, name: Optional[str], n_lines: int, is_following: bool) ->
     """Show the newest log of each program; following goes on until Ctrl-C."""
     chosen = fleet.hosts if name is None else [host for host in fleet.hosts if name in (host.name, host.address)]
     if not chosen:
-        raise ConfigError("no host of the cluster is called %s; there are %s"
-                          % (name, ", ".join(host.name for host in fleet.hosts)))
+        raise ConfigError(
+            "no host of the cluster is called %s; there are %s" % (name, ", ".join(host.name for host in fleet.hosts))
+        )
 
     def work(connection: Connection, host: Host) -> None:
         with Lines(host.name + ": ", fleet.say, connection.frame) as lines:
-            connection.run("logs", host.access.project_dir, str(n_lines), "yes" if is_following else "no",
-                           *(program.log_name for program in host.programs), timeout_s=FOLLOW_S, output=lines.stream)
+            connection.run(
+                "logs",
+                host.access.project_dir,
+                str(n_lines),
+                "yes" if is_following else "no",
+                *(program.log_name for program in host.programs),
+                timeout_s=FOLLOW_S,
+                output=lines.stream,
+            )
 
     fleet.each(work, hosts=chosen, jobs=len(chosen) if is_following and not fleet.is_dry else None)
 
 
 def collect(fleet: Fleet, folder: str) -> None:
     """Fetch results and logs of all hosts: what is new, or has changed."""
+
     def describe(host: Host, n_files: int) -> str:
         return "%d new files in %s" % (n_files, os.path.join(folder, host.name)) if n_files else "nothing new"
 
@@ -155,6 +177,7 @@ def collect(fleet: Fleet, folder: str) -> None:
 
 def uninstall(fleet: Fleet) -> None:
     """Remove what was deployed; results, state and logs stay."""
+
     def work(connection: Connection, host: Host) -> str:
         answer = connection.run("uninstall", host.access.project_dir, timeout_s=PROGRAM_S)
         left = [line.partition(" ")[2] for line in answer.lines if line.startswith("left ")]
@@ -166,6 +189,7 @@ def uninstall(fleet: Fleet) -> None:
 
 def manifest(fleet: Fleet, cluster: Cluster) -> None:
     """Show the classes of each worker's own data, which stay where they are."""
+
     def dataset_name(connection: Connection, host: Host) -> str:
         flags = settings_flags(host.programs[0], cluster, look(connection, host, fleet.is_dry).project)
         answer = connection.run("config", host.access.project_dir, *flags)

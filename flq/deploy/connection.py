@@ -25,12 +25,17 @@ from .hosts import Host
 
 CONNECT_S = 20
 IDLE_S = 120  # after which an unused connection ends by itself
-LOST_S = 60   # without a sign of the other end
+LOST_S = 60  # without a sign of the other end
 
 _SAYS_LITTLE = ("Connection to ", "Connection closed by UNKNOWN", "kex_exchange_identification:")
 
-RECEIVES = {"release": "the code", "wheelhouse": "wheels", "environment": "its requirements", "unit": "the unit",
-            "pack": "names of files"}  # what follows the script, for a dry run
+RECEIVES = {
+    "release": "the code",
+    "wheelhouse": "wheels",
+    "environment": "its requirements",
+    "unit": "the unit",
+    "pack": "names of files",
+}  # what follows the script, for a dry run
 
 Payload = Union[bytes, Callable[[BinaryIO], None]]
 
@@ -88,8 +93,9 @@ class Connection:
         Marks the answers. An answer that goes to an ``output`` keeps its marks, unless that is a file.
     """
 
-    def __init__(self, host: Host, script: bytes, sockets: str, log: Callable[[str], None],
-                 begin: Callable[[str], None]) -> None:
+    def __init__(
+        self, host: Host, script: bytes, sockets: str, log: Callable[[str], None], begin: Callable[[str], None]
+    ) -> None:
         self._host, self._script, self._log, self._begin = host, script, log, begin
         self.frame = Frame()
         self._socket = os.path.join(sockets, "%08x" % zlib.crc32(host.name.encode("utf-8")))
@@ -97,8 +103,15 @@ class Connection:
         self._running: List["subprocess.Popen[bytes]"] = []
         self._ending = threading.Event()
 
-    def run(self, step: str, *words: str, payload: Payload = b"", timeout_s: float = 120.0, is_secret: bool = False,
-            output: Optional[BinaryIO] = None) -> Result:
+    def run(
+        self,
+        step: str,
+        *words: str,
+        payload: Payload = b"",
+        timeout_s: float = 120.0,
+        is_secret: bool = False,
+        output: Optional[BinaryIO] = None,
+    ) -> Result:
         """Run a step.
 
         Parameters
@@ -120,8 +133,9 @@ class Connection:
         """
         self._begin(step)
         self._open()
-        return self._execute(self.command(step, *words), self.frame.header + self._script, payload, timeout_s,
-                             is_secret, output)
+        return self._execute(
+            self.command(step, *words), self.frame.header + self._script, payload, timeout_s, is_secret, output
+        )
 
     def send(self, step: str, *words: str, text: bytes, timeout_s: float = 120.0) -> Result:
         """Run a step that takes a text. Its length is said too: a connection that breaks off looks like its end."""
@@ -130,8 +144,11 @@ class Connection:
     def command(self, step: str, *words: str) -> List[str]:
         """Return the command of a step."""
         inner = ["bash", "-s", "--", step, *words]
-        return inner if self._host.is_local else [
-            *ssh_command(self._host), "-S", self._socket, self._host.address, shlex.join(inner)]
+        return (
+            inner
+            if self._host.is_local
+            else [*ssh_command(self._host), "-S", self._socket, self._host.address, shlex.join(inner)]
+        )
 
     def close(self) -> None:
         """End the connection, and what still runs over it."""
@@ -141,8 +158,13 @@ class Connection:
         if self._is_open and not self._host.is_local:
             self._is_open = False
             with suppress(OSError, subprocess.TimeoutExpired):
-                subprocess.run(["ssh", "-S", self._socket, "-O", "exit", self._host.address], timeout=10,
-                               stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                subprocess.run(
+                    ["ssh", "-S", self._socket, "-O", "exit", self._host.address],
+                    timeout=10,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                )
 
     def _open(self) -> None:
         """Log in, once: the process that stays behind serves the steps."""
@@ -150,8 +172,15 @@ class Connection:
             self._execute(opening(self._host, self._socket), b"", b"", CONNECT_S * 3, False, None)
         self._is_open = True
 
-    def _execute(self, command: List[str], script: bytes, payload: Payload, timeout_s: float, is_secret: bool,
-                 output: Optional[BinaryIO]) -> Result:
+    def _execute(
+        self,
+        command: List[str],
+        script: bytes,
+        payload: Payload,
+        timeout_s: float,
+        is_secret: bool,
+        output: Optional[BinaryIO],
+    ) -> Result:
         self._log("$ " + shlex.join(command))
         # Files, not pipes: the connection that stays open would hold a pipe's other end.
         with tempfile.TemporaryFile() as errors, tempfile.TemporaryFile() as answer:
@@ -163,8 +192,15 @@ class Connection:
         texts = [(data if cut is None else cut.inner).decode("utf-8", "replace") for data, cut in zip(whole, cuts)]
         if self._ending.is_set():
             raise DeployError("interrupted")
-        self._log("".join([texts[0] if not is_secret else "(what it answers stays out of the log)\n", texts[1],
-                           "(exit status %s)\n" % code]))
+        self._log(
+            "".join(
+                [
+                    texts[0] if not is_secret else "(what it answers stays out of the log)\n",
+                    texts[1],
+                    "(exit status %s)\n" % code,
+                ]
+            )
+        )
         if is_late:
             raise DeployError("%s took more than %.0f s" % (_step_of(command), timeout_s))
         if code:
@@ -176,21 +212,30 @@ class Connection:
     def _require_whole(self, command: List[str], cuts: Sequence[Optional[Cut]], output: Optional[BinaryIO]) -> None:
         """Refuse an answer that is not all there although nothing has failed."""
         if None in cuts:
-            raise DeployError("%s did not run, although its shell ended well: a login script there, such as ~/.bashrc, "
-                              "ends with exit, reads stdin or begins another program" % _step_of(command))
+            raise DeployError(
+                "%s did not run, although its shell ended well: a login script there, such as ~/.bashrc, "
+                "ends with exit, reads stdin or begins another program" % _step_of(command)
+            )
         is_whole = all(cut.is_whole for cut in cuts)
         if output is not None and output.seekable():
             is_whole = self.frame.cut_file(output) and is_whole
         if not is_whole:
             raise DeployError("%s broke off before its end" % _step_of(command))
 
-    def _wait(self, command: List[str], script: bytes, payload: Payload, timeout_s: float, errors: BinaryIO,
-              answer: BinaryIO) -> Tuple[int, bool]:
+    def _wait(
+        self, command: List[str], script: bytes, payload: Payload, timeout_s: float, errors: BinaryIO, answer: BinaryIO
+    ) -> Tuple[int, bool]:
         """Start a command, hand it script and payload, wait; return the exit status and whether it took too long."""
         if self._ending.is_set():
             raise DeployError("interrupted")
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=answer, stderr=errors,
-                                   start_new_session=True, env=dict(os.environ, SSH_ASKPASS_REQUIRE="never"))
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=answer,
+            stderr=errors,
+            start_new_session=True,
+            env=dict(os.environ, SSH_ASKPASS_REQUIRE="never"),
+        )
         self._running.append(process)
         if self._ending.is_set():  # since _execute looked
             _end(process)
@@ -222,8 +267,15 @@ class DryConnection(Connection):
         super().__init__(host, b"", "SOCKETS", show, lambda step: None)
         self._show = show
 
-    def run(self, step: str, *words: str, payload: Payload = b"", timeout_s: float = 120.0, is_secret: bool = False,
-            output: Optional[BinaryIO] = None) -> Result:
+    def run(
+        self,
+        step: str,
+        *words: str,
+        payload: Payload = b"",
+        timeout_s: float = 120.0,
+        is_secret: bool = False,
+        output: Optional[BinaryIO] = None,
+    ) -> Result:
         """Print a step; nothing comes of it."""
         del timeout_s, is_secret, output
         if not self._is_open and not self._host.is_local:
@@ -254,8 +306,17 @@ def ssh_command(host: Host) -> List[str]:
 
 
 def _options(access: Access) -> List[str]:
-    options = ["-T", "-o", "BatchMode=yes", "-o", "ConnectTimeout=%d" % CONNECT_S, "-o", "ServerAliveInterval=15",
-               "-o", "ServerAliveCountMax=%d" % (LOST_S // 15)]
+    options = [
+        "-T",
+        "-o",
+        "BatchMode=yes",
+        "-o",
+        "ConnectTimeout=%d" % CONNECT_S,
+        "-o",
+        "ServerAliveInterval=15",
+        "-o",
+        "ServerAliveCountMax=%d" % (LOST_S // 15),
+    ]
     if access.ssh_config is not None:
         options += ["-F", os.path.expanduser(access.ssh_config)]
     if access.ssh_key is not None:
@@ -265,8 +326,17 @@ def _options(access: Access) -> List[str]:
 
 def opening(host: Host, socket: str) -> List[str]:
     """Return the command that opens the connection of a host."""
-    return [*ssh_command(host), "-o", "ControlMaster=yes", "-o", "ControlPersist=%d" % IDLE_S, "-S", socket,
-            host.address, "true"]
+    return [
+        *ssh_command(host),
+        "-o",
+        "ControlMaster=yes",
+        "-o",
+        "ControlPersist=%d" % IDLE_S,
+        "-S",
+        socket,
+        host.address,
+        "true",
+    ]
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:

@@ -72,11 +72,24 @@ def read_facts(answer: Result) -> Facts:
         pythons.setdefault(version, path)
     try:
         begun, done = map(float, found["clock"])
-        return Facts(one["home"], one["project"], one["user"], one["machine"],
-                     ahead_at_least(begun - answer.began, done - answer.ended), int(one["memory_mb"]),
-                     int(one["disk_mb"]), one["board"], one["l4t"], int((one.get("systemd") or "0").split(".")[0]),
-                     found.get("manager", []), pythons, one.get("current", ""), one.get("venv", ""),
-                     found.get("release", []), found.get("environment", []))
+        return Facts(
+            one["home"],
+            one["project"],
+            one["user"],
+            one["machine"],
+            ahead_at_least(begun - answer.began, done - answer.ended),
+            int(one["memory_mb"]),
+            int(one["disk_mb"]),
+            one["board"],
+            one["l4t"],
+            int((one.get("systemd") or "0").split(".")[0]),
+            found.get("manager", []),
+            pythons,
+            one.get("current", ""),
+            one.get("venv", ""),
+            found.get("release", []),
+            found.get("environment", []),
+        )
     except (KeyError, ValueError) as error:
         raise DeployError("it does not say what it is: %s of %d lines can not be read" % (error, len(found))) from None
 
@@ -97,8 +110,24 @@ def ahead_at_least(first_s: float, last_s: float) -> float:
 def assumed_facts(host: Host) -> Facts:
     """Return what a dry run takes for granted: a board on which nothing is yet."""
     project = "~/" + host.access.project_dir
-    return Facts("~", project, "USER", "MACHINE", 0.0, 4000, 30000, "", "", 247, ["system", "user"],
-                 {"3.11": "python3.11"}, "", "", [], [])
+    return Facts(
+        "~",
+        project,
+        "USER",
+        "MACHINE",
+        0.0,
+        4000,
+        30000,
+        "",
+        "",
+        247,
+        ["system", "user"],
+        {"3.11": "python3.11"},
+        "",
+        "",
+        [],
+        [],
+    )
 
 
 class Fit(NamedTuple):
@@ -128,9 +157,14 @@ def fitting(host: Host, facts: Facts) -> Fit:
     for name, version in candidates:
         if version in facts.pythons:
             return Fit(name, version, facts.pythons[version], NEWEST_PIP.get(version))
-    raise DeployError("no fitting Python: it has %s, expected one of %s%s; install one, or name it as `python`"
-                      % (", ".join(sorted(facts.pythons)) or "none", ", ".join(version for _, version in candidates),
-                         " (L4T %s)" % facts.l4t if facts.l4t and host.master is None else ""))
+    raise DeployError(
+        "no fitting Python: it has %s, expected one of %s%s; install one, or name it as `python`"
+        % (
+            ", ".join(sorted(facts.pythons)) or "none",
+            ", ".join(version for _, version in candidates),
+            " (L4T %s)" % facts.l4t if facts.l4t and host.master is None else "",
+        )
+    )
 
 
 def manager_of(host: Host, facts: Facts) -> str:
@@ -145,9 +179,15 @@ def manager_of(host: Host, facts: Facts) -> str:
     if asked == "auto":
         return (facts.managers + ["none"])[0]
     if asked != "none" and asked not in facts.managers:
-        raise DeployError("systemd: %s can not be used there; %s" % (
-            asked, "it needs root, or sudo without a password" if asked == "system" and facts.systemd
-            else "auto or none can"))
+        raise DeployError(
+            "systemd: %s can not be used there; %s"
+            % (
+                asked,
+                "it needs root, or sudo without a password"
+                if asked == "system" and facts.systemd
+                else "auto or none can",
+            )
+        )
     return asked
 
 
@@ -160,10 +200,11 @@ def require_fit(host: Host, facts: Facts) -> List[str]:
         If nothing can be deployed there.
     """
     if not facts.environments and facts.disk_mb < LEAST_DISK_MB and host.access.environment == "auto":
-        raise DeployError("only %d MB are free on its disk; packages and code take %d"
-                          % (facts.disk_mb, LEAST_DISK_MB))
+        raise DeployError("only %d MB are free on its disk; packages and code take %d" % (facts.disk_mb, LEAST_DISK_MB))
     notes = []
     if abs(facts.ahead_s) > LARGEST_SKEW_S:
-        notes.append("its clock is %.0f s %s: sudo timedatectl set-ntp true"
-                     % (abs(facts.ahead_s), "ahead" if facts.ahead_s > 0 else "behind"))
+        notes.append(
+            "its clock is %.0f s %s: sudo timedatectl set-ntp true"
+            % (abs(facts.ahead_s), "ahead" if facts.ahead_s > 0 else "behind")
+        )
     return notes

@@ -17,7 +17,7 @@ from .release import read_code
 from .reporter import Reporter
 
 MOST_FAILURES = 99  # that an exit code says
-WAKE_S = 1.0        # how late a signal is handled at the latest
+WAKE_S = 1.0  # how late a signal is handled at the latest
 
 Work = Callable[[Connection, Host], Any]
 
@@ -83,8 +83,13 @@ class Fleet:
         if not self.is_dry:
             self.say("%-24s ...     %s" % (host.name, text))
 
-    def each(self, work: Work, describe: Optional[Callable[[Host, Any], str]] = None,
-             hosts: Optional[Sequence[Host]] = None, jobs: Optional[int] = None) -> Dict[str, Any]:
+    def each(
+        self,
+        work: Work,
+        describe: Optional[Callable[[Host, Any], str]] = None,
+        hosts: Optional[Sequence[Host]] = None,
+        jobs: Optional[int] = None,
+    ) -> Dict[str, Any]:
         """Do the same on all hosts that have not failed yet; return what came of it by name, without those that fail.
 
         Parameters
@@ -130,8 +135,9 @@ class Fleet:
         where = "" if self.is_dry else "; log: %s" % os.path.relpath(self.log_of(host))
         self.say("%-24s FAILED  %s%s" % (host.name, reason, where))
 
-    def _note(self, host: Host, future: "Future[Any]", results: Dict[str, Any],
-              describe: Optional[Callable[[Host, Any], str]]) -> None:
+    def _note(
+        self, host: Host, future: "Future[Any]", results: Dict[str, Any], describe: Optional[Callable[[Host, Any], str]]
+    ) -> None:
         self._reporter.end(host.name, future.exception() is None)
         try:
             results[host.name] = future.result()
@@ -144,8 +150,13 @@ class Fleet:
     def _connect(self, host: Host, script: bytes) -> Connection:
         if self.is_dry:
             return DryConnection(host, lambda text: self.say("[%s] %s" % (host.name, text)))
-        return Connection(host, script, self._sockets, lambda text: self._log(host, text),
-                          lambda step: self._reporter.step(host.name, step))
+        return Connection(
+            host,
+            script,
+            self._sockets,
+            lambda text: self._log(host, text),
+            lambda step: self._reporter.step(host.name, step),
+        )
 
     def _log(self, host: Host, text: str) -> None:
         try:
@@ -156,5 +167,6 @@ class Fleet:
             with self._telling:
                 has_told, self._has_told = self._has_told, True
             if not has_told:
-                self.say("the log %s cannot be written: %s; the deployment goes on"
-                         % (self.log_of(host), error.strerror))
+                self.say(
+                    "the log %s cannot be written: %s; the deployment goes on" % (self.log_of(host), error.strerror)
+                )

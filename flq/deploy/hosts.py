@@ -81,8 +81,9 @@ def hosts_of(cluster: Cluster) -> List[Host]:
     for worker in cluster.workers:
         entries.setdefault(_key(worker.host, worker), []).append(worker)
     addresses = [where for where, _ in entries]
-    return [_host(where, port if addresses.count(where) > 1 else None, on_it)
-            for (where, port), on_it in entries.items()]
+    return [
+        _host(where, port if addresses.count(where) > 1 else None, on_it) for (where, port), on_it in entries.items()
+    ]
 
 
 def _key(address: str, access: Access) -> Tuple[str, Optional[int]]:
@@ -96,12 +97,21 @@ def _host(address: str, port: Optional[int], entries: List[Union[MasterEntry, Wo
     for entry in entries[1:]:
         for field in Access.model_fields:
             if field != "memory_max_mb" and getattr(entry, field) != getattr(first, field):
-                raise ConfigError("two programs on %s have a different %s; there is one installation on a machine"
-                                  % (name, field))
+                raise ConfigError(
+                    "two programs on %s have a different %s; there is one installation on a machine" % (name, field)
+                )
     n_workers = sum(isinstance(entry, WorkerEntry) for entry in entries)
-    programs = [Program(MASTER_UNIT if isinstance(entry, MasterEntry) else
-                        "flq-worker" if n_workers == 1 else "flq-worker-%d" % entry.worker_id, entry)
-                for entry in entries]
+    programs = [
+        Program(
+            MASTER_UNIT
+            if isinstance(entry, MasterEntry)
+            else "flq-worker"
+            if n_workers == 1
+            else "flq-worker-%d" % entry.worker_id,
+            entry,
+        )
+        for entry in entries
+    ]
     return Host(address, name, first, programs)
 
 

@@ -20,7 +20,7 @@ from ..output import make_output_safe
 from ..tokens import OPERATOR, default_path, make_tokens, read_tokens
 
 ANSWER_S = 10.0  # for one answer of the master
-PAUSE_S = 0.5    # between two questions
+PAUSE_S = 0.5  # between two questions
 
 
 def main(argv: Optional[List[str]] = None) -> int:
@@ -71,8 +71,9 @@ def status_of(args: argparse.Namespace) -> Dict[str, Any]:
             return json.loads(answer.read().decode("utf-8"))
     except (OSError, ValueError, HTTPException) as error:  # URLError is an OSError
         reason = getattr(error, "reason", error)
-        return {"problem": "the master does not answer at %s: %s" % (args.url, getattr(reason, "strerror", None)
-                                                                     or reason)}
+        return {
+            "problem": "the master does not answer at %s: %s" % (args.url, getattr(reason, "strerror", None) or reason)
+        }
 
 
 def last_of(results_dir: str) -> Optional[Dict[str, Any]]:
@@ -94,8 +95,11 @@ def last_of(results_dir: str) -> Optional[Dict[str, Any]]:
     if run is None:
         return None
     workbook = os.path.join(results_dir, workbook_name(run.about["settings"], stamp_of(run.about["run_id"])))
-    return {"run_id": run.about["run_id"], "ended": run.about["ended"],
-            "workbook": workbook if os.path.exists(workbook) else None}
+    return {
+        "run_id": run.about["run_id"],
+        "ended": run.about["ended"],
+        "workbook": workbook if os.path.exists(workbook) else None,
+    }
 
 
 def wait_for(args: argparse.Namespace) -> Dict[str, Any]:
@@ -115,9 +119,11 @@ def wait_for(args: argparse.Namespace) -> Dict[str, Any]:
 def missing_in(status: Dict[str, Any], worker_ids: List[int]) -> List[int]:
     """Return the ids that a status does not show as connected; in a run that has ended they need only have joined."""
     shown = status.get("worker_status", {})
-    return [worker_id for worker_id in worker_ids
-            if str(worker_id) not in shown
-            or not (shown[str(worker_id)]["connected"] or status["state"] == "FINISHED")]
+    return [
+        worker_id
+        for worker_id in worker_ids
+        if str(worker_id) not in shown or not (shown[str(worker_id)]["connected"] or status["state"] == "FINISHED")
+    ]
 
 
 if __name__ == "__main__":

@@ -29,8 +29,9 @@ def records_of(connection: Connection, host: Host) -> Dict[str, Record]:
     return {words[0]: Record(*words[1:]) for words in lines if len(words) == 5 and words[0] in host.units}
 
 
-def start_changed(connection: Connection, host: Host, manager: str, marks: Dict[str, str],
-                  before: Dict[str, Record]) -> Tuple[List[str], List[str]]:
+def start_changed(
+    connection: Connection, host: Host, manager: str, marks: Dict[str, str], before: Dict[str, Record]
+) -> Tuple[List[str], List[str]]:
     """Start what does not run, or runs from something else; return what was done, and which have ended well."""
     done, ended = [], []
     for unit, mark in marks.items():
@@ -50,5 +51,6 @@ def start_changed(connection: Connection, host: Host, manager: str, marks: Dict[
 
 def start(connection: Connection, host: Host, manager: str, unit: str, mark: str, is_wanted: bool) -> None:
     """Start a program, again where it runs; ``is_wanted``: a master without an unfinished run begins one."""
-    connection.run("start", host.access.project_dir, manager, unit, mark, "yes" if is_wanted else "no",
-                   timeout_s=PROGRAM_S)
+    connection.run(
+        "start", host.access.project_dir, manager, unit, mark, "yes" if is_wanted else "no", timeout_s=PROGRAM_S
+    )

@@ -9,8 +9,15 @@ from typing import List, NamedTuple
 
 from ..errors import ConfigError
 
-TOP = ("flq_master.py", "flq_worker.py", "flq_fed_v3.py", "flq_config.json", "start_master.sh", "start_worker.sh",
-       "LICENSE")
+TOP = (
+    "flq_master.py",
+    "flq_worker.py",
+    "flq_fed_v3.py",
+    "flq_config.json",
+    "start_master.sh",
+    "start_worker.sh",
+    "LICENSE",
+)
 FOLDERS = ("flq", "scripts", "requirements")
 N_DIGITS = 12  # of a name: 48 bits
 
@@ -66,6 +73,9 @@ def files_of(project_dir: str) -> List[str]:
     for top in FOLDERS:
         for folder, inner, names in os.walk(os.path.join(project_dir, top)):
             inner[:] = sorted(name for name in inner if name != "__pycache__")
-            paths += [os.path.relpath(os.path.join(folder, name), project_dir) for name in names
-                      if not name.startswith(".") and not name.endswith((".pyc", ".part"))]
+            paths += [
+                os.path.relpath(os.path.join(folder, name), project_dir)
+                for name in names
+                if not name.startswith(".") and not name.endswith((".pyc", ".part"))
+            ]
     return sorted(paths)

@@ -35,7 +35,7 @@ class Reporter:
         self._drawer = None if is_dry else drawer_of(sys.stdout, os.environ)
         self._printing = threading.Lock()
         self._working: Dict[str, Step] = {}  # by the name of the host
-        self._n_done, self._n_hosts = 0, 0   # of what is done to all of them now
+        self._n_done, self._n_hosts = 0, 0  # of what is done to all of them now
         self._n_here: Optional[int] = None
 
     def say(self, text: str) -> None:
@@ -86,8 +86,9 @@ class Reporter:
     def _end_step(self, host: str, state: str) -> None:
         step = self._working.pop(host, None)
         if step is not None and step.name in LONG:
-            self._tell("host=%s step=%s state=%s seconds=%.1f" % (host, step.name, state,
-                                                                  time.monotonic() - step.began))
+            self._tell(
+                "host=%s step=%s state=%s seconds=%.1f" % (host, step.name, state, time.monotonic() - step.began)
+            )
 
     def _tell(self, line: str) -> None:
         """Print a line that only has to be there where there is no bar."""

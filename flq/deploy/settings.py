@@ -27,13 +27,18 @@ def settings_files(program: Program, host: Host, cluster: Cluster, tokens: Mappi
     A worker gets its own token only; no other host's is among them.
     """
     if program.worker_id is None:
-        named = {"flq_config.json": host.master.config, "master.pem": host.master.tls_cert,
-                 "master.key": host.master.tls_key, "ca.pem": cluster.ca}
+        named = {
+            "flq_config.json": host.master.config,
+            "master.pem": host.master.tls_cert,
+            "master.key": host.master.tls_key,
+            "ca.pem": cluster.ca,
+        }
         return {"settings/" + name: _read(path) for name, path in named.items() if path is not None}
     name = worker_name(program.worker_id)
     if name not in tokens:
-        raise DeployError("the master has no token for worker %d: its system.total_workers is too small"
-                          % program.worker_id)
+        raise DeployError(
+            "the master has no token for worker %d: its system.total_workers is too small" % program.worker_id
+        )
     files = {"settings/%s.token" % program.log_name: (tokens[name] + "\n").encode("ascii")}
     if cluster.ca is not None:
         files["settings/ca.pem"] = _read(cluster.ca)

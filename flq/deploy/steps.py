@@ -15,7 +15,7 @@ from .release import Release
 from .settings import fingerprint, master_tokens, settings_files
 from .units import settings_flags, unit_text
 
-INSTALL_S = 3600.0   # packages on a board: h5py is compiled there
+INSTALL_S = 3600.0  # packages on a board: h5py is compiled there
 TRANSFER_S = 1800.0  # an archive over a slow link
 
 
@@ -97,8 +97,9 @@ def deploy(connection: Connection, host: Host, shared: Deployment) -> Outcome:
     texts = {program.unit: unit_text(program, host, cluster, facts, fit, manager) for program in host.programs}
     marks = {unit: fingerprint(shared.release.name, venv, texts[unit], contents[unit]) for unit in host.units}
     files = {path: content for unit in host.units for path, content in contents[unit].items()}
-    changes += [path for path, content in files.items()
-                if _changed(connection.send("put", project, path, "600", text=content))]
+    changes += [
+        path for path, content in files.items() if _changed(connection.send("put", project, path, "600", text=content))
+    ]
     first = host.programs[0]
     if host.master is not None and (first.unit not in before or before[first.unit].mark != marks[first.unit]):
         connection.run("config", project, *settings_flags(first, cluster, facts.project))
@@ -107,15 +108,16 @@ def deploy(connection: Connection, host: Host, shared: Deployment) -> Outcome:
     for unit, text in texts.items():
         answer = connection.send("unit", project, manager, unit, text=text.encode("utf-8"))
         changes += [unit + " written"] if _changed(answer) else []
-        notes += [line[len("note "):] for line in answer.lines if line.startswith("note ")]
+        notes += [line[len("note ") :] for line in answer.lines if line.startswith("note ")]
 
     changes += connection.run("retire", project, manager, *host.units, timeout_s=PROGRAM_S).lines
     started, ended = start_changed(connection, host, manager, marks, before)
     return Outcome(changes + started, notes, ended)
 
 
-def _environment(connection: Connection, host: Host, facts: Facts,
-                 shared: Deployment) -> Tuple[str, Optional[Fit], List[str]]:
+def _environment(
+    connection: Connection, host: Host, facts: Facts, shared: Deployment
+) -> Tuple[str, Optional[Fit], List[str]]:
     """Make sure that a host has its packages; return where .venv has to lead, what fits, and what was done."""
     given = given_environment(host, facts.home)
     if given is not None:
@@ -125,12 +127,21 @@ def _environment(connection: Connection, host: Host, facts: Facts,
     venv = "../../env/" + environment.name
     if environment.name in facts.environments:
         return venv, fit, []
-    shared.tell(host, "installs requirements/%s.txt for Python %s, which takes some minutes" % (fit.requirements,
-                                                                                              fit.version))
+    shared.tell(
+        host, "installs requirements/%s.txt for Python %s, which takes some minutes" % (fit.requirements, fit.version)
+    )
     if shared.wheelhouse is not None:
         _send_wheels(connection, host, shared.wheelhouse)
-    connection.send("environment", host.access.project_dir, environment.name, fit.python, fit.pip or "-",
-                    "no" if shared.wheelhouse is None else "yes", text=environment.requirements, timeout_s=INSTALL_S)
+    connection.send(
+        "environment",
+        host.access.project_dir,
+        environment.name,
+        fit.python,
+        fit.pip or "-",
+        "no" if shared.wheelhouse is None else "yes",
+        text=environment.requirements,
+        timeout_s=INSTALL_S,
+    )
     return venv, fit, ["environment %s made" % environment.name]
 
 

@@ -15,8 +15,14 @@ def run_line(status: Mapping[str, Any]) -> str:
     workers = status["worker_status"]
     accuracy = NOTHING if status["accuracy"] is None else "%.4f" % status["accuracy"]
     line = "run %s %s round=%d/%d connected=%d/%d accuracy=%s" % (
-        status["run_id"], status["state"], status["current_round"], status["max_rounds"], status["connected_workers"],
-        len(workers), accuracy)
+        status["run_id"],
+        status["state"],
+        status["current_round"],
+        status["max_rounds"],
+        status["connected_workers"],
+        len(workers),
+        accuracy,
+    )
     return line + (" problem: %s" % status["problem"] if status.get("problem") else "")
 
 
@@ -29,12 +35,13 @@ def _last_line(last: Optional[Mapping[str, Any]], problem: Optional[str]) -> str
         words += ["results so far: " + last["workbook"]] if last["workbook"] else []
         return "; ".join(words + ([problem] if problem else []))
     return "run %s has ended: %s; %s; ./deploy_jetson.sh collect fetches its files, start begins the next run" % (
-        last["run_id"], last["ended"],
-        "results: " + last["workbook"] if last["workbook"] else "its workbook is not there any more")
+        last["run_id"],
+        last["ended"],
+        "results: " + last["workbook"] if last["workbook"] else "its workbook is not there any more",
+    )
 
 
-def workers_table(hosts: Sequence[Host], records: Mapping[str, Mapping[str, Record]],
-                  status: Mapping[str, Any]) -> str:
+def workers_table(hosts: Sequence[Host], records: Mapping[str, Mapping[str, Record]], status: Mapping[str, Any]) -> str:
     """Return a table of the programs: what their host says, and what the master says of them."""
     rows = [["host", "program", "unit", "connected", "round", "uploaded", "skipped", "loss", "up", "down"]]
     known = status.get("worker_status", {})
@@ -44,11 +51,17 @@ def workers_table(hosts: Sequence[Host], records: Mapping[str, Mapping[str, Reco
             state = "unreachable" if host.name not in records else "not deployed" if record is None else record.state
             member: Dict[str, Any] = known.get(str(program.worker_id), {})
             loss = member.get("loss")
-            rows.append([host.name, program.log_name, state,
-                         {True: "yes", False: "no"}.get(member.get("connected"), NOTHING),
-                         *(str(member.get(key, NOTHING)) for key in ("round", "uploaded", "skipped")),
-                         NOTHING if loss is None else "%.4f" % loss,
-                         *(str(member.get(key, NOTHING)) for key in ("wire_bytes_up", "wire_bytes_down"))])
+            rows.append(
+                [
+                    host.name,
+                    program.log_name,
+                    state,
+                    {True: "yes", False: "no"}.get(member.get("connected"), NOTHING),
+                    *(str(member.get(key, NOTHING)) for key in ("round", "uploaded", "skipped")),
+                    NOTHING if loss is None else "%.4f" % loss,
+                    *(str(member.get(key, NOTHING)) for key in ("wire_bytes_up", "wire_bytes_down")),
+                ]
+            )
     return table(rows)
 
 
@@ -59,8 +72,15 @@ def manifest_table(manifests: Sequence[Mapping[str, Any]]) -> str:
     for found in manifests:
         counts = list(found.get("classes", []))
         shape = "x".join(str(size) for size in found.get("input_shape") or []) or NOTHING
-        rows.append([str(found.get("worker_id", NOTHING)), str(found.get("n_samples", NOTHING)), shape,
-                     *(str(count) for count in counts), *[NOTHING] * (n_classes - len(counts))])
+        rows.append(
+            [
+                str(found.get("worker_id", NOTHING)),
+                str(found.get("n_samples", NOTHING)),
+                shape,
+                *(str(count) for count in counts),
+                *[NOTHING] * (n_classes - len(counts)),
+            ]
+        )
     return table(rows)
 
 

@@ -10,13 +10,13 @@ from .facts import Facts, Fit
 from .hosts import Host, Program
 
 RUN_WANTED = "state/run_wanted"
-WATCHDOG_S = 600      # the programs feed it from the loop of the run; a card that writes slowly takes its time
-START_S = 600         # until the program does its work, TensorFlow not yet loaded: Python on a busy card
-STOP_S = 120          # the master saves its results
-FAILED_USAGE = 2      # the exit code of a master that has been told something wrong: again it would be the same
-WORKER_PAUSE_S = 60   # to a worker it may be another thing later: a clock that is not set yet, a disk, a download
-MAX_FILES = 65536     # open files, connections among them; the usual 1024 are few for a master
-LEFT_MB = 400         # of the memory, for the rest of the machine
+WATCHDOG_S = 600  # the programs feed it from the loop of the run; a card that writes slowly takes its time
+START_S = 600  # until the program does its work, TensorFlow not yet loaded: Python on a busy card
+STOP_S = 120  # the master saves its results
+FAILED_USAGE = 2  # the exit code of a master that has been told something wrong: again it would be the same
+WORKER_PAUSE_S = 60  # to a worker it may be another thing later: a clock that is not set yet, a disk, a download
+MAX_FILES = 65536  # open files, connections among them; the usual 1024 are few for a master
+LEFT_MB = 400  # of the memory, for the rest of the machine
 GROWING_PAUSES = 254  # since this version systemd waits longer from failure to failure
 
 
@@ -24,14 +24,30 @@ def arguments_of(program: Program, cluster: Cluster, facts: Facts) -> List[str]:
     """Return the command that starts a program."""
     project, entry = facts.project, program.entry
     if isinstance(entry, MasterEntry):
-        words = [project + "/current/start_master.sh", "--start_once", "%s/%s" % (project, RUN_WANTED),
-                 "--host", "::" if is_ipv6(entry.address) else "0.0.0.0", "--port", str(entry.port)]
+        words = [
+            project + "/current/start_master.sh",
+            "--start_once",
+            "%s/%s" % (project, RUN_WANTED),
+            "--host",
+            "::" if is_ipv6(entry.address) else "0.0.0.0",
+            "--port",
+            str(entry.port),
+        ]
         if entry.tls_cert is not None:
             words += ["--tls_cert", project + "/settings/master.pem", "--tls_key", project + "/settings/master.key"]
         return words + settings_flags(program, cluster, facts.project)
-    words = [project + "/current/start_worker.sh", "--stay", "--worker_id", str(entry.worker_id),
-             "--master_ip", cluster.master.address, "--port", str(cluster.master.port),
-             "--token_file", "%s/settings/%s.token" % (project, program.log_name)]
+    words = [
+        project + "/current/start_worker.sh",
+        "--stay",
+        "--worker_id",
+        str(entry.worker_id),
+        "--master_ip",
+        cluster.master.address,
+        "--port",
+        str(cluster.master.port),
+        "--token_file",
+        "%s/settings/%s.token" % (project, program.log_name),
+    ]
     if cluster.master.tls_cert is not None:
         words += ["--ca", project + "/settings/ca.pem"] if cluster.ca is not None else ["--tls"]
     if entry.name is not None:
@@ -55,8 +71,10 @@ def settings_flags(program: Program, cluster: Cluster, project: str) -> List[str
 def settings_of(cluster: Cluster) -> List[str]:
     """Return what the master is told to set: as many workers as there are, unless the cluster file says otherwise."""
     said = {key_of(text) for text in cluster.master.set}
-    counts = {"total_workers": max(worker.worker_id for worker in cluster.workers) + 1,
-              "min_workers": len(cluster.workers)}
+    counts = {
+        "total_workers": max(worker.worker_id for worker in cluster.workers) + 1,
+        "min_workers": len(cluster.workers),
+    }
     return ["system.%s=%d" % item for item in counts.items() if item[0] not in said] + list(cluster.master.set)
 
 
@@ -83,8 +101,10 @@ def absolute(path: str, home: str) -> str:
 
 def variables_of(facts: Facts, fit: Optional[Fit]) -> Dict[str, str]:
     """Return the environment variables of a program: what it compiles or downloads is kept between runs."""
-    variables = {"CUDA_CACHE_PATH": facts.project + "/state/cuda_cache",
-                 "XDG_CACHE_HOME": facts.project + "/state/cache"}
+    variables = {
+        "CUDA_CACHE_PATH": facts.project + "/state/cuda_cache",
+        "XDG_CACHE_HOME": facts.project + "/state/cache",
+    }
     if facts.machine == "aarch64" and fit is not None and fit.version == "3.6":
         variables["OPENBLAS_CORETYPE"] = "ARMV8"  # before Python starts, or numpy dies of an illegal instruction
     return variables
@@ -104,8 +124,10 @@ def unit_text(program: Program, host: Host, cluster: Cluster, facts: Facts, fit:
         lines = ["export %s=%s" % (name, shlex.quote(value)) for name, value in variables.items()]
         return "\n".join(["# Made by deploy_jetson.sh.", *lines, "exec " + shlex.join(words), ""])
     is_master = program.worker_id is None
-    unit = ["Description=FLQ %s" % ("master" if is_master else "worker %d" % program.worker_id),
-            *(["StartLimitIntervalSec=1h", "StartLimitBurst=20"] if is_master else ["StartLimitIntervalSec=0"])]
+    unit = [
+        "Description=FLQ %s" % ("master" if is_master else "worker %d" % program.worker_id),
+        *(["StartLimitIntervalSec=1h", "StartLimitBurst=20"] if is_master else ["StartLimitIntervalSec=0"]),
+    ]
     if manager == "system":
         unit += ["Wants=network-online.target", "After=network-online.target time-sync.target"]
     pauses = ["RestartSec=%d" % (15 if is_master else WORKER_PAUSE_S)]
@@ -117,27 +139,60 @@ def unit_text(program: Program, host: Host, cluster: Cluster, facts: Facts, fit:
         "WorkingDirectory=" + facts.project.replace("%", "%%"),
         *["Environment=" + unit_word("%s=%s" % item, False) for item in variables.items()],
         # A run that has ended leaves with 0 and stays ended.
-        "Restart=on-failure", *pauses, *(["RestartPreventExitStatus=%d" % FAILED_USAGE] if is_master else []),
+        "Restart=on-failure",
+        *pauses,
+        *(["RestartPreventExitStatus=%d" % FAILED_USAGE] if is_master else []),
         "SuccessExitStatus=143",
-        "WatchdogSec=%d" % WATCHDOG_S, "TimeoutStartSec=%d" % START_S, "TimeoutStopSec=%d" % STOP_S, "KillMode=mixed",
-        "LimitNOFILE=%d" % MAX_FILES, "MemoryMax=%dM" % memory_max_mb(program, host, facts), "UMask=0077",
-        "NoNewPrivileges=yes"]
+        "WatchdogSec=%d" % WATCHDOG_S,
+        "TimeoutStartSec=%d" % START_S,
+        "TimeoutStopSec=%d" % STOP_S,
+        "KillMode=mixed",
+        "LimitNOFILE=%d" % MAX_FILES,
+        "MemoryMax=%dM" % memory_max_mb(program, host, facts),
+        "UMask=0077",
+        "NoNewPrivileges=yes",
+    ]
     if manager == "system":
-        service += ["User=" + facts.user, *_SANDBOX,
-                    "ReadWritePaths=" + " ".join(unit_word("%s/%s" % (facts.project, name), False)
-                                                 for name in ("logs", "results", "state"))]
+        service += [
+            "User=" + facts.user,
+            *_SANDBOX,
+            "ReadWritePaths="
+            + " ".join(unit_word("%s/%s" % (facts.project, name), False) for name in ("logs", "results", "state")),
+        ]
     target = "multi-user.target" if manager == "system" else "default.target"
-    return "\n".join(["# Made by deploy_jetson.sh: it is written anew by the next deployment.", "[Unit]", *unit, "",
-                      "[Service]", *service, "", "[Install]", "WantedBy=" + target, ""])
+    return "\n".join(
+        [
+            "# Made by deploy_jetson.sh: it is written anew by the next deployment.",
+            "[Unit]",
+            *unit,
+            "",
+            "[Service]",
+            *service,
+            "",
+            "[Install]",
+            "WantedBy=" + target,
+            "",
+        ]
+    )
 
 
 # Nothing here may hide /dev/nv*, by which a Jetson's GPU is used: no PrivateDevices, no DeviceAllow, and no
 # ProtectClock, which brings a list of devices along. TensorFlow compiles code, so no MemoryDenyWriteExecute.
 # A user's own systemd may not make mount namespaces, so there only NoNewPrivileges is left.
-_SANDBOX = ("ProtectSystem=strict", "ProtectHome=read-only", "PrivateTmp=yes", "ProtectKernelTunables=yes",
-            "ProtectKernelModules=yes", "ProtectControlGroups=yes", "RestrictNamespaces=yes", "RestrictRealtime=yes",
-            "LockPersonality=yes", "SystemCallArchitectures=native",
-            "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK", "CapabilityBoundingSet=")
+_SANDBOX = (
+    "ProtectSystem=strict",
+    "ProtectHome=read-only",
+    "PrivateTmp=yes",
+    "ProtectKernelTunables=yes",
+    "ProtectKernelModules=yes",
+    "ProtectControlGroups=yes",
+    "RestrictNamespaces=yes",
+    "RestrictRealtime=yes",
+    "LockPersonality=yes",
+    "SystemCallArchitectures=native",
+    "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK",
+    "CapabilityBoundingSet=",
+)
 
 
 def unit_word(word: str, is_of_command: bool = True) -> str:

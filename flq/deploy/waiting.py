@@ -22,14 +22,19 @@ def wait_for_workers(fleet: Fleet, cluster: Cluster, wait_s: float) -> None:
     A program that has failed meanwhile is not waited for: so has its host, and why is what the program said last.
     """
     deadline, master_host = time.monotonic() + wait_s, fleet.hosts[0]
-    waited = [(host, program) for host in fleet.hosts for program in host.programs
-              if program.worker_id is not None and host.name not in fleet.failures]
+    waited = [
+        (host, program)
+        for host in fleet.hosts
+        for program in host.programs
+        if program.worker_id is not None and host.name not in fleet.failures
+    ]
     while master_host.name not in fleet.failures:
         slice_s = max(0.0, min(SLICE_S, deadline - time.monotonic()))
         asked = [str(program.worker_id) for host, program in waited if host.name not in fleet.failures]
         words = ["--seconds", "%g" % slice_s, "--workers", *asked]
         status = fleet.each(partial(ask, cluster=cluster, words=["wait", *words]), hosts=[master_host]).get(
-            master_host.name)
+            master_host.name
+        )
         if not status:
             return
         fleet.waiting(len(asked) - len(status["missing"]), len(asked))
@@ -52,7 +57,8 @@ def wait_for_workers(fleet: Fleet, cluster: Cluster, wait_s: float) -> None:
 def show_run(fleet: Fleet, cluster: Cluster) -> Dict[str, Any]:
     """Show the run or, if no master answers, the last one; return the status."""
     told = fleet.each(partial(ask, cluster=cluster, words=["status"]), hosts=fleet.hosts[:1]).get(
-        fleet.hosts[0].name, {})
+        fleet.hosts[0].name, {}
+    )
     if not fleet.is_dry:
         fleet.say(run_line(told))
     return told
@@ -60,10 +66,14 @@ def show_run(fleet: Fleet, cluster: Cluster) -> Dict[str, Any]:
 
 def _fail_ended(fleet: Fleet, programs: Sequence[Tuple[Host, Program]]) -> None:
     """Give up the hosts where one of these programs does not run any more."""
+
     def work(connection: Connection, host: Host) -> List[str]:
         records: Dict[str, Record] = records_of(connection, host)
-        ended = [program for where, program in programs if where is host
-                 and not (program.unit in records and records[program.unit].is_running)]
+        ended = [
+            program
+            for where, program in programs
+            if where is host and not (program.unit in records and records[program.unit].is_running)
+        ]
         return ["%s has ended: %s" % (program.unit, _last_line(connection, host, program)) for program in ended]
 
     found = fleet.each(work, hosts=[host for host in fleet.hosts if any(host is where for where, _ in programs)])
@@ -76,8 +86,12 @@ def _fail_late(fleet: Fleet, late: Sequence[Tuple[Host, Program]], status: Dict[
     """Give up the hosts of these programs, which run but are not heard of."""
     for host, program in late:
         if host.name not in fleet.failures:
-            fleet.fail(host, status["problem"] if program.worker_id is None
-                       else "worker %d did not connect within %g s" % (program.worker_id, wait_s))
+            fleet.fail(
+                host,
+                status["problem"]
+                if program.worker_id is None
+                else "worker %d did not connect within %g s" % (program.worker_id, wait_s),
+            )
     fleet.say(run_line(status))
 
 

@@ -41,8 +41,10 @@ def as_text(lines: List[Line]) -> str:
         shown.append("%-4s  %-*s  %s" % (line.status, width, line.name, _plain(line.text)))
         if line.fix:
             shown.append("%-4s  %-*s  -> %s" % ("", width, "", _plain(line.fix)))
-    shown.append("checks: %d, failures: %d, warnings: %d" % (len(lines), failures(lines),
-                                                             sum(line.status == WARN for line in lines)))
+    shown.append(
+        "checks: %d, failures: %d, warnings: %d"
+        % (len(lines), failures(lines), sum(line.status == WARN for line in lines))
+    )
     return "\n".join(shown) + "\n"
 
 

@@ -30,8 +30,14 @@ def disk_lines(project_dir: str, folders: List[str]) -> List[Line]:
     try:
         free = shutil.disk_usage(project_dir).free >> 20
     except OSError as error:
-        return [Line(FAIL, "disk", "%s can not be looked at: %s" % (project_dir, error.strerror),
-                     "start the program from a folder that is there")]
+        return [
+            Line(
+                FAIL,
+                "disk",
+                "%s can not be looked at: %s" % (project_dir, error.strerror),
+                "start the program from a folder that is there",
+            )
+        ]
     text = "%d MB are free in %s" % (free, project_dir)
     if free < NEEDED_MB:
         lines = [Line(FAIL, "disk", text, "remove old results and logs; %d MB are needed" % NEEDED_MB)]
@@ -41,8 +47,14 @@ def disk_lines(project_dir: str, folders: List[str]) -> List[Line]:
         lines = [Line(OK, "disk", text)]
     problems = [problem for problem in map(_problem_of, folders) if problem]
     if problems:
-        return lines + [Line(FAIL, "folders", "; ".join(problems),
-                             "give them to this user (sudo chown -R $USER FOLDER), or make room")]
+        return lines + [
+            Line(
+                FAIL,
+                "folders",
+                "; ".join(problems),
+                "give them to this user (sudo chown -R $USER FOLDER), or make room",
+            )
+        ]
     return lines + [Line(OK, "folders", "can be written: %s" % ", ".join(folders))]
 
 
@@ -56,14 +68,26 @@ def sd_card_lines(root: str) -> List[Line]:
     lines = []
     for path, kind, _ in swap_areas(root) or []:
         if path.startswith(card) or (kind == "file" and _folder_of_mount(path, mounts) == "/"):
-            lines.append(Line(WARN, "sd card", "the swap area %s lies on it" % path,
-                              "sudo swapoff %s, take it out of /etc/fstab, and make one on a USB disk" % path))
+            lines.append(
+                Line(
+                    WARN,
+                    "sd card",
+                    "the swap area %s lies on it" % path,
+                    "sudo swapoff %s, take it out of /etc/fstab, and make one on a USB disk" % path,
+                )
+            )
     if _keeps_journal(root):
         lines.append(Line(WARN, "sd card", "the system's journal is written to it", LOG_MAX))
     options = [mount.options for mount in mounts if mount.folder == "/"]
     if options and "noatime" not in options[-1]:
-        lines.append(Line(WARN, "sd card", "reading files writes to it: / is mounted without noatime",
-                          "add noatime to the options of / in /etc/fstab, and boot again"))
+        lines.append(
+            Line(
+                WARN,
+                "sd card",
+                "reading files writes to it: / is mounted without noatime",
+                "add noatime to the options of / in /etc/fstab, and boot again",
+            )
+        )
     return lines or [Line(OK, "sd card", "%s: no swap and no journal on it, mounted with noatime" % device)]
 
 

@@ -9,18 +9,25 @@ from .files import below, text_of
 from .power import WHOLE, Rails
 from .sensors import Sensors, meminfo
 
-NEEDED_MB = 700          # TensorFlow alone takes 640 MB on aarch64, without a model
+NEEDED_MB = 700  # TensorFlow alone takes 640 MB on aarch64, without a model
 COMFORTABLE_MB = 1500
-SMALL_MB = 9000          # of main memory: with less, a peak wants swap
-HOT_C = 80.0             # a Jetson slows down some degrees above it
+SMALL_MB = 9000  # of main memory: with less, a peak wants swap
+HOT_C = 80.0  # a Jetson slows down some degrees above it
 EARLIEST_YEAR, LATEST_YEAR = 2025, 2100  # FLQ is not older
 DOCS = "docs/jetson.md"
 
 
 def machine_lines(root: str, board: Board) -> List[Line]:
     """Return what there is to say of the machine; ``root`` stands for /."""
-    return [board_line(board), memory_line(root), swap_line(root, board), power_line(root, board),
-            rails_line(root), temperature_line(root), clock_line(time.gmtime().tm_year)]
+    return [
+        board_line(board),
+        memory_line(root),
+        swap_line(root, board),
+        power_line(root, board),
+        rails_line(root),
+        temperature_line(root),
+        clock_line(time.gmtime().tm_year),
+    ]
 
 
 def board_line(board: Board) -> Line:
@@ -34,11 +41,19 @@ def board_line(board: Board) -> Line:
         words.append("compute capability %d.%d" % board.compute_capability)
     text = ", ".join(words)
     if board.kind in ("nano", "jetson") and board.l4t is None:
-        return Line(WARN, "board", text + "; /etc/nv_tegra_release is missing, so its L4T is not known",
-                    "in a container, mount that file read-only")
+        return Line(
+            WARN,
+            "board",
+            text + "; /etc/nv_tegra_release is missing, so its L4T is not known",
+            "in a container, mount that file read-only",
+        )
     if board.kind == "nano" and tuple(map(int, board.l4t.split("."))) < (32, 7):
-        return Line(WARN, "board", text + ": NVIDIA's TensorFlow 2.7 needs JetPack 4.6.1 or newer",
-                    "write a newer JetPack 4.6 image to the SD card (%s)" % DOCS)
+        return Line(
+            WARN,
+            "board",
+            text + ": NVIDIA's TensorFlow 2.7 needs JetPack 4.6.1 or newer",
+            "write a newer JetPack 4.6 image to the SD card (%s)" % DOCS,
+        )
     return Line(OK, "board", text)
 
 
@@ -65,9 +80,12 @@ def gpu_memory_line(root: str, board: Board, limit_mb: Optional[int]) -> Line:
     text = "the limit is %d MB" % limit_mb
     if board.kind in ("nano", "jetson") and limit_mb > sizes.get("MemAvailable", limit_mb << 10) >> 10:
         free = sizes["MemAvailable"] >> 10
-        return Line(WARN, "gpu memory", "%s, but only %d MB are free, and the GPU shares them; TensorFlow gets less "
-                                        "without a word" % (text, free),
-                    "free memory, or lower it: --gpu_memory_limit_mb %d" % max(free // 2, 1))
+        return Line(
+            WARN,
+            "gpu memory",
+            "%s, but only %d MB are free, and the GPU shares them; TensorFlow gets less without a word" % (text, free),
+            "free memory, or lower it: --gpu_memory_limit_mb %d" % max(free // 2, 1),
+        )
     return Line(OK, "gpu memory", text)
 
 
@@ -79,11 +97,19 @@ def swap_line(root: str, board: Board) -> Line:
     zram_mb = sum(kb for path, _, kb in swaps if path.startswith("/dev/zram")) >> 10
     text = "%d MB" % (sum(kb for _, _, kb in swaps) >> 10) if swaps else "none"
     if zram_mb and board.kind == "nano":
-        return Line(WARN, "swap", "%d MB of zram: it lies in the memory that the GPU needs as well" % zram_mb,
-                    "make a swap file on a USB disk, then: sudo systemctl disable nvzramconfig, and boot again")
+        return Line(
+            WARN,
+            "swap",
+            "%d MB of zram: it lies in the memory that the GPU needs as well" % zram_mb,
+            "make a swap file on a USB disk, then: sudo systemctl disable nvzramconfig, and boot again",
+        )
     if not swaps and meminfo(root).get("MemTotal", 0) >> 10 < SMALL_MB:
-        return Line(WARN, "swap", "none: one peak of memory ends the program",
-                    "make a swap file, on a board on a USB disk and not on the SD card (%s)" % DOCS)
+        return Line(
+            WARN,
+            "swap",
+            "none: one peak of memory ends the program",
+            "make a swap file, on a board on a USB disk and not on the SD card (%s)" % DOCS,
+        )
     return Line(OK, "swap", text + (" (%d MB of it zram)" % zram_mb if zram_mb else ""))
 
 
@@ -111,8 +137,12 @@ def power_line(root: str, board: Board) -> Line:
     if mode is not None:
         text = "power mode %d, %s" % (mode, text)
     if board.kind == "nano" and (mode == 1 or online < present):
-        return Line(WARN, "power mode", text + ": that is the 5 W mode", "sudo nvpmodel -m 0 (10 W: the power supply "
-                                                                        "has to give 4 A through the barrel jack)")
+        return Line(
+            WARN,
+            "power mode",
+            text + ": that is the 5 W mode",
+            "sudo nvpmodel -m 0 (10 W: the power supply has to give 4 A through the barrel jack)",
+        )
     if online < present:
         return Line(WARN, "power mode", text, "sudo nvpmodel -q names the mode, sudo nvpmodel -m N changes it")
     return Line(OK, "power mode", text)
@@ -134,8 +164,12 @@ def temperature_line(root: str) -> Line:
     zone = max(temperatures, key=lambda name: temperatures[name], default=None)
     text = "no sensor" if zone is None else "%s has %.1f degrees C" % (zone, temperatures[zone])
     if throttled:
-        return Line(WARN, "temperature", text + "; CPU or GPU are slowed down now",
-                    "a fan or a larger heat sink; on a Raspberry Pi, a power supply that holds its voltage")
+        return Line(
+            WARN,
+            "temperature",
+            text + "; CPU or GPU are slowed down now",
+            "a fan or a larger heat sink; on a Raspberry Pi, a power supply that holds its voltage",
+        )
     if zone is not None and temperatures[zone] >= HOT_C:
         return Line(WARN, "temperature", text + "; it will be slowed down soon", "a fan or a larger heat sink")
     return Line(OK, "temperature", text)
@@ -145,8 +179,12 @@ def clock_line(year: int) -> Line:
     """Tell whether the clock can be right: most boards have none that runs without power."""
     if EARLIEST_YEAR <= year <= LATEST_YEAR:
         return Line(OK, "clock", "the year is %d" % year)
-    return Line(FAIL, "clock", "the clock says the year %d; certificates look invalid then" % year,
-                "sudo timedatectl set-ntp true, or without internet: sudo date -s 'YYYY-MM-DD HH:MM'")
+    return Line(
+        FAIL,
+        "clock",
+        "the clock says the year %d; certificates look invalid then" % year,
+        "sudo timedatectl set-ntp true, or without internet: sudo date -s 'YYYY-MM-DD HH:MM'",
+    )
 
 
 def _count(text: Optional[str]) -> Optional[int]:

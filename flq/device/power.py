@@ -78,10 +78,14 @@ def _rails_of(chip: str) -> List[Rail]:
         folder = os.path.join(chip, device)
         if device.startswith("iio:device"):
             for name in names_in(folder):
-                number = name[len("rail_name_"):]
+                number = name[len("rail_name_") :]
                 if name.startswith("rail_name_") and number.isdigit():
-                    rails.append(Rail(text_of(os.path.join(folder, name)) or "",
-                                      [os.path.join(folder, "in_power%s_input" % number)]))
+                    rails.append(
+                        Rail(
+                            text_of(os.path.join(folder, name)) or "",
+                            [os.path.join(folder, "in_power%s_input" % number)],
+                        )
+                    )
         elif device == "hwmon":
             for monitor in names_in(folder):
                 rails += _hwmon_rails(os.path.join(folder, monitor))

@@ -38,8 +38,9 @@ class Interpreter(NamedTuple):
 
 def this_interpreter(environment: Mapping[str, str]) -> Interpreter:
     """Return what runs this program."""
-    return Interpreter(tuple(sys.version_info[:3]), platform.machine(), installed_numpy(),
-                       environment.get(OPENBLAS, ""))
+    return Interpreter(
+        tuple(sys.version_info[:3]), platform.machine(), installed_numpy(), environment.get(OPENBLAS, "")
+    )
 
 
 def installed_numpy() -> Optional[str]:
@@ -65,8 +66,9 @@ def packages_line(names: Sequence[str], requirements: str) -> Line:
     """Return whether packages are installed; they are not imported."""
     missing = [name for name in names if importlib.util.find_spec(name) is None]
     if missing:
-        return Line(FAIL, "packages", "missing: %s" % ", ".join(missing),
-                    "pip install -r requirements/%s" % requirements)
+        return Line(
+            FAIL, "packages", "missing: %s" % ", ".join(missing), "pip install -r requirements/%s" % requirements
+        )
     return Line(OK, "packages", ", ".join(names))
 
 
@@ -78,13 +80,20 @@ def requirements_for(board: Board) -> str:
 def _python_line(interpreter: Interpreter, board: Board, lowest: Tuple[int, int]) -> Line:
     text = "%d.%d.%d" % interpreter.version
     if interpreter.version[:2] < lowest:
-        return Line(FAIL, "python", "%s; %d.%d is the oldest that this program runs on" % ((text,) + lowest),
-                    "make the environment with a newer Python")
+        return Line(
+            FAIL,
+            "python",
+            "%s; %d.%d is the oldest that this program runs on" % ((text,) + lowest),
+            "make the environment with a newer Python",
+        )
     own = OF_JETPACK.get((board.jetpack or "").split(".")[0])
     if own is not None and interpreter.version[:2] != own and own >= lowest:
-        return Line(WARN, "python", "%s; the TensorFlow that uses the GPU of this board needs Python %d.%d" % (
-            (text,) + own), "make the environment with python%d.%d and requirements/%s" % (
-                own + (requirements_for(board),)))
+        return Line(
+            WARN,
+            "python",
+            "%s; the TensorFlow that uses the GPU of this board needs Python %d.%d" % ((text,) + own),
+            "make the environment with python%d.%d and requirements/%s" % (own + (requirements_for(board),)),
+        )
     return Line(OK, "python", text + (", JetPack's own" if interpreter.version[:2] == own else ""))
 
 
@@ -94,6 +103,10 @@ def _numpy_line(interpreter: Interpreter) -> Line:
     text = "numpy " + interpreter.numpy
     if interpreter.numpy == "1.19.5" and interpreter.machine == "aarch64" and not interpreter.openblas:
         # numpy issue 18131: the OpenBLAS inside takes the Cortex-A57 for another CPU.
-        return Line(FAIL, "numpy", text + " dies of an illegal instruction on this CPU unless %s is set" % OPENBLAS,
-                    "start by ./start_worker.sh, or before Python: export %s=ARMV8" % OPENBLAS)
+        return Line(
+            FAIL,
+            "numpy",
+            text + " dies of an illegal instruction on this CPU unless %s is set" % OPENBLAS,
+            "start by ./start_worker.sh, or before Python: export %s=ARMV8" % OPENBLAS,
+        )
     return Line(OK, "numpy", text + (", %s=%s" % (OPENBLAS, interpreter.openblas) if interpreter.openblas else ""))

@@ -24,19 +24,37 @@ def reach_lines(host: str, port: int, cafile: Optional[str]) -> Tuple[List[Line]
         addresses = sorted({item[4][0] for item in socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)})
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        return [Line(FAIL, "address", "the name %s leads nowhere: %s" % (host, reason),
-                     "use the master's IP address for --master_ip")], False
+        return [
+            Line(
+                FAIL,
+                "address",
+                "the name %s leads nowhere: %s" % (host, reason),
+                "use the master's IP address for --master_ip",
+            )
+        ], False
     lines = [Line(OK, "address", ", ".join(addresses))]
     where = "%s port %d" % (host, port)
     try:
         connection = socket.create_connection((host, port), CONNECT_S)
     except ConnectionRefusedError:
-        return lines + [Line(FAIL, "connection", "nobody listens at %s" % where,
-                             "start the master there: ./start_master.sh --port %d" % port)], False
+        return lines + [
+            Line(
+                FAIL,
+                "connection",
+                "nobody listens at %s" % where,
+                "start the master there: ./start_master.sh --port %d" % port,
+            )
+        ], False
     except OSError as error:
         reason = "no answer within %g s" % CONNECT_S if isinstance(error, socket.timeout) else error.strerror
-        return lines + [Line(FAIL, "connection", "%s: %s" % (where, reason),
-                             "are both in one network, and does the master's firewall let the port through?")], False
+        return lines + [
+            Line(
+                FAIL,
+                "connection",
+                "%s: %s" % (where, reason),
+                "are both in one network, and does the master's firewall let the port through?",
+            )
+        ], False
     with connection:
         if cafile is None:
             return lines, True
@@ -60,8 +78,13 @@ def _certificate_line(connection: socket.socket, host: str, cafile: str) -> Line
 
 def _reason_of(error: Any) -> str:
     """Return what is wrong with a handshake, in a few words."""
-    return (getattr(error, "verify_message", "") or getattr(error, "reason", "") or getattr(error, "strerror", "")
-            or str(error) or "no answer to the handshake")
+    return (
+        getattr(error, "verify_message", "")
+        or getattr(error, "reason", "")
+        or getattr(error, "strerror", "")
+        or str(error)
+        or "no answer to the handshake"
+    )
 
 
 def _fix_of(reason: str) -> str:
@@ -69,5 +92,7 @@ def _fix_of(reason: str) -> str:
         return "the master speaks plain HTTP: leave --tls and --ca out, or start it with --tls_cert and --tls_key"
     if "expired" in reason or "not yet valid" in reason:
         return "compare the clocks of both machines; if they are right, make a new certificate (docs/security.md)"
-    return ("--ca must name the certificate of the authority that signed the master's, --master_ip a name or address "
-            "that stands in it (docs/security.md)")
+    return (
+        "--ca must name the certificate of the authority that signed the master's, --master_ip a name or address "
+        "that stands in it (docs/security.md)"
+    )

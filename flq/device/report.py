@@ -27,16 +27,16 @@ FIELDS = {
     "life": Field("life", "8 hexadecimal digits that are new with each process: energy_j counts from its start"),
     "cpu": Field("number", "share of all CPUs that is busy", 0, 1),
     "gpu": Field("number", "share of the GPU that is busy", 0, 1),
-    "ram_mb": Field("number", "main memory that can not be had, MB of 2^20 bytes", 0, 2 ** 30),
-    "ram_total_mb": Field("number", "main memory, MB", 0, 2 ** 30),
+    "ram_mb": Field("number", "main memory that can not be had, MB of 2^20 bytes", 0, 2**30),
+    "ram_total_mb": Field("number", "main memory, MB", 0, 2**30),
     "temperature_c": Field("number", "the hottest zone, degrees Celsius", -100, 200),
     "peak_c": Field("number", "the hottest that any zone was since the start, degrees Celsius", -100, 200),
     "throttled": Field("flag", "whether CPU or GPU run slower now because of heat or power"),
-    "power_w": Field("number", "power of the whole board, W", 0, 10 ** 5),
-    "rails_w": Field("rails", "power by the name of the rail, W; rails overlap", 0, 10 ** 5),
-    "energy_j": Field("number", "energy of the whole board since the start, J", 0, 10 ** 13),
-    "uncovered_s": Field("number", "seconds since the start of which energy_j does not know", 0, 10 ** 10),
-    "samples": Field("whole", "samples that were trained on since the start", 0, 2 ** 53),
+    "power_w": Field("number", "power of the whole board, W", 0, 10**5),
+    "rails_w": Field("rails", "power by the name of the rail, W; rails overlap", 0, 10**5),
+    "energy_j": Field("number", "energy of the whole board since the start, J", 0, 10**13),
+    "uncovered_s": Field("number", "seconds since the start of which energy_j does not know", 0, 10**10),
+    "samples": Field("whole", "samples that were trained on since the start", 0, 2**53),
     "problem": Field("text", "what is wrong with the worker"),
 }  # type: Dict[str, Field]
 
@@ -62,7 +62,7 @@ def checked(value: Any) -> Dict[str, Any]:
 def printable(text: str) -> str:
     """Return a text as a report may hold it: in one line, and not too long."""
     line = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
-    return line if len(line) <= LONGEST_TEXT else line[:LONGEST_TEXT - 3] + "..."
+    return line if len(line) <= LONGEST_TEXT else line[: LONGEST_TEXT - 3] + "..."
 
 
 def _checked(value: Any, field: Field, name: str) -> Any:
@@ -77,8 +77,11 @@ def _checked(value: Any, field: Field, name: str) -> Any:
         words = "a printable text of at most %d characters" % LONGEST_TEXT
     else:
         is_whole = field.kind == "whole"
-        fits = (isinstance(value, int if is_whole else (int, float)) and not isinstance(value, bool)
-                and field.lowest <= value <= field.highest)  # which NaN is not
+        fits = (
+            isinstance(value, int if is_whole else (int, float))
+            and not isinstance(value, bool)
+            and field.lowest <= value <= field.highest
+        )  # which NaN is not
         words = "a %snumber in %d..%d" % ("whole " * is_whole, field.lowest, field.highest)
     if not fits:
         raise BadValues("%s of a device report must be %s, got %s" % (name, words, _shown(value)), HINT)
@@ -87,8 +90,11 @@ def _checked(value: Any, field: Field, name: str) -> Any:
 
 def _checked_rails(value: Any, field: Field, name: str) -> Dict[str, Any]:
     if not isinstance(value, dict) or len(value) > MOST_NAMES or not all(map(is_name, value)):
-        raise BadValues("%s of a device report must be an object of at most %d rails, each with a short name of "
-                        "printable ASCII characters, got %s" % (name, MOST_NAMES, _shown(value)), HINT)
+        raise BadValues(
+            "%s of a device report must be an object of at most %d rails, each with a short name of "
+            "printable ASCII characters, got %s" % (name, MOST_NAMES, _shown(value)),
+            HINT,
+        )
     return {rail: _checked(power, field._replace(kind="number"), name) for rail, power in value.items()}
 
 
@@ -96,6 +102,6 @@ def _shown(value: Any) -> str:
     """Write a value of JSON in a few ASCII characters, whatever its size."""
     if isinstance(value, (dict, list)):
         return "%s of %d" % ("an object" if isinstance(value, dict) else "a list", len(value))
-    if isinstance(value, int) and abs(value) > 2 ** 64:
+    if isinstance(value, int) and abs(value) > 2**64:
         return "a number of %d bits" % value.bit_length()
     return ascii(value[:80] if isinstance(value, str) else value)

@@ -9,8 +9,8 @@ from .power import Rails
 from .report import printable
 from .sensors import Sensors
 
-PERIOD_S = 0.2          # between two looks at the power
-LONGEST_GAP_S = 2.0     # what lies between two looks that are further apart is not known
+PERIOD_S = 0.2  # between two looks at the power
+LONGEST_GAP_S = 2.0  # what lies between two looks that are further apart is not known
 TEMPERATURE_EVERY_S = 1.0
 
 
@@ -83,15 +83,25 @@ class Telemetry:
             now = self._clock()
             self._take(now)
             temperatures = self._look_at_temperatures(now)
-            values = {"name": self._name, "life": self.life, "cpu": _rounded(self._sensors.cpu_share(), 2),
-                      "gpu": _rounded(self._sensors.gpu_share(), 2), "temperature_c": max(temperatures, default=None),
-                      "peak_c": self._peak_c, "throttled": self._sensors.throttled(), "samples": samples,
-                      "problem": printable(problem) or None}  # type: Dict[str, Any]
+            values = {
+                "name": self._name,
+                "life": self.life,
+                "cpu": _rounded(self._sensors.cpu_share(), 2),
+                "gpu": _rounded(self._sensors.gpu_share(), 2),
+                "temperature_c": max(temperatures, default=None),
+                "peak_c": self._peak_c,
+                "throttled": self._sensors.throttled(),
+                "samples": samples,
+                "problem": printable(problem) or None,
+            }  # type: Dict[str, Any]
             values.update(zip(("ram_mb", "ram_total_mb"), self._sensors.ram_mb() or ()))
             values["rails_w"] = {name: round(power, 2) for name, power in self._rails.powers_w().items()} or None
             if self._when is not None:
-                values.update(power_w=round(self._power_w, 2) if now <= self._when else None,  # not an old one
-                              energy_j=round(self._energy_j, 1), uncovered_s=round(self._uncovered_s, 1) or None)
+                values.update(
+                    power_w=round(self._power_w, 2) if now <= self._when else None,  # not an old one
+                    energy_j=round(self._energy_j, 1),
+                    uncovered_s=round(self._uncovered_s, 1) or None,
+                )
         return {name: value for name, value in values.items() if value is not None}
 
     def _take(self, now: float) -> None:

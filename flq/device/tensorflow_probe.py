@@ -14,11 +14,17 @@ from .python_checks import OPENBLAS, requirements_for
 
 LIMIT_S = 240.0  # a Nano takes half a minute from its SD card
 MARK = "flq-probe "
-SIGNALS = {"SIGILL": "Illegal instruction", "SIGSEGV": "Segmentation fault", "SIGKILL": "Killed",
-           "SIGABRT": "Aborted", "SIGBUS": "Bus error"}
+SIGNALS = {
+    "SIGILL": "Illegal instruction",
+    "SIGSEGV": "Segmentation fault",
+    "SIGKILL": "Killed",
+    "SIGABRT": "Aborted",
+    "SIGBUS": "Bus error",
+}
 
 # Tells what it has come to, one line each, so that whatever ends it is known to lie behind that.
-SCRIPT = """
+SCRIPT = (
+    """
 import json
 def tell(**facts):
     print(%r + json.dumps(facts), flush=True)
@@ -38,7 +44,9 @@ try:
 except Exception as error:
     missing = isinstance(error, ModuleNotFoundError) and error.name in ("numpy", "tensorflow")
     tell(error=why(error), missing=error.name if missing else "")
-""" % MARK
+"""
+    % MARK
+)
 
 
 class Probe(NamedTuple):
@@ -63,8 +71,13 @@ class Probe(NamedTuple):
 def probe_tensorflow(script: str = SCRIPT, limit_s: float = LIMIT_S) -> Probe:
     """Import numpy and TensorFlow in a child process, and ask for the GPUs."""
     environment = dict(os.environ, TF_CPP_MIN_LOG_LEVEL="1")  # warnings tell which library of CUDA is missing
-    child = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                             stderr=subprocess.PIPE, env=environment)
+    child = subprocess.Popen(
+        [sys.executable, "-c", script],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment,
+    )
     with child:
         try:
             out, log = child.communicate(timeout=limit_s)
@@ -76,7 +89,7 @@ def probe_tensorflow(script: str = SCRIPT, limit_s: float = LIMIT_S) -> Probe:
     facts = {"stage": "start"}  # type: Dict[str, Any]
     for line in out.decode("utf-8", "replace").splitlines():
         if line.startswith(MARK):
-            facts.update(json.loads(line[len(MARK):]))
+            facts.update(json.loads(line[len(MARK) :]))
     return Probe(facts, "" if facts["stage"] == "end" else end, log.decode("utf-8", "replace").splitlines())
 
 
@@ -97,17 +110,33 @@ def tensorflow_lines(probe: Probe, board: Board, fault: str, requirements: str) 
     if facts.get("missing"):
         return [Line(fault, "tensorflow", "%s is not installed" % facts["missing"], install)]
     if facts.get("error"):
-        return [Line(fault, "tensorflow", "it can not be imported: %s" % facts["error"],
-                     "install it anew: %s" % install)]
+        return [
+            Line(fault, "tensorflow", "it can not be imported: %s" % facts["error"], "install it anew: %s" % install)
+        ]
     if probe.end:
-        return [Line(fault, "tensorflow", "a process that imports it was ended at %s: %s" % (
-            facts["stage"], probe.end), _fix_of(probe, board))]
-    text = "%s with Keras %s, built %s CUDA" % (facts["tensorflow"], facts["keras"],
-                                                "with" if facts["cuda"] else "without")
+        return [
+            Line(
+                fault,
+                "tensorflow",
+                "a process that imports it was ended at %s: %s" % (facts["stage"], probe.end),
+                _fix_of(probe, board),
+            )
+        ]
+    text = "%s with Keras %s, built %s CUDA" % (
+        facts["tensorflow"],
+        facts["keras"],
+        "with" if facts["cuda"] else "without",
+    )
     is_jetson = board.kind in ("nano", "jetson")
     if is_jetson and not facts["cuda"]:
-        lines = [Line(WARN, "tensorflow", text + ": the GPU of this board is not used",
-                      "NVIDIA's own build: pip install -r requirements/%s" % requirements_for(board))]
+        lines = [
+            Line(
+                WARN,
+                "tensorflow",
+                text + ": the GPU of this board is not used",
+                "NVIDIA's own build: pip install -r requirements/%s" % requirements_for(board),
+            )
+        ]
     else:
         lines = [Line(OK, "tensorflow", text)]
     if facts["gpus"]:
@@ -116,9 +145,14 @@ def tensorflow_lines(probe: Probe, board: Board, fault: str, requirements: str) 
         return lines + [Line(OK, "gpu", "none: it computes on the CPU")]
     reason = re.search("(Could not load dynamic library|Cannot dlopen)[^\n]*", "\n".join(probe.log))
     text = "TensorFlow sees none" + (": " + reason.group() if reason else "")
-    return lines + [Line(WARN if is_jetson else OK, "gpu", text,
-                         "install CUDA and cuDNN of this JetPack: sudo apt install nvidia-jetpack" if is_jetson
-                         else "")]
+    return lines + [
+        Line(
+            WARN if is_jetson else OK,
+            "gpu",
+            text,
+            "install CUDA and cuDNN of this JetPack: sudo apt install nvidia-jetpack" if is_jetson else "",
+        )
+    ]
 
 
 def _name_of(code: int) -> str:

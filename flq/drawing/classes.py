@@ -12,11 +12,11 @@ from .style import COLUMN, legend_above, new_figure, plain, styled, thousands
 # Tol's muted colours, for up to ten classes: all who see colours otherwise can tell them apart.
 MUTED = ("#332288", "#88CCEE", "#44AA99", "#117733", "#999933", "#DDCC77", "#CC6677", "#882255", "#AA4499", "#BBBBBB")
 MOST_LABELLED = 20  # classes; with more, the legend names some of them only
-MOST_TICKS = 40     # workers that are numbered at the axis
-TALLEST = 40.0      # inches
-BAR = 0.82          # of the distance between two workers
+MOST_TICKS = 40  # workers that are numbered at the axis
+TALLEST = 40.0  # inches
+BAR = 0.82  # of the distance between two workers
 LEAST_INCHES = 0.09  # a piece that is so wide, in a bar that is so tall, bears the number of its class
-LIGHT = 0.45        # how light a colour is on which text is black
+LIGHT = 0.45  # how light a colour is on which text is black
 
 
 @styled
@@ -50,8 +50,15 @@ def class_figure(counts: np.ndarray, title: str = "") -> Any:
         rectangles = np.array(corners, float).transpose(2, 0, 1)[counts[:, label] > 0]  # (n, corner, xy)
         axes.add_collection(PolyCollection(rectangles, facecolors=[colours[label]], edgecolors="white", linewidths=0.3))
         for row in np.flatnonzero(counts[:, label] >= least * len(str(label))):
-            axes.text((left[row] + right[row]) / 2, row, str(label), ha="center", va="center_baseline", fontsize=5.5,
-                      color="black" if _lightness(colours[label]) > LIGHT else "white")
+            axes.text(
+                (left[row] + right[row]) / 2,
+                row,
+                str(label),
+                ha="center",
+                va="center_baseline",
+                fontsize=5.5,
+                color="black" if _lightness(colours[label]) > LIGHT else "white",
+            )
     axes.set_yticks(range(0, n_workers, -(-n_workers // MOST_TICKS)))
     axes.set_ylim(n_workers - 0.4, -0.6)  # worker 0 on top
     axes.set_xlim(0, 1.02 * most)
@@ -61,8 +68,14 @@ def class_figure(counts: np.ndarray, title: str = "") -> Any:
     axes.set_title(plain(title))
     axes.grid(visible=False, axis="y")
     shown = range(0, n_classes, -(-n_classes // MOST_LABELLED))
-    legend_above(figure, [Patch(color=colours[label], label=str(label)) for label in shown], title="class",
-                 handlelength=1.0, handletextpad=0.4, columnspacing=0.8)
+    legend_above(
+        figure,
+        [Patch(color=colours[label], label=str(label)) for label in shown],
+        title="class",
+        handlelength=1.0,
+        handletextpad=0.4,
+        columnspacing=0.8,
+    )
     return figure
 
 

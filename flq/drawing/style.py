@@ -26,23 +26,49 @@ LINE_INCHES = 0.14  # of a legend
 FALLBACKS = ("Noto Sans CJK SC", "Source Han Sans SC", "WenQuanYi Micro Hei", "Microsoft YaHei", "PingFang SC")
 
 SETTINGS: Dict[str, Any] = {
-    "font.size": 8, "axes.labelsize": 8, "axes.titlesize": 8, "xtick.labelsize": 7, "ytick.labelsize": 7,
-    "legend.fontsize": 7, "legend.title_fontsize": 7, "legend.frameon": False, "legend.handlelength": 2.4,
-    "legend.borderaxespad": 0.3, "legend.columnspacing": 1.4, "legend.labelspacing": 0.3,
-    "lines.linewidth": 1.2, "lines.markersize": 3.2, "lines.markeredgewidth": 0.8, "hatch.linewidth": 0.5,
-    "axes.linewidth": 0.6, "axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True,
-    "axes.grid": True, "grid.color": GRID, "grid.linewidth": 0.4,
-    "xtick.major.width": 0.6, "ytick.major.width": 0.6, "xtick.major.size": 2.5, "ytick.major.size": 2.5,
-    "xtick.minor.width": 0.4, "ytick.minor.width": 0.4, "xtick.minor.size": 1.5, "ytick.minor.size": 1.5,
-    "figure.dpi": DPI, "savefig.dpi": DPI, "figure.constrained_layout.h_pad": 0.03,
+    "font.size": 8,
+    "axes.labelsize": 8,
+    "axes.titlesize": 8,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "legend.fontsize": 7,
+    "legend.title_fontsize": 7,
+    "legend.frameon": False,
+    "legend.handlelength": 2.4,
+    "legend.borderaxespad": 0.3,
+    "legend.columnspacing": 1.4,
+    "legend.labelspacing": 0.3,
+    "lines.linewidth": 1.2,
+    "lines.markersize": 3.2,
+    "lines.markeredgewidth": 0.8,
+    "hatch.linewidth": 0.5,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "grid.color": GRID,
+    "grid.linewidth": 0.4,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5,
+    "xtick.minor.width": 0.4,
+    "ytick.minor.width": 0.4,
+    "xtick.minor.size": 1.5,
+    "ytick.minor.size": 1.5,
+    "figure.dpi": DPI,
+    "savefig.dpi": DPI,
+    "figure.constrained_layout.h_pad": 0.03,
     "figure.constrained_layout.w_pad": 0.03,
     "svg.fonttype": "none",  # text stays text: it can be searched and edited
-    "svg.hashsalt": "flq",   # names of parts are the same each time
+    "svg.hashsalt": "flq",  # names of parts are the same each time
 }
 
 
 def styled(function: Callable[..., Any]) -> Callable[..., Any]:
     """Let a function draw in the house style; whatever else is set for Matplotlib is as before afterwards."""
+
     @functools.wraps(function)
     def inner(*args: Any, **more: Any) -> Any:
         from matplotlib import rc_context, rcParamsDefault
@@ -76,7 +102,7 @@ def new_figure(width: float = COLUMN, height: float = HEIGHT, n_panels: int = 1)
 def plain(text: str, most_letters: int = MOST_LETTERS) -> str:
     """Return a name from outside as it is drawn as it stands: ``$`` is no mathematics, and one line suffices."""
     letters = "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
-    short = letters if len(letters) <= most_letters else letters[:most_letters - 3] + "..."
+    short = letters if len(letters) <= most_letters else letters[: most_letters - 3] + "..."
     return short.replace("$", r"\$")
 
 

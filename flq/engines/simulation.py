@@ -56,11 +56,14 @@ class _Worker:
         self.result: Any = None
 
 
-def simulate(settings: Dict[str, Dict[str, Any]], dies: Optional[Dict[int, int]] = None,
-             build: Callable[[Dict[str, Dict[str, Any]], int], Any] = build_trainer,
-             worker_ids: Optional[Sequence[int]] = None,
-             watch: Callable[[events.RoundClosed], None] = lambda closed: None,
-             listen: Callable[[events.Event], None] = lambda event: None) -> Simulated:
+def simulate(
+    settings: Dict[str, Dict[str, Any]],
+    dies: Optional[Dict[int, int]] = None,
+    build: Callable[[Dict[str, Dict[str, Any]], int], Any] = build_trainer,
+    worker_ids: Optional[Sequence[int]] = None,
+    watch: Callable[[events.RoundClosed], None] = lambda closed: None,
+    listen: Callable[[events.Event], None] = lambda event: None,
+) -> Simulated:
     """Run a whole run in memory.
 
     Parameters
@@ -87,17 +90,27 @@ def simulate(settings: Dict[str, Dict[str, Any]], dies: Optional[Dict[int, int]]
     ids = range(system["total_workers"]) if worker_ids is None else worker_ids
     n_able = len(set(ids) & set(range(system["total_workers"])))
     if n_able < system["min_workers"]:
-        raise ConfigError("worker_ids holds %d of the ids 0..%d, but a round opens only with system.min_workers = %d"
-                          % (n_able, system["total_workers"] - 1, system["min_workers"]),
-                          "add worker_ids or lower system.min_workers")
+        raise ConfigError(
+            "worker_ids holds %d of the ids 0..%d, but a round opens only with system.min_workers = %d"
+            % (n_able, system["total_workers"] - 1, system["min_workers"]),
+            "add worker_ids or lower system.min_workers",
+        )
     layout, start = begin(settings)
     master = MasterMachine(run_options("simulated", settings, layout), start)
     return _Loop(settings, master, dies or {}, build, ids, watch, listen).run()
 
 
 class _Loop:
-    def __init__(self, settings, master: MasterMachine, dies: Dict[int, int], build, ids: Sequence[int],
-                 watch: Callable[[events.RoundClosed], None], listen: Callable[[events.Event], None]) -> None:
+    def __init__(
+        self,
+        settings,
+        master: MasterMachine,
+        dies: Dict[int, int],
+        build,
+        ids: Sequence[int],
+        watch: Callable[[events.RoundClosed], None],
+        listen: Callable[[events.Event], None],
+    ) -> None:
         self._settings, self._master, self._dies, self._build, self._watch = settings, master, dies, build, watch
         self._listen = listen
         self._workers = {worker_id: _Worker(worker_id) for worker_id in ids}
@@ -116,8 +129,14 @@ class _Loop:
                 acted = self._step(worker_id, worker) or acted
             if not acted:
                 self._wait()
-        return Simulated(self._master.server.model, self._master.server.shared, self._reports, self._reason,
-                         self._master, self._exit_codes)
+        return Simulated(
+            self._master.server.model,
+            self._master.server.shared,
+            self._reports,
+            self._reason,
+            self._master,
+            self._exit_codes,
+        )
 
     def _step(self, worker_id: int, worker: _Worker) -> bool:
         """Let one worker do its action; return whether anything happened."""
@@ -197,5 +216,6 @@ def _received(action: worker_events.Action, body: Any) -> worker_events.Event:
     if isinstance(body, dict):
         return worker_events.Registered(json.loads(json.dumps(body)))
     stream = b"".join(bytes(buffer) for buffer in body)
-    return worker_events.Polled(stream) if isinstance(action, worker_events.CallPoll) else (
-        worker_events.Judged(stream))
+    return (
+        worker_events.Polled(stream) if isinstance(action, worker_events.CallPoll) else (worker_events.Judged(stream))
+    )

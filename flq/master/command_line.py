@@ -9,28 +9,56 @@ from ..flags import Flags, host, within
 def parse_flags(argv: Optional[List[str]]) -> argparse.Namespace:
     """Read the command line."""
     flags = Flags(prog="flq_master.py", description="The FLQ master: holds the global model.")
-    flags.add_argument("--config", metavar="F", help="configuration file (default: flq_config.json; with --resume, "
-                                                     "that of the run)")
-    flags.add_argument("--host", type=host, default="0.0.0.0",
-                       help="address to listen on (default: %(default)s, all of IPv4; :: is all of IPv4 and IPv6)")
-    flags.add_argument("--port", type=within(int, 0, 65535), default=5000,
-                       help="port to listen on (default: %(default)s; 0 = any)")
-    flags.add_argument("--set", metavar="section.key=value", action="append", default=[], dest="overrides",
-                       help="override a setting; may be given again")
+    flags.add_argument(
+        "--config", metavar="F", help="configuration file (default: flq_config.json; with --resume, that of the run)"
+    )
+    flags.add_argument(
+        "--host",
+        type=host,
+        default="0.0.0.0",
+        help="address to listen on (default: %(default)s, all of IPv4; :: is all of IPv4 and IPv6)",
+    )
+    flags.add_argument(
+        "--port", type=within(int, 0, 65535), default=5000, help="port to listen on (default: %(default)s; 0 = any)"
+    )
+    flags.add_argument(
+        "--set",
+        metavar="section.key=value",
+        action="append",
+        default=[],
+        dest="overrides",
+        help="override a setting; may be given again",
+    )
     flags.add_argument("--token_file", metavar="F", help="the tokens, made at the first start (default: state/tokens)")
     flags.add_argument("--tls_cert", metavar="F", help="certificate for HTTPS, PEM; without it, plain HTTP")
     flags.add_argument("--tls_key", metavar="F", help="its private key, PEM")
-    flags.add_argument("--resume", metavar="RUN", nargs="?", const="",
-                       help="go on with a run, the name of its folder in results/ (default: the newest unfinished one)")
-    flags.add_argument("--start_once", metavar="F",
-                       help="for services: go on with the newest unfinished run; if there is none, begin one if the "
-                            "file F exists, and remove it once the run is on disk; otherwise end with 0")
+    flags.add_argument(
+        "--resume",
+        metavar="RUN",
+        nargs="?",
+        const="",
+        help="go on with a run, the name of its folder in results/ (default: the newest unfinished one)",
+    )
+    flags.add_argument(
+        "--start_once",
+        metavar="F",
+        help="for services: go on with the newest unfinished run; if there is none, begin one if the "
+        "file F exists, and remove it once the run is on disk; otherwise end with 0",
+    )
     flags.add_argument("--keep_serving", action="store_true", help="go on answering after the run, until stopped")
-    flags.add_argument("--print_config", "--print-config", action="store_true",
-                       help="write the whole configuration to stdout and its hash to stderr, and end")
-    flags.add_argument("--doctor", action="store_true", help="look whether this machine is fit to be a master, say "
-                                                             "what to do where it is not, and end; exit code: the "
-                                                             "failures")
+    flags.add_argument(
+        "--print_config",
+        "--print-config",
+        action="store_true",
+        help="write the whole configuration to stdout and its hash to stderr, and end",
+    )
+    flags.add_argument(
+        "--doctor",
+        action="store_true",
+        help="look whether this machine is fit to be a master, say "
+        "what to do where it is not, and end; exit code: the "
+        "failures",
+    )
     flags.add_argument("--json", action="store_true", help="with --doctor: as JSON")
     flags.add_argument("--verbose", action="store_true", help="log more")
     args = flags.parse_args(argv)
@@ -48,6 +76,8 @@ def main(argv: Optional[List[str]], project_dir: str) -> int:
     args = parse_flags(argv)
     if args.doctor:
         from .doctor import run as examine  # which does without numpy: it may be what is broken
+
         return examine(args, project_dir)
     from .program import run  # not before --help and mistakes are answered: with its packages it takes a second
+
     return run(args, project_dir)

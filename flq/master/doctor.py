@@ -31,8 +31,9 @@ def run(args: argparse.Namespace, project_dir: str) -> int:
     return show(examine(args, project_dir, root, interpreter, probe_tensorflow()), args.json, sys.stdout)
 
 
-def examine(args: argparse.Namespace, project_dir: str, root: str, interpreter: Interpreter,
-            probe: Probe) -> List[Line]:
+def examine(
+    args: argparse.Namespace, project_dir: str, root: str, interpreter: Interpreter, probe: Probe
+) -> List[Line]:
     """Return the findings about a master that would be started with these arguments."""
     board = find_board(root)
     lines = machine_lines(root, board) + sd_card_lines(root) + python_lines(interpreter, board, LOWEST_PYTHON)
@@ -40,13 +41,22 @@ def examine(args: argparse.Namespace, project_dir: str, root: str, interpreter: 
     computer = board._replace(kind="pc")  # evaluation does without the GPU of a Jetson
     lines += [packages] + tensorflow_lines(probe, computer, WARN, "worker.txt")
     if packages.status == FAIL or "numpy" not in probe.facts:
-        return lines + [Line(FAIL, "configuration", "not looked at: packages are missing or do not work",
-                             "put right what stands above")]
+        return lines + [
+            Line(
+                FAIL,
+                "configuration",
+                "not looked at: packages are missing or do not work",
+                "put right what stands above",
+            )
+        ]
     configuration, results_dir = _configuration(args, project_dir)
     folders = [os.path.join(project_dir, name) for name in ("logs", results_dir, "state")]
-    return (lines + disk_lines(project_dir, folders) + [configuration, port_line(args.host, args.port),
-                                                        tokens_line(args.token_file, project_dir)]
-            + [_tls_line(args), notifications_line(os.environ, project_dir)])
+    return (
+        lines
+        + disk_lines(project_dir, folders)
+        + [configuration, port_line(args.host, args.port), tokens_line(args.token_file, project_dir)]
+        + [_tls_line(args), notifications_line(os.environ, project_dir)]
+    )
 
 
 def _configuration(args: argparse.Namespace, project_dir: str) -> Tuple[Line, str]:
@@ -65,18 +75,29 @@ def _configuration(args: argparse.Namespace, project_dir: str) -> Tuple[Line, st
     except FlqError as error:
         return Line(FAIL, "configuration", error.detail, error.hint or "see docs/configuration.md"), "results"
     except OSError as error:
-        return Line(FAIL, "configuration", "%s: %s" % (error.filename or path, error.strerror),
-                    "see docs/configuration.md"), "results"
-    return Line(OK, "configuration", "%s: %d workers, %s on %s, mode %s" % (
-        path, config.system.total_workers, config.model.name, settings["dataset"]["name"],
-        config.flq_algorithm.mode)), config.report.results_dir
+        return Line(
+            FAIL, "configuration", "%s: %s" % (error.filename or path, error.strerror), "see docs/configuration.md"
+        ), "results"
+    return Line(
+        OK,
+        "configuration",
+        "%s: %d workers, %s on %s, mode %s"
+        % (
+            path,
+            config.system.total_workers,
+            config.model.name,
+            settings["dataset"]["name"],
+            config.flq_algorithm.mode,
+        ),
+    ), config.report.results_dir
 
 
 def port_line(host: str, port: int) -> Line:
     """Return whether a master could listen there; if somebody else does, who."""
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM, 0,
-                                                                socket.AI_PASSIVE)[0]
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, 0, socket.SOCK_STREAM, 0, socket.AI_PASSIVE
+        )[0]
         with socket.socket(family, kind, protocol) as sock:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does
             sock.bind(address)
@@ -84,8 +105,9 @@ def port_line(host: str, port: int) -> Line:
         reason = "%s port %d: %s" % (host, port, getattr(error, "strerror", None) or error)
         code = getattr(error, "errno", None)
         if code == errno.EADDRINUSE and _is_master(host, port):
-            return Line(WARN, "port", "an FLQ master already answers at port %d" % port,
-                        "stop it first, or use another --port")
+            return Line(
+                WARN, "port", "an FLQ master already answers at port %d" % port, "stop it first, or use another --port"
+            )
         if code == errno.EADDRINUSE:
             return Line(FAIL, "port", reason, "use another --port; sudo ss -ltnp 'sport = :%d' shows who has it" % port)
         if code == errno.EACCES:
@@ -99,8 +121,10 @@ def _is_master(host: str, port: int) -> bool:
     name = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # nothing is told to it
-    for connection in (http.client.HTTPConnection(name, port, timeout=TIMEOUT_S),
-                       http.client.HTTPSConnection(name, port, timeout=TIMEOUT_S, context=context)):
+    for connection in (
+        http.client.HTTPConnection(name, port, timeout=TIMEOUT_S),
+        http.client.HTTPSConnection(name, port, timeout=TIMEOUT_S, context=context),
+    ):
         try:
             connection.request("GET", "/healthz")
             response = connection.getresponse()
@@ -146,8 +170,12 @@ def notifications_line(environment: Mapping[str, str], project_dir: str) -> Line
     if not secrets.urls:
         return Line(OK, "notifications", "none: neither FLQ_NOTIFY nor %s says where to" % path)
     through = "" if secrets.proxy is None else ", through a proxy"
-    return Line(OK, "notifications", "to %d address%s%s; python -m flq.sinks.notify --test sends one message"
-                % (len(secrets.urls), "es" if len(secrets.urls) > 1 else "", through))
+    return Line(
+        OK,
+        "notifications",
+        "to %d address%s%s; python -m flq.sinks.notify --test sends one message"
+        % (len(secrets.urls), "es" if len(secrets.urls) > 1 else "", through),
+    )
 
 
 def _tls_line(args: argparse.Namespace) -> Line:
@@ -156,8 +184,12 @@ def _tls_line(args: argparse.Namespace) -> Line:
     if args.tls_cert is None:
         if is_loopback(args.host):
             return Line(OK, "tls", "plain HTTP, within this machine")
-        return Line(WARN, "tls", "plain HTTP: whoever sees the traffic reads models, updates and tokens",
-                    "--tls_cert and --tls_key encrypt it (docs/security.md)")
+        return Line(
+            WARN,
+            "tls",
+            "plain HTTP: whoever sees the traffic reads models, updates and tokens",
+            "--tls_cert and --tls_key encrypt it (docs/security.md)",
+        )
     try:
         TlsAdapter(args.tls_cert, args.tls_key)
     except FlqError as error:

@@ -48,8 +48,11 @@ def run(args: argparse.Namespace, project_dir: str) -> int:
             if newest_unfinished(results_dir) is not None:
                 args.resume = ""
             elif not os.path.exists(args.start_once):
-                logger.info("nothing to do: there is no unfinished run in %s, and no %s that asks for a new one",
-                            results_dir, args.start_once)
+                logger.info(
+                    "nothing to do: there is no unfinished run in %s, and no %s that asks for a new one",
+                    results_dir,
+                    args.start_once,
+                )
                 Watchdog(os.environ).ready()  # systemd takes a service that ends without it for one that has failed
                 return 0
         if args.resume is None:
@@ -71,8 +74,9 @@ def run(args: argparse.Namespace, project_dir: str) -> int:
         logger.error("%s: %s", error.strerror or "failed", error.filename or error)
         return 1
     except Exception as error:  # a bug, or memory that does not suffice
-        logger.error("the master can not go on: %s: %s", type(error).__name__,
-                     (str(error) or "no message").splitlines()[0])
+        logger.error(
+            "the master can not go on: %s: %s", type(error).__name__, (str(error) or "no message").splitlines()[0]
+        )
         log_trace(logger, error)
         return 1
 

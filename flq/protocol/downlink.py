@@ -87,7 +87,7 @@ class Downlink:
         """
         behind = self.version - have
         if have >= 0 and 0 <= behind <= len(self._deltas):
-            steps = self._deltas[len(self._deltas) - behind:]
+            steps = self._deltas[len(self._deltas) - behind :]
         else:
             if self._keyframe is None:
                 exact = QUANTIZERS[FLOAT32].encode(self._shared, self._link.layout)

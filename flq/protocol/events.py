@@ -208,7 +208,16 @@ class RunEnded(NamedTuple):
 
 
 JOINED, BACK, GONE, RESYNC, UNABLE, UNCHANGED, BLOCKED, SHARED, HEAVY = NOTE_KINDS = (
-    "joined", "back", "lost", "resync", "unable", "unchanged", "blocked", "shared", "heavy")
+    "joined",
+    "back",
+    "lost",
+    "resync",
+    "unable",
+    "unchanged",
+    "blocked",
+    "shared",
+    "heavy",
+)
 
 
 class Note(NamedTuple):

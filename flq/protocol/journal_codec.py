@@ -11,8 +11,13 @@ from .messages import Answer
 from .wire import Buffers, Link, decode, encode
 
 ANSWERED = "answered"
-PLAIN = {"joined": events.Register, "lease_ended": events.LeaseEnded, "offers_due": events.OffersDue,
-         "round_due": events.RoundDue, "stopped": events.Stop}
+PLAIN = {
+    "joined": events.Register,
+    "lease_ended": events.LeaseEnded,
+    "offers_due": events.OffersDue,
+    "round_due": events.RoundDue,
+    "stopped": events.Stop,
+}
 NAMES = {kind: name for name, kind in PLAIN.items()}
 
 
@@ -32,8 +37,9 @@ def to_entry(event: events.Lasting, link: Link) -> Entry:
     return Entry(NAMES[type(event)], body)
 
 
-def from_entry(kind: str, body: Dict[str, Any], frame: Optional[Union[bytes, bytearray]], link: Link,
-               ticket: events.Ticket) -> events.Lasting:
+def from_entry(
+    kind: str, body: Dict[str, Any], frame: Optional[Union[bytes, bytearray]], link: Link, ticket: events.Ticket
+) -> events.Lasting:
     """Return the event that was stored; its request is long gone, so ``ticket`` names nobody.
 
     Raises
@@ -49,8 +55,10 @@ def from_entry(kind: str, body: Dict[str, Any], frame: Optional[Union[bytes, byt
             raise FlqError("the journal holds a %s where an answer is expected" % type(answer).__name__.lower())
         return events.Answered(ticket, answer, len(frame), may_wait=False, session=None)
     if kind not in PLAIN:
-        raise FlqError("the journal has an entry of the unknown kind %.40r" % kind,
-                       "resume with the version of FLQ that began the run")
+        raise FlqError(
+            "the journal has an entry of the unknown kind %.40r" % kind,
+            "resume with the version of FLQ that began the run",
+        )
     if kind == "joined":
         body = dict(body, ticket=ticket)
     try:
@@ -59,4 +67,3 @@ def from_entry(kind: str, body: Dict[str, Any], frame: Optional[Union[bytes, byt
         return PLAIN[kind](**body)
     except TypeError as error:
         raise FlqError("an entry of the journal (%s) can not be read: %s" % (kind, error)) from None
-

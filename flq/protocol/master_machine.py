@@ -112,9 +112,17 @@ class MasterMachine:
         self.waiting = Waiting(min(POLL_S, options.lease_s / 2))
         self._heavy: Optional[int] = None  # the worker with most of the weight, as the operator was told last
         self._effects: List[Effect] = []
-        self._handlers = {Register: self._register, Poll: self._poll, Answered: self._answered,
-                          Heartbeat: self._heartbeat, Stop: self._stop, Saved: self._saved,
-                          LeaseEnded: self._lease_ended, OffersDue: self._offers_due, RoundDue: self._round_due}
+        self._handlers = {
+            Register: self._register,
+            Poll: self._poll,
+            Answered: self._answered,
+            Heartbeat: self._heartbeat,
+            Stop: self._stop,
+            Saved: self._saved,
+            LeaseEnded: self._lease_ended,
+            OffersDue: self._offers_due,
+            RoundDue: self._round_due,
+        }
 
     # -- the outside ---------------------------------------------------------------------
 
@@ -206,11 +214,22 @@ class MasterMachine:
             elif not registry.is_outdated(member, event):
                 joined, goes_on = True, self._join(member, event, now)
             member.is_heard = member.is_heard or joined
-        self._reply(event.ticket, {
-            "run_id": options.run_id, "ended": self._has_ended(), "epoch": member.epoch, "joined": joined,
-            "goes_on": goes_on, "n_sessions": member.n_sessions, "lease_s": options.lease_s,
-            "start_crc": self.start_crc, "codings": list(member.codings), "layout": options.layout.to_json(),
-            "settings": options.settings})
+        self._reply(
+            event.ticket,
+            {
+                "run_id": options.run_id,
+                "ended": self._has_ended(),
+                "epoch": member.epoch,
+                "joined": joined,
+                "goes_on": goes_on,
+                "n_sessions": member.n_sessions,
+                "lease_s": options.lease_s,
+                "start_crc": self.start_crc,
+                "codings": list(member.codings),
+                "layout": options.layout.to_json(),
+                "settings": options.settings,
+            },
+        )
 
     def _join(self, member: Member, event: Register, now: float) -> bool:
         """Let a worker take part; return whether it goes on with the epoch that it claims."""
@@ -232,13 +251,25 @@ class MasterMachine:
             verb, kind = "joined", JOINED
             self._withdraw(member)
             member.rejoin(event.instance, event.n_samples)
-        self._effects.append(Note("worker %d %s with %d samples (epoch %d)%s" % (
-            member.worker_id, verb, member.n_samples, member.epoch,
-            "; it was ahead of the journal, whose end is lost" if is_ahead else ""), kind, member.worker_id))
+        self._effects.append(
+            Note(
+                "worker %d %s with %d samples (epoch %d)%s"
+                % (
+                    member.worker_id,
+                    verb,
+                    member.n_samples,
+                    member.epoch,
+                    "; it was ahead of the journal, whose end is lost" if is_ahead else "",
+                ),
+                kind,
+                member.worker_id,
+            )
+        )
         return goes_on
 
-    def _member_of(self, event: Union[Poll, Heartbeat, Answer], session: Optional[str], now: float,
-                   renews: bool = True) -> Member:
+    def _member_of(
+        self, event: Union[Poll, Heartbeat, Answer], session: Optional[str], now: float, renews: bool = True
+    ) -> Member:
         """Return the worker that a request comes from; tell the operator if its key has never joined.
 
         If the worker's own process was not heard either, the journal may have lost the join that had this key.
@@ -249,8 +280,12 @@ class MasterMachine:
             If it is not part of the run, or another process has joined in its place.
         """
         member = self.members.get(event.worker_id)
-        if member is not None and member.is_heard and not member.gone and session not in (
-                None, member.session, *member.earlier_sessions):
+        if (
+            member is not None
+            and member.is_heard
+            and not member.gone
+            and session not in (None, member.session, *member.earlier_sessions)
+        ):
             self._warn(member, now)
         return self.registry.find(event.worker_id, event.epoch, session, now if renews else None)
 
@@ -258,26 +293,33 @@ class MasterMachine:
         """Tell the operator, at most once a minute, that two processes use a worker's identity."""
         if now - member.warned_at >= WARN_S:
             member.warned_at = now
-            self._effects.append(Note(
-                "two processes answer as worker %d; only one is heard: stop the other. If you did not start it, its "
-                "token or state folder was copied (docs/security.md)" % member.worker_id, SHARED, member.worker_id))
+            self._effects.append(
+                Note(
+                    "two processes answer as worker %d; only one is heard: stop the other. If you did not start it, "
+                    "its token or state folder was copied (docs/security.md)" % member.worker_id,
+                    SHARED,
+                    member.worker_id,
+                )
+            )
 
     def _poll(self, event: Poll, now: float) -> None:
         member = self._member_of(event, event.session, now)
         if self._is_ahead(member, event.answered):
-            raise Conflict("worker %d has answered round %d, which the journal does not know"
-                           % (member.worker_id, event.answered), "register again")
+            raise Conflict(
+                "worker %d has answered round %d, which the journal does not know" % (member.worker_id, event.answered),
+                "register again",
+            )
         if not event.may_wait and member.worker_id in self.waiting.for_round:  # because there is nothing new
             return self._reply(event.ticket, None)
         self.waiting.begin(event.ticket, now)
-        self._ask(Asked(event.ticket, member.worker_id, event.have, event.answered, event.may_wait, [],
-                        event.kept))
+        self._ask(Asked(event.ticket, member.worker_id, event.have, event.answered, event.may_wait, [], event.kept))
 
     def _is_ahead(self, member: Member, answered: int) -> bool:
         """Return whether a worker has answered a round that is to come, or one in which its answer is still awaited."""
         going = self.open_round
-        return answered > self.round_index or (going is not None and answered == going.index
-                                               and going.is_undecided(member.worker_id))
+        return answered > self.round_index or (
+            going is not None and answered == going.index and going.is_undecided(member.worker_id)
+        )
 
     def _heartbeat(self, event: Heartbeat, now: float) -> None:
         self._member_of(event, event.session, now, event.renews)
@@ -290,29 +332,44 @@ class MasterMachine:
         if self._has_ended():
             return self._verdict(event, member, Outcome.END)
         if answer.held_back is not None and not self.options.is_local:
-            raise BadValues("the answer tells of held-back data, expected none",
-                            "only with dataset.partition local do workers test on data of their own")
+            raise BadValues(
+                "the answer tells of held-back data, expected none",
+                "only with dataset.partition local do workers test on data of their own",
+            )
         if answer.seq == member.closed_seq and answer.round_index == member.closed_round:
             return self._verdict(event, member, member.closed_outcome, repeated=True)
         if answer.seq != member.closed_seq + 1 or answer.round_index > self.round_index:
-            raise Conflict("the answer has number %d of round %d, expected number %d of round %d at most"
-                           % (answer.seq, answer.round_index, member.closed_seq + 1, self.round_index),
-                           "register again")
-        if (going is None or answer.round_index < going.index or member.worker_id not in going.n_samples
-                or going.status.get(member.worker_id) == LOST):  # it is back, but its part is decided
+            raise Conflict(
+                "the answer has number %d of round %d, expected number %d of round %d at most"
+                % (answer.seq, answer.round_index, member.closed_seq + 1, self.round_index),
+                "register again",
+            )
+        if (
+            going is None
+            or answer.round_index < going.index
+            or member.worker_id not in going.n_samples
+            or going.status.get(member.worker_id) == LOST
+        ):  # it is back, but its part is decided
             return self._close_answer(event, member, Outcome.LATE, None)
         if member.worker_id in going.status:
             raise Conflict("worker %d has answered round %d already" % (member.worker_id, going.index))
         {Kind.SKIP: self._skip, Kind.OFFER: self._offer, Kind.UPLOAD: self._upload}[answer.kind](
-            event, member, going, now)
+            event, member, going, now
+        )
 
     def _skip(self, event: Answered, member: Member, going: OpenRound, now: float) -> None:
         self._withdraw(member)
         if event.answer.blocked:
             return self._close_answer(event, member, Outcome.NOTED, LOST)
         if event.answer.loss != event.answer.loss:
-            self._effects.append(Note("worker %d has nothing to send in round %d: its update was not finite; "
-                                      "lower model.lr" % (member.worker_id, going.index), UNABLE, member.worker_id))
+            self._effects.append(
+                Note(
+                    "worker %d has nothing to send in round %d: its update was not finite; "
+                    "lower model.lr" % (member.worker_id, going.index),
+                    UNABLE,
+                    member.worker_id,
+                )
+            )
         self._close_answer(event, member, Outcome.NOTED, SKIPPED)
 
     def _offer(self, event: Answered, member: Member, going: OpenRound, now: float) -> None:
@@ -351,8 +408,14 @@ class MasterMachine:
             if fingerprint(mirror) != answer.state_crc:
                 self._journal(event)
                 member.rejoin(member.instance, member.n_samples)
-                self._effects.append(Note("the mirrors of worker %d differ: it begins afresh (epoch %d)"
-                                          % (member.worker_id, member.epoch), RESYNC, member.worker_id))
+                self._effects.append(
+                    Note(
+                        "the mirrors of worker %d differ: it begins afresh (epoch %d)"
+                        % (member.worker_id, member.epoch),
+                        RESYNC,
+                        member.worker_id,
+                    )
+                )
                 self._settle(answer, member, Outcome.RESYNC, REFUSED)
                 return self._verdict(event, member, Outcome.RESYNC)
             member.mirror, member.mirror_is_stale = mirror, False
@@ -369,8 +432,13 @@ class MasterMachine:
             member.missed_end, member.holder = True, ""
             return
         self._journal(event)
-        self._effects.append(Note("worker %d is lost: silent for %.0f s" % (member.worker_id, now - member.last_seen),
-                                  GONE, member.worker_id))
+        self._effects.append(
+            Note(
+                "worker %d is lost: silent for %.0f s" % (member.worker_id, now - member.last_seen),
+                GONE,
+                member.worker_id,
+            )
+        )
         member.leave()
         self._withdraw(member)
         if going is not None and going.is_undecided(member.worker_id):
@@ -431,9 +499,14 @@ class MasterMachine:
         share = n_samples[worker_id] / sum(n_samples.values())
         self._heavy = worker_id if share > max(HEAVY_SHARE, HEAVY_FACTOR / len(n_samples)) else None
         if self._heavy not in (None, before):
-            self._effects.append(Note("worker %d holds %.0f %% of the weight of %d workers: with %d samples it decides "
-                                      "what the model becomes" % (worker_id, 100 * share, len(n_samples),
-                                                                  n_samples[worker_id]), HEAVY, worker_id))
+            self._effects.append(
+                Note(
+                    "worker %d holds %.0f %% of the weight of %d workers: with %d samples it decides "
+                    "what the model becomes" % (worker_id, 100 * share, len(n_samples), n_samples[worker_id]),
+                    HEAVY,
+                    worker_id,
+                )
+            )
 
     def _deadline(self, now: float) -> Optional[float]:
         return now + self.options.round_deadline_s if self.options.round_deadline_s else None
@@ -470,27 +543,37 @@ class MasterMachine:
         for worker_id in going.unused_grants():
             self.members[worker_id].last_until = going.index + upload_selection.LAST_ROUNDS
         options = self.options
-        mirrors = {worker_id: self.members[worker_id].mirror for worker_id in going.n_samples
-                   if self.members[worker_id].mirror is not None}
+        mirrors = {
+            worker_id: self.members[worker_id].mirror
+            for worker_id in going.n_samples
+            if self.members[worker_id].mirror is not None
+        }
         uploaded = [worker_id for worker_id, status in going.status.items() if status == UPLOADED]
         self.open_round = None
         try:
             with np.errstate(over="ignore", invalid="ignore"):  # the outcome is checked
-                total = server_step.aggregate(going.n_samples, uploaded, going.uploads, mirrors, options.layout,
-                                               options.rules)
-                self.server, delta = server_step.close_round(self.server, total, going.index, options.layout,
-                                                              options.rules, self._known.get(going.index))
+                total = server_step.aggregate(
+                    going.n_samples, uploaded, going.uploads, mirrors, options.layout, options.rules
+                )
+                self.server, delta = server_step.close_round(
+                    self.server, total, going.index, options.layout, options.rules, self._known.get(going.index)
+                )
         except CodecError as error:
-            self._effects.append(Note("round %d leaves the model as it was: %s; lower model.lr or model.server_lr"
-                                      % (going.index, error.detail), UNCHANGED))
-            self.server, delta = server_step.close_round(self.server, None, going.index, options.layout,
-                                                          options.rules)
+            self._effects.append(
+                Note(
+                    "round %d leaves the model as it was: %s; lower model.lr or model.server_lr"
+                    % (going.index, error.detail),
+                    UNCHANGED,
+                )
+            )
+            self.server, delta = server_step.close_round(self.server, None, going.index, options.layout, options.rules)
         if delta is not None:
             self.downlink.push(self.server.version, self.server.shared, options.rules.codec_down, delta)
             self._effects.append(Encoded(going.index, self.server.version, delta))
         traffic, self.round_traffic = self.round_traffic, Traffic()
-        self._effects.append(RoundClosed(report_of(going, traffic, now), self.server.model, self.server.shared,
-                                         self.server.mean))
+        self._effects.append(
+            RoundClosed(report_of(going, traffic, now), self.server.model, self.server.shared, self.server.mean)
+        )
         if going.index >= options.max_rounds:
             self._end("%d rounds are done" % going.index)
 
@@ -571,8 +654,9 @@ class MasterMachine:
         if event.have is None or outcome not in FINAL:
             self._reply(event.ticket, frame)
         else:
-            self._ask(Asked(event.ticket, member.worker_id, event.have, event.answer.round_index, event.may_wait,
-                            frame))
+            self._ask(
+                Asked(event.ticket, member.worker_id, event.have, event.answer.round_index, event.may_wait, frame)
+            )
 
     def _ask(self, asked: Asked) -> None:
         """Let a request wait for the next round, which may be there already, in place of the worker's older one."""
@@ -601,9 +685,19 @@ class MasterMachine:
         chain = Chain([], 0) if ended else self.downlink.since(asked.have, member.codings)
         rules, downlink = self.options.rules, self.downlink
         n_members = 1 if ended else len(self.open_round.n_samples)
-        buffers = encode(Plan(self.round_index, downlink.version, downlink.crc,
-                              server_step.threshold(self.server, rules, n_members), rules.needs_offers and not ended,
-                              ended, len(chain.frames), self._sizes(n_members).up), self.link)
+        buffers = encode(
+            Plan(
+                self.round_index,
+                downlink.version,
+                downlink.crc,
+                server_step.threshold(self.server, rules, n_members),
+                rules.needs_offers and not ended,
+                ended,
+                len(chain.frames),
+                self._sizes(n_members).up,
+            ),
+            self.link,
+        )
         for frame in chain.frames:
             buffers = buffers + frame
         plan, n_come = (self.round_index, member.epoch, asked.have), n_kept(buffers, asked.kept)
@@ -623,7 +717,12 @@ class MasterMachine:
 
 def _blocked(worker_id: int, answer: Answer) -> str:
     """Return a sentence on an update that was refused on its way."""
-    fix = "raise the limit for request bodies there (nginx: client_max_body_size)" if answer.blocked == 413 else (
-        "have it let the requests of workers pass")
-    return ("the update of worker %d in round %d did not arrive: something between it and the master answered %d; %s, "
-            "or let the worker connect directly" % (worker_id, answer.round_index, answer.blocked, fix))
+    fix = (
+        "raise the limit for request bodies there (nginx: client_max_body_size)"
+        if answer.blocked == 413
+        else ("have it let the requests of workers pass")
+    )
+    return (
+        "the update of worker %d in round %d did not arrive: something between it and the master answered %d; %s, "
+        "or let the worker connect directly" % (worker_id, answer.round_index, answer.blocked, fix)
+    )

@@ -16,9 +16,29 @@ from .messages import Outcome
 from .records import Member, OpenRound
 from .traffic import Traffic
 
-PLAIN = ("worker_id", "instance", "session", "earlier_sessions", "n_sessions", "is_contested", "epoch", "n_samples",
-         "mirror_is_stale", "is_forgotten", "passed_over", "last_until", "closed_seq", "closed_round", "gone",
-         "blocked", "tally", "training_s", "waiting_s", "last_loss", "last_round")
+PLAIN = (
+    "worker_id",
+    "instance",
+    "session",
+    "earlier_sessions",
+    "n_sessions",
+    "is_contested",
+    "epoch",
+    "n_samples",
+    "mirror_is_stale",
+    "is_forgotten",
+    "passed_over",
+    "last_until",
+    "closed_seq",
+    "closed_round",
+    "gone",
+    "blocked",
+    "tally",
+    "training_s",
+    "waiting_s",
+    "last_loss",
+    "last_round",
+)
 VECTORS = ("model", "shared", "mean")  # of the server's state, in this order
 
 
@@ -32,20 +52,26 @@ def capture(machine: MasterMachine) -> Tuple[Dict[str, Any], Dict[str, Vector]]:
     """Return the machine's state; the arrays are its own, which it never writes to."""
     server, going = machine.server, machine.open_round
     meta = {
-        "round_index": machine.round_index, "state": machine.state.value, "start_crc": machine.start_crc,
+        "round_index": machine.round_index,
+        "state": machine.state.value,
+        "start_crc": machine.start_crc,
         "members": [_of_member(member) for _, member in sorted(machine.members.items()) if member.epoch],
         "open_round": None if going is None else [[worker_id, n] for worker_id, n in sorted(going.n_samples.items())],
-        "version": server.version, "energies": list(server.energies), "n_steps": server.moments.n_steps,
+        "version": server.version,
+        "energies": list(server.energies),
+        "n_steps": server.moments.n_steps,
         "lag": server.lag,
     }
     arrays = {"mirror%d" % member.worker_id: member.mirror for member in machine.members.values()}
-    arrays.update({name: getattr(server, name) for name in VECTORS},
-                  first=server.moments.first, second=server.moments.second)
+    arrays.update(
+        {name: getattr(server, name) for name in VECTORS}, first=server.moments.first, second=server.moments.second
+    )
     return meta, {name: array for name, array in arrays.items() if array is not None}
 
 
-def restore(machine: MasterMachine, meta: Dict[str, Any], arrays: Dict[str, Vector],
-            deltas: List[Tuple[int, Payload]]) -> None:
+def restore(
+    machine: MasterMachine, meta: Dict[str, Any], arrays: Dict[str, Vector], deltas: List[Tuple[int, Payload]]
+) -> None:
     """Bring a new machine of the same options into the state that was captured.
 
     Parameters
@@ -56,9 +82,15 @@ def restore(machine: MasterMachine, meta: Dict[str, Any], arrays: Dict[str, Vect
     rules = machine.options.rules
     machine.round_index, machine.state = meta["round_index"], State(meta["state"])
     machine.start_crc = meta["start_crc"]
-    machine.server = ServerState(arrays["model"], arrays["shared"], meta["version"], tuple(meta["energies"]),
-                                 Moments(arrays.get("first"), arrays.get("second"), meta["n_steps"]),
-                                 arrays.get("mean"), meta["lag"])
+    machine.server = ServerState(
+        arrays["model"],
+        arrays["shared"],
+        meta["version"],
+        tuple(meta["energies"]),
+        Moments(arrays.get("first"), arrays.get("second"), meta["n_steps"]),
+        arrays.get("mean"),
+        meta["lag"],
+    )
     machine.downlink.restart(meta["version"], machine.server.shared, rules.codec_down, deltas)
     for body in meta["members"]:
         member = _to_member(body)
@@ -71,8 +103,11 @@ def restore(machine: MasterMachine, meta: Dict[str, Any], arrays: Dict[str, Vect
 
 def traffic_of(machine: MasterMachine) -> Dict[str, Any]:
     """Return what the machine has counted so far, as JSON values."""
-    return {"totals": machine.totals, "round": machine.round_traffic,
-            "members": [[worker_id, member.traffic] for worker_id, member in sorted(machine.members.items())]}
+    return {
+        "totals": machine.totals,
+        "round": machine.round_traffic,
+        "members": [[worker_id, member.traffic] for worker_id, member in sorted(machine.members.items())],
+    }
 
 
 def set_traffic(machine: MasterMachine, counted: Dict[str, Any]) -> None:
@@ -84,9 +119,12 @@ def set_traffic(machine: MasterMachine, counted: Dict[str, Any]) -> None:
 
 
 def _of_member(member: Member) -> Dict[str, Any]:
-    return dict({name: getattr(member, name) for name in PLAIN}, closed_outcome=int(member.closed_outcome),
-                codings=list(member.codings),
-                tally=dict(member.tally))  # it goes on counting while the snapshot is written
+    return dict(
+        {name: getattr(member, name) for name in PLAIN},
+        closed_outcome=int(member.closed_outcome),
+        codings=list(member.codings),
+        tally=dict(member.tally),
+    )  # it goes on counting while the snapshot is written
 
 
 def _to_member(body: Dict[str, Any]) -> Member:
@@ -96,4 +134,3 @@ def _to_member(body: Dict[str, Any]) -> Member:
     member.closed_outcome = Outcome(body["closed_outcome"])
     member.holder = member.instance if not member.gone else ""
     return member
-

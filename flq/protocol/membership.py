@@ -49,26 +49,36 @@ class Registry:
             If another instance has the id, two processes share it, or the parameter layouts differ.
         """
         if not 0 <= event.worker_id < self._total_workers:
-            raise BadValues("worker id must be in 0..%d, got %d" % (self._total_workers - 1, event.worker_id),
-                            "use another --worker_id, or raise system.total_workers on the master")
+            raise BadValues(
+                "worker id must be in 0..%d, got %d" % (self._total_workers - 1, event.worker_id),
+                "use another --worker_id, or raise system.total_workers on the master",
+            )
         member = self.members.get(event.worker_id) or Member(event.worker_id)
         left_s = member.lease_until - now
         if left_s > 0:
             if member.holder not in ("", event.instance):
-                raise Conflict("worker %d is alive elsewhere" % event.worker_id,
-                               "use another --worker_id, or wait %d s until its lease ends" % left_s)
+                raise Conflict(
+                    "worker %d is alive elsewhere" % event.worker_id,
+                    "use another --worker_id, or wait %d s until its lease ends" % left_s,
+                )
             if self.is_barred(event):
-                raise Conflict("another process runs as worker %d, with a copy of this state folder" % event.worker_id,
-                               "use another --worker_id and --state_dir, or stop the other one and wait %d s until its "
-                               "lease ends" % left_s)
+                raise Conflict(
+                    "another process runs as worker %d, with a copy of this state folder" % event.worker_id,
+                    "use another --worker_id and --state_dir, or stop the other one and wait %d s until its "
+                    "lease ends" % left_s,
+                )
         if event.n_samples is not None:
             if event.layout_crc != self._layout_crc:
-                raise Conflict("the worker's parameter layout is %08x, the master's is %08x"
-                               % (event.layout_crc or 0, self._layout_crc),
-                               "use the same version of FLQ on master and workers")
+                raise Conflict(
+                    "the worker's parameter layout is %08x, the master's is %08x"
+                    % (event.layout_crc or 0, self._layout_crc),
+                    "use the same version of FLQ on master and workers",
+                )
             if not 1 <= event.n_samples <= self._max_samples:
-                raise BadValues("the number of samples must be in 1..%d, got %d" % (self._max_samples, event.n_samples),
-                                "raise system.max_samples on the master if the worker has so many")
+                raise BadValues(
+                    "the number of samples must be in 1..%d, got %d" % (self._max_samples, event.n_samples),
+                    "raise system.max_samples on the master if the worker has so many",
+                )
         self.members[event.worker_id] = member
         member.holder = event.instance
         self._renew(member, now)
@@ -77,8 +87,12 @@ class Registry:
     def is_barred(self, event: Register) -> bool:
         """Return whether a process may not take over because another one with its identity is alive."""
         member = self.members.get(event.worker_id)
-        return (member is not None and member.is_contested and event.instance == member.instance
-                and event.session != member.session)
+        return (
+            member is not None
+            and member.is_contested
+            and event.instance == member.instance
+            and event.session != member.session
+        )
 
     def is_copy(self, member: Member, event: Register) -> bool:
         """Return whether a worker has joined with this very request before.
@@ -88,11 +102,18 @@ class Registry:
         Conflict
             If it has also answered since: nobody waits for a reply any more.
         """
-        is_copy = (event.known_epoch not in (None, member.epoch) and not member.gone
-                   and event.instance == member.instance and event.n_samples == member.n_samples
-                   and event.session == member.session)
-        has_answered_since = (event.session == member.session != "" and event.claimed_epoch == member.epoch
-                              and (event.claimed_seq or 0) < member.closed_seq)  # a process never claims less again
+        is_copy = (
+            event.known_epoch not in (None, member.epoch)
+            and not member.gone
+            and event.instance == member.instance
+            and event.n_samples == member.n_samples
+            and event.session == member.session
+        )
+        has_answered_since = (
+            event.session == member.session != ""
+            and event.claimed_epoch == member.epoch
+            and (event.claimed_seq or 0) < member.closed_seq
+        )  # a process never claims less again
         if is_copy and member.closed_seq or has_answered_since:
             raise Conflict("worker %d has joined with a later request" % member.worker_id)
         return is_copy
@@ -113,7 +134,7 @@ class Registry:
             return False
         if event.claimed_epoch != member.epoch:
             return event.claimed_epoch > member.epoch
-        return (event.claimed_seq - event.undecided > member.closed_seq or (event.claimed_round or 0) > round_index)
+        return event.claimed_seq - event.undecided > member.closed_seq or (event.claimed_round or 0) > round_index
 
     def takes_up(self, member: Member, event: Register, round_index: int) -> bool:
         """Return whether a worker that joins goes on with its epoch, whose memories it claims to have.
@@ -122,8 +143,11 @@ class Registry:
         """
         if event.claimed_epoch is None or event.claimed_seq is None or member.is_forgotten:
             return False
-        is_same = (event.instance == member.instance and event.claimed_epoch == member.epoch > 0
-                   and event.n_samples == member.n_samples)
+        is_same = (
+            event.instance == member.instance
+            and event.claimed_epoch == member.epoch > 0
+            and event.n_samples == member.n_samples
+        )
         if event.claimed_seq == member.closed_seq:
             return is_same and event.claimed_round in (None, member.closed_round)
         is_next = event.undecided and event.claimed_seq == member.closed_seq + 1
@@ -149,13 +173,15 @@ class Registry:
 
     def leased(self) -> Dict[int, int]:
         """Return worker id -> samples of those that take part, ascending."""
-        return {worker_id: member.n_samples for worker_id, member in sorted(self.members.items())
-                if not member.gone}
+        return {worker_id: member.n_samples for worker_id, member in sorted(self.members.items()) if not member.gone}
 
     def silent(self, now: float) -> List[int]:
         """Return whose lease has run out, ascending."""
-        return [worker_id for worker_id, member in sorted(self.members.items())
-                if not (member.gone or member.missed_end) and member.lease_until <= now]
+        return [
+            worker_id
+            for worker_id, member in sorted(self.members.items())
+            if not (member.gone or member.missed_end) and member.lease_until <= now
+        ]
 
     def renew_all(self, now: float) -> None:
         """Let the leases of all that take part begin anew; nobody has been heard yet."""

@@ -10,26 +10,26 @@ from ..core.codecs.lossless import Coded
 class Kind(IntEnum):
     """What a frame is."""
 
-    SKIP = 1       # worker -> master: nothing to send this round
-    OFFER = 2      # worker -> master: what it would send, before the bytes are spent
-    UPLOAD = 3     # worker -> master: the update
-    VERDICT = 4    # master -> worker: what became of one of these
-    PLAN = 5       # master -> worker: the round, followed by model frames
-    DELTA = 6      # master -> worker: from one version of the shared copy to the next
-    KEYFRAME = 7   # master -> worker: the whole shared copy
+    SKIP = 1  # worker -> master: nothing to send this round
+    OFFER = 2  # worker -> master: what it would send, before the bytes are spent
+    UPLOAD = 3  # worker -> master: the update
+    VERDICT = 4  # master -> worker: what became of one of these
+    PLAN = 5  # master -> worker: the round, followed by model frames
+    DELTA = 6  # master -> worker: from one version of the shared copy to the next
+    KEYFRAME = 7  # master -> worker: the whole shared copy
 
 
 class Outcome(IntEnum):
     """What a verdict says."""
 
-    NOTED = 1      # the skip is on record
-    WAIT = 2       # the grants are not decided yet: pause, and send the same offer again
-    GRANTED = 3    # send the upload
-    REFUSED = 4    # not this round
-    APPLIED = 5    # the upload counts: commit
-    LATE = 6       # the round is over: the upload does not count
-    RESYNC = 7     # the two ends no longer agree: begin afresh with the new epoch
-    END = 8        # the run has ended
+    NOTED = 1  # the skip is on record
+    WAIT = 2  # the grants are not decided yet: pause, and send the same offer again
+    GRANTED = 3  # send the upload
+    REFUSED = 4  # not this round
+    APPLIED = 5  # the upload counts: commit
+    LATE = 6  # the round is over: the upload does not count
+    RESYNC = 7  # the two ends no longer agree: begin afresh with the new epoch
+    END = 8  # the run has ended
 
 
 FINAL = (Outcome.NOTED, Outcome.REFUSED, Outcome.APPLIED, Outcome.LATE)  # with these a worker is done with a round

@@ -41,7 +41,17 @@ def run_options(run_id: str, settings: Dict[str, Dict[str, Any]], layout: Layout
     system, rules = settings["system"], rules_from_settings(settings)
     check_room(system["total_workers"], layout, rules)
     upload_selection.check_admits(8 * longest_upload(system["total_workers"], layout, rules), rules)
-    return RunOptions(run_id, settings, rules, layout, system["total_workers"], system["min_workers"],
-                      system["max_rounds"], system["lease_s"], system["max_samples"], system["round_deadline_s"],
-                      system["offer_deadline_s"] or system["round_deadline_s"] / 2,
-                      settings["dataset"]["partition"] == "local")
+    return RunOptions(
+        run_id,
+        settings,
+        rules,
+        layout,
+        system["total_workers"],
+        system["min_workers"],
+        system["max_rounds"],
+        system["lease_s"],
+        system["max_samples"],
+        system["round_deadline_s"],
+        system["offer_deadline_s"] or system["round_deadline_s"] / 2,
+        settings["dataset"]["partition"] == "local",
+    )

@@ -97,7 +97,7 @@ class Member:
         """Let another process take over."""
         earlier = [] if self.gone else [*self.earlier_sessions, self.session]
         self.earlier_sessions = [key for key in earlier if key != session]
-        del self.earlier_sessions[MOST_KEPT // 2:-MOST_KEPT // 2]  # many joins do not make it forget the first
+        del self.earlier_sessions[MOST_KEPT // 2 : -MOST_KEPT // 2]  # many joins do not make it forget the first
         self.session = session
         self.n_sessions += 1
 
@@ -135,8 +135,14 @@ class OpenRound:
         The deadline of the round, or of its offers, has come; until then it is a time, where there is one.
     """
 
-    def __init__(self, index: int, n_samples: Dict[int, int], now: float,
-                 deadline: Optional[float], offer_deadline: Optional[float]) -> None:
+    def __init__(
+        self,
+        index: int,
+        n_samples: Dict[int, int],
+        now: float,
+        deadline: Optional[float],
+        offer_deadline: Optional[float],
+    ) -> None:
         self.index = index
         self.n_samples = n_samples
         self.opened = now

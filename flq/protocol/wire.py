@@ -25,20 +25,20 @@ from .messages import Answer, HeldBack, Kind, ModelFrame, Outcome, Plan, Verdict
 
 MAGIC = b"FLQf"
 VERSION = 4
-HEADER = struct.Struct("<4sBBBBIIIQ")   # magic, version, kind, codec, flags, run, layout, index, body length
-CRC = struct.Struct("<I")               # of header and body, between the two
-ANSWER = struct.Struct("<IIIIQddff")    # worker, epoch, seq, state crc, cost bits, loss, energy, training, waiting
-HELD_BACK = struct.Struct("<ffI")       # loss, accuracy, samples; after the rest of an answer
-BLOCKED = struct.Struct("<H")           # HTTP status; after the rest of a skip
-VERDICT = struct.Struct("<BI")          # outcome, epoch
-PLAN = struct.Struct("<IIdIBH")         # version, model crc, threshold, bytes up, flags, number of frames
+HEADER = struct.Struct("<4sBBBBIIIQ")  # magic, version, kind, codec, flags, run, layout, index, body length
+CRC = struct.Struct("<I")  # of header and body, between the two
+ANSWER = struct.Struct("<IIIIQddff")  # worker, epoch, seq, state crc, cost bits, loss, energy, training, waiting
+HELD_BACK = struct.Struct("<ffI")  # loss, accuracy, samples; after the rest of an answer
+BLOCKED = struct.Struct("<H")  # HTTP status; after the rest of a skip
+VERDICT = struct.Struct("<BI")  # outcome, epoch
+PLAN = struct.Struct("<IIdIBH")  # version, model crc, threshold, bytes up, flags, number of frames
 PREFIX_SIZE = HEADER.size + CRC.size
-CRC_HEADER = "X-FLQ-CRC32"             # of what is in no frame
-KEY_MARK = ":"                         # between a worker's token and its session key
-NEEDS_OFFER, ENDED = 1, 2               # flags of a plan
-HAS_HELD_BACK = 1                       # flag in the header of an answer
-CODING_SHIFT, CODING = 1, 3 << 1        # flags of a payload: the number of its coding; core/codecs/lossless.py
-IS_BLOCKED = 8                          # flag in the header of a skip
+CRC_HEADER = "X-FLQ-CRC32"  # of what is in no frame
+KEY_MARK = ":"  # between a worker's token and its session key
+NEEDS_OFFER, ENDED = 1, 2  # flags of a plan
+HAS_HELD_BACK = 1  # flag in the header of an answer
+CODING_SHIFT, CODING = 1, 3 << 1  # flags of a payload: the number of its coding; core/codecs/lossless.py
+IS_BLOCKED = 8  # flag in the header of a skip
 HTTP_STATUSES = (100, 599)
 
 Message = Union[Answer, Verdict, Plan, ModelFrame]
@@ -75,8 +75,17 @@ def encode(message: Message, link: Link) -> Buffers:
     payload, codec_id, flags = b"", 0, 0
     if isinstance(message, Answer):
         kind, index = message.kind, message.round_index
-        fixed = ANSWER.pack(message.worker_id, message.epoch, message.seq, message.state_crc, message.cost_bits,
-                            message.loss, message.energy, message.training_s, message.waiting_s)
+        fixed = ANSWER.pack(
+            message.worker_id,
+            message.epoch,
+            message.seq,
+            message.state_crc,
+            message.cost_bits,
+            message.loss,
+            message.energy,
+            message.training_s,
+            message.waiting_s,
+        )
         if message.held_back is not None:
             fixed, flags = fixed + HELD_BACK.pack(*message.held_back), HAS_HELD_BACK
         if message.blocked:
@@ -89,13 +98,20 @@ def encode(message: Message, link: Link) -> Buffers:
         fixed = VERDICT.pack(message.outcome, message.epoch)
     elif isinstance(message, Plan):
         kind, index = Kind.PLAN, message.round_index
-        fixed = PLAN.pack(message.version, message.model_crc, message.threshold, message.bytes_up,
-                          NEEDS_OFFER * message.needs_offer | ENDED * message.ended, message.n_frames)
+        fixed = PLAN.pack(
+            message.version,
+            message.model_crc,
+            message.threshold,
+            message.bytes_up,
+            NEEDS_OFFER * message.needs_offer | ENDED * message.ended,
+            message.n_frames,
+        )
     else:
         kind, index, fixed = message.kind, message.version, b""
         payload, codec_id, flags = memoryview(message.sent), message.codec_id, _coding_flag(message.coded)
-    header = HEADER.pack(MAGIC, VERSION, kind, codec_id, flags, link.run_crc, link.layout.crc, index,
-                         len(fixed) + len(payload))
+    header = HEADER.pack(
+        MAGIC, VERSION, kind, codec_id, flags, link.run_crc, link.layout.crc, index, len(fixed) + len(payload)
+    )
     crc = zlib.crc32(payload, zlib.crc32(fixed, zlib.crc32(header)))
     head = header + CRC.pack(crc) + fixed
     return [head, payload] if len(payload) else [head]
@@ -151,37 +167,56 @@ def decode_at(buffer: Union[bytes, bytearray, memoryview], start: int, link: Lin
     if magic != MAGIC:
         raise WireError("this is not an FLQ frame: it begins with %r, expected %r" % (bytes(magic), MAGIC))
     if version != VERSION:
-        raise WireError("the frame has wire version %d, expected %d" % (version, VERSION),
-                        "install the same version of FLQ on master and workers")
+        raise WireError(
+            "the frame has wire version %d, expected %d" % (version, VERSION),
+            "install the same version of FLQ on master and workers",
+        )
     if kind not in _FIXED_SIZES or flags & ~_FLAGS[kind] or flags & CODING == CODING:
-        raise WireError("the frame's kind is %d with flags %d, expected 1..%d with known flags"
-                        % (kind, flags, len(Kind)))
+        raise WireError(
+            "the frame's kind is %d with flags %d, expected 1..%d with known flags" % (kind, flags, len(Kind))
+        )
     n_fixed = _FIXED_SIZES[kind] + sum(part.size for flag, part in _PARTS.items() if flags & flag)
     limit = n_fixed + _max_payload(Kind(kind), codec_id, link.layout)
     if length > limit:
         raise TooLarge("the frame declares a body of %d bytes, expected at most %d" % (length, limit))
-    body = view[PREFIX_SIZE:PREFIX_SIZE + length]
+    body = view[PREFIX_SIZE : PREFIX_SIZE + length]
     if len(body) < length or length < n_fixed:
-        raise WireError("the frame is truncated: its body has %d bytes, expected %d"
-                        % (len(body), max(length, n_fixed)))
+        raise WireError(
+            "the frame is truncated: its body has %d bytes, expected %d" % (len(body), max(length, n_fixed))
+        )
     (crc,) = CRC.unpack_from(view, HEADER.size)
-    if crc != zlib.crc32(body, zlib.crc32(view[:HEADER.size])):
+    if crc != zlib.crc32(body, zlib.crc32(view[: HEADER.size])):
         raise WireError("the frame is corrupted: its CRC32 does not match", "send it again")
     if run != link.run_crc:
         raise Conflict("the frame belongs to another run", "register again")
     if layout != link.layout.crc:
-        raise Conflict("the frame has another parameter layout (CRC32 %08x), expected %08x"
-                       % (layout, link.layout.crc), "use the model and data set that the master names")
+        raise Conflict(
+            "the frame has another parameter layout (CRC32 %08x), expected %08x" % (layout, link.layout.crc),
+            "use the model and data set that the master names",
+        )
     message = _message(Kind(kind), codec_id, flags, index, body[:n_fixed], body[n_fixed:], link.layout)
     return message, start + PREFIX_SIZE + length
 
 
-_FIXED_SIZES = {Kind.SKIP: ANSWER.size, Kind.OFFER: ANSWER.size, Kind.UPLOAD: ANSWER.size,
-                Kind.VERDICT: VERDICT.size, Kind.PLAN: PLAN.size, Kind.DELTA: 0, Kind.KEYFRAME: 0}
+_FIXED_SIZES = {
+    Kind.SKIP: ANSWER.size,
+    Kind.OFFER: ANSWER.size,
+    Kind.UPLOAD: ANSWER.size,
+    Kind.VERDICT: VERDICT.size,
+    Kind.PLAN: PLAN.size,
+    Kind.DELTA: 0,
+    Kind.KEYFRAME: 0,
+}
 _PARTS = {HAS_HELD_BACK: HELD_BACK, IS_BLOCKED: BLOCKED}
 _WITH_PAYLOAD = (Kind.UPLOAD, Kind.DELTA, Kind.KEYFRAME)
-_FLAGS = {kind: (HAS_HELD_BACK * (kind in (Kind.SKIP, Kind.OFFER, Kind.UPLOAD)) | CODING * (kind in _WITH_PAYLOAD)
-                 | IS_BLOCKED * (kind is Kind.SKIP)) for kind in Kind}
+_FLAGS = {
+    kind: (
+        HAS_HELD_BACK * (kind in (Kind.SKIP, Kind.OFFER, Kind.UPLOAD))
+        | CODING * (kind in _WITH_PAYLOAD)
+        | IS_BLOCKED * (kind is Kind.SKIP)
+    )
+    for kind in Kind
+}
 
 
 def _coding_flag(coded: Optional[Coded]) -> int:
@@ -199,8 +234,9 @@ def _max_payload(kind: Kind, codec_id: int, layout: Layout) -> int:
     return QUANTIZERS[codec_id].payload_size(layout)
 
 
-def _message(kind: Kind, codec_id: int, flags: int, index: int, body: memoryview, rest: memoryview,
-             layout: Layout) -> Message:
+def _message(
+    kind: Kind, codec_id: int, flags: int, index: int, body: memoryview, rest: memoryview, layout: Layout
+) -> Message:
     """Build the message from its fixed part and the rest, whose CRC is right, and check every field."""
     payload = coded = None
     if kind in _WITH_PAYLOAD:
@@ -217,14 +253,16 @@ def _message(kind: Kind, codec_id: int, flags: int, index: int, body: memoryview
     if kind is Kind.PLAN:
         version, model_crc, threshold, bytes_up, flags, n_frames = PLAN.unpack(body)
         if not (math.isfinite(threshold) and threshold >= 0) or flags > NEEDS_OFFER | ENDED:
-            raise BadValues("the plan has threshold %r and flags %d, expected at least 0 and at most %d"
-                            % (threshold, flags, NEEDS_OFFER | ENDED))
-        return Plan(index, version, model_crc, threshold, bool(flags & NEEDS_OFFER), bool(flags & ENDED), n_frames,
-                    bytes_up)
+            raise BadValues(
+                "the plan has threshold %r and flags %d, expected at least 0 and at most %d"
+                % (threshold, flags, NEEDS_OFFER | ENDED)
+            )
+        return Plan(
+            index, version, model_crc, threshold, bool(flags & NEEDS_OFFER), bool(flags & ENDED), n_frames, bytes_up
+        )
     if kind in (Kind.DELTA, Kind.KEYFRAME):
         return ModelFrame(kind, index, codec_id, payload, coded)
-    worker_id, epoch, seq, state_crc, cost_bits, loss, energy, training_s, waiting_s = (
-        ANSWER.unpack_from(body))
+    worker_id, epoch, seq, state_crc, cost_bits, loss, energy, training_s, waiting_s = ANSWER.unpack_from(body)
     if math.isinf(loss):
         raise BadValues("the loss is infinite, expected a finite one, or NaN for none")
     for name, value in (("energy", energy), ("training time", training_s), ("waiting time", waiting_s)):
@@ -232,25 +270,44 @@ def _message(kind: Kind, codec_id: int, flags: int, index: int, body: memoryview
             raise BadValues("the %s must be finite and at least 0, got %r" % (name, value))
     if kind is Kind.UPLOAD and cost_bits != 8 * len(rest):
         raise BadValues("the upload declares %d payload bits, got %d" % (cost_bits, 8 * len(rest)))
-    held_back = _held_back(body[ANSWER.size:]) if flags & HAS_HELD_BACK else None
-    blocked = _blocked(body[-BLOCKED.size:]) if flags & IS_BLOCKED else 0
-    return Answer(kind, worker_id, epoch, seq, index, loss, energy, cost_bits, state_crc, training_s, waiting_s,
-                  codec_id, payload, held_back, coded, blocked)
+    held_back = _held_back(body[ANSWER.size :]) if flags & HAS_HELD_BACK else None
+    blocked = _blocked(body[-BLOCKED.size :]) if flags & IS_BLOCKED else 0
+    return Answer(
+        kind,
+        worker_id,
+        epoch,
+        seq,
+        index,
+        loss,
+        energy,
+        cost_bits,
+        state_crc,
+        training_s,
+        waiting_s,
+        codec_id,
+        payload,
+        held_back,
+        coded,
+        blocked,
+    )
 
 
 def _blocked(body: memoryview) -> int:
     (status,) = BLOCKED.unpack(body)
     if not HTTP_STATUSES[0] <= status <= HTTP_STATUSES[1]:
-        raise BadValues("the status with which an answer was blocked must be in %d..%d, got %d"
-                        % (HTTP_STATUSES + (status,)))
+        raise BadValues(
+            "the status with which an answer was blocked must be in %d..%d, got %d" % (HTTP_STATUSES + (status,))
+        )
     return status
 
 
 def _held_back(body: memoryview) -> HeldBack:
     held_back = HeldBack(*HELD_BACK.unpack_from(body))
     if not (math.isfinite(held_back.loss) and 0 <= held_back.accuracy <= 1 and held_back.n_samples >= 1):
-        raise BadValues("what the worker held back gives loss %r and accuracy %r on %d samples, expected a finite "
-                        "loss, an accuracy in 0..1 and at least 1" % held_back)
+        raise BadValues(
+            "what the worker held back gives loss %r and accuracy %r on %d samples, expected a finite "
+            "loss, an accuracy in 0..1 and at least 1" % held_back
+        )
     return held_back
 
 

@@ -12,6 +12,7 @@ from .worker_state import Standing
 
 # Actions: what the shell is to do next.
 
+
 class CallRegister(NamedTuple):
     """POST /register with this JSON object; report Registered."""
 
@@ -73,6 +74,7 @@ Action = Union[CallRegister, Build, CallPoll, Train, Keep, CallAnswer, Pause, Ex
 
 
 # Events: what came of an action.
+
 
 class Registered(NamedTuple):
     """The master's reply to CallRegister."""
@@ -154,6 +156,13 @@ class Paused(NamedTuple):
 
 Event = Union[Registered, Built, Polled, NothingNew, Trained, Unable, Kept, Judged, Problem, Unreachable, Paused]
 
-OUTCOMES = {CallRegister: (Registered, Problem, Unreachable), Build: (Built,),
-            CallPoll: (Polled, NothingNew, Problem, Unreachable), Train: (Trained, Unable), Keep: (Kept,),
-            CallAnswer: (Judged, Problem, Unreachable), Pause: (Paused,), Exit: ()}  # what can come of an action
+OUTCOMES = {
+    CallRegister: (Registered, Problem, Unreachable),
+    Build: (Built,),
+    CallPoll: (Polled, NothingNew, Problem, Unreachable),
+    Train: (Trained, Unable),
+    Keep: (Kept,),
+    CallAnswer: (Judged, Problem, Unreachable),
+    Pause: (Paused,),
+    Exit: (),
+}  # what can come of an action

@@ -92,16 +92,24 @@ class WorkerMachine:
         Whether it waits for the next run after the end of one, and never gives up on the master.
     """
 
-    def __init__(self, worker_id: int, instance: str, jitter: random.Random, give_up_s: float,
-                 standing: Optional[Standing] = None, codings: Optional[Sequence[str]] = None,
-                 stays: bool = False) -> None:
+    def __init__(
+        self,
+        worker_id: int,
+        instance: str,
+        jitter: random.Random,
+        give_up_s: float,
+        standing: Optional[Standing] = None,
+        codings: Optional[Sequence[str]] = None,
+        stays: bool = False,
+    ) -> None:
         self.worker_id = worker_id
         self.instance = instance
         self.state = State.JOINING
         self.notes: List[str] = []  # for the log; whoever reads them empties the list
         if standing is not None and standing.answer.worker_id != worker_id:
-            self.notes.append("the state folder holds the memories of worker %d: they are not used"
-                              % standing.answer.worker_id)
+            self.notes.append(
+                "the state folder holds the memories of worker %d: they are not used" % standing.answer.worker_id
+            )
             standing = None
         self.lease_s = 0.0
         self.epoch = 0 if standing is None else standing.answer.epoch
@@ -134,10 +142,19 @@ class WorkerMachine:
         self._plan: Optional[Plan] = None
         self._standing = standing  # while an answer is on its way
         self._upload: Optional[Answer] = None if standing is None else standing.answer
-        self._handlers = {Registered: self._registered, Built: self._was_built, Polled: self._polled,
-                          NothingNew: self._nothing_new, Trained: self._trained, Unable: self._unable, Kept: self._kept,
-                          Judged: self._judged, Problem: self._problem, Unreachable: self._unreachable,
-                          Paused: self._paused}
+        self._handlers = {
+            Registered: self._registered,
+            Built: self._was_built,
+            Polled: self._polled,
+            NothingNew: self._nothing_new,
+            Trained: self._trained,
+            Unable: self._unable,
+            Kept: self._kept,
+            Judged: self._judged,
+            Problem: self._problem,
+            Unreachable: self._unreachable,
+            Paused: self._paused,
+        }
 
     def start(self, now: float) -> Action:
         """Return the first action."""
@@ -187,8 +204,9 @@ class WorkerMachine:
         if body["goes_on"]:
             self._went_on_at = now
         if body["goes_on"] and self._upload is not None:
-            self.notes.append("goes on with epoch %d: the answer of round %d is sent again"
-                              % (self.epoch, self._upload.round_index))
+            self.notes.append(
+                "goes on with epoch %d: the answer of round %d is sent again" % (self.epoch, self._upload.round_index)
+            )
             return self._send(self._first())
         if not body["goes_on"]:
             self._begin(body["epoch"])
@@ -199,17 +217,26 @@ class WorkerMachine:
         return self._join()
 
     def _join(self) -> Action:
-        body = {"worker_id": self.worker_id, "instance": self.instance,
-                "n_samples": self._built.n_samples, "layout_crc": self._built.layout.crc,
-                "known_epoch": self._known_epoch, "known_sessions": self._known_sessions,
-                "codings": list(self._known_codings)}  # type: Dict[str, Any]
+        body = {
+            "worker_id": self.worker_id,
+            "instance": self.instance,
+            "n_samples": self._built.n_samples,
+            "layout_crc": self._built.layout.crc,
+            "known_epoch": self._known_epoch,
+            "known_sessions": self._known_sessions,
+            "codings": list(self._known_codings),
+        }  # type: Dict[str, Any]
         rules = rules_from_settings(self._settings)
         memories = first_state(self._built.layout, rules)
         if self._standing is not None and not fits(self._standing, self._built.layout.n_params, memories):
             self.epoch = 0
         if self.epoch:
-            body.update(claimed_epoch=self.epoch, claimed_seq=self._seq, undecided=self._upload is not None,
-                        claimed_round=self._upload.round_index if self._upload else self._answered_round)
+            body.update(
+                claimed_epoch=self.epoch,
+                claimed_seq=self._seq,
+                undecided=self._upload is not None,
+                claimed_round=self._upload.round_index if self._upload else self._answered_round,
+            )
         return CallRegister(body)
 
     def _link_up(self, body: Dict[str, Any]) -> None:
@@ -286,11 +313,22 @@ class WorkerMachine:
         held_back = event.held_back if event.held_back and abs(event.held_back.loss) <= LARGEST_LOSS else None
         try:
             noise = stream(self._settings["system"]["seed"], ROUNDING, plan.round_index, self.worker_id)
-            proposal = propose(self.memory, event.update, plan.round_index, plan.threshold,
-                               self._layout, self._rules, noise, plan.bytes_up)
+            proposal = propose(
+                self.memory,
+                event.update,
+                plan.round_index,
+                plan.threshold,
+                self._layout,
+                self._rules,
+                noise,
+                plan.bytes_up,
+            )
         except CodecError as error:
-            return self._pass("the update of round %d is dropped: %s; lower model.lr"
-                              % (plan.round_index, error.detail), event.training_s, held_back)
+            return self._pass(
+                "the update of round %d is dropped: %s; lower model.lr" % (plan.round_index, error.detail),
+                event.training_s,
+                held_back,
+            )
         return self._tell(proposal, loss, event.training_s, held_back)
 
     def _unable(self, event: Unable, now: float) -> Action:
@@ -306,14 +344,29 @@ class WorkerMachine:
         """Have the answer of this round written down: the update, or that it is skipped."""
         plan, payload = self._plan, proposal.payload
         self._seq += 1
-        answer = Answer(Kind.SKIP, self.worker_id, self.epoch, self._seq, plan.round_index, loss, proposal.energy,
-                        training_s=training_s, waiting_s=self._waiting_s, held_back=held_back)
+        answer = Answer(
+            Kind.SKIP,
+            self.worker_id,
+            self.epoch,
+            self._seq,
+            plan.round_index,
+            loss,
+            proposal.energy,
+            training_s=training_s,
+            waiting_s=self._waiting_s,
+            held_back=held_back,
+        )
         if payload is not None:
             mirror_crc = fingerprint(proposal.if_applied.mirror) if self._rules.has_mirrors else 0
             codec_id = self._rules.codec_up
             coded = code(payload, QUANTIZERS[codec_id].bits, self._codings)
-            answer = answer._replace(kind=Kind.UPLOAD, state_crc=mirror_crc, codec_id=codec_id, coded=coded,
-                                     payload=payload if coded is None else None)
+            answer = answer._replace(
+                kind=Kind.UPLOAD,
+                state_crc=mirror_crc,
+                codec_id=codec_id,
+                coded=coded,
+                payload=payload if coded is None else None,
+            )
             answer = answer._replace(cost_bits=8 * answer.sent.size)
         self._upload = answer
         self._standing = Standing(self._run_id, plan.needs_offer, answer, proposal.if_applied, proposal.if_not)
@@ -341,8 +394,10 @@ class WorkerMachine:
             if not isinstance(verdict, Verdict):
                 raise WireError("expected a verdict, got a %s" % type(verdict).__name__.lower())
             if verdict.outcome not in FINAL and end != len(event.frame):
-                raise WireError("%d bytes follow the verdict %s, expected none"
-                                % (len(event.frame) - end, verdict.outcome.name.lower()))
+                raise WireError(
+                    "%d bytes follow the verdict %s, expected none"
+                    % (len(event.frame) - end, verdict.outcome.name.lower())
+                )
         except FlqError as error:
             return self._back_off("the master's verdict can not be read: %s" % error.detail, now)
         outcome = verdict.outcome
@@ -355,9 +410,17 @@ class WorkerMachine:
             return Pause(FIRST_PAUSE_S * self._jitter.uniform(0.5, 1.0))
         if outcome is Outcome.GRANTED:
             return self._send(self._upload)
-        self.notes.append("round=%d %s loss=%.6g energy=%.4g training_s=%.2f waiting_s=%.2f"
-                          % (self._upload.round_index, outcome.name.lower(), self._upload.loss,
-                             self._upload.energy, self._upload.training_s, self._upload.waiting_s))
+        self.notes.append(
+            "round=%d %s loss=%.6g energy=%.4g training_s=%.2f waiting_s=%.2f"
+            % (
+                self._upload.round_index,
+                outcome.name.lower(),
+                self._upload.loss,
+                self._upload.energy,
+                self._upload.training_s,
+                self._upload.waiting_s,
+            )
+        )
         self._commit(outcome is Outcome.APPLIED)
         poll = self._keep(self._poll())  # what the rest of the reply answers, if there is one
         following = memoryview(event.frame)[end:]
@@ -410,8 +473,9 @@ class WorkerMachine:
             self._upload = self._standing.answer
             self._keep(self._send(self._first()))
         elif self._rejections > MAX_REJECTIONS and self._upload.kind is Kind.UPLOAD:
-            self.notes.append("the update of round %d does not reach the master: %s"
-                              % (self._upload.round_index, event.detail))
+            self.notes.append(
+                "the update of round %d does not reach the master: %s" % (self._upload.round_index, event.detail)
+            )
             self._upload = self._as_skip()._replace(blocked=event.status)
             return self._send(self._upload)
         return self._back_off(event.detail, now, event.retry_after_s)
@@ -429,7 +493,7 @@ class WorkerMachine:
         if now - self._last_contact > self._give_up_s:
             return self._exit(1, "%s; giving up after %.0f s without the master" % (detail, now - self._last_contact))
         self._has_failed = True
-        pause = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** self._failures)
+        pause = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0**self._failures)
         self._failures = min(self._failures + 1, 30)
         pause = max(retry_after_s, pause * self._jitter.uniform(0.5, 1.0))
         if not (is_quiet or self._is_between_runs):

@@ -42,9 +42,14 @@ class Standing(NamedTuple):
 def to_state(standing: Standing) -> Tuple[Dict[str, Any], Dict[str, np.ndarray]]:
     """Return what is stored: JSON values, and arrays by name."""
     answer = standing.answer
-    meta = {"version": VERSION, "run_id": standing.run_id, "needs_offer": standing.needs_offer,
-            "answer": dict(answer._replace(payload=None)._asdict(), kind=int(answer.kind),
-                           coded=answer.coded and answer.coded.coding)}  # type: Dict[str, Any]
+    meta = {
+        "version": VERSION,
+        "run_id": standing.run_id,
+        "needs_offer": standing.needs_offer,
+        "answer": dict(
+            answer._replace(payload=None)._asdict(), kind=int(answer.kind), coded=answer.coded and answer.coded.coding
+        ),
+    }  # type: Dict[str, Any]
     arrays = {} if answer.sent is None else {"payload": np.asarray(answer.sent)}
     for name in STATES:
         state = getattr(standing, name)
@@ -73,9 +78,16 @@ def from_state(meta: Dict[str, Any], arrays: Dict[str, np.ndarray]) -> Standing:
             answer.update(coded=Coded(_coding(answer["coded"]), answer["payload"]), payload=None)
         if answer["held_back"] is not None:
             answer["held_back"] = HeldBack(*answer["held_back"])
-        states = [WorkerState(_vector(arrays, name, "residual"), _vector(arrays, name, "mirror"),
-                              meta[name]["clock"], meta[name]["fresh"], float(meta[name]["error"]))
-                  for name in STATES]
+        states = [
+            WorkerState(
+                _vector(arrays, name, "residual"),
+                _vector(arrays, name, "mirror"),
+                meta[name]["clock"],
+                meta[name]["fresh"],
+                float(meta[name]["error"]),
+            )
+            for name in STATES
+        ]
         return Standing(meta["run_id"], meta["needs_offer"], Answer(**answer), *states)
     except (KeyError, TypeError, ValueError) as error:
         raise BadValues("the state of this worker can not be read: %s %s" % (type(error).__name__, error)) from None
@@ -83,9 +95,12 @@ def from_state(meta: Dict[str, Any], arrays: Dict[str, np.ndarray]) -> Standing:
 
 def fits(standing: Standing, n_params: int, memories: WorkerState) -> bool:
     """Say whether the states have the memories that a run asks for, in the size of its model."""
-    return all((getattr(state, name) is None) == (getattr(memories, name) is None)
-               and (getattr(state, name) is None or getattr(state, name).shape == (n_params,))
-               for state in (standing.if_applied, standing.if_not) for name in MEMORIES)
+    return all(
+        (getattr(state, name) is None) == (getattr(memories, name) is None)
+        and (getattr(state, name) is None or getattr(state, name).shape == (n_params,))
+        for state in (standing.if_applied, standing.if_not)
+        for name in MEMORIES
+    )
 
 
 def _coding(number: Any) -> int:

@@ -1,8 +1,8 @@
 """The command line of the report.
 
-    python -m flq.report compare A.xlsx results/20260801_120000_ab12 --out compare.xlsx --accuracy 0.8 0.9
-    python -m flq.report figures results/20260801_120000_ab12
-    python -m flq.report workbook results/20260801_120000_ab12
+python -m flq.report compare A.xlsx results/20260801_120000_ab12 --out compare.xlsx --accuracy 0.8 0.9
+python -m flq.report figures results/20260801_120000_ab12
+python -m flq.report workbook results/20260801_120000_ab12
 """
 
 import argparse
@@ -43,37 +43,79 @@ def _flags() -> Flags:
     commands = flags.add_subparsers(dest="command", metavar="command")
     commands.required = True
 
-    command = commands.add_parser("compare", help="put runs side by side", description=(
-        "Put runs side by side: how accurate they became, and after how many rounds, uploads, bits and bytes. Prints a "
-        "table, writes a workbook with a chart and, beside it, a figure as PNG and SVG."))
-    command.add_argument("files", nargs="+", metavar="RUN", help=(
-        "workbook of a run, ours or of the reference (results_<dataset>_<mode>.xlsx), or the folder of a run, by its "
-        "path or its name"))
+    command = commands.add_parser(
+        "compare",
+        help="put runs side by side",
+        description=(
+            "Put runs side by side: how accurate they became, and after how many rounds, uploads, bits and bytes. "
+            "Prints a table, writes a workbook with a chart and, beside it, a figure as PNG and SVG."
+        ),
+    )
+    command.add_argument(
+        "files",
+        nargs="+",
+        metavar="RUN",
+        help=(
+            "workbook of a run, ours or of the reference (results_<dataset>_<mode>.xlsx), or the folder of a run, by "
+            "its path or its name"
+        ),
+    )
     command.add_argument("--out", default="compare.xlsx", help="workbook to write (default: %(default)s)")
-    command.add_argument("--accuracy", nargs="+", type=within(float, TINY, 1), default=[], metavar="SHARE",
-                         help="accuracies to ask for, as 0.85 (default: chosen from what the runs reached)")
-    command.add_argument("--labels", nargs="+", default=[], metavar="LABEL", help=(
-        "what the runs are called, one for each (default: in the figure by mode, by mode and bits, or by file, "
-        "whichever tells them apart)"))
+    command.add_argument(
+        "--accuracy",
+        nargs="+",
+        type=within(float, TINY, 1),
+        default=[],
+        metavar="SHARE",
+        help="accuracies to ask for, as 0.85 (default: chosen from what the runs reached)",
+    )
+    command.add_argument(
+        "--labels",
+        nargs="+",
+        default=[],
+        metavar="LABEL",
+        help=(
+            "what the runs are called, one for each (default: in the figure by mode, by mode and bits, or by file, "
+            "whichever tells them apart)"
+        ),
+    )
     command.set_defaults(run=_compare)
 
-    command = commands.add_parser("figures", help="draw the figures of a run again", description=(
-        "Draw the figures of a run from its journal, also while it goes on; all but that of the classes, which needs "
-        "the data: python -m flq.training.distribution draws that one."))
+    command = commands.add_parser(
+        "figures",
+        help="draw the figures of a run again",
+        description=(
+            "Draw the figures of a run from its journal, also while it goes on; all but that of the classes, which "
+            "needs the data: python -m flq.training.distribution draws that one."
+        ),
+    )
     command.add_argument("files", metavar="RUN", help="folder of a run, by its path or its name")
-    command.add_argument("--out", metavar="FOLDER", help="where they go (default: figures/<run> beside the folder of "
-                                                         "the run, where the master has them drawn)")
+    command.add_argument(
+        "--out",
+        metavar="FOLDER",
+        help="where they go (default: figures/<run> beside the folder of the run, where the master has them drawn)",
+    )
     command.set_defaults(run=_figures)
-    command = commands.add_parser("workbook", help="write the workbook of a run again", description=(
-        "Write the workbook of a run from its journal, as the master does when the run ends; also of a run that goes "
-        "on, or was killed."))
+    command = commands.add_parser(
+        "workbook",
+        help="write the workbook of a run again",
+        description=(
+            "Write the workbook of a run from its journal, as the master does when the run ends; also of a run that "
+            "goes on, or was killed."
+        ),
+    )
     command.add_argument("files", metavar="RUN", help="folder of a run, by its path or its name")
-    command.add_argument("--out", metavar="FILE", help="workbook to write (default: the run's own, beside the folder "
-                                                       "of the run)")
+    command.add_argument(
+        "--out", metavar="FILE", help="workbook to write (default: the run's own, beside the folder of the run)"
+    )
     command.set_defaults(run=_workbook)
     for command in commands.choices.values():
-        command.add_argument("--results_dir", default="results", metavar="FOLDER",
-                             help="where runs are looked for by their names (default: %(default)s)")
+        command.add_argument(
+            "--results_dir",
+            default="results",
+            metavar="FOLDER",
+            help="where runs are looked for by their names (default: %(default)s)",
+        )
     return flags
 
 

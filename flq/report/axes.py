@@ -51,7 +51,7 @@ def loss_axis(title: str, values: Sequence[Any]) -> Axis:
     low, high = min(found), max(found)
     if low > 0 and high / low >= LOG_FROM:
         return _log_axis(title, "General", low, high)
-    if not math.isfinite(high - low) or max(abs(low), abs(high)) > 10.0 ** HIGHEST_POWER:
+    if not math.isfinite(high - low) or max(abs(low), abs(high)) > 10.0**HIGHEST_POWER:
         return Axis(title, "General")
     low, high, step = nice_bounds(low, high, 0.0)
     return Axis(title, _decimals(step) if 1e-6 < step < 1e6 else "0.0E+00", low, high, step)
@@ -76,8 +76,10 @@ def spread_amount_axis(title: str, totals: Sequence[float], smallest: float, uni
 
 def _log_axis(title: str, number_format: str, low: float, high: float) -> Axis:
     """Return an axis in powers of ten that enclose low..high, both > 0."""
-    powers = [min(max(power, LOWEST_POWER), HIGHEST_POWER)
-              for power in (math.floor(math.log10(low)), math.ceil(math.log10(high)))]
+    powers = [
+        min(max(power, LOWEST_POWER), HIGHEST_POWER)
+        for power in (math.floor(math.log10(low)), math.ceil(math.log10(high)))
+    ]
     return Axis(title, number_format, 10.0 ** powers[0], 10.0 ** powers[1], 10.0, True)
 
 

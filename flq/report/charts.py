@@ -69,25 +69,37 @@ def line_chart(workbook: Any, title: str, lines: Sequence[Line], x_axis: Axis, y
         look = colour(line.style)
         is_marked = sum(value is not None for value in line.values) < MARKED_POINTS
         mark = {"type": "circle", "size": 4, "fill": {"color": look}, "border": {"color": look}}
-        chart.add_series({
-            "name": _text(line.name),
-            "categories": [line.sheet, 1, line.x_column, len(line.values), line.x_column],
-            "values": [line.sheet, 1, line.y_column, len(line.values), line.y_column],
-            "line": {"color": look, "width": LINE_POINTS, "dash_type": DASHES[line.style % len(DASHES)]},
-            "marker": mark if is_marked else {"type": "none"}, "smooth": False})
+        chart.add_series(
+            {
+                "name": _text(line.name),
+                "categories": [line.sheet, 1, line.x_column, len(line.values), line.x_column],
+                "values": [line.sheet, 1, line.y_column, len(line.values), line.y_column],
+                "line": {"color": look, "width": LINE_POINTS, "dash_type": DASHES[line.style % len(DASHES)]},
+                "marker": mark if is_marked else {"type": "none"},
+                "smooth": False,
+            }
+        )
     _decorate(chart, title, _axis(x_axis), _axis(y_axis))
     return chart
 
 
-def bar_chart(workbook: Any, title: str, sheet: str, layers: Sequence[Bars], n_bars: int, x_title: str,
-              y_axis: Axis) -> Any:
+def bar_chart(
+    workbook: Any, title: str, sheet: str, layers: Sequence[Bars], n_bars: int, x_title: str, y_axis: Axis
+) -> Any:
     """Return a chart of stacked bars, one for each of the sheet's first rows; its first column names them."""
     chart = workbook.add_chart({"type": "column", "subtype": "stacked"})
     for layer in layers:
-        chart.add_series({
-            "name": _text(layer.name), "categories": [sheet, 1, 0, n_bars, 0],
-            "values": [sheet, 1, layer.column, n_bars, layer.column],
-            "fill": {"color": colour(layer.style)}, "border": {"none": True}, "gap": 40, "overlap": 100})
+        chart.add_series(
+            {
+                "name": _text(layer.name),
+                "categories": [sheet, 1, 0, n_bars, 0],
+                "values": [sheet, 1, layer.column, n_bars, layer.column],
+                "fill": {"color": colour(layer.style)},
+                "border": {"none": True},
+                "gap": 40,
+                "overlap": 100,
+            }
+        )
     names = dict(_axis(Axis(x_title, "0")), interval_unit=-(-n_bars // CATEGORY_LABELS), interval_tick=1)
     _decorate(chart, title, names, _axis(y_axis))
     return chart
@@ -95,9 +107,13 @@ def bar_chart(workbook: Any, title: str, sheet: str, layers: Sequence[Bars], n_b
 
 def _axis(asked: Axis) -> Dict[str, Any]:
     """Return XlsxWriter's options of an axis."""
-    options = {"name": _text(asked.title), "num_format": asked.number_format, "num_format_linked": False,
-               "crossing": "min",  # of the other axis: both stand at the edge, not at zero
-               "label_position": "low"}  # type: Dict[str, Any]
+    options = {
+        "name": _text(asked.title),
+        "num_format": asked.number_format,
+        "num_format_linked": False,
+        "crossing": "min",  # of the other axis: both stand at the edge, not at zero
+        "label_position": "low",
+    }  # type: Dict[str, Any]
     if asked.high is not None:
         options.update(min=asked.low, max=asked.high, major_unit=asked.step)
     if asked.is_log:
@@ -123,8 +139,10 @@ def place(workbook: Any, name: str, charts: List[Any], size_cm: Tuple[float, flo
     sheet = workbook.add_worksheet(name)
     for index, chart in enumerate(charts):
         row, column = divmod(index, PER_ROW)
-        x, y = [round((n_before * (size + GAP_CM) + GAP_CM) * PIXELS_PER_CM)
-                for n_before, size in zip((column, row), size_cm)]
+        x, y = [
+            round((n_before * (size + GAP_CM) + GAP_CM) * PIXELS_PER_CM)
+            for n_before, size in zip((column, row), size_cm)
+        ]
         chart.set_size(dict(zip(("width", "height"), (round(size * PIXELS_PER_CM) for size in size_cm))))
         sheet.insert_chart(0, 0, chart, {"x_offset": x, "y_offset": y, "object_position": 3})
     sheet.hide_gridlines(2)  # on the screen too

@@ -41,8 +41,13 @@ class Measure(NamedTuple):
 WIRE, PAYLOAD = Measure("wire", "wire_bytes", 1.0), Measure("payload", "payload_bits", 1 / 8)
 
 
-def compare(paths: Sequence[str], out: str, thresholds: Sequence[float] = (), labels: Sequence[str] = (),
-            results_dir: str = "results") -> Tuple[str, List[str]]:
+def compare(
+    paths: Sequence[str],
+    out: str,
+    thresholds: Sequence[float] = (),
+    labels: Sequence[str] = (),
+    results_dir: str = "results",
+) -> Tuple[str, List[str]]:
     """Write a workbook that has the runs side by side, and beside it their figure, PNG and SVG.
 
     Parameters
@@ -83,8 +88,12 @@ def compare(paths: Sequence[str], out: str, thresholds: Sequence[float] = (), la
     thresholds = sorted(set(thresholds)) or choose_thresholds(runs)
     table = tabulate(runs, measure, thresholds)
     _write(out, table, runs, measure)
-    figure = overlay(runs, [run.name for run in runs] if labels else labels_of(runs), measure.name,
-                     [measure.bytes_of(run.curve) for run in runs])
+    figure = overlay(
+        runs,
+        [run.name for run in runs] if labels else labels_of(runs),
+        measure.name,
+        [measure.bytes_of(run.curve) for run in runs],
+    )
     folder, name = os.path.split(os.path.splitext(out)[0])
     pictures = [] if figure is None else write_pictures(figure, folder, name)
     return "%s\n\n%s" % (_as_text(table), _remark(runs, measure)), [out] + pictures
@@ -93,9 +102,12 @@ def compare(paths: Sequence[str], out: str, thresholds: Sequence[float] = (), la
 def _told_apart(found: Sequence[Tuple[str, Run]]) -> List[Run]:
     """Name the folder too where files of several folders have one name."""
     names = [run.name for _, run in found]
-    return [run if names.count(run.name) == 1 else
-            run._replace(name="%s/%s" % (shown(os.path.basename(os.path.dirname(os.path.abspath(path)))), run.name))
-            for path, run in found]
+    return [
+        run
+        if names.count(run.name) == 1
+        else run._replace(name="%s/%s" % (shown(os.path.basename(os.path.dirname(os.path.abspath(path)))), run.name))
+        for path, run in found
+    ]
 
 
 def choose_thresholds(runs: Sequence[Run]) -> List[float]:
@@ -118,21 +130,44 @@ def tabulate(runs: Sequence[Run], measure: Measure, thresholds: Sequence[float])
     for run in runs:
         curve, spent = run.curve, measure.bytes_of(run.curve)
         evaluated = curve.accuracy.dropna()
-        line = [run.name, run.dataset, run.model, run.mode, run.accuracy_of, len(curve),
-                evaluated.iloc[-1] if len(evaluated) else None, evaluated.max() if len(evaluated) else None,
-                curve.wire_bytes.iloc[-1], curve.payload_bits.iloc[-1]]
+        line = [
+            run.name,
+            run.dataset,
+            run.model,
+            run.mode,
+            run.accuracy_of,
+            len(curve),
+            evaluated.iloc[-1] if len(evaluated) else None,
+            evaluated.max() if len(evaluated) else None,
+            curve.wire_bytes.iloc[-1],
+            curve.payload_bits.iloc[-1],
+        ]
         for threshold in thresholds:
             reached = curve.index[curve.accuracy >= threshold]
-            line += ([column[reached[0]] for column in (curve["round"], curve.uploads, curve.payload_bits, spent)]
-                     if len(reached) else [None] * 4)
+            line += (
+                [column[reached[0]] for column in (curve["round"], curve.uploads, curve.payload_bits, spent)]
+                if len(reached)
+                else [None] * 4
+            )
         lines.append(line)
 
-    columns = [("file", TEXT), ("data set", TEXT), ("model", TEXT), ("mode", TEXT), ("accuracy of", TEXT),
-               ("rounds", COUNT), ("final accuracy (%)", SHARE), ("best accuracy (%)", SHARE),
-               ("wire (bytes)", COUNT), ("payload (bits)", COUNT)]
+    columns = [
+        ("file", TEXT),
+        ("data set", TEXT),
+        ("model", TEXT),
+        ("mode", TEXT),
+        ("accuracy of", TEXT),
+        ("rounds", COUNT),
+        ("final accuracy (%)", SHARE),
+        ("best accuracy (%)", SHARE),
+        ("wire (bytes)", COUNT),
+        ("payload (bits)", COUNT),
+    ]
     for threshold in thresholds:
-        columns += [("%s to %g%%" % (what, 100 * threshold), COUNT)
-                    for what in ("rounds", "uploads", "payload bits", "%s bytes" % measure.name)]
+        columns += [
+            ("%s to %g%%" % (what, 100 * threshold), COUNT)
+            for what in ("rounds", "uploads", "payload bits", "%s bytes" % measure.name)
+        ]
     table = DataFrame(lines, columns=[title for title, _ in columns])
     table = table.astype({title: "float64" for title, number_format in columns if number_format != TEXT})
     table.attrs["formats"] = [number_format for _, number_format in columns]
@@ -148,8 +183,11 @@ def _as_text(table: Any) -> str:
     def formatter(shape: str) -> Any:
         return lambda value: "" if isna(value) else shape.format(value)
 
-    return table.to_string(index=False, na_rep="", formatters=[
-        formatter(shapes[number_format]) for number_format in table.attrs["formats"]])
+    return table.to_string(
+        index=False,
+        na_rep="",
+        formatters=[formatter(shapes[number_format]) for number_format in table.attrs["formats"]],
+    )
 
 
 def _remark(runs: Sequence[Run], measure: Measure) -> str:
@@ -165,8 +203,11 @@ def _write(path: str, table: Any, runs: Sequence[Run], measure: Measure) -> None
     with writing(path) as workbook:
         fill(workbook, "Compare", list(table.columns), table.values.tolist(), [table.attrs["formats"]] * len(table))
 
-        drawn = [(run.name, run.accuracy_of, run.curve[run.curve.accuracy.notna()])
-                 for run in runs if run.curve.accuracy.notna().any()]
+        drawn = [
+            (run.name, run.accuracy_of, run.curve[run.curve.accuracy.notna()])
+            for run in runs
+            if run.curve.accuracy.notna().any()
+        ]
         if not drawn:
             return
         titles, columns = [], []  # type: List[str], List[List[float]]
@@ -177,13 +218,19 @@ def _write(path: str, table: Any, runs: Sequence[Run], measure: Measure) -> None
         rows = list(zip(*(column + [None] * (length - len(column)) for column in columns)))
         fill(workbook, "Curves", titles, rows, [(COUNT, SHARE) * len(drawn)] * length)
 
-        lines = [Line(name, "Curves", 2 * index, 2 * index + 1, columns[2 * index + 1], index)
-                 for index, (name, *_) in enumerate(drawn)]
+        lines = [
+            Line(name, "Curves", 2 * index, 2 * index + 1, columns[2 * index + 1], index)
+            for index, (name, *_) in enumerate(drawn)
+        ]
         measured = {accuracy_of for _, accuracy_of, _ in drawn}
         y_title = "accuracy, %s" % measured.pop() if len(measured) == 1 else "accuracy"
         chart = line_chart(
-            workbook, "Accuracy by %s bytes" % measure.name, lines,
-            spread_amount_axis("%s so far, both ways" % measure.name, list(map(max, columns[::2])),
-                               min(map(min, columns[::2])), "B"),
-            share_axis(y_title, [value for line in lines for value in line.values]))
+            workbook,
+            "Accuracy by %s bytes" % measure.name,
+            lines,
+            spread_amount_axis(
+                "%s so far, both ways" % measure.name, list(map(max, columns[::2])), min(map(min, columns[::2])), "B"
+            ),
+            share_axis(y_title, [value for line in lines for value in line.values]),
+        )
         place(workbook, "Charts", [chart], CHART_CM)

@@ -17,24 +17,46 @@ from .rows import COLUMNS, TOTAL_WIRE, TOTALS, RoundRow, WorkerRow
 from .sheets import Formula, cell_value, fill, writing
 from .totals import foot_of, running_totals, summary_cells
 
-FORMATS = {"index": "0", "count": "#,##0", "share": "0.00%", "loss": "0.0000", "seconds": "#,##0.00",
-           "amount": "#,##0.0##",
-           "text": "General"}
+FORMATS = {
+    "index": "0",
+    "count": "#,##0",
+    "share": "0.00%",
+    "loss": "0.0000",
+    "seconds": "#,##0.00",
+    "amount": "#,##0.0##",
+    "text": "General",
+}
 
 # What the charts draw: field, name in the legend, style of the line.
-ACCURACIES = (("accuracy", "master's model, test set", 0), ("shared_accuracy", "shared copy, test set", 1),
-              ("average_accuracy", "average of the models, test set", 2),
-              ("own_accuracy", "shared copy, workers' own data", 3))
-LOSSES = (("test_loss", "master's model, test set", 0), ("training_loss", "workers' training", 4),
-          ("own_loss", "shared copy, workers' own data", 3))
+ACCURACIES = (
+    ("accuracy", "master's model, test set", 0),
+    ("shared_accuracy", "shared copy, test set", 1),
+    ("average_accuracy", "average of the models, test set", 2),
+    ("own_accuracy", "shared copy, workers' own data", 3),
+)
+LOSSES = (
+    ("test_loss", "master's model, test set", 0),
+    ("training_loss", "workers' training", 4),
+    ("own_loss", "shared copy, workers' own data", 3),
+)
 WIRE = (("wire_bytes_up", "up", 0), ("wire_bytes_down", "down", 5))
-ROLL_CALL = (("skipped", "skipped", 4), ("uploaded", "uploaded", 0), ("refused", "refused", 3), ("late", "late", 1),
-             ("lost", "lost", 6))  # skips stand on the axis, where they can be compared
+ROLL_CALL = (
+    ("skipped", "skipped", 4),
+    ("uploaded", "uploaded", 0),
+    ("refused", "refused", 3),
+    ("late", "late", 1),
+    ("lost", "lost", 6),
+)  # skips stand on the axis, where they can be compared
 
 
-def write_workbook(path: str, summary: Sequence[Tuple[str, Any]], rounds: Sequence[RoundRow],
-                   workers: Sequence[WorkerRow], settings: Mapping[str, Mapping[str, Any]],
-                   roll_calls: Sequence[Tuple[int, Mapping[int, str]]] = ()) -> None:
+def write_workbook(
+    path: str,
+    summary: Sequence[Tuple[str, Any]],
+    rounds: Sequence[RoundRow],
+    workers: Sequence[WorkerRow],
+    settings: Mapping[str, Mapping[str, Any]],
+    roll_calls: Sequence[Tuple[int, Mapping[int, str]]] = (),
+) -> None:
     """Write the workbook: the whole of it or, if anything fails, nothing.
 
     A file that is there is replaced. Columns that are empty in the whole run are left out, of the
@@ -60,19 +82,31 @@ def write_workbook(path: str, summary: Sequence[Tuple[str, Any]], rounds: Sequen
     lines = summary_cells(summary, rounds, round_columns, workers, worker_columns)
     settings_lines = [(section, key, value) for section, part in settings.items() for key, value in part.items()]
     with writing(path) as workbook:
-        fill(workbook, "Summary", ("what", "value"), lines,
-             [("General", _summary_format(label, value)) for label, value in lines], numbers_left=True)
+        fill(
+            workbook,
+            "Summary",
+            ("what", "value"),
+            lines,
+            [("General", _summary_format(label, value)) for label, value in lines],
+            numbers_left=True,
+        )
         add_read_me(workbook, round_columns, worker_columns, bool(roll_calls))
-        sheet = _fill_rows(workbook, "Rounds", round_columns, rounds, [title for title, _ in TOTALS],
-                           running_totals(rounds, round_columns))
+        sheet = _fill_rows(
+            workbook,
+            "Rounds",
+            round_columns,
+            rounds,
+            [title for title, _ in TOTALS],
+            running_totals(rounds, round_columns),
+        )
         mark_rounds(workbook, sheet, round_columns, len(rounds))
         if roll_calls:
             add_roll_call(workbook, roll_calls)
-        sheet = _fill_rows(workbook, "Workers", worker_columns, workers,
-                           foot=foot_of(workers, worker_columns) if workers else ())
+        sheet = _fill_rows(
+            workbook, "Workers", worker_columns, workers, foot=foot_of(workers, worker_columns) if workers else ()
+        )
         mark_workers(workbook, sheet, worker_columns, len(workers))
-        fill(workbook, "Config", ("section", "key", "value"), settings_lines,
-             [("General",) * 3] * len(settings_lines))
+        fill(workbook, "Config", ("section", "key", "value"), settings_lines, [("General",) * 3] * len(settings_lines))
         charts = _charts(workbook, round_columns, rounds, worker_columns, workers) if rounds else []
         if charts:
             place(workbook, "Charts", charts)
@@ -80,19 +114,36 @@ def write_workbook(path: str, summary: Sequence[Tuple[str, Any]], rounds: Sequen
 
 def _columns(row_type: Any, rows: Sequence[Any]) -> Dict[str, int]:
     """Return the fields of rows that hold anything, in the order of COLUMNS, and their columns, counted from 0."""
-    fields = [field for field in COLUMNS if field in row_type._fields
-              and (not rows or any(cell_value(getattr(row, field)) is not None for row in rows))]
+    fields = [
+        field
+        for field in COLUMNS
+        if field in row_type._fields and (not rows or any(cell_value(getattr(row, field)) is not None for row in rows))
+    ]
     return {field: column for column, field in enumerate(fields)}
 
 
-def _fill_rows(workbook: Any, name: str, columns: Mapping[str, int], rows: Sequence[Any],
-               more_titles: Sequence[str] = (), more: Sequence[Sequence[Any]] = (), foot: Sequence[Any] = ()) -> Any:
+def _fill_rows(
+    workbook: Any,
+    name: str,
+    columns: Mapping[str, int],
+    rows: Sequence[Any],
+    more_titles: Sequence[str] = (),
+    more: Sequence[Sequence[Any]] = (),
+    foot: Sequence[Any] = (),
+) -> Any:
     """Add a sheet of rows, and beside them more columns of counts; return it."""
     formats = [FORMATS[COLUMNS[field].kind] for field in columns] + [FORMATS["count"]] * len(more_titles)
-    return fill(workbook, name, [COLUMNS[field].title for field in columns] + list(more_titles),
-                [[getattr(row, field) for field in columns] + list(beside)
-                 for row, beside in zip(rows, more or [()] * len(rows))],
-                [formats] * len(rows), foot)
+    return fill(
+        workbook,
+        name,
+        [COLUMNS[field].title for field in columns] + list(more_titles),
+        [
+            [getattr(row, field) for field in columns] + list(beside)
+            for row, beside in zip(rows, more or [()] * len(rows))
+        ],
+        [formats] * len(rows),
+        foot,
+    )
 
 
 def _summary_format(label: str, value: Any) -> str:
@@ -103,19 +154,31 @@ def _summary_format(label: str, value: Any) -> str:
     return FORMATS["count"] if isinstance(value, numbers.Integral) else "#,##0.00##"
 
 
-def _charts(workbook: Any, round_columns: Mapping[str, int], rounds: Sequence[RoundRow],
-            worker_columns: Mapping[str, int], workers: Sequence[WorkerRow]) -> List[Any]:
+def _charts(
+    workbook: Any,
+    round_columns: Mapping[str, int],
+    rounds: Sequence[RoundRow],
+    worker_columns: Mapping[str, int],
+    workers: Sequence[WorkerRow],
+) -> List[Any]:
     """Return the charts, two of a row beside each other: by round and by bytes on the wire."""
     total_wire = len(round_columns) + [title for title, _ in TOTALS].index(TOTAL_WIRE)
     wire = sum(row.wire_bytes_up + row.wire_bytes_down for row in rounds)
-    across = ((round_columns["round_index"], "by round", round_axis("round", rounds[-1].round_index)),
-              (total_wire, "by bytes on the wire", amount_axis("on the wire so far, both ways", wire, "B")))
+    across = (
+        (round_columns["round_index"], "by round", round_axis("round", rounds[-1].round_index)),
+        (total_wire, "by bytes on the wire", amount_axis("on the wire so far, both ways", wire, "B")),
+    )
 
     charts = []
-    for what, y_title, quantities, axis_of in (("Accuracy", "accuracy", ACCURACIES, share_axis),
-                                               ("Loss", "loss", LOSSES, loss_axis)):
-        drawn = [(round_columns[field], name, style, [cell_value(getattr(row, field)) for row in rounds])
-                 for field, name, style in quantities if field in round_columns]
+    for what, y_title, quantities, axis_of in (
+        ("Accuracy", "accuracy", ACCURACIES, share_axis),
+        ("Loss", "loss", LOSSES, loss_axis),
+    ):
+        drawn = [
+            (round_columns[field], name, style, [cell_value(getattr(row, field)) for row in rounds])
+            for field, name, style in quantities
+            if field in round_columns
+        ]
         if not drawn:
             continue
         y_axis = axis_of(y_title, [value for *_, values in drawn for value in values])
@@ -127,13 +190,33 @@ def _charts(workbook: Any, round_columns: Mapping[str, int], rounds: Sequence[Ro
 
 def _worker_charts(workbook: Any, columns: Mapping[str, int], workers: Sequence[WorkerRow]) -> List[Any]:
     """Return bars per worker: bytes, and what it did in its rounds."""
+
     def layers(quantities: Sequence[Tuple[str, str, int]]) -> List[Bars]:
-        return [Bars(name, columns[field], style) for field, name, style in quantities
-                if field in ("skipped", "uploaded") or any(getattr(row, field) for row in workers)]
+        return [
+            Bars(name, columns[field], style)
+            for field, name, style in quantities
+            if field in ("skipped", "uploaded") or any(getattr(row, field) for row in workers)
+        ]
 
     most_bytes = max(row.wire_bytes_up + row.wire_bytes_down for row in workers)
     most_rounds = max(sum(getattr(row, field) for field, _, _ in ROLL_CALL) for row in workers)
-    return [bar_chart(workbook, "Bytes on the wire per worker", "Workers", layers(WIRE), len(workers), "worker",
-                      amount_axis("sent and received", most_bytes, "B")),
-            bar_chart(workbook, "Skips and uploads per worker", "Workers", layers(ROLL_CALL), len(workers), "worker",
-                      round_axis("rounds", most_rounds))]
+    return [
+        bar_chart(
+            workbook,
+            "Bytes on the wire per worker",
+            "Workers",
+            layers(WIRE),
+            len(workers),
+            "worker",
+            amount_axis("sent and received", most_bytes, "B"),
+        ),
+        bar_chart(
+            workbook,
+            "Skips and uploads per worker",
+            "Workers",
+            layers(ROLL_CALL),
+            len(workers),
+            "worker",
+            round_axis("rounds", most_rounds),
+        ),
+    ]

@@ -31,8 +31,14 @@ def accuracy_by_round(rows: Sequence[RoundRow], _: RollCalls) -> Optional[Any]:
 def accuracy_by_bytes(rows: Sequence[RoundRow], _: RollCalls) -> Optional[Any]:
     """Draw the accuracies over the bytes on the wire, up and down, until each round closed."""
     so_far = list(accumulate(row.wire_bytes_up + row.wire_bytes_down for row in rows))
-    return _lines(rows, ACCURACIES, share_axis, "accuracy", so_far,
-                  amount_axis("on the wire so far, both ways", max(so_far, default=0), "B"))
+    return _lines(
+        rows,
+        ACCURACIES,
+        share_axis,
+        "accuracy",
+        so_far,
+        amount_axis("on the wire so far, both ways", max(so_far, default=0), "B"),
+    )
 
 
 def loss(rows: Sequence[RoundRow], _: RollCalls) -> Optional[Any]:
@@ -45,19 +51,31 @@ def energy(rows: Sequence[RoundRow], _: RollCalls) -> Optional[Any]:
     told = known([row.energy_so_far_j for row in rows])
     if not told:
         return None
-    return _lines(rows, ACCURACIES, share_axis, "accuracy", [row.energy_so_far_j for row in rows],
-                  amount_axis("energy of the boards so far", max(told), "J"))
+    return _lines(
+        rows,
+        ACCURACIES,
+        share_axis,
+        "accuracy",
+        [row.energy_so_far_j for row in rows],
+        amount_axis("energy of the boards so far", max(told), "J"),
+    )
 
 
 # Name of the file -> what draws it, or None where there is nothing to draw.
 FIGURES: Dict[str, Callable[[Sequence[RoundRow], RollCalls], Optional[Any]]] = {
-    "accuracy_by_round": accuracy_by_round, "accuracy_by_bytes": accuracy_by_bytes, "loss": loss,
-    "participation": participation, "energy": energy, "time": times}
+    "accuracy_by_round": accuracy_by_round,
+    "accuracy_by_bytes": accuracy_by_bytes,
+    "loss": loss,
+    "participation": participation,
+    "energy": energy,
+    "time": times,
+}
 FILES = tuple("%s.%s" % (name, form) for name in (*FIGURES, CLASSES) for form in FORMATS)
 
 
-def write_figures(folder: str, figures: Mapping[str, Callable[..., Optional[Any]]],
-                  *what: Any) -> Tuple[List[str], List[str]]:
+def write_figures(
+    folder: str, figures: Mapping[str, Callable[..., Optional[Any]]], *what: Any
+) -> Tuple[List[str], List[str]]:
     """Draw figures and write them into a folder, which exists.
 
     Returns
@@ -83,8 +101,14 @@ def _rounds(rows: Sequence[RoundRow]) -> Axis:
 
 
 @styled
-def _lines(rows: Sequence[RoundRow], quantities: Sequence[Tuple[str, str, int]], axis_of: Callable[..., Axis],
-           y_title: str, xs: Sequence[Any], x_axis: Axis) -> Optional[Any]:
+def _lines(
+    rows: Sequence[RoundRow],
+    quantities: Sequence[Tuple[str, str, int]],
+    axis_of: Callable[..., Axis],
+    y_title: str,
+    xs: Sequence[Any],
+    x_axis: Axis,
+) -> Optional[Any]:
     """Draw those of the quantities (field, name, style) that are known in any round."""
     curves = [Curve(name, xs, [getattr(row, field) for row in rows], style) for field, name, style in quantities]
     curves = [curve for curve in curves if known(curve.ys)]

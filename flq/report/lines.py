@@ -18,10 +18,10 @@ from .axes import Axis, known
 
 DASHES = ("-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (5, 1.5, 1, 1.5)))
 MARKS = "os^Dv<>"
-MARKED_POINTS = 15    # with fewer each has its mark
-N_MARKS = 7           # of a line with more
+MARKED_POINTS = 15  # with fewer each has its mark
+N_MARKS = 7  # of a line with more
 MOST_TICKS = 9
-ROOM = 0.025          # beyond the last tick, for a mark on it
+ROOM = 0.025  # beyond the last tick, for a mark on it
 
 
 class Curve(NamedTuple):
@@ -40,13 +40,21 @@ def draw_lines(axes: Any, curves: Sequence[Curve], x_axis: Axis, y_axis: Axis) -
         points = [(x, y) for x, y in zip(curve.xs, curve.ys) if len(known([x, y])) == 2]
         marked = _marked([x for x, _ in points], x_axis.is_log, index / len(curves))
         drawn += axes.plot(
-            [x for x, _ in points], [y for _, y in points], color=colour(curve.style), label=plain(curve.name),
-            linestyle=DASHES[curve.style % len(DASHES)], marker=MARKS[curve.style % len(MARKS)],
-            markerfacecolor="white", markevery=marked)
+            [x for x, _ in points],
+            [y for _, y in points],
+            color=colour(curve.style),
+            label=plain(curve.name),
+            linestyle=DASHES[curve.style % len(DASHES)],
+            marker=MARKS[curve.style % len(MARKS)],
+            markerfacecolor="white",
+            markevery=marked,
+        )
     set_axis(axes, "x", x_axis)
     set_axis(axes, "y", y_axis)
-    for (low, high), asked, set_limits in ((axes.get_xlim(), x_axis, axes.set_xlim),
-                                           (axes.get_ylim(), y_axis, axes.set_ylim)):
+    for (low, high), asked, set_limits in (
+        (axes.get_xlim(), x_axis, axes.set_xlim),
+        (axes.get_ylim(), y_axis, axes.set_ylim),
+    ):
         set_limits(low, high * (high / low) ** ROOM if asked.is_log else high + ROOM * (high - low))
     return drawn
 

@@ -28,12 +28,25 @@ def mark_workers(workbook: Any, sheet: Any, columns: Mapping[str, int], n_worker
     for field, look in (("late", LATE), ("lost", LOST)):
         _mark_counts(workbook, sheet, columns[field], n_workers, look)
     for state, look in (("lost", LOST_WORKER), ("never joined", NEVER_JOINED)):
-        sheet.conditional_format(1, 0, n_workers, max(columns.values()), {
-            "type": "formula", "criteria": '=$%s2="%s"' % (xl_col_to_name(columns["state"]), state),
-            "format": workbook.add_format(look)})
+        sheet.conditional_format(
+            1,
+            0,
+            n_workers,
+            max(columns.values()),
+            {
+                "type": "formula",
+                "criteria": '=$%s2="%s"' % (xl_col_to_name(columns["state"]), state),
+                "format": workbook.add_format(look),
+            },
+        )
 
 
 def _mark_counts(workbook: Any, sheet: Any, column: int, n_rows: int, look: Mapping[str, Any]) -> None:
     if n_rows:
-        sheet.conditional_format(1, column, n_rows, column, {
-            "type": "cell", "criteria": ">", "value": 0, "format": workbook.add_format(dict(look))})
+        sheet.conditional_format(
+            1,
+            column,
+            n_rows,
+            column,
+            {"type": "cell", "criteria": ">", "value": 0, "format": workbook.add_format(dict(look))},
+        )

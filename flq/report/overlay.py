@@ -36,12 +36,16 @@ def overlay(runs: Sequence[Run], labels: Sequence[str], measure: str, spent: Seq
         For each run, bytes so far.
     """
     rounds = [run.curve["round"] for run in runs]
-    panels = [_panel(labels, xs, [run.curve[field] for run in runs], _title(field, [of(run) for run in runs]), axis_of,
-                     x_axis)
-              for field, of, axis_of, xs, x_axis in (
-                  ("accuracy", _accuracy_of, share_axis, rounds, _by_round),
-                  ("accuracy", _accuracy_of, share_axis, spent, _by_bytes(measure)),
-                  ("loss", _loss_of, loss_axis, rounds, _by_round))]
+    panels = [
+        _panel(
+            labels, xs, [run.curve[field] for run in runs], _title(field, [of(run) for run in runs]), axis_of, x_axis
+        )
+        for field, of, axis_of, xs, x_axis in (
+            ("accuracy", _accuracy_of, share_axis, rounds, _by_round),
+            ("accuracy", _accuracy_of, share_axis, spent, _by_bytes(measure)),
+            ("loss", _loss_of, loss_axis, rounds, _by_round),
+        )
+    ]
     panels = [panel for panel in panels if panel is not None]
     if not panels:
         return None
@@ -54,11 +58,20 @@ def overlay(runs: Sequence[Run], labels: Sequence[str], measure: str, spent: Seq
     return figure
 
 
-def _panel(labels: Sequence[str], xs: Sequence[Any], ys: Sequence[Any], title: str, axis_of: Callable[..., Axis],
-           x_axis: Callable[[Sequence[Curve]], Axis]) -> Optional[Panel]:
+def _panel(
+    labels: Sequence[str],
+    xs: Sequence[Any],
+    ys: Sequence[Any],
+    title: str,
+    axis_of: Callable[..., Axis],
+    x_axis: Callable[[Sequence[Curve]], Axis],
+) -> Optional[Panel]:
     """Return the axes with the runs that have such values; each keeps its style in all of them."""
-    curves = [Curve(label, x[y.notna()].tolist(), y.dropna().tolist(), style)
-              for style, (label, x, y) in enumerate(zip(labels, xs, ys)) if known(y)]
+    curves = [
+        Curve(label, x[y.notna()].tolist(), y.dropna().tolist(), style)
+        for style, (label, x, y) in enumerate(zip(labels, xs, ys))
+        if known(y)
+    ]
     if not curves:
         return None
     return Panel(x_axis, axis_of(title, [value for curve in curves for value in curve.ys]), curves)
@@ -83,5 +96,9 @@ def _by_round(curves: Sequence[Curve]) -> Axis:
 
 
 def _by_bytes(measure: str) -> Callable[[Sequence[Curve]], Axis]:
-    return lambda curves: spread_amount_axis("%s so far, both ways" % measure, [max(curve.xs) for curve in curves],
-                                             min(min(curve.xs) for curve in curves), "B")
+    return lambda curves: spread_amount_axis(
+        "%s so far, both ways" % measure,
+        [max(curve.xs) for curve in curves],
+        min(min(curve.xs) for curve in curves),
+        "B",
+    )

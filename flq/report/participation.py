@@ -15,11 +15,15 @@ from .rows import RoundRow
 # What happened -> colour, and the mark that it bears in a wide cell. The later it stands, the more it outdoes the
 # others in a column of several rounds.
 LOOKS: Dict[str, Tuple[str, str]] = {
-    "skipped": ("#DCDCDC", ""), "uploaded": (colour(0), ""), "refused": (colour(3), "_"), "late": (colour(1), "|"),
-    "lost": (colour(6), "x")}
+    "skipped": ("#DCDCDC", ""),
+    "uploaded": (colour(0), ""),
+    "refused": (colour(3), "_"),
+    "late": (colour(1), "|"),
+    "lost": (colour(6), "x"),
+}
 BLENDED = ("skipped", "uploaded")  # a column of several rounds shows their shares, unless something outdoes them
 MOST_COLUMNS = 500
-NARROW = 100         # with so many rounds the figure fits into one column of text
+NARROW = 100  # with so many rounds the figure fits into one column of text
 MOST_SEPARATED = 40  # columns and rows that are set apart by white lines, and bear marks
 
 
@@ -38,8 +42,12 @@ def participation(rows: Sequence[RoundRow], roll_calls: Sequence[Mapping[int, st
     first = rows[0].round_index - 0.5
     inches = max(0.055, min(0.2, 3.0 / n_workers)) * n_workers
     figure, axes = new_figure(COLUMN if n_rounds <= NARROW else PAGE, 0.95 + max(inches, 0.5))
-    axes.imshow(image, aspect="auto", interpolation="nearest",
-                extent=(first, first + per_column * image.shape[1], n_workers - 0.5, -0.5))
+    axes.imshow(
+        image,
+        aspect="auto",
+        interpolation="nearest",
+        extent=(first, first + per_column * image.shape[1], n_workers - 0.5, -0.5),
+    )
     axes.set_xlim(first, first + n_rounds)
     axes.grid(visible=False)
     if max(n_rounds, n_workers) <= MOST_SEPARATED:
@@ -75,7 +83,7 @@ def _image(codes: np.ndarray, per_column: int) -> np.ndarray:
     palette = np.array([to_rgb(look) for look, _ in LOOKS.values()])
     counts = np.stack([(cells == list(LOOKS).index(status)).sum(axis=2) for status in BLENDED], axis=2)
     shares = counts / np.maximum(counts.sum(axis=2, keepdims=True), 1)
-    image = shares @ palette[:len(BLENDED)]
+    image = shares @ palette[: len(BLENDED)]
     image[counts.sum(axis=2) == 0] = 1.0  # nobody there: as the paper
     worst = cells.max(axis=2)
     outdone = worst >= len(BLENDED)
@@ -99,5 +107,8 @@ def _handles(codes: np.ndarray) -> List[Any]:
     from matplotlib.patches import Patch
 
     counts = {status: int((codes == number).sum()) for number, status in enumerate(LOOKS)}
-    return [Patch(facecolor=look, label="%s (%s)" % (status, format(counts[status], ",")))
-            for status, (look, _) in LOOKS.items() if status in BLENDED or counts[status]]
+    return [
+        Patch(facecolor=look, label="%s (%s)" % (status, format(counts[status], ",")))
+        for status, (look, _) in LOOKS.items()
+        if status in BLENDED or counts[status]
+    ]

@@ -37,17 +37,19 @@ ABOUT = (
     Entry("One run of FLQ, federated learning with few bits"),
     Entry("written by", "FLQ %s. Bits and bytes are counted as they are sent, not computed." % __version__),
     Entry("totals", "Formulas: click one to see what it adds up. All other cells hold values."),
-    Entry("empty cells", "What is not known or was not measured; it is not 0. A column that is empty in the whole run "
-                         "is left out."),
+    Entry(
+        "empty cells",
+        "What is not known or was not measured; it is not 0. A column that is empty in the whole run is left out.",
+    ),
 )
 SHEETS = {
     "Summary": "The run in a few lines.",
     "Rounds": "A line for each round: what the model was worth after it, who took part, what it cost. On the right the "
-              "totals run along.",
+    "totals run along.",
     "Roll-call": "A line for each round, a column for each worker; empty: the worker was not a member of that round.",
     "Workers": "A line for each worker over the whole run, and the totals.",
     "Config": "Every setting that was in force: the master's --set came before its configuration file, and that before "
-              "the defaults. config.json in the folder of the run says the same and starts such a run again.",
+    "the defaults. config.json in the folder of the run says the same and starts such a run again.",
     "Charts": "Accuracy and loss by round and by bytes on the wire; bytes and rounds by worker.",
 }
 BYTES = (
@@ -55,16 +57,21 @@ BYTES = (
     Entry("up, down", "From the workers to the master, and from the master to the workers."),
     Entry("payload", "What the quantizer made: scales and codes. The papers count these bits."),
     Entry("frames", "Whole messages of a round: a header and, in some, a payload."),
-    Entry("wire", "What passed the master's sockets, whatever it was: frames, HTTP headers, polls, retries, "
-                  "heartbeats, bodies that broke off; not the headers of TCP, TLS and what is below."),
+    Entry(
+        "wire",
+        "What passed the master's sockets, whatever it was: frames, HTTP headers, polls, retries, "
+        "heartbeats, bodies that broke off; not the headers of TCP, TLS and what is below.",
+    ),
 )
 LINES = (
     Entry("Lines of Summary that are not clear by themselves"),
-    Entry("payload, wire", "Over the whole run: the sum of the rounds and the line \"after the last round\"."),
-    Entry("... after the last round", "What belongs to no round: the last verdicts, an open round that was stopped, "
-                                      "that the run has ended."),
+    Entry("payload, wire", 'Over the whole run: the sum of the rounds and the line "after the last round".'),
+    Entry(
+        "... after the last round",
+        "What belongs to no round: the last verdicts, an open round that was stopped, that the run has ended.",
+    ),
     Entry("wire of other peers", "Requests of people, browsers and scripts; in no other number.", "", "bytes"),
-    Entry("test accuracy", "The last that is known; \"measured on\" says of which model and on what."),
+    Entry("test accuracy", 'The last that is known; "measured on" says of which model and on what.'),
     Entry("energy", "The sum over the workers whose boards have a sensor.", "", "J"),
     Entry("seconds", "The sum of the rounds, each from its opening to its close.", "", "s"),
 )
@@ -72,14 +79,16 @@ COLOURS = (
     Entry("Colours"),
     Entry("lost worker", "Workers: the lease of this worker had ended when this was written.", look=LOST_WORKER),
     Entry("never joined", "Workers: only some of its requests have come.", look=NEVER_JOINED),
-    Entry("lost: 1 or more", "Rounds: workers that were lost in the round. Workers: rounds in which it was.",
-          look=LOST),
+    Entry(
+        "lost: 1 or more", "Rounds: workers that were lost in the round. Workers: rounds in which it was.", look=LOST
+    ),
     Entry("late: 1 or more", "The same of those that were late.", look=LATE),
 )
 
 
-def add_read_me(workbook: Any, round_columns: Iterable[str], worker_columns: Iterable[str],
-                has_roll_call: bool) -> None:
+def add_read_me(
+    workbook: Any, round_columns: Iterable[str], worker_columns: Iterable[str], has_roll_call: bool
+) -> None:
     """Add the sheet; the columns are those that the workbook has, by field."""
     sheet, style = workbook.add_worksheet(NAME), styles(workbook)
     for column, width in enumerate(WIDTHS):
@@ -93,8 +102,10 @@ def add_read_me(workbook: Any, round_columns: Iterable[str], worker_columns: Ite
         put(sheet, line, 0, entry.name, style(align="left", valign="top", text_wrap=True, **(entry.look or {})))
         for column, text in enumerate((entry.sheets, entry.unit, entry.meaning), start=1):
             put(sheet, line, column, text or None, style(valign="top", text_wrap=True))
-        n_lines = max(len(textwrap.wrap(text, int(LETTERS * width)))
-                      for text, width in ((entry.name, WIDTHS[0]), (entry.meaning, WIDTHS[-1])))
+        n_lines = max(
+            len(textwrap.wrap(text, int(LETTERS * width)))
+            for text, width in ((entry.name, WIDTHS[0]), (entry.meaning, WIDTHS[-1]))
+        )
         sheet.set_row(line, LINE_POINTS * n_lines)
     sheet.hide_gridlines(2)
     fit_to_pages(sheet, 1, 0)
@@ -115,8 +126,10 @@ def _entries(round_columns: List[str], worker_columns: List[str], has_roll_call:
     yield Entry("total ...", "The sum of that column up to this round.", "Rounds", "as there")
     yield from COLOURS
     if has_roll_call:
-        yield from (Entry("%s %s" % (mark.letter, mark.status), "Roll-call: %s" % _lower(mark.status), look=mark.look)
-                    for mark in MARKS)
+        yield from (
+            Entry("%s %s" % (mark.letter, mark.status), "Roll-call: %s" % _lower(mark.status), look=mark.look)
+            for mark in MARKS
+        )
 
 
 def _lower(status: str) -> str:

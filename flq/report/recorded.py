@@ -24,8 +24,20 @@ from .rows import RoundRow
 
 STATUSES = ("uploaded", "skipped", "refused", "late", "lost")  # of a worker in a round; RoundRow counts them
 TESTED = ("test_loss", "accuracy", "shared_accuracy", "average_accuracy")  # the order of test results in a journal
-COPIED = ("round_index", "training_loss", "payload_bits_up", "payload_bits_down", "frame_bytes_up", "frame_bytes_down",
-          "retransmitted_bytes", "training_s", "waiting_s", "round_s", "own_accuracy", "own_loss")
+COPIED = (
+    "round_index",
+    "training_loss",
+    "payload_bits_up",
+    "payload_bits_down",
+    "frame_bytes_up",
+    "frame_bytes_down",
+    "retransmitted_bytes",
+    "training_s",
+    "waiting_s",
+    "round_s",
+    "own_accuracy",
+    "own_loss",
+)
 
 
 class Recorded(NamedTuple):
@@ -53,8 +65,9 @@ class Recorded(NamedTuple):
     joined: Dict[int, Tuple[int, bool]]
 
 
-def row_of(report: Mapping[str, Any], wire: Sequence[int], results: Sequence[Optional[float]],
-           energy_j: Optional[float]) -> RoundRow:
+def row_of(
+    report: Mapping[str, Any], wire: Sequence[int], results: Sequence[Optional[float]], energy_j: Optional[float]
+) -> RoundRow:
     """Put together what is known of a round.
 
     Parameters
@@ -69,9 +82,14 @@ def row_of(report: Mapping[str, Any], wire: Sequence[int], results: Sequence[Opt
     statuses = list(report["roll_call"].values())
     known = dict.fromkeys(TESTED)  # type: Dict[str, Optional[float]]
     known.update(zip(TESTED, results))
-    return RoundRow(wire_bytes_up=wire[0], wire_bytes_down=wire[1], energy_so_far_j=energy_j,
-                    **{status: statuses.count(status) for status in STATUSES},
-                    **{field: report[field] for field in COPIED}, **known)
+    return RoundRow(
+        wire_bytes_up=wire[0],
+        wire_bytes_down=wire[1],
+        energy_so_far_j=energy_j,
+        **{status: statuses.count(status) for status in STATUSES},
+        **{field: report[field] for field in COPIED},
+        **known,
+    )
 
 
 def is_journalled(path: str) -> bool:
@@ -102,10 +120,15 @@ def read_journal(run_dir: str) -> Recorded:
     with _reading(run_dir) as (database, path):
         about, extent = about_of(database, path)
         tested, values = _rounds(database, path, extent)
-        rows = [row_of(value["report"], value["wire"], tested.get(value["report"]["round_index"], ()),
-                       value.get("energy_j")) for value in values]  # an older version knows of no energy
-        roll_calls = [{int(worker_id): status for worker_id, status in value["report"]["roll_call"].items()}
-                      for value in values]
+        rows = [
+            row_of(
+                value["report"], value["wire"], tested.get(value["report"]["round_index"], ()), value.get("energy_j")
+            )
+            for value in values
+        ]  # an older version knows of no energy
+        roll_calls = [
+            {int(worker_id): status for worker_id, status in value["report"]["roll_call"].items()} for value in values
+        ]
         joined = _joined(database) if extent is None else {}
         return Recorded(str(about["run_id"]), about["settings"], rows, roll_calls, about, joined)
 
@@ -117,16 +140,21 @@ def _rounds(database: sqlite3.Connection, path: str, extent: Optional[Extent]) -
         reports = database.execute("SELECT report FROM rounds ORDER BY round")
     else:
         tested = dict(read_tested(database, path, extent.n_tested))
-        reports = ((report,) for _, report in read_numbered(database, path, "rounds", "round, report",
-                                                            "the report of round", 0, extent.n_rounds))
-    return tested, [json.loads(report) for report, in reports]
+        reports = (
+            (report,)
+            for _, report in read_numbered(
+                database, path, "rounds", "round, report", "the report of round", 0, extent.n_rounds
+            )
+        )
+    return tested, [json.loads(report) for (report,) in reports]
 
 
 def _joined(database: sqlite3.Connection) -> Dict[int, Tuple[int, bool]]:
     """Return the workers that have joined by the entries of an older journal: samples, and whether the lease lasts."""
     joined: Dict[int, Tuple[int, bool]] = {}
-    for kind, text in database.execute("SELECT kind, body FROM entries WHERE kind IN ('joined', 'lease_ended') "
-                                       "ORDER BY seq"):
+    for kind, text in database.execute(
+        "SELECT kind, body FROM entries WHERE kind IN ('joined', 'lease_ended') ORDER BY seq"
+    ):
         body = json.loads(text)
         n_samples = body["n_samples"] if kind == "joined" else joined[body["worker_id"]][0]
         joined[body["worker_id"]] = n_samples, kind == "joined"
@@ -144,5 +172,7 @@ def _reading(run_dir: str) -> Iterator[Tuple[sqlite3.Connection, str]]:
     except sqlite3.Error as error:
         raise FlqError("%s can not be read: %s" % (path, error)) from None
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        raise FlqError("%s is no journal of a run: %s: %s" % (path, type(error).__name__, error),
-                       "name the folder of a run, results/<run>") from None
+        raise FlqError(
+            "%s is no journal of a run: %s: %s" % (path, type(error).__name__, error),
+            "name the folder of a run, results/<run>",
+        ) from None

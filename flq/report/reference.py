@@ -46,8 +46,9 @@ class CurveRow(NamedTuple):
     cum_bits_total: int
 
 
-def write_curves(path: str, mode: str, rows: Sequence[CurveRow],
-                 bin_rows: Optional[Sequence[Tuple[int, int]]] = None) -> None:
+def write_curves(
+    path: str, mode: str, rows: Sequence[CurveRow], bin_rows: Optional[Sequence[Tuple[int, int]]] = None
+) -> None:
     """Write the workbook: the whole of it or, if anything fails, nothing. A file that is there is replaced.
 
     All columns are written, the empty ones too; charts show those that hold anything.
@@ -78,20 +79,24 @@ def write_curves(path: str, mode: str, rows: Sequence[CurveRow],
 def _charts(workbook: Any, curve: str, rows: Sequence[CurveRow]) -> list:
     """Return accuracy and losses, by iteration and by bits."""
     columns = {field: column for column, field in enumerate(CurveRow._fields)}
-    across = (("iter", "by iteration", round_axis("iteration", rows[-1].iter)),
-              ("cum_bits_total", "by payload bits", amount_axis("payload so far, both ways",
-                                                                rows[-1].cum_bits_total, "bit")))
+    across = (
+        ("iter", "by iteration", round_axis("iteration", rows[-1].iter)),
+        ("cum_bits_total", "by payload bits", amount_axis("payload so far, both ways", rows[-1].cum_bits_total, "bit")),
+    )
     charts = []
     for what, y_title, names, axis_of in (
-            ("Accuracy", "accuracy on the test set", (("acc", "acc", 0),), share_axis),
-            ("Loss", "loss", (("entropy", "entropy (test set)", 0), ("loss", "loss (training)", 4)), loss_axis)):
+        ("Accuracy", "accuracy on the test set", (("acc", "acc", 0),), share_axis),
+        ("Loss", "loss", (("entropy", "entropy (test set)", 0), ("loss", "loss (training)", 4)), loss_axis),
+    ):
         values = {field: [cell_value(getattr(row, field)) for row in rows] for field, _, _ in names}
         drawn = [(field, name, style) for field, name, style in names if any(v is not None for v in values[field])]
         if not drawn:
             continue
         y_axis = axis_of(y_title, [value for field, _, _ in drawn for value in values[field]])
         for x_field, words, x_axis in across:
-            lines = [Line(name, curve, columns[x_field], columns[field], values[field], style)
-                     for field, name, style in drawn]
+            lines = [
+                Line(name, curve, columns[x_field], columns[field], values[field], style)
+                for field, name, style in drawn
+            ]
             charts.append(line_chart(workbook, "%s %s" % (what, words), lines, x_axis, y_axis))
     return charts

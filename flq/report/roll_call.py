@@ -57,9 +57,18 @@ def add_roll_call(workbook: Any, roll_calls: Sequence[Tuple[int, Mapping[int, st
             put(sheet, line, columns[worker_id], letters.get(status) or cell_value(status), cell)
     if roll_calls and workers:
         for mark in MARKS:
-            sheet.conditional_format(1, 1, len(roll_calls), len(workers), {
-                "type": "cell", "criteria": "==", "value": '"%s"' % mark.letter,
-                "format": workbook.add_format(mark.look)})
+            sheet.conditional_format(
+                1,
+                1,
+                len(roll_calls),
+                len(workers),
+                {
+                    "type": "cell",
+                    "criteria": "==",
+                    "value": '"%s"' % mark.letter,
+                    "format": workbook.add_format(mark.look),
+                },
+            )
 
     sheet.set_column(0, 0, HEADING_WIDTH)
     if workers:

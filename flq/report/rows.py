@@ -123,62 +123,114 @@ class Column(NamedTuple):
 # In the order in which they stand in a sheet.
 COLUMNS = {
     "round_index": Column("round", "index", "Which round; the first is 1."),
-    "accuracy": Column("test accuracy (%)", "share",
-                       "What the master's model gets right of the test set after the round. Empty: not evaluated."),
+    "accuracy": Column(
+        "test accuracy (%)",
+        "share",
+        "What the master's model gets right of the test set after the round. Empty: not evaluated.",
+    ),
     "test_loss": Column("test loss", "loss", "Mean loss of the master's model over the test set."),
-    "shared_accuracy": Column("test accuracy of the shared copy (%)", "share",
-                              "The same of the copy that all workers hold: it lacks what is not sent yet."),
-    "average_accuracy": Column("test accuracy of the average (%)", "share",
-                               "The same of the average of the models, which is the run's result where it is on."),
-    "own_accuracy": Column("accuracy on workers' own data (%)", "share",
-                           "Of the copy that the round began with, on what workers hold back: mean by samples."),
+    "shared_accuracy": Column(
+        "test accuracy of the shared copy (%)",
+        "share",
+        "The same of the copy that all workers hold: it lacks what is not sent yet.",
+    ),
+    "average_accuracy": Column(
+        "test accuracy of the average (%)",
+        "share",
+        "The same of the average of the models, which is the run's result where it is on.",
+    ),
+    "own_accuracy": Column(
+        "accuracy on workers' own data (%)",
+        "share",
+        "Of the copy that the round began with, on what workers hold back: mean by samples.",
+    ),
     "own_loss": Column("loss on workers' own data", "loss", "Mean loss of that copy on the same data."),
     "training_loss": Column("training loss", "loss", "Of local training: mean, by samples, over those who answered."),
     "worker_id": Column("worker", "index", "The worker's id."),
     "name": Column("name", "text", "What the worker's owner calls it."),
     "n_samples": Column("samples", "count", "Samples that it trains on."),
-    "state": Column("state", "text", "present: its lease lasted when this was written; lost: it had ended; "
-                                     "never joined: only some of its requests came."),
+    "state": Column(
+        "state",
+        "text",
+        "present: its lease lasted when this was written; lost: it had ended; "
+        "never joined: only some of its requests came.",
+    ),
     "rounds": Column("rounds answered", "count", "Rounds in which it uploaded, skipped or was refused."),
-    "uploaded": Column("uploaded", "count", "In a round: workers whose update was applied. "
-                                            "Of a worker: rounds in which its update was."),
+    "uploaded": Column(
+        "uploaded",
+        "count",
+        "In a round: workers whose update was applied. Of a worker: rounds in which its update was.",
+    ),
     "skipped": Column("skipped", "count", "Had nothing worth sending, and said so."),
     "refused": Column("refused", "count", "Offered an update, which the budget of the round did not admit."),
     "late": Column("late", "count", "Had not answered when the round closed at its deadline."),
     "lost": Column("lost", "count", "Was not heard of for so long that its lease ended."),
-    "payload_bits_up": Column("payload up (bits)", "count", "Scales and codes from workers to master, after lossless "
-                                                            "coding."),
+    "payload_bits_up": Column(
+        "payload up (bits)", "count", "Scales and codes from workers to master, after lossless coding."
+    ),
     "payload_bits_down": Column("payload down (bits)", "count", "The same from the master, to all workers together."),
-    "frame_bytes_up": Column("frames up (bytes)", "count", "Whole messages of rounds, headers and payloads, from "
-                                                           "workers."),
+    "frame_bytes_up": Column(
+        "frames up (bytes)", "count", "Whole messages of rounds, headers and payloads, from workers."
+    ),
     "frame_bytes_down": Column("frames down (bytes)", "count", "The same from the master."),
-    "wire_bytes_up": Column("wire up (bytes)", "count", "What reached the master's socket from workers: frames, HTTP "
-                                                        "headers, polls, retries, heartbeats."),
+    "wire_bytes_up": Column(
+        "wire up (bytes)",
+        "count",
+        "What reached the master's socket from workers: frames, HTTP headers, polls, retries, heartbeats.",
+    ),
     "wire_bytes_down": Column("wire down (bytes)", "count", "What left it to workers."),
-    "retransmitted_bytes": Column("sent again (bytes)", "count", "Frames sent once more, because a reply was lost or "
-                                                                 "late; they count here, not as frames."),
+    "retransmitted_bytes": Column(
+        "sent again (bytes)",
+        "count",
+        "Frames sent once more, because a reply was lost or late; they count here, not as frames.",
+    ),
     "training_s": Column("training (s)", "seconds", "Local training. In a round: the longest. Of a worker: the sum."),
-    "waiting_s": Column("waiting (s)", "seconds", "Waiting for answers and for others. In a round: the longest. Of a "
-                                                  "worker: the sum."),
+    "waiting_s": Column(
+        "waiting (s)", "seconds", "Waiting for answers and for others. In a round: the longest. Of a worker: the sum."
+    ),
     "round_s": Column("round (s)", "seconds", "From the round's opening to its close."),
     "last_loss": Column("last training loss", "loss", "The training loss that the worker reported last."),
-    "energy_so_far_j": Column("energy so far (J)", "amount", "Of all boards that tell of it, since the run began. "
-                                                             "Empty: no sensor tells."),
-    "energy_j": Column("energy (J)", "amount", "Of the whole board, from its first report in this run to its last. "
-                                               "Empty: no sensor tells."),
+    "energy_so_far_j": Column(
+        "energy so far (J)", "amount", "Of all boards that tell of it, since the run began. Empty: no sensor tells."
+    ),
+    "energy_j": Column(
+        "energy (J)",
+        "amount",
+        "Of the whole board, from its first report in this run to its last. Empty: no sensor tells.",
+    ),
     "energy_per_round_j": Column("energy per round (J)", "amount", "That energy for each round answered."),
-    "energy_per_1000_samples_j": Column("energy per 1,000 samples (J)", "amount",
-                                        "That energy for 1,000 samples trained on."),
-    "energy_per_point_j": Column("energy per percentage point of test accuracy (J)", "amount",
-                                 "That energy for each point of the run's last accuracy."),
+    "energy_per_1000_samples_j": Column(
+        "energy per 1,000 samples (J)", "amount", "That energy for 1,000 samples trained on."
+    ),
+    "energy_per_point_j": Column(
+        "energy per percentage point of test accuracy (J)",
+        "amount",
+        "That energy for each point of the run's last accuracy.",
+    ),
     "peak_c": Column("highest temperature (°C)", "amount", "The highest temperature of its board."),
 }
 
 # Fields of a worker that can be added up over workers.
-SUMMED = frozenset({
-    "n_samples", "rounds", "uploaded", "skipped", "refused", "late", "lost", "payload_bits_up", "frame_bytes_up",
-    "frame_bytes_down", "wire_bytes_up", "wire_bytes_down", "retransmitted_bytes", "training_s", "waiting_s",
-    "energy_j"})
+SUMMED = frozenset(
+    {
+        "n_samples",
+        "rounds",
+        "uploaded",
+        "skipped",
+        "refused",
+        "late",
+        "lost",
+        "payload_bits_up",
+        "frame_bytes_up",
+        "frame_bytes_down",
+        "wire_bytes_up",
+        "wire_bytes_down",
+        "retransmitted_bytes",
+        "training_s",
+        "waiting_s",
+        "energy_j",
+    }
+)
 
 
 class Sum(NamedTuple):

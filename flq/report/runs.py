@@ -40,8 +40,10 @@ def find_folder(name: str, results_dir: str) -> str:
     for folder in name, os.path.join(results_dir, name):
         if is_journalled(folder):
             return folder
-    raise FlqError("%s: there is no such workbook, and no such run in %s" % (shown(name), results_dir),
-                   "name a workbook (.xlsx), or a folder of a run that has a journal")
+    raise FlqError(
+        "%s: there is no such workbook, and no such run in %s" % (shown(name), results_dir),
+        "name a workbook (.xlsx), or a folder of a run that has a journal",
+    )
 
 
 def _run_of(recorded: Recorded) -> Run:
@@ -54,11 +56,24 @@ def _run_of(recorded: Recorded) -> Run:
 
     accuracy_of, accuracy = best_known(ACCURACIES, column_of)
     loss_of, loss = best_known(LOSSES, column_of)
-    curve = curve_of(column_of("round_index"), accuracy, loss, column_of("uploaded"),
-                     list(accumulate(row.wire_bytes_up + row.wire_bytes_down for row in rows)),
-                     list(accumulate(row.payload_bits_up + row.payload_bits_down for row in rows)))
-    return Run(shown(recorded.run_id), shown(settings["dataset"]["name"]), shown(settings["model"]["name"]),
-               shown(settings["flq_algorithm"]["mode"]), accuracy_of, curve, loss_of, settings["flq_algorithm"])
+    curve = curve_of(
+        column_of("round_index"),
+        accuracy,
+        loss,
+        column_of("uploaded"),
+        list(accumulate(row.wire_bytes_up + row.wire_bytes_down for row in rows)),
+        list(accumulate(row.payload_bits_up + row.payload_bits_down for row in rows)),
+    )
+    return Run(
+        shown(recorded.run_id),
+        shown(settings["dataset"]["name"]),
+        shown(settings["model"]["name"]),
+        shown(settings["flq_algorithm"]["mode"]),
+        accuracy_of,
+        curve,
+        loss_of,
+        settings["flq_algorithm"],
+    )
 
 
 def labels_of(runs: Sequence[Run]) -> List[str]:
@@ -71,7 +86,12 @@ def labels_of(runs: Sequence[Run]) -> List[str]:
 
 def _bits(settings: Any) -> List[str]:
     """Say how many bits per number, or bytes per message, go up and down, where they are set."""
-    said: Dict[str, List[Any]] = {unit: [settings.get(prefix + way) for way in ("_up", "_down")]
-                                  for prefix, unit in (("b", "bit"), ("bytes", "B"))}
-    return ["%s %s" % ("/".join("-" if value is None else shown(value) for value in values), unit)
-            for unit, values in said.items() if any(value is not None for value in values)]
+    said: Dict[str, List[Any]] = {
+        unit: [settings.get(prefix + way) for way in ("_up", "_down")]
+        for prefix, unit in (("b", "bit"), ("bytes", "B"))
+    }
+    return [
+        "%s %s" % ("/".join("-" if value is None else shown(value) for value in values), unit)
+        for unit, values in said.items()
+        if any(value is not None for value in values)
+    ]

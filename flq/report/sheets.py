@@ -24,8 +24,8 @@ from ..durable import write_whole
 OPTIONS = {"in_memory": True, "strings_to_formulas": False, "strings_to_numbers": False, "strings_to_urls": False}
 NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0, production Char
 RICH = "<r>"  # XlsxWriter writes a text that begins and ends with this element as it is: formatted text, or broken XML
-EXACT_IN_EXCEL = 10 ** 15  # Excel keeps 15 digits of a number
-MOST_ROWS = 2 ** 20  # of a sheet
+EXACT_IN_EXCEL = 10**15  # Excel keeps 15 digits of a number
+MOST_ROWS = 2**20  # of a sheet
 WIDEST, PAGE_WIDTH = 60, 190  # characters: of a column, and of what can be read on a page
 LINE_POINTS, TALLEST_POINTS = 15, 409  # height of a line of the heading, and of a row at most
 A4 = 9  # Excel's number of a paper
@@ -58,8 +58,15 @@ def writing(path: str) -> Iterator[Any]:
     write_whole(path, lambda stream: stream.write(content.getbuffer()))
 
 
-def fill(workbook: Any, name: str, titles: Sequence[str], rows: Sequence[Sequence[Any]],
-         formats: Sequence[Sequence[str]], foot: Sequence[Any] = (), numbers_left: bool = False) -> Any:
+def fill(
+    workbook: Any,
+    name: str,
+    titles: Sequence[str],
+    rows: Sequence[Sequence[Any]],
+    formats: Sequence[Sequence[str]],
+    foot: Sequence[Any] = (),
+    numbers_left: bool = False,
+) -> Any:
     """Add a sheet: a heading that stays in view, typed cells under it; widths and the heading's height fit.
 
     It is printed on as many pages beside each other as it takes to be read.
@@ -119,8 +126,9 @@ def fill(workbook: Any, name: str, titles: Sequence[str], rows: Sequence[Sequenc
     sheet.set_row(0, min(LINE_POINTS * n_lines, TALLEST_POINTS))
     stay_in_view(sheet)
     fit_to_pages(sheet, -(-sum(widths) // PAGE_WIDTH), 0)
-    everything = {kind: _area(last, len(titles) - 1) for kind in ("number_stored_as_text", "formula_differs",
-                                                                 "formula_range")}
+    everything = {
+        kind: _area(last, len(titles) - 1) for kind in ("number_stored_as_text", "formula_differs", "formula_range")
+    }
     sheet.ignore_errors(everything)  # long numbers are text, and the first of running totals differs, on purpose
     return sheet
 

@@ -21,7 +21,7 @@ from ..errors import FlqError
 from .reference import CURVE
 from .rows import COLUMNS, TOTAL_PAYLOAD_DOWN, TOTAL_PAYLOAD_UP, TOTAL_WIRE
 
-MOST_UNPACKED_BYTES = 512 * 2 ** 20  # MOST_ROWS take 400 MB with few workers; 2,000 rounds of 64 take 9 MB
+MOST_UNPACKED_BYTES = 512 * 2**20  # MOST_ROWS take 400 MB with few workers; 2,000 rounds of 64 take 9 MB
 MOST_PARTS = 10000  # files inside the workbook
 MOST_ROWS, MOST_COLUMNS = 200000, 200
 MOST_COUNTED = 1e18  # bits or bytes
@@ -92,8 +92,10 @@ def read_runs(path: str) -> List[Run]:
     except (FlqError, ImportError):
         raise
     except Exception as error:  # openpyxl raises what it likes
-        raise FlqError("%s can not be read as an Excel workbook: %s" % (shown(path), type(error).__name__),
-                       "save it as .xlsx again") from error
+        raise FlqError(
+            "%s can not be read as an Excel workbook: %s" % (shown(path), type(error).__name__),
+            "save it as .xlsx again",
+        ) from error
     finally:
         if workbook is not None:
             workbook.close()
@@ -102,7 +104,7 @@ def read_runs(path: str) -> List[Run]:
 def shown(text: Any) -> str:
     """Return text from outside as it can be printed: one line, no control characters, not too long."""
     plain = "".join(letter if letter.isprintable() else "\ufffd" for letter in str(text))
-    return plain if len(plain) <= MOST_CHARACTERS else plain[:MOST_CHARACTERS - 3] + "..."
+    return plain if len(plain) <= MOST_CHARACTERS else plain[: MOST_CHARACTERS - 3] + "..."
 
 
 def _check_size(path: str) -> None:
@@ -118,8 +120,10 @@ def _check_size(path: str) -> None:
         raise FlqError("%s can not be read: %s" % (path, error.strerror or error)) from None
     size = sum(part.file_size for part in parts)
     if size > MOST_UNPACKED_BYTES or len(parts) > MOST_PARTS:
-        raise FlqError("%s would unpack to %s bytes in %d parts, at most %s and %d are read"
-                       % (path, format(size, ","), len(parts), format(MOST_UNPACKED_BYTES, ","), MOST_PARTS))
+        raise FlqError(
+            "%s would unpack to %s bytes in %d parts, at most %s and %d are read"
+            % (path, format(size, ","), len(parts), format(MOST_UNPACKED_BYTES, ","), MOST_PARTS)
+        )
 
 
 def _runs(path: str, workbook: Any) -> List[Run]:
@@ -130,32 +134,60 @@ def _runs(path: str, workbook: Any) -> List[Run]:
         up, down = table.numbers(TOTAL_PAYLOAD_UP), table.numbers(TOTAL_PAYLOAD_DOWN)
         accuracy_of, accuracy = best_known(ACCURACIES, lambda field: table.optional(COLUMNS[field].title))
         loss_of, loss = best_known(LOSSES, lambda field: table.optional(COLUMNS[field].title))
-        curve = curve_of(table.numbers(COLUMNS["round_index"].title), accuracy, loss,
-                         table.optional(COLUMNS["uploaded"].title), table.optional(TOTAL_WIRE),
-                         [_sum(*both) for both in zip(up, down)])
-        return [Run(shown(file_name), summary.get("data set", ""), summary.get("model", ""),
-                    summary.get("mode", ""), accuracy_of, _checked(curve, path), loss_of, _settings(workbook))]
+        curve = curve_of(
+            table.numbers(COLUMNS["round_index"].title),
+            accuracy,
+            loss,
+            table.optional(COLUMNS["uploaded"].title),
+            table.optional(TOTAL_WIRE),
+            [_sum(*both) for both in zip(up, down)],
+        )
+        return [
+            Run(
+                shown(file_name),
+                summary.get("data set", ""),
+                summary.get("model", ""),
+                summary.get("mode", ""),
+                accuracy_of,
+                _checked(curve, path),
+                loss_of,
+                _settings(workbook),
+            )
+        ]
 
-    modes = [name[len(CURVE):] for name in workbook.sheetnames if name.startswith(CURVE)]
+    modes = [name[len(CURVE) :] for name in workbook.sheetnames if name.startswith(CURVE)]
     if not modes:
-        raise FlqError("%s has no sheet Rounds and no sheet %s<mode>, it has: %s"
-                       % (path, CURVE, shown(", ".join(workbook.sheetnames))), "give the workbook of a run")
+        raise FlqError(
+            "%s has no sheet Rounds and no sheet %s<mode>, it has: %s"
+            % (path, CURVE, shown(", ".join(workbook.sheetnames))),
+            "give the workbook of a run",
+        )
     runs = []
     for mode in modes:
         table = _Table(path, workbook[CURVE + mode])
         accuracy_of, accuracy = best_known((("acc", TEST_SET),), table.numbers)
         loss_of, loss = best_known((("entropy", TEST_SET), ("loss", TRAINING)), table.optional)
-        curve = curve_of(table.numbers("iter"), accuracy, loss, table.optional("selcnt"), None,
-                         table.numbers("cum_bits_total"))
+        curve = curve_of(
+            table.numbers("iter"), accuracy, loss, table.optional("selcnt"), None, table.numbers("cum_bits_total")
+        )
         found = re.match("results_(.+)_%s[.]" % re.escape(mode), file_name)
-        runs.append(Run(shown(file_name if len(modes) == 1 else "%s %s" % (file_name, mode)),
-                        shown(found.group(1)) if found else "", "", shown(mode), accuracy_of, _checked(curve, path),
-                        loss_of))
+        runs.append(
+            Run(
+                shown(file_name if len(modes) == 1 else "%s %s" % (file_name, mode)),
+                shown(found.group(1)) if found else "",
+                "",
+                shown(mode),
+                accuracy_of,
+                _checked(curve, path),
+                loss_of,
+            )
+        )
     return runs
 
 
-def best_known(quantities: Sequence[Tuple[str, str]],
-               column_of: Callable[[str], Optional[Column]]) -> Tuple[str, Optional[Column]]:
+def best_known(
+    quantities: Sequence[Tuple[str, str]], column_of: Callable[[str], Optional[Column]]
+) -> Tuple[str, Optional[Column]]:
     """Return the first of some quantities, (field, what it is measured on), that is known in any round."""
     for field, measured_on in quantities:
         column = column_of(field)
@@ -183,19 +215,36 @@ def _settings(workbook: Any) -> Dict[str, Any]:
     if "Config" not in workbook.sheetnames:
         return {}
     rows = workbook["Config"].iter_rows(min_row=2, max_row=MOST_SETTINGS, max_col=3, values_only=True)
-    return {key: value for section, key, value in (tuple(row) + (None,) * (3 - len(row)) for row in rows)
-            if section == "flq_algorithm"}
+    return {
+        key: value
+        for section, key, value in (tuple(row) + (None,) * (3 - len(row)) for row in rows)
+        if section == "flq_algorithm"
+    }
 
 
-def curve_of(rounds: Column, accuracy: Optional[Column], loss: Optional[Column], uploaded: Optional[Column],
-             wire_bytes: Optional[Column], payload_bits: Column) -> Any:
+def curve_of(
+    rounds: Column,
+    accuracy: Optional[Column],
+    loss: Optional[Column],
+    uploaded: Optional[Column],
+    wire_bytes: Optional[Column],
+    payload_bits: Column,
+) -> Any:
     """Return the curve of a run; ``uploaded`` are those of each round, bytes and bits those so far."""
     from pandas import DataFrame
 
     unknown = [None] * len(rounds)
-    curve = DataFrame({"round": rounds, "accuracy": accuracy or unknown, "loss": loss or unknown,
-                       "uploads": uploaded or unknown, "wire_bytes": wire_bytes or unknown,
-                       "payload_bits": payload_bits}, dtype="float64")
+    curve = DataFrame(
+        {
+            "round": rounds,
+            "accuracy": accuracy or unknown,
+            "loss": loss or unknown,
+            "uploads": uploaded or unknown,
+            "wire_bytes": wire_bytes or unknown,
+            "payload_bits": payload_bits,
+        },
+        dtype="float64",
+    )
     curve["uploads"] = curve.uploads.cumsum(skipna=False)
     return curve
 
@@ -209,11 +258,14 @@ def _checked(curve: Any, path: str) -> Any:
             raise FlqError("%s: a round has an empty cell for its %s" % (path, title.replace("_", " ")))
     counts = curve[["round", "wire_bytes", "payload_bits"]]
     if counts.min().min() < 0 or counts.max().max() > MOST_COUNTED:
-        raise FlqError("%s: rounds, bits and bytes must be in 0..%g, got %g..%g"
-                       % (path, MOST_COUNTED, counts.min().min(), counts.max().max()))
+        raise FlqError(
+            "%s: rounds, bits and bytes must be in 0..%g, got %g..%g"
+            % (path, MOST_COUNTED, counts.min().min(), counts.max().max())
+        )
     if not curve.accuracy.dropna().between(0, 1).all():
-        raise FlqError("%s: accuracies must be in 0..1, got %g..%g" % (path, curve.accuracy.min(),
-                                                                       curve.accuracy.max()))
+        raise FlqError(
+            "%s: accuracies must be in 0..1, got %g..%g" % (path, curve.accuracy.min(), curve.accuracy.max())
+        )
     return curve
 
 

@@ -75,8 +75,10 @@ def _energy(totals: Totals, last: Tested) -> List[Tuple[str, Any]]:
     if not told:
         return []
     whole = math.fsum(told)
-    return [("energy of %d of %d workers (J)" % (len(told), len(totals.workers)), Sum(whole, workers="energy_j")),
-            ("energy per percentage point (J)", per(whole, 100 * (last.accuracy or 0)))]
+    return [
+        ("energy of %d of %d workers (J)" % (len(told), len(totals.workers)), Sum(whole, workers="energy_j")),
+        ("energy per percentage point (J)", per(whole, 100 * (last.accuracy or 0))),
+    ]
 
 
 def lost_workers(totals: Totals) -> List[int]:
@@ -89,14 +91,26 @@ def blocked_updates(totals: Totals) -> Optional[str]:
     n_updates = sum(count for _, count in totals.blocked)
     if not n_updates:
         return None
-    words = "updates did not arrive, because something between a worker and the master refused them" if n_updates > 1 \
+    words = (
+        "updates did not arrive, because something between a worker and the master refused them"
+        if n_updates > 1
         else "update did not arrive, because something between the worker and the master refused it"
-    return "%d %s: %s" % (n_updates, words, ", ".join("%d of worker %d" % (count, worker_id)
-                                                      for worker_id, count in totals.blocked))
+    )
+    return "%d %s: %s" % (
+        n_updates,
+        words,
+        ", ".join("%d of worker %d" % (count, worker_id) for worker_id, count in totals.blocked),
+    )
 
 
-def summary(run_id: str, reason: str, rounds: List[RoundRow], totals: Totals,
-            settings: Mapping[str, Mapping[str, Any]], config_hash: str) -> List[Tuple[str, Any]]:
+def summary(
+    run_id: str,
+    reason: str,
+    rounds: List[RoundRow],
+    totals: Totals,
+    settings: Mapping[str, Mapping[str, Any]],
+    config_hash: str,
+) -> List[Tuple[str, Any]]:
     """Return the label and value pairs of the sheet Summary; a value may be a :class:`.rows.Sum`."""
     is_local = settings["dataset"]["partition"] == "local"
     accuracies = [row.own_accuracy if is_local else row.accuracy for row in rounds]
@@ -109,24 +123,32 @@ def summary(run_id: str, reason: str, rounds: List[RoundRow], totals: Totals,
     def after(total: int, *fields: str) -> int:
         return total - sum(getattr(row, field) for row in rounds for field in fields)
 
-    parted = [("%s (%s)" % (what, unit), "%s after the last round (%s)" % (what, unit), total, field)
-              for what, unit, total, field in (
-                  ("payload up", "bits", totals.payload_bits[0], "payload_bits_up"),
-                  ("payload down", "bits", totals.payload_bits[1], "payload_bits_down"),
-                  ("wire up", "bytes", totals.wire_bytes[0], "wire_bytes_up"),
-                  ("wire down", "bytes", totals.wire_bytes[1], "wire_bytes_down"))]
+    parted = [
+        ("%s (%s)" % (what, unit), "%s after the last round (%s)" % (what, unit), total, field)
+        for what, unit, total, field in (
+            ("payload up", "bits", totals.payload_bits[0], "payload_bits_up"),
+            ("payload down", "bits", totals.payload_bits[1], "payload_bits_down"),
+            ("wire up", "bytes", totals.wire_bytes[0], "wire_bytes_up"),
+            ("wire down", "bytes", totals.wire_bytes[1], "wire_bytes_down"),
+        )
+    ]
     return [
-        ("run", run_id), ("ended because", reason),
-        ("data set", settings["dataset"]["name"]), ("model", settings["model"]["name"]),
-        ("mode", settings["flq_algorithm"]["mode"]), ("configuration (SHA-256)", config_hash),
+        ("run", run_id),
+        ("ended because", reason),
+        ("data set", settings["dataset"]["name"]),
+        ("model", settings["model"]["name"]),
+        ("mode", settings["flq_algorithm"]["mode"]),
+        ("configuration (SHA-256)", config_hash),
         ("rounds", len(rounds)),
         ("workers that joined", sum(row.state != NEVER_JOINED for row in totals.workers)),
         ("workers lost", ", ".join(map(str, lost)) or "none"),
-        ("test accuracy", last.accuracy), ("best test accuracy", max(accuracies, default=None)),
+        ("test accuracy", last.accuracy),
+        ("best test accuracy", max(accuracies, default=None)),
         *([] if last.average_accuracy is None else [("test accuracy of the average", last.average_accuracy)]),
         ("test loss", last.loss),
         ("measured on", "what the workers hold back, by the shared copy" if is_local else "the test set"),
-        ("uploads", over_workers("uploaded")), ("skips", over_workers("skipped")),
+        ("uploads", over_workers("uploaded")),
+        ("skips", over_workers("skipped")),
         ("refusals", over_workers("refused")),
         *([("updates that did not arrive", sum(count for _, count in totals.blocked))] if totals.blocked else []),
         *((label, Sum(total, field, line=after_label)) for label, after_label, total, field in parted),

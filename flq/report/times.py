@@ -39,7 +39,7 @@ def times(rows: Sequence[RoundRow], _: Any) -> Optional[Any]:
         return None
     per_bar = -(-len(rows) // MOST_BARS)
     starts = range(0, len(rows), per_bar)
-    groups = [np.array([parts(row) for row in rows[start:start + per_bar]]) for start in starts]
+    groups = [np.array([parts(row) for row in rows[start : start + per_bar]]) for start in starts]
     heights = np.array([group.mean(axis=0) for group in groups])
     centres = [rows[start].round_index + (len(group) - 1) / 2 for start, group in zip(starts, groups)]
     widths = [0.8 * len(group) for group in groups]
@@ -47,8 +47,11 @@ def times(rows: Sequence[RoundRow], _: Any) -> Optional[Any]:
     bottoms = np.zeros(len(groups))
     drawn = []
     for (name, look, hatch), layer in zip(LAYERS, heights.T):
-        drawn.append(axes.bar(centres, layer, widths, bottoms, color=look, hatch=hatch, edgecolor="white", linewidth=0,
-                              label=name))
+        drawn.append(
+            axes.bar(
+                centres, layer, widths, bottoms, color=look, hatch=hatch, edgecolor="white", linewidth=0, label=name
+            )
+        )
         bottoms = bottoms + layer
     set_axis(axes, "x", round_axis("round" if per_bar == 1 else "round (means of %d)" % per_bar, rows[-1].round_index))
     set_axis(axes, "y", loss_axis("time per round (s)", [0.0, _top(bottoms)]))
@@ -69,5 +72,12 @@ def _name_cut(axes: Any, centres: Sequence[float], totals: np.ndarray) -> None:
     top = axes.get_ylim()[1]
     for centre, total in zip(centres, totals):
         if total > top:
-            axes.annotate("%.3g s" % total, (centre, top), (3, -1), textcoords="offset points", fontsize=6, va="top",
-                          bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5})
+            axes.annotate(
+                "%.3g s" % total,
+                (centre, top),
+                (3, -1),
+                textcoords="offset points",
+                fontsize=6,
+                va="top",
+                bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},
+            )

@@ -28,32 +28,62 @@ def running_totals(rounds: Sequence[RoundRow], columns: Columns) -> List[Tuple[F
         own = _name(first + number)
         added = [_name(columns[field]) for field in fields]
         sums = accumulate(sum(getattr(row, field) for field in fields) for row in rounds)
-        totals.append([Formula("=" + "+".join(([own + str(line - 1)] if line > 2 else [])
-                                              + [letters + str(line) for letters in added]), value)
-                       for line, value in enumerate(sums, start=2)])
+        totals.append(
+            [
+                Formula(
+                    "="
+                    + "+".join(
+                        ([own + str(line - 1)] if line > 2 else []) + [letters + str(line) for letters in added]
+                    ),
+                    value,
+                )
+                for line, value in enumerate(sums, start=2)
+            ]
+        )
     return list(zip(*totals))
 
 
 def foot_of(workers: Sequence[WorkerRow], columns: Columns) -> List[Any]:
     """Return the last line of the sheet Workers: sums of what can be added up; None elsewhere."""
-    cells = {field: Formula("=SUM(%s2:%s%d)" % (_name(column), _name(column), 1 + len(workers)),
-                            _sum(workers, field))
-             for field, column in columns.items() if field in SUMMED}
+    cells = {
+        field: Formula("=SUM(%s2:%s%d)" % (_name(column), _name(column), 1 + len(workers)), _sum(workers, field))
+        for field, column in columns.items()
+        if field in SUMMED
+    }
     cells[min(columns, key=columns.__getitem__)] = "total"
     return [cells.get(field) for field in columns]
 
 
-def summary_cells(summary: Sequence[Tuple[str, Any]], rounds: Sequence[RoundRow], round_columns: Columns,
-                  workers: Sequence[WorkerRow], worker_columns: Columns) -> List[Tuple[str, Any]]:
+def summary_cells(
+    summary: Sequence[Tuple[str, Any]],
+    rounds: Sequence[RoundRow],
+    round_columns: Columns,
+    workers: Sequence[WorkerRow],
+    worker_columns: Columns,
+) -> List[Tuple[str, Any]]:
     """Return the lines of the summary, with a formula in the place of each sum."""
     lines = {label: line for line, (label, _) in enumerate(summary, start=2)}
     values = dict(summary)
-    return [(label, _formula(asked, lines, values, rounds, round_columns, workers, worker_columns)
-             if isinstance(asked, Sum) else asked) for label, asked in summary]
+    return [
+        (
+            label,
+            _formula(asked, lines, values, rounds, round_columns, workers, worker_columns)
+            if isinstance(asked, Sum)
+            else asked,
+        )
+        for label, asked in summary
+    ]
 
 
-def _formula(asked: Sum, lines: Mapping[str, int], values: Mapping[str, Any], rounds: Sequence[RoundRow],
-             round_columns: Columns, workers: Sequence[WorkerRow], worker_columns: Columns) -> Any:
+def _formula(
+    asked: Sum,
+    lines: Mapping[str, int],
+    values: Mapping[str, Any],
+    rounds: Sequence[RoundRow],
+    round_columns: Columns,
+    workers: Sequence[WorkerRow],
+    worker_columns: Columns,
+) -> Any:
     """Return the formula, or the bare number where the sheets do not add up to it."""
     terms, total = [], 0
     if rounds and asked.rounds in round_columns:

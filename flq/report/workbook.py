@@ -24,8 +24,9 @@ GOES_ON = "it has not ended"
 
 def path_of(recorded: Recorded, run_dir: str) -> str:
     """Return where the master writes the workbook: beside the folder of the run."""
-    return os.path.join(os.path.dirname(os.path.abspath(run_dir)),
-                        workbook_name(recorded.settings, stamp_of(recorded.run_id)))
+    return os.path.join(
+        os.path.dirname(os.path.abspath(run_dir)), workbook_name(recorded.settings, stamp_of(recorded.run_id))
+    )
 
 
 def rewrite(recorded: Recorded, path: str) -> None:
@@ -42,14 +43,22 @@ def rewrite(recorded: Recorded, path: str) -> None:
         about, settings = recorded.about, without_address(recorded.settings)
         totals = totals_from_stored(about["totals"]) if "totals" in about else _count(recorded)
         tested = last_tested(recorded.rows, settings["dataset"]["partition"] == "local")
-        workers = [row._replace(energy_per_point_j=per(row.energy_j, 100 * (tested.accuracy or 0)))
-                   for row in totals.workers]
-        pairs = summary(recorded.run_id, about["ended"] or about.get("reason") or GOES_ON, recorded.rows, totals,
-                        settings, about["config_hash"])
+        workers = [
+            row._replace(energy_per_point_j=per(row.energy_j, 100 * (tested.accuracy or 0))) for row in totals.workers
+        ]
+        pairs = summary(
+            recorded.run_id,
+            about["ended"] or about.get("reason") or GOES_ON,
+            recorded.rows,
+            totals,
+            settings,
+            about["config_hash"],
+        )
         calls = [(row.round_index, call) for row, call in zip(recorded.rows, recorded.roll_calls)]
     except (LookupError, TypeError, ValueError, AttributeError) as error:
-        raise FlqError("the journal of run %s cannot be made a workbook: %s: %s"
-                       % (recorded.run_id, type(error).__name__, error)) from None
+        raise FlqError(
+            "the journal of run %s cannot be made a workbook: %s: %s" % (recorded.run_id, type(error).__name__, error)
+        ) from None
     write_workbook(path, pairs, recorded.rows, workers, settings, calls)
 
 
@@ -65,23 +74,57 @@ def _count(recorded: Recorded) -> Totals:
     for call in recorded.roll_calls:
         for worker_id, status in call.items():
             tallies.setdefault(worker_id, Counter())[status] += 1
-    rows = [_row(worker_id, recorded.joined.get(worker_id), tallies.get(worker_id, Counter()),
-                 frames.get(worker_id, [0] * 5), wires.get(worker_id, (0, 0)), devices.get(worker_id))
-            for worker_id in sorted({*frames, *wires, *tallies, *recorded.joined})]
+    rows = [
+        _row(
+            worker_id,
+            recorded.joined.get(worker_id),
+            tallies.get(worker_id, Counter()),
+            frames.get(worker_id, [0] * 5),
+            wires.get(worker_id, (0, 0)),
+            devices.get(worker_id),
+        )
+        for worker_id in sorted({*frames, *wires, *tallies, *recorded.joined})
+    ]
     wire = sum(row.wire_bytes_up for row in rows), sum(row.wire_bytes_down for row in rows)
     return Totals(rows, (traffic["totals"][0], traffic["totals"][1]), wire, others)
 
 
-def _row(worker_id: int, joined: Optional[Tuple[int, bool]], tally: Counter, frames: Sequence[int],
-         wire: Tuple[int, int], device: Any) -> WorkerRow:
+def _row(
+    worker_id: int,
+    joined: Optional[Tuple[int, bool]],
+    tally: Counter,
+    frames: Sequence[int],
+    wire: Tuple[int, int],
+    device: Any,
+) -> WorkerRow:
     payload_bits_up, _, frame_bytes_up, frame_bytes_down, retransmitted_bytes = frames
     n_samples, is_there = joined or (0, None)
     state = NEVER_JOINED if is_there is None else PRESENT if is_there else GONE
     n_rounds = tally["uploaded"] + tally["skipped"] + tally["refused"]
     energy_j, peak_c, name = _device(*device) if device is not None else (None, None, None)
-    return WorkerRow(worker_id, n_samples, state, n_rounds, tally["uploaded"], tally["skipped"], tally["refused"],
-                     tally["late"], tally["lost"], payload_bits_up, frame_bytes_up, frame_bytes_down, *wire,
-                     retransmitted_bytes, None, None, None, energy_j, per(energy_j, n_rounds), peak_c=peak_c, name=name)
+    return WorkerRow(
+        worker_id,
+        n_samples,
+        state,
+        n_rounds,
+        tally["uploaded"],
+        tally["skipped"],
+        tally["refused"],
+        tally["late"],
+        tally["lost"],
+        payload_bits_up,
+        frame_bytes_up,
+        frame_bytes_down,
+        *wire,
+        retransmitted_bytes,
+        None,
+        None,
+        None,
+        energy_j,
+        per(energy_j, n_rounds),
+        peak_c=peak_c,
+        name=name,
+    )
 
 
 def _device(report: Dict[str, Any], first: Dict[str, float], before: Sequence[Any]) -> Tuple[Any, ...]:

@@ -131,8 +131,9 @@ def watch(stream: BinaryIO, drawer: Drawer) -> None:
     drawer.draw()  # of a run that was cut off, too
 
 
-def _batches(waiting: "queue.SimpleQueue[Optional[bytes]]",
-             due_s: Callable[[], Optional[float]]) -> Iterator[List[bytes]]:
+def _batches(
+    waiting: "queue.SimpleQueue[Optional[bytes]]", due_s: Callable[[], Optional[float]]
+) -> Iterator[List[bytes]]:
     """Yield all lines that wait, as soon as there are any; none of them when something is due."""
     while True:
         lines: List[bytes] = []
@@ -148,6 +149,7 @@ def _batches(waiting: "queue.SimpleQueue[Optional[bytes]]",
 
 def main() -> int:
     """Draw what standard input tells of; return the exit code."""
+
     def say(sentence: str) -> None:
         print(sentence, file=sys.stderr, flush=True)
 

@@ -79,12 +79,14 @@ KINDS = {kind.__name__: kind for kind in (Began, Round, Happened, Ended)}
 
 def line_of(message: Message) -> bytes:
     """Return a message as a line; numbers that are none (NaN, infinities) become null."""
-    fields = {"is": type(message).__name__, **_plain(message._replace(rounds=[]) if isinstance(message, Began)
-                                                     else message)}
+    fields = {
+        "is": type(message).__name__,
+        **_plain(message._replace(rounds=[]) if isinstance(message, Began) else message),
+    }
     text = json.dumps(fields, allow_nan=False)
     if isinstance(message, Began):  # a round at a time: json lets no other thread run, and 10,000 rounds take a while
         rounds = ", ".join(json.dumps(_plain(a_round), allow_nan=False) for a_round in message.rounds)
-        text = "%s[%s]}" % (text[:-len("[]}")], rounds)
+        text = "%s[%s]}" % (text[: -len("[]}")], rounds)
     return text.encode("ascii") + b"\n"
 
 

@@ -69,9 +69,10 @@ def require_allowed(name: str, allowed: Optional[str]) -> None:
         If they differ.
     """
     if name != allowed:
-        raise DataError("the master asks for model %s, whose code would run here; allowed is %s"
-                        % (name, allowed or "none"),
-                        hint="if you know this code, start the worker with --model %s" % name)
+        raise DataError(
+            "the master asks for model %s, whose code would run here; allowed is %s" % (name, allowed or "none"),
+            hint="if you know this code, start the worker with --model %s" % name,
+        )
 
 
 def load_model_function(name: str) -> ModelFunction:
@@ -94,8 +95,10 @@ def load_model_function(name: str) -> ModelFunction:
     except ModuleNotFoundError as error:
         if error.name is None or not (module_name + ".").startswith(error.name + "."):
             raise _failed(name, "module %s can not be imported" % module_name, error) from error
-        raise DataError("model %s: there is no module %s" % (name, error.name),
-                        hint="start in the folder that holds it, or add that folder to PYTHONPATH") from None
+        raise DataError(
+            "model %s: there is no module %s" % (name, error.name),
+            hint="start in the folder that holds it, or add that folder to PYTHONPATH",
+        ) from None
     except (Exception, SystemExit) as error:  # the module is the user's: it raises what it likes
         raise _failed(name, "module %s can not be imported" % module_name, error) from error
     function = getattr(module, function_name, None)
@@ -123,11 +126,13 @@ def build_custom_model(settings: Dict[str, Any], input_shape: Shape, n_classes: 
     try:
         model = function(tuple(input_shape), n_classes)
     except Exception as error:  # the function is the user's
-        raise _failed(name, "%s(%r, %d) fails" % (parse_model_name(name)[1], tuple(input_shape), n_classes),
-                      error) from error
+        raise _failed(
+            name, "%s(%r, %d) fails" % (parse_model_name(name)[1], tuple(input_shape), n_classes), error
+        ) from error
     if not isinstance(model, tf.keras.Model):
-        raise DataError("model %s must return a tf.keras.Model, got %s.%s"
-                        % (name, type(model).__module__, type(model).__name__))
+        raise DataError(
+            "model %s must return a tf.keras.Model, got %s.%s" % (name, type(model).__module__, type(model).__name__)
+        )
     _check_shapes(tf, name, model, tuple(input_shape), n_classes)
     layout_of(model)
     return model
@@ -161,12 +166,16 @@ def _check_shapes(tf: Any, name: str, model: Any, input_shape: Shape, n_classes:
         raise _failed(name, "the model does not run on images of shape %r" % (input_shape,), error) from error
     shape = tuple(getattr(outputs, "shape", ()))
     if shape != (2, n_classes):
-        raise DataError("model %s must give one logit per class, shape (batch, %d), got %s for a batch of 2"
-                        % (name, n_classes, shape or "several outputs"))
+        raise DataError(
+            "model %s must give one logit per class, shape (batch, %d), got %s for a batch of 2"
+            % (name, n_classes, shape or "several outputs")
+        )
     values = np.asarray(outputs, np.float64)
     if values.min() >= 0.0 and np.abs(values.sum(axis=1) - 1.0).max() < PROBABILITY_ERROR:
-        raise DataError("model %s gives probabilities: they are not negative and sum to 1; expected logits" % name,
-                        hint="leave the softmax at the end away, the loss has one")
+        raise DataError(
+            "model %s gives probabilities: they are not negative and sum to 1; expected logits" % name,
+            hint="leave the softmax at the end away, the loss has one",
+        )
 
 
 def _agree(declared: Tuple[Optional[int], ...], shape: Shape) -> bool:

@@ -30,8 +30,18 @@ from .sources.dataset import Dataset, Shape
 from .sources.own_data import OWN
 from .sources.published import PUBLISHED, load_published
 
-__all__ = ["DATASETS", "FILES", "Dataset", "Shape", "Source", "dataset_source", "describe_files", "load_dataset",
-           "require_own_files", "resolve_dataset"]
+__all__ = [
+    "DATASETS",
+    "FILES",
+    "Dataset",
+    "Shape",
+    "Source",
+    "dataset_source",
+    "describe_files",
+    "load_dataset",
+    "require_own_files",
+    "resolve_dataset",
+]
 
 DIGITS_WHITE = 16.0
 
@@ -57,9 +67,9 @@ class FileKind(NamedTuple):
     Each begins with the path.
     """
 
-    look: Callable[[str, Dict[str, Any]], Tuple[Shape, int]]    # gets the section dataset
-    load: Callable[[str, Dict[str, Any]], Dataset]              # gets all settings
-    labels: Callable[[str, Dict[str, Any]], np.ndarray]         # gets the section dataset
+    look: Callable[[str, Dict[str, Any]], Tuple[Shape, int]]  # gets the section dataset
+    load: Callable[[str, Dict[str, Any]], Dataset]  # gets all settings
+    labels: Callable[[str, Dict[str, Any]], np.ndarray]  # gets the section dataset
 
 
 def load_digits(settings: Dict[str, Any]) -> Dataset:
@@ -76,15 +86,23 @@ def load_digits(settings: Dict[str, Any]) -> Dataset:
     require_own_files(settings)
     path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "data", "digits.npz")
     x_train, y_train, x_test, y_test = npz_file.read_four(path)
-    return Dataset(x_train[..., np.newaxis], y_train.astype(np.int64), x_test[..., np.newaxis],
-                   y_test.astype(np.int64), DIGITS_WHITE, n_classes=10, name="digits")
+    return Dataset(
+        x_train[..., np.newaxis],
+        y_train.astype(np.int64),
+        x_test[..., np.newaxis],
+        y_test.astype(np.int64),
+        DIGITS_WHITE,
+        n_classes=10,
+        name="digits",
+    )
 
 
 DATASETS: Dict[str, Named] = {
     "digits": Named((8, 8, 1), 10, load_digits),
     "mnist": Named(PUBLISHED["mnist"].input_shape, PUBLISHED["mnist"].n_classes, load_published),
-    "fashion_mnist": Named(PUBLISHED["fashion_mnist"].input_shape, PUBLISHED["fashion_mnist"].n_classes,
-                           load_published),
+    "fashion_mnist": Named(
+        PUBLISHED["fashion_mnist"].input_shape, PUBLISHED["fashion_mnist"].n_classes, load_published
+    ),
     "cifar10": Named(PUBLISHED["cifar10"].input_shape, PUBLISHED["cifar10"].n_classes, load_published),
 }
 
@@ -138,9 +156,11 @@ def require_own_files(settings: Dict[str, Any]) -> None:
         If dataset.partition is local and dataset.name is digits.
     """
     if settings["dataset"]["partition"] == "local" and settings["dataset"]["name"] == "digits":
-        raise DataError("with dataset.partition local each worker needs files of its own, but digits come with FLQ "
-                        "and are the same at every worker",
-                        hint="name files, for instance npz:FILE, or use partition iid, non_iid or shards")
+        raise DataError(
+            "with dataset.partition local each worker needs files of its own, but digits come with FLQ "
+            "and are the same at every worker",
+            hint="name files, for instance npz:FILE, or use partition iid, non_iid or shards",
+        )
 
 
 def dataset_source(settings: Dict[str, Any]) -> Source:
@@ -201,8 +221,10 @@ def describe_files(section: Dict[str, Any]) -> Tuple[np.ndarray, Optional[Shape]
     """
     name = _full_name({"dataset": section})
     if name in DATASETS:
-        raise DataError("%s comes from elsewhere and is dealt out to the workers, expected files of a worker's own"
-                        % name, hint="python -m flq.training.distribution shows who gets what")
+        raise DataError(
+            "%s comes from elsewhere and is dealt out to the workers, expected files of a worker's own" % name,
+            hint="python -m flq.training.distribution shows who gets what",
+        )
     kind, path = _file_of(section)
     counts = np.bincount(kind.labels(path, section), minlength=section["n_classes"] or 0)
     try:
@@ -218,8 +240,10 @@ def _full_name(settings: Dict[str, Any]) -> str:
     name = ALIASES.get(settings["dataset"]["name"], settings["dataset"]["name"])
     prefix, colon, path = name.partition(":")
     if name not in DATASETS and name != OWN and (prefix not in FILES or not path):
-        raise DataError("dataset.name must be one of %s, or npz:FILE, images:FOLDER, csv:FILE, own, got %r"
-                        % (", ".join(sorted(set(DATASETS) | set(ALIASES))), settings["dataset"]["name"]))
+        raise DataError(
+            "dataset.name must be one of %s, or npz:FILE, images:FOLDER, csv:FILE, own, got %r"
+            % (", ".join(sorted(set(DATASETS) | set(ALIASES))), settings["dataset"]["name"])
+        )
     return name
 
 
@@ -235,8 +259,11 @@ def _source_of_file(section: Dict[str, Any]) -> Source:
     except DataError as error:
         if section["partition"] != "local":
             raise
-        raise DataError("with dataset.partition local, dataset.input_shape and n_classes must be given where there "
-                        "is no such file: %s" % error.detail, hint=error.hint) from None
+        raise DataError(
+            "with dataset.partition local, dataset.input_shape and n_classes must be given where there "
+            "is no such file: %s" % error.detail,
+            hint=error.hint,
+        ) from None
     return Source(*kind.look(path, section))
 
 
@@ -244,15 +271,19 @@ def _file_of(section: Dict[str, Any]) -> Tuple[FileKind, str]:
     """Return how the file of a name like npz:FILE is read, and its path."""
     if section["name"] == OWN:
         if not section["data_dir"]:
-            raise DataError("dataset.name is own, but this worker has no data_dir",
-                            hint="--data_dir names the folder with this worker's own data")
+            raise DataError(
+                "dataset.name is own, but this worker has no data_dir",
+                hint="--data_dir names the folder with this worker's own data",
+            )
         found, path = own_data.find(os.path.expanduser(section["data_dir"]))
         return FILES[found], path
     prefix, _, path = section["name"].partition(":")
     path = os.path.join(os.path.expanduser(section["data_dir"] or ""), os.path.expanduser(path))
     if not os.path.exists(path):
-        raise DataError("dataset.name is %s, but there is no %s" % (section["name"], os.path.abspath(path)),
-                        hint="a relative path counts from dataset.data_dir, or from the current folder without one")
+        raise DataError(
+            "dataset.name is %s, but there is no %s" % (section["name"], os.path.abspath(path)),
+            hint="a relative path counts from dataset.data_dir, or from the current folder without one",
+        )
     return FILES[prefix], path
 
 
@@ -261,5 +292,7 @@ def _check_keys(section: Dict[str, Any], source: Source) -> None:
     for key, value in (("input_shape", list(source.input_shape)), ("n_classes", source.n_classes)):
         given = section[key]
         if given is not None and (list(given) if key == "input_shape" else given) != value:
-            raise DataError("dataset.%s is %s, but %s has %s" % (key, given, section["name"], value),
-                            hint="leave it null for data sets that FLQ knows")
+            raise DataError(
+                "dataset.%s is %s, but %s has %s" % (key, given, section["name"], value),
+                hint="leave it null for data sets that FLQ knows",
+            )

@@ -89,25 +89,51 @@ def draw(counts: np.ndarray, title: str, path: str) -> None:
 def parse_flags(arguments: Optional[Sequence[str]]) -> argparse.Namespace:
     """Read the command line; defaults are those of flq_config.json."""
     flags = Flags(prog=PROGRAM, description="How a partition spreads the classes over the workers.")
-    flags.add_argument("--dataset", default="digits", metavar="NAME",
-                       help="digits, mnist, fashion_mnist, cifar10, npz:FILE, images:FOLDER, csv:FILE "
-                            "(default: %(default)s)")
-    flags.add_argument("--data_dir", default=None, metavar="FOLDER",
-                       help="folder with the data set's files (default: for mnist, fashion_mnist and cifar10 that of "
-                            "FLQ_DATA_DIR, for files the current one)")
+    flags.add_argument(
+        "--dataset",
+        default="digits",
+        metavar="NAME",
+        help="digits, mnist, fashion_mnist, cifar10, npz:FILE, images:FOLDER, csv:FILE (default: %(default)s)",
+    )
+    flags.add_argument(
+        "--data_dir",
+        default=None,
+        metavar="FOLDER",
+        help="folder with the data set's files (default: for mnist, fashion_mnist and cifar10 that of "
+        "FLQ_DATA_DIR, for files the current one)",
+    )
     flags.add_argument("--partition", choices=sorted(PARTITIONS), default="iid", help="(default: %(default)s)")
-    flags.add_argument("--dir_alpha", type=within(float, 1e-6, 1e6), default=0.5,
-                       help="of non_iid: smaller = less even (default: %(default)s)")
-    flags.add_argument("--shards_per_worker", type=within(int, 1, 10 ** 6), default=2,
-                       help="of shards (default: %(default)s)")
+    flags.add_argument(
+        "--dir_alpha",
+        type=within(float, 1e-6, 1e6),
+        default=0.5,
+        help="of non_iid: smaller = less even (default: %(default)s)",
+    )
+    flags.add_argument(
+        "--shards_per_worker", type=within(int, 1, 10**6), default=2, help="of shards (default: %(default)s)"
+    )
     flags.add_argument("--workers", type=within(int, 1, 4096), default=4, help="how many (default: %(default)s)")
-    flags.add_argument("--batch", type=within(int, 1, 10 ** 6), default=32,
-                       help="samples in a minibatch; no worker gets less (default: %(default)s)")
-    flags.add_argument("--input_shape", type=within(int, 1, 10 ** 5), nargs=3, default=None,
-                       metavar=("HEIGHT", "WIDTH", "CHANNELS"), help="of images:FOLDER, if their sizes differ")
-    flags.add_argument("--test_fraction", type=within(float, TINY, 1.0 - 2.0 ** -53), default=0.1,
-                       help="held back where a data set has no test set (default: %(default)s)")
-    flags.add_argument("--seed", type=within(int, 0, 2 ** 63 - 1), default=42, help="(default: %(default)s)")
+    flags.add_argument(
+        "--batch",
+        type=within(int, 1, 10**6),
+        default=32,
+        help="samples in a minibatch; no worker gets less (default: %(default)s)",
+    )
+    flags.add_argument(
+        "--input_shape",
+        type=within(int, 1, 10**5),
+        nargs=3,
+        default=None,
+        metavar=("HEIGHT", "WIDTH", "CHANNELS"),
+        help="of images:FOLDER, if their sizes differ",
+    )
+    flags.add_argument(
+        "--test_fraction",
+        type=within(float, TINY, 1.0 - 2.0**-53),
+        default=0.1,
+        help="held back where a data set has no test set (default: %(default)s)",
+    )
+    flags.add_argument("--seed", type=within(int, 0, 2**63 - 1), default=42, help="(default: %(default)s)")
     flags.add_argument("--out", default=None, metavar="FILE.png", help="picture to write")
     args = flags.parse_args(arguments)
     if args.out is not None and not args.out.lower().endswith(".png"):
@@ -119,10 +145,17 @@ def settings_of(args: argparse.Namespace) -> Dict[str, Dict[str, Any]]:
     """Turn the flags into the sections system and dataset."""
     return {
         "system": {"total_workers": args.workers, "seed": args.seed},
-        "dataset": {"name": args.dataset, "data_dir": args.data_dir, "batch_size": args.batch,
-                    "partition": args.partition, "dir_alpha": args.dir_alpha,
-                    "shards_per_worker": args.shards_per_worker, "input_shape": args.input_shape, "n_classes": None,
-                    "test_fraction": args.test_fraction},
+        "dataset": {
+            "name": args.dataset,
+            "data_dir": args.data_dir,
+            "batch_size": args.batch,
+            "partition": args.partition,
+            "dir_alpha": args.dir_alpha,
+            "shards_per_worker": args.shards_per_worker,
+            "input_shape": args.input_shape,
+            "n_classes": None,
+            "test_fraction": args.test_fraction,
+        },
     }
 
 
@@ -143,8 +176,10 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
 
 
 def _title(section: Dict[str, Any], n_workers: int) -> str:
-    details = {"non_iid": ", dir_alpha %g" % section["dir_alpha"],
-               "shards": ", %d shards per worker" % section["shards_per_worker"]}
+    details = {
+        "non_iid": ", dir_alpha %g" % section["dir_alpha"],
+        "shards": ", %d shards per worker" % section["shards_per_worker"],
+    }
     name = os.path.basename(section["name"]) or section["name"]
     return "%s, %s%s, %d workers" % (name, section["partition"], details.get(section["partition"], ""), n_workers)
 

@@ -54,7 +54,7 @@ class EvaluatorService:
 
     def _save_keras(self, header: Dict[str, Any], payload: bytearray) -> Reply:
         evaluator = self._ready()
-        vector, = vectors_from(payload, 1, evaluator.layout.n_params)
+        (vector,) = vectors_from(payload, 1, evaluator.layout.n_params)
         evaluator.save_keras(vector, header["path"])
         return {"saved": header["path"]}, ()
 

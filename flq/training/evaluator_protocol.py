@@ -71,7 +71,7 @@ def read_message(stream: BinaryIO) -> Optional[Message]:
     prefix = _read(stream, 4)
     if not prefix:
         return None
-    n_header_bytes, = struct.unpack(">I", _whole(prefix, 4))
+    (n_header_bytes,) = struct.unpack(">I", _whole(prefix, 4))
     if n_header_bytes > MAX_HEADER_BYTES:
         raise TooLarge("the header declares %d bytes, at most %d are allowed" % (n_header_bytes, MAX_HEADER_BYTES))
     try:
@@ -93,10 +93,11 @@ def vectors_from(payload: bytearray, n_vectors: int, n_params: int) -> List[Vect
         If the payload is not exactly that long.
     """
     if len(payload) != 4 * n_vectors * n_params:
-        raise BadValues("the payload has %d bytes, expected %d vectors of %d float32"
-                        % (len(payload), n_vectors, n_params))
+        raise BadValues(
+            "the payload has %d bytes, expected %d vectors of %d float32" % (len(payload), n_vectors, n_params)
+        )
     values = np.frombuffer(payload, "<f4")
-    return [values[i * n_params:(i + 1) * n_params] for i in range(n_vectors)]
+    return [values[i * n_params : (i + 1) * n_params] for i in range(n_vectors)]
 
 
 def _read(stream: BinaryIO, size: int) -> bytearray:

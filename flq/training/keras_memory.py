@@ -18,8 +18,9 @@ def available_mb(root: str) -> Optional[int]:
     return None if kilobytes is None else kilobytes >> 10
 
 
-def set_gpu_memory(tf: Any, gpus: List[Any], limit_mb: Optional[int], board: Board, free_mb: Optional[int]
-                   ) -> List[str]:
+def set_gpu_memory(
+    tf: Any, gpus: List[Any], limit_mb: Optional[int], board: Board, free_mb: Optional[int]
+) -> List[str]:
     """Limit the memory on the first GPU and use no other, or let it grow on all; never both.
 
     Without a limit, that of an original Jetson Nano is 1024 MB: of the 4 GB that its GPU shares with everything
@@ -62,16 +63,20 @@ def set_gpu_memory(tf: Any, gpus: List[Any], limit_mb: Optional[int], board: Boa
         granted = tf.config.get_logical_device_configuration(gpus[0])[0].memory_limit
     except (RuntimeError, ValueError) as error:  # it runs already, or with the other of the two
         asked = "lets it grow" if limit_mb is None else "asks for a limit of %d MB" % limit_mb
-        raise DataError("TensorFlow already has its GPU memory in this process, "
-                        "jetson_optimization.gpu_memory_limit_mb %s: %s" % (asked, str(error).split("\n")[0]),
-                        hint=FIRST_HINT) from None
+        raise DataError(
+            "TensorFlow already has its GPU memory in this process, "
+            "jetson_optimization.gpu_memory_limit_mb %s: %s" % (asked, str(error).split("\n")[0]),
+            hint=FIRST_HINT,
+        ) from None
     note = "gpu memory limit: asked %d MB, set to %d MB on GPU 0 of %d" % (limit_mb, granted, len(gpus))
     if board.kind not in MEMORY_IS_SHARED or free_mb is None:
         return [note]
     notes = ["%s; it shares the main memory, of which %d MB were free" % (note, free_mb)]
     if free_mb < granted:
-        notes.append("gpu memory: less is free than the limit, and TensorFlow will get less: end other programs, or "
-                     "start without a desktop (sudo systemctl set-default multi-user.target)")
+        notes.append(
+            "gpu memory: less is free than the limit, and TensorFlow will get less: end other programs, or "
+            "start without a desktop (sudo systemctl set-default multi-user.target)"
+        )
     return notes
 
 

@@ -40,8 +40,9 @@ def build_keras_model(settings: Dict[str, Any], input_shape: Shape, n_classes: i
     if models.is_custom(name):
         return build_custom_model(settings, input_shape, n_classes)
     if name not in KERAS_MODELS:
-        raise DataError("model.name must be one of %s to be built with Keras, got %r"
-                        % (", ".join(sorted(KERAS_MODELS)), name))
+        raise DataError(
+            "model.name must be one of %s to be built with Keras, got %r" % (", ".join(sorted(KERAS_MODELS)), name)
+        )
     inputs = keras.Input(shape=tuple(input_shape))
     return keras.Model(inputs, KERAS_MODELS[name](keras.layers, inputs, n_classes), name=name)
 

@@ -11,7 +11,7 @@ from ..errors import DataError
 from .keras_memory import FIRST_HINT, available_mb, set_gpu_memory
 from .keras_versions import has_deterministic_gpus, make_deterministic
 
-INSTALL_HINT = ("pip install -r requirements/worker.txt, on a Jetson NVIDIA's own wheel; model quadratic does without")
+INSTALL_HINT = "pip install -r requirements/worker.txt, on a Jetson NVIDIA's own wheel; model quadratic does without"
 MIXED_FROM = (7, 0)  # compute capability; Keras says the same: below it, float16 is slower
 
 
@@ -45,8 +45,10 @@ def import_tensorflow() -> Any:
         If it is not installed, or its import fails.
     """
     if any("\udc80" <= letter <= "\udcff" for letter in sys.prefix):
-        raise DataError("TensorFlow cannot be loaded from %s: it takes only paths in UTF-8" % sys.prefix,
-                        hint="move the environment, or the folder that holds it, to another path")
+        raise DataError(
+            "TensorFlow cannot be loaded from %s: it takes only paths in UTF-8" % sys.prefix,
+            hint="move the environment, or the folder that holds it, to another path",
+        )
     try:
         import tensorflow
     except ImportError as error:
@@ -116,8 +118,10 @@ def _mixed_precision(tf: Any, gpus: List[Any], is_asked: bool) -> Tuple[bool, Li
         return False, ["mixed precision: asked, not granted: the CPU is slower with it"]
     lowest = min(tf.config.experimental.get_device_details(gpu).get("compute_capability", (0, 0)) for gpu in gpus)
     if tuple(lowest) < MIXED_FROM:
-        return False, ["mixed precision: asked, not granted: compute capability %d.%d, it pays from %d.%d on"
-                       % (tuple(lowest) + MIXED_FROM)]
+        return False, [
+            "mixed precision: asked, not granted: compute capability %d.%d, it pays from %d.%d on"
+            % (tuple(lowest) + MIXED_FROM)
+        ]
     return True, ["mixed precision: granted, float16 with float32 variables"]
 
 
@@ -139,7 +143,9 @@ def _make_reproducible(tf: Any, n_threads: int) -> None:
         tf.config.threading.set_intra_op_parallelism_threads(n_threads)
         tf.config.threading.set_inter_op_parallelism_threads(n_threads)
     except RuntimeError:
-        raise DataError("TensorFlow already runs with %d threads in this process, system.threads asks for %d"
-                        % (tf.config.threading.get_intra_op_parallelism_threads(), n_threads),
-                        hint=FIRST_HINT) from None
+        raise DataError(
+            "TensorFlow already runs with %d threads in this process, system.threads asks for %d"
+            % (tf.config.threading.get_intra_op_parallelism_threads(), n_threads),
+            hint=FIRST_HINT,
+        ) from None
     make_deterministic(tf)

@@ -42,8 +42,9 @@ class Gradient:
         What :func:`log_prior` returned.
     """
 
-    def __init__(self, model: Any, variables: Any, n_classes: int, settings: Dict[str, Any], mixed: bool,
-                 log_prior: np.ndarray) -> None:
+    def __init__(
+        self, model: Any, variables: Any, n_classes: int, settings: Dict[str, Any], mixed: bool, log_prior: np.ndarray
+    ) -> None:
         self._model, self._variables, self._n_classes = model, variables, n_classes
         self._log_prior = log_prior if log_prior.any() else None
         self._l2 = settings["model"]["l2"]
@@ -113,8 +114,9 @@ def gradient_function(gradient: Gradient, samples: Samples, batch_size: int) -> 
     return one_gradient
 
 
-def round_function(gradient: Gradient, variables: Any, samples: Samples, batch_size: int, settings: Dict[str, Any]
-                   ) -> Any:
+def round_function(
+    gradient: Gradient, variables: Any, samples: Samples, batch_size: int, settings: Dict[str, Any]
+) -> Any:
     """Return the TensorFlow function of a round: batches (n_steps, batch_size), lr -> mean loss, float64.
 
     It moves the variables by the steps of ``model.local_optimizer``. With ``model.mu`` the loss
@@ -151,8 +153,12 @@ def round_function(gradient: Gradient, variables: Any, samples: Samples, batch_s
             loss, moved = step(images, labels, lr, tf.cast(i + 1, tf.float64), start, slots)
             return i + 1, total + loss, moved
 
-        _, total, _ = tf.while_loop(lambda i, total, slots: i < n_steps, body,
-                                    (tf.constant(0), tf.constant(0.0, tf.float64), slots), parallel_iterations=1)
+        _, total, _ = tf.while_loop(
+            lambda i, total, slots: i < n_steps,
+            body,
+            (tf.constant(0), tf.constant(0.0, tf.float64), slots),
+            parallel_iterations=1,
+        )
         return total / tf.cast(n_steps, tf.float64)
 
     return train

@@ -55,9 +55,14 @@ class KerasTrainer:
         # Without a GPU there is little to overlap, and a pipeline costs. With one thread it took
         # 14 ms to begin in each round, where 11 steps of mlp on the digits take 3 ms in all.
         jetson = settings["jetson_optimization"]
-        self._samples = Samples(share.x, share.y, dataset.white, jetson["prefetch_size"] if device.n_gpus else 0,
-                                jetson["num_parallel_calls"])
-        self._trained = weights_of(self._model)[:len(self.layout.trained.tensors)]
+        self._samples = Samples(
+            share.x,
+            share.y,
+            dataset.white,
+            jetson["prefetch_size"] if device.n_gpus else 0,
+            jetson["num_parallel_calls"],
+        )
+        self._trained = weights_of(self._model)[: len(self.layout.trained.tensors)]
         prior = log_prior(share.y, dataset.n_classes, settings["model"]["logit_adjustment"])
         self._gradient = Gradient(self._model, self._trained, dataset.n_classes, settings, device.mixed, prior)
         self._takes_steps = settings["flq_algorithm"]["update"] == "delta"
@@ -94,19 +99,22 @@ class KerasTrainer:
         """Go on with half the batch, once."""
         size = self._batch_size
         if self._was_halved or size == 1:
-            raise OutOfMemory("the device has too little memory for a batch of %d" % size,
-                              "lower dataset.batch_size or jetson_optimization.gpu_memory_limit_mb, or end other "
-                              "programs on this device")
+            raise OutOfMemory(
+                "the device has too little memory for a batch of %d" % size,
+                "lower dataset.batch_size or jetson_optimization.gpu_memory_limit_mb, or end other "
+                "programs on this device",
+            )
         self._was_halved, self._batch_size = True, size // 2
-        self.notes.append("the device has too little memory for a batch of %d: from round %d on this worker trains "
-                          "with batches of %d" % (size, round_index, self._batch_size))
+        self.notes.append(
+            "the device has too little memory for a batch of %d: from round %d on this worker trains "
+            "with batches of %d" % (size, round_index, self._batch_size)
+        )
         self._trace()
 
     def _trace(self) -> None:
         """Have TensorFlow make the function of a round anew, for batches of this size."""
         if self._takes_steps:
-            self._train = round_function(self._gradient, self._trained, self._samples, self._batch_size,
-                                         self._settings)
+            self._train = round_function(self._gradient, self._trained, self._samples, self._batch_size, self._settings)
         else:
             self._train = gradient_function(self._gradient, self._samples, self._batch_size)
 
@@ -156,6 +164,8 @@ class KerasTrainer:
         n_per_pass = self.n_samples // self._batch_size
         n_steps = (model["local_steps"] or model["local_epochs"] * n_per_pass) if self._takes_steps else 1
         bits = self._stream(rng.BATCHES, round_index)
-        passes = [rng.permutation(self.n_samples, bits)[:n_per_pass * self._batch_size]
-                  for _ in range(-(-n_steps // n_per_pass))]
+        passes = [
+            rng.permutation(self.n_samples, bits)[: n_per_pass * self._batch_size]
+            for _ in range(-(-n_steps // n_per_pass))
+        ]
         return np.concatenate(passes).reshape(-1, self._batch_size)[:n_steps].astype(np.int32)

@@ -33,7 +33,7 @@ def make_deterministic(tf: Any) -> None:
 def set_seed(tf: Any, seed: int) -> None:
     """Seed the generators that initializers draw from: Python's, numpy's and TensorFlow's, or TensorFlow's only."""
     if hasattr(tf.keras.utils, "set_random_seed"):
-        tf.keras.utils.set_random_seed(seed % 2 ** 32)  # numpy's take 32 bits
+        tf.keras.utils.set_random_seed(seed % 2**32)  # numpy's take 32 bits
     else:
         tf.random.set_seed(seed)
 

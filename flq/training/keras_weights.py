@@ -39,8 +39,11 @@ def trained_of(model: Any) -> List[Any]:
 def statistics_of(model: Any) -> List[Any]:
     """Return the variables of the moving statistics, in Keras' order."""
     in_trained_layers = {id(variable) for _, variable in _named_variables(model, only_trained=True)}
-    return [variable for variable in model.non_trainable_weights
-            if id(variable) in in_trained_layers and dtype_name(variable).startswith("float")]
+    return [
+        variable
+        for variable in model.non_trainable_weights
+        if id(variable) in in_trained_layers and dtype_name(variable).startswith("float")
+    ]
 
 
 def layout_of(model: Any) -> Layout:
@@ -62,10 +65,16 @@ def layout_of(model: Any) -> Layout:
     names = {id(variable): name for name, variable in _named_variables(model)}
     for variable in trained + statistics:
         if dtype_name(variable) != "float32":
-            raise DataError("the variables of a model must be float32, got %s for %s"
-                            % (dtype_name(variable), names[id(variable)]))
-    return Layout(tuple(Tensor(names[id(variable)], tuple(int(extent) for extent in variable.shape))
-                        for variable in trained + statistics), len(statistics))
+            raise DataError(
+                "the variables of a model must be float32, got %s for %s" % (dtype_name(variable), names[id(variable)])
+            )
+    return Layout(
+        tuple(
+            Tensor(names[id(variable)], tuple(int(extent) for extent in variable.shape))
+            for variable in trained + statistics
+        ),
+        len(statistics),
+    )
 
 
 def vector_of(model: Any, layout: Layout) -> Vector:

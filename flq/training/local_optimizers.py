@@ -76,12 +76,13 @@ def _adam(model: Mapping[str, Any]) -> LocalOptimizer:
 
     Source: Kingma and Ba 2015, arXiv:1412.6980; beta 0.9 and 0.999, epsilon hat 1e-7.
     """
+
     def direction(gradient: Any, slots: Slots, sqrt: Any) -> Tuple[Any, Slots]:
         mean = BETA_1 * slots[0] + (1.0 - BETA_1) * gradient
         mean_sq = BETA_2 * slots[1] + (1.0 - BETA_2) * (gradient * gradient)
         return mean / (sqrt(mean_sq) + EPSILON), (mean, mean_sq)
 
-    return LocalOptimizer(2, direction, lambda lr, t: lr * (1.0 - BETA_2 ** t) ** 0.5 / (1.0 - BETA_1 ** t))
+    return LocalOptimizer(2, direction, lambda lr, t: lr * (1.0 - BETA_2**t) ** 0.5 / (1.0 - BETA_1**t))
 
 
 LOCAL_OPTIMIZERS: Dict[str, Callable[[Mapping[str, Any]], LocalOptimizer]] = {

@@ -18,14 +18,14 @@ from ..errors import DataError
 from .datasets import Shape, dataset_source
 
 MLP_UNITS = 200
-CNN_SMALL_KERNEL = 5    # pixels; side of both convolutions' windows
+CNN_SMALL_KERNEL = 5  # pixels; side of both convolutions' windows
 CNN_SMALL_FILTERS = (16, 32)
 CNN_KERNEL = 3
 CNN_FILTERS = (32, 64)  # of the two convolutions of each stage
-CNN_UNITS = 128         # of both cnns
-CNN_MIN_SIDE = 4        # pixels; both halve the image twice
+CNN_UNITS = 128  # of both cnns
+CNN_MIN_SIDE = 4  # pixels; both halve the image twice
 RESNET_KERNEL = 3
-RESNET_BLOCKS = 3       # per stage; 20 layers with weights = 2 * 3 * 3, the first convolution and the dense layer
+RESNET_BLOCKS = 3  # per stage; 20 layers with weights = 2 * 3 * 3, the first convolution and the dense layer
 QUADRATIC_TENSORS = 4
 
 
@@ -45,8 +45,10 @@ def model_layout(settings: Dict[str, Any]) -> Layout:
     """
     name = settings["model"]["name"]
     if is_custom(name):
-        raise DataError("the layout of model %s is known to Keras only" % name,
-                        hint="custom_model.keras_start makes it, on the master the evaluator process does")
+        raise DataError(
+            "the layout of model %s is known to Keras only" % name,
+            hint="custom_model.keras_start makes it, on the master the evaluator process does",
+        )
     if name not in MODELS:
         raise unknown_model(name)
     source = dataset_source(settings)
@@ -55,8 +57,9 @@ def model_layout(settings: Dict[str, Any]) -> Layout:
 
 def unknown_model(name: str) -> DataError:
     """Return the error for a name that is no model."""
-    return DataError("model.name must be one of %s or package.module:function, got %r"
-                     % (", ".join(sorted(MODELS)), name))
+    return DataError(
+        "model.name must be one of %s or package.module:function, got %r" % (", ".join(sorted(MODELS)), name)
+    )
 
 
 def logreg_layout(settings: Dict[str, Any], input_shape: Shape, n_classes: int) -> Layout:
@@ -68,8 +71,7 @@ def logreg_layout(settings: Dict[str, Any], input_shape: Shape, n_classes: int) 
 def mlp_layout(settings: Dict[str, Any], input_shape: Shape, n_classes: int) -> Layout:
     """Return the layout of flatten - dense 200 ReLU - dense classes."""
     height, width, channels = input_shape
-    return Layout(_dense("dense_1", height * width * channels, MLP_UNITS)
-                  + _dense("dense_2", MLP_UNITS, n_classes))
+    return Layout(_dense("dense_1", height * width * channels, MLP_UNITS) + _dense("dense_2", MLP_UNITS, n_classes))
 
 
 def cnn_layout(settings: Dict[str, Any], input_shape: Shape, n_classes: int) -> Layout:
@@ -89,8 +91,9 @@ def cnn_layout(settings: Dict[str, Any], input_shape: Shape, n_classes: int) -> 
         tensors += _conv("conv_%d" % (2 * stage + 1), CNN_KERNEL, channels, filters)
         tensors += _conv("conv_%d" % (2 * stage + 2), CNN_KERNEL, filters, filters)
         height, width, channels = height // 2, width // 2, filters
-    return Layout(tensors + _dense("dense_1", height * width * channels, CNN_UNITS)
-                  + _dense("dense_2", CNN_UNITS, n_classes))
+    return Layout(
+        tensors + _dense("dense_1", height * width * channels, CNN_UNITS) + _dense("dense_2", CNN_UNITS, n_classes)
+    )
 
 
 def cnn_small_layout(settings: Dict[str, Any], input_shape: Shape, n_classes: int) -> Layout:
@@ -107,8 +110,9 @@ def cnn_small_layout(settings: Dict[str, Any], input_shape: Shape, n_classes: in
     for stage, filters in enumerate(CNN_SMALL_FILTERS, start=1):
         tensors += _conv("conv_%d" % stage, CNN_SMALL_KERNEL, channels, filters)
         height, width, channels = (height - lost) // 2, (width - lost) // 2, filters
-    return Layout(tensors + _dense("dense_1", height * width * channels, CNN_UNITS)
-                  + _dense("dense_2", CNN_UNITS, n_classes))
+    return Layout(
+        tensors + _dense("dense_1", height * width * channels, CNN_UNITS) + _dense("dense_2", CNN_UNITS, n_classes)
+    )
 
 
 def cnn_small_padding(input_shape: Shape) -> str:
@@ -124,8 +128,11 @@ class Block(NamedTuple):
 
 
 RESNET_STEM = 16  # filters of the convolution before the blocks
-RESNET_PLAN: List[Block] = [Block(filters, 2 if first and stage else 1) for stage, filters in enumerate((16, 32, 64))
-                            for first in [True] + [False] * (RESNET_BLOCKS - 1)]
+RESNET_PLAN: List[Block] = [
+    Block(filters, 2 if first and stage else 1)
+    for stage, filters in enumerate((16, 32, 64))
+    for first in [True] + [False] * (RESNET_BLOCKS - 1)
+]
 
 
 def resnet20_layout(settings: Dict[str, Any], input_shape: Shape, n_classes: int) -> Layout:
@@ -144,8 +151,9 @@ def resnet20_layout(settings: Dict[str, Any], input_shape: Shape, n_classes: int
     for i, (n_inputs, n_outputs) in enumerate(zip([input_shape[2]] + filters, filters), start=1):
         trained += _conv("conv_%d" % i, RESNET_KERNEL, n_inputs, n_outputs)[:1]
         trained += tuple(Tensor("norm_%d/%s" % (i, role), (n_outputs,)) for role in ("gamma", "beta"))
-        statistics += tuple(Tensor("norm_%d/%s" % (i, role), (n_outputs,))
-                            for role in ("moving_mean", "moving_variance"))
+        statistics += tuple(
+            Tensor("norm_%d/%s" % (i, role), (n_outputs,)) for role in ("moving_mean", "moving_variance")
+        )
     trained += _dense("dense_1", filters[-1], n_classes)
     return Layout(trained + statistics, len(statistics))
 
@@ -167,9 +175,11 @@ def quadratic_layout(settings: Dict[str, Any], input_shape: Shape, n_classes: in
 
 def _wide_enough(name: str, input_shape: Shape) -> Shape:
     if min(input_shape[:2]) < CNN_MIN_SIDE:
-        raise DataError("model %s needs images of at least %d x %d pixels, got %d x %d"
-                        % ((name, CNN_MIN_SIDE, CNN_MIN_SIDE) + tuple(input_shape[:2])),
-                        hint="logreg and mlp take any shape")
+        raise DataError(
+            "model %s needs images of at least %d x %d pixels, got %d x %d"
+            % ((name, CNN_MIN_SIDE, CNN_MIN_SIDE) + tuple(input_shape[:2])),
+            hint="logreg and mlp take any shape",
+        )
     return input_shape
 
 

@@ -91,12 +91,13 @@ def partition(labels: np.ndarray, settings: Dict[str, Any]) -> List[np.ndarray]:
     if name == LOCAL:
         raise DataError("with dataset.partition local each worker has its own files, nothing is dealt out")
     if name not in PARTITIONS:
-        raise DataError("dataset.partition must be one of %s, got %r"
-                        % (", ".join(sorted(PARTITIONS) + [LOCAL]), name))
+        raise DataError("dataset.partition must be one of %s, got %r" % (", ".join(sorted(PARTITIONS) + [LOCAL]), name))
     if len(labels) < n_workers * batch_size:
-        raise DataError("%d training samples are fewer than system.total_workers * dataset.batch_size = %d * %d"
-                        % (len(labels), n_workers, batch_size),
-                        hint="use fewer workers or smaller batches")
+        raise DataError(
+            "%d training samples are fewer than system.total_workers * dataset.batch_size = %d * %d"
+            % (len(labels), n_workers, batch_size),
+            hint="use fewer workers or smaller batches",
+        )
     bits = rng.stream(settings["system"]["seed"], rng.PARTITION)
     return [np.sort(shard) for shard in PARTITIONS[name](labels, settings, bits)]
 
@@ -157,13 +158,18 @@ def _shards(labels: np.ndarray, settings: Dict[str, Any], bits: np.random.Philox
     n_workers, n_each = settings["system"]["total_workers"], settings["dataset"]["shards_per_worker"]
     n_shards = n_workers * n_each
     if n_shards > len(labels):
-        raise DataError("system.total_workers * dataset.shards_per_worker = %d * %d shards are more than %d training "
-                        "samples" % (n_workers, n_each, len(labels)), hint="use fewer shards per worker")
+        raise DataError(
+            "system.total_workers * dataset.shards_per_worker = %d * %d shards are more than %d training "
+            "samples" % (n_workers, n_each, len(labels)),
+            hint="use fewer shards per worker",
+        )
     cuts = [i * len(labels) // n_shards for i in range(1, n_shards)]
     pieces = np.split(np.argsort(labels, kind="stable"), cuts)
     order = rng.permutation(n_shards, bits)
-    shards = [np.concatenate([pieces[i] for i in order[n_each * worker_id:n_each * (worker_id + 1)]])
-              for worker_id in range(n_workers)]
+    shards = [
+        np.concatenate([pieces[i] for i in order[n_each * worker_id : n_each * (worker_id + 1)]])
+        for worker_id in range(n_workers)
+    ]
     return _filled_up(shards, _least(settings))
 
 
@@ -201,17 +207,13 @@ def _log_gamma_variate(alpha: float, bits: np.random.Philox) -> float:
     while True:
         normal = math.sqrt(-2.0 * math.log(_uniform(bits))) * math.cos(2.0 * math.pi * _uniform(bits))
         v = (1.0 + c * normal) ** 3
-        if v > 0.0 and math.log(_uniform(bits)) < 0.5 * normal ** 2 + d - d * v + d * math.log(v):
+        if v > 0.0 and math.log(_uniform(bits)) < 0.5 * normal**2 + d - d * v + d * math.log(v):
             return math.log(d * v) + math.log(_uniform(bits)) / alpha
 
 
 def _uniform(bits: np.random.Philox) -> float:
     """Draw from the open interval (0, 1): 53 bits of a raw integer, half a step off zero."""
-    return ((int(bits.random_raw()) >> 11) + 0.5) * 2.0 ** -53
+    return ((int(bits.random_raw()) >> 11) + 0.5) * 2.0**-53
 
 
-PARTITIONS: Dict[str, Callable[..., List[np.ndarray]]] = {
-    "iid": _iid,
-    "non_iid": _non_iid,
-    "shards": _shards,
-}
+PARTITIONS: Dict[str, Callable[..., List[np.ndarray]]] = {"iid": _iid, "non_iid": _non_iid, "shards": _shards}

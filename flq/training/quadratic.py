@@ -112,7 +112,7 @@ class QuadraticTrainer:
         total = 0.0
         # Coordinates do not interact: a block takes all its steps while it is in the cache.
         for part in blocks(shared.size):
-            local, gradient = update[part], buffer[:part.stop - part.start]
+            local, gradient = update[part], buffer[: part.stop - part.start]
             slots = tuple(np.zeros_like(gradient) for _ in range(self._optimizer.n_slots))
             np.copyto(local, shared[part])
             for rate in rates:
@@ -125,8 +125,9 @@ class QuadraticTrainer:
                 np.multiply(direction, rate, out=gradient)
                 local -= gradient
             np.subtract(shared[part], local, out=local)
-        return LocalUpdate(update, total / (self._n_steps * shared.size), self._n_steps,
-                           n_trained=self._n_steps * self.n_samples)
+        return LocalUpdate(
+            update, total / (self._n_steps * shared.size), self._n_steps, n_trained=self._n_steps * self.n_samples
+        )
 
     def _slope(self, shared: Vector) -> LocalUpdate:
         update = np.empty_like(shared)

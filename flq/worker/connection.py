@@ -15,7 +15,7 @@ from typing import Any, Optional, Union
 import requests
 
 CONNECT_S = 10.0
-READ_S = 60.0        # longer than the master lets a request wait
+READ_S = 60.0  # longer than the master lets a request wait
 BYTES_PER_S = 10000  # a link of 1 Mbit/s has ten times that
 
 connections = requests.packages.urllib3.connection
@@ -155,8 +155,9 @@ class Adapter(requests.adapters.HTTPAdapter):
 def cause_of(error: Union[BaseException, Any]) -> str:
     """Return the innermost reason in one line: what requests wraps is not for people."""
     while True:
-        inner = getattr(error, "reason", None) or next((arg for arg in getattr(error, "args", ())
-                                                       if isinstance(arg, BaseException)), None)
+        inner = getattr(error, "reason", None) or next(
+            (arg for arg in getattr(error, "args", ()) if isinstance(arg, BaseException)), None
+        )
         if not isinstance(inner, BaseException):
             break
         error = inner

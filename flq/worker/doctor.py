@@ -27,10 +27,12 @@ LOWEST_PYTHON = (3, 6)
 PACKAGES = ("numpy", "requests", "threadpoolctl", "PIL")
 N_TRIPS = 5
 TIMEOUT_S = 10.0
-SLOW_S = 1.0             # of a round trip
+SLOW_S = 1.0  # of a round trip
 SKEW_S, TLS_SKEW_S = 5.0, 60.0  # of the clocks: worth a word; certificates may look invalid
-TOKEN_FIX = ("bring the worker's line of state/tokens from the master's machine: in a file for --token_file, or its "
-             "token in the environment variable FLQ_TOKEN (docs/security.md)")
+TOKEN_FIX = (
+    "bring the worker's line of state/tokens from the master's machine: in a file for --token_file, or its "
+    "token in the environment variable FLQ_TOKEN (docs/security.md)"
+)
 
 
 class Surroundings(NamedTuple):
@@ -57,8 +59,9 @@ def examine(args: argparse.Namespace, project_dir: str, here: Surroundings) -> L
     packages = packages_line(PACKAGES, requirements_for(board))
     lines += [packages] + tensorflow_lines(here.probe, board, FAIL, requirements_for(board))
     if packages.status == FAIL or "numpy" not in here.probe.facts:
-        return lines + [Line(FAIL, "master", "not looked for: this Python has no numpy that works",
-                             "put right what stands above")]
+        return lines + [
+            Line(FAIL, "master", "not looked for: this Python has no numpy that works", "put right what stands above")
+        ]
     return lines + _settings_lines(args, project_dir, here.root, board)
 
 
@@ -109,20 +112,38 @@ def master_lines(url: str, ca: Optional[str], worker_id: int, token: Optional[st
             if not is_usable:
                 return lines
         else:
-            lines = [Line(OK, "address", "through the proxy %s, which the environment variable %s names"
-                          % (proxy.where, proxy.variable))]
+            lines = [
+                Line(
+                    OK,
+                    "address",
+                    "through the proxy %s, which the environment variable %s names" % (proxy.where, proxy.variable),
+                )
+            ]
         session.trust_env, session.proxies, session.verify = False, found["proxies"], found["verify"]
         try:
             answers = _ask_health(session, url)
             last = answers[-1]
             if not _is_master(last):
-                return lines + [Line(FAIL, "master", "what answers at %s is not an FLQ master (%d %.80s)" % (
-                    url, last.response.status_code, last.response.reason), _fix_of(last, url, proxy))]
+                return lines + [
+                    Line(
+                        FAIL,
+                        "master",
+                        "what answers at %s is not an FLQ master (%d %.80s)"
+                        % (url, last.response.status_code, last.response.reason),
+                        _fix_of(last, url, proxy),
+                    )
+                ]
             lines += [_trip_line(url, answers), skew_line(answers[-1], is_tls)]
             return lines + ([] if token is None else [_token_line(session, url, worker_id, token)])
         except requests.RequestException as error:
-            return lines + [Line(FAIL, "master", "no answer from %s: %s" % (url, cause_of(error)),
-                                 "try again; the master's log may tell more" if proxy is None else proxy.words(url))]
+            return lines + [
+                Line(
+                    FAIL,
+                    "master",
+                    "no answer from %s: %s" % (url, cause_of(error)),
+                    "try again; the master's log may tell more" if proxy is None else proxy.words(url),
+                )
+            ]
 
 
 class Answer(NamedTuple):
@@ -158,8 +179,9 @@ def _object(response: Any) -> Dict[str, Any]:
 
 def _is_master(answer: Answer) -> bool:
     """Return whether FLQ has answered: that it is well, or that not everybody may ask, or not so often."""
-    return answer.body.get("ok") is True or (answer.response.status_code in (401, 403, 429, 503)
-                                             and {"error", "detail", "hint"} <= set(answer.body))
+    return answer.body.get("ok") is True or (
+        answer.response.status_code in (401, 403, 429, 503) and {"error", "detail", "hint"} <= set(answer.body)
+    )
 
 
 def _fix_of(answer: Answer, url: str, proxy: Any) -> str:
@@ -168,8 +190,11 @@ def _fix_of(answer: Answer, url: str, proxy: Any) -> str:
 
     detail, hint = (str(answer.body.get(key, "")) for key in ("detail", "hint"))
     if not detail:
-        return proxy.words(url) if proxy is not None else (
-            HINTS.get(answer.response.status_code) or "--master_ip and --port must be those of flq_master.py")
+        return (
+            proxy.words(url)
+            if proxy is not None
+            else (HINTS.get(answer.response.status_code) or "--master_ip and --port must be those of flq_master.py")
+        )
     return "%s (%s)" % (detail, hint) if hint else detail
 
 
@@ -192,16 +217,23 @@ def skew_line(answer: Answer, is_tls: bool) -> Line:
     if abs(ahead) <= SKEW_S:
         return Line(OK, "clock skew", text)
     is_bad = is_tls and abs(ahead) > TLS_SKEW_S
-    return Line(FAIL if is_bad else WARN, "clock skew", text + ("; its certificate may look invalid" if is_bad else ""),
-                "sudo timedatectl set-ntp true, on both machines")
+    return Line(
+        FAIL if is_bad else WARN,
+        "clock skew",
+        text + ("; its certificate may look invalid" if is_bad else ""),
+        "sudo timedatectl set-ntp true, on both machines",
+    )
 
 
 def _token_line(session: Any, url: str, worker_id: int, token: str) -> Line:
     """Ask a worker's question that is not whole: the gate looks at the token, and then it is refused."""
     from .http_client import FRAMES  # it imports numpy
 
-    response = session.get("%s/get_global_model?worker=%d" % (url, worker_id), timeout=TIMEOUT_S,
-                           headers={"Authorization": "Bearer " + token, "Accept": FRAMES})
+    response = session.get(
+        "%s/get_global_model?worker=%d" % (url, worker_id),
+        timeout=TIMEOUT_S,
+        headers={"Authorization": "Bearer " + token, "Accept": FRAMES},
+    )
     detail = str(_object(response).get("detail", response.reason))
     if response.status_code == 422 and "epoch" in detail:
         return Line(OK, "token", "the master knows it as that of worker %d" % worker_id)
@@ -210,6 +242,10 @@ def _token_line(session: Any, url: str, worker_id: int, token: str) -> Line:
     if response.status_code == 429:
         return Line(WARN, "token", detail, "try again in a moment")
     if response.status_code == 422:
-        return Line(FAIL, "token", "the master takes no worker %d: %s" % (worker_id, detail),
-                    "use another --worker_id, or start the master with more system.total_workers")
+        return Line(
+            FAIL,
+            "token",
+            "the master takes no worker %d: %s" % (worker_id, detail),
+            "use another --worker_id, or start the master with more system.total_workers",
+        )
     return Line(FAIL, "token", detail, TOKEN_FIX)

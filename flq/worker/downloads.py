@@ -53,8 +53,12 @@ class Download:
     @property
     def can_go_on(self) -> bool:
         """Whether the rest of a body that broke off can be asked for."""
-        return (0 < self.n_read and (self.size is None or self.n_read < self.size) and not self._is_gzip
-                and ETAG.match(self._etag) is not None)
+        return (
+            0 < self.n_read
+            and (self.size is None or self.n_read < self.size)
+            and not self._is_gzip
+            and ETAG.match(self._etag) is not None
+        )
 
     def rest(self) -> Dict[str, str]:
         """Return the headers that ask for the rest."""
@@ -66,8 +70,11 @@ class Download:
         if said is None or response.headers.get("ETag", self._etag) != self._etag or _is_gzip(response):
             return False
         first, last, size = map(int, said.groups())
-        if (first, last) != (self.n_read, size - 1) or self.size not in (None, size) or (
-                declared_size(response) not in (None, size - first)):
+        if (
+            (first, last) != (self.n_read, size - 1)
+            or self.size not in (None, size)
+            or (declared_size(response) not in (None, size - first))
+        ):
             return False
         self.size = size
         return True
@@ -91,11 +98,12 @@ class Download:
                 raise OSError("the peer closed the connection")
         except (OSError, HTTPError, zlib.error) as error:
             of_all = "" if self.size is None else " of %d" % self.size
-            raise requests.ConnectionError("the answer broke off after %d%s bytes: %s"
-                                           % (self.n_read, of_all, cause_of(error))) from None
+            raise requests.ConnectionError(
+                "the answer broke off after %d%s bytes: %s" % (self.n_read, of_all, cause_of(error))
+            ) from None
         finally:
             response.close()
-        del self._body[self.n_read:]
+        del self._body[self.n_read :]
         return self._body
 
     def take(self, n_bytes: int) -> bytearray:
@@ -107,14 +115,14 @@ class Download:
 
     def so_far(self) -> bytearray:
         """Return what has come."""
-        return self._body[:self.n_read]
+        return self._body[: self.n_read]
 
     def _read_on(self, response: requests.Response) -> int:
         """Read some bytes; return how many, 0 at the end of the answer."""
         if self.n_read == len(self._body):
             left = PIECE if self.size is None else self.size - self.n_read + 1  # one more shows a body that is too long
             self._body.extend(bytes(min(max(self.n_read, PIECE), left)))
-        with memoryview(self._body) as whole, whole[self.n_read:self.n_read + PIECE] as piece:
+        with memoryview(self._body) as whole, whole[self.n_read : self.n_read + PIECE] as piece:
             n_bytes = response.raw.readinto(piece)
         self.n_read += n_bytes
         return n_bytes

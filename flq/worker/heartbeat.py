@@ -47,8 +47,13 @@ class Pulse:
         For the log; whoever reads them empties the list.
     """
 
-    def __init__(self, beat: Callable[[int, Optional[Dict[str, Any]], bool], Any], telemetry: Telemetry,
-                 watchdog: Watchdog, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        beat: Callable[[int, Optional[Dict[str, Any]], bool], Any],
+        telemetry: Telemetry,
+        watchdog: Watchdog,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.report_s, self.n_samples, self.problem = 0.0, 0, ""
         self.notes: List[str] = []
         self._refused = ""  # what was said of it last
@@ -134,8 +139,10 @@ class Pulse:
             self._sending.release()
         if refused and refused != self._refused:  # once, not with every heartbeat
             self._refused = refused
-            self.notes.append("heartbeats do not arrive, and a worker that trains longer than its lease of %g s is "
-                              "lost: %s" % (self._lease_s, refused))
+            self.notes.append(
+                "heartbeats do not arrive, and a worker that trains longer than its lease of %g s is "
+                "lost: %s" % (self._lease_s, refused)
+            )
         return 0.0
 
     def _begin_to_feed(self, feed: Callable[[], None]) -> None:

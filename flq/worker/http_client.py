@@ -25,15 +25,28 @@ UNSAID = getattr(requests.packages.urllib3.util, "SKIP_HEADER", None)  # keeps u
 FRAMES = "application/x-flq"
 JSON = {"Content-Type": "application/json"}
 LONGEST_RETRY_AFTER_S = 60.0  # what a stranger in the master's place may ask for
-PIECE = 1 << 18           # bytes that are sent at a time
-GETS_ON = 1 << 14         # bytes that make it worth while to go on at once where an answer broke off
+PIECE = 1 << 18  # bytes that are sent at a time
+GETS_ON = 1 << 14  # bytes that make it worth while to go on at once where an answer broke off
 UNKNOWN_TOKEN = "invalid_token"  # in a challenge to a token that was shown; RFC 6750, section 3.1
-LONGEST_ERROR = 1 << 16   # in bytes: the master's are far shorter
+LONGEST_ERROR = 1 << 16  # in bytes: the master's are far shorter
 VERDICT_SIZE = PREFIX_SIZE + VERDICT.size
-_TLS_HINT = ("--ca must name the certificate of the authority that signed the master's, --master_ip a name or address "
-             "that stands in it, and the master must run with --tls_cert; docs/security.md")
-REGISTRATION = {"run_id": str, "ended": bool, "goes_on": bool, "epoch": int, "lease_s": (int, float), "start_crc": int,
-                "layout": list, "settings": dict, "codings": list, "joined": bool, "n_sessions": int}
+_TLS_HINT = (
+    "--ca must name the certificate of the authority that signed the master's, --master_ip a name or address "
+    "that stands in it, and the master must run with --tls_cert; docs/security.md"
+)
+REGISTRATION = {
+    "run_id": str,
+    "ended": bool,
+    "goes_on": bool,
+    "epoch": int,
+    "lease_s": (int, float),
+    "start_crc": int,
+    "layout": list,
+    "settings": dict,
+    "codings": list,
+    "joined": bool,
+    "n_sessions": int,
+}
 
 
 class MasterClient:
@@ -52,8 +65,14 @@ class MasterClient:
         Proves that a request comes from the process that has joined; sent with every request.
     """
 
-    def __init__(self, url: str, worker_id: int, find_token: Callable[[], Optional[str]] = lambda: None,
-                 ca: Optional[str] = None, session_key: str = "") -> None:
+    def __init__(
+        self,
+        url: str,
+        worker_id: int,
+        find_token: Callable[[], Optional[str]] = lambda: None,
+        ca: Optional[str] = None,
+        session_key: str = "",
+    ) -> None:
         self._url = url
         self._worker_id = worker_id
         self._session_key = KEY_MARK + session_key if session_key else ""
@@ -90,20 +109,29 @@ class MasterClient:
             return self._answer(action)
         except (requests.RequestException, HTTPError) as error:
             cause = cause_of(error)
-            if self._proxy and isinstance(error, (requests.exceptions.InvalidProxyURL,
-                                                  requests.exceptions.InvalidSchema)):
-                raise ConfigError("the proxy %s of the environment variable %s cannot be used: %s"
-                                  % (self._proxy.where, self._proxy.variable, cause),
-                                  self._proxy.fix(self._url)) from None
+            if self._proxy and isinstance(
+                error, (requests.exceptions.InvalidProxyURL, requests.exceptions.InvalidSchema)
+            ):
+                raise ConfigError(
+                    "the proxy %s of the environment variable %s cannot be used: %s"
+                    % (self._proxy.where, self._proxy.variable, cause),
+                    self._proxy.fix(self._url),
+                ) from None
             if self._is_fault_of_the_url(error):
-                raise ConfigError("%s cannot be the address of a master: %s" % (self._url, cause),
-                                  "--master_ip takes a name or an IP address, without http:// and port") from None
+                raise ConfigError(
+                    "%s cannot be the address of a master: %s" % (self._url, cause),
+                    "--master_ip takes a name or an IP address, without http:// and port",
+                ) from None
             if isinstance(error, requests.exceptions.SSLError) and not self._was_answered:
-                raise ConfigError("no safe connection to the master at %s: %s" % (self._url, cause),
-                                  self._proxy.words(self._url) if self._proxy else _TLS_HINT) from None
+                raise ConfigError(
+                    "no safe connection to the master at %s: %s" % (self._url, cause),
+                    self._proxy.words(self._url) if self._proxy else _TLS_HINT,
+                ) from None
             through = " (%s)" % self._proxy.words(self._url) if self._proxy else ""
-            return events.Unreachable("no answer from the master at %s: %s%s" % (self._url, cause, through),
-                                      gets_on=self._n_kept() - n_before >= GETS_ON)
+            return events.Unreachable(
+                "no answer from the master at %s: %s%s" % (self._url, cause, through),
+                gets_on=self._n_kept() - n_before >= GETS_ON,
+            )
 
     def heartbeat(self, epoch: int, device: Optional[Dict[str, Any]] = None, renews: bool = True) -> Optional[str]:
         """Tell the master that this worker is alive, or only how its device is.
@@ -129,9 +157,14 @@ class MasterClient:
 
     def _is_fault_of_the_url(self, error: Exception) -> bool:
         """Return whether our own URL is malformed."""
-        return not self._was_answered and isinstance(error, (
-            requests.exceptions.InvalidURL, requests.exceptions.MissingSchema,
-            requests.packages.urllib3.exceptions.LocationValueError))
+        return not self._was_answered and isinstance(
+            error,
+            (
+                requests.exceptions.InvalidURL,
+                requests.exceptions.MissingSchema,
+                requests.packages.urllib3.exceptions.LocationValueError,
+            ),
+        )
 
     def _note_answer(self, response: requests.Response, *_: Any, **__: Any) -> None:
         self._was_answered = True
@@ -210,19 +243,31 @@ class MasterClient:
             return self._stranger(response)
         challenge = response.headers.get("WWW-Authenticate", UNKNOWN_TOKEN)
         if response.status_code == 401 and self._token is not None and UNKNOWN_TOKEN not in challenge:
-            detail = ("the token of this worker does not reach the master at %s (a proxy on the way must pass the "
-                      "header Authorization, or let the worker connect directly)" % self._url)
+            detail = (
+                "the token of this worker does not reach the master at %s (a proxy on the way must pass the "
+                "header Authorization, or let the worker connect directly)" % self._url
+            )
         return events.Problem(response.status_code, detail, _retry_after(response))
 
     def _stranger(self, response: requests.Response) -> events.Problem:
-        return events.Problem(response.status_code, stranger(response.url.split("?")[0], response, self._proxy),
-                              _retry_after(response), by_master=False)
+        return events.Problem(
+            response.status_code,
+            stranger(response.url.split("?")[0], response, self._proxy),
+            _retry_after(response),
+            by_master=False,
+        )
 
     def _show_token(self) -> None:
         self._token = self._find_token()
 
-    def _request(self, method: str, path: str, query: Optional[Dict[str, Any]] = None,
-                 body: "Union[bytes, _Frame]" = b"", headers: Optional[Dict[str, str]] = None) -> requests.Response:
+    def _request(
+        self,
+        method: str,
+        path: str,
+        query: Optional[Dict[str, Any]] = None,
+        body: "Union[bytes, _Frame]" = b"",
+        headers: Optional[Dict[str, str]] = None,
+    ) -> requests.Response:
         """Send a request, with the token and the CRC32 of what is in no frame; return when the answer's head is there.
 
         Cookies are not sent back.
@@ -236,8 +281,9 @@ class MasterClient:
         if self._token is not None:
             request.headers["Authorization"] = "Bearer " + self._token + self._session_key
         request.headers[CRC_HEADER] = text_crc(text.encode("ascii"), body if isinstance(body, bytes) else b"")
-        return self._session.send(request, stream=True, timeout=(CONNECT_S, READ_S), verify=self._verify,
-                                  proxies=self._session.proxies)
+        return self._session.send(
+            request, stream=True, timeout=(CONNECT_S, READ_S), verify=self._verify, proxies=self._session.proxies
+        )
 
     def _new_request(self) -> requests.PreparedRequest:
         """Return a copy of a request to the master that has been prepared once.
@@ -277,7 +323,7 @@ class _Frame:
         for buffer in self._buffers:
             view = memoryview(buffer)
             for start in range(0, len(view), PIECE):
-                yield view[start:start + PIECE]
+                yield view[start : start + PIECE]
 
 
 def _json(value: Any) -> bytes:

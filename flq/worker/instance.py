@@ -36,8 +36,10 @@ def take(state_dir: str) -> Tuple[str, IO[str]]:
     stream = open(path, "a+", encoding="ascii", errors="replace")
     try:
         if not lock(stream, "choose a --state_dir on a local disk"):
-            raise Conflict("another worker is running with the state folder %s" % state_dir,
-                           "use another --worker_id or --state_dir")
+            raise Conflict(
+                "another worker is running with the state folder %s" % state_dir,
+                "use another --worker_id or --state_dir",
+            )
     except FlqError:
         stream.close()
         raise

@@ -35,11 +35,15 @@ def manifest(worker_id: int, name: str, data_dir: Optional[str]) -> Dict[str, An
     DataError
         If there are no such files, or they can not be used. Images of different sizes have input_shape None.
     """
-    section = {"name": name, "data_dir": data_dir, "partition": "local", "input_shape": None,
-               "n_classes": None}  # type: Dict[str, Any]
+    section = {"name": name, "data_dir": data_dir, "partition": "local", "input_shape": None, "n_classes": None}  # type: Dict[str, Any]
     counts, shape = describe_files(section)
-    return {"worker_id": worker_id, "data": name, "n_samples": int(counts.sum()), "classes": counts.tolist(),
-            "input_shape": None if shape is None else list(shape)}
+    return {
+        "worker_id": worker_id,
+        "data": name,
+        "n_samples": int(counts.sum()),
+        "classes": counts.tolist(),
+        "input_shape": None if shape is None else list(shape),
+    }
 
 
 def _as_text(found: Dict[str, Any]) -> str:

@@ -51,11 +51,11 @@ def _whole(lowest: int, highest: int, may_be_null: bool = False) -> Kind:
 
 TEXT, TEXT_OR_NULL = Kind((str,), "a text"), Kind((str,), "a text or null", may_be_null=True)
 NUMBER, FLAG = Kind((int, float), "a number"), Kind((bool,), "true or false")
-COUNT = _whole(0, 2 ** 63 - 1)
+COUNT = _whole(0, 2**63 - 1)
 
 OWN: Dict[str, Dict[str, Kind]] = {
     "jetson_optimization": {
-        "gpu_memory_limit_mb": _whole(1, 10 ** 6, may_be_null=True),
+        "gpu_memory_limit_mb": _whole(1, 10**6, may_be_null=True),
         "enable_mixed_precision": FLAG,
         "prefetch_size": _whole(0, 10000),
         "num_parallel_calls": _whole(1, 1024),
@@ -68,15 +68,39 @@ OWN: Dict[str, Dict[str, Kind]] = {
 
 # What local training reads of the master's settings.
 TRAINING: Dict[str, Dict[str, Kind]] = {
-    "system": {"total_workers": COUNT, "max_rounds": COUNT, "seed": COUNT,
-               "deterministic": FLAG, "threads": _whole(1, 1024)},
-    "dataset": {"name": TEXT, "partition": TEXT, "batch_size": _whole(0, 10 ** 6), "dir_alpha": NUMBER,
-                "shards_per_worker": COUNT, "test_fraction": NUMBER, "data_dir": TEXT_OR_NULL,
-                "input_shape": Kind((list,), "a list or null", may_be_null=True),
-                "n_classes": _whole(2, 10 ** 6, may_be_null=True)},
-    "model": {"name": TEXT, "lr": NUMBER, "lr_schedule": TEXT, "lr_decay": NUMBER,
-              "lr_decay_rounds": _whole(1, 10 ** 9), "l2": NUMBER, "local_optimizer": TEXT, "local_momentum": NUMBER,
-              "mu": NUMBER, "logit_adjustment": NUMBER, "local_epochs": COUNT, "local_steps": COUNT, "dim": COUNT},
+    "system": {
+        "total_workers": COUNT,
+        "max_rounds": COUNT,
+        "seed": COUNT,
+        "deterministic": FLAG,
+        "threads": _whole(1, 1024),
+    },
+    "dataset": {
+        "name": TEXT,
+        "partition": TEXT,
+        "batch_size": _whole(0, 10**6),
+        "dir_alpha": NUMBER,
+        "shards_per_worker": COUNT,
+        "test_fraction": NUMBER,
+        "data_dir": TEXT_OR_NULL,
+        "input_shape": Kind((list,), "a list or null", may_be_null=True),
+        "n_classes": _whole(2, 10**6, may_be_null=True),
+    },
+    "model": {
+        "name": TEXT,
+        "lr": NUMBER,
+        "lr_schedule": TEXT,
+        "lr_decay": NUMBER,
+        "lr_decay_rounds": _whole(1, 10**9),
+        "l2": NUMBER,
+        "local_optimizer": TEXT,
+        "local_momentum": NUMBER,
+        "mu": NUMBER,
+        "logit_adjustment": NUMBER,
+        "local_epochs": COUNT,
+        "local_steps": COUNT,
+        "dim": COUNT,
+    },
     "flq_algorithm": {"update": TEXT},
     "jetson_optimization": OWN["jetson_optimization"],
 }
@@ -102,8 +126,10 @@ def read_own_file(path: Optional[str]) -> Settings:
             raise ConfigError("%s: section %s must be an object of keys" % (path, section))
         unknown = sorted(set(inner) - set(kinds)) if section == "jetson_optimization" else []
         if unknown:
-            raise ConfigError("%s: unknown key %r in section %s, expected one of %s"
-                              % (path, unknown[0], section, ", ".join(sorted(kinds))))
+            raise ConfigError(
+                "%s: unknown key %r in section %s, expected one of %s"
+                % (path, unknown[0], section, ", ".join(sorted(kinds)))
+            )
         for key, kind in kinds.items():
             if key in inner and key in content:
                 raise ConfigError("%s: %s.%s is given twice; keep one" % (path, section, key))
@@ -145,8 +171,9 @@ def trusted_file(args: argparse.Namespace) -> Optional[str]:
         try:
             ssl.create_default_context(cafile=args.ca)
         except OSError as error:
-            raise ConfigError("--ca must name a file of certificates, PEM; %s is none: %s"
-                              % (args.ca, error.strerror or error)) from None
+            raise ConfigError(
+                "--ca must name a file of certificates, PEM; %s is none: %s" % (args.ca, error.strerror or error)
+            ) from None
     return args.ca
 
 
@@ -175,10 +202,13 @@ def effective_settings(settings: Settings, own: Settings, args: argparse.Namespa
         given = settings.get(section)
         missing = [key for key in kinds if not isinstance(given, dict) or key not in given]
         if missing:
-            raise ConfigError("the master's settings lack %s.%s" % (section, missing[0]),
-                              "are master and worker of the same version?")
-        settings[section] = dict(given, **{key: _checked(given[key], kind, "the master's %s.%s" % (section, key))
-                                           for key, kind in kinds.items()})
+            raise ConfigError(
+                "the master's settings lack %s.%s" % (section, missing[0]), "are master and worker of the same version?"
+            )
+        settings[section] = dict(
+            given,
+            **{key: _checked(given[key], kind, "the master's %s.%s" % (section, key)) for key, kind in kinds.items()},
+        )
     if is_custom(settings["model"]["name"]):
         require_allowed(settings["model"]["name"], args.model)
     said = [os.path.abspath(path) for path in (args.data_dir, own["dataset"].get("data_dir")) if path is not None]
@@ -195,9 +225,11 @@ def _require_inside(name: str, data_dir: str) -> None:
     """Refuse a data set's file, npz:FILE and so on, that may lie outside of this worker's own folder."""
     prefix, _, path = name.partition(":")
     if prefix in FILES and (os.path.isabs(path) or path.startswith("~") or ".." in path.replace("\\", "/").split("/")):
-        raise DataError("the master asks for the data set %s, but this worker's data lie in %s" % (name, data_dir),
-                        hint="the master's dataset.name must be a relative path without .., or start this worker "
-                             "without a data_dir of its own")
+        raise DataError(
+            "the master asks for the data set %s, but this worker's data lie in %s" % (name, data_dir),
+            hint="the master's dataset.name must be a relative path without .., or start this worker "
+            "without a data_dir of its own",
+        )
 
 
 def _read_object(path: str) -> Dict[str, Any]:
@@ -231,5 +263,10 @@ def _is_address(url: str) -> bool:
     except ValueError:
         return False
     rest: List[str] = [parts.path.strip("/"), parts.query, parts.fragment]
-    return (parts.scheme in ("http", "https") and has_port and "@" not in parts.netloc
-            and not any(rest) and not any(letter.isspace() for letter in url))
+    return (
+        parts.scheme in ("http", "https")
+        and has_port
+        and "@" not in parts.netloc
+        and not any(rest)
+        and not any(letter.isspace() for letter in url)
+    )

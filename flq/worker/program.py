@@ -41,8 +41,10 @@ def run(args: argparse.Namespace, project_dir: str) -> int:
     """
     state_dir = args.state_dir or os.path.join(project_dir, "state", "worker%d" % args.worker_id)
     try:
-        set_up_logging(os.path.join(project_dir, "logs", "worker%d_%s.log"
-                                    % (args.worker_id, time.strftime("%Y%m%d_%H%M%S"))), args.verbose)
+        set_up_logging(
+            os.path.join(project_dir, "logs", "worker%d_%s.log" % (args.worker_id, time.strftime("%Y%m%d_%H%M%S"))),
+            args.verbose,
+        )
         own = read_own_file(args.config)
         url, ca = master_url(args, own), trusted_file(args)
         find_token = worker_token_source(args.worker_id, args.token_file, os.environ, project_dir)
@@ -77,11 +79,13 @@ def begin_afresh(worker_id: int) -> None:
 class Worker:
     """Does what the machine says, one action after the other."""
 
-    def __init__(self, args: argparse.Namespace, name: str, client: MasterClient, own: Settings,
-                 state_dir: str) -> None:
+    def __init__(
+        self, args: argparse.Namespace, name: str, client: MasterClient, own: Settings, state_dir: str
+    ) -> None:
         self._args, self._own, self._state_dir = args, own, state_dir
-        self._machine = WorkerMachine(args.worker_id, name, random.Random(), args.give_up_s,
-                                      state_file.load(state_dir), stays=args.stay)
+        self._machine = WorkerMachine(
+            args.worker_id, name, random.Random(), args.give_up_s, state_file.load(state_dir), stays=args.stay
+        )
         self._client = client
         self._watchdog = Watchdog(os.environ)
         self._pulse = Pulse(client.heartbeat, Telemetry(system_root(), name=args.name), self._watchdog)
@@ -116,17 +120,27 @@ class Worker:
             settings = effective_settings(action.settings, self._own, self._args)
             if self._trainer is not None and self._args.stay:
                 begin_afresh(self._args.worker_id)
-            logger.info("worker %d: start=reading_data dataset=%.80s model=%.80s", self._args.worker_id,
-                        settings["dataset"]["name"], settings["model"]["name"], extra=FOR_A_BAR)
+            logger.info(
+                "worker %d: start=reading_data dataset=%.80s model=%.80s",
+                self._args.worker_id,
+                settings["dataset"]["name"],
+                settings["model"]["name"],
+                extra=FOR_A_BAR,
+            )
             with self._pulse.calling():  # which may download a data set
                 self._trainer = build_trainer(settings, self._args.worker_id)
             self._last_round = settings["system"]["max_rounds"]
             self._pulse.report_s = settings["jetson_optimization"]["telemetry_s"]
             self._say(self._trainer.notes)
-            logger.info("worker %d: %d samples, %d parameters", self._args.worker_id, self._trainer.n_samples,
-                        self._trainer.layout.n_params)
-            logger.info("worker %d: start=waiting_for_the_first_round rounds=%d", self._args.worker_id,
-                        self._last_round)
+            logger.info(
+                "worker %d: %d samples, %d parameters",
+                self._args.worker_id,
+                self._trainer.n_samples,
+                self._trainer.layout.n_params,
+            )
+            logger.info(
+                "worker %d: start=waiting_for_the_first_round rounds=%d", self._args.worker_id, self._last_round
+            )
             return events.Built(self._trainer.n_samples, self._trainer.layout)
         if isinstance(action, events.Train):
             return self._train(action)

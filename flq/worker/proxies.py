@@ -1,5 +1,4 @@
-"""Explains what is between a worker and its master: proxies of the environment, and others that answer for the master.
-"""
+"""Explains what is between a worker and its master: proxies of the environment, and others that answer."""
 
 import re
 from typing import Any, Mapping, NamedTuple, Optional
@@ -10,16 +9,27 @@ from ..errors import ConfigError
 
 PROXY_SCHEMES = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
 REDIRECTS = (301, 302, 303, 307, 308)
-LONGEST_WORDS = 60      # letters of a stranger's text that are repeated
+LONGEST_WORDS = 60  # letters of a stranger's text that are repeated
 _ROUTES = "/register, /heartbeat, /get_global_model, /offer and /upload_update"
 _REFUSES = "a proxy on the way refuses the request: have it pass %s, or let the worker connect directly" % _ROUTES
 _WRONG = "--master_ip and --port must be those of flq_master.py; a proxy on the way must pass %s" % _ROUTES
 _AWAY = "a proxy on the way does not reach the master: is the master running?"
 _LOGIN = "a login page, or another server: log in to the network first, or give the worker the master's own address"
-HINTS = {401: _REFUSES, 403: _REFUSES, 451: _REFUSES, 404: _WRONG, 405: _WRONG, 501: _WRONG,
-         407: "a proxy on the way wants a password: let the worker connect directly",
-         413: "a proxy on the way takes no request of this size: raise its limit (nginx: client_max_body_size), or let "
-              "the worker connect directly", 502: _AWAY, 503: _AWAY, 504: _AWAY, 511: _LOGIN}
+HINTS = {
+    401: _REFUSES,
+    403: _REFUSES,
+    451: _REFUSES,
+    404: _WRONG,
+    405: _WRONG,
+    501: _WRONG,
+    407: "a proxy on the way wants a password: let the worker connect directly",
+    413: "a proxy on the way takes no request of this size: raise its limit (nginx: client_max_body_size), or let "
+    "the worker connect directly",
+    502: _AWAY,
+    503: _AWAY,
+    504: _AWAY,
+    511: _LOGIN,
+}
 
 
 class Proxy(NamedTuple):
@@ -35,7 +45,10 @@ class Proxy(NamedTuple):
     def words(self, url: str) -> str:
         """Return a sentence on the proxy, for a request to this URL that has failed."""
         return "the request went to the proxy %s, which the environment variable %s names: %s" % (
-            self.where, self.variable, self.fix(url))
+            self.where,
+            self.variable,
+            self.fix(url),
+        )
 
 
 def proxy_for(url: str, proxies: Mapping[str, str], environment: Mapping[str, str]) -> Optional[Proxy]:
@@ -58,8 +71,11 @@ def proxy_for(url: str, proxies: Mapping[str, str], environment: Mapping[str, st
     kind = next((kind for kind in (scheme, "all") if proxies.get(kind)), None)
     if kind is None:
         return None
-    names = [name for name in sorted(environment, reverse=True)  # small letters come first
-             if name.lower() == kind + "_proxy" and environment[name] == proxies[kind]]
+    names = [
+        name
+        for name in sorted(environment, reverse=True)  # small letters come first
+        if name.lower() == kind + "_proxy" and environment[name] == proxies[kind]
+    ]
     variable, text = names[0] if names else kind + "_proxy", proxies[kind]
     try:
         parts = urlsplit(text if "://" in text else "http://" + text)
@@ -67,8 +83,10 @@ def proxy_for(url: str, proxies: Mapping[str, str], environment: Mapping[str, st
     except ValueError:
         host = port = None
     if not host or not re.match(r"[^\s/\\]+\Z", host) or parts.scheme.lower() not in PROXY_SCHEMES:
-        raise ConfigError("the environment variable %s must be http://host:port of a proxy, and is not" % variable,
-                          Proxy(variable, "").fix(url))
+        raise ConfigError(
+            "the environment variable %s must be http://host:port of a proxy, and is not" % variable,
+            Proxy(variable, "").fix(url),
+        )
     return Proxy(variable, host if port is None else with_port(host, port))
 
 

@@ -33,5 +33,9 @@ def save(state_dir: str, standing: Standing) -> None:
     try:
         save_state(os.path.join(state_dir, NAME), *to_state(standing))
     except OSError as error:
-        logger.warning("the state of this worker can not be written to %s: %s; if it is killed now, it joins as new: "
-                       "make room or mend the folder", state_dir, error.strerror or error)
+        logger.warning(
+            "the state of this worker can not be written to %s: %s; if it is killed now, it joins as new: "
+            "make room or mend the folder",
+            state_dir,
+            error.strerror or error,
+        )

@@ -8,8 +8,10 @@ from tqdm.utils import disp_len
 from flq.console.progress import Progress
 from flq.console.screen import printable
 
-ROUND = ("round=%d/%d accuracy=%.4f test_loss=0.2 loss=%.4f uploaded=4 skipped=0 refused=0 late=0 lost=0 "
-         "wire_up=4000 wire_down=6000 seconds=0.58")
+ROUND = (
+    "round=%d/%d accuracy=%.4f test_loss=0.2 loss=%.4f uploaded=4 skipped=0 refused=0 late=0 lost=0 "
+    "wire_up=4000 wire_down=6000 seconds=0.58"
+)
 
 
 def after(*lines):
@@ -48,9 +50,16 @@ def test_bytes_of_a_run_that_goes_on_are_those_of_the_rounds_that_were_seen():
     assert "+0.01 MB" in bottom(ROUND % (7, 9, 0.5, 0.5)) and " 0.01 MB" in bottom(ROUND % (1, 9, 0.5, 0.5))
 
 
-@pytest.mark.parametrize("n_columns, words", [
-    (80, "accuracy 0.5000 loss 0.5000 0.02 MB 0:08 left"), (60, "accuracy 0.5000 0.02 MB 0:08 left"),
-    (50, "accuracy 0.5000 0:08 left"), (40, "accuracy 0.5000"), (30, "")])
+@pytest.mark.parametrize(
+    "n_columns, words",
+    [
+        (80, "accuracy 0.5000 loss 0.5000 0.02 MB 0:08 left"),
+        (60, "accuracy 0.5000 0.02 MB 0:08 left"),
+        (50, "accuracy 0.5000 0:08 left"),
+        (40, "accuracy 0.5000"),
+        (30, ""),
+    ],
+)
 def test_a_narrow_terminal_has_the_most_important_and_never_a_full_line(n_columns, words):
     line = bottom(ROUND % (1, 10, 0.5, 0.5), ROUND % (2, 10, 0.5, 0.5), n_columns=n_columns)
     assert line.startswith("round 2/10 |#") and line.endswith(words) and len(line) < n_columns
@@ -59,12 +68,17 @@ def test_a_narrow_terminal_has_the_most_important_and_never_a_full_line(n_column
 
 def test_a_start_says_what_is_done_and_for_how_long():
     assert bottom("worker 3: start=reading_data dataset=digits model=mlp", later_s=75.0) == (
-        "reading data (dataset digits, model mlp) 1:15")
+        "reading data (dataset digits, model mlp) 1:15"
+    )
 
 
 def test_workers_are_counted_once_each():
-    lines = ["12:00:00 waiting for 3 workers; model mlp with 9 parameters", "worker 1 joined with 5 samples (epoch 1)",
-             "12:00:01 worker 2 is back with 5 samples (epoch 1)", "worker 1 joined with 5 samples (epoch 2)"]
+    lines = [
+        "12:00:00 waiting for 3 workers; model mlp with 9 parameters",
+        "worker 1 joined with 5 samples (epoch 1)",
+        "12:00:01 worker 2 is back with 5 samples (epoch 1)",
+        "worker 1 joined with 5 samples (epoch 2)",
+    ]
     assert bottom(*lines) == "waiting for workers: 2 of 3 joined 0:03"
     assert bottom(*lines, "worker 0 joined with 1 samples") == "all workers joined: the first round is on 0:04"
     assert bottom("worker 1 joined with 5 samples (epoch 1)") == ""
@@ -103,21 +117,63 @@ def test_rounds_that_begin_anew_are_a_new_bar():
     assert "0.01 MB" in bottom(*lines) and "left" not in bottom(*lines)
 
 
-@pytest.mark.parametrize("line", ["run 20260101_000000_abcd, configuration 12", "", "the round=3/4", "rounds=3/4",
-                                  "round=x/4", "round=3/0", "round=-3/4", "round=3/4/5", "download=x", "hosts=",
-                                  "round=" + "9" * 5000 + "/4", "round=\u0663/4"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "run 20260101_000000_abcd, configuration 12",
+        "",
+        "the round=3/4",
+        "rounds=3/4",
+        "round=x/4",
+        "round=3/0",
+        "round=-3/4",
+        "round=3/4/5",
+        "download=x",
+        "hosts=",
+        "round=" + "9" * 5000 + "/4",
+        "round=\u0663/4",
+    ],
+)
 def test_other_lines_are_shown_themselves(line):
     progress = Progress()
     assert not progress.take(line, 0.0) and progress.bottom(80, 0.0, True) == ""
 
 
-WORDS = ["round=", "start=", "download=", "hosts=", "bytes=", "rounds=", "working=", "wire_up=", "loss=", "accuracy=",
-         "waiting for 9 workers;", "worker 3 joined ", "worker 3: ", "12:00:00 ", "/", "0", "1", "9" * 15, " ", "{",
-         "-", "nan", "\u202e", "\u4e2d", "\n", "%s"]
+WORDS = [
+    "round=",
+    "start=",
+    "download=",
+    "hosts=",
+    "bytes=",
+    "rounds=",
+    "working=",
+    "wire_up=",
+    "loss=",
+    "accuracy=",
+    "waiting for 9 workers;",
+    "worker 3 joined ",
+    "worker 3: ",
+    "12:00:00 ",
+    "/",
+    "0",
+    "1",
+    "9" * 15,
+    " ",
+    "{",
+    "-",
+    "nan",
+    "\u202e",
+    "\u4e2d",
+    "\n",
+    "%s",
+]
 
 
-@given(st.lists(st.lists(st.one_of(st.sampled_from(WORDS), st.text(max_size=5)), max_size=8).map("".join), max_size=6),
-       st.integers(1, 130), st.booleans())
+@given(
+    st.lists(st.lists(st.one_of(st.sampled_from(WORDS), st.text(max_size=5)), max_size=8).map("".join), max_size=6),
+    st.integers(1, 130),
+    st.booleans(),
+)
 def test_no_text_raises(lines, n_columns, is_ascii):
     progress = Progress()
     for second, line in enumerate(lines):

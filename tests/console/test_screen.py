@@ -54,9 +54,16 @@ def test_a_complete_bar_stays_and_later_lines_come_below_it(pseudo, drawer):
     assert pseudo.rows[0].startswith("round 2/2 |") and pseudo.rows[1:] == ["results: here.xlsx", ""]
 
 
-@pytest.mark.parametrize("line, is_kept", [
-    (ROUND % (1, 2), True), ("download=a.gz bytes=1/3", True), ("hosts=1/3 working=a:facts", False),
-    ("start=reading_data", False), ("waiting for 3 workers; model mlp", False)])
+@pytest.mark.parametrize(
+    "line, is_kept",
+    [
+        (ROUND % (1, 2), True),
+        ("download=a.gz bytes=1/3", True),
+        ("hosts=1/3 working=a:facts", False),
+        ("start=reading_data", False),
+        ("waiting for 3 workers; model mlp", False),
+    ],
+)
 def test_at_the_end_a_bar_stays_and_what_was_waited_for_goes(pseudo, drawer, line, is_kept):
     drawer.put(line)
     rows = shown(pseudo, drawer)
@@ -72,12 +79,23 @@ def test_a_terminal_becomes_narrow_and_wide_again(pseudo, drawer):
         pseudo.resize(n_columns)
         drawer.put(ROUND % (k, 9))
         shown(pseudo, drawer)
-        bar, = seen(pseudo.text.rpartition("\n")[2], n_columns)
+        (bar,) = seen(pseudo.text.rpartition("\n")[2], n_columns)
         assert bar.startswith("round %d/9 |" % k) and len(bar) < n_columns
 
 
-@pytest.mark.parametrize("line", ["\x1b[2Jhidden", "a\rb", "\x9b31m", "\u202eevil", "bell\a", "back\b", "start=\x1b[2J",
-                                  "download=\x1b]0;title\a bytes=1/2"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "\x1b[2Jhidden",
+        "a\rb",
+        "\x9b31m",
+        "\u202eevil",
+        "bell\a",
+        "back\b",
+        "start=\x1b[2J",
+        "download=\x1b]0;title\a bytes=1/2",
+    ],
+)
 def test_what_a_worker_says_is_shown_and_not_obeyed(pseudo, drawer, line):
     drawer.put(line)
     shown(pseudo, drawer)  # which accepts nothing but texts, line ends, and the erasing of a line
@@ -142,7 +160,7 @@ def test_nobody_waits_for_a_terminal_that_stands_still_and_lost_lines_are_counte
     monkeypatch.setattr(screen, "PATIENCE_S", 0.0)
     drawer = Drawer(Terminal(writing, "utf-8"))
     drawer.put("x" * 1000000)  # more than the pipe takes: the thread stands still in it
-    os.read(reading, 1)        # which has begun
+    os.read(reading, 1)  # which has begun
     for k in range(70):
         drawer.put("line %d" % k)
     drawer.close(0.0)
@@ -199,12 +217,18 @@ def test_a_signals_handler_may_say_something_too():
 
 # ---- python -m flq.console
 
+
 def copy(tmp_path, data, stdout, environ):
     """Run it on these bytes, at most a few at a time; return the exit code and the bytes of the file."""
-    process = subprocess.Popen([sys.executable, "-m", "flq.console", str(tmp_path / "copy")], cwd=PROJECT,
-                               env=dict(os.environ, **environ), stdin=subprocess.PIPE, stdout=stdout)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "flq.console", str(tmp_path / "copy")],
+        cwd=PROJECT,
+        env=dict(os.environ, **environ),
+        stdin=subprocess.PIPE,
+        stdout=stdout,
+    )
     for begin in range(0, len(data), 7):
-        process.stdin.write(data[begin:begin + 7])
+        process.stdin.write(data[begin : begin + 7])
         process.stdin.flush()
     process.stdin.close()
     output = process.stdout.read() if process.stdout else b""
@@ -213,8 +237,9 @@ def copy(tmp_path, data, stdout, environ):
     return process.wait(WAIT_S), (tmp_path / "copy").read_bytes(), output
 
 
-DATA = ("12:00:00 data=ready\r\nround=1/2 loss=0.5\n\nnot \xff utf-8 \x1b[31m\nround=2/2 loss=0.4\n"
-        "no line end").encode("latin-1")
+DATA = ("12:00:00 data=ready\r\nround=1/2 loss=0.5\n\nnot \xff utf-8 \x1b[31m\nround=2/2 loss=0.4\nno line end").encode(
+    "latin-1"
+)
 
 
 @pytest.mark.parametrize("environ", [XTERM, {"TERM": "dumb"}])
@@ -238,9 +263,14 @@ def test_copying_to_a_dumb_terminal_is_plain(tmp_path, pseudo):
 @pytest.mark.parametrize("term", ["xterm", "dumb"])
 def test_the_file_is_complete_though_the_terminal_goes_away(tmp_path, term):
     pseudo = Pseudo()
-    process = subprocess.Popen([sys.executable, "-m", "flq.console", str(tmp_path / "copy")], cwd=PROJECT,
-                               env=dict(os.environ, TERM=term), stdin=subprocess.PIPE, stdout=pseudo.slave,
-                               stderr=pseudo.slave)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "flq.console", str(tmp_path / "copy")],
+        cwd=PROJECT,
+        env=dict(os.environ, TERM=term),
+        stdin=subprocess.PIPE,
+        stdout=pseudo.slave,
+        stderr=pseudo.slave,
+    )
     process.stdin.write(b"round=1/3 loss=0.5\n")
     process.stdin.flush()
     pseudo.wait_for("round")
@@ -252,8 +282,13 @@ def test_the_file_is_complete_though_the_terminal_goes_away(tmp_path, term):
 
 
 def test_a_reader_of_the_copy_that_ends_first_does_not_end_it(tmp_path):
-    process = subprocess.Popen([sys.executable, "-m", "flq.console", str(tmp_path / "copy")], cwd=PROJECT,
-                               stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "flq.console", str(tmp_path / "copy")],
+        cwd=PROJECT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
     process.stdout.close()
     for _ in range(3):
         process.stdin.write(b"line\n")
@@ -267,9 +302,14 @@ def test_a_reader_of_the_copy_that_ends_first_does_not_end_it(tmp_path):
 def test_a_file_that_can_not_be_written_to_its_end_is_exit_code_1(pseudo):
     if not os.path.exists("/dev/full"):
         pytest.skip("there is no /dev/full")
-    process = subprocess.Popen([sys.executable, "-m", "flq.console", "/dev/full"], cwd=PROJECT,
-                               env=dict(os.environ, TERM="xterm"), stdin=subprocess.PIPE, stdout=pseudo.slave,
-                               stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "flq.console", "/dev/full"],
+        cwd=PROJECT,
+        env=dict(os.environ, TERM="xterm"),
+        stdin=subprocess.PIPE,
+        stdout=pseudo.slave,
+        stderr=subprocess.PIPE,
+    )
     _, errors = process.communicate(b"shown all the same\n", WAIT_S)
     assert process.returncode == 1 and errors == b"/dev/full cannot be written: No space left on device\n"
     assert pseudo.wait_for("shown all the same")
@@ -279,4 +319,3 @@ def test_what_a_terminal_does_is_known_here():
     assert seen("ab\rc\nlong\r\x1b[Kx", 3) == ["cb", "lon", "x"]
     with pytest.raises(AssertionError):
         seen("\x1b[31m", 80)
-

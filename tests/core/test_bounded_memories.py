@@ -29,14 +29,17 @@ def largest_memory(codec, memory, share_refused):
         noise = rng.stream(1, rng.ROUNDING, round_index)
         proposal = propose(state, update, round_index, 0.0, LAYOUT, rules, noise)
         state = proposal.if_not if generator.rand() < share_refused else proposal.if_applied
-        largest = max([largest] + [energy(array) ** 0.5 for array in (state.residual, state.mirror)
-                                   if array is not None])
+        largest = max(
+            [largest] + [energy(array) ** 0.5 for array in (state.residual, state.mirror) if array is not None]
+        )
     return largest / largest_update
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("memory, codec", [
-    (memory, codec) for memory in ("residual", "flq", "mirror") for codec in BITS if (memory, codec) != ("flq", 2)])
+@pytest.mark.parametrize(
+    "memory, codec",
+    [(memory, codec) for memory in ("residual", "flq", "mirror") for codec in BITS if (memory, codec) != ("flq", 2)],
+)
 def test_memories_stay_within_some_updates(memory, codec):
     # Refused in a row, a few updates add up; the coarser the code, the more of them wait.
     assert largest_memory(codec, memory, share_refused=0.3) < 4

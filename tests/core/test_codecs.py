@@ -15,8 +15,8 @@ from flq.errors import CodecError
 
 GRIDS = range(2, 9)
 CODECS = list(range(1, 9)) + [32]  # laq8 rounds by chance: its own tests are at the end; of laq: test_midrise.py
-EPSILON = 2.0 ** -23
-TINY = 2.0 ** -149  # the smallest float32 above zero
+EPSILON = 2.0**-23
+TINY = 2.0**-149  # the smallest float32 above zero
 HUGE = float(np.finfo(np.float32).max)
 LAYOUT = Layout((Tensor("w", (2, 3)), Tensor("b", (3,))))
 VECTOR = np.array([1, -2, 0.5, 0, -0.25, 2, 0, -4, 4], np.float32)
@@ -48,6 +48,7 @@ def error_sq(decoded, vector):
 
 # -- an oracle: docs/wire.md, in Python's floats ---------------------------------------------
 
+
 def f32(value):
     """Round to float32. A float64 operation on float32 numbers, rounded, is the float32 operation."""
     return struct.unpack("<f", struct.pack("<f", value))[0]
@@ -56,7 +57,7 @@ def f32(value):
 def packed_by_hand(codes, bits):
     packed = b""
     for start in range(0, len(codes), 8):  # eight codes fill whole bytes
-        group = codes[start:start + 8]
+        group = codes[start : start + 8]
         number = sum(code << (i * bits) for i, code in enumerate(group))
         packed += number.to_bytes((len(group) * bits + 7) // 8, "little")
     return packed
@@ -93,8 +94,12 @@ def test_tensors_are_coded_each_on_its_own(bits):
     first, second = VECTOR[:6].tolist(), VECTOR[6:].tolist()
     payloads, decoded = zip(oracle(bits, first), oracle(bits, second))
     n_scale_bytes = 0 if bits == 32 else 4
-    expected = (payloads[0][:n_scale_bytes] + payloads[1][:n_scale_bytes]
-                + payloads[0][n_scale_bytes:] + payloads[1][n_scale_bytes:])
+    expected = (
+        payloads[0][:n_scale_bytes]
+        + payloads[1][:n_scale_bytes]
+        + payloads[0][n_scale_bytes:]
+        + payloads[1][n_scale_bytes:]
+    )
     assert encode(bits, VECTOR, LAYOUT).tobytes() == expected
     assert round_trip(bits, VECTOR, LAYOUT).tolist() == decoded[0] + decoded[1]
 
@@ -132,8 +137,9 @@ def test_codec_ids_are_the_bits_per_parameter_but_for_laq8_and_16_more_for_laq()
 
 # -- the contract ----------------------------------------------------------------------------
 
+
 @any_bits
-@given(sizes=st.lists(st.integers(1, 40), min_size=1, max_size=4), seed=st.integers(0, 2 ** 32 - 1))
+@given(sizes=st.lists(st.integers(1, 40), min_size=1, max_size=4), seed=st.integers(0, 2**32 - 1))
 def test_payload_is_the_scales_and_the_packed_bits(bits, sizes, seed):
     layout = Layout(tuple(Tensor("t%d" % i, (size,)) for i, size in enumerate(sizes)))
     vector = np.random.RandomState(seed).standard_t(2, sum(sizes)).astype(np.float32)
@@ -228,13 +234,18 @@ def test_quantizers_contract_on_heavy_tails(bits, degrees, size):
     vector = np.random.RandomState(degrees).standard_t(degrees, size).astype(np.float32)
     largest, total = float(np.abs(vector).max()), error_sq(vector, np.zeros_like(vector))
     # A grid sends at least the largest entry; a sign takes away n times the squared mean magnitude.
-    gain = size * float(np.abs(vector).mean(dtype=np.float64)) ** 2 if bits == 1 else largest ** 2
+    gain = size * float(np.abs(vector).mean(dtype=np.float64)) ** 2 if bits == 1 else largest**2
     assert error_sq(round_trip(bits, vector), vector) <= total - gain * (1 - 1e-6)
 
 
 @any_bits
-@given(values=st.lists(st.sampled_from([HUGE, -HUGE, HUGE / 2, 1.0, 0.0, TINY, -TINY, 5 * TINY, 1e-30, -1e-38]),
-                       min_size=1, max_size=20))
+@given(
+    values=st.lists(
+        st.sampled_from([HUGE, -HUGE, HUGE / 2, 1.0, 0.0, TINY, -TINY, 5 * TINY, 1e-30, -1e-38]),
+        min_size=1,
+        max_size=20,
+    )
+)
 def test_extreme_values_pass_without_warnings_and_stay_within_the_radius(bits, values):
     vector = np.array(values, np.float32)
     decoded = round_trip(bits, vector)
@@ -290,10 +301,11 @@ def test_the_rest_is_what_the_payload_does_not_say(bits, in_place):
     again = QUANTIZERS[bits].encode(source, layout, rest=rest)
     assert again.tobytes() == payload.tobytes()
     assert rest.tobytes() == expected.tobytes()
-    assert not rest[layout.n_trained:].any()
+    assert not rest[layout.n_trained :].any()
 
 
 # -- what is refused -------------------------------------------------------------------------
+
 
 @any_bits
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
@@ -347,7 +359,7 @@ def test_the_code_that_is_not_in_use_is_refused(bits, place):
     payload = encode(bits, np.ones(BLOCK + 3, np.float32), layout)
     for bit in range(place * bits, (place + 1) * bits):
         payload[4 + bit // 8] |= np.uint8(1 << bit % 8)
-    with pytest.raises(CodecError, match="code of %d bits is %d" % (bits, 2 ** bits - 1)):
+    with pytest.raises(CodecError, match="code of %d bits is %d" % (bits, 2**bits - 1)):
         QUANTIZERS[bits].check(payload, layout)
 
 
@@ -380,6 +392,7 @@ def test_what_passes_the_check_decodes_to_finite_values(bits, data):
 
 # -- laq8: stochastic rounding, one scale ------------------------------------------------------
 
+
 def noise(round_index=1, worker_id=0):
     return rng.stream(7, rng.ROUNDING, round_index, worker_id)
 
@@ -405,8 +418,10 @@ def test_laq8_is_one_scale_and_one_byte_per_parameter():
 def test_laq8_is_golden():
     payload, _ = laq8(VECTOR, LAYOUT)
     raw = noise().random_raw(3).astype("<u8").view("<u2")[:9]
-    by_hand = [min(254, int(f32(f32(f32(value * f32(127 / 4.0)) + draw / 65536) + 127))) for value, draw in
-               zip(VECTOR.tolist(), raw.tolist())]
+    by_hand = [
+        min(254, int(f32(f32(f32(value * f32(127 / 4.0)) + draw / 65536) + 127)))
+        for value, draw in zip(VECTOR.tolist(), raw.tolist())
+    ]
     assert payload[4:].tolist() == by_hand == [159, 63, 143, 127, 119, 191, 127, 0, 254]
 
 
@@ -416,7 +431,7 @@ def test_laq8_has_no_bias():
     mean = np.mean([laq8(vector, layout, k)[1] for k in range(1, n + 1)], axis=0, dtype=np.float64)
     step = np.abs(vector).max() / 127
     # The variance of one draw is at most step^2 / 4: five standard deviations, and the coarseness of the draws.
-    assert np.abs(mean - vector).max() < 5 * step / 2 / math.sqrt(n) + step * 2.0 ** -16
+    assert np.abs(mean - vector).max() < 5 * step / 2 / math.sqrt(n) + step * 2.0**-16
 
 
 @pytest.mark.parametrize("scale", [TINY, 1e-38, 1.0, HUGE])

@@ -16,7 +16,7 @@ def drawn(seed, n=400):
     return values, random.randint(0, integer_coding.N_CLASSES, n)
 
 
-@given(seed=st.integers(0, 2 ** 32 - 1), n=st.integers(0, 400), rest=st.binary(max_size=3))
+@given(seed=st.integers(0, 2**32 - 1), n=st.integers(0, 400), rest=st.binary(max_size=3))
 def test_what_is_encoded_is_decoded_and_what_follows_is_left(seed, n, rest):
     values, classes = drawn(seed, n)
     coded = integer_coding.encode(values, classes)

@@ -12,8 +12,8 @@ from flq.core.layout import BLOCK, Layout, Tensor
 from flq.errors import CodecError
 
 BITS = range(1, 9)
-EPSILON = 2.0 ** -23
-TINY = 2.0 ** -149
+EPSILON = 2.0**-23
+TINY = 2.0**-149
 HUGE = float(np.finfo(np.float32).max)
 LAYOUT = Layout((Tensor("w", (2, 3)), Tensor("b", (3,))))
 VECTOR = np.array([1, -2, 0.5, 0, -0.25, 2, 0, -4, 4], np.float32)
@@ -38,7 +38,7 @@ def f32(value):
 
 def codes_of(payload, n_codes, bits):
     number = int.from_bytes(payload[4:].tobytes(), "little")
-    return [number >> (i * bits) & (2 ** bits - 1) for i in range(n_codes)]
+    return [number >> (i * bits) & (2**bits - 1) for i in range(n_codes)]
 
 
 @all_bits
@@ -46,20 +46,23 @@ def test_codes_and_levels_are_those_of_the_paper(bits):
     """c = floor((x + R) / (2 tau R) + 1/2), and 2 tau R c - R; x is not on the edge between two codes."""
     vector = np.random.RandomState(bits).standard_t(3, 1003).astype(np.float32)
     payload = QUANTIZERS[LAQ + bits].encode(vector, one_tensor(vector.size))
-    radius, tau = float(np.abs(vector).max()), 1.0 / (2 ** bits - 1)
+    radius, tau = float(np.abs(vector).max()), 1.0 / (2**bits - 1)
     assert struct.unpack("<f", payload[:4].tobytes())[0] == radius
     codes = np.floor((vector.astype(np.float64) + radius) / (2 * tau * radius) + 0.5)
     assert codes_of(payload, vector.size, bits) == codes.astype(int).tolist()
     levels = round_trip(bits, vector)
     assert np.allclose(levels, 2 * tau * radius * codes - radius, rtol=0, atol=4 * EPSILON * radius)
-    assert levels.tolist() == [f32(f32((2 * c - 2 ** bits + 1) / (2 ** bits - 1)) * radius) for c in codes.tolist()]
+    assert levels.tolist() == [f32(f32((2 * c - 2**bits + 1) / (2**bits - 1)) * radius) for c in codes.tolist()]
 
 
-@pytest.mark.parametrize("bits, payload", [
-    (1, "00008040 6d01"),         # halfway up: 0 is code 1
-    (2, "00008040 a629 03"),      # steps of 2 / 3 R, edges at -2 2/3, 0, 2 2/3
-    (4, "00008040 4988 b708 0f"),
-])
+@pytest.mark.parametrize(
+    "bits, payload",
+    [
+        (1, "00008040 6d01"),  # halfway up: 0 is code 1
+        (2, "00008040 a629 03"),  # steps of 2 / 3 R, edges at -2 2/3, 0, 2 2/3
+        (4, "00008040 4988 b708 0f"),
+    ],
+)
 def test_golden_payloads(bits, payload):
     payload = bytes(bytearray.fromhex(payload.replace(" ", "")))
     assert QUANTIZERS[LAQ + bits].encode(VECTOR, LAYOUT).tobytes() == payload
@@ -73,13 +76,21 @@ def test_a_payload_is_one_radius_and_b_bits_per_parameter(bits):
 
 
 @all_bits
-@given(values=st.lists(st.one_of(st.floats(width=32, allow_nan=False, allow_infinity=False),
-                                 st.sampled_from([HUGE, -HUGE, TINY, -TINY, 0.0, 1e-30])), min_size=1, max_size=40))
+@given(
+    values=st.lists(
+        st.one_of(
+            st.floats(width=32, allow_nan=False, allow_infinity=False),
+            st.sampled_from([HUGE, -HUGE, TINY, -TINY, 0.0, 1e-30]),
+        ),
+        min_size=1,
+        max_size=40,
+    )
+)
 def test_no_entry_is_off_by_more_than_tau_times_the_radius(bits, values):
     vector = np.array(values, np.float32)
     decoded, radius = round_trip(bits, vector), float(np.abs(vector).max())
     errors = np.abs(decoded.astype(np.float64) - vector)
-    assert errors.max() <= radius / (2 ** bits - 1) + 8 * EPSILON * radius + TINY
+    assert errors.max() <= radius / (2**bits - 1) + 8 * EPSILON * radius + TINY
     assert errors[np.abs(vector) == radius].max() == 0.0
     assert np.abs(decoded).max() <= radius
 

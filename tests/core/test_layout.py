@@ -61,12 +61,15 @@ def test_layout_crc_is_that_of_the_compact_json():
     assert LAYOUT.crc == zlib.crc32(b'[["w",[2,3]],["b",[3]],["s",[]]]')
 
 
-@pytest.mark.parametrize("other", [
-    Layout((Tensor("w", (3, 2)),) + LAYOUT.tensors[1:]),
-    Layout((Tensor("v", (2, 3)),) + LAYOUT.tensors[1:]),
-    Layout(LAYOUT.tensors[::-1]),
-    Layout(LAYOUT.tensors[:2]),
-])
+@pytest.mark.parametrize(
+    "other",
+    [
+        Layout((Tensor("w", (3, 2)),) + LAYOUT.tensors[1:]),
+        Layout((Tensor("v", (2, 3)),) + LAYOUT.tensors[1:]),
+        Layout(LAYOUT.tensors[::-1]),
+        Layout(LAYOUT.tensors[:2]),
+    ],
+)
 def test_layout_crc_sees_shapes_names_order_and_number(other):
     assert other.crc != LAYOUT.crc
 
@@ -85,7 +88,8 @@ def test_impossible_layout_rows_are_refused(row):
 def test_blocks_cover_the_range_once_and_in_order(size):
     parts = list(blocks(size))
     assert [i for part in parts for i in (part.start, part.stop)] == sorted(
-        2 * list(range(BLOCK, size, BLOCK)) + ([0, size] if size else []))
+        2 * list(range(BLOCK, size, BLOCK)) + ([0, size] if size else [])
+    )
     assert all(0 < part.stop - part.start <= BLOCK for part in parts)
 
 
@@ -113,19 +117,27 @@ def test_a_fingerprint_is_the_crc_of_sums_over_columns_and_rows_and_of_what_is_l
     vector = np.random.Generator(np.random.Philox(7)).standard_normal(size).astype(np.float32)
     stream = b""
     for block in (vector[:BLOCK], vector[BLOCK:]):
-        words = struct.unpack("<%dQ" % (block.size // 1024 * 512), block[:block.size // 1024 * 1024].tobytes())
-        rows = [words[i:i + 512] for i in range(0, len(words), 512)]
-        sums = [sum(column) % 2 ** 64 for column in zip(*rows)] + [sum(row) % 2 ** 64 for row in rows]
-        stream += struct.pack("<%dQ" % len(sums), *sums) + block[block.size // 1024 * 1024:].tobytes()
+        words = struct.unpack("<%dQ" % (block.size // 1024 * 512), block[: block.size // 1024 * 1024].tobytes())
+        rows = [words[i : i + 512] for i in range(0, len(words), 512)]
+        sums = [sum(column) % 2**64 for column in zip(*rows)] + [sum(row) % 2**64 for row in rows]
+        stream += struct.pack("<%dQ" % len(sums), *sums) + block[block.size // 1024 * 1024 :].tobytes()
     assert fingerprint(vector) == zlib.crc32(stream)
 
 
 def test_a_fingerprint_sees_opposite_changes_in_one_row_or_in_one_column():
     vector = np.ones(4096, np.float32)
-    known, up, down = {fingerprint(vector)}, np.nextafter(np.float32(1), np.float32(2)), np.nextafter(
-        np.float32(1), np.float32(0))
-    for changes in ([(5, up)], [(5, up), (7, down)], [(5, up), (5 + 1024, down)], [(5, up), (7, down), (1029, down)],
-                    [(4095, -0.0)]):
+    known, up, down = (
+        {fingerprint(vector)},
+        np.nextafter(np.float32(1), np.float32(2)),
+        np.nextafter(np.float32(1), np.float32(0)),
+    )
+    for changes in (
+        [(5, up)],
+        [(5, up), (7, down)],
+        [(5, up), (5 + 1024, down)],
+        [(5, up), (7, down), (1029, down)],
+        [(4095, -0.0)],
+    ):
         changed = vector.copy()
         for index, value in changes:
             changed[index] = value

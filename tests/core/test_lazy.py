@@ -32,15 +32,18 @@ def test_in_mode_laq_all_aggregates_weigh_the_same_and_m_squared_divides():
     assert movement([], laq, 10) == 0.0
 
 
-@pytest.mark.parametrize("change, skips", [
-    ({}, True),
-    ({"energy": 6.0}, True),              # E = thr_scale * S
-    ({"energy": 6.0000001}, False),
-    ({"round_index": 5}, False),          # the last round of the warm-up
-    ({"clock": 3}, False),                # C rounds of silence are enough
-    ({"rules": RULES._replace(thr_scale=0.0), "energy": 0.0}, False),
-    ({"rules": RULES._replace(max_silence=0), "clock": 0}, False),
-])
+@pytest.mark.parametrize(
+    "change, skips",
+    [
+        ({}, True),
+        ({"energy": 6.0}, True),  # E = thr_scale * S
+        ({"energy": 6.0000001}, False),
+        ({"round_index": 5}, False),  # the last round of the warm-up
+        ({"clock": 3}, False),  # C rounds of silence are enough
+        ({"rules": RULES._replace(thr_scale=0.0), "energy": 0.0}, False),
+        ({"rules": RULES._replace(max_silence=0), "clock": 0}, False),
+    ],
+)
 def test_a_worker_skips_when_all_three_conditions_hold(change, skips):
     given_values = dict({"energy": 5.0, "threshold": 3.0, "clock": 2, "round_index": 6, "rules": RULES}, **change)
     assert may_skip(**given_values) is skips

@@ -55,15 +55,23 @@ def test_nothing_is_coded_without_a_common_coding_or_twice():
         uncode(code(payload(4), 4, ("zlib",)), payload(4).size, 0)
 
 
-@pytest.mark.parametrize("n_bytes, names, number", [
-    (SMALL, ("zlib", "zstd"), ZLIB), (SMALL + 1, ("zlib", "zstd"), ZSTD), (SMALL + 1, ("zlib",), ZLIB),
-    (1, ("zstd",), ZSTD), (SMALL + 1, (), 0)])
+@pytest.mark.parametrize(
+    "n_bytes, names, number",
+    [
+        (SMALL, ("zlib", "zstd"), ZLIB),
+        (SMALL + 1, ("zlib", "zstd"), ZSTD),
+        (SMALL + 1, ("zlib",), ZLIB),
+        (1, ("zstd",), ZSTD),
+        (SMALL + 1, (), 0),
+    ],
+)
 def test_large_payloads_are_coded_fast_where_both_ends_can(n_bytes, names, number):
     assert choose(n_bytes, 4, names) == number
 
 
-@pytest.mark.parametrize("theirs, auto", [((), ()), (("zlib",), ("zlib",)), (("zstd", "zlib", "lzma"), known()),
-                                          (("lzma", 5, None), ())])
+@pytest.mark.parametrize(
+    "theirs, auto", [((), ()), (("zlib",), ("zlib",)), (("zstd", "zlib", "lzma"), known()), (("lzma", 5, None), ())]
+)
 def test_both_ends_use_what_both_know(theirs, auto):
     assert common("auto", theirs) == auto
     assert common("zlib", theirs) == tuple(name for name in auto if name == "zlib")
@@ -72,14 +80,21 @@ def test_both_ends_use_what_both_know(theirs, auto):
 
 # -- what comes from a stranger ----------------------------------------------------------------
 
+
 @each_coding
 @pytest.mark.parametrize("bits, n", [(4, 2000), (3, 200000)])
 def test_only_exactly_the_payload_is_accepted(name, bits, n):
     before = payload(bits, n)
     coded = code(before, bits, (name,))
     extra = np.zeros(1, np.uint8)
-    for data in (coded.data[:0], coded.data[:5], coded.data[:-1], np.concatenate([coded.data, extra]),
-                 np.concatenate([coded.data, coded.data]), before):
+    for data in (
+        coded.data[:0],
+        coded.data[:5],
+        coded.data[:-1],
+        np.concatenate([coded.data, extra]),
+        np.concatenate([coded.data, coded.data]),
+        before,
+    ):
         with pytest.raises(CodecError):
             uncode(coded._replace(data=data), before.size, bits)
     for n_bytes in (before.size - 1, before.size + 1, 2 * before.size):
@@ -90,7 +105,7 @@ def test_only_exactly_the_payload_is_accepted(name, bits, n):
 @pytest.mark.parametrize("n_bytes", [999, 1000, 1001, 65536])
 def test_a_deflate_bomb_is_refused(n_bytes):
     compressor = zlib.compressobj(9, zlib.DEFLATED, -15)
-    bomb = np.frombuffer(compressor.compress(bytes(10 ** 7)) + compressor.flush(), np.uint8)
+    bomb = np.frombuffer(compressor.compress(bytes(10**7)) + compressor.flush(), np.uint8)
     with pytest.raises(CodecError, match="exactly the %d bytes" % n_bytes):
         uncode(Coded(ZLIB, bomb), n_bytes, 4)
 
@@ -107,6 +122,7 @@ def test_a_zstd_bomb_is_refused():
 @zstd
 def test_a_zstd_frame_that_needs_a_large_window_is_refused():
     import zstandard
+
     parameters = zstandard.ZstdCompressionParameters(window_log=24, compression_level=1, force_max_window=True)
     large = np.zeros(1 << 25, np.uint8)
     frame = np.frombuffer(zstandard.ZstdCompressor(compression_params=parameters).compress(large), np.uint8)

@@ -15,8 +15,9 @@ from flq.core.layout import Layout, Tensor
 from flq.errors import CodecError
 
 CODEC = QUANTIZERS[LOWRANK]
-LAYOUT = Layout((Tensor("conv", (5, 5, 16, 32)), Tensor("bias", (32,)), Tensor("scalar", ()),
-                 Tensor("dense", (64, 80))))
+LAYOUT = Layout(
+    (Tensor("conv", (5, 5, 16, 32)), Tensor("bias", (32,)), Tensor("scalar", ()), Tensor("dense", (64, 80)))
+)
 WITH_STATISTICS = Layout(LAYOUT.tensors + (Tensor("mean", (32,)),), 1)
 
 
@@ -28,8 +29,12 @@ def update_of(layout, seed=1, rank=3):
         if shape is None:
             parts.append(random.standard_t(3, tensor.size))
         else:
-            parts.append((random.standard_t(4, (shape[0], rank)).dot(random.standard_normal((rank, shape[1])))
-                          + 0.1 * random.standard_normal(shape)).ravel())
+            parts.append(
+                (
+                    random.standard_t(4, (shape[0], rank)).dot(random.standard_normal((rank, shape[1])))
+                    + 0.1 * random.standard_normal(shape)
+                ).ravel()
+            )
     return (0.01 * np.concatenate(parts)).astype(np.float32)
 
 
@@ -46,7 +51,7 @@ def by_hand(payload, layout):
             at += 2
         else:
             n = int(payload[at])
-            scales.append([int(s) for s in payload[at + 1:at + 1 + n]])
+            scales.append([int(s) for s in payload[at + 1 : at + 1 + n]])
             rows += [(class_of(scale, length), length) for scale in scales[-1] for length in shape]
             at += 1 + n
     classes = [class_ for class_, length in rows for _ in range(length)]
@@ -64,8 +69,9 @@ def by_hand(payload, layout):
             z = [f32(next(numbers)) for _ in range(shape[1])]
             total = [total[i] + y[i // shape[1]] * z[i % shape[1]] for i in range(tensor.size)]
         values += total
-    return np.array(values + payload[payload.size - 4 * (layout.n_params - layout.n_trained):].view("<f4").tolist(),
-                    np.float32)
+    return np.array(
+        values + payload[payload.size - 4 * (layout.n_params - layout.n_trained) :].view("<f4").tolist(), np.float32
+    )
 
 
 @pytest.mark.parametrize("layout", [LAYOUT, WITH_STATISTICS])
@@ -93,7 +99,7 @@ def test_more_bytes_say_more_and_never_less_than_nothing():
     for limit in (120, 300, 600, 1200, 2400, 4800, 20000):
         rest = np.empty(vector.size, np.float32)
         CODEC.encode(vector.astype(np.float32), LAYOUT, limit=limit, rest=rest)
-        left.append(float(np.sum(rest.astype(np.float64) ** 2)) / float(np.sum(vector ** 2)))
+        left.append(float(np.sum(rest.astype(np.float64) ** 2)) / float(np.sum(vector**2)))
     assert left == sorted(left, reverse=True) and left[0] < 1 and left[3] < 0.25 and left[-1] < 0.005
 
 
@@ -102,7 +108,7 @@ def test_the_rest_is_what_was_not_said_and_may_be_the_vector_itself():
     rest = np.empty_like(vector)
     payload = CODEC.encode(vector, WITH_STATISTICS, limit=900, rest=rest)
     expected = vector - decode(CODEC, payload, WITH_STATISTICS)
-    expected[WITH_STATISTICS.n_trained:] = 0
+    expected[WITH_STATISTICS.n_trained :] = 0
     assert np.array_equal(rest, expected)
     own = vector.copy()
     assert CODEC.encode(own, WITH_STATISTICS, limit=900, rest=own).tobytes() == payload.tobytes()
@@ -112,8 +118,8 @@ def test_the_rest_is_what_was_not_said_and_may_be_the_vector_itself():
 def test_statistics_travel_exactly():
     vector = update_of(WITH_STATISTICS)
     payload = CODEC.encode(vector, WITH_STATISTICS, limit=600)
-    exact = decode(CODEC, payload, WITH_STATISTICS)[WITH_STATISTICS.n_trained:]
-    assert np.array_equal(exact, vector[WITH_STATISTICS.n_trained:])
+    exact = decode(CODEC, payload, WITH_STATISTICS)[WITH_STATISTICS.n_trained :]
+    assert np.array_equal(exact, vector[WITH_STATISTICS.n_trained :])
 
 
 def test_zeros_and_tiny_and_huge_values_pass():
@@ -126,8 +132,13 @@ def test_zeros_and_tiny_and_huge_values_pass():
         assert np.sum(rest.astype(np.float64) ** 2) <= np.sum(vector.astype(np.float64) ** 2)
 
 
-@given(rows=st.integers(1, 90), columns=st.integers(1, 90), n=st.integers(1, 50), limit=st.integers(150, 3000),
-       seed=st.integers(0, 99))
+@given(
+    rows=st.integers(1, 90),
+    columns=st.integers(1, 90),
+    n=st.integers(1, 50),
+    limit=st.integers(150, 3000),
+    seed=st.integers(0, 99),
+)
 def test_any_layout_round_trips_within_its_limit(rows, columns, n, limit, seed):
     layout = Layout((Tensor("a", (rows, columns)), Tensor("b", (n,)), Tensor("c", (columns, 2, rows))))
     vector, rest = update_of(layout, seed), np.empty(layout.n_params, np.float32)
@@ -143,7 +154,7 @@ def test_a_wide_matrix_is_decomposed_by_iteration_about_as_well(monkeypatch):
         monkeypatch.setattr(lowrank_encoder, "WIDEST_GRAM", widest)
         rest = np.empty_like(vector)
         CODEC.encode(vector, LAYOUT, limit=1000, rest=rest)
-        left.append(float(np.sum(rest ** 2)))
+        left.append(float(np.sum(rest**2)))
     assert left[1] <= 1.05 * left[0]
 
 
@@ -180,9 +191,16 @@ def test_shorter_payloads_and_one_byte_more_are_refused():
         CODEC.check(np.append(payload, np.uint8(0)), LAYOUT)
 
 
-@pytest.mark.parametrize("step, text", [
-    (np.nan, "the step is nan"), (np.inf, "the step is inf"), (0.0, "the step is 0"), (-1.0, "the step is -1"),
-    (3e38, "expected finite float32")])
+@pytest.mark.parametrize(
+    "step, text",
+    [
+        (np.nan, "the step is nan"),
+        (np.inf, "the step is inf"),
+        (0.0, "the step is 0"),
+        (-1.0, "the step is -1"),
+        (3e38, "expected finite float32"),
+    ],
+)
 def test_a_step_that_makes_no_values_is_refused(step, text):
     payload = CODEC.encode(update_of(LAYOUT), LAYOUT, limit=300)
     payload[:4] = np.array([step], "<f4").view(np.uint8)
@@ -255,9 +273,9 @@ def payload_of_chance():
 def test_every_machine_decodes_to_the_same_bits():
     payload = payload_of_chance()
     CODEC.check(payload, LAYOUT)
-    assert zlib.crc32(payload.tobytes()) == 0x38f8e795
+    assert zlib.crc32(payload.tobytes()) == 0x38F8E795
     base = rng.start_values(LAYOUT, 3)
-    assert zlib.crc32(plus(base, LOWRANK, payload, LAYOUT).tobytes()) == 0x9afb6a39
+    assert zlib.crc32(plus(base, LOWRANK, payload, LAYOUT).tobytes()) == 0x9AFB6A39
 
 
 def test_golden_payload():

@@ -42,7 +42,7 @@ def test_sizes_that_are_given_stay():
 def test_a_budget_is_divided_among_those_who_may_upload():
     assert sizes(0.0, 0.0, 10, LAYOUT, rules(up_budget_bits=8 * 1000)).up == 100
     assert sizes(0.0, 0.0, 10, LAYOUT, rules(up_budget_bits=8 * 1000, sel_clients=5)).up == 200
-    assert sizes(0.0, 0.0, 10, LAYOUT, rules(up_budget_bits=10 ** 9)).up == int(FIRST) + 40
+    assert sizes(0.0, 0.0, 10, LAYOUT, rules(up_budget_bits=10**9)).up == int(FIRST) + 40
     assert sizes(0.0, 0.0, 7, LAYOUT, rules(up_budget_bits=8 * 1000)).up * 7 <= 1000
 
 
@@ -50,12 +50,15 @@ def test_who_is_not_there_takes_no_part_of_the_budget():
     assert sizes(0.0, 0.0, 4, LAYOUT, rules(up_budget_bits=8 * 1000, sel_clients=9)).up == 250
 
 
-@pytest.mark.parametrize("changes, text", [
-    (dict(bytes_up=100), "bytes_up is 100 bytes for a model of 65674 parameters, expected at least 111"),
-    (dict(bytes_down=110), "bytes_down is 110 bytes"),
-    (dict(up_budget_bits=8 * 1000), "bytes_up is 100 bytes"),
-    (dict(bytes_up=10 ** 6), "bytes_up is 1000000 bytes for a model of 65674 parameters, expected at most 66728"),
-])
+@pytest.mark.parametrize(
+    "changes, text",
+    [
+        (dict(bytes_up=100), "bytes_up is 100 bytes for a model of 65674 parameters, expected at least 111"),
+        (dict(bytes_down=110), "bytes_down is 110 bytes"),
+        (dict(up_budget_bits=8 * 1000), "bytes_up is 100 bytes"),
+        (dict(bytes_up=10**6), "bytes_up is 1000000 bytes for a model of 65674 parameters, expected at most 66728"),
+    ],
+)
 def test_sizes_that_say_next_to_nothing_are_refused(changes, text):
     with pytest.raises(ConfigError, match=text):
         check_room(10, LAYOUT, rules(**changes))

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from flq.core.codecs import rans
 from flq.errors import CodecError
 
-FREQUENCIES = np.array([[4000, 32] + [4] * 13 + [12], [2048, 1024, 512, 256, 128, 64, 32, 16, 4, 4, 2, 2, 1, 1, 1, 1],
-                        [256] * 16])
+FREQUENCIES = np.array(
+    [[4000, 32] + [4] * 13 + [12], [2048, 1024, 512, 256, 128, 64, 32, 16, 4, 4, 2, 2, 1, 1, 1, 1], [256] * 16]
+)
 TABLES = rans.tables_of(FREQUENCIES)
 
 
@@ -29,14 +30,15 @@ def oracle(symbols, which, n_lanes):
         state = 1 << 16
         for i in reversed(range(lane, len(symbols), n_lanes)):
             row = FREQUENCIES[which[i]].tolist()
-            frequency, below = row[symbols[i]], sum(row[:symbols[i]])
+            frequency, below = row[symbols[i]], sum(row[: symbols[i]])
             if state >= frequency << 20:
                 words.append((i, state % 65536))
                 state //= 65536
             state = state // frequency * 4096 + state % frequency + below
         states.append(state)
-    return (b"".join(state.to_bytes(4, "little") for state in states)
-            + b"".join(word.to_bytes(2, "little") for _, word in sorted(words)))
+    return b"".join(state.to_bytes(4, "little") for state in states) + b"".join(
+        word.to_bytes(2, "little") for _, word in sorted(words)
+    )
 
 
 @pytest.mark.parametrize("n", [0, 1, 2, 500])
@@ -66,7 +68,7 @@ def test_golden_stream():
 GOLDEN = "bf0b02872003"
 
 
-@given(n=st.integers(0, 300), seed=st.integers(0, 2 ** 32 - 1), rest=st.binary(max_size=5))
+@given(n=st.integers(0, 300), seed=st.integers(0, 2**32 - 1), rest=st.binary(max_size=5))
 def test_what_is_encoded_is_decoded_and_what_follows_is_left(n, seed, rest):
     symbols, which = drawn(n, seed)
     stream = rans.encode(symbols, which, TABLES)

@@ -10,7 +10,7 @@ import pytest
 from flq.core import rng
 from flq.core.layout import BLOCK, Layout, Tensor
 
-MASK = 2 ** 64 - 1
+MASK = 2**64 - 1
 
 
 def philox(key, counter, n_words):
@@ -18,7 +18,7 @@ def philox(key, counter, n_words):
     words = []
     counter = sum(word << (64 * i) for i, word in enumerate(counter))
     while len(words) < n_words:
-        counter = (counter + 1) % 2 ** 256
+        counter = (counter + 1) % 2**256
         c0, c1, c2, c3 = [(counter >> (64 * i)) & MASK for i in range(4)]
         k0, k1 = key
         for _ in range(10):
@@ -29,8 +29,10 @@ def philox(key, counter, n_words):
     return words[:n_words]
 
 
-@pytest.mark.parametrize("seed, purpose, round_index, worker_id",
-                         [(42, rng.START, 0, 0), (0, rng.BATCHES, 7, 3), (2 ** 63 - 1, rng.PROBLEM, 0, 4095)])
+@pytest.mark.parametrize(
+    "seed, purpose, round_index, worker_id",
+    [(42, rng.START, 0, 0), (0, rng.BATCHES, 7, 3), (2**63 - 1, rng.PROBLEM, 0, 4095)],
+)
 def test_streams_are_philox_with_key_and_counter_as_documented(seed, purpose, round_index, worker_id):
     raw = rng.stream(seed, purpose, round_index, worker_id).random_raw(11)
     assert raw.tolist() == philox((seed, purpose), (0, 0, round_index, worker_id), 11)
@@ -61,25 +63,34 @@ def test_uniform_values_are_the_top_24_bits():
     values = rng.uniform(1000, rng.stream(3, rng.PROBLEM))
     raw = rng.stream(3, rng.PROBLEM).random_raw(1000).tolist()
     assert values.dtype == np.float32
-    assert values.tolist() == [(word >> 40) * 2.0 ** -23 - 1.0 for word in raw]  # exact in float32
+    assert values.tolist() == [(word >> 40) * 2.0**-23 - 1.0 for word in raw]  # exact in float32
     assert -1.0 <= values.min() < -0.99 and 0.99 < values.max() < 1.0
 
 
 def test_uniform_values_do_not_depend_on_the_blocks():
     whole = rng.uniform(BLOCK + 5, rng.stream(3, rng.PROBLEM))
     raw = rng.stream(3, rng.PROBLEM).random_raw(BLOCK + 5)[-5:]
-    assert whole[-5:].tolist() == [(word >> 40) * 2.0 ** -23 - 1.0 for word in raw.tolist()]
+    assert whole[-5:].tolist() == [(word >> 40) * 2.0**-23 - 1.0 for word in raw.tolist()]
 
 
-MLP = Layout((Tensor("dense_1/kernel", (64, 200)), Tensor("dense_1/bias", (200,)),
-              Tensor("dense_2/kernel", (200, 10)), Tensor("dense_2/bias", (10,))))
+MLP = Layout(
+    (
+        Tensor("dense_1/kernel", (64, 200)),
+        Tensor("dense_1/bias", (200,)),
+        Tensor("dense_2/kernel", (200, 10)),
+        Tensor("dense_2/bias", (10,)),
+    )
+)
 
 
-@pytest.mark.parametrize("layout, seed, crc", [
-    (MLP, 42, "50d31d24"),
-    (MLP, 43, "ba80f31b"),
-    (Layout((Tensor("conv", (5, 5, 1, 16)), Tensor("bias", (16,)))), 42, "10185080"),
-])
+@pytest.mark.parametrize(
+    "layout, seed, crc",
+    [
+        (MLP, 42, "50d31d24"),
+        (MLP, 43, "ba80f31b"),
+        (Layout((Tensor("conv", (5, 5, 1, 16)), Tensor("bias", (16,)))), 42, "10185080"),
+    ],
+)
 def test_start_values_are_golden(layout, seed, crc):
     assert "%08x" % zlib.crc32(rng.start_values(layout, seed).tobytes()) == crc
 

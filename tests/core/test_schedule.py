@@ -12,12 +12,18 @@ def rates(schedule, rounds, lr=2.0, decay=0.25, n=4):
     return [learning_rate(model, k) for k in rounds]
 
 
-@pytest.mark.parametrize("schedule, expected", [
-    ("constant", [2, 2, 2, 2, 2, 2, 2]),
-    ("exponential", [2, 2 * 0.25 ** 0.25, 1, 2 * 0.25 ** 0.75, 0.5, 0.5 * 0.25 ** 0.25, 0.25]),
-    ("step", [2, 2, 2, 2, 0.5, 0.5, 0.5]),
-    ("cosine", [2, 0.5 + 1.5 * (1 + math.sqrt(0.5)) / 2, 1.25, 0.5 + 1.5 * (1 - math.sqrt(0.5)) / 2, 0.5, 0.5, 0.5]),
-])
+@pytest.mark.parametrize(
+    "schedule, expected",
+    [
+        ("constant", [2, 2, 2, 2, 2, 2, 2]),
+        ("exponential", [2, 2 * 0.25**0.25, 1, 2 * 0.25**0.75, 0.5, 0.5 * 0.25**0.25, 0.25]),
+        ("step", [2, 2, 2, 2, 0.5, 0.5, 0.5]),
+        (
+            "cosine",
+            [2, 0.5 + 1.5 * (1 + math.sqrt(0.5)) / 2, 1.25, 0.5 + 1.5 * (1 - math.sqrt(0.5)) / 2, 0.5, 0.5, 0.5],
+        ),
+    ],
+)
 def test_rates_of_the_first_rounds(schedule, expected):
     assert rates(schedule, range(1, 8)) == pytest.approx(expected, rel=1e-12)
 

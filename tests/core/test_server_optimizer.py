@@ -31,16 +31,24 @@ def by_equation(rules, lr, start, totals):
             x = x - lr * first
         else:
             first = rules.beta_1 * first + (1 - rules.beta_1) * total
-            second = rules.beta_2 * second + (1 - rules.beta_2) * total ** 2
-            rate = lr * math.sqrt(1 - rules.beta_2 ** t) / (1 - rules.beta_1 ** t)
+            second = rules.beta_2 * second + (1 - rules.beta_2) * total**2
+            rate = lr * math.sqrt(1 - rules.beta_2**t) / (1 - rules.beta_1**t)
             x = x - rate * first / (np.sqrt(second) + rules.epsilon)
     return x
 
 
-@pytest.mark.parametrize("rules", [
-    ServerStep("sgd"), ServerStep("momentum"), ServerStep("momentum", momentum=0.0), ServerStep("adam"),
-    ServerStep("adam", beta_1=0.5, beta_2=0.75, epsilon=0.125), ServerStep("adam", beta_1=0.0, beta_2=0.0)],
-    ids=lambda rules: "%s %g %g" % (rules.optimizer, rules.momentum, rules.beta_1))
+@pytest.mark.parametrize(
+    "rules",
+    [
+        ServerStep("sgd"),
+        ServerStep("momentum"),
+        ServerStep("momentum", momentum=0.0),
+        ServerStep("adam"),
+        ServerStep("adam", beta_1=0.5, beta_2=0.75, epsilon=0.125),
+        ServerStep("adam", beta_1=0.0, beta_2=0.0),
+    ],
+    ids=lambda rules: "%s %g %g" % (rules.optimizer, rules.momentum, rules.beta_1),
+)
 def test_steps_follow_the_equations(rules):
     start = np.linspace(-1, 1, N).astype(np.float32)
     model, moments = start, Moments()

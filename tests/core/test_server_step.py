@@ -40,12 +40,15 @@ def test_weights_are_the_shares_of_the_samples(memory):
     assert aggregate([0, 1, 2], memory) == [1, 2, 5, 0]
 
 
-@pytest.mark.parametrize("memory, expected", [
-    ("none", [float(np.float32(1 / 3) * 8), float(np.float32(2 / 3) * 8), 0, 0]),
-    ("flq", [float(np.float32(1 / 3) * 8), float(np.float32(2 / 3) * 8), 0, 0]),
-    ("residual", [1, 2, 0, 0]),
-    ("mirror", [1, 2, 0, 0]),
-])
+@pytest.mark.parametrize(
+    "memory, expected",
+    [
+        ("none", [float(np.float32(1 / 3) * 8), float(np.float32(2 / 3) * 8), 0, 0]),
+        ("flq", [float(np.float32(1 / 3) * 8), float(np.float32(2 / 3) * 8), 0, 0]),
+        ("residual", [1, 2, 0, 0]),
+        ("mirror", [1, 2, 0, 0]),
+    ],
+)
 def test_weights_are_over_uploaders_or_over_all_leased_workers(memory, expected):
     assert aggregate([0, 1], memory) == expected
 
@@ -69,8 +72,9 @@ def test_statistics_are_the_mean_over_this_rounds_uploads(memory, uploaded, expe
     layout = Layout((Tensor("w", (2,)), Tensor("bn/moving_mean", (2,))), 1)
     vectors = {0: vector(8, 0, 8, 0), 1: vector(0, 8, 0, 8)}
     payloads = {m: QUANTIZERS[32].encode(vectors[m], layout) for m in uploaded}
-    total = server_step.aggregate({0: 1, 1: 3, 2: 4}, uploaded, payloads, vectors, layout,
-                                   EXACT._replace(memory=memory))
+    total = server_step.aggregate(
+        {0: 1, 1: 3, 2: 4}, uploaded, payloads, vectors, layout, EXACT._replace(memory=memory)
+    )
     assert total[2:].tolist() == expected
 
 

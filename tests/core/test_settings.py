@@ -15,14 +15,36 @@ from flq.errors import ConfigError
 
 def settings(**changes):
     sections = {
-        "flq_algorithm": {"mode": "bbit", "update": "delta", "b_up": 4, "b_down": None, "memory": None,
-                          "scale_by_selected": False, "sel_ref": 1, "clip_global": 0.0,
-                          "bytes_up": None, "bytes_down": None, "coding": "none"},
+        "flq_algorithm": {
+            "mode": "bbit",
+            "update": "delta",
+            "b_up": 4,
+            "b_down": None,
+            "memory": None,
+            "scale_by_selected": False,
+            "sel_ref": 1,
+            "clip_global": 0.0,
+            "bytes_up": None,
+            "bytes_down": None,
+            "coding": "none",
+        },
         "lazy_selection": {"D": 10, "ck": 0.8, "C": 50, "warmup": 3, "thr_scale": None},
         "budget_selection": {"sel_clients": 0, "up_budget_bits": 0, "grant_by": "energy"},
-        "model": {"lr": 0.1, "lr_schedule": "step", "lr_decay": 0.5, "lr_decay_rounds": 10, "local_optimizer": "sgd",
-                  "mu": 0.0, "server_optimizer": "sgd", "server_lr": 0.5, "server_momentum": 0.7,
-                  "server_beta_1": 0.9, "server_beta_2": 0.999, "server_epsilon": 1e-7, "ema": 0.0},
+        "model": {
+            "lr": 0.1,
+            "lr_schedule": "step",
+            "lr_decay": 0.5,
+            "lr_decay_rounds": 10,
+            "local_optimizer": "sgd",
+            "mu": 0.0,
+            "server_optimizer": "sgd",
+            "server_lr": 0.5,
+            "server_momentum": 0.7,
+            "server_beta_1": 0.9,
+            "server_beta_2": 0.999,
+            "server_epsilon": 1e-7,
+            "ema": 0.0,
+        },
     }
     for key, value in changes.items():
         section = next(name for name in sections if key in sections[name])
@@ -38,23 +60,53 @@ def resolve(**changes):
 
 
 def test_defaults_resolve_to_four_bits_both_ways_with_a_residual_that_never_skips():
-    assert resolve() == Rules(mode="bbit", codec_up=4, codec_down=4, memory="residual", depth=10, ck=0.8,
-                              max_silence=50, warmup=3, thr_scale=0.0, sel_clients=0, up_budget_bits=0,
-                              step=ServerStep(lr=0.5))
+    assert resolve() == Rules(
+        mode="bbit",
+        codec_up=4,
+        codec_down=4,
+        memory="residual",
+        depth=10,
+        ck=0.8,
+        max_silence=50,
+        warmup=3,
+        thr_scale=0.0,
+        sel_clients=0,
+        up_budget_bits=0,
+        step=ServerStep(lr=0.5),
+    )
 
 
-@pytest.mark.parametrize("changes, bits_down", [
-    (dict(b_up=6), 6), (dict(mode="bin"), 1), (dict(mode="laq8"), 8), (dict(mode="fedavg"), 32),  # null: as up
-    (dict(b_down=0), 32), (dict(b_down=32), 32), (dict(b_down=3), 3), (dict(mode="fedavg", b_down=8), 8),
-    (LAQ_MODE, 32), (dict(LAQ_MODE, b_down=8), 8),
-])
+@pytest.mark.parametrize(
+    "changes, bits_down",
+    [
+        (dict(b_up=6), 6),
+        (dict(mode="bin"), 1),
+        (dict(mode="laq8"), 8),
+        (dict(mode="fedavg"), 32),  # null: as up
+        (dict(b_down=0), 32),
+        (dict(b_down=32), 32),
+        (dict(b_down=3), 3),
+        (dict(mode="fedavg", b_down=8), 8),
+        (LAQ_MODE, 32),
+        (dict(LAQ_MODE, b_down=8), 8),
+    ],
+)
 def test_b_down_follows_the_uplink_or_is_what_is_asked(changes, bits_down):
     assert resolve(**changes).codec_down == bits_down
 
 
-@pytest.mark.parametrize("changes, bits_up", [(dict(mode="fedavg"), 32), (dict(mode="laq8"), LAQ8),
-                                              (dict(mode="bin"), 1), (dict(b_up=8), 8), (LAQ_MODE, LAQ + 4),
-                                              (dict(LAQ_MODE, b_up=1), LAQ + 1), (dict(LAQ_MODE, b_up=32), 32)])
+@pytest.mark.parametrize(
+    "changes, bits_up",
+    [
+        (dict(mode="fedavg"), 32),
+        (dict(mode="laq8"), LAQ8),
+        (dict(mode="bin"), 1),
+        (dict(b_up=8), 8),
+        (LAQ_MODE, LAQ + 4),
+        (dict(LAQ_MODE, b_up=1), LAQ + 1),
+        (dict(LAQ_MODE, b_up=32), 32),
+    ],
+)
 def test_the_mode_fixes_the_codec_up(changes, bits_up):
     assert resolve(**changes).codec_up == bits_up
 
@@ -75,30 +127,36 @@ def test_fedavg_is_never_lazy_and_remembers_nothing():
     assert resolve(mode="fedavg").memory == "none"
 
 
-@pytest.mark.parametrize("changes, text", [
-    (dict(mode="flq"), "mode must be one of"),
-    (dict(memory="ef"), "memory must be one of"),
-    (dict(mode="fedavg", memory="residual"), "memory must be none"),
-    (dict(mode="fedavg", memory="mirror"), "memory must be none"),
-    (dict(b_up=0), "b_up must be in 1..8"),
-    (dict(b_up=9), "b_up must be in 1..8"),
-    (dict(b_up=32), "b_up must be in 1..8"),
-    (dict(memory="mirror", scale_by_selected=True), "scale_by_selected can not be used with memory mirror"),
-    (dict(update="both"), "update must be one of delta, gradient, got 'both'"),
-    (dict(server_optimizer="adagrad"), "server_optimizer must be one of sgd, momentum, adam"),
-    (dict(server_optimizer="adam"), "adam can not be used with memory residual"),
-    (dict(update="gradient", memory="residual", server_optimizer="adam"), "adam can not be used with memory residual"),
-    (dict(memory="flq", b_up=2), "memory flq diverges at 2 bits"),
-    (dict(update="gradient", b_up=2), "memory flq diverges at 2 bits"),
-    (dict(update="gradient", mu=0.1), "mu must be 0 and local_optimizer sgd, got 0.1 and 'sgd'"),
-    (dict(update="gradient", local_optimizer="adam"), "takes no local steps"),
-    (dict(mode="laq"), "mode laq sends gradients: update must be gradient, got 'delta'"),
-    (dict(LAQ_MODE, b_up=9), "b_up must be in 1..8 or 32 in mode laq, got 9"),
-    (dict(LAQ_MODE, memory="residual"), "mode laq sums up stored gradients: memory must be mirror, got 'residual'"),
-    (dict(LAQ_MODE, server_optimizer="momentum"), "server_optimizer must be sgd, got 'momentum'"),
-    (dict(b_down=9), "b_down must be in 1..8"),
-    (dict(b_down=-1), "b_down must be in 1..8"),
-])
+@pytest.mark.parametrize(
+    "changes, text",
+    [
+        (dict(mode="flq"), "mode must be one of"),
+        (dict(memory="ef"), "memory must be one of"),
+        (dict(mode="fedavg", memory="residual"), "memory must be none"),
+        (dict(mode="fedavg", memory="mirror"), "memory must be none"),
+        (dict(b_up=0), "b_up must be in 1..8"),
+        (dict(b_up=9), "b_up must be in 1..8"),
+        (dict(b_up=32), "b_up must be in 1..8"),
+        (dict(memory="mirror", scale_by_selected=True), "scale_by_selected can not be used with memory mirror"),
+        (dict(update="both"), "update must be one of delta, gradient, got 'both'"),
+        (dict(server_optimizer="adagrad"), "server_optimizer must be one of sgd, momentum, adam"),
+        (dict(server_optimizer="adam"), "adam can not be used with memory residual"),
+        (
+            dict(update="gradient", memory="residual", server_optimizer="adam"),
+            "adam can not be used with memory residual",
+        ),
+        (dict(memory="flq", b_up=2), "memory flq diverges at 2 bits"),
+        (dict(update="gradient", b_up=2), "memory flq diverges at 2 bits"),
+        (dict(update="gradient", mu=0.1), "mu must be 0 and local_optimizer sgd, got 0.1 and 'sgd'"),
+        (dict(update="gradient", local_optimizer="adam"), "takes no local steps"),
+        (dict(mode="laq"), "mode laq sends gradients: update must be gradient, got 'delta'"),
+        (dict(LAQ_MODE, b_up=9), "b_up must be in 1..8 or 32 in mode laq, got 9"),
+        (dict(LAQ_MODE, memory="residual"), "mode laq sums up stored gradients: memory must be mirror, got 'residual'"),
+        (dict(LAQ_MODE, server_optimizer="momentum"), "server_optimizer must be sgd, got 'momentum'"),
+        (dict(b_down=9), "b_down must be in 1..8"),
+        (dict(b_down=-1), "b_down must be in 1..8"),
+    ],
+)
 def test_what_can_not_work_is_refused_in_a_sentence(changes, text):
     with pytest.raises(ConfigError, match=text):
         resolve(**changes)
@@ -109,20 +167,30 @@ def test_scaling_and_clip_are_taken_over():
     assert (rules.scale_by_selected, rules.sel_ref, rules.clip_global) == (True, 7, 2.5)
 
 
-@pytest.mark.parametrize("changes, memory", [
-    (dict(), "residual"), (dict(update="gradient"), "flq"), (dict(mode="bin", update="gradient"), "flq"),
-    (dict(mode="laq8"), "none"), (dict(mode="laq8", update="gradient"), "none"),
-    (dict(mode="fedavg", update="gradient"), "none"), (dict(mode="laq8", memory="mirror"), "mirror"),
-    (dict(update="gradient", memory="residual"), "residual"), (dict(update="gradient", memory="mirror"), "mirror"),
-    (LAQ_MODE, "mirror")])
+@pytest.mark.parametrize(
+    "changes, memory",
+    [
+        (dict(), "residual"),
+        (dict(update="gradient"), "flq"),
+        (dict(mode="bin", update="gradient"), "flq"),
+        (dict(mode="laq8"), "none"),
+        (dict(mode="laq8", update="gradient"), "none"),
+        (dict(mode="fedavg", update="gradient"), "none"),
+        (dict(mode="laq8", memory="mirror"), "mirror"),
+        (dict(update="gradient", memory="residual"), "residual"),
+        (dict(update="gradient", memory="mirror"), "mirror"),
+        (LAQ_MODE, "mirror"),
+    ],
+)
 def test_the_memory_is_the_modes_own_or_what_is_asked(changes, memory):
     assert resolve(**changes).memory == memory
 
 
 @pytest.mark.parametrize("memory", ["none", "flq", "mirror"])
 def test_adam_goes_with_every_memory_but_the_residual(memory):
-    step = resolve(memory=memory, server_optimizer="adam", server_beta_1=0.5, server_beta_2=0.75,
-                   server_epsilon=0.125, ema=0.25).step
+    step = resolve(
+        memory=memory, server_optimizer="adam", server_beta_1=0.5, server_beta_2=0.75, server_epsilon=0.125, ema=0.25
+    ).step
     assert step == ServerStep("adam", 0.5, 0.7, 0.5, 0.75, 0.125, 0.25)
 
 
@@ -132,8 +200,9 @@ def test_with_gradients_the_learning_rate_is_the_masters():
     assert [learning_rate(rates, k) for k in (1, 10, 11, 21)] == [0.1, 0.1, 0.05, 0.025]
 
 
-@pytest.mark.parametrize("changes, needs", [
-    (dict(), False), (dict(sel_clients=1), True), (dict(up_budget_bits=1), True)])
+@pytest.mark.parametrize(
+    "changes, needs", [(dict(), False), (dict(sel_clients=1), True), (dict(up_budget_bits=1), True)]
+)
 def test_offers_are_needed_when_there_is_a_limit(changes, needs):
     assert resolve(**changes).needs_offers is needs
 
@@ -155,8 +224,10 @@ def test_by_default_nothing_changes():
     assert scaled([3, 4], 5, sel_ref=2) == [3, 4]
 
 
-@pytest.mark.parametrize("n_selected, sel_ref, expected", [
-    (1, 1, [3, 4]), (3, 1, [9, 12]), (1, 2, [1.5, 2]), (3, 2, [4.5, 6]), (4, 4, [3, 4])])
+@pytest.mark.parametrize(
+    "n_selected, sel_ref, expected",
+    [(1, 1, [3, 4]), (3, 1, [9, 12]), (1, 2, [1.5, 2]), (3, 2, [4.5, 6]), (4, 4, [3, 4])],
+)
 def test_the_factor_is_uploads_over_sel_ref(n_selected, sel_ref, expected):
     assert scaled([3, 4], n_selected, scale_by_selected=True, sel_ref=sel_ref) == expected
 
@@ -224,11 +295,14 @@ def test_lowrank_codes_both_ways_with_a_residual_and_divides_its_budget():
     assert resolve(mode="lowrank", b_up=None, update="gradient").memory == "residual"
 
 
-@pytest.mark.parametrize("changes, text", [
-    (dict(mode="lowrank"), "b_up must be null, got 4"),
-    (dict(mode="lowrank", b_up=None, memory="flq"), "memory must be residual, mirror or none, got 'flq'"),
-    (dict(mode="lowrank", b_up=None, server_optimizer="adam"), "adam can not be used with memory residual"),
-])
+@pytest.mark.parametrize(
+    "changes, text",
+    [
+        (dict(mode="lowrank"), "b_up must be null, got 4"),
+        (dict(mode="lowrank", b_up=None, memory="flq"), "memory must be residual, mirror or none, got 'flq'"),
+        (dict(mode="lowrank", b_up=None, server_optimizer="adam"), "adam can not be used with memory residual"),
+    ],
+)
 def test_what_lowrank_can_not_do_is_refused(changes, text):
     with pytest.raises(ConfigError, match=text):
         resolve(**changes)

@@ -19,17 +19,20 @@ def rules(sel_clients=0, up_budget_bits=0, grant_by="energy"):
 OFFERS = [Offer(0, 10.0, 10), Offer(1, 30.0, 10), Offer(2, 20.0, 10), Offer(3, 40.0, 10)]
 
 
-@pytest.mark.parametrize("limits, granted", [
-    (rules(sel_clients=1), [3]),
-    (rules(sel_clients=3), [1, 2, 3]),
-    (rules(sel_clients=9), [0, 1, 2, 3]),
-    (rules(up_budget_bits=29), [1, 3]),
-    (rules(up_budget_bits=30), [1, 2, 3]),
-    (rules(up_budget_bits=9), []),
-    (rules(sel_clients=1, up_budget_bits=30), [3]),
-    (rules(sel_clients=3, up_budget_bits=20), [1, 3]),
-    (rules(), [0, 1, 2, 3]),
-])
+@pytest.mark.parametrize(
+    "limits, granted",
+    [
+        (rules(sel_clients=1), [3]),
+        (rules(sel_clients=3), [1, 2, 3]),
+        (rules(sel_clients=9), [0, 1, 2, 3]),
+        (rules(up_budget_bits=29), [1, 3]),
+        (rules(up_budget_bits=30), [1, 2, 3]),
+        (rules(up_budget_bits=9), []),
+        (rules(sel_clients=1, up_budget_bits=30), [3]),
+        (rules(sel_clients=3, up_budget_bits=20), [1, 3]),
+        (rules(), [0, 1, 2, 3]),
+    ],
+)
 def test_most_energy_first_within_both_limits(limits, granted):
     assert grant(OFFERS, {}, limits, CHANCE) == granted
 
@@ -102,9 +105,12 @@ def test_an_offer_of_no_bits_is_granted():
     assert grant([Offer(0, 0.0, 0)], {}, rules(up_budget_bits=1), CHANCE) == [0]
 
 
-@given(numbers=st.lists(st.tuples(st.floats(0, 1e9), st.integers(0, 100)), max_size=12),
-       waited=st.dictionaries(st.integers(0, 11), st.integers(0, 6)),
-       sel_clients=st.integers(0, 5), up_budget_bits=st.integers(0, 300))
+@given(
+    numbers=st.lists(st.tuples(st.floats(0, 1e9), st.integers(0, 100)), max_size=12),
+    waited=st.dictionaries(st.integers(0, 11), st.integers(0, 6)),
+    sel_clients=st.integers(0, 5),
+    up_budget_bits=st.integers(0, 300),
+)
 def test_limits_are_never_exceeded_and_nothing_that_fits_is_left(numbers, waited, sel_clients, up_budget_bits):
     offers = [Offer(i, energy, cost) for i, (energy, cost) in enumerate(numbers)]
     granted = grant(offers, waited, rules(sel_clients, up_budget_bits), CHANCE)
@@ -113,8 +119,11 @@ def test_limits_are_never_exceeded_and_nothing_that_fits_is_left(numbers, waited
     assert not sel_clients or len(granted) <= sel_clients
     assert not up_budget_bits or spent <= up_budget_bits
     full = sel_clients and len(granted) == sel_clients
-    assert full or all(up_budget_bits and spent + offer.cost_bits > up_budget_bits
-                       for offer in offers if offer.worker_id not in granted)
+    assert full or all(
+        up_budget_bits and spent + offer.cost_bits > up_budget_bits
+        for offer in offers
+        if offer.worker_id not in granted
+    )
 
 
 def test_after_c_rounds_turns_are_taken():
@@ -129,8 +138,11 @@ def test_after_c_rounds_turns_are_taken():
 
 # -- energies are claims ---------------------------------------------------------------------
 
-@pytest.mark.parametrize("energies, first", [
-    ([1.0, 9.0, 2.0], 1), ([1.0, 1.7e308, 2.0], 1), ([0.0, 0.0, 5.0], 0), ([1.7e308, 1.7e308, 1.0], 0)])
+
+@pytest.mark.parametrize(
+    "energies, first",
+    [([1.0, 9.0, 2.0], 1), ([1.0, 1.7e308, 2.0], 1), ([0.0, 0.0, 5.0], 0), ([1.7e308, 1.7e308, 1.0], 0)],
+)
 def test_an_energy_counts_for_ten_times_the_median_at_most(energies, first):
     offers = [Offer(worker_id, energy, 10) for worker_id, energy in enumerate(energies)]
     assert grant(offers, {}, rules(sel_clients=1), CHANCE) == [first]

@@ -47,7 +47,7 @@ def test_without_memory_the_update_itself_is_coded():
 def test_a_residual_keeps_what_was_not_sent():
     state = WorkerState(vector(1, -1, 1, 0.5), None, clock=2, fresh=False)
     proposal = propose(state, vector(3, 2, -4, 0), 1, 0.0, LAYOUT, rules("residual"))
-    assert proposal.energy == 16 + 1 + 9 + 0.25               # of a = u + e = 4 1 -3 .5
+    assert proposal.energy == 16 + 1 + 9 + 0.25  # of a = u + e = 4 1 -3 .5
     assert sent(proposal).tolist() == [4, 0, -4, 0]
     assert proposal.if_applied.residual.tolist() == [0, 1, 1, 0.5]
     assert proposal.if_not.residual.tolist() == [4, 1, -3, 0.5]
@@ -58,7 +58,7 @@ def test_a_residual_keeps_what_was_not_sent():
 def test_a_mirror_moves_by_what_was_sent_or_not_at_all():
     state = WorkerState(None, vector(1, -1, 1, 0.5), clock=2, fresh=False)
     proposal = propose(state, vector(5, 0, -2, 0.5), 1, 0.0, LAYOUT, rules("mirror"))
-    assert proposal.energy == 16 + 1 + 9                      # of u - g = 4 1 -3 0
+    assert proposal.energy == 16 + 1 + 9  # of u - g = 4 1 -3 0
     assert sent(proposal).tolist() == [4, 0, -4, 0]
     assert proposal.if_applied.mirror.tolist() == [5, -1, -3, 0.5]
     assert proposal.if_not.mirror.tolist() == [1, -1, 1, 0.5]
@@ -69,12 +69,12 @@ def test_a_mirror_moves_by_what_was_sent_or_not_at_all():
 def test_flq_has_both_memories():
     state = WorkerState(vector(1, 0, 0, 0.5), vector(0, 1, -1, 0), clock=2, fresh=False)
     proposal = propose(state, vector(3, 2, -4, -0.5), 1, 0.0, LAYOUT, rules("flq", 2))
-    assert proposal.energy == 16 + 1 + 9                      # of u + e - g = 4 1 -3 0
+    assert proposal.energy == 16 + 1 + 9  # of u + e - g = 4 1 -3 0
     assert sent(proposal).tolist() == [4, 0, -4, 0]
-    assert proposal.if_applied.mirror.tolist() == [4, 1, -5, 0]    # q = g + what was sent
-    assert proposal.if_applied.residual.tolist() == [0, 1, 1, 0]   # u + e - q
+    assert proposal.if_applied.mirror.tolist() == [4, 1, -5, 0]  # q = g + what was sent
+    assert proposal.if_applied.residual.tolist() == [0, 1, 1, 0]  # u + e - q
     assert proposal.if_not.mirror.tolist() == [0, 1, -1, 0]
-    assert proposal.if_not.residual.tolist() == [4, 2, -4, 0]      # u + e
+    assert proposal.if_not.residual.tolist() == [4, 2, -4, 0]  # u + e
     assert proposal.if_applied[2:] == (0, False, 0.0) and proposal.if_not[2:] == (3, False, 0.0)
 
 
@@ -94,9 +94,18 @@ def test_statistics_are_sent_exactly_and_never_added_up(memory):
 
 def test_stochastic_rounding_draws_from_the_noise_that_it_is_given():
     layout, update = Layout((Tensor("w", (1000,)),)), np.linspace(-1, 1, 1000).astype(np.float32)
+
     def payload(*key):
-        return propose(first_state(layout, rules("none", LAQ8)), update, 1, 0.0, layout, rules("none", LAQ8),
-                       rng.stream(1, rng.ROUNDING, *key)).payload.tolist()
+        return propose(
+            first_state(layout, rules("none", LAQ8)),
+            update,
+            1,
+            0.0,
+            layout,
+            rules("none", LAQ8),
+            rng.stream(1, rng.ROUNDING, *key),
+        ).payload.tolist()
+
     assert payload(1, 0) == payload(1, 0)
     assert payload(1, 0) != payload(2, 0) and payload(1, 0) != payload(1, 1)
     with pytest.raises(CodecError, match="needs raw integers"):
@@ -104,7 +113,7 @@ def test_stochastic_rounding_draws_from_the_noise_that_it_is_given():
 
 
 @pytest.mark.parametrize("bits", sorted(QUANTIZERS))
-@given(seed=st.integers(0, 2 ** 32 - 1))
+@given(seed=st.integers(0, 2**32 - 1))
 def test_memories_are_elementwise_float32(bits, seed):
     layout = Layout((Tensor("w", (2, 3)), Tensor("b", (3,))))
     update, memory = np.random.RandomState(seed).standard_t(2, (2, 9)).astype(np.float32)

@@ -121,8 +121,9 @@ exec {sshd} -D -e -f {folder}/sshd_config
 
 def run(*words: str, **options) -> str:
     """Run a program; return what it prints."""
-    done = subprocess.run(list(words), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True,
-                          timeout=60, **options)
+    done = subprocess.run(
+        list(words), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True, timeout=60, **options
+    )
     if done.returncode:
         raise OSError("%s: %s" % (" ".join(words), done.stdout.strip()))
     return done.stdout
@@ -152,12 +153,17 @@ class Boards:
         What ssh reads in place of the user's: the key, and the boards' host keys.
     """
 
-    addresses = {"operator": "10.214.1.1", "jump": "10.214.1.2", "inner": "10.214.9.2", "slow": "10.214.2.2",
-                 "refusing": "10.214.3.2"}
+    addresses = {
+        "operator": "10.214.1.1",
+        "jump": "10.214.1.2",
+        "inner": "10.214.9.2",
+        "slow": "10.214.2.2",
+        "refusing": "10.214.3.2",
+    }
 
     def __init__(self, folder: str) -> None:
         self._folder = folder
-        self._tag = "flq%d" % (os.getpid() % 10 ** 6)
+        self._tag = "flq%d" % (os.getpid() % 10**6)
         self._processes: List["subprocess.Popen[bytes]"] = []
         self.ssh_config = os.path.join(folder, "ssh_config")
 
@@ -206,8 +212,10 @@ class Boards:
         with open(os.path.join(self._folder, "known_hosts"), "w") as stream:
             stream.writelines(known)
         with open(self.ssh_config, "w") as stream:
-            stream.write("IdentityFile {0}/client_key\nIdentitiesOnly yes\nUserKnownHostsFile {0}/known_hosts\n"
-                         "GlobalKnownHostsFile /dev/null\nStrictHostKeyChecking yes\nUser root\n".format(self._folder))
+            stream.write(
+                "IdentityFile {0}/client_key\nIdentitiesOnly yes\nUserKnownHostsFile {0}/known_hosts\n"
+                "GlobalKnownHostsFile /dev/null\nStrictHostKeyChecking yes\nUser root\n".format(self._folder)
+            )
         for name in BOARDS:
             self._wait_for_sshd(name)
 
@@ -230,13 +238,30 @@ class Boards:
             run(*self.within(name), "tc", "qdisc", "add", "dev", where, "root", "tbf", *RATE)
         for name in ("jump", "operator"):
             run(*self.within(name), "sh", "-c", "echo 1 >/proc/sys/net/ipv4/ip_forward")
-        run(*self.within("jump"), "nft", "add table ip hide; add chain ip hide out { type nat hook postrouting "
-                                         "priority 100; }; add rule ip hide out oifname to-operator masquerade")
+        run(
+            *self.within("jump"),
+            "nft",
+            "add table ip hide; add chain ip hide out { type nat hook postrouting "
+            "priority 100; }; add rule ip hide out oifname to-operator masquerade",
+        )
 
     def _join(self, upper: str, upper_address: str, lower: str, lower_address: str) -> None:
         """Make a link; the lower end reaches everything through it."""
-        run("ip", "link", "add", "to-" + lower, "netns", self.namespace(upper), "type", "veth", "peer", "name",
-            "to-" + upper, "netns", self.namespace(lower))
+        run(
+            "ip",
+            "link",
+            "add",
+            "to-" + lower,
+            "netns",
+            self.namespace(upper),
+            "type",
+            "veth",
+            "peer",
+            "name",
+            "to-" + upper,
+            "netns",
+            self.namespace(lower),
+        )
         for name, device, address in ((upper, "to-" + lower, upper_address), (lower, "to-" + upper, lower_address)):
             run(*self.within(name), "ip", "addr", "add", address + "/30", "dev", device)
             run(*self.within(name), "ip", "link", "set", device, "up")
@@ -256,15 +281,30 @@ class Boards:
             "bin/systemctl": SYSTEMCTL.format(folder=folder + "/systemd", python=sys.executable),
             "bin/start": START,
             "home/.bashrc": BASHRC,
-            "authorized_keys": "" if name == "refusing" else self._read("client_key.pub")}
+            "authorized_keys": "" if name == "refusing" else self._read("client_key.pub"),
+        }
         for path, text in texts.items():
             with open(os.path.join(folder, path), "w") as stream:
                 stream.write(text)
         os.chmod(os.path.join(folder, "bin", "systemctl"), 0o755)
         with open(os.path.join(folder, "sshd.log"), "wb") as log:
-            self._processes.append(subprocess.Popen(
-                [*self.within(name), "unshare", "--mount", "--propagation", "private", "sh", "-ec",
-                 BEGIN.format(folder=folder, sshd=SSHD)], stdin=subprocess.DEVNULL, stdout=log, stderr=log))
+            self._processes.append(
+                subprocess.Popen(
+                    [
+                        *self.within(name),
+                        "unshare",
+                        "--mount",
+                        "--propagation",
+                        "private",
+                        "sh",
+                        "-ec",
+                        BEGIN.format(folder=folder, sshd=SSHD),
+                    ],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                )
+            )
         kind, key = self._read(name, "host_key.pub").split()[:2]
         return "%s %s %s\n" % (self.addresses[name], kind, key)
 

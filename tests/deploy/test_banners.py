@@ -22,7 +22,7 @@ BANNERS = {
     "no end of the line": 'printf "{\\"a\\": 2}"; printf "> " >&2',
     "quotes and colours": "printf '\\033[1;32m\\x27\"`$\\\\ \\033[0m\\n'",
     "bytes": "head -c 100000 /dev/urandom; head -c 100000 /dev/urandom >&2",
-    "after it": "echo before; trap 'echo \"{\\\"a\\\": 2}\"; echo changed; echo worse >&2; printf end' EXIT",
+    "after it": 'echo before; trap \'echo "{\\"a\\": 2}"; echo changed; echo worse >&2; printf end\' EXIT',
     "its own command": 'echo "$BASH_EXECUTION_STRING"; cat /proc/$$/cmdline',
     "lines of answers": 'printf "changed\\nhome /x\\nleft /\\n"; echo "ERROR: none" >&2',
 }
@@ -47,7 +47,7 @@ def connect(tmp_path, script, said):
 
 def test_the_answer_is_what_the_step_printed(tmp_path, banner):
     said = []
-    connection = connect(tmp_path, 'printf \'{"a": 1}\'; echo warned >&2; cat; exit\n', said)
+    connection = connect(tmp_path, "printf '{\"a\": 1}'; echo warned >&2; cat; exit\n", said)
     answer = connection.run("put", payload=b"\nwhat\nfollows")
     assert answer[:2] == ('{"a": 1}\nwhat\nfollows', "warned\n")
     assert answer.values() == {"a": 1} and answer.lines == ['{"a": 1}', "what", "follows"]

@@ -45,8 +45,9 @@ workers:
 def python36() -> str:
     """Return a Python 3.6, or skip."""
     find = 'project_dir="$1"; . "$1/scripts/environment.sh"; find_python_of 3.6'
-    found = subprocess.run(["bash", "-c", find, "bash", str(PROJECT)], stdout=subprocess.PIPE, timeout=60,
-                           universal_newlines=True).stdout.strip()
+    found = subprocess.run(
+        ["bash", "-c", find, "bash", str(PROJECT)], stdout=subprocess.PIPE, timeout=60, universal_newlines=True
+    ).stdout.strip()
     if not found:
         pytest.skip("no Python 3.6 is here, for a board as old as a Jetson Nano")
     return shutil.which(found) or found
@@ -56,10 +57,13 @@ def fill_wheelhouse(folder: Path, python: str) -> None:
     """Download what a board with Python 3.6 needs, by the pip that it will use, or skip."""
     pip = folder / "pip-21.3.1-py3-none-any.whl"
     quiet = ["--disable-pip-version-check", "--quiet", "download", "--dest", str(folder)]
-    for command in ([sys.executable, "-m", "pip", *quiet, "--no-deps", "--python-version", "3.6", "pip==21.3.1"],
-                    [python, str(pip / "pip"), *quiet, "-r", str(PROJECT / "requirements" / "worker-py36.txt")]):
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True,
-                              timeout=300)
+    for command in (
+        [sys.executable, "-m", "pip", *quiet, "--no-deps", "--python-version", "3.6", "pip==21.3.1"],
+        [python, str(pip / "pip"), *quiet, "-r", str(PROJECT / "requirements" / "worker-py36.txt")],
+    ):
+        done = subprocess.run(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True, timeout=300
+        )
         if done.returncode:
             pytest.skip("no wheels can be downloaded for Python 3.6: %s" % done.stdout.strip().splitlines()[-1])
 
@@ -69,8 +73,11 @@ def changes_of(*folders: str) -> Dict[str, float]:
     found = {}
     for top in folders:
         for folder, inner, names in os.walk(top):
-            inner[:] = [name for name in inner if name not in ("logs", "results", "state", "__pycache__")
-                        or "releases" in folder]
+            inner[:] = [
+                name
+                for name in inner
+                if name not in ("logs", "results", "state", "__pycache__") or "releases" in folder
+            ]
             for path in [folder] + [os.path.join(folder, name) for name in names + inner]:
                 found[path] = os.lstat(path).st_mtime_ns
     return found
@@ -96,35 +103,54 @@ class Story:
         """Deploy, watch, stop, collect, uninstall."""
         self.place = Workplace(self.folder, self.boards.within("operator"))
         cluster = self.folder / "cluster.yaml"
-        cluster.write_text(CLUSTER.format(ssh_config=self.boards.ssh_config, python36=old, python=sys.executable,
-                                          port=PORT, rounds=ROUNDS, **self.boards.addresses))
+        cluster.write_text(
+            CLUSTER.format(
+                ssh_config=self.boards.ssh_config,
+                python36=old,
+                python=sys.executable,
+                port=PORT,
+                rounds=ROUNDS,
+                **self.boards.addresses,
+            )
+        )
         flags = ("--cluster", str(cluster), "--wheelhouse", str(self.folder / "wheelhouse"))
         self.check = self.place.deploy_jetson("check", *flags)
         self.first = self.place.deploy_jetson(*flags)
         assert self.first.code == 1, self.first
         self.tokens = dict(line.split() for line in self.on_master("state", "tokens").read_text().splitlines())
-        self.given = {name: Path(self.boards.path(name, "home", "apps", "flq", "settings", "worker%d.token" % index))
-                      .read_text().strip() for index, name in enumerate(("inner", "slow"))}
-        self.units = {name: Path(self.boards.path(name, *parts, "flq-worker.service")).read_text()
-                      for name, parts in (("inner", ("units",)), ("slow", ("home", ".config", "systemd", "user")))}
+        self.given = {
+            name: Path(self.boards.path(name, "home", "apps", "flq", "settings", "worker%d.token" % index))
+            .read_text()
+            .strip()
+            for index, name in enumerate(("inner", "slow"))
+        }
+        self.units = {
+            name: Path(self.boards.path(name, *parts, "flq-worker.service")).read_text()
+            for name, parts in (("inner", ("units",)), ("slow", ("home", ".config", "systemd", "user")))
+        }
         places = [self.boards.path(name, part) for name in DEPLOYED for part in ("home", "units")]
         before, calls = changes_of(*places), self.calls()
         self.second = self.place.deploy_jetson(*flags)
         after = changes_of(*places)
         self.changed = sorted(path for path in {**before, **after} if before.get(path) != after.get(path))
-        self.calls_of_second = {name: found[len(calls[name]):] for name, found in self.calls().items()}
+        self.calls_of_second = {name: found[len(calls[name]) :] for name, found in self.calls().items()}
         self.status = self.place.deploy_jetson("status", *flags)
         self.excel = self.wait_for_results()
         self.logs = self.place.deploy_jetson("logs", self.boards.addresses["inner"], "--follow", "no", *flags)
         self.stop = self.place.deploy_jetson("stop", *flags)
         self.alive_after_stop = self.programs()
         self.collect = self.place.deploy_jetson("collect", *flags)
-        self.collected = sorted(str(path.relative_to(self.folder / "collected"))
-                                for path in (self.folder / "collected").rglob("*") if path.is_file())
+        self.collected = sorted(
+            str(path.relative_to(self.folder / "collected"))
+            for path in (self.folder / "collected").rglob("*")
+            if path.is_file()
+        )
         self.again = self.place.deploy_jetson("collect", *flags)
         self.uninstall = self.place.deploy_jetson("uninstall", *flags)
-        self.left = {name: sorted(path.name for path in Path(self.boards.path(name, "home", "apps", "flq")).iterdir())
-                     for name in DEPLOYED}
+        self.left = {
+            name: sorted(path.name for path in Path(self.boards.path(name, "home", "apps", "flq")).iterdir())
+            for name in DEPLOYED
+        }
 
     def on_master(self, *parts: str) -> Path:
         """Return a path in the master's installation."""
@@ -138,8 +164,9 @@ class Story:
         """Return the command lines of FLQ's programs in the namespaces."""
         found = []
         for name in DEPLOYED:
-            pids = subprocess.run(["ip", "netns", "pids", self.boards.namespace(name)], stdout=subprocess.PIPE,
-                                  universal_newlines=True).stdout.split()
+            pids = subprocess.run(
+                ["ip", "netns", "pids", self.boards.namespace(name)], stdout=subprocess.PIPE, universal_newlines=True
+            ).stdout.split()
             for pid in pids:
                 with open("/proc/%s/cmdline" % pid) as stream:
                     words = stream.read().split("\0")
@@ -193,7 +220,7 @@ def test_a_board_gets_its_own_token_and_no_other(story):
     for name, own in (("inner", "worker0"), ("slow", "worker1")):
         folder = Path(story.boards.path(name, "home"))
         others = [token for who, token in story.tokens.items() if who != own]
-        texts = [path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.stat().st_size < 10 ** 6]
+        texts = [path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.stat().st_size < 10**6]
         assert not [token for token in others for text in texts if token.encode() in text]
 
 
@@ -236,7 +263,7 @@ def test_status_shows_the_run_and_every_program(story):
 def test_the_run_in_between_trains_to_the_end(story):
     from openpyxl import load_workbook
 
-    path, = story.excel
+    (path,) = story.excel
     summary = dict(row[:2] for row in load_workbook(path)["Summary"].iter_rows(values_only=True))
     assert ROUNDS in summary.values(), summary
 
@@ -265,12 +292,17 @@ def test_collect_fetches_each_hosts_results_and_logs_once(story):
 
 
 def test_uninstall_leaves_results_and_state(story):
-    assert story.left == {"inner": ["logs", "state"], "slow": ["logs", "state"],  # a worker has no results
-                          "jump": ["logs", "results", "state"]}
+    assert story.left == {
+        "inner": ["logs", "state"],
+        "slow": ["logs", "state"],  # a worker has no results
+        "jump": ["logs", "results", "state"],
+    }
     assert "results, state and logs stay" in story.uninstall.line_of(hosts(story)["slow"])
     assert not list(Path(story.boards.path("inner", "units")).iterdir())
 
 
 def test_nothing_of_the_story_is_left_on_this_machine(story):
-    assert story.boards.namespace("operator") not in subprocess.run(
-        ["ip", "netns"], stdout=subprocess.PIPE, universal_newlines=True).stdout
+    assert (
+        story.boards.namespace("operator")
+        not in subprocess.run(["ip", "netns"], stdout=subprocess.PIPE, universal_newlines=True).stdout
+    )

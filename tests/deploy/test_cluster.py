@@ -36,29 +36,45 @@ def test_a_worker_without_an_id_has_that_of_its_place():
     assert [worker.worker_id for worker in cluster.workers] == [0, 7, 2]
 
 
-@pytest.mark.parametrize("text, words", [
-    ("mastre: {address: a}\n", "the nearest is master"),
-    ("master: {adress: a}\n", "the nearest is address"),
-    (MASTER + "workers: [{host: a, ssh_prot: 1}]\n", "workers.0.ssh_prot; the nearest is ssh_port"),
-    (MASTER + "workers: [{host: a, settings: {gpu_memory_limit: 1}}]\n", "the nearest is gpu_memory_limit_mb"),
-    (MASTER, "workers is missing"),
-    (MASTER + "workers: []\n", "workers can not be used"),
-    (MASTER + "workers: [{host: a, ssh_port: ssh}]\n", "workers.0.ssh_port can not be used"),
-    (MASTER + "workers: [{host: a}, {host: b, worker_id: 0}]\n", "two workers have the worker_id 0"),
-    (MASTER + "workers: [{host: a}]\nca: ca.pem\n", "ca is for a master with tls_cert"),
-    ("master: {address: a, tls_cert: c}\nworkers: [{host: a}]\n", "go together"),
-    (MASTER + MASTER, "key master stands twice"),
-    ("master: [", "is not YAML"),
-    ("- a\n", "must hold keys")])
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        ("mastre: {address: a}\n", "the nearest is master"),
+        ("master: {adress: a}\n", "the nearest is address"),
+        (MASTER + "workers: [{host: a, ssh_prot: 1}]\n", "workers.0.ssh_prot; the nearest is ssh_port"),
+        (MASTER + "workers: [{host: a, settings: {gpu_memory_limit: 1}}]\n", "the nearest is gpu_memory_limit_mb"),
+        (MASTER, "workers is missing"),
+        (MASTER + "workers: []\n", "workers can not be used"),
+        (MASTER + "workers: [{host: a, ssh_port: ssh}]\n", "workers.0.ssh_port can not be used"),
+        (MASTER + "workers: [{host: a}, {host: b, worker_id: 0}]\n", "two workers have the worker_id 0"),
+        (MASTER + "workers: [{host: a}]\nca: ca.pem\n", "ca is for a master with tls_cert"),
+        ("master: {address: a, tls_cert: c}\nworkers: [{host: a}]\n", "go together"),
+        (MASTER + MASTER, "key master stands twice"),
+        ("master: [", "is not YAML"),
+        ("- a\n", "must hold keys"),
+    ],
+)
 def test_what_is_wrong_is_named(tmp_path, text, words):
     with pytest.raises(ConfigError) as raised:
         load(tmp_path, text)
     assert words in str(raised.value) and "cluster.yaml" in str(raised.value)
 
 
-@pytest.mark.parametrize("key, value", [
-    ("host", "-oProxyCommand=touch x"), ("host", "a b"), ("host", "a;b"), ("user", "-l"), ("jump_host", "$(id)"),
-    ("project_dir", "a b"), ("project_dir", "-rf"), ("data_dir", "a'b"), ("python", "python3 -c"), ("model", "-x")])
+@pytest.mark.parametrize(
+    "key, value",
+    [
+        ("host", "-oProxyCommand=touch x"),
+        ("host", "a b"),
+        ("host", "a;b"),
+        ("user", "-l"),
+        ("jump_host", "$(id)"),
+        ("project_dir", "a b"),
+        ("project_dir", "-rf"),
+        ("data_dir", "a'b"),
+        ("python", "python3 -c"),
+        ("model", "-x"),
+    ],
+)
 def test_nothing_in_the_file_can_be_taken_for_a_flag_or_a_command(key, value):
     with pytest.raises(ConfigError, match="plain name or path"):
         cluster_with(dict({"host": "192.0.2.2"}, **{key: value}))
@@ -67,7 +83,10 @@ def test_nothing_in_the_file_can_be_taken_for_a_flag_or_a_command(key, value):
 def test_workers_of_one_machine_share_its_installation_and_have_units_of_their_own():
     hosts = hosts_with({"host": "192.0.2.2"}, {"host": "192.0.2.2"}, {"host": "192.0.2.3"})
     assert [(host.name, host.units) for host in hosts] == [
-        ("192.0.2.1", ["flq-master"]), ("192.0.2.2", ["flq-worker-0", "flq-worker-1"]), ("192.0.2.3", ["flq-worker"])]
+        ("192.0.2.1", ["flq-master"]),
+        ("192.0.2.2", ["flq-worker-0", "flq-worker-1"]),
+        ("192.0.2.3", ["flq-worker"]),
+    ]
 
 
 def test_a_worker_may_run_beside_the_master():
@@ -94,10 +113,24 @@ def test_a_master_with_an_address_of_this_machine_is_local():
 
 
 def test_the_variables_of_the_script_make_the_same_cluster():
-    flags = parse_flags(["check", "--master_ip", "192.0.2.1", "--worker_ips", " 192.0.2.2  192.0.2.3", "--username",
-                         "ada", "--project_dir", "apps/flq", "--ssh_key", "~/.ssh/boards"])
-    same = cluster_with({"host": "192.0.2.2"}, {"host": "192.0.2.3"}, user="ada", project_dir="apps/flq",
-                        ssh_key="~/.ssh/boards")
+    flags = parse_flags(
+        [
+            "check",
+            "--master_ip",
+            "192.0.2.1",
+            "--worker_ips",
+            " 192.0.2.2  192.0.2.3",
+            "--username",
+            "ada",
+            "--project_dir",
+            "apps/flq",
+            "--ssh_key",
+            "~/.ssh/boards",
+        ]
+    )
+    same = cluster_with(
+        {"host": "192.0.2.2"}, {"host": "192.0.2.3"}, user="ada", project_dir="apps/flq", ssh_key="~/.ssh/boards"
+    )
     assert cluster_from(flags) == same
 
 
@@ -124,10 +157,17 @@ def test_an_address_that_is_none_is_named(address):
         cluster_of({"master": {"address": address}, "workers": [{"host": "b"}]}, "x.yaml")
 
 
-@pytest.mark.parametrize("jump, command", [
-    ("gate", "gate"), ("ada@gate:2222", "-p 2222 -l ada gate"), ("::1", "::1"), ("[::1]:22", "-p 22 ::1"),
-    ("ada@[fe80::1%eth0]", "-l ada fe80::1%%eth0")])
+@pytest.mark.parametrize(
+    "jump, command",
+    [
+        ("gate", "gate"),
+        ("ada@gate:2222", "-p 2222 -l ada gate"),
+        ("::1", "::1"),
+        ("[::1]:22", "-p 22 ::1"),
+        ("ada@[fe80::1%eth0]", "-l ada fe80::1%%eth0"),
+    ],
+)
 def test_a_jump_host_may_have_a_user_and_a_port(jump, command):
     host = hosts_of(cluster_with({"host": "192.0.2.2", "jump_host": jump}))[-1]
-    said, = [word for word in ssh_command(host) if word.startswith("ProxyCommand=")]
+    (said,) = [word for word in ssh_command(host) if word.startswith("ProxyCommand=")]
     assert said.endswith(" '[%h]:%p' " + command)

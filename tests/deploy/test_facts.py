@@ -15,16 +15,25 @@ from flq.deploy.facts import Fit, fitting, manager_of, read_facts, require_fit
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
 RELEASES = {  # of L4T, and what NVIDIA's image of that time has as its Python
-    "32.7.1": ("3.6", "jetson-nano"), "35.4.1": ("3.8", "jetpack5"), "36.4.0": ("3.10", "jetpack6")}
+    "32.7.1": ("3.6", "jetson-nano"),
+    "35.4.1": ("3.8", "jetpack5"),
+    "36.4.0": ("3.10", "jetpack6"),
+}
 
 
 def facts_here(tmp_path, *arguments, **variables):
     """Return what the step `facts` says of this machine."""
     began = time.time()
     with open(str(PROJECT / "scripts" / "board.sh"), "rb") as script:
-        answer = subprocess.run(["bash", "-s", "--", "facts", "flq", *(arguments or (sys.executable,))], stdin=script,
-                                stdout=subprocess.PIPE, universal_newlines=True, check=True, timeout=60,
-                                env=dict(os.environ, HOME=str(tmp_path), **variables))
+        answer = subprocess.run(
+            ["bash", "-s", "--", "facts", "flq", *(arguments or (sys.executable,))],
+            stdin=script,
+            stdout=subprocess.PIPE,
+            universal_newlines=True,
+            check=True,
+            timeout=60,
+            env=dict(os.environ, HOME=str(tmp_path), **variables),
+        )
     return read_facts(Result(answer.stdout, "", began, time.time()))
 
 
@@ -43,7 +52,8 @@ def test_a_machine_says_what_it_is(tmp_path):
 def test_a_jetson_is_known_by_its_release_and_its_model(tmp_path):
     (tmp_path / "etc").mkdir()
     (tmp_path / "etc" / "nv_tegra_release").write_text(
-        "# R32 (release), REVISION: 7.1, GCID: 29818004, BOARD: t210ref, EABI: aarch64, DATE: Sat Feb 19\n")
+        "# R32 (release), REVISION: 7.1, GCID: 29818004, BOARD: t210ref, EABI: aarch64, DATE: Sat Feb 19\n"
+    )
     (tmp_path / "proc" / "device-tree").mkdir(parents=True)
     (tmp_path / "proc" / "device-tree" / "model").write_bytes(b"NVIDIA Jetson Nano Developer Kit\0")
     facts = facts_here(tmp_path, FLQ_ROOT=str(tmp_path))
@@ -62,8 +72,9 @@ def test_a_jetson_gets_what_nvidia_has_made_for_its_release(l4t):
     assert fitting(worker_host(), facts)[:3] == (name, version, "/usr/bin/python" + version)
 
 
-@pytest.mark.parametrize("versions, name", [
-    (["3.6", "3.8", "3.13"], "worker"), (["3.6", "3.8"], "worker-py38"), (["3.6"], "worker-py36")])
+@pytest.mark.parametrize(
+    "versions, name", [(["3.6", "3.8", "3.13"], "worker"), (["3.6", "3.8"], "worker-py38"), (["3.6"], "worker-py36")]
+)
 def test_another_machine_gets_the_newest_that_its_python_allows(versions, name):
     facts = PC._replace(pythons={version: "python" + version for version in versions})
     assert fitting(worker_host(), facts).requirements == name
@@ -82,8 +93,11 @@ def test_what_a_board_lacks_is_named():
 
 
 def test_every_set_that_is_chosen_is_there():
-    for facts in [PC, *(NANO._replace(l4t=l4t, pythons={version: "python"}) for l4t, (version, _) in RELEASES.items()),
-                  *(PC._replace(pythons={version: "python"}) for version in ("3.6", "3.8"))]:
+    for facts in [
+        PC,
+        *(NANO._replace(l4t=l4t, pythons={version: "python"}) for l4t, (version, _) in RELEASES.items()),
+        *(PC._replace(pythons={version: "python"}) for version in ("3.6", "3.8")),
+    ]:
         fit = fitting(worker_host(), facts)
         assert (PROJECT / "requirements" / (fit.requirements + ".txt")).exists()
 
@@ -108,9 +122,16 @@ def test_a_set_that_is_missing_is_named(tmp_path):
         requirement_lines(str(tmp_path), "none.txt")
 
 
-@pytest.mark.parametrize("asked, managers, chosen", [
-    ("auto", ["system", "user"], "system"), ("auto", ["user"], "user"), ("auto", [], "none"),
-    ("user", ["system", "user"], "user"), ("none", ["system"], "none")])
+@pytest.mark.parametrize(
+    "asked, managers, chosen",
+    [
+        ("auto", ["system", "user"], "system"),
+        ("auto", ["user"], "user"),
+        ("auto", [], "none"),
+        ("user", ["system", "user"], "user"),
+        ("none", ["system"], "none"),
+    ],
+)
 def test_who_starts_the_programs(asked, managers, chosen):
     assert manager_of(worker_host(systemd=asked), PC._replace(managers=managers)) == chosen
 
@@ -121,18 +142,35 @@ def test_systemd_that_may_not_be_used_is_refused():
 
 
 def test_a_clock_that_is_wrong_is_named():
-    note, = require_fit(worker_host(), PC._replace(ahead_s=-3600.0))
+    (note,) = require_fit(worker_host(), PC._replace(ahead_s=-3600.0))
     assert "3600 s behind" in note and "set-ntp" in note
     assert require_fit(worker_host(), PC) == []
 
 
-@pytest.mark.parametrize("began, begun, done, ended, ahead_s", [
-    (0, 1, 2, 3, 0), (0, 90, 95, 100, 0),          # a slow answer says nothing against a clock
-    (0, 3605, 3606, 10, 3596), (0, -3600, -3590, 15, -3600),
-    (0, 100, 195, 100, 95), (0, -5, 90, 100, -5)])  # what the step itself took does not count
+@pytest.mark.parametrize(
+    "began, begun, done, ended, ahead_s",
+    [
+        (0, 1, 2, 3, 0),
+        (0, 90, 95, 100, 0),  # a slow answer says nothing against a clock
+        (0, 3605, 3606, 10, 3596),
+        (0, -3600, -3590, 15, -3600),
+        (0, 100, 195, 100, 95),
+        (0, -5, 90, 100, -5),
+    ],
+)  # what the step itself took does not count
 def test_two_clocks_are_compared_at_the_same_moment(tmp_path, began, begun, done, ended, ahead_s):
-    lines = ["clock %s" % begun, "home /h", "project /h/flq", "user ada", "machine x", "memory_mb 1", "disk_mb 1",
-             "board ", "l4t ", "clock %s" % done]
+    lines = [
+        "clock %s" % begun,
+        "home /h",
+        "project /h/flq",
+        "user ada",
+        "machine x",
+        "memory_mb 1",
+        "disk_mb 1",
+        "board ",
+        "l4t ",
+        "clock %s" % done,
+    ]
     assert read_facts(Result("\n".join(lines), "", began, ended)).ahead_s == ahead_s
 
 

@@ -306,8 +306,10 @@ def test_after_the_end_of_a_run_everything_says_so_and_where_the_results_are(loc
     workbook = local.installed / "results" / ("flq_results_quadratic_bbit_%s.xlsx" % run_id.rpartition("_")[0])
     workbook.touch()
     local.kill("flq-master", signal.SIGTERM)
-    said = ("run %s has ended: 3 rounds are done; results: %s; ./deploy_jetson.sh collect fetches its files, start "
-            "begins the next run" % (run_id, workbook))
+    said = (
+        "run %s has ended: 3 rounds are done; results: %s; ./deploy_jetson.sh collect fetches its files, start "
+        "begins the next run" % (run_id, workbook)
+    )
     for words in (["status"], ["deploy"], ["stop"], ["status"]):
         done = local.deploy(*words)
         assert done.code == 0 and said in done.output.splitlines(), done
@@ -336,12 +338,34 @@ def test_start_of_what_was_never_deployed_says_what_to_do(local):
 def test_certificates_reach_those_who_need_them(local, tmp_path):
     if shutil.which("openssl") is None:
         pytest.skip("openssl is not installed")
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
-                    "-days", "2", "-subj", "/CN=master", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout",
-                    str(tmp_path / "key.pem"), "-out", str(tmp_path / "cert.pem")], check=True, timeout=60,
-                   stderr=subprocess.DEVNULL)
-    local.write(keys="ca: %s/cert.pem" % tmp_path,
-                more=", tls_cert: {0}/cert.pem, tls_key: {0}/key.pem".format(tmp_path))
+    subprocess.run(
+        [
+            "openssl",
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+            "-nodes",
+            "-days",
+            "2",
+            "-subj",
+            "/CN=master",
+            "-addext",
+            "subjectAltName=IP:127.0.0.1",
+            "-keyout",
+            str(tmp_path / "key.pem"),
+            "-out",
+            str(tmp_path / "cert.pem"),
+        ],
+        check=True,
+        timeout=60,
+        stderr=subprocess.DEVNULL,
+    )
+    local.write(
+        keys="ca: %s/cert.pem" % tmp_path, more=", tls_cert: {0}/cert.pem, tls_key: {0}/key.pem".format(tmp_path)
+    )
     done = local.deploy()
     assert done.code == 0 and "connected=1/1" in done.output, done
     key = local.installed / "settings" / "master.key"

@@ -29,9 +29,14 @@ def test_long_steps_have_a_line_at_their_beginning_and_end(capsys):
     reporter.say("b   ok   started")
     reporter.close()
     assert lines_of(capsys) == [
-        "host=a step=release state=begun", "host=a step=release state=done seconds=T",
-        "host=a step=environment state=begun", "host=a step=environment state=failed seconds=T",
-        "host=b step=start state=begun", "host=b step=start state=done seconds=T", "b   ok   started"]
+        "host=a step=release state=begun",
+        "host=a step=release state=done seconds=T",
+        "host=a step=environment state=begun",
+        "host=a step=environment state=failed seconds=T",
+        "host=b step=start state=begun",
+        "host=b step=start state=done seconds=T",
+        "b   ok   started",
+    ]
 
 
 def test_workers_that_are_waited_for_have_a_line_when_their_number_changes(capsys):
@@ -77,8 +82,12 @@ reporter.close()
 @pytest.mark.parametrize("n_columns", [100, 40])
 def test_a_terminal_has_a_bar_of_hosts_with_who_is_at_work(n_columns):
     with Pseudo(n_columns) as pseudo:
-        program = pseudo.start([sys.executable, "-c", AT_A_TERMINAL, PROJECT], env=dict(os.environ, TERM="xterm"),
-                               stdin=subprocess.PIPE, bufsize=0)
+        program = pseudo.start(
+            [sys.executable, "-c", AT_A_TERMINAL, PROJECT],
+            env=dict(os.environ, TERM="xterm"),
+            stdin=subprocess.PIPE,
+            bufsize=0,
+        )
         pseudo.wait_for(r"hosts 0/3 \|.*\| \d:\d\d jetson1:f%s" % ("acts jetson2:env" if n_columns == 100 else ""))
         program.stdin.write(b"\n")
         pseudo.wait_for(r"hosts 1/3 \|.*\| \d:\d\d jetson1:f")
@@ -91,7 +100,11 @@ def test_a_terminal_has_a_bar_of_hosts_with_who_is_at_work(n_columns):
         text = pseudo.text
         rows = pseudo.rows
     assert [row.split()[:2] for row in rows if row] == [
-        ["jetson1", "..."], ["jetson2", "ok"], ["jetson1", "FAILED"], ["run", "r"]]
+        ["jetson1", "..."],
+        ["jetson2", "ok"],
+        ["jetson1", "FAILED"],
+        ["run", "r"],
+    ]
     assert "host=" not in text and rows[-1] == ""
 
 
@@ -102,8 +115,11 @@ def test_a_deployment_at_a_terminal_counts_its_hosts(tmp_path):
     (programs / "ssh").chmod(0o755)
     environ = dict(os.environ, TERM="xterm", PATH="%s:%s" % (programs, os.environ["PATH"]), PYTHONPATH=PROJECT)
     with Pseudo(200) as pseudo:
-        program = pseudo.start([sys.executable, "-m", "flq.deploy", "check", "--master_ip", "192.0.2.1", "--worker_ips",
-                                "192.0.2.2"], cwd=str(tmp_path), env=environ)
+        program = pseudo.start(
+            [sys.executable, "-m", "flq.deploy", "check", "--master_ip", "192.0.2.1", "--worker_ips", "192.0.2.2"],
+            cwd=str(tmp_path),
+            env=environ,
+        )
         assert program.wait(WAIT_S) == 2, pseudo.text
         pseudo.wait_for(r"(?s)FAILED.*FAILED.*\n")
         rows = pseudo.rows

@@ -69,10 +69,14 @@ def test_what_is_secret_stays_out_of_the_log(tmp_path, calls):
     assert len(said) == 6 and "token" not in "".join(said)
 
 
-@pytest.mark.parametrize("script, words", [
-    ("echo first >&2; echo the card is full >&2; exit 3\n", "the card is full"),
-    ("echo ERROR: no such wheel >&2; echo pip could not >&2; exit 1\n", "pip could not ERROR: no such wheel"),
-    ("exit 4\n", "ended with status 4")])
+@pytest.mark.parametrize(
+    "script, words",
+    [
+        ("echo first >&2; echo the card is full >&2; exit 3\n", "the card is full"),
+        ("echo ERROR: no such wheel >&2; echo pip could not >&2; exit 1\n", "pip could not ERROR: no such wheel"),
+        ("exit 4\n", "ended with status 4"),
+    ],
+)
 def test_a_step_that_fails_says_why(tmp_path, calls, script, words):
     connection, said = connect(tmp_path, script)
     with pytest.raises(DeployError, match=words):
@@ -130,8 +134,16 @@ def test_output_may_go_to_a_file(tmp_path, calls):
 
 
 def test_everything_that_is_said_about_a_host_reaches_ssh(tmp_path):
-    host = hosts_with({"host": "10.0.0.2", "user": "ada", "ssh_port": 2200, "ssh_key": "~/key", "ssh_config": "c",
-                       "jump_host": "eve@gate:2222"})[1]
+    host = hosts_with(
+        {
+            "host": "10.0.0.2",
+            "user": "ada",
+            "ssh_port": 2200,
+            "ssh_key": "~/key",
+            "ssh_config": "c",
+            "jump_host": "eve@gate:2222",
+        }
+    )[1]
     words = ssh_command(host)
     assert words[words.index("-p") + 1] == "2200" and words[words.index("-l") + 1] == "ada"
     assert words[words.index("-i") + 1] == os.path.expanduser("~/key") and words[words.index("-F") + 1] == "c"
@@ -153,8 +165,9 @@ def test_a_dry_run_prints_commands_and_starts_nothing(tmp_path, calls, capsys, c
 
     monkeypatch.setattr(subprocess, "Popen", refuse)
     monkeypatch.chdir(tmp_path)
-    code = command_line.main([command, "--dry-run", "--follow", "no", "--master_ip", "192.0.2.1", "--worker_ips",
-                              "192.0.2.2 192.0.2.3"])
+    code = command_line.main(
+        [command, "--dry-run", "--follow", "no", "--master_ip", "192.0.2.1", "--worker_ips", "192.0.2.2 192.0.2.3"]
+    )
     lines = capsys.readouterr().out.splitlines()
     assert code == 0 and calls() == []
     assert {line.split()[0] for line in lines} == {"[192.0.2.1]", "[192.0.2.2]", "[192.0.2.3]"}
@@ -165,8 +178,11 @@ def test_a_dry_run_prints_commands_and_starts_nothing(tmp_path, calls, capsys, c
 def test_a_dry_run_shows_each_step_of_a_deployment(capsys):
     command_line.main(["--dry-run", "--master_ip", "192.0.2.1", "--worker_ips", "192.0.2.2"])
     output = capsys.readouterr().out
-    steps = [line.split("bash -s -- ")[1].split()[0].strip("'") for line in output.splitlines()
-             if line.startswith("[192.0.2.2]") and "bash -s" in line]
+    steps = [
+        line.split("bash -s -- ")[1].split()[0].strip("'")
+        for line in output.splitlines()
+        if line.startswith("[192.0.2.2]") and "bash -s" in line
+    ]
     assert steps == ["facts", "states", "release", "environment", "switch", "put", "unit", "retire", "start"]
     assert "settings/worker0.token 600 1' < scripts/board.sh + a file" in output
 
@@ -186,7 +202,11 @@ def test_a_host_that_fails_leaves_the_others_alone(tmp_path, calls, capsys):
     assert sorted(found) == sorted(again) == ["board0", "board1", "board2"] and fleet.exit_code == 1
     lines = sorted(capsys.readouterr().out.splitlines())
     assert [line.split()[:2] for line in lines] == [
-        ["board0", "ok"], ["board1", "ok"], ["board2", "ok"], ["refused", "FAILED"]]
+        ["board0", "ok"],
+        ["board1", "ok"],
+        ["board2", "ok"],
+        ["refused", "FAILED"],
+    ]
     log = lines[-1].rpartition("log: ")[2]
     assert "Permission denied" in Path(log).read_text() and "deploy_refused_" in log
 
@@ -225,9 +245,13 @@ def test_a_signal_ends_what_runs_and_leaves_no_temporary_folder(tmp_path, calls,
     (tmp_path / "flq-ssh-dead").mkdir()  # of one that was killed
     deployment = subprocess.Popen(
         [sys.executable, "-m", "flq.deploy", "check", "--master_ip", "192.0.2.1", "--worker_ips", "192.0.2.2"],
-        cwd=str(PROJECT), env=dict(os.environ, TMPDIR=str(tmp_path)), stdout=subprocess.PIPE,
-        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL if number != signal.SIGINT
-                                         else signal.default_int_handler))
+        cwd=str(PROJECT),
+        env=dict(os.environ, TMPDIR=str(tmp_path)),
+        stdout=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(
+            number, signal.SIG_DFL if number != signal.SIGINT else signal.default_int_handler
+        ),
+    )
     try:
         wait_until((tmp_path / "pid").exists)
         assert not (tmp_path / "flq-ssh-dead").exists() and list(tmp_path.glob("flq-ssh-*"))
@@ -240,13 +264,26 @@ def test_a_signal_ends_what_runs_and_leaves_no_temporary_folder(tmp_path, calls,
     assert list(tmp_path.glob("flq-ssh-*")) == []
 
 
-@pytest.mark.parametrize("flags, words", [
-    (["fly"], "invalid choice"), (["check", "host"], "unknown argument host"), (["--jobs", "0"], "must be in 1..256"),
-    ([], "MASTER_IP"), (["--cluster", "nowhere.yaml"], "nowhere.yaml can not be read"),
-    (["--master_ip", "a", "--worker_ips", "b", "--wheelhouse", "nowhere"], "--wheelhouse must be a folder")])
+@pytest.mark.parametrize(
+    "flags, words",
+    [
+        (["fly"], "invalid choice"),
+        (["check", "host"], "unknown argument host"),
+        (["--jobs", "0"], "must be in 1..256"),
+        ([], "MASTER_IP"),
+        (["--cluster", "nowhere.yaml"], "nowhere.yaml can not be read"),
+        (["--master_ip", "a", "--worker_ips", "b", "--wheelhouse", "nowhere"], "--wheelhouse must be a folder"),
+    ],
+)
 def test_a_mistake_does_not_look_like_failed_hosts(flags, words):
-    done = subprocess.run([sys.executable, "-m", "flq.deploy", *flags], cwd=str(PROJECT), stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE, universal_newlines=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-m", "flq.deploy", *flags],
+        cwd=str(PROJECT),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        universal_newlines=True,
+        timeout=60,
+    )
     assert done.returncode == 100 and words in done.stderr and len(done.stderr.splitlines()) == 1
     assert done.stdout == ""
 

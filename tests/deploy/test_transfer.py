@@ -17,8 +17,14 @@ from flq.deploy.transfer import Lines, unpack
 def project(tmp_path):
     """Return a small project."""
     folder = tmp_path / "project"
-    for path, text in (("flq/__init__.py", ""), ("flq/core/layout.py", "x = 1\n"), ("scripts/board.sh", "exit\n"),
-                       ("requirements/worker.txt", "a==1\n"), ("flq_worker.py", "pass\n"), ("start_worker.sh", "")):
+    for path, text in (
+        ("flq/__init__.py", ""),
+        ("flq/core/layout.py", "x = 1\n"),
+        ("scripts/board.sh", "exit\n"),
+        ("requirements/worker.txt", "a==1\n"),
+        ("flq_worker.py", "pass\n"),
+        ("start_worker.sh", ""),
+    ):
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(text)
     (folder / "start_worker.sh").chmod(0o755)

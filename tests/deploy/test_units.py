@@ -39,9 +39,14 @@ def test_systemd_finds_nothing_wrong(tmp_path, facts, index, name, manager):
     facts = facts._replace(home=str(tmp_path), project=str(tmp_path / "flq"))
     unit = tmp_path / (name + ".service")
     unit.write_text(unit_of(facts, manager, index, FIT36, data_dir="data", settings={"gpu_memory_limit_mb": 900}))
-    checked = subprocess.run(["systemd-analyze", "verify", "--man=no", *["--user"] * (manager == "user"), str(unit)],
-                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True, timeout=60,
-                             env=dict(os.environ, XDG_RUNTIME_DIR=str(tmp_path)))
+    checked = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", *["--user"] * (manager == "user"), str(unit)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        universal_newlines=True,
+        timeout=60,
+        env=dict(os.environ, XDG_RUNTIME_DIR=str(tmp_path)),
+    )
     assert (checked.returncode, checked.stdout) == (0, "")
 
 
@@ -129,8 +134,10 @@ def test_with_certificates_all_speak_https():
     assert words[words.index("--ca") + 1] == "/home/ada/flq/settings/ca.pem"
 
 
-@pytest.mark.parametrize("address, host, shown", [
-    ("192.0.2.1", "0.0.0.0", "192.0.2.1"), ("board", "0.0.0.0", "board"), ("[fe80::1%eth0]", "::", '"fe80::1%%eth0"')])
+@pytest.mark.parametrize(
+    "address, host, shown",
+    [("192.0.2.1", "0.0.0.0", "192.0.2.1"), ("board", "0.0.0.0", "board"), ("[fe80::1%eth0]", "::", '"fe80::1%%eth0"')],
+)
 def test_a_master_whose_address_is_of_ipv6_listens_there(address, host, shown):
     cluster = cluster_with({"host": "192.0.2.2"}, master={"address": address})
     master, worker = hosts_of(cluster)
@@ -139,7 +146,9 @@ def test_a_master_whose_address_is_of_ipv6_listens_there(address, host, shown):
     assert "--master_ip %s --port" % shown in unit_text(worker.programs[0], worker, cluster, PC, None, "user")
 
 
-@pytest.mark.parametrize("word, written", [
-    ("plain", "plain"), ("a b", '"a b"'), ("50%", '"50%%"'), ("$HOME", '"$$HOME"'), ('say "x"', '"say \\"x\\""')])
+@pytest.mark.parametrize(
+    "word, written",
+    [("plain", "plain"), ("a b", '"a b"'), ("50%", '"50%%"'), ("$HOME", '"$$HOME"'), ('say "x"', '"say \\"x\\""')],
+)
 def test_words_are_written_as_systemd_reads_them(word, written):
     assert unit_word(word) == written

@@ -22,8 +22,7 @@ class Done(NamedTuple):
 
     def line_of(self, host: str) -> str:
         """Return the line that says what has come of a host."""
-        return next(line for line in self.output.splitlines()
-                    if line.split()[:2] in ([host, "ok"], [host, "FAILED"]))
+        return next(line for line in self.output.splitlines() if line.split()[:2] in ([host, "ok"], [host, "FAILED"]))
 
 
 class Workplace:
@@ -50,8 +49,10 @@ class Workplace:
         python.parent.mkdir(parents=True)
         python.write_text('#!/bin/sh\nexec "%s" "$@"\n' % sys.executable)
         python.chmod(0o755)
-        stamp = ('set -eu; project_dir="$1"; . "$1/scripts/environment.sh"; printf "%s %s local\\n" '
-                 '"$(requirements_checksum)" "$(python_version "$1/.venv/bin/python")" >"$1/.venv/flq-stamp"')
+        stamp = (
+            'set -eu; project_dir="$1"; . "$1/scripts/environment.sh"; printf "%s %s local\\n" '
+            '"$(requirements_checksum)" "$(python_version "$1/.venv/bin/python")" >"$1/.venv/flq-stamp"'
+        )
         subprocess.run(["bash", "-c", stamp, "bash", str(self.project)], check=True, timeout=60)
 
     def deploy_jetson(self, *arguments: str, variables: Optional[Dict[str, str]] = None) -> Done:
@@ -59,8 +60,16 @@ class Workplace:
         environment = dict(os.environ, HOME=str(self.home), PYTHONDONTWRITEBYTECODE="1", **(variables or {}))
         environment.pop("CONDA_DEFAULT_ENV", None)
         command: List[str] = [*self._within, str(self.project / "deploy_jetson.sh"), *arguments]
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                              universal_newlines=True, timeout=LIMIT_S, cwd=str(self.project.parent), env=environment)
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            universal_newlines=True,
+            timeout=LIMIT_S,
+            cwd=str(self.project.parent),
+            env=environment,
+        )
         return Done(done.returncode, done.stdout, done.stderr)
 
     def logs(self) -> Dict[str, str]:

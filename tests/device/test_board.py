@@ -9,8 +9,9 @@ from flq.device.board import Board, find_board
 
 
 def test_the_original_nano_is_known(tmp_path):
-    assert find_board(plant(tmp_path, NANO)) == Board("nano", "NVIDIA Jetson Nano Developer Kit", "32.7.1", "4.6.1",
-                                                      (5, 3))
+    assert find_board(plant(tmp_path, NANO)) == Board(
+        "nano", "NVIDIA Jetson Nano Developer Kit", "32.7.1", "4.6.1", (5, 3)
+    )
 
 
 def test_an_orin_nano_is_another_jetson(tmp_path):
@@ -35,9 +36,17 @@ def test_another_arm_board_keeps_its_name(tmp_path):
     assert find_board(plant(tmp_path, model)) == Board("pc", "Orange Pi 5")
 
 
-@pytest.mark.parametrize("release, revision, l4t, jetpack", [
-    (32, "6.1", "32.6.1", "4.6"), (32, "7.6", "32.7.6", "4.6.6"), (35, "4.1", "35.4.1", "5.1.2"),
-    (32, "7.9", "32.7.9", "4"), (36, "9.9", "36.9.9", "6"), (99, "1.0", "99.1.0", None)])
+@pytest.mark.parametrize(
+    "release, revision, l4t, jetpack",
+    [
+        (32, "6.1", "32.6.1", "4.6"),
+        (32, "7.6", "32.7.6", "4.6.6"),
+        (35, "4.1", "35.4.1", "5.1.2"),
+        (32, "7.9", "32.7.9", "4"),
+        (36, "9.9", "36.9.9", "6"),
+        (99, "1.0", "99.1.0", None),
+    ],
+)
 def test_jetpack_follows_from_the_release(tmp_path, release, revision, l4t, jetpack):
     text = "# R%d (release), REVISION: %s, GCID: 1, BOARD: t210ref\n" % (release, revision)
     board = find_board(plant(tmp_path, NANO, {"/etc/nv_tegra_release": text}))

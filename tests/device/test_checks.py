@@ -7,8 +7,11 @@ import pytest
 
 from flq.device.checks import FAIL, OK, WARN, Line, as_json, as_text, show
 
-LINES = [Line(OK, "board", "a Nano"), Line(WARN, "power mode", "2 of 4", "sudo nvpmodel -m 0"),
-         Line(FAIL, "disk", "full", "remove old results")]
+LINES = [
+    Line(OK, "board", "a Nano"),
+    Line(WARN, "power mode", "2 of 4", "sudo nvpmodel -m 0"),
+    Line(FAIL, "disk", "full", "remove old results"),
+]
 
 
 def test_text_is_in_columns_with_each_fix_below_its_line():
@@ -18,7 +21,8 @@ def test_text_is_in_columns_with_each_fix_below_its_line():
         "                  -> sudo nvpmodel -m 0",
         "fail  disk        full",
         "                  -> remove old results",
-        "checks: 3, failures: 1, warnings: 1"]
+        "checks: 3, failures: 1, warnings: 1",
+    ]
 
 
 def test_json_says_the_same():

@@ -38,26 +38,33 @@ def test_a_project_that_is_gone_is_a_line(tmp_path):
     assert [line.status for line in lines] == [FAIL] and "gone" in lines[0].text
 
 
-@pytest.mark.parametrize("changes, text, fix", [
-    ({"/proc/swaps": SWAPS_HEAD + "/var/swapfile file 4194300 0 -2\n"}, "/var/swapfile", "swapoff /var/swapfile"),
-    ({"/proc/swaps": SWAPS_HEAD + "/dev/mmcblk0p9 partition 4194300 0 -2\n"}, "/dev/mmcblk0p9", "USB disk"),
-    ({"/etc/systemd/journald.conf": "#Storage=volatile\n[Journal]\nStorage=persistent\n"}, "journal", "volatile"),
-    ({"/etc/systemd/journald.conf": "#Storage=auto\n", "/var/log/journal/id/x": ""}, "journal", "volatile"),
-    ({"/proc/mounts": "/dev/mmcblk0p1 / ext4 rw,relatime 0 0\n/dev/sda1 /media/usb ext4 rw 0 0\n"}, "noatime",
-     "/etc/fstab")])
+@pytest.mark.parametrize(
+    "changes, text, fix",
+    [
+        ({"/proc/swaps": SWAPS_HEAD + "/var/swapfile file 4194300 0 -2\n"}, "/var/swapfile", "swapoff /var/swapfile"),
+        ({"/proc/swaps": SWAPS_HEAD + "/dev/mmcblk0p9 partition 4194300 0 -2\n"}, "/dev/mmcblk0p9", "USB disk"),
+        ({"/etc/systemd/journald.conf": "#Storage=volatile\n[Journal]\nStorage=persistent\n"}, "journal", "volatile"),
+        ({"/etc/systemd/journald.conf": "#Storage=auto\n", "/var/log/journal/id/x": ""}, "journal", "volatile"),
+        (
+            {"/proc/mounts": "/dev/mmcblk0p1 / ext4 rw,relatime 0 0\n/dev/sda1 /media/usb ext4 rw 0 0\n"},
+            "noatime",
+            "/etc/fstab",
+        ),
+    ],
+)
 def test_what_wears_an_sd_card_out_is_told(tmp_path, changes, text, fix):
-    line, = sd_card_lines(plant(tmp_path, NANO, changes))
+    (line,) = sd_card_lines(plant(tmp_path, NANO, changes))
     assert line.status == WARN
     assert text in line.text and fix in line.fix
 
 
 def test_a_card_that_is_spared_is_well(tmp_path):
-    line, = sd_card_lines(plant(tmp_path, NANO))
+    (line,) = sd_card_lines(plant(tmp_path, NANO))
     assert line.status == OK and "/dev/mmcblk0p1" in line.text
 
 
 def test_swap_on_a_usb_disk_that_is_not_mounted_lies_on_the_card(tmp_path):
-    line, = sd_card_lines(plant(tmp_path, NANO, {"/proc/mounts": SD_CARD}))
+    (line,) = sd_card_lines(plant(tmp_path, NANO, {"/proc/mounts": SD_CARD}))
     assert "/media/usb/swapfile" in line.text
 
 
@@ -67,6 +74,8 @@ def test_a_machine_without_a_card_has_no_line(tmp_path):
 
 
 def test_a_root_device_that_is_called_root_is_looked_up(tmp_path):
-    changes = {"/proc/mounts": "/dev/root / ext4 rw,relatime 0 0\n",
-               "/proc/cmdline": "console=tty1 root=/dev/mmcblk0p2 rootwait\n"}
+    changes = {
+        "/proc/mounts": "/dev/root / ext4 rw,relatime 0 0\n",
+        "/proc/cmdline": "console=tty1 root=/dev/mmcblk0p2 rootwait\n",
+    }
     assert [line.status for line in sd_card_lines(plant(tmp_path, PI4, changes))] == [WARN, WARN]

@@ -20,24 +20,58 @@ def test_a_machine_in_good_order_gives_no_warning(tmp_path, tree):
     assert [line for line in machine_lines(root, find_board(root)) if line.status != OK] == []
 
 
-@pytest.mark.parametrize("tree, changes, name, status, text, fix", [
-    (NANO, {"/etc/nv_tegra_release": "# R32 (release), REVISION: 6.1, GCID: 1"}, "board", WARN, "4.6.1 or newer",
-     "SD card"),
-    (NANO, {"/etc/nv_tegra_release": None}, "board", WARN, "nv_tegra_release is missing", "container"),
-    (NANO, memory(4059424, 600000), "memory", FAIL, "585 of 3964 MB", "multi-user.target"),
-    (NANO, memory(4059424, 1200000), "memory", WARN, "1171 of 3964 MB", "multi-user.target"),
-    (NANO, {"/proc/swaps": SWAPS_HEAD + ZRAM}, "swap", WARN, "1978 MB of zram", "disable nvzramconfig"),
-    (PI4, {"/proc/swaps": SWAPS_HEAD}, "swap", WARN, "none", "swap file"),
-    (NANO, {"/var/lib/nvpmodel/status": "pmode:0001 fmode:fanNull\n", "/sys/devices/system/cpu/online": "0-1\n"},
-     "power mode", WARN, "power mode 1, 2 of 4 CPUs", "nvpmodel -m 0"),
-    (NANO, {"/var/lib/nvpmodel/status": None, "/sys/devices/system/cpu/online": "0,3\n"}, "power mode", WARN,
-     "2 of 4 CPUs", "nvpmodel -m 0"),
-    (ORIN_NANO, {"/sys/devices/system/cpu/online": "0-3\n"}, "power mode", WARN, "power mode 2, 4 of 6 CPUs",
-     "nvpmodel -q"),
-    (NANO, zones(("AO-therm", 91000)), "temperature", WARN, "AO has 91.0", "fan"),
-    (NANO, cooling(("cpu-balanced", 2)), "temperature", WARN, "slowed down now", "fan"),
-    (PI4, {"/sys/devices/platform/soc/soc:firmware/get_throttled": "50005\n"}, "temperature", WARN, "slowed down now",
-     "power supply")])
+@pytest.mark.parametrize(
+    "tree, changes, name, status, text, fix",
+    [
+        (
+            NANO,
+            {"/etc/nv_tegra_release": "# R32 (release), REVISION: 6.1, GCID: 1"},
+            "board",
+            WARN,
+            "4.6.1 or newer",
+            "SD card",
+        ),
+        (NANO, {"/etc/nv_tegra_release": None}, "board", WARN, "nv_tegra_release is missing", "container"),
+        (NANO, memory(4059424, 600000), "memory", FAIL, "585 of 3964 MB", "multi-user.target"),
+        (NANO, memory(4059424, 1200000), "memory", WARN, "1171 of 3964 MB", "multi-user.target"),
+        (NANO, {"/proc/swaps": SWAPS_HEAD + ZRAM}, "swap", WARN, "1978 MB of zram", "disable nvzramconfig"),
+        (PI4, {"/proc/swaps": SWAPS_HEAD}, "swap", WARN, "none", "swap file"),
+        (
+            NANO,
+            {"/var/lib/nvpmodel/status": "pmode:0001 fmode:fanNull\n", "/sys/devices/system/cpu/online": "0-1\n"},
+            "power mode",
+            WARN,
+            "power mode 1, 2 of 4 CPUs",
+            "nvpmodel -m 0",
+        ),
+        (
+            NANO,
+            {"/var/lib/nvpmodel/status": None, "/sys/devices/system/cpu/online": "0,3\n"},
+            "power mode",
+            WARN,
+            "2 of 4 CPUs",
+            "nvpmodel -m 0",
+        ),
+        (
+            ORIN_NANO,
+            {"/sys/devices/system/cpu/online": "0-3\n"},
+            "power mode",
+            WARN,
+            "power mode 2, 4 of 6 CPUs",
+            "nvpmodel -q",
+        ),
+        (NANO, zones(("AO-therm", 91000)), "temperature", WARN, "AO has 91.0", "fan"),
+        (NANO, cooling(("cpu-balanced", 2)), "temperature", WARN, "slowed down now", "fan"),
+        (
+            PI4,
+            {"/sys/devices/platform/soc/soc:firmware/get_throttled": "50005\n"},
+            "temperature",
+            WARN,
+            "slowed down now",
+            "power supply",
+        ),
+    ],
+)
 def test_what_is_wrong_is_said_with_its_fix(tmp_path, tree, changes, name, status, text, fix):
     found = findings(tmp_path, tree, changes)
     assert found[name].status == status
@@ -52,8 +86,10 @@ def test_a_clock_that_can_not_be_right_fails(year, status):
     assert ("timedatectl" in line.fix) == (status == FAIL)
 
 
-@pytest.mark.parametrize("tree, text", [
-    (NANO, "POM_5V_IN 3.19 W, POM_5V_GPU 0.45 W, POM_5V_CPU 0.61 W"), (PC, "no sensor: energy is not measured")])
+@pytest.mark.parametrize(
+    "tree, text",
+    [(NANO, "POM_5V_IN 3.19 W, POM_5V_GPU 0.45 W, POM_5V_CPU 0.61 W"), (PC, "no sensor: energy is not measured")],
+)
 def test_the_rails_are_told(tmp_path, tree, text):
     assert findings(tmp_path, tree, {})["power"].text == text
 
@@ -71,8 +107,10 @@ def test_a_machine_that_tells_nothing_is_not_at_fault(tmp_path):
     assert {line.status for line in machine_lines(root, find_board(root))} == {OK}
 
 
-@pytest.mark.parametrize("tree, limit_mb, status", [
-    (NANO, 1024, OK), (NANO, 2158, OK), (NANO, 2159, WARN), (NANO, None, OK), (PC, 10 ** 6, OK)])
+@pytest.mark.parametrize(
+    "tree, limit_mb, status",
+    [(NANO, 1024, OK), (NANO, 2158, OK), (NANO, 2159, WARN), (NANO, None, OK), (PC, 10**6, OK)],
+)
 def test_a_gpu_limit_beyond_the_free_memory_is_told_where_both_are_one(tmp_path, tree, limit_mb, status):
     root = plant(tmp_path, tree)
     line = gpu_memory_line(root, find_board(root), limit_mb)

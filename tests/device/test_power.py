@@ -14,8 +14,11 @@ def test_the_nanos_rails_are_read_in_milliwatts(tmp_path):
 
 def test_the_orins_rails_are_millivolts_times_milliamperes(tmp_path):
     rails = Rails(plant(tmp_path, ORIN_NANO))
-    assert rails.powers_w() == {"VDD_IN": pytest.approx(5.126976), "VDD_CPU_GPU_CV": pytest.approx(0.91264),
-                                "VDD_SOC": pytest.approx(1.34912)}
+    assert rails.powers_w() == {
+        "VDD_IN": pytest.approx(5.126976),
+        "VDD_CPU_GPU_CV": pytest.approx(0.91264),
+        "VDD_SOC": pytest.approx(1.34912),
+    }
     assert rails.total_w() == pytest.approx(5.126976)
 
 

@@ -79,7 +79,15 @@ def test_packages_are_not_imported(tmp_path, monkeypatch):
     assert packages_line(["deadly"], "worker.txt").status == OK
 
 
-@pytest.mark.parametrize("jetpack, name", [("4.6.1", "jetson-nano.txt"), ("5.1.2", "jetpack5.txt"),
-                                           ("6", "jetpack6.txt"), ("7.2", "worker.txt"), (None, "worker.txt")])
+@pytest.mark.parametrize(
+    "jetpack, name",
+    [
+        ("4.6.1", "jetson-nano.txt"),
+        ("5.1.2", "jetpack5.txt"),
+        ("6", "jetpack6.txt"),
+        ("7.2", "worker.txt"),
+        (None, "worker.txt"),
+    ],
+)
 def test_each_jetpack_has_its_requirements(jetpack, name):
     assert requirements_for(PC._replace(jetpack=jetpack)) == name

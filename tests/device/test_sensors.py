@@ -36,8 +36,13 @@ def test_memory_in_use_is_what_can_not_be_had(tmp_path):
 
 
 def test_zones_have_short_names_and_the_constant_one_is_left_out(tmp_path):
-    assert Sensors(plant(tmp_path, NANO)).temperatures() == {"AO": 41.0, "CPU": 36.5, "GPU": 34.0, "PLL": 34.5,
-                                                             "thermal-fan-est": 35.25}
+    assert Sensors(plant(tmp_path, NANO)).temperatures() == {
+        "AO": 41.0,
+        "CPU": 36.5,
+        "GPU": 34.0,
+        "PLL": 34.5,
+        "thermal-fan-est": 35.25,
+    }
 
 
 def test_a_sensor_that_is_off_is_left_out(tmp_path):
@@ -66,11 +71,17 @@ def test_a_machine_at_ease_is_not_throttled(tmp_path, tree, throttled):
     assert Sensors(plant(tmp_path, TREES[tree])).throttled() is throttled
 
 
-@pytest.mark.parametrize("tree, changes", [
-    (NANO, cooling(("pwm-fan", 0), ("cpu-balanced", 1))), (ORIN_NANO, cooling(("gpu-throttle-alert", 1))),
-    (PC, cooling(("Processor", 0), ("Processor", 3))), (PC, cooling(("thermal-cpufreq-0", 2))),
-    (PI4, {"/sys/devices/platform/soc/soc:firmware/get_throttled": "50004\n"})],
-    ids=["nano", "orin", "pc", "cpufreq", "pi"])
+@pytest.mark.parametrize(
+    "tree, changes",
+    [
+        (NANO, cooling(("pwm-fan", 0), ("cpu-balanced", 1))),
+        (ORIN_NANO, cooling(("gpu-throttle-alert", 1))),
+        (PC, cooling(("Processor", 0), ("Processor", 3))),
+        (PC, cooling(("thermal-cpufreq-0", 2))),
+        (PI4, {"/sys/devices/platform/soc/soc:firmware/get_throttled": "50004\n"}),
+    ],
+    ids=["nano", "orin", "pc", "cpufreq", "pi"],
+)
 def test_throttling_is_seen(tmp_path, tree, changes):
     kept = {path: text for path, text in tree.items() if "cooling_device" not in path}
     assert Sensors(plant(tmp_path, kept, changes)).throttled() is True

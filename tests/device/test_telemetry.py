@@ -102,17 +102,48 @@ def test_the_report_of_a_nano_has_everything(tmp_path, clock):
     telemetry = Telemetry(plant(tmp_path, NANO), clock, "shelf 2,\ttop\u202e")
     plant(tmp_path, cpu_times(1300, 9700))
     assert telemetry.report(samples=12000, problem="out of memory\ntwice") == {
-        "name": "shelf 2, top", "life": telemetry.life, "cpu": 0.3, "gpu": 0.45, "ram_mb": 1806,
-        "ram_total_mb": 3964, "temperature_c": 41.0, "peak_c": 41.0, "throttled": False, "power_w": 3.19,
-        "rails_w": {"POM_5V_IN": 3.19, "POM_5V_GPU": 0.45, "POM_5V_CPU": 0.61}, "energy_j": 0.0, "samples": 12000,
-        "problem": "out of memory twice"}
+        "name": "shelf 2, top",
+        "life": telemetry.life,
+        "cpu": 0.3,
+        "gpu": 0.45,
+        "ram_mb": 1806,
+        "ram_total_mb": 3964,
+        "temperature_c": 41.0,
+        "peak_c": 41.0,
+        "throttled": False,
+        "power_w": 3.19,
+        "rails_w": {"POM_5V_IN": 3.19, "POM_5V_GPU": 0.45, "POM_5V_CPU": 0.61},
+        "energy_j": 0.0,
+        "samples": 12000,
+        "problem": "out of memory twice",
+    }
 
 
-@pytest.mark.parametrize("tree, absent", [
-    (NANO, {"name", "uncovered_s", "samples", "problem"}), (ORIN_NANO, {"name", "uncovered_s", "samples", "problem"}),
-    (PI4, {"gpu", "power_w", "rails_w", "energy_j"}), (PC, {"gpu", "power_w", "rails_w", "energy_j"}),
-    ({}, {"cpu", "gpu", "ram_mb", "ram_total_mb", "temperature_c", "peak_c", "throttled", "power_w", "rails_w",
-          "energy_j"})], ids=["nano", "orin", "pi", "pc", "nothing"])
+@pytest.mark.parametrize(
+    "tree, absent",
+    [
+        (NANO, {"name", "uncovered_s", "samples", "problem"}),
+        (ORIN_NANO, {"name", "uncovered_s", "samples", "problem"}),
+        (PI4, {"gpu", "power_w", "rails_w", "energy_j"}),
+        (PC, {"gpu", "power_w", "rails_w", "energy_j"}),
+        (
+            {},
+            {
+                "cpu",
+                "gpu",
+                "ram_mb",
+                "ram_total_mb",
+                "temperature_c",
+                "peak_c",
+                "throttled",
+                "power_w",
+                "rails_w",
+                "energy_j",
+            },
+        ),
+    ],
+    ids=["nano", "orin", "pi", "pc", "nothing"],
+)
 def test_what_has_no_sensor_is_left_out_and_never_zero(tmp_path, tree, absent):
     assert not absent & set(Telemetry(plant(tmp_path, tree)).report())
 

@@ -14,44 +14,54 @@ WHOLE = {"numpy": "1.19.5", "tensorflow": "2.7.0", "keras": "2.7.0", "cuda": Tru
 
 
 def killed_by(signal_name, stage):
-    return ("import os, signal\nprint('%s{\"stage\": \"%s\"}', flush=True)\n"
-            "os.kill(os.getpid(), signal.%s)" % (MARK, stage, signal_name))
+    return 'import os, signal\nprint(\'%s{"stage": "%s"}\', flush=True)\nos.kill(os.getpid(), signal.%s)' % (
+        MARK,
+        stage,
+        signal_name,
+    )
 
 
 def lines_on(board, log=(), **facts):
     return tensorflow_lines(Probe(dict(WHOLE, **facts), "", list(log)), board, FAIL, "worker.txt")
 
 
-@pytest.mark.parametrize("name, stage, text, fix", [
-    ("SIGILL", "numpy", "Illegal instruction (SIGILL)", "OPENBLAS_CORETYPE=ARMV8"),
-    ("SIGILL", "tensorflow", "Illegal instruction (SIGILL)", "AVX"),
-    ("SIGKILL", "tensorflow", "Killed (SIGKILL)", "memory"),
-    ("SIGSEGV", "devices", "Segmentation fault (SIGSEGV)", "requirements/")])
+@pytest.mark.parametrize(
+    "name, stage, text, fix",
+    [
+        ("SIGILL", "numpy", "Illegal instruction (SIGILL)", "OPENBLAS_CORETYPE=ARMV8"),
+        ("SIGILL", "tensorflow", "Illegal instruction (SIGILL)", "AVX"),
+        ("SIGKILL", "tensorflow", "Killed (SIGKILL)", "memory"),
+        ("SIGSEGV", "devices", "Segmentation fault (SIGSEGV)", "requirements/"),
+    ],
+)
 def test_a_signal_is_a_failure_with_its_name_and_fix(name, stage, text, fix):
-    line, = tensorflow_lines(probe_tensorflow(killed_by(name, stage)), PC, FAIL, "worker.txt")
+    (line,) = tensorflow_lines(probe_tensorflow(killed_by(name, stage)), PC, FAIL, "worker.txt")
     assert line.status == FAIL
     assert text in line.text and "at %s" % stage in line.text and fix in line.fix
 
 
 def test_a_child_that_hangs_is_ended_and_told():
     probe = probe_tensorflow("import signal\nsignal.pause()", limit_s=0.5)
-    line, = tensorflow_lines(probe, PC, FAIL, "worker.txt")
+    (line,) = tensorflow_lines(probe, PC, FAIL, "worker.txt")
     assert line.status == FAIL and "nothing for 0.5 s" in line.text and line.fix
 
 
 def test_a_child_that_ends_early_is_told():
-    line, = tensorflow_lines(probe_tensorflow("import os\nos._exit(3)"), PC, FAIL, "worker.txt")
+    (line,) = tensorflow_lines(probe_tensorflow("import os\nos._exit(3)"), PC, FAIL, "worker.txt")
     assert "exit code 3" in line.text
 
 
 @pytest.mark.parametrize("name", ["numpy", "tensorflow"])
 def test_a_package_that_is_missing_is_named(tmp_path, monkeypatch, name):
     for package in ("numpy", "tensorflow"):
-        text = "__version__ = '1'" if package != name else (
-            "raise ModuleNotFoundError(\"No module named '%s'\", name='%s')" % (name, name))
+        text = (
+            "__version__ = '1'"
+            if package != name
+            else ("raise ModuleNotFoundError(\"No module named '%s'\", name='%s')" % (name, name))
+        )
         (tmp_path / (package + ".py")).write_text(text)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    line, = tensorflow_lines(probe_tensorflow(), PC, WARN, "worker.txt")
+    (line,) = tensorflow_lines(probe_tensorflow(), PC, WARN, "worker.txt")
     assert (line.status, line.text) == (WARN, "%s is not installed" % name)
     assert line.fix == "pip install -r requirements/worker.txt"
 
@@ -61,7 +71,7 @@ def test_a_library_that_is_missing_is_named(tmp_path, monkeypatch):
     (tmp_path / "tensorflow.py").write_text("raise ImportError('libcudnn.so.8: cannot open shared object file\\nx')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     probe = probe_tensorflow()
-    line, = tensorflow_lines(probe, PC, FAIL, "worker.txt")
+    (line,) = tensorflow_lines(probe, PC, FAIL, "worker.txt")
     assert line.text == ("it can not be imported: ImportError: libcudnn.so.8: cannot open shared object file")
     assert probe.facts["numpy"] == "1"
 

@@ -48,8 +48,10 @@ def cpu_times(user, idle):
 
 def memory(total_kb, available_kb, swap_kb=0):
     """Return a /proc/meminfo."""
-    return {"/proc/meminfo": "MemTotal:       %d kB\nMemFree:          100 kB\nMemAvailable:   %d kB\n"
-                             "SwapTotal:      %d kB\n" % (total_kb, available_kb, swap_kb)}
+    return {
+        "/proc/meminfo": "MemTotal:       %d kB\nMemFree:          100 kB\nMemAvailable:   %d kB\n"
+        "SwapTotal:      %d kB\n" % (total_kb, available_kb, swap_kb)
+    }
 
 
 SWAPS_HEAD = "Filename\t\t\t\tType\t\tSize\tUsed\tPriority\n"
@@ -63,7 +65,7 @@ NANO = {
     "/proc/device-tree/model": "NVIDIA Jetson Nano Developer Kit\0",
     "/proc/device-tree/compatible": "nvidia,p3449-0000-b00+p3448-0000-b00\0nvidia,jetson-nano\0nvidia,tegra210\0",
     "/etc/nv_tegra_release": "# R32 (release), REVISION: 7.1, GCID: 29818004, BOARD: t210ref, EABI: aarch64, "
-                             "DATE: Sat Feb 19 17:05:08 UTC 2022\n",
+    "DATE: Sat Feb 19 17:05:08 UTC 2022\n",
     "/sys/devices/gpu.0/load": "450\n",
     "/sys/devices/system/cpu/online": "0-3\n",
     "/sys/devices/system/cpu/present": "0-3\n",
@@ -71,15 +73,35 @@ NANO = {
     "/proc/mounts": SD_CARD + "/dev/sda1 /media/usb ext4 rw,relatime 0 0\n",
     "/proc/swaps": SWAPS_HEAD + "/media/usb/swapfile                     file\t4194300\t0\t-2\n",
     "/etc/systemd/journald.conf": "[Journal]\nStorage=volatile\n",
-    INA_4 + "rail_name_0": "POM_5V_IN\n", INA_4 + "in_power0_input": "3187\n",
-    INA_4 + "in_voltage0_input": "5024\n", INA_4 + "in_current0_input": "634\n",
-    INA_4 + "rail_name_1": "POM_5V_GPU\n", INA_4 + "in_power1_input": "450\n",
-    INA_4 + "rail_name_2": "POM_5V_CPU\n", INA_4 + "in_power2_input": "612\n",
+    INA_4 + "rail_name_0": "POM_5V_IN\n",
+    INA_4 + "in_power0_input": "3187\n",
+    INA_4 + "in_voltage0_input": "5024\n",
+    INA_4 + "in_current0_input": "634\n",
+    INA_4 + "rail_name_1": "POM_5V_GPU\n",
+    INA_4 + "in_power1_input": "450\n",
+    INA_4 + "rail_name_2": "POM_5V_CPU\n",
+    INA_4 + "in_power2_input": "612\n",
 }
-NANO.update(zones(("AO-therm", 41000), ("CPU-therm", 36500), ("GPU-therm", 34000), ("PLL-therm", 34500),
-                  ("PMIC-Die", 100000), ("thermal-fan-est", 35250)))
-NANO.update(cooling(("tegra-shutdown", 0), ("pwm-fan", 2), ("GPU-cap", 1), ("gpu-balanced", 0), ("cpu-balanced", 0),
-                    ("emergency-balanced", 0)))
+NANO.update(
+    zones(
+        ("AO-therm", 41000),
+        ("CPU-therm", 36500),
+        ("GPU-therm", 34000),
+        ("PLL-therm", 34500),
+        ("PMIC-Die", 100000),
+        ("thermal-fan-est", 35250),
+    )
+)
+NANO.update(
+    cooling(
+        ("tegra-shutdown", 0),
+        ("pwm-fan", 2),
+        ("GPU-cap", 1),
+        ("gpu-balanced", 0),
+        ("cpu-balanced", 0),
+        ("emergency-balanced", 0),
+    )
+)
 NANO.update(cpu_times(1000, 9000))
 NANO.update(memory(4059424, 2210000, 4194300))
 
@@ -88,23 +110,46 @@ ORIN_NANO = {
     "/proc/device-tree/model": "NVIDIA Jetson Orin Nano Engineering Reference Developer Kit Super\0",
     "/proc/device-tree/compatible": "nvidia,p3768-0000+p3767-0005-super\0nvidia,p3767-0005\0nvidia,tegra234\0",
     "/etc/nv_tegra_release": "# R36 (release), REVISION: 4.3, GCID: 38968081, BOARD: generic, EABI: aarch64, "
-                             "DATE: Wed Jan  8 01:49:37 UTC 2025\n",
+    "DATE: Wed Jan  8 01:49:37 UTC 2025\n",
     "/sys/devices/platform/gpu.0/load": "998\n",
     "/sys/devices/system/cpu/online": "0-5\n",
     "/sys/devices/system/cpu/present": "0-5\n",
     "/var/lib/nvpmodel/status": "pmode:0002\n",
     "/proc/mounts": "/dev/nvme0n1p1 / ext4 rw,relatime 0 0\n",
     "/proc/swaps": SWAPS_HEAD + "/dev/zram0                              partition\t637332\t0\t5\n",
-    INA_5 + "in1_label": "VDD_IN\n", INA_5 + "in1_input": "4968\n", INA_5 + "curr1_input": "1032\n",
-    INA_5 + "in2_label": "VDD_CPU_GPU_CV\n", INA_5 + "in2_input": "4960\n", INA_5 + "curr2_input": "184\n",
-    INA_5 + "in3_label": "VDD_SOC\n", INA_5 + "in3_input": "4960\n", INA_5 + "curr3_input": "272\n",
-    INA_5 + "in4_input": "5160\n", INA_5 + "curr4_input": "1488\n",
-    INA_5 + "in7_label": "sum of shunt voltages\n", INA_5 + "in7_input": "80\n", INA_5 + "curr7_input": "1488\n",
+    INA_5 + "in1_label": "VDD_IN\n",
+    INA_5 + "in1_input": "4968\n",
+    INA_5 + "curr1_input": "1032\n",
+    INA_5 + "in2_label": "VDD_CPU_GPU_CV\n",
+    INA_5 + "in2_input": "4960\n",
+    INA_5 + "curr2_input": "184\n",
+    INA_5 + "in3_label": "VDD_SOC\n",
+    INA_5 + "in3_input": "4960\n",
+    INA_5 + "curr3_input": "272\n",
+    INA_5 + "in4_input": "5160\n",
+    INA_5 + "curr4_input": "1488\n",
+    INA_5 + "in7_label": "sum of shunt voltages\n",
+    INA_5 + "in7_input": "80\n",
+    INA_5 + "curr7_input": "1488\n",
 }
-ORIN_NANO.update(zones(("cpu-thermal", 48125), ("gpu-thermal", 49000), ("soc0-thermal", 47250),
-                       ("cv0-thermal", -256000), ("tj-thermal", 49000)))
-ORIN_NANO.update(cooling(("pwm-fan", 1), ("cpufreq-cpu0", 3), ("cpu-throttle-alert", 0), ("gpu-throttle-alert", 0),
-                         ("hot-surface-alert", 0)))
+ORIN_NANO.update(
+    zones(
+        ("cpu-thermal", 48125),
+        ("gpu-thermal", 49000),
+        ("soc0-thermal", 47250),
+        ("cv0-thermal", -256000),
+        ("tj-thermal", 49000),
+    )
+)
+ORIN_NANO.update(
+    cooling(
+        ("pwm-fan", 1),
+        ("cpufreq-cpu0", 3),
+        ("cpu-throttle-alert", 0),
+        ("gpu-throttle-alert", 0),
+        ("hot-surface-alert", 0),
+    )
+)
 ORIN_NANO.update(cpu_times(5000, 5000))
 ORIN_NANO.update(memory(7806000, 5000000, 637332))
 

@@ -28,7 +28,7 @@ def a_figure(label="one"):
 @pytest.mark.parametrize("form", pictures.FORMATS)
 def test_the_same_figure_is_the_same_bytes(form):
     contents = {picture(a_figure(), form) for _ in range(2)}
-    content, = contents
+    (content,) = contents
     assert b"date" not in content.lower() and b"tIME" not in content
     assert picture(a_figure("two"), form) != content
 
@@ -73,8 +73,9 @@ def test_settings_of_others_are_neither_used_nor_changed(monkeypatch):
     assert rcParams["font.size"] == 30 and rcParams["svg.fonttype"] == "path"
 
 
-@pytest.mark.parametrize("labels, n_columns", [
-    (["a", "b", "c"], 3), (["x" * 40, "y" * 9], 1), (["x" * 25, "y" * 12, "z" * 9], 2)])
+@pytest.mark.parametrize(
+    "labels, n_columns", [(["a", "b", "c"], 3), (["x" * 40, "y" * 9], 1), (["x" * 25, "y" * 12, "z" * 9], 2)]
+)
 def test_a_legend_has_as_many_columns_as_there_is_room_for(labels, n_columns):
     @styled
     def with_legend():
@@ -105,7 +106,10 @@ def test_a_file_is_whole_or_as_it_was(tmp_path, monkeypatch):
 def test_wide_pieces_bear_the_number_of_their_class():
     axes = class_figure(np.array([[90, 10, 0], [0, 1, 99]])).axes[0]
     assert [(text.get_text(), text.get_position()) for text in axes.texts] == [
-        ("0", (45.0, 0)), ("1", (95.0, 0)), ("2", (50.5, 1))]
+        ("0", (45.0, 0)),
+        ("1", (95.0, 0)),
+        ("2", (50.5, 1)),
+    ]
     assert axes.get_xlabel() == "training samples" and axes.get_ylabel() == "worker"
     assert axes.yaxis_inverted() and axes.get_title() == ""
 

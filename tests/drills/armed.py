@@ -99,8 +99,10 @@ POINTS = {
     "after the commit": Point(WORKER, "flq.protocol.worker_machine:WorkerMachine._commit", AFTER),
 }
 
-IMPATIENT = {MASTER: (("flq.master.storage.journal", "BUSY_S"), ("flq.master.storage.store", "RETRY_S")),
-             WORKER: (("flq.protocol.worker_machine", "LONGEST_PAUSE_S"),)}  # seconds
+IMPATIENT = {
+    MASTER: (("flq.master.storage.journal", "BUSY_S"), ("flq.master.storage.store", "RETRY_S")),
+    WORKER: (("flq.protocol.worker_machine", "LONGEST_PAUSE_S"),),
+}  # seconds
 
 
 class Strike:
@@ -147,9 +149,11 @@ def arm(point: Point, strike: Strike) -> None:
     setattr(owner, name, wrapped)
 
 
-def write_half(strike: Strike, write_whole: Callable[..., Any], path: str, write: Callable[[Any], Any],
-               *rest: Any) -> None:
+def write_half(
+    strike: Strike, write_whole: Callable[..., Any], path: str, write: Callable[[Any], Any], *rest: Any
+) -> None:
     """Kill the writer of a file when half of it is there."""
+
     def write_and_die(stream: Any) -> None:
         write(stream)
         stream.flush()
@@ -172,6 +176,7 @@ def mark_answers() -> None:
 
 def watch_calls(strike: Strike) -> None:
     """Kill at a call of a function of FLQ, in whichever thread."""
+
     def watch(frame: Any, event: str, argument: Any) -> None:
         if event == "call" and "/flq/" in frame.f_code.co_filename and strike.is_due():
             strike.kill()

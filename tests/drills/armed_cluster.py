@@ -74,7 +74,10 @@ class Seat:
             code = program.wait(PATIENCE_S)
             if kill is not None:
                 assert code == -signal.SIGKILL and os.path.exists(fired_file), "%s did not come to %s:\n%s" % (
-                    self._name, kill, program.text)
+                    self._name,
+                    kill,
+                    program.text,
+                )
                 self.fired.append(kill)
 
 
@@ -86,8 +89,16 @@ class ArmedCluster(Cluster):
         self.port, self.overrides = free_port(), list(BITS) + list(overrides)
         self.results_dir = os.path.join(folder, "results")
 
-    def begin(self, name: str, kill: Kill = UNHARMED, fired_file: str = "", is_first: bool = True,
-              flags: Sequence[str] = (), run_id: str = "", by: Sequence[str] = ()) -> Program:
+    def begin(
+        self,
+        name: str,
+        kill: Kill = UNHARMED,
+        fired_file: str = "",
+        is_first: bool = True,
+        flags: Sequence[str] = (),
+        run_id: str = "",
+        by: Sequence[str] = (),
+    ) -> Program:
         """Start a program; a master that is not the first goes on with a run, by default the newest unfinished.
 
         ``by`` is what runs the master's Python, if something shall.
@@ -103,14 +114,28 @@ class ArmedCluster(Cluster):
             program.port = self.port
         else:
             state_dir = os.path.join(self.folder, "state", name)
-            program = Program(prefix + [WORKER, "--worker_id", name[-1], "--master_ip", "127.0.0.1", "--port",
-                                        str(self.port), "--state_dir", state_dir] + list(flags), self.folder)
+            program = Program(
+                prefix
+                + [
+                    WORKER,
+                    "--worker_id",
+                    name[-1],
+                    "--master_ip",
+                    "127.0.0.1",
+                    "--port",
+                    str(self.port),
+                    "--state_dir",
+                    state_dir,
+                ]
+                + list(flags),
+                self.folder,
+            )
         self._programs.append(program)
         return program
 
     def run_dir(self) -> str:
         """Return the folder of the only run."""
-        name, = [name for name in os.listdir(self.results_dir) if os.path.isdir(os.path.join(self.results_dir, name))]
+        (name,) = [name for name in os.listdir(self.results_dir) if os.path.isdir(os.path.join(self.results_dir, name))]
         return os.path.join(self.results_dir, name)
 
     def model(self, settings: Dict[str, Any]) -> np.ndarray:
@@ -143,8 +168,9 @@ def drill(cluster: ArmedCluster, kills: Dict[str, Sequence[Kill]]) -> Dict[str, 
 
 def rounds_of(reports: Sequence[Any]) -> List[Any]:
     """Return what of rounds must be the same: who did what, and the payload."""
-    return [[report.round_index, sorted(map(list, report.roll_call.items())), report.payload_bits_up]
-            for report in reports]
+    return [
+        [report.round_index, sorted(map(list, report.roll_call.items())), report.payload_bits_up] for report in reports
+    ]
 
 
 def check_same(cluster: ArmedCluster, result: np.ndarray, rounds: List[Any]) -> None:

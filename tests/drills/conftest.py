@@ -21,8 +21,12 @@ def oplog(tmp_path_factory):
         pytest.skip("no C compiler: the power-loss drills record what programs write with a library in C")
     source = Path(__file__).resolve().parent / "oplog.c"
     library = tmp_path_factory.mktemp("oplog") / "oplog.so"
-    compiled = subprocess.run([compiler, "-O1", "-Wall", "-shared", "-fPIC", "-o", str(library), str(source), "-ldl",
-                               "-pthread"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True)
+    compiled = subprocess.run(
+        [compiler, "-O1", "-Wall", "-shared", "-fPIC", "-o", str(library), str(source), "-ldl", "-pthread"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        universal_newlines=True,
+    )
     assert compiled.returncode == 0, compiled.stdout
     return library
 

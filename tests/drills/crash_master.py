@@ -17,9 +17,16 @@ from flq.protocol.options import run_options
 from flq.training.trainer import begin
 
 BEFORE, WITHIN, JOURNALLED, ANSWERED, SNAPSHOT, CLOSING, CLOSED, KEYFRAME, RESUMED = MASTER_POINTS = (
-    "before the journal", "within the journal", "after the journal, before the answer", "after the answer",
-    "in the middle of a snapshot", "before a round closes", "when a round has closed", "while a keyframe is encoded",
-    "while it resumes")
+    "before the journal",
+    "within the journal",
+    "after the journal, before the answer",
+    "after the answer",
+    "in the middle of a snapshot",
+    "before a round closes",
+    "when a round has closed",
+    "while a keyframe is encoded",
+    "while it resumes",
+)
 SNAPSHOT_EVERY, SNAPSHOTS_KEPT = 2, 2
 RUN = "20260101_000000_run"
 
@@ -196,7 +203,9 @@ class CrashMaster:
             close_round(machine, going, now)
             self._reach(CLOSED)
 
-        return [mock.patch.object(journal._Transaction, "__exit__", leave_transaction),
-                mock.patch.object(snapshots, "save_state", save_snapshot),
-                mock.patch.object(downlink, "encode", encode_frame),
-                mock.patch.object(MasterMachine, "_close_round", close_a_round)]
+        return [
+            mock.patch.object(journal._Transaction, "__exit__", leave_transaction),
+            mock.patch.object(snapshots, "save_state", save_snapshot),
+            mock.patch.object(downlink, "encode", encode_frame),
+            mock.patch.object(MasterMachine, "_close_round", close_a_round),
+        ]

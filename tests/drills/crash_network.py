@@ -22,8 +22,13 @@ from flq.training.trainer import build_trainer
 from flq.worker import state_file
 
 TRAINING, HALF_A_RECORD, RECORD, SENDING, VERDICT, COMMIT = WORKER_POINTS = (
-    "after training", "in the middle of the record", "after the record", "after sending", "before the commit",
-    "after the commit")
+    "after training",
+    "in the middle of the record",
+    "after the record",
+    "after sending",
+    "before the commit",
+    "after the commit",
+)
 POINTS = MASTER_POINTS + WORKER_POINTS
 GIVE_UP_S = 3600.0
 
@@ -42,8 +47,9 @@ class Peer:
         self.n_processes += 1
         self.session = "process %d" % self.n_processes
         standing = state_file.load(self.state_dir)
-        self.machine = WorkerMachine(self.worker_id, "peer%d" % self.worker_id, random.Random(self.worker_id),
-                                     GIVE_UP_S, standing)
+        self.machine = WorkerMachine(
+            self.worker_id, "peer%d" % self.worker_id, random.Random(self.worker_id), GIVE_UP_S, standing
+        )
         self.action = self.machine.start(now)
         self.trainer = self.due = self.ticket = None  # due: (time, event), what happens next unless a reply comes
 
@@ -76,8 +82,10 @@ class CrashNetwork:
         self.strikes, self.reached_at, self.fired = strikes, Counter(), Counter()
         self.n_tickets, self.waiting = 0, {}
         self.master = CrashMaster(os.path.join(folder, "results"), settings, self.strikes_at)
-        self.peers = [Peer(worker_id, os.path.join(folder, "worker%d" % worker_id))
-                      for worker_id in range(settings["system"]["total_workers"])]
+        self.peers = [
+            Peer(worker_id, os.path.join(folder, "worker%d" % worker_id))
+            for worker_id in range(settings["system"]["total_workers"])
+        ]
 
     def run(self):
         """Let everybody act until all workers have left."""
@@ -179,8 +187,9 @@ class CrashNetwork:
         if isinstance(action, worker.CallPoll):
             return events.Poll(0, peer.worker_id, action.epoch, action.have, action.answered, session=peer.session)
         frame = b"".join(bytes(buffer) for buffer in action.frame)
-        return events.Answered(0, decode(frame, self.master.machine.link), len(frame), have=action.have,
-                               session=peer.session)
+        return events.Answered(
+            0, decode(frame, self.master.machine.link), len(frame), have=action.have, session=peer.session
+        )
 
     # -- the master ----------------------------------------------------------------------
 
@@ -239,4 +248,3 @@ class CrashNetwork:
         for peer in self.peers:
             if peer.due is not None and peer.due[0] <= self.now:
                 self.report(peer, peer.due[1])
-

@@ -41,7 +41,7 @@ def read_record(path: Path) -> List[Op]:
         at += HEAD.size
         parts = []
         for size in sizes:
-            parts.append(text[at:at + size])
+            parts.append(text[at : at + size])
             at += size
         op = Op(kind.decode(), inode, offset, os.fsdecode(parts[0]), os.fsdecode(parts[1]), parts[2])
         if op.kind == UNKNOWN and not op.path.endswith(MAPPED):
@@ -90,8 +90,8 @@ Node = Union[File, Folder]
 def changed(content: bytes, op: Op) -> bytes:
     """Return a file's bytes after a write or truncation; a gap is filled with zeros."""
     if op.kind == TRUNCATE:
-        return content[:op.offset].ljust(op.offset, b"\0")
-    return content[:op.offset].ljust(op.offset, b"\0") + op.data + content[op.offset + len(op.data):]
+        return content[: op.offset].ljust(op.offset, b"\0")
+    return content[: op.offset].ljust(op.offset, b"\0") + op.data + content[op.offset + len(op.data) :]
 
 
 def renamed(names: Dict[str, Node], change: Dict[str, Optional[Node]]) -> Dict[str, Node]:
@@ -196,7 +196,7 @@ class Surviving:
 
 def zeros(file: File) -> bytes:
     """Return a file that has its new size but not its new bytes (delayed allocation)."""
-    return file.kept[:len(file.now)].ljust(len(file.now), b"\0")
+    return file.kept[: len(file.now)].ljust(len(file.now), b"\0")
 
 
 def images_after(disk: Disk, seeds: range, at: int) -> Dict[str, Image]:
@@ -206,7 +206,8 @@ def images_after(disk: Disk, seeds: range, at: int) -> Dict[str, Image]:
         "names": disk.image(lambda file: file.now, lambda folder: folder.kept),
         "bytes": disk.image(lambda file: file.kept, lambda folder: folder.now),
         "bytes, but not sizes": disk.image(zeros, lambda folder: folder.now),
-        "nothing": disk.image(lambda file: file.now, lambda folder: folder.now)}
+        "nothing": disk.image(lambda file: file.now, lambda folder: folder.now),
+    }
     for seed in seeds:
         some = Surviving(f"{at} {seed}")
         images[f"a part, seed {seed}"] = disk.image(some.content, some.names)

@@ -24,7 +24,7 @@ def drop_request(passage: Passage) -> bytes:
 def truncate_response(passage: Passage) -> bytes:
     """Pass half of the response, then break the connection."""
     response = passage.ask(passage.request)
-    passage.client.sendall(response[:half_of(response)])
+    passage.client.sendall(response[: half_of(response)])
     raise Broken()
 
 
@@ -62,9 +62,11 @@ def trickle_response(passage: Passage) -> bytes:
 
 def held_until(relay: Relay, what: str, path: str, n: int) -> Fault:
     """Return a fault that holds a request until the n-th of another relay has ARRIVED, PASSED or is ANSWERED."""
+
     def held(passage: Passage) -> bytes:
         relay.wait(what, path, n)
         return passage.ask(passage.request)
+
     return held
 
 
@@ -79,45 +81,53 @@ def overtaken(passage: Passage) -> bytes:
 
 def copied(copies: List[bytes]) -> Fault:
     """Return a fault that passes a request as it is, and keeps a copy for later."""
+
     def keep(passage: Passage) -> bytes:
         copies.append(passage.request)
         return passage.ask(passage.request)
+
     return keep
 
 
 def after_copies(copies: List[bytes]) -> Fault:
     """Return a fault that passes the copies, and the request when they are answered."""
+
     def stale(passage: Passage) -> bytes:
         for copy in copies:
             passage.relay.send_apart(copy, stale).join()
         return passage.ask(passage.request)
+
     return stale
 
 
 def flipped_request(where: Callable[[bytes], int], bit: int = 0) -> Fault:
     """Return a fault that flips a bit of the byte of the request that ``where`` finds."""
+
     def flip(passage: Passage) -> bytes:
         return passage.ask(flipped(passage.request, where(passage.request), bit))
+
     return flip
 
 
 def flipped_response(where: Callable[[bytes], int], bit: int = 0) -> Fault:
     """Return a fault that flips a bit of the byte of the response that ``where`` finds."""
+
     def flip(passage: Passage) -> bytes:
         response = passage.ask(passage.request)
         return flipped(response, where(response), bit)
+
     return flip
 
 
 def flipped(data: bytes, index: int, bit: int) -> bytes:
     """Return the data with one bit turned over."""
-    return data[:index] + bytes([data[index] ^ 1 << bit]) + data[index + 1:]
+    return data[:index] + bytes([data[index] ^ 1 << bit]) + data[index + 1 :]
 
 
 def pieces_of(data: bytes) -> List[bytes]:
     """Return the data in pieces, the first of one byte."""
     size = -(-len(data) // N_PIECES)
-    return [data[:1]] + [data[start:start + size] for start in range(1, len(data), size)]
+    return [data[:1]] + [data[start : start + size] for start in range(1, len(data), size)]
 
 
 def ask_for_others(passage: Passage) -> None:

@@ -43,11 +43,24 @@ class Recorder:
         list of Op
             Those of all programs so far.
         """
-        environment = dict(os.environ, LD_PRELOAD=str(self._library), OPLOG_ROOT=str(self.disk),
-                           OPLOG_FILE=str(self._record), OPLOG_KILL_AT=str(kill_at), PYTHONPATH=str(PROJECT))
+        environment = dict(
+            os.environ,
+            LD_PRELOAD=str(self._library),
+            OPLOG_ROOT=str(self.disk),
+            OPLOG_FILE=str(self._record),
+            OPLOG_KILL_AT=str(kill_at),
+            PYTHONPATH=str(PROJECT),
+        )
         program = [sys.executable, str(HERE / "storage_writers.py"), *map(str, arguments)]
-        ended = subprocess.run(program, cwd=str(self.disk), env=environment, stdout=subprocess.PIPE,
-                               stderr=subprocess.STDOUT, universal_newlines=True, timeout=120)
+        ended = subprocess.run(
+            program,
+            cwd=str(self.disk),
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            universal_newlines=True,
+            timeout=120,
+        )
         assert ended.returncode == (0 if kill_at < 0 else KILLED), ended.stdout
         ops = read_record(self._record)
         assert rebuilt(ops) == seen(self.disk), "a change of the folder has passed the test layer by"
@@ -86,19 +99,27 @@ def lay_out(image: Image, folder: Path) -> None:
 class Drill(NamedTuple):
     """What came of a drill."""
 
-    crash_points: int   # operations after which the power failed
-    at_risk: int        # those of them at which there was something to lose
-    disks: int          # crash points x ways to fail
-    different: int      # recoveries that were tried, one for each content of the disk
-    losses: List[str]   # one sentence for each disk from which recovery did not keep what was promised
+    crash_points: int  # operations after which the power failed
+    at_risk: int  # those of them at which there was something to lose
+    disks: int  # crash points x ways to fail
+    different: int  # recoveries that were tried, one for each content of the disk
+    losses: List[str]  # one sentence for each disk from which recovery did not keep what was promised
 
     def __str__(self) -> str:
-        return (f"{self.crash_points} crash points ({self.at_risk} with something to lose), {self.disks} disks, "
-                f"{self.different} of them different, {len(self.losses)} losses")
+        return (
+            f"{self.crash_points} crash points ({self.at_risk} with something to lose), {self.disks} disks, "
+            f"{self.different} of them different, {len(self.losses)} losses"
+        )
 
 
-def drill(ops: Sequence[Op], scratch: Path, recover: Callable[[Path], Any],
-          judge: Callable[[Any, List[str]], Optional[str]], seeds: int = 2, begin_at: int = 0) -> Drill:
+def drill(
+    ops: Sequence[Op],
+    scratch: Path,
+    recover: Callable[[Path], Any],
+    judge: Callable[[Any, List[str]], Optional[str]],
+    seeds: int = 2,
+    begin_at: int = 0,
+) -> Drill:
     """Fail the power after every operation, in every way, and judge what is recovered.
 
     Parameters

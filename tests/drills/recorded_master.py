@@ -20,8 +20,14 @@ from flq.protocol.messages import Kind, Outcome  # noqa: E402
 
 CODEC = 4
 LAYOUT = Layout((Tensor("w", (40,)), Tensor("b", (10,))))
-CHANGES = {"mode": "bbit", "memory": "mirror", "b_up": CODEC, "b_down": CODEC, "total_workers": 2,
-           "server_optimizer": "momentum"}
+CHANGES = {
+    "mode": "bbit",
+    "memory": "mirror",
+    "b_up": CODEC,
+    "b_down": CODEC,
+    "total_workers": 2,
+    "server_optimizer": "momentum",
+}
 WORKERS = (0, 1)
 
 
@@ -72,8 +78,9 @@ def play(bench: Bench, n_rounds: int) -> None:
             else:
                 payload = QUANTIZERS[CODEC].encode(values, LAYOUT, stream(1, ROUNDING))
                 mirrors[worker_id] = plus(mirrors[worker_id], CODEC, payload, LAYOUT)
-                outcome = bench.verdict(worker_id, Kind.UPLOAD, values, last_seq[worker_id],
-                                        state_crc=fingerprint(mirrors[worker_id]))
+                outcome = bench.verdict(
+                    worker_id, Kind.UPLOAD, values, last_seq[worker_id], state_crc=fingerprint(mirrors[worker_id])
+                )
             assert outcome in (Outcome.APPLIED, Outcome.NOTED), outcome
             if worker_id == 1 and index == 4:
                 bench.join(1)

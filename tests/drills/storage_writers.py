@@ -146,8 +146,15 @@ def write_entries(opened, run, first, count):
     """Commit one entry a version, and after every second a snapshot, which is written while the run goes on."""
     snapshots = Snapshots(run, 2)
     for version in range(first, first + count):
-        opened.write(journal.Batch([(version, entry(version))], [(version, version, content(version))],
-                                   [(version, {"round": version})], [], {"counted": version}))
+        opened.write(
+            journal.Batch(
+                [(version, entry(version))],
+                [(version, version, content(version))],
+                [(version, {"round": version})],
+                [],
+                {"counted": version},
+            )
+        )
         promise(version)
         if version % 2 == 0:
             opened.checkpoint()

@@ -86,6 +86,7 @@ def model_of(server):
 @pytest.fixture
 def make_left(scratch):
     """Return a function that makes a Left of a mode."""
+
     def make(name):
         settings = settings_with(**MODES[name])
         return Left(killed(str(scratch), settings), settings, model_of(simulate(settings).master.server))
@@ -107,8 +108,11 @@ def go_on(folder, settings):
 def flip(folder, draws):
     """Flip a bit; return the name of the file and where in it."""
     kind = draws.choice(FILES)
-    paths = sorted(path for path in Path(folder).rglob("*") if path.name == kind or (
-        kind.endswith("_") and path.name.startswith(kind)))
+    paths = sorted(
+        path
+        for path in Path(folder).rglob("*")
+        if path.name == kind or (kind.endswith("_") and path.name.startswith(kind))
+    )
     path = draws.choice(paths)
     content = bytearray(path.read_bytes())
     place = draws.randrange(len(content))
@@ -168,7 +172,7 @@ def test_workers_that_live_are_ahead_of_a_log_whose_last_transaction_is_damaged(
 
     def bury_and_damage(master):
         bury(master)
-        log, = Path(master.run_dir).rglob("*-wal")
+        (log,) = Path(master.run_dir).rglob("*-wal")
         content = bytearray(log.read_bytes())
         content[-100] ^= 1
         log.write_bytes(content)
@@ -188,7 +192,7 @@ def test_workers_that_live_are_ahead_of_a_log_whose_last_transaction_is_damaged(
 
 def without_the_log(left):
     """Delete the log; return how many rounds the rest of the journal has."""
-    log, = Path(left.folder).rglob("*-wal")
+    (log,) = Path(left.folder).rglob("*-wal")
     log.unlink()
     return read_journal(str(log.parent)).rows[-1].round_index
 

@@ -13,8 +13,17 @@ from disks import Disk
 from flq.engines import simulation
 from flq.master.storage.journal import reopen
 
-RUN = ("model.name=quadratic", "model.lr=0.05", "model.dim=200", "system.total_workers=2", "system.min_workers=2",
-       "system.max_rounds=20", "system.snapshot_every=3", "thr_scale=2", "C=3")
+RUN = (
+    "model.name=quadratic",
+    "model.lr=0.05",
+    "model.dim=200",
+    "system.total_workers=2",
+    "system.min_workers=2",
+    "system.max_rounds=20",
+    "system.snapshot_every=3",
+    "thr_scale=2",
+    "C=3",
+)
 WORKERS = ("worker0", "worker1")
 KB = 1024
 

@@ -39,7 +39,7 @@ def snapshots_of(run_dir):
 
 
 def number_of(path):
-    return int(os.path.basename(path)[len("snapshot_"):-len(".npz")])
+    return int(os.path.basename(path)[len("snapshot_") : -len(".npz")])
 
 
 def change(run_dir, statement, *parameters):
@@ -71,7 +71,7 @@ def test_a_snapshot_of_another_model_is_passed_over_although_the_file_is_whole(p
 def test_deltas_that_are_damaged_are_made_anew(played, caplog):
     run_dir, expected = played
     with closing(sqlite3.connect(os.path.join(run_dir, NAME))) as database:
-        versions = [version for version, in database.execute("SELECT version FROM deltas ORDER BY version")]
+        versions = [version for (version,) in database.execute("SELECT version FROM deltas ORDER BY version")]
     change(run_dir, "UPDATE deltas SET payload = zeroblob(length(payload)) WHERE version = ?", versions[-1])
     assert revived(run_dir) == expected
     assert "left out: delta %d" % versions[-1] in caplog.text
@@ -87,13 +87,19 @@ def test_deltas_before_a_damaged_one_lead_nowhere(played, caplog):
 def test_a_replay_that_leads_elsewhere_is_refused(played):
     run_dir, _ = played
     with closing(sqlite3.connect(os.path.join(run_dir, NAME))) as database:
-        report, = database.execute("SELECT report FROM rounds WHERE round = ?", (N_ROUNDS,)).fetchone()
+        (report,) = database.execute("SELECT report FROM rounds WHERE round = ?", (N_ROUNDS,)).fetchone()
     start = report.index('"fingerprints": [') + len('"fingerprints": [')
     other = report[:start] + "1" + report[start:]
-    change(run_dir, "UPDATE rounds SET report = ?, digest = ? WHERE round = ?", other,
-           digest("rounds", (N_ROUNDS, other)), N_ROUNDS)
-    with pytest.raises(FlqError, match="round 7 of the journal %s/%s leads to another model than it did" % (
-            run_dir, NAME)):
+    change(
+        run_dir,
+        "UPDATE rounds SET report = ?, digest = ? WHERE round = ?",
+        other,
+        digest("rounds", (N_ROUNDS, other)),
+        N_ROUNDS,
+    )
+    with pytest.raises(
+        FlqError, match="round 7 of the journal %s/%s leads to another model than it did" % (run_dir, NAME)
+    ):
         revived(run_dir)
 
 
@@ -122,7 +128,8 @@ def test_a_snapshot_that_is_newer_than_the_journal_is_where_the_run_goes_on(play
         assert (seq, found["captured"]) == (number, expected["captured"]) and found["deltas"] == []  # but a keyframe
         assert len([record for record in caplog.records if "ends with entry" in record.getMessage()]) == 1
         assert len([record for record in caplog.records if "left out: the report of round" in record.getMessage()]) == (
-            n_lines - 1)
+            n_lines - 1
+        )
     opened = journal.reopen(behind)
     assert [index for index, _ in opened.rounds()] == [1, 2, 3] and opened.extent.n_rounds == 6
     opened.close()

@@ -22,8 +22,13 @@ from flq.worker import http_client  # noqa: E402
 
 N_ROUNDS = 3
 # A budget, so that there are offers; and nobody skips.
-RUN = ("system.total_workers=2", "system.min_workers=2", "system.max_rounds=%d" % N_ROUNDS,
-       "sel_clients=2", "thr_scale=0")
+RUN = (
+    "system.total_workers=2",
+    "system.min_workers=2",
+    "system.max_rounds=%d" % N_ROUNDS,
+    "sel_clients=2",
+    "thr_scale=0",
+)
 REGISTER, POLL, OFFER, UPLOAD = PATHS = "/register", "/get_global_model", "/offer", "/upload_update"
 # Which request of worker 0 meets with the fault: the registration that joins, its only poll, those of round 2.
 N = {REGISTER: 2, POLL: 1, OFFER: 2, UPLOAD: 2}
@@ -72,9 +77,16 @@ class Drill:
 
     def run(self):
         """Let the workers act to the end."""
-        self.workers = [HttpWorker(self.master, worker_id, http_client.MasterClient(
-            "http://127.0.0.1:%d" % proxy.port, worker_id, partial(token_of_worker, worker_id)))
-            for worker_id, proxy in enumerate(self.proxies)]
+        self.workers = [
+            HttpWorker(
+                self.master,
+                worker_id,
+                http_client.MasterClient(
+                    "http://127.0.0.1:%d" % proxy.port, worker_id, partial(token_of_worker, worker_id)
+                ),
+            )
+            for worker_id, proxy in enumerate(self.proxies)
+        ]
         threads = [threading.Thread(target=self._run_one, args=[worker], daemon=True) for worker in self.workers]
         for thread in threads:
             thread.start()
@@ -119,7 +131,7 @@ crossed = pytest.mark.parametrize("path", PATHS)
 def test_what_is_lost_is_asked_again(drill, fault, path):
     drill.proxy.faults[path, N[path]] = fault
     drill.run_and_check()
-    lost, = drill.proxy.fired(fault)
+    (lost,) = drill.proxy.fired(fault)
     assert (lost.status != 0) == (fault in (drop, fp.truncate_response))
     assert drill.n_asked_for(path) > 0
 
@@ -129,7 +141,7 @@ def test_a_response_that_comes_too_late_is_asked_for_again(drill, path, monkeypa
     monkeypatch.setattr(http_client, "READ_S", 0.5)
     drill.proxy.faults[path, N[path]] = fp.late_response
     drill.run_and_check()
-    late, = drill.proxy.fired(fp.late_response)
+    (late,) = drill.proxy.fired(fp.late_response)
     assert late.status == 200
 
 
@@ -138,7 +150,7 @@ def test_a_response_that_comes_too_late_is_asked_for_again(drill, path, monkeypa
 def test_a_trickle_is_read_to_its_end(drill, fault, path):
     drill.proxy.faults[path, N[path]] = fault
     drill.run_and_check()
-    slow, = drill.proxy.fired(fault)
+    (slow,) = drill.proxy.fired(fault)
     assert slow.status == 200
 
 
@@ -164,7 +176,7 @@ def test_a_copy_that_comes_when_its_round_has_closed_counts_for_nothing(drill, p
 def test_an_older_request_may_come_after_a_newer_one(drill, path):
     drill.proxy.faults[path, N[path]] = fp.overtaken
     drill.run_and_check()
-    older, = drill.proxy.fired(fp.overtaken)
+    (older,) = drill.proxy.fired(fp.overtaken)
     assert older.status in (200, 204, 409)
     assert drill.n_asked_for(path) > 0
 
@@ -212,8 +224,12 @@ def in_body(message):
     return fp.half_of(message)
 
 
-FLIPS = [(path, where) for path in PATHS for where in (in_path, in_query, in_token, in_body)
-         if (path, where) not in ((REGISTER, in_query), (POLL, in_body))]
+FLIPS = [
+    (path, where)
+    for path in PATHS
+    for where in (in_path, in_query, in_token, in_body)
+    if (path, where) not in ((REGISTER, in_query), (POLL, in_body))
+]
 
 
 @pytest.mark.parametrize("path, where", FLIPS)
@@ -221,7 +237,7 @@ def test_a_request_with_a_flipped_bit_is_refused_and_sent_again(drill, path, whe
     flip = fp.flipped_request(where)
     drill.proxy.faults[path, N[path]] = flip
     drill.run_and_check()
-    refused, = drill.proxy.fired(flip)
+    (refused,) = drill.proxy.fired(flip)
     assert 400 <= refused.status < 500
     assert drill.n_asked_for(path) > 0
 
@@ -232,7 +248,7 @@ def test_a_response_with_a_flipped_bit_is_not_believed(drill, path, where):
     flip = fp.flipped_response(where)
     drill.proxy.faults[path, N[path]] = flip
     drill.run_and_check()
-    damaged, = drill.proxy.fired(flip)
+    (damaged,) = drill.proxy.fired(flip)
     assert damaged.status == 200
     assert drill.n_asked_for(path) > 0
 

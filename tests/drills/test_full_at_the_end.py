@@ -18,8 +18,19 @@ from waits import wait_until
 from flq.engines import simulation
 from flq.master.storage.journal import reopen
 
-RUN = ("model.name=quadratic", "model.lr=0.05", "model.dim=200", "system.total_workers=2", "system.min_workers=2",
-       "system.max_rounds=3", "system.snapshot_every=3", "system.linger_s=1", "memory=mirror", "thr_scale=2", "C=3")
+RUN = (
+    "model.name=quadratic",
+    "model.lr=0.05",
+    "model.dim=200",
+    "system.total_workers=2",
+    "system.min_workers=2",
+    "system.max_rounds=3",
+    "system.snapshot_every=3",
+    "system.linger_s=1",
+    "memory=mirror",
+    "thr_scale=2",
+    "C=3",
+)
 WORKERS = ("worker0", "worker1")
 SOME = (0, 9, 21, 30, 33, 37, 42, 47)  # in the journal of the last round, model, workbook, the end, after it
 MOST = 400
@@ -41,8 +52,13 @@ def fill_up(folder, library, n_changes):
         flag, record = os.path.join(folder, "full"), os.path.join(folder, "record")
         with open(flag, "w"):
             pass
-        by = ["env", "LD_PRELOAD=%s" % library, "OPLOG_ROOT=" + os.path.realpath(cluster.results_dir),
-              "OPLOG_FILE=" + record, "OPLOG_FULL=" + flag]
+        by = [
+            "env",
+            "LD_PRELOAD=%s" % library,
+            "OPLOG_ROOT=" + os.path.realpath(cluster.results_dir),
+            "OPLOG_FILE=" + record,
+            "OPLOG_FULL=" + flag,
+        ]
         os.makedirs(cluster.results_dir)
         master = cluster.begin("master", Kill(FULL, n_changes), by=by)
         workers = [cluster.begin(name) for name in WORKERS]
@@ -51,9 +67,11 @@ def fill_up(folder, library, n_changes):
         os.remove(flag)
         if master.wait() != 0:
             outcome = SAID
-            sentences = [line for line in master.text.splitlines()
-                         if " is not written: No space left on device: " in line
-                         or "the journal can not be written: " in line]
+            sentences = [
+                line
+                for line in master.text.splitlines()
+                if " is not written: No space left on device: " in line or "the journal can not be written: " in line
+            ]
             assert master.process.poll() == 1 and sentences, master.text
             assert "--resume %s" % os.path.basename(cluster.run_dir()) in master.text
             again = cluster.begin("master", UNHARMED, is_first=False, run_id=os.path.basename(cluster.run_dir()))

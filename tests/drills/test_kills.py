@@ -18,8 +18,16 @@ from cluster import REPOSITORY, RUN_S, settings_of
 
 from flq.engines import simulation
 
-SMALL = ("model.name=quadratic", "model.lr=0.05", "model.dim=200", "system.total_workers=2", "system.min_workers=2",
-         "system.max_rounds=14", "system.snapshot_every=3", "system.linger_s=5")
+SMALL = (
+    "model.name=quadratic",
+    "model.lr=0.05",
+    "model.dim=200",
+    "system.total_workers=2",
+    "system.min_workers=2",
+    "system.max_rounds=14",
+    "system.snapshot_every=3",
+    "system.linger_s=5",
+)
 CONFIGURATIONS = {
     "bbit, residual, lazy": ("thr_scale=3", "C=2"),
     "bin, mirror, lazy, budget": ("mode=bin", "b_down=8", "memory=mirror", "thr_scale=3", "C=2", "up_budget_bits=400"),
@@ -32,24 +40,55 @@ CONFIGURATIONS = {
 }
 SEVERAL = {
     "bbit, residual, lazy": {
-        "master": [Kill("before the journal", 4), Kill("after the journal, before the answer", 3),
-                   Kill("while it resumes"), Kill("in the middle of a snapshot"), Kill("between model and workbook")],
-        "worker0": [Kill("after training", 2)], "worker1": [Kill("after the commit", 3)]},
+        "master": [
+            Kill("before the journal", 4),
+            Kill("after the journal, before the answer", 3),
+            Kill("while it resumes"),
+            Kill("in the middle of a snapshot"),
+            Kill("between model and workbook"),
+        ],
+        "worker0": [Kill("after training", 2)],
+        "worker1": [Kill("after the commit", 3)],
+    },
     "bin, mirror, lazy, budget": {
-        "master": [Kill("within the journal", 7), Kill("after the answer", 3), Kill("before the results are saved"),
-                   Kill("in the middle of the workbook")],
+        "master": [
+            Kill("within the journal", 7),
+            Kill("after the answer", 3),
+            Kill("before the results are saved"),
+            Kill("in the middle of the workbook"),
+        ],
         "worker0": [Kill("after sending", 3), Kill("in the middle of the record", 2)],
-        "worker1": [Kill("before the commit", 2), Kill("after the record", 2)]},
+        "worker1": [Kill("before the commit", 2), Kill("after the record", 2)],
+    },
     "gradients, flq, adam, average": {
-        "master": [Kill("before a round closes", 2), Kill("when a round has closed", 5),
-                   Kill("while a keyframe is encoded"), Kill("before the run has ended for good")],
-        "worker0": [Kill("after training", 11)], "worker1": [Kill("after the record")]},
+        "master": [
+            Kill("before a round closes", 2),
+            Kill("when a round has closed", 5),
+            Kill("while a keyframe is encoded"),
+            Kill("before the run has ended for good"),
+        ],
+        "worker0": [Kill("after training", 11)],
+        "worker1": [Kill("after the record")],
+    },
 }
-AT_THE_END = ("before the results are saved", "between model and workbook", "in the middle of the workbook",
-              "before the run has ended for good")  # once in each life
+AT_THE_END = (
+    "before the results are saved",
+    "between model and workbook",
+    "in the middle of the workbook",
+    "before the run has ended for good",
+)  # once in each life
 
-WITH_TENSORFLOW = ("dataset.name=digits", "model.name=mlp", "system.max_rounds=4", "system.total_workers=2",
-                   "system.min_workers=2", "system.snapshot_every=2", "memory=mirror", "thr_scale=1", "C=3")
+WITH_TENSORFLOW = (
+    "dataset.name=digits",
+    "model.name=mlp",
+    "system.max_rounds=4",
+    "system.total_workers=2",
+    "system.min_workers=2",
+    "system.snapshot_every=2",
+    "memory=mirror",
+    "thr_scale=1",
+    "C=3",
+)
 SIMULATED = """
 import json, sys
 import numpy as np
@@ -104,11 +143,24 @@ def test_killed_at_three_points_with_tensorflow(make_cluster, tmp_path):
     cluster = make_cluster(*WITH_TENSORFLOW)
     path, folders = str(tmp_path / "model.npy"), [REPOSITORY, os.path.dirname(os.path.abspath(__file__))]
     # In a process of its own: how many threads TensorFlow has is settled once per process.
-    with subprocess.Popen([sys.executable, "-c", SIMULATED, path] + list(WITH_TENSORFLOW), stdout=subprocess.PIPE,
-                          env={"PYTHONPATH": ":".join(folders), "PATH": "/usr/bin:/bin", "CUDA_VISIBLE_DEVICES": "-1",
-                               "TF_CPP_MIN_LOG_LEVEL": "3"}) as simulating:
-        drill(cluster, {"master": [Kill("before a round closes", 2)], "worker0": [Kill("after training", 2)],
-                        "worker1": [Kill("after the record", 3)]})
+    with subprocess.Popen(
+        [sys.executable, "-c", SIMULATED, path] + list(WITH_TENSORFLOW),
+        stdout=subprocess.PIPE,
+        env={
+            "PYTHONPATH": ":".join(folders),
+            "PATH": "/usr/bin:/bin",
+            "CUDA_VISIBLE_DEVICES": "-1",
+            "TF_CPP_MIN_LOG_LEVEL": "3",
+        },
+    ) as simulating:
+        drill(
+            cluster,
+            {
+                "master": [Kill("before a round closes", 2)],
+                "worker0": [Kill("after training", 2)],
+                "worker1": [Kill("after the record", 3)],
+            },
+        )
         said, _ = simulating.communicate(timeout=2 * RUN_S)
     assert simulating.returncode == 0
     check_same(cluster, np.load(path), json.loads(said.decode("ascii").splitlines()[-1]))

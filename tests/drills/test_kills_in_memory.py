@@ -37,10 +37,16 @@ CONFIGURATIONS = {
 
 
 ALL = os.environ.get("FLQ_DRILLS") == "all"
-CROSS = [(point, name, first) for i, point in enumerate(POINTS) for j, name in enumerate(CONFIGURATIONS)
-         for first in (1, 2) if ALL or (i + j) % 2 == first % 2]
-CROSS = [(point, name, first) for point, name, first in CROSS
-         if point != KEYFRAME or "coded" not in name]  # whose deltas are always shorter than a keyframe
+CROSS = [
+    (point, name, first)
+    for i, point in enumerate(POINTS)
+    for j, name in enumerate(CONFIGURATIONS)
+    for first in (1, 2)
+    if ALL or (i + j) % 2 == first % 2
+]
+CROSS = [
+    (point, name, first) for point, name, first in CROSS if point != KEYFRAME or "coded" not in name
+]  # whose deltas are always shorter than a keyframe
 
 
 @lru_cache(maxsize=None)
@@ -60,7 +66,10 @@ def check(folder, name, strikes, lease_s=1e9, **options):
     assert [peer.action.code for peer in network.peers] == [0] * len(network.peers)
     for kept, report in zip(network.reports, expected.reports):
         assert (kept.round_index, kept.roll_call, kept.payload_bits_up) == (
-            report.round_index, report.roll_call, report.payload_bits_up)
+            report.round_index,
+            report.roll_call,
+            report.payload_bits_up,
+        )
     assert len(network.reports) == len(expected.reports)
     notes = " ".join(network.master.notes + [note for peer in network.peers for note in peer.notes])
     assert "differ" not in notes and "memories are empty" not in notes
@@ -94,8 +103,12 @@ def test_killed_every_other_time_that_it_comes_to_a_point(scratch, point, name, 
 def test_killed_at_random_points(scratch, seed):
     print("seed", seed)
     draws = random.Random(seed)
-    network = check(scratch, draws.choice(sorted(CONFIGURATIONS)), lambda point, n: draws.random() < 0.1,
-                    together=draws.random() < 0.5)
+    network = check(
+        scratch,
+        draws.choice(sorted(CONFIGURATIONS)),
+        lambda point, n: draws.random() < 0.1,
+        together=draws.random() < 0.5,
+    )
     assert sum(network.fired.values()) > 5
 
 

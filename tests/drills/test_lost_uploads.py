@@ -18,10 +18,21 @@ from flq.training.partition import partition
 from flq.training.results import LocalUpdate
 
 N_WORKERS, N_ROUNDS, LOSS = 8, 60, 0.2
-RUN = ("model.name=logreg", "dataset.name=digits", "dataset.partition=shards",
-       "system.total_workers=%d" % N_WORKERS, "system.min_workers=1", "system.max_rounds=%d" % N_ROUNDS,
-       "system.round_deadline_s=600", "mode=bbit", "memory=mirror", "b_up=4", "thr_scale=0",
-       "update=gradient", "model.lr=0.5")
+RUN = (
+    "model.name=logreg",
+    "dataset.name=digits",
+    "dataset.partition=shards",
+    "system.total_workers=%d" % N_WORKERS,
+    "system.min_workers=1",
+    "system.max_rounds=%d" % N_ROUNDS,
+    "system.round_deadline_s=600",
+    "mode=bbit",
+    "memory=mirror",
+    "b_up=4",
+    "thr_scale=0",
+    "update=gradient",
+    "model.lr=0.5",
+)
 
 
 class Softmax:
@@ -117,8 +128,10 @@ class AnyMirror:
 
 def test_lost_uploads_that_are_sent_again_cost_nothing(settings, undisturbed, losses):
     lossy = simulation.simulate(settings, build=Softmax)
-    print("accuracy %.3f with %d of %d uploads lost, %.3f without loss"
-          % (accuracy(lossy.model, settings), losses.n_lost, losses.n_sent, accuracy(undisturbed.model, settings)))
+    print(
+        "accuracy %.3f with %d of %d uploads lost, %.3f without loss"
+        % (accuracy(lossy.model, settings), losses.n_lost, losses.n_sent, accuracy(undisturbed.model, settings))
+    )
     assert 0.15 < losses.n_lost / losses.n_sent < 0.25
     assert lossy.model.tobytes() == undisturbed.model.tobytes()
     assert [report.roll_call for report in lossy.reports] == [report.roll_call for report in undisturbed.reports]
@@ -133,8 +146,10 @@ def test_committing_blindly_costs_accuracy(settings, undisturbed, monkeypatch, c
         monkeypatch.setattr(master_machine.MasterMachine, "_is_ahead", lambda self, member, answered: False)
     blind = simulation.simulate(settings, build=Softmax)
     reached, expected = accuracy(blind.model, settings), accuracy(undisturbed.model, settings)
-    print("accuracy %.3f with blind commits and %d uploads lost, %.3f without loss"
-          % (reached, Blind.losses.n_lost, expected))
+    print(
+        "accuracy %.3f with blind commits and %d uploads lost, %.3f without loss"
+        % (reached, Blind.losses.n_lost, expected)
+    )
     assert blind.model.tobytes() != undisturbed.model.tobytes()
     epochs = [member.epoch for member in blind.master.members.values()]
     assert (max(epochs) > 1) == compares  # it begins afresh where the two ends differ

@@ -111,8 +111,14 @@ def judge_name(name, said):
     return None if said in ([], ["named " + name]) else f"{said[0]}, {name} is there"
 
 
-RECOVER = {"state": recover_state, "folders": recover_folders, "folders_unsynced": recover_folders,
-           "database_normal": recover_database, "journal": recover_journal, "instance": recover_instance}
+RECOVER = {
+    "state": recover_state,
+    "folders": recover_folders,
+    "folders_unsynced": recover_folders,
+    "database_normal": recover_database,
+    "journal": recover_journal,
+    "instance": recover_instance,
+}
 AGAIN = {"state": "read_state", "journal": "resumed_run"}  # what is started after a kill, where it is another program
 
 
@@ -132,8 +138,8 @@ def together(drills):
 
 # ---- bugs that were planted ----
 
-@pytest.mark.parametrize("name", ["forgets_file", "forgets_folder", "in_place", "folders_unsynced",
-                                  "database_normal"])
+
+@pytest.mark.parametrize("name", ["forgets_file", "forgets_folder", "in_place", "folders_unsynced", "database_normal"])
 def test_a_planted_bug_is_found(recorder, name):
     assert run_drill(recorder, name, 3).losses != []
 
@@ -149,6 +155,7 @@ def test_a_program_that_can_not_be_rebuilt_is_refused(recorder):
 
 
 # ---- the writers ----
+
 
 @pytest.mark.parametrize("name", ["sound", "state", "folders"])
 def test_what_was_promised_survives_a_power_failure(recorder, name):

@@ -12,13 +12,26 @@ from flq.engines import simulation
 
 ALL = os.environ.get("FLQ_DRILLS") == "all"
 N_ROUNDS, N_KILLS = (80, 20) if ALL else (60, 24)
-RUN = ("model.name=quadratic", "model.lr=0.05", "model.dim=200", "system.total_workers=2", "system.min_workers=2",
-       "system.max_rounds=%d" % N_ROUNDS, "system.snapshot_every=2")
+RUN = (
+    "model.name=quadratic",
+    "model.lr=0.05",
+    "model.dim=200",
+    "system.total_workers=2",
+    "system.min_workers=2",
+    "system.max_rounds=%d" % N_ROUNDS,
+    "system.snapshot_every=2",
+)
 CONFIGURATIONS = {
     "bbit, mirror, lazy": ("mode=bbit", "memory=mirror", "thr_scale=2", "C=3"),
     "bbit, residual": ("mode=bbit", "memory=residual"),
-    "bbit, flq, gradients, adam": ("mode=bbit", "b_up=3", "memory=flq", "update=gradient", "server_optimizer=adam",
-                                   "lr=0.01"),
+    "bbit, flq, gradients, adam": (
+        "mode=bbit",
+        "b_up=3",
+        "memory=flq",
+        "update=gradient",
+        "server_optimizer=adam",
+        "lr=0.01",
+    ),
     "bbit, mirror, coded, budget": ("mode=bbit", "b_up=2", "memory=mirror", "coding=zlib", "up_budget_bits=900"),
     "bin, residual, one at a time": ("mode=bin", "b_down=0", "sel_clients=1", "C=1"),
     "bin, mirror, lazy, budget": ("mode=bin", "b_down=8", "memory=mirror", "thr_scale=3", "C=2", "up_budget_bits=400"),
@@ -29,20 +42,31 @@ CONFIGURATIONS = {
 }
 ONCE_PER_LIFE = ("while it resumes", "in the middle of a snapshot")  # or so seldom that once will do
 NAMES = ("master", "worker0", "worker1")
-ONCE_PER_RUN = ("before the results are saved", "between model and workbook", "in the middle of the workbook",
-                "before the run has ended for good", "while a keyframe is encoded")  # which may not come in a life
+ONCE_PER_RUN = (
+    "before the results are saved",
+    "between model and workbook",
+    "in the middle of the workbook",
+    "before the run has ended for good",
+    "while a keyframe is encoded",
+)  # which may not come in a life
 BEGUN = Kill("after the journal, before the answer", 3)  # before that there may be no run to go on with
 
 
 def kills_of(name, seed):
     """Draw the ends of a program's lives: at points, and in between; each comes after a little progress."""
     draws = random.Random("%s %s" % (seed, name))
-    points = [point for point, where in POINTS.items()
-              if (where.program == MASTER) == (name == "master") and point not in ONCE_PER_RUN]
+    points = [
+        point
+        for point, where in POINTS.items()
+        if (where.program == MASTER) == (name == "master") and point not in ONCE_PER_RUN
+    ]
     count = N_KILLS // len(NAMES) + (NAMES.index(name) < N_KILLS % len(NAMES))
-    kills = [Kill(ANYWHERE, draws.randrange(1, 4000)) if draws.random() < 0.3 else
-             Kill(point, 1 if point in ONCE_PER_LIFE else draws.randrange(1, 4))
-             for point in (draws.choice(points) for _ in range(count))]
+    kills = [
+        Kill(ANYWHERE, draws.randrange(1, 4000))
+        if draws.random() < 0.3
+        else Kill(point, 1 if point in ONCE_PER_LIFE else draws.randrange(1, 4))
+        for point in (draws.choice(points) for _ in range(count))
+    ]
     return ([BEGUN] + kills[1:]) if name == "master" else kills
 
 

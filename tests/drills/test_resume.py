@@ -22,8 +22,18 @@ from flq.protocol.master_machine import MasterMachine
 from flq.protocol.options import run_options
 from flq.training.models import model_layout
 
-RUN = ("model.name=quadratic", "model.lr=0.05", "model.dim=200", "system.total_workers=2", "system.min_workers=2",
-       "system.max_rounds=1000000", "system.snapshot_every=3", "memory=mirror", "thr_scale=2", "C=3")
+RUN = (
+    "model.name=quadratic",
+    "model.lr=0.05",
+    "model.dim=200",
+    "system.total_workers=2",
+    "system.min_workers=2",
+    "system.max_rounds=1000000",
+    "system.snapshot_every=3",
+    "memory=mirror",
+    "thr_scale=2",
+    "C=3",
+)
 WORKERS = ("worker0", "worker1")
 CONFIG = "flq_config.json"
 
@@ -70,8 +80,9 @@ def cluster(left, tmp_path):
 
 def go_on(cluster, *flags, names=("master",) + WORKERS, run_id=""):
     """Let a master and workers go on to the end; return their programs."""
-    programs = [cluster.begin(name, is_first=False, flags=flags if name == "master" else (), run_id=run_id)
-                for name in names]
+    programs = [
+        cluster.begin(name, is_first=False, flags=flags if name == "master" else (), run_id=run_id) for name in names
+    ]
     for program in programs:
         assert program.wait() == 0, program.text
         assert "Traceback" not in program.text
@@ -82,7 +93,7 @@ def refused(cluster, *flags, run_id=""):
     """Try to go on; return the one line of a master that does not."""
     master = cluster.begin("master", is_first=False, flags=flags, run_id=run_id)
     assert master.wait() == 2, master.text
-    line, = master.text.splitlines()
+    (line,) = master.text.splitlines()
     return line
 
 
@@ -107,7 +118,7 @@ def max_rounds(n):
 def test_a_signal_leaves_a_workbook_and_says_how_to_go_on(left):
     assert left.code == 128 + signal.SIGTERM
     assert "--resume " + left.run_id in left.text and "Traceback" not in left.text
-    workbook, = [name for name in os.listdir(left.cluster.results_dir) if name.endswith(".xlsx")]
+    (workbook,) = [name for name in os.listdir(left.cluster.results_dir) if name.endswith(".xlsx")]
     assert "results: " + os.path.join(left.cluster.results_dir, workbook) in left.text
     assert left.n_rounds >= 7
 
@@ -131,8 +142,14 @@ def test_a_run_that_is_made_longer_and_killed_is_unfinished(cluster, left):
     n = left.n_rounds + 2
     go_on(cluster, *max_rounds(n))
     seats = [cluster.begin(name) for name in WORKERS]
-    master = cluster.begin("master", Kill("after the answer", 3), os.path.join(cluster.folder, "fired"),
-                           is_first=False, flags=max_rounds(n + 5), run_id=left.run_id)
+    master = cluster.begin(
+        "master",
+        Kill("after the answer", 3),
+        os.path.join(cluster.folder, "fired"),
+        is_first=False,
+        flags=max_rounds(n + 5),
+        run_id=left.run_id,
+    )
     assert master.wait() == -signal.SIGKILL and os.path.exists(os.path.join(cluster.folder, "fired"))
     go_on(cluster, names=("master",))
     assert [seat.wait() for seat in seats] == [0, 0]
@@ -213,11 +230,13 @@ def test_the_run_was_journalled_in_full(left):
     """The journal can be read with nothing but SQLite: each round, and each answer that a snapshot may still need."""
     database = sqlite3.connect(os.path.join(left.cluster.run_dir(), "journal.sqlite"))
     try:
-        numbers = [seq for seq, in database.execute("SELECT seq FROM entries ORDER BY seq")]
-        n_rounds, = database.execute("SELECT COUNT(*) FROM rounds").fetchone()
+        numbers = [seq for (seq,) in database.execute("SELECT seq FROM entries ORDER BY seq")]
+        (n_rounds,) = database.execute("SELECT COUNT(*) FROM rounds").fetchone()
     finally:
         database.close()
-    oldest, newest = (int(os.path.basename(path)[len("snapshot_"):-len(".npz")]) for path in snapshots_of(left.cluster))
+    oldest, newest = (
+        int(os.path.basename(path)[len("snapshot_") : -len(".npz")]) for path in snapshots_of(left.cluster)
+    )
     assert n_rounds == left.n_rounds and 2 + 2 * n_rounds <= numbers[-1] <= 3 + 2 * n_rounds
     assert numbers == list(range(numbers[0], numbers[-1] + 1)) and numbers[0] <= oldest + 1 <= newest
 

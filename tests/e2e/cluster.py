@@ -35,16 +35,21 @@ class Program:
         What runs Python, such as ``ip netns exec NAME``; it must become Python, so that signals reach it.
     """
 
-    def __init__(self, argv: Sequence[str], folder: str, is_cold: bool = False, python: str = sys.executable,
-                 by: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        argv: Sequence[str],
+        folder: str,
+        is_cold: bool = False,
+        python: str = sys.executable,
+        by: Sequence[str] = (),
+    ) -> None:
         environment = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
         environment.update(PYTHONUNBUFFERED="1", CUDA_VISIBLE_DEVICES="-1", TF_CPP_MIN_LOG_LEVEL="3")
         self._changed = threading.Condition()
         self._lines = []  # type: List[str]
         self._ended = False
         is_own = is_cold or python != sys.executable or by
-        self.process = (start(argv, folder, environment, [*by, python]) if is_own
-                        else Child(argv, folder, environment))
+        self.process = start(argv, folder, environment, [*by, python]) if is_own else Child(argv, folder, environment)
         self.pid = self.process.pid
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -108,19 +113,28 @@ class Program:
             self._changed.notify_all()
 
 
-def start(argv: Sequence[str], folder: str, environment: Dict[str, str],
-          python: Sequence[str]) -> "subprocess.Popen[str]":
+def start(
+    argv: Sequence[str], folder: str, environment: Dict[str, str], python: Sequence[str]
+) -> "subprocess.Popen[str]":
     """Start Python anew, on this program."""
-    return subprocess.Popen(list(python) + list(argv), cwd=folder, env=environment, bufsize=1,
-                            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                            universal_newlines=True)
+    return subprocess.Popen(
+        list(python) + list(argv),
+        cwd=folder,
+        env=environment,
+        bufsize=1,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        universal_newlines=True,
+    )
 
 
 class Master(Program):
     """A master that serves on a free port."""
 
-    def __init__(self, argv: Sequence[str], folder: str, results_dir: str, is_cold: bool = False,
-                 by: Sequence[str] = ()) -> None:
+    def __init__(
+        self, argv: Sequence[str], folder: str, results_dir: str, is_cold: bool = False, by: Sequence[str] = ()
+    ) -> None:
         super().__init__(argv, folder, is_cold, by=by)
         self.folder, self.results_dir = folder, results_dir
         self.port = 0
@@ -136,12 +150,16 @@ class Master(Program):
 
     def files(self, ending: str) -> List[str]:
         """Return the result files with that ending."""
-        return sorted(os.path.join(folder, name) for folder, _, names in os.walk(self.results_dir)
-                      for name in names if name.endswith(ending))
+        return sorted(
+            os.path.join(folder, name)
+            for folder, _, names in os.walk(self.results_dir)
+            for name in names
+            if name.endswith(ending)
+        )
 
     def model(self, settings: Dict[str, Any]) -> np.ndarray:
         """Return the saved model as one vector."""
-        path, = self.files("model.npz")
+        (path,) = self.files("model.npz")
         layout = model_layout(settings)
         with np.load(path, allow_pickle=False) as tensors:
             return flatten([tensors[tensor.name] for tensor in layout.tensors], layout)
@@ -150,7 +168,7 @@ class Master(Program):
         """Return the rows of each sheet of the workbook, with the numbers that formulas have."""
         from openpyxl import load_workbook
 
-        path, = self.files(".xlsx")
+        (path,) = self.files(".xlsx")
         workbook = load_workbook(path, data_only=True)
         return {sheet.title: [tuple(row) for row in sheet.iter_rows(values_only=True)] for sheet in workbook}
 
@@ -190,8 +208,9 @@ class Cluster:
     def __exit__(self, *error: object) -> None:
         self.close()
 
-    def start_master(self, *overrides: str, flags: Sequence[str] = (), port: int = 0, name: str = "results",
-                     by: Sequence[str] = ()) -> Master:
+    def start_master(
+        self, *overrides: str, flags: Sequence[str] = (), port: int = 0, name: str = "results", by: Sequence[str] = ()
+    ) -> Master:
         """Start a master; it may not be ready yet."""
         results_dir = os.path.join(self.folder, name)
         argv = ["flq_master.py", "--host", "127.0.0.1", "--port", str(port)] + list(flags)
@@ -202,18 +221,41 @@ class Cluster:
         self._programs.append(master)
         return master
 
-    def master(self, *overrides: str, flags: Sequence[str] = (), port: int = 0, name: str = "results",
-               by: Sequence[str] = ()) -> Master:
+    def master(
+        self, *overrides: str, flags: Sequence[str] = (), port: int = 0, name: str = "results", by: Sequence[str] = ()
+    ) -> Master:
         """Start a master and wait until it is ready."""
         return self.start_master(*overrides, flags=flags, port=port, name=name, by=by).wait_until_ready()
 
-    def worker(self, worker_id: int, port: int, state: Optional[str] = None, flags: Sequence[str] = (),
-               python: str = sys.executable, by: Sequence[str] = ()) -> Program:
+    def worker(
+        self,
+        worker_id: int,
+        port: int,
+        state: Optional[str] = None,
+        flags: Sequence[str] = (),
+        python: str = sys.executable,
+        by: Sequence[str] = (),
+    ) -> Program:
         """Start a worker."""
         state_dir = os.path.join(self.folder, "state", state or "worker%d" % worker_id)
-        program = Program(["flq_worker.py", "--worker_id", str(worker_id), "--master_ip", "127.0.0.1",
-                           "--port", str(port), "--state_dir", state_dir] + list(flags), self.folder, self.is_cold,
-                          python, by)
+        program = Program(
+            [
+                "flq_worker.py",
+                "--worker_id",
+                str(worker_id),
+                "--master_ip",
+                "127.0.0.1",
+                "--port",
+                str(port),
+                "--state_dir",
+                state_dir,
+            ]
+            + list(flags),
+            self.folder,
+            self.is_cold,
+            python,
+            by,
+        )
         self._programs.append(program)
         return program
 

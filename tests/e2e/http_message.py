@@ -55,7 +55,7 @@ def read_message(sock: socket.socket, has_body: bool = True) -> bytes:
 def frames_of(body: bytes) -> List[Frame]:
     """Return the frames that stand whole in a body."""
     frames, start = [], 0
-    while body[start:start + 4] == b"FLQf" and len(body) >= start + PREFIX_SIZE:
+    while body[start : start + 4] == b"FLQf" and len(body) >= start + PREFIX_SIZE:
         _, _, kind, codec_id, _, _, _, index, length = HEADER.unpack_from(body, start)
         if start + PREFIX_SIZE + length > len(body):
             break

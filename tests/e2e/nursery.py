@@ -20,7 +20,7 @@ from typing import Any, Dict, List, Optional, Sequence
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 IMPORTED = ("flq.master.program", "flq.worker.program", "flq.training.quadratic", "xlsxwriter")
 LARGEST = 1 << 17  # bytes of a request
-RECORD = 12        # bytes of a number that is told: a pid, or how a program has ended
+RECORD = 12  # bytes of a number that is told: a pid, or how a program has ended
 BORN_S = 60.0
 
 NURSERY = []  # type: List[socket.socket]
@@ -94,8 +94,12 @@ def nursery() -> socket.socket:
         if not NURSERY:
             asked, its_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             environment = dict(os.environ, PYTHONPATH=REPOSITORY, PYTHONUNBUFFERED="1", OPENBLAS_NUM_THREADS="1")
-            process = subprocess.Popen([sys.executable, os.path.abspath(__file__), str(its_end.fileno())],
-                                       stdin=subprocess.DEVNULL, env=environment, pass_fds=[its_end.fileno()])
+            process = subprocess.Popen(
+                [sys.executable, os.path.abspath(__file__), str(its_end.fileno())],
+                stdin=subprocess.DEVNULL,
+                env=environment,
+                pass_fds=[its_end.fileno()],
+            )
             its_end.close()
             NURSERY.append(asked)
             atexit.register(lambda: (asked.close(), process.wait()))
@@ -104,9 +108,10 @@ def nursery() -> socket.socket:
 
 # -- the process -------------------------------------------------------------------------------
 
+
 def serve(asked: socket.socket) -> Optional[str]:
     """Fork until nobody asks any more; in a process that is a program, return its file."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)   # a Ctrl-C is for the tests
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is for the tests
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the keepers
     while True:
         request, fds, _, _ = socket.recv_fds(asked, LARGEST, 2)

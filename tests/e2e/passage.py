@@ -53,8 +53,9 @@ class Passage:
     client : socket or None
     """
 
-    def __init__(self, relay: "Relay", master: socket.socket, request: bytes,
-                 client: Optional[socket.socket] = None) -> None:
+    def __init__(
+        self, relay: "Relay", master: socket.socket, request: bytes, client: Optional[socket.socket] = None
+    ) -> None:
         self.relay, self.request, self.client = relay, request, client
         self._master = master
         self._passed, self._response = b"", b""
@@ -89,9 +90,17 @@ class Passage:
     def exchange(self, fault: Optional["Fault"]) -> Exchange:
         """Return what has happened so far."""
         body, received = body_of(self._passed), body_of(self._response)
-        return Exchange(*target_of(self.request), len(self._passed) - len(body), len(self._passed), len(self._response),
-                        int(self._response.split(b" ", 2)[1]) if self._response else 0,
-                        fault, frames_of(body), frames_of(received), body)
+        return Exchange(
+            *target_of(self.request),
+            len(self._passed) - len(body),
+            len(self._passed),
+            len(self._response),
+            int(self._response.split(b" ", 2)[1]) if self._response else 0,
+            fault,
+            frames_of(body),
+            frames_of(received),
+            body,
+        )
 
 
 Fault = Callable[[Passage], bytes]  # returns what the client gets
@@ -105,7 +114,7 @@ def drop(passage: Passage) -> bytes:
 
 def truncate(passage: Passage) -> bytes:
     """Pass the head and half of the body, or half of a head without one; then break the connection."""
-    passage.pass_on(passage.request[:half_of(passage.request)])
+    passage.pass_on(passage.request[: half_of(passage.request)])
     raise Broken()
 
 

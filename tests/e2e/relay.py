@@ -37,8 +37,9 @@ class Relay:
         How many were made to it.
     """
 
-    def __init__(self, master: Tuple[str, int],
-                 faults: Optional[Dict[Tuple[str, Optional[int]], Fault]] = None) -> None:
+    def __init__(
+        self, master: Tuple[str, int], faults: Optional[Dict[Tuple[str, Optional[int]], Fault]] = None
+    ) -> None:
         self.master = master
         self.faults = dict(faults or {})
         self._news = threading.Condition()
@@ -79,6 +80,7 @@ class Relay:
 
     def fired(self, fault: Fault, n: int = 1) -> List[Exchange]:
         """Wait until a fault has happened to n requests, and return all of them."""
+
         def found() -> List[Exchange]:
             return [exchange for exchange in self._exchanges if exchange.fault is fault]
 
@@ -90,7 +92,8 @@ class Relay:
         """Wait until n requests with that path have ARRIVED, PASSED or are ANSWERED."""
         with self._news:
             assert self._news.wait_for(lambda: self._closed or self._n_noted.get((what, path), 0) >= n, PATIENCE_S), (
-                "request %d of %s was never %s" % (n, path, what))
+                "request %d of %s was never %s" % (n, path, what)
+            )
 
     def note(self, what: str, path: str) -> int:
         """Count a request; return how many there are now."""

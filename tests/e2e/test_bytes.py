@@ -82,8 +82,8 @@ def test_the_workbook_agrees_with_the_relay_in_a_run_with_faults(cluster):
         assert 0 < in_frames < summary[title]
 
     # Sent again: the upload whose answer was lost, with the delta frame in it, and a plan; the half upload is no frame.
-    upload, = [exchange for exchange in relay.exchanges("/upload_update") if exchange.fault == drop]
-    poll, = [exchange for exchange in relay.exchanges("/get_global_model") if exchange.fault == drop]
+    (upload,) = [exchange for exchange in relay.exchanges("/upload_update") if exchange.fault == drop]
+    (poll,) = [exchange for exchange in relay.exchanges("/get_global_model") if exchange.fault == drop]
     again = sum(row["sent again (bytes)"] for row in rounds)
     assert [frame.kind for frame in upload.received] == [Kind.VERDICT, Kind.PLAN, Kind.DELTA]
     least = sum(frame.size for frame in upload.sent + upload.received + poll.received)
@@ -137,9 +137,15 @@ def test_a_worker_that_comes_late_gets_one_keyframe_and_then_deltas(cluster):
     assert Kind.KEYFRAME not in [frame.kind for frames in others for frame in frames]
 
 
-@pytest.mark.parametrize("limits, n_most", [
-    (("up_budget_bits=8300",), 2), (("sel_clients=2", "up_budget_bits=4200"), 1),
-    (("sel_clients=3", "up_budget_bits=10000", "memory=mirror", "C=2"), 2)], ids=["bits", "workers and bits", "mirror"])
+@pytest.mark.parametrize(
+    "limits, n_most",
+    [
+        (("up_budget_bits=8300",), 2),
+        (("sel_clients=2", "up_budget_bits=4200"), 1),
+        (("sel_clients=3", "up_budget_bits=10000", "memory=mirror", "C=2"), 2),
+    ],
+    ids=["bits", "workers and bits", "mirror"],
+)
 def test_no_round_spends_more_than_its_budget(cluster, limits, n_most):
     faults = {("/upload_update", 3): drop, ("/offer", 6): drop, ("/offer", 9): drop, ("/upload_update", 5): truncate}
     overrides = SMALL + ("system.max_rounds=10",) + limits
@@ -152,7 +158,7 @@ def test_no_round_spends_more_than_its_budget(cluster, limits, n_most):
             assert frame.kind == Kind.UPLOAD
             by_round[frame.index][exchange.query] = 8 * (frame.size - PREFIX_SIZE - ANSWER.size)
     assert sorted(by_round) == list(range(1, 11))
-    budget = settings["budget_selection"]["up_budget_bits"] or 10 ** 9
+    budget = settings["budget_selection"]["up_budget_bits"] or 10**9
     for bits_of in by_round.values():
         assert 1 <= len(bits_of) <= n_most
         assert sum(bits_of.values()) <= budget

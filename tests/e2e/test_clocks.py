@@ -5,8 +5,14 @@ import signal
 
 from cluster import end_well
 
-RUN = ("model.name=quadratic", "model.lr=0.05", "system.total_workers=1", "system.min_workers=1",
-       "system.max_rounds=3", "system.linger_s=2")
+RUN = (
+    "model.name=quadratic",
+    "model.lr=0.05",
+    "system.total_workers=1",
+    "system.min_workers=1",
+    "system.max_rounds=3",
+    "system.linger_s=2",
+)
 
 
 def run_id_of(master):
@@ -31,8 +37,9 @@ def test_the_run_that_began_last_goes_on_though_the_clock_was_set_back(cluster):
 
 def test_masters_that_begin_at_once_leave_a_workbook_a_log_and_a_model_each(cluster):
     masters = [cluster.start_master(*RUN) for _ in range(3)]  # from the nursery: within a second, most likely
-    workers = [cluster.worker(0, master.wait_until_ready().port, state="of_%d" % index)
-               for index, master in enumerate(masters)]
+    workers = [
+        cluster.worker(0, master.wait_until_ready().port, state="of_%d" % index) for index, master in enumerate(masters)
+    ]
     for master, worker in zip(masters, workers):
         end_well(master, [worker])
     said = {master.wait_for("results: (.*)").group(1) for master in masters}

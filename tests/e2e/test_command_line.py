@@ -69,10 +69,16 @@ def test_a_port_in_use_is_exit_code_2(cluster):
     assert [os.path.basename(path) for path in master.files("")] == [".lock"]  # nothing of a run
 
 
-@pytest.mark.parametrize("content, words", [
-    ("{", "is not JSON: line 1, column 2"), ('{"system": {"max_round": 3}}', "the nearest is max_rounds"),
-    ('{"flq_algorithm": {"b_up": 12}}', "b_up must be one of 1, 2, 3, 4, 5, 6, 7, 8, 32 or null, got 12"),
-    ('{"mode": "bbit", "up_budget_bits": 100}', "up_budget_bits 100 admits none")], ids=repr)
+@pytest.mark.parametrize(
+    "content, words",
+    [
+        ("{", "is not JSON: line 1, column 2"),
+        ('{"system": {"max_round": 3}}', "the nearest is max_rounds"),
+        ('{"flq_algorithm": {"b_up": 12}}', "b_up must be one of 1, 2, 3, 4, 5, 6, 7, 8, 32 or null, got 12"),
+        ('{"mode": "bbit", "up_budget_bits": 100}', "up_budget_bits 100 admits none"),
+    ],
+    ids=repr,
+)
 def test_a_broken_configuration_is_exit_code_2(cluster, content, words):
     path = os.path.join(cluster.folder, "broken.json")
     with open(path, "wb") as stream:

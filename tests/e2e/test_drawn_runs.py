@@ -12,8 +12,15 @@ from waits import wait_until
 from flq.master.records.artifacts import FIGURE
 from flq.report.figures import FIGURES
 
-OVERRIDES = ("model.name=quadratic", "model.lr=0.05", "model.dim=200", "system.total_workers=2", "system.min_workers=2",
-             "system.max_rounds=12", "report.figure_every=2")
+OVERRIDES = (
+    "model.name=quadratic",
+    "model.lr=0.05",
+    "model.dim=200",
+    "system.total_workers=2",
+    "system.min_workers=2",
+    "system.max_rounds=12",
+    "report.figure_every=2",
+)
 DRAWN = ["loss", "participation", "time"]  # of a quadratic run, on machines without sensors
 SIGNATURES = {".png": b"\x89PNG\r\n\x1a\n", ".svg": b"<?xml"}
 
@@ -29,7 +36,7 @@ def drawer_of(master):
 
 def assert_drawn(master, names):
     """Check that these figures are there, whole, and no others."""
-    folder, = {os.path.dirname(path) for ending in SIGNATURES for path in master.files(ending)}
+    (folder,) = {os.path.dirname(path) for ending in SIGNATURES for path in master.files(ending)}
     assert os.path.dirname(folder) == os.path.join(master.results_dir, "figures")
     assert sorted(os.listdir(folder)) == sorted(name + ending for name in names for ending in SIGNATURES)
     for name in os.listdir(folder):
@@ -65,8 +72,13 @@ def figures_of(master):
 @pytest.mark.tf
 @pytest.mark.slow
 def test_a_run_with_data_leaves_accuracies_and_classes_too(cluster):
-    master = cluster.master("system.total_workers=2", "system.min_workers=2", "system.max_rounds=3",
-                            "report.figure_every=1", flags=("--keep_serving",))
+    master = cluster.master(
+        "system.total_workers=2",
+        "system.min_workers=2",
+        "system.max_rounds=3",
+        "report.figure_every=1",
+        flags=("--keep_serving",),
+    )
     workers = cluster.workers(range(2), master.port)
     for worker in workers:
         assert worker.wait(300.0) == 0

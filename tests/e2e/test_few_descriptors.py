@@ -12,8 +12,13 @@ from waits import wait_until
 
 from flq.engines import simulation
 
-SMALL = ("model.name=quadratic", "model.lr=0.05", "system.total_workers=2", "system.min_workers=2",
-         "system.snapshot_every=2")
+SMALL = (
+    "model.name=quadratic",
+    "model.lr=0.05",
+    "system.total_workers=2",
+    "system.min_workers=2",
+    "system.snapshot_every=2",
+)
 N_STRANGERS = 120
 
 
@@ -82,14 +87,16 @@ def test_strangers_do_not_take_what_the_run_needs(cluster, n_files, comes_again)
 def test_a_limit_that_is_too_small_for_the_workers_is_a_sentence_and_exit_code_2(cluster):
     master = cluster.start_master("model.name=quadratic", "system.total_workers=100", by=limited(64))
     assert master.wait() == 2
-    line, = [line for line in master.text.splitlines() if "workers need" in line]
+    (line,) = [line for line in master.text.splitlines() if "workers need" in line]
     assert "100 workers need 208 connections, expected at most " in line and "this process may open 64 files" in line
     assert "ulimit" in line and "LimitNOFILE" in line and "system.total_workers" in line
 
 
 def test_the_soft_limit_is_raised_and_a_setting_beyond_the_hard_one_is_one_warning(cluster):
-    master = cluster.master(*SMALL + ("security.max_connections=5000",), by=(
-        "bash", "-c", 'ulimit -Sn 100; ulimit -Hn 1000; exec "$0" "$@"'))
+    master = cluster.master(
+        *SMALL + ("security.max_connections=5000",),
+        by=("bash", "-c", 'ulimit -Sn 100; ulimit -Hn 1000; exec "$0" "$@"'),
+    )
     assert master.text.count("security.max_connections is 5000, expected at most ") == 1
     assert "this process may open 1000 files" in master.text
     with open("/proc/%d/limits" % master.pid) as stream:

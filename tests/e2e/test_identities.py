@@ -17,8 +17,14 @@ from flq.protocol.messages import Answer, Kind
 from flq.protocol.wire import encode, link_of
 from flq.training.models import model_layout
 
-RUN = ("model.name=quadratic", "model.lr=0.05", "model.dim=200", "system.total_workers=2", "system.min_workers=2",
-       "memory=residual")
+RUN = (
+    "model.name=quadratic",
+    "model.lr=0.05",
+    "model.dim=200",
+    "system.total_workers=2",
+    "system.min_workers=2",
+    "memory=residual",
+)
 ENDLESS = RUN + ("system.max_rounds=100000",)
 
 
@@ -91,8 +97,7 @@ def test_a_token_alone_answers_for_nobody_and_the_operator_is_told(cluster):
     link = link_of(status(master)["run_id"], model_layout(settings))
 
     def answer(seq, round_index):
-        frame = b"".join(bytes(part) for part in encode(
-            Answer(Kind.SKIP, 0, 1, seq, round_index, 0.5, 0.0), link))
+        frame = b"".join(bytes(part) for part in encode(Answer(Kind.SKIP, 0, 1, seq, round_index, 0.5, 0.0), link))
         return post(master, "/offer?worker=0", frame)
 
     before = uploads(master, 0)

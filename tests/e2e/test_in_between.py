@@ -23,7 +23,7 @@ def parted(response):
 
 def in_chunks(passage):
     head, body = parted(passage.ask(passage.request))
-    pieces = [body[start:start + 700] for start in range(0, len(body), 700)]
+    pieces = [body[start : start + 700] for start in range(0, len(body), 700)]
     chunks = b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces)
     return head + b"\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks + b"0\r\n\r\n"
 
@@ -41,26 +41,34 @@ def zipped(passage):
 
 def unless_empty(fault):
     """Return a fault that leaves 204 as it is, which has no body."""
+
     def remade(passage):
         response = fault(passage)
         return b"HTTP/1.1 204 No Content\r\n\r\n" if response.startswith(b"HTTP/1.1 204") else response
+
     return remade
 
 
 def page(status, *headers):
     """Return a fault that answers in the master's place."""
+
     def answered(passage):
         lines = ["HTTP/1.1 " + status, "Content-Length: 6", *headers]
         return ("\r\n".join(lines) + "\r\n\r\n<html>").encode()
+
     return answered
 
 
 def test_the_model_is_the_same_however_answers_are_sent(cluster):
     master = cluster.master(*SMALL)
     remakes = (in_chunks, without_length, zipped, None)
-    relays = [Relay(("127.0.0.1", master.port),
-                    {} if remake is None else {(path, None): unless_empty(remake) for path in ROUTES})
-              for remake in remakes]
+    relays = [
+        Relay(
+            ("127.0.0.1", master.port),
+            {} if remake is None else {(path, None): unless_empty(remake) for path in ROUTES},
+        )
+        for remake in remakes
+    ]
     try:
         end_well(master, [cluster.worker(worker_id, relay.port) for worker_id, relay in enumerate(relays)])
     finally:
@@ -71,9 +79,17 @@ def test_the_model_is_the_same_however_answers_are_sent(cluster):
     assert [row["uploaded"] for row in master.table("Rounds")] == [4] * 4
 
 
-@pytest.mark.parametrize("status, headers", [("403 Forbidden", ()), ("302 Found", ("Location: http://login.example/",)),
-                                             ("502 Bad Gateway", ()), ("200 OK", ()), ("404 Not Found", ()),
-                                             ("413 Too Large", ())])
+@pytest.mark.parametrize(
+    "status, headers",
+    [
+        ("403 Forbidden", ()),
+        ("302 Found", ("Location: http://login.example/",)),
+        ("502 Bad Gateway", ()),
+        ("200 OK", ()),
+        ("404 Not Found", ()),
+        ("413 Too Large", ()),
+    ],
+)
 def test_what_refuses_a_request_now_and_then_costs_nothing(cluster, status, headers):
     overrides = SMALL + ("system.total_workers=1", "system.min_workers=1")
     master = cluster.master(*overrides)
@@ -103,11 +119,13 @@ def test_updates_that_a_proxy_refuses_are_told_counted_and_no_skips(cluster):
         workers = [cluster.worker(0, relay.port), cluster.worker(1, master.port)]
         assert [worker.wait() for worker in workers] == [0, 0]
     assert master.wait() == 1  # the results are whole, but not what they should be
-    assert ("the update of worker 0 in round 2 did not arrive: something between it and the master answered 413; raise "
-            "the limit for request bodies there (nginx: client_max_body_size), or let the worker connect directly"
-            ) in master.text
+    assert (
+        "the update of worker 0 in round 2 did not arrive: something between it and the master answered 413; raise "
+        "the limit for request bodies there (nginx: client_max_body_size), or let the worker connect directly"
+    ) in master.text
     assert master.text.splitlines()[-1] == (
-        "4 updates did not arrive, because something between a worker and the master refused them: 4 of worker 0")
+        "4 updates did not arrive, because something between a worker and the master refused them: 4 of worker 0"
+    )
     assert [(row["uploaded"], row["skipped"], row["lost"]) for row in master.table("Rounds")] == [(1, 0, 1)] * 4
     assert master.summary()["updates that did not arrive"] == 4
     assert len(master.files("model.npz")) == 1

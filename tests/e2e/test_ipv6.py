@@ -3,8 +3,13 @@
 import pytest
 from cluster import Program, end_well
 
-SMALL = ("model.name=quadratic", "model.lr=0.05", "system.max_rounds=2", "system.total_workers=1",
-         "system.min_workers=1")
+SMALL = (
+    "model.name=quadratic",
+    "model.lr=0.05",
+    "system.max_rounds=2",
+    "system.total_workers=1",
+    "system.min_workers=1",
+)
 
 
 def link_local():
@@ -16,7 +21,7 @@ def link_local():
         return []
     for digits, number, _, _, flags, name in rows:
         if digits.startswith("fe80") and not int(flags, 16) & 0x48:  # usable: not tentative, no duplicate
-            address = ":".join(digits[start:start + 4] for start in range(0, 32, 4))
+            address = ":".join(digits[start : start + 4] for start in range(0, 32, 4))
             return ["%s%%%s" % (address, name), "%s%%%d" % (address, int(number, 16))]
     return []
 
@@ -35,8 +40,10 @@ pytestmark = pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6
 def run_over(cluster, listens, asked):
     """Let a run go over an address; return what the doctor of its worker says."""
     master = cluster.master(*SMALL, flags=("--host", listens))
-    doctor = Program(["flq_worker.py", "--doctor", "--worker_id", "0", "--master_ip", asked,
-                      "--port", str(master.port)], cluster.folder)
+    doctor = Program(
+        ["flq_worker.py", "--doctor", "--worker_id", "0", "--master_ip", asked, "--port", str(master.port)],
+        cluster.folder,
+    )
     doctor.wait()
     doctor.close()
     end_well(master, [cluster.worker(0, master.port, flags=("--master_ip", asked))])
@@ -61,5 +68,7 @@ def test_a_run_over_an_address_with_a_zone(cluster, written, by):
 def test_what_is_no_address_is_one_sentence_of_the_master(cluster, host):
     master = cluster.start_master(*SMALL, flags=("--host", host))
     assert master.wait() == 2
-    assert master.text == ("flq_master.py: error: argument --host: must be a name or an IP address, without http:// "
-                           "and port, got %r; --help shows the flags\n" % host)
+    assert master.text == (
+        "flq_master.py: error: argument --host: must be a name or an IP address, without http:// "
+        "and port, got %r; --help shows the flags\n" % host
+    )

@@ -9,8 +9,15 @@ from cluster import ask, end_well, stop
 sys.path.append(os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "device"))
 from trees import NANO, PC, plant  # noqa: E402
 
-RUN = ("dataset.name=digits", "model.name=quadratic", "model.lr=0.01", "system.total_workers=2", "system.min_workers=2",
-       "system.max_rounds=1000000", "telemetry_s=0.2")
+RUN = (
+    "dataset.name=digits",
+    "model.name=quadratic",
+    "model.lr=0.01",
+    "system.total_workers=2",
+    "system.min_workers=2",
+    "system.max_rounds=1000000",
+    "telemetry_s=0.2",
+)
 
 
 @pytest.fixture

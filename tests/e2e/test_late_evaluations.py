@@ -7,8 +7,15 @@ import pytest
 from cluster import children_of, end_well, free_port
 
 # A model of which one waits at a time: 2 vectors of 200 kB.
-RUN = ("model.name=quadratic", "model.lr=0.05", "model.dim=100000", "report.evaluation_backlog_mb=1",
-       "system.total_workers=1", "system.min_workers=1", "system.max_rounds=15")
+RUN = (
+    "model.name=quadratic",
+    "model.lr=0.05",
+    "model.dim=100000",
+    "report.evaluation_backlog_mb=1",
+    "system.total_workers=1",
+    "system.min_workers=1",
+    "system.max_rounds=15",
+)
 
 
 def losses(master):
@@ -26,7 +33,7 @@ def undisturbed(cluster):
 
 def test_rounds_that_an_evaluator_could_not_keep_up_with_are_evaluated_at_the_end(cluster, undisturbed):
     master = cluster.master(*RUN, "system.snapshot_every=100")
-    evaluator, = children_of(master.pid)
+    (evaluator,) = children_of(master.pid)
     os.kill(evaluator, signal.SIGSTOP)
     worker = cluster.worker(0, master.port)
     master.wait_for("round 10 is not evaluated: the evaluator can not keep up")
@@ -40,7 +47,7 @@ def test_rounds_whose_results_a_killed_master_had_not_written_down_are_evaluated
     port = free_port()
     overrides = RUN + ("system.snapshot_every=4", "system.snapshots_kept=4")
     master = cluster.master(*overrides, port=port)
-    evaluator, = children_of(master.pid)
+    (evaluator,) = children_of(master.pid)
     os.kill(evaluator, signal.SIGSTOP)
     worker = cluster.worker(0, port)
     master.wait_for("round 10 is not evaluated: the evaluator can not keep up")

@@ -54,7 +54,7 @@ def test_the_masters_process_has_no_tensorflow_while_its_evaluator_has(cluster):
     master = cluster.master(*DIGITS, "system.total_workers=1", "system.min_workers=1", "system.max_rounds=1000000")
     worker = cluster.worker(0, master.port)
     master.wait_for(r"round=1/.* accuracy=0\.\d+ ", timeout_s=90)
-    evaluator, = children_of(master.pid)
+    (evaluator,) = children_of(master.pid)
     assert "tensorflow" in libraries_of(evaluator)
     assert "tensorflow" in libraries_of(worker.pid)
     assert "numpy" in libraries_of(master.pid)

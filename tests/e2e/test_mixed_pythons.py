@@ -13,8 +13,17 @@ from cluster import REPOSITORY, ask, end_well, settings_of, stop
 from flq.engines.simulation import simulate
 
 QUADRATIC = ("model.name=quadratic", "model.dim=6000", "model.lr=0.05", "system.max_rounds=12")
-DIGITS = ("dataset.name=digits", "model.name=cnn_small", "model.lr=0.2", "system.max_rounds=8", "mode=bbit", "b_up=4",
-          "b_down=8", "memory=mirror", "thr_scale=0")
+DIGITS = (
+    "dataset.name=digits",
+    "model.name=cnn_small",
+    "model.lr=0.2",
+    "system.max_rounds=8",
+    "mode=bbit",
+    "b_up=4",
+    "b_down=8",
+    "memory=mirror",
+    "thr_scale=0",
+)
 THREE = ("system.total_workers=3", "system.min_workers=3")
 MODES = {
     # Of matrices another BLAS makes other payloads; that all decode a payload alike is tested in core/test_lowrank.py.
@@ -70,11 +79,31 @@ def test_tensorflow_26_and_211_and_today_train_one_model(cluster):
 @pytest.mark.tf
 @pytest.mark.parametrize("version", ["3.6", "3.8", "3.13"])
 def test_the_reference_runs_too_and_learns(tmp_path, version):
-    command = [python_of(version), os.path.join(REPOSITORY, "flq_fed_v3.py"), "--dataset", "digits", "--model", "mlp",
-               "--mode", "bbit", "--b", "4", "--b_down", "8", "--M", "3", "--iters", "40", "--lr", "0.003", "--out",
-               str(tmp_path)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True,
-                          timeout=180)
+    command = [
+        python_of(version),
+        os.path.join(REPOSITORY, "flq_fed_v3.py"),
+        "--dataset",
+        "digits",
+        "--model",
+        "mlp",
+        "--mode",
+        "bbit",
+        "--b",
+        "4",
+        "--b_down",
+        "8",
+        "--M",
+        "3",
+        "--iters",
+        "40",
+        "--lr",
+        "0.003",
+        "--out",
+        str(tmp_path),
+    ]
+    done = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True, timeout=180
+    )
     assert done.returncode == 0, done.stdout
     rounds = [line for line in done.stdout.splitlines() if line.startswith("round=")]
     first, last = (float(line.split("accuracy=")[1].split()[0]) for line in (rounds[0], rounds[-1]))

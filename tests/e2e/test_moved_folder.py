@@ -15,8 +15,15 @@ from flq.core.layout import flatten
 from flq.engines import simulation
 from flq.training.models import model_layout
 
-RUN = ("model.name=quadratic", "model.lr=0.05", "model.dim=60", "system.total_workers=2", "system.min_workers=2",
-       "system.max_rounds=1000000", "system.linger_s=1000")
+RUN = (
+    "model.name=quadratic",
+    "model.lr=0.05",
+    "model.dim=60",
+    "system.total_workers=2",
+    "system.min_workers=2",
+    "system.max_rounds=1000000",
+    "system.linger_s=1000",
+)
 
 
 class Misplaced:

@@ -27,8 +27,9 @@ for method, target, body, headers in json.load(sys.stdin):
 
 
 def ip(*words):
-    done = subprocess.run(["ip"] + list(words), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                          universal_newlines=True)
+    done = subprocess.run(
+        ["ip"] + list(words), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True
+    )
     if done.returncode:
         raise OSError("ip %s: %s" % (" ".join(words), done.stdout.strip()))
 
@@ -36,7 +37,7 @@ def ip(*words):
 @pytest.fixture
 def elsewhere():
     """Return a function that asks the master at HERE from another network namespace."""
-    outside, inside = "flqo%d" % (os.getpid() % 10 ** 6), "flqi%d" % (os.getpid() % 10 ** 6)
+    outside, inside = "flqo%d" % (os.getpid() % 10**6), "flqi%d" % (os.getpid() % 10**6)
     try:
         try:
             ip("netns", "add", NAME)
@@ -51,9 +52,14 @@ def elsewhere():
             pytest.skip("no network namespace can be made here: %s" % error)
 
         def ask(port, *requests):
-            done = subprocess.run(["ip", "netns", "exec", NAME, sys.executable, "-c", ASK, HERE, str(port)],
-                                  input=json.dumps(requests), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                  universal_newlines=True, timeout=60)
+            done = subprocess.run(
+                ["ip", "netns", "exec", NAME, sys.executable, "-c", ASK, HERE, str(port)],
+                input=json.dumps(requests),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                universal_newlines=True,
+                timeout=60,
+            )
             assert done.returncode == 0, done.stderr
             return [json.loads(line) for line in done.stdout.splitlines()]
 
@@ -69,21 +75,30 @@ def test_from_another_machine_nothing_goes_without_a_token_and_the_run_goes_on(c
     tokens = master.tokens()
     thief = {"Authorization": "Bearer " + tokens["worker0"]}
     register = json.dumps({"worker_id": 1, "instance": "thief"})
-    refused = [(("POST", "/stop", "", {}), 401), (("POST", "/stop", "", {"Host": "localhost"}), 401),
-               (("GET", "/get_global_model", None, {}), 401), (("GET", "/history", None, {}), 401),
-               (("POST", "/register", register, {}), 401), (("POST", "/register", register, thief), 403),
-               (("POST", "/stop", "", thief), 403), (("POST", "/upload_update?worker=1", "x", thief), 403),
-               (("GET", "/history", None, {"Authorization": "Bearer guessed"}), 401)]
+    refused = [
+        (("POST", "/stop", "", {}), 401),
+        (("POST", "/stop", "", {"Host": "localhost"}), 401),
+        (("GET", "/get_global_model", None, {}), 401),
+        (("GET", "/history", None, {}), 401),
+        (("POST", "/register", register, {}), 401),
+        (("POST", "/register", register, thief), 403),
+        (("POST", "/stop", "", thief), 403),
+        (("POST", "/upload_update?worker=1", "x", thief), 403),
+        (("GET", "/history", None, {"Authorization": "Bearer guessed"}), 401),
+    ]
     assert [code for code, _ in elsewhere(master.port, *[request for request, _ in refused])] == [
-        code for _, code in refused]
+        code for _, code in refused
+    ]
     workers = cluster.workers(range(3), master.port)
     master.wait_for("worker 2 joined")
     answers = elsewhere(master.port, *[request for request, _ in refused] * 3)
     assert [code for code, _ in answers] == [code for _, code in refused] * 3
     assert "Authorization: Bearer" in answers[0][1]["hint"]
     (code, status), (also, _) = elsewhere(
-        master.port, ("GET", "/status", None, {}),
-        ("GET", "/history", None, {"Authorization": "Bearer " + tokens["operator"]}))
+        master.port,
+        ("GET", "/status", None, {}),
+        ("GET", "/history", None, {"Authorization": "Bearer " + tokens["operator"]}),
+    )
     assert (code, also, status["state"], status["connected_workers"]) == (200, 200, "LOBBY", 3)
     end_well(master, workers + [cluster.worker(3, master.port)])
     settings = settings_of(*RUN)

@@ -11,10 +11,24 @@ import pytest
 from flq.deploy.release import files_of
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
-STAMP = ('set -eu; project_dir="$1"; . "$1/scripts/environment.sh"; printf "%s %s local\\n" "$(requirements_checksum)" '
-         '"$(python_version "$1/.venv/bin/python")" >"$1/.venv/flq-stamp"')
-RUN = ["--workers", "2", "--rounds", "3", "--set", "model.name=quadratic", "--set", "model.lr=0.05", "--mode", "bbit",
-       "--set", "report.figure_every=1"]
+STAMP = (
+    'set -eu; project_dir="$1"; . "$1/scripts/environment.sh"; printf "%s %s local\\n" "$(requirements_checksum)" '
+    '"$(python_version "$1/.venv/bin/python")" >"$1/.venv/flq-stamp"'
+)
+RUN = [
+    "--workers",
+    "2",
+    "--rounds",
+    "3",
+    "--set",
+    "model.name=quadratic",
+    "--set",
+    "model.lr=0.05",
+    "--mode",
+    "bbit",
+    "--set",
+    "report.figure_every=1",
+]
 LIMIT_S = 240
 MOST_LINES = 5  # of stderr; the master's own lines come by stdout
 
@@ -40,13 +54,23 @@ def run_in(folder, *before, **variables):
     """Run run_local.sh from elsewhere."""
     environment = dict(os.environ, TMPDIR=os.path.dirname(folder), **variables)
     environment.pop("CONDA_DEFAULT_ENV", None)
-    return subprocess.run([*before, os.path.join(folder, b"run_local.sh"), *RUN], cwd=os.path.dirname(folder),
-                          env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=LIMIT_S)
+    return subprocess.run(
+        [*before, os.path.join(folder, b"run_local.sh"), *RUN],
+        cwd=os.path.dirname(folder),
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        timeout=LIMIT_S,
+    )
 
 
 def leftovers_in(folder):
-    return [name for _, folders, names in os.walk(folder) for name in folders + names
-            if name.endswith(b".part") or b".partial" in name or name.startswith((b"flq_run_local", b".export-"))]
+    return [
+        name
+        for _, folders, names in os.walk(folder)
+        for name in folders + names
+        if name.endswith(b".part") or b".partial" in name or name.startswith((b"flq_run_local", b".export-"))
+    ]
 
 
 @pytest.mark.parametrize("name", [b"a:b", b"\xe4\xff", "中文 é".encode(), b"- 'q' \"d\" $x `y` %s;&|<*?[z]\\"])
@@ -67,8 +91,10 @@ def test_a_full_disk_under_the_logs_changes_nothing(tmp_path):
         pytest.skip("a file system of some kilobytes needs root")
     folder = project_in(os.fsencode(str(tmp_path / "project")))
     os.makedirs(os.path.join(folder, b"logs"))
-    mount = ('logs="$(dirname "$1")/logs"; mount -t tmpfs -o size=8k none "$logs"; '
-             'head -c 100000 /dev/zero >"$logs/filler" 2>/dev/null || true; exec "$@"')
+    mount = (
+        'logs="$(dirname "$1")/logs"; mount -t tmpfs -o size=8k none "$logs"; '
+        'head -c 100000 /dev/zero >"$logs/filler" 2>/dev/null || true; exec "$@"'
+    )
     done = run_in(folder, "unshare", "--mount", "--propagation", "private", "sh", "-ec", mount, "sh")
     assert done.returncode == 0, done
     assert os.path.exists(done.stdout.splitlines()[-1].partition(b"Results: ")[2])

@@ -36,8 +36,10 @@ def data_dir(tmp_path, monkeypatch):
     return tmp_path / "data"
 
 
-@pytest.mark.parametrize("name, workers, rounds, batch, epochs", [
-    ("two_workers", (2, 2), 100, 16, 1), ("eight_workers", (8, 4), 1000, 32, 2)])
+@pytest.mark.parametrize(
+    "name, workers, rounds, batch, epochs",
+    [("two_workers", (2, 2), 100, 16, 1), ("eight_workers", (8, 4), 1000, 32, 2)],
+)
 def test_every_value_is_taken(name, workers, rounds, batch, epochs):
     settings = load_config(str(ORIGINAL / (name + ".json"))).settings()
     assert (settings["system"]["total_workers"], settings["system"]["min_workers"]) == workers

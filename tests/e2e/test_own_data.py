@@ -10,9 +10,18 @@ Image = pytest.importorskip("PIL.Image")
 pytest.importorskip("tensorflow")
 pytestmark = [pytest.mark.tf, pytest.mark.slow]
 
-RUN = ("dataset.name=own", "dataset.partition=local", "dataset.input_shape=[4, 4, 1]", "dataset.n_classes=3",
-       "dataset.batch_size=8", "model.name=logreg", "model.lr=0.1", "system.total_workers=3", "system.min_workers=3",
-       "system.max_rounds=10")
+RUN = (
+    "dataset.name=own",
+    "dataset.partition=local",
+    "dataset.input_shape=[4, 4, 1]",
+    "dataset.n_classes=3",
+    "dataset.batch_size=8",
+    "model.name=logreg",
+    "model.lr=0.1",
+    "system.total_workers=3",
+    "system.min_workers=3",
+    "system.max_rounds=10",
+)
 
 
 def samples(seed):
@@ -41,8 +50,10 @@ def plant(kind, folder):
 
 def test_three_kinds_of_files_and_one_model(cluster, tmp_path):
     master = cluster.master(*RUN)
-    workers = [cluster.worker(worker_id, master.port, flags=("--data_dir", plant(kind, str(tmp_path / kind))))
-               for worker_id, kind in enumerate(("npz", "csv", "images"))]
+    workers = [
+        cluster.worker(worker_id, master.port, flags=("--data_dir", plant(kind, str(tmp_path / kind))))
+        for worker_id, kind in enumerate(("npz", "csv", "images"))
+    ]
     end_well(master, workers)
     rounds = master.table("Rounds")
     assert rounds[-1]["accuracy on workers' own data (%)"] > 0.9

@@ -8,8 +8,15 @@ import pytest
 from cluster import ask, end_well, free_port
 from waits import wait_until
 
-RUN = ("model.name=quadratic", "model.lr=0.05", "model.dim=200", "system.total_workers=2", "system.min_workers=2",
-       "system.snapshot_every=5", "system.max_rounds=400")
+RUN = (
+    "model.name=quadratic",
+    "model.lr=0.05",
+    "model.dim=200",
+    "system.total_workers=2",
+    "system.min_workers=2",
+    "system.snapshot_every=5",
+    "system.max_rounds=400",
+)
 
 
 def wait_for_round(master, round_index):

@@ -29,15 +29,40 @@ RUNS = {
     "laq8, gradients, adam": ("mode=laq8", "update=gradient", "server_optimizer=adam", "lr=0.01"),
     "fedavg, gradients, momentum, average": ("mode=fedavg", "update=gradient", "server_optimizer=momentum", "ema=0.9"),
     "bbit 4, gradients, flq, adam, budget": (
-        "b_up=4", "b_down=8", "update=gradient", "server_optimizer=adam", "lr=0.01", "scale_by_selected=1",
-        "up_budget_bits=9000"),
-    "bin, gradients, flq, adam, clip": ("mode=bin", "b_down=8", "update=gradient", "server_optimizer=adam", "lr=0.01",
-                                        "clip_global=1"),
+        "b_up=4",
+        "b_down=8",
+        "update=gradient",
+        "server_optimizer=adam",
+        "lr=0.01",
+        "scale_by_selected=1",
+        "up_budget_bits=9000",
+    ),
+    "bin, gradients, flq, adam, clip": (
+        "mode=bin",
+        "b_down=8",
+        "update=gradient",
+        "server_optimizer=adam",
+        "lr=0.01",
+        "clip_global=1",
+    ),
     "bbit 3, gradients, mirror, lazy": ("b_up=3", "update=gradient", "memory=mirror", "thr_scale=10", "C=3"),
-    "bbit 8, no memory, adam, schedule": ("b_up=8", "memory=none", "server_optimizer=adam", "server_lr=0.01",
-                                          "lr_schedule=cosine", "lr_decay_rounds=10"),
-    "bbit 4, momentum, local adam, mu": ("b_up=4", "server_optimizer=momentum", "server_lr=0.6",
-                                         "local_optimizer=adam", "local_steps=3", "mu=0.1", "lr=0.01"),
+    "bbit 8, no memory, adam, schedule": (
+        "b_up=8",
+        "memory=none",
+        "server_optimizer=adam",
+        "server_lr=0.01",
+        "lr_schedule=cosine",
+        "lr_decay_rounds=10",
+    ),
+    "bbit 4, momentum, local adam, mu": (
+        "b_up=4",
+        "server_optimizer=momentum",
+        "server_lr=0.6",
+        "local_optimizer=adam",
+        "local_steps=3",
+        "mu=0.1",
+        "lr=0.01",
+    ),
 }
 
 
@@ -64,7 +89,8 @@ def test_three_implementations_make_the_same_model(cluster, name):
     assert (sum(row["skipped"] for row in rounds) > 0) == ("lazy" in name)
     assert (sum(row["refused"] for row in rounds) > 0) == ("budget" in name or "of four" in name)
     assert [row["uploaded"] for row in rounds] == [
-        list(report.roll_call.values()).count("uploaded") for report in simulated.reports]
+        list(report.roll_call.values()).count("uploaded") for report in simulated.reports
+    ]
     assert [row["payload up (bits)"] for row in rounds] == [report.payload_bits_up for report in simulated.reports]
 
 
@@ -91,9 +117,15 @@ def beside(code, *arguments, folder=""):
     In a process of its own: how many threads TensorFlow has is settled once per process.
     """
     folders = [REPOSITORY, REPOSITORY + "/tests/e2e"] + [folder] * bool(folder)
-    return subprocess.Popen([sys.executable, "-c", code] + list(arguments),
-                            env={"PYTHONPATH": ":".join(folders), "PATH": "/usr/bin:/bin",
-                                 "CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"})
+    return subprocess.Popen(
+        [sys.executable, "-c", code] + list(arguments),
+        env={
+            "PYTHONPATH": ":".join(folders),
+            "PATH": "/usr/bin:/bin",
+            "CUDA_VISIBLE_DEVICES": "-1",
+            "TF_CPP_MIN_LOG_LEVEL": "3",
+        },
+    )
 
 
 @pytest.mark.tf
@@ -127,9 +159,20 @@ def small(input_shape, n_classes):
         keras.Input(shape=input_shape), keras.layers.Flatten(), keras.layers.Dense(16),
         keras.layers.BatchNormalization(), keras.layers.ReLU(), keras.layers.Dense(n_classes)])
 """
-OWN_RUN = ("dataset.name=npz:own.npz", "dataset.partition=local", "dataset.input_shape=[8,8,1]", "dataset.n_classes=10",
-           "model.name=own_model:small", "total_workers=2", "min_workers=2", "max_rounds=4", "lr=0.05", "b_up=4",
-           "memory=mirror", "thr_scale=0")
+OWN_RUN = (
+    "dataset.name=npz:own.npz",
+    "dataset.partition=local",
+    "dataset.input_shape=[8,8,1]",
+    "dataset.n_classes=10",
+    "model.name=own_model:small",
+    "total_workers=2",
+    "min_workers=2",
+    "max_rounds=4",
+    "lr=0.05",
+    "b_up=4",
+    "memory=mirror",
+    "thr_scale=0",
+)
 SIMULATED = """
 import sys
 import numpy as np
@@ -165,12 +208,16 @@ def test_a_users_own_model_on_the_workers_own_data(cluster, tmp_path):
         master.wait_until_ready()
         unwilling = cluster.worker(0, master.port, flags=["--data_dir", str(tmp_path / "data0")])
         assert unwilling.wait() == 2 and "--model own_model:small" in unwilling.text
-        workers = [cluster.worker(m, master.port, flags=["--data_dir", str(tmp_path / ("data%d" % m)), "--model",
-                                                         "own_model:small"]) for m in range(2)]
+        workers = [
+            cluster.worker(
+                m, master.port, flags=["--data_dir", str(tmp_path / ("data%d" % m)), "--model", "own_model:small"]
+            )
+            for m in range(2)
+        ]
         end_well(master, workers, 2 * RUN_S)
         assert simulating.wait(2 * RUN_S) == 0
 
-    saved, = master.files("model.npz")
+    (saved,) = master.files("model.npz")
     with np.load(saved) as tensors, np.load(path) as simulated:
         names = list(tensors)
         assert np.array_equal(np.concatenate([tensors[name].ravel() for name in names]), simulated["model"])

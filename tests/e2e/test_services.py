@@ -27,6 +27,7 @@ def heard(tmp_path, monkeypatch):
         def wait_for(word):
             while sock.recv(100).decode() != word:
                 pass
+
         yield wait_for
 
 

@@ -9,8 +9,13 @@ import pytest
 from cluster import end_well
 from pseudo import WAIT_S, Pseudo
 
-SETTINGS = ("model.name=quadratic", "model.lr=0.05", "system.max_rounds=5", "system.total_workers=2",
-            "system.min_workers=2")
+SETTINGS = (
+    "model.name=quadratic",
+    "model.lr=0.05",
+    "system.max_rounds=5",
+    "system.total_workers=2",
+    "system.min_workers=2",
+)
 PLAIN_ROUND = re.compile(r"^\d\d:\d\d:\d\d round=\d/5 accuracy=\S+ test_loss=\S+ loss=\S+ uploaded=\d", re.M)
 
 
@@ -36,7 +41,7 @@ def start_master(cluster, pseudo, *flags, outlives=False, term="xterm", **stream
 
 def log_of(cluster, program):
     """Return the text of a program's log."""
-    path, = Path(cluster.folder, "logs").glob(program + "_*.log")
+    (path,) = Path(cluster.folder, "logs").glob(program + "_*.log")
     return path.read_text()
 
 
@@ -59,7 +64,7 @@ def test_a_master_shows_its_rounds_in_a_bar_and_its_log_has_the_lines(cluster, p
     joined = [row for row in rows if re.match(r"\d\d:\d\d:\d\d worker \d joined ", row)]
     assert len(joined) == 2 and rows.index(joined[-1]) < rows.index(bars[0])
     assert not any("round=" in row or "start=" in row for row in rows)
-    path, = (row[len("results: "):] for row in rows if row.startswith("results: "))
+    (path,) = (row[len("results: ") :] for row in rows if row.startswith("results: "))
     assert os.path.exists(path)
     log = log_of(cluster, "master")
     assert_plain(log)
@@ -77,8 +82,9 @@ def test_a_dumb_terminal_has_plain_lines(cluster, pseudo):
 
 
 @pytest.mark.parametrize("flags, elsewhere", [(["--verbose"], ""), ([], "stdout"), ([], "stderr")])
-def test_verbose_and_what_goes_elsewhere_is_plain_though_there_is_a_terminal(cluster, pseudo, tmp_path, flags,
-                                                                             elsewhere):
+def test_verbose_and_what_goes_elsewhere_is_plain_though_there_is_a_terminal(
+    cluster, pseudo, tmp_path, flags, elsewhere
+):
     with open(str(tmp_path / "file"), "w") as stream:
         argv = [sys.executable, "flq_master.py", "--host", "127.0.0.1", "--port", "0", "--set", SETTINGS[0], *flags]
         master = pseudo.start(argv, cwd=cluster.folder, env=environment(), **{elsewhere: stream} if elsewhere else {})
@@ -100,8 +106,12 @@ def test_verbose_and_what_goes_elsewhere_is_plain_though_there_is_a_terminal(clu
 def test_a_terminal_that_goes_away_ends_neither_master_nor_worker(cluster, term):
     at_master, at_worker = Pseudo(), Pseudo()
     master, port = start_master(cluster, at_master, outlives=True, term=term)
-    worker = at_worker.start([sys.executable, "flq_worker.py", "--worker_id", "0", "--master_ip", "127.0.0.1", "--port",
-                              str(port)], outlives=True, cwd=cluster.folder, env=environment(TERM=term))
+    worker = at_worker.start(
+        [sys.executable, "flq_worker.py", "--worker_id", "0", "--master_ip", "127.0.0.1", "--port", str(port)],
+        outlives=True,
+        cwd=cluster.folder,
+        env=environment(TERM=term),
+    )
     at_master.wait_for("worker 0 joined")
     for pseudo in (at_master, at_worker):
         pseudo.hang_up()
@@ -130,8 +140,20 @@ def test_ctrl_c_at_the_bar_says_how_to_go_on_and_how_far_it_came(cluster, pseudo
 def test_a_worker_shows_its_rounds_in_a_bar_and_its_log_has_the_lines(cluster):
     with Pseudo(40) as pseudo:
         master = cluster.master(*SETTINGS)
-        worker = pseudo.start([sys.executable, "flq_worker.py", "--worker_id", "0", "--master_ip", "127.0.0.1",
-                               "--port", str(master.port)], cwd=cluster.folder, env=environment())
+        worker = pseudo.start(
+            [
+                sys.executable,
+                "flq_worker.py",
+                "--worker_id",
+                "0",
+                "--master_ip",
+                "127.0.0.1",
+                "--port",
+                str(master.port),
+            ],
+            cwd=cluster.folder,
+            env=environment(),
+        )
         pseudo.wait_for("waiting for the first round 0:0")
         other = cluster.worker(1, master.port)
         assert worker.wait(WAIT_S) == 0, pseudo.text
@@ -146,8 +168,11 @@ def test_a_worker_shows_its_rounds_in_a_bar_and_its_log_has_the_lines(cluster):
 
 def test_a_worker_waits_for_its_master_below_what_it_says(cluster):
     with Pseudo() as pseudo:
-        worker = pseudo.start([sys.executable, "flq_worker.py", "--worker_id", "0", "--master_ip", "127.0.0.1",
-                               "--port", "1"], cwd=cluster.folder, env=environment())
+        worker = pseudo.start(
+            [sys.executable, "flq_worker.py", "--worker_id", "0", "--master_ip", "127.0.0.1", "--port", "1"],
+            cwd=cluster.folder,
+            env=environment(),
+        )
         pseudo.wait_for(r"trying again in .*\n")
         pseudo.wait_for(r"connecting \(master http://127.0.0.1:1\) \d:\d\d")
         pseudo.type(b"\x03")

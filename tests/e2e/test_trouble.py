@@ -62,8 +62,9 @@ def test_a_killed_worker_that_comes_back_takes_over_at_once(cluster):
 
 
 def test_a_round_deadline_leaves_a_halted_worker_behind_and_takes_it_back(cluster):
-    master = cluster.master(*SMALL + ("system.max_rounds=100000", "system.min_workers=3",
-                                      "system.round_deadline_s=0.5"))
+    master = cluster.master(
+        *SMALL + ("system.max_rounds=100000", "system.min_workers=3", "system.round_deadline_s=0.5")
+    )
     workers = cluster.workers(range(4), master.port)
     for worker_id in range(4):
         master.wait_for("worker %d joined" % worker_id)
@@ -78,7 +79,7 @@ def test_a_round_deadline_leaves_a_halted_worker_behind_and_takes_it_back(cluste
     rounds = master.table("Rounds")
     k = next(row["round"] for row in rounds if row["late"])
     assert rounds[k - 1]["round (s)"] >= 0.5
-    assert all(row["uploaded"] + row["late"] == 4 for row in rounds[k - 1:])
+    assert all(row["uploaded"] + row["late"] == 4 for row in rounds[k - 1 :])
     assert master.table("Workers")[0]["late"] == sum(row["late"] for row in rounds) > 0
 
 
@@ -97,8 +98,13 @@ DIGITS = ("system.total_workers=2", "system.min_workers=2", "system.max_rounds=1
 QUADRATIC = SMALL + ("system.total_workers=2", "system.min_workers=2", "system.max_rounds=50")
 
 
-@pytest.mark.parametrize("overrides", [pytest.param(QUADRATIC, id="quadratic"), pytest.param(
-    DIGITS, id="digits", marks=[pytest.mark.tf, pytest.mark.slow])])
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        pytest.param(QUADRATIC, id="quadratic"),
+        pytest.param(DIGITS, id="digits", marks=[pytest.mark.tf, pytest.mark.slow]),
+    ],
+)
 def test_a_killed_evaluator_is_replaced_and_every_round_is_evaluated_as_if_nothing_had_been(cluster, overrides):
     tables = []
     for number in range(2):
@@ -106,7 +112,7 @@ def test_a_killed_evaluator_is_replaced_and_every_round_is_evaluated_as_if_nothi
         workers = [cluster.worker(index, master.port, state="%d_%d" % (number, index)) for index in range(2)]
         if number:
             master.wait_for(r"round=3/\d+ .* test_loss=0\.\d+ ")
-            evaluator, = children_of(master.pid)
+            (evaluator,) = children_of(master.pid)
             os.kill(evaluator, signal.SIGKILL)
             master.wait_for(r"the evaluator process has ended \(exit code -9\): .*; another one takes its place")
         end_well(master, workers)

@@ -13,11 +13,21 @@ from cluster import ask, end_well, settings_of, stop
 from flq.engines import simulation
 
 N_ROUNDS = 12
-RUN = ("model.name=quadratic", "model.lr=0.05", "model.dim=60", "system.total_workers=2", "system.min_workers=2",
-       "system.max_rounds=%d" % N_ROUNDS)
+RUN = (
+    "model.name=quadratic",
+    "model.lr=0.05",
+    "model.dim=60",
+    "system.total_workers=2",
+    "system.min_workers=2",
+    "system.max_rounds=%d" % N_ROUNDS,
+)
 FOR_LONG = ("system.linger_s=1000", "system.lease_s=1000")  # nobody may wait for as long as that
-OBSTACLES = {"model": ["{run}/model.npz"], "its part": ["{run}/model.npz.part"],
-             "workbook": ["{workbook}"], "both": ["{run}/model.npz.part", "{workbook}.part"]}
+OBSTACLES = {
+    "model": ["{run}/model.npz"],
+    "its part": ["{run}/model.npz.part"],
+    "workbook": ["{workbook}"],
+    "both": ["{run}/model.npz.part", "{workbook}.part"],
+}
 
 
 @pytest.fixture(scope="module")

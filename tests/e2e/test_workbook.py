@@ -7,8 +7,15 @@ from cluster import Cluster, end_well, settings_of
 from ooxml import problems
 from openpyxl import load_workbook
 
-OVERRIDES = ("model.name=quadratic", "model.lr=0.05", "system.max_rounds=8", "memory=mirror", "thr_scale=1", "C=3",
-             "sel_clients=3")
+OVERRIDES = (
+    "model.name=quadratic",
+    "model.lr=0.05",
+    "system.max_rounds=8",
+    "memory=mirror",
+    "thr_scale=1",
+    "C=3",
+    "sel_clients=3",
+)
 ROLL_CALL = ("uploaded", "skipped", "refused", "late", "lost")
 
 
@@ -64,7 +71,7 @@ def test_the_foot_of_the_workers_holds_their_sums(finished):
 
 
 def test_totals_are_formulas_and_excel_has_nothing_to_repair(finished):
-    path, = finished.files(".xlsx")
+    (path,) = finished.files(".xlsx")
     lines = dict(row[:2] for row in load_workbook(path)["Summary"].iter_rows(values_only=True))
     for what, unit in (("payload up", "bits"), ("payload down", "bits"), ("wire up", "bytes"), ("wire down", "bytes")):
         assert re.fullmatch("=SUM[(]Rounds!.+[)][+]B[0-9]+", lines["%s (%s)" % (what, unit)])
@@ -95,5 +102,6 @@ def test_the_settings_stand_in_it(finished):
     given = {(row["section"], row["key"]): row["value"] for row in finished.table("Config")}
     settings = settings_of(*OVERRIDES)
     assert set(given) == {(section, key) for section in settings for key in settings[section]} - {
-        ("system", "master_url")}  # an address is nobody's business
+        ("system", "master_url")
+    }  # an address is nobody's business
     assert given["lazy_selection", "C"] == 3 and given["model", "name"] == "quadratic"

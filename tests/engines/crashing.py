@@ -58,8 +58,9 @@ class Request:
             return events.Register(ticket, session=self.session, **json.loads(self.content))
         if self.kind == "poll":
             return events.Poll(ticket, self.peer.worker_id, *json.loads(self.content), session=self.session)
-        return events.Answered(ticket, decode(self.content, link), len(self.content), have=self.have,
-                               session=self.session)
+        return events.Answered(
+            ticket, decode(self.content, link), len(self.content), have=self.have, session=self.session
+        )
 
 
 class Response:
@@ -109,8 +110,9 @@ class Peer:
         if self.disk is not None:
             text, arrays = self.disk
             standing = from_state(json.loads(text), {name: array.copy() for name, array in arrays.items()})
-        self.machine = WorkerMachine(self.worker_id, "folder%d" % self.n_folders, random.Random(self.worker_id), 1e9,
-                                     standing)
+        self.machine = WorkerMachine(
+            self.worker_id, "folder%d" % self.n_folders, random.Random(self.worker_id), 1e9, standing
+        )
         self.call = self.due = None
         self.has_left = False
         self.action = self.machine.start(now)
@@ -135,12 +137,12 @@ class World:
         self.journal, self.deltas, self.snapshots = [], [], []
         self.now, self.n_tickets = 0.0, 0
         self.bag, self.sent = [], []
-        self.callers = {}        # ticket -> the request that waits for its reply
-        self.verdicts = {}       # (worker, epoch, seq) -> final outcome
-        self.told = []           # (worker, round, outcome): final verdicts
-        self.applied = {}        # (round, worker) -> (epoch, seq)
-        self.costs = {}          # round -> worker -> bits of the upload that counts
-        self.members_of = {}     # round -> members when it opened
+        self.callers = {}  # ticket -> the request that waits for its reply
+        self.verdicts = {}  # (worker, epoch, seq) -> final outcome
+        self.told = []  # (worker, round, outcome): final verdicts
+        self.applied = {}  # (round, worker) -> (epoch, seq)
+        self.costs = {}  # round -> worker -> bits of the upload that counts
+        self.members_of = {}  # round -> members when it opened
         self.roll_calls = {}
         self.is_undisturbed = True  # nothing has happened that may change the model
         self.is_saved = self.is_checked = False
@@ -222,9 +224,12 @@ class World:
             meta = json.loads(text)
             version = meta["version"]
             assert all(arrays[name].tobytes() == copy.tobytes() for name, copy in copies.items())
-            restore(machine, meta, {name: copy.copy() for name, copy in copies.items()},
-                    [(at, np.frombuffer(payload, np.uint8)) for at, _, payload in self.deltas
-                     if oldest < at <= version])
+            restore(
+                machine,
+                meta,
+                {name: copy.copy() for name, copy in copies.items()},
+                [(at, np.frombuffer(payload, np.uint8)) for at, _, payload in self.deltas if oldest < at <= version],
+            )
         self.replay(machine, self.journal[n_entries:], self.encoded(version))
         return machine
 
@@ -422,8 +427,13 @@ class World:
             if member is None:
                 continue
             assert member.passed_over <= rules.max_silence + len(self.peers), "nobody is passed over for ever"
-            is_in_step = (rules.has_mirrors and machine.memory is not None and machine._standing is None
-                          and not member.is_forgotten and machine.epoch == member.epoch > 0)
+            is_in_step = (
+                rules.has_mirrors
+                and machine.memory is not None
+                and machine._standing is None
+                and not member.is_forgotten
+                and machine.epoch == member.epoch > 0
+            )
             if is_in_step:
                 is_zero = member.mirror is None or member.mirror_is_stale
                 mirror = np.zeros_like(machine.memory.mirror) if is_zero else member.mirror

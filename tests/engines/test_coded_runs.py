@@ -23,12 +23,15 @@ LARGE = dict(dim=150001, max_rounds=3, total_workers=3, memory="mirror", thr_sca
 
 def bits(run):
     """Return the payload bits of a run, up and down."""
-    return (sum(report.payload_bits_up for report in run.reports),
-            sum(report.payload_bits_down for report in run.reports))
+    return (
+        sum(report.payload_bits_up for report in run.reports),
+        sum(report.payload_bits_down for report in run.reports),
+    )
 
 
 def simulate_mixed(monkeypatch, known, **changes):
     """Simulate with workers that know the codings which ``known`` says, by id."""
+
     class Machine(simulation.WorkerMachine):
         def __init__(self, worker_id, *args, **more):
             super().__init__(worker_id, *args, codings=known[worker_id], **more)
@@ -69,8 +72,10 @@ def test_each_worker_of_a_mixed_cluster_gets_what_it_reads(monkeypatch):
     layout, _ = begin(settings_with(**LARGE))
     uncoded = 8 * QUANTIZERS[4].payload_size(layout)
     assert traffic[2].payload_bits_up == 3 * uncoded and traffic[2].payload_bits_down == 2 * uncoded
-    assert all(traffic[worker_id].payload_bits_up < 3 * uncoded
-               and traffic[worker_id].payload_bits_down < 2 * uncoded for worker_id in (0, 1))
+    assert all(
+        traffic[worker_id].payload_bits_up < 3 * uncoded and traffic[worker_id].payload_bits_down < 2 * uncoded
+        for worker_id in (0, 1)
+    )
 
 
 def test_a_budget_is_spent_on_what_is_sent_and_the_reference_agrees():

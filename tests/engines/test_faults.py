@@ -27,14 +27,14 @@ from flq.training.trainer import build_trainer
 
 FAULTS = [
     "none",
-    "drop request",   # the worker hears nothing, nor does the master
-    "drop reply",     # the master has acted, the worker does not know
-    "copy before",    # the master gets the request twice; the second reply arrives
-    "copy after",     # the same, but the first reply arrives
-    "copy late",      # a copy arrives again when other calls have been made
+    "drop request",  # the worker hears nothing, nor does the master
+    "drop reply",  # the master has acted, the worker does not know
+    "copy before",  # the master gets the request twice; the second reply arrives
+    "copy after",  # the same, but the first reply arrives
+    "copy late",  # a copy arrives again when other calls have been made
     "garble request",
     "garble reply",
-    "cut reply",      # only its first part arrives
+    "cut reply",  # only its first part arrives
 ]
 TIMEOUT_S = 60.0
 LATE_CALLS = 4
@@ -61,9 +61,9 @@ class Peer:
         self.worker_id = worker_id
         self.machine = WorkerMachine(worker_id, "peer", random.Random(worker_id), give_up_s=1e9)
         self.action = self.machine.start(0.0)
-        self.ticket = None     # of the reply that it waits for
-        self.due = None        # (time, event): what happens to it next, unless a reply comes first
-        self.n_garbled = {}    # frame -> how often the master could not read it
+        self.ticket = None  # of the reply that it waits for
+        self.due = None  # (time, event): what happens to it next, unless a reply comes first
+        self.n_garbled = {}  # frame -> how often the master could not read it
         self.trainer = None
 
 
@@ -73,11 +73,12 @@ class Network:
     def __init__(self, run_settings, faults):
         layout = model_layout(run_settings)
         self.settings, self.faults = run_settings, list(faults)
-        self.master = MasterMachine(run_options("faults", run_settings, layout),
-                                    start_values(layout, run_settings["system"]["seed"]))
+        self.master = MasterMachine(
+            run_options("faults", run_settings, layout), start_values(layout, run_settings["system"]["seed"])
+        )
         self.now, self.n_tickets, self.n_calls = 0.0, 0, 0
-        self.waiting, self.answered = {}, set()   # ticket -> peer; tickets
-        self.late = []                            # (call number, event without its ticket)
+        self.waiting, self.answered = {}, set()  # ticket -> peer; tickets
+        self.late = []  # (call number, event without its ticket)
         self.reports = []
         self.peers = [Peer(worker_id) for worker_id in range(run_settings["system"]["total_workers"])]
 
@@ -214,7 +215,7 @@ class Network:
             return worker.Unreachable("broken") if peer.garble_reply or peer.cuts_reply else whole
         stream = bytearray(b"".join(bytes(buffer) for buffer in body))
         if peer.cuts_reply:
-            del stream[self.n_calls * 7 % len(stream):]
+            del stream[self.n_calls * 7 % len(stream) :]
             if isinstance(peer.action, worker.CallPoll) or len(stream) < PREFIX_SIZE + VERDICT.size:
                 return worker.Unreachable("broken off")  # as the HTTP client says
         if peer.garble_reply:
@@ -235,8 +236,9 @@ def check(name, faults, few=False):
     assert master.server.model.tobytes() == expected.model.tobytes()
     assert master.server.shared.tobytes() == expected.shared.tobytes()
     assert [report.roll_call for report in network.reports] == [report.roll_call for report in expected.reports]
-    assert ([report.payload_bits_up for report in network.reports]
-            == [report.payload_bits_up for report in expected.reports])  # distinct frames, however often they came
+    assert [report.payload_bits_up for report in network.reports] == [
+        report.payload_bits_up for report in expected.reports
+    ]  # distinct frames, however often they came
     assert master.everyone_heard()
     for peer in network.peers:  # where both ends hold a mirror, it is the same
         mirror = master.members[peer.worker_id].mirror

@@ -67,14 +67,14 @@ def test_nobody_is_silent_for_more_than_c_rounds(max_silence):
 
 def test_the_worker_skips_as_published():
     """Equation (7a) in float64, from differences of the model and the gradients themselves."""
-    settings = laq(b_up=4, C=10 ** 6)
+    settings = laq(b_up=4, C=10**6)
     trainers = [build_trainer(settings, m) for m in range(4)]
     layout, codec = model_layout(settings), QUANTIZERS[20]
     models, shared, n_skips = [start_values(layout, 42)], start_values(layout, 42), 0
     stored, errors = [np.zeros(50, np.float32) for _ in range(4)], [0.0] * 4
     for done in federate(settings):
         steps = np.diff(np.array(models[-11:], np.float64), axis=0)
-        movement = 0.8 / 10 * (steps ** 2).sum() / (float(STEP) ** 2 * 4 ** 2)
+        movement = 0.8 / 10 * (steps**2).sum() / (float(STEP) ** 2 * 4**2)
         for m, trainer in enumerate(trainers):
             gradient = trainer.local_update(shared, done.index).update
             innovation = decode(codec, codec.encode(gradient - stored[m], layout), layout)

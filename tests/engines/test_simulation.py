@@ -35,7 +35,7 @@ RUNS = [
     dict(b_up=4, b_down=32),
     dict(b_up=8, b_down=1),
     dict(total_workers=1),
-    dict(total_workers=7, seed=2 ** 62, dim=33),
+    dict(total_workers=7, seed=2**62, dim=33),
     dict(dim=4 * BLOCK + 9, max_rounds=2, total_workers=2),
     dict(clip_global=0.5),
     dict(scale_by_selected=True, sel_ref=8, clip_global=0.5, sel_clients=3, C=2),
@@ -47,8 +47,16 @@ RUNS = [
     dict(local_optimizer="adam", local_steps=3, lr=0.01),
     dict(ema=0.9),
     dict(update="gradient", mode="bin", b_down=8, server_optimizer="adam", lr=0.01, clip_global=1.0, sel_clients=2),
-    dict(update="gradient", b_up=4, b_down=8, server_optimizer="adam", lr=0.01, scale_by_selected=True,
-         up_budget_bits=9000, ema=0.5),
+    dict(
+        update="gradient",
+        b_up=4,
+        b_down=8,
+        server_optimizer="adam",
+        lr=0.01,
+        scale_by_selected=True,
+        up_budget_bits=9000,
+        ema=0.5,
+    ),
     dict(update="gradient", thr_scale=2.0, C=3),
     dict(LAQ, max_rounds=30),
     dict(LAQ, C=2, D=3, total_workers=7, dim=33),
@@ -65,9 +73,15 @@ RUNS = [
 # Every mode, memory, update and server optimizer that go together.
 COMBINATIONS = [
     dict(mode=mode, memory=memory, update=update, server_optimizer=optimizer, lr=0.02)
-    for mode in MODES for memory in MEMORIES for update in UPDATES for optimizer in SERVER_OPTIMIZERS
-    if mode != "laq" and (mode, memory) != ("lowrank", "flq") and (mode != "fedavg" or memory == "none")
-    and (memory, optimizer) != ("residual", "adam")]
+    for mode in MODES
+    for memory in MEMORIES
+    for update in UPDATES
+    for optimizer in SERVER_OPTIMIZERS
+    if mode != "laq"
+    and (mode, memory) != ("lowrank", "flq")
+    and (mode != "fedavg" or memory == "none")
+    and (memory, optimizer) != ("residual", "adam")
+]
 
 
 def words(changes):
@@ -83,8 +97,11 @@ def test_reference_and_simulation_agree_bit_for_bit(changes):
     assert run.shared.tobytes() == rounds[-1].server.shared.tobytes()
     ours, theirs = run.master.server, rounds[-1].server
     assert ours.energies == theirs.energies
-    for array, other in ((ours.mean, theirs.mean), (ours.moments.first, theirs.moments.first),
-                         (ours.moments.second, theirs.moments.second)):
+    for array, other in (
+        (ours.mean, theirs.mean),
+        (ours.moments.first, theirs.moments.first),
+        (ours.moments.second, theirs.moments.second),
+    ):
         assert (array is None and other is None) or array.tobytes() == other.tobytes()
     assert np.any(run.model != rounds[0].server.model)  # it has moved
     for expected, report in zip(rounds, run.reports):
@@ -117,7 +134,13 @@ def test_a_run_repeats_and_depends_on_the_seed():
 def test_a_worker_that_dies_is_lost_and_the_run_ends(memory):
     run = simulate(settings_with(memory=memory, max_rounds=6), dies={1: 3})
     assert [report.roll_call.get(1) for report in run.reports] == [
-        run.reports[0].roll_call[1], run.reports[1].roll_call[1], "lost", None, None, None]
+        run.reports[0].roll_call[1],
+        run.reports[1].roll_call[1],
+        "lost",
+        None,
+        None,
+        None,
+    ]
     assert all(sorted(report.roll_call) == [0, 2, 3] for report in run.reports[3:])
     assert [report.round_s >= 290 for report in run.reports] == [False, False, True, False, False, False]
     assert run.exit_codes == {0: 0, 2: 0, 3: 0}
@@ -149,8 +172,14 @@ def test_too_few_workers_for_a_round_are_refused_instead_of_waited_for(worker_id
 
 
 def test_scaling_and_clip_change_the_model_and_bound_what_the_history_holds():
-    plain, scaled, clipped = [simulate(settings_with(mode="fedavg", max_rounds=3, **changes)) for changes in (
-        {}, dict(scale_by_selected=True, sel_ref=8), dict(scale_by_selected=True, sel_ref=8, clip_global=0.5))]
+    plain, scaled, clipped = [
+        simulate(settings_with(mode="fedavg", max_rounds=3, **changes))
+        for changes in (
+            {},
+            dict(scale_by_selected=True, sel_ref=8),
+            dict(scale_by_selected=True, sel_ref=8, clip_global=0.5),
+        )
+    ]
     # 4 uploads / 8: the first aggregate is half as long.
     assert scaled.master.server.energies[0] == pytest.approx(plain.master.server.energies[0] / 4, rel=1e-6)
     assert clipped.master.server.energies == pytest.approx((0.25,) * 3, rel=1e-6)
@@ -164,8 +193,9 @@ def test_fedavg_on_the_quadratic_problem_converges():
 def test_mirrors_skip_more_than_half_of_the_uploads_and_end_as_near_the_optimum():
     lazy, eager = [settings_with(memory="mirror", max_rounds=100, thr_scale=thr_scale) for thr_scale in (None, 0.0)]
     runs = [simulate(settings) for settings in (lazy, eager)]
-    uploads = [sum(status == "uploaded" for report in run.reports for status in report.roll_call.values())
-               for run in runs]
+    uploads = [
+        sum(status == "uploaded" for report in run.reports for status in report.roll_call.values()) for run in runs
+    ]
     assert uploads[1] == 400
     assert uploads[0] < 200
     losses = [build_evaluator(lazy).evaluate(run.model).loss for run in runs]
@@ -176,5 +206,12 @@ def test_mirrors_skip_more_than_half_of_the_uploads_and_end_as_near_the_optimum(
 def test_a_silent_worker_speaks_again_after_c_rounds():
     run = simulate(settings_with(memory="mirror", C=2, thr_scale=1e9, max_rounds=7))
     assert ["".join(report.roll_call[m][0] for m in range(4)) for report in run.reports] == [
-        "uuuu", "ssss", "ssss", "uuuu", "ssss", "ssss", "uuuu"]
+        "uuuu",
+        "ssss",
+        "ssss",
+        "uuuu",
+        "ssss",
+        "ssss",
+        "uuuu",
+    ]
     assert np.isfinite(run.model).all()

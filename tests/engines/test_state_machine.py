@@ -32,11 +32,15 @@ MODES = {
 }
 CALM = {name: dict(SMALL, **changes) for name, changes in MODES.items()}
 WILD = {name: dict(STORMY, **changes) for name, changes in MODES.items()}
-WILD.update({name + ", deadlines": dict(DEADLINES, min_workers=3 - i % 2, **changes)
-             for i, (name, changes) in enumerate(sorted(MODES.items()))})
+WILD.update(
+    {
+        name + ", deadlines": dict(DEADLINES, min_workers=3 - i % 2, **changes)
+        for i, (name, changes) in enumerate(sorted(MODES.items()))
+    }
+)
 WILD["four, quorum of one"] = dict(DEADLINES, total_workers=4, min_workers=1, memory="mirror", sel_clients=2)
 CRASHES = ["before the journal", "before the answer"]
-ANY = st.integers(0, 10 ** 6)  # which one, of those that there are
+ANY = st.integers(0, 10**6)  # which one, of those that there are
 
 
 @lru_cache(maxsize=None)

@@ -89,7 +89,7 @@ def answers_in(data, method):
         response = http.client.HTTPResponse(stream, method=method)
         response.begin()
         yield Answer(response)
-        data = data[stream.tell():]
+        data = data[stream.tell() :]
 
 
 class Judge:
@@ -97,8 +97,11 @@ class Judge:
 
     def __init__(self, base_url):
         schema = schemathesis.openapi.from_dict(DESCRIPTION)
-        self._operations = {(path, method): schema[path][method] for path, kind in PATHS.items()
-                            for method in (("GET", "HEAD") if kind == "GET" else ("POST",))}
+        self._operations = {
+            (path, method): schema[path][method]
+            for path, kind in PATHS.items()
+            for method in (("GET", "HEAD") if kind == "GET" else ("POST",))
+        }
         self._request = requests.Request("GET", base_url).prepare()
 
     def check(self, request, answer):
@@ -125,8 +128,14 @@ class Judge:
         headers = {}
         for name, value in answer.headers.items():
             headers.setdefault(name, []).append(value)
-        response = schemathesis.Response(status_code=answer.status, headers=headers, content=answer.body,
-                                         request=self._request, elapsed=0.0, verify=False)
+        response = schemathesis.Response(
+            status_code=answer.status,
+            headers=headers,
+            content=answer.body,
+            request=self._request,
+            elapsed=0.0,
+            verify=False,
+        )
         operation = self._operations[request.path, request.method]
         assert str(answer.status) in operation.definition.raw["responses"], said
         try:

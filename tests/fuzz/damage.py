@@ -23,7 +23,7 @@ FLOATS = (0.0, -0.0, 1.0, -1.0, float("nan"), float("inf"), -float("inf"), 5e-32
 def seal(frame):
     """Make the CRC32 of a frame right, in place; return the frame."""
     if len(frame) >= PREFIX_SIZE:
-        CRC.pack_into(frame, HEADER.size, zlib.crc32(frame[PREFIX_SIZE:], zlib.crc32(frame[:HEADER.size])))
+        CRC.pack_into(frame, HEADER.size, zlib.crc32(frame[PREFIX_SIZE:], zlib.crc32(frame[: HEADER.size])))
     return frame
 
 
@@ -64,7 +64,8 @@ def change_kind(random, frame, other):
 
 def change_body(random, frame, other):
     fields = {Kind.VERDICT: VERDICT_FIELDS, Kind.PLAN: PLAN_FIELDS, Kind.DELTA: (), Kind.KEYFRAME: ()}.get(
-        frame[5] if len(frame) > 5 else 0, ANSWER_FIELDS + HELD_BACK_FIELDS)
+        frame[5] if len(frame) > 5 else 0, ANSWER_FIELDS + HELD_BACK_FIELDS
+    )
     for offset, form in random.sample(fields, min(len(fields), random.randrange(1, 3))):
         put(frame, (PREFIX_SIZE + offset, form), any_value(random, form))
 
@@ -83,12 +84,13 @@ def change_payload(random, frame, other):
 def payload_start(frame):
     """Return where the payload of a frame begins, if it has one."""
     fixed = {Kind.VERDICT: VERDICT.size, Kind.PLAN: PLAN.size, Kind.DELTA: 0, Kind.KEYFRAME: 0}.get(
-        frame[5], ANSWER.size + (HELD_BACK.size if frame[7] & 1 else 0))
+        frame[5], ANSWER.size + (HELD_BACK.size if frame[7] & 1 else 0)
+    )
     return PREFIX_SIZE + fixed
 
 
 def truncate(random, frame, other):
-    del frame[random.randrange(len(frame) + 1):]
+    del frame[random.randrange(len(frame) + 1) :]
 
 
 def extend(random, frame, other):
@@ -97,7 +99,7 @@ def extend(random, frame, other):
 
 def splice(random, frame, other):
     """Put the end of another frame in the place of this one's."""
-    frame[random.randrange(len(frame) + 1):] = other[random.randrange(PREFIX_SIZE):]
+    frame[random.randrange(len(frame) + 1) :] = other[random.randrange(PREFIX_SIZE) :]
 
 
 def append(random, frame, other):
@@ -106,7 +108,7 @@ def append(random, frame, other):
 
 def remove(random, frame, other):
     start = random.randrange(len(frame) + 1)
-    del frame[start:start + random.randrange(1, 9)]
+    del frame[start : start + random.randrange(1, 9)]
 
 
 def flip(random, frame, other):
@@ -115,5 +117,18 @@ def flip(random, frame, other):
             frame[random.randrange(len(frame))] ^= 1 << random.randrange(8)
 
 
-DAMAGE = (fix_length, change_header, change_kind, change_body, change_body, change_payload, change_payload, truncate,
-          extend, splice, remove, flip, append)
+DAMAGE = (
+    fix_length,
+    change_header,
+    change_kind,
+    change_body,
+    change_body,
+    change_payload,
+    change_payload,
+    truncate,
+    extend,
+    splice,
+    remove,
+    flip,
+    append,
+)

@@ -27,19 +27,36 @@ def valid_message(random, link):
     """Return a message that the sender may mean."""
     kind = random.choice(list(Kind))
     codec_id = random.choice(list(QUANTIZERS))
-    number = random.randrange(2 ** 32)
+    number = random.randrange(2**32)
     if kind is Kind.VERDICT:
         return Verdict(random.choice(list(Outcome)), number, random.randrange(9))
     if kind is Kind.PLAN:
-        return Plan(number, random.randrange(9), random.randrange(2 ** 32), random.random(), random.random() < 0.5,
-                    random.random() < 0.5, random.randrange(3), random.randrange(2 ** 32))
+        return Plan(
+            number,
+            random.randrange(9),
+            random.randrange(2**32),
+            random.random(),
+            random.random() < 0.5,
+            random.random() < 0.5,
+            random.randrange(3),
+            random.randrange(2**32),
+        )
     if kind in (Kind.DELTA, Kind.KEYFRAME):
         payload = valid_payload(random, codec_id, link.layout)
         return ModelFrame(kind, number, codec_id, payload, valid_coding(random, codec_id, payload))
     held_back = HeldBack(random.random(), random.randrange(5) / 4, random.randrange(1, 99)) if number % 2 else None
-    answer = Answer(kind, random.randrange(6), random.randrange(4), random.randrange(9), random.randrange(9),
-                    random.choice((random.random(), float("nan"))), random.random(), random.randrange(2 ** 40),
-                    random.randrange(2 ** 32), held_back=held_back)
+    answer = Answer(
+        kind,
+        random.randrange(6),
+        random.randrange(4),
+        random.randrange(9),
+        random.randrange(9),
+        random.choice((random.random(), float("nan"))),
+        random.random(),
+        random.randrange(2**40),
+        random.randrange(2**32),
+        held_back=held_back,
+    )
     if kind is not Kind.UPLOAD:
         return answer
     payload = valid_payload(random, codec_id, link.layout)
@@ -124,6 +141,7 @@ class Frames:
 
 
 # -- what becomes of it ----------------------------------------------------------------------
+
 
 def judge(data, link, is_stream=False):
     """Decode; return what it was: the name of a message, or of the error that refuses it.

@@ -97,8 +97,10 @@ class Garbage:
         """A path that people read, with a query."""
         random, path = self._random, self._random.choice(READ)
         names = {"/history": ("since", "limit"), "/get_global_model": ("format",)}.get(path, ())
-        pairs = [(random.choice(names + ("x",)), random.choice(NUMBERS + ("json", "npz", "keras", "h5")))
-                 for _ in range(random.randrange(4))]
+        pairs = [
+            (random.choice(names + ("x",)), random.choice(NUMBERS + ("json", "npz", "keras", "h5")))
+            for _ in range(random.randrange(4))
+        ]
         target = path.replace("{name}", random.choice(("config.json", "model.npz", "x")))
         target += "?" + "&".join("%s=%s" % pair for pair in pairs) if pairs else ""
         return self._whole("query", random.choice(("GET", "GET", "HEAD")), target, b"", self._someone("operator"), path)
@@ -131,15 +133,27 @@ class Garbage:
         numbers = {name: random.choice(NUMBERS) for name in ("epoch", "have", "answered") if random.random() < 0.9}
         numbers["epoch"] = random.choice(OVER if worker_id in TRAINING else NUMBERS)
         query = "&".join(["worker=%s" % worker_id] + ["%s=%s" % item for item in numbers.items()])
-        return self._whole("poll", "GET", "/get_global_model?" + query, b"", self._someone("worker%d" % worker_id),
-                           "/get_global_model", [("Accept", FRAMES_TYPE)])
+        return self._whole(
+            "poll",
+            "GET",
+            "/get_global_model?" + query,
+            b"",
+            self._someone("worker%d" % worker_id),
+            "/get_global_model",
+            [("Accept", FRAMES_TYPE)],
+        )
 
     def _fields(self, worker_id):
         """Return an object of which something is wrong, or nothing but its epoch."""
         random = self._random
-        named = random.choice((worker_id,) * 3 + (random.choice((-1, 0, 5, 6, 2 ** 31, 2 ** 70)),))
-        fields = {"worker_id": named, "instance": "fuzz%d" % random.randrange(3), "n_samples": random.randrange(1, 99),
-                  "layout_crc": self._link.layout.crc ^ 1, "epoch": random.choice((-1, 0, 2, 7, 2 ** 40))}
+        named = random.choice((worker_id,) * 3 + (random.choice((-1, 0, 5, 6, 2**31, 2**70)),))
+        fields = {
+            "worker_id": named,
+            "instance": "fuzz%d" % random.randrange(3),
+            "n_samples": random.randrange(1, 99),
+            "layout_crc": self._link.layout.crc ^ 1,
+            "epoch": random.choice((-1, 0, 2, 7, 2**40)),
+        }
         for name in random.sample(sorted(fields), random.randrange(4)):
             fields[name] = self._value(3)
         if random.random() < 0.3:
@@ -160,10 +174,10 @@ class Garbage:
         """See to it that a frame is no answer to the open round."""
         random = self._random
         if random.random() < 0.5:
-            put(frame, EPOCH, random.choice((0, 2, 7, 2 ** 32 - 1)))
+            put(frame, EPOCH, random.choice((0, 2, 7, 2**32 - 1)))
         else:
             put(frame, EPOCH, 1)
-            put(frame, *random.choice(((SEQ, 0), (ROUND, 2 ** 32 - 1))))
+            put(frame, *random.choice(((SEQ, 0), (ROUND, 2**32 - 1))))
         seal(frame)
 
     def _someone(self, name):
@@ -208,7 +222,7 @@ class Garbage:
         elif draw < 0.8:
             headers += [("Content-Length", value) for value in random.sample(("0", str(len(self._stop))), 2)]
         else:
-            headers.append(("Content-Length", str(random.choice((10 ** 5, 10 ** 9, 10 ** 12, 2 ** 63, 10 ** 30)))))
+            headers.append(("Content-Length", str(random.choice((10**5, 10**9, 10**12, 2**63, 10**30)))))
         return Request("length", head("POST", path, headers) + self._stop, "POST")
 
     def coding(self):
@@ -219,15 +233,23 @@ class Garbage:
             headers.append(("Connection", "Keep-Alive"))
         if random.random() < 0.3:
             headers.append(("Content-Length", random.choice(("0", "5", str(len(stop))))))
-        body = random.choice((stop, b"%x\r\n%s\r\n0\r\n\r\n" % (len(stop), stop), b"fffffffff\r\n", b"-5\r\n",
-                              b"zz\r\n" + stop, b"0\r\n\r\n" + stop))
+        body = random.choice(
+            (
+                stop,
+                b"%x\r\n%s\r\n0\r\n\r\n" % (len(stop), stop),
+                b"fffffffff\r\n",
+                b"-5\r\n",
+                b"zz\r\n" + stop,
+                b"0\r\n\r\n" + stop,
+            )
+        )
         path = random.choice(("/register", "/heartbeat", "/offer?worker=4", "/status"))
         return Request("coding", head("POST", path, headers, version) + body, "POST")
 
     def cut(self):
         """A whole request that breaks off."""
         request = self._random.choice(self._whole_kinds)()
-        return Request("cut", request.data[:self._random.randrange(len(request.data))], request.method)
+        return Request("cut", request.data[: self._random.randrange(len(request.data))], request.method)
 
     def mutated(self):
         """A whole request in whose head bytes have changed."""
@@ -237,7 +259,7 @@ class Garbage:
         end = data.find(b"\r\n\r\n") + 4
         for _ in range(random.randrange(1, 6)):
             place = random.randrange(end)
-            data[place:place + random.randrange(2)] = random.choice((b"", b"\0", b"\r", b"\n", b" ", b":", b"\xff"))
+            data[place : place + random.randrange(2)] = random.choice((b"", b"\0", b"\r", b"\n", b" ", b":", b"\xff"))
         return Request("mutated", bytes(data), request.method, is_one=False)
 
 

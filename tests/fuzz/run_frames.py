@@ -32,8 +32,10 @@ def run(n, seed, report=lambda done: None):
             outcomes[frames.judge(data, link, is_stream)] += 1
         except Exception as error:
             kind = "stream" if is_stream else "frame"
-            raise AssertionError("%s %d of seed %d, layout %d: %s: %r" % (
-                kind, number, seed, frames.LINKS.index(link), data.hex(), error)) from error
+            raise AssertionError(
+                "%s %d of seed %d, layout %d: %s: %r"
+                % (kind, number, seed, frames.LINKS.index(link), data.hex(), error)
+            ) from error
         if number % 50000 == 49999:
             report(number + 1)
     return outcomes

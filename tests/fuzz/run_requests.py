@@ -31,9 +31,14 @@ from flq.master.live.status import resident_bytes  # noqa: E402
 from flq.protocol import worker_events  # noqa: E402
 
 ROUNDS, N_PEERS = 20, 3
-RUN = ("system.total_workers=%d" % len(TRAINING + IDLE), "system.min_workers=%d" % len(TRAINING),
-       "system.max_rounds=%d" % ROUNDS, "system.lease_s=86400", "security.requests_per_s=0",
-       "security.local_operator=false")
+RUN = (
+    "system.total_workers=%d" % len(TRAINING + IDLE),
+    "system.min_workers=%d" % len(TRAINING),
+    "system.max_rounds=%d" % ROUNDS,
+    "system.lease_s=86400",
+    "security.requests_per_s=0",
+    "security.local_operator=false",
+)
 
 
 class Outcome(NamedTuple):
@@ -139,8 +144,14 @@ def fuzz(folder, n, seed, overrides=(), report=lambda done: None):
                 fire.problems.append("a worker that trains was disturbed: %s" % master.service.status)
     finally:
         logging.getLogger().removeHandler(complaints)
-    return Outcome(fire.answers, fire.problems + complaints.texts, model,
-                   undisturbed(os.path.join(folder, "undisturbed"), overrides), *fire.growth(), seconds)
+    return Outcome(
+        fire.answers,
+        fire.problems + complaints.texts,
+        model,
+        undisturbed(os.path.join(folder, "undisturbed"), overrides),
+        *fire.growth(),
+        seconds,
+    )
 
 
 class Fire:
@@ -202,16 +213,25 @@ def main():
     parser.add_argument("--set", metavar="section.key=value", action="append", default=[], dest="overrides")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        outcome = fuzz(folder, args.n, args.seed, tuple(args.overrides),
-                       lambda done: print("%d requests" % done, flush=True))
+        outcome = fuzz(
+            folder, args.n, args.seed, tuple(args.overrides), lambda done: print("%d requests" % done, flush=True)
+        )
     for (kind, status), count in sorted(outcome.answers.items(), key=str):
         print("%7d %-8s %s" % (count, kind, "no answer" if status is None else status))
     is_same = np.array_equal(outcome.model, outcome.undisturbed)
     for problem in outcome.problems[:20]:
         print(problem)
-    print("%d requests in %.0f s, %d problems; the model is %s; %+d threads, %+.1f MB" % (
-        args.n, outcome.seconds, len(outcome.problems), "that of an undisturbed run" if is_same else "ANOTHER ONE",
-        outcome.more_threads, outcome.more_bytes / 1e6))
+    print(
+        "%d requests in %.0f s, %d problems; the model is %s; %+d threads, %+.1f MB"
+        % (
+            args.n,
+            outcome.seconds,
+            len(outcome.problems),
+            "that of an undisturbed run" if is_same else "ANOTHER ONE",
+            outcome.more_threads,
+            outcome.more_bytes / 1e6,
+        )
+    )
     return 0 if is_same and not outcome.problems else 1
 
 

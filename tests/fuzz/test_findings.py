@@ -41,10 +41,19 @@ def test_a_coding_that_there_is_none_of_is_the_senders_fault(master):
     assert_400(master.send_raw(head(b"POST /register HTTP/1.1", b"Transfer-Encoding: gzip") + STOP))
 
 
-@pytest.mark.parametrize("headers", [
-    (b"Content-Length: -5",), (b"Content-Length: +0",), (b"Content-Length: 0_0",), (b"Content-Length: ",),
-    (b"Content-Length: 0", b"Content-Length: %d" % len(STOP)), (b"Content-Length: 99", b"Content-Length: 0"),
-    (b"Host: y",), (b"Authorization: Bearer x", b"Authorization: Bearer y")])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        (b"Content-Length: -5",),
+        (b"Content-Length: +0",),
+        (b"Content-Length: 0_0",),
+        (b"Content-Length: ",),
+        (b"Content-Length: 0", b"Content-Length: %d" % len(STOP)),
+        (b"Content-Length: 99", b"Content-Length: 0"),
+        (b"Host: y",),
+        (b"Authorization: Bearer x", b"Authorization: Bearer y"),
+    ],
+)
 def test_a_length_that_readers_take_differently_is_400_and_what_follows_is_not_read(master, headers):
     assert_400(master.send_raw(head(b"POST /register HTTP/1.1", *headers) + STOP))
 

@@ -30,10 +30,20 @@ from flq.protocol.messages import Kind, ModelFrame
 from flq.protocol.wire import HEADER, decode, link_of
 
 N_FRAMES = 20000  # of run_frames.py, which makes a million by hand
-OUTCOMES = {"Answer", "ModelFrame", "Plan", "Verdict", "stream", "WireError", "TooLarge", "BadValues", "CodecError",
-            "Conflict"}
+OUTCOMES = {
+    "Answer",
+    "ModelFrame",
+    "Plan",
+    "Verdict",
+    "stream",
+    "WireError",
+    "TooLarge",
+    "BadValues",
+    "CodecError",
+    "Conflict",
+}
 LARGE = link_of("large", Layout((Tensor("w", (1000, 1000)),)))
-SPARE_BYTES = 2 ** 20  # of scratch memory, however large the model is
+SPARE_BYTES = 2**20  # of scratch memory, however large the model is
 
 
 def test_fuzzed_frames_are_messages_or_refused():
@@ -66,8 +76,11 @@ def test_frames_with_any_fields_and_a_right_crc_are_messages_or_refused(data):
     places = HEADER_FIELDS + tuple((PREFIX_SIZE + offset, form) for offset, form in body)
     for offset, form in data.draw(st.lists(st.sampled_from(places), max_size=4, unique=True)):
         kind, size = form[1], {"B": 1, "H": 2, "I": 4, "Q": 8}.get(form[1])
-        put(frame, (offset, form), data.draw(st.integers(0, 256 ** size - 1) if size else
-                                             st.floats(width=32 if kind == "f" else 64)))
+        put(
+            frame,
+            (offset, form),
+            data.draw(st.integers(0, 256**size - 1) if size else st.floats(width=32 if kind == "f" else 64)),
+        )
     link = LINKS[0] if frame[8] == LINKS[0].run_crc & 255 else data.draw(st.sampled_from(LINKS))
     assert judge(seal(frame), link) in OUTCOMES
 
@@ -92,6 +105,7 @@ def test_a_payload_that_is_checked_decodes_to_values_that_can_be_sent(codec_id, 
 
 # -- memory ----------------------------------------------------------------------------------
 
+
 def memory_of(function):
     """Return by how many bytes a call raises the peak of what Python and numpy hold."""
     tracemalloc.start()
@@ -106,9 +120,11 @@ def memory_of(function):
 
 def decoding(frame, link):
     """Return a function that decodes a frame, or finds that it can not."""
+
     def decode_it():
         with suppress(FlqError):
             decode(frame, link)
+
     return decode_it
 
 
@@ -121,7 +137,7 @@ def test_fuzzed_frames_take_no_memory():
             judge(data, link, is_stream)
 
     all_of_them()  # what is imported and remembered at first use
-    assert memory_of(all_of_them) < 2 ** 16
+    assert memory_of(all_of_them) < 2**16
 
 
 @pytest.mark.parametrize("last", [b"\0", b"\xff"])
@@ -133,9 +149,9 @@ def test_a_large_payload_is_checked_in_little_memory(codec_id, last):
     assert memory_of(decoding(seal(frame), LARGE)) < SPARE_BYTES
 
 
-@pytest.mark.parametrize("length", [2 ** 20, 4 * 10 ** 6, 2 ** 31, 2 ** 40, 2 ** 63, 2 ** 64 - 1])
+@pytest.mark.parametrize("length", [2**20, 4 * 10**6, 2**31, 2**40, 2**63, 2**64 - 1])
 @pytest.mark.parametrize("kind, codec_id", [(3, 32), (6, 4), (7, 32), (1, 0), (5, 0)])
 def test_what_a_frame_declares_is_not_allocated(kind, codec_id, length):
     frame = bytearray(HEADER.pack(b"FLQf", 2, kind, codec_id, 0, LARGE.run_crc, LARGE.layout.crc, 1, 0) + bytes(100))
     put(frame, (20, U64), length)
-    assert memory_of(decoding(seal(frame), LARGE)) < 2 ** 16
+    assert memory_of(decoding(seal(frame), LARGE)) < 2**16

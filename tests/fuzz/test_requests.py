@@ -21,7 +21,7 @@ def test_a_run_under_garbage_makes_the_undisturbed_model(tmp_path):
     assert {kind for kind, _ in outcome.answers} == KINDS
     assert {status for _, status in outcome.answers} >= {200, 400, 401, 403, 404, 405, 409, 413, 422}
     assert outcome.more_threads <= 0
-    assert outcome.more_bytes < 64 * 2 ** 20
+    assert outcome.more_bytes < 64 * 2**20
 
 
 def requests_of(seed, n=3000):
@@ -37,8 +37,11 @@ def test_every_endpoint_gets_some_with_every_kind_of_token():
     sent = requests_of(3, 6000)
     for path in PATHS:
         start = path.partition("{")[0].encode()
-        heads = [request.data.partition(b"\r\n\r\n")[0] for request in sent if request.is_whole
-                 and request.data.split(b" ")[1].startswith(start)]
+        heads = [
+            request.data.partition(b"\r\n\r\n")[0]
+            for request in sent
+            if request.is_whole and request.data.split(b" ")[1].startswith(start)
+        ]
         names = {name for name, token in TOKENS.items() for head in heads if token.encode() in head}
         assert names & {"worker0", "worker4"} and ("operator" in names or path == "/stop"), path
         assert any(b"Authorization" not in head for head in heads)

@@ -26,12 +26,18 @@ from schemathesis.specs.openapi.checks import (
 )
 
 N_EXAMPLES = 10  # for each method of each path, and each mode
-CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_headers_conformance,
-          response_schema_conformance]
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+]
 
 SOME = Frames(Random(1))
-schemathesis.openapi.media_type(FRAMES_TYPE, st.sampled_from([bytes(SOME.fuzzed()[1]) for _ in range(50)])
-                                | st.binary(max_size=200))
+schemathesis.openapi.media_type(
+    FRAMES_TYPE, st.sampled_from([bytes(SOME.fuzzed()[1]) for _ in range(50)]) | st.binary(max_size=200)
+)
 
 
 @pytest.fixture
@@ -85,8 +91,9 @@ def codes_of(operation, mode, url, name):
     """Send requests of one kind, and hold the answers against the description; return the status codes that came."""
     codes = set()
 
-    @settings(max_examples=N_EXAMPLES, deadline=None, database=None, derandomize=True,
-              suppress_health_check=list(HealthCheck))
+    @settings(
+        max_examples=N_EXAMPLES, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck)
+    )
     @given(case=operation.as_strategy(generation_mode=mode))
     def send(case):
         if mode is GenerationMode.POSITIVE and name == "worker4":

@@ -17,13 +17,15 @@ HEAD = 150  # bytes, at most, of the head of an answer
 
 def cut(n_bytes, flip=None):
     """Return a fault that lets so many bytes of a body through; it may change one of them."""
+
     def fault(passage):
         response = bytearray(passage.ask(passage.request))
         n_head = response.index(b"\r\n\r\n") + 4
         if flip is not None:
             response[n_head + flip] ^= 1
-        passage.client.sendall(response[:n_head + n_bytes])
+        passage.client.sendall(response[: n_head + n_bytes])
         raise Broken()
+
     return fault
 
 
@@ -128,13 +130,24 @@ def test_a_run_on_a_link_that_cuts_every_answer_ends_with_the_same_bytes_counted
     assert master.machine.totals._replace(retransmitted_bytes=0) == simulated.master.totals
 
 
-@pytest.mark.parametrize("headers", [
-    {"Range": "bytes=10-"}, {"If-Range": '"{}"'}, {"Range": "bytes=10-20", "If-Range": '"{}"'},
-    {"Range": "bytes=-10", "If-Range": '"{}"'}, {"Range": "lines=10-", "If-Range": '"{}"'},
-    {"Range": "bytes=10-,20-", "If-Range": '"{}"'}, {"Range": "bytes=0-", "If-Range": '"{}"'},
-    {"Range": "bytes=99999-", "If-Range": '"{}"'}, {"Range": "bytes=" + "9" * 5000 + "-", "If-Range": '"{}"'},
-    {"Range": "bytes=10-", "If-Range": 'W/"{}"'}, {"Range": "bytes=10-", "If-Range": "{}"},
-    {"Range": "bytes=10-", "If-Range": '"0123456789abcdef"'}], ids=repr)
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Range": "bytes=10-"},
+        {"If-Range": '"{}"'},
+        {"Range": "bytes=10-20", "If-Range": '"{}"'},
+        {"Range": "bytes=-10", "If-Range": '"{}"'},
+        {"Range": "lines=10-", "If-Range": '"{}"'},
+        {"Range": "bytes=10-,20-", "If-Range": '"{}"'},
+        {"Range": "bytes=0-", "If-Range": '"{}"'},
+        {"Range": "bytes=99999-", "If-Range": '"{}"'},
+        {"Range": "bytes=" + "9" * 5000 + "-", "If-Range": '"{}"'},
+        {"Range": "bytes=10-", "If-Range": 'W/"{}"'},
+        {"Range": "bytes=10-", "If-Range": "{}"},
+        {"Range": "bytes=10-", "If-Range": '"0123456789abcdef"'},
+    ],
+    ids=repr,
+)
 def test_what_asks_for_anything_but_the_rest_of_what_is_there_gets_the_whole(master, worker, headers):
     target = "%s?worker=0&epoch=%d&have=-1&answered=0" % (POLLS, worker.machine.epoch)
     status, head, whole = master.send("GET", target, headers={"Accept": "application/x-flq"})
@@ -147,8 +160,9 @@ def test_what_asks_for_anything_but_the_rest_of_what_is_there_gets_the_whole(mas
 def test_the_rest_says_where_it_begins(master, worker):
     target = "%s?worker=0&epoch=%d&have=-1&answered=0" % (POLLS, worker.machine.epoch)
     _, head, whole = master.send("GET", target, headers={"Accept": "application/x-flq"})
-    status, rest_head, rest = master.send("GET", target, headers={
-        "Accept": "application/x-flq", "Range": "bytes=10-", "If-Range": head["ETag"]})
+    status, rest_head, rest = master.send(
+        "GET", target, headers={"Accept": "application/x-flq", "Range": "bytes=10-", "If-Range": head["ETag"]}
+    )
     assert (status, rest, rest_head["ETag"]) == (206, whole[10:], head["ETag"])
     assert rest_head["Content-Range"] == "bytes 10-%d/%d" % (len(whole) - 1, len(whole))
 

@@ -8,8 +8,16 @@ from cutting import CuttingLink
 from flq.engines import simulation
 
 DIM, CUT_AFTER, N_ROUNDS = 60000, 100000, 3
-RUN = ("mode=fedavg", "coding=none", "model.name=quadratic", "model.lr=0.05", "model.dim=%d" % DIM,
-       "system.total_workers=1", "system.min_workers=1", "system.max_rounds=%d" % N_ROUNDS)
+RUN = (
+    "mode=fedavg",
+    "coding=none",
+    "model.name=quadratic",
+    "model.lr=0.05",
+    "model.dim=%d" % DIM,
+    "system.total_workers=1",
+    "system.min_workers=1",
+    "system.max_rounds=%d" % N_ROUNDS,
+)
 HEAD = 600  # bytes of HTTP, at most, for a connection: what it had to say before it was cut, and the next answer's head
 
 

@@ -28,10 +28,18 @@ def test_another_payload_byte_makes_another_name():
     assert len(names) == 1 + 2 * 36 * 8
 
 
-@pytest.mark.parametrize("other", [
-    stream_of(PAYLOADS, PLAN._replace(threshold=0.5)), stream_of(PAYLOADS, PLAN._replace(round_index=4)),
-    stream_of(PAYLOADS[::-1]), stream_of(PAYLOADS[:1]), stream_of(PAYLOADS, link=Link(2, LAYOUT)),
-    stream_of([PAYLOADS[0], PAYLOADS[1][:32]])], ids=["plan", "round", "order", "fewer", "run", "length"])
+@pytest.mark.parametrize(
+    "other",
+    [
+        stream_of(PAYLOADS, PLAN._replace(threshold=0.5)),
+        stream_of(PAYLOADS, PLAN._replace(round_index=4)),
+        stream_of(PAYLOADS[::-1]),
+        stream_of(PAYLOADS[:1]),
+        stream_of(PAYLOADS, link=Link(2, LAYOUT)),
+        stream_of([PAYLOADS[0], PAYLOADS[1][:32]]),
+    ],
+    ids=["plan", "round", "order", "fewer", "run", "length"],
+)
 def test_another_plan_run_or_number_of_frames_makes_another_name(other):
     assert name_of(other) != name_of(stream_of(PAYLOADS)) == name_of(stream_of(PAYLOADS))
 
@@ -52,6 +60,14 @@ def test_the_rest_of_a_stream_is_what_follows():
 def test_only_the_beginning_of_the_same_stream_need_not_be_sent_again():
     stream = stream_of(PAYLOADS)
     name, size = name_of(stream), size_of(stream)
-    kept = [(None, 0), (Kept(name, 1), 1), (Kept(name, size - 1), size - 1), (Kept(name, size), 0), (Kept(name, 0), 0),
-            (Kept(name, -5), 0), (Kept(name, size + 1), 0), (Kept("0" * 16, 5), 0)]
+    kept = [
+        (None, 0),
+        (Kept(name, 1), 1),
+        (Kept(name, size - 1), size - 1),
+        (Kept(name, size), 0),
+        (Kept(name, 0), 0),
+        (Kept(name, -5), 0),
+        (Kept(name, size + 1), 0),
+        (Kept("0" * 16, 5), 0),
+    ]
     assert [n_kept(stream, item) for item, _ in kept] == [expected for _, expected in kept]

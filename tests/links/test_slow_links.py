@@ -23,13 +23,17 @@ def star():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("overrides, n_bytes", [
-    (("b_up=4", "b_down=4", "model.dim=100000"), 30000), (("mode=lowrank", "model.dim=10000"), 3000)],
-    ids=["4 bits", "lowrank"])
+@pytest.mark.parametrize(
+    "overrides, n_bytes",
+    [(("b_up=4", "b_down=4", "model.dim=100000"), 30000), (("mode=lowrank", "model.dim=10000"), 3000)],
+    ids=["4 bits", "lowrank"],
+)
 def test_twenty_rounds_over_1_mbit_with_loss_make_the_simulation_s_model(cluster, star, overrides, n_bytes):
     master = cluster.master(*RUN, *overrides, flags=("--host", "0.0.0.0"), by=star.in_middle())
-    workers = [cluster.worker(i, master.port, flags=("--master_ip", star.address(i)), by=star.in_leaf(i))
-               for i in range(N_WORKERS)]
+    workers = [
+        cluster.worker(i, master.port, flags=("--master_ip", star.address(i)), by=star.in_leaf(i))
+        for i in range(N_WORKERS)
+    ]
     end_well(master, workers, LINK_S)
     settings = settings_of(*RUN, *overrides)
     assert np.array_equal(master.model(settings), simulation.simulate(settings).model)

@@ -6,8 +6,14 @@ import pytest
 from cluster import end_well
 
 FIRST, MIDDLE, LAST = 30, 115, 200
-RUN = ("model.name=quadratic", "model.lr=0.05", "model.dim=400", "system.total_workers=2", "system.min_workers=2",
-       "system.max_rounds=%d" % (LAST + 10))
+RUN = (
+    "model.name=quadratic",
+    "model.lr=0.05",
+    "model.dim=400",
+    "system.total_workers=2",
+    "system.min_workers=2",
+    "system.max_rounds=%d" % (LAST + 10),
+)
 MOST_GROWTH = 1.5  # what grows with the rounds would be 2.2 times as much in the second half, and a look may come late
 
 

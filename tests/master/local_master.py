@@ -57,25 +57,38 @@ class LocalMaster:
     """A whole master but for the program around it."""
 
     def __init__(self, folder, *overrides, tls=None):
-        self.settings = load_config(None, ("mode=bbit", "model.name=quadratic", "model.lr=0.05", "model.dim=40")
-                                    + overrides
-                                    ).settings()
+        self.settings = load_config(
+            None, ("mode=bbit", "model.name=quadratic", "model.lr=0.05", "model.dim=40") + overrides
+        ).settings()
         self.layout = model_layout(self.settings)
-        self.machine = MasterMachine(run_options("local", self.settings, self.layout),
-                                     start_values(self.layout, self.settings["system"]["seed"]))
+        self.machine = MasterMachine(
+            run_options("local", self.settings, self.layout), start_values(self.layout, self.settings["system"]["seed"])
+        )
         self.meter = Meter()
         os.makedirs(folder, exist_ok=True)
-        self.store = Store(folder, begin_journal(folder, "local", self.settings, self.layout),
-                           self.settings["system"]["snapshot_every"], self.settings["system"]["snapshots_kept"])
-        self.service = MasterService(self.machine, self.settings, InstantEvaluator(), self.meter, folder, folder,
-                                     "stamp", self.store)
+        self.store = Store(
+            folder,
+            begin_journal(folder, "local", self.settings, self.layout),
+            self.settings["system"]["snapshot_every"],
+            self.settings["system"]["snapshots_kept"],
+        )
+        self.service = MasterService(
+            self.machine, self.settings, InstantEvaluator(), self.meter, folder, folder, "stamp", self.store
+        )
         self.service.begin()
         self.service.results.save_config()
         total_workers = self.settings["system"]["total_workers"]
         self.gate = Gate(TOKENS, self.settings["security"], n_threads(total_workers))
         self.broadcast = Broadcast(sources_of(self.service, self.settings))
-        self.server = Server(create_app(self.service, self.gate, self.broadcast), "127.0.0.1", 0, total_workers,
-                             self.meter, self.settings["security"]["max_connections"], tls)
+        self.server = Server(
+            create_app(self.service, self.gate, self.broadcast),
+            "127.0.0.1",
+            0,
+            total_workers,
+            self.meter,
+            self.settings["security"]["max_connections"],
+            tls,
+        )
         self.port = self.server.port
         self.url = "%s://127.0.0.1:%d" % ("http" if tls is None else "https", self.port)
         self.service.start()
@@ -135,8 +148,10 @@ class LocalMaster:
         """Return the rows of each sheet of the workbook, with the numbers that formulas have."""
         from openpyxl import load_workbook
 
-        return {sheet.title: [tuple(row) for row in sheet.iter_rows(values_only=True)]
-                for sheet in load_workbook(self.service.results.workbook, data_only=True)}
+        return {
+            sheet.title: [tuple(row) for row in sheet.iter_rows(values_only=True)]
+            for sheet in load_workbook(self.service.results.workbook, data_only=True)
+        }
 
     def table(self, sheet):
         """Return a sheet's rows by the headings of their columns, without a line of totals."""

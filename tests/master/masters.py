@@ -27,6 +27,7 @@ def make_master(tmp_path):
 @pytest.fixture
 def run_workers():
     """Return a function that runs workers to the end, each in a thread, and returns the final model."""
+
     def run(master, clients=None):
         n_workers = master.settings["system"]["total_workers"]
         workers = [HttpWorker(master, worker_id, (clients or {}).get(worker_id)) for worker_id in range(n_workers)]
@@ -38,4 +39,5 @@ def run_workers():
         assert [worker.action.code for worker in workers] == [0] * n_workers
         assert master.service.saved.wait(WAIT_S)
         return master.machine.server.model
+
     return run

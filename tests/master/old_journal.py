@@ -18,8 +18,10 @@ def old_journal(folder, about=(), rounds=(), tested=(), entries=()):
     """Write one into a folder: ``about`` as values, rows of the others as texts; of entries number, kind and body."""
     with closing(sqlite3.connect(os.path.join(folder, "journal.sqlite"))) as database:
         database.executescript(TABLES)
-        database.executemany("INSERT INTO about VALUES (?, ?)",
-                             [(key, json.dumps(value)) for key, value in dict(about, format=3).items()])
+        database.executemany(
+            "INSERT INTO about VALUES (?, ?)",
+            [(key, json.dumps(value)) for key, value in dict(about, format=3).items()],
+        )
         database.executemany("INSERT INTO rounds VALUES (?, ?)", rounds)
         database.executemany("INSERT INTO tested VALUES (?, ?)", tested)
         database.executemany("INSERT INTO entries VALUES (?, ?, ?, NULL, NULL)", entries)

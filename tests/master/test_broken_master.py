@@ -29,8 +29,10 @@ def test_a_run_goes_on_when_what_accompanies_it_fails(make_master, run_workers, 
     if place == "status":
         monkeypatch.setattr(run, "status_of", fail)
     else:
-        target, name = {"evaluator": (master.service._evaluator, "evaluate"),
-                        "record": (master.service.record, "add_round")}[place]
+        target, name = {
+            "evaluator": (master.service._evaluator, "evaluate"),
+            "record": (master.service.record, "add_round"),
+        }[place]
         monkeypatch.setattr(target, name, fail)
     model = run_workers(master)
     assert np.array_equal(model, simulation.simulate(master.settings).model)

@@ -41,11 +41,15 @@ def test_the_table_names_keys_that_there_are_and_gives_reasons():
 
 
 def test_what_makes_other_models_is_never_left_out():
-    for section, keys in {"system": "total_workers min_workers seed round_deadline_s lease_s deterministic threads",
-                          "dataset": "name partition batch_size", "model": "name lr ema",
-                          "flq_algorithm": "mode b_up b_down memory", "lazy_selection": "C thr_scale",
-                          "budget_selection": "up_budget_bits", "jetson_optimization": "enable_mixed_precision",
-                          }.items():
+    for section, keys in {
+        "system": "total_workers min_workers seed round_deadline_s lease_s deterministic threads",
+        "dataset": "name partition batch_size",
+        "model": "name lr ema",
+        "flq_algorithm": "mode b_up b_down memory",
+        "lazy_selection": "C thr_scale",
+        "budget_selection": "up_budget_bits",
+        "jetson_optimization": "enable_mixed_precision",
+    }.items():
         assert not any(is_left_out(section, key) for key in keys.split())
 
 
@@ -75,8 +79,10 @@ def test_without_the_sections_that_do_not_count_it_is_the_same(settings):
 
 
 def test_it_is_the_same_on_every_machine():
-    assert (config_hash({"model": {"name": "caf\u00e9", "lr": 0.1}, "report": {"results_dir": "r"}})
-            == "14aed78347e7d981fffb346faa7c20fc3777c326a5d6252082af2682771acfeb")
+    assert (
+        config_hash({"model": {"name": "caf\u00e9", "lr": 0.1}, "report": {"results_dir": "r"}})
+        == "14aed78347e7d981fffb346faa7c20fc3777c326a5d6252082af2682771acfeb"
+    )
 
 
 def test_a_number_that_is_none_has_no_hash():

@@ -34,7 +34,7 @@ def test_without_settings_and_secrets_nobody_watches(tmp_path):
 
 def test_secrets_of_the_environment_go_to_one_child_and_to_no_other(tmp_path):
     environment = {"FLQ_NOTIFY": ADDRESS + " json://host", "FLQ_NOTIFY_PROXY": "http://p:1", "HOME": "/home"}
-    (name, argv, own), = made(watchers_of(config_with(), environment, str(tmp_path), "results"))
+    ((name, argv, own),) = made(watchers_of(config_with(), environment, str(tmp_path), "results"))
     assert (name, argv) == ("notifications", argv_of("flq.sinks.notify"))
     assert own == {"FLQ_NOTIFY": ADDRESS + "\njson://host", "FLQ_NOTIFY_PROXY": "http://p:1"}
     assert environment == {"HOME": "/home"}
@@ -49,7 +49,7 @@ def test_secrets_of_a_file_that_others_can_read_are_warned_of_and_not_used(tmp_p
         assert made(watchers_of(config_with(), {}, str(tmp_path), "results")) == []
     assert "others can read" in caplog.text and "s3cret" not in caplog.text
     path.chmod(0o600)
-    (_, _, own), = made(watchers_of(config_with(), {}, str(tmp_path), "results"))
+    ((_, _, own),) = made(watchers_of(config_with(), {}, str(tmp_path), "results"))
     assert own["FLQ_NOTIFY"] == ADDRESS
 
 
@@ -58,7 +58,8 @@ def test_each_tracker_is_a_process_of_its_own_once(tmp_path, monkeypatch):
     config = config_with("trackers=jsonl,swanlab,jsonl")
     assert [(name, argv) for name, argv, _ in made(watchers_of(config, {}, str(tmp_path), "results"))] == [
         ("tracker jsonl", argv_of("flq.sinks.trackers", "jsonl", os.path.join("results", "trackers", "jsonl"))),
-        ("tracker swanlab", argv_of("flq.sinks.trackers", "swanlab", os.path.join("results", "trackers", "swanlab")))]
+        ("tracker swanlab", argv_of("flq.sinks.trackers", "swanlab", os.path.join("results", "trackers", "swanlab"))),
+    ]
 
 
 def test_a_tracker_whose_package_is_missing_is_refused_before_the_run_begins(tmp_path, monkeypatch):
@@ -68,15 +69,18 @@ def test_a_tracker_whose_package_is_missing_is_refused_before_the_run_begins(tmp
 
 
 def test_the_master_imports_nothing_of_what_its_watchers_need():
-    code = ("import sys, flq.master.runtime.configured_sinks; "
-            "sys.exit(bool({'apprise', 'matplotlib', 'tensorboardX', 'swanlab'} & set(sys.modules)))")
+    code = (
+        "import sys, flq.master.runtime.configured_sinks; "
+        "sys.exit(bool({'apprise', 'matplotlib', 'tensorboardX', 'swanlab'} & set(sys.modules)))"
+    )
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     assert subprocess.run([sys.executable, "-c", code], cwd=root).returncode == 0
 
 
 def test_figures_are_drawn_unless_the_settings_say_no(tmp_path):
     assert made(watchers_of(load_config(None), {}, str(tmp_path), "results")) == [
-        ("figures", argv_of("flq.sinks.figures"), {})]
+        ("figures", argv_of("flq.sinks.figures"), {})
+    ]
 
 
 def test_without_matplotlib_the_log_says_what_to_install(tmp_path, monkeypatch, caplog):
@@ -87,7 +91,8 @@ def test_without_matplotlib_the_log_says_what_to_install(tmp_path, monkeypatch, 
 
 @pytest.mark.parametrize("number", [signal.SIGSTOP, signal.SIGKILL])
 def test_one_that_hangs_or_dies_delays_no_round_and_the_end_no_longer_than_its_limit(
-        make_master, run_workers, tmp_path, number):
+    make_master, run_workers, tmp_path, number
+):
     undisturbed = run_workers(make_master(*RUN))
     master = make_master(*RUN, "report.figure_every=1")
     watchers = watchers_of(load_config(None, ["report.figure_every=1"]), {}, str(tmp_path), "results")

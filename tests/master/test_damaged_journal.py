@@ -22,10 +22,25 @@ from flq.report.recorded import read_about, read_journal
 LINK = link_of("run", Layout((Tensor("w", (5,)),)))
 PAYLOAD = np.arange(20, dtype=np.uint8)
 UPLOAD = Answered(0, Answer(Kind.UPLOAD, 1, 1, 7, 3, 0.5, 4.0, cost_bits=160, codec_id=32, payload=PAYLOAD), 0)
-REPORT = {"report": {"roll_call": {"0": "uploaded"}, "round_index": 1, "training_loss": 0.5, "payload_bits_up": 1,
-                     "payload_bits_down": 1, "frame_bytes_up": 1, "frame_bytes_down": 1, "retransmitted_bytes": 0,
-                     "training_s": 0.1, "waiting_s": 0.1, "round_s": 0.2, "own_accuracy": None, "own_loss": None},
-          "wire": [1, 2], "energy_j": None}
+REPORT = {
+    "report": {
+        "roll_call": {"0": "uploaded"},
+        "round_index": 1,
+        "training_loss": 0.5,
+        "payload_bits_up": 1,
+        "payload_bits_down": 1,
+        "frame_bytes_up": 1,
+        "frame_bytes_down": 1,
+        "retransmitted_bytes": 0,
+        "training_s": 0.1,
+        "waiting_s": 0.1,
+        "round_s": 0.2,
+        "own_accuracy": None,
+        "own_loss": None,
+    },
+    "wire": [1, 2],
+    "energy_j": None,
+}
 
 
 @pytest.fixture
@@ -34,9 +49,15 @@ def folder(tmp_path):
     journal = create(str(tmp_path), {"run_id": "run", "settings": {}, "ended": None})
     numbers = (1, 2, 3)
     reports = [(n, dict(REPORT, report=dict(REPORT["report"], round_index=n))) for n in numbers]
-    journal.write(Batch([(n, to_entry(UPLOAD if n < 3 else RoundDue(3), LINK)) for n in numbers],
-                        [(n, n, PAYLOAD + n) for n in numbers], reports, [(n, [0.1 * n, 0.9]) for n in numbers],
-                        {"counted": {"traffic": 1}}))
+    journal.write(
+        Batch(
+            [(n, to_entry(UPLOAD if n < 3 else RoundDue(3), LINK)) for n in numbers],
+            [(n, n, PAYLOAD + n) for n in numbers],
+            reports,
+            [(n, [0.1 * n, 0.9]) for n in numbers],
+            {"counted": {"traffic": 1}},
+        )
+    )
     journal.close()
     return str(tmp_path)
 
@@ -51,8 +72,13 @@ def everything(folder):
     """Read all that a restart reads."""
     journal = reopen(folder)
     try:
-        return (journal.about(), list(journal.entries(after=0)), [row[0] for row in journal.deltas()],
-                [index for index, _ in journal.rounds()], [index for index, _ in journal.tested()])
+        return (
+            journal.about(),
+            list(journal.entries(after=0)),
+            [row[0] for row in journal.deltas()],
+            [index for index, _ in journal.rounds()],
+            [index for index, _ in journal.tested()],
+        )
     finally:
         journal.close()
 
@@ -63,27 +89,30 @@ def test_what_is_whole_is_read(folder, caplog):
     assert len(read_journal(folder).rows) == 3 and not caplog.records
 
 
-@pytest.mark.parametrize("statement, words", [
-    ("UPDATE entries SET kind = 'answerec' WHERE seq = 2", "entry 2 is damaged or missing"),
-    ("UPDATE entries SET body = '{ }' WHERE seq = 2", "entry 2 is"),
-    ("UPDATE entries SET head = zeroblob(length(head)) WHERE seq = 2", "entry 2 is"),
-    ("UPDATE entries SET head = substr(head, 2) WHERE seq = 2", "entry 2 is"),
-    ("UPDATE entries SET head = CAST(head || '' AS TEXT) WHERE seq = 2", "entry 2 is"),
-    ("UPDATE entries SET payload = zeroblob(20) WHERE seq = 2", "entry 2 is"),
-    ("UPDATE entries SET payload = NULL, head = NULL WHERE seq = 2", "entry 2 is"),
-    ("UPDATE entries SET digest = digest + 1 WHERE seq = 2", "entry 2 is"),
-    ("UPDATE entries SET seq = 4 WHERE seq = 3", "entry 3 is"),
-    ("DELETE FROM entries WHERE seq = 2", "entry 2 is"),
-    ("DELETE FROM entries WHERE seq = 1", "entry 1 is"),
-    ("DELETE FROM entries WHERE seq = 3", "its entries end with 2, expected 3"),
-    ("INSERT INTO entries SELECT 4, kind, body, head, payload, digest FROM entries WHERE seq = 1", "entry 4 is"),
-    ("UPDATE about SET value = '\"rum\"' WHERE key = 'run_id'", "of the run .'run_id'. is damaged"),
-    ("UPDATE about SET key = 'run_ie' WHERE key = 'run_id'", "of the run .'run_ie'. is damaged"),
-    ("UPDATE about SET value = '3' WHERE key = 'format'", "'format'. is damaged"),
-    ("DELETE FROM about WHERE key = 'ended'", "has 5 rows on the run as a whole, expected 6"),
-    ("DELETE FROM about WHERE key = 'extent'", "expected 1"),
-    ("UPDATE about SET value = '[0, 2, 0, 3, 3, 3, 5, false]' WHERE key = 'extent'", "'extent'. is damaged"),
-])
+@pytest.mark.parametrize(
+    "statement, words",
+    [
+        ("UPDATE entries SET kind = 'answerec' WHERE seq = 2", "entry 2 is damaged or missing"),
+        ("UPDATE entries SET body = '{ }' WHERE seq = 2", "entry 2 is"),
+        ("UPDATE entries SET head = zeroblob(length(head)) WHERE seq = 2", "entry 2 is"),
+        ("UPDATE entries SET head = substr(head, 2) WHERE seq = 2", "entry 2 is"),
+        ("UPDATE entries SET head = CAST(head || '' AS TEXT) WHERE seq = 2", "entry 2 is"),
+        ("UPDATE entries SET payload = zeroblob(20) WHERE seq = 2", "entry 2 is"),
+        ("UPDATE entries SET payload = NULL, head = NULL WHERE seq = 2", "entry 2 is"),
+        ("UPDATE entries SET digest = digest + 1 WHERE seq = 2", "entry 2 is"),
+        ("UPDATE entries SET seq = 4 WHERE seq = 3", "entry 3 is"),
+        ("DELETE FROM entries WHERE seq = 2", "entry 2 is"),
+        ("DELETE FROM entries WHERE seq = 1", "entry 1 is"),
+        ("DELETE FROM entries WHERE seq = 3", "its entries end with 2, expected 3"),
+        ("INSERT INTO entries SELECT 4, kind, body, head, payload, digest FROM entries WHERE seq = 1", "entry 4 is"),
+        ("UPDATE about SET value = '\"rum\"' WHERE key = 'run_id'", "of the run .'run_id'. is damaged"),
+        ("UPDATE about SET key = 'run_ie' WHERE key = 'run_id'", "of the run .'run_ie'. is damaged"),
+        ("UPDATE about SET value = '3' WHERE key = 'format'", "'format'. is damaged"),
+        ("DELETE FROM about WHERE key = 'ended'", "has 5 rows on the run as a whole, expected 6"),
+        ("DELETE FROM about WHERE key = 'extent'", "expected 1"),
+        ("UPDATE about SET value = '[0, 2, 0, 3, 3, 3, 5, false]' WHERE key = 'extent'", "'extent'. is damaged"),
+    ],
+)
 def test_what_a_run_cannot_do_without_is_refused(folder, statement, words):
     change(folder, statement)
     sentence = "the journal %s/journal.sqlite cannot be read: .*%s" % (folder, words)
@@ -92,20 +121,30 @@ def test_what_a_run_cannot_do_without_is_refused(folder, statement, words):
     assert "restore the folder of the run from a backup, or begin a new run" in str(error.value)
 
 
-@pytest.mark.parametrize("statement, left, words", [
-    ("UPDATE deltas SET payload = zeroblob(20) WHERE version = 2", [[1, 3], [1, 2, 3], [1, 2, 3]], "left out: delta 2"),
-    ("UPDATE deltas SET round = 3 WHERE version = 2", [[1, 3], [1, 2, 3], [1, 2, 3]], "left out: delta 2"),
-    ("DELETE FROM deltas WHERE version = 3", [[1, 2], [1, 2, 3], [1, 2, 3]], "left out: delta 3"),
-    ("UPDATE rounds SET report = '{}' WHERE round = 2", [[1, 2, 3], [1, 3], [1, 2, 3]], "the report of round 2"),
-    ("DELETE FROM rounds WHERE round = 3", [[1, 2, 3], [1, 2], [1, 2, 3]], "the report of round 3"),
-    ("UPDATE tested SET results = '[0.1, 0.8]' WHERE round = 2", [[1, 2, 3], [1, 2, 3], [1, 3]],
-     "the test results of 1 rounds"),
-    ("DELETE FROM tested WHERE round = 1", [[1, 2, 3], [1, 2, 3], [2, 3]], "the test results of 1 rounds"),
-])
+@pytest.mark.parametrize(
+    "statement, left, words",
+    [
+        (
+            "UPDATE deltas SET payload = zeroblob(20) WHERE version = 2",
+            [[1, 3], [1, 2, 3], [1, 2, 3]],
+            "left out: delta 2",
+        ),
+        ("UPDATE deltas SET round = 3 WHERE version = 2", [[1, 3], [1, 2, 3], [1, 2, 3]], "left out: delta 2"),
+        ("DELETE FROM deltas WHERE version = 3", [[1, 2], [1, 2, 3], [1, 2, 3]], "left out: delta 3"),
+        ("UPDATE rounds SET report = '{}' WHERE round = 2", [[1, 2, 3], [1, 3], [1, 2, 3]], "the report of round 2"),
+        ("DELETE FROM rounds WHERE round = 3", [[1, 2, 3], [1, 2], [1, 2, 3]], "the report of round 3"),
+        (
+            "UPDATE tested SET results = '[0.1, 0.8]' WHERE round = 2",
+            [[1, 2, 3], [1, 2, 3], [1, 3]],
+            "the test results of 1 rounds",
+        ),
+        ("DELETE FROM tested WHERE round = 1", [[1, 2, 3], [1, 2, 3], [2, 3]], "the test results of 1 rounds"),
+    ],
+)
 def test_what_a_run_can_do_without_is_left_out_with_a_line(folder, caplog, statement, left, words):
     change(folder, statement)
     assert list(everything(folder)[2:]) == left
-    record, = caplog.records
+    (record,) = caplog.records
     assert record.levelno == logging.WARNING
     assert "the journal %s/journal.sqlite is damaged" % folder in record.getMessage() and words in record.getMessage()
 
@@ -177,8 +216,12 @@ def test_a_reader_keeps_nobody_waiting_for_a_checkpoint(tmp_path):
 
 def test_a_run_of_an_older_release_is_refused_by_the_name_of_the_one_that_finishes_it_and_read(tmp_path):
 
-    old_journal(str(tmp_path), {"run_id": "old", "settings": {"system": {}}, "ended": None},
-                rounds=[(1, json.dumps(REPORT))], tested=[(1, "[0.25, 0.75]")])
+    old_journal(
+        str(tmp_path),
+        {"run_id": "old", "settings": {"system": {}}, "ended": None},
+        rounds=[(1, json.dumps(REPORT))],
+        tested=[(1, "[0.25, 0.75]")],
+    )
     before = (tmp_path / NAME).read_bytes()
     for only_to_look in (True, False):
         with pytest.raises(ConfigError, match="has format 3, expected 4 .finish the run with FLQ 0.1.0"):

@@ -10,9 +10,18 @@ from flq.errors import ConfigError
 from flq.master.http import descriptors
 
 
-@pytest.mark.parametrize("total_workers, wanted, limit, in_use, expected", [
-    (2, 0, 20000, 10, 264), (200, 0, 20000, 10, 1056), (200, 0, 1024, 10, 886), (2, 100, 1024, 10, 100),
-    (2, 3, 1024, 10, 3), (2, 0, 64, 10, 27), (2, 0, descriptors.UNLIMITED, 10, 264)])
+@pytest.mark.parametrize(
+    "total_workers, wanted, limit, in_use, expected",
+    [
+        (2, 0, 20000, 10, 264),
+        (200, 0, 20000, 10, 1056),
+        (200, 0, 1024, 10, 886),
+        (2, 100, 1024, 10, 100),
+        (2, 3, 1024, 10, 3),
+        (2, 0, 64, 10, 27),
+        (2, 0, descriptors.UNLIMITED, 10, 264),
+    ],
+)
 def test_as_many_as_are_wanted_or_fit(caplog, total_workers, wanted, limit, in_use, expected):
     caplog.set_level(logging.WARNING)
     assert descriptors.n_connections(total_workers, wanted, limit, in_use) == expected
@@ -22,11 +31,12 @@ def test_as_many_as_are_wanted_or_fit(caplog, total_workers, wanted, limit, in_u
 def test_a_setting_that_does_not_fit_is_one_line_with_figures_and_a_remedy(caplog):
     caplog.set_level(logging.WARNING)
     assert descriptors.n_connections(2, 5000, 1024, 10) == 886
-    record, = caplog.records
+    (record,) = caplog.records
     assert record.message == (
         "security.max_connections is 5000, expected at most 886: this process may open 1024 files, and keeps 138 for "
         "journal, results and logs; no more than 886 connections are kept (raise the hard limit with ulimit -Hn 5138 "
-        "as root, in a systemd unit with LimitNOFILE=5138; or lower security.max_connections)")
+        "as root, in a systemd unit with LimitNOFILE=5138; or lower security.max_connections)"
+    )
     assert descriptors.n_connections(2, 5000, 5138, 10) == 5000  # it says the truth
 
 

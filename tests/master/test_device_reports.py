@@ -9,8 +9,15 @@ from flq.master.records.devices import Counts, Devices
 from flq.protocol.events import Heartbeat
 
 RUN = ("system.total_workers=2", "system.min_workers=2", "system.max_rounds=3")
-REPORT = {"life": "0123abcd", "cpu": 0.25, "temperature_c": 41.5, "peak_c": 50.0, "energy_j": 100.0, "samples": 1000,
-          "rails_w": {"POM_5V_IN": 2.5}}
+REPORT = {
+    "life": "0123abcd",
+    "cpu": 0.25,
+    "temperature_c": 41.5,
+    "peak_c": 50.0,
+    "energy_j": 100.0,
+    "samples": 1000,
+    "rails_w": {"POM_5V_IN": 2.5},
+}
 
 
 def report(**changes):
@@ -83,14 +90,35 @@ def test_the_status_shows_the_last_report_and_the_sums_of_the_run(make_master):
     master.service.ask(lambda ticket: Heartbeat(ticket, 0, first.machine.epoch))  # the status is made after an event
     shown = master.status()["worker_status"]["0"]["device"]
     assert shown.pop("age_s") < 20.0
-    assert shown == {"cpu": 0.25, "temperature_c": 41.5, "peak_c": 41.5, "energy_j": 4.0, "samples": 500,
-                     "throttled": True, "rails_w": {"POM_5V_IN": 2.5}}
+    assert shown == {
+        "cpu": 0.25,
+        "temperature_c": 41.5,
+        "peak_c": 41.5,
+        "energy_j": 4.0,
+        "samples": 500,
+        "throttled": True,
+        "rails_w": {"POM_5V_IN": 2.5},
+    }
     assert master.status()["worker_status"]["1"]["device"] is None
 
 
-@pytest.mark.parametrize("device", [
-    [], {}, report(cpu=2.0), report(life="x"), report(energy_j=-1), report(energy_j="many"), report(nonsense=1),
-    report(rails_w={"x" * 99: 1.0}), report(samples=1.5), report(throttled=1), report(problem="a\nb")], ids=repr)
+@pytest.mark.parametrize(
+    "device",
+    [
+        [],
+        {},
+        report(cpu=2.0),
+        report(life="x"),
+        report(energy_j=-1),
+        report(energy_j="many"),
+        report(nonsense=1),
+        report(rails_w={"x" * 99: 1.0}),
+        report(samples=1.5),
+        report(throttled=1),
+        report(problem="a\nb"),
+    ],
+    ids=repr,
+)
 def test_a_report_that_can_not_be_is_refused_and_kept_nowhere(make_master, device):
     master = make_master(*RUN)
     first, _ = joined(master)

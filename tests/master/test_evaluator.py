@@ -58,8 +58,9 @@ def test_a_slow_evaluator_drops_the_oldest_rounds_and_does_the_newest(make_evalu
     os.kill(evaluator._child.pid, signal.SIGSTOP)
     done = queue.Queue()
     for round_index in range(1, 6):
-        evaluator.evaluate(round_index, [np.ones(40, np.float32)] * 2,
-                           lambda *result: done.put(result))  # comes back at once though nothing is evaluated
+        evaluator.evaluate(
+            round_index, [np.ones(40, np.float32)] * 2, lambda *result: done.put(result)
+        )  # comes back at once though nothing is evaluated
     assert [done.get(timeout=WAIT_S) for _ in range(3)] == [(1, None), (2, None), (3, None)]
     assert done.empty()
     assert not evaluator.wait_until_idle(0.0)
@@ -88,7 +89,7 @@ def test_a_dead_evaluator_is_replaced_and_no_round_is_without_results(make_evalu
     assert "the evaluator process has ended (exit code -9)" in caplog.text and "not evaluated" not in caplog.text
 
 
-@pytest.mark.parametrize("n_values", [40, 10 ** 6], ids=["it reads no reply", "it takes no request"])
+@pytest.mark.parametrize("n_values", [40, 10**6], ids=["it reads no reply", "it takes no request"])
 def test_an_evaluator_that_hangs_is_replaced(make_evaluator, monkeypatch, caplog, n_values):
     monkeypatch.setattr(evaluator_module, "STUCK_S", 5.0)
     evaluator = make_evaluator()
@@ -163,8 +164,9 @@ def test_a_round_that_ends_two_children_is_given_up_and_the_next_is_done(make_ev
 
 
 @pytest.mark.parametrize("number", [1, 2])
-def test_an_evaluator_that_ends_again_and_again_is_left_alone_for_a_while(make_evaluator, mortal, caplog, monkeypatch,
-                                                                         number):
+def test_an_evaluator_that_ends_again_and_again_is_left_alone_for_a_while(
+    make_evaluator, mortal, caplog, monkeypatch, number
+):
     begun = mortal(number)
     evaluator, done = make_evaluator(), queue.Queue()
 
@@ -254,7 +256,8 @@ def test_an_export_that_is_dropped_may_be_asked_for_again(make_evaluator, tmp_pa
     thread.start()
     with evaluator._changed:
         assert evaluator._changed.wait_for(
-            lambda: any(job.header["do"] == "save_keras" for job in evaluator._jobs), WAIT_S)
+            lambda: any(job.header["do"] == "save_keras" for job in evaluator._jobs), WAIT_S
+        )
     for round_index in range(2, 6):
         evaluator.evaluate(round_index, [np.ones(40, np.float32)] * 2, lambda *result: None)
     assert "can not keep up" in caught.get(timeout=WAIT_S)

@@ -34,8 +34,9 @@ libc.fflush(None)
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has arenas")
 def test_many_threads_share_two_arenas():
     def arenas(how):
-        done = subprocess.run([sys.executable, "-c", COUNT, how], stdout=subprocess.PIPE, universal_newlines=True,
-                              check=True)
+        done = subprocess.run(
+            [sys.executable, "-c", COUNT, how], stdout=subprocess.PIPE, universal_newlines=True, check=True
+        )
         return done.stdout.count("<heap nr=")
 
     assert arenas("few") <= 2 < arenas("as it comes")

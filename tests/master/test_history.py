@@ -65,12 +65,12 @@ def test_before_the_first_round_there_are_none(master):
     assert get(master) == {"rounds": [], "next": 0}
 
 
-@pytest.mark.parametrize("since", [5, 10 ** 9, 2 ** 63 - 1])
+@pytest.mark.parametrize("since", [5, 10**9, 2**63 - 1])
 def test_after_the_last_round_there_are_none_and_next_stays(since):
     assert history([], since) == {"rounds": [], "next": since}
 
 
-@pytest.mark.parametrize("since", [5, 10 ** 9, 2 ** 63 - 1])
+@pytest.mark.parametrize("since", [5, 10**9, 2**63 - 1])
 def test_the_master_has_no_rounds_after_the_last(make_master, run_workers, since):
     master = make_master(*RUN)
     run_workers(master)
@@ -103,20 +103,29 @@ def test_without_a_limit_a_page_is_bounded(master, monkeypatch):
 
 def test_what_json_can_not_say_is_null():
     page = history([row(1, training_loss=math.nan, own_loss=math.inf, own_accuracy=-math.inf, round_s=0.5)], 0)
-    found, = page["rounds"]
+    (found,) = page["rounds"]
     assert (found["training_loss"], found["own_loss"], found["own_accuracy"], found["round_s"]) == (None,) * 3 + (0.5,)
     json.dumps(page, allow_nan=False)
 
 
-@pytest.mark.parametrize("query, what", [
-    ("since=-1", "since must be in 0.."), ("since=x", "since must be an integer"),
-    ("since=", "since must be an integer"),
-    ("since=1.5", "since must be an integer"), ("since=" + "9" * 5000, "since must be an integer"),
-    ("since=9223372036854775808", "since must be an integer"), ("limit=0", "limit must be in 1.."),
-    ("limit=-5", "limit must be in 1.."), ("limit=%d" % (MAX_ROWS + 1), "limit must be in 1.."),
-    ("limit=NaN", "limit must be an integer"), ("sinse=3", "may hold since and limit"),
-    ("%ff=3", "may hold since and limit"),
-    ("x" * 3000 + "=1", "may hold since and limit")])
+@pytest.mark.parametrize(
+    "query, what",
+    [
+        ("since=-1", "since must be in 0.."),
+        ("since=x", "since must be an integer"),
+        ("since=", "since must be an integer"),
+        ("since=1.5", "since must be an integer"),
+        ("since=" + "9" * 5000, "since must be an integer"),
+        ("since=9223372036854775808", "since must be an integer"),
+        ("limit=0", "limit must be in 1.."),
+        ("limit=-5", "limit must be in 1.."),
+        ("limit=%d" % (MAX_ROWS + 1), "limit must be in 1.."),
+        ("limit=NaN", "limit must be an integer"),
+        ("sinse=3", "may hold since and limit"),
+        ("%ff=3", "may hold since and limit"),
+        ("x" * 3000 + "=1", "may hold since and limit"),
+    ],
+)
 def test_a_query_that_means_nothing_is_422(master, query, what):
     assert what in assert_refused(master.send("GET", "/history?" + query), 422)
 

@@ -14,8 +14,9 @@ MOST_AT_ONCE = 30
 def register(master, instance="one", key="a key", **body):
     """Return status, headers and the reply."""
     token = token_of_worker(0) + ("" if key is None else ":" + key)
-    status, headers, text = master.send("POST", "/register", json.dumps(dict(body, worker_id=0, instance=instance)),
-                                        token=token)
+    status, headers, text = master.send(
+        "POST", "/register", json.dumps(dict(body, worker_id=0, instance=instance)), token=token
+    )
     return status, headers, json.loads(text)
 
 
@@ -44,8 +45,9 @@ def test_who_has_the_token_but_not_the_state_folder_takes_no_joins_of_the_worker
     assert join(master, key="the key of a process that has just begun")[2]["joined"] is True
 
 
-@pytest.mark.parametrize("key, status", [
-    (None, 200), ("", 200), ("k" * 64, 200), ("k" * 65, 422), ("\xe9\xff", 200), ("a, b", 200)])
+@pytest.mark.parametrize(
+    "key, status", [(None, 200), ("", 200), ("k" * 64, 200), ("k" * 65, 422), ("\xe9\xff", 200), ("a, b", 200)]
+)
 def test_a_key_is_any_text_of_64_characters_at_most(make_master, key, status):
     code, _, reply = join(make_master(*RUN), key=key)
     assert code == status

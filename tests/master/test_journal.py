@@ -48,12 +48,19 @@ def test_every_kind_of_event_is_read_back_in_order(journal):
 
 
 def test_what_another_process_opens_is_what_was_committed(journal, tmp_path):
-    journal.write(batch_of([(1, RoundDue(1))], rounds=[(1, {"loss": 0.5})], tested=[(1, [0.1, 0.9])],
-                           deltas=[(1, 1, PAYLOAD)], about={"counted": [1, 2]}))
+    journal.write(
+        batch_of(
+            [(1, RoundDue(1))],
+            rounds=[(1, {"loss": 0.5})],
+            tested=[(1, [0.1, 0.9])],
+            deltas=[(1, 1, PAYLOAD)],
+            about={"counted": [1, 2]},
+        )
+    )
     other = reopen(str(tmp_path))
     assert read_back(other) == [(1, RoundDue(1))]
     assert (other.rounds(), other.tested()) == ([(1, {"loss": 0.5})], [(1, [0.1, 0.9])])
-    (version, index, payload), = other.deltas()
+    ((version, index, payload),) = other.deltas()
     assert (version, index, payload.tolist()) == (1, 1, PAYLOAD.tolist())
     assert other.about() == {"run_id": "run", "ended": None, "counted": [1, 2], "format": FORMAT}
     other.close()
@@ -70,8 +77,11 @@ def test_a_batch_that_fails_leaves_nothing(journal):
 
 def test_what_is_forgotten_is_gone_and_numbers_go_on(journal, tmp_path):
     answered = Answered(0, UPLOAD, 0)
-    journal.write(batch_of([(1, EVENTS[0]), (2, answered), (3, answered)],
-                           deltas=[(1, 1, PAYLOAD), (2, 2, PAYLOAD), (3, 3, PAYLOAD)]))
+    journal.write(
+        batch_of(
+            [(1, EVENTS[0]), (2, answered), (3, answered)], deltas=[(1, 1, PAYLOAD), (2, 2, PAYLOAD), (3, 3, PAYLOAD)]
+        )
+    )
     journal.forget(2, 1)
     assert [seq for seq, _ in read_back(journal, after=2)] == [3]
     assert [version for version, _, _ in journal.deltas()] == [2, 3]
@@ -138,8 +148,9 @@ def test_what_is_no_journal_is_named(tmp_path, content, words):
 
 def test_a_journal_of_a_later_version_is_refused(journal, tmp_path):
     journal.write(batch_of(about={"format": FORMAT + 1}))
-    with pytest.raises(ConfigError, match="format %d, expected %d .resume with the version of FLQ" % (
-            FORMAT + 1, FORMAT)):
+    with pytest.raises(
+        ConfigError, match="format %d, expected %d .resume with the version of FLQ" % (FORMAT + 1, FORMAT)
+    ):
         reopen(str(tmp_path))
 
 

@@ -147,7 +147,8 @@ def test_where_no_more_files_can_be_opened_it_is_one_line_and_those_that_wait_ge
         resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
         assert all(sock.recv(4096).startswith(b"HTTP/1.1 200 ") for sock in later)
     assert [record.message for record in caplog.records] == [
-        "no new connection can be taken in: Too many open files; it is tried again"]
+        "no new connection can be taken in: Too many open files; it is tried again"
+    ]
 
 
 def test_a_workers_requests_have_so_many_places(make_master, monkeypatch):
@@ -165,12 +166,17 @@ def test_a_workers_requests_have_so_many_places(make_master, monkeypatch):
         assert master.send("POST", "/register", b'{"worker_id": 0, "instance": "a"}')[0] == 200
 
 
-@pytest.mark.parametrize("request_, code, error", [
-    (b"nonsense\r\n\r\n", 400, "BadRequest"),
-    (b"GET /%s HTTP/1.1\r\n\r\n" % (b"a" * 40000), 414, "Request-UriTooLong"),
-    (b"GET / HTTP/1.1\r\nX: %s\r\n\r\n" % (b"a" * 40000), 413, "RequestEntityTooLarge"),
-    (b"GET / HTTP/1.1\nHost: x\n\n", 400, "BadRequest"),
-    (b"POST /stop HTTP/1.1\r\nContent-Length: x\r\n\r\n", 400, "BadRequest")], ids=lambda value: repr(value)[:20])
+@pytest.mark.parametrize(
+    "request_, code, error",
+    [
+        (b"nonsense\r\n\r\n", 400, "BadRequest"),
+        (b"GET /%s HTTP/1.1\r\n\r\n" % (b"a" * 40000), 414, "Request-UriTooLong"),
+        (b"GET / HTTP/1.1\r\nX: %s\r\n\r\n" % (b"a" * 40000), 413, "RequestEntityTooLarge"),
+        (b"GET / HTTP/1.1\nHost: x\n\n", 400, "BadRequest"),
+        (b"POST /stop HTTP/1.1\r\nContent-Length: x\r\n\r\n", 400, "BadRequest"),
+    ],
+    ids=lambda value: repr(value)[:20],
+)
 def test_what_is_no_http_is_refused_in_our_form(make_master, request_, code, error):
     answer = make_master(*RUN).send_raw(request_, half_close=False)
     first, _, body = answer.partition(b"\r\n\r\n")
@@ -185,6 +191,7 @@ def test_a_late_head_is_refused_in_our_form(make_master, monkeypatch):
 
 
 def test_a_header_with_an_underscore_is_none(make_master):
-    answer = make_master(*RUN).send_raw(b"GET /history HTTP/1.1\r\nHost: localhost\r\nContent_Length: 10\r\n"
-                                        b"Connection: close\r\n\r\n")
+    answer = make_master(*RUN).send_raw(
+        b"GET /history HTTP/1.1\r\nHost: localhost\r\nContent_Length: 10\r\nConnection: close\r\n\r\n"
+    )
     assert answer.startswith(b"HTTP/1.1 401 ")

@@ -28,8 +28,9 @@ TESTS = Path(__file__).resolve().parent.parent
 sys.path.append(str(TESTS / "device"))
 from trees import NANO, PC, SWAPS_HEAD, ZRAM, memory, plant  # noqa: E402
 
-WORKS = Probe({"numpy": "2.4.6", "tensorflow": "2.21.0", "keras": "3.15.1", "cuda": False, "gpus": 0, "stage": "end"},
-              "", [])
+WORKS = Probe(
+    {"numpy": "2.4.6", "tensorflow": "2.21.0", "keras": "3.15.1", "cuda": False, "gpus": 0, "stage": "end"}, "", []
+)
 MISSING = Probe({"numpy": "2.4.6", "stage": "tensorflow", "error": "x", "missing": "tensorflow"}, "exit code 0", [])
 TWO = ("system.total_workers=2", "system.min_workers=2")
 
@@ -44,9 +45,14 @@ def no_proxy(monkeypatch):
 def certificates(tmp_path_factory):
     """A folder in which the commands of docs/security.md have run."""
     folder = tmp_path_factory.mktemp("certificates")
-    commands, = re.findall(r"```bash\n(.*?)```", (TESTS.parent / "docs" / "security.md").read_text(), re.DOTALL)
-    subprocess.run(["bash", "-euc", commands.replace("rsa:3072", "rsa:2048")], cwd=str(folder), check=True,
-                   stderr=subprocess.DEVNULL, timeout=120)
+    (commands,) = re.findall(r"```bash\n(.*?)```", (TESTS.parent / "docs" / "security.md").read_text(), re.DOTALL)
+    subprocess.run(
+        ["bash", "-euc", commands.replace("rsa:3072", "rsa:2048")],
+        cwd=str(folder),
+        check=True,
+        stderr=subprocess.DEVNULL,
+        timeout=120,
+    )
     return folder
 
 
@@ -75,12 +81,31 @@ def faults(lines):
 
 # ---- The master's
 
+
 def test_a_machine_in_good_order_passes_every_check(project):
     lines = examined(project)
     assert faults(lines) == {}
-    assert {"board", "memory", "swap", "power mode", "power", "temperature", "clock", "python", "numpy", "packages",
-            "tensorflow", "gpu", "disk", "folders", "configuration", "port", "tokens", "tls",
-            "notifications"} == set(lines)
+    assert {
+        "board",
+        "memory",
+        "swap",
+        "power mode",
+        "power",
+        "temperature",
+        "clock",
+        "python",
+        "numpy",
+        "packages",
+        "tensorflow",
+        "gpu",
+        "disk",
+        "folders",
+        "configuration",
+        "port",
+        "tokens",
+        "tls",
+        "notifications",
+    } == set(lines)
     assert sorted(os.listdir(str(project))) == ["flq_config.json", "root"]
 
 
@@ -105,13 +130,14 @@ def test_a_tracker_that_is_not_installed_is_a_configuration_that_will_not_do(pro
     (project / "flq_config.json").write_text(json.dumps({"model": "quadratic", "trackers": "jsonl"}))
     assert faults(examined(project)) == {}
     (project / "flq_config.json").write_text(json.dumps({"model": "quadratic", "trackers": "swanlab"}))
-    line, = faults(examined(project)).values()
+    (line,) = faults(examined(project)).values()
     assert (line.status, line.name) == (FAIL, "configuration") and "no_such_package is not installed" in line.text
 
 
 def test_three_faults_of_a_board_are_found_each_with_its_fix(project):
-    planted = dict(memory(4059424, 900000), **{"/proc/swaps": SWAPS_HEAD + ZRAM,
-                                               "/var/lib/nvpmodel/status": "pmode:0001\n"})
+    planted = dict(
+        memory(4059424, 900000), **{"/proc/swaps": SWAPS_HEAD + ZRAM, "/var/lib/nvpmodel/status": "pmode:0001\n"}
+    )
     found = faults(examined(project, tree=NANO, changes=planted))
     assert sorted(found) == ["memory", "power mode", "swap"]
     assert "multi-user.target" in found["memory"].fix and "nvpmodel -m 0" in found["power mode"].fix
@@ -128,9 +154,14 @@ def test_a_numpy_that_does_not_work_ends_the_examination_but_not_the_doctor(proj
     assert lines["configuration"].status == FAIL and "port" not in lines
 
 
-@pytest.mark.parametrize("flags, text", [
-    (("--config", "/no/such/file"), "no/such/file"), (("--set", "model.lr=-1"), "lr must be"),
-    (("--set", "model.name=resnet99"), "resnet99")])
+@pytest.mark.parametrize(
+    "flags, text",
+    [
+        (("--config", "/no/such/file"), "no/such/file"),
+        (("--set", "model.lr=-1"), "lr must be"),
+        (("--set", "model.name=resnet99"), "resnet99"),
+    ],
+)
 def test_a_configuration_that_would_be_refused_is_a_failure(project, flags, text):
     line = examined(project, *flags)["configuration"]
     assert line.status == FAIL and text in line.text and line.fix
@@ -228,9 +259,11 @@ def test_this_machine_can_be_a_master(project, capsys):
 
 # ---- The worker's, against a real master
 
+
 def worker_arguments(master, *flags):
-    args = worker_command_line.parse_flags(["--worker_id", "0", "--master_ip", "127.0.0.1", "--port", str(master.port)]
-                                           + list(flags))
+    args = worker_command_line.parse_flags(
+        ["--worker_id", "0", "--master_ip", "127.0.0.1", "--port", str(master.port)] + list(flags)
+    )
     args.json = True
     return args
 
@@ -250,14 +283,24 @@ def test_the_master_takes_the_token_and_nothing_of_the_run_changes(make_master):
     lines = by_name(master_lines(master.url, None, 0, TOKENS["worker0"]))
     after = master.status()
     assert [(line.name, line.status) for line in lines.values()] == [
-        ("address", OK), ("master", OK), ("clock skew", OK), ("token", OK)]
+        ("address", OK),
+        ("master", OK),
+        ("clock skew", OK),
+        ("token", OK),
+    ]
     unchanged = ("state", "current_round", "connected_workers", "worker_status", "disk_bytes")
     assert {key: before[key] for key in unchanged} == {key: after[key] for key in unchanged}
 
 
-@pytest.mark.parametrize("worker_id, token, text", [
-    (0, "x" * 40, "does not know the token"), (0, TOKENS["operator"], "for workers"),
-    (0, TOKENS["worker1"], "the token is that of worker1"), (7, TOKENS["worker7"], "takes no worker 7")])
+@pytest.mark.parametrize(
+    "worker_id, token, text",
+    [
+        (0, "x" * 40, "does not know the token"),
+        (0, TOKENS["operator"], "for workers"),
+        (0, TOKENS["worker1"], "the token is that of worker1"),
+        (7, TOKENS["worker7"], "takes no worker 7"),
+    ],
+)
 def test_a_token_of_somebody_else_is_a_failure(make_master, worker_id, token, text):
     line = by_name(master_lines(make_master(*TWO).url, None, worker_id, token))["token"]
     assert line.status == FAIL and text in line.text and line.fix

@@ -59,12 +59,17 @@ def test_what_boards_tell_is_there_and_what_they_do_not_tell_is_not(make_master,
     run_workers(master)
     status = master.service.status
     status["worker_status"]["0"]["device"] = {"power_w": 2.5, "throttled": True, "energy_j": 40.0, "age_s": 1.0}
-    found = {name: value for (name, labels), value in samples(Metrics(lambda: status).text()).items()
-             if dict(labels).get("worker") == "0"}
+    found = {
+        name: value
+        for (name, labels), value in samples(Metrics(lambda: status).text()).items()
+        if dict(labels).get("worker") == "0"
+    }
     assert found["flq_worker_power_watts"] == 2.5 and found["flq_worker_energy_joules_total"] == 40.0
     assert found["flq_worker_throttled"] == 1.0 and "flq_worker_temperature_celsius" not in found
-    assert not any(name == "flq_worker_power_watts" and ("worker", "1") in labels
-                   for name, labels in samples(Metrics(lambda: status).text()))
+    assert not any(
+        name == "flq_worker_power_watts" and ("worker", "1") in labels
+        for name, labels in samples(Metrics(lambda: status).text())
+    )
 
 
 def test_the_run_is_in_exactly_one_state(make_master):
@@ -82,8 +87,12 @@ def test_labels_have_few_values(make_master, run_workers):
     for (name, labels), _ in scrape(master).items():
         for label, value in labels if name != "flq_run_info" else ():
             values.setdefault(label, set()).add(value)
-    assert values == {"worker": {"0", "1"}, "direction": {"up", "down"}, "outcome": set(STATUSES),
-                      "state": {"LOBBY", "OPEN", "CLOSING", "FINISHED"}}
+    assert values == {
+        "worker": {"0", "1"},
+        "direction": {"up", "down"},
+        "outcome": set(STATUSES),
+        "state": {"LOBBY", "OPEN", "CLOSING", "FINISHED"},
+    }
 
 
 def test_two_runs_in_one_process_do_not_mix(make_master, run_workers):
@@ -93,7 +102,7 @@ def test_two_runs_in_one_process_do_not_mix(make_master, run_workers):
 
 
 def test_the_memory_of_the_process_is_told(make_master):
-    assert scrape(make_master(*RUN))["process_resident_memory_bytes", ()] > 10 ** 7
+    assert scrape(make_master(*RUN))["process_resident_memory_bytes", ()] > 10**7
 
 
 def test_without_a_status_there_are_only_the_metrics_of_the_process():

@@ -31,10 +31,12 @@ class Missing:
 @pytest.fixture
 def begin(make_master):
     """Return a function that begins a run whose evaluator is away; returns master and evaluator."""
+
     def made(*overrides):
         master = make_master(*RUN + overrides)
         master.service._evaluator = Missing()
         return master, master.service._evaluator
+
     return made
 
 
@@ -47,8 +49,7 @@ def losses(master):
 
 
 @pytest.mark.parametrize("overrides", [(), ("memory=mirror", "thr_scale=2", "C=3"), ("model.ema=0.9",)])
-def test_when_the_run_has_ended_they_are_evaluated_with_the_models_that_they_had(begin, run_workers, overrides,
-                                                                                 caplog):
+def test_when_the_run_has_ended_they_are_evaluated_with_the_models_that_they_had(begin, run_workers, overrides, caplog):
     caplog.set_level("INFO", "flq")
     master, evaluator = begin(*overrides)
     run_workers(master)

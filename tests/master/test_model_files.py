@@ -152,9 +152,14 @@ def test_nobody_waits_for_ever(run, monkeypatch):
     join(threads)
 
 
-@pytest.mark.parametrize("error, expected", [
-    (DataError("no such thing at /secret/place"), DataError), (Unavailable("busy"), Unavailable),
-    (OSError(28, "No space left on device", "/secret/place"), FlqError)])
+@pytest.mark.parametrize(
+    "error, expected",
+    [
+        (DataError("no such thing at /secret/place"), DataError),
+        (Unavailable("busy"), Unavailable),
+        (OSError(28, "No space left on device", "/secret/place"), FlqError),
+    ],
+)
 def test_a_file_that_fails_is_made_when_it_is_asked_for_again(run, monkeypatch, caplog, error, expected):
     def fail(path, model, timeout_s):
         with open(path + ".partial.keras", "wb") as stream:

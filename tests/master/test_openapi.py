@@ -60,7 +60,8 @@ def test_it_is_what_the_master_serves(master):
 def test_the_document_lists_the_same_endpoints():
     listed = re.findall(r"`(GET|POST) (/[^ `?]*)", ENDPOINTS_MD.read_text(encoding="utf-8"))
     assert {(method, path.replace("<", "{").replace(">", "}")) for method, path in listed} == {
-        (method, path) for path in PATHS for method in methods_of(path) - {"HEAD"}}
+        (method, path) for path in PATHS for method in methods_of(path) - {"HEAD"}
+    }
 
 
 def test_it_is_open_where_no_token_is_needed(master):
@@ -95,23 +96,34 @@ def heartbeat(worker_id, **more):
     return json.dumps(dict({"worker_id": worker_id, "epoch": 1}, **more))
 
 
-@pytest.mark.parametrize("method, path, target, body, headers, codes", [
-    ("GET", "/healthz", "", None, {}, {200}), ("GET", "/status", "", None, {}, {200}),
-    ("GET", "/history", "?since=0", None, {}, {200}), ("GET", "/history", "?since=x", None, {}, {422}),
-    ("GET", "/metrics", "", None, {}, {200}), ("GET", "/results", "", None, {}, {200}),
-    ("GET", "/", "", None, {}, {200}), ("GET", "/feed", "", None, {}, {200}),
-    ("GET", "/openapi.json", "", None, {}, {200}), ("GET", "/get_global_model", "", None, {}, {200}),
-    ("GET", "/get_global_model", "?format=npz", None, {}, {200}),
-    ("GET", "/get_global_model", "?format=keras", None, {}, {422}),
-    ("GET", "/get_global_model", "", None, {"If-None-Match": '"local-1-json"'}, {304}),
-    ("GET", "/get_global_model", "?worker=0&epoch=1&have=0&answered=0", None, FRAMES, {200}),
-    ("GET", "/get_global_model", "?worker=0&epoch=9&have=0&answered=0", None, FRAMES, {409}),
-    ("POST", "/register", "", json.dumps({"worker_id": 0, "instance": "instance0"}), {}, {200}),
-    ("POST", "/register", "", json.dumps({"worker_id": 0, "instance": "another"}), {}, {409}),
-    ("POST", "/register", "", "[]", {}, {400}), ("POST", "/register", "", "{}", {}, {422}),
-    ("POST", "/heartbeat", "", heartbeat(0), {}, {200}), ("POST", "/heartbeat", "", heartbeat(0, epoch=3), {}, {409}),
-    ("POST", "/offer", "?worker=0", b"x", {}, {400}), ("POST", "/upload_update", "?worker=7", b"x", {}, {403, 422}),
-])
+@pytest.mark.parametrize(
+    "method, path, target, body, headers, codes",
+    [
+        ("GET", "/healthz", "", None, {}, {200}),
+        ("GET", "/status", "", None, {}, {200}),
+        ("GET", "/history", "?since=0", None, {}, {200}),
+        ("GET", "/history", "?since=x", None, {}, {422}),
+        ("GET", "/metrics", "", None, {}, {200}),
+        ("GET", "/results", "", None, {}, {200}),
+        ("GET", "/", "", None, {}, {200}),
+        ("GET", "/feed", "", None, {}, {200}),
+        ("GET", "/openapi.json", "", None, {}, {200}),
+        ("GET", "/get_global_model", "", None, {}, {200}),
+        ("GET", "/get_global_model", "?format=npz", None, {}, {200}),
+        ("GET", "/get_global_model", "?format=keras", None, {}, {422}),
+        ("GET", "/get_global_model", "", None, {"If-None-Match": '"local-1-json"'}, {304}),
+        ("GET", "/get_global_model", "?worker=0&epoch=1&have=0&answered=0", None, FRAMES, {200}),
+        ("GET", "/get_global_model", "?worker=0&epoch=9&have=0&answered=0", None, FRAMES, {409}),
+        ("POST", "/register", "", json.dumps({"worker_id": 0, "instance": "instance0"}), {}, {200}),
+        ("POST", "/register", "", json.dumps({"worker_id": 0, "instance": "another"}), {}, {409}),
+        ("POST", "/register", "", "[]", {}, {400}),
+        ("POST", "/register", "", "{}", {}, {422}),
+        ("POST", "/heartbeat", "", heartbeat(0), {}, {200}),
+        ("POST", "/heartbeat", "", heartbeat(0, epoch=3), {}, {409}),
+        ("POST", "/offer", "?worker=0", b"x", {}, {400}),
+        ("POST", "/upload_update", "?worker=7", b"x", {}, {403, 422}),
+    ],
+)
 def test_answers_are_as_it_says(master, operations, method, path, target, body, headers, codes):
     code, got, content = master.send(method, path + target, body, headers)
     assert code in codes, content
@@ -119,8 +131,12 @@ def test_answers_are_as_it_says(master, operations, method, path, target, body, 
 
 
 def test_files_and_refusals_of_strangers_are_as_it_says(master, operations):
-    for target, token in (("/results/config.json", ""), ("/results/nope", ""), ("/results/config.json", None),
-                          ("/results/config.json", TOKENS["worker0"])):
+    for target, token in (
+        ("/results/config.json", ""),
+        ("/results/nope", ""),
+        ("/results/config.json", None),
+        ("/results/config.json", TOKENS["worker0"]),
+    ):
         check(operations["/results/{name}"]["GET"], master, *master.send("GET", target, token=token))
 
 
@@ -130,9 +146,16 @@ def check(operation, master, code, headers, body):
 
     lists = {name: [value] for name, value in headers.items()}
     assert str(code) in operation.definition.raw["responses"]
-    operation.validate_response(schemathesis.Response(
-        status_code=code, headers=lists, content=body, request=requests.Request("GET", master.url).prepare(),
-        elapsed=0.0, verify=False))
+    operation.validate_response(
+        schemathesis.Response(
+            status_code=code,
+            headers=lists,
+            content=body,
+            request=requests.Request("GET", master.url).prepare(),
+            elapsed=0.0,
+            verify=False,
+        )
+    )
 
 
 def test_the_end_is_as_it_says(make_master, operations):

@@ -22,6 +22,7 @@ def printed(tmp_path, monkeypatch, capsys):
         code = command_line.main(argv, str(tmp_path))
         assert [path.name for path in tmp_path.iterdir()] == ["flq_config.json"]  # not even a log
         return (code,) + tuple(capsys.readouterr())
+
     return run
 
 
@@ -46,8 +47,15 @@ def test_the_hash_is_printed_as_64_digits(printed):
     assert re.fullmatch(r"configuration [0-9a-f]{64}\n", printed()[2])
 
 
-@pytest.mark.parametrize("override, sentence", [("b_up=12", "b_up must be one of 1, 2"), ("dataset.name=nope", "nope"),
-    ("system.total_workers=45", "1437 training samples are fewer than"), ("up_budget_bits=1", "up_budget_bits")])
+@pytest.mark.parametrize(
+    "override, sentence",
+    [
+        ("b_up=12", "b_up must be one of 1, 2"),
+        ("dataset.name=nope", "nope"),
+        ("system.total_workers=45", "1437 training samples are fewer than"),
+        ("up_budget_bits=1", "up_budget_bits"),
+    ],
+)
 def test_what_can_not_be_used_is_exit_code_2_and_nothing_on_stdout(printed, caplog, override, sentence):
     code, out, _ = printed(override)
     assert code == 2 and out == "" and sentence in caplog.text

@@ -30,8 +30,12 @@ def running(make_master, monkeypatch):
     system = SimpleNamespace(linger_s=1e300, min_workers=1)  # beyond what any clock can count
     config = SimpleNamespace(system=system, model=SimpleNamespace(name="quadratic"))
     args = argparse.Namespace(host="127.0.0.1", keep_serving=True, tls_cert=None, token_file="tokens")
-    thread = threading.Thread(target=lambda: codes.append(assembly.until_the_end(
-        args, master.service, master.server, config, master.broadcast)), daemon=True)
+    thread = threading.Thread(
+        target=lambda: codes.append(
+            assembly.until_the_end(args, master.service, master.server, config, master.broadcast)
+        ),
+        daemon=True,
+    )
     thread.start()
     assert is_ready.wait(WAIT_S)
     yield SimpleNamespace(master=master, handlers=handlers, codes=codes, thread=thread)
@@ -71,11 +75,16 @@ def log():
         handler.close()
 
 
-@pytest.mark.parametrize("error, sentence", [
-    (RuntimeError("one\ntwo"), "the master can not go on: RuntimeError: one"),
-    (MemoryError(), "the master can not go on: MemoryError: no message")])
-def test_what_nobody_expects_is_one_sentence_and_its_trace_is_in_the_log(tmp_path, monkeypatch, capsys, log, error,
-                                                                         sentence):
+@pytest.mark.parametrize(
+    "error, sentence",
+    [
+        (RuntimeError("one\ntwo"), "the master can not go on: RuntimeError: one"),
+        (MemoryError(), "the master can not go on: MemoryError: no message"),
+    ],
+)
+def test_what_nobody_expects_is_one_sentence_and_its_trace_is_in_the_log(
+    tmp_path, monkeypatch, capsys, log, error, sentence
+):
     def serve(*args):
         raise error
 
@@ -84,7 +93,7 @@ def test_what_nobody_expects_is_one_sentence_and_its_trace_is_in_the_log(tmp_pat
     assert command_line.main([], str(tmp_path)) == 1
     out, err = capsys.readouterr()
     assert out == "" and err.endswith(" " + sentence + "\n") and err.count("\n") == 1
-    written, = (tmp_path / "logs").iterdir()
+    (written,) = (tmp_path / "logs").iterdir()
     text = written.read_text()
     assert sentence in text and "Traceback" in text and "in serve" in text
 

@@ -65,8 +65,9 @@ class Hall:
         sock = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
         sock.setblocking(False)
         self.address, self.listener = sock.getsockname(), Listener(sock)
-        self.reception = reception.Reception(self.listener, max_connections, PATIENCE_S, self._receive,
-                                             self.served.append, self.clock)
+        self.reception = reception.Reception(
+            self.listener, max_connections, PATIENCE_S, self._receive, self.served.append, self.clock
+        )
 
     def _receive(self, sock, address):
         self.made.append(Conn(self, sock, len(self.made)))
@@ -207,7 +208,9 @@ def test_who_leaves_connections_behind_with_one_token_takes_no_places_from_other
     full.show(2, "worker0")
     full.show(2, "worker1")  # a peer with two tokens may show the second one
     assert {name: list(same) for name, same in full.reception._of_token.items()} == {
-        "worker1": [full.made[0], full.made[2]], "worker0": [full.made[3]]}
+        "worker1": [full.made[0], full.made[2]],
+        "worker0": [full.made[3]],
+    }
     for conn in full.made[0], full.made[2], full.made[3]:
         full.reception._take(conn)
         conn.close()

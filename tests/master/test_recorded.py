@@ -25,7 +25,8 @@ def folder_of(master):
 def test_words_are_those_of_the_master():
     assert recorded.STATUSES == STATUSES
     assert tuple(name.replace("test_", "") if name == "test_loss" else name for name in recorded.TESTED) == (
-        Evaluated._fields)
+        Evaluated._fields
+    )
 
 
 def test_an_ended_run_is_what_the_master_shows_and_its_workbook_says(make_master, run_workers):
@@ -36,8 +37,8 @@ def test_an_ended_run_is_what_the_master_shows_and_its_workbook_says(make_master
     assert (found.run_id, found.settings) == ("local", master.settings)
     assert found.rows == master.service.record.rounds() and len(found.rows) == 3
     assert found.roll_calls == master.service.record.roll_calls()
-    by_folder, = find_runs(folder_of(master), "results")
-    by_workbook, = find_runs(master.service.results.workbook, "results")
+    (by_folder,) = find_runs(folder_of(master), "results")
+    (by_workbook,) = find_runs(master.service.results.workbook, "results")
     assert by_folder.curve.equals(by_workbook.curve)
     assert by_folder._replace(name="", curve=0, settings=0) == by_workbook._replace(name="", curve=0, settings=0)
     assert by_folder.settings["b_up"] == by_workbook.settings["b_up"]
@@ -80,8 +81,10 @@ def test_figures_are_drawn_again_beside_the_folder_or_where_one_says(make_master
     assert sorted(os.listdir(str(tmp_path / "here"))) == expected
 
 
-@pytest.mark.parametrize("content, expected", [
-    (b"text" * 300, "can not be read: file is not a database"), (b"", "can not be read: no such table: about")])
+@pytest.mark.parametrize(
+    "content, expected",
+    [(b"text" * 300, "can not be read: file is not a database"), (b"", "can not be read: no such table: about")],
+)
 def test_a_journal_that_is_none_is_one_sentence(tmp_path, capsys, content, expected):
     (tmp_path / "journal.sqlite").write_bytes(content)
     assert main(["figures", str(tmp_path)]) == 2
@@ -89,7 +92,7 @@ def test_a_journal_that_is_none_is_one_sentence(tmp_path, capsys, content, expec
     assert expected in error and error.count("\n") == 1
 
 
-@pytest.mark.parametrize("report", ['{"report": {"roll_call": {}}, "wire": []}', "[" * 10 ** 5, "{}", "1", "x"])
+@pytest.mark.parametrize("report", ['{"report": {"roll_call": {}}, "wire": []}', "[" * 10**5, "{}", "1", "x"])
 def test_rounds_that_are_none_are_one_sentence(tmp_path, capsys, report):
     old_journal(str(tmp_path), rounds=[(1, report)])
     assert main(["figures", str(tmp_path)]) == 2

@@ -44,9 +44,10 @@ def test_the_files_are_listed_when_they_are_there(make_master):
     assert [file["name"] for file in listed(master)] == ["config.json"]
     master.service.stop("stopped by the test")
     folder = os.path.dirname(master.service.results.workbook)
-    assert listed(master) == [{"name": name, "kind": kind, "bytes": os.path.getsize(os.path.join(folder, name))}
-                              for name, kind in ((WORKBOOK, "workbook"), ("config.json", "configuration"),
-                                                 ("model.npz", "model"))]
+    assert listed(master) == [
+        {"name": name, "kind": kind, "bytes": os.path.getsize(os.path.join(folder, name))}
+        for name, kind in ((WORKBOOK, "workbook"), ("config.json", "configuration"), ("model.npz", "model"))
+    ]
     with open(os.path.join(folder, "model.keras"), "wb") as stream:
         stream.write(b"keras")
     assert listed(master)[-1] == {"name": "model.keras", "kind": "model", "bytes": 5}
@@ -91,10 +92,31 @@ def test_the_masters_address_stands_in_no_result_file(make_master):
     assert "max_rounds" in keys and "master_url" not in keys
 
 
-@pytest.mark.parametrize("name", [
-    "nope", "model.npz", "model.keras", WORKBOOK, "../config.json", "..%2fconfig.json", "%2e%2e%2fconfig.json",
-    "..%5cconfig.json", "%2fetc%2fpasswd", "/etc/passwd", "./config.json", "config.json/", "config.json%00",
-    "CONFIG.JSON", "config.json.part", ".", "..", "%00", "%ff%fe", "a" * 5000])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "nope",
+        "model.npz",
+        "model.keras",
+        WORKBOOK,
+        "../config.json",
+        "..%2fconfig.json",
+        "%2e%2e%2fconfig.json",
+        "..%5cconfig.json",
+        "%2fetc%2fpasswd",
+        "/etc/passwd",
+        "./config.json",
+        "config.json/",
+        "config.json%00",
+        "CONFIG.JSON",
+        "config.json.part",
+        ".",
+        "..",
+        "%00",
+        "%ff%fe",
+        "a" * 5000,
+    ],
+)
 def test_what_is_not_listed_is_404(master, name):
     assert "not found" in assert_refused(master.send("GET", "/results/" + name), 404)
 
@@ -112,9 +134,17 @@ def test_the_quadratic_problem_names_the_workbook_of_its_runs():
     assert names == ["quadratic", "digits"]
 
 
-@pytest.mark.parametrize("name, expected", [
-    ("digits", "digits"), ("fashion_mnist", "fashion_mnist"), ("npz:/data/faces.npz", "npz_faces"),
-    ("images:/data/my pets/", "images_my_pets"), ("csv:..", "csv_.."), ("npz:" + "x" * 500, "npz_" + "x" * 56)])
+@pytest.mark.parametrize(
+    "name, expected",
+    [
+        ("digits", "digits"),
+        ("fashion_mnist", "fashion_mnist"),
+        ("npz:/data/faces.npz", "npz_faces"),
+        ("images:/data/my pets/", "images_my_pets"),
+        ("csv:..", "csv_.."),
+        ("npz:" + "x" * 500, "npz_" + "x" * 56),
+    ],
+)
 def test_a_data_set_of_ones_own_names_the_workbook_without_its_folder(name, expected):
     assert name_of_dataset(name) == expected
 
@@ -128,7 +158,8 @@ def test_figures_are_listed_and_sent_as_pictures_to_be_saved(make_master):
         with open(os.path.join(folder, name), "wb") as stream:
             stream.write(content)
     assert [file for file in listed(master) if file["kind"] == "figure"] == [
-        {"name": name, "kind": "figure", "bytes": len(content)} for name, content in contents.items()]
+        {"name": name, "kind": "figure", "bytes": len(content)} for name, content in contents.items()
+    ]
     for name, content, kind in zip(contents, contents.values(), ("image/png", "image/svg+xml")):
         code, headers, body = master.send("GET", "/results/" + name)
         assert code == 200 and body == content and headers["Content-Type"] == kind

@@ -20,10 +20,12 @@ from flq.protocol.records import LATE, LOST, REFUSED, SKIPPED, UPLOADED, Member
 from flq.report.summary import summary
 
 RUN = ("system.total_workers=2", "system.min_workers=2", "system.max_rounds=3")
-AFTER = {"payload up (bits)": "payload up after the last round (bits)",
-         "payload down (bits)": "payload down after the last round (bits)",
-         "wire up (bytes)": "wire up after the last round (bytes)",
-         "wire down (bytes)": "wire down after the last round (bytes)"}
+AFTER = {
+    "payload up (bits)": "payload up after the last round (bits)",
+    "payload down (bits)": "payload down after the last round (bits)",
+    "wire up (bytes)": "wire up after the last round (bytes)",
+    "wire down (bytes)": "wire down after the last round (bytes)",
+}
 
 
 def no_space(*args, **kwargs):
@@ -84,8 +86,9 @@ def test_a_bug_is_named_too(make_master, monkeypatch):
 
 
 @pytest.mark.parametrize("spoil", [lambda path: path.write_text(""), lambda path: path.symlink_to(path / "gone")])
-def test_where_no_folder_of_results_can_be_made_they_move_to_that_of_temporary_files(make_master, tmp_path, caplog,
-                                                                                     monkeypatch, spoil):
+def test_where_no_folder_of_results_can_be_made_they_move_to_that_of_temporary_files(
+    make_master, tmp_path, caplog, monkeypatch, spoil
+):
     written = make_master(*RUN).service.results
     spoil(tmp_path / "no_folder")
     (tmp_path / "temporary").mkdir()
@@ -146,7 +149,7 @@ def test_rounds_answered_are_those_with_an_answer(make_master):
     member.epoch, member.gone = 1, True
     member.tally.update({UPLOADED: 1, SKIPPED: 2, REFUSED: 4, LATE: 8, LOST: 16})
     master.machine.members[1] = member
-    row, = totals_of(master.machine, master.meter, Devices(), None).workers
+    (row,) = totals_of(master.machine, master.meter, Devices(), None).workers
     assert (row.rounds, row.late, row.lost, row.state) == (7, 8, 16, "lost")
     del master.machine.members[1]
 
@@ -155,7 +158,7 @@ def test_who_never_joined_has_its_bytes_and_does_not_count_as_a_worker(make_mast
     master = make_master(*RUN)
     master.send("POST", "/upload_update?worker=1", b"x")
     totals = totals_of(master.machine, master.meter, Devices(), None)
-    row, = totals.workers
+    (row,) = totals.workers
     assert (row.worker_id, row.state, row.rounds) == (1, "never joined", 0)
     assert totals.wire_bytes == (row.wire_bytes_up, row.wire_bytes_down) == master.meter.of_workers()
     pairs = dict(summary("r", "because", [], totals, master.settings, "abc"))
@@ -176,7 +179,12 @@ def test_the_newest_evaluation_is_that_of_the_latest_round():
     assert [row.late for row in record.rounds()] == [1, 1, 1]
     assert record.roll_calls() == [{2: LATE}, {5: LATE}, {7: LATE}] and record.roll_calls(5) == [{7: LATE}]
     assert [[row.round_index for row in record.rounds(since, 2)] for since in (0, 1, 2, 6, 7)] == [
-        [2, 5], [2, 5], [5, 7], [7], []]
+        [2, 5],
+        [2, 5],
+        [5, 7],
+        [7],
+        [],
+    ]
 
 
 def test_rounds_whose_models_a_restored_master_does_not_know_count_as_tested(make_master):

@@ -20,8 +20,10 @@ def folder_of(master):
 
 
 def sheets_of(path):
-    return {sheet.title: [tuple(row) for row in sheet.iter_rows(values_only=True)]
-            for sheet in load_workbook(path, data_only=True)}
+    return {
+        sheet.title: [tuple(row) for row in sheet.iter_rows(values_only=True)]
+        for sheet in load_workbook(path, data_only=True)
+    }
 
 
 def rewritten(folder, path):
@@ -56,8 +58,9 @@ def test_of_a_run_that_was_stopped_in_a_round_it_is_the_masters(make_master, tmp
     assert rewritten(folder_of(master), tmp_path / "again.xlsx") == master.sheets()
 
 
-def test_of_a_run_that_was_killed_before_its_end_was_written_down_only_the_last_bytes_differ(make_master, run_workers,
-                                                                                            tmp_path):
+def test_of_a_run_that_was_killed_before_its_end_was_written_down_only_the_last_bytes_differ(
+    make_master, run_workers, tmp_path
+):
     master = make_master(*RUN)
     run_workers(master)
     killed = tmp_path / "killed"
@@ -83,7 +86,7 @@ def test_of_a_run_that_goes_on_it_says_so_and_goes_beside_its_folder(make_master
         worker.step()
     folder, name = os.path.split(folder_of(master))
     assert main(["workbook", name, "--results_dir", folder]) == 0
-    path = capsys.readouterr().out[len("written: "):].rstrip()
+    path = capsys.readouterr().out[len("written: ") :].rstrip()
     assert os.path.dirname(path) == folder and os.path.basename(path).startswith("flq_results_quadratic_bbit_")
     sheets = sheets_of(path)
     assert ("ended because", "it has not ended") in [row[:2] for row in sheets["Summary"]]
@@ -104,12 +107,18 @@ def old(make_master, run_workers, tmp_path):
     about = {key: value for key, value in found.about.items() if key not in ("totals", "reason", "number")}
     folder = tmp_path / "old"
     folder.mkdir()
-    rounds = [(closed.report.round_index, json.dumps({"report": closed.report._asdict(), "wire": closed.wire,
-                                                      "energy_j": closed.energy_j}))
-              for closed in master.service.record._closed.values()]
+    rounds = [
+        (
+            closed.report.round_index,
+            json.dumps({"report": closed.report._asdict(), "wire": closed.wire, "energy_j": closed.energy_j}),
+        )
+        for closed in master.service.record._closed.values()
+    ]
     tested = [(row.round_index, json.dumps([row.test_loss, None, None, None])) for row in found.rows]
-    joins = [(1 + worker_id, "joined", json.dumps({"worker_id": worker_id, "n_samples": samples}))
-             for worker_id, samples in enumerate((110, 120))]
+    joins = [
+        (1 + worker_id, "joined", json.dumps({"worker_id": worker_id, "n_samples": samples}))
+        for worker_id, samples in enumerate((110, 120))
+    ]
     old_journal(str(folder), about, rounds, tested, joins + [(3, "lease_ended", json.dumps({"worker_id": 0}))])
     return str(folder), master.sheets()
 
@@ -121,8 +130,10 @@ def test_of_a_run_of_an_older_version_it_says_what_its_journal_does(old, tmp_pat
         assert sheets[name] == expected[name]
     heading, *rows = sheets["Workers"]
     before, *expected_rows = expected["Workers"]
-    table, known = ([dict(zip(titles, row)) for row in lines]
-                    for titles, lines in ((heading, rows[:2]), (before, expected_rows[:2])))
+    table, known = (
+        [dict(zip(titles, row)) for row in lines]
+        for titles, lines in ((heading, rows[:2]), (before, expected_rows[:2]))
+    )
     assert set(before) - set(heading) == {"training (s)", "waiting (s)", "last training loss"}
     assert [row["samples"] for row in table] == [110, 120]
     assert [row["state"] for row in table] == ["lost", "present"]

@@ -38,8 +38,10 @@ def test_one_that_was_renamed_is_named_with_its_new_name_and_is_well_when_it_is_
     found = folder.misplaced()
     assert found.summary == "the folder of the run was moved"
     assert found.detail == "%s: %s" % (found.summary, run)
-    assert found.hint == ("it is now %s: move it back, or end the master and go on with ./start_master.sh --resume %s"
-                          % (elsewhere, elsewhere))
+    assert found.hint == (
+        "it is now %s: move it back, or end the master and go on with ./start_master.sh --resume %s"
+        % (elsewhere, elsewhere)
+    )
     os.rename(elsewhere, run)
     assert folder.misplaced() is None
 
@@ -71,8 +73,9 @@ def test_a_journal_alone_is_missed_too(folder, tmp_path, replace):
     os.rename(journal, journal + ".away")
     if replace:
         shutil.copy(journal + ".away", journal)
-    assert folder.misplaced().summary == ("the journal was replaced by another one" if replace else
-                                          "the journal is gone")
+    assert folder.misplaced().summary == (
+        "the journal was replaced by another one" if replace else "the journal is gone"
+    )
     assert folder.misplaced().hint.startswith("put back what was there, or end the master")
 
 
@@ -102,7 +105,7 @@ def test_without_its_folder_a_run_decides_nothing_and_when_it_is_back_it_goes_on
     thread.start()
     wait_until(lambda: master.status()["problem"] == "the folder of the run was moved")
     journal = sqlite3.connect(os.path.join(run + "_away", JOURNAL))
-    n_rounds, = journal.execute("SELECT COUNT(*) FROM rounds").fetchone()
+    (n_rounds,) = journal.execute("SELECT COUNT(*) FROM rounds").fetchone()
     journal.close()
     assert n_rounds == len(master.service.record.rounds()) < 4
     assert not os.path.exists(run)  # nothing has made it anew

@@ -60,8 +60,12 @@ def test_a_run_that_goes_on_is_rid_of_what_a_killed_master_was_writing(results_d
     os.makedirs(os.path.join(run_dir, "snapshots"), exist_ok=True)
     os.makedirs(os.path.join(run_dir, ".export-abc"))
     before = {folder: sorted(names) for folder, _, names in os.walk(run_dir) if ".export" not in folder}
-    for name in ("model.npz.part", "snapshots/snapshot_000000000009.npz.part", "model.keras.partial.keras",
-                 ".export-abc/model.keras"):
+    for name in (
+        "model.npz.part",
+        "snapshots/snapshot_000000000009.npz.part",
+        "model.keras.partial.keras",
+        ".export-abc/model.keras",
+    ):
         with open(os.path.join(run_dir, name), "w"):
             pass
     past = take_up("", results_dir)
@@ -138,8 +142,9 @@ def test_an_unfinished_run_of_an_older_format_is_named_and_never_before_a_newer_
 def test_with_a_damaged_journal_no_other_run_is_taken_in_silence(results_dir, is_newer):
     run_dirs = [begin(results_dir), begin(results_dir)]
     damage(run_dirs[is_newer])
-    with pytest.raises(FlqError, match="not known which run is the newest: %s.* can not be read.*--resume NAME"
-                                       % run_dirs[is_newer]):
+    with pytest.raises(
+        FlqError, match="not known which run is the newest: %s.* can not be read.*--resume NAME" % run_dirs[is_newer]
+    ):
         newest_unfinished(results_dir)
     past = take_up(os.path.basename(run_dirs[not is_newer]), results_dir)  # by its name it goes on
     past.journal.close()

@@ -74,8 +74,9 @@ def test_bodies_of_strangers_that_never_come_leave_room_for_workers(make_master,
         request = ("POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\n" % target).encode()
         peers = [connect(master, stack, request) for _ in range(N_PEERS)]
         wait_for_answers(peers, N_PEERS - base_app.DRAINED)
-        code, _, body = master.send("POST", "/register", json.dumps(
-            {"worker_id": 0, "instance": "one", "n_samples": 7}))
+        code, _, body = master.send(
+            "POST", "/register", json.dumps({"worker_id": 0, "instance": "one", "n_samples": 7})
+        )
         assert (code, json.loads(body)["error"]) == (409, "Conflict")  # it has been read: it knows no layout
         for sock in peers:
             sock.shutdown(socket.SHUT_WR)
@@ -127,18 +128,20 @@ def test_a_large_body_has_time_on_a_slow_link(small_master, monkeypatch):
 
 
 def test_a_link_of_one_megabit_is_no_slow_link():
-    assert 10 * connection.BODY_BYTES_PER_S < 10 ** 6 / 8
+    assert 10 * connection.BODY_BYTES_PER_S < 10**6 / 8
 
 
-@pytest.mark.parametrize("is_known, lease_s, expected", [
-    (True, 300.0, 150.0), (True, 10.0, 60.0), (False, 300.0, 60.0)])
+@pytest.mark.parametrize(
+    "is_known, lease_s, expected", [(True, 300.0, 150.0), (True, 10.0, 60.0), (False, 300.0, 60.0)]
+)
 def test_who_has_shown_a_token_may_be_silent_for_half_a_lease(monkeypatch, is_known, lease_s, expected):
     """So that a worker that trains and sends heartbeats keeps its connection."""
     waits = []
     made = server.Server(None, "127.0.0.1", 0, 1, Meter(), silence_s=lease_s / 2)
     monkeypatch.setattr(made._server._connections, "put", lambda conn, patience_s: waits.append((conn, patience_s)))
-    silent = SimpleNamespace(is_known=is_known, is_ready=lambda: False,
-                             socket=SimpleNamespace(has_ended=False, head_since=0.0))
+    silent = SimpleNamespace(
+        is_known=is_known, is_ready=lambda: False, socket=SimpleNamespace(has_ended=False, head_since=0.0)
+    )
     made._server.put_conn(silent)
     assert waits == [(silent, expected)]
     made.stop()

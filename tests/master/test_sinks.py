@@ -205,7 +205,8 @@ def test_the_watchers_of_a_run_hear_of_rounds_and_of_its_end(make_master, run_wo
     assert [message.row.round_index for message in rounds] == [1, 2, 3]
     assert all(message.roll_call == {0: "uploaded", 1: "uploaded"} for message in rounds)
     assert [type(message).__name__ for message in heard if not isinstance(message, type(rounds[0]))] == [
-        "Happened"] * 3 + ["Ended"]
+        "Happened"
+    ] * 3 + ["Ended"]
     assert [row.rounds for row in heard[-1].workers] == [3, 3]
     again = master.service._began()
     assert again.run_id == "local" and again.rounds == rounds

@@ -33,7 +33,7 @@ def damage(folder, seq, how):
     with open(path, "rb") as stream:
         content = bytearray(stream.read())
     if how == "torn":
-        del content[len(content) // 2:]
+        del content[len(content) // 2 :]
     elif how == "flipped":
         content[300] ^= 1
     else:

@@ -48,9 +48,14 @@ def starting(tmp_path):
     server = Server(switch, "127.0.0.1", 0, 1, Meter())
     server.start()
     send = LocalMaster.send
-    yield SimpleNamespace(switch=switch, gate=gate, broadcast=broadcast, port=server.port,
-                          url="http://127.0.0.1:%d" % server.port,
-                          send=lambda *args, **kwargs: send(SimpleNamespace(port=server.port), *args, **kwargs))
+    yield SimpleNamespace(
+        switch=switch,
+        gate=gate,
+        broadcast=broadcast,
+        port=server.port,
+        url="http://127.0.0.1:%d" % server.port,
+        send=lambda *args, **kwargs: send(SimpleNamespace(port=server.port), *args, **kwargs),
+    )
     server.stop()
 
 
@@ -81,10 +86,22 @@ def test_its_status_has_the_keys_of_a_run(starting, make_master):
     assert early["max_rounds"] == later["max_rounds"] and early["current_round"] == 0
 
 
-@pytest.mark.parametrize("method, path", [
-    ("POST", "/register"), ("GET", "/get_global_model"), ("POST", "/offer?worker=0"),
-    ("POST", "/upload_update?worker=0"), ("POST", "/heartbeat"), ("POST", "/stop"), ("GET", "/history"),
-    ("GET", "/results"), ("GET", "/metrics"), ("GET", "/nope"), ("DELETE", "/register")])
+@pytest.mark.parametrize(
+    "method, path",
+    [
+        ("POST", "/register"),
+        ("GET", "/get_global_model"),
+        ("POST", "/offer?worker=0"),
+        ("POST", "/upload_update?worker=0"),
+        ("POST", "/heartbeat"),
+        ("POST", "/stop"),
+        ("GET", "/history"),
+        ("GET", "/results"),
+        ("GET", "/metrics"),
+        ("GET", "/nope"),
+        ("DELETE", "/register"),
+    ],
+)
 def test_everybody_else_is_told_to_come_again(starting, method, path):
     answer = starting.send(method, path, b"{}" if method == "POST" else None)
     assert assert_refused(answer, 503) == "the master is starting: model mine:make is being built"
@@ -129,6 +146,7 @@ def test_a_connection_outlives_the_change(starting, make_master):
 
 # -- the whole program, with a stand-in for the evaluator process --------------------------
 
+
 @pytest.fixture
 def begin(tmp_path, monkeypatch):
     """Return a function that runs the master program in a thread; it needs no TensorFlow."""
@@ -153,8 +171,9 @@ def begin(tmp_path, monkeypatch):
             argv += ["--set", override]
         monkeypatch.setattr(program, "load_config", lambda path, overrides: load_config(None, overrides))
         codes = []
-        threads.append(threading.Thread(
-            target=lambda: codes.append(command_line.main(argv, str(tmp_path))), daemon=True))
+        threads.append(
+            threading.Thread(target=lambda: codes.append(command_line.main(argv, str(tmp_path))), daemon=True)
+        )
         threads[-1].start()
         return SimpleNamespace(codes=codes, thread=threads[-1], servers=servers)
 
@@ -189,17 +208,23 @@ def test_the_run_begins_when_the_model_is_built(begin, tmp_path, caplog):
     assert LocalMaster.send(master, "POST", "/stop")[0] == 200
     running.thread.join(WAIT_S)
     assert running.codes == [0]
-    path, = (tmp_path / "results").glob("*/config.json")
+    (path,) = (tmp_path / "results").glob("*/config.json")
     assert json.loads(path.read_text())["model"]["name"] == "mine:make"
     assert "configuration " in caplog.text
 
 
-@pytest.mark.parametrize("reply, numbers, sentence", [
-    ({"error": "model mine:make: there is no module mine"}, "", "model mine:make: there is no module mine"),
-    (READY, "0.5 -1 2 3 0 nan", "start values must be finite"), (READY, "0.5 -1", "expected 1 vectors of 6"),
-    (dict(READY, layout=[["a", [-1]]]), START, "extents of tensor")])
-def test_a_model_that_can_not_be_built_is_exit_code_2_and_its_sentence(begin, tmp_path, caplog, reply, numbers,
-                                                                       sentence):
+@pytest.mark.parametrize(
+    "reply, numbers, sentence",
+    [
+        ({"error": "model mine:make: there is no module mine"}, "", "model mine:make: there is no module mine"),
+        (READY, "0.5 -1 2 3 0 nan", "start values must be finite"),
+        (READY, "0.5 -1", "expected 1 vectors of 6"),
+        (dict(READY, layout=[["a", [-1]]]), START, "extents of tensor"),
+    ],
+)
+def test_a_model_that_can_not_be_built_is_exit_code_2_and_its_sentence(
+    begin, tmp_path, caplog, reply, numbers, sentence
+):
     running = begin(reply, numbers)
     running.thread.join(WAIT_S)
     assert running.codes == [2] and sentence in caplog.text

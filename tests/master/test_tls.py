@@ -28,9 +28,14 @@ REGISTER = worker_events.CallRegister({"worker_id": 0, "instance": "a"})
 def certificates(tmp_path_factory):
     """A folder in which the commands of docs/security.md have run."""
     folder = tmp_path_factory.mktemp("certificates")
-    commands, = re.findall(r"```bash\n(.*?)```", SECURITY.read_text(), re.DOTALL)
-    subprocess.run(["bash", "-euc", commands.replace("rsa:3072", "rsa:2048")], cwd=str(folder), check=True,
-                   stderr=subprocess.DEVNULL, timeout=120)
+    (commands,) = re.findall(r"```bash\n(.*?)```", SECURITY.read_text(), re.DOTALL)
+    subprocess.run(
+        ["bash", "-euc", commands.replace("rsa:3072", "rsa:2048")],
+        cwd=str(folder),
+        check=True,
+        stderr=subprocess.DEVNULL,
+        timeout=120,
+    )
     assert (folder / "master.key").stat().st_mode & 0o077 == 0
     return folder
 
@@ -49,8 +54,10 @@ def master(tmp_path, adapter):
 @pytest.fixture
 def client(master, certificates):
     """Return a function that makes a worker's client; it trusts the authority."""
+
     def make(worker_id=0, ca=str(certificates / "ca.pem"), url=None):
         return MasterClient(url or master.url, worker_id, lambda: token_of_worker(worker_id), ca)
+
     return make
 
 
@@ -59,11 +66,13 @@ def connect(master, certificates):
     """Return a function that connects with TLS and sends bytes."""
     context = ssl.create_default_context(cafile=str(certificates / "ca.pem"))
     with ExitStack() as stack:
+
         def make(data=b""):
             plain = socket.create_connection(("127.0.0.1", master.port), timeout=WAIT_S)
             sock = stack.enter_context(context.wrap_socket(plain, server_hostname="127.0.0.1"))
             sock.sendall(data)
             return sock
+
         yield make
 
 
@@ -74,17 +83,44 @@ def test_a_run_over_tls_makes_the_same_model_and_its_bytes_are_counted(master, c
 
 
 def test_a_large_frame_passes_whole(tmp_path, adapter, client, run_workers):
-    with LocalMaster(str(tmp_path / "large"), "model.dim=1000000", "mode=fedavg", "system.total_workers=1",
-                     "system.min_workers=1", "system.max_rounds=1", tls=adapter) as master:
+    with LocalMaster(
+        str(tmp_path / "large"),
+        "model.dim=1000000",
+        "mode=fedavg",
+        "system.total_workers=1",
+        "system.min_workers=1",
+        "system.max_rounds=1",
+        tls=adapter,
+    ) as master:
         model = run_workers(master, {0: client(0, url=master.url)})
         assert np.array_equal(model, simulation.simulate(master.settings).model)
 
 
-@pytest.mark.parametrize("host, ca", [("127.0.0.1", None), ("127.1", "ca.pem"), ("127.0.0.1", "other.pem")],
-                         ids=["nobody we trust", "another name", "another authority"])
+@pytest.mark.parametrize(
+    "host, ca",
+    [("127.0.0.1", None), ("127.1", "ca.pem"), ("127.0.0.1", "other.pem")],
+    ids=["nobody we trust", "another name", "another authority"],
+)
 def test_a_certificate_that_does_not_fit_is_one_sentence(master, client, certificates, tmp_path, host, ca):
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=other", "-keyout",
-                    "other.key", "-out", "other.pem"], cwd=str(certificates), check=True, stderr=subprocess.DEVNULL)
+    subprocess.run(
+        [
+            "openssl",
+            "req",
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-subj",
+            "/CN=other",
+            "-keyout",
+            "other.key",
+            "-out",
+            "other.pem",
+        ],
+        cwd=str(certificates),
+        check=True,
+        stderr=subprocess.DEVNULL,
+    )
     wrong = client(ca=None if ca is None else str(certificates / ca), url="https://%s:%d" % (host, master.port))
     with pytest.raises(ConfigError) as caught:
         wrong.do(REGISTER)
@@ -140,10 +176,14 @@ def test_a_crowd_that_does_not_shake_hands_makes_room(tmp_path, adapter, client)
         with ExitStack() as stack:
             known = client(url=master.url)
             assert isinstance(known.do(REGISTER), worker_events.Registered)
-            silent = [stack.enter_context(socket.create_connection(("127.0.0.1", master.port), timeout=WAIT_S))
-                      for _ in range(30)]
-            assert isinstance(client(1, url=master.url).do(
-                worker_events.CallRegister({"worker_id": 1, "instance": "b"})), worker_events.Registered)
+            silent = [
+                stack.enter_context(socket.create_connection(("127.0.0.1", master.port), timeout=WAIT_S))
+                for _ in range(30)
+            ]
+            assert isinstance(
+                client(1, url=master.url).do(worker_events.CallRegister({"worker_id": 1, "instance": "b"})),
+                worker_events.Registered,
+            )
             assert read_all(silent[0]) == b""
             connections = list(known._session.adapters["https://"].poolmanager.pools._container.values())
             assert isinstance(known.do(REGISTER), worker_events.Registered)
@@ -182,18 +222,31 @@ def test_a_head_in_many_records_is_one_head(connect):
 def test_on_the_masters_machine_the_model_needs_no_token(master, certificates):
     answer = requests.get("https://localhost:%d/get_global_model" % master.port, verify=str(certificates / "ca.pem"))
     assert answer.status_code == 200
-    answer = requests.get("https://localhost:%d/get_global_model" % master.port, verify=str(certificates / "ca.pem"),
-                          headers={"Origin": "http://localhost:%d" % master.port})
+    answer = requests.get(
+        "https://localhost:%d/get_global_model" % master.port,
+        verify=str(certificates / "ca.pem"),
+        headers={"Origin": "http://localhost:%d" % master.port},
+    )
     assert answer.status_code == 401
 
 
-@pytest.mark.parametrize("certificate, key, words", [
-    ("nowhere.pem", "master.key", "nowhere.pem can not be read"), ("master.pem", "nowhere.key", "can not be read"),
-    ("master.pem", "ca.key", "can not be used together: KEY_VALUES_MISMATCH"), ("ca.key", "ca.key", "can not be used"),
-    ("master.pem", "locked.key", "can not be used together")])
+@pytest.mark.parametrize(
+    "certificate, key, words",
+    [
+        ("nowhere.pem", "master.key", "nowhere.pem can not be read"),
+        ("master.pem", "nowhere.key", "can not be read"),
+        ("master.pem", "ca.key", "can not be used together: KEY_VALUES_MISMATCH"),
+        ("ca.key", "ca.key", "can not be used"),
+        ("master.pem", "locked.key", "can not be used together"),
+    ],
+)
 def test_a_certificate_that_can_not_be_used_is_one_sentence(certificates, certificate, key, words):
-    subprocess.run(["openssl", "rsa", "-aes128", "-passout", "pass:secret", "-in", "master.key", "-out", "locked.key"],
-                   cwd=str(certificates), check=True, stderr=subprocess.DEVNULL)
+    subprocess.run(
+        ["openssl", "rsa", "-aes128", "-passout", "pass:secret", "-in", "master.key", "-out", "locked.key"],
+        cwd=str(certificates),
+        check=True,
+        stderr=subprocess.DEVNULL,
+    )
     with pytest.raises(ConfigError) as caught:
         TlsAdapter(str(certificates / certificate), str(certificates / key))
     assert words in str(caught.value) and "\n" not in str(caught.value)

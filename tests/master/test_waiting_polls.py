@@ -59,8 +59,12 @@ def three_with_one_place(make_master, monkeypatch):
     monkeypatch.setattr(server, "MAX_THREADS", server.SPARE_THREADS + 1)
     master = make_master("system.total_workers=3", "system.min_workers=2")
     first, last, other = [HttpWorker(master, worker_id) for worker_id in range(3)]
-    for worker, kind in ((first, worker_events.CallPoll), (last, worker_events.CallAnswer),
-                         (first, worker_events.CallAnswer), (other, worker_events.CallPoll)):
+    for worker, kind in (
+        (first, worker_events.CallPoll),
+        (last, worker_events.CallAnswer),
+        (first, worker_events.CallAnswer),
+        (other, worker_events.CallPoll),
+    ):
         while not isinstance(worker.action, kind):
             worker.step()
     return master, first, last, other

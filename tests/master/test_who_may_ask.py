@@ -39,6 +39,7 @@ def ask(master, method, target, token=None, **headers):
 
 # -- without a token ---------------------------------------------------------------------
 
+
 @pytest.mark.parametrize("path", ["/status", "/healthz", "/feed"])
 def test_anybody_may_look_at_the_status_unless_it_is_closed(master, closed, path):
     assert ask(master, "GET", path, Host="anywhere")[0] == ask(master, "HEAD", path)[0] == 200
@@ -70,6 +71,7 @@ def test_a_poll_without_a_token_is_401_even_from_this_machine(master):
 
 # -- the master's own machine ------------------------------------------------------------
 
+
 @pytest.mark.parametrize("host", ["localhost", "localhost:5000", "127.0.0.1:1", "[::1]:5000", "LOCALHOST"])
 def test_on_the_masters_machine_the_model_needs_no_token(master, closed, host):
     assert ask(master, "GET", "/get_global_model", Host=host)[0] == 200
@@ -83,15 +85,32 @@ def test_on_the_masters_machine_stop_needs_no_token_unless_that_is_closed(make_m
 
 
 @pytest.mark.parametrize("method, path", LOCAL)
-@pytest.mark.parametrize("headers", [
-    {"Host": "evil.example"}, {"Host": "localhost.evil.example:5000"}, {"Host": "127.0.0.1.evil.example"},
-    {"Host": "10.0.0.1:5000"}, {"Host": ""}, {"Host": "x@localhost"}, {"Host": "localhost:5000/x"},
-    {"Host": "localhost:many"}, {"Host": "[::1"},
-    dict(HERE, Origin="http://evil.example"), dict(HERE, Origin="null"), dict(HERE, Origin=""),
-    dict(HERE, Origin="http://localhost:8080"), dict(HERE, Origin="https://localhost:5000"),
-    dict(HERE, Forwarded="for=10.0.0.1"), dict(HERE, Via="1.1 proxy"), {"Host": "localhost", "X-Real-IP": "127.0.0.1"},
-    {"Host": "localhost", "X-Forwarded-For": "127.0.0.1"}, {"Host": "localhost", "x-forwarded-host": "localhost"},
-    {"Host": "localhost", "X-Forwarded-Proto": "http"}], ids=repr)
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Host": "evil.example"},
+        {"Host": "localhost.evil.example:5000"},
+        {"Host": "127.0.0.1.evil.example"},
+        {"Host": "10.0.0.1:5000"},
+        {"Host": ""},
+        {"Host": "x@localhost"},
+        {"Host": "localhost:5000/x"},
+        {"Host": "localhost:many"},
+        {"Host": "[::1"},
+        dict(HERE, Origin="http://evil.example"),
+        dict(HERE, Origin="null"),
+        dict(HERE, Origin=""),
+        dict(HERE, Origin="http://localhost:8080"),
+        dict(HERE, Origin="https://localhost:5000"),
+        dict(HERE, Forwarded="for=10.0.0.1"),
+        dict(HERE, Via="1.1 proxy"),
+        {"Host": "localhost", "X-Real-IP": "127.0.0.1"},
+        {"Host": "localhost", "X-Forwarded-For": "127.0.0.1"},
+        {"Host": "localhost", "x-forwarded-host": "localhost"},
+        {"Host": "localhost", "X-Forwarded-Proto": "http"},
+    ],
+    ids=repr,
+)
 def test_what_a_proxy_or_a_web_page_sends_is_not_from_the_masters_machine(master, method, path, headers):
     assert "operator's token" in assert_refused(ask(master, method, path, **headers), 401)
 
@@ -101,35 +120,54 @@ def test_a_page_of_the_master_itself_may_ask(master):
 
 
 # What browsers send for a page of another site: there is no Origin with a link, an image, a script or a form that GETs.
-NAVIGATION = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document", "Sec-Fetch-User": "?1",
-              "Upgrade-Insecure-Requests": "1", "Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+NAVIGATION = {
+    "Sec-Fetch-Mode": "navigate",
+    "Sec-Fetch-Dest": "document",
+    "Sec-Fetch-User": "?1",
+    "Upgrade-Insecure-Requests": "1",
+    "Accept": "text/html,application/xhtml+xml,*/*;q=0.8",
+}
 IMAGE = {"Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image", "Accept": "image/avif,image/webp,*/*;q=0.8"}
 
 
 @pytest.mark.parametrize("method, path", LOCAL)
 @pytest.mark.parametrize("site", ["cross-site", "same-site", "Cross-Site", "", "same-origin, cross-site", "future"])
-@pytest.mark.parametrize("headers", [
-    NAVIGATION, IMAGE, dict(IMAGE, Referer="http://localhost:5000/"), dict(NAVIGATION, Origin="http://localhost:5000"),
-    {"Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty", "Origin": "http://evil.example"}],
-    ids=["navigation", "image", "image with a referrer", "own origin", "cors"])
-def test_what_a_browser_asks_for_a_page_of_another_site_is_not_from_the_masters_machine(master, method, path, site,
-                                                                                         headers):
+@pytest.mark.parametrize(
+    "headers",
+    [
+        NAVIGATION,
+        IMAGE,
+        dict(IMAGE, Referer="http://localhost:5000/"),
+        dict(NAVIGATION, Origin="http://localhost:5000"),
+        {"Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty", "Origin": "http://evil.example"},
+    ],
+    ids=["navigation", "image", "image with a referrer", "own origin", "cors"],
+)
+def test_what_a_browser_asks_for_a_page_of_another_site_is_not_from_the_masters_machine(
+    master, method, path, site, headers
+):
     asked = dict(HERE, **headers, **{"Sec-Fetch-Site": site})
     assert "operator's token" in assert_refused(ask(master, method, path, **asked), 401)
 
 
-@pytest.mark.parametrize("headers", [
-    dict(NAVIGATION, **{"Sec-Fetch-Site": "none"}),  # typed by the user, or a bookmark
-    dict(NAVIGATION, **{"Sec-Fetch-Site": "same-origin", "Referer": "http://localhost:5000/"}),
-    {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors", "Origin": "http://localhost:5000"},
-    {"User-Agent": "curl/8.5.0", "Accept": "*/*"}], ids=["typed", "link of the page", "script of the page", "curl"])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        dict(NAVIGATION, **{"Sec-Fetch-Site": "none"}),  # typed by the user, or a bookmark
+        dict(NAVIGATION, **{"Sec-Fetch-Site": "same-origin", "Referer": "http://localhost:5000/"}),
+        {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors", "Origin": "http://localhost:5000"},
+        {"User-Agent": "curl/8.5.0", "Accept": "*/*"},
+    ],
+    ids=["typed", "link of the page", "script of the page", "curl"],
+)
 def test_the_user_and_the_masters_own_page_may_ask(master, headers):
     assert ask(master, "GET", "/get_global_model", **dict(HERE, **headers))[0] == 200
 
 
 def test_a_page_of_another_site_can_neither_fetch_the_model_nor_stop_the_run_however_it_asks(master):
-    code, _, body = ask(master, "GET", "/get_global_model?format=npz", **dict(HERE, **NAVIGATION,
-                                                                              **{"Sec-Fetch-Site": "cross-site"}))
+    code, _, body = ask(
+        master, "GET", "/get_global_model?format=npz", **dict(HERE, **NAVIGATION, **{"Sec-Fetch-Site": "cross-site"})
+    )
     assert code == 401 and b"weights" not in body
     form = {"Sec-Fetch-Site": "same-site", "Origin": "http://localhost:8080", "Content-Type": "text/plain"}
     assert ask(master, "POST", "/stop", **dict(HERE, **NAVIGATION, **form))[0] == 401
@@ -142,21 +180,27 @@ def test_a_token_counts_whichever_page_shows_it(master, site):
     assert answer[0] == 200
 
 
-@pytest.mark.parametrize("is_here, addresses", [
-    (True, ["127.0.0.1", "127.8.9.1", "::1", "::ffff:127.0.0.1"]),
-    (False, ["10.0.0.1", "::ffff:10.0.0.1", "fe80::1%eth0", "", "unix", "0.0.0.0"])])
+@pytest.mark.parametrize(
+    "is_here, addresses",
+    [
+        (True, ["127.0.0.1", "127.8.9.1", "::1", "::ffff:127.0.0.1"]),
+        (False, ["10.0.0.1", "::ffff:10.0.0.1", "fe80::1%eth0", "", "unix", "0.0.0.0"]),
+    ],
+)
 def test_only_a_loopback_peer_is_on_the_masters_machine(make_master, monkeypatch, is_here, addresses):
     client = make_master(*RUN).server._server.wsgi_app.test_client()
     for address in addresses:
         at_end = []
-        answer = client.get("/get_global_model", headers=HERE,
-                            environ_base={"REMOTE_ADDR": address, "flq.at_end": at_end})
+        answer = client.get(
+            "/get_global_model", headers=HERE, environ_base={"REMOTE_ADDR": address, "flq.at_end": at_end}
+        )
         assert answer.status_code == (200 if is_here else 401), address
         for function in at_end:
             function()
 
 
 # -- with a token ------------------------------------------------------------------------
+
 
 @pytest.mark.parametrize("path", OPERATORS[:4] + ["/status", "/get_global_model"])
 def test_the_operator_reads_everything_that_is_for_people(master, path):
@@ -174,9 +218,15 @@ def test_a_worker_is_no_operator_wherever_it_is(master, method, path):
     assert "is for the operator" in assert_refused(answer, 403)
 
 
-@pytest.mark.parametrize("path, body", [
-    ("/register", {"worker_id": 1, "instance": "x"}), ("/heartbeat", {"worker_id": 1, "epoch": 1}),
-    ("/offer?worker=1", {}), ("/upload_update?worker=1", {})])
+@pytest.mark.parametrize(
+    "path, body",
+    [
+        ("/register", {"worker_id": 1, "instance": "x"}),
+        ("/heartbeat", {"worker_id": 1, "epoch": 1}),
+        ("/offer?worker=1", {}),
+        ("/upload_update?worker=1", {}),
+    ],
+)
 def test_a_worker_speaks_for_no_other_worker(master, path, body):
     answer = master.send("POST", path, json.dumps(body), token=token_of_worker(0))
     assert assert_refused(answer, 403) == "the token is that of worker0, the request of worker 1"
@@ -187,10 +237,23 @@ def test_a_worker_takes_no_other_workers_poll(master):
     assert_refused(master.send("GET", target, headers=FRAMES, token=token_of_worker(0)), 403)
 
 
-@pytest.mark.parametrize("shown", [
-    "Bearer nonsense", "Bearer ", "Bearer", "", "Basic " + TOKENS["operator"], TOKENS["operator"], "Bearer \xe4\xf6",
-    "Bearer %s x" % TOKENS["operator"], "Bearer " + TOKENS["operator"][:-1], "Bearer " + TOKENS["operator"].upper(),
-    "Bearer " + "x" * 20000], ids=lambda text: repr(text[:30]))
+@pytest.mark.parametrize(
+    "shown",
+    [
+        "Bearer nonsense",
+        "Bearer ",
+        "Bearer",
+        "",
+        "Basic " + TOKENS["operator"],
+        TOKENS["operator"],
+        "Bearer \xe4\xf6",
+        "Bearer %s x" % TOKENS["operator"],
+        "Bearer " + TOKENS["operator"][:-1],
+        "Bearer " + TOKENS["operator"].upper(),
+        "Bearer " + "x" * 20000,
+    ],
+    ids=lambda text: repr(text[:30]),
+)
 @pytest.mark.parametrize("path", ["/status", "/history", "/get_global_model"])
 def test_a_wrong_token_is_401_everywhere(master, path, shown):
     code, _, body = answer = ask(master, "GET", path, Authorization=shown, **HERE)
@@ -211,20 +274,25 @@ def test_no_answer_and_no_log_shows_a_token(make_master, caplog):
             for method in "GET", "POST":
                 if path != "/stop":
                     said += ask(master, method, path, token)[2]
-    files = b"".join(path.read_bytes() for path in sorted(Path(
-        master.service.results.workbook).parent.rglob("*")) if path.is_file())
+    files = b"".join(
+        path.read_bytes() for path in sorted(Path(master.service.results.workbook).parent.rglob("*")) if path.is_file()
+    )
     for secret in TOKENS["operator"], token_of_worker(0), "a-token-that-nobody-has":
         assert secret.encode() not in said and secret not in caplog.text and secret.encode() not in files
 
 
 # -- before the body ---------------------------------------------------------------------
 
+
 @pytest.mark.parametrize("path", ["/upload_update?worker=0", "/offer?worker=0"])
 @pytest.mark.parametrize("shown, code", [(None, 401), ("Bearer wrong", 401), ("Bearer " + token_of_worker(1), 403)])
 def test_who_may_not_is_told_so_before_a_large_body_is_sent(master, path, shown, code):
-    size = 10 ** 7
+    size = 10**7
     request = b"POST %s HTTP/1.1\r\nHost: x\r\n%sContent-Length: %d\r\n\r\n" % (
-        path.encode(), b"" if shown is None else b"Authorization: %s\r\n" % shown.encode(), size)
+        path.encode(),
+        b"" if shown is None else b"Authorization: %s\r\n" % shown.encode(),
+        size,
+    )
     answer = master.send_raw(request, half_close=False)
     assert answer.startswith(b"HTTP/1.1 %d " % code) and b"\r\nconnection: close\r\n" in answer.lower()
 
@@ -240,13 +308,16 @@ def test_only_a_worker_sends_more_than_64_kib(make_master):
     master = make_master("model.dim=400000", "mode=fedavg", *RUN)
     for token in None, TOKENS["operator"]:
         request = b"POST /stop HTTP/1.1\r\nHost: localhost\r\n%sContent-Length: 70000\r\n\r\n" % (
-            b"" if token is None else b"Authorization: Bearer %s\r\n" % token.encode())
+            b"" if token is None else b"Authorization: Bearer %s\r\n" % token.encode()
+        )
         assert master.send_raw(request, half_close=False).startswith(b"HTTP/1.1 413 ")
-    assert master.send_raw(head("POST", "/upload_update?worker=0", Content_Length=70000) + b" " * 70000
-                           ).startswith(b"HTTP/1.1 400 ")
+    assert master.send_raw(head("POST", "/upload_update?worker=0", Content_Length=70000) + b" " * 70000).startswith(
+        b"HTTP/1.1 400 "
+    )
 
 
 # -- and the run -------------------------------------------------------------------------
+
 
 def test_a_worker_without_a_token_ends_with_the_masters_sentence(make_master):
     master = make_master(*RUN)
@@ -280,6 +351,7 @@ def test_strangers_do_not_disturb_a_run(make_master, run_workers):
 
 
 # -- how often ---------------------------------------------------------------------------
+
 
 class Clock:
     now = 0.0
@@ -321,9 +393,17 @@ def test_the_addresses_that_are_remembered_are_bounded(monkeypatch):
     assert len(buckets._buckets) == 10
 
 
-@pytest.mark.parametrize("address, group", [
-    ("10.0.0.1", "10.0.0.1"), ("::ffff:10.0.0.1", "10.0.0.1"), ("2001:db8::1", "2001:db8::/64"),
-    ("2001:db8::ffff:1", "2001:db8::/64"), ("fe80::1%eth0", "fe80::/64"), ("nonsense", "nonsense")])
+@pytest.mark.parametrize(
+    "address, group",
+    [
+        ("10.0.0.1", "10.0.0.1"),
+        ("::ffff:10.0.0.1", "10.0.0.1"),
+        ("2001:db8::1", "2001:db8::/64"),
+        ("2001:db8::ffff:1", "2001:db8::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("nonsense", "nonsense"),
+    ],
+)
 def test_an_ipv6_network_counts_as_one_peer(address, group):
     assert limits.group_of(address) == group
 
@@ -360,10 +440,18 @@ def test_a_place_is_given_back_when_the_answer_is_sent(make_master):
 
 # -- JSON --------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("value, code", [
-    ("[" * 31 + "]" * 31, 422), ("[" * 32 + "]" * 32, 400), ('{"a":' * 40 + "1" + "}" * 40, 400),
-    ('"' + "[" * 100 + '"', 422), ('"\\"' + "[" * 100 + '"', 422),
-    ('"\\\\"' + "," + '"x":' + "[" * 40 + "]" * 40, 400)])
+
+@pytest.mark.parametrize(
+    "value, code",
+    [
+        ("[" * 31 + "]" * 31, 422),
+        ("[" * 32 + "]" * 32, 400),
+        ('{"a":' * 40 + "1" + "}" * 40, 400),
+        ('"' + "[" * 100 + '"', 422),
+        ('"\\"' + "[" * 100 + '"', 422),
+        ('"\\\\"' + "," + '"x":' + "[" * 40 + "]" * 40, 400),
+    ],
+)
 def test_json_may_be_nested_32_deep_and_brackets_in_texts_do_not_count(master, value, code):
     body = '{"worker_id": 0, "instance": 7, "more": %s}' % value
     assert_refused(master.send("POST", "/register", body), code)

@@ -26,8 +26,11 @@ def exchange(master, data):
 def registration(worker_id, **more):
     body = json.dumps(dict({"worker_id": worker_id, "instance": "a%d" % worker_id}, **more)).encode()
     token = token_of_worker(worker_id).encode()
-    return (b"POST /register HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n\r\n%s"
-            % (token, len(body), body))
+    return b"POST /register HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n\r\n%s" % (
+        token,
+        len(body),
+        body,
+    )
 
 
 def test_counted_bytes_are_those_a_raw_socket_sends_and_gets(make_master):

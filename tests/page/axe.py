@@ -32,8 +32,9 @@ def _fetch():
         pytest.skip("npm is not installed: axe-core can not be fetched")
     for name in ("package.json", "package-lock.json", ".npmrc"):
         shutil.copy(str(STEP / name), str(FOLDER))
-    done = subprocess.run(["npm", "ci"], cwd=str(FOLDER), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                          timeout=FETCH_S)
+    done = subprocess.run(
+        ["npm", "ci"], cwd=str(FOLDER), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=FETCH_S
+    )
     if done.returncode:
         pytest.skip("npm could not fetch axe-core: %s" % done.stdout.decode(errors="replace")[-300:])
     stamp.write_text(wanted)
@@ -43,5 +44,8 @@ def violations(page, script):
     """Return what axe-core finds on a page that is serious or worse, each as one line."""
     page.evaluate(script + "\n;undefined")
     found = page.evaluate("() => axe.run().then((result) => result.violations)")
-    return ["%s (%s): %s" % (item["id"], item["impact"], [node["target"] for node in item["nodes"]][:5])
-            for item in found if item["impact"] in SERIOUS]
+    return [
+        "%s (%s): %s" % (item["id"], item["impact"], [node["target"] for node in item["nodes"]][:5])
+        for item in found
+        if item["impact"] in SERIOUS
+    ]

@@ -112,7 +112,7 @@ def test_who_comes_again_gets_only_what_is_newer(clock):
     broadcast = Broadcast({"state": lambda: next(numbers), "log": lambda: 0}, clock)
     stream = pieces(broadcast)
     next(stream)
-    last_seen = next(stream).decode().split("\n\n")[1].split("\n")[0][len("id: "):]
+    last_seen = next(stream).decode().split("\n\n")[1].split("\n")[0][len("id: ") :]
     clock.now = 10.0
     again = pieces(broadcast, last_seen)
     next(again)

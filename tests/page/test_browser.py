@@ -22,13 +22,28 @@ from flq.protocol.records import STATUSES
 pytestmark = pytest.mark.slow
 
 HOSTILE = "<script>alert(1)</script> \u05e9\u05dc\u05d5\u05dd =1+1"
-TROUBLE = "<img src=x onerror=alert(2)> \u0645\u0631\u062d\u0628\u0627 & \"quoted\""
+TROUBLE = '<img src=x onerror=alert(2)> \u0645\u0631\u062d\u0628\u0627 & "quoted"'
 NAMES = ["window sill", HOSTILE, "shelf 2, top", "=1+1"]
-SLOW = ("model.name=quadratic", "model.dim=20000", "model.lr=0.002", "system.max_rounds=100000", "system.lease_s=6",
-        "jetson_optimization.telemetry_s=1")
-DIGITS = ("dataset.partition=non_iid", "dataset.dir_alpha=0.3", "model.lr=0.03", "model.local_epochs=4",
-          "system.max_rounds=1000", "system.lease_s=8", "budget_selection.up_budget_bits=65000",
-          "flq_algorithm.memory=mirror", "lazy_selection.thr_scale=0.3", "jetson_optimization.telemetry_s=0")
+SLOW = (
+    "model.name=quadratic",
+    "model.dim=20000",
+    "model.lr=0.002",
+    "system.max_rounds=100000",
+    "system.lease_s=6",
+    "jetson_optimization.telemetry_s=1",
+)
+DIGITS = (
+    "dataset.partition=non_iid",
+    "dataset.dir_alpha=0.3",
+    "model.lr=0.03",
+    "model.local_epochs=4",
+    "system.max_rounds=1000",
+    "system.lease_s=8",
+    "budget_selection.up_budget_bits=65000",
+    "flq_algorithm.memory=mirror",
+    "lazy_selection.thr_scale=0.3",
+    "jetson_optimization.telemetry_s=0",
+)
 RUN = (DIGITS if for_docs() else SLOW) + ("system.total_workers=4", "system.min_workers=4", "system.linger_s=20")
 
 expect.set_options(timeout=WAIT_MS)
@@ -48,8 +63,8 @@ class Run:
 
     def overhear(self, passage):
         """Keep the token and the session key with which a worker registers."""
-        worker_id, = re.findall(rb'"worker_id": (\d+)', passage.request)
-        self._shown[int(worker_id)], = re.findall(rb"Authorization: (Bearer \S+)", passage.request)
+        (worker_id,) = re.findall(rb'"worker_id": (\d+)', passage.request)
+        (self._shown[int(worker_id)],) = re.findall(rb"Authorization: (Bearer \S+)", passage.request)
         return pass_whole(passage)
 
     @property
@@ -58,8 +73,15 @@ class Run:
 
     def tell(self, worker_id, **more):
         """Send a heartbeat as the worker would, of a board that this machine is not."""
-        report = dict({"life": "0123abcd", "name": NAMES[worker_id], "temperature_c": 41.5 + 3 * worker_id,
-                       "power_w": 4.2 + 0.4 * worker_id}, **more)
+        report = dict(
+            {
+                "life": "0123abcd",
+                "name": NAMES[worker_id],
+                "temperature_c": 41.5 + 3 * worker_id,
+                "power_w": 4.2 + 0.4 * worker_id,
+            },
+            **more,
+        )
         body = json.dumps({"worker_id": worker_id, "epoch": 1, "renews": False, "device": report}).encode()
         headers = {"Authorization": self._shown[worker_id].decode()}
         request = urllib.request.Request("http://127.0.0.1:%d/heartbeat" % self.master.port, body, headers)
@@ -118,9 +140,11 @@ def test_a_run_is_seen_live(look, run):
     expect(viewer.page.locator("#time-left")).to_have_text(re.compile("about .+ left"))
     expect(viewer.page.locator("#saved")).to_have_text(re.compile(r"^[\d.]+ × less$"))
     expect(viewer.page.locator("#loss-chart")).to_have_attribute(
-        "aria-label", re.compile(r"test: .+ at first, .+ in round \d+, lowest .+, highest .+\. training: "))
+        "aria-label", re.compile(r"test: .+ at first, .+ in round \d+, lowest .+, highest .+\. training: ")
+    )
     expect(row(viewer, 0).locator("canvas")).to_have_attribute(
-        "aria-label", re.compile(r"^Last \d+ rounds: Uploaded \d+"))
+        "aria-label", re.compile(r"^Last \d+ rounds: Uploaded \d+")
+    )
     expect(viewer.page.locator("#log li").last).to_contain_text("the run has begun")
     assert viewer.page.title().endswith("· FLQ")
 
@@ -135,7 +159,9 @@ def test_what_workers_say_is_text(look, run):
     expect(line).to_have_text("worker 1: " + TROUBLE)
     for bdi in (line, row(viewer, 1).locator("bdi").first):
         assert bdi.evaluate("(element) => [element.children.length, getComputedStyle(element).unicodeBidi]") == [
-            0, "isolate"]
+            0,
+            "isolate",
+        ]
     assert viewer.page.locator("main script, main img").count() == 0
 
 
@@ -168,10 +194,16 @@ def test_a_worker_is_killed_and_comes_back(look, run, tmp_path):
     viewer.shoot(tmp_path, "page-live.png")
 
 
-@pytest.mark.parametrize("name, options", [
-    ("light", {}), ("page-dark.png", {"color_scheme": "dark"}), ("page-phone.png", {"viewport": PHONE}),
-    ("page-live.zh.png", {"locale": "zh-CN"}),
-    ("dark-phone-zh", {"locale": "zh-TW", "viewport": PHONE, "color_scheme": "dark"})])
+@pytest.mark.parametrize(
+    "name, options",
+    [
+        ("light", {}),
+        ("page-dark.png", {"color_scheme": "dark"}),
+        ("page-phone.png", {"viewport": PHONE}),
+        ("page-live.zh.png", {"locale": "zh-CN"}),
+        ("dark-phone-zh", {"locale": "zh-TW", "viewport": PHONE, "color_scheme": "dark"}),
+    ],
+)
 def test_everybody_can_use_it(look, axe_script, tmp_path, name, options):
     viewer = look(**options)
     expect(viewer.page.locator("#workers tr")).to_have_count(4)
@@ -208,8 +240,11 @@ def test_a_keyboard_reaches_everything(look):
     reached = []
     while "show-files" not in reached:
         viewer.page.keyboard.press("Tab")
-        reached.append(viewer.page.evaluate("() => document.activeElement.id || document.activeElement.className"
-                                            " || document.activeElement.value"))
+        reached.append(
+            viewer.page.evaluate(
+                "() => document.activeElement.id || document.activeElement.className || document.activeElement.value"
+            )
+        )
         assert len(reached) < 20, reached
     assert reached == ["skip", "language", "theme", "stop", "round", "workers-scroll", "log-scroll", "show-files"]
     viewer.page.locator("#stop").focus()
@@ -275,16 +310,19 @@ def test_a_closed_master_asks_for_the_token(browser, quiet):
 
 
 def test_the_log_is_chinese_as_far_as_it_can_be(browser, quiet):
-    items = [("began", "the run has begun", None, 0, "运行开始"),
-             ("joined", "worker 2 joined with 449 samples (epoch 1)", 2, 0, "工作节点 2 加入"),
-             ("lost", "worker 2 is lost: silent for 31 s", 2, 7, "工作节点 2 失联"),
-             ("went_on", "the run goes on after round 7", None, 7, "运行在第 7 轮之后继续"),
-             ("problem", "worker 2: no memory", 2, 8, "worker 2: no memory"),
-             ("constructor", "no kind at all", None, 8, "no kind at all")]
+    items = [
+        ("began", "the run has begun", None, 0, "运行开始"),
+        ("joined", "worker 2 joined with 449 samples (epoch 1)", 2, 0, "工作节点 2 加入"),
+        ("lost", "worker 2 is lost: silent for 31 s", 2, 7, "工作节点 2 失联"),
+        ("went_on", "the run goes on after round 7", None, 7, "运行在第 7 轮之后继续"),
+        ("problem", "worker 2: no memory", 2, 8, "worker 2: no memory"),
+        ("constructor", "no kind at all", None, 8, "no kind at all"),
+    ]
     feed = json.loads(quiet.broadcast.snapshot()[1])
     feed["log"]["items"] = [
         {"number": number, "at": 1.0, "kind": kind, "text": text, "worker_id": worker_id, "round_index": round_index}
-        for number, (kind, text, worker_id, round_index, _) in enumerate(items, 1)]
+        for number, (kind, text, worker_id, round_index, _) in enumerate(items, 1)
+    ]
     with Viewer(browser, quiet.port, locale="zh-CN") as viewer:
         viewer.page.route("**/events", lambda route: route.fulfill(status=503, body="{}"))
         viewer.page.route("**/feed", lambda route: route.fulfill(json=feed))
@@ -302,9 +340,22 @@ def test_even_what_the_master_would_refuse_is_text(browser, quiet):
     worst = "\u202e\u2066<img src=x onerror=alert(3)>\u200f<b>&amp;\u0000</b>{{1+1}}${1+1}"
     feed = json.loads(quiet.broadcast.snapshot()[1])
     feed["state"].update(run_id=worst, problem=worst, model=worst, dataset=worst, mode=worst)
-    feed["state"]["workers"] = [dict(
-        dict.fromkeys(STATUSES, 1), id=0, connected=True, samples=1, last_seen_s=1.0, loss=1.0, wire_bytes=1,
-        name=worst, problem=worst, temperature_c=1.0, power_w=1.0, throttled=True)]
+    feed["state"]["workers"] = [
+        dict(
+            dict.fromkeys(STATUSES, 1),
+            id=0,
+            connected=True,
+            samples=1,
+            last_seen_s=1.0,
+            loss=1.0,
+            wire_bytes=1,
+            name=worst,
+            problem=worst,
+            temperature_c=1.0,
+            power_w=1.0,
+            throttled=True,
+        )
+    ]
     feed["log"]["items"] = [{"number": 1, "at": 1.0, "kind": worst, "text": worst, "worker_id": 0, "round_index": 1}]
     with Viewer(browser, quiet.port) as viewer:
         viewer.page.route("**/events", lambda route: route.fulfill(status=503, body="{}"))
@@ -313,11 +364,14 @@ def test_even_what_the_master_would_refuse_is_text(browser, quiet):
         expect(viewer.page.locator("#log li")).to_have_count(1)
         texts = viewer.page.evaluate(
             "() => ['#run-id', '#problem', '.who bdi', '#log bdi', '#log .kind', '.trouble'].map("
-            "(selector) => document.querySelector(selector).textContent)")
+            "(selector) => document.querySelector(selector).textContent)"
+        )
         assert texts == [worst] * 5 + ["slowed down by heat or power; " + worst]
         assert viewer.page.evaluate("() => document.querySelectorAll('img, main b, main script').length") == 0
-        around = viewer.page.evaluate("() => ['#run-id', '#setup', '#problem', '#log .kind'].map((selector) => "
-                                      "getComputedStyle(document.querySelector(selector)).unicodeBidi)")
+        around = viewer.page.evaluate(
+            "() => ['#run-id', '#setup', '#problem', '#log .kind'].map((selector) => "
+            "getComputedStyle(document.querySelector(selector)).unicodeBidi)"
+        )
         assert around == ["isolate"] * 4
         viewer.check(allowed=[503])
 

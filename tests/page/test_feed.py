@@ -21,8 +21,17 @@ from flq.protocol.records import STATUSES
 HOSTILE = "<script>alert(1)</script>\u202eabc\u200f=1+1\"'&\u2028"
 SETTINGS = load_config(None, ("budget_selection.up_budget_bits=16000",)).settings()
 FACTS = feed.facts_of(SETTINGS, "digits", 1000)
-WORKER = dict({name: 3 for name in STATUSES}, connected=True, samples=100, round=7, loss=0.5, last_seen_s=1.5,
-              wire_bytes_up=10, wire_bytes_down=5, device=None)
+WORKER = dict(
+    {name: 3 for name in STATUSES},
+    connected=True,
+    samples=100,
+    round=7,
+    loss=0.5,
+    last_seen_s=1.5,
+    wire_bytes_up=10,
+    wire_bytes_down=5,
+    device=None,
+)
 
 
 def status(**workers):
@@ -31,6 +40,7 @@ def status(**workers):
 
 
 # -- curves ------------------------------------------------------------------------------
+
 
 @given(st.lists(st.floats(-1e9, 1e9), max_size=400), st.integers(4, 50))
 def test_a_thinned_curve_keeps_both_ends_and_the_extremes(values, n_most):
@@ -47,8 +57,10 @@ def test_a_short_curve_is_whole():
 
 
 def test_a_curve_has_points_where_a_value_is_known_with_all_bytes_by_then():
-    rows = [a_round(index, wire_bytes_up=10 * index, wire_bytes_down=1, test_loss=value, own_loss=None)
-            for index, value in enumerate([None, 0.123456789, math.nan, math.inf, 0.25], 1)]
+    rows = [
+        a_round(index, wire_bytes_up=10 * index, wire_bytes_down=1, test_loss=value, own_loss=None)
+        for index, value in enumerate([None, 0.123456789, math.nan, math.inf, 0.25], 1)
+    ]
     curve = feed.rounds_message(rows, [], 2000, FACTS)["curves"]["test_loss"]
     assert curve == {"round": [2, 5], "bytes": [32, 155], "value": [0.12346, 0.25]}
 
@@ -61,6 +73,7 @@ def test_where_nothing_is_tested_the_workers_own_results_are_shown():
 
 # -- histories ---------------------------------------------------------------------------
 
+
 def test_a_history_has_a_letter_for_each_round():
     calls = [{0: "uploaded", 1: "skipped"}, {0: "refused"}, {0: "late", 1: "lost"}]
     assert feed.histories(calls) == {"0": "url", "1": "s.x"}
@@ -71,6 +84,7 @@ def test_there_is_a_letter_for_every_status():
 
 
 # -- numbers -----------------------------------------------------------------------------
+
 
 def test_float32_would_send_a_model_to_all_that_were_there_and_an_update_for_each_upload():
     rows = [a_round(1, uploaded=3, skipped=2, refused=1, late=1, lost=5)]
@@ -86,11 +100,14 @@ def test_the_use_of_a_budget_is_by_payload_bits():
 
 # -- the whole ---------------------------------------------------------------------------
 
+
 def test_the_size_is_bounded_with_64_workers_and_2000_rounds():
     def size(n_rounds):
-        rows = [a_round(index, accuracy=math.sin(index), test_loss=1 / index, training_loss=2 / index)
-                for index in range(1, n_rounds + 1)]
-        message = feed.rounds_message(rows, [dict.fromkeys(range(64), "uploaded")] * feed.HISTORY, 10 ** 6, FACTS)
+        rows = [
+            a_round(index, accuracy=math.sin(index), test_loss=1 / index, training_loss=2 / index)
+            for index in range(1, n_rounds + 1)
+        ]
+        message = feed.rounds_message(rows, [dict.fromkeys(range(64), "uploaded")] * feed.HISTORY, 10**6, FACTS)
         assert all(len(curve["value"]) <= feed.MOST_POINTS for curve in message["curves"].values())
         return len(json.dumps(message, separators=(",", ":")))
 
@@ -105,22 +122,24 @@ def test_the_size_is_bounded_with_64_workers_and_2000_rounds():
 
 def test_texts_of_workers_stay_as_they_are():
     device = {"name": HOSTILE, "problem": HOSTILE, "temperature_c": 41.5, "age_s": 1.0}
-    worker, = feed.state_message(status(w0={"device": device}), FACTS)["workers"]
+    (worker,) = feed.state_message(status(w0={"device": device}), FACTS)["workers"]
     assert worker["name"] == worker["problem"] == HOSTILE
     assert worker["temperature_c"] == 41.5 and worker["power_w"] is None
     item = News(lambda: 5.0).add("problem", HOSTILE, 3, 7)
     assert feed.log_message([item])["items"] == [
-        {"number": 1, "at": 5.0, "kind": "problem", "text": HOSTILE, "worker_id": 3, "round_index": 7}]
+        {"number": 1, "at": 5.0, "kind": "problem", "text": HOSTILE, "worker_id": 3, "round_index": 7}
+    ]
 
 
 def test_what_json_does_not_have_is_null():
-    worker, = feed.state_message(status(w0={"loss": math.nan}), FACTS)["workers"]
+    (worker,) = feed.state_message(status(w0={"loss": math.nan}), FACTS)["workers"]
     assert worker["loss"] is None
     json.dumps(feed.state_message(dict(status(), accuracy=math.inf), FACTS), allow_nan=False)
 
 
-@pytest.mark.parametrize("message", [feed.state_message(status(w0={}), FACTS),
-                                     feed.rounds_message([a_round()], [{0: "late"}], 2000, FACTS)])
+@pytest.mark.parametrize(
+    "message", [feed.state_message(status(w0={}), FACTS), feed.rounds_message([a_round()], [{0: "late"}], 2000, FACTS)]
+)
 def test_there_is_no_path_and_no_address(message):
     assert "/" not in json.dumps(message)
 

@@ -17,9 +17,11 @@ from flq.master.live.page_files import page_files
 
 RUN = ("system.total_workers=2", "system.min_workers=2", "system.max_rounds=3")
 CLOSED = ("security.open_status=false",)
-POLICY = ("default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
-          "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; "
-          "trusted-types 'none'")
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; "
+    "trusted-types 'none'"
+)
 
 
 @pytest.fixture(scope="module")
@@ -31,8 +33,9 @@ class Stream:
     """A viewer; it comes from an address of this machine."""
 
     def __init__(self, master, address="127.0.0.1", **headers):
-        self._connection = http.client.HTTPConnection("127.0.0.1", master.port, timeout=WAIT_S,
-                                                      source_address=(address, 0))
+        self._connection = http.client.HTTPConnection(
+            "127.0.0.1", master.port, timeout=WAIT_S, source_address=(address, 0)
+        )
         self._connection.request("GET", "/events", headers=headers)
         self.answer = self._connection.getresponse()
 
@@ -66,17 +69,26 @@ def until(master, wanted, *args):
 
 # -- files -------------------------------------------------------------------------------
 
+
 def test_the_page_has_every_header_that_keeps_it_safe(make_master, files):
     master = make_master(*RUN)
-    for target, name in [("/", "index.html"), ("/page/main.js", "main.js"),
-                         ("/page/vendor/uPlot.iife.min.js", "vendor/uPlot.iife.min.js")]:
+    for target, name in [
+        ("/", "index.html"),
+        ("/page/main.js", "main.js"),
+        ("/page/vendor/uPlot.iife.min.js", "vendor/uPlot.iife.min.js"),
+    ]:
         code, headers, body = master.send("GET", target, token=None)
         assert code == 200 and body == files[name].content
         assert {name: headers[name] for name in headers if name not in ("Date", "Server", "ETag")} == {
-            "Content-Type": files[name].content_type, "Content-Length": str(len(body)),
-            "Content-Security-Policy": POLICY, "X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY",
-            "Referrer-Policy": "no-referrer", "Cross-Origin-Resource-Policy": "same-origin",
-            "Cache-Control": "no-cache"}
+            "Content-Type": files[name].content_type,
+            "Content-Length": str(len(body)),
+            "Content-Security-Policy": POLICY,
+            "X-Content-Type-Options": "nosniff",
+            "X-Frame-Options": "DENY",
+            "Referrer-Policy": "no-referrer",
+            "Cross-Origin-Resource-Policy": "same-origin",
+            "Cache-Control": "no-cache",
+        }
         code, head, body = master.send("HEAD", target, token=None)
         assert (code, body, head["Content-Length"]) == (200, b"", headers["Content-Length"])
         code, again, body = master.send("GET", target, headers={"If-None-Match": headers["ETag"]}, token=None)
@@ -87,8 +99,17 @@ def test_all_files_that_lie_there_are_served_and_nothing_else(make_master, files
     master = make_master(*RUN)
     for name in set(files) - {"index.html"}:
         assert master.send("GET", "/page/" + name, token=None)[0] == 200
-    for name in ("index.html", "", "x", "../app.py", "%2e%2e/app.py", "vendor", "vendor/", "vendor/SHA256SUMS",
-                 "vendor/../main.js"):
+    for name in (
+        "index.html",
+        "",
+        "x",
+        "../app.py",
+        "%2e%2e/app.py",
+        "vendor",
+        "vendor/",
+        "vendor/SHA256SUMS",
+        "vendor/../main.js",
+    ):
         assert_refused(master.send("GET", "/page/" + name, token=None), 404)
 
 
@@ -99,19 +120,30 @@ def test_no_file_has_a_script_or_a_style_within(files):
     own = {name: file.content.decode() for name, file in files.items() if name.endswith(".js") and "/" not in name}
     for words in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "new Function", "http"):
         assert [name for name, text in own.items() if words in text] == [], words
-    assert not any(address in file.content for name, file in files.items() if "vendor" not in name
-                   for address in (b"https:", b"url(")), "something comes from elsewhere"
+    assert not any(
+        address in file.content
+        for name, file in files.items()
+        if "vendor" not in name
+        for address in (b"https:", b"url(")
+    ), "something comes from elsewhere"
 
 
 # -- who may look ------------------------------------------------------------------------
+
 
 @pytest.mark.parametrize("path", ["/feed", "/events"])
 def test_who_may_see_the_status_may_see_the_feed(make_master, path):
     opened, closed = make_master(*RUN), make_master(*RUN + CLOSED)
     for master, token, code in [
-            (opened, None, 200), (opened, TOKENS["operator"], 200), (opened, token_of_worker(0), 200),
-            (opened, "wrong", 401), (closed, None, 401), (closed, "wrong", 401), (closed, TOKENS["operator"], 200),
-            (closed, token_of_worker(0), 403)]:
+        (opened, None, 200),
+        (opened, TOKENS["operator"], 200),
+        (opened, token_of_worker(0), 200),
+        (opened, "wrong", 401),
+        (closed, None, 401),
+        (closed, "wrong", 401),
+        (closed, TOKENS["operator"], 200),
+        (closed, token_of_worker(0), 403),
+    ]:
         assert master.send("HEAD", path, token=token)[0] == code, (path, token, code)
 
 
@@ -127,9 +159,16 @@ def test_a_page_of_another_site_can_not_stop_the_run(make_master):
     here = {"Host": "127.0.0.1:%d" % master.port}
     for origin in "http://evil.example", "null", "http://127.0.0.1:1":
         assert_refused(master.send("POST", "/stop", headers=dict(here, Origin=origin), token=None), 401)
-        code, headers, _ = master.send("OPTIONS", "/stop", headers=dict(
-            here, Origin=origin, **{"Access-Control-Request-Headers": "authorization",
-                                    "Access-Control-Request-Method": "POST"}), token=None)
+        code, headers, _ = master.send(
+            "OPTIONS",
+            "/stop",
+            headers=dict(
+                here,
+                Origin=origin,
+                **{"Access-Control-Request-Headers": "authorization", "Access-Control-Request-Method": "POST"},
+            ),
+            token=None,
+        )
         assert code in (401, 405) and not any(name.lower().startswith("access-control") for name in headers)
     assert master.status()["state"] == "LOBBY"
     lan = {"Host": "192.168.1.10:5000", "Origin": "http://192.168.1.10:5000"}  # as the page does it
@@ -137,6 +176,7 @@ def test_a_page_of_another_site_can_not_stop_the_run(make_master):
 
 
 # -- the feed ----------------------------------------------------------------------------
+
 
 def test_the_feed_is_what_has_happened(make_master, run_workers):
     master = make_master(*RUN)
@@ -161,6 +201,7 @@ def test_a_feed_that_has_not_changed_is_304(make_master):
 
 
 # -- streams -----------------------------------------------------------------------------
+
 
 def test_a_stream_tells_of_the_run_to_its_end(make_master, run_workers):
     master = make_master(*RUN)
@@ -247,8 +288,8 @@ def test_a_viewer_that_does_not_read_loses_its_stream(make_master, monkeypatch):
     monkeypatch.setitem(broadcast.PERIODS_S, "state", 0.0)
     monkeypatch.setattr(broadcast, "LOOK_S", 0.01)
     master = make_master(*RUN)
-    numbers = iter(range(10 ** 9))
-    master.broadcast.follow({"state": lambda: [next(numbers), "x" * 10 ** 6]})
+    numbers = iter(range(10**9))
+    master.broadcast.follow({"state": lambda: [next(numbers), "x" * 10**6]})
     with ExitStack() as stack:
         for _ in range(limits.STREAMS_OF_ONE):
             stack.enter_context(Stream(master))

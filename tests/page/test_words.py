@@ -47,10 +47,16 @@ def test_chinese_sentences_of_the_log_need_only_what_every_line_of_their_kind_ha
         assert ("worker_id" in asked) == (kind in about_a_worker), kind
 
 
-@pytest.mark.parametrize("name", sorted(
-    {"%sKind" % kind for kind in KINDS} | set(STATES) | set(STATUSES)
-    | set(re.findall(r'data-(?:text|label)="(\w+)"', INDEX))
-    | {name for text in SCRIPTS.values() for name in re.findall(r'\bsay\("(\w+)"', text)}))
+@pytest.mark.parametrize(
+    "name",
+    sorted(
+        {"%sKind" % kind for kind in KINDS}
+        | set(STATES)
+        | set(STATUSES)
+        | set(re.findall(r'data-(?:text|label)="(\w+)"', INDEX))
+        | {name for text in SCRIPTS.values() for name in re.findall(r'\bsay\("(\w+)"', text)}
+    ),
+)
 def test_there_is_a_text(name):
     assert name in ENGLISH
 

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 from master_bench import Bench, lasting
 
-settings.register_profile("flq", deadline=None, database=None, derandomize=True, max_examples=40,
-                          suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "flq", deadline=None, database=None, derandomize=True, max_examples=40, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("flq")
 
 

@@ -19,16 +19,46 @@ from flq.protocol.wire import decode, decode_at, decode_stream, encode, size_of
 
 LAYOUT = Layout((Tensor("w", (3,)), Tensor("b", (1,))))
 SETTINGS = {
-    "system": {"total_workers": 4, "min_workers": 2, "max_rounds": 100, "lease_s": 300.0, "round_deadline_s": 0.0,
-               "max_samples": 10 ** 7,
-               "offer_deadline_s": 0.0, "give_up_s": 3600.0, "seed": 42},
+    "system": {
+        "total_workers": 4,
+        "min_workers": 2,
+        "max_rounds": 100,
+        "lease_s": 300.0,
+        "round_deadline_s": 0.0,
+        "max_samples": 10**7,
+        "offer_deadline_s": 0.0,
+        "give_up_s": 3600.0,
+        "seed": 42,
+    },
     "dataset": {"partition": "iid"},
-    "model": {"lr": 0.1, "lr_schedule": "constant", "lr_decay": 0.1, "lr_decay_rounds": 100,
-              "local_optimizer": "sgd", "mu": 0.0, "server_optimizer": "sgd", "server_lr": 1.0, "server_momentum": 0.7,
-              "server_beta_1": 0.9, "server_beta_2": 0.999, "server_epsilon": 1e-7, "ema": 0.0},
-    "flq_algorithm": {"mode": "fedavg", "update": "delta", "b_up": 4, "b_down": None, "memory": None,
-                      "scale_by_selected": False, "sel_ref": 1, "clip_global": 0.0,
-                      "bytes_up": None, "bytes_down": None, "coding": "none"},
+    "model": {
+        "lr": 0.1,
+        "lr_schedule": "constant",
+        "lr_decay": 0.1,
+        "lr_decay_rounds": 100,
+        "local_optimizer": "sgd",
+        "mu": 0.0,
+        "server_optimizer": "sgd",
+        "server_lr": 1.0,
+        "server_momentum": 0.7,
+        "server_beta_1": 0.9,
+        "server_beta_2": 0.999,
+        "server_epsilon": 1e-7,
+        "ema": 0.0,
+    },
+    "flq_algorithm": {
+        "mode": "fedavg",
+        "update": "delta",
+        "b_up": 4,
+        "b_down": None,
+        "memory": None,
+        "scale_by_selected": False,
+        "sel_ref": 1,
+        "clip_global": 0.0,
+        "bytes_up": None,
+        "bytes_down": None,
+        "coding": "none",
+    },
     "lazy_selection": {"D": 10, "ck": 0.8, "C": 50, "warmup": 0, "thr_scale": None},
     "budget_selection": {"sel_clients": 0, "up_budget_bits": 0, "grant_by": "energy"},
 }
@@ -58,8 +88,11 @@ def frozen(value):
     if isinstance(value, (list, tuple)):
         return [frozen(item) for item in value]
     if hasattr(value, "__dict__") and not isinstance(value, type) and not callable(value):
-        return {name: frozen(item) for name, item in vars(value).items()
-                if name not in ("lease_until", "last_seen", "_effects", "_handlers", "options")}
+        return {
+            name: frozen(item)
+            for name, item in vars(value).items()
+            if name not in ("lease_until", "last_seen", "_effects", "_handlers", "options")
+        }
     return repr(value)
 
 
@@ -135,8 +168,9 @@ class Bench:
     def come_back(self, worker_id, epoch, seq, n_samples=None, undecided=True, **options):
         """Join with a claim, as :meth:`join` did, and by default with an answer under way; return the reply."""
         n_samples = 10 * (worker_id + 1) if n_samples is None else n_samples
-        body = self.register(worker_id, n_samples, self.layout.crc, claimed_epoch=epoch, claimed_seq=seq,
-                             undecided=undecided, **options)
+        body = self.register(
+            worker_id, n_samples, self.layout.crc, claimed_epoch=epoch, claimed_seq=seq, undecided=undecided, **options
+        )
         self.epochs[worker_id] = body["epoch"]
         return body
 
@@ -157,8 +191,17 @@ class Bench:
         """Send a skip, offer or upload of the open round; return the ticket."""
         rules = self.machine.options.rules
         payload = QUANTIZERS[rules.codec_up].encode(np.array(values, np.float32), self.layout, stream(1, ROUNDING))
-        answer = Answer(kind, worker_id, self.epochs[worker_id], self._next_seq(worker_id) if seq is None else seq,
-                        self.machine.round_index, loss=1.0, energy=4.0, training_s=2.0, waiting_s=1.0)
+        answer = Answer(
+            kind,
+            worker_id,
+            self.epochs[worker_id],
+            self._next_seq(worker_id) if seq is None else seq,
+            self.machine.round_index,
+            loss=1.0,
+            energy=4.0,
+            training_s=2.0,
+            waiting_s=1.0,
+        )
         if kind is not Kind.SKIP:
             answer = answer._replace(cost_bits=8 * payload.size)
         if kind is Kind.UPLOAD:
@@ -236,8 +279,9 @@ class Bench:
             if number == self.quorum_from[0]:
                 machine.options = self.quorum_from[1]
             frame = None if entry.frame is None else b"".join(bytes(buffer) for buffer in entry.frame)
-            machine.replay(from_entry(entry.kind, json.loads(json.dumps(entry.body)), frame, self.link, -1 - number),
-                           self.encoded)
+            machine.replay(
+                from_entry(entry.kind, json.loads(json.dumps(entry.body)), frame, self.link, -1 - number), self.encoded
+            )
         return machine
 
 
@@ -249,12 +293,27 @@ def lasting(machine):
         meta["state"] = "ended"
         for member in meta["members"]:
             del member["gone"]
-    return frozen({
-        "captured": [meta, arrays],
-        "tallies": [member.tally for _, member in sorted(machine.members.items()) if member.epoch],
-        "deltas": machine.downlink.since(machine.downlink.oldest).frames, "crc": machine.downlink.crc,
-        "round": None if going is None else [going.index, going.n_samples, going.status, going.uploads, going.granted,
-                                             going.is_due, going.offers_are_due, going.answers, going.offers]})
+    return frozen(
+        {
+            "captured": [meta, arrays],
+            "tallies": [member.tally for _, member in sorted(machine.members.items()) if member.epoch],
+            "deltas": machine.downlink.since(machine.downlink.oldest).frames,
+            "crc": machine.downlink.crc,
+            "round": None
+            if going is None
+            else [
+                going.index,
+                going.n_samples,
+                going.status,
+                going.uploads,
+                going.granted,
+                going.is_due,
+                going.offers_are_due,
+                going.answers,
+                going.offers,
+            ],
+        }
+    )
 
 
 __all__ = ["Bench", "LAYOUT", "fingerprint", "frozen", "lasting", "settings_with", "size_of", "vector"]

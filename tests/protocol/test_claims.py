@@ -6,8 +6,14 @@ from master_bench import LAYOUT, Bench, fingerprint, vector
 from flq.errors import Conflict
 from flq.protocol.messages import Kind, Outcome
 
-APPLIED, LATE, NOTED, REFUSED, GRANTED, WAIT = (Outcome.APPLIED, Outcome.LATE, Outcome.NOTED, Outcome.REFUSED,
-                                                Outcome.GRANTED, Outcome.WAIT)
+APPLIED, LATE, NOTED, REFUSED, GRANTED, WAIT = (
+    Outcome.APPLIED,
+    Outcome.LATE,
+    Outcome.NOTED,
+    Outcome.REFUSED,
+    Outcome.GRANTED,
+    Outcome.WAIT,
+)
 CRC = fingerprint(vector(1, 1, 1, 1))
 
 
@@ -39,18 +45,21 @@ def test_a_worker_that_claims_what_is_known_goes_on_with_its_epoch(seq, undecide
     assert bench.snapshot()["open_round"] == before
 
 
-@pytest.mark.parametrize("what, claim", [
-    ("an older answer", dict(epoch=1, seq=0)),
-    ("an answer that the journal does not know", dict(epoch=1, seq=2, undecided=False)),
-    ("an answer after that", dict(epoch=1, seq=3)),
-    ("a round to come", dict(epoch=1, seq=1, claimed_round=2)),
-    ("an older epoch", dict(epoch=0, seq=1)),
-    ("an epoch to come", dict(epoch=2, seq=1)),
-    ("another number of samples", dict(epoch=1, seq=1, n_samples=11)),
-    ("no number", dict(epoch=1, seq=None)),
-    ("no epoch", dict(epoch=None, seq=1)),
-    ("nonsense", dict(epoch=-1, seq=2 ** 70)),
-])
+@pytest.mark.parametrize(
+    "what, claim",
+    [
+        ("an older answer", dict(epoch=1, seq=0)),
+        ("an answer that the journal does not know", dict(epoch=1, seq=2, undecided=False)),
+        ("an answer after that", dict(epoch=1, seq=3)),
+        ("a round to come", dict(epoch=1, seq=1, claimed_round=2)),
+        ("an older epoch", dict(epoch=0, seq=1)),
+        ("an epoch to come", dict(epoch=2, seq=1)),
+        ("another number of samples", dict(epoch=1, seq=1, n_samples=11)),
+        ("no number", dict(epoch=1, seq=None)),
+        ("no epoch", dict(epoch=None, seq=1)),
+        ("nonsense", dict(epoch=-1, seq=2**70)),
+    ],
+)
 def test_a_claim_that_is_not_right_begins_anew(what, claim):
     bench = open_bench()
     assert bench.verdict(0) is APPLIED
@@ -174,6 +183,7 @@ def test_in_a_run_that_has_ended_nobody_goes_on():
 
 
 # -- copies of registrations -----------------------------------------------------------------
+
 
 def test_a_copy_of_a_registration_gets_its_reply_again_and_changes_nothing():
     bench = open_bench(1)

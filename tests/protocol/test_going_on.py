@@ -38,6 +38,7 @@ def rejoined(worker, **reply):
 
 # -- another process -------------------------------------------------------------------------
 
+
 @pytest.mark.parametrize("needs_offer, path", [(False, "/upload_update"), (True, "/offer")])
 @pytest.mark.parametrize("memory", ["none", "residual", "mirror", "flq"])
 def test_a_worker_that_starts_again_sends_the_same_bytes_again_the_offer_first(needs_offer, path, memory):
@@ -111,6 +112,7 @@ def test_after_the_end_a_worker_that_starts_again_leaves():
 
 
 # -- the same process ------------------------------------------------------------------------
+
 
 def test_409_on_an_answer_claims_the_epoch_and_sends_the_same_bytes_again():
     worker = joined()

@@ -16,20 +16,51 @@ from flq.protocol.wire import encode, link_of
 
 LINK = link_of("run", LAYOUT)
 PAYLOAD = QUANTIZERS[4].encode(vector(1, 2, 3, 4), LAYOUT)
-MAYBE = st.none() | st.integers(0, 2 ** 40)
+MAYBE = st.none() | st.integers(0, 2**40)
 FLOATS = st.floats(0, 1e6, width=32)
-ANSWERS = st.builds(Answer, st.sampled_from([Kind.SKIP, Kind.OFFER]), st.integers(0, 9), st.integers(0, 9),
-                    st.integers(0, 9), st.integers(0, 9), FLOATS, FLOATS, st.just(0), st.integers(0, 2 ** 32 - 1),
-                    FLOATS, FLOATS, st.just(0), st.none(),
-                    coded=st.none(), held_back=st.none() | st.builds(HeldBack, FLOATS, st.sampled_from([0.0, 0.5, 1.0]),
-                                                    st.integers(1, 99)), blocked=st.just(0))
+ANSWERS = st.builds(
+    Answer,
+    st.sampled_from([Kind.SKIP, Kind.OFFER]),
+    st.integers(0, 9),
+    st.integers(0, 9),
+    st.integers(0, 9),
+    st.integers(0, 9),
+    FLOATS,
+    FLOATS,
+    st.just(0),
+    st.integers(0, 2**32 - 1),
+    FLOATS,
+    FLOATS,
+    st.just(0),
+    st.none(),
+    coded=st.none(),
+    held_back=st.none() | st.builds(HeldBack, FLOATS, st.sampled_from([0.0, 0.5, 1.0]), st.integers(1, 99)),
+    blocked=st.just(0),
+)
 ANSWERS |= ANSWERS.map(lambda answer: answer._replace(kind=Kind.SKIP, blocked=413))
 LASTING = st.one_of(
-    st.builds(events.Register, st.just(-7), st.integers(0, 9), st.text(max_size=20), MAYBE, MAYBE, MAYBE, MAYBE, MAYBE,
-              st.sampled_from([(), ("zlib",), ("zlib", "zstd")]), MAYBE, st.booleans(), MAYBE, st.text(max_size=32)),
+    st.builds(
+        events.Register,
+        st.just(-7),
+        st.integers(0, 9),
+        st.text(max_size=20),
+        MAYBE,
+        MAYBE,
+        MAYBE,
+        MAYBE,
+        MAYBE,
+        st.sampled_from([(), ("zlib",), ("zlib", "zstd")]),
+        MAYBE,
+        st.booleans(),
+        MAYBE,
+        st.text(max_size=32),
+    ),
     st.builds(events.Answered, st.just(-7), ANSWERS, st.just(0), st.just(False), st.none(), st.none()),
-    st.builds(events.LeaseEnded, st.integers(0, 9)), st.builds(events.OffersDue, st.integers(1, 9)),
-    st.builds(events.RoundDue, st.integers(1, 9)), st.builds(events.Stop, st.text(max_size=40)))
+    st.builds(events.LeaseEnded, st.integers(0, 9)),
+    st.builds(events.OffersDue, st.integers(1, 9)),
+    st.builds(events.RoundDue, st.integers(1, 9)),
+    st.builds(events.Stop, st.text(max_size=40)),
+)
 
 
 def stored(event):
@@ -73,12 +104,20 @@ def test_any_flipped_bit_of_a_frame_is_found():
             read(kind, body, damaged)
 
 
-@pytest.mark.parametrize("kind, frame, sentence", [
-    (ANSWERED, None, "lost its frame"), (ANSWERED, b"", "truncated"), ("danced", None, "unknown kind 'danced'"),
-    (ANSWERED, b"".join(map(bytes, encode(Verdict(Outcome.NOTED, 1, 1), LINK))), "holds a verdict"),
-    (ANSWERED, b"".join(map(bytes, encode(Answer(Kind.SKIP, 2, 1, 5, 7, 0.5, 1.0), link_of("other", LAYOUT)))),
-     "another run"),
-])
+@pytest.mark.parametrize(
+    "kind, frame, sentence",
+    [
+        (ANSWERED, None, "lost its frame"),
+        (ANSWERED, b"", "truncated"),
+        ("danced", None, "unknown kind 'danced'"),
+        (ANSWERED, b"".join(map(bytes, encode(Verdict(Outcome.NOTED, 1, 1), LINK))), "holds a verdict"),
+        (
+            ANSWERED,
+            b"".join(map(bytes, encode(Answer(Kind.SKIP, 2, 1, 5, 7, 0.5, 1.0), link_of("other", LAYOUT)))),
+            "another run",
+        ),
+    ],
+)
 def test_an_entry_that_can_not_be_read_is_refused(kind, frame, sentence):
     with pytest.raises(FlqError, match=sentence):
         read(kind, {}, frame)

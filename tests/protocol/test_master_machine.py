@@ -13,8 +13,15 @@ from flq.protocol import events
 from flq.protocol.messages import Answer, HeldBack, Kind, Outcome
 
 APPLIED, LATE, NOTED, REFUSED, GRANTED, WAIT, RESYNC, END = (
-    Outcome.APPLIED, Outcome.LATE, Outcome.NOTED, Outcome.REFUSED, Outcome.GRANTED, Outcome.WAIT, Outcome.RESYNC,
-    Outcome.END)
+    Outcome.APPLIED,
+    Outcome.LATE,
+    Outcome.NOTED,
+    Outcome.REFUSED,
+    Outcome.GRANTED,
+    Outcome.WAIT,
+    Outcome.RESYNC,
+    Outcome.END,
+)
 HUGE = 3e38
 
 
@@ -29,6 +36,7 @@ def open_bench(n_workers=2, quorum=None, **changes):
 
 # -- the lobby -------------------------------------------------------------------------------
 
+
 def test_a_run_waits_in_the_lobby_until_enough_workers_have_joined():
     bench = Bench(min_workers=2)
     assert (bench.state, bench.round) == ("LOBBY", 0)
@@ -42,10 +50,18 @@ def test_a_run_waits_in_the_lobby_until_enough_workers_have_joined():
 def test_registration_answers_with_what_a_worker_needs():
     bench = Bench(start=vector(1, 2, 3, 4))
     assert bench.register(0) == {
-        "run_id": "run", "ended": False, "epoch": 0, "joined": False, "goes_on": False, "n_sessions": 0,
+        "run_id": "run",
+        "ended": False,
+        "epoch": 0,
+        "joined": False,
+        "goes_on": False,
+        "n_sessions": 0,
         "lease_s": 300.0,
-        "start_crc": fingerprint(vector(1, 2, 3, 4)), "codings": [],
-        "layout": [["w", [3]], ["b", [1]]], "settings": bench.settings}
+        "start_crc": fingerprint(vector(1, 2, 3, 4)),
+        "codings": [],
+        "layout": [["w", [3]], ["b", [1]]],
+        "settings": bench.settings,
+    }
     assert bench.register(0, 10, LAYOUT.crc)["epoch"] == 1
 
 
@@ -98,7 +114,7 @@ def test_another_instance_gets_409_while_the_lease_lasts_and_the_id_afterwards()
     assert isinstance(bench.register(0), Conflict)  # now the first is the other one
 
 
-@pytest.mark.parametrize("worker_id", [-1, 4, 2 ** 40])
+@pytest.mark.parametrize("worker_id", [-1, 4, 2**40])
 def test_worker_ids_out_of_range_are_refused(worker_id):
     bench = Bench()
     before = bench.snapshot()
@@ -107,8 +123,10 @@ def test_worker_ids_out_of_range_are_refused(worker_id):
     assert bench.snapshot() == before
 
 
-@pytest.mark.parametrize("n_samples, layout_crc, error", [
-    (10, LAYOUT.crc ^ 1, Conflict), (10, None, Conflict), (0, LAYOUT.crc, BadValues), (-5, LAYOUT.crc, BadValues)])
+@pytest.mark.parametrize(
+    "n_samples, layout_crc, error",
+    [(10, LAYOUT.crc ^ 1, Conflict), (10, None, Conflict), (0, LAYOUT.crc, BadValues), (-5, LAYOUT.crc, BadValues)],
+)
 def test_another_layout_or_no_samples_are_refused(n_samples, layout_crc, error):
     bench = Bench()
     bench.join(1)
@@ -130,6 +148,7 @@ def test_a_worker_that_joins_in_mid_round_starts_with_the_next():
 
 
 # -- polls -----------------------------------------------------------------------------------
+
 
 def test_a_poll_waits_and_is_answered_when_the_round_opens():
     bench = Bench(min_workers=2)
@@ -195,7 +214,7 @@ def test_a_poll_that_claims_an_answer_to_the_open_round_that_has_not_come_is_ref
     assert bench.snapshot() == before
 
 
-@pytest.mark.parametrize("epoch", [0, 2, 2 ** 40])
+@pytest.mark.parametrize("epoch", [0, 2, 2**40])
 def test_polls_and_heartbeats_of_another_epoch_conflict(epoch):
     bench = open_bench(2)
     before = bench.snapshot()
@@ -216,6 +235,7 @@ def test_a_heartbeat_tells_the_state_and_renews_the_lease():
 
 
 # -- answers ---------------------------------------------------------------------------------
+
 
 def test_a_round_closes_when_everyone_has_answered_and_steps_the_model_by_the_weighted_mean():
     bench = open_bench(2, start=vector(9, 9, 9, 9))  # 10 and 20 samples
@@ -239,7 +259,7 @@ def test_the_report_counts_real_frames():
     assert report.training_loss == (10 * 1.0 + 20 * 4.0) / 30
     assert report.payload_bits_up == 2 * 4 * 32
     assert report.frame_bytes_up == 2 * (32 + 48 + 16)
-    assert report.payload_bits_down == 0                       # the start was drawn from the seed
+    assert report.payload_bits_down == 0  # the start was drawn from the seed
     assert report.frame_bytes_down == 2 * (32 + 23) + 2 * (32 + 5)  # plans and verdicts
     assert report.retransmitted_bytes == 0
     assert (report.training_s, report.waiting_s, report.round_s) == (3.5, 1.0, 5.0)
@@ -307,11 +327,18 @@ def test_an_upload_for_a_round_that_has_closed_is_late():
     assert bench.verdict(2, seq=2) is APPLIED  # and it takes part again
 
 
-@pytest.mark.parametrize("changes", [
-    dict(seq=0), dict(round_index=2), dict(seq=7, round_index=99),
-    dict(codec_id=4, payload=QUANTIZERS[4].encode(vector(1, 1, 1, 1), LAYOUT), cost_bits=88),
-    dict(kind=Kind.OFFER, codec_id=0, payload=None), dict(epoch=2), dict(epoch=0),
-])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        dict(seq=0),
+        dict(round_index=2),
+        dict(seq=7, round_index=99),
+        dict(codec_id=4, payload=QUANTIZERS[4].encode(vector(1, 1, 1, 1), LAYOUT), cost_bits=88),
+        dict(kind=Kind.OFFER, codec_id=0, payload=None),
+        dict(epoch=2),
+        dict(epoch=0),
+    ],
+)
 def test_an_impossible_answer_is_refused_and_changes_nothing(changes):
     bench = open_bench(2)
     before = bench.snapshot()
@@ -352,9 +379,15 @@ def test_an_update_that_was_refused_on_its_way_is_lost_and_no_skip(status, fix):
     assert bench.reports[0].roll_call == {0: "lost", 1: "uploaded"}
     member = bench.machine.members[0]
     assert (member.blocked, member.tally["skipped"], member.tally["lost"], member.gone) == (1, 0, 1, False)
-    said, = [note for note in bench.notes if "did not arrive" in note]
-    assert said.startswith("the update of worker 0 in round 1 did not arrive: something between it and the master "
-                           "answered %d; " % status) and fix in said and "directly" in said
+    (said,) = [note for note in bench.notes if "did not arrive" in note]
+    assert (
+        said.startswith(
+            "the update of worker 0 in round 1 did not arrive: something between it and the master "
+            "answered %d; " % status
+        )
+        and fix in said
+        and "directly" in said
+    )
     assert bench.round == 2 and 0 in bench.machine.open_round.undecided()  # it takes part in the next one
     assert bench.replayed().members[0].blocked == 1
 
@@ -397,6 +430,7 @@ def test_a_round_of_skips_closes_and_leaves_the_model():
 
 
 # -- deadlines and leases --------------------------------------------------------------------
+
 
 def test_at_the_deadline_a_quorum_closes_the_round():
     bench = open_bench(3, round_deadline_s=60.0, quorum=2)
@@ -488,6 +522,7 @@ def test_a_worker_whose_round_went_on_without_it_starts_with_the_next():
 
 
 # -- offers ----------------------------------------------------------------------------------
+
 
 def offers_bench(n_workers=3, **changes):
     return open_bench(n_workers, **dict(dict(sel_clients=1, mode="bbit"), **changes))
@@ -725,8 +760,12 @@ def test_who_was_passed_over_c_rounds_is_granted_first():
     assert winners == [1, 1, 0, 1, 1, 0]
 
 
-@given(costs=st.lists(st.integers(1, 88), min_size=3, max_size=3), energies=st.lists(
-    st.floats(0, 100), min_size=3, max_size=3), sel_clients=st.integers(0, 2), budget=st.integers(88, 250))
+@given(
+    costs=st.lists(st.integers(1, 88), min_size=3, max_size=3),
+    energies=st.lists(st.floats(0, 100), min_size=3, max_size=3),
+    sel_clients=st.integers(0, 2),
+    budget=st.integers(88, 250),
+)
 def test_grants_never_exceed_the_budget(costs, energies, sel_clients, budget):
     bench = offers_bench(sel_clients=sel_clients, up_budget_bits=budget)
     tickets = [offer(bench, i, energies[i], cost_bits=costs[i]) for i in range(3)]
@@ -744,6 +783,7 @@ def test_a_budget_that_admits_nobody_is_refused_before_the_run():
 
 
 # -- mirrors ---------------------------------------------------------------------------------
+
 
 def mirror_upload(bench, worker_id, mirror, values, **changes):
     """Upload what moves the mirror; return the outcome and the mirror that follows."""
@@ -863,7 +903,7 @@ def test_a_worker_that_keeps_up_gets_one_delta_and_its_bits_are_counted():
     assert bench.machine.totals.payload_bits_down == 8 * 17
 
 
-@pytest.mark.parametrize("have", [-1, 99, -2 ** 70, 2 ** 70])
+@pytest.mark.parametrize("have", [-1, 99, -(2**70), 2**70])
 def test_who_has_nothing_or_something_unknown_gets_a_keyframe(have):
     bench = wide_bench()
     one_round(bench)
@@ -908,6 +948,7 @@ def test_the_threshold_in_the_plan_is_the_movement_of_the_model():
 
 
 # -- the end ---------------------------------------------------------------------------------
+
 
 def test_the_run_ends_after_the_last_round_and_everyone_hears():
     bench = open_bench(2, max_rounds=1)
@@ -1017,12 +1058,19 @@ def test_an_update_that_was_not_finite_is_told_to_people():
 
 # -- anything at all -------------------------------------------------------------------------
 
+
 @given(st.data())
 def test_no_order_of_requests_breaks_the_machine(data):
     """Random workers, kinds, numbers and times: every request is answered once, bits only grow, the ledger adds up."""
-    bench = Bench(mode="bbit", sel_clients=data.draw(st.integers(0, 1)), memory=data.draw(
-        st.sampled_from(["none", "residual", "mirror"])), min_workers=2, lease_s=100.0, max_rounds=4,
-        round_deadline_s=data.draw(st.sampled_from([0.0, 40.0])))
+    bench = Bench(
+        mode="bbit",
+        sel_clients=data.draw(st.integers(0, 1)),
+        memory=data.draw(st.sampled_from(["none", "residual", "mirror"])),
+        min_workers=2,
+        lease_s=100.0,
+        max_rounds=4,
+        round_deadline_s=data.draw(st.sampled_from([0.0, 40.0])),
+    )
     tickets = []
     for _ in range(data.draw(st.integers(1, 40))):
         worker_id = data.draw(st.integers(0, 2))
@@ -1039,8 +1087,14 @@ def test_no_order_of_requests_breaks_the_machine(data):
             tickets.append(bench.ask(lambda ticket, m=worker_id: events.Heartbeat(ticket, m, bench.epochs[m])))
         else:
             kind = {"skip": Kind.SKIP, "offer": Kind.OFFER, "upload": Kind.UPLOAD}[what]
-            tickets.append(bench.answer(worker_id, kind, seq=data.draw(st.integers(0, 4)),
-                                        round_index=max(0, bench.round - data.draw(st.integers(0, 1)))))
+            tickets.append(
+                bench.answer(
+                    worker_id,
+                    kind,
+                    seq=data.draw(st.integers(0, 4)),
+                    round_index=max(0, bench.round - data.draw(st.integers(0, 1))),
+                )
+            )
     bench.wait(130)
     bench.tell(events.Stop("enough"))
     assert all(not bench.is_parked(ticket) for ticket in tickets)

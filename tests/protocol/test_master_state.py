@@ -40,16 +40,22 @@ class Recorded(Bench):
     def take_snapshot(self):
         assert is_between_rounds(self.machine)
         meta, arrays = capture(self.machine)
-        self.snapshots.append((len(self.journal), json.dumps(meta), {name: a.copy() for name, a in arrays.items()},
-                               arrays, traffic_of(self.machine)))
+        self.snapshots.append(
+            (
+                len(self.journal),
+                json.dumps(meta),
+                {name: a.copy() for name, a in arrays.items()},
+                arrays,
+                traffic_of(self.machine),
+            )
+        )
 
     def upload(self, worker_id, values):
         """Make an offer where one is needed, and upload; return the outcome."""
         rules, member = self.machine.options.rules, self.machine.members[worker_id]
         if rules.needs_offers and self.verdict_of_offer(worker_id) is not Outcome.GRANTED:
             return None
-        payload = QUANTIZERS[rules.codec_up].encode(np.array(values, np.float32), self.layout,
-                                                  stream(1, ROUNDING))
+        payload = QUANTIZERS[rules.codec_up].encode(np.array(values, np.float32), self.layout, stream(1, ROUNDING))
         crc = 0
         if rules.has_mirrors:
             base = np.zeros(4, np.float32) if member.mirror is None or member.mirror_is_stale else member.mirror
@@ -58,8 +64,9 @@ class Recorded(Bench):
 
     def verdict_of_offer(self, worker_id):
         seq = self.machine.members[worker_id].closed_seq + 1
-        ticket = self.offers[worker_id] = self.offers.get(worker_id) or self.answer(worker_id, Kind.OFFER, seq=seq,
-                                                                                    energy=float(worker_id))
+        ticket = self.offers[worker_id] = self.offers.get(worker_id) or self.answer(
+            worker_id, Kind.OFFER, seq=seq, energy=float(worker_id)
+        )
         return None if self.is_parked(ticket) else self.outcome(ticket)
 
     def play(self):
@@ -98,8 +105,10 @@ class Recorded(Bench):
         set_traffic(machine, json.loads(json.dumps(traffic)))
         for entry in self.journal[n_entries:]:
             frame = None if entry.frame is None else b"".join(bytes(buffer) for buffer in entry.frame)
-            machine.replay(from_entry(entry.kind, json.loads(json.dumps(entry.body)), frame, self.link, -1),
-                           {index: delta for index, delta in self.encoded.items() if delta is not None})
+            machine.replay(
+                from_entry(entry.kind, json.loads(json.dumps(entry.body)), frame, self.link, -1),
+                {index: delta for index, delta in self.encoded.items() if delta is not None},
+            )
         return machine
 
 
@@ -120,7 +129,8 @@ def test_a_machine_that_goes_on_lives_as_the_first_one_would_have(name):
     bench.machine.go_on(bench.now)
     bench.wait(26)
     assert sorted(worker_id for worker_id, m in bench.machine.members.items() if not m.gone) == [
-        worker_id for worker_id, m in sorted(live.members.items()) if not m.gone]  # leases begin in full
+        worker_id for worker_id, m in sorted(live.members.items()) if not m.gone
+    ]  # leases begin in full
     for worker_id in list(bench.machine.open_round.undecided()):
         bench.verdict(worker_id, Kind.SKIP, seq=bench.machine.members[worker_id].closed_seq + 1)
     assert bench.round == live.round_index + 1

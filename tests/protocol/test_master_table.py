@@ -99,9 +99,21 @@ def finished():
     return bench
 
 
-STATES = [lobby, lobby_with_reserved_ids, opened, round_with_an_upload, round_with_offers, round_with_offers_due,
-          round_with_grants, round_with_a_lost_worker, round_beyond_its_deadline, round_with_mirrors, everybody_lost,
-          closing, finished]
+STATES = [
+    lobby,
+    lobby_with_reserved_ids,
+    opened,
+    round_with_an_upload,
+    round_with_offers,
+    round_with_offers_due,
+    round_with_grants,
+    round_with_a_lost_worker,
+    round_beyond_its_deadline,
+    round_with_mirrors,
+    everybody_lost,
+    closing,
+    finished,
+]
 KINDS = (events.Register, events.Poll, events.Answered, events.Heartbeat, events.Tick, events.Stop, events.Saved)
 MADE = (events.LeaseEnded, events.OffersDue, events.RoundDue)  # by the machine itself, when their time has come
 
@@ -112,13 +124,21 @@ def test_every_event_has_a_handler():
     assert {bench().machine.state for bench in STATES} == set(State)
 
 
-IDS = st.sampled_from([0, 1, 2, 3]) | st.integers(-1, 5) | st.just(2 ** 70)
-NUMBERS = st.integers(0, 3) | st.integers(-2, 2 ** 70)
+IDS = st.sampled_from([0, 1, 2, 3]) | st.integers(-1, 5) | st.just(2**70)
+NUMBERS = st.integers(0, 3) | st.integers(-2, 2**70)
 MAYBE = st.none() | NUMBERS
-SMALL = st.integers(0, 3) | st.integers(0, 2 ** 32 - 1)
-REGISTER = st.builds(events.Register, st.just(0), IDS, st.sampled_from(["one", "two", ""]),
-                     st.sampled_from([None, 10, 20, 30]) | MAYBE, st.sampled_from([LAYOUT.crc, LAYOUT.crc, None, 1]),
-                     MAYBE, MAYBE, MAYBE)
+SMALL = st.integers(0, 3) | st.integers(0, 2**32 - 1)
+REGISTER = st.builds(
+    events.Register,
+    st.just(0),
+    IDS,
+    st.sampled_from(["one", "two", ""]),
+    st.sampled_from([None, 10, 20, 30]) | MAYBE,
+    st.sampled_from([LAYOUT.crc, LAYOUT.crc, None, 1]),
+    MAYBE,
+    MAYBE,
+    MAYBE,
+)
 POLL = st.builds(events.Poll, st.just(0), IDS, NUMBERS, NUMBERS, NUMBERS)
 HEARTBEAT = st.builds(events.Heartbeat, st.just(0), IDS, NUMBERS)
 OTHERS = st.sampled_from([events.Tick(), events.Saved(), events.Stop("enough")])
@@ -129,11 +149,18 @@ PAYLOADS = {bits: QUANTIZERS[bits].encode(vector(1, 1, 1, 1), LAYOUT) for bits i
 def answers(draw):
     """Return an answer as it may come out of a frame: in its numbers there may be anything."""
     kind, bits = draw(st.sampled_from([Kind.SKIP, Kind.OFFER, Kind.UPLOAD])), draw(st.sampled_from([4, 4, 4, 1, 32]))
-    answer = Answer(kind, draw(st.integers(0, 3) | SMALL), draw(SMALL), draw(SMALL), draw(SMALL),
-                    draw(st.sampled_from([0.5, float("nan")])), draw(st.sampled_from([0.0, 4.0, 1e300])),
-                    state_crc=draw(st.sampled_from([0, 1, fingerprint(vector(1, 1, 1, 1))])))
+    answer = Answer(
+        kind,
+        draw(st.integers(0, 3) | SMALL),
+        draw(SMALL),
+        draw(SMALL),
+        draw(SMALL),
+        draw(st.sampled_from([0.5, float("nan")])),
+        draw(st.sampled_from([0.0, 4.0, 1e300])),
+        state_crc=draw(st.sampled_from([0, 1, fingerprint(vector(1, 1, 1, 1))])),
+    )
     if kind is Kind.OFFER:
-        return answer._replace(cost_bits=draw(st.sampled_from([8, 88, 2 ** 30])))
+        return answer._replace(cost_bits=draw(st.sampled_from([8, 88, 2**30])))
     if kind is Kind.UPLOAD:
         return answer._replace(cost_bits=8 * PAYLOADS[bits].size, codec_id=bits, payload=PAYLOADS[bits])
     return answer
@@ -181,5 +208,3 @@ def test_that_results_are_saved_means_nothing_before_the_end(begin):
     state = bench.state
     bench.tell(events.Saved())
     assert bench.state == state
-
-

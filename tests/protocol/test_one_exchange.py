@@ -31,6 +31,7 @@ def make_bench():
 
 # -- the master --------------------------------------------------------------------------
 
+
 @pytest.mark.parametrize("kind, outcome", [(Kind.UPLOAD, Outcome.APPLIED), (Kind.SKIP, Outcome.NOTED)])
 def test_an_answer_is_answered_with_the_next_round_when_it_opens(make_bench, kind, outcome):
     bench = make_bench()
@@ -168,6 +169,7 @@ def test_the_end_comes_with_the_last_verdict(make_bench, is_stop):
 
 
 # -- the worker --------------------------------------------------------------------------
+
 
 def reply(outcome=Outcome.APPLIED, round_index=2, frames=(), version=0, shared=START, ended=False):
     plan = Plan(round_index, version, fingerprint(shared), 0.0, False, ended, len(frames))

@@ -20,8 +20,17 @@ class Process:
 
     def join(self, **claim):
         claim.setdefault("known_sessions", self.n_sessions)
-        return self._told(self.bench.register(self.worker_id, 10, LAYOUT.crc, instance=self.instance, session=self.key,
-                                              known_epoch=self.epoch, **claim))
+        return self._told(
+            self.bench.register(
+                self.worker_id,
+                10,
+                LAYOUT.crc,
+                instance=self.instance,
+                session=self.key,
+                known_epoch=self.epoch,
+                **claim,
+            )
+        )
 
     def begin(self, **claim):
         """Register in both steps."""
@@ -41,8 +50,9 @@ class Process:
         return self.bench.is_parked(ticket) or not isinstance(self.bench.replies[ticket], Conflict)
 
     def beat(self):
-        return self.bench.replies[self.bench.ask(
-            lambda ticket: events.Heartbeat(ticket, self.worker_id, self.epoch, session=self.key))]
+        return self.bench.replies[
+            self.bench.ask(lambda ticket: events.Heartbeat(ticket, self.worker_id, self.epoch, session=self.key))
+        ]
 
 
 def warnings(bench):
@@ -213,6 +223,7 @@ def test_the_journal_knows_the_session_and_its_answers_need_none(bench, first):
 
 # -- a worker that remembers more than the journal -------------------------------------------
 
+
 def rounds_of(bench, n_rounds):
     for _ in range(n_rounds):
         assert bench.verdict(0) is Outcome.APPLIED and bench.verdict(1) is Outcome.APPLIED
@@ -255,10 +266,15 @@ def test_a_process_whose_join_the_journal_has_lost_alarms_nobody(bench, first):
     assert not thief.is_heard() and len(warnings(bench)) == 1
 
 
-@pytest.mark.parametrize("claim", [
-    dict(epoch=1, seq=3, claimed_round=3, undecided=False),  # one answer ahead, and knows its verdict
-    dict(epoch=1, seq=4, claimed_round=3), dict(epoch=1, seq=3, claimed_round=9),
-    dict(epoch=2, seq=1, claimed_round=1)])
+@pytest.mark.parametrize(
+    "claim",
+    [
+        dict(epoch=1, seq=3, claimed_round=3, undecided=False),  # one answer ahead, and knows its verdict
+        dict(epoch=1, seq=4, claimed_round=3),
+        dict(epoch=1, seq=3, claimed_round=9),
+        dict(epoch=2, seq=1, claimed_round=1),
+    ],
+)
 def test_a_worker_that_is_ahead_by_anything_joins_anew(claim):
     bench = Bench(min_workers=2)
     bench.join(0, 1)
@@ -283,11 +299,12 @@ def test_a_worker_of_a_run_whose_journal_does_not_know_it_joins_anew():
 
 # -- claims ----------------------------------------------------------------------------------
 
+
 def named(bench):
     return [note for note in bench.notes if "of the weight" in note]
 
 
-@pytest.mark.parametrize("n_samples, accepted", [(10 ** 7, True), (10 ** 7 + 1, False), (2 ** 63, False)])
+@pytest.mark.parametrize("n_samples, accepted", [(10**7, True), (10**7 + 1, False), (2**63, False)])
 def test_samples_beyond_the_limit_are_refused(n_samples, accepted):
     body = Bench().register(0, n_samples, LAYOUT.crc)
     assert isinstance(body, dict) is accepted
@@ -295,9 +312,20 @@ def test_samples_beyond_the_limit_are_refused(n_samples, accepted):
         assert "1..10000000" in str(body) and "system.max_samples" in body.hint
 
 
-@pytest.mark.parametrize("samples, is_named", [
-    ((10, 10, 31), True), ((10, 10, 10, 29), False), ((10, 10, 10, 31), True), ((10, 15), False), ((10, 1000), True),
-    ((5,), False), ((1000, 10), True), ((1000, 10, 10), True), ((10, 1000, 10, 10), True)])
+@pytest.mark.parametrize(
+    "samples, is_named",
+    [
+        ((10, 10, 31), True),
+        ((10, 10, 10, 29), False),
+        ((10, 10, 10, 31), True),
+        ((10, 15), False),
+        ((10, 1000), True),
+        ((5,), False),
+        ((1000, 10), True),
+        ((1000, 10, 10), True),
+        ((10, 1000, 10, 10), True),
+    ],
+)
 def test_a_worker_with_more_than_half_of_the_weight_is_named_once_whoever_joins_first(samples, is_named):
     bench = Bench(min_workers=len(samples))
     for worker_id, n_samples in enumerate(samples):
@@ -329,7 +357,7 @@ def test_a_grant_that_is_not_used_puts_its_owner_last():
     for _ in range(13):
         bench.answer(0, Kind.OFFER, energy=1e300)
         bench.answer(1, Kind.OFFER, energy=1.0)
-        winner, = bench.machine.open_round.granted or ()
+        (winner,) = bench.machine.open_round.granted or ()
         granted.append(winner)
         if winner == 0:
             assert bench.verdict(0, Kind.SKIP) is Outcome.NOTED

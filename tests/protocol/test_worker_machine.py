@@ -39,7 +39,7 @@ from flq.protocol.worker_machine import BETWEEN_RUNS_S, WorkerMachine
 LINK = link_of("run", LAYOUT)
 START = start_values(LAYOUT, 42)
 ZERO = [0.0, 0.0, 0.0, 0.0]
-UPDATE = (4, 1, -3, 2)   # at two bits, scales per tensor: 4 0 -4 | 2
+UPDATE = (4, 1, -3, 2)  # at two bits, scales per tensor: 4 0 -4 | 2
 SENT = [4, 0, -4, 2]
 LEFT = [0, 1, 1, 0]
 
@@ -73,9 +73,19 @@ class Worker:
 
     def body(self, epoch=0, **changes):
         """The master's reply to a registration, as it comes out of JSON."""
-        body = {"run_id": "run", "ended": False, "goes_on": False, "epoch": epoch, "lease_s": 300.0,
-                "start_crc": fingerprint(START), "layout": LAYOUT.to_json(), "settings": self.settings,
-                "codings": [], "joined": "n_samples" in getattr(self.action, "body", {}), "n_sessions": epoch}
+        body = {
+            "run_id": "run",
+            "ended": False,
+            "goes_on": False,
+            "epoch": epoch,
+            "lease_s": 300.0,
+            "start_crc": fingerprint(START),
+            "layout": LAYOUT.to_json(),
+            "settings": self.settings,
+            "codings": [],
+            "joined": "n_samples" in getattr(self.action, "body", {}),
+            "n_sessions": epoch,
+        }
         return json.loads(json.dumps(dict(body, **changes)))
 
     def join(self, epoch=1, **changes):
@@ -84,8 +94,17 @@ class Worker:
             self.tell(Built(30, LAYOUT))
         return self.tell(Registered(self.body(epoch, **changes)))
 
-    def plan(self, round_index=1, frames=(), version=0, shared=START, threshold=0.0, needs_offer=False, ended=False,
-             after=0.0):
+    def plan(
+        self,
+        round_index=1,
+        frames=(),
+        version=0,
+        shared=START,
+        threshold=0.0,
+        needs_offer=False,
+        ended=False,
+        after=0.0,
+    ):
         plan = Plan(round_index, version, fingerprint(shared), threshold, needs_offer, ended, len(frames))
         stream = b"".join(joined_bytes(encode(message, LINK)) for message in (plan,) + tuple(frames))
         return self.tell(Polled(stream), after)
@@ -148,14 +167,22 @@ def joined(**changes):
 
 # -- joining ---------------------------------------------------------------------------------
 
+
 def test_a_worker_asks_for_the_settings_builds_and_joins():
     worker = Worker()
     assert worker.action == CallRegister({"worker_id": 2, "instance": "one"})
     assert worker.tell(Registered(worker.body())) == Build(worker.settings)
     assert worker.tell(Built(30, LAYOUT)) == CallRegister(
-        {"worker_id": 2, "instance": "one", "n_samples": 30, "layout_crc": LAYOUT.crc,
-         "known_epoch": worker.body()["epoch"], "known_sessions": worker.body()["n_sessions"],
-         "codings": list(known())})
+        {
+            "worker_id": 2,
+            "instance": "one",
+            "n_samples": 30,
+            "layout_crc": LAYOUT.crc,
+            "known_epoch": worker.body()["epoch"],
+            "known_sessions": worker.body()["n_sessions"],
+            "codings": list(known()),
+        }
+    )
     assert worker.state == "JOINING"
     assert worker.tell(Registered(worker.body(epoch=7))) == CallPoll(epoch=7, have=0, answered=0)
     assert worker.state == "WAITING"
@@ -213,18 +240,35 @@ def test_a_master_that_is_not_ready_is_asked_again():
 
 # -- the round -------------------------------------------------------------------------------
 
+
 def test_an_upload_says_who_what_and_how_long():
     worker = joined()
     answer = worker.answering(after=3.0)
     assert worker.action.path == "/upload_update" and worker.state == "ANSWERING"
     assert answer._replace(payload=None) == (
-        Kind.UPLOAD, 2, 1, 1, 1, 0.5, 16.0 + 1 + 9 + 4, 8 * (8 + 1 + 1), 0, 1.5, 3.0, 2, None, None,
-        None, 0)
+        Kind.UPLOAD,
+        2,
+        1,
+        1,
+        1,
+        0.5,
+        16.0 + 1 + 9 + 4,
+        8 * (8 + 1 + 1),
+        0,
+        1.5,
+        3.0,
+        2,
+        None,
+        None,
+        None,
+        0,
+    )
     assert answer.payload.tobytes() == QUANTIZERS[2].encode(vector(*UPDATE), LAYOUT).tobytes()
 
 
-@pytest.mark.parametrize("memory, applied, not_applied", [
-    ("residual", LEFT, list(UPDATE)), ("mirror", SENT, ZERO), ("none", None, None)])
+@pytest.mark.parametrize(
+    "memory, applied, not_applied", [("residual", LEFT, list(UPDATE)), ("mirror", SENT, ZERO), ("none", None, None)]
+)
 def test_memories_follow_the_verdict(memory, applied, not_applied):
     worker = joined(memory=memory)
     worker.answering()
@@ -279,8 +323,9 @@ def test_stochastic_rounding_is_drawn_for_the_round_and_the_worker():
     assert (answer.codec_id, answer.payload.tolist()) == (LAQ8, payload.tolist())
 
 
-@pytest.mark.parametrize("loss, sent", [(0.5, HeldBack(0.5, 0.25, 7)), (float("nan"), None), (float("inf"), None),
-                                        (1e39, None)])
+@pytest.mark.parametrize(
+    "loss, sent", [(0.5, HeldBack(0.5, 0.25, 7)), (float("nan"), None), (float("inf"), None), (1e39, None)]
+)
 def test_what_the_shared_copy_is_worth_on_held_back_data_goes_with_the_answer(loss, sent):
     worker = joined()
     worker.plan()
@@ -339,6 +384,7 @@ def test_a_poll_without_news_is_repeated_at_once_or_when_the_master_says():
 
 # -- the shared copy -------------------------------------------------------------------------
 
+
 def delta(version, values, bits=4):
     payload = QUANTIZERS[bits].encode(vector(*values), LAYOUT)
     return ModelFrame(Kind.DELTA, version, bits, payload)
@@ -365,12 +411,15 @@ def test_a_keyframe_is_taken_over_bit_for_bit():
     assert isinstance(action, Train) and action.shared.tobytes() == there.tobytes()
 
 
-@pytest.mark.parametrize("frames, version", [
-    ([delta(1, (1, 0, 0, 0))], 1),   # another CRC
-    ([delta(2, (1, 0, 0, 0))], 2),   # a gap
-    ([], 1),                         # a version that no frame leads to
-    ([], 0),
-])
+@pytest.mark.parametrize(
+    "frames, version",
+    [
+        ([delta(1, (1, 0, 0, 0))], 1),  # another CRC
+        ([delta(2, (1, 0, 0, 0))], 2),  # a gap
+        ([], 1),  # a version that no frame leads to
+        ([], 0),
+    ],
+)
 def test_a_shared_copy_that_differs_asks_for_a_keyframe_and_goes_on(frames, version):
     worker = joined()
     there = vector(5, 6, 7, 8)
@@ -397,6 +446,7 @@ def test_a_keyframe_that_does_not_match_its_plan_is_asked_for_again_after_a_paus
 
 
 # -- trouble ---------------------------------------------------------------------------------
+
 
 def failing(worker, event, n_times):
     """Let the same call fail so often; return the pauses, during which it must stay the same call."""
@@ -678,11 +728,19 @@ def staying():
     return worker
 
 
-@pytest.mark.parametrize("end", [
-    lambda worker: worker.plan(3, ended=True),
-    lambda worker: worker.answering() and worker.verdict(Outcome.END, 3),
-    lambda worker: worker.tell(Unreachable("away")) and worker.tell(Paused()) and worker.tell(
-        Problem(409, "register again")) and worker.tell(Registered(worker.body(ended=True)))])
+@pytest.mark.parametrize(
+    "end",
+    [
+        lambda worker: worker.plan(3, ended=True),
+        lambda worker: worker.answering() and worker.verdict(Outcome.END, 3),
+        lambda worker: (
+            worker.tell(Unreachable("away"))
+            and worker.tell(Paused())
+            and worker.tell(Problem(409, "register again"))
+            and worker.tell(Registered(worker.body(ended=True)))
+        ),
+    ],
+)
 def test_a_worker_that_stays_asks_for_the_next_run_after_a_while(end):
     worker = staying()
     end(worker)

@@ -82,12 +82,23 @@ def test_a_state_that_lacks_anything_is_refused(path):
         from_state(meta, ARRAYS)
 
 
-@pytest.mark.parametrize("meta", [{}, {"version": 2}, {"version": None}, {"version": "1"}, dict(META, version=99),
-                                  dict(META, answer=None), dict(META, answer=[]), dict(META, if_not=5),
-                                  dict(META, answer=dict(META["answer"], kind=77)),
-                                  dict(META, answer=dict(META["answer"], dance=1)),
-                                  dict(META, answer=dict(META["answer"], held_back=[1, 2, 3, 4])),
-                                  dict(META, answer=dict(META["answer"], held_back=5))])
+@pytest.mark.parametrize(
+    "meta",
+    [
+        {},
+        {"version": 2},
+        {"version": None},
+        {"version": "1"},
+        dict(META, version=99),
+        dict(META, answer=None),
+        dict(META, answer=[]),
+        dict(META, if_not=5),
+        dict(META, answer=dict(META["answer"], kind=77)),
+        dict(META, answer=dict(META["answer"], dance=1)),
+        dict(META, answer=dict(META["answer"], held_back=[1, 2, 3, 4])),
+        dict(META, answer=dict(META["answer"], held_back=5)),
+    ],
+)
 def test_a_damaged_state_is_refused(meta):
     with pytest.raises(BadValues):
         from_state(meta, ARRAYS)

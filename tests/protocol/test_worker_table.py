@@ -31,16 +31,35 @@ from flq.protocol.worker_events import (
     Unreachable,
 )
 
-EXAMPLES = [Registered(Worker().body(1)), Built(30, LAYOUT), Polled(b""), NothingNew(1.0),
-            Trained(vector(*UPDATE), 0.5, 1.5), Unable("too small", 1.5), Kept(), Judged(b""), Problem(503, "busy"),
-            Unreachable("away"), Paused()]
+EXAMPLES = [
+    Registered(Worker().body(1)),
+    Built(30, LAYOUT),
+    Polled(b""),
+    NothingNew(1.0),
+    Trained(vector(*UPDATE), 0.5, 1.5),
+    Unable("too small", 1.5),
+    Kept(),
+    Judged(b""),
+    Problem(503, "busy"),
+    Unreachable("away"),
+    Paused(),
+]
 
 
 def in_every_state():
     """Return workers that are about to do each action, by a name for it."""
-    workers = {"new": Worker(), "built": Worker(), "waiting": joined(), "pausing": joined(), "training": joined(),
-               "keeping": joined(), "uploading": joined(), "offering": joined(), "registering again": joined(),
-               "done": joined()}
+    workers = {
+        "new": Worker(),
+        "built": Worker(),
+        "waiting": joined(),
+        "pausing": joined(),
+        "training": joined(),
+        "keeping": joined(),
+        "uploading": joined(),
+        "offering": joined(),
+        "registering again": joined(),
+        "done": joined(),
+    }
     workers["built"].tell(Registered(workers["built"].body()))
     workers["pausing"].tell(Unreachable("away"))
     for name in ("training", "keeping"):
@@ -74,8 +93,10 @@ def test_every_event_is_handled_or_refused_in_every_state(name):
             continue
         with pytest.raises(FlqError) as refusal:
             worker.tell(event)
-        assert refusal.value.detail == "a worker that is to %s was told %s" % (type(worker.action).__name__,
-                                                                               type(event).__name__)
+        assert refusal.value.detail == "a worker that is to %s was told %s" % (
+            type(worker.action).__name__,
+            type(event).__name__,
+        )
         assert frozen(vars(worker.machine)) == before
 
 
@@ -107,16 +128,21 @@ def test_any_answer_of_a_stranger_is_tried_again_and_ends_no_worker(status):
 VERDICTS = st.builds(Verdict, st.sampled_from(list(Outcome)), st.integers(0, 9), st.integers(0, 9))
 
 
-@given(st.binary(max_size=80) | VERDICTS,
-       st.sampled_from(["uploading", "offering"]))
+@given(st.binary(max_size=80) | VERDICTS, st.sampled_from(["uploading", "offering"]))
 def test_any_verdict_leads_on(content, name):
     worker = in_every_state()[name]
     frame = content if isinstance(content, bytes) else joined_bytes(encode(content, LINK))
     assert isinstance(worker.tell(Judged(frame)), (CallPoll, CallAnswer, CallRegister, Pause, Exit))
 
 
-@given(st.integers(0, 5), st.integers(0, 5), st.integers(0, 2 ** 32 - 1), st.booleans(), st.booleans(),
-       st.lists(st.sampled_from([delta(0, (1, 0, 0, 0)), delta(1, (1, 0, 0, 0)), delta(2, (0, 1, 0, 0))]), max_size=3))
+@given(
+    st.integers(0, 5),
+    st.integers(0, 5),
+    st.integers(0, 2**32 - 1),
+    st.booleans(),
+    st.booleans(),
+    st.lists(st.sampled_from([delta(0, (1, 0, 0, 0)), delta(1, (1, 0, 0, 0)), delta(2, (0, 1, 0, 0))]), max_size=3),
+)
 def test_any_plan_leads_on(round_index, version, crc, needs_offer, ended, frames):
     worker = joined()
     plan = Plan(round_index, version, crc, 0.0, needs_offer, ended, len(frames))

@@ -5,13 +5,16 @@ import pytest
 from flq.report.axes import Axis, amount_axis, known, loss_axis, nice_bounds, round_axis, share_axis, spread_amount_axis
 
 
-@pytest.mark.parametrize("low, high, expected", [
-    (0, 30, (0, 30, 5)),
-    (0.31, 0.97, (0.2, 1.0, 0.2)),
-    (0.961, 0.984, (0.96, 0.985, 0.005)),
-    (-3, 3, (-3, 3, 1)),
-    (0, 1e9, (0, 1e9, 2e8)),
-])
+@pytest.mark.parametrize(
+    "low, high, expected",
+    [
+        (0, 30, (0, 30, 5)),
+        (0.31, 0.97, (0.2, 1.0, 0.2)),
+        (0.961, 0.984, (0.96, 0.985, 0.005)),
+        (-3, 3, (-3, 3, 1)),
+        (0, 1e9, (0, 1e9, 2e8)),
+    ],
+)
 def test_bounds_are_round_numbers_that_enclose_the_values(low, high, expected):
     assert nice_bounds(low, high, 0.0) == expected
 
@@ -28,13 +31,16 @@ def test_steps_are_not_smaller_than_asked():
     assert round_axis("round", 0).high == 1
 
 
-@pytest.mark.parametrize("values, number_format, low, high", [
-    ([0.1, None, 0.98], "0%", 0.0, 1.0),
-    ([0.93, 0.96], "0.0%", 0.93, 0.96),
-    ([0.931, 0.942], "0.0%", 0.93, 0.942),
-    ([1.0, 1.0], "0%", 0.98, 1.0),
-    ([0.0], "0%", 0.0, 0.2),
-])
+@pytest.mark.parametrize(
+    "values, number_format, low, high",
+    [
+        ([0.1, None, 0.98], "0%", 0.0, 1.0),
+        ([0.93, 0.96], "0.0%", 0.93, 0.96),
+        ([0.931, 0.942], "0.0%", 0.93, 0.942),
+        ([1.0, 1.0], "0%", 0.98, 1.0),
+        ([0.0], "0%", 0.0, 0.2),
+    ],
+)
 def test_an_axis_of_shares_is_as_wide_as_they_are_and_stays_within_0_and_1(values, number_format, low, high):
     axis = share_axis("accuracy", values)
     assert (axis.number_format, axis.low, axis.high) == (number_format, low, high)
@@ -52,12 +58,15 @@ def test_losses_that_no_axis_can_take_have_no_bounds():
     assert loss_axis("loss", [5e-324, 1.7e308])[2:] == (1e-300, 1e300, 10.0, True)
 
 
-@pytest.mark.parametrize("largest, title, number_format, high", [
-    (800, "sent (B)", "#,##0", 800),
-    (1600, "sent (kB)", "#,##0.0,", 2000),
-    (7 * 10 ** 6, "sent (MB)", "#,##0,,", 8 * 10 ** 6),
-    (17 * 10 ** 9, "sent (GB)", "#,##0,,,", 20 * 10 ** 9),
-])
+@pytest.mark.parametrize(
+    "largest, title, number_format, high",
+    [
+        (800, "sent (B)", "#,##0", 800),
+        (1600, "sent (kB)", "#,##0.0,", 2000),
+        (7 * 10**6, "sent (MB)", "#,##0,,", 8 * 10**6),
+        (17 * 10**9, "sent (GB)", "#,##0,,,", 20 * 10**9),
+    ],
+)
 def test_amounts_have_a_readable_unit(largest, title, number_format, high):
     axis = amount_axis("sent", largest, "B")
     assert (axis.title, axis.number_format, axis.low, axis.high) == (title, number_format, 0, high)

@@ -19,11 +19,13 @@ UNKNOWN = dict.fromkeys(("accuracy", "shared_accuracy", "average_accuracy", "own
 @pytest.fixture
 def drawn(tmp_path):
     """Write a workbook; return it and the XML of its charts by their titles."""
+
     def write(rounds, workers=()):
         path = tmp_path / "run.xlsx"
         write_workbook(str(path), [], rounds, workers, {})
         charts = {words(chart)[0]: chart for chart in parts(path, "xl/charts/chart")}
         return load_workbook(str(path)), charts
+
     return write
 
 
@@ -48,15 +50,21 @@ def cells(sheet, title, last):
 def test_accuracy_and_loss_are_drawn_by_round_and_by_bytes_and_workers_as_bars(drawn):
     workbook, charts = drawn([a_round(1), a_round(2)], [a_worker()])
     assert workbook.sheetnames[-1] == "Charts"
-    assert list(charts) == ["Accuracy by round", "Accuracy by bytes on the wire", "Loss by round",
-                            "Loss by bytes on the wire", "Bytes on the wire per worker",
-                            "Skips and uploads per worker"]
+    assert list(charts) == [
+        "Accuracy by round",
+        "Accuracy by bytes on the wire",
+        "Loss by round",
+        "Loss by bytes on the wire",
+        "Bytes on the wire per worker",
+        "Skips and uploads per worker",
+    ]
     assert len(workbook["Charts"]._charts) == 6
 
 
 @pytest.mark.parametrize("what, quantities", [("Accuracy", ACCURACIES), ("Loss", LOSSES)])
-@pytest.mark.parametrize("across, x_title", [("by round", "round"),
-                                             ("by bytes on the wire", "total wire, both ways (bytes)")])
+@pytest.mark.parametrize(
+    "across, x_title", [("by round", "round"), ("by bytes on the wire", "total wire, both ways (bytes)")]
+)
 def test_lines_refer_to_the_cells_of_the_rounds(drawn, what, quantities, across, x_title):
     workbook, charts = drawn([a_round(1), a_round(2), a_round(3)])
     sheet, chart = workbook["Rounds"], charts["%s %s" % (what, across)]
@@ -71,8 +79,9 @@ def test_bars_refer_to_the_cells_of_the_workers(drawn):
     workbook, charts = drawn([a_round()], [a_worker(m, refused=1, late=1, lost=1) for m in range(5)])
     sheet = workbook["Workers"]
     for title, quantities in (("Bytes on the wire per worker", WIRE), ("Skips and uploads per worker", ROLL_CALL)):
-        assert set(references(charts[title])) == {cells(sheet, COLUMNS[field].title, 6) for field, _, _ in quantities
-                                                  } | {cells(sheet, "worker", 6)}
+        assert set(references(charts[title])) == {
+            cells(sheet, COLUMNS[field].title, 6) for field, _, _ in quantities
+        } | {cells(sheet, "worker", 6)}
         assert '<c:grouping val="stacked"/>' in charts[title] and '<c:overlap val="100"/>' in charts[title]
 
 
@@ -102,8 +111,10 @@ def test_a_quantity_that_is_not_known_has_no_line(drawn):
 def test_a_run_of_which_nothing_is_known_has_bars_only(drawn):
     nothing = dict(UNKNOWN, test_loss=None, training_loss=float("nan"), own_loss=None)
     assert drawn([a_round(**nothing)])[0].sheetnames == ["Summary", "Read me", "Rounds", "Workers", "Config"]
-    assert list(drawn([a_round(**nothing)], [a_worker()])[1]) == ["Bytes on the wire per worker",
-                                                                  "Skips and uploads per worker"]
+    assert list(drawn([a_round(**nothing)], [a_worker()])[1]) == [
+        "Bytes on the wire per worker",
+        "Skips and uploads per worker",
+    ]
 
 
 def test_charts_have_titled_axes_straight_lines_and_bridge_what_was_not_evaluated(drawn):
@@ -117,7 +128,7 @@ def test_charts_have_titled_axes_straight_lines_and_bridge_what_was_not_evaluate
 
 
 def test_a_chart_holds_its_points_for_readers_that_do_not_calculate(drawn):
-    _, charts = drawn([a_round(1), a_round(2, accuracy=None, wire_bytes_up=10 ** 6)])
+    _, charts = drawn([a_round(1), a_round(2, accuracy=None, wire_bytes_up=10**6)])
     assert len(re.findall("<c:numCache>", charts["Accuracy by bytes on the wire"])) == 8
     assert re.findall('<c:pt idx="1"><c:v>([^<]*)</c:v>', charts["Accuracy by bytes on the wire"])[0] == "1003300"
 
@@ -129,7 +140,7 @@ def test_the_axis_of_accuracies_is_as_wide_as_they_are(drawn):
         assert '<c:max val="0.96"/>' in charts[title] and '<c:min val="0.91"/>' in charts[title]
 
 
-@pytest.mark.parametrize("wire_bytes, unit", [(900, "B"), (10 ** 5, "kB"), (10 ** 6, "MB"), (10 ** 9, "GB")])
+@pytest.mark.parametrize("wire_bytes, unit", [(900, "B"), (10**5, "kB"), (10**6, "MB"), (10**9, "GB")])
 def test_the_axis_of_bytes_has_a_readable_unit(drawn, wire_bytes, unit):
     _, charts = drawn([a_round(wire_bytes_up=wire_bytes, wire_bytes_down=0)])
     assert words(charts["Accuracy by bytes on the wire"])[1] == "on the wire so far, both ways (%s)" % unit
@@ -138,7 +149,7 @@ def test_the_axis_of_bytes_has_a_readable_unit(drawn, wire_bytes, unit):
 def test_losses_of_different_size_stand_on_powers_of_ten(drawn):
     _, charts = drawn([a_round(1, test_loss=500.0), a_round(2)])
     assert 'logBase val="10"' in charts["Loss by round"]
-    assert 'logBase' not in charts["Accuracy by round"]
+    assert "logBase" not in charts["Accuracy by round"]
 
 
 def test_many_points_are_drawn_without_marks_and_few_evaluations_with(drawn):
@@ -157,9 +168,12 @@ def test_names_in_a_chart_are_text(tmp_path, text):
     path = str(tmp_path / "run.xlsx")
     with writing(path) as workbook:
         fill(workbook, "Sheet", ("x", "y"), [(1, 2)], [("0", "0")])
-        place(workbook, "Charts", [line_chart(workbook, text, [Line(text, "Sheet", 0, 1, [2])], Axis(text, "0"),
-                                              Axis(text, "0"))])
-    chart, = parts(path, "xl/charts/chart")
+        place(
+            workbook,
+            "Charts",
+            [line_chart(workbook, text, [Line(text, "Sheet", 0, 1, [2])], Axis(text, "0"), Axis(text, "0"))],
+        )
+    (chart,) = parts(path, "xl/charts/chart")
     assert references(chart) == ["Sheet!$A$2", "Sheet!$B$2"] and not formulas(path)
     drawn = load_workbook(path)["Charts"]._charts[0]
     shown = re.sub("!(?=[$]?[A-Z])", "! ", text.replace("\x00", "\ufffd"))

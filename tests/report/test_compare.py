@@ -48,23 +48,56 @@ def compared(tmp_path, monkeypatch):
         text, _ = compare(paths, out, thresholds)
         heading, *rows = load_workbook(out)["Compare"].iter_rows(values_only=True)
         return [dict(zip(heading, row)) for row in rows], text
+
     return run
 
 
 def test_two_runs_stand_side_by_side(compared, tmp_path):
-    rows, text = compared([ours(tmp_path / "a.xlsx", [0.5, 0.8, 0.75]), ours(tmp_path / "b.xlsx", [0.25, 0.9])],
-                          [0.8, 0.9])
+    rows, text = compared(
+        [ours(tmp_path / "a.xlsx", [0.5, 0.8, 0.75]), ours(tmp_path / "b.xlsx", [0.25, 0.9])], [0.8, 0.9]
+    )
     assert rows == [
-        {"file": "a.xlsx", "data set": "digits", "model": "mlp", "mode": "bbit", "accuracy of": "test set",
-         "rounds": 3,
-         "final accuracy (%)": 0.75, "best accuracy (%)": 0.8, "wire (bytes)": 7200, "payload (bits)": 36000,
-         "rounds to 80%": 2, "uploads to 80%": 6, "payload bits to 80%": 24000, "wire bytes to 80%": 4800,
-         "rounds to 90%": None, "uploads to 90%": None, "payload bits to 90%": None, "wire bytes to 90%": None},
-        {"file": "b.xlsx", "data set": "digits", "model": "mlp", "mode": "bbit", "accuracy of": "test set",
-         "rounds": 2,
-         "final accuracy (%)": 0.9, "best accuracy (%)": 0.9, "wire (bytes)": 4800, "payload (bits)": 24000,
-         "rounds to 80%": 2, "uploads to 80%": 6, "payload bits to 80%": 24000, "wire bytes to 80%": 4800,
-         "rounds to 90%": 2, "uploads to 90%": 6, "payload bits to 90%": 24000, "wire bytes to 90%": 4800}]
+        {
+            "file": "a.xlsx",
+            "data set": "digits",
+            "model": "mlp",
+            "mode": "bbit",
+            "accuracy of": "test set",
+            "rounds": 3,
+            "final accuracy (%)": 0.75,
+            "best accuracy (%)": 0.8,
+            "wire (bytes)": 7200,
+            "payload (bits)": 36000,
+            "rounds to 80%": 2,
+            "uploads to 80%": 6,
+            "payload bits to 80%": 24000,
+            "wire bytes to 80%": 4800,
+            "rounds to 90%": None,
+            "uploads to 90%": None,
+            "payload bits to 90%": None,
+            "wire bytes to 90%": None,
+        },
+        {
+            "file": "b.xlsx",
+            "data set": "digits",
+            "model": "mlp",
+            "mode": "bbit",
+            "accuracy of": "test set",
+            "rounds": 2,
+            "final accuracy (%)": 0.9,
+            "best accuracy (%)": 0.9,
+            "wire (bytes)": 4800,
+            "payload (bits)": 24000,
+            "rounds to 80%": 2,
+            "uploads to 80%": 6,
+            "payload bits to 80%": 24000,
+            "wire bytes to 80%": 4800,
+            "rounds to 90%": 2,
+            "uploads to 90%": 6,
+            "payload bits to 90%": 24000,
+            "wire bytes to 90%": 4800,
+        },
+    ]
     assert "Bytes are those on the wire" in text
 
 
@@ -73,25 +106,46 @@ def test_the_printed_table_is_aligned_and_empty_where_nothing_is_known(compared,
     heading, first, second = text.split("\n\n")[0].splitlines()
     assert len(heading) == len(first) == len(second)
     assert re.split("  +", first.strip()) == [
-        "a.xlsx", "digits", "mlp bbit", "test set", "1", "50.00%", "50.00%", "2,400", "12,000", "1", "3",
-        "12,000", "2,400"]
+        "a.xlsx",
+        "digits",
+        "mlp bbit",
+        "test set",
+        "1",
+        "50.00%",
+        "50.00%",
+        "2,400",
+        "12,000",
+        "1",
+        "3",
+        "12,000",
+        "2,400",
+    ]
     assert re.split("  +", second.strip()) == ["quadratic.xlsx", "digits", "mlp bbit", "2", "4,800", "24,000"]
 
 
 def test_the_accuracy_is_that_of_the_saved_result_and_is_named(compared, tmp_path):
-    paths = [ours(tmp_path / "ema.xlsx", [0.5, 0.6], average_accuracy=0.75, own_accuracy=0.125),
-             ours(tmp_path / "plain.xlsx", [0.5, 0.6], own_accuracy=0.125),
-             ours(tmp_path / "local.xlsx", [None, None], own_accuracy=0.125),
-             theirs(tmp_path / "results_fmnist_bin.xlsx", [0.3])]
+    paths = [
+        ours(tmp_path / "ema.xlsx", [0.5, 0.6], average_accuracy=0.75, own_accuracy=0.125),
+        ours(tmp_path / "plain.xlsx", [0.5, 0.6], own_accuracy=0.125),
+        ours(tmp_path / "local.xlsx", [None, None], own_accuracy=0.125),
+        theirs(tmp_path / "results_fmnist_bin.xlsx", [0.3]),
+    ]
     rows, text = compared(paths)
     assert [(row["accuracy of"], row["best accuracy (%)"]) for row in rows] == [
-        ("average, test set", 0.75), ("test set", 0.6), ("workers' own data", 0.125), ("test set", 0.3)]
+        ("average, test set", 0.75),
+        ("test set", 0.6),
+        ("workers' own data", 0.125),
+        ("test set", 0.3),
+    ]
     assert "average, test set" in text and "workers' own data" in text
     assert ">accuracy<" in parts(tmp_path / "compare.xlsx", "xl/charts/chart")[0]
     curves = list(load_workbook(str(tmp_path / "compare.xlsx"))["Curves"].iter_rows(values_only=True))
-    assert curves[0][1::2] == ("ema.xlsx: accuracy, average, test set (%)", "plain.xlsx: accuracy, test set (%)",
-                               "local.xlsx: accuracy, workers' own data (%)",
-                               "results_fmnist_bin.xlsx: accuracy, test set (%)")
+    assert curves[0][1::2] == (
+        "ema.xlsx: accuracy, average, test set (%)",
+        "plain.xlsx: accuracy, test set (%)",
+        "local.xlsx: accuracy, workers' own data (%)",
+        "results_fmnist_bin.xlsx: accuracy, test set (%)",
+    )
 
 
 def test_a_run_that_knows_no_accuracy_names_none(compared, tmp_path):
@@ -100,11 +154,14 @@ def test_a_run_that_knows_no_accuracy_names_none(compared, tmp_path):
 
 
 def test_with_a_reference_file_all_are_compared_by_payload(compared, tmp_path):
-    rows, text = compared([ours(tmp_path / "a.xlsx", [0.5, 0.8]),
-                           theirs(tmp_path / "results_fmnist_bin.xlsx", [0.1, 0.2, 0.85])], [0.8])
+    rows, text = compared(
+        [ours(tmp_path / "a.xlsx", [0.5, 0.8]), theirs(tmp_path / "results_fmnist_bin.xlsx", [0.1, 0.2, 0.85])], [0.8]
+    )
     assert [row["file"] for row in rows] == ["a.xlsx", "results_fmnist_bin.xlsx"]
     assert [(row["data set"], row["model"], row["mode"]) for row in rows] == [
-        ("digits", "mlp", "bbit"), ("fmnist", None, "bin")]
+        ("digits", "mlp", "bbit"),
+        ("fmnist", None, "bin"),
+    ]
     assert [row["wire (bytes)"] for row in rows] == [4800, None]
     assert [row["payload (bits)"] for row in rows] == [24000, 24000]
     assert [row["payload bytes to 80%"] for row in rows] == [24000 / 8, 24000 / 8]
@@ -113,17 +170,33 @@ def test_with_a_reference_file_all_are_compared_by_payload(compared, tmp_path):
 
 
 def test_the_chart_has_a_line_per_run_over_its_own_cells(compared, tmp_path):
-    compared([ours(tmp_path / "a.xlsx", [0.5, None, 0.8]), ours(tmp_path / "quadratic.xlsx", [None]),
-              theirs(tmp_path / "results_fmnist_bin.xlsx", [0.1, 0.2, 0.3])])
+    compared(
+        [
+            ours(tmp_path / "a.xlsx", [0.5, None, 0.8]),
+            ours(tmp_path / "quadratic.xlsx", [None]),
+            theirs(tmp_path / "results_fmnist_bin.xlsx", [0.1, 0.2, 0.3]),
+        ]
+    )
     workbook = load_workbook(str(tmp_path / "compare.xlsx"))
     assert workbook.sheetnames == ["Compare", "Curves", "Charts"]
     assert list(workbook["Curves"].iter_rows(values_only=True)) == [
-        ("a.xlsx: payload so far (bytes)", "a.xlsx: accuracy, test set (%)",
-         "results_fmnist_bin.xlsx: payload so far (bytes)", "results_fmnist_bin.xlsx: accuracy, test set (%)"),
-        (1500, 0.5, 1000, 0.1), (4500, 0.8, 2000, 0.2), (None, None, 3000, 0.3)]
-    chart, = parts(tmp_path / "compare.xlsx", "xl/charts/chart")
-    assert re.findall("<c:f>([^<]*)</c:f>", chart) == ["Curves!$A$2:$A$3", "Curves!$B$2:$B$3", "Curves!$C$2:$C$4",
-                                                       "Curves!$D$2:$D$4"]
+        (
+            "a.xlsx: payload so far (bytes)",
+            "a.xlsx: accuracy, test set (%)",
+            "results_fmnist_bin.xlsx: payload so far (bytes)",
+            "results_fmnist_bin.xlsx: accuracy, test set (%)",
+        ),
+        (1500, 0.5, 1000, 0.1),
+        (4500, 0.8, 2000, 0.2),
+        (None, None, 3000, 0.3),
+    ]
+    (chart,) = parts(tmp_path / "compare.xlsx", "xl/charts/chart")
+    assert re.findall("<c:f>([^<]*)</c:f>", chart) == [
+        "Curves!$A$2:$A$3",
+        "Curves!$B$2:$B$3",
+        "Curves!$C$2:$C$4",
+        "Curves!$D$2:$D$4",
+    ]
     assert re.findall("<c:tx><c:v>([^<]*)</c:v></c:tx>", chart) == ["a.xlsx", "results_fmnist_bin.xlsx"]
     assert "payload so far, both ways (kB)" in chart
 
@@ -134,9 +207,18 @@ def test_runs_without_accuracies_have_no_chart_and_no_thresholds(compared, tmp_p
     assert load_workbook(str(tmp_path / "compare.xlsx")).sheetnames == ["Compare"]
 
 
-@pytest.mark.parametrize("bests, expected", [
-    ([0.97], [0.9, 0.95]), ([0.89, 0.97], [0.8, 0.85, 0.95]), ([0.85, 0.85], [0.8, 0.85]), ([0.07], [0.05]),
-    ([0.02], []), ([0.02, 0.9], [0.9]), ([1.0], [0.95, 1.0])])
+@pytest.mark.parametrize(
+    "bests, expected",
+    [
+        ([0.97], [0.9, 0.95]),
+        ([0.89, 0.97], [0.8, 0.85, 0.95]),
+        ([0.85, 0.85], [0.8, 0.85]),
+        ([0.07], [0.05]),
+        ([0.02], []),
+        ([0.02, 0.9], [0.9]),
+        ([1.0], [0.95, 1.0]),
+    ],
+)
 def test_thresholds_are_chosen_from_what_the_runs_reached(tmp_path, bests, expected):
     runs = [read_runs(ours(tmp_path / ("%d.xlsx" % index), [0.01, best, 0.0]))[0] for index, best in enumerate(bests)]
     assert choose_thresholds(runs) == expected
@@ -194,19 +276,22 @@ def table_file(path, sheet, *rows):
 CURVE = ("iter", "acc", "cum_bits_total")
 
 
-@pytest.mark.parametrize("sheet, rows, expected", [
-    ("Sheet", [], "has no sheet Rounds and no sheet curve_<mode>, it has: Sheet"),
-    ("Rounds", [], "sheet Rounds has no column 'total payload up (bits)'"),
-    ("curve_bin", [CURVE], "has no rounds"),
-    ("curve_bin", [("iter", "acc"), (1, 0.5)], "sheet curve_bin has no column 'cum_bits_total'"),
-    ("curve_bin", [CURVE, (1, "high", 8)], "the column 'acc' must hold numbers, got 'high'"),
-    ("curve_bin", [CURVE, (1, True, 8)], "the column 'acc' must hold numbers, got 'True'"),
-    ("curve_bin", [CURVE, (1, 85.5, 8)], "accuracies must be in 0..1, got 85.5..85.5"),
-    ("curve_bin", [CURVE, (1, 0.5, None)], "a round has an empty cell for its payload bits"),
-    ("curve_bin", [CURVE, (None, 0.5, 8)], "a round has an empty cell for its round"),
-    ("curve_bin", [CURVE, (1, 0.5, -8)], "must be in 0..1e+18, got -8..1"),
-    ("curve_bin", [CURVE, (1, 0.5, 1e300)], "must be in 0..1e+18, got 1..1e+300"),
-])
+@pytest.mark.parametrize(
+    "sheet, rows, expected",
+    [
+        ("Sheet", [], "has no sheet Rounds and no sheet curve_<mode>, it has: Sheet"),
+        ("Rounds", [], "sheet Rounds has no column 'total payload up (bits)'"),
+        ("curve_bin", [CURVE], "has no rounds"),
+        ("curve_bin", [("iter", "acc"), (1, 0.5)], "sheet curve_bin has no column 'cum_bits_total'"),
+        ("curve_bin", [CURVE, (1, "high", 8)], "the column 'acc' must hold numbers, got 'high'"),
+        ("curve_bin", [CURVE, (1, True, 8)], "the column 'acc' must hold numbers, got 'True'"),
+        ("curve_bin", [CURVE, (1, 85.5, 8)], "accuracies must be in 0..1, got 85.5..85.5"),
+        ("curve_bin", [CURVE, (1, 0.5, None)], "a round has an empty cell for its payload bits"),
+        ("curve_bin", [CURVE, (None, 0.5, 8)], "a round has an empty cell for its round"),
+        ("curve_bin", [CURVE, (1, 0.5, -8)], "must be in 0..1e+18, got -8..1"),
+        ("curve_bin", [CURVE, (1, 0.5, 1e300)], "must be in 0..1e+18, got 1..1e+300"),
+    ],
+)
 def test_a_workbook_that_is_no_run_is_one_sentence(capsys, tmp_path, sheet, rows, expected):
     table_file(tmp_path / "bad.xlsx", sheet, *rows)
     sentence = sentence_of(capsys, str(tmp_path / "bad.xlsx"), "--out", str(tmp_path / "out.xlsx"))
@@ -274,9 +359,24 @@ def test_a_package_that_is_missing_is_named(capsys, tmp_path, monkeypatch):
 
 def test_the_command_prints_the_table_and_says_what_it_wrote(tmp_path):
     ours(tmp_path / "a.xlsx", [0.5, 0.75])
-    done = subprocess.run([sys.executable, "-m", "flq.report", "compare", str(tmp_path / "a.xlsx"), "--out",
-                           str(tmp_path / "c.xlsx"), "--accuracy", "0.6", "0.5"],
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True, timeout=120)
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "flq.report",
+            "compare",
+            str(tmp_path / "a.xlsx"),
+            "--out",
+            str(tmp_path / "c.xlsx"),
+            "--accuracy",
+            "0.6",
+            "0.5",
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        universal_newlines=True,
+        timeout=120,
+    )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.index("rounds to 50%") < done.stdout.index("wire bytes to 60%")
     paths = [str(tmp_path / name) for name in ("c.xlsx", "c.png", "c.svg")]

@@ -15,11 +15,13 @@ ROWS = [CurveRow(1, 2.25, 0.5, 2.0, 4, 1000, 500, 1500), CurveRow(2, 1.25, 0.625
 @pytest.fixture
 def written(tmp_path):
     """Write a workbook and read it back."""
+
     def write(mode, rows, bin_rows=None):
         path = str(tmp_path / ("results_digits_%s.xlsx" % mode))
         write_curves(path, mode, rows, bin_rows)
         assert os.listdir(str(tmp_path)) == [os.path.basename(path)]
         return load_workbook(path)
+
     return write
 
 

@@ -21,11 +21,13 @@ from flq.report.sheets import MOST_ROWS, fill, writing
 @pytest.fixture
 def written(tmp_path):
     """Write a workbook and read it back, with the numbers that formulas have."""
+
     def write(summary=(), rounds=(), workers=(), settings=None):
         path = str(tmp_path / "run.xlsx")
         write_workbook(path, summary, rounds, workers, settings or {})
         assert os.listdir(str(tmp_path)) == ["run.xlsx"]
         return load_workbook(path, data_only=True)
+
     return write
 
 
@@ -50,20 +52,27 @@ def test_totals_are_running_sums(written):
     assert values(sheet, "total wire, both ways (bytes)") == [2400, 2415, 4815]
     assert values(sheet, "total payload up (bits)") == [8000, 16000, 24000]
     assert values(sheet, "total sent again (bytes)") == [7, 14, 21]
-    assert [cell.value for cell in sheet[1]][len(RoundRow._fields):] == [title for title, _ in TOTALS]
+    assert [cell.value for cell in sheet[1]][len(RoundRow._fields) :] == [title for title, _ in TOTALS]
 
 
 def test_settings_are_listed_by_section_and_key(written):
     settings = {"model": {"lr": 0.1, "name": "mlp"}, "system": {"deterministic": True, "x": None}}
     sheet = written(settings=settings)["Config"]
     assert list(sheet.iter_rows(min_row=2, values_only=True)) == [
-        ("model", "lr", 0.1), ("model", "name", "mlp"), ("system", "deterministic", True), ("system", "x", None)]
+        ("model", "lr", 0.1),
+        ("model", "name", "mlp"),
+        ("system", "deterministic", True),
+        ("system", "x", None),
+    ]
 
 
 @pytest.mark.parametrize("unknown", [None, NAN, INFINITY, -INFINITY])
 def test_what_is_not_known_is_an_empty_cell(written, unknown):
-    workbook = written([("final loss", unknown)], [a_round(1, accuracy=unknown, training_loss=unknown), a_round(2)],
-                       [a_worker(0, last_loss=unknown), a_worker(1)])
+    workbook = written(
+        [("final loss", unknown)],
+        [a_round(1, accuracy=unknown, training_loss=unknown), a_round(2)],
+        [a_worker(0, last_loss=unknown), a_worker(1)],
+    )
     assert values(workbook["Summary"], "value") == [None]
     assert values(workbook["Rounds"], "test accuracy (%)") == [None, 0.5]
     assert values(workbook["Rounds"], "training loss") == [None, 2.0]
@@ -74,12 +83,14 @@ def test_what_is_not_known_is_an_empty_cell(written, unknown):
 @pytest.mark.parametrize("unknown", [None, NAN])
 def test_what_is_not_known_in_the_whole_run_has_no_column(written, unknown):
     optional = ("accuracy", "shared_accuracy", "average_accuracy", "own_accuracy", "own_loss", "energy_so_far_j")
-    workbook = written(rounds=[a_round(k, **dict.fromkeys(optional, unknown)) for k in (1, 2)],
-                       workers=[a_worker(last_loss=unknown)])
+    workbook = written(
+        rounds=[a_round(k, **dict.fromkeys(optional, unknown)) for k in (1, 2)], workers=[a_worker(last_loss=unknown)]
+    )
     titles = [cell.value for cell in workbook["Rounds"][1]]
     left_out = {COLUMNS[field].title for field in optional}
-    assert titles == [COLUMNS[field].title for field in COLUMNS
-                      if field in RoundRow._fields and field not in optional] + [title for title, _ in TOTALS]
+    assert titles == [
+        COLUMNS[field].title for field in COLUMNS if field in RoundRow._fields and field not in optional
+    ] + [title for title, _ in TOTALS]
     assert not left_out & set(titles) and titles[:3] == ["round", "test loss", "training loss"]
     assert values(workbook["Rounds"], "total wire, both ways (bytes)") == [2400, 4800]
     assert "last training loss" not in [cell.value for cell in workbook["Workers"][1]]
@@ -91,16 +102,16 @@ def test_a_round_need_not_say_what_was_not_asked_for():
 
 
 def test_number_formats_follow_the_kind_of_column(written):
-    workbook = written([("final test accuracy", 0.5), ("payload up (bits)", 8000), ("final loss", 0.25)],
-                       [a_round()], [a_worker()])
+    workbook = written(
+        [("final test accuracy", 0.5), ("payload up (bits)", 8000), ("final loss", 0.25)], [a_round()], [a_worker()]
+    )
     rounds = workbook["Rounds"]
     assert column(rounds, "test accuracy (%)")[0].number_format == "0.00%"
     assert column(rounds, "payload up (bits)")[0].number_format == "#,##0"
     assert column(rounds, "total wire up (bytes)")[0].number_format == "#,##0"
     assert column(rounds, "training (s)")[0].number_format == "#,##0.00"
     assert column(workbook["Workers"], "samples")[0].number_format == "#,##0"
-    assert ([cell.number_format for cell in column(workbook["Summary"], "value")]
-            == ["0.00%", "#,##0", "#,##0.00##"])
+    assert [cell.number_format for cell in column(workbook["Summary"], "value")] == ["0.00%", "#,##0", "#,##0.00##"]
 
 
 def test_every_kind_of_column_has_a_number_format():
@@ -110,8 +121,7 @@ def test_every_kind_of_column_has_a_number_format():
 @pytest.mark.parametrize("text", HOSTILE)
 def test_text_is_never_a_formula_or_an_error(written, tmp_path, text):
     workbook = written([(text, text)], [a_round()], [a_worker(state=text)], {text: {text: text}})
-    cells = [*workbook["Summary"][2], *workbook["Config"][2],
-             column(workbook["Workers"], "state")[0]]
+    cells = [*workbook["Summary"][2], *workbook["Config"][2], column(workbook["Workers"], "state")[0]]
     assert [(cell.value, cell.data_type) for cell in cells] == [(text, "s")] * 6
     ours = re.compile(r"[A-Z]+[0-9]+([+][A-Z]+[0-9]+)*|SUM\([A-Z]+2:[A-Z]+[0-9]+\)")
     assert [formula for formula in formulas(tmp_path / "run.xlsx") if not ours.fullmatch(formula)] == []
@@ -129,14 +139,14 @@ def test_a_heading_is_never_a_formula_either(tmp_path, text):
 
 @pytest.mark.parametrize("text", ["<r><t>=1+1</t></r>", "<r></si></r>", "<r>%s</r>cut off here" % ("x" * 32760)])
 def test_text_that_looks_like_formatted_text_is_plain(written, tmp_path, text):
-    value, = values(written([("name", text)])["Summary"], "value")
+    (value,) = values(written([("name", text)])["Summary"], "value")
     assert value == (" " + text)[:32767]
     assert problems(tmp_path / "run.xlsx") == []
 
 
 def test_text_that_looks_like_an_escape_is_escaped(written, tmp_path):
     written([("name", "_x0041_")])
-    shared, = parts(tmp_path / "run.xlsx", "xl/sharedStrings")
+    (shared,) = parts(tmp_path / "run.xlsx", "xl/sharedStrings")
     assert "<t>_x005F_x0041_</t>" in shared and "<t>_x0041_</t>" not in shared
 
 
@@ -153,7 +163,7 @@ def test_characters_that_no_workbook_can_hold_are_replaced(written, text):
 
 
 def test_whole_numbers_keep_all_their_digits(written):
-    sheet = written(settings={"system": {"seed": 2 ** 63 - 1, "other": 10 ** 15 - 1}})["Config"]
+    sheet = written(settings={"system": {"seed": 2**63 - 1, "other": 10**15 - 1}})["Config"]
     assert values(sheet, "value") == ["9223372036854775807", 999999999999999]
 
 
@@ -196,6 +206,7 @@ def test_a_workbook_that_fails_leaves_the_old_one_and_nothing_else(tmp_path, mon
 
     def fail(*_):
         raise OSError("disk full")
+
     monkeypatch.setattr(durable.os, "fsync", fail)
     with pytest.raises(OSError, match="disk full"):
         write_workbook(str(path), [], [a_round()], [], {})

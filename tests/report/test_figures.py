@@ -17,21 +17,38 @@ from flq.report.lines import Curve, draw_lines  # noqa: E402
 from flq.report.participation import LOOKS, MOST_COLUMNS, participation  # noqa: E402
 from flq.report.times import MOST_BARS, parts, times  # noqa: E402
 
-BARE = dict.fromkeys(("accuracy", "test_loss", "shared_accuracy", "training_loss", "average_accuracy", "own_accuracy",
-                      "own_loss", "energy_so_far_j"))
+BARE = dict.fromkeys(
+    (
+        "accuracy",
+        "test_loss",
+        "shared_accuracy",
+        "training_loss",
+        "average_accuracy",
+        "own_accuracy",
+        "own_loss",
+        "energy_so_far_j",
+    )
+)
 
 
 def rows_of(n_rounds, **changes):
     """Return rounds of 2,400 bytes; values that are lists are one for each."""
-    return [a_round(k, **dict(BARE, **{field: value[k - 1] if isinstance(value, list) else value
-                                       for field, value in changes.items()})) for k in range(1, n_rounds + 1)]
+    return [
+        a_round(
+            k,
+            **dict(
+                BARE, **{field: value[k - 1] if isinstance(value, list) else value for field, value in changes.items()}
+            ),
+        )
+        for k in range(1, n_rounds + 1)
+    ]
 
 
 def drawn(name, rows, roll_calls=()):
     """Return the axes of a figure, and its lines by their names."""
     figure = FIGURES[name](rows, roll_calls)
     figure.draw_without_rendering()
-    axes, = figure.axes
+    (axes,) = figure.axes
     return axes, {line.get_label(): line for line in axes.get_lines()}
 
 
@@ -47,7 +64,9 @@ def test_accuracies_by_round_and_by_bytes_have_the_same_points_over_other_axes()
     rows = rows_of(3, accuracy=[0.5, None, 0.75], shared_accuracy=[NAN, 0.25, 0.5])
     axes, lines = drawn("accuracy_by_round", rows)
     assert {name: points(line) for name, line in lines.items()} == {
-        "master's model, test set": [(1, 0.5), (3, 0.75)], "shared copy, test set": [(2, 0.25), (3, 0.5)]}
+        "master's model, test set": [(1, 0.5), (3, 0.75)],
+        "shared copy, test set": [(2, 0.25), (3, 0.5)],
+    }
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("round", "accuracy (%)")
     assert ticks(axes.xaxis) == ["0", "1", "2", "3"]
     assert ticks(axes.yaxis)[0] == "20" and ticks(axes.yaxis)[-1] == "80"
@@ -68,7 +87,7 @@ def test_the_loss_is_in_powers_of_ten_where_it_takes_them():
     axes, lines = drawn("loss", rows_of(3, test_loss=[2.0, 1.5, 1.0], training_loss=[None, 1.0, 0.5]))
     assert points(lines["workers' training"]) == [(2, 1.0), (3, 0.5)] and axes.get_yscale() == "linear"
     axes, _ = drawn("loss", rows_of(2, test_loss=[2.0, 0.001]))
-    assert axes.get_yscale() == "log" and axes.get_ylim() == pytest.approx((0.001, 10 * 10000 ** 0.025))
+    assert axes.get_yscale() == "log" and axes.get_ylim() == pytest.approx((0.001, 10 * 10000**0.025))
 
 
 def test_accuracy_is_held_against_the_joules_of_boards_that_tell():
@@ -94,15 +113,15 @@ def test_no_two_lines_look_alike_without_colours_either():
 
 def test_a_long_line_has_few_marks_and_a_point_alone_is_seen():
     _, lines = drawn("accuracy_by_round", rows_of(500, accuracy=list(np.linspace(0.1, 0.9, 500))))
-    line, = lines.values()
+    (line,) = lines.values()
     assert 5 <= len(line.get_markevery()) <= 8 and line.get_marker() != "None"
     _, lines = drawn("accuracy_by_round", rows_of(3, accuracy=[None, 0.5, None]))
-    line, = lines.values()
+    (line,) = lines.values()
     assert points(line) == [(2, 0.5)] and line.get_markevery() == [0]
 
 
 def image_of(figure):
-    image, = figure.axes[0].get_images()
+    (image,) = figure.axes[0].get_images()
     return np.asarray(image.get_array())
 
 
@@ -116,21 +135,30 @@ def test_the_raster_has_a_cell_for_each_worker_and_round():
     figure = participation(rows, roll_calls)
     white = [255, 255, 255]
     assert image_of(figure).tolist() == [
-        [rgb("uploaded"), rgb("refused"), white, rgb("lost")], [white] * 4,
-        [rgb("skipped"), rgb("late"), white, rgb("uploaded")]]
+        [rgb("uploaded"), rgb("refused"), white, rgb("lost")],
+        [white] * 4,
+        [rgb("skipped"), rgb("late"), white, rgb("uploaded")],
+    ]
     axes = figure.axes[0]
     assert axes.get_images()[0].get_extent() == [0.5, 4.5, 2.5, -0.5]
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("round", "worker")
     assert [text.get_text() for text in figure.legends[0].get_texts()] == [
-        "skipped (1)", "uploaded (2)", "refused (1)", "late (1)", "lost (1)"]
+        "skipped (1)",
+        "uploaded (2)",
+        "refused (1)",
+        "late (1)",
+        "lost (1)",
+    ]
     marks = {line.get_marker(): points(line) for line in axes.get_lines()}
     assert marks == {"_": [(2.0, 0)], "|": [(2.0, 2)], "x": [(4.0, 0)]}
 
 
 def test_a_long_run_has_several_rounds_in_a_column_and_hides_nothing_rare():
     n_rounds = 4 * MOST_COLUMNS
-    roll_calls = [{0: "uploaded", 1: "uploaded" if k % 4 == 0 else "skipped", 2: "late" if k == 5 else "uploaded"}
-                  for k in range(n_rounds)]
+    roll_calls = [
+        {0: "uploaded", 1: "uploaded" if k % 4 == 0 else "skipped", 2: "late" if k == 5 else "uploaded"}
+        for k in range(n_rounds)
+    ]
     figure = participation(rows_of(n_rounds), roll_calls)
     image = image_of(figure)
     assert image.shape == (3, MOST_COLUMNS, 3)
@@ -142,9 +170,15 @@ def test_a_long_run_has_several_rounds_in_a_column_and_hides_nothing_rare():
     assert figure.axes[0].get_xlim() == (0.5, n_rounds + 0.5)
 
 
-@pytest.mark.parametrize("training, waiting, whole, expected", [
-    (1.5, 0.25, 2.0, (1.5, 0.25, 0.25)), (1.5, 1.75, 2.0, (1.5, 0.5, 0.0)), (3.0, 1.0, 2.0, (2.0, 0.0, 0.0)),
-    (0.0, 0.0, 0.0, (0.0, 0.0, 0.0))])
+@pytest.mark.parametrize(
+    "training, waiting, whole, expected",
+    [
+        (1.5, 0.25, 2.0, (1.5, 0.25, 0.25)),
+        (1.5, 1.75, 2.0, (1.5, 0.5, 0.0)),
+        (3.0, 1.0, 2.0, (2.0, 0.0, 0.0)),
+        (0.0, 0.0, 0.0, (0.0, 0.0, 0.0)),
+    ],
+)
 def test_the_parts_of_a_rounds_time_add_up_to_it(training, waiting, whole, expected):
     assert parts(a_round(training_s=training, waiting_s=waiting, round_s=whole)) == expected
 
@@ -152,7 +186,10 @@ def test_the_parts_of_a_rounds_time_add_up_to_it(training, waiting, whole, expec
 def test_time_is_stacked_by_round_or_by_the_mean_of_some():
     axes = times(rows_of(2, training_s=[1.0, 2.0], waiting_s=0.5, round_s=3.0), []).axes[0]
     assert [[(bar.get_y(), bar.get_height()) for bar in layer] for layer in axes.containers] == [
-        [(0, 1.0), (0, 2.0)], [(1.0, 0.5), (2.0, 0.5)], [(1.5, 1.5), (2.5, 0.5)]]
+        [(0, 1.0), (0, 2.0)],
+        [(1.0, 0.5), (2.0, 0.5)],
+        [(1.5, 1.5), (2.5, 0.5)],
+    ]
     assert axes.get_ylabel() == "time per round (s)" and axes.get_xlabel() == "round"
     n_rounds = 4 * MOST_BARS
     axes = times(rows_of(n_rounds, training_s=[float(k % 4) for k in range(n_rounds)], round_s=4.0), []).axes[0]

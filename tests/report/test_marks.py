@@ -16,6 +16,7 @@ def written(tmp_path):
         path = str(tmp_path / "run.xlsx")
         write_workbook(path, [], rounds, workers, {}, roll_calls)
         return load_workbook(path)
+
     return write
 
 
@@ -37,8 +38,10 @@ def look(properties):
 def test_counts_of_late_and_lost_workers_stand_out_where_they_are_not_0(written):
     sheet = written([a_round(k) for k in (1, 2, 3)])["Rounds"]
     late, lost = (column(sheet, title)[0].column_letter for title in ("late", "lost"))
-    assert rules(sheet) == {("%s2:%s4" % (late, late), "greaterThan", "0"): look(LATE),
-                            ("%s2:%s4" % (lost, lost), "greaterThan", "0"): look(LOST)}
+    assert rules(sheet) == {
+        ("%s2:%s4" % (late, late), "greaterThan", "0"): look(LATE),
+        ("%s2:%s4" % (lost, lost), "greaterThan", "0"): look(LOST),
+    }
 
 
 def test_the_row_of_a_lost_worker_stands_out_but_not_the_totals(written):
@@ -50,7 +53,8 @@ def test_the_row_of_a_lost_worker_stands_out_but_not_the_totals(written):
         ("A2:%s5" % last, None, '$%s2="lost"' % state): look(LOST_WORKER),
         ("A2:%s5" % last, None, '$%s2="never joined"' % state): look(NEVER_JOINED),
         ("%s2:%s5" % (late, late), "greaterThan", "0"): look(LATE),
-        ("%s2:%s5" % (lost, lost), "greaterThan", "0"): look(LOST)}
+        ("%s2:%s5" % (lost, lost), "greaterThan", "0"): look(LOST),
+    }
 
 
 def test_what_is_empty_has_no_colours(written):
@@ -60,8 +64,9 @@ def test_what_is_empty_has_no_colours(written):
 
 
 def test_a_roll_call_has_a_line_per_round_and_a_column_per_worker(written):
-    workbook = written(roll_calls=[(1, {2: "uploaded", 0: "skipped"}), (2, {0: "late", 2: "lost", 7: "refused"}),
-                                   (4, {7: "other"})])
+    workbook = written(
+        roll_calls=[(1, {2: "uploaded", 0: "skipped"}), (2, {0: "late", 2: "lost", 7: "refused"}), (4, {7: "other"})]
+    )
     assert workbook.sheetnames[3] == "Roll-call"
     sheet = workbook["Roll-call"]
     heading, *lines = sheet.iter_rows(values_only=True)

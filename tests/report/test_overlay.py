@@ -17,8 +17,10 @@ from flq.report.runs import find_runs, labels_of  # noqa: E402
 
 def ours(path, accuracies, mode="bbit", wire=2400, **settings):
     """Write the workbook of a run; return its path."""
-    rounds = [a_round(k, accuracy=accuracy, average_accuracy=None, own_accuracy=None, wire_bytes_up=wire - 900)
-              for k, accuracy in enumerate(accuracies, start=1)]
+    rounds = [
+        a_round(k, accuracy=accuracy, average_accuracy=None, own_accuracy=None, wire_bytes_up=wire - 900)
+        for k, accuracy in enumerate(accuracies, start=1)
+    ]
     write_workbook(str(path), [("mode", mode)], rounds, [], {"flq_algorithm": dict(mode=mode, **settings)})
     return str(path)
 
@@ -33,24 +35,28 @@ def points(line):
 
 
 def test_accuracy_by_round_and_by_bytes_and_the_loss_stand_side_by_side(tmp_path):
-    figure = figure_of([ours(tmp_path / "a.xlsx", [0.5, None, 0.75]),
-                        ours(tmp_path / "b.xlsx", [0.25, 0.5], "laq8", 1200)])
+    figure = figure_of(
+        [ours(tmp_path / "a.xlsx", [0.5, None, 0.75]), ours(tmp_path / "b.xlsx", [0.25, 0.5], "laq8", 1200)]
+    )
     by_round, by_bytes, loss = figure.axes
     assert [points(line) for line in by_round.get_lines()] == [[(1, 0.5), (3, 0.75)], [(1, 0.25), (2, 0.5)]]
     assert [points(line) for line in by_bytes.get_lines()] == [[(2400, 0.5), (7200, 0.75)], [(1200, 0.25), (2400, 0.5)]]
     assert [points(line) for line in loss.get_lines()] == [[(1, 1.25), (2, 1.25), (3, 1.25)], [(1, 1.25), (2, 1.25)]]
     assert [axes.get_xlabel() for axes in figure.axes] == ["round", "wire so far, both ways (kB)", "round"]
     assert [axes.get_ylabel() for axes in figure.axes] == [
-        "accuracy, test set (%)", "accuracy, test set (%)", "loss, test set"]
+        "accuracy, test set (%)",
+        "accuracy, test set (%)",
+        "loss, test set",
+    ]
     looks = [[(line.get_color(), line.get_marker()) for line in axes.get_lines()] for axes in figure.axes]
     assert looks[0] == looks[1] == looks[2] and looks[0][0] != looks[0][1]
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["bbit", "laq8"]
 
 
 def test_bytes_that_span_decades_are_in_powers_of_ten(tmp_path):
-    paths = [ours(tmp_path / "a.xlsx", [0.5, 0.75], wire=10 ** 6), ours(tmp_path / "b.xlsx", [0.25, 0.5], "bin", 2000)]
+    paths = [ours(tmp_path / "a.xlsx", [0.5, 0.75], wire=10**6), ours(tmp_path / "b.xlsx", [0.25, 0.5], "bin", 2000)]
     axes = figure_of(paths).axes[1]
-    assert axes.get_xscale() == "log" and axes.get_xlim() == pytest.approx((1000, 10 ** 7.1))
+    assert axes.get_xscale() == "log" and axes.get_xlim() == pytest.approx((1000, 10**7.1))
     assert axes.get_xlabel() == "wire so far, both ways (B)"
 
 
@@ -62,24 +68,32 @@ def test_a_run_without_accuracy_is_in_the_panel_of_the_loss_with_its_own_look(tm
 
 
 def test_the_references_curves_have_entropy_and_payload(tmp_path):
-    write_curves(str(tmp_path / "results_fmnist_bin.xlsx"), "bin",
-                 [CurveRow(k, 3.0, 0.1 * k, 2.0 / k, 4, 800 * k, 0, 800 * k) for k in (1, 2)])
+    write_curves(
+        str(tmp_path / "results_fmnist_bin.xlsx"),
+        "bin",
+        [CurveRow(k, 3.0, 0.1 * k, 2.0 / k, 4, 800 * k, 0, 800 * k) for k in (1, 2)],
+    )
     figure = figure_of([str(tmp_path / "results_fmnist_bin.xlsx")], PAYLOAD)
     assert points(figure.axes[1].get_lines()[0]) == [(100, 0.1), (200, 0.2)]
     assert points(figure.axes[2].get_lines()[0]) == [(1, 2.0), (2, 1.0)]
-    run, = find_runs(str(tmp_path / "results_fmnist_bin.xlsx"), "results")
+    (run,) = find_runs(str(tmp_path / "results_fmnist_bin.xlsx"), "results")
     assert run.curve.uploads.tolist() == [4, 8]
 
 
-@pytest.mark.parametrize("two, expected", [
-    ((("bbit", {}), ("bin", {})), ["bbit", "bin"]),
-    ((("bbit", dict(b_up=4, b_down=8)), ("bbit", dict(b_up=2, b_down=None))), ["bbit 4/8 bit", "bbit 2/- bit"]),
-    ((("lowrank", dict(bytes_up=300)), ("lowrank", dict(bytes_up=600))), ["lowrank 300/- B", "lowrank 600/- B"]),
-    ((("bbit", dict(b_up=4)), ("bbit", dict(b_up=4))), ["0.xlsx", "1.xlsx"]),
-    ((("", {}), ("bin", {})), ["0.xlsx", "1.xlsx"])])
+@pytest.mark.parametrize(
+    "two, expected",
+    [
+        ((("bbit", {}), ("bin", {})), ["bbit", "bin"]),
+        ((("bbit", dict(b_up=4, b_down=8)), ("bbit", dict(b_up=2, b_down=None))), ["bbit 4/8 bit", "bbit 2/- bit"]),
+        ((("lowrank", dict(bytes_up=300)), ("lowrank", dict(bytes_up=600))), ["lowrank 300/- B", "lowrank 600/- B"]),
+        ((("bbit", dict(b_up=4)), ("bbit", dict(b_up=4))), ["0.xlsx", "1.xlsx"]),
+        ((("", {}), ("bin", {})), ["0.xlsx", "1.xlsx"]),
+    ],
+)
 def test_runs_are_named_by_what_tells_them_apart(tmp_path, two, expected):
-    paths = [ours(tmp_path / ("%d.xlsx" % index), [0.5], mode, **settings)
-             for index, (mode, settings) in enumerate(two)]
+    paths = [
+        ours(tmp_path / ("%d.xlsx" % index), [0.5], mode, **settings) for index, (mode, settings) in enumerate(two)
+    ]
     assert labels_of([find_runs(path, "results")[0] for path in paths]) == expected
 
 
@@ -92,6 +106,8 @@ def test_the_command_writes_the_figure_beside_the_workbook_with_names_by_hand(tm
     with open(written[2], encoding="utf-8") as stream:
         assert "ours $x$" in stream.read()
     assert [row[0] for row in load_workbook(out)["Compare"].iter_rows(min_row=2, values_only=True)] == [
-        "ours $x$", "=theirs"]
+        "ours $x$",
+        "=theirs",
+    ]
     with pytest.raises(FlqError, match="a label for each of the 2 runs, got 1"):
         compare(paths, out, labels=["one"])

@@ -15,11 +15,13 @@ NO_ENERGY = dict.fromkeys(("energy_j", "energy_per_round_j", "energy_per_1000_sa
 @pytest.fixture
 def lines(tmp_path):
     """Write a workbook; return its sheets and the lines of its Read me."""
+
     def write(rounds=(), workers=(), roll_calls=()):
         path = str(tmp_path / "run.xlsx")
         write_workbook(path, [], rounds, workers, {}, roll_calls)
         workbook = load_workbook(path)
         return workbook.sheetnames, list(workbook["Read me"].iter_rows(values_only=True))
+
     return write
 
 
@@ -53,8 +55,19 @@ def test_the_letters_of_the_roll_call_are_explained_where_there_is_one(lines):
     assert not (told | {"Roll-call"}) & ({row[0] for row in rows} | set(names))
 
 
-@pytest.mark.parametrize("field, unit", [("wire_bytes_up", "bytes"), ("payload_bits_up", "bits"), ("accuracy", "%"),
-                                         ("round_s", "s"), ("peak_c", "°C"), ("energy_j", "J"), ("lost", "number"),
-                                         ("test_loss", "loss"), ("state", "")])
+@pytest.mark.parametrize(
+    "field, unit",
+    [
+        ("wire_bytes_up", "bytes"),
+        ("payload_bits_up", "bits"),
+        ("accuracy", "%"),
+        ("round_s", "s"),
+        ("peak_c", "°C"),
+        ("energy_j", "J"),
+        ("lost", "number"),
+        ("test_loss", "loss"),
+        ("state", ""),
+    ],
+)
 def test_the_unit_is_that_of_the_heading_or_of_its_kind(field, unit):
     assert unit_of(COLUMNS[field]) == unit

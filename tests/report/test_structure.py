@@ -19,12 +19,18 @@ CURVE = [CurveRow(1, 2.0, 0.5, float("nan"), 4, 1000, 10, 1010), CurveRow(2, 1.0
 def run(tmp_path_factory):
     """Write the workbook of a run that has everything, hostile texts too."""
     path = tmp_path_factory.mktemp("structure") / "run.xlsx"
-    settings = {"text": {"key%d" % index: text for index, text in enumerate(HOSTILE)},
-                "other": {"seed": 2 ** 63 - 1, "true": True, "none": None, "long": "x" * 40000, "words": "<b>&\"'\x00"}}
-    write_workbook(str(path), [(text, text) for text in HOSTILE] + [("accuracy", float("nan"))],
-                   [a_round(1), a_round(2, accuracy=None, lost=1)],
-                   [a_worker(0), a_worker(1, state="lost", energy_j=None), a_worker(2, state=HOSTILE[0])], settings,
-                   ROLL_CALLS)
+    settings = {
+        "text": {"key%d" % index: text for index, text in enumerate(HOSTILE)},
+        "other": {"seed": 2**63 - 1, "true": True, "none": None, "long": "x" * 40000, "words": "<b>&\"'\x00"},
+    }
+    write_workbook(
+        str(path),
+        [(text, text) for text in HOSTILE] + [("accuracy", float("nan"))],
+        [a_round(1), a_round(2, accuracy=None, lost=1)],
+        [a_worker(0), a_worker(1, state="lost", energy_j=None), a_worker(2, state=HOSTILE[0])],
+        settings,
+        ROLL_CALLS,
+    )
     return path
 
 
@@ -32,10 +38,20 @@ def test_a_run_has_nothing_to_repair(run):
     assert problems(run) == []
 
 
-@pytest.mark.parametrize("rounds, workers, roll_calls", [
-    ([], [], []), ([a_round()], [], []), ([], [a_worker()], []), ([], [], [(1, {})]),
-    ([a_round(k) for k in range(1, 60)], [a_worker(k) for k in range(70)],
-     [(k, dict.fromkeys(range(70), "skipped")) for k in range(1, 60)])])
+@pytest.mark.parametrize(
+    "rounds, workers, roll_calls",
+    [
+        ([], [], []),
+        ([a_round()], [], []),
+        ([], [a_worker()], []),
+        ([], [], [(1, {})]),
+        (
+            [a_round(k) for k in range(1, 60)],
+            [a_worker(k) for k in range(70)],
+            [(k, dict.fromkeys(range(70), "skipped")) for k in range(1, 60)],
+        ),
+    ],
+)
 def test_nor_have_short_and_long_ones(tmp_path, rounds, workers, roll_calls):
     path = tmp_path / "run.xlsx"
     write_workbook(str(path), [], rounds, workers, {}, roll_calls)
@@ -62,32 +78,40 @@ def test_nor_has_a_comparison(tmp_path, run):
     assert problems(tmp_path / "compare.xlsx") == []
 
 
-@pytest.mark.parametrize("part, old, new, expected", [
-    ("xl/workbook.xml", 'name="Config"', 'name="config/"', "no sheet can be called 'config/'"),
-    ("xl/workbook.xml", 'name="Config"', 'name="%s"' % ("c" * 32), "no sheet can be called"),
-    ("xl/workbook.xml", 'name="Config"', 'name="rounds"', "two sheets are called rounds"),
-    ("xl/workbook.xml", "!$A:$A", "!#REF!", "refers to"),
-    ("xl/workbook.xml", 'localSheetId="5"', 'localSheetId="50"', "is of no sheet"),
-    ("xl/_rels/workbook.xml.rels", "worksheets/sheet3.xml", "worksheets/sheet33.xml", "sheet33.xml is not there"),
-    ("xl/_rels/workbook.xml.rels", 'Id="rId3"', 'Id="rId2"', "nothing has the id rId3"),
-    ("[Content_Types].xml", "/xl/worksheets/sheet3.xml", "/xl/worksheets/sheet33.xml", "has a type and is not there"),
-    ("xl/worksheets/sheet3.xml", "</worksheet>", "", "is no XML"),
-    ("xl/worksheets/sheet3.xml", '<row r="3"', '<row r="2"', "row 2 is out of order"),
-    ("xl/worksheets/sheet3.xml", '<c r="B2"', '<c r="A2"', "cell A2 is out of order"),
-    ("xl/worksheets/sheet3.xml", '<c r="B2" s="', '<c r="B2" s="9', "cell B2 has style 9"),
-    ("xl/worksheets/sheet3.xml", "<v>0.5</v>", "<v>nan</v>", "is nan"),
-    ("xl/worksheets/sheet3.xml", "<v>2400</v>", "", "has a formula without a value"),
-    ("xl/worksheets/sheet3.xml", 't="s"><v>', 't="s"><v>99', "refers to text 99"),
-    ("xl/worksheets/sheet3.xml", 'priority="2"', 'priority="1"', "conditional formats of one priority"),
-    ("xl/worksheets/sheet3.xml", 'type="cellIs"', 'type="cell"', "colours by cell"),
-    ("xl/worksheets/sheet3.xml", 'dxfId="', 'dxfId="9', "by the formula"),
-    ("xl/worksheets/sheet3.xml", '<col min="2"', '<col min="1"', "columns 1 to 2 are out of order"),
-    ("xl/worksheets/sheet3.xml", "<pageMargins", "<drawing/><pageMargins", "elements out of order"),
-    ("xl/styles.xml", '<xf numFmtId="164"', '<xf numFmtId="999"', "refers to number format 999"),
-    ("xl/styles.xml", "<dxfs count", '<dxfs count="99" was', "another number of dxfs"),
-    ("xl/charts/chart1.xml", "<c:f>Rounds!", "<c:f>Round!", "it refers to Round!"),
-    ("xl/charts/chart1.xml", "<c:crossAx val=", '<c:crossAx val="1" was=', "its axes are"),
-])
+@pytest.mark.parametrize(
+    "part, old, new, expected",
+    [
+        ("xl/workbook.xml", 'name="Config"', 'name="config/"', "no sheet can be called 'config/'"),
+        ("xl/workbook.xml", 'name="Config"', 'name="%s"' % ("c" * 32), "no sheet can be called"),
+        ("xl/workbook.xml", 'name="Config"', 'name="rounds"', "two sheets are called rounds"),
+        ("xl/workbook.xml", "!$A:$A", "!#REF!", "refers to"),
+        ("xl/workbook.xml", 'localSheetId="5"', 'localSheetId="50"', "is of no sheet"),
+        ("xl/_rels/workbook.xml.rels", "worksheets/sheet3.xml", "worksheets/sheet33.xml", "sheet33.xml is not there"),
+        ("xl/_rels/workbook.xml.rels", 'Id="rId3"', 'Id="rId2"', "nothing has the id rId3"),
+        (
+            "[Content_Types].xml",
+            "/xl/worksheets/sheet3.xml",
+            "/xl/worksheets/sheet33.xml",
+            "has a type and is not there",
+        ),
+        ("xl/worksheets/sheet3.xml", "</worksheet>", "", "is no XML"),
+        ("xl/worksheets/sheet3.xml", '<row r="3"', '<row r="2"', "row 2 is out of order"),
+        ("xl/worksheets/sheet3.xml", '<c r="B2"', '<c r="A2"', "cell A2 is out of order"),
+        ("xl/worksheets/sheet3.xml", '<c r="B2" s="', '<c r="B2" s="9', "cell B2 has style 9"),
+        ("xl/worksheets/sheet3.xml", "<v>0.5</v>", "<v>nan</v>", "is nan"),
+        ("xl/worksheets/sheet3.xml", "<v>2400</v>", "", "has a formula without a value"),
+        ("xl/worksheets/sheet3.xml", 't="s"><v>', 't="s"><v>99', "refers to text 99"),
+        ("xl/worksheets/sheet3.xml", 'priority="2"', 'priority="1"', "conditional formats of one priority"),
+        ("xl/worksheets/sheet3.xml", 'type="cellIs"', 'type="cell"', "colours by cell"),
+        ("xl/worksheets/sheet3.xml", 'dxfId="', 'dxfId="9', "by the formula"),
+        ("xl/worksheets/sheet3.xml", '<col min="2"', '<col min="1"', "columns 1 to 2 are out of order"),
+        ("xl/worksheets/sheet3.xml", "<pageMargins", "<drawing/><pageMargins", "elements out of order"),
+        ("xl/styles.xml", '<xf numFmtId="164"', '<xf numFmtId="999"', "refers to number format 999"),
+        ("xl/styles.xml", "<dxfs count", '<dxfs count="99" was', "another number of dxfs"),
+        ("xl/charts/chart1.xml", "<c:f>Rounds!", "<c:f>Round!", "it refers to Round!"),
+        ("xl/charts/chart1.xml", "<c:crossAx val=", '<c:crossAx val="1" was=', "its axes are"),
+    ],
+)
 def test_what_excel_would_repair_is_found(run, tmp_path, part, old, new, expected):
     damaged = tmp_path / "damaged.xlsx"
     with zipfile.ZipFile(str(run)) as archive, zipfile.ZipFile(str(damaged), "w") as copy:

@@ -191,6 +191,7 @@ def http_proxy(ports: Dict[str, int]) -> Proxy:
 
 def join(one: socket.socket, other: socket.socket) -> None:
     """Hand on bytes both ways until both ends are done."""
+
     def hand_on(source: socket.socket, target: socket.socket) -> None:
         try:
             for piece in iter(lambda: source.recv(65536), b""):
@@ -207,14 +208,31 @@ def join(one: socket.socket, other: socket.socket) -> None:
 
 def make_certificates(folder: Any, names: Tuple[str, ...]) -> Tuple[str, Tuple[str, str]]:
     """Make an authority, and a certificate for some names; return the path of the one, and of the other and its key."""
+
     def openssl(*words: str) -> None:
-        subprocess.run(("openssl",) + words, cwd=str(folder), check=True, stdout=subprocess.DEVNULL,
-                       stderr=subprocess.PIPE)
+        subprocess.run(
+            ("openssl",) + words, cwd=str(folder), check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        )
 
     key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
     openssl("req", "-x509", *key, "-days", "2", "-subj", "/CN=test authority", "-keyout", "ca.key", "-out", "ca.pem")
     openssl("req", *key, "-subj", "/CN=stand-in", "-keyout", "service.key", "-out", "service.csr")
     (folder / "names").write_text("subjectAltName=" + ",".join("DNS:" + name for name in names))
-    openssl("x509", "-req", "-in", "service.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2",
-            "-extfile", "names", "-out", "service.pem")
+    openssl(
+        "x509",
+        "-req",
+        "-in",
+        "service.csr",
+        "-CA",
+        "ca.pem",
+        "-CAkey",
+        "ca.key",
+        "-CAcreateserial",
+        "-days",
+        "2",
+        "-extfile",
+        "names",
+        "-out",
+        "service.pem",
+    )
     return str(folder / "ca.pem"), (str(folder / "service.pem"), str(folder / "service.key"))

@@ -120,9 +120,13 @@ def test_the_classes_are_counted_once_where_the_master_deals_data_out(drawer, mo
     assert len(counted) == n and drawer.drawings[:n] == ["classes"] * n and drawer.drawings[n:] == [1]
 
 
-@pytest.mark.parametrize("error, sentence", [
-    (DataError("there is no such file"), "figure classes is not drawn: there is no such file"),
-    (MemoryError("all is used"), "figure classes is not drawn: MemoryError: all is used")])
+@pytest.mark.parametrize(
+    "error, sentence",
+    [
+        (DataError("there is no such file"), "figure classes is not drawn: there is no such file"),
+        (MemoryError("all is used"), "figure classes is not drawn: MemoryError: all is used"),
+    ],
+)
 def test_data_that_can_not_be_read_keep_nothing_else_from_being_drawn(drawer, monkeypatch, error, sentence):
     def refuse(settings):
         raise error
@@ -150,10 +154,20 @@ def test_a_folder_that_can_not_be_made_is_told(drawer, tmp_path):
 def test_as_a_program_it_leaves_the_figures(tmp_path):
     folder = tmp_path / "figures" / "run"
     lines = [Began("run", settings_of(), str(folder), []), a_message(1), ENDED]
-    done = subprocess.run([sys.executable, "-m", "flq.sinks.figures"], input=b"".join(map(line_of, lines)),
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-m", "flq.sinks.figures"],
+        input=b"".join(map(line_of, lines)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        timeout=120,
+    )
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
     assert sorted(os.listdir(str(folder)))[:2] == ["accuracy_by_bytes.png", "accuracy_by_bytes.svg"]
-    done = subprocess.run([sys.executable, "-m", "flq.sinks.figures"], input=b"no\n", stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-m", "flq.sinks.figures"],
+        input=b"no\n",
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        timeout=120,
+    )
     assert done.returncode == 1 and done.stderr.startswith(b"a line is no message") and done.stderr.count(b"\n") == 1

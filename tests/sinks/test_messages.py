@@ -10,10 +10,11 @@ from flq.sinks.messages import KINDS, Began, Ended, Happened, Round, line_of, re
 
 ROUND = Round(a_round(7, accuracy=None), {0: "uploaded", 63: "lost"})
 MESSAGES = (
-    Began("run", {"system": {"seed": 2 ** 63 - 1}, "model": {"lr": 0.1}}, "results/figures/run", [ROUND]),
+    Began("run", {"system": {"seed": 2**63 - 1}, "model": {"lr": 0.1}}, "results/figures/run", [ROUND]),
     ROUND,
     Happened("problem", "worker 3: <script>\u05d0 \u4e2d\n\u202e", 3, 7, 1.5),
-    Ended("2 rounds are done", False, True, [a_worker(3, name=HOSTILE[0], energy_j=None)]))
+    Ended("2 rounds are done", False, True, [a_worker(3, name=HOSTILE[0], energy_j=None)]),
+)
 
 
 def test_each_kind_of_message_arrives_as_it_was_said():
@@ -31,7 +32,7 @@ def test_the_words_of_a_roll_call_are_kept_once():
 
 
 def test_numbers_that_are_none_become_null():
-    heard, = read([line_of(Round(a_round(1, training_loss=NAN, test_loss=INFINITY), {}))])
+    (heard,) = read([line_of(Round(a_round(1, training_loss=NAN, test_loss=INFINITY), {}))])
     assert heard.row.training_loss is None and heard.row.test_loss is None
 
 
@@ -41,8 +42,17 @@ def test_a_line_that_was_cut_short_is_no_message():
     assert list(read([second[:5]])) == []
 
 
-@pytest.mark.parametrize("line", [b"\n", b"[]\n", b"{}\n", b'{"is": "Other"}\n', b'{"is": "Round", "row": {}}\n',
-                                  json.dumps({"is": "Happened", "kind": "lost"}).encode() + b"\n"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"\n",
+        b"[]\n",
+        b"{}\n",
+        b'{"is": "Other"}\n',
+        b'{"is": "Round", "row": {}}\n',
+        json.dumps({"is": "Happened", "kind": "lost"}).encode() + b"\n",
+    ],
+)
 def test_what_is_no_message_is_refused(line):
     with pytest.raises(WireError, match="no message"):
         list(read([line]))

@@ -27,18 +27,31 @@ from flq.sinks.notify.service import services_of
 PROJECT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 TOKEN, CHAT = "123456789:AAHsecretOfTheBot_0123456789abcdefgh", -1001234567
 TELEGRAM = "tgram://%s/%d" % (TOKEN, CHAT)
-PARTS = re.compile(r"123456789|AAHsecretOfTheBot_0123456789abcdefgh|1001234567|hooksecret|mailsecret|topicsecret"
-                   r"|keysecret[0-9]*|12345678901234567890")  # what no line may hold
+PARTS = re.compile(
+    r"123456789|AAHsecretOfTheBot_0123456789abcdefgh|1001234567|hooksecret|mailsecret|topicsecret"
+    r"|keysecret[0-9]*|12345678901234567890"
+)  # what no line may hold
 REASON = "10 rounds are done & <so> on"
 
 
 def lines(*overrides):
     """Return the stream of a run of ten rounds."""
     settings = load_config(None, ["system.max_rounds=10"] + ["notify." + override for override in overrides]).settings()
-    rounds = [Round(a_round(k, accuracy=0.9 - 0.5 / k, test_loss=2.0 / k, training_loss=2.2 / k), {})
-              for k in range(1, 11)]
-    return b"".join(map(line_of, [Began("run_7", settings, "", []), Happened("began", "", None, 0, 0.0), *rounds,
-                                  Happened("lost", "", 3, 10, 0.0), Ended(REASON, False, False, [])]))
+    rounds = [
+        Round(a_round(k, accuracy=0.9 - 0.5 / k, test_loss=2.0 / k, training_loss=2.2 / k), {}) for k in range(1, 11)
+    ]
+    return b"".join(
+        map(
+            line_of,
+            [
+                Began("run_7", settings, "", []),
+                Happened("began", "", None, 0, 0.0),
+                *rounds,
+                Happened("lost", "", 3, 10, 0.0),
+                Ended(REASON, False, False, []),
+            ],
+        )
+    )
 
 
 def notify(urls, text, *flags, proxy=None, folder=PROJECT):
@@ -47,8 +60,15 @@ def notify(urls, text, *flags, proxy=None, folder=PROJECT):
     environment.update(FLQ_NOTIFY=" ".join(urls), PYTHONPATH=PROJECT, PYTHONWARNINGS="always")
     if proxy is not None:
         environment["FLQ_NOTIFY_PROXY"] = proxy
-    done = subprocess.run([sys.executable, "-m", "flq.sinks.notify", *flags], input=text, env=environment,
-                          cwd=str(folder), stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=3 * WAIT_S)
+    done = subprocess.run(
+        [sys.executable, "-m", "flq.sinks.notify", *flags],
+        input=text,
+        env=environment,
+        cwd=str(folder),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        timeout=3 * WAIT_S,
+    )
     assert done.stdout == b""
     said = done.stderr.decode()
     assert not PARTS.search(said) and "Traceback" not in said, said
@@ -59,8 +79,10 @@ def parts_of(asked):
     """Return the fields of a form that was sent in parts."""
     head = "Content-Type: %s\r\n\r\n" % asked.headers["Content-Type"]
     form = email.message_from_bytes(head.encode() + asked.body)
-    return {part.get_param("name", header="content-disposition"): part.get_payload(decode=True)
-            for part in form.get_payload()}
+    return {
+        part.get_param("name", header="content-disposition"): part.get_payload(decode=True)
+        for part in form.get_payload()
+    }
 
 
 def picture_of(data):
@@ -74,7 +96,7 @@ def test_telegram_through_a_socks_proxy_with_the_picture(telegram):
     service, proxy = telegram()
     code, said = notify([TELEGRAM], lines(), proxy="socks5h://127.0.0.1:%d" % proxy.port)
     assert code == 0 and said == "messages go to Telegram (address 1)\n"
-    asked, = service.asked
+    (asked,) = service.asked
     assert (asked.host, asked.path) == ("api.telegram.org", "/bot%s/sendPhoto" % TOKEN)
     form = parts_of(asked)
     caption = form["caption"].decode()
@@ -90,7 +112,7 @@ def test_telegram_through_a_socks_proxy_with_the_picture(telegram):
 def test_telegram_through_an_http_proxy_without_a_picture(telegram):
     service, proxy = telegram(http_proxy)
     code, _ = notify([TELEGRAM], lines("figure=false"), proxy="http://127.0.0.1:%d" % proxy.port)
-    asked, = service.asked
+    (asked,) = service.asked
     assert code == 0 and asked.path == "/bot%s/sendMessage" % TOKEN
     content = json.loads(asked.body)
     assert content["chat_id"] == CHAT and content["text"].startswith("<b>FLQ: the run has finished")
@@ -107,8 +129,11 @@ def test_a_proxy_that_lets_nobody_through_is_no_reason_to_go_round_it(telegram):
 
 def test_dingtalk_wecom_and_slack_go_the_same_way(telegram):
     service, proxy = telegram()
-    urls = ["dingtalk://12345678901234567890", "wecombot://keysecret12345",
-            "slack://xoxb-123456789012-123456789012-keysecret1234567890abcdef/%23flq"]
+    urls = [
+        "dingtalk://12345678901234567890",
+        "wecombot://keysecret12345",
+        "slack://xoxb-123456789012-123456789012-keysecret1234567890abcdef/%23flq",
+    ]
     code, said = notify(urls, lines("figure=false"), proxy="socks5h://127.0.0.1:%d" % proxy.port)
     by_host = {asked.host: asked.body.decode() for asked in service.asked}
     assert code == 0 and set(by_host) == {"oapi.dingtalk.com", "qyapi.weixin.qq.com", "slack.com"}, said
@@ -128,18 +153,24 @@ def test_ntfy_a_web_hook_and_mail_on_this_machine(run_stand_in):
     smtp = Controller(Sink(), hostname="127.0.0.1", port=port)
     smtp.start()
     try:
-        urls = ["ntfy://127.0.0.1:%d/topicsecret" % ntfy.port, "json://127.0.0.1:%d/hooksecret" % hook.port,
-                "mailto://127.0.0.1:%d?from=flq@example.org&to=me@example.org&mode=insecure" % port]
+        urls = [
+            "ntfy://127.0.0.1:%d/topicsecret" % ntfy.port,
+            "json://127.0.0.1:%d/hooksecret" % hook.port,
+            "mailto://127.0.0.1:%d?from=flq@example.org&to=me@example.org&mode=insecure" % port,
+        ]
         code, said = notify(urls, lines())
     finally:
         smtp.stop()
     assert code == 0 and "ntfy (address 1), JSON (address 2), E-Mail (address 3)" in said
     content = json.loads(hook.asked[0].body)
     assert (hook.asked[0].path, content["title"], content["type"]) == (
-        "/hooksecret", "FLQ: the run has finished, accuracy 85.00 %", "success")
+        "/hooksecret",
+        "FLQ: the run has finished, accuracy 85.00 %",
+        "success",
+    )
     assert "Worker 3 is lost" in content["message"] and len(content["attachments"]) == 1
     assert "topicsecret" in ntfy.asked[0].path and b"\x89PNG" in b"".join(asked.body for asked in ntfy.asked)
-    (sender, receivers, mail), = mails
+    ((sender, receivers, mail),) = mails
     assert (sender, receivers) == ("flq@example.org", ["me@example.org"])
     kinds = {part.get_content_type(): part.get_payload(decode=True) for part in mail.walk()}
     assert "the run has finished" in mail["Subject"] and picture_of(kinds["image/png"]).size == (800, 500)
@@ -151,8 +182,10 @@ def test_one_that_hangs_one_that_cuts_and_one_that_is_no_address_hold_up_no_othe
     refusing = run_stand_in(Service(always=(403, {})))
     busy = run_stand_in(Service(answers=((429, {"retry_after": 1}),)))
     ports = (hanging.port, cutting.port, refusing.port, busy.port)
-    code, said = notify(["json://127.0.0.1:%d/hooksecret" % port for port in ports] + ["nosuch://keysecret"],
-                        lines("timeout_s=1", "figure=false"))
+    code, said = notify(
+        ["json://127.0.0.1:%d/hooksecret" % port for port in ports] + ["nosuch://keysecret"],
+        lines("timeout_s=1", "figure=false"),
+    )
     assert code == 0
     assert "address 5 of 5 for notifications is none that apprise knows" in said
     assert "a message to JSON (address 3) is given up: it has answered with status 403: it may not write there" in said
@@ -180,14 +213,18 @@ def test_a_test_says_of_each_service_whether_it_went(run_stand_in, tmp_path):
     state = tmp_path / "state"
     state.mkdir()
     secrets = state / "notify"
-    secrets.write_text("json://127.0.0.1:%d/hooksecret\njson://127.0.0.1:%d/hooksecret\nnosuch://keysecret\n"
-                       % (hook.port, refusing.port))
+    secrets.write_text(
+        "json://127.0.0.1:%d/hooksecret\njson://127.0.0.1:%d/hooksecret\nnosuch://keysecret\n"
+        % (hook.port, refusing.port)
+    )
     secrets.chmod(0o600)
     code, said = notify([], b"", "--test", folder=tmp_path)
     assert code == 2 and said.splitlines() == [
         "address 3 of 3 for notifications is none that apprise knows, or lacks a part; docs/notifications.md has "
         "examples",
-        "JSON (address 1): sent", "JSON (address 2): it has answered with status 401: the token is not right"]
+        "JSON (address 1): sent",
+        "JSON (address 2): it has answered with status 401: the token is not right",
+    ]
     assert json.loads(hook.asked[0].body)["title"] == "FLQ: a test"
 
 
@@ -216,9 +253,13 @@ def test_who_outlives_the_master_has_nobody_to_tell_and_goes_on(monkeypatch):
 
 
 ADDRESS = re.compile(r"`([a-z]+://[^`]+)`")
-PLACES = {"xoxb-TOKEN": "xoxb-123456789012-123456789012-" + "a1" * 12,
-          "T.../B.../...": "T1JJ3T3L2/A1BRTD4JD/" + "aB1" * 8, "tgram://TOKEN/CHAT": TELEGRAM,
-          "SECRET@TOKEN": "SECabc123@" + "a1" * 20, "feishu://TOKEN": "feishu://" + "a1" * 10}
+PLACES = {
+    "xoxb-TOKEN": "xoxb-123456789012-123456789012-" + "a1" * 12,
+    "T.../B.../...": "T1JJ3T3L2/A1BRTD4JD/" + "aB1" * 8,
+    "tgram://TOKEN/CHAT": TELEGRAM,
+    "SECRET@TOKEN": "SECabc123@" + "a1" * 20,
+    "feishu://TOKEN": "feishu://" + "a1" * 10,
+}
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # apprise imports what Python 3.13 does not have any more

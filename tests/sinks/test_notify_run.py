@@ -82,25 +82,31 @@ def test_what_happens_in_a_run_reaches_a_phone_and_the_token_nobody_else(cluster
     assert form["chat_id"] == b"%d" % CHAT and picture_of(form["photo"]).size == (800, 500)
     assert set(proxy.asked) == {"api.telegram.org:443"}
 
-    for place, content in [("terminal", master.text.encode()), ("status", shown.encode()), ("workers", "".join(
-            worker.text for worker in workers).encode()), ("commands", b"\0".join(commands))] + list(
-            everything_of(cluster.folder, secrets)):
+    for place, content in [
+        ("terminal", master.text.encode()),
+        ("status", shown.encode()),
+        ("workers", "".join(worker.text for worker in workers).encode()),
+        ("commands", b"\0".join(commands)),
+    ] + list(everything_of(cluster.folder, secrets)):
         assert not PARTS.search(content.decode("latin-1")), place
     assert "notifications: messages go to Telegram (address 1)" in master.text
 
 
 @pytest.mark.slow
 def test_services_in_trouble_change_nothing_of_a_run(cluster, run_stand_in, monkeypatch):
-    hanging, cutting, busy, refusing = services = [run_stand_in(Service(always=always)) for always in (
-        "hang", "cut", (429, {"parameters": {"retry_after": 1}}), None)]
+    hanging, cutting, busy, refusing = services = [
+        run_stand_in(Service(always=always))
+        for always in ("hang", "cut", (429, {"parameters": {"retry_after": 1}}), None)
+    ]
     refusing.close()
     monkeypatch.setenv("FLQ_NOTIFY", " ".join("json://127.0.0.1:%d/hooksecret" % one.port for one in services))
     overrides = SMALL + ("system.max_rounds=12",)
     master = cluster.master(*overrides, "notify.min_interval_s=1", "notify.timeout_s=1", "notify.figure=false")
     workers = cluster.workers([0, 1], master.port)
     end_well(master, workers)
-    assert np.array_equal(master.model(settings_of(*overrides)),
-                          simulation.simulate(settings_of(*overrides)).master.server.result)
+    assert np.array_equal(
+        master.model(settings_of(*overrides)), simulation.simulate(settings_of(*overrides)).master.server.result
+    )
     assert [row["round"] for row in master.table("Rounds")] == list(range(1, 13))
     assert all(one.asked for one in (hanging, cutting, busy))
     for number in (1, 2, 3, 4):
@@ -147,7 +153,7 @@ def test_a_run_leaves_what_its_trackers_wrote_and_they_do_not_know_the_secret(cl
     monkeypatch.setenv("FLQ_NOTIFY", "json://127.0.0.1:%d/hooksecret" % hook.port)
     master = cluster.master(*SMALL, "system.max_rounds=5", "report.trackers=jsonl", "notify.figure=false")
     end_well(master, cluster.workers([0, 1], master.port))
-    path, = master.files(".jsonl")
+    (path,) = master.files(".jsonl")
     first, *rounds = [json.loads(line) for line in Path(path).read_text().splitlines()]
     assert path == os.path.join(master.results_dir, "trackers", "jsonl", first["run_id"] + ".jsonl")
     assert [line["round"] for line in rounds] == [1, 2, 3, 4, 5] and all(line["test/loss"] > 0 for line in rounds)

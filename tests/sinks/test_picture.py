@@ -17,9 +17,12 @@ def opened(data):
 
 def n_pixels_like(image, color):
     """Return how many pixels have that colour, nearly."""
-    wanted = tuple(int(color[k:k + 2], 16) for k in (1, 3, 5))
-    return sum(count for count, pixel in image.getcolors(image.width * image.height)
-               if all(abs(one - other) < 12 for one, other in zip(pixel, wanted)))
+    wanted = tuple(int(color[k : k + 2], 16) for k in (1, 3, 5))
+    return sum(
+        count
+        for count, pixel in image.getcolors(image.width * image.height)
+        if all(abs(one - other) < 12 for one, other in zip(pixel, wanted))
+    )
 
 
 def test_it_is_800_by_500_and_has_three_curves():
@@ -30,8 +33,9 @@ def test_it_is_800_by_500_and_has_three_curves():
         assert n_pixels_like(image, color) > 500, color
 
 
-@pytest.mark.parametrize("known", [{"accuracy": 0.5}, {"own_accuracy": 0.5}, {"test_loss": 1.0}, {"own_loss": 1.0},
-                                   {"training_loss": 1.0}])
+@pytest.mark.parametrize(
+    "known", [{"accuracy": 0.5}, {"own_accuracy": 0.5}, {"test_loss": 1.0}, {"own_loss": 1.0}, {"training_loss": 1.0}]
+)
 def test_what_is_not_known_is_left_out(known):
     nothing = dict.fromkeys(("accuracy", "test_loss", "training_loss", "own_accuracy", "own_loss"))
     rounds = [a_round(k, **dict(nothing, **known)) for k in (1, 2)]

@@ -69,7 +69,8 @@ def test_a_run_that_begins_and_ends_is_told_twice():
         "The run has begun, of 30 rounds.\nRun run_7 (digits, mlp, lowrank).",
         "The run has finished after round 30 of 30: 30 rounds are done.\n"
         "Round 30 of 30, accuracy 50.00 %, uploaded 3, skipped 1, 1.5 kB up, 900 bytes down.\n"
-        "Best accuracy 50.00 % in round 30.\nIn all 1.5 kB up, 900 bytes down.\nRun run_7 (digits, mlp, lowrank)."]
+        "Best accuracy 50.00 % in round 30.\nIn all 1.5 kB up, 900 bytes down.\nRun run_7 (digits, mlp, lowrank).",
+    ]
     assert [notice.level for _, notice in story.notices] == [INFO, SUCCESS]
 
 
@@ -195,15 +196,27 @@ def test_a_round_that_is_tested_late_changes_what_is_told_not_what_was_last():
     assert "Best accuracy 90.00 % in round 1." in story.bodies[-1]
 
 
-@pytest.mark.parametrize("ended, title, level, said", [
-    (DONE._replace(has_failed=True), "FLQ: the run has failed, accuracy 50.00 %", FAILURE, "--resume run_7"),
-    (DONE._replace(is_interrupted=True), "FLQ: the run is interrupted, accuracy 50.00 %", WARNING, "--resume run_7"),
-    (DONE._replace(workers=[a_worker(3, state="lost"), a_worker(4), a_worker(5, state="lost")]),
-     "FLQ: the run has finished, accuracy 50.00 %", SUCCESS, "Lost at the end: 3, 5."),
-])
+@pytest.mark.parametrize(
+    "ended, title, level, said",
+    [
+        (DONE._replace(has_failed=True), "FLQ: the run has failed, accuracy 50.00 %", FAILURE, "--resume run_7"),
+        (
+            DONE._replace(is_interrupted=True),
+            "FLQ: the run is interrupted, accuracy 50.00 %",
+            WARNING,
+            "--resume run_7",
+        ),
+        (
+            DONE._replace(workers=[a_worker(3, state="lost"), a_worker(4), a_worker(5, state="lost")]),
+            "FLQ: the run has finished, accuracy 50.00 %",
+            SUCCESS,
+            "Lost at the end: 3, 5.",
+        ),
+    ],
+)
 def test_each_end_says_what_it_is(ended, title, level, said):
     story = Story().at(0.0, a_test(3, 0.5), ended).until(1e6)
-    (now, notice), = story.notices
+    ((now, notice),) = story.notices
     assert (now, notice.title, notice.level) == (0.0, title, level) and said in notice.body
 
 
@@ -212,7 +225,7 @@ def test_a_master_that_goes_without_a_word_is_told_of_once_and_only_if_it_has_no
     story.policy.vanish(5.0)
     story.policy.vanish(6.0)
     story.until(1e6)
-    (_, notice), = story.notices
+    ((_, notice),) = story.notices
     assert notice.title == "FLQ: the master has ended without a word" and notice.level == FAILURE
     assert "after round 3" in notice.body and "--resume run_7" in notice.body
     ended = Story().at(0.0, DONE)
@@ -235,8 +248,10 @@ def test_a_reason_is_one_line_whatever_is_in_it():
 
 def test_a_worker_whose_updates_are_blocked_is_told_of_once():
     story = Story().at(1, news("blocked", 3)).at(100, news("blocked", 3, 8)).at(200, news("blocked", 4, 9)).until(300)
-    assert [title for _, title in story.titles] == ["FLQ: an update of worker 3 was blocked",
-                                                    "FLQ: an update of worker 4 was blocked"]
+    assert [title for _, title in story.titles] == [
+        "FLQ: an update of worker 3 was blocked",
+        "FLQ: an update of worker 4 was blocked",
+    ]
     assert "did not arrive in round 7" in story.bodies[0] and "account" not in story.bodies[0]
     assert {notice.level for _, notice in story.notices} == {WARNING}
     assert Story("workers=false").at(1, news("blocked", 3)).until(300).notices == []

@@ -11,11 +11,13 @@ PHONE, MAIL = "tgram://123456789:AAs3cret/-100", "mailto://me:s3cret@example.org
 @pytest.fixture
 def write(tmp_path):
     """Write a file of secrets that is its owner's alone; its path is returned."""
+
     def write_file(text, mode=0o600):
         path = tmp_path / "notify"
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
         path.chmod(mode)
         return str(path)
+
     return write_file
 
 
@@ -36,13 +38,19 @@ def test_a_file_has_one_a_line(write):
     assert read_secrets({"FLQ_NOTIFY": MAIL}, path) == Secrets([MAIL], None)
 
 
-@pytest.mark.parametrize("text, mode, said", [
-    (PHONE, 0o640, "others can read"), (PHONE, 0o604, "chmod 600"), (PHONE, 0o602, "others can read"),
-    ("# a\n%s %s" % (PHONE, MAIL), 0o600, "line 2 of"), ("AAs3cret", 0o600, "tgram://TOKEN/CHAT"),
-    ("%s\nproxy = 127.0.0.1:1080/s3cret" % PHONE, 0o600, "must be socks5h://HOST:PORT"),
-    ("%s\nproxy = ftp://s3cret:1" % PHONE, 0o600, "must be socks5h://HOST:PORT"),
-    (b"tgram://s3cret\xff\xfe", 0o600, "no text of addresses"),
-])
+@pytest.mark.parametrize(
+    "text, mode, said",
+    [
+        (PHONE, 0o640, "others can read"),
+        (PHONE, 0o604, "chmod 600"),
+        (PHONE, 0o602, "others can read"),
+        ("# a\n%s %s" % (PHONE, MAIL), 0o600, "line 2 of"),
+        ("AAs3cret", 0o600, "tgram://TOKEN/CHAT"),
+        ("%s\nproxy = 127.0.0.1:1080/s3cret" % PHONE, 0o600, "must be socks5h://HOST:PORT"),
+        ("%s\nproxy = ftp://s3cret:1" % PHONE, 0o600, "must be socks5h://HOST:PORT"),
+        (b"tgram://s3cret\xff\xfe", 0o600, "no text of addresses"),
+    ],
+)
 def test_a_file_that_will_not_do_is_refused_in_one_sentence_that_shows_nothing_of_it(write, text, mode, said):
     path = write(text, mode)
     with pytest.raises(ConfigError) as caught:

@@ -25,13 +25,21 @@ ENDED = Ended("done", False, False, [])
 
 
 def rounds(first, last):
-    return [Round(a_round(k, accuracy=k / 10, test_loss=None if k == 3 else 1 / k), {0: "uploaded"})
-            for k in range(first, last + 1)]
+    return [
+        Round(a_round(k, accuracy=k / 10, test_loss=None if k == 3 else 1 / k), {0: "uploaded"})
+        for k in range(first, last + 1)
+    ]
 
 
-FIRST = [Began("run_7", SETTINGS, "", []), *rounds(1, 4)]                          # then the master is killed
-SECOND = [Began("run_7", SETTINGS, "", rounds(1, 4)), rounds(3, 3)[0]._replace(    # round 3 is tested after all
-    row=a_round(3, accuracy=0.3, test_loss=1 / 3)), *rounds(4, 6), ENDED]
+FIRST = [Began("run_7", SETTINGS, "", []), *rounds(1, 4)]  # then the master is killed
+SECOND = [
+    Began("run_7", SETTINGS, "", rounds(1, 4)),
+    rounds(3, 3)[0]._replace(  # round 3 is tested after all
+        row=a_round(3, accuracy=0.3, test_loss=1 / 3)
+    ),
+    *rounds(4, 6),
+    ENDED,
+]
 LOSSES = {k: 1 / k for k in range(1, 7)}
 ACCURACIES = {k: k / 10 for k in range(1, 7)}
 
@@ -64,9 +72,15 @@ def tracker(request):
 def run(name, folder, *streams, by=()):
     """Track some streams, each by a process as the master starts it."""
     for messages in streams:
-        done = subprocess.run([*by, sys.executable, "-m", "flq.sinks.trackers", name, str(folder)], cwd=str(folder),
-                              input=b"".join(map(line_of, messages)), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                              env=dict(os.environ, PYTHONPATH=PROJECT, HOME=str(folder)), timeout=4 * WAIT_S)
+        done = subprocess.run(
+            [*by, sys.executable, "-m", "flq.sinks.trackers", name, str(folder)],
+            cwd=str(folder),
+            input=b"".join(map(line_of, messages)),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=dict(os.environ, PYTHONPATH=PROJECT, HOME=str(folder)),
+            timeout=4 * WAIT_S,
+        )
         assert done.returncode == 0 and b"Traceback" not in done.stderr, done.stderr.decode()
 
 
@@ -88,9 +102,9 @@ def read_tensorboard(folder):
     for path in sorted((folder / "run_7").iterdir(), key=lambda path: path.stat().st_mtime_ns):
         data = path.read_bytes()
         while data:
-            length, = struct.unpack_from("<Q", data)
-            event = Event.FromString(data[12:12 + length])
-            data = data[16 + length:]
+            (length,) = struct.unpack_from("<Q", data)
+            event = Event.FromString(data[12 : 12 + length])
+            data = data[16 + length :]
             if event.session_log.status == SessionLog.START:  # what came before it from that round on is void
                 found = {k: values for k, values in found.items() if k < event.step}
             for value in event.summary.value:
@@ -116,9 +130,13 @@ print(json.dumps([[scalar.step, scalar.key, scalar.value.number] for scalar in s
 
 def read_swanlab(folder):
     """Return what the newest folder says, as its makers' own reader has it."""
-    path, = sorted(folder.glob("run-*-run_7"))[-1].glob("*.swanlab")
-    done = subprocess.run([sys.executable, "-c", READ_SWANLAB, str(path)], stdout=subprocess.PIPE, check=True,
-                          env=dict(os.environ, HOME=str(folder)))
+    (path,) = sorted(folder.glob("run-*-run_7"))[-1].glob("*.swanlab")
+    done = subprocess.run(
+        [sys.executable, "-c", READ_SWANLAB, str(path)],
+        stdout=subprocess.PIPE,
+        check=True,
+        env=dict(os.environ, HOME=str(folder)),
+    )
     found = {}
     for step, key, number in json.loads(done.stdout):
         of_round = found.setdefault(step, {})
@@ -173,8 +191,10 @@ def test_a_package_that_is_missing_is_one_sentence_before_anything_begins(monkey
     check_installed(["jsonl"])
     with pytest.raises(ConfigError) as caught:
         check_installed(["jsonl", "swanlab"])
-    assert str(caught.value) == ("report.trackers asks for swanlab, but the package swanlab is not installed "
-                                 "(pip install .[swanlab], or take it out of report.trackers)")
+    assert str(caught.value) == (
+        "report.trackers asks for swanlab, but the package swanlab is not installed "
+        "(pip install .[swanlab], or take it out of report.trackers)"
+    )
 
 
 def test_the_table_imports_none_of_the_packages():

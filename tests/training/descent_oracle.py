@@ -22,8 +22,8 @@ def descend(slope, start, batches, lr, optimizer="sgd", momentum=0.9, mu=0.0):
             x = x - lr * velocity
         else:  # Kingma and Ba 2015, before section 2.1
             mean = 0.9 * mean + 0.1 * gradient
-            mean_sq = 0.999 * mean_sq + 0.001 * gradient ** 2
-            x = x - lr * np.sqrt(1 - 0.999 ** t) / (1 - 0.9 ** t) * mean / (np.sqrt(mean_sq) + 1e-7)
+            mean_sq = 0.999 * mean_sq + 0.001 * gradient**2
+            x = x - lr * np.sqrt(1 - 0.999**t) / (1 - 0.9**t) * mean / (np.sqrt(mean_sq) + 1e-7)
     return start - x, float(np.mean(losses))
 
 
@@ -31,7 +31,7 @@ def dense_slope(vector, layout, x, y, l2=0.0):
     """Loss and gradient of logreg's and mlp's mean cross-entropy plus l2/2 |v|^2, by the chain rule in float64."""
     arrays, start = [], 0
     for tensor in layout.tensors:
-        arrays.append(np.asarray(vector[start:start + tensor.size], np.float64).reshape(tensor.shape))
+        arrays.append(np.asarray(vector[start : start + tensor.size], np.float64).reshape(tensor.shape))
         start += tensor.size
     inputs = [x.reshape(len(x), -1).astype(np.float64)]
     for i in range(0, len(arrays) - 2, 2):

@@ -14,11 +14,13 @@ CIFAR_NAMES = tuple("data_batch_%d.bin" % i for i in range(1, 6)) + ("test_batch
 
 def mnist_arrays(n_train=20, n_test=10, first=0):
     """Return images whose first pixel counts from `first`, and their classes, for training and test."""
+
     def part(n, start):
         images = np.zeros((n, 28, 28), np.uint8)
         images[:, 0, 0] = np.arange(start, start + n)
         images[:, 27, 26] = 255
         return images, (np.arange(n) % 10).astype(np.uint8)
+
     return part(n_train, first) + part(n_test, first + n_train)
 
 

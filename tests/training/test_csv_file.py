@@ -10,12 +10,14 @@ from flq.training.datasets import dataset_source, load_dataset, resolve_dataset
 @pytest.fixture
 def settings_for(make_settings, tmp_path):
     """Return a function that writes a text to a file and returns settings that name it."""
+
     def settings(text, **changes):
         content = text if isinstance(text, bytes) else text.encode("utf-8")
         (tmp_path / "own.csv").write_bytes(content)
         made = make_settings(**dict({"data_dir": str(tmp_path), "test_fraction": 0.3}, **changes))
         made["dataset"]["name"] = "csv:own.csv"
         return made
+
     return settings
 
 
@@ -30,11 +32,20 @@ ROWS = "1,0.5,0\n2,-1e3,2\n3,4,1\n4,0,1\n"
 EXPECTED = [([1.0, 0.5], 0), ([2.0, -1000.0], 2), ([3.0, 4.0], 1), ([4.0, 0.0], 1)]
 
 
-@pytest.mark.parametrize("text", [
-    ROWS, "width,height,kind\n" + ROWS, "\ufeffwidth,height,kind\n" + ROWS, ROWS.replace("\n", "\r\n"),
-    "\n" + ROWS.replace("\n", "\n\n"), ROWS.rstrip("\n"), ROWS.replace(",", " , "), '"1","0.5","0"\n' + ROWS[8:],
-    ROWS.replace(",1\n", ",1.0\n"),
-])
+@pytest.mark.parametrize(
+    "text",
+    [
+        ROWS,
+        "width,height,kind\n" + ROWS,
+        "\ufeffwidth,height,kind\n" + ROWS,
+        ROWS.replace("\n", "\r\n"),
+        "\n" + ROWS.replace("\n", "\n\n"),
+        ROWS.rstrip("\n"),
+        ROWS.replace(",", " , "),
+        '"1","0.5","0"\n' + ROWS[8:],
+        ROWS.replace(",1\n", ",1.0\n"),
+    ],
+)
 def test_rows_are_features_and_a_class(settings_for, text):
     dataset = load_dataset(settings_for(text))
     assert everything(dataset) == EXPECTED
@@ -68,29 +79,32 @@ def test_features_become_images_where_the_shape_has_as_many_values(settings_for)
     assert sorted(both[:, 1, 0, 0].tolist()) == [3.0, 7.0]
 
 
-@pytest.mark.parametrize("text, sentence", [
-    ("", "has no rows"),
-    ("a,b\n", "has no rows"),
-    ("1\n2\n", "must have columns separated by commas, a class in the last, got '1'"),
-    ("1;2;0\n", "must have columns separated by commas"),
-    ("1,2,0\n1,x,1\n", "own.csv, line 2, column 2 must be a number, got 'x'"),
-    ("a,b,c\n1,2,0\n1,,1\n", "own.csv, line 3, column 2 must be a number, got ''"),
-    ("1,2,0\n1,1\n", "own.csv, line 2 has 2 columns, the first line has 3"),
-    ("a,b,c\n1,2,3,4\n", "own.csv, line 2 has 4 columns"),
-    ("1,2,0\n1,nan,1\n", "must be finite numbers within float32, sample 1 is not"),
-    ("1,2,0\n1,-inf,1\n", "sample 1 is not"),
-    ("1,2,0\n1,1e300,1\n", "sample 1 is not"),
-    ("1,2,0\n1,2,\n", "has a row without a class"),
-    ("1,2,0\n1,2,1.5\n", "the last column must be classes, whole numbers in 0..999999 or texts, got 1.5"),
-    ("1,2,0\n1,2,-1\n", "the last column must be classes, .* got -1"),
-    ("1,2,0\n1,2,nan\n", "the last column must be classes, .* got nan"),
-    ("1,2,0\n1,2,1000000\n", "the last column must be classes, .* got 1000000"),
-    ("1,2,0\n1,3,0\n", "has one class only"),
-    ("1,2,a\n1,3,a\n", "has one class only"),
-    ("1,2,1\n", "has one sample only"),
-    (b"\xff\xfe1,2", "is no text with commas"),
-    (b"1,2,0\n1,\x00,1\n", "line 2, column 2 must be a number|is no text with commas"),
-])
+@pytest.mark.parametrize(
+    "text, sentence",
+    [
+        ("", "has no rows"),
+        ("a,b\n", "has no rows"),
+        ("1\n2\n", "must have columns separated by commas, a class in the last, got '1'"),
+        ("1;2;0\n", "must have columns separated by commas"),
+        ("1,2,0\n1,x,1\n", "own.csv, line 2, column 2 must be a number, got 'x'"),
+        ("a,b,c\n1,2,0\n1,,1\n", "own.csv, line 3, column 2 must be a number, got ''"),
+        ("1,2,0\n1,1\n", "own.csv, line 2 has 2 columns, the first line has 3"),
+        ("a,b,c\n1,2,3,4\n", "own.csv, line 2 has 4 columns"),
+        ("1,2,0\n1,nan,1\n", "must be finite numbers within float32, sample 1 is not"),
+        ("1,2,0\n1,-inf,1\n", "sample 1 is not"),
+        ("1,2,0\n1,1e300,1\n", "sample 1 is not"),
+        ("1,2,0\n1,2,\n", "has a row without a class"),
+        ("1,2,0\n1,2,1.5\n", "the last column must be classes, whole numbers in 0..999999 or texts, got 1.5"),
+        ("1,2,0\n1,2,-1\n", "the last column must be classes, .* got -1"),
+        ("1,2,0\n1,2,nan\n", "the last column must be classes, .* got nan"),
+        ("1,2,0\n1,2,1000000\n", "the last column must be classes, .* got 1000000"),
+        ("1,2,0\n1,3,0\n", "has one class only"),
+        ("1,2,a\n1,3,a\n", "has one class only"),
+        ("1,2,1\n", "has one sample only"),
+        (b"\xff\xfe1,2", "is no text with commas"),
+        (b"1,2,0\n1,\x00,1\n", "line 2, column 2 must be a number|is no text with commas"),
+    ],
+)
 def test_what_is_no_table_of_samples(settings_for, text, sentence):
     with pytest.raises(DataError, match=sentence) as caught:
         load_dataset(settings_for(text))
@@ -104,10 +118,13 @@ def test_a_folder_is_no_file(make_settings, tmp_path):
         load_dataset(settings)
 
 
-@pytest.mark.parametrize("changes, sentence", [
-    ({"n_classes": 2}, "has a label 2, but dataset.n_classes is 2"),
-    ({"input_shape": [3, 1, 1]}, r"samples of shape \[2, 1, 1\], but dataset.input_shape is \[3, 1, 1\]"),
-])
+@pytest.mark.parametrize(
+    "changes, sentence",
+    [
+        ({"n_classes": 2}, "has a label 2, but dataset.n_classes is 2"),
+        ({"input_shape": [3, 1, 1]}, r"samples of shape \[2, 1, 1\], but dataset.input_shape is \[3, 1, 1\]"),
+    ],
+)
 def test_a_file_that_does_not_agree_with_the_keys(settings_for, changes, sentence):
     with pytest.raises(DataError, match=sentence):
         load_dataset(settings_for(ROWS, **changes))
@@ -122,8 +139,11 @@ def test_a_worker_with_numbered_classes_need_not_have_all(settings_for):
 def test_a_worker_with_texts_is_refused(settings_for, n_classes):
     settings = settings_for("1,2,bird\n3,4,cat\n", n_classes=n_classes, input_shape=None, partition="local")
     for use in (load_dataset, resolve_dataset):
-        with pytest.raises(DataError, match="has texts as classes, such as 'bird': with dataset.partition local .*"
-                                            "use whole numbers as classes, the same at every worker"):
+        with pytest.raises(
+            DataError,
+            match="has texts as classes, such as 'bird': with dataset.partition local .*"
+            "use whole numbers as classes, the same at every worker",
+        ):
             use(settings)
 
 

@@ -145,13 +145,29 @@ def shop(package, make_settings):
 
 # names and code, without TensorFlow
 
+
 def test_a_name_is_a_module_and_a_function():
     assert parse_model_name("models:small") == ("models", "small")
     assert parse_model_name("a.b.c:d_1") == ("a.b.c", "d_1")
 
 
-@pytest.mark.parametrize("name", ["models", "models.small", ":small", "models:", "a:b:c", "a.b:c.d", "a..b:c", ".a:b",
-                                  "a/b:c", "a:b()", "a b:c", "npz:x.npz"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "models",
+        "models.small",
+        ":small",
+        "models:",
+        "a:b:c",
+        "a.b:c.d",
+        "a..b:c",
+        ".a:b",
+        "a/b:c",
+        "a:b()",
+        "a b:c",
+        "npz:x.npz",
+    ],
+)
 def test_other_names_are_refused(name):
     with pytest.raises(DataError, match="must be named as package.module:function"):
         parse_model_name(name)
@@ -159,15 +175,27 @@ def test_other_names_are_refused(name):
 
 def test_only_the_model_that_the_owner_named_is_allowed():
     assert require_allowed("shop.models:small", "shop.models:small") is None
-    with pytest.raises(DataError, match="asks for model shop.models:small.*allowed is shop.models:large.*"
-                                        "--model shop.models:small"):
+    with pytest.raises(
+        DataError, match="asks for model shop.models:small.*allowed is shop.models:large.*--model shop.models:small"
+    ):
         require_allowed("shop.models:small", "shop.models:large")
     with pytest.raises(DataError, match="allowed is none"):
         require_allowed("shop.models:small", None)
 
 
-@pytest.mark.parametrize("name", ["os:system", "os.path:join", "builtins:exec", "sys:exit", "json:dumps", "__main__:f",
-                                  "importlib.util:find_spec", "math:sqrt"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "os:system",
+        "os.path:join",
+        "builtins:exec",
+        "sys:exit",
+        "json:dumps",
+        "__main__:f",
+        "importlib.util:find_spec",
+        "math:sqrt",
+    ],
+)
 def test_functions_of_python_itself_are_refused(name):
     with pytest.raises(DataError, match="belongs to Python itself"):
         load_model_function(name)
@@ -182,21 +210,30 @@ def test_the_function_of_the_users_module_is_found(package):
     assert load_model_function("shop.models:small")((8, 8, 1), 10) == ((8, 8, 1), 10)
 
 
-@pytest.mark.parametrize("name, missing", [("shop.networks:small", "shop.networks"), ("shup.models:small", "shup"),
-                                           ("shop.networks.deep:small", "shop.networks")])
+@pytest.mark.parametrize(
+    "name, missing",
+    [
+        ("shop.networks:small", "shop.networks"),
+        ("shup.models:small", "shup"),
+        ("shop.networks.deep:small", "shop.networks"),
+    ],
+)
 def test_a_missing_module_is_said(package, name, missing):
     with pytest.raises(DataError, match="there is no module %s .*PYTHONPATH" % missing):
         load_model_function(name)
 
 
-@pytest.mark.parametrize("source, reason", [
-    ("import a_library_that_is_missing", "No module named 'a_library_that_is_missing'"),
-    ("import shop.missing", "No module named 'shop.missing'"),
-    ("from shop import missing", "cannot import name 'missing'"),
-    ("1 / 0", "division by zero"),
-    ("def f(:", "invalid syntax"),
-    ("raise SystemExit", "SystemExit"),
-])
+@pytest.mark.parametrize(
+    "source, reason",
+    [
+        ("import a_library_that_is_missing", "No module named 'a_library_that_is_missing'"),
+        ("import shop.missing", "No module named 'shop.missing'"),
+        ("from shop import missing", "cannot import name 'missing'"),
+        ("1 / 0", "division by zero"),
+        ("def f(:", "invalid syntax"),
+        ("raise SystemExit", "SystemExit"),
+    ],
+)
 def test_a_module_that_can_not_be_imported_says_why(package, source, reason):
     package(source)
     with pytest.raises(DataError, match="model shop.models:small: module shop.models can not be imported: .*" + reason):
@@ -212,14 +249,23 @@ def test_a_missing_function_is_said(package):
 
 # models
 
+
 @pytest.mark.tf
 def test_a_users_model_is_built_and_begins_with_its_own_values(shop, make_settings):
     settings = make_settings(name="shop.models:whole")
     layout, start = keras_start(settings)
     assert [tensor.name for tensor in layout.tensors] == [
-        "dense_1/kernel", "dense_1/bias", "inner/dense_1/kernel", "inner/dense_1/bias",
-        "inner/batch_normalization_1/gamma", "inner/batch_normalization_1/beta", "dense_2/kernel", "dense_2/bias",
-        "inner/batch_normalization_1/moving_mean", "inner/batch_normalization_1/moving_variance"]
+        "dense_1/kernel",
+        "dense_1/bias",
+        "inner/dense_1/kernel",
+        "inner/dense_1/bias",
+        "inner/batch_normalization_1/gamma",
+        "inner/batch_normalization_1/beta",
+        "dense_2/kernel",
+        "dense_2/bias",
+        "inner/batch_normalization_1/moving_mean",
+        "inner/batch_normalization_1/moving_variance",
+    ]
     assert layout.n_statistics == 2
     assert layout.n_params == (108 * 12 + 12) + (12 * 6 + 6) + 4 * 6 + (6 * 10 + 10)
     named = dict(zip([tensor.name for tensor in layout.tensors], unflatten(start, layout)))
@@ -233,7 +279,7 @@ def test_values_depend_on_the_seed_alone_and_so_do_those_of_frozen_layers(shop, 
         settings = make_settings(name="shop.models:whole", seed=seed)
         return build_keras_model(settings, (8, 8, 1), 10).get_layer("eyes").get_weights()[0]
 
-    starts = [keras_start(make_settings(name="shop.models:whole", seed=seed))[1] for seed in (1, 1, 2 ** 63 - 1)]
+    starts = [keras_start(make_settings(name="shop.models:whole", seed=seed))[1] for seed in (1, 1, 2**63 - 1)]
     assert np.array_equal(starts[0], starts[1]) and not np.array_equal(starts[0], starts[2])
     assert np.array_equal(frozen_kernel(1), frozen_kernel(1))
     assert not np.array_equal(frozen_kernel(1), frozen_kernel(2))
@@ -258,8 +304,9 @@ def test_random_layers_get_states_of_their_own(shop, make_settings):
     keras = pytest.importorskip("tensorflow").keras
     if not keras.__version__.startswith("3"):
         pytest.skip("Keras %s has no such variables" % keras.__version__)
-    model = keras.Sequential([keras.Input((3,)), keras.layers.Dropout(0.5), keras.layers.Dense(2),
-                              keras.layers.GaussianNoise(0.1)])
+    model = keras.Sequential(
+        [keras.Input((3,)), keras.layers.Dropout(0.5), keras.layers.Dense(2), keras.layers.GaussianNoise(0.1)]
+    )
     seed_random_layers(model, rng.stream(1, rng.LAYERS, 1, 0))
     states = [variable.numpy().tolist() for variable in model.non_trainable_variables]
     assert sum(states, []) == (rng.stream(1, rng.LAYERS, 1, 0).random_raw(4) >> np.uint64(32)).tolist()
@@ -274,20 +321,23 @@ def test_a_model_made_of_classes_is_built_by_running_it(shop, make_settings):
 
 
 @pytest.mark.tf
-@pytest.mark.parametrize("function, sentence", [
-    ("softmax", "gives probabilities: .*expected logits .*leave the softmax"),
-    ("softmax_layer", "gives probabilities"),
-    ("raises", r"raises\(\(8, 8, 1\), 10\) fails: 'weights.h5"),
-    ("nothing", "must return a tf.keras.Model, got builtins.NoneType"),
-    ("a_layer", r"must return a tf.keras.Model, got .*\.Dense"),
-    ("no_arguments", r"no_arguments\(\(8, 8, 1\), 10\) fails: no_arguments\(\) takes 0 positional arguments"),
-    ("for_28x28", r"takes input of shape \(28, 28, 1\), expected \(8, 8, 1\)"),
-    ("of_class_for_7_features", r"takes input of shape \(7, 7, 1\)|does not run on images of shape \(8, 8, 1\)"),
-    ("one_output", r"must give one logit per class, shape \(batch, 10\), got \(2, 1\) for a batch of 2"),
-    ("an_image", r"got \(2, 6, 6, 10\) for a batch of 2"),
-    ("two_outputs", "got several outputs"),
-    ("all_frozen", "nothing to train"),
-])
+@pytest.mark.parametrize(
+    "function, sentence",
+    [
+        ("softmax", "gives probabilities: .*expected logits .*leave the softmax"),
+        ("softmax_layer", "gives probabilities"),
+        ("raises", r"raises\(\(8, 8, 1\), 10\) fails: 'weights.h5"),
+        ("nothing", "must return a tf.keras.Model, got builtins.NoneType"),
+        ("a_layer", r"must return a tf.keras.Model, got .*\.Dense"),
+        ("no_arguments", r"no_arguments\(\(8, 8, 1\), 10\) fails: no_arguments\(\) takes 0 positional arguments"),
+        ("for_28x28", r"takes input of shape \(28, 28, 1\), expected \(8, 8, 1\)"),
+        ("of_class_for_7_features", r"takes input of shape \(7, 7, 1\)|does not run on images of shape \(8, 8, 1\)"),
+        ("one_output", r"must give one logit per class, shape \(batch, 10\), got \(2, 1\) for a batch of 2"),
+        ("an_image", r"got \(2, 6, 6, 10\) for a batch of 2"),
+        ("two_outputs", "got several outputs"),
+        ("all_frozen", "nothing to train"),
+    ],
+)
 def test_a_model_that_does_not_fit_is_refused_in_one_sentence(shop, make_settings, function, sentence):
     with pytest.raises(DataError, match=sentence) as refusal:
         build_custom_model(make_settings(name="shop.models:" + function), (8, 8, 1), 10)

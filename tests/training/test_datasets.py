@@ -51,8 +51,11 @@ def test_no_test_image_is_a_training_image(make_settings):
 
 
 def test_digits_are_nobodys_own(make_settings):
-    with pytest.raises(DataError, match="partition local each worker needs files of its own, but digits come with FLQ "
-                                        "and are the same at every worker .name files"):
+    with pytest.raises(
+        DataError,
+        match="partition local each worker needs files of its own, but digits come with FLQ "
+        "and are the same at every worker .name files",
+    ):
         load_dataset(make_settings(partition="local"))
 
 
@@ -66,18 +69,24 @@ def test_digits_come_with_their_licence():
 @pytest.mark.parametrize("name", ["digit", "npz", "npz:", "zip:a.zip", ":", "C:images", ""])
 @pytest.mark.parametrize("use", [load_dataset, dataset_source, resolve_dataset])
 def test_unknown_data_set_is_refused_by_name(make_settings, name, use):
-    with pytest.raises(DataError, match="dataset.name must be one of cifar10, digits, fashion_mnist, fmnist, mnist, "
-                                        "or npz:FILE, images:FOLDER, csv:FILE, own, got '%s'" % name):
+    with pytest.raises(
+        DataError,
+        match="dataset.name must be one of cifar10, digits, fashion_mnist, fmnist, mnist, "
+        "or npz:FILE, images:FOLDER, csv:FILE, own, got '%s'" % name,
+    ):
         use(named(make_settings, name))
 
 
-@pytest.mark.parametrize("name, full_name, shape, n_classes", [
-    ("digits", "digits", [8, 8, 1], 10),
-    ("mnist", "mnist", [28, 28, 1], 10),
-    ("fmnist", "fashion_mnist", [28, 28, 1], 10),
-    ("fashion_mnist", "fashion_mnist", [28, 28, 1], 10),
-    ("cifar10", "cifar10", [32, 32, 3], 10),
-])
+@pytest.mark.parametrize(
+    "name, full_name, shape, n_classes",
+    [
+        ("digits", "digits", [8, 8, 1], 10),
+        ("mnist", "mnist", [28, 28, 1], 10),
+        ("fmnist", "fashion_mnist", [28, 28, 1], 10),
+        ("fashion_mnist", "fashion_mnist", [28, 28, 1], 10),
+        ("cifar10", "cifar10", [32, 32, 3], 10),
+    ],
+)
 def test_named_data_sets_are_resolved_without_their_files(make_settings, tmp_path, name, full_name, shape, n_classes):
     settings = named(make_settings, name, data_dir=str(tmp_path))
     before = copy.deepcopy(settings)
@@ -85,15 +94,19 @@ def test_named_data_sets_are_resolved_without_their_files(make_settings, tmp_pat
     assert settings == before
     assert resolved["dataset"] == dict(before["dataset"], name=full_name, input_shape=shape, n_classes=n_classes)
     assert {key: resolved[key] for key in resolved if key != "dataset"} == {
-        key: before[key] for key in before if key != "dataset"}
+        key: before[key] for key in before if key != "dataset"
+    }
     assert resolve_dataset(resolved) == resolved
     assert dataset_source(settings) == dataset_source(resolved) == (tuple(shape), n_classes)
 
 
-@pytest.mark.parametrize("changes, sentence", [
-    ({"input_shape": [8, 8, 3]}, r"dataset.input_shape is \[8, 8, 3\], but digits has \[8, 8, 1\]"),
-    ({"n_classes": 12}, "dataset.n_classes is 12, but digits has 10"),
-])
+@pytest.mark.parametrize(
+    "changes, sentence",
+    [
+        ({"input_shape": [8, 8, 3]}, r"dataset.input_shape is \[8, 8, 3\], but digits has \[8, 8, 1\]"),
+        ({"n_classes": 12}, "dataset.n_classes is 12, but digits has 10"),
+    ],
+)
 def test_keys_that_contradict_a_named_data_set_are_refused(make_settings, changes, sentence):
     with pytest.raises(DataError, match=sentence):
         resolve_dataset(make_settings(**changes))
@@ -115,16 +128,21 @@ def test_resolved_settings_of_a_file_are_used_without_it(make_settings, kind):
 @pytest.mark.parametrize("use", [load_dataset, dataset_source, resolve_dataset])
 def test_a_file_that_is_not_there_is_named_in_full(make_settings, tmp_path, kind, use):
     settings = named(make_settings, kind + ":sub/nothing", data_dir=str(tmp_path))
-    with pytest.raises(DataError, match="there is no %s .a relative path counts from dataset.data_dir"
-                       % os.path.join(str(tmp_path), "sub", "nothing")):
+    with pytest.raises(
+        DataError,
+        match="there is no %s .a relative path counts from dataset.data_dir"
+        % os.path.join(str(tmp_path), "sub", "nothing"),
+    ):
         use(settings)
 
 
 @pytest.mark.parametrize("kind", sorted(FILES))
 def test_with_partition_local_a_master_without_the_files_needs_the_keys(make_settings, kind):
     settings = named(make_settings, kind + ":nothing", partition="local", n_classes=3)
-    with pytest.raises(DataError, match="partition local, dataset.input_shape and n_classes must be given where there "
-                                        "is no such file: "):
+    with pytest.raises(
+        DataError,
+        match="partition local, dataset.input_shape and n_classes must be given where there is no such file: ",
+    ):
         resolve_dataset(settings)
     settings["dataset"]["input_shape"] = [4, 1, 1]
     assert resolve_dataset(settings) == settings

@@ -48,8 +48,11 @@ class Config:
         self._note("limit", gpu, [part.memory_limit for part in parts])
 
     def get_logical_device_configuration(self, gpu):
-        return [LogicalDeviceConfiguration(limits[0]) for kind, name, limits in self.calls[:2]
-                if (kind, name) == ("limit", gpu)]
+        return [
+            LogicalDeviceConfiguration(limits[0])
+            for kind, name, limits in self.calls[:2]
+            if (kind, name) == ("limit", gpu)
+        ]
 
     def set_intra_op_parallelism_threads(self, n_threads):
         self.calls.append(("intra", n_threads))
@@ -88,9 +91,11 @@ class StandIn:
 @pytest.fixture
 def set_up(make_settings, monkeypatch):
     """Return a function (stand-in, settings) -> Device."""
+
     def call(tensorflow, **changes):
         monkeypatch.setattr(keras_setup, "import_tensorflow", lambda: tensorflow)
         return set_up_tensorflow(make_settings(**changes))
+
     return call
 
 
@@ -108,8 +113,10 @@ def test_without_a_gpu_no_device_is_touched(set_up):
 def test_what_only_a_gpu_has_is_said_to_be_without_effect_on_the_cpu(set_up):
     device = set_up(StandIn(), gpu_memory_limit_mb=1024, enable_mixed_precision=True)
     assert not device.mixed
-    assert device.notes[1:] == ["gpu memory limit: asked 1024 MB, without effect",
-                                "mixed precision: asked, not granted: the CPU is slower with it"]
+    assert device.notes[1:] == [
+        "gpu memory limit: asked 1024 MB, without effect",
+        "mixed precision: asked, not granted: the CPU is slower with it",
+    ]
 
 
 def test_a_limit_is_one_logical_device_on_gpu_0_and_no_growth(set_up):
@@ -133,15 +140,20 @@ def test_no_limit_is_growth_on_all_gpus(set_up):
     assert device.notes == ["gpu memory: taken as it is needed, on 2 GPU"]
 
 
-@pytest.mark.parametrize("capabilities, is_old, changes, words", [
-    ((), False, {}, "repeats bit for bit: TensorFlow's operations"),
-    (((5, 3),), False, {}, "repeats bit for bit: TensorFlow's operations"),
-    ((), True, {}, "repeats bit for bit: on the CPU"),
-    ((), True, {"threads": 2}, "may differ in the last bits: before TensorFlow 2.8"),
-    (((5, 3),), True, {}, "may differ in the last bits: a GPU"),
-    ((), False, {"deterministic": False}, "may differ in the last bits: system.deterministic is off")])
-def test_whether_training_again_repeats_is_said_with_the_reason(set_up, monkeypatch, capabilities, is_old, changes,
-                                                                words):
+@pytest.mark.parametrize(
+    "capabilities, is_old, changes, words",
+    [
+        ((), False, {}, "repeats bit for bit: TensorFlow's operations"),
+        (((5, 3),), False, {}, "repeats bit for bit: TensorFlow's operations"),
+        ((), True, {}, "repeats bit for bit: on the CPU"),
+        ((), True, {"threads": 2}, "may differ in the last bits: before TensorFlow 2.8"),
+        (((5, 3),), True, {}, "may differ in the last bits: a GPU"),
+        ((), False, {"deterministic": False}, "may differ in the last bits: system.deterministic is off"),
+    ],
+)
+def test_whether_training_again_repeats_is_said_with_the_reason(
+    set_up, monkeypatch, capabilities, is_old, changes, words
+):
     if is_old:
         monkeypatch.delattr(Config, "enable_op_determinism")
         monkeypatch.setenv("TF_DETERMINISTIC_OPS", "")  # it is set, and put back after the test
@@ -154,9 +166,13 @@ def test_devices_are_set_up_without_deterministic_as_well(set_up):
     assert tensorflow.config.calls == [("limit", "gpu0", [512])]
 
 
-@pytest.mark.parametrize("error", [
-    RuntimeError("Virtual devices cannot be modified after being initialized"),
-    ValueError("Cannot set memory growth on device when virtual devices configured\nmore")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("Virtual devices cannot be modified after being initialized"),
+        ValueError("Cannot set memory growth on device when virtual devices configured\nmore"),
+    ],
+)
 @pytest.mark.parametrize("limit_mb, asked", [(256, "asks for a limit of 256 MB"), (None, "lets it grow")])
 def test_a_tensorflow_that_runs_already_is_one_sentence(set_up, error, limit_mb, asked):
     with pytest.raises(DataError, match="already has its GPU memory in this process") as caught:
@@ -165,10 +181,16 @@ def test_a_tensorflow_that_runs_already_is_one_sentence(set_up, error, limit_mb,
     assert "\n" not in str(caught.value) and "build the first trainer before" in caught.value.hint
 
 
-@pytest.mark.parametrize("capabilities, is_granted, word", [
-    ([(7, 0)], True, "granted, float16"), ([(8, 7), (9, 0)], True, "granted, float16"),
-    ([(5, 3)], False, "compute capability 5.3, it pays from 7.0"), ([(8, 7), (6, 1)], False, "capability 6.1"),
-    ([None], False, "capability 0.0")])
+@pytest.mark.parametrize(
+    "capabilities, is_granted, word",
+    [
+        ([(7, 0)], True, "granted, float16"),
+        ([(8, 7), (9, 0)], True, "granted, float16"),
+        ([(5, 3)], False, "compute capability 5.3, it pays from 7.0"),
+        ([(8, 7), (6, 1)], False, "capability 6.1"),
+        ([None], False, "capability 0.0"),
+    ],
+)
 def test_mixed_precision_is_granted_from_compute_capability_7_on(set_up, capabilities, is_granted, word):
     device = set_up(StandIn(*capabilities), enable_mixed_precision=True)
     assert device.mixed is is_granted
@@ -201,6 +223,7 @@ def test_the_cuda_cache_is_sized_in_bytes_before_tensorflow_is_imported(make_set
     def import_tensorflow():
         seen.append((os.environ["CUDA_CACHE_MAXSIZE"], os.environ["CUDA_CACHE_DISABLE"]))
         return StandIn()
+
     monkeypatch.setattr(keras_setup, "import_tensorflow", import_tensorflow)
     assert "cuda cache: 256 MB" not in set_up_tensorflow(make_settings()).notes
     assert "cuda cache: 256 MB" in set_up_tensorflow(make_settings(cuda_cache_mb=256)).notes
@@ -210,9 +233,11 @@ def test_the_cuda_cache_is_sized_in_bytes_before_tensorflow_is_imported(make_set
 @pytest.fixture
 def on_board(monkeypatch, tmp_path):
     """Return a function that has this machine take itself for a board with so many MB free; None = it does not say."""
+
     def be(files, free_mb=3000):
         said = memory(4 << 20, free_mb << 10) if free_mb is not None else {"/proc/meminfo": "MemAvailable: x kB\n"}
         monkeypatch.setenv("FLQ_SYSFS_ROOT", plant(tmp_path / "root", files, said))
+
     return be
 
 
@@ -221,8 +246,10 @@ def test_a_nano_has_a_limit_of_its_own_where_nobody_says_one(set_up, on_board):
     tensorflow = StandIn((5, 3))
     device = set_up(tensorflow)
     assert tensorflow.config.calls[0] == ("limit", "gpu0", [1024])
-    assert device.notes == ["gpu memory limit: asked 1024 MB, set to 1024 MB on GPU 0 of 1; it shares the main "
-                            "memory, of which 3000 MB were free"]
+    assert device.notes == [
+        "gpu memory limit: asked 1024 MB, set to 1024 MB on GPU 0 of 1; it shares the main "
+        "memory, of which 3000 MB were free"
+    ]
 
 
 def test_what_the_owner_of_a_nano_says_counts(set_up, on_board):
@@ -250,7 +277,8 @@ def test_a_limit_beyond_what_is_free_is_said_with_the_remedy(set_up, on_board):
 def test_free_memory_is_said_where_it_is_known_and_shared(set_up, on_board, files, free_mb):
     on_board(files, free_mb)
     assert set_up(StandIn((8, 6)), gpu_memory_limit_mb=256).notes == [
-        "gpu memory limit: asked 256 MB, set to 256 MB on GPU 0 of 1"]
+        "gpu memory limit: asked 256 MB, set to 256 MB on GPU 0 of 1"
+    ]
 
 
 class Errors:
@@ -266,11 +294,17 @@ class Errors:
         """As in TensorFlow."""
 
 
-@pytest.mark.parametrize("error, expected", [
-    (MemoryError(), True), (Errors.ResourceExhaustedError("OOM when allocating tensor with shape[64,32]"), True),
-    (Errors.InternalError("failed to allocate 1.2G: CUDA_ERROR_OUT_OF_MEMORY: out of memory"), True),
-    (Errors.UnknownError("CUDNN_STATUS_ALLOC_FAILED"), True), (Errors.InternalError("Blas GEMM launch failed"), False),
-    (ValueError("out of memory"), False)])
+@pytest.mark.parametrize(
+    "error, expected",
+    [
+        (MemoryError(), True),
+        (Errors.ResourceExhaustedError("OOM when allocating tensor with shape[64,32]"), True),
+        (Errors.InternalError("failed to allocate 1.2G: CUDA_ERROR_OUT_OF_MEMORY: out of memory"), True),
+        (Errors.UnknownError("CUDNN_STATUS_ALLOC_FAILED"), True),
+        (Errors.InternalError("Blas GEMM launch failed"), False),
+        (ValueError("out of memory"), False),
+    ],
+)
 def test_want_of_memory_is_told_from_other_failures(error, expected):
     assert is_out_of_memory(Errors, error) is expected
 

@@ -37,7 +37,8 @@ def test_the_table_is_aligned():
         "worker  samples  class 0  class 1",
         "     0      201        1      200",
         "     1       34       30        4",
-        "   all      235       31      204"]
+        "   all      235       31      204",
+    ]
 
 
 def test_the_command_prints_the_table(capsys, make_settings):
@@ -48,8 +49,14 @@ def test_the_command_prints_the_table(capsys, make_settings):
 
 def test_flags_reach_the_settings(capsys):
     outputs = set()
-    for flags in ([], ["--partition", "non_iid"], ["--partition", "non_iid", "--dir_alpha", "9"],
-                  ["--partition", "shards"], ["--partition", "shards", "--shards_per_worker", "5"], ["--seed", "1"]):
+    for flags in (
+        [],
+        ["--partition", "non_iid"],
+        ["--partition", "non_iid", "--dir_alpha", "9"],
+        ["--partition", "shards"],
+        ["--partition", "shards", "--shards_per_worker", "5"],
+        ["--seed", "1"],
+    ):
         assert main(flags) == 0
         outputs.add(capsys.readouterr().out)
     assert len(outputs) == 6
@@ -63,7 +70,7 @@ def test_the_picture_is_a_picture(tmp_path, n_workers, n_classes):
     draw(np.arange(n_workers * n_classes).reshape(n_workers, n_classes) % 7, "spread", path)
     with image.open(path) as picture:
         assert picture.format == "PNG" and picture.size[0] == 670 and 250 < picture.size[1] < 9000
-        colours = picture.convert("RGB").getcolors(2 ** 24)
+        colours = picture.convert("RGB").getcolors(2**24)
     assert len(colours) > min(n_classes, 10)
 
 
@@ -83,11 +90,14 @@ def test_the_command_writes_the_picture_and_says_so(tmp_path, capsys):
         assert file.read(8) == b"\x89PNG\r\n\x1a\n"
 
 
-@pytest.mark.parametrize("flags, sentence", [
-    (["--dataset", "digit"], "dataset.name must be one of"),
-    (["--dataset", "npz:no.npz"], "there is no"),
-    (["--workers", "100"], "1437 training samples are fewer than"),
-])
+@pytest.mark.parametrize(
+    "flags, sentence",
+    [
+        (["--dataset", "digit"], "dataset.name must be one of"),
+        (["--dataset", "npz:no.npz"], "there is no"),
+        (["--workers", "100"], "1437 training samples are fewer than"),
+    ],
+)
 def test_mistakes_are_one_sentence_and_exit_code_2(capsys, flags, sentence):
     assert main(flags) == 2
     error = capsys.readouterr().err
@@ -108,15 +118,18 @@ def test_without_matplotlib_there_is_still_a_table(capsys, monkeypatch):
     assert captured.out.startswith("worker") and "--out needs the package matplotlib" in captured.err
 
 
-@pytest.mark.parametrize("flags, sentence", [
-    (["--partition", "local"], "invalid choice: 'local'"),
-    (["--workers", "0"], "argument --workers: must be in 1..4096, got 0"),
-    (["--dir_alpha", "nan"], "argument --dir_alpha: must be in"),
-    (["--test_fraction", "0"], "argument --test_fraction: must be > 0"),
-    (["--test_fraction", "1"], "argument --test_fraction: must be"),
-    (["--out", "spread.gif"], "argument --out: must end in .png, got spread.gif"),
-    (["--what"], "unrecognized arguments: --what"),
-])
+@pytest.mark.parametrize(
+    "flags, sentence",
+    [
+        (["--partition", "local"], "invalid choice: 'local'"),
+        (["--workers", "0"], "argument --workers: must be in 1..4096, got 0"),
+        (["--dir_alpha", "nan"], "argument --dir_alpha: must be in"),
+        (["--test_fraction", "0"], "argument --test_fraction: must be > 0"),
+        (["--test_fraction", "1"], "argument --test_fraction: must be"),
+        (["--out", "spread.gif"], "argument --out: must end in .png, got spread.gif"),
+        (["--what"], "unrecognized arguments: --what"),
+    ],
+)
 def test_wrong_flags_are_one_sentence_and_exit_code_2(capsys, flags, sentence):
     with pytest.raises(SystemExit) as caught:
         main(flags)
@@ -126,6 +139,7 @@ def test_wrong_flags_are_one_sentence_and_exit_code_2(capsys, flags, sentence):
 
 
 def test_it_runs_as_a_module():
-    done = subprocess.run([sys.executable, "-m", "flq.training.distribution", "--workers", "2"],
-                          stdout=subprocess.PIPE, check=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "flq.training.distribution", "--workers", "2"], stdout=subprocess.PIPE, check=True
+    )
     assert done.stdout.decode().split()[:3] == ["worker", "samples", "class"]

@@ -58,12 +58,14 @@ class Site:
 
     def has(self, name, content, length=None):
         """Answer with this content, and declare this length."""
+
         def send(handler):
             handler.send_response(200)
             if length != "none":
                 handler.send_header("Content-Length", str(length or len(content)))
             handler.end_headers()
             handler.wfile.write(content)
+
         self.answers["/" + name] = send
 
     def close(self):
@@ -104,14 +106,17 @@ def test_what_a_killed_download_has_left_goes_with_the_next(site, tmp_path):
     assert names_in(tmp_path) == ["whole.bin"]
 
 
-@pytest.mark.parametrize("content, length, reason", [
-    (CONTENT[:-1] + b"x", None, "its SHA-256 is .* expected %s" % WHOLE.sha256),
-    (CONTENT[:-1], None, "it ended after 255999 of 256000 bytes"),
-    (CONTENT[:1000], len(CONTENT), "1000 of 256000 bytes|IncompleteRead"),
-    (CONTENT + b"x", None, "larger than the expected 256000 bytes"),
-    (CONTENT * 3, "none", "larger than the expected 256000 bytes"),
-    (b"", None, "it ended after 0 of 256000 bytes"),
-])
+@pytest.mark.parametrize(
+    "content, length, reason",
+    [
+        (CONTENT[:-1] + b"x", None, "its SHA-256 is .* expected %s" % WHOLE.sha256),
+        (CONTENT[:-1], None, "it ended after 255999 of 256000 bytes"),
+        (CONTENT[:1000], len(CONTENT), "1000 of 256000 bytes|IncompleteRead"),
+        (CONTENT + b"x", None, "larger than the expected 256000 bytes"),
+        (CONTENT * 3, "none", "larger than the expected 256000 bytes"),
+        (b"", None, "it ended after 0 of 256000 bytes"),
+    ],
+)
 def test_what_is_not_the_file_leaves_nothing(site, tmp_path, content, length, reason):
     site.has("whole.bin", content, length)
     with pytest.raises(DownloadFailed, match=reason):
@@ -166,10 +171,13 @@ def test_a_folder_that_has_everything_is_only_read(tmp_path):
 
 
 def start_download(site, folder):
-    code = ("import sys; from flq.training.sources.download import File, download_missing; "
-            "download_missing([File(sys.argv[1], int(sys.argv[2]), sys.argv[3])], [sys.argv[4]], sys.argv[5])")
-    return subprocess.Popen([sys.executable, "-c", code, WHOLE.name, str(WHOLE.n_bytes), WHOLE.sha256, site.url,
-                             str(folder)])
+    code = (
+        "import sys; from flq.training.sources.download import File, download_missing; "
+        "download_missing([File(sys.argv[1], int(sys.argv[2]), sys.argv[3])], [sys.argv[4]], sys.argv[5])"
+    )
+    return subprocess.Popen(
+        [sys.executable, "-c", code, WHOLE.name, str(WHOLE.n_bytes), WHOLE.sha256, site.url, str(folder)]
+    )
 
 
 def half_then_wait(site, is_asked, go_on):
@@ -186,6 +194,7 @@ def half_then_wait(site, is_asked, go_on):
             handler.wfile.write(CONTENT[128000:])
         except OSError:
             handler.close_connection = True  # the other side was killed
+
     return send
 
 
@@ -255,8 +264,11 @@ def test_mnist_comes_from_the_network_and_then_from_the_cache(make_settings, sit
 def test_cifar_comes_from_the_network(make_settings, site, bare_machine, monkeypatch):
     content = cifar_archive()
     site.has("cifar-10-binary.tar.gz", content)
-    monkeypatch.setitem(PUBLISHED, "cifar10", PUBLISHED["cifar10"]._replace(
-        mirrors=(site.url,), files=(file_of("cifar-10-binary.tar.gz", content),)))
+    monkeypatch.setitem(
+        PUBLISHED,
+        "cifar10",
+        PUBLISHED["cifar10"]._replace(mirrors=(site.url,), files=(file_of("cifar-10-binary.tar.gz", content),)),
+    )
     settings = make_settings()
     settings["dataset"]["name"] = "cifar10"
     assert load_dataset(settings).x_train.shape == (10, 32, 32, 3)
@@ -265,8 +277,11 @@ def test_cifar_comes_from_the_network(make_settings, site, bare_machine, monkeyp
 def test_a_wrong_checksum_is_an_error_of_one_sentence(make_settings, site, bare_machine, monkeypatch):
     content = cifar_archive()
     site.has("cifar-10-binary.tar.gz", content[:-1] + b"x")
-    monkeypatch.setitem(PUBLISHED, "cifar10", PUBLISHED["cifar10"]._replace(
-        mirrors=(site.url,), files=(file_of("cifar-10-binary.tar.gz", content),)))
+    monkeypatch.setitem(
+        PUBLISHED,
+        "cifar10",
+        PUBLISHED["cifar10"]._replace(mirrors=(site.url,), files=(file_of("cifar-10-binary.tar.gz", content),)),
+    )
     settings = make_settings()
     settings["dataset"]["name"] = "cifar10"
     with pytest.raises(DataError, match="can not be downloaded: .*its SHA-256 is .*put cifar-10-binary.tar.gz from"):
@@ -276,10 +291,14 @@ def test_a_wrong_checksum_is_an_error_of_one_sentence(make_settings, site, bare_
 
 # ---- How far it is
 
+
 def steps(caplog):
     """Return what was said of the steps, for everybody and for a bar only."""
-    lines = [(record.getMessage(), hasattr(record, "is_for_a_bar")) for record in caplog.records
-             if record.getMessage().startswith("download=")]
+    lines = [
+        (record.getMessage(), hasattr(record, "is_for_a_bar"))
+        for record in caplog.records
+        if record.getMessage().startswith("download=")
+    ]
     return [line for line, is_small in lines if not is_small], [line for line, is_small in lines if is_small]
 
 
@@ -290,7 +309,8 @@ def test_a_log_has_each_quarter_and_a_bar_each_hundredth(site, tmp_path, caplog,
     download_missing([WHOLE], [site.url], str(tmp_path))
     said, shown = steps(caplog)
     assert [line.rpartition(" seconds=")[0] for line in said] == [
-        "download=whole.bin bytes=%d/256000" % n_bytes for n_bytes in (0, 64000, 128000, 192000, 256000)]
+        "download=whole.bin bytes=%d/256000" % n_bytes for n_bytes in (0, 64000, 128000, 192000, 256000)
+    ]
     assert len(shown) == 96
 
 
@@ -321,8 +341,13 @@ download_missing([File("whole.bin", 256000, sys.argv[3])], [sys.argv[2]], sys.ar
 """
 
 
-@pytest.mark.parametrize("term, last", [("xterm", r"whole.bin \|.*\| 0.26 MB of 0.26 MB"),
-                                        ("dumb", r"\S+ download=whole.bin bytes=256000/256000 seconds=\d+\.\d")])
+@pytest.mark.parametrize(
+    "term, last",
+    [
+        ("xterm", r"whole.bin \|.*\| 0.26 MB of 0.26 MB"),
+        ("dumb", r"\S+ download=whole.bin bytes=256000/256000 seconds=\d+\.\d"),
+    ],
+)
 def test_a_terminal_has_a_bar_and_the_log_the_lines(site, tmp_path, term, last):
     site.has("whole.bin", CONTENT)
     with Pseudo(200) as pseudo:

@@ -36,8 +36,12 @@ def broken(input_shape, n_classes):
 
 @contextlib.contextmanager
 def evaluator_process(**environment):
-    process = subprocess.Popen([sys.executable, "-m", "flq.training.evaluator_process"],
-                               stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=dict(os.environ, **environment))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "flq.training.evaluator_process"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=dict(os.environ, **environment),
+    )
     yield process
     process.stdin.close()
     process.kill()
@@ -100,15 +104,19 @@ def test_a_loss_that_is_not_finite_is_null(child, quadratic):
 
 def test_a_bad_request_gets_a_sentence_and_the_process_goes_on(child, quadratic):
     vector = np.zeros(10, np.float32)
-    assert "first request must be settings" in ask(
-        child, {"do": "evaluate", "round": 1, "n_vectors": 1}, vector)["error"]
-    assert "model.name must be one of" in ask(
-        child, {"do": "settings", "settings": dict(quadratic, model=dict(quadratic["model"], name="x"))})["error"]
+    assert (
+        "first request must be settings" in ask(child, {"do": "evaluate", "round": 1, "n_vectors": 1}, vector)["error"]
+    )
+    assert (
+        "model.name must be one of"
+        in ask(child, {"do": "settings", "settings": dict(quadratic, model=dict(quadratic["model"], name="x"))})[
+            "error"
+        ]
+    )
     assert "n_params" in ask(child, {"do": "settings", "settings": quadratic})
     assert "do must be one of" in ask(child, {"do": "dance"}, vector)["error"]
     assert "the request lacks 'round'" in ask(child, {"do": "evaluate", "n_vectors": 1}, vector)["error"]
-    assert "expected 2 vectors of 10" in ask(
-        child, {"do": "evaluate", "round": 1, "n_vectors": 2}, vector)["error"]
+    assert "expected 2 vectors of 10" in ask(child, {"do": "evaluate", "round": 1, "n_vectors": 2}, vector)["error"]
     assert "no Keras model" in ask(child, {"do": "save_keras", "path": "x.keras"}, vector)["error"]
     assert ask(child, {"do": "evaluate", "round": 2, "n_vectors": 1}, vector)["round"] == 2
 
@@ -139,8 +147,10 @@ def test_tensorflow_evaluates_and_saves_behind_the_same_requests(keras_child, ma
     layout = model_layout(make_settings())
     vector = rng.start_values(layout, 42)
     assert ask(keras_child, {"do": "settings", "settings": make_settings()}) == {
-        "ready": True, "n_params": layout.n_params}
-    result, = ask(keras_child, {"do": "evaluate", "round": 0, "n_vectors": 1}, vector)["results"]
+        "ready": True,
+        "n_params": layout.n_params,
+    }
+    (result,) = ask(keras_child, {"do": "evaluate", "round": 0, "n_vectors": 1}, vector)["results"]
     assert 2.0 < result["loss"] < 3.0 and 0.0 < result["accuracy"] < 0.3  # guessing among ten: log(10) = 2.3
     if sys.version_info >= (3, 9):  # the master's Python; older TensorFlow has no .keras files
         path = str(tmp_path / "model.keras")
@@ -155,7 +165,7 @@ def test_a_users_model_comes_with_its_layout_and_start_values(keras_child, make_
     layout, expected = keras_start(settings)
     assert layout_from_json(reply["layout"]) == layout and layout.n_statistics == 2
     assert reply == {"ready": True, "n_params": layout.n_params, "layout": layout.to_json()}
-    start, = vectors_from(payload, 1, layout.n_params)
+    (start,) = vectors_from(payload, 1, layout.n_params)
     assert np.array_equal(start, expected)
 
     other = start + np.float32(0.125)
@@ -178,7 +188,9 @@ def test_a_users_model_that_fails_is_told_in_a_sentence(keras_child, make_settin
 def test_a_built_in_models_reply_is_small(keras_child, make_settings, name):
     settings = make_settings(name=name)
     assert ask(keras_child, {"do": "settings", "settings": settings}) == {
-        "ready": True, "n_params": model_layout(settings).n_params}
+        "ready": True,
+        "n_params": model_layout(settings).n_params,
+    }
 
 
 @pytest.mark.tf
@@ -187,23 +199,27 @@ def test_without_a_test_set_loss_and_accuracy_are_null(keras_child, make_setting
     ask(keras_child, {"do": "settings", "settings": settings})
     vector = rng.start_values(model_layout(settings), 42)
     assert ask(keras_child, {"do": "evaluate", "round": 1, "n_vectors": 1}, vector)["results"] == [
-        {"loss": None, "accuracy": None}]
+        {"loss": None, "accuracy": None}
+    ]
     path = str(tmp_path / "model.h5")
     assert ask(keras_child, {"do": "save_keras", "path": path}, vector) == {"saved": path}
 
 
 def test_stray_prints_do_not_reach_the_replies():
-    code = ("import os, sys\n"
-            "from flq.training import evaluator_process as process\n"
-            "def noisy(settings):\n"
-            "    print('stray'); sys.stdout.flush(); os.write(1, b'stray')\n"
-            "    raise ValueError('first line\\nsecond line')\n"
-            "process.build_evaluator = noisy\n"
-            "sys.exit(process.main())\n")
+    code = (
+        "import os, sys\n"
+        "from flq.training import evaluator_process as process\n"
+        "def noisy(settings):\n"
+        "    print('stray'); sys.stdout.flush(); os.write(1, b'stray')\n"
+        "    raise ValueError('first line\\nsecond line')\n"
+        "process.build_evaluator = noisy\n"
+        "sys.exit(process.main())\n"
+    )
     request = io.BytesIO()
     write_message(request, {"do": "settings", "settings": {}})
-    process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                               stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
     out, err = process.communicate(request.getvalue(), timeout=30)
     replies = io.BytesIO(out)
     assert read_message(replies)[0]["error"] == "first line"

@@ -31,10 +31,12 @@ def folder(tmp_path):
 @pytest.fixture
 def settings_for(make_settings, folder):
     """Return a function that returns settings that name the folder."""
+
     def settings(**changes):
         made = make_settings(**dict({"test_fraction": 0.25}, **changes))
         made["dataset"]["name"] = "images:" + str(folder)
         return made
+
     return settings
 
 
@@ -75,16 +77,29 @@ def test_one_channel_is_grey(settings_for):
     assert all((image == grey[int(label)]).all() for image, label in zip(dataset.x_train, dataset.y_train))
 
 
-@pytest.mark.parametrize("mode, ending", [("L", "png"), ("1", "png"), ("P", "gif"), ("RGBA", "png"), ("LA", "png"),
-                                          ("RGB", "JPG"), ("CMYK", "jpeg"), ("RGB", "bmp"), ("RGB", "ppm")])
+@pytest.mark.parametrize(
+    "mode, ending",
+    [
+        ("L", "png"),
+        ("1", "png"),
+        ("P", "gif"),
+        ("RGBA", "png"),
+        ("LA", "png"),
+        ("RGB", "JPG"),
+        ("CMYK", "jpeg"),
+        ("RGB", "bmp"),
+        ("RGB", "ppm"),
+    ],
+)
 def test_white_is_white_in_every_kind_of_file(settings_for, folder, mode, ending):
     for name in os.listdir(str(folder / "sky")):
         os.remove(str(folder / "sky" / name))
     Image.new("RGB", (5, 6), (255, 255, 255)).convert(mode).save(str(folder / "sky" / ("a." + ending)))
     for channels in (1, 3):
         dataset = load_dataset(settings_for(input_shape=[6, 5, channels]))
-        x, y = (np.concatenate(parts) for parts in ((dataset.x_train, dataset.x_test),
-                                                    (dataset.y_train, dataset.y_test)))
+        x, y = (
+            np.concatenate(parts) for parts in ((dataset.x_train, dataset.x_test), (dataset.y_train, dataset.y_test))
+        )
         assert (y == 2).sum() == 1 and (x[y == 2] == 255).all()
 
 
@@ -100,14 +115,17 @@ def test_a_palette_with_transparency_is_read_without_a_warning(settings_for, fol
 def test_different_sizes_need_a_shape(settings_for, folder):
     Image.new("RGB", (7, 9)).save(str(folder / "sky" / "2.png"))
     for use in (resolve_dataset, load_dataset):
-        with pytest.raises(DataError, match="sky/2.png has 9 x 7 pixels, .*apple/0.png has 6 x 5 .give "
-                                            "dataset.input_shape"):
+        with pytest.raises(
+            DataError, match="sky/2.png has 9 x 7 pixels, .*apple/0.png has 6 x 5 .give dataset.input_shape"
+        ):
             use(settings_for())
     assert load_dataset(settings_for(input_shape=[6, 5, 3])).n_classes == 3
 
 
-@pytest.mark.parametrize("spoil", [lambda content: b"", lambda content: b"no image", lambda content: content[:30],
-                                   lambda content: content[:-30]])
+@pytest.mark.parametrize(
+    "spoil",
+    [lambda content: b"", lambda content: b"no image", lambda content: content[:30], lambda content: content[:-30]],
+)
 def test_bad_files_are_named(settings_for, folder, spoil):
     path = folder / "leaf" / "3.png"
     path.write_bytes(spoil(path.read_bytes()))
@@ -122,11 +140,17 @@ def test_more_than_8_bits_are_refused(settings_for, folder):
         load_dataset(settings_for())
 
 
-@pytest.mark.parametrize("changes, sentence", [
-    ({"n_classes": 4}, "has 3 folders of classes, but dataset.n_classes is 4 .a class without images needs an empty"),
-    ({"n_classes": 2}, "has 3 folders of classes, but dataset.n_classes is 2"),
-    ({"input_shape": [6, 5, 2]}, "must end in 1 or 3 channels, got 2"),
-])
+@pytest.mark.parametrize(
+    "changes, sentence",
+    [
+        (
+            {"n_classes": 4},
+            "has 3 folders of classes, but dataset.n_classes is 4 .a class without images needs an empty",
+        ),
+        ({"n_classes": 2}, "has 3 folders of classes, but dataset.n_classes is 2"),
+        ({"input_shape": [6, 5, 2]}, "must end in 1 or 3 channels, got 2"),
+    ],
+)
 def test_a_folder_that_does_not_agree_with_the_keys(settings_for, changes, sentence):
     with pytest.raises(DataError, match=sentence):
         load_dataset(settings_for(**changes))
@@ -135,9 +159,11 @@ def test_a_folder_that_does_not_agree_with_the_keys(settings_for, changes, sente
 @pytest.mark.parametrize("n_classes", [None, 3])
 def test_with_partition_local_folders_with_other_names_than_numbers_are_refused(settings_for, n_classes):
     for use in (resolve_dataset, load_dataset):
-        with pytest.raises(DataError, match="has a folder 'apple': with dataset.partition local a class's folder must "
-                                            "be named by its number, 0..%s .use the same number"
-                                            % ("n_classes-1" if n_classes is None else 2)):
+        with pytest.raises(
+            DataError,
+            match="has a folder 'apple': with dataset.partition local a class's folder must "
+            "be named by its number, 0..%s .use the same number" % ("n_classes-1" if n_classes is None else 2),
+        ):
             use(settings_for(partition="local", n_classes=n_classes))
 
 
@@ -181,7 +207,7 @@ def test_with_partition_local_an_empty_folder_is_refused(make_settings, tmp_path
 
 def test_images_are_turned_upright(settings_for, folder):
     stored = np.zeros((5, 6, 3), np.uint8)  # lies on its side: 5 high, 6 wide
-    stored[:, :3] = 200                     # its left half, which orientation 6 (a quarter turn clockwise) puts on top
+    stored[:, :3] = 200  # its left half, which orientation 6 (a quarter turn clockwise) puts on top
     exif = Image.Exif()
     exif[0x0112] = 6
     for i, ending in enumerate(("png", "tiff")):
@@ -194,10 +220,13 @@ def test_images_are_turned_upright(settings_for, folder):
     assert (x == stored.transpose(1, 0, 2)).all(axis=(1, 2, 3)).sum() == 2
 
 
-@pytest.mark.parametrize("shape", [[100000, 100000, 1], [20000, 20000, 1], [2 ** 40, 2 ** 40, 3]])
+@pytest.mark.parametrize("shape", [[100000, 100000, 1], [20000, 20000, 1], [2**40, 2**40, 3]])
 def test_images_that_no_memory_holds_are_refused(settings_for, shape):
-    with pytest.raises(DataError, match=r"the 12 images of .* take %d bytes .*give a smaller dataset.input_shape"
-                       % (12 * shape[0] * shape[1] * shape[2])):
+    with pytest.raises(
+        DataError,
+        match=r"the 12 images of .* take %d bytes .*give a smaller dataset.input_shape"
+        % (12 * shape[0] * shape[1] * shape[2]),
+    ):
         load_dataset(settings_for(input_shape=shape))
 
 
@@ -217,11 +246,14 @@ def test_a_class_may_be_empty(settings_for, folder):
     assert np.bincount(np.concatenate([dataset.y_train, dataset.y_test])).tolist() == [4, 0, 4, 4]
 
 
-@pytest.mark.parametrize("names, sentence", [
-    ([], "must have a folder for each of 2 or more classes, got 0"),
-    (["one"], "must have a folder for each of 2 or more classes, got 1"),
-    (["one", "two"], "has no images in its folders, that is no files ending in .png, .jpg"),
-])
+@pytest.mark.parametrize(
+    "names, sentence",
+    [
+        ([], "must have a folder for each of 2 or more classes, got 0"),
+        (["one"], "must have a folder for each of 2 or more classes, got 1"),
+        (["one", "two"], "has no images in its folders, that is no files ending in .png, .jpg"),
+    ],
+)
 def test_folders_without_classes_or_images(make_settings, tmp_path, names, sentence):
     for name in names:
         (tmp_path / name).mkdir()

@@ -26,9 +26,11 @@ WHITE = 16.0  # of the digits
 
 # Everything that local training can be told, once at least.
 WAYS = [
-    dict(name="mlp"), dict(name="cnn_small", local_optimizer="momentum", mu=0.1),
+    dict(name="mlp"),
+    dict(name="cnn_small", local_optimizer="momentum", mu=0.1),
     dict(name="mlp", local_optimizer="adam", lr=0.003, l2=0.01, lr_schedule="exponential"),
-    dict(name="cnn_small", update="gradient", l2=0.01), dict(name="resnet20", local_steps=2),
+    dict(name="cnn_small", update="gradient", l2=0.01),
+    dict(name="resnet20", local_steps=2),
 ]
 
 CHILD = """
@@ -58,7 +60,7 @@ def batches_of(settings, worker_id, round_index, n_steps):
     dataset, size = load_dataset(settings), settings["dataset"]["batch_size"]
     shard = partition(dataset.y_train, settings)[worker_id]
     order = shard[rng.permutation(len(shard), rng.stream(42, rng.BATCHES, round_index, worker_id))]
-    parts = [order[i * size:(i + 1) * size] for i in range(n_steps)]
+    parts = [order[i * size : (i + 1) * size] for i in range(n_steps)]
     return [(dataset.x_train[part] / WHITE, dataset.y_train[part]) for part in parts]
 
 
@@ -67,7 +69,7 @@ def test_one_step_is_lr_times_the_gradient_by_hand(make_settings, l2):
     settings = make_settings(local_steps=1, l2=l2)
     trainer = build_trainer(settings, 2)
     shared = rng.start_values(trainer.layout, 1)
-    (x, y), = batches_of(settings, 2, 5, 1)
+    ((x, y),) = batches_of(settings, 2, 5, 1)
     loss, gradient = dense_slope(shared, trainer.layout, x, y, l2)
 
     outcome = trainer.local_update(shared, 5)
@@ -80,12 +82,20 @@ def test_one_step_is_lr_times_the_gradient_by_hand(make_settings, l2):
 @pytest.mark.parametrize("optimizer, lr", [("sgd", 0.1), ("momentum", 0.05), ("adam", 0.003)])
 @pytest.mark.parametrize("mu, l2", [(0.0, 0.0), (2.0, 0.1)])
 def test_local_training_is_that_of_the_oracle(make_settings, name, optimizer, lr, mu, l2):
-    settings = make_settings(name=name, local_steps=8, local_optimizer=optimizer, lr=lr, mu=mu, l2=l2,
-                             local_momentum=0.8)
+    settings = make_settings(
+        name=name, local_steps=8, local_optimizer=optimizer, lr=lr, mu=mu, l2=l2, local_momentum=0.8
+    )
     trainer = build_trainer(settings, 1)
     shared = rng.start_values(trainer.layout, 1)
-    update, loss = descend(lambda v, batch: dense_slope(v, trainer.layout, *batch, l2=l2), shared,
-                           batches_of(settings, 1, 3, 8), lr, optimizer, momentum=0.8, mu=mu)
+    update, loss = descend(
+        lambda v, batch: dense_slope(v, trainer.layout, *batch, l2=l2),
+        shared,
+        batches_of(settings, 1, 3, 8),
+        lr,
+        optimizer,
+        momentum=0.8,
+        mu=mu,
+    )
     outcome = trainer.local_update(shared, 3)
     # Adam divides by the gradient's size, so that what is nearly zero is not nearly exact.
     atol, most_off = (1e-4, 0.002) if optimizer == "adam" else (2e-6, 0.0)
@@ -99,7 +109,7 @@ def test_the_gradient_is_that_of_one_batch_l2_included(make_settings, name):
     settings = make_settings(name=name, update="gradient", l2=0.1, local_epochs=3, lr=0.5)
     trainer = build_trainer(settings, 1)
     shared = rng.start_values(trainer.layout, 1)
-    (x, y), = batches_of(settings, 1, 4, 1)
+    ((x, y),) = batches_of(settings, 1, 4, 1)
     loss, gradient = dense_slope(shared, trainer.layout, x, y, l2=0.1)
     outcome = trainer.local_update(shared, 4)
     np.testing.assert_allclose(outcome.update, gradient, atol=2e-6)
@@ -108,15 +118,14 @@ def test_the_gradient_is_that_of_one_batch_l2_included(make_settings, name):
 
 
 def test_the_adjustment_takes_the_workers_own_class_shares_out_of_what_is_learnt(make_settings):
-    settings = make_settings(name="logreg", update="gradient", partition="non_iid", dir_alpha=0.1,
-                             logit_adjustment=1.0)
+    settings = make_settings(name="logreg", update="gradient", partition="non_iid", dir_alpha=0.1, logit_adjustment=1.0)
     dataset, trainer = load_dataset(settings), build_trainer(settings, 1)
     labels = dataset.y_train[partition(dataset.y_train, settings)[1]]
     counts = np.bincount(labels, minlength=10)
     assert 0 in counts  # a class that the worker has not got
     outcome = trainer.local_update(np.zeros(trainer.layout.n_params, np.float32), 1)
     kernel, bias = unflatten(outcome.update, trainer.layout)
-    (_, drawn), = batches_of(settings, 1, 1, 1)
+    ((_, drawn),) = batches_of(settings, 1, 1, 1)
     shares = (counts + 1) / (counts + 1).sum()
     expected = shares - np.bincount(drawn, minlength=10) / len(drawn)  # softmax(0 + log shares) - mean(one-hot)
     np.testing.assert_allclose(bias, expected, atol=1e-6)
@@ -138,8 +147,11 @@ def test_the_schedule_changes_the_step_without_a_new_trace(make_settings):
     scheduled, constant = build_trainer(settings, 1), build_trainer(make_settings(local_steps=1), 1)
     shared = rng.start_values(scheduled.layout, 1)
     for round_index, factor in (1, 1.0), (2, 0.5), (3, 0.25):
-        np.testing.assert_allclose(scheduled.local_update(shared, round_index).update,
-                                   factor * constant.local_update(shared, round_index).update, atol=1e-7)
+        np.testing.assert_allclose(
+            scheduled.local_update(shared, round_index).update,
+            factor * constant.local_update(shared, round_index).update,
+            atol=1e-7,
+        )
     assert scheduled._train.experimental_get_tracing_count() == 1
 
 
@@ -150,8 +162,9 @@ def test_batches_made_in_advance_change_no_bit(make_settings, monkeypatch, chang
     def bits(n_gpus, n_ahead, n_at_a_time):
         monkeypatch.setattr(keras_trainer, "set_up_tensorflow", lambda settings: Device(n_gpus, False, []))
         # White 255 makes divisions that are not exact, which is where rounding could differ.
-        monkeypatch.setattr(keras_trainer, "load_dataset",
-                            lambda settings: load_dataset(settings)._replace(white=255.0))
+        monkeypatch.setattr(
+            keras_trainer, "load_dataset", lambda settings: load_dataset(settings)._replace(white=255.0)
+        )
         trainer = build_trainer(make_settings(prefetch_size=n_ahead, num_parallel_calls=n_at_a_time, **changes), 1)
         outcomes = [trainer.local_update(shared, round_index) for round_index in (1, 2)]
         assert trainer._train.experimental_get_tracing_count() == 1
@@ -163,14 +176,17 @@ def test_batches_made_in_advance_change_no_bit(make_settings, monkeypatch, chang
         assert bits(1, n_ahead, n_at_a_time) == in_the_loop
 
 
-@pytest.mark.parametrize("changes, n_steps", [
-    ({}, 11),                       # a shard of 359 has 11 full batches of 32
-    ({"local_epochs": 2}, 22),
-    ({"local_steps": 15}, 15),      # more than one pass
-    ({"batch_size": 359}, 1),
-    ({"batch_size": 0}, 1),         # all of them
-    ({"batch_size": 300, "local_epochs": 3}, 3),
-])
+@pytest.mark.parametrize(
+    "changes, n_steps",
+    [
+        ({}, 11),  # a shard of 359 has 11 full batches of 32
+        ({"local_epochs": 2}, 22),
+        ({"local_steps": 15}, 15),  # more than one pass
+        ({"batch_size": 359}, 1),
+        ({"batch_size": 0}, 1),  # all of them
+        ({"batch_size": 300, "local_epochs": 3}, 3),
+    ],
+)
 def test_number_of_steps(make_settings, changes, n_steps):
     trainer = build_trainer(make_settings(**changes), 1)
     assert trainer.local_update(rng.start_values(trainer.layout, 1), 1).n_steps == n_steps
@@ -226,8 +242,10 @@ def test_federated_averaging_learns_the_digits(make_settings, name):
     assert n_total == 1437
     assert evaluator.evaluate(model).accuracy < 0.3
     for round_index in range(1, 11):
-        model = model - sum(np.float32(trainer.n_samples / n_total) * trainer.local_update(model, round_index).update
-                            for trainer in trainers)
+        model = model - sum(
+            np.float32(trainer.n_samples / n_total) * trainer.local_update(model, round_index).update
+            for trainer in trainers
+        )
     assert evaluator.evaluate(model).accuracy > 0.9
 
 

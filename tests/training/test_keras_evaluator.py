@@ -33,9 +33,11 @@ def tensorflow(make_settings):
 @pytest.fixture
 def digits(monkeypatch, make_settings):
     """Return a function that makes the evaluator see the digits in another storage."""
+
     def put(x_test, white):
         dataset = load_dataset(make_settings())._replace(x_test=x_test, white=white)
         monkeypatch.setattr(keras_evaluator, "load_dataset", lambda settings: dataset)
+
     return put
 
 
@@ -79,8 +81,7 @@ def test_other_endings_than_keras_files_have_are_refused(monkeypatch, tmp_path, 
 @pytest.mark.parametrize("name", ["mlp", "resnet20"])
 @IGNORE_NUMPY_2
 @IGNORE_RELU_MASK
-def test_a_saved_file_loads_without_flq_and_has_the_vectors_weights(
-        make_settings, tensorflow, tmp_path, name, ending):
+def test_a_saved_file_loads_without_flq_and_has_the_vectors_weights(make_settings, tensorflow, tmp_path, name, ending):
     evaluator = KerasEvaluator(make_settings(name=name))
     vector = rng.start_values(evaluator.layout, 3)
     path = str(tmp_path / ("model" + ending))
@@ -118,8 +119,9 @@ def test_images_stay_as_they_are_stored(make_settings, tensorflow):
 
 @pytest.mark.tf
 @IGNORE_NUMPY_2
-def test_without_a_test_set_results_are_empty_and_the_model_can_be_saved(make_settings, tensorflow, tmp_path,
-                                                                         monkeypatch):
+def test_without_a_test_set_results_are_empty_and_the_model_can_be_saved(
+    make_settings, tensorflow, tmp_path, monkeypatch
+):
     def no_data(settings):
         raise AssertionError("the data are on the workers")
 

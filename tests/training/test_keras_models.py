@@ -36,7 +36,8 @@ def test_layout_is_names_and_shapes_of_the_keras_weights(make_settings, name, in
     assert layout_of(model) == layout
     assert model.count_params() == layout.n_params
     assert [tuple(variable.shape) for variable in model.trainable_weights + model.non_trainable_weights] == [
-        tensor.shape for tensor in layout.tensors]
+        tensor.shape for tensor in layout.tensors
+    ]
     assert len(model.non_trainable_weights) == layout.n_statistics
 
 
@@ -65,6 +66,7 @@ def test_pixels_are_divided_by_white_in_float32(tensorflow):
 
 # The same networks in numpy, float64.
 
+
 def convolved(x, kernel, stride=1, padding="same"):
     """Cross-correlate x (n, h, w, c) with kernel (k, k, c, filters); TensorFlow's padding."""
     k = kernel.shape[0]
@@ -72,14 +74,22 @@ def convolved(x, kernel, stride=1, padding="same"):
         totals = [max((-(-side // stride) - 1) * stride + k - side, 0) for side in x.shape[1:3]]
         x = np.pad(x, [(0, 0)] + [(total // 2, total - total // 2) for total in totals] + [(0, 0)], "constant")
     height, width = [(side - k) // stride + 1 for side in x.shape[1:3]]
-    return sum(np.einsum("nhwc,cf->nhwf",
-                         x[:, i:i + stride * height:stride, j:j + stride * width:stride][:, :height, :width],
-                         kernel[i, j]) for i in range(k) for j in range(k))
+    return sum(
+        np.einsum(
+            "nhwc,cf->nhwf",
+            x[:, i : i + stride * height : stride, j : j + stride * width : stride][:, :height, :width],
+            kernel[i, j],
+        )
+        for i in range(k)
+        for j in range(k)
+    )
 
 
 def pooled(x):
     n, height, width, channels = x.shape
-    return x[:, :height // 2 * 2, :width // 2 * 2].reshape(n, height // 2, 2, width // 2, 2, channels).max(axis=(2, 4))
+    return (
+        x[:, : height // 2 * 2, : width // 2 * 2].reshape(n, height // 2, 2, width // 2, 2, channels).max(axis=(2, 4))
+    )
 
 
 def relu(x):
@@ -124,9 +134,17 @@ def resnet20(p, x):
     return logreg(p, x.mean(axis=(1, 2)))
 
 
-@pytest.mark.parametrize("name, forward, input_shape", [
-    ("logreg", logreg, (5, 4, 3)), ("mlp", perceptron, (5, 4, 3)), ("cnn", cnn, (9, 8, 3)),
-    ("cnn_small", cnn_small, (17, 16, 2)), ("resnet20", resnet20, (9, 8, 3)), ("resnet20", resnet20, (3, 1, 1))])
+@pytest.mark.parametrize(
+    "name, forward, input_shape",
+    [
+        ("logreg", logreg, (5, 4, 3)),
+        ("mlp", perceptron, (5, 4, 3)),
+        ("cnn", cnn, (9, 8, 3)),
+        ("cnn_small", cnn_small, (17, 16, 2)),
+        ("resnet20", resnet20, (9, 8, 3)),
+        ("resnet20", resnet20, (3, 1, 1)),
+    ],
+)
 def test_the_model_is_the_network_that_its_name_says(make_settings, tensorflow, name, forward, input_shape):
     settings = make_settings(name=name)
     model, layout = build_keras_model(settings, input_shape, 7), MODELS[name](settings, input_shape, 7)
@@ -137,8 +155,7 @@ def test_the_model_is_the_network_that_its_name_says(make_settings, tensorflow, 
             vector[part] += np.float32(0.3) * rng.uniform(tensor.size, bits)
     images = rng.uniform(2 * int(np.prod(input_shape)), bits).reshape((2,) + input_shape)
     set_vector(model, vector, layout)
-    named = {tensor.name: array.astype(np.float64)
-             for tensor, array in zip(layout.tensors, unflatten(vector, layout))}
+    named = {tensor.name: array.astype(np.float64) for tensor, array in zip(layout.tensors, unflatten(vector, layout))}
     expected = forward(named, images.astype(np.float64))
     logits = model(tensorflow.constant(images), training=False).numpy()
     assert np.abs(expected).max() > 0.1
@@ -157,7 +174,7 @@ def test_a_forward_pass_in_training_changes_the_statistics_and_nothing_else(make
 
     model(tensorflow.constant(images), training=True)
     after = vector_of(model, layout)
-    assert np.array_equal(after[:layout.n_trained], before[:layout.n_trained])
+    assert np.array_equal(after[: layout.n_trained], before[: layout.n_trained])
     parts = [part for part, tensor in zip(layout.slices(), layout.tensors) if tensor.name.endswith("moving_mean")]
     assert all((after[part] != before[part]).any() for part in parts)
     kernel = unflatten(before, layout)[0].astype(np.float64)
@@ -172,7 +189,8 @@ def test_gradients_reach_every_trained_variable(make_settings, tensorflow, name)
     set_vector(model, rng.start_values(layout, 5), layout)
     images = rng.uniform(8 * 64, rng.stream(6, rng.START)).reshape(8, 8, 8, 1)
     with tensorflow.GradientTape() as tape:
-        loss = tensorflow.reduce_sum(tensorflow.square(model(tensorflow.constant(images), training=True)
-                                                       - np.arange(10, dtype=np.float32)))
+        loss = tensorflow.reduce_sum(
+            tensorflow.square(model(tensorflow.constant(images), training=True) - np.arange(10, dtype=np.float32))
+        )
     gradients = tape.gradient(loss, model.trainable_variables)
     assert all(np.abs(gradient.numpy()).max() > 0 for gradient in gradients)

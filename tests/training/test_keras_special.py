@@ -50,7 +50,7 @@ def first_batch(settings, worker_id, round_index):
     dataset = load_dataset(settings)
     shard = partition(dataset.y_train, settings)[worker_id]
     order = rng.permutation(len(shard), rng.stream(42, rng.BATCHES, round_index, worker_id))
-    return dataset.x_train[shard[order[:settings["dataset"]["batch_size"]]]] / dataset.white
+    return dataset.x_train[shard[order[: settings["dataset"]["batch_size"]]]] / dataset.white
 
 
 def start_of(trainer):
@@ -59,6 +59,7 @@ def start_of(trainer):
 
 
 # -- moving statistics -------------------------------------------------------------------
+
 
 @pytest.mark.parametrize("update", ["delta", "gradient"])
 def test_moving_statistics_are_shared_minus_what_the_forward_pass_made_of_them(make_settings, own_models, update):
@@ -77,7 +78,8 @@ def test_moving_statistics_are_shared_minus_what_the_forward_pass_made_of_them(m
 
 
 def test_a_step_moves_what_is_trained_by_lr_times_the_gradient_and_neither_touches_statistics(
-        make_settings, own_models):
+    make_settings, own_models
+):
     changes = dict(name="own_normed_models:build", l2=0.5)
     stepping = build_trainer(make_settings(local_steps=1, lr=0.25, **changes), 1)
     gradient = build_trainer(make_settings(update="gradient", **changes), 1)
@@ -88,7 +90,7 @@ def test_a_step_moves_what_is_trained_by_lr_times_the_gradient_and_neither_touch
     assert moved.loss == slope.loss
     trained = shared[:n_trained].astype(np.float64)
     without_l2 = build_trainer(make_settings(update="gradient", name="own_normed_models:build"), 1)
-    assert slope.loss - without_l2.local_update(shared, 3).loss == pytest.approx(0.25 * np.sum(trained ** 2), rel=1e-3)
+    assert slope.loss - without_l2.local_update(shared, 3).loss == pytest.approx(0.25 * np.sum(trained**2), rel=1e-3)
 
 
 def test_statistics_move_along_over_several_steps(make_settings, own_models):
@@ -98,7 +100,7 @@ def test_statistics_move_along_over_several_steps(make_settings, own_models):
     mean = unflatten(shared, trainer.layout)[-2]
     # Far from the pixels in [0, 1], each step brings it nearer by a quarter of the way.
     moved = mean - unflatten(outcome.update, trainer.layout)[-2]
-    assert np.abs(moved).max() < np.abs(mean).max() * 0.75 ** 5 + 1.0
+    assert np.abs(moved).max() < np.abs(mean).max() * 0.75**5 + 1.0
 
 
 def test_what_a_models_own_layers_add_to_the_loss_counts(make_settings, own_models):
@@ -108,13 +110,14 @@ def test_what_a_models_own_layers_add_to_the_loss_counts(make_settings, own_mode
     own = trainer.local_update(shared, 1)
     plain = build_trainer(make_settings(name="logreg", update="gradient"), 1).local_update(shared, 1)
     kernel = unflatten(shared, trainer.layout)[0].astype(np.float64)
-    assert own.loss - plain.loss == pytest.approx(0.05 * np.sum(kernel ** 2), rel=1e-4)
+    assert own.loss - plain.loss == pytest.approx(0.05 * np.sum(kernel**2), rel=1e-4)
     difference, of_bias = unflatten(own.update - plain.update, trainer.layout)
     np.testing.assert_allclose(difference, 0.1 * kernel, atol=1e-6)
     assert not of_bias.any()
 
 
 # -- mixed precision: the CPU can do it, slowly -------------------------------------------
+
 
 @pytest.mark.parametrize("name", ["mlp", "cnn_small"])
 def test_mixed_precision_gives_nearly_the_same_gradient_in_float32(make_settings, monkeypatch, tensorflow, name):
@@ -155,6 +158,7 @@ def test_training_in_mixed_precision_learns(make_settings, monkeypatch):
 
 # -- held-back samples -------------------------------------------------------------------
 
+
 def test_held_back_samples_are_evaluated_with_the_shared_copy(make_settings, monkeypatch):
     settings = make_settings(local_epochs=3)
     evaluator = build_evaluator(settings)
@@ -163,14 +167,17 @@ def test_held_back_samples_are_evaluated_with_the_shared_copy(make_settings, mon
 
     def share_of_local_data(*args):
         return whole_share(*args)._replace(held_x=dataset.x_test[:50], held_y=dataset.y_test[:50])
+
     monkeypatch.setattr(keras_trainer, "worker_share", share_of_local_data)
     trainer = build_trainer(settings, 1)
     shared = rng.start_values(trainer.layout, 1)
     trained = shared - trainer.local_update(shared, 1).update
     held_back = trainer.local_update(trained, 2).held_back
 
-    monkeypatch.setattr("flq.training.keras_evaluator.load_dataset",
-                        lambda settings: dataset._replace(x_test=dataset.x_test[:50], y_test=dataset.y_test[:50]))
+    monkeypatch.setattr(
+        "flq.training.keras_evaluator.load_dataset",
+        lambda settings: dataset._replace(x_test=dataset.x_test[:50], y_test=dataset.y_test[:50]),
+    )
     expected = build_evaluator(settings).evaluate(trained)
     assert held_back == HeldBack(expected.loss, expected.accuracy, 50)
     assert held_back.accuracy > evaluator.evaluate(shared).accuracy
@@ -181,18 +188,27 @@ def test_evaluating_held_back_samples_changes_no_update(make_settings, monkeypat
     trainer = build_trainer(settings, 1)
     shared = start_of(trainer)
     dataset, whole_share = load_dataset(settings), keras_trainer.worker_share
-    monkeypatch.setattr(keras_trainer, "worker_share", lambda *args: whole_share(*args)._replace(
-        held_x=dataset.x_test[:7], held_y=dataset.y_test[:7]))
+    monkeypatch.setattr(
+        keras_trainer,
+        "worker_share",
+        lambda *args: whole_share(*args)._replace(held_x=dataset.x_test[:7], held_y=dataset.y_test[:7]),
+    )
     holding = build_trainer(settings, 1)
     assert np.array_equal(trainer.local_update(shared, 1).update, holding.local_update(shared, 1).update)
 
 
 def test_with_partition_local_a_worker_trains_on_its_own_file_and_holds_a_part_back(make_settings, tmp_path):
     dataset = load_dataset(make_settings())
-    np.savez(str(tmp_path / "mine.npz"), x_train=dataset.x_train[:100], y_train=dataset.y_train[:100],
-             x_test=dataset.x_test[:40], y_test=dataset.y_test[:40])
-    settings = make_settings(partition="local", data_dir=str(tmp_path), input_shape=[8, 8, 1], n_classes=10,
-                             local_steps=2)
+    np.savez(
+        str(tmp_path / "mine.npz"),
+        x_train=dataset.x_train[:100],
+        y_train=dataset.y_train[:100],
+        x_test=dataset.x_test[:40],
+        y_test=dataset.y_test[:40],
+    )
+    settings = make_settings(
+        partition="local", data_dir=str(tmp_path), input_shape=[8, 8, 1], n_classes=10, local_steps=2
+    )
     settings["dataset"]["name"] = "npz:mine.npz"
     trainer = build_trainer(settings, 3)
     outcome = trainer.local_update(rng.start_values(trainer.layout, 1), 1)

@@ -32,11 +32,15 @@ def test_trained_variables_come_first_and_statistics_last(keras):
     model = built(keras.Sequential([layers.Flatten(), layers.Dense(3), layers.BatchNormalization(), layers.Dense(2)]))
     layout = layout_of(model)
     assert layout.to_json() == [
-        ["dense_1/kernel", [64, 3]], ["dense_1/bias", [3]],
-        ["batch_normalization_1/gamma", [3]], ["batch_normalization_1/beta", [3]],
-        ["dense_2/kernel", [3, 2]], ["dense_2/bias", [2]],
+        ["dense_1/kernel", [64, 3]],
+        ["dense_1/bias", [3]],
+        ["batch_normalization_1/gamma", [3]],
+        ["batch_normalization_1/beta", [3]],
+        ["dense_2/kernel", [3, 2]],
+        ["dense_2/bias", [2]],
         ["batch_normalization_1/moving_mean", [3], "statistic"],
-        ["batch_normalization_1/moving_variance", [3], "statistic"]]
+        ["batch_normalization_1/moving_variance", [3], "statistic"],
+    ]
     weights = weights_of(model)
     assert [id(variable) for variable in weights[:6]] == [id(variable) for variable in model.trainable_variables]
     vector = np.arange(layout.n_params, dtype=np.float32)
@@ -48,6 +52,7 @@ def test_trained_variables_come_first_and_statistics_last(keras):
 def test_a_second_model_in_the_process_has_the_same_names(keras):
     def make():
         return built(keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(3), keras.layers.Dense(2)]))
+
     first, second = make(), make()
     assert first.layers[1].name != second.layers[1].name  # Keras counts on
     assert layout_of(first) == layout_of(second)
@@ -66,16 +71,26 @@ def test_nested_models_put_their_names_in_front(keras):
     named = keras.Sequential([layers.Dense(3), layers.BatchNormalization()], name="block")
     model = built(keras.Sequential([layers.Flatten(), layers.Dense(4), inner, named]))
     assert names(model)[:8] == [
-        "dense_1/kernel", "dense_1/bias", "model_1/dense_1/kernel", "model_1/dense_1/bias",
-        "model_1/dense_2/kernel", "model_1/dense_2/bias", "block/dense_1/kernel", "block/dense_1/bias"]
+        "dense_1/kernel",
+        "dense_1/bias",
+        "model_1/dense_1/kernel",
+        "model_1/dense_1/bias",
+        "model_1/dense_2/kernel",
+        "model_1/dense_2/bias",
+        "block/dense_1/kernel",
+        "block/dense_1/bias",
+    ]
     assert names(model)[-1] == "block/batch_normalization_1/moving_variance"
 
 
 def test_layers_within_layers_are_found(keras):
     layers = keras.layers
     model = built(keras.Sequential([layers.Reshape((8, 8)), layers.Bidirectional(layers.LSTM(2)), layers.Dense(2)]))
-    assert names(model) == ["bidirectional_1/lstm_%d/lstm_cell_1/%s" % (i, role) for i in (1, 2)
-                            for role in ("kernel", "recurrent_kernel", "bias")] + ["dense_1/kernel", "dense_1/bias"]
+    assert names(model) == [
+        "bidirectional_1/lstm_%d/lstm_cell_1/%s" % (i, role)
+        for i in (1, 2)
+        for role in ("kernel", "recurrent_kernel", "bias")
+    ] + ["dense_1/kernel", "dense_1/bias"]
 
 
 def test_models_and_layers_made_of_classes_are_walked_too(keras):
@@ -109,9 +124,14 @@ def test_frozen_layers_are_constants_with_all_that_they_hold(keras):
     frozen.trainable = False
     model = built(keras.Sequential([frozen, layers.Flatten(), layers.Dense(2), layers.BatchNormalization()]))
     layout = layout_of(model)
-    assert names(model) == ["dense_1/kernel", "dense_1/bias", "batch_normalization_1/gamma",
-                            "batch_normalization_1/beta", "batch_normalization_1/moving_mean",
-                            "batch_normalization_1/moving_variance"]
+    assert names(model) == [
+        "dense_1/kernel",
+        "dense_1/bias",
+        "batch_normalization_1/gamma",
+        "batch_normalization_1/beta",
+        "batch_normalization_1/moving_mean",
+        "batch_normalization_1/moving_variance",
+    ]
     constants = [array.copy() for array in frozen.get_weights()]
     assert len(constants) == 6
     set_vector(model, np.full(layout.n_params, 7, np.float32), layout)

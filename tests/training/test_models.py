@@ -33,7 +33,13 @@ def test_cnn_on_28x28_has_the_467818_parameters_of_the_original_flq():
     layout = cnn_layout({}, (28, 28, 1), 10)
     assert layout.n_params == layout.n_trained == 467818
     assert [tensor.shape for tensor in layout.tensors[::2]] == [
-        (3, 3, 1, 32), (3, 3, 32, 32), (3, 3, 32, 64), (3, 3, 64, 64), (7 * 7 * 64, 128), (128, 10)]
+        (3, 3, 1, 32),
+        (3, 3, 32, 32),
+        (3, 3, 32, 64),
+        (3, 3, 64, 64),
+        (7 * 7 * 64, 128),
+        (128, 10),
+    ]
 
 
 def test_cnn_small_on_28x28_has_80202_parameters():
@@ -47,8 +53,9 @@ def test_cnn_small_on_digits_keeps_the_border(make_settings):
 
 @pytest.mark.parametrize("name, input_shape", [("cnn", (3, 28, 1)), ("cnn_small", (1, 20, 1))])
 def test_images_that_the_pooling_would_use_up_are_refused(name, input_shape):
-    with pytest.raises(DataError, match="model %s needs images of at least 4 x 4 pixels, got %d x %d"
-                       % ((name,) + input_shape[:2])):
+    with pytest.raises(
+        DataError, match="model %s needs images of at least 4 x 4 pixels, got %d x %d" % ((name,) + input_shape[:2])
+    ):
         MODELS[name]({}, input_shape, 10)
     assert MODELS[name]({}, (4, 5, 1), 10).n_params > 0
 
@@ -65,8 +72,9 @@ def test_resnet20_on_cifar_trains_269722_parameters_and_keeps_1376_statistics():
 def test_resnet20_has_20_layers_with_kernels():
     layout = resnet20_layout({}, (28, 28, 1), 10)
     assert sum(tensor.name.endswith("/kernel") for tensor in layout.tensors) == 20
-    assert [tensor.name for tensor in layout.tensors[-layout.n_statistics:]] == [
-        "norm_%d/moving_%s" % (i, kind) for i in range(1, 20) for kind in ("mean", "variance")]
+    assert [tensor.name for tensor in layout.tensors[-layout.n_statistics :]] == [
+        "norm_%d/moving_%s" % (i, kind) for i in range(1, 20) for kind in ("mean", "variance")
+    ]
 
 
 def test_start_values_of_scales_and_variances_are_one():
@@ -82,7 +90,11 @@ def test_start_values_of_scales_and_variances_are_one():
 
 def test_tensor_names_are_layer_and_role():
     assert [tensor.name for tensor in mlp_layout({}, (8, 8, 1), 10).tensors] == [
-        "dense_1/kernel", "dense_1/bias", "dense_2/kernel", "dense_2/bias"]
+        "dense_1/kernel",
+        "dense_1/bias",
+        "dense_2/kernel",
+        "dense_2/bias",
+    ]
 
 
 @pytest.mark.parametrize("dim, sizes", [(4, [1, 1, 1, 1]), (1000, [250] * 4), (1003, [251, 251, 251, 250])])
@@ -97,8 +109,11 @@ def test_quadratic_of_three_parameters_is_refused(make_settings):
 
 
 def test_unknown_model_is_refused_by_name(make_settings):
-    with pytest.raises(DataError, match="model.name must be one of cnn, cnn_small, logreg, mlp, quadratic, resnet20 "
-                                        "or package.module:function, got 'vgg'"):
+    with pytest.raises(
+        DataError,
+        match="model.name must be one of cnn, cnn_small, logreg, mlp, quadratic, resnet20 "
+        "or package.module:function, got 'vgg'",
+    ):
         model_layout(make_settings(name="vgg"))
 
 
@@ -109,8 +124,10 @@ def test_the_layout_of_a_users_model_is_not_known_here(make_settings):
 
 
 def test_layouts_and_seam_never_load_tensorflow():
-    code = ("import sys; import flq.training.trainer, flq.training.custom_model, flq.training.evaluator_process; "
-            "sys.exit('tensorflow' in sys.modules)")
+    code = (
+        "import sys; import flq.training.trainer, flq.training.custom_model, flq.training.evaluator_process; "
+        "sys.exit('tensorflow' in sys.modules)"
+    )
     assert subprocess.call([sys.executable, "-c", code]) == 0
 
 

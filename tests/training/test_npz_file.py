@@ -15,11 +15,13 @@ from flq.training.sources.dataset import held_back
 @pytest.fixture
 def settings_for(make_settings, tmp_path):
     """Return a function that writes arrays to a file and returns settings that name it."""
+
     def settings(changes=(), **arrays):
         np.savez_compressed(str(tmp_path / "own.npz"), **arrays)
         made = make_settings(**dict(changes))
         made["dataset"]["name"] = "npz:" + str(tmp_path / "own.npz")
         return made
+
     return settings
 
 
@@ -47,9 +49,10 @@ def test_other_numbers_become_float32_as_they_are(settings_for, dtype):
     assert np.array_equal(dataset.x_train, x.astype(np.float32)) and dataset.input_shape == (3, 2, 4)
 
 
-@pytest.mark.parametrize("shape, input_shape, expected", [
-    ((12,), None, (12, 1, 1)), ((12,), [2, 3, 2], (2, 3, 2)), ((6, 5), None, (6, 5, 1)), ((6, 5, 3), None, (6, 5, 3)),
-])
+@pytest.mark.parametrize(
+    "shape, input_shape, expected",
+    [((12,), None, (12, 1, 1)), ((12,), [2, 3, 2], (2, 3, 2)), ((6, 5), None, (6, 5, 1)), ((6, 5, 3), None, (6, 5, 3))],
+)
 def test_looking_and_loading_find_the_same(settings_for, shape, input_shape, expected):
     settings = settings_for({"input_shape": input_shape}, x_train=images(shape=shape), y_train=LABELS)
     resolved = resolve_dataset(settings)
@@ -95,40 +98,52 @@ def test_both_parts_have_a_sample(n, fraction, n_test):
 X, Y = images(), LABELS
 
 
-@pytest.mark.parametrize("arrays, sentence", [
-    ({"x_train": X}, "has no array y_train; it has x_train"),
-    ({"images": X, "labels": Y}, "has no array x_train and y_train; it has images, labels"),
-    ({"x_train": X, "y_train": Y, "x_test": X}, "has only one of x_test and y_test"),
-    ({"x_train": X, "y_train": Y[:9]}, "has 10 samples, but 9 labels"),
-    ({"x_train": X, "y_train": Y, "x_test": X, "y_test": Y[:9]}, "has 10 test samples, but 9 labels"),
-    ({"x_train": X, "y_train": Y, "x_test": X[:, :5], "y_test": Y}, r"test samples are uint8 of shape \[5, 5, 1\]"),
-    ({"x_train": X, "y_train": Y, "x_test": X / 255.0, "y_test": Y}, "test samples are float32 .* training .* uint8"),
-    ({"x_train": X[0, 0], "y_train": Y}, "must have shape"),
-    ({"x_train": X[:0], "y_train": Y[:0]}, "x_train in .* has no values"),
-    ({"x_train": X[:1], "y_train": Y[:1]}, "has one sample only"),
-    ({"x_train": X.astype(complex), "y_train": Y}, "must be numbers, got dtype complex128"),
-    ({"x_train": X.astype("U3"), "y_train": Y}, "must be numbers"),
-    ({"x_train": np.where(X == 65, np.nan, X), "y_train": Y}, "must be finite numbers within float32, sample 2 is not"),
-    ({"x_train": np.where(X == 65, 1e39, X), "y_train": Y}, "sample 2 is not"),
-    ({"x_train": X, "y_train": Y / 2}, "y_train in .* must be whole numbers"),
-    ({"x_train": X, "y_train": np.where(Y == 1, np.nan, Y)}, "must be whole numbers"),
-    ({"x_train": X, "y_train": np.where(Y == 1, np.inf, Y)}, "must be classes in 0..999999, got 0.0..inf"),
-    ({"x_train": X, "y_train": np.eye(3)[Y]}, r"must be whole numbers of shape \(n,\), got .* of shape \(10, 3\)"),
-    ({"x_train": X, "y_train": Y - 1}, "must be classes in 0..999999, got -1..1"),
-    ({"x_train": X, "y_train": Y + 10 ** 6}, "must be classes in 0..999999"),
-    ({"x_train": X, "y_train": Y * 0}, "has one class only"),
-    ({"x_train": X, "y_train": np.array([{}] * 10)}, "can not be read as an .npz file: Object arrays"),
-])
+@pytest.mark.parametrize(
+    "arrays, sentence",
+    [
+        ({"x_train": X}, "has no array y_train; it has x_train"),
+        ({"images": X, "labels": Y}, "has no array x_train and y_train; it has images, labels"),
+        ({"x_train": X, "y_train": Y, "x_test": X}, "has only one of x_test and y_test"),
+        ({"x_train": X, "y_train": Y[:9]}, "has 10 samples, but 9 labels"),
+        ({"x_train": X, "y_train": Y, "x_test": X, "y_test": Y[:9]}, "has 10 test samples, but 9 labels"),
+        ({"x_train": X, "y_train": Y, "x_test": X[:, :5], "y_test": Y}, r"test samples are uint8 of shape \[5, 5, 1\]"),
+        (
+            {"x_train": X, "y_train": Y, "x_test": X / 255.0, "y_test": Y},
+            "test samples are float32 .* training .* uint8",
+        ),
+        ({"x_train": X[0, 0], "y_train": Y}, "must have shape"),
+        ({"x_train": X[:0], "y_train": Y[:0]}, "x_train in .* has no values"),
+        ({"x_train": X[:1], "y_train": Y[:1]}, "has one sample only"),
+        ({"x_train": X.astype(complex), "y_train": Y}, "must be numbers, got dtype complex128"),
+        ({"x_train": X.astype("U3"), "y_train": Y}, "must be numbers"),
+        (
+            {"x_train": np.where(X == 65, np.nan, X), "y_train": Y},
+            "must be finite numbers within float32, sample 2 is not",
+        ),
+        ({"x_train": np.where(X == 65, 1e39, X), "y_train": Y}, "sample 2 is not"),
+        ({"x_train": X, "y_train": Y / 2}, "y_train in .* must be whole numbers"),
+        ({"x_train": X, "y_train": np.where(Y == 1, np.nan, Y)}, "must be whole numbers"),
+        ({"x_train": X, "y_train": np.where(Y == 1, np.inf, Y)}, "must be classes in 0..999999, got 0.0..inf"),
+        ({"x_train": X, "y_train": np.eye(3)[Y]}, r"must be whole numbers of shape \(n,\), got .* of shape \(10, 3\)"),
+        ({"x_train": X, "y_train": Y - 1}, "must be classes in 0..999999, got -1..1"),
+        ({"x_train": X, "y_train": Y + 10**6}, "must be classes in 0..999999"),
+        ({"x_train": X, "y_train": Y * 0}, "has one class only"),
+        ({"x_train": X, "y_train": np.array([{}] * 10)}, "can not be read as an .npz file: Object arrays"),
+    ],
+)
 def test_arrays_that_can_not_be_used(settings_for, arrays, sentence):
     with pytest.raises(DataError, match=sentence) as caught:
         load_dataset(settings_for(**arrays))
     assert "own.npz" in str(caught.value) and "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("changes, sentence", [
-    ({"input_shape": [5, 6, 1]}, r"samples of shape \[6, 5, 1\], but dataset.input_shape is \[5, 6, 1\]"),
-    ({"n_classes": 2}, "has a label 2, but dataset.n_classes is 2"),
-])
+@pytest.mark.parametrize(
+    "changes, sentence",
+    [
+        ({"input_shape": [5, 6, 1]}, r"samples of shape \[6, 5, 1\], but dataset.input_shape is \[5, 6, 1\]"),
+        ({"n_classes": 2}, "has a label 2, but dataset.n_classes is 2"),
+    ],
+)
 @pytest.mark.parametrize("name", ["iid", "local"])
 def test_a_file_that_does_not_agree_with_the_keys(settings_for, changes, sentence, name):
     with pytest.raises(DataError, match=sentence):
@@ -159,16 +174,19 @@ def npy_bytes(header=None):
     return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header
 
 
-@pytest.mark.parametrize("content, sentence", [
-    (b"", "is no array|can not be read as an .npz file"),
-    (b"just text", "is no array|can not be read as an .npz file"),
-    (npy_bytes()[:40], "can not be read as an .npz file: "),
-    (npy_bytes(b"{'descr': '<i8', "), "can not be read as an .npz file: "),
-    (npy_bytes(b"(\'\'\'"), "can not be read as an .npz file: "),
-    (npy_bytes(b"  {\n 1"), "can not be read as an .npz file: "),
-    (npy_bytes(b"{[]: 1}"), "can not be read as an .npz file: "),
-    (npy_bytes(b"{'descr': '<i8', 'fortran_order': False, 'shape': (%d,)}" % 10 ** 30), "can not be read as an .npz"),
-])
+@pytest.mark.parametrize(
+    "content, sentence",
+    [
+        (b"", "is no array|can not be read as an .npz file"),
+        (b"just text", "is no array|can not be read as an .npz file"),
+        (npy_bytes()[:40], "can not be read as an .npz file: "),
+        (npy_bytes(b"{'descr': '<i8', "), "can not be read as an .npz file: "),
+        (npy_bytes(b"('''"), "can not be read as an .npz file: "),
+        (npy_bytes(b"  {\n 1"), "can not be read as an .npz file: "),
+        (npy_bytes(b"{[]: 1}"), "can not be read as an .npz file: "),
+        (npy_bytes(b"{'descr': '<i8', 'fortran_order': False, 'shape': (%d,)}" % 10**30), "can not be read as an .npz"),
+    ],
+)
 @pytest.mark.parametrize("name", ["x_train", "y_train"])
 def test_parts_that_are_no_arrays_are_refused(make_settings, tmp_path, content, sentence, name):
     with zipfile.ZipFile(str(tmp_path / "own.npz"), "w") as archive:
@@ -198,7 +216,7 @@ def test_a_file_with_flipped_bits_is_read_or_refused(settings_for, tmp_path):
     whole = (tmp_path / "own.npz").read_bytes()
     n_refused = 0
     for position in range(0, len(whole), 11):
-        (tmp_path / "own.npz").write_bytes(whole[:position] + bytes([whole[position] ^ 16]) + whole[position + 1:])
+        (tmp_path / "own.npz").write_bytes(whole[:position] + bytes([whole[position] ^ 16]) + whole[position + 1 :])
         for use in (load_dataset, resolve_dataset):
             try:
                 use(settings)

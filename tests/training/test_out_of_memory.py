@@ -25,8 +25,11 @@ def small_device(monkeypatch):
 
             def train(batches, lr):
                 raise import_tensorflow().errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+
             return train
+
         monkeypatch.setattr(keras_trainer, "round_function", round_function)
+
     return hold
 
 
@@ -36,8 +39,9 @@ def test_the_batch_is_halved_once_and_the_round_is_that_of_the_smaller_batch(mak
     del trainer.notes[:]
     shared = rng.start_values(trainer.layout, 1)
     outcome = trainer.local_update(shared, 3)
-    assert trainer.notes == ["the device has too little memory for a batch of 32: from round 3 on this worker trains "
-                             "with batches of 16"]
+    assert trainer.notes == [
+        "the device has too little memory for a batch of 32: from round 3 on this worker trains with batches of 16"
+    ]
     expected = build_trainer(make_settings(batch_size=16), 1).local_update(shared, 3)
     assert np.array_equal(outcome.update, expected.update) and outcome[1:] == expected[1:]
     trainer.local_update(shared, 4)
@@ -65,6 +69,7 @@ def test_a_batch_of_one_can_not_be_halved(make_settings, small_device):
 def test_other_failures_are_not_taken_for_it(make_settings, monkeypatch):
     def broken(batches, lr):
         raise import_tensorflow().errors.InternalError(None, None, "Blas GEMM launch failed")
+
     trainer = build_trainer(make_settings(), 1)
     trainer._train = broken
     with pytest.raises(import_tensorflow().errors.InternalError):

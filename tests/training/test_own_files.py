@@ -11,8 +11,13 @@ Image = pytest.importorskip("PIL.Image")
 
 
 def plant_npz(folder, name="faces.npz"):
-    np.savez(str(folder / name), x_train=np.zeros((6, 4, 5), np.uint8), y_train=np.array([0, 0, 2, 2, 2, 1]),
-             x_test=np.zeros((2, 4, 5), np.uint8), y_test=np.array([2, 2]))
+    np.savez(
+        str(folder / name),
+        x_train=np.zeros((6, 4, 5), np.uint8),
+        y_train=np.array([0, 0, 2, 2, 2, 1]),
+        x_test=np.zeros((2, 4, 5), np.uint8),
+        y_test=np.array([2, 2]),
+    )
 
 
 def plant_csv(folder):
@@ -27,12 +32,16 @@ def plant_images(folder, sizes=((5, 4), (5, 4))):
 
 
 def section(folder, **changes):
-    return dict({"name": "own", "data_dir": str(folder), "partition": "local", "input_shape": None, "n_classes": None},
-                **changes)
+    return dict(
+        {"name": "own", "data_dir": str(folder), "partition": "local", "input_shape": None, "n_classes": None},
+        **changes,
+    )
 
 
-@pytest.mark.parametrize("plant, counts, shape", [
-    (plant_npz, [2, 1, 5], (4, 5, 1)), (plant_csv, [1, 0, 2], (2, 1, 1)), (plant_images, [2, 0, 2], (4, 5, 3))])
+@pytest.mark.parametrize(
+    "plant, counts, shape",
+    [(plant_npz, [2, 1, 5], (4, 5, 1)), (plant_csv, [1, 0, 2], (2, 1, 1)), (plant_images, [2, 0, 2], (4, 5, 3))],
+)
 def test_whatever_lies_in_the_folder_is_described(tmp_path, plant, counts, shape):
     plant(tmp_path)
     found, found_shape = describe_files(section(tmp_path))
@@ -71,22 +80,31 @@ def test_a_file_beside_folders_of_classes_is_not_chosen_for_them(tmp_path):
         describe_files(section(tmp_path))
 
 
-@pytest.mark.parametrize("changes, words", [
-    ({"input_shape": [9, 9, 1]}, r"samples of shape \[4, 5, 1\], but dataset.input_shape is \[9, 9, 1\]"),
-    ({"n_classes": 2}, "has a label 2, but dataset.n_classes is 2")])
+@pytest.mark.parametrize(
+    "changes, words",
+    [
+        ({"input_shape": [9, 9, 1]}, r"samples of shape \[4, 5, 1\], but dataset.input_shape is \[9, 9, 1\]"),
+        ({"n_classes": 2}, "has a label 2, but dataset.n_classes is 2"),
+    ],
+)
 def test_data_that_are_not_as_the_master_says_are_refused_with_both(make_settings, tmp_path, changes, words):
     plant_npz(tmp_path)
-    settings = make_settings(partition="local", data_dir=str(tmp_path), **dict(dict(input_shape=[4, 5, 1], n_classes=3),
-                                                                             **changes))
+    settings = make_settings(
+        partition="local", data_dir=str(tmp_path), **dict(dict(input_shape=[4, 5, 1], n_classes=3), **changes)
+    )
     settings["dataset"]["name"] = "own"
     with pytest.raises(DataError, match=words):
         load_dataset(settings)
 
 
-@pytest.mark.parametrize("changes, words", [
-    ({"partition": "iid", "input_shape": [4, 5, 1], "n_classes": 3}, "needs dataset.partition local, got iid"),
-    ({"partition": "local", "n_classes": 3}, "needs dataset.input_shape and n_classes"),
-    ({"partition": "local", "input_shape": [4, 5, 1]}, "needs dataset.input_shape and n_classes")])
+@pytest.mark.parametrize(
+    "changes, words",
+    [
+        ({"partition": "iid", "input_shape": [4, 5, 1], "n_classes": 3}, "needs dataset.partition local, got iid"),
+        ({"partition": "local", "n_classes": 3}, "needs dataset.input_shape and n_classes"),
+        ({"partition": "local", "input_shape": [4, 5, 1]}, "needs dataset.input_shape and n_classes"),
+    ],
+)
 def test_the_master_refuses_what_leaves_the_boards_apart(make_settings, changes, words):
     settings = make_settings(**changes)
     settings["dataset"]["name"] = "own"
@@ -94,8 +112,9 @@ def test_the_master_refuses_what_leaves_the_boards_apart(make_settings, changes,
         resolve_dataset(settings)
 
 
-@pytest.mark.parametrize("name, words", [("nothing", "holds no data set"), ("missing", "can not be read"),
-                                         ("notes.txt", "is no data set")])
+@pytest.mark.parametrize(
+    "name, words", [("nothing", "holds no data set"), ("missing", "can not be read"), ("notes.txt", "is no data set")]
+)
 def test_a_place_without_data_is_one_sentence(tmp_path, name, words):
     (tmp_path / "nothing").mkdir()
     (tmp_path / "notes.txt").write_text("x")

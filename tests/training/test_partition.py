@@ -43,8 +43,7 @@ def test_less_than_one_batch_per_worker_is_refused(make_settings, name):
 
 
 def test_unknown_partition_is_refused_by_name(make_settings):
-    with pytest.raises(DataError, match="dataset.partition must be one of iid, non_iid, shards, local, got "
-                       "'noniid'"):
+    with pytest.raises(DataError, match="dataset.partition must be one of iid, non_iid, shards, local, got 'noniid'"):
         partition(labels_of(500), make_settings(partition="noniid"))
 
 
@@ -67,19 +66,23 @@ def test_smaller_alpha_leaves_workers_with_fewer_classes(make_settings):
 
 @pytest.mark.parametrize("name", sorted(PARTITIONS))
 def test_the_seed_decides_the_partition(make_settings, name):
-    first, again, other = [crc_of(partition(labels_of(500), make_settings(partition=name, seed=seed)))
-                           for seed in (1, 1, 2)]
+    first, again, other = [
+        crc_of(partition(labels_of(500), make_settings(partition=name, seed=seed))) for seed in (1, 1, 2)
+    ]
     assert first == again != other
 
 
-@pytest.mark.parametrize("changes, crc", [
-    ({}, 3513840173),
-    ({"partition": "non_iid"}, 2262060734),
-    ({"partition": "non_iid", "dir_alpha": 0.1, "total_workers": 20, "seed": 7}, 4136326320),  # filled up
-    ({"partition": "non_iid", "dir_alpha": 10.0, "total_workers": 8}, 4000907047),
-    ({"partition": "shards"}, 561566106),
-    ({"partition": "shards", "total_workers": 7, "shards_per_worker": 5, "seed": 7}, 3170048307),
-])
+@pytest.mark.parametrize(
+    "changes, crc",
+    [
+        ({}, 3513840173),
+        ({"partition": "non_iid"}, 2262060734),
+        ({"partition": "non_iid", "dir_alpha": 0.1, "total_workers": 20, "seed": 7}, 4136326320),  # filled up
+        ({"partition": "non_iid", "dir_alpha": 10.0, "total_workers": 8}, 4000907047),
+        ({"partition": "shards"}, 561566106),
+        ({"partition": "shards", "total_workers": 7, "shards_per_worker": 5, "seed": 7}, 3170048307),
+    ],
+)
 def test_partition_is_the_same_under_every_numpy(make_settings, changes, crc):
     settings = make_settings(**changes)
     assert crc_of(partition(load_dataset(settings).y_train, settings)) == crc
@@ -98,7 +101,7 @@ def test_gamma_variates_have_mean_and_variance_alpha(alpha):
     values = np.exp([_log_gamma_variate(alpha, bits) for _ in range(n)])
     # Five standard errors; the fourth central moment of Gamma(alpha, 1) is 3 alpha^2 + 6 alpha.
     assert abs(values.mean() - alpha) < 5 * (alpha / n) ** 0.5
-    assert abs(values.var() - alpha) < 5 * ((2 * alpha ** 2 + 6 * alpha) / n) ** 0.5
+    assert abs(values.var() - alpha) < 5 * ((2 * alpha**2 + 6 * alpha) / n) ** 0.5
 
 
 @pytest.mark.parametrize("n_each", [1, 2, 3])
@@ -113,7 +116,7 @@ def test_shards_are_pieces_of_the_samples_sorted_by_class(make_settings):
     labels = labels_of(120, n_classes=3)
     shards = partition(labels, make_settings(partition="shards", total_workers=3, shards_per_worker=2, batch_size=4))
     in_order = np.argsort(labels, kind="stable").tolist()
-    pieces = [sorted(in_order[start:start + 20]) for start in range(0, 120, 20)]
+    pieces = [sorted(in_order[start : start + 20]) for start in range(0, 120, 20)]
     dealt = [[i for i, piece in enumerate(pieces) if set(piece) <= set(shard.tolist())] for shard in shards]
     assert sorted(sum(dealt, [])) == [0, 1, 2, 3, 4, 5] and [len(own) for own in dealt] == [2, 2, 2]
     assert sorted(sum(dealt, [])) != sum(dealt, [])  # at random

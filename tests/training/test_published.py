@@ -54,8 +54,15 @@ def test_idx_files_are_read_as_they_are(make_settings, tmp_path, gzipped):
     assert (dataset.white, dataset.n_classes, dataset.name, dataset.input_shape) == (255.0, 10, "mnist", (28, 28, 1))
 
 
-@pytest.mark.parametrize("name, folder", [("mnist", "mnist"), ("fashion_mnist", "fashion-mnist"),
-                                          ("fashion_mnist", "fashion_mnist"), ("fmnist", "fashion-mnist")])
+@pytest.mark.parametrize(
+    "name, folder",
+    [
+        ("mnist", "mnist"),
+        ("fashion_mnist", "fashion-mnist"),
+        ("fashion_mnist", "fashion_mnist"),
+        ("fmnist", "fashion-mnist"),
+    ],
+)
 def test_a_folder_of_that_name_comes_before_the_folder_itself(make_settings, tmp_path, name, folder):
     write_mnist(tmp_path / "data", first=100)
     assert first_pixel(load(make_settings, name, tmp_path / "data")) == 100
@@ -102,7 +109,7 @@ def test_keras_pickles_are_not_read(make_settings, tmp_path):
     folder = tmp_path / "keras" / "datasets" / "cifar-10-batches-py"
     folder.mkdir(parents=True)
     for name in CIFAR_NAMES:
-        (folder / name[:-len(".bin")]).write_bytes(b"\x80\x04.")
+        (folder / name[: -len(".bin")]).write_bytes(b"\x80\x04.")
     with pytest.raises(DataError, match="cifar10 is not on this machine"):
         load(make_settings, "cifar10")
 
@@ -127,7 +134,7 @@ def check_cifar(dataset):
     assert dataset.x_train.dtype == np.uint8 and dataset.white == 255.0
     assert dataset.y_train.tolist() == [0, 1, 1, 2, 2, 3, 3, 4, 4, 5] and dataset.y_test.tolist() == [5, 6]
     assert dataset.x_train[:, 5, 7, 0].tolist() == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]  # red: the file
-    assert dataset.x_train[:, 5, 7, 1].tolist() == [0, 1] * 5                      # green: the place in it
+    assert dataset.x_train[:, 5, 7, 1].tolist() == [0, 1] * 5  # green: the place in it
     assert dataset.x_train[3, 1, 0].tolist() == [200, 1, 9] and dataset.x_train[3, 0, 1].tolist() == [1, 1, 9]
 
 
@@ -151,20 +158,25 @@ def test_with_partition_local_only_own_files_count(make_settings, tmp_path, monk
     assert first_pixel(load(make_settings, "mnist", partition="local")) == 70
 
 
-@pytest.mark.parametrize("damage, sentence", [
-    (lambda path: path.unlink(), "lacks train-images-idx3-ubyte, plain or with .gz"),
-    (lambda path: path.write_bytes(path.read_bytes()[:100]), "can not be read"),
-    (lambda path: path.write_bytes(b"not gzip"), "can not be read"),
-    (lambda path: path.write_bytes(gzip.compress(b"")), "is no IDX file of unsigned bytes with 3 axes"),
-    (lambda path: path.write_bytes(gzip.compress(idx_bytes(mnist_arrays()[1]) + b"12345678")), "is no IDX file"),
-    (lambda path: path.write_bytes(gzip.compress(idx_bytes(mnist_arrays()[0])[:-1])), "should hold 15680 values, it "
-                                                                                     "holds 15679"),
-    (lambda path: path.write_bytes(gzip.compress(idx_bytes(mnist_arrays()[0]) + b"x")), "it holds more"),
-    (lambda path: path.write_bytes(gzip.compress(struct.pack(">4I", 0x803, 2 ** 31, 2 ** 31, 9))), "at most"),
-    (lambda path: path.write_bytes(gzip.compress(idx_bytes(mnist_arrays()[0][:, :, :27]))), r"shape \[28, 27, 1\]"),
-    (lambda path: path.write_bytes(gzip.compress(idx_bytes(mnist_arrays()[0][:19]))), "19 samples, but 20 labels"),
-    (lambda path: path.write_bytes(gzip.compress(idx_bytes(mnist_arrays()[0][:0]))), "has no values"),
-])
+@pytest.mark.parametrize(
+    "damage, sentence",
+    [
+        (lambda path: path.unlink(), "lacks train-images-idx3-ubyte, plain or with .gz"),
+        (lambda path: path.write_bytes(path.read_bytes()[:100]), "can not be read"),
+        (lambda path: path.write_bytes(b"not gzip"), "can not be read"),
+        (lambda path: path.write_bytes(gzip.compress(b"")), "is no IDX file of unsigned bytes with 3 axes"),
+        (lambda path: path.write_bytes(gzip.compress(idx_bytes(mnist_arrays()[1]) + b"12345678")), "is no IDX file"),
+        (
+            lambda path: path.write_bytes(gzip.compress(idx_bytes(mnist_arrays()[0])[:-1])),
+            "should hold 15680 values, it holds 15679",
+        ),
+        (lambda path: path.write_bytes(gzip.compress(idx_bytes(mnist_arrays()[0]) + b"x")), "it holds more"),
+        (lambda path: path.write_bytes(gzip.compress(struct.pack(">4I", 0x803, 2**31, 2**31, 9))), "at most"),
+        (lambda path: path.write_bytes(gzip.compress(idx_bytes(mnist_arrays()[0][:, :, :27]))), r"shape \[28, 27, 1\]"),
+        (lambda path: path.write_bytes(gzip.compress(idx_bytes(mnist_arrays()[0][:19]))), "19 samples, but 20 labels"),
+        (lambda path: path.write_bytes(gzip.compress(idx_bytes(mnist_arrays()[0][:0]))), "has no values"),
+    ],
+)
 def test_damaged_idx_files_are_refused_by_name(make_settings, tmp_path, damage, sentence):
     damage(write_mnist(tmp_path / "data") / "train-images-idx3-ubyte.gz")
     with pytest.raises(DataError, match=sentence) as caught:
@@ -190,8 +202,9 @@ def test_a_damaged_npz_in_keras_cache_is_named(make_settings, tmp_path):
 @pytest.mark.parametrize("content", [b"", b"\x01" * 3072, b"\x01" * 3074])
 def test_cifar_files_must_be_whole_records(make_settings, tmp_path, content):
     (write_cifar(tmp_path) / "data_batch_2.bin").write_bytes(content)
-    with pytest.raises(DataError, match="data_batch_2.bin in .* should hold records of 3073 bytes, it has %d bytes"
-                       % len(content)):
+    with pytest.raises(
+        DataError, match="data_batch_2.bin in .* should hold records of 3073 bytes, it has %d bytes" % len(content)
+    ):
         load(make_settings, "cifar10", tmp_path)
 
 
@@ -205,7 +218,7 @@ def test_damaged_cifar_archives_are_refused_by_name(make_settings, tmp_path):
     path, whole = tmp_path / "cifar-10-binary.tar.gz", cifar_archive()
     contents = cifar_contents()
     del contents["data_batch_4.bin"]
-    for content in (b"", b"not an archive", whole[:len(whole) // 2], cifar_archive(contents)):
+    for content in (b"", b"not an archive", whole[: len(whole) // 2], cifar_archive(contents)):
         path.write_bytes(content)
         with pytest.raises(DataError, match="cifar-10-binary.tar.gz (can not be read|lacks data_batch_)"):
             load(make_settings, "cifar10", tmp_path)

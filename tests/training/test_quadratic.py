@@ -84,8 +84,10 @@ def test_gradient_descent_on_the_weighted_sum_reaches_loss_zero(settings):
     n_total, model = sum(trainer.n_samples for trainer in trainers), np.zeros(1000, np.float32)
     assert evaluator.evaluate(model).loss > 0.2
     for round_index in range(1, 101):
-        model = model - sum(np.float32(trainer.n_samples / n_total) * trainer.local_update(model, round_index).update
-                            for trainer in trainers)
+        model = model - sum(
+            np.float32(trainer.n_samples / n_total) * trainer.local_update(model, round_index).update
+            for trainer in trainers
+        )
     assert 0 <= evaluator.evaluate(model).loss < 1e-12
 
 
@@ -112,6 +114,7 @@ def test_there_is_no_keras_model_to_save(settings):
 
 # -- local optimizers, proximal term, schedules, gradients --------------------------------
 
+
 def slope_of(settings, worker_id):
     """The function (x, batch) -> (f_m(x), its gradient), in float64."""
     a, c = [part.astype(np.float64) for part in problem(settings, worker_id)]
@@ -122,8 +125,9 @@ def slope_of(settings, worker_id):
 @pytest.mark.parametrize("mu", [0.0, 0.5])
 def test_local_training_is_that_of_the_oracle(make_settings, optimizer, mu):
     dim = BLOCK + 7
-    settings = make_settings(name="quadratic", dim=dim, local_steps=6, local_optimizer=optimizer, mu=mu, lr=0.02,
-                             local_momentum=0.8)
+    settings = make_settings(
+        name="quadratic", dim=dim, local_steps=6, local_optimizer=optimizer, mu=mu, lr=0.02, local_momentum=0.8
+    )
     shared = np.linspace(-2, 2, dim).astype(np.float32)
     outcome = build_trainer(settings, 2).local_update(shared, 1)
     update, loss = descend(slope_of(settings, 2), shared, range(6), 0.02, optimizer, momentum=0.8, mu=mu)
@@ -144,8 +148,10 @@ def test_the_loss_has_the_proximal_term(make_settings):
 
 def test_a_large_mu_holds_the_model_near_the_shared_copy(make_settings):
     shared = np.full(1000, 5.0, np.float32)
-    updates = [build_trainer(make_settings(name="quadratic", local_steps=50, lr=0.01, mu=mu), 0).local_update(shared, 1)
-               for mu in (0.0, 50.0)]
+    updates = [
+        build_trainer(make_settings(name="quadratic", local_steps=50, lr=0.01, mu=mu), 0).local_update(shared, 1)
+        for mu in (0.0, 50.0)
+    ]
     assert np.abs(updates[1].update).max() < 0.5 * np.abs(updates[0].update).max()
 
 

@@ -33,7 +33,8 @@ def test_unknown_model_is_refused_by_name(make_settings, build):
 @pytest.mark.parametrize("deterministic", [True, False])
 @pytest.mark.parametrize("name", ["mlp", "cnn_small"])
 def test_without_tensorflow_a_keras_model_is_refused_with_what_to_install(
-        make_settings, monkeypatch, build, deterministic, name):
+    make_settings, monkeypatch, build, deterministic, name
+):
     monkeypatch.setitem(sys.modules, "tensorflow", None)
     with pytest.raises(DataError, match="^TensorFlow is missing .*pip install -r requirements/worker.txt"):
         build(make_settings(name=name, deterministic=deterministic))
@@ -68,27 +69,41 @@ def test_a_run_of_ones_own_model_begins_with_what_keras_says(make_settings, monk
 
 # check: what the master finds out before it serves
 
-@pytest.mark.parametrize("changes", [
-    dict(), dict(partition="non_iid", dir_alpha=1e-6), dict(name="cnn_small"), dict(name="quadratic"),
-    dict(total_workers=1437, batch_size=1), dict(total_workers=1437, batch_size=0),
-    dict(name="quadratic", total_workers=4096), dict(name="resnet20"),
-    dict(name="shop.models:tiny"), dict(name="quadratic", partition="local")])
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        dict(),
+        dict(partition="non_iid", dir_alpha=1e-6),
+        dict(name="cnn_small"),
+        dict(name="quadratic"),
+        dict(total_workers=1437, batch_size=1),
+        dict(total_workers=1437, batch_size=0),
+        dict(name="quadratic", total_workers=4096),
+        dict(name="resnet20"),
+        dict(name="shop.models:tiny"),
+        dict(name="quadratic", partition="local"),
+    ],
+)
 def test_settings_that_can_be_trained_on_pass(make_settings, changes):
     assert check(make_settings(**changes)) is None
 
 
-@pytest.mark.parametrize("changes, text", [
-    (dict(batch_size=360), "1437 training samples are fewer than .* = 4 \\* 360"),
-    (dict(total_workers=45), "1437 training samples are fewer than .* = 45 \\* 32"),
-    (dict(total_workers=4096, name="cnn_small", partition="non_iid"), "fewer than"),
-    (dict(partition="dirichlet"), "dataset.partition must be one of iid, non_iid"),
-    (dict(name="quadratic", l2=0.1), "model.l2 must be 0"),
-    (dict(name="mlpp"), "model.name must be one of"),
-    (dict(name="shop.models:"), "a model of your own must be named as package.module:function.*got 'shop.models:'"),
-    (dict(name="shop models:tiny"), "a model of your own must be named as"),
-    (dict(name=":tiny"), "a model of your own must be named as"),
-    (dict(partition="local"), "each worker needs files of its own, but digits come with FLQ"),
-])
+@pytest.mark.parametrize(
+    "changes, text",
+    [
+        (dict(batch_size=360), "1437 training samples are fewer than .* = 4 \\* 360"),
+        (dict(total_workers=45), "1437 training samples are fewer than .* = 45 \\* 32"),
+        (dict(total_workers=4096, name="cnn_small", partition="non_iid"), "fewer than"),
+        (dict(partition="dirichlet"), "dataset.partition must be one of iid, non_iid"),
+        (dict(name="quadratic", l2=0.1), "model.l2 must be 0"),
+        (dict(name="mlpp"), "model.name must be one of"),
+        (dict(name="shop.models:"), "a model of your own must be named as package.module:function.*got 'shop.models:'"),
+        (dict(name="shop models:tiny"), "a model of your own must be named as"),
+        (dict(name=":tiny"), "a model of your own must be named as"),
+        (dict(partition="local"), "each worker needs files of its own, but digits come with FLQ"),
+    ],
+)
 def test_settings_that_no_worker_could_train_on_are_refused(make_settings, changes, text):
     with pytest.raises(DataError, match=text):
         check(make_settings(**changes))
@@ -104,7 +119,9 @@ def test_with_partition_local_the_master_needs_no_data(make_settings):
 
 
 def test_check_does_not_load_tensorflow(make_settings):
-    code = ("import json, sys; from flq.training.trainer import check; check(json.loads(sys.argv[1])); "
-            "print('tensorflow' in sys.modules)")
+    code = (
+        "import json, sys; from flq.training.trainer import check; check(json.loads(sys.argv[1])); "
+        "print('tensorflow' in sys.modules)"
+    )
     said = subprocess.check_output([sys.executable, "-c", code, json.dumps(make_settings())], universal_newlines=True)
     assert said == "False\n"

@@ -93,8 +93,9 @@ def response(status, body=b"", headers=(), declared=None):
 
 def error(status, detail, hint="", headers=()):
     """Build an error as the master sends it."""
-    return response(status, {"error": "X", "detail": detail, "hint": hint},
-                    ("Content-Type: application/json",) + tuple(headers))
+    return response(
+        status, {"error": "X", "detail": detail, "hint": hint}, ("Content-Type: application/json",) + tuple(headers)
+    )
 
 
 def unused_url():

@@ -23,8 +23,27 @@ def test_names_and_ipv4_addresses_are_what_they_are(host):
     assert split_port(host + ":22") == (host, "22") and split_port(host) == (host, "")
 
 
-@pytest.mark.parametrize("text", ["", "http://10.0.0.1", "10.0.0.1:5000", "[::1]:5000", "[::1", "::1]", "[board]", "[]",
-                                  "10.0.0.1/24", "a b", "me@board", "::x", "fe80::1%", "1::2::3", "a\x1b", "[[::1]]"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "http://10.0.0.1",
+        "10.0.0.1:5000",
+        "[::1]:5000",
+        "[::1",
+        "::1]",
+        "[board]",
+        "[]",
+        "10.0.0.1/24",
+        "a b",
+        "me@board",
+        "::x",
+        "fe80::1%",
+        "1::2::3",
+        "a\x1b",
+        "[[::1]]",
+    ],
+)
 def test_what_is_no_host_is_one_sentence(text):
     with pytest.raises(ValueError, match="must be a name or an IP address, without http:// and port, got "):
         host_of(text)
@@ -34,9 +53,25 @@ def test_a_zone_in_a_url_may_be_written_either_way():
     assert host_in("http://[fe80::1%25eth0]:5000") == host_in("http://[fe80::1%eth0]:5000") == "fe80::1%eth0"
 
 
-@pytest.mark.parametrize("host, is_own", [
-    ("localhost", True), ("LOCALHOST", True), ("127.0.0.1", True), ("127.8.9.1", True), ("::1", True), ("[::1]", True),
-    ("::1%lo", True), ("::ffff:127.0.0.1", True), ("::", False), ("0.0.0.0", False), ("fe80::1%lo", False), ("", False),
-    ("board", False), ("unix", False), ("10.0.0.1", False)])
+@pytest.mark.parametrize(
+    "host, is_own",
+    [
+        ("localhost", True),
+        ("LOCALHOST", True),
+        ("127.0.0.1", True),
+        ("127.8.9.1", True),
+        ("::1", True),
+        ("[::1]", True),
+        ("::1%lo", True),
+        ("::ffff:127.0.0.1", True),
+        ("::", False),
+        ("0.0.0.0", False),
+        ("fe80::1%lo", False),
+        ("", False),
+        ("board", False),
+        ("unix", False),
+        ("10.0.0.1", False),
+    ],
+)
 def test_what_only_the_machine_itself_reaches(host, is_own):
     assert is_loopback(host) is is_own

@@ -75,7 +75,7 @@ def test_what_comes_gives_time_for_more(monkeypatch):
 @pytest.mark.parametrize("action", [POLL, CallRegister({})], ids=["frames", "JSON"])
 def test_an_answer_that_trickles_is_given_up(monkeypatch, action):
     monkeypatch.setattr(connection, "time", Clock(READ_S * 0.6))
-    with StandIn([response("200 OK", bytes(200000), declared=10 ** 12)]) as stand_in:
+    with StandIn([response("200 OK", bytes(200000), declared=10**12)]) as stand_in:
         event = MasterClient(stand_in.url, 3).do(action)
     assert type(event) is Unreachable and "timed out" in event.detail and "Pool" not in event.detail
 

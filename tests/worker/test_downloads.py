@@ -71,8 +71,11 @@ def test_nothing_is_kept_where_nothing_came_behind_the_verdict(n_bytes):
     assert found == Polled(BODY) and asks_for(requests[1]) == []
 
 
-@pytest.mark.parametrize("headers", [("X-Other: 1",), ("ETag: abc",), ('ETag: W/"abc"',), ('ETag: "a\tc"',),
-                                     ('ETag: "%s"' % ("a" * 65),)], ids=repr)
+@pytest.mark.parametrize(
+    "headers",
+    [("X-Other: 1",), ("ETag: abc",), ('ETag: W/"abc"',), ('ETag: "a\tc"',), ('ETag: "%s"' % ("a" * 65),)],
+    ids=repr,
+)
 def test_what_has_no_good_name_is_asked_for_whole(headers):
     (_, found), requests = ask([broken(50, *headers), WHOLE], POLL, POLL)
     assert found == Polled(BODY) and asks_for(requests[1]) == []
@@ -84,10 +87,18 @@ def test_another_answer_takes_the_place_of_what_was_kept():
     assert found == Polled(other)
 
 
-@pytest.mark.parametrize("headers", [
-    (NAME,), (NAME, "Content-Range: bytes 49-99/100"), (NAME, "Content-Range: bytes 50-98/100"),
-    (NAME, "Content-Range: bytes 50-99/101"), (NAME, "Content-Range: many"),
-    ('ETag: "def"', "Content-Range: bytes 50-99/100")], ids=repr)
+@pytest.mark.parametrize(
+    "headers",
+    [
+        (NAME,),
+        (NAME, "Content-Range: bytes 49-99/100"),
+        (NAME, "Content-Range: bytes 50-98/100"),
+        (NAME, "Content-Range: bytes 50-99/101"),
+        (NAME, "Content-Range: many"),
+        ('ETag: "def"', "Content-Range: bytes 50-99/100"),
+    ],
+    ids=repr,
+)
 def test_a_rest_that_does_not_fit_is_refused_and_the_whole_asked_for(headers):
     (_, refused, found), requests = ask([broken(50), rest(50, *headers), WHOLE], POLL, POLL, POLL)
     assert type(refused) is Unreachable and "not the rest" in refused.detail and found == Polled(BODY)
@@ -99,12 +110,18 @@ def test_a_rest_that_nobody_asked_for_is_no_answer():
     assert type(found) is Unreachable
 
 
-@pytest.mark.parametrize("between, answer, is_kept", [
-    (POLL, error("503 Service Unavailable", "busy", headers=CLOSES), True), (POLL, b"", True),
-    (POLL, response("204 No Content", headers=CLOSES), False),
-    (POLL, error("422 Unprocessable Entity", "no", headers=CLOSES), False),
-    (CallRegister({}), error("503 Service Unavailable", "busy", headers=CLOSES), True),
-    (UPLOAD, response("200 OK", VERDICT, CLOSES), False)], ids=lambda value: repr(value)[:30])
+@pytest.mark.parametrize(
+    "between, answer, is_kept",
+    [
+        (POLL, error("503 Service Unavailable", "busy", headers=CLOSES), True),
+        (POLL, b"", True),
+        (POLL, response("204 No Content", headers=CLOSES), False),
+        (POLL, error("422 Unprocessable Entity", "no", headers=CLOSES), False),
+        (CallRegister({}), error("503 Service Unavailable", "busy", headers=CLOSES), True),
+        (UPLOAD, response("200 OK", VERDICT, CLOSES), False),
+    ],
+    ids=lambda value: repr(value)[:30],
+)
 def test_what_is_kept_lives_until_the_master_has_something_else_to_say(between, answer, is_kept):
     _, requests = ask([broken(50), answer, WHOLE], POLL, between, POLL)
     assert bool(asks_for(requests[2])) == is_kept
@@ -130,10 +147,11 @@ def test_that_much_has_come_is_said(n_bytes, gets_on):
 
 # -- what proxies make of an answer ------------------------------------------------------
 
+
 def chunked(body, size=7, *headers, end=b"0\r\n\r\n", status="200 OK"):
     """Return an answer in chunks."""
     head = "\r\n".join(("HTTP/1.1 %s" % status, "Transfer-Encoding: chunked") + headers + ("", "")).encode()
-    pieces = [body[start:start + size] for start in range(0, len(body), size)]
+    pieces = [body[start : start + size] for start in range(0, len(body), size)]
     return head + b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces) + end
 
 
@@ -146,8 +164,16 @@ def zipped(body, *headers):
     return response("200 OK", gzip.compress(body), ("Content-Encoding: gzip",) + headers)
 
 
-@pytest.mark.parametrize("remake", [chunked, without_length, zipped, lambda body: chunked(body, 100000, "ETag: W/x"),
-                                    lambda body: response("200 OK", body, ("Content-Encoding: identity",))])
+@pytest.mark.parametrize(
+    "remake",
+    [
+        chunked,
+        without_length,
+        zipped,
+        lambda body: chunked(body, 100000, "ETag: W/x"),
+        lambda body: response("200 OK", body, ("Content-Encoding: identity",)),
+    ],
+)
 @pytest.mark.parametrize("body", [BODY, VERDICT + BODY, b"FLQf" + bytes(300000)], ids=len)
 def test_an_answer_arrives_however_it_is_sent(remake, body):
     assert ask([remake(body)], POLL)[0] == [Polled(body)]
@@ -181,10 +207,20 @@ def test_a_rest_of_another_length_than_it_declares_is_no_rest():
     assert type(lost) is Unreachable
 
 
-@pytest.mark.parametrize("answer", [
-    chunked(BODY, end=b""), chunked(BODY, end=b"zz\r\n"), chunked(BODY, end=b"-5\r\nabc"), chunked(b"", end=b"0\r\n"),
-    zipped(BODY)[:-4], response("200 OK", b"no gzip", ("Content-Encoding: gzip",)),
-    response("200 OK", BODY, ("Content-Encoding: br",)), without_length(b"")], ids=lambda answer: repr(answer[-20:]))
+@pytest.mark.parametrize(
+    "answer",
+    [
+        chunked(BODY, end=b""),
+        chunked(BODY, end=b"zz\r\n"),
+        chunked(BODY, end=b"-5\r\nabc"),
+        chunked(b"", end=b"0\r\n"),
+        zipped(BODY)[:-4],
+        response("200 OK", b"no gzip", ("Content-Encoding: gzip",)),
+        response("200 OK", BODY, ("Content-Encoding: br",)),
+        without_length(b""),
+    ],
+    ids=lambda answer: repr(answer[-20:]),
+)
 def test_what_is_not_whole_or_not_to_be_unpacked_is_no_answer(answer):
     (lost,), _ = ask([answer], POLL)
     assert type(lost) is Unreachable and "\n" not in lost.detail

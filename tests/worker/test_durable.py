@@ -18,15 +18,24 @@ META = {"version": 3, "limit": float("inf"), "name": "h\u00e9ron", "list": [1, N
 def some_arrays():
     """Return arrays of several kinds, one under two names, and names that a zip or numpy could trip over."""
     residual = np.arange(5, dtype=np.float32)
-    return {"residual": residual, "residual_if_not": residual, "file": np.array(3), "head.json": np.zeros((2, 2)),
-            "array0.npy": np.empty((0, 3), np.int64), "a/b:0": np.asfortranarray(np.ones((2, 3), np.uint8))}
+    return {
+        "residual": residual,
+        "residual_if_not": residual,
+        "file": np.array(3),
+        "head.json": np.zeros((2, 2)),
+        "array0.npy": np.empty((0, 3), np.int64),
+        "a/b:0": np.asfortranarray(np.ones((2, 3), np.uint8)),
+    }
 
 
 def same(found, arrays):
     """Say whether two sets of arrays are the same, bit for bit."""
     return set(found) == set(arrays) and all(
-        found[name].dtype == array.dtype and found[name].shape == array.shape
-        and found[name].tobytes() == array.tobytes() for name, array in arrays.items())
+        found[name].dtype == array.dtype
+        and found[name].shape == array.shape
+        and found[name].tobytes() == array.tobytes()
+        for name, array in arrays.items()
+    )
 
 
 @pytest.fixture
@@ -103,7 +112,7 @@ def damaged_bytes(whole):
     """Yield copies with one byte changed, at every place."""
     for place, byte in enumerate(whole):
         for other in (byte ^ 1, byte ^ 0xFF):
-            yield whole[:place] + bytes([other]) + whole[place + 1:]
+            yield whole[:place] + bytes([other]) + whole[place + 1 :]
 
 
 def damaged_ends(whole):
@@ -189,7 +198,9 @@ def test_what_is_no_regular_file_is_not_replaced(path):
         with pytest.raises(OSError, match="not a regular file"):
             durable.write_whole(name, refuse)
     assert stat.S_ISFIFO(os.stat(path).st_mode) and sorted(os.listdir(os.path.dirname(path))) == [
-        "state.npz", "state.npz.link"]
+        "state.npz",
+        "state.npz.link",
+    ]
 
 
 def test_a_file_in_the_current_folder_is_written(tmp_path, monkeypatch):

@@ -7,10 +7,21 @@ import pytest
 from flq.worker.heartbeat import LONGEST_BEAT_S, SHORTEST_BEAT_S, Pulse, beat_s
 
 
-@pytest.mark.parametrize("lease_s, expected", [
-    (300.0, 100.0), (0.03, 0.01), (0.0, SHORTEST_BEAT_S), (-5, SHORTEST_BEAT_S), (1e9, LONGEST_BEAT_S),
-    (float("inf"), LONGEST_BEAT_S), (float("nan"), LONGEST_BEAT_S), (10 ** 400, LONGEST_BEAT_S),
-    (-10 ** 400, SHORTEST_BEAT_S)], ids=lambda value: repr(value)[:9])
+@pytest.mark.parametrize(
+    "lease_s, expected",
+    [
+        (300.0, 100.0),
+        (0.03, 0.01),
+        (0.0, SHORTEST_BEAT_S),
+        (-5, SHORTEST_BEAT_S),
+        (1e9, LONGEST_BEAT_S),
+        (float("inf"), LONGEST_BEAT_S),
+        (float("nan"), LONGEST_BEAT_S),
+        (10**400, LONGEST_BEAT_S),
+        (-(10**400), SHORTEST_BEAT_S),
+    ],
+    ids=lambda value: repr(value)[:9],
+)
 def test_heartbeats_come_three_times_in_a_lease_within_what_a_thread_can_wait(lease_s, expected):
     assert beat_s(lease_s) == expected
 
@@ -79,8 +90,9 @@ def test_what_refuses_heartbeats_on_their_way_is_said_once():
         with bench.pulse.training():
             bench.steps(35.0)
         assert len(bench.pulse.notes) == n_lines
-    assert bench.pulse.notes[0] == ("heartbeats do not arrive, and a worker that trains longer than its lease of 30 s "
-                                    "is lost: 403 of a proxy")
+    assert bench.pulse.notes[0] == (
+        "heartbeats do not arrive, and a worker that trains longer than its lease of 30 s is lost: 403 of a proxy"
+    )
 
 
 def test_reports_come_at_once_and_then_at_their_interval_and_are_heartbeats_too():

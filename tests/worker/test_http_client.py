@@ -26,10 +26,19 @@ REGISTER = CallRegister({"worker_id": 3, "instance": "a"})
 POLL = CallPoll(epoch=2, have=5, answered=7)
 UPLOAD = CallAnswer("/upload_update", [b"FLQf", memoryview(b"payload")], have=5)
 CALLS = [REGISTER, POLL, UPLOAD]
-REGISTERED = {"run_id": "r", "ended": False,
-              "joined": True, "n_sessions": 1, "goes_on": False, "epoch": 1, "lease_s": 300.0, "start_crc": 5,
-              "codings": [], "layout": [["w", [4]]],
-              "settings": {"system": {"seed": 42}}}
+REGISTERED = {
+    "run_id": "r",
+    "ended": False,
+    "joined": True,
+    "n_sessions": 1,
+    "goes_on": False,
+    "epoch": 1,
+    "lease_s": 300.0,
+    "start_crc": 5,
+    "codings": [],
+    "layout": [["w", [4]]],
+    "settings": {"system": {"seed": 42}},
+}
 
 
 def ask(answer, action):
@@ -44,6 +53,7 @@ def the_name(action):
 
 
 # -- what it sends, and good answers -----------------------------------------------------
+
 
 def test_a_registration_is_sent_as_json_and_its_reply_comes_back():
     event, request = ask(response("200 OK", REGISTERED), REGISTER)
@@ -77,8 +87,9 @@ def test_a_frame_larger_than_a_piece_arrives_whole():
 
 
 def test_calls_share_one_connection():
-    with StandIn([response("200 OK", REGISTERED), response("204 No Content"), response("200 OK", b"FLQf")],
-                 keeps=True) as stand_in:
+    with StandIn(
+        [response("200 OK", REGISTERED), response("204 No Content"), response("200 OK", b"FLQf")], keeps=True
+    ) as stand_in:
         client = MasterClient(stand_in.url, 3)
         assert [the_name(client.do(call)) for call in CALLS] == ["Registered", "NothingNew", "Judged"]
         assert stand_in.n_connections == 1
@@ -95,8 +106,10 @@ def test_the_key_of_the_session_stands_behind_the_token(key, shown):
 
 
 def test_requests_carry_few_bytes_beside_the_frame():
-    for call, most, names in (POLL, 150, [b"Host", b"Accept", b"X-FLQ-CRC32"]), (
-            UPLOAD, 130, [b"Host", b"Content-Length", b"X-FLQ-CRC32"]):
+    for call, most, names in (
+        (POLL, 150, [b"Host", b"Accept", b"X-FLQ-CRC32"]),
+        (UPLOAD, 130, [b"Host", b"Content-Length", b"X-FLQ-CRC32"]),
+    ):
         _, request = ask(response("200 OK", b"FLQf"), call)
         lines = request.partition(b"\r\n\r\n")[0].split(b"\r\n")[1:]
         assert sorted(line.partition(b":")[0] for line in lines) == sorted(names)
@@ -120,13 +133,20 @@ def test_a_body_larger_than_the_first_buffer_arrives_whole(monkeypatch):
     frames = b"FLQf" + bytes(range(252)) * 50
     event, _ = ask(response("200 OK", frames), POLL)
     assert event.stream == frames
-    event, _ = ask(response("200 OK", frames, declared=10 ** 12), POLL)
+    event, _ = ask(response("200 OK", frames, declared=10**12), POLL)
     assert type(event) is Unreachable and "after 12604 of 1000000000000 bytes" in event.detail
 
 
-@pytest.mark.parametrize("headers, pause", [((), 0.0), (("Retry-After: 2",), 2.0), (("Retry-After: soon",), 0.0),
-                                            (("Retry-After: " + "9" * 400,), 60.0),
-                                            (("Retry-After: \xb2",), 0.0)])
+@pytest.mark.parametrize(
+    "headers, pause",
+    [
+        ((), 0.0),
+        (("Retry-After: 2",), 2.0),
+        (("Retry-After: soon",), 0.0),
+        (("Retry-After: " + "9" * 400,), 60.0),
+        (("Retry-After: \xb2",), 0.0),
+    ],
+)
 def test_204_is_nothing_new_and_says_how_long_to_wait(headers, pause):
     event, _ = ask(response("204 No Content", headers=headers), POLL)
     assert event == NothingNew(pause) and type(event) is NothingNew
@@ -134,8 +154,11 @@ def test_204_is_nothing_new_and_says_how_long_to_wait(headers, pause):
 
 def test_the_environment_is_asked_for_proxies_at_the_first_request_only(monkeypatch):
     asked, find_proxies = [], requests.sessions.get_environ_proxies
-    monkeypatch.setattr(requests.sessions, "get_environ_proxies",
-                        lambda *args, **kwargs: asked.append(args) or find_proxies(*args, **kwargs))
+    monkeypatch.setattr(
+        requests.sessions,
+        "get_environ_proxies",
+        lambda *args, **kwargs: asked.append(args) or find_proxies(*args, **kwargs),
+    )
     with StandIn([response("200 OK", {})] * 3, keeps=True) as stand_in:
         client = MasterClient(stand_in.url, 3)
         client.heartbeat(2)
@@ -152,19 +175,29 @@ def test_a_heartbeat_names_worker_and_epoch():
     assert json.loads(stand_in.requests[0].partition(b"\r\n\r\n")[2].decode()) == {"worker_id": 3, "epoch": 2}
 
 
-@pytest.mark.parametrize("answer, expected", [
-    (response("200 OK", {}), None), (error("409 Conflict", "it is not part of the run", "register again"), None),
-    (response("403 Forbidden", b"<html>"), "403 Forbidden (a proxy on the way refuses the request: have it pass"),
-    (response("413 Too Large", {}), "413 Too Large (a proxy on the way takes no request of this size"),
-    (response("200 OK", b"<html>"), "200 OK, but no message of FLQ"), (response("302 Found", b""), "302 Found")])
+@pytest.mark.parametrize(
+    "answer, expected",
+    [
+        (response("200 OK", {}), None),
+        (error("409 Conflict", "it is not part of the run", "register again"), None),
+        (response("403 Forbidden", b"<html>"), "403 Forbidden (a proxy on the way refuses the request: have it pass"),
+        (response("413 Too Large", {}), "413 Too Large (a proxy on the way takes no request of this size"),
+        (response("200 OK", b"<html>"), "200 OK, but no message of FLQ"),
+        (response("302 Found", b""), "302 Found"),
+    ],
+)
 def test_a_heartbeat_says_what_has_answered_for_the_master(answer, expected):
     with StandIn([answer]) as stand_in:
         said = MasterClient(stand_in.url, 3).heartbeat(2)
-    assert said == expected if expected is None else (
-        "what answers at %s/heartbeat is not an FLQ master: %s" % (stand_in.url, expected) in said)
+    assert (
+        said == expected
+        if expected is None
+        else ("what answers at %s/heartbeat is not an FLQ master: %s" % (stand_in.url, expected) in said)
+    )
 
 
 # -- errors of the master ----------------------------------------------------------------
+
 
 @pytest.mark.parametrize("action", CALLS, ids=the_name)
 def test_an_error_of_the_master_is_a_problem_with_its_sentence(action):
@@ -180,6 +213,7 @@ def test_unavailable_says_how_long_to_wait(action):
 
 
 # -- no master ---------------------------------------------------------------------------
+
 
 @pytest.mark.parametrize("action", CALLS, ids=the_name)
 def test_a_refused_connection_is_one_sentence(action):
@@ -211,6 +245,7 @@ def test_what_requests_says_of_a_malformed_url_is_the_fault_of_the_url(monkeypat
 
     def request(*args, **kwargs):
         raise error("no URL")
+
     monkeypatch.setattr(client._session, method, request)
     with pytest.raises(ConfigError, match="no URL"):
         client.do(REGISTER)
@@ -219,8 +254,9 @@ def test_what_requests_says_of_a_malformed_url_is_the_fault_of_the_url(monkeypat
 @pytest.mark.parametrize("host", ["127.0.0.1", "[::1]"])
 def test_where_nobody_listens_the_cause_names_no_class_of_a_library(host):
     event = MasterClient(unused_url().replace("127.0.0.1", host), 3).do(POLL)
-    assert type(event) is Unreachable and re.search(" at http://[^ ]*: Failed to establish a new connection: ",
-                                                    event.detail)
+    assert type(event) is Unreachable and re.search(
+        " at http://[^ ]*: Failed to establish a new connection: ", event.detail
+    )
 
 
 @pytest.mark.parametrize("url", ["http://a..b:5000", "http://*:5000", "http://nowhere.invalid:5000", None])
@@ -229,22 +265,41 @@ def test_a_heartbeat_that_nobody_answers_does_no_harm(url):
 
 
 @pytest.mark.parametrize("action", CALLS, ids=the_name)
-@pytest.mark.parametrize("answer", [
-    b"", b"220 mail.example ESMTP\r\n", b"HTTP/1.1 200 OK\r\n", response("200 OK", b"abc", declared=100),
-    response("200 OK", b"", declared=1),
-    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nfff\r\nabc"], ids=repr)
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"220 mail.example ESMTP\r\n",
+        b"HTTP/1.1 200 OK\r\n",
+        response("200 OK", b"abc", declared=100),
+        response("200 OK", b"", declared=1),
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nfff\r\nabc",
+    ],
+    ids=repr,
+)
 def test_an_answer_that_breaks_off_is_no_answer(action, answer):
     event, _ = ask(answer, action)
     assert type(event) is Unreachable
     assert "\n" not in event.detail
 
 
-@pytest.mark.parametrize("answer", [
-    response("200 OK", b"<html>hello</html>"), response("200 OK", b"[]"), response("200 OK", b"5"),
-    response("200 OK", b"null"), response("200 OK", {"hello": "world"}), response("200 OK", b"\xff\xfe"),
-    response("200 OK", b"[" * 50000), response("200 OK", dict(REGISTERED, settings=[])),
-    response("200 OK", dict(REGISTERED, layout=None)), response("200 OK", dict(REGISTERED, epoch="x")),
-    b"HTTP/1.1 200 OK\r\n\r\n<html>"], ids=lambda answer: repr(answer[-30:]))
+@pytest.mark.parametrize(
+    "answer",
+    [
+        response("200 OK", b"<html>hello</html>"),
+        response("200 OK", b"[]"),
+        response("200 OK", b"5"),
+        response("200 OK", b"null"),
+        response("200 OK", {"hello": "world"}),
+        response("200 OK", b"\xff\xfe"),
+        response("200 OK", b"[" * 50000),
+        response("200 OK", dict(REGISTERED, settings=[])),
+        response("200 OK", dict(REGISTERED, layout=None)),
+        response("200 OK", dict(REGISTERED, epoch="x")),
+        b"HTTP/1.1 200 OK\r\n\r\n<html>",
+    ],
+    ids=lambda answer: repr(answer[-30:]),
+)
 def test_a_registration_that_no_master_answers_is_said_so(answer):
     event, _ = ask(answer, REGISTER)
     assert type(event) is Problem and not event.by_master
@@ -252,10 +307,16 @@ def test_a_registration_that_no_master_answers_is_said_so(answer):
 
 
 @pytest.mark.parametrize("action", [POLL, UPLOAD], ids=the_name)
-@pytest.mark.parametrize("answer", [
-    b"HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: \xb2\r\n\r\n",
-    b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n",
-    b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999\r\n\r\n"], ids=repr)
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: \xb2\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999\r\n\r\n",
+    ],
+    ids=repr,
+)
 def test_an_answer_of_impossible_length_is_of_no_master(action, answer):
     event, _ = ask(answer, action)
     assert type(event) is Unreachable
@@ -264,8 +325,21 @@ def test_an_answer_of_impossible_length_is_of_no_master(action, answer):
 
 @pytest.mark.parametrize("action", CALLS, ids=the_name)
 @pytest.mark.parametrize("status", ["404 Not Found", "500 Internal Server Error", "502 Bad Gateway"])
-@pytest.mark.parametrize("body", [b"", b"<html>\nError\n</html>", b"[]", b'{"error": "x"}', b'"x"', b"[" * 50000,
-                                  b'{"error": 1, "detail": 2, "hint": 3}', b"\xff", b"x" * 200000], ids=len)
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"<html>\nError\n</html>",
+        b"[]",
+        b'{"error": "x"}',
+        b'"x"',
+        b"[" * 50000,
+        b'{"error": 1, "detail": 2, "hint": 3}',
+        b"\xff",
+        b"x" * 200000,
+    ],
+    ids=len,
+)
 def test_an_error_of_something_else_is_a_problem_in_one_sentence(action, status, body):
     event, _ = ask(response(status, body), action)
     assert type(event) is Problem and event.status == int(status[:3]) and not event.by_master

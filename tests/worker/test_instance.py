@@ -10,18 +10,24 @@ import pytest
 from flq.errors import Conflict
 from flq.worker.instance import take
 
-HOLD = ("import sys\n"
-        "from flq.worker.instance import take\n"
-        "name, lock = take(sys.argv[1])\n"
-        "print(name, flush=True)\n"
-        "sys.stdin.read()\n")
+HOLD = (
+    "import sys\n"
+    "from flq.worker.instance import take\n"
+    "name, lock = take(sys.argv[1])\n"
+    "print(name, flush=True)\n"
+    "sys.stdin.read()\n"
+)
 
 
 @pytest.fixture
 def holder(tmp_path):
     """Another process that holds the state folder; its name."""
-    process = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path / "state")], stdin=subprocess.PIPE,
-                               stdout=subprocess.PIPE, universal_newlines=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path / "state")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        universal_newlines=True,
+    )
     yield process, process.stdout.readline().strip()
     process.kill()
     process.wait()
@@ -85,7 +91,7 @@ def test_each_flipped_bit_is_noticed_and_the_worker_joins_as_new(tmp_path, caplo
     whole = path.read_bytes()
     for place in range(len(whole)):
         for bit in range(8):
-            path.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << bit]) + whole[place + 1:])
+            path.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << bit]) + whole[place + 1 :])
             caplog.clear()
             found, lock = take(str(tmp_path))
             lock.close()

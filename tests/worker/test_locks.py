@@ -16,8 +16,10 @@ NONE = [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.EIO, e
 
 def failing(monkeypatch, number):
     """Let each lock fail so."""
+
     def flock(stream, flags):
         raise OSError(number, os.strerror(number))
+
     monkeypatch.setattr(locks.fcntl, "flock", flock)
 
 
@@ -36,7 +38,9 @@ def test_a_file_system_without_locks_is_named_with_its_file_and_what_to_do(tmp_p
     with open(str(tmp_path / "lock"), "a") as stream, pytest.raises(ConfigError) as caught:
         lock(stream, "use a disk", waits)
     assert str(caught.value) == "the file system of %s has no locks that work: %s (use a disk)" % (
-        tmp_path / "lock", os.strerror(number))
+        tmp_path / "lock",
+        os.strerror(number),
+    )
 
 
 @pytest.mark.parametrize("number", [errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES])

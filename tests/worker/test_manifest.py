@@ -20,14 +20,23 @@ def manifest(*argv):
 
 def test_counts_and_shape_as_json(data, capsys):
     assert manifest("--data_dir", data, "--json") == 0
-    assert json.loads(capsys.readouterr().out) == {"worker_id": 3, "data": "own", "n_samples": 4, "classes": [1, 0, 3],
-                                                   "input_shape": [6, 5, 1]}
+    assert json.loads(capsys.readouterr().out) == {
+        "worker_id": 3,
+        "data": "own",
+        "n_samples": 4,
+        "classes": [1, 0, 3],
+        "input_shape": [6, 5, 1],
+    }
 
 
 def test_counts_and_shape_for_people(data, capsys):
     assert manifest("--data_dir", data, "--dataset", "npz:faces.npz") == 0
-    assert capsys.readouterr().out.splitlines() == ["worker 3: 4 samples, 6 x 5 x 1", "class   0: 1", "class   1: 0",
-                                                    "class   2: 3"]
+    assert capsys.readouterr().out.splitlines() == [
+        "worker 3: 4 samples, 6 x 5 x 1",
+        "class   0: 1",
+        "class   1: 0",
+        "class   2: 3",
+    ]
 
 
 def test_the_folder_may_stand_in_the_workers_own_file(data, tmp_path, capsys):
@@ -41,8 +50,9 @@ def test_no_data_are_one_sentence_and_exit_code_2(tmp_path, capsys):
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
-@pytest.mark.parametrize("argv, words", [(["--json"], "--json goes with"),
-                                         (["--dataset", "own"], "--dataset goes with")])
+@pytest.mark.parametrize(
+    "argv, words", [(["--json"], "--json goes with"), (["--dataset", "own"], "--dataset goes with")]
+)
 def test_flags_of_the_manifest_without_it_are_refused(argv, words, capsys):
     with pytest.raises(SystemExit) as caught:
         main(["--worker_id", "0"] + argv, "nowhere")

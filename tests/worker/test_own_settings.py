@@ -18,10 +18,12 @@ REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__f
 @pytest.fixture
 def own_file(tmp_path):
     """Return a function that writes a JSON value, or a text, to a file and returns its path."""
+
     def write(content):
         path = tmp_path / "own.json"
         path.write_text(content if isinstance(content, str) else json.dumps(content))
         return str(path)
+
     return write
 
 
@@ -32,23 +34,49 @@ def effective(own=None, flags=(), settings=SETTINGS):
 
 # -- the file ----------------------------------------------------------------------------
 
+
 def test_no_file_says_nothing():
     assert read_own_file(None) == NOTHING
 
 
 def test_the_three_things_are_taken_and_the_rest_of_a_masters_configuration_is_not(own_file):
-    own = read_own_file(own_file({
-        "system": {"master_url": "http://m:5000", "seed": "anything"}, "dataset": {"name": 5, "data_dir": "d"},
-        "jetson_optimization": {"gpu_memory_limit_mb": 1024, "prefetch_size": 0}, "model": {"lr": -1}, "unheard": []}))
-    assert own == {"jetson_optimization": {"gpu_memory_limit_mb": 1024, "prefetch_size": 0},
-                   "dataset": {"data_dir": "d"}, "system": {"master_url": "http://m:5000"}}
+    own = read_own_file(
+        own_file(
+            {
+                "system": {"master_url": "http://m:5000", "seed": "anything"},
+                "dataset": {"name": 5, "data_dir": "d"},
+                "jetson_optimization": {"gpu_memory_limit_mb": 1024, "prefetch_size": 0},
+                "model": {"lr": -1},
+                "unheard": [],
+            }
+        )
+    )
+    assert own == {
+        "jetson_optimization": {"gpu_memory_limit_mb": 1024, "prefetch_size": 0},
+        "dataset": {"data_dir": "d"},
+        "system": {"master_url": "http://m:5000"},
+    }
 
 
 def test_a_flat_file_says_the_same(own_file):
-    own = read_own_file(own_file({"master_url": "http://m:5000", "data_dir": "d", "enable_mixed_precision": True,
-                                  "dataset": "fmnist", "model": "cnn", "num_parallel_calls": 4.0, "batch_size": 16}))
-    assert own == {"jetson_optimization": {"enable_mixed_precision": True, "num_parallel_calls": 4},
-                   "dataset": {"data_dir": "d"}, "system": {"master_url": "http://m:5000"}}
+    own = read_own_file(
+        own_file(
+            {
+                "master_url": "http://m:5000",
+                "data_dir": "d",
+                "enable_mixed_precision": True,
+                "dataset": "fmnist",
+                "model": "cnn",
+                "num_parallel_calls": 4.0,
+                "batch_size": 16,
+            }
+        )
+    )
+    assert own == {
+        "jetson_optimization": {"enable_mixed_precision": True, "num_parallel_calls": 4},
+        "dataset": {"data_dir": "d"},
+        "system": {"master_url": "http://m:5000"},
+    }
     assert isinstance(own["jetson_optimization"]["num_parallel_calls"], int)
 
 
@@ -57,23 +85,36 @@ def test_the_masters_own_configuration_can_be_given_to_a_worker():
     assert sorted(own) == sorted(NOTHING)
 
 
-@pytest.mark.parametrize("content, sentence", [
-    ("{", "is not JSON"), ("[" * 100000, "is not JSON"), ("\ufffd", "is not JSON"),
-    ("[1]", "must hold one JSON object"),
-    ({"jetson_optimization": 5}, "section jetson_optimization must be an object of keys"),
-    ({"jetson_optimization": "fast"}, "section jetson_optimization must be an object of keys"),
-    ({"system": []}, "section system must be an object of keys"),
-    ({"jetson_optimization": {"gpu_memory_limit": 5}},
-     "unknown key 'gpu_memory_limit' in section jetson_optimization, expected one of cuda_cache_mb, enable_mixed"),
-    ({"jetson_optimization": {"gpu_memory_limit_mb": "1024"}},
-     "jetson_optimization.gpu_memory_limit_mb must be a whole number in 1..1000000 or null, got '1024'"),
-    ({"gpu_memory_limit_mb": 0}, "must be a whole number in 1..1000000 or null, got 0"),
-    ({"gpu_memory_limit_mb": True}, "must be a whole number"), ({"prefetch_size": 1.5}, "must be a whole number"),
-    ({"prefetch_size": None}, "must be a whole number"),
-    ({"enable_mixed_precision": 1}, "must be true or false, got 1"),
-    ({"data_dir": 5}, "dataset.data_dir must be a text or null, got 5"), ({"master_url": {}}, "must be a text or null"),
-    ({"data_dir": "a", "dataset": {"data_dir": "b"}}, "dataset.data_dir is given twice; keep one"),
-], ids=lambda value: repr(value)[:40])
+@pytest.mark.parametrize(
+    "content, sentence",
+    [
+        ("{", "is not JSON"),
+        ("[" * 100000, "is not JSON"),
+        ("\ufffd", "is not JSON"),
+        ("[1]", "must hold one JSON object"),
+        ({"jetson_optimization": 5}, "section jetson_optimization must be an object of keys"),
+        ({"jetson_optimization": "fast"}, "section jetson_optimization must be an object of keys"),
+        ({"system": []}, "section system must be an object of keys"),
+        (
+            {"jetson_optimization": {"gpu_memory_limit": 5}},
+            "unknown key 'gpu_memory_limit' in section jetson_optimization, "
+            "expected one of cuda_cache_mb, enable_mixed",
+        ),
+        (
+            {"jetson_optimization": {"gpu_memory_limit_mb": "1024"}},
+            "jetson_optimization.gpu_memory_limit_mb must be a whole number in 1..1000000 or null, got '1024'",
+        ),
+        ({"gpu_memory_limit_mb": 0}, "must be a whole number in 1..1000000 or null, got 0"),
+        ({"gpu_memory_limit_mb": True}, "must be a whole number"),
+        ({"prefetch_size": 1.5}, "must be a whole number"),
+        ({"prefetch_size": None}, "must be a whole number"),
+        ({"enable_mixed_precision": 1}, "must be true or false, got 1"),
+        ({"data_dir": 5}, "dataset.data_dir must be a text or null, got 5"),
+        ({"master_url": {}}, "must be a text or null"),
+        ({"data_dir": "a", "dataset": {"data_dir": "b"}}, "dataset.data_dir is given twice; keep one"),
+    ],
+    ids=lambda value: repr(value)[:40],
+)
 def test_what_can_not_be_used_is_one_sentence_with_the_files_name(own_file, content, sentence):
     path = own_file(content)
     with pytest.raises(ConfigError) as caught:
@@ -95,22 +136,28 @@ def test_bytes_that_are_no_text_are_one_sentence(tmp_path):
 
 # -- where the master is -----------------------------------------------------------------
 
+
 def url_of(flags, url=None):
     own = dict(NOTHING, system={} if url is None else {"master_url": url})
     return master_url(parse_flags(["--worker_id", "0"] + flags), own)
 
 
-@pytest.mark.parametrize("flags, url, expected", [
-    (["--master_ip", "10.0.0.1"], None, "http://10.0.0.1:5000"),
-    (["--master_ip", "fe80::1", "--port", "7"], None, "http://[fe80::1]:7"),
-    (["--master_ip", "[::1]"], None, "http://[::1]:5000"),
-    (["--master_ip", "[fe80::1%eth0]"], None, "http://[fe80::1%25eth0]:5000"),
-    (["--master_ip", "fe80::1%25", "--tls"], None, "https://[fe80::1%2525]:5000"),
-    ([], "http://[fe80::1%eth0]:6000", "http://[fe80::1%25eth0]:6000"),
-    ([], "http://[fe80::1%25Eth0]:6000/", "http://[fe80::1%25Eth0]:6000"),
-    (["--master_ip", "board"], "http://other:6000", "http://board:5000"),
-    ([], "http://other:6000", "http://other:6000"), ([], "http://other:6000/", "http://other:6000"),
-    ([], "https://[::1]:6000", "https://[::1]:6000")])
+@pytest.mark.parametrize(
+    "flags, url, expected",
+    [
+        (["--master_ip", "10.0.0.1"], None, "http://10.0.0.1:5000"),
+        (["--master_ip", "fe80::1", "--port", "7"], None, "http://[fe80::1]:7"),
+        (["--master_ip", "[::1]"], None, "http://[::1]:5000"),
+        (["--master_ip", "[fe80::1%eth0]"], None, "http://[fe80::1%25eth0]:5000"),
+        (["--master_ip", "fe80::1%25", "--tls"], None, "https://[fe80::1%2525]:5000"),
+        ([], "http://[fe80::1%eth0]:6000", "http://[fe80::1%25eth0]:6000"),
+        ([], "http://[fe80::1%25Eth0]:6000/", "http://[fe80::1%25Eth0]:6000"),
+        (["--master_ip", "board"], "http://other:6000", "http://board:5000"),
+        ([], "http://other:6000", "http://other:6000"),
+        ([], "http://other:6000/", "http://other:6000"),
+        ([], "https://[::1]:6000", "https://[::1]:6000"),
+    ],
+)
 def test_the_command_line_comes_before_the_file(flags, url, expected):
     assert url_of(flags, url) == expected
 
@@ -120,16 +167,34 @@ def test_without_either_it_is_said_what_is_missing():
         url_of([])
 
 
-@pytest.mark.parametrize("url", ["other", "other:6000", "http://other", "http://:6000", "ftp://other:6000", "",
-                                 "http://other:many", "http://other:70000", "http://other:6000/path", "http://a b:6000",
-                                 "http://other:6000?q", "http://user:word@other:6000", "http://[::1:6000",
-                                 "http://[::x]:6000", "http://[fe80::1%]:6000", "http://::1:6000"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "other",
+        "other:6000",
+        "http://other",
+        "http://:6000",
+        "ftp://other:6000",
+        "",
+        "http://other:many",
+        "http://other:70000",
+        "http://other:6000/path",
+        "http://a b:6000",
+        "http://other:6000?q",
+        "http://user:word@other:6000",
+        "http://[::1:6000",
+        "http://[::x]:6000",
+        "http://[fe80::1%]:6000",
+        "http://::1:6000",
+    ],
+)
 def test_a_url_that_is_none_is_one_sentence(url):
     with pytest.raises(ConfigError, match="system.master_url must be http://host:port, got "):
         url_of([], url)
 
 
 # -- what comes before what --------------------------------------------------------------
+
 
 def test_without_anything_the_masters_settings_hold_and_are_left_as_they_are():
     before = copy.deepcopy(SETTINGS)
@@ -142,6 +207,7 @@ def test_the_command_line_the_file_and_the_master_in_this_order(monkeypatch):
 
     def data_dir(own=None, flags=()):
         return effective(own, flags, master)["dataset"]["data_dir"]
+
     monkeypatch.setenv("FLQ_DATA_DIR", "/environment")
     assert data_dir(own, ["--data_dir", "/flag"]) == "/flag"
     assert data_dir(own) == "/file"
@@ -178,9 +244,15 @@ def test_device_settings_are_the_command_lines_then_the_files_then_the_masters()
 
     def device(*args):
         return effective(*args)["jetson_optimization"]
+
     assert device(own, ["--gpu_memory_limit_mb", "256"]) == {
-        "gpu_memory_limit_mb": 256, "enable_mixed_precision": False, "prefetch_size": 0, "num_parallel_calls": 2,
-        "cuda_cache_mb": None, "telemetry_s": 10.0}
+        "gpu_memory_limit_mb": 256,
+        "enable_mixed_precision": False,
+        "prefetch_size": 0,
+        "num_parallel_calls": 2,
+        "cuda_cache_mb": None,
+        "telemetry_s": 10.0,
+    }
     assert device(own)["gpu_memory_limit_mb"] == 512
     assert device(None)["gpu_memory_limit_mb"] == 2000
     # null in the file is an answer: memory that grows.
@@ -195,6 +267,7 @@ def test_nothing_else_of_the_run_is_the_workers_to_say():
 
 
 # -- whose code runs here ----------------------------------------------------------------
+
 
 def test_a_model_that_the_command_line_names_may_run_here():
     settings = settings_with("model.name", "shop.models:tiny")
@@ -213,19 +286,41 @@ def test_naming_a_model_of_ones_own_leaves_the_others_allowed():
 
 # -- settings of a stranger --------------------------------------------------------------
 
-@pytest.mark.parametrize("path", sorted(SETTINGS) + [
-    section + "." + key for section in sorted(SETTINGS) for key in sorted(SETTINGS[section]) if key != "give_up_s"])
+
+@pytest.mark.parametrize(
+    "path",
+    sorted(SETTINGS)
+    + [section + "." + key for section in sorted(SETTINGS) for key in sorted(SETTINGS[section]) if key != "give_up_s"],
+)
 def test_settings_that_are_missing_are_one_sentence(path):
     with pytest.raises(ConfigError, match=r"the master's settings lack %s.*same version" % path.replace(".", r"\.")):
         effective(settings=settings_without(path))
 
 
-@pytest.mark.parametrize("path, value", [
-    ("system.threads", "1"), ("system.threads", 0), ("system.seed", -1), ("system.deterministic", "yes"),
-    ("dataset.name", 5), ("dataset.name", None), ("dataset.batch_size", -1), ("dataset.batch_size", 2.5),
-    ("dataset.input_shape", "8x8"), ("model.lr", "0.1"), ("model.lr", float("nan")), ("model.lr", float("inf")),
-    ("model.lr", True), ("model.local_steps", 10 ** 400), ("model.name", ["mlp"]), ("flq_algorithm.update", None),
-    ("jetson_optimization.prefetch_size", -1), ("jetson_optimization.gpu_memory_limit_mb", 1.5)], ids=repr)
+@pytest.mark.parametrize(
+    "path, value",
+    [
+        ("system.threads", "1"),
+        ("system.threads", 0),
+        ("system.seed", -1),
+        ("system.deterministic", "yes"),
+        ("dataset.name", 5),
+        ("dataset.name", None),
+        ("dataset.batch_size", -1),
+        ("dataset.batch_size", 2.5),
+        ("dataset.input_shape", "8x8"),
+        ("model.lr", "0.1"),
+        ("model.lr", float("nan")),
+        ("model.lr", float("inf")),
+        ("model.lr", True),
+        ("model.local_steps", 10**400),
+        ("model.name", ["mlp"]),
+        ("flq_algorithm.update", None),
+        ("jetson_optimization.prefetch_size", -1),
+        ("jetson_optimization.gpu_memory_limit_mb", 1.5),
+    ],
+    ids=repr,
+)
 def test_settings_of_a_wrong_kind_are_one_sentence(path, value):
     with pytest.raises(ConfigError, match="the master's %s must be " % path) as caught:
         effective(settings=settings_with(path, value))

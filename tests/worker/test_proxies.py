@@ -10,8 +10,11 @@ from flq.errors import ConfigError
 from flq.protocol.worker_events import CallAnswer, CallPoll, CallRegister, Judged, Problem, Unreachable
 from flq.worker.http_client import MasterClient
 
-CALLS = [CallRegister({"worker_id": 3}), CallPoll(epoch=2, have=5, answered=7),
-         CallAnswer("/upload_update", [b"FLQfpayload"], have=5)]
+CALLS = [
+    CallRegister({"worker_id": 3}),
+    CallPoll(epoch=2, have=5, answered=7),
+    CallAnswer("/upload_update", [b"FLQfpayload"], have=5),
+]
 PAGE = b"<html>\nhello</html>"
 
 
@@ -23,14 +26,24 @@ def ask(answer, action=CALLS[1]):
 
 # -- answers that are not the master's ---------------------------------------------------
 
+
 @pytest.mark.parametrize("action", CALLS, ids=lambda action: type(action).__name__)
-@pytest.mark.parametrize("status, words", [
-    ("200 OK", "200 OK, but no message of FLQ (a login page"), ("401 Unauthorized", "401 Unauthorized (a proxy"),
-    ("403 Forbidden", "403 Forbidden (a proxy on the way refuses"), ("404 Not Found", "404 Not Found (--master_ip and"),
-    ("405 Method Not Allowed", "405 Method Not Allowed (--master_ip"), ("407 Proxy", "wants a password"),
-    ("413 Too Large", "413 Too Large (a proxy on the way takes no request of this size: raise its limit (nginx: "),
-    ("418 I'm a teapot", "418 I'm a teapot"), ("502 Bad Gateway", "does not reach the master: is the master running?"),
-    ("504 Gateway Timeout", "is the master running?"), ("511 Network", "log in to the network first")])
+@pytest.mark.parametrize(
+    "status, words",
+    [
+        ("200 OK", "200 OK, but no message of FLQ (a login page"),
+        ("401 Unauthorized", "401 Unauthorized (a proxy"),
+        ("403 Forbidden", "403 Forbidden (a proxy on the way refuses"),
+        ("404 Not Found", "404 Not Found (--master_ip and"),
+        ("405 Method Not Allowed", "405 Method Not Allowed (--master_ip"),
+        ("407 Proxy", "wants a password"),
+        ("413 Too Large", "413 Too Large (a proxy on the way takes no request of this size: raise its limit (nginx: "),
+        ("418 I'm a teapot", "418 I'm a teapot"),
+        ("502 Bad Gateway", "does not reach the master: is the master running?"),
+        ("504 Gateway Timeout", "is the master running?"),
+        ("511 Network", "log in to the network first"),
+    ],
+)
 def test_a_page_of_something_else_is_one_sentence_with_its_cause(action, status, words):
     event, _ = ask(response(status, PAGE, ("Retry-After: 7",)), action)
     assert (type(event), event.status, event.by_master, event.retry_after_s) == (Problem, int(status[:3]), False, 7.0)
@@ -39,11 +52,18 @@ def test_a_page_of_something_else_is_one_sentence_with_its_cause(action, status,
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-@pytest.mark.parametrize("location, words", [
-    ("http://login.example/page?token=abc", "which leads to http://login.example/page (a login page"),
-    ("http://me:secret@login.example/", "which leads to http://login.example/ (a login"),
-    ("/login", "/login (a login page"), ("https://127.0.0.1/register", "(start the worker with --tls"),
-    ("http://[", "(a login page"), ("http://a..b/login", "http://a..b/login"), ("http://x/\x1b[31m", "http://x/?[31m")])
+@pytest.mark.parametrize(
+    "location, words",
+    [
+        ("http://login.example/page?token=abc", "which leads to http://login.example/page (a login page"),
+        ("http://me:secret@login.example/", "which leads to http://login.example/ (a login"),
+        ("/login", "/login (a login page"),
+        ("https://127.0.0.1/register", "(start the worker with --tls"),
+        ("http://[", "(a login page"),
+        ("http://a..b/login", "http://a..b/login"),
+        ("http://x/\x1b[31m", "http://x/?[31m"),
+    ],
+)
 def test_a_redirect_is_named_and_not_followed(status, location, words):
     with StandIn([response("%d Moved" % status, b"", ("Location: %s" % location,))]) as stand_in:
         event = MasterClient(stand_in.url, 3).do(CALLS[2])
@@ -52,11 +72,19 @@ def test_a_redirect_is_named_and_not_followed(status, location, words):
     assert words in event.detail and "secret" not in event.detail and "abc" not in event.detail
 
 
-@pytest.mark.parametrize("token, challenge, words", [
-    ("t" * 20, ('WWW-Authenticate: Bearer realm="flq"',), "the token of this worker does not reach the master at http"),
-    ("t" * 20, ('WWW-Authenticate: Bearer realm="flq", error="invalid_token"',), "this is what the master says"),
-    ("t" * 20, (), "this is what the master says"),
-    (None, ('WWW-Authenticate: Bearer realm="flq"',), "this is what the master says")])
+@pytest.mark.parametrize(
+    "token, challenge, words",
+    [
+        (
+            "t" * 20,
+            ('WWW-Authenticate: Bearer realm="flq"',),
+            "the token of this worker does not reach the master at http",
+        ),
+        ("t" * 20, ('WWW-Authenticate: Bearer realm="flq", error="invalid_token"',), "this is what the master says"),
+        ("t" * 20, (), "this is what the master says"),
+        (None, ('WWW-Authenticate: Bearer realm="flq"',), "this is what the master says"),
+    ],
+)
 def test_a_token_that_is_lost_on_the_way_is_named(token, challenge, words):
     with StandIn([error("401 Unauthorized", "this is what the master says", headers=challenge)]) as stand_in:
         event = MasterClient(stand_in.url, 3, lambda: token).do(CALLS[0])
@@ -85,12 +113,14 @@ def test_why_a_peer_takes_no_more_of_a_request_is_read():
         thread.start()
         frame = [b"FLQf", memoryview(bytes(20000000))]
         event = MasterClient("http://127.0.0.1:%d" % listener.getsockname()[1], 3).do(
-            CallAnswer("/upload_update", frame, have=5))
+            CallAnswer("/upload_update", frame, have=5)
+        )
         thread.join(20)
     assert type(event) is Problem and event.status == 413 and not event.by_master
 
 
 # -- a proxy of the environment ----------------------------------------------------------
+
 
 @pytest.mark.parametrize("variable", ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"])
 @pytest.mark.parametrize("action", CALLS, ids=lambda action: type(action).__name__)
@@ -99,8 +129,10 @@ def test_a_proxy_that_does_not_answer_is_named(monkeypatch, variable, action):
     monkeypatch.setenv(variable, "http://ada:secret@" + address)
     event = MasterClient("http://192.0.2.1:5000", 3).do(action)
     assert type(event) is Unreachable
-    assert event.detail.endswith("(the request went to the proxy %s, which the environment variable %s names: unset "
-                                 "it, or set no_proxy=192.0.2.1)" % (address, variable))
+    assert event.detail.endswith(
+        "(the request went to the proxy %s, which the environment variable %s names: unset "
+        "it, or set no_proxy=192.0.2.1)" % (address, variable)
+    )
     assert "secret" not in event.detail
 
 
@@ -126,13 +158,27 @@ def test_a_proxy_that_is_not_asked_is_not_named(monkeypatch):
     assert type(event) is Unreachable and "proxy" not in event.detail
 
 
-@pytest.mark.parametrize("value", ["http://", "http://:3128", "ftp://proxy:21", "http://proxy:many",
-                                   "http://proxy:99999", "http://ada:secret@[::1", "a proxy", "http://pro xy:3128"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "http://",
+        "http://:3128",
+        "ftp://proxy:21",
+        "http://proxy:many",
+        "http://proxy:99999",
+        "http://ada:secret@[::1",
+        "a proxy",
+        "http://pro xy:3128",
+    ],
+)
 @pytest.mark.parametrize("action", CALLS, ids=lambda action: type(action).__name__)
 def test_what_is_no_proxy_is_the_fault_of_its_variable(monkeypatch, value, action):
     monkeypatch.setenv("http_proxy", value)
-    with pytest.raises(ConfigError, match="the environment variable http_proxy must be http://host:port of a proxy, "
-                                          r"and is not \(unset it, or set no_proxy=192.0.2.1\)") as caught:
+    with pytest.raises(
+        ConfigError,
+        match="the environment variable http_proxy must be http://host:port of a proxy, "
+        r"and is not \(unset it, or set no_proxy=192.0.2.1\)",
+    ) as caught:
         MasterClient("http://192.0.2.1:5000", 3).do(action)
     assert "secret" not in str(caught.value)
 

@@ -42,8 +42,9 @@ def test_ready_and_every_feeding_are_heard(heard):
     assert words() == ["READY=1", "WATCHDOG=1"] and watchdog.period_s == 30.0
 
 
-@pytest.mark.parametrize("more", [{}, {"WATCHDOG_USEC": "90000000", "WATCHDOG_PID": "1"}, {"WATCHDOG_USEC": "0"},
-                                  {"WATCHDOG_USEC": "soon"}])
+@pytest.mark.parametrize(
+    "more", [{}, {"WATCHDOG_USEC": "90000000", "WATCHDOG_PID": "1"}, {"WATCHDOG_USEC": "0"}, {"WATCHDOG_USEC": "soon"}]
+)
 def test_a_watchdog_that_is_not_for_this_process_is_not_fed(heard, more):
     path, words = heard
     watchdog = Watchdog(dict(more, NOTIFY_SOCKET=path))

@@ -25,6 +25,7 @@ TOKEN, OTHER = "a" * 43, "b" * 43
 
 # -- the master's side -------------------------------------------------------------------
 
+
 def test_the_first_start_makes_a_token_for_everybody_that_only_the_owner_reads(tmp_path):
     path = default_path(str(tmp_path))
     tokens = make_tokens(path, 3)
@@ -69,11 +70,22 @@ def test_a_file_that_others_can_read_is_found_out(tmp_path):
         assert is_open_to_others(path)
 
 
-@pytest.mark.parametrize("text, words", [
-    ("operator\n", "line 1"), ("operator a b\n", "line 1"), ("operator short\n", "line 1"),
-    ("operator %s\nworker01 %s\n" % (TOKEN, OTHER), "line 2"), ("boss %s\n" % TOKEN, "line 1"),
-    ("operator %s\nworker0 %s\n" % (TOKEN, TOKEN), "line 2"), ("worker0 %s\nworker0 %s\n" % (TOKEN, OTHER), "line 2"),
-    ("operatorx %s" % TOKEN, "line 1"), ("operator \u00e4%s\n" % TOKEN, "line 1"), (TOKEN, "line 1")], ids=repr)
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        ("operator\n", "line 1"),
+        ("operator a b\n", "line 1"),
+        ("operator short\n", "line 1"),
+        ("operator %s\nworker01 %s\n" % (TOKEN, OTHER), "line 2"),
+        ("boss %s\n" % TOKEN, "line 1"),
+        ("operator %s\nworker0 %s\n" % (TOKEN, TOKEN), "line 2"),
+        ("worker0 %s\nworker0 %s\n" % (TOKEN, OTHER), "line 2"),
+        ("operatorx %s" % TOKEN, "line 1"),
+        ("operator \u00e4%s\n" % TOKEN, "line 1"),
+        (TOKEN, "line 1"),
+    ],
+    ids=repr,
+)
 def test_a_file_of_something_else_is_refused_without_showing_it(tmp_path, text, words):
     (tmp_path / "tokens").write_bytes(text.encode("utf-8"))
     with pytest.raises(ConfigError) as caught:
@@ -89,8 +101,10 @@ def test_comments_and_empty_lines_are_no_tokens(tmp_path):
 
 # -- the worker's side -------------------------------------------------------------------
 
-@pytest.mark.parametrize("text", [TOKEN, TOKEN + "\n", "operator %s\nworker3 %s\n" % (OTHER, TOKEN),
-                                  "worker3 %s" % TOKEN])
+
+@pytest.mark.parametrize(
+    "text", [TOKEN, TOKEN + "\n", "operator %s\nworker3 %s\n" % (OTHER, TOKEN), "worker3 %s" % TOKEN]
+)
 def test_a_token_file_holds_one_token_or_a_line_of_the_worker(tmp_path, text):
     path = write(tmp_path / "mine", text)
     assert worker_token_source(3, path, {"FLQ_TOKEN": "c" * 43}, str(tmp_path))() == TOKEN

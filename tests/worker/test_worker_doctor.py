@@ -23,8 +23,9 @@ sys.path.append(str(Path(__file__).resolve().parent.parent / "device"))
 from trees import NANO, SWAPS_HEAD, TREES, ZRAM, memory, plant  # noqa: E402
 
 TOKEN = "the-token-of-worker-0"
-WORKS = Probe({"numpy": "1.19.5", "tensorflow": "2.7.0", "keras": "2.7.0", "cuda": True, "gpus": 1, "stage": "end"},
-              "", [])
+WORKS = Probe(
+    {"numpy": "1.19.5", "tensorflow": "2.7.0", "keras": "2.7.0", "cuda": True, "gpus": 1, "stage": "end"}, "", []
+)
 ON_NANO = Interpreter((3, 6, 9), "aarch64", "1.19.5", "ARMV8")
 
 
@@ -34,8 +35,7 @@ def no_token(monkeypatch):
 
 
 def arguments(url, *flags):
-    args = parse_flags(["--worker_id", "0", "--master_ip", "127.0.0.1", "--port", url.rpartition(":")[2]]
-                       + list(flags))
+    args = parse_flags(["--worker_id", "0", "--master_ip", "127.0.0.1", "--port", url.rpartition(":")[2]] + list(flags))
     args.json = False
     return args
 
@@ -56,10 +56,15 @@ KNOWN = error("422 X", "epoch must be an integer, got None")
 
 # ---- The master
 
+
 def test_a_master_in_good_order_has_no_fault():
     lines, requests = told_by(healthy() + [KNOWN])
     assert [(line.name, line.status) for line in lines.values()] == [
-        ("address", OK), ("master", OK), ("clock skew", OK), ("token", OK)]
+        ("address", OK),
+        ("master", OK),
+        ("clock skew", OK),
+        ("token", OK),
+    ]
     assert "median of 5" in lines["master"].text
     assert len(requests) == 7
 
@@ -72,22 +77,33 @@ def test_the_question_about_the_token_is_one_that_the_master_refuses():
     assert not any(b"Bearer" in request for request in requests[:-1])
 
 
-@pytest.mark.parametrize("answer, status, text, fix", [
-    (error("401 X", "this master does not know the token"), FAIL, "does not know the token", "--token_file"),
-    (error("403 X", "the token is that of worker1, the request of worker 0"), FAIL, "worker1", "--token_file"),
-    (error("422 X", "worker must be in 0..3, got 9"), FAIL, "0..3", "another --worker_id"),
-    (error("503 X", "the master is starting"), OK, "is starting", ""),
-    (error("429 X", "more than 50 requests a second come from there"), WARN, "50 requests", "again"),
-    (response("500 Oh no"), FAIL, "Oh no", "--token_file")])
+@pytest.mark.parametrize(
+    "answer, status, text, fix",
+    [
+        (error("401 X", "this master does not know the token"), FAIL, "does not know the token", "--token_file"),
+        (error("403 X", "the token is that of worker1, the request of worker 0"), FAIL, "worker1", "--token_file"),
+        (error("422 X", "worker must be in 0..3, got 9"), FAIL, "0..3", "another --worker_id"),
+        (error("503 X", "the master is starting"), OK, "is starting", ""),
+        (error("429 X", "more than 50 requests a second come from there"), WARN, "50 requests", "again"),
+        (response("500 Oh no"), FAIL, "Oh no", "--token_file"),
+    ],
+)
 def test_a_token_that_is_not_taken_is_told_in_the_masters_words(answer, status, text, fix):
     lines, _ = told_by(healthy() + [answer])
     assert lines["token"].status == status
     assert text in lines["token"].text and fix in lines["token"].fix
 
 
-@pytest.mark.parametrize("answers", [
-    [response("200 OK", b"<html>Please log in</html>")], [response("200 OK", [1])], [response("404 Not Found")],
-    [response("200 OK", b"[" * 100000)], [response("200 OK", {"ok": "yes"})]])
+@pytest.mark.parametrize(
+    "answers",
+    [
+        [response("200 OK", b"<html>Please log in</html>")],
+        [response("200 OK", [1])],
+        [response("404 Not Found")],
+        [response("200 OK", b"[" * 100000)],
+        [response("200 OK", {"ok": "yes"})],
+    ],
+)
 def test_what_is_no_master_is_told(answers):
     lines, _ = told_by(answers)
     assert lines["master"].status == FAIL and "is not an FLQ master" in lines["master"].text
@@ -112,14 +128,22 @@ def test_something_that_breaks_off_is_told():
 
 def skew(asked, answered, is_tls=False):
     """Return what is said of a master whose Date is that of second 10**9, asked and answered by our clock."""
-    dated = namedtuple("Response", "headers")({"Date": email.utils.formatdate(10 ** 9, usegmt=True)})
-    return skew_line(Answer(dated, {}, 10 ** 9 + asked, 10 ** 9 + answered, 0.0), is_tls)
+    dated = namedtuple("Response", "headers")({"Date": email.utils.formatdate(10**9, usegmt=True)})
+    return skew_line(Answer(dated, {}, 10**9 + asked, 10**9 + answered, 0.0), is_tls)
 
 
-@pytest.mark.parametrize("asked, answered, status, text", [
-    (0.2, 0.3, OK, "none"), (-8.0, 9.0, OK, "none"), (1.9, 2.0, OK, "none"), (3.0, 3.1, OK, "2 s ahead of the master"),
-    (-3.1, -3.0, OK, "3 s behind the master"), (101.0, 101.1, WARN, "100 s ahead of the master"),
-    (-100.1, -100.0, WARN, "100 s behind the master")])
+@pytest.mark.parametrize(
+    "asked, answered, status, text",
+    [
+        (0.2, 0.3, OK, "none"),
+        (-8.0, 9.0, OK, "none"),
+        (1.9, 2.0, OK, "none"),
+        (3.0, 3.1, OK, "2 s ahead of the master"),
+        (-3.1, -3.0, OK, "3 s behind the master"),
+        (101.0, 101.1, WARN, "100 s ahead of the master"),
+        (-100.1, -100.0, WARN, "100 s behind the master"),
+    ],
+)
 def test_clocks_that_differ_are_told(asked, answered, status, text):
     line = skew(asked, answered)
     assert (line.status, line.text) == (status, text)
@@ -143,8 +167,9 @@ def test_a_proxy_is_named_and_asked(monkeypatch):
         monkeypatch.setenv("http_proxy", proxy.url)
         lines = {line.name: line for line in master_lines("http://192.0.2.1:5000", None, 0, TOKEN)}
         requests = proxy.requests
-    assert lines["address"].text == ("through the proxy %s, which the environment variable http_proxy names"
-                                     % proxy.url.partition("://")[2])
+    assert lines["address"].text == (
+        "through the proxy %s, which the environment variable http_proxy names" % proxy.url.partition("://")[2]
+    )
     assert (lines["master"].status, lines["token"].status) == (OK, OK)
     assert requests[0].startswith(b"GET http://192.0.2.1:5000/healthz ")
 
@@ -154,18 +179,27 @@ def test_a_proxy_that_does_not_answer_is_named_with_what_to_do(monkeypatch):
     monkeypatch.setenv("http_proxy", url)
     line = master_lines("http://192.0.2.1:5000", None, 0, TOKEN)[-1]
     assert (line.name, line.status) == ("master", FAIL) and "refused" in line.text
-    assert line.fix == ("the request went to the proxy %s, which the environment variable http_proxy names: unset it, "
-                        "or set no_proxy=192.0.2.1" % url.partition("://")[2])
+    assert line.fix == (
+        "the request went to the proxy %s, which the environment variable http_proxy names: unset it, "
+        "or set no_proxy=192.0.2.1" % url.partition("://")[2]
+    )
 
 
 def test_what_is_no_proxy_is_named(monkeypatch):
     monkeypatch.setenv("http_proxy", "http://proxy:many")
-    line, = master_lines("http://192.0.2.1:5000", None, 0, TOKEN)
+    (line,) = master_lines("http://192.0.2.1:5000", None, 0, TOKEN)
     assert (line.name, line.status) == ("proxy", FAIL) and "http_proxy must be http://host:port" in line.text
 
 
-@pytest.mark.parametrize("status, fix", [("403 Forbidden", "a proxy on the way refuses"), ("502 Bad", "is the master"),
-                                         ("407 Proxy", "wants a password"), ("418 Teapot", "--master_ip and --port")])
+@pytest.mark.parametrize(
+    "status, fix",
+    [
+        ("403 Forbidden", "a proxy on the way refuses"),
+        ("502 Bad", "is the master"),
+        ("407 Proxy", "wants a password"),
+        ("418 Teapot", "--master_ip and --port"),
+    ],
+)
 def test_an_answer_of_something_else_is_named_with_what_to_do(status, fix):
     with StandIn([response(status, b"<html>")]) as stand_in:
         line = master_lines(stand_in.url, None, 0, TOKEN)[-1]
@@ -173,6 +207,7 @@ def test_an_answer_of_something_else_is_named_with_what_to_do(status, fix):
 
 
 # ---- The whole of it
+
 
 def fault_free(tmp_path, **changes):
     return Surroundings(plant(tmp_path / "root", NANO), ON_NANO, WORKS)._replace(**changes)
@@ -193,17 +228,41 @@ def test_a_nano_in_good_order_passes_every_check(tmp_path):
     with StandIn(healthy() + [KNOWN], keeps=True) as stand_in:
         lines = examined(tmp_path, fault_free(tmp_path), stand_in.url, *with_token(tmp_path))
     assert [line for line in lines if line.status != OK and line.name != "disk"] == []
-    assert {"board", "memory", "swap", "sd card", "power mode", "power", "temperature", "clock", "disk", "folders",
-            "python", "numpy", "packages", "tensorflow", "gpu", "gpu memory", "address", "master", "clock skew",
-            "token"} == {line.name for line in lines}
+    assert {
+        "board",
+        "memory",
+        "swap",
+        "sd card",
+        "power mode",
+        "power",
+        "temperature",
+        "clock",
+        "disk",
+        "folders",
+        "python",
+        "numpy",
+        "packages",
+        "tensorflow",
+        "gpu",
+        "gpu memory",
+        "address",
+        "master",
+        "clock skew",
+        "token",
+    } == {line.name for line in lines}
     assert "1024 MB" in next(line.text for line in lines if line.name == "gpu memory")
     assert list((tmp_path / "project").iterdir()) == []
 
 
 def test_three_faults_of_a_nano_are_found_each_with_its_fix(tmp_path):
-    planted = dict(memory(4059424, 400000), **{
-        "/var/lib/nvpmodel/status": "pmode:0001 fmode:fanNull\n", "/sys/devices/system/cpu/online": "0-1\n",
-        "/proc/swaps": SWAPS_HEAD + ZRAM})
+    planted = dict(
+        memory(4059424, 400000),
+        **{
+            "/var/lib/nvpmodel/status": "pmode:0001 fmode:fanNull\n",
+            "/sys/devices/system/cpu/online": "0-1\n",
+            "/proc/swaps": SWAPS_HEAD + ZRAM,
+        },
+    )
     here = fault_free(tmp_path, root=plant(tmp_path / "bad", NANO, planted))
     with StandIn(healthy() + [KNOWN], keeps=True) as stand_in:
         lines = examined(tmp_path, here, stand_in.url, *with_token(tmp_path))
@@ -216,8 +275,11 @@ def test_three_faults_of_a_nano_are_found_each_with_its_fix(tmp_path):
 
 
 def test_a_numpy_that_dies_does_not_take_the_doctor_with_it(tmp_path):
-    here = fault_free(tmp_path, interpreter=ON_NANO._replace(openblas=""),
-                      probe=Probe({"stage": "numpy"}, "Illegal instruction (SIGILL)", []))
+    here = fault_free(
+        tmp_path,
+        interpreter=ON_NANO._replace(openblas=""),
+        probe=Probe({"stage": "numpy"}, "Illegal instruction (SIGILL)", []),
+    )
     lines = {line.name: line for line in examined(tmp_path, here, unused_url())}
     assert lines["numpy"].status == lines["tensorflow"].status == lines["master"].status == FAIL
     assert "OPENBLAS_CORETYPE=ARMV8" in lines["numpy"].fix and "OPENBLAS_CORETYPE=ARMV8" in lines["tensorflow"].fix
@@ -235,8 +297,10 @@ def test_without_a_master_the_token_is_looked_for_all_the_same(tmp_path):
     assert lines["token"].status == OK and "not asked" in lines["token"].text
 
 
-@pytest.mark.parametrize("content, text", [(None, "has none"), ("two words", "must be a name and a token"),
-                                           ("worker5 " + TOKEN, "no token of worker 0")])
+@pytest.mark.parametrize(
+    "content, text",
+    [(None, "has none"), ("two words", "must be a name and a token"), ("worker5 " + TOKEN, "no token of worker 0")],
+)
 def test_a_token_that_is_missing_or_none_is_a_failure(tmp_path, content, text):
     flags = with_token(tmp_path, content) if content is not None else ()
     line = examined(tmp_path, fault_free(tmp_path), unused_url(), *flags)[-1]

@@ -34,10 +34,17 @@ def run_worker(tmp_path):
         if url is not None:
             argv += ["--master_ip", "127.0.0.1", "--port", url.rpartition(":")[2]]
         argv += flags
-        done = subprocess.run([sys.executable] + argv, cwd=str(tmp_path), timeout=60, stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, universal_newlines=True)
+        done = subprocess.run(
+            [sys.executable] + argv,
+            cwd=str(tmp_path),
+            timeout=60,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            universal_newlines=True,
+        )
         assert "Traceback" not in done.stdout
         return done.returncode, done.stdout.splitlines()
+
     return run
 
 
@@ -64,10 +71,22 @@ def test_a_refusal_of_the_master_is_its_sentence_and_exit_code_2(run_worker):
 
 
 def test_a_master_that_is_not_ready_is_asked_again(run_worker):
-    ended = {"run_id": "r", "ended": True, "joined": False, "n_sessions": 0, "goes_on": False, "epoch": 0,
-             "lease_s": 300.0, "start_crc": 5, "codings": [], "layout": [["w", [4]]], "settings": {}}
-    with StandIn([error("503 X", "the model is being built", headers=("Retry-After: 0",)),
-                  response("200 OK", ended)]) as stand_in:
+    ended = {
+        "run_id": "r",
+        "ended": True,
+        "joined": False,
+        "n_sessions": 0,
+        "goes_on": False,
+        "epoch": 0,
+        "lease_s": 300.0,
+        "start_crc": 5,
+        "codings": [],
+        "layout": [["w", [4]]],
+        "settings": {},
+    }
+    with StandIn(
+        [error("503 X", "the model is being built", headers=("Retry-After: 0",)), response("200 OK", ended)]
+    ) as stand_in:
         code, lines = run_worker(stand_in.url)
     assert code == 0
     assert "the model is being built; trying again" in lines[0] and "the run has ended" in lines[-1]
@@ -89,11 +108,29 @@ def test_a_state_folder_that_can_not_be_made_is_exit_code_1_and_one_sentence(run
     assert len(lines) == 1 and str(tmp_path / "file") in lines[0]
 
 
-@pytest.mark.parametrize("flags", [
-    ("--worker_id", "x"), ("--nonsense",), ("--port", "many"), ("--port", "0"), ("--port", "65536"), ("--port", "-1"),
-    ("--master_ip", ""), ("--master_ip", " "), ("--master_ip", "10.0.0 .1"), ("--master_ip", "10.0.0.1\n"),
-    ("--master_ip", "http://10.0.0.1:5000"), ("--worker_id", "-1"), ("--give_up_s", "nan"), ("--give_up_s", "inf"),
-    ("--give_up_s", "-1"), ("--gpu_memory_limit_mb", "0"), ("--gpu_memory_limit_mb", "much")], ids=repr)
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ("--worker_id", "x"),
+        ("--nonsense",),
+        ("--port", "many"),
+        ("--port", "0"),
+        ("--port", "65536"),
+        ("--port", "-1"),
+        ("--master_ip", ""),
+        ("--master_ip", " "),
+        ("--master_ip", "10.0.0 .1"),
+        ("--master_ip", "10.0.0.1\n"),
+        ("--master_ip", "http://10.0.0.1:5000"),
+        ("--worker_id", "-1"),
+        ("--give_up_s", "nan"),
+        ("--give_up_s", "inf"),
+        ("--give_up_s", "-1"),
+        ("--gpu_memory_limit_mb", "0"),
+        ("--gpu_memory_limit_mb", "much"),
+    ],
+    ids=repr,
+)
 def test_flags_that_make_no_sense_are_one_sentence_and_exit_code_2(run_worker, tmp_path, flags):
     code, lines = run_worker(unused_url(), *flags)
     assert code == 2
@@ -101,8 +138,13 @@ def test_flags_that_make_no_sense_are_one_sentence_and_exit_code_2(run_worker, t
     assert not (tmp_path / "state").exists()
 
 
-@pytest.mark.parametrize("address, words", [("10.0.0.1:5000", "must be a name or an IP address, without http://"),
-                                            ("a..b", "cannot be the address of a master")])
+@pytest.mark.parametrize(
+    "address, words",
+    [
+        ("10.0.0.1:5000", "must be a name or an IP address, without http://"),
+        ("a..b", "cannot be the address of a master"),
+    ],
+)
 def test_an_address_that_is_none_ends_at_once(run_worker, address, words):
     code, lines = run_worker(unused_url(), "--master_ip", address)
     assert code == 2
@@ -116,17 +158,37 @@ def logged(folder):
 
 def registration(settings):
     """The answer of a master with these settings."""
-    return response("200 OK", {"run_id": "r", "ended": False, "joined": False, "n_sessions": 0, "goes_on": False,
-                               "epoch": 0, "lease_s": 300.0, "start_crc": 5, "codings": [],
-                               "layout": [["w", [4]]], "settings": settings})
+    return response(
+        "200 OK",
+        {
+            "run_id": "r",
+            "ended": False,
+            "joined": False,
+            "n_sessions": 0,
+            "goes_on": False,
+            "epoch": 0,
+            "lease_s": 300.0,
+            "start_crc": 5,
+            "codings": [],
+            "layout": [["w", [4]]],
+            "settings": settings,
+        },
+    )
 
 
-@pytest.mark.parametrize("settings, sentence", [
-    ({"system": {"give_up_s": 5.0}}, "the master's settings lack system.total_workers (are master and worker of the"),
-    (settings_with("model.lr", "fast"), "the master's model.lr must be a number, got 'fast'"),
-    (settings_with("model.name", "shop:tiny"), "start the worker with --model shop:tiny"),
-    (settings_with("model.name", "nonesuch"), "model.name must be one of"),
-], ids=["missing", "wrong kind", "not allowed", "unknown"])
+@pytest.mark.parametrize(
+    "settings, sentence",
+    [
+        (
+            {"system": {"give_up_s": 5.0}},
+            "the master's settings lack system.total_workers (are master and worker of the",
+        ),
+        (settings_with("model.lr", "fast"), "the master's model.lr must be a number, got 'fast'"),
+        (settings_with("model.name", "shop:tiny"), "start the worker with --model shop:tiny"),
+        (settings_with("model.name", "nonesuch"), "model.name must be one of"),
+    ],
+    ids=["missing", "wrong kind", "not allowed", "unknown"],
+)
 def test_settings_that_can_not_be_used_are_one_sentence_and_exit_code_2(run_worker, settings, sentence):
     with StandIn([registration(settings)]) as stand_in:
         code, lines = run_worker(stand_in.url)
@@ -142,9 +204,15 @@ def test_the_file_says_where_the_master_is(run_worker, tmp_path):
     assert len(lines) == 1 and lines[0].endswith("worker id must be in 0..3, got 7")
 
 
-@pytest.mark.parametrize("content, sentence", [
-    (None, "by --master_ip or by system.master_url"), ("{}", "by --master_ip or by system.master_url"),
-    ("{", "is not JSON"), ('{"master_url": "elsewhere"}', "system.master_url must be http://host:port")])
+@pytest.mark.parametrize(
+    "content, sentence",
+    [
+        (None, "by --master_ip or by system.master_url"),
+        ("{}", "by --master_ip or by system.master_url"),
+        ("{", "is not JSON"),
+        ('{"master_url": "elsewhere"}', "system.master_url must be http://host:port"),
+    ],
+)
 def test_a_file_that_does_not_lead_to_a_master_is_one_sentence_and_exit_code_2(run_worker, tmp_path, content, sentence):
     flags = []
     if content is not None:
@@ -157,7 +225,8 @@ def test_a_file_that_does_not_lead_to_a_master_is_one_sentence_and_exit_code_2(r
 
 
 def test_a_build_gets_what_flags_file_environment_and_master_say_together_and_logs_what_came_of_it(
-        tmp_path, monkeypatch, caplog):
+    tmp_path, monkeypatch, caplog
+):
     got = []
 
     class Trainer:
@@ -172,19 +241,23 @@ def test_a_build_gets_what_flags_file_environment_and_master_say_together_and_lo
     monkeypatch.setattr("flq.worker.program.build_trainer", Trainer)
     (tmp_path / "own.json").write_text('{"jetson_optimization": {"prefetch_size": 9}, "data_dir": "/of/the/file"}')
     args = parse_flags(["--worker_id", "3", "--master_ip", "x", "--gpu_memory_limit_mb", "256"])
-    worker = Worker(args, "name", MasterClient(unused_url(), 3), read_own_file(str(tmp_path / "own.json")),
-                    str(tmp_path))
+    worker = Worker(
+        args, "name", MasterClient(unused_url(), 3), read_own_file(str(tmp_path / "own.json")), str(tmp_path)
+    )
     with caplog.at_level("INFO", "flq"):
         event = worker._do(Build(SETTINGS))
     assert event == Built(7, Trainer.layout)
     ((settings, worker_id),) = got
     assert worker_id == 3 and settings["dataset"]["data_dir"] == "/of/the/file"
-    assert settings["jetson_optimization"] == dict(SETTINGS["jetson_optimization"], gpu_memory_limit_mb=256,
-                                                   prefetch_size=9)
-    assert caplog.messages == ["worker 3: start=reading_data dataset=digits model=mlp",  # for a bar
-                               "worker 3: gpu memory limit: asked 256 MB, set to 256 MB on GPU 0 of 1",
-                               "worker 3: 7 samples, 4 parameters",
-                               "worker 3: start=waiting_for_the_first_round rounds=30"]
+    assert settings["jetson_optimization"] == dict(
+        SETTINGS["jetson_optimization"], gpu_memory_limit_mb=256, prefetch_size=9
+    )
+    assert caplog.messages == [
+        "worker 3: start=reading_data dataset=digits model=mlp",  # for a bar
+        "worker 3: gpu memory limit: asked 256 MB, set to 256 MB on GPU 0 of 1",
+        "worker 3: 7 samples, 4 parameters",
+        "worker 3: start=waiting_for_the_first_round rounds=30",
+    ]
 
 
 SITE = """
@@ -195,14 +268,23 @@ program.build_trainer = build_trainer
 """
 
 
-@pytest.mark.parametrize("error, sentence", [
-    ("MemoryError()", "worker 0 can not go on: MemoryError: no message"),
-    ("RuntimeError('CUDA is out of memory\\nline 2')", "worker 0 can not go on: RuntimeError: CUDA is out of memory")])
+@pytest.mark.parametrize(
+    "error, sentence",
+    [
+        ("MemoryError()", "worker 0 can not go on: MemoryError: no message"),
+        (
+            "RuntimeError('CUDA is out of memory\\nline 2')",
+            "worker 0 can not go on: RuntimeError: CUDA is out of memory",
+        ),
+    ],
+)
 def test_an_error_of_the_training_is_one_sentence_and_the_trace_is_in_the_log(run_worker, tmp_path, error, sentence):
     (tmp_path / "flq_worker.py").unlink()
     (tmp_path / "flq_worker.py").write_text(
-        "import os, sys" + SITE.format(error=error)
-        + "sys.exit(command_line.main(None, os.path.dirname(os.path.abspath(__file__))))\n")
+        "import os, sys"
+        + SITE.format(error=error)
+        + "sys.exit(command_line.main(None, os.path.dirname(os.path.abspath(__file__))))\n"
+    )
     with StandIn([registration(SETTINGS)]) as stand_in:
         code, lines = run_worker(stand_in.url)
     assert code == 1
@@ -212,8 +294,13 @@ def test_an_error_of_the_training_is_one_sentence_and_the_trace_is_in_the_log(ru
 
 def worker_of(stand_in, tmp_path, trainer):
     """Return a worker that has joined and is to train."""
-    worker = Worker(parse_flags(["--worker_id", "3", "--master_ip", "x"]), "name", MasterClient(stand_in.url, 3),
-                    read_own_file(None), str(tmp_path))
+    worker = Worker(
+        parse_flags(["--worker_id", "3", "--master_ip", "x"]),
+        "name",
+        MasterClient(stand_in.url, 3),
+        read_own_file(None),
+        str(tmp_path),
+    )
     worker._trainer = trainer
     worker._pulse.start()
     worker._pulse.follow(2, 0.03)
@@ -222,6 +309,7 @@ def worker_of(stand_in, tmp_path, trainer):
 
 def test_a_worker_that_trains_keeps_its_lease(tmp_path):
     with StandIn([response("200 OK", {})] * 3, keeps=True) as stand_in:
+
         class PatientTrainer:
             """Trains until three heartbeats have come."""
 
@@ -245,6 +333,7 @@ def test_a_worker_that_trains_keeps_its_lease(tmp_path):
 
 def test_a_device_without_memory_is_no_end_and_is_told_with_the_next_report(tmp_path):
     with StandIn([response("200 OK", {})], keeps=True) as stand_in:
+
         class SmallDevice:
             """Has memory in the second round only."""
 

@@ -35,14 +35,28 @@ from .laq_grid import LAQ, MidRise
 from .lowrank import LOWRANK, LowRank
 from .uniform import LAQ8, Grid, Sign, Stochastic
 
-__all__ = ["FLOAT32", "LAQ", "LAQ8", "LOWRANK", "QUANTIZERS", "Noise", "Payload", "Quantizer", "decode", "plus",
-           "statistics_of"]
+__all__ = [
+    "FLOAT32",
+    "LAQ",
+    "LAQ8",
+    "LOWRANK",
+    "QUANTIZERS",
+    "Noise",
+    "Payload",
+    "Quantizer",
+    "decode",
+    "plus",
+    "statistics_of",
+]
 
 Quantizer = Union[Float32, Sign, Grid, Stochastic, MidRise, LowRank]
 
 QUANTIZERS: Dict[int, Quantizer] = {
-    codec.codec_id: codec for codec in [Float32(), Sign(), Stochastic(), LowRank()]
-    + [Grid(bits) for bits in range(2, 9)] + [MidRise(bits) for bits in range(1, 9)]}
+    codec.codec_id: codec
+    for codec in [Float32(), Sign(), Stochastic(), LowRank()]
+    + [Grid(bits) for bits in range(2, 9)]
+    + [MidRise(bits) for bits in range(1, 9)]
+}
 
 
 def decode(codec: Quantizer, payload: Payload, layout: Layout) -> Vector:

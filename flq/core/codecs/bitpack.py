@@ -77,7 +77,7 @@ def has_all_ones(packed: np.ndarray, n_codes: int, bits: int) -> bool:
     if bits == 8:
         return int(packed.max()) == 255
     if bits not in (2, 4):
-        return int(unpack(packed, n_codes, bits).max()) == 2 ** bits - 1
+        return int(unpack(packed, n_codes, bits).max()) == 2**bits - 1
     ones = packed & (packed >> np.uint8(1))  # bit i: bits i and i + 1 are set
     if bits == 4:
         ones &= ones >> np.uint8(2)
@@ -85,6 +85,7 @@ def has_all_ones(packed: np.ndarray, n_codes: int, bits: int) -> bool:
 
 
 # -- 2 and 4 bits ----------------------------------------------------------------------------
+
 
 def _meet_in_low_bytes(words: np.ndarray, bits: int) -> np.ndarray:
     """Pack 8 / bits neighbours into the lowest of their bytes. What gathers in the others is of no use."""
@@ -100,13 +101,14 @@ def _leave_low_bytes(packed: np.ndarray, bits: int) -> np.ndarray:
     words = packed.astype("<u%d" % (8 // bits))
     if bits == 2:
         words |= words << words.dtype.type(12)
-        words &= words.dtype.type(0x000f000f)
+        words &= words.dtype.type(0x000F000F)
     words |= words << words.dtype.type(8 - bits)
-    words &= words.dtype.type(0x03030303 if bits == 2 else 0x0f0f)
+    words &= words.dtype.type(0x03030303 if bits == 2 else 0x0F0F)
     return words.view(np.uint8)
 
 
 # -- 3, 5, 6 and 7 bits ----------------------------------------------------------------------
+
 
 def _mask(lane: int, used: int) -> np.uint64:
     """Return a word in which the low ``used`` bits of every lane of ``lane`` bits are set."""
@@ -153,5 +155,5 @@ def _low_bytes_spread(low: np.ndarray, n_words: int, n_low: int) -> np.ndarray:
     :func:`_take_apart` ignores.
     """
     padded = np.zeros(n_words * n_low + 8, np.uint8)
-    padded[:low.size] = low
+    padded[: low.size] = low
     return np.ndarray((n_words,), "<u8", padded, strides=(n_low,)).copy()

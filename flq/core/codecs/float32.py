@@ -26,8 +26,9 @@ class Float32:
         """Return the payload's length in bytes."""
         return 4 * layout.n_params
 
-    def encode(self, vector: Vector, layout: Layout, noise: Noise = None, rest: Optional[Vector] = None,
-               limit: int = 0) -> Payload:
+    def encode(
+        self, vector: Vector, layout: Layout, noise: Noise = None, rest: Optional[Vector] = None, limit: int = 0
+    ) -> Payload:
         """Return the little-endian bytes of the values, uint8 (4 * n_params,); ``rest`` becomes zeros."""
         payload = vector.astype("<f4").view(np.uint8)
         self.check(payload, layout)
@@ -40,8 +41,9 @@ class Float32:
         check_length(payload, self.payload_size(layout))
         check_exact(payload.view("<f4"))
 
-    def add_to(self, out: Vector, payload: Payload, layout: Layout, weight: float = 1.0,
-               base: Optional[Vector] = None) -> None:
+    def add_to(
+        self, out: Vector, payload: Payload, layout: Layout, weight: float = 1.0, base: Optional[Vector] = None
+    ) -> None:
         """Set ``out`` to ``base`` + ``weight`` * the decoded vector; ``base`` None is ``out`` itself."""
         self.add_all(out, [(payload, weight)], layout, base)
 
@@ -52,7 +54,7 @@ class Float32:
 
 def statistics_of(payload: Payload, layout: Layout) -> Vector:
     """Return the part of a payload that holds the moving statistics, float32; with every codec it is the last."""
-    return payload[payload.size - 4 * (layout.n_params - layout.n_trained):].view("<f4")
+    return payload[payload.size - 4 * (layout.n_params - layout.n_trained) :].view("<f4")
 
 
 def check_length(payload: Payload, expected: int) -> None:
@@ -65,7 +67,7 @@ def check_exact(values: Vector) -> None:
     """Raise CodecError unless every value is finite."""
     is_finite = np.empty(min(BLOCK, values.size), bool)
     for part in blocks(values.size):
-        if not np.isfinite(values[part], out=is_finite[:part.stop - part.start]).all():
+        if not np.isfinite(values[part], out=is_finite[: part.stop - part.start]).all():
             raise CodecError("the vector holds NaN or infinite values, expected finite ones")
 
 
@@ -77,5 +79,5 @@ def add_exact(out: Vector, weighted: Sequence[Tuple[Vector, float]], base: Optio
         for values, weight in weighted:
             summand = values[part]
             if weight != 1.0:
-                summand = np.multiply(summand, np.float32(weight), out=scratch[:summand.size])
+                summand = np.multiply(summand, np.float32(weight), out=scratch[: summand.size])
             total = np.add(total, summand, out=out[part])

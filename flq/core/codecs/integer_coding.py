@@ -17,27 +17,31 @@ from ...errors import CodecError
 from . import rans
 
 ESCAPE = rans.N_SYMBOLS - 1
-LARGEST = 32767      # magnitude; what is above the escape, shifted, still fits into 16 bits
+LARGEST = 32767  # magnitude; what is above the escape, shifted, still fits into 16 bits
 N_CLASSES = 32
-MOST_BYTES = 4       # of plain bits for one number: 10 planes, 16 bits and a sign
+MOST_BYTES = 4  # of plain bits for one number: 10 planes, 16 bits and a sign
 _N_TABLES = 12
 
 # How often each symbol comes, of 4096, in classes 0 to 11.
-FREQUENCIES = np.array([
-    [4081, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1],
-    [4081, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1],
-    [4073, 9, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1],
-    [4046, 36, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1],
-    [3939, 143, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1],
-    [3716, 359, 8, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1],
-    [3347, 672, 57, 8, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1],
-    [3007, 891, 150, 28, 8, 2, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1],
-    [2476, 1171, 313, 89, 29, 8, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1],
-    [1882, 1383, 558, 195, 56, 11, 2, 1, 1, 1, 1, 1, 1, 1, 1, 1],
-    [1546, 1198, 665, 370, 177, 70, 39, 17, 7, 1, 1, 1, 1, 1, 1, 1],
-    [1072, 1061, 690, 441, 319, 191, 123, 75, 41, 32, 24, 9, 11, 2, 1, 4],
-])
+FREQUENCIES = np.array(
+    [
+        [4081, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1],
+        [4081, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1],
+        [4073, 9, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1],
+        [4046, 36, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1],
+        [3939, 143, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1],
+        [3716, 359, 8, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1],
+        [3347, 672, 57, 8, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1],
+        [3007, 891, 150, 28, 8, 2, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1],
+        [2476, 1171, 313, 89, 29, 8, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1],
+        [1882, 1383, 558, 195, 56, 11, 2, 1, 1, 1, 1, 1, 1, 1, 1, 1],
+        [1546, 1198, 665, 370, 177, 70, 39, 17, 7, 1, 1, 1, 1, 1, 1, 1],
+        [1072, 1061, 690, 441, 319, 191, 123, 75, 41, 32, 24, 9, 11, 2, 1, 4],
+    ]
+)
 TABLES = rans.tables_of(FREQUENCIES)
+
+
 def table_of(classes: np.ndarray) -> np.ndarray:
     """Return the table of each class."""
     return np.where(classes < _N_TABLES, classes, _N_TABLES - 2 + classes % 2)
@@ -109,7 +113,7 @@ def decode(coded: np.ndarray, classes: np.ndarray) -> Tuple[np.ndarray, int]:
     """
     symbols, start = rans.decode(coded, table_of(classes), TABLES)
     magnitudes, shifts = symbols.astype(np.int32), shift_of(classes)
-    is_escaped, bits = symbols == ESCAPE, _Bits(coded[start:start + MOST_BYTES * symbols.size])
+    is_escaped, bits = symbols == ESCAPE, _Bits(coded[start : start + MOST_BYTES * symbols.size])
     n_planes = int(shifts.max(initial=0))
     planes = [bits.take(np.count_nonzero(shifts > plane)) for plane in range(n_planes)]
     above = np.packbits(bits.take(16 * np.count_nonzero(is_escaped)), bitorder="little").view("<u2")
@@ -133,16 +137,17 @@ class _Bits:
 
     def take(self, n_bits: int) -> np.ndarray:
         """Return the next bits, uint8 (n_bits,)."""
-        taken = self._bits[self._at:self._at + n_bits]
+        taken = self._bits[self._at : self._at + n_bits]
         if taken.size < n_bits:
-            raise CodecError("the plain bits after the coded symbols are truncated: %d are missing"
-                             % (n_bits - taken.size))
+            raise CodecError(
+                "the plain bits after the coded symbols are truncated: %d are missing" % (n_bits - taken.size)
+            )
         self._at += n_bits
         return taken
 
     def end(self) -> int:
         """Return the number of bytes read; raise CodecError if the rest of the last one is not zeros."""
         n_bytes = -(-self._at // 8)
-        if self._bits[self._at:8 * n_bytes].any():
+        if self._bits[self._at : 8 * n_bytes].any():
             raise CodecError("the padding bits after the codes are set, expected zeros")
         return n_bytes

@@ -24,7 +24,7 @@ class MidRise(Grid):
     def __init__(self, bits: int) -> None:
         super().__init__(bits)
         self.codec_id = LAQ + bits
-        self.top = (2 ** bits - 1) / 2  # levels up and down, half a step off zero
+        self.top = (2**bits - 1) / 2  # levels up and down, half a step off zero
 
     def _scaled(self, layout: Layout) -> Layout:
         return whole_vector(layout)
@@ -33,8 +33,8 @@ class MidRise(Grid):
         """Do nothing: all codes are in use."""
 
     def _decoder(self, scale: np.float32, weight: float) -> Decoder:
-        levels = np.arange(1 - 2 ** self.bits, 2 ** self.bits, 2).astype(np.float32)  # 2c - L
-        levels /= np.float32(2 ** self.bits - 1)
+        levels = np.arange(1 - 2**self.bits, 2**self.bits, 2).astype(np.float32)  # 2c - L
+        levels /= np.float32(2**self.bits - 1)
         levels *= scale
         levels *= np.float32(weight)
         if 8 % self.bits == 0:
@@ -42,4 +42,5 @@ class MidRise(Grid):
 
         def decode(packed: Payload, values: Vector) -> None:
             np.take(levels, unpack(packed, values.size, self.bits), out=values, mode="clip")
+
         return decode

@@ -118,10 +118,10 @@ def _read_zlib(data: Payload, n_bytes: int) -> Payload:
     decompressor = zlib.decompressobj(-zlib.MAX_WBITS)
     try:
         for start in range(0, data.size, PIECE):
-            piece = decompressor.decompress(data[start:start + PIECE], n_bytes - n_read + 1)
+            piece = decompressor.decompress(data[start : start + PIECE], n_bytes - n_read + 1)
             if n_read + len(piece) > n_bytes:
                 raise _not_whole(n_bytes)
-            planes[n_read:n_read + len(piece)] = np.frombuffer(piece, np.uint8)
+            planes[n_read : n_read + len(piece)] = np.frombuffer(piece, np.uint8)
             n_read += len(piece)
     except zlib.error:
         raise CodecError("the coded payload is no deflate stream") from None
@@ -133,12 +133,18 @@ def _read_zlib(data: Payload, n_bytes: int) -> Payload:
 def _read_zstd(data: Payload, n_bytes: int) -> Payload:
     package = _zstandard()
     if package is None:
-        raise Conflict("the payload is coded with zstd, which this machine can not read",
-                       "install zstandard here, or register again")
+        raise Conflict(
+            "the payload is coded with zstd, which this machine can not read",
+            "install zstandard here, or register again",
+        )
     try:
         frame = package.get_frame_parameters(data)
-        if frame.content_size != n_bytes or frame.dict_id or frame.window_size > ZSTD_WINDOW or (
-                _zstd_end(data, package.frame_header_size(data), frame.has_checksum) != data.size):
+        if (
+            frame.content_size != n_bytes
+            or frame.dict_id
+            or frame.window_size > ZSTD_WINDOW
+            or (_zstd_end(data, package.frame_header_size(data), frame.has_checksum) != data.size)
+        ):
             raise _not_whole(n_bytes)
         planes = package.ZstdDecompressor(max_window_size=ZSTD_WINDOW).decompress(data, max_output_size=n_bytes)
     except package.ZstdError:

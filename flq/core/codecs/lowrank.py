@@ -26,8 +26,9 @@ class LowRank:
         """Return the length in bytes of the longest payload; for 8 bits per parameter and more there are others."""
         return 1024 + layout.n_trained + 4 * (layout.n_params - layout.n_trained)
 
-    def encode(self, vector: Vector, layout: Layout, noise: Noise = None, rest: Optional[Vector] = None,
-               limit: int = 0) -> Payload:
+    def encode(
+        self, vector: Vector, layout: Layout, noise: Noise = None, rest: Optional[Vector] = None, limit: int = 0
+    ) -> Payload:
         """Return the best payload of at most ``limit`` bytes, uint8.
 
         Raises
@@ -38,7 +39,7 @@ class LowRank:
         payload = fit(vector, layout, limit)
         if rest is not None:
             self.add_to(rest, payload, layout, -1.0, vector)
-            rest[layout.n_trained:] = 0.0
+            rest[layout.n_trained :] = 0.0
         return payload
 
     def check(self, payload: Payload, layout: Layout) -> None:
@@ -50,8 +51,9 @@ class LowRank:
             if not bound < 1e38:
                 raise CodecError("the payload stands for values up to %.3g, expected finite float32" % bound)
 
-    def add_to(self, out: Vector, payload: Payload, layout: Layout, weight: float = 1.0,
-               base: Optional[Vector] = None) -> None:
+    def add_to(
+        self, out: Vector, payload: Payload, layout: Layout, weight: float = 1.0, base: Optional[Vector] = None
+    ) -> None:
         """Set ``out`` to ``base`` + ``weight`` * the decoded vector; ``base`` None is ``out`` itself."""
         self.add_all(out, [(payload, weight)], layout, base)
 
@@ -65,5 +67,8 @@ class LowRank:
                 values *= weight
                 total = np.add(total, values, out=out[where])
         statistics = slice(layout.n_trained, None)
-        add_exact(out[statistics], [(statistics_of(payload, layout), weight) for payload, weight in weighted],
-                  None if base is None else base[statistics])
+        add_exact(
+            out[statistics],
+            [(statistics_of(payload, layout), weight) for payload, weight in weighted],
+            None if base is None else base[statistics],
+        )

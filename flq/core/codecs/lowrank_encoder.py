@@ -22,12 +22,12 @@ from . import integer_coding
 from .float32 import Payload, check_exact
 from .lowrank_payload import MOST_COMPONENTS, UNIT_SCALE, class_of, matrix_shape
 
-ROUNDING = 0.35       # added before truncation; 0.5 would be to the nearest
-WIDEST_GRAM = 1024    # rows or columns up to which all singular vectors are computed
-N_PASSES = 3          # of subspace iteration, above
-N_HALVINGS = 12       # of the interval that the step is in
+ROUNDING = 0.35  # added before truncation; 0.5 would be to the nearest
+WIDEST_GRAM = 1024  # rows or columns up to which all singular vectors are computed
+N_PASSES = 3  # of subspace iteration, above
+N_HALVINGS = 12  # of the interval that the step is in
 LARGEST_VALUE = 1e30  # a singular value of a matrix of such values is a float32 too
-N_TRIES = 20          # to hit the number of bytes from below
+N_TRIES = 20  # to hit the number of bytes from below
 
 
 class Piece(NamedTuple):
@@ -79,20 +79,29 @@ def fit(vector: Vector, layout: Layout, limit: int) -> Payload:
     check_exact(vector)
     peak = max(float(vector.max()), -float(vector.min()))
     if peak > LARGEST_VALUE:
-        raise CodecError("the vector holds values up to %.3g, which leave no room for its factors, expected at most %g"
-                         % (peak, LARGEST_VALUE))
-    statistics = vector[layout.n_trained:].astype("<f4").view(np.uint8)
+        raise CodecError(
+            "the vector holds values up to %.3g, which leave no room for its factors, expected at most %g"
+            % (peak, LARGEST_VALUE)
+        )
+    statistics = vector[layout.n_trained :].astype("<f4").view(np.uint8)
     trained, room = layout.trained, limit - statistics.size
     with one_thread():
-        pieces = [_piece(values, matrix_shape(tensor), room)
-                  for values, tensor in zip(unflatten(vector[:layout.n_trained], trained), trained.tensors)]
-    largest = max(float(np.abs(numbers).max()) for piece in pieces
-                  for numbers in ((piece.left, piece.right) if piece.is_matrix else (piece.values,)))
+        pieces = [
+            _piece(values, matrix_shape(tensor), room)
+            for values, tensor in zip(unflatten(vector[: layout.n_trained], trained), trained.tensors)
+        ]
+    largest = max(
+        float(np.abs(numbers).max())
+        for piece in pieces
+        for numbers in ((piece.left, piece.right) if piece.is_matrix else (piece.values,))
+    )
     widest = 2.0 * max(largest, 1e-30)  # with this step nothing is left
     n_zeros = _size(_drafts(pieces, widest))
     if not n_zeros <= room:
-        raise CodecError("%d bytes do not hold an update of this model, expected at least %d"
-                         % (limit, math.ceil(n_zeros) + statistics.size))
+        raise CodecError(
+            "%d bytes do not hold an update of this model, expected at least %d"
+            % (limit, math.ceil(n_zeros) + statistics.size)
+        )
     target, narrowest = float(room), widest / (2.0 * integer_coding.LARGEST)
     for _ in range(N_TRIES):
         step = _search(pieces, narrowest, widest, target)
@@ -127,7 +136,7 @@ def _piece(values: np.ndarray, shape: Optional[Tuple[int, int]], n_bytes: int) -
     wide = matrix if is_wide else matrix.T
     vectors, sigmas = _left_vectors(wide, n_most)
     scaled = (vectors * (sigmas.astype(np.float32) * peak)).T  # sigma u
-    others = wide.T.dot(vectors).T * peak                      # sigma v
+    others = wide.T.dot(vectors).T * peak  # sigma v
     left, right = (scaled, others) if is_wide else (others, scaled)
     return Piece(values.reshape(shape), sigmas * float(peak), np.ascontiguousarray(left), np.ascontiguousarray(right))
 
@@ -135,7 +144,7 @@ def _piece(values: np.ndarray, shape: Optional[Tuple[int, int]], n_bytes: int) -
 def _left_vectors(matrix: np.ndarray, n_most: int) -> Tuple[np.ndarray, np.ndarray]:
     """Return the first left singular vectors (rows, n), float32, and singular values (n,), of a wide matrix."""
     if matrix.shape[0] > WIDEST_GRAM:
-        basis = np.ascontiguousarray(matrix[:, :2 * n_most])  # any start that touches all rows
+        basis = np.ascontiguousarray(matrix[:, : 2 * n_most])  # any start that touches all rows
         for _ in range(N_PASSES):
             basis, _ = np.linalg.qr(matrix.dot(matrix.T.dot(basis)))
         inner = basis.T.dot(matrix)
@@ -190,8 +199,10 @@ def _size(drafts: List[Draft]) -> float:
 def _joined(drafts: List[Draft], rows: List[np.ndarray]) -> Tuple[np.ndarray, np.ndarray]:
     """Return the numbers of all rows, and the class of each; there may be none."""
     classes = np.array([class_ for draft in drafts for class_ in draft.classes], np.int64)
-    return (np.concatenate([np.zeros(0, np.int32)] + rows),
-            np.repeat(classes, np.array([row.size for row in rows], np.int64)))
+    return (
+        np.concatenate([np.zeros(0, np.int32)] + rows),
+        np.repeat(classes, np.array([row.size for row in rows], np.int64)),
+    )
 
 
 def _payload(pieces: List[Piece], step: float) -> Payload:
@@ -201,8 +212,9 @@ def _payload(pieces: List[Piece], step: float) -> Payload:
     rows = [row for draft in drafts for row in draft.rows]
     numbers, classes = _joined(drafts, [np.where(values < 0, -row, row) for values, row in zip(exact, rows)])
     said = [byte for draft in drafts for byte in draft.said]
-    return np.concatenate([np.array([step], "<f4").view(np.uint8), np.array(said, np.uint8),
-                           integer_coding.encode(numbers, classes)])
+    return np.concatenate(
+        [np.array([step], "<f4").view(np.uint8), np.array(said, np.uint8), integer_coding.encode(numbers, classes)]
+    )
 
 
 def _exact(piece: Piece, draft: Draft) -> List[np.ndarray]:

@@ -34,12 +34,20 @@ from . import integer_coding
 from .float32 import Payload
 
 FEWEST_ELEMENTS = 4000  # of a tensor that is decomposed
-FEWEST_COLUMNS = 8      # and rows
+FEWEST_COLUMNS = 8  # and rows
 MOST_COMPONENTS = 255
-UNIT_SCALE = 16         # the scale that means gamma = step
+UNIT_SCALE = 16  # the scale that means gamma = step
 LARGEST_KEPT = 1 << 16  # bytes of a payload that is read once for two uses
-_MANTISSAS = (1.0, 0.917004043204671, 0.8408964152537145, 0.7711054127039704,  # 2**(-i / 8), written down: the
-              0.7071067811865476, 0.6484197773255048, 0.5946035575013605, 0.5452538663326288)  # last bit of pow varies
+_MANTISSAS = (
+    1.0,
+    0.917004043204671,
+    0.8408964152537145,
+    0.7711054127039704,  # 2**(-i / 8), written down: the
+    0.7071067811865476,
+    0.6484197773255048,
+    0.5946035575013605,
+    0.5452538663326288,
+)  # last bit of pow varies
 GAMMAS = np.array([_MANTISSAS[s % 8] * 2.0 ** (2 - s // 8) for s in range(256)], np.float32)  # gamma / step
 
 
@@ -61,7 +69,7 @@ def matrix_shape(tensor: Tensor) -> Optional[Tuple[int, int]]:
 
 def class_of(scale: int, length: int) -> int:
     """Return the class of y or z of a component: log2 of its root mean square, in half steps."""
-    quarters = scale - UNIT_SCALE - ((length ** 4).bit_length() - 1) + 34
+    quarters = scale - UNIT_SCALE - ((length**4).bit_length() - 1) + 34
     return min(max((quarters + 2) // 4, 0), integer_coding.N_CLASSES - 1)
 
 
@@ -75,9 +83,9 @@ def values_of(part: Part, tensor: Tensor) -> Vector:
     n_rows = max(1, BLOCK // matrix.shape[1])
     scratch = np.empty((min(n_rows, matrix.shape[0]), matrix.shape[1]), np.float32)
     for start in range(0, matrix.shape[0], n_rows):
-        rows = matrix[start:start + n_rows]
-        for y, z in zip(left[:, start:start + n_rows], right):
-            rows += np.multiply(y[:, np.newaxis], z, out=scratch[:y.size])
+        rows = matrix[start : start + n_rows]
+        for y, z in zip(left[:, start : start + n_rows], right):
+            rows += np.multiply(y[:, np.newaxis], z, out=scratch[: y.size])
     return values
 
 
@@ -101,7 +109,7 @@ def _parse(data: bytes, layout: Layout) -> List[Part]:
 
 
 def _read(payload: Payload, layout: Layout) -> List[Part]:
-    payload = payload[:max(payload.size - 4 * (layout.n_params - layout.n_trained), 0)]
+    payload = payload[: max(payload.size - 4 * (layout.n_params - layout.n_trained), 0)]
     tensors = layout.trained.tensors
     shapes = [matrix_shape(tensor) for tensor in tensors]
     if payload.size < 4 + sum(2 if shape is None else 1 for shape in shapes):
@@ -112,7 +120,7 @@ def _read(payload: Payload, layout: Layout) -> List[Part]:
     scales, rows, at = [], [], 4  # of each tensor; (class, length) of each row of numbers
     for tensor, shape in zip(tensors, shapes):
         n_bytes = 2 if shape is None else 1 + int(payload[at]) if at < payload.size else 1
-        said = payload[at:at + n_bytes].tolist()
+        said = payload[at : at + n_bytes].tolist()
         if len(said) < n_bytes:
             raise CodecError("the payload is truncated in the scales of tensor %r" % tensor.name)
         at += n_bytes
@@ -120,12 +128,14 @@ def _read(payload: Payload, layout: Layout) -> List[Part]:
             scales.append(said[:1])
             rows.append((said[1], tensor.size))
             if said[1] >= integer_coding.N_CLASSES:
-                raise CodecError("tensor %r has class %d, expected one below %d"
-                                 % (tensor.name, said[1], integer_coding.N_CLASSES))
+                raise CodecError(
+                    "tensor %r has class %d, expected one below %d" % (tensor.name, said[1], integer_coding.N_CLASSES)
+                )
         else:
             if said[0] > min(shape):
-                raise CodecError("tensor %r has %d components, expected at most %d"
-                                 % (tensor.name, said[0], min(shape)))
+                raise CodecError(
+                    "tensor %r has %d components, expected at most %d" % (tensor.name, said[0], min(shape))
+                )
             scales.append(said[1:])
             rows += [(class_of(scale, length), length) for scale in said[1:] for length in shape]
     classes = np.repeat(np.array([row[0] for row in rows], np.int64), np.array([row[1] for row in rows], np.int64))
@@ -144,11 +154,14 @@ def _parts(values: Vector, scales: List[List[int]], step: np.float32, tensors: S
     for tensor, of_tensor in zip(tensors, scales):
         shape = matrix_shape(tensor)
         length = tensor.size if shape is None else len(of_tensor) * sum(shape)
-        numbers = values[start:start + length].reshape(max(len(of_tensor), 1), -1)
+        numbers = values[start : start + length].reshape(max(len(of_tensor), 1), -1)
         start += length
         gammas = step * GAMMAS[of_tensor]
-        yield Part(gammas, numbers, None) if shape is None else Part(
-            gammas, numbers[:len(of_tensor), :shape[0]], numbers[:len(of_tensor), shape[0]:])
+        yield (
+            Part(gammas, numbers, None)
+            if shape is None
+            else Part(gammas, numbers[: len(of_tensor), : shape[0]], numbers[: len(of_tensor), shape[0] :])
+        )
 
 
 def largest(part: Part) -> float:

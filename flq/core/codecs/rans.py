@@ -27,10 +27,10 @@ import numpy as np
 from ...errors import CodecError
 
 N_SYMBOLS = 16
-SCALE_BITS = 12            # a distribution sums to 2**12
-LOW = 1 << 16              # a state is in LOW .. 2**32 - 1
+SCALE_BITS = 12  # a distribution sums to 2**12
+LOW = 1 << 16  # a state is in LOW .. 2**32 - 1
 SYMBOLS_PER_LANE = 4096
-MOST_IN_ONE_LANE = 2 ** 17 - 1
+MOST_IN_ONE_LANE = 2**17 - 1
 
 
 class Tables(NamedTuple):
@@ -95,7 +95,7 @@ def _encode_in_one_lane(frequencies: List[int], sums: List[int]) -> Tuple[int, L
     state, words = LOW, []
     for frequency, below in zip(reversed(frequencies), reversed(sums)):
         if state >= frequency << (32 - SCALE_BITS):
-            words.append(state & 0xffff)
+            words.append(state & 0xFFFF)
             state >>= 16
         state = (state // frequency << SCALE_BITS) + state % frequency + below
     words.reverse()
@@ -105,10 +105,10 @@ def _encode_in_one_lane(frequencies: List[int], sums: List[int]) -> Tuple[int, L
 def _encode_in_lanes(frequencies: np.ndarray, sums: np.ndarray, lanes: int) -> Tuple[np.ndarray, np.ndarray]:
     states, pieces = np.full(lanes, LOW, np.int64), []
     for start in reversed(range(0, frequencies.size, lanes)):
-        frequency, below = frequencies[start:start + lanes], sums[start:start + lanes]
-        now = states[:frequency.size]  # the last step may not fill all lanes
+        frequency, below = frequencies[start : start + lanes], sums[start : start + lanes]
+        now = states[: frequency.size]  # the last step may not fill all lanes
         is_full = now >= frequency << (32 - SCALE_BITS)
-        pieces.append(now[is_full] & 0xffff)
+        pieces.append(now[is_full] & 0xFFFF)
         now[is_full] >>= 16
         quotient, rest = np.divmod(now, frequency)
         now[:] = (quotient << SCALE_BITS) + rest + below
@@ -139,19 +139,21 @@ def decode(stream: np.ndarray, which: np.ndarray, tables: Tables) -> Tuple[np.nd
     """
     lanes = n_lanes(which.size)
     if stream.size < 4 * lanes:
-        raise CodecError("the coded symbols are truncated: got %d bytes, expected at least %d"
-                         % (stream.size, 4 * lanes))
-    states = stream[:4 * lanes].view("<u4").astype(np.int64)
+        raise CodecError(
+            "the coded symbols are truncated: got %d bytes, expected at least %d" % (stream.size, 4 * lanes)
+        )
+    states = stream[: 4 * lanes].view("<u4").astype(np.int64)
     n_words = min((stream.size - 4 * lanes) // 2, which.size)  # a symbol reads one at most
-    words = stream[4 * lanes:4 * lanes + 2 * n_words].view("<u2").astype(np.int64)
+    words = stream[4 * lanes : 4 * lanes + 2 * n_words].view("<u2").astype(np.int64)
     symbols, n_words, states = (_decode_in_one_lane if lanes == 1 else _decode_in_lanes)(states, words, which, tables)
     if (states != LOW).any():
         raise CodecError("the coded symbols do not end where they began: no encoder makes such a stream")
     return symbols, 4 * lanes + 2 * n_words
 
 
-def _decode_in_one_lane(states: np.ndarray, words: np.ndarray, which: np.ndarray,
-                        tables: Tables) -> Tuple[np.ndarray, int, np.ndarray]:
+def _decode_in_one_lane(
+    states: np.ndarray, words: np.ndarray, which: np.ndarray, tables: Tables
+) -> Tuple[np.ndarray, int, np.ndarray]:
     state, symbols, at, words = int(states[0]), bytearray(which.size), 0, words.tolist()
     frequencies, sums = tables.frequencies.tolist(), tables.sums.tolist()
     symbol_of = memoryview(tables.symbols.ravel())
@@ -167,20 +169,21 @@ def _decode_in_one_lane(states: np.ndarray, words: np.ndarray, which: np.ndarray
     return np.frombuffer(symbols, np.uint8), at, np.array([state])
 
 
-def _decode_in_lanes(states: np.ndarray, words: np.ndarray, which: np.ndarray,
-                     tables: Tables) -> Tuple[np.ndarray, int, np.ndarray]:
+def _decode_in_lanes(
+    states: np.ndarray, words: np.ndarray, which: np.ndarray, tables: Tables
+) -> Tuple[np.ndarray, int, np.ndarray]:
     symbols, at, lanes = np.empty(which.size, np.uint8), 0, states.size
     for start in range(0, which.size, lanes):
-        table = which[start:start + lanes]
-        now = states[:table.size]
+        table = which[start : start + lanes]
+        now = states[: table.size]
         slot = now & (1 << SCALE_BITS) - 1
         symbol = tables.symbols[table, slot]
-        symbols[start:start + lanes] = symbol
+        symbols[start : start + lanes] = symbol
         now[:] = tables.frequencies[table, symbol] * (now >> SCALE_BITS) + slot - tables.sums[table, symbol]
         is_empty = np.flatnonzero(now < LOW)
         if at + is_empty.size > words.size:
             raise _truncated()
-        now[is_empty] = now[is_empty] << 16 | words[at:at + is_empty.size]
+        now[is_empty] = now[is_empty] << 16 | words[at : at + is_empty.size]
         at += is_empty.size
     return symbols, at, states
 

@@ -29,11 +29,13 @@ class Scaled:
 
     def payload_size(self, layout: Layout) -> int:
         """Return the payload's length in bytes."""
-        return (sum(4 + packed_size(tensor.size, self.bits) for tensor in self._scaled(layout).tensors)
-                + 4 * (layout.n_params - layout.n_trained))
+        return sum(4 + packed_size(tensor.size, self.bits) for tensor in self._scaled(layout).tensors) + 4 * (
+            layout.n_params - layout.n_trained
+        )
 
-    def encode(self, vector: Vector, layout: Layout, noise: Noise = None, rest: Optional[Vector] = None,
-               limit: int = 0) -> Payload:
+    def encode(
+        self, vector: Vector, layout: Layout, noise: Noise = None, rest: Optional[Vector] = None, limit: int = 0
+    ) -> Payload:
         """Return scales and packed codes, uint8 (payload_size,).
 
         Parameters
@@ -51,25 +53,26 @@ class Scaled:
         scaled = self._scaled(layout)
         scales, scratch = self._scales(payload, scaled), _scratch(scaled)
         exact = statistics_of(payload, layout)
-        exact[:] = vector[layout.n_trained:]
+        exact[:] = vector[layout.n_trained :]
         check_exact(exact)
         for index, (part, codes) in enumerate(self._parts(payload, scaled)):
             values = vector[part]
             scale = np.float32(self._scale(values, scratch))
             if not np.isfinite(scale):
-                raise CodecError("tensor %r holds NaN or infinite values, expected finite ones"
-                                 % scaled.tensors[index].name)
+                raise CodecError(
+                    "tensor %r holds NaN or infinite values, expected finite ones" % scaled.tensors[index].name
+                )
             scales[index] = scale
             decode = None if rest is None else self._decoder(scale, -1.0)
             for block in blocks(values.size):
-                lossy = scratch[:block.stop - block.start]
+                lossy = scratch[: block.stop - block.start]
                 packed = codes[self._bytes_of(block)]
                 packed[:] = self._pack(values[block], scale, noise, lossy)
                 if decode is not None:
                     decode(packed, lossy)
                     np.add(values[block], lossy, out=rest[part][block])
         if rest is not None:
-            rest[layout.n_trained:] = 0.0
+            rest[layout.n_trained :] = 0.0
         return payload
 
     def check(self, payload: Payload, layout: Layout) -> None:
@@ -88,8 +91,9 @@ class Scaled:
                 self._check_codes(codes[self._bytes_of(block)], block.stop - block.start)
         check_exact(statistics_of(payload, layout))
 
-    def add_to(self, out: Vector, payload: Payload, layout: Layout, weight: float = 1.0,
-               base: Optional[Vector] = None) -> None:
+    def add_to(
+        self, out: Vector, payload: Payload, layout: Layout, weight: float = 1.0, base: Optional[Vector] = None
+    ) -> None:
         """Set ``out`` to ``base`` + ``weight`` * the decoded vector; ``base`` None is ``out`` itself."""
         self.add_all(out, [(payload, weight)], layout, base)
 
@@ -104,13 +108,16 @@ class Scaled:
             decoders = [self._decoder(of_tensors[index], weight) for of_tensors, weight in zip(scales, weights)]
             source, target = (out if base is None else base)[part], out[part]
             for block in blocks(target.size):
-                total, values, where = source[block], scratch[:block.stop - block.start], self._bytes_of(block)
+                total, values, where = source[block], scratch[: block.stop - block.start], self._bytes_of(block)
                 for decode, codes in zip(decoders, codes_of_all):
                     decode(codes[where], values)
                     total = np.add(total, values, out=target[block])
         statistics = slice(layout.n_trained, None)
-        add_exact(out[statistics], [(statistics_of(payload, layout), weight) for payload, weight in weighted],
-                  None if base is None else base[statistics])
+        add_exact(
+            out[statistics],
+            [(statistics_of(payload, layout), weight) for payload, weight in weighted],
+            None if base is None else base[statistics],
+        )
 
     # -- what a codec says of its own -----------------------------------------------------
 
@@ -138,7 +145,7 @@ class Scaled:
 
     def _scales(self, payload: Payload, scaled: Layout) -> Vector:
         """Return the part of the payload that holds the scales, float32."""
-        return payload[:4 * len(scaled.tensors)].view("<f4")
+        return payload[: 4 * len(scaled.tensors)].view("<f4")
 
     def _parts(self, payload: Payload, scaled: Layout) -> Iterator[Tuple[slice, Payload]]:
         """Yield, tensor by tensor, its part of the vector and its part of the payload."""
@@ -169,10 +176,11 @@ def table_decoder(levels: Vector, bits: int) -> Decoder:
 
     def decode(packed: Payload, values: Vector) -> None:
         n_whole = values.size // per_byte
-        rows = values[:n_whole * per_byte].reshape(n_whole, per_byte)
+        rows = values[: n_whole * per_byte].reshape(n_whole, per_byte)
         np.take(table, packed[:n_whole], axis=0, out=rows, mode="clip")
         if packed.size > n_whole:
-            values[n_whole * per_byte:] = table[packed[-1], :values.size - n_whole * per_byte]
+            values[n_whole * per_byte :] = table[packed[-1], : values.size - n_whole * per_byte]
+
     return decode
 
 
@@ -197,7 +205,7 @@ class Sign(Scaled):
     def _scale(self, values: Vector, scratch: Vector) -> float:
         total = 0.0
         for block in blocks(values.size):
-            magnitudes = np.abs(values[block], out=scratch[:block.stop - block.start])
+            magnitudes = np.abs(values[block], out=scratch[: block.stop - block.start])
             total += float(np.add.reduce(magnitudes, dtype=np.float64))
         return total / values.size
 
@@ -246,19 +254,21 @@ class Grid(Scaled):
 
     def _check_codes(self, packed: Payload, n_codes: int) -> None:
         if has_all_ones(packed, n_codes, self.bits):
-            raise CodecError("a code of %d bits is %d, expected at most %d"
-                             % (self.bits, 2 * self.top + 1, 2 * self.top))
+            raise CodecError(
+                "a code of %d bits is %d, expected at most %d" % (self.bits, 2 * self.top + 1, 2 * self.top)
+            )
 
     def _decoder(self, scale: np.float32, weight: float) -> Decoder:
         if self.bits in (2, 4):
-            in_use = np.minimum(np.arange(2 ** self.bits), 2 * self.top)  # beyond L, a level may be infinite
-            levels = np.empty(2 ** self.bits, np.float32)
+            in_use = np.minimum(np.arange(2**self.bits), 2 * self.top)  # beyond L, a level may be infinite
+            levels = np.empty(2**self.bits, np.float32)
             self._values(in_use.astype(np.uint8), scale, weight, levels)
             return table_decoder(levels, self.bits)
 
         def decode(packed: Payload, values: Vector) -> None:
             codes = packed if self.bits == 8 else unpack(packed, values.size, self.bits)
             self._values(codes, scale, weight, values)
+
         return decode
 
     def _values(self, codes: np.ndarray, scale: np.float32, weight: float, out: Vector) -> None:
@@ -289,9 +299,9 @@ class Stochastic(Grid):
         if noise is None:
             raise CodecError("stochastic rounding needs raw integers, got none")
         steps = self._steps(values, scale, scratch)
-        raw = noise.random_raw((values.size + 3) // 4).astype("<u8").view("<u2")[:values.size]
+        raw = noise.random_raw((values.size + 3) // 4).astype("<u8").view("<u2")[: values.size]
         fractions = raw.astype(np.float32)
-        fractions *= np.float32(2.0 ** -16)
+        fractions *= np.float32(2.0**-16)
         steps += fractions
         steps += np.float32(self.top)
         np.minimum(steps, np.float32(2 * self.top), out=steps)  # rounded up, the largest may pass the last level

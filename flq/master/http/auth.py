@@ -31,10 +31,14 @@ PLACES_OF_A_WORKER = 8  # requests at a time: one that waits, one heartbeat, and
 STRANGERS_RATE = Rate(50, 200)  # of requests without a valid token, from one address
 BURST_S = 2.0  # how many seconds' worth of requests may come at once
 
-NO_OPERATOR = ("send the header \"Authorization: Bearer TOKEN\" with the operator's token, which is the first line of "
-               "state/tokens on the master's machine; docs/security.md shows how")
-NO_WORKER = ("bring the worker's line of state/tokens from the master's machine: in a file for --token_file, or its "
-             "token in the environment variable FLQ_TOKEN; docs/security.md shows how")
+NO_OPERATOR = (
+    'send the header "Authorization: Bearer TOKEN" with the operator\'s token, which is the first line of '
+    "state/tokens on the master's machine; docs/security.md shows how"
+)
+NO_WORKER = (
+    "bring the worker's line of state/tokens from the master's machine: in a file for --token_file, or its "
+    "token in the environment variable FLQ_TOKEN; docs/security.md shows how"
+)
 
 
 class _Known(NamedTuple):
@@ -102,8 +106,10 @@ class Gate:
             If it names another worker.
         """
         if name != worker_name(worker_id):
-            raise Forbidden("the token is that of %s, the request of worker %d" % (name, worker_id),
-                            "each worker has a token of its own")
+            raise Forbidden(
+                "the token is that of %s, the request of worker %d" % (name, worker_id),
+                "each worker has a token of its own",
+            )
 
     def _take_places(self, name: str, is_worker: bool) -> None:
         """Count the request among those under way until its answer is sent."""
@@ -132,9 +138,11 @@ class Gate:
         for_worker = _is_worker_route()
         if name:
             if for_worker != is_worker:
-                raise Forbidden("%s %s is for %s, the token is that of %s" % (
-                    request.method, _path(), "workers" if for_worker else "the operator", name),
-                    NO_WORKER if for_worker else NO_OPERATOR)
+                raise Forbidden(
+                    "%s %s is for %s, the token is that of %s"
+                    % (request.method, _path(), "workers" if for_worker else "the operator", name),
+                    NO_WORKER if for_worker else NO_OPERATOR,
+                )
         elif for_worker:
             raise Unauthorized("%s %s needs the token of the worker that asks" % (request.method, _path()), NO_WORKER)
         elif not (request.path in OF_THIS_MACHINE and self._local_operator and is_from_this_machine()):
@@ -184,8 +192,9 @@ def _name_of(host: str) -> Optional[str]:
 
 def _is_worker_route() -> bool:
     """Return whether the request at hand is one that workers make."""
-    return request.path in OF_WORKERS or (request.path == "/get_global_model"
-                                          and FRAMES in request.headers.get("Accept", ""))
+    return request.path in OF_WORKERS or (
+        request.path == "/get_global_model" and FRAMES in request.headers.get("Accept", "")
+    )
 
 
 def is_page() -> bool:

@@ -31,8 +31,10 @@ def json_object(text: Body) -> Dict[str, Any]:
     except ValueError:
         body = None
     if not isinstance(body, dict):
-        raise WireError("the body must be a JSON object of at most %d bytes, nested at most %d deep"
-                        % (MAX_JSON_BYTES, MAX_JSON_DEPTH))
+        raise WireError(
+            "the body must be a JSON object of at most %d bytes, nested at most %d deep"
+            % (MAX_JSON_BYTES, MAX_JSON_DEPTH)
+        )
     return body
 
 
@@ -64,7 +66,7 @@ def read_body(size: int) -> Body:
     view, n_read = memoryview(body), 0
     while n_read < size:
         try:
-            n_bytes = _read_into(view[n_read:n_read + PIECE])
+            n_bytes = _read_into(view[n_read : n_read + PIECE])
         except (ClientDisconnected, OSError):  # OSError: it took too long
             n_bytes = 0
         if not n_bytes:
@@ -77,7 +79,7 @@ def _read_into(view: memoryview) -> int:
     if hasattr(request.stream, "readinto"):
         return request.stream.readinto(view)
     piece = request.stream.read(len(view))  # in chunks, whatever the length says
-    view[:len(piece)] = piece
+    view[: len(piece)] = piece
     return len(piece)
 
 
@@ -91,8 +93,10 @@ def check_crc(body: Body) -> None:
     """
     said = request.headers.get(CRC_HEADER)
     if said is not None and said != text_crc(request.query_string, b"" if request.path in TAKE_FRAMES else body):
-        raise WireError("the request is corrupted: its CRC32 does not match",
-                        "send it again; if that always fails, a proxy on the way changes requests")
+        raise WireError(
+            "the request is corrupted: its CRC32 does not match",
+            "send it again; if that always fails, a proxy on the way changes requests",
+        )
 
 
 def with_crc(response: Response) -> Response:
@@ -135,11 +139,12 @@ def _named(response: Response, stream: Buffers) -> Response:
 
 def frames(buffers: Buffers, says_what: bool = True) -> Response:
     """Send a worker frames piece by piece from where they lie; it may know that nothing else can come."""
+
     def pieces() -> Iterator[bytes]:
         for buffer in buffers:
             view = memoryview(buffer)
             for start in range(0, len(view), PIECE):
-                yield bytes(view[start:start + PIECE])
+                yield bytes(view[start : start + PIECE])
 
     response = Response(pieces(), content_type=FRAMES)
     response.content_length = size_of(buffers)

@@ -17,10 +17,10 @@ from cheroot.wsgi import Gateway_10
 from ..records.wire_meter import Meter, Peer, Wire
 from .streams import Body, Outgoing, TerseHeaders
 
-HEAD_S = 10.0                    # from the first byte of a request to the last of its head
-BODY_S = 60.0                    # for a body, and more by its size:
-BODY_BYTES_PER_S = 10000         # a link of 1 Mbit/s has ten times that
-LARGEST_BODY = 10 ** 12          # only so that the arithmetic stays finite
+HEAD_S = 10.0  # from the first byte of a request to the last of its head
+BODY_S = 60.0  # for a body, and more by its size:
+BODY_BYTES_PER_S = 10000  # a link of 1 Mbit/s has ten times that
+LARGEST_BODY = 10**12  # only so that the arithmetic stays finite
 MAX_HEAD_BYTES = 32768
 ONLY_ONCE = (b"Content-Length", b"Host", b"Authorization")
 PIECE = 8192
@@ -40,7 +40,7 @@ class Metered:
         """Prepare a socket that has been made."""
         self.peer, self.patience_s = peer, patience_s
         self.early = bytearray()  # received, and not yet asked for
-        self.head_since = 0.0     # when the first of these bytes came; 0 = there are none
+        self.head_since = 0.0  # when the first of these bytes came; 0 = there are none
         self.settimeout(patience_s)
         self.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
@@ -124,8 +124,13 @@ class MeteredSocket(Metered, socket.socket):
         self.has_ended = True
         self.early.clear()
         with suppress(OSError):
-            self.send_now(refusal("400 Bad Request", "this master speaks plain HTTP only: use http://",
-                                  "start workers without --tls and --ca"))
+            self.send_now(
+                refusal(
+                    "400 Bad Request",
+                    "this master speaks plain HTTP only: use http://",
+                    "start workers without --tls and --ca",
+                )
+            )
         return False
 
 
@@ -229,10 +234,20 @@ def refusal(status: str, detail: str = "", hint: str = "") -> bytes:
     Without a hint it has that of its status.
     """
     number, _, words = status.partition(" ")
-    body = json.dumps({"error": words.title().replace(" ", ""), "detail": detail or words.lower(),
-                       "hint": hint or HINTS.get(number, "")}).encode("ascii") + b"\n"
-    head = ("HTTP/1.1 %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\nConnection: close\r\n\r\n"
-            % (status, len(body)))
+    body = (
+        json.dumps(
+            {
+                "error": words.title().replace(" ", ""),
+                "detail": detail or words.lower(),
+                "hint": hint or HINTS.get(number, ""),
+            }
+        ).encode("ascii")
+        + b"\n"
+    )
+    head = "HTTP/1.1 %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % (
+        status,
+        len(body),
+    )
     return head.encode("ascii") + body
 
 
@@ -296,9 +311,15 @@ class PeerGateway(Gateway_10):
             self.req.rfile = Body(self.req.rfile.rfile, self.req.rfile.remaining)
         environ = super().get_environ()
         conn = self.req.conn
-        environ.update({"flq.peer": conn.peer, "flq.at_end": [], "flq.hurry": self.req.allow,
-                        "flq.is_known": lambda name: conn.server.vouch(conn, name),
-                        "flq.terse": lambda: setattr(self.req, "is_terse", True)})
+        environ.update(
+            {
+                "flq.peer": conn.peer,
+                "flq.at_end": [],
+                "flq.hurry": self.req.allow,
+                "flq.is_known": lambda name: conn.server.vouch(conn, name),
+                "flq.terse": lambda: setattr(self.req, "is_terse", True),
+            }
+        )
         return environ
 
     def respond(self) -> None:

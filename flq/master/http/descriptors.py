@@ -10,8 +10,8 @@ import resource  # Linux, like the rest of the master
 
 from ...errors import ConfigError
 
-RESERVE = 128      # for everything but connections, of which some 30 are in use at a time; half of a small limit
-FOR_A_WORKER = 2   # the connection that it uses, and a broken one that is not closed yet
+RESERVE = 128  # for everything but connections, of which some 30 are in use at a time; half of a small limit
+FOR_A_WORKER = 2  # the connection that it uses, and a broken one that is not closed yet
 FOR_OTHERS = 8
 UNLIMITED = 1 << 20
 
@@ -61,19 +61,33 @@ def n_connections(total_workers: int, wanted: int, limit: int, in_use: int) -> i
     if room < needed:
         raise ConfigError(
             "%d workers need %d connections, expected at most %d: this process may open %d files, and keeps %d for "
-            "journal, results and logs" % (total_workers, needed, room, limit, limit - room), _remedy(
-                needed, in_use, "lower system.total_workers"))
+            "journal, results and logs" % (total_workers, needed, room, limit, limit - room),
+            _remedy(needed, in_use, "lower system.total_workers"),
+        )
     if 0 < wanted <= total_workers:
-        raise ConfigError("security.max_connections is %d, expected at least %d: one for each worker, and one more"
-                          % (wanted, total_workers + 1), "raise it, or set it to 0 for the usual number")
+        raise ConfigError(
+            "security.max_connections is %d, expected at least %d: one for each worker, and one more"
+            % (wanted, total_workers + 1),
+            "raise it, or set it to 0 for the usual number",
+        )
     if wanted > room:
-        logger.warning("security.max_connections is %d, expected at most %d: this process may open %d files, and keeps "
-                       "%d for journal, results and logs; no more than %d connections are kept (%s)", wanted, room,
-                       limit, limit - room, room, _remedy(wanted, in_use, "lower security.max_connections"))
+        logger.warning(
+            "security.max_connections is %d, expected at most %d: this process may open %d files, and keeps "
+            "%d for journal, results and logs; no more than %d connections are kept (%s)",
+            wanted,
+            room,
+            limit,
+            limit - room,
+            room,
+            _remedy(wanted, in_use, "lower security.max_connections"),
+        )
     return min(wanted or usual_connections(total_workers), room)
 
 
 def _remedy(n_needed: int, in_use: int, otherwise: str) -> str:
     enough = n_needed + in_use + RESERVE
-    return ("raise the hard limit with ulimit -Hn %d as root, in a systemd unit with LimitNOFILE=%d; or %s"
-            % (enough, enough, otherwise))
+    return "raise the hard limit with ulimit -Hn %d as root, in a systemd unit with LimitNOFILE=%d; or %s" % (
+        enough,
+        enough,
+        otherwise,
+    )

@@ -46,8 +46,9 @@ class Buckets:
             if len(self._buckets) > MOST_KEPT:
                 self._buckets.popitem(last=False)
         if wait_s:
-            raise TooManyRequests("more than %g requests a second come from there" % self._rate.per_s,
-                                  "ask less often", math.ceil(wait_s))
+            raise TooManyRequests(
+                "more than %g requests a second come from there" % self._rate.per_s, "ask less often", math.ceil(wait_s)
+            )
 
 
 class Places:
@@ -68,8 +69,9 @@ class Places:
         with self._lock:
             taken = self._taken.get(key, 0)
             if taken >= n_places:
-                raise TooManyRequests("%d requests from there are under way, expected at most that many" % taken,
-                                      "wait for the answers")
+                raise TooManyRequests(
+                    "%d requests from there are under way, expected at most that many" % taken, "wait for the answers"
+                )
             self._taken[key] = taken + 1
         return lambda: self._leave(key)
 

@@ -25,13 +25,13 @@ from typing import Any, Callable, Dict, List, Optional, Set
 from ..reminder import Rarely
 from .token_bucket import Bucket, Rate
 
-NEW_PER_S = 400.0      # connections that are accepted, on average
-GRACE_S = 1.0          # a stranger that has been silent for less than this is not closed to make room
-QUEUE = 128            # connections that wait in the kernel
-OF_ONE_TOKEN = 8       # connections that one token protects: those that showed it last
-AT_ONCE = 64           # new connections between two looks at the others
-ROOM_S = 0.01          # from making room to accepting: longer than it takes to connect again
-PAUSE_S = 0.05         # from accepting to making room again
+NEW_PER_S = 400.0  # connections that are accepted, on average
+GRACE_S = 1.0  # a stranger that has been silent for less than this is not closed to make room
+QUEUE = 128  # connections that wait in the kernel
+OF_ONE_TOKEN = 8  # connections that one token protects: those that showed it last
+AT_ONCE = 64  # new connections between two looks at the others
+ROOM_S = 0.01  # from making room to accepting: longer than it takes to connect again
+PAUSE_S = 0.05  # from accepting to making room again
 LONGEST_PAUSE_S = 0.5  # without a look at new connections
 EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
@@ -59,9 +59,15 @@ class Reception:
         Monotonic seconds.
     """
 
-    def __init__(self, listener: socket.socket, max_connections: int, patience_s: float,
-                 receive: Callable[[socket.socket, Any], Any], serve: Callable[[Any], None],
-                 clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        listener: socket.socket,
+        max_connections: int,
+        patience_s: float,
+        receive: Callable[[socket.socket, Any], Any],
+        serve: Callable[[Any], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._listener, self._max, self._patience_s = listener, max_connections, patience_s
         self._receive, self._serve, self._clock = receive, serve, clock
         self._selector = selectors.DefaultSelector()  # epoll where there is one: descriptors of any number
@@ -172,8 +178,11 @@ class Reception:
         elif n_strangers:
             self._make_room()
         else:
-            self._crowd.warn("%d connections are open, and no more are kept (security.max_connections): new ones are "
-                             "closed, since the others have shown a token or are being answered", self._max)
+            self._crowd.warn(
+                "%d connections are open, and no more are kept (security.max_connections): new ones are "
+                "closed, since the others have shown a token or are being answered",
+                self._max,
+            )
             self._accept(AT_ONCE, lambda sock, address: sock.close())
             self._pause(PAUSE_S)
 
@@ -224,8 +233,11 @@ class Reception:
         if not silent:
             self._pause(PAUSE_S if oldest is None else max(PAUSE_S, oldest.silent_since - before))
             return
-        self._crowd.warn("%d connections are open, and no more are kept (security.max_connections): those without a "
-                         "token that have been silent longest are closed", self._max)
+        self._crowd.warn(
+            "%d connections are open, and no more are kept (security.max_connections): those without a "
+            "token that have been silent longest are closed",
+            self._max,
+        )
         for conn in silent:
             if self._take(conn):
                 conn.close()

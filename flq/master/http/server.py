@@ -18,11 +18,11 @@ from .tls import TlsAdapter
 
 logger = logging.getLogger(__name__)
 
-SPARE_THREADS = 8        # never available to requests that wait
-STREAM_THREADS = 8       # for streams of events, on top of all others
-FILE_THREADS = 16        # for files of the page, likewise: a browser asks for six at a time
+SPARE_THREADS = 8  # never available to requests that wait
+STREAM_THREADS = 8  # for streams of events, on top of all others
+FILE_THREADS = 16  # for files of the page, likewise: a browser asks for six at a time
 MAX_THREADS = 256
-SILENCE_S = 60.0         # a connection that stays silent so long is closed, unless it has shown a token
+SILENCE_S = 60.0  # a connection that stays silent so long is closed, unless it has shown a token
 SHUTDOWN_S = 3.0
 
 
@@ -42,8 +42,7 @@ class ReadableFirst(wsgi.Server):
         super().prepare()
         self._connections.close()
         self.socket.setblocking(False)
-        self._connections = Reception(self.socket, self.max_connections, self.timeout, self._receive,
-                                      self.process_conn)
+        self._connections = Reception(self.socket, self.max_connections, self.timeout, self._receive, self.process_conn)
 
     def put_conn(self, conn) -> None:
         """Take a connection back, to be answered again or to wait, as long as the head of a request may take."""
@@ -77,8 +76,12 @@ class ReadableFirst(wsgi.Server):
 
     def error_log(self, msg="", level=20, traceback=False) -> None:
         """Log what cheroot has to say."""
-        logger.log(level if level >= logging.WARNING else logging.DEBUG, "%s", msg,
-                   exc_info=sys.exc_info() if traceback else None)
+        logger.log(
+            level if level >= logging.WARNING else logging.DEBUG,
+            "%s",
+            msg,
+            exc_info=sys.exc_info() if traceback else None,
+        )
 
     def _receive(self, sock, address):
         """Return a connection on an accepted socket."""
@@ -114,11 +117,26 @@ class Server:
         If the address can not be bound.
     """
 
-    def __init__(self, app, host: str, port: int, total_workers: int, meter: Meter, max_connections: int = 0,
-                 tls: Optional[TlsAdapter] = None, silence_s: float = SILENCE_S) -> None:
-        self._server = ReadableFirst((host, port), app, server_name="flq",
-                                     numthreads=n_threads(total_workers) + STREAM_THREADS + FILE_THREADS,
-                                     timeout=SILENCE_S, shutdown_timeout=SHUTDOWN_S, request_queue_size=QUEUE)
+    def __init__(
+        self,
+        app,
+        host: str,
+        port: int,
+        total_workers: int,
+        meter: Meter,
+        max_connections: int = 0,
+        tls: Optional[TlsAdapter] = None,
+        silence_s: float = SILENCE_S,
+    ) -> None:
+        self._server = ReadableFirst(
+            (host, port),
+            app,
+            server_name="flq",
+            numthreads=n_threads(total_workers) + STREAM_THREADS + FILE_THREADS,
+            timeout=SILENCE_S,
+            shutdown_timeout=SHUTDOWN_S,
+            request_queue_size=QUEUE,
+        )
         self._server.ConnectionClass = connection.metered_connection(meter)
         self._server.gateway = connection.PeerGateway
         self._server.ssl_adapter = tls
@@ -128,8 +146,10 @@ class Server:
         try:
             self._server.prepare()
         except (OSError, OverflowError, UnicodeError) as error:  # the last, of a name that can be none
-            raise ConfigError("cannot listen on %s port %d: %s" % (host, port, error),
-                              "choose another with --port, or end the program that uses it") from error
+            raise ConfigError(
+                "cannot listen on %s port %d: %s" % (host, port, error),
+                "choose another with --port, or end the program that uses it",
+            ) from error
         self.port = self._server.bind_addr[1]
         self._thread = threading.Thread(target=self._server.serve, name="server", daemon=True)
 

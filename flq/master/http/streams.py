@@ -19,7 +19,7 @@ class Body(KnownLengthRFile):
 
     def readinto(self, buffer) -> int:
         """Put what has come into a buffer, at least a byte unless the body has ended; return how much that is."""
-        view = memoryview(buffer)[:self.remaining]
+        view = memoryview(buffer)[: self.remaining]
         if self.rfile.has_data():  # read together with the head
             piece = self.rfile.read1(len(view))
             n_bytes = len(piece)
@@ -47,7 +47,7 @@ class Outgoing:
             return
         view = memoryview(data)
         while len(view):
-            view = view[self._sock.send(view):]
+            view = view[self._sock.send(view) :]
 
     def flush(self) -> None:
         """Send what has waited."""

@@ -63,9 +63,13 @@ class MeteredTlsSocket(Metered, ssl.SSLSocket):
     def _say_that_it_is_https(self) -> None:
         """Answer plain HTTP as such, as far as that goes."""
         try:
-            super(ssl.SSLSocket, self).send(refusal(
-                "400 Bad Request", "this master speaks HTTPS only: use https://",
-                "start workers with --tls, or --ca FILE where the certificate is one of your own; docs/security.md"))
+            super(ssl.SSLSocket, self).send(
+                refusal(
+                    "400 Bad Request",
+                    "this master speaks HTTPS only: use https://",
+                    "start workers with --tls, or --ca FILE where the certificate is one of your own; docs/security.md",
+                )
+            )
         except OSError:
             pass
 
@@ -97,9 +101,11 @@ class TlsAdapter(Adapter):
         try:
             self.context.load_cert_chain(certificate, private_key, password=lambda: b"")  # or it would be asked for
         except (ssl.SSLError, ValueError) as error:
-            raise ConfigError("certificate %s and key %s can not be used together: %s" % (
-                certificate, private_key, getattr(error, "reason", None) or error),
-                "both are PEM files, the key is not encrypted; docs/security.md shows how to make them") from None
+            raise ConfigError(
+                "certificate %s and key %s can not be used together: %s"
+                % (certificate, private_key, getattr(error, "reason", None) or error),
+                "both are PEM files, the key is not encrypted; docs/security.md shows how to make them",
+            ) from None
 
     def bind(self, sock):
         """Return the listening socket: only those that it accepts are wrapped."""

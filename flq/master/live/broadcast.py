@@ -13,9 +13,9 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Tup
 from ..http.limits import StreamPlaces
 
 PERIODS_S = {"state": 1.0, "rounds": 2.0, "log": 1.0}  # how often a message may be made anew
-LOOK_S = 0.5            # how often a stream looks whether there is one
-HEARTBEAT_S = 15.0      # a stream that has nothing to say says that it is there
-RETRY_MS = 3000         # how long a viewer whose stream has broken off shall wait
+LOOK_S = 0.5  # how often a stream looks whether there is one
+HEARTBEAT_S = 15.0  # a stream that has nothing to say says that it is there
+RETRY_MS = 3000  # how long a viewer whose stream has broken off shall wait
 
 Sources = Mapping[str, Callable[[], Any]]
 
@@ -115,8 +115,9 @@ class Broadcast:
 
     def _event(self, message: Message) -> bytes:
         # json.dumps leaves no line break in a text, and nothing that is not ASCII
-        return ("id: %s\nevent: %s\ndata: %s\n\n" % (self._name_of(message.number), message.kind, message.text)
-                ).encode("ascii")
+        return ("id: %s\nevent: %s\ndata: %s\n\n" % (self._name_of(message.number), message.kind, message.text)).encode(
+            "ascii"
+        )
 
     def _name_of(self, number: int) -> str:
         return "%s-%d" % (self._life, number)

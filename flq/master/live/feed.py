@@ -20,12 +20,12 @@ from ...report.outlook import seconds_left
 from ...report.rows import RoundRow
 from .news import Item
 
-MOST_POINTS = 300        # of a curve
-HISTORY = 60             # rounds of a worker's history
-MOST_LINES = 100         # of the log
+MOST_POINTS = 300  # of a curve
+HISTORY = 60  # rounds of a worker's history
+MOST_LINES = 100  # of the log
 FLOAT_BYTES = 4
 LETTERS = {UPLOADED: "u", SKIPPED: "s", REFUSED: "r", LATE: "l", LOST: "x"}
-ABSENT = "."             # it was no member of the round
+ABSENT = "."  # it was no member of the round
 
 Json = Dict[str, Any]
 
@@ -55,33 +55,49 @@ class Facts(NamedTuple):
 
 def facts_of(settings: Dict[str, Dict[str, Any]], dataset: str, n_params: int) -> Facts:
     """Choose them from the settings; ``dataset`` is its name without a path, "" where there is none."""
-    return Facts(settings["model"]["name"], dataset, settings["flq_algorithm"]["mode"],
-                 settings["dataset"]["partition"] == "local", settings["system"]["total_workers"],
-                 settings["system"]["min_workers"], n_params, settings["budget_selection"]["up_budget_bits"])
+    return Facts(
+        settings["model"]["name"],
+        dataset,
+        settings["flq_algorithm"]["mode"],
+        settings["dataset"]["partition"] == "local",
+        settings["system"]["total_workers"],
+        settings["system"]["min_workers"],
+        n_params,
+        settings["budget_selection"]["up_budget_bits"],
+    )
 
 
 def state_message(status: Json, facts: Facts) -> Json:
     """Return where the run is; ``status`` is what GET /status says."""
     totals = status["totals"]
     return dict(
-        {name: status[name] for name in ("run_id", "state", "problem", "current_round", "max_rounds",
-                                         "connected_workers")},
-        accuracy=finite(status["accuracy"]), test_loss=finite(status["test_loss"]),
-        wire_bytes_up=totals["wire_bytes_up"], wire_bytes_down=totals["wire_bytes_down"],
+        {
+            name: status[name]
+            for name in ("run_id", "state", "problem", "current_round", "max_rounds", "connected_workers")
+        },
+        accuracy=finite(status["accuracy"]),
+        test_loss=finite(status["test_loss"]),
+        wire_bytes_up=totals["wire_bytes_up"],
+        wire_bytes_down=totals["wire_bytes_down"],
         workers=[_worker(int(worker_id), worker) for worker_id, worker in status["worker_status"].items()],
-        **facts._asdict())
+        **facts._asdict(),
+    )
 
 
 def _worker(worker_id: int, worker: Json) -> Json:
     device = worker["device"] or {}
-    return dict({name: worker[name] for name in ("connected", "samples", "last_seen_s") + STATUSES},
-                id=worker_id, loss=finite(worker["loss"]),
-                wire_bytes=worker["wire_bytes_up"] + worker["wire_bytes_down"],
-                **{name: device.get(name) for name in ("name", "temperature_c", "power_w", "throttled", "problem")})
+    return dict(
+        {name: worker[name] for name in ("connected", "samples", "last_seen_s") + STATUSES},
+        id=worker_id,
+        loss=finite(worker["loss"]),
+        wire_bytes=worker["wire_bytes_up"] + worker["wire_bytes_down"],
+        **{name: device.get(name) for name in ("name", "temperature_c", "power_w", "throttled", "problem")},
+    )
 
 
-def rounds_message(rows: Sequence[RoundRow], roll_calls: Sequence[Dict[int, str]], max_rounds: int,
-                   facts: Facts) -> Json:
+def rounds_message(
+    rows: Sequence[RoundRow], roll_calls: Sequence[Dict[int, str]], max_rounds: int, facts: Facts
+) -> Json:
     """Return what the rounds so far have come to.
 
     Parameters
@@ -92,14 +108,20 @@ def rounds_message(rows: Sequence[RoundRow], roll_calls: Sequence[Dict[int, str]
         Of the last ``HISTORY`` of them.
     """
     wire = list(accumulate(row.wire_bytes_up + row.wire_bytes_down for row in rows))
-    values = {"accuracy": [row.own_accuracy if row.accuracy is None else row.accuracy for row in rows],
-              "test_loss": [row.own_loss if row.test_loss is None else row.test_loss for row in rows],
-              "training_loss": [row.training_loss for row in rows]}
+    values = {
+        "accuracy": [row.own_accuracy if row.accuracy is None else row.accuracy for row in rows],
+        "test_loss": [row.own_loss if row.test_loss is None else row.test_loss for row in rows],
+        "training_loss": [row.training_loss for row in rows],
+    }
     return {
-        "n_rounds": len(rows), "curves": {name: curve(rows, wire, column) for name, column in values.items()},
-        "histories": histories(roll_calls), "time_left_s": seconds_left(rows, max_rounds),
-        "float_bytes": float_bytes(rows, facts.n_params), "wire_bytes": wire[-1] if wire else 0,
-        "budget": budget(rows, facts.budget_bits)}
+        "n_rounds": len(rows),
+        "curves": {name: curve(rows, wire, column) for name, column in values.items()},
+        "histories": histories(roll_calls),
+        "time_left_s": seconds_left(rows, max_rounds),
+        "float_bytes": float_bytes(rows, facts.n_params),
+        "wire_bytes": wire[-1] if wire else 0,
+        "budget": budget(rows, facts.budget_bits),
+    }
 
 
 def log_message(items: Sequence[Item]) -> Json:
@@ -111,8 +133,11 @@ def curve(rows: Sequence[RoundRow], wire: Sequence[int], values: Sequence[Option
     """Return the points of a curve that are known: rounds, wire bytes by then, and values."""
     known = [index for index, value in enumerate(values) if finite(value) is not None]
     chosen = [known[index] for index in thinned([values[index] for index in known], MOST_POINTS)]
-    return {"round": [rows[index].round_index for index in chosen], "bytes": [wire[index] for index in chosen],
-            "value": [significant(values[index]) for index in chosen]}
+    return {
+        "round": [rows[index].round_index for index in chosen],
+        "bytes": [wire[index] for index in chosen],
+        "value": [significant(values[index]) for index in chosen],
+    }
 
 
 def thinned(values: Sequence[float], n_most: int) -> List[int]:
@@ -139,8 +164,12 @@ def thinned(values: Sequence[float], n_most: int) -> List[int]:
 def histories(roll_calls: Sequence[Dict[int, str]]) -> Dict[str, str]:
     """Return what each worker did in the rounds of some roll-calls, a letter for each, the newest last."""
     ids = sorted({worker_id for roll_call in roll_calls for worker_id in roll_call})
-    return {str(worker_id): "".join(LETTERS[roll_call[worker_id]] if worker_id in roll_call else ABSENT
-                                    for roll_call in roll_calls) for worker_id in ids}
+    return {
+        str(worker_id): "".join(
+            LETTERS[roll_call[worker_id]] if worker_id in roll_call else ABSENT for roll_call in roll_calls
+        )
+        for worker_id in ids
+    }
 
 
 def float_bytes(rows: Sequence[RoundRow], n_params: int) -> int:

@@ -30,8 +30,10 @@ def history(page: List[RoundRow], since: int) -> Dict[str, Any]:
         ``rounds``, rows as objects with the fields of RoundRow; ``next``, the ``since`` of the
         next page.
     """
-    return {"rounds": [{field: _json_value(value) for field, value in row._asdict().items()} for row in page],
-            "next": page[-1].round_index if page else since}
+    return {
+        "rounds": [{field: _json_value(value) for field, value in row._asdict().items()} for row in page],
+        "next": page[-1].round_index if page else since,
+    }
 
 
 def _json_value(value: Any) -> Any:

@@ -28,10 +28,11 @@ class Rows:
         n_late = self._record.n_late
         if n_late != self._n_late:
             self._n_complete, self._n_late = 0, n_late
-        del self._rows[self._n_complete:]
+        del self._rows[self._n_complete :]
         self._rows += self._record.rounds(self._rows[-1].round_index if self._rows else 0)
-        while (self._n_complete < len(self._rows)
-               and not self._record.is_untested(self._rows[self._n_complete].round_index)):
+        while self._n_complete < len(self._rows) and not self._record.is_untested(
+            self._rows[self._n_complete].round_index
+        ):
             self._n_complete += 1
         return self._rows
 
@@ -47,8 +48,11 @@ def sources_of(service: MasterService, settings: Dict[str, Dict[str, Any]]) -> S
         since = known[-feed.HISTORY - 1].round_index if len(known) > feed.HISTORY else 0
         return feed.rounds_message(known, service.record.roll_calls(since), max_rounds, facts)
 
-    return {"state": lambda: feed.state_message(service.status, facts), "rounds": rounds,
-            "log": lambda: feed.log_message(service.news.newest())}
+    return {
+        "state": lambda: feed.state_message(service.status, facts),
+        "rounds": rounds,
+        "log": lambda: feed.log_message(service.news.newest()),
+    }
 
 
 def sources_before(run_id: str, settings: Dict[str, Dict[str, Any]], settings_hash: str, state: str) -> Sources:
@@ -56,8 +60,11 @@ def sources_before(run_id: str, settings: Dict[str, Dict[str, Any]], settings_ha
     facts = _facts(settings, 0)
     max_rounds = settings["system"]["max_rounds"]
     status = status_before(run_id, settings_hash, state, max_rounds)
-    return {"state": lambda: feed.state_message(status, facts),
-            "rounds": lambda: feed.rounds_message([], [], max_rounds, facts), "log": lambda: feed.log_message([])}
+    return {
+        "state": lambda: feed.state_message(status, facts),
+        "rounds": lambda: feed.rounds_message([], [], max_rounds, facts),
+        "log": lambda: feed.log_message([]),
+    }
 
 
 def _facts(settings: Dict[str, Dict[str, Any]], n_params: int) -> feed.Facts:

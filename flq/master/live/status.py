@@ -11,18 +11,42 @@ from ..records.round_log import Evaluated
 from ..records.wire_meter import Meter, Wire
 
 
-def status_of(machine: MasterMachine, meter: Meter, devices: Devices, last: Evaluated, settings_hash: str,
-              disk_bytes: int, now: float) -> Dict[str, Any]:
+def status_of(
+    machine: MasterMachine,
+    meter: Meter,
+    devices: Devices,
+    last: Evaluated,
+    settings_hash: str,
+    disk_bytes: int,
+    now: float,
+) -> Dict[str, Any]:
     """Build the snapshot; only the thread that owns the machine may call this."""
     workers = {}
     for worker_id, member in sorted(machine.members.items()):
         wire = meter.of_worker(worker_id)
         workers[str(worker_id)] = dict(
-            member.tally, connected=member.is_leased(now), samples=member.n_samples, round=member.last_round,
-            loss=member.last_loss, last_seen_s=round(now - member.last_seen, 1),
-            wire_bytes_up=wire.up, wire_bytes_down=wire.down, device=devices.status(worker_id))
-    return _snapshot(machine.options.run_id, settings_hash, machine.state.value, machine.round_index,
-                     machine.options.max_rounds, workers, machine.totals, meter.of_workers(), last, disk_bytes)
+            member.tally,
+            connected=member.is_leased(now),
+            samples=member.n_samples,
+            round=member.last_round,
+            loss=member.last_loss,
+            last_seen_s=round(now - member.last_seen, 1),
+            wire_bytes_up=wire.up,
+            wire_bytes_down=wire.down,
+            device=devices.status(worker_id),
+        )
+    return _snapshot(
+        machine.options.run_id,
+        settings_hash,
+        machine.state.value,
+        machine.round_index,
+        machine.options.max_rounds,
+        workers,
+        machine.totals,
+        meter.of_workers(),
+        last,
+        disk_bytes,
+    )
 
 
 def status_before(run_id: str, settings_hash: str, state: str, max_rounds: int) -> Dict[str, Any]:
@@ -30,21 +54,41 @@ def status_before(run_id: str, settings_hash: str, state: str, max_rounds: int) 
     return _snapshot(run_id, settings_hash, state, 0, max_rounds, {}, Traffic(), Wire(), Evaluated(), 0)
 
 
-def _snapshot(run_id: str, settings_hash: str, state: str, round_index: int, max_rounds: int,
-              workers: Dict[str, Dict[str, Any]], totals: Traffic, wire: Wire, last: Evaluated,
-              disk_bytes: int) -> Dict[str, Any]:
+def _snapshot(
+    run_id: str,
+    settings_hash: str,
+    state: str,
+    round_index: int,
+    max_rounds: int,
+    workers: Dict[str, Dict[str, Any]],
+    totals: Traffic,
+    wire: Wire,
+    last: Evaluated,
+    disk_bytes: int,
+) -> Dict[str, Any]:
     return {
-        "run_id": run_id, "config_hash": settings_hash, "state": state,
-        "current_round": round_index, "max_rounds": max_rounds,
+        "run_id": run_id,
+        "config_hash": settings_hash,
+        "state": state,
+        "current_round": round_index,
+        "max_rounds": max_rounds,
         "connected_workers": sum(worker["connected"] for worker in workers.values()),
         "worker_status": workers,
-        "totals": {"payload_bits_up": totals.payload_bits_up, "payload_bits_down": totals.payload_bits_down,
-                   "frame_bytes_up": totals.frame_bytes_up, "frame_bytes_down": totals.frame_bytes_down,
-                   "retransmitted_bytes": totals.retransmitted_bytes,
-                   "wire_bytes_up": wire.up, "wire_bytes_down": wire.down,
-                   **{status: sum(worker[status] for worker in workers.values()) for status in STATUSES}},
-        "accuracy": last.accuracy, "test_loss": last.loss,
-        "memory_bytes": resident_bytes(), "disk_bytes": disk_bytes, "problem": None,
+        "totals": {
+            "payload_bits_up": totals.payload_bits_up,
+            "payload_bits_down": totals.payload_bits_down,
+            "frame_bytes_up": totals.frame_bytes_up,
+            "frame_bytes_down": totals.frame_bytes_down,
+            "retransmitted_bytes": totals.retransmitted_bytes,
+            "wire_bytes_up": wire.up,
+            "wire_bytes_down": wire.down,
+            **{status: sum(worker[status] for worker in workers.values()) for status in STATUSES},
+        },
+        "accuracy": last.accuracy,
+        "test_loss": last.loss,
+        "memory_bytes": resident_bytes(),
+        "disk_bytes": disk_bytes,
+        "problem": None,
     }
 
 

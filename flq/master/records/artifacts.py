@@ -67,8 +67,15 @@ class Results:
         Their paths, whether they are there or not.
     """
 
-    def __init__(self, settings: Dict[str, Dict[str, Any]], layout: Layout, results_dir: str, run_dir: str,
-                 stamp: str, figures_dir: str) -> None:
+    def __init__(
+        self,
+        settings: Dict[str, Dict[str, Any]],
+        layout: Layout,
+        results_dir: str,
+        run_dir: str,
+        stamp: str,
+        figures_dir: str,
+    ) -> None:
         self.workbook = os.path.join(results_dir, workbook_name(settings, stamp))
         self.model = os.path.join(run_dir, "model.npz")
         self._results_dir, self._run_dir, self._figures_dir = results_dir, run_dir, figures_dir
@@ -83,8 +90,13 @@ class Results:
     @property
     def problem(self) -> Optional[str]:
         """Which of the two files is not written by this process, and why; None if both are. Names no folder."""
-        return "; ".join("%s is not written: %s" % (os.path.basename(path), failure.reason)
-                         for path, failure in self._failures.copy().items()) or None
+        return (
+            "; ".join(
+                "%s is not written: %s" % (os.path.basename(path), failure.reason)
+                for path, failure in self._failures.copy().items()
+            )
+            or None
+        )
 
     def problem_of(self, path: Optional[str] = None) -> Optional[str]:
         """Say so with the paths: of one file, or of both."""
@@ -109,8 +121,10 @@ class Results:
         OSError
             If it can not be written.
         """
-        write_whole(os.path.join(self._run_dir, "config.json"),
-                    lambda stream: stream.write(config_text(self._settings).encode("utf-8")))
+        write_whole(
+            os.path.join(self._run_dir, "config.json"),
+            lambda stream: stream.write(config_text(self._settings).encode("utf-8")),
+        )
 
     def save_model(self, model: Vector) -> None:
         """Write the model, unless this has been done."""
@@ -126,6 +140,7 @@ class Results:
         make : callable() -> (summary, rounds, workers, roll_calls)
             Returns its content; if this fails, the workbook is not written.
         """
+
         def write() -> None:
             content = make()
             if content != self._content or self.workbook in self._failures:
@@ -146,9 +161,11 @@ class Results:
         """
         problem = self.problem_of()
         if problem is not None:
-            raise FlqError(problem,
-                           "make room, or remove what is in the way: the master tries again until it ends, and "
-                           "--resume after that")
+            raise FlqError(
+                problem,
+                "make room, or remove what is in the way: the master tries again until it ends, and "
+                "--resume after that",
+            )
 
     def move(self) -> bool:
         """Write to a new folder from now on, since that of the run is not where it was; return whether one was made."""

@@ -108,8 +108,10 @@ class Devices:
     def to_json(self) -> Sequence[Tuple[Any, ...]]:
         """Return what another process of the master goes on with."""
         with self._lock:
-            return [(worker_id, device.report, device.first, list(device.before))
-                    for worker_id, device in sorted(self._devices.items())]
+            return [
+                (worker_id, device.report, device.first, list(device.before))
+                for worker_id, device in sorted(self._devices.items())
+            ]
 
     def restore(self, kept: Sequence[Sequence[Any]]) -> None:
         """Take what :meth:`to_json` has returned; how old the reports are is not known any more."""

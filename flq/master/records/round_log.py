@@ -85,21 +85,21 @@ class Record:
     def give_up_before(self, round_index: int) -> None:
         """Count the evaluations of earlier rounds that are not known now as missed."""
         with self._lock:
-            for index in self._indices[:bisect_left(self._indices, round_index)]:
+            for index in self._indices[: bisect_left(self._indices, round_index)]:
                 self._evaluated.setdefault(index, None)
 
     def rounds(self, since: int = 0, limit: Optional[int] = None) -> List[RoundRow]:
         """Return one row per closed round after round ``since``, at most ``limit``; None = all."""
         with self._lock:  # which the machine's thread may wait for: no longer than it takes to find them
             first = bisect_right(self._indices, since)
-            indices = self._indices[first:None if limit is None else first + limit]
+            indices = self._indices[first : None if limit is None else first + limit]
             found = [(self._closed[index], self._evaluated.get(index) or Evaluated()) for index in indices]
         return [row_of(*parts) for parts in found]
 
     def roll_calls(self, since: int = 0) -> List[Dict[int, str]]:
         """Return what each member did (worker id -> one of ``STATUSES``) in the closed rounds after ``since``."""
         with self._lock:
-            indices = self._indices[bisect_right(self._indices, since):]
+            indices = self._indices[bisect_right(self._indices, since) :]
             return [self._closed[index].report.roll_call for index in indices]
 
     def roll_call(self, round_index: int) -> Dict[int, str]:
@@ -121,8 +121,9 @@ def to_stored(closed: Closed) -> Dict[str, Any]:
 def from_stored(value: Dict[str, Any]) -> Closed:
     """Read it back; the journal of an older version knows of no energy."""
     roll_call = {int(worker_id): sys.intern(status) for worker_id, status in value["report"]["roll_call"].items()}
-    return Closed(RoundReport(**dict(value["report"], roll_call=roll_call)), Wire(*value["wire"]),
-                  value.get("energy_j"))
+    return Closed(
+        RoundReport(**dict(value["report"], roll_call=roll_call)), Wire(*value["wire"]), value.get("energy_j")
+    )
 
 
 def row_of(closed: Closed, evaluated: Evaluated) -> RoundRow:

@@ -20,9 +20,15 @@ def totals_of(machine: MasterMachine, meter: Meter, devices: Devices, accuracy: 
     """
     wires = meter.snapshot()
     others = wires.pop(None, Wire())
-    rows = [_worker_row(machine.members.get(worker_id) or Member(worker_id), wires.get(worker_id, Wire()),
-                        devices.counts(worker_id), accuracy)
-            for worker_id in sorted(set(machine.members) | set(wires))]
+    rows = [
+        _worker_row(
+            machine.members.get(worker_id) or Member(worker_id),
+            wires.get(worker_id, Wire()),
+            devices.counts(worker_id),
+            accuracy,
+        )
+        for worker_id in sorted(set(machine.members) | set(wires))
+    ]
     wire = Wire(sum(row.wire_bytes_up for row in rows), sum(row.wire_bytes_down for row in rows))
     blocked = [(worker_id, member.blocked) for worker_id, member in sorted(machine.members.items()) if member.blocked]
     return Totals(rows, (machine.totals.payload_bits_up, machine.totals.payload_bits_down), wire, others, blocked)
@@ -33,9 +39,28 @@ def _worker_row(member: Member, wire: Wire, device: Counts, accuracy: Optional[f
     state = NEVER_JOINED if member.epoch == 0 else GONE if member.gone else PRESENT
     n_rounds = tally[UPLOADED] + tally[SKIPPED] + tally[REFUSED]
     return WorkerRow(
-        member.worker_id, member.n_samples, state, n_rounds,
-        tally[UPLOADED], tally[SKIPPED], tally[REFUSED], tally[LATE], tally[LOST],
-        traffic.payload_bits_up, traffic.frame_bytes_up, traffic.frame_bytes_down,
-        wire.up, wire.down, traffic.retransmitted_bytes, member.training_s, member.waiting_s, member.last_loss,
-        device.energy_j, per(device.energy_j, n_rounds), per(device.energy_j, (device.samples or 0) / 1000),
-        per(device.energy_j, 100 * (accuracy or 0)), device.peak_c, device.name)
+        member.worker_id,
+        member.n_samples,
+        state,
+        n_rounds,
+        tally[UPLOADED],
+        tally[SKIPPED],
+        tally[REFUSED],
+        tally[LATE],
+        tally[LOST],
+        traffic.payload_bits_up,
+        traffic.frame_bytes_up,
+        traffic.frame_bytes_down,
+        wire.up,
+        wire.down,
+        traffic.retransmitted_bytes,
+        member.training_s,
+        member.waiting_s,
+        member.last_loss,
+        device.energy_j,
+        per(device.energy_j, n_rounds),
+        per(device.energy_j, (device.samples or 0) / 1000),
+        per(device.energy_j, 100 * (accuracy or 0)),
+        device.peak_c,
+        device.name,
+    )

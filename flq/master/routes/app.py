@@ -26,8 +26,15 @@ from .base_app import RETRY_AFTER_S, base_app, integer, one_of
 from .openapi import add_openapi
 from .views import add_views, model_for_people
 
-REGISTER_NUMBERS = ("n_samples", "layout_crc", "claimed_epoch", "claimed_seq", "claimed_round", "known_epoch",
-                    "known_sessions")
+REGISTER_NUMBERS = (
+    "n_samples",
+    "layout_crc",
+    "claimed_epoch",
+    "claimed_seq",
+    "claimed_round",
+    "known_epoch",
+    "known_sessions",
+)
 JOINS = Rate(0.5, 30)  # of one instance of a worker: each is journalled
 
 
@@ -87,8 +94,11 @@ def create_app(service: MasterService, gate: Gate, broadcast: Broadcast) -> Flas
             raise BadValues("codings must be a list, got %.80r" % (codings,))
         known = tuple(name for name in NUMBERS if name in codings)  # of the others there is nothing to be said
         session = session_of_request()
-        reply = service.ask(lambda ticket: Register(ticket, worker_id, instance, codings=known, undecided=undecided,
-                                                    session=session, **numbers))
+        reply = service.ask(
+            lambda ticket: Register(
+                ticket, worker_id, instance, codings=known, undecided=undecided, session=session, **numbers
+            )
+        )
         return with_crc(jsonify(reply))
 
     @app.get("/get_global_model")
@@ -99,8 +109,9 @@ def create_app(service: MasterService, gate: Gate, broadcast: Broadcast) -> Flas
         poll = [integer(request.args, name) for name in ("epoch", "have", "answered")]
         has_come, session = kept(), session_of_request()
         with one_of(patience) as has_thread:
-            body = service.ask(lambda ticket: Poll(ticket, worker_id, *poll, may_wait=has_thread, kept=has_come,
-                                                    session=session))
+            body = service.ask(
+                lambda ticket: Poll(ticket, worker_id, *poll, may_wait=has_thread, kept=has_come, session=session)
+            )
         if body is None:
             return terse(Response(status=204, headers={} if has_thread else {"Retry-After": str(RETRY_AFTER_S)}))
         return plan_frames(body, has_come)
@@ -128,7 +139,8 @@ def create_app(service: MasterService, gate: Gate, broadcast: Broadcast) -> Flas
             return verdict_frames(service.ask(lambda ticket: Answered(ticket, answer, len(body), session=session)), [])
         with one_of(patience) as has_thread:
             verdict, *stream = service.ask(
-                lambda ticket: Answered(ticket, answer, len(body), has_thread, have, session))
+                lambda ticket: Answered(ticket, answer, len(body), has_thread, have, session)
+            )
         return verdict_frames([verdict], stream)
 
     @app.post("/heartbeat")

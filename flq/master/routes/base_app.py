@@ -14,7 +14,7 @@ from ..http.limits import All
 
 RETRY_AFTER_S = 2
 DRAIN_S = 1.0  # how long a small body that nobody reads is waited for, so that its sender hears the answer
-DRAINED = 2    # so many at a time: strangers who are refused take no more of what workers need for their bodies
+DRAINED = 2  # so many at a time: strangers who are refused take no more of what workers need for their bodies
 
 Semaphore = Union[threading.BoundedSemaphore, All]
 
@@ -125,7 +125,7 @@ def integer(values: Any, name: str, *default: Optional[int]) -> Any:
         number = int(value) if isinstance(value, (int, str)) and not isinstance(value, bool) else None
     except ValueError:
         number = None
-    if number is None or abs(number) >= 2 ** 63:
+    if number is None or abs(number) >= 2**63:
         raise BadValues("%s must be an integer, got %.80r" % (name, value))
     return number
 

@@ -58,10 +58,14 @@ class RunCollector(Collector):
 
 
 def _of_run(status: Status) -> Iterator[Metric]:
-    yield InfoMetricFamily("flq_run", "The run and the hash of its configuration.", {
-        "run_id": status["run_id"], "config_hash": status["config_hash"]})
-    state = GaugeMetricFamily("flq_run_state", "1 for the state that the run is in, 0 for the others.",
-                              labels=["state"])
+    yield InfoMetricFamily(
+        "flq_run",
+        "The run and the hash of its configuration.",
+        {"run_id": status["run_id"], "config_hash": status["config_hash"]},
+    )
+    state = GaugeMetricFamily(
+        "flq_run_state", "1 for the state that the run is in, 0 for the others.", labels=["state"]
+    )
     for each in State:
         state.add_metric([each.value], float(each.value == status["state"]))
     yield state
@@ -69,35 +73,43 @@ def _of_run(status: Status) -> Iterator[Metric]:
     yield GaugeMetricFamily("flq_max_rounds", "Number of rounds of the run.", status["max_rounds"])
     yield GaugeMetricFamily("flq_connected_workers", "Workers whose lease lasts.", status["connected_workers"])
     yield GaugeMetricFamily("flq_run_disk_bytes", "What the folder of the run takes on disk.", status["disk_bytes"])
-    yield GaugeMetricFamily("flq_waits_for_disk", "1 while the journal can not be written.",
-                            float(status["problem"] is not None))
-    for name, key, meaning in (("flq_test_accuracy_ratio", "accuracy", "Newest test accuracy, 1 = all correct."),
-                               ("flq_test_loss", "test_loss", "Newest test loss.")):
+    yield GaugeMetricFamily(
+        "flq_waits_for_disk", "1 while the journal can not be written.", float(status["problem"] is not None)
+    )
+    for name, key, meaning in (
+        ("flq_test_accuracy_ratio", "accuracy", "Newest test accuracy, 1 = all correct."),
+        ("flq_test_loss", "test_loss", "Newest test loss."),
+    ):
         if status[key] is not None:
             yield GaugeMetricFamily(name, meaning, status[key])
 
 
 def _of_traffic(totals: Status) -> Iterator[Metric]:
     for name, key, meaning in (
-            ("flq_payload_bits", "payload_bits", "Bits of codes and scales in distinct frames."),
-            ("flq_frame_bytes", "frame_bytes", "Bytes of distinct frames."),
-            ("flq_wire_bytes", "wire_bytes", "Bytes that the workers' connections carried, headers and repeats too.")):
+        ("flq_payload_bits", "payload_bits", "Bits of codes and scales in distinct frames."),
+        ("flq_frame_bytes", "frame_bytes", "Bytes of distinct frames."),
+        ("flq_wire_bytes", "wire_bytes", "Bytes that the workers' connections carried, headers and repeats too."),
+    ):
         counter = CounterMetricFamily(name, meaning, labels=["direction"])
         for direction in DIRECTIONS:
             counter.add_metric([direction], totals["%s_%s" % (key, direction)])
         yield counter
-    yield CounterMetricFamily("flq_retransmitted_bytes", "Bytes of frames that were sent again.",
-                              totals["retransmitted_bytes"])
+    yield CounterMetricFamily(
+        "flq_retransmitted_bytes", "Bytes of frames that were sent again.", totals["retransmitted_bytes"]
+    )
 
 
 def _of_workers(workers: Dict[str, Status]) -> Iterator[Metric]:
-    answers = CounterMetricFamily("flq_worker_rounds", "Rounds of a worker, by what became of its part.",
-                                  labels=["worker", "outcome"])
+    answers = CounterMetricFamily(
+        "flq_worker_rounds", "Rounds of a worker, by what became of its part.", labels=["worker", "outcome"]
+    )
     connected = GaugeMetricFamily("flq_worker_connected", "1 while the worker's lease lasts.", labels=["worker"])
-    loss = GaugeMetricFamily("flq_worker_training_loss", "Training loss that the worker reported last.",
-                             labels=["worker"])
-    wire = CounterMetricFamily("flq_worker_wire_bytes", "Bytes that the worker's connections carried.",
-                               labels=["worker", "direction"])
+    loss = GaugeMetricFamily(
+        "flq_worker_training_loss", "Training loss that the worker reported last.", labels=["worker"]
+    )
+    wire = CounterMetricFamily(
+        "flq_worker_wire_bytes", "Bytes that the worker's connections carried.", labels=["worker", "direction"]
+    )
     for worker, status in workers.items():
         for outcome in STATUSES:
             answers.add_metric([worker, outcome], status[outcome])
@@ -110,13 +122,17 @@ def _of_workers(workers: Dict[str, Status]) -> Iterator[Metric]:
 
 
 # Name without its type's ending, field of the device's report, meaning; those that tell nothing have no line.
-GAUGES = (("flq_worker_power_watts", "power_w", "Power of the worker's whole board."),
-          ("flq_worker_temperature_celsius", "temperature_c", "The hottest zone of the worker's board."),
-          ("flq_worker_cpu_ratio", "cpu", "Share of the worker's CPUs that is busy."),
-          ("flq_worker_gpu_ratio", "gpu", "Share of the worker's GPU that is busy."),
-          ("flq_worker_throttled", "throttled", "1 while CPU or GPU run slower because of heat or power."))
-COUNTERS = (("flq_worker_energy_joules", "energy_j", "Energy of the worker's board in this run."),
-            ("flq_worker_trained_samples", "samples", "Samples that the worker has trained on in this run."))
+GAUGES = (
+    ("flq_worker_power_watts", "power_w", "Power of the worker's whole board."),
+    ("flq_worker_temperature_celsius", "temperature_c", "The hottest zone of the worker's board."),
+    ("flq_worker_cpu_ratio", "cpu", "Share of the worker's CPUs that is busy."),
+    ("flq_worker_gpu_ratio", "gpu", "Share of the worker's GPU that is busy."),
+    ("flq_worker_throttled", "throttled", "1 while CPU or GPU run slower because of heat or power."),
+)
+COUNTERS = (
+    ("flq_worker_energy_joules", "energy_j", "Energy of the worker's board in this run."),
+    ("flq_worker_trained_samples", "samples", "Samples that the worker has trained on in this run."),
+)
 
 
 def _of_devices(workers: Dict[str, Status]) -> Iterator[Metric]:

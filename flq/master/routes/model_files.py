@@ -21,10 +21,14 @@ from ..runtime.evaluator import Evaluator
 
 logger = logging.getLogger(__name__)
 
-CONTENT_TYPES = {"json": "application/json", "npz": "application/zip", "keras": "application/zip",
-                 "h5": "application/x-hdf5"}
+CONTENT_TYPES = {
+    "json": "application/json",
+    "npz": "application/zip",
+    "keras": "application/zip",
+    "h5": "application/x-hdf5",
+}
 MOST_JSON_PARAMS = 2000000  # 144 MB while it is made
-EXPORT_S = 20.0   # how long the evaluator may take, with what it has to do before
+EXPORT_S = 20.0  # how long the evaluator may take, with what it has to do before
 BUILDER_S = 25.0  # how long a request waits for another that makes the same form
 
 
@@ -49,8 +53,14 @@ class ModelFiles:
         Where Keras files lie while they are made.
     """
 
-    def __init__(self, run_id: str, layout: Layout, published: Callable[[], Tuple[int, Vector]], evaluator: Evaluator,
-                 run_dir: str) -> None:
+    def __init__(
+        self,
+        run_id: str,
+        layout: Layout,
+        published: Callable[[], Tuple[int, Vector]],
+        evaluator: Evaluator,
+        run_dir: str,
+    ) -> None:
         self._run_id, self._layout = run_id, layout
         self._published = published
         self._evaluator, self._run_dir = evaluator, run_dir
@@ -70,8 +80,10 @@ class ModelFiles:
         if wanted not in CONTENT_TYPES:
             raise BadValues("format must be one of %s, got %.80r" % (", ".join(CONTENT_TYPES), wanted))
         if wanted == "json" and self._layout.n_params > MOST_JSON_PARAMS:
-            raise BadValues("JSON is made of at most %d parameters, this model has %d"
-                            % (MOST_JSON_PARAMS, self._layout.n_params), "use ?format=npz")
+            raise BadValues(
+                "JSON is made of at most %d parameters, this model has %d" % (MOST_JSON_PARAMS, self._layout.n_params),
+                "use ?format=npz",
+            )
         return self._tag(wanted, self._published()[0])
 
     def form(self, wanted: str) -> Form:
@@ -138,8 +150,9 @@ class ModelFiles:
                 return stream.read()
         except DataError as error:
             logger.warning("%s is not made: %s", name, error)
-            raise DataError("this model can not be written as %s" % name,
-                            "ask for another format; the master's log says why") from None
+            raise DataError(
+                "this model can not be written as %s" % name, "ask for another format; the master's log says why"
+            ) from None
         except OSError as error:
             logger.error("%s is not made: %s", name, error)
             raise FlqError("%s is not made" % name, "the master's log says why") from None

@@ -33,16 +33,24 @@ ID: Json = {"type": "integer", "minimum": 0, "description": "of a worker, below 
 RETRY_AFTER = {"Retry-After": {"description": "seconds", "required": True, "schema": {"type": "string"}}}
 CHALLENGE = {"WWW-Authenticate": {"required": True, "schema": TEXT}}
 REFUSALS = {
-    400: ("the request is malformed", {}), 401: ("it needs a token", CHALLENGE), 403: ("the token is not for this", {}),
-    404: ("there is no such thing", {}), 408: ("it came too slowly", {}), 409: ("the run's state differs", {}),
-    413: ("its body is too large", {}), 422: ("it is well-formed, and says what can not be", {}),
-    429: ("too many requests come from there", RETRY_AFTER), 500: ("something could not be written", {}),
-    503: ("not now", RETRY_AFTER)}
+    400: ("the request is malformed", {}),
+    401: ("it needs a token", CHALLENGE),
+    403: ("the token is not for this", {}),
+    404: ("there is no such thing", {}),
+    408: ("it came too slowly", {}),
+    409: ("the run's state differs", {}),
+    413: ("its body is too large", {}),
+    422: ("it is well-formed, and says what can not be", {}),
+    429: ("too many requests come from there", RETRY_AFTER),
+    500: ("something could not be written", {}),
+    503: ("not now", RETRY_AFTER),
+}
 ANYWHERE = (400, 401, 403, 408, 413, 429, 503)
 
 
 def add_openapi(app: Flask) -> None:
     """Add the route to an application."""
+
     @app.get("/openapi.json")
     def openapi() -> Response:
         return jsonify(DESCRIPTION)
@@ -51,8 +59,9 @@ def add_openapi(app: Flask) -> None:
 def _object(properties: Dict[str, Json], optional: Sequence[str] = (), **more: Any) -> Json:
     """Describe an object that has these properties, and no others."""
     required = [name for name in properties if name not in optional]
-    return dict({"type": "object", "properties": properties, "required": required, "additionalProperties": False},
-                **more)
+    return dict(
+        {"type": "object", "properties": properties, "required": required, "additionalProperties": False}, **more
+    )
 
 
 def _list(items: Json) -> Json:
@@ -71,11 +80,18 @@ def _query(name: str, schema: Json, description: str, required: bool = False) ->
     return {"name": name, "in": "query", "required": required, "description": description, "schema": schema}
 
 
-def _operation(summary: str, content: Dict[str, Json], refusals: Sequence[int] = (), security: Sequence[Json] = BEARER,
-               others: Optional[Json] = None, **more: Any) -> Json:
+def _operation(
+    summary: str,
+    content: Dict[str, Json],
+    refusals: Sequence[int] = (),
+    security: Sequence[Json] = BEARER,
+    others: Optional[Json] = None,
+    **more: Any,
+) -> Json:
     """Describe one method of a path: its answer 200 by content type, its other answers, and its refusals."""
-    responses = {"200": {"description": "done", "content": {name: {"schema": schema}
-                                                            for name, schema in content.items()}}}
+    responses = {
+        "200": {"description": "done", "content": {name: {"schema": schema} for name, schema in content.items()}}
+    }
     responses.update(others or {})
     for status in sorted(ANYWHERE + tuple(refusals)):
         responses[str(status)] = {"$ref": "#/components/responses/%d" % status}
@@ -85,8 +101,10 @@ def _operation(summary: str, content: Dict[str, Json], refusals: Sequence[int] =
 def _get(*args: Any, **more: Any) -> Json:
     """Describe a path that can be read: with HEAD, the same without a body."""
     get = _operation(*args, **more)
-    bodiless = {status: _refusal(int(status)) if "$ref" in answer else {"description": answer["description"]}
-                for status, answer in get["responses"].items()}
+    bodiless = {
+        status: _refusal(int(status)) if "$ref" in answer else {"description": answer["description"]}
+        for status, answer in get["responses"].items()
+    }
     return {"get": get, "head": dict(get, responses=bodiless)}
 
 
@@ -108,121 +126,329 @@ def _row() -> Json:
 
 WIRE = {"wire_bytes_up": COUNT, "wire_bytes_down": COUNT}
 TALLY = {status: COUNT for status in STATUSES}
-KINDS_OF_FIELDS: Dict[str, Json] = {"number": NUMBER, "whole": COUNT, "flag": FLAG, "text": TEXT, "life": TEXT,
-                                    "rails": {"type": "object", "additionalProperties": NUMBER}}
+KINDS_OF_FIELDS: Dict[str, Json] = {
+    "number": NUMBER,
+    "whole": COUNT,
+    "flag": FLAG,
+    "text": TEXT,
+    "life": TEXT,
+    "rails": {"type": "object", "additionalProperties": NUMBER},
+}
 READINGS = {name: dict(KINDS_OF_FIELDS[field.kind], description=field.meaning) for name, field in FIELDS.items()}
-DEVICE = _object(dict({name: schema for name, schema in READINGS.items() if name != "life"}, age_s=_or_null(NUMBER)),
-                 optional=tuple(READINGS))
-WORKER = _object(dict(TALLY, connected=FLAG, samples=COUNT, round=COUNT, loss=_or_null(NUMBER), last_seen_s=NUMBER,
-                      device=_or_null(DEVICE), **WIRE))
-TOTALS = _object(dict({name: COUNT for name in ("payload_bits_up", "payload_bits_down", "frame_bytes_up",
-                                                "frame_bytes_down", "retransmitted_bytes")}, **WIRE, **TALLY))
-STATUS = _object({
-    "run_id": TEXT, "config_hash": TEXT, "state": {"type": "string", "enum": list(STATES)}, "current_round": COUNT,
-    "max_rounds": COUNT, "connected_workers": COUNT,
-    "worker_status": {"type": "object", "additionalProperties": WORKER, "description": "by worker id"},
-    "totals": TOTALS, "accuracy": _or_null(NUMBER), "test_loss": _or_null(NUMBER), "memory_bytes": _or_null(COUNT),
-    "disk_bytes": COUNT, "problem": _or_null(TEXT)})
+DEVICE = _object(
+    dict({name: schema for name, schema in READINGS.items() if name != "life"}, age_s=_or_null(NUMBER)),
+    optional=tuple(READINGS),
+)
+WORKER = _object(
+    dict(
+        TALLY,
+        connected=FLAG,
+        samples=COUNT,
+        round=COUNT,
+        loss=_or_null(NUMBER),
+        last_seen_s=NUMBER,
+        device=_or_null(DEVICE),
+        **WIRE,
+    )
+)
+TOTALS = _object(
+    dict(
+        {
+            name: COUNT
+            for name in (
+                "payload_bits_up",
+                "payload_bits_down",
+                "frame_bytes_up",
+                "frame_bytes_down",
+                "retransmitted_bytes",
+            )
+        },
+        **WIRE,
+        **TALLY,
+    )
+)
+STATUS = _object(
+    {
+        "run_id": TEXT,
+        "config_hash": TEXT,
+        "state": {"type": "string", "enum": list(STATES)},
+        "current_round": COUNT,
+        "max_rounds": COUNT,
+        "connected_workers": COUNT,
+        "worker_status": {"type": "object", "additionalProperties": WORKER, "description": "by worker id"},
+        "totals": TOTALS,
+        "accuracy": _or_null(NUMBER),
+        "test_loss": _or_null(NUMBER),
+        "memory_bytes": _or_null(COUNT),
+        "disk_bytes": COUNT,
+        "problem": _or_null(TEXT),
+    }
+)
 POINTS = _object({"round": _list(COUNT), "bytes": _list(COUNT), "value": _list(NUMBER)})
-ON_PAGE = _object(dict(TALLY, id=COUNT, connected=FLAG, samples=COUNT, last_seen_s=NUMBER, loss=_or_null(NUMBER),
-                       wire_bytes=COUNT, name=_or_null(TEXT), temperature_c=_or_null(NUMBER),
-                       power_w=_or_null(NUMBER), throttled=_or_null(FLAG), problem=_or_null(TEXT)))
-FEED = _object({
-    "state": _object(dict(
-        {name: STATUS["properties"][name] for name in ("run_id", "state", "problem", "current_round", "max_rounds",
-                                                       "connected_workers", "accuracy", "test_loss")},
-        workers=_list(ON_PAGE), model=TEXT, dataset=TEXT, mode=TEXT, has_own_data=FLAG, total_workers=COUNT,
-        min_workers=COUNT, n_params=COUNT, budget_bits=COUNT, **WIRE)),
-    "rounds": _object({
-        "n_rounds": COUNT, "curves": _object(dict.fromkeys(("accuracy", "test_loss", "training_loss"), POINTS)),
-        "histories": {"type": "object", "additionalProperties": TEXT, "description": "by worker id, a letter a round"},
-        "time_left_s": _or_null(NUMBER), "float_bytes": COUNT, "wire_bytes": COUNT,
-        "budget": _or_null(_object({"bits": COUNT, "last": NUMBER, "mean": NUMBER}))}),
-    "log": _object({"items": _list(_object({"number": COUNT, "at": NUMBER, "kind": TEXT, "text": TEXT,
-                                            "worker_id": _or_null(INTEGER), "round_index": COUNT}))})})
-FILE = _object({"name": TEXT, "kind": {"type": "string", "enum": sorted({"workbook", FIGURE, *KINDS.values()})},
-                "bytes": COUNT})
+ON_PAGE = _object(
+    dict(
+        TALLY,
+        id=COUNT,
+        connected=FLAG,
+        samples=COUNT,
+        last_seen_s=NUMBER,
+        loss=_or_null(NUMBER),
+        wire_bytes=COUNT,
+        name=_or_null(TEXT),
+        temperature_c=_or_null(NUMBER),
+        power_w=_or_null(NUMBER),
+        throttled=_or_null(FLAG),
+        problem=_or_null(TEXT),
+    )
+)
+FEED = _object(
+    {
+        "state": _object(
+            dict(
+                {
+                    name: STATUS["properties"][name]
+                    for name in (
+                        "run_id",
+                        "state",
+                        "problem",
+                        "current_round",
+                        "max_rounds",
+                        "connected_workers",
+                        "accuracy",
+                        "test_loss",
+                    )
+                },
+                workers=_list(ON_PAGE),
+                model=TEXT,
+                dataset=TEXT,
+                mode=TEXT,
+                has_own_data=FLAG,
+                total_workers=COUNT,
+                min_workers=COUNT,
+                n_params=COUNT,
+                budget_bits=COUNT,
+                **WIRE,
+            )
+        ),
+        "rounds": _object(
+            {
+                "n_rounds": COUNT,
+                "curves": _object(dict.fromkeys(("accuracy", "test_loss", "training_loss"), POINTS)),
+                "histories": {
+                    "type": "object",
+                    "additionalProperties": TEXT,
+                    "description": "by worker id, a letter a round",
+                },
+                "time_left_s": _or_null(NUMBER),
+                "float_bytes": COUNT,
+                "wire_bytes": COUNT,
+                "budget": _or_null(_object({"bits": COUNT, "last": NUMBER, "mean": NUMBER})),
+            }
+        ),
+        "log": _object(
+            {
+                "items": _list(
+                    _object(
+                        {
+                            "number": COUNT,
+                            "at": NUMBER,
+                            "kind": TEXT,
+                            "text": TEXT,
+                            "worker_id": _or_null(INTEGER),
+                            "round_index": COUNT,
+                        }
+                    )
+                )
+            }
+        ),
+    }
+)
+FILE = _object(
+    {"name": TEXT, "kind": {"type": "string", "enum": sorted({"workbook", FIGURE, *KINDS.values()})}, "bytes": COUNT}
+)
 LAYOUT: Json = {"type": "array", "description": "[name, shape] of each array", "items": {"type": "array"}}
 MODEL = _object({"round": COUNT, "layers": LAYOUT, "weights": _list({"type": ["array", "number"]})})
 REGISTRATION = _object(
-    {"worker_id": ID, "instance": {"type": "string", "minLength": 1, "maxLength": 64}, "n_samples": INTEGER,
-     "layout_crc": INTEGER, "claimed_epoch": INTEGER, "claimed_seq": INTEGER, "claimed_round": INTEGER,
-     "undecided": FLAG, "known_epoch": INTEGER, "known_sessions": INTEGER, "codings": _list(TEXT)},
-    optional=("n_samples", "layout_crc", "claimed_epoch", "claimed_seq", "claimed_round", "undecided", "known_epoch",
-              "known_sessions", "codings"), additionalProperties=True,
-    description="without n_samples only the settings are asked for; with it the worker joins")
-REGISTERED = _object({"run_id": TEXT, "ended": FLAG, "epoch": COUNT, "joined": FLAG, "goes_on": FLAG,
-                      "n_sessions": COUNT, "lease_s": NUMBER, "start_crc": COUNT, "layout": LAYOUT,
-                      "settings": {"type": "object"}, "codings": _list(TEXT)})
-HEARTBEAT = _object({"worker_id": ID, "epoch": INTEGER, "renews": FLAG,
-                     "device": _object(READINGS, optional=[name for name in READINGS if name != "life"])},
-                    optional=("renews", "device"), additionalProperties=True)
-ANSWER_QUERY = [_query("worker", ID, "whose frame it is", required=True),
-                _query("have", INTEGER, "its version of the shared copy: the answer may wait for the next round, and "
-                                        "bring it; docs/wire.md")]
+    {
+        "worker_id": ID,
+        "instance": {"type": "string", "minLength": 1, "maxLength": 64},
+        "n_samples": INTEGER,
+        "layout_crc": INTEGER,
+        "claimed_epoch": INTEGER,
+        "claimed_seq": INTEGER,
+        "claimed_round": INTEGER,
+        "undecided": FLAG,
+        "known_epoch": INTEGER,
+        "known_sessions": INTEGER,
+        "codings": _list(TEXT),
+    },
+    optional=(
+        "n_samples",
+        "layout_crc",
+        "claimed_epoch",
+        "claimed_seq",
+        "claimed_round",
+        "undecided",
+        "known_epoch",
+        "known_sessions",
+        "codings",
+    ),
+    additionalProperties=True,
+    description="without n_samples only the settings are asked for; with it the worker joins",
+)
+REGISTERED = _object(
+    {
+        "run_id": TEXT,
+        "ended": FLAG,
+        "epoch": COUNT,
+        "joined": FLAG,
+        "goes_on": FLAG,
+        "n_sessions": COUNT,
+        "lease_s": NUMBER,
+        "start_crc": COUNT,
+        "layout": LAYOUT,
+        "settings": {"type": "object"},
+        "codings": _list(TEXT),
+    }
+)
+HEARTBEAT = _object(
+    {
+        "worker_id": ID,
+        "epoch": INTEGER,
+        "renews": FLAG,
+        "device": _object(READINGS, optional=[name for name in READINGS if name != "life"]),
+    },
+    optional=("renews", "device"),
+    additionalProperties=True,
+)
+ANSWER_QUERY = [
+    _query("worker", ID, "whose frame it is", required=True),
+    _query(
+        "have",
+        INTEGER,
+        "its version of the shared copy: the answer may wait for the next round, and bring it; docs/wire.md",
+    ),
+]
 
 IF_NONE_MATCH = {"name": "If-None-Match", "in": "header", "required": False, "schema": TEXT}
 NOT_MODIFIED = {"304": {"description": "it is what If-None-Match names"}}
 
 PATHS: Json = {
     "/": _get("The live page", {"text/html": TEXT}, security=OPEN, others=NOT_MODIFIED, parameters=[IF_NONE_MATCH]),
-    "/page/{name}": _get("A file of the live page", {kind.split(";")[0]: BINARY for kind in TYPES.values()}, [404],
-                         security=OPEN, others=NOT_MODIFIED,
-                         parameters=[IF_NONE_MATCH, {"name": "name", "in": "path", "required": True, "schema": TEXT}]),
-    "/feed": _get("What the live page shows", {"application/json": FEED}, security=OPEN, others=NOT_MODIFIED,
-                  parameters=[IF_NONE_MATCH]),
-    "/events": _get("The parts of /feed as server-sent events, whenever they change", {"text/event-stream": TEXT},
-                    security=OPEN, parameters=[{"name": "Last-Event-ID", "in": "header", "required": False,
-                                                "schema": TEXT}]),
+    "/page/{name}": _get(
+        "A file of the live page",
+        {kind.split(";")[0]: BINARY for kind in TYPES.values()},
+        [404],
+        security=OPEN,
+        others=NOT_MODIFIED,
+        parameters=[IF_NONE_MATCH, {"name": "name", "in": "path", "required": True, "schema": TEXT}],
+    ),
+    "/feed": _get(
+        "What the live page shows",
+        {"application/json": FEED},
+        security=OPEN,
+        others=NOT_MODIFIED,
+        parameters=[IF_NONE_MATCH],
+    ),
+    "/events": _get(
+        "The parts of /feed as server-sent events, whenever they change",
+        {"text/event-stream": TEXT},
+        security=OPEN,
+        parameters=[{"name": "Last-Event-ID", "in": "header", "required": False, "schema": TEXT}],
+    ),
     "/healthz": _get("Whether the process serves", {"application/json": _object({"ok": FLAG})}, security=OPEN),
     "/status": _get("Where the run is", {"application/json": STATUS}, security=OPEN),
     "/history": _get(
-        "The closed rounds", {"application/json": _object({"rounds": _list(_row()), "next": COUNT})}, [422],
-        parameters=[_query("since", COUNT, "only rounds after this one; default 0"),
-                    _query("limit", {"type": "integer", "minimum": 1, "maximum": MAX_ROWS},
-                           "at most so many; default %d" % DEFAULT_ROWS)]),
+        "The closed rounds",
+        {"application/json": _object({"rounds": _list(_row()), "next": COUNT})},
+        [422],
+        parameters=[
+            _query("since", COUNT, "only rounds after this one; default 0"),
+            _query(
+                "limit",
+                {"type": "integer", "minimum": 1, "maximum": MAX_ROWS},
+                "at most so many; default %d" % DEFAULT_ROWS,
+            ),
+        ],
+    ),
     "/metrics": _get("Counts and gauges for Prometheus", {METRICS: TEXT}),
     "/results": _get("The files of the run", {"application/json": _object({"files": _list(FILE)})}),
-    "/results/{name}": _get("One of them", dict.fromkeys([BYTES, *PICTURES.values()], BINARY), [404],
-                            parameters=[{"name": "name", "in": "path", "required": True, "schema": TEXT}]),
+    "/results/{name}": _get(
+        "One of them",
+        dict.fromkeys([BYTES, *PICTURES.values()], BINARY),
+        [404],
+        parameters=[{"name": "name", "in": "path", "required": True, "schema": TEXT}],
+    ),
     "/openapi.json": _get("This description", {"application/json": {"type": "object"}}),
     "/get_global_model": _get(
         "The newest model; for workers, who accept %s, the next round" % FRAMES,
         dict({kind: BINARY for kind in CONTENT_TYPES.values()}, **{"application/json": MODEL, FRAMES: BINARY}),
-        [409, 422], security=OPEN,
-        others={"204": {"description": "for workers: there is nothing new yet"},
-                "206": {"description": "for workers: the rest of what broke off", "content": {FRAMES: {
-                    "schema": BINARY}}},
-                "304": {"description": "the model is the one that If-None-Match names"}},
-        parameters=[_query("format", {"type": "string", "enum": list(CONTENT_TYPES)}, "for people; default json"),
-                    IF_NONE_MATCH]
-        + [_query(name, INTEGER, "for workers; docs/wire.md") for name in ("worker", "epoch", "have", "answered")]),
-    "/register": _post("A worker asks for the settings, or joins", {"application/json": REGISTERED}, [409, 422],
-                       requestBody=_body("application/json", REGISTRATION)),
-    "/heartbeat": _post("A worker says that it is there",
-                        {"application/json": _object({"state": TEXT, "round": COUNT})}, [409, 422],
-                        requestBody=_body("application/json", HEARTBEAT)),
-    "/offer": _post("A worker's offer, or that it skips, as a frame; the answer is frames, and does not say so", {},
-                    [409, 422], parameters=ANSWER_QUERY, requestBody=_body(FRAMES, BINARY)),
-    "/upload_update": _post("A worker's update as a frame; the answer is frames, and does not say so", {},
-                            [409, 422], parameters=ANSWER_QUERY, requestBody=_body(FRAMES, BINARY)),
-    "/stop": _post("End the run and save its results",
-                   {"application/json": _object({"status": TEXT, "results_saved": TEXT})}, [500], security=OPEN),
+        [409, 422],
+        security=OPEN,
+        others={
+            "204": {"description": "for workers: there is nothing new yet"},
+            "206": {"description": "for workers: the rest of what broke off", "content": {FRAMES: {"schema": BINARY}}},
+            "304": {"description": "the model is the one that If-None-Match names"},
+        },
+        parameters=[
+            _query("format", {"type": "string", "enum": list(CONTENT_TYPES)}, "for people; default json"),
+            IF_NONE_MATCH,
+        ]
+        + [_query(name, INTEGER, "for workers; docs/wire.md") for name in ("worker", "epoch", "have", "answered")],
+    ),
+    "/register": _post(
+        "A worker asks for the settings, or joins",
+        {"application/json": REGISTERED},
+        [409, 422],
+        requestBody=_body("application/json", REGISTRATION),
+    ),
+    "/heartbeat": _post(
+        "A worker says that it is there",
+        {"application/json": _object({"state": TEXT, "round": COUNT})},
+        [409, 422],
+        requestBody=_body("application/json", HEARTBEAT),
+    ),
+    "/offer": _post(
+        "A worker's offer, or that it skips, as a frame; the answer is frames, and does not say so",
+        {},
+        [409, 422],
+        parameters=ANSWER_QUERY,
+        requestBody=_body(FRAMES, BINARY),
+    ),
+    "/upload_update": _post(
+        "A worker's update as a frame; the answer is frames, and does not say so",
+        {},
+        [409, 422],
+        parameters=ANSWER_QUERY,
+        requestBody=_body(FRAMES, BINARY),
+    ),
+    "/stop": _post(
+        "End the run and save its results",
+        {"application/json": _object({"status": TEXT, "results_saved": TEXT})},
+        [500],
+        security=OPEN,
+    ),
 }
 
 ERROR = _object({"error": TEXT, "detail": {"type": "string", "minLength": 1}, "hint": TEXT})
 
 DESCRIPTION: Json = {
     "openapi": "3.1.0",
-    "info": {"title": "FLQ master", "version": __version__,
-             "description": "What the master answers over HTTP. docs/endpoints.md says more in words, docs/wire.md "
-                            "what frames are, docs/security.md who needs which token."},
+    "info": {
+        "title": "FLQ master",
+        "version": __version__,
+        "description": "What the master answers over HTTP. docs/endpoints.md says more in words, docs/wire.md "
+        "what frames are, docs/security.md who needs which token.",
+    },
     "paths": PATHS,
     "components": {
         "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "description": "a line of state/tokens"}},
         "schemas": {"Error": ERROR},
         "responses": {
-            str(status): dict(_refusal(status), content={"application/json": {
-                "schema": {"$ref": "#/components/schemas/Error"}}}) for status in REFUSALS},
+            str(status): dict(
+                _refusal(status), content={"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
+            )
+            for status in REFUSALS
+        },
     },
 }

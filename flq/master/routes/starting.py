@@ -34,8 +34,9 @@ class Switch:
         return self.app(environ, start_response)
 
 
-def starting_app(run_id: str, settings: Dict[str, Dict[str, Any]], settings_hash: str, gate: Gate,
-                 broadcast: Broadcast) -> Flask:
+def starting_app(
+    run_id: str, settings: Dict[str, Dict[str, Any]], settings_hash: str, gate: Gate, broadcast: Broadcast
+) -> Flask:
     """Build the application of a master whose model is not built yet."""
     reading = threading.BoundedSemaphore(n_threads(settings["system"]["total_workers"]) // 2)
     app = base_app(gate, MAX_JSON_BYTES, reading)
@@ -43,8 +44,9 @@ def starting_app(run_id: str, settings: Dict[str, Dict[str, Any]], settings_hash
     @app.before_request  # after the body is read: who is refused while it still sends may not hear of it
     def not_yet() -> None:
         if not (request.path in OPEN or is_page()):
-            raise Unavailable("the master is starting: model %.80s is being built" % settings["model"]["name"],
-                              "try again")
+            raise Unavailable(
+                "the master is starting: model %.80s is being built" % settings["model"]["name"], "try again"
+            )
 
     add_page(app, broadcast)
 

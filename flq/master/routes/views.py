@@ -18,7 +18,7 @@ from .base_app import Semaphore, integer_within, one_of
 from .metrics import CONTENT_TYPE, Metrics
 from .model_files import CONTENT_TYPES, ModelFiles
 
-LAST_ROUND = 2 ** 63 - 1
+LAST_ROUND = 2**63 - 1
 
 
 def add_views(app: Flask, service: MasterService) -> None:
@@ -40,8 +40,9 @@ def add_views(app: Flask, service: MasterService) -> None:
 
     @app.get("/results")
     def get_results() -> Response:
-        return jsonify(files=[{"name": file.name, "kind": file.kind, "bytes": file.n_bytes}
-                              for file in service.results.files()])
+        return jsonify(
+            files=[{"name": file.name, "kind": file.kind, "bytes": file.n_bytes} for file in service.results.files()]
+        )
 
     @app.get("/results/<name>")
     def get_result(name: str) -> Response:
@@ -83,6 +84,7 @@ def model_for_people(files: ModelFiles, patience: Semaphore) -> Response:
 
 def _download(stream: BinaryIO, name: str) -> Response:
     """Send a file piece by piece; one that is replaced meanwhile is sent as it was."""
+
     def pieces() -> Iterator[bytes]:
         while True:
             piece = stream.read(PIECE)

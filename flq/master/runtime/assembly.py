@@ -45,7 +45,7 @@ from .run import MasterService
 logger = logging.getLogger(__name__)
 
 BUILD_S = 600.0  # how long a user's own model may take, TensorFlow's start and all
-WAKE_S = 1.0     # how late a signal is handled at the latest
+WAKE_S = 1.0  # how late a signal is handled at the latest
 MASTERS_OWN = ("report", "notify", "security")  # sections that workers do not get
 
 
@@ -61,8 +61,9 @@ def serve(args: argparse.Namespace, config: Config, project_dir: str, past: Opti
     if past is not None:
         check_may_go_on(past, settings)
     tls = TlsAdapter(args.tls_cert, args.tls_key) if args.tls_cert else None
-    max_connections = n_connections(config.system.total_workers, config.security.max_connections, raise_limit(),
-                                    n_open())
+    max_connections = n_connections(
+        config.system.total_workers, config.security.max_connections, raise_limit(), n_open()
+    )
     began = time.monotonic()
     logger.info("start=reading_data dataset=%s", settings["dataset"]["name"], extra=FOR_A_BAR)
     check(settings)  # before anything is bound: data that no worker could train on
@@ -72,15 +73,25 @@ def serve(args: argparse.Namespace, config: Config, project_dir: str, past: Opti
         return _serve(args, config, project_dir, settings, run_dir, past, tls, max_connections, read_s)
 
 
-def _serve(args: argparse.Namespace, config: Config, project_dir: str, settings: Dict[str, Dict[str, Any]],
-           run_dir: str, past: Optional[Past], tls: Optional[TlsAdapter], max_connections: int, read_s: float) -> int:
+def _serve(
+    args: argparse.Namespace,
+    config: Config,
+    project_dir: str,
+    settings: Dict[str, Dict[str, Any]],
+    run_dir: str,
+    past: Optional[Past],
+    tls: Optional[TlsAdapter],
+    max_connections: int,
+    read_s: float,
+) -> int:
     """Assemble a run, serve it, and close it."""
     run_id = os.path.basename(run_dir) if past is None else past.run_id
     results_dir = os.path.join(project_dir, config.report.results_dir)
 
     def machine_of(layout: Layout, start: Vector) -> MasterMachine:
-        for_workers = {section: values for section, values in without_address(settings).items()
-                       if section not in MASTERS_OWN}
+        for_workers = {
+            section: values for section, values in without_address(settings).items() if section not in MASTERS_OWN
+        }
         return MasterMachine(run_options(run_id, for_workers, layout), start)
 
     machine = None
@@ -91,13 +102,21 @@ def _serve(args: argparse.Namespace, config: Config, project_dir: str, settings:
     meter = Meter()
     watchers = watchers_of(config, os.environ, project_dir, results_dir)  # before there are other children
     logger.info("start=starting_the_evaluator model=%s", settings["model"]["name"], extra=FOR_A_BAR)
-    evaluator = Evaluator(settings, config.report.evaluation_backlog_mb * 10 ** 6)
+    evaluator = Evaluator(settings, config.report.evaluation_backlog_mb * 10**6)
     try:
         gate = Gate(_tokens(args, config), settings["security"], n_threads(config.system.total_workers))
         broadcast = Broadcast(sources_before(run_id, settings, config_hash(settings), STARTING))
         switch = Switch(starting_app(run_id, settings, config_hash(settings), gate, broadcast))
-        server = Server(switch, args.host, args.port, config.system.total_workers, meter,
-                        max_connections, tls, config.system.lease_s / 2)
+        server = Server(
+            switch,
+            args.host,
+            args.port,
+            config.system.total_workers,
+            meter,
+            max_connections,
+            tls,
+            config.system.lease_s / 2,
+        )
         try:
             if machine is None:
                 server.start()
@@ -105,12 +124,14 @@ def _serve(args: argparse.Namespace, config: Config, project_dir: str, settings:
                 machine = machine_of(*evaluator.described(BUILD_S))
             make_run_folder(run_dir)
             with hold(run_dir) if past is None else nullcontext():
-                journal = (begin_journal(run_dir, run_id, settings, machine.options.layout) if past is None
-                           else past.journal)
+                journal = (
+                    begin_journal(run_dir, run_id, settings, machine.options.layout) if past is None else past.journal
+                )
                 store = Store(run_dir, journal, config.system.snapshot_every, config.system.snapshots_kept)
                 try:
-                    service = MasterService(machine, settings, evaluator, meter, results_dir, run_dir,
-                                            stamp_of(run_id), store, watchers)
+                    service = MasterService(
+                        machine, settings, evaluator, meter, results_dir, run_dir, stamp_of(run_id), store, watchers
+                    )
                     if past is None:
                         service.begin()
                     else:
@@ -139,13 +160,17 @@ def _tokens(args: argparse.Namespace, config: Config) -> Dict[str, str]:
     """Return the tokens by name."""
     tokens = make_tokens(args.token_file, config.system.total_workers)
     if is_open_to_others(args.token_file):
-        logger.warning("others can read the tokens in %s; whoever has done so can do what they allow. Close it with: "
-                       "chmod 600 %s", args.token_file, args.token_file)
+        logger.warning(
+            "others can read the tokens in %s; whoever has done so can do what they allow. Close it with: chmod 600 %s",
+            args.token_file,
+            args.token_file,
+        )
     return tokens
 
 
-def until_the_end(args: argparse.Namespace, service: MasterService, server: Server, config: Config,
-                  broadcast: Broadcast) -> int:
+def until_the_end(
+    args: argparse.Namespace, service: MasterService, server: Server, config: Config, broadcast: Broadcast
+) -> int:
     """Serve until the run has ended, was stopped, or a signal came."""
     signals: List[int] = []
     came: queue.SimpleQueue = queue.SimpleQueue()  # a handler may put into it, whatever it interrupts
@@ -158,8 +183,11 @@ def until_the_end(args: argparse.Namespace, service: MasterService, server: Serv
 
     # The handler runs within whatever the main thread is doing, which may hold a lock: it leaves
     # everything to this thread.
-    threading.Thread(target=lambda: service.interrupt("interrupted by signal %d, it can go on" % came.get()),
-                     name="signals", daemon=True).start()
+    threading.Thread(
+        target=lambda: service.interrupt("interrupted by signal %d, it can go on" % came.get()),
+        name="signals",
+        daemon=True,
+    ).start()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, on_signal)
     watchdog = Watchdog(os.environ)
@@ -168,14 +196,22 @@ def until_the_end(args: argparse.Namespace, service: MasterService, server: Serv
     server.start()
     watchdog.ready()
     logger.info("run %s, configuration %s", service.machine.options.run_id, service.config_hash)
-    say("FLQ master ready on %s (run %s)" % (url_of("https" if args.tls_cert else "http", args.host, server.port),
-                                             service.machine.options.run_id))
+    say(
+        "FLQ master ready on %s (run %s)"
+        % (url_of("https" if args.tls_cert else "http", args.host, server.port), service.machine.options.run_id)
+    )
     logger.info("the tokens of the operator and the workers are in %s", args.token_file)
     if not args.tls_cert and not is_loopback(args.host):
-        logger.warning("plain HTTP: whoever sees the traffic reads models, updates and tokens; --tls_cert and "
-                       "--tls_key encrypt it (docs/security.md)")
-    logger.info("waiting for %d workers; model %s with %d parameters", config.system.min_workers,
-                config.model.name, service.machine.options.layout.n_params)
+        logger.warning(
+            "plain HTTP: whoever sees the traffic reads models, updates and tokens; --tls_cert and "
+            "--tls_key encrypt it (docs/security.md)"
+        )
+    logger.info(
+        "waiting for %d workers; model %s with %d parameters",
+        config.system.min_workers,
+        config.model.name,
+        service.machine.options.layout.n_params,
+    )
 
     _wait_for(service.saved)
     service.heard.wait(min(config.system.linger_s, threading.TIMEOUT_MAX))

@@ -6,8 +6,9 @@ import sys
 from typing import Any, Mapping, Optional, Sequence
 
 
-def begin(argv: Sequence[str], environment: Optional[Mapping[str, str]] = None, stdout: int = subprocess.PIPE,
-          **options: Any) -> "subprocess.Popen[bytes]":
+def begin(
+    argv: Sequence[str], environment: Optional[Mapping[str, str]] = None, stdout: int = subprocess.PIPE, **options: Any
+) -> "subprocess.Popen[bytes]":
     """Begin a child process whose stdin and stderr are pipes.
 
     Parameters
@@ -25,5 +26,11 @@ def begin(argv: Sequence[str], environment: Optional[Mapping[str, str]] = None, 
     OSError
         If the process cannot be started.
     """
-    return subprocess.Popen([sys.executable, *argv], stdin=subprocess.PIPE, stdout=stdout, stderr=subprocess.PIPE,
-                            env=dict(os.environ, **environment or {}), **options)
+    return subprocess.Popen(
+        [sys.executable, *argv],
+        stdin=subprocess.PIPE,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        env=dict(os.environ, **environment or {}),
+        **options,
+    )

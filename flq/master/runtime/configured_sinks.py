@@ -15,8 +15,7 @@ from .sinks import Watcher, Watchers
 logger = logging.getLogger(__name__)
 
 
-def watchers_of(config: Config, environment: MutableMapping[str, str], project_dir: str,
-                results_dir: str) -> Watchers:
+def watchers_of(config: Config, environment: MutableMapping[str, str], project_dir: str, results_dir: str) -> Watchers:
     """Return the watchers of a run.
 
     Parameters
@@ -34,8 +33,10 @@ def watchers_of(config: Config, environment: MutableMapping[str, str], project_d
     watchers = []
     if config.report.figure_every:
         if importlib.util.find_spec("matplotlib") is None:
-            logger.warning("no figures are drawn: the package matplotlib is missing; install it with pip, or set "
-                           "report.figure_every to 0")
+            logger.warning(
+                "no figures are drawn: the package matplotlib is missing; install it with pip, or set "
+                "report.figure_every to 0"
+            )
         else:
             watchers.append(Watcher("figures", argv_of("flq.sinks.figures")))
     secrets_file = os.path.join(project_dir, FILE)
@@ -45,13 +46,19 @@ def watchers_of(config: Config, environment: MutableMapping[str, str], project_d
         logger.warning("there are no notifications: %s", error)
     else:
         if secrets.urls:
-            watchers.append(Watcher("notifications", argv_of("flq.sinks.notify"), {
-                URLS: "\n".join(secrets.urls), PROXY: secrets.proxy or ""}))
+            watchers.append(
+                Watcher(
+                    "notifications",
+                    argv_of("flq.sinks.notify"),
+                    {URLS: "\n".join(secrets.urls), PROXY: secrets.proxy or ""},
+                )
+            )
     for name in (URLS, PROXY):
         environment.pop(name, None)
     trackers = list(dict.fromkeys(config.report.trackers))
     check_installed(trackers)
     for name in trackers:
-        watchers.append(Watcher("tracker " + name, argv_of(
-            "flq.sinks.trackers", name, os.path.join(results_dir, "trackers", name))))
+        watchers.append(
+            Watcher("tracker " + name, argv_of("flq.sinks.trackers", name, os.path.join(results_dir, "trackers", name)))
+        )
     return Watchers(watchers)

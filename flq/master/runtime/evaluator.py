@@ -26,12 +26,12 @@ from .child_process import begin
 logger = logging.getLogger(__name__)
 
 MODULE = "flq.training.evaluator_process"
-PAUSE_S = 1.0       # between the end of a child and the next that takes its place
-STUCK_S = 900.0     # for a reply; a child that takes longer is ended
-FAREWELL_S = 5.0    # for a child to end by itself, and for its last words to arrive
-TRIES = 2           # children that are tried for one job
-MOST_LOST = 4       # children that may end in a row without a job done; then the evaluator rests
-REST_S = 300.0      # of rest, in which nothing is evaluated
+PAUSE_S = 1.0  # between the end of a child and the next that takes its place
+STUCK_S = 900.0  # for a reply; a child that takes longer is ended
+FAREWELL_S = 5.0  # for a child to end by itself, and for its last words to arrive
+TRIES = 2  # children that are tried for one job
+MOST_LOST = 4  # children that may end in a row without a job done; then the evaluator rests
+REST_S = 300.0  # of rest, in which nothing is evaluated
 
 
 class _Job(NamedTuple):
@@ -66,12 +66,14 @@ class Evaluator:
         self._thread = threading.Thread(target=self._run, name="evaluator", daemon=True)
         self._thread.start()
 
-    def evaluate(self, round_index: int, vectors: Sequence[Vector],
-                 done: Callable[[int, Optional[Evaluated]], None]) -> None:
+    def evaluate(
+        self, round_index: int, vectors: Sequence[Vector], done: Callable[[int, Optional[Evaluated]], None]
+    ) -> None:
         """Evaluate x, w and, if there is one, the average of x.
 
         ``done(round, results)`` is called by another thread, with None if they were not evaluated.
         """
+
         def finish(reply: Dict[str, Any]) -> None:
             if "results" not in reply:
                 logger.warning("round %d is not evaluated: %s", round_index, reply["error"])
@@ -90,6 +92,7 @@ class Evaluator:
 
     def save_keras(self, path: str, model: Vector) -> None:
         """Write the model as a Keras file, after what is waiting; logs the outcome."""
+
         def finish(reply: Dict[str, Any]) -> None:
             if "saved" in reply:
                 logger.info("model saved: %s", reply["saved"])
@@ -157,7 +160,7 @@ class Evaluator:
         if "error" in reply:
             raise DataError(reply["error"])
         layout = layout_from_json(reply["layout"])
-        start, = vectors_from(payload, 1, layout.n_params)
+        (start,) = vectors_from(payload, 1, layout.n_params)
         if not np.isfinite(start).all():
             raise DataError("the model's start values must be finite, got NaN or infinity")
         return layout, np.ascontiguousarray(start, np.float32)
@@ -277,8 +280,9 @@ class Evaluator:
             logger.warning("%s; another one takes its place", sentence)
             if self._n_lost >= MOST_LOST:
                 self._n_lost, self._rests_until = 0, time.monotonic() + REST_S
-                logger.warning("the evaluator rests for %.0f s: its process has ended %d times without a result",
-                               REST_S, MOST_LOST)
+                logger.warning(
+                    "the evaluator rests for %.0f s: its process has ended %d times without a result", REST_S, MOST_LOST
+                )
         with self._changed:
             self._changed.wait_for(lambda: self._closed, PAUSE_S)
         return {"error": sentence, "unavailable": True}

@@ -22,9 +22,9 @@ from ...protocol.master_machine import POLL_S, MasterMachine
 
 logger = logging.getLogger(__name__)
 
-REPLY_S = POLL_S + 15.0     # longer than anything that the machine lets wait
-LARGEST_BATCH = 256         # events that are written down together
-IDLE_S = 1.0                # how often time passes for the machine when nothing else happens
+REPLY_S = POLL_S + 15.0  # longer than anything that the machine lets wait
+LARGEST_BATCH = 256  # events that are written down together
+IDLE_S = 1.0  # how often time passes for the machine when nothing else happens
 GOING_DOWN = "the master is shutting down"
 
 
@@ -52,9 +52,15 @@ class Owner:
         Called when the thread ends, however it does.
     """
 
-    def __init__(self, machine: MasterMachine, note: Callable[[Effects], None], commit: Callable[[], bool],
-                 perform: Callable[[Effect], None], after_events: Callable[[bool], None],
-                 at_end: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        machine: MasterMachine,
+        note: Callable[[Effects], None],
+        commit: Callable[[], bool],
+        perform: Callable[[Effect], None],
+        after_events: Callable[[bool], None],
+        at_end: Callable[[], None],
+    ) -> None:
         self.failed = False
         self._machine = machine
         self._note, self._commit, self._perform_one = note, commit, perform

@@ -44,14 +44,14 @@ from .sinks import Watchers
 
 logger = logging.getLogger(__name__)
 
-SAVE_EVALUATIONS_S = 5.0    # how long the results wait for evaluations that are under way
-FINISH_S = 60.0             # how long the end waits for them and for the Keras file
-WATCHERS_S = 60.0           # how long it waits for figures, messages and trackers
-STOP_S = 120.0              # longer than the results take to be saved
-STUCK_S = 5.0               # how long a stop waits for a journal that cannot be written
-SAVE_AGAIN_S = 5.0          # between two attempts to write the results
-LOOK_S = 0.1                # between two looks at whether there is a problem
-PUBLISH_S = 0.2             # how old the status may become while events keep coming
+SAVE_EVALUATIONS_S = 5.0  # how long the results wait for evaluations that are under way
+FINISH_S = 60.0  # how long the end waits for them and for the Keras file
+WATCHERS_S = 60.0  # how long it waits for figures, messages and trackers
+STOP_S = 120.0  # longer than the results take to be saved
+STUCK_S = 5.0  # how long a stop waits for a journal that cannot be written
+SAVE_AGAIN_S = 5.0  # between two attempts to write the results
+LOOK_S = 0.1  # between two looks at whether there is a problem
+PUBLISH_S = 0.2  # how old the status may become while events keep coming
 
 
 class MasterService:
@@ -91,9 +91,18 @@ class MasterService:
         Of the settings.
     """
 
-    def __init__(self, machine: MasterMachine, settings: Dict[str, Dict[str, Any]], evaluator: Evaluator,
-                 meter: Meter, results_dir: str, run_dir: str, stamp: str, store: Store,
-                 watchers: Optional[Watchers] = None) -> None:
+    def __init__(
+        self,
+        machine: MasterMachine,
+        settings: Dict[str, Dict[str, Any]],
+        evaluator: Evaluator,
+        meter: Meter,
+        results_dir: str,
+        run_dir: str,
+        stamp: str,
+        store: Store,
+        watchers: Optional[Watchers] = None,
+    ) -> None:
         self.machine = machine
         self.record = Record()
         self.alive: Callable[[], None] = lambda: None
@@ -103,8 +112,9 @@ class MasterService:
         self.results = Results(settings, machine.options.layout, results_dir, run_dir, stamp, self._figures_dir)
         self.saved, self.heard, self.released = threading.Event(), threading.Event(), threading.Event()
         self.published: Tuple[int, Vector] = (0, machine.server.model)
-        self.model_files = ModelFiles(machine.options.run_id, machine.options.layout, lambda: self.published,
-                                      evaluator, run_dir)
+        self.model_files = ModelFiles(
+            machine.options.run_id, machine.options.layout, lambda: self.published, evaluator, run_dir
+        )
         self.devices = Devices()
         self.news = News()
         self.config_hash = config_hash(settings)
@@ -143,8 +153,12 @@ class MasterService:
         """Begin to take events."""
         self._watchers.start(self._began)
         n_done = self.published[0]
-        self._tell(self.news.add(*(WENT_ON, "the run goes on after round %d" % n_done) if n_done else (
-            BEGAN, "the run has begun"), round_index=n_done))
+        self._tell(
+            self.news.add(
+                *(WENT_ON, "the run goes on after round %d" % n_done) if n_done else (BEGAN, "the run has begun"),
+                round_index=n_done,
+            )
+        )
         self._owner.start()
         if self._has_missed:  # now: the journal may soon forget what leads to these models
             threading.Thread(target=self._catch_up, name="catching-up", daemon=True).start()
@@ -176,8 +190,12 @@ class MasterService:
         reason = self._store.revive(self.machine, self._evaluate_restored, self._evaluate_again)
         about = journal.about()
         self._has_missed = bool(self.record.missed())
-        self._store.note_about(ended=None, reason=reason, heard=[],  # it may have ended, and been made longer
-                               settings=self._settings)
+        self._store.note_about(
+            ended=None,
+            reason=reason,
+            heard=[],  # it may have ended, and been made longer
+            settings=self._settings,
+        )
         self.published = journal.extent.n_rounds, self.machine.server.result
         counted = about.get("counted")
         if counted is not None:
@@ -222,8 +240,10 @@ class MasterService:
             elif self._store.misplaced is not None and self._move():  # nothing that is decided now can be written
                 self.results.save_model(self.published[1])
                 self.interrupt("%s when it was to be stopped" % problem)
-                raise FlqError("%s: the run is interrupted, and %s"
-                               % (self.misplaced.detail, self._where_the_model_is()), self.misplaced.hint)
+                raise FlqError(
+                    "%s: the run is interrupted, and %s" % (self.misplaced.detail, self._where_the_model_is()),
+                    self.misplaced.hint,
+                )
             if now - stuck > STUCK_S:
                 raise Unavailable("%s: the run ends when that is over" % problem, "see the master's log")
             if now - began > STOP_S:
@@ -291,12 +311,18 @@ class MasterService:
             logger.error("%s; %s (%s)", self.misplaced.detail, self._where_the_model_is(), self.misplaced.hint)
             return 1
         if self._is_ending and problem is not None:
-            logger.error("the run has ended, but its results are not complete: %s (make room, or remove what is in the "
-                         "way; then ./start_master.sh --resume %s writes them)", problem, run_id)
+            logger.error(
+                "the run has ended, but its results are not complete: %s (make room, or remove what is in the "
+                "way; then ./start_master.sh --resume %s writes them)",
+                problem,
+                run_id,
+            )
             return 1
         if self._is_ending and self.failed:
-            say("the run has ended and its results are whole, but its journal may not say so; to make sure: "
-                "./start_master.sh --resume %s" % run_id)
+            say(
+                "the run has ended and its results are whole, but its journal may not say so; to make sure: "
+                "./start_master.sh --resume %s" % run_id
+            )
         elif self.was_interrupted or self.failed:
             say("to go on: ./start_master.sh --resume %s" % run_id)
         if problem is None:
@@ -326,8 +352,9 @@ class MasterService:
             if isinstance(effect, RoundClosed):
                 total = self._meter.of_workers()
                 before, self._wire_at_last_close = self._wire_at_last_close, total
-                closed = Closed(effect.report, Wire(total.up - before.up, total.down - before.down),
-                                self.devices.energy_j())
+                closed = Closed(
+                    effect.report, Wire(total.up - before.up, total.down - before.down), self.devices.energy_j()
+                )
                 self._closed[effect.report.round_index] = closed
                 self._store.note_round(effect.report.round_index, to_stored(closed))
                 self._note_totals()
@@ -340,16 +367,19 @@ class MasterService:
 
     def _commit(self) -> bool:
         if self._is_closing:
-            self._store.note_about(counted=None,  # which commit replaces
-                                   heard=[worker_id for worker_id, member in sorted(self.machine.members.items())
-                                          if member.heard_end])
+            self._store.note_about(
+                counted=None,  # which commit replaces
+                heard=[worker_id for worker_id, member in sorted(self.machine.members.items()) if member.heard_end],
+            )
             self._note_totals(self._reason)
         return self._store.commit(self._counted, self.alive)
 
     def _counted(self) -> Dict[str, Any]:
-        return {"traffic": traffic_of(self.machine),
-                "wire": [[worker_id, *wire] for worker_id, wire in self._meter.snapshot().items()],
-                "devices": self.devices.to_json()}
+        return {
+            "traffic": traffic_of(self.machine),
+            "wire": [[worker_id, *wire] for worker_id, wire in self._meter.snapshot().items()],
+            "devices": self.devices.to_json(),
+        }
 
     def _perform(self, effect: Effect) -> None:
         if isinstance(effect, RoundClosed):
@@ -402,8 +432,15 @@ class MasterService:
             is_over = self._has_tried and self.machine.everyone_heard()
             now = time.monotonic()
             if is_idle or is_over or now - self._published_at >= PUBLISH_S:
-                self._status = status_of(self.machine, self._meter, self.devices, self.record.last_evaluated(),
-                                         self.config_hash, self._store.disk_bytes(), now)
+                self._status = status_of(
+                    self.machine,
+                    self._meter,
+                    self.devices,
+                    self.record.last_evaluated(),
+                    self.config_hash,
+                    self._store.disk_bytes(),
+                    now,
+                )
                 self._published_at = time.monotonic()
         except Exception:
             logger.exception("the status is not made anew")
@@ -427,16 +464,27 @@ class MasterService:
         row = self._keep_evaluation(round_index, evaluated)
         logger.info(
             "round=%d/%d accuracy=%s test_loss=%s loss=%s uploaded=%d skipped=%d refused=%d late=%d lost=%d "
-            "wire_up=%d wire_down=%d seconds=%.2f", row.round_index, self.machine.options.max_rounds,
+            "wire_up=%d wire_down=%d seconds=%.2f",
+            row.round_index,
+            self.machine.options.max_rounds,
             _number(row.own_accuracy if row.accuracy is None else row.accuracy),
-            _number(row.own_loss if row.test_loss is None else row.test_loss), _number(row.training_loss),
-            row.uploaded, row.skipped, row.refused, row.late, row.lost, row.wire_bytes_up, row.wire_bytes_down,
-            row.round_s)
+            _number(row.own_loss if row.test_loss is None else row.test_loss),
+            _number(row.training_loss),
+            row.uploaded,
+            row.skipped,
+            row.refused,
+            row.late,
+            row.lost,
+            row.wire_bytes_up,
+            row.wire_bytes_down,
+            row.round_s,
+        )
 
     def _catch_up(self, until: float = math.inf) -> None:
         """Evaluate missed rounds whose models the journal and the snapshots still lead to."""
-        if self._is_local or not self._catching_up.acquire(timeout=min(max(0.0, until - time.monotonic()),
-                                                                       threading.TIMEOUT_MAX)):
+        if self._is_local or not self._catching_up.acquire(
+            timeout=min(max(0.0, until - time.monotonic()), threading.TIMEOUT_MAX)
+        ):
             return
         missed = set(self.record.missed())
         before = len(missed)
@@ -511,8 +559,12 @@ class MasterService:
 
     def _began(self) -> Began:
         rows = self.record.rounds()
-        return Began(self.machine.options.run_id, without_address(self._settings), self._figures_dir,
-                     [Round(row, self.record.roll_call(row.round_index)) for row in rows])
+        return Began(
+            self.machine.options.run_id,
+            without_address(self._settings),
+            self._figures_dir,
+            [Round(row, self.record.roll_call(row.round_index)) for row in rows],
+        )
 
     def _tell(self, item: Item) -> None:
         self._watchers.tell(Happened(item.kind, item.text, item.worker_id, item.round_index, item.at))
@@ -527,8 +579,7 @@ class MasterService:
     def _save_workbook(self, totals: Totals) -> None:
         def content() -> tuple:
             rounds = self.record.rounds()
-            pairs = summary(self.machine.options.run_id, self._reason, rounds, totals, self._settings,
-                            self.config_hash)
+            pairs = summary(self.machine.options.run_id, self._reason, rounds, totals, self._settings, self.config_hash)
             roll_calls = [(row.round_index, call) for row, call in zip(rounds, self.record.roll_calls())]
             return pairs, rounds, totals.workers, roll_calls
 
@@ -544,8 +595,11 @@ class MasterService:
 
     def _where_the_model_is(self) -> str:
         problem = self.results.problem_of(self.results.model)
-        return ("the model after round %d is saved as %s" % (self.published[0], self.results.model) if problem is None
-                else "the model is not saved: %s" % problem)
+        return (
+            "the model after round %d is saved as %s" % (self.published[0], self.results.model)
+            if problem is None
+            else "the model is not saved: %s" % problem
+        )
 
     def _fewer_workers(self) -> Optional[str]:
         """Return a sentence on the workers that were lost by the end, None if there are none."""
@@ -553,8 +607,11 @@ class MasterService:
         lost, n_joined = lost_workers(totals), sum(row.state != NEVER_JOINED for row in totals.workers)
         if not lost:
             return None
-        return ("the run ended on %d of the %d workers that joined; lost: %s"
-                % (n_joined - len(lost), n_joined, ", ".join(map(str, lost))))
+        return "the run ended on %d of the %d workers that joined; lost: %s" % (
+            n_joined - len(lost),
+            n_joined,
+            ", ".join(map(str, lost)),
+        )
 
 
 def _vectors(model: Vector, shared: Vector, mean: Optional[Vector]) -> Tuple[Vector, ...]:

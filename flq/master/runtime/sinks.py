@@ -23,13 +23,13 @@ from .child_process import begin
 
 logger = logging.getLogger(__name__)
 
-MOST_WAITING = 1000     # lines; a child that is so far behind is begun anew, with all that has been
-STUCK_S = 120.0         # how long a child may take no line although there are some
-PAUSE_S = 300.0         # between the end of a child and the next that takes its place
-PIECE = 65536           # bytes that are written at a time
-FAREWELL_S = 5.0        # how long a child may take to end when it reads no more, and its last words to come
+MOST_WAITING = 1000  # lines; a child that is so far behind is begun anew, with all that has been
+STUCK_S = 120.0  # how long a child may take no line although there are some
+PAUSE_S = 300.0  # between the end of a child and the next that takes its place
+PIECE = 65536  # bytes that are written at a time
+FAREWELL_S = 5.0  # how long a child may take to end when it reads no more, and its last words to come
 MOST_SAID = Rate(1.0, 200.0)  # lines of a child for the log, a second and at once; one that says more is ended
-LONGEST_SAID = 1000     # bytes of such a line; what is longer is several
+LONGEST_SAID = 1000  # bytes of such a line; what is longer is several
 
 
 class Watcher:
@@ -47,8 +47,13 @@ class Watcher:
         Monotonic seconds.
     """
 
-    def __init__(self, name: str, argv: Sequence[str], environment: Optional[Mapping[str, str]] = None,
-                 clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        name: str,
+        argv: Sequence[str],
+        environment: Optional[Mapping[str, str]] = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.name = name
         self._argv, self._environment, self._clock = list(argv), dict(environment or {}), clock
         self._changed = threading.Condition()
@@ -109,8 +114,9 @@ class Watcher:
 
     def _watch(self) -> None:
         """Begin a child and tell it all, until it ends or this one closes."""
-        self._child = child = begin(self._argv, self._environment, subprocess.DEVNULL,
-                                    start_new_session=True)  # Ctrl-C is for the master
+        self._child = child = begin(
+            self._argv, self._environment, subprocess.DEVNULL, start_new_session=True
+        )  # Ctrl-C is for the master
         reader = threading.Thread(target=self._log, args=(child,), name=self.name + "-stderr", daemon=True)
         try:
             reader.start()
@@ -144,14 +150,17 @@ class Watcher:
             while rest:
                 if readiness.poll(1000):
                     try:
-                        rest, since = rest[os.write(child.stdin.fileno(), rest[:PIECE]):], self._clock()
+                        rest, since = rest[os.write(child.stdin.fileno(), rest[:PIECE]) :], self._clock()
                     except BlockingIOError:
                         pass
                     except OSError:  # nobody reads
                         with suppress(subprocess.TimeoutExpired):
                             child.wait(FAREWELL_S)
-                        return ("reads no more" if child.returncode is None
-                                else "has ended with exit code %d" % child.returncode)
+                        return (
+                            "reads no more"
+                            if child.returncode is None
+                            else "has ended with exit code %d" % child.returncode
+                        )
                 elif self._clock() - since > STUCK_S:
                     return "takes nothing for %.0f s" % STUCK_S
             line = self._next(child)

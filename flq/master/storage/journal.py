@@ -50,10 +50,10 @@ from ...protocol.journal_codec import NAMES, Entry
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 4                    # higher with each wire.VERSION too: a journal holds frames
-FINISHED_BY = "0.1.0"         # the last release that resumes runs of older formats
-LARGEST_WAL_BYTES = 1 << 26   # what is kept of it when all of it has gone into the file
-STOPPED = "stopped"           # a key of about
+FORMAT = 4  # higher with each wire.VERSION too: a journal holds frames
+FINISHED_BY = "0.1.0"  # the last release that resumes runs of older formats
+LARGEST_WAL_BYTES = 1 << 26  # what is kept of it when all of it has gone into the file
+STOPPED = "stopped"  # a key of about
 TABLES = """
 CREATE TABLE about (key TEXT PRIMARY KEY, value TEXT NOT NULL, digest INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE entries (seq INTEGER PRIMARY KEY, kind TEXT NOT NULL, body TEXT NOT NULL, head BLOB, payload BLOB,
@@ -113,8 +113,9 @@ class Journal:
             hint = "resume with the version of FLQ that began the run"
             if extent is None:
                 hint = "finish the run with FLQ %s; python -m flq.report reads it all the same" % FINISHED_BY
-            raise ConfigError("the journal %s has format %r, expected %d" % (self.path, about.get("format"), FORMAT),
-                              hint)
+            raise ConfigError(
+                "the journal %s has format %r, expected %d" % (self.path, about.get("format"), FORMAT), hint
+            )
         self.extent = extent
 
     def check_tables(self) -> None:
@@ -126,8 +127,8 @@ class Journal:
             If they are not.
         """
         with self._reading():
-            found, = self._database.execute("PRAGMA integrity_check(1)").fetchone()
-            tables = [sql for sql, in self._database.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")]
+            (found,) = self._database.execute("PRAGMA integrity_check(1)").fetchone()
+            tables = [sql for (sql,) in self._database.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")]
         if found != "ok":
             raise damaged(self.path, " ".join(found.split()))
         if sorted(tables) != sorted(STATEMENTS):
@@ -158,7 +159,9 @@ class Journal:
                 seq=max([extent.seq] + [seq for seq, _ in batch.entries]),
                 version=max([extent.version] + [version for version, _, _ in batch.deltas]),
                 n_rounds=max([extent.n_rounds] + [index for index, _ in batch.rounds]),
-                n_tested=extent.n_tested + n_tested, n_about=extent.n_about + n_about)
+                n_tested=extent.n_tested + n_tested,
+                n_about=extent.n_about + n_about,
+            )
             self._put(extent)
         self.extent = extent
 
@@ -223,12 +226,17 @@ class Journal:
 
     def _insert(self, table: str, rows: Any, how: str = "") -> None:
         for row in rows:
-            self._database.execute("INSERT %s INTO %s VALUES (%s?)" % (how, table, "?, " * len(row)),
-                                   (*row, digest(table, row)))
+            self._database.execute(
+                "INSERT %s INTO %s VALUES (%s?)" % (how, table, "?, " * len(row)), (*row, digest(table, row))
+            )
 
     def _has(self, table: str, column: str, key: Any) -> bool:
-        return self._database.execute("SELECT EXISTS (SELECT 1 FROM %s WHERE %s = ?)" % (table, column),
-                                      (key,)).fetchone()[0] == 1
+        return (
+            self._database.execute(
+                "SELECT EXISTS (SELECT 1 FROM %s WHERE %s = ?)" % (table, column), (key,)
+            ).fetchone()[0]
+            == 1
+        )
 
     # -- reading -------------------------------------------------------------------------
 
@@ -257,8 +265,9 @@ class Journal:
         """
         last = after
         with self._reading():
-            rows = read_rows(self._database, "entries", "seq, kind, body, head, payload",
-                             "WHERE seq > ? ORDER BY seq", (after,))
+            rows = read_rows(
+                self._database, "entries", "seq, kind, body, head, payload", "WHERE seq > ? ORDER BY seq", (after,)
+            )
             for (seq, kind, body, head, payload), is_whole in rows:
                 last += 1
                 if not is_whole or seq != last:
@@ -277,15 +286,23 @@ class Journal:
     def deltas(self) -> List[Tuple[int, int, Payload]]:
         """Return version, round and payload of the deltas that are kept and whole, ascending."""
         with self._reading():
-            rows = read_numbered(self._database, self.path, "deltas", "version, round, payload", "delta",
-                                 self.extent.dropped, self.extent.version)
+            rows = read_numbered(
+                self._database,
+                self.path,
+                "deltas",
+                "version, round, payload",
+                "delta",
+                self.extent.dropped,
+                self.extent.version,
+            )
         return [(version, index, np.frombuffer(payload, np.uint8)) for version, index, payload in rows]
 
     def rounds(self) -> List[Tuple[int, Any]]:
         """Return the reports of the closed rounds that are whole, ascending."""
         with self._reading():
-            rows = read_numbered(self._database, self.path, "rounds", "round, report", "the report of round", 0,
-                                 self.extent.n_rounds)
+            rows = read_numbered(
+                self._database, self.path, "rounds", "round, report", "the report of round", 0, self.extent.n_rounds
+            )
         return [(index, json.loads(value)) for index, value in rows]
 
     def tested(self) -> List[Tuple[int, Any]]:
@@ -360,8 +377,9 @@ def reopen(run_dir: str, only_to_look: bool = False) -> Journal:
     """
     path = os.path.join(run_dir, NAME)
     if not os.path.isfile(path):
-        raise ConfigError("%s holds no journal, so there is no run to go on with" % run_dir,
-                          "name a folder of report.results_dir")
+        raise ConfigError(
+            "%s holds no journal, so there is no run to go on with" % run_dir, "name a folder of report.results_dir"
+        )
     try:
         ended_early = None if only_to_look else check_log(path)  # before SQLite does away with it
         has_log = os.path.exists(path + LOG)
@@ -377,8 +395,13 @@ def reopen(run_dir: str, only_to_look: bool = False) -> Journal:
             if ended_early:
                 logger.warning("%s", ended_early)
             if journal.extent.is_open and not has_log:
-                logger.warning("the journal %s was not closed, and its log (%s) is missing: entries after %d, if "
-                               "there were any, are lost", path, NAME + LOG, journal.last_seq())
+                logger.warning(
+                    "the journal %s was not closed, and its log (%s) is missing: entries after %d, if "
+                    "there were any, are lost",
+                    path,
+                    NAME + LOG,
+                    journal.last_seq(),
+                )
             journal.settle()
     except sqlite3.DatabaseError as error:
         journal.close()

@@ -72,12 +72,23 @@ def begin_journal(run_dir: str, run_id: str, settings: Settings, layout: Layout)
     results_dir = folder_of(run_dir)
     try:
         with alone(results_dir):
-            return create(run_dir, {"run_id": run_id, "number": next_number(results_dir), "settings": settings,
-                                    "config_hash": config_hash(settings), "layout": layout.to_json(),
-                                    "software": software(), "ended": None})
+            return create(
+                run_dir,
+                {
+                    "run_id": run_id,
+                    "number": next_number(results_dir),
+                    "settings": settings,
+                    "config_hash": config_hash(settings),
+                    "layout": layout.to_json(),
+                    "software": software(),
+                    "ended": None,
+                },
+            )
     except sqlite3.Error as error:
-        raise Unavailable("the journal in %s can not be written: %s" % (run_dir, error),
-                          "make room there, or choose another report.results_dir") from None
+        raise Unavailable(
+            "the journal in %s can not be written: %s" % (run_dir, error),
+            "make room there, or choose another report.results_dir",
+        ) from None
 
 
 def take_up(name: str, results_dir: str) -> Past:
@@ -99,8 +110,11 @@ def take_up(name: str, results_dir: str) -> Past:
         about = journal.about()
         refuse_a_copy(run_dir, about["run_id"], results_dir)
         if about["software"] != software():
-            logger.warning("the run began with %s, this is %s: the next rounds may differ in the last bits",
-                           _as_text(about["software"]), _as_text(software()))
+            logger.warning(
+                "the run began with %s, this is %s: the next rounds may differ in the last bits",
+                _as_text(about["software"]),
+                _as_text(software()),
+            )
         _remove_leftovers(run_dir)
         return Past(about["run_id"], run_dir, layout_from_json(about["layout"]), journal, lock, about)
     except BaseException:
@@ -131,12 +145,17 @@ def check_may_go_on(past: Past, settings: Settings) -> None:
     _refuse_another(past.run_id, past.about, settings)
     n_done, n_most = past.journal.extent.n_rounds, settings["system"]["max_rounds"]
     if n_most < n_done or (n_most == n_done and n_most != past.about["settings"]["system"]["max_rounds"]):
-        raise ConfigError("run %s has done %d rounds already, got system.max_rounds = %d"
-                          % (past.run_id, n_done, n_most), "it may only grow")
+        raise ConfigError(
+            "run %s has done %d rounds already, got system.max_rounds = %d" % (past.run_id, n_done, n_most),
+            "it may only grow",
+        )
     if past.about["ended"] is not None and (past.journal.was_stopped() or n_most <= n_done):
-        raise ConfigError("run %s has ended: %s" % (past.run_id, past.about["ended"]),
-                          "begin a new run" if past.journal.was_stopped() else
-                          "raise it with --set system.max_rounds=N, N > %d, to go on" % n_done)
+        raise ConfigError(
+            "run %s has ended: %s" % (past.run_id, past.about["ended"]),
+            "begin a new run"
+            if past.journal.was_stopped()
+            else "raise it with --set system.max_rounds=N, N > %d, to go on" % n_done,
+        )
 
 
 def check_newest_may_go_on(results_dir: str, settings: Settings) -> None:
@@ -156,10 +175,11 @@ def check_newest_may_go_on(results_dir: str, settings: Settings) -> None:
 
 def _refuse_another(run_id: str, about: Dict[str, Any], settings: Settings) -> None:
     if config_hash(settings) != about["config_hash"]:
-        raise ConfigError("run %s can not go on with another configuration: %s"
-                          % (run_id, "; ".join(differences(about["settings"], settings))),
-                          "leave --config and --set out to take the run's own, or end it (POST /stop) and begin a new "
-                          "one")
+        raise ConfigError(
+            "run %s can not go on with another configuration: %s"
+            % (run_id, "; ".join(differences(about["settings"], settings))),
+            "leave --config and --set out to take the run's own, or end it (POST /stop) and begin a new one",
+        )
 
 
 def differences(before: Settings, now: Settings) -> List[str]:
@@ -167,9 +187,11 @@ def differences(before: Settings, now: Settings) -> List[str]:
     found = []
     for section in sorted(set(before) | set(now)):
         was, asked = before.get(section, {}), now.get(section, {})
-        found += ["%s.%s was %r and is %r" % (section, key, was.get(key), asked.get(key))
-                  for key in sorted(set(was) | set(asked))
-                  if not is_left_out(section, key) and was.get(key) != asked.get(key)]
+        found += [
+            "%s.%s was %r and is %r" % (section, key, was.get(key), asked.get(key))
+            for key in sorted(set(was) | set(asked))
+            if not is_left_out(section, key) and was.get(key) != asked.get(key)
+        ]
     return found or ["the keys that there are differ"]
 
 

@@ -39,9 +39,14 @@ class RunFolder:
         self._folder = os.open(run_dir, os.O_RDONLY)  # while it is open, no other folder gets its inode
         log = journal + "-wal"
         self._opened: Dict[str, Tuple[str, Tuple[int, int]]] = {
-            path: (name, _identity(path)) for path, name in
-            ((run_dir, "the folder of the run"), (journal, "the journal"), (log, "the log of the journal"))
-            if os.path.exists(path)}
+            path: (name, _identity(path))
+            for path, name in (
+                (run_dir, "the folder of the run"),
+                (journal, "the journal"),
+                (log, "the log of the journal"),
+            )
+            if os.path.exists(path)
+        }
 
     def misplaced(self) -> Optional[Misplaced]:
         """Return the error if something is not where it was opened, else None."""
@@ -89,8 +94,7 @@ class RunFolder:
             return "it was deleted, and the run is lost: end the master, and it saves the model in a new folder"
         if now is None or now == os.path.realpath(self._path):
             return "put back what was there, or end the master, and it saves the model in a new folder"
-        return ("it is now %s: move it back, or end the master and go on with ./start_master.sh --resume %s"
-                % (now, now))
+        return "it is now %s: move it back, or end the master and go on with ./start_master.sh --resume %s" % (now, now)
 
 
 def _identity(path: str) -> Tuple[int, int]:

@@ -133,15 +133,22 @@ def newest_unfinished(results_dir: str) -> Optional[Seen]:
     unfinished = [run for run in runs if run.is_unfinished]
     for run in unfinished:
         if not run.number:
-            logger.warning("run %s is not finished, but is left out: its journal has format %s; resume it with the "
-                           "version of FLQ that began it", run.run_dir, run.about["format"])
+            logger.warning(
+                "run %s is not finished, but is left out: its journal has format %s; resume it with the "
+                "version of FLQ that began it",
+                run.run_dir,
+                run.about["format"],
+            )
     newest = max(unfinished, key=lambda run: run.number, default=None)
     if newest is None or not newest.number:
         return None
     same = [run.run_dir for run in runs if run.number == newest.number]
     if len(same) > 1:
-        raise ConfigError("it is not known which run is the newest: %s have the same number: they are copies, or come "
-                          "from several machines" % " and ".join(same), hint)
+        raise ConfigError(
+            "it is not known which run is the newest: %s have the same number: they are copies, or come "
+            "from several machines" % " and ".join(same),
+            hint,
+        )
     return newest
 
 
@@ -178,8 +185,10 @@ def refuse_a_copy(run_dir: str, run_id: str, results_dir: str) -> None:
             if not os.path.samefile(other, run_dir) and _see(other).about["run_id"] == run_id:
                 same.append(other)
     if same:
-        raise ConfigError("%s hold the same run %s" % (" and ".join([run_dir, *same]), run_id),
-                          "leave only the one that is to go on in %s" % results_dir)
+        raise ConfigError(
+            "%s hold the same run %s" % (" and ".join([run_dir, *same]), run_id),
+            "leave only the one that is to go on in %s" % results_dir,
+        )
 
 
 @contextmanager
@@ -188,23 +197,32 @@ def _naming(path: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise Unavailable("the folder of the run cannot be made: %s: %s" % (error.filename or path, error.strerror),
-                          "report.results_dir must name a folder that can be written") from None
+        raise Unavailable(
+            "the folder of the run cannot be made: %s: %s" % (error.filename or path, error.strerror),
+            "report.results_dir must name a folder that can be written",
+        ) from None
 
 
 def _folders(results_dir: str) -> List[str]:
     """Return the folders of the runs, each once, also if links lead there."""
     names = sorted(os.listdir(results_dir)) if os.path.isdir(results_dir) else []
     paths = [path for path in (os.path.join(results_dir, name) for name in names) if is_journalled(path)]
-    return sorted({os.path.realpath(path): path  # the folder itself replaces links to it
-                   for path in sorted(paths, key=os.path.islink, reverse=True)}.values())
+    return sorted(
+        {
+            os.path.realpath(path): path  # the folder itself replaces links to it
+            for path in sorted(paths, key=os.path.islink, reverse=True)
+        }.values()
+    )
 
 
 def _without_journal(results_dir: str) -> List[str]:
     """Return the folders of runs whose journal was removed or renamed."""
     names = sorted(os.listdir(results_dir)) if os.path.isdir(results_dir) else []
-    return [path for path in (os.path.join(results_dir, name) for name in names)
-            if not is_journalled(path) and Snapshots(path, 1).exist()]
+    return [
+        path
+        for path in (os.path.join(results_dir, name) for name in names)
+        if not is_journalled(path) and Snapshots(path, 1).exist()
+    ]
 
 
 def _see(run_dir: str) -> Seen:

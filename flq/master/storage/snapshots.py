@@ -76,9 +76,9 @@ class Snapshots:
         self._check_folder()  # if it was renamed, a new folder would keep it from being moved back
         make_folder(self._folder)
         save_state(os.path.join(self._folder, "snapshot_%012d.npz" % seq), dict(meta, seq=seq), arrays)
-        self._kept = (self._kept + [Kept(seq, meta["oldest_delta"])])[-self._n_kept:]
+        self._kept = (self._kept + [Kept(seq, meta["oldest_delta"])])[-self._n_kept :]
         self._check_folder()  # a copy may have taken its place
-        self._remove(self._numbers()[:-self._n_kept])
+        self._remove(self._numbers()[: -self._n_kept])
         if len(self._kept) == self._n_kept:
             self.oldest = self._kept[0]
 
@@ -86,8 +86,9 @@ class Snapshots:
         """Return whether there is any."""
         return bool(self._numbers())
 
-    def newest(self, accept: Callable[[Dict[str, Any], Dict[str, Vector]], None]) -> Tuple[Dict[str, Any],
-                                                                                           Dict[str, Vector]]:
+    def newest(
+        self, accept: Callable[[Dict[str, Any], Dict[str, Vector]], None]
+    ) -> Tuple[Dict[str, Any], Dict[str, Vector]]:
         """Return the newest snapshot that is whole.
 
         Parameters
@@ -112,11 +113,11 @@ class Snapshots:
             self._remove(damaged)  # they would count among those that are kept
             self._kept = [Kept(seq, found[0]["oldest_delta"])]
             return found
-        raise FlqError("no snapshot in %s can be read: the run can not go on" % self._folder,
-                       "begin a new run")
+        raise FlqError("no snapshot in %s can be read: the run can not go on" % self._folder, "begin a new run")
 
-    def oldest_whole(self, accept: Callable[[Dict[str, Any], Dict[str, Vector]], None]) -> Tuple[Dict[str, Any],
-                                                                                                 Dict[str, Vector]]:
+    def oldest_whole(
+        self, accept: Callable[[Dict[str, Any], Dict[str, Vector]], None]
+    ) -> Tuple[Dict[str, Any], Dict[str, Vector]]:
         """Return the oldest snapshot that is whole and accepted; any thread may call it. Nothing is removed.
 
         Raises
@@ -140,8 +141,9 @@ class Snapshots:
         try:
             self.write(seq, meta, arrays)
         except Exception as error:  # the run goes on: the journal has all of it since the one before
-            logger.warning("the snapshot of round %d is not written: %s: %s", meta["round_index"],
-                           type(error).__name__, error)
+            logger.warning(
+                "the snapshot of round %d is not written: %s: %s", meta["round_index"], type(error).__name__, error
+            )
 
     def _numbers(self) -> List[int]:
         """Return the numbers of those that are there, ascending."""

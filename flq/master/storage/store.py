@@ -28,8 +28,8 @@ from .snapshots import Snapshots
 
 logger = logging.getLogger(__name__)
 
-RETRY_S = 1.0       # between two attempts to write
-LOOK_S = 1.0        # between two looks at how much is on disk: a status is made after nearly every request
+RETRY_S = 1.0  # between two attempts to write
+LOOK_S = 1.0  # between two looks at how much is on disk: a status is made after nearly every request
 PRINTS = "fingerprints"  # a key of a round's row and a snapshot: fingerprints of x, w and the average of x
 BEGAN = "resume with the version of FLQ that began the run, or restore its folder from a backup"
 LASTING_ERRORS = ("malformed", "not a database")  # no attempt helps against these
@@ -89,8 +89,9 @@ class Store:
         self.snapshots.write(self._seq, *self._capture(machine, _prints_of(machine.server)))
         self._next_snapshot = self._every
 
-    def revive(self, machine: MasterMachine, restored: Callable[[int], None],
-               closed: Callable[[events.RoundClosed], None]) -> Optional[str]:
+    def revive(
+        self, machine: MasterMachine, restored: Callable[[int], None], closed: Callable[[events.RoundClosed], None]
+    ) -> Optional[str]:
         """Bring a new machine to where the journal ends; return why the run has ended, if it has.
 
         Parameters
@@ -122,9 +123,11 @@ class Store:
                 reason = effect.reason
         extent = self._journal.extent
         if (n_closed, machine.server.version) != (extent.n_rounds, extent.version or machine.server.version):
-            raise FlqError("the journal %s leads to round %d and version %d of the shared copy, expected %d and %d"
-                           % (self._journal.path, n_closed, machine.server.version, extent.n_rounds, extent.version),
-                           BEGAN)
+            raise FlqError(
+                "the journal %s leads to round %d and version %d of the shared copy, expected %d and %d"
+                % (self._journal.path, n_closed, machine.server.version, extent.n_rounds, extent.version),
+                BEGAN,
+            )
         self._next_snapshot = meta["round_index"] + self._every
         return reason
 
@@ -171,10 +174,16 @@ class Store:
             If the journal cannot be written.
         """
         extent = self._journal.extent
-        logger.warning("the journal %s ends with entry %d and round %d, the newest snapshot was taken after entry %d "
-                       "and round %d: the run goes on from there; the reports of the rounds between them, and what "
-                       "came after the snapshot, are lost", self._journal.path, extent.seq, extent.n_rounds,
-                       meta["seq"], n_closed)
+        logger.warning(
+            "the journal %s ends with entry %d and round %d, the newest snapshot was taken after entry %d "
+            "and round %d: the run goes on from there; the reports of the rounds between them, and what "
+            "came after the snapshot, are lost",
+            self._journal.path,
+            extent.seq,
+            extent.n_rounds,
+            meta["seq"],
+            n_closed,
+        )
         try:
             self._journal.leap(meta["seq"], meta["version"], n_closed)
         except sqlite3.Error as error:
@@ -190,8 +199,10 @@ class Store:
             If it has not.
         """
         if expected not in (None, prints):
-            raise FlqError("round %d of the journal %s leads to another model than it did"
-                           % (round_index, self._journal.path), BEGAN)
+            raise FlqError(
+                "round %d of the journal %s leads to another model than it did" % (round_index, self._journal.path),
+                BEGAN,
+            )
 
     # -- while it goes on ----------------------------------------------------------------
 
@@ -250,7 +261,7 @@ class Store:
             tested = self._tested[:]
             batch = Batch(self._entries, self._deltas, self._rounds, tested, dict(self._about, counted=counted()))
             has_waited = self._persist(lambda: self._journal.write(batch), alive)
-            del self._tested[:len(tested)]
+            del self._tested[: len(tested)]
             self._clear()
         self._has_log = self._has_log or self._captured is not None
         oldest = self.snapshots.oldest
@@ -284,8 +295,9 @@ class Store:
     @staticmethod
     def _capture(machine: MasterMachine, prints: List[int]) -> tuple:
         meta, arrays = capture(machine)
-        return dict(meta, oldest_delta=machine.downlink.oldest, run_id=machine.options.run_id,
-                    **{PRINTS: prints}), arrays
+        return dict(
+            meta, oldest_delta=machine.downlink.oldest, run_id=machine.options.run_id, **{PRINTS: prints}
+        ), arrays
 
     def _persist(self, write: Callable[[], None], alive: Callable[[], None]) -> bool:
         """Write until it succeeds, while the journal is where it was opened; return whether it had to wait."""
@@ -302,8 +314,10 @@ class Store:
                 if any(text in str(error) for text in LASTING_ERRORS):
                     raise
                 self.problem = "the journal can not be written: %s" % error
-                reminder.say("%s; the run waits until it can: make room, or end the program that holds %s"
-                             % (self.problem, self._journal.path))
+                reminder.say(
+                    "%s; the run waits until it can: make room, or end the program that holds %s"
+                    % (self.problem, self._journal.path)
+                )
             alive()
             if self._closing.wait(RETRY_S):
                 raise Unavailable(self.problem)
@@ -324,8 +338,9 @@ def size_of_folder(path: str) -> int:
     return total
 
 
-def _restore(machine: MasterMachine, journal: Journal, meta: Dict[str, Any],
-             arrays: Dict[str, Vector]) -> Dict[int, Payload]:
+def _restore(
+    machine: MasterMachine, journal: Journal, meta: Dict[str, Any], arrays: Dict[str, Vector]
+) -> Dict[int, Payload]:
     """Bring a new machine to the state of a snapshot; return the deltas that were encoded after it, by round."""
     deltas = journal.deltas()
     before = [(version, payload) for version, _, payload in deltas if version <= meta["version"]]
@@ -333,8 +348,9 @@ def _restore(machine: MasterMachine, journal: Journal, meta: Dict[str, Any],
     return {index: payload for version, index, payload in deltas if version > meta["version"]}
 
 
-def _replay(machine: MasterMachine, journal: Journal, after: int,
-            encoded: Dict[int, Payload]) -> Iterator[events.Effect]:
+def _replay(
+    machine: MasterMachine, journal: Journal, after: int, encoded: Dict[int, Payload]
+) -> Iterator[events.Effect]:
     """Replay the entries after a number; yield their effects.
 
     Raises
@@ -349,8 +365,9 @@ def _replay(machine: MasterMachine, journal: Journal, after: int,
         except (MemoryError, OSError):
             raise
         except Exception as error:
-            raise FlqError("entry %d of the journal cannot be replayed: %s: %s"
-                           % (seq, type(error).__name__, error)) from error
+            raise FlqError(
+                "entry %d of the journal cannot be replayed: %s: %s" % (seq, type(error).__name__, error)
+            ) from error
         yield from effects
 
 
@@ -366,8 +383,9 @@ def _n_closed(meta: Dict[str, Any]) -> int:
     return meta["round_index"] - (meta["open_round"] is not None)
 
 
-def _check_snapshot(meta: Dict[str, Any], arrays: Dict[str, Vector], run_id: str,
-                    rounds: Dict[int, Optional[List[int]]]) -> None:
+def _check_snapshot(
+    meta: Dict[str, Any], arrays: Dict[str, Vector], run_id: str, rounds: Dict[int, Optional[List[int]]]
+) -> None:
     """Compare a snapshot with the run, with its own fingerprints, and with those that the journal has for its round.
 
     Raises
@@ -389,4 +407,4 @@ def _that_lead_to(version: int, deltas: List[Tuple[int, Payload]]) -> List[Tuple
         if step != version - n_steps:
             break
         n_steps += 1
-    return deltas[len(deltas) - n_steps:]
+    return deltas[len(deltas) - n_steps :]

@@ -1,6 +1,6 @@
 """The process that sends messages: ``python -m flq.sinks.notify``, a watcher of the master's.
 
-    python -m flq.sinks.notify --test     sends one message now, and says of each service whether it took it
+python -m flq.sinks.notify --test     sends one message now, and says of each service whether it took it
 """
 
 import argparse
@@ -47,12 +47,22 @@ def main(argv: Optional[List[str]] = None) -> int:
 
 def parse_flags(argv: Optional[List[str]]) -> argparse.Namespace:
     """Read the command line."""
-    flags = Flags(prog="python -m flq.sinks.notify", description="Messages about a run; without --test, the stream "
-                                                                 "of the master's messages comes from stdin.")
-    flags.add_argument("--test", action="store_true", help="send one message now, and say of each service whether it "
-                                                           "took it; exit code: the number of those that did not")
-    flags.add_argument("--file", metavar="F", default=FILE, help="where the addresses are, unless the environment "
-                                                                 "variable FLQ_NOTIFY has them (default: %(default)s)")
+    flags = Flags(
+        prog="python -m flq.sinks.notify",
+        description="Messages about a run; without --test, the stream of the master's messages comes from stdin.",
+    )
+    flags.add_argument(
+        "--test",
+        action="store_true",
+        help="send one message now, and say of each service whether it "
+        "took it; exit code: the number of those that did not",
+    )
+    flags.add_argument(
+        "--file",
+        metavar="F",
+        default=FILE,
+        help="where the addresses are, unless the environment variable FLQ_NOTIFY has them (default: %(default)s)",
+    )
     return flags.parse_args(argv)
 
 

@@ -35,13 +35,26 @@ class LostAndBack:
 
     def items(self) -> List[Item]:
         """Say who is lost, who is back, and who was lost meanwhile and is back."""
-        states = ((" is lost", " are lost", WARNING, [who for who, flaps in self._flaps.items() if flaps.is_lost]),
-                  (" is back", " are back", INFO,
-                   [who for who, flaps in self._flaps.items() if not flaps.is_lost and not flaps.n_lost]),
-                  (" was lost and is back", " were lost and are back", INFO,
-                   [who for who, flaps in self._flaps.items() if not flaps.is_lost and flaps.n_lost]))
-        return [self._item(one if len(workers) == 1 else many, level, workers)
-                for one, many, level, workers in states if workers]
+        states = (
+            (" is lost", " are lost", WARNING, [who for who, flaps in self._flaps.items() if flaps.is_lost]),
+            (
+                " is back",
+                " are back",
+                INFO,
+                [who for who, flaps in self._flaps.items() if not flaps.is_lost and not flaps.n_lost],
+            ),
+            (
+                " was lost and is back",
+                " were lost and are back",
+                INFO,
+                [who for who, flaps in self._flaps.items() if not flaps.is_lost and flaps.n_lost],
+            ),
+        )
+        return [
+            self._item(one if len(workers) == 1 else many, level, workers)
+            for one, many, level, workers in states
+            if workers
+        ]
 
     def clear(self) -> None:
         """Forget what has been told."""
@@ -53,5 +66,9 @@ class LostAndBack:
         n_lost = sum(self._flaps[who].n_lost for who in workers)
         often = ", %d losses in all" % n_lost if n_lost > len(workers) else ""
         round_index = max(self._flaps[who].round_index for who in workers)
-        return Item(WORKERS, count + state, "%s%s%s (round %d%s)."
-                    % (count[0].upper() + count[1:], state, which, round_index, often), level)
+        return Item(
+            WORKERS,
+            count + state,
+            "%s%s%s (round %d%s)." % (count[0].upper() + count[1:], state, which, round_index, often),
+            level,
+        )

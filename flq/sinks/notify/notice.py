@@ -43,8 +43,12 @@ class Score(NamedTuple):
 
 def score_of(row: RoundRow) -> Optional[Score]:
     """Return how good the model of a round is, as far as that is known."""
-    for name, value, is_share in (("accuracy", row.accuracy, True), ("accuracy", row.own_accuracy, True),
-                                  ("loss", row.test_loss, False), ("loss", row.own_loss, False)):
+    for name, value, is_share in (
+        ("accuracy", row.accuracy, True),
+        ("accuracy", row.own_accuracy, True),
+        ("loss", row.test_loss, False),
+        ("loss", row.own_loss, False),
+    ):
         if value is not None:
             return Score(name, value, is_share)
     return None
@@ -59,8 +63,11 @@ def is_better(new: Score, old: Optional[Score], step: float = 0.0, factor: float
 
 def about_run(run_id: str, settings: Mapping[str, Mapping[str, Any]]) -> str:
     """Name a run, and what it trains."""
-    words = [settings.get("dataset", {}).get("name"), settings.get("model", {}).get("name"),
-             settings.get("flq_algorithm", {}).get("mode")]
+    words = [
+        settings.get("dataset", {}).get("name"),
+        settings.get("model", {}).get("name"),
+        settings.get("flq_algorithm", {}).get("mode"),
+    ]
     return "Run %s (%s)" % (run_id, ", ".join(plain(str(word), 60) for word in words if word))
 
 
@@ -72,9 +79,17 @@ def about_round(row: RoundRow, max_rounds: int, seconds_left: Optional[float]) -
         said.append(score.text)
         if score.is_share and row.test_loss is not None:
             said.append("loss %.4g" % row.test_loss)
-    said += ["%s %d" % (status, count) for status, count in (
-        ("uploaded", row.uploaded), ("skipped", row.skipped), ("refused", row.refused), ("late", row.late),
-        ("lost", row.lost)) if count]
+    said += [
+        "%s %d" % (status, count)
+        for status, count in (
+            ("uploaded", row.uploaded),
+            ("skipped", row.skipped),
+            ("refused", row.refused),
+            ("late", row.late),
+            ("lost", row.lost),
+        )
+        if count
+    ]
     said.append("%s up, %s down" % (amount(row.wire_bytes_up), amount(row.wire_bytes_down)))
     if seconds_left:
         said.append("about %s left" % duration(seconds_left))
@@ -91,7 +106,7 @@ def names_of(workers: Sequence[int]) -> str:
 def plain(text: str, most: int = MOST_LETTERS) -> str:
     """Return a text of unknown origin as one line that is only what it looks like."""
     line = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
-    return line if len(line) <= most else line[:most - 3] + "..."
+    return line if len(line) <= most else line[: most - 3] + "..."
 
 
 def share(value: float) -> str:
@@ -104,7 +119,7 @@ def amount(n_bytes: float) -> str:
     if n_bytes < 1000:
         return "%d bytes" % n_bytes
     power = min(int(math.log10(n_bytes)) // 3, 4)
-    return "%.1f %s" % (n_bytes / 1000 ** power, ("kB", "MB", "GB", "TB")[power - 1])
+    return "%.1f %s" % (n_bytes / 1000**power, ("kB", "MB", "GB", "TB")[power - 1])
 
 
 def duration(seconds: float) -> str:

@@ -6,10 +6,10 @@ from ...drawing.pictures import picture
 from ...drawing.style import GRID, colour, new_figure, plain, styled
 from ...report.rows import RoundRow
 
-MOST_POINTS = 600   # more than there are pixels
+MOST_POINTS = 600  # more than there are pixels
 WIDTH, HEIGHT = 4.0, 2.5  # inches; 800 x 500 pixels
 ACCURACY, LOSS, TRAINING = colour(0), colour(1), colour(4)
-MOST_LETTERS = 80   # of the title
+MOST_LETTERS = 80  # of the title
 
 
 def draw(rounds: Sequence[RoundRow], title: str) -> Optional[bytes]:
@@ -31,8 +31,9 @@ def draw(rounds: Sequence[RoundRow], title: str) -> Optional[bytes]:
 
 
 @styled
-def _figure(accuracy: List[Tuple[int, float]], loss: List[Tuple[int, float]], training: List[Tuple[int, float]],
-            title: str) -> Any:
+def _figure(
+    accuracy: List[Tuple[int, float]], loss: List[Tuple[int, float]], training: List[Tuple[int, float]], title: str
+) -> Any:
     from matplotlib.ticker import MaxNLocator  # half a second that is only due now
 
     figure, axes = new_figure(WIDTH, HEIGHT)
@@ -41,14 +42,22 @@ def _figure(accuracy: List[Tuple[int, float]], loss: List[Tuple[int, float]], tr
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     lines: List[Any] = []
     if accuracy:
-        lines += axes.plot(*zip(*[(index, 100 * value) for index, value in accuracy]), color=ACCURACY,
-                           label="accuracy (%)")
+        lines += axes.plot(
+            *zip(*[(index, 100 * value) for index, value in accuracy]), color=ACCURACY, label="accuracy (%)"
+        )
         axes.set_ylabel("accuracy (%)", color=ACCURACY)
         index, best = max(accuracy, key=lambda point: point[1])
         axes.plot([index], [100 * best], "o", color=ACCURACY)
-        axes.annotate("%.2f %%" % (100 * best), (index, 100 * best), (-4, -11), textcoords="offset points",
-                      ha="right", fontsize=7, color=ACCURACY, bbox={"facecolor": "white", "edgecolor": "none",
-                                                                    "pad": 0.6, "alpha": 0.85})
+        axes.annotate(
+            "%.2f %%" % (100 * best),
+            (index, 100 * best),
+            (-4, -11),
+            textcoords="offset points",
+            ha="right",
+            fontsize=7,
+            color=ACCURACY,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6, "alpha": 0.85},
+        )
         other = axes.twinx()
         other.grid(visible=False)
     else:

@@ -43,8 +43,8 @@ from .notice import (
 )
 from .pace import Pace
 
-BEST_STEP = 0.01    # by how much accuracy must have risen since a best was told
-BEST_FACTOR = 0.9   # to what a loss must have fallen
+BEST_STEP = 0.01  # by how much accuracy must have risen since a best was told
+BEST_FACTOR = 0.9  # to what a loss must have fallen
 SEVERITY = (FAILURE, WARNING, SUCCESS, INFO)  # the gravest of what is in a notice is its own level
 
 
@@ -74,11 +74,11 @@ class Policy:
         self._max_rounds = began.settings.get("system", {}).get("max_rounds", 0)
         self._rounds: Dict[int, RoundRow] = {}
         self._best: Optional[Tuple[int, Score]] = None
-        self._told: Optional[Score] = None       # the best when it was told last, or when this began
+        self._told: Optional[Score] = None  # the best when it was told last, or when this began
         self._items: List[Item] = []
-        self._lost: Set[int] = set()             # workers
-        self._blocked: Set[int] = set()          # workers with a blocked update that is told
-        self._workers = LostAndBack()            # of them, what is not told yet
+        self._lost: Set[int] = set()  # workers
+        self._blocked: Set[int] = set()  # workers with a blocked update that is told
+        self._workers = LostAndBack()  # of them, what is not told yet
         self._pace = Pace(settings["min_interval_s"], settings["max_per_hour"])
         self._minutes_at = now
         self.has_ended = False
@@ -125,9 +125,16 @@ class Policy:
     def vanish(self, now: float) -> None:
         """Learn that the master is gone without a word."""
         n_done = max(self._rounds, default=0)
-        self._end(Item(END, "the master has ended without a word",
-                       "The master has ended without a word after round %d: it was killed, or its machine is going "
-                       "down. To go on: ./start_master.sh --resume %s" % (n_done, self._run_id), FAILURE), now)
+        self._end(
+            Item(
+                END,
+                "the master has ended without a word",
+                "The master has ended without a word after round %d: it was killed, or its machine is going "
+                "down. To go on: ./start_master.sh --resume %s" % (n_done, self._run_id),
+                FAILURE,
+            ),
+            now,
+        )
 
     # -- what has happened ---------------------------------------------------------------
 
@@ -142,8 +149,15 @@ class Policy:
         if self._settings["best"] and self._best and is_better(self._best[1], self._told, BEST_STEP, BEST_FACTOR):
             if self._told is not None:  # the first model that is tested is no news
                 self._items = [item for item in self._items if item.rank != BEST]
-                self._add(Item(BEST, "new best %s" % self._best[1].text, "New best %s in round %d (%s before)."
-                                % (self._best[1].text, self._best[0], self._told.text), INFO), now)
+                self._add(
+                    Item(
+                        BEST,
+                        "new best %s" % self._best[1].text,
+                        "New best %s in round %d (%s before)." % (self._best[1].text, self._best[0], self._told.text),
+                        INFO,
+                    ),
+                    now,
+                )
             self._told = self._best[1]
 
     def _take_news(self, news: Happened, now: float) -> None:
@@ -153,10 +167,16 @@ class Policy:
             self._add(Item(RUN, "the run goes on", "The run goes on after round %d." % news.round_index, INFO), now)
         elif news.kind == "blocked":
             if self._settings["workers"] and news.worker_id not in self._blocked:
-                self._add(Item(WORKERS, "an update of worker %d was blocked" % news.worker_id,
-                               "An update of worker %d did not arrive in round %d: something between it and the master "
-                               "refuses it; the master's log says what to do." % (news.worker_id, news.round_index),
-                               WARNING), now)
+                self._add(
+                    Item(
+                        WORKERS,
+                        "an update of worker %d was blocked" % news.worker_id,
+                        "An update of worker %d did not arrive in round %d: something between it and the master "
+                        "refuses it; the master's log says what to do." % (news.worker_id, news.round_index),
+                        WARNING,
+                    ),
+                    now,
+                )
             self._blocked.add(news.worker_id)
         elif news.kind in ("lost", "back", "joined") and news.worker_id is not None:
             is_lost, was_lost = news.kind == "lost", news.worker_id in self._lost
@@ -213,8 +233,10 @@ class Policy:
         if self.has_ended and self._best is not None:
             lines.append("Best %s in round %d." % (self._best[1].text, self._best[0]))
         if self.has_ended and rows:
-            lines.append("In all %s up, %s down." % (amount(sum(row.wire_bytes_up for row in rows)),
-                                                     amount(sum(row.wire_bytes_down for row in rows))))
+            lines.append(
+                "In all %s up, %s down."
+                % (amount(sum(row.wire_bytes_up for row in rows)), amount(sum(row.wire_bytes_down for row in rows)))
+            )
         lines.append(self.about + ".")
         if items:
             title, level = items[0].title, min((item.level for item in items), key=SEVERITY.index)

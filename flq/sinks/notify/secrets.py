@@ -21,7 +21,7 @@ FILE = os.path.join("state", "notify")
 _PROXY_LINE = re.compile(r"proxy\s*=\s*(.*)", re.IGNORECASE)
 _PROXY_URL = re.compile(r"(socks5h?|socks4a?|https?)://[^\s/]+/?\Z")
 _HERE = "localhost,127.0.0.1,::1"  # what no proxy is asked for
-_MANY = 1 << 20                    # bytes; no file of addresses is longer
+_MANY = 1 << 20  # bytes; no file of addresses is longer
 
 
 class Secrets(NamedTuple):
@@ -51,8 +51,10 @@ def read_secrets(environment: Mapping[str, str], path: str) -> Secrets:
         urls, of_file = _read_file(path)
         proxy = proxy or of_file
     if urls and proxy and not _PROXY_URL.match(proxy):
-        raise ConfigError("the proxy for notifications must be socks5h://HOST:PORT or http://HOST:PORT, and is "
-                          "something else", "see docs/notifications.md")
+        raise ConfigError(
+            "the proxy for notifications must be socks5h://HOST:PORT or http://HOST:PORT, and is something else",
+            "see docs/notifications.md",
+        )
     return Secrets(urls, proxy if urls else None)
 
 
@@ -84,7 +86,9 @@ def _read_file(path: str) -> Secrets:
             proxy = named.group(1) or None
         elif line and not line.startswith("#"):
             if len(line.split()) > 1 or "://" not in line:
-                raise ConfigError("line %d of %s must be one address such as tgram://TOKEN/CHAT, or proxy = ADDRESS"
-                                  % (number, path), "white space within an address is written as %20")
+                raise ConfigError(
+                    "line %d of %s must be one address such as tgram://TOKEN/CHAT, or proxy = ADDRESS" % (number, path),
+                    "white space within an address is written as %20",
+                )
             urls.append(line)
     return Secrets(urls, proxy)

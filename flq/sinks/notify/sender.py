@@ -9,8 +9,8 @@ from .notice import Notice
 from .service import Outcome, Service
 
 PAUSES_S = (2.0, 10.0, 60.0)  # before a message is tried again
-LAST_PAUSE_S = 2.0            # when the process is to end
-MOST_WAITING = 5              # messages; of more, the oldest are given up
+LAST_PAUSE_S = 2.0  # when the process is to end
+MOST_WAITING = 5  # messages; of more, the oldest are given up
 
 
 class Sender:
@@ -27,8 +27,9 @@ class Sender:
         Before a message is tried again.
     """
 
-    def __init__(self, service: Service, timeout_s: float, say: Callable[[str], None],
-                 pauses_s: Sequence[float] = PAUSES_S) -> None:
+    def __init__(
+        self, service: Service, timeout_s: float, say: Callable[[str], None], pauses_s: Sequence[float] = PAUSES_S
+    ) -> None:
         self._service, self._timeout_s, self._say, self._pauses_s = service, timeout_s, say, pauses_s
         self._waiting: Deque[Tuple[Notice, Optional[bytes]]] = deque()
         self._changed = threading.Condition()
@@ -88,8 +89,9 @@ class Sender:
         if self._left is not None and self._left.is_alive():
             return Outcome("it still has not ended what took too long")
         outcomes: List[Outcome] = []
-        thread = threading.Thread(target=lambda: outcomes.append(self._service.send(notice, picture)),
-                                  name="sending", daemon=True)
+        thread = threading.Thread(
+            target=lambda: outcomes.append(self._service.send(notice, picture)), name="sending", daemon=True
+        )
         thread.start()
         thread.join(self._timeout_s)
         if outcomes:

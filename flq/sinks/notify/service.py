@@ -15,10 +15,16 @@ from .notice import Notice
 
 PICTURE = "accuracy.png"
 _STATUS = re.compile(r"\berror=(\d{3})\b")  # how apprise ends what it says of an answer
-_AGAIN = (408, 425, 429)                    # and all from 500 on: another time it may be taken
-_WHY = {400: "the address or the text is not right: is the chat the right one, and has it a conversation with the bot?",
-        401: "the token is not right", 403: "it may not write there", 404: "the token or the address is not right",
-        407: "the proxy wants a password", 413: "the message is too long", 429: "too many messages"}
+_AGAIN = (408, 425, 429)  # and all from 500 on: another time it may be taken
+_WHY = {
+    400: "the address or the text is not right: is the chat the right one, and has it a conversation with the bot?",
+    401: "the token is not right",
+    403: "it may not write there",
+    404: "the token or the address is not right",
+    407: "the proxy wants a password",
+    413: "the message is too long",
+    429: "too many messages",
+}
 
 
 class Outcome(NamedTuple):
@@ -52,8 +58,9 @@ class Service:
         """Send a message now, with the picture if the service takes any."""
         attached = AttachMemory(picture, PICTURE, "image/png") if picture and self.takes_pictures else None
         try:
-            result = self._all.notify(notice.body, notice.title, notice.level, body_format=apprise.NotifyFormat.TEXT,
-                                      attach=attached)
+            result = self._all.notify(
+                notice.body, notice.title, notice.level, body_format=apprise.NotifyFormat.TEXT, attach=attached
+            )
             return Outcome("") if result else _outcome("\n".join(entry.message for entry in result.logs()))
         except Exception as error:  # a library's; its text may hold the address
             return Outcome("an error of the program (%s)" % type(error).__name__, True)
@@ -64,15 +71,23 @@ def services_of(urls: Sequence[str], timeout_s: float) -> Tuple[List[Service], L
     silence()
     services, problems = [], []
     for number, url in enumerate(urls, 1):
-        asset = apprise.AppriseAsset(app_id="FLQ", app_desc="FLQ", app_url="", service_timeout=0, image_path_mask=False,
-                                     storage_mode=apprise.PersistentStoreMode.MEMORY)
+        asset = apprise.AppriseAsset(
+            app_id="FLQ",
+            app_desc="FLQ",
+            app_url="",
+            service_timeout=0,
+            image_path_mask=False,
+            storage_mode=apprise.PersistentStoreMode.MEMORY,
+        )
         try:
             plugin = apprise.Apprise.instantiate(url, asset=asset)
         except Exception:  # of a plugin, about this address
             plugin = None
         if plugin is None:
-            problems.append("address %d of %d for notifications is none that apprise knows, or lacks a part; "
-                            "docs/notifications.md has examples" % (number, len(urls)))
+            problems.append(
+                "address %d of %d for notifications is none that apprise knows, or lacks a part; "
+                "docs/notifications.md has examples" % (number, len(urls))
+            )
         else:
             services.append(Service(plugin, "%s (address %d)" % (plugin.service_name, number), timeout_s))
     return services, problems

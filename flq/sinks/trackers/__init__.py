@@ -58,5 +58,7 @@ def check_installed(names: Sequence[str]) -> None:
     for name in names:
         package = TRACKERS[name].package
         if package is not None and importlib.util.find_spec(package) is None:
-            raise ConfigError("report.trackers asks for %s, but the package %s is not installed" % (name, package),
-                              "pip install .[%s], or take it out of report.trackers" % name)
+            raise ConfigError(
+                "report.trackers asks for %s, but the package %s is not installed" % (name, package),
+                "pip install .[%s], or take it out of report.trackers" % name,
+            )

@@ -10,20 +10,35 @@ from . import TRACKERS, Tracker, Values
 
 # Field of a round -> name of a curve; trackers show those with the same beginning together.
 CURVES = {
-    "accuracy": "test/accuracy", "test_loss": "test/loss", "shared_accuracy": "test/accuracy_of_shared_copy",
-    "average_accuracy": "test/accuracy_of_average", "own_accuracy": "own_data/accuracy",
-    "own_loss": "own_data/loss", "training_loss": "training/loss", "uploaded": "roll-call/uploaded",
-    "skipped": "roll-call/skipped", "refused": "roll-call/refused", "late": "roll-call/late", "lost": "roll-call/lost",
-    "payload_bits_up": "payload/bits_up", "payload_bits_down": "payload/bits_down", "wire_bytes_up": "wire/bytes_up",
-    "wire_bytes_down": "wire/bytes_down", "training_s": "seconds/training", "waiting_s": "seconds/waiting",
-    "round_s": "seconds/round", "energy_so_far_j": "energy/joules_so_far",
+    "accuracy": "test/accuracy",
+    "test_loss": "test/loss",
+    "shared_accuracy": "test/accuracy_of_shared_copy",
+    "average_accuracy": "test/accuracy_of_average",
+    "own_accuracy": "own_data/accuracy",
+    "own_loss": "own_data/loss",
+    "training_loss": "training/loss",
+    "uploaded": "roll-call/uploaded",
+    "skipped": "roll-call/skipped",
+    "refused": "roll-call/refused",
+    "late": "roll-call/late",
+    "lost": "roll-call/lost",
+    "payload_bits_up": "payload/bits_up",
+    "payload_bits_down": "payload/bits_down",
+    "wire_bytes_up": "wire/bytes_up",
+    "wire_bytes_down": "wire/bytes_down",
+    "training_s": "seconds/training",
+    "waiting_s": "seconds/waiting",
+    "round_s": "seconds/round",
+    "energy_so_far_j": "energy/joules_so_far",
 }
 
 
 def main(argv: Optional[List[str]] = None) -> int:
     """Track the run that is told on stdin."""
-    flags = Flags(prog="python -m flq.sinks.trackers", description="One tracker; the stream of the master's messages "
-                                                                   "comes from stdin.")
+    flags = Flags(
+        prog="python -m flq.sinks.trackers",
+        description="One tracker; the stream of the master's messages comes from stdin.",
+    )
     flags.add_argument("name", choices=sorted(TRACKERS))
     flags.add_argument("folder", help="where it writes")
     args = flags.parse_args(argv)

@@ -31,12 +31,23 @@ class SwanLab:
         import swanlab  # an extra: only here if it is asked for
 
         of_swanlab = swanlab.Settings
-        quiet = of_swanlab(interactive=False, terminal=of_swanlab.Terminal(proxy_type="none"),
-                           probe=of_swanlab.Probe(hardware=False, runtime=False, requirements=False, git=False,
-                                                  swanlab=False, monitor=False))
+        quiet = of_swanlab(
+            interactive=False,
+            terminal=of_swanlab.Terminal(proxy_type="none"),
+            probe=of_swanlab.Probe(
+                hardware=False, runtime=False, requirements=False, git=False, swanlab=False, monitor=False
+            ),
+        )
         os.makedirs(self._folder, exist_ok=True)
-        self._run = swanlab.init(mode="offline", project=PROJECT, name=run_id, id=run_id, log_dir=self._folder,
-                                 config=dict(settings), settings=quiet)
+        self._run = swanlab.init(
+            mode="offline",
+            project=PROJECT,
+            name=run_id,
+            id=run_id,
+            log_dir=self._folder,
+            config=dict(settings),
+            settings=quiet,
+        )
 
     def round(self, round_index: int, values: Mapping[str, float]) -> None:
         """Add a point to each curve."""

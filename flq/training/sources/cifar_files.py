@@ -54,8 +54,9 @@ def read_folder(folder: str) -> Optional[Arrays]:
         raise DataError("%s lacks %s" % (place, " and ".join(missing)))
     for name in FILES:
         if not contents[name] or len(contents[name]) % RECORD:
-            raise DataError("%s in %s should hold records of %d bytes, it has %d bytes"
-                            % (name, place, RECORD, len(contents[name])))
+            raise DataError(
+                "%s in %s should hold records of %d bytes, it has %d bytes" % (name, place, RECORD, len(contents[name]))
+            )
     x_train, y_train = _samples([contents[name] for name in TRAINING_FILES])
     x_test, y_test = _samples([contents[TEST_FILE]])
     return x_train, y_train, x_test, y_test
@@ -69,7 +70,7 @@ def _samples(contents: list) -> tuple:
     start = 0
     for table in tables:
         planes = table[:, 1:].reshape(-1, CHANNELS, SIDE, SIDE)
-        images[start:start + len(table)] = planes.transpose(0, 2, 3, 1)
+        images[start : start + len(table)] = planes.transpose(0, 2, 3, 1)
         start += len(table)
     return images, labels
 

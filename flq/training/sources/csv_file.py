@@ -52,8 +52,9 @@ def load(path: str, settings: Dict[str, Any]) -> Dataset:
             values.extend(map(float, row[:-1]))
         except ValueError:
             column = next(i for i, cell in enumerate(row, start=1) if _number(cell) is None)
-            raise DataError("%s, line %d, column %d must be a number, got %r"
-                            % (path, number, column, row[column - 1][:40])) from None
+            raise DataError(
+                "%s, line %d, column %d must be a number, got %r" % (path, number, column, row[column - 1][:40])
+            ) from None
         labels.append(row[-1].strip())
     classes = _classes(labels, path)
     section = dict(settings["dataset"])
@@ -91,13 +92,17 @@ def _rows(path: str) -> Iterator[Tuple[int, List[str]]]:
                 if n_columns is None:
                     n_columns = len(row)
                     if n_columns < 2:
-                        raise DataError("%s must have columns separated by commas, a class in the last, got %r"
-                                        % (path, row[0][:40]))
+                        raise DataError(
+                            "%s must have columns separated by commas, a class in the last, got %r"
+                            % (path, row[0][:40])
+                        )
                     if any(_number(cell) is None for cell in row[:-1]):
                         continue  # the heading
                 if len(row) != n_columns:
-                    raise DataError("%s, line %d has %d columns, the first line has %d"
-                                    % (path, reader.line_num, len(row), n_columns))
+                    raise DataError(
+                        "%s, line %d has %d columns, the first line has %d"
+                        % (path, reader.line_num, len(row), n_columns)
+                    )
                 n_rows += 1
                 yield reader.line_num, row
     except OSError as error:
@@ -118,8 +123,10 @@ def _classes(labels: List[str], path: str) -> Dict[str, int]:
         return {label: i for i, label in enumerate(different)}
     for label, number in zip(different, numbers):
         if number != number or number not in range(MAX_CLASSES):
-            raise DataError("%s: the last column must be classes, whole numbers in 0..%d or texts, got %s"
-                            % (path, MAX_CLASSES - 1, label[:40]))
+            raise DataError(
+                "%s: the last column must be classes, whole numbers in 0..%d or texts, got %s"
+                % (path, MAX_CLASSES - 1, label[:40])
+            )
     return {label: int(number) for label, number in zip(different, numbers) if number is not None}
 
 
@@ -128,12 +135,16 @@ def _n_classes(classes: Dict[str, int], section: Dict[str, Any], path: str) -> i
     given = section["n_classes"]
     text = next((label for label in classes if _number(label) is None), None)
     if text is not None and section["partition"] == "local":
-        raise DataError("%s has texts as classes, such as %r: with dataset.partition local other workers may number "
-                        "them differently" % (path, text[:40]),
-                        hint="use whole numbers as classes, the same at every worker")
+        raise DataError(
+            "%s has texts as classes, such as %r: with dataset.partition local other workers may number "
+            "them differently" % (path, text[:40]),
+            hint="use whole numbers as classes, the same at every worker",
+        )
     if text is not None and given is not None and len(classes) != given:
-        raise DataError("%s has %d different texts as classes, but dataset.n_classes is %d"
-                        % (path, len(classes), given), hint="number the classes 0, 1, 2, ... in the file")
+        raise DataError(
+            "%s has %d different texts as classes, but dataset.n_classes is %d" % (path, len(classes), given),
+            hint="number the classes 0, 1, 2, ... in the file",
+        )
     return check_classes(max(classes.values()), given, path)
 
 

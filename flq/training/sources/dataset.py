@@ -19,8 +19,8 @@ from ...errors import DataError
 
 Shape = Tuple[int, int, int]  # height, width, channels
 
-WHITE = 255.0            # of uint8 images
-MAX_CLASSES = 10 ** 6    # more is a mistake in the labels
+WHITE = 255.0  # of uint8 images
+MAX_CLASSES = 10**6  # more is a mistake in the labels
 
 
 class Dataset(NamedTuple):
@@ -77,13 +77,17 @@ def as_samples(values: np.ndarray, input_shape: Optional[Sequence[int]], where: 
     elif values.ndim == 3:
         values = values[..., np.newaxis]
     if values.ndim != 4:
-        raise DataError("%s must have shape (n, height, width, channels), (n, height, width) or (n, features), got %s"
-                        % (where, values.shape))
+        raise DataError(
+            "%s must have shape (n, height, width, channels), (n, height, width) or (n, features), got %s"
+            % (where, values.shape)
+        )
     if values.size == 0:
         raise DataError("%s has no values, its shape is %s" % (where, values.shape))
     if input_shape is not None and values.shape[1:] != tuple(input_shape):
-        raise DataError("%s has samples of shape %s, but dataset.input_shape is %s"
-                        % (where, list(values.shape[1:]), list(input_shape)))
+        raise DataError(
+            "%s has samples of shape %s, but dataset.input_shape is %s"
+            % (where, list(values.shape[1:]), list(input_shape))
+        )
     if values.dtype == np.uint8:
         return values
     if values.dtype.kind not in "iufb":
@@ -108,17 +112,20 @@ def as_labels(values: np.ndarray, where: str) -> np.ndarray:
         values = values[:, 0]
     is_whole = values.dtype.kind in "iu" or (values.dtype.kind == "f" and bool((values == np.floor(values)).all()))
     if values.ndim != 1 or not is_whole:
-        raise DataError("%s must be whole numbers of shape (n,), got dtype %s of shape %s"
-                        % (where, values.dtype, values.shape),
-                        hint="classes are numbered 0, 1, 2, ...; fractions and one-hot rows are not read")
+        raise DataError(
+            "%s must be whole numbers of shape (n,), got dtype %s of shape %s" % (where, values.dtype, values.shape),
+            hint="classes are numbered 0, 1, 2, ...; fractions and one-hot rows are not read",
+        )
     if values.size and not 0 <= values.min() <= values.max() < MAX_CLASSES:
-        raise DataError("%s must be classes in 0..%d, got %s..%s"
-                        % (where, MAX_CLASSES - 1, values.min(), values.max()))
+        raise DataError(
+            "%s must be classes in 0..%d, got %s..%s" % (where, MAX_CLASSES - 1, values.min(), values.max())
+        )
     return values.astype(np.int64)
 
 
-def split_dataset(settings: Dict[str, Any], x: np.ndarray, y: np.ndarray,
-                  test: Optional[Tuple[np.ndarray, np.ndarray]], where: str) -> Dataset:
+def split_dataset(
+    settings: Dict[str, Any], x: np.ndarray, y: np.ndarray, test: Optional[Tuple[np.ndarray, np.ndarray]], where: str
+) -> Dataset:
     """Make a data set of samples and labels; without a test part, hold back ``dataset.test_fraction``.
 
     The part that is held back is drawn from ``system.seed`` and has at least one sample. The
@@ -147,8 +154,10 @@ def split_dataset(settings: Dict[str, Any], x: np.ndarray, y: np.ndarray,
         (x_train, y_train), (x_test, y_test) = (x, y), test
         _check_pair(x_test, y_test, where, "test ")
         if x_test.shape[1:] != x.shape[1:] or x_test.dtype != x.dtype:
-            raise DataError("%s: test samples are %s of shape %s, training samples %s of shape %s"
-                            % (where, x_test.dtype, list(x_test.shape[1:]), x.dtype, list(x.shape[1:])))
+            raise DataError(
+                "%s: test samples are %s of shape %s, training samples %s of shape %s"
+                % (where, x_test.dtype, list(x_test.shape[1:]), x.dtype, list(x.shape[1:]))
+            )
     n_classes = check_classes(max(y_train.max(), y_test.max()), section["n_classes"], where)
     white = WHITE if x.dtype == np.uint8 else 1.0
     return Dataset(x_train, y_train, x_test, y_test, white, n_classes, section["name"])

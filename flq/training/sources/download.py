@@ -68,8 +68,10 @@ def download_missing(files: Sequence[File], mirrors: Sequence[str], folder: str)
                 if not os.path.exists(os.path.join(folder, file.name)):
                     _download(file, mirrors, folder)
     except OSError as error:  # of the disk: those of the network are DownloadFailed
-        raise DataError("%s can not be written: %s" % (error.filename or folder, error.strerror or error),
-                        hint="XDG_CACHE_HOME names another place for FLQ's cache") from None
+        raise DataError(
+            "%s can not be written: %s" % (error.filename or folder, error.strerror or error),
+            hint="XDG_CACHE_HOME names another place for FLQ's cache",
+        ) from None
 
 
 def _download(file: File, mirrors: Sequence[str], folder: str) -> None:
@@ -131,8 +133,14 @@ class Steps:
         now = time.monotonic()
         if is_for_all:
             self._said_at = now
-        logger.info("download=%s bytes=%d/%d seconds=%.1f", self._file.name, self._n_bytes, self._file.n_bytes,
-                    now - self._began, extra=None if is_for_all else FOR_A_BAR)
+        logger.info(
+            "download=%s bytes=%d/%d seconds=%.1f",
+            self._file.name,
+            self._n_bytes,
+            self._file.n_bytes,
+            now - self._began,
+            extra=None if is_for_all else FOR_A_BAR,
+        )
 
 
 def _blocks(url: str, n_bytes: int) -> Iterator[bytes]:

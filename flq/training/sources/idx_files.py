@@ -17,8 +17,12 @@ from ...errors import DataError
 Arrays = Tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # x_train, y_train, x_test, y_test
 
 IMAGE_AXES, LABEL_AXES = 3, 1
-FILES = (("train-images-idx3-ubyte", IMAGE_AXES), ("train-labels-idx1-ubyte", LABEL_AXES),
-         ("t10k-images-idx3-ubyte", IMAGE_AXES), ("t10k-labels-idx1-ubyte", LABEL_AXES))
+FILES = (
+    ("train-images-idx3-ubyte", IMAGE_AXES),
+    ("train-labels-idx1-ubyte", LABEL_AXES),
+    ("t10k-images-idx3-ubyte", IMAGE_AXES),
+    ("t10k-labels-idx1-ubyte", LABEL_AXES),
+)
 UNSIGNED_BYTE = 8
 MAX_VALUES = 1 << 32
 
@@ -55,7 +59,7 @@ def read_idx(path: str, n_axes: int) -> np.ndarray:
         If it is not exactly that.
     """
     try:
-        with (gzip.open(path, "rb") if path.endswith(".gz") else open(path, "rb")) as stream:
+        with gzip.open(path, "rb") if path.endswith(".gz") else open(path, "rb") as stream:
             header = stream.read(4 + 4 * n_axes)
             if len(header) < 4 + 4 * n_axes or header[:4] != bytes((0, 0, UNSIGNED_BYTE, n_axes)):
                 raise DataError("%s is no IDX file of unsigned bytes with %d axes" % (path, n_axes))
@@ -69,8 +73,10 @@ def read_idx(path: str, n_axes: int) -> np.ndarray:
     except (OSError, EOFError, zlib.error) as error:
         raise DataError("%s can not be read: %s" % (path, getattr(error, "strerror", None) or error)) from None
     if len(values) != n_values:
-        raise DataError("%s should hold %d values, it holds %s"
-                        % (path, n_values, "more" if len(values) > n_values else str(len(values))))
+        raise DataError(
+            "%s should hold %d values, it holds %s"
+            % (path, n_values, "more" if len(values) > n_values else str(len(values)))
+        )
     return np.frombuffer(values, np.uint8).reshape(shape)
 
 

@@ -24,10 +24,10 @@ from .dataset import MAX_CLASSES, Dataset, Shape, check_classes, split_dataset
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 MODES = {1: "L", 3: "RGB"}  # channels to Pillow's name
 DEFAULT_CHANNELS = 3
-MAX_BYTES = 4 * 10 ** 9     # of all images together; more is a mistake in dataset.input_shape
-ORIENTATION = 0x0112        # the number of EXIF's tag
-LYING = (5, 6, 7, 8)        # its values that exchange width and height
-WIDE_MODES = ("I", "F")     # first letters of Pillow's names for more than 8 bits per channel
+MAX_BYTES = 4 * 10**9  # of all images together; more is a mistake in dataset.input_shape
+ORIENTATION = 0x0112  # the number of EXIF's tag
+LYING = (5, 6, 7, 8)  # its values that exchange width and height
+WIDE_MODES = ("I", "F")  # first letters of Pillow's names for more than 8 bits per channel
 
 
 def look(path: str, section: Dict[str, Any]) -> Tuple[Shape, int]:
@@ -57,9 +57,10 @@ def look(path: str, section: Dict[str, Any]) -> Tuple[Shape, int]:
         if not first:
             first, size = file, own
         elif own != size:
-            raise DataError("%s has %d x %d pixels, %s has %d x %d"
-                            % ((file,) + own[::-1] + (first,) + size[::-1]),
-                            hint="give dataset.input_shape, [height, width, channels], to resize them")
+            raise DataError(
+                "%s has %d x %d pixels, %s has %d x %d" % ((file,) + own[::-1] + (first,) + size[::-1]),
+                hint="give dataset.input_shape, [height, width, channels], to resize them",
+            )
     return (size[1], size[0], DEFAULT_CHANNELS), n_classes
 
 
@@ -102,21 +103,26 @@ def _room(n_images: int, shape: Shape, path: str) -> np.ndarray:
             raise MemoryError
         return np.empty((n_images,) + shape, np.uint8)
     except MemoryError:
-        raise DataError("the %d images of %s take %d bytes with dataset.input_shape %s, at most %d or what memory is "
-                        "free" % (n_images, path, n_bytes, list(shape), MAX_BYTES),
-                        hint="give a smaller dataset.input_shape") from None
+        raise DataError(
+            "the %d images of %s take %d bytes with dataset.input_shape %s, at most %d or what memory is "
+            "free" % (n_images, path, n_bytes, list(shape), MAX_BYTES),
+            hint="give a smaller dataset.input_shape",
+        ) from None
 
 
 def _class_folders(path: str, section: Dict[str, Any]) -> Tuple[List[Tuple[str, int]], int]:
     """Return (name, class) of the classes' folders, sorted by name, and the number of classes."""
     n_classes = section["n_classes"]
-    names = sorted(name for name in _entries(path)
-                   if not name.startswith(".") and os.path.isdir(os.path.join(path, name)))
+    names = sorted(
+        name for name in _entries(path) if not name.startswith(".") and os.path.isdir(os.path.join(path, name))
+    )
     if section["partition"] == "local":
         return _numbered_folders(path, names, n_classes)
     if n_classes is not None and len(names) != n_classes:
-        raise DataError("%s has %d folders of classes, but dataset.n_classes is %d" % (path, len(names), n_classes),
-                        hint="a class without images needs an empty folder")
+        raise DataError(
+            "%s has %d folders of classes, but dataset.n_classes is %d" % (path, len(names), n_classes),
+            hint="a class without images needs an empty folder",
+        )
     if len(names) < 2:
         raise DataError("%s must have a folder for each of 2 or more classes, got %d" % (path, len(names)))
     return [(name, label) for label, name in enumerate(names)], len(names)
@@ -128,18 +134,23 @@ def _numbered_folders(path: str, names: List[str], n_classes: Optional[int]) -> 
         raise DataError("%s must have a folder for each of its classes, got none" % path)
     for name in names:
         if not name.isdecimal() or int(name) >= MAX_CLASSES:
-            raise DataError("%s has a folder %r: with dataset.partition local a class's folder must be named by its "
-                            "number, 0..%s" % (path, name, "n_classes-1" if n_classes is None else n_classes - 1),
-                            hint="use the same number for a class at every worker")
+            raise DataError(
+                "%s has a folder %r: with dataset.partition local a class's folder must be named by its "
+                "number, 0..%s" % (path, name, "n_classes-1" if n_classes is None else n_classes - 1),
+                hint="use the same number for a class at every worker",
+            )
     folders = [(name, int(name)) for name in names]
     return folders, check_classes(max(label for _, label in folders), n_classes, path)
 
 
 def _files(path: str, folders: List[Tuple[str, int]]) -> List[Tuple[str, int]]:
     """Return (file, class) of every image, in sorted order."""
-    files = [(os.path.join(path, folder, name), label) for folder, label in folders
-             for name in sorted(_entries(os.path.join(path, folder)))
-             if name.lower().endswith(ENDINGS) and not name.startswith(".")]
+    files = [
+        (os.path.join(path, folder, name), label)
+        for folder, label in folders
+        for name in sorted(_entries(os.path.join(path, folder)))
+        if name.lower().endswith(ENDINGS) and not name.startswith(".")
+    ]
     if not files:
         raise DataError("%s has no images in its folders, that is no files ending in %s" % (path, ", ".join(ENDINGS)))
     return files
@@ -170,8 +181,9 @@ def _pixels(file: str, shape: Shape) -> np.ndarray:
     height, width, channels = shape
     with _opened(file) as image:
         if image.mode[0] in WIDE_MODES:
-            raise DataError("%s has more than 8 bits per channel (mode %s)" % (file, image.mode),
-                            hint="convert it to 8 bits")
+            raise DataError(
+                "%s has more than 8 bits per channel (mode %s)" % (file, image.mode), hint="convert it to 8 bits"
+            )
         try:
             image = _upright(image)
             if "transparency" in image.info:

@@ -17,9 +17,20 @@ from ...errors import DataError
 from .dataset import Dataset, Shape, as_labels, as_samples, check_classes, split_dataset
 from .idx_files import Arrays
 
-READ_ERRORS = (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError,
-               MemoryError, OverflowError, TypeError, SyntaxError,
-               tokenize.TokenError)  # the last four: numpy, for headers that are none
+READ_ERRORS = (
+    OSError,
+    EOFError,
+    ValueError,
+    zipfile.BadZipFile,
+    zlib.error,
+    NotImplementedError,
+    RuntimeError,
+    MemoryError,
+    OverflowError,
+    TypeError,
+    SyntaxError,
+    tokenize.TokenError,
+)  # the last four: numpy, for headers that are none
 
 
 def look(path: str, section: Dict[str, Any]) -> Tuple[Shape, int]:
@@ -59,9 +70,14 @@ def load(path: str, settings: Dict[str, Any]) -> Dataset:
     arrays = _read(path, ["x_train", "y_train"], ["x_test", "y_test"])
     if ("x_test" in arrays) != ("y_test" in arrays):
         raise DataError("%s has only one of x_test and y_test" % path, hint="give both, or neither")
-    pairs = [(as_samples(arrays["x_" + part], settings["dataset"]["input_shape"], "x_%s in %s" % (part, path)),
-              as_labels(arrays["y_" + part], "y_%s in %s" % (part, path)))
-             for part in ("train", "test") if "x_" + part in arrays]
+    pairs = [
+        (
+            as_samples(arrays["x_" + part], settings["dataset"]["input_shape"], "x_%s in %s" % (part, path)),
+            as_labels(arrays["y_" + part], "y_%s in %s" % (part, path)),
+        )
+        for part in ("train", "test")
+        if "x_" + part in arrays
+    ]
     return split_dataset(settings, pairs[0][0], pairs[0][1], pairs[1] if len(pairs) == 2 else None, path)
 
 
@@ -92,11 +108,12 @@ def read_four(path: str) -> Arrays:
 def _read(path: str, needed: List[str], optional: List[str]) -> Dict[str, np.ndarray]:
     try:
         with zipfile.ZipFile(path) as archive:
-            names = [name[:-len(".npy")] for name in archive.namelist() if name.endswith(".npy")]
+            names = [name[: -len(".npy")] for name in archive.namelist() if name.endswith(".npy")]
             missing = [name for name in needed if name not in names]
             if missing:
-                raise DataError("%s has no array %s; it has %s"
-                                % (path, " and ".join(missing), ", ".join(sorted(names)) or "none"))
+                raise DataError(
+                    "%s has no array %s; it has %s" % (path, " and ".join(missing), ", ".join(sorted(names)) or "none")
+                )
         with np.load(path, allow_pickle=False) as arrays:
             found = {name: arrays[name] for name in needed + [name for name in optional if name in names]}
     except READ_ERRORS as error:
@@ -112,8 +129,9 @@ def _declared_shape(path: str) -> Tuple[int, ...]:
     try:
         with zipfile.ZipFile(path) as archive, archive.open("x_train.npy") as member:
             version = np.lib.format.read_magic(member)
-            read_header = (np.lib.format.read_array_header_1_0 if version == (1, 0)
-                           else np.lib.format.read_array_header_2_0)
+            read_header = (
+                np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            )
             return tuple(read_header(member)[0])
     except KeyError:
         raise DataError("%s has no array x_train" % path) from None

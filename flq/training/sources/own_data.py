@@ -29,13 +29,17 @@ def find(data_dir: str) -> Tuple[str, str]:
     try:
         names = sorted(name for name in os.listdir(data_dir) if not name.startswith("."))
     except OSError as error:
-        raise DataError("this worker's data_dir %s can not be read: %s" % (data_dir, error.strerror or error),
-                        hint="--data_dir names the folder with this worker's own data") from None
+        raise DataError(
+            "this worker's data_dir %s can not be read: %s" % (data_dir, error.strerror or error),
+            hint="--data_dir names the folder with this worker's own data",
+        ) from None
     files = [name for name in names if _kind(name) and os.path.isfile(os.path.join(data_dir, name))]
     classes = [name for name in names if name.isdecimal() and os.path.isdir(os.path.join(data_dir, name))]
     if len(files) > 1 or files and classes:
-        raise DataError("%s holds more than one data set: %s" % (data_dir, ", ".join((files + classes)[:5])),
-                        hint="--data_dir may also name one of the files")
+        raise DataError(
+            "%s holds more than one data set: %s" % (data_dir, ", ".join((files + classes)[:5])),
+            hint="--data_dir may also name one of the files",
+        )
     if files:
         return _kind(files[0]), os.path.join(data_dir, files[0])
     if any(os.path.isdir(os.path.join(data_dir, name)) for name in names):
@@ -52,11 +56,15 @@ def require_all_known(section: Dict[str, Any]) -> None:
         If the partition is not local, or input_shape or n_classes is null.
     """
     if section["partition"] != "local":
-        raise DataError("dataset.name own needs dataset.partition local, got %s" % section["partition"],
-                        hint="each worker then trains on what lies in its own data_dir")
+        raise DataError(
+            "dataset.name own needs dataset.partition local, got %s" % section["partition"],
+            hint="each worker then trains on what lies in its own data_dir",
+        )
     if section["input_shape"] is None or section["n_classes"] is None:
-        raise DataError("dataset.name own needs dataset.input_shape and n_classes: the master has no file to look into",
-                        hint="the manifest of a worker shows both: ./start_worker.sh --manifest --data_dir FOLDER")
+        raise DataError(
+            "dataset.name own needs dataset.input_shape and n_classes: the master has no file to look into",
+            hint="the manifest of a worker shows both: ./start_worker.sh --manifest --data_dir FOLDER",
+        )
 
 
 def _kind(name: str) -> str:

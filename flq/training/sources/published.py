@@ -24,7 +24,7 @@ class Published(NamedTuple):
     input_shape: Shape
     n_classes: int
     folders: Tuple[str, ...]  # its sub-folders' names, under which people keep it
-    npz: Optional[str]        # its name in Keras's cache, as one file
+    npz: Optional[str]  # its name in Keras's cache, as one file
     read_folder: Callable[[str], Optional[idx_files.Arrays]]
     mirrors: Tuple[str, ...]
     files: Tuple[File, ...]
@@ -41,33 +41,61 @@ class Found(NamedTuple):
 # (c32a1d4ab5d03f1284b67883e8d87530); the SHA-256 is the one that TensorFlow Datasets and others pin.
 PUBLISHED: Dict[str, Published] = {
     "mnist": Published(
-        (28, 28, 1), 10, ("mnist",), "mnist.npz", idx_files.read_folder,
+        (28, 28, 1),
+        10,
+        ("mnist",),
+        "mnist.npz",
+        idx_files.read_folder,
         ("https://storage.googleapis.com/cvdf-datasets/mnist/", "https://ossci-datasets.s3.amazonaws.com/mnist/"),
-        (File("train-images-idx3-ubyte.gz", 9912422,
-              "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609"),
-         File("train-labels-idx1-ubyte.gz", 28881,
-              "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c"),
-         File("t10k-images-idx3-ubyte.gz", 1648877,
-              "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6"),
-         File("t10k-labels-idx1-ubyte.gz", 4542,
-              "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6"))),
+        (
+            File(
+                "train-images-idx3-ubyte.gz",
+                9912422,
+                "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+            ),
+            File(
+                "train-labels-idx1-ubyte.gz", 28881, "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c"
+            ),
+            File(
+                "t10k-images-idx3-ubyte.gz", 1648877, "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6"
+            ),
+            File("t10k-labels-idx1-ubyte.gz", 4542, "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6"),
+        ),
+    ),
     "fashion_mnist": Published(
-        (28, 28, 1), 10, ("fashion-mnist", "fashion_mnist"), None, idx_files.read_folder,
-        ("https://storage.googleapis.com/tensorflow/tf-keras-datasets/",
-         "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/"),
-        (File("train-images-idx3-ubyte.gz", 26421880,
-              "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84"),
-         File("train-labels-idx1-ubyte.gz", 29515,
-              "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845"),
-         File("t10k-images-idx3-ubyte.gz", 4422102,
-              "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073"),
-         File("t10k-labels-idx1-ubyte.gz", 5148,
-              "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5"))),
+        (28, 28, 1),
+        10,
+        ("fashion-mnist", "fashion_mnist"),
+        None,
+        idx_files.read_folder,
+        (
+            "https://storage.googleapis.com/tensorflow/tf-keras-datasets/",
+            "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/",
+        ),
+        (
+            File(
+                "train-images-idx3-ubyte.gz",
+                26421880,
+                "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+            ),
+            File(
+                "train-labels-idx1-ubyte.gz", 29515, "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845"
+            ),
+            File(
+                "t10k-images-idx3-ubyte.gz", 4422102, "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073"
+            ),
+            File("t10k-labels-idx1-ubyte.gz", 5148, "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5"),
+        ),
+    ),
     "cifar10": Published(
-        (32, 32, 3), 10, ("cifar10", "cifar-10-batches-bin", os.path.join("cifar10", "cifar-10-batches-bin")), None,
-        cifar_files.read_folder, ("https://www.cs.toronto.edu/~kriz/",),
-        (File(cifar_files.ARCHIVE, 170052171,
-              "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"),)),
+        (32, 32, 3),
+        10,
+        ("cifar10", "cifar-10-batches-bin", os.path.join("cifar10", "cifar-10-batches-bin")),
+        None,
+        cifar_files.read_folder,
+        ("https://www.cs.toronto.edu/~kriz/",),
+        (File(cifar_files.ARCHIVE, 170052171, "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"),),
+    ),
 }
 
 
@@ -85,9 +113,11 @@ def load_published(settings: Dict[str, Any]) -> Dataset:
     is_local = section["partition"] == "local"
     found = _search(os.path.expanduser(own), section["name"], itself=True) if own else None
     if found is None and is_local:
-        raise DataError("with dataset.partition local a worker needs its own files of %s, there are none in %s"
-                        % (section["name"], own or "any folder: neither dataset.data_dir nor %s is set"
-                           % DATA_DIR_VARIABLE), hint="start the worker with --data_dir")
+        raise DataError(
+            "with dataset.partition local a worker needs its own files of %s, there are none in %s"
+            % (section["name"], own or "any folder: neither dataset.data_dir nor %s is set" % DATA_DIR_VARIABLE),
+            hint="start the worker with --data_dir",
+        )
     if found is None:
         found = _search(keras_cache(), section["name"], itself=False) or _cached_or_downloaded(section["name"], own)
     return _checked(settings, published, found)
@@ -126,10 +156,12 @@ def _cached_or_downloaded(name: str, own: Optional[str]) -> Found:
     try:
         download_missing(published.files, published.mirrors, folder)
     except DownloadFailed as failure:
-        raise DataError("%s is not on this machine%s and can not be downloaded: %s"
-                        % (name, ", not in %s," % own if own else "", failure),
-                        hint="put %s from %s into %s, or name their folder as dataset.data_dir"
-                             % (names, published.mirrors[0], folder)) from None
+        raise DataError(
+            "%s is not on this machine%s and can not be downloaded: %s"
+            % (name, ", not in %s," % own if own else "", failure),
+            hint="put %s from %s into %s, or name their folder as dataset.data_dir"
+            % (names, published.mirrors[0], folder),
+        ) from None
     arrays = published.read_folder(folder)
     if arrays is None:
         raise DataError("%s has lost its files while they were read" % folder, hint="start again")
@@ -141,6 +173,8 @@ def _checked(settings: Dict[str, Any], published: Published, found: Found) -> Da
     where = "%s in %s" % (settings["dataset"]["name"], found.place)
     known = dict(settings["dataset"], n_classes=published.n_classes)
     x_train, y_train, x_test, y_test = found.arrays
-    train, test = [(as_samples(x, published.input_shape, where), as_labels(y, where))
-                   for x, y in ((x_train, y_train), (x_test, y_test))]
+    train, test = [
+        (as_samples(x, published.input_shape, where), as_labels(y, where))
+        for x, y in ((x_train, y_train), (x_test, y_test))
+    ]
     return split_dataset(dict(settings, dataset=known), train[0], train[1], test, where)
