@@ -1,21 +1,20 @@
-"""Draw docs/img/architecture.svg and architecture.zh.svg: who runs where, and who imports whom.
+"""Draw docs/img/architecture.svg: the processes and threads, and the layers of the package.
 
     python docs/img/architecture.py
 
-writes both files anew, the second with the texts of architecture.zh.json. Only the standard library is needed, so that
-the same comes out everywhere; a test compares it with the files.
+overwrites the file. The output depends on the standard library only, so it is the same everywhere; a test compares it
+with the file.
 """
 
-import json
 import sys
 from pathlib import Path
-from typing import Callable, Dict, List, NamedTuple, Sequence, Tuple
+from typing import List, NamedTuple, Sequence, Tuple
 from xml.sax.saxutils import escape
 
 HERE = Path(__file__).resolve().parent
-WIDTH, HEIGHT = 1280, 1234
+WIDTH, HEIGHT = 1280, 1252
 INK, GREY = "#1f2933", "#5b6770"
-FONT = "'Helvetica Neue', Helvetica, Arial, 'Noto Sans CJK SC', 'PingFang SC', 'Microsoft YaHei', sans-serif"
+FONT = "'Helvetica Neue', Helvetica, Arial, sans-serif"
 MONO = "'DejaVu Sans Mono', Menlo, Consolas, monospace"
 FILLS = {
     "machine": "#f4f6f8",
@@ -27,20 +26,11 @@ FILLS = {
     "people": "#f4f6f8",
 }
 
-Say = Callable[[str], str]
-
 
 class Drawing:
-    """Pieces of an SVG file, in the order in which they are painted.
+    """The elements of an SVG file, in painting order."""
 
-    Parameters
-    ----------
-    say : callable
-        Gives a text in the language of the picture.
-    """
-
-    def __init__(self, say: Say) -> None:
-        self._say = say
+    def __init__(self) -> None:
         self._parts: List[str] = []
 
     def box(
@@ -54,7 +44,7 @@ class Drawing:
         lines: Sequence[str] = (),
         source: str = "",
     ) -> None:
-        """Draw a box with a bold title, lines below it, and the file that holds it, all from its upper left corner."""
+        """Draw a box with its upper left corner at (x, y): title, lines of text, source file at the foot."""
         self._parts.append(
             '<rect x="%d" y="%d" width="%d" height="%d" rx="7" fill="%s" stroke="%s"/>'
             % (x, y, width, height, FILLS[kind], GREY)
@@ -77,23 +67,14 @@ class Drawing:
         anchor: str = "start",
         mono: bool = False,
     ) -> None:
-        """Write one line; a file's name stays as it is in every language."""
+        """Write one line of text."""
         self._parts.append(
             '<text x="%d" y="%d" font-family="%s" font-size="%d" fill="%s" text-anchor="%s"%s>%s</text>'
-            % (
-                x,
-                y,
-                MONO if mono else FONT,
-                size,
-                color,
-                anchor,
-                ' font-weight="600"' if bold else "",
-                escape(text if mono else self._say(text)),
-            )
+            % (x, y, MONO if mono else FONT, size, color, anchor, ' font-weight="600"' if bold else "", escape(text))
         )
 
     def arrow(self, points: Sequence[Sequence[int]], both: bool = False) -> None:
-        """Draw a line through the points with a head at its end, or at both."""
+        """Draw a line through the points with an arrow head at its end, or at both ends."""
         path = " ".join("%d,%d" % (x, y) for x, y in points)
         self._parts.append(
             '<polyline points="%s" fill="none" stroke="%s" stroke-width="1.8"'
@@ -107,29 +88,29 @@ class Drawing:
             '<defs><marker id="head" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="7" markerHeight="7" '
             'orient="auto-start-reverse"><path d="M0,0 L10,5 L0,10 z" fill="%s"/></marker></defs>\n'
             '<rect width="%d" height="%d" fill="#ffffff"/>\n'
-            % (WIDTH, HEIGHT, WIDTH, HEIGHT, escape(self._say("Architecture of FLQ")), INK, WIDTH, HEIGHT)
+            % (WIDTH, HEIGHT, WIDTH, HEIGHT, "Architecture of FLQ", INK, WIDTH, HEIGHT)
         )
         return head + "\n".join(self._parts) + "\n</svg>\n"
 
 
-def picture(say: Say) -> str:
-    """Return the picture as SVG, in the language that ``say`` speaks."""
-    drawing = Drawing(say)
-    drawing.text(20, 34, "Who runs where", bold=True, size=20)
+def picture() -> str:
+    """Return the picture as SVG."""
+    drawing = Drawing()
+    drawing.text(20, 34, "Processes and threads", bold=True, size=20)
     _worker(drawing)
     _master(drawing)
     _wire(drawing)
-    drawing.text(20, 824, "Who imports whom: downwards only", bold=True, size=20)
+    drawing.text(20, 824, "Layers: imports point downwards only", bold=True, size=20)
     _layers(drawing)
     return drawing.svg()
 
 
 def _worker(drawing: Drawing) -> None:
-    for shift in (16, 8, 0):  # there are several
+    for shift in (16, 8, 0):  # a stack: many workers
         drawing.box(20 + shift, 50 + shift, 400, 704, "machine", "")
-    drawing.text(32, 73, "A worker's computer (one of many)", bold=True, size=15)
+    drawing.text(32, 73, "A worker's machine (one of many)", bold=True, size=15)
     drawing.box(36, 88, 368, 512, "process", "Worker process")
-    drawing.box(52, 122, 336, 188, "thread", "Loop: does one action, reports one event", source="worker/program.py")
+    drawing.box(52, 122, 336, 188, "thread", "Run loop: one action, one event", source="worker/program.py")
     drawing.box(
         68,
         160,
@@ -137,7 +118,7 @@ def _worker(drawing: Drawing) -> None:
         106,
         "decides",
         "State machine: decides",
-        ["what to ask, train, keep and send"],
+        ["what to request, train, store and send"],
         "protocol/worker_machine.py",
     )
     drawing.box(
@@ -156,8 +137,8 @@ def _worker(drawing: Drawing) -> None:
         336,
         84,
         "thread",
-        "Pulse thread",
-        ["renews the lease, tells of the device"],
+        "Heartbeat thread",
+        ["renews the lease, reports telemetry"],
         "worker/heartbeat.py, device/",
     )
     drawing.box(
@@ -167,7 +148,7 @@ def _worker(drawing: Drawing) -> None:
         98,
         "disk",
         "State file",
-        ["memory of what was not sent, and the answer;", "on disk before the answer is sent"],
+        ["memory (residual or mirror), pending upload;", "on disk before the upload is sent"],
     )
     drawing.arrow([(220, 310), (220, 360)], both=True)
     drawing.arrow([(60, 310), (60, 330), (44, 330), (44, 640)])
@@ -175,12 +156,12 @@ def _worker(drawing: Drawing) -> None:
 
 def _wire(drawing: Drawing) -> None:
     drawing.text(530, 78, "HTTP or HTTPS,", anchor="middle", bold=True)
-    drawing.text(530, 97, "from the workers only", anchor="middle", bold=True)
+    drawing.text(530, 97, "opened by workers only", anchor="middle", bold=True)
     calls = (
         ("POST /register", "JSON: settings, layout", 140),
-        ("GET /get_global_model", "plan, model difference", 190),
-        ("POST /offer", "skip, or price of an upload", 240),
-        ("POST /upload_update", "the packed update", 290),
+        ("GET /get_global_model", "plan, model delta", 190),
+        ("POST /offer", "skip, or cost of an upload", 240),
+        ("POST /upload_update", "the encoded update", 290),
         ("POST /heartbeat", "JSON: alive, load, watts", 530),
     )
     for call, meaning, y in calls:
@@ -190,7 +171,7 @@ def _wire(drawing: Drawing) -> None:
 
 
 def _master(drawing: Drawing) -> None:
-    drawing.box(634, 50, 626, 704, "machine", "The master's computer")
+    drawing.box(634, 50, 626, 704, "machine", "The master's machine")
     drawing.box(650, 88, 380, 650, "process", "Master process")
     drawing.box(
         666,
@@ -199,8 +180,8 @@ def _master(drawing: Drawing) -> None:
         84,
         "thread",
         "Request threads",
-        ["check the token, read and decode frames"],
-        "master/routes/app.py, master/http/server.py",
+        ["check tokens, read and decode frames"],
+        "master/routes/app.py, http/server.py",
     )
     drawing.box(
         666,
@@ -208,8 +189,8 @@ def _master(drawing: Drawing) -> None:
         348,
         148,
         "thread",
-        "Owner thread: performs, in one order",
-        source="master/runtime/event_loop.py, master/runtime/run.py",
+        "Owner thread: performs effects in order",
+        source="master/runtime/event_loop.py, run.py",
     )
     drawing.box(
         682,
@@ -218,7 +199,7 @@ def _master(drawing: Drawing) -> None:
         86,
         "decides",
         "State machine: decides",
-        ["who may, what counts, when a round closes"],
+        ["membership, rounds, model, delivery"],
         "protocol/master_machine.py",
     )
     drawing.box(
@@ -227,19 +208,19 @@ def _master(drawing: Drawing) -> None:
         348,
         84,
         "thread",
-        "Status, page and model, published",
-        ["anybody reads them without waiting"],
-        "master/live/status.py, master/live/broadcast.py",
+        "Published status, page and model",
+        ["readers never wait for the owner thread"],
+        "master/live/status.py, broadcast.py",
     )
-    drawing.box(666, 534, 348, 64, "thread", "Saver thread", ["writes results beside the run"])
+    drawing.box(666, 534, 348, 64, "thread", "Saver thread", ["writes results in the background"])
     drawing.box(
         666,
         618,
         348,
         104,
         "thread",
-        "Watcher threads, one for each",
-        ["telling one is putting a line into its queue;", "one that hangs or dies is begun anew"],
+        "Sink threads, one per sink",
+        ["an event is one line in the sink's queue;", "a sink that hangs or exits is restarted"],
         "master/runtime/sinks.py",
     )
     drawing.box(
@@ -248,10 +229,10 @@ def _master(drawing: Drawing) -> None:
         174,
         104,
         "people",
-        "People, tools",
-        ["a browser: the page;", "curl, Prometheus:", "status, model, stop"],
+        "People and tools",
+        ["browser: live page;", "curl, Prometheus:", "status, model, stop"],
     )
-    drawing.box(1070, 246, 174, 106, "disk", "Journal", ["events, snapshots;", "written before", "anybody is answered"])
+    drawing.box(1070, 246, 174, 106, "disk", "Journal", ["events, snapshots;", "written before", "a reply is sent"])
     drawing.box(
         1070,
         374,
@@ -259,12 +240,10 @@ def _master(drawing: Drawing) -> None:
         100,
         "tensorflow",
         "Evaluator process",
-        ["TensorFlow; its results", "go into rows only,", "never into the model"],
+        ["TensorFlow; its results", "go into the round log,", "not into the model"],
     )
     drawing.box(1070, 534, 174, 64, "disk", "Results", ["workbook, model, figures"])
-    drawing.box(
-        1070, 618, 174, 104, "process", "Watcher processes", ["draw, send, track;", "nothing comes back"], "sinks/"
-    )
+    drawing.box(1070, 618, 174, 104, "process", "Sink processes", ["figures, messages,", "trackers; one-way"], "sinks/")
     drawing.arrow([(840, 206), (840, 246)], both=True)
     drawing.text(852, 231, "events, replies", color=GREY)
     drawing.arrow([(840, 394), (840, 434)])
@@ -279,11 +258,12 @@ def _master(drawing: Drawing) -> None:
 
 
 class Row(NamedTuple):
-    """Layers that stand beside each other."""
+    """Layers that stand side by side."""
 
     y: int
     kind: str
-    layers: Tuple[Tuple[str, str], ...]  # name, meaning
+    layers: Tuple[Tuple[str, str], ...]  # name, content
+    height: int = 60
 
 
 ROWS = (
@@ -298,52 +278,53 @@ ROWS = (
         ),
     ),
     Row(
-        918,
+        914,
         "thread",
         (
-            ("worker", "HTTP client, loop"),
-            ("master", "HTTP server, owner, journal, page"),
-            ("engines", "both machines in memory"),
-            ("deploy", "a cluster by ssh"),
+            ("worker", "HTTP client, run loop, heartbeat"),
+            ("master", "HTTP server, event loop, journal, live page"),
+            ("engines", "both state machines in one process"),
+            ("deploy", "a cluster over ssh"),
         ),
+        82,
     ),
-    Row(998, "process", (("sinks", "figures, messages, trackers: processes beside a run"), ("config", "settings"))),
+    Row(1012, "process", (("sinks", "figures, messages, trackers: processes beside a run"), ("config", "settings"))),
     Row(
-        1078,
+        1088,
         "tensorflow",
         (
-            ("protocol", "messages, bytes, state machines"),
+            ("protocol", "messages, wire format, state machines"),
             ("training", "data, models, TensorFlow"),
-            ("report", "rows, workbooks, figures"),
+            ("report", "rows, workbooks, comparisons"),
         ),
     ),
     Row(
-        1158,
+        1164,
         "disk",
         (
             ("core", "mathematics: numpy, pure functions"),
             ("device", "board, sensors, doctor"),
-            ("drawing", "how figures look"),
-            ("console", "lines, and bars made of them"),
+            ("drawing", "the style of all figures"),
+            ("console", "log lines, progress bars"),
         ),
     ),
 )
+ROOMS = {"master": ["http, routes, live, runtime, storage, records"]}
 
 
 def _layers(drawing: Drawing) -> None:
     for row in ROWS:
         width = (1176 - 16 * (len(row.layers) - 1)) // len(row.layers)
-        for index, (name, meaning) in enumerate(row.layers):
+        for index, (name, content) in enumerate(row.layers):
             kind = "decides" if name == "protocol" else row.kind
-            drawing.box(20 + index * (width + 16), row.y, width, 60, kind, name, [meaning])
-    drawing.arrow([(1230, 840), (1230, 1216)])
+            x = 20 + index * (width + 16)
+            drawing.box(x, row.y, width, row.height, kind, name, [content, *ROOMS.get(name, [])])
+    drawing.arrow([(1230, 840), (1230, 1222)])
 
 
 def main() -> int:
-    """Write the pictures."""
-    chinese: Dict[str, str] = json.loads((HERE / "architecture.zh.json").read_text(encoding="utf-8"))
-    (HERE / "architecture.svg").write_text(picture(str), encoding="utf-8")
-    (HERE / "architecture.zh.svg").write_text(picture(chinese.__getitem__), encoding="utf-8")
+    """Write the picture."""
+    (HERE / "architecture.svg").write_text(picture(), encoding="utf-8")
     return 0
 
 
