@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import urllib.request
+from contextlib import suppress
 from typing import Any, Dict, List, Optional, Sequence
 
 import numpy as np
@@ -285,7 +286,7 @@ def children_of(pid: int) -> List[int]:
     """Return the process ids of a process's children."""
     children = []  # type: List[int]
     for task in os.listdir("/proc/%d/task" % pid):  # a child belongs to the thread that started it
-        with open("/proc/%d/task/%s/children" % (pid, task)) as stream:
+        with suppress(FileNotFoundError), open("/proc/%d/task/%s/children" % (pid, task)) as stream:  # it has ended
             children += map(int, stream.read().split())
     return children
 
