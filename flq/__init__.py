@@ -1,24 +1,30 @@
-"""FLQ: federated learning with few bits, on edge clusters.
+"""FLQ: communication-efficient federated learning on edge clusters.
 
-The map of the package (imports point left only; tests/test_layers.py enforces it)::
+Map of the package (imports point left only; tests/test_layers.py enforces it)::
 
-    core  <-  protocol  <-  shells: worker, master, engines, report
-    core  <-  training      (the only importer of TensorFlow, and only inside functions)
+    core  <-  protocol  <-  worker, master, engines
+    core  <-  training      (the only importer of TensorFlow, inside functions only)
 
-core      the mathematics: numpy only, no I/O, no clock, no thread, no global RNG
-protocol  messages, bytes, and the two state machines: decides, never performs
+core      mathematics: numpy only; no I/O, clock, threads or global RNG
+protocol  messages, wire format, the two state machines: decide, never perform
 training  models, data sets, partitions, local training, evaluation
-worker    the process on the board: HTTP client and run loop
-master    the process that holds the model: Flask app and the thread that owns the machine
-engines   who runs workers where: the simulation has both machines in memory
-report    rows, Excel
-sinks     figures, messages, trackers: processes beside a run
+engines   both state machines in one process: the simulation
+worker    the process on a board: HTTP client and run loop
+master    the process that holds the model:
+          http (server), routes (Flask app), live (page, status), runtime (event loop, run),
+          storage (journal, snapshots, resume), records (round log, totals, artifacts)
+report    rows, workbooks, comparisons
+sinks     figures, notifications, trackers: processes beside a run
+device    board, sensors, telemetry, doctor
+deploy    a cluster over ssh
+drawing   the style of all figures
+console   log lines, progress bars
 
-Beside them, for all programs: ``errors``, ``flags``, ``addresses`` (hosts and ports), ``launch``
-(runs a module), ``output`` (streams that never raise), ``logfile``, ``durable`` (files that
-survive a power failure), ``locks``, ``leftovers`` (temporary files), ``tokens``, ``systemd``.
-For master and report: ``journal_file`` (verifies what is read from a journal). For the master:
-``config`` (what may be set), ``config_file`` (how it is read), ``config_hash``.
+Shared by all programs: ``errors``, ``flags``, ``addresses`` (hosts and ports), ``launch`` (runs a
+module), ``output`` (streams that never raise), ``logfile``, ``durable`` (files that survive a
+power failure), ``locks``, ``leftovers`` (temporary files), ``tokens``, ``systemd``.
+Shared by master and report: ``journal_file`` (reads and verifies a journal). For the master:
+``config`` (the settings), ``config_file`` (reads them), ``config_hash``.
 
 ``core``, ``protocol``, ``training`` and ``worker`` run on Python 3.6 with numpy 1.19.
 """
