@@ -130,8 +130,8 @@ class _Loop:
             if not acted:
                 self._wait()
         return Simulated(
-            self._master.server.model,
-            self._master.server.shared,
+            self._master.model.state.model,
+            self._master.model.state.shared,
             self._reports,
             self._reason,
             self._master,

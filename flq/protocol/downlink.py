@@ -56,8 +56,8 @@ class Downlink:
         self._deltas: List[_Step] = []  # the newest last; their versions are consecutive
         self._keyframe: Optional[_Step] = None
 
-    def restart(self, version: int, shared: Vector, codec_id: int, deltas: Iterable[Tuple[int, Payload]]) -> None:
-        """Begin at a version; ``deltas`` are those that lead to it, ascending, as far back as they are known."""
+    def resume(self, version: int, shared: Vector, codec_id: int, deltas: Iterable[Tuple[int, Payload]]) -> None:
+        """Take up a version; ``deltas`` are those that lead to it, ascending, as far back as they are known."""
         self._deltas = []
         for to_version, delta in deltas:
             self.push(to_version, shared, codec_id, delta)

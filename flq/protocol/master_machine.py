@@ -19,17 +19,14 @@ run has ended, its results are being saved) -> FINISHED. docs/states.md has the 
 """
 
 from enum import Enum
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Union
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Union
 
-import numpy as np
-
-from ..core import server_step, upload_selection
+from ..core import upload_selection
 from ..core.codecs import Payload, lossless
-from ..core.layout import Vector, fingerprint
-from ..core.lowrank_budget import Sizes
-from ..errors import BadValues, CodecError, Conflict, FlqError
+from ..core.layout import Vector
+from ..core.settings import Rules
+from ..errors import BadValues, Conflict, FlqError
 from . import grants
-from .downlink import Chain, Downlink
 from .events import (
     BACK,
     BLOCKED,
@@ -61,6 +58,7 @@ from .events import (
     Stop,
     Ticket,
 )
+from .global_model import GlobalModel
 from .long_poll import Asked, Waiting
 from .membership import Registry
 from .messages import FINAL, Answer, Kind, Outcome, Plan, Verdict
@@ -69,8 +67,8 @@ from .records import LATE, LOST, REFUSED, SKIPPED, UPLOADED, Member, OpenRound
 from .reports import report_of
 from .resumable import n_kept
 from .traffic import Traffic, received, sent
-from .uploads import check_upload, mirror_after
-from .wire import Buffers, encode, link_of, size_of
+from .uploads import check_upload
+from .wire import Buffers, Link, encode, link_of, size_of
 
 HEAVY_SHARE, HEAVY_FACTOR = 0.5, 1.8  # of the weight, and of an equal share: one of two workers has about half anyway
 WARN_S = 60.0  # between two notes that two processes use a worker's identity
@@ -94,21 +92,23 @@ class MasterMachine:
     options : RunOptions
     start : ndarray of shape (n_params,), float32
         x^0 = w^0.
+    model : callable(start, link, rules) -> GlobalModel, optional
+        Makes the model, or what keeps several and has the same methods.
     """
 
-    def __init__(self, options: RunOptions, start: Vector) -> None:
+    def __init__(
+        self, options: RunOptions, start: Vector, model: Callable[[Vector, Link, Rules], GlobalModel] = GlobalModel
+    ) -> None:
         self.options = options
         self.link = link_of(options.run_id, options.layout)
         self.state = State.LOBBY
         self.round_index = 0
-        self.server = server_step.first_server_state(start)
+        self.model = model(start, self.link, options.rules)
         self.registry = Registry(options.total_workers, options.layout.crc, options.lease_s, options.max_samples)
         self.totals = Traffic()
         self.open_round: Optional[OpenRound] = None
         self._known: Mapping[int, Payload] = {}  # while replaying: round -> what was encoded then
         self.round_traffic = Traffic()
-        self.downlink = Downlink(start, self.link)
-        self.start_crc = self.downlink.crc
         self.waiting = Waiting(min(POLL_S, options.lease_s / 2))
         self._heavy: Optional[int] = None  # the worker with most of the weight, as the operator was told last
         self._effects: List[Effect] = []
@@ -224,7 +224,7 @@ class MasterMachine:
                 "goes_on": goes_on,
                 "n_sessions": member.n_sessions,
                 "lease_s": options.lease_s,
-                "start_crc": self.start_crc,
+                "start_crc": self.model.start_crc,
                 "codings": list(member.codings),
                 "layout": options.layout.to_json(),
                 "settings": options.settings,
@@ -251,6 +251,7 @@ class MasterMachine:
             verb, kind = "joined", JOINED
             self._withdraw(member)
             member.rejoin(event.instance, event.n_samples)
+            self.model.begin_epoch(member.worker_id)
         self._effects.append(
             Note(
                 "worker %d %s with %d samples (epoch %d)%s"
@@ -402,29 +403,23 @@ class MasterMachine:
 
     def _upload(self, event: Answered, member: Member, going: OpenRound, now: float) -> None:
         answer, rules = event.answer, self.options.rules
-        check_upload(answer, going, self._sizes(len(going.n_samples)).up, rules)
-        if rules.has_mirrors:
-            mirror = mirror_after(answer, member, self.options.layout)
-            if fingerprint(mirror) != answer.state_crc:
-                self._journal(event)
-                member.rejoin(member.instance, member.n_samples)
-                self._effects.append(
-                    Note(
-                        "the mirrors of worker %d differ: it begins afresh (epoch %d)"
-                        % (member.worker_id, member.epoch),
-                        RESYNC,
-                        member.worker_id,
-                    )
+        check_upload(answer, going, rules)
+        if not self.model.receive(answer, len(going.n_samples)):
+            self._journal(event)
+            member.rejoin(member.instance, member.n_samples)
+            self.model.begin_epoch(member.worker_id)
+            self._effects.append(
+                Note(
+                    "the mirrors of worker %d differ: it begins afresh (epoch %d)" % (member.worker_id, member.epoch),
+                    RESYNC,
+                    member.worker_id,
                 )
-                self._settle(answer, member, Outcome.RESYNC, REFUSED)
-                return self._verdict(event, member, Outcome.RESYNC)
-            member.mirror, member.mirror_is_stale = mirror, False
-        else:
+            )
+            self._settle(answer, member, Outcome.RESYNC, REFUSED)
+            return self._verdict(event, member, Outcome.RESYNC)
+        if not rules.has_mirrors:
             going.uploads[member.worker_id] = answer.payload
         self._close_answer(event, member, Outcome.APPLIED, UPLOADED)
-
-    def _sizes(self, n_members: int) -> Sizes:
-        return server_step.payload_sizes(self.server, n_members, self.options.layout, self.options.rules)
 
     def _lease_ended(self, event: LeaseEnded, now: float) -> None:
         member, going = self.members[event.worker_id], self.open_round
@@ -486,7 +481,7 @@ class MasterMachine:
             return False
         for member in self.members.values():
             if member.gone:
-                member.mirror, member.is_forgotten = None, self.options.rules.has_mirrors  # it has left the weights
+                member.is_forgotten = self.model.forget(member.worker_id)
         self.round_index += 1
         self.state = State.OPEN
         self.open_round = OpenRound(self.round_index, ready, now, self._deadline(now), self._offer_deadline(now))
@@ -542,39 +537,25 @@ class MasterMachine:
             self._answer_waiting(self.members[worker_id], Outcome.LATE)
         for worker_id in going.unused_grants():
             self.members[worker_id].last_until = going.index + upload_selection.LAST_ROUNDS
-        options = self.options
-        mirrors = {
-            worker_id: self.members[worker_id].mirror
-            for worker_id in going.n_samples
-            if self.members[worker_id].mirror is not None
+        uploads = {
+            worker_id: going.uploads.get(worker_id) for worker_id, status in going.status.items() if status == UPLOADED
         }
-        uploaded = [worker_id for worker_id, status in going.status.items() if status == UPLOADED]
         self.open_round = None
-        try:
-            with np.errstate(over="ignore", invalid="ignore"):  # the outcome is checked
-                total = server_step.aggregate(
-                    going.n_samples, uploaded, going.uploads, mirrors, options.layout, options.rules
-                )
-                self.server, delta = server_step.close_round(
-                    self.server, total, going.index, options.layout, options.rules, self._known.get(going.index)
-                )
-        except CodecError as error:
+        step = self.model.close_round(going.index, going.n_samples, uploads, self._known.get(going.index))
+        if step.problem:
             self._effects.append(
                 Note(
                     "round %d leaves the model as it was: %s; lower model.lr or model.server_lr"
-                    % (going.index, error.detail),
+                    % (going.index, step.problem),
                     UNCHANGED,
                 )
             )
-            self.server, delta = server_step.close_round(self.server, None, going.index, options.layout, options.rules)
-        if delta is not None:
-            self.downlink.push(self.server.version, self.server.shared, options.rules.codec_down, delta)
-            self._effects.append(Encoded(going.index, self.server.version, delta))
+        state = self.model.state
+        if step.delta is not None:
+            self._effects.append(Encoded(going.index, state.version, step.delta))
         traffic, self.round_traffic = self.round_traffic, Traffic()
-        self._effects.append(
-            RoundClosed(report_of(going, traffic, now), self.server.model, self.server.shared, self.server.mean)
-        )
-        if going.index >= options.max_rounds:
+        self._effects.append(RoundClosed(report_of(going, traffic, now), state.model, state.shared, state.mean))
+        if going.index >= self.options.max_rounds:
             self._end("%d rounds are done" % going.index)
 
     def _end(self, reason: str) -> None:
@@ -682,27 +663,30 @@ class MasterMachine:
 
     def _plan(self, member: Member, asked: Asked, ended: bool) -> Buffers:
         """Return the plan of the round, and the model frames that lead from the worker's version to its own."""
-        chain = Chain([], 0) if ended else self.downlink.since(asked.have, member.codings)
-        rules, downlink = self.options.rules, self.downlink
-        n_members = 1 if ended else len(self.open_round.n_samples)
+        model = self.model.plan(
+            member.worker_id,
+            None if ended else asked.have,
+            member.codings,
+            1 if ended else len(self.open_round.n_samples),
+        )
         buffers = encode(
             Plan(
                 self.round_index,
-                downlink.version,
-                downlink.crc,
-                server_step.threshold(self.server, rules, n_members),
-                rules.needs_offers and not ended,
+                model.version,
+                model.crc,
+                model.threshold,
+                self.options.rules.needs_offers and not ended,
                 ended,
-                len(chain.frames),
-                self._sizes(n_members).up,
+                len(model.frames),
+                model.bytes_up,
             ),
             self.link,
         )
-        for frame in chain.frames:
+        for frame in model.frames:
             buffers = buffers + frame
         plan, n_come = (self.round_index, member.epoch, asked.have), n_kept(buffers, asked.kept)
         repeated, member.planned = n_come > 0 or not ended and member.planned == plan, plan
-        self._count(member, sent(size_of(buffers) - n_come, chain.payload_bits, repeated))
+        self._count(member, sent(size_of(buffers) - n_come, model.payload_bits, repeated))
         return buffers
 
     def _reply(self, ticket: Ticket, body: Union[Dict[str, Any], Buffers, None, FlqError]) -> None:

@@ -9,8 +9,6 @@ from typing import Any, Dict, List, Tuple
 from ..core.codecs import Payload
 from ..core.codecs.lossless import common
 from ..core.layout import Vector
-from ..core.server_optimizer import Moments
-from ..core.server_step import ServerState
 from .master_machine import MasterMachine, State
 from .messages import Outcome
 from .records import Member, OpenRound
@@ -25,7 +23,6 @@ PLAIN = (
     "is_contested",
     "epoch",
     "n_samples",
-    "mirror_is_stale",
     "is_forgotten",
     "passed_over",
     "last_until",
@@ -39,7 +36,6 @@ PLAIN = (
     "last_loss",
     "last_round",
 )
-VECTORS = ("model", "shared", "mean")  # of the server's state, in this order
 
 
 def is_between_rounds(machine: MasterMachine) -> bool:
@@ -50,26 +46,21 @@ def is_between_rounds(machine: MasterMachine) -> bool:
 
 def capture(machine: MasterMachine) -> Tuple[Dict[str, Any], Dict[str, Vector]]:
     """Return the machine's state; the arrays are its own, which it never writes to."""
-    server, going = machine.server, machine.open_round
+    going, (model, arrays) = machine.open_round, machine.model.capture()
     meta = {
         "round_index": machine.round_index,
         "state": machine.state.value,
-        "start_crc": machine.start_crc,
-        "members": [_of_member(member) for _, member in sorted(machine.members.items()) if member.epoch],
+        "members": [
+            dict(_of_member(member), **machine.model.capture_worker(worker_id))
+            for worker_id, member in sorted(machine.members.items())
+            if member.epoch
+        ],
         "open_round": None if going is None else [[worker_id, n] for worker_id, n in sorted(going.n_samples.items())],
-        "version": server.version,
-        "energies": list(server.energies),
-        "n_steps": server.moments.n_steps,
-        "lag": server.lag,
     }
-    arrays = {"mirror%d" % member.worker_id: member.mirror for member in machine.members.values()}
-    arrays.update(
-        {name: getattr(server, name) for name in VECTORS}, first=server.moments.first, second=server.moments.second
-    )
-    return meta, {name: array for name, array in arrays.items() if array is not None}
+    return dict(meta, **model), arrays
 
 
-def restore(
+def resume(
     machine: MasterMachine, meta: Dict[str, Any], arrays: Dict[str, Vector], deltas: List[Tuple[int, Payload]]
 ) -> None:
     """Bring a new machine of the same options into the state that was captured.
@@ -79,23 +70,11 @@ def restore(
     deltas : list of (int, ndarray of uint8)
         Versions and payloads that lead to the captured version, as far back as they are known, ascending.
     """
-    rules = machine.options.rules
     machine.round_index, machine.state = meta["round_index"], State(meta["state"])
-    machine.start_crc = meta["start_crc"]
-    machine.server = ServerState(
-        arrays["model"],
-        arrays["shared"],
-        meta["version"],
-        tuple(meta["energies"]),
-        Moments(arrays.get("first"), arrays.get("second"), meta["n_steps"]),
-        arrays.get("mean"),
-        meta["lag"],
-    )
-    machine.downlink.restart(meta["version"], machine.server.shared, rules.codec_down, deltas)
+    machine.model.resume(meta, meta["members"], arrays, deltas)
     for body in meta["members"]:
         member = _to_member(body)
-        member.codings = common(rules.coding, body["codings"])  # as far as this machine knows them
-        member.mirror = arrays.get("mirror%d" % member.worker_id)
+        member.codings = common(machine.options.rules.coding, body["codings"])  # as far as this machine knows them
         machine.members[member.worker_id] = member
     if meta["open_round"] is not None:
         machine.open_round = OpenRound(meta["round_index"], dict(meta["open_round"]), 0.0, None, None)

@@ -7,7 +7,6 @@ import math
 from typing import Dict, List, Optional, Set, Tuple
 
 from ..core.codecs import Payload
-from ..core.layout import Vector
 from .messages import Answer, Outcome
 from .traffic import Traffic
 
@@ -29,10 +28,6 @@ class Member:
     n_samples : int
         Fixed when it joins; 0 before.
     lease_until : float
-    mirror : ndarray of shape (n_params,), float32, or None
-        Memory mirror: its last reconstructed update; None is 0.
-    mirror_is_stale : bool
-        It has begun afresh: its next upload starts from 0, and until then the old mirror counts.
     session : str
         Hash of the key that the requests of its process carry.
     earlier_sessions : list of str
@@ -69,8 +64,6 @@ class Member:
         self.n_samples = 0
         self.lease_until = 0.0
         self.last_seen = 0.0
-        self.mirror: Optional[Vector] = None
-        self.mirror_is_stale = False
         self.is_forgotten = False
         self.passed_over = self.last_until = 0
         self.closed_seq = 0
@@ -110,7 +103,6 @@ class Member:
         self.instance = instance
         self.epoch += 1
         self.n_samples = n_samples
-        self.mirror_is_stale = True
         self.is_forgotten = False
         self.passed_over = 0
         self.closed_seq = 0

@@ -1,22 +1,13 @@
 """What an upload must be before it counts."""
 
-import numpy as np
-
-from ..core.codecs import plus
-from ..core.layout import Layout, Vector
 from ..core.settings import Rules
 from ..errors import BadValues, Conflict
 from .messages import Answer
-from .records import Member, OpenRound
+from .records import OpenRound
 
 
-def check_upload(answer: Answer, going: OpenRound, longest: int, rules: Rules) -> None:
+def check_upload(answer: Answer, going: OpenRound, rules: Rules) -> None:
     """Refuse an upload that the plan and the grants do not admit.
-
-    Parameters
-    ----------
-    longest : int
-        Bytes that a payload may have; 0 where the codec alone says it.
 
     Raises
     ------
@@ -34,25 +25,3 @@ def check_upload(answer: Answer, going: OpenRound, longest: int, rules: Rules) -
                 "the upload has %d payload bits, expected the offered %d at most"
                 % (answer.cost_bits, going.offers[answer.worker_id].cost_bits)
             )
-    if longest and answer.payload.size > longest:
-        raise BadValues(
-            "the payload has %d bytes, expected the %d of the plan at most" % (answer.payload.size, longest)
-        )
-
-
-def mirror_after(answer: Answer, member: Member, layout: Layout) -> Vector:
-    """Return the member's mirror with the upload, float32 (n_params,), new.
-
-    Raises
-    ------
-    BadValues
-        If it is not finite.
-    """
-    is_new = member.mirror is None or member.mirror_is_stale
-    with np.errstate(over="ignore", invalid="ignore"):  # the outcome is checked
-        mirror = plus(
-            np.zeros(layout.n_params, np.float32) if is_new else member.mirror, answer.codec_id, answer.payload, layout
-        )
-    if not (np.isfinite(mirror.max()) and np.isfinite(mirror.min())):
-        raise BadValues("the mirror of worker %d would no longer be finite" % member.worker_id, "lower model.lr")
-    return mirror

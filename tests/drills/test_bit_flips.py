@@ -89,7 +89,7 @@ def make_left(scratch):
 
     def make(name):
         settings = settings_with(**MODES[name])
-        return Left(killed(str(scratch), settings), settings, model_of(simulate(settings).master.server))
+        return Left(killed(str(scratch), settings), settings, model_of(simulate(settings).master.model.state))
 
     return make
 
@@ -102,7 +102,7 @@ def go_on(folder, settings):
         network = CrashNetwork(folder, settings, lambda point, n: False, goes_on=True).run()
     finally:
         logging.getLogger("flq").removeHandler(lines)
-    return model_of(network.master.machine.server), lines.texts, network.reports
+    return model_of(network.master.machine.model.state), lines.texts, network.reports
 
 
 def flip(folder, draws):

@@ -62,7 +62,7 @@ def end(cluster, programs, undisturbed):
     for program in programs:
         assert program.wait() == 0, program.text
         assert "Traceback" not in program.text
-    check_same(cluster, undisturbed.master.server.result, rounds_of(undisturbed.reports))
+    check_same(cluster, undisturbed.master.model.state.result, rounds_of(undisturbed.reports))
 
 
 def begin_all(cluster, kill=UNHARMED):

@@ -108,8 +108,8 @@ class Drill:
         """Compare with the run without faults."""
         machine = self.master.machine
         assert [getattr(worker.action, "code", worker.action) for worker in self.workers] == [0, 0]
-        assert machine.server.model.tobytes() == expected.model.tobytes()
-        assert machine.server.shared.tobytes() == expected.shared.tobytes()
+        assert machine.model.state.model.tobytes() == expected.model.tobytes()
+        assert machine.model.state.shared.tobytes() == expected.shared.tobytes()
         rows = self.master.service.record.rounds()
         assert len(rows) == N_ROUNDS
         for row, report in zip(rows, expected.reports):
@@ -117,7 +117,7 @@ class Drill:
             assert [getattr(row, status) for status in STATUSES] == [calls.count(status) for status in STATUSES]
             assert row.payload_bits_up == report.payload_bits_up
         for worker in self.workers:
-            here, there = machine.members[worker.worker_id].mirror, worker.machine.memory.mirror
+            here, there = machine.model.mirrors[worker.worker_id], worker.machine.memory.mirror
             assert (here is there is None) or here.tobytes() == there.tobytes()
         assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
         assert [seen for proxy in self.proxies for seen in proxy.exchanges() if seen.status >= 500] == []

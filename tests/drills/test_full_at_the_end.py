@@ -42,7 +42,7 @@ HARMLESS, WAITED, SAID = "harmless", "waited", "said"
 def undisturbed():
     """Return the model and the rounds of the run to which nothing happens."""
     run = simulation.simulate(settings_of(*RUN))
-    return run.master.server.result, rounds_of(run.reports)
+    return run.master.model.state.result, rounds_of(run.reports)
 
 
 def fill_up(folder, library, n_changes):

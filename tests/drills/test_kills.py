@@ -96,7 +96,7 @@ from armed_cluster import rounds_of
 from cluster import settings_of
 from flq.engines import loopback
 run = loopback.simulate(settings_of(*sys.argv[2:]))
-np.save(sys.argv[1], run.master.server.result)
+np.save(sys.argv[1], run.master.model.state.result)
 print(json.dumps(rounds_of(run.reports)))
 """
 
@@ -105,7 +105,7 @@ print(json.dumps(rounds_of(run.reports)))
 def undisturbed(name):
     """Return the model and the rounds of the run without kills."""
     run = simulation.simulate(settings_of(*SMALL + CONFIGURATIONS[name]))
-    return run.master.server.result, rounds_of(run.reports)
+    return run.master.model.state.result, rounds_of(run.reports)
 
 
 @pytest.fixture

@@ -60,9 +60,9 @@ def check(folder, name, strikes, lease_s=1e9, **options):
     settings = settings_with(**dict(CONFIGURATIONS[name], lease_s=lease_s))
     network = CrashNetwork(str(folder), settings, strikes, **options).run()
     machine = network.master.machine
-    assert machine.server.model.tobytes() == expected.model.tobytes()
-    assert machine.server.shared.tobytes() == expected.shared.tobytes()
-    assert machine.server.result.tobytes() == expected.master.server.result.tobytes()
+    assert machine.model.state.model.tobytes() == expected.model.tobytes()
+    assert machine.model.state.shared.tobytes() == expected.shared.tobytes()
+    assert machine.model.state.result.tobytes() == expected.master.model.state.result.tobytes()
     assert [peer.action.code for peer in network.peers] == [0] * len(network.peers)
     for kept, report in zip(network.reports, expected.reports):
         assert (kept.round_index, kept.roll_call, kept.payload_bits_up) == (

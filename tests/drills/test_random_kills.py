@@ -85,4 +85,4 @@ def kill_and_compare(cluster, seed):
     seats = drill(cluster, kills)
     assert sum(len(seat.fired) for seat in seats.values()) == N_KILLS
     undisturbed = simulation.simulate(settings_of(*cluster.overrides))
-    check_same(cluster, undisturbed.master.server.result, rounds_of(undisturbed.reports))
+    check_same(cluster, undisturbed.master.model.state.result, rounds_of(undisturbed.reports))

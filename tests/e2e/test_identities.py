@@ -68,7 +68,7 @@ def test_a_worker_that_is_killed_twenty_times_takes_over_at_once_and_the_model_i
         n_lines, worker = master.n_lines, cluster.worker(0, master.port)
         master.wait_for(r"worker 0 is back .*\(epoch 1\)", after=n_lines)
     assert (worker.wait(), other.wait(), master.wait()) == (0, 0, 0)
-    expected = simulation.simulate(settings_of(*run)).master.server.result
+    expected = simulation.simulate(settings_of(*run)).master.model.state.result
     assert master.model(settings_of(*run)).tobytes() == expected.tobytes()
     assert master.text.count("worker 0 is back") == 20 and "two processes" not in master.text
 

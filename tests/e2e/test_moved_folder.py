@@ -76,7 +76,7 @@ WHAT = {rename: "was moved", rename_parent: "was moved", replace: "was replaced 
 
 
 def expected(n_rounds):
-    return simulation.simulate(settings_of(*RUN + ("system.max_rounds=%d" % n_rounds,))).master.server.result
+    return simulation.simulate(settings_of(*RUN + ("system.max_rounds=%d" % n_rounds,))).master.model.state.result
 
 
 @pytest.mark.parametrize("displace", [rename, rename_parent, replace, delete])

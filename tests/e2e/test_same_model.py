@@ -80,7 +80,7 @@ def test_three_implementations_make_the_same_model(cluster, name):
     end_well(master, cluster.workers(range(4), master.port))
 
     reference, simulated = federate(settings).server.result, simulation.simulate(settings)
-    assert np.array_equal(simulated.master.server.result, reference)
+    assert np.array_equal(simulated.master.model.state.result, reference)
     assert np.array_equal(master.model(settings), reference)
     assert np.any(reference != 0)
 

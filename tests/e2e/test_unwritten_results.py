@@ -33,7 +33,7 @@ OBSTACLES = {
 @pytest.fixture(scope="module")
 def undisturbed():
     """Return the run to which nothing happens."""
-    return simulation.simulate(settings_of(*RUN)).master.server.result
+    return simulation.simulate(settings_of(*RUN)).master.model.state.result
 
 
 def run_dir(master):

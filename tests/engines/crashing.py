@@ -22,7 +22,7 @@ from flq.protocol import events  # noqa: E402
 from flq.protocol import worker_events as worker  # noqa: E402
 from flq.protocol.journal_codec import from_entry, to_entry  # noqa: E402
 from flq.protocol.master_machine import MasterMachine, State  # noqa: E402
-from flq.protocol.master_state import capture, is_between_rounds, restore  # noqa: E402
+from flq.protocol.master_state import capture, is_between_rounds, resume  # noqa: E402
 from flq.protocol.messages import FINAL, Kind, Outcome  # noqa: E402
 from flq.protocol.options import run_options  # noqa: E402
 from flq.protocol.wire import decode, decode_at  # noqa: E402
@@ -224,7 +224,7 @@ class World:
             meta = json.loads(text)
             version = meta["version"]
             assert all(arrays[name].tobytes() == copy.tobytes() for name, copy in copies.items())
-            restore(
+            resume(
                 machine,
                 meta,
                 {name: copy.copy() for name, copy in copies.items()},
@@ -238,7 +238,9 @@ class World:
         if is_between_rounds(self.master):
             meta, arrays = capture(self.master)
             copies = {name: np.array(array) for name, array in arrays.items()}
-            self.snapshots.append((len(self.journal), json.dumps(meta), arrays, copies, self.master.downlink.oldest))
+            self.snapshots.append(
+                (len(self.journal), json.dumps(meta), arrays, copies, self.master.model.downlink.oldest)
+            )
 
     def save(self):
         """The results are saved, where the run has ended."""
@@ -435,8 +437,8 @@ class World:
                 and machine.epoch == member.epoch > 0
             )
             if is_in_step:
-                is_zero = member.mirror is None or member.mirror_is_stale
-                mirror = np.zeros_like(machine.memory.mirror) if is_zero else member.mirror
+                held = master.model.mirror_of(member.worker_id)
+                mirror = np.zeros_like(machine.memory.mirror) if held is None else held
                 assert machine.memory.mirror.tobytes() == mirror.tobytes(), "both ends hold the same mirror"
 
 

@@ -66,7 +66,7 @@ def test_each_worker_of_a_mixed_cluster_gets_what_it_reads(monkeypatch):
     raw = simulate(settings_with(coding="none", **LARGE))
     assert mixed.model.tobytes() == raw.model.tobytes()
     for worker_id, member in mixed.master.members.items():
-        assert member.mirror.tobytes() == raw.master.members[worker_id].mirror.tobytes()
+        assert mixed.master.model.mirrors[worker_id].tobytes() == raw.master.model.mirrors[worker_id].tobytes()
         assert list(member.codings) == [name for name in known[worker_id]]
     traffic = {worker_id: member.traffic for worker_id, member in mixed.master.members.items()}
     layout, _ = begin(settings_with(**LARGE))

@@ -233,15 +233,15 @@ def check(name, faults, few=False):
     expected = undisturbed(name, few)
     network = Network(expected.master.options.settings, faults)
     master = network.run()
-    assert master.server.model.tobytes() == expected.model.tobytes()
-    assert master.server.shared.tobytes() == expected.shared.tobytes()
+    assert master.model.state.model.tobytes() == expected.model.tobytes()
+    assert master.model.state.shared.tobytes() == expected.shared.tobytes()
     assert [report.roll_call for report in network.reports] == [report.roll_call for report in expected.reports]
     assert [report.payload_bits_up for report in network.reports] == [
         report.payload_bits_up for report in expected.reports
     ]  # distinct frames, however often they came
     assert master.everyone_heard()
     for peer in network.peers:  # where both ends hold a mirror, it is the same
-        mirror = master.members[peer.worker_id].mirror
+        mirror = master.model.mirrors.get(peer.worker_id)
         if mirror is not None and peer.machine.memory is not None and peer.machine.state.value == "DONE":
             proposal = peer.machine._standing  # the last verdict may have been END
             known = [peer.machine.memory] + ([proposal.if_applied] if proposal is not None else [])

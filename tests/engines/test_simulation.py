@@ -95,7 +95,7 @@ def test_reference_and_simulation_agree_bit_for_bit(changes):
     assert len(run.reports) == len(rounds) == settings["system"]["max_rounds"]
     assert run.model.tobytes() == rounds[-1].server.model.tobytes()
     assert run.shared.tobytes() == rounds[-1].server.shared.tobytes()
-    ours, theirs = run.master.server, rounds[-1].server
+    ours, theirs = run.master.model.state, rounds[-1].server
     assert ours.energies == theirs.energies
     for array, other in (
         (ours.mean, theirs.mean),
@@ -181,8 +181,8 @@ def test_scaling_and_clip_change_the_model_and_bound_what_the_history_holds():
         )
     ]
     # 4 uploads / 8: the first aggregate is half as long.
-    assert scaled.master.server.energies[0] == pytest.approx(plain.master.server.energies[0] / 4, rel=1e-6)
-    assert clipped.master.server.energies == pytest.approx((0.25,) * 3, rel=1e-6)
+    assert scaled.master.model.state.energies[0] == pytest.approx(plain.master.model.state.energies[0] / 4, rel=1e-6)
+    assert clipped.master.model.state.energies == pytest.approx((0.25,) * 3, rel=1e-6)
 
 
 def test_fedavg_on_the_quadratic_problem_converges():

@@ -127,8 +127,8 @@ class Crashes(RuleBasedStateMachine):
 
     def compare(self):
         expected = undisturbed(self.name)
-        assert self.world.master.server.model.tobytes() == expected.model.tobytes()
-        assert self.world.master.server.shared.tobytes() == expected.shared.tobytes()
+        assert self.world.master.model.state.model.tobytes() == expected.model.tobytes()
+        assert self.world.master.model.state.shared.tobytes() == expected.shared.tobytes()
         assert self.world.roll_calls == {report.round_index: report.roll_call for report in expected.reports}
 
 

@@ -115,7 +115,7 @@ def model_of(master, training):
     """Return the final model."""
     training.wait()
     assert master.service.saved.wait(WAIT_S)
-    return master.machine.server.model.copy()
+    return master.machine.model.state.model.copy()
 
 
 def undisturbed(folder, overrides=()):

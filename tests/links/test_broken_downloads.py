@@ -126,7 +126,7 @@ def test_a_run_on_a_link_that_cuts_every_answer_ends_with_the_same_bytes_counted
     worker.run()
     assert worker.action.code == 0
     simulated = simulation.simulate(master.settings)
-    assert (master.machine.server.model == simulated.model).all()
+    assert (master.machine.model.state.model == simulated.model).all()
     assert master.machine.totals._replace(retransmitted_bytes=0) == simulated.master.totals
 
 

@@ -38,6 +38,6 @@ def run_workers():
             thread.join(WAIT_S)
         assert [worker.action.code for worker in workers] == [0] * n_workers
         assert master.service.saved.wait(WAIT_S)
-        return master.machine.server.model
+        return master.machine.model.state.model
 
     return run

@@ -36,7 +36,7 @@ def test_json_is_what_one_gets_otherwise(make_master, query):
     answer = json.loads(body)
     assert answer["round"] == 0
     weights = [np.asarray(array, np.float32) for array in answer["weights"]]
-    assert np.array_equal(flatten(weights, master.layout), master.machine.server.model)
+    assert np.array_equal(flatten(weights, master.layout), master.machine.model.state.model)
 
 
 @pytest.mark.parametrize("wanted", ["hdf5", "", "NPZ", "x" * 500, "../model.npz", "%00"])
@@ -60,7 +60,7 @@ def test_the_round_is_how_many_rounds_the_model_holds(make_master):
     answer = json.loads(master.send("GET", "/get_global_model")[2])
     weights = [np.asarray(array, np.float32) for array in answer["weights"]]
     assert answer["round"] == 1
-    assert np.array_equal(flatten(weights, master.layout), master.machine.server.model)
+    assert np.array_equal(flatten(weights, master.layout), master.machine.model.state.model)
     assert not np.array_equal(flatten(weights, master.layout), start)
 
 

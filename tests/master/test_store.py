@@ -35,14 +35,14 @@ def test_the_journal_of_a_run_leads_to_its_model(make_master, tmp_path):
         thread.join(WAIT_S)
     master.service.saved.wait(WAIT_S)
     expected = simulate(master.settings)
-    assert master.machine.server.model.tobytes() == expected.model.tobytes()
+    assert master.machine.model.state.model.tobytes() == expected.model.tobytes()
     master.store.snapshots.wait()
     journal = reopen(str(tmp_path / "master0"))
     machine = MasterMachine(master.machine.options, start_values(master.layout, 0))  # another start: it is not used
     restored, closed = [], []
     reason = Store(str(tmp_path / "master0"), journal, 2, 2).revive(machine, restored.append, closed.append)
     assert reason == "7 rounds are done"
-    assert machine.server.model.tobytes() == expected.model.tobytes()
+    assert machine.model.state.model.tobytes() == expected.model.tobytes()
     again = [effect.report.round_index for effect in closed]  # after the newest snapshot
     meta, _ = master.store.snapshots.newest(lambda meta, arrays: None)
     assert restored == [meta["round_index"] - (meta["open_round"] is not None)]
@@ -98,7 +98,7 @@ def test_while_the_journal_can_not_be_written_nobody_is_answered_and_then_everyb
         thread.join(WAIT_S)
     assert master.status()["problem"] is None
     assert len(begun_anew) == 1  # leases and deadlines: nobody could be heard meanwhile
-    assert master.machine.server.model.tobytes() == simulate(master.settings).model.tobytes()
+    assert master.machine.model.state.model.tobytes() == simulate(master.settings).model.tobytes()
 
 
 def test_a_master_that_ends_while_the_disk_is_full_says_so(make_master, monkeypatch):

@@ -262,7 +262,7 @@ class Bench:
 
     @property
     def model(self):
-        return self.machine.server.model.tolist()
+        return self.machine.model.state.model.tolist()
 
     def snapshot(self):
         return frozen(self.machine)
@@ -297,8 +297,8 @@ def lasting(machine):
         {
             "captured": [meta, arrays],
             "tallies": [member.tally for _, member in sorted(machine.members.items()) if member.epoch],
-            "deltas": machine.downlink.since(machine.downlink.oldest).frames,
-            "crc": machine.downlink.crc,
+            "deltas": machine.model.downlink.since(machine.model.downlink.oldest).frames,
+            "crc": machine.model.downlink.crc,
             "round": None
             if going is None
             else [

@@ -114,7 +114,7 @@ def test_a_worker_whose_mirror_has_left_the_weights_begins_anew():
     assert bench.verdict(0, state_crc=CRC) is APPLIED
     keep_alive(bench, 300, 1)
     assert bench.verdict(1, state_crc=CRC) is APPLIED
-    assert bench.round == 2 and bench.machine.members[0].mirror is None
+    assert bench.round == 2 and 0 not in bench.machine.model.mirrors
     assert bench.come_back(0, epoch=1, seq=1)["goes_on"] is False
     assert bench.come_back(0, epoch=2, seq=0)["goes_on"] is True
 

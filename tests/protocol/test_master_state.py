@@ -12,7 +12,7 @@ from flq.core.rng import ROUNDING, stream
 from flq.protocol import events
 from flq.protocol.journal_codec import from_entry
 from flq.protocol.master_machine import MasterMachine, State
-from flq.protocol.master_state import capture, is_between_rounds, restore, set_traffic, traffic_of
+from flq.protocol.master_state import capture, is_between_rounds, resume, set_traffic, traffic_of
 from flq.protocol.messages import Kind, Outcome
 from flq.protocol.traffic import Traffic
 
@@ -58,7 +58,8 @@ class Recorded(Bench):
         payload = QUANTIZERS[rules.codec_up].encode(np.array(values, np.float32), self.layout, stream(1, ROUNDING))
         crc = 0
         if rules.has_mirrors:
-            base = np.zeros(4, np.float32) if member.mirror is None or member.mirror_is_stale else member.mirror
+            mirror = self.machine.model.mirror_of(worker_id)
+            base = np.zeros(4, np.float32) if mirror is None else mirror
             crc = fingerprint(plus(base, rules.codec_up, payload, self.layout))
         return self.verdict(worker_id, seq=member.closed_seq + 1, payload=payload, state_crc=crc)
 
@@ -101,7 +102,7 @@ class Recorded(Bench):
         meta, machine = json.loads(text), MasterMachine(self.options, self.start)
         version = meta["version"]
         deltas = list(self.encoded.values())  # there is one for each version
-        restore(machine, meta, copies, list(enumerate(deltas, 1))[:version])
+        resume(machine, meta, copies, list(enumerate(deltas, 1))[:version])
         set_traffic(machine, json.loads(json.dumps(traffic)))
         for entry in self.journal[n_entries:]:
             frame = None if entry.frame is None else b"".join(bytes(buffer) for buffer in entry.frame)
@@ -116,7 +117,7 @@ class Recorded(Bench):
 def test_any_snapshot_and_the_journal_after_it_make_the_machine_again(name):
     bench = Recorded(**CONFIGURATIONS[name])
     bench.play()
-    assert len(bench.snapshots) >= 5 and bench.round >= 5 and bench.machine.server.version >= 3
+    assert len(bench.snapshots) >= 5 and bench.round >= 5 and bench.machine.model.state.version >= 3
     for number in range(len(bench.snapshots)):
         assert lasting(bench.revived(number)) == lasting(bench.machine)
 

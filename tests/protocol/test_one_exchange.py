@@ -79,10 +79,10 @@ def test_an_answer_that_may_not_wait_gets_the_round_only_if_it_is_there(make_ben
 def test_sent_again_while_it_waits_the_newer_one_waits_and_is_counted_as_sent_again(make_bench, may_wait):
     bench = make_bench()
     old = bench.answer(0, have=0)
-    model = bench.snapshot()["server"]
+    model = bench.snapshot()["model"]["state"]
     new = bench.answer(0, have=0, may_wait=may_wait)
     assert bench.both(old) == (Outcome.APPLIED, None) and bench.is_parked(new) is may_wait
-    assert bench.machine.totals.retransmitted_bytes > 0 and bench.snapshot()["server"] == model
+    assert bench.machine.totals.retransmitted_bytes > 0 and bench.snapshot()["model"]["state"] == model
     bench.answer(1)
     if may_wait:
         assert bench.both(new)[1][0].round_index == 2

@@ -105,7 +105,7 @@ def test_services_in_trouble_change_nothing_of_a_run(cluster, run_stand_in, monk
     workers = cluster.workers([0, 1], master.port)
     end_well(master, workers)
     assert np.array_equal(
-        master.model(settings_of(*overrides)), simulation.simulate(settings_of(*overrides)).master.server.result
+        master.model(settings_of(*overrides)), simulation.simulate(settings_of(*overrides)).master.model.state.result
     )
     assert [row["round"] for row in master.table("Rounds")] == list(range(1, 13))
     assert all(one.asked for one in (hanging, cutting, busy))

@@ -111,7 +111,7 @@ class MasterService:
         self._figures_dir = os.path.join(results_dir, "figures", machine.options.run_id)
         self.results = Results(settings, machine.options.layout, results_dir, run_dir, stamp, self._figures_dir)
         self.saved, self.heard, self.released = threading.Event(), threading.Event(), threading.Event()
-        self.published: Tuple[int, Vector] = (0, machine.server.model)
+        self.published: Tuple[int, Vector] = (0, machine.model.state.model)
         self.model_files = ModelFiles(
             machine.options.run_id, machine.options.layout, lambda: self.published, evaluator, run_dir
         )
@@ -127,7 +127,7 @@ class MasterService:
         self._reason = "the master failed"
         self._ending = threading.Lock()
         self._is_ending = self._is_closing = False  # the results are being saved; the thread is to end
-        self._end: Tuple[Vector, Any] = (machine.server.model, None)  # the model and the totals to be saved
+        self._end: Tuple[Vector, Any] = (machine.model.state.model, None)  # the model and the totals to be saved
         self._saver: Optional[threading.Thread] = None
         self._has_tried, self._leaving = False, threading.Event()  # to save them; only the last attempt is left
         self._moving, self._has_place = threading.Lock(), True  # whether the results have a folder
@@ -196,7 +196,7 @@ class MasterService:
             heard=[],  # it may have ended, and been made longer
             settings=self._settings,
         )
-        self.published = journal.extent.n_rounds, self.machine.server.result
+        self.published = journal.extent.n_rounds, self.machine.model.state.result
         counted = about.get("counted")
         if counted is not None:
             set_traffic(self.machine, counted["traffic"])
@@ -412,7 +412,7 @@ class MasterService:
 
     def _evaluate_restored(self, round_index: int) -> None:
         """Do so for the round after which the snapshot was taken; those before it are not known any more."""
-        server = self.machine.server
+        server = self.machine.model.state
         self.record.give_up_before(round_index)
         if self.record.is_untested(round_index):
             self._evaluate(round_index, server.model, server.shared, server.mean)

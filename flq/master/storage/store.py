@@ -18,9 +18,10 @@ from ...core.layout import Vector, fingerprint
 from ...durable import Corrupted
 from ...errors import FlqError, Unavailable
 from ...protocol import events
+from ...protocol.global_model import VECTORS
 from ...protocol.journal_codec import from_entry, to_entry
 from ...protocol.master_machine import MasterMachine
-from ...protocol.master_state import VECTORS, capture, is_between_rounds, restore
+from ...protocol.master_state import capture, is_between_rounds, resume
 from ..reminder import Reminder
 from .journal import Batch, Journal, reopen
 from .run_folder import Misplaced, RunFolder
@@ -86,7 +87,7 @@ class Store:
         OSError
             If it can not be written.
         """
-        self.snapshots.write(self._seq, *self._capture(machine, _prints_of(machine.server)))
+        self.snapshots.write(self._seq, *self._capture(machine, _prints_of(machine.model.state)))
         self._next_snapshot = self._every
 
     def revive(
@@ -122,10 +123,10 @@ class Store:
             elif isinstance(effect, events.RunEnded):
                 reason = effect.reason
         extent = self._journal.extent
-        if (n_closed, machine.server.version) != (extent.n_rounds, extent.version or machine.server.version):
+        if (n_closed, machine.model.state.version) != (extent.n_rounds, extent.version or machine.model.state.version):
             raise FlqError(
                 "the journal %s leads to round %d and version %d of the shared copy, expected %d and %d"
-                % (self._journal.path, n_closed, machine.server.version, extent.n_rounds, extent.version),
+                % (self._journal.path, n_closed, machine.model.state.version, extent.n_rounds, extent.version),
                 BEGAN,
             )
         self._next_snapshot = meta["round_index"] + self._every
@@ -159,7 +160,7 @@ class Store:
 
             meta, arrays = self.snapshots.oldest_whole(accept)
             encoded = _restore(machine, journal, meta, arrays)
-            yield _n_closed(meta), machine.server
+            yield _n_closed(meta), machine.model.state
             for effect in _replay(machine, journal, meta["seq"], encoded):
                 if isinstance(effect, events.RoundClosed):
                     self._compare(effect.report.round_index, _prints_of(effect), rounds.get(effect.report.round_index))
@@ -296,7 +297,7 @@ class Store:
     def _capture(machine: MasterMachine, prints: List[int]) -> tuple:
         meta, arrays = capture(machine)
         return dict(
-            meta, oldest_delta=machine.downlink.oldest, run_id=machine.options.run_id, **{PRINTS: prints}
+            meta, oldest_delta=machine.model.downlink.oldest, run_id=machine.options.run_id, **{PRINTS: prints}
         ), arrays
 
     def _persist(self, write: Callable[[], None], alive: Callable[[], None]) -> bool:
@@ -344,7 +345,7 @@ def _restore(
     """Bring a new machine to the state of a snapshot; return the deltas that were encoded after it, by round."""
     deltas = journal.deltas()
     before = [(version, payload) for version, _, payload in deltas if version <= meta["version"]]
-    restore(machine, meta, arrays, _that_lead_to(meta["version"], before))
+    resume(machine, meta, arrays, _that_lead_to(meta["version"], before))
     return {index: payload for version, index, payload in deltas if version > meta["version"]}
 
 

@@ -1,0 +1,269 @@
+"""One global model: x and w, the optimizer's moments, the workers' mirrors, and the frames that bring w to the workers.
+
+It knows worker ids and payloads; nothing of requests, leases, offers and deadlines. A run has one, which every worker
+trains; what takes its place with the same methods may keep several and choose by worker id.
+
+With memory flq or mirror each worker has a mirror. ``mirrors`` holds those that count in the aggregate; the next
+upload of a worker in ``restarting`` starts from zero:
+
+================= ============ ================== ==================
+mirror            upload       begin_epoch        forget
+================= ============ ================== ==================
+none              held         none, restarting   none
+none, restarting  held         none, restarting   none, restarting
+held              held         held, restarting   none
+held, restarting  held         held, restarting   none, restarting
+================= ============ ================== ==================
+"""
+
+from typing import Any, Collection, Dict, Iterable, List, Mapping, NamedTuple, Optional, Set, Tuple
+
+import numpy as np
+
+from ..core import server_step
+from ..core.codecs import Payload, plus
+from ..core.layout import Layout, Vector, fingerprint
+from ..core.server_optimizer import Moments
+from ..core.server_step import ServerState
+from ..core.settings import Rules
+from ..errors import BadValues, CodecError
+from .downlink import Downlink
+from .messages import Answer
+from .wire import Buffers, Link
+
+VECTORS = ("model", "shared", "mean")  # of the server's state, in this order
+
+
+class ModelPlan(NamedTuple):
+    """The model's part of a plan.
+
+    Attributes
+    ----------
+    version, crc : int
+        Of the shared copy to train on.
+    threshold : float
+        S of the lazy rule.
+    bytes_up : int
+        Mode lowrank: the longest payload of an upload; otherwise 0.
+    frames : list of buffers
+        Model frames that lead from the worker's version to this one.
+    payload_bits : int
+        Of these frames.
+    """
+
+    version: int
+    crc: int
+    threshold: float
+    bytes_up: int
+    frames: List[Buffers]
+    payload_bits: int
+
+
+class Step(NamedTuple):
+    """What the end of a round did to a model.
+
+    Attributes
+    ----------
+    delta : ndarray of uint8, or None
+        Payload of the delta frame; None where the shared copy has not moved.
+    problem : str
+        Why the model is as it was although there were uploads, or "".
+    """
+
+    delta: Optional[Payload]
+    problem: str = ""
+
+
+class GlobalModel:
+    """The model of a run.
+
+    Parameters
+    ----------
+    start : ndarray of shape (n_params,), float32
+        x^0 = w^0.
+    link : Link
+        Holds the parameter layout.
+    rules : Rules
+
+    Attributes
+    ----------
+    state : ServerState
+        x, w and what steps them.
+    start_crc : int
+        Fingerprint of w^0.
+    mirrors : dict
+        Worker id -> mirror, float32 (n_params,): its last reconstructed update. Absent is 0.
+    restarting : set of int
+        Workers whose next upload starts from 0; until then the old mirror counts.
+    """
+
+    def __init__(self, start: Vector, link: Link, rules: Rules) -> None:
+        self._layout: Layout = link.layout
+        self._rules = rules
+        self.state = server_step.first_server_state(start)
+        self.downlink = Downlink(start, link)
+        self.start_crc = self.downlink.crc
+        self.mirrors: Dict[int, Vector] = {}
+        self.restarting: Set[int] = set()
+
+    # -- workers -------------------------------------------------------------------------
+
+    def plan(self, worker_id: int, have: Optional[int], codings: Collection[str], n_members: int) -> ModelPlan:
+        """Return what a worker needs to train in a round of ``n_members``.
+
+        Parameters
+        ----------
+        have : int or None
+            Its version of the shared copy, -1 for none; None if it needs no frames.
+        codings : collection of str
+            The payload codings that it reads.
+        """
+        frames: List[Buffers] = []
+        payload_bits = 0
+        if have is not None:
+            frames, payload_bits = self.downlink.since(have, codings)
+        threshold = server_step.threshold(self.state, self._rules, n_members)
+        longest = self._longest(n_members)
+        return ModelPlan(self.downlink.version, self.downlink.crc, threshold, longest, frames, payload_bits)
+
+    def mirror_of(self, worker_id: int) -> Optional[Vector]:
+        """Return the mirror that the worker holds, which its next upload starts from; None is 0."""
+        return None if worker_id in self.restarting else self.mirrors.get(worker_id)
+
+    def begin_epoch(self, worker_id: int) -> None:
+        """Note that a worker's memories are empty now."""
+        self.restarting.add(worker_id)
+
+    def forget(self, worker_id: int) -> bool:
+        """Drop a worker's mirror from the weights; return whether that makes its memories useless."""
+        self.mirrors.pop(worker_id, None)
+        return self._rules.has_mirrors
+
+    def receive(self, answer: Answer, n_members: int) -> bool:
+        """Move the worker's mirror by an upload, where there are mirrors; return whether both ends then agree on it.
+
+        Raises
+        ------
+        BadValues
+            If the payload is longer than the plan admits, or the mirror would not be finite.
+        """
+        longest = self._longest(n_members)
+        if longest and answer.payload.size > longest:
+            raise BadValues(
+                "the payload has %d bytes, expected the %d of the plan at most" % (answer.payload.size, longest)
+            )
+        if not self._rules.has_mirrors:
+            return True
+        mirror = self._mirror_after(answer)
+        if fingerprint(mirror) != answer.state_crc:
+            return False
+        self.mirrors[answer.worker_id] = mirror
+        self.restarting.discard(answer.worker_id)
+        return True
+
+    def _mirror_after(self, answer: Answer) -> Vector:
+        """Return the worker's mirror with the upload, float32 (n_params,), new; BadValues if it is not finite."""
+        before = self.mirror_of(answer.worker_id)
+        with np.errstate(over="ignore", invalid="ignore"):  # the outcome is checked
+            mirror = plus(
+                np.zeros(self._layout.n_params, np.float32) if before is None else before,
+                answer.codec_id,
+                answer.payload,
+                self._layout,
+            )
+        if not (np.isfinite(mirror.max()) and np.isfinite(mirror.min())):
+            raise BadValues("the mirror of worker %d would no longer be finite" % answer.worker_id, "lower model.lr")
+        return mirror
+
+    def _longest(self, n_members: int) -> int:
+        """Return how many bytes a payload may have; 0 where the codec alone says it."""
+        return server_step.payload_sizes(self.state, n_members, self._layout, self._rules).up
+
+    # -- rounds --------------------------------------------------------------------------
+
+    def close_round(
+        self,
+        round_index: int,
+        n_samples: Mapping[int, int],
+        uploads: Mapping[int, Optional[Payload]],
+        known: Optional[Payload] = None,
+    ) -> Step:
+        """Step the model by a round's uploads, and make the delta frame.
+
+        Parameters
+        ----------
+        n_samples : mapping
+            Worker id -> samples, of the round's members.
+        uploads : mapping
+            Worker id -> payload, of those that have uploaded; where there are mirrors, these hold the payloads.
+        known : ndarray of uint8, optional
+            The delta that this round has made before: the workers have it, so it is not encoded again.
+        """
+        layout, rules = self._layout, self._rules
+        mirrors = {worker_id: self.mirrors[worker_id] for worker_id in n_samples if worker_id in self.mirrors}
+        problem = ""
+        try:
+            with np.errstate(over="ignore", invalid="ignore"):  # the outcome is checked
+                total = server_step.aggregate(n_samples, list(uploads), uploads, mirrors, layout, rules)
+                self.state, delta = server_step.close_round(self.state, total, round_index, layout, rules, known)
+        except CodecError as error:
+            problem = error.detail
+            self.state, delta = server_step.close_round(self.state, None, round_index, layout, rules)
+        if delta is not None:
+            self.downlink.push(self.state.version, self.state.shared, rules.codec_down, delta)
+        return Step(delta, problem)
+
+    # -- snapshots -----------------------------------------------------------------------
+
+    def capture(self) -> Tuple[Dict[str, Any], Dict[str, Vector]]:
+        """Return the state as JSON values, and the arrays, which are never written to."""
+        state = self.state
+        meta = {
+            "start_crc": self.start_crc,
+            "version": state.version,
+            "energies": list(state.energies),
+            "n_steps": state.moments.n_steps,
+            "lag": state.lag,
+        }
+        arrays = {"mirror%d" % worker_id: mirror for worker_id, mirror in sorted(self.mirrors.items())}
+        vectors = {name: getattr(state, name) for name in VECTORS}
+        vectors.update(first=state.moments.first, second=state.moments.second)
+        arrays.update((name, vector) for name, vector in vectors.items() if vector is not None)
+        return meta, arrays
+
+    def capture_worker(self, worker_id: int) -> Dict[str, Any]:
+        """Return what else is known of a worker, as JSON values."""
+        return {"mirror_is_stale": worker_id in self.restarting}
+
+    def resume(
+        self,
+        meta: Mapping[str, Any],
+        workers: Iterable[Mapping[str, Any]],
+        arrays: Mapping[str, Vector],
+        deltas: Iterable[Tuple[int, Payload]],
+    ) -> None:
+        """Take up the state that was captured.
+
+        Parameters
+        ----------
+        deltas : iterable of (int, ndarray of uint8)
+            Versions and payloads that lead to the captured version, as far back as they are known, ascending.
+        """
+        self.start_crc = meta["start_crc"]
+        self.state = ServerState(
+            arrays["model"],
+            arrays["shared"],
+            meta["version"],
+            tuple(meta["energies"]),
+            Moments(arrays.get("first"), arrays.get("second"), meta["n_steps"]),
+            arrays.get("mean"),
+            meta["lag"],
+        )
+        self.downlink.resume(meta["version"], self.state.shared, self._rules.codec_down, deltas)
+        for body in workers:
+            worker_id = body["worker_id"]
+            mirror = arrays.get("mirror%d" % worker_id)
+            if mirror is not None:
+                self.mirrors[worker_id] = mirror
+            if body["mirror_is_stale"]:
+                self.restarting.add(worker_id)
