@@ -33,7 +33,8 @@ from flq.core.layout import Vector
 from flq.core.lowrank_budget import check_room, longest_upload
 from flq.core.schedule import SCHEDULES
 from flq.core.server_step import ServerState
-from flq.core.settings import GRANT_ORDERS, MEMORIES, MODES, SERVER_OPTIMIZERS, UPDATES, rules_from_settings
+from flq.core.settings import GRANT_ORDERS, MEMORIES, MODES, UPDATES, rules_from_settings
+from flq.core.strategies import SERVER_OPTIMIZERS
 from flq.core.worker_step import first_state, propose
 from flq.errors import CodecError, FlqError
 from flq.flags import TINY, Flags, within
@@ -112,7 +113,7 @@ def federate(settings: Dict[str, Dict[str, Any]]) -> Iterator[Round]:
 
         # G = sum of w_m D(upload_m), or of w_m g_m over all mirrors, silent workers' too, with w_m = 1 in
         # mode laq; then scaled by the number of uploads and clipped, where that is asked for.
-        total = server_step.aggregate(n_samples, granted, uploads, mirrors, layout, rules)
+        server, total = server_step.aggregate(server, n_samples, granted, uploads, mirrors, layout, rules)
 
         # x takes the server optimizer's step along G, and w := w + D(C(x - w)).
         server, delta = server_step.close_round(server, total, k, layout, rules)
@@ -263,7 +264,7 @@ def parse_flags(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     )
     model.add_argument(
         "--server_optimizer",
-        choices=SERVER_OPTIMIZERS,
+        choices=tuple(SERVER_OPTIMIZERS),
         default=None,
         help="(default: adam; with update delta or mode laq sgd)",
     )

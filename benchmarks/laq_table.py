@@ -125,7 +125,9 @@ class Method:
         self.states = [proposal.if_applied for proposal in proposals]
         uploads = [m for m, proposal in enumerate(proposals) if proposal.payload is not None]
         mirrors = {m: state.mirror for m, state in enumerate(self.states)}
-        total = server_step.aggregate(dict.fromkeys(mirrors, 1), uploads, {}, mirrors, self.layout, self.rules)
+        self.server, total = server_step.aggregate(
+            self.server, dict.fromkeys(mirrors, 1), uploads, {}, mirrors, self.layout, self.rules
+        )
         self.server = server_step.close_round(self.server, total, done + 1, self.layout, self.rules).state
         self.losses.append(float(losses.mean()))
         self.uploads.append(len(uploads) + (self.uploads[-1] if done else 0))

@@ -151,10 +151,10 @@ def unflatten(vector: Vector, layout: Layout) -> List[np.ndarray]:
     return [vector[part].reshape(tensor.shape) for part, tensor in zip(layout.slices(), layout.tensors)]
 
 
-def blocks(size: int) -> Iterator[slice]:
-    """Cut ``range(size)`` into consecutive blocks of at most ``BLOCK`` elements."""
-    for start in range(0, size, BLOCK):
-        yield slice(start, min(start + BLOCK, size))
+def blocks(size: int, length: int = BLOCK) -> Iterator[slice]:
+    """Cut ``range(size)`` into consecutive blocks of at most ``length`` elements."""
+    for start in range(0, size, length):
+        yield slice(start, min(start + length, size))
 
 
 def energy(vector: Vector) -> float:

@@ -5,19 +5,19 @@ master steps x, and the downlink is the quantized difference: w := w + D(C(x - w
 loses stays in x - w and is sent later (EF21-P, Gruntkowska et al. 2022, arXiv:2209.15218).
 """
 
-from typing import Collection, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Collection, Mapping, NamedTuple, Optional, Tuple
 
 import numpy as np
 
 from ..errors import CodecError
 from .aggregate_scaling import scale
-from .codecs import QUANTIZERS, Payload, statistics_of
+from .codecs import FLOAT32, QUANTIZERS, Payload, exact_payload, statistics_of
 from .layout import Layout, Vector, blocks, energy
 from .lazy import movement
 from .lowrank_budget import Sizes, sizes
 from .schedule import learning_rate
-from .server_optimizer import Moments, average, step
 from .settings import Rules
+from .strategies import AGGREGATORS, SERVER_OPTIMIZERS, Contributions, split_state
 
 
 class ServerState(NamedTuple):
@@ -31,8 +31,8 @@ class ServerState(NamedTuple):
         Number of delta frames between w^0 and ``shared``.
     energies : tuple of float
         |G|^2 of the last D aggregates, the newest last; statistics do not count.
-    moments : Moments
-        Of the server optimizer.
+    aggregator, optimizer : NamedTuple or None
+        States of the strategies; None before the first step.
     mean : ndarray of shape (n_params,), float32, or None
         Exponential average of x; None where there is none, and before the first step.
     lag : float
@@ -43,7 +43,8 @@ class ServerState(NamedTuple):
     shared: Vector
     version: int = 0
     energies: Tuple[float, ...] = ()
-    moments: Moments = Moments()
+    aggregator: Any = None
+    optimizer: Any = None
     mean: Optional[Vector] = None
     lag: float = 0.0
 
@@ -68,22 +69,22 @@ class ClosedRound(NamedTuple):
 
 
 def aggregate(
+    state: ServerState,
     n_samples: Mapping[int, int],
     uploaded: Collection[int],
     uploads: Mapping[int, Payload],
     mirrors: Mapping[int, Vector],
     layout: Layout,
     rules: Rules,
-) -> Optional[Vector]:
-    """Return G, float32 (n_params,), or None if there is nothing to apply.
+) -> Tuple[ServerState, Optional[Vector]]:
+    """Return the state with the aggregator's own, and G, float32 (n_params,), or None if there is nothing to apply.
 
     The weight of worker m is n_m / sum of n over the workers leased when the round opened.
     With memory none or flq the sum is over those that uploaded, so that a missing update changes
     the mean and not the step; with a residual that would amplify what is sent later. With memory
-    mirror the sum is over the mirrors of all leased workers, silent ones included. In mode laq all
-    weights are 1: its objective is the sum of the workers', not their mean. Moving
-    statistics are the mean over those that uploaded, whatever the memory: nothing of them comes
-    later. Workers are added in the order of their ids. The sum is then scaled and clipped, if the
+    mirror the sum is over the mirrors of all leased workers, silent ones included. Moving
+    statistics are the mean over those that uploaded, whatever the memory and the aggregator: nothing of
+    them comes later. Workers are added in the order of their ids. The aggregate is then scaled and clipped, if the
     rules ask for it: G is what is really applied, and what the lazy rule's history holds.
 
     Parameters
@@ -98,28 +99,32 @@ def aggregate(
         Worker id -> mirror g_m after this round's uploads; not read with the other memories.
     """
     members = uploaded if rules.memory in ("none", "flq") else n_samples
-    heard = mirrors if rules.memory == "mirror" else uploaded
+    heard = sorted(mirrors if rules.memory == "mirror" else uploaded)
     if not heard:
-        return None
+        return state, None
     n_total = sum(n_samples[worker_id] for worker_id in members)
-    total = np.zeros(layout.n_params, np.float32)
-    weights = {worker_id: 1.0 if rules.is_laq else n_samples[worker_id] / n_total for worker_id in sorted(heard)}
-    if not rules.has_mirrors:
-        weighted = [(uploads[worker_id], weight) for worker_id, weight in weights.items()]
-        QUANTIZERS[rules.codec_up].add_all(total, weighted, layout)
+    if rules.has_mirrors:
+        codec, sent = QUANTIZERS[FLOAT32], {worker_id: exact_payload(mirrors[worker_id]) for worker_id in heard}
     else:
-        for worker_id, weight in weights.items():
-            for part in blocks(layout.n_trained):
-                total[part] += np.float32(weight) * mirrors[worker_id][part]
+        codec, sent = QUANTIZERS[rules.codec_up], uploads
+    contributions = Contributions(
+        tuple(heard),
+        tuple(n_samples[worker_id] / n_total for worker_id in heard),
+        tuple(worker_id in uploaded for worker_id in heard),
+        tuple(sent[worker_id] for worker_id in heard),
+        codec,
+        layout,
+    )
+    aggregator = AGGREGATORS[rules.aggregator]
+    before = aggregator.init(layout.n_trained) if state.aggregator is None else state.aggregator
+    total, after = aggregator.update(contributions, before, rules.aggregator_options)
     total[layout.n_trained :] = 0.0
     n_heard = sum(n_samples[worker_id] for worker_id in uploaded)
     for worker_id in sorted(uploaded):
-        measured = (
-            mirrors[worker_id][layout.n_trained :] if rules.has_mirrors else statistics_of(uploads[worker_id], layout)
-        )
+        measured = statistics_of(sent[worker_id], layout)
         total[layout.n_trained :] += np.float32(n_samples[worker_id] / n_heard) * measured
     scale(total[: layout.n_trained], len(uploaded), rules)
-    return total
+    return state._replace(aggregator=after), total
 
 
 def close_round(
@@ -132,6 +137,8 @@ def close_round(
 ) -> ClosedRound:
     """Step the model by the aggregate, whose memory is used up, and encode the difference.
 
+    Moving statistics know no step: they take the weighted mean, x := x - G.
+
     Parameters
     ----------
     delta : ndarray of uint8, optional
@@ -140,7 +147,7 @@ def close_round(
     Raises
     ------
     CodecError
-        If the model is no longer finite.
+        If the model, or the optimizer's state, is no longer finite.
     """
     if total is None:
         return ClosedRound(state._replace(energies=(state.energies + (0.0,))[-rules.depth :]), None)
@@ -148,7 +155,12 @@ def close_round(
     if not np.isfinite(size):
         raise CodecError("the aggregate of the round is no longer finite")
     lr = rules.step.lr * (1.0 if rules.lr_by_round is None else learning_rate(rules.lr_by_round, round_index))
-    model, moments = step(state.model, total, state.moments, rules.step, lr, layout)
+    trained, optimizer = _step(state, total[: layout.n_trained], lr, rules)
+    model = (
+        np.concatenate([trained, state.model[layout.n_trained :] - total[layout.n_trained :]])
+        if layout.n_statistics
+        else trained
+    )
     difference = np.subtract(model, state.shared, out=total)
     if delta is None:
         limit = payload_sizes(state, 1, layout, rules).down
@@ -156,9 +168,43 @@ def close_round(
     shared = total  # a vector less: nobody needs the difference any more
     QUANTIZERS[rules.codec_down].add_to(shared, delta, layout, base=state.shared)
     energies = (state.energies + (size,))[-rules.depth :]
-    mean = average(state.mean, model, moments.n_steps, rules.step.ema) if rules.step.ema else None
+    version = state.version + 1
+    mean = average(state.mean, model, version, rules.step.ema) if rules.step.ema else None
     lag = energy((model - shared)[: layout.n_trained]) if rules.mode == "lowrank" else 0.0
-    return ClosedRound(ServerState(model, shared, state.version + 1, energies, moments, mean, lag), delta)
+    return ClosedRound(ServerState(model, shared, version, energies, state.aggregator, optimizer, mean, lag), delta)
+
+
+def _step(state: ServerState, total: Vector, lr: float, rules: Rules) -> Tuple[Vector, Any]:
+    """Return what is trained after one step of the server optimizer, and the optimizer's state; both new."""
+    optimizer = SERVER_OPTIMIZERS[rules.step.optimizer]
+    before = optimizer.init(total.size) if state.optimizer is None else state.optimizer
+    model, after = optimizer.update(total, before, state.model[: total.size], lr, rules.step.options)
+    for name, vector in split_state(after)[1].items():
+        if not (np.isfinite(vector.max()) and np.isfinite(vector.min())):
+            raise CodecError("%s of server_optimizer %s is no longer finite" % (name, rules.step.optimizer))
+    return model, after
+
+
+def average(before: Optional[Vector], model: Vector, n_steps: int, decay: float) -> Vector:
+    """Return the exponential average of the models x^1 .. x^n, new.
+
+    The weights decay^(n-i) are normalised to sum 1, so that the start value plays no part:
+    average := average + (1 - decay) / (1 - decay^n) (x - average).
+
+    Parameters
+    ----------
+    before : ndarray of shape (n_params,), float32, or None
+        The average of the first n - 1 models; None with n = 1.
+    """
+    if before is None:
+        return model.copy()
+    share = np.float32((1.0 - decay) / (1.0 - decay**n_steps))
+    mean = np.empty_like(model)
+    for part in blocks(model.size):
+        np.subtract(model[part], before[part], out=mean[part])
+        mean[part] *= share
+        mean[part] += before[part]
+    return mean
 
 
 def threshold(state: ServerState, rules: Rules, n_workers: int) -> float:

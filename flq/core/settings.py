@@ -9,35 +9,32 @@ from typing import Any, Mapping, NamedTuple, Optional, Sequence
 
 from ..errors import ConfigError
 from .codecs import FLOAT32, LAQ, LAQ8, LOWRANK, lossless
+from .strategies import AGGREGATORS, SERVER_OPTIMIZERS, options_of
 
 MODES = ("fedavg", "laq8", "bbit", "bin", "lowrank", "laq")
 UPDATES = ("delta", "gradient")
 MEMORIES = ("none", "residual", "flq", "mirror")
 GRANT_ORDERS = ("energy", "age", "both", "random")
-SERVER_OPTIMIZERS = ("sgd", "momentum", "adam")
 
 
 class ServerStep(NamedTuple):
-    """How the master steps along the aggregate; see server_optimizer.py.
+    """How the master steps along the aggregate.
 
     Attributes
     ----------
     optimizer : str
-        One of ``SERVER_OPTIMIZERS``.
+        A key of ``strategies.SERVER_OPTIMIZERS``.
     lr : float
         Factor of the step.
-    momentum, beta_1, beta_2, epsilon : float
-        Of momentum, and of adam.
+    options : NamedTuple
+        The optimizer's options.
     ema : float
         Decay of the exponential average of the model; 0 = there is none.
     """
 
     optimizer: str = "sgd"
     lr: float = 1.0
-    momentum: float = 0.7
-    beta_1: float = 0.9
-    beta_2: float = 0.999
-    epsilon: float = 1e-7
+    options: Any = SERVER_OPTIMIZERS["sgd"].options
     ema: float = 0.0
 
 
@@ -64,6 +61,8 @@ class Rules(NamedTuple):
         At most so many uploads, and payload bits, in a round; 0 = no limit.
     grant_by : str
         Who comes first where not all may upload: one of ``GRANT_ORDERS``.
+    aggregator, aggregator_options : str, NamedTuple
+        How uploads become one vector: a key of ``strategies.AGGREGATORS``, and the aggregator's options.
     step : ServerStep
     lr_by_round : mapping or None
         With update gradient the step of round k is multiplied by ``learning_rate(lr_by_round, k)``.
@@ -92,6 +91,8 @@ class Rules(NamedTuple):
     sel_clients: int = 0
     up_budget_bits: int = 0
     grant_by: str = "energy"
+    aggregator: str = "mean"
+    aggregator_options: Any = AGGREGATORS["mean"].options
     step: ServerStep = ServerStep()
     lr_by_round: Optional[Mapping[str, Any]] = None
     scale_by_selected: bool = False
@@ -161,10 +162,10 @@ def rules_from_settings(settings: Mapping[str, Mapping[str, Any]]) -> Rules:
         )
     memory = _memory(mode, update, bits, algorithm["memory"])
 
-    if optimizer == "adam" and memory == "residual":
+    if memory in SERVER_OPTIMIZERS[optimizer].refuses:
         raise ConfigError(
-            "server_optimizer adam can not be used with memory residual, whose sums of old updates it "
-            "would divide by the size of new ones",
+            "server_optimizer %s can not be used with memory %s, %s"
+            % (optimizer, memory, SERVER_OPTIMIZERS[optimizer].refuses[memory]),
             "set model.server_optimizer to momentum or sgd, or flq_algorithm.memory to mirror",
         )
     scale_by_selected = bool(algorithm["scale_by_selected"])
@@ -185,15 +186,9 @@ def rules_from_settings(settings: Mapping[str, Mapping[str, Any]]) -> Rules:
         thr_scale = 1.0 if memory == "mirror" else 0.0
     if mode in ("fedavg", "laq8"):
         thr_scale = 0.0  # the lazy rule is not defined for them
-    step = ServerStep(
-        optimizer,
-        model["server_lr"],
-        model["server_momentum"],
-        model["server_beta_1"],
-        model["server_beta_2"],
-        model["server_epsilon"],
-        model["ema"],
-    )
+    given = {name: model["server_" + name] for name in SERVER_OPTIMIZERS[optimizer].options._fields}
+    options = options_of(optimizer, SERVER_OPTIMIZERS[optimizer], given)
+    aggregator = "sum" if mode == "laq" else "mean"
     codec_up = {"laq8": LAQ8, "laq": bits if bits == FLOAT32 else LAQ + bits}.get(mode, bits)
     return Rules(
         mode=mode,
@@ -209,7 +204,9 @@ def rules_from_settings(settings: Mapping[str, Mapping[str, Any]]) -> Rules:
         sel_clients=settings["budget_selection"]["sel_clients"],
         up_budget_bits=settings["budget_selection"]["up_budget_bits"],
         grant_by=_one_of("grant_by", settings["budget_selection"]["grant_by"], GRANT_ORDERS, "budget_selection"),
-        step=step,
+        aggregator=aggregator,
+        aggregator_options=AGGREGATORS[aggregator].options,
+        step=ServerStep(optimizer, model["server_lr"], options, model["ema"]),
         lr_by_round=model if update == "gradient" else None,
         scale_by_selected=scale_by_selected,
         sel_ref=algorithm["sel_ref"],

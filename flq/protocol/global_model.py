@@ -1,4 +1,4 @@
-"""One global model: x and w, the optimizer's moments, the workers' mirrors, and the frames that bring w to the workers.
+"""One global model: x and w, the strategies' states, the workers' mirrors, and the frames that bring w to the workers.
 
 It knows worker ids and payloads; nothing of requests, leases, offers and deadlines. A run has one, which every worker
 trains; what takes its place with the same methods may keep several and choose by worker id.
@@ -23,15 +23,16 @@ import numpy as np
 from ..core import server_step
 from ..core.codecs import Payload, plus
 from ..core.layout import Layout, Vector, fingerprint
-from ..core.server_optimizer import Moments
 from ..core.server_step import ServerState
 from ..core.settings import Rules
+from ..core.strategies import AGGREGATORS, SERVER_OPTIMIZERS, join_state, split_state
 from ..errors import BadValues, CodecError
 from .downlink import Downlink
 from .messages import Answer
 from .wire import Buffers, Link
 
-VECTORS = ("model", "shared", "mean")  # of the server's state, in this order
+VECTORS = ("model", "shared", "mean")  # of the server's state
+STRATEGIES = ("aggregator", "optimizer")  # in the server's state; None before their first step
 
 
 class ModelPlan(NamedTuple):
@@ -204,8 +205,10 @@ class GlobalModel:
         problem = ""
         try:
             with np.errstate(over="ignore", invalid="ignore"):  # the outcome is checked
-                total = server_step.aggregate(n_samples, list(uploads), uploads, mirrors, layout, rules)
-                self.state, delta = server_step.close_round(self.state, total, round_index, layout, rules, known)
+                state, total = server_step.aggregate(
+                    self.state, n_samples, list(uploads), uploads, mirrors, layout, rules
+                )
+                self.state, delta = server_step.close_round(state, total, round_index, layout, rules, known)
         except CodecError as error:
             problem = error.detail
             self.state, delta = server_step.close_round(self.state, None, round_index, layout, rules)
@@ -218,17 +221,18 @@ class GlobalModel:
     def capture(self) -> Tuple[Dict[str, Any], Dict[str, Vector]]:
         """Return the state as JSON values, and the arrays, which are never written to."""
         state = self.state
-        meta = {
+        meta: Dict[str, Any] = {
             "start_crc": self.start_crc,
             "version": state.version,
             "energies": list(state.energies),
-            "n_steps": state.moments.n_steps,
             "lag": state.lag,
         }
         arrays = {"mirror%d" % worker_id: mirror for worker_id, mirror in sorted(self.mirrors.items())}
-        vectors = {name: getattr(state, name) for name in VECTORS}
-        vectors.update(first=state.moments.first, second=state.moments.second)
-        arrays.update((name, vector) for name, vector in vectors.items() if vector is not None)
+        arrays.update((name, getattr(state, name)) for name in VECTORS if getattr(state, name) is not None)
+        for role in STRATEGIES:
+            if getattr(state, role) is not None:
+                meta[role], vectors = split_state(getattr(state, role))
+                arrays.update(("%s.%s" % (role, name), vector) for name, vector in vectors.items())
         return meta, arrays
 
     def capture_worker(self, worker_id: int) -> Dict[str, Any]:
@@ -255,10 +259,15 @@ class GlobalModel:
             arrays["shared"],
             meta["version"],
             tuple(meta["energies"]),
-            Moments(arrays.get("first"), arrays.get("second"), meta["n_steps"]),
-            arrays.get("mean"),
-            meta["lag"],
+            mean=arrays.get("mean"),
+            lag=meta["lag"],
         )
+        rows = (AGGREGATORS[self._rules.aggregator], SERVER_OPTIMIZERS[self._rules.step.optimizer])
+        for role, row in zip(STRATEGIES, rows):
+            if role in meta:
+                begin = role + "."
+                vectors = {name[len(begin) :]: array for name, array in arrays.items() if name.startswith(begin)}
+                self.state = self.state._replace(**{role: join_state(row, meta[role], vectors)})
         self.downlink.resume(meta["version"], self.state.shared, self._rules.codec_down, deltas)
         for body in workers:
             worker_id = body["worker_id"]

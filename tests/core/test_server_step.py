@@ -8,6 +8,7 @@ from flq.core.codecs import QUANTIZERS, decode
 from flq.core.layout import BLOCK, Layout, Tensor
 from flq.core.server_step import ServerState
 from flq.core.settings import MEMORIES, Rules, ServerStep
+from flq.core.strategies import SERVER_OPTIMIZERS
 from flq.errors import CodecError
 
 LAYOUT = Layout((Tensor("w", (4,)),))
@@ -27,11 +28,14 @@ def uploads(**vectors):
 U = uploads(w0=vector(8, 0, 0, 0), w1=vector(0, 8, 0, 0), w2=vector(0, 0, 8, 0))
 
 
+START = server_step.first_server_state(vector(0, 0, 0, 0))
+
+
 def aggregate(which, memory, silent=()):
     """Aggregate workers' uploads, or their mirrors; of those who are silent only the mirrors are there."""
     mirrors = {i: decode(QUANTIZERS[32], U[i], LAYOUT) for i in (*which, *silent)} if memory in HAVE_MIRRORS else {}
     uploads = {} if mirrors else {i: U[i] for i in which}
-    total = server_step.aggregate(SAMPLES, which, uploads, mirrors, LAYOUT, EXACT._replace(memory=memory))
+    _, total = server_step.aggregate(START, SAMPLES, which, uploads, mirrors, LAYOUT, EXACT._replace(memory=memory))
     return None if total is None else total.tolist()
 
 
@@ -54,9 +58,9 @@ def test_weights_are_over_uploaders_or_over_all_leased_workers(memory, expected)
 
 
 def test_in_mode_laq_the_aggregate_is_the_sum_of_the_mirrors():
-    laq = EXACT._replace(mode="laq", memory="mirror")
+    laq = EXACT._replace(mode="laq", memory="mirror", aggregator="sum")
     mirrors = {i: decode(QUANTIZERS[32], U[i], LAYOUT) for i in (0, 1)}
-    assert server_step.aggregate(SAMPLES, [0], {}, mirrors, LAYOUT, laq).tolist() == [8, 8, 0, 0]
+    assert server_step.aggregate(START, SAMPLES, [0], {}, mirrors, LAYOUT, laq)[1].tolist() == [8, 8, 0, 0]
 
 
 def test_only_memory_mirror_hears_the_silent():
@@ -72,18 +76,23 @@ def test_statistics_are_the_mean_over_this_rounds_uploads(memory, uploaded, expe
     layout = Layout((Tensor("w", (2,)), Tensor("bn/moving_mean", (2,))), 1)
     vectors = {0: vector(8, 0, 8, 0), 1: vector(0, 8, 0, 8)}
     payloads = {m: QUANTIZERS[32].encode(vectors[m], layout) for m in uploaded}
-    total = server_step.aggregate(
-        {0: 1, 1: 3, 2: 4}, uploaded, payloads, vectors, layout, EXACT._replace(memory=memory)
+    _, total = server_step.aggregate(
+        START, {0: 1, 1: 3, 2: 4}, uploaded, payloads, vectors, layout, EXACT._replace(memory=memory)
     )
     assert total[2:].tolist() == expected
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "adam"])
+@pytest.mark.parametrize("optimizer", sorted(SERVER_OPTIMIZERS))
 def test_statistics_take_the_mean_whatever_the_optimizer(optimizer):
     layout = Layout((Tensor("w", (2,)), Tensor("bn/moving_mean", (2,))), 1)
-    rules = EXACT._replace(step=ServerStep(optimizer, lr=0.125), clip_global=1.0, scale_by_selected=True, sel_ref=7)
+    rules = EXACT._replace(
+        step=ServerStep(optimizer, 0.125, SERVER_OPTIMIZERS[optimizer].options),
+        clip_global=1.0,
+        scale_by_selected=True,
+        sel_ref=7,
+    )
     payload = QUANTIZERS[32].encode(vector(3, 4, 6, 8), layout)
-    total = server_step.aggregate({0: 1}, [0], {0: payload}, {}, layout, rules)
+    _, total = server_step.aggregate(START, {0: 1}, [0], {0: payload}, {}, layout, rules)
     assert total[2:].tolist() == [6, 8]
     closed = server_step.close_round(state_of(vector(1, 1, 10, 10)), total, 1, layout, rules)
     assert closed.state.model[2:].tolist() == [4, 2] == closed.state.shared[2:].tolist()
@@ -109,16 +118,19 @@ def test_workers_are_added_in_the_order_of_their_ids():
     in_order, backwards = (third * big - third * big) + third * small, (third * small - third * big) + third * big
     assert in_order[0] == 1 and backwards[0] == 0  # float32: another order, another sum
     assert list(payloads) == [2, 1, 0]
-    assert server_step.aggregate(samples, list(payloads), payloads, {}, LAYOUT, rules).tolist() == in_order.tolist()
+    assert (
+        server_step.aggregate(START, samples, list(payloads), payloads, {}, LAYOUT, rules)[1].tolist()
+        == in_order.tolist()
+    )
     mirrors = {2: small, 1: -big, 0: big}
     rules = EXACT._replace(memory="mirror")
-    assert server_step.aggregate(samples, (), {}, mirrors, LAYOUT, rules).tolist() == in_order.tolist()
+    assert server_step.aggregate(START, samples, (), {}, mirrors, LAYOUT, rules)[1].tolist() == in_order.tolist()
 
 
 def test_mirrors_are_added_block_by_block_without_changing_them():
     layout = Layout((Tensor("w", (BLOCK + 3,)),))
     mirrors = {0: np.full(BLOCK + 3, 2.0, np.float32), 1: np.full(BLOCK + 3, 4.0, np.float32)}
-    total = server_step.aggregate({0: 1, 1: 3}, (), {}, mirrors, layout, EXACT._replace(memory="mirror"))
+    _, total = server_step.aggregate(START, {0: 1, 1: 3}, (), {}, mirrors, layout, EXACT._replace(memory="mirror"))
     assert total.tolist() == [3.5] * (BLOCK + 3)
     assert (mirrors[0] == 2).all() and (mirrors[1] == 4).all()
 

@@ -10,6 +10,7 @@ from flq.core.layout import BLOCK, Layout, Tensor
 from flq.core.schedule import learning_rate
 from flq.core.server_step import first_server_state
 from flq.core.settings import Rules, ServerStep, rules_from_settings
+from flq.core.strategies.adam import Options
 from flq.errors import ConfigError
 
 
@@ -191,7 +192,7 @@ def test_adam_goes_with_every_memory_but_the_residual(memory):
     step = resolve(
         memory=memory, server_optimizer="adam", server_beta_1=0.5, server_beta_2=0.75, server_epsilon=0.125, ema=0.25
     ).step
-    assert step == ServerStep("adam", 0.5, 0.7, 0.5, 0.75, 0.125, 0.25)
+    assert step == ServerStep("adam", 0.5, Options(0.5, 0.75, 0.125), 0.25)
 
 
 def test_with_gradients_the_learning_rate_is_the_masters():
@@ -211,6 +212,7 @@ def test_offers_are_needed_when_there_is_a_limit(changes, needs):
 
 LAYOUT = Layout((Tensor("w", (2,)),))
 SCALE_RULES = Rules("fedavg", 32, 32, "none")
+START = first_server_state(np.zeros(2, np.float32))
 
 
 def scaled(values, n_selected, **changes):
@@ -267,9 +269,9 @@ def test_what_is_not_finite_is_left_for_others_to_refuse(bad):
 def test_the_model_steps_by_the_scaled_aggregate_and_the_history_holds_it(memory):
     rules = SCALE_RULES._replace(memory=memory, scale_by_selected=True, sel_ref=4, clip_global=100.0)
     uploads = {m: QUANTIZERS[32].encode(np.array([6, 8], np.float32), LAYOUT) for m in (0, 1)}
-    total = server_step.aggregate({0: 1, 1: 1}, (0, 1), uploads, {}, LAYOUT, rules)
+    _, total = server_step.aggregate(START, {0: 1, 1: 1}, (0, 1), uploads, {}, LAYOUT, rules)
     assert total.tolist() == [3, 4]  # the mean 6 8, times 2 uploads / 4
-    state = server_step.close_round(first_server_state(np.zeros(2, np.float32)), total, 1, LAYOUT, rules).state
+    state = server_step.close_round(START, total, 1, LAYOUT, rules).state
     assert state.model.tolist() == [-3, -4]
     assert state.energies == (25.0,)
 
@@ -277,13 +279,13 @@ def test_the_model_steps_by_the_scaled_aggregate_and_the_history_holds_it(memory
 def test_mirrors_are_clipped_without_being_changed():
     mirrors = {0: np.array([3, 4], np.float32)}
     rules = SCALE_RULES._replace(memory="mirror", clip_global=2.5)
-    assert server_step.aggregate({0: 1}, (), {}, mirrors, LAYOUT, rules).tolist() == [1.5, 2]
+    assert server_step.aggregate(START, {0: 1}, (), {}, mirrors, LAYOUT, rules)[1].tolist() == [1.5, 2]
     assert mirrors[0].tolist() == [3, 4]
 
 
 def test_a_round_without_uploads_has_no_aggregate():
     rules = SCALE_RULES._replace(scale_by_selected=True, clip_global=1.0)
-    assert server_step.aggregate({0: 1}, (), {}, {}, LAYOUT, rules) is None
+    assert server_step.aggregate(START, {0: 1}, (), {}, {}, LAYOUT, rules) == (START, None)
 
 
 def test_lowrank_codes_both_ways_with_a_residual_and_divides_its_budget():

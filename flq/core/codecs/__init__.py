@@ -10,9 +10,10 @@ Every quantizer has
 
 ``encode(vector, layout, noise, rest, limit) -> payload``  raises CodecError on NaN or infinite values
 ``check(payload, layout)``                          raises CodecError unless some vector encodes to it
+``read(payload, layout, weight, scratch)``           yields weight * decoded, block by block
+``payload_size(layout) -> int``                     bytes of the longest payload; but for lowrank, of every one
 ``add_to(out, payload, layout, weight, base)``      out = base + weight * decoded; without base in place
 ``add_all(out, weighted, layout, base)``             the same with (payload, weight) pairs, in their order
-``payload_size(layout) -> int``                     bytes of the longest payload; but for lowrank, of every one
 
 ``codec_id``, its number on the wire, and ``bits`` per parameter. Only stochastic rounding draws
 from ``noise``, the raw integers of its round and worker. ``rest``, if given, takes vector -
@@ -30,7 +31,7 @@ from typing import Dict, Union
 import numpy as np
 
 from ..layout import Layout, Vector
-from .float32 import FLOAT32, Float32, Noise, Payload, statistics_of
+from .float32 import FLOAT32, Float32, Noise, Payload, exact_payload, statistics_of
 from .laq_grid import LAQ, MidRise
 from .lowrank import LOWRANK, LowRank
 from .uniform import LAQ8, Grid, Sign, Stochastic
@@ -45,6 +46,7 @@ __all__ = [
     "Payload",
     "Quantizer",
     "decode",
+    "exact_payload",
     "plus",
     "statistics_of",
 ]

@@ -3,7 +3,7 @@
 Moving statistics travel like this with every codec.
 """
 
-from typing import Optional, Sequence, Tuple
+from typing import Iterator, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -17,7 +17,49 @@ Noise = Optional[np.random.Philox]
 FLOAT32 = 32  # its number on the wire
 
 
-class Float32:
+class Codec:
+    """What the codecs share: adding up decoded payloads. Each has the rest of the list in ``codecs/__init__.py``."""
+
+    codec_id: int
+    bits: int
+
+    def read(self, payload: Payload, layout: Layout, weight: float, scratch: Vector) -> Iterator[Tuple[slice, Vector]]:
+        """Yield part after part of what is trained, and weight * the decoded values there, float32.
+
+        Payloads of one codec and layout have the same parts. The values lie in ``scratch``, or are not to be written
+        to, and count until the next ones are asked for.
+
+        Parameters
+        ----------
+        scratch : ndarray of float32
+            Its length is that of the longest part, and a multiple of 8 unless no tensor is longer.
+        """
+        raise NotImplementedError
+
+    def add_to(
+        self, out: Vector, payload: Payload, layout: Layout, weight: float = 1.0, base: Optional[Vector] = None
+    ) -> None:
+        """Set ``out`` to ``base`` + ``weight`` * the decoded vector; ``base`` None is ``out`` itself."""
+        self.add_all(out, [(payload, weight)], layout, base)
+
+    def add_all(self, out: Vector, weighted: Weighted, layout: Layout, base: Optional[Vector] = None) -> None:
+        """Do the same with several payloads, one after the other, in one pass."""
+        source = out if base is None else base
+        scratch = np.empty(min(BLOCK, layout.n_trained), np.float32)
+        readers = [self.read(payload, layout, weight, scratch) for payload, weight in weighted]
+        for part, values in readers[0]:
+            total = np.add(source[part], values, out=out[part])
+            for reader in readers[1:]:
+                np.add(total, next(reader)[1], out=total)
+        statistics = slice(layout.n_trained, None)
+        add_exact(
+            out[statistics],
+            [(statistics_of(payload, layout), weight) for payload, weight in weighted],
+            None if base is None else base[statistics],
+        )
+
+
+class Float32(Codec):
     """The values themselves."""
 
     codec_id = bits = FLOAT32
@@ -41,15 +83,17 @@ class Float32:
         check_length(payload, self.payload_size(layout))
         check_exact(payload.view("<f4"))
 
-    def add_to(
-        self, out: Vector, payload: Payload, layout: Layout, weight: float = 1.0, base: Optional[Vector] = None
-    ) -> None:
-        """Set ``out`` to ``base`` + ``weight`` * the decoded vector; ``base`` None is ``out`` itself."""
-        self.add_all(out, [(payload, weight)], layout, base)
+    def read(self, payload: Payload, layout: Layout, weight: float, scratch: Vector) -> Iterator[Tuple[slice, Vector]]:
+        """Yield part after part of what is trained, and its weighted values."""
+        vector = payload.view("<f4")
+        for part in blocks(layout.n_trained, scratch.size):
+            values = vector[part]
+            yield part, values if weight == 1.0 else np.multiply(values, np.float32(weight), out=scratch[: values.size])
 
-    def add_all(self, out: Vector, weighted: Weighted, layout: Layout, base: Optional[Vector] = None) -> None:
-        """Do the same with several payloads, one after the other, in one pass."""
-        add_exact(out, [(payload.view("<f4"), weight) for payload, weight in weighted], base)
+
+def exact_payload(vector: Vector) -> Payload:
+    """Return a vector as a payload of Float32; not a copy where its bytes are little-endian."""
+    return vector.astype("<f4", copy=False).view(np.uint8)
 
 
 def statistics_of(payload: Payload, layout: Layout) -> Vector:

@@ -3,20 +3,20 @@
 lowrank_payload.py says what a payload stands for, lowrank_encoder.py which one is chosen.
 """
 
-from typing import Optional
+from typing import Iterator, Optional, Tuple
 
 import numpy as np
 
 from ...errors import CodecError
 from ..layout import Layout, Vector
-from .float32 import Noise, Payload, Weighted, add_exact, check_exact, statistics_of
+from .float32 import Codec, Noise, Payload, check_exact, statistics_of
 from .lowrank_encoder import fit
 from .lowrank_payload import largest, parse, values_of
 
 LOWRANK = 10  # its number on the wire
 
 
-class LowRank:
+class LowRank(Codec):
     """The codec; what it encodes to is as long as it is told."""
 
     codec_id = LOWRANK
@@ -51,24 +51,9 @@ class LowRank:
             if not bound < 1e38:
                 raise CodecError("the payload stands for values up to %.3g, expected finite float32" % bound)
 
-    def add_to(
-        self, out: Vector, payload: Payload, layout: Layout, weight: float = 1.0, base: Optional[Vector] = None
-    ) -> None:
-        """Set ``out`` to ``base`` + ``weight`` * the decoded vector; ``base`` None is ``out`` itself."""
-        self.add_all(out, [(payload, weight)], layout, base)
-
-    def add_all(self, out: Vector, weighted: Weighted, layout: Layout, base: Optional[Vector] = None) -> None:
-        """Do the same with several payloads, one after the other."""
-        parsed = [(parse(payload, layout), np.float32(weight)) for payload, weight in weighted]
-        for index, (where, tensor) in enumerate(zip(layout.trained.slices(), layout.tensors)):
-            total = (out if base is None else base)[where]
-            for parts, weight in parsed:
-                values = values_of(parts[index], tensor)
-                values *= weight
-                total = np.add(total, values, out=out[where])
-        statistics = slice(layout.n_trained, None)
-        add_exact(
-            out[statistics],
-            [(statistics_of(payload, layout), weight) for payload, weight in weighted],
-            None if base is None else base[statistics],
-        )
+    def read(self, payload: Payload, layout: Layout, weight: float, scratch: Vector) -> Iterator[Tuple[slice, Vector]]:
+        """Yield part after part of what is trained, and its weighted values."""
+        for where, tensor, part in zip(layout.trained.slices(), layout.tensors, parse(payload, layout)):
+            for block, values in values_of(part, tensor, scratch):
+                values *= np.float32(weight)
+                yield slice(where.start + block.start, where.start + block.stop), values

@@ -29,7 +29,7 @@ from typing import Iterator, List, NamedTuple, Optional, Sequence, Tuple
 import numpy as np
 
 from ...errors import CodecError
-from ..layout import BLOCK, Layout, Tensor, Vector
+from ..layout import Layout, Tensor, Vector, blocks
 from . import integer_coding
 from .float32 import Payload
 
@@ -73,20 +73,26 @@ def class_of(scale: int, length: int) -> int:
     return min(max((quarters + 2) // 4, 0), integer_coding.N_CLASSES - 1)
 
 
-def values_of(part: Part, tensor: Tensor) -> Vector:
-    """Return what a part stands for, float32 (size,), new."""
+def values_of(part: Part, tensor: Tensor, scratch: Vector) -> Iterator[Tuple[slice, Vector]]:
+    """Yield block after block of a tensor, and what the part stands for there, float32.
+
+    A block has as many elements as ``scratch``, where the values lie, or is one row of a matrix that is longer.
+    """
     if part.right is None:
-        return part.left[0] * part.gammas[0]
-    values = np.zeros(tensor.size, np.float32)
-    left, right = part.left * part.gammas[:, np.newaxis], part.right
-    matrix = values.reshape(-1, tensor.shape[-1])
-    n_rows = max(1, BLOCK // matrix.shape[1])
-    scratch = np.empty((min(n_rows, matrix.shape[0]), matrix.shape[1]), np.float32)
-    for start in range(0, matrix.shape[0], n_rows):
-        rows = matrix[start : start + n_rows]
-        for y, z in zip(left[:, start : start + n_rows], right):
-            rows += np.multiply(y[:, np.newaxis], z, out=scratch[: y.size])
-    return values
+        for block in blocks(tensor.size, scratch.size):
+            yield block, np.multiply(part.left[0][block], part.gammas[0], out=scratch[: block.stop - block.start])
+        return
+    left, right, n_columns = part.left * part.gammas[:, np.newaxis], part.right, tensor.shape[-1]
+    n_rows = max(1, scratch.size // n_columns)
+    sums = scratch if scratch.size >= n_columns else np.empty(n_columns, np.float32)
+    products = np.empty(n_rows * n_columns, np.float32)
+    for block in blocks(tensor.size, n_rows * n_columns):
+        values, product = sums[: block.stop - block.start], products[: block.stop - block.start].reshape(-1, n_columns)
+        matrix, first = values.reshape(-1, n_columns), block.start // n_columns
+        matrix[:] = 0.0
+        for y, z in zip(left[:, first : first + matrix.shape[0]], right):
+            matrix += np.multiply(y[:, np.newaxis], z, out=product)
+        yield block, values
 
 
 def parse(payload: Payload, layout: Layout) -> List[Part]:

@@ -12,7 +12,7 @@ import numpy as np
 from ...errors import CodecError
 from ..layout import BLOCK, Layout, Tensor, Vector, blocks
 from .bitpack import has_all_ones, pack, packed_size, unpack
-from .float32 import Noise, Payload, Weighted, add_exact, check_exact, check_length, statistics_of
+from .float32 import Codec, Noise, Payload, check_exact, check_length, statistics_of
 
 LAQ8 = 9  # number of Stochastic on the wire; 1..8 are those with so many bits
 _SMALL = np.float32(1e-30)  # below it, L / radius is not a finite float32
@@ -20,7 +20,7 @@ _SMALL = np.float32(1e-30)  # below it, L / radius is not a finite float32
 Decoder = Callable[[Payload, Vector], None]  # packed codes -> weighted values, float32 (n_codes,), written to
 
 
-class Scaled:
+class Scaled(Codec):
     """What Sign, Grid and Stochastic share."""
 
     def __init__(self, bits: int) -> None:
@@ -91,33 +91,15 @@ class Scaled:
                 self._check_codes(codes[self._bytes_of(block)], block.stop - block.start)
         check_exact(statistics_of(payload, layout))
 
-    def add_to(
-        self, out: Vector, payload: Payload, layout: Layout, weight: float = 1.0, base: Optional[Vector] = None
-    ) -> None:
-        """Set ``out`` to ``base`` + ``weight`` * the decoded vector; ``base`` None is ``out`` itself."""
-        self.add_all(out, [(payload, weight)], layout, base)
-
-    def add_all(self, out: Vector, weighted: Weighted, layout: Layout, base: Optional[Vector] = None) -> None:
-        """Do the same with several payloads, one after the other, in one pass."""
+    def read(self, payload: Payload, layout: Layout, weight: float, scratch: Vector) -> Iterator[Tuple[slice, Vector]]:
+        """Yield part after part of what is trained, and its weighted values, in ``scratch``."""
         scaled = self._scaled(layout)
-        scratch = _scratch(scaled)
-        weights = [weight for _, weight in weighted]
-        scales = [self._scales(payload, scaled) for payload, _ in weighted]
-        parts = zip(*(self._parts(payload, scaled) for payload, _ in weighted))  # tensor by tensor
-        for index, (part, codes_of_all) in enumerate((row[0][0], [codes for _, codes in row]) for row in parts):
-            decoders = [self._decoder(of_tensors[index], weight) for of_tensors, weight in zip(scales, weights)]
-            source, target = (out if base is None else base)[part], out[part]
-            for block in blocks(target.size):
-                total, values, where = source[block], scratch[: block.stop - block.start], self._bytes_of(block)
-                for decode, codes in zip(decoders, codes_of_all):
-                    decode(codes[where], values)
-                    total = np.add(total, values, out=target[block])
-        statistics = slice(layout.n_trained, None)
-        add_exact(
-            out[statistics],
-            [(statistics_of(payload, layout), weight) for payload, weight in weighted],
-            None if base is None else base[statistics],
-        )
+        for scale, (tensor, codes) in zip(self._scales(payload, scaled), self._parts(payload, scaled)):
+            decode = self._decoder(scale, weight)
+            for block in blocks(tensor.stop - tensor.start, scratch.size):
+                values = scratch[: block.stop - block.start]
+                decode(codes[self._bytes_of(block)], values)
+                yield slice(tensor.start + block.start, tensor.start + block.stop), values
 
     # -- what a codec says of its own -----------------------------------------------------
 
@@ -156,7 +138,7 @@ class Scaled:
             start = stop
 
     def _bytes_of(self, block: slice) -> slice:
-        """Return where a block's codes lie: BLOCK is a multiple of 8, so on whole bytes."""
+        """Return where a block's codes lie: it begins at a multiple of 8 codes, so on a whole byte."""
         return slice(block.start * self.bits // 8, packed_size(block.stop, self.bits))
 
 

@@ -1,0 +1,32 @@
+"""The strategies: how contributions become one aggregate G, and how the model x steps along it.
+
+An aggregator and a server optimizer are values of pure functions (strategy.py), one idea per file with its source.
+A new one is a file and a row below: its settings, their checks and docs, and its contract tests follow from the row.
+What the aggregators see is in contributions.py.
+"""
+
+from typing import Dict
+
+from .adam import ADAM
+from .contributions import Contributions
+from .mean import MEAN
+from .momentum import MOMENTUM
+from .plain_sum import SUM
+from .sgd import SGD
+from .strategy import Aggregator, Option, ServerOptimizer, join_state, options_of, split_state
+
+__all__ = [
+    "AGGREGATORS",
+    "SERVER_OPTIMIZERS",
+    "Aggregator",
+    "Contributions",
+    "Option",
+    "ServerOptimizer",
+    "join_state",
+    "options_of",
+    "split_state",
+]
+
+AGGREGATORS: Dict[str, Aggregator] = {"mean": MEAN, "sum": SUM}
+
+SERVER_OPTIMIZERS: Dict[str, ServerOptimizer] = {"sgd": SGD, "momentum": MOMENTUM, "adam": ADAM}

@@ -1,0 +1,53 @@
+"""What the workers contribute to a round, decoded only when and as far as an aggregator asks for it."""
+
+from typing import Iterator, NamedTuple, Sequence, Tuple
+
+import numpy as np
+
+from ..codecs import Payload, Quantizer
+from ..layout import Layout, Vector
+
+ROWS = 8192  # elements of a block of all workers at once: a thousand workers take 33 MB
+
+
+class Contributions(NamedTuple):
+    """The updates of a round's workers, in the order of their ids.
+
+    Attributes
+    ----------
+    worker_ids : tuple of int
+        Ascending.
+    weights : tuple of float
+        Share of each worker in the samples; they need not sum to 1 (:func:`server_step.aggregate`).
+    is_fresh : tuple of bool
+        Whether it was uploaded in this round; if not, it is the worker's mirror, uploaded earlier.
+    payloads : tuple of ndarray of uint8
+        The updates, coded.
+    codec : Quantizer
+        What decodes them.
+    layout : Layout
+    """
+
+    worker_ids: Tuple[int, ...]
+    weights: Tuple[float, ...]
+    is_fresh: Tuple[bool, ...]
+    payloads: Tuple[Payload, ...]
+    codec: Quantizer
+    layout: Layout
+
+    def add_to(self, out: Vector, factors: Sequence[float]) -> None:
+        """Add factor times update of each worker to ``out``, float32 (n_params,), in one pass; factor 0 is left out."""
+        weighted = [(payload, factor) for payload, factor in zip(self.payloads, factors) if factor]
+        if weighted:
+            self.codec.add_all(out, weighted, self.layout)
+
+    def blocks(self) -> Iterator[Tuple[slice, np.ndarray]]:
+        """Yield part after part of what is trained, and the updates' values there, float32 (n_workers, n), new."""
+        scratch = np.empty(min(ROWS, self.layout.n_trained), np.float32)
+        readers = [self.codec.read(payload, self.layout, 1.0, scratch) for payload in self.payloads]
+        for part, values in readers[0]:
+            rows = np.empty((len(readers), values.size), np.float32)
+            rows[0] = values
+            for row, reader in zip(rows[1:], readers[1:]):
+                row[:] = next(reader)[1]
+            yield part, rows
