@@ -4,9 +4,10 @@ import os
 from contextlib import closing
 
 from flq.config_file import load_config
-from flq.master.storage.journal import Batch, reopen
+from flq.master.storage.journal import Batch, open_journal
 from flq.master.storage.resume import begin_journal
 from flq.master.storage.run_index import claim
+from flq.run_end import KEY, RunEnd, Stage
 from flq.training.models import model_layout
 
 
@@ -22,5 +23,5 @@ def begin(results_dir: str, is_joined: bool = True) -> str:
 
 def end(run_dir: str, why: str = "it is over") -> None:
     """Let a run have ended."""
-    with closing(reopen(run_dir)) as journal:
-        journal.write(Batch([], [], [], [], {"ended": why}))
+    with closing(open_journal(run_dir)) as journal:
+        journal.write(Batch([], [], [], [], {KEY: RunEnd(Stage.OVER, why).to_json()}))

@@ -71,6 +71,7 @@ LAYERS = {
     "flags": layer("addresses"),
     "durable": layer("errors", "numpy"),
     "journal_file": layer("errors", "numpy"),
+    "run_end": layer(stdlib=PURE_STDLIB),
     "locks": layer("errors"),
     "leftovers": layer(),
     "tokens": layer("errors durable locks"),
@@ -86,7 +87,7 @@ LAYERS = {
     ),
     "engines": layer("errors core protocol training", "numpy"),
     "report": layer(
-        "errors output flags durable journal_file core drawing", "numpy xlsxwriter openpyxl pandas matplotlib"
+        "errors output flags durable journal_file run_end core drawing", "numpy xlsxwriter openpyxl pandas matplotlib"
     ),
     "sinks": layer("errors flags tokens core drawing training report", "numpy apprise matplotlib tensorboardX swanlab"),
     "config": layer("errors core", "pydantic pydantic_core"),
@@ -94,7 +95,7 @@ LAYERS = {
     "config_docs": layer("errors core config", "pydantic"),
     "config_hash": layer(),
     "master": layer(
-        "errors launch console logfile addresses flags durable journal_file locks tokens systemd device "
+        "errors launch console logfile addresses flags durable journal_file run_end locks tokens systemd device "
         "core protocol training report sinks config config_file config_docs config_hash",
         "numpy flask werkzeug cheroot pydantic prometheus_client",
     ),

@@ -189,7 +189,7 @@ def _master(drawing: Drawing) -> None:
         348,
         148,
         "thread",
-        "Owner thread: performs effects in order",
+        "Event loop: performs effects in order",
         source="master/runtime/event_loop.py, run.py",
     )
     drawing.box(
@@ -209,7 +209,7 @@ def _master(drawing: Drawing) -> None:
         84,
         "thread",
         "Published status, page and model",
-        ["readers never wait for the owner thread"],
+        ["readers never wait for the event loop"],
         "master/live/status.py, broadcast.py",
     )
     drawing.box(666, 534, 348, 64, "thread", "Saver thread", ["writes results in the background"])

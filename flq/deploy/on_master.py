@@ -97,7 +97,7 @@ def last_of(results_dir: str) -> Optional[Dict[str, Any]]:
     workbook = os.path.join(results_dir, workbook_name(run.about["settings"], stamp_of(run.about["run_id"])))
     return {
         "run_id": run.about["run_id"],
-        "ended": run.about["ended"],
+        "ended": run.end.reason if run.end.is_over else None,
         "workbook": workbook if os.path.exists(workbook) else None,
     }
 

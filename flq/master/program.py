@@ -21,7 +21,7 @@ from ..training.trainer import check
 from .heap import keep_few_arenas
 from .records.artifacts import config_text
 from .runtime.assembly import serve
-from .storage.resume import check_newest_may_go_on, take_up
+from .storage.resume import check_newest_may_resume, resume_run
 from .storage.run_index import newest_unfinished
 
 logger = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ def run(args: argparse.Namespace, project_dir: str) -> int:
                 return 0
         if args.resume is None:
             return serve(args, config, project_dir)
-        past = take_up(args.resume, results_dir)
+        past = resume_run(args.resume, results_dir)
         with past.lock:
             if args.config is None:
                 config = load_config(None, args.overrides, past.about["settings"])
@@ -93,7 +93,7 @@ def _print_config(config: Config, project_dir: str, goes_on: bool) -> int:
     settings = resolve_dataset(config.settings())
     check(settings)
     if goes_on:
-        check_newest_may_go_on(os.path.join(project_dir, config.report.results_dir), settings)
+        check_newest_may_resume(os.path.join(project_dir, config.report.results_dir), settings)
     if not is_custom(config.model.name):
         run_options("", settings, model_layout(settings))
     sys.stdout.write(config_text(settings))

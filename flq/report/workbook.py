@@ -13,6 +13,7 @@ from collections import Counter
 from typing import Any, Dict, Optional, Sequence, Tuple
 
 from ..errors import FlqError
+from ..run_end import end_of
 from .excel import write_workbook
 from .names import stamp_of, without_address, workbook_name
 from .recorded import Recorded
@@ -47,12 +48,7 @@ def rewrite(recorded: Recorded, path: str) -> None:
             row._replace(energy_per_point_j=per(row.energy_j, 100 * (tested.accuracy or 0))) for row in totals.workers
         ]
         pairs = summary(
-            recorded.run_id,
-            about["ended"] or about.get("reason") or GOES_ON,
-            recorded.rows,
-            totals,
-            settings,
-            about["config_hash"],
+            recorded.run_id, end_of(about).reason or GOES_ON, recorded.rows, totals, settings, about["config_hash"]
         )
         calls = [(row.round_index, call) for row, call in zip(recorded.rows, recorded.roll_calls)]
     except (LookupError, TypeError, ValueError, AttributeError) as error:

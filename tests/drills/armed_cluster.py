@@ -16,7 +16,7 @@ from cluster import BITS, RUN_S, Cluster, Master, Program, free_port, settings_o
 
 from flq.core.layout import flatten  # noqa: E402
 from flq.master.records.round_log import from_stored  # noqa: E402
-from flq.master.storage.journal import reopen  # noqa: E402
+from flq.master.storage.journal import open_journal  # noqa: E402
 from flq.training.models import model_layout  # noqa: E402
 
 LAUNCHER = str(Path(__file__).resolve().parent / "armed.py")
@@ -146,7 +146,7 @@ class ArmedCluster(Cluster):
 
     def reports(self) -> List[Any]:
         """Return the reports of the rounds in the journal."""
-        journal = reopen(self.run_dir(), only_to_look=True)
+        journal = open_journal(self.run_dir(), only_to_look=True)
         try:
             return [from_stored(value).report for _, value in journal.rounds()]
         finally:

@@ -14,6 +14,7 @@ from flq.protocol.master_machine import MasterMachine, State
 from flq.protocol.master_state import set_traffic, traffic_of
 from flq.protocol.messages import Kind
 from flq.protocol.options import run_options
+from flq.run_end import KEY, RunEnd, Stage
 from flq.training.trainer import begin
 
 BEFORE, WITHIN, JOURNALLED, ANSWERED, SNAPSHOT, CLOSING, CLOSED, KEYFRAME, RESUMED = MASTER_POINTS = (
@@ -83,10 +84,10 @@ class CrashMaster:
                 self._bury()
 
     def _resume(self, now):
-        past = resume.take_up("", self.results_dir)
+        past = resume.resume_run("", self.results_dir)
         self._journal, self._lock = past.journal, past.lock
         try:
-            self._revive(past)
+            self._replay(past)
         except FlqError:
             past.journal.close()
             past.lock.close()
@@ -95,12 +96,12 @@ class CrashMaster:
         self._reach(RESUMED)
         self.machine.go_on(now)
 
-    def _revive(self, past):
-        resume.check_may_go_on(past, self._settings)
+    def _replay(self, past):
+        resume.check_may_resume(past, self._settings)
         _, start = begin(self._settings)
         self.machine = MasterMachine(run_options(past.run_id, self._settings, past.layout), 0 * start)
         self._store = Store(self.run_dir, self._journal, SNAPSHOT_EVERY, SNAPSHOTS_KEPT)
-        self._reason = self._store.revive(self.machine, lambda index: None, self.closed.append)
+        self._reason = self._store.replay(self.machine, lambda index: None, self.closed.append)
         counted = self._journal.about().get("counted")
         if counted is not None:
             set_traffic(self.machine, counted["traffic"])
@@ -116,7 +117,7 @@ class CrashMaster:
         try:
             decided = [effect for event in batch for effect in self._decide(event, now)]
             if self.machine.state is State.FINISHED:
-                self._store.note_about(ended=self._reason)
+                self._store.note_about(**{KEY: RunEnd(Stage.OVER, self._reason).to_json()})
             has_news = self._store.has_news
             if has_news:
                 self._reach(BEFORE)

@@ -106,10 +106,10 @@ def states_of(n_rounds: int) -> dict:
 def revived(run_dir: str) -> tuple:
     """Return the number of the last entry, and what outlasts the process, of the machine that a restart makes."""
     bench = new_bench()
-    opened = journal.reopen(run_dir)
+    opened = journal.open_journal(run_dir)
     try:
         store = Store(run_dir, opened, snapshot_every=2, snapshots_kept=2)
-        store.revive(bench.machine, lambda index: None, lambda closed: None)
+        store.replay(bench.machine, lambda index: None, lambda closed: None)
         return opened.last_seq(), lasting(bench.machine)
     finally:
         opened.close()

@@ -137,7 +137,7 @@ def run_of_journal(folder, count):
 def resumed_run(folder, count):
     """Go on with a run; what was read counts as promised."""
     run = os.path.join(folder, "results", "run")
-    opened = journal.reopen(run)
+    opened = journal.open_journal(run)
     promise(opened.last_seq())
     write_entries(opened, run, opened.last_seq() + 1, count)
 

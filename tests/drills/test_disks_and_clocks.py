@@ -11,7 +11,7 @@ from cluster import ask, settings_of
 from disks import Disk
 
 from flq.engines import simulation
-from flq.master.storage.journal import reopen
+from flq.master.storage.journal import open_journal
 
 RUN = (
     "model.name=quadratic",
@@ -82,7 +82,7 @@ def test_a_full_disk_of_the_master_lets_the_run_wait_until_there_is_room(cluster
     workers = [cluster.begin(name) for name in WORKERS]
     master.wait_for("the journal can not be written: database or disk is full; the run waits")
     assert "database or disk is full" in ask(master, "/status")["problem"]
-    journal = reopen(cluster.run_dir(), only_to_look=True)
+    journal = open_journal(cluster.run_dir(), only_to_look=True)
     n_answered = journal.last_seq() - len(WORKERS)  # who have joined
     journal.close()
     assert 0 < n_answered < 40

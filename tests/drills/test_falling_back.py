@@ -130,7 +130,7 @@ def test_a_snapshot_that_is_newer_than_the_journal_is_where_the_run_goes_on(play
         assert len([record for record in caplog.records if "left out: the report of round" in record.getMessage()]) == (
             n_lines - 1
         )
-    opened = journal.reopen(behind)
+    opened = journal.open_journal(behind)
     assert [index for index, _ in opened.rounds()] == [1, 2, 3] and opened.extent.n_rounds == 6
     opened.close()
 
@@ -149,7 +149,7 @@ def test_a_snapshot_of_another_run_is_passed_over_although_no_round_tells_them_a
 def test_what_no_snapshot_needs_is_gone(played):
     run_dir, _ = played
     oldest = number_of(snapshots_of(run_dir)[0])
-    opened = journal.reopen(run_dir)
+    opened = journal.open_journal(run_dir)
     kept = [seq for seq, *_ in opened.entries(after=opened.extent.forgotten)]
     opened.close()
     assert opened.extent.forgotten == oldest and kept[0] == oldest + 1

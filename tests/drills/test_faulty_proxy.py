@@ -96,7 +96,7 @@ class Drill:
     def _run_one(self, worker):
         worker.run()
         if worker.action.code != 0:
-            self.master.service.stop("a worker has failed")  # the others would wait for it
+            self.master.run.stop("a worker has failed")  # the others would wait for it
 
     def n_asked_for(self, path):
         """Return how many more requests worker 0 has made; for what breaks off behind a verdict it polls."""
@@ -110,7 +110,7 @@ class Drill:
         assert [getattr(worker.action, "code", worker.action) for worker in self.workers] == [0, 0]
         assert machine.model.state.model.tobytes() == expected.model.tobytes()
         assert machine.model.state.shared.tobytes() == expected.shared.tobytes()
-        rows = self.master.service.record.rounds()
+        rows = self.master.run.record.rounds()
         assert len(rows) == N_ROUNDS
         for row, report in zip(rows, expected.reports):
             calls = list(report.roll_call.values())

@@ -16,7 +16,8 @@ from disk_model import MARK, read_record
 from waits import wait_until
 
 from flq.engines import simulation
-from flq.master.storage.journal import reopen
+from flq.master.storage.journal import open_journal
+from flq.run_end import Stage, end_of
 
 RUN = (
     "model.name=quadratic",
@@ -85,9 +86,9 @@ def fill_up(folder, library, n_changes):
             assert "Traceback" not in program.text, program.text
         check_same(cluster, *undisturbed())
         assert [row["round"] for row in master.table("Rounds")] == [1, 2, 3]
-        journal = reopen(cluster.run_dir(), only_to_look=True)
+        journal = open_journal(cluster.run_dir(), only_to_look=True)
         try:
-            assert journal.about()["ended"] == "3 rounds are done"
+            assert end_of(journal.about())[:2] == (Stage.OVER, "3 rounds are done")
         finally:
             journal.close()
         was_full = any(op.kind == MARK and op.path == "full" for op in read_record(Path(record)))

@@ -77,7 +77,7 @@ def recover_journal(folder):
     """Return the number of the last entry, once all that a restart needs is found to be there; None: no run."""
     run = str(folder / "results" / "run")
     try:
-        opened = journal.reopen(run)
+        opened = journal.open_journal(run)
     except FlqError:
         return None
     try:

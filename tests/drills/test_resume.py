@@ -17,7 +17,7 @@ from cluster import REPOSITORY, settings_of
 
 from flq.engines import simulation
 from flq.errors import Unavailable
-from flq.master.runtime.event_loop import Call, Owner
+from flq.master.runtime.event_loop import Call, Close, EventLoop
 from flq.protocol.master_machine import MasterMachine
 from flq.protocol.options import run_options
 from flq.training.models import model_layout
@@ -244,9 +244,11 @@ def test_the_run_was_journalled_in_full(left):
 def test_who_asks_when_the_master_is_leaving_is_refused_at_once():
     """Behind the end in the queue, and taken out of it with it."""
     machine = MasterMachine(run_options("run", settings_of(*RUN), model_layout(settings_of(*RUN))), np.zeros(200, "f4"))
-    owner = Owner(machine, lambda effects: None, lambda: None, lambda effect: None, lambda is_idle: None, lambda: None)
+    loop = EventLoop(
+        machine, lambda effects: None, lambda: None, lambda effect: None, lambda is_idle: None, lambda: None
+    )
     question = Future()
-    for item in ((None, None, None), (Call(lambda: "never"), 1, question)):
-        owner._queue.put(item)
-    owner._run()
+    for item in ((Close(lambda: None), None, None), (Call(lambda: "never"), 1, question)):
+        loop._queue.put(item)
+    loop._run()
     assert question.done() and isinstance(question.result(), Unavailable)

@@ -29,6 +29,7 @@ from local_master import TOKENS, HttpWorker, LocalMaster  # noqa: E402
 
 from flq.master.live.status import resident_bytes  # noqa: E402
 from flq.protocol import worker_events  # noqa: E402
+from flq.run_end import Stage  # noqa: E402
 
 ROUNDS, N_PEERS = 20, 3
 RUN = (
@@ -114,7 +115,7 @@ class Training:
 def model_of(master, training):
     """Return the final model."""
     training.wait()
-    assert master.service.saved.wait(WAIT_S)
+    assert master.run.ending.wait(Stage.SAVED, WAIT_S)
     return master.machine.model.state.model.copy()
 
 
@@ -141,7 +142,7 @@ def fuzz(folder, n, seed, overrides=(), report=lambda done: None):
                 fire.problems.append("workers %s have joined, expected %s" % (joined, TRAINING))
             trained = [master.machine.members[worker_id] for worker_id in TRAINING]
             if any(member.epoch != 1 or member.tally["late"] or member.tally["lost"] for member in trained):
-                fire.problems.append("a worker that trains was disturbed: %s" % master.service.status)
+                fire.problems.append("a worker that trains was disturbed: %s" % master.run.status)
     finally:
         logging.getLogger().removeHandler(complaints)
     return Outcome(

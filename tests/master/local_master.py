@@ -18,10 +18,11 @@ from flq.master.http.auth import Gate
 from flq.master.http.server import Server, n_threads
 from flq.master.live.broadcast import Broadcast
 from flq.master.live.sources import sources_of
+from flq.master.records.artifacts import Results
 from flq.master.records.round_log import Evaluated
 from flq.master.records.wire_meter import Meter
 from flq.master.routes.app import create_app
-from flq.master.runtime.run import MasterService
+from flq.master.runtime.run import Run
 from flq.master.storage.resume import begin_journal
 from flq.master.storage.store import Store
 from flq.protocol import worker_events
@@ -56,7 +57,7 @@ class InstantEvaluator:
 class LocalMaster:
     """A whole master but for the program around it."""
 
-    def __init__(self, folder, *overrides, tls=None):
+    def __init__(self, folder, *overrides, tls=None, evaluator=None):
         self.settings = load_config(
             None, ("mode=bbit", "model.name=quadratic", "model.lr=0.05", "model.dim=40") + overrides
         ).settings()
@@ -72,16 +73,16 @@ class LocalMaster:
             self.settings["system"]["snapshot_every"],
             self.settings["system"]["snapshots_kept"],
         )
-        self.service = MasterService(
-            self.machine, self.settings, InstantEvaluator(), self.meter, folder, folder, "stamp", self.store
-        )
-        self.service.begin()
-        self.service.results.save_config()
+        results = Results(self.settings, self.layout, folder, folder, "stamp", os.path.join(folder, "figures", "local"))
+        self.evaluator = evaluator or InstantEvaluator()
+        self.run = Run(self.machine, self.settings, self.store, results, self.evaluator, self.meter)
+        self.run.begin()
+        self.run.results.save_config()
         total_workers = self.settings["system"]["total_workers"]
         self.gate = Gate(TOKENS, self.settings["security"], n_threads(total_workers))
-        self.broadcast = Broadcast(sources_of(self.service, self.settings))
+        self.broadcast = Broadcast(sources_of(self.run, self.settings))
         self.server = Server(
-            create_app(self.service, self.gate, self.broadcast),
+            create_app(self.run, self.gate, self.broadcast),
             "127.0.0.1",
             0,
             total_workers,
@@ -91,7 +92,7 @@ class LocalMaster:
         )
         self.port = self.server.port
         self.url = "%s://127.0.0.1:%d" % ("http" if tls is None else "https", self.port)
-        self.service.start()
+        self.run.start()
         self.server.start()
 
     def __enter__(self):
@@ -102,10 +103,10 @@ class LocalMaster:
 
     def close(self):
         with suppress(FlqError):  # a test has broken it
-            self.service.stop("the test is over")  # which answers whoever waits
+            self.run.stop("the test is over")  # which answers whoever waits
         self.broadcast.close()
         self.server.stop()
-        self.service.close()
+        self.run.close()
         self.store.close()
 
     def client(self, worker_id, kind=MasterClient):
@@ -150,7 +151,7 @@ class LocalMaster:
 
         return {
             sheet.title: [tuple(row) for row in sheet.iter_rows(values_only=True)]
-            for sheet in load_workbook(self.service.results.workbook, data_only=True)
+            for sheet in load_workbook(self.run.results.workbook, data_only=True)
         }
 
     def table(self, sheet):

@@ -5,14 +5,16 @@ import threading
 import pytest
 from local_master import WAIT_S, HttpWorker, LocalMaster
 
+from flq.run_end import Stage
+
 
 @pytest.fixture
 def make_master(tmp_path):
     """Return a function that starts a LocalMaster with the given overrides."""
     made = []
 
-    def make(*overrides):
-        made.append(LocalMaster(str(tmp_path / ("master%d" % len(made))), *overrides))
+    def make(*overrides, **options):
+        made.append(LocalMaster(str(tmp_path / ("master%d" % len(made))), *overrides, **options))
         return made[-1]
 
     yield make
@@ -37,7 +39,7 @@ def run_workers():
         for thread in threads:
             thread.join(WAIT_S)
         assert [worker.action.code for worker in workers] == [0] * n_workers
-        assert master.service.saved.wait(WAIT_S)
+        assert master.run.ending.wait(Stage.SAVED, WAIT_S)
         return master.machine.model.state.model
 
     return run

@@ -1,9 +1,15 @@
-"""Journals of format 3, as FLQ 0.1.0 wrote them: no row has a digest."""
+"""Journals as older releases wrote them.
+
+Format 3 (FLQ 0.1.0): no row has a digest. Format 4 (FLQ 0.2.0): the end of a run is several rows of the table about.
+"""
 
 import json
 import os
 import sqlite3
 from contextlib import closing
+
+from flq.journal_file import EXTENT, Extent, digest
+from flq.run_end import KEY
 
 TABLES = """
 CREATE TABLE about (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -25,4 +31,17 @@ def old_journal(folder, about=(), rounds=(), tested=(), entries=()):
         database.executemany("INSERT INTO rounds VALUES (?, ?)", rounds)
         database.executemany("INSERT INTO tested VALUES (?, ?)", tested)
         database.executemany("INSERT INTO entries VALUES (?, ?, ?, NULL, NULL)", entries)
+        database.commit()
+
+
+def make_format_4(folder, ended=None, reason=None):
+    """Turn the closed journal in a folder into one of format 4."""
+    with closing(sqlite3.connect(os.path.join(folder, "journal.sqlite"))) as database:
+        about = {key: json.loads(value) for key, value in database.execute("SELECT key, value FROM about")}
+        del about[KEY]
+        about.update(format=4, ended=ended, reason=reason, heard=[])
+        about[EXTENT] = Extent(*about[EXTENT])._replace(n_about=len(about) - 1)
+        rows = [(key, json.dumps(value)) for key, value in about.items()]
+        database.execute("DELETE FROM about")
+        database.executemany("INSERT INTO about VALUES (?, ?, ?)", [(*row, digest("about", row)) for row in rows])
         database.commit()

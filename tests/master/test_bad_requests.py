@@ -468,4 +468,4 @@ def test_a_run_under_fire_makes_the_undisturbed_model(make_master, run_workers, 
     clients = {worker_id: master.client(worker_id, UnderFire) for worker_id in range(2)}
     model = run_workers(master, clients)
     assert np.array_equal(model, simulation.simulate(master.settings).model)
-    assert all(report.wire_bytes_up > 0 for report in master.service.record.rounds())
+    assert all(report.wire_bytes_up > 0 for report in master.run.record.rounds())

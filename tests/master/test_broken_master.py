@@ -15,6 +15,7 @@ from flq.errors import Unavailable
 from flq.master.runtime import run
 from flq.protocol import worker_events
 from flq.protocol.events import Heartbeat, Poll
+from flq.run_end import Stage
 
 RUN = ("system.total_workers=2", "system.min_workers=2", "system.max_rounds=3")
 
@@ -29,14 +30,11 @@ def test_a_run_goes_on_when_what_accompanies_it_fails(make_master, run_workers, 
     if place == "status":
         monkeypatch.setattr(run, "status_of", fail)
     else:
-        target, name = {
-            "evaluator": (master.service._evaluator, "evaluate"),
-            "record": (master.service.record, "add_round"),
-        }[place]
+        target, name = {"evaluator": (master.evaluator, "evaluate"), "record": (master.run.record, "add_round")}[place]
         monkeypatch.setattr(target, name, fail)
     model = run_workers(master)
     assert np.array_equal(model, simulation.simulate(master.settings).model)
-    assert not master.service.failed
+    assert not master.run.failed
 
 
 def joined(master):
@@ -74,7 +72,7 @@ def test_who_was_answered_before_the_machine_failed_gets_the_answer(make_master,
         assert new.recv(4096).startswith(b"HTTP/1.1 503 ")
         assert old.recv(4096).startswith(b"HTTP/1.1 204 ")  # the new poll had replaced it
         monkeypatch.undo()
-    assert not master.service.failed
+    assert not master.run.failed
 
 
 @pytest.mark.parametrize("name", ["next_deadline", "handle"])
@@ -84,31 +82,32 @@ def test_a_machine_that_fails_of_itself_ends_the_run_at_once(make_master, monkey
     with ExitStack() as stack:
         waiting = park(master, worker, stack)
         monkeypatch.setattr(master.machine, name, fail)
-        assert master.service.heard.wait(WAIT_S) and master.service.saved.is_set()
-        assert master.service.failed and master.service.released.is_set()
+        assert master.run.ending.wait(Stage.TOLD, WAIT_S)
+        assert master.run.failed and master.run.ending._is_released
+        assert master.run.ending.stage is Stage.FAILED
         assert waiting.recv(4096).startswith(b"HTTP/1.1 503 ")
     assert master.send("POST", "/heartbeat", b'{"worker_id": 0, "epoch": 1}')[0] == 503
     assert master.send("POST", "/stop")[0] == 503
     assert master.send("GET", "/healthz")[0] == 200
-    master.service.finish()  # what there is, is kept
+    master.run.finish()  # what there is, is kept
     assert master.table("Rounds") == []
 
 
 def test_an_end_that_can_not_be_performed_ends_the_run_too(make_master, monkeypatch):
     master = make_master(*RUN)
-    monkeypatch.setattr(master.service, "_totals", fail)
+    monkeypatch.setattr(master.run, "_totals", fail)
     with pytest.raises(Unavailable, match="the master has failed"):
-        master.service.stop("stopped by the test")
+        master.run.stop("stopped by the test")
 
 
 def test_stop_does_not_wait_for_ever(make_master, monkeypatch):
     master = make_master(*RUN)
     may_write = threading.Event()
-    monkeypatch.setattr(master.service.results, "save_model", lambda model: may_write.wait(WAIT_S))
+    monkeypatch.setattr(master.run.results, "save_model", lambda model: may_write.wait(WAIT_S))
     with monkeypatch.context() as patch:
         patch.setattr(run, "STOP_S", 0.1)
         with pytest.raises(Unavailable, match="not saved after"):
-            master.service.stop("stopped by the test")
+            master.run.stop("stopped by the test")
     may_write.set()
 
 
@@ -127,7 +126,7 @@ def test_half_of_a_change_is_neither_written_nor_answered(make_master, monkeypat
         while not isinstance(worker.action, worker_events.CallAnswer):
             worker.step()
         worker.step()
-    assert master.service.failed
+    assert master.run.failed
     kinds = [kind for _, kind, _, _ in master.store._journal.entries(0)]
     assert sorted(kinds) == ["answered", "joined", "joined"]  # a restart has the last answer come again
     assert master.store._journal.rounds() == []

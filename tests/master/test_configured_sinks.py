@@ -96,13 +96,13 @@ def test_one_that_hangs_or_dies_delays_no_round_and_the_end_no_longer_than_its_l
     undisturbed = run_workers(make_master(*RUN))
     master = make_master(*RUN, "report.figure_every=1")
     watchers = watchers_of(load_config(None, ["report.figure_every=1"]), {}, str(tmp_path), "results")
-    master.service._watchers, (watcher,) = watchers, watchers._watchers
-    watcher.start(master.service._began)
+    master.run.feed._sinks, (watcher,) = watchers, watchers._watchers
+    watcher.start(master.run._began)
     wait_until(lambda: watcher._child is not None)
     os.kill(watcher._child.pid, number)
     model = run_workers(master)  # waits for the end of the run, which nobody draws
     assert np.array_equal(model, undisturbed)
-    assert len(master.service.record.rounds()) == 5
+    assert len(master.run.record.rounds()) == 5
     if number == signal.SIGSTOP:
         assert watcher._child.poll() is None and watcher._thread.is_alive()
         watcher.close(0.1)  # as the master does, with a longer limit

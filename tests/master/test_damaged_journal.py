@@ -8,16 +8,17 @@ from contextlib import closing
 
 import numpy as np
 import pytest
-from old_journal import old_journal
+from old_journal import make_format_4, old_journal
 
 from flq.core.layout import Layout, Tensor
 from flq.errors import ConfigError, FlqError
-from flq.master.storage.journal import NAME, Batch, create, reopen
+from flq.master.storage.journal import NAME, Batch, create, open_journal
 from flq.protocol.events import Answered, RoundDue
 from flq.protocol.journal_codec import to_entry
 from flq.protocol.messages import Answer, Kind
 from flq.protocol.wire import link_of
 from flq.report.recorded import read_about, read_journal
+from flq.run_end import KEY, RunEnd, Stage, end_of
 
 LINK = link_of("run", Layout((Tensor("w", (5,)),)))
 PAYLOAD = np.arange(20, dtype=np.uint8)
@@ -70,7 +71,7 @@ def change(folder, statement):
 
 def everything(folder):
     """Read all that a restart reads."""
-    journal = reopen(folder)
+    journal = open_journal(folder)
     try:
         return (
             journal.about(),
@@ -151,7 +152,7 @@ def test_what_a_run_can_do_without_is_left_out_with_a_line(folder, caplog, state
 
 def test_counts_that_are_damaged_are_left_out_and_come_back(folder, caplog):
     change(folder, "UPDATE about SET value = '{\"traffic\": 3}' WHERE key = 'counted'")
-    journal = reopen(folder)
+    journal = open_journal(folder)
     assert "counted" not in journal.about() and "left out: the counts so far" in caplog.text
     journal.write(Batch([], [], [], [], {"counted": 4}))
     journal.close()
@@ -173,7 +174,7 @@ def test_tables_that_are_not_those_it_was_made_with_are_refused(folder):
     with closing(sqlite3.connect(os.path.join(folder, NAME))) as database:
         database.execute("ALTER TABLE tested ADD COLUMN more")
     with pytest.raises(FlqError, match="its tables are not those that it was made with"):
-        reopen(folder)
+        open_journal(folder)
 
 
 def test_pages_that_are_used_twice_are_refused(folder):
@@ -183,7 +184,7 @@ def test_pages_that_are_used_twice_are_refused(folder):
         database.execute("UPDATE sqlite_master SET rootpage = ? WHERE name = 'tested'", (pages["rounds"],))
         database.commit()
     with pytest.raises(FlqError, match="cannot be read: .*page"):
-        reopen(folder)
+        open_journal(folder)
 
 
 def test_a_killed_run_without_its_log_says_so_once(tmp_path, caplog):
@@ -196,7 +197,7 @@ def test_a_killed_run_without_its_log_says_so_once(tmp_path, caplog):
     (copy / NAME).write_bytes((tmp_path / NAME).read_bytes())  # as a restart finds it without the log
     journal.close()
     for n_lines in (1, 1):
-        journal = reopen(str(copy))
+        journal = open_journal(str(copy))
         assert journal.last_seq() == 1 and len(list(journal.entries(after=0))) == 1
         journal.close()
         assert len(caplog.records) == n_lines
@@ -224,9 +225,22 @@ def test_a_run_of_an_older_release_is_refused_by_the_name_of_the_one_that_finish
     )
     before = (tmp_path / NAME).read_bytes()
     for only_to_look in (True, False):
-        with pytest.raises(ConfigError, match="has format 3, expected 4 .finish the run with FLQ 0.1.0"):
-            reopen(str(tmp_path), only_to_look)
+        with pytest.raises(ConfigError, match="has format 3, expected 5 .finish the run with FLQ 0.1.0"):
+            open_journal(str(tmp_path), only_to_look)
     found = read_journal(str(tmp_path))
     assert (found.run_id, found.rows[0].round_index, found.rows[0].accuracy) == ("old", 1, 0.75)
     assert read_about(str(tmp_path))["format"] == 3
     assert (tmp_path / NAME).read_bytes()[100:] == before[100:]
+
+
+def test_so_is_a_run_of_the_release_before_this(tmp_path):
+    journal = create(str(tmp_path), {"run_id": "old", "settings": {"system": {}}, KEY: RunEnd().to_json()})
+    journal.write(Batch([], [], [(1, REPORT)], [(1, [0.25, 0.75])], {}))
+    journal.close()
+    make_format_4(str(tmp_path), reason="interrupted by signal 15, it can go on")
+    for only_to_look in (True, False):
+        with pytest.raises(ConfigError, match="has format 4, expected 5 .finish the run with FLQ 0.2.0"):
+            open_journal(str(tmp_path), only_to_look)
+    found = read_journal(str(tmp_path))
+    assert (found.rows[0].round_index, found.rows[0].accuracy) == (1, 0.75)
+    assert end_of(found.about) == RunEnd(Stage.GOING_ON, "interrupted by signal 15, it can go on")

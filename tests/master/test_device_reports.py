@@ -7,6 +7,7 @@ from local_master import HttpWorker
 
 from flq.master.records.devices import Counts, Devices
 from flq.protocol.events import Heartbeat
+from flq.run_end import Stage
 
 RUN = ("system.total_workers=2", "system.min_workers=2", "system.max_rounds=3")
 REPORT = {
@@ -61,7 +62,7 @@ def test_another_process_of_the_master_goes_on_with_the_sums():
     devices, other, now = Devices(), Devices(lambda: 5.0), report(energy_j=150.0)
     devices.take(1, report())
     devices.take(1, now)
-    other.restore(json.loads(json.dumps(devices.to_json())))
+    other.resume(json.loads(json.dumps(devices.to_json())))
     assert other.counts(1) == devices.counts(1)
     assert other.status(1)["age_s"] is None  # which is not known any more
     other.take(1, report(energy_j=170.0))
@@ -87,7 +88,7 @@ def test_the_status_shows_the_last_report_and_the_sums_of_the_run(make_master):
     first, second = joined(master)
     assert beat(master, first, report())[0] == 200
     assert beat(master, first, report(energy_j=104.0, samples=1500, throttled=True))[0] == 200
-    master.service.ask(lambda ticket: Heartbeat(ticket, 0, first.machine.epoch))  # the status is made after an event
+    master.run.ask(lambda ticket: Heartbeat(ticket, 0, first.machine.epoch))  # the status is made after an event
     shown = master.status()["worker_status"]["0"]["device"]
     assert shown.pop("age_s") < 20.0
     assert shown == {
@@ -124,7 +125,7 @@ def test_a_report_that_can_not_be_is_refused_and_kept_nowhere(make_master, devic
     first, _ = joined(master)
     code, _, body = beat(master, first, device)
     assert code == 422 and "device report" in json.loads(body)["detail"]
-    assert master.service.devices.status(0) is None
+    assert master.run.counts.devices.status(0) is None
 
 
 def test_a_report_outside_of_a_training_renews_no_lease_and_a_bad_one_within_does(make_master):
@@ -134,7 +135,7 @@ def test_a_report_outside_of_a_training_renews_no_lease_and_a_bad_one_within_doe
     until = member.lease_until
     body = {"worker_id": 0, "epoch": 1, "device": report(), "renews": False}
     assert master.send("POST", "/heartbeat", json.dumps(body))[0] == 200
-    assert member.lease_until == until and master.service.devices.status(0)["cpu"] == 0.25
+    assert member.lease_until == until and master.run.counts.devices.status(0)["cpu"] == 0.25
     assert beat(master, first, report(cpu=9.0))[0] == 422
     assert member.lease_until > until
     assert master.send("POST", "/heartbeat", json.dumps(dict(body, renews=1)))[0] == 422
@@ -144,7 +145,7 @@ def test_a_report_of_nobody_that_is_there_is_kept_nowhere(make_master):
     master = make_master(*RUN)
     first, _ = joined(master)
     code, _, _ = master.send("POST", "/heartbeat", json.dumps({"worker_id": 0, "epoch": 9, "device": report()}))
-    assert code == 409 and master.service.devices.status(0) is None
+    assert code == 409 and master.run.counts.devices.status(0) is None
 
 
 def test_the_workbook_has_the_energy_of_those_that_tell_it_and_empty_cells_for_the_others(make_master):
@@ -154,7 +155,7 @@ def test_the_workbook_has_the_energy_of_those_that_tell_it_and_empty_cells_for_t
     beat(master, workers[0], report(energy_j=160.0, samples=3000))
     while any([worker.step() for worker in workers]):
         pass
-    assert master.service.saved.wait(20.0)
+    assert master.run.ending.wait(Stage.SAVED, 20.0)
     one, other = master.table("Workers")
     assert (one["energy (J)"], one["energy per round (J)"], one["energy per 1,000 samples (J)"]) == (60.0, 20.0, 30.0)
     assert one["highest temperature (°C)"] == 41.5

@@ -43,7 +43,7 @@ def test_a_row_has_every_field_of_the_report(make_master, run_workers):
     run_workers(master)
     page = get(master)
     assert indices(page) == [1, 2, 3, 4, 5] and page["next"] == 5
-    assert page["rounds"] == [dict(row._asdict()) for row in master.service.record.rounds()]
+    assert page["rounds"] == [dict(row._asdict()) for row in master.run.record.rounds()]
     assert [row["test_loss"] for row in page["rounds"]] == [1.0, 2.0, 3.0, 4.0, 5.0]
     assert all(row["uploaded"] == 2 and row["payload_bits_up"] > 0 for row in page["rounds"])
 
@@ -83,18 +83,18 @@ def test_only_the_rows_of_the_page_are_made_and_nobody_waits_for_them(make_maste
     made, make = [], record_module.row_of
 
     def row_of(closed, *more):
-        assert not master.service.record._lock.locked()
+        assert not master.run.record._lock.locked()
         made.append(closed.report.round_index)
         return make(closed, *more)
 
     monkeypatch.setattr(record_module, "row_of", row_of)
     assert indices(get(master, "?since=2&limit=1")) == made == [3]
-    assert len(master.service.record.rounds()) == 5
+    assert len(master.run.record.rounds()) == 5
 
 
 def test_without_a_limit_a_page_is_bounded(master, monkeypatch):
     asked = []
-    monkeypatch.setattr(master.service.record, "rounds", lambda *bounds: asked.append(bounds) or [])
+    monkeypatch.setattr(master.run.record, "rounds", lambda *bounds: asked.append(bounds) or [])
 
     get(master)
     get(master, "?since=7&limit=%d" % MAX_ROWS)

@@ -7,7 +7,7 @@ import pytest
 
 from flq.core.layout import Layout, Tensor
 from flq.errors import ConfigError, FlqError
-from flq.master.storage.journal import FORMAT, NAME, Batch, create, reopen
+from flq.master.storage.journal import FORMAT, NAME, Batch, create, open_journal
 from flq.protocol.events import Answered, LeaseEnded, Register, RoundDue, Stop
 from flq.protocol.journal_codec import from_entry, to_entry
 from flq.protocol.messages import Answer, Kind
@@ -57,7 +57,7 @@ def test_what_another_process_opens_is_what_was_committed(journal, tmp_path):
             about={"counted": [1, 2]},
         )
     )
-    other = reopen(str(tmp_path))
+    other = open_journal(str(tmp_path))
     assert read_back(other) == [(1, RoundDue(1))]
     assert (other.rounds(), other.tested()) == ([(1, {"loss": 0.5})], [(1, [0.1, 0.9])])
     ((version, index, payload),) = other.deltas()
@@ -89,7 +89,7 @@ def test_what_is_forgotten_is_gone_and_numbers_go_on(journal, tmp_path):
         read_back(journal, after=1)
     journal.forget(3, 3)
     journal.close()
-    other = reopen(str(tmp_path))
+    other = open_journal(str(tmp_path))
     assert (other.last_seq(), read_back(other, after=3), other.deltas()) == (3, [], [])
     other.write(batch_of([(4, EVENTS[0])]))
     assert [seq for seq, _ in read_back(other, after=3)] == [4]
@@ -131,19 +131,12 @@ def test_it_is_written_through_to_the_disk(journal):
     assert journal._database.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
 
 
-def test_a_stop_is_known_for_good(journal):
-    journal.write(batch_of([(1, RoundDue(1))]))
-    assert not journal.was_stopped()
-    journal.write(batch_of([(2, Stop("enough"))]))
-    assert journal.was_stopped()
-
-
 @pytest.mark.parametrize("content, words", [(None, "holds no journal"), (b"not a database" * 100, "cannot be read")])
 def test_what_is_no_journal_is_named(tmp_path, content, words):
     if content is not None:
         (tmp_path / NAME).write_bytes(content)
     with pytest.raises(FlqError, match=words):
-        reopen(str(tmp_path))
+        open_journal(str(tmp_path))
 
 
 def test_a_journal_of_a_later_version_is_refused(journal, tmp_path):
@@ -151,7 +144,7 @@ def test_a_journal_of_a_later_version_is_refused(journal, tmp_path):
     with pytest.raises(
         ConfigError, match="format %d, expected %d .resume with the version of FLQ" % (FORMAT + 1, FORMAT)
     ):
-        reopen(str(tmp_path))
+        open_journal(str(tmp_path))
 
 
 def test_the_format_goes_up_with_that_of_frames():

@@ -40,7 +40,7 @@ def test_any_lost_message_leaves_the_model_as_it_is(make_master, run_workers, ov
         if n == 0:  # nothing is lost
             n_calls, expected = client.n_calls, simulation.simulate(master.settings).model
         assert np.array_equal(model, expected), "the model differs when message %d is lost" % n
-        assert len(master.service.record.rounds()) == 3
+        assert len(master.run.record.rounds()) == 3
         n += 1
     assert n_calls >= 6  # registered twice, polled, and answered three rounds, which brings the next one or the end
 

@@ -30,7 +30,7 @@ def scrape(master):
 def test_the_numbers_are_those_of_the_status(make_master, run_workers):
     master = make_master(*RUN)
     run_workers(master)
-    status = master.service.status
+    status = master.run.status
     found = samples(Metrics(lambda: status).text())
     totals = status["totals"]
     assert found["flq_round", ()] == found["flq_max_rounds", ()] == 3
@@ -51,13 +51,13 @@ def test_the_numbers_are_those_of_the_status(make_master, run_workers):
         assert found["flq_worker_training_loss", (("worker", worker_id),)] == worker["loss"]
         label = (("direction", "up"), ("worker", worker_id))
         assert found["flq_worker_wire_bytes_total", label] == worker["wire_bytes_up"]
-    assert found["flq_run_info", (("config_hash", master.service.config_hash), ("run_id", "local"))] == 1
+    assert found["flq_run_info", (("config_hash", master.run.config_hash), ("run_id", "local"))] == 1
 
 
 def test_what_boards_tell_is_there_and_what_they_do_not_tell_is_not(make_master, run_workers):
     master = make_master(*RUN)
     run_workers(master)
-    status = master.service.status
+    status = master.run.status
     status["worker_status"]["0"]["device"] = {"power_w": 2.5, "throttled": True, "energy_j": 40.0, "age_s": 1.0}
     found = {
         name: value

@@ -33,9 +33,8 @@ def begin(make_master):
     """Return a function that begins a run whose evaluator is away; returns master and evaluator."""
 
     def made(*overrides):
-        master = make_master(*RUN + overrides)
-        master.service._evaluator = Missing()
-        return master, master.service._evaluator
+        master = make_master(*RUN + overrides, evaluator=Missing())
+        return master, master.evaluator
 
     return made
 
@@ -45,7 +44,7 @@ def new_machine(master):
 
 
 def losses(master):
-    return [row.test_loss for row in master.service.record.rounds()]
+    return [row.test_loss for row in master.run.record.rounds()]
 
 
 @pytest.mark.parametrize("overrides", [(), ("memory=mirror", "thr_scale=2", "C=3"), ("model.ema=0.9",)])
@@ -53,14 +52,14 @@ def test_when_the_run_has_ended_they_are_evaluated_with_the_models_that_they_had
     caplog.set_level("INFO", "flq")
     master, evaluator = begin(*overrides)
     run_workers(master)
-    assert losses(master) == [None] * 7 and master.service.record.missed() == list(range(1, 8))
+    assert losses(master) == [None] * 7 and master.run.record.missed() == list(range(1, 8))
     evaluator.is_away = False
-    master.service.wait_for_evaluator()
+    master.run.wait_for_evaluations()
     assert losses(master) == [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]
     for seen in evaluator.seen.values():
         assert len(seen) == 2 and seen[0] == seen[1]
     assert "7 rounds were evaluated late, from the journal" in caplog.text and "no test results" not in caplog.text
-    master.service.finish()
+    master.run.finish()
     assert [row["test loss"] for row in master.table("Rounds")] == losses(master)
 
 
@@ -72,7 +71,7 @@ def test_rounds_before_the_oldest_snapshot_stay_empty_and_this_is_said_once(begi
         oldest, _ = next(found)
     assert oldest > 1
     evaluator.is_away = False
-    master.service.wait_for_evaluator()
+    master.run.wait_for_evaluations()
     assert losses(master) == [None] * (oldest - 1) + [float(index) for index in range(oldest, 8)]
     said = "%d rounds have no test results, the last of them is round %d" % (oldest - 1, oldest - 1)
     assert caplog.text.count(said) == 1
@@ -81,7 +80,7 @@ def test_rounds_before_the_oldest_snapshot_stay_empty_and_this_is_said_once(begi
 def test_while_the_evaluator_is_still_away_one_more_attempt_is_enough(begin, run_workers, caplog):
     master, evaluator = begin()
     run_workers(master)
-    master.service.wait_for_evaluator()
+    master.run.wait_for_evaluations()
     assert [len(evaluator.seen[index]) for index in range(1, 8)] == [2] + [1] * 6
     assert "7 rounds have no test results, the last of them is round 7" in caplog.text
 
@@ -91,7 +90,7 @@ def test_rounds_that_a_stuck_evaluator_has_never_answered_are_counted_too(begin,
     evaluator.evaluate = lambda round_index, vectors, done: round_index > 2 or done(round_index, Evaluated(loss=1.0))
     evaluator.wait_until_idle = lambda timeout_s: False
     run_workers(master)
-    master.service.wait_for_evaluator()
+    master.run.wait_for_evaluations()
     assert "the evaluator has not finished" in caplog.text
     assert "5 rounds have no test results, the last of them is round 7" in caplog.text
 
@@ -99,7 +98,7 @@ def test_rounds_that_a_stuck_evaluator_has_never_answered_are_counted_too(begin,
 def test_models_are_made_again_while_the_run_goes_on(begin):
     master, evaluator = begin()
     workers = [HttpWorker(master, worker_id, waits=False) for worker_id in range(2)]
-    while len(master.service.record.rounds()) < 3:
+    while len(master.run.record.rounds()) < 3:
         for worker in workers:
             worker.step()
     with closing(master.store.past_models(new_machine(master))) as found:
@@ -115,12 +114,12 @@ def test_models_are_made_again_while_the_run_goes_on(begin):
 def test_without_a_snapshot_nothing_is_made_and_the_end_is_as_it_was(begin, run_workers, caplog):
     master, evaluator = begin()
     run_workers(master)
-    folder = os.path.join(os.path.dirname(master.service.results.workbook), "snapshots")
+    folder = os.path.join(os.path.dirname(master.run.results.workbook), "snapshots")
     for name in os.listdir(folder):
         os.remove(os.path.join(folder, name))
     with pytest.raises(FlqError, match="no snapshot in .* can be read"):
         next(master.store.past_models(new_machine(master)))
     evaluator.is_away = False
-    master.service.wait_for_evaluator()
+    master.run.wait_for_evaluations()
     assert "missed rounds are not evaluated: no snapshot in" in caplog.text
     assert losses(master) == [None] * 7

@@ -54,7 +54,7 @@ def test_the_round_is_how_many_rounds_the_model_holds(make_master):
         worker.step()
     assert master.status()["current_round"] == 1
     assert json.loads(master.send("GET", "/get_global_model")[2])["round"] == 0  # round 1 is not in it yet
-    start = master.service.published[1]
+    start = master.run.published[1]
     while master.status()["current_round"] < 2:
         worker.step()
     answer = json.loads(master.send("GET", "/get_global_model")[2])
@@ -89,7 +89,7 @@ def test_a_model_too_large_for_json_is_422_and_says_what_to_ask_for(make_master,
 
 def test_a_304_makes_nothing(make_master, monkeypatch):
     master = make_master(*RUN)
-    monkeypatch.setattr(master.service.model_files, "form", lambda wanted: pytest.fail("it is made"))
+    monkeypatch.setattr(master.run.model_files, "form", lambda wanted: pytest.fail("it is made"))
     assert master.send("GET", "/get_global_model", headers={"If-None-Match": '"local-0-json"'})[0] == 304
 
 
@@ -113,7 +113,7 @@ def test_an_evaluator_that_is_busy_is_503_with_retry_after(make_master, monkeypa
         raise Unavailable("the evaluator is busy", "try again")
 
     master = make_master(*RUN)
-    monkeypatch.setattr(master.service._evaluator, "export", busy)
+    monkeypatch.setattr(master.evaluator, "export", busy)
     answer = master.send("GET", "/get_global_model?format=keras")
     assert_refused(answer, 503)
     assert int(answer[1]["Retry-After"]) > 0
@@ -125,7 +125,7 @@ def test_a_keras_file_comes_as_a_file(make_master, monkeypatch):
             stream.write(b"a Keras file")
 
     master = make_master(*RUN)
-    monkeypatch.setattr(master.service._evaluator, "export", export)
+    monkeypatch.setattr(master.evaluator, "export", export)
     for wanted, kind in ("keras", "application/zip"), ("h5", "application/x-hdf5"):
         code, headers, body = master.send("GET", "/get_global_model?format=" + wanted)
         assert (code, body, headers["Content-Type"]) == (200, b"a Keras file", kind)
@@ -138,4 +138,4 @@ def test_who_would_take_a_thread_from_the_workers_is_told_to_come_again(make_mas
     none_left = threading.BoundedSemaphore(1)
     with none_left, app.test_request_context("/get_global_model"):
         with pytest.raises(Unavailable, match="too many requests"):
-            views.model_for_people(master.service.model_files, none_left)
+            views.model_for_people(master.run.model_files, none_left)

@@ -46,7 +46,7 @@ def test_a_worker_with_many_problems_leaves_room_for_other_lines():
 def test_the_news_of_a_run_say_who_came_and_how_it_ended(make_master, run_workers):
     master = make_master("system.total_workers=2", "system.min_workers=2", "system.max_rounds=2")
     run_workers(master)
-    items = master.service.news.newest()
+    items = master.run.feed.news.newest()
     assert [item.kind for item in items] == ["began", "joined", "joined", "ended"]
     assert sorted(item.worker_id for item in items[1:3]) == [0, 1]
     assert (items[-1].text, items[-1].round_index) == ("2 rounds are done", 2)

@@ -11,6 +11,7 @@ from local_master import WAIT_S
 
 from flq.master import command_line, program
 from flq.master.runtime import assembly
+from flq.systemd import Watchdog
 
 
 @pytest.fixture
@@ -25,14 +26,14 @@ def running(make_master, monkeypatch):
 
     monkeypatch.setattr(assembly.signal, "signal", set_handler)
     master = make_master("system.total_workers=1", "system.min_workers=1")
-    monkeypatch.setattr(master.service, "start", lambda: None)  # the fixture has started both
+    monkeypatch.setattr(master.run, "start", lambda: None)  # the fixture has started both
     monkeypatch.setattr(master.server, "start", lambda: None)
     system = SimpleNamespace(linger_s=1e300, min_workers=1)  # beyond what any clock can count
     config = SimpleNamespace(system=system, model=SimpleNamespace(name="quadratic"))
     args = argparse.Namespace(host="127.0.0.1", keep_serving=True, tls_cert=None, token_file="tokens")
     thread = threading.Thread(
         target=lambda: codes.append(
-            assembly.until_the_end(args, master.service, master.server, config, master.broadcast)
+            assembly.until_the_end(args, master.run, master.server, config, master.broadcast, Watchdog({}))
         ),
         daemon=True,
     )
@@ -44,8 +45,8 @@ def running(make_master, monkeypatch):
 
 
 def test_a_signal_that_interrupts_a_wait_stops_the_master(running):
-    # It interrupts the main thread within released.wait(), which holds this lock: it may not need it.
-    with running.master.service.released._cond:
+    # It interrupts the main thread within ending.wait_released(), which holds this lock: it may not need it.
+    with running.master.run.ending._changed:
         handling = threading.Thread(target=running.handlers[signal.SIGTERM], args=(signal.SIGTERM, None), daemon=True)
         handling.start()
         handling.join(WAIT_S)
@@ -99,7 +100,7 @@ def test_what_nobody_expects_is_one_sentence_and_its_trace_is_in_the_log(
 
 
 def test_a_run_without_a_workbook_is_exit_code_1(running, monkeypatch):
-    monkeypatch.setattr(running.master.service, "_save_workbook", lambda totals: None)
+    monkeypatch.setattr(running.master.run.results, "save_workbook", lambda make: None)
     code, _, body = running.master.send("POST", "/stop")
     assert code == 500 and b"not written" in body
     running.thread.join(WAIT_S)

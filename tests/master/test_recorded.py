@@ -19,7 +19,7 @@ RUN = ("system.total_workers=2", "system.min_workers=2", "system.max_rounds=3")
 
 
 def folder_of(master):
-    return os.path.dirname(master.service.results.workbook)
+    return os.path.dirname(master.run.results.workbook)
 
 
 def test_words_are_those_of_the_master():
@@ -32,13 +32,13 @@ def test_words_are_those_of_the_master():
 def test_an_ended_run_is_what_the_master_shows_and_its_workbook_says(make_master, run_workers):
     master = make_master(*RUN)
     run_workers(master)
-    master.service.finish()  # which writes down the last test results
+    master.run.finish()  # which writes down the last test results
     found = read_journal(folder_of(master))
     assert (found.run_id, found.settings) == ("local", master.settings)
-    assert found.rows == master.service.record.rounds() and len(found.rows) == 3
-    assert found.roll_calls == master.service.record.roll_calls()
+    assert found.rows == master.run.record.rounds() and len(found.rows) == 3
+    assert found.roll_calls == master.run.record.roll_calls()
     (by_folder,) = find_runs(folder_of(master), "results")
-    (by_workbook,) = find_runs(master.service.results.workbook, "results")
+    (by_workbook,) = find_runs(master.run.results.workbook, "results")
     assert by_folder.curve.equals(by_workbook.curve)
     assert by_folder._replace(name="", curve=0, settings=0) == by_workbook._replace(name="", curve=0, settings=0)
     assert by_folder.settings["b_up"] == by_workbook.settings["b_up"]
@@ -47,7 +47,7 @@ def test_an_ended_run_is_what_the_master_shows_and_its_workbook_says(make_master
 def test_a_run_is_read_while_it_goes_on_and_goes_on(make_master):
     master = make_master("system.total_workers=1", "system.min_workers=1", "system.max_rounds=4")
     worker = HttpWorker(master, 0, waits=False)
-    while len(master.service.record.rounds()) < 2:
+    while len(master.run.record.rounds()) < 2:
         worker.step()
     before = len(read_journal(folder_of(master)).rows)
     assert before >= 2

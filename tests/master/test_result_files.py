@@ -42,8 +42,8 @@ def listed(master):
 def test_the_files_are_listed_when_they_are_there(make_master):
     master = make_master(*RUN)
     assert [file["name"] for file in listed(master)] == ["config.json"]
-    master.service.stop("stopped by the test")
-    folder = os.path.dirname(master.service.results.workbook)
+    master.run.stop("stopped by the test")
+    folder = os.path.dirname(master.run.results.workbook)
     assert listed(master) == [
         {"name": name, "kind": kind, "bytes": os.path.getsize(os.path.join(folder, name))}
         for name, kind in ((WORKBOOK, "workbook"), ("config.json", "configuration"), ("model.npz", "model"))
@@ -56,7 +56,7 @@ def test_the_files_are_listed_when_they_are_there(make_master):
 def test_each_is_sent_as_it_lies_there(make_master, run_workers):
     master = make_master(*RUN)
     model = run_workers(master)
-    folder = os.path.dirname(master.service.results.workbook)
+    folder = os.path.dirname(master.run.results.workbook)
     for file in listed(master):
         code, headers, body = master.send("GET", "/results/" + file["name"])
         with open(os.path.join(folder, file["name"]), "rb") as stream:
@@ -85,7 +85,7 @@ def test_the_configuration_is_one_that_the_master_takes(make_master, tmp_path):
 
 def test_the_masters_address_stands_in_no_result_file(make_master):
     master = make_master("system.master_url=http://192.0.2.7:5000", *RUN)
-    master.service.stop("stopped by the test")
+    master.run.stop("stopped by the test")
     body = master.send("GET", "/results/config.json")[2]
     assert json.loads(body) == as_shown(master.settings) and b"192.0.2.7" not in body
     keys = [row[1] for row in master.sheets()["Config"]]
@@ -123,9 +123,9 @@ def test_what_is_not_listed_is_404(master, name):
 
 def test_a_file_that_has_gone_is_404(make_master, monkeypatch):
     master = make_master(*RUN)
-    files = master.service.results.files()
+    files = master.run.results.files()
     os.remove(files[0].path)
-    monkeypatch.setattr(master.service.results, "files", lambda: files)  # as it was a moment ago
+    monkeypatch.setattr(master.run.results, "files", lambda: files)  # as it was a moment ago
     assert_refused(master.send("GET", "/results/config.json"), 404)
 
 
@@ -151,7 +151,7 @@ def test_a_data_set_of_ones_own_names_the_workbook_without_its_folder(name, expe
 
 def test_figures_are_listed_and_sent_as_pictures_to_be_saved(make_master):
     master = make_master(*RUN)
-    folder = os.path.join(os.path.dirname(master.service.results.workbook), "figures", "local")
+    folder = os.path.join(os.path.dirname(master.run.results.workbook), "figures", "local")
     os.makedirs(folder)
     contents = {"loss.png": b"\x89PNG", "loss.svg": b"<svg><script>alert(1)</script></svg>"}
     for name, content in dict(contents, **{"own.svg": b"", "loss.svg.part": b""}).items():

@@ -18,6 +18,7 @@ from flq.protocol import worker_events
 from flq.protocol.events import RoundReport, Tick
 from flq.protocol.records import LATE, LOST, REFUSED, SKIPPED, UPLOADED, Member
 from flq.report.summary import summary
+from flq.run_end import Stage
 
 RUN = ("system.total_workers=2", "system.min_workers=2", "system.max_rounds=3")
 AFTER = {
@@ -47,7 +48,7 @@ def assert_adds_up(master):
 
 def test_stop_says_why_the_workbook_is_not_written_and_the_end_tries_again(make_master, monkeypatch):
     master = make_master(*RUN)
-    path = master.service.results.workbook
+    path = master.run.results.workbook
     with monkeypatch.context() as patch:
         patch.setattr(artifacts, "write_workbook", no_space)
         code, _, body = master.send("POST", "/stop")
@@ -57,21 +58,21 @@ def test_stop_says_why_the_workbook_is_not_written_and_the_end_tries_again(make_
     assert "make room" in answer["hint"]
     assert not os.path.exists(path)
     assert os.path.exists(os.path.join(os.path.dirname(path), "model.npz"))  # one does not need the other
-    master.service.finish()
+    master.run.finish()
     assert os.path.exists(path)
     assert json.loads(master.send("POST", "/stop")[2])["results_saved"] == path
 
 
 def test_a_model_that_can_not_be_written_leaves_the_workbook(make_master, monkeypatch):
     master = make_master(*RUN)
-    folder = os.path.dirname(master.service.results.workbook)
+    folder = os.path.dirname(master.run.results.workbook)
     with monkeypatch.context() as patch:
         patch.setattr(artifacts, "save_npz", no_space)
         code, _, body = master.send("POST", "/stop")
     path = os.path.join(folder, "model.npz")
     assert code == 500 and "model.npz is not written: No space left on device: %s" % path in json.loads(body)["detail"]
-    assert os.path.exists(master.service.results.workbook) and not os.path.exists(path)
-    master.service.finish()
+    assert os.path.exists(master.run.results.workbook) and not os.path.exists(path)
+    master.run.finish()
     assert os.path.exists(path)
 
 
@@ -80,16 +81,16 @@ def test_a_bug_is_named_too(make_master, monkeypatch):
     monkeypatch.setattr(artifacts, "write_workbook", lambda *_: {}["bug"])
     code, _, body = master.send("POST", "/stop")
     assert code == 500 and b"KeyError: 'bug'" in body
-    master.service.finish()
+    master.run.finish()
     with pytest.raises(FlqError, match="KeyError: 'bug'"):
-        master.service.results.check()
+        master.run.results.check()
 
 
 @pytest.mark.parametrize("spoil", [lambda path: path.write_text(""), lambda path: path.symlink_to(path / "gone")])
 def test_where_no_folder_of_results_can_be_made_they_move_to_that_of_temporary_files(
     make_master, tmp_path, caplog, monkeypatch, spoil
 ):
-    written = make_master(*RUN).service.results
+    written = make_master(*RUN).run.results
     spoil(tmp_path / "no_folder")
     (tmp_path / "temporary").mkdir()
     monkeypatch.setattr(artifacts.tempfile, "gettempdir", lambda: str(tmp_path / "temporary"))
@@ -103,14 +104,14 @@ def test_where_no_folder_of_results_can_be_made_they_move_to_that_of_temporary_f
 
 def test_a_workbook_is_written_again_only_if_it_says_something_new(make_master, monkeypatch):
     master = make_master(*RUN)
-    master.service.stop("stopped by the test")
-    master.service.finish()
+    master.run.stop("stopped by the test")
+    master.run.finish()
     calls = []
     monkeypatch.setattr(artifacts, "write_workbook", lambda *_: calls.append(1))
-    master.service.finish()
+    master.run.finish()
     assert calls == []
     master.meter.add(0, Wire(1, 0))
-    master.service.finish()
+    master.run.finish()
     assert calls == [1]
 
 
@@ -122,8 +123,8 @@ def test_an_answer_to_a_round_that_is_stopped_stands_in_the_summary(make_master)
             worker.step()
     while master.machine.members[0].tally[UPLOADED] == 0:
         assert workers[0].step()
-    master.service.stop("stopped by the test")
-    master.service.finish()
+    master.run.stop("stopped by the test")
+    master.run.finish()
     pairs = assert_adds_up(master)
     assert (pairs["rounds"], pairs["uploads"], pairs["answers after the last round"]) == (0, 1, 1)
     assert pairs["payload up (bits)"] > 4 * 40
@@ -135,7 +136,7 @@ def test_the_final_workbook_has_every_byte(make_master, run_workers):
     run_workers(master)
     assert master.send("GET", "/status")[0] == 200
     master.server.stop()
-    master.service.finish()
+    master.run.finish()
     pairs, wire = assert_adds_up(master), master.meter.of_workers()
     assert (pairs["wire up (bytes)"], pairs["wire down (bytes)"]) == wire
     assert pairs["wire of other peers (bytes)"] == sum(master.meter.of_others()) > 0
@@ -188,25 +189,25 @@ def test_the_newest_evaluation_is_that_of_the_latest_round():
 
 
 def test_rounds_whose_models_a_restored_master_does_not_know_count_as_tested(make_master):
-    service, report = make_master(*RUN).service, RoundReport(0, {}, *[0] * 11)
+    run, report = make_master(*RUN).run, RoundReport(0, {}, *[0] * 11)
     for round_index in range(1, 5):
-        service.record.add_round(Closed(report._replace(round_index=round_index), Wire()))
-    service._evaluate_restored(3)
-    assert [service.record.is_untested(round_index) for round_index in range(1, 6)] == [False] * 3 + [True, False]
-    assert [row.test_loss for row in service.record.rounds()] == [None, None, 3.0, None]
+        run.record.add_round(Closed(report._replace(round_index=round_index), Wire()))
+    run._evaluations.resume_at(3, run.machine.model.state)
+    assert [run.record.is_untested(round_index) for round_index in range(1, 6)] == [False] * 3 + [True, False]
+    assert [row.test_loss for row in run.record.rounds()] == [None, None, 3.0, None]
 
 
 def test_the_status_is_not_made_for_every_event_of_a_crowd(make_master, monkeypatch):
     master = make_master(*RUN)
-    owner, made, goes_on = master.service._owner, [], threading.Event()
-    monkeypatch.setattr("flq.master.runtime.run.PUBLISH_S", 60.0)
+    loop, made, goes_on = master.run._loop, [], threading.Event()
+    monkeypatch.setattr("flq.master.live.board.PUBLISH_S", 60.0)
     monkeypatch.setattr("flq.master.runtime.run.status_of", lambda *_: made.append(1) or {"made": len(made)})
     handle = master.machine.handle
     monkeypatch.setattr(master.machine, "handle", lambda *args: goes_on.wait(20) and handle(*args))
     for _ in range(200):
-        owner.tell(Tick())
+        loop.tell(Tick())
     goes_on.set()
-    master.service.stop("stopped by the test")
+    master.run.stop("stopped by the test")
     assert 1 <= len(made) < 20
 
 
@@ -216,8 +217,8 @@ def test_leases_that_end_after_the_run_leave_the_results_as_they_are(make_master
     while not all(isinstance(worker.action, worker_events.CallPoll) for worker in workers):
         for worker in workers:
             worker.step()
-    master.service.stop("stopped by the test")  # nobody asks again
-    assert master.service.heard.wait(60)  # their leases have ended
-    master.service.finish()
+    master.run.stop("stopped by the test")  # nobody asks again
+    assert master.run.ending.wait(Stage.TOLD, 60)  # their leases have ended
+    master.run.finish()
     assert [row["state"] for row in master.table("Workers")] == ["present", "present"]
     assert master.summary()["workers lost"] == "none"

@@ -11,12 +11,13 @@ from openpyxl import load_workbook
 
 from flq.report.__main__ import main
 from flq.report.recorded import read_journal
+from flq.run_end import KEY, end_of
 
 RUN = ("system.total_workers=2", "system.min_workers=2", "system.max_rounds=3")
 
 
 def folder_of(master):
-    return os.path.dirname(master.service.results.workbook)
+    return os.path.dirname(master.run.results.workbook)
 
 
 def sheets_of(path):
@@ -39,9 +40,9 @@ def device(joules):
 def test_of_a_run_that_has_ended_it_is_the_masters(make_master, run_workers, tmp_path):
     master = make_master(*RUN)
     for joules in 1.0, 5.0:
-        master.service.take_report(1, device(joules))
+        master.run.take_report(1, device(joules))
     run_workers(master)
-    master.service.finish()
+    master.run.finish()
     sheets = master.sheets()
     assert len(sheets["Rounds"]) == 4 and "energy of 1 of 2 workers (J)" in dict(row[:2] for row in sheets["Summary"])
     assert rewritten(folder_of(master), tmp_path / "again.xlsx") == sheets
@@ -50,11 +51,11 @@ def test_of_a_run_that_has_ended_it_is_the_masters(make_master, run_workers, tmp
 def test_of_a_run_that_was_stopped_in_a_round_it_is_the_masters(make_master, tmp_path):
     master = make_master(*RUN)
     workers = [HttpWorker(master, worker_id, waits=False) for worker_id in range(2)]
-    while len(master.service.record.rounds()) < 2:
+    while len(master.run.record.rounds()) < 2:
         for worker in workers:
             worker.step()
-    master.service.stop("somebody wants it")
-    master.service.finish()
+    master.run.stop("somebody wants it")
+    master.run.finish()
     assert rewritten(folder_of(master), tmp_path / "again.xlsx") == master.sheets()
 
 
@@ -69,7 +70,7 @@ def test_of_a_run_that_was_killed_before_its_end_was_written_down_only_the_last_
         shutil.copy(os.path.join(folder_of(master), name), str(killed))
     assert not any(name.endswith(".xlsx") for name in os.listdir(str(killed)))
     sheets = rewritten(str(killed), tmp_path / "again.xlsx")
-    master.service.finish()
+    master.run.finish()
     expected = master.sheets()
     for name in "Roll-call", "Config", "Read me":
         assert sheets[name] == expected[name]
@@ -82,7 +83,7 @@ def test_of_a_run_that_was_killed_before_its_end_was_written_down_only_the_last_
 def test_of_a_run_that_goes_on_it_says_so_and_goes_beside_its_folder(make_master, tmp_path, capsys):
     master = make_master("system.total_workers=1", "system.min_workers=1", "system.max_rounds=4")
     worker = HttpWorker(master, 0, waits=False)
-    while len(master.service.record.rounds()) < 2:
+    while len(master.run.record.rounds()) < 2:
         worker.step()
     folder, name = os.path.split(folder_of(master))
     assert main(["workbook", name, "--results_dir", folder]) == 0
@@ -99,12 +100,13 @@ def test_of_a_run_that_goes_on_it_says_so_and_goes_beside_its_folder(make_master
 def old(make_master, run_workers, tmp_path):
     """Return the folder of a run as FLQ 0.1.0 has left it, and the workbook that the master wrote."""
     master = make_master(*RUN)
-    master.service.take_report(1, device(1.0))
-    master.service.take_report(1, device(5.0))
+    master.run.take_report(1, device(1.0))
+    master.run.take_report(1, device(5.0))
     run_workers(master)
-    master.service.finish()
+    master.run.finish()
     found = read_journal(folder_of(master))
-    about = {key: value for key, value in found.about.items() if key not in ("totals", "reason", "number")}
+    about = {key: value for key, value in found.about.items() if key not in ("totals", "number", KEY)}
+    about["ended"] = end_of(found.about).reason
     folder = tmp_path / "old"
     folder.mkdir()
     rounds = [
@@ -112,7 +114,7 @@ def old(make_master, run_workers, tmp_path):
             closed.report.round_index,
             json.dumps({"report": closed.report._asdict(), "wire": closed.wire, "energy_j": closed.energy_j}),
         )
-        for closed in master.service.record._closed.values()
+        for closed in master.run.record._closed.values()
     ]
     tested = [(row.round_index, json.dumps([row.test_loss, None, None, None])) for row in found.rows]
     joins = [

@@ -98,7 +98,7 @@ def test_without_its_folder_a_run_decides_nothing_and_when_it_is_back_it_goes_on
     master = make_master(*RUN)
     run = os.path.dirname(master.store._journal.path)
     worker = HttpWorker(master, 0, waits=False)
-    while len(master.service.record.rounds()) < 2:
+    while len(master.run.record.rounds()) < 2:
         worker.step()
     os.rename(run, run + "_away")
     thread = threading.Thread(target=worker.run, daemon=True)
@@ -107,9 +107,9 @@ def test_without_its_folder_a_run_decides_nothing_and_when_it_is_back_it_goes_on
     journal = sqlite3.connect(os.path.join(run + "_away", JOURNAL))
     (n_rounds,) = journal.execute("SELECT COUNT(*) FROM rounds").fetchone()
     journal.close()
-    assert n_rounds == len(master.service.record.rounds()) < 4
+    assert n_rounds == len(master.run.record.rounds()) < 4
     assert not os.path.exists(run)  # nothing has made it anew
     os.rename(run + "_away", run)
     thread.join(WAIT_S)
     assert worker.action.code == 0 and master.status()["problem"] is None
-    assert [row.round_index for row in master.service.record.rounds()] == [1, 2, 3, 4]
+    assert [row.round_index for row in master.run.record.rounds()] == [1, 2, 3, 4]

@@ -6,11 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from journalled import begin, end
-from old_journal import old_journal
+from old_journal import make_format_4, old_journal
 
 from flq.errors import ConfigError, FlqError
 from flq.master.storage import run_index
-from flq.master.storage.resume import take_up
+from flq.master.storage.resume import resume_run
 from flq.master.storage.run_index import claim, last_run, newest_unfinished
 
 HOUR = 3600
@@ -49,7 +49,7 @@ def test_the_run_that_began_last_is_the_newest_though_the_clock_was_set_back(res
     clock(NOON - HOUR)
     second = begin(results_dir)
     assert second < first and newest_unfinished(results_dir).run_dir == second
-    past = take_up("", results_dir)
+    past = resume_run("", results_dir)
     past.journal.close()
     past.lock.close()
     assert past.run_dir == second
@@ -68,7 +68,7 @@ def test_a_run_that_goes_on_is_rid_of_what_a_killed_master_was_writing(results_d
     ):
         with open(os.path.join(run_dir, name), "w"):
             pass
-    past = take_up("", results_dir)
+    past = resume_run("", results_dir)
     past.journal.close()
     past.lock.close()
     os.unlink(os.path.join(run_dir, "lock"))
@@ -132,10 +132,27 @@ def test_an_unfinished_run_of_an_older_format_is_named_and_never_before_a_newer_
     clock(NOON)
     old = begin_with_format_3(results_dir)
     assert newest_unfinished(results_dir) is None
-    assert "run %s is not finished, but is left out: its journal has format 3" % old in caplog.text
+    assert (
+        "run %s is not finished, but is left out: its journal has format 3; finish it with FLQ 0.1.0" % old
+        in caplog.text
+    )
     clock(NOON - HOUR)
     new = begin(results_dir)
     assert newest_unfinished(results_dir).run_dir == new
+
+
+def test_so_is_one_of_the_release_before_this(results_dir, caplog):
+    new, old, over = begin(results_dir), begin(results_dir), begin(results_dir)
+    make_format_4(old)
+    make_format_4(over, ended="it is over")
+    assert newest_unfinished(results_dir).run_dir == new
+    assert "run %s is not finished, but is left out: its journal has format 4; finish it with FLQ 0.2.0" % old in (
+        caplog.text
+    )
+    assert over not in caplog.text
+    end(new)
+    assert last_run(results_dir).run_dir == over and last_run(results_dir).end.reason == "it is over"
+    assert run_index._see(begin(results_dir)).number == 4
 
 
 @pytest.mark.parametrize("is_newer", [True, False])
@@ -146,7 +163,7 @@ def test_with_a_damaged_journal_no_other_run_is_taken_in_silence(results_dir, is
         FlqError, match="not known which run is the newest: %s.* can not be read.*--resume NAME" % run_dirs[is_newer]
     ):
         newest_unfinished(results_dir)
-    past = take_up(os.path.basename(run_dirs[not is_newer]), results_dir)  # by its name it goes on
+    past = resume_run(os.path.basename(run_dirs[not is_newer]), results_dir)  # by its name it goes on
     past.journal.close()
     past.lock.close()
     assert run_index._see(begin(results_dir)).number == (2 if is_newer else 3)
@@ -162,7 +179,7 @@ def test_of_a_run_and_its_copy_none_is_taken_in_silence(results_dir, has_ended):
     with pytest.raises(ConfigError, match="%s and %s have the same number" % (run_dir, copy)):
         newest_unfinished(results_dir)
     with pytest.raises(ConfigError, match="hold the same run %s" % os.path.basename(run_dir)):
-        take_up("copy", results_dir)
+        resume_run("copy", results_dir)
 
 
 def test_a_link_to_a_run_is_no_copy(results_dir):
@@ -170,6 +187,6 @@ def test_a_link_to_a_run_is_no_copy(results_dir):
     for name in "0_link", "link":
         os.symlink(run_dir, os.path.join(results_dir, name))
     assert newest_unfinished(results_dir).run_dir == run_dir
-    past = take_up("link", results_dir)
+    past = resume_run("link", results_dir)
     past.journal.close()
     past.lock.close()

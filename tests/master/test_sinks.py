@@ -198,7 +198,7 @@ def test_the_watchers_of_a_run_hear_of_rounds_and_of_its_end(make_master, run_wo
             lines.append(line_of(message))
 
     master = make_master("system.total_workers=2", "system.min_workers=2", "system.max_rounds=3")
-    master.service._watchers._watchers.append(Ear())
+    master.run.feed._sinks._watchers.append(Ear())
     run_workers(master)
     heard = list(read(lines))
     rounds = [message for message in heard if type(message).__name__ == "Round"]
@@ -208,5 +208,5 @@ def test_the_watchers_of_a_run_hear_of_rounds_and_of_its_end(make_master, run_wo
         "Happened"
     ] * 3 + ["Ended"]
     assert [row.rounds for row in heard[-1].workers] == [3, 3]
-    again = master.service._began()
+    again = master.run._began()
     assert again.run_id == "local" and again.rounds == rounds

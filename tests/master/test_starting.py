@@ -74,7 +74,7 @@ def test_streams_that_began_before_the_run_count_with_those_of_the_run(starting,
             stack.callback(viewer.close)
             viewer.request("GET", "/events")
             assert viewer.getresponse().status == 200
-        starting.switch.app = create_app(make_master(*RUN).service, starting.gate, starting.broadcast)
+        starting.switch.app = create_app(make_master(*RUN).run, starting.gate, starting.broadcast)
         assert_refused(starting.send("GET", "/events"), 503)
 
 

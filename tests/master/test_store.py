@@ -13,11 +13,12 @@ from flq.core.rng import start_values
 from flq.engines.simulation import simulate
 from flq.errors import ConfigError, Conflict, Unavailable
 from flq.master.storage import store as store_module
-from flq.master.storage.journal import Batch, reopen
-from flq.master.storage.resume import begin_journal, check_may_go_on, differences, hold, take_up
+from flq.master.storage.journal import Batch, open_journal
+from flq.master.storage.resume import begin_journal, check_may_resume, differences, hold, resume_run
 from flq.master.storage.run_index import alone, make_run_folder
 from flq.master.storage.store import Store
 from flq.protocol.master_machine import MasterMachine
+from flq.run_end import KEY, RunEnd, Stage, end_of
 
 SMALL = ("system.total_workers=2", "system.min_workers=2", "system.max_rounds=7", "system.snapshot_every=2")
 
@@ -33,14 +34,14 @@ def test_the_journal_of_a_run_leads_to_its_model(make_master, tmp_path):
     master = make_master(*SMALL)
     for thread in in_threads([HttpWorker(master, worker_id) for worker_id in range(2)]):
         thread.join(WAIT_S)
-    master.service.saved.wait(WAIT_S)
+    master.run.ending.wait(Stage.SAVED, WAIT_S)
     expected = simulate(master.settings)
     assert master.machine.model.state.model.tobytes() == expected.model.tobytes()
     master.store.snapshots.wait()
-    journal = reopen(str(tmp_path / "master0"))
+    journal = open_journal(str(tmp_path / "master0"))
     machine = MasterMachine(master.machine.options, start_values(master.layout, 0))  # another start: it is not used
     restored, closed = [], []
-    reason = Store(str(tmp_path / "master0"), journal, 2, 2).revive(machine, restored.append, closed.append)
+    reason = Store(str(tmp_path / "master0"), journal, 2, 2).replay(machine, restored.append, closed.append)
     assert reason == "7 rounds are done"
     assert machine.model.state.model.tobytes() == expected.model.tobytes()
     again = [effect.report.round_index for effect in closed]  # after the newest snapshot
@@ -56,19 +57,19 @@ def test_a_run_has_ended_for_good_when_its_master_has(make_master, tmp_path):
     master = make_master(*SMALL)
     for thread in in_threads([HttpWorker(master, worker_id) for worker_id in range(2)]):
         thread.join(WAIT_S)
-    assert master.service.saved.wait(WAIT_S)
+    assert master.run.ending.wait(Stage.SAVED, WAIT_S)
 
     def ended():
-        journal = reopen(str(tmp_path / "master0"))
+        journal = open_journal(str(tmp_path / "master0"))
         try:
-            return journal.about()["ended"]
+            return end_of(journal.about())
         finally:
             journal.close()
 
-    assert ended() is None  # killed now, it could be taken up again, and tell whoever has not heard
-    master.service.finish()
+    assert ended()[:2] == (Stage.ENDED, "7 rounds are done")  # killed now, it could be resumed, and tell the others
+    master.run.finish()
     master.close()
-    assert ended() == "7 rounds are done"
+    assert ended() == (Stage.OVER, "7 rounds are done", [0, 1])
 
 
 def test_while_the_journal_can_not_be_written_nobody_is_answered_and_then_everybody(make_master, monkeypatch):
@@ -158,18 +159,42 @@ def test_another_configuration_is_refused_with_the_difference(make_master, tmp_p
     master = make_master(*SMALL)
     begun = tmp_path / "results" / "run"
     begin_journal(str(begun), "run", master.settings, master.layout).close()
-    past = take_up("run", str(tmp_path / "results"))
+    past = resume_run("run", str(tmp_path / "results"))
     with past.lock:
-        check_may_go_on(past, master.settings)
+        check_may_resume(past, master.settings)
         with pytest.raises(ConfigError, match="model.lr was 0.05 and is 0.1; model.name was 'quadratic' and is 'mlp'"):
-            check_may_go_on(past, settings_of(master, lr=0.1, name="mlp"))
+            check_may_resume(past, settings_of(master, lr=0.1, name="mlp"))
         begun = dict(master.settings, system=dict(master.settings["system"], max_rounds=8))
-        check_may_go_on(past, begun)  # it may grow
+        check_may_resume(past, begun)  # it may grow
         past.journal.write(Batch([], [], [(index, {}) for index in range(1, 6)], [], {}))
         for n_rounds in (3, 5):
             shorter = dict(master.settings, system=dict(master.settings["system"], max_rounds=n_rounds))
             with pytest.raises(ConfigError, match="has done 5 rounds already, got system.max_rounds = %d" % n_rounds):
-                check_may_go_on(past, shorter)
+                check_may_resume(past, shorter)
+    past.journal.close()
+
+
+def test_a_run_that_is_over_goes_on_only_if_its_last_round_has_closed(make_master, tmp_path):
+    master = make_master(*SMALL)
+    begin_journal(str(tmp_path / "results" / "run"), "run", master.settings, master.layout).close()
+    past = resume_run("run", str(tmp_path / "results"))
+    longer = dict(master.settings, system=dict(master.settings["system"], max_rounds=8))
+
+    def now(n_rounds, stage):
+        rows = [(index, {}) for index in range(1, n_rounds + 1)]
+        past.journal.write(Batch([], [], rows, [], {KEY: RunEnd(stage, "because").to_json()}))
+        return past._replace(about=past.journal.about())
+
+    with past.lock:
+        for stage in set(Stage) - {Stage.OVER}:  # its results may not be written
+            check_may_resume(now(5, stage), master.settings)
+            check_may_resume(now(5, stage), longer)
+        for settings in (master.settings, longer):
+            with pytest.raises(ConfigError, match="run run has ended: because .begin a new run"):
+                check_may_resume(now(5, Stage.OVER), settings)
+        with pytest.raises(ConfigError, match="run run has ended: because .raise it with --set system.max_rounds=N"):
+            check_may_resume(now(7, Stage.OVER), master.settings)
+        check_may_resume(now(7, Stage.OVER), longer)
     past.journal.close()
 
 
@@ -181,9 +206,9 @@ def test_differences_leave_out_what_can_not_change_the_model():
 
 def test_a_run_that_is_not_there_is_named(tmp_path):
     with pytest.raises(ConfigError, match="there is no unfinished run"):
-        take_up("", str(tmp_path))
+        resume_run("", str(tmp_path))
     with pytest.raises(ConfigError, match="there is no run 2026"):
-        take_up("2026", str(tmp_path))
+        resume_run("2026", str(tmp_path))
 
 
 def test_what_the_folder_takes_is_looked_at_anew_after_a_moment(tmp_path, monkeypatch):

@@ -79,7 +79,7 @@ def connect(master, certificates):
 def test_a_run_over_tls_makes_the_same_model_and_its_bytes_are_counted(master, client, run_workers):
     model = run_workers(master, {worker_id: client(worker_id) for worker_id in range(2)})
     assert np.array_equal(model, simulation.simulate(master.settings).model)
-    assert all(row.wire_bytes_up > row.frame_bytes_up > 0 for row in master.service.record.rounds())
+    assert all(row.wire_bytes_up > row.frame_bytes_up > 0 for row in master.run.record.rounds())
 
 
 def test_a_large_frame_passes_whole(tmp_path, adapter, client, run_workers):

@@ -101,7 +101,7 @@ def test_an_answered_poll_makes_room_for_the_next(polling):
         again.sendall(poll_of(workers[0]))
         assert again.recv(4096).startswith(b"HTTP/1.1 204 ")
         # The end of the run answers all that wait.
-        master.service.stop("stopped by the test")
+        master.run.stop("stopped by the test")
         assert first.recv(4096).startswith(b"HTTP/1.1 200 ")
         assert isinstance(workers[5].client.do(workers[5].action), worker_events.Polled)
 

@@ -275,7 +275,7 @@ def test_no_answer_and_no_log_shows_a_token(make_master, caplog):
                 if path != "/stop":
                     said += ask(master, method, path, token)[2]
     files = b"".join(
-        path.read_bytes() for path in sorted(Path(master.service.results.workbook).parent.rglob("*")) if path.is_file()
+        path.read_bytes() for path in sorted(Path(master.run.results.workbook).parent.rglob("*")) if path.is_file()
     )
     for secret in TOKENS["operator"], token_of_worker(0), "a-token-that-nobody-has":
         assert secret.encode() not in said and secret not in caplog.text and secret.encode() not in files
@@ -346,7 +346,7 @@ def test_strangers_do_not_disturb_a_run(make_master, run_workers):
             return super().do(action)
 
     run_workers(master, {worker_id: master.client(worker_id, UnderFire) for worker_id in range(2)})
-    assert len(master.service.record.rounds()) == 3
+    assert len(master.run.record.rounds()) == 3
     assert master.machine.totals.retransmitted_bytes == 0
 
 

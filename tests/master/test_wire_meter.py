@@ -106,7 +106,7 @@ def test_rounds_hold_the_wire_bytes_of_the_workers_and_more_than_the_frames(make
         master.send("GET", "/get_global_model")  # which must not count as the workers'
     model = run_workers(master)
     assert np.array_equal(model, simulation.simulate(master.settings).model)
-    rounds, total = master.service.record.rounds(), master.meter.of_workers()
+    rounds, total = master.run.record.rounds(), master.meter.of_workers()
     assert all(row.wire_bytes_up > row.frame_bytes_up > 0 for row in rounds)
     assert all(row.wire_bytes_down > row.frame_bytes_down > 0 for row in rounds)
     # What came after the last round: its verdicts, and that the run has ended.

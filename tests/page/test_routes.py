@@ -14,6 +14,7 @@ from waits import WAIT_S, wait_until
 from flq.master.http import limits
 from flq.master.live import broadcast, page
 from flq.master.live.page_files import page_files
+from flq.run_end import Stage
 
 RUN = ("system.total_workers=2", "system.min_workers=2", "system.max_rounds=3")
 CLOSED = ("security.open_status=false",)
@@ -181,7 +182,7 @@ def test_a_page_of_another_site_can_not_stop_the_run(make_master):
 def test_the_feed_is_what_has_happened(make_master, run_workers):
     master = make_master(*RUN)
     run_workers(master)
-    assert master.service.heard.wait(WAIT_S)  # then the status says so
+    assert master.run.ending.wait(Stage.TOLD, WAIT_S)  # then the status says so
     code, headers, body = master.send("GET", "/feed", token=None)
     feed = json.loads(body)
     assert code == 200 and headers["Content-Type"] == "application/json" and headers["Cache-Control"] == "no-cache"
@@ -212,7 +213,7 @@ def test_a_stream_tells_of_the_run_to_its_end(make_master, run_workers):
         events = stream.events()
         assert [next(events)[0] for _ in range(3)] == ["state", "rounds", "log"]
         run_workers(master)
-        assert master.service.heard.wait(WAIT_S)
+        assert master.run.ending.wait(Stage.TOLD, WAIT_S)
         master.broadcast.close()  # as the program does before it ends the server
         rest = [(kind, value) for kind, value in read_to_end(stream)]
     kinds = [kind for kind, _ in rest]
@@ -271,7 +272,7 @@ def test_streams_take_no_thread_from_workers(make_master, run_workers):
         for address in ["127.0.0.1"] * 4 + ["127.0.0.2"] * 4:
             assert stack.enter_context(Stream(master, address)).answer.status == 200
         run_workers(master)
-        assert len(master.service.record.rounds()) == 3
+        assert len(master.run.record.rounds()) == 3
 
 
 def test_a_viewer_that_has_gone_makes_room(make_master, monkeypatch):

@@ -5,7 +5,7 @@ from typing import Any, Dict, List
 from ...report.names import name_of_dataset
 from ...report.rows import RoundRow
 from ..records.round_log import Record
-from ..runtime.run import MasterService
+from ..runtime.run import Run
 from . import feed
 from .broadcast import Sources
 from .status import status_before
@@ -37,21 +37,21 @@ class Rows:
         return self._rows
 
 
-def sources_of(service: MasterService, settings: Dict[str, Dict[str, Any]]) -> Sources:
+def sources_of(run: Run, settings: Dict[str, Dict[str, Any]]) -> Sources:
     """Return the sources of a run."""
-    facts = _facts(settings, service.machine.options.layout.n_params)
-    rows = Rows(service.record)
-    max_rounds = service.machine.options.max_rounds
+    facts = _facts(settings, run.machine.options.layout.n_params)
+    rows = Rows(run.record)
+    max_rounds = run.machine.options.max_rounds
 
     def rounds() -> feed.Json:
         known = rows.newest()
         since = known[-feed.HISTORY - 1].round_index if len(known) > feed.HISTORY else 0
-        return feed.rounds_message(known, service.record.roll_calls(since), max_rounds, facts)
+        return feed.rounds_message(known, run.record.roll_calls(since), max_rounds, facts)
 
     return {
-        "state": lambda: feed.state_message(service.status, facts),
+        "state": lambda: feed.state_message(run.status, facts),
         "rounds": rounds,
-        "log": lambda: feed.log_message(service.news.newest()),
+        "log": lambda: feed.log_message(run.feed.news.newest()),
     }
 
 

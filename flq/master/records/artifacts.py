@@ -65,6 +65,9 @@ class Results:
     ----------
     workbook, model : str
         Their paths, whether they are there or not.
+    keras : str or None
+        Where the model goes as a Keras file; None if it has no such form.
+    run_dir, figures_dir : str
     """
 
     def __init__(
@@ -78,7 +81,9 @@ class Results:
     ) -> None:
         self.workbook = os.path.join(results_dir, workbook_name(settings, stamp))
         self.model = os.path.join(run_dir, "model.npz")
-        self._results_dir, self._run_dir, self._figures_dir = results_dir, run_dir, figures_dir
+        self.keras = None if settings["model"]["name"] == "quadratic" else os.path.join(run_dir, "model.keras")
+        self.figures_dir = figures_dir
+        self.run_dir, self._results_dir = run_dir, results_dir
         self._settings = without_address(settings)
         self._layout = layout
         self._writing = threading.Lock()
@@ -122,7 +127,7 @@ class Results:
             If it can not be written.
         """
         write_whole(
-            os.path.join(self._run_dir, "config.json"),
+            os.path.join(self.run_dir, "config.json"),
             lambda stream: stream.write(config_text(self._settings).encode("utf-8")),
         )
 
@@ -171,7 +176,7 @@ class Results:
         """Write to a new folder from now on, since that of the run is not where it was; return whether one was made."""
         for parent in (self._results_dir, tempfile.gettempdir()):
             try:
-                folder = _new_folder(parent, "%s_recovered" % os.path.basename(self._run_dir))
+                folder = _new_folder(parent, "%s_recovered" % os.path.basename(self.run_dir))
             except OSError as error:
                 logger.warning("the model cannot be saved in %s: %s", parent, error.strerror)
                 continue
@@ -185,8 +190,8 @@ class Results:
     def _paths(self, kinds: Sequence[str]) -> Dict[str, str]:
         """Return the paths of the result files of some kinds, and the kind of each; the workbook comes first."""
         paths = {self.workbook: "workbook"}
-        paths.update((os.path.join(self._run_dir, name), kind) for name, kind in KINDS.items())
-        paths.update((os.path.join(self._figures_dir, name), FIGURE) for name in FIGURES)
+        paths.update((os.path.join(self.run_dir, name), kind) for name, kind in KINDS.items())
+        paths.update((os.path.join(self.figures_dir, name), FIGURE) for name in FIGURES)
         return {path: kind for path, kind in paths.items() if kind in kinds}
 
     def _try(self, path: str, write: Callable[[], None]) -> None:

@@ -113,7 +113,7 @@ class Devices:
                 for worker_id, device in sorted(self._devices.items())
             ]
 
-    def restore(self, kept: Sequence[Sequence[Any]]) -> None:
+    def resume(self, kept: Sequence[Sequence[Any]]) -> None:
         """Take what :meth:`to_json` has returned; how old the reports are is not known any more."""
         with self._lock:
             for worker_id, report, first, before in kept:

@@ -1,7 +1,7 @@
 """The Flask application: routes turn requests into events, and replies into responses.
 
 No route touches the machine; reading, decoding and checking a frame happen here, in the
-request's own thread, so that the owner thread only ever gets messages that are valid.
+request's own thread, so that the event loop only gets messages that are valid.
 """
 
 import threading
@@ -21,7 +21,7 @@ from ..http.limits import All, Buckets, Rate
 from ..http.server import SPARE_THREADS, n_threads
 from ..live.broadcast import Broadcast
 from ..live.page import add_page
-from ..runtime.run import MasterService
+from ..runtime.run import Run
 from .base_app import RETRY_AFTER_S, base_app, integer, one_of
 from .openapi import add_openapi
 from .views import add_views, model_for_people
@@ -38,9 +38,9 @@ REGISTER_NUMBERS = (
 JOINS = Rate(0.5, 30)  # of one instance of a worker: each is journalled
 
 
-def create_app(service: MasterService, gate: Gate, broadcast: Broadcast) -> Flask:
+def create_app(run: Run, gate: Gate, broadcast: Broadcast) -> Flask:
     """Build the application of a run; the gate says who may ask what, the broadcast is what the live page shows."""
-    options, link = service.machine.options, service.machine.link
+    options, link = run.machine.options, run.machine.link
     frame_limit = max_answer_size(options.layout, options.rules.codec_up)
     threads = n_threads(options.total_workers)
     slow = threading.BoundedSemaphore(threads - SPARE_THREADS // 2)  # of requests that wait, for whatever it is
@@ -66,7 +66,7 @@ def create_app(service: MasterService, gate: Gate, broadcast: Broadcast) -> Flas
 
     joins = Buckets(JOINS)
     app = base_app(gate, max(frame_limit, MAX_JSON_BYTES), reading, note_the_worker)
-    add_views(app, service)
+    add_views(app, run)
     add_page(app, broadcast)
     add_openapi(app)
 
@@ -76,7 +76,7 @@ def create_app(service: MasterService, gate: Gate, broadcast: Broadcast) -> Flas
 
     @app.get("/status")
     def status() -> Response:
-        return jsonify(service.status)
+        return jsonify(run.status)
 
     @app.post("/register")
     def register() -> Response:
@@ -94,7 +94,7 @@ def create_app(service: MasterService, gate: Gate, broadcast: Broadcast) -> Flas
             raise BadValues("codings must be a list, got %.80r" % (codings,))
         known = tuple(name for name in NUMBERS if name in codings)  # of the others there is nothing to be said
         session = session_of_request()
-        reply = service.ask(
+        reply = run.ask(
             lambda ticket: Register(
                 ticket, worker_id, instance, codings=known, undecided=undecided, session=session, **numbers
             )
@@ -104,12 +104,12 @@ def create_app(service: MasterService, gate: Gate, broadcast: Broadcast) -> Flas
     @app.get("/get_global_model")
     def get_global_model() -> Response:
         if FRAMES not in request.headers.get("Accept", ""):
-            return model_for_people(service.model_files, patience)
+            return model_for_people(run.model_files, patience)
         worker_id = worker_of_query()
         poll = [integer(request.args, name) for name in ("epoch", "have", "answered")]
         has_come, session = kept(), session_of_request()
         with one_of(patience) as has_thread:
-            body = service.ask(
+            body = run.ask(
                 lambda ticket: Poll(ticket, worker_id, *poll, may_wait=has_thread, kept=has_come, session=session)
             )
         if body is None:
@@ -136,11 +136,9 @@ def create_app(service: MasterService, gate: Gate, broadcast: Broadcast) -> Flas
             raise BadValues("the frame is of worker %d, the request of worker %d" % (answer.worker_id, worker_id))
         have, session = integer(request.args, "have", None), session_of_request()
         if have is None and answer.kind is not Kind.OFFER:  # which are answered at once
-            return verdict_frames(service.ask(lambda ticket: Answered(ticket, answer, len(body), session=session)), [])
+            return verdict_frames(run.ask(lambda ticket: Answered(ticket, answer, len(body), session=session)), [])
         with one_of(patience) as has_thread:
-            verdict, *stream = service.ask(
-                lambda ticket: Answered(ticket, answer, len(body), has_thread, have, session)
-            )
+            verdict, *stream = run.ask(lambda ticket: Answered(ticket, answer, len(body), has_thread, have, session))
         return verdict_frames([verdict], stream)
 
     @app.post("/heartbeat")
@@ -148,18 +146,18 @@ def create_app(service: MasterService, gate: Gate, broadcast: Broadcast) -> Flas
         body = json_object(g.body)
         worker_id = proven(integer(body, "worker_id"))
         epoch, renews, session = integer(body, "epoch"), flag(body, "renews", True), session_of_request()
-        reply = service.ask(lambda ticket: Heartbeat(ticket, worker_id, epoch, renews, session))
+        reply = run.ask(lambda ticket: Heartbeat(ticket, worker_id, epoch, renews, session))
         if body.get("device") is not None:  # whatever it says, the worker is alive
-            service.take_report(worker_id, checked(body["device"]))
+            run.take_report(worker_id, checked(body["device"]))
         return jsonify(reply)
 
     @app.post("/stop")
     def stop() -> Response:
         try:
-            service.stop("stopped by POST /stop")
+            run.stop("stopped by POST /stop")
         finally:
-            service.released.set()
-        return jsonify(status="stopped", results_saved=service.results.workbook)
+            run.ending.release()
+        return jsonify(status="stopped", results_saved=run.results.workbook)
 
     return app
 

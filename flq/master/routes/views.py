@@ -13,7 +13,7 @@ from ...errors import BadValues, Unavailable
 from ..http.bodies import PIECE, frames
 from ..live.history import DEFAULT_ROWS, MAX_ROWS, history
 from ..records.artifacts import content_type_of
-from ..runtime.run import MasterService
+from ..runtime.run import Run
 from .base_app import Semaphore, integer_within, one_of
 from .metrics import CONTENT_TYPE, Metrics
 from .model_files import CONTENT_TYPES, ModelFiles
@@ -21,9 +21,9 @@ from .model_files import CONTENT_TYPES, ModelFiles
 LAST_ROUND = 2**63 - 1
 
 
-def add_views(app: Flask, service: MasterService) -> None:
+def add_views(app: Flask, run: Run) -> None:
     """Add the routes to an application."""
-    metrics = Metrics(lambda: service.status)
+    metrics = Metrics(lambda: run.status)
 
     @app.get("/history")
     def get_history() -> Response:
@@ -32,7 +32,7 @@ def add_views(app: Flask, service: MasterService) -> None:
             raise BadValues("the query may hold since and limit, got %.80r" % unknown[0])
         since = integer_within(request.args, "since", 0, LAST_ROUND, 0)
         limit = integer_within(request.args, "limit", 1, MAX_ROWS, DEFAULT_ROWS)
-        return jsonify(history(service.record.rounds(since, limit), since))
+        return jsonify(history(run.record.rounds(since, limit), since))
 
     @app.get("/metrics")
     def get_metrics() -> Response:
@@ -41,12 +41,12 @@ def add_views(app: Flask, service: MasterService) -> None:
     @app.get("/results")
     def get_results() -> Response:
         return jsonify(
-            files=[{"name": file.name, "kind": file.kind, "bytes": file.n_bytes} for file in service.results.files()]
+            files=[{"name": file.name, "kind": file.kind, "bytes": file.n_bytes} for file in run.results.files()]
         )
 
     @app.get("/results/<name>")
     def get_result(name: str) -> Response:
-        path = {file.name: file.path for file in service.results.files()}.get(name)
+        path = {file.name: file.path for file in run.results.files()}.get(name)
         try:
             if path is not None:
                 return _download(open(path, "rb"), name)

@@ -1,10 +1,9 @@
-"""The one thread that owns the master's machine; everybody else hands it events.
+"""The one thread that owns the master's machine; every other thread hands it events.
 
-It takes the events that wait, lets the machine decide on one after the other, has written down what has
-changed the run, and only then has done what the machine says. What goes wrong
-in one effect keeps no other from being done. A request on which the machine fails is told so;
-if the machine fails without one, or the run can not end, nothing can go on: the thread ends,
-``failed`` is set, and every request is refused at once.
+It takes the events that wait, lets the machine decide on one after the other, has their changes of the run written
+down, and only then has the machine's effects performed. A failure in one effect keeps no other from being performed. A
+request on which the machine fails is answered with an error. If the machine fails without a request, or the end of the
+run cannot be performed, the thread ends, ``failed`` is set, and every request is refused at once.
 """
 
 import itertools
@@ -29,27 +28,38 @@ GOING_DOWN = "the master is shutting down"
 
 
 class Call(NamedTuple):
-    """Somebody wants to know something that only this thread may look at."""
+    """Call a function in this thread, which alone may look at the machine; its result is the reply."""
 
     function: Callable[[], Any]
 
 
-class Owner:
-    """Takes events from :meth:`start` to :meth:`close`.
+class Close(NamedTuple):
+    """Call a function, write what it notes, and end the thread."""
+
+    function: Callable[[], Any]
+
+
+class EventLoop:
+    """Takes events from :meth:`start` to :meth:`close`. It knows nothing of files, results or the end of a run.
 
     Parameters
     ----------
     machine : MasterMachine
     note : callable(effects)
-        Takes what an event has led to, in this thread, right after it.
+        Takes the effects of an event, in this thread, right after it.
     commit : callable() -> bool
         Writes what has been noted; nothing is performed before it returns whether it had to wait.
     perform : callable(effect)
-        Does everything but replies, in this thread.
+        Performs everything but replies, in this thread.
     after_events : callable(is_idle)
         Called in this thread after some events; idle = no other event waits yet.
     at_end : callable()
         Called when the thread ends, however it does.
+
+    Attributes
+    ----------
+    failed : bool
+        The thread has ended by a failure.
     """
 
     def __init__(
@@ -69,12 +79,12 @@ class Owner:
         self._tickets = itertools.count(1)
         self._waiting: Dict[Ticket, Future] = {}
         self._ended = False
-        self._thread = threading.Thread(target=self._run, name="owner", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="event-loop", daemon=True)
 
     # -- for any thread ------------------------------------------------------------------
 
     def start(self) -> None:
-        """Begin to take events."""
+        """Take events from now on."""
         self._thread.start()
 
     def tell(self, event: Event) -> None:
@@ -102,10 +112,10 @@ class Owner:
             raise body
         return body
 
-    def close(self) -> None:
-        """End the thread; requests that still wait are told so."""
+    def close(self, last: Callable[[], Any]) -> None:
+        """End the thread, once ``last`` was called there; requests that still wait are told so. Once is enough."""
         if self._thread.is_alive():
-            self._queue.put((None, None, None))
+            self._queue.put((Close(last), None, None))
             self._thread.join(REPLY_S)
 
     # -- the thread ----------------------------------------------------------------------
@@ -117,20 +127,21 @@ class Owner:
                 decided, batch = [], self._next()
                 self._waiting.update((ticket, future) for _, ticket, future in batch if future is not None)
                 for event, ticket, _ in batch:
-                    if event is None:
+                    if isinstance(event, Close):
+                        event.function()
                         is_open = False
                         break
                     decided.append(self._decide(event, ticket))
-                if self._commit():  # nobody was heard meanwhile: leases and deadlines begin anew
+                if self._commit():  # nobody was heard meanwhile: leases and deadlines start in full
                     self._machine.go_on(time.monotonic())
                 for effects in decided:
                     self._perform(effects)
                 self._after_events(self._queue.empty())
-        except FlqError as error:  # it can not be written down
-            logger.error("the run can not go on now: %s", error)
+        except FlqError as error:  # nothing can be written
+            logger.error("the run cannot go on now: %s", error)
             self.failed = True
         except Exception:
-            logger.exception("the run can not go on")
+            logger.exception("the run cannot go on")
             self.failed = True
         finally:
             self._ended = True
@@ -151,7 +162,7 @@ class Owner:
         return waiting
 
     def _decide(self, event: Any, ticket: Optional[Ticket]) -> Effects:
-        """Let the machine take an event, and note what it led to; return what is to be done."""
+        """Let the machine take an event, and note its effects; return them."""
         effects: Effects = ()
         try:
             if isinstance(event, Call):
@@ -162,7 +173,7 @@ class Owner:
             if not isinstance(event, Call):
                 effects = self._machine.effects  # decided before it failed: others wait for them
             if any(isinstance(effect, Journalled) for effect in effects):
-                raise  # half of a change: as if the event had never come
+                raise  # half of a change: nothing of it is written or answered
             if ticket is None:
                 self._note(effects)
                 self._commit()
@@ -174,13 +185,13 @@ class Owner:
         return effects
 
     def _perform(self, effects: Effects) -> None:
-        """Have done all that can be done; only that the run can not end is a failure of the thread."""
+        """Perform all effects; only a failure to end the run is one of the thread."""
         fatal = None
         for effect in effects:
             try:
                 if isinstance(effect, Reply):
                     self._reply(effect)
-                elif not isinstance(effect, (Journalled, Encoded)):  # which are written by now
+                elif not isinstance(effect, (Journalled, Encoded)):  # these are written by now
                     self._perform_one(effect)
             except Exception as error:
                 logger.exception("the master failed to perform %s", type(effect).__name__)

@@ -6,7 +6,7 @@ lose the last ones). One thread at a time uses it.
 ======== ===========================================================================================
 table    rows
 ======== ===========================================================================================
-about    key, JSON value: which run, its settings, its software; what was counted; why it has ended
+about    key, JSON value: which run, its settings, its software; what was counted; how far its end has come
 entries  each event that changed the run, in order, while a kept snapshot needs it
 deltas   the deltas of the shared copy, as they were sent; likewise
 rounds   the report of each closed round, and fingerprints of the state after it, for good
@@ -45,15 +45,13 @@ from ...journal_file import (
     read_rows,
     read_tested,
 )
-from ...protocol.events import Stop
-from ...protocol.journal_codec import NAMES, Entry
+from ...protocol.journal_codec import Entry
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 4  # higher with each wire.VERSION too: a journal holds frames
-FINISHED_BY = "0.1.0"  # the last release that resumes runs of older formats
+FORMAT = 5  # higher with each wire.VERSION too: a journal holds frames
+FINISHED_BY = {3: "0.1.0", 4: "0.2.0"}  # the last release that resumes runs of an older format
 LARGEST_WAL_BYTES = 1 << 26  # what is kept of it when all of it has gone into the file
-STOPPED = "stopped"  # a key of about
 TABLES = """
 CREATE TABLE about (key TEXT PRIMARY KEY, value TEXT NOT NULL, digest INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE entries (seq INTEGER PRIMARY KEY, kind TEXT NOT NULL, body TEXT NOT NULL, head BLOB, payload BLOB,
@@ -64,6 +62,11 @@ CREATE TABLE rounds (round INTEGER PRIMARY KEY, report TEXT NOT NULL, digest INT
 CREATE TABLE tested (round INTEGER PRIMARY KEY, results TEXT NOT NULL, digest INTEGER NOT NULL);
 """
 STATEMENTS = [statement.strip() for statement in TABLES.split(";") if statement.strip()]
+
+
+def finished_by(format_: Any) -> Optional[str]:
+    """Return the last release that resumes runs of an older format; None if the format is not older than ours."""
+    return FINISHED_BY.get(max(format_, min(FINISHED_BY))) if isinstance(format_, int) else None
 
 
 class Batch(NamedTuple):
@@ -77,7 +80,7 @@ class Batch(NamedTuple):
 
 
 class Journal:
-    """An open journal; :func:`create` and :func:`reopen` make one.
+    """An open journal; :func:`create` and :func:`open_journal` make one.
 
     Attributes
     ----------
@@ -110,12 +113,12 @@ class Journal:
         with self._reading():
             about, extent = read_about(self._database, self.path)
         if extent is None or about.get("format") != FORMAT:
+            found = about.get("format")
+            release = finished_by(3 if extent is None else found)
             hint = "resume with the version of FLQ that began the run"
-            if extent is None:
-                hint = "finish the run with FLQ %s; python -m flq.report reads it all the same" % FINISHED_BY
-            raise ConfigError(
-                "the journal %s has format %r, expected %d" % (self.path, about.get("format"), FORMAT), hint
-            )
+            if release is not None:
+                hint = "finish the run with FLQ %s; python -m flq.report reads it all the same" % release
+            raise ConfigError("the journal %s has format %r, expected %d" % (self.path, found, FORMAT), hint)
         self.extent = extent
 
     def check_tables(self) -> None:
@@ -144,9 +147,7 @@ class Journal:
         sqlite3.Error
             If it can not be written.
         """
-        extent, about = self.extent, dict(batch.about)
-        if any(entry.kind == NAMES[Stop] for _, entry in batch.entries):
-            about[STOPPED] = True
+        extent, about = self.extent, batch.about
         with _Transaction(self._database):
             self._insert("entries", ((seq, *_columns(entry)) for seq, entry in batch.entries))
             self._insert("deltas", ((version, index, memoryview(payload)) for version, index, payload in batch.deltas))
@@ -279,10 +280,6 @@ class Journal:
         if last != max(after, self.extent.seq):
             raise damaged(self.path, "its entries end with %d, expected %d" % (last, self.extent.seq))
 
-    def was_stopped(self) -> bool:
-        """Return whether somebody has ended the run."""
-        return self.about().get(STOPPED, False)
-
     def deltas(self) -> List[Tuple[int, int, Payload]]:
         """Return version, round and payload of the deltas that are kept and whole, ascending."""
         with self._reading():
@@ -360,7 +357,7 @@ def create(run_dir: str, about: Dict[str, Any]) -> Journal:
     return journal
 
 
-def reopen(run_dir: str, only_to_look: bool = False) -> Journal:
+def open_journal(run_dir: str, only_to_look: bool = False) -> Journal:
     """Open the journal of a run.
 
     Parameters

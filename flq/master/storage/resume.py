@@ -19,7 +19,8 @@ from ...durable import folder_of, make_folder
 from ...errors import ConfigError, Conflict, FlqError, Unavailable
 from ...locks import lock
 from ...report.recorded import is_journalled
-from .journal import NAME, Journal, create, reopen
+from ...run_end import KEY, RunEnd, end_of
+from .journal import NAME, Journal, create, open_journal
 from .run_index import ON_A_DISK, alone, newest_unfinished, next_number, refuse_a_copy
 
 logger = logging.getLogger(__name__)
@@ -81,7 +82,7 @@ def begin_journal(run_dir: str, run_id: str, settings: Settings, layout: Layout)
                     "config_hash": config_hash(settings),
                     "layout": layout.to_json(),
                     "software": software(),
-                    "ended": None,
+                    KEY: RunEnd().to_json(),
                 },
             )
     except sqlite3.Error as error:
@@ -91,7 +92,7 @@ def begin_journal(run_dir: str, run_id: str, settings: Settings, layout: Layout)
         ) from None
 
 
-def take_up(name: str, results_dir: str) -> Past:
+def resume_run(name: str, results_dir: str) -> Past:
     """Open a run that is to go on; the empty name is the newest that has not ended.
 
     Raises
@@ -106,7 +107,7 @@ def take_up(name: str, results_dir: str) -> Past:
     run_dir = _folder_of(name, results_dir) if name else _newest(results_dir)
     lock = hold(run_dir)
     try:
-        journal = reopen(run_dir)
+        journal = open_journal(run_dir)
         about = journal.about()
         refuse_a_copy(run_dir, about["run_id"], results_dir)
         if about["software"] != software():
@@ -134,7 +135,7 @@ def _remove_leftovers(run_dir: str) -> None:
                     os.unlink(os.path.join(folder, name))
 
 
-def check_may_go_on(past: Past, settings: Settings) -> None:
+def check_may_resume(past: Past, settings: Settings) -> None:
     """Make sure that a run may go on with these settings.
 
     Raises
@@ -149,16 +150,15 @@ def check_may_go_on(past: Past, settings: Settings) -> None:
             "run %s has done %d rounds already, got system.max_rounds = %d" % (past.run_id, n_done, n_most),
             "it may only grow",
         )
-    if past.about["ended"] is not None and (past.journal.was_stopped() or n_most <= n_done):
+    end, was_stopped = end_of(past.about), n_done < past.about["settings"]["system"]["max_rounds"]
+    if end.is_over and (was_stopped or n_most <= n_done):
         raise ConfigError(
-            "run %s has ended: %s" % (past.run_id, past.about["ended"]),
-            "begin a new run"
-            if past.journal.was_stopped()
-            else "raise it with --set system.max_rounds=N, N > %d, to go on" % n_done,
+            "run %s has ended: %s" % (past.run_id, end.reason),
+            "begin a new run" if was_stopped else "raise it with --set system.max_rounds=N, N > %d, to go on" % n_done,
         )
 
 
-def check_newest_may_go_on(results_dir: str, settings: Settings) -> None:
+def check_newest_may_resume(results_dir: str, settings: Settings) -> None:
     """Make sure that the newest unfinished run, if there is one, may go on with these settings; it may be running.
 
     Raises

@@ -16,6 +16,8 @@ from ...durable import make_folder
 from ...errors import ConfigError, FlqError, Unavailable
 from ...locks import lock
 from ...report.recorded import is_journalled, read_about
+from ...run_end import RunEnd, end_of
+from .journal import finished_by
 from .snapshots import Snapshots
 
 logger = logging.getLogger(__name__)
@@ -38,7 +40,12 @@ class Seen(NamedTuple):
     @property
     def is_unfinished(self) -> bool:
         """Whether it has begun and not ended. A run that has a snapshot, or a transaction, has begun."""
-        return self.about["ended"] is None and (Snapshots(self.run_dir, 1).exist() or "counted" in self.about)
+        return not self.end.is_over and (Snapshots(self.run_dir, 1).exist() or "counted" in self.about)
+
+    @property
+    def end(self) -> RunEnd:
+        """How far its end has come."""
+        return end_of(self.about)
 
 
 def make_run_folder(run_dir: str) -> None:
@@ -130,17 +137,21 @@ def newest_unfinished(results_dir: str) -> Optional[Seen]:
                 raise FlqError("it is not known which run is the newest: %s" % error.detail, hint) from None
     for run_dir in _without_journal(results_dir):
         logger.warning("%s holds snapshots of a run, but no journal: it is left out", run_dir)
-    unfinished = [run for run in runs if run.is_unfinished]
-    for run in unfinished:
-        if not run.number:
-            logger.warning(
-                "run %s is not finished, but is left out: its journal has format %s; resume it with the "
-                "version of FLQ that began it",
-                run.run_dir,
-                run.about["format"],
-            )
+    unfinished = []
+    for run in runs:
+        if run.is_unfinished:
+            release = finished_by(run.about["format"])
+            if release is None:
+                unfinished.append(run)
+            else:
+                logger.warning(
+                    "run %s is not finished, but is left out: its journal has format %s; finish it with FLQ %s",
+                    run.run_dir,
+                    run.about["format"],
+                    release,
+                )
     newest = max(unfinished, key=lambda run: run.number, default=None)
-    if newest is None or not newest.number:
+    if newest is None:
         return None
     same = [run.run_dir for run in runs if run.number == newest.number]
     if len(same) > 1:
@@ -167,7 +178,7 @@ def last_run(results_dir: str) -> Optional[Seen]:
     for run_dir in _folders(results_dir):
         with suppress(FlqError):  # one that newest_unfinished has passed over
             run = _see(run_dir)
-            ended += [run] if run.about["ended"] is not None else []
+            ended += [run] if run.end.is_over else []
     return max(ended, key=lambda run: run.number, default=None)
 
 
@@ -234,9 +245,13 @@ def _see(run_dir: str) -> Seen:
         If its journal cannot be read.
     """
     about = read_about(run_dir)
-    missing = [key for key in ("run_id", "format", "ended") if key not in about]
+    missing = [key for key in ("run_id", "format") if key not in about]
     if missing or not isinstance(about.get("number", 0), int):
         raise FlqError("the journal in %s does not say its %s" % (run_dir, ", ".join(missing) or "number"))
+    try:
+        end_of(about)
+    except (LookupError, TypeError, ValueError):
+        raise FlqError("the journal in %s does not say how far the end of the run has come" % run_dir) from None
     return Seen(run_dir, about)
 
 

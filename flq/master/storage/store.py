@@ -23,7 +23,7 @@ from ...protocol.journal_codec import from_entry, to_entry
 from ...protocol.master_machine import MasterMachine
 from ...protocol.master_state import capture, is_between_rounds, resume
 from ..reminder import Reminder
-from .journal import Batch, Journal, reopen
+from .journal import Batch, Journal, open_journal
 from .run_folder import Misplaced, RunFolder
 from .snapshots import Snapshots
 
@@ -90,7 +90,7 @@ class Store:
         self.snapshots.write(self._seq, *self._capture(machine, _prints_of(machine.model.state)))
         self._next_snapshot = self._every
 
-    def revive(
+    def replay(
         self, machine: MasterMachine, restored: Callable[[int], None], closed: Callable[[events.RoundClosed], None]
     ) -> Optional[str]:
         """Bring a new machine to where the journal ends; return why the run has ended, if it has.
@@ -150,7 +150,7 @@ class Store:
         FlqError
             If no snapshot, or an entry after it, can be read, or if they lead elsewhere than they did.
         """
-        with closing(reopen(self._run_dir, only_to_look=True)) as journal:
+        with closing(open_journal(self._run_dir, only_to_look=True)) as journal:
             rounds = {index: row.get(PRINTS) for index, row in journal.rounds()}
 
             def accept(meta: Dict[str, Any], arrays: Dict[str, Vector]) -> None:

@@ -1,0 +1,76 @@
+"""What a master says last about its run, and its exit code."""
+
+import logging
+from typing import List, NamedTuple, Optional
+
+from ...logfile import say
+from ...report.summary import NEVER_JOINED, Totals, blocked_updates, lost_workers
+
+logger = logging.getLogger(__name__)
+
+
+class Conclusion(NamedTuple):
+    """Sentences for the log; ``error`` comes alone, for it is the last thing that a person has to read."""
+
+    code: int
+    sentences: List[str] = []
+    error: Optional[str] = None
+
+    def say(self) -> int:
+        """Log them; return the exit code, signals left aside."""
+        if self.error is not None:
+            logger.error("%s", self.error)
+        for sentence in self.sentences:
+            say(sentence)
+        return self.code
+
+
+def conclusion(
+    run_id: str, has_ended: bool, has_failed: bool, problem: Optional[str], workbook: str, totals: Optional[Totals]
+) -> Conclusion:
+    """Say how a run stands.
+
+    Parameters
+    ----------
+    has_ended, has_failed : bool
+        The machine has ended the run; the event loop has failed, before or after that.
+    problem : str or None
+        Which of the results is not written, and why.
+    totals : Totals or None
+        None if a signal interrupted the run.
+    """
+    resume = "./start_master.sh --resume %s" % run_id
+    if has_ended and problem is not None:
+        return Conclusion(
+            1,
+            error="the run has ended, but its results are not complete: %s (make room, or remove what is in the way; "
+            "then %s writes them)" % (problem, resume),
+        )
+    said: List[Optional[str]] = []
+    if has_ended and has_failed:
+        said.append(
+            "the run has ended and its results are whole, but its journal may not say so; to make sure: " + resume
+        )
+    elif totals is None or has_failed:
+        said.append("to go on: " + resume)
+    if problem is None:
+        said.append("results: " + workbook)
+    blocked = None
+    if totals is not None:
+        blocked = blocked_updates(totals)
+        said += [_fewer_workers(totals), blocked]
+    return Conclusion(
+        1 if has_failed or blocked is not None else 0, [sentence for sentence in said if sentence is not None]
+    )
+
+
+def _fewer_workers(totals: Totals) -> Optional[str]:
+    """Return a sentence on the workers that were lost by the end, None if there are none."""
+    lost, n_joined = lost_workers(totals), sum(row.state != NEVER_JOINED for row in totals.workers)
+    if not lost:
+        return None
+    return "the run ended on %d of the %d workers that joined; lost: %s" % (
+        n_joined - len(lost),
+        n_joined,
+        ", ".join(map(str, lost)),
+    )

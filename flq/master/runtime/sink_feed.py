@@ -1,0 +1,64 @@
+"""What people and the sinks (figures, messages, trackers) are told of a run."""
+
+from typing import Any, Callable, Dict, Optional, Sequence
+
+from ...report.rows import RoundRow, WorkerRow
+from ...run_end import Stage
+from ...sinks.messages import Began, Ended, Happened, Round
+from ..live.news import BEGAN, ENDED, INTERRUPTED, WENT_ON, Item, News
+from .sinks import Watchers
+
+
+class SinkFeed:
+    """Keeps the news for the page, and tells the sinks what happens. Safe to use from any thread; never waits.
+
+    Parameters
+    ----------
+    sinks : Watchers
+    began : callable() -> Began
+        What each sink is told first.
+
+    Attributes
+    ----------
+    news : News
+    """
+
+    def __init__(self, sinks: Watchers, began: Callable[[], Began]) -> None:
+        self.news = News()
+        self._sinks, self._began = sinks, began
+
+    def start(self, n_done: int) -> None:
+        """Start the sinks, and say whether the run begins or goes on."""
+        self._sinks.start(self._began)
+        if n_done:
+            self.say(WENT_ON, "the run goes on after round %d" % n_done, round_index=n_done)
+        else:
+            self.say(BEGAN, "the run has begun")
+
+    def say(self, kind: str, text: str, worker_id: Optional[int] = None, round_index: int = 0) -> None:
+        """Tell a line of news; ``kind`` is one of ``news.KINDS``."""
+        self._tell(self.news.add(kind, text, worker_id, round_index))
+
+    def report(self, worker_id: int, report: Dict[str, Any], round_index: int) -> None:
+        """Tell of a problem that a worker's report names, if it is new."""
+        item = self.news.add_problem(worker_id, report, round_index)
+        if item is not None:
+            self._tell(item)
+
+    def round(self, row: RoundRow, roll_call: Dict[int, str]) -> None:
+        """Tell of a round and its test results, as far as they are known."""
+        self._sinks.tell(Round(row, roll_call))
+
+    def end(self, stage: Stage, reason: str, has_failed: bool, workers: Sequence[WorkerRow], round_index: int) -> None:
+        """Tell, once, that the run has ended, or that it ends here and can go on."""
+        if not self._sinks.has_ended:
+            is_interrupted = stage is Stage.INTERRUPTED
+            self.say(INTERRUPTED if is_interrupted else ENDED, reason, round_index=round_index)
+            self._sinks.tell(Ended(reason, is_interrupted, has_failed, list(workers)))
+
+    def close(self, timeout_s: float) -> None:
+        """Let the sinks finish with what they have been told, within a time limit."""
+        self._sinks.close(timeout_s)
+
+    def _tell(self, item: Item) -> None:
+        self._sinks.tell(Happened(item.kind, item.text, item.worker_id, item.round_index, item.at))
