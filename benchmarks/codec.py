@@ -19,7 +19,7 @@ from typing import Any, Callable, Dict, List
 import numpy as np
 
 from benchmarks.timing import median_ratio, table, take_turns
-from flq.core.codecs import QUANTIZERS, Quantizer
+from flq.core.codecs import QUANTIZERS, Codec
 from flq.core.layout import Layout, Tensor, Vector
 from flq.core.rng import ROUNDING, stream
 
@@ -61,7 +61,7 @@ def measure(dim: int, repeats: int, codecs: List[int]) -> List[Dict[str, Any]]:
     ]
 
 
-def actions(codec: Quantizer, vector: Vector, target: Vector, layout: Layout) -> Dict[str, Callable[[], object]]:
+def actions(codec: Codec, vector: Vector, target: Vector, layout: Layout) -> Dict[str, Callable[[], object]]:
     """Return what is timed of one codec; stochastic rounding draws its integers, the others get them for nothing."""
     payload = codec.encode(vector, layout, stream(1, ROUNDING))
     return {

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..layout import Layout, Vector
 from .bitpack import unpack
-from .float32 import Payload
+from .codec import Payload
 from .uniform import Decoder, Grid, table_decoder, whole_vector
 
 LAQ = 16  # codecs LAQ + 1 .. LAQ + 8 are the grids of so many bits

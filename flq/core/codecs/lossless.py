@@ -23,7 +23,7 @@ from typing import Any, Collection, Iterable, Iterator, NamedTuple, Optional, Tu
 import numpy as np
 
 from ...errors import CodecError, Conflict
-from .float32 import Payload
+from .codec import Payload
 
 SETTINGS = ("auto", "zlib", "none")  # flq_algorithm.coding
 ZLIB, ZSTD = 1, 2  # their numbers on the wire

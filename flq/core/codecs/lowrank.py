@@ -9,7 +9,7 @@ import numpy as np
 
 from ...errors import CodecError
 from ..layout import Layout, Vector
-from .float32 import Codec, Noise, Payload, check_exact, statistics_of
+from .codec import Codec, Noise, Payload, check_exact, statistics_of
 from .lowrank_encoder import fit
 from .lowrank_payload import largest, parse, values_of
 

@@ -19,7 +19,7 @@ from ...errors import CodecError
 from ..blas import one_thread
 from ..layout import Layout, Vector, unflatten
 from . import integer_coding
-from .float32 import Payload, check_exact
+from .codec import Payload, check_exact
 from .lowrank_payload import MOST_COMPONENTS, UNIT_SCALE, class_of, matrix_shape
 
 ROUNDING = 0.35  # added before truncation; 0.5 would be to the nearest

@@ -31,7 +31,7 @@ import numpy as np
 from ...errors import CodecError
 from ..layout import Layout, Tensor, Vector, blocks
 from . import integer_coding
-from .float32 import Payload
+from .codec import Payload
 
 FEWEST_ELEMENTS = 4000  # of a tensor that is decomposed
 FEWEST_COLUMNS = 8  # and rows

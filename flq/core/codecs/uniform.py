@@ -12,7 +12,7 @@ import numpy as np
 from ...errors import CodecError
 from ..layout import BLOCK, Layout, Tensor, Vector, blocks
 from .bitpack import has_all_ones, pack, packed_size, unpack
-from .float32 import Codec, Noise, Payload, check_exact, check_length, statistics_of
+from .codec import Codec, Noise, Payload, check_exact, check_length, statistics_of
 
 LAQ8 = 9  # number of Stochastic on the wire; 1..8 are those with so many bits
 _SMALL = np.float32(1e-30)  # below it, L / radius is not a finite float32
@@ -36,19 +36,7 @@ class Scaled(Codec):
     def encode(
         self, vector: Vector, layout: Layout, noise: Noise = None, rest: Optional[Vector] = None, limit: int = 0
     ) -> Payload:
-        """Return scales and packed codes, uint8 (payload_size,).
-
-        Parameters
-        ----------
-        rest : ndarray of shape (n_params,), float32, optional
-            Becomes ``vector`` minus what the payload decodes to; may be ``vector`` itself. After
-            an error it holds anything.
-
-        Raises
-        ------
-        CodecError
-            If a value is NaN or infinite.
-        """
+        """Return scales and packed codes, uint8 (payload_size,)."""
         payload = np.empty(self.payload_size(layout), np.uint8)
         scaled = self._scaled(layout)
         scales, scratch = self._scales(payload, scaled), _scratch(scaled)

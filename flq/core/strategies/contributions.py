@@ -4,7 +4,7 @@ from typing import Iterator, NamedTuple, Sequence, Tuple
 
 import numpy as np
 
-from ..codecs import Payload, Quantizer
+from ..codecs import Codec, Payload
 from ..layout import Layout, Vector
 
 ROWS = 8192  # elements of a block of all workers at once: a thousand workers take 33 MB
@@ -23,7 +23,7 @@ class Contributions(NamedTuple):
         Whether it was uploaded in this round; if not, it is the worker's mirror, uploaded earlier.
     payloads : tuple of ndarray of uint8
         The updates, coded.
-    codec : Quantizer
+    codec : Codec
         What decodes them.
     layout : Layout
     """
@@ -32,7 +32,7 @@ class Contributions(NamedTuple):
     weights: Tuple[float, ...]
     is_fresh: Tuple[bool, ...]
     payloads: Tuple[Payload, ...]
-    codec: Quantizer
+    codec: Codec
     layout: Layout
 
     def add_to(self, out: Vector, factors: Sequence[float]) -> None:

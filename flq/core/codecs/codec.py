@@ -1,0 +1,153 @@
+"""What a codec is, how the settings name one, and what all of them share."""
+
+from typing import Iterator, Mapping, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+
+from ...errors import CodecError
+from ..layout import BLOCK, Layout, Vector, blocks
+
+Payload = np.ndarray  # (n_bytes,) uint8
+Weighted = Sequence[Tuple[Payload, float]]  # payloads and their weights
+Noise = Optional[np.random.Philox]
+
+
+class Codec:
+    """A float32 vector <-> the payload bytes of a frame; see ``codecs/__init__.py``.
+
+    Attributes
+    ----------
+    codec_id : int
+        Number on the wire.
+    bits : int
+        Per parameter; 0 = no fixed number.
+    """
+
+    codec_id: int
+    bits: int
+
+    def payload_size(self, layout: Layout) -> int:
+        """Return the length in bytes of the longest payload."""
+        raise NotImplementedError
+
+    def encode(
+        self, vector: Vector, layout: Layout, noise: Noise = None, rest: Optional[Vector] = None, limit: int = 0
+    ) -> Payload:
+        """Return the payload, uint8.
+
+        Parameters
+        ----------
+        noise : Philox, optional
+            Raw integers of the round and worker, for stochastic rounding.
+        rest : ndarray of shape (n_params,), float32, optional
+            Becomes ``vector`` minus what the payload decodes to; may be ``vector`` itself. After
+            an error it holds anything.
+        limit : int
+            The payload's largest size in bytes, for codecs without a fixed number of bits.
+
+        Raises
+        ------
+        CodecError
+            If a value is NaN or infinite.
+        """
+        raise NotImplementedError
+
+    def check(self, payload: Payload, layout: Layout) -> None:
+        """Raise CodecError unless some vector encodes to the payload."""
+        raise NotImplementedError
+
+    def read(self, payload: Payload, layout: Layout, weight: float, scratch: Vector) -> Iterator[Tuple[slice, Vector]]:
+        """Yield part after part of what is trained, and weight * the decoded values there, float32.
+
+        Payloads of one codec and layout have the same parts. The values lie in ``scratch``, or are not to be written
+        to, and count until the next ones are asked for.
+
+        Parameters
+        ----------
+        scratch : ndarray of float32
+            Its length is that of the longest part, and a multiple of 8 unless no tensor is longer.
+        """
+        raise NotImplementedError
+
+    def add_to(
+        self, out: Vector, payload: Payload, layout: Layout, weight: float = 1.0, base: Optional[Vector] = None
+    ) -> None:
+        """Set ``out`` to ``base`` + ``weight`` * the decoded vector; ``base`` None is ``out`` itself."""
+        self.add_all(out, [(payload, weight)], layout, base)
+
+    def add_all(self, out: Vector, weighted: Weighted, layout: Layout, base: Optional[Vector] = None) -> None:
+        """Do the same with several payloads, one after the other, in one pass."""
+        source = out if base is None else base
+        scratch = np.empty(min(BLOCK, layout.n_trained), np.float32)
+        readers = [self.read(payload, layout, weight, scratch) for payload, weight in weighted]
+        for part, values in readers[0]:
+            total = np.add(source[part], values, out=out[part])
+            for reader in readers[1:]:
+                np.add(total, next(reader)[1], out=total)
+        statistics = slice(layout.n_trained, None)
+        add_exact(
+            out[statistics],
+            [(statistics_of(payload, layout), weight) for payload, weight in weighted],
+            None if base is None else base[statistics],
+        )
+
+
+class Mode(NamedTuple):
+    """What ``flq_algorithm.mode`` names: a codec for each ``b_up``, and what goes with it.
+
+    Attributes
+    ----------
+    meaning : str
+        For the documentation, after "How updates are coded: ".
+    codecs : mapping
+        ``b_up`` -> codec of an upload. One key None: the mode has no ``b_up``; otherwise None is its default.
+    memories : tuple of str
+        That can be used with it, its own first; with update gradient flq comes before residual.
+    why : str
+        Why no others can, after "mode ..".
+    down : int or None
+        Codec of a delta frame where ``b_down`` is null; None = as upwards.
+    is_lazy : bool
+        Whether the lazy rule is defined for it.
+    aggregator : str
+        Its own.
+    """
+
+    meaning: str
+    codecs: Mapping[Optional[int], Codec]
+    memories: Tuple[str, ...] = ("residual", "flq", "mirror", "none")
+    why: str = ""
+    down: Optional[int] = None
+    is_lazy: bool = True
+    aggregator: str = "mean"
+
+
+def statistics_of(payload: Payload, layout: Layout) -> Vector:
+    """Return the part of a payload that holds the moving statistics, float32; with every codec it is the last."""
+    return payload[payload.size - 4 * (layout.n_params - layout.n_trained) :].view("<f4")
+
+
+def check_length(payload: Payload, expected: int) -> None:
+    """Raise CodecError unless the payload has so many bytes."""
+    if payload.size != expected:
+        raise CodecError("the payload has %d bytes, expected %d" % (payload.size, expected))
+
+
+def check_exact(values: Vector) -> None:
+    """Raise CodecError unless every value is finite."""
+    is_finite = np.empty(min(BLOCK, values.size), bool)
+    for part in blocks(values.size):
+        if not np.isfinite(values[part], out=is_finite[: part.stop - part.start]).all():
+            raise CodecError("the vector holds NaN or infinite values, expected finite ones")
+
+
+def add_exact(out: Vector, weighted: Sequence[Tuple[Vector, float]], base: Optional[Vector] = None) -> None:
+    """Set ``out`` to ``base`` + weight * values + ..., elementwise in float32; ``base`` None is ``out`` itself."""
+    scratch = np.empty(min(BLOCK, out.size), np.float32)
+    for part in blocks(out.size):
+        total = (out if base is None else base)[part]
+        for values, weight in weighted:
+            summand = values[part]
+            if weight != 1.0:
+                summand = np.multiply(summand, np.float32(weight), out=scratch[: summand.size])
+            total = np.add(total, summand, out=out[part])
