@@ -14,7 +14,7 @@ from ..errors import ConfigError, FlqError
 from ..protocol import events, worker_events
 from ..protocol.master_machine import MasterMachine
 from ..protocol.options import run_options
-from ..protocol.wire import decode
+from ..protocol.wire import check_version, decode
 from ..protocol.worker_machine import WorkerMachine
 from ..training.trainer import begin, build_trainer
 
@@ -174,6 +174,7 @@ class _Loop:
         self._tickets[ticket] = worker
         if isinstance(action, worker_events.CallRegister):
             body = json.loads(json.dumps(action.body))
+            check_version("the worker", body.pop("wire"))
             event: events.Event = events.Register(ticket, **body)
         elif isinstance(action, worker_events.CallPoll):
             event = events.Poll(ticket, worker_id, action.epoch, action.have, action.answered)

@@ -68,7 +68,7 @@ from .reports import report_of
 from .resumable import n_kept
 from .traffic import Traffic, received, sent
 from .uploads import check_upload
-from .wire import Buffers, Link, encode, link_of, size_of
+from .wire import VERSION, Buffers, Link, encode, link_of, size_of
 
 HEAVY_SHARE, HEAVY_FACTOR = 0.5, 1.8  # of the weight, and of an equal share: one of two workers has about half anyway
 WARN_S = 60.0  # between two notes that two processes use a worker's identity
@@ -207,21 +207,22 @@ class MasterMachine:
             self._warn(registry.members[event.worker_id], now)
         member = registry.register(event, now)
         member.heard_end = member.heard_end or self._has_ended()
-        joined = goes_on = False
+        joined = resumed = False
         if event.n_samples is not None and not self._has_ended():
             if registry.is_copy(member, event):
                 joined = True
             elif not registry.is_outdated(member, event):
-                joined, goes_on = True, self._join(member, event, now)
+                joined, resumed = True, self._join(member, event, now)
             member.is_heard = member.is_heard or joined
         self._reply(
             event.ticket,
             {
+                "wire": VERSION,
                 "run_id": options.run_id,
                 "ended": self._has_ended(),
                 "epoch": member.epoch,
                 "joined": joined,
-                "goes_on": goes_on,
+                "resumed": resumed,
                 "n_sessions": member.n_sessions,
                 "lease_s": options.lease_s,
                 "start_crc": self.model.start_crc,
@@ -234,10 +235,10 @@ class MasterMachine:
     def _join(self, member: Member, event: Register, now: float) -> bool:
         """Let a worker take part; return whether it goes on with the epoch that it claims."""
         is_shared = self.registry.is_shared(member, event)
-        goes_on = not is_shared and self.registry.takes_up(member, event, self.round_index)
+        resumed = not is_shared and self.registry.takes_up(member, event, self.round_index)
         is_ahead = self.registry.is_ahead(member, event, self.round_index)
         codings = lossless.common(self.options.rules.coding, event.codings)
-        if not goes_on or member.gone or codings != member.codings or event.session != member.session:
+        if not resumed or member.gone or codings != member.codings or event.session != member.session:
             self._journal(event)
         member.codings = codings
         if event.session != member.session:
@@ -245,7 +246,7 @@ class MasterMachine:
         if is_shared:
             member.is_contested = True
             self._warn(member, now)
-        if goes_on:
+        if resumed:
             verb, kind, member.gone = "is back", BACK, False
         else:
             verb, kind = "joined", JOINED
@@ -266,7 +267,7 @@ class MasterMachine:
                 member.worker_id,
             )
         )
-        return goes_on
+        return resumed
 
     def _member_of(
         self, event: Union[Poll, Heartbeat, Answer], session: Optional[str], now: float, renews: bool = True

@@ -24,7 +24,9 @@ from ..errors import BadValues, Conflict, TooLarge, WireError
 from .messages import Answer, HeldBack, Kind, ModelFrame, Outcome, Plan, Verdict
 
 MAGIC = b"FLQf"
-VERSION = 4
+VERSION = 5
+FIRST_NAMED = 5  # the first version that registrations name
+SAME_VERSION = "install the same version of FLQ on master and workers"
 HEADER = struct.Struct("<4sBBBBIIIQ")  # magic, version, kind, codec, flags, run, layout, index, body length
 CRC = struct.Struct("<I")  # of header and body, between the two
 ANSWER = struct.Struct("<IIIIQddff")  # worker, epoch, seq, state crc, cost bits, loss, energy, training, waiting
@@ -158,6 +160,13 @@ def decode_stream(buffer: Union[bytes, bytearray, memoryview], link: Link) -> Tu
     return plan, frames
 
 
+def check_version(what: str, version: Optional[int]) -> None:
+    """Raise WireError if ``what`` has another wire version than this program; None = from before version 5."""
+    if version != VERSION:
+        found = "%d or an older one" % (FIRST_NAMED - 1) if version is None else "%d" % version
+        raise WireError("%s has wire version %s, expected %d" % (what, found, VERSION), SAME_VERSION)
+
+
 def decode_at(buffer: Union[bytes, bytearray, memoryview], start: int, link: Link) -> Tuple[Message, int]:
     """Read the frame that begins at ``start``; return it and where it ends."""
     view = memoryview(buffer)[start:]
@@ -166,11 +175,7 @@ def decode_at(buffer: Union[bytes, bytearray, memoryview], start: int, link: Lin
     magic, version, kind, codec_id, flags, run, layout, index, length = HEADER.unpack_from(view)
     if magic != MAGIC:
         raise WireError("this is not an FLQ frame: it begins with %r, expected %r" % (bytes(magic), MAGIC))
-    if version != VERSION:
-        raise WireError(
-            "the frame has wire version %d, expected %d" % (version, VERSION),
-            "install the same version of FLQ on master and workers",
-        )
+    check_version("the frame", version)
     if kind not in _FIXED_SIZES or flags & ~_FLAGS[kind] or flags & CODING == CODING:
         raise WireError(
             "the frame's kind is %d with flags %d, expected 1..%d with known flags" % (kind, flags, len(Kind))

@@ -28,7 +28,7 @@ from ..core.settings import rules_from_settings
 from ..core.worker_step import Proposal, first_state, propose
 from ..errors import CodecError, FlqError, WireError
 from .messages import FINAL, Answer, HeldBack, Kind, ModelFrame, Outcome, Plan, Verdict
-from .wire import decode_at, decode_stream, encode, link_of
+from .wire import VERSION, check_version, decode_at, decode_stream, encode, link_of
 from .worker_events import (
     OUTCOMES,
     Action,
@@ -159,7 +159,7 @@ class WorkerMachine:
     def start(self, now: float) -> Action:
         """Return the first action."""
         self._last_contact = self._answered_at = now
-        self._doing = self._keep(CallRegister({"worker_id": self.worker_id, "instance": self.instance}))
+        self._doing = self._keep(self._registration())
         return self._doing
 
     def handle(self, event: Event, now: float) -> Action:
@@ -185,6 +185,10 @@ class WorkerMachine:
 
     def _registered(self, event: Registered, now: float) -> Action:
         body = event.body
+        try:
+            check_version("the master", body.get("wire"))
+        except WireError as error:
+            return self._exit(2, str(error))
         if body["ended"]:
             return self._end("the run has ended")
         if not self._stays:
@@ -201,14 +205,14 @@ class WorkerMachine:
         if not body["joined"]:  # it only asked for the settings, or another process was faster
             return self._join()
         self._link_up(body)
-        if body["goes_on"]:
+        if body["resumed"]:
             self._went_on_at = now
-        if body["goes_on"] and self._upload is not None:
+        if body["resumed"] and self._upload is not None:
             self.notes.append(
                 "goes on with epoch %d: the answer of round %d is sent again" % (self.epoch, self._upload.round_index)
             )
             return self._send(self._first())
-        if not body["goes_on"]:
+        if not body["resumed"]:
             self._begin(body["epoch"])
         return self._poll()
 
@@ -217,27 +221,28 @@ class WorkerMachine:
         return self._join()
 
     def _join(self) -> Action:
-        body = {
-            "worker_id": self.worker_id,
-            "instance": self.instance,
-            "n_samples": self._built.n_samples,
-            "layout_crc": self._built.layout.crc,
-            "known_epoch": self._known_epoch,
-            "known_sessions": self._known_sessions,
-            "codings": list(self._known_codings),
-        }  # type: Dict[str, Any]
+        action = self._registration(
+            n_samples=self._built.n_samples,
+            layout_crc=self._built.layout.crc,
+            known_epoch=self._known_epoch,
+            known_sessions=self._known_sessions,
+            codings=list(self._known_codings),
+        )
         rules = rules_from_settings(self._settings)
         memories = first_state(self._built.layout, rules)
         if self._standing is not None and not fits(self._standing, self._built.layout.n_params, memories):
             self.epoch = 0
         if self.epoch:
-            body.update(
+            action.body.update(
                 claimed_epoch=self.epoch,
                 claimed_seq=self._seq,
                 undecided=self._upload is not None,
                 claimed_round=self._upload.round_index if self._upload else self._answered_round,
             )
-        return CallRegister(body)
+        return action
+
+    def _registration(self, **more: Any) -> CallRegister:
+        return CallRegister(dict(more, wire=VERSION, worker_id=self.worker_id, instance=self.instance))
 
     def _link_up(self, body: Dict[str, Any]) -> None:
         """Take what the master says of the run; w^0 comes from the seed."""
@@ -246,7 +251,7 @@ class WorkerMachine:
         self._layout = layout
         self._link = link_of(body["run_id"], layout)
         self._codings = [name for name in self._known_codings if name in body["codings"]]
-        if self._shared is not None and body["goes_on"]:
+        if self._shared is not None and body["resumed"]:
             return
         self._shared = start_values(layout, self._settings["system"]["seed"])
         self._version = 0
@@ -267,7 +272,7 @@ class WorkerMachine:
         self.state = State.JOINING
         if reason is not None:
             self.notes.append("registering again: %s" % reason)
-        return CallRegister({"worker_id": self.worker_id, "instance": self.instance})
+        return self._registration()
 
     # -- the round -----------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ import requests
 
 from ..errors import ConfigError
 from ..protocol import worker_events as events
-from ..protocol.wire import CRC_HEADER, KEY_MARK, MAGIC, PREFIX_SIZE, VERDICT, Buffers, text_crc
+from ..protocol.wire import CRC_HEADER, KEY_MARK, MAGIC, PREFIX_SIZE, VERDICT, VERSION, Buffers, text_crc
 from .connection import CONNECT_S, READ_S, Adapter, cause_of
 from .downloads import Download, HTTPError
 from .proxies import Proxy, proxy_for, stranger
@@ -34,10 +34,11 @@ _TLS_HINT = (
     "--ca must name the certificate of the authority that signed the master's, --master_ip a name or address "
     "that stands in it, and the master must run with --tls_cert; docs/security.md"
 )
-REGISTRATION = {
+REGISTRATION = {  # what the worker's machine reads
+    "wire": int,
     "run_id": str,
     "ended": bool,
-    "goes_on": bool,
+    "resumed": bool,
     "epoch": int,
     "lease_s": (int, float),
     "start_crc": int,
@@ -47,6 +48,7 @@ REGISTRATION = {
     "joined": bool,
     "n_sessions": int,
 }
+OF_ANY_VERSION = "run_id", "settings", "layout", "start_crc"  # by which a master of another wire version is known
 
 
 class MasterClient:
@@ -331,8 +333,11 @@ def _json(value: Any) -> bytes:
 
 
 def _is_registration(body: Any) -> bool:
-    """Return whether a JSON value has what the worker's machine reads of a registration."""
-    return isinstance(body, dict) and all(isinstance(body.get(key), kind) for key, kind in REGISTRATION.items())
+    """Return whether a JSON value is a master's reply to a registration, be it of another wire version."""
+    if not isinstance(body, dict):
+        return False
+    keys = REGISTRATION if body.get("wire") == VERSION else OF_ANY_VERSION
+    return all(isinstance(body.get(key), REGISTRATION[key]) for key in keys)
 
 
 def _json_of(body: Union[bytes, bytearray]) -> Any:

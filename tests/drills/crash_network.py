@@ -16,7 +16,7 @@ from crash_master import MASTER_POINTS, CrashMaster, Killed
 from flq.errors import FlqError
 from flq.protocol import events
 from flq.protocol import worker_events as worker
-from flq.protocol.wire import decode
+from flq.protocol.wire import check_version, decode
 from flq.protocol.worker_machine import WorkerMachine
 from flq.training.trainer import build_trainer
 from flq.worker import state_file
@@ -183,7 +183,9 @@ class CrashNetwork:
     def event_of(self, peer, action):
         """Return what the master gets, without a ticket."""
         if isinstance(action, worker.CallRegister):
-            return events.Register(0, session=peer.session, **json.loads(json.dumps(action.body)))
+            body = json.loads(json.dumps(action.body))
+            check_version("the worker", body.pop("wire"))
+            return events.Register(0, session=peer.session, **body)
         if isinstance(action, worker.CallPoll):
             return events.Poll(0, peer.worker_id, action.epoch, action.have, action.answered, session=peer.session)
         frame = b"".join(bytes(buffer) for buffer in action.frame)

@@ -14,7 +14,7 @@ from waits import wait_until
 from flq.config_file import load_config
 from flq.engines import simulation
 from flq.protocol.messages import Answer, Kind
-from flq.protocol.wire import encode, link_of
+from flq.protocol.wire import VERSION, encode, link_of
 from flq.training.models import model_layout
 
 RUN = (
@@ -113,7 +113,7 @@ def test_joins_of_one_worker_are_limited_and_the_run_goes_on(cluster):
     master = cluster.master(*ENDLESS)
     cluster.workers([1, 0], master.port)
     wait_for_round(master, 2)
-    body = {"worker_id": 0, "instance": "a stranger's", "n_samples": 5, "layout_crc": 0}
+    body = {"wire": VERSION, "worker_id": 0, "instance": "a stranger's", "n_samples": 5, "layout_crc": 0}
     codes = [post(master, "/register", json.dumps(body)) for _ in range(60)]
     assert set(codes) == {409, 429} and codes[:20] == [409] * 20 and codes.count(429) >= 20
     wait_for_uploads(master, 0, 5)

@@ -11,6 +11,7 @@ import pytest
 from cluster import end_well, settings_of
 
 from flq.engines import simulation
+from flq.protocol.wire import VERSION
 
 RUN = ("model.name=quadratic", "model.lr=0.05", "system.max_rounds=60", "system.linger_s=5")
 HERE, THERE = "10.213.7.1", "10.213.7.2"
@@ -74,7 +75,7 @@ def test_from_another_machine_nothing_goes_without_a_token_and_the_run_goes_on(c
     master = cluster.master(*RUN, flags=("--host", "0.0.0.0"))
     tokens = master.tokens()
     thief = {"Authorization": "Bearer " + tokens["worker0"]}
-    register = json.dumps({"worker_id": 1, "instance": "thief"})
+    register = json.dumps({"wire": VERSION, "worker_id": 1, "instance": "thief"})
     refused = [
         (("POST", "/stop", "", {}), 401),
         (("POST", "/stop", "", {"Host": "localhost"}), 401),

@@ -25,7 +25,7 @@ from flq.protocol.master_machine import MasterMachine, State  # noqa: E402
 from flq.protocol.master_state import capture, is_between_rounds, resume  # noqa: E402
 from flq.protocol.messages import FINAL, Kind, Outcome  # noqa: E402
 from flq.protocol.options import run_options  # noqa: E402
-from flq.protocol.wire import decode, decode_at  # noqa: E402
+from flq.protocol.wire import check_version, decode, decode_at  # noqa: E402
 from flq.protocol.worker_machine import WorkerMachine  # noqa: E402
 from flq.protocol.worker_state import from_state, to_state  # noqa: E402
 from flq.training.models import model_layout  # noqa: E402
@@ -55,7 +55,9 @@ class Request:
     def event(self, ticket, link):
         """Return what the master gets."""
         if self.kind == "register":
-            return events.Register(ticket, session=self.session, **json.loads(self.content))
+            body = json.loads(self.content)
+            check_version("the worker", body.pop("wire"))
+            return events.Register(ticket, session=self.session, **body)
         if self.kind == "poll":
             return events.Poll(ticket, self.peer.worker_id, *json.loads(self.content), session=self.session)
         return events.Answered(

@@ -20,7 +20,7 @@ from flq.protocol import events
 from flq.protocol import worker_events as worker
 from flq.protocol.master_machine import MasterMachine
 from flq.protocol.options import run_options
-from flq.protocol.wire import PREFIX_SIZE, VERDICT, decode
+from flq.protocol.wire import PREFIX_SIZE, VERDICT, check_version, decode
 from flq.protocol.worker_machine import MAX_REJECTIONS, WorkerMachine
 from flq.training.models import model_layout
 from flq.training.trainer import build_trainer
@@ -161,6 +161,7 @@ class Network:
     def event_of(self, peer, action):
         if isinstance(action, worker.CallRegister):
             body = json.loads(json.dumps(action.body))
+            check_version("the worker", body.pop("wire"))
             return events.Register(0, **body)
         if isinstance(action, worker.CallPoll):
             return events.Poll(0, peer.worker_id, action.epoch, action.have, action.answered)

@@ -29,6 +29,8 @@ from odd_values import (
     VALUES,
 )
 
+from flq.protocol.wire import VERSION
+
 TRAINING, IDLE = (0, 1, 2, 3), (4, 5)
 OVER = ("0", "2", "-1", "9" * 30, "", "x", "1.0")  # epochs that workers who train are not in
 
@@ -149,6 +151,7 @@ class Garbage:
         named = random.choice((worker_id,) * 3 + (random.choice((-1, 0, 5, 6, 2**31, 2**70)),))
         fields = {
             "worker_id": named,
+            "wire": VERSION,
             "instance": "fuzz%d" % random.randrange(3),
             "n_samples": random.randrange(1, 99),
             "layout_crc": self._link.layout.crc ^ 1,

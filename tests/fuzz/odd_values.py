@@ -2,6 +2,8 @@
 
 from damage import FLOATS
 
+from flq.protocol.wire import VERSION
+
 FRAMES_TYPE = "application/x-flq"
 READ = (
     "/healthz",
@@ -145,7 +147,7 @@ JSON_TEXTS = (
     b'{"worker_id": 4,}',
     b" " * 65536,
     b"\0" * 100,
-    b'{"worker_id": -0, "instance": "\\u0000"}',
+    b'{"wire": %d, "worker_id": -0, "instance": "\\u0000"}' % VERSION,
     b" " * 70000,
 )
 

@@ -34,7 +34,7 @@ def test_a_seed_says_which_requests_there_are():
 
 
 def test_every_endpoint_gets_some_with_every_kind_of_token():
-    sent = requests_of(3, 6000)
+    sent = requests_of(5, 6000)
     for path in PATHS:
         start = path.partition("{")[0].encode()
         heads = [

@@ -28,6 +28,7 @@ from flq.master.storage.store import Store
 from flq.protocol import worker_events
 from flq.protocol.master_machine import MasterMachine
 from flq.protocol.options import run_options
+from flq.protocol.wire import VERSION
 from flq.protocol.worker_machine import WorkerMachine
 from flq.training.models import model_layout
 from flq.training.trainer import build_trainer
@@ -162,6 +163,11 @@ class LocalMaster:
     def summary(self):
         """Return the sheet Summary."""
         return dict(row[:2] for row in self.sheets()["Summary"])
+
+
+def registration(worker_id, instance="a", **more):
+    """Return the JSON object with which a worker registers."""
+    return dict(more, wire=VERSION, worker_id=worker_id, instance=instance)
 
 
 def token_of_worker(worker_id):

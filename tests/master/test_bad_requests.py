@@ -7,7 +7,7 @@ import zlib
 
 import numpy as np
 import pytest
-from local_master import HttpWorker, LocalMaster, head, read_all
+from local_master import HttpWorker, LocalMaster, head, read_all, registration
 
 from flq.core.codecs import QUANTIZERS
 from flq.engines import simulation
@@ -163,20 +163,20 @@ def test_a_body_that_is_no_json_object_is_400(master, path, body):
     ids=repr,
 )
 def test_a_registration_with_impossible_values_is_422(master, changes):
-    body = dict({"worker_id": 0, "instance": "a", "n_samples": 10, "layout_crc": master.layout.crc}, **changes)
+    body = dict(registration(0, n_samples=10, layout_crc=master.layout.crc), **changes)
     assert_refused(master.send("POST", "/register", json.dumps(body)), 422)
     assert master.status()["worker_status"] == {}
 
 
 def test_a_registration_with_another_layout_is_409(master):
-    body = {"worker_id": 0, "instance": "a", "n_samples": 10, "layout_crc": master.layout.crc ^ 1}
+    body = registration(0, n_samples=10, layout_crc=master.layout.crc ^ 1)
     assert "parameter layout" in assert_refused(master.send("POST", "/register", json.dumps(body)), 409)
     assert master.status()["connected_workers"] == 0
 
 
 def test_a_second_instance_of_a_living_worker_is_409(waited_for):
     master, _ = waited_for
-    body = json.dumps({"worker_id": 0, "instance": "another"})
+    body = json.dumps(registration(0, "another"))
     assert "alive elsewhere" in assert_refused(master.send("POST", "/register", body), 409)
 
 

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
-from local_master import token_of_worker
+from local_master import registration, token_of_worker
 
 RUN = ("system.total_workers=2", "system.min_workers=2")
 MOST_AT_ONCE = 30
@@ -14,14 +14,20 @@ MOST_AT_ONCE = 30
 def register(master, instance="one", key="a key", **body):
     """Return status, headers and the reply."""
     token = token_of_worker(0) + ("" if key is None else ":" + key)
-    status, headers, text = master.send(
-        "POST", "/register", json.dumps(dict(body, worker_id=0, instance=instance)), token=token
-    )
+    status, headers, text = master.send("POST", "/register", json.dumps(registration(0, instance, **body)), token=token)
     return status, headers, json.loads(text)
 
 
 def join(master, **options):
     return register(master, n_samples=10, layout_crc=master.layout.crc, **options)
+
+
+@pytest.mark.parametrize("version, named", [({}, "4 or an older one"), ({"wire": 4}, "4"), ({"wire": 6}, "6")])
+def test_a_worker_of_another_wire_version_is_told_so(make_master, version, named):
+    body = dict({"worker_id": 0, "instance": "one"}, **version)
+    status, _, text = make_master(*RUN).send("POST", "/register", json.dumps(body))
+    assert (status, json.loads(text)["detail"]) == (400, "the worker has wire version %s, expected 5" % named)
+    assert "the same version of FLQ" in json.loads(text)["hint"]
 
 
 def test_joins_of_an_instance_are_limited_and_it_is_told_when_to_come_again(make_master):

@@ -8,7 +8,7 @@ import socket
 from contextlib import ExitStack
 
 import pytest
-from local_master import HttpWorker, head, read_all, token_of_worker
+from local_master import HttpWorker, head, read_all, registration, token_of_worker
 from test_bad_requests import assert_refused
 from waits import wait_until
 
@@ -29,7 +29,7 @@ def connect(port, stack, data=b""):
 
 def register(sock, worker_id, layout_crc):
     """Join on a connection; return the epoch."""
-    body = json.dumps({"worker_id": worker_id, "instance": "i", "n_samples": 1, "layout_crc": layout_crc})
+    body = json.dumps(registration(worker_id, n_samples=1, layout_crc=layout_crc))
     shown = "Bearer " + token_of_worker(worker_id)
     sock.sendall(head("POST", "/register", Content_Length=len(body), Authorization=shown) + body.encode())
     response = http.client.HTTPResponse(sock)
@@ -157,13 +157,13 @@ def test_a_workers_requests_have_so_many_places(make_master, monkeypatch):
         slow = [connect(master.port, stack, head("POST", "/register", Content_Length=50)) for _ in range(8)]
         while len(master.gate._places._taken) == 0 or master.gate._places._taken.get("worker0", 0) < 8:
             pass
-        answer = master.send("POST", "/register", b'{"worker_id": 0, "instance": "a"}')
+        answer = master.send("POST", "/register", json.dumps(registration(0)).encode())
         assert "8 requests from there are under way" in assert_refused(answer, 429)
         assert int(answer[1]["Retry-After"]) >= 1
         for sock in slow:
             sock.shutdown(socket.SHUT_WR)
             read_all(sock)
-        assert master.send("POST", "/register", b'{"worker_id": 0, "instance": "a"}')[0] == 200
+        assert master.send("POST", "/register", json.dumps(registration(0)).encode())[0] == 200
 
 
 @pytest.mark.parametrize(

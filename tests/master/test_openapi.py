@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import schemathesis
-from local_master import TOKENS, HttpWorker, LocalMaster
+from local_master import TOKENS, HttpWorker, LocalMaster, registration
 
 from flq import __version__
 from flq.master.routes.openapi import DESCRIPTION, PATHS, STATES
@@ -114,8 +114,8 @@ def heartbeat(worker_id, **more):
         ("GET", "/get_global_model", "", None, {"If-None-Match": '"local-1-json"'}, {304}),
         ("GET", "/get_global_model", "?worker=0&epoch=1&have=0&answered=0", None, FRAMES, {200}),
         ("GET", "/get_global_model", "?worker=0&epoch=9&have=0&answered=0", None, FRAMES, {409}),
-        ("POST", "/register", "", json.dumps({"worker_id": 0, "instance": "instance0"}), {}, {200}),
-        ("POST", "/register", "", json.dumps({"worker_id": 0, "instance": "another"}), {}, {409}),
+        ("POST", "/register", "", json.dumps(registration(0, "instance0")), {}, {200}),
+        ("POST", "/register", "", json.dumps(registration(0, "another")), {}, {409}),
         ("POST", "/register", "", "[]", {}, {400}),
         ("POST", "/register", "", "{}", {}, {422}),
         ("POST", "/heartbeat", "", heartbeat(0), {}, {200}),

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from types import SimpleNamespace
 
 import pytest
-from local_master import head, read_all
+from local_master import head, read_all, registration
 
 from flq.master.http import connection, server
 from flq.master.records.wire_meter import Meter
@@ -74,9 +74,7 @@ def test_bodies_of_strangers_that_never_come_leave_room_for_workers(make_master,
         request = ("POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\n" % target).encode()
         peers = [connect(master, stack, request) for _ in range(N_PEERS)]
         wait_for_answers(peers, N_PEERS - base_app.DRAINED)
-        code, _, body = master.send(
-            "POST", "/register", json.dumps({"worker_id": 0, "instance": "one", "n_samples": 7})
-        )
+        code, _, body = master.send("POST", "/register", json.dumps(registration(0, "one", n_samples=7)))
         assert (code, json.loads(body)["error"]) == (409, "Conflict")  # it has been read: it knows no layout
         for sock in peers:
             sock.shutdown(socket.SHUT_WR)

@@ -10,7 +10,7 @@ from http.client import HTTPConnection
 from types import SimpleNamespace
 
 import pytest
-from local_master import TOKENS, WAIT_S, LocalMaster, token_of_worker, write_tokens
+from local_master import TOKENS, WAIT_S, LocalMaster, registration, token_of_worker, write_tokens
 from test_bad_requests import assert_refused
 
 from flq.config_file import load_config
@@ -117,7 +117,7 @@ def test_what_is_wrong_in_itself_is_refused_as_ever(starting):
 
 def test_a_worker_that_was_too_early_registers_on_the_same_connection(starting, make_master):
     client = MasterClient(starting.url, 0, lambda: token_of_worker(0))
-    call = worker_events.CallRegister({"worker_id": 0, "instance": "a"})
+    call = worker_events.CallRegister(registration(0))
     problem = client.do(call)
     assert isinstance(problem, worker_events.Problem) and problem.status == 503 and problem.retry_after_s > 0
     starting.switch.app = make_master(*RUN).server._server.wsgi_app
@@ -134,12 +134,12 @@ def test_the_page_is_there_and_says_so(starting):
 def test_a_connection_outlives_the_change(starting, make_master):
     connection = HTTPConnection("127.0.0.1", starting.port, timeout=WAIT_S)
     shown = {"Authorization": "Bearer " + token_of_worker(0)}
-    connection.request("POST", "/register", b'{"worker_id": 0, "instance": "a"}', shown)
+    connection.request("POST", "/register", json.dumps(registration(0)).encode(), shown)
     response = connection.getresponse()
     assert (response.status, bool(response.read())) == (503, True)
     sock = connection.sock
     starting.switch.app = make_master(*RUN).server._server.wsgi_app
-    connection.request("POST", "/register", b'{"worker_id": 0, "instance": "a"}', shown)
+    connection.request("POST", "/register", json.dumps(registration(0)).encode(), shown)
     assert connection.getresponse().status == 200 and connection.sock is sock
     connection.close()
 
@@ -193,13 +193,13 @@ def test_the_run_begins_when_the_model_is_built(begin, tmp_path, caplog):
         master = running.servers.get(timeout=WAIT_S)
         stand_in, _ = gate.accept()
     with stand_in:  # it waits
-        code, _, body = LocalMaster.send(master, "POST", "/register", b'{"worker_id": 0, "instance": "a"}')
+        code, _, body = LocalMaster.send(master, "POST", "/register", json.dumps(registration(0)).encode())
         assert code == 503 and b"mine:make is being built" in body
     client = MasterClient("http://127.0.0.1:%d" % master.port, 0, lambda: token_of_worker(0))
-    registered = client.do(worker_events.CallRegister({"worker_id": 0, "instance": "a"}))
+    registered = client.do(worker_events.CallRegister(registration(0)))
     while isinstance(registered, worker_events.Problem):
         assert running.thread.is_alive() and registered.status == 503
-        registered = client.do(worker_events.CallRegister({"worker_id": 0, "instance": "a"}))
+        registered = client.do(worker_events.CallRegister(registration(0)))
     assert registered.body["layout"] == LAYOUT.to_json()
     assert registered.body["settings"]["dataset"]["input_shape"] == [8, 8, 1]
     assert "master_url" not in registered.body["settings"]["system"]

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import requests
-from local_master import WAIT_S, LocalMaster, head, read_all, token_of_worker
+from local_master import WAIT_S, LocalMaster, head, read_all, registration, token_of_worker
 
 from flq.engines import simulation
 from flq.errors import ConfigError
@@ -21,7 +21,7 @@ from flq.worker.http_client import MasterClient
 
 SECURITY = Path(__file__).resolve().parent.parent.parent / "docs" / "security.md"
 RUN = ("system.total_workers=2", "system.min_workers=2", "system.max_rounds=3")
-REGISTER = worker_events.CallRegister({"worker_id": 0, "instance": "a"})
+REGISTER = worker_events.CallRegister(registration(0))
 
 
 @pytest.fixture(scope="module")
@@ -181,8 +181,7 @@ def test_a_crowd_that_does_not_shake_hands_makes_room(tmp_path, adapter, client)
                 for _ in range(30)
             ]
             assert isinstance(
-                client(1, url=master.url).do(worker_events.CallRegister({"worker_id": 1, "instance": "b"})),
-                worker_events.Registered,
+                client(1, url=master.url).do(worker_events.CallRegister(registration(1, "b"))), worker_events.Registered
             )
             assert read_all(silent[0]) == b""
             connections = list(known._session.adapters["https://"].poolmanager.pools._container.values())

@@ -5,7 +5,7 @@ import logging
 from pathlib import Path
 
 import pytest
-from local_master import TOKENS, HttpWorker, LocalMaster, head, token_of_worker
+from local_master import TOKENS, HttpWorker, LocalMaster, head, registration, token_of_worker
 from test_bad_requests import ENDPOINTS, FRAMES, assert_refused
 from waits import wait_until
 
@@ -221,7 +221,7 @@ def test_a_worker_is_no_operator_wherever_it_is(master, method, path):
 @pytest.mark.parametrize(
     "path, body",
     [
-        ("/register", {"worker_id": 1, "instance": "x"}),
+        ("/register", registration(1)),
         ("/heartbeat", {"worker_id": 1, "epoch": 1}),
         ("/offer?worker=1", {}),
         ("/upload_update?worker=1", {}),
@@ -334,7 +334,7 @@ def test_strangers_do_not_disturb_a_run(make_master, run_workers):
 
         def do(self, action):
             other = token_of_worker(1 - self._worker_id)
-            body = json.dumps({"worker_id": self._worker_id, "instance": "thief", "epoch": 1})
+            body = json.dumps(registration(self._worker_id, "thief", epoch=1))
             for token, code in (None, 401), ("wrong", 401), (other, 403):
                 assert master.send("POST", "/register", body, token=token)[0] == code
                 assert master.send("POST", "/heartbeat", body, token=token)[0] == code
@@ -415,7 +415,7 @@ def test_who_asks_too_often_is_429_with_retry_after_and_nobody_else_is(make_mast
     code, headers, _ = answer = ask(master, "GET", "/history", TOKENS["operator"])
     assert "1 requests a second" in assert_refused(answer, 429) and int(headers["Retry-After"]) >= 1
     assert ask(master, "GET", "/healthz")[0] == ask(master, "GET", "/healthz", token_of_worker(0))[0] == 200
-    event = master.client(1).do(worker_events.CallRegister({"worker_id": 1, "instance": "a"}))
+    event = master.client(1).do(worker_events.CallRegister(registration(1)))
     assert isinstance(event, worker_events.Registered)
 
 

@@ -4,7 +4,7 @@ import json
 import socket
 
 import numpy as np
-from local_master import TOKENS, head, read_all, token_of_worker
+from local_master import TOKENS, head, read_all, registration, token_of_worker
 
 from flq.engines import simulation
 from flq.master.records.wire_meter import Meter, Peer, Wire
@@ -23,8 +23,8 @@ def exchange(master, data):
         return len(read_all(sock))
 
 
-def registration(worker_id, **more):
-    body = json.dumps(dict({"worker_id": worker_id, "instance": "a%d" % worker_id}, **more)).encode()
+def raw_registration(worker_id, **more):
+    body = json.dumps(registration(worker_id, "a%d" % worker_id, **more)).encode()
     token = token_of_worker(worker_id).encode()
     return b"POST /register HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n\r\n%s" % (
         token,
@@ -36,7 +36,12 @@ def registration(worker_id, **more):
 def test_counted_bytes_are_those_a_raw_socket_sends_and_gets(make_master):
     master = make_master(*RUN)
     up = down = 0
-    for data in registration(1), registration(1) * 3, registration(1)[:-5], b"GET /status HTTP/1.1\r\nHost: x\r\n\r\n":
+    for data in (
+        raw_registration(1),
+        raw_registration(1) * 3,
+        raw_registration(1)[:-5],
+        b"GET /status HTTP/1.1\r\nHost: x\r\n\r\n",
+    ):
         n_bytes = exchange(master, data)
         assert n_bytes > 100
         up, down = up + len(data), down + n_bytes
@@ -46,8 +51,8 @@ def test_counted_bytes_are_those_a_raw_socket_sends_and_gets(make_master):
 
 def test_a_registration_counts_for_its_worker_and_a_look_at_the_status_for_nobody(make_master):
     master = make_master(*RUN)
-    n_bytes = exchange(master, registration(0))
-    assert master.meter.of_worker(0) == Wire(len(registration(0)), n_bytes)
+    n_bytes = exchange(master, raw_registration(0))
+    assert master.meter.of_worker(0) == Wire(len(raw_registration(0)), n_bytes)
     assert master.meter.of_others() == Wire()
     look = b"GET /status HTTP/1.1\r\nHost: x\r\n\r\n"
     n_bytes = exchange(master, look)
@@ -58,7 +63,7 @@ def test_a_registration_counts_for_its_worker_and_a_look_at_the_status_for_nobod
 
 def test_a_heartbeat_counts_for_its_worker_and_without_its_token_for_nobody(make_master):
     master = make_master(*RUN)
-    exchange(master, registration(1, n_samples=10, layout_crc=master.layout.crc))
+    exchange(master, raw_registration(1, n_samples=10, layout_crc=master.layout.crc))
     before = master.meter.of_worker(1)
     for epoch, name, counts in (1, "worker1", True), (2, "worker1", True), (1, "worker0", False):
         body = b'{"worker_id": 1, "epoch": %d}' % epoch

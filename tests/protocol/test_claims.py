@@ -39,7 +39,7 @@ def test_a_worker_that_claims_what_is_known_goes_on_with_its_epoch(seq, undecide
     assert bench.verdict(0) is APPLIED
     n_entries, before = len(bench.journal), bench.snapshot()["open_round"]
     body = bench.come_back(0, epoch=1, seq=seq, claimed_round=1, undecided=undecided)
-    assert (body["goes_on"], body["epoch"]) == (True, 1)
+    assert (body["resumed"], body["epoch"]) == (True, 1)
     assert bench.verdict(0) is APPLIED  # and the same answer gets the same verdict
     assert len(bench.journal) == n_entries  # nothing has changed
     assert bench.snapshot()["open_round"] == before
@@ -64,7 +64,7 @@ def test_a_claim_that_is_not_right_begins_anew(what, claim):
     bench = open_bench()
     assert bench.verdict(0) is APPLIED
     body = bench.come_back(0, **claim)
-    assert (body["goes_on"], body["epoch"]) == (False, 2)
+    assert (body["resumed"], body["epoch"]) == (False, 2)
     assert bench.machine.members[0].closed_seq == 0
 
 
@@ -73,7 +73,7 @@ def test_another_instance_begins_anew_whatever_it_claims():
     assert bench.verdict(0) is APPLIED
     keep_alive(bench, 300, 1)
     body = bench.come_back(0, epoch=1, seq=1, instance="two")
-    assert (body["goes_on"], body["epoch"]) == (False, 2)
+    assert (body["resumed"], body["epoch"]) == (False, 2)
 
 
 def test_after_another_instance_the_first_one_begins_anew():
@@ -81,7 +81,7 @@ def test_after_another_instance_the_first_one_begins_anew():
     bench.wait(300)
     bench.join(0, instance="two")
     bench.wait(300)
-    assert bench.come_back(0, epoch=1, seq=0)["goes_on"] is False
+    assert bench.come_back(0, epoch=1, seq=0)["resumed"] is False
 
 
 @pytest.mark.parametrize("memory", ["none", "residual"])
@@ -93,7 +93,7 @@ def test_after_its_lease_has_ended_a_worker_comes_back_with_its_epoch(memory):
     assert bench.verdict(0) is Conflict
     assert bench.machine.members[0].gone
     body = bench.come_back(0, epoch=1, seq=2)
-    assert (body["goes_on"], body["epoch"]) == (True, 1)
+    assert (body["resumed"], body["epoch"]) == (True, 1)
     assert not bench.machine.members[0].gone
     bench.all_upload(1)
     assert bench.machine.open_round.n_samples == {0: 10, 1: 20}
@@ -104,7 +104,7 @@ def test_while_its_mirror_is_still_there_a_lost_worker_may_come_back():
     assert bench.verdict(0, state_crc=CRC) is APPLIED
     keep_alive(bench, 300, 1)
     assert bench.round == 1
-    assert bench.come_back(0, epoch=1, seq=1)["goes_on"] is True
+    assert bench.come_back(0, epoch=1, seq=1)["resumed"] is True
     assert bench.verdict(1, state_crc=CRC) is APPLIED
     assert bench.verdict(0, values=(0, 0, 0, 0), state_crc=CRC) is APPLIED  # on from the mirror that both ends hold
 
@@ -115,8 +115,8 @@ def test_a_worker_whose_mirror_has_left_the_weights_begins_anew():
     keep_alive(bench, 300, 1)
     assert bench.verdict(1, state_crc=CRC) is APPLIED
     assert bench.round == 2 and 0 not in bench.machine.model.mirrors
-    assert bench.come_back(0, epoch=1, seq=1)["goes_on"] is False
-    assert bench.come_back(0, epoch=2, seq=0)["goes_on"] is True
+    assert bench.come_back(0, epoch=1, seq=1)["resumed"] is False
+    assert bench.come_back(0, epoch=2, seq=0)["resumed"] is True
 
 
 @pytest.mark.parametrize("kind", [Kind.SKIP, Kind.OFFER, Kind.UPLOAD])
@@ -124,7 +124,7 @@ def test_who_was_lost_and_comes_back_in_the_same_round_is_late_and_keeps_its_epo
     bench = open_bench(sel_clients=1 if kind is Kind.OFFER else 0)
     keep_alive(bench, 300, 1)
     assert bench.machine.open_round.status == {0: "lost"}
-    assert bench.come_back(0, epoch=1, seq=1)["goes_on"] is True
+    assert bench.come_back(0, epoch=1, seq=1)["resumed"] is True
     for _ in range(2):  # the verdict stands
         assert bench.verdict(0, kind) is LATE
     assert bench.is_parked(bench.poll(0, answered=1))
@@ -148,11 +148,11 @@ def test_who_was_granted_lost_and_is_back_is_late():
 def test_a_worker_that_goes_on_keeps_its_offer_and_its_grant():
     bench = open_bench(sel_clients=1)
     bench.answer(0, Kind.OFFER)
-    assert bench.come_back(0, epoch=1, seq=1)["goes_on"] is True
+    assert bench.come_back(0, epoch=1, seq=1)["resumed"] is True
     assert 0 in bench.machine.open_round.offers
     bench.answer(1, Kind.OFFER, energy=1.0)
     assert bench.verdict(0, Kind.OFFER) is GRANTED
-    assert bench.come_back(0, epoch=1, seq=1)["goes_on"] is True
+    assert bench.come_back(0, epoch=1, seq=1)["resumed"] is True
     assert bench.verdict(0) is APPLIED
 
 
@@ -172,14 +172,14 @@ def test_after_a_resync_the_old_epoch_is_of_no_use():
     bench = open_bench(memory="mirror")
     assert bench.verdict(0, state_crc=1) is Outcome.RESYNC
     assert bench.verdict(0, state_crc=1) is Conflict
-    assert bench.come_back(0, epoch=1, seq=1)["goes_on"] is False
+    assert bench.come_back(0, epoch=1, seq=1)["resumed"] is False
 
 
 def test_in_a_run_that_has_ended_nobody_goes_on():
     bench = open_bench(max_rounds=1)
     bench.all_upload(0, 1)
     body = bench.register(0, 10, LAYOUT.crc, claimed_epoch=1, claimed_seq=1)
-    assert (body["ended"], body["goes_on"]) == (True, False)
+    assert (body["ended"], body["resumed"]) == (True, False)
 
 
 # -- copies of registrations -----------------------------------------------------------------
@@ -189,7 +189,7 @@ def test_a_copy_of_a_registration_gets_its_reply_again_and_changes_nothing():
     bench = open_bench(1)
     n_entries = len(bench.journal)
     body = bench.register(0, 10, LAYOUT.crc, known_epoch=0)
-    assert (body["epoch"], body["goes_on"], len(bench.journal)) == (1, False, n_entries)
+    assert (body["epoch"], body["resumed"], len(bench.journal)) == (1, False, n_entries)
 
 
 def test_a_copy_that_comes_after_an_answer_is_refused_and_changes_nothing():

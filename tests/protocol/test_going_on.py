@@ -46,7 +46,7 @@ def test_a_worker_that_starts_again_sends_the_same_bytes_again_the_offer_first(n
     standing, frame = kept(needs_offer, **changes)
     worker = started_again(standing, **changes)
     assert (worker.action.body["claimed_epoch"], worker.action.body["claimed_seq"]) == (1, 2)
-    worker.tell(Registered(worker.body(epoch=1, goes_on=True)))
+    worker.tell(Registered(worker.body(epoch=1, resumed=True)))
     assert (worker.action.path, worker.frame) == (path, frame)
     if needs_offer:
         worker.verdict(Outcome.GRANTED, 2)
@@ -57,7 +57,7 @@ def test_a_worker_that_starts_again_sends_the_same_bytes_again_the_offer_first(n
 def test_a_worker_that_starts_again_is_where_it_would_have_been(outcome):
     standing, _ = kept()
     worker = started_again(standing)
-    worker.tell(Registered(worker.body(epoch=1, goes_on=True)))
+    worker.tell(Registered(worker.body(epoch=1, resumed=True)))
     assert worker.verdict(outcome, 2) == CallPoll(1, 0, 2)
     expected = standing.if_applied if outcome is Outcome.APPLIED else standing.if_not
     assert worker.memory == expected.residual.tolist() and worker.clock == expected.clock
@@ -66,7 +66,7 @@ def test_a_worker_that_starts_again_is_where_it_would_have_been(outcome):
 
 def test_a_worker_that_starts_again_makes_the_shared_copy_from_the_seed_and_asks_from_there():
     worker = started_again(kept()[0])
-    worker.tell(Registered(worker.body(epoch=1, goes_on=True)))
+    worker.tell(Registered(worker.body(epoch=1, resumed=True)))
     assert worker.verdict(Outcome.APPLIED, 2).have == 0
     frame = delta(1, (1, 2, 3, 4))
     there = plus(START, 4, frame.payload, Layout((Tensor("w", (3,)), Tensor("b", (1,)))))
@@ -121,7 +121,7 @@ def test_409_on_an_answer_claims_the_epoch_and_sends_the_same_bytes_again():
     worker.tell(Problem(409, "register again"))
     worker.tell(Registered(worker.body(epoch=1)))
     assert (worker.action.body["claimed_epoch"], worker.action.body["claimed_seq"]) == (1, 1)
-    worker.tell(Registered(worker.body(epoch=1, goes_on=True)))
+    worker.tell(Registered(worker.body(epoch=1, resumed=True)))
     assert worker.frame == frame
     worker.verdict(Outcome.APPLIED)
     assert worker.memory == LEFT
@@ -132,7 +132,7 @@ def test_409_on_a_poll_goes_on_with_the_memories():
     worker.answering()
     worker.verdict(Outcome.APPLIED)
     worker.tell(Problem(409, "register again"))
-    assert rejoined(worker, goes_on=True) == CallPoll(1, 0, 1)
+    assert rejoined(worker, resumed=True) == CallPoll(1, 0, 1)
     assert worker.memory == LEFT
 
 
@@ -140,7 +140,7 @@ def test_a_second_409_to_the_same_answer_begins_anew():
     worker = joined()
     worker.answering()
     worker.tell(Problem(409, "register again"))
-    rejoined(worker, goes_on=True)
+    rejoined(worker, resumed=True)
     worker.tell(Problem(409, "register again"))
     worker.tell(Registered(worker.body(epoch=1)))
     assert "claimed_epoch" not in worker.action.body
@@ -153,7 +153,7 @@ def test_a_second_409_to_the_same_poll_begins_anew():
     worker.answering()
     worker.verdict(Outcome.APPLIED)
     worker.tell(Problem(409, "register again"))
-    assert rejoined(worker, goes_on=True) == CallPoll(1, 0, 1)
+    assert rejoined(worker, resumed=True) == CallPoll(1, 0, 1)
     worker.tell(Problem(409, "register again"))
     worker.tell(Registered(worker.body(epoch=1)))
     assert "claimed_epoch" not in worker.action.body
@@ -165,7 +165,7 @@ def test_a_second_409_when_another_lease_may_have_ended_claims_the_epoch_again()
     frame = worker.frame
     for _ in range(3):
         worker.tell(Problem(409, "register again"), after=300.0)
-        rejoined(worker, goes_on=True)
+        rejoined(worker, resumed=True)
         assert worker.frame == frame
 
 
@@ -187,7 +187,7 @@ def test_a_skip_that_took_an_uploads_place_is_told_again_after_a_409():
     worker.tell(Problem(400, "corrupted"))
     skip = worker.frame
     worker.tell(Problem(409, "register again"))
-    rejoined(worker, goes_on=True)
+    rejoined(worker, resumed=True)
     assert worker.frame == skip and worker.answer.kind is Kind.SKIP
     worker.verdict(Outcome.NOTED)
     assert worker.memory == list(UPDATE)

@@ -11,6 +11,7 @@ from flq.core.layout import Layout, Tensor, fingerprint
 from flq.errors import BadValues, ConfigError, Conflict
 from flq.protocol import events
 from flq.protocol.messages import Answer, HeldBack, Kind, Outcome
+from flq.protocol.wire import VERSION
 
 APPLIED, LATE, NOTED, REFUSED, GRANTED, WAIT, RESYNC, END = (
     Outcome.APPLIED,
@@ -50,11 +51,12 @@ def test_a_run_waits_in_the_lobby_until_enough_workers_have_joined():
 def test_registration_answers_with_what_a_worker_needs():
     bench = Bench(start=vector(1, 2, 3, 4))
     assert bench.register(0) == {
+        "wire": VERSION,
         "run_id": "run",
         "ended": False,
         "epoch": 0,
         "joined": False,
-        "goes_on": False,
+        "resumed": False,
         "n_sessions": 0,
         "lease_s": 300.0,
         "start_crc": fingerprint(vector(1, 2, 3, 4)),

@@ -75,7 +75,7 @@ def first(bench):
 
 def test_a_restarted_worker_takes_over_at_once_and_the_process_before_it_is_not_heard(bench, first):
     second = Process(bench, "second")
-    assert second.begin(claimed_epoch=1, claimed_seq=0)["goes_on"] is True
+    assert second.begin(claimed_epoch=1, claimed_seq=0)["resumed"] is True
     assert second.is_heard() and not first.is_heard()
     assert isinstance(first.beat(), Conflict)
     assert warnings(bench) == []  # requests of a process that was killed may come late
@@ -85,7 +85,7 @@ def test_twenty_restarts_in_a_row_take_over_at_once_and_keep_the_epoch(bench):
     for number in range(20):
         process = Process(bench, "process %d" % number)
         body = process.begin(**({"claimed_epoch": 1, "claimed_seq": 0} if number else {}))
-        assert (body["joined"], body["goes_on"], body["epoch"]) == (True, number > 0, 1)
+        assert (body["joined"], body["resumed"], body["epoch"]) == (True, number > 0, 1)
         assert process.is_heard()
     assert warnings(bench) == []
 
@@ -104,7 +104,7 @@ def test_when_the_earlier_process_joins_again_it_gets_the_identity_back_and_the_
     second.begin(claimed_epoch=1, claimed_seq=0)
     assert not first.is_heard()
     body = first.begin(claimed_epoch=1, claimed_seq=0)
-    assert (body["joined"], body["goes_on"]) == (True, False)  # both have had the epoch's memories
+    assert (body["joined"], body["resumed"]) == (True, False)  # both have had the epoch's memories
     assert first.is_heard() and not second.is_heard()
     for ask in (second.ask_for_settings, second.join, Process(bench, "third").ask_for_settings):
         assert isinstance(ask(), Conflict)
@@ -185,7 +185,7 @@ def test_a_late_copy_of_a_join_that_went_on_changes_nothing_after_an_answer(benc
     second = Process(bench, "second")
     second.ask_for_settings()
     claim = dict(claimed_epoch=1, claimed_seq=0, known_sessions=1)
-    assert second.join(**claim)["goes_on"] is True
+    assert second.join(**claim)["resumed"] is True
     answer = Answer(Kind.SKIP, 0, 1, 1, 1, float("nan"), 0.0)
     bench.ask(lambda ticket: events.Answered(ticket, answer, 80, session="second"))
     before = bench.snapshot()
@@ -236,7 +236,7 @@ def test_a_worker_that_waits_for_a_round_that_is_long_gone_is_told_and_joins_ane
     ticket = bench.poll(0, answered=50)  # before the end of the journal was lost
     assert bench.outcome(ticket) is Conflict
     body = bench.come_back(0, epoch=1, seq=50, claimed_round=50, undecided=False)
-    assert (body["goes_on"], body["epoch"]) == (False, 2)
+    assert (body["resumed"], body["epoch"]) == (False, 2)
     assert sum("ahead of the journal" in note for note in bench.notes) == 1
     assert not bench.is_parked(bench.poll(0))  # it has its round
 
@@ -248,7 +248,7 @@ def test_a_worker_whose_last_answer_the_journal_has_lost_is_told_and_joins_anew(
     ticket = bench.poll(0, answered=4)  # the round that is open, and waits for it
     assert bench.outcome(ticket) is Conflict
     body = bench.come_back(0, epoch=1, seq=4, claimed_round=4, undecided=False)
-    assert (body["goes_on"], body["epoch"]) == (False, 2)
+    assert (body["resumed"], body["epoch"]) == (False, 2)
     assert sum("ahead of the journal" in note for note in bench.notes) == 1
     assert not bench.is_parked(bench.poll(0))
 
@@ -259,7 +259,7 @@ def test_a_process_whose_join_the_journal_has_lost_alarms_nobody(bench, first):
     second = Process(bench, "second")  # took over from the first after what is left of the journal
     second.epoch = 1
     assert not second.is_heard() and isinstance(second.beat(), Conflict)
-    assert second.begin(claimed_epoch=1, claimed_seq=0)["goes_on"] is True
+    assert second.begin(claimed_epoch=1, claimed_seq=0)["resumed"] is True
     assert second.is_heard() and warnings(bench) == []
     thief = Process(bench, "a guess")
     thief.epoch = 1
@@ -279,7 +279,7 @@ def test_a_worker_that_is_ahead_by_anything_joins_anew(claim):
     bench = Bench(min_workers=2)
     bench.join(0, 1)
     rounds_of(bench, 2)
-    assert bench.come_back(0, **claim)["goes_on"] is False
+    assert bench.come_back(0, **claim)["resumed"] is False
     assert "ahead of the journal" in bench.notes[-1]
 
 
@@ -294,7 +294,7 @@ def test_an_answer_whose_number_skips_one_is_told_to_register_again():
 def test_a_worker_of_a_run_whose_journal_does_not_know_it_joins_anew():
     bench = Bench(min_workers=2)
     body = bench.come_back(0, epoch=3, seq=7, claimed_round=7)
-    assert (body["goes_on"], body["epoch"]) == (False, 1) and "ahead of the journal" in bench.notes[-1]
+    assert (body["resumed"], body["epoch"]) == (False, 1) and "ahead of the journal" in bench.notes[-1]
 
 
 # -- claims ----------------------------------------------------------------------------------

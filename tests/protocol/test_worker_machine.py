@@ -12,7 +12,7 @@ from flq.core.codecs.lossless import known
 from flq.core.layout import fingerprint
 from flq.core.rng import ROUNDING, start_values, stream
 from flq.protocol.messages import HeldBack, Kind, ModelFrame, Outcome, Plan, Verdict
-from flq.protocol.wire import decode, encode, link_of
+from flq.protocol.wire import VERSION, decode, encode, link_of
 from flq.protocol.worker_events import (
     Build,
     Built,
@@ -74,9 +74,10 @@ class Worker:
     def body(self, epoch=0, **changes):
         """The master's reply to a registration, as it comes out of JSON."""
         body = {
+            "wire": VERSION,
             "run_id": "run",
             "ended": False,
-            "goes_on": False,
+            "resumed": False,
             "epoch": epoch,
             "lease_s": 300.0,
             "start_crc": fingerprint(START),
@@ -170,10 +171,11 @@ def joined(**changes):
 
 def test_a_worker_asks_for_the_settings_builds_and_joins():
     worker = Worker()
-    assert worker.action == CallRegister({"worker_id": 2, "instance": "one"})
+    assert worker.action == CallRegister({"wire": VERSION, "worker_id": 2, "instance": "one"})
     assert worker.tell(Registered(worker.body())) == Build(worker.settings)
     assert worker.tell(Built(30, LAYOUT)) == CallRegister(
         {
+            "wire": VERSION,
             "worker_id": 2,
             "instance": "one",
             "n_samples": 30,
@@ -208,6 +210,17 @@ def test_a_run_that_has_ended_is_left_with_exit_code_0():
     action = worker.tell(Registered(worker.body(ended=True)))
     assert isinstance(action, Exit) and action.code == 0
     assert worker.state == "DONE"
+
+
+@pytest.mark.parametrize("version, named", [(VERSION - 1, "4"), (VERSION + 1, "6"), (None, "4 or an older one")])
+def test_a_master_of_another_wire_version_is_left_with_exit_code_2(version, named):
+    worker = Worker()
+    body = worker.body(wire=version)
+    del body["resumed"]  # nothing of such a reply is read
+    action = worker.tell(Registered(body))
+    assert action == Exit(
+        2, "the master has wire version %s, expected 5 (install the same version of FLQ on master and workers)" % named
+    )
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 413, 422])
@@ -552,7 +565,7 @@ def test_resync_and_409_register_again_with_fresh_memory(again):
     worker.verdict(Outcome.APPLIED)
     worker.answering(round_index=2)
     action = worker.verdict(again) if again is Outcome.RESYNC else worker.tell(again)
-    assert action == CallRegister({"worker_id": 2, "instance": "one"})
+    assert action == CallRegister({"wire": VERSION, "worker_id": 2, "instance": "one"})
     assert worker.state == "JOINING"
     worker.tell(Registered(worker.body(epoch=1)))  # still built: it joins at once
     assert worker.action.body["n_samples"] == 30
@@ -745,7 +758,7 @@ def test_a_worker_that_stays_asks_for_the_next_run_after_a_while(end):
     worker = staying()
     end(worker)
     assert isinstance(worker.action, Pause) and 0.5 * BETWEEN_RUNS_S <= worker.action.seconds <= BETWEEN_RUNS_S
-    assert worker.tell(Paused()) == CallRegister({"worker_id": 2, "instance": "one"})
+    assert worker.tell(Paused()) == CallRegister({"wire": VERSION, "worker_id": 2, "instance": "one"})
     assert sum("waiting for the next one" in note for note in worker.machine.notes) == 1
 
 

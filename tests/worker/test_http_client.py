@@ -8,6 +8,7 @@ import requests
 from stand_in import StandIn, error, response, unused_url
 
 from flq.errors import ConfigError
+from flq.protocol.wire import VERSION
 from flq.protocol.worker_events import (
     CallAnswer,
     CallPoll,
@@ -27,11 +28,12 @@ POLL = CallPoll(epoch=2, have=5, answered=7)
 UPLOAD = CallAnswer("/upload_update", [b"FLQf", memoryview(b"payload")], have=5)
 CALLS = [REGISTER, POLL, UPLOAD]
 REGISTERED = {
+    "wire": VERSION,
     "run_id": "r",
     "ended": False,
     "joined": True,
     "n_sessions": 1,
-    "goes_on": False,
+    "resumed": False,
     "epoch": 1,
     "lease_s": 300.0,
     "start_crc": 5,
@@ -304,6 +306,14 @@ def test_a_registration_that_no_master_answers_is_said_so(answer):
     event, _ = ask(answer, REGISTER)
     assert type(event) is Problem and not event.by_master
     assert "is not an FLQ master" in event.detail
+
+
+@pytest.mark.parametrize("version", [VERSION - 1, None])
+def test_a_reply_of_another_wire_version_is_the_masters_too(version):
+    body = dict(REGISTERED, wire=version)
+    del body["resumed"]
+    event, _ = ask(response("200 OK", body), REGISTER)
+    assert event == Registered(body)
 
 
 @pytest.mark.parametrize("action", [POLL, UPLOAD], ids=the_name)

@@ -12,6 +12,7 @@ from whole_settings import SETTINGS, settings_with
 
 from flq.core.layout import Layout, Tensor
 from flq.errors import OutOfMemory
+from flq.protocol.wire import VERSION
 from flq.protocol.worker_events import Build, Built, Train, Unable
 from flq.training.results import HeldBack, LocalUpdate
 from flq.worker.command_line import parse_flags
@@ -72,11 +73,12 @@ def test_a_refusal_of_the_master_is_its_sentence_and_exit_code_2(run_worker):
 
 def test_a_master_that_is_not_ready_is_asked_again(run_worker):
     ended = {
+        "wire": VERSION,
         "run_id": "r",
         "ended": True,
         "joined": False,
         "n_sessions": 0,
-        "goes_on": False,
+        "resumed": False,
         "epoch": 0,
         "lease_s": 300.0,
         "start_crc": 5,
@@ -161,11 +163,12 @@ def registration(settings):
     return response(
         "200 OK",
         {
+            "wire": VERSION,
             "run_id": "r",
             "ended": False,
             "joined": False,
             "n_sessions": 0,
-            "goes_on": False,
+            "resumed": False,
             "epoch": 0,
             "lease_s": 300.0,
             "start_crc": 5,

@@ -14,7 +14,7 @@ from ...device.report import checked
 from ...errors import BadValues, TooLarge
 from ...protocol.events import Answered, Heartbeat, Poll, Register
 from ...protocol.messages import Answer, Kind
-from ...protocol.wire import decode, max_answer_size
+from ...protocol.wire import check_version, decode, max_answer_size
 from ..http.auth import OPERATOR, Gate, session_of_request
 from ..http.bodies import FRAMES, MAX_JSON_BYTES, json_object, kept, plan_frames, terse, verdict_frames, with_crc
 from ..http.limits import All, Buckets, Rate
@@ -89,6 +89,7 @@ def create_app(run: Run, gate: Gate, broadcast: Broadcast) -> Flask:
         undecided = flag(body, "undecided", False)
         if numbers["n_samples"] is not None:
             joins.take((worker_id, instance))  # by instance: a stolen token alone does not use up the worker's joins
+        check_version("the worker", integer(body, "wire", None))
         codings = body.get("codings", [])
         if not isinstance(codings, list):
             raise BadValues("codings must be a list, got %.80r" % (codings,))

@@ -272,6 +272,7 @@ REGISTRATION = _object(
     {
         "worker_id": ID,
         "instance": {"type": "string", "minLength": 1, "maxLength": 64},
+        "wire": INTEGER,
         "n_samples": INTEGER,
         "layout_crc": INTEGER,
         "claimed_epoch": INTEGER,
@@ -298,11 +299,12 @@ REGISTRATION = _object(
 )
 REGISTERED = _object(
     {
+        "wire": COUNT,
         "run_id": TEXT,
         "ended": FLAG,
         "epoch": COUNT,
         "joined": FLAG,
-        "goes_on": FLAG,
+        "resumed": FLAG,
         "n_sessions": COUNT,
         "lease_s": NUMBER,
         "start_crc": COUNT,
