@@ -1,8 +1,8 @@
-"""The settings of a run: their defaults and what they may be.
+"""The settings of a run: defaults, allowed values and meanings.
 
-One model, one section per class; every field says its unit and meaning, and
-docs/configuration.md is made from it. How they are read from a file: config_file.py. Only
-the master reads a configuration: workers receive :meth:`Config.settings` when they register.
+One pydantic model, one class per section. The field descriptions are the source of
+docs/configuration.md. config_file.py reads them from a file. Only the master reads a
+configuration: workers receive :meth:`Config.settings` when they register.
 """
 
 from typing import Annotated, Any, Dict, List, Literal, Optional, Tuple, get_args, get_origin
@@ -18,14 +18,14 @@ Shape = Annotated[List[Annotated[int, Field(ge=1, le=10**5)]], Field(min_length=
 
 
 class Section(BaseModel):
-    """What all sections share: no conversions, no unknown keys, no NaN, no changes later."""
+    """Base of all sections: no conversions, no unknown keys, no NaN, frozen."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False, validate_default=True)
 
     @field_validator("*", mode="before")
     @classmethod
     def _numbers_as_in_json(cls, value: Any, info: ValidationInfo) -> Any:
-        """Let 3.0 pass as 3, since JSON has only one kind of number, but not Python's true as 1."""
+        """Accept 3.0 as 3, because JSON has one kind of number, but reject true as 1."""
         if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation is not bool:
             raise PydanticCustomError("not_a_number", "true and false are not numbers")
         if isinstance(value, float) and value.is_integer() and abs(value) <= EXACT_IN_FLOAT:
@@ -34,7 +34,7 @@ class Section(BaseModel):
 
 
 class System(Section):
-    """How many workers and rounds, how long to wait, and what fixes the numbers."""
+    """Numbers of workers and rounds, time limits, reproducibility."""
 
     total_workers: int = Field(
         4, ge=1, le=4096, description="Number of workers that may join; ids are 0..total_workers-1."
@@ -42,67 +42,72 @@ class System(Section):
     min_workers: int = Field(
         4,
         ge=1,
-        description="Number of workers that must be there before the first round opens; also the quorum at a "
+        description="Number of workers that must join before the first round opens; also the quorum at a "
         "round deadline; at most total_workers.",
     )
     max_rounds: int = Field(30, ge=1, le=10**9, description="Number of rounds of the run.")
     round_deadline_s: float = Field(
-        0.0, ge=0, le=LONGEST_S, description="Seconds after which a round closes with those who answered; 0 = none."
+        0.0,
+        ge=0,
+        le=LONGEST_S,
+        description="Seconds after which a round closes with the workers that have answered; 0 = no deadline.",
     )
     offer_deadline_s: float = Field(
         0.0,
         ge=0,
         le=LONGEST_S,
-        description="Seconds after which grants go to the offers that came in; 0 = half of "
-        "round_deadline_s; where both are set, less than that.",
+        description="Seconds after which the master grants the offers received so far; 0 = half of "
+        "round_deadline_s; must be less than round_deadline_s if both are set.",
     )
     lease_s: float = Field(
-        300.0, gt=0, le=LONGEST_S, description="Seconds without a sign of life after which a worker counts as lost."
+        300.0, gt=0, le=LONGEST_S, description="Seconds without contact after which a worker counts as lost."
     )
     max_samples: int = Field(
         10**7,
         ge=1,
         le=2**53,
-        description="Number of samples that one worker may have: its weight is their share "
-        "of all, and it says itself how many they are.",
+        description="Maximum number of samples per worker: a worker reports this number itself, and its "
+        "weight is its share of all samples.",
     )
     linger_s: float = Field(
         30.0,
         ge=0,
         le=LONGEST_S,
-        description="Seconds that the master stays after the last round, so that every worker hears of the end.",
+        description="Seconds that the master keeps running after the last round, so that every worker learns "
+        "of the end.",
     )
     give_up_s: float = Field(
-        3600.0, gt=0, le=LONGEST_S, description="Seconds for which a worker tries to reach a master that is away."
+        3600.0, gt=0, le=LONGEST_S, description="Seconds for which a worker retries while the master does not answer."
     )
     snapshot_every: int = Field(
         10,
         ge=1,
         le=10**6,
-        description="Rounds between two snapshots of the run: a restart replays the journal from the newest one on.",
+        description="Rounds between two snapshots of the run; a resume replays the journal from the newest snapshot.",
     )
     snapshots_kept: int = Field(
         2,
         ge=1,
         le=1000,
-        description="Number of snapshots that are kept, should the newest be damaged; the frames "
-        "that come after the oldest of them are kept too.",
+        description="Number of snapshots kept, in case the newest is damaged; all frames after the oldest of "
+        "them are kept too.",
     )
-    seed: int = Field(42, ge=0, le=2**63 - 1, description="Seed from which all randomness of the run is drawn.")
+    seed: int = Field(42, ge=0, le=2**63 - 1, description="Seed of all randomness in the run.")
     master_url: Optional[str] = Field(
         None,
         min_length=1,
-        description="Address of the master, http://host:port, for workers that read a "
-        "configuration themselves and have no --master_ip; the master does not read "
-        "it.",
+        description="Address of the master, http://host:port, for workers that read a configuration file and "
+        "have no --master_ip; ignored by the master.",
     )
-    deterministic: bool = Field(True, description="Whether TensorFlow uses only operations that repeat bit for bit.")
+    deterministic: bool = Field(
+        True, description="Whether TensorFlow uses only operations that are reproducible bit for bit."
+    )
     threads: int = Field(
         1,
         ge=1,
         le=1024,
-        description="Number of intra-op and of inter-op threads of TensorFlow on a worker; it is "
-        "part of what fixes the model bit for bit; ignored without deterministic.",
+        description="Number of intra-op and inter-op threads of TensorFlow on a worker; the model depends on "
+        "it bit for bit; ignored without deterministic.",
     )
 
     @field_validator("min_workers")
@@ -122,59 +127,52 @@ class System(Section):
 
 
 class Dataset(Section):
-    """What the workers learn from, and who holds which part."""
+    """The data set and its partition among the workers."""
 
     name: str = Field(
         "digits",
         min_length=1,
-        description="Name of the data set: digits, mnist, fashion_mnist (or fmnist), cifar10, "
-        "npz:FILE, images:FOLDER, csv:FILE; own = whatever "
-        "lies in each worker's own data_dir.",
+        description="Name of the data set: digits, mnist, fashion_mnist (or fmnist), cifar10, npz:FILE, "
+        "images:FOLDER, csv:FILE; own = the data in each worker's own data_dir.",
     )
     batch_size: int = Field(
-        32, ge=0, le=10**6, description="Number of samples in a minibatch; 0 = all that the worker has."
+        32, ge=0, le=10**6, description="Number of samples per minibatch; 0 = all of the worker's samples."
     )
     partition: Literal["iid", "non_iid", "shards", "local"] = Field(
         "iid",
-        description="How samples are dealt out: evenly at random, with class shares drawn from a Dirichlet "
-        "distribution, in shards of sorted classes, or not at all: local = each worker has files "
-        "of its own.",
+        description="How samples are partitioned: evenly at random, with class shares drawn from a Dirichlet "
+        "distribution, in shards of sorted classes, or not at all: local = each worker has its "
+        "own files.",
     )
     dir_alpha: float = Field(
-        0.5, ge=1e-6, le=1e6, description="Concentration of that Dirichlet distribution; smaller = less even."
+        0.5, ge=1e-6, le=1e6, description="Concentration of the Dirichlet distribution; smaller = more uneven."
     )
-    shards_per_worker: int = Field(2, ge=1, le=10**6, description="Shards that a worker gets, with partition shards.")
+    shards_per_worker: int = Field(2, ge=1, le=10**6, description="Number of shards per worker, with partition shards.")
     input_shape: Optional[Shape] = Field(
-        None, description="Height, width and channels of a sample; null = as the data set has it."
+        None, description="Height, width and channels of a sample; null = from the data set."
     )
-    n_classes: Optional[int] = Field(
-        None, ge=2, le=10**6, description="Number of classes; null = as the data set has it."
-    )
+    n_classes: Optional[int] = Field(None, ge=2, le=10**6, description="Number of classes; null = from the data set.")
     test_fraction: float = Field(
-        0.1,
-        gt=0,
-        lt=1,
-        description="Share of the samples that is held back for the test where a data set has no test set of its own.",
+        0.1, gt=0, lt=1, description="Fraction of the samples held out for testing if the data set has no test set."
     )
     data_dir: Optional[str] = Field(
         None,
         min_length=1,
-        description="Folder with the data set's files, on each machine; null = the environment "
-        "variable FLQ_DATA_DIR, then Keras' cache, then a download (for mnist, "
-        "fashion_mnist and cifar10; files of your own lie in the current folder then). "
-        "Not needed for "
-        "digits, which come with FLQ.",
+        description="Folder with the data set's files, on each machine; null = the environment variable "
+        "FLQ_DATA_DIR, then Keras' cache, then a download (for mnist, fashion_mnist and cifar10); "
+        "null for your own files = the current folder. Not needed for digits, which come with "
+        "FLQ.",
     )
 
 
 class Model(Section):
-    """What is trained, by which steps on the worker and which on the master."""
+    """The model and its optimizers on worker and master."""
 
     name: str = Field(
         "mlp",
         min_length=1,
-        description="Name of the model: logreg, mlp, cnn, cnn_small, resnet20, quadratic, or a "
-        "function of your own, package.module:function.",
+        description="Name of the model: logreg, mlp, cnn, cnn_small, resnet20, quadratic, or your own "
+        "function, package.module:function.",
     )
     lr: float = Field(
         0.1,
@@ -183,63 +181,68 @@ class Model(Section):
         description="Learning rate of the local optimizer; with update gradient, of the server optimizer.",
     )
     lr_schedule: Literal["constant", "exponential", "step", "cosine"] = Field(
-        "constant", description="How lr changes from round to round."
+        "constant", description="Schedule of lr over the rounds."
     )
-    lr_decay: float = Field(0.1, gt=0, le=1, description="What lr has been multiplied by after lr_decay_rounds rounds.")
-    lr_decay_rounds: int = Field(100, ge=1, le=10**9, description="Rounds in which lr falls by lr_decay.")
+    lr_decay: float = Field(0.1, gt=0, le=1, description="Factor by which lr has decayed after lr_decay_rounds rounds.")
+    lr_decay_rounds: int = Field(100, ge=1, le=10**9, description="Number of rounds in which lr decays by lr_decay.")
     l2: float = Field(
         0.0,
         ge=0,
         le=1e6,
-        description="Weight of half the squared norm of the parameters in the training loss; 0 with model quadratic.",
+        description="Coefficient of half the squared norm of the parameters in the training loss; must be 0 "
+        "for quadratic.",
     )
     local_optimizer: Literal["sgd", "momentum", "adam"] = Field(
-        "sgd", description="How a worker steps; it starts afresh in each round."
+        "sgd", description="Local optimizer of a worker; its state is reset in each round."
     )
     local_momentum: float = Field(0.9, ge=0, lt=1, description="Momentum of the local optimizer momentum.")
     mu: float = Field(
         0.0,
         ge=0,
         le=1e6,
-        description="Weight of half the squared distance from the shared copy in the training loss (FedProx).",
+        description="Coefficient of half the squared distance to the shared copy in the training loss (FedProx).",
     )
     logit_adjustment: float = Field(
         0.0,
         ge=0,
         le=100,
-        description="Weight of the log of the worker's share of each class, which is added to the "
-        "logits while it trains; 1 keeps workers with different classes from pulling "
-        "the model apart, 0 = none; the quadratic model does not read it.",
+        description="Coefficient of the log of the worker's class shares, added to the logits in training; 1 "
+        "compensates for different class distributions among workers, 0 = off; ignored by "
+        "quadratic.",
     )
     local_epochs: int = Field(
-        1, ge=0, le=10**6, description="Passes over a worker's data in a round; 0 only with local_steps > 0."
+        1, ge=0, le=10**6, description="Epochs over a worker's data per round; 0 only with local_steps > 0."
     )
     local_steps: int = Field(
-        0, ge=0, le=10**6, description="Minibatches in a round, in place of local_epochs; 0 = go by local_epochs."
+        0, ge=0, le=10**6, description="Minibatches per round, instead of local_epochs; 0 = use local_epochs."
     )
     server_optimizer: Literal["sgd", "momentum", "adam"] = Field(
-        "sgd", description="How the master steps along the aggregate; adam not with memory residual."
+        "sgd",
+        description="Server optimizer, which applies the aggregate to the model; adam cannot be used with "
+        "memory residual.",
     )
     server_lr: float = Field(
         1.0,
         gt=0,
         le=1e6,
-        description="Step of the server optimizer; 1 with sgd = federated averaging; with update "
-        "gradient the step is server_lr * lr.",
+        description="Step size of the server optimizer; 1 with sgd = federated averaging; with update "
+        "gradient the step size is server_lr * lr.",
     )
     server_momentum: float = Field(0.7, ge=0, lt=1, description="Momentum of the server optimizer momentum.")
-    server_beta_1: float = Field(0.9, ge=0, lt=1, description="Decay of adam's mean, on the master.")
-    server_beta_2: float = Field(0.999, ge=0, lt=1, description="Decay of adam's mean of squares, on the master.")
-    server_epsilon: float = Field(1e-7, ge=1e-30, le=1, description="Adam's epsilon, on the master.")
+    server_beta_1: float = Field(0.9, ge=0, lt=1, description="Decay of the first moment of the server optimizer adam.")
+    server_beta_2: float = Field(
+        0.999, ge=0, lt=1, description="Decay of the second moment of the server optimizer adam."
+    )
+    server_epsilon: float = Field(1e-7, ge=1e-30, le=1, description="Epsilon of the server optimizer adam.")
     ema: float = Field(
         0.0,
         ge=0,
         lt=1,
-        description="Decay of an exponential average of the global model, which is evaluated beside "
-        "it and saved as the result; 0 = none.",
+        description="Decay of an exponential moving average of the global model, which is evaluated beside it "
+        "and saved as the result; 0 = off.",
     )
     dim: int = Field(
-        1000, ge=4, le=10**9, description="Number of parameters of model quadratic; the other models do not read it."
+        1000, ge=4, le=10**9, description="Number of parameters of model quadratic; ignored by other models."
     )
 
     @field_validator("local_steps")
@@ -251,64 +254,60 @@ class Model(Section):
 
 
 class FlqAlgorithm(Section):
-    """How an update becomes bytes."""
+    """Compression of updates."""
 
     mode: Literal["lowrank", "bbit", "bin", "laq8", "laq", "fedavg"] = Field(
         "lowrank",
-        description="How updates are coded: big tensors as sums of outer products, in bytes_up bytes; b_up "
+        description="Compression of updates: large tensors as sums of outer products, in bytes_up bytes; b_up "
         "bits on a grid; sign and mean magnitude; 8 bits by stochastic rounding with one scale; "
-        "LAQ as it was published, the sum of the workers' stored gradients, each b_up bits off "
-        "the last; or exact float32.",
+        "LAQ as published, the sum of the workers' stored gradients, each coded with b_up bits as "
+        "the difference from the last; or exact float32.",
     )
     update: Literal["delta", "gradient"] = Field(
         "delta",
-        description="What a worker sends of: the change that local training made, or the gradient of one minibatch.",
+        description="What a worker uploads: the change made by local training, or the gradient of one minibatch.",
     )
     b_up: Optional[Literal[1, 2, 3, 4, 5, 6, 7, 8, 32]] = Field(
         None,
-        description="Bits per parameter from worker to master in modes bbit and laq, null = 4; with bbit 1 = "
-        "mode bin; 32 = float32, with laq only (LAG); null with mode lowrank.",
+        description="Uplink bits per parameter in modes bbit and laq, null = 4; 1 with bbit = mode bin; 32 = "
+        "float32, with laq only (LAG); must be null in mode lowrank.",
     )
     b_down: Optional[Literal[0, 1, 2, 3, 4, 5, 6, 7, 8, 32]] = Field(
         None,
-        description="Bits per parameter from master to worker; 0 or 32 = float32, null = as many as upwards, "
-        "and float32 with mode laq. With memory residual, 2 bits both ways can diverge: then take 3 "
-        "or more here.",
+        description="Downlink bits per parameter; 0 or 32 = float32, null = as on the uplink, and float32 in "
+        "mode laq. With memory residual, 2 bits both ways can diverge: then use 3 or more here.",
     )
     bytes_up: Optional[int] = Field(
         None,
         ge=1,
         le=10**9,
-        description="Longest payload in bytes from worker to master, in mode lowrank; null or "
-        "auto = by the model, and longer when the shared copy falls behind.",
+        description="Maximum uplink payload in bytes, in mode lowrank; null or auto = from the model, and "
+        "more when the shared copy lags behind.",
     )
     bytes_down: Optional[int] = Field(
-        None,
-        ge=1,
-        le=10**9,
-        description="Longest payload in bytes from master to worker, in mode lowrank; null or auto = likewise.",
+        None, ge=1, le=10**9, description="Maximum downlink payload in bytes, in mode lowrank; null or auto = likewise."
     )
     coding: Literal["auto", "zlib", "none"] = Field(
         "auto",
-        description="Lossless coding of payloads, where it makes them smaller: zlib, and for large ones zstd "
-        "if both ends have the package zstandard; zlib alone; or none. Mode lowrank is coded "
-        "already.",
+        description="Lossless coding of payloads, used when it makes them smaller: auto = zlib, or zstd for "
+        "large payloads if both ends have the package zstandard; zlib; or none. Not used in mode "
+        "lowrank, which is entropy coded.",
     )
     memory: Optional[Literal["none", "residual", "flq", "mirror"]] = Field(
-        None, description="What a worker remembers of what was not sent; null = what the mode stands for."
+        None, description="Memory of the quantization error at a worker; null = the default of the mode."
     )
     scale_by_selected: bool = Field(
         False,
-        description="Whether the aggregate is multiplied by the number of uploads of the round / sel_ref; 0 and "
-        "1 also say it; not with memory mirror.",
+        description="Whether the aggregate is multiplied by the number of uploads of the round / sel_ref; 0 "
+        "and 1 are accepted too; cannot be used with memory mirror.",
     )
-    sel_ref: int = Field(1, ge=1, le=4096, description="What scale_by_selected divides the number of uploads by.")
+    sel_ref: int = Field(1, ge=1, le=4096, description="Divisor of the number of uploads in scale_by_selected.")
     clip_global: float = Field(
         0.0,
         ge=0,
         le=1e9,
-        description="Largest Euclidean norm of the aggregate, after scale_by_selected: a longer one "
-        "is scaled down to it; 0 = any.",
+        description="Maximum Euclidean norm of the aggregate, after scale_by_selected; a longer aggregate is "
+        "scaled down; 0 = no limit.",
     )
 
     @field_validator("bytes_up", "bytes_down", mode="before")
@@ -323,25 +322,26 @@ class FlqAlgorithm(Section):
 
 
 class LazySelection(Section):
-    """When a worker that has little to say stays silent."""
+    """When a worker skips a round."""
 
     D: int = Field(
-        10, ge=1, le=10000, description="Number of past aggregates that the energy of an update is compared with."
+        10, ge=1, le=10000, description="Number of past aggregates with which the energy of an update is compared."
     )
     ck: float = Field(
         0.8,
         ge=0,
         le=1e6,
-        description="Sum of the weights of those aggregates; the newest counts most, with mode laq all the same.",
+        description="Sum of the weights of these aggregates; the newest has the largest weight, in mode laq "
+        "all weights are equal.",
     )
     C: int = Field(
         50,
         ge=0,
         le=10**9,
-        description="Rounds in a row that a worker may stay silent; who was refused so often "
-        "comes first, as far as the limits admit.",
+        description="Maximum number of consecutive rounds that a worker may skip; a worker refused that often "
+        "takes precedence within the limits.",
     )
-    warmup: int = Field(0, ge=0, le=10**9, description="Number of first rounds in which nobody stays silent.")
+    warmup: int = Field(0, ge=0, le=10**9, description="Number of initial rounds in which no worker skips.")
     thr_scale: Optional[float] = Field(
         None,
         ge=0,
@@ -352,81 +352,75 @@ class LazySelection(Section):
 
 
 class BudgetSelection(Section):
-    """How much the workers may send in a round."""
+    """Limits on the uploads of a round."""
 
-    sel_clients: int = Field(0, ge=0, le=4096, description="Number of workers that may upload in a round; 0 = all.")
+    sel_clients: int = Field(0, ge=0, le=4096, description="Maximum number of uploads per round; 0 = no limit.")
     up_budget_bits: int = Field(
         0,
         ge=0,
         le=10**15,
-        description="Payload bits that may be uploaded in a round; 0 = no limit. With mode "
-        "lowrank uploads get shorter, with the others fewer.",
+        description="Maximum payload bits uploaded per round; 0 = no limit. It shortens uploads in mode "
+        "lowrank and makes them fewer in the others.",
     )
     grant_by: Literal["energy", "age", "both", "random"] = Field(
         "energy",
-        description="Who comes first where not all may upload: most energy per bit, longest passed over, "
-        "both multiplied, or anybody.",
+        description="Priority of workers if not all may upload: energy per bit, rounds since the last upload, "
+        "the product of both, or random.",
     )
 
 
 class JetsonOptimization(Section):
-    """How a worker uses its device. A worker's command line and own file come before what the master says."""
+    """How a worker uses its device; the worker's command line and own file take precedence over the master."""
 
     gpu_memory_limit_mb: Optional[int] = Field(
         None,
         ge=1,
         le=10**6,
-        description="Memory in MB that TensorFlow may take on the GPU; null = 1024 on an "
-        "original Jetson Nano, elsewhere as it grows.",
+        description="Limit in MB of TensorFlow's memory on the GPU; null = 1024 on an original Jetson Nano, "
+        "growth on demand elsewhere.",
     )
     enable_mixed_precision: bool = Field(
-        False, description="Whether a GPU computes in float16 where it can; ignored below compute capability 7.0."
+        False, description="Whether the GPU computes in float16 where possible; ignored below compute capability 7.0."
     )
     prefetch_size: int = Field(
-        2,
-        ge=0,
-        le=10000,
-        description="Number of batches that are made ready in advance on a machine with a GPU; 0 = none.",
+        2, ge=0, le=10000, description="Number of batches prefetched on a machine with a GPU; 0 = none."
     )
-    num_parallel_calls: int = Field(
-        2, ge=1, le=1024, description="Number of batches that are made at a time, likewise."
-    )
+    num_parallel_calls: int = Field(2, ge=1, le=1024, description="Number of batches prepared in parallel, likewise.")
     cuda_cache_mb: Optional[int] = Field(
-        None, ge=0, le=4096, description="Size in MB of the cache of compiled GPU code; null = CUDA's own."
+        None, ge=0, le=4096, description="Size in MB of the cache of compiled GPU code; null = CUDA's default."
     )
     telemetry_s: float = Field(
         30.0,
         ge=0,
         le=LONGEST_S,
-        description="Seconds between two reports of a worker's device, its load, memory, "
-        "temperature and power; 0 = none.",
+        description="Seconds between two telemetry reports of a worker: load, memory, temperature and power; 0 = none.",
     )
 
 
 class Report(Section):
-    """Where results go."""
+    """Results: folder, evaluation, figures, trackers."""
 
     results_dir: str = Field(
-        "results", min_length=1, description="Folder for the Excel files and, in a folder per run, the models."
+        "results", min_length=1, description="Folder for the workbooks and, in one folder per run, the models."
     )
     evaluation_backlog_mb: int = Field(
         200,
         ge=1,
         le=10**6,
-        description="Memory in MB of models that may wait for their evaluation; "
-        "beyond it the oldest rounds are put off to the end of the run.",
+        description="Memory in MB for models that wait for evaluation; beyond it the oldest rounds are "
+        "evaluated at the end of the run.",
     )
     figure_every: int = Field(
         10,
         ge=0,
         le=10**6,
-        description="Rounds between two drawings of the figures, PNG and SVG in "
-        "figures/<run> of that folder; they are drawn at the end too. 0 = no figures.",
+        description="Rounds between two drawings of the figures, as PNG and SVG in figures/<run> of "
+        "results_dir; they are also drawn at the end. 0 = no figures.",
     )
     trackers: List[Literal["jsonl", "tensorboard", "swanlab"]] = Field(
         [],
-        description="Experiment trackers that are told of every round (docs/trackers.md); a text with commas in "
-        "place of the list will do.",
+        description="Experiment trackers that log every round (docs/trackers.md); a comma-separated text is "
+        "accepted instead of the list.",
     )
 
     @field_validator("trackers", mode="before")
@@ -436,42 +430,42 @@ class Report(Section):
 
 
 class Notify(Section):
-    """What is sent to phones; whether, and where to, is no setting but a secret (docs/notifications.md)."""
+    """Which notifications are sent; their addresses are secrets, not settings (docs/notifications.md)."""
 
-    every_rounds: int = Field(
-        0, ge=0, le=10**9, description="Rounds between two messages on how the run is getting on; 0 = none."
+    every_rounds: int = Field(0, ge=0, le=10**9, description="Rounds between two progress notifications; 0 = none.")
+    every_minutes: float = Field(
+        0.0, ge=0, le=10**6, description="Minutes between two progress notifications; 0 = none."
     )
-    every_minutes: float = Field(0.0, ge=0, le=10**6, description="Minutes between two such messages; 0 = none.")
     best: bool = Field(
         True,
-        description="Whether a new best accuracy is told, once it is a percentage point above what was told "
-        "last; where there is no accuracy, a test loss that has fallen by a tenth.",
+        description="Whether to notify of a new best accuracy, at least one percentage point above the last "
+        "one reported; without accuracy, of a test loss reduced by a tenth.",
     )
-    workers: bool = Field(True, description="Whether it is told that a worker is lost, and that it is back.")
+    workers: bool = Field(True, description="Whether to notify when a worker is lost or returns.")
     min_interval_s: float = Field(
         10.0,
         ge=1,
         le=86400,
-        description="Seconds between two messages at least; what happens meanwhile is in the next one.",
+        description="Minimum seconds between two notifications; events in between are collected in the next one.",
     )
     max_per_hour: int = Field(
-        30, ge=1, le=3600, description="Messages in an hour at most, likewise; the end of a run is always told."
+        30, ge=1, le=3600, description="Maximum notifications per hour, likewise; the end of a run is always reported."
     )
     timeout_s: float = Field(
-        20.0, ge=1, le=600, description="Seconds that a service may take; then the message is tried again later."
+        20.0, ge=1, le=600, description="Timeout in seconds of one attempt; failed notifications are retried later."
     )
     figure: bool = Field(
         True,
-        description="Whether a small figure of accuracy and loss goes with the messages, where a service takes "
-        "pictures.",
+        description="Whether notifications include a small figure of accuracy and loss, if the service accepts images.",
     )
 
 
 class Security(Section):
-    """Who may ask the master what without a token, and how much anybody may ask."""
+    """Access without a token, and limits on connections and requests."""
 
     open_status: bool = Field(
-        True, description="Whether GET /status, GET /healthz and what the live page shows can be read without a token."
+        True,
+        description="Whether GET /status, GET /healthz and the content of the live page can be read without a token.",
     )
     local_operator: bool = Field(
         True, description="Whether POST /stop and GET /get_global_model need no token on the master's own machine."
@@ -480,15 +474,14 @@ class Security(Section):
         0,
         ge=0,
         le=100000,
-        description="Connections that the master keeps open, as far as ulimit -n allows; 0 = 4 per "
-        "worker and 256 more.",
+        description="Maximum number of open connections, as far as ulimit -n allows; 0 = 4 per worker and 256 more.",
     )
     requests_per_s: float = Field(
         500.0,
         ge=0,
         le=1e6,
-        description="Requests a second that one token may make, for two seconds at once; 0 = any "
-        "number, also without a token.",
+        description="Maximum requests per second and token, with bursts of two seconds; 0 = no limit, also "
+        "without a token.",
     )
 
 
@@ -515,7 +508,7 @@ SECTIONS = {name: type(field.default) for name, field in Config.model_fields.ite
 
 
 def allowed(field: FieldInfo) -> Tuple[str, str]:
-    """Say what a field may be: its kind ("a whole number") and its range ("in 1..8" or "")."""
+    """Return the kind ("a whole number") and the range ("in 1..8" or "") of a field."""
     annotation = field.annotation
     if is_optional(field):
         annotation = get_args(annotation)[0]
@@ -550,10 +543,10 @@ def allowed(field: FieldInfo) -> Tuple[str, str]:
 
 
 def _number(value: float) -> str:
-    """Write a bound: a whole number with all its digits."""
+    """Format a bound: a whole number with all its digits."""
     return "%d" % value if value == int(value) else "%g" % value
 
 
 def is_optional(field: FieldInfo) -> bool:
-    """Say whether a field may be null."""
+    """Tell whether a field may be null."""
     return type(None) in get_args(field.annotation)
