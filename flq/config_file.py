@@ -2,7 +2,7 @@
 
 Example
 -------
->>> config = load_config(None, ["b_up=2", "model.lr=0.05"])
+>>> config = load_config(None, ["mode=bbit", "b_up=2", "model.lr=0.05"])
 >>> config.flq_algorithm.b_up, config.settings()["model"]["lr"]
 (2, 0.05)
 """

@@ -2,8 +2,8 @@
 
 Example
 -------
->>> stream = text_of(SteadyFile("/dev/full", lambda error: print(error.strerror)), "ascii")
->>> stream.write("a name: \\u4e2d\\n")
+>>> with text_of(SteadyFile("/dev/full", lambda error: print(error.strerror)), "ascii") as stream:
+...     stream.write("a name: \\u4e2d\\n")
 No space left on device
 10
 """

@@ -1,30 +1,66 @@
-"""What takes minutes by itself runs beside the other tests, and is waited for last."""
+"""Which tests a run has, by the tiers of tiers.py, and what it leaves out: its last lines say so."""
 
+import os
 import signal
+from collections import Counter
 
 import pytest
+import tiers
 
-BESIDE = ("test_the_pip_section_makes_an_environment_in_which_the_programs_run", "test_the_whole_worker_suite_passes")
+HINTS = {
+    tiers.ALL: "%d tests were left out: ./run_tests.sh --all runs them.",
+    tiers.DRILLS: "%d tests of the full drills were left out: ./run_tests.sh --drills runs them.",
+}
 
 
-def pytest_configure():
+def pytest_addoption(parser):
+    """Add --all and --drills."""
+    group = parser.getgroup("flq")
+    group.addoption("--all", action="store_true", help="run the tests that the short run leaves out, too")
+    group.addoption("--drills", action="store_true", help="run tests/drills with every kill at every point")
+
+
+def pytest_configure(config):
     """Let Ctrl-C reach the programs that tests start, also where the tests themselves run in the background."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    config.flq_left_out = Counter()
+    if config.option.drills:
+        os.environ["FLQ_DRILLS"] = "all"
 
 
-def name_of(item):
-    """Return the name of a test without its parameters."""
-    return item.name.split("[")[0]
+@pytest.hookimpl(trylast=True)  # after -k and -m
+def pytest_collection_modifyitems(config, items):
+    """Leave out what is not in this run; what is named by its path is in it, whatever its tier."""
+    source = getattr(config, "args_source", None)  # since pytest 7.2
+    is_named = source is None or source.name == "ARGS"
+    wanted = [tiers.SHORT]
+    wanted += [tiers.ALL] * (is_named or config.option.all or config.option.drills)
+    wanted += [tiers.DRILLS] * config.option.drills
+    kept = []
+    for item, tier in zip(list(items), tiers.tiers_of([item.nodeid for item in items])):
+        if tier not in wanted:
+            config.flq_left_out[tier] += 1
+        elif is_named or not config.option.drills or item.nodeid.startswith("tests/drills/"):
+            kept.append(item)
+    kept.sort(key=lambda item: tiers.rank(item.nodeid))
+    config.hook.pytest_deselected(items=[item for item in items if item not in set(kept)])
+    items[:] = kept
 
 
-def pytest_collection_modifyitems(items):
-    """Put the tests that wait for it last."""
-    items.sort(key=lambda item: BESIDE.index(name_of(item)) + 1 if name_of(item) in BESIDE else 0)
+def pytest_sessionfinish(session):
+    """Tell the process that starts the others what was left out: each of them has collected the same."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["flq_left_out"] = dict(session.config.flq_left_out)
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_collection_finish(session):
-    """Start it before the first test, if it is among those that run."""
-    for item in session.items:
-        if name_of(item) in BESIDE and not session.config.option.collectonly:
-            item.module.start(session.config)
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node):
+    """Take that from one of them, unless it has crashed."""
+    node.config.flq_left_out |= Counter(getattr(node, "workeroutput", {}).get("flq_left_out"))
+
+
+def pytest_unconfigure(config):
+    """Print what was left out, below everything else."""
+    if not hasattr(config, "workeroutput"):
+        for tier, n_tests in sorted(config.flq_left_out.items()):
+            print(HINTS[tier] % n_tests)

@@ -1,15 +1,14 @@
 """What is installed is what the code imports: requirement sets, and the environment for conda."""
 
 import ast
-import os
 import re
+import shutil
+import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import pytest
 import yaml
-from beside import Beside
 from test_layers import LAYERS, STANDARD_LIBRARY
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -69,7 +68,6 @@ DISTRIBUTIONS = {
 EXTRAS = {"tensorboardX": "tensorboard.txt", "swanlab": "swanlab.txt"}  # imported only where a setting asks for them
 OF_REQUESTS = {"pysocks"}  # which requests imports for a SOCKS proxy
 OF_TENSORFLOW = {"tensorflow-estimator", "tensorboard", "protobuf", "h5py"}  # pinned where it would bring newer ones
-MADE = []  # the folder of the environment, and who makes it, once it is started
 
 
 def requirements(name):
@@ -180,23 +178,23 @@ MAKE_AND_TRY = """
 """
 
 
-def start(config):
-    """Start to make the environment; tests/conftest.py calls this before the first test."""
-    folder = tempfile.TemporaryDirectory()
-    config.add_cleanup(folder.cleanup)  # called after the command is ended
+@pytest.mark.slow
+@pytest.mark.tf
+def test_the_pip_section_makes_an_environment_in_which_the_programs_run(tmp_path):
     lines = [
         ("-r %s" % (PROJECT / line[3:]) if line.startswith("-r ") else line) + "\n"
         for line in environment()["dependencies"][-1]["pip"]
     ]
-    (Path(folder.name) / "section.txt").write_text("".join(lines))
-    command = ["sh", "-ec", MAKE_AND_TRY, "sh", sys.executable, folder.name]
-    MADE.append((folder.name, Beside(command, str(PROJECT), config)))
-
-
-@pytest.mark.slow
-@pytest.mark.tf
-def test_the_pip_section_makes_an_environment_in_which_the_programs_run():
-    ((folder, made),) = MADE
-    code, text = made.result(1800)
-    assert code == 0, text
-    assert os.path.exists(os.path.join(folder, "results_digits_bbit.xlsx"))
+    (tmp_path / "section.txt").write_text("".join(lines))
+    done = subprocess.run(
+        ["sh", "-ec", MAKE_AND_TRY, "sh", sys.executable, str(tmp_path)],
+        cwd=str(PROJECT),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        universal_newlines=True,
+        timeout=1800,
+    )
+    assert done.returncode == 0, done.stdout
+    assert (tmp_path / "results_digits_bbit.xlsx").exists()
+    shutil.rmtree(str(tmp_path / "fed"))  # some gigabytes

@@ -4,8 +4,8 @@ The same figure makes the same bytes, and no file is seen half written.
 
 Example
 -------
->>> write_pictures(figure, "results/figures/run", "loss")
-['results/figures/run/loss.png', 'results/figures/run/loss.svg']
+    write_pictures(figure, "results/figures/run", "loss")
+    # ['results/figures/run/loss.png', 'results/figures/run/loss.svg']
 """
 
 import glob

@@ -4,6 +4,7 @@ Decoding reads only what the header declares and the limit admits, allocates not
 size (payloads are views into the buffer), and either returns a message that is valid by
 construction or raises WireError or CodecError.
 
+>>> from flq.core.layout import Tensor
 >>> link = Link(run_crc=1, layout=Layout((Tensor("w", (4,)),)))
 >>> frame = encode(Verdict(Outcome.APPLIED, 3, 1), link)
 >>> decode(frame[0], link)

@@ -5,9 +5,9 @@ formulas. Colours are those of the figures; lines differ by dashes too.
 
 Example
 -------
->>> line = Line("test set", "Rounds", 0, 1, [0.5, 0.9])
->>> chart = line_chart(workbook, "Accuracy", [line], round_axis("round", 2), share_axis("accuracy", line.values))
->>> place(workbook, "Charts", [chart])
+    line = Line("test set", "Rounds", 0, 1, [0.5, 0.9])
+    chart = line_chart(workbook, "Accuracy", [line], round_axis("round", 2), share_axis("accuracy", line.values))
+    place(workbook, "Charts", [chart])
 """
 
 import re

@@ -5,7 +5,7 @@ runs have them; else over payload bytes (bits / 8), as each file counts them.
 
 Example
 -------
->>> text, written = compare(["a.xlsx", "results/20260801_120000_ab12"], "compare.xlsx", [0.8, 0.9])
+    text, written = compare(["a.xlsx", "results/20260801_120000_ab12"], "compare.xlsx", [0.8, 0.9])
 """
 
 import math

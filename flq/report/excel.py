@@ -2,7 +2,7 @@
 
 Example
 -------
->>> write_workbook("results/run.xlsx", [("rounds", 30)], rounds, workers, config.settings())
+    write_workbook("results/run.xlsx", [("rounds", 30)], rounds, workers, config.settings())
 """
 
 import numbers

@@ -4,7 +4,7 @@ No figure has a title: that is what its caption is for. docs/figures.md says wha
 
 Example
 -------
->>> written, problems = write_figures("results/figures/run", FIGURES, rows, roll_calls)
+    written, problems = write_figures("results/figures/run", FIGURES, rows, roll_calls)
 """
 
 from itertools import accumulate

@@ -4,8 +4,8 @@ Lines differ by colour, dash and mark, so that they can be told apart on a black
 
 Example
 -------
->>> figure, axes = new_figure()
->>> drawn = draw_lines(axes, [Curve("test set", [1, 2], [0.5, 0.75])], round_axis("round", 2), share_axis("x", [0.5]))
+    figure, axes = new_figure()
+    drawn = draw_lines(axes, [Curve("test set", [1, 2], [0.5, 0.75])], round_axis("round", 2), share_axis("x", [0.5]))
 """
 
 import math

@@ -2,7 +2,7 @@
 
 Example
 -------
->>> mark_workers(workbook, sheet, {"worker_id": 0, "state": 2, "lost": 8}, 64)
+    mark_workers(workbook, sheet, {"worker_id": 0, "state": 2, "lost": 8}, 64)
 """
 
 from typing import Any, Mapping

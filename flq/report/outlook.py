@@ -2,8 +2,8 @@
 
 Example
 -------
->>> seconds_left([a_round(1, round_s=2.0), a_round(2, round_s=2.0), a_round(3, round_s=90.0)], 13)
-20.0
+    seconds_left([a_round(1, round_s=2.0), a_round(2, round_s=2.0), a_round(3, round_s=90.0)], 13)
+    # 20.0
 """
 
 from statistics import median

@@ -2,7 +2,7 @@
 
 Example
 -------
->>> figure = overlay(runs, ["fedavg", "bbit"], "wire", [curve.wire_bytes for curve in curves])
+    figure = overlay(runs, ["fedavg", "bbit"], "wire", [curve.wire_bytes for curve in curves])
 """
 
 from typing import Any, Callable, List, NamedTuple, Optional, Sequence

@@ -2,7 +2,7 @@
 
 Example
 -------
->>> figure = participation(rows, [{0: "uploaded", 1: "skipped"}, {0: "uploaded", 1: "lost"}])
+    figure = participation(rows, [{0: "uploaded", 1: "skipped"}, {0: "uploaded", 1: "lost"}])
 """
 
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple

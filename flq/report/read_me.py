@@ -2,7 +2,7 @@
 
 Example
 -------
->>> add_read_me(workbook, {"round_index": 0, "lost": 1}, {"worker_id": 0, "state": 1}, True)
+    add_read_me(workbook, {"round_index": 0, "lost": 1}, {"worker_id": 0, "state": 1}, True)
 """
 
 import re

@@ -5,9 +5,9 @@ transaction that no writer waits for.
 
 Example
 -------
->>> recorded = read_journal("results/20260801_120000_ab12")
->>> recorded.rows[-1].accuracy
-0.9639
+    recorded = read_journal("results/20260801_120000_ab12")
+    recorded.rows[-1].accuracy
+    # 0.9639
 """
 
 import json

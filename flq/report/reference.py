@@ -6,7 +6,7 @@ the original's files read these. The sheet Charts is ours. All bits are payload 
 
 Example
 -------
->>> write_curves("results_digits_bbit.xlsx", "bbit", [CurveRow(1, 2.3, 0.41, 2.1, 4, 31400, 31400, 62800)])
+    write_curves("results_digits_bbit.xlsx", "bbit", [CurveRow(1, 2.3, 0.41, 2.1, 4, 31400, 31400, 62800)])
 """
 
 from typing import Any, NamedTuple, Optional, Sequence, Tuple

@@ -2,7 +2,7 @@
 
 Example
 -------
->>> add_roll_call(workbook, [(1, {0: "uploaded", 1: "skipped"}), (2, {0: "late"})])
+    add_roll_call(workbook, [(1, {0: "uploaded", 1: "skipped"}), (2, {0: "late"})])
 """
 
 from typing import Any, Dict, Mapping, NamedTuple, Sequence, Tuple

@@ -2,9 +2,9 @@
 
 Example
 -------
->>> run, = find_runs("20260801_120000_ab12", "results")
->>> run.mode
-'bbit'
+    run, = find_runs("20260801_120000_ab12", "results")
+    run.mode
+    # 'bbit'
 """
 
 import os

@@ -6,8 +6,8 @@ functions, because most processes that import this package never write a workboo
 
 Example
 -------
->>> with writing("results/run.xlsx") as workbook:
-...     fill(workbook, "Rounds", ("round", "loss"), [(1, 0.5)], [("0", "0.0000")])
+    with writing("results/run.xlsx") as workbook:
+        fill(workbook, "Rounds", ("round", "loss"), [(1, 0.5)], [("0", "0.0000")])
 """
 
 import io

@@ -6,9 +6,9 @@ the functions, because only the comparison of runs needs them.
 
 Example
 -------
->>> run, = read_runs("results/flq_results_digits_bbit_20260801_120000.xlsx")
->>> run.curve.accuracy.max()
-0.9639
+    run, = read_runs("results/flq_results_digits_bbit_20260801_120000.xlsx")
+    run.curve.accuracy.max()
+    # 0.9639
 """
 
 import os

@@ -2,8 +2,8 @@
 
 Example
 -------
->>> parts(a_round(training_s=1.5, waiting_s=0.25, round_s=2.0))
-(1.5, 0.25, 0.25)
+    parts(a_round(training_s=1.5, waiting_s=0.25, round_s=2.0))
+    # (1.5, 0.25, 0.25)
 """
 
 from typing import Any, Optional, Sequence, Tuple

@@ -5,8 +5,8 @@ written only where it gives the number that was counted.
 
 Example
 -------
->>> running_totals([row_1, row_2], {"wire_bytes_up": 9, "wire_bytes_down": 10})[1][4]
-Formula(text='=P2+J3', value=3010)
+    running_totals([row_1, row_2], {"wire_bytes_up": 9, "wire_bytes_down": 10})[1][4]
+    # Formula(text='=P2+J3', value=3010)
 """
 
 import math

@@ -5,7 +5,7 @@ and older have none: some are counted from other tables, and the other cells are
 
 Example
 -------
->>> rewrite(read_journal("results/20260801_120000_ab12"), "again.xlsx")
+    rewrite(read_journal("results/20260801_120000_ab12"), "again.xlsx")
 """
 
 import os

@@ -40,7 +40,7 @@ def python_of(version):
     folder = ".venv" + version.replace(".", "")
     python = os.path.join(REPOSITORY, folder, "bin", "python")
     if not os.path.exists(python) or subprocess.call([python, "-c", ""]) != 0:
-        pytest.skip("no %s: run_tests.sh makes it where a CPython %s is found" % (folder, version))
+        pytest.skip("no %s: run_tests.sh --all makes it where a CPython %s is found" % (folder, version))
     return python
 
 
