@@ -104,6 +104,7 @@ LAYERS = {
         "yaml pydantic pydantic_core",
     ),
     # The programs; nothing imports them.
+    "__main__": layer("output master worker"),  # flq/__main__.py
     "flq_master": layer("errors output logfile config master"),
     "flq_worker": layer("errors output logfile training worker"),
     "flq_fed_v3": layer("errors output flags core training report", "numpy tqdm"),

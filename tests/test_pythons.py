@@ -10,6 +10,7 @@ import pytest
 PROJECT = Path(__file__).resolve().parent.parent
 WORKER_SOURCES = (
     "flq/__init__.py",
+    "flq/__main__.py",
     "flq/errors.py",
     "flq/output.py",
     "flq/console",

@@ -11,6 +11,8 @@ import pytest
 import yaml
 from test_layers import LAYERS, STANDARD_LIBRARY
 
+from flq.deploy.release import files_of
+
 PROJECT = Path(__file__).resolve().parent.parent
 REQUIREMENTS = PROJECT / "requirements"
 
@@ -175,12 +177,20 @@ MAKE_AND_TRY = """
 "$2/fed/bin/python" flq_master.py --print-config
 "$2/fed/bin/python" flq_worker.py --help
 "$2/fed/bin/python" flq_fed_v3.py --dataset digits --model logreg --M 2 --iters 1 --out "$2"
+"$2/fed/bin/python" -m pip --disable-pip-version-check install --quiet --no-compile "$2/source"
+cd "$2"
+"fed/bin/flq-master" --config source/flq_config.json --print-config
+"fed/bin/flq-worker" --help
+"fed/bin/flq" distribution --dataset digits --workers 2
 """
 
 
 @pytest.mark.slow
 @pytest.mark.tf
 def test_the_pip_section_makes_an_environment_in_which_the_programs_run(tmp_path):
+    for path in [*files_of(str(PROJECT)), "pyproject.toml"]:  # a copy: setuptools builds in the folder
+        (tmp_path / "source" / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(str(PROJECT / path), str(tmp_path / "source" / path))
     lines = [
         ("-r %s" % (PROJECT / line[3:]) if line.startswith("-r ") else line) + "\n"
         for line in environment()["dependencies"][-1]["pip"]
