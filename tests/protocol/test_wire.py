@@ -403,7 +403,7 @@ def held_body(**changes):
     [
         (4, 1, struct.pack("<BI", 1, 1), "has no payload, got codec 1"),
         (3, 0, answer_body(), "codec must be one of"),
-        (6, 11, bytes(11), "codec must be one of"),
+        (6, 255, bytes(11), "codec must be one of"),
         (4, 0, struct.pack("<BI", 0, 1), "outcome must be in 1..8, got 0"),
         (4, 0, struct.pack("<BI", 9, 1), "outcome must be in 1..8, got 9"),
         (5, 0, struct.pack("<IIdIBH", 6, 0, NAN, 0, 0, 0), "threshold nan"),

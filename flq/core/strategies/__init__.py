@@ -27,6 +27,13 @@ __all__ = [
     "split_state",
 ]
 
-AGGREGATORS: Dict[str, Aggregator] = {"mean": MEAN, "sum": SUM}
+AGGREGATORS: Dict[str, Aggregator] = {
+    "mean": MEAN,  # by shares of the samples
+    "sum": SUM,  # without weights: mode laq
+}
 
-SERVER_OPTIMIZERS: Dict[str, ServerOptimizer] = {"sgd": SGD, "momentum": MOMENTUM, "adam": ADAM}
+SERVER_OPTIMIZERS: Dict[str, ServerOptimizer] = {
+    "sgd": SGD,  # FedAvg
+    "momentum": MOMENTUM,  # FedAvgM
+    "adam": ADAM,  # FedAdam
+}
