@@ -28,13 +28,13 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence
 import numpy as np
 
 from flq.core import rng, server_step, upload_selection
-from flq.core.codecs import QUANTIZERS, Payload, decode, lossless
+from flq.core.codecs import MODES, QUANTIZERS, Payload, decode, lossless
 from flq.core.layout import Vector
 from flq.core.lowrank_budget import check_room, longest_upload
 from flq.core.schedule import SCHEDULES
 from flq.core.server_step import ServerState
-from flq.core.settings import GRANT_ORDERS, MEMORIES, MODES, UPDATES, rules_from_settings
-from flq.core.strategies import SERVER_OPTIMIZERS
+from flq.core.settings import GRANT_ORDERS, MEMORIES, UPDATES, rules_from_settings
+from flq.core.strategies import AGGREGATORS, SERVER_OPTIMIZERS
 from flq.core.worker_step import first_state, propose
 from flq.errors import CodecError, FlqError
 from flq.flags import TINY, Flags, within
@@ -175,6 +175,7 @@ def settings_of(args: argparse.Namespace) -> Dict[str, Dict[str, Any]]:
             "server_beta_1": 0.9,
             "server_beta_2": 0.999,
             "server_epsilon": 1e-7,
+            "server_options": {},
             "ema": args.ema,
             "dim": args.dim,
         },
@@ -184,6 +185,8 @@ def settings_of(args: argparse.Namespace) -> Dict[str, Dict[str, Any]]:
             "b_up": b_up,
             "b_down": b_down,
             "memory": args.memory,
+            "aggregator": args.aggregator,
+            "aggregator_options": {},
             "scale_by_selected": bool(scale),
             "sel_ref": args.sel_ref,
             "clip_global": args.clip_global,
@@ -297,7 +300,8 @@ def parse_flags(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     )
 
     bits = flags.add_argument_group("bits")
-    bits.add_argument("--mode", choices=MODES, default="bbit")
+    bits.add_argument("--aggregator", choices=("auto", *AGGREGATORS), default="auto", help="sum in mode laq, else mean")
+    bits.add_argument("--mode", choices=tuple(MODES), default="bbit")
     bits.add_argument(
         "--update",
         choices=UPDATES,

@@ -5,16 +5,39 @@ docs/configuration.md. config_file.py reads them from a file. Only the master re
 configuration: workers receive :meth:`Config.settings` when they register.
 """
 
-from typing import Annotated, Any, Dict, List, Literal, Optional, Tuple, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Dict, List, Literal, Mapping, Optional, Tuple, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
+from .core.codecs import MODES
+from .core.settings import OWN_KEYS
+from .core.strategies import AGGREGATORS, SERVER_OPTIMIZERS
+
 EXACT_IN_FLOAT = 2**53  # up to here every whole number is a float64
 LONGEST_S = 1e9  # 31 years; beyond it threads and sockets refuse to wait
 
+if TYPE_CHECKING:
+    ModeName = AggregatorName = OptimizerName = str
+else:  # the rows of the tables
+    ModeName = Literal[tuple(MODES)]
+    AggregatorName = Literal[("auto", *AGGREGATORS)]
+    OptimizerName = Literal[tuple(SERVER_OPTIMIZERS)]
+MEANINGS = [mode.meaning for mode in MODES.values()]
+Options = Dict[str, Any]  # numbers: core.strategies.options_of checks them
 Shape = Annotated[List[Annotated[int, Field(ge=1, le=10**5)]], Field(min_length=3, max_length=3)]
+
+
+def options_in(table: Mapping[str, Any]) -> Dict[str, Any]:
+    """Return the options of the rows of a table of strategies in words, with their defaults, for :func:`allowed`."""
+    return {
+        "options": [
+            "%s of %s, %r" % (option, name, default)
+            for name, row in table.items()
+            for option, default in row.options._asdict().items()
+        ]
+    }
 
 
 class Section(BaseModel):
@@ -234,6 +257,11 @@ class Model(Section):
         0.999, ge=0, lt=1, description="Decay of the second moment of the server optimizer adam."
     )
     server_epsilon: float = Field(1e-7, ge=1e-30, le=1, description="Epsilon of the server optimizer adam.")
+    server_options: Options = Field(
+        {},
+        description="Options of the other server optimizers by name; those left out keep their defaults.",
+        json_schema_extra=options_in({name: row for name, row in SERVER_OPTIMIZERS.items() if name not in OWN_KEYS}),
+    )
     ema: float = Field(
         0.0,
         ge=0,
@@ -256,12 +284,8 @@ class Model(Section):
 class FlqAlgorithm(Section):
     """Compression of updates."""
 
-    mode: Literal["lowrank", "bbit", "bin", "laq8", "laq", "fedavg"] = Field(
-        "lowrank",
-        description="Compression of updates: large tensors as sums of outer products, in bytes_up bytes; b_up "
-        "bits on a grid; sign and mean magnitude; 8 bits by stochastic rounding with one scale; "
-        "LAQ as published, the sum of the workers' stored gradients, each coded with b_up bits as "
-        "the difference from the last; or exact float32.",
+    mode: ModeName = Field(
+        "lowrank", description="Compression of updates: " + "; or ".join("; ".join(MEANINGS).rsplit("; ", 1)) + "."
     )
     update: Literal["delta", "gradient"] = Field(
         "delta",
@@ -295,6 +319,15 @@ class FlqAlgorithm(Section):
     )
     memory: Optional[Literal["none", "residual", "flq", "mirror"]] = Field(
         None, description="Memory of the quantization error at a worker; null = the default of the mode."
+    )
+    aggregator: AggregatorName = Field(
+        "auto",
+        description="Aggregator, which makes one vector of the updates of a round; auto = the default of the mode.",
+    )
+    aggregator_options: Options = Field(
+        {},
+        description="Options of the aggregator by name; those left out keep their defaults.",
+        json_schema_extra=options_in(AGGREGATORS),
     )
     scale_by_selected: bool = Field(
         False,
@@ -512,6 +545,9 @@ def allowed(field: FieldInfo) -> Tuple[str, str]:
     annotation = field.annotation
     if is_optional(field):
         annotation = get_args(annotation)[0]
+    if annotation is Options:
+        options = dict(field.json_schema_extra or {})["options"]
+        return "an object of numbers" + (": " + "; ".join(options) if options else ""), ""
     if annotation is Shape:
         return "a list of 3 whole numbers above 0", ""
     if get_origin(annotation) is list:

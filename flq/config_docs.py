@@ -60,7 +60,7 @@ def _section(name: str, model: Type[Section], say: Say) -> str:
 def _allowed(field: FieldInfo, say: Say) -> str:
     """Return kind and range of a field, joined as the language does it."""
     kind, bounds = allowed(field)
-    for beginning in ("one of ", "a list of any of "):
+    for beginning in ("one of ", "a list of any of ", "an object of numbers: "):
         if kind.startswith(beginning):
             kind = say(beginning + "%s") % kind[len(beginning) :]
             break

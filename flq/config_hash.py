@@ -33,6 +33,13 @@ NOT_HASHED: Dict[Tuple[str, str], str] = {
     ("report", "*"): "views of the run; nothing that affects the model reads them",
 }
 
+# Keys that are younger than the first journals that still resume: left out where they have these values.
+ADDED: Dict[Tuple[str, str], Any] = {
+    ("flq_algorithm", "aggregator"): "auto",
+    ("flq_algorithm", "aggregator_options"): {},
+    ("model", "server_options"): {},
+}
+
 
 def config_hash(settings: Mapping[str, Mapping[str, Any]]) -> str:
     """Return the SHA-256 of the settings that affect the model, as 64 hexadecimal digits.
@@ -51,13 +58,21 @@ def config_hash(settings: Mapping[str, Mapping[str, Any]]) -> str:
     ValueError
         If a number is NaN or infinite.
     """
-    affecting = {
-        section: {key: _canonical(value) for key, value in values.items() if not is_left_out(section, key)}
+    text = json.dumps(affecting(settings), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode("ascii")).hexdigest()
+
+
+def affecting(settings: Mapping[str, Mapping[str, Any]]) -> Dict[str, Dict[str, Any]]:
+    """Return the settings that affect the model, whole numbers as such, however they were written."""
+    kept = {
+        section: {
+            key: _canonical(value)
+            for key, value in values.items()
+            if not is_left_out(section, key) and not _is_added((section, key), value)
+        }
         for section, values in settings.items()
     }
-    filled = {section: values for section, values in affecting.items() if values}
-    text = json.dumps(filled, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode("ascii")).hexdigest()
+    return {section: values for section, values in kept.items() if values}
 
 
 def is_left_out(section: str, key: str) -> bool:
@@ -65,8 +80,14 @@ def is_left_out(section: str, key: str) -> bool:
     return (section, "*") in NOT_HASHED or (section, key) in NOT_HASHED
 
 
+def _is_added(at: Tuple[str, str], value: Any) -> bool:
+    return at in ADDED and value == ADDED[at]
+
+
 def _canonical(value: Any) -> Any:
     """Write whole numbers as such, however they were written."""
+    if isinstance(value, dict):
+        return {key: _canonical(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_canonical(item) for item in value]
     return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -145,6 +145,13 @@ def test_b_down_may_be_a_float32_or_up_to_eight_bits(bits):
     assert load_config(None, ["b_down=%d" % bits]).flq_algorithm.b_down == bits
 
 
+def test_options_of_a_strategy_are_an_object_of_numbers():
+    assert load_config(None, ["aggregator_options={}"]).flq_algorithm.aggregator_options == {}
+    assert "must be an object of numbers, got 0.1" in sentence("aggregator_options=0.1")
+    assert "sgd has no option 'rate'" in sentence('server_options={"rate": "much"}')
+    assert "mean has no option 'trim'" in sentence("mode=fedavg", 'aggregator_options={"trim": 0.1}')
+
+
 def test_no_local_epochs_are_fine_when_there_are_local_steps():
     assert load_config(None, ["local_epochs=0", "local_steps=5"]).model.local_steps == 5
 
@@ -293,7 +300,7 @@ def test_scale_by_selected_may_be_written_as_in_flq_v3(text, value):
 
 def test_a_combination_that_can_not_work_is_refused():
     assert "memory must be none" in sentence("mode=fedavg", "memory=residual")
-    assert "b_up must be in 1..8, got 32" in sentence("mode=bbit", "b_up=32")
+    assert "b_up must be in 1..8 in mode bbit, got 32" in sentence("mode=bbit", "b_up=32")
     assert "b_up must be null, got 4 (set flq_algorithm.mode to bbit" in sentence("b_up=4")
     assert "update must be gradient" in sentence("mode=laq")
     assert "scale_by_selected can not be used with memory mirror" in sentence("scale_by_selected=1", "memory=mirror")

@@ -222,7 +222,7 @@ def test_every_key_that_the_configuration_has_for_training_is_set():
         ("--local_epochs 0", "--local_steps: must be > 0 when --local_epochs is 0"),
         ("--local_epochs -1", "--local_epochs"),
         ("--local_steps -1", "--local_steps"),
-        ("--b 32", "b_up must be in 1..8, got 32"),
+        ("--b 32", "b_up must be in 1..8 in mode bbit, got 32"),
         ("--b 0", "--b"),
         ("--b 9", "--b"),
         ("--mode laq --update delta", "mode laq sends gradients"),

@@ -5,16 +5,18 @@ registers, the reference from its flags: all through :func:`rules_from_settings`
 default can not mean two things.
 """
 
-from typing import Any, Mapping, NamedTuple, Optional, Sequence
+from typing import Any, Collection, Mapping, NamedTuple, Optional
 
 from ..errors import ConfigError
-from .codecs import FLOAT32, LAQ, LAQ8, LOWRANK, lossless
+from .codecs import FLOAT32, MODES, QUANTIZERS, lossless
 from .strategies import AGGREGATORS, SERVER_OPTIMIZERS, options_of
 
-MODES = ("fedavg", "laq8", "bbit", "bin", "lowrank", "laq")
 UPDATES = ("delta", "gradient")
 MEMORIES = ("none", "residual", "flq", "mirror")
 GRANT_ORDERS = ("energy", "age", "both", "random")
+
+
+OWN_KEYS = ("momentum", "adam")  # server optimizers whose options are settings of their own, not in server_options
 
 
 class ServerStep(NamedTuple):
@@ -44,9 +46,9 @@ class Rules(NamedTuple):
     Attributes
     ----------
     mode, update : str
-        One of ``MODES``; one of ``UPDATES``.
+        A key of ``codecs.MODES``; one of ``UPDATES``.
     codec_up, codec_down : int
-        Quantizer of an upload and of a delta frame: a key of ``quantize.QUANTIZERS``.
+        Codec of an upload and of a delta frame: a key of ``codecs.QUANTIZERS``.
     memory : str
         One of ``MEMORIES``: what a worker remembers of what was not sent.
     depth, ck : int, float
@@ -124,9 +126,9 @@ class Rules(NamedTuple):
 def rules_from_settings(settings: Mapping[str, Mapping[str, Any]]) -> Rules:
     """Resolve the sections ``flq_algorithm``, ``lazy_selection``, ``budget_selection``, ``model``.
 
-    ``b_down`` null follows the uplink; in mode laq it is float32. ``memory`` null is the mode's
-    own: none for fedavg and laq8, mirror for laq; otherwise residual for update delta and flq for
-    update gradient. ``thr_scale`` null is 1 with memory mirror and 0 otherwise (with a residual the
+    What the mode's row in ``codecs.MODES`` says is taken where a setting is null, or ``aggregator`` auto: the bits
+    up and down and the memory; with update gradient memory flq comes before residual.
+    ``thr_scale`` null is 1 with memory mirror and 0 otherwise (with a residual the
     energy never falls, so that next to nothing would be skipped). ``b_up`` 1 in mode ``bbit`` is
     mode ``bin``. Mode laq with ``b_up`` 32 is LAG, with ``thr_scale`` 0 QGD, and with both GD.
 
@@ -136,38 +138,28 @@ def rules_from_settings(settings: Mapping[str, Mapping[str, Any]]) -> Rules:
         If the combination can not work.
     """
     algorithm, lazy, model = settings["flq_algorithm"], settings["lazy_selection"], settings["model"]
-    mode = _one_of("mode", algorithm["mode"], MODES, "flq_algorithm")
+    name = _one_of("mode", algorithm["mode"], MODES, "flq_algorithm")
     update = _one_of("update", algorithm["update"], UPDATES, "flq_algorithm")
     optimizer = _one_of("server_optimizer", model["server_optimizer"], SERVER_OPTIMIZERS, "model")
-    bits = {"fedavg": FLOAT32, "laq8": 8, "bin": 1, "lowrank": LOWRANK}.get(mode, algorithm["b_up"])
-    bits = 4 if bits is None else bits
-    if mode == "lowrank" and algorithm["b_up"] is not None:
-        raise ConfigError(
-            "mode lowrank has bytes_up and no bits per parameter: b_up must be null, got %r" % algorithm["b_up"],
-            "set flq_algorithm.mode to bbit, or flq_algorithm.b_up to null",
-        )
-    if mode == "bbit" and bits == 1:
-        mode = "bin"
-    if mode == "bbit" and bits not in range(1, 9):
-        raise ConfigError("b_up must be in 1..8, got %r" % (bits,), "mode fedavg sends float32")
-    if mode == "laq":
-        _check_laq(bits, update, optimizer)
-    codec_down = algorithm["b_down"]
-    if codec_down is None:
-        codec_down = FLOAT32 if mode == "laq" else bits
-    codec_down = codec_down or FLOAT32
-    if codec_down not in range(1, 9) and codec_down not in (FLOAT32, bits):
-        raise ConfigError(
-            "b_down must be in 1..8, or 0 or 32 for float32, got %r" % (codec_down,), "see flq_algorithm.b_down"
-        )
-    memory = _memory(mode, update, bits, algorithm["memory"])
-
-    if memory in SERVER_OPTIMIZERS[optimizer].refuses:
-        raise ConfigError(
-            "server_optimizer %s can not be used with memory %s, %s"
-            % (optimizer, memory, SERVER_OPTIMIZERS[optimizer].refuses[memory]),
-            "set model.server_optimizer to momentum or sgd, or flq_algorithm.memory to mirror",
-        )
+    aggregator = _one_of("aggregator", algorithm["aggregator"], ("auto",) + tuple(AGGREGATORS), "flq_algorithm")
+    mode, codec_up = MODES[name], _codec_up(name, algorithm["b_up"])
+    if name == "bbit" and codec_up == MODES["bin"].codecs[None].codec_id:
+        name = "bin"
+    aggregator = mode.aggregator if aggregator == "auto" else aggregator
+    if name == "laq":
+        _check_laq(update, optimizer, aggregator)
+    memory = _memory(name, update, codec_up, algorithm["memory"])
+    for key, strategy, rows in (
+        ("model.server_optimizer", optimizer, SERVER_OPTIMIZERS),
+        ("flq_algorithm.aggregator", aggregator, AGGREGATORS),
+    ):
+        if memory in rows[strategy].refuses:
+            others = ", ".join(other for other in rows if memory not in rows[other].refuses)
+            raise ConfigError(
+                "%s %s can not be used with memory %s, %s"
+                % (key.split(".")[1], strategy, memory, rows[strategy].refuses[memory]),
+                "set %s to any of %s, or flq_algorithm.memory to another" % (key, others),
+            )
     scale_by_selected = bool(algorithm["scale_by_selected"])
     if scale_by_selected and memory == "mirror":
         raise ConfigError(
@@ -184,16 +176,12 @@ def rules_from_settings(settings: Mapping[str, Mapping[str, Any]]) -> Rules:
     thr_scale = lazy["thr_scale"]
     if thr_scale is None:
         thr_scale = 1.0 if memory == "mirror" else 0.0
-    if mode in ("fedavg", "laq8"):
-        thr_scale = 0.0  # the lazy rule is not defined for them
-    given = {name: model["server_" + name] for name in SERVER_OPTIMIZERS[optimizer].options._fields}
-    options = options_of(optimizer, SERVER_OPTIMIZERS[optimizer], given)
-    aggregator = "sum" if mode == "laq" else "mean"
-    codec_up = {"laq8": LAQ8, "laq": bits if bits == FLOAT32 else LAQ + bits}.get(mode, bits)
+    if not mode.is_lazy:
+        thr_scale = 0.0
     return Rules(
-        mode=mode,
+        mode=name,
         codec_up=codec_up,
-        codec_down=codec_down,
+        codec_down=_codec_down(name, codec_up, algorithm["b_down"]),
         memory=memory,
         update=update,
         depth=lazy["D"],
@@ -205,8 +193,8 @@ def rules_from_settings(settings: Mapping[str, Mapping[str, Any]]) -> Rules:
         up_budget_bits=settings["budget_selection"]["up_budget_bits"],
         grant_by=_one_of("grant_by", settings["budget_selection"]["grant_by"], GRANT_ORDERS, "budget_selection"),
         aggregator=aggregator,
-        aggregator_options=AGGREGATORS[aggregator].options,
-        step=ServerStep(optimizer, model["server_lr"], options, model["ema"]),
+        aggregator_options=options_of(aggregator, AGGREGATORS[aggregator], algorithm["aggregator_options"]),
+        step=ServerStep(optimizer, model["server_lr"], _server_options(optimizer, model), model["ema"]),
         lr_by_round=model if update == "gradient" else None,
         scale_by_selected=scale_by_selected,
         sel_ref=algorithm["sel_ref"],
@@ -217,7 +205,7 @@ def rules_from_settings(settings: Mapping[str, Mapping[str, Any]]) -> Rules:
     )
 
 
-def _one_of(key: str, value: Any, allowed: Sequence[str], section: str) -> str:
+def _one_of(key: str, value: Any, allowed: Collection[str], section: str) -> str:
     if value not in allowed:
         raise ConfigError(
             "%s must be one of %s, got %r" % (key, ", ".join(allowed), value), "see %s.%s" % (section, key)
@@ -225,44 +213,73 @@ def _one_of(key: str, value: Any, allowed: Sequence[str], section: str) -> str:
     return value
 
 
-def _check_laq(bits: int, update: str, optimizer: str) -> None:
+def _codec_up(mode: str, bits: Optional[int]) -> int:
+    """Return the codec of an upload."""
+    codecs = MODES[mode].codecs
+    if mode == "lowrank" and bits is not None:
+        raise ConfigError(
+            "mode lowrank has bytes_up and no bits per parameter: b_up must be null, got %r" % bits,
+            "set flq_algorithm.mode to bbit, or flq_algorithm.b_up to null",
+        )
+    if len(codecs) == 1:
+        return codecs[None].codec_id
+    if bits not in codecs:
+        known = sorted(known for known in codecs if known is not None and known <= 8)
+        words = "%d..%d%s" % (known[0], known[-1], " or 32" if FLOAT32 in codecs else "")
+        raise ConfigError("b_up must be in %s in mode %s, got %r" % (words, mode, bits), "mode fedavg sends float32")
+    return codecs[bits].codec_id
+
+
+def _codec_down(mode: str, codec_up: int, bits: Optional[int]) -> int:
+    """Return the codec of a delta frame."""
+    if bits is None:
+        own = MODES[mode].down
+        return codec_up if own is None else own
+    if bits not in range(9) and bits != FLOAT32:
+        raise ConfigError(
+            "b_down must be in 1..8, or 0 or 32 for float32, got %r" % (bits,), "see flq_algorithm.b_down"
+        )
+    return bits or FLOAT32
+
+
+def _server_options(optimizer: str, model: Mapping[str, Any]) -> Any:
+    """Return the server optimizer's options; those of momentum and adam have keys of their own."""
+    row = SERVER_OPTIMIZERS[optimizer]
+    if optimizer in OWN_KEYS:
+        if model["server_options"]:
+            keys = ", ".join("server_" + name for name in row.options._fields)
+            raise ConfigError(
+                "the options of %s have keys of their own: %s" % (optimizer, keys), "leave model.server_options empty"
+            )
+        return options_of(optimizer, row, {name: model["server_" + name] for name in row.options._fields})
+    return options_of(optimizer, row, model["server_options"])
+
+
+def _check_laq(update: str, optimizer: str, aggregator: str) -> None:
     """Refuse what LAQ is not."""
-    if bits not in range(1, 9) and bits != FLOAT32:
-        raise ConfigError("b_up must be in 1..8 or 32 in mode laq, got %r" % (bits,), "see flq_algorithm.b_up")
     if update != "gradient":
         raise ConfigError(
             "mode laq sends gradients: update must be gradient, got %r" % update, "set flq_algorithm.update to gradient"
         )
-    if optimizer != "sgd":
+    if optimizer != "sgd" or aggregator != "sum":
         raise ConfigError(
-            "mode laq steps along the sum of the gradients: server_optimizer must be sgd, got %r" % optimizer,
-            "set model.server_optimizer to sgd",
+            "mode laq steps along the sum of the gradients: server_optimizer must be sgd, got %r, and aggregator "
+            "sum, got %r" % (optimizer, aggregator),
+            "set model.server_optimizer to sgd and flq_algorithm.aggregator to auto",
         )
 
 
-def _memory(mode: str, update: str, bits: int, asked: Optional[str]) -> str:
+def _memory(mode: str, update: str, codec_up: int, asked: Optional[str]) -> str:
     """Return the memory: the one that is asked for, or the mode's own."""
-    own = {"fedavg": "none", "laq8": "none", "laq": "mirror", "lowrank": "residual"}.get(
-        mode, "flq" if update == "gradient" else "residual"
-    )
+    memories, why = MODES[mode].memories, MODES[mode].why
+    own = "flq" if update == "gradient" and memories[:2] == ("residual", "flq") else memories[0]
     memory = _one_of("memory", asked or own, MEMORIES, "flq_algorithm")
-    if mode == "laq" and memory != "mirror":
+    if memory not in memories:
+        words = " or ".join(filter(None, [", ".join(memories[:-1]), memories[-1]]))
         raise ConfigError(
-            "mode laq sums up stored gradients: memory must be mirror, got %r" % memory,
-            "leave flq_algorithm.memory null",
+            "mode %s %s: memory must be %s, got %r" % (mode, why, words, memory), "leave flq_algorithm.memory null"
         )
-    if mode == "fedavg" and memory != "none":
-        raise ConfigError(
-            "mode fedavg sends exact float32 updates and has nothing to remember: memory must be none, got %r" % memory,
-            "leave flq_algorithm.memory null",
-        )
-    if memory == "flq" and mode == "lowrank":
-        raise ConfigError(
-            "mode lowrank says a part of an update and the rest later: memory must be residual, mirror "
-            "or none, got 'flq'",
-            "leave flq_algorithm.memory null",
-        )
-    if memory == "flq" and bits == 2:
+    if memory == "flq" and QUANTIZERS[codec_up].bits == 2:
         raise ConfigError(
             "memory flq diverges at 2 bits: what it can not say comes back larger",
             "set flq_algorithm.memory to residual or mirror, or b_up to another number of bits",

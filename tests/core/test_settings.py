@@ -28,6 +28,8 @@ def settings(**changes):
             "bytes_up": None,
             "bytes_down": None,
             "coding": "none",
+            "aggregator": "auto",
+            "aggregator_options": {},
         },
         "lazy_selection": {"D": 10, "ck": 0.8, "C": 50, "warmup": 3, "thr_scale": None},
         "budget_selection": {"sel_clients": 0, "up_budget_bits": 0, "grant_by": "energy"},
@@ -44,6 +46,7 @@ def settings(**changes):
             "server_beta_1": 0.9,
             "server_beta_2": 0.999,
             "server_epsilon": 1e-7,
+            "server_options": {},
             "ema": 0.0,
         },
     }
@@ -154,6 +157,11 @@ def test_fedavg_is_never_lazy_and_remembers_nothing():
         (dict(LAQ_MODE, b_up=9), "b_up must be in 1..8 or 32 in mode laq, got 9"),
         (dict(LAQ_MODE, memory="residual"), "mode laq sums up stored gradients: memory must be mirror, got 'residual'"),
         (dict(LAQ_MODE, server_optimizer="momentum"), "server_optimizer must be sgd, got 'momentum'"),
+        (dict(LAQ_MODE, aggregator="mean"), "aggregator sum, got 'mean'"),
+        (dict(aggregator="median"), "aggregator must be one of auto, mean, sum"),
+        (dict(aggregator_options={"trim": 0.1}), "mean has no option 'trim'"),
+        (dict(server_options={"rate": 0.1}), "sgd has no option 'rate'"),
+        (dict(server_optimizer="momentum", server_options={"momentum": 0.1}), "keys of their own: server_momentum"),
         (dict(b_down=9), "b_down must be in 1..8"),
         (dict(b_down=-1), "b_down must be in 1..8"),
     ],
@@ -193,6 +201,11 @@ def test_adam_goes_with_every_memory_but_the_residual(memory):
         memory=memory, server_optimizer="adam", server_beta_1=0.5, server_beta_2=0.75, server_epsilon=0.125, ema=0.25
     ).step
     assert step == ServerStep("adam", 0.5, Options(0.5, 0.75, 0.125), 0.25)
+
+
+def test_the_aggregator_is_the_modes_own_or_what_is_asked():
+    assert (resolve().aggregator, resolve(**LAQ_MODE).aggregator) == ("mean", "sum")
+    assert resolve(aggregator="sum").aggregator == "sum"
 
 
 def test_with_gradients_the_learning_rate_is_the_masters():

@@ -207,6 +207,7 @@ def test_every_option_says_what_it_is_and_admits_its_default(name, row):
         ("adam", dict(beta_1=1.0), "beta_1 of adam must be a number >= 0 and < 1, got 1.0"),
         ("adam", dict(epsilon=2), "epsilon of adam must be a number >= 1e-30 and <= 1, got 2"),
         ("momentum", dict(momentum=float("nan")), "momentum of momentum must be a number >= 0 and < 1, got nan"),
+        ("momentum", dict(momentum=float("inf")), "got inf"),
         ("momentum", dict(momentum=True), "got True"),
         ("momentum", dict(momentum="much"), "got 'much'"),
     ],

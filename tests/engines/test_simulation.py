@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from quadratic_settings import settings_with
 
+from flq.core.codecs import MODES
 from flq.core.layout import BLOCK
-from flq.core.settings import MEMORIES, MODES, UPDATES
+from flq.core.settings import MEMORIES, UPDATES
 from flq.core.strategies import SERVER_OPTIMIZERS, split_state
 from flq.engines.simulation import simulate
 from flq.errors import ConfigError

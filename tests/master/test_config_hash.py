@@ -6,7 +6,7 @@ import pytest
 
 from flq.config import SECTIONS
 from flq.config_file import load_config
-from flq.config_hash import NOT_HASHED, config_hash, is_left_out
+from flq.config_hash import ADDED, NOT_HASHED, affecting, config_hash, is_left_out
 
 KEYS = [(section, key) for section, model in SECTIONS.items() for key in model.model_fields]
 
@@ -38,6 +38,18 @@ def test_the_table_names_keys_that_there_are_and_gives_reasons():
     for (section, key), reason in NOT_HASHED.items():
         assert key in SECTIONS[section].model_fields or key == "*"
         assert len(reason) > 10
+
+
+def test_a_key_that_is_new_leaves_the_hash_of_earlier_runs_as_it_was(settings):
+    for (section, key), default in ADDED.items():
+        assert settings[section][key] == default == SECTIONS[section].model_fields[key].default
+        assert key not in affecting(settings)[section]
+    before = {
+        section: {key: value for key, value in values.items() if (section, key) not in ADDED}
+        for section, values in settings.items()
+    }
+    assert config_hash(before) == config_hash(settings)
+    assert config_hash(settings) == "8a01ea63e804ebc9ae8cb22aaefdf7a9f97119f1261f1a81cd70106cf4821dc3"
 
 
 def test_what_makes_other_models_is_never_left_out():

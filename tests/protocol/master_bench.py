@@ -44,6 +44,7 @@ SETTINGS = {
         "server_beta_1": 0.9,
         "server_beta_2": 0.999,
         "server_epsilon": 1e-7,
+        "server_options": {},
         "ema": 0.0,
     },
     "flq_algorithm": {
@@ -58,6 +59,8 @@ SETTINGS = {
         "bytes_up": None,
         "bytes_down": None,
         "coding": "none",
+        "aggregator": "auto",
+        "aggregator_options": {},
     },
     "lazy_selection": {"D": 10, "ck": 0.8, "C": 50, "warmup": 0, "thr_scale": None},
     "budget_selection": {"sel_clients": 0, "up_budget_bits": 0, "grant_by": "energy"},

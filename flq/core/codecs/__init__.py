@@ -46,7 +46,7 @@ __all__ = [
 
 MODES: Dict[str, Mode] = {
     "lowrank": Mode(
-        "big tensors as sums of outer products, in bytes_up bytes",
+        "large tensors as sums of outer products, in bytes_up bytes",
         {None: LowRank()},
         ("residual", "mirror", "none"),
         "says a part of an update and the rest later",
@@ -61,7 +61,8 @@ MODES: Dict[str, Mode] = {
         is_lazy=False,
     ),
     "laq": Mode(
-        "LAQ as it was published, the sum of the workers' stored gradients, each b_up bits off the last",
+        "LAQ as published, the sum of the workers' stored gradients, each coded with b_up bits as the difference from "
+        "the last",
         {None: MidRise(4), FLOAT32: Float32(), **{bits: MidRise(bits) for bits in range(1, 9)}},
         ("mirror",),
         "sums up stored gradients",

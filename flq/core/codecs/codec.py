@@ -98,7 +98,7 @@ class Mode(NamedTuple):
     Attributes
     ----------
     meaning : str
-        For the documentation, after "How updates are coded: ".
+        For the documentation, after "Compression of updates: ".
     codecs : mapping
         ``b_up`` -> codec of an upload. One key None: the mode has no ``b_up``; otherwise None is its default.
     memories : tuple of str

@@ -30,8 +30,8 @@ class Option(NamedTuple):
     lt: float = math.inf
 
     def admits(self, value: float) -> bool:
-        """Say whether a value is in the range; NaN is not."""
-        return self.ge <= value <= self.le and (value < self.lt or self.lt == math.inf)
+        """Say whether a value is finite and in the range."""
+        return self.ge <= value <= self.le and value < self.lt
 
     def range_of(self, kind: type) -> str:
         """Return the range in words."""
@@ -125,14 +125,17 @@ def options_of(name: str, strategy: Any, given: Mapping[str, float]) -> Any:
     ConfigError
         If there is no such option, or its value is out of range.
     """
+    values = {}
     for option, value in given.items():
         if option not in strategy.options._fields:
             known = ", ".join(strategy.options._fields) or "none"
             raise ConfigError("%s has no option %.40r, expected any of: %s" % (name, option, known))
         kind, about = type(getattr(strategy.options, option)), strategy.about[option]
-        if isinstance(value, bool) or not isinstance(value, (int, kind)) or not about.admits(value):
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if not is_number or not about.admits(value) or kind(value) != value:
             raise ConfigError("%s of %s must be %s, got %.40r" % (option, name, about.range_of(kind), value))
-    return strategy.options._replace(**given)
+        values[option] = kind(value)
+    return strategy.options._replace(**values)
 
 
 def split_state(state: Any) -> Tuple[Dict[str, float], Dict[str, Vector]]:

@@ -13,7 +13,7 @@ from typing import IO, Any, Dict, List, NamedTuple
 
 import numpy as np
 
-from ...config_hash import config_hash, is_left_out
+from ...config_hash import affecting, config_hash
 from ...core.layout import Layout, layout_from_json
 from ...durable import folder_of, make_folder
 from ...errors import ConfigError, Conflict, FlqError, Unavailable
@@ -184,13 +184,13 @@ def _refuse_another(run_id: str, about: Dict[str, Any], settings: Settings) -> N
 
 def differences(before: Settings, now: Settings) -> List[str]:
     """Return in words which settings that affect the model are not the same."""
-    found = []
+    found, before, now = [], affecting(before), affecting(now)
     for section in sorted(set(before) | set(now)):
         was, asked = before.get(section, {}), now.get(section, {})
         found += [
             "%s.%s was %r and is %r" % (section, key, was.get(key), asked.get(key))
             for key in sorted(set(was) | set(asked))
-            if not is_left_out(section, key) and was.get(key) != asked.get(key)
+            if was.get(key) != asked.get(key)
         ]
     return found or ["the keys that there are differ"]
 
