@@ -50,8 +50,8 @@ class Simulated:
         if isinstance(action, events.Build):
             self._trainer = build_trainer(action.settings, self._worker_id)
             return events.Built(self._trainer.n_samples, self._trainer.layout)
-        if isinstance(action, events.Keep):
-            return events.Kept()
+        if isinstance(action, events.Save):
+            return events.Saved()
         if isinstance(action, events.Train):
             self._keep_time(action.round_index)
             done = self._trainer.local_update(action.shared, action.round_index)

@@ -6,7 +6,6 @@ from typing import Any, Dict, List, Optional
 
 from ..errors import ConfigError
 from .cluster import Cluster
-from .connection import Connection, DeployError
 from .environment import given_environment
 from .facts import fitting, manager_of, require_fit
 from .fleet import Fleet
@@ -14,6 +13,7 @@ from .hosts import Host
 from .programs import PROGRAM_S, Record, records_of
 from .programs import start as start_program
 from .release import make_release
+from .ssh import Connection, DeployError
 from .steps import Deployment, Outcome, look
 from .steps import deploy as deploy_host
 from .tables import manifest_table, workers_table

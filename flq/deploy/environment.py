@@ -5,9 +5,9 @@ import os
 import sys
 from typing import List, NamedTuple, Optional
 
-from .connection import DeployError
 from .facts import Fit
 from .hosts import Host
+from .ssh import DeployError
 from .units import absolute
 
 

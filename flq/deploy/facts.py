@@ -2,8 +2,8 @@
 
 from typing import Dict, List, NamedTuple, Optional
 
-from .connection import DeployError, Result
 from .hosts import Host
+from .ssh import DeployError, Result
 
 LEAST_DISK_MB = 3000  # code, packages, and room for results
 LARGEST_SKEW_S = 30.0

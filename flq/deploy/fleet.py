@@ -11,10 +11,10 @@ from typing import Any, Callable, Dict, Optional, Sequence
 
 from ..errors import FlqError
 from ..leftovers import hold, remove_leftovers
-from .connection import Connection, DryConnection
 from .hosts import Host
 from .release import read_code
 from .reporter import Reporter
+from .ssh import Connection, DryConnection
 
 MOST_FAILURES = 99  # that an exit code says
 WAKE_S = 1.0  # how late a signal is handled at the latest

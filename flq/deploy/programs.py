@@ -2,8 +2,8 @@
 
 from typing import Dict, List, NamedTuple, Tuple
 
-from .connection import Connection
 from .hosts import Host
+from .ssh import Connection
 
 PROGRAM_S = 800.0  # beyond what systemd waits for the start of a program, after the end of the one before
 

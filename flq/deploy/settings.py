@@ -7,8 +7,8 @@ from typing import Dict, Mapping
 
 from ..tokens import worker_name
 from .cluster import Cluster
-from .connection import Connection, DeployError
 from .hosts import Host, Program
+from .ssh import Connection, DeployError
 from .units import key_of, own_settings, settings_of
 
 

@@ -6,13 +6,13 @@ from concurrent.futures import Future
 from typing import BinaryIO, Callable, Dict, List, NamedTuple, Optional, Tuple
 
 from .cluster import Cluster
-from .connection import Connection, Result
 from .environment import environment_of, given_environment
 from .facts import Facts, Fit, assumed_facts, fitting, manager_of, read_facts, require_fit
 from .hosts import Host
 from .programs import PROGRAM_S, records_of, start_changed
 from .release import Release
 from .settings import fingerprint, master_tokens, settings_files
+from .ssh import Connection, Result
 from .units import settings_flags, unit_text
 
 INSTALL_S = 3600.0  # packages on a board: h5py is compiled there

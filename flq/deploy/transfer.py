@@ -7,9 +7,9 @@ import tempfile
 import threading
 from typing import Any, BinaryIO, Callable, Dict, List, Tuple
 
-from .connection import Connection, DeployError
 from .framing import Frame
 from .hosts import Host
+from .ssh import Connection, DeployError
 
 FOLDERS = ("results", "logs")
 FETCH_S = 3600.0

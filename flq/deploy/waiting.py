@@ -6,10 +6,10 @@ from typing import Any, Dict, List, Sequence, Tuple
 
 from ..addresses import url_of
 from .cluster import Cluster
-from .connection import Connection
 from .fleet import Fleet
 from .hosts import Host, Program
 from .programs import Record, records_of
+from .ssh import Connection
 from .tables import run_line
 from .units import results_dir_of
 

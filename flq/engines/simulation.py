@@ -159,8 +159,8 @@ class _Loop:
             done = worker.trainer.local_update(action.shared, action.round_index)
             worker.wakes_at = self._now + TRAINING_S
             worker.result = worker_events.Trained(done.update, done.loss, TRAINING_S, done.held_back)
-        elif isinstance(action, worker_events.Keep):  # in memory nobody dies without warning
-            self._report(worker, worker_events.Kept())
+        elif isinstance(action, worker_events.Save):  # in memory nobody dies without warning
+            self._report(worker, worker_events.Saved())
         elif isinstance(action, worker_events.Pause):
             worker.wakes_at, worker.result = self._now + action.seconds, worker_events.Paused()
         else:
@@ -218,5 +218,7 @@ def _received(action: worker_events.Action, body: Any) -> worker_events.Event:
         return worker_events.Registered(json.loads(json.dumps(body)))
     stream = b"".join(bytes(buffer) for buffer in body)
     return (
-        worker_events.Polled(stream) if isinstance(action, worker_events.CallPoll) else (worker_events.Judged(stream))
+        worker_events.Polled(stream)
+        if isinstance(action, worker_events.CallPoll)
+        else (worker_events.VerdictReceived(stream))
     )

@@ -8,7 +8,7 @@ from typing import Any, Dict, NamedTuple, Optional, Union
 from ..core.layout import Layout, Vector
 from .messages import HeldBack
 from .wire import Buffers
-from .worker_state import Standing
+from .worker_state import PendingUpload
 
 # Actions: what the shell is to do next.
 
@@ -40,14 +40,14 @@ class Train(NamedTuple):
     round_index: int
 
 
-class Keep(NamedTuple):
-    """Write this to disk, before anything of it is sent; report Kept."""
+class Save(NamedTuple):
+    """Write this to disk, before anything of it is sent; report Saved."""
 
-    standing: Standing
+    pending: PendingUpload
 
 
 class CallAnswer(NamedTuple):
-    """POST the frame to /offer or /upload_update; report Judged.
+    """POST the frame to /offer or /upload_update; report VerdictReceived.
 
     ``have`` is the version of the shared copy: a final verdict may bring the next round.
     """
@@ -70,7 +70,7 @@ class Exit(NamedTuple):
     sentence: str
 
 
-Action = Union[CallRegister, Build, CallPoll, Train, Keep, CallAnswer, Pause, Exit]
+Action = Union[CallRegister, Build, CallPoll, Train, Save, CallAnswer, Pause, Exit]
 
 
 # Events: what came of an action.
@@ -117,11 +117,11 @@ class Unable(NamedTuple):
     training_s: float
 
 
-class Kept(NamedTuple):
+class Saved(NamedTuple):
     """What was to be kept is on disk, as far as that is possible."""
 
 
-class Judged(NamedTuple):
+class VerdictReceived(NamedTuple):
     """A verdict has arrived, and perhaps a plan and model frames after it, as far as they have come."""
 
     frame: Union[bytes, bytearray]
@@ -154,15 +154,17 @@ class Paused(NamedTuple):
     """The pause is over."""
 
 
-Event = Union[Registered, Built, Polled, NothingNew, Trained, Unable, Kept, Judged, Problem, Unreachable, Paused]
+Event = Union[
+    Registered, Built, Polled, NothingNew, Trained, Unable, Saved, VerdictReceived, Problem, Unreachable, Paused
+]
 
 OUTCOMES = {
     CallRegister: (Registered, Problem, Unreachable),
     Build: (Built,),
     CallPoll: (Polled, NothingNew, Problem, Unreachable),
     Train: (Trained, Unable),
-    Keep: (Kept,),
-    CallAnswer: (Judged, Problem, Unreachable),
+    Save: (Saved,),
+    CallAnswer: (VerdictReceived, Problem, Unreachable),
     Pause: (Paused,),
     Exit: (),
 }  # what can come of an action

@@ -39,21 +39,21 @@ from .worker_events import (
     CallRegister,
     Event,
     Exit,
-    Judged,
-    Keep,
-    Kept,
     NothingNew,
     Pause,
     Paused,
     Polled,
     Problem,
     Registered,
+    Save,
+    Saved,
     Train,
     Trained,
     Unable,
     Unreachable,
+    VerdictReceived,
 )
-from .worker_state import Standing, fits
+from .worker_state import PendingUpload, fits
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
 BETWEEN_RUNS_S = 10.0  # between two questions whether a new run has begun
@@ -84,7 +84,7 @@ class WorkerMachine:
         Spreads the pauses of many workers; nothing else depends on it.
     give_up_s : float
         How long to go on without any answer of the master.
-    standing : Standing, optional
+    pending : PendingUpload, optional
         What a process before this one has kept last.
     codings : sequence of str, optional
         How payloads may be coded for this worker; all that this machine knows by default.
@@ -98,7 +98,7 @@ class WorkerMachine:
         instance: str,
         jitter: random.Random,
         give_up_s: float,
-        standing: Optional[Standing] = None,
+        pending: Optional[PendingUpload] = None,
         codings: Optional[Sequence[str]] = None,
         stays: bool = False,
     ) -> None:
@@ -106,13 +106,13 @@ class WorkerMachine:
         self.instance = instance
         self.state = State.JOINING
         self.notes: List[str] = []  # for the log; whoever reads them empties the list
-        if standing is not None and standing.answer.worker_id != worker_id:
+        if pending is not None and pending.answer.worker_id != worker_id:
             self.notes.append(
-                "the state folder holds the memories of worker %d: they are not used" % standing.answer.worker_id
+                "the state folder holds the memories of worker %d: they are not used" % pending.answer.worker_id
             )
-            standing = None
+            pending = None
         self.lease_s = 0.0
-        self.epoch = 0 if standing is None else standing.answer.epoch
+        self.epoch = 0 if pending is None else pending.answer.epoch
         self.memory = None
         self._known_codings = known() if codings is None else codings
         self._codings: Sequence[str] = ()  # that the master knows too
@@ -127,21 +127,21 @@ class WorkerMachine:
         self._was_refused = False
         self._known_epoch = self._known_sessions = 0  # of this worker, as the master has said last
         self._doing: Optional[Action] = None  # what the shell was told last
-        self._pending: Optional[Action] = None  # what a pause interrupts
+        self._current: Optional[Action] = None  # what a pause interrupts
         self._settings: Optional[Dict[str, Dict[str, Any]]] = None
         self._built: Optional[Built] = None
         self._shared: Optional[Vector] = None
         self._version = -1
-        self._run_id: Optional[str] = None if standing is None else standing.run_id
-        self._seq = 0 if standing is None else standing.answer.seq
+        self._run_id: Optional[str] = None if pending is None else pending.run_id
+        self._seq = 0 if pending is None else pending.answer.seq
         self._disputed: Optional[Tuple[type, int]] = None  # the last request of which the master did not approve
         self._went_on_at = -math.inf
         self._answered_round = 0
         self._answered_at = 0.0
         self._waiting_s = 0.0
         self._plan: Optional[Plan] = None
-        self._standing = standing  # while an answer is on its way
-        self._upload: Optional[Answer] = None if standing is None else standing.answer
+        self._pending = pending  # while an answer is on its way
+        self._upload: Optional[Answer] = None if pending is None else pending.answer
         self._handlers = {
             Registered: self._registered,
             Built: self._was_built,
@@ -149,8 +149,8 @@ class WorkerMachine:
             NothingNew: self._nothing_new,
             Trained: self._trained,
             Unable: self._unable,
-            Kept: self._kept,
-            Judged: self._judged,
+            Saved: self._saved,
+            VerdictReceived: self._judged,
             Problem: self._problem,
             Unreachable: self._unreachable,
             Paused: self._paused,
@@ -159,7 +159,7 @@ class WorkerMachine:
     def start(self, now: float) -> Action:
         """Return the first action."""
         self._last_contact = self._answered_at = now
-        self._doing = self._keep(self._registration())
+        self._doing = self._remember(self._registration())
         return self._doing
 
     def handle(self, event: Event, now: float) -> Action:
@@ -178,7 +178,7 @@ class WorkerMachine:
         action = self._handlers[type(event)](event, now)
         if not self._has_failed:
             self._failures, self._last_contact, self._was_refused = 0, now, False
-        self._doing = action if isinstance(action, (Pause, Exit)) else self._keep(action)
+        self._doing = action if isinstance(action, (Pause, Exit)) else self._remember(action)
         return self._doing
 
     # -- joining -------------------------------------------------------------------------
@@ -230,7 +230,7 @@ class WorkerMachine:
         )
         rules = rules_from_settings(self._settings)
         memories = first_state(self._built.layout, rules)
-        if self._standing is not None and not fits(self._standing, self._built.layout.n_params, memories):
+        if self._pending is not None and not fits(self._pending, self._built.layout.n_params, memories):
             self.epoch = 0
         if self.epoch:
             action.body.update(
@@ -265,7 +265,7 @@ class WorkerMachine:
             self.notes.append("the master does not go on with epoch %d: the memories are empty" % self.epoch)
         self.epoch, self._seq, self._answered_round = epoch, 0, 0
         self.memory = first_state(self._layout, self._rules)
-        self._standing = self._upload = None
+        self._pending = self._upload = None
         self._disputed = None
 
     def _rejoin(self, reason: Optional[str]) -> Action:
@@ -293,7 +293,7 @@ class WorkerMachine:
         if not self._follow(frames) or self._version != plan.version or fingerprint(self._shared) != plan.model_crc:
             self._version = -1
             self.notes.append("the shared copy differs from the master's: asking for a keyframe")
-            if self._pending.have == -1:  # it was one
+            if self._current.have == -1:  # it was one
                 return self._back_off("the master's keyframe does not have the fingerprint of its plan", now)
             return self._poll()
         self._plan = plan
@@ -374,16 +374,16 @@ class WorkerMachine:
             )
             answer = answer._replace(cost_bits=8 * answer.sent.size)
         self._upload = answer
-        self._standing = Standing(self._run_id, plan.needs_offer, answer, proposal.if_applied, proposal.if_not)
-        return Keep(self._standing)
+        self._pending = PendingUpload(self._run_id, plan.needs_offer, answer, proposal.if_applied, proposal.if_not)
+        return Save(self._pending)
 
-    def _kept(self, event: Kept, now: float) -> Action:
+    def _saved(self, event: Saved, now: float) -> Action:
         self._answered_at = now
         return self._send(self._first())
 
     def _first(self) -> Answer:
         """Return what is sent first: the offer, where there is a budget."""
-        if self._upload.kind is Kind.UPLOAD and self._standing.needs_offer:
+        if self._upload.kind is Kind.UPLOAD and self._pending.needs_offer:
             return self._upload.without_payload(Kind.OFFER)
         return self._upload
 
@@ -393,7 +393,7 @@ class WorkerMachine:
         path = "/upload_update" if answer.kind is Kind.UPLOAD else "/offer"
         return CallAnswer(path, encode(answer, self._link), self._version)
 
-    def _judged(self, event: Judged, now: float) -> Action:
+    def _judged(self, event: VerdictReceived, now: float) -> Action:
         try:
             verdict, end = decode_at(event.frame, 0, self._link)
             if not isinstance(verdict, Verdict):
@@ -427,15 +427,15 @@ class WorkerMachine:
             )
         )
         self._commit(outcome is Outcome.APPLIED)
-        poll = self._keep(self._poll())  # what the rest of the reply answers, if there is one
+        poll = self._remember(self._poll())  # what the rest of the reply answers, if there is one
         following = memoryview(event.frame)[end:]
         return self._polled(Polled(following), now) if len(following) else poll
 
     def _commit(self, applied: bool) -> None:
         """Take the outcome that is now known."""
-        self.memory = self._standing.if_applied if applied else self._standing.if_not
+        self.memory = self._pending.if_applied if applied else self._pending.if_not
         self._answered_round = self._upload.round_index
-        self._standing = self._upload = None
+        self._pending = self._upload = None
 
     # -- trouble -------------------------------------------------------------------------
 
@@ -444,13 +444,13 @@ class WorkerMachine:
             return self._intercepted(event, now)
         if event.status in TRANSIENT_STATUSES or event.status >= 500:
             return self._back_off(event.detail, now, event.retry_after_s)
-        if event.status == 409 and not isinstance(self._pending, CallRegister):
-            asked = type(self._pending), self._seq
+        if event.status == 409 and not isinstance(self._current, CallRegister):
+            asked = type(self._current), self._seq
             if self._disputed == asked and now - self._went_on_at < self.lease_s:
                 self.epoch = 0  # going on has not helped, and no lease can have ended since
             self._disputed = asked
             return self._rejoin(event.detail)
-        if not isinstance(self._pending, CallAnswer) or event.status not in (400, 413, 422):
+        if not isinstance(self._current, CallAnswer) or event.status not in (400, 413, 422):
             if event.status == 409 or self._was_refused:
                 return self._exit(2, event.detail)
             self._was_refused = True  # it is believed the second time: the first, the request may have been damaged
@@ -471,12 +471,12 @@ class WorkerMachine:
         If the skip is refused too, size or content of the update was not the reason: the update is sent again.
         """
         is_gateway = event.status in TRANSIENT_STATUSES or event.status >= 500  # that cannot reach the master, say
-        if not isinstance(self._pending, CallAnswer) or is_gateway:
+        if not isinstance(self._current, CallAnswer) or is_gateway:
             return self._back_off(event.detail, now, event.retry_after_s)
         self._rejections += 1
         if self._upload.blocked:
-            self._upload = self._standing.answer
-            self._keep(self._send(self._first()))
+            self._upload = self._pending.answer
+            self._remember(self._send(self._first()))
         elif self._rejections > MAX_REJECTIONS and self._upload.kind is Kind.UPLOAD:
             self.notes.append(
                 "the update of round %d does not reach the master: %s" % (self._upload.round_index, event.detail)
@@ -506,10 +506,10 @@ class WorkerMachine:
         return Pause(pause)
 
     def _paused(self, event: Paused, now: float) -> Action:
-        return self._pending
+        return self._current
 
-    def _keep(self, action: Action) -> Action:
-        self._pending = action
+    def _remember(self, action: Action) -> Action:
+        self._current = action
         return action
 
     def _end(self, sentence: str) -> Action:
@@ -519,8 +519,8 @@ class WorkerMachine:
         if not self._is_between_runs:
             self.notes.append("%s; waiting for the next one" % sentence)
         self._is_between_runs = True
-        self._run_id, self.epoch, self._standing, self._upload = None, 0, None, None
-        self._keep(self._rejoin(None))
+        self._run_id, self.epoch, self._pending, self._upload = None, 0, None, None
+        self._remember(self._rejoin(None))
         return Pause(BETWEEN_RUNS_S * self._jitter.uniform(0.5, 1.0))
 
     def _exit(self, code: int, sentence: str) -> Exit:

@@ -19,7 +19,7 @@ STATES = ("if_applied", "if_not")
 MEMORIES = ("residual", "mirror")
 
 
-class Standing(NamedTuple):
+class PendingUpload(NamedTuple):
     """An answer that is not decided, and the two states that it may lead to.
 
     Attributes
@@ -39,20 +39,20 @@ class Standing(NamedTuple):
     if_not: WorkerState
 
 
-def to_state(standing: Standing) -> Tuple[Dict[str, Any], Dict[str, np.ndarray]]:
+def to_state(pending: PendingUpload) -> Tuple[Dict[str, Any], Dict[str, np.ndarray]]:
     """Return what is stored: JSON values, and arrays by name."""
-    answer = standing.answer
+    answer = pending.answer
     meta = {
         "version": VERSION,
-        "run_id": standing.run_id,
-        "needs_offer": standing.needs_offer,
+        "run_id": pending.run_id,
+        "needs_offer": pending.needs_offer,
         "answer": dict(
             answer._replace(payload=None)._asdict(), kind=int(answer.kind), coded=answer.coded and answer.coded.coding
         ),
     }  # type: Dict[str, Any]
     arrays = {} if answer.sent is None else {"payload": np.asarray(answer.sent)}
     for name in STATES:
-        state = getattr(standing, name)
+        state = getattr(pending, name)
         meta[name] = {"clock": state.clock, "fresh": state.fresh, "error": state.error}
         for memory in MEMORIES:
             if getattr(state, memory) is not None:
@@ -60,7 +60,7 @@ def to_state(standing: Standing) -> Tuple[Dict[str, Any], Dict[str, np.ndarray]]
     return meta, arrays
 
 
-def from_state(meta: Dict[str, Any], arrays: Dict[str, np.ndarray]) -> Standing:
+def from_state(meta: Dict[str, Any], arrays: Dict[str, np.ndarray]) -> PendingUpload:
     """Read it back.
 
     Raises
@@ -88,17 +88,17 @@ def from_state(meta: Dict[str, Any], arrays: Dict[str, np.ndarray]) -> Standing:
             )
             for name in STATES
         ]
-        return Standing(meta["run_id"], meta["needs_offer"], Answer(**answer), *states)
+        return PendingUpload(meta["run_id"], meta["needs_offer"], Answer(**answer), *states)
     except (KeyError, TypeError, ValueError) as error:
         raise BadValues("the state of this worker can not be read: %s %s" % (type(error).__name__, error)) from None
 
 
-def fits(standing: Standing, n_params: int, memories: WorkerState) -> bool:
+def fits(pending: PendingUpload, n_params: int, memories: WorkerState) -> bool:
     """Say whether the states have the memories that a run asks for, in the size of its model."""
     return all(
         (getattr(state, name) is None) == (getattr(memories, name) is None)
         and (getattr(state, name) is None or getattr(state, name).shape == (n_params,))
-        for state in (standing.if_applied, standing.if_not)
+        for state in (pending.if_applied, pending.if_not)
         for name in MEMORIES
     )
 

@@ -95,7 +95,7 @@ def master_lines(url: str, ca: Optional[str], worker_id: int, token: Optional[st
     """Return how the master can be reached, and whether it takes the token. Nothing of the run changes by that."""
     import requests  # packages_line has found it
 
-    from .connection import Adapter, cause_of
+    from .http_adapter import Adapter, cause_of
     from .proxies import proxy_for  # here: these modules import requests
 
     parts, is_tls = urlsplit(url), url.startswith("https:")

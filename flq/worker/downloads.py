@@ -11,7 +11,7 @@ from typing import Dict, Optional
 
 import requests
 
-from .connection import cause_of
+from .http_adapter import cause_of
 
 HTTPError = requests.packages.urllib3.exceptions.HTTPError  # of urllib3: requests lets some of them through
 

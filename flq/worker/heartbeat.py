@@ -23,7 +23,7 @@ def beat_s(lease_s: float) -> float:
     return max(3 * SHORTEST_BEAT_S, min(3 * LONGEST_BEAT_S, lease_s)) / 3
 
 
-class Pulse:
+class HeartbeatThread:
     """Sends heartbeats when they are due, and feeds the watchdog while a training or a transfer takes long.
 
     Parameters
@@ -64,7 +64,7 @@ class Pulse:
         self._reported = NEVER
         self._lock, self._sending = threading.Lock(), threading.Lock()
         self._woken, self._is_closing = threading.Event(), False
-        self._thread = threading.Thread(target=self._run, name="pulse", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
     def start(self) -> None:
         """Begin."""

@@ -16,8 +16,8 @@ import requests
 from ..errors import ConfigError
 from ..protocol import worker_events as events
 from ..protocol.wire import CRC_HEADER, KEY_MARK, MAGIC, PREFIX_SIZE, VERDICT, VERSION, Buffers, text_crc
-from .connection import CONNECT_S, READ_S, Adapter, cause_of
 from .downloads import Download, HTTPError
+from .http_adapter import CONNECT_S, READ_S, Adapter, cause_of
 from .proxies import Proxy, proxy_for, stranger
 
 UNSAID = getattr(requests.packages.urllib3.util, "SKIP_HEADER", None)  # keeps urllib3 from adding one of its own
@@ -214,12 +214,12 @@ class MasterClient:
         download = Download(response)
         try:
             frames = download.read(response)
-            return events.Judged(frames) if frames.startswith(MAGIC) else self._stranger(response)
+            return events.VerdictReceived(frames) if frames.startswith(MAGIC) else self._stranger(response)
         except requests.ConnectionError:
             if download.n_read < VERDICT_SIZE:  # which is of use without what follows it
                 raise
         verdict = download.take(VERDICT_SIZE)
-        return events.Judged(verdict if self._keep(download, action.have) else verdict + download.so_far())
+        return events.VerdictReceived(verdict if self._keep(download, action.have) else verdict + download.so_far())
 
     def _read(self, download: Download, response: requests.Response, have: int) -> bytearray:
         try:

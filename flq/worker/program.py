@@ -21,7 +21,7 @@ from ..systemd import Watchdog
 from ..tokens import worker_token_source
 from ..training.trainer import build_trainer
 from . import instance, state_file
-from .heartbeat import Pulse
+from .heartbeat import HeartbeatThread
 from .http_client import MasterClient
 from .own_settings import Settings, effective_settings, master_url, read_own_file, trusted_file
 
@@ -88,7 +88,7 @@ class Worker:
         )
         self._client = client
         self._watchdog = Watchdog(os.environ)
-        self._pulse = Pulse(client.heartbeat, Telemetry(system_root(), name=args.name), self._watchdog)
+        self._heartbeat = HeartbeatThread(client.heartbeat, Telemetry(system_root(), name=args.name), self._watchdog)
         self._trainer: Any = None
         self._last_round = 0
 
@@ -96,19 +96,19 @@ class Worker:
         """Go on until the machine says exit, or a signal comes; return the exit code."""
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._on_signal)
-        self._pulse.start()
+        self._heartbeat.start()
         self._watchdog.ready()
         try:
             action = self._machine.start(time.monotonic())
             while not isinstance(action, events.Exit):
                 event = self._do(action)
                 action = self._machine.handle(event, time.monotonic())
-                self._pulse.follow(self._machine.epoch if self._machine.lease_s else 0, self._machine.lease_s)
+                self._heartbeat.follow(self._machine.epoch if self._machine.lease_s else 0, self._machine.lease_s)
                 self._watchdog.feed()
                 self._say(self._machine.notes)
-                self._say(self._pulse.notes)
+                self._say(self._heartbeat.notes)
         finally:
-            self._pulse.close()
+            self._heartbeat.close()
         (logger.info if action.code == 0 else logger.error)("worker %d: %s", self._args.worker_id, action.sentence)
         return action.code
 
@@ -127,10 +127,10 @@ class Worker:
                 settings["model"]["name"],
                 extra=FOR_A_BAR,
             )
-            with self._pulse.calling():  # which may download a data set
+            with self._heartbeat.calling():  # which may download a data set
                 self._trainer = build_trainer(settings, self._args.worker_id)
             self._last_round = settings["system"]["max_rounds"]
-            self._pulse.report_s = settings["jetson_optimization"]["telemetry_s"]
+            self._heartbeat.report_s = settings["jetson_optimization"]["telemetry_s"]
             self._say(self._trainer.notes)
             logger.info(
                 "worker %d: %d samples, %d parameters",
@@ -144,27 +144,27 @@ class Worker:
             return events.Built(self._trainer.n_samples, self._trainer.layout)
         if isinstance(action, events.Train):
             return self._train(action)
-        if isinstance(action, events.Keep):
-            state_file.save(self._state_dir, action.standing)
-            return events.Kept()
-        with self._pulse.calling():
+        if isinstance(action, events.Save):
+            state_file.save(self._state_dir, action.pending)
+            return events.Saved()
+        with self._heartbeat.calling():
             return self._client.do(action)
 
     def _train(self, action: events.Train) -> events.Event:
         began = time.monotonic()
         try:
-            with self._pulse.training():
+            with self._heartbeat.training():
                 local = self._trainer.local_update(action.shared, action.round_index)
         except OutOfMemory as error:
-            self._pulse.problem = str(error)
-            self._pulse.tell()
+            self._heartbeat.problem = str(error)
+            self._heartbeat.tell()
             return events.Unable(str(error), time.monotonic() - began)
         finally:
             self._say(self._trainer.notes)
-        self._pulse.n_samples += local.n_trained
-        self._pulse.problem = ""
+        self._heartbeat.n_samples += local.n_trained
+        self._heartbeat.problem = ""
         if action.round_index == self._last_round:
-            self._pulse.tell()
+            self._heartbeat.tell()
         return events.Trained(local.update, local.loss, time.monotonic() - began, local.held_back)
 
     def _say(self, notes: List[str]) -> None:

@@ -6,14 +6,14 @@ from typing import Optional
 
 from ..durable import Corrupted, load_state, save_state
 from ..errors import BadValues
-from ..protocol.worker_state import Standing, from_state, to_state
+from ..protocol.worker_state import PendingUpload, from_state, to_state
 
 logger = logging.getLogger(__name__)
 
 NAME = "state.npz"
 
 
-def load(state_dir: str) -> Optional[Standing]:
+def load(state_dir: str) -> Optional[PendingUpload]:
     """Return what the last process has left, or None: there is nothing, or nothing that can be used."""
     try:
         return from_state(*load_state(os.path.join(state_dir, NAME)))
@@ -24,14 +24,14 @@ def load(state_dir: str) -> Optional[Standing]:
         return None
 
 
-def save(state_dir: str, standing: Standing) -> None:
+def save(state_dir: str, pending: PendingUpload) -> None:
     """Write it, and say so where that is not possible.
 
     The run goes on without: a process that starts again then has an older state than the master knows,
     and joins as new.
     """
     try:
-        save_state(os.path.join(state_dir, NAME), *to_state(standing))
+        save_state(os.path.join(state_dir, NAME), *to_state(pending))
     except OSError as error:
         logger.warning(
             "the state of this worker can not be written to %s: %s; if it is killed now, it joins as new: "

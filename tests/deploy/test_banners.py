@@ -7,7 +7,7 @@ import tarfile
 import pytest
 from machines import hosts_with
 
-from flq.deploy.connection import Connection, DeployError, Result
+from flq.deploy.ssh import Connection, DeployError, Result
 from flq.deploy.transfer import collect_host
 
 # Does what sshd does with a login script: it runs in the shell that runs the command, before it and, by a trap, after.

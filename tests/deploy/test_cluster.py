@@ -7,8 +7,8 @@ from machines import cluster_with, hosts_with
 
 from flq.deploy.cluster import cluster_of, load_cluster
 from flq.deploy.command_line import cluster_from, parse_flags
-from flq.deploy.connection import ssh_command
 from flq.deploy.hosts import hosts_of
+from flq.deploy.ssh import ssh_command
 from flq.errors import ConfigError
 
 MASTER = "master: {address: 192.0.2.1}\n"

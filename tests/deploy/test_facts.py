@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from machines import NANO, PC, hosts_with
 
-from flq.deploy.connection import DeployError, Result
 from flq.deploy.environment import environment_of, requirement_lines
 from flq.deploy.facts import Fit, fitting, manager_of, read_facts, require_fit
+from flq.deploy.ssh import DeployError, Result
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
 RELEASES = {  # of L4T, and what NVIDIA's image of that time has as its Python

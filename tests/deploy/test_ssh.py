@@ -14,8 +14,8 @@ from machines import hosts_with
 from waits import wait_until
 
 from flq.deploy import command_line
-from flq.deploy.connection import Connection, DeployError, Result, ssh_command
 from flq.deploy.fleet import Fleet
+from flq.deploy.ssh import Connection, DeployError, Result, ssh_command
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
 

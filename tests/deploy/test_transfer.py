@@ -6,9 +6,9 @@ import tarfile
 
 import pytest
 
-from flq.deploy.connection import DeployError
 from flq.deploy.framing import Frame
 from flq.deploy.release import files_of, make_release
+from flq.deploy.ssh import DeployError
 from flq.deploy.tables import table
 from flq.deploy.transfer import Lines, unpack
 

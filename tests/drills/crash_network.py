@@ -46,9 +46,9 @@ class Peer:
         """Begin as a new process."""
         self.n_processes += 1
         self.session = "process %d" % self.n_processes
-        standing = state_file.load(self.state_dir)
+        pending = state_file.load(self.state_dir)
         self.machine = WorkerMachine(
-            self.worker_id, "peer%d" % self.worker_id, random.Random(self.worker_id), GIVE_UP_S, standing
+            self.worker_id, "peer%d" % self.worker_id, random.Random(self.worker_id), GIVE_UP_S, pending
         )
         self.action = self.machine.start(now)
         self.trainer = self.due = self.ticket = None  # due: (time, event), what happens next unless a reply comes
@@ -139,7 +139,7 @@ class CrashNetwork:
             peer.due = self.now + 1.0, worker.Trained(local.update, local.loss, 1.0)
             if self.strikes_at(TRAINING):
                 peer.start(self.now)
-        elif isinstance(action, worker.Keep):
+        elif isinstance(action, worker.Save):
             self.keep(peer, action)
         elif self.now < self.back_at:
             peer.due = self.now, worker.Unreachable("connection refused")
@@ -156,21 +156,21 @@ class CrashNetwork:
         if self.strikes_at(HALF_A_RECORD):
             with mock.patch("os.replace", side_effect=Killed), mock.patch("os.unlink"):
                 try:
-                    state_file.save(peer.state_dir, action.standing)
+                    state_file.save(peer.state_dir, action.pending)
                 except Killed:
                     part = os.path.join(peer.state_dir, state_file.NAME + ".part")
                     os.truncate(part, os.path.getsize(part) // 2)
             return peer.start(self.now)
-        state_file.save(peer.state_dir, action.standing)
+        state_file.save(peer.state_dir, action.pending)
         if self.strikes_at(RECORD):
             return peer.start(self.now)
-        return self.report(peer, worker.Kept())
+        return self.report(peer, worker.Saved())
 
     def report(self, peer, event):
         """Tell a worker what came of its action."""
         self.waiting = {ticket: other for ticket, other in self.waiting.items() if other is not peer}
         peer.due = peer.ticket = None
-        is_final = isinstance(event, worker.Judged) and peer.machine._upload is not None
+        is_final = isinstance(event, worker.VerdictReceived) and peer.machine._upload is not None
         if is_final and self.strikes_at(VERDICT):
             return peer.start(self.now)
         peer.action = peer.machine.handle(event, self.now)
@@ -234,7 +234,9 @@ class CrashNetwork:
             event = worker.Registered(json.loads(json.dumps(body)))
         else:
             stream = bytearray(b"".join(bytes(buffer) for buffer in body))
-            event = worker.Polled(stream) if isinstance(peer.action, worker.CallPoll) else worker.Judged(stream)
+            event = (
+                worker.Polled(stream) if isinstance(peer.action, worker.CallPoll) else worker.VerdictReceived(stream)
+            )
         self.report(peer, event)
 
     def pass_time(self):

@@ -80,7 +80,7 @@ class Response:
             return worker.NothingNew(0.0)
         if self.request.kind == "register":
             return worker.Registered(json.loads(self.body))
-        return worker.Polled(self.body) if self.request.kind == "poll" else worker.Judged(self.body)
+        return worker.Polled(self.body) if self.request.kind == "poll" else worker.VerdictReceived(self.body)
 
 
 class Peer:
@@ -108,19 +108,19 @@ class Peer:
         """Start the process."""
         self.n_processes += 1
         self.session = "process %d" % self.n_processes
-        standing = None
+        pending = None
         if self.disk is not None:
             text, arrays = self.disk
-            standing = from_state(json.loads(text), {name: array.copy() for name, array in arrays.items()})
+            pending = from_state(json.loads(text), {name: array.copy() for name, array in arrays.items()})
         self.machine = WorkerMachine(
-            self.worker_id, "folder%d" % self.n_folders, random.Random(self.worker_id), 1e9, standing
+            self.worker_id, "folder%d" % self.n_folders, random.Random(self.worker_id), 1e9, pending
         )
         self.call = self.due = None
         self.has_left = False
         self.action = self.machine.start(now)
 
-    def keep(self, standing):
-        meta, arrays = to_state(standing)
+    def keep(self, pending):
+        meta, arrays = to_state(pending)
         self.disk = json.dumps(meta), {name: np.array(array) for name, array in arrays.items()}
 
     def is_idle(self):
@@ -305,11 +305,11 @@ class World:
         elif isinstance(action, worker.Train):
             local = peer.trainer.local_update(action.shared, action.round_index)
             peer.due = self.now + TRAINING_S, worker.Trained(local.update, local.loss, TRAINING_S)
-        elif isinstance(action, worker.Keep):
-            answer, if_not = action.standing.answer, action.standing.if_not
+        elif isinstance(action, worker.Save):
+            answer, if_not = action.pending.answer, action.pending.if_not
             assert answer.kind is Kind.UPLOAD or if_not.clock <= self.options.rules.max_silence, "nobody skips for ever"
-            peer.keep(action.standing)
-            self.report(peer, worker.Kept())
+            peer.keep(action.pending)
+            self.report(peer, worker.Saved())
         elif isinstance(action, worker.Pause):
             peer.due = self.now + action.seconds, worker.Paused()
         else:
@@ -434,7 +434,7 @@ class World:
             is_in_step = (
                 rules.has_mirrors
                 and machine.memory is not None
-                and machine._standing is None
+                and machine._pending is None
                 and not member.is_forgotten
                 and machine.epoch == member.epoch > 0
             )

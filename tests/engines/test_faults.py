@@ -123,8 +123,8 @@ class Network:
         elif isinstance(action, worker.Train):
             local = peer.trainer.local_update(action.shared, action.round_index)
             peer.due = self.now + 1.0, worker.Trained(local.update, local.loss, 1.0)
-        elif isinstance(action, worker.Keep):
-            self.report(peer, worker.Kept())
+        elif isinstance(action, worker.Save):
+            self.report(peer, worker.Saved())
         elif isinstance(action, worker.Pause):
             peer.due = self.now + action.seconds, worker.Paused()
         else:
@@ -221,7 +221,7 @@ class Network:
                 return worker.Unreachable("broken off")  # as the HTTP client says
         if peer.garble_reply:
             stream[self.n_calls % len(stream)] ^= 0x10
-        return worker.Polled(stream) if isinstance(peer.action, worker.CallPoll) else worker.Judged(stream)
+        return worker.Polled(stream) if isinstance(peer.action, worker.CallPoll) else worker.VerdictReceived(stream)
 
 
 @lru_cache(maxsize=None)
@@ -244,7 +244,7 @@ def check(name, faults, few=False):
     for peer in network.peers:  # where both ends hold a mirror, it is the same
         mirror = master.model.mirrors.get(peer.worker_id)
         if mirror is not None and peer.machine.memory is not None and peer.machine.state.value == "DONE":
-            proposal = peer.machine._standing  # the last verdict may have been END
+            proposal = peer.machine._pending  # the last verdict may have been END
             known = [peer.machine.memory] + ([proposal.if_applied] if proposal is not None else [])
             assert any(state.mirror.tobytes() == mirror.tobytes() for state in known)
     return network

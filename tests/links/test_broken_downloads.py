@@ -88,7 +88,7 @@ def test_what_follows_a_verdict_and_is_cut_at_any_byte_is_gone_on_with_by_the_po
         if n_bytes < VERDICT_SIZE:
             assert type(event) is events.Unreachable
             continue
-        assert event == events.Judged(whole[:VERDICT_SIZE])
+        assert event == events.VerdictReceived(whole[:VERDICT_SIZE])
         event, status, n_down = poll(worker, relay)
         assert (event, status) == (events.Polled(whole[VERDICT_SIZE:]), 206 if n_bytes > VERDICT_SIZE else 200)
         assert n_down <= len(whole) - n_bytes + HEAD

@@ -236,8 +236,8 @@ class HttpWorker:
         elif isinstance(action, worker_events.Build):
             self.trainer = build_trainer(action.settings, self.worker_id)
             event = worker_events.Built(self.trainer.n_samples, self.trainer.layout)
-        elif isinstance(action, worker_events.Keep):
-            event = worker_events.Kept()
+        elif isinstance(action, worker_events.Save):
+            event = worker_events.Saved()
         elif isinstance(action, worker_events.Train):
             done = self.trainer.local_update(action.shared, action.round_index)
             event = worker_events.Trained(done.update, done.loss, 0.0)

@@ -18,13 +18,13 @@ def kept(needs_offer=False, memory="residual", **changes):
     worker.answering()
     worker.verdict(Outcome.APPLIED)
     worker.answering((4, 4, 4, 4), round_index=2, needs_offer=needs_offer)
-    meta, arrays = to_state(worker.standing)
+    meta, arrays = to_state(worker.pending)
     return from_state(json.loads(json.dumps(meta)), arrays), worker.frame
 
 
-def started_again(standing, layout=None, run_id="run", **changes):
+def started_again(pending, layout=None, run_id="run", **changes):
     """Start a worker with what was kept; return it as it waits for the master's word on its claim."""
-    worker = Worker(standing=standing, **dict(dict(memory="residual"), **changes))
+    worker = Worker(pending=pending, **dict(dict(memory="residual"), **changes))
     worker.tell(Registered(worker.body(epoch=1, run_id=run_id)))
     worker.tell(Built(30, layout or Layout((Tensor("w", (3,)), Tensor("b", (1,))))))
     return worker
@@ -43,23 +43,23 @@ def rejoined(worker, **reply):
 @pytest.mark.parametrize("memory", ["none", "residual", "mirror", "flq"])
 def test_a_worker_that_starts_again_sends_the_same_bytes_again_the_offer_first(needs_offer, path, memory):
     changes = dict(memory=memory, b_up=4)
-    standing, frame = kept(needs_offer, **changes)
-    worker = started_again(standing, **changes)
+    pending, frame = kept(needs_offer, **changes)
+    worker = started_again(pending, **changes)
     assert (worker.action.body["claimed_epoch"], worker.action.body["claimed_seq"]) == (1, 2)
     worker.tell(Registered(worker.body(epoch=1, resumed=True)))
     assert (worker.action.path, worker.frame) == (path, frame)
     if needs_offer:
         worker.verdict(Outcome.GRANTED, 2)
-        assert worker.answer.payload.tobytes() == standing.answer.payload.tobytes()
+        assert worker.answer.payload.tobytes() == pending.answer.payload.tobytes()
 
 
 @pytest.mark.parametrize("outcome", [Outcome.APPLIED, Outcome.LATE, Outcome.REFUSED])
 def test_a_worker_that_starts_again_is_where_it_would_have_been(outcome):
-    standing, _ = kept()
-    worker = started_again(standing)
+    pending, _ = kept()
+    worker = started_again(pending)
     worker.tell(Registered(worker.body(epoch=1, resumed=True)))
     assert worker.verdict(outcome, 2) == CallPoll(1, 0, 2)
-    expected = standing.if_applied if outcome is Outcome.APPLIED else standing.if_not
+    expected = pending.if_applied if outcome is Outcome.APPLIED else pending.if_not
     assert worker.memory == expected.residual.tolist() and worker.clock == expected.clock
     assert worker.answering(round_index=3).seq == 3
 
@@ -100,14 +100,14 @@ def test_what_was_kept_of_a_model_of_another_size_is_no_claim():
 
 
 def test_what_another_worker_has_kept_is_no_claim():
-    standing = kept()[0]
-    worker = started_again(standing._replace(answer=standing.answer._replace(worker_id=1)))
+    pending = kept()[0]
+    worker = started_again(pending._replace(answer=pending.answer._replace(worker_id=1)))
     assert "claimed_epoch" not in worker.action.body
     assert "the memories of worker 1" in worker.machine.notes[0]
 
 
 def test_after_the_end_a_worker_that_starts_again_leaves():
-    worker = Worker(standing=kept()[0], memory="residual")
+    worker = Worker(pending=kept()[0], memory="residual")
     assert worker.tell(Registered(worker.body(ended=True))) == Exit(0, "the run has ended")
 
 

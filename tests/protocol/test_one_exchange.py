@@ -8,7 +8,7 @@ from test_worker_machine import LINK, START, UPDATE, delta, fingerprint, joined,
 from flq.protocol import events
 from flq.protocol.messages import FINAL, Kind, Outcome, Plan, Verdict
 from flq.protocol.wire import encode
-from flq.protocol.worker_events import CallPoll, Exit, Judged, Pause, Paused, Train
+from flq.protocol.worker_events import CallPoll, Exit, Pause, Paused, Train, VerdictReceived
 
 BUDGET = dict(sel_clients=1, round_deadline_s=60.0)
 
@@ -190,7 +190,7 @@ def test_a_worker_that_gets_both_takes_the_outcome_and_trains(outcome):
     both, apart = answering(), answering()
     assert both.action.have == 0
     frames, there = [delta(1, (1, 0, 0, 0))], START + np.float32([1, 0, 0, 0])
-    action = both.tell(Judged(reply(outcome, frames=frames, version=1, shared=there)), after=3.0)
+    action = both.tell(VerdictReceived(reply(outcome, frames=frames, version=1, shared=there)), after=3.0)
     apart.verdict(outcome, after=3.0)
     expected = apart.plan(2, frames, 1, there)
     assert type(action) is type(expected) is Train and action.round_index == expected.round_index == 2
@@ -202,7 +202,7 @@ def test_a_worker_that_gets_both_takes_the_outcome_and_trains(outcome):
 
 def test_the_end_with_a_verdict_is_the_end():
     worker = answering()
-    assert worker.tell(Judged(reply(ended=True))) == Exit(0, "the run has ended after round 2")
+    assert worker.tell(VerdictReceived(reply(ended=True))) == Exit(0, "the run has ended after round 2")
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped"])
@@ -215,20 +215,20 @@ def test_a_verdict_counts_whatever_becomes_of_what_follows_it(damage):
         stream = bytearray(whole[:i] if damage == "cut" else whole)
         if damage == "flipped":
             stream[i] ^= 4
-        assert isinstance(worker.tell(Judged(stream)), Pause)
+        assert isinstance(worker.tell(VerdictReceived(stream)), Pause)
         assert worker.memory == expected.memory and worker.state == "WAITING"
         assert worker.tell(Paused()) == CallPoll(1, 0, 1)
 
 
 def test_frames_that_lead_elsewhere_are_asked_for_again_as_a_keyframe():
     worker = answering()
-    assert worker.tell(Judged(reply(frames=[delta(2, (1, 0, 0, 0))], version=2))) == CallPoll(1, -1, 1)
+    assert worker.tell(VerdictReceived(reply(frames=[delta(2, (1, 0, 0, 0))], version=2))) == CallPoll(1, -1, 1)
 
 
 @pytest.mark.parametrize("outcome", sorted(set(Outcome) - set(FINAL)))
 def test_nothing_can_follow_a_verdict_that_is_not_final(outcome):
     worker = answering()
     frame = worker.frame
-    assert isinstance(worker.tell(Judged(reply(outcome))), Pause)
+    assert isinstance(worker.tell(VerdictReceived(reply(outcome))), Pause)
     worker.tell(Paused())
     assert worker.frame == frame and worker.state == "ANSWERING"

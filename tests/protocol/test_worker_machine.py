@@ -20,19 +20,19 @@ from flq.protocol.worker_events import (
     CallPoll,
     CallRegister,
     Exit,
-    Judged,
-    Keep,
-    Kept,
     NothingNew,
     Pause,
     Paused,
     Polled,
     Problem,
     Registered,
+    Save,
+    Saved,
     Train,
     Trained,
     Unable,
     Unreachable,
+    VerdictReceived,
 )
 from flq.protocol.worker_machine import BETWEEN_RUNS_S, WorkerMachine
 
@@ -59,8 +59,8 @@ class Worker:
         Its residual or mirror.
     """
 
-    def __init__(self, jitter=1, give_up_s=100.0, standing=None, stays=False, **changes):
-        self.machine = WorkerMachine(2, "one", random.Random(jitter), give_up_s, standing, stays=stays)
+    def __init__(self, jitter=1, give_up_s=100.0, pending=None, stays=False, **changes):
+        self.machine = WorkerMachine(2, "one", random.Random(jitter), give_up_s, pending, stays=stays)
         changes.setdefault("mode", "bbit")
         self.settings = settings_with(**dict(dict(b_up=2), **changes))
         self.now = 0.0
@@ -115,12 +115,12 @@ class Worker:
 
     def was_trained(self, event):
         keep = self.tell(event)
-        assert isinstance(keep, Keep)
-        self.standing = keep.standing
-        return self.tell(Kept())
+        assert isinstance(keep, Save)
+        self.pending = keep.pending
+        return self.tell(Saved())
 
     def verdict(self, outcome, round_index=1, after=0.0):
-        return self.tell(Judged(joined_bytes(encode(Verdict(outcome, round_index, 1), LINK))), after)
+        return self.tell(VerdictReceived(joined_bytes(encode(Verdict(outcome, round_index, 1), LINK))), after)
 
     def answering(self, values=UPDATE, loss=0.5, **plan):
         """Go on to the answer of a round; return it."""
@@ -705,7 +705,7 @@ def test_a_verdict_that_can_not_be_read_makes_the_worker_ask_again(frame):
     worker = joined()
     worker.answering()
     sent = worker.frame
-    worker.tell(Judged(frame))
+    worker.tell(VerdictReceived(frame))
     assert worker.memory == ZERO
     worker.pause()
     assert worker.frame == sent

@@ -12,34 +12,34 @@ from flq.core.codecs.lossless import ZSTD, Coded
 from flq.core.worker_step import WorkerState
 from flq.errors import BadValues
 from flq.protocol.messages import Answer, HeldBack, Kind
-from flq.protocol.worker_state import Standing, fits, from_state, to_state
+from flq.protocol.worker_state import PendingUpload, fits, from_state, to_state
 
 MEMORIES = ["none", "residual", "mirror", "flq"]
 
 
-def on_disk(standing):
+def on_disk(pending):
     """Return the JSON values as they come from a disk, and the arrays."""
-    meta, arrays = to_state(standing)
+    meta, arrays = to_state(pending)
     return json.loads(json.dumps(meta)), {name: array.copy() for name, array in arrays.items()}
 
 
 @pytest.mark.parametrize("memory", MEMORIES)
 @pytest.mark.parametrize("needs_offer", [False, True])
 def test_what_is_kept_comes_back_bit_for_bit(memory, needs_offer):
-    standing, _ = kept(needs_offer, memory=memory, b_up=4)
-    again = from_state(*on_disk(standing))
-    assert frozen(again) == frozen(standing)
+    pending, _ = kept(needs_offer, memory=memory, b_up=4)
+    again = from_state(*on_disk(pending))
+    assert frozen(again) == frozen(pending)
     assert again.needs_offer is needs_offer and again.answer.kind is Kind.UPLOAD
 
 
 @pytest.mark.parametrize("needs_offer", [False, True])
 def test_what_was_coded_comes_back_as_it_is_sent(needs_offer):
-    standing, _ = kept(needs_offer, b_up=4)
-    coded = Coded(ZSTD, standing.answer.payload[:5].copy())
-    standing = standing._replace(answer=standing.answer._replace(payload=None, coded=coded, cost_bits=40))
-    again = from_state(*on_disk(standing))
+    pending, _ = kept(needs_offer, b_up=4)
+    coded = Coded(ZSTD, pending.answer.payload[:5].copy())
+    pending = pending._replace(answer=pending.answer._replace(payload=None, coded=coded, cost_bits=40))
+    again = from_state(*on_disk(pending))
     assert again.answer.coded.coding == ZSTD and again.answer.payload is None
-    assert frozen(again) == frozen(standing)
+    assert frozen(again) == frozen(pending)
 
 
 @pytest.mark.parametrize("number", [0, 3, "zlib", [1]])
@@ -55,8 +55,8 @@ def test_a_coding_that_there_is_none_of_is_refused(number):
 def test_a_skip_and_what_was_held_back_come_back(held_back, loss):
     answer = Answer(Kind.SKIP, 3, 2, 9, 8, loss, 1e-30, training_s=0.1, waiting_s=1e9, held_back=held_back)
     state = WorkerState(vector(1e-45, -0.0, 3e38), None, 7, False)
-    standing = Standing("run", False, answer, state, state)
-    assert frozen(from_state(*on_disk(standing))) == frozen(standing)
+    pending = PendingUpload("run", False, answer, state, state)
+    assert frozen(from_state(*on_disk(pending))) == frozen(pending)
 
 
 def paths(value, path=()):
@@ -121,8 +121,8 @@ def test_a_memory_of_another_kind_is_refused(name, array):
 @pytest.mark.parametrize("memory", MEMORIES)
 @pytest.mark.parametrize("asked", MEMORIES)
 def test_what_was_kept_fits_the_same_memories_in_the_same_size(memory, asked):
-    standing, _ = kept(memory=memory, b_up=4)
+    pending, _ = kept(memory=memory, b_up=4)
     zeros = np.zeros(4, np.float32)
     first = WorkerState(zeros if asked in ("residual", "flq") else None, zeros if asked in ("mirror", "flq") else None)
-    assert fits(standing, 4, first) is (memory == asked)
-    assert fits(standing, 5, first) is (memory == asked == "none")
+    assert fits(pending, 4, first) is (memory == asked)
+    assert fits(pending, 5, first) is (memory == asked == "none")

@@ -17,18 +17,18 @@ from flq.protocol.worker_events import (
     CallPoll,
     CallRegister,
     Exit,
-    Judged,
-    Kept,
     NothingNew,
     Pause,
     Paused,
     Polled,
     Problem,
     Registered,
+    Saved,
     Train,
     Trained,
     Unable,
     Unreachable,
+    VerdictReceived,
 )
 
 EXAMPLES = [
@@ -38,8 +38,8 @@ EXAMPLES = [
     NothingNew(1.0),
     Trained(vector(*UPDATE), 0.5, 1.5),
     Unable("too small", 1.5),
-    Kept(),
-    Judged(b""),
+    Saved(),
+    VerdictReceived(b""),
     Problem(503, "busy"),
     Unreachable("away"),
     Paused(),
@@ -132,7 +132,7 @@ VERDICTS = st.builds(Verdict, st.sampled_from(list(Outcome)), st.integers(0, 9),
 def test_any_verdict_leads_on(content, name):
     worker = in_every_state()[name]
     frame = content if isinstance(content, bytes) else joined_bytes(encode(content, LINK))
-    assert isinstance(worker.tell(Judged(frame)), (CallPoll, CallAnswer, CallRegister, Pause, Exit))
+    assert isinstance(worker.tell(VerdictReceived(frame)), (CallPoll, CallAnswer, CallRegister, Pause, Exit))
 
 
 @given(

@@ -5,7 +5,15 @@ import gzip
 import pytest
 from stand_in import StandIn, error, response
 
-from flq.protocol.worker_events import CallAnswer, CallPoll, CallRegister, Judged, NothingNew, Polled, Unreachable
+from flq.protocol.worker_events import (
+    CallAnswer,
+    CallPoll,
+    CallRegister,
+    NothingNew,
+    Polled,
+    Unreachable,
+    VerdictReceived,
+)
 from flq.worker.http_client import GETS_ON, VERDICT_SIZE, MasterClient
 
 POLL = CallPoll(epoch=2, have=5, answered=7)
@@ -61,7 +69,7 @@ def test_a_rest_that_breaks_off_is_gone_on_with():
 def test_what_follows_a_verdict_is_kept_and_the_verdict_comes_alone():
     body = VERDICT + BODY
     (judged, found), requests = ask([broken(VERDICT_SIZE + 30, body=body), rest(30)], UPLOAD, POLL)
-    assert judged == Judged(VERDICT) and found == Polled(BODY)
+    assert judged == VerdictReceived(VERDICT) and found == Polled(BODY)
     assert asks_for(requests[1])[1] == b"Range: bytes=30-"
 
 
@@ -177,7 +185,7 @@ def zipped(body, *headers):
 @pytest.mark.parametrize("body", [BODY, VERDICT + BODY, b"FLQf" + bytes(300000)], ids=len)
 def test_an_answer_arrives_however_it_is_sent(remake, body):
     assert ask([remake(body)], POLL)[0] == [Polled(body)]
-    assert ask([remake(body)], UPLOAD)[0] == [Judged(body)]
+    assert ask([remake(body)], UPLOAD)[0] == [VerdictReceived(body)]
 
 
 def test_a_connection_is_used_again_after_chunks():
@@ -229,7 +237,7 @@ def test_what_is_not_whole_or_not_to_be_unpacked_is_no_answer(answer):
 @pytest.mark.parametrize("remake", [lambda body: chunked(body, end=b""), lambda body: zipped(body)[:-4]])
 def test_a_verdict_is_not_lost_with_what_breaks_off_after_it_however_it_is_sent(remake):
     (judged,), _ = ask([remake(VERDICT + BODY)], UPLOAD)
-    assert type(judged) is Judged and judged.frame.startswith(VERDICT)
+    assert type(judged) is VerdictReceived and judged.frame.startswith(VERDICT)
 
 
 def test_what_was_packed_is_not_gone_on_with():

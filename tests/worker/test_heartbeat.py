@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from flq.worker.heartbeat import LONGEST_BEAT_S, SHORTEST_BEAT_S, Pulse, beat_s
+from flq.worker.heartbeat import LONGEST_BEAT_S, SHORTEST_BEAT_S, HeartbeatThread, beat_s
 
 
 @pytest.mark.parametrize(
@@ -27,18 +27,18 @@ def test_heartbeats_come_three_times_in_a_lease_within_what_a_thread_can_wait(le
 
 
 class Bench:
-    """A pulse without its thread, and what it has done."""
+    """A heartbeat thread without its thread, and what it has done."""
 
     def __init__(self, report_s=0.0, period_s=None):
         self.beats, self.fed, self.now = [], [], 1000.0
         self.refused = None  # what is said of a heartbeat
         self.told = threading.Event()
         self.period_s = period_s  # as a watchdog has it
-        self.pulse = Pulse(self._beat, self, self, lambda: self.now)
-        self.pulse.report_s = report_s
+        self.thread = HeartbeatThread(self._beat, self, self, lambda: self.now)
+        self.thread.report_s = report_s
 
     def _beat(self, epoch, report, renews):
-        assert renews == self.pulse._is_training
+        assert renews == self.thread._is_training
         self.beats.append((epoch, report))
         self.told.set()
         return self.refused
@@ -60,7 +60,7 @@ class Bench:
         del self.beats[:]
         end = self.now + seconds
         while True:
-            pause = self.pulse.step(self.now)
+            pause = self.thread.step(self.now)
             if pause is None or self.now + pause > end:
                 self.now = end
                 return self.beats
@@ -70,46 +70,46 @@ class Bench:
 def test_nobody_hears_of_a_worker_that_has_not_joined():
     bench = Bench(report_s=5.0)
     assert bench.steps(100.0) == []
-    with bench.pulse.training():
+    with bench.thread.training():
         assert bench.steps(100.0) == []
 
 
 def test_without_telemetry_there_are_heartbeats_while_it_trains_only():
     bench = Bench()
-    bench.pulse.follow(2, 30.0)
+    bench.thread.follow(2, 30.0)
     assert bench.steps(1000.0) == []
-    with bench.pulse.training():
+    with bench.thread.training():
         assert bench.steps(35.0) == [(2, None)] * 3
     assert bench.steps(1000.0) == []
 
 
 def test_what_refuses_heartbeats_on_their_way_is_said_once():
     bench = Bench()
-    bench.pulse.follow(2, 30.0)
+    bench.thread.follow(2, 30.0)
     for bench.refused, n_lines in ("403 of a proxy", 1), (None, 1), ("403 of a proxy", 1), ("413 of a proxy", 2):
-        with bench.pulse.training():
+        with bench.thread.training():
             bench.steps(35.0)
-        assert len(bench.pulse.notes) == n_lines
-    assert bench.pulse.notes[0] == (
+        assert len(bench.thread.notes) == n_lines
+    assert bench.thread.notes[0] == (
         "heartbeats do not arrive, and a worker that trains longer than its lease of 30 s is lost: 403 of a proxy"
     )
 
 
 def test_reports_come_at_once_and_then_at_their_interval_and_are_heartbeats_too():
     bench = Bench(report_s=10.0)
-    bench.pulse.follow(1, 3000.0)
-    bench.pulse.n_samples, bench.pulse.problem = 7, "hot"
+    bench.thread.follow(1, 3000.0)
+    bench.thread.n_samples, bench.thread.problem = 7, "hot"
     assert bench.steps(0.0) == [(1, {"samples": 7, "problem": "hot"})]
     assert len(bench.steps(95.0)) == 9
-    with bench.pulse.training():
+    with bench.thread.training():
         assert len(bench.steps(100.0)) == 10  # none besides to keep a lease that the reports keep
 
 
 def test_a_short_lease_is_kept_between_two_reports():
     bench = Bench(report_s=10.0)
-    bench.pulse.follow(1, 12.0)
+    bench.thread.follow(1, 12.0)
     bench.steps(0.0)
-    with bench.pulse.training():
+    with bench.thread.training():
         beats = bench.steps(22.0)
     assert [report is not None for _, report in beats] == [False, False, True, False, False, True]
 
@@ -117,25 +117,25 @@ def test_a_short_lease_is_kept_between_two_reports():
 @pytest.mark.parametrize("report_s", [1e-9, 0.5])
 def test_nobody_is_told_more_often_than_once_a_second(report_s):
     bench = Bench(report_s=report_s)
-    bench.pulse.follow(1, 300.0)
+    bench.thread.follow(1, 300.0)
     assert len(bench.steps(10.0)) == 11
 
 
 def test_a_new_epoch_is_reported_at_once():
     bench = Bench(report_s=10.0)
-    bench.pulse.follow(1, 300.0)
+    bench.thread.follow(1, 300.0)
     bench.steps(3.0)
-    bench.pulse.follow(2, 300.0)
+    bench.thread.follow(2, 300.0)
     assert [epoch for epoch, _ in bench.steps(1.0)] == [2]
 
 
 @pytest.mark.parametrize("what, how", [("training", "if busy"), ("calling", "in any case")])
 def test_the_watchdog_is_fed_while_a_training_or_a_transfer_takes_long_and_at_no_other_time(what, how):
     bench = Bench(period_s=20.0)
-    bench.pulse.follow(1, 1e6)
+    bench.thread.follow(1, 1e6)
     bench.steps(100.0)
     assert bench.fed == []
-    with getattr(bench.pulse, what)():
+    with getattr(bench.thread, what)():
         bench.steps(101.0)
     assert bench.fed == [how] * 5
     bench.steps(100.0)
@@ -145,8 +145,8 @@ def test_the_watchdog_is_fed_while_a_training_or_a_transfer_takes_long_and_at_no
 def test_the_thread_does_what_the_steps_do_and_ends():
     bench = Bench(report_s=1e6)
     bench.start = bench.close = lambda: None  # as Telemetry
-    bench.pulse.start()
-    bench.pulse.follow(4, 300.0)
+    bench.thread.start()
+    bench.thread.follow(4, 300.0)
     assert bench.told.wait(30.0)
-    bench.pulse.close()
-    assert bench.beats == [(4, {"samples": 0, "problem": ""})] and not bench.pulse._thread.is_alive()
+    bench.thread.close()
+    assert bench.beats == [(4, {"samples": 0, "problem": ""})] and not bench.thread._thread.is_alive()

@@ -13,12 +13,12 @@ from flq.protocol.worker_events import (
     CallAnswer,
     CallPoll,
     CallRegister,
-    Judged,
     NothingNew,
     Polled,
     Problem,
     Registered,
     Unreachable,
+    VerdictReceived,
 )
 from flq.worker import downloads
 from flq.worker.http_client import MasterClient
@@ -75,7 +75,7 @@ def test_a_poll_names_the_worker_and_what_it_has_and_brings_the_bytes_as_they_ar
 
 def test_an_upload_is_sent_in_one_piece_with_its_length():
     event, request = ask(response("200 OK", b"FLQf verdict"), UPLOAD)
-    assert type(event) is Judged and event.frame == b"FLQf verdict"
+    assert type(event) is VerdictReceived and event.frame == b"FLQf verdict"
     head, _, body = request.partition(b"\r\n\r\n")
     assert head.startswith(b"POST /upload_update?worker=3&have=5 HTTP/1.1\r\n")
     assert b"\r\nContent-Length: 11" in head and b"chunked" not in head.lower()
@@ -93,7 +93,7 @@ def test_calls_share_one_connection():
         [response("200 OK", REGISTERED), response("204 No Content"), response("200 OK", b"FLQf")], keeps=True
     ) as stand_in:
         client = MasterClient(stand_in.url, 3)
-        assert [the_name(client.do(call)) for call in CALLS] == ["Registered", "NothingNew", "Judged"]
+        assert [the_name(client.do(call)) for call in CALLS] == ["Registered", "NothingNew", "VerdictReceived"]
         assert stand_in.n_connections == 1
 
 
@@ -127,7 +127,7 @@ def test_without_a_version_nothing_is_asked_for_beside_the_verdict():
 def test_a_verdict_that_has_come_is_not_lost_with_what_breaks_off_after_it(n_received):
     body = b"FLQf" + bytes(range(n_received - 4))
     event, _ = ask(response("200 OK", body, declared=100), UPLOAD)
-    assert event == Judged(body) and type(event) is Judged
+    assert event == VerdictReceived(body) and type(event) is VerdictReceived
 
 
 def test_a_body_larger_than_the_first_buffer_arrives_whole(monkeypatch):

@@ -7,7 +7,7 @@ import pytest
 from stand_in import StandIn, error, response, unused_url
 
 from flq.errors import ConfigError
-from flq.protocol.worker_events import CallAnswer, CallPoll, CallRegister, Judged, Problem, Unreachable
+from flq.protocol.worker_events import CallAnswer, CallPoll, CallRegister, Problem, Unreachable, VerdictReceived
 from flq.worker.http_client import MasterClient
 
 CALLS = [
@@ -187,5 +187,5 @@ def test_a_proxy_passes_what_the_master_says(monkeypatch):
     with StandIn([response("200 OK", b"FLQf verdict")]) as stand_in:
         monkeypatch.setenv("HTTP_PROXY", stand_in.url)
         event = MasterClient("http://192.0.2.1:5000", 3).do(CALLS[2])
-    assert event == Judged(b"FLQf verdict")
+    assert event == VerdictReceived(b"FLQf verdict")
     assert stand_in.requests[0].startswith(b"POST http://192.0.2.1:5000/upload_update?")

@@ -305,8 +305,8 @@ def worker_of(stand_in, tmp_path, trainer):
         str(tmp_path),
     )
     worker._trainer = trainer
-    worker._pulse.start()
-    worker._pulse.follow(2, 0.03)
+    worker._heartbeat.start()
+    worker._heartbeat.follow(2, 0.03)
     return worker
 
 
@@ -324,10 +324,10 @@ def test_a_worker_that_trains_keeps_its_lease(tmp_path):
 
         worker = worker_of(stand_in, tmp_path, PatientTrainer())
         event = worker._train(Train(np.ones(4, np.float32), 7))
-        worker._pulse.close()
+        worker._heartbeat.close()
     assert event.loss == 0.25 and event.training_s >= 0.03
     assert event.held_back == (0.5, 0.75, 10)
-    assert worker._pulse.n_samples == 64
+    assert worker._heartbeat.n_samples == 64
     assert len(stand_in.requests) == 3
     for request in stand_in.requests:
         assert request.startswith(b"POST /heartbeat ")
@@ -348,9 +348,9 @@ def test_a_device_without_memory_is_no_end_and_is_told_with_the_next_report(tmp_
                 return LocalUpdate(shared, 0.25, round_index)
 
         worker = worker_of(stand_in, tmp_path, SmallDevice())
-        worker._pulse.close()
+        worker._heartbeat.close()
         event = worker._train(Train(np.ones(4, np.float32), 1))
         assert isinstance(event, Unable) and event.reason == "too little memory for a batch of 4 (lower it)"
-        assert worker._pulse.problem == event.reason
+        assert worker._heartbeat.problem == event.reason
         assert worker._train(Train(np.ones(4, np.float32), 2)).loss == 0.25
-        assert worker._pulse.problem == ""
+        assert worker._heartbeat.problem == ""

@@ -7,8 +7,8 @@ import pytest
 from stand_in import StandIn, response
 
 from flq.protocol.worker_events import CallPoll, CallRegister, Polled, Unreachable
-from flq.worker import connection
-from flq.worker.connection import BYTES_PER_S, CONNECT_S, READ_S, Patient, PlainConnection
+from flq.worker import http_adapter
+from flq.worker.http_adapter import BYTES_PER_S, CONNECT_S, READ_S, Patient, PlainConnection
 from flq.worker.http_client import MasterClient
 
 POLL = CallPoll(epoch=2, have=5, answered=7)
@@ -43,7 +43,7 @@ class Sock:
 
 def test_each_receive_waits_no_longer_than_is_left(monkeypatch):
     clock = Clock(0.0)
-    monkeypatch.setattr(connection, "time", clock)
+    monkeypatch.setattr(http_adapter, "time", clock)
     sock = Sock()
     patient = Patient(sock, io.BytesIO(bytes(100)))
     for at in (0.0, 45.0, 59.0):
@@ -57,7 +57,7 @@ def test_each_receive_waits_no_longer_than_is_left(monkeypatch):
 
 def test_what_comes_gives_time_for_more(monkeypatch):
     clock = Clock(0.0)
-    monkeypatch.setattr(connection, "time", clock)
+    monkeypatch.setattr(http_adapter, "time", clock)
     size = 100 * BYTES_PER_S
     patient = Patient(Sock(), io.BytesIO(bytes(size)))
     n_read = 0
@@ -74,7 +74,7 @@ def test_what_comes_gives_time_for_more(monkeypatch):
 
 @pytest.mark.parametrize("action", [POLL, CallRegister({})], ids=["frames", "JSON"])
 def test_an_answer_that_trickles_is_given_up(monkeypatch, action):
-    monkeypatch.setattr(connection, "time", Clock(READ_S * 0.6))
+    monkeypatch.setattr(http_adapter, "time", Clock(READ_S * 0.6))
     with StandIn([response("200 OK", bytes(200000), declared=10**12)]) as stand_in:
         event = MasterClient(stand_in.url, 3).do(action)
     assert type(event) is Unreachable and "timed out" in event.detail and "Pool" not in event.detail
@@ -82,8 +82,8 @@ def test_an_answer_that_trickles_is_given_up(monkeypatch, action):
 
 def test_an_answer_that_takes_long_because_it_is_long_arrives(monkeypatch):
     clock = Clock(READ_S * 0.6)
-    monkeypatch.setattr(connection, "time", clock)
-    monkeypatch.setattr(connection, "BYTES_PER_S", 10)
+    monkeypatch.setattr(http_adapter, "time", clock)
+    monkeypatch.setattr(http_adapter, "BYTES_PER_S", 10)
     body = b"FLQf" + bytes(200000)
     with StandIn([response("200 OK", body)]) as stand_in:
         assert MasterClient(stand_in.url, 3).do(POLL) == Polled(body)
