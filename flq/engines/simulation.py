@@ -180,7 +180,7 @@ class _Loop:
             event = events.Poll(ticket, worker_id, action.epoch, action.have, action.answered)
         else:
             frame = b"".join(bytes(buffer) for buffer in action.frame)
-            event = events.Answered(ticket, decode(frame, self._master.link), len(frame), have=action.have)
+            event = events.Answered(ticket, decode(frame, self._master.link), frame, have=action.have)
         self._listen(event)
         self._tell(event)
 

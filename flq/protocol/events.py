@@ -6,8 +6,8 @@ from ..core.codecs import Payload
 from ..core.layout import Vector
 from ..errors import FlqError
 from .messages import Answer
-from .resumable import Kept
-from .wire import Buffers
+from .resumable import PartialReply
+from .wire import Buffers, Frame
 
 Ticket = int  # names a request that waits for its reply
 
@@ -50,8 +50,8 @@ class Register(NamedTuple):
 class Poll(NamedTuple):
     """A worker asks for the next round; ``have`` is its version of the shared copy, -1 for none.
 
-    A poll that may not wait is answered at once, with "nothing new" if there is nothing. ``kept`` is the beginning of
-    an earlier reply that broke off: if the reply is still the same, only its rest will be sent.
+    A poll that may not wait is answered at once, with "nothing new" if there is nothing. ``partial`` is the
+    beginning of an earlier reply that broke off: if the reply is still the same, only its rest will be sent.
     """
 
     ticket: Ticket
@@ -60,12 +60,12 @@ class Poll(NamedTuple):
     have: int
     answered: int
     may_wait: bool = True
-    kept: Optional[Kept] = None
+    partial: Optional[PartialReply] = None
     session: str = ""
 
 
 class Answered(NamedTuple):
-    """A skip, an offer or an upload has arrived, in a frame of ``frame_bytes``.
+    """A skip, an offer or an upload has arrived, in this frame, which goes into the journal as it is.
 
     An offer that may not wait is answered WAIT at once instead of when the grants are decided. With ``have``,
     the worker's version of the shared copy, a final verdict waits for the next round and brings it along, unless it
@@ -74,7 +74,7 @@ class Answered(NamedTuple):
 
     ticket: Ticket
     answer: Answer
-    frame_bytes: int
+    frame: Frame
     may_wait: bool = True
     have: Optional[int] = None
     session: Optional[str] = ""

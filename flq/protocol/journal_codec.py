@@ -1,14 +1,14 @@
 """Events of the journal <-> what a journal can store: a kind, JSON values, and the frame of an answer.
 
-An answer is stored as the frame that it was, so that its CRC32 is checked again when it is read.
+An answer is stored as the frame that it came in, so that its CRC32 is checked again when it is read.
 """
 
-from typing import Any, Dict, NamedTuple, Optional, Union
+from typing import Any, Dict, NamedTuple, Optional
 
 from ..errors import FlqError
 from . import events
 from .messages import Answer
-from .wire import Buffers, Link, decode, encode
+from .wire import Frame, Link, decode
 
 ANSWERED = "answered"
 PLAIN = {
@@ -22,23 +22,23 @@ NAMES = {kind: name for name, kind in PLAIN.items()}
 
 
 class Entry(NamedTuple):
-    """One event; ``frame`` only of an answer, in consecutive buffers."""
+    """One event; ``frame`` only of an answer."""
 
     kind: str
     body: Dict[str, Any]
-    frame: Optional[Buffers] = None
+    frame: Optional[Frame] = None
 
 
-def to_entry(event: events.Lasting, link: Link) -> Entry:
+def to_entry(event: events.Lasting) -> Entry:
     """Return what is stored of an event."""
     if isinstance(event, events.Answered):
-        return Entry(ANSWERED, {}, encode(event.answer, link))
+        return Entry(ANSWERED, {}, event.frame)
     body = {name: value for name, value in event._asdict().items() if name != "ticket"}
     return Entry(NAMES[type(event)], body)
 
 
 def from_entry(
-    kind: str, body: Dict[str, Any], frame: Optional[Union[bytes, bytearray]], link: Link, ticket: events.Ticket
+    kind: str, body: Dict[str, Any], frame: Optional[Frame], link: Link, ticket: events.Ticket
 ) -> events.Lasting:
     """Return the event that was stored; its request is long gone, so ``ticket`` names nobody.
 
@@ -53,7 +53,7 @@ def from_entry(
         answer = decode(frame, link)
         if not isinstance(answer, Answer):
             raise FlqError("the journal holds a %s where an answer is expected" % type(answer).__name__.lower())
-        return events.Answered(ticket, answer, len(frame), may_wait=False, session=None)
+        return events.Answered(ticket, answer, frame, may_wait=False, session=None)
     if kind not in PLAIN:
         raise FlqError(
             "the journal has an entry of the unknown kind %.40r" % kind,

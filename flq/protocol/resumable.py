@@ -1,4 +1,4 @@
-"""The rest of a stream whose beginning has come already: a download breaks off, and goes on where it broke off.
+"""Resume a download where it broke off: the rest of a stream whose beginning has come already.
 
 What a stream is called follows from its bytes without reading them: every frame carries a CRC32 of its own.
 """
@@ -11,8 +11,8 @@ from .wire import HEADER, PREFIX_SIZE, Buffers, size_of
 N_DIGITS = 16
 
 
-class Kept(NamedTuple):
-    """The beginning of a stream, as whoever keeps it names it.
+class PartialReply(NamedTuple):
+    """The beginning of a stream that broke off, as the worker that keeps it names it.
 
     Attributes
     ----------
@@ -41,11 +41,11 @@ def name_of(stream: Buffers) -> str:
     return digest.hexdigest()[:N_DIGITS]
 
 
-def n_kept(stream: Buffers, kept: Optional[Kept]) -> int:
-    """Return how many bytes of a stream need not be sent: 0 unless it is the one of which the beginning is kept."""
-    if kept is None or not 0 < kept.n_bytes < size_of(stream) or kept.name != name_of(stream):
+def n_received(stream: Buffers, partial: Optional[PartialReply]) -> int:
+    """Return how many bytes of a stream need not be sent: 0 unless it is the one that broke off."""
+    if partial is None or not 0 < partial.n_bytes < size_of(stream) or partial.name != name_of(stream):
         return 0
-    return kept.n_bytes
+    return partial.n_bytes
 
 
 def without(stream: Buffers, n_bytes: int) -> Buffers:

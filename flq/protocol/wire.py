@@ -45,6 +45,7 @@ IS_BLOCKED = 8  # flag in the header of a skip
 HTTP_STATUSES = (100, 599)
 
 Message = Union[Answer, Verdict, Plan, ModelFrame]
+Frame = Union[bytes, bytearray, memoryview]  # one frame, or where one begins
 Buffers = List[Union[bytes, memoryview]]  # consecutive pieces of one frame or stream
 
 
@@ -125,7 +126,7 @@ def size_of(buffers: Buffers) -> int:
     return sum(len(buffer) for buffer in buffers)
 
 
-def decode(buffer: Union[bytes, bytearray, memoryview], link: Link) -> Message:
+def decode(buffer: Frame, link: Link) -> Message:
     """Read exactly one frame.
 
     Raises
@@ -145,7 +146,7 @@ def decode(buffer: Union[bytes, bytearray, memoryview], link: Link) -> Message:
     return message
 
 
-def decode_stream(buffer: Union[bytes, bytearray, memoryview], link: Link) -> Tuple[Plan, List[ModelFrame]]:
+def decode_stream(buffer: Frame, link: Link) -> Tuple[Plan, List[ModelFrame]]:
     """Read a plan and the model frames that follow it; errors as in :func:`decode`."""
     plan, end = decode_at(buffer, 0, link)
     if not isinstance(plan, Plan):
@@ -168,7 +169,7 @@ def check_version(what: str, version: Optional[int]) -> None:
         raise WireError("%s has wire version %s, expected %d" % (what, found, VERSION), SAME_VERSION)
 
 
-def decode_at(buffer: Union[bytes, bytearray, memoryview], start: int, link: Link) -> Tuple[Message, int]:
+def decode_at(buffer: Frame, start: int, link: Link) -> Tuple[Message, int]:
     """Read the frame that begins at ``start``; return it and where it ends."""
     view = memoryview(buffer)[start:]
     if len(view) < PREFIX_SIZE:

@@ -205,10 +205,10 @@ def fill_the_disk(n_changes: int) -> None:
 
     close_round = MasterMachine._close_round
 
-    def fill_and_close(machine: Any, going: Any, now: float) -> None:
-        if going.index == machine.options.max_rounds:
+    def fill_and_close(machine: Any, now: float) -> None:
+        if machine.round_index == machine.options.max_rounds:
             ctypes.CDLL(None).oplog_fill(ctypes.c_long(n_changes))
-        close_round(machine, going, now)
+        close_round(machine, now)
 
     MasterMachine._close_round = fill_and_close  # type: ignore[method-assign]
 

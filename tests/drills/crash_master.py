@@ -11,7 +11,6 @@ from flq.master.storage import journal, resume, snapshots
 from flq.master.storage.store import Store
 from flq.protocol import downlink, events
 from flq.protocol.master_machine import MasterMachine, State
-from flq.protocol.master_state import set_traffic, traffic_of
 from flq.protocol.messages import Kind
 from flq.protocol.options import run_options
 from flq.run_end import KEY, RunEnd, Stage
@@ -94,7 +93,7 @@ class CrashMaster:
             raise
         self._is_live = True
         self._reach(RESUMED)
-        self.machine.go_on(now)
+        self.machine.restart_clocks(now)
 
     def _replay(self, past):
         resume.check_may_resume(past, self._settings)
@@ -104,7 +103,7 @@ class CrashMaster:
         self._reason = self._store.replay(self.machine, lambda index: None, self.closed.append)
         counted = self._journal.about().get("counted")
         if counted is not None:
-            set_traffic(self.machine, counted["traffic"])
+            self.machine.delivery.resume(counted["traffic"])
 
     def take(self, batch, now, reply):
         """Take events that have come together; ``reply(ticket, body)`` gets what is answered.
@@ -121,7 +120,7 @@ class CrashMaster:
             has_news = self._store.has_news
             if has_news:
                 self._reach(BEFORE)
-            self._store.commit(lambda: {"traffic": traffic_of(self.machine)})
+            self._store.commit(lambda: {"traffic": self.machine.delivery.capture()})
             self._store.snapshots.wait()
             if has_news:
                 self._reach(JOURNALLED)
@@ -199,9 +198,9 @@ class CrashMaster:
                 self._reach(KEYFRAME)
             return encode(message, link)
 
-        def close_a_round(machine, going, now):
+        def close_a_round(machine, now):
             self._reach(CLOSING)
-            close_round(machine, going, now)
+            close_round(machine, now)
             self._reach(CLOSED)
 
         return [

@@ -190,7 +190,7 @@ class CrashNetwork:
             return events.Poll(0, peer.worker_id, action.epoch, action.have, action.answered, session=peer.session)
         frame = b"".join(bytes(buffer) for buffer in action.frame)
         return events.Answered(
-            0, decode(frame, self.master.machine.link), len(frame), have=action.have, session=peer.session
+            0, decode(frame, self.master.machine.link), frame, have=action.have, session=peer.session
         )
 
     # -- the master ----------------------------------------------------------------------

@@ -9,7 +9,7 @@ import pytest
 from flq.config_file import load_config
 from flq.core.layout import unflatten
 from flq.engines import simulation
-from flq.protocol import global_model, master_machine, worker_events
+from flq.protocol import global_model, round_machine, worker_events
 from flq.protocol.messages import Kind
 from flq.protocol.worker_machine import WorkerMachine
 from flq.training.datasets import load_dataset
@@ -143,7 +143,7 @@ def test_committing_blindly_costs_accuracy(settings, undisturbed, monkeypatch, c
     monkeypatch.setattr(simulation, "WorkerMachine", Blind)
     if not compares:
         monkeypatch.setattr(global_model, "fingerprint", lambda mirror: AnyMirror())
-        monkeypatch.setattr(master_machine.MasterMachine, "_is_ahead", lambda self, member, answered: False)
+        monkeypatch.setattr(round_machine.RoundMachine, "is_ahead", lambda self, worker_id, answered: False)
     blind = simulation.simulate(settings, build=Softmax)
     reached, expected = accuracy(blind.model, settings), accuracy(undisturbed.model, settings)
     print(

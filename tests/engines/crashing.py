@@ -60,9 +60,7 @@ class Request:
             return events.Register(ticket, session=self.session, **body)
         if self.kind == "poll":
             return events.Poll(ticket, self.peer.worker_id, *json.loads(self.content), session=self.session)
-        return events.Answered(
-            ticket, decode(self.content, link), len(self.content), have=self.have, session=self.session
-        )
+        return events.Answered(ticket, decode(self.content, link), self.content, have=self.have, session=self.session)
 
 
 class Response:
@@ -176,9 +174,8 @@ class World:
         written = []
         for effect in effects:
             if isinstance(effect, events.Journalled):
-                entry = to_entry(effect.event, self.link)
-                frame = None if entry.frame is None else joined(entry.frame)
-                written.append((entry.kind, json.dumps(entry.body), frame))
+                entry = to_entry(effect.event)
+                written.append((entry.kind, json.dumps(entry.body), entry.frame))
                 if not isinstance(effect.event, (events.Register, events.Answered)):
                     self.is_undisturbed = False  # a deadline, an end of a lease, a stop
                 if isinstance(effect.event, events.LeaseEnded) and self.options.rules.has_mirrors:
@@ -216,7 +213,7 @@ class World:
         """The process dies: what it was to answer is lost; the next one begins with what is on disk."""
         self.callers, self.is_saved, self.is_checked = {}, False, False
         self.master = self.rebuilt()
-        self.master.go_on(self.now)
+        self.master.restart_clocks(self.now)
 
     def rebuilt(self):
         """Return the machine of the newest snapshot and what the journal holds after it."""
@@ -430,7 +427,9 @@ class World:
             member, machine = master.members.get(peer.worker_id), peer.machine
             if member is None:
                 continue
-            assert member.passed_over <= rules.max_silence + len(self.peers), "nobody is passed over for ever"
+            assert master.rounds.attendance_of(peer.worker_id).passed_over <= rules.max_silence + len(self.peers), (
+                "nobody is passed over for ever"
+            )
             is_in_step = (
                 rules.has_mirrors
                 and machine.memory is not None

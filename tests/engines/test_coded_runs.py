@@ -68,7 +68,7 @@ def test_each_worker_of_a_mixed_cluster_gets_what_it_reads(monkeypatch):
     for worker_id, member in mixed.master.members.items():
         assert mixed.master.model.mirrors[worker_id].tobytes() == raw.master.model.mirrors[worker_id].tobytes()
         assert list(member.codings) == [name for name in known[worker_id]]
-    traffic = {worker_id: member.traffic for worker_id, member in mixed.master.members.items()}
+    traffic = mixed.master.delivery.traffic
     layout, _ = begin(settings_with(**LARGE))
     uncoded = 8 * QUANTIZERS[4].payload_size(layout)
     assert traffic[2].payload_bits_up == 3 * uncoded and traffic[2].payload_bits_down == 2 * uncoded

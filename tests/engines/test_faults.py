@@ -166,7 +166,7 @@ class Network:
         if isinstance(action, worker.CallPoll):
             return events.Poll(0, peer.worker_id, action.epoch, action.have, action.answered)
         frame = b"".join(bytes(buffer) for buffer in action.frame)
-        return events.Answered(0, decode(frame, self.master.link), len(frame), have=action.have)
+        return events.Answered(0, decode(frame, self.master.link), frame, have=action.have)
 
     def may_garble(self, peer, action):
         """After MAX_REJECTIONS a worker gives an upload up, which is another run."""

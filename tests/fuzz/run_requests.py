@@ -140,8 +140,8 @@ def fuzz(folder, n, seed, overrides=(), report=lambda done: None):
             joined = {worker_id for worker_id, member in master.machine.members.items() if member.epoch}
             if joined != set(TRAINING):
                 fire.problems.append("workers %s have joined, expected %s" % (joined, TRAINING))
-            trained = [master.machine.members[worker_id] for worker_id in TRAINING]
-            if any(member.epoch != 1 or member.tally["late"] or member.tally["lost"] for member in trained):
+            trained = [(master.machine.members[m], master.machine.rounds.attendance[m].tally) for m in TRAINING]
+            if any(member.epoch != 1 or tally["late"] or tally["lost"] for member, tally in trained):
                 fire.problems.append("a worker that trains was disturbed: %s" % master.run.status)
     finally:
         logging.getLogger().removeHandler(complaints)

@@ -65,14 +65,14 @@ def test_a_poll_that_is_cut_at_any_byte_is_gone_on_with_there(master, relay, wor
     whole = poll(worker, relay)[0].stream
     assert len(whole) > 80
     for n_bytes in range(len(whole)):
-        before = master.machine.totals
+        before = master.machine.delivery.totals
         event, status, _ = poll(worker, relay, cut(n_bytes))
         assert type(event) is events.Unreachable and status == 200
         event, status, n_down = poll(worker, relay)
         assert (event, status) == (events.Polled(whole), 206 if n_bytes else 200)
         assert len(whole) - n_bytes < n_down <= len(whole) - n_bytes + HEAD
         again = 2 * len(whole) - n_bytes
-        assert master.machine.totals == before._replace(retransmitted_bytes=before.retransmitted_bytes + again)
+        assert master.machine.delivery.totals == before._replace(retransmitted_bytes=before.retransmitted_bytes + again)
 
 
 def test_what_follows_a_verdict_and_is_cut_at_any_byte_is_gone_on_with_by_the_poll(relay, worker):
@@ -127,7 +127,7 @@ def test_a_run_on_a_link_that_cuts_every_answer_ends_with_the_same_bytes_counted
     assert worker.action.code == 0
     simulated = simulation.simulate(master.settings)
     assert (master.machine.model.state.model == simulated.model).all()
-    assert master.machine.totals._replace(retransmitted_bytes=0) == simulated.master.totals
+    assert master.machine.delivery.totals._replace(retransmitted_bytes=0) == simulated.master.delivery.totals
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 from flq.core.codecs import FLOAT32
 from flq.core.layout import Layout, Tensor
 from flq.protocol.messages import Kind, ModelFrame, Plan
-from flq.protocol.resumable import Kept, n_kept, name_of, without
+from flq.protocol.resumable import PartialReply, n_received, name_of, without
 from flq.protocol.wire import Link, encode, size_of
 
 LAYOUT = Layout((Tensor("w", (9,)),))
@@ -60,14 +60,14 @@ def test_the_rest_of_a_stream_is_what_follows():
 def test_only_the_beginning_of_the_same_stream_need_not_be_sent_again():
     stream = stream_of(PAYLOADS)
     name, size = name_of(stream), size_of(stream)
-    kept = [
+    partial = [
         (None, 0),
-        (Kept(name, 1), 1),
-        (Kept(name, size - 1), size - 1),
-        (Kept(name, size), 0),
-        (Kept(name, 0), 0),
-        (Kept(name, -5), 0),
-        (Kept(name, size + 1), 0),
-        (Kept("0" * 16, 5), 0),
+        (PartialReply(name, 1), 1),
+        (PartialReply(name, size - 1), size - 1),
+        (PartialReply(name, size), 0),
+        (PartialReply(name, 0), 0),
+        (PartialReply(name, -5), 0),
+        (PartialReply(name, size + 1), 0),
+        (PartialReply("0" * 16, 5), 0),
     ]
-    assert [n_kept(stream, item) for item, _ in kept] == [expected for _, expected in kept]
+    assert [n_received(stream, item) for item, _ in partial] == [expected for _, expected in partial]

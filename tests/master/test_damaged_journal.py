@@ -16,13 +16,14 @@ from flq.master.storage.journal import NAME, Batch, create, open_journal
 from flq.protocol.events import Answered, RoundDue
 from flq.protocol.journal_codec import to_entry
 from flq.protocol.messages import Answer, Kind
-from flq.protocol.wire import link_of
+from flq.protocol.wire import encode, link_of
 from flq.report.recorded import read_about, read_journal
 from flq.run_end import KEY, RunEnd, Stage, end_of
 
 LINK = link_of("run", Layout((Tensor("w", (5,)),)))
 PAYLOAD = np.arange(20, dtype=np.uint8)
-UPLOAD = Answered(0, Answer(Kind.UPLOAD, 1, 1, 7, 3, 0.5, 4.0, cost_bits=160, codec_id=32, payload=PAYLOAD), 0)
+ANSWER = Answer(Kind.UPLOAD, 1, 1, 7, 3, 0.5, 4.0, cost_bits=160, codec_id=32, payload=PAYLOAD)
+UPLOAD = Answered(0, ANSWER, b"".join(map(bytes, encode(ANSWER, LINK))))
 REPORT = {
     "report": {
         "roll_call": {"0": "uploaded"},
@@ -52,7 +53,7 @@ def folder(tmp_path):
     reports = [(n, dict(REPORT, report=dict(REPORT["report"], round_index=n))) for n in numbers]
     journal.write(
         Batch(
-            [(n, to_entry(UPLOAD if n < 3 else RoundDue(3), LINK)) for n in numbers],
+            [(n, to_entry(UPLOAD if n < 3 else RoundDue(3))) for n in numbers],
             [(n, n, PAYLOAD + n) for n in numbers],
             reports,
             [(n, [0.1 * n, 0.9]) for n in numbers],
@@ -189,9 +190,9 @@ def test_pages_that_are_used_twice_are_refused(folder):
 
 def test_a_killed_run_without_its_log_says_so_once(tmp_path, caplog):
     journal = create(str(tmp_path), {"run_id": "run"})
-    journal.write(Batch([(1, to_entry(RoundDue(1), LINK))], [], [], [], {}))
+    journal.write(Batch([(1, to_entry(RoundDue(1)))], [], [], [], {}))
     assert journal.checkpoint()
-    journal.write(Batch([(2, to_entry(RoundDue(2), LINK))], [], [], [], {}))
+    journal.write(Batch([(2, to_entry(RoundDue(2)))], [], [], [], {}))
     copy = tmp_path / "copy"
     copy.mkdir()
     (copy / NAME).write_bytes((tmp_path / NAME).read_bytes())  # as a restart finds it without the log
@@ -209,7 +210,7 @@ def test_a_reader_keeps_nobody_waiting_for_a_checkpoint(tmp_path):
     with closing(sqlite3.connect(str(tmp_path / NAME), isolation_level=None)) as reader:
         reader.execute("BEGIN")
         reader.execute("SELECT * FROM about").fetchall()
-        journal.write(Batch([(1, to_entry(UPLOAD, LINK))], [], [], [], {}))
+        journal.write(Batch([(1, to_entry(UPLOAD))], [], [], [], {}))
         assert not journal.checkpoint()
     assert journal.checkpoint()
     journal.close()

@@ -11,16 +11,23 @@ from flq.master.storage.journal import FORMAT, NAME, Batch, create, open_journal
 from flq.protocol.events import Answered, LeaseEnded, Register, RoundDue, Stop
 from flq.protocol.journal_codec import from_entry, to_entry
 from flq.protocol.messages import Answer, Kind
-from flq.protocol.wire import VERSION, link_of
+from flq.protocol.wire import VERSION, encode, link_of
 
 LINK = link_of("run", Layout((Tensor("w", (5,)),)))
 PAYLOAD = np.arange(20, dtype=np.uint8)
 UPLOAD = Answer(Kind.UPLOAD, 1, 1, 7, 3, 0.5, 4.0, cost_bits=160, codec_id=32, payload=PAYLOAD)
-EVENTS = [Register(1, 0, "one", 10, 99, None, None), Answered(2, UPLOAD, 0), LeaseEnded(0), RoundDue(3), Stop("enough")]
+FRAME = b"".join(map(bytes, encode(UPLOAD, LINK)))
+EVENTS = [
+    Register(1, 0, "one", 10, 99, None, None),
+    Answered(2, UPLOAD, FRAME),
+    LeaseEnded(0),
+    RoundDue(3),
+    Stop("enough"),
+]
 
 
 def batch_of(entries=(), **changes):
-    batch = Batch([(seq, to_entry(event, LINK)) for seq, event in entries], [], [], [], {})
+    batch = Batch([(seq, to_entry(event)) for seq, event in entries], [], [], [], {})
     return batch._replace(**changes)
 
 
@@ -76,7 +83,7 @@ def test_a_batch_that_fails_leaves_nothing(journal):
 
 
 def test_what_is_forgotten_is_gone_and_numbers_go_on(journal, tmp_path):
-    answered = Answered(0, UPLOAD, 0)
+    answered = Answered(0, UPLOAD, FRAME)
     journal.write(
         batch_of(
             [(1, EVENTS[0]), (2, answered), (3, answered)], deltas=[(1, 1, PAYLOAD), (2, 2, PAYLOAD), (3, 3, PAYLOAD)]

@@ -50,7 +50,7 @@ def test_an_upload_whose_response_is_lost_counts_once_and_as_sent_again(make_mas
     n_first_upload = 4  # after two registrations and a poll
     client = LossyClient(master.url, 0, n_first_upload, loses_response=True)
     run_workers(master, {0: client})
-    totals, undisturbed = master.machine.totals, simulation.simulate(master.settings).master.totals
+    totals, undisturbed = master.machine.delivery.totals, simulation.simulate(master.settings).master.delivery.totals
     assert totals._replace(retransmitted_bytes=0) == undisturbed
     assert totals.retransmitted_bytes > undisturbed.retransmitted_bytes == 0
 
@@ -66,4 +66,4 @@ def test_a_worker_that_registers_anew_takes_part_in_the_open_round(make_master):
     assert again.machine.epoch == 2
     assert master.machine.round_index == 1
     again.step()
-    assert master.machine.members[0].tally["uploaded"] == 1  # decided before it was answered
+    assert master.machine.rounds.attendance[0].tally["uploaded"] == 1  # decided before it was answered

@@ -53,12 +53,12 @@ def test_with_25_pollers_more_than_threads_status_answers_and_an_upload_is_appli
         for worker_id, (sock, epoch) in enumerate(zip(sockets, epochs)):
             target = "/get_global_model?worker=%d&epoch=%d&have=0&answered=1" % (worker_id, epoch)
             sock.sendall(head("GET", target, Accept="application/x-flq"))
-        while len(master.machine.waiting.for_round) < server.MAX_THREADS - server.SPARE_THREADS:
+        while len(master.machine.delivery.polls()) < server.MAX_THREADS - server.SPARE_THREADS:
             assert master.status()["state"] == "OPEN"
         while not pair[0].machine._answered_round:
             pair[0].step()
         assert master.send("GET", "/history")[0] == 200
-        assert len(master.machine.waiting.for_round) == server.MAX_THREADS - server.SPARE_THREADS  # they still wait
+        assert len(master.machine.delivery.polls()) == server.MAX_THREADS - server.SPARE_THREADS  # they still wait
 
 
 def test_beyond_the_limit_a_silent_stranger_makes_room(make_master):

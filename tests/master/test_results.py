@@ -16,7 +16,8 @@ from flq.master.records.totals import totals_of
 from flq.master.records.wire_meter import Wire
 from flq.protocol import worker_events
 from flq.protocol.events import RoundReport, Tick
-from flq.protocol.records import LATE, LOST, REFUSED, SKIPPED, UPLOADED, Member
+from flq.protocol.membership import Member
+from flq.protocol.roll_call import LATE, LOST, REFUSED, SKIPPED, UPLOADED, Attendance
 from flq.report.summary import summary
 from flq.run_end import Stage
 
@@ -121,7 +122,7 @@ def test_an_answer_to_a_round_that_is_stopped_stands_in_the_summary(make_master)
     for worker in workers:
         while not isinstance(worker.action, worker_events.CallPoll):
             worker.step()
-    while master.machine.members[0].tally[UPLOADED] == 0:
+    while master.machine.rounds.attendance_of(0).tally[UPLOADED] == 0:
         assert workers[0].step()
     master.run.stop("stopped by the test")
     master.run.finish()
@@ -148,11 +149,12 @@ def test_rounds_answered_are_those_with_an_answer(make_master):
     master = make_master(*RUN)
     member = Member(1)
     member.epoch, member.gone = 1, True
-    member.tally.update({UPLOADED: 1, SKIPPED: 2, REFUSED: 4, LATE: 8, LOST: 16})
-    master.machine.members[1] = member
+    master.machine.members[1], attendance = member, Attendance()
+    attendance.tally.update({UPLOADED: 1, SKIPPED: 2, REFUSED: 4, LATE: 8, LOST: 16})
+    master.machine.rounds.attendance[1] = attendance
     (row,) = totals_of(master.machine, master.meter, Devices(), None).workers
     assert (row.rounds, row.late, row.lost, row.state) == (7, 8, 16, "lost")
-    del master.machine.members[1]
+    del master.machine.members[1], master.machine.rounds.attendance[1]
 
 
 def test_who_never_joined_has_its_bytes_and_does_not_count_as_a_worker(make_master):

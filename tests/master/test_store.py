@@ -78,8 +78,8 @@ def test_while_the_journal_can_not_be_written_nobody_is_answered_and_then_everyb
     is_full, has_failed = threading.Event(), threading.Event()
     write = master.store._journal.write
     begun_anew = []
-    go_on = master.machine.go_on
-    monkeypatch.setattr(master.machine, "go_on", lambda now: [begun_anew.append(now), go_on(now)])
+    restart = master.machine.restart_clocks
+    monkeypatch.setattr(master.machine, "restart_clocks", lambda now: [begun_anew.append(now), restart(now)])
 
     def write_unless_full(batch):
         if is_full.is_set():

@@ -35,7 +35,7 @@ def park(master, worker, stack):
     sock = stack.enter_context(socket.create_connection(("127.0.0.1", master.port), timeout=20))
     sock.sendall(poll_of(worker))
     # A heartbeat passes the same queue: when it is answered, whatever came before it is in.
-    while worker.worker_id not in master.machine.waiting.for_round:
+    while not master.machine.delivery.has_poll(worker.worker_id):
         worker.client.heartbeat(worker.machine.epoch)
     return sock
 
@@ -75,7 +75,7 @@ def test_an_answer_that_waits_for_the_next_round_takes_one_of_their_places(make_
     frame = b"".join(bytes(buffer) for buffer in first.action.frame)
     with socket.create_connection(("127.0.0.1", master.port), timeout=20) as sock:
         sock.sendall(head("POST", "/upload_update?worker=0&have=0", Content_Length=len(frame)) + frame)
-        while 0 not in master.machine.waiting.for_round:
+        while not master.machine.delivery.has_poll(0):
             other.client.heartbeat(other.machine.epoch)
         assert other.client.do(other.action) == worker_events.NothingNew(2.0)
         last.step()  # may not wait, and need not: with it the round closes

@@ -347,7 +347,7 @@ def test_strangers_do_not_disturb_a_run(make_master, run_workers):
 
     run_workers(master, {worker_id: master.client(worker_id, UnderFire) for worker_id in range(2)})
     assert len(master.run.record.rounds()) == 3
-    assert master.machine.totals.retransmitted_bytes == 0
+    assert master.machine.delivery.totals.retransmitted_bytes == 0
 
 
 # -- how often ---------------------------------------------------------------------------

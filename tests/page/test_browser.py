@@ -17,7 +17,7 @@ from playwright.sync_api import expect, sync_playwright
 from relay import Relay
 from viewer import PHONE, WAIT_MS, Viewer, browser_of, for_docs
 
-from flq.protocol.records import STATUSES
+from flq.protocol.roll_call import STATUSES
 
 pytestmark = pytest.mark.slow
 

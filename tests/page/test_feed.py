@@ -16,7 +16,7 @@ from flq.master.live.status import status_before
 from flq.master.records.round_log import Closed, Evaluated, Record
 from flq.master.records.wire_meter import Wire
 from flq.protocol.events import RoundReport
-from flq.protocol.records import STATUSES
+from flq.protocol.roll_call import STATUSES
 
 HOSTILE = "<script>alert(1)</script>\u202eabc\u200f=1+1\"'&\u2028"
 SETTINGS = load_config(None, ("budget_selection.up_budget_bits=16000",)).settings()

@@ -9,7 +9,7 @@ from flq.master.live.news import BEGAN, KINDS, WENT_ON, Item
 from flq.master.live.page_files import FOLDER
 from flq.master.routes.openapi import STATES
 from flq.protocol.events import BACK, GONE, HEAVY, JOINED, RESYNC, SHARED, UNABLE
-from flq.protocol.records import STATUSES
+from flq.protocol.roll_call import STATUSES
 
 PAGE = Path(FOLDER)
 SCRIPTS = {path.name: path.read_text(encoding="utf-8") for path in PAGE.glob("*.js")}

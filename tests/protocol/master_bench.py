@@ -99,6 +99,11 @@ def frozen(value):
     return repr(value)
 
 
+def joined(buffers):
+    """Return the bytes of consecutive buffers."""
+    return b"".join(bytes(buffer) for buffer in buffers)
+
+
 class Bench:
     """The master, and what came out of it.
 
@@ -111,19 +116,23 @@ class Bench:
         Why the run has ended.
     """
 
-    def __init__(self, layout=LAYOUT, start=None, **changes):
+    def __init__(self, layout=LAYOUT, start=None, parts=None, **changes):
         self.settings = settings_with(**changes)
         start = np.zeros(layout.n_params, np.float32) if start is None else start
         self.layout, self.start = layout, start
-        self.options = run_options("run", self.settings, layout)
-        self.quorum_from = 0, self.options
-        self.machine = MasterMachine(self.options, start)
+        self.options, self.parts = run_options("run", self.settings, layout), parts or {}
+        self.quorum_from = 0, self.options.min_workers
+        self.machine = self.new_machine()
         self.link = self.machine.link
         self.now = 0.0
         self.n_tickets = 0
         self.journal, self.encoded = [], {}
         self.replies, self.reports, self.notes, self.reason = {}, [], [], None
         self.epochs, self.sent = {}, {}
+
+    def new_machine(self):
+        """Return a machine at the beginning of the run; ``parts`` replaces some of its own."""
+        return MasterMachine(self.options, self.start, **self.parts)
 
     # -- time and events -----------------------------------------------------------------
 
@@ -138,7 +147,7 @@ class Bench:
                 assert self.reason is None, "a run ends once"
                 self.reason = effect.reason
             elif isinstance(effect, events.Journalled):
-                self.journal.append(to_entry(effect.event, self.link))
+                self.journal.append(to_entry(effect.event))
             elif isinstance(effect, events.Encoded):
                 self.encoded[effect.round_index] = effect.payload
             else:
@@ -218,10 +227,12 @@ class Bench:
         self.sent[key] = self.machine.round_index, seq + (self.machine.round_index != round_index)
         return self.sent[key][1]
 
-    def send(self, answer, have=None, may_wait=True):
+    def send(self, answer, have=None, may_wait=True, session=""):
         """Send an answer through its bytes; return the ticket."""
-        frame = b"".join(bytes(buffer) for buffer in encode(answer, self.link))
-        return self.ask(lambda ticket: events.Answered(ticket, decode(frame, self.link), len(frame), may_wait, have))
+        frame = joined(encode(answer, self.link))
+        return self.ask(
+            lambda ticket: events.Answered(ticket, decode(frame, self.link), frame, may_wait, have, session)
+        )
 
     # -- replies -------------------------------------------------------------------------
 
@@ -233,7 +244,7 @@ class Bench:
         body = self.replies[ticket]
         if isinstance(body, FlqError):
             return type(body)
-        return decode_at(b"".join(bytes(buffer) for buffer in body), 0, self.link)[0].outcome
+        return decode_at(joined(body), 0, self.link)[0].outcome
 
     def verdict(self, worker_id, *args, **kwargs):
         """Send an answer and return its outcome."""
@@ -241,11 +252,11 @@ class Bench:
 
     def plan(self, ticket):
         """Return the plan and model frames of a poll's reply."""
-        return decode_stream(b"".join(bytes(buffer) for buffer in self.replies[ticket]), self.link)
+        return decode_stream(joined(self.replies[ticket]), self.link)
 
     def both(self, ticket):
         """Return the outcome, and the plan and model frames that follow it, or None."""
-        body = b"".join(bytes(buffer) for buffer in self.replies[ticket])
+        body = joined(self.replies[ticket])
         verdict, end = decode_at(body, 0, self.link)
         return verdict.outcome, decode_stream(body[end:], self.link) if end < len(body) else None
 
@@ -272,18 +283,18 @@ class Bench:
 
     def set_quorum(self, min_workers):
         """Change how many answers a round needs at its deadline; until now as many workers were waited for."""
-        self.quorum_from = len(self.journal), self.machine.options._replace(min_workers=min_workers)
-        self.machine.options = self.quorum_from[1]
+        self.quorum_from = len(self.journal), min_workers
+        self.machine.rounds.quorum = min_workers
 
     def replayed(self):
         """Return a new machine that has gone through the journal."""
-        machine = MasterMachine(self.options, self.start)
+        machine = self.new_machine()
         for number, entry in enumerate(self.journal):
             if number == self.quorum_from[0]:
-                machine.options = self.quorum_from[1]
-            frame = None if entry.frame is None else b"".join(bytes(buffer) for buffer in entry.frame)
+                machine.rounds.quorum = self.quorum_from[1]
             machine.replay(
-                from_entry(entry.kind, json.loads(json.dumps(entry.body)), frame, self.link, -1 - number), self.encoded
+                from_entry(entry.kind, json.loads(json.dumps(entry.body)), entry.frame, self.link, -1 - number),
+                self.encoded,
             )
         return machine
 
@@ -299,7 +310,7 @@ def lasting(machine):
     return frozen(
         {
             "captured": [meta, arrays],
-            "tallies": [member.tally for _, member in sorted(machine.members.items()) if member.epoch],
+            "tallies": [record.tally for _, record in sorted(machine.rounds.attendance.items())],
             "deltas": machine.model.downlink.since(machine.model.downlink.oldest).frames,
             "crc": machine.model.downlink.crc,
             "round": None
@@ -319,4 +330,4 @@ def lasting(machine):
     )
 
 
-__all__ = ["Bench", "LAYOUT", "fingerprint", "frozen", "lasting", "settings_with", "size_of", "vector"]
+__all__ = ["Bench", "LAYOUT", "fingerprint", "frozen", "joined", "lasting", "settings_with", "size_of", "vector"]

@@ -37,12 +37,12 @@ def keep_alive(bench, seconds, *worker_ids):
 def test_a_worker_that_claims_what_is_known_goes_on_with_its_epoch(seq, undecided):
     bench = open_bench()
     assert bench.verdict(0) is APPLIED
-    n_entries, before = len(bench.journal), bench.snapshot()["open_round"]
+    n_entries, before = len(bench.journal), bench.snapshot()["rounds"]["open_round"]
     body = bench.come_back(0, epoch=1, seq=seq, claimed_round=1, undecided=undecided)
     assert (body["resumed"], body["epoch"]) == (True, 1)
     assert bench.verdict(0) is APPLIED  # and the same answer gets the same verdict
     assert len(bench.journal) == n_entries  # nothing has changed
-    assert bench.snapshot()["open_round"] == before
+    assert bench.snapshot()["rounds"]["open_round"] == before
 
 
 @pytest.mark.parametrize(

@@ -195,7 +195,7 @@ def test_the_plan_is_given_again_to_who_has_not_answered_and_counts_as_retransmi
     bench = open_bench(2)
     first, second = bench.poll(0), bench.poll(0)
     assert bench.plan(first) == bench.plan(second)
-    totals = bench.machine.totals
+    totals = bench.machine.delivery.totals
     assert totals.frame_bytes_down == 55 and totals.retransmitted_bytes == 55  # a plan is 32 + 23 bytes
 
 
@@ -272,7 +272,7 @@ def test_an_unknown_loss_does_not_enter_the_mean():
     bench.verdict(0, Kind.SKIP, loss=float("nan"))
     bench.verdict(1, loss=2.0)
     assert bench.reports[0].training_loss == 2.0
-    assert bench.machine.members[0].last_loss is None
+    assert bench.machine.rounds.attendance[0].last_loss is None
     bench.verdict(0, Kind.SKIP, loss=float("nan"))
     bench.verdict(1, Kind.SKIP, loss=float("nan"))
     assert bench.reports[1].training_loss is None
@@ -303,16 +303,16 @@ def test_without_data_of_their_own_workers_have_no_such_results():
 def test_a_duplicate_upload_gets_the_same_verdict_and_is_aggregated_once():
     bench = open_bench(2)
     assert bench.verdict(0, values=(3, 0, 0, 0)) is APPLIED
-    bits = bench.machine.totals.payload_bits_up
+    bits = bench.machine.delivery.totals.payload_bits_up
     assert bench.verdict(0, values=(3, 0, 0, 0)) is APPLIED
-    assert bench.machine.totals.payload_bits_up == bits
-    assert bench.machine.totals.retransmitted_bytes == (32 + 48 + 16) + 37  # the frame, and its verdict again
+    assert bench.machine.delivery.totals.payload_bits_up == bits
+    assert bench.machine.delivery.totals.retransmitted_bytes == (32 + 48 + 16) + 37  # the frame, and its verdict again
     assert bench.verdict(1, values=(0, 0, 0, 0)) is APPLIED
     assert bench.model == pytest.approx([-1, 0, 0, 0], rel=1e-7)
     # ... and also when the round has closed meanwhile
     assert bench.verdict(0, values=(3, 0, 0, 0), seq=1, round_index=1) is APPLIED
     assert bench.reports[0].roll_call == {0: "uploaded", 1: "uploaded"}
-    assert bench.machine.members[0].tally["uploaded"] == 1
+    assert bench.machine.rounds.attendance[0].tally["uploaded"] == 1
 
 
 def test_an_upload_for_a_round_that_has_closed_is_late():
@@ -325,7 +325,7 @@ def test_an_upload_for_a_round_that_has_closed_is_late():
     assert bench.verdict(2, seq=1, round_index=1) is LATE  # again the same
     assert bench.model == model
     assert bench.reports[0].roll_call == {0: "uploaded", 1: "uploaded", 2: "late"}
-    assert bench.machine.members[2].tally == {"uploaded": 0, "skipped": 0, "refused": 0, "late": 1, "lost": 0}
+    assert bench.machine.rounds.attendance[2].tally == {"uploaded": 0, "skipped": 0, "refused": 0, "late": 1, "lost": 0}
     assert bench.verdict(2, seq=2) is APPLIED  # and it takes part again
 
 
@@ -379,8 +379,9 @@ def test_an_update_that_was_refused_on_its_way_is_lost_and_no_skip(status, fix):
     bench.all_upload(1)
     assert bench.verdict(0, Kind.SKIP, blocked=status) is Outcome.NOTED
     assert bench.reports[0].roll_call == {0: "lost", 1: "uploaded"}
-    member = bench.machine.members[0]
-    assert (member.blocked, member.tally["skipped"], member.tally["lost"], member.gone) == (1, 0, 1, False)
+    record = bench.machine.rounds.attendance[0]
+    assert (record.blocked, record.tally["skipped"], record.tally["lost"]) == (1, 0, 1)
+    assert not bench.machine.members[0].gone
     (said,) = [note for note in bench.notes if "did not arrive" in note]
     assert (
         said.startswith(
@@ -391,7 +392,7 @@ def test_an_update_that_was_refused_on_its_way_is_lost_and_no_skip(status, fix):
         and "directly" in said
     )
     assert bench.round == 2 and 0 in bench.machine.open_round.undecided()  # it takes part in the next one
-    assert bench.replayed().members[0].blocked == 1
+    assert bench.replayed().rounds.attendance[0].blocked == 1
 
 
 def test_an_update_that_was_blocked_is_told_once():
@@ -399,7 +400,7 @@ def test_an_update_that_was_blocked_is_told_once():
     bench.answer(0, Kind.SKIP, blocked=413, seq=1)
     again = bench.answer(0, Kind.SKIP, blocked=413, seq=1)
     assert bench.outcome(again) is Outcome.NOTED
-    assert bench.machine.members[0].blocked == 1 and len([note for note in bench.notes if "413" in note]) == 1
+    assert bench.machine.rounds.attendance[0].blocked == 1 and len([note for note in bench.notes if "413" in note]) == 1
 
 
 def test_an_update_that_was_blocked_and_is_late_counts_as_blocked():
@@ -408,8 +409,8 @@ def test_an_update_that_was_blocked_and_is_late_counts_as_blocked():
     bench.wait(6)
     assert bench.reports[0].roll_call[0] == "late"
     assert bench.verdict(0, Kind.SKIP, blocked=413, seq=1, round_index=1) is Outcome.LATE
-    assert bench.machine.members[0].blocked == 1
-    assert bench.machine.members[0].tally["lost"] == 0
+    assert bench.machine.rounds.attendance[0].blocked == 1
+    assert bench.machine.rounds.attendance[0].tally["lost"] == 0
 
 
 def test_with_a_budget_an_update_that_was_blocked_leaves_its_grant_unused():
@@ -574,7 +575,7 @@ def test_an_offer_is_told_to_wait_after_25_seconds_and_is_asked_again():
     bench.wait(25)
     assert bench.outcome(first) is WAIT
     again = offer(bench, 0, 9.0)
-    assert bench.machine.totals.retransmitted_bytes == 80
+    assert bench.machine.delivery.totals.retransmitted_bytes == 80
     offer(bench, 1, 1.0)
     offer(bench, 2, 1.0)
     assert bench.outcome(again) is GRANTED
@@ -586,15 +587,15 @@ def test_who_does_not_wait_when_the_grants_are_decided_hears_them_on_asking_agai
         offer(bench, worker_id, 9.0 - worker_id)
     bench.wait(25)
     assert bench.outcome(offer(bench, 2, 9.0)) is GRANTED
-    bits_and_bytes = bench.machine.totals
+    bits_and_bytes = bench.machine.delivery.totals
     assert bench.outcome(offer(bench, 0, 9.0)) is GRANTED
     assert bench.outcome(offer(bench, 1, 8.0)) is REFUSED
     assert bench.outcome(offer(bench, 0, 9.0)) is GRANTED
     assert bench.outcome(offer(bench, 1, 8.0)) is REFUSED
-    assert bench.machine.totals.frame_bytes_up == bits_and_bytes.frame_bytes_up  # all of these are repeats
+    assert bench.machine.delivery.totals.frame_bytes_up == bits_and_bytes.frame_bytes_up  # all of these are repeats
     bench.all_upload(0, 2)
     assert bench.reports[0].roll_call == {0: "uploaded", 1: "refused", 2: "uploaded"}
-    assert bench.machine.members[1].tally["refused"] == 1
+    assert bench.machine.rounds.attendance[1].tally["refused"] == 1
 
 
 def test_an_upload_without_a_grant_is_refused_and_changes_nothing():
@@ -642,7 +643,7 @@ def test_an_offer_after_the_decision_gets_what_is_left_of_the_budget():
     assert bench.outcome(first) is GRANTED
     assert bench.outcome(offer(bench, 1, 1.0)) is GRANTED
     assert bench.outcome(offer(bench, 2, 99.0)) is REFUSED
-    assert bench.machine.members[2].passed_over == 1
+    assert bench.machine.rounds.attendance[2].passed_over == 1
     bench.all_upload(0, 1)
     assert bench.reports[0].roll_call == {0: "uploaded", 1: "uploaded", 2: "refused"}
 
@@ -676,7 +677,7 @@ def test_the_grants_wait_for_who_has_been_passed_over_c_rounds():
 def test_an_offer_that_may_not_wait_is_on_record_and_told_to_ask_again():
     bench = offers_bench()
     answer = Answer(Kind.OFFER, 0, bench.epochs[0], 1, 1, loss=1.0, energy=9.0, cost_bits=88)
-    ticket = bench.ask(lambda ticket: events.Answered(ticket, answer, 80, may_wait=False))
+    ticket = bench.send(answer, may_wait=False)
     assert bench.outcome(ticket) is WAIT
     offer(bench, 1, 1.0)
     offer(bench, 2, 1.0)
@@ -708,7 +709,7 @@ def test_an_offer_that_still_waits_at_the_rounds_deadline_is_late():
     bench.wait(20)
     assert bench.reports[0].roll_call == {0: "late", 1: "skipped", 2: "late"}
     assert bench.outcome(waiting) is LATE
-    assert bench.machine.members[0].tally["late"] == 1
+    assert bench.machine.rounds.attendance[0].tally["late"] == 1
 
 
 def test_a_worker_that_is_lost_while_its_offer_waits_is_lost_and_nothing_else():
@@ -724,7 +725,7 @@ def test_a_worker_that_is_lost_while_its_offer_waits_is_lost_and_nothing_else():
     assert [bench.outcome(ticket) for ticket in tickets] == [GRANTED, REFUSED]
     assert bench.verdict(1) is APPLIED
     assert bench.reports[0].roll_call == {0: "lost", 1: "uploaded", 2: "refused"}
-    assert bench.machine.members[0].tally == {"uploaded": 0, "skipped": 0, "refused": 0, "late": 0, "lost": 1}
+    assert bench.machine.rounds.attendance[0].tally == {"uploaded": 0, "skipped": 0, "refused": 0, "late": 0, "lost": 1}
 
 
 def test_a_skip_takes_back_an_offer_that_waits():
@@ -736,7 +737,7 @@ def test_a_skip_takes_back_an_offer_that_waits():
     assert [bench.outcome(ticket) for ticket in tickets] == [GRANTED, REFUSED]
     bench.verdict(1)
     assert bench.reports[0].roll_call == {0: "skipped", 1: "uploaded", 2: "refused"}
-    assert bench.machine.members[0].tally["refused"] == 0
+    assert bench.machine.rounds.attendance[0].tally["refused"] == 0
 
 
 def test_a_worker_that_registers_again_takes_its_waiting_offer_back():
@@ -902,7 +903,7 @@ def test_a_worker_that_keeps_up_gets_one_delta_and_its_bits_are_counted():
         one_round(bench)
     plan, frames = bench.plan(bench.poll(0, have=11))
     assert [(frame.kind, frame.version, frame.codec_id) for frame in frames] == [(Kind.DELTA, 12, 1)]
-    assert bench.machine.totals.payload_bits_down == 8 * 17
+    assert bench.machine.delivery.totals.payload_bits_down == 8 * 17
 
 
 @pytest.mark.parametrize("have", [-1, 99, -(2**70), 2**70])
@@ -912,26 +913,26 @@ def test_who_has_nothing_or_something_unknown_gets_a_keyframe(have):
     plan, frames = bench.plan(bench.poll(0, have=have))
     assert [(frame.kind, frame.version, frame.codec_id) for frame in frames] == [(Kind.KEYFRAME, 1, 32)]
     assert fingerprint(follow(bench, frames, None)) == plan.model_crc
-    assert bench.machine.totals.payload_bits_down == 3200
+    assert bench.machine.delivery.totals.payload_bits_down == 3200
 
 
 def test_no_frame_is_sent_to_who_has_the_version_already():
     bench = wide_bench()
     assert bench.plan(bench.poll(0, have=0))[1] == []
-    assert bench.machine.totals.payload_bits_down == 0
+    assert bench.machine.delivery.totals.payload_bits_down == 0
 
 
 def test_a_keyframe_after_a_plan_of_the_same_round_counts_as_sent_for_the_first_time():
     bench = open_bench(1)
     bench.poll(0)
-    before = bench.machine.totals
+    before = bench.machine.delivery.totals
     bench.poll(0, have=-1)
-    after = bench.machine.totals
+    after = bench.machine.delivery.totals
     assert after.payload_bits_down == before.payload_bits_down + 32 * 4
     assert after.retransmitted_bytes == before.retransmitted_bytes
     bench.poll(0, have=-1)
-    assert bench.machine.totals.payload_bits_down == after.payload_bits_down
-    assert bench.machine.totals.retransmitted_bytes > after.retransmitted_bytes
+    assert bench.machine.delivery.totals.payload_bits_down == after.payload_bits_down
+    assert bench.machine.delivery.totals.retransmitted_bytes > after.retransmitted_bytes
 
 
 def test_a_keyframe_of_the_start_is_sent_to_who_could_not_make_it():
@@ -1102,9 +1103,13 @@ def test_no_order_of_requests_breaks_the_machine(data):
     assert all(not bench.is_parked(ticket) for ticket in tickets)
     machine = bench.machine
     assert machine.next_deadline(bench.now) is None or machine.next_deadline(bench.now) > bench.now
-    by_member = [member.traffic for member in machine.members.values()]
-    assert machine.totals == tuple(map(sum, zip(*by_member))) if by_member else machine.totals == (0,) * 5
-    n_decided = sum(sum(member.tally.values()) for member in machine.members.values())
+    by_member = list(machine.delivery.traffic.values())
+    assert (
+        machine.delivery.totals == tuple(map(sum, zip(*by_member)))
+        if by_member
+        else machine.delivery.totals == (0,) * 5
+    )
+    n_decided = sum(sum(record.tally.values()) for record in machine.rounds.attendance.values())
     in_reports = sum(len(report.roll_call) for report in bench.reports)
     assert in_reports <= n_decided <= in_reports + 3  # an abandoned round counts in the members alone
     for report in bench.reports:

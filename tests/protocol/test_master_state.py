@@ -12,7 +12,7 @@ from flq.core.rng import ROUNDING, stream
 from flq.protocol import events
 from flq.protocol.journal_codec import from_entry
 from flq.protocol.master_machine import MasterMachine, State
-from flq.protocol.master_state import capture, is_between_rounds, resume, set_traffic, traffic_of
+from flq.protocol.master_state import capture, is_between_rounds, resume
 from flq.protocol.messages import Kind, Outcome
 from flq.protocol.traffic import Traffic
 
@@ -46,7 +46,7 @@ class Recorded(Bench):
                 json.dumps(meta),
                 {name: a.copy() for name, a in arrays.items()},
                 arrays,
-                traffic_of(self.machine),
+                self.machine.delivery.capture(),
             )
         )
 
@@ -103,11 +103,10 @@ class Recorded(Bench):
         version = meta["version"]
         deltas = list(self.encoded.values())  # there is one for each version
         resume(machine, meta, copies, list(enumerate(deltas, 1))[:version])
-        set_traffic(machine, json.loads(json.dumps(traffic)))
+        machine.delivery.resume(json.loads(json.dumps(traffic)))
         for entry in self.journal[n_entries:]:
-            frame = None if entry.frame is None else b"".join(bytes(buffer) for buffer in entry.frame)
             machine.replay(
-                from_entry(entry.kind, json.loads(json.dumps(entry.body)), frame, self.link, -1),
+                from_entry(entry.kind, json.loads(json.dumps(entry.body)), entry.frame, self.link, -1),
                 {index: delta for index, delta in self.encoded.items() if delta is not None},
             )
         return machine
@@ -127,7 +126,7 @@ def test_a_machine_that_goes_on_lives_as_the_first_one_would_have(name):
     bench = Recorded(**CONFIGURATIONS[name])
     bench.play()
     bench.machine, live = bench.revived(len(bench.snapshots) // 2), bench.machine
-    bench.machine.go_on(bench.now)
+    bench.machine.restart_clocks(bench.now)
     bench.wait(26)
     assert sorted(worker_id for worker_id, m in bench.machine.members.items() if not m.gone) == [
         worker_id for worker_id, m in sorted(live.members.items()) if not m.gone
@@ -158,7 +157,7 @@ def test_what_was_counted_comes_back():
     bench.poll(0)
     bench.verdict(0)
     machine = bench.replayed()
-    set_traffic(machine, json.loads(json.dumps(traffic_of(bench.machine))))
-    assert machine.totals == bench.machine.totals and isinstance(machine.totals, Traffic)
-    assert machine.round_traffic == bench.machine.round_traffic
-    assert machine.members[0].traffic == bench.machine.members[0].traffic != Traffic()
+    machine.delivery.resume(json.loads(json.dumps(bench.machine.delivery.capture())))
+    assert machine.delivery.totals == bench.machine.delivery.totals and isinstance(machine.delivery.totals, Traffic)
+    assert machine.delivery.round_traffic == bench.machine.delivery.round_traffic
+    assert machine.delivery.traffic_of(0) == bench.machine.delivery.traffic_of(0) != Traffic()

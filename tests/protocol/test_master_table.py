@@ -3,13 +3,14 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from master_bench import LAYOUT, Bench, fingerprint, lasting, vector
+from master_bench import LAYOUT, Bench, fingerprint, joined, lasting, vector
 
 from flq.core.codecs import QUANTIZERS
 from flq.errors import FlqError
 from flq.protocol import events
 from flq.protocol.master_machine import State
 from flq.protocol.messages import Answer, Kind
+from flq.protocol.wire import encode, link_of
 
 
 def opened(**changes):
@@ -166,7 +167,12 @@ def answers(draw):
     return answer
 
 
-ANSWERED = st.builds(events.Answered, st.just(0), answers(), st.just(80), st.booleans())
+LINK = link_of("run", LAYOUT)
+ANSWERED = st.builds(
+    lambda answer, may_wait: events.Answered(0, answer, joined(encode(answer, LINK)), may_wait),
+    answers(),
+    st.booleans(),
+)
 ANY = REGISTER | POLL | HEARTBEAT | OTHERS | ANSWERED | ANSWERED
 
 

@@ -42,7 +42,7 @@ def test_an_answer_is_answered_with_the_next_round_when_it_opens(make_bench, kin
         said, (plan, frames) = bench.both(ticket)
         assert said is expected and plan.round_index == 2 and not plan.ended
         assert [frame.version for frame in frames] == [1]
-    assert bench.machine.totals.retransmitted_bytes == 0
+    assert bench.machine.delivery.totals.retransmitted_bytes == 0
 
 
 def test_nobody_is_answered_before_the_answer_is_journalled(make_bench):
@@ -82,7 +82,7 @@ def test_sent_again_while_it_waits_the_newer_one_waits_and_is_counted_as_sent_ag
     model = bench.snapshot()["model"]["state"]
     new = bench.answer(0, have=0, may_wait=may_wait)
     assert bench.both(old) == (Outcome.APPLIED, None) and bench.is_parked(new) is may_wait
-    assert bench.machine.totals.retransmitted_bytes > 0 and bench.snapshot()["model"]["state"] == model
+    assert bench.machine.delivery.totals.retransmitted_bytes > 0 and bench.snapshot()["model"]["state"] == model
     bench.answer(1)
     if may_wait:
         assert bench.both(new)[1][0].round_index == 2
@@ -93,13 +93,17 @@ def test_a_reply_that_is_lost_is_the_same_when_the_answer_is_sent_again(make_ben
     bench = make_bench()
     bench.answer(0)
     lost = bench.answer(1, have=0)
-    counted = bench.machine.totals
+    counted = bench.machine.delivery.totals
     again = bench.answer(1, seq=1, round_index=1, have=0)
     (outcome, (plan, frames)), (outcome_again, (plan_again, frames_again)) = bench.both(lost), bench.both(again)
     assert (outcome, plan) == (outcome_again, plan_again)
     assert [frame.payload.tolist() for frame in frames] == [frame.payload.tolist() for frame in frames_again]
-    assert bench.machine.totals == counted._replace(retransmitted_bytes=bench.machine.totals.retransmitted_bytes)
-    assert bench.machine.totals.retransmitted_bytes == size_of(bench.journal[-1].frame) + size_of(bench.replies[again])
+    assert bench.machine.delivery.totals == counted._replace(
+        retransmitted_bytes=bench.machine.delivery.totals.retransmitted_bytes
+    )
+    assert bench.machine.delivery.totals.retransmitted_bytes == len(bench.journal[-1].frame) + size_of(
+        bench.replies[again]
+    )
 
 
 def test_a_poll_instead_gets_the_round_and_the_waiting_answer_its_verdict(make_bench):
@@ -164,7 +168,7 @@ def test_the_end_comes_with_the_last_verdict(make_bench, is_stop):
     for ticket in tickets:
         outcome, (plan, frames) = bench.both(ticket)
         assert outcome is Outcome.APPLIED and plan.ended and not frames
-    assert bench.machine.members[0].heard_end
+    assert 0 in bench.machine.delivery.heard_end
     assert bench.both(bench.answer(0, seq=1, round_index=1, have=0)) == (Outcome.END, None)
 
 

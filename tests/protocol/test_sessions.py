@@ -187,7 +187,7 @@ def test_a_late_copy_of_a_join_that_went_on_changes_nothing_after_an_answer(benc
     claim = dict(claimed_epoch=1, claimed_seq=0, known_sessions=1)
     assert second.join(**claim)["resumed"] is True
     answer = Answer(Kind.SKIP, 0, 1, 1, 1, float("nan"), 0.0)
-    bench.ask(lambda ticket: events.Answered(ticket, answer, 80, session="second"))
+    bench.send(answer, session="second")
     before = bench.snapshot()
     assert isinstance(second.join(**claim), Conflict)
     assert bench.snapshot() == before and second.is_heard()
@@ -215,7 +215,7 @@ def test_the_end_of_the_run_knows_sessions_too(bench, first):
 def test_the_journal_knows_the_session_and_its_answers_need_none(bench, first):
     assert bench.journal[-1].body["session"] == "first"
     answer = Answer(Kind.SKIP, 0, first.epoch, 1, 1, float("nan"), 0.0)
-    bench.ask(lambda ticket: events.Answered(ticket, answer, 80, session="first"))
+    bench.send(answer, session="first")
     machine = bench.replayed()
     assert machine.open_round.status == {0: "skipped"}
     assert machine.members[0].session == "first"
@@ -255,7 +255,7 @@ def test_a_worker_whose_last_answer_the_journal_has_lost_is_told_and_joins_anew(
 
 def test_a_process_whose_join_the_journal_has_lost_alarms_nobody(bench, first):
     bench.machine = bench.replayed()
-    bench.machine.go_on(bench.now)
+    bench.machine.restart_clocks(bench.now)
     second = Process(bench, "second")  # took over from the first after what is left of the journal
     second.epoch = 1
     assert not second.is_heard() and isinstance(second.beat(), Conflict)

@@ -9,7 +9,7 @@ from flask import Response, request
 from werkzeug.exceptions import ClientDisconnected
 
 from ...errors import WireError
-from ...protocol.resumable import Kept, n_kept, name_of, without
+from ...protocol.resumable import PartialReply, n_received, name_of, without
 from ...protocol.wire import CRC_HEADER, Buffers, size_of, text_crc
 
 FRAMES = "application/x-flq"
@@ -105,16 +105,16 @@ def with_crc(response: Response) -> Response:
     return response
 
 
-def kept() -> Optional[Kept]:
+def partial_reply() -> Optional[PartialReply]:
     """Return what the request at hand says of a reply that broke off; a Range of any other form is passed over."""
     first = RANGE.match(request.headers.get("Range", ""))
     name = ETAG.match(request.headers.get("If-Range", ""))
-    return Kept(name.group(1), int(first.group(1))) if first and name else None
+    return PartialReply(name.group(1), int(first.group(1))) if first and name else None
 
 
-def plan_frames(stream: Buffers, has_come: Optional[Kept]) -> Response:
+def plan_frames(stream: Buffers, partial: Optional[PartialReply]) -> Response:
     """Send a worker a plan and its frames, or the rest of them, where they are those of which it has the beginning."""
-    start = n_kept(stream, has_come)
+    start = n_received(stream, partial)
     response = frames(without(stream, start))
     if start:
         response.status_code = 206

@@ -15,7 +15,7 @@ import math
 from itertools import accumulate
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
-from ...protocol.records import LATE, LOST, REFUSED, SKIPPED, STATUSES, UPLOADED
+from ...protocol.roll_call import LATE, LOST, REFUSED, SKIPPED, STATUSES, UPLOADED
 from ...report.outlook import seconds_left
 from ...report.rows import RoundRow
 from .news import Item

@@ -4,7 +4,7 @@ import os
 from typing import Any, Dict, Optional
 
 from ...protocol.master_machine import MasterMachine
-from ...protocol.records import STATUSES
+from ...protocol.roll_call import STATUSES
 from ...protocol.traffic import Traffic
 from ..records.devices import Devices
 from ..records.round_log import Evaluated
@@ -23,13 +23,13 @@ def status_of(
     """Build the snapshot; only the thread that owns the machine may call this."""
     workers = {}
     for worker_id, member in sorted(machine.members.items()):
-        wire = meter.of_worker(worker_id)
+        wire, attendance = meter.of_worker(worker_id), machine.rounds.attendance_of(worker_id)
         workers[str(worker_id)] = dict(
-            member.tally,
+            attendance.tally,
             connected=member.is_leased(now),
             samples=member.n_samples,
-            round=member.last_round,
-            loss=member.last_loss,
+            round=attendance.last_round,
+            loss=attendance.last_loss,
             last_seen_s=round(now - member.last_seen, 1),
             wire_bytes_up=wire.up,
             wire_bytes_down=wire.down,
@@ -42,7 +42,7 @@ def status_of(
         machine.round_index,
         machine.options.max_rounds,
         workers,
-        machine.totals,
+        machine.delivery.totals,
         meter.of_workers(),
         last,
         disk_bytes,

@@ -4,7 +4,6 @@ from typing import Any, Dict, Optional
 
 from ...protocol.events import RoundReport
 from ...protocol.master_machine import MasterMachine
-from ...protocol.master_state import set_traffic, traffic_of
 from ...report.summary import Totals
 from .devices import Devices
 from .round_log import Closed
@@ -46,7 +45,7 @@ class Counts:
     def to_json(self, machine: MasterMachine) -> Dict[str, Any]:
         """Return what another process of the master goes on with."""
         return {
-            "traffic": traffic_of(machine),
+            "traffic": machine.delivery.capture(),
             "wire": [[worker_id, *wire] for worker_id, wire in self.meter.snapshot().items()],
             "devices": self.devices.to_json(),
         }
@@ -55,7 +54,7 @@ class Counts:
         """Count on from what :meth:`to_json` returned; None = it is not known."""
         if counted is None:
             return
-        set_traffic(machine, counted["traffic"])
+        machine.delivery.resume(counted["traffic"])
         for worker_id, *wire in counted["wire"]:
             self.meter.add(worker_id, Wire(*wire))
         self.devices.resume(counted["devices"])

@@ -3,7 +3,9 @@
 from typing import Optional
 
 from ...protocol.master_machine import MasterMachine
-from ...protocol.records import LATE, LOST, REFUSED, SKIPPED, UPLOADED, Member
+from ...protocol.membership import Member, Presence
+from ...protocol.roll_call import LATE, LOST, REFUSED, SKIPPED, UPLOADED, Attendance
+from ...protocol.traffic import Traffic
 from ...report.rows import WorkerRow
 from ...report.summary import GONE, NEVER_JOINED, PRESENT, Totals, per
 from .devices import Counts, Devices
@@ -23,6 +25,8 @@ def totals_of(machine: MasterMachine, meter: Meter, devices: Devices, accuracy: 
     rows = [
         _worker_row(
             machine.members.get(worker_id) or Member(worker_id),
+            machine.rounds.attendance_of(worker_id),
+            machine.delivery.traffic_of(worker_id),
             wires.get(worker_id, Wire()),
             devices.counts(worker_id),
             accuracy,
@@ -30,18 +34,23 @@ def totals_of(machine: MasterMachine, meter: Meter, devices: Devices, accuracy: 
         for worker_id in sorted(set(machine.members) | set(wires))
     ]
     wire = Wire(sum(row.wire_bytes_up for row in rows), sum(row.wire_bytes_down for row in rows))
-    blocked = [(worker_id, member.blocked) for worker_id, member in sorted(machine.members.items()) if member.blocked]
-    return Totals(rows, (machine.totals.payload_bits_up, machine.totals.payload_bits_down), wire, others, blocked)
+    attendance, totals = machine.rounds.attendance, machine.delivery.totals
+    blocked = [(worker_id, record.blocked) for worker_id, record in sorted(attendance.items()) if record.blocked]
+    return Totals(rows, (totals.payload_bits_up, totals.payload_bits_down), wire, others, blocked)
 
 
-def _worker_row(member: Member, wire: Wire, device: Counts, accuracy: Optional[float]) -> WorkerRow:
-    tally, traffic = member.tally, member.traffic
-    state = NEVER_JOINED if member.epoch == 0 else GONE if member.gone else PRESENT
+STATES = {Presence.RESERVED: NEVER_JOINED, Presence.LEASED: PRESENT, Presence.LOST: GONE}
+
+
+def _worker_row(
+    member: Member, attendance: Attendance, traffic: Traffic, wire: Wire, device: Counts, accuracy: Optional[float]
+) -> WorkerRow:
+    tally = attendance.tally
     n_rounds = tally[UPLOADED] + tally[SKIPPED] + tally[REFUSED]
     return WorkerRow(
         member.worker_id,
         member.n_samples,
-        state,
+        STATES[member.presence],
         n_rounds,
         tally[UPLOADED],
         tally[SKIPPED],
@@ -54,9 +63,9 @@ def _worker_row(member: Member, wire: Wire, device: Counts, accuracy: Optional[f
         wire.up,
         wire.down,
         traffic.retransmitted_bytes,
-        member.training_s,
-        member.waiting_s,
-        member.last_loss,
+        attendance.training_s,
+        attendance.waiting_s,
+        attendance.last_loss,
         device.energy_j,
         per(device.energy_j, n_rounds),
         per(device.energy_j, (device.samples or 0) / 1000),

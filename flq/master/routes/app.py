@@ -16,7 +16,16 @@ from ...protocol.events import Answered, Heartbeat, Poll, Register
 from ...protocol.messages import Answer, Kind
 from ...protocol.wire import check_version, decode, max_answer_size
 from ..http.auth import OPERATOR, Gate, session_of_request
-from ..http.bodies import FRAMES, MAX_JSON_BYTES, json_object, kept, plan_frames, terse, verdict_frames, with_crc
+from ..http.bodies import (
+    FRAMES,
+    MAX_JSON_BYTES,
+    json_object,
+    partial_reply,
+    plan_frames,
+    terse,
+    verdict_frames,
+    with_crc,
+)
 from ..http.limits import All, Buckets, Rate
 from ..http.server import SPARE_THREADS, n_threads
 from ..live.broadcast import Broadcast
@@ -108,14 +117,14 @@ def create_app(run: Run, gate: Gate, broadcast: Broadcast) -> Flask:
             return model_for_people(run.model_files, patience)
         worker_id = worker_of_query()
         poll = [integer(request.args, name) for name in ("epoch", "have", "answered")]
-        has_come, session = kept(), session_of_request()
+        partial, session = partial_reply(), session_of_request()
         with one_of(patience) as has_thread:
             body = run.ask(
-                lambda ticket: Poll(ticket, worker_id, *poll, may_wait=has_thread, kept=has_come, session=session)
+                lambda ticket: Poll(ticket, worker_id, *poll, may_wait=has_thread, partial=partial, session=session)
             )
         if body is None:
             return terse(Response(status=204, headers={} if has_thread else {"Retry-After": str(RETRY_AFTER_S)}))
-        return plan_frames(body, has_come)
+        return plan_frames(body, partial)
 
     @app.post("/offer")
     def offer() -> Response:
@@ -137,9 +146,9 @@ def create_app(run: Run, gate: Gate, broadcast: Broadcast) -> Flask:
             raise BadValues("the frame is of worker %d, the request of worker %d" % (answer.worker_id, worker_id))
         have, session = integer(request.args, "have", None), session_of_request()
         if have is None and answer.kind is not Kind.OFFER:  # which are answered at once
-            return verdict_frames(run.ask(lambda ticket: Answered(ticket, answer, len(body), session=session)), [])
+            return verdict_frames(run.ask(lambda ticket: Answered(ticket, answer, body, session=session)), [])
         with one_of(patience) as has_thread:
-            verdict, *stream = run.ask(lambda ticket: Answered(ticket, answer, len(body), has_thread, have, session))
+            verdict, *stream = run.ask(lambda ticket: Answered(ticket, answer, body, has_thread, have, session))
         return verdict_frames([verdict], stream)
 
     @app.post("/heartbeat")

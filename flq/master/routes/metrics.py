@@ -14,7 +14,7 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from ...protocol.master_machine import State
-from ...protocol.records import STATUSES
+from ...protocol.roll_call import STATUSES
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 DIRECTIONS = ("up", "down")

@@ -10,7 +10,7 @@ from flask import Flask, Response, jsonify
 
 from ... import __version__
 from ...device.report import FIELDS
-from ...protocol.records import STATUSES
+from ...protocol.roll_call import STATUSES
 from ...report.rows import RoundRow
 from ..http.bodies import FRAMES
 from ..live.history import DEFAULT_ROWS, MAX_ROWS

@@ -133,7 +133,7 @@ class EventLoop:
                         break
                     decided.append(self._decide(event, ticket))
                 if self._commit():  # nobody was heard meanwhile: leases and deadlines start in full
-                    self._machine.go_on(time.monotonic())
+                    self._machine.restart_clocks(time.monotonic())
                 for effects in decided:
                     self._perform(effects)
                 self._after_events(self._queue.empty())

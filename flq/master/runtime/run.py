@@ -166,11 +166,10 @@ class Run:
         self._store.note_about(**{KEY: end.to_json()}, settings=self._settings)
         self.published = journal.extent.n_rounds, self.machine.model.state.result
         self.counts.resume(self.machine, about.get("counted"))
-        self.machine.go_on(time.monotonic())
+        self.machine.restart_clocks(time.monotonic())
         self._board.publish(True)
         if reason is not None:
-            for worker_id in end.heard:
-                self.machine.members[worker_id].heard_end = True
+            self.machine.delivery.heard_end.update(end.heard)
             self._perform(RunEnded(reason))
 
     def start(self) -> None:
@@ -316,7 +315,7 @@ class Run:
 
     def _note_end(self) -> None:
         """Note how far the end has come, and what was counted so far."""
-        heard = [worker_id for worker_id, member in sorted(self.machine.members.items()) if member.heard_end]
+        heard = sorted(self.machine.delivery.heard_end)
         self._store.note_about(**{KEY: self.ending.recorded(heard).to_json()})
         self._note_totals()
 

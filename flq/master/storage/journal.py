@@ -421,6 +421,5 @@ def _open_to_write(path: str) -> sqlite3.Connection:
     return database
 
 
-def _columns(entry: Entry) -> Tuple[str, str, Optional[bytes], Optional[memoryview]]:
-    head, payload = (list(entry.frame) + [None, None])[:2] if entry.frame is not None else (None, None)
-    return entry.kind, json.dumps(entry.body), head, None if payload is None else memoryview(payload)
+def _columns(entry: Entry) -> Tuple[str, str, Optional[memoryview], None]:
+    return entry.kind, json.dumps(entry.body), None if entry.frame is None else memoryview(entry.frame), None

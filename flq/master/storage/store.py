@@ -213,7 +213,7 @@ class Store:
         for effect in effects:
             if isinstance(effect, events.Journalled):
                 self._seq += 1
-                self._entries.append((self._seq, to_entry(effect.event, machine.link)))
+                self._entries.append((self._seq, to_entry(effect.event)))
             elif isinstance(effect, events.Encoded):
                 self._deltas.append((effect.version, effect.round_index, effect.payload))
             elif isinstance(effect, events.RoundClosed):
