@@ -14,16 +14,18 @@ from pydantic_core import PydanticCustomError
 from .core.codecs import MODES
 from .core.settings import OWN_KEYS
 from .core.strategies import AGGREGATORS, SERVER_OPTIMIZERS
+from .sinks.trackers import TRACKERS
 
 EXACT_IN_FLOAT = 2**53  # up to here every whole number is a float64
 LONGEST_S = 1e9  # 31 years; beyond it threads and sockets refuse to wait
 
 if TYPE_CHECKING:
-    ModeName = AggregatorName = OptimizerName = str
+    ModeName = AggregatorName = OptimizerName = TrackerName = str
 else:  # the rows of the tables
     ModeName = Literal[tuple(MODES)]
     AggregatorName = Literal[("auto", *AGGREGATORS)]
     OptimizerName = Literal[tuple(SERVER_OPTIMIZERS)]
+    TrackerName = Literal[tuple(TRACKERS)]
 MEANINGS = [mode.meaning for mode in MODES.values()]
 Options = Dict[str, Any]  # numbers: core.strategies.options_of checks them
 Shape = Annotated[List[Annotated[int, Field(ge=1, le=10**5)]], Field(min_length=3, max_length=3)]
@@ -450,7 +452,7 @@ class Report(Section):
         description="Rounds between two drawings of the figures, as PNG and SVG in figures/<run> of "
         "results_dir; they are also drawn at the end. 0 = no figures.",
     )
-    trackers: List[Literal["jsonl", "tensorboard", "swanlab"]] = Field(
+    trackers: List[TrackerName] = Field(
         [],
         description="Experiment trackers that log every round (docs/trackers.md); a comma-separated text is "
         "accepted instead of the list.",

@@ -11,7 +11,7 @@ CHINESE = sorted(path.name for path in (documents.PROJECT / "docs" / "zh").glob(
 BOTH = sorted(set(ENGLISH) & set(CHINESE))
 DEVELOPERS = {"adding.md", "architecture.md", "states.md", "wire.md"}  # English only
 REPORTS = {"bytes.md", "departures.md", "reliability.md", "results.md", "speed.md"}  # English only
-FILES = ["docs/" + name for name in ENGLISH] + ["docs/zh/" + name for name in CHINESE]
+FILES = ["CONTRIBUTING.md"] + ["docs/" + name for name in ENGLISH] + ["docs/zh/" + name for name in CHINESE]
 
 
 def english(name):

@@ -23,6 +23,7 @@ IN_SHORT = {
     "sinks": 1,
     "training": 1,
     "worker": 1,
+    "test_adding.py": 1,
     "test_commands.py": 1,
     "test_config.py": 1,
     "test_docs.py": 1,
