@@ -35,9 +35,9 @@ def options_in(table: Mapping[str, Any]) -> Dict[str, Any]:
     """Return the options of the rows of a table of strategies in words, with their defaults, for :func:`allowed`."""
     return {
         "options": [
-            "%s of %s, %r" % (option, name, default)
+            "%s: %s" % (name, ", ".join("%s %r" % option for option in row.options._asdict().items()))
             for name, row in table.items()
-            for option, default in row.options._asdict().items()
+            if row.options
         ]
     }
 
@@ -241,7 +241,7 @@ class Model(Section):
     local_steps: int = Field(
         0, ge=0, le=10**6, description="Minibatches per round, instead of local_epochs; 0 = use local_epochs."
     )
-    server_optimizer: Literal["sgd", "momentum", "adam"] = Field(
+    server_optimizer: OptimizerName = Field(
         "sgd",
         description="Server optimizer, which applies the aggregate to the model; adam cannot be used with "
         "memory residual.",
@@ -549,7 +549,7 @@ def allowed(field: FieldInfo) -> Tuple[str, str]:
         annotation = get_args(annotation)[0]
     if annotation is Options:
         options = dict(field.json_schema_extra or {})["options"]
-        return "an object of numbers" + (": " + "; ".join(options) if options else ""), ""
+        return "an object of numbers" + (" (%s)" % "; ".join(options) if options else ""), ""
     if annotation is Shape:
         return "a list of 3 whole numbers above 0", ""
     if get_origin(annotation) is list:

@@ -60,12 +60,13 @@ def _section(name: str, model: Type[Section], say: Say) -> str:
 def _allowed(field: FieldInfo, say: Say) -> str:
     """Return kind and range of a field, joined as the language does it."""
     kind, bounds = allowed(field)
-    for beginning in ("one of ", "a list of any of ", "an object of numbers: "):
+    for beginning in ("one of ", "a list of any of "):
         if kind.startswith(beginning):
             kind = say(beginning + "%s") % kind[len(beginning) :]
             break
     else:
-        kind = say(kind)
+        kind, bracket, options = kind.partition(" (")  # of an object
+        kind = say(kind) + bracket + options
     if bounds.startswith("in "):
         bounds = say("in %s") % bounds[len("in ") :]
     elif bounds.startswith("of "):

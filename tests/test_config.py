@@ -4,9 +4,11 @@ import json
 
 import pytest
 
-from flq.config import SECTIONS
+from flq.config import SECTIONS, allowed
 from flq.config_docs import markdown_table
 from flq.config_file import load_config
+from flq.core.codecs import MODES
+from flq.core.strategies import AGGREGATORS, SERVER_OPTIMIZERS
 from flq.errors import ConfigError
 
 
@@ -143,6 +145,18 @@ def test_b_up_may_be_up_to_eight_bits_or_float32_with_mode_laq(bits):
 @pytest.mark.parametrize("bits", [0, 1, 8, 32])
 def test_b_down_may_be_a_float32_or_up_to_eight_bits(bits):
     assert load_config(None, ["b_down=%d" % bits]).flq_algorithm.b_down == bits
+
+
+@pytest.mark.parametrize(
+    "section, key, names",
+    [
+        ("model", "server_optimizer", list(SERVER_OPTIMIZERS)),
+        ("flq_algorithm", "aggregator", ["auto", *AGGREGATORS]),
+        ("flq_algorithm", "mode", list(MODES)),
+    ],
+)
+def test_the_rows_of_a_table_are_the_names_in_the_settings(section, key, names):
+    assert allowed(SECTIONS[section].model_fields[key])[0] == "one of " + ", ".join(names)
 
 
 def test_options_of_a_strategy_are_an_object_of_numbers():
