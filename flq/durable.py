@@ -55,7 +55,7 @@ def write_whole(path: str, write: Callable[[BinaryIO], Any], mode: int = 0o666) 
     Raises
     ------
     OSError
-        If it can not be written; what was there before still is.
+        If it cannot be written; what was there before still is.
     """
     if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
         raise OSError(errno.EINVAL, "it is not a regular file", path)  # the new file would take the place of a device
@@ -96,7 +96,7 @@ def make_folder(path: str) -> None:
     if not os.path.isdir(path):
         make_folder(above)
         os.makedirs(path, exist_ok=True)
-    with suppress(PermissionError):  # a folder that can not be read belongs to somebody else, and so do its names
+    with suppress(PermissionError):  # a folder that cannot be read belongs to somebody else, and so do its names
         sync_folder(above)
 
 
@@ -113,7 +113,7 @@ def save_state(path: str, meta: Dict[str, Any], arrays: Dict[str, np.ndarray]) -
     Raises
     ------
     OSError
-        If it can not be written.
+        If it cannot be written.
     """
     members = {}  # type: Dict[int, str]
     names = {name: members.setdefault(id(array), "array%d.npy" % len(members)) for name, array in arrays.items()}
@@ -139,7 +139,7 @@ def load_state(path: str) -> Tuple[Dict[str, Any], Dict[str, np.ndarray]]:
     Raises
     ------
     Corrupted
-        If it is torn or damaged, can not be read, or another version of FLQ has written it.
+        If it is torn or damaged, cannot be read, or another version of FLQ has written it.
     FileNotFoundError
         If there is none.
     """

@@ -30,11 +30,11 @@ def hold(path: str) -> int:
     return descriptor
 
 
-def remove_leftovers(pattern: str) -> None:
-    """Remove the files and folders of a glob pattern that nobody holds; errors are ignored."""
-    for path in glob.glob(pattern):
+def remove_leftovers(pattern: str, are_folders: bool = False) -> None:
+    """Remove files, or folders, of a glob pattern (``**`` is any depth) that nobody holds; errors are ignored."""
+    for path in glob.glob(pattern, recursive=True):
         with suppress(OSError):
-            if not os.path.islink(path):
+            if not os.path.islink(path) and os.path.isdir(path) == are_folders:
                 _remove(path)
 
 

@@ -80,7 +80,7 @@ LAYERS = {
     "core": layer("errors", "numpy zstandard threadpoolctl", PURE_STDLIB),
     "protocol": layer("errors core", "numpy", PURE_STDLIB | {"random"}),  # a generator that it is given
     "drawing": layer("leftovers", "numpy matplotlib"),
-    "training": layer("errors output console flags locks device core drawing", "numpy tensorflow keras PIL"),
+    "training": layer("errors output console flags locks leftovers device core drawing", "numpy tensorflow keras PIL"),
     "worker": layer(
         "errors console logfile addresses flags durable locks tokens systemd device core protocol training",
         "numpy requests",
@@ -95,8 +95,8 @@ LAYERS = {
     "config_docs": layer("errors core config", "pydantic"),
     "config_hash": layer(),
     "master": layer(
-        "errors launch console logfile addresses flags durable journal_file run_end locks tokens systemd device "
-        "core protocol training report sinks config config_file config_docs config_hash",
+        "errors launch console logfile addresses flags durable journal_file run_end locks leftovers tokens systemd "
+        "device core protocol training report sinks config config_file config_docs config_hash",
         "numpy flask werkzeug cheroot pydantic prometheus_client",
     ),
     "deploy": layer(

@@ -41,6 +41,8 @@ def test_files_and_folders_of_the_dead_go_and_those_of_the_living_stay(tmp_path)
     process = holder(tmp_path / "a.2.part")
     try:
         remove_leftovers(str(tmp_path / "a.*.part"))
+        assert sorted(os.listdir(str(tmp_path))) == ["a.2.part", "a.3.part", "a.4.part", "b.1.part"]
+        remove_leftovers(str(tmp_path / "a.*.part"), are_folders=True)
         assert sorted(os.listdir(str(tmp_path))) == ["a.2.part", "a.4.part", "b.1.part"]
     finally:
         end(process)
@@ -51,7 +53,7 @@ def test_files_and_folders_of_the_dead_go_and_those_of_the_living_stay(tmp_path)
 def test_a_descriptor_that_is_closed_holds_nothing(tmp_path):
     (tmp_path / "a").mkdir()
     os.close(hold(str(tmp_path / "a")))
-    remove_leftovers(str(tmp_path / "*"))
+    remove_leftovers(str(tmp_path / "*"), are_folders=True)
     assert os.listdir(str(tmp_path)) == []
 
 
@@ -68,4 +70,15 @@ def test_a_figure_takes_away_what_a_killed_drawer_has_left_of_it(tmp_path):
         "loss.png.1.part",
         "loss.svg.4242.part",
         "other.png.4242.part",
+    ]
+
+
+def test_in_folders_of_any_depth_what_has_the_wrong_kind_stays(tmp_path):
+    (tmp_path / "deep" / "deeper").mkdir(parents=True)
+    (tmp_path / "deep" / "own.part").mkdir()
+    for name in ("a.part", "deep/b.part", "deep/deeper/c.part", "deep/own.part/file"):
+        (tmp_path / name).write_text("")
+    remove_leftovers(str(tmp_path / "**" / "*.part"))
+    assert [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if not path.is_dir()] == [
+        "deep/own.part/file"
     ]

@@ -50,7 +50,7 @@ class Fleet:
         self._reporter = Reporter(is_dry)
         self._telling, self._has_told = threading.Lock(), False  # that a log cannot be written
         script = read_code(os.path.join(project_dir, "scripts", "board.sh"))
-        remove_leftovers(os.path.join(glob.escape(tempfile.gettempdir()), "flq-ssh-*"))
+        remove_leftovers(os.path.join(glob.escape(tempfile.gettempdir()), "flq-ssh-*"), are_folders=True)
         self._sockets = tempfile.mkdtemp(prefix="flq-ssh-")  # short: a socket's path may have 107 bytes
         self._held = hold(self._sockets)
         self._connections = {host.name: self._connect(host, script) for host in self.hosts}

@@ -75,7 +75,7 @@ def run(args: argparse.Namespace, project_dir: str) -> int:
         return 1
     except Exception as error:  # a bug, or memory that does not suffice
         logger.error(
-            "the master can not go on: %s: %s", type(error).__name__, (str(error) or "no message").splitlines()[0]
+            "the master cannot go on: %s: %s", type(error).__name__, (str(error) or "no message").splitlines()[0]
         )
         log_trace(logger, error)
         return 1
@@ -88,7 +88,7 @@ def _config(args: argparse.Namespace, project_dir: str) -> Config:
 def _print_config(config: Config, project_dir: str, goes_on: bool) -> int:
     """Write what a run would go by, unless it would be refused: stdout is a configuration file.
 
-    With ``goes_on`` it is refused too if the newest unfinished run can not go on with it.
+    With ``goes_on`` it is refused too if the newest unfinished run cannot go on with it.
     """
     settings = resolve_dataset(config.settings())
     check(settings)

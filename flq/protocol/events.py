@@ -188,12 +188,15 @@ class RoundClosed(NamedTuple):
     ----------
     mean : ndarray of shape (n_params,), float32, or None
         None where no average is kept.
+    shared_crc : int
+        Fingerprint of w.
     """
 
     report: RoundReport
     model: Vector
     shared: Vector
     mean: Optional[Vector]
+    shared_crc: int
 
     @property
     def result(self) -> Vector:

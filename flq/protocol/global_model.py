@@ -107,6 +107,11 @@ class GlobalModel:
         self.mirrors: Dict[int, Vector] = {}
         self.restarting: Set[int] = set()
 
+    @property
+    def shared_crc(self) -> int:
+        """Fingerprint of the shared copy."""
+        return self.downlink.crc
+
     # -- workers -------------------------------------------------------------------------
 
     def plan(self, worker_id: int, have: Optional[int], codings: Collection[str], n_members: int) -> ModelPlan:

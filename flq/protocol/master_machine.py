@@ -444,7 +444,7 @@ class MasterMachine:
         if step.delta is not None:
             self._emit(Encoded(closed.index, state.version, step.delta))
         report = closed.report(self.delivery.close_round(), now)
-        self._emit(RoundClosed(report, state.model, state.shared, state.mean))
+        self._emit(RoundClosed(report, state.model, state.shared, state.mean, self.model.shared_crc))
         if closed.index >= self.options.max_rounds:
             self._end("%d rounds are done" % closed.index)
 

@@ -18,8 +18,7 @@ from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Seq
 
 from ..errors import FlqError
 from ..journal_file import NAME as JOURNAL
-from ..journal_file import Extent, open_to_read, read_numbered, read_tested
-from ..journal_file import read_about as about_of
+from ..journal_file import Extent, open_to_read, read_about, read_numbered, read_tested
 from .rows import RoundRow
 
 STATUSES = ("uploaded", "skipped", "refused", "late", "lost")  # of a worker in a round; RoundRow counts them
@@ -97,7 +96,7 @@ def is_journalled(path: str) -> bool:
     return os.path.isfile(os.path.join(path, JOURNAL))
 
 
-def read_about(run_dir: str) -> Dict[str, Any]:
+def about_of(run_dir: str) -> Dict[str, Any]:
     """Read the table about of a run's journal, of any version of FLQ; a run that goes on is not disturbed.
 
     Raises
@@ -106,7 +105,7 @@ def read_about(run_dir: str) -> Dict[str, Any]:
         If it cannot be read.
     """
     with _reading(run_dir) as (database, path):
-        return about_of(database, path)[0]
+        return read_about(database, path)[0]
 
 
 def read_journal(run_dir: str) -> Recorded:
@@ -115,10 +114,10 @@ def read_journal(run_dir: str) -> Recorded:
     Raises
     ------
     FlqError
-        If it can not be read.
+        If it cannot be read.
     """
     with _reading(run_dir) as (database, path):
-        about, extent = about_of(database, path)
+        about, extent = read_about(database, path)
         tested, values = _rounds(database, path, extent)
         rows = [
             row_of(
@@ -170,7 +169,7 @@ def _reading(run_dir: str) -> Iterator[Tuple[sqlite3.Connection, str]]:
             database.execute("BEGIN")  # all of one moment
             yield database, path
     except sqlite3.Error as error:
-        raise FlqError("%s can not be read: %s" % (path, error)) from None
+        raise FlqError("%s cannot be read: %s" % (path, error)) from None
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise FlqError(
             "%s is no journal of a run: %s: %s" % (path, type(error).__name__, error),

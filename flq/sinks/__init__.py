@@ -1,5 +1,5 @@
 """What watches a run from a process of its own, so that it can never stop or slow a round.
 
-The master writes one line of JSON for each thing that happens (``messages``) to the standard input of its watchers;
+The master writes one line of JSON for each thing that happens (``messages``) to the standard input of its sinks;
 what they make of it is their own business, and nothing of it comes back.
 """

@@ -1,4 +1,4 @@
-"""What the master tells its watchers, a line of JSON each.
+"""What the master tells its sinks, a line of JSON each.
 
 A stream begins with :class:`Began`, which holds all that was before, and ends with :class:`Ended`; one that ends
 without was cut off. A round comes when its model has been tested, which may be some rounds late, and after the end too;

@@ -107,7 +107,7 @@ def test_printable_texts_stay_as_they_are():
 
 
 def test_no_colours_are_used(pseudo, drawer):
-    for line in (ROUND % (1, 9), "12:00:00 the run can not go on now", "start=reading_data"):
+    for line in (ROUND % (1, 9), "12:00:00 the run cannot go on now", "start=reading_data"):
         drawer.put(line)
         shown(pseudo, drawer)
     assert "\x1b[" in pseudo.text and not [part for part in pseudo.text.split("\x1b[")[1:] if part[0] != "K"]

@@ -80,7 +80,7 @@ def test_a_full_disk_of_the_master_lets_the_run_wait_until_there_is_room(cluster
     master = cluster.begin("master").wait_until_ready()
     disk.fill(n_free=60 * KB)  # the journal gets full in the middle of the run, before the first snapshot
     workers = [cluster.begin(name) for name in WORKERS]
-    master.wait_for("the journal can not be written: database or disk is full; the run waits")
+    master.wait_for("the journal cannot be written: database or disk is full; the run waits")
     assert "database or disk is full" in ask(master, "/status")["problem"]
     journal = open_journal(cluster.run_dir(), only_to_look=True)
     n_answered = journal.last_seq() - len(WORKERS)  # who have joined
@@ -145,7 +145,7 @@ def test_a_new_run_on_a_full_disk_is_one_clear_sentence(cluster, make_disk):
     make_disk("results", 64 * KB).fill(n_free=8 * KB)
     master = cluster.begin("master")
     assert master.wait() == 1
-    assert "the journal in %s can not be written" % cluster.run_dir() in master.text.splitlines()[-1]
+    assert "the journal in %s cannot be written" % cluster.run_dir() in master.text.splitlines()[-1]
     assert "Traceback" not in master.text
 
 
@@ -171,8 +171,8 @@ def test_a_journal_that_somebody_else_has_locked_lets_the_run_wait(cluster, undi
         master.wait_for("worker 0 joined")
         journal.execute("BEGIN EXCLUSIVE")
         workers += [cluster.begin("worker1")]
-        master.wait_for("the journal can not be written: database is locked; the run waits")
-        assert ask(master, "/status")["problem"] == "the journal can not be written: database is locked"
+        master.wait_for("the journal cannot be written: database is locked; the run waits")
+        assert ask(master, "/status")["problem"] == "the journal cannot be written: database is locked"
         journal.execute("ROLLBACK")
     finally:
         journal.close()

@@ -71,7 +71,7 @@ def fill_up(folder, library, n_changes):
             sentences = [
                 line
                 for line in master.text.splitlines()
-                if " is not written: No space left on device: " in line or "the journal can not be written: " in line
+                if " is not written: No space left on device: " in line or "the journal cannot be written: " in line
             ]
             assert master.process.poll() == 1 and sentences, master.text
             assert "--resume %s" % os.path.basename(cluster.run_dir()) in master.text

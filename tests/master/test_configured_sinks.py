@@ -1,4 +1,4 @@
-"""The watchers that settings and environment ask for, and that the one that draws holds nothing up."""
+"""The sinks that settings and environment ask for, and that the one that draws holds nothing up."""
 
 import importlib.util
 import logging
@@ -14,7 +14,7 @@ from waits import WAIT_S, wait_until
 from flq.config_file import load_config
 from flq.errors import ConfigError
 from flq.launch import argv_of
-from flq.master.runtime.configured_sinks import watchers_of
+from flq.master.runtime.configured_sinks import sinks_of
 
 RUN = ("system.total_workers=2", "system.min_workers=2", "system.max_rounds=5")
 ADDRESS = "tgram://123456789:AAs3cret/-100"
@@ -24,17 +24,17 @@ def config_with(*overrides):
     return load_config(None, ("report.figure_every=0",) + overrides)
 
 
-def made(watchers):
-    return [(watcher.name, watcher._argv, watcher._environment) for watcher in watchers._watchers]
+def made(sinks):
+    return [(sink.name, sink._argv, sink._environment) for sink in sinks._sinks]
 
 
 def test_without_settings_and_secrets_nobody_watches(tmp_path):
-    assert made(watchers_of(config_with(), {}, str(tmp_path), "results")) == []
+    assert made(sinks_of(config_with(), {}, str(tmp_path), "results")) == []
 
 
 def test_secrets_of_the_environment_go_to_one_child_and_to_no_other(tmp_path):
     environment = {"FLQ_NOTIFY": ADDRESS + " json://host", "FLQ_NOTIFY_PROXY": "http://p:1", "HOME": "/home"}
-    ((name, argv, own),) = made(watchers_of(config_with(), environment, str(tmp_path), "results"))
+    ((name, argv, own),) = made(sinks_of(config_with(), environment, str(tmp_path), "results"))
     assert (name, argv) == ("notifications", argv_of("flq.sinks.notify"))
     assert own == {"FLQ_NOTIFY": ADDRESS + "\njson://host", "FLQ_NOTIFY_PROXY": "http://p:1"}
     assert environment == {"HOME": "/home"}
@@ -46,17 +46,17 @@ def test_secrets_of_a_file_that_others_can_read_are_warned_of_and_not_used(tmp_p
     path.write_text(ADDRESS)
     path.chmod(0o644)
     with caplog.at_level(logging.WARNING, "flq"):
-        assert made(watchers_of(config_with(), {}, str(tmp_path), "results")) == []
+        assert made(sinks_of(config_with(), {}, str(tmp_path), "results")) == []
     assert "others can read" in caplog.text and "s3cret" not in caplog.text
     path.chmod(0o600)
-    ((_, _, own),) = made(watchers_of(config_with(), {}, str(tmp_path), "results"))
+    ((_, _, own),) = made(sinks_of(config_with(), {}, str(tmp_path), "results"))
     assert own["FLQ_NOTIFY"] == ADDRESS
 
 
 def test_each_tracker_is_a_process_of_its_own_once(tmp_path, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
     config = config_with("trackers=jsonl,swanlab,jsonl")
-    assert [(name, argv) for name, argv, _ in made(watchers_of(config, {}, str(tmp_path), "results"))] == [
+    assert [(name, argv) for name, argv, _ in made(sinks_of(config, {}, str(tmp_path), "results"))] == [
         ("tracker jsonl", argv_of("flq.sinks.trackers", "jsonl", os.path.join("results", "trackers", "jsonl"))),
         ("tracker swanlab", argv_of("flq.sinks.trackers", "swanlab", os.path.join("results", "trackers", "swanlab"))),
     ]
@@ -65,10 +65,10 @@ def test_each_tracker_is_a_process_of_its_own_once(tmp_path, monkeypatch):
 def test_a_tracker_whose_package_is_missing_is_refused_before_the_run_begins(tmp_path, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"pip install \.\[tensorboard\]"):
-        watchers_of(config_with("trackers=tensorboard"), {}, str(tmp_path), "results")
+        sinks_of(config_with("trackers=tensorboard"), {}, str(tmp_path), "results")
 
 
-def test_the_master_imports_nothing_of_what_its_watchers_need():
+def test_the_master_imports_nothing_of_what_its_sinks_need():
     code = (
         "import sys, flq.master.runtime.configured_sinks; "
         "sys.exit(bool({'apprise', 'matplotlib', 'tensorboardX', 'swanlab'} & set(sys.modules)))"
@@ -78,14 +78,14 @@ def test_the_master_imports_nothing_of_what_its_watchers_need():
 
 
 def test_figures_are_drawn_unless_the_settings_say_no(tmp_path):
-    assert made(watchers_of(load_config(None), {}, str(tmp_path), "results")) == [
+    assert made(sinks_of(load_config(None), {}, str(tmp_path), "results")) == [
         ("figures", argv_of("flq.sinks.figures"), {})
     ]
 
 
 def test_without_matplotlib_the_log_says_what_to_install(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    assert made(watchers_of(load_config(None), {}, str(tmp_path), "results")) == []
+    assert made(sinks_of(load_config(None), {}, str(tmp_path), "results")) == []
     assert "matplotlib is missing; install it" in caplog.text
 
 
@@ -95,17 +95,17 @@ def test_one_that_hangs_or_dies_delays_no_round_and_the_end_no_longer_than_its_l
 ):
     undisturbed = run_workers(make_master(*RUN))
     master = make_master(*RUN, "report.figure_every=1")
-    watchers = watchers_of(load_config(None, ["report.figure_every=1"]), {}, str(tmp_path), "results")
-    master.run.feed._sinks, (watcher,) = watchers, watchers._watchers
-    watcher.start(master.run._began)
-    wait_until(lambda: watcher._child is not None)
-    os.kill(watcher._child.pid, number)
+    sinks = sinks_of(load_config(None, ["report.figure_every=1"]), {}, str(tmp_path), "results")
+    master.run.feed._sinks, (sink,) = sinks, sinks._sinks
+    sink.start(master.run._began)
+    wait_until(lambda: sink._child is not None)
+    os.kill(sink._child.pid, number)
     model = run_workers(master)  # waits for the end of the run, which nobody draws
     assert np.array_equal(model, undisturbed)
     assert len(master.run.record.rounds()) == 5
     if number == signal.SIGSTOP:
-        assert watcher._child.poll() is None and watcher._thread.is_alive()
-        watcher.close(0.1)  # as the master does, with a longer limit
-        assert watcher._child.returncode == -signal.SIGKILL
-    watcher.close(WAIT_S)
-    assert not watcher._thread.is_alive()
+        assert sink._child.poll() is None and sink._thread.is_alive()
+        sink.close(0.1)  # as the master does, with a longer limit
+        assert sink._child.returncode == -signal.SIGKILL
+    sink.close(WAIT_S)
+    assert not sink._thread.is_alive()

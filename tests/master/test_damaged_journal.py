@@ -17,7 +17,7 @@ from flq.protocol.events import Answered, RoundDue
 from flq.protocol.journal_codec import to_entry
 from flq.protocol.messages import Answer, Kind
 from flq.protocol.wire import encode, link_of
-from flq.report.recorded import read_about, read_journal
+from flq.report.recorded import about_of, read_journal
 from flq.run_end import KEY, RunEnd, Stage, end_of
 
 LINK = link_of("run", Layout((Tensor("w", (5,)),)))
@@ -230,7 +230,7 @@ def test_a_run_of_an_older_release_is_refused_by_the_name_of_the_one_that_finish
             open_journal(str(tmp_path), only_to_look)
     found = read_journal(str(tmp_path))
     assert (found.run_id, found.rows[0].round_index, found.rows[0].accuracy) == ("old", 1, 0.75)
-    assert read_about(str(tmp_path))["format"] == 3
+    assert about_of(str(tmp_path))["format"] == 3
     assert (tmp_path / NAME).read_bytes()[100:] == before[100:]
 
 

@@ -260,7 +260,7 @@ def test_an_export_that_is_dropped_may_be_asked_for_again(make_evaluator, tmp_pa
         )
     for round_index in range(2, 6):
         evaluator.evaluate(round_index, [np.ones(40, np.float32)] * 2, lambda *result: None)
-    assert "can not keep up" in caught.get(timeout=WAIT_S)
+    assert "cannot keep up" in caught.get(timeout=WAIT_S)
     thread.join(WAIT_S)
 
 

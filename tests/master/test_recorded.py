@@ -83,7 +83,7 @@ def test_figures_are_drawn_again_beside_the_folder_or_where_one_says(make_master
 
 @pytest.mark.parametrize(
     "content, expected",
-    [(b"text" * 300, "can not be read: file is not a database"), (b"", "can not be read: no such table: about")],
+    [(b"text" * 300, "cannot be read: file is not a database"), (b"", "cannot be read: no such table: about")],
 )
 def test_a_journal_that_is_none_is_one_sentence(tmp_path, capsys, content, expected):
     (tmp_path / "journal.sqlite").write_bytes(content)

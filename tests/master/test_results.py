@@ -1,4 +1,4 @@
-"""The results of a run: what they add up to, and what happens when they can not be written."""
+"""The results of a run: what they add up to, and what happens when they cannot be written."""
 
 import errno
 import json

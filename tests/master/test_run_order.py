@@ -160,7 +160,7 @@ def test_with_a_damaged_journal_no_other_run_is_taken_in_silence(results_dir, is
     run_dirs = [begin(results_dir), begin(results_dir)]
     damage(run_dirs[is_newer])
     with pytest.raises(
-        FlqError, match="not known which run is the newest: %s.* can not be read.*--resume NAME" % run_dirs[is_newer]
+        FlqError, match="not known which run is the newest: %s.* cannot be read.*--resume NAME" % run_dirs[is_newer]
     ):
         newest_unfinished(results_dir)
     past = resume_run(os.path.basename(run_dirs[not is_newer]), results_dir)  # by its name it goes on

@@ -1,4 +1,4 @@
-"""Watchers are told everything, and nothing that they do is waited for."""
+"""Sinks are told everything, and nothing that they do is waited for."""
 
 import logging
 import os
@@ -11,10 +11,10 @@ from waits import WAIT_S, wait_until
 
 from flq.master.runtime import child_process
 from flq.master.runtime import sinks as sinks_module
-from flq.master.runtime.sinks import Watcher, Watchers
+from flq.master.runtime.sinks import Sink, Sinks
 from flq.sinks.messages import Began, Ended, Happened, line_of, read
 
-SCRIPTS = str(Path(__file__).with_name("watcher_scripts.py"))
+SCRIPTS = str(Path(__file__).with_name("sink_scripts.py"))
 BEGAN = Began("run", {}, "figures", [])
 ENDED = Ended("done", False, False, [])
 MANY = 1100  # open files; select() knows of 1024
@@ -26,19 +26,19 @@ def happened(text):
 
 @pytest.fixture
 def watch(tmp_path):
-    """Return a function that begins a watcher, which also leaves what it was told in a file."""
+    """Return a function that begins a sink, which also leaves what it was told in a file."""
     made = []
 
     def begin(how):
-        watcher = Watcher(how, [SCRIPTS, how, str(tmp_path / how)])
-        made.append(watcher)
-        watcher.start(lambda: BEGAN)
-        return watcher
+        sink = Sink(how, [SCRIPTS, how, str(tmp_path / how)])
+        made.append(sink)
+        sink.start(lambda: BEGAN)
+        return sink
 
     yield begin
-    for watcher in made:
-        watcher.close(0.1)
-        assert not watcher._thread.is_alive() and watcher._child.returncode is not None
+    for sink in made:
+        sink.close(0.1)
+        assert not sink._thread.is_alive() and sink._child.returncode is not None
 
 
 def told(tmp_path, how):
@@ -48,81 +48,81 @@ def told(tmp_path, how):
     return [list(read(text.splitlines(keepends=True))) for text in children]
 
 
-def test_a_watcher_is_told_what_was_what_happens_and_the_end(watch, tmp_path, caplog):
-    watcher = watch("talks")
+def test_a_sink_is_told_what_was_what_happens_and_the_end(watch, tmp_path, caplog):
+    sink = watch("talks")
     with caplog.at_level(logging.INFO, "flq"):
-        watcher.tell(happened("a"))
-        watcher.tell(ENDED)
-        watcher.close(WAIT_S)
+        sink.tell(happened("a"))
+        sink.tell(ENDED)
+        sink.close(WAIT_S)
     assert told(tmp_path, "talks") == [[BEGAN, happened("a"), ENDED]]
     assert [record.getMessage() for record in caplog.records] == ["talks: all is well"]
 
 
 def test_one_that_dies_is_begun_anew_and_told_what_it_has_missed(watch, tmp_path, caplog, monkeypatch):
     monkeypatch.setattr(sinks_module, "PAUSE_S", 0.05)
-    watcher = watch("dies")
-    watcher.tell(happened("now"))
+    sink = watch("dies")
+    sink.tell(happened("now"))
     wait_until(lambda: len(told(tmp_path, "dies")) == 2)
-    watcher.tell(happened("later"))
-    watcher.tell(ENDED)
-    watcher.close(WAIT_S)
+    sink.tell(happened("later"))
+    sink.tell(ENDED)
+    sink.close(WAIT_S)
     assert told(tmp_path, "dies") == [[BEGAN, happened("now")], [BEGAN, happened("later"), ENDED]]
     assert any("exit code 7" in record.getMessage() for record in caplog.records)
 
 
 def test_one_that_has_died_is_still_told_of_the_end(watch, tmp_path):
-    watcher = watch("dies")
-    watcher.tell(happened("now"))
-    wait_until(lambda: watcher._child is not None and watcher._child.returncode is not None)
-    watcher.tell(ENDED)
-    watcher.close(WAIT_S)
+    sink = watch("dies")
+    sink.tell(happened("now"))
+    wait_until(lambda: sink._child is not None and sink._child.returncode is not None)
+    sink.tell(ENDED)
+    sink.close(WAIT_S)
     assert told(tmp_path, "dies")[-1] == [BEGAN, ENDED]
 
 
 def test_one_that_reads_nothing_holds_nobody_up_and_is_begun_anew(watch, tmp_path, caplog, monkeypatch):
     monkeypatch.setattr(sinks_module, "STUCK_S", 0.2)
     monkeypatch.setattr(sinks_module, "PAUSE_S", 0.05)
-    watcher = watch("deaf")
+    sink = watch("deaf")
     for _ in range(100):  # more than a pipe takes
-        watcher.tell(happened("x" * 10000))
+        sink.tell(happened("x" * 10000))
     wait_until(lambda: any("takes nothing" in record.getMessage() for record in caplog.records))
     wait_until(lambda: len(told(tmp_path, "deaf")) >= 2)
 
 
 def test_for_one_that_reads_nothing_no_more_lines_are_kept_than_allowed(watch, tmp_path, monkeypatch):
     monkeypatch.setattr(sinks_module, "MOST_WAITING", 10)
-    watcher = watch("deaf")
+    sink = watch("deaf")
     wait_until(lambda: told(tmp_path, "deaf"))
     for _ in range(200):
-        watcher.tell(happened("x" * 10000))
-        assert len(watcher._lines) <= 10
+        sink.tell(happened("x" * 10000))
+        assert len(sink._lines) <= 10
 
 
 def test_one_that_is_too_far_behind_is_begun_anew(watch, tmp_path, caplog, monkeypatch):
     monkeypatch.setattr(sinks_module, "MOST_WAITING", 10)
     monkeypatch.setattr(sinks_module, "PAUSE_S", 0.05)
-    watcher = watch("talks")
+    sink = watch("talks")
     wait_until(lambda: told(tmp_path, "talks") == [[BEGAN]])
-    with watcher._changed:  # faster than any child takes them
+    with sink._changed:  # faster than any child takes them
         for number in range(12):
-            watcher.tell(happened(str(number)))
+            sink.tell(happened(str(number)))
     wait_until(lambda: len(told(tmp_path, "talks")) == 2)
-    watcher.close(WAIT_S)
+    sink.close(WAIT_S)
     assert told(tmp_path, "talks") == [[BEGAN], [BEGAN, happened("10"), happened("11")]]
     assert any("talks is too far behind" in record.getMessage() for record in caplog.records)
 
 
 def test_one_that_never_ends_is_ended_when_its_time_is_over(watch, tmp_path):
-    watcher = watch("hangs")
-    watcher.tell(ENDED)
+    sink = watch("hangs")
+    sink.tell(ENDED)
     wait_until(lambda: told(tmp_path, "hangs") == [[BEGAN, ENDED]])
-    watcher.close(0.1)
-    assert watcher._child.returncode == -9
+    sink.close(0.1)
+    assert sink._child.returncode == -9
 
 
 def test_one_that_hangs_at_the_end_takes_no_time_from_the_others(watch, tmp_path):
     hangs, talks = watch("hangs"), watch("talks")
-    both = Watchers([hangs, talks])
+    both = Sinks([hangs, talks])
     both.tell(ENDED)
     wait_until(lambda: told(tmp_path, "hangs") == told(tmp_path, "talks") == [[BEGAN, ENDED]])
     waiting = threading.Thread(target=both.close, args=(WAIT_S,))
@@ -135,21 +135,21 @@ def test_one_that_hangs_at_the_end_takes_no_time_from_the_others(watch, tmp_path
 
 
 def test_what_one_has_begun_ends_with_it(watch, tmp_path):
-    watcher = watch("leaves")
-    watcher.tell(ENDED)
-    watcher.close(WAIT_S)
-    assert watcher._child.returncode == 0 and told(tmp_path, "leaves") == [[BEGAN, ENDED]]
+    sink = watch("leaves")
+    sink.tell(ENDED)
+    sink.close(WAIT_S)
+    assert sink._child.returncode == 0 and told(tmp_path, "leaves") == [[BEGAN, ENDED]]
     assert "leaves-stderr" not in {thread.name for thread in threading.enumerate()}  # nobody holds it any more
 
 
 def test_one_that_floods_the_log_is_ended_and_what_it_says_is_only_text(watch, caplog):
     with caplog.at_level(logging.INFO, "flq"):
-        watcher = watch("floods")
+        sink = watch("floods")
         wait_until(lambda: "exit code -9" in caplog.text)
     said = [record.getMessage() for record in caplog.records if record.levelno == logging.INFO]
     assert said[0] == "floods: \\x1b[2J" + "x" * (sinks_module.LONGEST_SAID - 4)
     assert 200 <= len(said) < 300 and "floods says too much, it is ended" in caplog.text
-    assert watcher._thread.is_alive()  # to begin another, after a while
+    assert sink._thread.is_alive()  # to begin another, after a while
 
 
 def test_one_begins_whatever_number_its_pipe_has(watch, tmp_path):
@@ -160,9 +160,9 @@ def test_one_begins_whatever_number_its_pipe_has(watch, tmp_path):
     taken = []
     try:
         taken += [os.open(os.devnull, os.O_RDONLY) for _ in range(MANY)]  # as of connections
-        watcher = watch("talks")
-        watcher.tell(ENDED)
-        watcher.close(WAIT_S)
+        sink = watch("talks")
+        sink.tell(ENDED)
+        sink.close(WAIT_S)
     finally:
         for descriptor in taken:
             os.close(descriptor)
@@ -172,23 +172,23 @@ def test_one_begins_whatever_number_its_pipe_has(watch, tmp_path):
 
 def test_one_that_can_not_begin_is_done_without(caplog, monkeypatch):
     monkeypatch.setattr(child_process.sys, "executable", "/nowhere/python")
-    watcher = Watcher("none", [SCRIPTS])
-    watcher.start(lambda: BEGAN)
-    wait_until(lambda: any("can not begin" in record.getMessage() for record in caplog.records))
-    watcher.close(WAIT_S)
-    assert not watcher._thread.is_alive()
+    sink = Sink("none", [SCRIPTS])
+    sink.start(lambda: BEGAN)
+    wait_until(lambda: any("cannot begin" in record.getMessage() for record in caplog.records))
+    sink.close(WAIT_S)
+    assert not sink._thread.is_alive()
 
 
 def test_a_message_that_can_not_be_written_is_no_trouble_for_who_tells_it(caplog):
-    watchers = Watchers([Watcher("one", [SCRIPTS])])
-    watchers.tell(happened(object()))
-    assert "one is not told" in caplog.text and not watchers.has_ended
-    watchers.tell(ENDED)
-    assert watchers.has_ended
-    watchers.close(0.0)
+    sinks = Sinks([Sink("one", [SCRIPTS])])
+    sinks.tell(happened(object()))
+    assert "one is not told" in caplog.text and not sinks.has_ended
+    sinks.tell(ENDED)
+    assert sinks.has_ended
+    sinks.close(0.0)
 
 
-def test_the_watchers_of_a_run_hear_of_rounds_and_of_its_end(make_master, run_workers, tmp_path):
+def test_the_sinks_of_a_run_hear_of_rounds_and_of_its_end(make_master, run_workers, tmp_path):
     lines = []
 
     class Ear:
@@ -198,7 +198,7 @@ def test_the_watchers_of_a_run_hear_of_rounds_and_of_its_end(make_master, run_wo
             lines.append(line_of(message))
 
     master = make_master("system.total_workers=2", "system.min_workers=2", "system.max_rounds=3")
-    master.run.feed._sinks._watchers.append(Ear())
+    master.run.feed._sinks._sinks.append(Ear())
     run_workers(master)
     heard = list(read(lines))
     rounds = [message for message in heard if type(message).__name__ == "Round"]

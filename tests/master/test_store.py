@@ -92,7 +92,7 @@ def test_while_the_journal_can_not_be_written_nobody_is_answered_and_then_everyb
     workers = [HttpWorker(master, worker_id) for worker_id in range(2)]
     threads = in_threads(workers)
     assert has_failed.wait(WAIT_S)
-    assert master.status()["problem"] == "the journal can not be written: database or disk is full"
+    assert master.status()["problem"] == "the journal cannot be written: database or disk is full"
     assert master.machine.members and not workers[0].machine.epoch and not workers[1].machine.epoch
     is_full.clear()
     for thread in threads:

@@ -1,4 +1,4 @@
-"""What watchers are told arrives as it was said."""
+"""What sinks are told arrives as it was said."""
 
 import json
 

@@ -124,7 +124,7 @@ class Results:
         Raises
         ------
         OSError
-            If it can not be written.
+            If it cannot be written.
         """
         write_whole(
             os.path.join(self.run_dir, "config.json"),

@@ -18,6 +18,7 @@ from ...core.layout import Layout, Vector, unflatten
 from ...errors import BadValues, DataError, FlqError, Unavailable
 from ..records.artifacts import write_npz
 from ..runtime.evaluator import Evaluator
+from ..storage.resume import EXPORT
 
 logger = logging.getLogger(__name__)
 
@@ -143,7 +144,7 @@ class ModelFiles:
         """Have a Keras file made; what goes wrong is told in our words, since the evaluator's may name paths."""
         folder = ""
         try:
-            folder = tempfile.mkdtemp(prefix=".export-", dir=self._run_dir)
+            folder = tempfile.mkdtemp(prefix=EXPORT, dir=self._run_dir)
             path = os.path.join(folder, name)
             self._evaluator.export(path, model, EXPORT_S)
             with open(path, "rb") as stream:

@@ -40,7 +40,7 @@ from ..routes.starting import STARTING, Switch, starting_app
 from ..storage.resume import Past, begin_journal, check_may_resume, hold
 from ..storage.run_index import claimed, make_run_folder
 from ..storage.store import Store
-from .configured_sinks import watchers_of
+from .configured_sinks import sinks_of
 from .evaluator import Evaluator
 from .run import Run
 
@@ -75,7 +75,7 @@ def serve(args: argparse.Namespace, config: Config, project_dir: str, past: Opti
         run_id = os.path.basename(run_dir) if past is None else past.run_id
         known = _known_start(settings, past)
         meter = Meter()
-        sinks = watchers_of(config, os.environ, project_dir, results_dir)  # before there are other children
+        sinks = sinks_of(config, os.environ, project_dir, results_dir)  # before there are other children
         logger.info("start=starting_the_evaluator model=%s", settings["model"]["name"], extra=FOR_A_BAR)
         evaluator = Evaluator(settings, config.report.evaluation_backlog_mb * 10**6)
         closing.callback(evaluator.close)

@@ -10,13 +10,13 @@ from ...errors import ConfigError
 from ...launch import argv_of
 from ...sinks.notify.secrets import FILE, PROXY, URLS, read_secrets
 from ...sinks.trackers import check_installed
-from .sinks import Watcher, Watchers
+from .sinks import Sink, Sinks
 
 logger = logging.getLogger(__name__)
 
 
-def watchers_of(config: Config, environment: MutableMapping[str, str], project_dir: str, results_dir: str) -> Watchers:
-    """Return the watchers of a run.
+def sinks_of(config: Config, environment: MutableMapping[str, str], project_dir: str, results_dir: str) -> Sinks:
+    """Return the sinks of a run.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ def watchers_of(config: Config, environment: MutableMapping[str, str], project_d
     ConfigError
         If a tracker's package is not installed.
     """
-    watchers = []
+    sinks = []
     if config.report.figure_every:
         if importlib.util.find_spec("matplotlib") is None:
             logger.warning(
@@ -38,7 +38,7 @@ def watchers_of(config: Config, environment: MutableMapping[str, str], project_d
                 "report.figure_every to 0"
             )
         else:
-            watchers.append(Watcher("figures", argv_of("flq.sinks.figures")))
+            sinks.append(Sink("figures", argv_of("flq.sinks.figures")))
     secrets_file = os.path.join(project_dir, FILE)
     try:
         secrets = read_secrets(environment, secrets_file)
@@ -46,8 +46,8 @@ def watchers_of(config: Config, environment: MutableMapping[str, str], project_d
         logger.warning("there are no notifications: %s", error)
     else:
         if secrets.urls:
-            watchers.append(
-                Watcher(
+            sinks.append(
+                Sink(
                     "notifications",
                     argv_of("flq.sinks.notify"),
                     {URLS: "\n".join(secrets.urls), PROXY: secrets.proxy or ""},
@@ -58,7 +58,7 @@ def watchers_of(config: Config, environment: MutableMapping[str, str], project_d
     trackers = list(dict.fromkeys(config.report.trackers))
     check_installed(trackers)
     for name in trackers:
-        watchers.append(
-            Watcher("tracker " + name, argv_of("flq.sinks.trackers", name, os.path.join(results_dir, "trackers", name)))
+        sinks.append(
+            Sink("tracker " + name, argv_of("flq.sinks.trackers", name, os.path.join(results_dir, "trackers", name)))
         )
-    return Watchers(watchers)
+    return Sinks(sinks)

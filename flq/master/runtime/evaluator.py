@@ -1,6 +1,6 @@
 """The evaluator: a child process with TensorFlow, and the thread that talks to it.
 
-Evaluation never blocks a request or a round. If it can not keep up, the oldest waiting
+Evaluation never blocks a request or a round. If it cannot keep up, the oldest waiting
 rounds are left without test results; the newest is always evaluated. A child that ends is
 replaced, and the next one does the job over. Rounds that were missed are evaluated at the
 end, from the journal (run.py). Nothing that affects the model reads the results.
@@ -88,7 +88,7 @@ class Evaluator:
             dropped = [self._jobs.popleft() for _ in range(len(self._jobs) - n_kept)]
             self._changed.notify_all()
         for job in dropped:
-            job.done({"error": "the evaluator can not keep up", "unavailable": True})
+            job.done({"error": "the evaluator cannot keep up", "unavailable": True})
 
     def save_keras(self, path: str, model: Vector) -> None:
         """Write the model as a Keras file, after what is waiting; logs the outcome."""
@@ -109,9 +109,9 @@ class Evaluator:
         Raises
         ------
         DataError
-            With the child's sentence, if this model can not be written so.
+            With the child's sentence, if this model cannot be written so.
         Unavailable
-            If it is not done in time, or can not be done now; nothing waits for the child any more then.
+            If it is not done in time, or cannot be done now; nothing waits for the child any more then.
         """
         replies: List[Dict[str, Any]] = []
 
@@ -146,7 +146,7 @@ class Evaluator:
         Raises
         ------
         DataError
-            With the child's sentence, if the model can not be built, or its start values are not finite.
+            With the child's sentence, if the model cannot be built, or its start values are not finite.
         Unavailable
             If the child has ended, or takes longer.
         """

@@ -39,7 +39,7 @@ from .evaluator import Evaluator
 from .event_loop import Call, EventLoop
 from .saver import SAVE_EVALUATIONS_S, Saver
 from .sink_feed import SinkFeed
-from .sinks import Watchers
+from .sinks import Sinks
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ class Run:
         Where the results go.
     evaluator : Evaluator
     meter : Meter
-    sinks : Watchers, optional
+    sinks : Sinks, optional
         Who is told what happens.
     alive : callable(), optional
         Called by the event loop, every second and more often, also while it waits for the disk.
@@ -90,13 +90,13 @@ class Run:
         results: Results,
         evaluator: Evaluator,
         meter: Meter,
-        sinks: Optional[Watchers] = None,
+        sinks: Optional[Sinks] = None,
         alive: Callable[[], None] = lambda: None,
     ) -> None:
         self.machine, self.results = machine, results
         self.config_hash = config_hash(settings)
         self.ending, self.record, self.counts = Ending(), Record(), Counts(meter)
-        self.feed = SinkFeed(sinks or Watchers(), self._began)
+        self.feed = SinkFeed(sinks or Sinks(), self._began)
         self.published: Tuple[int, Vector] = (0, machine.model.state.model)
         self.model_files = ModelFiles(
             machine.options.run_id, machine.options.layout, lambda: self.published, evaluator, results.run_dir

@@ -6,7 +6,7 @@ from ...report.rows import RoundRow, WorkerRow
 from ...run_end import Stage
 from ...sinks.messages import Began, Ended, Happened, Round
 from ..live.news import BEGAN, ENDED, INTERRUPTED, WENT_ON, Item, News
-from .sinks import Watchers
+from .sinks import Sinks
 
 
 class SinkFeed:
@@ -14,7 +14,7 @@ class SinkFeed:
 
     Parameters
     ----------
-    sinks : Watchers
+    sinks : Sinks
     began : callable() -> Began
         What each sink is told first.
 
@@ -23,7 +23,7 @@ class SinkFeed:
     news : News
     """
 
-    def __init__(self, sinks: Watchers, began: Callable[[], Began]) -> None:
+    def __init__(self, sinks: Sinks, began: Callable[[], Began]) -> None:
         self.news = News()
         self._sinks, self._began = sinks, began
 

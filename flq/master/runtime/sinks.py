@@ -1,7 +1,7 @@
-"""The watchers of a run: child processes that are told what happens, and can not hold anything up.
+"""The sinks of a run: child processes that are told what happens, and cannot hold anything up.
 
-Telling one is putting a line into a queue. A thread of the watcher's own writes it to the child; a child that
-does not take its lines, or ends before its time, is done without, and begun anew after a while.
+Telling a sink puts a line into a queue; a thread of its own writes it to the child. A child that takes no lines, or
+ends too early, is replaced after a while, and told all that has happened.
 """
 
 import logging
@@ -23,7 +23,7 @@ from .child_process import begin
 
 logger = logging.getLogger(__name__)
 
-MOST_WAITING = 1000  # lines; a child that is so far behind is begun anew, with all that has been
+MOST_WAITING = 1000  # lines; a child that is so far behind is replaced, and told all that has happened
 STUCK_S = 120.0  # how long a child may take no line although there are some
 PAUSE_S = 300.0  # between the end of a child and the next that takes its place
 PIECE = 65536  # bytes that are written at a time
@@ -32,7 +32,7 @@ MOST_SAID = Rate(1.0, 200.0)  # lines of a child for the log, a second and at on
 LONGEST_SAID = 1000  # bytes of such a line; what is longer is several
 
 
-class Watcher:
+class Sink:
     """One child process.
 
     Parameters
@@ -61,7 +61,7 @@ class Watcher:
         self._child: Optional["subprocess.Popen[bytes]"] = None
         self._is_behind = self._is_closing = False
         self._make_began: Callable[[], Began] = lambda: Began("", {}, "", [])
-        self._thread = threading.Thread(target=self._run, name="watcher-" + name, daemon=True)
+        self._thread = threading.Thread(target=self._run, name="sink-" + name, daemon=True)
 
     def start(self, make_began: Callable[[], Began]) -> None:
         """Begin; ``make_began`` says what each child is told first."""
@@ -104,8 +104,8 @@ class Watcher:
             try:
                 self._watch()
             except OSError as error:
-                logger.warning("%s can not begin: %s", self.name, error.strerror or error)
-            except Exception:  # a bug, or a thread that can not be had: the next may do better
+                logger.warning("%s cannot begin: %s", self.name, error.strerror or error)
+            except Exception:  # a bug, or a thread that cannot be had: the next may do better
                 logger.exception("%s has failed", self.name)
             with self._changed:
                 is_closing = self._is_closing
@@ -189,26 +189,26 @@ class Watcher:
                 logger.info("%s: %s", self.name, printable(line.decode("utf-8", "replace").rstrip()))
 
 
-class Watchers:
-    """All watchers of a run; telling them never waits."""
+class Sinks:
+    """All sinks of a run; telling them never waits."""
 
-    def __init__(self, watchers: Sequence[Watcher] = ()) -> None:
-        self._watchers: List[Watcher] = list(watchers)
+    def __init__(self, sinks: Sequence[Sink] = ()) -> None:
+        self._sinks: List[Sink] = list(sinks)
         self._has_ended = False
 
     def start(self, make_began: Callable[[], Began]) -> None:
-        """Begin them all."""
-        for watcher in self._watchers:
-            watcher.start(make_began)
+        """Start them all."""
+        for sink in self._sinks:
+            sink.start(make_began)
 
     def tell(self, message: Message) -> None:
         """Tell them all; what is wrong with a message is logged."""
         self._has_ended = self._has_ended or isinstance(message, Ended)
-        for watcher in self._watchers:
+        for sink in self._sinks:
             try:
-                watcher.tell(message)
+                sink.tell(message)
             except Exception:  # a value that JSON does not have: a bug, but none of the run's business
-                logger.exception("%s is not told", watcher.name)
+                logger.exception("%s is not told", sink.name)
 
     @property
     def has_ended(self) -> bool:
@@ -218,7 +218,7 @@ class Watchers:
     def close(self, timeout_s: float) -> None:
         """Let them finish, all within that time."""
         until = time.monotonic() + timeout_s
-        for watcher in self._watchers:
-            watcher.begin_closing()
-        for watcher in self._watchers:
-            watcher.close(max(0.0, until - time.monotonic()))
+        for sink in self._sinks:
+            sink.begin_closing()
+        for sink in self._sinks:
+            sink.close(max(0.0, until - time.monotonic()))

@@ -145,7 +145,7 @@ class Journal:
         Raises
         ------
         sqlite3.Error
-            If it can not be written.
+            If it cannot be written.
         """
         extent, about = self.extent, batch.about
         with _Transaction(self._database):
@@ -193,7 +193,7 @@ class Journal:
         Raises
         ------
         sqlite3.Error
-            If it can not be written.
+            If it cannot be written.
         """
         self._change(self.extent._replace(is_open=True))
         self.checkpoint()
@@ -340,7 +340,7 @@ def create(run_dir: str, about: Dict[str, Any]) -> Journal:
     Raises
     ------
     OSError, sqlite3.Error
-        If it can not be written.
+        If it cannot be written.
     """
     path = os.path.join(run_dir, NAME)
     journal = Journal(path, _open_to_write(path))

@@ -3,12 +3,11 @@
 A run is its folder, results/<run>/; one master at a time holds it.
 """
 
+import glob
 import logging
 import os
 import platform
-import shutil
 import sqlite3
-from contextlib import suppress
 from typing import IO, Any, Dict, List, NamedTuple
 
 import numpy as np
@@ -17,6 +16,7 @@ from ...config_hash import affecting, config_hash
 from ...core.layout import Layout, layout_from_json
 from ...durable import folder_of, make_folder
 from ...errors import ConfigError, Conflict, FlqError, Unavailable
+from ...leftovers import remove_leftovers
 from ...locks import lock
 from ...report.recorded import is_journalled
 from ...run_end import KEY, RunEnd, end_of
@@ -25,6 +25,8 @@ from .run_index import ON_A_DISK, alone, newest_unfinished, next_number, refuse_
 
 logger = logging.getLogger(__name__)
 
+PARTS = "*.part", "*.partial.*"  # of flq.durable, and of Keras, which wants its own ending
+EXPORT = ".export-"  # begins the name of a folder with a Keras file that somebody has asked for
 Settings = Dict[str, Dict[str, Any]]
 
 
@@ -49,7 +51,7 @@ def hold(run_dir: str) -> IO[str]:
     ConfigError
         If its file system has no locks.
     OSError
-        If the folder can not be written.
+        If the folder cannot be written.
     """
     stream = open(os.path.join(run_dir, "lock"), "a", encoding="ascii")
     try:
@@ -67,7 +69,7 @@ def begin_journal(run_dir: str, run_id: str, settings: Settings, layout: Layout)
     Raises
     ------
     OSError, Unavailable
-        If it can not be written.
+        If it cannot be written.
     """
     make_folder(run_dir)
     results_dir = folder_of(run_dir)
@@ -87,7 +89,7 @@ def begin_journal(run_dir: str, run_id: str, settings: Settings, layout: Layout)
             )
     except sqlite3.Error as error:
         raise Unavailable(
-            "the journal in %s can not be written: %s" % (run_dir, error),
+            "the journal in %s cannot be written: %s" % (run_dir, error),
             "make room there, or choose another report.results_dir",
         ) from None
 
@@ -125,14 +127,10 @@ def resume_run(name: str, results_dir: str) -> Past:
 
 def _remove_leftovers(run_dir: str) -> None:
     """Remove unfinished files that a killed master has left in the folder of a run."""
-    for folder, folders, names in os.walk(run_dir):
-        for name in folders:
-            if name.startswith(".export-"):  # a model for somebody
-                shutil.rmtree(os.path.join(folder, name), ignore_errors=True)
-        for name in names:
-            if name.endswith(".part") or ".partial." in name:
-                with suppress(OSError):
-                    os.unlink(os.path.join(folder, name))
+    folder = glob.escape(run_dir)
+    for pattern in PARTS:
+        remove_leftovers(os.path.join(folder, "**", pattern))
+    remove_leftovers(os.path.join(folder, EXPORT + "*"), are_folders=True)
 
 
 def check_may_resume(past: Past, settings: Settings) -> None:
@@ -176,7 +174,7 @@ def check_newest_may_resume(results_dir: str, settings: Settings) -> None:
 def _refuse_another(run_id: str, about: Dict[str, Any], settings: Settings) -> None:
     if config_hash(settings) != about["config_hash"]:
         raise ConfigError(
-            "run %s can not go on with another configuration: %s"
+            "run %s cannot go on with another configuration: %s"
             % (run_id, "; ".join(differences(about["settings"], settings))),
             "leave --config and --set out to take the run's own, or end it (POST /stop) and begin a new one",
         )

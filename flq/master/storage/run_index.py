@@ -15,7 +15,7 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Optional
 from ...durable import make_folder
 from ...errors import ConfigError, FlqError, Unavailable
 from ...locks import lock
-from ...report.recorded import is_journalled, read_about
+from ...report.recorded import about_of, is_journalled
 from ...run_end import RunEnd, end_of
 from .journal import finished_by
 from .snapshots import Snapshots
@@ -244,7 +244,7 @@ def _see(run_dir: str) -> Seen:
     FlqError
         If its journal cannot be read.
     """
-    about = read_about(run_dir)
+    about = about_of(run_dir)
     missing = [key for key in ("run_id", "format") if key not in about]
     if missing or not isinstance(about.get("number", 0), int):
         raise FlqError("the journal in %s does not say its %s" % (run_dir, ", ".join(missing) or "number"))

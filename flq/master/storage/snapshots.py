@@ -71,7 +71,7 @@ class Snapshots:
         Raises
         ------
         OSError
-            If it can not be written.
+            If it cannot be written.
         """
         self._check_folder()  # if it was renamed, a new folder would keep it from being moved back
         make_folder(self._folder)
@@ -107,13 +107,13 @@ class Snapshots:
                 found = load_state(self._path(seq))
                 accept(*found)
             except (Corrupted, OSError) as error:
-                logger.warning("the snapshot of entry %d can not be read, the one before is taken: %s", seq, error)
+                logger.warning("the snapshot of entry %d cannot be read, the one before is taken: %s", seq, error)
                 damaged.append(seq)
                 continue
             self._remove(damaged)  # they would count among those that are kept
             self._kept = [Kept(seq, found[0]["oldest_delta"])]
             return found
-        raise FlqError("no snapshot in %s can be read: the run can not go on" % self._folder, "begin a new run")
+        raise FlqError("no snapshot in %s can be read: the run cannot go on" % self._folder, "begin a new run")
 
     def oldest_whole(
         self, accept: Callable[[Dict[str, Any], Dict[str, Vector]], None]

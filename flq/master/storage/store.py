@@ -85,9 +85,11 @@ class Store:
         Raises
         ------
         OSError
-            If it can not be written.
+            If it cannot be written.
         """
-        self.snapshots.write(self._seq, *self._capture(machine, _prints_of(machine.model.state)))
+        self.snapshots.write(
+            self._seq, *self._capture(machine, _prints_of(machine.model.state, machine.model.shared_crc))
+        )
         self._next_snapshot = self._every
 
     def replay(
@@ -118,7 +120,7 @@ class Store:
         for effect in _replay(machine, self._journal, meta["seq"], encoded):
             if isinstance(effect, events.RoundClosed):
                 n_closed = effect.report.round_index
-                self._compare(n_closed, _prints_of(effect), rounds.get(n_closed))
+                self._compare(n_closed, _prints_of(effect, effect.shared_crc), rounds.get(n_closed))
                 closed(effect)
             elif isinstance(effect, events.RunEnded):
                 reason = effect.reason
@@ -163,8 +165,9 @@ class Store:
             yield _n_closed(meta), machine.model.state
             for effect in _replay(machine, journal, meta["seq"], encoded):
                 if isinstance(effect, events.RoundClosed):
-                    self._compare(effect.report.round_index, _prints_of(effect), rounds.get(effect.report.round_index))
-                    yield effect.report.round_index, effect
+                    round_index = effect.report.round_index
+                    self._compare(round_index, _prints_of(effect, effect.shared_crc), rounds.get(round_index))
+                    yield round_index, effect
 
     def _leap(self, meta: Dict[str, Any], n_closed: int) -> None:
         """Go on after a snapshot that is newer than the journal: it holds all that led to it.
@@ -217,7 +220,7 @@ class Store:
             elif isinstance(effect, events.Encoded):
                 self._deltas.append((effect.version, effect.round_index, effect.payload))
             elif isinstance(effect, events.RoundClosed):
-                closed, prints = effect.report.round_index, _prints_of(effect)
+                closed, prints = effect.report.round_index, _prints_of(effect, effect.shared_crc)
                 self._prints[closed] = prints
         if closed >= self._next_snapshot and closed and is_between_rounds(machine) and not self.snapshots.is_writing:
             self._captured = (self._seq, *self._capture(machine, prints))
@@ -314,7 +317,7 @@ class Store:
             except sqlite3.OperationalError as error:
                 if any(text in str(error) for text in LASTING_ERRORS):
                     raise
-                self.problem = "the journal can not be written: %s" % error
+                self.problem = "the journal cannot be written: %s" % error
                 reminder.say(
                     "%s; the run waits until it can: make room, or end the program that holds %s"
                     % (self.problem, self._journal.path)
@@ -372,11 +375,10 @@ def _replay(
         yield from effects
 
 
-def _prints_of(found: Any) -> List[int]:
-    """Return the fingerprints of x, w and, if there is one, the average of x."""
-    model = fingerprint(found.model)
-    shared = model if found.shared is found.model else fingerprint(found.shared)
-    return [model, shared] + ([] if found.mean is None else [fingerprint(found.mean)])
+def _prints_of(models: Any, shared_crc: int) -> List[int]:
+    """Return the fingerprints of x, w (known from its frames) and, if there is one, the average of x."""
+    model = shared_crc if models.shared is models.model else fingerprint(models.model)
+    return [model, shared_crc] + ([] if models.mean is None else [fingerprint(models.mean)])
 
 
 def _n_closed(meta: Dict[str, Any]) -> int:

@@ -1,4 +1,4 @@
-"""The process that sends messages: ``python -m flq.sinks.notify``, a watcher of the master's.
+"""The process that sends messages: ``python -m flq.sinks.notify``, a sink of the master's.
 
 python -m flq.sinks.notify --test     sends one message now, and says of each service whether it took it
 """

@@ -1,4 +1,4 @@
-"""The process of one tracker: ``python -m flq.sinks.trackers NAME FOLDER``, a watcher of the master's."""
+"""The process of one tracker: ``python -m flq.sinks.trackers NAME FOLDER``, a sink of the master's."""
 
 import sys
 from typing import Dict, Iterable, List, Optional

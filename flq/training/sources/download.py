@@ -15,6 +15,7 @@ from typing import Iterator, List, NamedTuple, Sequence
 
 from ...console import FOR_A_BAR
 from ...errors import DataError
+from ...leftovers import remove_leftovers
 from ...locks import lock
 
 logger = logging.getLogger(__name__)
@@ -62,8 +63,7 @@ def download_missing(files: Sequence[File], mirrors: Sequence[str], folder: str)
         os.makedirs(folder, exist_ok=True)
         with open(os.path.join(folder, ".lock"), "a") as stream:
             lock(stream, "XDG_CACHE_HOME names another place for FLQ's cache, on a local disk", waits=True)
-            for leftover in glob.glob(os.path.join(glob.escape(folder), ".*.partial")):  # of a killed process
-                os.remove(leftover)
+            remove_leftovers(os.path.join(glob.escape(folder), ".*.partial"))
             for file in files:
                 if not os.path.exists(os.path.join(folder, file.name)):
                     _download(file, mirrors, folder)
