@@ -122,7 +122,7 @@ def _parse_override(override: str) -> Dict[str, Any]:
     return {section: {key: value}} if dot else {key: value}
 
 
-def _sort_in(content: Dict[str, Any], prefix: str, problems: List[ConfigError]) -> Givens:
+def _sort_in(content: Mapping[str, Any], prefix: str, problems: List[ConfigError]) -> Givens:
     """Put each value of one object under its section and key; add what has no place to ``problems``."""
     given: Givens = {}
     for section, key, value, path in _entries(content, prefix, problems):
@@ -144,7 +144,7 @@ def _sort_in(content: Dict[str, Any], prefix: str, problems: List[ConfigError]) 
 
 
 def _entries(
-    content: Dict[str, Any], prefix: str, problems: List[ConfigError]
+    content: Mapping[str, Any], prefix: str, problems: List[ConfigError]
 ) -> Iterator[Tuple[Optional[str], str, Any, str]]:
     """Yield (section or None, key, value, path) of each value, whichever form it was written in."""
     for name, value in content.items():

@@ -335,7 +335,7 @@ def _frames_of(stream: BinaryIO, head: _Head) -> _Frames:
 
 def _powers(n_steps: int) -> np.ndarray:
     """Return the powers 0 .. n_steps of the matrix of a step, (s, t) -> (s + t, s + 2 t), modulo 2**32."""
-    powers = [(1, 0, 0, 1)]
+    powers = [(1, 0, 0, 1)]  # type: List[Tuple[int, ...]]
     for _ in range(n_steps):
         a, b, c, d = powers[-1]
         powers.append(tuple(value & 0xFFFFFFFF for value in (a + c, b + d, a + 2 * c, b + 2 * d)))

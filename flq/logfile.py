@@ -3,13 +3,14 @@
 A file that cannot be written, say on a full disk, stops nothing: one line says so, and the terminal has all lines.
 """
 
+import io
 import logging
 import os
 import re
 import sys
 from contextlib import suppress
 from logging.handlers import RotatingFileHandler
-from typing import Optional, TextIO
+from typing import Optional
 
 from .console.screen import Drawer, drawer_of
 from .output import SteadyFile, text_of
@@ -64,7 +65,7 @@ class LogFile(RotatingFileHandler):
         else:  # a bug
             super().handleError(record)
 
-    def _open(self) -> TextIO:
+    def _open(self) -> io.TextIOWrapper:
         return text_of(SteadyFile(self.baseFilename, self._tell), self.encoding)
 
     def _tell(self, error: OSError) -> None:

@@ -6,7 +6,7 @@ Source: the manual pages sd_notify(3) and sd_watchdog_enabled(3) of systemd.
 import os
 import socket
 import time
-from typing import Callable, Mapping
+from typing import Callable, Mapping, Optional
 
 BUSY_SHARE = 0.02  # of one core: a program that computes takes more, one that hangs takes less
 
@@ -39,7 +39,7 @@ class Watchdog:
         is_meant = environment.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
         said = environment.get("WATCHDOG_USEC", "")
         is_watched = bool(self._address) and is_meant and said.isdecimal() and int(said) > 0
-        self.period_s = int(said) / 3e6 if is_watched else None  # type: Optional[float]
+        self.period_s: Optional[float] = int(said) / 3e6 if is_watched else None
 
     def ready(self) -> None:
         """Say that the program does its work from now on."""

@@ -12,7 +12,7 @@ own line of such a file, or a file that holds nothing but its token.
 import os
 import re
 import secrets
-from typing import Callable, Dict, List, Mapping, Optional
+from typing import Callable, Dict, List, Mapping, Optional, Set
 
 from .durable import make_folder, write_whole
 from .errors import ConfigError
@@ -72,7 +72,7 @@ def read_tokens(path: str) -> Dict[str, str]:
         If it can not be read.
     """
     tokens = {}  # type: Dict[str, str]
-    seen = set()  # type: Set[str]
+    seen: Set[str] = set()
     for number, line in enumerate(_lines(path), 1):
         words = line.split()
         if not words or line.startswith("#"):

@@ -9,7 +9,7 @@ import select
 import threading
 import time
 from collections import deque
-from typing import IO, Any, List, Mapping, Optional, Union
+from typing import Any, List, Mapping, Optional, TextIO, Union
 
 from .progress import Progress
 
@@ -47,7 +47,7 @@ class Terminal:
                 self._is_gone = True
 
 
-def terminal_of(stream: IO[str], environ: Mapping[str, str]) -> Optional[Terminal]:
+def terminal_of(stream: TextIO, environ: Mapping[str, str]) -> Optional[Terminal]:
     """Return the terminal behind a stream, None where plain lines are in place.
 
     No colours are used, so NO_COLOR has nothing to turn off.
@@ -150,7 +150,7 @@ def printable(text: str) -> str:
     )
 
 
-def drawer_of(stream: IO[str], environ: Mapping[str, str]) -> Optional[Drawer]:
+def drawer_of(stream: TextIO, environ: Mapping[str, str]) -> Optional[Drawer]:
     """Return what draws on the terminal behind a stream, None where plain lines are in place."""
     terminal = terminal_of(stream, environ)
     return None if terminal is None else Drawer(terminal)

@@ -5,7 +5,7 @@ from concurrent.futures import Future
 from typing import Any, Dict, List, Optional
 
 from ..errors import ConfigError
-from .cluster import Cluster
+from .cluster import Cluster, WorkerEntry
 from .environment import given_environment
 from .facts import fitting, manager_of, require_fit
 from .fleet import Fleet
@@ -198,10 +198,11 @@ def manifest(fleet: Fleet, cluster: Cluster) -> None:
     def work(connection: Connection, host: Host) -> List[Dict[str, Any]]:
         home, found = look(connection, host, fleet.is_dry).home, []
         for program in host.programs:
-            if program.worker_id is not None:
-                words = ["--manifest", "--json", "--worker_id", str(program.worker_id), "--dataset", *names.values()]
-                if program.entry.data_dir is not None:
-                    words += ["--data_dir", absolute(program.entry.data_dir, home)]
+            if isinstance(program.entry, WorkerEntry):
+                entry = program.entry
+                words = ["--manifest", "--json", "--worker_id", str(entry.worker_id), "--dataset", *names.values()]
+                if entry.data_dir is not None:
+                    words += ["--data_dir", absolute(entry.data_dir, home)]
                 answer = connection.run("worker", host.access.project_dir, *words, timeout_s=MANIFEST_S)
                 found.append({} if fleet.is_dry else answer.values())
         return found

@@ -6,7 +6,7 @@ import os
 from typing import Dict, Mapping
 
 from ..tokens import worker_name
-from .cluster import Cluster
+from .cluster import Cluster, MasterEntry
 from .hosts import Host, Program
 from .ssh import Connection, DeployError
 from .units import key_of, own_settings, settings_of
@@ -26,7 +26,7 @@ def settings_files(program: Program, host: Host, cluster: Cluster, tokens: Mappi
 
     A worker gets its own token only; no other host's is among them.
     """
-    if program.worker_id is None:
+    if isinstance(program.entry, MasterEntry):
         named = {
             "flq_config.json": host.master.config,
             "master.pem": host.master.tls_cert,
@@ -34,10 +34,10 @@ def settings_files(program: Program, host: Host, cluster: Cluster, tokens: Mappi
             "ca.pem": cluster.ca,
         }
         return {"settings/" + name: _read(path) for name, path in named.items() if path is not None}
-    name = worker_name(program.worker_id)
+    name = worker_name(program.entry.worker_id)
     if name not in tokens:
         raise DeployError(
-            "the master has no token for worker %d: its system.total_workers is too small" % program.worker_id
+            "the master has no token for worker %d: its system.total_workers is too small" % program.entry.worker_id
         )
     files = {"settings/%s.token" % program.log_name: (tokens[name] + "\n").encode("ascii")}
     if cluster.ca is not None:

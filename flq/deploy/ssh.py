@@ -15,7 +15,7 @@ import threading
 import time
 import zlib
 from contextlib import suppress
-from typing import Any, BinaryIO, Callable, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import IO, Any, BinaryIO, Callable, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 from ..addresses import split_port
 from ..errors import FlqError
@@ -37,7 +37,7 @@ RECEIVES = {
     "pack": "names of files",
 }  # what follows the script, for a dry run
 
-Payload = Union[bytes, Callable[[BinaryIO], None]]
+Payload = Union[bytes, Callable[[IO[bytes]], None]]
 
 
 class DeployError(FlqError):
@@ -207,7 +207,7 @@ class Connection:
             raise DeployError(_reason(texts[1]) or "%s ended with status %d" % (_step_of(command), code))
         if script:
             self._require_whole(command, cuts if output is None else cuts[1:], output)
-        return Result(*texts, began, ended)
+        return Result(texts[0], texts[1], began, ended)
 
     def _require_whole(self, command: List[str], cuts: Sequence[Optional[Cut]], output: Optional[BinaryIO]) -> None:
         """Refuse an answer that is not all there although nothing has failed."""
@@ -240,7 +240,7 @@ class Connection:
         if self._ending.is_set():  # since _execute looked
             _end(process)
         late = threading.Event()
-        timer = threading.Timer(timeout_s, lambda: (late.set(), _end(process)))
+        timer = threading.Timer(timeout_s, _end_late, (process, late))
         timer.daemon = True
         timer.start()
         try:
@@ -343,6 +343,11 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
     """End a command and what it has started."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGTERM)
+
+
+def _end_late(process: "subprocess.Popen[bytes]", late: threading.Event) -> None:
+    late.set()
+    _end(process)
 
 
 def _read(stream: BinaryIO) -> bytes:

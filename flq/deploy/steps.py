@@ -3,7 +3,7 @@
 import os
 import tarfile
 from concurrent.futures import Future
-from typing import BinaryIO, Callable, Dict, List, NamedTuple, Optional, Tuple
+from typing import IO, Callable, Dict, List, NamedTuple, Optional, Tuple
 
 from .cluster import Cluster
 from .environment import environment_of, given_environment
@@ -152,7 +152,7 @@ def _send_wheels(connection: Connection, host: Host, wheelhouse: str) -> None:
     files = sorted(entry.name for entry in os.scandir(wheelhouse) if entry.is_file())
     missing = [name for name in files if there.get(name) != os.path.getsize(os.path.join(wheelhouse, name))]
 
-    def write(stream: BinaryIO) -> None:
+    def write(stream: IO[bytes]) -> None:
         with tarfile.open(fileobj=stream, mode="w|", format=tarfile.PAX_FORMAT) as archive:
             for name in missing:
                 archive.add(os.path.join(wheelhouse, name), arcname=name)

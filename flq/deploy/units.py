@@ -64,7 +64,7 @@ def arguments_of(program: Program, cluster: Cluster, facts: Facts) -> List[str]:
 def settings_flags(program: Program, cluster: Cluster, project: str) -> List[str]:
     """Return the flags that tell the master its settings."""
     flags = [word for setting in settings_of(cluster) for word in ("--set", setting)]
-    own = program.entry.config is not None
+    own = isinstance(program.entry, MasterEntry) and program.entry.config is not None
     return (["--config", project + "/settings/flq_config.json"] if own else []) + flags
 
 

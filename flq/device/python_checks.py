@@ -38,9 +38,8 @@ class Interpreter(NamedTuple):
 
 def this_interpreter(environment: Mapping[str, str]) -> Interpreter:
     """Return what runs this program."""
-    return Interpreter(
-        tuple(sys.version_info[:3]), platform.machine(), installed_numpy(), environment.get(OPENBLAS, "")
-    )
+    version = (sys.version_info[0], sys.version_info[1], sys.version_info[2])
+    return Interpreter(version, platform.machine(), installed_numpy(), environment.get(OPENBLAS, ""))
 
 
 def installed_numpy() -> Optional[str]:

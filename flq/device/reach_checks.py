@@ -32,7 +32,7 @@ def reach_lines(host: str, port: int, cafile: Optional[str]) -> Tuple[List[Line]
                 "use the master's IP address for --master_ip",
             )
         ], False
-    lines = [Line(OK, "address", ", ".join(addresses))]
+    lines = [Line(OK, "address", ", ".join(map(str, addresses)))]
     where = "%s port %d" % (host, port)
     try:
         connection = socket.create_connection((host, port), CONNECT_S)
@@ -67,7 +67,7 @@ def _certificate_line(connection: socket.socket, host: str, cafile: str) -> Line
     try:
         context = ssl.create_default_context(cafile=cafile)
         with context.wrap_socket(connection, server_hostname=host.partition("%")[0]) as encrypted:
-            ends = ssl.cert_time_to_seconds(encrypted.getpeercert()["notAfter"])
+            ends = ssl.cert_time_to_seconds(str(encrypted.getpeercert()["notAfter"]))
     except (OSError, ssl.CertificateError) as error:  # which is no OSError in Python 3.6
         return Line(FAIL, "certificate", _reason_of(error), _fix_of(_reason_of(error)))
     text = "trusted by %s, until %s" % (cafile, time.strftime("%Y-%m-%d", time.gmtime(ends)))

@@ -71,7 +71,7 @@ def _checked(value: Any, field: Field, name: str) -> Any:
     if field.kind == "flag":
         fits, words = isinstance(value, bool), "true or false"
     elif field.kind == "life":
-        fits, words = isinstance(value, str) and re.match(r"[0-9a-f]{8}\Z", value), "8 hexadecimal digits"
+        fits, words = isinstance(value, str) and bool(re.match(r"[0-9a-f]{8}\Z", value)), "8 hexadecimal digits"
     elif field.kind == "text":
         fits = isinstance(value, str) and len(value) <= LONGEST_TEXT and value.isprintable()
         words = "a printable text of at most %d characters" % LONGEST_TEXT

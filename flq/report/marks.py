@@ -5,12 +5,12 @@ Example
     mark_workers(workbook, sheet, {"worker_id": 0, "state": 2, "lost": 8}, 64)
 """
 
-from typing import Any, Mapping
+from typing import Any, Dict, Mapping
 
-LATE = {"bg_color": "#FFEB9C", "font_color": "#7F6000", "bold": True}
-LOST = {"bg_color": "#FFC7CE", "font_color": "#9C0006", "bold": True}
-LOST_WORKER = {"bg_color": "#FFC7CE", "font_color": "#9C0006"}
-NEVER_JOINED = {"font_color": "#7F7F7F", "italic": True}
+LATE: Dict[str, object] = {"bg_color": "#FFEB9C", "font_color": "#7F6000", "bold": True}
+LOST: Dict[str, object] = {"bg_color": "#FFC7CE", "font_color": "#9C0006", "bold": True}
+LOST_WORKER: Dict[str, object] = {"bg_color": "#FFC7CE", "font_color": "#9C0006"}
+NEVER_JOINED: Dict[str, object] = {"font_color": "#7F7F7F", "italic": True}
 
 
 def mark_rounds(workbook: Any, sheet: Any, columns: Mapping[str, int], n_rounds: int) -> None:

@@ -5,7 +5,7 @@ Example
     figure = overlay(runs, ["fedavg", "bbit"], "wire", [curve.wire_bytes for curve in curves])
 """
 
-from typing import Any, Callable, List, NamedTuple, Optional, Sequence
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
 
 from ..drawing.style import COLUMN, PAGE, legend_above, new_figure, styled
 from .axes import Axis, known, loss_axis, round_axis, share_axis, spread_amount_axis
@@ -50,7 +50,7 @@ def overlay(runs: Sequence[Run], labels: Sequence[str], measure: str, spent: Seq
     if not panels:
         return None
     figure, axes = new_figure(WIDTHS[len(panels)], n_panels=len(panels))
-    handles = {}
+    handles: Dict[int, Any] = {}
     for panel, own in zip(panels, [axes] if len(panels) == 1 else axes):
         drawn = draw_lines(own, panel.curves, panel.x_axis(panel.curves), panel.y_axis)
         handles.update(zip([curve.style for curve in panel.curves], drawn))

@@ -14,7 +14,7 @@ import json
 import os
 import sqlite3
 from contextlib import closing, contextmanager
-from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from ..errors import FlqError
 from ..journal_file import NAME as JOURNAL
@@ -87,7 +87,7 @@ def row_of(
         energy_so_far_j=energy_j,
         **{status: statuses.count(status) for status in STATUSES},
         **{field: report[field] for field in COPIED},
-        **known,
+        **known,  # type: ignore[arg-type]
     )
 
 
@@ -136,7 +136,7 @@ def _rounds(database: sqlite3.Connection, path: str, extent: Optional[Extent]) -
     """Return the test results by round, and the values of each round; rows of an older journal have no digest."""
     if extent is None:
         tested = {index: json.loads(value) for index, value in database.execute("SELECT round, results FROM tested")}
-        reports = database.execute("SELECT report FROM rounds ORDER BY round")
+        reports: Iterable[Any] = database.execute("SELECT report FROM rounds ORDER BY round")
     else:
         tested = dict(read_tested(database, path, extent.n_tested))
         reports = (

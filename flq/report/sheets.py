@@ -183,7 +183,7 @@ def cell_value(value: Any) -> Any:
     if isinstance(value, Formula):  # one whose value Excel can not hold exactly is no formula
         content = cell_value(value.value)
         return content if content is None or isinstance(content, str) else value
-    if isinstance(value, numbers.Integral) and abs(value) < EXACT_IN_EXCEL:
+    if isinstance(value, numbers.Integral) and abs(int(value)) < EXACT_IN_EXCEL:
         return int(value)
     if isinstance(value, numbers.Real) and not isinstance(value, numbers.Integral):
         return float(value) if math.isfinite(value) else None

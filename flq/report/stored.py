@@ -280,7 +280,8 @@ class _Table:
             raise FlqError("%s has more than %d rows" % (self._where, MOST_ROWS))
         while rows and not any(value is not None for value in rows[-1]):
             rows.pop()
-        self._titles, self._rows = (rows[0], rows[1:]) if rows else ((), [])
+        self._titles: Sequence[Any] = rows[0] if rows else ()
+        self._rows = rows[1:]
 
     def numbers(self, title: str) -> List[Optional[float]]:
         """Return a column.

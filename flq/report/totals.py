@@ -12,7 +12,7 @@ Example
 import math
 import numbers
 from itertools import accumulate
-from typing import Any, List, Mapping, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Sequence, Tuple
 
 from .rows import SUMMED, TOTALS, RoundRow, Sum, WorkerRow
 from .sheets import Formula, cell_value
@@ -45,7 +45,7 @@ def running_totals(rounds: Sequence[RoundRow], columns: Columns) -> List[Tuple[F
 
 def foot_of(workers: Sequence[WorkerRow], columns: Columns) -> List[Any]:
     """Return the last line of the sheet Workers: sums of what can be added up; None elsewhere."""
-    cells = {
+    cells: Dict[str, Any] = {
         field: Formula("=SUM(%s2:%s%d)" % (_name(column), _name(column), 1 + len(workers)), _sum(workers, field))
         for field, column in columns.items()
         if field in SUMMED

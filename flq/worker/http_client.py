@@ -108,7 +108,7 @@ class MasterClient:
                 return self._register(action)
             if isinstance(action, events.CallPoll):
                 return self._poll(action)
-            return self._answer(action)
+            return self._answer(action)  # type: ignore[arg-type]
         except (requests.RequestException, HTTPError) as error:
             cause = cause_of(error)
             if self._proxy and isinstance(
@@ -337,7 +337,7 @@ def _is_registration(body: Any) -> bool:
     if not isinstance(body, dict):
         return False
     keys = REGISTRATION if body.get("wire") == VERSION else OF_ANY_VERSION
-    return all(isinstance(body.get(key), REGISTRATION[key]) for key in keys)
+    return all(isinstance(body.get(key), REGISTRATION[key]) for key in keys)  # type: ignore[arg-type]
 
 
 def _json_of(body: Union[bytes, bytearray]) -> Any:

@@ -27,7 +27,7 @@ Body = Union[bytearray, mmap.mmap]
 def json_object(text: Body) -> Dict[str, Any]:
     """Parse the body of a request that is a JSON object."""
     try:
-        body = json.loads(text) if len(text) <= MAX_JSON_BYTES and _depth(text) <= MAX_JSON_DEPTH else None
+        body = json.loads(text) if len(text) <= MAX_JSON_BYTES and _depth(text) <= MAX_JSON_DEPTH else None  # type: ignore[arg-type]
     except ValueError:
         body = None
     if not isinstance(body, dict):
@@ -92,7 +92,7 @@ def check_crc(body: Body) -> None:
         If the sender says something, and it is something else.
     """
     said = request.headers.get(CRC_HEADER)
-    if said is not None and said != text_crc(request.query_string, b"" if request.path in TAKE_FRAMES else body):
+    if said is not None and said != text_crc(request.query_string, b"" if request.path in TAKE_FRAMES else body):  # type: ignore[arg-type]
         raise WireError(
             "the request is corrupted: its CRC32 does not match",
             "send it again; if that always fails, a proxy on the way changes requests",

@@ -10,6 +10,7 @@ import json
 import socket
 import time
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from cheroot.server import HeaderReader, HTTPConnection, HTTPRequest, KnownLengthRFile
 from cheroot.wsgi import Gateway_10
@@ -28,7 +29,13 @@ TLS_HANDSHAKE = b"\x16"  # how a connection with encryption begins, and no reque
 HINTS = {"408": "send the whole request sooner", "400": "send HTTP/1.1, as curl does"}
 
 
-class Metered:
+if TYPE_CHECKING:
+    Mixin = socket.socket
+else:
+    Mixin = object
+
+
+class Metered(Mixin):
     """What a socket does here: it counts, and it receives and sends until ``deadline`` (monotonic)."""
 
     peer: Peer

@@ -8,7 +8,7 @@ import math
 import threading
 import time
 from collections import OrderedDict
-from typing import Callable, Dict, Hashable
+from typing import Callable, Dict, Hashable, Union
 
 from ...errors import TooManyRequests, Unavailable
 from .server import STREAM_THREADS
@@ -103,14 +103,19 @@ class StreamPlaces:
             except TooManyRequests:
                 self._all.release()
             else:
-                return lambda: (leave(), self._all.release())
+
+                def leave_both() -> None:
+                    leave()
+                    self._all.release()
+
+                return leave_both
         raise Unavailable("too many streams of events are open", "read GET /feed now and then instead")
 
 
 class All:
     """Several semaphores of which one place each is taken, or none."""
 
-    def __init__(self, *semaphores: threading.BoundedSemaphore) -> None:
+    def __init__(self, *semaphores: "Union[threading.Semaphore, All]") -> None:
         self._semaphores = semaphores
 
     def acquire(self, blocking: bool = False) -> bool:

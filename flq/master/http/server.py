@@ -40,7 +40,7 @@ class ReadableFirst(wsgi.Server):
     def prepare(self) -> None:
         """Bind and listen."""
         super().prepare()
-        self._connections.close()
+        self._connections.close()  # type: ignore[has-type]
         self.socket.setblocking(False)
         self._connections = Reception(self.socket, self.max_connections, self.timeout, self._receive, self.process_conn)
 
@@ -133,8 +133,8 @@ class Server:
             app,
             server_name="flq",
             numthreads=n_threads(total_workers) + STREAM_THREADS + FILE_THREADS,
-            timeout=SILENCE_S,
-            shutdown_timeout=SHUTDOWN_S,
+            timeout=SILENCE_S,  # type: ignore[arg-type]
+            shutdown_timeout=SHUTDOWN_S,  # type: ignore[arg-type]
             request_queue_size=QUEUE,
         )
         self._server.ConnectionClass = connection.metered_connection(meter)

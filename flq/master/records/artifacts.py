@@ -248,7 +248,7 @@ def config_text(settings: Dict[str, Dict[str, Any]]) -> str:
 
 def write_npz(stream: BinaryIO, model: Vector, layout: Layout) -> None:
     """Write the model's tensors under their names; loads with ``numpy.load``."""
-    np.savez(stream, **{tensor.name: array for tensor, array in zip(layout.tensors, unflatten(model, layout))})
+    np.savez(stream, **{tensor.name: array for tensor, array in zip(layout.tensors, unflatten(model, layout))})  # type: ignore[arg-type]
 
 
 def save_npz(path: str, model: Vector, layout: Layout) -> None:

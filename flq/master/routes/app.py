@@ -116,12 +116,10 @@ def create_app(run: Run, gate: Gate, broadcast: Broadcast) -> Flask:
         if FRAMES not in request.headers.get("Accept", ""):
             return model_for_people(run.model_files, patience)
         worker_id = worker_of_query()
-        poll = [integer(request.args, name) for name in ("epoch", "have", "answered")]
+        epoch, have, answered = (integer(request.args, name) for name in ("epoch", "have", "answered"))
         partial, session = partial_reply(), session_of_request()
         with one_of(patience) as has_thread:
-            body = run.ask(
-                lambda ticket: Poll(ticket, worker_id, *poll, may_wait=has_thread, partial=partial, session=session)
-            )
+            body = run.ask(lambda ticket: Poll(ticket, worker_id, epoch, have, answered, has_thread, partial, session))
         if body is None:
             return terse(Response(status=204, headers={} if has_thread else {"Retry-After": str(RETRY_AFTER_S)}))
         return plan_frames(body, partial)

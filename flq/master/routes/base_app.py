@@ -35,7 +35,7 @@ def base_app(gate: Gate, body_limit: int, reading: Semaphore, before_body: Calla
     """
     app = Flask("flq", static_folder=None)
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False  # only what docs/endpoints.md says
-    app.json.sort_keys = False  # a person reads them in the order in which they were written
+    app.json.sort_keys = False  # type: ignore[attr-defined]  # a person reads them in the order in which they were written
     draining = All(threading.BoundedSemaphore(DRAINED), reading)
 
     @app.before_request

@@ -73,7 +73,7 @@ def model_for_people(files: ModelFiles, patience: Semaphore) -> Response:
             if not has_thread:
                 raise Unavailable("too many requests are waiting", "try again")
             tag, body = files.form(wanted)
-        response = frames((body,))
+        response = frames([body])
         response.content_type = CONTENT_TYPES[wanted]
         if wanted != "json":
             response.headers["Content-Disposition"] = 'attachment; filename="model.%s"' % wanted

@@ -110,7 +110,9 @@ class Store:
             If no snapshot, or an entry after it, can be read, or if they lead elsewhere than they did.
         """
         rounds = {index: row.get(PRINTS) for index, row in self._journal.rounds()}
-        meta, arrays = self.snapshots.newest(lambda *found: _check_snapshot(*found, machine.options.run_id, rounds))
+        meta, arrays = self.snapshots.newest(
+            lambda meta, arrays: _check_snapshot(meta, arrays, machine.options.run_id, rounds)
+        )
         n_closed = _n_closed(meta)
         if meta["seq"] > self._seq:
             self._leap(meta, n_closed)
