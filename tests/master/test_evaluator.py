@@ -14,9 +14,9 @@ from flq.core.layout import unflatten
 from flq.core.rng import start_values
 from flq.errors import DataError, Unavailable
 from flq.master.records.round_log import Evaluated
-from flq.master.runtime import child_process
-from flq.master.runtime import evaluator as evaluator_module
+from flq.master.runtime import child_process, evaluator_child
 from flq.master.runtime.evaluator import Evaluator
+from flq.master.runtime.evaluator_child import State
 from flq.training.models import model_layout
 from flq.training.trainer import build_evaluator
 
@@ -41,7 +41,7 @@ def make_evaluator(settings):
 
     yield make
     for evaluator in made:
-        evaluator._child.send_signal(signal.SIGCONT)  # does nothing to a process that has ended
+        evaluator._child.process.send_signal(signal.SIGCONT)  # does nothing to a process that has ended
         evaluator.close()
 
 
@@ -55,7 +55,7 @@ def test_it_says_what_the_evaluator_of_training_says(make_evaluator, settings):
 
 def test_a_slow_evaluator_drops_the_oldest_rounds_and_does_the_newest(make_evaluator):
     evaluator = make_evaluator()
-    os.kill(evaluator._child.pid, signal.SIGSTOP)
+    os.kill(evaluator._child.process.pid, signal.SIGSTOP)
     done = queue.Queue()
     for round_index in range(1, 6):
         evaluator.evaluate(
@@ -64,7 +64,7 @@ def test_a_slow_evaluator_drops_the_oldest_rounds_and_does_the_newest(make_evalu
     assert [done.get(timeout=WAIT_S) for _ in range(3)] == [(1, None), (2, None), (3, None)]
     assert done.empty()
     assert not evaluator.wait_until_idle(0.0)
-    os.kill(evaluator._child.pid, signal.SIGCONT)
+    os.kill(evaluator._child.process.pid, signal.SIGCONT)
     results = [done.get(timeout=WAIT_S) for _ in range(2)]
     assert [round_index for round_index, _ in results] == [4, 5]
     assert all(evaluated.loss > 0 for _, evaluated in results)
@@ -73,8 +73,8 @@ def test_a_slow_evaluator_drops_the_oldest_rounds_and_does_the_newest(make_evalu
 
 def test_a_dead_evaluator_is_replaced_and_no_round_is_without_results(make_evaluator, settings, caplog):
     evaluator = make_evaluator()
-    wait_until(lambda: evaluator._is_ready)
-    first = evaluator._child
+    wait_until(lambda: evaluator._child.state is State.READY)
+    first = evaluator._child.process
     vectors = [np.full(40, number, np.float32) for number in range(1, 4)]
     os.kill(first.pid, signal.SIGSTOP)
     done = queue.Queue()
@@ -85,30 +85,30 @@ def test_a_dead_evaluator_is_replaced_and_no_round_is_without_results(make_evalu
     loss_of = build_evaluator(settings).evaluate
     for round_index, vector in enumerate(vectors, start=1):
         assert done.get(timeout=WAIT_S) == (round_index, Evaluated(loss_of(vector).loss, None, None))
-    assert evaluator.wait_until_idle(WAIT_S) and evaluator._child is not first
+    assert evaluator.wait_until_idle(WAIT_S) and evaluator._child.process is not first
     assert "the evaluator process has ended (exit code -9)" in caplog.text and "not evaluated" not in caplog.text
 
 
 @pytest.mark.parametrize("n_values", [40, 10**6], ids=["it reads no reply", "it takes no request"])
 def test_an_evaluator_that_hangs_is_replaced(make_evaluator, monkeypatch, caplog, n_values):
-    monkeypatch.setattr(evaluator_module, "STUCK_S", 5.0)
+    monkeypatch.setattr(evaluator_child, "STUCK_S", 5.0)
     evaluator = make_evaluator()
-    wait_until(lambda: evaluator._is_ready)
-    first = evaluator._child
+    wait_until(lambda: evaluator._child.state is State.READY)
+    first = evaluator._child.process
     os.kill(first.pid, signal.SIGSTOP)
     done = queue.Queue()
     evaluator.evaluate(1, [np.ones(n_values, np.float32)] * 2, lambda *result: done.put(result))
     evaluator.evaluate(2, [np.ones(40, np.float32)] * 2, lambda *result: done.put(result))
     wait_until(lambda: done.qsize() == 2)
-    assert [done.get()[0] for _ in range(2)] == [1, 2] and evaluator._child is not first
+    assert [done.get()[0] for _ in range(2)] == [1, 2] and evaluator._child.process is not first
     assert "it gave no reply for 5 s; another one takes its place" in caplog.text
 
 
 def test_an_evaluator_that_was_killed_while_it_had_nothing_to_do_is_replaced_too(make_evaluator):
     evaluator = make_evaluator()
-    wait_until(lambda: evaluator._is_ready)
-    evaluator._child.kill()
-    evaluator._child.wait(WAIT_S)
+    wait_until(lambda: evaluator._child.state is State.READY)
+    evaluator._child.process.kill()
+    evaluator._child.process.wait(WAIT_S)
     done = queue.Queue()
     evaluator.evaluate(1, [np.ones(40, np.float32)] * 2, lambda *result: done.put(result))
     assert done.get(timeout=WAIT_S)[1].loss > 0
@@ -129,8 +129,8 @@ def mortal(monkeypatch):
             begun.append(number)
             return child_process.begin(["-c", code], {"PYTHONPATH": PROJECT})
 
-        monkeypatch.setattr(evaluator_module, "begin", begin)
-        monkeypatch.setattr(evaluator_module, "PAUSE_S", 0.01)
+        monkeypatch.setattr(evaluator_child, "begin", begin)
+        monkeypatch.setattr(evaluator_child, "PAUSE_S", 0.01)
         return begun
 
     return ends_at
@@ -176,11 +176,12 @@ def test_an_evaluator_that_ends_again_and_again_is_left_alone_for_a_while(
             assert done.get(timeout=WAIT_S) == (round_index, None)
 
     evaluate(10)
-    assert len(begun) == evaluator_module.MOST_LOST and evaluator.wait_until_idle(WAIT_S)
+    assert len(begun) == evaluator_child.MOST_LOST and evaluator.wait_until_idle(WAIT_S)
     assert caplog.text.count("the evaluator rests for 300 s") == 1
-    evaluator._rests_until = 0.0
+    assert evaluator._child.state is State.RESTING
+    evaluator._child._rests_until = 0.0
     evaluate(1)
-    assert len(begun) == evaluator_module.MOST_LOST + evaluator_module.TRIES
+    assert len(begun) == evaluator_child.MOST_LOST + evaluator_child.TRIES
 
 
 def test_settings_that_it_can_not_use_leave_rounds_without_results(make_evaluator, settings, caplog):
@@ -188,7 +189,7 @@ def test_settings_that_it_can_not_use_leave_rounds_without_results(make_evaluato
     done = queue.Queue()
     evaluator.evaluate(1, [np.ones(40, np.float32)] * 2, lambda *result: done.put(result))
     assert done.get(timeout=WAIT_S) == (1, None)
-    assert "model.name must be one of" in caplog.text
+    assert "model.name must be one of" in caplog.text and evaluator._child.state is State.REFUSED
 
 
 def test_a_model_that_it_can_not_save_is_said_in_the_log(make_evaluator, tmp_path, caplog):
@@ -200,10 +201,10 @@ def test_a_model_that_it_can_not_save_is_said_in_the_log(make_evaluator, tmp_pat
 
 def test_it_closes_though_its_child_hangs(make_evaluator):
     evaluator = make_evaluator()
-    os.kill(evaluator._child.pid, signal.SIGSTOP)
+    os.kill(evaluator._child.process.pid, signal.SIGSTOP)
     evaluator.evaluate(1, [np.ones(40, np.float32)] * 2, lambda *result: None)
     evaluator.close()
-    assert evaluator._child.returncode == -signal.SIGKILL
+    assert evaluator._child.process.returncode == -signal.SIGKILL
 
 
 def test_an_export_that_can_not_be_is_told_in_the_sentence_of_the_child(make_evaluator, tmp_path):
@@ -213,13 +214,13 @@ def test_an_export_that_can_not_be_is_told_in_the_sentence_of_the_child(make_eva
 
 def test_an_export_that_takes_too_long_is_given_up_and_forgotten(make_evaluator, tmp_path):
     evaluator = make_evaluator()
-    os.kill(evaluator._child.pid, signal.SIGSTOP)
+    os.kill(evaluator._child.process.pid, signal.SIGSTOP)
     done = queue.Queue()
     evaluator.evaluate(1, [np.ones(40, np.float32)] * 2, lambda *result: done.put(result))
     with pytest.raises(Unavailable, match="not written the model after"):
         evaluator.export(str(tmp_path / "model.keras"), np.ones(40, np.float32), 0.05)
     assert not any(job.header["do"] == "save_keras" for job in evaluator._jobs)
-    os.kill(evaluator._child.pid, signal.SIGCONT)
+    os.kill(evaluator._child.process.pid, signal.SIGCONT)
     assert done.get(timeout=WAIT_S)[1].loss > 0  # the others are still done
     assert evaluator.wait_until_idle(WAIT_S)
 
@@ -234,17 +235,17 @@ def test_who_waits_for_an_export_is_told_that_it_can_not_be_done(make_evaluator,
 def test_it_closes_though_it_is_about_to_begin_another_child(make_evaluator, mortal, monkeypatch, caplog):
     mortal(2)
     evaluator = make_evaluator()
-    monkeypatch.setattr(evaluator_module, "PAUSE_S", 2 * WAIT_S)
+    monkeypatch.setattr(evaluator_child, "PAUSE_S", 2 * WAIT_S)
     evaluator.evaluate(1, [np.ones(40, np.float32)] * 2, lambda *result: None)
     wait_until(lambda: "another one takes its place" in caplog.text)
     assert not evaluator.wait_until_idle(0.0)
     evaluator.close()
-    assert evaluator._child.returncode == 3
+    assert evaluator._child.process.returncode == 3
 
 
 def test_an_export_that_is_dropped_may_be_asked_for_again(make_evaluator, tmp_path):
     evaluator, caught = make_evaluator(), queue.Queue()
-    os.kill(evaluator._child.pid, signal.SIGSTOP)
+    os.kill(evaluator._child.process.pid, signal.SIGSTOP)
     evaluator.evaluate(1, [np.ones(40, np.float32)] * 2, lambda *result: None)
 
     def export():

@@ -19,7 +19,7 @@ class Machine:
     def handle(self, event, now):
         return () if event == Tick() else event()
 
-    def go_on(self, now):
+    def resume(self, now):
         raise AssertionError("the disk was not waited for")
 
 

@@ -24,8 +24,7 @@ from flq.master.live.sources import sources_before
 from flq.master.records.wire_meter import Meter
 from flq.master.routes.app import create_app
 from flq.master.routes.starting import STARTING, Switch, starting_app
-from flq.master.runtime import assembly, child_process
-from flq.master.runtime import evaluator as evaluator_module
+from flq.master.runtime import assembly, child_process, evaluator_child
 from flq.master.storage.run_index import LOCK
 from flq.protocol import worker_events
 from flq.worker.http_client import MasterClient
@@ -162,7 +161,7 @@ def begin(tmp_path, monkeypatch):
             servers.put(made[-1])
             return made[-1]
 
-        monkeypatch.setattr(evaluator_module, "begin", begin_stand_in)
+        monkeypatch.setattr(evaluator_child, "begin", begin_stand_in)
         monkeypatch.setattr(assembly, "Server", serve)
         monkeypatch.setattr(program, "set_up_logging", lambda *_: None)
         monkeypatch.setattr(assembly.signal, "signal", lambda *_: None)

@@ -116,7 +116,7 @@ class Store:
         n_closed = _n_closed(meta)
         if meta["seq"] > self._seq:
             self._leap(meta, n_closed)
-        encoded = _restore(machine, self._journal, meta, arrays)
+        encoded = _resume(machine, self._journal, meta, arrays)
         reason = None
         restored(n_closed)
         for effect in _replay(machine, self._journal, meta["seq"], encoded):
@@ -163,7 +163,7 @@ class Store:
                     raise Corrupted("the entries after it are gone")
 
             meta, arrays = self.snapshots.oldest_whole(accept)
-            encoded = _restore(machine, journal, meta, arrays)
+            encoded = _resume(machine, journal, meta, arrays)
             yield _n_closed(meta), machine.model.state
             for effect in _replay(machine, journal, meta["seq"], encoded):
                 if isinstance(effect, events.RoundClosed):
@@ -344,7 +344,7 @@ def size_of_folder(path: str) -> int:
     return total
 
 
-def _restore(
+def _resume(
     machine: MasterMachine, journal: Journal, meta: Dict[str, Any], arrays: Dict[str, Vector]
 ) -> Dict[int, Payload]:
     """Bring a new machine to the state of a snapshot; return the deltas that were encoded after it, by round."""
