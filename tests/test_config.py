@@ -161,7 +161,7 @@ def test_the_rows_of_a_table_are_the_names_in_the_settings(section, key, names):
 
 def test_options_of_a_strategy_are_an_object_of_numbers():
     assert load_config(None, ["aggregator_options={}"]).flq_algorithm.aggregator_options == {}
-    assert "must be an object of numbers, got 0.1" in sentence("aggregator_options=0.1")
+    assert "must be an object of numbers" in sentence("aggregator_options=0.1")
     assert "sgd has no option 'rate'" in sentence('server_options={"rate": "much"}')
     assert "mean has no option 'trim'" in sentence("mode=fedavg", 'aggregator_options={"trim": 0.1}')
 
