@@ -79,10 +79,7 @@ COMBINATIONS = [
     for memory in MEMORIES
     for update in UPDATES
     for optimizer in SERVER_OPTIMIZERS
-    if mode != "laq"
-    and (mode, memory) != ("lowrank", "flq")
-    and (mode != "fedavg" or memory == "none")
-    and memory not in SERVER_OPTIMIZERS[optimizer].refuses
+    if mode != "laq" and memory in MODES[mode].memories and memory not in SERVER_OPTIMIZERS[optimizer].refuses
 ]
 
 
