@@ -1,8 +1,10 @@
 """docs/adding.md is right: each of its examples costs what it says, and works."""
 
 import csv
+import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 
@@ -33,6 +35,27 @@ def run(folder, *words, told=b""):
     return done.stdout.decode()
 
 
+SIMULATED = """
+import json, sys
+sys.path.append(%r)
+from quadratic_settings import settings_with
+from flq.engines.simulation import simulate
+print(json.dumps([report.training_loss for report in simulate(settings_with(**json.load(sys.stdin))).reports]))
+"""
+
+
+def losses_of(folder, **changes):
+    """Return the training losses of a simulated run of the changed copy on the quadratic problem."""
+    (folder / "simulated.py").write_text(SIMULATED % str(PROJECT / "tests" / "engines"))
+    return json.loads(run(folder, "simulated", told=json.dumps(changes).encode()))
+
+
+def check_contract(folder, tests, name):
+    """Run the tests of a contract on one row of the changed copy."""
+    shutil.copy(str(PROJECT / "tests" / "core" / tests), str(folder))
+    run(folder, "pytest", "-q", "-p", "no:cacheprovider", "-k", name, tests)
+
+
 @pytest.mark.parametrize("section", SECTIONS)
 def test_the_code_of_a_section_is_formatted_and_has_no_mistakes(tmp_path, section):
     for number, block in enumerate(blocks_of(section)):
@@ -42,6 +65,35 @@ def test_the_code_of_a_section_is_formatted_and_has_no_mistakes(tmp_path, sectio
         ruff = [sys.executable, "-m", "ruff", *command, "--no-cache", "--config", str(PROJECT / "pyproject.toml")]
         done = subprocess.run([*ruff, str(tmp_path)], stdout=subprocess.PIPE, universal_newlines=True, timeout=60)
         assert done.returncode == 0, done.stdout
+
+
+def test_a_codec_is_a_file_and_a_row(tmp_path):
+    assert apply("A codec", tmp_path) == ["flq/core/codecs/ternary.py", "flq/core/codecs/__init__.py"]
+    assert "one of ternary, lowrank" in run(tmp_path, "flq.config_docs")
+    losses = losses_of(tmp_path, mode="ternary", memory="mirror", update="gradient", lr=0.1)
+    assert losses[-1] < 0.8 * losses[0] and losses != losses_of(tmp_path, b_up=2, memory="mirror", update="gradient")
+    check_contract(tmp_path, "test_codec_contract.py", "11 or ternary")
+
+
+def test_an_aggregator_is_a_file_and_a_row(tmp_path):
+    assert apply("An aggregator", tmp_path) == [
+        "flq/core/strategies/trimmed_mean.py",
+        "flq/core/strategies/__init__.py",
+    ]
+    assert "an object of numbers (trimmed_mean: trim 0.2)" in run(tmp_path, "flq.config_docs")
+    settings = dict(mode="bbit", memory="mirror", aggregator="trimmed_mean", total_workers=5)
+    losses = [losses_of(tmp_path, aggregator_options={"trim": trim}, **settings) for trim in (0.0, 0.1, 0.4)]
+    assert losses[0] == losses[1] != losses[2]  # of five workers, a tenth is none
+    assert losses[2][-1] < losses[2][0]
+    check_contract(tmp_path, "test_strategies.py", "trimmed_mean")
+
+
+def test_a_server_optimizer_is_a_file_and_a_row(tmp_path):
+    assert apply("A server optimizer", tmp_path) == ["flq/core/strategies/yogi.py", "flq/core/strategies/__init__.py"]
+    assert "yogi: beta_1 0.9, beta_2 0.99, epsilon 0.001" in run(tmp_path, "flq.config_docs")
+    losses = losses_of(tmp_path, mode="fedavg", server_optimizer="yogi", server_lr=0.05)
+    assert losses[-1] < 0.8 * losses[0]
+    check_contract(tmp_path, "test_strategies.py", "yogi")
 
 
 def test_a_tracker_is_a_file_and_a_row(tmp_path):

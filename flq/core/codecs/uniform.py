@@ -23,10 +23,6 @@ Decoder = Callable[[Payload, Vector], None]  # packed codes -> weighted values, 
 class Scaled(Codec):
     """What Sign, Grid and Stochastic share."""
 
-    def __init__(self, bits: int) -> None:
-        self.codec_id = bits
-        self.bits = bits
-
     def payload_size(self, layout: Layout) -> int:
         """Return the payload's length in bytes."""
         return sum(4 + packed_size(tensor.size, self.bits) for tensor in self._scaled(layout).tensors) + 4 * (
@@ -169,8 +165,7 @@ class Sign(Scaled):
     scale per tensor. A zero tensor decodes to zeros.
     """
 
-    def __init__(self) -> None:
-        super().__init__(1)
+    codec_id = bits = 1
 
     def _scale(self, values: Vector, scratch: Vector) -> float:
         total = 0.0
@@ -198,7 +193,7 @@ class Grid(Scaled):
     """
 
     def __init__(self, bits: int) -> None:
-        super().__init__(bits)
+        self.codec_id = self.bits = bits
         self.top = 2 ** (bits - 1) - 1  # L
 
     def _scale(self, values: Vector, scratch: Vector) -> float:
