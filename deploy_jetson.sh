@@ -22,23 +22,23 @@ Deploy FLQ on a cluster by ssh, and look after it.
     ./deploy_jetson.sh logs [HOST] [--follow no] [--lines N]
     ./deploy_jetson.sh collect [--out DIR]
 
-  check        look at every host: ssh, disk, clock, L4T, Python; change nothing
-  deploy       bring code, packages, settings and services there, start the programs, wait until every worker shows
-  start        start what does not run; the master goes on with the unfinished run, or begins one
-  stop         stop the programs; the run can go on later
-  restart      start everything again; the run goes on
+  check        inspect every host: ssh, disk, clock, L4T, Python; change nothing
+  deploy       install code, packages, settings and services, start the programs, wait for every worker
+  start        start programs that are not running; the master resumes the unfinished run or starts a new one
+  stop         stop the programs; the run can be resumed
+  restart      restart everything; the run is resumed
   status       show the run and every program
   logs         show the newest logs; without --follow no, until Ctrl-C
   collect      fetch results and logs to ./collected/HOST/
-  uninstall    remove everything but results, state and logs
-  manifest     show how many samples of each class the workers have; the data stay there
+  uninstall    remove everything except results, state and logs
+  manifest     show the number of samples per class at each worker; the data are not copied
 
   --cluster FILE     the machines (cluster.example.yaml shows one); without it, the variables at the top of this script
   --dry-run          print every remote command and run none
   --no-systemd       plain background processes; they do not come back after a restart of the machine
-  --wheelhouse DIR   install packages from this folder: for boards without the internet
+  --wheelhouse DIR   install packages from this folder: for boards without internet access
   --jobs N           hosts at a time (16)
-  --wait_s S         how long deploy waits for the workers to connect (300)
+  --wait_s S         seconds that deploy waits for workers (300)
 
 A host that fails has a line and a log in logs/deploy_HOST_TIME.log; the others go on. The exit code is the number of
 hosts that failed, 100 for a mistake in the command line or the cluster file. docs/deploying.md says more.

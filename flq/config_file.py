@@ -81,7 +81,7 @@ def _read_object(path: str) -> Dict[str, Any]:
         with open(path, encoding="utf-8-sig") as file:
             content = json.load(file, object_pairs_hook=_without_duplicates)
     except OSError as error:
-        raise ConfigError("the configuration file %s can not be read: %s" % (path, error.strerror), hint) from None
+        raise ConfigError("the configuration file %s cannot be read: %s" % (path, error.strerror), hint) from None
     except json.JSONDecodeError as error:
         raise ConfigError(
             "%s is not JSON: line %d, column %d: %s" % (path, error.lineno, error.colno, error.msg), hint
@@ -91,7 +91,7 @@ def _read_object(path: str) -> Dict[str, Any]:
     except RecursionError:
         raise ConfigError("%s is nested too deeply to be a configuration" % path, hint) from None
     except ValueError as error:  # a key that stands twice, a number with thousands of digits
-        raise ConfigError("%s can not be used: %s" % (path, error), hint) from None
+        raise ConfigError("%s cannot be used: %s" % (path, error), hint) from None
     if not isinstance(content, dict):
         raise ConfigError("%s must hold one JSON object, got %s" % (path, _show(content)), hint)
     return content

@@ -1,4 +1,4 @@
-"""The hash of a configuration: the same for two runs whose settings can not make different models.
+"""The hash of a configuration: the same for two runs whose settings cannot make different models.
 
 Example
 -------
@@ -12,7 +12,7 @@ import hashlib
 import json
 from typing import Any, Dict, Mapping, Tuple
 
-# What the hash leaves out, and why it can not change the model; "*" = every key of the section. All else counts, also
+# What the hash leaves out, and why it cannot change the model; "*" = every key of the section. All else counts, also
 # what acts through the decisions of a round alone (quorum, deadlines, leases): who takes part changes the model.
 NOT_HASHED: Dict[Tuple[str, str], str] = {
     ("system", "max_rounds"): "a round does not depend on how many follow; a run may be made longer",

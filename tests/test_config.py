@@ -1,4 +1,4 @@
-"""What a configuration may say, and what is said about one that can not be used."""
+"""What a configuration may say, and what is said about one that cannot be used."""
 
 import json
 
@@ -317,7 +317,7 @@ def test_a_combination_that_can_not_work_is_refused():
     assert "b_up must be in 1..8 in mode bbit, got 32" in sentence("mode=bbit", "b_up=32")
     assert "b_up must be null, got 4 (set flq_algorithm.mode to bbit" in sentence("b_up=4")
     assert "update must be gradient" in sentence("mode=laq")
-    assert "scale_by_selected can not be used with memory mirror" in sentence("scale_by_selected=1", "memory=mirror")
+    assert "scale_by_selected cannot be used with memory mirror" in sentence("scale_by_selected=1", "memory=mirror")
 
 
 @pytest.mark.parametrize(
@@ -366,7 +366,7 @@ def test_an_override_without_key_or_value_is_refused(override):
         ('{"lr": 1,\n "l2": }', "flq_config.json is not JSON: line 2, column 8: Expecting value"),
         ("", "flq_config.json is not JSON: line 1, column 1: Expecting value"),
         ("[1]", "flq_config.json must hold one JSON object, got a list"),
-        ('{"model": {"lr": 1, "lr": 2}}', 'flq_config.json can not be used: key "lr" stands twice in one object'),
+        ('{"model": {"lr": 1, "lr": 2}}', 'flq_config.json cannot be used: key "lr" stands twice in one object'),
         ("[" * 100000, "flq_config.json is nested too deeply to be a configuration"),
     ],
 )
@@ -382,8 +382,8 @@ def test_nan_in_a_file_is_refused_with_its_place(write):
 
 
 def test_a_file_that_can_not_be_read_is_named(tmp_path):
-    assert "missing.json can not be read: No such file" in sentence(path=str(tmp_path / "missing.json"))
-    assert "can not be read: Is a directory" in sentence(path=str(tmp_path))
+    assert "missing.json cannot be read: No such file" in sentence(path=str(tmp_path / "missing.json"))
+    assert "cannot be read: Is a directory" in sentence(path=str(tmp_path))
 
 
 def test_a_file_that_is_not_text_is_refused(tmp_path):

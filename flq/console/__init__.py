@@ -1,4 +1,4 @@
-"""What people see at a terminal: a bar at the bottom, and the other lines above it.
+"""Terminal output: a progress bar at the bottom, other lines above it.
 
 Programs say how far they are in lines of key=value. Where there is no terminal these lines are all there is; at a
 terminal ``progress`` reads them and makes a bar of those that tell of progress, ``screen`` draws it, and ``__main__``

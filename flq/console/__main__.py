@@ -15,7 +15,7 @@ PIECE_BYTES = 1 << 16
 
 
 def main(argv: Optional[List[str]] = None) -> int:
-    """Copy until stdin ends; return 1 if a file could not be written to its end."""
+    """Copy until stdin ends; return 1 if a file could not be written completely."""
     copies = [Copy(path) for path in (sys.argv[1:] if argv is None else argv)]
     drawer = drawer_of(sys.stdout, os.environ)
     if drawer is not None:
@@ -39,7 +39,7 @@ def main(argv: Optional[List[str]] = None) -> int:
 
 
 class Copy:
-    """A file that gets all bytes, until it cannot be written: then it gets no more, and a line on stderr says why."""
+    """A copy of the stream that stops at the first write error, with a line on stderr."""
 
     def __init__(self, name: str, fd: Optional[int] = None) -> None:
         self.is_broken = False
@@ -51,7 +51,7 @@ class Copy:
             self._give_up(error)
 
     def write(self, data: bytes) -> None:
-        """Write all of it."""
+        """Write all bytes."""
         if not self.is_broken:
             self._file.write(data)
 

@@ -1,4 +1,4 @@
-"""What lines say of how far something is: lines in, one line for the bottom of a terminal out.
+"""Computes the bottom line of a terminal from log lines.
 
 These tell of progress; a time of day and "worker N: " may stand before them::
 
@@ -25,7 +25,7 @@ JOINED = re.compile(r"worker ([0-9]{1,9}) (?:joined|is back) ")
 
 
 class Bar(NamedTuple):
-    """How far something is that has an end.
+    """A progress bar.
 
     Attributes
     ----------
@@ -55,7 +55,7 @@ class Bar(NamedTuple):
 
 
 class Progress:
-    """What is under way, by the lines so far."""
+    """The activity according to the lines so far."""
 
     def __init__(self) -> None:
         self._bar: Optional[Bar] = None
@@ -67,27 +67,27 @@ class Progress:
 
     @property
     def is_complete(self) -> bool:
-        """Whether there is a bar that has come to its end."""
+        """Whether there is a bar and it is complete."""
         return self._bar is not None and self._bar.n >= self._bar.total
 
     @property
     def is_worth_keeping(self) -> bool:
-        """Whether the bottom line shall stay when nothing more comes: how far rounds or a file came."""
+        """Whether the bottom line remains after the last line: the progress of rounds or a file."""
         return self._bar is not None and self._bar.kind != "hosts"
 
     def clear(self) -> None:
-        """Forget what was under way."""
+        """Forget the current activity."""
         self._bar, self._doing, self._joined = None, "", None
 
     def clear_bar(self) -> None:
-        """Forget the bar; what a program did when it began to download goes on."""
+        """Forget the bar, but keep the activity that began before a download."""
         if self._bar is not None and self._bar.kind == "download":
             self._bar = None
         else:
             self.clear()
 
     def take(self, line: str, now: float) -> bool:
-        """Take a line; return whether it is all in the bottom line now, and need not be shown itself."""
+        """Process a line; return whether the bottom line now shows all of it."""
         text = line[BEFORE.match(line).end() :]
         key, _, _ = text.partition("=")
         if key == "start":
@@ -113,7 +113,7 @@ class Progress:
         if self._joined is not None:
             words = "waiting for workers: %d of %d joined" % (len(self._joined), self._n_wanted)
             if len(self._joined) >= self._n_wanted:
-                words = "all workers joined: the first round is on"
+                words = "all workers joined: the first round is running"
         elif self._doing:
             words = self._doing
         else:
@@ -148,7 +148,7 @@ class Progress:
 
 
 def _with_results(bar: Bar, pairs: Dict[str, str]) -> Bar:
-    """Return the bar of rounds with what the last one brought."""
+    """Return the bar of rounds with the values of the last one."""
     sent = [
         int(pairs[name])
         for name in ("wire_up", "wire_down")

@@ -1,4 +1,4 @@
-"""A terminal with a bar at its bottom, drawn by a thread of its own: nobody else ever waits for a terminal.
+"""A terminal with a bar at its bottom, drawn by its own thread, so that no other thread waits for it.
 
 Whoever has something to say puts a line into a list and goes on. A terminal that stands still (Ctrl-S, a slow link)
 holds up that thread and nothing else; one that has gone away is not written to any more, which ends nothing either.
@@ -29,14 +29,14 @@ class Terminal:
 
     @property
     def n_columns(self) -> int:
-        """How wide it is now."""
+        """Current width in columns."""
         try:
             return os.get_terminal_size(self._fd).columns or 80
         except OSError:
             return 80
 
     def write(self, text: str) -> None:
-        """Write a text, for as long as somebody is there."""
+        """Write a text while the terminal exists."""
         data = text.encode(self._encoding, "replace")
         while data and not self._is_gone:
             try:
@@ -48,7 +48,7 @@ class Terminal:
 
 
 def terminal_of(stream: TextIO, environ: Mapping[str, str]) -> Optional[Terminal]:
-    """Return the terminal behind a stream, None where plain lines are in place.
+    """Return the terminal of a stream; None if plain lines are appropriate.
 
     No colours are used, so NO_COLOR has nothing to turn off.
     """
@@ -62,7 +62,7 @@ def terminal_of(stream: TextIO, environ: Mapping[str, str]) -> Optional[Terminal
 
 
 class Drawer:
-    """Shows lines on a terminal, above the bar that they tell of."""
+    """Shows lines on a terminal, above the bar that they update."""
 
     def __init__(self, terminal: Terminal) -> None:
         self._terminal = terminal
@@ -77,21 +77,21 @@ class Drawer:
         self._thread.start()
 
     def put(self, text: str) -> None:
-        """Have a line shown, or several."""
+        """Queue one or more lines."""
         if len(self._lines) < MOST_LINES:
             self._hand_over(text)
         else:
             self._n_lost += 1
 
     def wait_until_shown(self) -> None:
-        """Wait as long as it takes: for lines that are nowhere else."""
+        """Wait until all lines are shown; for lines that are in no log."""
         reached = threading.Event()
         self._hand_over(reached)
         while self._thread.is_alive() and not reached.wait(TICK_S):
             pass
 
     def close(self, timeout_s: Optional[float] = PATIENCE_S) -> None:
-        """Show what is left, and end. Once is enough."""
+        """Show pending lines and stop; idempotent."""
         self._hand_over(None)
         self._thread.join(timeout_s)
 
@@ -113,7 +113,7 @@ class Drawer:
                 return
 
     def _draw(self, reached: List[threading.Event]) -> bool:
-        """Show what has come, in one piece; return whether it was the end."""
+        """Show all queued lines at once; return whether the stream has ended."""
         now, pieces, ends = time.monotonic(), [], False
         while self._lines and not ends:
             item = self._lines.popleft()
@@ -144,13 +144,13 @@ class Drawer:
 
 
 def printable(text: str) -> str:
-    """Return a text without what a terminal would obey: it may come from a worker."""
+    """Return a text with control characters escaped; it may come from a worker."""
     return "".join(
         char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text.expandtabs()
     )
 
 
 def drawer_of(stream: TextIO, environ: Mapping[str, str]) -> Optional[Drawer]:
-    """Return what draws on the terminal behind a stream, None where plain lines are in place."""
+    """Return the screen of a stream's terminal; None if plain lines are appropriate."""
     terminal = terminal_of(stream, environ)
     return None if terminal is None else Drawer(terminal)

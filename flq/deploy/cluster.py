@@ -17,7 +17,7 @@ from ..addresses import host_of, without_brackets
 from ..config import JetsonOptimization, Section
 from ..errors import ConfigError
 
-# What ssh and systemd can not misread: no leading dash, no blanks, no quotes.
+# What ssh and systemd cannot misread: no leading dash, no blanks, no quotes.
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:\[][A-Za-z0-9_.:%@\[\]-]*$", max_length=255)]
 SshHost = Annotated[Name, AfterValidator(without_brackets)]
 Address = Annotated[Name, AfterValidator(host_of)]
@@ -30,30 +30,28 @@ LOCAL = "local"
 
 
 class Access(Section):
-    """How a machine is reached, and what is used there; the workers' entries may differ from the top level."""
+    """Access to a machine and its environment; workers' entries override the top level."""
 
-    user: Optional[Name] = Field(None, description="Name to log in with; null = as ~/.ssh/config says.")
-    ssh_port: Optional[Port] = Field(None, description="Port of its ssh server.")
+    user: Optional[Name] = Field(None, description="Login name; null = from ~/.ssh/config.")
+    ssh_port: Optional[Port] = Field(None, description="Port of the ssh server.")
     ssh_key: Optional[Path] = Field(None, description="File with the private key.")
-    ssh_config: Optional[Path] = Field(None, description="File to read in place of ~/.ssh/config.")
-    jump_host: Optional[Name] = Field(None, description="[user@]host[:port] through which it is reached.")
+    ssh_config: Optional[Path] = Field(None, description="File to read instead of ~/.ssh/config.")
+    jump_host: Optional[Name] = Field(None, description="[user@]host[:port] through which the machine is reached.")
     project_dir: Path = Field("flq", description="Folder of the installation, relative to the home folder.")
-    python: Optional[Path] = Field(None, description="Interpreter that the environment is made with.")
-    environment: Path = Field("auto", description="auto, or the Python of a virtual environment that is there.")
+    python: Optional[Path] = Field(None, description="Interpreter for the environment.")
+    environment: Path = Field("auto", description="auto, or the Python of an existing virtual environment.")
     systemd: Manager = Field(
-        "auto",
-        description="Who starts the programs: the system's systemd, that of the user, or "
-        "none of them; auto = the first that may be used.",
+        "auto", description="Service manager: systemd of the system, of the user, or none; auto = the first available."
     )
     memory_max_mb: Optional[Memory] = Field(
-        None, description="Memory that a program may take; null = by what the machine has."
+        None, description="Memory limit of a program; null = from the machine's memory."
     )
 
 
 class MasterEntry(Access):
-    """The master: where it runs and what it is started with."""
+    """The master: its machine and its settings."""
 
-    address: Address = Field(description="What workers connect to: a name or an IP address.")
+    address: Address = Field(description="Address that workers connect to: a name or an IP address.")
     port: Port = Field(5000, description="Port that it listens on.")
     host: Optional[SshHost] = Field(
         None,
@@ -61,7 +59,7 @@ class MasterEntry(Access):
         "one of this machine, otherwise the address.",
     )
     config: Optional[str] = Field(None, min_length=1, description="Configuration to send; null = flq_config.json.")
-    set: List[str] = Field([], description="Settings on top of it, section.key=value.")
+    set: List[str] = Field([], description="Settings that override it, section.key=value.")
     tls_cert: Optional[str] = Field(None, min_length=1, description="Certificate to send, PEM; with it, HTTPS.")
     tls_key: Optional[str] = Field(None, min_length=1, description="Its private key to send, PEM.")
 
@@ -71,9 +69,9 @@ class WorkerEntry(Access):
 
     host: SshHost = Field(description="Its address for ssh, or local.")
     worker_id: int = Field(ge=0, le=4095, description="0, 1, 2, ...; null = the position in the list.")
-    name: Optional[Name] = Field(None, description="What it is called on the master's page, in /status and results.")
-    data_dir: Optional[Path] = Field(None, description="Where its data lie on that machine.")
-    model: Optional[Name] = Field(None, description="A model of your own that it may run, package.module:function.")
+    name: Optional[Name] = Field(None, description="Its name on the live page, in /status and in results.")
+    data_dir: Optional[Path] = Field(None, description="Folder of its data on that machine.")
+    model: Optional[Name] = Field(None, description="Your own model, which it may run, package.module:function.")
     settings: JetsonOptimization = Field(JetsonOptimization(), description="Its own jetson_optimization.")
 
 
@@ -93,16 +91,16 @@ def load_cluster(path: str) -> Cluster:
     ConfigError
         With one sentence on the first thing that is wrong.
     """
-    hint = "cluster.example.yaml shows a whole file"
+    hint = "see cluster.example.yaml for a complete file"
     try:
         with open(path, encoding="utf-8") as stream:
             content = yaml.load(stream, Loader=_OnceLoader)
     except OSError as error:
-        raise ConfigError("the cluster file %s can not be read: %s" % (path, error.strerror), hint) from None
+        raise ConfigError("the cluster file %s cannot be read: %s" % (path, error.strerror), hint) from None
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
         raise ConfigError("%s is not YAML: %s" % (path, " ".join(str(error).split())), hint) from None
     if not isinstance(content, dict):
-        raise ConfigError("%s must hold keys such as master and workers" % path, hint)
+        raise ConfigError("%s must contain keys such as master and workers" % path, hint)
     return cluster_of(content, path)
 
 
@@ -124,14 +122,14 @@ def cluster_of(content: Mapping[str, Any], place: str) -> Cluster:
     if twice:
         raise ConfigError("two workers have the worker_id %d; each needs its own" % twice[0], place)
     if (cluster.master.tls_cert is None) != (cluster.master.tls_key is None):
-        raise ConfigError("master.tls_cert and master.tls_key go together", place)
+        raise ConfigError("master.tls_cert and master.tls_key must be set together", place)
     if cluster.ca is not None and cluster.master.tls_cert is None:
-        raise ConfigError("ca is for a master with tls_cert and tls_key", place)
+        raise ConfigError("ca requires a master with tls_cert and tls_key", place)
     return cluster
 
 
 def _spread(content: Mapping[str, Any]) -> Dict[str, Any]:
-    """Give each entry what the top level says for all, and each worker an id."""
+    """Apply top-level keys to all entries, and give each worker an id."""
     shared = {key: content[key] for key in Access.model_fields if key in content}
     spread = dict(content)
     if isinstance(content.get("master"), dict):
@@ -145,7 +143,7 @@ def _spread(content: Mapping[str, Any]) -> Dict[str, Any]:
 
 
 def _sentence(detail: Mapping[str, Any]) -> str:
-    """Say in our words what pydantic found."""
+    """Describe an error of pydantic in our words."""
     path = ".".join(str(part) for part in detail["loc"])
     if detail["type"] == "missing":
         return "%s is missing" % path
@@ -158,23 +156,23 @@ def _sentence(detail: Mapping[str, Any]) -> str:
     if detail["type"] == "value_error":
         return "%s %s" % (path, detail["ctx"]["error"])
     said = detail["msg"][0].lower() + detail["msg"][1:]
-    return "%s can not be used: %s, got %.60r" % (path, said, detail["input"])
+    return "%s is invalid: %s, got %.60r" % (path, said, detail["input"])
 
 
 def _fields_at(location: Sequence[Any]) -> List[str]:
-    """Return the keys that may stand at a place of the file."""
+    """Return the keys that are allowed at a place of the file."""
     models: Dict[str, Type[BaseModel]] = {"master": MasterEntry, "workers": WorkerEntry, "settings": JetsonOptimization}
     names = [part for part in location if part in models]
     return list((models[names[-1]] if names else Cluster).model_fields)
 
 
 class _OnceLoader(yaml.SafeLoader):
-    """YAML without surprises: a key that stands twice in one place is a mistake."""
+    """A YAML loader that rejects duplicate keys."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> Dict[Any, Any]:
         """Build one mapping."""
         for key in _repeated(key.value for key, _ in node.value):
-            raise yaml.constructor.ConstructorError(None, None, "key %s stands twice" % key, node.start_mark)
+            raise yaml.constructor.ConstructorError(None, None, "duplicate key %s" % key, node.start_mark)
         return super().construct_mapping(node, deep)
 
 

@@ -14,24 +14,24 @@ from .hosts import hosts_of
 
 USAGE = 100  # exit code: more than hosts can fail
 COMMANDS = {
-    "check": "look at every host: ssh, disk, clock, L4T, Python; change nothing",
-    "deploy": "bring code, packages, settings and units there, start the programs, wait for every worker",
-    "start": "start what does not run; the master goes on with the unfinished run, or begins one",
-    "stop": "stop the programs; the run can go on later",
-    "restart": "start everything again; the run goes on",
+    "check": "inspect every host: ssh, disk, clock, L4T, Python; change nothing",
+    "deploy": "install code, packages, settings and units, start the programs, wait for every worker",
+    "start": "start programs that are not running; the master resumes the unfinished run or starts a new one",
+    "stop": "stop the programs; the run can be resumed",
+    "restart": "restart everything; the run is resumed",
     "status": "show the run and every program",
     "logs": "show the newest logs of a host, or of all",
     "collect": "fetch results and logs",
-    "uninstall": "remove everything but results, state and logs",
-    "manifest": "show how many samples of each class the workers have",
+    "uninstall": "remove everything except results, state and logs",
+    "manifest": "show the number of samples per class at each worker",
 }
 
 
 class DeployFlags(Flags):
-    """A command line whose mistakes do not look like failed hosts."""
+    """An argument parser whose exit code differs from that of failed hosts."""
 
     def error(self, message: str) -> NoReturn:
-        """Leave the program."""
+        """Exit the program."""
         self.exit(USAGE, "%s: error: %s; --help shows the flags\n" % (self.prog, message))
 
 
@@ -51,30 +51,35 @@ def parse_flags(argv: Optional[List[str]]) -> argparse.Namespace:
         help="one of these (default: deploy)",
     )
     flags.add_argument("host", nargs="?", metavar="HOST", help="for logs: one host of the cluster")
-    flags.add_argument("--cluster", metavar="FILE", help="cluster file (cluster.example.yaml shows one)")
-    flags.add_argument("--dry-run", "--dry_run", action="store_true", help="print every remote command, run none")
+    flags.add_argument("--cluster", metavar="FILE", help="cluster file (see cluster.example.yaml)")
+    flags.add_argument(
+        "--dry-run", "--dry_run", action="store_true", help="print the remote commands without running them"
+    )
     flags.add_argument(
         "--no-systemd",
         "--no_systemd",
         action="store_true",
-        help="start plain background processes; they do not come back after a restart of the machine",
+        help="start plain background processes, which do not survive a reboot",
     )
-    flags.add_argument("--wheelhouse", metavar="DIR", help="install packages from this folder, without the internet")
-    flags.add_argument("--jobs", type=within(int, 1, 256), default=16, help="hosts at a time (default: %(default)s)")
+    flags.add_argument("--wheelhouse", metavar="DIR", help="install packages from this folder, without internet access")
+    flags.add_argument("--jobs", type=within(int, 1, 256), default=16, help="hosts in parallel (default: %(default)s)")
     flags.add_argument(
         "--wait_s",
         type=within(float, 0.0, 1e5),
         default=300.0,
-        help="how long deploy waits for the workers to connect (default: %(default)g)",
+        help="seconds that deploy waits for workers (default: %(default)g)",
     )
     flags.add_argument(
-        "--follow", choices=("yes", "no"), default="yes", help="logs: go on until Ctrl-C (default: %(default)s)"
+        "--follow", choices=("yes", "no"), default="yes", help="logs: follow until Ctrl-C (default: %(default)s)"
     )
     flags.add_argument(
-        "--lines", type=within(int, 1, 10**6), default=50, help="logs: lines to begin with (default: %(default)s)"
+        "--lines",
+        type=within(int, 1, 10**6),
+        default=50,
+        help="logs: number of lines to show first (default: %(default)s)",
     )
     flags.add_argument("--out", metavar="DIR", default="collected", help="collect: folder (default: %(default)s)")
-    plain = flags.add_argument_group("without a cluster file, from the top of deploy_jetson.sh")
+    plain = flags.add_argument_group("without a cluster file; set at the top of deploy_jetson.sh")
     plain.add_argument("--master_ip", default="", metavar="IP")
     plain.add_argument("--worker_ips", default="", metavar="'IP IP ...'")
     plain.add_argument("--username", default="", metavar="NAME")
@@ -92,7 +97,7 @@ def cluster_from(args: argparse.Namespace) -> Cluster:
     Raises
     ------
     ConfigError
-        If it names none, or one that can not be.
+        If it names none, or one that cannot be.
     """
     if args.cluster is not None:
         cluster = load_cluster(args.cluster)
@@ -107,8 +112,8 @@ def cluster_from(args: argparse.Namespace) -> Cluster:
         )
     else:
         raise ConfigError(
-            "no machines are named",
-            "write MASTER_IP and WORKER_IPS at the top of deploy_jetson.sh, or name a file: --cluster cluster.yaml",
+            "no machines are given",
+            "set MASTER_IP and WORKER_IPS at the top of deploy_jetson.sh, or use --cluster cluster.yaml",
         )
     if args.no_systemd:
         none = {"systemd": "none"}

@@ -1,4 +1,4 @@
-"""The subcommands: what is done on the hosts, and what is said of it."""
+"""The subcommands: their actions on the hosts and their output."""
 
 import os
 from concurrent.futures import Future
@@ -27,11 +27,11 @@ MANIFEST_S = 600.0  # reading all data of a board once
 
 
 def check(fleet: Fleet) -> None:
-    """Say of each host what it is and what fits, and whether it can be deployed."""
+    """Report each host, its matching environment, and whether it can be deployed."""
 
     def work(connection: Connection, host: Host) -> str:
         facts = look(connection, host, fleet.is_dry)
-        packages = "environment of its own"
+        packages = "its own environment"
         if given_environment(host, facts.home) is None:
             fit = fitting(host, facts)
             packages = "Python %s, requirements/%s.txt" % (fit.version, fit.requirements)
@@ -51,7 +51,7 @@ def check(fleet: Fleet) -> None:
 
 
 def deploy(fleet: Fleet, cluster: Cluster, project_dir: str, wheelhouse: Optional[str], wait_s: float) -> None:
-    """Bring code, packages, settings and units to all hosts, start the programs, wait until every worker shows."""
+    """Install and start everything on all hosts; wait until all workers have joined."""
     shared = Deployment(cluster, make_release(project_dir), project_dir, wheelhouse, fleet.is_dry, Future(), fleet.tell)
 
     def work(connection: Connection, host: Host) -> Outcome:
@@ -61,8 +61,7 @@ def deploy(fleet: Fleet, cluster: Cluster, project_dir: str, wheelhouse: Optiona
             if host.master is not None and not shared.tokens.done():
                 shared.tokens.set_exception(
                     DeployError(
-                        "the master's machine failed, and with it the token that this "
-                        "one needs; deploy again when it is well"
+                        "the master's machine failed, which provides the token for this one; deploy again when it works"
                     )
                 )
             raise
@@ -79,7 +78,7 @@ def deploy(fleet: Fleet, cluster: Cluster, project_dir: str, wheelhouse: Optiona
 
 
 def start(fleet: Fleet) -> None:
-    """Start what does not run; the master goes on with the unfinished run, or begins one."""
+    """Start programs that are not running; the master resumes the unfinished run or starts a new one."""
 
     def work(connection: Connection, host: Host) -> str:
         words = []
@@ -95,7 +94,7 @@ def start(fleet: Fleet) -> None:
 
 
 def restart(fleet: Fleet) -> None:
-    """Start everything again; an unfinished run goes on."""
+    """Restart everything; an unfinished run is resumed."""
 
     def work(connection: Connection, host: Host) -> str:
         for unit, record in _deployed(connection, host, fleet.is_dry).items():
@@ -118,12 +117,12 @@ def _deployed(connection: Connection, host: Host, is_dry: bool) -> Dict[str, Rec
         return {unit: Record("inactive", "MANAGER", "FINGERPRINT", "stopped") for unit in host.units}
     missing = [unit for unit in host.units if unit not in records]
     if missing:
-        raise DeployError("%s is not deployed there: ./deploy_jetson.sh deploy does it" % missing[0])
+        raise DeployError("%s is not deployed there: run ./deploy_jetson.sh deploy" % missing[0])
     return records
 
 
 def stop(fleet: Fleet, cluster: Cluster) -> None:
-    """Stop the programs; a run that has not ended can go on later."""
+    """Stop the programs; an unfinished run can be resumed."""
 
     def work(connection: Connection, host: Host) -> str:
         answer = connection.run("stop", host.access.project_dir, *host.units, timeout_s=PROGRAM_S)
@@ -136,7 +135,7 @@ def stop(fleet: Fleet, cluster: Cluster) -> None:
 
 
 def status(fleet: Fleet, cluster: Cluster) -> None:
-    """Show the run, and each program with what the master knows of it."""
+    """Show the run, and each program with its state as seen by the master."""
     records = fleet.each(records_of)
     told = show_run(fleet, cluster)
     if not fleet.is_dry:
@@ -144,11 +143,11 @@ def status(fleet: Fleet, cluster: Cluster) -> None:
 
 
 def logs(fleet: Fleet, name: Optional[str], n_lines: int, is_following: bool) -> None:
-    """Show the newest log of each program; following goes on until Ctrl-C."""
+    """Show the newest log of each program; follow it until Ctrl-C."""
     chosen = fleet.hosts if name is None else [host for host in fleet.hosts if name in (host.name, host.address)]
     if not chosen:
         raise ConfigError(
-            "no host of the cluster is called %s; there are %s" % (name, ", ".join(host.name for host in fleet.hosts))
+            "the cluster has no host %s; its hosts are %s" % (name, ", ".join(host.name for host in fleet.hosts))
         )
 
     def work(connection: Connection, host: Host) -> None:
@@ -167,7 +166,7 @@ def logs(fleet: Fleet, name: Optional[str], n_lines: int, is_following: bool) ->
 
 
 def collect(fleet: Fleet, folder: str) -> None:
-    """Fetch results and logs of all hosts: what is new, or has changed."""
+    """Fetch new and changed results and logs from all hosts."""
 
     def describe(host: Host, n_files: int) -> str:
         return "%d new files in %s" % (n_files, os.path.join(folder, host.name)) if n_files else "nothing new"
@@ -176,19 +175,21 @@ def collect(fleet: Fleet, folder: str) -> None:
 
 
 def uninstall(fleet: Fleet) -> None:
-    """Remove what was deployed; results, state and logs stay."""
+    """Remove the deployment except results, state and logs."""
 
     def work(connection: Connection, host: Host) -> str:
         answer = connection.run("uninstall", host.access.project_dir, timeout_s=PROGRAM_S)
         left = [line.partition(" ")[2] for line in answer.lines if line.startswith("left ")]
         removed = [line for line in answer.lines if line.startswith("removed ")]
-        return ", ".join(removed + ["results, state and logs stay in " + path for path in left]) or "nothing was there"
+        return (
+            ", ".join(removed + ["results, state and logs stay in " + path for path in left]) or "nothing was deployed"
+        )
 
     fleet.each(work, lambda _, text: text)
 
 
 def manifest(fleet: Fleet, cluster: Cluster) -> None:
-    """Show the classes of each worker's own data, which stay where they are."""
+    """Show the classes of each worker's local data."""
 
     def dataset_name(connection: Connection, host: Host) -> str:
         flags = settings_flags(host.programs[0], cluster, look(connection, host, fleet.is_dry).project)

@@ -1,4 +1,4 @@
-"""Which virtual environment a machine gets, and what is installed into it."""
+"""The virtual environment of a machine and its packages."""
 
 import hashlib
 import os
@@ -48,7 +48,7 @@ def environment_of(fit: Fit, project_dir: str, is_offline: bool) -> Environment:
 
 
 def requirement_lines(folder: str, name: str) -> List[str]:
-    """Return the lines of a requirements file and of those that it includes, without comments."""
+    """Return the lines of a requirements file and of its includes, without comments."""
     lines: List[str] = []
     try:
         with open(os.path.join(folder, name), encoding="utf-8") as stream:
@@ -59,5 +59,5 @@ def requirement_lines(folder: str, name: str) -> List[str]:
                 elif text:
                     lines.append(text)
     except OSError as error:
-        raise DeployError("%s can not be read: %s" % (os.path.join(folder, name), error.strerror)) from None
+        raise DeployError("%s cannot be read: %s" % (os.path.join(folder, name), error.strerror)) from None
     return lines

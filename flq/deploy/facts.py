@@ -1,4 +1,4 @@
-"""What a machine says of itself, and what follows: who starts programs there, and which packages fit."""
+"""Facts about a machine, and the service manager and packages chosen from them."""
 
 from typing import Dict, List, NamedTuple, Optional
 
@@ -91,7 +91,7 @@ def read_facts(answer: Result) -> Facts:
             found.get("environment", []),
         )
     except (KeyError, ValueError) as error:
-        raise DeployError("it does not say what it is: %s of %d lines can not be read" % (error, len(found))) from None
+        raise DeployError("its facts are incomplete: %s of %d lines cannot be read" % (error, len(found))) from None
 
 
 def ahead_at_least(first_s: float, last_s: float) -> float:
@@ -108,7 +108,7 @@ def ahead_at_least(first_s: float, last_s: float) -> float:
 
 
 def assumed_facts(host: Host) -> Facts:
-    """Return what a dry run takes for granted: a board on which nothing is yet."""
+    """Return the facts that a dry run assumes: a board without any deployment."""
     project = "~/" + host.access.project_dir
     return Facts(
         "~",
@@ -158,7 +158,7 @@ def fitting(host: Host, facts: Facts) -> Fit:
         if version in facts.pythons:
             return Fit(name, version, facts.pythons[version], NEWEST_PIP.get(version))
     raise DeployError(
-        "no fitting Python: it has %s, expected one of %s%s; install one, or name it as `python`"
+        "no suitable Python: it has %s, expected one of %s%s; install one, or set `python`"
         % (
             ", ".join(sorted(facts.pythons)) or "none",
             ", ".join(version for _, version in candidates),
@@ -173,19 +173,19 @@ def manager_of(host: Host, facts: Facts) -> str:
     Raises
     ------
     DeployError
-        If the cluster file asks for what can not be used there.
+        If the cluster file asks for what cannot be used there.
     """
     asked = host.access.systemd
     if asked == "auto":
         return (facts.managers + ["none"])[0]
     if asked != "none" and asked not in facts.managers:
         raise DeployError(
-            "systemd: %s can not be used there; %s"
+            "systemd: %s is not available there; %s"
             % (
                 asked,
                 "it needs root, or sudo without a password"
                 if asked == "system" and facts.systemd
-                else "auto or none can",
+                else "use auto or none",
             )
         )
     return asked
@@ -200,7 +200,7 @@ def require_fit(host: Host, facts: Facts) -> List[str]:
         If nothing can be deployed there.
     """
     if not facts.environments and facts.disk_mb < LEAST_DISK_MB and host.access.environment == "auto":
-        raise DeployError("only %d MB are free on its disk; packages and code take %d" % (facts.disk_mb, LEAST_DISK_MB))
+        raise DeployError("only %d MB are free on its disk; packages and code need %d" % (facts.disk_mb, LEAST_DISK_MB))
     notes = []
     if abs(facts.ahead_s) > LARGEST_SKEW_S:
         notes.append(

@@ -1,4 +1,4 @@
-"""All hosts at the same time: a line and a log for each, and one that fails leaves the others alone."""
+"""Runs work on all hosts in parallel, with a line and a log for each; failures are independent."""
 
 import glob
 import os
@@ -67,7 +67,7 @@ class Fleet:
 
     @property
     def exit_code(self) -> int:
-        """How many hosts have failed."""
+        """Number of failed hosts."""
         return min(len(self.failures), MOST_FAILURES)
 
     def log_of(self, host: Host) -> str:
@@ -75,11 +75,11 @@ class Fleet:
         return os.path.join(self._logs, "deploy_%s_%s.log" % (host.name, self._stamp))
 
     def say(self, text: str) -> None:
-        """Print a whole line, whoever else prints."""
+        """Print a complete line; safe from any thread."""
         self._reporter.say(text)
 
     def tell(self, host: Host, text: str) -> None:
-        """Print what a host is busy with; a dry run is busy with nothing."""
+        """Print the current work of a host; nothing in a dry run."""
         if not self.is_dry:
             self.say("%-24s ...     %s" % (host.name, text))
 
@@ -126,7 +126,7 @@ class Fleet:
         return results
 
     def waiting(self, n_here: int, n_wanted: int) -> None:
-        """Say how many of the workers that are waited for are there."""
+        """Report how many of the expected workers have joined."""
         self._reporter.waiting(n_here, n_wanted)
 
     def fail(self, host: Host, reason: str) -> None:

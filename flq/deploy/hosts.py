@@ -1,4 +1,4 @@
-"""Which programs run on which machine, and how each machine is reached."""
+"""The programs of each machine and the access to it."""
 
 import socket
 from typing import Dict, List, NamedTuple, Optional, Tuple, Union
@@ -22,7 +22,7 @@ class Program(NamedTuple):
 
     @property
     def log_name(self) -> str:
-        """How the names of its logs begin."""
+        """Prefix of the names of its logs."""
         return "master" if self.worker_id is None else "worker%d" % self.worker_id
 
 
@@ -87,7 +87,7 @@ def hosts_of(cluster: Cluster) -> List[Host]:
 
 
 def _key(address: str, access: Access) -> Tuple[str, Optional[int]]:
-    """Return what tells machines apart: behind one address there may be several, by port."""
+    """Return the identity of a machine: one address may serve several, by port."""
     return (address, None) if address == LOCAL else (address, access.ssh_port)
 
 
@@ -97,9 +97,7 @@ def _host(address: str, port: Optional[int], entries: List[Union[MasterEntry, Wo
     for entry in entries[1:]:
         for field in Access.model_fields:
             if field != "memory_max_mb" and getattr(entry, field) != getattr(first, field):
-                raise ConfigError(
-                    "two programs on %s have a different %s; there is one installation on a machine" % (name, field)
-                )
+                raise ConfigError("two programs on %s differ in %s, but a machine has one installation" % (name, field))
     n_workers = sum(isinstance(entry, WorkerEntry) for entry in entries)
     programs = [
         Program(
@@ -116,7 +114,7 @@ def _host(address: str, port: Optional[int], entries: List[Union[MasterEntry, Wo
 
 
 def is_this_machine(address: str) -> bool:
-    """Say whether an address, or a name, is one of this machine's: only those can be listened on."""
+    """Tell whether an address or name belongs to this machine, by trying to listen on it."""
     try:
         found = socket.getaddrinfo(address, 0, type=socket.SOCK_STREAM)
     except OSError:

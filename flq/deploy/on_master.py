@@ -24,7 +24,7 @@ PAUSE_S = 0.5  # between two questions
 
 
 def main(argv: Optional[List[str]] = None) -> int:
-    """Do what the command line says; return the exit code."""
+    """Run the command line; return the exit code."""
     args = parse_flags(argv)
     path = default_path(args.project)
     try:
@@ -45,7 +45,7 @@ def main(argv: Optional[List[str]] = None) -> int:
 
 def parse_flags(argv: Optional[List[str]]) -> argparse.Namespace:
     """Read the command line."""
-    flags = Flags(prog="on_master", description="Ask the master of this machine, or make its tokens.")
+    flags = Flags(prog="on_master", description="Query the master of this machine, or create its tokens.")
     flags.add_argument("command", choices=("tokens", "status", "wait"))
     flags.add_argument("--project", required=True, help="folder of the installation")
     flags.add_argument("--total_workers", type=within(int, 1, 4096), default=1)
@@ -58,7 +58,7 @@ def parse_flags(argv: Optional[List[str]]) -> argparse.Namespace:
 
 
 def status_of(args: argparse.Namespace) -> Dict[str, Any]:
-    """Return what the master says of its run; {"problem": why not} if it does not answer."""
+    """Return the master's status; {"problem": reason} if it does not answer."""
     request = urllib.request.Request(args.url + "/status")
     path = default_path(args.project)
     if os.path.exists(path):
@@ -117,7 +117,7 @@ def wait_for(args: argparse.Namespace) -> Dict[str, Any]:
 
 
 def missing_in(status: Dict[str, Any], worker_ids: List[int]) -> List[int]:
-    """Return the ids that a status does not show as connected; in a run that has ended they need only have joined."""
+    """Return the ids that are not connected; in a run that has ended, those that never joined."""
     shown = status.get("worker_status", {})
     return [
         worker_id

@@ -1,4 +1,4 @@
-"""The programs of a host: which run, of what they were made, and which have to be started."""
+"""The programs of a host: which run, from which inputs, and which must be started."""
 
 from typing import Dict, List, NamedTuple, Tuple
 
@@ -18,12 +18,12 @@ class Record(NamedTuple):
 
     @property
     def is_running(self) -> bool:
-        """Whether it runs, or is about to."""
+        """Whether it runs or is starting."""
         return self.state in ("active", "activating", "reloading")
 
 
 def records_of(connection: Connection, host: Host) -> Dict[str, Record]:
-    """Return the records of those programs of a host that have been deployed."""
+    """Return the records of the deployed programs of a host."""
     answer = connection.run("states", host.access.project_dir, *host.units)
     lines = [line.split() for line in answer.lines]
     return {words[0]: Record(*words[1:]) for words in lines if len(words) == 5 and words[0] in host.units}
@@ -32,7 +32,7 @@ def records_of(connection: Connection, host: Host) -> Dict[str, Record]:
 def start_changed(
     connection: Connection, host: Host, manager: str, marks: Dict[str, str], before: Dict[str, Record]
 ) -> Tuple[List[str], List[str]]:
-    """Start what does not run, or runs from something else; return what was done, and which have ended well."""
+    """Start programs that are stopped or outdated; return the changes, and the programs that have ended normally."""
     done, ended = [], []
     for unit, mark in marks.items():
         was = before.get(unit)
@@ -50,7 +50,7 @@ def start_changed(
 
 
 def start(connection: Connection, host: Host, manager: str, unit: str, mark: str, is_wanted: bool) -> None:
-    """Start a program, again where it runs; ``is_wanted``: a master without an unfinished run begins one."""
+    """Start or restart a program; ``is_wanted``: a master without an unfinished run starts one."""
     connection.run(
         "start", host.access.project_dir, manager, unit, mark, "yes" if is_wanted else "no", timeout_s=PROGRAM_S
     )

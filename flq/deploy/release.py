@@ -1,4 +1,4 @@
-"""The code that goes to the machines: one archive, named by what is in it."""
+"""The code to deploy: one archive, named by the hash of its content."""
 
 import gzip
 import hashlib
@@ -23,7 +23,7 @@ N_DIGITS = 12  # of a name: 48 bits
 
 
 class Release(NamedTuple):
-    """A version of the code: the same files make the same name and the same archive."""
+    """A version of the code; equal files give an equal name and archive."""
 
     name: str
     archive: bytes
@@ -68,7 +68,7 @@ def read_code(path: str) -> bytes:
 
 
 def files_of(project_dir: str) -> List[str]:
-    """Return the files of the code, relative to the project's folder, in order."""
+    """Return the files of the code, relative to the project's folder, sorted."""
     paths = [name for name in TOP if os.path.exists(os.path.join(project_dir, name))]
     for top in FOLDERS:
         for folder, inner, names in os.walk(os.path.join(project_dir, top)):

@@ -1,4 +1,4 @@
-"""What is said of the work on the hosts: lines, and at a terminal a bar of hosts below them."""
+"""Progress of the work on the hosts: lines and, in a terminal, a bar of hosts."""
 
 import os
 import sys
@@ -12,7 +12,7 @@ LONG = frozenset({"release", "wheelhouse", "environment", "switch", "start"})  #
 
 
 class Step(NamedTuple):
-    """What a host is busy with, and since when."""
+    """The current step of a host and its start time."""
 
     name: str
     began: float
@@ -39,7 +39,7 @@ class Reporter:
         self._n_here: Optional[int] = None
 
     def say(self, text: str) -> None:
-        """Print a text; when this returns, it is printed."""
+        """Print a text; return when it is printed."""
         if self._drawer is not None:
             self._drawer.put(text)
             self._drawer.wait_until_shown()
@@ -48,12 +48,12 @@ class Reporter:
             print(text, flush=True)
 
     def begin(self, n_hosts: int) -> None:
-        """Something is going to be done to so many hosts."""
+        """Start work on a number of hosts."""
         self._n_done, self._n_hosts = 0, n_hosts
         self._show_hosts()
 
     def step(self, host: str, name: str) -> None:
-        """A host begins a step, and has ended the one before."""
+        """A host begins a step and has finished the previous one."""
         self._end_step(host, "done")
         self._working[host] = Step(name, time.monotonic())
         if name in LONG:
@@ -61,7 +61,7 @@ class Reporter:
         self._show_hosts()
 
     def end(self, host: str, is_well: bool) -> None:
-        """A host has no more to do."""
+        """A host is finished."""
         self._end_step(host, "done" if is_well else "failed")
         if self._n_hosts:
             self._n_done += 1
@@ -70,7 +70,7 @@ class Reporter:
                 self._n_hosts = 0
 
     def waiting(self, n_here: int, n_wanted: int) -> None:
-        """So many of the workers that are waited for are there."""
+        """Set the number of expected workers that have joined."""
         if n_here != self._n_here:
             self._n_here = n_here
             line = "start=waiting_for_workers workers=%d/%d" % (n_here, n_wanted)
@@ -79,7 +79,7 @@ class Reporter:
                 self._drawer.put(line)
 
     def close(self) -> None:
-        """Show what is left, and take the bar away."""
+        """Print pending lines and remove the bar."""
         if self._drawer is not None:
             self._drawer.close(None)
 
@@ -91,7 +91,7 @@ class Reporter:
             )
 
     def _tell(self, line: str) -> None:
-        """Print a line that only has to be there where there is no bar."""
+        """Print a line that is only needed without a bar."""
         if self._drawer is None and not self._is_dry:
             self.say(line)
 

@@ -1,4 +1,4 @@
-"""The files that a program needs beside the code: its token, certificates, configuration."""
+"""The files that a program needs besides the code: token, certificates, configuration."""
 
 import hashlib
 import json
@@ -13,7 +13,7 @@ from .units import key_of, own_settings, settings_of
 
 
 def master_tokens(connection: Connection, project: str, cluster: Cluster, is_dry: bool) -> Dict[str, str]:
-    """Make sure that the master's tokens are there; return them."""
+    """Create the master's tokens if missing; return them."""
     total = [text.partition("=")[2] for text in settings_of(cluster) if key_of(text) == "total_workers"][-1]
     answer = connection.run("ask", project, "tokens", "--total_workers", total, is_secret=True)
     if is_dry:
@@ -54,11 +54,11 @@ def _read(path: str) -> bytes:
         with open(os.path.expanduser(path), "rb") as stream:
             return stream.read()
     except OSError as error:
-        raise DeployError("%s can not be read: %s" % (path, error.strerror)) from None
+        raise DeployError("%s cannot be read: %s" % (path, error.strerror)) from None
 
 
 def fingerprint(release: str, venv: str, unit: str, files: Dict[str, bytes]) -> str:
-    """Return a short text that differs if a program would be started from anything else."""
+    """Return a fingerprint of everything that a program is started from."""
     digest = hashlib.sha256()
     for part in [release.encode("utf-8"), venv.encode("utf-8"), unit.encode("utf-8"), *files.values()]:
         digest.update(hashlib.sha256(part).digest())

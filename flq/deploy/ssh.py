@@ -45,7 +45,7 @@ class DeployError(FlqError):
 
 
 class Result(NamedTuple):
-    """The output of a step, and when it began and ended by the clock of this machine."""
+    """The output of a step, with its start and end by the local clock."""
 
     output: str
     errors: str
@@ -69,7 +69,7 @@ class Result(NamedTuple):
         for brace in re.finditer("{", self.output):
             with suppress(ValueError, RecursionError):
                 return decoder.raw_decode(self.output, brace.start())[0]
-        raise DeployError("its answer holds no JSON; it has %d characters" % len(self.output))  # which may be secret
+        raise DeployError("its reply contains no JSON; it has %d characters" % len(self.output))  # which may be secret
 
 
 class Connection:
@@ -129,7 +129,7 @@ class Connection:
         Raises
         ------
         DeployError
-            If the host can not be reached, or the step fails or takes too long.
+            If the host cannot be reached, or the step fails or takes too long.
         """
         self._begin(step)
         self._open()
@@ -138,7 +138,7 @@ class Connection:
         )
 
     def send(self, step: str, *words: str, text: bytes, timeout_s: float = 120.0) -> Result:
-        """Run a step that takes a text. Its length is said too: a connection that breaks off looks like its end."""
+        """Run a step on a text. Its length is sent too, because a broken connection looks like the end of the text."""
         return self.run(step, *words, str(len(text)), payload=text, timeout_s=timeout_s)
 
     def command(self, step: str, *words: str) -> List[str]:
@@ -151,7 +151,7 @@ class Connection:
         )
 
     def close(self) -> None:
-        """End the connection, and what still runs over it."""
+        """Close the connection and everything that runs over it."""
         self._ending.set()
         for process in list(self._running):
             _end(process)
@@ -167,7 +167,7 @@ class Connection:
                 )
 
     def _open(self) -> None:
-        """Log in, once: the process that stays behind serves the steps."""
+        """Log in once; the background ssh process serves all steps."""
         if not self._is_open and not self._host.is_local:
             self._execute(opening(self._host, self._socket), b"", b"", CONNECT_S * 3, False, None)
         self._is_open = True
@@ -210,22 +210,25 @@ class Connection:
         return Result(texts[0], texts[1], began, ended)
 
     def _require_whole(self, command: List[str], cuts: Sequence[Optional[Cut]], output: Optional[BinaryIO]) -> None:
-        """Refuse an answer that is not all there although nothing has failed."""
+        """Reject a truncated reply of a step that did not fail."""
         if None in cuts:
             raise DeployError(
-                "%s did not run, although its shell ended well: a login script there, such as ~/.bashrc, "
-                "ends with exit, reads stdin or begins another program" % _step_of(command)
+                (
+                    "%s did not run, although its shell exited normally: a login script such as ~/.bashrc ends with "
+                    "exit, reads stdin or starts another program"
+                )
+                % _step_of(command)
             )
         is_whole = all(cut.is_whole for cut in cuts)
         if output is not None and output.seekable():
             is_whole = self.frame.cut_file(output) and is_whole
         if not is_whole:
-            raise DeployError("%s broke off before its end" % _step_of(command))
+            raise DeployError("%s was cut off before its end" % _step_of(command))
 
     def _wait(
         self, command: List[str], script: bytes, payload: Payload, timeout_s: float, errors: BinaryIO, answer: BinaryIO
     ) -> Tuple[int, bool]:
-        """Start a command, hand it script and payload, wait; return the exit status and whether it took too long."""
+        """Run a command with script and payload on stdin; return its exit status and whether it timed out."""
         if self._ending.is_set():
             raise DeployError("interrupted")
         process = subprocess.Popen(
@@ -276,7 +279,7 @@ class DryConnection(Connection):
         is_secret: bool = False,
         output: Optional[BinaryIO] = None,
     ) -> Result:
-        """Print a step; nothing comes of it."""
+        """Print a step without running it."""
         del timeout_s, is_secret, output
         if not self._is_open and not self._host.is_local:
             self._show(shlex.join(opening(self._host, self._socket)))
@@ -290,7 +293,7 @@ class DryConnection(Connection):
 
 
 def ssh_command(host: Host) -> List[str]:
-    """Return ssh with all that is said about a host, but for its address."""
+    """Return ssh with all options of a host, without its address."""
     access = host.access
     command = ["ssh", *_options(access)]
     if access.jump_host is not None:
@@ -340,7 +343,7 @@ def opening(host: Host, socket: str) -> List[str]:
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
-    """End a command and what it has started."""
+    """Kill a command and its children."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGTERM)
 
@@ -360,12 +363,12 @@ def _step_of(command: Sequence[str]) -> str:
 
 
 def _reason(errors: str) -> str:
-    """Return what of a failure says most: the last line, and what pip complains about."""
+    """Return the most informative lines of a failure: the last one, and pip's errors."""
     lines = [line.strip() for line in errors.splitlines() if line.strip()]
     lines = [line for line in lines if not line.startswith(_SAYS_LITTLE)] or lines
     if any("Host key verification failed" in line for line in lines):
-        return "its host key is not known here: connect once by hand (ssh HOST), compare the key, and accept it"
+        return "its host key is unknown: connect once by hand (ssh HOST), compare the key, and accept it"
     if any("Permission denied (" in line for line in lines):
-        return "%s: ssh-copy-id brings your key there" % lines[-1]
+        return "%s: install your key there with ssh-copy-id" % lines[-1]
     said = [line for line in lines if line.lower().startswith("error:")]
     return " ".join([lines[-1], *said[:1]]) if lines else ""

@@ -1,4 +1,4 @@
-"""What is done on one host to deploy it. Each step looks first, and does nothing where nothing is to be done."""
+"""The steps of a deployment on one host; each is idempotent."""
 
 import os
 import tarfile
@@ -20,7 +20,7 @@ TRANSFER_S = 1800.0  # an archive over a slow link
 
 
 class Deployment(NamedTuple):
-    """What all hosts share.
+    """State shared by all hosts.
 
     Attributes
     ----------
@@ -57,13 +57,13 @@ class Outcome(NamedTuple):
 
 
 def look(connection: Connection, host: Host, is_dry: bool = False) -> Facts:
-    """Ask a host what it is."""
+    """Query the facts of a host."""
     answer = connection.run("facts", host.access.project_dir, host.access.python or "-")
     return assumed_facts(host) if is_dry else read_facts(answer)
 
 
 def deploy(connection: Connection, host: Host, shared: Deployment) -> Outcome:
-    """Do everything on one host.
+    """Deploy one host.
 
     Raises
     ------
@@ -118,7 +118,7 @@ def deploy(connection: Connection, host: Host, shared: Deployment) -> Outcome:
 def _environment(
     connection: Connection, host: Host, facts: Facts, shared: Deployment
 ) -> Tuple[str, Optional[Fit], List[str]]:
-    """Make sure that a host has its packages; return where .venv has to lead, what fits, and what was done."""
+    """Install a host's packages; return the target of .venv, the fit, and the changes."""
     given = given_environment(host, facts.home)
     if given is not None:
         return given, None, []
@@ -128,7 +128,8 @@ def _environment(
     if environment.name in facts.environments:
         return venv, fit, []
     shared.tell(
-        host, "installs requirements/%s.txt for Python %s, which takes some minutes" % (fit.requirements, fit.version)
+        host,
+        "installing requirements/%s.txt for Python %s, which takes a few minutes" % (fit.requirements, fit.version),
     )
     if shared.wheelhouse is not None:
         _send_wheels(connection, host, shared.wheelhouse)
@@ -142,11 +143,11 @@ def _environment(
         text=environment.requirements,
         timeout_s=INSTALL_S,
     )
-    return venv, fit, ["environment %s made" % environment.name]
+    return venv, fit, ["environment %s created" % environment.name]
 
 
 def _send_wheels(connection: Connection, host: Host, wheelhouse: str) -> None:
-    """Bring what a board lacks of the wheelhouse."""
+    """Send the wheels that a board lacks."""
     lines = connection.run("wheels", host.access.project_dir).lines
     there = {name: int(size) for size, _, name in (line.partition(" ") for line in lines)}
     files = sorted(entry.name for entry in os.scandir(wheelhouse) if entry.is_file())

@@ -1,4 +1,4 @@
-"""What the subcommands show as text: one line on the run, and tables."""
+"""Text output of the subcommands: a line on the run, and tables."""
 
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
@@ -9,7 +9,7 @@ NOTHING = "-"
 
 
 def run_line(status: Mapping[str, Any]) -> str:
-    """Return a line on a run, from what the master says in /status."""
+    """Return a line on a run, from the master's /status."""
     if "run_id" not in status:
         return _last_line(status.get("last"), status.get("problem"))
     workers = status["worker_status"]
@@ -29,20 +29,20 @@ def run_line(status: Mapping[str, Any]) -> str:
 def _last_line(last: Optional[Mapping[str, Any]], problem: Optional[str]) -> str:
     """Return a line on the last run of a master that does not answer."""
     if last is None:
-        return "run: %s" % (problem or "nothing is known of it")
+        return "run: %s" % (problem or "no information about it")
     if last["ended"] is None:
-        words = ["run %s is not finished; ./deploy_jetson.sh start goes on with it" % last["run_id"]]
+        words = ["run %s is not finished; ./deploy_jetson.sh start resumes it" % last["run_id"]]
         words += ["results so far: " + last["workbook"]] if last["workbook"] else []
         return "; ".join(words + ([problem] if problem else []))
-    return "run %s has ended: %s; %s; ./deploy_jetson.sh collect fetches its files, start begins the next run" % (
+    return ("run %s has ended: %s; %s; ./deploy_jetson.sh collect fetches its files, start starts the next run") % (
         last["run_id"],
         last["ended"],
-        "results: " + last["workbook"] if last["workbook"] else "its workbook is not there any more",
+        "results: " + last["workbook"] if last["workbook"] else "its workbook no longer exists",
     )
 
 
 def workers_table(hosts: Sequence[Host], records: Mapping[str, Mapping[str, Record]], status: Mapping[str, Any]) -> str:
-    """Return a table of the programs: what their host says, and what the master says of them."""
+    """Return a table of the programs, as seen by their host and by the master."""
     rows = [["host", "program", "unit", "connected", "round", "uploaded", "skipped", "loss", "up", "down"]]
     known = status.get("worker_status", {})
     for host in hosts:
@@ -85,6 +85,6 @@ def manifest_table(manifests: Sequence[Mapping[str, Any]]) -> str:
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:
-    """Return rows as text, with columns as wide as they need."""
+    """Return rows as text with aligned columns."""
     widths: List[int] = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows)

@@ -1,4 +1,4 @@
-"""What comes back from a host: results and logs as files, and lines as they are written."""
+"""Transfers from a host: results and logs as files, and log lines as they are written."""
 
 import os
 import shutil
@@ -62,7 +62,7 @@ def unpack(archive: BinaryIO, folder: str) -> int:
                 if not member.isfile():
                     continue
                 if parts[0] not in FOLDERS or any(part in ("", ".", "..") for part in parts):
-                    raise DeployError("it sent a file that does not belong here: %.100r" % member.name)
+                    raise DeployError("it sent an unexpected file: %.100r" % member.name)
                 path = os.path.join(folder, *parts)
                 _require_no_links(folder, parts)
                 os.makedirs(os.path.dirname(path), exist_ok=True)
@@ -73,7 +73,7 @@ def unpack(archive: BinaryIO, folder: str) -> int:
                 os.utime(path, (member.mtime, member.mtime))
                 n_files += 1
     except (tarfile.TarError, EOFError) as error:
-        raise DeployError("what it sent is no whole archive: %s" % error) from None
+        raise DeployError("it sent an incomplete archive: %s" % error) from None
     return n_files
 
 
@@ -82,7 +82,7 @@ def _require_no_links(folder: str, parts: List[str]) -> None:
     for part in parts[:-1]:
         path = os.path.join(path, part)
         if os.path.islink(path):
-            raise DeployError("%s is a link; nothing is written through it" % path)
+            raise DeployError("%s is a symbolic link; files are not written through links" % path)
 
 
 class Lines:

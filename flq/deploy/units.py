@@ -1,4 +1,4 @@
-"""How a program is started on a machine: a systemd unit, or a script where systemd is not used."""
+"""How a program is started: a systemd unit, or a script without systemd."""
 
 import os
 import shlex
@@ -62,14 +62,14 @@ def arguments_of(program: Program, cluster: Cluster, facts: Facts) -> List[str]:
 
 
 def settings_flags(program: Program, cluster: Cluster, project: str) -> List[str]:
-    """Return the flags that tell the master its settings."""
+    """Return the flags with the master's settings."""
     flags = [word for setting in settings_of(cluster) for word in ("--set", setting)]
     own = isinstance(program.entry, MasterEntry) and program.entry.config is not None
     return (["--config", project + "/settings/flq_config.json"] if own else []) + flags
 
 
 def settings_of(cluster: Cluster) -> List[str]:
-    """Return what the master is told to set: as many workers as there are, unless the cluster file says otherwise."""
+    """Return the master's settings, with the number of workers unless the cluster file sets it."""
     said = {key_of(text) for text in cluster.master.set}
     counts = {
         "total_workers": max(worker.worker_id for worker in cluster.workers) + 1,
@@ -79,28 +79,28 @@ def settings_of(cluster: Cluster) -> List[str]:
 
 
 def results_dir_of(cluster: Cluster) -> Optional[str]:
-    """Return the report.results_dir among the master's settings, None if they have none."""
+    """Return report.results_dir from the master's settings; None if unset."""
     said = [text.partition("=")[2].strip() for text in cluster.master.set if key_of(text) == "results_dir"]
     return said[-1] if said else None
 
 
 def key_of(setting: str) -> str:
-    """Return key of section.key=value, whose section may be left out."""
+    """Return key of section.key=value or key=value."""
     return setting.partition("=")[0].strip().rpartition(".")[2]
 
 
 def own_settings(entry: WorkerEntry) -> Dict[str, object]:
-    """Return the device settings that the cluster file names for a worker."""
+    """Return a worker's device settings in the cluster file."""
     return entry.settings.model_dump(exclude_unset=True)
 
 
 def absolute(path: str, home: str) -> str:
-    """Return a path of that machine in full; a relative one begins in the home folder."""
+    """Return an absolute path on that machine; relative ones start in the home folder."""
     return os.path.join(home, path[2:] if path.startswith("~/") else path)
 
 
 def variables_of(facts: Facts, fit: Optional[Fit]) -> Dict[str, str]:
-    """Return the environment variables of a program: what it compiles or downloads is kept between runs."""
+    """Return the environment variables of a program, which keep compiled code and downloads between runs."""
     variables = {
         "CUDA_CACHE_PATH": facts.project + "/state/cuda_cache",
         "XDG_CACHE_HOME": facts.project + "/state/cache",
@@ -111,7 +111,7 @@ def variables_of(facts: Facts, fit: Optional[Fit]) -> Dict[str, str]:
 
 
 def memory_max_mb(program: Program, host: Host, facts: Facts) -> int:
-    """Return the memory that a program may take, in MB: what the machine can spare, by the number of programs."""
+    """Return the memory limit of a program in MB: the machine's spare memory divided by the number of programs."""
     if program.entry.memory_max_mb is not None:
         return program.entry.memory_max_mb
     return max(facts.memory_mb - LEFT_MB, facts.memory_mb // 2) // len(host.programs)
@@ -162,7 +162,7 @@ def unit_text(program: Program, host: Host, cluster: Cluster, facts: Facts, fit:
     target = "multi-user.target" if manager == "system" else "default.target"
     return "\n".join(
         [
-            "# Made by deploy_jetson.sh: it is written anew by the next deployment.",
+            "# Made by deploy_jetson.sh; the next deployment overwrites it.",
             "[Unit]",
             *unit,
             "",

@@ -1,4 +1,4 @@
-"""Waiting until all workers show in the master's status."""
+"""Waiting until all workers have joined."""
 
 import time
 from functools import partial
@@ -55,7 +55,7 @@ def wait_for_workers(fleet: Fleet, cluster: Cluster, wait_s: float) -> None:
 
 
 def show_run(fleet: Fleet, cluster: Cluster) -> Dict[str, Any]:
-    """Show the run or, if no master answers, the last one; return the status."""
+    """Show the run or, without a master, the last one; return the status."""
     told = fleet.each(partial(ask, cluster=cluster, words=["status"]), hosts=fleet.hosts[:1]).get(
         fleet.hosts[0].name, {}
     )
@@ -65,7 +65,7 @@ def show_run(fleet: Fleet, cluster: Cluster) -> Dict[str, Any]:
 
 
 def _fail_ended(fleet: Fleet, programs: Sequence[Tuple[Host, Program]]) -> None:
-    """Give up the hosts where one of these programs does not run any more."""
+    """Fail the hosts on which one of these programs has ended."""
 
     def work(connection: Connection, host: Host) -> List[str]:
         records: Dict[str, Record] = records_of(connection, host)
@@ -83,7 +83,7 @@ def _fail_ended(fleet: Fleet, programs: Sequence[Tuple[Host, Program]]) -> None:
 
 
 def _fail_late(fleet: Fleet, late: Sequence[Tuple[Host, Program]], status: Dict[str, Any], wait_s: float) -> None:
-    """Give up the hosts of these programs, which run but are not heard of."""
+    """Fail the hosts of these programs, which run but have not joined."""
     for host, program in late:
         if host.name not in fleet.failures:
             fleet.fail(
@@ -96,13 +96,13 @@ def _fail_late(fleet: Fleet, late: Sequence[Tuple[Host, Program]], status: Dict[
 
 
 def _last_line(connection: Connection, host: Host, program: Program) -> str:
-    """Return what a program said last."""
+    """Return the last log line of a program."""
     lines = connection.run("last", host.access.project_dir, program.unit, program.log_name).lines
-    return ([line.strip() for line in lines if line.strip()] or ["it has said nothing"])[-1]
+    return ([line.strip() for line in lines if line.strip()] or ["its log is empty"])[-1]
 
 
 def ask(connection: Connection, host: Host, cluster: Cluster, words: Sequence[str]) -> Dict[str, Any]:
-    """Ask the master's machine for the status of the run: what flq.deploy.on_master answers to these words."""
+    """Query the status of the run on the master's machine with flq.deploy.on_master."""
     master = cluster.master
     is_safe = master.tls_cert is not None
     url = url_of("https", master.address, master.port) if is_safe else url_of("http", "127.0.0.1", master.port)

@@ -1,1 +1,1 @@
-"""What this machine is and how it is doing: read from /sys and /proc, where absent is None and never zero."""
+"""The machine and its state, read from /sys and /proc; a missing value is None, never zero."""

@@ -1,4 +1,4 @@
-"""Which board this is, and which software NVIDIA has put on it."""
+"""The type of board and the version of NVIDIA's software on it."""
 
 import platform
 import re
@@ -68,7 +68,7 @@ class Board(NamedTuple):
 
 
 def find_board(root: str = "/") -> Board:
-    """Return what this machine says that it is; a folder may stand for /."""
+    """Return the board of this machine; ``root`` stands for /."""
     places = [below(root, path) for path in ("/proc/device-tree/model", "/sys/firmware/devicetree/base/model")]
     model = text_of(places[0]) or text_of(places[1])
     l4t = _l4t(text_of(below(root, "/etc/nv_tegra_release")) or "")
@@ -83,12 +83,12 @@ def find_board(root: str = "/") -> Board:
 
 
 def _l4t(release: str) -> Optional[str]:
-    """Return 32.7.1 of the line ``# R32 (release), REVISION: 7.1, GCID: ...``."""
+    """Return 32.7.1 from the line ``# R32 (release), REVISION: 7.1, GCID: ...``."""
     found = re.search(r"R([0-9]{1,3}) \(release\), REVISION: ([0-9]{1,3}(?:\.[0-9]{1,3})*)", release)
     return "%s.%s" % found.groups() if found else None
 
 
 def _pc_model(root: str) -> str:
-    """Return what the firmware calls a PC, or else its architecture."""
+    """Return the firmware's name of a PC, or its architecture."""
     names = [text_of(below(root, "/sys/class/dmi/id/" + name)) for name in ("sys_vendor", "product_name")]
     return " ".join(name for name in names if name) or platform.machine()

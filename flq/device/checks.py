@@ -1,4 +1,4 @@
-"""What a doctor finds, line by line: as text, as JSON, and as an exit code."""
+"""The findings of a doctor: as text, as JSON, and as an exit code."""
 
 import json
 from typing import Any, List, NamedTuple
@@ -29,12 +29,12 @@ class Line(NamedTuple):
 
 
 def failures(lines: List[Line]) -> int:
-    """Return how many lines say fail."""
+    """Return the number of failures."""
     return sum(line.status == FAIL for line in lines)
 
 
 def as_text(lines: List[Line]) -> str:
-    """Return the lines in columns, each fix below its line."""
+    """Return the findings as text in columns, each fix below its line."""
     width = max((len(line.name) for line in lines), default=0)
     shown = []
     for line in lines:
@@ -49,12 +49,12 @@ def as_text(lines: List[Line]) -> str:
 
 
 def as_json(lines: List[Line]) -> str:
-    """Return the lines as a JSON object: ``lines``, each with status, name, text and fix, and ``failures``."""
+    """Return the findings as a JSON object: ``lines``, each with status, name, text and fix, and ``failures``."""
     return json.dumps({"lines": [line._asdict() for line in lines], "failures": failures(lines)}, indent=1) + "\n"
 
 
 def show(lines: List[Line], is_json: bool, stream: Any) -> int:
-    """Write the lines to a text stream; return the exit code, which is the number of failures."""
+    """Write the findings to a text stream; return the exit code, the number of failures."""
     text = as_json(lines) if is_json else as_text(lines)
     encoding = getattr(stream, "encoding", None) or "utf-8"
     stream.write(text.encode(encoding, "backslashreplace").decode(encoding))  # the C locale of Python 3.6 is ASCII
@@ -63,5 +63,5 @@ def show(lines: List[Line], is_json: bool, stream: Any) -> int:
 
 
 def _plain(text: str) -> str:
-    """Return a text in one line without control characters: some of it comes from others."""
+    """Return a text in one line without control characters; it may come from other machines."""
     return "".join(letter if letter.isprintable() else " " for letter in text)

@@ -1,4 +1,4 @@
-"""Checks of the disk: room, folders that can be written, and what wears an SD card out."""
+"""Checks of the disk: free space, writable folders, wear of the SD card."""
 
 import os
 import re
@@ -34,8 +34,8 @@ def disk_lines(project_dir: str, folders: List[str]) -> List[Line]:
             Line(
                 FAIL,
                 "disk",
-                "%s can not be looked at: %s" % (project_dir, error.strerror),
-                "start the program from a folder that is there",
+                "%s cannot be inspected: %s" % (project_dir, error.strerror),
+                "start the program from an existing folder",
             )
         ]
     text = "%d MB are free in %s" % (free, project_dir)
@@ -52,14 +52,14 @@ def disk_lines(project_dir: str, folders: List[str]) -> List[Line]:
                 FAIL,
                 "folders",
                 "; ".join(problems),
-                "give them to this user (sudo chown -R $USER FOLDER), or make room",
+                "make this user their owner (sudo chown -R $USER FOLDER), or free space",
             )
         ]
-    return lines + [Line(OK, "folders", "can be written: %s" % ", ".join(folders))]
+    return lines + [Line(OK, "folders", "writable: %s" % ", ".join(folders))]
 
 
 def sd_card_lines(root: str) -> List[Line]:
-    """Return what wears out the SD card that / lies on; nothing if it lies elsewhere."""
+    """Return findings on the wear of the SD card that holds /; none if / is elsewhere."""
     mounts = _mounts(root)
     device = _device_of_root(root, mounts)
     if not re.match("/dev/mmcblk[0-9]", device):
@@ -72,8 +72,8 @@ def sd_card_lines(root: str) -> List[Line]:
                 Line(
                     WARN,
                     "sd card",
-                    "the swap area %s lies on it" % path,
-                    "sudo swapoff %s, take it out of /etc/fstab, and make one on a USB disk" % path,
+                    "the swap area %s is on it" % path,
+                    "sudo swapoff %s, remove it from /etc/fstab, and create one on a USB disk" % path,
                 )
             )
     if _keeps_journal(root):
@@ -84,15 +84,15 @@ def sd_card_lines(root: str) -> List[Line]:
             Line(
                 WARN,
                 "sd card",
-                "reading files writes to it: / is mounted without noatime",
-                "add noatime to the options of / in /etc/fstab, and boot again",
+                "reading files writes to it, because / is mounted without noatime",
+                "add noatime to the options of / in /etc/fstab, and reboot",
             )
         )
     return lines or [Line(OK, "sd card", "%s: no swap and no journal on it, mounted with noatime" % device)]
 
 
 def _problem_of(folder: str) -> str:
-    """Return why a folder can not be written, nothing if it can."""
+    """Return why a folder cannot be written; empty if it can."""
     place = os.path.abspath(folder)
     while not os.path.exists(place):
         place = os.path.dirname(place)
@@ -100,7 +100,7 @@ def _problem_of(folder: str) -> str:
         with tempfile.TemporaryFile(dir=place) as stream:
             stream.write(bytes(4096))
     except OSError as error:
-        return "%s can not be written: %s" % (folder, error.strerror)
+        return "%s cannot be written: %s" % (folder, error.strerror)
     return ""
 
 
@@ -110,7 +110,7 @@ def _mounts(root: str) -> List[Mount]:
 
 
 def _device_of_root(root: str, mounts: List[Mount]) -> str:
-    """Return the device that / lies on; where that is called /dev/root, the kernel's command line says which."""
+    """Return the device of /; if it is called /dev/root, take it from the kernel's command line."""
     device = next((mount.device for mount in reversed(mounts) if mount.folder == "/"), "")
     if device == "/dev/root":
         found = re.search(r"(?:^|\s)root=(\S+)", text_of(below(root, "/proc/cmdline")) or "")
@@ -119,13 +119,13 @@ def _device_of_root(root: str, mounts: List[Mount]) -> str:
 
 
 def _folder_of_mount(path: str, mounts: List[Mount]) -> Optional[str]:
-    """Return where the file system is mounted that a path lies in."""
+    """Return the mount point of the file system of a path."""
     folders = [mount.folder for mount in mounts if (path + "/").startswith(mount.folder.rstrip("/") + "/")]
     return max(folders, key=len, default=None)
 
 
 def _keeps_journal(root: str) -> bool:
-    """Return whether journald writes to the disk: by default it does if its folder is there."""
+    """Return whether journald writes to disk; by default it does if its folder exists."""
     text = text_of(below(root, "/etc/systemd/journald.conf"))
     found = re.findall(r"(?m)^\s*Storage\s*=\s*(\w+)", text or "")
     storage = found[-1] if found else "auto"

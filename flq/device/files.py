@@ -1,4 +1,4 @@
-"""The small files of /sys and /proc: what can not be read is None, and nothing raises."""
+"""Readers of the small files of /sys and /proc; they return None instead of raising."""
 
 import math
 import os
@@ -9,17 +9,17 @@ MOST_BYTES = 1 << 17  # of a file; what is read here stands at its beginning
 
 
 def system_root() -> str:
-    """Return the folder in which the programs look for the device's files."""
+    """Return the folder that stands for / when the device's files are read."""
     return os.environ.get(ROOT, "/")
 
 
 def below(root: str, path: str) -> str:
-    """Return where an absolute path lies if the folder ``root`` stands for /."""
+    """Return an absolute path below the folder ``root``, which stands for /."""
     return os.path.join(root, path.lstrip("/"))
 
 
 def text_of(path: str) -> Optional[str]:
-    """Return what a file says, without the spaces and NUL bytes around it; None if it can not be read.
+    """Return what a file says, without the spaces and NUL bytes around it; None if it cannot be read.
 
     A file that is there may still refuse: a sensor that is switched off answers with an error.
     """
@@ -31,7 +31,7 @@ def text_of(path: str) -> Optional[str]:
 
 
 def number_of(path: str) -> Optional[float]:
-    """Return the number that a file holds, None if it can not be read or holds none that is finite."""
+    """Return the number in a file; None if it cannot be read or is not finite."""
     text = text_of(path)
     try:
         number = float(text) if text is not None else math.nan
@@ -41,7 +41,7 @@ def number_of(path: str) -> Optional[float]:
 
 
 def names_in(folder: str) -> List[str]:
-    """Return the names in a folder in order, thermal_zone2 before thermal_zone10; none if it can not be read."""
+    """Return the names in a folder in numeric order (zone2 before zone10); none if it cannot be read."""
     try:
         return sorted(os.listdir(folder), key=lambda name: (len(name), name))
     except OSError:

@@ -18,7 +18,7 @@ DOCS = "docs/jetson.md"
 
 
 def machine_lines(root: str, board: Board) -> List[Line]:
-    """Return what there is to say of the machine; ``root`` stands for /."""
+    """Return the findings on the machine; ``root`` stands for /."""
     return [
         board_line(board),
         memory_line(root),
@@ -31,7 +31,7 @@ def machine_lines(root: str, board: Board) -> List[Line]:
 
 
 def board_line(board: Board) -> Line:
-    """Tell the board, and whether NVIDIA's software on it is new enough."""
+    """Report the board, and whether NVIDIA's software on it is recent enough."""
     words = [board.model]
     if board.l4t is not None:
         words.append("L4T %s" % board.l4t)
@@ -44,7 +44,7 @@ def board_line(board: Board) -> Line:
         return Line(
             WARN,
             "board",
-            text + "; /etc/nv_tegra_release is missing, so its L4T is not known",
+            text + "; /etc/nv_tegra_release is missing, so its L4T is unknown",
             "in a container, mount that file read-only",
         )
     if board.kind == "nano" and tuple(map(int, board.l4t.split("."))) < (32, 7):
@@ -58,22 +58,22 @@ def board_line(board: Board) -> Line:
 
 
 def memory_line(root: str) -> Line:
-    """Hold the free memory against what TensorFlow takes."""
+    """Compare the free memory with TensorFlow's needs."""
     sizes = meminfo(root)
     if "MemAvailable" not in sizes or "MemTotal" not in sizes:
-        return Line(OK, "memory", "not known: /proc/meminfo does not tell")
+        return Line(OK, "memory", "unknown: /proc/meminfo does not list it")
     free, total = sizes["MemAvailable"] >> 10, sizes["MemTotal"] >> 10
     text = "%d of %d MB are free" % (free, total)
     fix = "end other programs; on a board, boot without the desktop: sudo systemctl set-default multi-user.target"
     if free < NEEDED_MB:
-        return Line(FAIL, "memory", "%s; TensorFlow alone takes %d" % (text, NEEDED_MB), fix)
+        return Line(FAIL, "memory", "%s; TensorFlow alone needs %d" % (text, NEEDED_MB), fix)
     if free < COMFORTABLE_MB:
-        return Line(WARN, "memory", "%s; %d are comfortable" % (text, COMFORTABLE_MB), fix)
+        return Line(WARN, "memory", "%s; %d are recommended" % (text, COMFORTABLE_MB), fix)
     return Line(OK, "memory", text)
 
 
 def gpu_memory_line(root: str, board: Board, limit_mb: Optional[int]) -> Line:
-    """Hold the memory that the GPU may take against the main memory, which it is part of on a Jetson."""
+    """Compare the GPU memory limit with the free main memory, which a Jetson's GPU shares."""
     sizes = meminfo(root)
     if limit_mb is None:
         return Line(OK, "gpu memory", "no limit is set")
@@ -83,38 +83,38 @@ def gpu_memory_line(root: str, board: Board, limit_mb: Optional[int]) -> Line:
         return Line(
             WARN,
             "gpu memory",
-            "%s, but only %d MB are free, and the GPU shares them; TensorFlow gets less without a word" % (text, free),
-            "free memory, or lower it: --gpu_memory_limit_mb %d" % max(free // 2, 1),
+            "%s, but only %d MB are free, and the GPU shares them; TensorFlow would silently get less" % (text, free),
+            "free memory, or lower the limit: --gpu_memory_limit_mb %d" % max(free // 2, 1),
         )
     return Line(OK, "gpu memory", text)
 
 
 def swap_line(root: str, board: Board) -> Line:
-    """Tell what the memory is extended by: on a Nano, zram takes from what the GPU needs."""
+    """Report the swap areas; on a Nano, zram takes memory that the GPU needs."""
     swaps = swap_areas(root)
     if swaps is None:
-        return Line(OK, "swap", "not known: /proc/swaps can not be read")
+        return Line(OK, "swap", "unknown: /proc/swaps cannot be read")
     zram_mb = sum(kb for path, _, kb in swaps if path.startswith("/dev/zram")) >> 10
     text = "%d MB" % (sum(kb for _, _, kb in swaps) >> 10) if swaps else "none"
     if zram_mb and board.kind == "nano":
         return Line(
             WARN,
             "swap",
-            "%d MB of zram: it lies in the memory that the GPU needs as well" % zram_mb,
-            "make a swap file on a USB disk, then: sudo systemctl disable nvzramconfig, and boot again",
+            "%d MB of zram, which takes memory that the GPU needs" % zram_mb,
+            "create a swap file on a USB disk, then: sudo systemctl disable nvzramconfig, and reboot",
         )
     if not swaps and meminfo(root).get("MemTotal", 0) >> 10 < SMALL_MB:
         return Line(
             WARN,
             "swap",
-            "none: one peak of memory ends the program",
-            "make a swap file, on a board on a USB disk and not on the SD card (%s)" % DOCS,
+            "none: a memory peak would end the program",
+            "create a swap file; on a board, on a USB disk and not on the SD card (%s)" % DOCS,
         )
     return Line(OK, "swap", text + (" (%d MB of it zram)" % zram_mb if zram_mb else ""))
 
 
 def swap_areas(root: str) -> Optional[List[Tuple[str, str, int]]]:
-    """Return path, type and kB of each swap area, None if nothing tells."""
+    """Return path, type and kB of each swap area; None if unknown."""
     text = text_of(below(root, "/proc/swaps"))
     if text is None:
         return None
@@ -123,11 +123,11 @@ def swap_areas(root: str) -> Optional[List[Tuple[str, str, int]]]:
 
 
 def power_line(root: str, board: Board) -> Line:
-    """Tell the power mode of a Jetson, and whether it keeps CPUs switched off."""
+    """Report the power mode of a Jetson, and whether it turns CPUs off."""
     online = _count(text_of(below(root, "/sys/devices/system/cpu/online")))
     present = _count(text_of(below(root, "/sys/devices/system/cpu/present")))
     if online is None or present is None:
-        return Line(OK, "power mode", "not known: the system does not tell its CPUs")
+        return Line(OK, "power mode", "unknown: the system does not list its CPUs")
     text = "%d of %d CPUs are on" % (online, present)
     if board.kind not in ("nano", "jetson"):
         return Line(OK, "power mode", text)
@@ -141,15 +141,15 @@ def power_line(root: str, board: Board) -> Line:
             WARN,
             "power mode",
             text + ": that is the 5 W mode",
-            "sudo nvpmodel -m 0 (10 W: the power supply has to give 4 A through the barrel jack)",
+            "sudo nvpmodel -m 0 (10 W: the power supply must deliver 4 A through the barrel jack)",
         )
     if online < present:
-        return Line(WARN, "power mode", text, "sudo nvpmodel -q names the mode, sudo nvpmodel -m N changes it")
+        return Line(WARN, "power mode", text, "sudo nvpmodel -q shows the mode, sudo nvpmodel -m N changes it")
     return Line(OK, "power mode", text)
 
 
 def rails_line(root: str) -> Line:
-    """Tell what the board takes now; without a rail for the whole of it there is no energy in the results."""
+    """Report the power; without a rail for the whole board, results contain no energy."""
     powers = Rails(root).powers_w()
     rails = ", ".join("%s %.2f W" % item for item in powers.items())
     if not any(name in powers for name in WHOLE):
@@ -158,37 +158,37 @@ def rails_line(root: str) -> Line:
 
 
 def temperature_line(root: str) -> Line:
-    """Tell the hottest zone, and whether the machine slows down."""
+    """Report the hottest zone, and whether the machine is throttled."""
     sensors = Sensors(root)
     temperatures, throttled = sensors.temperatures(), sensors.throttled()
     zone = max(temperatures, key=lambda name: temperatures[name], default=None)
-    text = "no sensor" if zone is None else "%s has %.1f degrees C" % (zone, temperatures[zone])
+    text = "no sensor" if zone is None else "%s is at %.1f degrees C" % (zone, temperatures[zone])
     if throttled:
         return Line(
             WARN,
             "temperature",
-            text + "; CPU or GPU are slowed down now",
-            "a fan or a larger heat sink; on a Raspberry Pi, a power supply that holds its voltage",
+            text + "; CPU or GPU are throttled now",
+            "add a fan or a larger heat sink; on a Raspberry Pi, use a power supply with a stable voltage",
         )
     if zone is not None and temperatures[zone] >= HOT_C:
-        return Line(WARN, "temperature", text + "; it will be slowed down soon", "a fan or a larger heat sink")
+        return Line(WARN, "temperature", text + "; throttling is near", "add a fan or a larger heat sink")
     return Line(OK, "temperature", text)
 
 
 def clock_line(year: int) -> Line:
-    """Tell whether the clock can be right: most boards have none that runs without power."""
+    """Report whether the clock is plausible; most boards have no clock battery."""
     if EARLIEST_YEAR <= year <= LATEST_YEAR:
         return Line(OK, "clock", "the year is %d" % year)
     return Line(
         FAIL,
         "clock",
-        "the clock says the year %d; certificates look invalid then" % year,
+        "the clock is at the year %d, so certificates appear invalid" % year,
         "sudo timedatectl set-ntp true, or without internet: sudo date -s 'YYYY-MM-DD HH:MM'",
     )
 
 
 def _count(text: Optional[str]) -> Optional[int]:
-    """Return how many numbers a list such as 0-1,3 has."""
+    """Return the number of entries in a list such as 0-1,3."""
     try:
         ends = [[int(end) for end in part.split("-")] for part in (text or "").split(",")]
     except ValueError:

@@ -20,7 +20,7 @@ class Rail(NamedTuple):
     files: List[str]
 
     def power_w(self) -> Optional[float]:
-        """Return what goes through it now in W, None if it can not be read."""
+        """Return the present power in W; None if it cannot be read."""
         values = [number_of(path) for path in self.files]
         if any(value is None or value < 0 for value in values):
             return None
@@ -58,21 +58,21 @@ class Rails:
 
     @property
     def measures_whole(self) -> bool:
-        """Whether there is a rail that the whole board is behind."""
+        """Whether there is a rail for the whole board."""
         return self._whole is not None
 
     def total_w(self) -> Optional[float]:
-        """Return the power of the whole board in W: of that one rail, never a sum of rails that overlap."""
+        """Return the power of the whole board in W, from that rail alone, because rails overlap."""
         return self._whole.power_w() if self._whole is not None else None
 
     def powers_w(self) -> Dict[str, float]:
-        """Return the power of each rail that can be read, in W, by name."""
+        """Return the power of each readable rail in W, by name."""
         powers = [(rail.name, rail.power_w()) for rail in self._rails]
         return {name: power for name, power in powers if power is not None}
 
 
 def _rails_of(chip: str) -> List[Rail]:
-    """Return the rails of one chip, whichever driver it has."""
+    """Return the rails of one chip, with either driver."""
     rails = []
     for device in names_in(chip):
         folder = os.path.join(chip, device)

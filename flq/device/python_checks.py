@@ -1,4 +1,4 @@
-"""Checks of the Python that runs FLQ, made without importing what may end it."""
+"""Checks of the Python that runs FLQ, without imports that may crash it."""
 
 import importlib.util
 import os
@@ -37,13 +37,13 @@ class Interpreter(NamedTuple):
 
 
 def this_interpreter(environment: Mapping[str, str]) -> Interpreter:
-    """Return what runs this program."""
+    """Return the interpreter of this program."""
     version = (sys.version_info[0], sys.version_info[1], sys.version_info[2])
     return Interpreter(version, platform.machine(), installed_numpy(), environment.get(OPENBLAS, ""))
 
 
 def installed_numpy() -> Optional[str]:
-    """Return the version of numpy out of its files: to import it may end the process."""
+    """Return the version of numpy from its files, because importing it may crash the process."""
     spec = importlib.util.find_spec("numpy")
     if spec is None or spec.origin is None:
         return None
@@ -57,12 +57,12 @@ def installed_numpy() -> Optional[str]:
 
 
 def python_lines(interpreter: Interpreter, board: Board, lowest: Tuple[int, int]) -> List[Line]:
-    """Return whether this is a Python that FLQ runs on, the right one for the board, and one with a sound numpy."""
+    """Return findings: whether FLQ supports this Python, whether it fits the board, and whether its numpy works."""
     return [_python_line(interpreter, board, lowest), _numpy_line(interpreter)]
 
 
 def packages_line(names: Sequence[str], requirements: str) -> Line:
-    """Return whether packages are installed; they are not imported."""
+    """Return whether packages are installed, without importing them."""
     missing = [name for name in names if importlib.util.find_spec(name) is None]
     if missing:
         return Line(
@@ -72,7 +72,7 @@ def packages_line(names: Sequence[str], requirements: str) -> Line:
 
 
 def requirements_for(board: Board) -> str:
-    """Return the file of requirements/ with a worker's packages on a board."""
+    """Return the file of requirements/ with a worker's packages for a board."""
     return REQUIREMENTS.get((board.jetpack or "").split(".")[0], "worker.txt")
 
 
@@ -82,8 +82,8 @@ def _python_line(interpreter: Interpreter, board: Board, lowest: Tuple[int, int]
         return Line(
             FAIL,
             "python",
-            "%s; %d.%d is the oldest that this program runs on" % ((text,) + lowest),
-            "make the environment with a newer Python",
+            "%s; this program needs %d.%d or newer" % ((text,) + lowest),
+            "create the environment with a newer Python",
         )
     own = OF_JETPACK.get((board.jetpack or "").split(".")[0])
     if own is not None and interpreter.version[:2] != own and own >= lowest:
@@ -91,7 +91,7 @@ def _python_line(interpreter: Interpreter, board: Board, lowest: Tuple[int, int]
             WARN,
             "python",
             "%s; the TensorFlow that uses the GPU of this board needs Python %d.%d" % ((text,) + own),
-            "make the environment with python%d.%d and requirements/%s" % (own + (requirements_for(board),)),
+            "create the environment with python%d.%d and requirements/%s" % (own + (requirements_for(board),)),
         )
     return Line(OK, "python", text + (", JetPack's own" if interpreter.version[:2] == own else ""))
 
@@ -105,7 +105,7 @@ def _numpy_line(interpreter: Interpreter) -> Line:
         return Line(
             FAIL,
             "numpy",
-            text + " dies of an illegal instruction on this CPU unless %s is set" % OPENBLAS,
-            "start by ./start_worker.sh, or before Python: export %s=ARMV8" % OPENBLAS,
+            text + " crashes with an illegal instruction on this CPU unless %s is set" % OPENBLAS,
+            "use ./start_worker.sh, or run before Python: export %s=ARMV8" % OPENBLAS,
         )
     return Line(OK, "numpy", text + (", %s=%s" % (OPENBLAS, interpreter.openblas) if interpreter.openblas else ""))

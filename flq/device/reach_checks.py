@@ -1,4 +1,4 @@
-"""Checks of the way to a server: its name, a connection, its certificate."""
+"""Checks of the route to a server: its name, a connection, its certificate."""
 
 import socket
 import ssl
@@ -28,7 +28,7 @@ def reach_lines(host: str, port: int, cafile: Optional[str]) -> Tuple[List[Line]
             Line(
                 FAIL,
                 "address",
-                "the name %s leads nowhere: %s" % (host, reason),
+                "the name %s cannot be resolved: %s" % (host, reason),
                 "use the master's IP address for --master_ip",
             )
         ], False
@@ -41,7 +41,7 @@ def reach_lines(host: str, port: int, cafile: Optional[str]) -> Tuple[List[Line]
             Line(
                 FAIL,
                 "connection",
-                "nobody listens at %s" % where,
+                "nothing listens at %s" % where,
                 "start the master there: ./start_master.sh --port %d" % port,
             )
         ], False
@@ -52,7 +52,7 @@ def reach_lines(host: str, port: int, cafile: Optional[str]) -> Tuple[List[Line]
                 FAIL,
                 "connection",
                 "%s: %s" % (where, reason),
-                "are both in one network, and does the master's firewall let the port through?",
+                "check that both are in one network, and that the master's firewall allows the port",
             )
         ], False
     with connection:
@@ -63,7 +63,7 @@ def reach_lines(host: str, port: int, cafile: Optional[str]) -> Tuple[List[Line]
 
 
 def _certificate_line(connection: socket.socket, host: str, cafile: str) -> Line:
-    """Shake hands, as a client that trusts the certificates in a file."""
+    """Perform a TLS handshake that trusts the certificates in a file."""
     try:
         context = ssl.create_default_context(cafile=cafile)
         with context.wrap_socket(connection, server_hostname=host.partition("%")[0]) as encrypted:
@@ -72,12 +72,12 @@ def _certificate_line(connection: socket.socket, host: str, cafile: str) -> Line
         return Line(FAIL, "certificate", _reason_of(error), _fix_of(_reason_of(error)))
     text = "trusted by %s, until %s" % (cafile, time.strftime("%Y-%m-%d", time.gmtime(ends)))
     if ends - time.time() < SOON_S:
-        return Line(WARN, "certificate", text, "make a new one for the master soon (docs/security.md)")
+        return Line(WARN, "certificate", text, "create a new one for the master soon (docs/security.md)")
     return Line(OK, "certificate", text)
 
 
 def _reason_of(error: Any) -> str:
-    """Return what is wrong with a handshake, in a few words."""
+    """Return a short description of a failed handshake."""
     return (
         getattr(error, "verify_message", "")
         or getattr(error, "reason", "")
@@ -89,10 +89,10 @@ def _reason_of(error: Any) -> str:
 
 def _fix_of(reason: str) -> str:
     if "WRONG_VERSION_NUMBER" in reason or "UNKNOWN_PROTOCOL" in reason or "HTTP_REQUEST" in reason:
-        return "the master speaks plain HTTP: leave --tls and --ca out, or start it with --tls_cert and --tls_key"
+        return "the master uses plain HTTP: omit --tls and --ca, or start it with --tls_cert and --tls_key"
     if "expired" in reason or "not yet valid" in reason:
-        return "compare the clocks of both machines; if they are right, make a new certificate (docs/security.md)"
+        return "compare the clocks of both machines; if they are correct, create a new certificate (docs/security.md)"
     return (
-        "--ca must name the certificate of the authority that signed the master's, --master_ip a name or address "
-        "that stands in it (docs/security.md)"
+        "--ca must name the certificate of the authority that signed the master's, --master_ip a name or "
+        "address in it (docs/security.md)"
     )

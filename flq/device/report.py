@@ -23,21 +23,21 @@ class Field(NamedTuple):
 
 
 FIELDS = {
-    "name": Field("text", "what its owner calls the worker"),
-    "life": Field("life", "8 hexadecimal digits that are new with each process: energy_j counts from its start"),
-    "cpu": Field("number", "share of all CPUs that is busy", 0, 1),
-    "gpu": Field("number", "share of the GPU that is busy", 0, 1),
-    "ram_mb": Field("number", "main memory that can not be had, MB of 2^20 bytes", 0, 2**30),
+    "name": Field("text", "name given by the worker's owner"),
+    "life": Field("life", "8 hexadecimal digits, new for each process; energy_j counts from its start"),
+    "cpu": Field("number", "load of all CPUs", 0, 1),
+    "gpu": Field("number", "load of the GPU", 0, 1),
+    "ram_mb": Field("number", "main memory in use, MB of 2^20 bytes", 0, 2**30),
     "ram_total_mb": Field("number", "main memory, MB", 0, 2**30),
     "temperature_c": Field("number", "the hottest zone, degrees Celsius", -100, 200),
-    "peak_c": Field("number", "the hottest that any zone was since the start, degrees Celsius", -100, 200),
-    "throttled": Field("flag", "whether CPU or GPU run slower now because of heat or power"),
+    "peak_c": Field("number", "peak of all zones since the start, degrees Celsius", -100, 200),
+    "throttled": Field("flag", "whether CPU or GPU are throttled by heat or power"),
     "power_w": Field("number", "power of the whole board, W", 0, 10**5),
     "rails_w": Field("rails", "power by the name of the rail, W; rails overlap", 0, 10**5),
     "energy_j": Field("number", "energy of the whole board since the start, J", 0, 10**13),
-    "uncovered_s": Field("number", "seconds since the start of which energy_j does not know", 0, 10**10),
-    "samples": Field("whole", "samples that were trained on since the start", 0, 2**53),
-    "problem": Field("text", "what is wrong with the worker"),
+    "uncovered_s": Field("number", "seconds since the start that energy_j does not cover", 0, 10**10),
+    "samples": Field("whole", "samples trained on since the start", 0, 2**53),
+    "problem": Field("text", "a problem of the worker"),
 }  # type: Dict[str, Field]
 
 
@@ -60,7 +60,7 @@ def checked(value: Any) -> Dict[str, Any]:
 
 
 def printable(text: str) -> str:
-    """Return a text as a report may hold it: in one line, and not too long."""
+    """Return a text in one line and not too long, as a report requires."""
     line = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
     return line if len(line) <= LONGEST_TEXT else line[: LONGEST_TEXT - 3] + "..."
 
@@ -99,7 +99,7 @@ def _checked_rails(value: Any, field: Field, name: str) -> Dict[str, Any]:
 
 
 def _shown(value: Any) -> str:
-    """Write a value of JSON in a few ASCII characters, whatever its size."""
+    """Describe a JSON value in a few ASCII characters, whatever its size."""
     if isinstance(value, (dict, list)):
         return "%s of %d" % ("an object" if isinstance(value, dict) else "a list", len(value))
     if isinstance(value, int) and abs(value) > 2**64:

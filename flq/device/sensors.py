@@ -1,4 +1,4 @@
-"""How busy, full and warm this machine is, from /proc and /sys; what has no sensor is None or left out."""
+"""Load, memory and temperature of this machine, from /proc and /sys; values without a sensor are None or absent."""
 
 import re
 from typing import Dict, List, Optional, Tuple
@@ -37,7 +37,7 @@ class Sensors:
         return min(1.0, max(0.0, 1.0 - idle / total)) if total > 0 else None
 
     def gpu_share(self) -> Optional[float]:
-        """Return how much of a Jetson's GPU is busy now: 0..1; the file holds per mille."""
+        """Return the present load of a Jetson's GPU, 0..1; the file holds per mille."""
         for path in GPU_LOADS:
             load = number_of(below(self._root, path))
             if load is not None and 0 <= load <= 1000:
@@ -45,7 +45,7 @@ class Sensors:
         return None
 
     def ram_mb(self) -> Optional[Tuple[int, int]]:
-        """Return the MB (of 2^20 bytes) of main memory that can not be had, and those that there are."""
+        """Return used and total main memory in MB (of 2^20 bytes)."""
         sizes = meminfo(self._root)
         if "MemTotal" not in sizes or "MemAvailable" not in sizes:
             return None
@@ -103,26 +103,26 @@ class Sensors:
         return []
 
     def _read_cpu_times(self) -> Optional[Tuple[int, int]]:
-        """Return the ticks of all CPUs so far, and how many of them were idle."""
+        """Return the ticks of all CPUs so far, and the idle ones among them."""
         words = (text_of(below(self._root, "/proc/stat")) or "").split("\n")[0].split()
         ticks = [int(word) for word in words[1:9] if word.isdigit()]
         return (sum(ticks), sum(ticks[3:5])) if words[:1] == ["cpu"] and len(ticks) >= 5 else None
 
 
 def meminfo(root: str) -> Dict[str, int]:
-    """Return the sizes that /proc/meminfo names, in kB."""
+    """Return the sizes in /proc/meminfo, in kB."""
     lines = (text_of(below(root, "/proc/meminfo")) or "").splitlines()
     found = (re.match(r"([A-Za-z]+):\s+([0-9]{1,15}) kB", line) for line in lines)
     return {match.group(1): int(match.group(2)) for match in found if match}
 
 
 def is_name(text: Optional[str]) -> bool:
-    """Return whether a zone or a rail may be called so: printable ASCII, and short."""
+    """Return whether a name of a zone or rail is valid: printable ASCII, and short."""
     return bool(text) and len(text) <= LONGEST_NAME and all(" " <= letter <= "~" for letter in text)
 
 
 def _free_name(name: str, taken: Dict[str, float]) -> str:
-    """Return the name, with a number behind it if another zone has it."""
+    """Return the name, with a number appended if another zone has it."""
     number, free = 1, name
     while free in taken:
         number += 1

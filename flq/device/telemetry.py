@@ -1,4 +1,4 @@
-"""What a worker tells of its device: readings of the moment, energy and peak temperature since the start."""
+"""Telemetry of a worker's device: present readings, energy and peak temperature since the start."""
 
 import secrets
 import threading
@@ -47,13 +47,13 @@ class Telemetry:
         self._energy_j = self._uncovered_s = 0.0
 
     def start(self) -> None:
-        """Begin to look at the power five times a second, where there is a rail to look at."""
+        """Start sampling the power five times a second, if there is a rail."""
         if self._rails.measures_whole and self._thread is None:
             self._thread = threading.Thread(target=self._sample, name="telemetry", daemon=True)
             self._thread.start()
 
     def close(self) -> None:
-        """Stop looking; may be called again."""
+        """Stop sampling; may be called again."""
         self._stopping.set()
         if self._thread is not None:
             self._thread.join()
@@ -118,7 +118,7 @@ class Telemetry:
             self._look_at_temperatures(now)
 
     def _look_at_temperatures(self, now: float) -> Any:
-        """Return the temperatures, rounded, and keep the highest of all."""
+        """Return the rounded temperatures, and update the peak."""
         found = [round(value, 1) for value in self._sensors.temperatures().values()]
         self._looked = now
         self._peak_c = max(found + ([] if self._peak_c is None else [self._peak_c]), default=None)

@@ -1,4 +1,4 @@
-"""Whether TensorFlow works here, tried in a child process: what ends that one ends nothing else."""
+"""Checks whether TensorFlow works, in a child process that may crash."""
 
 import json
 import os
@@ -69,7 +69,7 @@ class Probe(NamedTuple):
 
 
 def probe_tensorflow(script: str = SCRIPT, limit_s: float = LIMIT_S) -> Probe:
-    """Import numpy and TensorFlow in a child process, and ask for the GPUs."""
+    """Import numpy and TensorFlow in a child process, and list the GPUs."""
     environment = dict(os.environ, TF_CPP_MIN_LOG_LEVEL="1")  # warnings tell which library of CUDA is missing
     child = subprocess.Popen(
         [sys.executable, "-c", script],
@@ -85,7 +85,7 @@ def probe_tensorflow(script: str = SCRIPT, limit_s: float = LIMIT_S) -> Probe:
         except subprocess.TimeoutExpired:
             child.kill()
             out, log = child.communicate()
-            end = "nothing for %g s" % limit_s
+            end = "no result within %g s" % limit_s
     facts = {"stage": "start"}  # type: Dict[str, Any]
     for line in out.decode("utf-8", "replace").splitlines():
         if line.startswith(MARK):
@@ -110,15 +110,13 @@ def tensorflow_lines(probe: Probe, board: Board, fault: str, requirements: str) 
     if facts.get("missing"):
         return [Line(fault, "tensorflow", "%s is not installed" % facts["missing"], install)]
     if facts.get("error"):
-        return [
-            Line(fault, "tensorflow", "it can not be imported: %s" % facts["error"], "install it anew: %s" % install)
-        ]
+        return [Line(fault, "tensorflow", "it cannot be imported: %s" % facts["error"], "reinstall it: %s" % install)]
     if probe.end:
         return [
             Line(
                 fault,
                 "tensorflow",
-                "a process that imports it was ended at %s: %s" % (facts["stage"], probe.end),
+                "a process that imports it died at %s: %s" % (facts["stage"], probe.end),
                 _fix_of(probe, board),
             )
         ]
@@ -133,7 +131,7 @@ def tensorflow_lines(probe: Probe, board: Board, fault: str, requirements: str) 
             Line(
                 WARN,
                 "tensorflow",
-                text + ": the GPU of this board is not used",
+                text + ": it does not use the GPU of this board",
                 "NVIDIA's own build: pip install -r requirements/%s" % requirements_for(board),
             )
         ]
@@ -142,7 +140,7 @@ def tensorflow_lines(probe: Probe, board: Board, fault: str, requirements: str) 
     if facts["gpus"]:
         return lines + [Line(OK, "gpu", "TensorFlow sees %d" % facts["gpus"])]
     if not facts["cuda"]:
-        return lines + [Line(OK, "gpu", "none: it computes on the CPU")]
+        return lines + [Line(OK, "gpu", "none: TensorFlow uses the CPU")]
     reason = re.search("(Could not load dynamic library|Cannot dlopen)[^\n]*", "\n".join(probe.log))
     text = "TensorFlow sees none" + (": " + reason.group() if reason else "")
     return lines + [
@@ -156,7 +154,7 @@ def tensorflow_lines(probe: Probe, board: Board, fault: str, requirements: str) 
 
 
 def _name_of(code: int) -> str:
-    """Return what ended a child: a signal in words, or its exit code."""
+    """Return how a child process ended: a signal in words, or its exit code."""
     if code >= 0:
         return "exit code %d" % code
     try:
@@ -170,9 +168,9 @@ def _fix_of(probe: Probe, board: Board) -> str:
     if "SIGILL" in probe.end and probe.facts["stage"] in ("start", "numpy"):
         return "on aarch64 with Python 3.6, before Python: export %s=ARMV8" % OPENBLAS
     if "SIGILL" in probe.end:
-        return "this build needs a newer CPU (AVX on x86): install one that was made for this machine"
+        return "this build needs a newer CPU (AVX on x86): install one for this machine"
     if "SIGKILL" in probe.end:
-        return "most likely the memory did not suffice: end other programs, or add swap"
+        return "the memory was probably insufficient: end other programs, or add swap"
     if probe.end.startswith("nothing"):
-        return "look whether the disk or the memory is the reason, and try again"
-    return "install it anew: pip install -r requirements/%s" % requirements_for(board)
+        return "check the disk and the memory, and try again"
+    return "reinstall it: pip install -r requirements/%s" % requirements_for(board)

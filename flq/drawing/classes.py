@@ -1,4 +1,4 @@
-"""How the classes are spread over the workers: one bar per worker, cut into its classes.
+"""The class distribution over workers: one bar per worker, split into classes.
 
 Classes stand in their order from left to right, and wide pieces bear their number, so that colours need not be seen.
 """
@@ -21,7 +21,7 @@ LIGHT = 0.45  # how light a colour is on which text is black
 
 @styled
 def class_figure(counts: np.ndarray, title: str = "") -> Any:
-    """Draw one bar per worker, cut into its classes.
+    """Draw one bar per worker, split into classes.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ def class_figure(counts: np.ndarray, title: str = "") -> Any:
 
 
 def class_colours(n_classes: int) -> Sequence[Any]:
-    """Return a colour per class: of one set for up to ten, shades from dark to light beyond."""
+    """Return a colour per class: a qualitative palette up to ten, a gradient beyond."""
     from matplotlib import colormaps
 
     if n_classes <= len(MUTED):

@@ -1,4 +1,4 @@
-"""Figures as files: PNG to look at, SVG to print.
+"""Figures as files: PNG for viewing, SVG for print.
 
 The same figure makes the same bytes, and no file is seen half written.
 
@@ -38,7 +38,7 @@ def write_pictures(figure: Any, folder: str, name: str) -> List[str]:
     Raises
     ------
     OSError
-        If the folder, which exists, can not be written.
+        If the folder, which exists, cannot be written.
     """
     paths = [os.path.join(folder, "%s.%s" % (name, form)) for form in FORMATS]
     for path, form in zip(paths, FORMATS):
@@ -47,7 +47,7 @@ def write_pictures(figure: Any, folder: str, name: str) -> List[str]:
 
 
 def replace(path: str, content: bytes) -> None:
-    """Put a file in the place of the one before it.
+    """Replace a file atomically.
 
     It is not forced to disk, as ``flq.durable`` would: a figure can be drawn again, and whoever writes the journal of
     the run should not wait for it.
@@ -55,7 +55,7 @@ def replace(path: str, content: bytes) -> None:
     Raises
     ------
     OSError
-        If it can not be written; what was there before still is.
+        If it cannot be written; what was there before still is.
     """
     remove_leftovers(glob.escape(path) + ".*.part")
     temporary = "%s.%d.part" % (path, os.getpid())  # two may draw one run

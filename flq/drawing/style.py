@@ -1,4 +1,4 @@
-"""The house style of figures: sizes and type for a paper of two columns.
+"""The style of figures: sizes and fonts for a two-column paper.
 
 It holds while something is drawn, and leaves no trace in Matplotlib's own settings.
 
@@ -67,7 +67,7 @@ SETTINGS: Dict[str, Any] = {
 
 
 def styled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Let a function draw in the house style; whatever else is set for Matplotlib is as before afterwards."""
+    """Run a function with this style; restore Matplotlib's settings afterwards."""
 
     @functools.wraps(function)
     def inner(*args: Any, **more: Any) -> Any:
@@ -82,7 +82,7 @@ def styled(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @functools.lru_cache(maxsize=None)
 def families() -> Sequence[str]:
-    """Return the families of type: what Matplotlib brings, and one with Chinese letters if the machine has any."""
+    """Return the font families: Matplotlib's, and a Chinese one if installed."""
     from matplotlib.font_manager import fontManager
 
     installed = {font.name for font in fontManager.ttflist}
@@ -90,7 +90,7 @@ def families() -> Sequence[str]:
 
 
 def new_figure(width: float = COLUMN, height: float = HEIGHT, n_panels: int = 1) -> Tuple[Any, Any]:
-    """Return an empty figure and its axes, several of them side by side; sizes are inches."""
+    """Return an empty figure and its axes, side by side; sizes are in inches."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -100,26 +100,26 @@ def new_figure(width: float = COLUMN, height: float = HEIGHT, n_panels: int = 1)
 
 
 def plain(text: str, most_letters: int = MOST_LETTERS) -> str:
-    """Return a name from outside as it is drawn as it stands: ``$`` is no mathematics, and one line suffices."""
+    """Return an untrusted name for literal drawing: one line, ``$`` escaped."""
     letters = "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
     short = letters if len(letters) <= most_letters else letters[: most_letters - 3] + "..."
     return short.replace("$", r"\$")
 
 
 def colour(style: int) -> str:
-    """Return the colour of a line; lines of one meaning have one style wherever they are drawn."""
+    """Return the colour of a line; lines of one meaning have one style everywhere."""
     return PALETTE[style % len(PALETTE)]
 
 
 def thousands(axis: Any) -> None:
-    """Show the numbers at the ticks of an axis, whole ones, with commas."""
+    """Label the ticks of an axis with whole numbers and thousands separators."""
     from matplotlib.ticker import FuncFormatter
 
     axis.set_major_formatter(FuncFormatter(lambda value, _: "{:,.0f}".format(value)))
 
 
 def legend_above(figure: Any, handles: Sequence[Any], **more: Any) -> None:
-    """Put a legend over the axes, where it hides nothing, with as many columns as there is room for.
+    """Put a legend above the axes, with as many columns as fit.
 
     For each line but the first the figure becomes higher.
     """

@@ -32,7 +32,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     except ImportError as error:
         problems = ["the package %s is missing; install it with pip" % error.name]
     except OSError as error:
-        problems = ["%s can not be written: %s" % (args.out, error.strerror or error)]
+        problems = ["%s cannot be written: %s" % (args.out, error.strerror or error)]
     for problem in problems:
         print("%s %s: error: %s" % (PROGRAM, args.command, problem), file=sys.stderr)
     return 2 if problems else 0

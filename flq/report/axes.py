@@ -1,4 +1,4 @@
-"""Axes whose bounds fit the values: round numbers, a readable unit, powers of ten where it takes them.
+"""Axes with bounds that fit the values: round numbers, a readable unit, a logarithmic scale if needed.
 
 An axis begins where the values begin, not at zero, so that what differs is seen to differ.
 
@@ -21,7 +21,7 @@ PREFIXES = ((1e9, "G", ",,,"), (1e6, "M", ",,"), (1e3, "k", ","))
 
 
 class Axis(NamedTuple):
-    """Title, Excel's number format and bounds of an axis; without bounds the program chooses them."""
+    """Title, Excel number format and bounds of an axis; without bounds, Excel chooses them."""
 
     title: str
     number_format: str
@@ -46,7 +46,7 @@ def share_axis(title: str, values: Sequence[Any]) -> Axis:
 
 
 def loss_axis(title: str, values: Sequence[Any]) -> Axis:
-    """Return an axis for losses: powers of ten if they are positive and of very different size."""
+    """Return an axis for losses: logarithmic if they are positive and of very different magnitude."""
     found = known(values)
     low, high = min(found), max(found)
     if low > 0 and high / low >= LOG_FROM:
@@ -65,7 +65,7 @@ def amount_axis(title: str, largest: float, unit: str) -> Axis:
 
 
 def spread_amount_axis(title: str, totals: Sequence[float], smallest: float, unit: str) -> Axis:
-    """Return an axis for several amounts that grow to ``totals``: in powers of ten if these differ much.
+    """Return an axis for several amounts that grow to ``totals``: logarithmic if these differ much.
 
     ``smallest`` is the smallest amount of all that is drawn.
     """
@@ -75,7 +75,7 @@ def spread_amount_axis(title: str, totals: Sequence[float], smallest: float, uni
 
 
 def _log_axis(title: str, number_format: str, low: float, high: float) -> Axis:
-    """Return an axis in powers of ten that enclose low..high, both > 0."""
+    """Return a logarithmic axis that encloses low..high, both > 0."""
     powers = [
         min(max(power, LOWEST_POWER), HIGHEST_POWER)
         for power in (math.floor(math.log10(low)), math.ceil(math.log10(high)))

@@ -130,7 +130,7 @@ def _decorate(chart: Any, title: str, x_axis: Dict[str, Any], y_axis: Dict[str, 
 
 
 def _text(text: str) -> str:
-    """Return a name that stays text."""
+    """Return a name that Excel treats as text."""
     return LIKE_A_CELL.sub("! ", clean_text(text))
 
 

@@ -1,4 +1,4 @@
-"""Runs side by side: how accurate they became, and what that cost.
+"""Comparison of runs: accuracy and its cost.
 
 Bytes on the wire and bytes of payload are never mixed. The comparison is over wire bytes if all
 runs have them; else over payload bytes (bits / 8), as each file counts them.
@@ -27,7 +27,7 @@ CHART_CM = (30.0, 17.0)
 
 
 class Measure(NamedTuple):
-    """What the runs are compared over: its name, and the column of the curves and its factor that make bytes."""
+    """The x axis of a comparison: its name, column, and factor to bytes."""
 
     name: str
     column: str
@@ -48,7 +48,7 @@ def compare(
     labels: Sequence[str] = (),
     results_dir: str = "results",
 ) -> Tuple[str, List[str]]:
-    """Write a workbook that has the runs side by side, and beside it their figure, PNG and SVG.
+    """Write a workbook that compares runs, and their figure as PNG and SVG.
 
     Parameters
     ----------
@@ -73,12 +73,12 @@ def compare(
     Raises
     ------
     FlqError
-        If a file can not be used.
+        If a file cannot be used.
     OSError
-        If ``out`` can not be written.
+        If ``out`` cannot be written.
     """
     if os.path.realpath(out) in map(os.path.realpath, paths):
-        raise FlqError("%s is one of the files to compare" % out, "write to another with --out")
+        raise FlqError("%s is one of the compared files" % out, "write to another with --out")
     runs = _told_apart([(path, run) for path in paths for run in find_runs(path, results_dir)])
     if labels:
         if len(labels) != len(runs):
@@ -100,7 +100,7 @@ def compare(
 
 
 def _told_apart(found: Sequence[Tuple[str, Run]]) -> List[Run]:
-    """Name the folder too where files of several folders have one name."""
+    """Include the folder if files of several folders share a name."""
     names = [run.name for _, run in found]
     return [
         run
@@ -175,7 +175,7 @@ def tabulate(runs: Sequence[Run], measure: Measure, thresholds: Sequence[float])
 
 
 def _as_text(table: Any) -> str:
-    """Return the table aligned, with empty places where nothing is known."""
+    """Return the aligned table, with blanks for unknown values."""
     from pandas import isna
 
     shapes = {TEXT: "{}", COUNT: "{:,.0f}", SHARE: "{:.2%}"}
@@ -191,11 +191,11 @@ def _as_text(table: Any) -> str:
 
 
 def _remark(runs: Sequence[Run], measure: Measure) -> str:
-    """Say what the bytes are."""
+    """Return a note on which bytes are counted."""
     if measure is WIRE:
-        return "Bytes are those on the wire, both ways, until the round closed."
+        return "Bytes are wire bytes, both ways, until the round closed."
     without = ", ".join(run.name for run in runs if not run.has_wire)
-    return "Bytes are payload (bits / 8), both ways, as each file counts them: no wire bytes in %s." % without
+    return "Bytes are payload (bits / 8), both ways, as counted in each file: no wire bytes in %s." % without
 
 
 def _write(path: str, table: Any, runs: Sequence[Run], measure: Measure) -> None:

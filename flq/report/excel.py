@@ -1,4 +1,4 @@
-"""The Excel workbook of a run: summary, what everything means, rounds, roll-call, workers, settings, charts.
+"""The workbook of a run: summary, read me, rounds, roll call, workers, settings, charts.
 
 Example
 -------
@@ -57,7 +57,7 @@ def write_workbook(
     settings: Mapping[str, Mapping[str, Any]],
     roll_calls: Sequence[Tuple[int, Mapping[int, str]]] = (),
 ) -> None:
-    """Write the workbook: the whole of it or, if anything fails, nothing.
+    """Write the workbook atomically.
 
     A file that is there is replaced. Columns that are empty in the whole run are left out, of the
     sheets and of the charts; without rounds there is no sheet with charts, without roll-calls none of these.
@@ -76,7 +76,7 @@ def write_workbook(
     Raises
     ------
     OSError
-        If the folder can not be written.
+        If the folder cannot be written.
     """
     round_columns, worker_columns = _columns(RoundRow, rounds), _columns(WorkerRow, workers)
     lines = summary_cells(summary, rounds, round_columns, workers, worker_columns)
@@ -113,7 +113,7 @@ def write_workbook(
 
 
 def _columns(row_type: Any, rows: Sequence[Any]) -> Dict[str, int]:
-    """Return the fields of rows that hold anything, in the order of COLUMNS, and their columns, counted from 0."""
+    """Return the non-empty fields of rows, in the order of COLUMNS, and their column numbers from 0."""
     fields = [
         field
         for field in COLUMNS
@@ -189,7 +189,7 @@ def _charts(
 
 
 def _worker_charts(workbook: Any, columns: Mapping[str, int], workers: Sequence[WorkerRow]) -> List[Any]:
-    """Return bars per worker: bytes, and what it did in its rounds."""
+    """Return bars per worker: bytes, and its outcomes."""
 
     def layers(quantities: Sequence[Tuple[str, str, int]]) -> List[Bars]:
         return [

@@ -1,4 +1,4 @@
-"""The figures of a run, for papers: from its rounds, whoever keeps them.
+"""The figures of a run for papers, drawn from its rounds.
 
 No figure has a title: that is what its caption is for. docs/figures.md says what each one shows.
 
@@ -42,12 +42,12 @@ def accuracy_by_bytes(rows: Sequence[RoundRow], _: RollCalls) -> Optional[Any]:
 
 
 def loss(rows: Sequence[RoundRow], _: RollCalls) -> Optional[Any]:
-    """Draw the losses over the rounds; in powers of ten where they take them."""
+    """Draw the losses over the rounds, on a logarithmic axis if needed."""
     return _lines(rows, LOSSES, loss_axis, "loss", [row.round_index for row in rows], _rounds(rows))
 
 
 def energy(rows: Sequence[RoundRow], _: RollCalls) -> Optional[Any]:
-    """Draw the accuracies over the joules of all boards that tell of any; None if none does."""
+    """Draw the accuracies over the joules of all boards that report energy; None if none does."""
     told = known([row.energy_so_far_j for row in rows])
     if not told:
         return None
@@ -90,9 +90,9 @@ def write_figures(
             figure = draw(*what)
             written += [] if figure is None else write_pictures(figure, folder, name)
         except OSError as error:
-            problems.append("figure %s is not written: %s" % (name, error.strerror or error))
+            problems.append("figure %s was not written: %s" % (name, error.strerror or error))
         except Exception as error:  # a bug, or memory that does not suffice: the others may still do
-            problems.append("figure %s is not drawn: %s: %s" % (name, type(error).__name__, error))
+            problems.append("figure %s was not drawn: %s: %s" % (name, type(error).__name__, error))
     return written, problems
 
 

@@ -1,4 +1,4 @@
-"""How cells look that want attention: who was lost or late. Legible in black and white too.
+"""Highlights cells of lost and late workers; legible in black and white too.
 
 Example
 -------

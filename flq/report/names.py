@@ -1,4 +1,4 @@
-"""The names of a run's files, and the settings that they hold.
+"""The names of a run's files, and the settings in them.
 
 Example
 -------
@@ -40,6 +40,6 @@ def name_of_data(settings: Settings) -> str:
 
 
 def without_address(settings: Settings) -> Settings:
-    """Return the settings without ``system.master_url``, which concerns one worker and no reader of these files."""
+    """Return the settings without ``system.master_url``, which concerns workers only."""
     system = {key: value for key, value in settings["system"].items() if key != "master_url"}
     return dict(settings, system=system)

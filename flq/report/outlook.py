@@ -1,4 +1,4 @@
-"""How long a run still takes, by its last rounds: one answer for the live page and for messages.
+"""Estimated time left of a run, for the live page and for notifications.
 
 Example
 -------
@@ -15,7 +15,7 @@ RECENT = 20  # rounds that count
 
 
 def seconds_left(rows: Sequence[RoundRow], max_rounds: int) -> Optional[float]:
-    """Return about how long the rounds that are left take, as long as the middle one of the last; None = who knows."""
+    """Return the remaining rounds times the median duration of the last ones; None if unknown."""
     if not rows:
         return None
     return median(row.round_s for row in rows[-RECENT:]) * max(0, max_rounds - rows[-1].round_index)

@@ -1,4 +1,4 @@
-"""Several runs in one figure, as the papers compare methods: accuracy by round and by bytes, and loss.
+"""Several runs in one figure: accuracy by round and by bytes, and loss.
 
 Example
 -------
@@ -78,7 +78,7 @@ def _panel(
 
 
 def _title(field: str, measured_on: Sequence[str]) -> str:
-    """Say what is drawn, and on what it was measured if that is the same for all."""
+    """Return the axis title, with the data of the measurement if it is the same for all."""
     said = set(filter(None, measured_on))
     return "%s, %s" % (field, said.pop()) if len(said) == 1 else field
 

@@ -1,4 +1,4 @@
-"""Who did what in which round, as a raster: a row per worker, a column per round or, in long runs, per some rounds.
+"""Participation as a raster: a row per worker, a column per round or, in long runs, per several rounds.
 
 Example
 -------
@@ -29,7 +29,7 @@ MOST_SEPARATED = 40  # columns and rows that are set apart by white lines, and b
 
 @styled
 def participation(rows: Sequence[RoundRow], roll_calls: Sequence[Mapping[int, str]]) -> Optional[Any]:
-    """Draw the roll-calls of the rounds, in their order; None if nobody took part."""
+    """Draw the roll calls of the rounds in order; None if there were no members."""
     from matplotlib.ticker import MaxNLocator
 
     n_workers = 1 + max((worker_id for roll_call in roll_calls for worker_id in roll_call), default=-1)
@@ -103,7 +103,7 @@ def _separate(axes: Any, codes: np.ndarray, first: float) -> None:
 
 
 def _handles(codes: np.ndarray) -> List[Any]:
-    """Return what the legend shows: whatever has happened, an upload and a skip always."""
+    """Return the entries of the legend: outcomes that occurred, upload and skip always."""
     from matplotlib.patches import Patch
 
     counts = {status: int((codes == number).sum()) for number, status in enumerate(LOOKS)}

@@ -1,4 +1,4 @@
-"""The sheet "Read me": what the sheets of a run's workbook are, what each column means and in which unit.
+"""The sheet "Read me": the sheets, columns and units of a run's workbook.
 
 Example
 -------
@@ -34,55 +34,54 @@ class Entry(NamedTuple):
 
 
 ABOUT = (
-    Entry("One run of FLQ, federated learning with few bits"),
-    Entry("written by", "FLQ %s. Bits and bytes are counted as they are sent, not computed." % __version__),
-    Entry("totals", "Formulas: click one to see what it adds up. All other cells hold values."),
-    Entry(
-        "empty cells",
-        "What is not known or was not measured; it is not 0. A column that is empty in the whole run is left out.",
-    ),
+    Entry("One run of FLQ, communication-efficient federated learning"),
+    Entry("written by", "FLQ %s. Bits and bytes are counted as sent, not estimated." % __version__),
+    Entry("totals", "Formulas: click one to see its terms. All other cells are values."),
+    Entry("empty cells", "Unknown or not measured; not 0. Columns that are empty for the whole run are omitted."),
 )
 SHEETS = {
     "Summary": "The run in a few lines.",
-    "Rounds": "A line for each round: what the model was worth after it, who took part, what it cost. On the right the "
-    "totals run along.",
-    "Roll-call": "A line for each round, a column for each worker; empty: the worker was not a member of that round.",
-    "Workers": "A line for each worker over the whole run, and the totals.",
-    "Config": "Every setting that was in force: the master's --set came before its configuration file, and that before "
-    "the defaults. config.json in the folder of the run says the same and starts such a run again.",
+    "Rounds": "One row per round: evaluation, participation, cost. Running totals on the right.",
+    "Roll-call": "One row per round, one column per worker; empty: the worker was not a member of that round.",
+    "Workers": "One row per worker for the whole run, and the totals.",
+    "Config": (
+        "Every setting in force: the master's --set overrides its configuration file, which overrides the"
+        " defaults. config.json in the folder of the run has the same settings and can start such a run "
+        "again."
+    ),
     "Charts": "Accuracy and loss by round and by bytes on the wire; bytes and rounds by worker.",
 }
 BYTES = (
     Entry("Up, down; payload, frames, wire"),
     Entry("up, down", "From the workers to the master, and from the master to the workers."),
-    Entry("payload", "What the quantizer made: scales and codes. The papers count these bits."),
+    Entry("payload", "The quantizer's output: scales and codes. The papers count these bits."),
     Entry("frames", "Whole messages of a round: a header and, in some, a payload."),
     Entry(
         "wire",
-        "What passed the master's sockets, whatever it was: frames, HTTP headers, polls, retries, "
-        "heartbeats, bodies that broke off; not the headers of TCP, TLS and what is below.",
+        (
+            "Everything that passed the master's sockets: frames, HTTP headers, polls, retries, heartbeats, "
+            "interrupted bodies; not the headers of TCP, TLS and lower layers."
+        ),
     ),
 )
 LINES = (
-    Entry("Lines of Summary that are not clear by themselves"),
+    Entry("Lines of Summary that need an explanation"),
     Entry("payload, wire", 'Over the whole run: the sum of the rounds and the line "after the last round".'),
     Entry(
         "... after the last round",
-        "What belongs to no round: the last verdicts, an open round that was stopped, that the run has ended.",
+        ("Traffic outside rounds: the last verdicts, a round that was open at the stop, the notice of the end."),
     ),
-    Entry("wire of other peers", "Requests of people, browsers and scripts; in no other number.", "", "bytes"),
-    Entry("test accuracy", 'The last that is known; "measured on" says of which model and on what.'),
+    Entry("wire of other peers", "Requests of users, browsers and scripts; in no other number.", "", "bytes"),
+    Entry("test accuracy", 'The last known value; "measured on" says of which model and on which data.'),
     Entry("energy", "The sum over the workers whose boards have a sensor.", "", "J"),
-    Entry("seconds", "The sum of the rounds, each from its opening to its close.", "", "s"),
+    Entry("seconds", "The sum over the rounds, each from its opening to its close.", "", "s"),
 )
 COLOURS = (
     Entry("Colours"),
     Entry("lost worker", "Workers: the lease of this worker had ended when this was written.", look=LOST_WORKER),
-    Entry("never joined", "Workers: only some of its requests have come.", look=NEVER_JOINED),
-    Entry(
-        "lost: 1 or more", "Rounds: workers that were lost in the round. Workers: rounds in which it was.", look=LOST
-    ),
-    Entry("late: 1 or more", "The same of those that were late.", look=LATE),
+    Entry("never joined", "Workers: only some of its requests arrived.", look=NEVER_JOINED),
+    Entry("lost: 1 or more", "Rounds: workers lost in the round. Workers: rounds in which it was lost.", look=LOST),
+    Entry("late: 1 or more", "The same for late workers.", look=LATE),
 )
 
 
@@ -123,7 +122,7 @@ def _entries(round_columns: List[str], worker_columns: List[str], has_roll_call:
         sheets = [name for name, fields in (("Rounds", round_columns), ("Workers", worker_columns)) if field in fields]
         if sheets:
             yield Entry(column.title, column.meaning, ", ".join(sheets), unit_of(column))
-    yield Entry("total ...", "The sum of that column up to this round.", "Rounds", "as there")
+    yield Entry("total ...", "The running sum of that column.", "Rounds", "as there")
     yield from COLOURS
     if has_roll_call:
         yield from (
@@ -133,12 +132,12 @@ def _entries(round_columns: List[str], worker_columns: List[str], has_roll_call:
 
 
 def _lower(status: str) -> str:
-    """Return what a letter of the roll-call means."""
+    """Return the meaning of a letter of the roll call."""
     meaning = "Its update was applied." if status == "uploaded" else COLUMNS[status].meaning
     return meaning[0].lower() + meaning[1:]
 
 
 def unit_of(column: Column) -> str:
-    """Return the unit of a column: what its heading has in brackets, or what kind of number it is."""
+    """Return the unit of a column, from the parentheses in its heading or its kind of number."""
     found = re.search(r"\(([^)]+)\)$", column.title)
     return found.group(1) if found else UNITS.get(column.kind, "")

@@ -1,4 +1,4 @@
-"""The rounds of a run as its journal keeps them, running or not, and how they become rows.
+"""Rows of a run from its journal, during the run or after it.
 
 The journal is the master's (``flq.master.storage.journal``), which writes it; here it is only read, in one short
 transaction that no writer waits for.
@@ -67,7 +67,7 @@ class Recorded(NamedTuple):
 def row_of(
     report: Mapping[str, Any], wire: Sequence[int], results: Sequence[Optional[float]], energy_j: Optional[float]
 ) -> RoundRow:
-    """Put together what is known of a round.
+    """Build the row of a round from its known values.
 
     Parameters
     ----------
@@ -172,6 +172,6 @@ def _reading(run_dir: str) -> Iterator[Tuple[sqlite3.Connection, str]]:
         raise FlqError("%s cannot be read: %s" % (path, error)) from None
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise FlqError(
-            "%s is no journal of a run: %s: %s" % (path, type(error).__name__, error),
+            "%s is not the journal of a run: %s: %s" % (path, type(error).__name__, error),
             "name the folder of a run, results/<run>",
         ) from None

@@ -65,7 +65,7 @@ def write_curves(
     Raises
     ------
     OSError
-        If the folder can not be written.
+        If the folder cannot be written.
     """
     with writing(path) as workbook:
         fill(workbook, CURVE + mode, CurveRow._fields, rows, [FORMATS] * len(rows))

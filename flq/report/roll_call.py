@@ -1,4 +1,4 @@
-"""The sheet Roll-call: what each worker did in each round, one letter a cell.
+"""The sheet Roll-call: the outcome of each worker in each round, one letter per cell.
 
 Example
 -------

@@ -1,4 +1,4 @@
-"""What is reported of a round and of a worker, and how each column is called.
+"""The rows of rounds and workers, and the titles of their columns.
 
 Up is from worker to master. Payload bits are codes and scales, frame bytes the whole message,
 wire bytes requests and responses with their headers; the three are never mixed.
@@ -122,33 +122,38 @@ class Column(NamedTuple):
 
 # In the order in which they stand in a sheet.
 COLUMNS = {
-    "round_index": Column("round", "index", "Which round; the first is 1."),
+    "round_index": Column("round", "index", "Round index; the first is 1."),
     "accuracy": Column(
         "test accuracy (%)",
         "share",
-        "What the master's model gets right of the test set after the round. Empty: not evaluated.",
+        "Accuracy of the master's model on the test set after the round. Empty: not evaluated.",
     ),
-    "test_loss": Column("test loss", "loss", "Mean loss of the master's model over the test set."),
+    "test_loss": Column("test loss", "loss", "Mean loss of the master's model on the test set."),
     "shared_accuracy": Column(
         "test accuracy of the shared copy (%)",
         "share",
-        "The same of the copy that all workers hold: it lacks what is not sent yet.",
+        "Accuracy of the shared copy, which lacks the differences not yet sent.",
     ),
     "average_accuracy": Column(
         "test accuracy of the average (%)",
         "share",
-        "The same of the average of the models, which is the run's result where it is on.",
+        "Accuracy of the averaged model, which is the run's result if enabled.",
     ),
     "own_accuracy": Column(
         "accuracy on workers' own data (%)",
         "share",
-        "Of the copy that the round began with, on what workers hold back: mean by samples.",
+        (
+            "Accuracy of the shared copy at the start of the round on the workers' held-out samples: mean "
+            "weighted by samples."
+        ),
     ),
     "own_loss": Column("loss on workers' own data", "loss", "Mean loss of that copy on the same data."),
-    "training_loss": Column("training loss", "loss", "Of local training: mean, by samples, over those who answered."),
+    "training_loss": Column(
+        "training loss", "loss", "Loss of local training: mean weighted by samples over the workers that answered."
+    ),
     "worker_id": Column("worker", "index", "The worker's id."),
-    "name": Column("name", "text", "What the worker's owner calls it."),
-    "n_samples": Column("samples", "count", "Samples that it trains on."),
+    "name": Column("name", "text", "The worker's name, given by its owner."),
+    "n_samples": Column("samples", "count", "Number of training samples."),
     "state": Column(
         "state",
         "text",
@@ -159,12 +164,12 @@ COLUMNS = {
     "uploaded": Column(
         "uploaded",
         "count",
-        "In a round: workers whose update was applied. Of a worker: rounds in which its update was.",
+        ("In a round: workers whose update was applied. Of a worker: rounds in which its update was applied."),
     ),
-    "skipped": Column("skipped", "count", "Had nothing worth sending, and said so."),
-    "refused": Column("refused", "count", "Offered an update, which the budget of the round did not admit."),
+    "skipped": Column("skipped", "count", "Skipped the upload explicitly."),
+    "refused": Column("refused", "count", "Offered an update that the round's budget did not admit."),
     "late": Column("late", "count", "Had not answered when the round closed at its deadline."),
-    "lost": Column("lost", "count", "Was not heard of for so long that its lease ended."),
+    "lost": Column("lost", "count", "Was silent until its lease ended."),
     "payload_bits_up": Column(
         "payload up (bits)", "count", "Scales and codes from workers to master, after lossless coding."
     ),
@@ -176,13 +181,13 @@ COLUMNS = {
     "wire_bytes_up": Column(
         "wire up (bytes)",
         "count",
-        "What reached the master's socket from workers: frames, HTTP headers, polls, retries, heartbeats.",
+        "Bytes from workers at the master's sockets: frames, HTTP headers, polls, retries, heartbeats.",
     ),
-    "wire_bytes_down": Column("wire down (bytes)", "count", "What left it to workers."),
+    "wire_bytes_down": Column("wire down (bytes)", "count", "Bytes to workers at the master's sockets."),
     "retransmitted_bytes": Column(
         "sent again (bytes)",
         "count",
-        "Frames sent once more, because a reply was lost or late; they count here, not as frames.",
+        "Frames retransmitted because a reply was lost or late; counted here, not as frames.",
     ),
     "training_s": Column("training (s)", "seconds", "Local training. In a round: the longest. Of a worker: the sum."),
     "waiting_s": Column(
@@ -191,23 +196,25 @@ COLUMNS = {
     "round_s": Column("round (s)", "seconds", "From the round's opening to its close."),
     "last_loss": Column("last training loss", "loss", "The training loss that the worker reported last."),
     "energy_so_far_j": Column(
-        "energy so far (J)", "amount", "Of all boards that tell of it, since the run began. Empty: no sensor tells."
+        "energy so far (J)",
+        "amount",
+        "Energy of all boards with a sensor, since the start of the run. Empty: no sensor.",
     ),
     "energy_j": Column(
         "energy (J)",
         "amount",
-        "Of the whole board, from its first report in this run to its last. Empty: no sensor tells.",
+        "Energy of the whole board, from its first report in this run to its last. Empty: no sensor.",
     ),
-    "energy_per_round_j": Column("energy per round (J)", "amount", "That energy for each round answered."),
+    "energy_per_round_j": Column("energy per round (J)", "amount", "This energy per answered round."),
     "energy_per_1000_samples_j": Column(
-        "energy per 1,000 samples (J)", "amount", "That energy for 1,000 samples trained on."
+        "energy per 1,000 samples (J)", "amount", "This energy per 1,000 samples trained on."
     ),
     "energy_per_point_j": Column(
         "energy per percentage point of test accuracy (J)",
         "amount",
-        "That energy for each point of the run's last accuracy.",
+        "This energy per percentage point of the run's last accuracy.",
     ),
-    "peak_c": Column("highest temperature (°C)", "amount", "The highest temperature of its board."),
+    "peak_c": Column("highest temperature (°C)", "amount", "Peak temperature of its board."),
 }
 
 # Fields of a worker that can be added up over workers.
@@ -234,7 +241,7 @@ SUMMED = frozenset(
 
 
 class Sum(NamedTuple):
-    """A number of the summary that other numbers of the workbook add up to.
+    """A number of the summary that is a sum of other cells.
 
     Attributes
     ----------

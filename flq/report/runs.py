@@ -1,4 +1,4 @@
-"""Runs by what people call them: a workbook, the folder of a run, or the name of that folder.
+"""Finds runs by workbook, by run folder, or by the name of that folder.
 
 Example
 -------
@@ -22,7 +22,7 @@ def find_runs(name: str, results_dir: str) -> List[Run]:
     Raises
     ------
     FlqError
-        If there is none, or it can not be used.
+        If there is none, or it cannot be used.
     """
     if os.path.isfile(name) or name.endswith(".xlsx"):
         return read_runs(name)
@@ -30,7 +30,7 @@ def find_runs(name: str, results_dir: str) -> List[Run]:
 
 
 def find_folder(name: str, results_dir: str) -> str:
-    """Return the folder of a run, which is named by its path or by its name in ``results_dir``.
+    """Return the folder of a run, given its path or its name in ``results_dir``.
 
     Raises
     ------
@@ -41,7 +41,7 @@ def find_folder(name: str, results_dir: str) -> str:
         if is_journalled(folder):
             return folder
     raise FlqError(
-        "%s: there is no such workbook, and no such run in %s" % (shown(name), results_dir),
+        "%s: no such workbook, and no such run in %s" % (shown(name), results_dir),
         "name a workbook (.xlsx), or a folder of a run that has a journal",
     )
 
@@ -77,7 +77,7 @@ def _run_of(recorded: Recorded) -> Run:
 
 
 def labels_of(runs: Sequence[Run]) -> List[str]:
-    """Name runs as briefly as tells them apart: by mode, by mode and bits, or by file."""
+    """Return the shortest distinct labels of runs: by mode, by mode and bits, or by file."""
     for labels in [run.mode for run in runs], [" ".join([run.mode, *_bits(run.settings)]) for run in runs]:
         if all(run.mode for run in runs) and len(set(labels)) == len(labels):
             return labels
@@ -85,7 +85,7 @@ def labels_of(runs: Sequence[Run]) -> List[str]:
 
 
 def _bits(settings: Any) -> List[str]:
-    """Say how many bits per number, or bytes per message, go up and down, where they are set."""
+    """Return the bits per number, or bytes per message, up and down, if set."""
     said: Dict[str, List[Any]] = {
         unit: [settings.get(prefix + way) for way in ("_up", "_down")]
         for prefix, unit in (("b", "bit"), ("bytes", "B"))

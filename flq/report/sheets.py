@@ -1,7 +1,7 @@
-"""Sheets of typed cells under a heading that stays in view; workbooks that are written whole.
+"""Sheets of typed cells under a frozen heading; workbooks are written atomically.
 
 Cells are values. Only a :class:`Formula` calculates, and only our own code makes those: a worker's
-name, a setting or a file's name can not make Excel calculate. XlsxWriter is imported inside the
+name, a setting or a file's name cannot make Excel calculate. XlsxWriter is imported inside the
 functions, because most processes that import this package never write a workbook.
 
 Example
@@ -32,7 +32,7 @@ A4 = 9  # Excel's number of a paper
 
 
 class Formula(NamedTuple):
-    """A cell that Excel calculates, and the number that is there until it does: other readers show that one."""
+    """A formula cell with its cached value, for programs that do not evaluate formulas."""
 
     text: str
     value: Any
@@ -40,14 +40,14 @@ class Formula(NamedTuple):
 
 @contextmanager
 def writing(path: str) -> Iterator[Any]:
-    """Give a new workbook; write it when the block ends: the whole of it or, if anything fails, nothing.
+    """Yield a new workbook and write it atomically when the block ends.
 
     A file that is there is replaced.
 
     Raises
     ------
     OSError
-        If the folder does not exist or can not be written.
+        If the folder does not exist or cannot be written.
     """
     from xlsxwriter import Workbook
 
@@ -67,7 +67,7 @@ def fill(
     foot: Sequence[Any] = (),
     numbers_left: bool = False,
 ) -> Any:
-    """Add a sheet: a heading that stays in view, typed cells under it; widths and the heading's height fit.
+    """Add a sheet: a frozen heading and typed cells, with fitting widths and heading height.
 
     It is printed on as many pages beside each other as it takes to be read.
 
@@ -93,7 +93,7 @@ def fill(
         If a sheet has no room for so many rows.
     """
     if len(rows) + 2 > MOST_ROWS:
-        raise ValueError("a sheet of Excel has room for %d rows, got %d" % (MOST_ROWS - 2, len(rows)))
+        raise ValueError("an Excel sheet holds at most %d rows, got %d" % (MOST_ROWS - 2, len(rows)))
     sheet, style = workbook.add_worksheet(name), styles(workbook)
     left_columns = set()  # those whose heading stands left too
     titles = [clean_text(title) for title in titles]
@@ -134,7 +134,7 @@ def fill(
 
 
 def styles(workbook: Any) -> Callable[..., Any]:
-    """Return a function that gives the workbook's format of some properties, the same one each time."""
+    """Return a function that caches the workbook's formats by properties."""
     made = {}
 
     def style(**properties: Any) -> Any:
@@ -147,7 +147,7 @@ def styles(workbook: Any) -> Callable[..., Any]:
 
 
 def put(sheet: Any, line: int, column: int, content: Any, style: Any = None) -> None:
-    """Write one cell, counted from 0; ``content`` is what :func:`cell_value` returns."""
+    """Write one cell, counted from 0; ``content`` is from :func:`cell_value`."""
     if isinstance(content, Formula):
         sheet.write_formula(line, column, content.text, style, content.value)
     elif isinstance(content, str):
@@ -161,14 +161,14 @@ def put(sheet: Any, line: int, column: int, content: Any, style: Any = None) -> 
 
 
 def stay_in_view(sheet: Any) -> None:
-    """Keep the first row and the first column on the screen, and on every page."""
+    """Freeze the first row and column, and repeat them on every page."""
     sheet.freeze_panes(1, 1)
     sheet.repeat_rows(0)
     sheet.repeat_columns(0)
 
 
 def fit_to_pages(sheet: Any, wide: int, long: int) -> None:
-    """Print landscape, so many pages wide and so many long; 0 = as many as it takes."""
+    """Print landscape on a number of pages in width and height; 0 = as many as needed."""
     sheet.set_landscape()
     sheet.set_paper(A4)
     sheet.fit_to_pages(wide, long)
@@ -177,10 +177,10 @@ def fit_to_pages(sheet: Any, wide: int, long: int) -> None:
 
 
 def cell_value(value: Any) -> Any:
-    """Return what a cell can hold: bool, int, finite float, formula, text that XML can carry; None = it is empty."""
+    """Return a valid cell value: bool, int, finite float, formula, XML-safe text; None = empty."""
     if value is None or isinstance(value, bool):
         return value
-    if isinstance(value, Formula):  # one whose value Excel can not hold exactly is no formula
+    if isinstance(value, Formula):  # one whose value Excel cannot hold exactly is no formula
         content = cell_value(value.value)
         return content if content is None or isinstance(content, str) else value
     if isinstance(value, numbers.Integral) and abs(int(value)) < EXACT_IN_EXCEL:
@@ -191,7 +191,7 @@ def cell_value(value: Any) -> Any:
 
 
 def clean_text(text: str) -> str:
-    """Replace the characters that XML can not carry, and keep XML from being taken for what it says."""
+    """Replace characters that XML cannot represent, and escape markup."""
     return (" " if text.startswith(RICH) else "") + NOT_IN_XML.sub("\ufffd", text)
 
 
@@ -203,7 +203,7 @@ def _area(last_line: int, last_column: int) -> str:
 
 
 def _width(content: Any) -> int:
-    """Return about how many characters a cell needs."""
+    """Return the approximate width of a cell in characters."""
     if isinstance(content, Formula):
         content = content.value
     if isinstance(content, (float, int)):

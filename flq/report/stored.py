@@ -93,8 +93,7 @@ def read_runs(path: str) -> List[Run]:
         raise
     except Exception as error:  # openpyxl raises what it likes
         raise FlqError(
-            "%s can not be read as an Excel workbook: %s" % (shown(path), type(error).__name__),
-            "save it as .xlsx again",
+            "%s cannot be read as an Excel workbook: %s" % (shown(path), type(error).__name__), "save it as .xlsx again"
         ) from error
     finally:
         if workbook is not None:
@@ -102,22 +101,22 @@ def read_runs(path: str) -> List[Run]:
 
 
 def shown(text: Any) -> str:
-    """Return text from outside as it can be printed: one line, no control characters, not too long."""
+    """Return untrusted text for printing: one line, no control characters, not too long."""
     plain = "".join(letter if letter.isprintable() else "\ufffd" for letter in str(text))
     return plain if len(plain) <= MOST_CHARACTERS else plain[: MOST_CHARACTERS - 3] + "..."
 
 
 def _check_size(path: str) -> None:
-    """Look at the list of parts only; zipfile never unpacks more of a part than the list says."""
+    """Check the list of parts only; zipfile never unpacks more of a part than listed."""
     if not os.path.isfile(path):
-        raise FlqError("%s: there is no such file" % path)
+        raise FlqError("%s: no such file" % path)
     try:
         with zipfile.ZipFile(path) as archive:
             parts = archive.infolist()
     except zipfile.BadZipFile:
         raise FlqError("%s is not an Excel workbook (.xlsx)" % path) from None
     except OSError as error:
-        raise FlqError("%s can not be read: %s" % (path, error.strerror or error)) from None
+        raise FlqError("%s cannot be read: %s" % (path, error.strerror or error)) from None
     size = sum(part.file_size for part in parts)
     if size > MOST_UNPACKED_BYTES or len(parts) > MOST_PARTS:
         raise FlqError(
@@ -250,7 +249,7 @@ def curve_of(
 
 
 def _checked(curve: Any, path: str) -> Any:
-    """Return the curve if it has rounds and its numbers can be what they are called."""
+    """Return the curve if it has rounds and plausible numbers."""
     if curve.empty:
         raise FlqError("%s has no rounds" % path, "its run ended before its first round did")
     for title in "round", "payload_bits":

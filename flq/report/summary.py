@@ -1,4 +1,4 @@
-"""The part of a workbook on the run as a whole: workers, totals, summary.
+"""The parts of a workbook on the whole run: workers, totals, summary.
 
 Totals are counted over the whole run. A round counts until it closes. All later traffic (the last verdicts, an open
 round that was stopped, the news of the end) has lines of its own: each total is the sum of its rounds and that line.
@@ -34,7 +34,7 @@ class Totals(NamedTuple):
 
 
 class Tested(NamedTuple):
-    """The last test results that are known."""
+    """The last known test results."""
 
     loss: Optional[float] = None
     accuracy: Optional[float] = None
@@ -70,7 +70,7 @@ def per(total: Optional[float], number: float) -> Optional[float]:
 
 
 def _energy(totals: Totals, last: Tested) -> List[Tuple[str, Any]]:
-    """Return the lines that speak of energy, if a board has told of any."""
+    """Return the lines on energy, if a board reported any."""
     told = [row.energy_j for row in totals.workers if row.energy_j is not None]
     if not told:
         return []
@@ -82,19 +82,19 @@ def _energy(totals: Totals, last: Tested) -> List[Tuple[str, Any]]:
 
 
 def lost_workers(totals: Totals) -> List[int]:
-    """Return the ids of the workers that joined and were lost by the end."""
+    """Return the ids of workers that joined and were lost at the end."""
     return [row.worker_id for row in totals.workers if row.state == GONE]
 
 
 def blocked_updates(totals: Totals) -> Optional[str]:
-    """Return a sentence on the updates that never arrived, None if all did: the results lack them."""
+    """Return a sentence on the updates that never arrived; None if all did."""
     n_updates = sum(count for _, count in totals.blocked)
     if not n_updates:
         return None
     words = (
-        "updates did not arrive, because something between a worker and the master refused them"
+        "updates did not arrive, because something between a worker and the master rejected them"
         if n_updates > 1
-        else "update did not arrive, because something between the worker and the master refused it"
+        else "update did not arrive, because something between the worker and the master rejected it"
     )
     return "%d %s: %s" % (
         n_updates,
@@ -146,7 +146,7 @@ def summary(
         ("best test accuracy", max(accuracies, default=None)),
         *([] if last.average_accuracy is None else [("test accuracy of the average", last.average_accuracy)]),
         ("test loss", last.loss),
-        ("measured on", "what the workers hold back, by the shared copy" if is_local else "the test set"),
+        ("measured on", "the workers' held-out samples, with the shared copy" if is_local else "the test set"),
         ("uploads", over_workers("uploaded")),
         ("skips", over_workers("skipped")),
         ("refusals", over_workers("refused")),

@@ -1,4 +1,4 @@
-"""Where the time of the rounds went, as stacked bars: a bar per round or, in long runs, the mean of some.
+"""Time per round as stacked bars: one per round or, in long runs, means of several.
 
 Example
 -------
@@ -22,7 +22,7 @@ TALL = 10.0  # times the median: a bar that is taller goes out of the figure, as
 
 
 def parts(row: RoundRow) -> Tuple[float, float, float]:
-    """Cut a round's time in three that add up to it.
+    """Split a round's time into three parts.
 
     The longest training of a worker; what of the longest wait of a worker is beside that, since who is fast waits while
     others train; and the rest.
@@ -63,12 +63,12 @@ def times(rows: Sequence[RoundRow], _: Any) -> Optional[Any]:
 
 
 def _top(totals: np.ndarray) -> float:
-    """Return the tallest bar that is not out of all proportion."""
+    """Return the tallest bar that is not an outlier."""
     return float(totals[totals <= TALL * np.median(totals)].max(initial=0.0)) or float(totals.max())
 
 
 def _name_cut(axes: Any, centres: Sequence[float], totals: np.ndarray) -> None:
-    """Write beside bars that go out of the figure how tall they are."""
+    """Annotate clipped bars with their height."""
     top = axes.get_ylim()[1]
     for centre, total in zip(centres, totals):
         if total > top:

@@ -1,4 +1,4 @@
-"""Totals as formulas, each with the number that it gives: running ones, a foot of columns, lines of the summary.
+"""Totals as formulas with cached values: running totals, column sums, lines of the summary.
 
 A reader sees what a total is made of, and Excel calculates it anew when a cell changes. A formula is
 written only where it gives the number that was counted.
@@ -21,7 +21,7 @@ Columns = Mapping[str, int]  # of a sheet: field -> its column, counted from 0
 
 
 def running_totals(rounds: Sequence[RoundRow], columns: Columns) -> List[Tuple[Formula, ...]]:
-    """Return the cells of TOTALS, which stand right of the columns: the total before, and what this round adds."""
+    """Return the running totals, right of the columns: the previous total plus this round."""
     first = len(columns)
     totals = []
     for number, (_, fields) in enumerate(TOTALS):
@@ -44,7 +44,7 @@ def running_totals(rounds: Sequence[RoundRow], columns: Columns) -> List[Tuple[F
 
 
 def foot_of(workers: Sequence[WorkerRow], columns: Columns) -> List[Any]:
-    """Return the last line of the sheet Workers: sums of what can be added up; None elsewhere."""
+    """Return the last row of the sheet Workers: sums of additive columns, None elsewhere."""
     cells: Dict[str, Any] = {
         field: Formula("=SUM(%s2:%s%d)" % (_name(column), _name(column), 1 + len(workers)), _sum(workers, field))
         for field, column in columns.items()
@@ -61,7 +61,7 @@ def summary_cells(
     workers: Sequence[WorkerRow],
     worker_columns: Columns,
 ) -> List[Tuple[str, Any]]:
-    """Return the lines of the summary, with a formula in the place of each sum."""
+    """Return the lines of the summary, with a formula for each sum."""
     lines = {label: line for line, (label, _) in enumerate(summary, start=2)}
     values = dict(summary)
     return [
@@ -84,7 +84,7 @@ def _formula(
     workers: Sequence[WorkerRow],
     worker_columns: Columns,
 ) -> Any:
-    """Return the formula, or the bare number where the sheets do not add up to it."""
+    """Return the formula, or the bare number if the sheets do not add up to it."""
     terms, total = [], 0
     if rounds and asked.rounds in round_columns:
         letters = _name(round_columns[asked.rounds])

@@ -1,4 +1,4 @@
-"""Writes the workbook of a run from its journal: of a run that has ended, goes on or was killed.
+"""Writes the workbook of a run from its journal: finished, in progress or killed.
 
 The master keeps the totals of a run in its journal whenever a round closes and when the run ends. Journals of format 3
 and older have none: some are counted from other tables, and the other cells are empty.
@@ -24,7 +24,7 @@ GOES_ON = "it has not ended"
 
 
 def path_of(recorded: Recorded, run_dir: str) -> str:
-    """Return where the master writes the workbook: beside the folder of the run."""
+    """Return the master's path of the workbook, beside the folder of the run."""
     return os.path.join(
         os.path.dirname(os.path.abspath(run_dir)), workbook_name(recorded.settings, stamp_of(recorded.run_id))
     )

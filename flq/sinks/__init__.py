@@ -1,4 +1,4 @@
-"""What watches a run from a process of its own, so that it can never stop or slow a round.
+"""Sinks: processes beside a run, which cannot stop or slow down a round.
 
 The master writes one line of JSON for each thing that happens (``messages``) to the standard input of its sinks;
 what they make of it is their own business, and nothing of it comes back.

@@ -1,4 +1,4 @@
-"""The process that draws the figures of a run: every ``report.figure_every`` rounds, and when it has ended.
+"""The process that draws the figures of a run: every ``report.figure_every`` rounds and at its end.
 
     python -m flq.sinks.figures
 
@@ -26,7 +26,7 @@ RESTS = 9.0  # after drawing it rests so many times as long as that took, unless
 
 
 class Drawer:
-    """What is known of a run, and when it is to be drawn.
+    """The state of a run, and when to draw it.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ class Drawer:
         self._said: Set[str] = set()
 
     def take(self, message: Message) -> None:
-        """Take in what the master tells."""
+        """Process a message of the master."""
         if isinstance(message, Began):
             self._began = message
             self._rounds = {a_round.row.round_index: a_round for a_round in message.rounds}
@@ -59,7 +59,7 @@ class Drawer:
             self._has_ended = True
 
     def due_s(self) -> Optional[float]:
-        """Return in how many seconds it is to be drawn, 0 = now; None: not before there is more to draw."""
+        """Return the seconds until the next drawing, 0 = now; None = nothing to draw yet."""
         if self._began is None or not self._has_changed:
             return None
         if self._has_ended:
@@ -70,7 +70,7 @@ class Drawer:
         return max(0.0, self._rests_until - self._clock())
 
     def draw(self) -> None:
-        """Draw what has changed, if anything has."""
+        """Draw the figures if anything has changed."""
         if self._began is None or not self._has_changed:
             return
         since = self._clock()
@@ -80,15 +80,15 @@ class Drawer:
         self._rests_until = self._clock() + RESTS * (self._clock() - since)
 
     def _draw_classes(self, began: Began) -> None:
-        """Draw the partition, which does not change; with data of the workers' own, or none at all, there is none."""
+        """Draw the partition once; there is none with local data or without data."""
         if began.settings["dataset"]["partition"] == "local" or began.settings["model"]["name"] == "quadratic":
             return
         try:
             counts = class_counts(began.settings)
         except FlqError as error:
-            self._say("figure %s is not drawn: %s" % (CLASSES, error))
+            self._say("figure %s was not drawn: %s" % (CLASSES, error))
         except Exception as error:  # whatever a file of data makes of its reader: the other figures need it not
-            self._say("figure %s is not drawn: %s: %s" % (CLASSES, type(error).__name__, error))
+            self._say("figure %s was not drawn: %s: %s" % (CLASSES, type(error).__name__, error))
         else:
             self._write({CLASSES: class_figure}, counts)
 
@@ -98,7 +98,7 @@ class Drawer:
             os.stat(os.path.dirname(os.path.dirname(folder)))  # if it was renamed, a new one would be in the way
             os.makedirs(folder, exist_ok=True)
         except OSError as error:
-            problems = ["no figures are written: %s can not be made: %s" % (folder, error.strerror or error)]
+            problems = ["no figures are written: %s cannot be made: %s" % (folder, error.strerror or error)]
         else:
             _, problems = write_figures(folder, figures, *what)
         for problem in problems:
@@ -108,7 +108,7 @@ class Drawer:
 
 
 def watch(stream: BinaryIO, drawer: Drawer) -> None:
-    """Take in a stream to its end, and draw.
+    """Process a stream to its end, and draw.
 
     Raises
     ------
@@ -134,7 +134,7 @@ def watch(stream: BinaryIO, drawer: Drawer) -> None:
 def _batches(
     waiting: "queue.SimpleQueue[Optional[bytes]]", due_s: Callable[[], Optional[float]]
 ) -> Iterator[List[bytes]]:
-    """Yield all lines that wait, as soon as there are any; none of them when something is due."""
+    """Yield all pending lines as soon as there are any; an empty list when a drawing is due."""
     while True:
         lines: List[bytes] = []
         with suppress(queue.Empty):
@@ -148,7 +148,7 @@ def _batches(
 
 
 def main() -> int:
-    """Draw what standard input tells of; return the exit code."""
+    """Draw the run on standard input; return the exit code."""
 
     def say(sentence: str) -> None:
         print(sentence, file=sys.stderr, flush=True)

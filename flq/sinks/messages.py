@@ -1,4 +1,4 @@
-"""What the master tells its sinks, a line of JSON each.
+"""The messages of the master to its sinks, one line of JSON each.
 
 A stream begins with :class:`Began`, which holds all that was before, and ends with :class:`Ended`; one that ends
 without was cut off. A round comes when its model has been tested, which may be some rounds late, and after the end too;
@@ -21,14 +21,14 @@ from ..report.rows import RoundRow, WorkerRow
 
 
 class Round(NamedTuple):
-    """A closed round, as far as it is known; ``roll_call``: worker id -> uploaded, skipped, refused, late or lost."""
+    """A closed round with its known values; ``roll_call``: worker id -> uploaded, skipped, refused, late or lost."""
 
     row: RoundRow
     roll_call: Dict[int, str]
 
 
 class Began(NamedTuple):
-    """The run begins, or goes on.
+    """The run starts or resumes.
 
     Attributes
     ----------
@@ -48,7 +48,7 @@ class Began(NamedTuple):
 
 
 class Happened(NamedTuple):
-    """Something for people; the fields are those of ``flq.master.live.news.Item``. The text is hostile."""
+    """A news item; the fields are those of ``flq.master.live.news.Item``. The text is untrusted."""
 
     kind: str
     text: str
@@ -58,7 +58,7 @@ class Happened(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """The run has ended, or is interrupted and can go on.
+    """The run has ended, or is interrupted and can be resumed.
 
     Attributes
     ----------
@@ -78,7 +78,7 @@ KINDS = {kind.__name__: kind for kind in (Began, Round, Happened, Ended)}
 
 
 def line_of(message: Message) -> bytes:
-    """Return a message as a line; numbers that are none (NaN, infinities) become null."""
+    """Return a message as a line; non-finite numbers become null."""
     fields = {
         "is": type(message).__name__,
         **_plain(message._replace(rounds=[]) if isinstance(message, Began) else message),
@@ -91,7 +91,7 @@ def line_of(message: Message) -> bytes:
 
 
 def read(lines: Iterable[bytes]) -> Iterator[Message]:
-    """Yield the messages of a stream as they come; a last line that was cut short is none.
+    """Yield the messages of a stream as they arrive; ignore an incomplete last line.
 
     Raises
     ------
@@ -105,7 +105,7 @@ def read(lines: Iterable[bytes]) -> Iterator[Message]:
             fields = json.loads(line)
             yield _message(KINDS[fields.pop("is")], fields)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise WireError("a line is no message: %s: %s" % (type(error).__name__, error)) from None
+            raise WireError("a line is not a message: %s: %s" % (type(error).__name__, error)) from None
 
 
 def _plain(value: Any) -> Any:

@@ -80,13 +80,13 @@ def test_an_archive_comes_through(tmp_path, banner):
 @pytest.mark.parametrize("script", ["exit 0", "exec true", "cat >/dev/null", "exec cat >/dev/null"])
 def test_a_login_script_that_keeps_the_step_from_running_is_named(tmp_path, monkeypatch, script):
     set_banner(tmp_path, monkeypatch, script)
-    with pytest.raises(DeployError, match="the step .* did not run, .*a login script there, such as ~/.bashrc"):
+    with pytest.raises(DeployError, match="the step .* did not run, .*a login script such as ~/.bashrc"):
         connect(tmp_path, "echo done; exit\n", []).run("facts")
 
 
 def test_an_answer_that_breaks_off_is_no_answer(tmp_path, monkeypatch):
     set_banner(tmp_path, monkeypatch, "true")
-    with pytest.raises(DeployError, match="broke off before its end"):
+    with pytest.raises(DeployError, match="was cut off before its end"):
         connect(tmp_path, "echo half an answer; exec true\n", []).run("facts")
 
 

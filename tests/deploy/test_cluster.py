@@ -44,14 +44,14 @@ def test_a_worker_without_an_id_has_that_of_its_place():
         (MASTER + "workers: [{host: a, ssh_prot: 1}]\n", "workers.0.ssh_prot; the nearest is ssh_port"),
         (MASTER + "workers: [{host: a, settings: {gpu_memory_limit: 1}}]\n", "the nearest is gpu_memory_limit_mb"),
         (MASTER, "workers is missing"),
-        (MASTER + "workers: []\n", "workers can not be used"),
-        (MASTER + "workers: [{host: a, ssh_port: ssh}]\n", "workers.0.ssh_port can not be used"),
+        (MASTER + "workers: []\n", "workers is invalid"),
+        (MASTER + "workers: [{host: a, ssh_port: ssh}]\n", "workers.0.ssh_port is invalid"),
         (MASTER + "workers: [{host: a}, {host: b, worker_id: 0}]\n", "two workers have the worker_id 0"),
-        (MASTER + "workers: [{host: a}]\nca: ca.pem\n", "ca is for a master with tls_cert"),
-        ("master: {address: a, tls_cert: c}\nworkers: [{host: a}]\n", "go together"),
-        (MASTER + MASTER, "key master stands twice"),
+        (MASTER + "workers: [{host: a}]\nca: ca.pem\n", "ca requires a master with tls_cert"),
+        ("master: {address: a, tls_cert: c}\nworkers: [{host: a}]\n", "must be set together"),
+        (MASTER + MASTER, "duplicate key master"),
         ("master: [", "is not YAML"),
-        ("- a\n", "must hold keys"),
+        ("- a\n", "must contain keys"),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path, text, words):
@@ -100,7 +100,7 @@ def test_machines_behind_one_address_are_told_apart_by_port():
 
 
 def test_two_entries_of_one_machine_must_agree_on_its_folder():
-    with pytest.raises(ConfigError, match="different project_dir"):
+    with pytest.raises(ConfigError, match="differ in project_dir"):
         hosts_with({"host": "192.0.2.2", "project_dir": "a"}, {"host": "192.0.2.2", "project_dir": "b"})
 
 

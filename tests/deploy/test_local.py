@@ -292,7 +292,7 @@ def test_status_lists_the_programs(local):
 def test_status_and_stop_after_an_interruption_say_how_the_run_goes_on(local):
     local.deploy()
     run_id = os.path.basename(begin(str(local.installed / "results")))
-    said = "run %s is not finished; ./deploy_jetson.sh start goes on with it" % run_id
+    said = "run %s is not finished; ./deploy_jetson.sh start resumes it" % run_id
     assert said not in local.deploy("status").output  # the master answers
     assert local.deploy("stop").output.splitlines()[-1].startswith(said)
     assert said in local.deploy("status").output
@@ -308,7 +308,7 @@ def test_after_the_end_of_a_run_everything_says_so_and_where_the_results_are(loc
     local.kill("flq-master", signal.SIGTERM)
     said = (
         "run %s has ended: 3 rounds are done; results: %s; ./deploy_jetson.sh collect fetches its files, start "
-        "begins the next run" % (run_id, workbook)
+        "starts the next run" % (run_id, workbook)
     )
     for words in (["status"], ["deploy"], ["stop"], ["status"]):
         done = local.deploy(*words)

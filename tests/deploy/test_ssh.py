@@ -271,7 +271,7 @@ def test_a_signal_ends_what_runs_and_leaves_no_temporary_folder(tmp_path, calls,
         (["check", "host"], "unknown argument host"),
         (["--jobs", "0"], "must be in 1..256"),
         ([], "MASTER_IP"),
-        (["--cluster", "nowhere.yaml"], "nowhere.yaml can not be read"),
+        (["--cluster", "nowhere.yaml"], "nowhere.yaml cannot be read"),
         (["--master_ip", "a", "--worker_ips", "b", "--wheelhouse", "nowhere"], "--wheelhouse must be a folder"),
     ],
 )

@@ -87,7 +87,7 @@ def test_files_arrive_with_their_time(tmp_path):
 def test_a_board_can_not_write_where_it_likes(tmp_path, name):
     folder = tmp_path / "collected"
     folder.mkdir()
-    with pytest.raises(DeployError, match="does not belong here"):
+    with pytest.raises(DeployError, match="unexpected file"):
         unpack(archive_of((name, b"x")), str(folder))
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
@@ -101,7 +101,7 @@ def test_links_do_not_come_through(tmp_path):
     assert not (folder / "results").exists()
     (folder / "results").mkdir()
     os.symlink(str(outside), str(folder / "results" / "run"))
-    with pytest.raises(DeployError, match="is a link"):
+    with pytest.raises(DeployError, match="is a symbolic link"):
         unpack(archive_of(("results/run/x", b"x")), str(folder))
     assert list(outside.iterdir()) == []
 
@@ -109,7 +109,7 @@ def test_links_do_not_come_through(tmp_path):
 @pytest.mark.parametrize("n_bytes", [1, 600, 1200])
 def test_an_archive_that_breaks_off_is_no_success(tmp_path, n_bytes):
     whole = archive_of(("results/a", b"x" * 1000)).getvalue()
-    with pytest.raises(DeployError, match="no whole archive"):
+    with pytest.raises(DeployError, match="incomplete archive"):
         unpack(io.BytesIO(whole[:n_bytes]), str(tmp_path))
 
 

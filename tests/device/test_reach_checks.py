@@ -26,13 +26,13 @@ def test_a_port_at_which_nobody_listens_fails():
         unused.bind(("127.0.0.1", 0))
         lines, is_usable = reach_lines("127.0.0.1", unused.getsockname()[1], None)
     assert not is_usable and lines[-1].status == FAIL
-    assert "nobody listens" in lines[-1].text and "start_master.sh" in lines[-1].fix
+    assert "nothing listens" in lines[-1].text and "start_master.sh" in lines[-1].fix
 
 
 def test_a_name_that_leads_nowhere_fails():
     lines, is_usable = reach_lines("x" * 70, 5000, None)  # longer than names may be, so nobody is asked for it
     assert not is_usable and [line.status for line in lines] == [FAIL]
-    assert "leads nowhere" in lines[0].text and "IP address" in lines[0].fix
+    assert "cannot be resolved" in lines[0].text and "IP address" in lines[0].fix
 
 
 def test_a_peer_that_takes_too_long_fails(monkeypatch):

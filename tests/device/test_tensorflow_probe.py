@@ -43,7 +43,7 @@ def test_a_signal_is_a_failure_with_its_name_and_fix(name, stage, text, fix):
 def test_a_child_that_hangs_is_ended_and_told():
     probe = probe_tensorflow("import signal\nsignal.pause()", limit_s=0.5)
     (line,) = tensorflow_lines(probe, PC, FAIL, "worker.txt")
-    assert line.status == FAIL and "nothing for 0.5 s" in line.text and line.fix
+    assert line.status == FAIL and "no result within 0.5 s" in line.text and line.fix
 
 
 def test_a_child_that_ends_early_is_told():
@@ -72,7 +72,7 @@ def test_a_library_that_is_missing_is_named(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     probe = probe_tensorflow()
     (line,) = tensorflow_lines(probe, PC, FAIL, "worker.txt")
-    assert line.text == ("it can not be imported: ImportError: libcudnn.so.8: cannot open shared object file")
+    assert line.text == ("it cannot be imported: ImportError: libcudnn.so.8: cannot open shared object file")
     assert probe.facts["numpy"] == "1"
 
 

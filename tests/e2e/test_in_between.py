@@ -124,7 +124,7 @@ def test_updates_that_a_proxy_refuses_are_told_counted_and_no_skips(cluster):
         "the limit for request bodies there (nginx: client_max_body_size), or let the worker connect directly"
     ) in master.text
     assert master.text.splitlines()[-1] == (
-        "4 updates did not arrive, because something between a worker and the master refused them: 4 of worker 0"
+        "4 updates did not arrive, because something between a worker and the master rejected them: 4 of worker 0"
     )
     assert [(row["uploaded"], row["skipped"], row["lost"]) for row in master.table("Rounds")] == [(1, 0, 1)] * 4
     assert master.summary()["updates that did not arrive"] == 4

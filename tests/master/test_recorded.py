@@ -97,12 +97,12 @@ def test_rounds_that_are_none_are_one_sentence(tmp_path, capsys, report):
     old_journal(str(tmp_path), rounds=[(1, report)])
     assert main(["figures", str(tmp_path)]) == 2
     error = capsys.readouterr().err
-    assert "is no journal of a run: " in error and error.count("\n") == 1
+    assert "is not the journal of a run: " in error and error.count("\n") == 1
 
 
 def test_a_run_that_is_not_there_and_one_without_rounds_are_one_sentence(make_master, tmp_path, capsys):
     assert main(["figures", "nope", "--results_dir", str(tmp_path)]) == 2
-    assert "nope: there is no such workbook, and no such run in %s" % tmp_path in capsys.readouterr().err
+    assert "nope: no such workbook, and no such run in %s" % tmp_path in capsys.readouterr().err
     master = make_master(*RUN)
     with pytest.raises(FlqError, match="run local has no rounds yet"):
         find_runs(folder_of(master), "results")

@@ -149,7 +149,7 @@ def test_a_workbook_that_can_not_be_written_is_one_sentence(make_master, run_wor
     path = str(tmp_path / "missing" / "a.xlsx")
     assert main(["workbook", folder_of(master), "--out", path]) == 2
     error = capsys.readouterr().err
-    assert "error: %s can not be written: No such file or directory" % path in error and error.count("\n") == 1
+    assert "error: %s cannot be written: No such file or directory" % path in error and error.count("\n") == 1
 
 
 def test_a_journal_whose_totals_are_none_is_one_sentence(old, capsys, tmp_path):

@@ -187,7 +187,7 @@ def test_a_worker_is_killed_and_comes_back(look, run, tmp_path):
     expect(row(viewer, 2).locator("canvas")).to_have_attribute("aria-label", "in none of the last rounds")
     expect(row(look(), 2).locator("canvas")).to_have_attribute("aria-label", "in none of the last rounds")
     run.workers[2] = run.start(2)
-    expect(row(viewer, 2).locator(".presence")).to_have_text("here")
+    expect(row(viewer, 2).locator(".presence")).to_have_text("connected")
     newer = ":is([data-kind=back], [data-kind=joined]):has(~ [data-kind=lost])"  # joined: its memories begin anew
     expect(viewer.page.locator("#log li" + newer).first).to_contain_text("worker 2")
     viewer.wait_for_round(viewer.round() + (25 if for_docs() else 2))
@@ -304,7 +304,7 @@ def test_a_closed_master_asks_for_the_token(browser, quiet):
         viewer.page.locator("#token").fill(TOKENS["operator"])
         viewer.page.locator("#dialog-go").click()
         expect(viewer.page.locator("#state")).to_have_text("Waiting for workers")
-        expect(viewer.page.locator("#progress-text")).to_have_text("0 of 4 workers have come")
+        expect(viewer.page.locator("#progress-text")).to_have_text("0 of 4 workers have joined")
         expect(viewer.page.locator("#closed")).to_be_hidden()
         viewer.check(allowed=[401])
 
@@ -366,7 +366,7 @@ def test_even_what_the_master_would_refuse_is_text(browser, quiet):
             "() => ['#run-id', '#problem', '.who bdi', '#log bdi', '#log .kind', '.trouble'].map("
             "(selector) => document.querySelector(selector).textContent)"
         )
-        assert texts == [worst] * 5 + ["slowed down by heat or power; " + worst]
+        assert texts == [worst] * 5 + ["throttled by heat or power; " + worst]
         assert viewer.page.evaluate("() => document.querySelectorAll('img, main b, main script').length") == 0
         around = viewer.page.evaluate(
             "() => ['#run-id', '#setup', '#problem', '#log .kind'].map((selector) => "

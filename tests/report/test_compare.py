@@ -98,7 +98,7 @@ def test_two_runs_stand_side_by_side(compared, tmp_path):
             "wire bytes to 90%": 4800,
         },
     ]
-    assert "Bytes are those on the wire" in text
+    assert "Bytes are wire bytes" in text
 
 
 def test_the_printed_table_is_aligned_and_empty_where_nothing_is_known(compared, tmp_path):
@@ -305,11 +305,11 @@ def test_a_file_that_is_no_workbook_is_one_sentence(capsys, tmp_path):
     for name, content in (("text.xlsx", b"round,accuracy\n1,0.5\n"), ("empty.xlsx", b""), ("cut.xlsx", cut)):
         (tmp_path / name).write_bytes(content)
         assert "is not an Excel workbook" in sentence_of(capsys, good, str(tmp_path / name), "--out", out)
-    assert "there is no such file" in sentence_of(capsys, str(tmp_path / "none.xlsx"), "--out", out)
-    assert "there is no such workbook, and no such run in results" in sentence_of(capsys, str(tmp_path), "--out", out)
+    assert "no such file" in sentence_of(capsys, str(tmp_path / "none.xlsx"), "--out", out)
+    assert "no such workbook, and no such run in results" in sentence_of(capsys, str(tmp_path), "--out", out)
     with zipfile.ZipFile(str(tmp_path / "zip.xlsx"), "w") as archive:
         archive.writestr("a.txt", "text")
-    assert "can not be read as an Excel workbook" in sentence_of(capsys, str(tmp_path / "zip.xlsx"), "--out", out)
+    assert "cannot be read as an Excel workbook" in sentence_of(capsys, str(tmp_path / "zip.xlsx"), "--out", out)
 
 
 def test_a_file_that_would_unpack_to_too_much_is_not_unpacked(capsys, tmp_path, monkeypatch):
@@ -344,8 +344,8 @@ def test_mistakes_on_the_command_line_are_one_sentence(capsys, tmp_path):
     assert "--accuracy: must be > 0 and <= 1, got 80" in sentence_of(capsys, path, "--accuracy", "80")
     assert "invalid number value: 'high'" in sentence_of(capsys, path, "--accuracy", "high")
     assert "required: RUN" in sentence_of(capsys)
-    assert "is one of the files to compare" in sentence_of(capsys, path, "--out", path)
-    assert "can not be written: No such file" in sentence_of(capsys, path, "--out", str(tmp_path / "no" / "b.xlsx"))
+    assert "is one of the compared files" in sentence_of(capsys, path, "--out", path)
+    assert "cannot be written: No such file" in sentence_of(capsys, path, "--out", str(tmp_path / "no" / "b.xlsx"))
     with pytest.raises(SystemExit) as left:
         main([])
     assert left.value.code == 2 and "required: command" in capsys.readouterr().err

@@ -151,7 +151,7 @@ def test_text_that_looks_like_an_escape_is_escaped(written, tmp_path):
 
 
 def test_rows_that_no_sheet_has_room_for_are_not_dropped_in_silence(tmp_path):
-    with pytest.raises(ValueError, match="room for 1048574 rows, got 1048576"):
+    with pytest.raises(ValueError, match="holds at most 1048574 rows, got 1048576"):
         with writing(str(tmp_path / "run.xlsx")) as workbook:
             fill(workbook, "Sheet", ["a"], range(MOST_ROWS), [])
     assert os.listdir(str(tmp_path)) == []

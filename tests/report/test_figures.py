@@ -218,8 +218,8 @@ def test_one_that_fails_keeps_no_other_from_being_written(tmp_path):
         raise ValueError("of the test")
 
     written, problems = write_figures(str(tmp_path), dict(bad=fails, time=times, none=lambda *_: None), rows_of(2), [])
-    assert problems == ["figure bad is not drawn: ValueError: of the test"]
+    assert problems == ["figure bad was not drawn: ValueError: of the test"]
     assert [os.path.basename(path) for path in written] == sorted(os.listdir(str(tmp_path))) == ["time.png", "time.svg"]
     assert set(os.listdir(str(tmp_path))) <= set(FILES)
     _, problems = write_figures(str(tmp_path / "nowhere"), {"time": times}, rows_of(2), [])
-    assert problems == ["figure time is not written: No such file or directory"]
+    assert problems == ["figure time was not written: No such file or directory"]

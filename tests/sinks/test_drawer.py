@@ -108,7 +108,7 @@ def test_a_run_without_rounds_is_not_drawn(drawer):
 
 
 def test_a_line_that_is_no_message_ends_it(drawer):
-    with pytest.raises(WireError, match="a line is no message"):
+    with pytest.raises(WireError, match="a line is not a message"):
         watch(io.BytesIO(b"no\n"), drawer)
 
 
@@ -123,8 +123,8 @@ def test_the_classes_are_counted_once_where_the_master_deals_data_out(drawer, mo
 @pytest.mark.parametrize(
     "error, sentence",
     [
-        (DataError("there is no such file"), "figure classes is not drawn: there is no such file"),
-        (MemoryError("all is used"), "figure classes is not drawn: MemoryError: all is used"),
+        (DataError("there is no such file"), "figure classes was not drawn: there is no such file"),
+        (MemoryError("all is used"), "figure classes was not drawn: MemoryError: all is used"),
     ],
 )
 def test_data_that_can_not_be_read_keep_nothing_else_from_being_drawn(drawer, monkeypatch, error, sentence):
@@ -148,7 +148,7 @@ def test_the_same_trouble_is_told_once(drawer):
 def test_a_folder_that_can_not_be_made_is_told(drawer, tmp_path):
     (tmp_path / "figures").write_bytes(b"a file")
     tell(drawer, began(drawer), a_message(1), ENDED)
-    assert len(drawer.said) == 1 and "can not be made: Not a directory" in drawer.said[0]
+    assert len(drawer.said) == 1 and "cannot be made: Not a directory" in drawer.said[0]
 
 
 def test_as_a_program_it_leaves_the_figures(tmp_path):
@@ -170,4 +170,4 @@ def test_as_a_program_it_leaves_the_figures(tmp_path):
         stderr=subprocess.PIPE,
         timeout=120,
     )
-    assert done.returncode == 1 and done.stderr.startswith(b"a line is no message") and done.stderr.count(b"\n") == 1
+    assert done.returncode == 1 and done.stderr.startswith(b"a line is not a message") and done.stderr.count(b"\n") == 1

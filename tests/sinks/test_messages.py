@@ -54,5 +54,5 @@ def test_a_line_that_was_cut_short_is_no_message():
     ],
 )
 def test_what_is_no_message_is_refused(line):
-    with pytest.raises(WireError, match="no message"):
+    with pytest.raises(WireError, match="is not a message"):
         list(read([line]))

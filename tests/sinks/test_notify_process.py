@@ -95,7 +95,7 @@ def picture_of(data):
 def test_telegram_through_a_socks_proxy_with_the_picture(telegram):
     service, proxy = telegram()
     code, said = notify([TELEGRAM], lines(), proxy="socks5h://127.0.0.1:%d" % proxy.port)
-    assert code == 0 and said == "messages go to Telegram (address 1)\n"
+    assert code == 0 and said == "messages are sent to Telegram (address 1)\n"
     (asked,) = service.asked
     assert (asked.host, asked.path) == ("api.telegram.org", "/bot%s/sendPhoto" % TOKEN)
     form = parts_of(asked)
@@ -123,7 +123,7 @@ def test_a_proxy_that_lets_nobody_through_is_no_reason_to_go_round_it(telegram):
     service, proxy = telegram()
     proxy.ports.clear()
     code, said = notify([TELEGRAM], lines("timeout_s=1"), "--test", proxy="socks5h://127.0.0.1:%d" % proxy.port)
-    assert code == 1 and said == "Telegram (address 1): it can not be reached, or has not answered as it should\n"
+    assert code == 1 and said == "Telegram (address 1): it is unreachable, or its answer was invalid\n"
     assert service.asked == [] and set(proxy.asked) == {"api.telegram.org:443"}
 
 
@@ -187,18 +187,18 @@ def test_one_that_hangs_one_that_cuts_and_one_that_is_no_address_hold_up_no_othe
         lines("timeout_s=1", "figure=false"),
     )
     assert code == 0
-    assert "address 5 of 5 for notifications is none that apprise knows" in said
-    assert "a message to JSON (address 3) is given up: it has answered with status 403: it may not write there" in said
+    assert "address 5 of 5 for notifications is unknown to apprise" in said
+    assert "a message to JSON (address 3) was not sent: it answered with status 403: it has no permission to write there" in said
     assert "address 2" not in said.replace("JSON (address 2),", "") and len(cutting.asked) == 2  # again, and taken
     assert "JSON (address 4) is" not in said and len(busy.asked) == 2
-    assert "a message to JSON (address 1) is given up" in said and len(hanging.asked) >= 2
+    assert "a message to JSON (address 1) was not sent" in said and len(hanging.asked) >= 2
 
 
 def test_a_master_that_is_killed_is_told_of(run_stand_in):
     hook = run_stand_in(Service())
     code, _ = notify(["json://127.0.0.1:%d" % hook.port], b"".join(lines("figure=false").splitlines(True)[:-1]))
     content = json.loads(hook.asked[-1].body)
-    assert code == 0 and content["title"] == "FLQ: the master has ended without a word"
+    assert code == 0 and content["title"] == "FLQ: the master has ended unexpectedly"
     assert content["type"] == "failure" and "--resume run_7" in content["message"]
 
 
@@ -220,17 +220,17 @@ def test_a_test_says_of_each_service_whether_it_went(run_stand_in, tmp_path):
     secrets.chmod(0o600)
     code, said = notify([], b"", "--test", folder=tmp_path)
     assert code == 2 and said.splitlines() == [
-        "address 3 of 3 for notifications is none that apprise knows, or lacks a part; docs/notifications.md has "
+        "address 3 of 3 for notifications is unknown to apprise or incomplete; docs/notifications.md has "
         "examples",
         "JSON (address 1): sent",
-        "JSON (address 2): it has answered with status 401: the token is not right",
+        "JSON (address 2): it answered with status 401: the token is wrong",
     ]
     assert json.loads(hook.asked[0].body)["title"] == "FLQ: a test"
 
 
 def test_what_is_no_message_is_said_and_ends_it(capsys):
     assert watch(io.BytesIO(b"{}\n"), [TELEGRAM]) == 0
-    assert "what the master says is not understood" in capsys.readouterr().err
+    assert "a message of the master is invalid" in capsys.readouterr().err
 
 
 def test_where_there_is_no_figure_the_text_goes_alone(monkeypatch, capsys):
@@ -240,7 +240,7 @@ def test_where_there_is_no_figure_the_text_goes_alone(monkeypatch, capsys):
     monkeypatch.setattr(process, "draw", breaks)
     settings = load_config(None).settings()
     assert process._picture(Policy(settings["notify"], Began("run_7", settings, "", []), 0.0)) is None
-    assert capsys.readouterr().err == "there is no figure: RuntimeError\n"
+    assert capsys.readouterr().err == "no figure is attached: RuntimeError\n"
 
 
 def test_who_outlives_the_master_has_nobody_to_tell_and_goes_on(monkeypatch):
@@ -278,4 +278,4 @@ def test_the_addresses_of_the_docs_are_addresses_and_take_pictures_as_it_says():
 
 def test_a_test_without_addresses_says_where_they_would_be(capsys):
     assert try_out(Secrets([], None), "state/notify") == 1
-    assert "neither FLQ_NOTIFY nor state/notify says where" in capsys.readouterr().err
+    assert "set FLQ_NOTIFY, or write one to state/notify" in capsys.readouterr().err

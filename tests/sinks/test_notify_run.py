@@ -65,7 +65,7 @@ def test_what_happens_in_a_run_reaches_a_phone_and_the_token_nobody_else(cluster
     secrets = write_secrets(cluster, "# my phone", TELEGRAM, "proxy = socks5h://127.0.0.1:%d" % proxy.port)
     master = cluster.master(*SMALL, "system.max_rounds=1000000", "system.lease_s=6", "notify.min_interval_s=1")
     workers = cluster.workers([0, 1], master.port)
-    service.wait_for(has("a run has begun"))
+    service.wait_for(has("a run has started"))
     service.wait_for(has("new best loss"))
     workers[1].signal(signal.SIGKILL)
     service.wait_for(has("worker 1 is lost"))
@@ -89,7 +89,7 @@ def test_what_happens_in_a_run_reaches_a_phone_and_the_token_nobody_else(cluster
         ("commands", b"\0".join(commands)),
     ] + list(everything_of(cluster.folder, secrets)):
         assert not PARTS.search(content.decode("latin-1")), place
-    assert "notifications: messages go to Telegram (address 1)" in master.text
+    assert "notifications: messages are sent to Telegram (address 1)" in master.text
 
 
 @pytest.mark.slow
@@ -110,7 +110,7 @@ def test_services_in_trouble_change_nothing_of_a_run(cluster, run_stand_in, monk
     assert [row["round"] for row in master.table("Rounds")] == list(range(1, 13))
     assert all(one.asked for one in (hanging, cutting, busy))
     for number in (1, 2, 3, 4):
-        assert "a message to JSON (address %d) is given up" % number in master.text
+        assert "a message to JSON (address %d) was not sent" % number in master.text
     assert "hooksecret" not in master.text
 
 
@@ -134,17 +134,17 @@ def test_a_master_that_is_killed_is_told_of_and_so_is_that_it_goes_on(cluster, r
     master = cluster.master(*SMALL, "system.max_rounds=1000000", *flags, port=free_port())
     workers = cluster.workers([0, 1], master.port)
     master.wait_for("round=5/")
-    hook.wait_for(told("a run has begun"))
+    hook.wait_for(told("a run has started"))
     master.signal(signal.SIGKILL)
     assert master.wait() == -signal.SIGKILL
-    hook.wait_for(told("the master has ended without a word"))
+    hook.wait_for(told("the master has ended unexpectedly"))
     n_told = len(hook.asked)
     again = cluster.master(*flags, flags=("--resume",), port=master.port)
-    hook.wait_for(told("the run goes on"))
+    hook.wait_for(told("the run resumes"))
     stop(again)
     end_well(again, workers)  # among them the last messages
     titles = [json.loads(one.body)["title"] for one in hook.asked[n_told:]]
-    assert titles[0] == "FLQ: the run goes on" and titles[-1].startswith("FLQ: the run has finished")
+    assert titles[0] == "FLQ: the run resumes" and titles[-1].startswith("FLQ: the run has finished")
     assert len(titles) == 2  # nothing of the rounds that were before
 
 

@@ -64,12 +64,12 @@ def a_test(round_index, accuracy=None, **changes):
 
 def test_a_run_that_begins_and_ends_is_told_twice():
     story = Story().at(0.0, news("began", round_index=0)).at(60.0, a_test(30, 0.5)).at(61.0, DONE).until(1e6)
-    assert story.titles == [(GATHER_S, "FLQ: a run has begun"), (61.0, "FLQ: the run has finished, accuracy 50.00 %")]
+    assert story.titles == [(GATHER_S, "FLQ: a run has started"), (61.0, "FLQ: the run has finished, accuracy 50.00 %")]
     assert story.bodies == [
-        "The run has begun, of 30 rounds.\nRun run_7 (digits, mlp, lowrank).",
+        "The run has started, of 30 rounds.\nRun run_7 (digits, mlp, lowrank).",
         "The run has finished after round 30 of 30: 30 rounds are done.\n"
         "Round 30 of 30, accuracy 50.00 %, uploaded 3, skipped 1, 1.5 kB up, 900 bytes down.\n"
-        "Best accuracy 50.00 % in round 30.\nIn all 1.5 kB up, 900 bytes down.\nRun run_7 (digits, mlp, lowrank).",
+        "Best accuracy 50.00 % in round 30.\nTotal 1.5 kB up, 900 bytes down.\nRun run_7 (digits, mlp, lowrank).",
     ]
     assert [notice.level for _, notice in story.notices] == [INFO, SUCCESS]
 
@@ -181,7 +181,7 @@ def test_what_was_before_is_known_but_not_told():
     story.at(0.0, Round(before[9], {}), Round(before[4], {})).until(100.0)
     assert story.titles == []
     story.at(100.0, news("went_on", round_index=10)).at(200.0, a_test(11, 0.505)).at(300.0, a_test(12, 0.6)).until(1e6)
-    assert story.titles == [(101.0, "FLQ: the run goes on"), (301.0, "FLQ: new best accuracy 60.00 %")]
+    assert story.titles == [(101.0, "FLQ: the run resumes"), (301.0, "FLQ: new best accuracy 60.00 %")]
     assert "(accuracy 50.00 % before)" in story.bodies[1]
 
 
@@ -226,7 +226,7 @@ def test_a_master_that_goes_without_a_word_is_told_of_once_and_only_if_it_has_no
     story.policy.vanish(6.0)
     story.until(1e6)
     ((_, notice),) = story.notices
-    assert notice.title == "FLQ: the master has ended without a word" and notice.level == FAILURE
+    assert notice.title == "FLQ: the master has ended unexpectedly" and notice.level == FAILURE
     assert "after round 3" in notice.body and "--resume run_7" in notice.body
     ended = Story().at(0.0, DONE)
     ended.policy.vanish(5.0)

@@ -48,7 +48,7 @@ def test_a_file_has_one_a_line(write):
         ("AAs3cret", 0o600, "tgram://TOKEN/CHAT"),
         ("%s\nproxy = 127.0.0.1:1080/s3cret" % PHONE, 0o600, "must be socks5h://HOST:PORT"),
         ("%s\nproxy = ftp://s3cret:1" % PHONE, 0o600, "must be socks5h://HOST:PORT"),
-        (b"tgram://s3cret\xff\xfe", 0o600, "no text of addresses"),
+        (b"tgram://s3cret\xff\xfe", 0o600, "is not a text file of addresses"),
     ],
 )
 def test_a_file_that_will_not_do_is_refused_in_one_sentence_that_shows_nothing_of_it(write, text, mode, said):
@@ -61,7 +61,7 @@ def test_a_file_that_will_not_do_is_refused_in_one_sentence_that_shows_nothing_o
 
 def test_a_folder_in_its_place_is_refused(tmp_path):
     tmp_path.chmod(0o700)
-    with pytest.raises(ConfigError, match="can not be read"):
+    with pytest.raises(ConfigError, match="cannot be read"):
         read_secrets({}, str(tmp_path))
 
 

@@ -52,7 +52,7 @@ def test_what_is_not_is_tried_again_a_few_times_and_in_the_end_without_the_pictu
     ear = Ear(DOWN, DOWN, DOWN, DOWN)
     deliver(ear, *NOTICES[:2])
     assert ear.came == [("title 0", b"png")] * 3 + [("title 0", None), ("title 1", b"png")]
-    assert ear.said == ["a message to Ear (address 1) is given up: it is down"]
+    assert ear.said == ["a message to Ear (address 1) was not sent: it is down"]
 
 
 def test_what_is_refused_is_tried_once_more_without_the_picture():
@@ -74,7 +74,7 @@ def test_one_that_hangs_is_left_and_not_asked_again_until_it_has_ended():
     ear = Ear("hang")
     deliver(ear, NOTICES[0], timeout_s=0.05)
     assert ear.came == [("title 0", b"png")]
-    assert ear.said == ["a message to Ear (address 1) is given up: it still has not ended what took too long"]
+    assert ear.said == ["a message to Ear (address 1) was not sent: an earlier attempt is still running"]
 
 
 def test_when_the_end_comes_long_pauses_are_over():
@@ -102,7 +102,7 @@ def test_of_too_many_that_wait_the_oldest_are_given_up():
     sender.begin_closing()
     assert sender.join(WAIT_S)
     assert [title for title, _ in ear.came] == ["title 0"] + [notice.title for notice in NOTICES[-MOST_WAITING:]]
-    assert ear.said == ["a message to Ear (address 1) is given up: newer ones wait"] * (len(NOTICES) - 1 - MOST_WAITING)
+    assert ear.said == ["a message to Ear (address 1) was dropped: newer ones are waiting"] * (len(NOTICES) - 1 - MOST_WAITING)
 
 
 def test_who_closes_does_not_wait_longer_than_asked():

@@ -192,8 +192,8 @@ def test_a_package_that_is_missing_is_one_sentence_before_anything_begins(monkey
     with pytest.raises(ConfigError) as caught:
         check_installed(["jsonl", "swanlab"])
     assert str(caught.value) == (
-        "report.trackers asks for swanlab, but the package swanlab is not installed "
-        "(pip install .[swanlab], or take it out of report.trackers)"
+        "report.trackers contains swanlab, but the package swanlab is not installed "
+        "(pip install .[swanlab], or remove it from report.trackers)"
     )
 
 

@@ -1,4 +1,4 @@
-"""The process that sends messages: ``python -m flq.sinks.notify``, a sink of the master's.
+"""The process that sends notifications: ``python -m flq.sinks.notify``, a sink of the master.
 
 python -m flq.sinks.notify --test     sends one message now, and says of each service whether it took it
 """
@@ -29,7 +29,7 @@ TEST_NOTICE = Notice("FLQ: a test", "If you can read this, FLQ can reach you.", 
 
 
 def main(argv: Optional[List[str]] = None) -> int:
-    """Send messages until the stream of the master ends, or one test; return the exit code."""
+    """Send notifications until the master's stream ends, or one test; return the exit code."""
     args = parse_flags(argv)
     warnings.simplefilter("ignore")  # those of libraries may name an address
     sys.excepthook = lambda kind, error, trace: say("notifications have failed: %s" % kind.__name__)
@@ -49,27 +49,29 @@ def parse_flags(argv: Optional[List[str]]) -> argparse.Namespace:
     """Read the command line."""
     flags = Flags(
         prog="python -m flq.sinks.notify",
-        description="Messages about a run; without --test, the stream of the master's messages comes from stdin.",
+        description="Notifications about a run; without --test, the master's messages come from stdin.",
     )
     flags.add_argument(
         "--test",
         action="store_true",
-        help="send one message now, and say of each service whether it "
-        "took it; exit code: the number of those that did not",
+        help=(
+            "send one message now and report for each service whether it was accepted; exit code: the number "
+            "of failures"
+        ),
     )
     flags.add_argument(
         "--file",
         metavar="F",
         default=FILE,
-        help="where the addresses are, unless the environment variable FLQ_NOTIFY has them (default: %(default)s)",
+        help=("file of the addresses, unless the environment variable FLQ_NOTIFY has them (default: %(default)s)"),
     )
     return flags.parse_args(argv)
 
 
 def try_out(secrets: Secrets, path: str) -> int:
-    """Send one message to every service; return the number of those that did not take it."""
+    """Send one message to every service; return the number of failures."""
     if not secrets.urls:
-        say("there is nobody to send to: neither FLQ_NOTIFY nor %s says where (docs/notifications.md)" % path)
+        say("no address is configured: set FLQ_NOTIFY, or write one to %s (docs/notifications.md)" % path)
         return 1
     services, problems = services_of(secrets.urls, TEST_TIMEOUT_S)
     for problem in problems:
@@ -83,7 +85,7 @@ def try_out(secrets: Secrets, path: str) -> int:
 
 
 def watch(stream: BinaryIO, urls: Sequence[str]) -> int:
-    """Send what a stream of messages gives reason to, until it ends."""
+    """Send the notifications for a stream of messages, until it ends."""
     messages: "queue.SimpleQueue[Optional[Message]]" = queue.SimpleQueue()
     threading.Thread(target=_read_all, args=(stream, messages), name="reader", daemon=True).start()
     began = messages.get()
@@ -94,7 +96,7 @@ def watch(stream: BinaryIO, urls: Sequence[str]) -> int:
     for problem in problems:
         say(problem)
     if services:
-        say("messages go to %s" % ", ".join(service.name for service in services))
+        say("messages are sent to %s" % ", ".join(service.name for service in services))
     senders = [Sender(service, settings["timeout_s"], say) for service in services]
     policy = Policy(settings, began, time.monotonic())
     wants_pictures = settings["figure"] and any(service.takes_pictures for service in services)
@@ -107,7 +109,7 @@ def watch(stream: BinaryIO, urls: Sequence[str]) -> int:
 
 
 def _notices(policy: Policy, messages: "queue.SimpleQueue[Optional[Message]]") -> Iterator[Notice]:
-    """Yield each notice when it is due, until the stream has ended."""
+    """Yield each notification when it is due, until the stream ends."""
     is_over = False
     while not is_over:
         next_at = policy.next_at()
@@ -127,12 +129,12 @@ def _notices(policy: Policy, messages: "queue.SimpleQueue[Optional[Message]]") -
 
 
 def _read_all(stream: BinaryIO, messages: "queue.SimpleQueue[Optional[Message]]") -> None:
-    """Read as fast as the master writes, whatever is done with it."""
+    """Read as fast as the master writes."""
     try:
         for message in read(stream):
             messages.put(message)
     except WireError as error:
-        say("what the master says is not understood: %s" % error)
+        say("a message of the master is invalid: %s" % error)
     finally:
         messages.put(None)
 
@@ -141,7 +143,7 @@ def _picture(policy: Policy) -> Optional[bytes]:
     try:
         return draw(policy.rounds, policy.about)
     except Exception as error:  # the text is what matters
-        say("there is no figure: %s" % type(error).__name__)
+        say("no figure is attached: %s" % type(error).__name__)
         return None
 
 
@@ -151,11 +153,11 @@ def _close(pairs: Sequence[Tuple[Service, Sender]]) -> None:
         sender.begin_closing()
     for service, sender in pairs:
         if not sender.join(max(0.0, until - time.monotonic())):
-            say("the last messages to %s are given up" % service.name)
+            say("the last messages to %s were not sent" % service.name)
 
 
 def say(text: str) -> None:
-    """Write a line to the master's log, if there still is a master."""
+    """Write a line to the master's log, if the master still runs."""
     with suppress(OSError):
         sys.stderr.write(text + "\n")
         sys.stderr.flush()

@@ -1,4 +1,4 @@
-"""Workers that are lost and come back, told together: sixty that are lost at once are a line, not sixty.
+"""Summarizes lost and returned workers: sixty that are lost at once make one line.
 
 Example
 -------
@@ -15,7 +15,7 @@ from .notice import INFO, WARNING, WORKERS, Item, names_of
 
 
 class _Flaps(NamedTuple):
-    """What became of a worker since it was told last."""
+    """The changes of a worker since the last report."""
 
     n_lost: int
     is_lost: bool
@@ -23,18 +23,18 @@ class _Flaps(NamedTuple):
 
 
 class LostAndBack:
-    """Who was lost, and who came back, since it was told last."""
+    """The workers lost and returned since the last report."""
 
     def __init__(self) -> None:
         self._flaps: Dict[int, _Flaps] = {}
 
     def take(self, worker_id: int, is_lost: bool, round_index: int) -> None:
-        """Note that a worker is lost, or back."""
+        """Record that a worker is lost or back."""
         before = self._flaps.get(worker_id)
         self._flaps[worker_id] = _Flaps((before.n_lost if before else 0) + is_lost, is_lost, round_index)
 
     def items(self) -> List[Item]:
-        """Say who is lost, who is back, and who was lost meanwhile and is back."""
+        """Return items on lost workers, returned workers, and those that did both."""
         states = (
             (" is lost", " are lost", WARNING, [who for who, flaps in self._flaps.items() if flaps.is_lost]),
             (
@@ -57,7 +57,7 @@ class LostAndBack:
         ]
 
     def clear(self) -> None:
-        """Forget what has been told."""
+        """Forget the reported changes."""
         self._flaps.clear()
 
     def _item(self, state: str, level: str, workers: Sequence[int]) -> Item:

@@ -1,4 +1,4 @@
-"""What is sent: a message for people, and how it is put into words."""
+"""The text of notifications."""
 
 import math
 from typing import Any, Mapping, NamedTuple, Optional, Sequence
@@ -12,7 +12,7 @@ MOST_LETTERS = 300
 
 
 class Notice(NamedTuple):
-    """A message: ``title`` is a line, ``body`` some; ``level`` is one of info, success, warning and failure."""
+    """A notification: ``title`` is one line, ``body`` several; ``level`` is info, success, warning or failure."""
 
     title: str
     body: str
@@ -20,7 +20,7 @@ class Notice(NamedTuple):
 
 
 class Item(NamedTuple):
-    """Something to tell; the title of a notice is that of the item with the lowest rank."""
+    """An item of a notification, whose title is that of the item with the lowest rank."""
 
     rank: int
     title: str
@@ -29,7 +29,7 @@ class Item(NamedTuple):
 
 
 class Score(NamedTuple):
-    """How good a model is: by accuracy, or by loss where that is all there is."""
+    """The score of a model: its accuracy, or its loss if there is no accuracy."""
 
     name: str
     value: float
@@ -37,12 +37,12 @@ class Score(NamedTuple):
 
     @property
     def text(self) -> str:
-        """In words."""
+        """The score in words."""
         return "%s %s" % (self.name, share(self.value) if self.is_share else "%.4g" % self.value)
 
 
 def score_of(row: RoundRow) -> Optional[Score]:
-    """Return how good the model of a round is, as far as that is known."""
+    """Return the score of a round's model, if known."""
     for name, value, is_share in (
         ("accuracy", row.accuracy, True),
         ("accuracy", row.own_accuracy, True),
@@ -55,14 +55,14 @@ def score_of(row: RoundRow) -> Optional[Score]:
 
 
 def is_better(new: Score, old: Optional[Score], step: float = 0.0, factor: float = 1.0) -> bool:
-    """Return whether a score is above another by more than ``step``, or, if it is a loss, below ``factor`` times it."""
+    """Return whether a score exceeds another by ``step`` or, for a loss, is below ``factor`` times it."""
     if old is None or new.is_share != old.is_share:
         return old is None or new.is_share  # accuracy says more than loss
     return new.value > old.value + step if new.is_share else new.value < old.value * factor
 
 
 def about_run(run_id: str, settings: Mapping[str, Mapping[str, Any]]) -> str:
-    """Name a run, and what it trains."""
+    """Return the name of a run and of what it trains."""
     words = [
         settings.get("dataset", {}).get("name"),
         settings.get("model", {}).get("name"),
@@ -72,7 +72,7 @@ def about_run(run_id: str, settings: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def about_round(row: RoundRow, max_rounds: int, seconds_left: Optional[float]) -> str:
-    """Say how a run is getting on."""
+    """Return a line on the progress of a run."""
     said = ["Round %d of %d" % (row.round_index, max_rounds)]
     score = score_of(row)
     if score is not None:
@@ -97,25 +97,25 @@ def about_round(row: RoundRow, max_rounds: int, seconds_left: Optional[float]) -
 
 
 def names_of(workers: Sequence[int]) -> str:
-    """Name workers, the first of many."""
+    """List workers, abbreviated if there are many."""
     named = ", ".join(map(str, sorted(workers)[:MOST_NAMED]))
     more = len(workers) - MOST_NAMED
     return named + (" and %d more" % more if more > 0 else "")
 
 
 def plain(text: str, most: int = MOST_LETTERS) -> str:
-    """Return a text of unknown origin as one line that is only what it looks like."""
+    """Return an untrusted text as one line without control characters."""
     line = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
     return line if len(line) <= most else line[: most - 3] + "..."
 
 
 def share(value: float) -> str:
-    """Write a share."""
+    """Format a share."""
     return "%.2f %%" % (100 * value)
 
 
 def amount(n_bytes: float) -> str:
-    """Write a number of bytes."""
+    """Format a number of bytes."""
     if n_bytes < 1000:
         return "%d bytes" % n_bytes
     power = min(int(math.log10(n_bytes)) // 3, 4)
@@ -123,7 +123,7 @@ def amount(n_bytes: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Write a time that need not be exact."""
+    """Format an approximate time."""
     for unit, length in (("d", 86400.0), ("h", 3600.0), ("min", 60.0)):
         if seconds >= 2 * length:
             return "%.0f %s" % (seconds / length, unit)

@@ -1,4 +1,4 @@
-"""When what has happened may be told: not at once, not too soon after the last time, not too often in an hour.
+"""Rate limits of notifications: a delay, a minimum interval, a maximum per hour.
 
 Example
 -------
@@ -16,7 +16,7 @@ HOUR_S = 3600.0
 
 
 class Pace:
-    """The times of notices.
+    """The times of notifications.
 
     Parameters
     ----------
@@ -31,11 +31,11 @@ class Pace:
         self._sent: Deque[float] = deque(maxlen=max_per_hour)
 
     def happens(self, now: float) -> None:
-        """Note that something has happened that is to be told."""
+        """Record that there is something to report."""
         self._since = now if self._since is None else self._since
 
     def at(self, is_urgent: bool = False) -> Optional[float]:
-        """Return when it may be told; None = there is nothing. What is urgent waits for nothing."""
+        """Return when it may be sent; None = nothing to send. Urgent items are not delayed."""
         if self._since is None or is_urgent:
             return self._since
         at = self._since + GATHER_S
@@ -46,6 +46,6 @@ class Pace:
         return at
 
     def sent(self, now: float) -> None:
-        """Note that all that has happened is told."""
+        """Record that everything has been reported."""
         self._sent.append(now)
         self._since = None

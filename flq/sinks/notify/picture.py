@@ -1,4 +1,4 @@
-"""A small figure of a run, for a phone: accuracy and loss by round, in the house style."""
+"""A small figure of a run for a phone: accuracy and loss by round."""
 
 from typing import Any, List, Optional, Sequence, Tuple
 
@@ -13,7 +13,7 @@ MOST_LETTERS = 80  # of the title
 
 
 def draw(rounds: Sequence[RoundRow], title: str) -> Optional[bytes]:
-    """Return a PNG of 800 x 500 pixels; None if there are less than two points to join.
+    """Return a PNG of 800 x 500 pixels; None with fewer than two points.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ def _figure(
 
 
 def _points(rounds: Sequence[RoundRow], name: str) -> List[Tuple[int, float]]:
-    """Return the points of a curve, of a long run every so many and the last."""
+    """Return the points of a curve; for a long run, a subset with the last one."""
     known = [(row.round_index, getattr(row, name)) for row in rounds if getattr(row, name) is not None]
     stride = -(-len(known) // MOST_POINTS) or 1
     return known[:-1:stride] + known[-1:]

@@ -1,4 +1,4 @@
-"""Which messages are due, and what they say: messages of the run in, notices out, time as an argument.
+"""Decides which notifications are due: the run's messages in, notifications out, time as an argument.
 
 What happens is gathered for a moment, then told in one notice; what happens sooner after that than the settings allow
 waits for the next one, so that a run that has much to tell does not fill a phone. Only the end does not wait. What
@@ -49,7 +49,7 @@ SEVERITY = (FAILURE, WARNING, SUCCESS, INFO)  # the gravest of what is in a noti
 
 
 class Policy:
-    """What is to be told of one run.
+    """The notifications of one run.
 
     Parameters
     ----------
@@ -88,11 +88,11 @@ class Policy:
 
     @property
     def rounds(self) -> Sequence[RoundRow]:
-        """All rounds that are known, in order."""
+        """All known rounds, in order."""
         return [row for _, row in sorted(self._rounds.items())]
 
     def take(self, message: Message, now: float) -> None:
-        """Learn what has happened."""
+        """Process a message of the run."""
         if isinstance(message, Round):
             self._take_round(message.row, now)
         elif isinstance(message, Happened):
@@ -101,7 +101,7 @@ class Policy:
             self._take_end(message, now)
 
     def due(self, now: float) -> Optional[Notice]:
-        """Return the notice that is to be sent now, if there is one; it counts as sent."""
+        """Return the notification to send now, if any, and count it as sent."""
         every_s = 60 * self._settings["every_minutes"]
         if every_s and now >= self._minutes_at + every_s and not self.has_ended:
             self._minutes_at = now
@@ -117,20 +117,23 @@ class Policy:
         return notice
 
     def next_at(self) -> Optional[float]:
-        """Return when to ask :meth:`due` again, should nothing happen until then; None = then only."""
+        """Return when to call :meth:`due` again if nothing happens; None = only after the next message."""
         every_s = 60 * self._settings["every_minutes"]
         times = [self._pace.at(self.has_ended), self._minutes_at + every_s if every_s and not self.has_ended else None]
         return min((at for at in times if at is not None), default=None)
 
     def vanish(self, now: float) -> None:
-        """Learn that the master is gone without a word."""
+        """Process the master's unexpected end."""
         n_done = max(self._rounds, default=0)
         self._end(
             Item(
                 END,
-                "the master has ended without a word",
-                "The master has ended without a word after round %d: it was killed, or its machine is going "
-                "down. To go on: ./start_master.sh --resume %s" % (n_done, self._run_id),
+                "the master has ended unexpectedly",
+                (
+                    "The master has ended unexpectedly after round %d: it was killed, or its machine is going down. "
+                    "To resume: ./start_master.sh --resume %s"
+                )
+                % (n_done, self._run_id),
                 FAILURE,
             ),
             now,
@@ -162,9 +165,11 @@ class Policy:
 
     def _take_news(self, news: Happened, now: float) -> None:
         if news.kind == "began":
-            self._add(Item(RUN, "a run has begun", "The run has begun, of %d rounds." % self._max_rounds, INFO), now)
+            self._add(
+                Item(RUN, "a run has started", "The run has started, of %d rounds." % self._max_rounds, INFO), now
+            )
         elif news.kind == "went_on":
-            self._add(Item(RUN, "the run goes on", "The run goes on after round %d." % news.round_index, INFO), now)
+            self._add(Item(RUN, "the run resumes", "The run resumes after round %d." % news.round_index, INFO), now)
         elif news.kind == "blocked":
             if self._settings["workers"] and news.worker_id not in self._blocked:
                 self._add(
@@ -172,7 +177,7 @@ class Policy:
                         WORKERS,
                         "an update of worker %d was blocked" % news.worker_id,
                         "An update of worker %d did not arrive in round %d: something between it and the master "
-                        "refuses it; the master's log says what to do." % (news.worker_id, news.round_index),
+                        "rejects it; see the master's log." % (news.worker_id, news.round_index),
                         WARNING,
                     ),
                     now,
@@ -198,7 +203,7 @@ class Policy:
             title += ", %s" % score.text
         said = ["The run %s after round %d of %d: %s." % (word, n_done, self._max_rounds, plain(ended.reason))]
         if ended.has_failed or ended.is_interrupted:
-            said.append("To go on: ./start_master.sh --resume %s" % self._run_id)
+            said.append("To resume: ./start_master.sh --resume %s" % self._run_id)
         lost = [row.worker_id for row in ended.workers if row.state == "lost"]
         if lost:
             said.append("Lost at the end: %s." % names_of(lost))
@@ -234,7 +239,7 @@ class Policy:
             lines.append("Best %s in round %d." % (self._best[1].text, self._best[0]))
         if self.has_ended and rows:
             lines.append(
-                "In all %s up, %s down."
+                "Total %s up, %s down."
                 % (amount(sum(row.wire_bytes_up for row in rows)), amount(sum(row.wire_bytes_down for row in rows)))
             )
         lines.append(self.about + ".")

@@ -1,4 +1,4 @@
-"""Where messages go: addresses that hold tokens and passwords, from the environment or a file of its owner's alone.
+"""The secret addresses of notifications, from the environment or a private file.
 
 The environment comes before the file ``state/notify``, which has an address a line::
 
@@ -25,14 +25,14 @@ _MANY = 1 << 20  # bytes; no file of addresses is longer
 
 
 class Secrets(NamedTuple):
-    """The addresses of services, as apprise has them, and what leads to them; either may be missing."""
+    """The addresses of services in apprise's form, and the proxy; either may be missing."""
 
     urls: List[str]
     proxy: Optional[str]
 
 
 def read_secrets(environment: Mapping[str, str], path: str) -> Secrets:
-    """Return where messages go; nowhere, if nobody has said so.
+    """Return the configured addresses; empty if there are none.
 
     Parameters
     ----------
@@ -52,14 +52,13 @@ def read_secrets(environment: Mapping[str, str], path: str) -> Secrets:
         proxy = proxy or of_file
     if urls and proxy and not _PROXY_URL.match(proxy):
         raise ConfigError(
-            "the proxy for notifications must be socks5h://HOST:PORT or http://HOST:PORT, and is something else",
-            "see docs/notifications.md",
+            "the proxy for notifications must be socks5h://HOST:PORT or http://HOST:PORT", "see docs/notifications.md"
         )
     return Secrets(urls, proxy if urls else None)
 
 
 def environment_of(secrets: Secrets, environment: Mapping[str, str]) -> Dict[str, str]:
-    """Return the variables with which a process knows the addresses, and reaches them through the proxy."""
+    """Return the environment variables that pass the addresses and the proxy to a process."""
     variables = {URLS: "\n".join(secrets.urls), PROXY: ""}
     if secrets.proxy is not None:
         names = ("http_proxy", "https_proxy", "all_proxy")
@@ -71,14 +70,14 @@ def environment_of(secrets: Secrets, environment: Mapping[str, str]) -> Dict[str
 
 def _read_file(path: str) -> Secrets:
     if is_open_to_others(path):
-        raise ConfigError("others can read %s, which holds secrets: it is not used" % path, "chmod 600 %s" % path)
+        raise ConfigError("others can read %s, which contains secrets, so it is not used" % path, "chmod 600 %s" % path)
     try:
         with open(path, encoding="utf-8") as stream:
             lines = stream.read(_MANY).splitlines()
     except OSError as error:
-        raise ConfigError("%s can not be read: %s" % (path, error.strerror)) from None
+        raise ConfigError("%s cannot be read: %s" % (path, error.strerror)) from None
     except UnicodeDecodeError:
-        raise ConfigError("%s is no text of addresses" % path, "see docs/notifications.md") from None
+        raise ConfigError("%s is not a text file of addresses" % path, "see docs/notifications.md") from None
     urls, proxy = [], None
     for number, line in enumerate(map(str.strip, lines), 1):
         named = _PROXY_LINE.match(line)
@@ -88,7 +87,7 @@ def _read_file(path: str) -> Secrets:
             if len(line.split()) > 1 or "://" not in line:
                 raise ConfigError(
                     "line %d of %s must be one address such as tgram://TOKEN/CHAT, or proxy = ADDRESS" % (number, path),
-                    "white space within an address is written as %20",
+                    "write white space in an address as %20",
                 )
             urls.append(line)
     return Secrets(urls, proxy)

@@ -1,4 +1,4 @@
-"""A thread per service, so that one that hangs holds up no other; what fails is tried again, a few times."""
+"""Sends with one thread per service, so that none delays another; failures are retried."""
 
 import threading
 import time
@@ -14,7 +14,7 @@ MOST_WAITING = 5  # messages; of more, the oldest are given up
 
 
 class Sender:
-    """Sends the messages for one service, in their order.
+    """Sends the messages of one service, in order.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ class Sender:
         self._thread.start()
 
     def send(self, notice: Notice, picture: Optional[bytes]) -> None:
-        """Have a message sent; never waits."""
+        """Queue a message; never blocks."""
         with self._changed:
             self._waiting.append((notice, picture))
             has_too_many = len(self._waiting) > MOST_WAITING
@@ -47,16 +47,16 @@ class Sender:
                 self._waiting.popleft()
             self._changed.notify()
         if has_too_many:
-            self._say("a message to %s is given up: newer ones wait" % self._service.name)
+            self._say("a message to %s was dropped: newer ones are waiting" % self._service.name)
 
     def begin_closing(self) -> None:
-        """Say that no more will come; long pauses end."""
+        """Announce the end of the queue; shorten long pauses."""
         with self._changed:
             self._is_closing.set()
             self._changed.notify()
 
     def join(self, timeout_s: float) -> bool:
-        """Wait until all is sent or given up; return whether that was in time."""
+        """Wait until all messages are sent or dropped; return whether that was in time."""
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
@@ -83,11 +83,11 @@ class Sender:
                 picture = picture if n_failed < len(self._pauses_s) else None
             outcome = self._try(notice, picture)
         if outcome.why:
-            self._say("a message to %s is given up: %s" % (self._service.name, outcome.why))
+            self._say("a message to %s was not sent: %s" % (self._service.name, outcome.why))
 
     def _try(self, notice: Notice, picture: Optional[bytes]) -> Outcome:
         if self._left is not None and self._left.is_alive():
-            return Outcome("it still has not ended what took too long")
+            return Outcome("an earlier attempt is still running")
         outcomes: List[Outcome] = []
         thread = threading.Thread(
             target=lambda: outcomes.append(self._service.send(notice, picture)), name="sending", daemon=True
@@ -97,9 +97,9 @@ class Sender:
         if outcomes:
             return outcomes[0]
         self._left = thread
-        return Outcome("it has not answered after %.0f s" % self._timeout_s)
+        return Outcome("no answer after %.0f s" % self._timeout_s)
 
     def _rest(self, seconds: float) -> None:
-        """Wait before another try; when the process is to end, only a moment."""
+        """Wait before a retry; only briefly when the process is ending."""
         if self._is_closing.wait(seconds):
             time.sleep(min(seconds, LAST_PAUSE_S))

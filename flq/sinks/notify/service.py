@@ -1,4 +1,4 @@
-"""The services that take messages, as apprise knows them; nothing that they say is passed on but a status.
+"""The services of apprise; of their replies, only a status is passed on.
 
 An address holds tokens, and so may whatever apprise, requests or a proxy say of it: of all that, only the number of an
 HTTP status leaves this module, and the name of the service.
@@ -17,18 +17,18 @@ PICTURE = "accuracy.png"
 _STATUS = re.compile(r"\berror=(\d{3})\b")  # how apprise ends what it says of an answer
 _AGAIN = (408, 425, 429)  # and all from 500 on: another time it may be taken
 _WHY = {
-    400: "the address or the text is not right: is the chat the right one, and has it a conversation with the bot?",
-    401: "the token is not right",
-    403: "it may not write there",
-    404: "the token or the address is not right",
-    407: "the proxy wants a password",
+    400: ("the address or the text is wrong: check the chat id, and that the chat has a conversation with the bot"),
+    401: "the token is wrong",
+    403: "it has no permission to write there",
+    404: "the token or the address is wrong",
+    407: "the proxy requires a password",
     413: "the message is too long",
     429: "too many messages",
 }
 
 
 class Outcome(NamedTuple):
-    """What came of a message: ``why`` is empty if it was taken; ``is_final``: the same again would not help."""
+    """The result of a message: ``why`` is empty on success; ``is_final``: a retry would not help."""
 
     why: str
     is_final: bool = False
@@ -55,7 +55,7 @@ class Service:
         self._all.add(plugin)
 
     def send(self, notice: Notice, picture: Optional[bytes]) -> Outcome:
-        """Send a message now, with the picture if the service takes any."""
+        """Send a message now, with the picture if the service accepts images."""
         attached = AttachMemory(picture, PICTURE, "image/png") if picture and self.takes_pictures else None
         try:
             result = self._all.notify(
@@ -67,7 +67,7 @@ class Service:
 
 
 def services_of(urls: Sequence[str], timeout_s: float) -> Tuple[List[Service], List[str]]:
-    """Return the services of some addresses, and what is wrong with those that are none."""
+    """Return the services of the addresses, and the errors of invalid ones."""
     silence()
     services, problems = [], []
     for number, url in enumerate(urls, 1):
@@ -85,8 +85,11 @@ def services_of(urls: Sequence[str], timeout_s: float) -> Tuple[List[Service], L
             plugin = None
         if plugin is None:
             problems.append(
-                "address %d of %d for notifications is none that apprise knows, or lacks a part; "
-                "docs/notifications.md has examples" % (number, len(urls))
+                (
+                    "address %d of %d for notifications is unknown to apprise or incomplete; docs/notifications.md "
+                    "has examples"
+                )
+                % (number, len(urls))
             )
         else:
             services.append(Service(plugin, "%s (address %d)" % (plugin.service_name, number), timeout_s))
@@ -94,14 +97,14 @@ def services_of(urls: Sequence[str], timeout_s: float) -> Tuple[List[Service], L
 
 
 def silence() -> None:
-    """Let no library of this process print what it logs."""
+    """Silence the logging of libraries, which may contain secrets."""
     logging.getLogger().addHandler(logging.NullHandler())  # where there is none, warnings go to stderr
 
 
 def _outcome(said: str) -> Outcome:
     found = _STATUS.search(said)
     if found is None:
-        return Outcome("it can not be reached, or has not answered as it should")
+        return Outcome("it is unreachable, or its answer was invalid")
     status = int(found.group(1))
-    why = "it has answered with status %d" % status
+    why = "it answered with status %d" % status
     return Outcome(why + ": " + _WHY[status] if status in _WHY else why, status < 500 and status not in _AGAIN)

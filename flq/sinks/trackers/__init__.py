@@ -1,4 +1,4 @@
-"""Experiment trackers: what a run measures, in the form that other people's programs show.
+"""Experiment trackers: a run's measurements in the formats of other programs.
 
 Each is a row of ``TRACKERS`` and runs in a process of its own, ``python -m flq.sinks.trackers NAME FOLDER``. A tracker
 begins once, also when the run goes on, and is then told of all rounds, those before too.
@@ -21,20 +21,20 @@ Values = Mapping[str, float]
 
 
 class Tracker(Protocol):
-    """What all trackers do."""
+    """The interface of a tracker."""
 
     def begin(self, run_id: str, settings: Mapping[str, Mapping[str, object]]) -> None:
-        """Begin, or begin again: what was written of this run before counts no more."""
+        """Start or restart; earlier records of this run become void."""
 
     def round(self, round_index: int, values: Values) -> None:
-        """Take what is known of a round; it may come again with what was not known before."""
+        """Log the known values of a round; it may come again with more values."""
 
     def end(self) -> None:
-        """Write what has not been written."""
+        """Flush."""
 
 
 class Row(NamedTuple):
-    """How to make a tracker that writes into a folder, and the package that it needs."""
+    """A tracker's factory and the package that it needs."""
 
     make: Callable[[str], Tracker]
     package: Optional[str]
@@ -48,7 +48,7 @@ TRACKERS: Dict[str, Row] = {
 
 
 def check_installed(names: Sequence[str]) -> None:
-    """Look for the packages that trackers need, without importing them.
+    """Check for the packages that trackers need, without importing them.
 
     Raises
     ------
@@ -59,6 +59,6 @@ def check_installed(names: Sequence[str]) -> None:
         package = TRACKERS[name].package
         if package is not None and importlib.util.find_spec(package) is None:
             raise ConfigError(
-                "report.trackers asks for %s, but the package %s is not installed" % (name, package),
-                "pip install .[%s], or take it out of report.trackers" % name,
+                "report.trackers contains %s, but the package %s is not installed" % (name, package),
+                "pip install .[%s], or remove it from report.trackers" % name,
             )

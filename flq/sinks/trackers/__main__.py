@@ -1,4 +1,4 @@
-"""The process of one tracker: ``python -m flq.sinks.trackers NAME FOLDER``, a sink of the master's."""
+"""The process of one tracker: ``python -m flq.sinks.trackers NAME FOLDER``, a sink of the master."""
 
 import sys
 from typing import Dict, Iterable, List, Optional
@@ -34,20 +34,19 @@ CURVES = {
 
 
 def main(argv: Optional[List[str]] = None) -> int:
-    """Track the run that is told on stdin."""
+    """Track the run on stdin."""
     flags = Flags(
-        prog="python -m flq.sinks.trackers",
-        description="One tracker; the stream of the master's messages comes from stdin.",
+        prog="python -m flq.sinks.trackers", description="One tracker; the master's messages come from stdin."
     )
     flags.add_argument("name", choices=sorted(TRACKERS))
-    flags.add_argument("folder", help="where it writes")
+    flags.add_argument("folder", help="output folder")
     args = flags.parse_args(argv)
     track(TRACKERS[args.name].make(args.folder), read(sys.stdin.buffer))
     return 0
 
 
 def track(tracker: Tracker, messages: Iterable[Message]) -> None:
-    """Tell a tracker what is new of each round."""
+    """Pass the new values of each round to a tracker."""
     known: Dict[int, Values] = {}
 
     def take(message: Round) -> None:
@@ -69,7 +68,7 @@ def track(tracker: Tracker, messages: Iterable[Message]) -> None:
 
 
 def values_of(row: RoundRow) -> Values:
-    """Return what is known of a round, by the names of the curves."""
+    """Return the known values of a round, by curve name."""
     return {name: float(getattr(row, field)) for field, name in CURVES.items() if getattr(row, field) is not None}
 
 

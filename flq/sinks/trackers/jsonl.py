@@ -1,4 +1,4 @@
-"""A line of JSON per round, which any program can read while the run goes on."""
+"""A line of JSON per round, readable during the run."""
 
 import json
 import os
@@ -6,7 +6,7 @@ from typing import Any, Mapping, Optional, TextIO
 
 
 class Jsonl:
-    """Writes ``FOLDER/RUN.jsonl``: first the settings, then rounds; a later line of a round adds to what was there.
+    """Writes ``FOLDER/RUN.jsonl``: first the settings, then rounds; a later line of a round adds to earlier ones.
 
     Parameters
     ----------
@@ -18,7 +18,7 @@ class Jsonl:
         self._stream: Optional[TextIO] = None
 
     def begin(self, run_id: str, settings: Mapping[str, Mapping[str, Any]]) -> None:
-        """Begin the file anew."""
+        """Truncate the file and write the settings."""
         os.makedirs(self._folder, exist_ok=True)
         self._stream = open(os.path.join(self._folder, run_id + ".jsonl"), "w", encoding="utf-8", buffering=1)
         self._write({"run_id": run_id, "settings": settings})

@@ -1,4 +1,4 @@
-"""SwanLab in offline mode: it writes files, connects to nothing, and asks for no account.
+"""SwanLab in offline mode: files only, no connections, no account.
 
 ``swanlab sync FOLDER`` sends them to a server of SwanLab's later, if somebody wants that.
 """
@@ -26,7 +26,7 @@ class SwanLab:
         self._run: Optional[Any] = None
 
     def begin(self, run_id: str, settings: Mapping[str, Mapping[str, Any]]) -> None:
-        """Begin a folder; the settings are its configuration."""
+        """Create a folder with the settings as its configuration."""
         os.environ.pop(WEBHOOK, None)
         import swanlab  # an extra: only here if it is asked for
 
@@ -54,6 +54,6 @@ class SwanLab:
         self._run.log(dict(values), step=round_index)
 
     def end(self) -> None:
-        """Write what has not been written."""
+        """Flush."""
         if self._run is not None:
             self._run.finish()

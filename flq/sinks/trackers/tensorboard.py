@@ -23,7 +23,7 @@ class TensorBoard:
         self._writer: Optional[Any] = None
 
     def begin(self, run_id: str, settings: Mapping[str, Mapping[str, Any]]) -> None:
-        """Begin a file; the settings are a text beside the curves."""
+        """Create a file with the settings as a text."""
         from tensorboardX import SummaryWriter  # an extra: only here if it is asked for
 
         self._writer = SummaryWriter(os.path.join(self._folder, run_id), purge_step=0, flush_secs=FLUSH_S)
