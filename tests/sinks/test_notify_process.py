@@ -188,7 +188,10 @@ def test_one_that_hangs_one_that_cuts_and_one_that_is_no_address_hold_up_no_othe
     )
     assert code == 0
     assert "address 5 of 5 for notifications is unknown to apprise" in said
-    assert "a message to JSON (address 3) was not sent: it answered with status 403: it has no permission to write there" in said
+    assert (
+        "a message to JSON (address 3) was not sent: it answered with status 403: it has no permission to write there"
+        in said
+    )
     assert "address 2" not in said.replace("JSON (address 2),", "") and len(cutting.asked) == 2  # again, and taken
     assert "JSON (address 4) is" not in said and len(busy.asked) == 2
     assert "a message to JSON (address 1) was not sent" in said and len(hanging.asked) >= 2
@@ -220,8 +223,7 @@ def test_a_test_says_of_each_service_whether_it_went(run_stand_in, tmp_path):
     secrets.chmod(0o600)
     code, said = notify([], b"", "--test", folder=tmp_path)
     assert code == 2 and said.splitlines() == [
-        "address 3 of 3 for notifications is unknown to apprise or incomplete; docs/notifications.md has "
-        "examples",
+        "address 3 of 3 for notifications is unknown to apprise or incomplete; docs/notifications.md has examples",
         "JSON (address 1): sent",
         "JSON (address 2): it answered with status 401: the token is wrong",
     ]

@@ -102,7 +102,9 @@ def test_of_too_many_that_wait_the_oldest_are_given_up():
     sender.begin_closing()
     assert sender.join(WAIT_S)
     assert [title for title, _ in ear.came] == ["title 0"] + [notice.title for notice in NOTICES[-MOST_WAITING:]]
-    assert ear.said == ["a message to Ear (address 1) was dropped: newer ones are waiting"] * (len(NOTICES) - 1 - MOST_WAITING)
+    assert ear.said == ["a message to Ear (address 1) was dropped: newer ones are waiting"] * (
+        len(NOTICES) - 1 - MOST_WAITING
+    )
 
 
 def test_who_closes_does_not_wait_longer_than_asked():
