@@ -41,7 +41,8 @@ from flq.flags import TINY, Flags, within
 from flq.output import make_output_safe
 from flq.report.reference import CurveRow, write_curves
 from flq.training.datasets import resolve_dataset
-from flq.training.trainer import begin, build_evaluator, build_trainer, check
+from flq.training.frameworks import make_task
+from flq.training.task import Task, Trainer
 
 
 class Round(NamedTuple):
@@ -57,18 +58,19 @@ class Round(NamedTuple):
     bits_down: int
 
 
-def federate(settings: Dict[str, Dict[str, Any]]) -> Iterator[Round]:
+def federate(settings: Dict[str, Dict[str, Any]], task: Optional[Task] = None) -> Iterator[Round]:
     """Train; yield after each round."""
+    task = task or make_task(settings)  # what is learned: model and data
     seed, n_rounds = settings["system"]["seed"], settings["system"]["max_rounds"]
     everyone = range(settings["system"]["total_workers"])
     rules = rules_from_settings(settings)
 
     # Both ends make the same start from the seed, so that nothing is sent: x^0 = w^0.
-    layout, start = begin(settings)
+    layout, start = task.layout, task.start()
     check_room(len(everyone), layout, rules)
     upload_selection.check_admits(8 * longest_upload(len(everyone), layout, rules), rules)
     server = server_step.first_server_state(start)
-    trainers = [build_trainer(settings, m) for m in everyone]
+    trainers = [Trainer(task, m) for m in everyone]
     n_samples = {m: trainers[m].n_samples for m in everyone}
 
     # What is sent of a payload: with --coding, what is left of it.
@@ -394,13 +396,14 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     args = parse_flags(argv)
     settings = resolve_dataset(settings_of(args))
     mode = rules_from_settings(settings).mode
-    check(settings)  # what can not work is said before TensorFlow starts, which takes seconds
+    task = make_task(settings)
+    task.check()  # what can not work is said before TensorFlow starts, which takes seconds
     path = os.path.join(args.out, "results_%s_%s.xlsx" % (args.dataset.partition(":")[0], mode))
     os.makedirs(args.out, exist_ok=True)
     curves: List[CurveRow] = []
     signs: List[Any] = []
     try:
-        run(settings, args.eval_every, curves, signs if mode == "bin" else None)
+        run(settings, task, args.eval_every, curves, signs if mode == "bin" else None)
     finally:
         if curves:  # also of a run that was stopped
             write_curves(path, mode, curves, signs if mode == "bin" else None)
@@ -409,27 +412,25 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 
 
 def run(
-    settings: Dict[str, Dict[str, Any]], eval_every: int, curves: List[CurveRow], signs: Optional[List[Any]]
+    settings: Dict[str, Dict[str, Any]], task: Task, eval_every: int, curves: List[CurveRow], signs: Optional[List[Any]]
 ) -> None:
     """Train, evaluate and show; ``curves`` gets a row per round, ``signs`` (iteration, majority sign)."""
-    evaluator = build_evaluator(settings)
     n_rounds = settings["system"]["max_rounds"]
     bits_up, bits_down, watched = 0, 0, None
     with Progress(n_rounds) as progress:
-        for done in federate(settings):
+        for done in federate(settings, task):
             bits_up, bits_down = bits_up + done.bits_up, bits_down + done.bits_down
             accuracy = entropy = None
             if done.index % eval_every == 0 or done.index == n_rounds:
-                entropy, accuracy = evaluator.evaluate(done.server.result)
+                metrics = task.evaluate(done.server.result)
+                entropy, accuracy = metrics.get("loss"), metrics.get("accuracy")
             curves.append(
                 CurveRow(
                     done.index, done.loss, accuracy, entropy, len(done.uploads), bits_up, bits_down, bits_up + bits_down
                 )
             )
             if signs is not None and done.uploads:
-                votes = sum(
-                    np.sign(decode(QUANTIZERS[1], payload, evaluator.layout)) for payload in done.uploads.values()
-                )
+                votes = sum(np.sign(decode(QUANTIZERS[1], payload, task.layout)) for payload in done.uploads.values())
                 watched = watched if watched is not None else most_agreed(votes)
                 signs.append((done.index, int(np.sign(votes[watched]))))
             progress.show(done, accuracy, entropy, bits_up, bits_down)

@@ -19,7 +19,8 @@ from flq.core.codecs.bitpack import packed_size, unpack
 from flq.core.codecs.lossless import code, known
 from flq.core.layout import Layout, Vector
 from flq.training.datasets import resolve_dataset
-from flq.training.trainer import begin, build_trainer
+from flq.training.frameworks import make_task
+from flq.training.task import Trainer
 
 BITS = (1, 2, 3, 4, 8)
 SIZES = (1000, 1500, 2000, 4000)  # of lowrank, bytes
@@ -70,8 +71,9 @@ def lowrank(name: str, update: Vector, layout: Layout) -> List[List[object]]:
 def main() -> None:
     """Measure and print."""
     settings = resolve_dataset(load_config(None, SETTINGS).settings())
-    layout, start = begin(settings)
-    trainer = build_trainer(settings, 0)
+    task = make_task(settings)
+    layout, start = task.layout, task.start()
+    trainer = Trainer(task, 0)
     rows = []
     for round_index in (1, 2):
         update = trainer.local_update(start, round_index).update

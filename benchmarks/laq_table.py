@@ -36,7 +36,7 @@ from flq.core import server_step  # noqa: E402
 from flq.core.rng import start_values  # noqa: E402
 from flq.core.settings import rules_from_settings  # noqa: E402
 from flq.core.worker_step import WorkerState, first_state, propose  # noqa: E402
-from flq.training.models import model_layout  # noqa: E402
+from flq.training.frameworks import make_task  # noqa: E402
 
 GAP, BITS = 1e-6, 4
 N_PARAMS = (28 * 28 + 1) * N_CLASSES
@@ -82,7 +82,7 @@ class Method:
         b_up, thr_scale = METHODS[name]
         settings = load_config(None, SETTINGS + ("b_up=%d" % b_up, "thr_scale=%r" % thr_scale)).settings()
         self.name, self.reading, self.seed = name, reading, seed
-        self.rules, self.layout = rules_from_settings(settings), model_layout(settings)
+        self.rules, self.layout = rules_from_settings(settings), make_task(settings).layout
         self.server = server_step.first_server_state(start_values(self.layout, seed))
         self.states = [first_state(self.layout, self.rules)] * N_WORKERS
         self.losses: List[float] = []

@@ -19,7 +19,8 @@ from flq.core.layout import Layout, Tensor, Vector
 from flq.core.lowrank_budget import sizes
 from flq.core.settings import rules_from_settings
 from flq.training.datasets import resolve_dataset
-from flq.training.trainer import begin, build_trainer
+from flq.training.frameworks import make_task
+from flq.training.task import Trainer
 
 SETTINGS = ("dataset=fashion_mnist", "model=cnn_small", "total_workers=10", "min_workers=10", "lr=0.1", "l2=0")
 TURNS = 7
@@ -91,8 +92,9 @@ def measure(name: str, layout: Layout, vector: Vector, epoch_s: float = 0.0) -> 
 def main() -> None:
     """Measure."""
     settings = resolve_dataset(load_config(None, SETTINGS).settings())
-    layout, start = begin(settings)
-    trainer = build_trainer(settings, 0)
+    task = make_task(settings)
+    layout, start = task.layout, task.start()
+    trainer = Trainer(task, 0)
     update = trainer.local_update(start, 1).update  # TensorFlow traces
     epoch_s = statistics.median(cpu_s(lambda: trainer.local_update(start, 2)) for _ in range(3))
     measure("cnn_small", layout, update, epoch_s)

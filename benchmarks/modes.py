@@ -18,7 +18,7 @@ from typing import Any, Dict
 from flq.config_file import load_config
 from flq.engines.simulation import simulate
 from flq.training.datasets import resolve_dataset
-from flq.training.trainer import build_evaluator
+from flq.training.frameworks import make_task
 
 COMMON = (
     "mode=bbit",
@@ -53,7 +53,7 @@ def run(name: str, n_rounds: int, out: str) -> None:
     """Run one configuration; write a line of JSON per round, print the last."""
     overrides = COMMON + ("max_rounds=%d" % n_rounds,) + RUNS[name]
     settings = resolve_dataset(load_config(None, overrides).settings())
-    evaluator = build_evaluator(settings)
+    evaluator = make_task(settings)
     totals = {"up": 0, "down": 0, "uploads": 0, "skips": 0}
     began = time.perf_counter()
     with open(os.path.join(out, name.replace(" ", "_").replace(",", "") + ".jsonl"), "w", encoding="utf-8") as lines:
@@ -70,8 +70,8 @@ def run(name: str, n_rounds: int, out: str) -> None:
                 totals,
                 run=name,
                 round=report.round_index,
-                accuracy=result.accuracy,
-                test_loss=result.loss,
+                accuracy=result["accuracy"],
+                test_loss=result["loss"],
                 seconds=round(time.perf_counter() - began, 1),
             )
             text = json.dumps(row)

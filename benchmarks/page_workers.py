@@ -16,7 +16,7 @@ from typing import Any, Dict
 from flq.protocol import worker_events as events
 from flq.protocol.worker_machine import WorkerMachine
 from flq.tokens import read_tokens, worker_name
-from flq.training.trainer import build_trainer
+from flq.training.frameworks import build_trainer
 from flq.worker.http_client import MasterClient
 
 

@@ -13,8 +13,8 @@ from benchmarks.peak import report
 from benchmarks.ready import ready_vector
 from benchmarks.volatile import leave_out_the_disk
 from flq.core.layout import Vector
-from flq.training.models import model_layout
-from flq.training.results import LocalUpdate
+from flq.training.frameworks import make_task
+from flq.training.task import LocalUpdate
 from flq.worker import command_line, program
 
 CPU_MARKS: List[float] = []
@@ -27,7 +27,7 @@ class ReadyTrainer:
 
     def __init__(self, settings: Dict[str, Any], worker_id: int, *_: Any) -> None:
         self.notes: List[str] = []
-        self.layout = model_layout(settings)
+        self.layout = make_task(settings).layout
         self._update = ready_vector(self.layout.n_params, worker_id)
 
     def local_update(self, shared: Vector, round_index: int) -> LocalUpdate:

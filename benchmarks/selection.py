@@ -17,7 +17,7 @@ from flq.config_file import load_config
 from flq.engines.simulation import simulate
 from flq.protocol.events import RoundClosed
 from flq.training.datasets import resolve_dataset
-from flq.training.trainer import build_evaluator
+from flq.training.frameworks import make_task
 
 COMMON = ("dataset=digits", "total_workers=10", "min_workers=10", "partition=non_iid", "dir_alpha=0.3")
 GRANTS_COMMON = (
@@ -54,10 +54,10 @@ class Outcome(NamedTuple):
 def run(overrides: Tuple[str, ...], seed: int) -> Outcome:
     """Run a federation in memory."""
     settings = resolve_dataset(load_config(None, COMMON + overrides + ("seed=%d" % seed,)).settings())
-    evaluator, accuracies, closed_rounds = build_evaluator(settings), [], []
+    evaluator, accuracies, closed_rounds = make_task(settings), [], []
 
     def watch(closed: RoundClosed) -> None:
-        accuracies.append(evaluator.evaluate(closed.model).accuracy)
+        accuracies.append(evaluator.evaluate(closed.model)["accuracy"])
         closed_rounds.append(closed.report)
 
     simulate(settings, watch=watch)

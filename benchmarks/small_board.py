@@ -19,7 +19,7 @@ from typing import Dict, List, Sequence
 from benchmarks.cgroups import SmallBoard
 from flq.config_file import load_config
 from flq.training.datasets import resolve_dataset
-from flq.training.models import model_layout
+from flq.training.frameworks import make_task
 
 PROJECT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 MODES = {
@@ -111,7 +111,7 @@ def main(argv: List[str]) -> None:
     )
     settings = resolve_dataset(load_config(None, common).settings())
     height, width, channels = settings["dataset"]["input_shape"]
-    model_mb = 4 * model_layout(settings).n_params / 1e6
+    model_mb = 4 * make_task(settings).layout.n_params / 1e6
     batch_mb = 4 * args.batch * height * width * channels / 1e6
     peaks: Dict[str, List[float]] = {}
     with SmallBoard(args.memory_mb, args.cpus) as board:

@@ -12,7 +12,7 @@ from typing import Tuple
 import numpy as np
 
 from benchmarks.flower_client import take_part
-from flq.training.trainer import build_trainer
+from flq.training.frameworks import build_trainer
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from flwr.common import parameters_to_ndarrays
 
 from benchmarks.flower_server import Noted, serve
-from flq.training.trainer import begin
+from flq.training.frameworks import make_task
 
 
 class Keeps(Noted):
@@ -35,7 +35,7 @@ def main() -> None:
     """Serve all rounds."""
     with open(sys.argv[1], encoding="utf-8") as file:
         settings = json.load(file)
-    strategy = Keeps(begin(settings)[1], settings["system"]["total_workers"])
+    strategy = Keeps(make_task(settings).start(), settings["system"]["total_workers"])
     serve(strategy, settings["system"]["max_rounds"])
     np.save(sys.argv[2], np.stack(strategy.models))
 

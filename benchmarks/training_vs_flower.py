@@ -32,7 +32,7 @@ from benchmarks.timing import table
 from benchmarks.training_runs import Train, measure, resolved, run_flower, run_flq
 from flq.errors import FlqError
 from flq.protocol.wire import VERSION
-from flq.training.trainer import check
+from flq.training.frameworks import make_task
 
 COMMON = (
     "dataset=fashion_mnist",
@@ -87,7 +87,7 @@ def compare(args: argparse.Namespace, results: Dict[str, Any], keep: Callable[[]
     found: Dict[str, List[Row]] = results["found"]
     common = results["about"]["settings"]
     settings = resolved(common)
-    check(settings)
+    make_task(settings).check()
     trains: Dict[str, Train] = {GRPC: partial(run_flower, common, flower_python(args.environment, trains=True))}
     for name, mode in MODES.items():
         trains[name] = partial(run_flq, common + list(mode))

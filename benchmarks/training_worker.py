@@ -9,8 +9,8 @@ from typing import Any, Dict, List
 
 from benchmarks.peak import report
 from flq.core.layout import Vector
-from flq.training.results import LocalUpdate
-from flq.training.trainer import build_trainer
+from flq.training.frameworks import build_trainer
+from flq.training.task import LocalUpdate
 from flq.worker import command_line, program
 
 CPU_MARKS: List[float] = []

@@ -8,14 +8,14 @@ from flq.master.storage.journal import Batch, open_journal
 from flq.master.storage.resume import begin_journal
 from flq.master.storage.run_index import claim
 from flq.run_end import KEY, RunEnd, Stage
-from flq.training.models import model_layout
+from flq.training.frameworks import make_task
 
 
 def begin(results_dir: str, is_joined: bool = True) -> str:
     """Begin a run, which a worker has joined or not; return its folder."""
     settings = load_config(None, ("model.name=quadratic", "model.lr=0.05", "flq_algorithm.mode=bbit")).settings()
     run_dir = claim(results_dir)
-    with closing(begin_journal(run_dir, os.path.basename(run_dir), settings, model_layout(settings))) as journal:
+    with closing(begin_journal(run_dir, os.path.basename(run_dir), settings, make_task(settings).layout)) as journal:
         if is_joined:
             journal.write(Batch([], [], [], [], {"counted": {}}))
     return run_dir

@@ -102,8 +102,8 @@ def test_the_watched_coordinate_is_the_first_of_those_with_most_votes():
 def test_a_run_that_is_stopped_leaves_what_it_has(capsys, monkeypatch, results):
     federate = flq_fed_v3.federate
 
-    def stopped(settings):
-        for done in federate(settings):
+    def stopped(*arguments):
+        for done in federate(*arguments):
             yield done
             if done.index == 2:
                 raise KeyboardInterrupt
@@ -299,7 +299,7 @@ def test_whatever_is_raised_is_one_sentence(capsys, monkeypatch, error, code, te
     def fail(settings):
         raise error
 
-    monkeypatch.setattr(flq_fed_v3, "build_evaluator", fail)
+    monkeypatch.setattr(flq_fed_v3, "make_task", fail)
     assert said_by(capsys, *QUADRATIC) == (code, ["flq_fed_v3.py: " + text])
 
 

@@ -9,15 +9,16 @@ differ in start and order only, as in the study that the figures are compared wi
 """
 
 import os
-from typing import Any, Callable, Dict
+from typing import Any, Callable, Dict, List
 
 import numpy as np
 
 from flq.config_file import load_config
 from flq.core import rng
 from flq.training.datasets import load_dataset, resolve_dataset
-from flq.training.keras_trainer import KerasTrainer
-from flq.training.results import LocalUpdate
+from flq.training.keras_task import KerasShare, KerasTask
+from flq.training.partition import partition
+from flq.training.task import LocalUpdate
 
 N_VALIDATION = 5000
 SPLIT_SEED = 2026
@@ -40,26 +41,25 @@ def prepared(folder: str) -> Dict[str, str]:
     return paths
 
 
-class FixedPartition(KerasTrainer):
-    """A trainer whose samples are those of PARTITION_SEED, whatever the run's seed.
+class FixedPartition(KerasTask):
+    """A task whose samples are dealt out by PARTITION_SEED, whatever the run's seed.
 
     Parameters
     ----------
     settings : dict
-    worker_id : int
     count : callable
         Gets the number of samples of each local training.
     """
 
-    def __init__(self, settings: Dict[str, Any], worker_id: int, count: Callable[[int], None]) -> None:
-        super().__init__(dict(settings, system=dict(settings["system"], seed=PARTITION_SEED)), worker_id)
-        self._run_seed, self._count = settings["system"]["seed"], count
+    def __init__(self, settings: Dict[str, Any], count: Callable[[int], None]) -> None:
+        super().__init__(settings)
+        self._count = count
 
-    def local_update(self, shared: np.ndarray, round_index: int) -> LocalUpdate:
-        """Train as any worker does, and say how many samples it took."""
-        done = super().local_update(shared, round_index)
-        self._count(done.n_steps * self._batch_size)
+    def train(self, share: KerasShare, shared: np.ndarray, round_index: int) -> LocalUpdate:
+        """Train as any task does, and say how many samples it took."""
+        done = super().train(share, shared, round_index)
+        self._count(done.n_trained)
         return done
 
-    def _stream(self, purpose: int, round_index: int) -> np.random.Philox:
-        return rng.stream(self._run_seed, purpose, round_index, self._worker_id)
+    def _partition(self, labels: np.ndarray) -> List[np.ndarray]:
+        return partition(labels, dict(self.settings, system=dict(self.settings["system"], seed=PARTITION_SEED)))

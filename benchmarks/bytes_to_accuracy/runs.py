@@ -17,7 +17,8 @@ from flq.config_file import load_config
 from flq.engines.simulation import simulate
 from flq.protocol import events
 from flq.training.datasets import resolve_dataset
-from flq.training.trainer import build_evaluator
+from flq.training.frameworks import make_task
+from flq.training.task import Trainer
 
 from .data import FixedPartition, prepared
 from .recipes import COMMON, Recipe
@@ -82,8 +83,8 @@ class _Run:
         self._settings = resolve_dataset(base.settings())
         validation = dict(self._settings["dataset"], name="npz:" + os.path.abspath(files["validation"]))
         self._evaluators = {
-            "test": build_evaluator(self._settings),
-            "val": build_evaluator(dict(self._settings, dataset=validation)),
+            "test": make_task(self._settings),
+            "val": make_task(dict(self._settings, dataset=validation)),
         }
         self._job, self._lines = job, lines
         self._totals = {
@@ -95,6 +96,7 @@ class _Run:
             "registrations": 0,
             "samples": 0,
         }
+        self._task: Optional[FixedPartition] = None  # of all workers
         self._last: Optional[np.ndarray] = None
         self._validation: List[float] = []
         self._began = time.perf_counter()
@@ -117,8 +119,10 @@ class _Run:
         except _Enough:
             return
 
-    def _build(self, settings: Dict[str, Any], worker_id: int) -> FixedPartition:
-        return FixedPartition(settings, worker_id, lambda n_samples: self._add("samples", n_samples))
+    def _build(self, settings: Dict[str, Any], worker_id: int) -> Trainer:
+        if self._task is None:
+            self._task = FixedPartition(settings, lambda n_samples: self._add("samples", n_samples))
+        return Trainer(self._task, worker_id)
 
     def _add(self, key: str, value: int) -> None:
         self._totals[key] += value
@@ -140,8 +144,8 @@ class _Run:
             for prefix, vector in (("", closed.model), ("mean_", closed.mean)):
                 if vector is not None:
                     result = evaluator.evaluate(vector)
-                    row["%s%s_accuracy" % (prefix, part)] = round(result.accuracy, 5)
-                    row["%s%s_loss" % (prefix, part)] = round(result.loss, 5)
+                    row["%s%s_accuracy" % (prefix, part)] = round(result["accuracy"], 5)
+                    row["%s%s_loss" % (prefix, part)] = round(result["loss"], 5)
         statuses = list(report.roll_call.values())
         row.update(
             training_loss=report.training_loss,

@@ -16,7 +16,8 @@ from ..protocol.master_machine import MasterMachine
 from ..protocol.options import run_options
 from ..protocol.wire import check_version, decode
 from ..protocol.worker_machine import WorkerMachine
-from ..training.trainer import begin, build_trainer
+from ..training.frameworks import make_task
+from ..training.task import Task, Trainer
 
 TRAINING_S = 1.0  # virtual seconds that a local training takes
 
@@ -59,7 +60,7 @@ class _Worker:
 def simulate(
     settings: Dict[str, Dict[str, Any]],
     dies: Optional[Dict[int, int]] = None,
-    build: Callable[[Dict[str, Dict[str, Any]], int], Any] = build_trainer,
+    build: Optional[Callable[[Dict[str, Dict[str, Any]], int], Any]] = None,
     worker_ids: Optional[Sequence[int]] = None,
     watch: Callable[[events.RoundClosed], None] = lambda closed: None,
     listen: Callable[[events.Event], None] = lambda event: None,
@@ -73,7 +74,7 @@ def simulate(
     dies : dict, optional
         Worker id -> round in which it vanishes instead of training.
     build : callable, optional
-        (settings, worker id) -> trainer.
+        (settings, worker id) -> trainer. By default all workers share a task.
     worker_ids : sequence of int, optional
         Who takes part; all by default.
     watch : callable, optional
@@ -95,9 +96,21 @@ def simulate(
             % (n_able, system["total_workers"] - 1, system["min_workers"]),
             "add worker_ids or lower system.min_workers",
         )
-    layout, start = begin(settings)
-    master = MasterMachine(run_options("simulated", settings, layout), start)
-    return _Loop(settings, master, dies or {}, build, ids, watch, listen).run()
+    task = make_task(settings)
+    master = MasterMachine(run_options("simulated", settings, task.layout), task.start())
+    return _Loop(settings, master, dies or {}, build or _one_task(), ids, watch, listen).run()
+
+
+def _one_task() -> Callable[[Dict[str, Dict[str, Any]], int], Trainer]:
+    """Return what builds trainers by the settings that workers get; the first one makes the task of all."""
+    tasks: List[Task] = []
+
+    def build(settings: Dict[str, Dict[str, Any]], worker_id: int) -> Trainer:
+        if not tasks:
+            tasks.append(make_task(settings))
+        return Trainer(tasks[0], worker_id)
+
+    return build
 
 
 class _Loop:

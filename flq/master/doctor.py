@@ -64,13 +64,13 @@ def _configuration(args: argparse.Namespace, project_dir: str) -> Tuple[Line, st
     from ..config_file import load_config  # packages_line has found what they import
     from ..sinks.trackers import check_installed
     from ..training.datasets import resolve_dataset
-    from ..training.trainer import check
+    from ..training.frameworks import make_task
 
     path = args.config or os.path.join(project_dir, "flq_config.json")
     try:
         config = load_config(path, args.overrides)
         settings = resolve_dataset(config.settings())
-        check(settings)
+        make_task(settings).check()
         check_installed(config.report.trackers)
     except FlqError as error:
         return Line(FAIL, "configuration", error.detail, error.hint or "see docs/configuration.md"), "results"

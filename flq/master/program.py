@@ -16,8 +16,8 @@ from ..protocol.options import run_options
 from ..systemd import Watchdog
 from ..tokens import default_path
 from ..training.datasets import resolve_dataset
-from ..training.models import is_custom, model_layout
-from ..training.trainer import check
+from ..training.frameworks import make_task
+from ..training.models import is_custom
 from .heap import keep_few_arenas
 from .records.artifacts import config_text
 from .runtime.assembly import serve
@@ -91,11 +91,12 @@ def _print_config(config: Config, project_dir: str, goes_on: bool) -> int:
     With ``goes_on`` it is refused too if the newest unfinished run cannot go on with it.
     """
     settings = resolve_dataset(config.settings())
-    check(settings)
+    task = make_task(settings)
+    task.check()
     if goes_on:
         check_newest_may_resume(os.path.join(project_dir, config.report.results_dir), settings)
     if not is_custom(config.model.name):
-        run_options("", settings, model_layout(settings))
+        run_options("", settings, task.layout)
     sys.stdout.write(config_text(settings))
     sys.stderr.write("configuration %s\n" % config_hash(settings))
     return 0

@@ -26,12 +26,11 @@ from typing import Any, Callable, Dict, Optional, Tuple
 
 import numpy as np
 
-from ..core.layout import Layout, Vector
 from ..errors import DataError
-from .datasets import Shape, dataset_source
-from .keras_setup import import_tensorflow, set_up_tensorflow
+from .datasets import Shape
+from .keras_setup import import_tensorflow
 from .keras_versions import set_seed
-from .keras_weights import layout_of, vector_of
+from .keras_weights import layout_of
 
 EXAMPLE = "package.module:function, for instance my_models:small_cnn"
 PROBABILITY_ERROR = 1e-2  # how far sums of probabilities may be from 1; float16 has an error of 1e-3
@@ -136,21 +135,6 @@ def build_custom_model(settings: Dict[str, Any], input_shape: Shape, n_classes: 
     _check_shapes(tf, name, model, tuple(input_shape), n_classes)
     layout_of(model)
     return model
-
-
-def keras_start(settings: Dict[str, Any]) -> Tuple[Layout, Vector]:
-    """Return the layout and the start vector (n_params,), float32, of a user's model; starts TensorFlow.
-
-    Raises
-    ------
-    DataError
-        As :func:`build_custom_model`, or for the data set.
-    """
-    set_up_tensorflow(settings)
-    source = dataset_source(settings)
-    model = build_custom_model(settings, source.input_shape, source.n_classes)
-    layout = layout_of(model)
-    return layout, vector_of(model, layout)
 
 
 def _check_shapes(tf: Any, name: str, model: Any, input_shape: Shape, n_classes: int) -> None:

@@ -16,18 +16,18 @@ from typing import Any, BinaryIO, Dict, Optional, Tuple
 from ..core.layout import Vector
 from ..errors import BadValues, WireError
 from .evaluator_protocol import read_message, vectors_from, write_message
+from .frameworks import make_task
 from .models import is_custom
-from .results import Evaluation
-from .trainer import Evaluator, build_evaluator
+from .task import Metrics, Task
 
 Reply = Tuple[Dict[str, Any], Tuple[Vector, ...]]  # header, vectors
 
 
 class EvaluatorService:
-    """Requests in, replies out; holds the evaluator between them."""
+    """Requests in, replies out; holds the task between them."""
 
     def __init__(self) -> None:
-        self._evaluator: Optional[Evaluator] = None
+        self._task: Optional[Task] = None
 
     def answer(self, header: Dict[str, Any], payload: bytearray) -> Reply:
         """Return the reply to one request; any failure becomes ``{"error": sentence}``."""
@@ -41,27 +41,29 @@ class EvaluatorService:
             return {"error": (str(error) or type(error).__name__).splitlines()[0]}, ()
 
     def _settings(self, header: Dict[str, Any], payload: bytearray) -> Reply:
-        evaluator = self._evaluator = build_evaluator(header["settings"])
-        reply: Dict[str, Any] = {"ready": True, "n_params": evaluator.layout.n_params}
+        task = make_task(header["settings"])
+        task.open(None)
+        self._task = task
+        reply: Dict[str, Any] = {"ready": True, "n_params": task.layout.n_params}
         if not is_custom(header["settings"]["model"]["name"]):
             return reply, ()
-        return dict(reply, layout=evaluator.layout.to_json()), (evaluator.start,)
+        return dict(reply, layout=task.layout.to_json()), (task.start(),)
 
     def _evaluate(self, header: Dict[str, Any], payload: bytearray) -> Reply:
-        evaluator = self._ready()
-        vectors = vectors_from(payload, header["n_vectors"], evaluator.layout.n_params)
-        return {"round": header["round"], "results": [_to_json(evaluator.evaluate(vector)) for vector in vectors]}, ()
+        task = self._ready()
+        vectors = vectors_from(payload, header["n_vectors"], task.layout.n_params)
+        return {"round": header["round"], "results": [_to_json(task.evaluate(vector)) for vector in vectors]}, ()
 
     def _save_keras(self, header: Dict[str, Any], payload: bytearray) -> Reply:
-        evaluator = self._ready()
-        (vector,) = vectors_from(payload, 1, evaluator.layout.n_params)
-        evaluator.save_keras(vector, header["path"])
+        task = self._ready()
+        (vector,) = vectors_from(payload, 1, task.layout.n_params)
+        task.export(vector, header["path"])
         return {"saved": header["path"]}, ()
 
-    def _ready(self) -> Evaluator:
-        if self._evaluator is None:
+    def _ready(self) -> Task:
+        if self._task is None:
             raise BadValues("the first request must be settings")
-        return self._evaluator
+        return self._task
 
 
 REQUESTS = {
@@ -86,9 +88,8 @@ def serve(requests: BinaryIO, replies: BinaryIO) -> int:
         write_message(replies, header, *vectors)
 
 
-def _to_json(evaluation: Evaluation) -> Dict[str, Any]:
-    is_number = evaluation.loss is not None and math.isfinite(evaluation.loss)
-    return {"loss": evaluation.loss if is_number else None, "accuracy": evaluation.accuracy}
+def _to_json(metrics: Metrics) -> Dict[str, Any]:
+    return {name: value if math.isfinite(value) else None for name, value in metrics.items()}
 
 
 def main() -> int:

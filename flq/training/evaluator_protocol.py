@@ -7,13 +7,13 @@ after the other. The master writes a request and reads one reply, in this order:
     {"do": "settings", "settings": {...}}                  -> {"ready": true, "n_params": n}
               for a user's own model -> {"ready": true, "n_params": n, "layout": [...]} + its start vector
     {"do": "evaluate", "round": k, "n_vectors": v} + v vectors
-                             -> {"round": k, "results": [{"loss": x, "accuracy": y}, ...]}
+                             -> {"round": k, "results": [{name: x, ...}, ...]}
     {"do": "save_keras", "path": "..."} + one vector       -> {"saved": path}
     whatever cannot be done                                -> {"error": "one sentence"}
 
-``layout`` is as ``Layout.to_json`` writes it. A loss that is NaN or infinite travels as null,
-and so do loss and accuracy where there is no test set. ``path`` ends in .keras or .h5. The end
-of the stream ends the process.
+``layout`` is as ``Layout.to_json`` writes it. A result has the task's metrics by name: "loss", and for
+classes "accuracy"; without a test set it is empty. NaN and infinity travel as null. ``path`` ends in
+.keras or .h5. The end of the stream ends the process.
 
 Example
 -------

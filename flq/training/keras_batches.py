@@ -15,26 +15,30 @@ from .keras_setup import import_tensorflow
 HOST = "/CPU:0"
 
 
+def on_host(values: np.ndarray, dtype: Any = None) -> Any:
+    """Return an array, or a number, as a tensor in the host's memory."""
+    tf = import_tensorflow()
+    with tf.device(HOST):
+        return tf.constant(values, dtype)
+
+
 class Samples:
-    """The images and labels of one worker, and how batches of them are read.
+    """One worker's images and labels within a TensorFlow function, and how batches of them are read.
 
     Parameters
     ----------
-    x : ndarray of shape (n, height, width, channels), uint8 or float32
-    y : ndarray of shape (n,), int64
-    white : float
-        What the values are divided by.
+    images : tf.Tensor of shape (n, height, width, channels), uint8 or float32
+    labels : tf.Tensor of shape (n,), int32
+    white : tf.Tensor of shape (), float32
+        What the values are divided by; a tensor, because TensorFlow divides by constants in its own ways.
     n_ahead : int
         Number of batches that are kept ready; 0 = a batch is read when it is asked for.
     n_at_a_time : int
         Number of batches that are read in parallel to that end.
     """
 
-    def __init__(self, x: np.ndarray, y: np.ndarray, white: float, n_ahead: int, n_at_a_time: int) -> None:
-        tf = import_tensorflow()
-        with tf.device(HOST):
-            self._images, self._labels = tf.constant(x), tf.constant(y.astype(np.int32))
-            self._white = tf.constant(white, tf.float32)  # a tensor: TensorFlow divides by constants in its own ways
+    def __init__(self, images: Any, labels: Any, white: Any, n_ahead: int = 0, n_at_a_time: int = 1) -> None:
+        self._images, self._labels, self._white = images, labels, white
         self._n_ahead, self._n_at_a_time = n_ahead, n_at_a_time
 
     def read(self, batch: Any) -> Any:

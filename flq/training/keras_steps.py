@@ -1,11 +1,12 @@
 """What a worker computes in a round, as TensorFlow functions: local steps, or one gradient.
 
-Each function is traced once and kept: what changes from round to round, the order of the
-samples and the learning rate, goes in as tensors. All that a step remembers is carried
+A function is traced once for a size of batches and serves all workers: the samples of a worker,
+their order in a round and the learning rate go in as tensors. (With ``model.logit_adjustment`` each worker
+has functions of its own.) All that a step remembers is carried
 through its loop, so that nothing of a round is left for the next.
 """
 
-from typing import Any, Dict
+from typing import Any, Dict, List, Optional
 
 import numpy as np
 
@@ -20,7 +21,7 @@ LOSS_SCALE = 1024.0  # with mixed precision: lifts small gradients into float16'
 class Gradient:
     """The gradient of the training loss for a minibatch.
 
-    The loss is the mean cross-entropy, with ``log_prior`` added to the logits, plus what the layers
+    The loss is the mean cross-entropy, with ``prior`` added to the logits, plus what the layers
     themselves add (``model.losses``), plus l2/2 |v|^2 over all trained variables v, biases included. The
     gradient of the last is added in float32 without a tape.
 
@@ -38,40 +39,35 @@ class Gradient:
     settings : dict
     mixed : bool
         Whether the model computes in float16.
-    log_prior : ndarray of shape (n_classes,), float32
-        What :func:`log_prior` returned.
     """
 
-    def __init__(
-        self, model: Any, variables: Any, n_classes: int, settings: Dict[str, Any], mixed: bool, log_prior: np.ndarray
-    ) -> None:
-        self._model, self._variables, self._n_classes = model, variables, n_classes
-        self._log_prior = log_prior if log_prior.any() else None
-        self._l2 = settings["model"]["l2"]
+    def __init__(self, model: Any, variables: Any, n_classes: int, settings: Dict[str, Any], mixed: bool) -> None:
+        self.variables, self._n_classes = variables, n_classes
+        self._model, self._l2 = model, settings["model"]["l2"]
         self._scale = LOSS_SCALE if mixed else 1.0
 
-    def of(self, images: Any, labels: Any) -> Any:
-        """Return (loss, gradients in the variables' order) as tensors."""
+    def of(self, images: Any, labels: Any, prior: Optional[np.ndarray]) -> Any:
+        """Return (loss, gradients in the variables' order) as tensors; ``prior`` is what :func:`log_prior` returned."""
         tf = import_tensorflow()
         with tf.GradientTape() as tape:
             logits = tf.cast(self._model(images, training=True), tf.float32)
-            if self._log_prior is not None:
-                logits += self._log_prior
+            if prior is not None:
+                logits += prior
             loss = tf.reduce_mean(cross_entropy(logits, labels, self._n_classes))
             if self._model.losses:
                 loss += tf.add_n([tf.cast(term, tf.float32) for term in self._model.losses])
             scaled = loss * self._scale if self._scale != 1.0 else loss
-        gradients = tape.gradient(scaled, self._variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        gradients = tape.gradient(scaled, self.variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
         gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]
         if self._scale != 1.0:
             gradients = [gradient * (1.0 / self._scale) for gradient in gradients]
         if self._l2:
-            loss += 0.5 * self._l2 * sum_of_squares(self._variables)
-            gradients = [gradient + self._l2 * variable for gradient, variable in zip(gradients, self._variables)]
+            loss += 0.5 * self._l2 * sum_of_squares(self.variables)
+            gradients = [gradient + self._l2 * variable for gradient, variable in zip(gradients, self.variables)]
         return loss, gradients
 
 
-def log_prior(labels: np.ndarray, n_classes: int, strength: float) -> np.ndarray:
+def log_prior(labels: np.ndarray, n_classes: int, strength: float) -> Optional[np.ndarray]:
     """Return what is added to a worker's logits while it trains: strength * log of its share of each class.
 
     A worker that has mostly shoes learns to answer "shoe" whatever it sees, and the mean of workers with different
@@ -86,12 +82,15 @@ def log_prior(labels: np.ndarray, n_classes: int, strength: float) -> np.ndarray
     labels : ndarray of shape (n,), int64
         Of the worker's samples.
     strength : float
-        ``model.logit_adjustment``; 0 makes zeros.
+        ``model.logit_adjustment``.
 
     Returns
     -------
-    ndarray of shape (n_classes,), float32
+    ndarray of shape (n_classes,), float32, or None
+        None if ``strength`` is 0.
     """
+    if not strength:
+        return None
     counts = np.bincount(labels, minlength=n_classes) + 1.0
     return (strength * np.log(counts / counts.sum())).astype(np.float32)
 
@@ -102,33 +101,67 @@ def sum_of_squares(arrays: Any) -> Any:
     return tf.add_n([tf.reduce_sum(tf.square(array)) for array in arrays])
 
 
-def gradient_function(gradient: Gradient, samples: Samples, batch_size: int) -> Any:
-    """Return the TensorFlow function batch (batch_size,) -> (loss, float64; gradients, a list)."""
+def worker_specs(images: Any) -> List[Any]:
+    """Return the signature of what a worker brings to a function: images and labels, of any number, and white."""
+    tf = import_tensorflow()
+    return [
+        tf.TensorSpec([None] + list(images.shape[1:]), images.dtype),
+        tf.TensorSpec([None], tf.int32),
+        tf.TensorSpec([], tf.float32),
+    ]
+
+
+def gradient_function(gradient: Gradient, images: Any, batch_size: int, prior: Optional[np.ndarray]) -> Any:
+    """Return the TensorFlow function (what a worker brings, batch (batch_size,)) -> (loss, float64; gradients, a list).
+
+    Parameters
+    ----------
+    images : tf.Tensor
+        Of any worker: says shape and type.
+    prior : ndarray of shape (n_classes,), or None
+        A constant of the function: TensorFlow adds constants in an order of its own.
+    """
     tf = import_tensorflow()
 
-    @tf.function(input_signature=[tf.TensorSpec([batch_size], tf.int32)])
-    def one_gradient(batch: Any) -> Any:
-        loss, gradients = gradient.of(*samples.read(batch))
+    @tf.function(input_signature=worker_specs(images) + [tf.TensorSpec([batch_size], tf.int32)])
+    def one_gradient(images: Any, labels: Any, white: Any, batch: Any) -> Any:
+        loss, gradients = gradient.of(*Samples(images, labels, white).read(batch), prior)
         return tf.cast(loss, tf.float64), gradients
 
     return one_gradient
 
 
 def round_function(
-    gradient: Gradient, variables: Any, samples: Samples, batch_size: int, settings: Dict[str, Any]
+    gradient: Gradient,
+    images: Any,
+    batch_size: int,
+    prior: Optional[np.ndarray],
+    settings: Dict[str, Any],
+    n_ahead: int,
+    n_at_a_time: int,
 ) -> Any:
-    """Return the TensorFlow function of a round: batches (n_steps, batch_size), lr -> mean loss, float64.
+    """Return the TensorFlow function of a round: (what a worker brings, batches, lr) -> mean loss, float64.
 
-    It moves the variables by the steps of ``model.local_optimizer``. With ``model.mu`` the loss
-    has the term mu/2 |v - w|^2 as well, w the values of the variables before the first step.
+    ``batches`` has shape (n_steps, batch_size). The function moves the variables by the steps of
+    ``model.local_optimizer``. With ``model.mu`` the loss has the term mu/2 |v - w|^2 as well, w the values
+    of the variables before the first step.
 
     Source of that term: Li et al. 2020 (FedProx), arXiv:1812.06127, eq. (2).
+
+    Parameters
+    ----------
+    images : tf.Tensor
+        Of any worker: says shape and type.
+    prior : ndarray of shape (n_classes,), or None
+        A constant of the function, as in :func:`gradient_function`.
+    n_ahead, n_at_a_time : int
+        As for :class:`Samples`.
     """
     tf = import_tensorflow()
-    optimizer, mu = local_optimizer(settings["model"]), settings["model"]["mu"]
+    optimizer, mu, variables = local_optimizer(settings["model"]), settings["model"]["mu"], gradient.variables
 
     def step(images: Any, labels: Any, lr: Any, t: Any, start: Any, slots: Any) -> Any:
-        loss, gradients = gradient.of(images, labels)
+        loss, gradients = gradient.of(images, labels, prior)
         if mu:
             drifts = [variable - value for variable, value in zip(variables, start)]
             loss += 0.5 * mu * sum_of_squares(drifts)
@@ -141,16 +174,18 @@ def round_function(
             moved.append(remembered)
         return tf.cast(loss, tf.float64), moved
 
-    @tf.function(input_signature=[tf.TensorSpec([None, batch_size], tf.int32), tf.TensorSpec([], tf.float64)])
-    def train(batches: Any, lr: Any) -> Any:
+    @tf.function(
+        input_signature=worker_specs(images)
+        + [tf.TensorSpec([None, batch_size], tf.int32), tf.TensorSpec([], tf.float64)]
+    )
+    def train(images: Any, labels: Any, white: Any, batches: Any, lr: Any) -> Any:
         n_steps = tf.shape(batches)[0]
-        batch = samples.reader(batches)
+        batch = Samples(images, labels, white, n_ahead, n_at_a_time).reader(batches)
         start = [tf.identity(variable) for variable in variables] if mu else []
         slots = [tuple(tf.zeros(variable.shape) for _ in range(optimizer.n_slots)) for variable in variables]
 
         def body(i: Any, total: Any, slots: Any) -> Any:
-            images, labels = batch(i)
-            loss, moved = step(images, labels, lr, tf.cast(i + 1, tf.float64), start, slots)
+            loss, moved = step(*batch(i), lr, tf.cast(i + 1, tf.float64), start, slots)
             return i + 1, total + loss, moved
 
         _, total, _ = tf.while_loop(

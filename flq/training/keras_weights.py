@@ -46,6 +46,16 @@ def statistics_of(model: Any) -> List[Any]:
     ]
 
 
+def counters_of(model: Any) -> List[Any]:
+    """Return the integer variables, in no vector, that a model's own layers may count in."""
+    states = {id(variable) for variable in generator_states(model)}
+    return [
+        variable
+        for variable in model.non_trainable_weights
+        if id(variable) not in states and not dtype_name(variable).startswith("float")
+    ]
+
+
 def layout_of(model: Any) -> Layout:
     """Return the layout of a model's vector.
 

@@ -26,7 +26,6 @@ CNN_UNITS = 128  # of both cnns
 CNN_MIN_SIDE = 4  # pixels; both halve the image twice
 RESNET_KERNEL = 3
 RESNET_BLOCKS = 3  # per stage; 20 layers with weights = 2 * 3 * 3, the first convolution and the dense layer
-QUADRATIC_TENSORS = 4
 
 
 def is_custom(name: str) -> bool:
@@ -40,26 +39,10 @@ def model_layout(settings: Dict[str, Any]) -> Layout:
     Raises
     ------
     DataError
-        If the model or the data set is unknown, they do not go together, ``model.dim`` is too
-        small, or the model is a user's own.
+        If the data set is unknown, or model and data set do not go together.
     """
-    name = settings["model"]["name"]
-    if is_custom(name):
-        raise DataError(
-            "the layout of model %s is known to Keras only" % name,
-            hint="custom_model.keras_start makes it, on the master the evaluator process does",
-        )
-    if name not in MODELS:
-        raise unknown_model(name)
     source = dataset_source(settings)
-    return MODELS[name](settings, source.input_shape, source.n_classes)
-
-
-def unknown_model(name: str) -> DataError:
-    """Return the error for a name that is no model."""
-    return DataError(
-        "model.name must be one of %s or package.module:function, got %r" % (", ".join(sorted(MODELS)), name)
-    )
+    return MODELS[settings["model"]["name"]](settings, source.input_shape, source.n_classes)
 
 
 def logreg_layout(settings: Dict[str, Any], input_shape: Shape, n_classes: int) -> Layout:
@@ -158,21 +141,6 @@ def resnet20_layout(settings: Dict[str, Any], input_shape: Shape, n_classes: int
     return Layout(trained + statistics, len(statistics))
 
 
-def quadratic_layout(settings: Dict[str, Any], input_shape: Shape, n_classes: int) -> Layout:
-    """Return ``model.dim`` parameters in four vectors whose sizes differ by one at most.
-
-    Raises
-    ------
-    DataError
-        If ``model.dim`` is less than 4.
-    """
-    dim = settings["model"]["dim"]
-    if dim < QUADRATIC_TENSORS:
-        raise DataError("model.dim must be at least %d, got %r" % (QUADRATIC_TENSORS, dim))
-    size, larger = divmod(dim, QUADRATIC_TENSORS)
-    return Layout(tuple(Tensor("part_%d" % (i + 1), (size + (i < larger),)) for i in range(QUADRATIC_TENSORS)))
-
-
 def _wide_enough(name: str, input_shape: Shape) -> Shape:
     if min(input_shape[:2]) < CNN_MIN_SIDE:
         raise DataError(
@@ -197,5 +165,4 @@ MODELS: Dict[str, Callable[[Dict[str, Any], Shape, int], Layout]] = {
     "cnn": cnn_layout,
     "cnn_small": cnn_small_layout,
     "resnet20": resnet20_layout,
-    "quadratic": quadratic_layout,
 }

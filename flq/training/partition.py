@@ -23,7 +23,7 @@ import numpy as np
 
 from ..core import rng
 from ..errors import DataError
-from .datasets import Dataset
+from .datasets import Dataset, Shape
 
 LOCAL = "local"  # each worker has files of its own: nothing is dealt out
 MAX_DRAWS = 10  # draws of the Dirichlet split before samples are moved by hand
@@ -46,22 +46,27 @@ class Share(NamedTuple):
     held_y: np.ndarray
 
 
-def worker_share(dataset: Dataset, settings: Dict[str, Any], worker_id: int) -> Share:
-    """Return the samples of one worker.
+def worker_share(dataset: Dataset, shards: List[np.ndarray], worker_id: int) -> Share:
+    """Return the samples of one worker: its part of the training samples, copied; nothing is held back.
 
-    With ``dataset.partition`` local these are all that ``dataset`` holds, which the worker read
-    from files of its own; its test part is held back. Otherwise they are the worker's part of
-    the training samples, copied, and nothing is held back.
+    With ``dataset.partition`` local there are no shards. A worker has all that ``dataset`` holds,
+    which it read from files of its own; the test part is held back.
 
-    Raises
-    ------
-    DataError
-        As :func:`partition`.
+    Parameters
+    ----------
+    shards : list of ndarray
+        As :func:`partition` returns them; empty with partition local.
     """
-    if settings["dataset"]["partition"] == LOCAL:
+    if not shards:
         return Share(dataset.x_train, dataset.y_train, dataset.x_test, dataset.y_test)
-    own = partition(dataset.y_train, settings)[worker_id]
+    own = shards[worker_id]
     return Share(dataset.x_train[own], dataset.y_train[own], dataset.x_test[:0], dataset.y_test[:0])
+
+
+def no_samples(input_shape: Shape) -> Share:
+    """Return a share without samples."""
+    x, y = np.zeros((0,) + tuple(input_shape), np.float32), np.zeros(0, np.int64)
+    return Share(x, y, x, y)
 
 
 def partition(labels: np.ndarray, settings: Dict[str, Any]) -> List[np.ndarray]:

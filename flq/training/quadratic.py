@@ -12,17 +12,19 @@ All arithmetic on the parameters is elementwise float32, block by block, so ten 
 them need a few vectors of memory and give the same bits on every machine.
 """
 
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, NamedTuple, Optional, Tuple
 
 import numpy as np
 
 from ..core import rng
-from ..core.layout import BLOCK, Vector, blocks
+from ..core.layout import BLOCK, Layout, Tensor, Vector, blocks
 from ..core.schedule import learning_rate
 from ..errors import DataError
 from .local_optimizers import local_optimizer
-from .models import model_layout
-from .results import Evaluation, LocalUpdate
+from .task import LocalUpdate, Metric, Metrics, Task
+
+MODELS = ("quadratic",)
+N_TENSORS = 4
 
 
 def n_samples_of(worker_id: int) -> int:
@@ -30,27 +32,22 @@ def n_samples_of(worker_id: int) -> int:
     return 100 + 10 * worker_id
 
 
-def check_problem(settings: Dict[str, Any]) -> None:
-    """Find out whether there is a problem of these settings, without drawing it.
+def quadratic_layout(dim: int) -> Layout:
+    """Return ``dim`` parameters in four vectors whose sizes differ by one at most.
 
     Raises
     ------
     DataError
-        If model.l2 is not 0: the optimum in closed form has no such term.
+        If there are fewer than 4.
     """
-    if settings["model"]["l2"]:
-        raise DataError("model.l2 must be 0 for the quadratic problem, got %r" % (settings["model"]["l2"],))
+    if dim < N_TENSORS:
+        raise DataError("model.dim must be at least %d, got %r" % (N_TENSORS, dim))
+    size, larger = divmod(dim, N_TENSORS)
+    return Layout(tuple(Tensor("part_%d" % (i + 1), (size + (i < larger),)) for i in range(N_TENSORS)))
 
 
 def problem(settings: Dict[str, Any], worker_id: int) -> Tuple[Vector, Vector]:
-    """Draw a worker's curvature a_m in [1, 10] and centre c_m in [-1, 1).
-
-    Raises
-    ------
-    DataError
-        If :func:`check_problem` refuses the settings.
-    """
-    check_problem(settings)
+    """Draw a worker's curvature a_m in [1, 10] and centre c_m in [-1, 1)."""
     model = settings["model"]
     bits = rng.stream(settings["system"]["seed"], rng.PROBLEM, 0, worker_id)
     curvature = rng.uniform(model["dim"], bits)
@@ -59,136 +56,127 @@ def problem(settings: Dict[str, Any], worker_id: int) -> Tuple[Vector, Vector]:
     return curvature, rng.uniform(model["dim"], bits)
 
 
-class QuadraticTrainer:
-    """One worker's f_m and gradient descent on it.
+class QuadraticShare(NamedTuple):
+    """One worker's f_m, or that of the master: the weighted sum of all workers', as a distance from its optimum.
+
+    With A = sum of w_m a_m and x* = (sum of w_m a_m c_m) / A, the sum minus its smallest
+    value is 1/2 (x - x*)^T diag(A) (x - x*).
 
     Attributes
     ----------
     n_samples : int
         The worker's weight, 100 + 10 * worker_id.
-    layout : Layout
-        Of the vectors that go in and out.
-    notes : list of str
-        Empty: there is no device to say anything about.
+    curvature, centre : ndarray of shape (dim,), float32; float64 for the master
     """
 
-    def __init__(self, settings: Dict[str, Any], worker_id: int) -> None:
-        self.n_samples = n_samples_of(worker_id)
-        self.layout = model_layout(settings)
-        self.notes: List[str] = []
-        self._curvature, self._centre = problem(settings, worker_id)
-        self._model = settings["model"]
-        self._takes_steps = settings["flq_algorithm"]["update"] == "delta"
-        self._n_steps = self._model["local_steps"] or self._model["local_epochs"]
-        self._optimizer = local_optimizer(self._model)
+    n_samples: int
+    curvature: np.ndarray
+    centre: np.ndarray
 
-    def local_update(self, shared: Vector, round_index: int) -> LocalUpdate:
+
+class QuadraticTask(Task):
+    """Gradient descent on each worker's f_m."""
+
+    main_metric = Metric("loss", higher_is_better=False)
+
+    def __init__(self, settings: Dict[str, Any]) -> None:
+        super().__init__(settings)
+        self.layout = quadratic_layout(settings["model"]["dim"])
+        self._model = settings["model"]
+        self._master: Optional[QuadraticShare] = None
+
+    def check(self) -> None:
+        """Refuse model.l2: the optimum in closed form has no such term."""
+        if self._model["l2"]:
+            raise DataError("model.l2 must be 0 for the quadratic problem, got %r" % (self._model["l2"],))
+
+    def start(self) -> Vector:
+        """Return x^0, drawn from the seed."""
+        return rng.start_values(self.layout, self.settings["system"]["seed"])
+
+    def open(self, worker_id: Optional[int]) -> QuadraticShare:
+        """Draw the problem of a worker, or of all of them."""
+        self.check()
+        if worker_id is not None:
+            return QuadraticShare(n_samples_of(worker_id), *problem(self.settings, worker_id))
+        if self._master is None:
+            self._master = self._sum()
+        return self._master
+
+    def train(self, share: QuadraticShare, shared: Vector, round_index: int) -> LocalUpdate:
         """Take ``local_steps`` (or ``local_epochs``) full gradient steps; ``shared`` is not modified.
 
         With ``flq_algorithm.update`` gradient it takes none, and the update is the gradient at
         ``shared``.
-
-        Parameters
-        ----------
-        shared : ndarray of shape (n_params,), float32
-        round_index : int
-            From 1; picks the learning rate. Gradients are exact, nothing is drawn.
-
-        Returns
-        -------
-        LocalUpdate
-            Its loss is the mean over the steps of (f_m(x) + mu/2 |x - shared|^2) / dim before
-            the step.
         """
-        with np.errstate(over="ignore", invalid="ignore"):  # whoever encodes the update finds out
-            if self._takes_steps:
-                return self._descend(shared, learning_rate(self._model, round_index))
-            return self._slope(shared)
+        with np.errstate(over="ignore", invalid="ignore"):  # encoding the update finds it
+            if self.settings["flq_algorithm"]["update"] == "delta":
+                return self._descend(share, shared, learning_rate(self._model, round_index))
+            return self._slope(share, shared)
 
-    def _descend(self, shared: Vector, lr: float) -> LocalUpdate:
-        update = np.empty_like(shared)
-        buffer, mu = np.empty(BLOCK, np.float32), np.float32(self._model["mu"])
-        rates = [np.float32(self._optimizer.rate(lr, t)) for t in range(1, self._n_steps + 1)]
-        total = 0.0
-        # Coordinates do not interact: a block takes all its steps while it is in the cache.
-        for part in blocks(shared.size):
-            local, gradient = update[part], buffer[: part.stop - part.start]
-            slots = tuple(np.zeros_like(gradient) for _ in range(self._optimizer.n_slots))
-            np.copyto(local, shared[part])
-            for rate in rates:
-                total += self._gradient(local, part, gradient)
-                if mu:
-                    drift = local - shared[part]
-                    gradient += mu * drift
-                    total += 0.5 * float(mu) * float(np.add.reduce(drift * drift, dtype=np.float64))
-                direction, slots = self._optimizer.direction(gradient, slots, np.sqrt)
-                np.multiply(direction, rate, out=gradient)
-                local -= gradient
-            np.subtract(shared[part], local, out=local)
-        return LocalUpdate(
-            update, total / (self._n_steps * shared.size), self._n_steps, n_trained=self._n_steps * self.n_samples
-        )
+    def evaluate(self, vector: Vector, share: Any = None) -> Metrics:
+        """Return (objective minus optimum) / dim as loss, for all workers together."""
+        if share is not None:
+            return {}
+        whole, total = self.open(None), 0.0
+        for part in blocks(vector.size):
+            offset = vector[part] - whole.centre[part]
+            total += 0.5 * float(np.add.reduce(whole.curvature[part] * offset * offset))
+        return {"loss": total / vector.size}
 
-    def _slope(self, shared: Vector) -> LocalUpdate:
-        update = np.empty_like(shared)
-        total = sum(self._gradient(shared[part], part, update[part]) for part in blocks(shared.size))
-        return LocalUpdate(update, total / shared.size, 1, n_trained=self.n_samples)
+    def export(self, vector: Vector, path: str) -> None:
+        """Refuse: there is no Keras model."""
+        raise DataError("the quadratic problem has no Keras model to save as %s" % path)
 
-    def _gradient(self, x: Vector, part: slice, out: Vector) -> float:
-        """Write the gradient at a block ``x`` of the parameters to ``out``; return its part of f_m."""
-        offset = x - self._centre[part]
-        np.multiply(offset, self._curvature[part], out=out)
-        offset *= out
-        return 0.5 * float(np.add.reduce(offset, dtype=np.float64))
-
-
-class QuadraticEvaluator:
-    """The weighted sum of all workers' f_m, as a distance from its optimum.
-
-    With A = sum of w_m a_m and x* = (sum of w_m a_m c_m) / A, the sum minus its smallest
-    value is 1/2 (x - x*)^T diag(A) (x - x*); both are kept in float64.
-
-    Attributes
-    ----------
-    layout : Layout
-        Of the vectors that are evaluated.
-    """
-
-    def __init__(self, settings: Dict[str, Any]) -> None:
-        self.layout = model_layout(settings)
-        n_workers = settings["system"]["total_workers"]
+    def _sum(self) -> QuadraticShare:
+        """Return the weighted sum of all workers' problems."""
+        n_workers = self.settings["system"]["total_workers"]
         n_total = sum(n_samples_of(worker_id) for worker_id in range(n_workers))
-        self._curvature = np.zeros(self.layout.n_params, np.float64)
-        self._optimum = np.zeros(self.layout.n_params, np.float64)
+        curvature_sum = np.zeros(self.layout.n_params, np.float64)
+        optimum = np.zeros(self.layout.n_params, np.float64)
         for worker_id in range(n_workers):
-            curvature, centre = problem(settings, worker_id)
+            curvature, centre = problem(self.settings, worker_id)
             weight = n_samples_of(worker_id) / n_total
             for part in blocks(curvature.size):
                 # dtype: before numpy 2 an array times a scalar stays float32, whatever the scalar.
                 weighted = np.multiply(curvature[part], weight, dtype=np.float64)
-                self._curvature[part] += weighted
-                self._optimum[part] += weighted * centre[part]
-        self._optimum /= self._curvature
+                curvature_sum[part] += weighted
+                optimum[part] += weighted * centre[part]
+        optimum /= curvature_sum
+        return QuadraticShare(n_total, curvature_sum, optimum)
 
-    def evaluate(self, vector: Vector) -> Evaluation:
-        """Return (objective minus optimum) / dim as loss; there is no accuracy.
-
-        Parameters
-        ----------
-        vector : ndarray of shape (n_params,), float32
-        """
+    def _descend(self, share: QuadraticShare, shared: Vector, lr: float) -> LocalUpdate:
+        optimizer, n_steps = local_optimizer(self._model), self._model["local_steps"] or self._model["local_epochs"]
+        update = np.empty_like(shared)
+        buffer, mu = np.empty(BLOCK, np.float32), np.float32(self._model["mu"])
+        rates = [np.float32(optimizer.rate(lr, t)) for t in range(1, n_steps + 1)]
         total = 0.0
-        for part in blocks(vector.size):
-            offset = vector[part] - self._optimum[part]
-            total += 0.5 * float(np.add.reduce(self._curvature[part] * offset * offset))
-        return Evaluation(total / vector.size, None)
+        # Coordinates do not interact: a block takes all its steps while it is in the cache.
+        for part in blocks(shared.size):
+            local, gradient = update[part], buffer[: part.stop - part.start]
+            slots = tuple(np.zeros_like(gradient) for _ in range(optimizer.n_slots))
+            np.copyto(local, shared[part])
+            for rate in rates:
+                total += _gradient(share, local, part, gradient)
+                if mu:
+                    drift = local - shared[part]
+                    gradient += mu * drift
+                    total += 0.5 * float(mu) * float(np.add.reduce(drift * drift, dtype=np.float64))
+                direction, slots = optimizer.direction(gradient, slots, np.sqrt)
+                np.multiply(direction, rate, out=gradient)
+                local -= gradient
+            np.subtract(shared[part], local, out=local)
+        return LocalUpdate(update, total / (n_steps * shared.size), n_steps, n_trained=n_steps * share.n_samples)
 
-    def save_keras(self, vector: Vector, path: str) -> None:
-        """Refuse: there is no Keras model.
+    def _slope(self, share: QuadraticShare, shared: Vector) -> LocalUpdate:
+        update = np.empty_like(shared)
+        total = sum(_gradient(share, shared[part], part, update[part]) for part in blocks(shared.size))
+        return LocalUpdate(update, total / shared.size, 1, n_trained=share.n_samples)
 
-        Raises
-        ------
-        DataError
-            Always.
-        """
-        raise DataError("the quadratic problem has no Keras model to save as %s" % path)
+
+def _gradient(share: QuadraticShare, x: Vector, part: slice, out: Vector) -> float:
+    """Write the gradient at a block ``x`` of the parameters to ``out``; return its part of f_m."""
+    offset = x - share.centre[part]
+    np.multiply(offset, share.curvature[part], out=out)
+    offset *= out
+    return 0.5 * float(np.add.reduce(offset, dtype=np.float64))

@@ -19,7 +19,7 @@ from ..protocol import worker_events as events
 from ..protocol.worker_machine import WorkerMachine
 from ..systemd import Watchdog
 from ..tokens import worker_token_source
-from ..training.trainer import build_trainer
+from ..training.frameworks import build_trainer
 from . import instance, state_file
 from .heartbeat import HeartbeatThread
 from .http_client import MasterClient

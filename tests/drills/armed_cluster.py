@@ -17,7 +17,7 @@ from cluster import BITS, RUN_S, Cluster, Master, Program, free_port, settings_o
 from flq.core.layout import flatten  # noqa: E402
 from flq.master.records.round_log import from_stored  # noqa: E402
 from flq.master.storage.journal import open_journal  # noqa: E402
-from flq.training.models import model_layout  # noqa: E402
+from flq.training.frameworks import make_task  # noqa: E402
 
 LAUNCHER = str(Path(__file__).resolve().parent / "armed.py")
 PATIENCE_S = 10 * RUN_S
@@ -140,7 +140,7 @@ class ArmedCluster(Cluster):
 
     def model(self, settings: Dict[str, Any]) -> np.ndarray:
         """Return the saved model as one vector."""
-        layout = model_layout(settings)
+        layout = make_task(settings).layout
         with np.load(os.path.join(self.run_dir(), "model.npz"), allow_pickle=False) as tensors:
             return flatten([tensors[tensor.name] for tensor in layout.tensors], layout)
 

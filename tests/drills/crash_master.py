@@ -14,7 +14,7 @@ from flq.protocol.master_machine import MasterMachine, State
 from flq.protocol.messages import Kind
 from flq.protocol.options import run_options
 from flq.run_end import KEY, RunEnd, Stage
-from flq.training.trainer import begin
+from flq.training.frameworks import make_task
 
 BEFORE, WITHIN, JOURNALLED, ANSWERED, SNAPSHOT, CLOSING, CLOSED, KEYFRAME, RESUMED = MASTER_POINTS = (
     "before the journal",
@@ -65,7 +65,8 @@ class CrashMaster:
 
     def begin(self):
         """Begin the run."""
-        layout, start = begin(self._settings)
+        task = make_task(self._settings)
+        layout, start = task.layout, task.start()
         os.makedirs(self.run_dir)
         self.machine = MasterMachine(run_options(RUN, self._settings, layout), start)
         self._lock = resume.hold(self.run_dir)
@@ -97,7 +98,7 @@ class CrashMaster:
 
     def _replay(self, past):
         resume.check_may_resume(past, self._settings)
-        _, start = begin(self._settings)
+        start = make_task(self._settings).start()
         self.machine = MasterMachine(run_options(past.run_id, self._settings, past.layout), 0 * start)
         self._store = Store(self.run_dir, self._journal, SNAPSHOT_EVERY, SNAPSHOTS_KEPT)
         self._reason = self._store.replay(self.machine, lambda index: None, self.closed.append)

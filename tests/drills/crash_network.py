@@ -18,7 +18,7 @@ from flq.protocol import events
 from flq.protocol import worker_events as worker
 from flq.protocol.wire import check_version, decode
 from flq.protocol.worker_machine import WorkerMachine
-from flq.training.trainer import build_trainer
+from flq.training.frameworks import build_trainer
 from flq.worker import state_file
 
 TRAINING, HALF_A_RECORD, RECORD, SENDING, VERDICT, COMMIT = WORKER_POINTS = (

@@ -13,9 +13,9 @@ from flq.protocol import global_model, round_machine, worker_events
 from flq.protocol.messages import Kind
 from flq.protocol.worker_machine import WorkerMachine
 from flq.training.datasets import load_dataset
-from flq.training.models import model_layout
+from flq.training.frameworks import make_task
 from flq.training.partition import partition
-from flq.training.results import LocalUpdate
+from flq.training.task import LocalUpdate
 
 N_WORKERS, N_ROUNDS, LOSS = 8, 60, 0.2
 RUN = (
@@ -42,7 +42,7 @@ class Softmax:
         digits = load_dataset(settings)
         share = partition(digits.y_train, settings)[worker_id]
         self.x, self.y = features(digits.x_train[share]), digits.y_train[share]
-        self.n_samples, self.notes, self.layout = len(self.y), [], model_layout(settings)
+        self.n_samples, self.notes, self.layout = len(self.y), [], make_task(settings).layout
 
     def local_update(self, shared, round_index):
         kernel, bias = unflatten(shared, self.layout)
@@ -61,7 +61,7 @@ def features(images):
 
 def accuracy(model, settings):
     digits = load_dataset(settings)
-    kernel, bias = unflatten(model, model_layout(settings))
+    kernel, bias = unflatten(model, make_task(settings).layout)
     return float(((features(digits.x_test) @ kernel + bias).argmax(axis=1) == digits.y_test).mean())
 
 

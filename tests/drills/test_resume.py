@@ -20,7 +20,7 @@ from flq.errors import Unavailable
 from flq.master.runtime.event_loop import Call, Close, EventLoop
 from flq.protocol.master_machine import MasterMachine
 from flq.protocol.options import run_options
-from flq.training.models import model_layout
+from flq.training.frameworks import make_task
 
 RUN = (
     "model.name=quadratic",
@@ -243,7 +243,9 @@ def test_the_run_was_journalled_in_full(left):
 
 def test_who_asks_when_the_master_is_leaving_is_refused_at_once():
     """Behind the end in the queue, and taken out of it with it."""
-    machine = MasterMachine(run_options("run", settings_of(*RUN), model_layout(settings_of(*RUN))), np.zeros(200, "f4"))
+    machine = MasterMachine(
+        run_options("run", settings_of(*RUN), make_task(settings_of(*RUN)).layout), np.zeros(200, "f4")
+    )
     loop = EventLoop(
         machine, lambda effects: None, lambda: None, lambda effect: None, lambda is_idle: None, lambda: None
     )

@@ -18,7 +18,7 @@ from nursery import Child
 from flq.config_file import load_config
 from flq.core.layout import flatten
 from flq.tokens import default_path, read_tokens
-from flq.training.models import model_layout
+from flq.training.frameworks import make_task
 
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 START_S, RUN_S = 60.0, 180.0  # far beyond what they take, beside other tests too: the end waits up to 60 s for figures
@@ -161,7 +161,7 @@ class Master(Program):
     def model(self, settings: Dict[str, Any]) -> np.ndarray:
         """Return the saved model as one vector."""
         (path,) = self.files("model.npz")
-        layout = model_layout(settings)
+        layout = make_task(settings).layout
         with np.load(path, allow_pickle=False) as tensors:
             return flatten([tensors[tensor.name] for tensor in layout.tensors], layout)
 

@@ -15,7 +15,7 @@ from flq.config_file import load_config
 from flq.engines import simulation
 from flq.protocol.messages import Answer, Kind
 from flq.protocol.wire import VERSION, encode, link_of
-from flq.training.models import model_layout
+from flq.training.frameworks import make_task
 
 RUN = (
     "model.name=quadratic",
@@ -94,7 +94,7 @@ def test_a_token_alone_answers_for_nobody_and_the_operator_is_told(cluster):
     cluster.workers([1, 0], master.port)
     wait_for_round(master, 5)
     settings = load_config(None, ENDLESS).settings()
-    link = link_of(status(master)["run_id"], model_layout(settings))
+    link = link_of(status(master)["run_id"], make_task(settings).layout)
 
     def answer(seq, round_index):
         frame = b"".join(bytes(part) for part in encode(Answer(Kind.SKIP, 0, 1, seq, round_index, 0.5, 0.0), link))

@@ -13,7 +13,7 @@ from cluster import RUN_S, ask, settings_of, stop
 
 from flq.core.layout import flatten
 from flq.engines import simulation
-from flq.training.models import model_layout
+from flq.training.frameworks import make_task
 
 RUN = (
     "model.name=quadratic",
@@ -46,7 +46,7 @@ class Misplaced:
         path = os.path.join(self.run + "_recovered_1", "model.npz")
         n_rounds = int(self.master.wait_for("the model after round (.*) is saved as %s " % path).group(1))
         settings = settings_of(*RUN)
-        layout = model_layout(settings)
+        layout = make_task(settings).layout
         with np.load(path, allow_pickle=False) as tensors:
             return flatten([tensors[tensor.name] for tensor in layout.tensors], layout), n_rounds
 
@@ -110,7 +110,7 @@ def test_who_ends_it_then_gets_the_model_elsewhere_and_exit_code_1(cluster, disp
     again = cluster.master("system.max_rounds=%d" % (n_rounds + 5), flags=("--resume", case.away))
     assert [program.wait() for program in cluster.workers(range(2), again.port) + [again]] == [0, 0, 0], again.text
     path = os.path.join(case.away, "model.npz")
-    layout = model_layout(settings_of(*RUN))
+    layout = make_task(settings_of(*RUN)).layout
     with np.load(path, allow_pickle=False) as tensors:
         found = flatten([tensors[tensor.name] for tensor in layout.tensors], layout)
     assert found.tobytes() == expected(n_rounds + 5).tobytes()

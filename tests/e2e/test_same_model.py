@@ -104,10 +104,10 @@ import sys
 import numpy as np
 import flq_fed_v3
 from cluster import settings_of
-from flq.engines import loopback
+from flq.engines import simulation
 settings = settings_of(*sys.argv[2:])
 *_, last = flq_fed_v3.federate(settings)
-np.savez(sys.argv[1], reference=last.server.model, simulated=loopback.simulate(settings).model)
+np.savez(sys.argv[1], reference=last.server.model, simulated=simulation.simulate(settings).model)
 """
 
 
@@ -177,13 +177,13 @@ SIMULATED = """
 import sys
 import numpy as np
 from cluster import settings_of
-from flq.engines import loopback
-from flq.training.trainer import build_trainer
+from flq.engines import simulation
+from flq.training.frameworks import build_trainer
 settings = settings_of(*sys.argv[3:])
 def build(settings, m):
     dataset = dict(settings["dataset"], data_dir="%s/data%d" % (sys.argv[2], m))
     return build_trainer(dict(settings, dataset=dataset), m)
-run = loopback.simulate(settings, build=build)
+run = simulation.simulate(settings, build=build)
 np.savez(sys.argv[1], model=run.model, own=[report.own_accuracy for report in run.reports])
 """
 

@@ -28,8 +28,7 @@ from flq.protocol.options import run_options  # noqa: E402
 from flq.protocol.wire import check_version, decode, decode_at  # noqa: E402
 from flq.protocol.worker_machine import WorkerMachine  # noqa: E402
 from flq.protocol.worker_state import from_state, to_state  # noqa: E402
-from flq.training.models import model_layout  # noqa: E402
-from flq.training.trainer import build_trainer  # noqa: E402
+from flq.training.frameworks import build_trainer, make_task  # noqa: E402
 
 TRAINING_S, TIMEOUT_S, RESTART_S, LONGEST_S = 1.0, 60.0, 20.0, 1000.0
 STATUS_OF = {Outcome.NOTED: "skipped", Outcome.APPLIED: "uploaded", Outcome.REFUSED: "refused"}
@@ -129,7 +128,7 @@ class World:
     """One run; every step ends with :meth:`check`."""
 
     def __init__(self, run_settings):
-        self.layout = model_layout(run_settings)
+        self.layout = make_task(run_settings).layout
         self.options = run_options("run", run_settings, self.layout)
         self.start = start_values(self.layout, run_settings["system"]["seed"])
         self.master, self.shadow = self.new_master(), self.new_master()

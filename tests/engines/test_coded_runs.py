@@ -8,7 +8,7 @@ from quadratic_settings import settings_with
 from flq.core.codecs import QUANTIZERS, lossless
 from flq.engines import simulation
 from flq.engines.simulation import simulate
-from flq.training.trainer import begin
+from flq.training.frameworks import make_task
 from flq_fed_v3 import federate
 
 CONFIGURATIONS = {
@@ -69,7 +69,7 @@ def test_each_worker_of_a_mixed_cluster_gets_what_it_reads(monkeypatch):
         assert mixed.master.model.mirrors[worker_id].tobytes() == raw.master.model.mirrors[worker_id].tobytes()
         assert list(member.codings) == [name for name in known[worker_id]]
     traffic = mixed.master.delivery.traffic
-    layout, _ = begin(settings_with(**LARGE))
+    layout = make_task(settings_with(**LARGE)).layout
     uncoded = 8 * QUANTIZERS[4].payload_size(layout)
     assert traffic[2].payload_bits_up == 3 * uncoded and traffic[2].payload_bits_down == 2 * uncoded
     assert all(
@@ -80,7 +80,7 @@ def test_each_worker_of_a_mixed_cluster_gets_what_it_reads(monkeypatch):
 
 def test_a_budget_is_spent_on_what_is_sent_and_the_reference_agrees():
     changes = dict(MEDIUM, b_up=2, total_workers=4, max_rounds=6)
-    layout, _ = begin(settings_with(**changes))
+    layout = make_task(settings_with(**changes)).layout
     changes["up_budget_bits"] = int(1.5 * 8 * QUANTIZERS[2].payload_size(layout))
     uploads = {}
     for setting in "none", "auto":

@@ -22,8 +22,7 @@ from flq.protocol.master_machine import MasterMachine
 from flq.protocol.options import run_options
 from flq.protocol.wire import PREFIX_SIZE, VERDICT, check_version, decode
 from flq.protocol.worker_machine import MAX_REJECTIONS, WorkerMachine
-from flq.training.models import model_layout
-from flq.training.trainer import build_trainer
+from flq.training.frameworks import build_trainer, make_task
 
 FAULTS = [
     "none",
@@ -71,7 +70,7 @@ class Network:
     """Carries calls from the workers to the master, and what comes back."""
 
     def __init__(self, run_settings, faults):
-        layout = model_layout(run_settings)
+        layout = make_task(run_settings).layout
         self.settings, self.faults = run_settings, list(faults)
         self.master = MasterMachine(
             run_options("faults", run_settings, layout), start_values(layout, run_settings["system"]["seed"])

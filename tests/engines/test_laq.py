@@ -7,9 +7,8 @@ from quadratic_settings import settings_with
 from flq.core.codecs import QUANTIZERS, decode
 from flq.core.rng import start_values
 from flq.core.settings import rules_from_settings
-from flq.training.models import model_layout
+from flq.training.frameworks import build_trainer, make_task
 from flq.training.quadratic import problem
-from flq.training.trainer import build_trainer
 from flq_fed_v3 import federate
 
 STEP = np.float32(0.02)
@@ -27,7 +26,7 @@ def silences(rounds):
 @pytest.mark.parametrize("bits", [1, 4, 32])
 def test_the_model_steps_along_the_sum_of_all_stored_gradients(bits):
     settings = laq(b_up=bits)
-    layout, codec = model_layout(settings), QUANTIZERS[rules_from_settings(settings).codec_up]
+    layout, codec = make_task(settings).layout, QUANTIZERS[rules_from_settings(settings).codec_up]
     model, running = start_values(layout, 42), np.zeros(50)
     stored = [np.zeros(50, np.float32) for _ in range(4)]
     for done in federate(settings):
@@ -46,7 +45,7 @@ def test_the_model_steps_along_the_sum_of_all_stored_gradients(bits):
 def test_with_exact_uploads_and_no_silence_it_is_gradient_descent():
     settings = laq(b_up=32, thr_scale=0.0)
     trainers = [build_trainer(settings, m) for m in range(4)]
-    model = start_values(model_layout(settings), 42).astype(np.float64)
+    model = start_values(make_task(settings).layout, 42).astype(np.float64)
     for done in federate(settings):
         gradients = [trainer.local_update(model.astype(np.float32), done.index).update for trainer in trainers]
         model -= float(STEP) * np.sum(gradients, axis=0, dtype=np.float64)
@@ -69,7 +68,7 @@ def test_the_worker_skips_as_published():
     """Equation (7a) in float64, from differences of the model and the gradients themselves."""
     settings = laq(b_up=4, C=10**6)
     trainers = [build_trainer(settings, m) for m in range(4)]
-    layout, codec = model_layout(settings), QUANTIZERS[20]
+    layout, codec = make_task(settings).layout, QUANTIZERS[20]
     models, shared, n_skips = [start_values(layout, 42)], start_values(layout, 42), 0
     stored, errors = [np.zeros(50, np.float32) for _ in range(4)], [0.0] * 4
     for done in federate(settings):

@@ -10,7 +10,7 @@ from flq.core.settings import MEMORIES, UPDATES
 from flq.core.strategies import SERVER_OPTIMIZERS, split_state
 from flq.engines.simulation import simulate
 from flq.errors import ConfigError
-from flq.training.trainer import build_evaluator
+from flq.training.frameworks import make_task
 from flq_fed_v3 import federate
 
 LAQ = dict(mode="laq", update="gradient", lr=0.02)
@@ -184,7 +184,7 @@ def test_scaling_and_clip_change_the_model_and_bound_what_the_history_holds():
 
 def test_fedavg_on_the_quadratic_problem_converges():
     settings = settings_with(mode="fedavg", max_rounds=50)
-    assert build_evaluator(settings).evaluate(simulate(settings).model).loss < 1e-12
+    assert make_task(settings).evaluate(simulate(settings).model)["loss"] < 1e-12
 
 
 def test_mirrors_skip_more_than_half_of_the_uploads_and_end_as_near_the_optimum():
@@ -195,7 +195,7 @@ def test_mirrors_skip_more_than_half_of_the_uploads_and_end_as_near_the_optimum(
     ]
     assert uploads[1] == 400
     assert uploads[0] < 200
-    losses = [build_evaluator(lazy).evaluate(run.model).loss for run in runs]
+    losses = [make_task(lazy).evaluate(run.model)["loss"] for run in runs]
     # From about 1 at the start down to where float32 ends: 2^-24 squared, times half the curvature, is 1e-14.
     assert all(0 <= loss < 1e-12 for loss in losses), losses
 

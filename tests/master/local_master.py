@@ -30,8 +30,7 @@ from flq.protocol.master_machine import MasterMachine
 from flq.protocol.options import run_options
 from flq.protocol.wire import VERSION
 from flq.protocol.worker_machine import WorkerMachine
-from flq.training.models import model_layout
-from flq.training.trainer import build_trainer
+from flq.training.frameworks import build_trainer, make_task
 from flq.worker.http_client import MasterClient
 
 N_TOKENS = 310
@@ -62,7 +61,7 @@ class LocalMaster:
         self.settings = load_config(
             None, ("mode=bbit", "model.name=quadratic", "model.lr=0.05", "model.dim=40") + overrides
         ).settings()
-        self.layout = model_layout(self.settings)
+        self.layout = make_task(self.settings).layout
         self.machine = MasterMachine(
             run_options("local", self.settings, self.layout), start_values(self.layout, self.settings["system"]["seed"])
         )

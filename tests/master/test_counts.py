@@ -9,14 +9,14 @@ from flq.master.records.wire_meter import Meter, Wire
 from flq.protocol.events import RoundReport
 from flq.protocol.master_machine import MasterMachine
 from flq.protocol.options import run_options
-from flq.training.models import model_layout
+from flq.training.frameworks import make_task
 
 REPORT = RoundReport(1, {}, *[0] * 11)
 
 
 def new_machine():
     settings = load_config(None, ("model.name=quadratic", "model.lr=0.05", "flq_algorithm.mode=bbit")).settings()
-    layout = model_layout(settings)
+    layout = make_task(settings).layout
     return MasterMachine(run_options("run", settings, layout), start_values(layout, 1))
 
 

@@ -17,8 +17,7 @@ from flq.master.records.round_log import Evaluated
 from flq.master.runtime import child_process, evaluator_child
 from flq.master.runtime.evaluator import Evaluator
 from flq.master.runtime.evaluator_child import State
-from flq.training.models import model_layout
-from flq.training.trainer import build_evaluator
+from flq.training.frameworks import make_task
 
 PROJECT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 WAIT_S = 20.0
@@ -46,11 +45,11 @@ def make_evaluator(settings):
 
 
 def test_it_says_what_the_evaluator_of_training_says(make_evaluator, settings):
-    vector = start_values(model_layout(settings), 42)
-    expected = build_evaluator(settings)
+    vector = start_values(make_task(settings).layout, 42)
+    expected = make_task(settings)
     done = queue.Queue()
     make_evaluator().evaluate(1, [vector, np.zeros_like(vector)], lambda *result: done.put(result))
-    assert done.get(timeout=WAIT_S) == (1, Evaluated(expected.evaluate(vector).loss, None, None))
+    assert done.get(timeout=WAIT_S) == (1, Evaluated(expected.evaluate(vector)["loss"], None, None))
 
 
 def test_a_slow_evaluator_drops_the_oldest_rounds_and_does_the_newest(make_evaluator):
@@ -82,9 +81,9 @@ def test_a_dead_evaluator_is_replaced_and_no_round_is_without_results(make_evalu
         evaluator.evaluate(round_index, [vector] * 2, lambda *result: done.put(result))
         wait_until(lambda: evaluator._busy)
     first.kill()
-    loss_of = build_evaluator(settings).evaluate
+    loss_of = make_task(settings).evaluate
     for round_index, vector in enumerate(vectors, start=1):
-        assert done.get(timeout=WAIT_S) == (round_index, Evaluated(loss_of(vector).loss, None, None))
+        assert done.get(timeout=WAIT_S) == (round_index, Evaluated(loss_of(vector)["loss"], None, None))
     assert evaluator.wait_until_idle(WAIT_S) and evaluator._child.process is not first
     assert "the evaluator process has ended (exit code -9)" in caplog.text and "not evaluated" not in caplog.text
 

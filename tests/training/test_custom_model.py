@@ -9,17 +9,11 @@ import pytest
 from flq.core import rng
 from flq.core.layout import unflatten
 from flq.errors import DataError
-from flq.training.custom_model import (
-    build_custom_model,
-    keras_start,
-    load_model_function,
-    parse_model_name,
-    require_allowed,
-)
+from flq.training.custom_model import build_custom_model, load_model_function, parse_model_name, require_allowed
+from flq.training.frameworks import build_trainer, make_task
 from flq.training.keras_models import build_keras_model, layout_of, vector_of
 from flq.training.keras_setup import set_up_tensorflow
 from flq.training.keras_weights import seed_random_layers
-from flq.training.trainer import build_trainer
 
 MODELS = '''
 import tensorflow as tf
@@ -253,7 +247,8 @@ def test_a_missing_function_is_said(package):
 @pytest.mark.tf
 def test_a_users_model_is_built_and_begins_with_its_own_values(shop, make_settings):
     settings = make_settings(name="shop.models:whole")
-    layout, start = keras_start(settings)
+    task = make_task(settings)
+    layout, start = task.layout, task.start()
     assert [tensor.name for tensor in layout.tensors] == [
         "dense_1/kernel",
         "dense_1/bias",
@@ -279,7 +274,7 @@ def test_values_depend_on_the_seed_alone_and_so_do_those_of_frozen_layers(shop, 
         settings = make_settings(name="shop.models:whole", seed=seed)
         return build_keras_model(settings, (8, 8, 1), 10).get_layer("eyes").get_weights()[0]
 
-    starts = [keras_start(make_settings(name="shop.models:whole", seed=seed))[1] for seed in (1, 1, 2**63 - 1)]
+    starts = [make_task(make_settings(name="shop.models:whole", seed=seed)).start() for seed in (1, 1, 2**63 - 1)]
     assert np.array_equal(starts[0], starts[1]) and not np.array_equal(starts[0], starts[2])
     assert np.array_equal(frozen_kernel(1), frozen_kernel(1))
     assert not np.array_equal(frozen_kernel(1), frozen_kernel(2))
@@ -292,7 +287,7 @@ def test_dropout_depends_on_seed_round_and_worker_alone(shop, make_settings, upd
     if not keras.__version__.startswith("3"):
         pytest.skip("Keras %s draws dropout from generators that nobody can set" % keras.__version__)
     settings = make_settings(name="shop.models:whole", update=update, total_workers=4)
-    _, start = keras_start(settings)
+    start = make_task(settings).start()
     trainer, same = build_trainer(settings, 1), build_trainer(settings, 1)
     updates = [made.local_update(start, k).update for made, k in ((trainer, 1), (trainer, 2), (trainer, 1), (same, 1))]
     assert np.array_equal(updates[0], updates[2]) and np.array_equal(updates[0], updates[3])

@@ -14,10 +14,8 @@ import pytest
 from flq.core import rng
 from flq.core.layout import layout_from_json
 from flq.errors import BadValues, TooLarge, WireError
-from flq.training.custom_model import keras_start
 from flq.training.evaluator_protocol import read_message, vectors_from, write_message
-from flq.training.models import model_layout
-from flq.training.trainer import build_evaluator
+from flq.training.frameworks import make_task
 
 OWN_MODELS = """
 from tensorflow import keras
@@ -91,8 +89,8 @@ def test_two_vectors_get_the_losses_that_the_evaluator_gives(child, quadratic):
     assert ask(child, {"do": "settings", "settings": quadratic}) == {"ready": True, "n_params": 10}
     vectors = [np.zeros(10, np.float32), np.arange(10, dtype=np.float32)]
     reply = ask(child, {"do": "evaluate", "round": 7, "n_vectors": 2}, *vectors)
-    expected = [build_evaluator(quadratic).evaluate(vector).loss for vector in vectors]
-    assert reply == {"round": 7, "results": [{"loss": loss, "accuracy": None} for loss in expected]}
+    expected = [make_task(quadratic).evaluate(vector)["loss"] for vector in vectors]
+    assert reply == {"round": 7, "results": [{"loss": loss} for loss in expected]}
 
 
 def test_a_loss_that_is_not_finite_is_null(child, quadratic):
@@ -144,7 +142,7 @@ def test_sigint_does_not_end_it(child, quadratic):
 
 @pytest.mark.tf
 def test_tensorflow_evaluates_and_saves_behind_the_same_requests(keras_child, make_settings, tmp_path):
-    layout = model_layout(make_settings())
+    layout = make_task(make_settings()).layout
     vector = rng.start_values(layout, 42)
     assert ask(keras_child, {"do": "settings", "settings": make_settings()}) == {
         "ready": True,
@@ -162,7 +160,8 @@ def test_tensorflow_evaluates_and_saves_behind_the_same_requests(keras_child, ma
 def test_a_users_model_comes_with_its_layout_and_start_values(keras_child, make_settings):
     settings = make_settings(name="own_models:normalised")
     reply, payload = ask_for_vectors(keras_child, {"do": "settings", "settings": settings})
-    layout, expected = keras_start(settings)
+    task = make_task(settings)
+    layout, expected = task.layout, task.start()
     assert layout_from_json(reply["layout"]) == layout and layout.n_statistics == 2
     assert reply == {"ready": True, "n_params": layout.n_params, "layout": layout.to_json()}
     (start,) = vectors_from(payload, 1, layout.n_params)
@@ -170,9 +169,9 @@ def test_a_users_model_comes_with_its_layout_and_start_values(keras_child, make_
 
     other = start + np.float32(0.125)
     reply = ask(keras_child, {"do": "evaluate", "round": 4, "n_vectors": 3}, start, other, start)
-    results = [build_evaluator(settings).evaluate(vector) for vector in (start, other)]
-    assert [result["loss"] for result in reply["results"]] == [results[i].loss for i in (0, 1, 0)]
-    assert [result["accuracy"] for result in reply["results"]] == [results[i].accuracy for i in (0, 1, 0)]
+    results = [make_task(settings).evaluate(vector) for vector in (start, other)]
+    assert [result["loss"] for result in reply["results"]] == [results[i]["loss"] for i in (0, 1, 0)]
+    assert [result["accuracy"] for result in reply["results"]] == [results[i]["accuracy"] for i in (0, 1, 0)]
     assert results[0] != results[1]
 
 
@@ -189,18 +188,16 @@ def test_a_built_in_models_reply_is_small(keras_child, make_settings, name):
     settings = make_settings(name=name)
     assert ask(keras_child, {"do": "settings", "settings": settings}) == {
         "ready": True,
-        "n_params": model_layout(settings).n_params,
+        "n_params": make_task(settings).layout.n_params,
     }
 
 
 @pytest.mark.tf
-def test_without_a_test_set_loss_and_accuracy_are_null(keras_child, make_settings, tmp_path):
+def test_without_a_test_set_there_are_no_metrics(keras_child, make_settings, tmp_path):
     settings = make_settings(partition="local", input_shape=[8, 8, 1], n_classes=10)
     ask(keras_child, {"do": "settings", "settings": settings})
-    vector = rng.start_values(model_layout(settings), 42)
-    assert ask(keras_child, {"do": "evaluate", "round": 1, "n_vectors": 1}, vector)["results"] == [
-        {"loss": None, "accuracy": None}
-    ]
+    vector = rng.start_values(make_task(settings).layout, 42)
+    assert ask(keras_child, {"do": "evaluate", "round": 1, "n_vectors": 1}, vector)["results"] == [{}]
     path = str(tmp_path / "model.h5")
     assert ask(keras_child, {"do": "save_keras", "path": path}, vector) == {"saved": path}
 
@@ -212,7 +209,7 @@ def test_stray_prints_do_not_reach_the_replies():
         "def noisy(settings):\n"
         "    print('stray'); sys.stdout.flush(); os.write(1, b'stray')\n"
         "    raise ValueError('first line\\nsecond line')\n"
-        "process.build_evaluator = noisy\n"
+        "process.make_task = noisy\n"
         "sys.exit(process.main())\n"
     )
     request = io.BytesIO()

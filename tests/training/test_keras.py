@@ -8,16 +8,16 @@ import zlib
 import numpy as np
 import pytest
 from descent_oracle import dense_slope, descend
+from inside import batches_of_round, n_traces
 
 from flq.core import rng
 from flq.core.layout import unflatten
 from flq.errors import DataError
-from flq.training import keras_trainer
+from flq.training import keras_task
 from flq.training.datasets import load_dataset
+from flq.training.frameworks import build_trainer, make_task
 from flq.training.keras_setup import Device, set_up_tensorflow
-from flq.training.models import model_layout
 from flq.training.partition import partition
-from flq.training.trainer import build_evaluator, build_trainer
 
 pytestmark = pytest.mark.tf
 
@@ -35,11 +35,11 @@ WAYS = [
 
 CHILD = """
 import json, sys, zlib
-from flq.core import draws
-from flq.training.trainer import build_trainer
+from flq.core import rng
+from flq.training.frameworks import build_trainer
 for settings in json.loads(sys.argv[1]):
     trainer = build_trainer(settings, 1)
-    shared = draws.start_values(trainer.layout, 42)
+    shared = rng.start_values(trainer.layout, 42)
     for round_index in (1, 2):
         outcome = trainer.local_update(shared, round_index)
         shared = shared - outcome.update
@@ -134,9 +134,9 @@ def test_the_adjustment_takes_the_workers_own_class_shares_out_of_what_is_learnt
 
 def test_two_epochs_are_two_passes_over_the_same_samples(make_settings):
     trainer = build_trainer(make_settings(local_epochs=2), 1)
-    passes = trainer._batches(1).reshape(2, -1)
+    passes = batches_of_round(trainer, 1).reshape(2, -1)
     assert all(len(set(one)) == 11 * 32 for one in passes) and not np.array_equal(passes[0], passes[1])
-    assert np.array_equal(passes[0], build_trainer(make_settings(), 1)._batches(1).ravel())
+    assert np.array_equal(passes[0], batches_of_round(build_trainer(make_settings(), 1), 1).ravel())
     shared = rng.start_values(trainer.layout, 1)
     as_steps = build_trainer(make_settings(local_steps=22), 1).local_update(shared, 1)
     assert np.array_equal(trainer.local_update(shared, 1).update, as_steps.update)
@@ -152,22 +152,20 @@ def test_the_schedule_changes_the_step_without_a_new_trace(make_settings):
             factor * constant.local_update(shared, round_index).update,
             atol=1e-7,
         )
-    assert scheduled._train.experimental_get_tracing_count() == 1
+    assert n_traces(scheduled) == 1
 
 
 @pytest.mark.parametrize("changes", [dict(), dict(local_optimizer="adam", lr=0.003)])
 def test_batches_made_in_advance_change_no_bit(make_settings, monkeypatch, changes):
-    shared = rng.start_values(model_layout(make_settings()), 1)
+    shared = rng.start_values(make_task(make_settings()).layout, 1)
 
     def bits(n_gpus, n_ahead, n_at_a_time):
-        monkeypatch.setattr(keras_trainer, "set_up_tensorflow", lambda settings: Device(n_gpus, False, []))
+        monkeypatch.setattr(keras_task, "set_up_tensorflow", lambda settings: Device(n_gpus, False, []))
         # White 255 makes divisions that are not exact, which is where rounding could differ.
-        monkeypatch.setattr(
-            keras_trainer, "load_dataset", lambda settings: load_dataset(settings)._replace(white=255.0)
-        )
+        monkeypatch.setattr(keras_task, "load_dataset", lambda settings: load_dataset(settings)._replace(white=255.0))
         trainer = build_trainer(make_settings(prefetch_size=n_ahead, num_parallel_calls=n_at_a_time, **changes), 1)
         outcomes = [trainer.local_update(shared, round_index) for round_index in (1, 2)]
-        assert trainer._train.experimental_get_tracing_count() == 1
+        assert n_traces(trainer) == 1
         return [(zlib.crc32(outcome.update.tobytes()), outcome.loss.hex()) for outcome in outcomes]
 
     in_the_loop = bits(0, 2, 2)
@@ -194,12 +192,12 @@ def test_number_of_steps(make_settings, changes, n_steps):
 
 def test_local_steps_go_on_into_a_second_reshuffled_pass(make_settings):
     trainer = build_trainer(make_settings(local_steps=13), 1)
-    batches = trainer._batches(1)
+    batches = batches_of_round(trainer, 1)
     assert batches.shape == (13, 32)
     first, second = batches[:11].ravel(), batches[11:].ravel()
     assert len(set(first)) == 11 * 32 and len(set(second)) == 2 * 32
     assert not np.array_equal(first[:64], second)
-    assert not np.array_equal(batches, trainer._batches(2))
+    assert not np.array_equal(batches, batches_of_round(trainer, 2))
 
 
 @pytest.mark.parametrize("changes", WAYS)
@@ -215,7 +213,7 @@ def test_rounds_are_traced_once_and_leave_no_state(make_settings, changes):
     assert not np.shares_memory(first.update, again.update)
     assert np.array_equal(shared, untouched)
     assert first.update.dtype == np.float32 and np.isfinite(first.update).all()
-    assert trainer._train.experimental_get_tracing_count() == 1
+    assert n_traces(trainer) == 1
 
 
 @pytest.mark.slow
@@ -237,40 +235,40 @@ def test_workers_in_one_process_give_the_bits_of_a_worker_in_its_own(make_settin
 @pytest.mark.parametrize("name", KERAS_NAMES)
 def test_federated_averaging_learns_the_digits(make_settings, name):
     settings = make_settings(name=name, lr=0.2)
-    trainers, evaluator = [build_trainer(settings, worker_id) for worker_id in range(4)], build_evaluator(settings)
+    trainers, evaluator = [build_trainer(settings, worker_id) for worker_id in range(4)], make_task(settings)
     model, n_total = rng.start_values(evaluator.layout, 42), sum(trainer.n_samples for trainer in trainers)
     assert n_total == 1437
-    assert evaluator.evaluate(model).accuracy < 0.3
+    assert evaluator.evaluate(model)["accuracy"] < 0.3
     for round_index in range(1, 11):
         model = model - sum(
             np.float32(trainer.n_samples / n_total) * trainer.local_update(model, round_index).update
             for trainer in trainers
         )
-    assert evaluator.evaluate(model).accuracy > 0.9
+    assert evaluator.evaluate(model)["accuracy"] > 0.9
 
 
 def test_evaluation_is_cross_entropy_and_accuracy_by_hand(make_settings):
     settings = make_settings()
-    evaluator, dataset = build_evaluator(settings), load_dataset(settings)
+    evaluator, dataset = make_task(settings), load_dataset(settings)
     vector = rng.start_values(evaluator.layout, 3)
     pixels = dataset.x_test / WHITE
     loss, _ = dense_slope(vector, evaluator.layout, pixels, dataset.y_test)
     w1, b1, w2, b2 = unflatten(vector, evaluator.layout)
     logits = np.maximum(pixels.reshape(360, -1) @ w1 + b1, 0) @ w2 + b2
     evaluation = evaluator.evaluate(vector)
-    assert evaluation.loss == pytest.approx(loss, rel=1e-5)
-    assert evaluation.accuracy == pytest.approx((logits.argmax(axis=1) == dataset.y_test).mean(), abs=1e-12)
+    assert evaluation["loss"] == pytest.approx(loss, rel=1e-5)
+    assert evaluation["accuracy"] == pytest.approx((logits.argmax(axis=1) == dataset.y_test).mean(), abs=1e-12)
     assert evaluator.evaluate(vector) == evaluation
 
 
 def test_evaluation_in_several_batches_is_the_same(make_settings, monkeypatch):
-    evaluator = build_evaluator(make_settings())
+    evaluator = make_task(make_settings())
     vector = rng.start_values(evaluator.layout, 3)
     whole = evaluator.evaluate(vector)
-    monkeypatch.setattr("flq.training.keras_evaluator.BATCH", 100)
+    monkeypatch.setattr("flq.training.keras_evaluation.BATCH", 100)
     parts = evaluator.evaluate(vector)
-    assert parts.accuracy == whole.accuracy
-    assert parts.loss == pytest.approx(whole.loss, rel=1e-6)
+    assert parts["accuracy"] == whole["accuracy"]
+    assert parts["loss"] == pytest.approx(whole["loss"], rel=1e-6)
 
 
 def test_another_number_of_threads_is_refused_once_tensorflow_runs(make_settings, tensorflow):
@@ -284,4 +282,4 @@ def test_another_number_of_threads_is_refused_once_tensorflow_runs(make_settings
 def test_layout_of_the_settings_is_the_trainers(make_settings):
     for name in KERAS_NAMES:
         settings = make_settings(name=name)
-        assert build_trainer(settings, 0).layout == model_layout(settings) == build_evaluator(settings).layout
+        assert build_trainer(settings, 0).layout == make_task(settings).layout

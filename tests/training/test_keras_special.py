@@ -6,12 +6,12 @@ import pytest
 from flq.core import rng
 from flq.core.layout import unflatten
 from flq.errors import DataError
-from flq.training import keras_trainer
+from flq.training import keras_task
 from flq.training.datasets import load_dataset
+from flq.training.frameworks import build_trainer, make_task
 from flq.training.keras_setup import Device, set_up_tensorflow
 from flq.training.partition import partition
-from flq.training.results import HeldBack
-from flq.training.trainer import build_evaluator, build_trainer
+from flq.training.task import HeldBack
 
 pytestmark = pytest.mark.tf
 
@@ -123,7 +123,7 @@ def test_what_a_models_own_layers_add_to_the_loss_counts(make_settings, own_mode
 def test_mixed_precision_gives_nearly_the_same_gradient_in_float32(make_settings, monkeypatch, tensorflow, name):
     settings = make_settings(name=name, update="gradient", l2=0.01)
     exact = build_trainer(settings, 1)
-    monkeypatch.setattr(keras_trainer, "set_up_tensorflow", lambda settings: Device(0, True, ["float16"]))
+    monkeypatch.setattr(keras_task, "set_up_tensorflow", lambda settings: Device(0, True, ["float16"]))
     mixed = build_trainer(settings, 1)
     assert mixed.notes[0] == "float16"
     assert tensorflow.keras.mixed_precision.global_policy().name == "float32"
@@ -138,7 +138,7 @@ def test_mixed_precision_gives_nearly_the_same_gradient_in_float32(make_settings
 def test_gradients_below_the_range_of_float16_survive_mixed_precision(make_settings, monkeypatch):
     # 512 samples: the gradient for one of them is a 512th, times small activations; unscaled they
     # would fall below 6e-8 and become zero.
-    monkeypatch.setattr(keras_trainer, "set_up_tensorflow", lambda settings: Device(0, True, []))
+    monkeypatch.setattr(keras_task, "set_up_tensorflow", lambda settings: Device(0, True, []))
     settings = make_settings(name="mlp", update="gradient", total_workers=1, batch_size=512)
     trainer = build_trainer(settings, 0)
     shared = rng.start_values(trainer.layout, 1) * np.float32(1e-2)
@@ -149,7 +149,7 @@ def test_gradients_below_the_range_of_float16_survive_mixed_precision(make_setti
 
 
 def test_training_in_mixed_precision_learns(make_settings, monkeypatch):
-    monkeypatch.setattr(keras_trainer, "set_up_tensorflow", lambda settings: Device(0, True, []))
+    monkeypatch.setattr(keras_task, "set_up_tensorflow", lambda settings: Device(0, True, []))
     trainer = build_trainer(make_settings(local_epochs=5), 1)
     shared = rng.start_values(trainer.layout, 1)
     first = trainer.local_update(shared, 1)
@@ -161,35 +161,35 @@ def test_training_in_mixed_precision_learns(make_settings, monkeypatch):
 
 def test_held_back_samples_are_evaluated_with_the_shared_copy(make_settings, monkeypatch):
     settings = make_settings(local_epochs=3)
-    evaluator = build_evaluator(settings)
+    evaluator = make_task(settings)
     dataset = load_dataset(settings)
-    whole_share = keras_trainer.worker_share
+    whole_share = keras_task.worker_share
 
     def share_of_local_data(*args):
         return whole_share(*args)._replace(held_x=dataset.x_test[:50], held_y=dataset.y_test[:50])
 
-    monkeypatch.setattr(keras_trainer, "worker_share", share_of_local_data)
+    monkeypatch.setattr(keras_task, "worker_share", share_of_local_data)
     trainer = build_trainer(settings, 1)
     shared = rng.start_values(trainer.layout, 1)
     trained = shared - trainer.local_update(shared, 1).update
     held_back = trainer.local_update(trained, 2).held_back
 
     monkeypatch.setattr(
-        "flq.training.keras_evaluator.load_dataset",
+        "flq.training.keras_task.load_dataset",
         lambda settings: dataset._replace(x_test=dataset.x_test[:50], y_test=dataset.y_test[:50]),
     )
-    expected = build_evaluator(settings).evaluate(trained)
-    assert held_back == HeldBack(expected.loss, expected.accuracy, 50)
-    assert held_back.accuracy > evaluator.evaluate(shared).accuracy
+    expected = make_task(settings).evaluate(trained)
+    assert held_back == HeldBack(expected["loss"], expected["accuracy"], 50)
+    assert held_back.accuracy > evaluator.evaluate(shared)["accuracy"]
 
 
 def test_evaluating_held_back_samples_changes_no_update(make_settings, monkeypatch, own_models):
     settings = make_settings(name="own_normed_models:build", local_steps=2)
     trainer = build_trainer(settings, 1)
     shared = start_of(trainer)
-    dataset, whole_share = load_dataset(settings), keras_trainer.worker_share
+    dataset, whole_share = load_dataset(settings), keras_task.worker_share
     monkeypatch.setattr(
-        keras_trainer,
+        keras_task,
         "worker_share",
         lambda *args: whole_share(*args)._replace(held_x=dataset.x_test[:7], held_y=dataset.y_test[:7]),
     )

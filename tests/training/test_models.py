@@ -9,6 +9,7 @@ import pytest
 from flq.core.layout import unflatten
 from flq.core.rng import start_values
 from flq.errors import DataError
+from flq.training.frameworks import make_task
 from flq.training.models import (
     MODELS,
     cnn_layout,
@@ -16,7 +17,6 @@ from flq.training.models import (
     is_custom,
     logreg_layout,
     mlp_layout,
-    model_layout,
     resnet20_layout,
 )
 
@@ -47,7 +47,7 @@ def test_cnn_small_on_28x28_has_80202_parameters():
 
 
 def test_cnn_small_on_digits_keeps_the_border(make_settings):
-    layout = model_layout(make_settings(name="cnn_small"))
+    layout = make_task(make_settings(name="cnn_small")).layout
     assert layout.to_json()[4] == ["dense_1/kernel", [128, 128]]  # 8 -> 4 -> 2 pixels a side, 32 filters
 
 
@@ -99,13 +99,13 @@ def test_tensor_names_are_layer_and_role():
 
 @pytest.mark.parametrize("dim, sizes", [(4, [1, 1, 1, 1]), (1000, [250] * 4), (1003, [251, 251, 251, 250])])
 def test_quadratic_is_cut_into_four_vectors(make_settings, dim, sizes):
-    layout = model_layout(make_settings(name="quadratic", dim=dim))
+    layout = make_task(make_settings(name="quadratic", dim=dim)).layout
     assert [tensor.shape for tensor in layout.tensors] == [(size,) for size in sizes]
 
 
 def test_quadratic_of_three_parameters_is_refused(make_settings):
     with pytest.raises(DataError, match="model.dim must be at least 4, got 3"):
-        model_layout(make_settings(name="quadratic", dim=3))
+        make_task(make_settings(name="quadratic", dim=3))
 
 
 def test_unknown_model_is_refused_by_name(make_settings):
@@ -114,18 +114,16 @@ def test_unknown_model_is_refused_by_name(make_settings):
         match="model.name must be one of cnn, cnn_small, logreg, mlp, quadratic, resnet20 "
         "or package.module:function, got 'vgg'",
     ):
-        model_layout(make_settings(name="vgg"))
+        make_task(make_settings(name="vgg"))
 
 
-def test_the_layout_of_a_users_model_is_not_known_here(make_settings):
+def test_a_users_model_is_none_of_the_table():
     assert is_custom("my.models:small") and not any(is_custom(name) for name in MODELS)
-    with pytest.raises(DataError, match="the layout of model my.models:small is known to Keras only"):
-        model_layout(make_settings(name="my.models:small"))
 
 
 def test_layouts_and_seam_never_load_tensorflow():
     code = (
-        "import sys; import flq.training.trainer, flq.training.custom_model, flq.training.evaluator_process; "
+        "import sys; import flq.training.frameworks, flq.training.custom_model, flq.training.evaluator_process; "
         "sys.exit('tensorflow' in sys.modules)"
     )
     assert subprocess.call([sys.executable, "-c", code]) == 0
@@ -133,5 +131,5 @@ def test_layouts_and_seam_never_load_tensorflow():
 
 def test_names_are_unique_within_each_model(make_settings):
     for name in MODELS:
-        names = [tensor.name for tensor in model_layout(make_settings(name=name)).tensors]
+        names = [tensor.name for tensor in make_task(make_settings(name=name)).layout.tensors]
         assert len(set(names)) == len(names)

@@ -5,9 +5,9 @@ import pytest
 
 from flq.core import rng
 from flq.errors import OutOfMemory
-from flq.training import keras_trainer
+from flq.training import keras_network
+from flq.training.frameworks import build_trainer
 from flq.training.keras_setup import import_tensorflow
-from flq.training.trainer import build_trainer
 
 pytestmark = pytest.mark.tf
 pytest.importorskip("tensorflow")
@@ -16,19 +16,19 @@ pytest.importorskip("tensorflow")
 @pytest.fixture
 def small_device(monkeypatch):
     """Return a function that has every training fail as TensorFlow does, beyond batches of so many samples."""
-    original = keras_trainer.round_function
+    original = keras_network.round_function
 
     def hold(largest):
-        def round_function(gradient, variables, samples, batch_size, settings):
+        def round_function(gradient, images, batch_size, *others):
             if batch_size <= largest:
-                return original(gradient, variables, samples, batch_size, settings)
+                return original(gradient, images, batch_size, *others)
 
-            def train(batches, lr):
+            def train(images, labels, white, batches, lr):
                 raise import_tensorflow().errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
 
             return train
 
-        monkeypatch.setattr(keras_trainer, "round_function", round_function)
+        monkeypatch.setattr(keras_network, "round_function", round_function)
 
     return hold
 
@@ -67,11 +67,11 @@ def test_a_batch_of_one_can_not_be_halved(make_settings, small_device):
 
 
 def test_other_failures_are_not_taken_for_it(make_settings, monkeypatch):
-    def broken(batches, lr):
+    def broken(images, labels, white, batches, lr):
         raise import_tensorflow().errors.InternalError(None, None, "Blas GEMM launch failed")
 
     trainer = build_trainer(make_settings(), 1)
-    trainer._train = broken
+    monkeypatch.setattr(keras_network, "round_function", lambda *arguments: broken)
     with pytest.raises(import_tensorflow().errors.InternalError):
         trainer.local_update(rng.start_values(trainer.layout, 1), 1)
 

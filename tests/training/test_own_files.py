@@ -5,7 +5,7 @@ import pytest
 
 from flq.errors import DataError
 from flq.training.datasets import describe_files, load_dataset, resolve_dataset
-from flq.training.trainer import check
+from flq.training.frameworks import make_task
 
 Image = pytest.importorskip("PIL.Image")
 
@@ -60,7 +60,7 @@ def test_one_setting_loads_what_each_worker_has(make_settings, tmp_path, plant, 
     settings = make_settings(partition="local", data_dir=str(tmp_path), input_shape=shape, n_classes=3)
     settings["dataset"]["name"] = "own"
     assert resolve_dataset(settings) == settings
-    check(settings)
+    make_task(settings).check()
     dataset = load_dataset(settings)
     assert list(dataset.input_shape) == shape and dataset.n_classes == 3
 

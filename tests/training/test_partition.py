@@ -145,16 +145,16 @@ def test_local_deals_nothing_out(make_settings):
 def test_a_share_is_the_workers_part_of_the_training_samples(make_settings, name):
     settings = make_settings(partition=name)
     dataset = load_dataset(settings)
-    for worker_id, shard in enumerate(partition(dataset.y_train, settings)):
-        share = worker_share(dataset, settings, worker_id)
+    shards = partition(dataset.y_train, settings)
+    for worker_id, shard in enumerate(shards):
+        share = worker_share(dataset, shards, worker_id)
         assert np.array_equal(share.x, dataset.x_train[shard]) and np.array_equal(share.y, dataset.y_train[shard])
         assert share.x.dtype == np.uint8 and len(share.held_x) == len(share.held_y) == 0
         assert share.x.base is None  # not a view that keeps the whole data set in memory
 
 
 def test_a_local_share_is_everything_and_holds_the_test_part_back(make_settings):
-    settings = make_settings(partition="local", total_workers=100)
     dataset = load_dataset(make_settings())
-    share = worker_share(dataset, settings, 99)
+    share = worker_share(dataset, [], 99)
     assert share.x is dataset.x_train and share.y is dataset.y_train
     assert share.held_x is dataset.x_test and share.held_y is dataset.y_test

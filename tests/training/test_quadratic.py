@@ -8,8 +8,8 @@ from descent_oracle import descend
 
 from flq.core.layout import BLOCK
 from flq.errors import DataError
+from flq.training.frameworks import build_trainer, make_task
 from flq.training.quadratic import problem
-from flq.training.trainer import build_evaluator, build_trainer
 
 
 def objective(settings, x):
@@ -72,23 +72,23 @@ def test_workers_have_different_problems_and_weights(settings):
 
 
 def test_evaluation_is_the_objective_minus_its_minimum(settings):
-    evaluator = build_evaluator(settings)
+    evaluator = make_task(settings)
     near, far = np.zeros(1000, np.float32), np.ones(1000, np.float32)
-    difference = evaluator.evaluate(far).loss - evaluator.evaluate(near).loss
+    difference = evaluator.evaluate(far)["loss"] - evaluator.evaluate(near)["loss"]
     assert difference == pytest.approx(objective(settings, far) - objective(settings, near), rel=1e-9)
-    assert evaluator.evaluate(near).accuracy is None
+    assert sorted(evaluator.evaluate(near)) == ["loss"] and evaluator.main_metric == ("loss", False)
 
 
 def test_gradient_descent_on_the_weighted_sum_reaches_loss_zero(settings):
-    trainers, evaluator = [build_trainer(settings, worker_id) for worker_id in range(4)], build_evaluator(settings)
+    trainers, evaluator = [build_trainer(settings, worker_id) for worker_id in range(4)], make_task(settings)
     n_total, model = sum(trainer.n_samples for trainer in trainers), np.zeros(1000, np.float32)
-    assert evaluator.evaluate(model).loss > 0.2
+    assert evaluator.evaluate(model)["loss"] > 0.2
     for round_index in range(1, 101):
         model = model - sum(
             np.float32(trainer.n_samples / n_total) * trainer.local_update(model, round_index).update
             for trainer in trainers
         )
-    assert 0 <= evaluator.evaluate(model).loss < 1e-12
+    assert 0 <= evaluator.evaluate(model)["loss"] < 1e-12
 
 
 def test_update_is_the_same_bits_under_every_numpy(settings):
@@ -96,7 +96,14 @@ def test_update_is_the_same_bits_under_every_numpy(settings):
     assert zlib.crc32(update.tobytes()) == 2590665612
 
 
-@pytest.mark.parametrize("build", [build_evaluator, lambda settings: build_trainer(settings, 0)])
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda settings: make_task(settings).check(),
+        lambda settings: build_trainer(settings, 0),
+        lambda settings: make_task(settings).open(None),
+    ],
+)
 def test_l2_is_refused(make_settings, build):
     with pytest.raises(DataError, match="model.l2 must be 0 for the quadratic problem, got 0.1"):
         build(make_settings(name="quadratic", l2=0.1))
@@ -109,7 +116,7 @@ def test_a_descent_that_diverges_warns_nobody_and_leaves_numbers_that_are_not_fi
 
 def test_there_is_no_keras_model_to_save(settings):
     with pytest.raises(DataError, match="no Keras model"):
-        build_evaluator(settings).save_keras(np.zeros(1000, np.float32), "model.keras")
+        make_task(settings).export(np.zeros(1000, np.float32), "model.keras")
 
 
 # -- local optimizers, proximal term, schedules, gradients --------------------------------

@@ -14,7 +14,7 @@ from flq.core.layout import Layout, Tensor
 from flq.errors import OutOfMemory
 from flq.protocol.wire import VERSION
 from flq.protocol.worker_events import Build, Built, Train, Unable
-from flq.training.results import HeldBack, LocalUpdate
+from flq.training.task import HeldBack, LocalUpdate
 from flq.worker.command_line import parse_flags
 from flq.worker.http_client import MasterClient
 from flq.worker.instance import take

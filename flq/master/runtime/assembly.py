@@ -25,8 +25,8 @@ from ...run_end import Stage
 from ...systemd import Watchdog
 from ...tokens import is_open_to_others, make_tokens
 from ...training.datasets import resolve_dataset
+from ...training.frameworks import make_task
 from ...training.models import is_custom
-from ...training.trainer import begin, check
 from ..http.auth import Gate
 from ..http.descriptors import n_connections, n_open, raise_limit
 from ..http.server import Server, n_threads
@@ -67,7 +67,7 @@ def serve(args: argparse.Namespace, config: Config, project_dir: str, past: Opti
     )
     began = time.monotonic()
     logger.info("start=reading_data dataset=%s", settings["dataset"]["name"], extra=FOR_A_BAR)
-    check(settings)  # before anything is bound: data that no worker could train on
+    make_task(settings).check()  # before anything is bound: data that no worker could train on
     read_s = time.monotonic() - began
     results_dir = os.path.join(project_dir, config.report.results_dir)
     with ExitStack() as closing:  # what is made last is closed first
@@ -129,7 +129,10 @@ def _known_start(settings: Dict[str, Dict[str, Any]], past: Optional[Past]) -> O
     """Return the layout of the model and its start values; None for a user's own model, which must be built first."""
     if past is not None:
         return past.layout, np.zeros(past.layout.n_params, np.float32)  # until the snapshot is read
-    return None if is_custom(settings["model"]["name"]) else begin(settings)
+    if is_custom(settings["model"]["name"]):
+        return None
+    task = make_task(settings)
+    return task.layout, task.start()
 
 
 def _for_workers(settings: Dict[str, Dict[str, Any]]) -> Dict[str, Dict[str, Any]]:

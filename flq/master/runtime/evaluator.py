@@ -65,7 +65,10 @@ class Evaluator:
                 logger.warning("round %d is not evaluated: %s", round_index, reply["error"])
                 return done(round_index, None)
             model, *others = reply["results"]
-            done(round_index, Evaluated(model["loss"], model["accuracy"], *(other["accuracy"] for other in others)))
+            done(
+                round_index,
+                Evaluated(model.get("loss"), model.get("accuracy"), *(other.get("accuracy") for other in others)),
+            )
 
         job = _Job({"do": "evaluate", "round": round_index, "n_vectors": len(vectors)}, tuple(vectors), finish)
         with self._changed:

@@ -6,20 +6,19 @@ import numpy as np
 import pytest
 
 from flq.core import rng
-from flq.core.layout import Layout, Tensor, unflatten
+from flq.core.layout import unflatten
 from flq.errors import DataError
-from flq.training import keras_evaluator
+from flq.training import keras_task
 from flq.training.datasets import load_dataset
-from flq.training.keras_evaluator import KerasEvaluator
+from flq.training.frameworks import make_task
+from flq.training.keras_export import save_model
 from flq.training.keras_setup import set_up_tensorflow
+from flq.training.keras_task import KerasTask
 from flq.training.keras_weights import vector_of
-from flq.training.models import model_layout
-from flq.training.results import Evaluation
 
 # What Keras warns of when it saves a model of its own layers.
 IGNORE_NUMPY_2 = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 IGNORE_RELU_MASK = pytest.mark.filterwarnings("ignore:Custom mask layers require")  # Keras 2.6
-LAYOUT = Layout((Tensor("dense_1/kernel", (2, 1)), Tensor("dense_1/bias", (1,))))
 
 
 @pytest.fixture
@@ -36,7 +35,7 @@ def digits(monkeypatch, make_settings):
 
     def put(x_test, white):
         dataset = load_dataset(make_settings())._replace(x_test=x_test, white=white)
-        monkeypatch.setattr(keras_evaluator, "load_dataset", lambda settings: dataset)
+        monkeypatch.setattr(keras_task, "load_dataset", lambda settings: dataset)
 
     return put
 
@@ -44,35 +43,26 @@ def digits(monkeypatch, make_settings):
 class Model:
     """Stands in a Keras model's place, so that files can be looked at without TensorFlow."""
 
-    trainable_weights = non_trainable_weights = ()
-
     def save(self, path):
         with open(path, "wb") as stream:
             stream.write(b"model")
 
 
-def evaluator_without_tensorflow(monkeypatch):
-    evaluator = KerasEvaluator.__new__(KerasEvaluator)
-    evaluator.layout, evaluator._model = LAYOUT, Model()
-    monkeypatch.setattr(keras_evaluator, "set_vector", lambda model, vector, layout: None)
-    return evaluator
-
-
 @pytest.mark.parametrize("name", ["model.keras", "model.h5"])
 def test_a_saved_keras_file_is_on_the_disk_before_it_gets_its_name(monkeypatch, tmp_path, name):
-    evaluator, steps = evaluator_without_tensorflow(monkeypatch), []
+    steps = []
     real_replace, path = os.replace, str(tmp_path / name)
     monkeypatch.setattr(os, "fsync", lambda descriptor: steps.append(("fsync", os.fstat(descriptor).st_size)))
     monkeypatch.setattr(os, "replace", lambda *paths: (steps.append(("replace", paths[1])), real_replace(*paths)))
-    evaluator.save_keras(np.zeros(3, np.float32), path)
+    save_model(Model(), path)
     assert steps == [("fsync", 5), ("replace", path)]
     assert [entry.name for entry in tmp_path.iterdir()] == [name]
 
 
 @pytest.mark.parametrize("name", ["model", "model.npz", "model.h5.zip", "keras"])
-def test_other_endings_than_keras_files_have_are_refused(monkeypatch, tmp_path, name):
+def test_other_endings_than_keras_files_have_are_refused(tmp_path, name):
     with pytest.raises(DataError, match="must end in .keras or .h5, got '%s'" % name):
-        evaluator_without_tensorflow(monkeypatch).save_keras(np.zeros(3, np.float32), str(tmp_path / name))
+        save_model(Model(), str(tmp_path / name))
     assert not list(tmp_path.iterdir())
 
 
@@ -82,14 +72,14 @@ def test_other_endings_than_keras_files_have_are_refused(monkeypatch, tmp_path, 
 @IGNORE_NUMPY_2
 @IGNORE_RELU_MASK
 def test_a_saved_file_loads_without_flq_and_has_the_vectors_weights(make_settings, tensorflow, tmp_path, name, ending):
-    evaluator = KerasEvaluator(make_settings(name=name))
+    evaluator = KerasTask(make_settings(name=name))
     vector = rng.start_values(evaluator.layout, 3)
     path = str(tmp_path / ("model" + ending))
-    evaluator.save_keras(vector, path)
+    evaluator.export(vector, path)
     loaded = tensorflow.keras.models.load_model(path, compile=False)
     assert np.array_equal(vector_of(loaded, evaluator.layout), vector)
     images = rng.uniform(64, rng.stream(1, rng.START)).reshape(1, 8, 8, 1)
-    assert np.array_equal(loaded(images, training=False), evaluator._model(images, training=False))
+    assert np.array_equal(loaded(images, training=False), evaluator._network(False).model(images, training=False))
 
 
 @pytest.mark.tf
@@ -97,24 +87,24 @@ def test_stored_bytes_are_divided_by_white(make_settings, tensorflow, digits):
     settings = make_settings()
     dataset = load_dataset(settings)
     pixels = dataset.x_test.astype(np.float32) / np.float32(dataset.white)
-    vector = rng.start_values(model_layout(settings), 3)
+    vector = rng.start_values(make_task(settings).layout, 3)
     results = []
     for x_test, white in ((np.round(pixels * 16).astype(np.uint8), 16.0), (pixels, 1.0), (pixels * 4, 4.0)):
         digits(x_test, white)
-        results.append(KerasEvaluator(settings).evaluate(vector))
+        results.append(KerasTask(settings).evaluate(vector))
     assert results[0] == results[1] == results[2]
 
-    w1, b1, w2, b2 = [array.astype(np.float64) for array in unflatten(vector, model_layout(settings))]
+    w1, b1, w2, b2 = [array.astype(np.float64) for array in unflatten(vector, make_task(settings).layout)]
     logits = np.maximum(pixels.reshape(len(pixels), -1) @ w1 + b1, 0) @ w2 + b2
     logits -= logits.max(axis=1, keepdims=True)
     losses = np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(len(logits)), dataset.y_test]
-    assert results[0].loss == pytest.approx(losses.mean(), rel=1e-5)
+    assert results[0]["loss"] == pytest.approx(losses.mean(), rel=1e-5)
 
 
 @pytest.mark.tf
 def test_images_stay_as_they_are_stored(make_settings, tensorflow):
-    evaluator = KerasEvaluator(make_settings())
-    assert evaluator._test._images.dtype == np.uint8
+    evaluator = KerasTask(make_settings())
+    assert evaluator.open(None).held_x.dtype == np.uint8
 
 
 @pytest.mark.tf
@@ -125,11 +115,11 @@ def test_without_a_test_set_results_are_empty_and_the_model_can_be_saved(
     def no_data(settings):
         raise AssertionError("the data are on the workers")
 
-    monkeypatch.setattr(keras_evaluator, "load_dataset", no_data)
+    monkeypatch.setattr(keras_task, "load_dataset", no_data)
     settings = make_settings(partition="local", input_shape=[8, 8, 1], n_classes=10)
-    evaluator = KerasEvaluator(settings)
-    assert evaluator.layout == model_layout(settings)
+    evaluator = KerasTask(settings)
+    assert evaluator.layout == make_task(settings).layout
     vector = rng.start_values(evaluator.layout, 3)
-    assert evaluator.evaluate(vector) == Evaluation(None, None)
-    evaluator.save_keras(vector, str(tmp_path / "model.h5"))
+    assert evaluator.evaluate(vector) == {}
+    evaluator.export(vector, str(tmp_path / "model.h5"))
     assert (tmp_path / "model.h5").stat().st_size > 4 * evaluator.layout.n_params

@@ -1,4 +1,4 @@
-"""The seam: which engine is behind a model's name, and who may ask for one."""
+"""The seam: which framework is behind a model's name, and what every task does."""
 
 import json
 import subprocess
@@ -9,12 +9,17 @@ import pytest
 
 from flq.core import rng
 from flq.errors import DataError
-from flq.training.models import MODELS, model_layout
-from flq.training.trainer import ENGINES, begin, build_evaluator, build_trainer, check
+from flq.training.frameworks import FRAMEWORKS, build_trainer, make_task
+from flq.training.models import MODELS
 
 
-def test_every_model_has_an_engine():
-    assert sorted(ENGINES) == sorted(MODELS)
+def open_for_master(settings):
+    return make_task(settings).open(None)
+
+
+def test_every_model_has_one_framework():
+    names = [name for framework in FRAMEWORKS.values() for name in framework.models]
+    assert len(set(names)) == len(names) and set(MODELS) | {"quadratic"} <= set(names)
 
 
 @pytest.mark.parametrize("worker_id", [-1, 4])
@@ -23,13 +28,13 @@ def test_worker_ids_outside_the_run_are_refused(make_settings, worker_id):
         build_trainer(make_settings(name="quadratic"), worker_id)
 
 
-@pytest.mark.parametrize("build", [build_evaluator, lambda settings: build_trainer(settings, 0)])
+@pytest.mark.parametrize("build", [make_task, lambda settings: build_trainer(settings, 0)])
 def test_unknown_model_is_refused_by_name(make_settings, build):
     with pytest.raises(DataError, match="model.name must be one of cnn, .* or package.module:function, got 'mlpp'"):
         build(make_settings(name="mlpp"))
 
 
-@pytest.mark.parametrize("build", [build_evaluator, lambda settings: build_trainer(settings, 0)])
+@pytest.mark.parametrize("build", [open_for_master, lambda settings: build_trainer(settings, 0)])
 @pytest.mark.parametrize("deterministic", [True, False])
 @pytest.mark.parametrize("name", ["mlp", "cnn_small"])
 def test_without_tensorflow_a_keras_model_is_refused_with_what_to_install(
@@ -45,10 +50,12 @@ def test_a_tensorflow_that_can_not_be_imported_says_why(make_settings, monkeypat
     monkeypatch.delitem(sys.modules, "tensorflow", raising=False)
     monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(DataError, match="TensorFlow can not be imported: No module named 'a_library_that_is_missing'"):
-        build_evaluator(make_settings())
+        open_for_master(make_settings())
 
 
-@pytest.mark.parametrize("build", [build_evaluator, lambda settings: build_trainer(settings, 0)])
+@pytest.mark.parametrize(
+    "build", [open_for_master, lambda settings: build_trainer(settings, 0), lambda settings: make_task(settings).layout]
+)
 def test_a_model_of_ones_own_is_a_keras_model(make_settings, monkeypatch, build):
     monkeypatch.setitem(sys.modules, "tensorflow", None)
     with pytest.raises(DataError, match="^TensorFlow is missing"):
@@ -57,14 +64,9 @@ def test_a_model_of_ones_own_is_a_keras_model(make_settings, monkeypatch, build)
 
 def test_a_run_begins_with_the_layouts_start_values(make_settings):
     settings = make_settings(name="resnet20")
-    layout, start = begin(settings)
-    assert layout == model_layout(settings)
-    assert np.array_equal(start, rng.start_values(layout, 42))
-
-
-def test_a_run_of_ones_own_model_begins_with_what_keras_says(make_settings, monkeypatch):
-    monkeypatch.setattr("flq.training.trainer.keras_start", lambda settings: ("layout", settings["model"]["name"]))
-    assert begin(make_settings(name="shop.models:tiny")) == ("layout", "shop.models:tiny")
+    task = make_task(settings)
+    assert task.layout == MODELS["resnet20"](settings, (8, 8, 1), 10)
+    assert np.array_equal(task.start(), rng.start_values(task.layout, 42))
 
 
 # check: what the master finds out before it serves
@@ -86,7 +88,7 @@ def test_a_run_of_ones_own_model_begins_with_what_keras_says(make_settings, monk
     ],
 )
 def test_settings_that_can_be_trained_on_pass(make_settings, changes):
-    assert check(make_settings(**changes)) is None
+    assert make_task(make_settings(**changes)).check() is None
 
 
 @pytest.mark.parametrize(
@@ -106,21 +108,21 @@ def test_settings_that_can_be_trained_on_pass(make_settings, changes):
 )
 def test_settings_that_no_worker_could_train_on_are_refused(make_settings, changes, text):
     with pytest.raises(DataError, match=text):
-        check(make_settings(**changes))
+        make_task(make_settings(**changes)).check()
 
 
 def test_with_partition_local_the_master_needs_no_data(make_settings):
     settings = make_settings(partition="local", input_shape=[8, 8, 1], n_classes=3, data_dir="/nowhere")
     settings["dataset"]["name"] = "npz:of_each_worker.npz"
-    assert check(settings) is None
+    assert make_task(settings).check() is None
     settings["dataset"]["partition"] = "iid"
     with pytest.raises(DataError):
-        check(settings)
+        make_task(settings).check()
 
 
 def test_check_does_not_load_tensorflow(make_settings):
     code = (
-        "import json, sys; from flq.training.trainer import check; check(json.loads(sys.argv[1])); "
+        "import json, sys; from flq.training.frameworks import make_task; make_task(json.loads(sys.argv[1])).check(); "
         "print('tensorflow' in sys.modules)"
     )
     said = subprocess.check_output([sys.executable, "-c", code, json.dumps(make_settings())], universal_newlines=True)

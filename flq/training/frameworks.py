@@ -1,0 +1,66 @@
+"""The frameworks, one table line each, and which of them is behind a model's name.
+
+Example
+-------
+>>> import numpy as np
+>>> settings = {"system": {"total_workers": 2, "seed": 42},
+...             "dataset": {"name": "digits"},
+...             "model": {"name": "quadratic", "dim": 8, "lr": 0.1, "lr_schedule": "constant", "lr_decay": 1.0,
+...                       "lr_decay_rounds": 1, "l2": 0.0, "mu": 0.0, "local_optimizer": "sgd", "local_epochs": 1,
+...                       "local_steps": 0},
+...             "flq_algorithm": {"update": "delta"}}
+>>> task = make_task(settings)
+>>> task.layout.n_params
+8
+>>> sorted(task.evaluate(task.start()))
+['loss']
+"""
+
+from typing import Any, Callable, Collection, Dict, NamedTuple
+
+from ..errors import DataError
+from . import keras_task, quadratic
+from .models import MODELS, is_custom
+from .task import Task, Trainer
+
+
+class Framework(NamedTuple):
+    """The names of its models, and the task of the settings."""
+
+    models: Collection[str]
+    task: Callable[[Dict[str, Any]], Task]
+
+
+FRAMEWORKS = {
+    "keras": Framework(MODELS, keras_task.KerasTask),
+    "numpy": Framework(quadratic.MODELS, quadratic.QuadraticTask),
+}
+
+
+def make_task(settings: Dict[str, Any]) -> Task:
+    """Return the task that ``model.name`` means; a user's own model is a Keras model.
+
+    Raises
+    ------
+    DataError
+        If there is no model of that name.
+    """
+    name = settings["model"]["name"]
+    if is_custom(name):
+        return FRAMEWORKS["keras"].task(settings)
+    for framework in FRAMEWORKS.values():
+        if name in framework.models:
+            return framework.task(settings)
+    names = sorted(name for framework in FRAMEWORKS.values() for name in framework.models)
+    raise DataError("model.name must be one of %s or package.module:function, got %r" % (", ".join(names), name))
+
+
+def build_trainer(settings: Dict[str, Any], worker_id: int) -> Trainer:
+    """Return the trainer of a worker that has a task of its own: the only one of its process.
+
+    Raises
+    ------
+    DataError
+        As :func:`make_task` and :class:`Trainer`.
+    """
+    return Trainer(make_task(settings), worker_id)
