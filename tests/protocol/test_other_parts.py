@@ -1,24 +1,17 @@
 """Another kind of round, and a run with two models: the machine and its other parts take them as they are."""
 
 import ast
-import functools
 from pathlib import Path
 
 import numpy as np
 import pytest
 from master_bench import LAYOUT, Bench, lasting, vector
+from other_parts import BufferedRounds, TwoModels
 
-from flq.config_file import load_config
 from flq.core.codecs import QUANTIZERS
 from flq.core.layout import fingerprint
-from flq.engines import simulation
-from flq.errors import Conflict
 from flq.protocol import events, master_machine
-from flq.protocol.global_model import GlobalModel
-from flq.protocol.master_machine import MasterMachine
 from flq.protocol.messages import Kind, Outcome
-from flq.protocol.roll_call import UPLOADED
-from flq.protocol.round_machine import RoundMachine, Ruling
 
 # -- the parts do not know each other --------------------------------------------------------
 
@@ -53,30 +46,7 @@ def test_what_they_share_imports_none_of_them():
         assert named <= SHARED
 
 
-# -- buffered rounds (FedBuff: Nguyen et al. 2022, arXiv:2106.06639) -------------------------
-
-
-class BufferedRounds(RoundMachine):
-    """Rounds that close after ``SIZE`` uploads, whichever round they were trained in; nobody is late."""
-
-    SIZE = 2
-
-    def judge(self, answer):
-        going = self.open_round
-        if going is None or answer.worker_id not in going.n_samples:
-            return Ruling(Outcome.LATE)
-        if answer.worker_id in going.status:
-            raise Conflict("worker %d has answered already" % answer.worker_id)
-        if answer.kind is Kind.SKIP:
-            return super().judge(answer._replace(round_index=going.index))
-        self._check_upload(answer, going)
-        return Ruling(Outcome.APPLIED, UPLOADED)
-
-    def is_complete(self):
-        return len(self.open_round.uploads) >= self.SIZE or not self.open_round.undecided()
-
-    def missing(self):
-        return []
+# -- buffered rounds -------------------------------------------------------------------------
 
 
 def test_a_buffered_round_closes_without_the_slow_and_takes_their_uploads_later():
@@ -95,48 +65,7 @@ def test_a_buffered_round_closes_without_the_slow_and_takes_their_uploads_later(
     assert lasting(bench.replayed()) == lasting(bench.machine)
 
 
-def test_buffered_rounds_train_a_whole_run(monkeypatch):
-    monkeypatch.setattr(simulation, "MasterMachine", functools.partial(MasterMachine, rounds=BufferedRounds))
-    sizes = ("model.dim=50", "system.total_workers=3", "system.min_workers=3", "system.max_rounds=6")
-    settings = load_config(None, ("model.name=quadratic",) + sizes).settings()
-    run = simulation.simulate(settings)
-    assert set(run.exit_codes.values()) == {0} and len(run.reports) == settings["system"]["max_rounds"]
-    assert all(sum(status == UPLOADED for status in report.roll_call.values()) == 2 for report in run.reports)
-
-
 # -- a run with two models -------------------------------------------------------------------
-
-
-class TwoModels:
-    """A model for workers with even ids and one for the others: clusters, in their simplest form."""
-
-    def __init__(self, start, link, rules):
-        self.clusters = [GlobalModel(start, link, rules) for _ in range(2)]
-
-    def __getattr__(self, name):  # what is asked of no worker is asked of the first
-        return getattr(self.clusters[0], name)
-
-    def of(self, worker_id):
-        return self.clusters[worker_id % 2]
-
-    def plan(self, worker_id, *rest):
-        return self.of(worker_id).plan(worker_id, *rest)
-
-    def begin_epoch(self, worker_id):
-        self.of(worker_id).begin_epoch(worker_id)
-
-    def forget(self, worker_id):
-        return self.of(worker_id).forget(worker_id)
-
-    def receive(self, answer, n_members):
-        return self.of(answer.worker_id).receive(answer, n_members)
-
-    def close_round(self, round_index, n_samples, uploads, known=None):
-        steps = []
-        for i, cluster in enumerate(self.clusters):
-            own = [{m: value for m, value in found.items() if m % 2 == i} for found in (n_samples, uploads)]
-            steps.append(cluster.close_round(round_index, *own, known if i == 0 else None))
-        return steps[0]
 
 
 @pytest.mark.parametrize("changes", [dict(), dict(mode="bbit", memory="mirror")], ids=["plain", "mirrors"])

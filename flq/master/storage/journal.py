@@ -54,7 +54,7 @@ FINISHED_BY = {3: "0.1.0", 4: "0.2.0"}  # the last release that resumes runs of 
 LARGEST_WAL_BYTES = 1 << 26  # what is kept of it when all of it has gone into the file
 TABLES = """
 CREATE TABLE about (key TEXT PRIMARY KEY, value TEXT NOT NULL, digest INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE entries (seq INTEGER PRIMARY KEY, kind TEXT NOT NULL, body TEXT NOT NULL, head BLOB, payload BLOB,
+CREATE TABLE entries (seq INTEGER PRIMARY KEY, kind TEXT NOT NULL, body TEXT NOT NULL, frame BLOB,
                       digest INTEGER NOT NULL);
 CREATE TABLE deltas (version INTEGER PRIMARY KEY, round INTEGER NOT NULL, payload BLOB NOT NULL,
                      digest INTEGER NOT NULL);
@@ -256,7 +256,7 @@ class Journal:
         """Return the number of the newest entry, which may be forgotten; 0 before the first."""
         return self.extent.seq
 
-    def entries(self, after: int) -> Iterator[Tuple[int, str, Dict[str, Any], Optional[bytearray]]]:
+    def entries(self, after: int) -> Iterator[Tuple[int, str, Dict[str, Any], Optional[bytes]]]:
         """Yield number, kind, body and frame of the entries after a number, in their order.
 
         Raises
@@ -267,15 +267,12 @@ class Journal:
         last = after
         with self._reading():
             rows = read_rows(
-                self._database, "entries", "seq, kind, body, head, payload", "WHERE seq > ? ORDER BY seq", (after,)
+                self._database, "entries", "seq, kind, body, frame", "WHERE seq > ? ORDER BY seq", (after,)
             )
-            for (seq, kind, body, head, payload), is_whole in rows:
+            for (seq, kind, body, frame), is_whole in rows:
                 last += 1
                 if not is_whole or seq != last:
                     raise damaged(self.path, "entry %d is damaged or missing" % last)
-                frame = None if head is None else bytearray(head)
-                if payload is not None:
-                    frame += payload
                 yield seq, kind, json.loads(body), frame
         if last != max(after, self.extent.seq):
             raise damaged(self.path, "its entries end with %d, expected %d" % (last, self.extent.seq))
@@ -421,5 +418,5 @@ def _open_to_write(path: str) -> sqlite3.Connection:
     return database
 
 
-def _columns(entry: Entry) -> Tuple[str, str, Optional[memoryview], None]:
-    return entry.kind, json.dumps(entry.body), None if entry.frame is None else memoryview(entry.frame), None
+def _columns(entry: Entry) -> Tuple[str, str, Optional[memoryview]]:
+    return entry.kind, json.dumps(entry.body), None if entry.frame is None else memoryview(entry.frame)
