@@ -1,5 +1,6 @@
 """Counting what really was sent: payload bits and frame bytes, both directions, and repeats."""
 
+import operator
 from typing import NamedTuple
 
 
@@ -14,7 +15,7 @@ class Traffic(NamedTuple):
 
     def plus(self, other: "Traffic") -> "Traffic":
         """Return the sum of two counts."""
-        return Traffic(*(mine + theirs for mine, theirs in zip(self, other)))
+        return Traffic(*map(operator.add, self, other))
 
 
 def received(frame_bytes: int, payload_bits: int, repeated: bool) -> Traffic:
