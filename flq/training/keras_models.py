@@ -1,22 +1,19 @@
 """The built-in models as Keras builds them (TensorFlow 2.4 and newer, Keras 2 and 3).
 
 They return logits, without softmax. Kernels begin at zero: a model's values always come from
-a parameter vector, never from Keras' own initializers. The order and names of variables are
-those of ``models``.
+a parameter vector, never from Keras' own initializers. ``models`` says which layers a model has.
 """
 
-from typing import Any, Callable, Dict
+from typing import Any, Dict
 
 import numpy as np
 
 from ..errors import DataError
-from . import models
 from .custom_model import build_custom_model
 from .datasets import Shape
 from .keras_setup import import_tensorflow
-from .keras_weights import layout_of, set_vector, vector_of, weights_of
-
-__all__ = ["build_keras_model", "cross_entropy", "layout_of", "scaled", "set_vector", "vector_of", "weights_of"]
+from .layer_shapes import Names
+from .models import MODELS, is_custom
 
 NORM_MOMENTUM, NORM_EPSILON = 0.9, 1e-5  # of resnet20's batch normalisation, as He et al. 2016 had them
 
@@ -37,14 +34,14 @@ def build_keras_model(settings: Dict[str, Any], input_shape: Shape, n_classes: i
     """
     keras = import_tensorflow().keras
     name = settings["model"]["name"]
-    if models.is_custom(name):
+    if is_custom(name):
         return build_custom_model(settings, input_shape, n_classes)
-    if name not in KERAS_MODELS:
+    if name not in MODELS:
         raise DataError(
-            "model.name must be one of %s to be built with Keras, got %r" % (", ".join(sorted(KERAS_MODELS)), name)
+            "model.name must be one of %s to be built with Keras, got %r" % (", ".join(sorted(MODELS)), name)
         )
     inputs = keras.Input(shape=tuple(input_shape))
-    return keras.Model(inputs, KERAS_MODELS[name](keras.layers, inputs, n_classes), name=name)
+    return keras.Model(inputs, MODELS[name](KerasLayers(keras.layers), inputs, n_classes), name=name)
 
 
 def cross_entropy(logits: Any, labels: Any, n_classes: int) -> Any:
@@ -78,69 +75,62 @@ def scaled(images: Any, white: float) -> Any:
     return import_tensorflow().cast(images, "float32") / np.float32(white)
 
 
-def _logreg(layers: Any, x: Any, n_classes: int) -> Any:
-    return _dense(layers, layers.Flatten()(x), n_classes, "dense_1")
+class KerasLayers:
+    """Keras layers, called one after the other; the methods are those of :class:`layer_shapes.Shapes`."""
 
+    def __init__(self, layers: Any) -> None:
+        self._layers, self._names = layers, Names()
 
-def _mlp(layers: Any, x: Any, n_classes: int) -> Any:
-    x = _dense(layers, layers.Flatten()(x), models.MLP_UNITS, "dense_1", activation="relu")
-    return _dense(layers, x, n_classes, "dense_2")
+    def shape(self, x: Any) -> Shape:
+        """Return the shape of a sample there."""
+        return tuple(x.shape[1:])
 
+    def flatten(self, x: Any) -> Any:
+        """Make it a row."""
+        return self._layers.Flatten()(x)
 
-def _cnn(layers: Any, x: Any, n_classes: int) -> Any:
-    for stage, filters in enumerate(models.CNN_FILTERS):
-        for i in (1, 2):
-            x = _conv(layers, x, filters, models.CNN_KERNEL, "conv_%d" % (2 * stage + i), activation="relu")
-        x = layers.MaxPooling2D(2)(x)
-    x = _dense(layers, layers.Flatten()(x), models.CNN_UNITS, "dense_1", activation="relu")
-    return _dense(layers, x, n_classes, "dense_2")
+    def dense(self, x: Any, units: int, activation: str = "linear") -> Any:
+        """Add a dense layer."""
+        name = self._names.next("dense")
+        return self._layers.Dense(units, activation=activation, kernel_initializer="zeros", name=name)(x)
 
+    def conv(self, x: Any, filters: int, kernel: int, stride: int = 1, padding: str = "same", **options: Any) -> Any:
+        """Add a convolution."""
+        name = self._names.next("conv")
+        layer = self._layers.Conv2D(
+            filters, kernel, strides=stride, padding=padding, kernel_initializer="zeros", name=name, **options
+        )
+        return layer(x)
 
-def _cnn_small(layers: Any, x: Any, n_classes: int) -> Any:
-    padding = models.cnn_small_padding(x.shape[1:])
-    for stage, filters in enumerate(models.CNN_SMALL_FILTERS, start=1):
-        x = _conv(layers, x, filters, models.CNN_SMALL_KERNEL, "conv_%d" % stage, padding=padding, activation="relu")
-        x = layers.MaxPooling2D(2)(x)
-    x = _dense(layers, layers.Flatten()(x), models.CNN_UNITS, "dense_1", activation="relu")
-    return _dense(layers, x, n_classes, "dense_2")
+    def norm(self, x: Any) -> Any:
+        """Add a batch normalisation."""
+        name = self._names.next("norm")
+        return self._layers.BatchNormalization(momentum=NORM_MOMENTUM, epsilon=NORM_EPSILON, name=name)(x)
 
+    def max_pool(self, x: Any, size: int) -> Any:
+        """Take the largest of each square; what is left over at the border is lost."""
+        return self._layers.MaxPooling2D(size)(x)
 
-def _resnet20(layers: Any, x: Any, n_classes: int) -> Any:
-    def conv_norm(x: Any, filters: int, stride: int, i: int) -> Any:
-        x = _conv(layers, x, filters, models.RESNET_KERNEL, "conv_%d" % i, strides=stride, use_bias=False)
-        return layers.BatchNormalization(momentum=NORM_MOMENTUM, epsilon=NORM_EPSILON, name="norm_%d" % i)(x)
+    def subsample(self, x: Any, stride: int) -> Any:
+        """Take every ``stride``-th pixel, by a layer that any Keras file can hold."""
+        return x if stride == 1 else self._layers.MaxPooling2D(1, strides=stride)(x)
 
-    x = layers.ReLU()(conv_norm(x, models.RESNET_STEM, 1, 1))
-    for number, block in enumerate(models.RESNET_PLAN, start=1):
-        inner = layers.ReLU()(conv_norm(x, block.filters, block.stride, 2 * number))
-        inner = conv_norm(inner, block.filters, 1, 2 * number + 1)
-        x = layers.ReLU()(layers.Add()([inner, _shortcut(layers, x, block)]))
-    return _dense(layers, layers.GlobalAveragePooling2D()(x), n_classes, "dense_1")
-
-
-def _shortcut(layers: Any, x: Any, block: models.Block) -> Any:
-    """Take every ``stride``-th pixel and fill up with channels of zeros, by layers that any Keras file can hold."""
-    if block.stride > 1:
-        x = layers.MaxPooling2D(1, strides=block.stride)(x)
-    n_new = block.filters - x.shape[-1]
-    if n_new:
+    def pad_channels(self, x: Any, n_channels: int) -> Any:
+        """Fill up with channels of zeros, likewise."""
+        n_new = n_channels - x.shape[-1]
+        if not n_new:
+            return x
         # As if (height, width, channels) were (channels, height, width): pads nothing but the last axis.
-        x = layers.ZeroPadding2D(((0, 0), (0, n_new)), data_format="channels_first")(x)
-    return x
+        return self._layers.ZeroPadding2D(((0, 0), (0, n_new)), data_format="channels_first")(x)
 
+    def relu(self, x: Any) -> Any:
+        """Cut off what is negative."""
+        return self._layers.ReLU()(x)
 
-def _conv(layers: Any, x: Any, filters: int, kernel: int, name: str, padding: str = "same", **options: Any) -> Any:
-    return layers.Conv2D(filters, kernel, padding=padding, kernel_initializer="zeros", name=name, **options)(x)
+    def add(self, x: Any, y: Any) -> Any:
+        """Add two of the same shape."""
+        return self._layers.Add()([x, y])
 
-
-def _dense(layers: Any, x: Any, units: int, name: str, **options: Any) -> Any:
-    return layers.Dense(units, kernel_initializer="zeros", name=name, **options)(x)
-
-
-KERAS_MODELS: Dict[str, Callable[[Any, Any, int], Any]] = {
-    "logreg": _logreg,
-    "mlp": _mlp,
-    "cnn": _cnn,
-    "cnn_small": _cnn_small,
-    "resnet20": _resnet20,
-}
+    def global_mean(self, x: Any) -> Any:
+        """Take the mean over the image."""
+        return self._layers.GlobalAveragePooling2D()(x)

@@ -11,9 +11,9 @@ from flq.core.layout import unflatten
 from flq.errors import DataError
 from flq.training.custom_model import build_custom_model, load_model_function, parse_model_name, require_allowed
 from flq.training.frameworks import build_trainer, make_task
-from flq.training.keras_models import build_keras_model, layout_of, vector_of
+from flq.training.keras_models import build_keras_model
 from flq.training.keras_setup import set_up_tensorflow
-from flq.training.keras_weights import seed_random_layers
+from flq.training.keras_weights import layout_of, seed_random_layers, vector_of
 
 MODELS = '''
 import tensorflow as tf

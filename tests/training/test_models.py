@@ -10,27 +10,19 @@ from flq.core.layout import unflatten
 from flq.core.rng import start_values
 from flq.errors import DataError
 from flq.training.frameworks import make_task
-from flq.training.models import (
-    MODELS,
-    cnn_layout,
-    cnn_small_layout,
-    is_custom,
-    logreg_layout,
-    mlp_layout,
-    resnet20_layout,
-)
+from flq.training.models import MODELS, is_custom, layout_of_model
 
 
 def test_logreg_is_one_dense_layer():
-    assert logreg_layout({}, (2, 3, 4), 5).to_json() == [["dense_1/kernel", [24, 5]], ["dense_1/bias", [5]]]
+    assert layout_of_model("logreg", (2, 3, 4), 5).to_json() == [["dense_1/kernel", [24, 5]], ["dense_1/bias", [5]]]
 
 
 def test_mlp_on_28x28_has_159010_parameters():
-    assert mlp_layout({}, (28, 28, 1), 10).n_params == 159010
+    assert layout_of_model("mlp", (28, 28, 1), 10).n_params == 159010
 
 
 def test_cnn_on_28x28_has_the_467818_parameters_of_the_original_flq():
-    layout = cnn_layout({}, (28, 28, 1), 10)
+    layout = layout_of_model("cnn", (28, 28, 1), 10)
     assert layout.n_params == layout.n_trained == 467818
     assert [tensor.shape for tensor in layout.tensors[::2]] == [
         (3, 3, 1, 32),
@@ -43,7 +35,7 @@ def test_cnn_on_28x28_has_the_467818_parameters_of_the_original_flq():
 
 
 def test_cnn_small_on_28x28_has_80202_parameters():
-    assert cnn_small_layout({}, (28, 28, 1), 10).n_params == 80202
+    assert layout_of_model("cnn_small", (28, 28, 1), 10).n_params == 80202
 
 
 def test_cnn_small_on_digits_keeps_the_border(make_settings):
@@ -56,12 +48,12 @@ def test_images_that_the_pooling_would_use_up_are_refused(name, input_shape):
     with pytest.raises(
         DataError, match="model %s needs images of at least 4 x 4 pixels, got %d x %d" % ((name,) + input_shape[:2])
     ):
-        MODELS[name]({}, input_shape, 10)
-    assert MODELS[name]({}, (4, 5, 1), 10).n_params > 0
+        layout_of_model(name, input_shape, 10)
+    assert layout_of_model(name, (4, 5, 1), 10).n_params > 0
 
 
 def test_resnet20_on_cifar_trains_269722_parameters_and_keeps_1376_statistics():
-    layout = resnet20_layout({}, (32, 32, 3), 10)
+    layout = layout_of_model("resnet20", (32, 32, 3), 10)
     convolutions = 9 * (3 * 16 + 6 * 16 * 16 + 16 * 32 + 5 * 32 * 32 + 32 * 64 + 5 * 64 * 64)
     channels = 7 * 16 + 6 * 32 + 6 * 64  # each with a scale and a shift, a mean and a variance
     assert layout.n_trained == convolutions + 2 * channels + 64 * 10 + 10 == 269722
@@ -70,7 +62,7 @@ def test_resnet20_on_cifar_trains_269722_parameters_and_keeps_1376_statistics():
 
 
 def test_resnet20_has_20_layers_with_kernels():
-    layout = resnet20_layout({}, (28, 28, 1), 10)
+    layout = layout_of_model("resnet20", (28, 28, 1), 10)
     assert sum(tensor.name.endswith("/kernel") for tensor in layout.tensors) == 20
     assert [tensor.name for tensor in layout.tensors[-layout.n_statistics :]] == [
         "norm_%d/moving_%s" % (i, kind) for i in range(1, 20) for kind in ("mean", "variance")
@@ -78,7 +70,7 @@ def test_resnet20_has_20_layers_with_kernels():
 
 
 def test_start_values_of_scales_and_variances_are_one():
-    layout = resnet20_layout({}, (8, 8, 1), 10)
+    layout = layout_of_model("resnet20", (8, 8, 1), 10)
     for tensor, values in zip(layout.tensors, unflatten(start_values(layout, 42), layout)):
         if tensor.name.endswith(("/gamma", "/moving_variance")):
             assert np.all(values == 1)
@@ -89,7 +81,7 @@ def test_start_values_of_scales_and_variances_are_one():
 
 
 def test_tensor_names_are_layer_and_role():
-    assert [tensor.name for tensor in mlp_layout({}, (8, 8, 1), 10).tensors] == [
+    assert [tensor.name for tensor in layout_of_model("mlp", (8, 8, 1), 10).tensors] == [
         "dense_1/kernel",
         "dense_1/bias",
         "dense_2/kernel",

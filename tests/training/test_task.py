@@ -10,7 +10,7 @@ import pytest
 from flq.core import rng
 from flq.errors import DataError
 from flq.training.frameworks import FRAMEWORKS, build_trainer, make_task
-from flq.training.models import MODELS
+from flq.training.models import MODELS, layout_of_model
 
 
 def open_for_master(settings):
@@ -65,7 +65,7 @@ def test_a_model_of_ones_own_is_a_keras_model(make_settings, monkeypatch, build)
 def test_a_run_begins_with_the_layouts_start_values(make_settings):
     settings = make_settings(name="resnet20")
     task = make_task(settings)
-    assert task.layout == MODELS["resnet20"](settings, (8, 8, 1), 10)
+    assert task.layout == layout_of_model("resnet20", (8, 8, 1), 10)
     assert np.array_equal(task.start(), rng.start_values(task.layout, 42))
 
 
