@@ -73,7 +73,7 @@ class Layout(_Fields):
         self.crc = zlib.crc32(json.dumps(self.to_json(), separators=(",", ":")).encode("utf-8"))
 
     @classmethod
-    def _make(cls, fields: Iterable[Any]) -> "Layout":
+    def _make(cls, fields: Iterable[Any]) -> "Layout":  # type: ignore[override]
         return cls(*fields)  # so that _replace, too, finds out what follows
 
     @property

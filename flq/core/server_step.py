@@ -104,7 +104,8 @@ def aggregate(
         return state, None
     n_total = sum(n_samples[worker_id] for worker_id in members)
     if rules.has_mirrors:
-        codec, sent = QUANTIZERS[FLOAT32], {worker_id: exact_payload(mirrors[worker_id]) for worker_id in heard}
+        codec = QUANTIZERS[FLOAT32]
+        sent: Mapping[int, Payload] = {worker_id: exact_payload(mirrors[worker_id]) for worker_id in heard}
     else:
         codec, sent = QUANTIZERS[rules.codec_up], uploads
     contributions = Contributions(

@@ -72,7 +72,8 @@ def grant(
         overdue = -waited if waited >= rules.max_silence else 0
         return offer.worker_id in last, overdue, first, -worth, -waited, offer.worker_id
 
-    granted, spent = [], 0
+    granted: List[int] = []
+    spent = 0
     for offer, _ in sorted(zip(waiting, drawn), key=urgency):
         if fits(len(granted), spent, offer, rules):
             granted.append(offer.worker_id)

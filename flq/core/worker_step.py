@@ -23,7 +23,7 @@ Moving statistics are sent exactly and never added up: what is not applied is re
 the next round measures.
 """
 
-from typing import NamedTuple, Optional
+from typing import NamedTuple, Optional, cast
 
 import numpy as np
 
@@ -149,7 +149,7 @@ def _propose_laq(
         energy(sent[: layout.n_trained]), threshold + 3.0 * (error + state.error), state.clock, round_index, rules
     ):
         return Proposal(None, size, if_applied=if_not, if_not=if_not)
-    mirror = plus(state.mirror, rules.codec_up, payload, layout)
+    mirror = plus(cast(Vector, state.mirror), rules.codec_up, payload, layout)
     return Proposal(payload, size, if_applied=WorkerState(None, mirror, 0, False, error), if_not=if_not)
 
 

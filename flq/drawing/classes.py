@@ -47,7 +47,7 @@ def class_figure(counts: np.ndarray, title: str = "") -> Any:
     for label in range(n_classes):  # one collection per class: a bar each would take minutes for many workers
         left, right = ends[:, label] - counts[:, label], ends[:, label]
         corners = [(left, rows - half), (right, rows - half), (right, rows + half), (left, rows + half)]
-        rectangles = np.array(corners, float).transpose(2, 0, 1)[counts[:, label] > 0]  # (n, corner, xy)
+        rectangles: Any = np.array(corners, float).transpose(2, 0, 1)[counts[:, label] > 0]  # (n, corner, xy)
         axes.add_collection(PolyCollection(rectangles, facecolors=[colours[label]], edgecolors="white", linewidths=0.3))
         for row in np.flatnonzero(counts[:, label] >= least * len(str(label))):
             axes.text(

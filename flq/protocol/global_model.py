@@ -16,7 +16,7 @@ held, restarting  held         held, restarting   none, restarting
 ================= ============ ================== ==================
 """
 
-from typing import Any, Collection, Dict, Iterable, List, Mapping, NamedTuple, Optional, Set, Tuple
+from typing import Any, Collection, Dict, Iterable, List, Mapping, NamedTuple, Optional, Set, Tuple, cast
 
 import numpy as np
 
@@ -154,10 +154,9 @@ class GlobalModel:
             If the payload is longer than the plan admits, or the mirror would not be finite.
         """
         longest = self._longest(n_members)
-        if longest and answer.payload.size > longest:
-            raise BadValues(
-                "the payload has %d bytes, expected the %d of the plan at most" % (answer.payload.size, longest)
-            )
+        n_bytes = cast(Payload, answer.payload).size
+        if longest and n_bytes > longest:
+            raise BadValues("the payload has %d bytes, expected the %d of the plan at most" % (n_bytes, longest))
         if not self._rules.has_mirrors:
             return True
         mirror = self._mirror_after(answer)
@@ -174,7 +173,7 @@ class GlobalModel:
             mirror = plus(
                 np.zeros(self._layout.n_params, np.float32) if before is None else before,
                 answer.codec_id,
-                answer.payload,
+                cast(Payload, answer.payload),
                 self._layout,
             )
         if not (np.isfinite(mirror.max()) and np.isfinite(mirror.min())):
@@ -207,11 +206,12 @@ class GlobalModel:
         """
         layout, rules = self._layout, self._rules
         mirrors = {worker_id: self.mirrors[worker_id] for worker_id in n_samples if worker_id in self.mirrors}
+        payloads = cast(Mapping[int, Payload], uploads)  # or they are not looked at
         problem = ""
         try:
             with np.errstate(over="ignore", invalid="ignore"):  # the outcome is checked
                 state, total = server_step.aggregate(
-                    self.state, n_samples, list(uploads), uploads, mirrors, layout, rules
+                    self.state, n_samples, list(uploads), payloads, mirrors, layout, rules
                 )
                 self.state, delta = server_step.close_round(state, total, round_index, layout, rules, known)
         except CodecError as error:

@@ -50,7 +50,7 @@ def n_received(stream: Buffers, partial: Optional[PartialReply]) -> int:
 
 def without(stream: Buffers, n_bytes: int) -> Buffers:
     """Return what follows the first bytes of a stream; nothing is copied."""
-    rest = []
+    rest: Buffers = []
     for buffer in stream:
         if n_bytes < len(buffer):
             rest.append(memoryview(buffer)[n_bytes:])

@@ -14,11 +14,11 @@ Verdict(outcome=<Outcome.APPLIED: 5>, round_index=3, epoch=1)
 import math
 import struct
 import zlib
-from typing import List, NamedTuple, Optional, Tuple, Union
+from typing import List, NamedTuple, Optional, Tuple, Union, cast
 
 import numpy as np
 
-from ..core.codecs import QUANTIZERS
+from ..core.codecs import QUANTIZERS, Payload
 from ..core.codecs.lossless import Coded, uncode
 from ..core.layout import Layout
 from ..errors import BadValues, Conflict, TooLarge, WireError
@@ -76,7 +76,7 @@ def max_answer_size(layout: Layout, codec_id: int) -> int:
 
 def encode(message: Message, link: Link) -> Buffers:
     """Return the frame of a message as consecutive buffers; a payload is not copied, nor coded here."""
-    payload, codec_id, flags = b"", 0, 0
+    payload, codec_id, flags = memoryview(b""), 0, 0
     if isinstance(message, Answer):
         kind, index = message.kind, message.round_index
         fixed = ANSWER.pack(
@@ -95,7 +95,7 @@ def encode(message: Message, link: Link) -> Buffers:
         if message.blocked:
             fixed, flags = fixed + BLOCKED.pack(message.blocked), flags | IS_BLOCKED
         if message.kind is Kind.UPLOAD:
-            payload, codec_id = memoryview(message.sent), message.codec_id
+            payload, codec_id = memoryview(cast(Payload, message.sent)), message.codec_id
             flags |= _coding_flag(message.coded)
     elif isinstance(message, Verdict):
         kind, index = Kind.VERDICT, message.round_index
@@ -268,7 +268,7 @@ def _message(
             index, version, model_crc, threshold, bool(flags & NEEDS_OFFER), bool(flags & ENDED), n_frames, bytes_up
         )
     if kind in (Kind.DELTA, Kind.KEYFRAME):
-        return ModelFrame(kind, index, codec_id, payload, coded)
+        return ModelFrame(kind, index, codec_id, cast(Payload, payload), coded)
     worker_id, epoch, seq, state_crc, cost_bits, loss, energy, training_s, waiting_s = ANSWER.unpack_from(body)
     if math.isinf(loss):
         raise BadValues("the loss is infinite, expected a finite one, or NaN for none")

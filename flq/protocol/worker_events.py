@@ -92,7 +92,7 @@ class Built(NamedTuple):
 class Polled(NamedTuple):
     """A plan and model frames have arrived."""
 
-    stream: Union[bytes, bytearray]
+    stream: Union[bytes, bytearray, memoryview]
 
 
 class NothingNew(NamedTuple):

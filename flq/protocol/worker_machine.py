@@ -17,7 +17,7 @@ docs/states.md has the picture.
 import math
 import random
 from enum import Enum
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from ..core.codecs import QUANTIZERS
 from ..core.codecs import decode as decode_payload
@@ -25,7 +25,7 @@ from ..core.codecs.lossless import code, known
 from ..core.layout import Vector, fingerprint, layout_from_json
 from ..core.rng import ROUNDING, start_values, stream
 from ..core.settings import rules_from_settings
-from ..core.worker_step import Proposal, first_state, propose
+from ..core.worker_step import Proposal, WorkerState, first_state, propose
 from ..errors import CodecError, FlqError, WireError
 from .messages import FINAL, Answer, HeldBack, Kind, ModelFrame, Outcome, Plan, Verdict
 from .wire import VERSION, check_version, decode_at, decode_stream, encode, link_of
@@ -113,7 +113,7 @@ class WorkerMachine:
             pending = None
         self.lease_s = 0.0
         self.epoch = 0 if pending is None else pending.answer.epoch
-        self.memory = None
+        self.memory: Optional[WorkerState] = None
         self._known_codings = known() if codings is None else codings
         self._codings: Sequence[str] = ()  # that the master knows too
         self._jitter = jitter
@@ -142,7 +142,7 @@ class WorkerMachine:
         self._plan: Optional[Plan] = None
         self._pending = pending  # while an answer is on its way
         self._upload: Optional[Answer] = None if pending is None else pending.answer
-        self._handlers = {
+        self._handlers: Dict[type, Callable[[Any, float], Action]] = {
             Registered: self._registered,
             Built: self._was_built,
             Polled: self._polled,
@@ -293,7 +293,7 @@ class WorkerMachine:
         if not self._follow(frames) or self._version != plan.version or fingerprint(self._shared) != plan.model_crc:
             self._version = -1
             self.notes.append("the shared copy differs from the master's: asking for a keyframe")
-            if self._current.have == -1:  # it was one
+            if isinstance(self._current, CallPoll) and self._current.have == -1:  # it was one
                 return self._back_off("the master's keyframe does not have the fingerprint of its plan", now)
             return self._poll()
         self._plan = plan

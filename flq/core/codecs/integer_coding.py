@@ -115,15 +115,15 @@ def decode(coded: np.ndarray, classes: np.ndarray) -> Tuple[np.ndarray, int]:
     magnitudes, shifts = symbols.astype(np.int32), shift_of(classes)
     is_escaped, bits = symbols == ESCAPE, _Bits(coded[start : start + MOST_BYTES * symbols.size])
     n_planes = int(shifts.max(initial=0))
-    planes = [bits.take(np.count_nonzero(shifts > plane)) for plane in range(n_planes)]
-    above = np.packbits(bits.take(16 * np.count_nonzero(is_escaped)), bitorder="little").view("<u2")
+    planes = [bits.take(int(np.count_nonzero(shifts > plane))) for plane in range(n_planes)]
+    above = np.packbits(bits.take(16 * int(np.count_nonzero(is_escaped))), bitorder="little").view("<u2")
     magnitudes[is_escaped] += above
     magnitudes <<= shifts
     for plane in range(n_planes):
         magnitudes[shifts > plane] |= planes[plane].astype(np.int32) << plane
     if magnitudes.max(initial=0) > LARGEST:
         raise CodecError("a code is %d, expected at most %d" % (magnitudes.max(), LARGEST))
-    is_minus = bits.take(np.count_nonzero(magnitudes)).astype(bool)
+    is_minus = bits.take(int(np.count_nonzero(magnitudes))).astype(bool)
     where = np.flatnonzero(magnitudes)[is_minus]
     magnitudes[where] = -magnitudes[where]
     return magnitudes, start + bits.end()

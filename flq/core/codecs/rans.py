@@ -84,14 +84,13 @@ def encode(symbols: np.ndarray, which: np.ndarray, tables: Tables) -> np.ndarray
     """
     frequencies, sums = tables.frequencies[which, symbols], tables.sums[which, symbols]
     if n_lanes(symbols.size) == 1:
-        state, words = _encode_in_one_lane(frequencies.tolist(), sums.tolist())
-        states = [state]
+        states, words = _encode_in_one_lane(frequencies.tolist(), sums.tolist())
     else:
         states, words = _encode_in_lanes(frequencies, sums, n_lanes(symbols.size))
     return np.concatenate([np.asarray(states, "<u4").view(np.uint8), np.asarray(words, "<u2").view(np.uint8)])
 
 
-def _encode_in_one_lane(frequencies: List[int], sums: List[int]) -> Tuple[int, List[int]]:
+def _encode_in_one_lane(frequencies: List[int], sums: List[int]) -> Tuple[np.ndarray, np.ndarray]:
     state, words = LOW, []
     for frequency, below in zip(reversed(frequencies), reversed(sums)):
         if state >= frequency << (32 - SCALE_BITS):
@@ -99,7 +98,7 @@ def _encode_in_one_lane(frequencies: List[int], sums: List[int]) -> Tuple[int, L
             state >>= 16
         state = (state // frequency << SCALE_BITS) + state % frequency + below
     words.reverse()
-    return state, words
+    return np.array([state], "<u4"), np.array(words, "<u2")
 
 
 def _encode_in_lanes(frequencies: np.ndarray, sums: np.ndarray, lanes: int) -> Tuple[np.ndarray, np.ndarray]:

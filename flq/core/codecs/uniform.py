@@ -52,7 +52,7 @@ class Scaled(Codec):
                 lossy = scratch[: block.stop - block.start]
                 packed = codes[self._bytes_of(block)]
                 packed[:] = self._pack(values[block], scale, noise, lossy)
-                if decode is not None:
+                if decode is not None and rest is not None:
                     decode(packed, lossy)
                     np.add(values[block], lossy, out=rest[part][block])
         if rest is not None:

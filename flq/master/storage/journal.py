@@ -150,7 +150,7 @@ class Journal:
         extent, about = self.extent, batch.about
         with _Transaction(self._database):
             self._insert("entries", ((seq, *_columns(entry)) for seq, entry in batch.entries))
-            self._insert("deltas", ((version, index, memoryview(payload)) for version, index, payload in batch.deltas))  # type: ignore[arg-type]
+            self._insert("deltas", ((version, index, memoryview(payload)) for version, index, payload in batch.deltas))
             n_tested = sum(not self._has("tested", "round", index) for index in {index for index, _ in batch.tested})
             for table, rows in (("rounds", batch.rounds), ("tested", batch.tested)):
                 self._insert(table, ((index, json.dumps(value)) for index, value in rows), "OR REPLACE")
