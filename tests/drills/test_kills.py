@@ -94,8 +94,8 @@ import json, sys
 import numpy as np
 from armed_cluster import rounds_of
 from cluster import settings_of
-from flq.engines import loopback
-run = loopback.simulate(settings_of(*sys.argv[2:]))
+from flq.engines import simulation
+run = simulation.simulate(settings_of(*sys.argv[2:]))
 np.save(sys.argv[1], run.master.model.state.result)
 print(json.dumps(rounds_of(run.reports)))
 """
