@@ -94,7 +94,6 @@ def test_newer_python_is_found(tmp_path, source):
     assert run_vermin([str(planted)]).returncode == 1
 
 
-@pytest.mark.slow
 @pytest.mark.tf
 @pytest.mark.parametrize("version", VERSIONS)
 def test_what_may_differ_there_passes(version):

@@ -65,7 +65,6 @@ def sheets(path):
 
 
 @pytest.mark.tf
-@pytest.mark.slow
 def test_the_published_command_runs_and_leaves_the_originals_workbook(results):
     pytest.importorskip("tensorflow")
     code, output, errors = run_program(PROJECT, "flq_fed_v3.py", *PUBLISHED, "--out", str(results))

@@ -185,7 +185,6 @@ cd "$2"
 """
 
 
-@pytest.mark.slow
 @pytest.mark.tf
 def test_the_pip_section_makes_an_environment_in_which_the_programs_run(tmp_path):
     for path in [*files_of(str(PROJECT)), "pyproject.toml"]:  # a copy: setuptools builds in the folder

@@ -35,7 +35,6 @@ def largest_memory(codec, memory, share_refused):
     return largest / largest_update
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "memory, codec",
     [(memory, codec) for memory in ("residual", "flq", "mirror") for codec in BITS if (memory, codec) != ("flq", 2)],
@@ -45,7 +44,6 @@ def test_memories_stay_within_some_updates(memory, codec):
     assert largest_memory(codec, memory, share_refused=0.3) < 4
 
 
-@pytest.mark.slow
 def test_flq_at_two_bits_diverges():
     """The one combination that rules_from_settings refuses."""
     assert largest_memory(2, "flq", share_refused=0.0) > 1e6

@@ -16,8 +16,6 @@ import pytest
 from boards import Boards, Impossible, skip_unless_possible
 from workplace import PROJECT, Done, Workplace
 
-pytestmark = pytest.mark.slow
-
 ROUNDS, PORT = 300, 5071
 DEPLOYED = ("jump", "inner", "slow")
 RUN_S = 120.0  # for the run to end; it takes a few seconds

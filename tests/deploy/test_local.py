@@ -12,8 +12,6 @@ import pytest
 from journalled import begin, end
 from workplace import Done, Workplace
 
-pytestmark = pytest.mark.slow
-
 # Serves /status: a worker is connected when it has left its file in state/.
 FAKE_MASTER = """
 import glob, http.server, json, os, re, ssl, sys

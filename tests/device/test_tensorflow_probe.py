@@ -101,7 +101,6 @@ def test_a_gpu_that_is_not_seen_is_a_warning_on_a_jetson_and_says_which_library_
 
 
 @pytest.mark.tf
-@pytest.mark.slow
 def test_the_tensorflow_of_this_machine_is_found():
     probe = probe_tensorflow()
     assert (probe.facts["stage"], probe.end) == ("end", "")

@@ -1,7 +1,7 @@
 """The disk gets full at each change of a file from the last round to the end: the same model, or a sentence.
 
 oplog.c beneath the master refuses the n-th write, fsync, rename, new folder or opening for writing, and all after it;
-when the master waits or has ended, there is room again. FLQ_DRILLS=all refuses each of them.
+when the master waits or has ended, there is room again. --drills refuses each of them.
 """
 
 import os
@@ -102,8 +102,6 @@ def test_a_disk_that_gets_full_near_the_end_costs_nothing(tmp_path, oplog, n_cha
     assert fill_up(str(tmp_path), str(oplog), n_changes) in (HARMLESS, WAITED, SAID)
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(os.environ.get("FLQ_DRILLS") != "all", reason="takes long: FLQ_DRILLS=all runs it")
 def test_a_disk_that_gets_full_at_any_change_near_the_end_costs_nothing(tmp_path, oplog):
     outcomes = []
     while None not in outcomes:

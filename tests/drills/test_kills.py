@@ -1,6 +1,6 @@
 """kill -9 at each step that matters, real processes: restarted, they make the same model, bit for bit.
 
-Each drill has one run with several kills; FLQ_DRILLS=all kills at every point with everything that keeps state. All
+Each drill has one run with several kills; --drills kills at every point with everything that keeps state. All
 points with all that keeps state, but in one process: test_kills_in_memory.py.
 """
 
@@ -128,7 +128,6 @@ def test_every_point_has_its_turn():
     assert {kill.point for kills in SEVERAL.values() for lives in kills.values() for kill in lives} == set(POINTS)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", SEVERAL)
 def test_killed_here_and_there_the_run_makes_the_same_model(make_cluster, name):
     cluster = make_cluster(*SMALL + CONFIGURATIONS[name])
@@ -137,7 +136,6 @@ def test_killed_here_and_there_the_run_makes_the_same_model(make_cluster, name):
 
 
 @pytest.mark.tf
-@pytest.mark.slow
 def test_killed_at_three_points_with_tensorflow(make_cluster, tmp_path):
     pytest.importorskip("tensorflow")
     cluster = make_cluster(*WITH_TENSORFLOW)
@@ -166,7 +164,6 @@ def test_killed_at_three_points_with_tensorflow(make_cluster, tmp_path):
     check_same(cluster, np.load(path), json.loads(said.decode("ascii").splitlines()[-1]))
 
 
-@pytest.mark.skipif(os.environ.get("FLQ_DRILLS") != "all", reason="takes long: FLQ_DRILLS=all runs it")
 @pytest.mark.parametrize("name", CONFIGURATIONS)
 @pytest.mark.parametrize("point", POINTS)
 def test_killed_twice_at_each_point_the_run_makes_the_same_model(make_cluster, point, name):

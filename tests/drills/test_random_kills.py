@@ -70,7 +70,6 @@ def kills_of(name, seed):
     return ([BEGUN] + kills[1:]) if name == "master" else kills
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", CONFIGURATIONS if ALL else list(CONFIGURATIONS)[:1])
 def test_random_kills_of_random_processes_change_nothing(name, tmp_path):
     seed = "%s %s" % (os.environ.get("FLQ_DRILL_SEED", "20260801"), name)

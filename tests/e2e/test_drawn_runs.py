@@ -70,7 +70,6 @@ def figures_of(master):
 
 
 @pytest.mark.tf
-@pytest.mark.slow
 def test_a_run_with_data_leaves_accuracies_and_classes_too(cluster):
     master = cluster.master(
         "system.total_workers=2",

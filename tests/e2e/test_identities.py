@@ -7,7 +7,6 @@ import shutil
 import signal
 from contextlib import closing
 
-import pytest
 from cluster import ask, settings_of
 from waits import wait_until
 
@@ -56,7 +55,6 @@ def wait_for_uploads(master, worker_id, more):
     wait_until(lambda: uploads(master, worker_id) >= enough)
 
 
-@pytest.mark.slow
 def test_a_worker_that_is_killed_twenty_times_takes_over_at_once_and_the_model_is_the_same(cluster):
     run = of_rounds(120)
     master = cluster.master(*run)

@@ -48,7 +48,6 @@ def test_status_tells_nothing_of_addresses_and_paths(cluster):
 
 
 @pytest.mark.tf
-@pytest.mark.slow
 def test_the_masters_process_has_no_tensorflow_while_its_evaluator_has(cluster):
     pytest.importorskip("tensorflow")
     master = cluster.master(*DIGITS, "system.total_workers=1", "system.min_workers=1", "system.max_rounds=1000000")

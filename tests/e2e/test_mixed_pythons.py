@@ -67,7 +67,6 @@ def test_python_36_and_today_and_313_make_the_model_of_the_simulation(cluster, n
     assert np.array_equal(master.model(settings_of(*overrides)).view(np.uint32), expected.view(np.uint32))
 
 
-@pytest.mark.slow
 @pytest.mark.tf
 def test_tensorflow_26_and_211_and_today_train_one_model(cluster):
     master = run(cluster, DIGITS, [python_of(version) for version in ("3.6", "3.8", "3.13")])
@@ -75,7 +74,6 @@ def test_tensorflow_26_and_211_and_today_train_one_model(cluster):
     assert summary["uploads"] == 24 and summary["test accuracy"] > 0.9, summary
 
 
-@pytest.mark.slow
 @pytest.mark.tf
 @pytest.mark.parametrize("version", ["3.6", "3.8", "3.13"])
 def test_the_reference_runs_too_and_learns(tmp_path, version):

@@ -32,8 +32,6 @@ RUN = [
 LIMIT_S = 240
 MOST_LINES = 5  # of stderr; the master's own lines come by stdout
 
-pytestmark = pytest.mark.slow
-
 
 def project_in(folder):
     """Copy the project into a folder, given as bytes; its .venv is a link to an environment elsewhere."""

@@ -50,7 +50,6 @@ def test_every_value_is_taken(name, workers, rounds, batch, epochs):
 
 
 @pytest.mark.tf
-@pytest.mark.slow
 def test_two_workers_train_a_hundred_rounds(cluster, data_dir):
     pytest.importorskip("tensorflow")
     config = ["--config", str(ORIGINAL / "two_workers.json")]
@@ -64,7 +63,6 @@ def test_two_workers_train_a_hundred_rounds(cluster, data_dir):
 
 
 @pytest.mark.tf
-@pytest.mark.slow
 def test_four_of_eight_workers_are_enough_to_begin(cluster, data_dir):
     pytest.importorskip("tensorflow")
     config = ["--config", str(ORIGINAL / "eight_workers.json")]

@@ -8,7 +8,7 @@ from cluster import end_well
 
 Image = pytest.importorskip("PIL.Image")
 pytest.importorskip("tensorflow")
-pytestmark = [pytest.mark.tf, pytest.mark.slow]
+pytestmark = pytest.mark.tf
 
 RUN = (
     "dataset.name=own",

@@ -29,7 +29,6 @@ def kill(program):
 
 
 @pytest.mark.parametrize("memory", ["residual", "mirror"])
-@pytest.mark.slow
 def test_workers_that_are_ahead_of_the_journal_join_anew_and_the_run_ends(cluster, memory):
     port = free_port()
     master = cluster.master(*RUN, "memory=" + memory, port=port)

@@ -129,7 +129,6 @@ def beside(code, *arguments, folder=""):
 
 
 @pytest.mark.tf
-@pytest.mark.slow
 @pytest.mark.parametrize("name", TENSORFLOW_RUNS)
 def test_three_implementations_make_the_same_model_with_tensorflow(cluster, tmp_path, name):
     pytest.importorskip("tensorflow")
@@ -189,7 +188,6 @@ np.savez(sys.argv[1], model=run.model, own=[report.own_accuracy for report in ru
 
 
 @pytest.mark.tf
-@pytest.mark.slow
 def test_a_users_own_model_on_the_workers_own_data(cluster, tmp_path):
     """The master has neither the data nor TensorFlow; statistics of batch normalisation are part of the model."""
     pytest.importorskip("tensorflow")

@@ -90,7 +90,6 @@ def test_systemd_hears_of_master_and_worker_when_they_are_ready_and_while_they_l
     assert worker.wait() == 128 + signal.SIGTERM
 
 
-@pytest.mark.slow
 def test_a_worker_that_stays_takes_part_in_the_next_run_too(cluster):
     port = free_port()
     workers, n_lines = [], [0, 0]
@@ -108,7 +107,6 @@ def test_a_worker_that_stays_takes_part_in_the_next_run_too(cluster):
         assert worker.wait() == 128 + signal.SIGTERM
 
 
-@pytest.mark.slow
 def test_a_worker_that_stays_begins_afresh_for_a_run_with_other_settings(cluster):
     cluster.is_cold = True  # it becomes a new process of the program that it is
     port, alone = free_port(), ("system.total_workers=1", "system.min_workers=1", "system.max_rounds=3")

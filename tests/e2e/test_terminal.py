@@ -101,7 +101,6 @@ def test_verbose_and_what_goes_elsewhere_is_plain_though_there_is_a_terminal(
         assert [row.partition(" ")[0] for row in pseudo.rows] == ["FLQ", "^Cto", "results:", ""]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("term", ["xterm", "dumb"])
 def test_a_terminal_that_goes_away_ends_neither_master_nor_worker(cluster, term):
     at_master, at_worker = Pseudo(), Pseudo()

@@ -99,11 +99,7 @@ QUADRATIC = SMALL + ("system.total_workers=2", "system.min_workers=2", "system.m
 
 
 @pytest.mark.parametrize(
-    "overrides",
-    [
-        pytest.param(QUADRATIC, id="quadratic"),
-        pytest.param(DIGITS, id="digits", marks=[pytest.mark.tf, pytest.mark.slow]),
-    ],
+    "overrides", [pytest.param(QUADRATIC, id="quadratic"), pytest.param(DIGITS, id="digits", marks=pytest.mark.tf)]
 )
 def test_a_killed_evaluator_is_replaced_and_every_round_is_evaluated_as_if_nothing_had_been(cluster, overrides):
     tables = []

@@ -1,7 +1,6 @@
 """Over a link on which no connection lives for long, every round is finished, and hardly a byte comes twice."""
 
 import numpy as np
-import pytest
 from cluster import end_well, settings_of
 from cutting import CuttingLink
 
@@ -21,7 +20,6 @@ RUN = (
 HEAD = 600  # bytes of HTTP, at most, for a connection: what it had to say before it was cut, and the next answer's head
 
 
-@pytest.mark.slow
 def test_downloads_larger_than_what_a_connection_carries_arrive(cluster):
     master = cluster.master(*RUN)
     with CuttingLink(master.port, CUT_AFTER) as link:

@@ -22,7 +22,6 @@ def star():
         pytest.skip("no network namespaces with tc and nft can be made here: %s" % error)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "overrides, n_bytes",
     [(("b_up=4", "b_down=4", "model.dim=100000"), 30000), (("mode=lowrank", "model.dim=10000"), 3000)],

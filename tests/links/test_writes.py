@@ -26,7 +26,6 @@ def written(programs):
     return found
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("overrides", [("b_up=4", "memory=mirror", "C=1"), ("mode=fedavg",)], ids=["mirror", "float32"])
 def test_the_bytes_written_for_a_round_do_not_grow(cluster, overrides):
     if not os.path.exists("/proc/self/io"):
@@ -42,7 +41,6 @@ def test_the_bytes_written_for_a_round_do_not_grow(cluster, overrides):
         assert 0 < last - middle < MOST_GROWTH * (middle - first)
 
 
-@pytest.mark.slow
 def test_the_folders_of_a_run_do_not_keep_what_its_rounds_have_sent(cluster):
     dim, sizes = 20000, []
     for n_rounds in (60, 140):

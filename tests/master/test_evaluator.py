@@ -274,7 +274,6 @@ def make(input_shape, n_classes):
 
 
 @pytest.mark.tf
-@pytest.mark.slow
 def test_a_users_own_model_is_described_and_exported(make_evaluator, settings, tmp_path, monkeypatch):
     from flq.training.keras_setup import import_tensorflow, set_up_tensorflow
 
@@ -295,7 +294,6 @@ def test_a_users_own_model_is_described_and_exported(make_evaluator, settings, t
 
 
 @pytest.mark.tf
-@pytest.mark.slow
 def test_a_users_own_model_that_fails_is_told_in_the_sentence_of_the_child(make_evaluator, settings):
     evaluator = make_evaluator(model=dict(settings["model"], name="no_such_module_of_mine:make"))
     with pytest.raises(DataError, match="there is no module no_such_module_of_mine"):

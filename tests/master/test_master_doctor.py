@@ -249,7 +249,6 @@ def test_json_can_be_read_and_the_exit_code_counts(project, monkeypatch, capsys)
 
 
 @pytest.mark.tf
-@pytest.mark.slow
 def test_this_machine_can_be_a_master(project, capsys):
     code = run(arguments(), str(project))
     out = capsys.readouterr().out

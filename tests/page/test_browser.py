@@ -19,8 +19,6 @@ from viewer import PHONE, WAIT_MS, Viewer, browser_of, for_docs
 
 from flq.protocol.roll_call import STATUSES
 
-pytestmark = pytest.mark.slow
-
 HOSTILE = "<script>alert(1)</script> \u05e9\u05dc\u05d5\u05dd =1+1"
 TROUBLE = '<img src=x onerror=alert(2)> \u0645\u0631\u062d\u0628\u0627 & "quoted"'
 NAMES = ["window sill", HOSTILE, "shelf 2, top", "=1+1"]

@@ -40,7 +40,6 @@ def test_the_lock_file_pins_by_checksum_and_names_no_host():
     assert "://" not in (STEP / "package-lock.json").read_text()
 
 
-@pytest.mark.slow
 def test_the_step_makes_the_same_files(tmp_path):
     if shutil.which("npm") is None:
         pytest.skip("npm is not installed")

@@ -14,8 +14,6 @@ from flq.report.excel import write_workbook
 from flq.report.reference import CurveRow, write_curves
 from flq.report.summary import Totals, summary
 
-pytestmark = pytest.mark.slow
-
 STATUSES = ("uploaded", "skipped", "refused", "late", "lost")
 SETTINGS = {
     "dataset": {"name": "digits", "partition": "iid"},

@@ -1,6 +1,5 @@
 """Workbooks of earlier versions, whose totals are numbers, and of this one, whose totals are formulas."""
 
-import pytest
 from openpyxl import Workbook
 from report_rows import a_round
 
@@ -32,7 +31,6 @@ def test_a_workbook_with_numbers_for_totals_is_the_same_run_as_one_with_formulas
     ]
 
 
-@pytest.mark.slow
 def test_the_largest_run_that_is_planned_for_is_small_enough_to_be_read(tmp_path):
     path = str(tmp_path / "run.xlsx")
     calls = [(k, dict.fromkeys(range(64), "uploaded")) for k in range(1, 2001)]

@@ -176,7 +176,6 @@ def test_ntfy_a_web_hook_and_mail_on_this_machine(run_stand_in):
     assert "the run has finished" in mail["Subject"] and picture_of(kinds["image/png"]).size == (800, 500)
 
 
-@pytest.mark.slow
 def test_one_that_hangs_one_that_cuts_and_one_that_is_no_address_hold_up_no_other(run_stand_in):
     hanging, cutting = run_stand_in(Service(always="hang")), run_stand_in(Service(answers=("cut",)))
     refusing = run_stand_in(Service(always=(403, {})))

@@ -59,7 +59,6 @@ def everything_of(folder, secrets):
                             yield "%s: %s" % (path, part), archive.read(part)
 
 
-@pytest.mark.slow
 def test_what_happens_in_a_run_reaches_a_phone_and_the_token_nobody_else(cluster, telegram):
     service, proxy = telegram()
     secrets = write_secrets(cluster, "# my phone", TELEGRAM, "proxy = socks5h://127.0.0.1:%d" % proxy.port)
@@ -92,7 +91,6 @@ def test_what_happens_in_a_run_reaches_a_phone_and_the_token_nobody_else(cluster
     assert "notifications: messages are sent to Telegram (address 1)" in master.text
 
 
-@pytest.mark.slow
 def test_services_in_trouble_change_nothing_of_a_run(cluster, run_stand_in, monkeypatch):
     hanging, cutting, busy, refusing = services = [
         run_stand_in(Service(always=always))
@@ -122,7 +120,6 @@ def test_secrets_that_others_can_read_are_refused_and_the_run_goes_on_without(cl
     assert not PARTS.search(master.text)
 
 
-@pytest.mark.slow
 def test_a_master_that_is_killed_is_told_of_and_so_is_that_it_goes_on(cluster, run_stand_in, monkeypatch):
     hook = run_stand_in(Service())
     monkeypatch.setenv("FLQ_NOTIFY", "json://127.0.0.1:%d" % hook.port)

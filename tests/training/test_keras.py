@@ -216,7 +216,6 @@ def test_rounds_are_traced_once_and_leave_no_state(make_settings, changes):
     assert n_traces(trainer) == 1
 
 
-@pytest.mark.slow
 def test_workers_in_one_process_give_the_bits_of_a_worker_in_its_own(make_settings):
     all_settings, lines = [make_settings(**changes) for changes in WAYS], [[], []]
     for settings in all_settings:

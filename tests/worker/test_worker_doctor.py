@@ -345,7 +345,6 @@ def test_the_tree_comes_from_the_environment_and_the_exit_code_counts(tmp_path, 
 
 
 @pytest.mark.tf
-@pytest.mark.slow
 def test_this_machine_can_be_a_worker(tmp_path, capsys):
     with StandIn(healthy() + [KNOWN], keeps=True) as stand_in:
         code = run(arguments(stand_in.url, *with_token(tmp_path)), str(tmp_path))
