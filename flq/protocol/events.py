@@ -123,6 +123,7 @@ class Saved(NamedTuple):
 
 
 Lasting = Union[Register, Answered, LeaseEnded, OffersDue, RoundDue, Stop]  # what can change the run: the journal's
+REQUESTS = (Register, Poll, Answered, Heartbeat)  # have a ticket, and get a reply
 Event = Union[Lasting, Poll, Heartbeat, Tick, Saved]
 
 

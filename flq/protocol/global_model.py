@@ -16,7 +16,7 @@ held, restarting  held         held, restarting   none, restarting
 ================= ============ ================== ==================
 """
 
-from typing import Any, Collection, Dict, Iterable, List, Mapping, NamedTuple, Optional, Set, Tuple, cast
+from typing import Any, Collection, Dict, Iterable, List, Mapping, NamedTuple, Optional, Set, Tuple
 
 import numpy as np
 
@@ -153,27 +153,27 @@ class GlobalModel:
         BadValues
             If the payload is longer than the plan admits, or the mirror would not be finite.
         """
-        longest = self._longest(n_members)
-        n_bytes = cast(Payload, answer.payload).size
-        if longest and n_bytes > longest:
-            raise BadValues("the payload has %d bytes, expected the %d of the plan at most" % (n_bytes, longest))
+        payload, longest = answer.payload, self._longest(n_members)
+        assert payload is not None  # of an upload
+        if longest and payload.size > longest:
+            raise BadValues("the payload has %d bytes, expected the %d of the plan at most" % (payload.size, longest))
         if not self._rules.has_mirrors:
             return True
-        mirror = self._mirror_after(answer)
+        mirror = self._mirror_after(answer, payload)
         if fingerprint(mirror) != answer.state_crc:
             return False
         self.mirrors[answer.worker_id] = mirror
         self.restarting.discard(answer.worker_id)
         return True
 
-    def _mirror_after(self, answer: Answer) -> Vector:
+    def _mirror_after(self, answer: Answer, payload: Payload) -> Vector:
         """Return the worker's mirror with the upload, float32 (n_params,), new; BadValues if it is not finite."""
         before = self.mirror_of(answer.worker_id)
         with np.errstate(over="ignore", invalid="ignore"):  # the outcome is checked
             mirror = plus(
                 np.zeros(self._layout.n_params, np.float32) if before is None else before,
                 answer.codec_id,
-                cast(Payload, answer.payload),
+                payload,
                 self._layout,
             )
         if not (np.isfinite(mirror.max()) and np.isfinite(mirror.min())):
@@ -206,7 +206,7 @@ class GlobalModel:
         """
         layout, rules = self._layout, self._rules
         mirrors = {worker_id: self.mirrors[worker_id] for worker_id in n_samples if worker_id in self.mirrors}
-        payloads = cast(Mapping[int, Payload], uploads)  # or they are not looked at
+        payloads = {worker_id: payload for worker_id, payload in uploads.items() if payload is not None}
         problem = ""
         try:
             with np.errstate(over="ignore", invalid="ignore"):  # the outcome is checked

@@ -3,7 +3,7 @@
 An answer is stored as the frame that it came in, so that its CRC32 is checked again when it is read.
 """
 
-from typing import Any, Dict, NamedTuple, Optional
+from typing import Any, Dict, NamedTuple, Optional, Type
 
 from ..errors import FlqError
 from . import events
@@ -11,7 +11,7 @@ from .messages import Answer
 from .wire import Frame, Link, decode
 
 ANSWERED = "answered"
-PLAIN = {
+PLAIN: Dict[str, Type[events.Lasting]] = {
     "joined": events.Register,
     "lease_ended": events.LeaseEnded,
     "offers_due": events.OffersDue,

@@ -16,7 +16,7 @@ run has ended, its results are being saved) -> FINISHED. docs/states.md has the 
 """
 
 from enum import Enum
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Union, cast
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Union
 
 from ..core.codecs import Payload, lossless
 from ..core.layout import Vector
@@ -25,6 +25,7 @@ from ..errors import BadValues, Conflict, FlqError
 from . import notes
 from .delivery import Delivery, PendingPoll
 from .events import (
+    REQUESTS,
     Answered,
     Effect,
     Effects,
@@ -93,7 +94,7 @@ class MasterMachine:
         self.delivery = Delivery(self.link, min(POLL_S, options.lease_s / 2), self._emit)
         self._known: Mapping[int, Payload] = {}  # while replaying: round -> what was encoded then
         self._effects: List[Effect] = []
-        self._handlers: Dict[type, Callable[[Any, float], Any]] = {
+        self._handlers: Dict[type, Callable[[Any, float], None]] = {
             Register: self._register,
             Poll: self._poll,
             Answered: self._answered,
@@ -140,7 +141,8 @@ class MasterMachine:
             if handler is not None:
                 handler(event, now)
         except FlqError as error:
-            self.delivery.reply(cast(Any, event).ticket, error)
+            assert isinstance(event, REQUESTS)  # nothing else is refused
+            self.delivery.reply(event.ticket, error)
         self._advance(now)
 
     def _due(self, now: float) -> Iterator[Lasting]:
@@ -224,6 +226,7 @@ class MasterMachine:
             raise Conflict("worker %d has joined with a later request" % member.worker_id)
         if claim is Claim.OUTDATED:
             return False
+        assert event.n_samples is not None
         member.is_heard = True
         if claim is Claim.DUPLICATE:
             return True
@@ -242,7 +245,7 @@ class MasterMachine:
             member.gone = False
         else:
             self._withdraw(member.worker_id)
-            self._begin_epoch(member, event.instance, cast(int, event.n_samples))
+            self._begin_epoch(member, event.instance, event.n_samples)
         self._emit(notes.joined(member.worker_id, member.n_samples, member.epoch, resumes, is_ahead))
         return True
 
