@@ -197,7 +197,7 @@ class Delivery:
     # -- counts --------------------------------------------------------------------------
 
     def close_round(self) -> Traffic:
-        """Return what was counted since the round before closed, and begin to count anew."""
+        """Return what was counted since the round before closed, and start the count of the next."""
         traffic, self.round_traffic = self.round_traffic, Traffic()
         return traffic
 

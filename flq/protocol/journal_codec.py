@@ -40,12 +40,12 @@ def to_entry(event: events.Lasting) -> Entry:
 def from_entry(
     kind: str, body: Dict[str, Any], frame: Optional[Frame], link: Link, ticket: events.Ticket
 ) -> events.Lasting:
-    """Return the event that was stored; its request is long gone, so ``ticket`` names nobody.
+    """Return the event that was stored; ``ticket`` names no request, since that is long gone.
 
     Raises
     ------
     FlqError
-        If it can not be read.
+        If it cannot be read.
     """
     if kind == ANSWERED:
         if frame is None:
@@ -66,4 +66,4 @@ def from_entry(
             body = dict(body, codings=tuple(body["codings"]))
         return PLAIN[kind](**body)
     except TypeError as error:
-        raise FlqError("an entry of the journal (%s) can not be read: %s" % (kind, error)) from None
+        raise FlqError("an entry of the journal (%s) cannot be read: %s" % (kind, error)) from None

@@ -5,7 +5,7 @@ Rules
 1. Everything that affects the run goes through :meth:`MasterMachine.handle`; time is an argument.
    An end of a lease and a deadline are events too, which the machine makes when their time has come.
 2. An event that changes the run is Journalled, before any of its effects is done; the same events
-   in the same order make the same run (:meth:`MasterMachine.replay`), whatever time it is and whoever waits.
+   in the same order make the same run (:meth:`MasterMachine.replay`), whatever time it is and whatever waits.
    An event that is refused changes nothing but the sender's lease: its ticket gets the error
    as its reply.
 3. The machine dispatches events, keeps the time and names what goes into the journal. All else is done by four
@@ -23,6 +23,7 @@ from ..core.layout import Vector
 from ..core.settings import Rules
 from ..errors import BadValues, Conflict, FlqError
 from . import notes
+from .claims import Claim
 from .delivery import Delivery, PendingPoll
 from .events import (
     REQUESTS,
@@ -45,7 +46,8 @@ from .events import (
     Stop,
 )
 from .global_model import GlobalModel
-from .membership import Claim, Member, Membership
+from .member import Member
+from .membership import Membership
 from .messages import FINAL, Answer, Kind, Outcome, Plan, Verdict
 from .options import RunOptions
 from .roll_call import LATE, REFUSED, OpenRound
@@ -152,7 +154,7 @@ class MasterMachine:
         yield from self.rounds.due(now)
 
     def _release(self, now: float) -> None:
-        """Let waiting requests run out."""
+        """Answer the requests that have waited long enough."""
         self.delivery.release_polls(now)
         for worker_id in self.delivery.offers_run_out(now):
             self._answer_offer(worker_id, Outcome.WAIT)
@@ -164,7 +166,7 @@ class MasterMachine:
 
     @property
     def members(self) -> Dict[int, Member]:
-        """Worker id -> everybody who has ever registered."""
+        """Worker id -> each worker that has ever registered."""
         return self.membership.members
 
     @property
@@ -398,7 +400,7 @@ class MasterMachine:
     # -- the round -----------------------------------------------------------------------
 
     def _advance(self, now: float) -> None:
-        """Do whatever has become due: grants, the end of a round, the next round, who waits for it."""
+        """Do what has become due: decide grants, close the round, open the next, answer those that wait for it."""
         while self.state in (State.LOBBY, State.OPEN):
             if self.open_round is None:
                 if not self._open_round(now):
@@ -428,7 +430,8 @@ class MasterMachine:
         return True
 
     def _decide_grants(self) -> None:
-        for offer, is_granted in self.rounds.decide_grants() or ():  # who does not wait hears it on asking again
+        """Decide the grants if it is time; a worker that does not wait is told when it sends its offer again."""
+        for offer, is_granted in self.rounds.decide_grants() or ():
             outcome = Outcome.GRANTED if is_granted else Outcome.REFUSED
             if not is_granted:
                 self.rounds.settle(offer, REFUSED)

@@ -10,232 +10,26 @@ leased    leased        leased      lost         renew the lease
 lost      lost          leased      lost         refused
 ========= ============= =========== ============ =======================
 
-While its lease lasts an id belongs to one instance, and there to one session: the process that has joined last, whose
+While its lease lasts an id belongs to one instance, and there to one session: the process that joined last, whose
 requests carry its key. A worker that joins begins a new epoch with empty memories, unless it is the same instance and
-still has the memories of the epoch that is known here: :data:`CLAIMS` says how its claim is judged. Requests of an
-older epoch or session are refused.
+still has the memories of the epoch that is known here: claims.py says how its claim is judged. Requests of an older
+epoch or session are refused.
 
 A restarted worker takes over at once. If the process before it then proves that it is still alive, by joining with a
 number that it can only have learned since, two processes share the identity (the state folder was copied): the earlier
 one gets it back, and no other takes over while its lease lasts.
 """
 
-import math
-from enum import Enum
-from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Tuple
+from typing import Any, Dict, Iterable, List, Mapping, Optional
 
 from ..core.codecs.lossless import common
 from ..errors import BadValues, Conflict
+from .claims import CLAIMS, Claim, is_ahead
 from .events import Register
-from .messages import Answer, Outcome
+from .member import SAVED, Member
+from .messages import Outcome
 
-MOST_KEPT = 64  # earlier sessions of a worker: the first ones and the last ones
 WARN_S = 60.0  # between two notes that two processes use a worker's identity
-SAVED = (
-    "worker_id",
-    "instance",
-    "session",
-    "earlier_sessions",
-    "n_sessions",
-    "is_contested",
-    "epoch",
-    "n_samples",
-    "is_forgotten",
-    "closed_seq",
-    "closed_round",
-    "gone",
-)
-
-
-class Claim(Enum):
-    """What a worker that joins is, by its claim and by what is known of it."""
-
-    BARRED = "another process with its identity is alive, and two have been before: refused while that lease lasts"
-    OVERTAKEN = "a copy of a request that has joined, and it has answered since: refused, nobody waits for a reply"
-    DUPLICATE = "a copy of the request that has joined: gets the same reply"
-    OUTDATED = "another process has joined since it was told the number of sessions: is told the number again"
-    SHARED = "a process that was taken over from, and knows it: both are alive; joins with a new epoch"
-    RESUMED = "has the memories of the epoch that is known here: goes on with it"
-    NEW = "anything else: joins with a new epoch"
-
-
-class Presence(Enum):
-    """Where a worker stands."""
-
-    RESERVED = "RESERVED"
-    LEASED = "LEASED"
-    LOST = "LOST"
-
-
-class Member:
-    """A worker, as the master knows it.
-
-    Attributes
-    ----------
-    holder : str
-        Which instance the id belongs to while the lease lasts.
-    instance : str
-        Which instance has joined last: the epoch's memories are in its state folder.
-    epoch : int
-        Counts its registrations; 0 while it has only asked for the settings.
-    n_samples : int
-        Fixed when it joins; 0 before.
-    lease_until : float
-    session : str
-        Hash of the key that the requests of its process carry.
-    earlier_sessions : list of str
-        Those that later processes have taken over from while the lease lasted.
-    n_sessions : int
-        How many sessions have begun.
-    is_contested : bool
-        Whether two processes were alive at the same time: while the lease lasts, no other takes over.
-    is_heard : bool
-        Whether its process was heard since the master's began.
-    warned_at : float
-        When the operator was last told that others use its identity.
-    is_forgotten : bool
-        Its memories are of no use any more: the model has dropped its mirror.
-    closed_seq, closed_outcome, closed_round
-        Its last final verdict, so that a repeated answer gets it again.
-    codings : tuple of str
-        How payloads to and from it may be coded.
-    gone : bool
-        It has not joined, or its lease has ended.
-    missed_end : bool
-        Its lease ended after the run did.
-    """
-
-    def __init__(self, worker_id: int) -> None:
-        self.worker_id = worker_id
-        self.holder = self.instance = self.session = ""
-        self.earlier_sessions: List[str] = []
-        self.n_sessions = 0
-        self.is_contested = self.is_heard = self.is_forgotten = self.missed_end = False
-        self.warned_at = -math.inf
-        self.epoch = 0
-        self.n_samples = 0
-        self.lease_until = self.last_seen = 0.0
-        self.closed_seq = self.closed_round = 0
-        self.closed_outcome = Outcome.NOTED
-        self.codings: Tuple[str, ...] = ()
-        self.gone = True
-
-    @property
-    def presence(self) -> Presence:
-        """Where it stands."""
-        if self.epoch == 0:
-            return Presence.RESERVED
-        return Presence.LOST if self.gone else Presence.LEASED
-
-    def is_leased(self, now: float) -> bool:
-        """Return whether it has joined and its lease lasts."""
-        return not self.gone and self.lease_until > now
-
-    def begin_session(self, session: str) -> None:
-        """Let another process take over."""
-        earlier = [] if self.gone else [*self.earlier_sessions, self.session]
-        self.earlier_sessions = [key for key in earlier if key != session]
-        del self.earlier_sessions[MOST_KEPT // 2 : -MOST_KEPT // 2]  # many joins do not make it forget the first
-        self.session = session
-        self.n_sessions += 1
-
-    def begin_epoch(self, instance: str, n_samples: int) -> None:
-        """Begin a new epoch, with empty memories."""
-        self.instance = instance
-        self.epoch += 1
-        self.n_samples = n_samples
-        self.closed_seq = self.closed_round = 0
-        self.is_forgotten = self.gone = False
-
-    def leave(self) -> None:
-        """Note that the lease has ended."""
-        self.gone, self.holder, self.earlier_sessions, self.is_contested = True, "", [], False
-
-    def miss_end(self) -> None:
-        """Note that the lease has ended after the run, whose results must not depend on it."""
-        self.missed_end, self.holder = True, ""
-
-    def close(self, answer: Answer, outcome: Outcome) -> None:
-        """Remember the final verdict on an answer."""
-        self.closed_seq, self.closed_round, self.closed_outcome = answer.seq, answer.round_index, outcome
-
-    def has_closed(self, answer: Answer) -> bool:
-        """Return whether an answer has got its final verdict, and none has come since."""
-        return answer.seq == self.closed_seq and answer.round_index == self.closed_round
-
-    def check_next(self, answer: Answer, round_index: int) -> None:
-        """Refuse an answer that is not the next one, or one to a round after ``round_index``.
-
-        Raises
-        ------
-        Conflict
-        """
-        if answer.seq != self.closed_seq + 1 or answer.round_index > round_index:
-            raise Conflict(
-                "the answer has number %d of round %d, expected number %d of round %d at most"
-                % (answer.seq, answer.round_index, self.closed_seq + 1, round_index),
-                "register again",
-            )
-
-
-# -- how a claim is judged ---------------------------------------------------------------
-
-
-def _is_barred(member: Member, event: Register, round_index: int) -> bool:
-    return member.is_contested and event.instance == member.instance and event.session != member.session
-
-
-def _is_overtaken(member: Member, event: Register, round_index: int) -> bool:
-    has_answered_since = (
-        event.session == member.session != ""
-        and event.claimed_epoch == member.epoch
-        and (event.claimed_seq or 0) < member.closed_seq
-    )  # a process never claims less again
-    return has_answered_since or (member.closed_seq > 0 and _is_duplicate(member, event, round_index))
-
-
-def _is_duplicate(member: Member, event: Register, round_index: int) -> bool:
-    return (
-        event.known_epoch not in (None, member.epoch)
-        and not member.gone
-        and event.instance == member.instance
-        and event.n_samples == member.n_samples
-        and event.session == member.session
-    )
-
-
-def _is_outdated(member: Member, event: Register, round_index: int) -> bool:
-    return event.session != member.session and event.known_sessions not in (None, member.n_sessions)
-
-
-def _is_shared(member: Member, event: Register, round_index: int) -> bool:
-    return event.session in member.earlier_sessions and event.known_sessions == member.n_sessions
-
-
-def _is_resumed(member: Member, event: Register, round_index: int) -> bool:
-    """Its last answer must be the last one that is decided here; or the next, while it does not know the verdict."""
-    if event.claimed_epoch is None or event.claimed_seq is None or member.is_forgotten:
-        return False
-    is_same = (
-        event.instance == member.instance
-        and event.claimed_epoch == member.epoch > 0
-        and event.n_samples == member.n_samples
-    )
-    if event.claimed_seq == member.closed_seq:
-        return is_same and event.claimed_round in (None, member.closed_round)
-    is_next = event.undecided and event.claimed_seq == member.closed_seq + 1
-    return is_same and is_next and (event.claimed_round or 0) <= round_index
-
-
-CLAIMS: Tuple[Tuple[Claim, Callable[[Member, Register, int], bool]], ...] = (
-    (Claim.BARRED, _is_barred),
-    (Claim.OVERTAKEN, _is_overtaken),
-    (Claim.DUPLICATE, _is_duplicate),
-    (Claim.OUTDATED, _is_outdated),
-    (Claim.SHARED, _is_shared),
-    (Claim.RESUMED, _is_resumed),
-    (Claim.NEW, lambda member, event, round_index: True),
-)  # the first that holds
 
 
 class Membership:
@@ -268,15 +62,8 @@ class Membership:
         return next(claim for claim, holds in CLAIMS if holds(member, event, round_index))
 
     def is_ahead(self, event: Register, round_index: int) -> bool:
-        """Return whether a worker remembers more of this run than the journal, whose end is lost then."""
-        member = self.members[event.worker_id]
-        if event.claimed_epoch is None or event.claimed_seq is None:
-            return False
-        if member.instance not in ("", event.instance):
-            return False
-        if event.claimed_epoch != member.epoch:
-            return event.claimed_epoch > member.epoch
-        return event.claimed_seq - event.undecided > member.closed_seq or (event.claimed_round or 0) > round_index
+        """Return whether a worker remembers more of this run than the journal, whose end is then lost."""
+        return is_ahead(self.members[event.worker_id], event, round_index)
 
     def register(self, event: Register, claim: Claim, now: float) -> Member:
         """Give the id to the instance that asks, and renew its lease.
@@ -384,7 +171,7 @@ class Membership:
         return [member.lease_until for member in self.members.values() if not member.gone]
 
     def restart_clocks(self, now: float) -> None:
-        """Let the leases of all that take part start in full; nobody has been heard yet."""
+        """Restart the leases of all that take part; no process has been heard yet."""
         for member in self.members.values():
             member.is_heard = False
             if not member.gone:

@@ -13,7 +13,7 @@ GRANTED  NOTED    GRANTED, or   APPLIED if it was granted,
 ======== ======== ============= ===========================
 
 UPLOADS is a round without a budget. With one a round begins with OFFERS; the grants are decided once, when every
-undecided member has made its offer, or, after the offers' deadline, as soon as somebody has. None is taken back; what
+undecided member has made its offer, or, after the offers' deadline, as soon as one member has. None is taken back; what
 is left of the budget goes to later offers, first come first served. Any other answer is LATE.
 
 A round closes when the part of every member is decided, or at its deadline once a quorum has answered.
@@ -112,7 +112,7 @@ class RoundMachine:
         return self.attendance.get(worker_id) or Attendance()
 
     def begin_epoch(self, worker_id: int) -> None:
-        """Note that a worker has joined anew."""
+        """Note that a worker has joined, with a new epoch."""
         self.attendance.setdefault(worker_id, Attendance()).passed_over = 0
 
     def withdraw(self, worker_id: int) -> bool:
@@ -184,7 +184,7 @@ class RoundMachine:
         return Phase.OFFERS if self._going.granted is None else Phase.GRANTED
 
     def judge(self, answer: Answer) -> Ruling:
-        """Say what becomes of an answer, and change nothing.
+        """Return what becomes of an answer; change nothing.
 
         Raises
         ------
@@ -280,8 +280,8 @@ class RoundMachine:
     def decide_grants(self) -> Optional[List[Tuple[Answer, bool]]]:
         """Decide the grants if it is time; return each offer and whether it is granted, by worker id, or None.
 
-        It is too early while a member may still offer. After the offers' deadline it is time as soon as somebody has
-        offered, unless one who is missing has been passed over so often that it comes first.
+        It is too early while a member may still offer. After the offers' deadline it is time as soon as one member has
+        offered, unless a missing one has been passed over so often that it comes first.
         """
         if self.phase is not Phase.OFFERS:
             return None

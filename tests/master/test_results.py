@@ -16,7 +16,7 @@ from flq.master.records.totals import totals_of
 from flq.master.records.wire_meter import Wire
 from flq.protocol import worker_events
 from flq.protocol.events import RoundReport, Tick
-from flq.protocol.membership import Member
+from flq.protocol.member import Member
 from flq.protocol.roll_call import LATE, LOST, REFUSED, SKIPPED, UPLOADED, Attendance
 from flq.report.summary import summary
 from flq.run_end import Stage

@@ -134,5 +134,5 @@ def test_an_entry_of_before_workers_told_what_they_know_can_be_read():
 @pytest.mark.parametrize("kind", sorted(PLAIN))
 @pytest.mark.parametrize("body", [{}, {"nonsense": 1}])
 def test_an_entry_with_another_body_is_refused(kind, body):
-    with pytest.raises(FlqError, match="can not be read"):
+    with pytest.raises(FlqError, match="cannot be read"):
         read(kind, body, None)

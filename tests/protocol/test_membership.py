@@ -1,13 +1,16 @@
 """The workers of a run, without a machine: where each stands, and how its claim is judged."""
 
 import re
+from pathlib import Path
 
 import pytest
 
 from flq.errors import BadValues, Conflict
 from flq.protocol import membership as module
+from flq.protocol.claims import CLAIMS, Claim
 from flq.protocol.events import Register
-from flq.protocol.membership import CLAIMS, Claim, Membership, Presence
+from flq.protocol.member import Presence
+from flq.protocol.membership import Membership
 from flq.protocol.messages import Answer, Kind, Outcome
 
 LAYOUT, LEASE_S = 99, 100.0
@@ -146,6 +149,10 @@ def closed(member, seq=3, round_index=4):
 def test_every_claim_has_one_row_and_the_last_one_always_holds():
     assert [claim for claim, _ in CLAIMS] == list(Claim)
     assert CLAIMS[-1][0] is Claim.NEW
+    page = (Path(__file__).parents[2] / "docs" / "states.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| ([A-Z]{3,}) \|", page.split("**Claims.**")[1].split("**Sessions.**")[0], re.M) == [
+        claim.name for claim in Claim
+    ]
 
 
 def test_who_is_not_known_is_new(members):

@@ -3,7 +3,7 @@
 from typing import Optional
 
 from ...protocol.master_machine import MasterMachine
-from ...protocol.membership import Member, Presence
+from ...protocol.member import Member, Presence
 from ...protocol.roll_call import LATE, LOST, REFUSED, SKIPPED, UPLOADED, Attendance
 from ...protocol.traffic import Traffic
 from ...report.rows import WorkerRow

@@ -1,0 +1,91 @@
+"""How a worker that joins is judged: by what it claims, and by what is known of it.
+
+It claims the epoch that its memories belong to, with the number and the round of its last answer, and the numbers of
+epoch and sessions that it was told last. :data:`CLAIMS` is the table; its first row that holds counts.
+"""
+
+from enum import Enum
+from typing import Callable, Tuple
+
+from .events import Register
+from .member import Member
+
+
+class Claim(Enum):
+    """What a worker that joins is, and what follows from that."""
+
+    BARRED = "two processes with its identity were alive, and another has it: refused while that lease lasts"
+    OVERTAKEN = "a copy of a request that joined, and the worker has answered since: refused"
+    DUPLICATE = "a copy of the request that joined: the same reply again"
+    OUTDATED = "another process has joined since it was told the number of sessions: it is told the number again"
+    SHARED = "it was taken over from, and knows that: both processes are alive; a new epoch"
+    RESUMED = "it has the memories of the epoch that is known here: it resumes that epoch"
+    NEW = "otherwise: a new epoch"
+
+
+def is_ahead(member: Member, event: Register, round_index: int) -> bool:
+    """Return whether a worker remembers more of this run than the journal, whose end is then lost."""
+    if event.claimed_epoch is None or event.claimed_seq is None:
+        return False
+    if member.instance not in ("", event.instance):
+        return False
+    if event.claimed_epoch != member.epoch:
+        return event.claimed_epoch > member.epoch
+    return event.claimed_seq - event.undecided > member.closed_seq or (event.claimed_round or 0) > round_index
+
+
+def _is_barred(member: Member, event: Register, round_index: int) -> bool:
+    return member.is_contested and event.instance == member.instance and event.session != member.session
+
+
+def _is_overtaken(member: Member, event: Register, round_index: int) -> bool:
+    has_answered_since = (
+        event.session == member.session != ""
+        and event.claimed_epoch == member.epoch
+        and (event.claimed_seq or 0) < member.closed_seq
+    )  # a process never claims less again
+    return has_answered_since or (member.closed_seq > 0 and _is_duplicate(member, event, round_index))
+
+
+def _is_duplicate(member: Member, event: Register, round_index: int) -> bool:
+    return (
+        event.known_epoch not in (None, member.epoch)
+        and not member.gone
+        and event.instance == member.instance
+        and event.n_samples == member.n_samples
+        and event.session == member.session
+    )
+
+
+def _is_outdated(member: Member, event: Register, round_index: int) -> bool:
+    return event.session != member.session and event.known_sessions not in (None, member.n_sessions)
+
+
+def _is_shared(member: Member, event: Register, round_index: int) -> bool:
+    return event.session in member.earlier_sessions and event.known_sessions == member.n_sessions
+
+
+def _is_resumed(member: Member, event: Register, round_index: int) -> bool:
+    """Return whether its last answer is the last one with a verdict, or the next, whose verdict it does not know."""
+    if event.claimed_epoch is None or event.claimed_seq is None or member.is_forgotten:
+        return False
+    is_same = (
+        event.instance == member.instance
+        and event.claimed_epoch == member.epoch > 0
+        and event.n_samples == member.n_samples
+    )
+    if event.claimed_seq == member.closed_seq:
+        return is_same and event.claimed_round in (None, member.closed_round)
+    is_next = event.undecided and event.claimed_seq == member.closed_seq + 1
+    return is_same and is_next and (event.claimed_round or 0) <= round_index
+
+
+CLAIMS: Tuple[Tuple[Claim, Callable[[Member, Register, int], bool]], ...] = (
+    (Claim.BARRED, _is_barred),
+    (Claim.OVERTAKEN, _is_overtaken),
+    (Claim.DUPLICATE, _is_duplicate),
+    (Claim.OUTDATED, _is_outdated),
+    (Claim.SHARED, _is_shared),
+    (Claim.RESUMED, _is_resumed),
+    (Claim.NEW, lambda member, event, round_index: True),
+)  # the first that holds

@@ -1,0 +1,143 @@
+"""A worker, as the master knows it: its epoch, its session, its lease, its last verdict."""
+
+import math
+from enum import Enum
+from typing import List, Tuple
+
+from ..errors import Conflict
+from .messages import Answer, Outcome
+
+MOST_KEPT = 64  # earlier sessions of a worker: the first ones and the last ones
+SAVED = (
+    "worker_id",
+    "instance",
+    "session",
+    "earlier_sessions",
+    "n_sessions",
+    "is_contested",
+    "epoch",
+    "n_samples",
+    "is_forgotten",
+    "closed_seq",
+    "closed_round",
+    "gone",
+)  # in a snapshot, as they are
+
+
+class Presence(Enum):
+    """Where a worker stands."""
+
+    RESERVED = "RESERVED"
+    LEASED = "LEASED"
+    LOST = "LOST"
+
+
+class Member:
+    """The record of a worker.
+
+    Attributes
+    ----------
+    holder : str
+        Which instance the id belongs to while the lease lasts.
+    instance : str
+        Which instance has joined last: the epoch's memories are in its state folder.
+    epoch : int
+        Counts its registrations; 0 while it has only asked for the settings.
+    n_samples : int
+        Fixed when it joins; 0 before.
+    lease_until : float
+    session : str
+        Hash of the key that the requests of its process carry.
+    earlier_sessions : list of str
+        Those that later processes have taken over from while the lease lasted.
+    n_sessions : int
+        How many sessions have begun.
+    is_contested : bool
+        Whether two processes were alive at the same time: while the lease lasts, no other takes over.
+    is_heard : bool
+        Whether its process was heard since the master's began.
+    warned_at : float
+        When the operator was last told that others use its identity.
+    is_forgotten : bool
+        Its memories are of no use any more: the model has dropped its mirror.
+    closed_seq, closed_outcome, closed_round
+        Its last final verdict, so that a repeated answer gets it again.
+    codings : tuple of str
+        How payloads to and from it may be coded.
+    gone : bool
+        It has not joined, or its lease has ended.
+    missed_end : bool
+        Its lease ended after the run did.
+    """
+
+    def __init__(self, worker_id: int) -> None:
+        self.worker_id = worker_id
+        self.holder = self.instance = self.session = ""
+        self.earlier_sessions: List[str] = []
+        self.n_sessions = 0
+        self.is_contested = self.is_heard = self.is_forgotten = self.missed_end = False
+        self.warned_at = -math.inf
+        self.epoch = 0
+        self.n_samples = 0
+        self.lease_until = self.last_seen = 0.0
+        self.closed_seq = self.closed_round = 0
+        self.closed_outcome = Outcome.NOTED
+        self.codings: Tuple[str, ...] = ()
+        self.gone = True
+
+    @property
+    def presence(self) -> Presence:
+        """Where it stands."""
+        if self.epoch == 0:
+            return Presence.RESERVED
+        return Presence.LOST if self.gone else Presence.LEASED
+
+    def is_leased(self, now: float) -> bool:
+        """Return whether it has joined and its lease lasts."""
+        return not self.gone and self.lease_until > now
+
+    def begin_session(self, session: str) -> None:
+        """Let another process take over."""
+        earlier = [] if self.gone else [*self.earlier_sessions, self.session]
+        self.earlier_sessions = [key for key in earlier if key != session]
+        del self.earlier_sessions[MOST_KEPT // 2 : -MOST_KEPT // 2]  # many joins do not make it forget the first
+        self.session = session
+        self.n_sessions += 1
+
+    def begin_epoch(self, instance: str, n_samples: int) -> None:
+        """Begin a new epoch, with empty memories."""
+        self.instance = instance
+        self.epoch += 1
+        self.n_samples = n_samples
+        self.closed_seq = self.closed_round = 0
+        self.is_forgotten = self.gone = False
+
+    def leave(self) -> None:
+        """Note that the lease has ended."""
+        self.gone, self.holder, self.earlier_sessions, self.is_contested = True, "", [], False
+
+    def miss_end(self) -> None:
+        """Note that the lease has ended after the run, whose results must not depend on it."""
+        self.missed_end, self.holder = True, ""
+
+    def close(self, answer: Answer, outcome: Outcome) -> None:
+        """Remember the final verdict on an answer."""
+        self.closed_seq, self.closed_round, self.closed_outcome = answer.seq, answer.round_index, outcome
+
+    def has_closed(self, answer: Answer) -> bool:
+        """Return whether an answer has got its final verdict, and none has come since."""
+        return answer.seq == self.closed_seq and answer.round_index == self.closed_round
+
+    def check_next(self, answer: Answer, round_index: int) -> None:
+        """Refuse an answer that is not the next one, or one to a round after ``round_index``.
+
+        Raises
+        ------
+        Conflict
+        """
+        if answer.seq != self.closed_seq + 1 or answer.round_index > round_index:
+            raise Conflict(
+                "the answer has number %d of round %d, expected number %d of round %d at most"
+                % (answer.seq, answer.round_index, self.closed_seq + 1, round_index),
+                "register again",
+            )
