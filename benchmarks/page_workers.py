@@ -11,16 +11,17 @@ import sys
 import threading
 import time
 from functools import partial
-from typing import Any, Dict
+from typing import Any, Dict, Optional
 
 from flq.protocol import worker_events as events
+from flq.protocol.exchange import CallAction, Local, run_worker
 from flq.protocol.worker_machine import WorkerMachine
 from flq.tokens import read_tokens, worker_name
 from flq.training.frameworks import build_trainer
 from flq.worker.http_client import MasterClient
 
 
-class Simulated:
+class Simulated(Local):
     """One worker.
 
     Parameters
@@ -32,6 +33,7 @@ class Simulated:
     """
 
     def __init__(self, client: MasterClient, worker_id: int, period_s: float) -> None:
+        super().__init__(partial(build_trainer, worker_id=worker_id), time.monotonic, time.sleep)
         self._client, self._worker_id, self._period_s = client, worker_id, period_s
         self._chance = random.Random(worker_id)
         self._machine = WorkerMachine(worker_id, "instance%d" % worker_id, self._chance, 3600)
@@ -39,23 +41,14 @@ class Simulated:
 
     def run(self) -> None:
         """Take part to the end."""
-        action = self._machine.start(time.monotonic())
-        while not isinstance(action, events.Exit):
-            action = self._machine.handle(self._do(action), time.monotonic())
+        run_worker(self._machine, self, self._call, time.monotonic)
 
-    def _do(self, action: events.Action) -> events.Event:
-        if isinstance(action, events.Pause):
-            time.sleep(action.seconds)
-            return events.Paused()
-        if isinstance(action, events.Build):
-            self._trainer = build_trainer(action.settings, self._worker_id)
-            return events.Built(self._trainer.n_samples, self._trainer.layout)
-        if isinstance(action, events.Save):
-            return events.Saved()
-        if isinstance(action, events.Train):
-            self._keep_time(action.round_index)
-            done = self._trainer.local_update(action.shared, action.round_index)
-            return events.Trained(done.update, done.loss, 0.0)
+    def train(self, action: events.Train) -> Optional[events.Event]:
+        """Train, when it is time."""
+        self._keep_time(action.round_index)
+        return super().train(action)
+
+    def _call(self, action: CallAction) -> events.Event:
         event = self._client.do(action)
         if isinstance(event, events.Registered) and event.body["epoch"]:
             self._client.heartbeat(event.body["epoch"], self._board())

@@ -85,7 +85,7 @@ LAYERS = {
         "errors console logfile addresses flags durable locks tokens systemd device core protocol training",
         "numpy requests",
     ),
-    "engines": layer("errors core protocol training", "numpy"),
+    "engines": layer("errors device core protocol training", "numpy"),
     "report": layer(
         "errors output flags durable journal_file run_end core drawing", "numpy xlsxwriter openpyxl pandas matplotlib"
     ),

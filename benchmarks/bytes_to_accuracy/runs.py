@@ -16,6 +16,8 @@ import numpy as np
 from flq.config_file import load_config
 from flq.engines.simulation import simulate
 from flq.protocol import events
+from flq.protocol.exchange import Call, CallAction
+from flq.protocol.worker_events import CallRegister, Event
 from flq.training.datasets import resolve_dataset
 from flq.training.frameworks import make_task
 from flq.training.task import Trainer
@@ -115,7 +117,7 @@ class _Run:
             }
         )
         try:
-            simulate(self._settings, build=self._build, watch=self._watch, listen=self._listen)
+            simulate(self._settings, build=self._build, watch=self._watch, wrap=self._count)
         except _Enough:
             return
 
@@ -127,8 +129,12 @@ class _Run:
     def _add(self, key: str, value: int) -> None:
         self._totals[key] += value
 
-    def _listen(self, event: events.Event) -> None:
-        self._add("registrations" if isinstance(event, events.Register) else "exchanges", 1)
+    def _count(self, worker_id: int, call: Call) -> Call:
+        def counted(action: CallAction) -> Optional[Event]:
+            self._add("registrations" if isinstance(action, CallRegister) else "exchanges", 1)
+            return call(action)
+
+        return counted
 
     def _watch(self, closed: events.RoundClosed) -> None:
         report = closed.report

@@ -102,12 +102,25 @@ class NothingNew(NamedTuple):
 
 
 class Trained(NamedTuple):
-    """Local training is done: the update (n_params,) float32, its loss, seconds, and how good the copy was."""
+    """Local training is done.
+
+    Attributes
+    ----------
+    update : ndarray of shape (n_params,), float32
+    loss : float
+    training_s : float
+        Seconds that it took.
+    held_back : HeldBack or None
+        How good the shared copy was on data that the worker holds back.
+    n_trained : int
+        Samples that it has trained on, for the report of the device.
+    """
 
     update: Vector
     loss: float
     training_s: float
     held_back: Optional[HeldBack] = None
+    n_trained: int = 0
 
 
 class Unable(NamedTuple):

@@ -8,14 +8,15 @@ import secrets
 import signal
 import sys
 import time
-from typing import Any, List
+from typing import Any, List, Union
 
 from ..console import FOR_A_BAR
 from ..device.files import system_root
 from ..device.telemetry import Telemetry
-from ..errors import FlqError, OutOfMemory
+from ..errors import FlqError
 from ..logfile import log_trace, set_up_logging
 from ..protocol import worker_events as events
+from ..protocol.exchange import CallAction, Local, run_worker, train_locally
 from ..protocol.worker_machine import WorkerMachine
 from ..systemd import Watchdog
 from ..tokens import worker_token_source
@@ -76,12 +77,13 @@ def begin_afresh(worker_id: int) -> None:
     os.execv(sys.executable, [sys.executable] + sys.argv)
 
 
-class Worker:
-    """Does what the machine says, one action after the other."""
+class Worker(Local):
+    """Does what a worker's machine asks for; beside it, a thread sends heartbeats."""
 
     def __init__(
         self, args: argparse.Namespace, name: str, client: MasterClient, own: Settings, state_dir: str
     ) -> None:
+        super().__init__(self._new_trainer, time.monotonic, time.sleep)
         self._args, self._own, self._state_dir = args, own, state_dir
         self._machine = WorkerMachine(
             args.worker_id, name, random.Random(), args.give_up_s, state_file.load(state_dir), stays=args.stay
@@ -89,7 +91,6 @@ class Worker:
         self._client = client
         self._watchdog = Watchdog(os.environ)
         self._heartbeat = HeartbeatThread(client.heartbeat, Telemetry(system_root(), name=args.name), self._watchdog)
-        self._trainer: Any = None
         self._last_round = 0
 
     def run(self) -> int:
@@ -99,73 +100,66 @@ class Worker:
         self._heartbeat.start()
         self._watchdog.ready()
         try:
-            action = self._machine.start(time.monotonic())
-            while not isinstance(action, events.Exit):
-                event = self._do(action)
-                action = self._machine.handle(event, time.monotonic())
-                self._heartbeat.follow(self._machine.epoch if self._machine.lease_s else 0, self._machine.lease_s)
-                self._watchdog.feed()
-                self._say(self._machine.notes)
-                self._say(self._heartbeat.notes)
+            end = run_worker(self._machine, self, self._call, time.monotonic, self._follow)
         finally:
             self._heartbeat.close()
-        (logger.info if action.code == 0 else logger.error)("worker %d: %s", self._args.worker_id, action.sentence)
-        return action.code
+        (logger.info if end.code == 0 else logger.error)("worker %d: %s", self._args.worker_id, end.sentence)
+        return end.code
 
-    def _do(self, action: events.Action) -> events.Event:
-        if isinstance(action, events.Pause):
-            time.sleep(action.seconds)
-            return events.Paused()
-        if isinstance(action, events.Build):
-            settings = effective_settings(action.settings, self._own, self._args)
-            if self._trainer is not None and self._args.stay:
-                begin_afresh(self._args.worker_id)
-            logger.info(
-                "worker %d: start=reading_data dataset=%.80s model=%.80s",
-                self._args.worker_id,
-                settings["dataset"]["name"],
-                settings["model"]["name"],
-                extra=FOR_A_BAR,
-            )
-            with self._heartbeat.calling():  # which may download a data set
-                self._trainer = build_trainer(settings, self._args.worker_id)
-            self._last_round = settings["system"]["max_rounds"]
-            self._heartbeat.report_s = settings["jetson_optimization"]["telemetry_s"]
-            self._say(self._trainer.notes)
-            logger.info(
-                "worker %d: %d samples, %d parameters",
-                self._args.worker_id,
-                self._trainer.n_samples,
-                self._trainer.layout.n_params,
-            )
-            logger.info(
-                "worker %d: start=waiting_for_the_first_round rounds=%d", self._args.worker_id, self._last_round
-            )
-            return events.Built(self._trainer.n_samples, self._trainer.layout)
-        if isinstance(action, events.Train):
-            return self._train(action)
-        if isinstance(action, events.Save):
-            state_file.save(self._state_dir, action.pending)
-            return events.Saved()
+    def _new_trainer(self, offered: Settings) -> Any:
+        """Build the trainer from the master's settings and the worker's own."""
+        settings = effective_settings(offered, self._own, self._args)
+        if self.trainer is not None and self._args.stay:
+            begin_afresh(self._args.worker_id)
+        logger.info(
+            "worker %d: start=reading_data dataset=%.80s model=%.80s",
+            self._args.worker_id,
+            settings["dataset"]["name"],
+            settings["model"]["name"],
+            extra=FOR_A_BAR,
+        )
+        with self._heartbeat.calling():  # which may download a data set
+            trainer = build_trainer(settings, self._args.worker_id)
+        self._last_round = settings["system"]["max_rounds"]
+        self._heartbeat.report_s = settings["jetson_optimization"]["telemetry_s"]
+        self._say(trainer.notes)
+        logger.info(
+            "worker %d: %d samples, %d parameters", self._args.worker_id, trainer.n_samples, trainer.layout.n_params
+        )
+        logger.info("worker %d: start=waiting_for_the_first_round rounds=%d", self._args.worker_id, self._last_round)
+        return trainer
+
+    def train(self, action: events.Train) -> Union[events.Trained, events.Unable]:
+        """Train, and keep the lease meanwhile."""
+        try:
+            with self._heartbeat.training():
+                event = train_locally(self.trainer, action, time.monotonic)
+        finally:
+            self._say(self.trainer.notes)
+        if isinstance(event, events.Unable):
+            self._heartbeat.problem = event.reason
+        else:
+            self._heartbeat.n_samples += event.n_trained
+            self._heartbeat.problem = ""
+        if isinstance(event, events.Unable) or action.round_index == self._last_round:
+            self._heartbeat.tell()
+        return event
+
+    def save(self, action: events.Save) -> events.Event:
+        """Write the answer and both states that it may lead to."""
+        state_file.save(self._state_dir, action.pending)
+        return events.Saved()
+
+    def _call(self, action: CallAction) -> events.Event:
         with self._heartbeat.calling():
             return self._client.do(action)
 
-    def _train(self, action: events.Train) -> events.Event:
-        began = time.monotonic()
-        try:
-            with self._heartbeat.training():
-                local = self._trainer.local_update(action.shared, action.round_index)
-        except OutOfMemory as error:
-            self._heartbeat.problem = str(error)
-            self._heartbeat.tell()
-            return events.Unable(str(error), time.monotonic() - began)
-        finally:
-            self._say(self._trainer.notes)
-        self._heartbeat.n_samples += local.n_trained
-        self._heartbeat.problem = ""
-        if action.round_index == self._last_round:
-            self._heartbeat.tell()
-        return events.Trained(local.update, local.loss, time.monotonic() - began, local.held_back)
+    def _follow(self) -> None:
+        """Tell the heartbeats what the machine knows, and log what there is to say."""
+        self._heartbeat.follow(self._machine.epoch if self._machine.lease_s else 0, self._machine.lease_s)
+        self._watchdog.feed()
+        self._say(self._machine.notes)
+        self._say(self._heartbeat.notes)
 
     def _say(self, notes: List[str]) -> None:
         """Log what a part of this program has to say, and forget it."""

@@ -4,19 +4,19 @@ Who is killed is gone with all it had in memory; it starts again from the files 
 a copy is taken. Time is virtual, and a master that is dead may stay so for a while.
 """
 
-import json
 import os
 import random
 from collections import Counter
 from contextlib import ExitStack
+from functools import partial
 from unittest import mock
 
 from crash_master import MASTER_POINTS, CrashMaster, Killed
 
-from flq.errors import FlqError
+from flq.engines.virtual_worker import VirtualWorker
 from flq.protocol import events
 from flq.protocol import worker_events as worker
-from flq.protocol.wire import check_version, decode
+from flq.protocol.exchange import to_master, to_worker
 from flq.protocol.worker_machine import WorkerMachine
 from flq.training.frameworks import build_trainer
 from flq.worker import state_file
@@ -33,25 +33,54 @@ POINTS = MASTER_POINTS + WORKER_POINTS
 GIVE_UP_S = 3600.0
 
 
-class Peer:
+class Peer(VirtualWorker):
     """A worker: its folder, and what of it is in memory."""
 
-    def __init__(self, worker_id, state_dir):
-        self.worker_id, self.state_dir, self.n_processes = worker_id, state_dir, 0
+    def __init__(self, worker_id, state_dir, network):
+        self.worker_id, self.state_dir, self.network, self.n_processes = worker_id, state_dir, network, 0
         self.notes = []
         os.makedirs(state_dir, exist_ok=True)
-        self.start(0.0)
+        self.start()
 
-    def start(self, now):
+    def start(self):
         """Begin as a new process."""
         self.n_processes += 1
         self.session = "process %d" % self.n_processes
-        pending = state_file.load(self.state_dir)
-        self.machine = WorkerMachine(
-            self.worker_id, "peer%d" % self.worker_id, random.Random(self.worker_id), GIVE_UP_S, pending
+        pending, name = state_file.load(self.state_dir), "peer%d" % self.worker_id
+        super().__init__(
+            WorkerMachine(self.worker_id, name, random.Random(self.worker_id), GIVE_UP_S, pending),
+            build_trainer,
+            lambda: self.network.now,
         )
-        self.action = self.machine.start(now)
-        self.trainer = self.due = self.ticket = None  # due: (time, event), what happens next unless a reply comes
+
+    def train(self, action):
+        super().train(action)
+        if self.network.strikes_at(TRAINING):
+            self.start()
+
+    def save(self, action):
+        """Write the record; None if this process ends there."""
+        if self.network.strikes_at(HALF_A_RECORD):
+            with mock.patch("os.replace", side_effect=Killed), mock.patch("os.unlink"):
+                try:
+                    state_file.save(self.state_dir, action.pending)
+                except Killed:
+                    part = os.path.join(self.state_dir, state_file.NAME + ".part")
+                    os.truncate(part, os.path.getsize(part) // 2)
+            return self.start()
+        state_file.save(self.state_dir, action.pending)
+        return self.start() if self.network.strikes_at(RECORD) else super().save(action)
+
+    def report(self, event):
+        is_final = isinstance(event, worker.VerdictReceived) and self.machine._upload is not None
+        if is_final and self.network.strikes_at(VERDICT):
+            return self.start()
+        super().report(event)
+        self.notes += self.machine.notes
+        del self.machine.notes[:]
+        if is_final and self.machine._upload is None and self.network.strikes_at(COMMIT):
+            self.start()
+        return None
 
 
 class CrashNetwork:
@@ -83,7 +112,7 @@ class CrashNetwork:
         self.n_tickets, self.waiting = 0, {}
         self.master = CrashMaster(os.path.join(folder, "results"), settings, self.strikes_at)
         self.peers = [
-            Peer(worker_id, os.path.join(folder, "worker%d" % worker_id))
+            Peer(worker_id, os.path.join(folder, "worker%d" % worker_id), self)
             for worker_id in range(settings["system"]["total_workers"])
         ]
 
@@ -98,7 +127,10 @@ class CrashNetwork:
                 self.master.begin()
             stack.callback(self.master.close)
             while not all(isinstance(peer.action, worker.Exit) for peer in self.peers):
-                calls = [call for call in map(self.act, self.peers) if call is not None]
+                calls = []
+                for peer in self.peers:
+                    if not self.is_blocked(peer):
+                        peer.act(partial(self.send, calls, peer))
                 if calls:
                     for batch in [calls] if self.together else [[call] for call in calls]:
                         self.serve(batch)
@@ -122,76 +154,23 @@ class CrashNetwork:
 
     @staticmethod
     def is_blocked(peer):
-        return isinstance(peer.action, worker.Exit) or peer.due is not None or peer.ticket is not None
+        return isinstance(peer.action, worker.Exit) or peer.is_waiting
 
-    def act(self, peer):
-        """Do what a worker wants done; return the call that it makes, if it does: (peer or None, event)."""
-        action = peer.action
-        if self.is_blocked(peer):
-            return None
-        if isinstance(action, worker.Build):
-            peer.trainer = build_trainer(action.settings, peer.worker_id)
-            self.report(peer, worker.Built(peer.trainer.n_samples, peer.trainer.layout))
-        elif isinstance(action, worker.Pause):
-            peer.due = self.now + action.seconds, worker.Paused()
-        elif isinstance(action, worker.Train):
-            local = peer.trainer.local_update(action.shared, action.round_index)
-            peer.due = self.now + 1.0, worker.Trained(local.update, local.loss, 1.0)
-            if self.strikes_at(TRAINING):
-                peer.start(self.now)
-        elif isinstance(action, worker.Save):
-            self.keep(peer, action)
-        elif self.now < self.back_at:
+    def send(self, calls, peer, action):
+        """Add a worker's call to those that reach the master together: (peer or None, event)."""
+        if self.now < self.back_at:
             peer.due = self.now, worker.Unreachable("connection refused")
-        else:
-            call = self.event_of(peer, action)
-            if isinstance(action, worker.CallAnswer) and self.strikes_at(SENDING):
-                peer.start(self.now)
-                return None, call
-            return peer, call
-        return None
-
-    def keep(self, peer, action):
-        """Write a worker's record."""
-        if self.strikes_at(HALF_A_RECORD):
-            with mock.patch("os.replace", side_effect=Killed), mock.patch("os.unlink"):
-                try:
-                    state_file.save(peer.state_dir, action.pending)
-                except Killed:
-                    part = os.path.join(peer.state_dir, state_file.NAME + ".part")
-                    os.truncate(part, os.path.getsize(part) // 2)
-            return peer.start(self.now)
-        state_file.save(peer.state_dir, action.pending)
-        if self.strikes_at(RECORD):
-            return peer.start(self.now)
-        return self.report(peer, worker.Saved())
+            return
+        event = to_master(action, 0, peer.worker_id, self.master.machine.link, peer.session)
+        if isinstance(action, worker.CallAnswer) and self.strikes_at(SENDING):
+            peer.start()
+            peer = None
+        calls.append((peer, event))
 
     def report(self, peer, event):
         """Tell a worker what came of its action."""
         self.waiting = {ticket: other for ticket, other in self.waiting.items() if other is not peer}
-        peer.due = peer.ticket = None
-        is_final = isinstance(event, worker.VerdictReceived) and peer.machine._upload is not None
-        if is_final and self.strikes_at(VERDICT):
-            return peer.start(self.now)
-        peer.action = peer.machine.handle(event, self.now)
-        peer.notes += peer.machine.notes
-        del peer.machine.notes[:]
-        if is_final and peer.machine._upload is None and self.strikes_at(COMMIT):
-            peer.start(self.now)
-        return None
-
-    def event_of(self, peer, action):
-        """Return what the master gets, without a ticket."""
-        if isinstance(action, worker.CallRegister):
-            body = json.loads(json.dumps(action.body))
-            check_version("the worker", body.pop("wire"))
-            return events.Register(0, session=peer.session, **body)
-        if isinstance(action, worker.CallPoll):
-            return events.Poll(0, peer.worker_id, action.epoch, action.have, action.answered, session=peer.session)
-        frame = b"".join(bytes(buffer) for buffer in action.frame)
-        return events.Answered(
-            0, decode(frame, self.master.machine.link), frame, have=action.have, session=peer.session
-        )
+        peer.report(event)
 
     # -- the master ----------------------------------------------------------------------
 
@@ -206,7 +185,7 @@ class CrashNetwork:
         for peer, event in calls:
             self.n_tickets += 1
             if peer is not None:
-                peer.ticket, self.waiting[self.n_tickets] = self.n_tickets, peer
+                self.waiting[self.n_tickets] = peer
             batch.append(event._replace(ticket=self.n_tickets))
         self.take(batch)
 
@@ -224,20 +203,8 @@ class CrashNetwork:
     def reply(self, ticket, body):
         """Carry a reply to the worker that waits for it."""
         peer = self.waiting.pop(ticket, None)
-        if peer is None:
-            return
-        if isinstance(body, FlqError):
-            event = worker.Problem(body.status_hint, str(body))
-        elif body is None:
-            event = worker.NothingNew(0.0)
-        elif isinstance(body, dict):
-            event = worker.Registered(json.loads(json.dumps(body)))
-        else:
-            stream = bytearray(b"".join(bytes(buffer) for buffer in body))
-            event = (
-                worker.Polled(stream) if isinstance(peer.action, worker.CallPoll) else worker.VerdictReceived(stream)
-            )
-        self.report(peer, event)
+        if peer is not None:
+            self.report(peer, to_worker(peer.action, body))
 
     def pass_time(self):
         """Nobody can act: go on to whatever comes first."""

@@ -117,7 +117,7 @@ class Drill:
             assert [getattr(row, status) for status in STATUSES] == [calls.count(status) for status in STATUSES]
             assert row.payload_bits_up == report.payload_bits_up
         for worker in self.workers:
-            here, there = machine.model.mirrors[worker.worker_id], worker.machine.memory.mirror
+            here, there = machine.model.mirrors.get(worker.worker_id), worker.machine.memory.mirror
             assert (here is there is None) or here.tobytes() == there.tobytes()
         assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
         assert [seen for proxy in self.proxies for seen in proxy.exchanges() if seen.status >= 500] == []

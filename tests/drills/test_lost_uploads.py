@@ -89,22 +89,6 @@ def undisturbed(settings):
     return simulation.simulate(settings, build=Softmax)
 
 
-@pytest.fixture
-def losses(monkeypatch):
-    """Lose uploads between the machines; their senders hear nothing."""
-    drawn = Losses()
-    carry = simulation._Loop._call
-
-    def call(self, worker_id, worker, action):
-        if getattr(action, "path", "") == "/upload_update" and drawn.hit(worker_id):
-            self._report(worker, worker_events.Unreachable("lost"))
-        else:
-            carry(self, worker_id, worker, action)
-
-    monkeypatch.setattr(simulation._Loop, "_call", call)
-    return drawn
-
-
 class Blind(WorkerMachine):
     """Takes every upload for applied; one that is lost is never sent again, and no number tells of it."""
 
@@ -126,8 +110,18 @@ class AnyMirror:
         return False
 
 
-def test_lost_uploads_that_are_sent_again_cost_nothing(settings, undisturbed, losses):
-    lossy = simulation.simulate(settings, build=Softmax)
+def test_lost_uploads_that_are_sent_again_cost_nothing(settings, undisturbed):
+    losses = Losses()
+
+    def wrap(worker_id, call):
+        def lose(action):  # its sender hears nothing
+            if getattr(action, "path", "") == "/upload_update" and losses.hit(worker_id):
+                return worker_events.Unreachable("lost")
+            return call(action)
+
+        return lose
+
+    lossy = simulation.simulate(settings, build=Softmax, wrap=wrap)
     print(
         "accuracy %.3f with %d of %d uploads lost, %.3f without loss"
         % (accuracy(lossy.model, settings), losses.n_lost, losses.n_sent, accuracy(undisturbed.model, settings))

@@ -8,6 +8,7 @@ import json
 import math
 import random
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,20 +18,22 @@ sys.path.append(str(Path(__file__).resolve().parent.parent / "protocol"))
 from master_bench import lasting  # noqa: E402
 
 from flq.core.rng import start_values  # noqa: E402
+from flq.engines.virtual_worker import VirtualWorker  # noqa: E402
 from flq.errors import FlqError  # noqa: E402
 from flq.protocol import events  # noqa: E402
 from flq.protocol import worker_events as worker  # noqa: E402
+from flq.protocol.exchange import to_master, to_worker  # noqa: E402
 from flq.protocol.journal_codec import from_entry, to_entry  # noqa: E402
 from flq.protocol.master_machine import MasterMachine, State  # noqa: E402
 from flq.protocol.master_state import capture, is_between_rounds, resume  # noqa: E402
 from flq.protocol.messages import FINAL, Kind, Outcome  # noqa: E402
 from flq.protocol.options import run_options  # noqa: E402
-from flq.protocol.wire import check_version, decode, decode_at  # noqa: E402
+from flq.protocol.wire import decode, decode_at  # noqa: E402
 from flq.protocol.worker_machine import WorkerMachine  # noqa: E402
 from flq.protocol.worker_state import from_state, to_state  # noqa: E402
 from flq.training.frameworks import build_trainer, make_task  # noqa: E402
 
-TRAINING_S, TIMEOUT_S, RESTART_S, LONGEST_S = 1.0, 60.0, 20.0, 1000.0
+TIMEOUT_S, RESTART_S, LONGEST_S = 60.0, 20.0, 1000.0
 STATUS_OF = {Outcome.NOTED: "skipped", Outcome.APPLIED: "uploaded", Outcome.REFUSED: "refused"}
 MOST_STEPS = 20000  # a run that takes more never ends
 
@@ -44,64 +47,42 @@ class Request:
 
     def __init__(self, peer, number, action):
         self.peer, self.number, self.session = peer, number, peer.session
-        if isinstance(action, worker.CallRegister):
-            self.kind, self.content = "register", json.dumps(action.body)
-        elif isinstance(action, worker.CallPoll):
-            self.kind, self.content = "poll", json.dumps(list(action))
-        else:
-            self.kind, self.content, self.have = "answer", joined(action.frame), action.have
+        self.action = action
+        if isinstance(action, worker.CallAnswer):
+            self.action = action._replace(frame=[joined(action.frame)])
 
     def event(self, ticket, link):
         """Return what the master gets."""
-        if self.kind == "register":
-            body = json.loads(self.content)
-            check_version("the worker", body.pop("wire"))
-            return events.Register(ticket, session=self.session, **body)
-        if self.kind == "poll":
-            return events.Poll(ticket, self.peer.worker_id, *json.loads(self.content), session=self.session)
-        return events.Answered(ticket, decode(self.content, link), self.content, have=self.have, session=self.session)
+        return to_master(self.action, ticket, self.peer.worker_id, link, self.session)
 
 
 class Response:
-    """What comes back; ``body`` is text, bytes, None or an error."""
+    """What comes back, as the event that the worker gets."""
 
     def __init__(self, request, body):
-        self.request = request
-        self.body = json.dumps(body) if isinstance(body, dict) else joined(body) if isinstance(body, list) else body
-
-    def event(self):
-        """Return what the worker gets."""
-        if isinstance(self.body, FlqError):
-            return worker.Problem(self.body.status_hint, str(self.body))
-        if self.body is None:
-            return worker.NothingNew(0.0)
-        if self.request.kind == "register":
-            return worker.Registered(json.loads(self.body))
-        return worker.Polled(self.body) if self.request.kind == "poll" else worker.VerdictReceived(self.body)
+        self.request, self.event = request, to_worker(request.action, body)
 
 
-class Peer:
+class Peer(VirtualWorker):
     """A worker: its process, and its disk.
 
     Attributes
     ----------
     call : Request or None
         The one whose reply it waits for.
-    due : tuple or None
-        Time and event, or None: what happens to it next, unless a reply comes first.
     disk : tuple or None
-        JSON text and arrays: what it has kept last.
+        JSON text and arrays: what it has saved last.
     may_begin_anew : bool
         Something has happened after which its memories can be of no use.
     """
 
-    def __init__(self, worker_id):
+    def __init__(self, worker_id, world):
         self.worker_id, self.n_folders, self.disk = worker_id, 1, None
-        self.trainer, self.n_processes = None, 0
+        self.world, self.n_processes = world, 0
         self.may_begin_anew = False
-        self.begin(0.0)
+        self.begin()
 
-    def begin(self, now):
+    def begin(self):
         """Start the process."""
         self.n_processes += 1
         self.session = "process %d" % self.n_processes
@@ -109,19 +90,40 @@ class Peer:
         if self.disk is not None:
             text, arrays = self.disk
             pending = from_state(json.loads(text), {name: array.copy() for name, array in arrays.items()})
-        self.machine = WorkerMachine(
+        machine = WorkerMachine(
             self.worker_id, "folder%d" % self.n_folders, random.Random(self.worker_id), 1e9, pending
         )
-        self.call = self.due = None
-        self.has_left = False
-        self.action = self.machine.start(now)
+        super().__init__(machine, build_trainer, lambda: self.world.now)
+        self.call, self.has_left = None, False
 
-    def keep(self, pending):
-        meta, arrays = to_state(pending)
+    def save(self, action):
+        answer, if_not = action.pending.answer, action.pending.if_not
+        assert answer.kind is Kind.UPLOAD or if_not.clock <= self.world.options.rules.max_silence, "it skips for ever"
+        meta, arrays = to_state(action.pending)
         self.disk = json.dumps(meta), {name: np.array(array) for name, array in arrays.items()}
+        return super().save(action)
+
+    def report(self, event):
+        """Hand the machine what came of its action, and look at what it makes of it."""
+        call, self.call = self.call, None
+        if isinstance(event, worker.Problem):
+            is_register = isinstance(call.action, worker.CallRegister)
+            assert event.status == 409 and (not is_register or self.n_folders > 1), event
+        before = self.machine.epoch, self.machine._seq
+        super().report(event)
+        if self.machine.epoch != before[0] and before[1]:
+            assert self.may_begin_anew, "memories are lost without need"
+            self.world.is_undisturbed = self.may_begin_anew = False
+        if isinstance(self.action, worker.Exit):
+            self.has_left = True
+            if self.action.code == 0:
+                assert self.world.master.state in (State.CLOSING, State.FINISHED)
+            else:  # its old folder has the id until the lease ends; somebody starts it again
+                assert self.action.code == 2 and self.n_folders > 1, self.action
+                self.due = self._clock() + RESTART_S, None
 
     def is_idle(self):
-        return not self.has_left and self.call is None and self.due is None
+        return not (self.has_left or self.is_waiting or self.due)
 
 
 class World:
@@ -145,7 +147,7 @@ class World:
         self.roll_calls = {}
         self.is_undisturbed = True  # nothing has happened that may change the model
         self.is_saved = self.is_checked = False
-        self.peers = [Peer(worker_id) for worker_id in range(self.options.total_workers)]
+        self.peers = [Peer(worker_id, self) for worker_id in range(self.options.total_workers)]
 
     def new_master(self):
         return MasterMachine(self.options, self.start)
@@ -253,9 +255,9 @@ class World:
         if isinstance(message, Response):
             peer = message.request.peer
             if message.request is peer.call:  # which may have waited too long for it
-                self.report(peer, message.event() if self.now < peer.due[0] else peer.due[1])
+                peer.report(message.event if self.now < peer.due[0] else peer.due[1])
             return
-        if message is not message.peer.call and message.kind == "register" and self.is_like_a_new_one(message):
+        if message is not message.peer.call and self.is_like_a_new_one(message):
             self.is_undisturbed = False
             message.peer.may_begin_anew = True
         self.n_tickets += 1
@@ -264,7 +266,9 @@ class World:
 
     def is_like_a_new_one(self, message):
         """Say whether the master must take an old registration for that of a worker whose disk is older, or new."""
-        body, member = json.loads(message.content), self.master.members.get(message.peer.worker_id)
+        if not isinstance(message.action, worker.CallRegister):
+            return False
+        body, member = message.action.body, self.master.members.get(message.peer.worker_id)
         if "n_samples" not in body or member is None or not member.epoch:
             return False
         if message.session != member.session and body["known_sessions"] != member.n_sessions:
@@ -273,8 +277,9 @@ class World:
 
     def reply(self, request, body):
         response = Response(request, body)
-        if request.kind == "answer" and not isinstance(body, FlqError):
-            self.judged(decode(request.content, self.link), decode_at(response.body, 0, self.link)[0].outcome)
+        if isinstance(response.event, worker.VerdictReceived):
+            answer = decode(joined(request.action.frame), self.link)
+            self.judged(answer, decode_at(response.event.frame, 0, self.link)[0].outcome)
         self.bag.append(response)
 
     def judged(self, answer, outcome):
@@ -294,49 +299,18 @@ class World:
 
     def act(self, peer):
         """Do what a worker wants done."""
-        action = peer.action
-        if isinstance(action, worker.Build):
-            peer.trainer = build_trainer(action.settings, peer.worker_id)
-            self.report(peer, worker.Built(peer.trainer.n_samples, peer.trainer.layout))
-        elif isinstance(action, worker.Train):
-            local = peer.trainer.local_update(action.shared, action.round_index)
-            peer.due = self.now + TRAINING_S, worker.Trained(local.update, local.loss, TRAINING_S)
-        elif isinstance(action, worker.Save):
-            answer, if_not = action.pending.answer, action.pending.if_not
-            assert answer.kind is Kind.UPLOAD or if_not.clock <= self.options.rules.max_silence, "nobody skips for ever"
-            peer.keep(action.pending)
-            self.report(peer, worker.Saved())
-        elif isinstance(action, worker.Pause):
-            peer.due = self.now + action.seconds, worker.Paused()
-        else:
-            peer.call = Request(peer, len(self.sent), action)
-            peer.due = self.now + TIMEOUT_S, worker.Unreachable("no answer")
-            self.sent.append(peer.call)
-            self.bag.append(peer.call)
+        peer.act(partial(self.send, peer))
 
-    def report(self, peer, event):
-        """Tell a worker what came of its action."""
-        call, peer.call, peer.due = peer.call, None, None
-        machine = peer.machine
-        if isinstance(event, worker.Problem):
-            assert event.status == 409 and (call.kind != "register" or peer.n_folders > 1), event
-        before = machine.epoch, machine._seq
-        peer.action = machine.handle(event, self.now)
-        if machine.epoch != before[0] and before[1]:
-            assert peer.may_begin_anew, "memories are lost without need"
-            self.is_undisturbed = peer.may_begin_anew = False
-        if isinstance(peer.action, worker.Exit):
-            peer.has_left = True
-            if peer.action.code == 0:
-                assert self.master.state in (State.CLOSING, State.FINISHED)
-            else:  # its old folder has the id until the lease ends; somebody starts it again
-                assert peer.action.code == 2 and peer.n_folders > 1, peer.action
-                peer.due = self.now + RESTART_S, None
+    def send(self, peer, action):
+        """Put a call into the bag."""
+        peer.call = Request(peer, len(self.sent), action)
+        peer.due = self.now + TIMEOUT_S, worker.Unreachable("no answer")
+        self.sent.append(peer.call)
+        self.bag.append(peer.call)
 
     def restart(self, peer):
         """A worker's process dies; the next one begins with what is on its disk."""
-        peer.trainer = None
-        peer.begin(self.now)
+        peer.begin()
 
     def sleep(self, peer, seconds):
         """A worker that has something to do does it only when so much time has passed."""
@@ -367,7 +341,7 @@ class World:
                 elif peer.due[1] is None:
                     peer.due = None
                 else:
-                    self.report(peer, peer.due[1])
+                    peer.report(peer.due[1])
         return True
 
     def step(self):

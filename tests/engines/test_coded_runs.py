@@ -8,6 +8,7 @@ from quadratic_settings import settings_with
 from flq.core.codecs import QUANTIZERS, lossless
 from flq.engines import simulation
 from flq.engines.simulation import simulate
+from flq.protocol import exchange
 from flq.training.frameworks import make_task
 from flq_fed_v3 import federate
 
@@ -55,12 +56,12 @@ def test_each_worker_of_a_mixed_cluster_gets_what_it_reads(monkeypatch):
     known = {0: ("zlib", "zstd"), 1: ("zlib",), 2: ()}
     used = []
 
-    def decode(frame, link, decode=simulation.decode):
+    def decode(frame, link, decode=exchange.decode):
         answer = decode(frame, link)
         used.append((answer.worker_id, answer.coded and answer.coded.coding))
         return answer
 
-    monkeypatch.setattr(simulation, "decode", decode)
+    monkeypatch.setattr(exchange, "decode", decode)
     mixed = simulate_mixed(monkeypatch, known, **LARGE)
     assert set(used) == {(0, lossless.ZSTD), (1, lossless.ZLIB), (2, None)}
     raw = simulate(settings_with(coding="none", **LARGE))

@@ -4,9 +4,8 @@ The two machines are joined by a network that does to each call what a list of f
 the list is used up, the network is perfect, so every run ends.
 """
 
-import json
 import random
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import pytest
 from hypothesis import example, given, settings
@@ -15,12 +14,14 @@ from quadratic_settings import settings_with
 
 from flq.core.rng import start_values
 from flq.engines.simulation import simulate
+from flq.engines.virtual_worker import VirtualWorker
 from flq.errors import FlqError
 from flq.protocol import events
 from flq.protocol import worker_events as worker
+from flq.protocol.exchange import to_master, to_worker
 from flq.protocol.master_machine import MasterMachine
 from flq.protocol.options import run_options
-from flq.protocol.wire import PREFIX_SIZE, VERDICT, check_version, decode
+from flq.protocol.wire import PREFIX_SIZE, VERDICT, decode
 from flq.protocol.worker_machine import MAX_REJECTIONS, WorkerMachine
 from flq.training.frameworks import build_trainer, make_task
 
@@ -53,17 +54,14 @@ CONFIGURATIONS = {
 FEW = {"total_workers": 2, "max_rounds": 3}
 
 
-class Peer:
-    """A worker's machine, its trainer, and what it is doing."""
+class Peer(VirtualWorker):
+    """A worker, and what the network has done to its calls."""
 
-    def __init__(self, worker_id):
+    def __init__(self, worker_id, clock):
+        machine = WorkerMachine(worker_id, "peer", random.Random(worker_id), give_up_s=1e9)
+        super().__init__(machine, build_trainer, clock)
         self.worker_id = worker_id
-        self.machine = WorkerMachine(worker_id, "peer", random.Random(worker_id), give_up_s=1e9)
-        self.action = self.machine.start(0.0)
-        self.ticket = None  # of the reply that it waits for
-        self.due = None  # (time, event): what happens to it next, unless a reply comes first
         self.n_garbled = {}  # frame -> how often the master could not read it
-        self.trainer = None
 
 
 class Network:
@@ -79,7 +77,7 @@ class Network:
         self.waiting, self.answered = {}, set()  # ticket -> peer; tickets
         self.late = []  # (call number, event without its ticket)
         self.reports = []
-        self.peers = [Peer(worker_id) for worker_id in range(run_settings["system"]["total_workers"])]
+        self.peers = [Peer(worker_id, lambda: self.now) for worker_id in range(run_settings["system"]["total_workers"])]
 
     def run(self):
         """Let everybody act until all workers have left; return the master."""
@@ -90,8 +88,8 @@ class Network:
                 if isinstance(peer.action, worker.Exit):
                     assert peer.action.code == 0, peer.action.sentence
                     left.add(peer)
-                elif peer.ticket is None and peer.due is None:
-                    self.act(peer)
+                elif not peer.is_waiting:
+                    peer.act(partial(self.call, peer))
                     acted = True
             if not acted and len(left) < len(self.peers):
                 self.pass_time()
@@ -110,24 +108,7 @@ class Network:
     def report(self, peer, event):
         """Tell a worker what came of its action."""
         self.waiting = {ticket: other for ticket, other in self.waiting.items() if other is not peer}
-        peer.ticket = peer.due = None
-        peer.action = peer.machine.handle(event, self.now)
-
-    def act(self, peer):
-        """Do what a worker wants done."""
-        action = peer.action
-        if isinstance(action, worker.Build):
-            peer.trainer = build_trainer(action.settings, peer.worker_id)
-            self.report(peer, worker.Built(peer.trainer.n_samples, peer.trainer.layout))
-        elif isinstance(action, worker.Train):
-            local = peer.trainer.local_update(action.shared, action.round_index)
-            peer.due = self.now + 1.0, worker.Trained(local.update, local.loss, 1.0)
-        elif isinstance(action, worker.Save):
-            self.report(peer, worker.Saved())
-        elif isinstance(action, worker.Pause):
-            peer.due = self.now + action.seconds, worker.Paused()
-        else:
-            self.call(peer, action)
+        peer.report(event)
 
     def call(self, peer, action):
         """Carry one call, with the next fault."""
@@ -137,9 +118,9 @@ class Network:
             self.deliver(belated)
         self.late = [(at, event) for at, event in self.late if at > self.n_calls]
 
-        event = self.event_of(peer, action)
+        event = to_master(action, 0, peer.worker_id, self.master.link)
         if fault == "garble request" and isinstance(action, worker.CallAnswer) and self.may_garble(peer, action):
-            return self.report(peer, self.garbled(action))
+            return self.garbled(action)
         if fault in ("drop request", "garble request"):
             peer.due = self.now + TIMEOUT_S, worker.Unreachable("dropped")
             return None
@@ -156,16 +137,6 @@ class Network:
         if fault == "copy after":
             self.deliver(event)
         return None
-
-    def event_of(self, peer, action):
-        if isinstance(action, worker.CallRegister):
-            body = json.loads(json.dumps(action.body))
-            check_version("the worker", body.pop("wire"))
-            return events.Register(0, **body)
-        if isinstance(action, worker.CallPoll):
-            return events.Poll(0, peer.worker_id, action.epoch, action.have, action.answered)
-        frame = b"".join(bytes(buffer) for buffer in action.frame)
-        return events.Answered(0, decode(frame, self.master.link), frame, have=action.have)
 
     def may_garble(self, peer, action):
         """After MAX_REJECTIONS a worker gives an upload up, which is another run."""
@@ -189,7 +160,7 @@ class Network:
         """Hand the master a call; its reply goes to the peer, or nowhere."""
         self.n_tickets += 1
         if peer is not None:
-            peer.ticket, self.waiting[self.n_tickets] = self.n_tickets, peer
+            self.waiting[self.n_tickets] = peer
         self.tell(event._replace(ticket=self.n_tickets))
 
     def tell(self, event):
@@ -206,21 +177,19 @@ class Network:
 
     def received(self, peer, body):
         """Return what the worker gets as the reply."""
-        if isinstance(body, FlqError):
-            return worker.Problem(body.status_hint, str(body))
-        if body is None:
-            return worker.NothingNew(0.0)
-        if isinstance(body, dict):
-            whole = worker.Registered(json.loads(json.dumps(body)))
-            return worker.Unreachable("broken") if peer.garble_reply or peer.cuts_reply else whole
-        stream = bytearray(b"".join(bytes(buffer) for buffer in body))
+        event = to_worker(peer.action, body)
+        if isinstance(event, worker.Registered):
+            return worker.Unreachable("broken") if peer.garble_reply or peer.cuts_reply else event
+        if not isinstance(event, (worker.Polled, worker.VerdictReceived)):
+            return event
+        stream = event[0]
         if peer.cuts_reply:
             del stream[self.n_calls * 7 % len(stream) :]
-            if isinstance(peer.action, worker.CallPoll) or len(stream) < PREFIX_SIZE + VERDICT.size:
+            if isinstance(event, worker.Polled) or len(stream) < PREFIX_SIZE + VERDICT.size:
                 return worker.Unreachable("broken off")  # as the HTTP client says
         if peer.garble_reply:
             stream[self.n_calls % len(stream)] ^= 0x10
-        return worker.Polled(stream) if isinstance(peer.action, worker.CallPoll) else worker.VerdictReceived(stream)
+        return event
 
 
 @lru_cache(maxsize=None)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from quadratic_settings import settings_with
 
-from flq.engines import simulation
+from flq.engines import memory_master, simulation
 from flq.protocol.master_machine import MasterMachine
 from flq.protocol.roll_call import UPLOADED
 
@@ -16,7 +16,7 @@ from other_parts import BufferedRounds  # noqa: E402
 
 
 def test_buffered_rounds_train_a_whole_run(monkeypatch):
-    monkeypatch.setattr(simulation, "MasterMachine", functools.partial(MasterMachine, rounds=BufferedRounds))
+    monkeypatch.setattr(memory_master, "MasterMachine", functools.partial(MasterMachine, rounds=BufferedRounds))
     run = simulation.simulate(settings_with(total_workers=3, min_workers=3, max_rounds=6, dim=50))
     assert set(run.exit_codes.values()) == {0} and len(run.reports) == 6
     assert all(sum(status == UPLOADED for status in report.roll_call.values()) == 2 for report in run.reports)

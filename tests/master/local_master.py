@@ -26,6 +26,7 @@ from flq.master.runtime.run import Run
 from flq.master.storage.resume import begin_journal
 from flq.master.storage.store import Store
 from flq.protocol import worker_events
+from flq.protocol.exchange import Local, perform
 from flq.protocol.master_machine import MasterMachine
 from flq.protocol.options import run_options
 from flq.protocol.wire import VERSION
@@ -209,7 +210,7 @@ def read_all(sock):
         data += piece
 
 
-class HttpWorker:
+class HttpWorker(Local):
     """A worker's machine, trainer and HTTP client; takes one action at a time and never pauses.
 
     One that does not wait hears of the next round only when it polls: for those that act in turn.
@@ -218,33 +219,23 @@ class HttpWorker:
     CLIENT = MasterClient
 
     def __init__(self, master, worker_id, client=None, waits=True):
+        super().__init__(lambda settings: build_trainer(settings, worker_id), lambda: 0.0, lambda seconds: None)
         self.waits = waits
         self.machine = WorkerMachine(worker_id, "instance%d" % worker_id, random.Random(worker_id), 60)
         self.client = client or master.client(worker_id, self.CLIENT)
         self.worker_id = worker_id
         self.action = self.machine.start(time.monotonic())
-        self.trainer = None
+
+    def call(self, action):
+        if isinstance(action, worker_events.CallAnswer) and not self.waits:
+            action = action._replace(have=None)
+        return self.client.do(action)
 
     def step(self):
         """Do the next action; return whether there is another one."""
-        action = self.action
-        if isinstance(action, worker_events.Exit):
+        if isinstance(self.action, worker_events.Exit):
             return False
-        if isinstance(action, worker_events.Pause):
-            event = worker_events.Paused()
-        elif isinstance(action, worker_events.Build):
-            self.trainer = build_trainer(action.settings, self.worker_id)
-            event = worker_events.Built(self.trainer.n_samples, self.trainer.layout)
-        elif isinstance(action, worker_events.Save):
-            event = worker_events.Saved()
-        elif isinstance(action, worker_events.Train):
-            done = self.trainer.local_update(action.shared, action.round_index)
-            event = worker_events.Trained(done.update, done.loss, 0.0)
-        else:
-            if isinstance(action, worker_events.CallAnswer) and not self.waits:
-                action = action._replace(have=None)
-            event = self.client.do(action)
-        self.action = self.machine.handle(event, time.monotonic())
+        self.action = self.machine.handle(perform(self.action, self, self.call), time.monotonic())
         return True
 
     def run(self):

@@ -248,7 +248,7 @@ def test_a_build_gets_what_flags_file_environment_and_master_say_together_and_lo
         args, "name", MasterClient(unused_url(), 3), read_own_file(str(tmp_path / "own.json")), str(tmp_path)
     )
     with caplog.at_level("INFO", "flq"):
-        event = worker._do(Build(SETTINGS))
+        event = worker.build(Build(SETTINGS))
     assert event == Built(7, Trainer.layout)
     ((settings, worker_id),) = got
     assert worker_id == 3 and settings["dataset"]["data_dir"] == "/of/the/file"
@@ -304,7 +304,7 @@ def worker_of(stand_in, tmp_path, trainer):
         read_own_file(None),
         str(tmp_path),
     )
-    worker._trainer = trainer
+    worker.trainer = trainer
     worker._heartbeat.start()
     worker._heartbeat.follow(2, 0.03)
     return worker
@@ -323,7 +323,7 @@ def test_a_worker_that_trains_keeps_its_lease(tmp_path):
                 return LocalUpdate(shared, 0.25, round_index, HeldBack(0.5, 0.75, 10), 64)
 
         worker = worker_of(stand_in, tmp_path, PatientTrainer())
-        event = worker._train(Train(np.ones(4, np.float32), 7))
+        event = worker.train(Train(np.ones(4, np.float32), 7))
         worker._heartbeat.close()
     assert event.loss == 0.25 and event.training_s >= 0.03
     assert event.held_back == (0.5, 0.75, 10)
@@ -349,8 +349,8 @@ def test_a_device_without_memory_is_no_end_and_is_told_with_the_next_report(tmp_
 
         worker = worker_of(stand_in, tmp_path, SmallDevice())
         worker._heartbeat.close()
-        event = worker._train(Train(np.ones(4, np.float32), 1))
+        event = worker.train(Train(np.ones(4, np.float32), 1))
         assert isinstance(event, Unable) and event.reason == "too little memory for a batch of 4 (lower it)"
         assert worker._heartbeat.problem == event.reason
-        assert worker._train(Train(np.ones(4, np.float32), 2)).loss == 0.25
+        assert worker.train(Train(np.ones(4, np.float32), 2)).loss == 0.25
         assert worker._heartbeat.problem == ""

@@ -1,0 +1,61 @@
+"""A worker in virtual time: it acts when its turn comes, and trains and pauses without waiting."""
+
+from typing import Any, Callable, Dict, Optional, Tuple
+
+from ..protocol.exchange import Call, Local, perform, train_locally
+from ..protocol.worker_events import Event, Pause, Paused, Train
+from ..protocol.worker_machine import WorkerMachine
+
+TRAINING_S = 1.0  # virtual seconds that a local training takes
+
+
+class VirtualWorker(Local):
+    """A worker's machine, its trainer, and what it does next.
+
+    Parameters
+    ----------
+    machine : WorkerMachine
+        One that has not started.
+    build : callable(settings, worker id) -> Trainer
+    clock : callable() -> float
+        The virtual time in seconds.
+
+    Attributes
+    ----------
+    action : Action
+        What the machine wants done.
+    is_waiting : bool
+        Whether the event of the action is still to come: it trains or pauses, or waits for the master's reply.
+    due : (float, Event) or None
+        When the waiting ends at the latest, and with what event.
+    """
+
+    def __init__(
+        self, machine: WorkerMachine, build: Callable[[Dict[str, Dict[str, Any]], int], Any], clock: Callable[[], float]
+    ) -> None:
+        super().__init__(lambda settings: build(settings, machine.worker_id), clock, lambda seconds: None)
+        self.machine = machine
+        self.action = machine.start(clock())
+        self.is_waiting = False
+        self.due: Optional[Tuple[float, Event]] = None
+
+    def act(self, call: Call) -> None:
+        """Do the action; ``call`` returns None where the reply comes later."""
+        self.is_waiting = True
+        event = perform(self.action, self, call)
+        if event is not None:
+            self.report(event)
+
+    def report(self, event: Event) -> None:
+        """Hand the machine what came of the action."""
+        self.is_waiting, self.due = False, None
+        self.action = self.machine.handle(event, self._clock())
+
+    def train(self, action: Train) -> None:
+        """Train; the update is due when the training would be over."""
+        event = train_locally(self.trainer, action, self._clock)._replace(training_s=TRAINING_S)
+        self.due = self._clock() + TRAINING_S, event
+
+    def pause(self, action: Pause) -> None:
+        """Have the end of the pause due."""
+        self.due = self._clock() + action.seconds, Paused()

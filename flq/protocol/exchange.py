@@ -1,0 +1,165 @@
+"""The worker's side of a run, written once: do what its machine asks for, and report what came of it.
+
+Two do the actions. The worker itself builds, trains, saves and pauses (:class:`Local`). The master answers its calls,
+through a transport: ``call(action)`` carries CallRegister, CallPoll or CallAnswer there and returns the event that the
+reply is. HTTP is such a function, bytes in memory and the faulty networks of the tests are others.
+"""
+
+import json
+from typing import Any, Callable, Dict, Optional, Union, cast
+
+from ..errors import FlqError, OutOfMemory
+from . import events
+from .wire import Link, check_version, decode
+from .worker_events import (
+    Action,
+    Build,
+    Built,
+    CallAnswer,
+    CallPoll,
+    CallRegister,
+    Event,
+    Exit,
+    NothingNew,
+    Pause,
+    Paused,
+    Polled,
+    Problem,
+    Registered,
+    Save,
+    Saved,
+    Train,
+    Trained,
+    Unable,
+    VerdictReceived,
+)
+from .worker_machine import WorkerMachine
+
+CallAction = Union[CallRegister, CallPoll, CallAnswer]
+Call = Callable[[CallAction], Optional[Event]]
+
+
+class Local:
+    """Does what a worker does by itself; it keeps nothing on disk.
+
+    Where time is virtual, a method may return None: its event comes later, as that of a call.
+
+    Parameters
+    ----------
+    build_trainer : callable(settings) -> Trainer
+    clock : callable() -> float
+        The time in seconds.
+    sleep : callable(seconds)
+    """
+
+    def __init__(
+        self,
+        build_trainer: Callable[[Dict[str, Dict[str, Any]]], Any],
+        clock: Callable[[], float],
+        sleep: Callable[[float], None],
+    ) -> None:
+        self.trainer: Any = None
+        self._build_trainer, self._clock, self._sleep = build_trainer, clock, sleep
+
+    def build(self, action: Build) -> Optional[Event]:
+        """Build the trainer."""
+        self.trainer = self._build_trainer(action.settings)
+        return Built(self.trainer.n_samples, self.trainer.layout)
+
+    def train(self, action: Train) -> Optional[Event]:
+        """Train from the shared copy."""
+        return train_locally(self.trainer, action, self._clock)
+
+    def save(self, action: Save) -> Optional[Event]:
+        """Keep what a process that starts again needs."""
+        return Saved()
+
+    def pause(self, action: Pause) -> Optional[Event]:
+        """Wait."""
+        self._sleep(action.seconds)
+        return Paused()
+
+
+def train_locally(trainer: Any, action: Train, clock: Callable[[], float]) -> Union[Trained, Unable]:
+    """Return what a local training comes to."""
+    began = clock()
+    try:
+        local = trainer.local_update(action.shared, action.round_index)
+    except OutOfMemory as error:
+        return Unable(str(error), clock() - began)
+    return Trained(local.update, local.loss, clock() - began, local.held_back, local.n_trained)
+
+
+def perform(action: Action, local: Local, call: Call) -> Optional[Event]:
+    """Do one action, which is not Exit; return its event, or None if that comes later."""
+    if isinstance(action, Build):
+        return local.build(action)
+    if isinstance(action, Train):
+        return local.train(action)
+    if isinstance(action, Save):
+        return local.save(action)
+    if isinstance(action, Pause):
+        return local.pause(action)
+    return call(cast(CallAction, action))
+
+
+def run_worker(
+    machine: WorkerMachine,
+    local: Local,
+    call: Call,
+    clock: Callable[[], float],
+    follow: Callable[[], None] = lambda: None,
+) -> Exit:
+    """Run a worker until its machine says exit.
+
+    Parameters
+    ----------
+    machine : WorkerMachine
+        One that has not started.
+    local : Local
+    call : callable(action) -> event
+        The transport to the master. It does not retry; the machine decides that.
+    clock : callable() -> float
+        The time in seconds, which never goes back.
+    follow : callable, optional
+        Called when the machine has taken in an event.
+    """
+    action = machine.start(clock())
+    while not isinstance(action, Exit):
+        event = perform(action, local, call)
+        action = machine.handle(cast(Event, event), clock())
+        follow()
+    return action
+
+
+# -- a transport without HTTP: what goes to the master's machine, and what comes back ----------------
+
+
+def to_master(action: CallAction, ticket: events.Ticket, worker_id: int, link: Link, session: str = "") -> events.Event:
+    """Return the event that a call is to the master's machine; only JSON text and the bytes of a frame pass.
+
+    Raises
+    ------
+    FlqError
+        If the frame cannot be read, or the worker has another wire version.
+    """
+    if isinstance(action, CallRegister):
+        body = json.loads(json.dumps(action.body))
+        check_version("the worker", body.pop("wire"))
+        return events.Register(ticket, session=session, **body)
+    if isinstance(action, CallPoll):
+        return events.Poll(ticket, worker_id, action.epoch, action.have, action.answered, session=session)
+    frame = b"".join(bytes(buffer) for buffer in action.frame)
+    return events.Answered(ticket, decode(frame, link), frame, have=action.have, session=session)
+
+
+def to_worker(action: CallAction, reply: Any) -> Event:
+    """Return the event that the master's reply to a call is: an object of JSON, buffers, None or an FlqError."""
+    if isinstance(reply, FlqError):
+        return Problem(reply.status_hint, str(reply))
+    if reply is None:
+        return NothingNew(0.0)
+    if isinstance(reply, dict):
+        return Registered(json.loads(json.dumps(reply)))
+    stream = bytearray(b"".join(bytes(buffer) for buffer in reply))
+    return Polled(stream) if isinstance(action, CallPoll) else VerdictReceived(stream)
