@@ -40,8 +40,8 @@ from flq.errors import CodecError, FlqError
 from flq.flags import TINY, Flags, within
 from flq.output import make_output_safe
 from flq.report.reference import CurveRow, write_curves
-from flq.training.datasets import resolve_dataset
-from flq.training.frameworks import make_task
+from flq.training.datasets import dataset_names, resolve_dataset
+from flq.training.frameworks import make_task, model_names
 from flq.training.task import Task, Trainer
 
 
@@ -221,9 +221,7 @@ def parse_flags(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     data = flags.add_argument_group("data")
-    data.add_argument(
-        "--dataset", default="mnist", help="digits, mnist, fmnist, cifar10, npz:FILE, images:FOLDER or csv:FILE"
-    )
+    data.add_argument("--dataset", default="mnist", help=", ".join(dataset_names()))
     data.add_argument("--data_dir", default=None, help="where the data set's files are")
     data.add_argument("--partition", choices=("iid", "non_iid", "shards"), default="non_iid")
     data.add_argument(
@@ -248,9 +246,7 @@ def parse_flags(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     run.add_argument("--out", default="results", help="folder of the Excel file")
 
     model = flags.add_argument_group("model and optimizers")
-    model.add_argument(
-        "--model", default="cnn", help="logreg, mlp, cnn, cnn_small, resnet20, quadratic or package.module:function"
-    )
+    model.add_argument("--model", default="cnn", help=", ".join(model_names()) + " or package.module:function")
     model.add_argument("--dim", type=within(int, 4, 1e9), default=1000, help="number of parameters of quadratic")
     model.add_argument(
         "--lr",

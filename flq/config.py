@@ -15,6 +15,8 @@ from .core.codecs import MODES
 from .core.settings import OWN_KEYS
 from .core.strategies import AGGREGATORS, SERVER_OPTIMIZERS
 from .sinks.trackers import TRACKERS
+from .training.datasets import dataset_names
+from .training.frameworks import model_names
 
 EXACT_IN_FLOAT = 2**53  # up to here every whole number is a float64
 LONGEST_S = 1e9  # 31 years; beyond it threads and sockets refuse to wait
@@ -157,8 +159,8 @@ class Dataset(Section):
     name: str = Field(
         "digits",
         min_length=1,
-        description="Name of the data set: digits, mnist, fashion_mnist (or fmnist), cifar10, npz:FILE, "
-        "images:FOLDER, csv:FILE; own = the data in each worker's own data_dir.",
+        description="Name of the data set; own = the data in each worker's own data_dir.",
+        json_schema_extra={"names": dataset_names()},
     )
     batch_size: int = Field(
         32, ge=0, le=10**6, description="Number of samples per minibatch; 0 = all of the worker's samples."
@@ -196,8 +198,8 @@ class Model(Section):
     name: str = Field(
         "mlp",
         min_length=1,
-        description="Name of the model: logreg, mlp, cnn, cnn_small, resnet20, quadratic, or your own "
-        "function, package.module:function.",
+        description="Name of the model, or your own function, package.module:function.",
+        json_schema_extra={"names": model_names()},
     )
     lr: float = Field(
         0.1,
@@ -558,6 +560,8 @@ def allowed(field: FieldInfo) -> Tuple[str, str]:
         kind = "one of " + ", ".join(str(value) for value in get_args(annotation))
     else:
         kind = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}[annotation]
+        names = dict(field.json_schema_extra or {}).get("names")
+        kind += " (%s)" % ", ".join(names) if names else ""
     bounds: Dict[str, Any] = {}
     for constraint in field.metadata:
         bounds.update(

@@ -90,7 +90,7 @@ LAYERS = {
         "errors output flags durable journal_file run_end core drawing", "numpy xlsxwriter openpyxl pandas matplotlib"
     ),
     "sinks": layer("errors flags tokens core drawing training report", "numpy apprise matplotlib tensorboardX swanlab"),
-    "config": layer("errors core sinks", "pydantic pydantic_core"),
+    "config": layer("errors core training sinks", "pydantic pydantic_core"),
     "config_file": layer("errors core config", "pydantic"),
     "config_docs": layer("errors core config", "pydantic"),
     "config_hash": layer(),

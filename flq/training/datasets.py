@@ -20,7 +20,7 @@ Example
 """
 
 import os
-from typing import Any, Callable, Dict, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
@@ -62,11 +62,12 @@ class Named(NamedTuple):
 
 
 class FileKind(NamedTuple):
-    """A line of the table of files: what finds out shape and classes, the loader, and what reads the labels alone.
+    """A line of the table of files: what a path names, and what finds out shape and classes, loads, and reads labels.
 
-    Each begins with the path.
+    Each function begins with the path.
     """
 
+    what: str  # FILE or FOLDER
     look: Callable[[str, Dict[str, Any]], Tuple[Shape, int]]  # gets the section dataset
     load: Callable[[str, Dict[str, Any]], Dataset]  # gets all settings
     labels: Callable[[str, Dict[str, Any]], np.ndarray]  # gets the section dataset
@@ -107,12 +108,17 @@ DATASETS: Dict[str, Named] = {
 }
 
 FILES: Dict[str, FileKind] = {  # npz:FILE and so on
-    "npz": FileKind(npz_file.look, npz_file.load, npz_file.labels),
-    "images": FileKind(image_folder.look, image_folder.load, image_folder.labels),
-    "csv": FileKind(csv_file.look, csv_file.load, csv_file.labels),
+    "npz": FileKind("FILE", npz_file.look, npz_file.load, npz_file.labels),
+    "images": FileKind("FOLDER", image_folder.look, image_folder.load, image_folder.labels),
+    "csv": FileKind("FILE", csv_file.look, csv_file.load, csv_file.labels),
 }
 
 ALIASES = {"fmnist": "fashion_mnist"}
+
+
+def dataset_names() -> List[str]:
+    """Return the names of all data sets, and how files are named."""
+    return list(DATASETS) + list(ALIASES) + ["%s:%s" % (prefix, kind.what) for prefix, kind in FILES.items()]
 
 
 def resolve_dataset(settings: Dict[str, Any]) -> Dict[str, Any]:
@@ -241,8 +247,7 @@ def _full_name(settings: Dict[str, Any]) -> str:
     prefix, colon, path = name.partition(":")
     if name not in DATASETS and name != OWN and (prefix not in FILES or not path):
         raise DataError(
-            "dataset.name must be one of %s, or npz:FILE, images:FOLDER, csv:FILE, own, got %r"
-            % (", ".join(sorted(set(DATASETS) | set(ALIASES))), settings["dataset"]["name"])
+            "dataset.name must be one of %s, own, got %r" % (", ".join(dataset_names()), settings["dataset"]["name"])
         )
     return name
 

@@ -18,7 +18,7 @@ from ..drawing.pictures import picture, replace
 from ..errors import DataError, FlqError
 from ..flags import TINY, Flags, within
 from ..output import make_output_safe
-from .datasets import load_dataset, resolve_dataset
+from .datasets import dataset_names, load_dataset, resolve_dataset
 from .partition import PARTITIONS, partition
 
 PROGRAM = "python -m flq.training.distribution"
@@ -90,10 +90,7 @@ def parse_flags(arguments: Optional[Sequence[str]]) -> argparse.Namespace:
     """Read the command line; defaults are those of flq_config.json."""
     flags = Flags(prog=PROGRAM, description="How a partition spreads the classes over the workers.")
     flags.add_argument(
-        "--dataset",
-        default="digits",
-        metavar="NAME",
-        help="digits, mnist, fashion_mnist, cifar10, npz:FILE, images:FOLDER, csv:FILE (default: %(default)s)",
+        "--dataset", default="digits", metavar="NAME", help="%s (default: %%(default)s)" % ", ".join(dataset_names())
     )
     flags.add_argument(
         "--data_dir",

@@ -16,7 +16,7 @@ Example
 ['loss']
 """
 
-from typing import Any, Callable, Collection, Dict, NamedTuple
+from typing import Any, Callable, Collection, Dict, List, NamedTuple
 
 from ..errors import DataError
 from . import keras_task, quadratic
@@ -51,8 +51,13 @@ def make_task(settings: Dict[str, Any]) -> Task:
     for framework in FRAMEWORKS.values():
         if name in framework.models:
             return framework.task(settings)
-    names = sorted(name for framework in FRAMEWORKS.values() for name in framework.models)
-    raise DataError("model.name must be one of %s or package.module:function, got %r" % (", ".join(names), name))
+    names = ", ".join(sorted(model_names()))
+    raise DataError("model.name must be one of %s or package.module:function, got %r" % (names, name))
+
+
+def model_names() -> List[str]:
+    """Return the names of all built-in models."""
+    return [name for framework in FRAMEWORKS.values() for name in framework.models]
 
 
 def build_trainer(settings: Dict[str, Any], worker_id: int) -> Trainer:
