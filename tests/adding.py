@@ -18,8 +18,8 @@ def blocks_of(section: str) -> List[str]:
 def apply(section: str, folder: Path) -> List[str]:
     """Copy the package flq into a folder and change it as a section says; return the files that were changed.
 
-    A block that begins with ``# PATH`` is a file. One that begins with ``# PATH, in TABLE`` is imports of that file and
-    rows of that table, which go first.
+    A block that begins with ``# PATH`` is a file. One that begins with ``# PATH, in TABLE`` is imports of that file,
+    functions that go before the table, and rows of it, which go first.
     """
     shutil.copytree(str(PROJECT / "flq"), str(folder / "flq"), ignore=shutil.ignore_patterns("__pycache__"))
     changed = []
@@ -34,10 +34,12 @@ def apply(section: str, folder: Path) -> List[str]:
 
 def _with_rows(source: str, table: str, code: str) -> str:
     imports = [line for line in code.splitlines() if line.startswith(("from ", "import "))]
-    rows = ["    " + line for line in code.splitlines() if line and line not in imports]
+    rows = [line for line in code.splitlines() if line.startswith('"')]
+    functions = [line for line in code.splitlines() if line not in imports + rows]
     lines = source.splitlines()
     (begin,) = [number for number, line in enumerate(lines) if re.match(r"%s\b.*[{(\[]$" % table, line)]
-    lines[begin + 1 : begin + 1] = rows
+    lines[begin + 1 : begin + 1] = ["    " + row for row in rows]
+    lines[begin:begin] = functions
     first = next(number for number, line in enumerate(lines) if line.startswith("from ."))
     lines[first:first] = imports
     return "\n".join(lines) + "\n"

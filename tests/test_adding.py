@@ -40,20 +40,24 @@ import json, sys
 sys.path.append(%r)
 from quadratic_settings import settings_with
 from flq.engines.simulation import simulate
-print(json.dumps([report.training_loss for report in simulate(settings_with(**json.load(sys.stdin))).reports]))
+changes = json.load(sys.stdin)
+model = changes.pop("model", "quadratic")
+settings = settings_with(**changes)
+settings["model"]["name"] = model
+print(json.dumps([report.training_loss for report in simulate(settings).reports]))
 """
 
 
 def losses_of(folder, **changes):
-    """Return the training losses of a simulated run of the changed copy on the quadratic problem."""
+    """Return the training losses of a simulated run of the changed copy, on the quadratic problem by default."""
     (folder / "simulated.py").write_text(SIMULATED % str(PROJECT / "tests" / "engines"))
     return json.loads(run(folder, "simulated", told=json.dumps(changes).encode()))
 
 
 def check_contract(folder, tests, name):
     """Run the tests of a contract on one row of the changed copy."""
-    shutil.copy(str(PROJECT / "tests" / "core" / tests), str(folder))
-    run(folder, "pytest", "-q", "-p", "no:cacheprovider", "-k", name, tests)
+    shutil.copy(str(PROJECT / "tests" / tests), str(folder))
+    run(folder, "pytest", "-q", "-p", "no:cacheprovider", "-k", name, os.path.basename(tests))
 
 
 @pytest.mark.parametrize("section", SECTIONS)
@@ -67,12 +71,37 @@ def test_the_code_of_a_section_is_formatted_and_has_no_mistakes(tmp_path, sectio
         assert done.returncode == 0, done.stdout
 
 
+def test_a_data_set_is_a_file_and_a_row(tmp_path):
+    changed = apply("A data set", tmp_path)
+    assert changed == ["flq/training/sources/checkers.py", "flq/training/datasets.py"]
+    assert "a text (checkers, digits, " in run(tmp_path, "flq.config_docs")
+    table = run(tmp_path, "flq.training.distribution", "--dataset", "checkers").splitlines()
+    assert table[0].split() == ["worker", "samples", "class", "0", "class", "1"]
+    assert table[-1].split() == ["all", "1200", "600", "600"]
+
+
+@pytest.mark.tf
+def test_a_model_is_a_function_and_a_row(tmp_path):
+    pytest.importorskip("tensorflow")
+    assert apply("A model", tmp_path) == ["flq/training/models.py"]
+    assert "a text (lenet5, logreg, " in run(tmp_path, "flq.config_docs")
+    shutil.copy(str(PROJECT / "tests" / "training" / "conftest.py"), str(tmp_path))
+    check_contract(tmp_path, "training/test_keras_models.py", "lenet5")
+
+
+def test_a_framework_is_a_file_and_a_row(tmp_path):
+    assert apply("A framework", tmp_path) == ["flq/training/softmax_task.py", "flq/training/frameworks.py"]
+    assert "a text (softmax, logreg, " in run(tmp_path, "flq.config_docs")
+    losses = losses_of(tmp_path, model="softmax", mode="fedavg", lr=1.0)
+    assert losses[-1] < 0.6 * losses[0]
+
+
 def test_a_codec_is_a_file_and_a_row(tmp_path):
     assert apply("A codec", tmp_path) == ["flq/core/codecs/ternary.py", "flq/core/codecs/__init__.py"]
     assert "one of ternary, lowrank" in run(tmp_path, "flq.config_docs")
     losses = losses_of(tmp_path, mode="ternary", memory="mirror", update="gradient", lr=0.1)
     assert losses[-1] < 0.8 * losses[0] and losses != losses_of(tmp_path, b_up=2, memory="mirror", update="gradient")
-    check_contract(tmp_path, "test_codec_contract.py", "11 or ternary")
+    check_contract(tmp_path, "core/test_codec_contract.py", "11 or ternary")
 
 
 def test_an_aggregator_is_a_file_and_a_row(tmp_path):
@@ -85,7 +114,7 @@ def test_an_aggregator_is_a_file_and_a_row(tmp_path):
     losses = [losses_of(tmp_path, aggregator_options={"trim": trim}, **settings) for trim in (0.0, 0.1, 0.4)]
     assert losses[0] == losses[1] != losses[2]  # of five workers, a tenth is none
     assert losses[2][-1] < losses[2][0]
-    check_contract(tmp_path, "test_strategies.py", "trimmed_mean")
+    check_contract(tmp_path, "core/test_strategies.py", "trimmed_mean")
 
 
 def test_a_server_optimizer_is_a_file_and_a_row(tmp_path):
@@ -93,7 +122,7 @@ def test_a_server_optimizer_is_a_file_and_a_row(tmp_path):
     assert "yogi: beta_1 0.9, beta_2 0.99, epsilon 0.001" in run(tmp_path, "flq.config_docs")
     losses = losses_of(tmp_path, mode="fedavg", server_optimizer="yogi", server_lr=0.05)
     assert losses[-1] < 0.8 * losses[0]
-    check_contract(tmp_path, "test_strategies.py", "yogi")
+    check_contract(tmp_path, "core/test_strategies.py", "yogi")
 
 
 def test_a_tracker_is_a_file_and_a_row(tmp_path):
