@@ -33,7 +33,7 @@ from flq.core.layout import Vector
 from flq.core.lowrank_budget import check_room, longest_upload
 from flq.core.schedule import SCHEDULES
 from flq.core.server_step import ServerState
-from flq.core.settings import GRANT_ORDERS, MEMORIES, UPDATES, rules_from_settings
+from flq.core.settings import GRANT_ORDERS, MEMORIES, UPDATES, Settings, rules_from_settings, sections
 from flq.core.strategies import AGGREGATORS, SERVER_OPTIMIZERS
 from flq.core.worker_step import first_state, propose
 from flq.errors import CodecError, FlqError
@@ -58,11 +58,11 @@ class Round(NamedTuple):
     bits_down: int
 
 
-def federate(settings: Dict[str, Dict[str, Any]], task: Optional[Task] = None) -> Iterator[Round]:
+def federate(settings: Settings, task: Optional[Task] = None) -> Iterator[Round]:
     """Train; yield after each round."""
     task = task or make_task(settings)  # what is learned: model and data
-    seed, n_rounds = settings["system"]["seed"], settings["system"]["max_rounds"]
-    everyone = range(settings["system"]["total_workers"])
+    seed, n_rounds = settings.system.seed, settings.system.max_rounds
+    everyone = range(settings.system.total_workers)
     rules = rules_from_settings(settings)
 
     # Both ends make the same start from the seed, so that nothing is sent: x^0 = w^0.
@@ -132,85 +132,61 @@ def federate(settings: Dict[str, Dict[str, Any]], task: Optional[Task] = None) -
         )
 
 
-def settings_of(args: argparse.Namespace) -> Dict[str, Dict[str, Any]]:
-    """Turn the flags into the sections of flq_config.json."""
+def settings_of(args: argparse.Namespace) -> Settings:
+    """Turn the flags into settings."""
     is_v3 = args.update == "gradient" and args.mode != "laq"  # what goes with it is not for local training and LAQ
     scale = int(is_v3) if args.scale_by_selected is None else args.scale_by_selected
-    server_optimizer = args.server_optimizer or ("adam" if is_v3 else "sgd")
     b_up, b_down = (None, None) if args.mode == "lowrank" else (args.b, args.b_down)
-    l2 = (0.0 if args.model == "quadratic" else 5e-4) if args.cl is None else args.cl
-    return {
-        "system": {
-            "total_workers": args.M,
-            "max_rounds": args.iters,
-            "seed": args.seed,
-            "deterministic": True,
-            "threads": args.threads,
-        },
-        "dataset": {
-            "name": args.dataset,
-            "batch_size": args.batch,
-            "partition": args.partition,
-            "dir_alpha": args.dir_alpha,
-            "shards_per_worker": args.shards_per_worker,
-            "input_shape": None,
-            "n_classes": None,
-            "test_fraction": 0.1,
-            "data_dir": args.data_dir,
-        },
-        "model": {
-            "name": args.model,
-            "lr": args.lr,
-            "lr_schedule": args.lr_schedule,
-            "lr_decay": args.lr_decay,
-            "lr_decay_rounds": args.lr_decay_rounds,
-            "l2": l2,
-            "local_optimizer": args.local_optimizer,
-            "local_momentum": 0.9,
-            "mu": args.mu,
-            "logit_adjustment": args.logit_adjustment,
-            "local_epochs": args.local_epochs,
-            "local_steps": args.local_steps,
-            "server_optimizer": server_optimizer,
-            "server_lr": args.server_lr,
-            "server_momentum": args.server_momentum,
-            "server_beta_1": 0.9,
-            "server_beta_2": 0.999,
-            "server_epsilon": 1e-7,
-            "server_options": {},
-            "ema": args.ema,
-            "dim": args.dim,
-        },
-        "flq_algorithm": {
-            "mode": args.mode,
-            "update": args.update,
-            "b_up": b_up,
-            "b_down": b_down,
-            "memory": args.memory,
-            "aggregator": args.aggregator,
-            "aggregator_options": {},
-            "scale_by_selected": bool(scale),
-            "sel_ref": args.sel_ref,
-            "clip_global": args.clip_global,
-            "bytes_up": args.bytes_up,
-            "bytes_down": args.bytes_down,
-            "coding": args.coding,
-        },
-        "lazy_selection": {"D": args.D, "ck": args.ck, "C": args.C, "warmup": args.warmup, "thr_scale": args.thr_scale},
-        "budget_selection": {
-            "sel_clients": args.sel_clients,
-            "up_budget_bits": args.up_budget_bits,
-            "grant_by": args.grant_by,
-        },
-        "jetson_optimization": {
-            "gpu_memory_limit_mb": args.gpu_memory_limit_mb,
-            "enable_mixed_precision": False,
-            "prefetch_size": 0,
-            "num_parallel_calls": 1,
-            "cuda_cache_mb": None,
-            "telemetry_s": 0,
-        },
-    }
+    return Settings(
+        sections.SystemSettings(
+            total_workers=args.M, min_workers=args.M, max_rounds=args.iters, seed=args.seed, threads=args.threads
+        ),
+        sections.DatasetSettings(
+            name=args.dataset,
+            batch_size=args.batch,
+            partition=args.partition,
+            dir_alpha=args.dir_alpha,
+            shards_per_worker=args.shards_per_worker,
+            data_dir=args.data_dir,
+        ),
+        sections.ModelSettings(
+            name=args.model,
+            lr=args.lr,
+            lr_schedule=args.lr_schedule,
+            lr_decay=args.lr_decay,
+            lr_decay_rounds=args.lr_decay_rounds,
+            l2=(0.0 if args.model == "quadratic" else 5e-4) if args.cl is None else args.cl,
+            local_optimizer=args.local_optimizer,
+            mu=args.mu,
+            logit_adjustment=args.logit_adjustment,
+            local_epochs=args.local_epochs,
+            local_steps=args.local_steps,
+            server_optimizer=args.server_optimizer or ("adam" if is_v3 else "sgd"),
+            server_lr=args.server_lr,
+            server_momentum=args.server_momentum,
+            ema=args.ema,
+            dim=args.dim,
+        ),
+        sections.FlqAlgorithmSettings(
+            mode=args.mode,
+            update=args.update,
+            b_up=b_up,
+            b_down=b_down,
+            bytes_up=args.bytes_up,
+            bytes_down=args.bytes_down,
+            coding=args.coding,
+            memory=args.memory,
+            aggregator=args.aggregator,
+            scale_by_selected=bool(scale),
+            sel_ref=args.sel_ref,
+            clip_global=args.clip_global,
+        ),
+        sections.LazySelectionSettings(args.D, args.ck, args.C, args.warmup, args.thr_scale),
+        sections.BudgetSelectionSettings(args.sel_clients, args.up_budget_bits, args.grant_by),
+        sections.JetsonOptimizationSettings(
+            gpu_memory_limit_mb=args.gpu_memory_limit_mb, prefetch_size=0, num_parallel_calls=1, telemetry_s=0.0
+        ),
+    )
 
 
 def parse_flags(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
@@ -407,11 +383,9 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     return 0
 
 
-def run(
-    settings: Dict[str, Dict[str, Any]], task: Task, eval_every: int, curves: List[CurveRow], signs: Optional[List[Any]]
-) -> None:
+def run(settings: Settings, task: Task, eval_every: int, curves: List[CurveRow], signs: Optional[List[Any]]) -> None:
     """Train, evaluate and show; ``curves`` gets a row per round, ``signs`` (iteration, majority sign)."""
-    n_rounds = settings["system"]["max_rounds"]
+    n_rounds = settings.system.max_rounds
     bits_up, bits_down, watched = 0, 0, None
     with Progress(n_rounds) as progress:
         for done in federate(settings, task):

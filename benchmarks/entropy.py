@@ -70,7 +70,7 @@ def lowrank(name: str, update: Vector, layout: Layout) -> List[List[object]]:
 
 def main() -> None:
     """Measure and print."""
-    settings = resolve_dataset(load_config(None, SETTINGS).settings())
+    settings = resolve_dataset(load_config(None, SETTINGS))
     task = make_task(settings)
     layout, start = task.layout, task.start()
     trainer = Trainer(task, 0)

@@ -1,11 +1,12 @@
 """Multinomial logistic regression on MNIST, dealt out to ten workers: what benchmarks.laq_table minimises."""
 
 import math
-from typing import Any, Dict, List, Tuple
+from typing import List, Tuple
 
 import numpy as np
 
 from flq.core.layout import Vector
+from flq.core.settings import Settings
 from flq.training.datasets import load_dataset
 
 N_WORKERS, N_CLASSES, L2, STEP = 10, 10, 0.01, 0.02
@@ -18,7 +19,7 @@ class Problem:
     Samples are dealt out in the order of the file.
     """
 
-    def __init__(self, settings: Dict[str, Any]) -> None:
+    def __init__(self, settings: Settings) -> None:
         data = load_dataset(settings)
         images = _with_ones(data.x_train, data.white)
         self.parts = list(zip(np.split(images, N_WORKERS), np.split(data.y_train, N_WORKERS)))

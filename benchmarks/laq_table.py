@@ -80,7 +80,7 @@ class Method:
 
     def __init__(self, name: str, reading: str, seed: int) -> None:
         b_up, thr_scale = METHODS[name]
-        settings = load_config(None, SETTINGS + ("b_up=%d" % b_up, "thr_scale=%r" % thr_scale)).settings()
+        settings = load_config(None, SETTINGS + ("b_up=%d" % b_up, "thr_scale=%r" % thr_scale))
         self.name, self.reading, self.seed = name, reading, seed
         self.rules, self.layout = rules_from_settings(settings), make_task(settings).layout
         self.server = server_step.first_server_state(start_values(self.layout, seed))
@@ -147,7 +147,7 @@ class Row(NamedTuple):
 
 def make(out: str, runs: Sequence[Run], n_rounds: int) -> None:
     """Run what is asked for, together, and write a file for each."""
-    problem = Problem(load_config(None, SETTINGS).settings())
+    problem = Problem(load_config(None, SETTINGS))
     methods = [Method(*run) for run in runs]
     checkpoint = os.path.join(out, "-".join("%s_%s_%d" % run for run in runs).lower() + ".npz")
     if os.path.exists(checkpoint):

@@ -75,7 +75,7 @@ def made_up(shapes: List[Tuple[int, ...]]) -> Tuple[Layout, Vector]:
 def measure(name: str, layout: Layout, vector: Vector, epoch_s: float = 0.0) -> None:
     """Print what encoding and decoding take, and how much of an epoch that is."""
     codec = QUANTIZERS[LOWRANK]
-    limit = sizes(0.0, 0.0, 10, layout, rules_from_settings(load_config(None).settings())).up
+    limit = sizes(0.0, 0.0, 10, layout, rules_from_settings(load_config(None))).up
     payloads = [codec.encode(vector, layout, limit=limit - 5 * i) for i in range(TURNS)]  # none is known already
     encode_s = statistics.median(cpu_s(lambda: codec.encode(vector, layout, limit=limit)) for _ in range(TURNS))
     decode_s = statistics.median(cpu_s(decode, codec, payload, layout) for payload in payloads)
@@ -91,7 +91,7 @@ def measure(name: str, layout: Layout, vector: Vector, epoch_s: float = 0.0) -> 
 
 def main() -> None:
     """Measure."""
-    settings = resolve_dataset(load_config(None, SETTINGS).settings())
+    settings = resolve_dataset(load_config(None, SETTINGS))
     task = make_task(settings)
     layout, start = task.layout, task.start()
     trainer = Trainer(task, 0)

@@ -52,7 +52,7 @@ RUNS: Dict[str, Any] = {
 def run(name: str, n_rounds: int, out: str) -> None:
     """Run one configuration; write a line of JSON per round, print the last."""
     overrides = COMMON + ("max_rounds=%d" % n_rounds,) + RUNS[name]
-    settings = resolve_dataset(load_config(None, overrides).settings())
+    settings = resolve_dataset(load_config(None, overrides))
     evaluator = make_task(settings)
     totals = {"up": 0, "down": 0, "uploads": 0, "skips": 0}
     began = time.perf_counter()

@@ -7,12 +7,13 @@ Prints what it has used (benchmarks.peak.report).
 
 import sys
 import time
-from typing import Any, Dict, List
+from typing import Any, List
 
 from benchmarks.peak import report
 from benchmarks.ready import ready_vector
 from benchmarks.volatile import leave_out_the_disk
 from flq.core.layout import Vector
+from flq.core.settings import Settings
 from flq.training.frameworks import make_task
 from flq.training.task import LocalUpdate
 from flq.worker import command_line, program
@@ -25,7 +26,7 @@ class ReadyTrainer:
 
     n_samples = 100
 
-    def __init__(self, settings: Dict[str, Any], worker_id: int, *_: Any) -> None:
+    def __init__(self, settings: Settings, worker_id: int, *_: Any) -> None:
         self.notes: List[str] = []
         self.layout = make_task(settings).layout
         self._update = ready_vector(self.layout.n_params, worker_id)

@@ -53,7 +53,7 @@ class Outcome(NamedTuple):
 
 def run(overrides: Tuple[str, ...], seed: int) -> Outcome:
     """Run a federation in memory."""
-    settings = resolve_dataset(load_config(None, COMMON + overrides + ("seed=%d" % seed,)).settings())
+    settings = resolve_dataset(load_config(None, COMMON + overrides + ("seed=%d" % seed,)))
     evaluator, accuracies, closed_rounds = make_task(settings), [], []
 
     def watch(closed: RoundClosed) -> None:

@@ -18,6 +18,7 @@ from typing import Dict, List, Sequence
 
 from benchmarks.cgroups import SmallBoard
 from flq.config_file import load_config
+from flq.core.settings import to_json
 from flq.training.datasets import resolve_dataset
 from flq.training.frameworks import make_task
 
@@ -109,8 +110,8 @@ def main(argv: List[str]) -> None:
         "batch_size=%d" % args.batch,
         "local_steps=%d" % args.steps,
     )
-    settings = resolve_dataset(load_config(None, common).settings())
-    height, width, channels = settings["dataset"]["input_shape"]
+    settings = resolve_dataset(load_config(None, common))
+    height, width, channels = settings.dataset.input_shape
     model_mb = 4 * make_task(settings).layout.n_params / 1e6
     batch_mb = 4 * args.batch * height * width * channels / 1e6
     peaks: Dict[str, List[float]] = {}
@@ -119,7 +120,13 @@ def main(argv: List[str]) -> None:
             for name, overrides in {"TensorFlow alone": None, **MODES}.items():
                 peaks.setdefault(name, []).append(
                     peak_mb(
-                        [sys.executable, "-m", "benchmarks.small_board_bare", str(args.rounds), json.dumps(settings)],
+                        [
+                            sys.executable,
+                            "-m",
+                            "benchmarks.small_board_bare",
+                            str(args.rounds),
+                            json.dumps(to_json(settings)),
+                        ],
                         board,
                     )
                     if overrides is None

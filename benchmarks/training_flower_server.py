@@ -14,6 +14,7 @@ import numpy as np
 from flwr.common import parameters_to_ndarrays
 
 from benchmarks.flower_server import Noted, serve
+from flq.core.settings import settings_from_json
 from flq.training.frameworks import make_task
 
 
@@ -34,9 +35,9 @@ class Keeps(Noted):
 def main() -> None:
     """Serve all rounds."""
     with open(sys.argv[1], encoding="utf-8") as file:
-        settings = json.load(file)
-    strategy = Keeps(make_task(settings).start(), settings["system"]["total_workers"])
-    serve(strategy, settings["system"]["max_rounds"])
+        settings = settings_from_json(json.load(file))
+    strategy = Keeps(make_task(settings).start(), settings.system.total_workers)
+    serve(strategy, settings.system.max_rounds)
     np.save(sys.argv[2], np.stack(strategy.models))
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from benchmarks.processes import PROJECT, Marks, run
 from benchmarks.round_overhead import summary
 from flq.config_file import load_config
+from flq.core.settings import Settings, to_json
 from flq.master.runtime.evaluator import Evaluator
 from flq.training.datasets import resolve_dataset
 
@@ -21,7 +22,7 @@ Train = Callable[[str, str, Dict[str, int]], Marks]  # file for the models, fold
 
 def resolved(overrides: List[str]) -> Dict[str, Any]:
     """Return the settings that these overrides stand for, as workers get them."""
-    return resolve_dataset(load_config(None, overrides).settings())
+    return resolve_dataset(load_config(None, overrides))
 
 
 def run_flower(overrides: List[str], python: str, models: str, folder: str, bytes_moved: Dict[str, int]) -> Marks:
@@ -29,12 +30,11 @@ def run_flower(overrides: List[str], python: str, models: str, folder: str, byte
     settings = resolved(overrides)
     path = os.path.join(folder, "settings.json")
     with open(path, "w", encoding="utf-8") as file:
-        json.dump(settings, file)
+        json.dump(to_json(settings), file)
     return run(
         ["benchmarks.training_flower_server", path, models],
         lambda port: [
-            ["benchmarks.training_flower_client", port, str(i), path]
-            for i in range(settings["system"]["total_workers"])
+            ["benchmarks.training_flower_client", port, str(i), path] for i in range(settings.system.total_workers)
         ],
         folder,
         python,
@@ -78,7 +78,7 @@ def run_flq(overrides: List[str], models: str, folder: str, bytes_moved: Dict[st
     )
 
 
-def accuracies(settings: Dict[str, Any], models: np.ndarray) -> List[float]:
+def accuracies(settings: Settings, models: np.ndarray) -> List[float]:
     """Return the test accuracy of each model, evaluated in a process of its own."""
     found: Dict[int, Any] = {}
     evaluator = Evaluator(settings, max_backlog_bytes=models.nbytes)
@@ -93,7 +93,7 @@ def accuracies(settings: Dict[str, Any], models: np.ndarray) -> List[float]:
     return [found[index] for index in range(len(models))]
 
 
-def measure(train: Train, settings: Dict[str, Any]) -> Dict[str, Any]:
+def measure(train: Train, settings: Settings) -> Dict[str, Any]:
     """Let one contestant train, and return what is known of it then."""
     bytes_moved: Dict[str, int] = {}
     with tempfile.TemporaryDirectory() as folder:

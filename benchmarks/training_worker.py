@@ -5,10 +5,11 @@ python -m benchmarks.training_worker FOLDER [flags of flq_worker.py]
 
 import sys
 import time
-from typing import Any, Dict, List
+from typing import List
 
 from benchmarks.peak import report
 from flq.core.layout import Vector
+from flq.core.settings import Settings
 from flq.training.frameworks import build_trainer
 from flq.training.task import LocalUpdate
 from flq.worker import command_line, program
@@ -19,7 +20,7 @@ CPU_MARKS: List[float] = []
 class NotedTrainer:
     """The trainer; notes the CPU seconds that the process had used after each local training."""
 
-    def __init__(self, settings: Dict[str, Any], worker_id: int) -> None:
+    def __init__(self, settings: Settings, worker_id: int) -> None:
         self._trainer = build_trainer(settings, worker_id)
         self.n_samples, self.layout, self.notes = self._trainer.n_samples, self._trainer.layout, self._trainer.notes
 

@@ -1,18 +1,31 @@
-"""The settings of a run: defaults, allowed values and meanings.
+"""The settings of a run: allowed values and meanings.
 
-One pydantic model, one class per section. The field descriptions are the source of
-docs/configuration.md. config_file.py reads them from a file. Only the master reads a
-configuration: workers receive :meth:`Config.settings` when they register.
+One pydantic model per section, checked on the master. The field descriptions are the source of docs/configuration.md.
+The defaults stand in core/settings/sections.py. config_file.py reads settings from a file. Only the master reads a
+configuration: workers receive the settings when they register.
 """
 
-from typing import TYPE_CHECKING, Annotated, Any, Dict, List, Literal, Mapping, Optional, Tuple, get_args, get_origin
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    Dict,
+    List,
+    Literal,
+    Mapping,
+    Optional,
+    Tuple,
+    Type,
+    get_args,
+    get_origin,
+)
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
 from .core.codecs import MODES
-from .core.settings import OWN_KEYS
+from .core.settings import LIMITS, OWN_KEYS, Settings, settings_from_json
 from .core.strategies import AGGREGATORS, SERVER_OPTIMIZERS
 from .sinks.trackers import TRACKERS
 from .training.datasets import dataset_names
@@ -60,80 +73,76 @@ class Section(BaseModel):
         return value
 
 
+def limited(key: str, description: str) -> Any:
+    """Return the field of a number with the limits that a worker checks too."""
+    lowest, highest = LIMITS[key]
+    return Field(ge=lowest, le=highest, description=description)
+
+
 class System(Section):
     """Numbers of workers and rounds, time limits, reproducibility."""
 
     total_workers: int = Field(
-        4, ge=1, le=4096, description="Number of workers that may join; ids are 0..total_workers-1."
+        ge=1, le=4096, description="Number of workers that may join; ids are 0..total_workers-1."
     )
     min_workers: int = Field(
-        4,
         ge=1,
         description="Number of workers that must join before the first round opens; also the quorum at a "
         "round deadline; at most total_workers.",
     )
-    max_rounds: int = Field(30, ge=1, le=10**9, description="Number of rounds of the run.")
+    max_rounds: int = Field(ge=1, le=10**9, description="Number of rounds of the run.")
     round_deadline_s: float = Field(
-        0.0,
         ge=0,
         le=LONGEST_S,
         description="Seconds after which a round closes with the workers that have answered; 0 = no deadline.",
     )
     offer_deadline_s: float = Field(
-        0.0,
         ge=0,
         le=LONGEST_S,
         description="Seconds after which the master grants the offers received so far; 0 = half of "
         "round_deadline_s; must be less than round_deadline_s if both are set.",
     )
     lease_s: float = Field(
-        300.0, gt=0, le=LONGEST_S, description="Seconds without contact after which a worker counts as lost."
+        gt=0, le=LONGEST_S, description="Seconds without contact after which a worker counts as lost."
     )
     max_samples: int = Field(
-        10**7,
         ge=1,
         le=2**53,
         description="Maximum number of samples per worker: a worker reports this number itself, and its "
         "weight is its share of all samples.",
     )
     linger_s: float = Field(
-        30.0,
         ge=0,
         le=LONGEST_S,
         description="Seconds that the master keeps running after the last round, so that every worker learns "
         "of the end.",
     )
     give_up_s: float = Field(
-        3600.0, gt=0, le=LONGEST_S, description="Seconds for which a worker retries while the master does not answer."
+        gt=0, le=LONGEST_S, description="Seconds for which a worker retries while the master does not answer."
     )
     snapshot_every: int = Field(
-        10,
         ge=1,
         le=10**6,
         description="Rounds between two snapshots of the run; a resume replays the journal from the newest snapshot.",
     )
     snapshots_kept: int = Field(
-        2,
         ge=1,
         le=1000,
         description="Number of snapshots kept, in case the newest is damaged; all frames after the oldest of "
         "them are kept too.",
     )
-    seed: int = Field(42, ge=0, le=2**63 - 1, description="Seed of all randomness in the run.")
+    seed: int = Field(ge=0, le=2**63 - 1, description="Seed of all randomness in the run.")
     master_url: Optional[str] = Field(
-        None,
         min_length=1,
         description="Address of the master, http://host:port, for workers that read a configuration file and "
         "have no --master_ip; ignored by the master.",
     )
     deterministic: bool = Field(
-        True, description="Whether TensorFlow uses only operations that are reproducible bit for bit."
+        description="Whether TensorFlow uses only operations that are reproducible bit for bit."
     )
-    threads: int = Field(
-        1,
-        ge=1,
-        le=1024,
-        description="Number of intra-op and inter-op threads of TensorFlow on a worker; the model depends on "
+    threads: int = limited(
+        "threads",
+        "Number of intra-op and inter-op threads of TensorFlow on a worker; the model depends on "
         "it bit for bit; ignored without deterministic.",
     )
 
@@ -157,33 +166,28 @@ class Dataset(Section):
     """The data set and its partition among the workers."""
 
     name: str = Field(
-        "digits",
         min_length=1,
         description="Name of the data set; own = the data in each worker's own data_dir.",
         json_schema_extra={"names": dataset_names()},
     )
-    batch_size: int = Field(
-        32, ge=0, le=10**6, description="Number of samples per minibatch; 0 = all of the worker's samples."
-    )
+    batch_size: int = limited("batch_size", "Number of samples per minibatch; 0 = all of the worker's samples.")
     partition: Literal["iid", "non_iid", "shards", "local"] = Field(
-        "iid",
         description="How samples are partitioned: evenly at random, with class shares drawn from a Dirichlet "
         "distribution, in shards of sorted classes, or not at all: local = each worker has its "
-        "own files.",
+        "own files."
     )
     dir_alpha: float = Field(
-        0.5, ge=1e-6, le=1e6, description="Concentration of the Dirichlet distribution; smaller = more uneven."
+        ge=1e-6, le=1e6, description="Concentration of the Dirichlet distribution; smaller = more uneven."
     )
-    shards_per_worker: int = Field(2, ge=1, le=10**6, description="Number of shards per worker, with partition shards.")
+    shards_per_worker: int = Field(ge=1, le=10**6, description="Number of shards per worker, with partition shards.")
     input_shape: Optional[Shape] = Field(
-        None, description="Height, width and channels of a sample; null = from the data set."
+        description="Height, width and channels of a sample; null = from the data set."
     )
-    n_classes: Optional[int] = Field(None, ge=2, le=10**6, description="Number of classes; null = from the data set.")
+    n_classes: Optional[int] = limited("n_classes", "Number of classes; null = from the data set.")
     test_fraction: float = Field(
-        0.1, gt=0, lt=1, description="Fraction of the samples held out for testing if the data set has no test set."
+        gt=0, lt=1, description="Fraction of the samples held out for testing if the data set has no test set."
     )
     data_dir: Optional[str] = Field(
-        None,
         min_length=1,
         description="Folder with the data set's files, on each machine; null = the environment variable "
         "FLQ_DATA_DIR, then Keras' cache, then a download (for mnist, fashion_mnist and cifar10); "
@@ -196,41 +200,34 @@ class Model(Section):
     """The model and its optimizers on worker and master."""
 
     name: str = Field(
-        "mlp",
         min_length=1,
         description="Name of the model, or your own function, package.module:function.",
         json_schema_extra={"names": model_names()},
     )
     lr: float = Field(
-        0.1,
-        gt=0,
-        le=1e6,
-        description="Learning rate of the local optimizer; with update gradient, of the server optimizer.",
+        gt=0, le=1e6, description="Learning rate of the local optimizer; with update gradient, of the server optimizer."
     )
     lr_schedule: Literal["constant", "exponential", "step", "cosine"] = Field(
-        "constant", description="Schedule of lr over the rounds."
+        description="Schedule of lr over the rounds."
     )
-    lr_decay: float = Field(0.1, gt=0, le=1, description="Factor by which lr has decayed after lr_decay_rounds rounds.")
-    lr_decay_rounds: int = Field(100, ge=1, le=10**9, description="Number of rounds in which lr decays by lr_decay.")
+    lr_decay: float = Field(gt=0, le=1, description="Factor by which lr has decayed after lr_decay_rounds rounds.")
+    lr_decay_rounds: int = limited("lr_decay_rounds", "Number of rounds in which lr decays by lr_decay.")
     l2: float = Field(
-        0.0,
         ge=0,
         le=1e6,
         description="Coefficient of half the squared norm of the parameters in the training loss; must be 0 "
         "for quadratic.",
     )
     local_optimizer: Literal["sgd", "momentum", "adam"] = Field(
-        "sgd", description="Local optimizer of a worker; its state is reset in each round."
+        description="Local optimizer of a worker; its state is reset in each round."
     )
-    local_momentum: float = Field(0.9, ge=0, lt=1, description="Momentum of the local optimizer momentum.")
+    local_momentum: float = Field(ge=0, lt=1, description="Momentum of the local optimizer momentum.")
     mu: float = Field(
-        0.0,
         ge=0,
         le=1e6,
         description="Coefficient of half the squared distance to the shared copy in the training loss (FedProx).",
     )
     logit_adjustment: float = Field(
-        0.0,
         ge=0,
         le=100,
         description="Coefficient of the log of the worker's class shares, added to the logits in training; 1 "
@@ -238,44 +235,36 @@ class Model(Section):
         "quadratic.",
     )
     local_epochs: int = Field(
-        1, ge=0, le=10**6, description="Epochs over a worker's data per round; 0 only with local_steps > 0."
+        ge=0, le=10**6, description="Epochs over a worker's data per round; 0 only with local_steps > 0."
     )
     local_steps: int = Field(
-        0, ge=0, le=10**6, description="Minibatches per round, instead of local_epochs; 0 = use local_epochs."
+        ge=0, le=10**6, description="Minibatches per round, instead of local_epochs; 0 = use local_epochs."
     )
     server_optimizer: OptimizerName = Field(
-        "sgd",
         description="Server optimizer, which applies the aggregate to the model; adam cannot be used with "
-        "memory residual.",
+        "memory residual."
     )
     server_lr: float = Field(
-        1.0,
         gt=0,
         le=1e6,
         description="Step size of the server optimizer; 1 with sgd = federated averaging; with update "
         "gradient the step size is server_lr * lr.",
     )
-    server_momentum: float = Field(0.7, ge=0, lt=1, description="Momentum of the server optimizer momentum.")
-    server_beta_1: float = Field(0.9, ge=0, lt=1, description="Decay of the first moment of the server optimizer adam.")
-    server_beta_2: float = Field(
-        0.999, ge=0, lt=1, description="Decay of the second moment of the server optimizer adam."
-    )
-    server_epsilon: float = Field(1e-7, ge=1e-30, le=1, description="Epsilon of the server optimizer adam.")
+    server_momentum: float = Field(ge=0, lt=1, description="Momentum of the server optimizer momentum.")
+    server_beta_1: float = Field(ge=0, lt=1, description="Decay of the first moment of the server optimizer adam.")
+    server_beta_2: float = Field(ge=0, lt=1, description="Decay of the second moment of the server optimizer adam.")
+    server_epsilon: float = Field(ge=1e-30, le=1, description="Epsilon of the server optimizer adam.")
     server_options: Options = Field(
-        {},
         description="Options of the other server optimizers by name; those left out keep their defaults.",
         json_schema_extra=options_in({name: row for name, row in SERVER_OPTIMIZERS.items() if name not in OWN_KEYS}),
     )
     ema: float = Field(
-        0.0,
         ge=0,
         lt=1,
         description="Decay of an exponential moving average of the global model, which is evaluated beside it "
         "and saved as the result; 0 = off.",
     )
-    dim: int = Field(
-        1000, ge=4, le=10**9, description="Number of parameters of model quadratic; ignored by other models."
-    )
+    dim: int = Field(ge=4, le=10**9, description="Number of parameters of model quadratic; ignored by other models.")
 
     @field_validator("local_steps")
     @classmethod
@@ -289,58 +278,49 @@ class FlqAlgorithm(Section):
     """Compression of updates."""
 
     mode: ModeName = Field(
-        "lowrank", description="Compression of updates: " + "; or ".join("; ".join(MEANINGS).rsplit("; ", 1)) + "."
+        description="Compression of updates: " + "; or ".join("; ".join(MEANINGS).rsplit("; ", 1)) + "."
     )
     update: Literal["delta", "gradient"] = Field(
-        "delta",
-        description="What a worker uploads: the change made by local training, or the gradient of one minibatch.",
+        description="What a worker uploads: the change made by local training, or the gradient of one minibatch."
     )
     b_up: Optional[Literal[1, 2, 3, 4, 5, 6, 7, 8, 32]] = Field(
-        None,
         description="Uplink bits per parameter in modes bbit and laq, null = 4; 1 with bbit = mode bin; 32 = "
-        "float32, with laq only (LAG); must be null in mode lowrank.",
+        "float32, with laq only (LAG); must be null in mode lowrank."
     )
     b_down: Optional[Literal[0, 1, 2, 3, 4, 5, 6, 7, 8, 32]] = Field(
-        None,
         description="Downlink bits per parameter; 0 or 32 = float32, null = as on the uplink, and float32 in "
-        "mode laq. With memory residual, 2 bits both ways can diverge: then use 3 or more here.",
+        "mode laq. With memory residual, 2 bits both ways can diverge: then use 3 or more here."
     )
     bytes_up: Optional[int] = Field(
-        None,
         ge=1,
         le=10**9,
         description="Maximum uplink payload in bytes, in mode lowrank; null or auto = from the model, and "
         "more when the shared copy lags behind.",
     )
     bytes_down: Optional[int] = Field(
-        None, ge=1, le=10**9, description="Maximum downlink payload in bytes, in mode lowrank; null or auto = likewise."
+        ge=1, le=10**9, description="Maximum downlink payload in bytes, in mode lowrank; null or auto = likewise."
     )
     coding: Literal["auto", "zlib", "none"] = Field(
-        "auto",
         description="Lossless coding of payloads, used when it makes them smaller: auto = zlib, or zstd for "
         "large payloads if both ends have the package zstandard; zlib; or none. Not used in mode "
-        "lowrank, which is entropy coded.",
+        "lowrank, which is entropy coded."
     )
     memory: Optional[Literal["none", "residual", "flq", "mirror"]] = Field(
-        None, description="Memory of the quantization error at a worker; null = the default of the mode."
+        description="Memory of the quantization error at a worker; null = the default of the mode."
     )
     aggregator: AggregatorName = Field(
-        "auto",
-        description="Aggregator, which makes one vector of the updates of a round; auto = the default of the mode.",
+        description="Aggregator, which makes one vector of the updates of a round; auto = the default of the mode."
     )
     aggregator_options: Options = Field(
-        {},
         description="Options of the aggregator by name; those left out keep their defaults.",
         json_schema_extra=options_in(AGGREGATORS),
     )
     scale_by_selected: bool = Field(
-        False,
         description="Whether the aggregate is multiplied by the number of uploads of the round / sel_ref; 0 "
-        "and 1 are accepted too; cannot be used with memory mirror.",
+        "and 1 are accepted too; cannot be used with memory mirror."
     )
-    sel_ref: int = Field(1, ge=1, le=4096, description="Divisor of the number of uploads in scale_by_selected.")
+    sel_ref: int = Field(ge=1, le=4096, description="Divisor of the number of uploads in scale_by_selected.")
     clip_global: float = Field(
-        0.0,
         ge=0,
         le=1e9,
         description="Maximum Euclidean norm of the aggregate, after scale_by_selected; a longer aggregate is "
@@ -362,25 +342,22 @@ class LazySelection(Section):
     """When a worker skips a round."""
 
     D: int = Field(
-        10, ge=1, le=10000, description="Number of past aggregates with which the energy of an update is compared."
+        ge=1, le=10000, description="Number of past aggregates with which the energy of an update is compared."
     )
     ck: float = Field(
-        0.8,
         ge=0,
         le=1e6,
         description="Sum of the weights of these aggregates; the newest has the largest weight, in mode laq "
         "all weights are equal.",
     )
     C: int = Field(
-        50,
         ge=0,
         le=10**9,
         description="Maximum number of consecutive rounds that a worker may skip; a worker refused that often "
         "takes precedence within the limits.",
     )
-    warmup: int = Field(0, ge=0, le=10**9, description="Number of initial rounds in which no worker skips.")
+    warmup: int = Field(ge=0, le=10**9, description="Number of initial rounds in which no worker skips.")
     thr_scale: Optional[float] = Field(
-        None,
         ge=0,
         le=1e6,
         description="Factor of the threshold, 0 = never skip; null = 1 with memory mirror and 0 "
@@ -391,46 +368,38 @@ class LazySelection(Section):
 class BudgetSelection(Section):
     """Limits on the uploads of a round."""
 
-    sel_clients: int = Field(0, ge=0, le=4096, description="Maximum number of uploads per round; 0 = no limit.")
+    sel_clients: int = Field(ge=0, le=4096, description="Maximum number of uploads per round; 0 = no limit.")
     up_budget_bits: int = Field(
-        0,
         ge=0,
         le=10**15,
         description="Maximum payload bits uploaded per round; 0 = no limit. It shortens uploads in mode "
         "lowrank and makes them fewer in the others.",
     )
     grant_by: Literal["energy", "age", "both", "random"] = Field(
-        "energy",
         description="Priority of workers if not all may upload: energy per bit, rounds since the last upload, "
-        "the product of both, or random.",
+        "the product of both, or random."
     )
 
 
 class JetsonOptimization(Section):
     """How a worker uses its device; the worker's command line and own file take precedence over the master."""
 
-    gpu_memory_limit_mb: Optional[int] = Field(
-        None,
-        ge=1,
-        le=10**6,
-        description="Limit in MB of TensorFlow's memory on the GPU; null = 1024 on an original Jetson Nano, "
+    gpu_memory_limit_mb: Optional[int] = limited(
+        "gpu_memory_limit_mb",
+        "Limit in MB of TensorFlow's memory on the GPU; null = 1024 on an original Jetson Nano, "
         "growth on demand elsewhere.",
     )
     enable_mixed_precision: bool = Field(
-        False, description="Whether the GPU computes in float16 where possible; ignored below compute capability 7.0."
+        description="Whether the GPU computes in float16 where possible; ignored below compute capability 7.0."
     )
-    prefetch_size: int = Field(
-        2, ge=0, le=10000, description="Number of batches prefetched on a machine with a GPU; 0 = none."
+    prefetch_size: int = limited("prefetch_size", "Number of batches prefetched on a machine with a GPU; 0 = none.")
+    num_parallel_calls: int = limited("num_parallel_calls", "Number of batches prepared in parallel, likewise.")
+    cuda_cache_mb: Optional[int] = limited(
+        "cuda_cache_mb", "Size in MB of the cache of compiled GPU code; null = CUDA's default."
     )
-    num_parallel_calls: int = Field(2, ge=1, le=1024, description="Number of batches prepared in parallel, likewise.")
-    cuda_cache_mb: Optional[int] = Field(
-        None, ge=0, le=4096, description="Size in MB of the cache of compiled GPU code; null = CUDA's default."
-    )
-    telemetry_s: float = Field(
-        30.0,
-        ge=0,
-        le=LONGEST_S,
-        description="Seconds between two telemetry reports of a worker: load, memory, temperature and power; 0 = none.",
+    telemetry_s: float = limited(
+        "telemetry_s",
+        "Seconds between two telemetry reports of a worker: load, memory, temperature and power; 0 = none.",
     )
 
 
@@ -438,26 +407,23 @@ class Report(Section):
     """Results: folder, evaluation, figures, trackers."""
 
     results_dir: str = Field(
-        "results", min_length=1, description="Folder for the workbooks and, in one folder per run, the models."
+        min_length=1, description="Folder for the workbooks and, in one folder per run, the models."
     )
     evaluation_backlog_mb: int = Field(
-        200,
         ge=1,
         le=10**6,
         description="Memory in MB for models that wait for evaluation; beyond it the oldest rounds are "
         "evaluated at the end of the run.",
     )
     figure_every: int = Field(
-        10,
         ge=0,
         le=10**6,
         description="Rounds between two drawings of the figures, as PNG and SVG in figures/<run> of "
         "results_dir; they are also drawn at the end. 0 = no figures.",
     )
     trackers: List[TrackerName] = Field(
-        [],
         description="Experiment trackers that log every round (docs/trackers.md); a comma-separated text is "
-        "accepted instead of the list.",
+        "accepted instead of the list."
     )
 
     @field_validator("trackers", mode="before")
@@ -469,31 +435,26 @@ class Report(Section):
 class Notify(Section):
     """Which notifications are sent; their addresses are secrets, not settings (docs/notifications.md)."""
 
-    every_rounds: int = Field(0, ge=0, le=10**9, description="Rounds between two progress notifications; 0 = none.")
-    every_minutes: float = Field(
-        0.0, ge=0, le=10**6, description="Minutes between two progress notifications; 0 = none."
-    )
+    every_rounds: int = Field(ge=0, le=10**9, description="Rounds between two progress notifications; 0 = none.")
+    every_minutes: float = Field(ge=0, le=10**6, description="Minutes between two progress notifications; 0 = none.")
     best: bool = Field(
-        True,
         description="Whether to notify of a new best accuracy, at least one percentage point above the last "
-        "one reported; without accuracy, of a test loss reduced by a tenth.",
+        "one reported; without accuracy, of a test loss reduced by a tenth."
     )
-    workers: bool = Field(True, description="Whether to notify when a worker is lost or returns.")
+    workers: bool = Field(description="Whether to notify when a worker is lost or returns.")
     min_interval_s: float = Field(
-        10.0,
         ge=1,
         le=86400,
         description="Minimum seconds between two notifications; events in between are collected in the next one.",
     )
     max_per_hour: int = Field(
-        30, ge=1, le=3600, description="Maximum notifications per hour, likewise; the end of a run is always reported."
+        ge=1, le=3600, description="Maximum notifications per hour, likewise; the end of a run is always reported."
     )
     timeout_s: float = Field(
-        20.0, ge=1, le=600, description="Timeout in seconds of one attempt; failed notifications are retried later."
+        ge=1, le=600, description="Timeout in seconds of one attempt; failed notifications are retried later."
     )
     figure: bool = Field(
-        True,
-        description="Whether notifications include a small figure of accuracy and loss, if the service accepts images.",
+        description="Whether notifications include a small figure of accuracy and loss, if the service accepts images."
     )
 
 
@@ -501,20 +462,17 @@ class Security(Section):
     """Access without a token, and limits on connections and requests."""
 
     open_status: bool = Field(
-        True,
-        description="Whether GET /status, GET /healthz and the content of the live page can be read without a token.",
+        description="Whether GET /status, GET /healthz and the content of the live page can be read without a token."
     )
     local_operator: bool = Field(
-        True, description="Whether POST /stop and GET /get_global_model need no token on the master's own machine."
+        description="Whether POST /stop and GET /get_global_model need no token on the master's own machine."
     )
     max_connections: int = Field(
-        0,
         ge=0,
         le=100000,
         description="Maximum number of open connections, as far as ulimit -n allows; 0 = 4 per worker and 256 more.",
     )
     requests_per_s: float = Field(
-        500.0,
         ge=0,
         le=1e6,
         description="Maximum requests per second and token, with bursts of two seconds; 0 = no limit, also "
@@ -523,25 +481,31 @@ class Security(Section):
 
 
 class Config(Section):
-    """The validated settings of a run."""
+    """The sections; :meth:`settings` returns what they hold."""
 
-    system: System = System()
-    dataset: Dataset = Dataset()
-    model: Model = Model()
-    flq_algorithm: FlqAlgorithm = FlqAlgorithm()
-    lazy_selection: LazySelection = LazySelection()
-    budget_selection: BudgetSelection = BudgetSelection()
-    jetson_optimization: JetsonOptimization = JetsonOptimization()
-    report: Report = Report()
-    notify: Notify = Notify()
-    security: Security = Security()
+    system: System
+    dataset: Dataset
+    model: Model
+    flq_algorithm: FlqAlgorithm
+    lazy_selection: LazySelection
+    budget_selection: BudgetSelection
+    jetson_optimization: JetsonOptimization
+    report: Report
+    notify: Notify
+    security: Security
 
-    def settings(self) -> Dict[str, Dict[str, Any]]:
-        """Return all values as ``{section: {key: value}}``, ready for JSON."""
-        return self.model_dump()
+    def settings(self) -> Settings:
+        """Return the validated settings."""
+        return settings_from_json(self.model_dump())
 
 
-SECTIONS = {name: type(field.default) for name, field in Config.model_fields.items()}
+SECTIONS: Dict[str, Type[Section]] = {name: field.annotation for name, field in Config.model_fields.items()}
+
+
+def device_settings(given: Dict[str, Any]) -> Dict[str, Any]:
+    """Check some keys of jetson_optimization; return them, with no others."""
+    checked = JetsonOptimization.model_validate({**Settings().jetson_optimization._asdict(), **given})
+    return {key: getattr(checked, key) for key in given}
 
 
 def allowed(field: FieldInfo) -> Tuple[str, str]:

@@ -17,6 +17,7 @@ from typing import Callable, Mapping, Optional, Sequence, Type
 from pydantic.fields import FieldInfo
 
 from .config import SECTIONS, Section, allowed, is_optional
+from .core.settings import Settings
 from .errors import ConfigError
 
 Say = Callable[[str], str]
@@ -49,10 +50,11 @@ def markdown_table(texts: Optional[Mapping[str, str]] = None) -> str:
 def _section(name: str, model: Type[Section], say: Say) -> str:
     heads = [say(head) for head in ("key", "default", "allowed", "meaning")]
     lines = ["### " + name, "", "| %s |" % " | ".join(heads), "|---|---|---|---|"]
+    defaults = getattr(Settings(), name)
     for key, field in model.model_fields.items():
         lines.append(
             "| `%s` | `%s` | %s | %s |"
-            % (key, json.dumps(field.default), _allowed(field, say), say(str(field.description)))
+            % (key, json.dumps(getattr(defaults, key)), _allowed(field, say), say(str(field.description)))
         )
     return "\n".join(lines) + "\n"
 

@@ -2,8 +2,8 @@
 
 Example
 -------
->>> config = load_config(None, ["mode=bbit", "b_up=2", "model.lr=0.05"])
->>> config.flq_algorithm.b_up, config.settings()["model"]["lr"]
+>>> settings = load_config(None, ["mode=bbit", "b_up=2", "model.lr=0.05"])
+>>> settings.flq_algorithm.b_up, settings.model.lr
 (2, 0.05)
 """
 
@@ -14,7 +14,7 @@ from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Seq
 from pydantic import ValidationError
 
 from .config import SECTIONS, Config, allowed, is_optional
-from .core.settings import rules_from_settings
+from .core.settings import Settings, rules_from_settings, to_json
 from .errors import ConfigError
 
 NAMED_SECTIONS = ("dataset", "model")  # a plain text in their place means their `name`
@@ -31,8 +31,8 @@ Givens = Dict[Tuple[str, str], Given]  # by (section, key)
 
 
 def load_config(
-    path: Optional[str], overrides: Sequence[str] = (), settings: Optional[Mapping[str, Any]] = None
-) -> Config:
+    path: Optional[str], overrides: Sequence[str] = (), recorded: Optional[Mapping[str, Any]] = None
+) -> Settings:
     """Read a configuration file, apply overrides, validate.
 
     Parameters
@@ -44,8 +44,8 @@ def load_config(
     overrides : sequence of str
         ``section.key=value`` or ``key=value``; the value is read as JSON, or else as text.
         They win over the file, and later ones over earlier ones.
-    settings : mapping, optional
-        Those with which a run was begun, in the place of a file.
+    recorded : mapping, optional
+        The settings with which a run was begun, as its journal holds them, in the place of a file.
 
     Raises
     ------
@@ -56,22 +56,22 @@ def load_config(
     problems: List[ConfigError] = []
     if path is not None:
         given.update(_sort_in(_read_object(path), path + ": ", problems))
-    if settings is not None:
-        given.update(_sort_in(settings, "the run's own ", problems))
+    if recorded is not None:
+        given.update(_sort_in(recorded, "the run's own ", problems))
     for override in overrides:
         given.update(_sort_in(_parse_override(override), "--set ", problems))
     if problems:
         raise _first_of(problems)
 
-    values: Dict[str, Dict[str, Any]] = {}
+    values = to_json(Settings())
     for (section, key), item in given.items():
-        values.setdefault(section, {})[key] = item.value
+        values[section][key] = item.value
     try:
-        config = Config.model_validate(values)
+        settings = Config.model_validate(values).settings()
     except ValidationError as error:
         raise _first_of([_explain(detail, given) for detail in error.errors()]) from None
-    rules_from_settings(config.settings())  # raises if the values do not go together
-    return config
+    rules_from_settings(settings)  # raises if the values do not go together
+    return settings
 
 
 def _read_object(path: str) -> Dict[str, Any]:
@@ -205,7 +205,8 @@ def _explain(detail: Mapping[str, Any], given: Givens) -> ConfigError:
         expected = "UTF-8, as all settings: workers get them as text"
     else:
         expected = " ".join(filter(None, (kind, bounds, "or null" * is_optional(field))))
-    item = given.get((section, key), Given(field.default, "the default of %s.%s" % (section, key)))
+    default = getattr(getattr(Settings(), section), key)
+    item = given.get((section, key), Given(default, "the default of %s.%s" % (section, key)))
     return ConfigError("%s must be %s, got %s" % (key, expected, _show(item.value)), item.place)
 
 

@@ -70,8 +70,8 @@ def test_a_file_that_is_there_is_not_made_again_and_not_taken_for_other_settings
 
 @pytest.mark.parametrize("name", sorted(RECIPES))
 def test_every_recipe_is_a_configuration(name):
-    settings = load_config(None, COMMON + RECIPES[name].overrides).settings()
-    assert (settings["model"]["name"], settings["system"]["total_workers"]) == ("cnn_small", 10)
+    settings = load_config(None, COMMON + RECIPES[name].overrides)
+    assert (settings.model.name, settings.system.total_workers) == ("cnn_small", 10)
 
 
 def test_a_changed_recipe_keeps_what_is_not_changed():

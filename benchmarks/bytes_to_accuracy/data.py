@@ -9,12 +9,13 @@ differ in start and order only, as in the study that the figures are compared wi
 """
 
 import os
-from typing import Any, Callable, Dict, List
+from typing import Callable, Dict, List
 
 import numpy as np
 
 from flq.config_file import load_config
 from flq.core import rng
+from flq.core.settings import Settings
 from flq.training.datasets import load_dataset, resolve_dataset
 from flq.training.keras_task import KerasShare, KerasTask
 from flq.training.partition import partition
@@ -30,7 +31,7 @@ def prepared(folder: str) -> Dict[str, str]:
     os.makedirs(folder, exist_ok=True)
     paths = {part: os.path.join(folder, "fashion_mnist_%s.npz" % part) for part in ("validation", "test")}
     if not all(os.path.exists(path) for path in paths.values()):
-        whole = load_dataset(resolve_dataset(load_config(None, ["dataset=fashion_mnist"]).settings()))
+        whole = load_dataset(resolve_dataset(load_config(None, ["dataset=fashion_mnist"])))
         order = rng.permutation(len(whole.y_train), rng.stream(SPLIT_SEED, rng.HELD_BACK))
         held, kept = np.sort(order[:N_VALIDATION]), np.sort(order[N_VALIDATION:])
         parts = {"validation": (whole.x_train[held], whole.y_train[held]), "test": (whole.x_test, whole.y_test)}
@@ -51,7 +52,7 @@ class FixedPartition(KerasTask):
         Gets the number of samples of each local training.
     """
 
-    def __init__(self, settings: Dict[str, Any], count: Callable[[int], None]) -> None:
+    def __init__(self, settings: Settings, count: Callable[[int], None]) -> None:
         super().__init__(settings)
         self._count = count
 
@@ -62,4 +63,4 @@ class FixedPartition(KerasTask):
         return done
 
     def _partition(self, labels: np.ndarray) -> List[np.ndarray]:
-        return partition(labels, dict(self.settings, system=dict(self.settings["system"], seed=PARTITION_SEED)))
+        return partition(labels, self.settings._replace(system=self.settings.system._replace(seed=PARTITION_SEED)))

@@ -14,6 +14,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 import numpy as np
 
 from flq.config_file import load_config
+from flq.core.settings import Settings
 from flq.engines.simulation import simulate
 from flq.protocol import events
 from flq.protocol.exchange import Call, CallAction
@@ -82,11 +83,11 @@ class _Run:
     def __init__(self, job: Job, lines: Any) -> None:
         files = prepared(os.path.join(job.out, "data"))
         base = load_config(None, job.overrides + ("dataset.name=npz:" + os.path.abspath(files["test"]),))
-        self._settings = resolve_dataset(base.settings())
-        validation = dict(self._settings["dataset"], name="npz:" + os.path.abspath(files["validation"]))
+        self._settings = resolve_dataset(base)
+        validation = self._settings.dataset._replace(name="npz:" + os.path.abspath(files["validation"]))
         self._evaluators = {
             "test": make_task(self._settings),
-            "val": make_task(dict(self._settings, dataset=validation)),
+            "val": make_task(self._settings._replace(dataset=validation)),
         }
         self._job, self._lines = job, lines
         self._totals = {
@@ -112,7 +113,7 @@ class _Run:
                 "alpha": self._job.alpha,
                 "rounds": self._job.recipe.rounds,
                 "stop_at": self._job.stop_at,
-                "mode": self._settings["flq_algorithm"]["mode"],
+                "mode": self._settings.flq_algorithm.mode,
                 "overrides": list(self._job.recipe.overrides),
             }
         )
@@ -121,7 +122,7 @@ class _Run:
         except _Enough:
             return
 
-    def _build(self, settings: Dict[str, Any], worker_id: int) -> Trainer:
+    def _build(self, settings: Settings, worker_id: int) -> Trainer:
         if self._task is None:
             self._task = FixedPartition(settings, lambda n_samples: self._add("samples", n_samples))
         return Trainer(self._task, worker_id)

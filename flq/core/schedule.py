@@ -4,12 +4,13 @@ Evaluation results and time play no part, so that a run repeats bit for bit.
 """
 
 import math
-from typing import Any, Mapping
+
+from .settings.sections import ModelSettings
 
 SCHEDULES = ("constant", "exponential", "step", "cosine")
 
 
-def learning_rate(model: Mapping[str, Any], round_index: int) -> float:
+def learning_rate(model: ModelSettings, round_index: int) -> float:
     """Return the learning rate of a round.
 
     With lr, f = ``lr_decay`` and n = ``lr_decay_rounds``, in round k = 1, 2, ...:
@@ -25,20 +26,20 @@ def learning_rate(model: Mapping[str, Any], round_index: int) -> float:
 
     Parameters
     ----------
-    model : mapping
-        Section ``model`` of the settings; read: lr, lr_schedule, lr_decay, lr_decay_rounds.
+    model : ModelSettings
+        Read: lr, lr_schedule, lr_decay, lr_decay_rounds.
     round_index : int
         From 1.
 
     Source: the cosine is that of Loshchilov and Hutter 2017, arXiv:1608.03983, eq. (5), without restarts.
     """
-    lr, decay, n_rounds = model["lr"], model["lr_decay"], model["lr_decay_rounds"]
+    lr, decay, n_rounds = model.lr, model.lr_decay, model.lr_decay_rounds
     done = round_index - 1
-    if model["lr_schedule"] == "exponential":
+    if model.lr_schedule == "exponential":
         return lr * decay ** (done / n_rounds)
-    if model["lr_schedule"] == "step":
+    if model.lr_schedule == "step":
         return lr * decay ** (done // n_rounds)
-    if model["lr_schedule"] == "cosine":
+    if model.lr_schedule == "cosine":
         share = min(done / n_rounds, 1.0)
         return lr * (decay + (1.0 - decay) * 0.5 * (1.0 + math.cos(math.pi * share)))
     return lr

@@ -14,7 +14,7 @@ import yaml
 from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
 from ..addresses import host_of, without_brackets
-from ..config import JetsonOptimization, Section
+from ..config import JetsonOptimization, Section, device_settings
 from ..errors import ConfigError
 
 # What ssh and systemd cannot misread: no leading dash, no blanks, no quotes.
@@ -72,7 +72,9 @@ class WorkerEntry(Access):
     name: Optional[Name] = Field(None, description="Its name on the live page, in /status and in results.")
     data_dir: Optional[Path] = Field(None, description="Folder of its data on that machine.")
     model: Optional[Name] = Field(None, description="Your own model, which it may run, package.module:function.")
-    settings: JetsonOptimization = Field(JetsonOptimization(), description="Its own jetson_optimization.")
+    settings: Annotated[Dict[str, Any], AfterValidator(device_settings)] = Field(
+        {}, description="Its own jetson_optimization."
+    )
 
 
 class Cluster(Access):

@@ -86,7 +86,7 @@ def last_of(results_dir: str) -> Optional[Dict[str, Any]]:
     """
     # Here, since they need packages that tokens and a master that answers do without.
     from ..master.storage.run_index import last_run
-    from ..report.names import stamp_of, workbook_name
+    from ..report.names import workbook_name_of
 
     try:
         run = last_run(results_dir)
@@ -94,7 +94,7 @@ def last_of(results_dir: str) -> Optional[Dict[str, Any]]:
         return None
     if run is None:
         return None
-    workbook = os.path.join(results_dir, workbook_name(run.about["settings"], stamp_of(run.about["run_id"])))
+    workbook = os.path.join(results_dir, workbook_name_of(run.about))
     return {
         "run_id": run.about["run_id"],
         "ended": run.end.reason if run.end.is_over else None,

@@ -9,7 +9,7 @@ from ..tokens import worker_name
 from .cluster import Cluster, MasterEntry
 from .hosts import Host, Program
 from .ssh import Connection, DeployError
-from .units import key_of, own_settings, settings_of
+from .units import key_of, settings_of
 
 
 def master_tokens(connection: Connection, project: str, cluster: Cluster, is_dry: bool) -> Dict[str, str]:
@@ -42,7 +42,7 @@ def settings_files(program: Program, host: Host, cluster: Cluster, tokens: Mappi
     files = {"settings/%s.token" % program.log_name: (tokens[name] + "\n").encode("ascii")}
     if cluster.ca is not None:
         files["settings/ca.pem"] = _read(cluster.ca)
-    own = own_settings(program.entry)
+    own = program.entry.settings
     if own:
         text = json.dumps({"jetson_optimization": own}, indent=2) + "\n"
         files["settings/%s.json" % program.log_name] = text.encode("utf-8")

@@ -5,7 +5,7 @@ import shlex
 from typing import Dict, List, Optional
 
 from ..addresses import is_ipv6
-from .cluster import Cluster, MasterEntry, WorkerEntry
+from .cluster import Cluster, MasterEntry
 from .facts import Facts, Fit
 from .hosts import Host, Program
 
@@ -56,7 +56,7 @@ def arguments_of(program: Program, cluster: Cluster, facts: Facts) -> List[str]:
         words += ["--data_dir", absolute(entry.data_dir, facts.home)]
     if entry.model is not None:
         words += ["--model", entry.model]
-    if own_settings(entry):
+    if entry.settings:
         words += ["--config", "%s/settings/%s.json" % (project, program.log_name)]
     return words
 
@@ -87,11 +87,6 @@ def results_dir_of(cluster: Cluster) -> Optional[str]:
 def key_of(setting: str) -> str:
     """Return key of section.key=value or key=value."""
     return setting.partition("=")[0].strip().rpartition(".")[2]
-
-
-def own_settings(entry: WorkerEntry) -> Dict[str, object]:
-    """Return a worker's device settings in the cluster file."""
-    return entry.settings.model_dump(exclude_unset=True)
 
 
 def absolute(path: str, home: str) -> str:

@@ -3,7 +3,7 @@
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from ..core.layout import Layout, Vector
-from ..core.settings import rules_from_settings
+from ..core.settings import Settings, rules_from_settings
 from ..core.worker_step import first_state
 from ..errors import ConfigError
 from ..protocol.events import RoundClosed, RoundReport
@@ -11,7 +11,6 @@ from ..protocol.master_machine import MasterMachine
 from ..training.frameworks import make_task
 from ..training.task import Task, Trainer
 
-Settings = Dict[str, Dict[str, Any]]
 Build = Callable[[Settings, int], Any]
 MEBIBYTE = 1 << 20
 
@@ -21,8 +20,7 @@ class Federation(NamedTuple):
 
     Attributes
     ----------
-    settings : dict
-        As ``Config.settings()`` returns them.
+    settings : Settings
     layout, start
         The parameter layout and x^0.
     worker_ids : sequence of int
@@ -110,13 +108,13 @@ def make_federation(
     ConfigError
         If fewer than ``min_workers`` take part, who would wait for ever.
     """
-    system = settings["system"]
-    ids = range(system["total_workers"]) if worker_ids is None else worker_ids
-    n_able = len(set(ids) & set(range(system["total_workers"])))
-    if n_able < system["min_workers"]:
+    system = settings.system
+    ids = range(system.total_workers) if worker_ids is None else worker_ids
+    n_able = len(set(ids) & set(range(system.total_workers)))
+    if n_able < system.min_workers:
         raise ConfigError(
             "worker_ids holds %d of the ids 0..%d, but a round opens only with system.min_workers = %d"
-            % (n_able, system["total_workers"] - 1, system["min_workers"]),
+            % (n_able, system.total_workers - 1, system.min_workers),
             "add worker_ids or lower system.min_workers",
         )
     task = make_task(settings)

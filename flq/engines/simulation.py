@@ -44,8 +44,7 @@ def simulate(
 
     Parameters
     ----------
-    settings : dict
-        As ``Config.settings()`` returns them.
+    settings : Settings
     dies : dict, optional
         Worker id -> round in which it vanishes instead of training.
     build : callable, optional

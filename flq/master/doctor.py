@@ -69,7 +69,7 @@ def _configuration(args: argparse.Namespace, project_dir: str) -> Tuple[Line, st
     path = args.config or os.path.join(project_dir, "flq_config.json")
     try:
         config = load_config(path, args.overrides)
-        settings = resolve_dataset(config.settings())
+        settings = resolve_dataset(config)
         make_task(settings).check()
         check_installed(config.report.trackers)
     except FlqError as error:
@@ -82,13 +82,7 @@ def _configuration(args: argparse.Namespace, project_dir: str) -> Tuple[Line, st
         OK,
         "configuration",
         "%s: %d workers, %s on %s, mode %s"
-        % (
-            path,
-            config.system.total_workers,
-            config.model.name,
-            settings["dataset"]["name"],
-            config.flq_algorithm.mode,
-        ),
+        % (path, config.system.total_workers, config.model.name, settings.dataset.name, config.flq_algorithm.mode),
     ), config.report.results_dir
 
 

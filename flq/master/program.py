@@ -7,9 +7,9 @@ import signal
 import sys
 import time
 
-from ..config import Config
 from ..config_file import load_config
 from ..config_hash import config_hash
+from ..core.settings import Settings, to_json
 from ..errors import FlqError, Unavailable
 from ..logfile import log_trace, set_up_logging
 from ..protocol.options import run_options
@@ -81,22 +81,22 @@ def run(args: argparse.Namespace, project_dir: str) -> int:
         return 1
 
 
-def _config(args: argparse.Namespace, project_dir: str) -> Config:
+def _config(args: argparse.Namespace, project_dir: str) -> Settings:
     return load_config(args.config or os.path.join(project_dir, "flq_config.json"), args.overrides)
 
 
-def _print_config(config: Config, project_dir: str, goes_on: bool) -> int:
+def _print_config(config: Settings, project_dir: str, goes_on: bool) -> int:
     """Write what a run would go by, unless it would be refused: stdout is a configuration file.
 
     With ``goes_on`` it is refused too if the newest unfinished run cannot go on with it.
     """
-    settings = resolve_dataset(config.settings())
+    settings = resolve_dataset(config)
     task = make_task(settings)
     task.check()
     if goes_on:
         check_newest_may_resume(os.path.join(project_dir, config.report.results_dir), settings)
     if not is_custom(config.model.name):
         run_options("", settings, task.layout)
-    sys.stdout.write(config_text(settings))
-    sys.stderr.write("configuration %s\n" % config_hash(settings))
+    sys.stdout.write(config_text(to_json(settings)))
+    sys.stderr.write("configuration %s\n" % config_hash(to_json(settings)))
     return 0

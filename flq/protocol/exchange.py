@@ -6,8 +6,9 @@ reply is. HTTP is such a function, bytes in memory and the faulty networks of th
 """
 
 import json
-from typing import Any, Callable, Dict, Optional, Union, cast
+from typing import Any, Callable, Optional, Union, cast
 
+from ..core.settings import Settings
 from ..errors import FlqError, OutOfMemory
 from . import events
 from .wire import Link, check_version, decode
@@ -53,10 +54,7 @@ class Local:
     """
 
     def __init__(
-        self,
-        build_trainer: Callable[[Dict[str, Dict[str, Any]]], Any],
-        clock: Callable[[], float],
-        sleep: Callable[[float], None],
+        self, build_trainer: Callable[[Settings], Any], clock: Callable[[], float], sleep: Callable[[float], None]
     ) -> None:
         self.trainer: Any = None
         self._build_trainer, self._clock, self._sleep = build_trainer, clock, sleep

@@ -297,7 +297,7 @@ class RoundMachine:
                 [_offer(answer) for answer in going.offers.values()],
                 {worker_id: self.attendance[worker_id].passed_over for worker_id in going.offers},
                 self._rules,
-                stream(self._options.settings["system"]["seed"], GRANTS, going.index),
+                stream(self._options.seed, GRANTS, going.index),
                 {worker_id for worker_id in going.offers if self.attendance[worker_id].last_until >= going.index},
             )
         )

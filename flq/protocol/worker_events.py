@@ -6,6 +6,7 @@ The machine asks for one action at a time; the shell performs it and reports one
 from typing import Any, Dict, NamedTuple, Optional, Union
 
 from ..core.layout import Layout, Vector
+from ..core.settings import Settings
 from .messages import HeldBack
 from .wire import Buffers
 from .worker_state import PendingUpload
@@ -22,7 +23,7 @@ class CallRegister(NamedTuple):
 class Build(NamedTuple):
     """Load the data and build the model; report Built."""
 
-    settings: Dict[str, Dict[str, Any]]
+    settings: Settings
 
 
 class CallPoll(NamedTuple):

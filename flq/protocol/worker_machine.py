@@ -24,7 +24,7 @@ from ..core.codecs import decode as decode_payload
 from ..core.codecs.lossless import code, known
 from ..core.layout import Vector, fingerprint, layout_from_json
 from ..core.rng import ROUNDING, start_values, stream
-from ..core.settings import rules_from_settings
+from ..core.settings import Settings, rules_from_settings, settings_from_json
 from ..core.worker_step import Proposal, WorkerState, first_state, propose
 from ..errors import CodecError, FlqError, WireError
 from .messages import FINAL, Answer, HeldBack, Kind, ModelFrame, Outcome, Plan, Verdict
@@ -128,7 +128,7 @@ class WorkerMachine:
         self._known_epoch = self._known_sessions = 0  # of this worker, as the master has said last
         self._doing: Optional[Action] = None  # what the shell was told last
         self._current: Optional[Action] = None  # what a pause interrupts
-        self._settings: Optional[Dict[str, Dict[str, Any]]] = None
+        self._settings: Optional[Settings] = None
         self._built: Optional[Built] = None
         self._shared: Optional[Vector] = None
         self._version = -1
@@ -191,17 +191,19 @@ class WorkerMachine:
             return self._exit(2, str(error))
         if body["ended"]:
             return self._end("the run has ended")
+        settings = settings_from_json(body["settings"])
+        settings = settings_from_json(body["settings"])
         if not self._stays:
-            self._give_up_s = body["settings"]["system"]["give_up_s"]
+            self._give_up_s = settings.system.give_up_s
         self._is_between_runs = False
         if body["joined"]:  # only then there are heartbeats
             self.lease_s = body["lease_s"]
         self._known_epoch, self._known_sessions = body["epoch"], body["n_sessions"]
         if body["run_id"] != self._run_id:  # another run: what is known is of no use
             self._run_id, self.epoch, self._shared = body["run_id"], 0, None
-        if self._built is None or body["settings"] != self._settings:
-            self._settings, self._built = body["settings"], None
-            return Build(body["settings"])
+        if self._built is None or settings != self._settings:
+            self._settings, self._built = settings, None
+            return Build(settings)
         if not body["joined"]:  # it only asked for the settings, or another process was faster
             return self._join()
         self._link_up(body)
@@ -253,7 +255,7 @@ class WorkerMachine:
         self._codings = [name for name in self._known_codings if name in body["codings"]]
         if self._shared is not None and body["resumed"]:
             return
-        self._shared = start_values(layout, self._settings["system"]["seed"])
+        self._shared = start_values(layout, self._settings.system.seed)
         self._version = 0
         if fingerprint(self._shared) != body["start_crc"]:
             self._version = -1  # not the master's start: ask for a keyframe
@@ -317,7 +319,7 @@ class WorkerMachine:
         plan, loss = self._plan, event.loss if math.isfinite(event.loss) else float("nan")
         held_back = event.held_back if event.held_back and abs(event.held_back.loss) <= LARGEST_LOSS else None
         try:
-            noise = stream(self._settings["system"]["seed"], ROUNDING, plan.round_index, self.worker_id)
+            noise = stream(self._settings.system.seed, ROUNDING, plan.round_index, self.worker_id)
             proposal = propose(
                 self.memory,
                 event.update,

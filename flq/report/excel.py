@@ -2,12 +2,13 @@
 
 Example
 -------
-    write_workbook("results/run.xlsx", [("rounds", 30)], rounds, workers, config.settings())
+    write_workbook("results/run.xlsx", [("rounds", 30)], rounds, workers, public(to_json(settings)))
 """
 
 import numbers
 from typing import Any, Dict, List, Mapping, Sequence, Tuple
 
+from ..core.settings import Json
 from .axes import amount_axis, loss_axis, round_axis, share_axis
 from .charts import Bars, Line, bar_chart, line_chart, place
 from .marks import mark_rounds, mark_workers
@@ -54,7 +55,7 @@ def write_workbook(
     summary: Sequence[Tuple[str, Any]],
     rounds: Sequence[RoundRow],
     workers: Sequence[WorkerRow],
-    settings: Mapping[str, Mapping[str, Any]],
+    settings: Json,
     roll_calls: Sequence[Tuple[int, Mapping[int, str]]] = (),
 ) -> None:
     """Write the workbook atomically.

@@ -9,11 +9,11 @@ Example
 
 import os
 import re
-from typing import Any, Dict
+from typing import Any, Mapping
+
+from ..core.settings import Settings, settings_from_json
 
 LONGEST_DATASET = 60  # characters
-
-Settings = Dict[str, Dict[str, Any]]
 
 
 def stamp_of(run_id: str) -> str:
@@ -23,7 +23,12 @@ def stamp_of(run_id: str) -> str:
 
 def workbook_name(settings: Settings, stamp: str) -> str:
     """Return the name of a run's workbook."""
-    return "flq_results_%s_%s_%s.xlsx" % (name_of_data(settings), settings["flq_algorithm"]["mode"], stamp)
+    return "flq_results_%s_%s_%s.xlsx" % (name_of_data(settings), settings.flq_algorithm.mode, stamp)
+
+
+def workbook_name_of(about: Mapping[str, Any]) -> str:
+    """Return the name of a run's workbook by what its journal says about it."""
+    return workbook_name(settings_from_json(about["settings"], may_lack=True), stamp_of(str(about["run_id"])))
 
 
 def name_of_dataset(name: str) -> str:
@@ -36,10 +41,4 @@ def name_of_dataset(name: str) -> str:
 
 def name_of_data(settings: Settings) -> str:
     """Return the name of a run's data in a file's name; the quadratic problem makes its own data."""
-    return "quadratic" if settings["model"]["name"] == "quadratic" else name_of_dataset(settings["dataset"]["name"])
-
-
-def without_address(settings: Settings) -> Settings:
-    """Return the settings without ``system.master_url``, which concerns workers only."""
-    system = {key: value for key, value in settings["system"].items() if key != "master_url"}
-    return dict(settings, system=system)
+    return "quadratic" if settings.model.name == "quadratic" else name_of_dataset(settings.dataset.name)

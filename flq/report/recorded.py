@@ -16,6 +16,7 @@ import sqlite3
 from contextlib import closing, contextmanager
 from typing import Any, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
+from ..core.settings import Settings, settings_from_json
 from ..errors import FlqError
 from ..journal_file import NAME as JOURNAL
 from ..journal_file import Extent, open_to_read, read_about, read_numbered, read_tested
@@ -45,8 +46,8 @@ class Recorded(NamedTuple):
     Attributes
     ----------
     run_id : str
-    settings : dict
-        ``{section: {key: value}}``.
+    settings : Settings
+        Keys that an older version did not have are at their defaults.
     rows : list of RoundRow
     roll_calls : list of {worker id: status}
         One for each row.
@@ -57,7 +58,7 @@ class Recorded(NamedTuple):
     """
 
     run_id: str
-    settings: Dict[str, Dict[str, Any]]
+    settings: Settings
     rows: List[RoundRow]
     roll_calls: List[Dict[int, str]]
     about: Dict[str, Any]
@@ -129,7 +130,9 @@ def read_journal(run_dir: str) -> Recorded:
             {int(worker_id): status for worker_id, status in value["report"]["roll_call"].items()} for value in values
         ]
         joined = _joined(database) if extent is None else {}
-        return Recorded(str(about["run_id"]), about["settings"], rows, roll_calls, about, joined)
+        return Recorded(
+            str(about["run_id"]), settings_from_json(about["settings"], may_lack=True), rows, roll_calls, about, joined
+        )
 
 
 def _rounds(database: sqlite3.Connection, path: str, extent: Optional[Extent]) -> Tuple[Dict[int, Any], List[Any]]:

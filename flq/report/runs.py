@@ -66,13 +66,13 @@ def _run_of(recorded: Recorded) -> Run:
     )
     return Run(
         shown(recorded.run_id),
-        shown(settings["dataset"]["name"]),
-        shown(settings["model"]["name"]),
-        shown(settings["flq_algorithm"]["mode"]),
+        shown(settings.dataset.name),
+        shown(settings.model.name),
+        shown(settings.flq_algorithm.mode),
         accuracy_of,
         curve,
         loss_of,
-        settings["flq_algorithm"],
+        settings.flq_algorithm._asdict(),
     )
 
 

@@ -7,6 +7,7 @@ round that was stopped, the news of the end) has lines of its own: each total is
 import math
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
+from ..core.settings import Settings
 from .recorded import TESTED
 from .rows import RoundRow, Sum, WorkerRow
 
@@ -104,15 +105,10 @@ def blocked_updates(totals: Totals) -> Optional[str]:
 
 
 def summary(
-    run_id: str,
-    reason: str,
-    rounds: List[RoundRow],
-    totals: Totals,
-    settings: Mapping[str, Mapping[str, Any]],
-    config_hash: str,
+    run_id: str, reason: str, rounds: List[RoundRow], totals: Totals, settings: Settings, config_hash: str
 ) -> List[Tuple[str, Any]]:
     """Return the label and value pairs of the sheet Summary; a value may be a :class:`.rows.Sum`."""
-    is_local = settings["dataset"]["partition"] == "local"
+    is_local = settings.dataset.partition == "local"
     accuracies = [row.own_accuracy if is_local else row.accuracy for row in rounds]
     accuracies = [accuracy for accuracy in accuracies if accuracy is not None]
     lost, last = lost_workers(totals), last_tested(rounds, is_local)
@@ -135,9 +131,9 @@ def summary(
     return [
         ("run", run_id),
         ("ended because", reason),
-        ("data set", settings["dataset"]["name"]),
-        ("model", settings["model"]["name"]),
-        ("mode", settings["flq_algorithm"]["mode"]),
+        ("data set", settings.dataset.name),
+        ("model", settings.model.name),
+        ("mode", settings.flq_algorithm.mode),
         ("configuration (SHA-256)", config_hash),
         ("rounds", len(rounds)),
         ("workers that joined", sum(row.state != NEVER_JOINED for row in totals.workers)),

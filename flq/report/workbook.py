@@ -12,10 +12,11 @@ import os
 from collections import Counter
 from typing import Any, Dict, Optional, Sequence, Tuple
 
+from ..core.settings import public
 from ..errors import FlqError
 from ..run_end import end_of
 from .excel import write_workbook
-from .names import stamp_of, without_address, workbook_name
+from .names import workbook_name_of
 from .recorded import Recorded
 from .rows import WorkerRow
 from .summary import GONE, NEVER_JOINED, PRESENT, Totals, last_tested, per, summary, totals_from_stored
@@ -25,9 +26,7 @@ GOES_ON = "it has not ended"
 
 def path_of(recorded: Recorded, run_dir: str) -> str:
     """Return the master's path of the workbook, beside the folder of the run."""
-    return os.path.join(
-        os.path.dirname(os.path.abspath(run_dir)), workbook_name(recorded.settings, stamp_of(recorded.run_id))
-    )
+    return os.path.join(os.path.dirname(os.path.abspath(run_dir)), workbook_name_of(recorded.about))
 
 
 def rewrite(recorded: Recorded, path: str) -> None:
@@ -41,21 +40,22 @@ def rewrite(recorded: Recorded, path: str) -> None:
         If the workbook cannot be written.
     """
     try:
-        about, settings = recorded.about, without_address(recorded.settings)
+        about, settings = recorded.about, recorded.settings
         totals = totals_from_stored(about["totals"]) if "totals" in about else _count(recorded)
-        tested = last_tested(recorded.rows, settings["dataset"]["partition"] == "local")
+        tested = last_tested(recorded.rows, settings.dataset.partition == "local")
         workers = [
             row._replace(energy_per_point_j=per(row.energy_j, 100 * (tested.accuracy or 0))) for row in totals.workers
         ]
         pairs = summary(
             recorded.run_id, end_of(about).reason or GOES_ON, recorded.rows, totals, settings, about["config_hash"]
         )
+        shown = public(about["settings"])
         calls = [(row.round_index, call) for row, call in zip(recorded.rows, recorded.roll_calls)]
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise FlqError(
             "the journal of run %s cannot be made a workbook: %s: %s" % (recorded.run_id, type(error).__name__, error)
         ) from None
-    write_workbook(path, pairs, recorded.rows, workers, settings, calls)
+    write_workbook(path, pairs, recorded.rows, workers, shown, calls)
 
 
 def _count(recorded: Recorded) -> Totals:

@@ -64,7 +64,7 @@ class Drawer:
             return None
         if self._has_ended:
             return 0.0
-        every = self._began.settings["report"]["figure_every"]
+        every = self._began.settings.report.figure_every
         if max(self._rounds) // every <= self._drawn // every:
             return None
         return max(0.0, self._rests_until - self._clock())
@@ -81,7 +81,7 @@ class Drawer:
 
     def _draw_classes(self, began: Began) -> None:
         """Draw the partition once; there is none with local data or without data."""
-        if began.settings["dataset"]["partition"] == "local" or began.settings["model"]["name"] == "quadratic":
+        if began.settings.dataset.partition == "local" or began.settings.model.name == "quadratic":
             return
         try:
             counts = class_counts(began.settings)

@@ -16,6 +16,7 @@ import math
 import sys
 from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Union
 
+from ..core.settings import Settings, public, settings_from_json, to_json
 from ..errors import WireError
 from ..report.rows import RoundRow, WorkerRow
 
@@ -33,8 +34,8 @@ class Began(NamedTuple):
     Attributes
     ----------
     run_id : str
-    settings : dict
-        ``{section: {key: value}}``, without addresses.
+    settings : Settings
+        Addresses are not told.
     figures_dir : str
         Where pictures of this run belong.
     rounds : list of Round
@@ -42,7 +43,7 @@ class Began(NamedTuple):
     """
 
     run_id: str
-    settings: Dict[str, Dict[str, Any]]
+    settings: Settings
     figures_dir: str
     rounds: List[Round]
 
@@ -79,10 +80,10 @@ KINDS = {kind.__name__: kind for kind in (Began, Round, Happened, Ended)}
 
 def line_of(message: Message) -> bytes:
     """Return a message as a line; non-finite numbers become null."""
-    fields = {
-        "is": type(message).__name__,
-        **_plain(message._replace(rounds=[]) if isinstance(message, Began) else message),
-    }
+    head = message._replace(rounds=[]) if isinstance(message, Began) else message
+    fields = {"is": type(message).__name__, **_plain(head)}
+    if isinstance(message, Began):
+        fields["settings"] = public(to_json(message.settings))
     text = json.dumps(fields, allow_nan=False)
     if isinstance(message, Began):  # a round at a time: json lets no other thread run, and 10,000 rounds take a while
         rounds = ", ".join(json.dumps(_plain(a_round), allow_nan=False) for a_round in message.rounds)
@@ -122,6 +123,7 @@ def _message(kind: Any, fields: Dict[str, Any]) -> Message:
     if kind is Round:
         return _round(fields)
     if kind is Began:
+        fields["settings"] = settings_from_json(fields["settings"])
         fields["rounds"] = [_round(item) for item in fields["rounds"]]
     elif kind is Ended:
         fields["workers"] = [WorkerRow(**row) for row in fields["workers"]]

@@ -22,10 +22,11 @@ import importlib.util
 import os
 import sys
 import sysconfig
-from typing import Any, Callable, Dict, Optional, Tuple
+from typing import Any, Callable, Optional, Tuple
 
 import numpy as np
 
+from ..core.settings import Settings
 from ..errors import DataError
 from .datasets import Shape
 from .keras_setup import import_tensorflow
@@ -106,7 +107,7 @@ def load_model_function(name: str) -> ModelFunction:
     return function
 
 
-def build_custom_model(settings: Dict[str, Any], input_shape: Shape, n_classes: int) -> Any:
+def build_custom_model(settings: Settings, input_shape: Shape, n_classes: int) -> Any:
     """Call the user's function and make sure that its model fits.
 
     The seeds of Python, numpy and TensorFlow are set from ``system.seed`` before, so that
@@ -119,9 +120,9 @@ def build_custom_model(settings: Dict[str, Any], input_shape: Shape, n_classes: 
         If the function can not be loaded or fails, or its result is no Keras model, takes other
         images, has other outputs than one per class, gives probabilities, or can not be trained.
     """
-    tf, name = import_tensorflow(), settings["model"]["name"]
+    tf, name = import_tensorflow(), settings.model.name
     function = load_model_function(name)
-    set_seed(tf, settings["system"]["seed"])
+    set_seed(tf, settings.system.seed)
     try:
         model = function(tuple(input_shape), n_classes)
     except Exception as error:  # the function is the user's

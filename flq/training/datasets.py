@@ -11,19 +11,19 @@ them, see ``sources.published``.
 
 Example
 -------
->>> settings = {"dataset": {"name": "digits", "partition": "iid", "data_dir": None, "input_shape": None,
-...                         "n_classes": None}}
+>>> settings = Settings(dataset=DatasetSettings(name="digits"))
 >>> load_dataset(settings).x_train.shape
 (1437, 8, 8, 1)
->>> resolve_dataset(settings)["dataset"]["n_classes"]
+>>> resolve_dataset(settings).dataset.n_classes
 10
 """
 
 import os
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
+from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
+from ..core.settings import DatasetSettings, Settings
 from ..errors import DataError
 from .sources import csv_file, image_folder, npz_file, own_data
 from .sources.dataset import Dataset, Shape
@@ -58,7 +58,7 @@ class Named(NamedTuple):
 
     input_shape: Shape
     n_classes: int
-    load: Callable[[Dict[str, Any]], Dataset]
+    load: Callable[[Settings], Dataset]
 
 
 class FileKind(NamedTuple):
@@ -68,12 +68,12 @@ class FileKind(NamedTuple):
     """
 
     what: str  # FILE or FOLDER
-    look: Callable[[str, Dict[str, Any]], Tuple[Shape, int]]  # gets the section dataset
-    load: Callable[[str, Dict[str, Any]], Dataset]  # gets all settings
-    labels: Callable[[str, Dict[str, Any]], np.ndarray]  # gets the section dataset
+    look: Callable[[str, DatasetSettings], Tuple[Shape, int]]
+    load: Callable[[str, Settings], Dataset]
+    labels: Callable[[str, DatasetSettings], np.ndarray]
 
 
-def load_digits(settings: Dict[str, Any]) -> Dataset:
+def load_digits(settings: Settings) -> Dataset:
     """Read the handwritten digits that come with FLQ; no folder is needed.
 
     Source: E. Alpaydin and C. Kaynak, UCI, doi:10.24432/C50P49, CC BY 4.0; see
@@ -121,19 +121,19 @@ def dataset_names() -> List[str]:
     return list(DATASETS) + list(ALIASES) + ["%s:%s" % (prefix, kind.what) for prefix, kind in FILES.items()]
 
 
-def resolve_dataset(settings: Dict[str, Any]) -> Dict[str, Any]:
+def resolve_dataset(settings: Settings) -> Settings:
     """Fill in what the settings leave open of the data set: name, input_shape and n_classes.
 
     Parameters
     ----------
-    settings : dict
+    settings : Settings
         Read: dataset.name, data_dir, input_shape, n_classes, and partition for the user's own
-        files, which are only looked into where a key is null. Not modified.
+        files, which are only looked into where a key is null.
 
     Returns
     -------
-    dict
-        The settings, with dataset.input_shape (list of 3 int) and n_classes given. Resolved
+    Settings
+        With dataset.input_shape (3 int) and n_classes given. Resolved
         settings stay as they are.
 
     Raises
@@ -142,18 +142,19 @@ def resolve_dataset(settings: Dict[str, Any]) -> Dict[str, Any]:
         If there is no data set of that name, a key contradicts it, or its file can not be
         used.
     """
-    section = dict(settings["dataset"], name=_full_name(settings))
-    if section["name"] in DATASETS:
-        line = DATASETS[section["name"]]
+    section = settings.dataset._replace(name=_full_name(settings.dataset))
+    if section.name in DATASETS:
+        line = DATASETS[section.name]
         source = Source(line.input_shape, line.n_classes)
         _check_keys(section, source)
     else:
         source = _source_of_file(section)
-    section.update(input_shape=list(source.input_shape), n_classes=source.n_classes)
-    return dict(settings, dataset=section)
+    return settings._replace(
+        dataset=section._replace(input_shape=tuple(source.input_shape), n_classes=source.n_classes)
+    )
 
 
-def require_own_files(settings: Dict[str, Any]) -> None:
+def require_own_files(settings: Settings) -> None:
     """Refuse partition local for the digits: they come with FLQ, so every worker would have the same samples.
 
     Raises
@@ -161,7 +162,7 @@ def require_own_files(settings: Dict[str, Any]) -> None:
     DataError
         If dataset.partition is local and dataset.name is digits.
     """
-    if settings["dataset"]["partition"] == "local" and settings["dataset"]["name"] == "digits":
+    if settings.dataset.partition == "local" and settings.dataset.name == "digits":
         raise DataError(
             "with dataset.partition local each worker needs files of its own, but digits come with FLQ "
             "and are the same at every worker",
@@ -169,7 +170,7 @@ def require_own_files(settings: Dict[str, Any]) -> None:
         )
 
 
-def dataset_source(settings: Dict[str, Any]) -> Source:
+def dataset_source(settings: Settings) -> Source:
     """Return shape and classes of ``dataset.name``; reads files only where the settings are not resolved.
 
     Raises
@@ -177,18 +178,18 @@ def dataset_source(settings: Dict[str, Any]) -> Source:
     DataError
         As :func:`resolve_dataset`.
     """
-    name = _full_name(settings)
+    name = _full_name(settings.dataset)
     if name in DATASETS:
         return Source(DATASETS[name].input_shape, DATASETS[name].n_classes)
-    return _source_of_file(settings["dataset"])
+    return _source_of_file(settings.dataset)
 
 
-def load_dataset(settings: Dict[str, Any]) -> Dataset:
+def load_dataset(settings: Settings) -> Dataset:
     """Load the data set that the settings name.
 
     Parameters
     ----------
-    settings : dict
+    settings : Settings
         Read: the section dataset but for batch_size and the partition's parameters; system.seed
         where a test part has to be held back.
 
@@ -198,19 +199,19 @@ def load_dataset(settings: Dict[str, Any]) -> Dataset:
         If there is no data set of that name, it can not be found or read, or it is not as
         dataset.input_shape and n_classes say.
     """
-    section = dict(settings["dataset"], name=_full_name(settings))
-    if section["name"] in DATASETS:
-        return DATASETS[section["name"]].load(dict(settings, dataset=section))
+    section = settings.dataset._replace(name=_full_name(settings.dataset))
+    if section.name in DATASETS:
+        return DATASETS[section.name].load(settings._replace(dataset=section))
     kind, path = _file_of(section)
-    return kind.load(path, dict(settings, dataset=section))
+    return kind.load(path, settings._replace(dataset=section))
 
 
-def describe_files(section: Dict[str, Any]) -> Tuple[np.ndarray, Optional[Shape]]:
+def describe_files(section: DatasetSettings) -> Tuple[np.ndarray, Optional[Shape]]:
     """Count the samples of each class in a worker's own files, and look at their shape; no image is decoded.
 
     Parameters
     ----------
-    section : dict
+    section : DatasetSettings
         The section dataset, of a file's name or ``own``.
 
     Returns
@@ -225,14 +226,14 @@ def describe_files(section: Dict[str, Any]) -> Tuple[np.ndarray, Optional[Shape]
     DataError
         If there are no such files, or they can not be used.
     """
-    name = _full_name({"dataset": section})
+    name = _full_name(section)
     if name in DATASETS:
         raise DataError(
             "%s comes from elsewhere and is dealt out to the workers, expected files of a worker's own" % name,
             hint="python -m flq.training.distribution shows who gets what",
         )
     kind, path = _file_of(section)
-    counts = np.bincount(kind.labels(path, section), minlength=section["n_classes"] or 0)
+    counts = np.bincount(kind.labels(path, section), minlength=section.n_classes or 0)
     try:
         return counts, kind.look(path, section)[0]
     except DataError:
@@ -241,28 +242,26 @@ def describe_files(section: Dict[str, Any]) -> Tuple[np.ndarray, Optional[Shape]
         return counts, None
 
 
-def _full_name(settings: Dict[str, Any]) -> str:
+def _full_name(section: DatasetSettings) -> str:
     """Return the name of the data set in full, or refuse it."""
-    name = ALIASES.get(settings["dataset"]["name"], settings["dataset"]["name"])
+    name = ALIASES.get(section.name, section.name)
     prefix, colon, path = name.partition(":")
     if name not in DATASETS and name != OWN and (prefix not in FILES or not path):
-        raise DataError(
-            "dataset.name must be one of %s, own, got %r" % (", ".join(dataset_names()), settings["dataset"]["name"])
-        )
+        raise DataError("dataset.name must be one of %s, own, got %r" % (", ".join(dataset_names()), section.name))
     return name
 
 
-def _source_of_file(section: Dict[str, Any]) -> Source:
+def _source_of_file(section: DatasetSettings) -> Source:
     """Return what the keys say, or else the file."""
-    if section["name"] == OWN:
+    if section.name == OWN:
         own_data.require_all_known(section)
-    if section["input_shape"] is not None and section["n_classes"] is not None:
-        height, width, channels = section["input_shape"]
-        return Source((height, width, channels), section["n_classes"])
+    if section.input_shape is not None and section.n_classes is not None:
+        height, width, channels = section.input_shape
+        return Source((height, width, channels), section.n_classes)
     try:
         kind, path = _file_of(section)
     except DataError as error:
-        if section["partition"] != "local":
+        if section.partition != "local":
             raise
         raise DataError(
             "with dataset.partition local, dataset.input_shape and n_classes must be given where there "
@@ -272,32 +271,35 @@ def _source_of_file(section: Dict[str, Any]) -> Source:
     return Source(*kind.look(path, section))
 
 
-def _file_of(section: Dict[str, Any]) -> Tuple[FileKind, str]:
+def _file_of(section: DatasetSettings) -> Tuple[FileKind, str]:
     """Return how the file of a name like npz:FILE is read, and its path."""
-    if section["name"] == OWN:
-        if not section["data_dir"]:
+    if section.name == OWN:
+        if not section.data_dir:
             raise DataError(
                 "dataset.name is own, but this worker has no data_dir",
                 hint="--data_dir names the folder with this worker's own data",
             )
-        found, path = own_data.find(os.path.expanduser(section["data_dir"]))
+        found, path = own_data.find(os.path.expanduser(section.data_dir))
         return FILES[found], path
-    prefix, _, path = section["name"].partition(":")
-    path = os.path.join(os.path.expanduser(section["data_dir"] or ""), os.path.expanduser(path))
+    prefix, _, path = section.name.partition(":")
+    path = os.path.join(os.path.expanduser(section.data_dir or ""), os.path.expanduser(path))
     if not os.path.exists(path):
         raise DataError(
-            "dataset.name is %s, but there is no %s" % (section["name"], os.path.abspath(path)),
+            "dataset.name is %s, but there is no %s" % (section.name, os.path.abspath(path)),
             hint="a relative path counts from dataset.data_dir, or from the current folder without one",
         )
     return FILES[prefix], path
 
 
-def _check_keys(section: Dict[str, Any], source: Source) -> None:
+def _check_keys(section: DatasetSettings, source: Source) -> None:
     """Refuse keys that say something else of a named data set than the table."""
-    for key, value in (("input_shape", list(source.input_shape)), ("n_classes", source.n_classes)):
-        given = section[key]
-        if given is not None and (list(given) if key == "input_shape" else given) != value:
+    shape = section.input_shape and list(section.input_shape)
+    for key, given, value in (
+        ("input_shape", shape, list(source.input_shape)),
+        ("n_classes", section.n_classes, source.n_classes),
+    ):
+        if given is not None and given != value:
             raise DataError(
-                "dataset.%s is %s, but %s has %s" % (key, given, section["name"], value),
+                "dataset.%s is %s, but %s has %s" % (key, given, section.name, value),
                 hint="leave it null for data sets that FLQ knows",
             )

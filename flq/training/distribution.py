@@ -9,10 +9,11 @@ dealt out as in a run with the same settings. The table needs no Matplotlib.
 import argparse
 import os
 import sys
-from typing import Any, Dict, Optional, Sequence
+from typing import Optional, Sequence
 
 import numpy as np
 
+from ..core.settings import DatasetSettings, Settings, SystemSettings
 from ..drawing.classes import class_figure
 from ..drawing.pictures import picture, replace
 from ..errors import DataError, FlqError
@@ -24,13 +25,13 @@ from .partition import PARTITIONS, partition
 PROGRAM = "python -m flq.training.distribution"
 
 
-def class_counts(settings: Dict[str, Any]) -> np.ndarray:
+def class_counts(settings: Settings) -> np.ndarray:
     """Count the training samples of each class at each worker; nothing is trained.
 
     Parameters
     ----------
-    settings : dict
-        The sections system and dataset.
+    settings : Settings
+        Read: the sections system and dataset.
 
     Returns
     -------
@@ -138,22 +139,21 @@ def parse_flags(arguments: Optional[Sequence[str]]) -> argparse.Namespace:
     return args
 
 
-def settings_of(args: argparse.Namespace) -> Dict[str, Dict[str, Any]]:
-    """Turn the flags into the sections system and dataset."""
-    return {
-        "system": {"total_workers": args.workers, "seed": args.seed},
-        "dataset": {
-            "name": args.dataset,
-            "data_dir": args.data_dir,
-            "batch_size": args.batch,
-            "partition": args.partition,
-            "dir_alpha": args.dir_alpha,
-            "shards_per_worker": args.shards_per_worker,
-            "input_shape": args.input_shape,
-            "n_classes": None,
-            "test_fraction": args.test_fraction,
-        },
-    }
+def settings_of(args: argparse.Namespace) -> Settings:
+    """Turn the flags into settings."""
+    return Settings(
+        SystemSettings(total_workers=args.workers, seed=args.seed),
+        DatasetSettings(
+            name=args.dataset,
+            data_dir=args.data_dir,
+            batch_size=args.batch,
+            partition=args.partition,
+            dir_alpha=args.dir_alpha,
+            shards_per_worker=args.shards_per_worker,
+            input_shape=args.input_shape and tuple(args.input_shape),
+            test_fraction=args.test_fraction,
+        ),
+    )
 
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:
@@ -164,7 +164,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         counts = class_counts(settings)
         print(table(counts))
         if args.out is not None:
-            draw(counts, _title(settings["dataset"], args.workers), args.out)
+            draw(counts, _title(settings.dataset, args.workers), args.out)
             print("written: %s" % args.out)
     except FlqError as error:
         print("%s: error: %s" % (PROGRAM, error), file=sys.stderr)
@@ -172,13 +172,13 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     return 0
 
 
-def _title(section: Dict[str, Any], n_workers: int) -> str:
+def _title(section: DatasetSettings, n_workers: int) -> str:
     details = {
-        "non_iid": ", dir_alpha %g" % section["dir_alpha"],
-        "shards": ", %d shards per worker" % section["shards_per_worker"],
+        "non_iid": ", dir_alpha %g" % section.dir_alpha,
+        "shards": ", %d shards per worker" % section.shards_per_worker,
     }
-    name = os.path.basename(section["name"]) or section["name"]
-    return "%s, %s%s, %d workers" % (name, section["partition"], details.get(section["partition"], ""), n_workers)
+    name = os.path.basename(section.name) or section.name
+    return "%s, %s%s, %d workers" % (name, section.partition, details.get(section.partition, ""), n_workers)
 
 
 if __name__ == "__main__":

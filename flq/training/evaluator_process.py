@@ -14,6 +14,7 @@ import sys
 from typing import Any, BinaryIO, Dict, Optional, Tuple
 
 from ..core.layout import Vector
+from ..core.settings import settings_from_json
 from ..errors import BadValues, WireError
 from .evaluator_protocol import read_message, vectors_from, write_message
 from .frameworks import make_task
@@ -41,11 +42,12 @@ class EvaluatorService:
             return {"error": (str(error) or type(error).__name__).splitlines()[0]}, ()
 
     def _settings(self, header: Dict[str, Any], payload: bytearray) -> Reply:
-        task = make_task(header["settings"])
+        settings = settings_from_json(header["settings"])
+        task = make_task(settings)
         task.open(None)
         self._task = task
         reply: Dict[str, Any] = {"ready": True, "n_params": task.layout.n_params}
-        if not is_custom(header["settings"]["model"]["name"]):
+        if not is_custom(settings.model.name):
             return reply, ()
         return dict(reply, layout=task.layout.to_json()), (task.start(),)
 

@@ -3,13 +3,8 @@
 Example
 -------
 >>> import numpy as np
->>> settings = {"system": {"total_workers": 2, "seed": 42},
-...             "dataset": {"name": "digits"},
-...             "model": {"name": "quadratic", "dim": 8, "lr": 0.1, "lr_schedule": "constant", "lr_decay": 1.0,
-...                       "lr_decay_rounds": 1, "l2": 0.0, "mu": 0.0, "local_optimizer": "sgd", "local_epochs": 1,
-...                       "local_steps": 0},
-...             "flq_algorithm": {"update": "delta"}}
->>> task = make_task(settings)
+>>> from flq.core.settings import ModelSettings
+>>> task = make_task(Settings(model=ModelSettings(name="quadratic", dim=8)))
 >>> task.layout.n_params
 8
 >>> sorted(task.evaluate(task.start()))
@@ -18,6 +13,7 @@ Example
 
 from typing import Any, Callable, Collection, Dict, List, NamedTuple
 
+from ..core.settings import Settings
 from ..errors import DataError
 from . import keras_task, quadratic
 from .models import MODELS, is_custom
@@ -37,7 +33,7 @@ FRAMEWORKS = {
 }
 
 
-def make_task(settings: Dict[str, Any]) -> Task:
+def make_task(settings: Settings) -> Task:
     """Return the task that ``model.name`` means; a user's own model is a Keras model.
 
     Raises
@@ -45,7 +41,7 @@ def make_task(settings: Dict[str, Any]) -> Task:
     DataError
         If there is no model of that name.
     """
-    name = settings["model"]["name"]
+    name = settings.model.name
     if is_custom(name):
         return FRAMEWORKS["keras"].task(settings)
     for framework in FRAMEWORKS.values():
@@ -60,7 +56,7 @@ def model_names() -> List[str]:
     return [name for framework in FRAMEWORKS.values() for name in framework.models]
 
 
-def build_trainer(settings: Dict[str, Any], worker_id: int) -> Trainer:
+def build_trainer(settings: Settings, worker_id: int) -> Trainer:
     """Return the trainer of a worker that has a task of its own: the only one of its process.
 
     Raises

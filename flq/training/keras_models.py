@@ -4,10 +4,11 @@ They return logits, without softmax. Kernels begin at zero: a model's values alw
 a parameter vector, never from Keras' own initializers. ``models`` says which layers a model has.
 """
 
-from typing import Any, Dict
+from typing import Any
 
 import numpy as np
 
+from ..core.settings import Settings
 from ..errors import DataError
 from .custom_model import build_custom_model
 from .datasets import Shape
@@ -18,7 +19,7 @@ from .models import MODELS, is_custom
 NORM_MOMENTUM, NORM_EPSILON = 0.9, 1e-5  # of resnet20's batch normalisation, as He et al. 2016 had them
 
 
-def build_keras_model(settings: Dict[str, Any], input_shape: Shape, n_classes: int) -> Any:
+def build_keras_model(settings: Settings, input_shape: Shape, n_classes: int) -> Any:
     """Build the Keras model that ``model.name`` names.
 
     Returns
@@ -33,7 +34,7 @@ def build_keras_model(settings: Dict[str, Any], input_shape: Shape, n_classes: i
         no TensorFlow.
     """
     keras = import_tensorflow().keras
-    name = settings["model"]["name"]
+    name = settings.model.name
     if is_custom(name):
         return build_custom_model(settings, input_shape, n_classes)
     if name not in MODELS:

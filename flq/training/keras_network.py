@@ -5,6 +5,7 @@ from typing import Any, Dict, List, Optional, Tuple
 import numpy as np
 
 from ..core.layout import Vector
+from ..core.settings import Settings
 from .datasets import Source
 from .keras_evaluation import mean_metrics, sums_function
 from .keras_models import build_keras_model
@@ -23,7 +24,7 @@ class Network:
 
     Parameters
     ----------
-    settings : dict
+    settings : Settings
     source : Source
         Shape of a sample, and number of classes.
     device : Device
@@ -39,17 +40,17 @@ class Network:
     n_classes : int
     """
 
-    def __init__(self, settings: Dict[str, Any], source: Source, device: Device, mixed: bool) -> None:
+    def __init__(self, settings: Settings, source: Source, device: Device, mixed: bool) -> None:
         with compute_policy(device._replace(mixed=mixed)):
             self.model = build_keras_model(settings, source.input_shape, source.n_classes)
         self.layout, self.n_classes = layout_of(self.model), source.n_classes
-        is_own = is_custom(settings["model"]["name"])
+        is_own = is_custom(settings.model.name)
         self.start: Vector = vector_of(self.model, self.layout) if is_own else np.zeros(0, np.float32)
         self._settings = settings
         # Without a GPU there is little to overlap, and a pipeline costs. With one thread it took
         # 14 ms to begin in each round, where 11 steps of mlp on the digits take 3 ms in all.
-        jetson = settings["jetson_optimization"]
-        self._ahead = jetson["prefetch_size"] if device.n_gpus else 0, jetson["num_parallel_calls"]
+        jetson = settings.jetson_optimization
+        self._ahead = jetson.prefetch_size if device.n_gpus else 0, jetson.num_parallel_calls
         trained = weights_of(self.model)[: len(self.layout.trained.tensors)]
         self._gradient = Gradient(self.model, trained, source.n_classes, settings, mixed)
         self._functions: Dict[Tuple[int, bytes], Any] = {}
@@ -61,7 +62,7 @@ class Network:
         if key not in self._functions:
             self._functions[key] = (
                 round_function(self._gradient, images, batch_size, prior, self._settings, *self._ahead)
-                if self._settings["flq_algorithm"]["update"] == "delta"
+                if self._settings.flq_algorithm.update == "delta"
                 else gradient_function(self._gradient, images, batch_size, prior)
             )
         return self._functions[key]

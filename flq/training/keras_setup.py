@@ -3,8 +3,9 @@
 import contextlib
 import os
 import sys
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Any, Iterator, List, NamedTuple, Optional, Tuple
 
+from ..core.settings import Settings
 from ..device.board import find_board
 from ..device.files import system_root
 from ..errors import DataError
@@ -58,7 +59,7 @@ def import_tensorflow() -> Any:
     return tensorflow
 
 
-def set_up_tensorflow(settings: Dict[str, Any]) -> Device:
+def set_up_tensorflow(settings: Settings) -> Device:
     """Apply ``jetson_optimization``, and make TensorFlow reproducible if ``system.deterministic`` asks for it.
 
     Devices come first: TensorFlow takes a memory limit until it first touches a GPU, and no
@@ -72,18 +73,18 @@ def set_up_tensorflow(settings: Dict[str, Any]) -> Device:
     DataError
         If TensorFlow is missing, or already runs in this process with other settings.
     """
-    device_settings = settings["jetson_optimization"]
-    notes = _set_cuda_cache(device_settings["cuda_cache_mb"])
+    device_settings = settings.jetson_optimization
+    notes = _set_cuda_cache(device_settings.cuda_cache_mb)
     root = system_root()
     free_mb = available_mb(root)  # before TensorFlow takes of it
     tf = import_tensorflow()
     gpus = tf.config.list_physical_devices("GPU")
-    notes += set_gpu_memory(tf, gpus, device_settings["gpu_memory_limit_mb"], find_board(root), free_mb)
-    mixed, refusal = _mixed_precision(tf, gpus, device_settings["enable_mixed_precision"])
-    system = settings["system"]
-    if system["deterministic"]:
-        _make_reproducible(tf, system["threads"])
-    repeats = _repeats(tf, len(gpus), system["deterministic"], system["threads"])
+    notes += set_gpu_memory(tf, gpus, device_settings.gpu_memory_limit_mb, find_board(root), free_mb)
+    mixed, refusal = _mixed_precision(tf, gpus, device_settings.enable_mixed_precision)
+    system = settings.system
+    if system.deterministic:
+        _make_reproducible(tf, system.threads)
+    repeats = _repeats(tf, len(gpus), system.deterministic, system.threads)
     return Device(len(gpus), mixed, notes + refusal, repeats)
 
 

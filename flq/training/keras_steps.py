@@ -6,10 +6,11 @@ has functions of its own.) All that a step remembers is carried
 through its loop, so that nothing of a round is left for the next.
 """
 
-from typing import Any, Dict, List, Optional
+from typing import Any, List, Optional
 
 import numpy as np
 
+from ..core.settings import Settings
 from .keras_batches import Samples
 from .keras_models import cross_entropy
 from .keras_setup import import_tensorflow
@@ -36,14 +37,14 @@ class Gradient:
     variables : list of tf.Variable
         The trained ones.
     n_classes : int
-    settings : dict
+    settings : Settings
     mixed : bool
         Whether the model computes in float16.
     """
 
-    def __init__(self, model: Any, variables: Any, n_classes: int, settings: Dict[str, Any], mixed: bool) -> None:
+    def __init__(self, model: Any, variables: Any, n_classes: int, settings: Settings, mixed: bool) -> None:
         self.variables, self._n_classes = variables, n_classes
-        self._model, self._l2 = model, settings["model"]["l2"]
+        self._model, self._l2 = model, settings.model.l2
         self._scale = LOSS_SCALE if mixed else 1.0
 
     def of(self, images: Any, labels: Any, prior: Optional[np.ndarray]) -> Any:
@@ -136,7 +137,7 @@ def round_function(
     images: Any,
     batch_size: int,
     prior: Optional[np.ndarray],
-    settings: Dict[str, Any],
+    settings: Settings,
     n_ahead: int,
     n_at_a_time: int,
 ) -> Any:
@@ -158,7 +159,7 @@ def round_function(
         As for :class:`Samples`.
     """
     tf = import_tensorflow()
-    optimizer, mu, variables = local_optimizer(settings["model"]), settings["model"]["mu"], gradient.variables
+    optimizer, mu, variables = local_optimizer(settings.model), settings.model.mu, gradient.variables
 
     def step(images: Any, labels: Any, lr: Any, t: Any, start: Any, slots: Any) -> Any:
         loss, gradients = gradient.of(images, labels, prior)

@@ -1,12 +1,13 @@
 """Classification with a Keras model: local training and evaluation, for any number of workers in one process."""
 
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Dict, List, Optional, Tuple
 
 import numpy as np
 
 from ..core import rng
 from ..core.layout import Layout, Vector
 from ..core.schedule import learning_rate
+from ..core.settings import Settings
 from ..errors import OutOfMemory
 from .custom_model import parse_model_name
 from .datasets import Dataset, dataset_source, load_dataset, require_own_files
@@ -42,14 +43,12 @@ class KerasShare:
         The values of the model's integer variables, in no vector.
     """
 
-    def __init__(
-        self, network: Network, worker_id: int, samples: Share, white: float, settings: Dict[str, Any]
-    ) -> None:
+    def __init__(self, network: Network, worker_id: int, samples: Share, white: float, settings: Settings) -> None:
         self.n_samples, self.network, self.worker_id = len(samples.x), network, worker_id
         self.brought = on_host(samples.x), on_host(samples.y.astype(np.int32)), on_host(white, "float32")
-        self.prior = log_prior(samples.y, network.n_classes, settings["model"]["logit_adjustment"])
+        self.prior = log_prior(samples.y, network.n_classes, settings.model.logit_adjustment)
         self.held_x, self.held_y, self.white = samples.held_x, samples.held_y, white
-        self.batch_size = min(settings["dataset"]["batch_size"] or self.n_samples, self.n_samples)
+        self.batch_size = min(settings.dataset.batch_size or self.n_samples, self.n_samples)
         self.was_halved = False
         self.counters = network.counters()
 
@@ -66,10 +65,10 @@ class KerasTask(Task):
     With ``dataset.partition`` local the data are the workers': the master has no test set.
     """
 
-    def __init__(self, settings: Dict[str, Any]) -> None:
+    def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
-        self._takes_steps = settings["flq_algorithm"]["update"] == "delta"
-        self._is_local = settings["dataset"]["partition"] == LOCAL
+        self._takes_steps = settings.flq_algorithm.update == "delta"
+        self._is_local = settings.dataset.partition == LOCAL
         self._set_up: Optional[Device] = None
         self._networks: Dict[bool, Network] = {}
         self._dealt: Optional[Tuple[Dataset, List[np.ndarray]]] = None
@@ -80,7 +79,7 @@ class KerasTask(Task):
         """Of a built-in model from the table; a user's own model is built for it, which loads TensorFlow."""
         for network in self._networks.values():
             return network.layout
-        if is_custom(self.settings["model"]["name"]):
+        if is_custom(self.settings.model.name):
             return self._network(False).layout
         return model_layout(self.settings)
 
@@ -89,8 +88,8 @@ class KerasTask(Task):
 
         Of a user's own model only how it is named is looked at.
         """
-        if is_custom(self.settings["model"]["name"]):
-            parse_model_name(self.settings["model"]["name"])
+        if is_custom(self.settings.model.name):
+            parse_model_name(self.settings.model.name)
         if self._is_local:
             require_own_files(self.settings)
             dataset_source(self.settings)
@@ -99,9 +98,9 @@ class KerasTask(Task):
 
     def start(self) -> Vector:
         """Return x^0: drawn from the seed, or the values with which a user's own model is built."""
-        if is_custom(self.settings["model"]["name"]):
+        if is_custom(self.settings.model.name):
             return self._network(False).start
-        return rng.start_values(self.layout, self.settings["system"]["seed"])
+        return rng.start_values(self.layout, self.settings.system.seed)
 
     def open(self, worker_id: Optional[int]) -> KerasShare:
         """Read the data, build the model if it is not built, and return a worker's share, or the master's."""
@@ -196,7 +195,7 @@ class KerasTask(Task):
         held_back = self._held_back(share)
         function = network.function(share.brought[0], share.batch_size, share.prior)
         if self._takes_steps:
-            loss = function(*share.brought, batches, learning_rate(self.settings["model"], round_index))
+            loss = function(*share.brought, batches, learning_rate(self.settings.model, round_index))
             update = _moved(network, shared)
         else:
             loss, gradients = function(*share.brought, batches[0])
@@ -214,7 +213,7 @@ class KerasTask(Task):
         return HeldBack(metrics["loss"], metrics["accuracy"], len(share.held_y))
 
     def _stream(self, purpose: int, share: KerasShare, round_index: int) -> np.random.Philox:
-        return rng.stream(self.settings["system"]["seed"], purpose, round_index, share.worker_id)
+        return rng.stream(self.settings.system.seed, purpose, round_index, share.worker_id)
 
     def _batches(self, share: KerasShare, round_index: int) -> np.ndarray:
         """Return the positions in the share that make up each step's batch.
@@ -228,9 +227,9 @@ class KerasTask(Task):
         -------
         ndarray of shape (n_steps, batch), int32
         """
-        model, size = self.settings["model"], share.batch_size
+        model, size = self.settings.model, share.batch_size
         n_per_pass = share.n_samples // size
-        n_steps = (model["local_steps"] or model["local_epochs"] * n_per_pass) if self._takes_steps else 1
+        n_steps = (model.local_steps or model.local_epochs * n_per_pass) if self._takes_steps else 1
         bits = self._stream(rng.BATCHES, share, round_index)
         passes = [rng.permutation(share.n_samples, bits)[: n_per_pass * size] for _ in range(-(-n_steps // n_per_pass))]
         return np.concatenate(passes).reshape(-1, size)[:n_steps].astype(np.int32)

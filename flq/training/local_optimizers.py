@@ -12,8 +12,9 @@ Example
 (4.0, (4.0,))
 """
 
-from typing import Any, Callable, Dict, Mapping, NamedTuple, Tuple
+from typing import Any, Callable, Dict, NamedTuple, Tuple
 
+from ..core.settings import ModelSettings
 from ..errors import DataError
 
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-7  # of adam
@@ -39,7 +40,7 @@ class LocalOptimizer(NamedTuple):
     rate: Callable[[Any, Any], Any]
 
 
-def local_optimizer(model: Mapping[str, Any]) -> LocalOptimizer:
+def local_optimizer(model: ModelSettings) -> LocalOptimizer:
     """Return what ``model.local_optimizer`` names.
 
     Raises
@@ -47,22 +48,22 @@ def local_optimizer(model: Mapping[str, Any]) -> LocalOptimizer:
     DataError
         If there is none of that name.
     """
-    name = model["local_optimizer"]
+    name = model.local_optimizer
     if name not in LOCAL_OPTIMIZERS:
         raise DataError("model.local_optimizer must be one of %s, got %r" % (", ".join(LOCAL_OPTIMIZERS), name))
     return LOCAL_OPTIMIZERS[name](model)
 
 
-def _sgd(model: Mapping[str, Any]) -> LocalOptimizer:
+def _sgd(model: ModelSettings) -> LocalOptimizer:
     return LocalOptimizer(0, lambda gradient, slots, sqrt: (gradient, slots), lambda lr, t: lr)
 
 
-def _momentum(model: Mapping[str, Any]) -> LocalOptimizer:
+def _momentum(model: ModelSettings) -> LocalOptimizer:
     """Return the heavy ball: m := local_momentum m + g, and the step is lr m.
 
     Source: Polyak 1964, doi:10.1016/0041-5553(64)90137-5, in the form of Sutskever et al. 2013.
     """
-    decay = model["local_momentum"]
+    decay = model.local_momentum
 
     def direction(gradient: Any, slots: Slots, sqrt: Any) -> Tuple[Any, Slots]:
         velocity = decay * slots[0] + gradient
@@ -71,7 +72,7 @@ def _momentum(model: Mapping[str, Any]) -> LocalOptimizer:
     return LocalOptimizer(1, direction, lambda lr, t: lr)
 
 
-def _adam(model: Mapping[str, Any]) -> LocalOptimizer:
+def _adam(model: ModelSettings) -> LocalOptimizer:
     """Return Adam with "epsilon hat", the form just before section 2.1 of the paper, as Keras has it.
 
     Source: Kingma and Ba 2015, arXiv:1412.6980; beta 0.9 and 0.999, epsilon hat 1e-7.
@@ -85,7 +86,7 @@ def _adam(model: Mapping[str, Any]) -> LocalOptimizer:
     return LocalOptimizer(2, direction, lambda lr, t: lr * (1.0 - BETA_2**t) ** 0.5 / (1.0 - BETA_1**t))
 
 
-LOCAL_OPTIMIZERS: Dict[str, Callable[[Mapping[str, Any]], LocalOptimizer]] = {
+LOCAL_OPTIMIZERS: Dict[str, Callable[[ModelSettings], LocalOptimizer]] = {
     "sgd": _sgd,
     "momentum": _momentum,
     "adam": _adam,

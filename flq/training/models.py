@@ -14,6 +14,7 @@ Example
 from typing import Any, Callable, Dict
 
 from ..core.layout import Layout
+from ..core.settings import Settings
 from ..errors import DataError
 from .datasets import Shape, dataset_source
 from .layer_shapes import Shapes
@@ -33,7 +34,7 @@ def is_custom(name: str) -> bool:
     return ":" in name
 
 
-def model_layout(settings: Dict[str, Any]) -> Layout:
+def model_layout(settings: Settings) -> Layout:
     """Return the parameter layout of a built-in ``model.name`` on ``dataset.name``; no TensorFlow.
 
     Raises
@@ -42,7 +43,7 @@ def model_layout(settings: Dict[str, Any]) -> Layout:
         If the data set is unknown, or model and data set do not go together.
     """
     source = dataset_source(settings)
-    return layout_of_model(settings["model"]["name"], source.input_shape, source.n_classes)
+    return layout_of_model(settings.model.name, source.input_shape, source.n_classes)
 
 
 def layout_of_model(name: str, input_shape: Shape, n_classes: int) -> Layout:

@@ -17,11 +17,12 @@ Example
 """
 
 import math
-from typing import Any, Callable, Dict, List, NamedTuple
+from typing import Callable, Dict, List, NamedTuple
 
 import numpy as np
 
 from ..core import rng
+from ..core.settings import Settings
 from ..errors import DataError
 from .datasets import Dataset, Shape
 
@@ -69,14 +70,14 @@ def no_samples(input_shape: Shape) -> Share:
     return Share(x, y, x, y)
 
 
-def partition(labels: np.ndarray, settings: Dict[str, Any]) -> List[np.ndarray]:
+def partition(labels: np.ndarray, settings: Settings) -> List[np.ndarray]:
     """Deal the training samples out to the workers.
 
     Parameters
     ----------
     labels : ndarray of shape (n,), int
         Class of each training sample.
-    settings : dict
+    settings : Settings
         Read: system.seed, system.total_workers, dataset.partition, dataset.batch_size,
         dataset.dir_alpha (non_iid), dataset.shards_per_worker (shards).
 
@@ -91,7 +92,7 @@ def partition(labels: np.ndarray, settings: Dict[str, Any]) -> List[np.ndarray]:
         If the partition is unknown or local, there is less than one batch per worker, or there
         are more shards than samples.
     """
-    name, n_workers = settings["dataset"]["partition"], settings["system"]["total_workers"]
+    name, n_workers = settings.dataset.partition, settings.system.total_workers
     batch_size = _least(settings)
     if name == LOCAL:
         raise DataError("with dataset.partition local each worker has its own files, nothing is dealt out")
@@ -103,23 +104,23 @@ def partition(labels: np.ndarray, settings: Dict[str, Any]) -> List[np.ndarray]:
             % (len(labels), n_workers, batch_size),
             hint="use fewer workers or smaller batches",
         )
-    bits = rng.stream(settings["system"]["seed"], rng.PARTITION)
+    bits = rng.stream(settings.system.seed, rng.PARTITION)
     return [np.sort(shard) for shard in PARTITIONS[name](labels, settings, bits)]
 
 
-def _least(settings: Dict[str, Any]) -> int:
+def _least(settings: Settings) -> int:
     """Return how many samples a worker has at least: a batch, where a batch is not all that it has."""
-    return settings["dataset"]["batch_size"] or 1
+    return settings.dataset.batch_size or 1
 
 
-def _iid(labels: np.ndarray, settings: Dict[str, Any], bits: np.random.Philox) -> List[np.ndarray]:
+def _iid(labels: np.ndarray, settings: Settings, bits: np.random.Philox) -> List[np.ndarray]:
     """Deal a random order out evenly: sizes differ by one at most."""
-    n_workers = settings["system"]["total_workers"]
+    n_workers = settings.system.total_workers
     order = rng.permutation(len(labels), bits)
     return [order[worker_id::n_workers] for worker_id in range(n_workers)]
 
 
-def _non_iid(labels: np.ndarray, settings: Dict[str, Any], bits: np.random.Philox) -> List[np.ndarray]:
+def _non_iid(labels: np.ndarray, settings: Settings, bits: np.random.Philox) -> List[np.ndarray]:
     """Cut each class by shares from a symmetric Dirichlet distribution over the workers.
 
     Small ``dir_alpha`` gives each worker few classes. A draw that leaves a worker with less
@@ -129,9 +130,9 @@ def _non_iid(labels: np.ndarray, settings: Dict[str, Any], bits: np.random.Philo
     Source: Hsu et al. 2019, arXiv:1909.06335, in the per-class form of Yurochkin et al.
     2019, arXiv:1905.12022, which uses each sample exactly once.
     """
-    n_workers, n_min = settings["system"]["total_workers"], _least(settings)
+    n_workers, n_min = settings.system.total_workers, _least(settings)
     for _ in range(MAX_DRAWS):
-        shards = _dirichlet_split(labels, n_workers, settings["dataset"]["dir_alpha"], bits)
+        shards = _dirichlet_split(labels, n_workers, settings.dataset.dir_alpha, bits)
         if min(len(shard) for shard in shards) >= n_min:
             return shards
     # Shuffled, so that what is moved is a cross-section of the giver's classes.
@@ -151,7 +152,7 @@ def _dirichlet_split(labels: np.ndarray, n_workers: int, alpha: float, bits: np.
     return [np.concatenate(part) for part in parts]
 
 
-def _shards(labels: np.ndarray, settings: Dict[str, Any], bits: np.random.Philox) -> List[np.ndarray]:
+def _shards(labels: np.ndarray, settings: Settings, bits: np.random.Philox) -> List[np.ndarray]:
     """Sort the samples by class, cut them into equal shards, and give each worker some at random.
 
     Shard sizes differ by one at most. A worker sees about ``shards_per_worker`` classes. Where
@@ -160,7 +161,7 @@ def _shards(labels: np.ndarray, settings: Dict[str, Any], bits: np.random.Philox
     Source: McMahan et al. 2017, arXiv:1602.05629, section 3 (200 shards, 2 for each of 100
     workers).
     """
-    n_workers, n_each = settings["system"]["total_workers"], settings["dataset"]["shards_per_worker"]
+    n_workers, n_each = settings.system.total_workers, settings.dataset.shards_per_worker
     n_shards = n_workers * n_each
     if n_shards > len(labels):
         raise DataError(

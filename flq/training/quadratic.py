@@ -12,13 +12,14 @@ All arithmetic on the parameters is elementwise float32, block by block, so ten 
 them need a few vectors of memory and give the same bits on every machine.
 """
 
-from typing import Any, Dict, NamedTuple, Optional, Tuple
+from typing import Any, NamedTuple, Optional, Tuple
 
 import numpy as np
 
 from ..core import rng
 from ..core.layout import BLOCK, Layout, Tensor, Vector, blocks
 from ..core.schedule import learning_rate
+from ..core.settings import Settings
 from ..errors import DataError
 from .local_optimizers import local_optimizer
 from .task import LocalUpdate, Metric, Metrics, Task
@@ -46,14 +47,14 @@ def quadratic_layout(dim: int) -> Layout:
     return Layout(tuple(Tensor("part_%d" % (i + 1), (size + (i < larger),)) for i in range(N_TENSORS)))
 
 
-def problem(settings: Dict[str, Any], worker_id: int) -> Tuple[Vector, Vector]:
+def problem(settings: Settings, worker_id: int) -> Tuple[Vector, Vector]:
     """Draw a worker's curvature a_m in [1, 10] and centre c_m in [-1, 1)."""
-    model = settings["model"]
-    bits = rng.stream(settings["system"]["seed"], rng.PROBLEM, 0, worker_id)
-    curvature = rng.uniform(model["dim"], bits)
+    model = settings.model
+    bits = rng.stream(settings.system.seed, rng.PROBLEM, 0, worker_id)
+    curvature = rng.uniform(model.dim, bits)
     curvature *= np.float32(4.5)
     curvature += np.float32(5.5)
-    return curvature, rng.uniform(model["dim"], bits)
+    return curvature, rng.uniform(model.dim, bits)
 
 
 class QuadraticShare(NamedTuple):
@@ -79,20 +80,20 @@ class QuadraticTask(Task):
 
     main_metric = Metric("loss", higher_is_better=False)
 
-    def __init__(self, settings: Dict[str, Any]) -> None:
+    def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
-        self.layout = quadratic_layout(settings["model"]["dim"])
-        self._model = settings["model"]
+        self.layout = quadratic_layout(settings.model.dim)
+        self._model = settings.model
         self._master: Optional[QuadraticShare] = None
 
     def check(self) -> None:
         """Refuse model.l2: the optimum in closed form has no such term."""
-        if self._model["l2"]:
-            raise DataError("model.l2 must be 0 for the quadratic problem, got %r" % (self._model["l2"],))
+        if self._model.l2:
+            raise DataError("model.l2 must be 0 for the quadratic problem, got %r" % (self._model.l2,))
 
     def start(self) -> Vector:
         """Return x^0, drawn from the seed."""
-        return rng.start_values(self.layout, self.settings["system"]["seed"])
+        return rng.start_values(self.layout, self.settings.system.seed)
 
     def open(self, worker_id: Optional[int]) -> QuadraticShare:
         """Draw the problem of a worker, or of all of them."""
@@ -110,7 +111,7 @@ class QuadraticTask(Task):
         ``shared``.
         """
         with np.errstate(over="ignore", invalid="ignore"):  # encoding the update finds it
-            if self.settings["flq_algorithm"]["update"] == "delta":
+            if self.settings.flq_algorithm.update == "delta":
                 return self._descend(share, shared, learning_rate(self._model, round_index))
             return self._slope(share, shared)
 
@@ -130,7 +131,7 @@ class QuadraticTask(Task):
 
     def _sum(self) -> QuadraticShare:
         """Return the weighted sum of all workers' problems."""
-        n_workers = self.settings["system"]["total_workers"]
+        n_workers = self.settings.system.total_workers
         n_total = sum(n_samples_of(worker_id) for worker_id in range(n_workers))
         curvature_sum = np.zeros(self.layout.n_params, np.float64)
         optimum = np.zeros(self.layout.n_params, np.float64)
@@ -146,9 +147,9 @@ class QuadraticTask(Task):
         return QuadraticShare(n_total, curvature_sum, optimum)
 
     def _descend(self, share: QuadraticShare, shared: Vector, lr: float) -> LocalUpdate:
-        optimizer, n_steps = local_optimizer(self._model), self._model["local_steps"] or self._model["local_epochs"]
+        optimizer, n_steps = local_optimizer(self._model), self._model.local_steps or self._model.local_epochs
         update = np.empty_like(shared)
-        buffer, mu = np.empty(BLOCK, np.float32), np.float32(self._model["mu"])
+        buffer, mu = np.empty(BLOCK, np.float32), np.float32(self._model.mu)
         rates = [np.float32(optimizer.rate(lr, t)) for t in range(1, n_steps + 1)]
         total = 0.0
         # Coordinates do not interact: a block takes all its steps while it is in the cache.

@@ -16,7 +16,7 @@ Example
 ...         return Share(n_samples=1, data=float(worker_id or 0))
 ...     def train(self, share, shared, round_index):
 ...         return LocalUpdate(shared - np.float32(share.data), loss=0.0, n_steps=1)
->>> trainer = Trainer(Mean({"system": {"total_workers": 4}}), worker_id=3)
+>>> trainer = Trainer(Mean(Settings()), worker_id=3)
 >>> trainer.local_update(np.zeros(1, np.float32), round_index=1).update
 array([-3.], dtype=float32)
 """
@@ -24,6 +24,7 @@ array([-3.], dtype=float32)
 from typing import Any, Dict, List, NamedTuple, Optional
 
 from ..core.layout import Layout, Tensor, Vector
+from ..core.settings import Settings
 from ..errors import DataError
 
 __all__ = ["HeldBack", "Layout", "LocalUpdate", "Metric", "Metrics", "Share", "Task", "Tensor", "Trainer", "Vector"]
@@ -105,7 +106,7 @@ class Task:
 
     Parameters
     ----------
-    settings : dict
+    settings : Settings
         Sections system, dataset, model, flq_algorithm and jetson_optimization of the configuration.
 
     Attributes
@@ -122,7 +123,7 @@ class Task:
     layout: Layout
     main_metric = Metric("accuracy", higher_is_better=True)
 
-    def __init__(self, settings: Dict[str, Any]) -> None:
+    def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.notes: List[str] = []
 
@@ -189,7 +190,7 @@ class Task:
         OSError
             If the file cannot be written.
         """
-        raise DataError("model %s has no file format of its own" % self.settings["model"]["name"])
+        raise DataError("model %s has no file format of its own" % self.settings.model.name)
 
 
 class Trainer:
@@ -202,7 +203,7 @@ class Trainer:
     """
 
     def __init__(self, task: Task, worker_id: int) -> None:
-        n_workers = task.settings["system"]["total_workers"]
+        n_workers = task.settings.system.total_workers
         if not 0 <= worker_id < n_workers:
             raise DataError("worker_id must be in 0..%d, got %r" % (n_workers - 1, worker_id))
         self._task, self._share = task, task.open(worker_id)

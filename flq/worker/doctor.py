@@ -72,7 +72,7 @@ def _settings_lines(args: argparse.Namespace, project_dir: str, root: str, board
 
     try:
         own = read_own_file(args.config)
-        limit_mb = args.gpu_memory_limit_mb or own["jetson_optimization"].get("gpu_memory_limit_mb")
+        limit_mb = args.gpu_memory_limit_mb or own.device.get("gpu_memory_limit_mb")
         if limit_mb is None and board.kind == "nano":
             limit_mb = GPU_MEMORY_MB_OF_A_NANO
         lines = [gpu_memory_line(root, board, limit_mb)]

@@ -5,6 +5,7 @@ import json
 import sys
 from typing import Any, Dict, Optional
 
+from ..core.settings import DatasetSettings
 from ..errors import FlqError
 from ..training.datasets import describe_files
 from .own_settings import read_own_file
@@ -13,7 +14,7 @@ from .own_settings import read_own_file
 def run(args: argparse.Namespace) -> int:
     """Write the manifest of a worker's data; return 0, or 2 if there are none that can be used."""
     try:
-        data_dir = args.data_dir or read_own_file(args.config)["dataset"].get("data_dir")
+        data_dir = args.data_dir or read_own_file(args.config).data_dir
         found = manifest(args.worker_id, args.dataset or "own", data_dir)
     except FlqError as error:
         print(error, file=sys.stderr)
@@ -35,8 +36,7 @@ def manifest(worker_id: int, name: str, data_dir: Optional[str]) -> Dict[str, An
     DataError
         If there are no such files, or they can not be used. Images of different sizes have input_shape None.
     """
-    section = {"name": name, "data_dir": data_dir, "partition": "local", "input_shape": None, "n_classes": None}  # type: Dict[str, Any]
-    counts, shape = describe_files(section)
+    counts, shape = describe_files(DatasetSettings(name=name, data_dir=data_dir, partition="local"))
     return {
         "worker_id": worker_id,
         "data": name,

@@ -13,133 +13,64 @@ import argparse
 import json
 import os
 import ssl
-import sys
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional
 from urllib.parse import urlsplit
 
 from ..addresses import host_in, host_of, url_of
+from ..core.settings import JetsonOptimizationSettings, Settings, value_from_json
 from ..errors import ConfigError, DataError
 from ..training.custom_model import require_allowed
 from ..training.datasets import FILES
 from ..training.models import is_custom
 
-Settings = Dict[str, Dict[str, Any]]
+DEVICE = "jetson_optimization"
+TAKEN = ((DEVICE, JetsonOptimizationSettings._fields), ("dataset", ("data_dir",)), ("system", ("master_url",)))
 
 
-class Kind(NamedTuple):
-    """What a value may be: its types, and bounds where it is a number. ``words`` says it to people."""
+class OwnFile(NamedTuple):
+    """What a worker takes from its own file; ``device`` holds the keys of jetson_optimization that stand there."""
 
-    types: Tuple[type, ...]
-    words: str
-    lowest: float = -sys.float_info.max
-    highest: float = sys.float_info.max
-    may_be_null: bool = False
-
-    def fits(self, value: Any) -> bool:
-        """Say whether a value of a JSON file is one of this kind."""
-        if value is None:
-            return self.may_be_null
-        if isinstance(value, bool) and bool not in self.types or not isinstance(value, self.types):
-            return False
-        return not isinstance(value, (int, float)) or self.lowest <= value <= self.highest
+    device: Dict[str, Any] = {}
+    data_dir: Optional[str] = None
+    master_url: Optional[str] = None
 
 
-def _whole(lowest: int, highest: int, may_be_null: bool = False) -> Kind:
-    words = "a whole number in %d..%d%s" % (lowest, highest, " or null" if may_be_null else "")
-    return Kind((int,), words, lowest, highest, may_be_null)
-
-
-TEXT, TEXT_OR_NULL = Kind((str,), "a text"), Kind((str,), "a text or null", may_be_null=True)
-NUMBER, FLAG = Kind((int, float), "a number"), Kind((bool,), "true or false")
-COUNT = _whole(0, 2**63 - 1)
-
-OWN: Dict[str, Dict[str, Kind]] = {
-    "jetson_optimization": {
-        "gpu_memory_limit_mb": _whole(1, 10**6, may_be_null=True),
-        "enable_mixed_precision": FLAG,
-        "prefetch_size": _whole(0, 10000),
-        "num_parallel_calls": _whole(1, 1024),
-        "cuda_cache_mb": _whole(0, 4096, may_be_null=True),
-        "telemetry_s": Kind((int, float), "a number in 0..1e9", 0, 1e9),
-    },
-    "dataset": {"data_dir": TEXT_OR_NULL},
-    "system": {"master_url": TEXT_OR_NULL},
-}
-
-# What local training reads of the master's settings.
-TRAINING: Dict[str, Dict[str, Kind]] = {
-    "system": {
-        "total_workers": COUNT,
-        "max_rounds": COUNT,
-        "seed": COUNT,
-        "deterministic": FLAG,
-        "threads": _whole(1, 1024),
-    },
-    "dataset": {
-        "name": TEXT,
-        "partition": TEXT,
-        "batch_size": _whole(0, 10**6),
-        "dir_alpha": NUMBER,
-        "shards_per_worker": COUNT,
-        "test_fraction": NUMBER,
-        "data_dir": TEXT_OR_NULL,
-        "input_shape": Kind((list,), "a list or null", may_be_null=True),
-        "n_classes": _whole(2, 10**6, may_be_null=True),
-    },
-    "model": {
-        "name": TEXT,
-        "lr": NUMBER,
-        "lr_schedule": TEXT,
-        "lr_decay": NUMBER,
-        "lr_decay_rounds": _whole(1, 10**9),
-        "l2": NUMBER,
-        "local_optimizer": TEXT,
-        "local_momentum": NUMBER,
-        "mu": NUMBER,
-        "logit_adjustment": NUMBER,
-        "local_epochs": COUNT,
-        "local_steps": COUNT,
-        "dim": COUNT,
-    },
-    "flq_algorithm": {"update": TEXT},
-    "jetson_optimization": OWN["jetson_optimization"],
-}
-
-
-def read_own_file(path: Optional[str]) -> Settings:
-    """Return what a worker takes from its own file, in sections; nothing for None.
+def read_own_file(path: Optional[str]) -> OwnFile:
+    """Return what a worker takes from its own file; nothing for None.
 
     Raises
     ------
     ConfigError
         If it can not be read, is no JSON object, or a value that is taken is of the wrong kind.
     """
-    own: Settings = {section: {} for section in OWN}
     if path is None:
-        return own
+        return OwnFile()
     content = _read_object(path)
-    for section, kinds in OWN.items():
+    own = {}  # type: Dict[str, Any]
+    for section, keys in TAKEN:
         inner = content.get(section, {})
         if isinstance(inner, str) and section == "dataset":
             inner = {}  # a plain text under dataset is its name, the master's business
         if not isinstance(inner, dict):
             raise ConfigError("%s: section %s must be an object of keys" % (path, section))
-        unknown = sorted(set(inner) - set(kinds)) if section == "jetson_optimization" else []
+        unknown = sorted(set(inner) - set(keys)) if section == DEVICE else []
         if unknown:
             raise ConfigError(
                 "%s: unknown key %r in section %s, expected one of %s"
-                % (path, unknown[0], section, ", ".join(sorted(kinds)))
+                % (path, unknown[0], section, ", ".join(sorted(keys)))
             )
-        for key, kind in kinds.items():
-            if key in inner and key in content:
-                raise ConfigError("%s: %s.%s is given twice; keep one" % (path, section, key))
-            for found in (inner, content):
-                if key in found:
-                    own[section][key] = _checked(found[key], kind, "%s: %s.%s" % (path, section, key))
-    return own
+        twice = [key for key in keys if key in inner and key in content]
+        if twice:
+            raise ConfigError("%s: %s.%s is given twice; keep one" % (path, section, twice[0]))
+        given = dict(content, **inner)
+        for key in keys:
+            if key in given:
+                own[key] = value_from_json(section, key, given[key], "%s: %s.%s" % (path, section, key))
+    data_dir, master_url = own.pop("data_dir", None), own.pop("master_url", None)
+    return OwnFile(own, data_dir, master_url)
 
 
-def master_url(args: argparse.Namespace, own: Settings) -> str:
+def master_url(args: argparse.Namespace, own: OwnFile) -> str:
     """Return where the master is: --master_ip and --port, or the file's system.master_url; https with --tls or --ca.
 
     Raises
@@ -149,7 +80,7 @@ def master_url(args: argparse.Namespace, own: Settings) -> str:
     """
     if args.master_ip is not None:
         return url_of("https" if args.tls or args.ca is not None else "http", args.master_ip, args.port)
-    url = own["system"].get("master_url")
+    url = own.master_url
     if url is None:
         raise ConfigError("where the master is must be said, by --master_ip or by system.master_url in a --config file")
     if not _is_address(url):
@@ -177,48 +108,33 @@ def trusted_file(args: argparse.Namespace) -> Optional[str]:
     return args.ca
 
 
-def effective_settings(settings: Settings, own: Settings, args: argparse.Namespace) -> Settings:
+def effective_settings(settings: Settings, own: OwnFile, args: argparse.Namespace) -> Settings:
     """Return the master's settings with what comes before them on this worker.
 
     Parameters
     ----------
-    settings : dict
-        As the master sent them; not modified.
-    own : dict
-        From :func:`read_own_file`.
+    settings : Settings
+        As the master sent them.
+    own : OwnFile
     args : Namespace
         Read: data_dir, gpu_memory_limit_mb, model.
 
     Raises
     ------
-    ConfigError
-        If the master's settings lack something or hold something else than expected.
     DataError
         If the master asks for a model whose code the command line does not name, or for a file
         outside of this worker's own data_dir.
     """
-    settings = dict(settings)
-    for section, kinds in TRAINING.items():
-        given = settings.get(section)
-        missing = [key for key in kinds if not isinstance(given, dict) or key not in given]
-        if missing:
-            raise ConfigError(
-                "the master's settings lack %s.%s" % (section, missing[0]), "are master and worker of the same version?"
-            )
-        settings[section] = dict(
-            given,
-            **{key: _checked(given[key], kind, "the master's %s.%s" % (section, key)) for key, kind in kinds.items()},
-        )
-    if is_custom(settings["model"]["name"]):
-        require_allowed(settings["model"]["name"], args.model)
-    said = [os.path.abspath(path) for path in (args.data_dir, own["dataset"].get("data_dir")) if path is not None]
-    if said:
-        _require_inside(settings["dataset"]["name"], said[0])
-    jetson = dict(settings["jetson_optimization"], **own["jetson_optimization"])
+    if is_custom(settings.model.name):
+        require_allowed(settings.model.name, args.model)
+    dataset, device = settings.dataset, settings.jetson_optimization._replace(**own.device)
+    data_dir = own.data_dir if args.data_dir is None else args.data_dir
+    if data_dir is not None:
+        dataset = dataset._replace(data_dir=os.path.abspath(data_dir))
+        _require_inside(dataset.name, dataset.data_dir)
     if args.gpu_memory_limit_mb is not None:
-        jetson["gpu_memory_limit_mb"] = args.gpu_memory_limit_mb
-    dataset = dict(settings["dataset"], data_dir=said[0] if said else settings["dataset"]["data_dir"])
-    return dict(settings, dataset=dataset, jetson_optimization=jetson)
+        device = device._replace(gpu_memory_limit_mb=args.gpu_memory_limit_mb)
+    return settings._replace(dataset=dataset, jetson_optimization=device)
 
 
 def _require_inside(name: str, data_dir: str) -> None:
@@ -243,15 +159,6 @@ def _read_object(path: str) -> Dict[str, Any]:
     if not isinstance(content, dict):
         raise ConfigError("the worker's file %s must hold one JSON object" % path)
     return content
-
-
-def _checked(value: Any, kind: Kind, name: str) -> Any:
-    """Return the value if it is of its kind; 3.0 counts as 3, since JSON has one kind of number only."""
-    if int in kind.types and float not in kind.types and isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if not kind.fits(value):
-        raise ConfigError("%s must be %s, got %.60r" % (name, kind.words, value))
-    return value
 
 
 def _is_address(url: str) -> bool:

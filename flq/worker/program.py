@@ -11,6 +11,7 @@ import time
 from typing import Any, List, Union
 
 from ..console import FOR_A_BAR
+from ..core.settings import Settings
 from ..device.files import system_root
 from ..device.telemetry import Telemetry
 from ..errors import FlqError
@@ -24,7 +25,7 @@ from ..training.frameworks import build_trainer
 from . import instance, state_file
 from .heartbeat import HeartbeatThread
 from .http_client import MasterClient
-from .own_settings import Settings, effective_settings, master_url, read_own_file, trusted_file
+from .own_settings import OwnFile, effective_settings, master_url, read_own_file, trusted_file
 
 logger = logging.getLogger(__name__)
 
@@ -80,9 +81,7 @@ def begin_afresh(worker_id: int) -> None:
 class Worker(Local):
     """Does what a worker's machine asks for; beside it, a thread sends heartbeats."""
 
-    def __init__(
-        self, args: argparse.Namespace, name: str, client: MasterClient, own: Settings, state_dir: str
-    ) -> None:
+    def __init__(self, args: argparse.Namespace, name: str, client: MasterClient, own: OwnFile, state_dir: str) -> None:
         super().__init__(self._new_trainer, time.monotonic, time.sleep)
         self._args, self._own, self._state_dir = args, own, state_dir
         self._machine = WorkerMachine(
@@ -114,14 +113,14 @@ class Worker(Local):
         logger.info(
             "worker %d: start=reading_data dataset=%.80s model=%.80s",
             self._args.worker_id,
-            settings["dataset"]["name"],
-            settings["model"]["name"],
+            settings.dataset.name,
+            settings.model.name,
             extra=FOR_A_BAR,
         )
         with self._heartbeat.calling():  # which may download a data set
             trainer = build_trainer(settings, self._args.worker_id)
-        self._last_round = settings["system"]["max_rounds"]
-        self._heartbeat.report_s = settings["jetson_optimization"]["telemetry_s"]
+        self._last_round = settings.system.max_rounds
+        self._heartbeat.report_s = settings.jetson_optimization.telemetry_s
         self._say(trainer.notes)
         logger.info(
             "worker %d: %d samples, %d parameters", self._args.worker_id, trainer.n_samples, trainer.layout.n_params

@@ -5,10 +5,11 @@ import math
 import pytest
 
 from flq.core.schedule import SCHEDULES, learning_rate
+from flq.core.settings import ModelSettings
 
 
 def rates(schedule, rounds, lr=2.0, decay=0.25, n=4):
-    model = {"lr": lr, "lr_schedule": schedule, "lr_decay": decay, "lr_decay_rounds": n}
+    model = ModelSettings(lr=lr, lr_schedule=schedule, lr_decay=decay, lr_decay_rounds=n)
     return [learning_rate(model, k) for k in rounds]
 
 

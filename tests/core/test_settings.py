@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from factory import settings_with
 
 from flq.core import server_step
 from flq.core.aggregate_scaling import scale
@@ -13,47 +14,13 @@ from flq.core.settings import Rules, ServerStep, rules_from_settings
 from flq.core.strategies.adam import Options
 from flq.errors import ConfigError
 
+SETTINGS = settings_with(
+    mode="bbit", b_up=4, coding="none", warmup=3, lr_schedule="step", lr_decay=0.5, lr_decay_rounds=10, server_lr=0.5
+)
+
 
 def settings(**changes):
-    sections = {
-        "flq_algorithm": {
-            "mode": "bbit",
-            "update": "delta",
-            "b_up": 4,
-            "b_down": None,
-            "memory": None,
-            "scale_by_selected": False,
-            "sel_ref": 1,
-            "clip_global": 0.0,
-            "bytes_up": None,
-            "bytes_down": None,
-            "coding": "none",
-            "aggregator": "auto",
-            "aggregator_options": {},
-        },
-        "lazy_selection": {"D": 10, "ck": 0.8, "C": 50, "warmup": 3, "thr_scale": None},
-        "budget_selection": {"sel_clients": 0, "up_budget_bits": 0, "grant_by": "energy"},
-        "model": {
-            "lr": 0.1,
-            "lr_schedule": "step",
-            "lr_decay": 0.5,
-            "lr_decay_rounds": 10,
-            "local_optimizer": "sgd",
-            "mu": 0.0,
-            "server_optimizer": "sgd",
-            "server_lr": 0.5,
-            "server_momentum": 0.7,
-            "server_beta_1": 0.9,
-            "server_beta_2": 0.999,
-            "server_epsilon": 1e-7,
-            "server_options": {},
-            "ema": 0.0,
-        },
-    }
-    for key, value in changes.items():
-        section = next(name for name in sections if key in sections[name])
-        sections[section][key] = value
-    return sections
+    return settings_with(SETTINGS, **changes)
 
 
 LAQ_MODE = dict(mode="laq", update="gradient")

@@ -15,6 +15,7 @@ from armed import MASTER, NOTHING, WORKER  # noqa: E402
 from cluster import BITS, RUN_S, Cluster, Master, Program, free_port, settings_of  # noqa: E402
 
 from flq.core.layout import flatten  # noqa: E402
+from flq.core.settings import Settings
 from flq.master.records.round_log import from_stored  # noqa: E402
 from flq.master.storage.journal import open_journal  # noqa: E402
 from flq.training.frameworks import make_task  # noqa: E402
@@ -138,7 +139,7 @@ class ArmedCluster(Cluster):
         (name,) = [name for name in os.listdir(self.results_dir) if os.path.isdir(os.path.join(self.results_dir, name))]
         return os.path.join(self.results_dir, name)
 
-    def model(self, settings: Dict[str, Any]) -> np.ndarray:
+    def model(self, settings: Settings) -> np.ndarray:
         """Return the saved model as one vector."""
         layout = make_task(settings).layout
         with np.load(os.path.join(self.run_dir(), "model.npz"), allow_pickle=False) as tensors:

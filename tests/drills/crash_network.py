@@ -113,7 +113,7 @@ class CrashNetwork:
         self.master = CrashMaster(os.path.join(folder, "results"), settings, self.strikes_at)
         self.peers = [
             Peer(worker_id, os.path.join(folder, "worker%d" % worker_id), self)
-            for worker_id in range(settings["system"]["total_workers"])
+            for worker_id in range(settings.system.total_workers)
         ]
 
     def run(self):

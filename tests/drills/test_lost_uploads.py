@@ -81,7 +81,7 @@ class Losses:
 
 @pytest.fixture(scope="module")
 def settings():
-    return load_config(None, RUN).settings()
+    return load_config(None, RUN)
 
 
 @pytest.fixture(scope="module")

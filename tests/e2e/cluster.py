@@ -17,6 +17,7 @@ from nursery import Child
 
 from flq.config_file import load_config
 from flq.core.layout import flatten
+from flq.core.settings import Settings
 from flq.tokens import default_path, read_tokens
 from flq.training.frameworks import make_task
 
@@ -158,7 +159,7 @@ class Master(Program):
             if name.endswith(ending)
         )
 
-    def model(self, settings: Dict[str, Any]) -> np.ndarray:
+    def model(self, settings: Settings) -> np.ndarray:
         """Return the saved model as one vector."""
         (path,) = self.files("model.npz")
         layout = make_task(settings).layout
@@ -270,9 +271,9 @@ class Cluster:
             program.close()
 
 
-def settings_of(*overrides: str) -> Dict[str, Dict[str, Any]]:
+def settings_of(*overrides: str) -> Settings:
     """Return the settings of a master with these overrides."""
-    return load_config(os.path.join(REPOSITORY, "flq_config.json"), BITS + overrides).settings()
+    return load_config(os.path.join(REPOSITORY, "flq_config.json"), BITS + overrides)
 
 
 def end_well(master: Master, workers: Sequence[Program], timeout_s: float = RUN_S) -> None:

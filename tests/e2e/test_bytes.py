@@ -158,7 +158,7 @@ def test_no_round_spends_more_than_its_budget(cluster, limits, n_most):
             assert frame.kind == Kind.UPLOAD
             by_round[frame.index][exchange.query] = 8 * (frame.size - PREFIX_SIZE - ANSWER.size)
     assert sorted(by_round) == list(range(1, 11))
-    budget = settings["budget_selection"]["up_budget_bits"] or 10**9
+    budget = settings.budget_selection.up_budget_bits or 10**9
     for bits_of in by_round.values():
         assert 1 <= len(bits_of) <= n_most
         assert sum(bits_of.values()) <= budget

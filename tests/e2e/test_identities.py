@@ -91,7 +91,7 @@ def test_a_token_alone_answers_for_nobody_and_the_operator_is_told(cluster):
     master = cluster.master(*ENDLESS)
     cluster.workers([1, 0], master.port)
     wait_for_round(master, 5)
-    settings = load_config(None, ENDLESS).settings()
+    settings = load_config(None, ENDLESS)
     link = link_of(status(master)["run_id"], make_task(settings).layout)
 
     def answer(seq, round_index):

@@ -41,12 +41,12 @@ def data_dir(tmp_path, monkeypatch):
     [("two_workers", (2, 2), 100, 16, 1), ("eight_workers", (8, 4), 1000, 32, 2)],
 )
 def test_every_value_is_taken(name, workers, rounds, batch, epochs):
-    settings = load_config(str(ORIGINAL / (name + ".json"))).settings()
-    assert (settings["system"]["total_workers"], settings["system"]["min_workers"]) == workers
-    assert settings["system"]["max_rounds"] == rounds
-    assert settings["dataset"]["batch_size"] == batch and settings["model"]["local_epochs"] == epochs
-    assert settings["flq_algorithm"]["mode"] == "laq8" and settings["lazy_selection"]["C"] == 50
-    assert settings["jetson_optimization"]["gpu_memory_limit_mb"] in (1024, 2048)
+    settings = load_config(str(ORIGINAL / (name + ".json")))
+    assert (settings.system.total_workers, settings.system.min_workers) == workers
+    assert settings.system.max_rounds == rounds
+    assert settings.dataset.batch_size == batch and settings.model.local_epochs == epochs
+    assert settings.flq_algorithm.mode == "laq8" and settings.lazy_selection.C == 50
+    assert settings.jetson_optimization.gpu_memory_limit_mb in (1024, 2048)
 
 
 @pytest.mark.tf

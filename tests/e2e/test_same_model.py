@@ -180,8 +180,8 @@ from flq.engines import simulation
 from flq.training.frameworks import build_trainer
 settings = settings_of(*sys.argv[3:])
 def build(settings, m):
-    dataset = dict(settings["dataset"], data_dir="%s/data%d" % (sys.argv[2], m))
-    return build_trainer(dict(settings, dataset=dataset), m)
+    dataset = settings.dataset._replace(data_dir="%s/data%d" % (sys.argv[2], m))
+    return build_trainer(settings._replace(dataset=dataset), m)
 run = simulation.simulate(settings, build=build)
 np.savez(sys.argv[1], model=run.model, own=[report.own_accuracy for report in run.reports])
 """

@@ -7,6 +7,8 @@ from cluster import Cluster, end_well, settings_of
 from ooxml import problems
 from openpyxl import load_workbook
 
+from flq.core.settings import to_json
+
 OVERRIDES = (
     "model.name=quadratic",
     "model.lr=0.05",
@@ -100,7 +102,7 @@ def test_totals_run_along_and_end_in_the_summary(finished):
 
 def test_the_settings_stand_in_it(finished):
     given = {(row["section"], row["key"]): row["value"] for row in finished.table("Config")}
-    settings = settings_of(*OVERRIDES)
+    settings = to_json(settings_of(*OVERRIDES))
     assert set(given) == {(section, key) for section in settings for key in settings[section]} - {
         ("system", "master_url")
     }  # an address is nobody's business

@@ -132,7 +132,7 @@ class World:
     def __init__(self, run_settings):
         self.layout = make_task(run_settings).layout
         self.options = run_options("run", run_settings, self.layout)
-        self.start = start_values(self.layout, run_settings["system"]["seed"])
+        self.start = start_values(self.layout, run_settings.system.seed)
         self.master, self.shadow = self.new_master(), self.new_master()
         self.link = self.master.link
         self.journal, self.deltas, self.snapshots = [], [], []

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from quadratic_settings import settings_with
 
 from flq.core.rng import start_values
+from flq.core.settings import settings_from_json
 from flq.engines.simulation import simulate
 from flq.engines.virtual_worker import VirtualWorker
 from flq.errors import FlqError
@@ -71,13 +72,13 @@ class Network:
         layout = make_task(run_settings).layout
         self.settings, self.faults = run_settings, list(faults)
         self.master = MasterMachine(
-            run_options("faults", run_settings, layout), start_values(layout, run_settings["system"]["seed"])
+            run_options("faults", run_settings, layout), start_values(layout, run_settings.system.seed)
         )
         self.now, self.n_tickets, self.n_calls = 0.0, 0, 0
         self.waiting, self.answered = {}, set()  # ticket -> peer; tickets
         self.late = []  # (call number, event without its ticket)
         self.reports = []
-        self.peers = [Peer(worker_id, lambda: self.now) for worker_id in range(run_settings["system"]["total_workers"])]
+        self.peers = [Peer(worker_id, lambda: self.now) for worker_id in range(run_settings.system.total_workers)]
 
     def run(self):
         """Let everybody act until all workers have left; return the master."""
@@ -200,7 +201,7 @@ def undisturbed(name, few):
 def check(name, faults, few=False):
     """Run with the faults and compare with the undisturbed run."""
     expected = undisturbed(name, few)
-    network = Network(expected.master.options.settings, faults)
+    network = Network(settings_from_json(expected.master.options.settings), faults)
     master = network.run()
     assert master.model.state.model.tobytes() == expected.model.tobytes()
     assert master.model.state.shared.tobytes() == expected.shared.tobytes()

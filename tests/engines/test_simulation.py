@@ -91,7 +91,7 @@ def words(changes):
 def test_reference_and_simulation_agree_bit_for_bit(changes):
     settings = settings_with(**changes)
     rounds, run = list(federate(settings)), simulate(settings)
-    assert len(run.reports) == len(rounds) == settings["system"]["max_rounds"]
+    assert len(run.reports) == len(rounds) == settings.system.max_rounds
     assert run.model.tobytes() == rounds[-1].server.model.tobytes()
     assert run.shared.tobytes() == rounds[-1].server.shared.tobytes()
     ours, theirs = run.master.model.state, rounds[-1].server
@@ -110,7 +110,7 @@ def test_reference_and_simulation_agree_bit_for_bit(changes):
     # A delta frame travels with the plan of the next round.
     assert [report.payload_bits_down for report in run.reports] == [0] + [done.bits_down for done in rounds[:-1]]
     assert all(report.retransmitted_bytes == 0 for report in run.reports)
-    assert run.exit_codes == dict.fromkeys(range(settings["system"]["total_workers"]), 0)
+    assert run.exit_codes == dict.fromkeys(range(settings.system.total_workers), 0)
     assert run.reason == "%d rounds are done" % len(rounds)
 
 

@@ -61,26 +61,26 @@ class LocalMaster:
     def __init__(self, folder, *overrides, tls=None, evaluator=None):
         self.settings = load_config(
             None, ("mode=bbit", "model.name=quadratic", "model.lr=0.05", "model.dim=40") + overrides
-        ).settings()
+        )
         self.layout = make_task(self.settings).layout
         self.machine = MasterMachine(
-            run_options("local", self.settings, self.layout), start_values(self.layout, self.settings["system"]["seed"])
+            run_options("local", self.settings, self.layout), start_values(self.layout, self.settings.system.seed)
         )
         self.meter = Meter()
         os.makedirs(folder, exist_ok=True)
         self.store = Store(
             folder,
             begin_journal(folder, "local", self.settings, self.layout),
-            self.settings["system"]["snapshot_every"],
-            self.settings["system"]["snapshots_kept"],
+            self.settings.system.snapshot_every,
+            self.settings.system.snapshots_kept,
         )
         results = Results(self.settings, self.layout, folder, folder, "stamp", os.path.join(folder, "figures", "local"))
         self.evaluator = evaluator or InstantEvaluator()
         self.run = Run(self.machine, self.settings, self.store, results, self.evaluator, self.meter)
         self.run.begin()
         self.run.results.save_config()
-        total_workers = self.settings["system"]["total_workers"]
-        self.gate = Gate(TOKENS, self.settings["security"], n_threads(total_workers))
+        total_workers = self.settings.system.total_workers
+        self.gate = Gate(TOKENS, self.settings.security, n_threads(total_workers))
         self.broadcast = Broadcast(sources_of(self.run, self.settings))
         self.server = Server(
             create_app(self.run, self.gate, self.broadcast),
@@ -88,7 +88,7 @@ class LocalMaster:
             0,
             total_workers,
             self.meter,
-            self.settings["security"]["max_connections"],
+            self.settings.security.max_connections,
             tls,
         )
         self.port = self.server.port

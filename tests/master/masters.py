@@ -31,7 +31,7 @@ def run_workers():
     """Return a function that runs workers to the end, each in a thread, and returns the final model."""
 
     def run(master, clients=None):
-        n_workers = master.settings["system"]["total_workers"]
+        n_workers = master.settings.system.total_workers
         workers = [HttpWorker(master, worker_id, (clients or {}).get(worker_id)) for worker_id in range(n_workers)]
         threads = [threading.Thread(target=worker.run, daemon=True) for worker in workers]
         for thread in threads:

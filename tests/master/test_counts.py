@@ -15,7 +15,7 @@ REPORT = RoundReport(1, {}, *[0] * 11)
 
 
 def new_machine():
-    settings = load_config(None, ("model.name=quadratic", "model.lr=0.05", "flq_algorithm.mode=bbit")).settings()
+    settings = load_config(None, ("model.name=quadratic", "model.lr=0.05", "flq_algorithm.mode=bbit"))
     layout = make_task(settings).layout
     return MasterMachine(run_options("run", settings, layout), start_values(layout, 1))
 

@@ -7,6 +7,7 @@ import threading
 
 import numpy as np
 import pytest
+from factory import settings_with
 from waits import wait_until
 
 from flq.config_file import load_config
@@ -26,7 +27,7 @@ ROUND_BYTES = 2 * 4 * 40  # two vectors
 
 @pytest.fixture
 def settings():
-    return load_config(None, ("model.name=quadratic", "model.dim=40", "model.lr=0.05")).settings()
+    return load_config(None, ("model.name=quadratic", "model.dim=40", "model.lr=0.05"))
 
 
 @pytest.fixture
@@ -35,7 +36,7 @@ def make_evaluator(settings):
     made = []
 
     def make(**changes):
-        made.append(Evaluator(dict(settings, **changes), 2 * ROUND_BYTES))
+        made.append(Evaluator(settings_with(settings, **changes), 2 * ROUND_BYTES))
         return made[-1]
 
     yield make
@@ -184,7 +185,7 @@ def test_an_evaluator_that_ends_again_and_again_is_left_alone_for_a_while(
 
 
 def test_settings_that_it_can_not_use_leave_rounds_without_results(make_evaluator, settings, caplog):
-    evaluator = make_evaluator(model=dict(settings["model"], name="nothing"))
+    evaluator = make_evaluator(name="nothing")
     done = queue.Queue()
     evaluator.evaluate(1, [np.ones(40, np.float32)] * 2, lambda *result: done.put(result))
     assert done.get(timeout=WAIT_S) == (1, None)
@@ -280,7 +281,7 @@ def test_a_users_own_model_is_described_and_exported(make_evaluator, settings, t
     set_up_tensorflow(settings)  # before this process uses TensorFlow for the first time
     (tmp_path / "of_the_master_test.py").write_text(OWN_MODEL)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    evaluator = make_evaluator(model=dict(settings["model"], name="of_the_master_test:make"))
+    evaluator = make_evaluator(name="of_the_master_test:make")
     layout, start = evaluator.described(120.0)
     assert layout.n_statistics == 2 and layout.n_params == start.size == 4 * 64 + 640 + 10
     assert start.dtype == np.float32 and np.isfinite(start).all() and np.any(start[128:768])
@@ -295,6 +296,6 @@ def test_a_users_own_model_is_described_and_exported(make_evaluator, settings, t
 
 @pytest.mark.tf
 def test_a_users_own_model_that_fails_is_told_in_the_sentence_of_the_child(make_evaluator, settings):
-    evaluator = make_evaluator(model=dict(settings["model"], name="no_such_module_of_mine:make"))
+    evaluator = make_evaluator(name="no_such_module_of_mine:make")
     with pytest.raises(DataError, match="there is no module no_such_module_of_mine"):
         evaluator.described(120.0)

@@ -7,6 +7,7 @@ import pytest
 
 from flq.config_file import load_config
 from flq.config_hash import config_hash
+from flq.core.settings import to_json
 from flq.master import command_line, program
 from flq.training.datasets import resolve_dataset
 
@@ -31,10 +32,10 @@ def test_stdout_is_a_configuration_file_of_the_same_run(printed, tmp_path):
     assert code == 0
     path = tmp_path / "flq_config.json"
     path.write_text(out)
-    settings = load_config(str(path)).settings()
-    assert settings["model"]["lr"] == 0.25 and settings["flq_algorithm"]["b_down"] == 8
-    assert settings == resolve_dataset(settings) == json.loads(out)
-    assert err == "configuration %s\n" % config_hash(settings)
+    settings = load_config(str(path))
+    assert settings.model.lr == 0.25 and settings.flq_algorithm.b_down == 8
+    assert settings == resolve_dataset(settings) and to_json(settings) == json.loads(out)
+    assert err == "configuration %s\n" % config_hash(to_json(settings))
 
 
 def test_printed_and_printed_again_it_is_the_same(printed, tmp_path):

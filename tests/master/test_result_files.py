@@ -1,17 +1,18 @@
 """GET /results: which files a run has left, and each of them by its name alone."""
 
-import copy
 import io
 import json
 import os
 
 import numpy as np
 import pytest
+from factory import settings_with
 from local_master import LocalMaster
 from test_bad_requests import assert_refused
 
 from flq.config_file import load_config
 from flq.core.layout import flatten
+from flq.core.settings import to_json
 from flq.master.routes import views
 from flq.report.names import name_of_data, name_of_dataset
 
@@ -28,7 +29,7 @@ def master(tmp_path_factory):
 
 def as_shown(settings):
     """Return the settings without the one key that no result file has."""
-    shown = copy.deepcopy(settings)
+    shown = to_json(settings)
     del shown["system"]["master_url"]
     return shown
 
@@ -80,7 +81,7 @@ def test_the_configuration_is_one_that_the_master_takes(make_master, tmp_path):
     master = make_master("b_down=8", *RUN)
     path = tmp_path / "again.json"
     path.write_bytes(master.send("GET", "/results/config.json")[2])
-    assert load_config(str(path)).settings() == master.settings
+    assert load_config(str(path)) == master.settings
 
 
 def test_the_masters_address_stands_in_no_result_file(make_master):
@@ -130,7 +131,7 @@ def test_a_file_that_has_gone_is_404(make_master, monkeypatch):
 
 
 def test_the_quadratic_problem_names_the_workbook_of_its_runs():
-    names = [name_of_data({"model": {"name": model}, "dataset": {"name": "digits"}}) for model in ("quadratic", "mlp")]
+    names = [name_of_data(settings_with(name=model)) for model in ("quadratic", "mlp")]
     assert names == ["quadratic", "digits"]
 
 

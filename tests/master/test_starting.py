@@ -40,9 +40,9 @@ PROJECT, STAND_IN = os.path.dirname(os.path.dirname(HERE)), os.path.join(HERE, "
 @pytest.fixture
 def starting(tmp_path):
     """A server whose application is the one of a master that is not ready."""
-    settings = load_config(None, ("model.name=mine:make",) + RUN).settings()
+    settings = load_config(None, ("model.name=mine:make",) + RUN)
     broadcast = Broadcast(sources_before("run", settings, "0" * 64, STARTING))
-    gate = Gate(TOKENS, settings["security"], n_threads(1))
+    gate = Gate(TOKENS, settings.security, n_threads(1))
     switch = Switch(starting_app("run", settings, "0" * 64, gate, broadcast))
     server = Server(switch, "127.0.0.1", 0, 1, Meter())
     server.start()

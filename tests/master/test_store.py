@@ -6,6 +6,7 @@ import threading
 from types import SimpleNamespace
 
 import pytest
+from factory import settings_with
 from local_master import WAIT_S, HttpWorker
 
 from flq import locks
@@ -152,7 +153,7 @@ def test_a_folder_that_can_not_be_made_is_one_sentence_that_names_the_setting(tm
 
 
 def settings_of(master, **changes):
-    return dict(master.settings, model=dict(master.settings["model"], **changes))
+    return settings_with(master.settings, **changes)
 
 
 def test_another_configuration_is_refused_with_the_difference(make_master, tmp_path):
@@ -164,11 +165,11 @@ def test_another_configuration_is_refused_with_the_difference(make_master, tmp_p
         check_may_resume(past, master.settings)
         with pytest.raises(ConfigError, match="model.lr was 0.05 and is 0.1; model.name was 'quadratic' and is 'mlp'"):
             check_may_resume(past, settings_of(master, lr=0.1, name="mlp"))
-        begun = dict(master.settings, system=dict(master.settings["system"], max_rounds=8))
+        begun = settings_with(master.settings, max_rounds=8)
         check_may_resume(past, begun)  # it may grow
         past.journal.write(Batch([], [], [(index, {}) for index in range(1, 6)], [], {}))
         for n_rounds in (3, 5):
-            shorter = dict(master.settings, system=dict(master.settings["system"], max_rounds=n_rounds))
+            shorter = settings_with(master.settings, max_rounds=n_rounds)
             with pytest.raises(ConfigError, match="has done 5 rounds already, got system.max_rounds = %d" % n_rounds):
                 check_may_resume(past, shorter)
     past.journal.close()
@@ -178,7 +179,7 @@ def test_a_run_that_is_over_goes_on_only_if_its_last_round_has_closed(make_maste
     master = make_master(*SMALL)
     begin_journal(str(tmp_path / "results" / "run"), "run", master.settings, master.layout).close()
     past = resume_run("run", str(tmp_path / "results"))
-    longer = dict(master.settings, system=dict(master.settings["system"], max_rounds=8))
+    longer = settings_with(master.settings, max_rounds=8)
 
     def now(n_rounds, stage):
         rows = [(index, {}) for index in range(1, n_rounds + 1)]

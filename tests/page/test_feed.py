@@ -19,7 +19,7 @@ from flq.protocol.events import RoundReport
 from flq.protocol.roll_call import STATUSES
 
 HOSTILE = "<script>alert(1)</script>\u202eabc\u200f=1+1\"'&\u2028"
-SETTINGS = load_config(None, ("budget_selection.up_budget_bits=16000",)).settings()
+SETTINGS = load_config(None, ("budget_selection.up_budget_bits=16000",))
 FACTS = feed.facts_of(SETTINGS, "digits", 1000)
 WORKER = dict(
     {name: 3 for name in STATUSES},

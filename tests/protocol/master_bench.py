@@ -1,8 +1,9 @@
 """A master's machine on the bench: a virtual clock, hand-made events, replies read back from their bytes."""
 
-import copy
 import json
+from functools import partial
 
+import factory
 import numpy as np
 
 from flq.core.codecs import QUANTIZERS
@@ -18,62 +19,8 @@ from flq.protocol.options import run_options
 from flq.protocol.wire import decode, decode_at, decode_stream, encode, size_of
 
 LAYOUT = Layout((Tensor("w", (3,)), Tensor("b", (1,))))
-SETTINGS = {
-    "system": {
-        "total_workers": 4,
-        "min_workers": 2,
-        "max_rounds": 100,
-        "lease_s": 300.0,
-        "round_deadline_s": 0.0,
-        "max_samples": 10**7,
-        "offer_deadline_s": 0.0,
-        "give_up_s": 3600.0,
-        "seed": 42,
-    },
-    "dataset": {"partition": "iid"},
-    "model": {
-        "lr": 0.1,
-        "lr_schedule": "constant",
-        "lr_decay": 0.1,
-        "lr_decay_rounds": 100,
-        "local_optimizer": "sgd",
-        "mu": 0.0,
-        "server_optimizer": "sgd",
-        "server_lr": 1.0,
-        "server_momentum": 0.7,
-        "server_beta_1": 0.9,
-        "server_beta_2": 0.999,
-        "server_epsilon": 1e-7,
-        "server_options": {},
-        "ema": 0.0,
-    },
-    "flq_algorithm": {
-        "mode": "fedavg",
-        "update": "delta",
-        "b_up": 4,
-        "b_down": None,
-        "memory": None,
-        "scale_by_selected": False,
-        "sel_ref": 1,
-        "clip_global": 0.0,
-        "bytes_up": None,
-        "bytes_down": None,
-        "coding": "none",
-        "aggregator": "auto",
-        "aggregator_options": {},
-    },
-    "lazy_selection": {"D": 10, "ck": 0.8, "C": 50, "warmup": 0, "thr_scale": None},
-    "budget_selection": {"sel_clients": 0, "up_budget_bits": 0, "grant_by": "energy"},
-}
-
-
-def settings_with(**changes):
-    """Return a copy of SETTINGS with the given keys replaced, in whatever section they are."""
-    settings = copy.deepcopy(SETTINGS)
-    for key, value in changes.items():
-        section = next(name for name in settings if key in settings[name])
-        settings[section][key] = value
-    return settings
+SETTINGS = factory.settings_with(min_workers=2, max_rounds=100, mode="fedavg", coding="none")
+settings_with = partial(factory.settings_with, SETTINGS)
 
 
 def vector(*values):

@@ -8,6 +8,7 @@ from master_bench import LAYOUT, Bench, vector
 
 from flq.core.codecs import QUANTIZERS, plus
 from flq.core.layout import Layout, Tensor, fingerprint
+from flq.core.settings import for_workers
 from flq.errors import BadValues, ConfigError, Conflict
 from flq.protocol import events
 from flq.protocol.messages import Answer, HeldBack, Kind, Outcome
@@ -62,7 +63,7 @@ def test_registration_answers_with_what_a_worker_needs():
         "start_crc": fingerprint(vector(1, 2, 3, 4)),
         "codings": [],
         "layout": [["w", [3]], ["b", [1]]],
-        "settings": bench.settings,
+        "settings": for_workers(bench.settings),
     }
     assert bench.register(0, 10, LAYOUT.crc)["epoch"] == 1
 

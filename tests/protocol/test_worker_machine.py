@@ -3,6 +3,7 @@
 import json
 import random
 
+import factory
 import numpy as np
 import pytest
 from master_bench import LAYOUT, settings_with, vector
@@ -11,6 +12,7 @@ from flq.core.codecs import LAQ8, QUANTIZERS, plus
 from flq.core.codecs.lossless import known
 from flq.core.layout import fingerprint
 from flq.core.rng import ROUNDING, start_values, stream
+from flq.core.settings import for_workers
 from flq.protocol.messages import HeldBack, Kind, ModelFrame, Outcome, Plan, Verdict
 from flq.protocol.wire import VERSION, decode, encode, link_of
 from flq.protocol.worker_events import (
@@ -82,7 +84,7 @@ class Worker:
             "lease_s": 300.0,
             "start_crc": fingerprint(START),
             "layout": LAYOUT.to_json(),
-            "settings": self.settings,
+            "settings": for_workers(self.settings),
             "codings": [],
             "joined": "n_samples" in getattr(self.action, "body", {}),
             "n_sessions": epoch,
@@ -512,7 +514,7 @@ def test_a_master_that_answers_with_errors_is_not_away():
 
 def joined_for(give_up_s):
     worker = Worker()
-    worker.settings["system"]["give_up_s"] = give_up_s  # the master's word counts
+    worker.settings = factory.settings_with(worker.settings, give_up_s=give_up_s)  # the master's word counts
     worker.join()
     return worker
 

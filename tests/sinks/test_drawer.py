@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+from factory import settings_with
 from report_rows import a_round, a_worker
 
 pytest.importorskip("matplotlib")
@@ -19,7 +20,7 @@ ENDED = Ended("done", False, False, [a_worker()])
 
 
 def settings_of(every=10, partition="iid", model="quadratic"):
-    return {"report": {"figure_every": every}, "dataset": {"partition": partition}, "model": {"name": model}}
+    return settings_with(figure_every=every, partition=partition, name=model)
 
 
 def a_message(index, **changes):

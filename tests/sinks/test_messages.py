@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from factory import settings_with
 from report_rows import HOSTILE, INFINITY, NAN, a_round, a_worker
 
 from flq.errors import WireError
@@ -10,7 +11,7 @@ from flq.sinks.messages import KINDS, Began, Ended, Happened, Round, line_of, re
 
 ROUND = Round(a_round(7, accuracy=None), {0: "uploaded", 63: "lost"})
 MESSAGES = (
-    Began("run", {"system": {"seed": 2**63 - 1}, "model": {"lr": 0.1}}, "results/figures/run", [ROUND]),
+    Began("run", settings_with(seed=2**63 - 1, lr=0.1, trackers=["jsonl"]), "results/figures/run", [ROUND]),
     ROUND,
     Happened("problem", "worker 3: <script>\u05d0 \u4e2d\n\u202e", 3, 7, 1.5),
     Ended("2 rounds are done", False, True, [a_worker(3, name=HOSTILE[0], energy_j=None)]),

@@ -36,7 +36,7 @@ REASON = "10 rounds are done & <so> on"
 
 def lines(*overrides):
     """Return the stream of a run of ten rounds."""
-    settings = load_config(None, ["system.max_rounds=10"] + ["notify." + override for override in overrides]).settings()
+    settings = load_config(None, ["system.max_rounds=10"] + ["notify." + override for override in overrides])
     rounds = [
         Round(a_round(k, accuracy=0.9 - 0.5 / k, test_loss=2.0 / k, training_loss=2.2 / k), {}) for k in range(1, 11)
     ]
@@ -239,8 +239,8 @@ def test_where_there_is_no_figure_the_text_goes_alone(monkeypatch, capsys):
         raise RuntimeError("a bug")
 
     monkeypatch.setattr(process, "draw", breaks)
-    settings = load_config(None).settings()
-    assert process._picture(Policy(settings["notify"], Began("run_7", settings, "", []), 0.0)) is None
+    settings = load_config(None)
+    assert process._picture(Policy(settings.notify, Began("run_7", settings, "", []), 0.0)) is None
     assert capsys.readouterr().err == "no figure is attached: RuntimeError\n"
 
 

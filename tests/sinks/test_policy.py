@@ -16,9 +16,9 @@ class Story:
     """A run that is told to a policy, and the notices that come of it with their times."""
 
     def __init__(self, *overrides, rounds=()):
-        settings = load_config(None, ["notify.%s" % override for override in overrides]).settings()
+        settings = load_config(None, ["notify.%s" % override for override in overrides])
         began = Began("run_7", settings, "", [Round(row, {}) for row in rounds])
-        self.policy, self.now, self.notices = Policy(settings["notify"], began, 0.0), 0.0, []
+        self.policy, self.now, self.notices = Policy(settings.notify, began, 0.0), 0.0, []
 
     def until(self, now):
         """Let time pass; the policy is asked exactly when it has said that it wants to be."""

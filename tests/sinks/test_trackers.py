@@ -13,6 +13,7 @@ from report_rows import a_round
 from waits import WAIT_S
 
 from flq.config_file import load_config
+from flq.core.settings import public, to_json
 from flq.errors import ConfigError
 from flq.report.rows import RoundRow
 from flq.sinks.messages import Began, Ended, Round, line_of
@@ -20,7 +21,7 @@ from flq.sinks.trackers import TRACKERS, check_installed
 from flq.sinks.trackers.__main__ import CURVES, track, values_of
 
 PROJECT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-SETTINGS = load_config(None).settings()
+SETTINGS = load_config(None)
 ENDED = Ended("done", False, False, [])
 
 
@@ -87,7 +88,7 @@ def run(name, folder, *streams, by=()):
 def read_jsonl(folder):
     """Return what a file says of each round; the last line counts."""
     lines = [json.loads(line) for line in (folder / "run_7.jsonl").read_text().splitlines()]
-    assert lines[0] == {"run_id": "run_7", "settings": SETTINGS}
+    assert lines[0] == {"run_id": "run_7", "settings": public(to_json(SETTINGS))}
     found = {}
     for line in lines[1:]:
         found.setdefault(line.pop("round"), {}).update(line)
@@ -165,7 +166,7 @@ def test_curves_are_fields_of_a_round_and_have_names_of_their_own():
 
 def test_every_tracker_has_a_reader_here_and_is_in_the_settings():
     assert set(READERS) == set(TRACKERS)
-    assert load_config(None, ["trackers=" + ", ".join(TRACKERS)]).report.trackers == list(TRACKERS)
+    assert load_config(None, ["trackers=" + ", ".join(TRACKERS)]).report.trackers == tuple(TRACKERS)
     with pytest.raises(ConfigError, match="a list of any of jsonl, tensorboard, swanlab"):
         load_config(None, ["report.trackers=wandb"])
 

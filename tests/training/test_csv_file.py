@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from factory import settings_with
 
 from flq.errors import DataError
 from flq.training.datasets import dataset_source, load_dataset, resolve_dataset
@@ -14,9 +15,9 @@ def settings_for(make_settings, tmp_path):
     def settings(text, **changes):
         content = text if isinstance(text, bytes) else text.encode("utf-8")
         (tmp_path / "own.csv").write_bytes(content)
-        made = make_settings(**dict({"data_dir": str(tmp_path), "test_fraction": 0.3}, **changes))
-        made["dataset"]["name"] = "csv:own.csv"
-        return made
+        return settings_with(
+            make_settings(**dict({"data_dir": str(tmp_path), "test_fraction": 0.3}, **changes)), dataset="csv:own.csv"
+        )
 
     return settings
 
@@ -68,7 +69,7 @@ def test_looking_and_loading_find_the_same(settings_for):
         resolved = resolve_dataset(settings)
         dataset = load_dataset(resolved)
         assert (dataset.input_shape, dataset.n_classes) == dataset_source(settings) == ((2, 1, 1), 3)
-        assert resolved["dataset"]["input_shape"] == [2, 1, 1]
+        assert resolved.dataset.input_shape == (2, 1, 1)
 
 
 def test_features_become_images_where_the_shape_has_as_many_values(settings_for):
@@ -112,8 +113,7 @@ def test_what_is_no_table_of_samples(settings_for, text, sentence):
 
 
 def test_a_folder_is_no_file(make_settings, tmp_path):
-    settings = make_settings(data_dir=str(tmp_path.parent))
-    settings["dataset"]["name"] = "csv:" + tmp_path.name
+    settings = make_settings(data_dir=str(tmp_path.parent), dataset="csv:" + tmp_path.name)
     with pytest.raises(DataError, match="can not be read: Is a directory"):
         load_dataset(settings)
 

@@ -1,11 +1,11 @@
 """The table of data sets: digits, what is resolved once, and what names are refused."""
 
-import copy
 import os
 import zlib
 
 import numpy as np
 import pytest
+from factory import settings_with
 
 import flq.training
 from flq.errors import DataError
@@ -13,8 +13,7 @@ from flq.training.datasets import DATASETS, FILES, dataset_source, load_dataset,
 
 
 def named(make_settings, name, **changes):
-    settings = make_settings(**changes)
-    settings["dataset"]["name"] = name
+    settings = make_settings(**changes, dataset=name)
     return settings
 
 
@@ -89,13 +88,8 @@ def test_unknown_data_set_is_refused_by_name(make_settings, name, use):
 )
 def test_named_data_sets_are_resolved_without_their_files(make_settings, tmp_path, name, full_name, shape, n_classes):
     settings = named(make_settings, name, data_dir=str(tmp_path))
-    before = copy.deepcopy(settings)
     resolved = resolve_dataset(settings)
-    assert settings == before
-    assert resolved["dataset"] == dict(before["dataset"], name=full_name, input_shape=shape, n_classes=n_classes)
-    assert {key: resolved[key] for key in resolved if key != "dataset"} == {
-        key: before[key] for key in before if key != "dataset"
-    }
+    assert resolved == settings_with(settings, dataset=full_name, input_shape=shape, n_classes=n_classes)
     assert resolve_dataset(resolved) == resolved
     assert dataset_source(settings) == dataset_source(resolved) == (tuple(shape), n_classes)
 
@@ -144,7 +138,7 @@ def test_with_partition_local_a_master_without_the_files_needs_the_keys(make_set
         match="partition local, dataset.input_shape and n_classes must be given where there is no such file: ",
     ):
         resolve_dataset(settings)
-    settings["dataset"]["input_shape"] = [4, 1, 1]
+    settings = settings_with(settings, input_shape=[4, 1, 1])
     assert resolve_dataset(settings) == settings
 
 

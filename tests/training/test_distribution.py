@@ -26,8 +26,7 @@ def test_counts_are_those_of_the_partition(make_settings, name):
 
 def test_partition_local_has_nothing_to_count(make_settings, tmp_path):
     np.savez(str(tmp_path / "own.npz"), x_train=np.ones((9, 4)), y_train=np.arange(9) % 3)
-    settings = make_settings(partition="local")
-    settings["dataset"]["name"] = "npz:" + str(tmp_path / "own.npz")
+    settings = make_settings(partition="local", dataset="npz:" + str(tmp_path / "own.npz"))
     with pytest.raises(DataError, match="each worker has its own files"):
         class_counts(settings)
 

@@ -252,8 +252,7 @@ def test_mnist_comes_from_the_network_and_then_from_the_cache(make_settings, sit
         files.append(file_of(name + ".gz", content))
         site.has(name + ".gz", content)
     monkeypatch.setitem(PUBLISHED, "mnist", PUBLISHED["mnist"]._replace(mirrors=(site.url,), files=tuple(files)))
-    settings = make_settings()
-    settings["dataset"]["name"] = "mnist"
+    settings = make_settings(dataset="mnist")
     for _ in range(2):
         assert load_dataset(settings).y_train.tolist() == mnist_arrays()[1].tolist()
     assert len(site.asked) == 4
@@ -269,8 +268,7 @@ def test_cifar_comes_from_the_network(make_settings, site, bare_machine, monkeyp
         "cifar10",
         PUBLISHED["cifar10"]._replace(mirrors=(site.url,), files=(file_of("cifar-10-binary.tar.gz", content),)),
     )
-    settings = make_settings()
-    settings["dataset"]["name"] = "cifar10"
+    settings = make_settings(dataset="cifar10")
     assert load_dataset(settings).x_train.shape == (10, 32, 32, 3)
 
 
@@ -282,8 +280,7 @@ def test_a_wrong_checksum_is_an_error_of_one_sentence(make_settings, site, bare_
         "cifar10",
         PUBLISHED["cifar10"]._replace(mirrors=(site.url,), files=(file_of("cifar-10-binary.tar.gz", content),)),
     )
-    settings = make_settings()
-    settings["dataset"]["name"] = "cifar10"
+    settings = make_settings(dataset="cifar10")
     with pytest.raises(DataError, match="can not be downloaded: .*its SHA-256 is .*put cifar-10-binary.tar.gz from"):
         load_dataset(settings)
     assert names_in(bare_machine / "caches" / "flq" / "cifar10") == []

@@ -10,9 +10,11 @@ import sys
 
 import numpy as np
 import pytest
+from factory import settings_with
 
 from flq.core import rng
 from flq.core.layout import layout_from_json
+from flq.core.settings import Settings, to_json
 from flq.errors import BadValues, TooLarge, WireError
 from flq.training.evaluator_protocol import read_message, vectors_from, write_message
 from flq.training.frameworks import make_task
@@ -86,7 +88,7 @@ def quadratic(make_settings):
 
 
 def test_two_vectors_get_the_losses_that_the_evaluator_gives(child, quadratic):
-    assert ask(child, {"do": "settings", "settings": quadratic}) == {"ready": True, "n_params": 10}
+    assert ask(child, {"do": "settings", "settings": to_json(quadratic)}) == {"ready": True, "n_params": 10}
     vectors = [np.zeros(10, np.float32), np.arange(10, dtype=np.float32)]
     reply = ask(child, {"do": "evaluate", "round": 7, "n_vectors": 2}, *vectors)
     expected = [make_task(quadratic).evaluate(vector)["loss"] for vector in vectors]
@@ -94,7 +96,7 @@ def test_two_vectors_get_the_losses_that_the_evaluator_gives(child, quadratic):
 
 
 def test_a_loss_that_is_not_finite_is_null(child, quadratic):
-    ask(child, {"do": "settings", "settings": quadratic})
+    ask(child, {"do": "settings", "settings": to_json(quadratic)})
     vectors = [np.full(10, value, np.float32) for value in (np.nan, np.inf)]
     reply = ask(child, {"do": "evaluate", "round": 1, "n_vectors": 2}, *vectors)
     assert [result["loss"] for result in reply["results"]] == [None, None]
@@ -107,11 +109,9 @@ def test_a_bad_request_gets_a_sentence_and_the_process_goes_on(child, quadratic)
     )
     assert (
         "model.name must be one of"
-        in ask(child, {"do": "settings", "settings": dict(quadratic, model=dict(quadratic["model"], name="x"))})[
-            "error"
-        ]
+        in ask(child, {"do": "settings", "settings": to_json(settings_with(quadratic, name="x"))})["error"]
     )
-    assert "n_params" in ask(child, {"do": "settings", "settings": quadratic})
+    assert "n_params" in ask(child, {"do": "settings", "settings": to_json(quadratic)})
     assert "do must be one of" in ask(child, {"do": "dance"}, vector)["error"]
     assert "the request lacks 'round'" in ask(child, {"do": "evaluate", "n_vectors": 1}, vector)["error"]
     assert "expected 2 vectors of 10" in ask(child, {"do": "evaluate", "round": 1, "n_vectors": 2}, vector)["error"]
@@ -120,7 +120,7 @@ def test_a_bad_request_gets_a_sentence_and_the_process_goes_on(child, quadratic)
 
 
 def test_the_end_of_stdin_is_a_good_end(child, quadratic):
-    ask(child, {"do": "settings", "settings": quadratic})
+    ask(child, {"do": "settings", "settings": to_json(quadratic)})
     child.stdin.close()
     assert child.wait(timeout=30) == 0
 
@@ -134,7 +134,7 @@ def test_bytes_that_are_no_message_end_it_with_an_error(child):
 
 
 def test_sigint_does_not_end_it(child, quadratic):
-    ask(child, {"do": "settings", "settings": quadratic})
+    ask(child, {"do": "settings", "settings": to_json(quadratic)})
     os.kill(child.pid, signal.SIGINT)
     reply = ask(child, {"do": "evaluate", "round": 3, "n_vectors": 1}, np.zeros(10, np.float32))
     assert reply["round"] == 3
@@ -144,7 +144,7 @@ def test_sigint_does_not_end_it(child, quadratic):
 def test_tensorflow_evaluates_and_saves_behind_the_same_requests(keras_child, make_settings, tmp_path):
     layout = make_task(make_settings()).layout
     vector = rng.start_values(layout, 42)
-    assert ask(keras_child, {"do": "settings", "settings": make_settings()}) == {
+    assert ask(keras_child, {"do": "settings", "settings": to_json(make_settings())}) == {
         "ready": True,
         "n_params": layout.n_params,
     }
@@ -159,7 +159,7 @@ def test_tensorflow_evaluates_and_saves_behind_the_same_requests(keras_child, ma
 @pytest.mark.tf
 def test_a_users_model_comes_with_its_layout_and_start_values(keras_child, make_settings):
     settings = make_settings(name="own_models:normalised")
-    reply, payload = ask_for_vectors(keras_child, {"do": "settings", "settings": settings})
+    reply, payload = ask_for_vectors(keras_child, {"do": "settings", "settings": to_json(settings)})
     task = make_task(settings)
     layout, expected = task.layout, task.start()
     assert layout_from_json(reply["layout"]) == layout and layout.n_statistics == 2
@@ -178,7 +178,7 @@ def test_a_users_model_comes_with_its_layout_and_start_values(keras_child, make_
 @pytest.mark.tf
 def test_a_users_model_that_fails_is_told_in_a_sentence(keras_child, make_settings):
     for name, sentence in (("broken", "fails: no weights here"), ("missing", "has no function missing")):
-        reply = ask(keras_child, {"do": "settings", "settings": make_settings(name="own_models:" + name)})
+        reply = ask(keras_child, {"do": "settings", "settings": to_json(make_settings(name="own_models:" + name))})
         assert list(reply) == ["error"] and sentence in reply["error"]
 
 
@@ -186,7 +186,7 @@ def test_a_users_model_that_fails_is_told_in_a_sentence(keras_child, make_settin
 @pytest.mark.parametrize("name", ["mlp", "resnet20"])
 def test_a_built_in_models_reply_is_small(keras_child, make_settings, name):
     settings = make_settings(name=name)
-    assert ask(keras_child, {"do": "settings", "settings": settings}) == {
+    assert ask(keras_child, {"do": "settings", "settings": to_json(settings)}) == {
         "ready": True,
         "n_params": make_task(settings).layout.n_params,
     }
@@ -195,7 +195,7 @@ def test_a_built_in_models_reply_is_small(keras_child, make_settings, name):
 @pytest.mark.tf
 def test_without_a_test_set_there_are_no_metrics(keras_child, make_settings, tmp_path):
     settings = make_settings(partition="local", input_shape=[8, 8, 1], n_classes=10)
-    ask(keras_child, {"do": "settings", "settings": settings})
+    ask(keras_child, {"do": "settings", "settings": to_json(settings)})
     vector = rng.start_values(make_task(settings).layout, 42)
     assert ask(keras_child, {"do": "evaluate", "round": 1, "n_vectors": 1}, vector)["results"] == [{}]
     path = str(tmp_path / "model.h5")
@@ -213,7 +213,7 @@ def test_stray_prints_do_not_reach_the_replies():
         "sys.exit(process.main())\n"
     )
     request = io.BytesIO()
-    write_message(request, {"do": "settings", "settings": {}})
+    write_message(request, {"do": "settings", "settings": to_json(Settings())})
     process = subprocess.Popen(
         [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )

@@ -4,6 +4,7 @@ import os
 
 import numpy as np
 import pytest
+from factory import settings_with
 
 from flq.errors import DataError
 from flq.training.datasets import dataset_source, load_dataset, resolve_dataset
@@ -33,9 +34,7 @@ def settings_for(make_settings, folder):
     """Return a function that returns settings that name the folder."""
 
     def settings(**changes):
-        made = make_settings(**dict({"test_fraction": 0.25}, **changes))
-        made["dataset"]["name"] = "images:" + str(folder)
-        return made
+        return settings_with(make_settings(**dict({"test_fraction": 0.25}, **changes)), dataset="images:" + str(folder))
 
     return settings
 
@@ -52,7 +51,7 @@ def test_a_folder_is_a_class_and_pixels_stay_uint8(settings_for):
 
 def test_looking_and_loading_find_the_same(settings_for):
     resolved = resolve_dataset(settings_for())
-    assert resolved["dataset"]["input_shape"] == [6, 5, 3] and resolved["dataset"]["n_classes"] == 3
+    assert resolved.dataset.input_shape == (6, 5, 3) and resolved.dataset.n_classes == 3
     dataset = load_dataset(resolved)
     assert (dataset.input_shape, dataset.n_classes) == dataset_source(settings_for()) == ((6, 5, 3), 3)
 
@@ -181,12 +180,12 @@ def test_with_partition_local_a_folders_name_is_its_class(numbered):
     assert np.bincount(labels).tolist() == [0, 4, 4, 0, 0, 0, 0, 0, 0, 0, 4] and dataset.n_classes == 11
     colours = {1: COLOURS["sky"], 2: COLOURS["leaf"], 10: COLOURS["apple"]}
     assert all((image == colours[int(label)]).all() for image, label in zip(dataset.x_train, dataset.y_train))
-    numbered["dataset"]["n_classes"] = None
-    assert resolve_dataset(numbered)["dataset"]["n_classes"] == 11
+    numbered = settings_with(numbered, n_classes=None)
+    assert resolve_dataset(numbered).dataset.n_classes == 11
 
 
 def test_with_partition_local_a_number_beyond_the_classes_is_refused(numbered):
-    numbered["dataset"]["n_classes"] = 10
+    numbered = settings_with(numbered, n_classes=10)
     with pytest.raises(DataError, match="has a label 10, but dataset.n_classes is 10"):
         load_dataset(numbered)
 
@@ -199,8 +198,7 @@ def test_with_partition_local_what_is_no_class_is_refused(numbered, folder, name
 
 
 def test_with_partition_local_an_empty_folder_is_refused(make_settings, tmp_path):
-    settings = make_settings(partition="local", n_classes=3)
-    settings["dataset"]["name"] = "images:" + str(tmp_path)
+    settings = make_settings(partition="local", n_classes=3, dataset="images:" + str(tmp_path))
     with pytest.raises(DataError, match="must have a folder for each of its classes, got none"):
         load_dataset(settings)
 
@@ -257,15 +255,13 @@ def test_a_class_may_be_empty(settings_for, folder):
 def test_folders_without_classes_or_images(make_settings, tmp_path, names, sentence):
     for name in names:
         (tmp_path / name).mkdir()
-    settings = make_settings()
-    settings["dataset"]["name"] = "images:" + str(tmp_path)
+    settings = make_settings(dataset="images:" + str(tmp_path))
     for use in (resolve_dataset, load_dataset):
         with pytest.raises(DataError, match=sentence):
             use(settings)
 
 
 def test_a_file_is_no_folder(make_settings, folder):
-    settings = make_settings(data_dir=str(folder))
-    settings["dataset"]["name"] = "images:README.txt"
+    settings = make_settings(data_dir=str(folder), dataset="images:README.txt")
     with pytest.raises(DataError, match="README.txt can not be read: Not a directory"):
         resolve_dataset(settings)

@@ -57,7 +57,7 @@ def tensorflow(make_settings):
 
 def batches_of(settings, worker_id, round_index, n_steps):
     """The (pixels, labels) of a round's first steps, as the seed draws them; the pass is long enough."""
-    dataset, size = load_dataset(settings), settings["dataset"]["batch_size"]
+    dataset, size = load_dataset(settings), settings.dataset.batch_size
     shard = partition(dataset.y_train, settings)[worker_id]
     order = shard[rng.permutation(len(shard), rng.stream(42, rng.BATCHES, round_index, worker_id))]
     parts = [order[i * size : (i + 1) * size] for i in range(n_steps)]

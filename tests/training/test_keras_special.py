@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from factory import settings_with
 
 from flq.core import rng
 from flq.core.layout import unflatten
@@ -50,7 +51,7 @@ def first_batch(settings, worker_id, round_index):
     dataset = load_dataset(settings)
     shard = partition(dataset.y_train, settings)[worker_id]
     order = rng.permutation(len(shard), rng.stream(42, rng.BATCHES, round_index, worker_id))
-    return dataset.x_train[shard[order[: settings["dataset"]["batch_size"]]]] / dataset.white
+    return dataset.x_train[shard[order[: settings.dataset.batch_size]]] / dataset.white
 
 
 def start_of(trainer):
@@ -209,14 +210,14 @@ def test_with_partition_local_a_worker_trains_on_its_own_file_and_holds_a_part_b
     settings = make_settings(
         partition="local", data_dir=str(tmp_path), input_shape=[8, 8, 1], n_classes=10, local_steps=2
     )
-    settings["dataset"]["name"] = "npz:mine.npz"
+    settings = settings_with(settings, dataset="npz:mine.npz")
     trainer = build_trainer(settings, 3)
     outcome = trainer.local_update(rng.start_values(trainer.layout, 1), 1)
     assert trainer.n_samples == 100 and outcome.n_steps == 2
     assert outcome.held_back.n_samples == 40
     assert outcome.held_back.loss == pytest.approx(np.log(10), rel=0.3) and 0 <= outcome.held_back.accuracy < 0.5
 
-    settings["dataset"]["data_dir"] = str(tmp_path / "elsewhere")
+    settings = settings_with(settings, data_dir=str(tmp_path / "elsewhere"))
     with pytest.raises(DataError) as caught:
         build_trainer(settings, 3)
     assert "mine.npz" in str(caught.value) and "\n" not in str(caught.value)

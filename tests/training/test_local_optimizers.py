@@ -5,13 +5,14 @@ import math
 import numpy as np
 import pytest
 
+from flq.core.settings import ModelSettings
 from flq.errors import DataError
 from flq.training.local_optimizers import LOCAL_OPTIMIZERS, local_optimizer
 
 
 def steps(name, gradients, lr=0.1, momentum=0.9):
     """Return the steps that an optimizer takes along these gradients, one number each."""
-    optimizer = local_optimizer({"local_optimizer": name, "local_momentum": momentum})
+    optimizer = local_optimizer(ModelSettings(local_optimizer=name, local_momentum=momentum))
     slots, taken = (0.0,) * optimizer.n_slots, []
     for t, gradient in enumerate(gradients, start=1):
         direction, slots = optimizer.direction(gradient, slots, math.sqrt)
@@ -44,12 +45,12 @@ def test_adam_of_a_gradient_that_is_zero_stands_still():
 
 def test_an_unknown_optimizer_is_refused_by_name():
     with pytest.raises(DataError, match="model.local_optimizer must be one of sgd, momentum, adam, got 'lamb'"):
-        local_optimizer({"local_optimizer": "lamb", "local_momentum": 0.9})
+        local_optimizer(ModelSettings(local_optimizer="lamb", local_momentum=0.9))
 
 
 @pytest.mark.parametrize("name", sorted(LOCAL_OPTIMIZERS))
 def test_arrays_stay_float32_and_slots_are_as_many_as_declared(name):
-    optimizer = local_optimizer({"local_optimizer": name, "local_momentum": 0.9})
+    optimizer = local_optimizer(ModelSettings(local_optimizer=name, local_momentum=0.9))
     gradient = np.linspace(-1, 1, 7).astype(np.float32)
     untouched = gradient.copy()
     slots = tuple(np.zeros_like(gradient) for _ in range(optimizer.n_slots))

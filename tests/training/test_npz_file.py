@@ -6,6 +6,7 @@ import zipfile
 
 import numpy as np
 import pytest
+from factory import settings_with
 
 from flq.errors import DataError
 from flq.training.datasets import dataset_source, load_dataset, resolve_dataset
@@ -18,9 +19,7 @@ def settings_for(make_settings, tmp_path):
 
     def settings(changes=(), **arrays):
         np.savez_compressed(str(tmp_path / "own.npz"), **arrays)
-        made = make_settings(**dict(changes))
-        made["dataset"]["name"] = "npz:" + str(tmp_path / "own.npz")
-        return made
+        return settings_with(make_settings(**dict(changes)), dataset="npz:" + str(tmp_path / "own.npz"))
 
     return settings
 
@@ -38,7 +37,7 @@ def test_uint8_images_stay_uint8(settings_for):
     assert dataset.x_train.dtype == np.uint8 and dataset.white == 255.0 and dataset.y_train.dtype == np.int64
     assert np.array_equal(dataset.x_train[..., 0], images()) and np.array_equal(dataset.x_test[..., 0], images(4))
     assert (dataset.input_shape, dataset.n_classes) == ((6, 5, 1), 3)
-    assert dataset.name == settings["dataset"]["name"]
+    assert dataset.name == settings.dataset.name
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.int16, np.int64, np.bool_])
@@ -56,7 +55,7 @@ def test_other_numbers_become_float32_as_they_are(settings_for, dtype):
 def test_looking_and_loading_find_the_same(settings_for, shape, input_shape, expected):
     settings = settings_for({"input_shape": input_shape}, x_train=images(shape=shape), y_train=LABELS)
     resolved = resolve_dataset(settings)
-    assert (resolved["dataset"]["input_shape"], resolved["dataset"]["n_classes"]) == (list(expected), 3)
+    assert (resolved.dataset.input_shape, resolved.dataset.n_classes) == (expected, 3)
     for given in (settings, resolved):
         dataset = load_dataset(given)
         assert (dataset.input_shape, dataset.n_classes) == dataset_source(given) == (expected, 3)
@@ -159,8 +158,7 @@ def test_a_worker_need_not_have_all_classes(settings_for):
 @pytest.mark.parametrize("use", [load_dataset, resolve_dataset])
 def test_files_that_are_no_npz(make_settings, tmp_path, content, use):
     (tmp_path / "bad.npz").write_bytes(content)
-    settings = make_settings(data_dir=str(tmp_path))
-    settings["dataset"]["name"] = "npz:bad.npz"
+    settings = make_settings(data_dir=str(tmp_path), dataset="npz:bad.npz")
     with pytest.raises(DataError, match="bad.npz can not be read as an .npz file: "):
         use(settings)
 
@@ -192,8 +190,7 @@ def test_parts_that_are_no_arrays_are_refused(make_settings, tmp_path, content, 
     with zipfile.ZipFile(str(tmp_path / "own.npz"), "w") as archive:
         for member in ("x_train", "y_train"):
             archive.writestr(member + ".npy", content if member == name else npy_bytes())
-    settings = make_settings(data_dir=str(tmp_path))
-    settings["dataset"]["name"] = "npz:own.npz"
+    settings = make_settings(data_dir=str(tmp_path), dataset="npz:own.npz")
     with pytest.raises(DataError, match=sentence) as caught:
         load_dataset(settings)
     assert "own.npz" in str(caught.value) and "\n" not in str(caught.value)

@@ -70,7 +70,7 @@ def test_many_workers_share_a_model_and_each_gets_the_bits_that_it_gets_alone(
 
     keras_network_build = keras_network.build_keras_model
     settings = make_settings(**dict(dict(total_workers=20), **changes))
-    n_workers, few = settings["system"]["total_workers"], (0, settings["system"]["total_workers"] - 1)
+    n_workers, few = settings.system.total_workers, (0, settings.system.total_workers - 1)
     alone = {worker_id: build_trainer(settings, worker_id) for worker_id in few}
     monkeypatch.setattr(keras_network, "build_keras_model", build)
     task = make_task(settings)

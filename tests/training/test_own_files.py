@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from factory import settings_with
 
 from flq.errors import DataError
 from flq.training.datasets import describe_files, load_dataset, resolve_dataset
@@ -32,10 +33,7 @@ def plant_images(folder, sizes=((5, 4), (5, 4))):
 
 
 def section(folder, **changes):
-    return dict(
-        {"name": "own", "data_dir": str(folder), "partition": "local", "input_shape": None, "n_classes": None},
-        **changes,
-    )
+    return settings_with(dataset="own", data_dir=str(folder), partition="local").dataset._replace(**changes)
 
 
 @pytest.mark.parametrize(
@@ -57,8 +55,7 @@ def test_images_of_different_sizes_are_counted_and_have_no_shape(tmp_path):
 @pytest.mark.parametrize("plant, shape", [(plant_npz, [4, 5, 1]), (plant_csv, [2, 1, 1]), (plant_images, [6, 6, 1])])
 def test_one_setting_loads_what_each_worker_has(make_settings, tmp_path, plant, shape):
     plant(tmp_path)
-    settings = make_settings(partition="local", data_dir=str(tmp_path), input_shape=shape, n_classes=3)
-    settings["dataset"]["name"] = "own"
+    settings = make_settings(partition="local", data_dir=str(tmp_path), input_shape=shape, n_classes=3, dataset="own")
     assert resolve_dataset(settings) == settings
     make_task(settings).check()
     dataset = load_dataset(settings)
@@ -92,7 +89,7 @@ def test_data_that_are_not_as_the_master_says_are_refused_with_both(make_setting
     settings = make_settings(
         partition="local", data_dir=str(tmp_path), **dict(dict(input_shape=[4, 5, 1], n_classes=3), **changes)
     )
-    settings["dataset"]["name"] = "own"
+    settings = settings_with(settings, dataset="own")
     with pytest.raises(DataError, match=words):
         load_dataset(settings)
 
@@ -106,8 +103,7 @@ def test_data_that_are_not_as_the_master_says_are_refused_with_both(make_setting
     ],
 )
 def test_the_master_refuses_what_leaves_the_boards_apart(make_settings, changes, words):
-    settings = make_settings(**changes)
-    settings["dataset"]["name"] = "own"
+    settings = make_settings(**changes, dataset="own")
     with pytest.raises(DataError, match=words):
         resolve_dataset(settings)
 

@@ -4,6 +4,7 @@ import zlib
 
 import numpy as np
 import pytest
+from factory import settings_with
 
 from flq.core import rng
 from flq.errors import DataError
@@ -132,7 +133,7 @@ def test_more_shards_than_samples_are_refused(make_settings):
     settings = make_settings(partition="shards", total_workers=2, shards_per_worker=51)
     with pytest.raises(DataError, match=r"shards_per_worker = 2 \* 51 shards are more than 101 training samples"):
         partition(labels_of(101), settings)
-    settings["dataset"]["shards_per_worker"] = 50
+    settings = settings_with(settings, shards_per_worker=50)
     assert sum(len(shard) for shard in partition(labels_of(101), settings)) == 101
 
 

@@ -35,8 +35,7 @@ def nowhere_else(tmp_path, monkeypatch):
 
 
 def load(make_settings, name, data_dir=None, **changes):
-    settings = make_settings(data_dir=None if data_dir is None else str(data_dir), **changes)
-    settings["dataset"]["name"] = name
+    settings = make_settings(data_dir=None if data_dir is None else str(data_dir), **changes, dataset=name)
     return load_dataset(settings)
 
 

@@ -14,7 +14,7 @@ from flq.training.quadratic import problem
 
 def objective(settings, x):
     """Sum over m of w_m f_m(x) / dim, as the module's docstring defines it."""
-    n_workers = settings["system"]["total_workers"]
+    n_workers = settings.system.total_workers
     weights = np.array([100.0 + 10.0 * worker_id for worker_id in range(n_workers)])
     values = []
     for worker_id in range(n_workers):

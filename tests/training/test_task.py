@@ -6,8 +6,10 @@ import sys
 
 import numpy as np
 import pytest
+from factory import settings_with
 
 from flq.core import rng
+from flq.core.settings import to_json
 from flq.errors import DataError
 from flq.training.frameworks import FRAMEWORKS, build_trainer, make_task
 from flq.training.models import MODELS, layout_of_model
@@ -112,18 +114,23 @@ def test_settings_that_no_worker_could_train_on_are_refused(make_settings, chang
 
 
 def test_with_partition_local_the_master_needs_no_data(make_settings):
-    settings = make_settings(partition="local", input_shape=[8, 8, 1], n_classes=3, data_dir="/nowhere")
-    settings["dataset"]["name"] = "npz:of_each_worker.npz"
+    settings = make_settings(
+        partition="local", input_shape=[8, 8, 1], n_classes=3, data_dir="/nowhere", dataset="npz:of_each_worker.npz"
+    )
     assert make_task(settings).check() is None
-    settings["dataset"]["partition"] = "iid"
+    settings = settings_with(settings, partition="iid")
     with pytest.raises(DataError):
         make_task(settings).check()
 
 
 def test_check_does_not_load_tensorflow(make_settings):
     code = (
-        "import json, sys; from flq.training.frameworks import make_task; make_task(json.loads(sys.argv[1])).check(); "
+        "import json, sys; from flq.core.settings import settings_from_json\n"
+        "from flq.training.frameworks import make_task\n"
+        "make_task(settings_from_json(json.loads(sys.argv[1]))).check()\n"
         "print('tensorflow' in sys.modules)"
     )
-    said = subprocess.check_output([sys.executable, "-c", code, json.dumps(make_settings())], universal_newlines=True)
+    said = subprocess.check_output(
+        [sys.executable, "-c", code, json.dumps(to_json(make_settings()))], universal_newlines=True
+    )
     assert said == "False\n"

@@ -7,10 +7,11 @@ import sys
 
 import numpy as np
 import pytest
+from factory import settings_with
 from stand_in import StandIn, error, response, unused_url
-from whole_settings import SETTINGS, settings_with
 
 from flq.core.layout import Layout, Tensor
+from flq.core.settings import for_workers
 from flq.errors import OutOfMemory
 from flq.protocol.wire import VERSION
 from flq.protocol.worker_events import Build, Built, Train, Unable
@@ -186,9 +187,9 @@ def registration(settings):
             {"system": {"give_up_s": 5.0}},
             "the master's settings lack system.total_workers (are master and worker of the",
         ),
-        (settings_with("model.lr", "fast"), "the master's model.lr must be a number, got 'fast'"),
-        (settings_with("model.name", "shop:tiny"), "start the worker with --model shop:tiny"),
-        (settings_with("model.name", "nonesuch"), "model.name must be one of"),
+        (for_workers(settings_with(lr="fast")), "the master's model.lr must be a number, got 'fast'"),
+        (for_workers(settings_with(name="shop:tiny")), "start the worker with --model shop:tiny"),
+        (for_workers(settings_with(name="nonesuch")), "model.name must be one of"),
     ],
     ids=["missing", "wrong kind", "not allowed", "unknown"],
 )
@@ -248,12 +249,12 @@ def test_a_build_gets_what_flags_file_environment_and_master_say_together_and_lo
         args, "name", MasterClient(unused_url(), 3), read_own_file(str(tmp_path / "own.json")), str(tmp_path)
     )
     with caplog.at_level("INFO", "flq"):
-        event = worker.build(Build(SETTINGS))
+        event = worker.build(Build(settings_with()))
     assert event == Built(7, Trainer.layout)
     ((settings, worker_id),) = got
-    assert worker_id == 3 and settings["dataset"]["data_dir"] == "/of/the/file"
-    assert settings["jetson_optimization"] == dict(
-        SETTINGS["jetson_optimization"], gpu_memory_limit_mb=256, prefetch_size=9
+    assert worker_id == 3 and settings.dataset.data_dir == "/of/the/file"
+    assert settings.jetson_optimization == settings_with().jetson_optimization._replace(
+        gpu_memory_limit_mb=256, prefetch_size=9
     )
     assert caplog.messages == [
         "worker 3: start=reading_data dataset=digits model=mlp",  # for a bar
@@ -288,7 +289,7 @@ def test_an_error_of_the_training_is_one_sentence_and_the_trace_is_in_the_log(ru
         + SITE.format(error=error)
         + "sys.exit(command_line.main(None, os.path.dirname(os.path.abspath(__file__))))\n"
     )
-    with StandIn([registration(SETTINGS)]) as stand_in:
+    with StandIn([registration(for_workers(settings_with()))]) as stand_in:
         code, lines = run_worker(stand_in.url)
     assert code == 1
     assert len(lines) == 1 and lines[0].endswith(sentence)

@@ -6,12 +6,13 @@ none may look at the status and, from the master's own machine, stop the run and
 
 import hashlib
 import hmac
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional
+from typing import Callable, Dict, List, Mapping, NamedTuple, Optional
 from urllib.parse import urlsplit
 
 from flask import request
 
 from ...addresses import is_loopback
+from ...core.settings import SecuritySettings
 from ...errors import BadValues, Forbidden, Unauthorized
 from ...protocol.wire import KEY_MARK
 from ...tokens import OPERATOR, worker_name
@@ -53,20 +54,19 @@ class Gate:
     ----------
     tokens : dict
         By name.
-    security : dict
-        The section of the settings.
+    security : SecuritySettings
     n_threads : int
         Of the server: peers without a worker's token never hold more than half of them.
     """
 
-    def __init__(self, tokens: Mapping[str, str], security: Mapping[str, Any], n_threads: int) -> None:
+    def __init__(self, tokens: Mapping[str, str], security: SecuritySettings, n_threads: int) -> None:
         self._known: Dict[bytes, _Known] = {}
         for name, token in tokens.items():
             encoded = token.encode("ascii")
             self._known[hashlib.sha256(encoded).digest()] = _Known(name, encoded)
-        self._open_status = security["open_status"]
-        self._local_operator = security["local_operator"]
-        per_s = security["requests_per_s"]
+        self._open_status = security.open_status
+        self._local_operator = security.local_operator
+        per_s = security.requests_per_s
         self._by_name = Buckets(Rate(per_s, max(1.0, BURST_S * per_s)))
         self._by_address = Buckets(STRANGERS_RATE if per_s else Rate(0, 0))
         self._places, self._page_places = Places(), Places()

@@ -15,6 +15,7 @@ import math
 from itertools import accumulate
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
+from ...core.settings import Settings
 from ...protocol.roll_call import LATE, LOST, REFUSED, SKIPPED, STATUSES, UPLOADED
 from ...report.outlook import seconds_left
 from ...report.rows import RoundRow
@@ -53,17 +54,17 @@ class Facts(NamedTuple):
     budget_bits: int
 
 
-def facts_of(settings: Dict[str, Dict[str, Any]], dataset: str, n_params: int) -> Facts:
+def facts_of(settings: Settings, dataset: str, n_params: int) -> Facts:
     """Choose them from the settings; ``dataset`` is its name without a path, "" where there is none."""
     return Facts(
-        settings["model"]["name"],
+        settings.model.name,
         dataset,
-        settings["flq_algorithm"]["mode"],
-        settings["dataset"]["partition"] == "local",
-        settings["system"]["total_workers"],
-        settings["system"]["min_workers"],
+        settings.flq_algorithm.mode,
+        settings.dataset.partition == "local",
+        settings.system.total_workers,
+        settings.system.min_workers,
         n_params,
-        settings["budget_selection"]["up_budget_bits"],
+        settings.budget_selection.up_budget_bits,
     )
 
 

@@ -1,7 +1,8 @@
 """Where the messages of the live page come from: the snapshots of a run, or what is known before it has begun."""
 
-from typing import Any, Dict, List
+from typing import List
 
+from ...core.settings import Settings
 from ...report.names import name_of_dataset
 from ...report.rows import RoundRow
 from ..records.round_log import Record
@@ -37,7 +38,7 @@ class Rows:
         return self._rows
 
 
-def sources_of(run: Run, settings: Dict[str, Dict[str, Any]]) -> Sources:
+def sources_of(run: Run, settings: Settings) -> Sources:
     """Return the sources of a run."""
     facts = _facts(settings, run.machine.options.layout.n_params)
     rows = Rows(run.record)
@@ -55,10 +56,10 @@ def sources_of(run: Run, settings: Dict[str, Dict[str, Any]]) -> Sources:
     }
 
 
-def sources_before(run_id: str, settings: Dict[str, Dict[str, Any]], settings_hash: str, state: str) -> Sources:
+def sources_before(run_id: str, settings: Settings, settings_hash: str, state: str) -> Sources:
     """Return the sources of a master that has no machine yet."""
     facts = _facts(settings, 0)
-    max_rounds = settings["system"]["max_rounds"]
+    max_rounds = settings.system.max_rounds
     status = status_before(run_id, settings_hash, state, max_rounds)
     return {
         "state": lambda: feed.state_message(status, facts),
@@ -67,6 +68,6 @@ def sources_before(run_id: str, settings: Dict[str, Dict[str, Any]], settings_ha
     }
 
 
-def _facts(settings: Dict[str, Dict[str, Any]], n_params: int) -> feed.Facts:
-    has_data = settings["model"]["name"] != "quadratic"
-    return feed.facts_of(settings, name_of_dataset(settings["dataset"]["name"]) if has_data else "", n_params)
+def _facts(settings: Settings, n_params: int) -> feed.Facts:
+    has_data = settings.model.name != "quadratic"
+    return feed.facts_of(settings, name_of_dataset(settings.dataset.name) if has_data else "", n_params)

@@ -15,11 +15,12 @@ from typing import Any, BinaryIO, Callable, Dict, List, NamedTuple, Optional, Se
 import numpy as np
 
 from ...core.layout import Layout, Vector, unflatten
+from ...core.settings import Json, Settings, public, to_json
 from ...durable import make_folder, sync_folder, write_whole
 from ...errors import FlqError
 from ...report.excel import write_workbook
 from ...report.figures import FILES as FIGURES
-from ...report.names import without_address, workbook_name
+from ...report.names import workbook_name
 from ..reminder import Reminder
 
 logger = logging.getLogger(__name__)
@@ -71,20 +72,14 @@ class Results:
     """
 
     def __init__(
-        self,
-        settings: Dict[str, Dict[str, Any]],
-        layout: Layout,
-        results_dir: str,
-        run_dir: str,
-        stamp: str,
-        figures_dir: str,
+        self, settings: Settings, layout: Layout, results_dir: str, run_dir: str, stamp: str, figures_dir: str
     ) -> None:
         self.workbook = os.path.join(results_dir, workbook_name(settings, stamp))
         self.model = os.path.join(run_dir, "model.npz")
-        self.keras = None if settings["model"]["name"] == "quadratic" else os.path.join(run_dir, "model.keras")
+        self.keras = None if settings.model.name == "quadratic" else os.path.join(run_dir, "model.keras")
         self.figures_dir = figures_dir
         self.run_dir, self._results_dir = run_dir, results_dir
-        self._settings = without_address(settings)
+        self._settings = public(to_json(settings))
         self._layout = layout
         self._writing = threading.Lock()
         self._failures = {self.model: NOT_BEGUN, self.workbook: NOT_BEGUN}  # of the files that are not written
@@ -241,7 +236,7 @@ def content_type_of(name: str) -> str:
     return PICTURES.get(os.path.splitext(name)[1], BINARY)
 
 
-def config_text(settings: Dict[str, Dict[str, Any]]) -> str:
+def config_text(settings: Json) -> str:
     """Return the settings as the text of a configuration file."""
     return json.dumps(settings, indent=2, allow_nan=False) + "\n"
 

@@ -9,6 +9,7 @@ from typing import Any, Callable, Dict, Iterable
 
 from flask import Flask, Response, jsonify, request
 
+from ...core.settings import Settings
 from ...errors import Unavailable
 from ..http.auth import OPEN, Gate, is_page
 from ..http.bodies import MAX_JSON_BYTES
@@ -34,19 +35,15 @@ class Switch:
         return self.app(environ, start_response)
 
 
-def starting_app(
-    run_id: str, settings: Dict[str, Dict[str, Any]], settings_hash: str, gate: Gate, broadcast: Broadcast
-) -> Flask:
+def starting_app(run_id: str, settings: Settings, settings_hash: str, gate: Gate, broadcast: Broadcast) -> Flask:
     """Build the application of a master whose model is not built yet."""
-    reading = threading.BoundedSemaphore(n_threads(settings["system"]["total_workers"]) // 2)
+    reading = threading.BoundedSemaphore(n_threads(settings.system.total_workers) // 2)
     app = base_app(gate, MAX_JSON_BYTES, reading)
 
     @app.before_request  # after the body is read: who is refused while it still sends may not hear of it
     def not_yet() -> None:
         if not (request.path in OPEN or is_page()):
-            raise Unavailable(
-                "the master is starting: model %.80s is being built" % settings["model"]["name"], "try again"
-            )
+            raise Unavailable("the master is starting: model %.80s is being built" % settings.model.name, "try again")
 
     add_page(app, broadcast)
 
@@ -56,6 +53,6 @@ def starting_app(
 
     @app.get("/status")
     def status() -> Response:
-        return jsonify(status_before(run_id, settings_hash, STARTING, settings["system"]["max_rounds"]))
+        return jsonify(status_before(run_id, settings_hash, STARTING, settings.system.max_rounds))
 
     return app

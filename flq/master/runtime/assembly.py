@@ -8,19 +8,19 @@ import signal
 import threading
 import time
 from contextlib import ExitStack, suppress
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Dict, List, Optional, Tuple
 
 import numpy as np
 
 from ...addresses import is_loopback, url_of
-from ...config import Config
 from ...config_hash import config_hash
 from ...console import FOR_A_BAR
 from ...core.layout import Layout, Vector
+from ...core.settings import Settings, to_json
 from ...logfile import say
 from ...protocol.master_machine import MasterMachine
 from ...protocol.options import run_options
-from ...report.names import stamp_of, without_address
+from ...report.names import stamp_of
 from ...run_end import Stage
 from ...systemd import Watchdog
 from ...tokens import is_open_to_others, make_tokens
@@ -47,10 +47,9 @@ from .run import Run
 logger = logging.getLogger(__name__)
 
 BUILD_S = 600.0  # how long a user's own model may take, TensorFlow's start and all
-MASTERS_OWN = ("report", "notify", "security")  # sections that workers do not get
 
 
-def serve(args: argparse.Namespace, config: Config, project_dir: str, past: Optional[Past] = None) -> int:
+def serve(args: argparse.Namespace, config: Settings, project_dir: str, past: Optional[Past] = None) -> int:
     """Serve a new run, or resume one, until it has ended; return the exit code.
 
     Raises
@@ -58,7 +57,7 @@ def serve(args: argparse.Namespace, config: Config, project_dir: str, past: Opti
     FlqError, OSError
         If it cannot begin.
     """
-    settings = resolve_dataset(config.settings())
+    settings = resolve_dataset(config)
     if past is not None:
         check_may_resume(past, settings)
     tls = TlsAdapter(args.tls_cert, args.tls_key) if args.tls_cert else None
@@ -66,7 +65,7 @@ def serve(args: argparse.Namespace, config: Config, project_dir: str, past: Opti
         config.system.total_workers, config.security.max_connections, raise_limit(), n_open()
     )
     began = time.monotonic()
-    logger.info("start=reading_data dataset=%s", settings["dataset"]["name"], extra=FOR_A_BAR)
+    logger.info("start=reading_data dataset=%s", settings.dataset.name, extra=FOR_A_BAR)
     make_task(settings).check()  # before anything is bound: data that no worker could train on
     read_s = time.monotonic() - began
     results_dir = os.path.join(project_dir, config.report.results_dir)
@@ -76,12 +75,12 @@ def serve(args: argparse.Namespace, config: Config, project_dir: str, past: Opti
         known = _known_start(settings, past)
         meter = Meter()
         sinks = sinks_of(config, os.environ, project_dir, results_dir)  # before there are other children
-        logger.info("start=starting_the_evaluator model=%s", settings["model"]["name"], extra=FOR_A_BAR)
+        logger.info("start=starting_the_evaluator model=%s", settings.model.name, extra=FOR_A_BAR)
         evaluator = Evaluator(settings, config.report.evaluation_backlog_mb * 10**6)
         closing.callback(evaluator.close)
-        gate = Gate(_tokens(args, config), settings["security"], n_threads(config.system.total_workers))
-        broadcast = Broadcast(sources_before(run_id, settings, config_hash(settings), STARTING))
-        switch = Switch(starting_app(run_id, settings, config_hash(settings), gate, broadcast))
+        gate = Gate(_tokens(args, config), settings.security, n_threads(config.system.total_workers))
+        broadcast = Broadcast(sources_before(run_id, settings, config_hash(to_json(settings)), STARTING))
+        switch = Switch(starting_app(run_id, settings, config_hash(to_json(settings)), gate, broadcast))
         server = Server(
             switch,
             args.host,
@@ -99,7 +98,7 @@ def serve(args: argparse.Namespace, config: Config, project_dir: str, past: Opti
             logger.info("listening on port %d; model %s is being built", server.port, config.model.name)
             known = evaluator.described(BUILD_S)
         layout, start = known
-        machine = MasterMachine(run_options(run_id, _for_workers(settings), layout), start)
+        machine = MasterMachine(run_options(run_id, settings, layout), start)
         make_run_folder(run_dir)
         if past is None:
             closing.enter_context(hold(run_dir))
@@ -121,26 +120,21 @@ def serve(args: argparse.Namespace, config: Config, project_dir: str, past: Opti
         results.save_config()
         broadcast.follow(sources_of(run, settings))
         switch.app = create_app(run, gate, broadcast)
-        logger.info("data=ready dataset=%s seconds=%.2f", settings["dataset"]["name"], read_s)
+        logger.info("data=ready dataset=%s seconds=%.2f", settings.dataset.name, read_s)
         return until_the_end(args, run, server, config, broadcast, watchdog)
 
 
-def _known_start(settings: Dict[str, Dict[str, Any]], past: Optional[Past]) -> Optional[Tuple[Layout, Vector]]:
+def _known_start(settings: Settings, past: Optional[Past]) -> Optional[Tuple[Layout, Vector]]:
     """Return the layout of the model and its start values; None for a user's own model, which must be built first."""
     if past is not None:
         return past.layout, np.zeros(past.layout.n_params, np.float32)  # until the snapshot is read
-    if is_custom(settings["model"]["name"]):
+    if is_custom(settings.model.name):
         return None
     task = make_task(settings)
     return task.layout, task.start()
 
 
-def _for_workers(settings: Dict[str, Dict[str, Any]]) -> Dict[str, Dict[str, Any]]:
-    """Return the settings that workers get."""
-    return {section: values for section, values in without_address(settings).items() if section not in MASTERS_OWN}
-
-
-def _tokens(args: argparse.Namespace, config: Config) -> Dict[str, str]:
+def _tokens(args: argparse.Namespace, config: Settings) -> Dict[str, str]:
     """Return the tokens by name."""
     tokens = make_tokens(args.token_file, config.system.total_workers)
     if is_open_to_others(args.token_file):
@@ -153,7 +147,7 @@ def _tokens(args: argparse.Namespace, config: Config) -> Dict[str, str]:
 
 
 def until_the_end(
-    args: argparse.Namespace, run: Run, server: Server, config: Config, broadcast: Broadcast, watchdog: Watchdog
+    args: argparse.Namespace, run: Run, server: Server, config: Settings, broadcast: Broadcast, watchdog: Watchdog
 ) -> int:
     """Serve until the run has ended, was stopped, or a signal came."""
     signals: List[int] = []

@@ -5,7 +5,7 @@ import logging
 import os
 from typing import MutableMapping
 
-from ...config import Config
+from ...core.settings import Settings
 from ...errors import ConfigError
 from ...launch import argv_of
 from ...sinks.notify.secrets import FILE, PROXY, URLS, read_secrets
@@ -15,12 +15,12 @@ from .sinks import Sink, Sinks
 logger = logging.getLogger(__name__)
 
 
-def sinks_of(config: Config, environment: MutableMapping[str, str], project_dir: str, results_dir: str) -> Sinks:
+def sinks_of(settings: Settings, environment: MutableMapping[str, str], project_dir: str, results_dir: str) -> Sinks:
     """Return the sinks of a run.
 
     Parameters
     ----------
-    config : Config
+    settings : Settings
     environment : mapping
         The secrets for notifications are taken out of it: no other child of the master gets them.
     project_dir, results_dir : str
@@ -31,7 +31,7 @@ def sinks_of(config: Config, environment: MutableMapping[str, str], project_dir:
         If a tracker's package is not installed.
     """
     sinks = []
-    if config.report.figure_every:
+    if settings.report.figure_every:
         if importlib.util.find_spec("matplotlib") is None:
             logger.warning(
                 "no figures are drawn: the package matplotlib is missing; install it with pip, or set "
@@ -55,7 +55,7 @@ def sinks_of(config: Config, environment: MutableMapping[str, str], project_dir:
             )
     for name in (URLS, PROXY):
         environment.pop(name, None)
-    trackers = list(dict.fromkeys(config.report.trackers))
+    trackers = list(dict.fromkeys(settings.report.trackers))
     check_installed(trackers)
     for name in trackers:
         sinks.append(

@@ -13,6 +13,7 @@ from typing import Any, Callable, Deque, Dict, List, NamedTuple, Optional, Seque
 import numpy as np
 
 from ...core.layout import Layout, Vector, layout_from_json
+from ...core.settings import Settings
 from ...errors import DataError, Unavailable
 from ...training.evaluator_protocol import Message, vectors_from
 from ..records.round_log import Evaluated
@@ -36,13 +37,13 @@ class Evaluator:
 
     Parameters
     ----------
-    settings : dict
+    settings : Settings
         As the workers get them.
     max_backlog_bytes : int
         Size of the models that may wait; beyond it the oldest rounds are dropped.
     """
 
-    def __init__(self, settings: Dict[str, Dict[str, Any]], max_backlog_bytes: int) -> None:
+    def __init__(self, settings: Settings, max_backlog_bytes: int) -> None:
         self._max_backlog_bytes = max_backlog_bytes
         self._jobs: Deque[_Job] = deque()
         self._changed = threading.Condition()

@@ -21,6 +21,7 @@ from enum import Enum
 from typing import Any, Dict, Optional, Sequence
 
 from ...core.layout import Vector
+from ...core.settings import Settings, to_json
 from ...errors import Unavailable
 from ...launch import argv_of
 from ...training.evaluator_protocol import Message, read_message, write_message
@@ -52,7 +53,7 @@ class EvaluatorChild:
 
     Parameters
     ----------
-    settings : dict
+    settings : Settings
         As the workers get them.
     closing : Event
         Set: no other child is started, and no pause is made.
@@ -64,7 +65,7 @@ class EvaluatorChild:
         The newest child.
     """
 
-    def __init__(self, settings: Dict[str, Dict[str, Any]], closing: threading.Event) -> None:
+    def __init__(self, settings: Settings, closing: threading.Event) -> None:
         self._settings, self._closing = settings, closing
         self._why_not = "the master ends"  # why no job is done; said in the states RESTING and REFUSED too
         self._n_lost, self._rests_until = 0, 0.0
@@ -134,7 +135,7 @@ class EvaluatorChild:
     def _tell_settings(self) -> Message:
         """Tell a new child the settings; return its reply."""
         began = time.monotonic()
-        message = self._ask({"do": "settings", "settings": self._settings}, ())
+        message = self._ask({"do": "settings", "settings": to_json(self._settings)}, ())
         if "error" not in message[0]:
             self.state = State.READY
             logger.info("evaluator=ready seconds=%.2f", time.monotonic() - began)

@@ -14,10 +14,10 @@ import numpy as np
 
 from ...config_hash import config_hash
 from ...core.layout import Vector
+from ...core.settings import Settings, to_json
 from ...errors import FlqError, Unavailable
 from ...protocol.events import Effect, Effects, Note, RoundClosed, RunEnded, Saved, Stop, Ticket
 from ...protocol.master_machine import MasterMachine
-from ...report.names import without_address
 from ...report.rows import RoundRow
 from ...report.summary import Totals, summary, totals_to_stored
 from ...run_end import KEY, RunEnd, Stage, end_of
@@ -56,7 +56,7 @@ class Run:
     Parameters
     ----------
     machine : MasterMachine
-    settings : dict
+    settings : Settings
     store : Store
         What of the run is on disk: nothing is answered before it is there.
     results : Results
@@ -85,7 +85,7 @@ class Run:
     def __init__(
         self,
         machine: MasterMachine,
-        settings: Dict[str, Dict[str, Any]],
+        settings: Settings,
         store: Store,
         results: Results,
         evaluator: Evaluator,
@@ -94,7 +94,7 @@ class Run:
         alive: Callable[[], None] = lambda: None,
     ) -> None:
         self.machine, self.results = machine, results
-        self.config_hash = config_hash(settings)
+        self.config_hash = config_hash(to_json(settings))
         self.ending, self.record, self.counts = Ending(), Record(), Counts(meter)
         self.feed = SinkFeed(sinks or Sinks(), self._began)
         self.published: Tuple[int, Vector] = (0, machine.model.state.model)
@@ -108,7 +108,7 @@ class Run:
             self._keep_evaluation,
             self._past_models,
             machine.options.max_rounds,
-            settings["dataset"]["partition"] == "local",
+            settings.dataset.partition == "local",
         )
         self._saver = Saver(
             results, self._sheets, store.folder, evaluator, self.ending, self._tell_problem, self._written
@@ -163,7 +163,7 @@ class Run:
         end = RunEnd()
         if reason is not None:  # the program ended before the results were saved
             end = RunEnd(Stage.ENDED, reason, end_of(about).heard)
-        self._store.note_about(**{KEY: end.to_json()}, settings=self._settings)
+        self._store.note_about(**{KEY: end.to_json()}, settings=to_json(self._settings))
         self.published = journal.extent.n_rounds, self.machine.model.state.result
         self.counts.resume(self.machine, about.get("counted"))
         self.machine.restart_clocks(time.monotonic())
@@ -368,7 +368,7 @@ class Run:
     def _began(self) -> Began:
         return Began(
             self.machine.options.run_id,
-            without_address(self._settings),
+            self._settings,
             self.results.figures_dir,
             [Round(row, self.record.roll_call(row.round_index)) for row in self.record.rounds()],
         )

@@ -14,6 +14,7 @@ import numpy as np
 
 from ...config_hash import affecting, config_hash
 from ...core.layout import Layout, layout_from_json
+from ...core.settings import Json, Settings, to_json
 from ...durable import folder_of, make_folder
 from ...errors import ConfigError, Conflict, FlqError, Unavailable
 from ...leftovers import remove_leftovers
@@ -27,7 +28,6 @@ logger = logging.getLogger(__name__)
 
 PARTS = "*.part", "*.partial.*"  # of flq.durable, and of Keras, which wants its own ending
 EXPORT = ".export-"  # begins the name of a folder with a Keras file that somebody has asked for
-Settings = Dict[str, Dict[str, Any]]
 
 
 class Past(NamedTuple):
@@ -80,8 +80,8 @@ def begin_journal(run_dir: str, run_id: str, settings: Settings, layout: Layout)
                 {
                     "run_id": run_id,
                     "number": next_number(results_dir),
-                    "settings": settings,
-                    "config_hash": config_hash(settings),
+                    "settings": to_json(settings),
+                    "config_hash": config_hash(to_json(settings)),
                     "layout": layout.to_json(),
                     "software": software(),
                     KEY: RunEnd().to_json(),
@@ -142,7 +142,7 @@ def check_may_resume(past: Past, settings: Settings) -> None:
         If they would make another model, with the difference; or if the run has nothing left to do.
     """
     _refuse_another(past.run_id, past.about, settings)
-    n_done, n_most = past.journal.extent.n_rounds, settings["system"]["max_rounds"]
+    n_done, n_most = past.journal.extent.n_rounds, settings.system.max_rounds
     if n_most < n_done or (n_most == n_done and n_most != past.about["settings"]["system"]["max_rounds"]):
         raise ConfigError(
             "run %s has done %d rounds already, got system.max_rounds = %d" % (past.run_id, n_done, n_most),
@@ -172,15 +172,15 @@ def check_newest_may_resume(results_dir: str, settings: Settings) -> None:
 
 
 def _refuse_another(run_id: str, about: Dict[str, Any], settings: Settings) -> None:
-    if config_hash(settings) != about["config_hash"]:
+    if config_hash(to_json(settings)) != about["config_hash"]:
         raise ConfigError(
             "run %s cannot go on with another configuration: %s"
-            % (run_id, "; ".join(differences(about["settings"], settings))),
+            % (run_id, "; ".join(differences(about["settings"], to_json(settings)))),
             "leave --config and --set out to take the run's own, or end it (POST /stop) and begin a new one",
         )
 
 
-def differences(before: Settings, now: Settings) -> List[str]:
+def differences(before: Json, now: Json) -> List[str]:
     """Return in words which settings that affect the model are not the same."""
     found, before, now = [], affecting(before), affecting(now)
     for section in sorted(set(before) | set(now)):

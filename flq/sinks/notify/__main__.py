@@ -91,15 +91,15 @@ def watch(stream: BinaryIO, urls: Sequence[str]) -> int:
     began = messages.get()
     if not isinstance(began, Began):
         return 0
-    settings = began.settings["notify"]
-    services, problems = services_of(urls, settings["timeout_s"])
+    settings = began.settings.notify
+    services, problems = services_of(urls, settings.timeout_s)
     for problem in problems:
         say(problem)
     if services:
         say("messages are sent to %s" % ", ".join(service.name for service in services))
-    senders = [Sender(service, settings["timeout_s"], say) for service in services]
+    senders = [Sender(service, settings.timeout_s, say) for service in services]
     policy = Policy(settings, began, time.monotonic())
-    wants_pictures = settings["figure"] and any(service.takes_pictures for service in services)
+    wants_pictures = settings.figure and any(service.takes_pictures for service in services)
     for notice in _notices(policy, messages):
         picture = _picture(policy) if wants_pictures else None
         for sender in senders:

@@ -1,8 +1,9 @@
 """The text of notifications."""
 
 import math
-from typing import Any, Mapping, NamedTuple, Optional, Sequence
+from typing import NamedTuple, Optional, Sequence
 
+from ...core.settings import Settings
 from ...report.rows import RoundRow
 
 INFO, SUCCESS, WARNING, FAILURE = "info", "success", "warning", "failure"
@@ -61,14 +62,10 @@ def is_better(new: Score, old: Optional[Score], step: float = 0.0, factor: float
     return new.value > old.value + step if new.is_share else new.value < old.value * factor
 
 
-def about_run(run_id: str, settings: Mapping[str, Mapping[str, Any]]) -> str:
+def about_run(run_id: str, settings: Settings) -> str:
     """Return the name of a run and of what it trains."""
-    words = [
-        settings.get("dataset", {}).get("name"),
-        settings.get("model", {}).get("name"),
-        settings.get("flq_algorithm", {}).get("mode"),
-    ]
-    return "Run %s (%s)" % (run_id, ", ".join(plain(str(word), 60) for word in words if word))
+    words = (settings.dataset.name, settings.model.name, settings.flq_algorithm.mode)
+    return "Run %s (%s)" % (run_id, ", ".join(plain(word, 60) for word in words))
 
 
 def about_round(row: RoundRow, max_rounds: int, seconds_left: Optional[float]) -> str:

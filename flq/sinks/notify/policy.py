@@ -15,8 +15,9 @@ Example
 'FLQ: worker 3 is lost'
 """
 
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Set, Tuple
+from typing import Dict, List, Optional, Sequence, Set, Tuple
 
+from ...core.settings import NotifySettings
 from ...report.outlook import seconds_left
 from ...report.rows import RoundRow
 from ..messages import Began, Ended, Happened, Message, Round
@@ -53,7 +54,7 @@ class Policy:
 
     Parameters
     ----------
-    settings : mapping
+    settings : NotifySettings
         The section ``notify``.
     began : Began
     now : float
@@ -67,11 +68,11 @@ class Policy:
         Nothing is told any more once that is.
     """
 
-    def __init__(self, settings: Mapping[str, Any], began: Began, now: float) -> None:
+    def __init__(self, settings: NotifySettings, began: Began, now: float) -> None:
         self._settings = settings
         self.about = about_run(began.run_id, began.settings)
         self._run_id = began.run_id
-        self._max_rounds = began.settings.get("system", {}).get("max_rounds", 0)
+        self._max_rounds = began.settings.system.max_rounds
         self._rounds: Dict[int, RoundRow] = {}
         self._best: Optional[Tuple[int, Score]] = None
         self._told: Optional[Score] = None  # the best when it was told last, or when this began
@@ -79,7 +80,7 @@ class Policy:
         self._lost: Set[int] = set()  # workers
         self._blocked: Set[int] = set()  # workers with a blocked update that is told
         self._workers = LostAndBack()  # of them, what is not told yet
-        self._pace = Pace(settings["min_interval_s"], settings["max_per_hour"])
+        self._pace = Pace(settings.min_interval_s, settings.max_per_hour)
         self._minutes_at = now
         self.has_ended = False
         for message in began.rounds:
@@ -102,7 +103,7 @@ class Policy:
 
     def due(self, now: float) -> Optional[Notice]:
         """Return the notification to send now, if any, and count it as sent."""
-        every_s = 60 * self._settings["every_minutes"]
+        every_s = 60 * self._settings.every_minutes
         if every_s and now >= self._minutes_at + every_s and not self.has_ended:
             self._minutes_at = now
             if self._rounds:
@@ -118,7 +119,7 @@ class Policy:
 
     def next_at(self) -> Optional[float]:
         """Return when to call :meth:`due` again if nothing happens; None = only after the next message."""
-        every_s = 60 * self._settings["every_minutes"]
+        every_s = 60 * self._settings.every_minutes
         times = [self._pace.at(self.has_ended), self._minutes_at + every_s if every_s and not self.has_ended else None]
         return min((at for at in times if at is not None), default=None)
 
@@ -146,10 +147,10 @@ class Policy:
         self._note(row)
         if self.has_ended:
             return
-        every = self._settings["every_rounds"]
+        every = self._settings.every_rounds
         if every and is_new and row.round_index % every == 0:
             self._pace.happens(now)
-        if self._settings["best"] and self._best and is_better(self._best[1], self._told, BEST_STEP, BEST_FACTOR):
+        if self._settings.best and self._best and is_better(self._best[1], self._told, BEST_STEP, BEST_FACTOR):
             if self._told is not None:  # the first model that is tested is no news
                 self._items = [item for item in self._items if item.rank != BEST]
                 self._add(
@@ -171,7 +172,7 @@ class Policy:
         elif news.kind == "went_on":
             self._add(Item(RUN, "the run resumes", "The run resumes after round %d." % news.round_index, INFO), now)
         elif news.kind == "blocked":
-            if self._settings["workers"] and news.worker_id not in self._blocked:
+            if self._settings.workers and news.worker_id not in self._blocked:
                 self._add(
                     Item(
                         WORKERS,
@@ -186,7 +187,7 @@ class Policy:
         elif news.kind in ("lost", "back", "joined") and news.worker_id is not None:
             is_lost, was_lost = news.kind == "lost", news.worker_id in self._lost
             (self._lost.add if is_lost else self._lost.discard)(news.worker_id)
-            if self._settings["workers"] and is_lost != was_lost:  # who has only begun anew was never missed
+            if self._settings.workers and is_lost != was_lost:  # who has only begun anew was never missed
                 self._workers.take(news.worker_id, is_lost, news.round_index)
                 self._pace.happens(now)
 

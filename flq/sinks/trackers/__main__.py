@@ -3,6 +3,7 @@
 import sys
 from typing import Dict, Iterable, List, Optional
 
+from ...core.settings import public, to_json
 from ...flags import Flags
 from ...report.rows import RoundRow
 from ..messages import Began, Message, Round, read
@@ -59,7 +60,7 @@ def track(tracker: Tracker, messages: Iterable[Message]) -> None:
 
     for message in messages:
         if isinstance(message, Began):
-            tracker.begin(message.run_id, message.settings)
+            tracker.begin(message.run_id, public(to_json(message.settings)))
             for earlier in message.rounds:
                 take(earlier)
         elif isinstance(message, Round):

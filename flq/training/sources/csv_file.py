@@ -13,15 +13,16 @@ texts would be numbered by what else the file holds, so they are refused.
 
 import csv
 from array import array
-from typing import Any, Dict, Iterator, List, Optional, Tuple
+from typing import Dict, Iterator, List, Optional, Tuple
 
 import numpy as np
 
+from ...core.settings import DatasetSettings, Settings
 from ...errors import DataError
 from .dataset import MAX_CLASSES, Dataset, Shape, as_samples, check_classes, split_dataset
 
 
-def look(path: str, section: Dict[str, Any]) -> Tuple[Shape, int]:
+def look(path: str, section: DatasetSettings) -> Tuple[Shape, int]:
     """Return the shape of a sample and the number of classes; input_shape and n_classes of ``section`` come first.
 
     Raises
@@ -34,11 +35,11 @@ def look(path: str, section: Dict[str, Any]) -> Tuple[Shape, int]:
         n_features = len(row) - 1
         labels.append(row[-1].strip())
     classes = _classes(labels, path)
-    shape = section["input_shape"] or (n_features, 1, 1)
+    shape = section.input_shape or (n_features, 1, 1)
     return (shape[0], shape[1], shape[2]), _n_classes(classes, section, path)
 
 
-def load(path: str, settings: Dict[str, Any]) -> Dataset:
+def load(path: str, settings: Settings) -> Dataset:
     """Read the file.
 
     Raises
@@ -57,15 +58,14 @@ def load(path: str, settings: Dict[str, Any]) -> Dataset:
             ) from None
         labels.append(row[-1].strip())
     classes = _classes(labels, path)
-    section = dict(settings["dataset"])
-    section["n_classes"] = _n_classes(classes, section, path)
+    section = settings.dataset._replace(n_classes=_n_classes(classes, settings.dataset, path))
     features = np.frombuffer(values, np.float32).reshape(len(labels), -1)
-    x = as_samples(features, section["input_shape"], path)
+    x = as_samples(features, section.input_shape, path)
     y = np.array([classes[label] for label in labels], np.int64)
-    return split_dataset(dict(settings, dataset=section), x, y, None, path)
+    return split_dataset(settings._replace(dataset=section), x, y, None, path)
 
 
-def labels(path: str, section: Dict[str, Any]) -> np.ndarray:
+def labels(path: str, section: DatasetSettings) -> np.ndarray:
     """Return the classes of all rows as int64 of shape (n,).
 
     Raises
@@ -130,11 +130,11 @@ def _classes(labels: List[str], path: str) -> Dict[str, int]:
     return {label: int(number) for label, number in zip(different, numbers) if number is not None}
 
 
-def _n_classes(classes: Dict[str, int], section: Dict[str, Any], path: str) -> int:
+def _n_classes(classes: Dict[str, int], section: DatasetSettings, path: str) -> int:
     """Return the number of classes; texts are numbered alike only by those who read the same file."""
-    given = section["n_classes"]
+    given = section.n_classes
     text = next((label for label in classes if _number(label) is None), None)
-    if text is not None and section["partition"] == "local":
+    if text is not None and section.partition == "local":
         raise DataError(
             "%s has texts as classes, such as %r: with dataset.partition local other workers may number "
             "them differently" % (path, text[:40]),

@@ -2,19 +2,19 @@
 
 Example
 -------
->>> settings = {"system": {"seed": 1}, "dataset": {"name": "npz:toy.npz", "input_shape": None, "n_classes": None,
-...                                                "test_fraction": 0.25}}
+>>> settings = Settings(dataset=DatasetSettings(name="npz:toy.npz", test_fraction=0.25))
 >>> x, y = as_samples(np.zeros((8, 5, 5), np.uint8), None, "toy"), as_labels(np.arange(8) % 2, "toy")
 >>> toy = split_dataset(settings, x, y, None, "toy")
 >>> toy.input_shape, toy.n_classes, len(toy.x_train), len(toy.x_test), toy.white
 ((5, 5, 1), 2, 6, 2, 255.0)
 """
 
-from typing import Any, Dict, NamedTuple, Optional, Sequence, Tuple
+from typing import NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
 from ...core import rng
+from ...core.settings import Settings
 from ...errors import DataError
 
 Shape = Tuple[int, int, int]  # height, width, channels
@@ -124,7 +124,7 @@ def as_labels(values: np.ndarray, where: str) -> np.ndarray:
 
 
 def split_dataset(
-    settings: Dict[str, Any], x: np.ndarray, y: np.ndarray, test: Optional[Tuple[np.ndarray, np.ndarray]], where: str
+    settings: Settings, x: np.ndarray, y: np.ndarray, test: Optional[Tuple[np.ndarray, np.ndarray]], where: str
 ) -> Dataset:
     """Make a data set of samples and labels; without a test part, hold back ``dataset.test_fraction``.
 
@@ -133,7 +133,7 @@ def split_dataset(
 
     Parameters
     ----------
-    settings : dict
+    settings : Settings
         Read: dataset.name, n_classes, test_fraction, system.seed.
     x, y, test
         As :func:`as_samples` and :func:`as_labels` return them; ``test`` is such a pair, or None.
@@ -145,10 +145,10 @@ def split_dataset(
     DataError
         If numbers or shapes disagree, labels are too large, or there is only one class.
     """
-    section = settings["dataset"]
+    section = settings.dataset
     _check_pair(x, y, where, "")
     if test is None:
-        train_part, test_part = held_back(len(x), section["test_fraction"], settings["system"]["seed"], where)
+        train_part, test_part = held_back(len(x), section.test_fraction, settings.system.seed, where)
         x_train, y_train, x_test, y_test = x[train_part], y[train_part], x[test_part], y[test_part]
     else:
         (x_train, y_train), (x_test, y_test) = (x, y), test
@@ -158,9 +158,9 @@ def split_dataset(
                 "%s: test samples are %s of shape %s, training samples %s of shape %s"
                 % (where, x_test.dtype, list(x_test.shape[1:]), x.dtype, list(x.shape[1:]))
             )
-    n_classes = check_classes(max(y_train.max(), y_test.max()), section["n_classes"], where)
+    n_classes = check_classes(max(y_train.max(), y_test.max()), section.n_classes, where)
     white = WHITE if x.dtype == np.uint8 else 1.0
-    return Dataset(x_train, y_train, x_test, y_test, white, n_classes, section["name"])
+    return Dataset(x_train, y_train, x_test, y_test, white, n_classes, section.name)
 
 
 def check_classes(largest: int, n_classes: Optional[int], where: str) -> int:

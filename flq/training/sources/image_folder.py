@@ -14,10 +14,11 @@ without image folders does not need it.
 """
 
 import os
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, List, Optional, Tuple
 
 import numpy as np
 
+from ...core.settings import DatasetSettings, Settings
 from ...errors import DataError
 from .dataset import MAX_CLASSES, Dataset, Shape, check_classes, split_dataset
 
@@ -30,13 +31,13 @@ LYING = (5, 6, 7, 8)  # its values that exchange width and height
 WIDE_MODES = ("I", "F")  # first letters of Pillow's names for more than 8 bits per channel
 
 
-def look(path: str, section: Dict[str, Any]) -> Tuple[Shape, int]:
+def look(path: str, section: DatasetSettings) -> Tuple[Shape, int]:
     """Return the shape of a sample and the number of classes; no pixels are decoded where headers say the size.
 
     Parameters
     ----------
     path : str
-    section : dict
+    section : DatasetSettings
         The section dataset; its input_shape comes first where it is given, and the folders
         must agree with its n_classes where that is given.
 
@@ -46,8 +47,8 @@ def look(path: str, section: Dict[str, Any]) -> Tuple[Shape, int]:
         If the folder is not as this module says.
     """
     folders, n_classes = _class_folders(path, section)
-    if section["input_shape"] is not None:
-        height, width, channels = section["input_shape"]
+    if section.input_shape is not None:
+        height, width, channels = section.input_shape
         if channels not in MODES:
             raise DataError("dataset.input_shape of images must end in 1 or 3 channels, got %d" % channels)
         return (height, width, channels), n_classes
@@ -64,7 +65,7 @@ def look(path: str, section: Dict[str, Any]) -> Tuple[Shape, int]:
     return (size[1], size[0], DEFAULT_CHANNELS), n_classes
 
 
-def load(path: str, settings: Dict[str, Any]) -> Dataset:
+def load(path: str, settings: Settings) -> Dataset:
     """Read and resize all images.
 
     Raises
@@ -73,17 +74,17 @@ def load(path: str, settings: Dict[str, Any]) -> Dataset:
         If the folder is not as this module says, a file is no image, something does not agree
         with dataset.input_shape and n_classes, or the images do not fit into memory.
     """
-    shape, n_classes = look(path, settings["dataset"])
-    files = _files(path, _class_folders(path, settings["dataset"])[0])
+    shape, n_classes = look(path, settings.dataset)
+    files = _files(path, _class_folders(path, settings.dataset)[0])
     x = _room(len(files), shape, path)
     for i, (file, _) in enumerate(files):
         x[i] = _pixels(file, shape)
     y = np.array([label for _, label in files], np.int64)
-    section = dict(settings["dataset"], n_classes=n_classes)
-    return split_dataset(dict(settings, dataset=section), x, y, None, path)
+    section = settings.dataset._replace(n_classes=n_classes)
+    return split_dataset(settings._replace(dataset=section), x, y, None, path)
 
 
-def labels(path: str, section: Dict[str, Any]) -> np.ndarray:
+def labels(path: str, section: DatasetSettings) -> np.ndarray:
     """Return the classes of all images as int64 of shape (n,), by the names of the folders alone.
 
     Raises
@@ -110,13 +111,13 @@ def _room(n_images: int, shape: Shape, path: str) -> np.ndarray:
         ) from None
 
 
-def _class_folders(path: str, section: Dict[str, Any]) -> Tuple[List[Tuple[str, int]], int]:
+def _class_folders(path: str, section: DatasetSettings) -> Tuple[List[Tuple[str, int]], int]:
     """Return (name, class) of the classes' folders, sorted by name, and the number of classes."""
-    n_classes = section["n_classes"]
+    n_classes = section.n_classes
     names = sorted(
         name for name in _entries(path) if not name.startswith(".") and os.path.isdir(os.path.join(path, name))
     )
-    if section["partition"] == "local":
+    if section.partition == "local":
         return _numbered_folders(path, names, n_classes)
     if n_classes is not None and len(names) != n_classes:
         raise DataError(

@@ -9,10 +9,11 @@ from 0. Without a test set a part is held back, see ``dataset.split_dataset``.
 import tokenize
 import zipfile
 import zlib
-from typing import Any, Dict, List, Tuple
+from typing import Dict, List, Tuple
 
 import numpy as np
 
+from ...core.settings import DatasetSettings, Settings
 from ...errors import DataError
 from .dataset import Dataset, Shape, as_labels, as_samples, check_classes, split_dataset
 from .idx_files import Arrays
@@ -33,13 +34,13 @@ READ_ERRORS = (
 )  # the last four: numpy, for headers that are none
 
 
-def look(path: str, section: Dict[str, Any]) -> Tuple[Shape, int]:
+def look(path: str, section: DatasetSettings) -> Tuple[Shape, int]:
     """Return the shape of a sample and the number of classes; of the samples only the header is read.
 
     Parameters
     ----------
     path : str
-    section : dict
+    section : DatasetSettings
         The section dataset; its input_shape and n_classes come first where they are given.
 
     Raises
@@ -47,7 +48,7 @@ def look(path: str, section: Dict[str, Any]) -> Tuple[Shape, int]:
     DataError
         If the file is not as this module says.
     """
-    shape, n_classes = section["input_shape"], section["n_classes"]
+    shape, n_classes = section.input_shape, section.n_classes
     if shape is None:
         declared = _declared_shape(path)
         if len(declared) not in (2, 3, 4):
@@ -59,7 +60,7 @@ def look(path: str, section: Dict[str, Any]) -> Tuple[Shape, int]:
     return (shape[0], shape[1], shape[2]), n_classes
 
 
-def load(path: str, settings: Dict[str, Any]) -> Dataset:
+def load(path: str, settings: Settings) -> Dataset:
     """Read the whole file.
 
     Raises
@@ -72,7 +73,7 @@ def load(path: str, settings: Dict[str, Any]) -> Dataset:
         raise DataError("%s has only one of x_test and y_test" % path, hint="give both, or neither")
     pairs = [
         (
-            as_samples(arrays["x_" + part], settings["dataset"]["input_shape"], "x_%s in %s" % (part, path)),
+            as_samples(arrays["x_" + part], settings.dataset.input_shape, "x_%s in %s" % (part, path)),
             as_labels(arrays["y_" + part], "y_%s in %s" % (part, path)),
         )
         for part in ("train", "test")
@@ -81,7 +82,7 @@ def load(path: str, settings: Dict[str, Any]) -> Dataset:
     return split_dataset(settings, pairs[0][0], pairs[0][1], pairs[1] if len(pairs) == 2 else None, path)
 
 
-def labels(path: str, section: Dict[str, Any]) -> np.ndarray:
+def labels(path: str, section: DatasetSettings) -> np.ndarray:
     """Return the classes of all samples, those of the test set too, as int64 of shape (n,).
 
     Raises

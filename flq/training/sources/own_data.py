@@ -5,8 +5,9 @@ of images per class.
 """
 
 import os
-from typing import Any, Dict, Tuple
+from typing import Tuple
 
+from ...core.settings import DatasetSettings
 from ...errors import DataError
 
 OWN = "own"
@@ -47,7 +48,7 @@ def find(data_dir: str) -> Tuple[str, str]:
     raise DataError("%s holds no data set, %s" % (data_dir, EXPECTED))
 
 
-def require_all_known(section: Dict[str, Any]) -> None:
+def require_all_known(section: DatasetSettings) -> None:
     """Refuse settings that leave open what every board's data must be alike.
 
     Raises
@@ -55,12 +56,12 @@ def require_all_known(section: Dict[str, Any]) -> None:
     DataError
         If the partition is not local, or input_shape or n_classes is null.
     """
-    if section["partition"] != "local":
+    if section.partition != "local":
         raise DataError(
-            "dataset.name own needs dataset.partition local, got %s" % section["partition"],
+            "dataset.name own needs dataset.partition local, got %s" % section.partition,
             hint="each worker then trains on what lies in its own data_dir",
         )
-    if section["input_shape"] is None or section["n_classes"] is None:
+    if section.input_shape is None or section.n_classes is None:
         raise DataError(
             "dataset.name own needs dataset.input_shape and n_classes: the master has no file to look into",
             hint="the manifest of a worker shows both: ./start_worker.sh --manifest --data_dir FOLDER",

@@ -8,8 +8,9 @@ FLQ_DATA_DIR is read here only, on master and worker alike: for no other data se
 """
 
 import os
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
+from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
 
+from ...core.settings import Settings
 from ...errors import DataError
 from . import cifar_files, idx_files, npz_file
 from .dataset import Dataset, Shape, as_labels, as_samples, split_dataset
@@ -99,7 +100,7 @@ PUBLISHED: Dict[str, Published] = {
 }
 
 
-def load_published(settings: Dict[str, Any]) -> Dataset:
+def load_published(settings: Settings) -> Dataset:
     """Find, or download, and read the data set that ``dataset.name`` names.
 
     Raises
@@ -107,19 +108,19 @@ def load_published(settings: Dict[str, Any]) -> Dataset:
     DataError
         If it is nowhere and can not be downloaded, or its files are damaged.
     """
-    section = settings["dataset"]
-    published = PUBLISHED[section["name"]]
-    own = section["data_dir"] or os.environ.get(DATA_DIR_VARIABLE)
-    is_local = section["partition"] == "local"
-    found = _search(os.path.expanduser(own), section["name"], itself=True) if own else None
+    section = settings.dataset
+    published = PUBLISHED[section.name]
+    own = section.data_dir or os.environ.get(DATA_DIR_VARIABLE)
+    is_local = section.partition == "local"
+    found = _search(os.path.expanduser(own), section.name, itself=True) if own else None
     if found is None and is_local:
         raise DataError(
             "with dataset.partition local a worker needs its own files of %s, there are none in %s"
-            % (section["name"], own or "any folder: neither dataset.data_dir nor %s is set" % DATA_DIR_VARIABLE),
+            % (section.name, own or "any folder: neither dataset.data_dir nor %s is set" % DATA_DIR_VARIABLE),
             hint="start the worker with --data_dir",
         )
     if found is None:
-        found = _search(keras_cache(), section["name"], itself=False) or _cached_or_downloaded(section["name"], own)
+        found = _search(keras_cache(), section.name, itself=False) or _cached_or_downloaded(section.name, own)
     return _checked(settings, published, found)
 
 
@@ -168,13 +169,13 @@ def _cached_or_downloaded(name: str, own: Optional[str]) -> Found:
     return Found(folder, arrays)
 
 
-def _checked(settings: Dict[str, Any], published: Published, found: Found) -> Dataset:
+def _checked(settings: Settings, published: Published, found: Found) -> Dataset:
     """Hold what was read against the table: files of another data set may have the same names."""
-    where = "%s in %s" % (settings["dataset"]["name"], found.place)
-    known = dict(settings["dataset"], n_classes=published.n_classes)
+    where = "%s in %s" % (settings.dataset.name, found.place)
+    known = settings.dataset._replace(n_classes=published.n_classes)
     x_train, y_train, x_test, y_test = found.arrays
     train, test = [
         (as_samples(x, published.input_shape, where), as_labels(y, where))
         for x, y in ((x_train, y_train), (x_test, y_test))
     ]
-    return split_dataset(dict(settings, dataset=known), train[0], train[1], test, where)
+    return split_dataset(settings._replace(dataset=known), train[0], train[1], test, where)

@@ -5,11 +5,12 @@ registers, the reference from its flags: all through :func:`rules_from_settings`
 default can not mean two things.
 """
 
-from typing import Any, Collection, Mapping, NamedTuple, Optional
+from typing import Any, Collection, NamedTuple, Optional
 
-from ..errors import ConfigError
-from .codecs import FLOAT32, MODES, QUANTIZERS, lossless
-from .strategies import AGGREGATORS, SERVER_OPTIMIZERS, options_of
+from ...errors import ConfigError
+from ..codecs import FLOAT32, MODES, QUANTIZERS, lossless
+from ..strategies import AGGREGATORS, SERVER_OPTIMIZERS, options_of
+from .sections import ModelSettings, Settings
 
 UPDATES = ("delta", "gradient")
 MEMORIES = ("none", "residual", "flq", "mirror")
@@ -66,7 +67,7 @@ class Rules(NamedTuple):
     aggregator, aggregator_options : str, NamedTuple
         How uploads become one vector: a key of ``strategies.AGGREGATORS``, and the aggregator's options.
     step : ServerStep
-    lr_by_round : mapping or None
+    lr_by_round : ModelSettings or None
         With update gradient the step of round k is multiplied by ``learning_rate(lr_by_round, k)``.
     scale_by_selected : bool
         Whether the aggregate is multiplied by the round's number of uploads / ``sel_ref``.
@@ -96,7 +97,7 @@ class Rules(NamedTuple):
     aggregator: str = "mean"
     aggregator_options: Any = AGGREGATORS["mean"].options
     step: ServerStep = ServerStep()
-    lr_by_round: Optional[Mapping[str, Any]] = None
+    lr_by_round: Optional[ModelSettings] = None
     scale_by_selected: bool = False
     sel_ref: int = 1
     clip_global: float = 0.0
@@ -123,7 +124,7 @@ class Rules(NamedTuple):
         return self.mode == "laq"
 
 
-def rules_from_settings(settings: Mapping[str, Mapping[str, Any]]) -> Rules:
+def rules_from_settings(settings: Settings) -> Rules:
     """Resolve the sections ``flq_algorithm``, ``lazy_selection``, ``budget_selection``, ``model``.
 
     What the mode's row in ``codecs.MODES`` says is taken where a setting is null, or ``aggregator`` auto: the bits
@@ -137,18 +138,19 @@ def rules_from_settings(settings: Mapping[str, Mapping[str, Any]]) -> Rules:
     ConfigError
         If the combination can not work.
     """
-    algorithm, lazy, model = settings["flq_algorithm"], settings["lazy_selection"], settings["model"]
-    name = _one_of("mode", algorithm["mode"], MODES, "flq_algorithm")
-    update = _one_of("update", algorithm["update"], UPDATES, "flq_algorithm")
-    optimizer = _one_of("server_optimizer", model["server_optimizer"], SERVER_OPTIMIZERS, "model")
-    aggregator = _one_of("aggregator", algorithm["aggregator"], ("auto",) + tuple(AGGREGATORS), "flq_algorithm")
-    mode, codec_up = MODES[name], _codec_up(name, algorithm["b_up"])
+    algorithm, model = settings.flq_algorithm, settings.model
+    lazy, budget = settings.lazy_selection, settings.budget_selection
+    name = _one_of("mode", algorithm.mode, MODES, "flq_algorithm")
+    update = _one_of("update", algorithm.update, UPDATES, "flq_algorithm")
+    optimizer = _one_of("server_optimizer", model.server_optimizer, SERVER_OPTIMIZERS, "model")
+    aggregator = _one_of("aggregator", algorithm.aggregator, ("auto",) + tuple(AGGREGATORS), "flq_algorithm")
+    mode, codec_up = MODES[name], _codec_up(name, algorithm.b_up)
     if name == "bbit" and codec_up == MODES["bin"].codecs[None].codec_id:
         name = "bin"
     aggregator = mode.aggregator if aggregator == "auto" else aggregator
     if name == "laq":
         _check_laq(update, optimizer, aggregator)
-    memory = _memory(name, update, codec_up, algorithm["memory"])
+    memory = _memory(name, update, codec_up, algorithm.memory)
     for key, strategy, rows in (
         ("model.server_optimizer", optimizer, SERVER_OPTIMIZERS),
         ("flq_algorithm.aggregator", aggregator, AGGREGATORS),
@@ -160,20 +162,20 @@ def rules_from_settings(settings: Mapping[str, Mapping[str, Any]]) -> Rules:
                 % (key.split(".")[1], strategy, memory, rows[strategy].refuses[memory]),
                 "set %s to any of %s, or flq_algorithm.memory to another" % (key, others),
             )
-    scale_by_selected = bool(algorithm["scale_by_selected"])
+    scale_by_selected = bool(algorithm.scale_by_selected)
     if scale_by_selected and memory == "mirror":
         raise ConfigError(
             "scale_by_selected can not be used with memory mirror, whose aggregate holds the mirrors of "
             "silent workers too",
             "set flq_algorithm.scale_by_selected to false",
         )
-    if update == "gradient" and (model["mu"] or model["local_optimizer"] != "sgd"):
+    if update == "gradient" and (model.mu or model.local_optimizer != "sgd"):
         raise ConfigError(
             "update gradient takes no local steps: mu must be 0 and local_optimizer sgd, got %r and %r"
-            % (model["mu"], model["local_optimizer"]),
+            % (model.mu, model.local_optimizer),
             "see model.mu and model.local_optimizer",
         )
-    thr_scale = lazy["thr_scale"]
+    thr_scale = lazy.thr_scale
     if thr_scale is None:
         thr_scale = 1.0 if memory == "mirror" else 0.0
     if not mode.is_lazy:
@@ -181,27 +183,27 @@ def rules_from_settings(settings: Mapping[str, Mapping[str, Any]]) -> Rules:
     return Rules(
         mode=name,
         codec_up=codec_up,
-        codec_down=_codec_down(name, codec_up, algorithm["b_down"]),
+        codec_down=_codec_down(name, codec_up, algorithm.b_down),
         memory=memory,
         update=update,
-        depth=lazy["D"],
-        ck=lazy["ck"],
-        max_silence=lazy["C"],
-        warmup=lazy["warmup"],
+        depth=lazy.D,
+        ck=lazy.ck,
+        max_silence=lazy.C,
+        warmup=lazy.warmup,
         thr_scale=thr_scale,
-        sel_clients=settings["budget_selection"]["sel_clients"],
-        up_budget_bits=settings["budget_selection"]["up_budget_bits"],
-        grant_by=_one_of("grant_by", settings["budget_selection"]["grant_by"], GRANT_ORDERS, "budget_selection"),
+        sel_clients=budget.sel_clients,
+        up_budget_bits=budget.up_budget_bits,
+        grant_by=_one_of("grant_by", budget.grant_by, GRANT_ORDERS, "budget_selection"),
         aggregator=aggregator,
-        aggregator_options=options_of(aggregator, AGGREGATORS[aggregator], algorithm["aggregator_options"]),
-        step=ServerStep(optimizer, model["server_lr"], _server_options(optimizer, model), model["ema"]),
+        aggregator_options=options_of(aggregator, AGGREGATORS[aggregator], algorithm.aggregator_options),
+        step=ServerStep(optimizer, model.server_lr, _server_options(optimizer, model), model.ema),
         lr_by_round=model if update == "gradient" else None,
         scale_by_selected=scale_by_selected,
-        sel_ref=algorithm["sel_ref"],
-        clip_global=algorithm["clip_global"],
-        bytes_up=algorithm["bytes_up"] or 0,
-        bytes_down=algorithm["bytes_down"] or 0,
-        coding=_one_of("coding", algorithm["coding"], lossless.SETTINGS, "flq_algorithm"),
+        sel_ref=algorithm.sel_ref,
+        clip_global=algorithm.clip_global,
+        bytes_up=algorithm.bytes_up or 0,
+        bytes_down=algorithm.bytes_down or 0,
+        coding=_one_of("coding", algorithm.coding, lossless.SETTINGS, "flq_algorithm"),
     )
 
 
@@ -242,17 +244,17 @@ def _codec_down(mode: str, codec_up: int, bits: Optional[int]) -> int:
     return bits or FLOAT32
 
 
-def _server_options(optimizer: str, model: Mapping[str, Any]) -> Any:
+def _server_options(optimizer: str, model: ModelSettings) -> Any:
     """Return the server optimizer's options; those of momentum and adam have keys of their own."""
     row = SERVER_OPTIMIZERS[optimizer]
     if optimizer in OWN_KEYS:
-        if model["server_options"]:
+        if model.server_options:
             keys = ", ".join("server_" + name for name in row.options._fields)
             raise ConfigError(
                 "the options of %s have keys of their own: %s" % (optimizer, keys), "leave model.server_options empty"
             )
-        return options_of(optimizer, row, {name: model["server_" + name] for name in row.options._fields})
-    return options_of(optimizer, row, model["server_options"])
+        return options_of(optimizer, row, {name: getattr(model, "server_" + name) for name in row.options._fields})
+    return options_of(optimizer, row, model.server_options)
 
 
 def _check_laq(update: str, optimizer: str, aggregator: str) -> None:

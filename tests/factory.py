@@ -1,0 +1,24 @@
+"""The one factory of settings for tests."""
+
+from flq.core.settings import Settings
+
+SECTION_OF = {key: name for name, section in Settings()._asdict().items() for key in section._fields if key != "name"}  # type: dict
+SECTION_OF["name"] = "model"
+
+
+def settings_with(settings=Settings(), **values):  # noqa: B008 (a tuple of tuples)
+    """Return settings with some keys replaced, whichever section has them.
+
+    ``dataset`` is the name of the data set, ``name`` that of the model; all of ``total_workers`` are the quorum
+    unless ``min_workers`` says otherwise.
+    """
+    if "dataset" in values:
+        settings = settings._replace(dataset=settings.dataset._replace(name=values.pop("dataset")))
+    if "total_workers" in values:
+        values.setdefault("min_workers", values["total_workers"])
+    for key, value in values.items():
+        section = getattr(settings, SECTION_OF[key])
+        settings = settings._replace(
+            **{SECTION_OF[key]: section._replace(**{key: tuple(value) if isinstance(value, list) else value})}
+        )
+    return settings
