@@ -20,7 +20,8 @@ def link_local():
     except OSError:
         return []
     for digits, number, _, _, flags, name in rows:
-        if digits.startswith("fe80") and not int(flags, 16) & 0x48:  # usable: not tentative, no duplicate
+        is_usable = not int(flags, 16) & 0x48  # not tentative, no duplicate
+        if digits.startswith("fe80") and is_usable and not name.startswith("flq"):  # which other tests make and remove
             address = ":".join(digits[start : start + 4] for start in range(0, 32, 4))
             return ["%s%%%s" % (address, name), "%s%%%d" % (address, int(number, 16))]
     return []
