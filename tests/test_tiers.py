@@ -12,8 +12,9 @@ from tiers import ALL, DRILLS, FIRST, IN_SHORT, ONLY_DRILLS, SHORT, rank, row_of
 HERE = Path(__file__).resolve().parent
 
 
-def test_every_file_has_a_row():
+def test_every_file_has_a_row_and_a_name_of_its_own():
     files = [str(path.relative_to(HERE.parent)) for path in HERE.rglob("test_*.py")]
+    assert len(set(map(os.path.basename, files))) == len(files)  # pytest imports them by that
     assert len(files) > 100 and [name for name in files if not row_of(name, IN_SHORT)] == []
 
 

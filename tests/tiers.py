@@ -45,9 +45,13 @@ IN_SHORT = {
     # of these, what stands below
     "drills": 0,
     "e2e": 0,
-    # whole clusters: the same model, a kill, a stop
+    # whole clusters: the same model, its bytes, a kill, a stop; and kills in one process
+    "e2e/test_bytes.py": 1,
+    "e2e/test_command_line.py": 1,
     "e2e/test_same_model.py::test_three_implementations_make_the_same_model": 4,
     "e2e/test_stopping.py": 1,
+    "drills/test_disk_model.py": 1,
+    "drills/test_kills_in_memory.py": 10,
     "drills/test_kills.py::test_killed_here_and_there_the_run_makes_the_same_model": 3,
     # minutes
     "test_bytes_to_accuracy.py": 0,
