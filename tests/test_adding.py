@@ -10,6 +10,7 @@ import sys
 
 import pytest
 from adding import PROJECT, apply, blocks_of
+from factory import settings_with
 
 from flq.sinks.messages import Began, Ended, Round, line_of
 
@@ -38,19 +39,18 @@ def run(folder, *words, told=b""):
 SIMULATED = """
 import json, sys
 sys.path.append(%r)
-from quadratic_settings import settings_with
+from factory import settings_with
 from flq.engines.simulation import simulate
 changes = json.load(sys.stdin)
-model = changes.pop("model", "quadratic")
-settings = settings_with(**changes)
-settings["model"]["name"] = model
+changes.setdefault("name", "quadratic")
+settings = settings_with(**dict({"mode": "bbit", "max_rounds": 12}, **changes))
 print(json.dumps([report.training_loss for report in simulate(settings).reports]))
 """
 
 
 def losses_of(folder, **changes):
     """Return the training losses of a simulated run of the changed copy, on the quadratic problem by default."""
-    (folder / "simulated.py").write_text(SIMULATED % str(PROJECT / "tests" / "engines"))
+    (folder / "simulated.py").write_text(SIMULATED % str(PROJECT / "tests"))
     return json.loads(run(folder, "simulated", told=json.dumps(changes).encode()))
 
 
@@ -85,14 +85,15 @@ def test_a_model_is_a_function_and_a_row(tmp_path):
     pytest.importorskip("tensorflow")
     assert apply("A model", tmp_path) == ["flq/training/models.py"]
     assert "a text (lenet5, logreg, " in run(tmp_path, "flq.config_docs")
-    shutil.copy(str(PROJECT / "tests" / "training" / "conftest.py"), str(tmp_path))
+    for path in ("training/conftest.py", "factory.py"):
+        shutil.copy(str(PROJECT / "tests" / path), str(tmp_path))
     check_contract(tmp_path, "training/test_keras_models.py", "lenet5")
 
 
 def test_a_framework_is_a_file_and_a_row(tmp_path):
     assert apply("A framework", tmp_path) == ["flq/training/softmax_task.py", "flq/training/frameworks.py"]
     assert "a text (softmax, logreg, " in run(tmp_path, "flq.config_docs")
-    losses = losses_of(tmp_path, model="softmax", mode="fedavg", lr=1.0)
+    losses = losses_of(tmp_path, name="softmax", mode="fedavg", lr=1.0)
     assert losses[-1] < 0.6 * losses[0]
 
 
@@ -130,7 +131,7 @@ def test_a_tracker_is_a_file_and_a_row(tmp_path):
     assert changed == ["flq/sinks/trackers/csv_file.py", "flq/sinks/trackers/__init__.py"]
     assert "csv" in run(tmp_path, "flq.config_docs")  # so it can be asked for
     rounds = [Round(a_round(k, accuracy=k / 4), {}) for k in (1, 2)]
-    told = [Began("run_7", {}, "", rounds[:1]), rounds[1], Ended("done", False, False, [])]
+    told = [Began("run_7", settings_with(), "", rounds[:1]), rounds[1], Ended("done", False, False, [])]
     run(tmp_path, "flq.sinks.trackers", "csv", str(tmp_path), told=b"".join(map(line_of, told)))
     with open(str(tmp_path / "run_7.csv"), newline="") as stream:
         lines = list(csv.reader(stream))
