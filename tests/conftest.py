@@ -36,15 +36,14 @@ def pytest_collection_modifyitems(config, items):
     wanted = [tiers.SHORT]
     wanted += [tiers.ALL] * (is_named or config.option.all or config.option.drills)
     wanted += [tiers.DRILLS] * config.option.drills
-    kept = []
-    for item, tier in zip(list(items), tiers.tiers_of([item.nodeid for item in items])):
+    kept, left_out = [], []
+    for item, tier in zip(items, tiers.tiers_of([item.nodeid for item in items])):
         if tier not in wanted:
             config.flq_left_out[tier] += 1
-        elif is_named or not config.option.drills or item.nodeid.startswith("tests/drills/"):
-            kept.append(item)
-    kept.sort(key=lambda item: tiers.rank(item.nodeid))
-    config.hook.pytest_deselected(items=[item for item in items if item not in set(kept)])
-    items[:] = kept
+        is_meant = is_named or not config.option.drills or item.nodeid.startswith("tests/drills/")
+        (kept if tier in wanted and is_meant else left_out).append(item)
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = sorted(kept, key=lambda item: tiers.rank(item.nodeid))
 
 
 def pytest_sessionfinish(session):

@@ -19,6 +19,8 @@ WITH_EXAMPLES = sorted(path for path in PROJECT.joinpath("flq").rglob("*.py") if
 
 @pytest.mark.parametrize("name", CHECKS)
 def test_nothing_is_found(name):
+    if name == "types" and sys.version_info < (3, 11):
+        pytest.skip("numpy for Python 3.10 and older has other types")
     checked = subprocess.run(
         [sys.executable, "-m", *CHECKS[name]],
         cwd=str(PROJECT),
