@@ -56,7 +56,9 @@ def losses_of(folder, **changes):
 
 def check_contract(folder, tests, name):
     """Run the tests of a contract on one row of the changed copy."""
-    shutil.copy(str(PROJECT / "tests" / tests), str(folder))
+    for path in (PROJECT / "tests" / tests).parent.glob("*.py"):  # with what they import
+        if not (folder / path.name).exists():
+            shutil.copy(str(path), str(folder))
     run(folder, "pytest", "-q", "-p", "no:cacheprovider", "-k", name, os.path.basename(tests))
 
 
@@ -124,6 +126,21 @@ def test_a_server_optimizer_is_a_file_and_a_row(tmp_path):
     losses = losses_of(tmp_path, mode="fedavg", server_optimizer="yogi", server_lr=0.05)
     assert losses[-1] < 0.8 * losses[0]
     check_contract(tmp_path, "core/test_strategies.py", "yogi")
+
+
+def test_a_transport_is_a_function(tmp_path):
+    assert apply("A transport", tmp_path) == ["flq/worker/in_process.py"]
+    tests = (PROJECT / "tests" / "master" / "test_transports.py").read_text("utf-8")
+    row = '"in process": lambda master, worker_id: connect(master.run, worker_id),'
+    added = tests.replace("TRANSPORTS = {", "from flq.worker.in_process import connect\n\nTRANSPORTS = {\n    " + row)
+    (tmp_path / "test_transports.py").write_text(added, encoding="utf-8")
+    shutil.copy(str(PROJECT / "tests" / "waits.py"), str(tmp_path))
+    check_contract(tmp_path, "master/test_transports.py", "in and process")
+
+
+def test_an_engine_is_a_file_and_a_row(tmp_path):
+    assert apply("An engine", tmp_path) == ["flq/engines/threads.py", "flq/engines/__init__.py"]
+    check_contract(tmp_path, "engines/test_engines.py", "every_engine and threads")
 
 
 def test_a_tracker_is_a_file_and_a_row(tmp_path):

@@ -4,9 +4,13 @@ from typing import Callable
 
 from ..errors import ConfigError
 from . import simulation
-from .engine import Engine, Federation, RunResult, assign, describe
+from .engine import Engine, Federation, RunResult, assign, describe, make_federation
 
-ENGINES = {"simulation": Engine(simulation.places, simulation.run)}
+__all__ = ["ENGINES", "Federation", "RunResult", "make_federation", "run"]
+
+ENGINES = {
+    "simulation": Engine(simulation.places, simulation.run)  # one thread, in virtual time
+}
 
 
 def run(name: str, federation: Federation, say: Callable[[str], None] = print) -> RunResult:
