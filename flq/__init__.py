@@ -8,7 +8,7 @@ Map of the package (imports point left only; tests/test_layers.py enforces it)::
 core      mathematics: numpy only; no I/O, clock, threads or global RNG
 protocol  messages, wire format, the two state machines: decide, never perform
 training  models, data sets, partitions, local training, evaluation
-engines   both state machines in one process: the simulation
+engines   where workers run: a table, with the simulation as its first row
 worker    the process on a board: HTTP client and run loop
 master    the process that holds the model:
           http (server), routes (Flask app), live (page, status), runtime (event loop, run),

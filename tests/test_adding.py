@@ -29,7 +29,7 @@ def run(folder, *words, told=b""):
         input=told,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env=dict(os.environ, PYTHONPATH=str(folder), PYTHONDONTWRITEBYTECODE="1"),
+        env=dict(os.environ, PYTHONPATH="%s:%s" % (folder, PROJECT / "tests"), PYTHONDONTWRITEBYTECODE="1"),
         timeout=120,
     )
     assert done.returncode == 0, done.stderr.decode()
@@ -134,7 +134,6 @@ def test_a_transport_is_a_function(tmp_path):
     row = '"in process": lambda master, worker_id: connect(master.run, worker_id),'
     added = tests.replace("TRANSPORTS = {", "from flq.worker.in_process import connect\n\nTRANSPORTS = {\n    " + row)
     (tmp_path / "test_transports.py").write_text(added, encoding="utf-8")
-    shutil.copy(str(PROJECT / "tests" / "waits.py"), str(tmp_path))
     check_contract(tmp_path, "master/test_transports.py", "in and process")
 
 

@@ -283,7 +283,7 @@ ROWS = (
         (
             ("worker", "HTTP client, run loop, heartbeat"),
             ("master", "HTTP server, event loop, journal, live page"),
-            ("engines", "both state machines in one process"),
+            ("engines", "where workers run: the simulation"),
             ("deploy", "a cluster over ssh"),
         ),
         82,

@@ -118,13 +118,13 @@ class Stop(NamedTuple):
     reason: str
 
 
-class Saved(NamedTuple):
+class ResultsSaved(NamedTuple):
     """The results of the ended run are on disk."""
 
 
 Lasting = Union[Register, Answered, LeaseEnded, OffersDue, RoundDue, Stop]  # what can change the run: the journal's
 REQUESTS = (Register, Poll, Answered, Heartbeat)  # have a ticket, and get a reply
-Event = Union[Lasting, Poll, Heartbeat, Tick, Saved]
+Event = Union[Lasting, Poll, Heartbeat, Tick, ResultsSaved]
 
 
 class Journalled(NamedTuple):
@@ -206,7 +206,7 @@ class RoundClosed(NamedTuple):
 
 
 class RunEnded(NamedTuple):
-    """The run has ended: save the results, then send :class:`Saved`."""
+    """The run has ended: save the results, then send :class:`ResultsSaved`."""
 
     reason: str
 

@@ -7,8 +7,7 @@ from typing import Any, Dict, NamedTuple, Optional, Type
 
 from ..errors import FlqError
 from . import events
-from .messages import Answer
-from .wire import Frame, Link, decode
+from .wire import Frame, Link, decode_answer
 
 ANSWERED = "answered"
 PLAIN: Dict[str, Type[events.Lasting]] = {
@@ -50,10 +49,7 @@ def from_entry(
     if kind == ANSWERED:
         if frame is None:
             raise FlqError("an answer of the journal has lost its frame")
-        answer = decode(frame, link)
-        if not isinstance(answer, Answer):
-            raise FlqError("the journal holds a %s where an answer is expected" % type(answer).__name__.lower())
-        return events.Answered(ticket, answer, frame, may_wait=False, session=None)
+        return events.Answered(ticket, decode_answer(frame, link), frame, may_wait=False, session=None)
     if kind not in PLAIN:
         raise FlqError(
             "the journal has an entry of the unknown kind %.40r" % kind,

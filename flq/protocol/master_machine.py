@@ -39,10 +39,10 @@ from .events import (
     OffersDue,
     Poll,
     Register,
+    ResultsSaved,
     RoundClosed,
     RoundDue,
     RunEnded,
-    Saved,
     Stop,
 )
 from .global_model import GlobalModel
@@ -102,7 +102,7 @@ class MasterMachine:
             Answered: self._answered,
             Heartbeat: self._heartbeat,
             Stop: self._stop,
-            Saved: self._saved,
+            ResultsSaved: self._results_saved,
             LeaseEnded: self._lease_ended,
             OffersDue: self._offers_due,
             RoundDue: self._round_due,
@@ -383,7 +383,7 @@ class MasterMachine:
             self._journal(event)
             self._end(event.reason)
 
-    def _saved(self, event: Saved, now: float) -> None:
+    def _results_saved(self, event: ResultsSaved, now: float) -> None:
         if self._has_ended():
             self.state = State.FINISHED
 

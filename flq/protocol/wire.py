@@ -146,6 +146,14 @@ def decode(buffer: Frame, link: Link) -> Message:
     return message
 
 
+def decode_answer(buffer: Frame, link: Link) -> Answer:
+    """Read the frame of a skip, an offer or an upload; errors as in :func:`decode`."""
+    answer = decode(buffer, link)
+    if not isinstance(answer, Answer):
+        raise BadValues("expected a skip, an offer or an upload, got a %s" % type(answer).__name__.lower())
+    return answer
+
+
 def decode_stream(buffer: Frame, link: Link) -> Tuple[Plan, List[ModelFrame]]:
     """Read a plan and the model frames that follow it; errors as in :func:`decode`."""
     plan, end = decode_at(buffer, 0, link)

@@ -139,7 +139,7 @@ class CrashNetwork:
             self.strikes = lambda point, n: False  # what is left is to say that it has ended
             if self.now < self.back_at:
                 self.master.resume(self.now)
-            self.take([events.Saved()])
+            self.take([events.ResultsSaved()])
             self.reports = self.master.rounds()
         return self
 

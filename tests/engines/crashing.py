@@ -246,7 +246,7 @@ class World:
         """The results are saved, where the run has ended."""
         if self.master.state is State.CLOSING and not self.is_saved:
             self.is_saved = True
-            self.tell(events.Saved())
+            self.tell(events.ResultsSaved())
 
     # -- messages ------------------------------------------------------------------------
 

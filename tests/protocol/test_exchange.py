@@ -3,9 +3,11 @@
 import pytest
 from test_worker_machine import LAYOUT, LINK, Worker
 
-from flq.errors import Conflict, OutOfMemory, WireError
+from flq.errors import BadValues, Conflict, OutOfMemory, WireError
 from flq.protocol import events
 from flq.protocol.exchange import Local, perform, run_worker, to_master, to_worker
+from flq.protocol.messages import Outcome, Verdict
+from flq.protocol.wire import encode
 from flq.protocol.worker_events import (
     Build,
     Built,
@@ -101,6 +103,8 @@ def test_calls_become_events_of_the_master_through_their_bytes():
         to_master(CallRegister(dict(body, wire=4)), 9, 2, LINK)
     with pytest.raises(WireError):
         to_master(CallAnswer("/offer", [b"FLQf", b"oops"], 5), 9, 2, LINK)
+    with pytest.raises(BadValues, match="expected a skip, an offer or an upload, got a verdict"):
+        to_master(CallAnswer("/offer", encode(Verdict(Outcome.NOTED, 1, 1), LINK), 5), 9, 2, LINK)
 
 
 @pytest.mark.parametrize(

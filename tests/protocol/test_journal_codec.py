@@ -113,7 +113,11 @@ def test_any_flipped_bit_of_a_frame_is_found():
         (ANSWERED, None, "lost its frame"),
         (ANSWERED, b"", "truncated"),
         ("danced", None, "unknown kind 'danced'"),
-        (ANSWERED, b"".join(map(bytes, encode(Verdict(Outcome.NOTED, 1, 1), LINK))), "holds a verdict"),
+        (
+            ANSWERED,
+            b"".join(map(bytes, encode(Verdict(Outcome.NOTED, 1, 1), LINK))),
+            "expected a skip, an offer or an upload, got a verdict",
+        ),
         (
             ANSWERED,
             b"".join(map(bytes, encode(Answer(Kind.SKIP, 2, 1, 5, 7, 0.5, 1.0), link_of("other", LAYOUT)))),

@@ -964,7 +964,7 @@ def test_the_run_ends_after_the_last_round_and_everyone_hears():
     assert not bench.machine.everyone_heard()
     assert bench.plan(bench.poll(1, have=0, answered=1))[0].ended is True
     assert bench.machine.everyone_heard()
-    bench.tell(events.Saved())
+    bench.tell(events.ResultsSaved())
     assert bench.state == "FINISHED"
     assert bench.plan(bench.poll(1, have=0, answered=1))[0].ended is True
 

@@ -96,7 +96,7 @@ def closing():
 
 def finished():
     bench = closing()
-    bench.tell(events.Saved())
+    bench.tell(events.ResultsSaved())
     return bench
 
 
@@ -115,7 +115,7 @@ STATES = [
     closing,
     finished,
 ]
-KINDS = (events.Register, events.Poll, events.Answered, events.Heartbeat, events.Tick, events.Stop, events.Saved)
+KINDS = (events.Register, events.Poll, events.Answered, events.Heartbeat, events.Tick, events.Stop, events.ResultsSaved)
 MADE = (events.LeaseEnded, events.OffersDue, events.RoundDue)  # by the machine itself, when their time has come
 
 
@@ -142,7 +142,7 @@ REGISTER = st.builds(
 )
 POLL = st.builds(events.Poll, st.just(0), IDS, NUMBERS, NUMBERS, NUMBERS)
 HEARTBEAT = st.builds(events.Heartbeat, st.just(0), IDS, NUMBERS)
-OTHERS = st.sampled_from([events.Tick(), events.Saved(), events.Stop("enough")])
+OTHERS = st.sampled_from([events.Tick(), events.ResultsSaved(), events.Stop("enough")])
 PAYLOADS = {bits: QUANTIZERS[bits].encode(vector(1, 1, 1, 1), LAYOUT) for bits in (1, 4, 32)}
 
 
@@ -212,5 +212,5 @@ def test_what_each_kind_of_answer_gets_in_each_state_can_be_sent(begin):
 def test_that_results_are_saved_means_nothing_before_the_end(begin):
     bench = begin()
     state = bench.state
-    bench.tell(events.Saved())
+    bench.tell(events.ResultsSaved())
     assert bench.state == state

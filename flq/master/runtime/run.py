@@ -16,7 +16,7 @@ from ...config_hash import config_hash
 from ...core.layout import Vector
 from ...core.settings import Settings, to_json
 from ...errors import FlqError, Unavailable
-from ...protocol.events import Effect, Effects, Note, RoundClosed, RunEnded, Saved, Stop, Ticket
+from ...protocol.events import Effect, Effects, Note, ResultsSaved, RoundClosed, RunEnded, Stop, Ticket
 from ...protocol.master_machine import MasterMachine
 from ...report.rows import RoundRow
 from ...report.summary import Totals, summary, totals_to_stored
@@ -395,7 +395,7 @@ class Run:
 
     def _written(self, totals: Totals) -> None:
         self._tell_end(totals)
-        self._loop.tell(Saved())
+        self._loop.tell(ResultsSaved())
 
     def _tell_end(self, totals: Totals) -> None:
         self.feed.end(self.ending.stage, self.ending.reason, self.failed, totals.workers, self.machine.round_index)
