@@ -5,7 +5,7 @@ Map of the package (imports point left only; tests/test_layers.py enforces it)::
     core  <-  protocol  <-  worker, master, engines
     core  <-  training      (the only importer of TensorFlow, inside functions only)
 
-core      mathematics: numpy only; no I/O, clock, threads or global RNG
+core      mathematics and the settings: numpy only; no I/O, clock, threads or global RNG
 protocol  messages, wire format, the two state machines: decide, never perform
 training  models, data sets, partitions, local training, evaluation
 engines   where workers run: a table, with the simulation as its first row
@@ -24,7 +24,7 @@ Shared by all programs: ``errors``, ``flags``, ``addresses`` (hosts and ports), 
 module), ``output`` (streams that never raise), ``logfile``, ``durable`` (files that survive a
 power failure), ``locks``, ``leftovers`` (temporary files), ``tokens``, ``systemd``.
 Shared by master and report: ``journal_file`` (reads and verifies a journal). For the master:
-``config`` (the settings), ``config_file`` (reads them), ``config_hash``.
+``config`` (what settings may be), ``config_file`` (reads them), ``config_hash``.
 
 ``core``, ``protocol``, ``training`` and ``worker`` run on Python 3.6 with numpy 1.19.
 """

@@ -1,5 +1,7 @@
 """The one factory of settings for tests."""
 
+from functools import partial
+
 from flq.core.settings import Settings
 
 SECTION_OF = {key: name for name, section in Settings()._asdict().items() for key in section._fields if key != "name"}  # type: dict
@@ -22,3 +24,7 @@ def settings_with(settings=Settings(), **values):  # noqa: B008 (a tuple of tupl
             **{SECTION_OF[key]: section._replace(**{key: tuple(value) if isinstance(value, list) else value})}
         )
     return settings
+
+
+# A run on the quadratic problem, which needs no TensorFlow.
+quadratic_with = partial(settings_with, settings_with(name="quadratic", max_rounds=12, mode="bbit"))

@@ -3,7 +3,8 @@
 import os
 from contextlib import closing
 
-from flq.config_file import load_config
+from factory import settings_with
+
 from flq.master.storage.journal import Batch, open_journal
 from flq.master.storage.resume import begin_journal
 from flq.master.storage.run_index import claim
@@ -13,7 +14,7 @@ from flq.training.frameworks import make_task
 
 def begin(results_dir: str, is_joined: bool = True) -> str:
     """Begin a run, which a worker has joined or not; return its folder."""
-    settings = load_config(None, ("model.name=quadratic", "model.lr=0.05", "flq_algorithm.mode=bbit"))
+    settings = settings_with(name="quadratic", lr=0.05, mode="bbit")
     run_dir = claim(results_dir)
     with closing(begin_journal(run_dir, os.path.basename(run_dir), settings, make_task(settings).layout)) as journal:
         if is_joined:

@@ -39,11 +39,10 @@ def run(folder, *words, told=b""):
 SIMULATED = """
 import json, sys
 sys.path.append(%r)
-from factory import settings_with
+from factory import quadratic_with
 from flq.engines.simulation import simulate
 changes = json.load(sys.stdin)
-changes.setdefault("name", "quadratic")
-settings = settings_with(**dict({"mode": "bbit", "max_rounds": 12}, **changes))
+settings = quadratic_with(**changes)
 print(json.dumps([report.training_loss for report in simulate(settings).reports]))
 """
 
@@ -87,8 +86,7 @@ def test_a_model_is_a_function_and_a_row(tmp_path):
     pytest.importorskip("tensorflow")
     assert apply("A model", tmp_path) == ["flq/training/models.py"]
     assert "a text (lenet5, logreg, " in run(tmp_path, "flq.config_docs")
-    for path in ("training/conftest.py", "factory.py"):
-        shutil.copy(str(PROJECT / "tests" / path), str(tmp_path))
+    shutil.copy(str(PROJECT / "tests" / "factory.py"), str(tmp_path))
     check_contract(tmp_path, "training/test_keras_models.py", "lenet5")
 
 

@@ -19,7 +19,7 @@ sys.path.append(str(Path(__file__).resolve().parent.parent / "engines"))
 
 from crash_master import ANSWERED, JOURNALLED, CrashMaster  # noqa: E402
 from crash_network import CrashNetwork  # noqa: E402
-from quadratic_settings import settings_with  # noqa: E402
+from factory import quadratic_with  # noqa: E402
 
 from flq.engines.simulation import simulate  # noqa: E402
 from flq.errors import FlqError  # noqa: E402
@@ -88,7 +88,7 @@ def make_left(scratch):
     """Return a function that makes a Left of a mode."""
 
     def make(name):
-        settings = settings_with(**MODES[name])
+        settings = quadratic_with(**MODES[name])
         return Left(killed(str(scratch), settings), settings, model_of(simulate(settings).master.model.state))
 
     return make
@@ -168,7 +168,7 @@ def test_a_flipped_bit_is_harmless_or_healed_or_refused(make_left, scratch, name
 @pytest.mark.parametrize("name", MODES)
 def test_workers_that_live_are_ahead_of_a_log_whose_last_transaction_is_damaged(scratch, monkeypatch, name, n):
     """The transaction looks unanswered: the log says so, and a worker that knows its verdict joins as new."""
-    bury, settings, lines = CrashMaster._bury, settings_with(**MODES[name]), Lines()
+    bury, settings, lines = CrashMaster._bury, quadratic_with(**MODES[name]), Lines()
 
     def bury_and_damage(master):
         bury(master)

@@ -16,7 +16,7 @@ sys.path.append(str(Path(__file__).resolve().parent.parent / "engines"))
 
 from crash_master import BEFORE, CLOSING, JOURNALLED, KEYFRAME, MASTER_POINTS, RESUMED  # noqa: E402
 from crash_network import POINTS, TRAINING, CrashNetwork  # noqa: E402
-from quadratic_settings import settings_with  # noqa: E402
+from factory import quadratic_with  # noqa: E402
 
 from flq.engines.simulation import simulate  # noqa: E402
 
@@ -51,13 +51,13 @@ CROSS = [
 
 @lru_cache(maxsize=None)
 def undisturbed(name):
-    return simulate(settings_with(**CONFIGURATIONS[name]))
+    return simulate(quadratic_with(**CONFIGURATIONS[name]))
 
 
 def check(folder, name, strikes, lease_s=1e9, **options):
     """Run with kills, and compare with the run without."""
     expected = undisturbed(name)
-    settings = settings_with(**dict(CONFIGURATIONS[name], lease_s=lease_s))
+    settings = quadratic_with(**dict(CONFIGURATIONS[name], lease_s=lease_s))
     network = CrashNetwork(str(folder), settings, strikes, **options).run()
     machine = network.master.machine
     assert machine.model.state.model.tobytes() == expected.model.tobytes()
@@ -123,7 +123,7 @@ def test_a_master_that_is_away_for_ten_minutes_finds_everybody_waiting(scratch, 
 
 
 def test_a_worker_gives_up_only_when_the_master_stays_away_for_longer_than_it_was_told(scratch):
-    settings = settings_with(**CONFIGURATIONS["fedavg"])
+    settings = quadratic_with(**CONFIGURATIONS["fedavg"])
     network = CrashNetwork(str(scratch), settings, lambda point, n: point == BEFORE and n == 5, away_s=4000.0).run()
     assert [peer.action.code for peer in network.peers] == [1] * 3
     assert all("giving up after" in peer.action.sentence for peer in network.peers)

@@ -3,7 +3,7 @@
 from functools import partial
 
 import pytest
-from quadratic_settings import settings_with
+from factory import quadratic_with
 
 from flq.core.codecs import QUANTIZERS, lossless
 from flq.engines import simulation
@@ -38,13 +38,13 @@ def simulate_mixed(monkeypatch, known, **changes):
             super().__init__(worker_id, *args, codings=known[worker_id], **more)
 
     monkeypatch.setattr(simulation, "WorkerMachine", Machine)
-    return simulate(settings_with(**changes))
+    return simulate(quadratic_with(**changes))
 
 
 @pytest.mark.parametrize("name", CONFIGURATIONS)
 def test_a_run_is_the_same_with_coding_in_fewer_bits(name):
     changes = dict(MEDIUM, **CONFIGURATIONS[name])
-    raw, coded, zlib = (simulate(settings_with(coding=setting, **changes)) for setting in lossless.SETTINGS[::-1])
+    raw, coded, zlib = (simulate(quadratic_with(coding=setting, **changes)) for setting in lossless.SETTINGS[::-1])
     for run in coded, zlib:
         assert run.model.tobytes() == raw.model.tobytes() and run.shared.tobytes() == raw.shared.tobytes()
         assert all(less < more for less, more in zip(bits(run), bits(raw)))
@@ -64,13 +64,13 @@ def test_each_worker_of_a_mixed_cluster_gets_what_it_reads(monkeypatch):
     monkeypatch.setattr(exchange, "decode_answer", decode)
     mixed = simulate_mixed(monkeypatch, known, **LARGE)
     assert set(used) == {(0, lossless.ZSTD), (1, lossless.ZLIB), (2, None)}
-    raw = simulate(settings_with(coding="none", **LARGE))
+    raw = simulate(quadratic_with(coding="none", **LARGE))
     assert mixed.model.tobytes() == raw.model.tobytes()
     for worker_id, member in mixed.master.members.items():
         assert mixed.master.model.mirrors[worker_id].tobytes() == raw.master.model.mirrors[worker_id].tobytes()
         assert list(member.codings) == [name for name in known[worker_id]]
     traffic = mixed.master.delivery.traffic
-    layout = make_task(settings_with(**LARGE)).layout
+    layout = make_task(quadratic_with(**LARGE)).layout
     uncoded = 8 * QUANTIZERS[4].payload_size(layout)
     assert traffic[2].payload_bits_up == 3 * uncoded and traffic[2].payload_bits_down == 2 * uncoded
     assert all(
@@ -81,11 +81,11 @@ def test_each_worker_of_a_mixed_cluster_gets_what_it_reads(monkeypatch):
 
 def test_a_budget_is_spent_on_what_is_sent_and_the_reference_agrees():
     changes = dict(MEDIUM, b_up=2, total_workers=4, max_rounds=6)
-    layout = make_task(settings_with(**changes)).layout
+    layout = make_task(quadratic_with(**changes)).layout
     changes["up_budget_bits"] = int(1.5 * 8 * QUANTIZERS[2].payload_size(layout))
     uploads = {}
     for setting in "none", "auto":
-        settings = settings_with(coding=setting, **changes)
+        settings = quadratic_with(coding=setting, **changes)
         run, rounds = simulate(settings), list(federate(settings))
         assert run.model.tobytes() == rounds[-1].server.model.tobytes()
         assert bits(run)[0] == sum(done.bits_up for done in rounds)

@@ -1,7 +1,7 @@
 """The table of engines: the plan of places is checked and said before anything starts."""
 
 import pytest
-from quadratic_settings import settings_with
+from factory import quadratic_with
 
 from flq import engines
 from flq.engines.engine import MEBIBYTE, Engine, Place, assign, bytes_of_a_worker, describe, make_federation
@@ -17,7 +17,7 @@ def place(index, memory=None):
 
 @pytest.mark.parametrize("name", sorted(engines.ENGINES))
 def test_every_engine_says_its_plan_and_comes_to_the_model_of_the_simulation(name):
-    settings, said, rounds = settings_with(max_rounds=3), [], []
+    settings, said, rounds = quadratic_with(max_rounds=3), [], []
     federation = make_federation(settings, watch=lambda closed: rounds.append(closed.report.round_index))
     run = engines.run(name, federation, said.append)
     expected = simulate(settings)
@@ -29,7 +29,7 @@ def test_every_engine_says_its_plan_and_comes_to_the_model_of_the_simulation(nam
 
 
 def test_worker_m_runs_on_place_m_mod_n():
-    plan = assign(make_federation(settings_with(**SMALL)), [place(0, 1 << 30), place(1)])
+    plan = assign(make_federation(quadratic_with(**SMALL)), [place(0, 1 << 30), place(1)])
     assert [worker_ids for _, worker_ids in plan] == [(0, 2, 4), (1, 3)]
     assert list(describe(plan)) == [
         "gpu:0 on node0, 1024 MB free: 3 workers (0, 2, 4)",
@@ -38,13 +38,13 @@ def test_worker_m_runs_on_place_m_mod_n():
 
 
 def test_places_without_a_worker_are_left_out():
-    plan = assign(make_federation(settings_with(**SMALL)), [place(index) for index in range(9)])
+    plan = assign(make_federation(quadratic_with(**SMALL)), [place(index) for index in range(9)])
     assert [worker_ids for _, worker_ids in plan] == [(0,), (1,), (2,), (3,), (4,)]
 
 
 @pytest.mark.parametrize("memory, n_vectors", [("residual", 2), ("flq", 3)])
 def test_a_place_must_hold_what_its_workers_keep(memory, n_vectors):
-    federation = make_federation(settings_with(memory=memory, **SMALL))
+    federation = make_federation(quadratic_with(memory=memory, **SMALL))
     assert bytes_of_a_worker(federation) == n_vectors * MEBIBYTE
     assign(federation, [place(0, 5 * n_vectors * MEBIBYTE)])
     with pytest.raises(ConfigError, match="5 workers of %d MB do not fit into .* on gpu:0 of node0" % n_vectors):
@@ -56,11 +56,11 @@ def test_a_place_must_hold_what_its_workers_keep(memory, n_vectors):
 )
 def test_a_plan_that_cannot_be_is_refused(ids, places, sentence):
     with pytest.raises(ConfigError, match=sentence):
-        assign(make_federation(settings_with(min_workers=2), ids), places)
+        assign(make_federation(quadratic_with(min_workers=2), ids), places)
 
 
 def test_nothing_starts_on_an_unknown_engine_or_with_a_plan_that_is_refused(monkeypatch):
-    federation = make_federation(settings_with(max_rounds=1))
+    federation = make_federation(quadratic_with(max_rounds=1))
     with pytest.raises(ConfigError, match="the engine is 'cloud', expected one of .*simulation"):
         engines.run("cloud", federation)
     monkeypatch.setitem(engines.ENGINES, "full", Engine(lambda: [place(0, 1)], lambda *_: pytest.fail("it starts")))

@@ -8,9 +8,9 @@ import random
 from functools import lru_cache, partial
 
 import pytest
+from factory import quadratic_with
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from quadratic_settings import settings_with
 
 from flq.core.rng import start_values
 from flq.core.settings import settings_from_json
@@ -195,7 +195,7 @@ class Network:
 
 @lru_cache(maxsize=None)
 def undisturbed(name, few):
-    return simulate(settings_with(**dict(CONFIGURATIONS[name], **(FEW if few else {}))))
+    return simulate(quadratic_with(**dict(CONFIGURATIONS[name], **(FEW if few else {}))))
 
 
 def check(name, faults, few=False):

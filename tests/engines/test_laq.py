@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from quadratic_settings import settings_with
+from factory import quadratic_with
 
 from flq.core.codecs import QUANTIZERS, decode
 from flq.core.rng import start_values
@@ -15,7 +15,7 @@ STEP = np.float32(0.02)
 
 
 def laq(**changes):
-    return settings_with(**dict(dict(mode="laq", update="gradient", lr=0.02, dim=50, max_rounds=40), **changes))
+    return quadratic_with(**dict(dict(mode="laq", update="gradient", lr=0.02, dim=50, max_rounds=40), **changes))
 
 
 def silences(rounds):

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from quadratic_settings import settings_with
+from factory import quadratic_with
 
 from flq.core.codecs import MODES
 from flq.core.layout import BLOCK
@@ -89,7 +89,7 @@ def words(changes):
 
 @pytest.mark.parametrize("changes", RUNS + COMBINATIONS, ids=words)
 def test_reference_and_simulation_agree_bit_for_bit(changes):
-    settings = settings_with(**changes)
+    settings = quadratic_with(**changes)
     rounds, run = list(federate(settings)), simulate(settings)
     assert len(run.reports) == len(rounds) == settings.system.max_rounds
     assert run.model.tobytes() == rounds[-1].server.model.tobytes()
@@ -117,19 +117,19 @@ def test_reference_and_simulation_agree_bit_for_bit(changes):
 def test_the_runs_that_are_compared_do_skip_and_refuse():
     statuses = set()
     for changes in RUNS[8:17]:
-        for report in simulate(settings_with(**changes)).reports:
+        for report in simulate(quadratic_with(**changes)).reports:
             statuses |= set(report.roll_call.values())
     assert statuses == {"uploaded", "skipped", "refused"}
 
 
 def test_a_run_repeats_and_depends_on_the_seed():
-    first, second, other = [simulate(settings_with(seed=seed)).model.tobytes() for seed in (1, 1, 2)]
+    first, second, other = [simulate(quadratic_with(seed=seed)).model.tobytes() for seed in (1, 1, 2)]
     assert first == second != other
 
 
 @pytest.mark.parametrize("memory", ["none", "residual", "mirror"])
 def test_a_worker_that_dies_is_lost_and_the_run_ends(memory):
-    run = simulate(settings_with(memory=memory, max_rounds=6), dies={1: 3})
+    run = simulate(quadratic_with(memory=memory, max_rounds=6), dies={1: 3})
     assert [report.roll_call.get(1) for report in run.reports] == [
         run.reports[0].roll_call[1],
         run.reports[1].roll_call[1],
@@ -145,32 +145,32 @@ def test_a_worker_that_dies_is_lost_and_the_run_ends(memory):
 
 
 def test_with_a_budget_a_worker_that_dies_holds_the_grants_until_it_is_lost():
-    run = simulate(settings_with(sel_clients=1, max_rounds=4), dies={1: 2})
+    run = simulate(quadratic_with(sel_clients=1, max_rounds=4), dies={1: 2})
     assert run.reports[1].roll_call[1] == "lost"
     assert sorted(run.reports[1].roll_call.values()) == ["lost", "refused", "refused", "uploaded"]
     assert len(run.reports) == 4 and run.exit_codes == {0: 0, 2: 0, 3: 0}
 
 
 def test_a_round_deadline_goes_on_without_the_dead():
-    run = simulate(settings_with(round_deadline_s=10.0, max_rounds=3, min_workers=4, lease_s=1000.0), dies={1: 2})
+    run = simulate(quadratic_with(round_deadline_s=10.0, max_rounds=3, min_workers=4, lease_s=1000.0), dies={1: 2})
     # The quorum is all four: the round has to wait for the lease, not for the deadline.
     assert [report.roll_call.get(1) for report in run.reports] == ["uploaded", "lost", None]
 
 
 def test_only_those_who_take_part_count():
-    run = simulate(settings_with(min_workers=2), worker_ids=[1, 3])
+    run = simulate(quadratic_with(min_workers=2), worker_ids=[1, 3])
     assert all(sorted(report.roll_call) == [1, 3] for report in run.reports)
 
 
 @pytest.mark.parametrize("worker_ids", [[], [0, 1, 2], [0, 1, 2, 2], [0, 1, 2, 9], [-1, 0, 1, 2]])
 def test_too_few_workers_for_a_round_are_refused_instead_of_waited_for(worker_ids):
     with pytest.raises(ConfigError, match="a round opens only with system.min_workers = 4"):
-        simulate(settings_with(), worker_ids=worker_ids)
+        simulate(quadratic_with(), worker_ids=worker_ids)
 
 
 def test_scaling_and_clip_change_the_model_and_bound_what_the_history_holds():
     plain, scaled, clipped = [
-        simulate(settings_with(mode="fedavg", max_rounds=3, **changes))
+        simulate(quadratic_with(mode="fedavg", max_rounds=3, **changes))
         for changes in (
             {},
             dict(scale_by_selected=True, sel_ref=8),
@@ -183,12 +183,12 @@ def test_scaling_and_clip_change_the_model_and_bound_what_the_history_holds():
 
 
 def test_fedavg_on_the_quadratic_problem_converges():
-    settings = settings_with(mode="fedavg", max_rounds=50)
+    settings = quadratic_with(mode="fedavg", max_rounds=50)
     assert make_task(settings).evaluate(simulate(settings).model)["loss"] < 1e-12
 
 
 def test_mirrors_skip_more_than_half_of_the_uploads_and_end_as_near_the_optimum():
-    lazy, eager = [settings_with(memory="mirror", max_rounds=100, thr_scale=thr_scale) for thr_scale in (None, 0.0)]
+    lazy, eager = [quadratic_with(memory="mirror", max_rounds=100, thr_scale=thr_scale) for thr_scale in (None, 0.0)]
     runs = [simulate(settings) for settings in (lazy, eager)]
     uploads = [
         sum(status == "uploaded" for report in run.reports for status in report.roll_call.values()) for run in runs
@@ -201,7 +201,7 @@ def test_mirrors_skip_more_than_half_of_the_uploads_and_end_as_near_the_optimum(
 
 
 def test_a_silent_worker_speaks_again_after_c_rounds():
-    run = simulate(settings_with(memory="mirror", C=2, thr_scale=1e9, max_rounds=7))
+    run = simulate(quadratic_with(memory="mirror", C=2, thr_scale=1e9, max_rounds=7))
     assert ["".join(report.roll_call[m][0] for m in range(4)) for report in run.reports] == [
         "uuuu",
         "ssss",

@@ -10,10 +10,10 @@ import sys
 from functools import lru_cache
 
 from crashing import World, events
+from factory import quadratic_with
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from quadratic_settings import settings_with
 
 from flq.engines.simulation import simulate
 
@@ -45,7 +45,7 @@ ANY = st.integers(0, 10**6)  # which one, of those that there are
 
 @lru_cache(maxsize=None)
 def undisturbed(name):
-    return simulate(settings_with(**CALM[name]))
+    return simulate(quadratic_with(**CALM[name]))
 
 
 class Crashes(RuleBasedStateMachine):
@@ -55,7 +55,7 @@ class Crashes(RuleBasedStateMachine):
 
     @initialize(name=st.sampled_from(sorted(CALM)), n_steps=st.integers(0, 120))
     def begin(self, name, n_steps):
-        self.name, self.world = name, World(settings_with(**CALM[name]))
+        self.name, self.world = name, World(quadratic_with(**CALM[name]))
         self.go_well(n_steps)
 
     @rule(n_steps=st.integers(1, 30))
@@ -137,7 +137,7 @@ class Anything(Crashes):
 
     @initialize(name=st.sampled_from(sorted(WILD)), n_steps=st.integers(0, 120))
     def begin(self, name, n_steps):
-        self.name, self.world = name, World(settings_with(**WILD[name]))
+        self.name, self.world = name, World(quadratic_with(**WILD[name]))
         self.go_well(n_steps)
 
     def compare(self):

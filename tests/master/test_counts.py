@@ -2,7 +2,8 @@
 
 import json
 
-from flq.config_file import load_config
+from factory import settings_with
+
 from flq.core.rng import start_values
 from flq.master.records.counts import Counts
 from flq.master.records.wire_meter import Meter, Wire
@@ -15,7 +16,7 @@ REPORT = RoundReport(1, {}, *[0] * 11)
 
 
 def new_machine():
-    settings = load_config(None, ("model.name=quadratic", "model.lr=0.05", "flq_algorithm.mode=bbit"))
+    settings = settings_with(name="quadratic", lr=0.05, mode="bbit")
     layout = make_task(settings).layout
     return MasterMachine(run_options("run", settings, layout), start_values(layout, 1))
 

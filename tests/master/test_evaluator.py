@@ -10,7 +10,6 @@ import pytest
 from factory import settings_with
 from waits import wait_until
 
-from flq.config_file import load_config
 from flq.core.layout import unflatten
 from flq.core.rng import start_values
 from flq.errors import DataError, Unavailable
@@ -27,7 +26,7 @@ ROUND_BYTES = 2 * 4 * 40  # two vectors
 
 @pytest.fixture
 def settings():
-    return load_config(None, ("model.name=quadratic", "model.dim=40", "model.lr=0.05"))
+    return settings_with(name="quadratic", dim=40, lr=0.05)
 
 
 @pytest.fixture

@@ -4,11 +4,11 @@ import json
 import math
 
 import pytest
+from factory import settings_with
 from hypothesis import given
 from hypothesis import strategies as st
 from report_rows import a_round
 
-from flq.config_file import load_config
 from flq.master.live import feed
 from flq.master.live.news import News
 from flq.master.live.sources import Rows
@@ -19,7 +19,7 @@ from flq.protocol.events import RoundReport
 from flq.protocol.roll_call import STATUSES
 
 HOSTILE = "<script>alert(1)</script>\u202eabc\u200f=1+1\"'&\u2028"
-SETTINGS = load_config(None, ("budget_selection.up_budget_bits=16000",))
+SETTINGS = settings_with(up_budget_bits=16000)
 FACTS = feed.facts_of(SETTINGS, "digits", 1000)
 WORKER = dict(
     {name: 3 for name in STATUSES},

@@ -11,6 +11,7 @@ import sys
 import pytest
 from aiosmtpd.controller import Controller
 from cluster import free_port
+from factory import settings_with
 from PIL import Image
 from report_rows import a_round
 from stand_ins import Service, http_proxy
@@ -239,7 +240,7 @@ def test_where_there_is_no_figure_the_text_goes_alone(monkeypatch, capsys):
         raise RuntimeError("a bug")
 
     monkeypatch.setattr(process, "draw", breaks)
-    settings = load_config(None)
+    settings = settings_with()
     assert process._picture(Policy(settings.notify, Began("run_7", settings, "", []), 0.0)) is None
     assert capsys.readouterr().err == "no figure is attached: RuntimeError\n"
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 import pytest
+from factory import settings_with
 from report_rows import a_round
 from waits import WAIT_S
 
@@ -21,7 +22,7 @@ from flq.sinks.trackers import TRACKERS, check_installed
 from flq.sinks.trackers.__main__ import CURVES, track, values_of
 
 PROJECT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-SETTINGS = load_config(None)
+SETTINGS = settings_with()
 ENDED = Ended("done", False, False, [])
 
 

@@ -9,14 +9,14 @@ from flq.training.datasets import dataset_source, load_dataset, resolve_dataset
 
 
 @pytest.fixture
-def settings_for(make_settings, tmp_path):
+def settings_for(tmp_path):
     """Return a function that writes a text to a file and returns settings that name it."""
 
     def settings(text, **changes):
         content = text if isinstance(text, bytes) else text.encode("utf-8")
         (tmp_path / "own.csv").write_bytes(content)
         return settings_with(
-            make_settings(**dict({"data_dir": str(tmp_path), "test_fraction": 0.3}, **changes)), dataset="csv:own.csv"
+            settings_with(**dict({"data_dir": str(tmp_path), "test_fraction": 0.3}, **changes)), dataset="csv:own.csv"
         )
 
     return settings
@@ -112,8 +112,8 @@ def test_what_is_no_table_of_samples(settings_for, text, sentence):
     assert "own.csv" in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_a_folder_is_no_file(make_settings, tmp_path):
-    settings = make_settings(data_dir=str(tmp_path.parent), dataset="csv:" + tmp_path.name)
+def test_a_folder_is_no_file(tmp_path):
+    settings = settings_with(data_dir=str(tmp_path.parent), dataset="csv:" + tmp_path.name)
     with pytest.raises(DataError, match="can not be read: Is a directory"):
         load_dataset(settings)
 

@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+from factory import settings_with
 
 from flq.core import rng
 from flq.core.layout import unflatten
@@ -129,10 +130,10 @@ def package(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def shop(package, make_settings):
+def shop(package):
     """TensorFlow, set up, and the module shop.models."""
     module = pytest.importorskip("tensorflow")
-    set_up_tensorflow(make_settings())
+    set_up_tensorflow(settings_with())
     package(MODELS)
     return module
 
@@ -245,8 +246,8 @@ def test_a_missing_function_is_said(package):
 
 
 @pytest.mark.tf
-def test_a_users_model_is_built_and_begins_with_its_own_values(shop, make_settings):
-    settings = make_settings(name="shop.models:whole")
+def test_a_users_model_is_built_and_begins_with_its_own_values(shop):
+    settings = settings_with(name="shop.models:whole")
     task = make_task(settings)
     layout, start = task.layout, task.start()
     assert [tensor.name for tensor in layout.tensors] == [
@@ -269,12 +270,12 @@ def test_a_users_model_is_built_and_begins_with_its_own_values(shop, make_settin
 
 
 @pytest.mark.tf
-def test_values_depend_on_the_seed_alone_and_so_do_those_of_frozen_layers(shop, make_settings):
+def test_values_depend_on_the_seed_alone_and_so_do_those_of_frozen_layers(shop):
     def frozen_kernel(seed):
-        settings = make_settings(name="shop.models:whole", seed=seed)
+        settings = settings_with(name="shop.models:whole", seed=seed)
         return build_keras_model(settings, (8, 8, 1), 10).get_layer("eyes").get_weights()[0]
 
-    starts = [make_task(make_settings(name="shop.models:whole", seed=seed)).start() for seed in (1, 1, 2**63 - 1)]
+    starts = [make_task(settings_with(name="shop.models:whole", seed=seed)).start() for seed in (1, 1, 2**63 - 1)]
     assert np.array_equal(starts[0], starts[1]) and not np.array_equal(starts[0], starts[2])
     assert np.array_equal(frozen_kernel(1), frozen_kernel(1))
     assert not np.array_equal(frozen_kernel(1), frozen_kernel(2))
@@ -282,11 +283,11 @@ def test_values_depend_on_the_seed_alone_and_so_do_those_of_frozen_layers(shop, 
 
 @pytest.mark.tf
 @pytest.mark.parametrize("update", ["delta", "gradient"])
-def test_dropout_depends_on_seed_round_and_worker_alone(shop, make_settings, update):
+def test_dropout_depends_on_seed_round_and_worker_alone(shop, update):
     keras = pytest.importorskip("tensorflow").keras
     if not keras.__version__.startswith("3"):
         pytest.skip("Keras %s draws dropout from generators that nobody can set" % keras.__version__)
-    settings = make_settings(name="shop.models:whole", update=update, total_workers=4)
+    settings = settings_with(name="shop.models:whole", update=update, total_workers=4)
     start = make_task(settings).start()
     trainer, same = build_trainer(settings, 1), build_trainer(settings, 1)
     updates = [made.local_update(start, k).update for made, k in ((trainer, 1), (trainer, 2), (trainer, 1), (same, 1))]
@@ -295,7 +296,7 @@ def test_dropout_depends_on_seed_round_and_worker_alone(shop, make_settings, upd
 
 
 @pytest.mark.tf
-def test_random_layers_get_states_of_their_own(shop, make_settings):
+def test_random_layers_get_states_of_their_own(shop):
     keras = pytest.importorskip("tensorflow").keras
     if not keras.__version__.startswith("3"):
         pytest.skip("Keras %s has no such variables" % keras.__version__)
@@ -308,8 +309,8 @@ def test_random_layers_get_states_of_their_own(shop, make_settings):
 
 
 @pytest.mark.tf
-def test_a_model_made_of_classes_is_built_by_running_it(shop, make_settings):
-    model = build_custom_model(make_settings(name="shop.models:of_class"), (4, 5, 3), 7)
+def test_a_model_made_of_classes_is_built_by_running_it(shop):
+    model = build_custom_model(settings_with(name="shop.models:of_class"), (4, 5, 3), 7)
     layout = layout_of(model)
     assert layout.to_json() == [["dense_1/kernel", [60, 7]], ["dense_1/bias", [7]]]
     assert vector_of(model, layout).shape == (427,)
@@ -333,7 +334,7 @@ def test_a_model_made_of_classes_is_built_by_running_it(shop, make_settings):
         ("all_frozen", "nothing to train"),
     ],
 )
-def test_a_model_that_does_not_fit_is_refused_in_one_sentence(shop, make_settings, function, sentence):
+def test_a_model_that_does_not_fit_is_refused_in_one_sentence(shop, function, sentence):
     with pytest.raises(DataError, match=sentence) as refusal:
-        build_custom_model(make_settings(name="shop.models:" + function), (8, 8, 1), 10)
+        build_custom_model(settings_with(name="shop.models:" + function), (8, 8, 1), 10)
     assert "\n" not in str(refusal.value)

@@ -12,13 +12,13 @@ from flq.errors import DataError
 from flq.training.datasets import DATASETS, FILES, dataset_source, load_dataset, resolve_dataset
 
 
-def named(make_settings, name, **changes):
-    settings = make_settings(**changes, dataset=name)
+def named(name, **changes):
+    settings = settings_with(**changes, dataset=name)
     return settings
 
 
-def test_digits_are_as_their_table_line_says(make_settings):
-    dataset = load_dataset(make_settings())
+def test_digits_are_as_their_table_line_says():
+    dataset = load_dataset(settings_with())
     assert dataset.name == "digits"
     assert dataset.input_shape == DATASETS["digits"].input_shape == dataset.x_test.shape[1:] == (8, 8, 1)
     assert dataset.n_classes == DATASETS["digits"].n_classes
@@ -29,33 +29,33 @@ def test_digits_are_as_their_table_line_says(make_settings):
         assert set(labels) == set(range(dataset.n_classes))
 
 
-def test_digits_are_1437_and_360_in_equal_proportions(make_settings):
-    dataset = load_dataset(make_settings())
+def test_digits_are_1437_and_360_in_equal_proportions():
+    dataset = load_dataset(settings_with())
     assert (len(dataset.x_train), len(dataset.x_test)) == (1437, 360)
     assert np.bincount(dataset.y_train).tolist() == [142, 146, 142, 146, 145, 145, 145, 143, 139, 144]
     assert np.bincount(dataset.y_test).tolist() == [36, 36, 35, 37, 36, 37, 36, 36, 35, 36]
 
 
-def test_what_a_model_sees_of_the_digits_is_the_same_under_every_numpy(make_settings):
-    dataset = load_dataset(make_settings())
+def test_what_a_model_sees_of_the_digits_is_the_same_under_every_numpy():
+    dataset = load_dataset(settings_with())
     seen = dataset.x_train.astype(np.float32) / np.float32(dataset.white)
     assert zlib.crc32(seen.tobytes()) == 3118117051
     assert zlib.crc32(dataset.y_train.tobytes()) == 4166936904
 
 
-def test_no_test_image_is_a_training_image(make_settings):
-    dataset = load_dataset(make_settings())
+def test_no_test_image_is_a_training_image():
+    dataset = load_dataset(settings_with())
     train = {image.tobytes() for image in dataset.x_train}
     assert not [image for image in dataset.x_test if image.tobytes() in train]
 
 
-def test_digits_are_nobodys_own(make_settings):
+def test_digits_are_nobodys_own():
     with pytest.raises(
         DataError,
         match="partition local each worker needs files of its own, but digits come with FLQ "
         "and are the same at every worker .name files",
     ):
-        load_dataset(make_settings(partition="local"))
+        load_dataset(settings_with(partition="local"))
 
 
 def test_digits_come_with_their_licence():
@@ -67,13 +67,13 @@ def test_digits_come_with_their_licence():
 
 @pytest.mark.parametrize("name", ["digit", "npz", "npz:", "zip:a.zip", ":", "C:images", ""])
 @pytest.mark.parametrize("use", [load_dataset, dataset_source, resolve_dataset])
-def test_unknown_data_set_is_refused_by_name(make_settings, name, use):
+def test_unknown_data_set_is_refused_by_name(name, use):
     with pytest.raises(
         DataError,
         match=r"dataset.name must be one of digits, mnist, fashion_mnist, cifar10, fmnist, "
         "npz:FILE, images:FOLDER, csv:FILE, own, got '%s'" % name,
     ):
-        use(named(make_settings, name))
+        use(named(name))
 
 
 @pytest.mark.parametrize(
@@ -86,8 +86,8 @@ def test_unknown_data_set_is_refused_by_name(make_settings, name, use):
         ("cifar10", "cifar10", [32, 32, 3], 10),
     ],
 )
-def test_named_data_sets_are_resolved_without_their_files(make_settings, tmp_path, name, full_name, shape, n_classes):
-    settings = named(make_settings, name, data_dir=str(tmp_path))
+def test_named_data_sets_are_resolved_without_their_files(tmp_path, name, full_name, shape, n_classes):
+    settings = named(name, data_dir=str(tmp_path))
     resolved = resolve_dataset(settings)
     assert resolved == settings_with(settings, dataset=full_name, input_shape=shape, n_classes=n_classes)
     assert resolve_dataset(resolved) == resolved
@@ -101,27 +101,27 @@ def test_named_data_sets_are_resolved_without_their_files(make_settings, tmp_pat
         ({"n_classes": 12}, "dataset.n_classes is 12, but digits has 10"),
     ],
 )
-def test_keys_that_contradict_a_named_data_set_are_refused(make_settings, changes, sentence):
+def test_keys_that_contradict_a_named_data_set_are_refused(changes, sentence):
     with pytest.raises(DataError, match=sentence):
-        resolve_dataset(make_settings(**changes))
+        resolve_dataset(settings_with(**changes))
 
 
-def test_keys_that_agree_are_no_contradiction(make_settings):
-    settings = make_settings(input_shape=[8, 8, 1], n_classes=10)
+def test_keys_that_agree_are_no_contradiction():
+    settings = settings_with(input_shape=[8, 8, 1], n_classes=10)
     assert resolve_dataset(settings) == settings
 
 
 @pytest.mark.parametrize("kind", sorted(FILES))
-def test_resolved_settings_of_a_file_are_used_without_it(make_settings, kind):
-    settings = named(make_settings, kind + ":nowhere", input_shape=[5, 4, 3], n_classes=7)
+def test_resolved_settings_of_a_file_are_used_without_it(kind):
+    settings = named(kind + ":nowhere", input_shape=[5, 4, 3], n_classes=7)
     assert resolve_dataset(settings) == settings
     assert dataset_source(settings) == ((5, 4, 3), 7)
 
 
 @pytest.mark.parametrize("kind", sorted(FILES))
 @pytest.mark.parametrize("use", [load_dataset, dataset_source, resolve_dataset])
-def test_a_file_that_is_not_there_is_named_in_full(make_settings, tmp_path, kind, use):
-    settings = named(make_settings, kind + ":sub/nothing", data_dir=str(tmp_path))
+def test_a_file_that_is_not_there_is_named_in_full(tmp_path, kind, use):
+    settings = named(kind + ":sub/nothing", data_dir=str(tmp_path))
     with pytest.raises(
         DataError,
         match="there is no %s .a relative path counts from dataset.data_dir"
@@ -131,8 +131,8 @@ def test_a_file_that_is_not_there_is_named_in_full(make_settings, tmp_path, kind
 
 
 @pytest.mark.parametrize("kind", sorted(FILES))
-def test_with_partition_local_a_master_without_the_files_needs_the_keys(make_settings, kind):
-    settings = named(make_settings, kind + ":nothing", partition="local", n_classes=3)
+def test_with_partition_local_a_master_without_the_files_needs_the_keys(kind):
+    settings = named(kind + ":nothing", partition="local", n_classes=3)
     with pytest.raises(
         DataError,
         match="partition local, dataset.input_shape and n_classes must be given where there is no such file: ",
@@ -143,27 +143,27 @@ def test_with_partition_local_a_master_without_the_files_needs_the_keys(make_set
 
 
 @pytest.mark.parametrize("kind, content", [("csv", b"a"), ("npz", b"b")])
-def test_with_partition_local_a_file_that_is_there_is_refused_for_what_it_is(make_settings, tmp_path, kind, content):
+def test_with_partition_local_a_file_that_is_there_is_refused_for_what_it_is(tmp_path, kind, content):
     (tmp_path / "bad").write_bytes(content)
-    settings = named(make_settings, kind + ":" + str(tmp_path / "bad"), partition="local")
+    settings = named(kind + ":" + str(tmp_path / "bad"), partition="local")
     with pytest.raises(DataError) as caught:
         resolve_dataset(settings)
     assert "bad" in str(caught.value) and "there is no such file" not in str(caught.value)
 
 
-def test_files_do_not_count_from_the_environments_folder(make_settings, tmp_path, monkeypatch):
+def test_files_do_not_count_from_the_environments_folder(tmp_path, monkeypatch):
     (tmp_path / "a.csv").write_text("1,0\n2,1\n")
     monkeypatch.setenv("FLQ_DATA_DIR", str(tmp_path))
     with pytest.raises(DataError, match="there is no "):
-        load_dataset(named(make_settings, "csv:a.csv"))
+        load_dataset(named("csv:a.csv"))
 
 
-def test_relative_files_count_from_the_data_folder_or_the_current_one(make_settings, tmp_path, monkeypatch):
+def test_relative_files_count_from_the_data_folder_or_the_current_one(tmp_path, monkeypatch):
     for folder, n_features in (("own", 2), ("here", 3)):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "a.csv").write_text("".join("%s%d\n" % ("1," * n_features, i % 2) for i in range(4)))
     monkeypatch.chdir(str(tmp_path / "here"))
-    assert dataset_source(named(make_settings, "csv:a.csv")).input_shape == (3, 1, 1)
-    assert dataset_source(named(make_settings, "csv:a.csv", data_dir=str(tmp_path / "own"))).input_shape == (2, 1, 1)
+    assert dataset_source(named("csv:a.csv")).input_shape == (3, 1, 1)
+    assert dataset_source(named("csv:a.csv", data_dir=str(tmp_path / "own"))).input_shape == (2, 1, 1)
     absolute = "csv:" + str(tmp_path / "here" / "a.csv")
-    assert dataset_source(named(make_settings, absolute, data_dir=str(tmp_path / "own"))).input_shape == (3, 1, 1)
+    assert dataset_source(named(absolute, data_dir=str(tmp_path / "own"))).input_shape == (3, 1, 1)

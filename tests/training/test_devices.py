@@ -4,6 +4,7 @@ import os
 import sys
 
 import pytest
+from factory import settings_with
 from trees import NANO, ORIN_NANO, PC, memory, plant
 
 from flq.errors import DataError
@@ -89,12 +90,12 @@ class StandIn:
 
 
 @pytest.fixture
-def set_up(make_settings, monkeypatch):
+def set_up(monkeypatch):
     """Return a function (stand-in, settings) -> Device."""
 
     def call(tensorflow, **changes):
         monkeypatch.setattr(keras_setup, "import_tensorflow", lambda: tensorflow)
-        return set_up_tensorflow(make_settings(**changes))
+        return set_up_tensorflow(settings_with(**changes))
 
     return call
 
@@ -215,7 +216,7 @@ def test_without_mixed_precision_the_policy_stays_the_users(set_up):
     assert tensorflow.mixed_precision.names == []
 
 
-def test_the_cuda_cache_is_sized_in_bytes_before_tensorflow_is_imported(make_settings, monkeypatch):
+def test_the_cuda_cache_is_sized_in_bytes_before_tensorflow_is_imported(monkeypatch):
     for name in "CUDA_CACHE_MAXSIZE", "CUDA_CACHE_DISABLE":
         monkeypatch.setenv(name, "of the user")
     seen = []
@@ -225,8 +226,8 @@ def test_the_cuda_cache_is_sized_in_bytes_before_tensorflow_is_imported(make_set
         return StandIn()
 
     monkeypatch.setattr(keras_setup, "import_tensorflow", import_tensorflow)
-    assert "cuda cache: 256 MB" not in set_up_tensorflow(make_settings()).notes
-    assert "cuda cache: 256 MB" in set_up_tensorflow(make_settings(cuda_cache_mb=256)).notes
+    assert "cuda cache: 256 MB" not in set_up_tensorflow(settings_with()).notes
+    assert "cuda cache: 256 MB" in set_up_tensorflow(settings_with(cuda_cache_mb=256)).notes
     assert seen == [("of the user", "of the user"), ("268435456", "0")]
 
 
@@ -310,9 +311,9 @@ def test_want_of_memory_is_told_from_other_failures(error, expected):
 
 
 @pytest.mark.tf
-def test_the_real_tensorflow_on_this_machine_says_what_it_computes_on(make_settings):
+def test_the_real_tensorflow_on_this_machine_says_what_it_computes_on():
     pytest.importorskip("tensorflow")
-    first, again = set_up_tensorflow(make_settings()), set_up_tensorflow(make_settings())
+    first, again = set_up_tensorflow(settings_with()), set_up_tensorflow(settings_with())
     assert first == again
     assert ("TensorFlow sees no GPU here" in first.notes[0]) == (first.n_gpus == 0)
 

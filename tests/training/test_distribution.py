@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+from factory import settings_with
 
 from flq.drawing.classes import class_figure
 from flq.errors import DataError
@@ -14,8 +15,8 @@ from flq.training.partition import PARTITIONS, partition
 
 
 @pytest.mark.parametrize("name", sorted(PARTITIONS))
-def test_counts_are_those_of_the_partition(make_settings, name):
-    settings = make_settings(partition=name, total_workers=5)
+def test_counts_are_those_of_the_partition(name):
+    settings = settings_with(partition=name, total_workers=5)
     counts = class_counts(settings)
     labels = load_dataset(settings).y_train
     assert counts.shape == (5, 10) and counts.dtype == np.int64
@@ -24,9 +25,9 @@ def test_counts_are_those_of_the_partition(make_settings, name):
         assert row.tolist() == [int((labels[shard] == label).sum()) for label in range(10)]
 
 
-def test_partition_local_has_nothing_to_count(make_settings, tmp_path):
+def test_partition_local_has_nothing_to_count(tmp_path):
     np.savez(str(tmp_path / "own.npz"), x_train=np.ones((9, 4)), y_train=np.arange(9) % 3)
-    settings = make_settings(partition="local", dataset="npz:" + str(tmp_path / "own.npz"))
+    settings = settings_with(partition="local", dataset="npz:" + str(tmp_path / "own.npz"))
     with pytest.raises(DataError, match="each worker has its own files"):
         class_counts(settings)
 
@@ -40,9 +41,9 @@ def test_the_table_is_aligned():
     ]
 
 
-def test_the_command_prints_the_table(capsys, make_settings):
+def test_the_command_prints_the_table(capsys):
     assert main(["--partition", "shards", "--workers", "3", "--batch", "8", "--seed", "7"]) == 0
-    counts = class_counts(make_settings(partition="shards", total_workers=3, batch_size=8, seed=7))
+    counts = class_counts(settings_with(partition="shards", total_workers=3, batch_size=8, seed=7))
     assert capsys.readouterr().out == table(counts) + "\n"
 
 

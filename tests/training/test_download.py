@@ -11,6 +11,7 @@ import sys
 import threading
 
 import pytest
+from factory import settings_with
 from pseudo import WAIT_S, Pseudo
 from published_files import IDX_NAMES, cifar_archive, mnist_arrays, write_mnist
 
@@ -244,7 +245,7 @@ def bare_machine(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_mnist_comes_from_the_network_and_then_from_the_cache(make_settings, site, bare_machine, monkeypatch):
+def test_mnist_comes_from_the_network_and_then_from_the_cache(site, bare_machine, monkeypatch):
     source = write_mnist(bare_machine / "source")
     files = []
     for name in IDX_NAMES:
@@ -252,7 +253,7 @@ def test_mnist_comes_from_the_network_and_then_from_the_cache(make_settings, sit
         files.append(file_of(name + ".gz", content))
         site.has(name + ".gz", content)
     monkeypatch.setitem(PUBLISHED, "mnist", PUBLISHED["mnist"]._replace(mirrors=(site.url,), files=tuple(files)))
-    settings = make_settings(dataset="mnist")
+    settings = settings_with(dataset="mnist")
     for _ in range(2):
         assert load_dataset(settings).y_train.tolist() == mnist_arrays()[1].tolist()
     assert len(site.asked) == 4
@@ -260,7 +261,7 @@ def test_mnist_comes_from_the_network_and_then_from_the_cache(make_settings, sit
     assert not (bare_machine / "keras").exists()
 
 
-def test_cifar_comes_from_the_network(make_settings, site, bare_machine, monkeypatch):
+def test_cifar_comes_from_the_network(site, bare_machine, monkeypatch):
     content = cifar_archive()
     site.has("cifar-10-binary.tar.gz", content)
     monkeypatch.setitem(
@@ -268,11 +269,11 @@ def test_cifar_comes_from_the_network(make_settings, site, bare_machine, monkeyp
         "cifar10",
         PUBLISHED["cifar10"]._replace(mirrors=(site.url,), files=(file_of("cifar-10-binary.tar.gz", content),)),
     )
-    settings = make_settings(dataset="cifar10")
+    settings = settings_with(dataset="cifar10")
     assert load_dataset(settings).x_train.shape == (10, 32, 32, 3)
 
 
-def test_a_wrong_checksum_is_an_error_of_one_sentence(make_settings, site, bare_machine, monkeypatch):
+def test_a_wrong_checksum_is_an_error_of_one_sentence(site, bare_machine, monkeypatch):
     content = cifar_archive()
     site.has("cifar-10-binary.tar.gz", content[:-1] + b"x")
     monkeypatch.setitem(
@@ -280,7 +281,7 @@ def test_a_wrong_checksum_is_an_error_of_one_sentence(make_settings, site, bare_
         "cifar10",
         PUBLISHED["cifar10"]._replace(mirrors=(site.url,), files=(file_of("cifar-10-binary.tar.gz", content),)),
     )
-    settings = make_settings(dataset="cifar10")
+    settings = settings_with(dataset="cifar10")
     with pytest.raises(DataError, match="can not be downloaded: .*its SHA-256 is .*put cifar-10-binary.tar.gz from"):
         load_dataset(settings)
     assert names_in(bare_machine / "caches" / "flq" / "cifar10") == []

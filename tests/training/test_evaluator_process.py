@@ -83,8 +83,8 @@ def ask(process, header, *vectors):
 
 
 @pytest.fixture
-def quadratic(make_settings):
-    return make_settings(name="quadratic", dim=10)
+def quadratic():
+    return settings_with(name="quadratic", dim=10)
 
 
 def test_two_vectors_get_the_losses_that_the_evaluator_gives(child, quadratic):
@@ -141,10 +141,10 @@ def test_sigint_does_not_end_it(child, quadratic):
 
 
 @pytest.mark.tf
-def test_tensorflow_evaluates_and_saves_behind_the_same_requests(keras_child, make_settings, tmp_path):
-    layout = make_task(make_settings()).layout
+def test_tensorflow_evaluates_and_saves_behind_the_same_requests(keras_child, tmp_path):
+    layout = make_task(settings_with()).layout
     vector = rng.start_values(layout, 42)
-    assert ask(keras_child, {"do": "settings", "settings": to_json(make_settings())}) == {
+    assert ask(keras_child, {"do": "settings", "settings": to_json(settings_with())}) == {
         "ready": True,
         "n_params": layout.n_params,
     }
@@ -157,8 +157,8 @@ def test_tensorflow_evaluates_and_saves_behind_the_same_requests(keras_child, ma
 
 
 @pytest.mark.tf
-def test_a_users_model_comes_with_its_layout_and_start_values(keras_child, make_settings):
-    settings = make_settings(name="own_models:normalised")
+def test_a_users_model_comes_with_its_layout_and_start_values(keras_child):
+    settings = settings_with(name="own_models:normalised")
     reply, payload = ask_for_vectors(keras_child, {"do": "settings", "settings": to_json(settings)})
     task = make_task(settings)
     layout, expected = task.layout, task.start()
@@ -176,16 +176,16 @@ def test_a_users_model_comes_with_its_layout_and_start_values(keras_child, make_
 
 
 @pytest.mark.tf
-def test_a_users_model_that_fails_is_told_in_a_sentence(keras_child, make_settings):
+def test_a_users_model_that_fails_is_told_in_a_sentence(keras_child):
     for name, sentence in (("broken", "fails: no weights here"), ("missing", "has no function missing")):
-        reply = ask(keras_child, {"do": "settings", "settings": to_json(make_settings(name="own_models:" + name))})
+        reply = ask(keras_child, {"do": "settings", "settings": to_json(settings_with(name="own_models:" + name))})
         assert list(reply) == ["error"] and sentence in reply["error"]
 
 
 @pytest.mark.tf
 @pytest.mark.parametrize("name", ["mlp", "resnet20"])
-def test_a_built_in_models_reply_is_small(keras_child, make_settings, name):
-    settings = make_settings(name=name)
+def test_a_built_in_models_reply_is_small(keras_child, name):
+    settings = settings_with(name=name)
     assert ask(keras_child, {"do": "settings", "settings": to_json(settings)}) == {
         "ready": True,
         "n_params": make_task(settings).layout.n_params,
@@ -193,8 +193,8 @@ def test_a_built_in_models_reply_is_small(keras_child, make_settings, name):
 
 
 @pytest.mark.tf
-def test_without_a_test_set_there_are_no_metrics(keras_child, make_settings, tmp_path):
-    settings = make_settings(partition="local", input_shape=[8, 8, 1], n_classes=10)
+def test_without_a_test_set_there_are_no_metrics(keras_child, tmp_path):
+    settings = settings_with(partition="local", input_shape=[8, 8, 1], n_classes=10)
     ask(keras_child, {"do": "settings", "settings": to_json(settings)})
     vector = rng.start_values(make_task(settings).layout, 42)
     assert ask(keras_child, {"do": "evaluate", "round": 1, "n_vectors": 1}, vector)["results"] == [{}]

@@ -30,11 +30,11 @@ def folder(tmp_path):
 
 
 @pytest.fixture
-def settings_for(make_settings, folder):
+def settings_for(folder):
     """Return a function that returns settings that name the folder."""
 
     def settings(**changes):
-        return settings_with(make_settings(**dict({"test_fraction": 0.25}, **changes)), dataset="images:" + str(folder))
+        return settings_with(settings_with(**dict({"test_fraction": 0.25}, **changes)), dataset="images:" + str(folder))
 
     return settings
 
@@ -197,8 +197,8 @@ def test_with_partition_local_what_is_no_class_is_refused(numbered, folder, name
         load_dataset(numbered)
 
 
-def test_with_partition_local_an_empty_folder_is_refused(make_settings, tmp_path):
-    settings = make_settings(partition="local", n_classes=3, dataset="images:" + str(tmp_path))
+def test_with_partition_local_an_empty_folder_is_refused(tmp_path):
+    settings = settings_with(partition="local", n_classes=3, dataset="images:" + str(tmp_path))
     with pytest.raises(DataError, match="must have a folder for each of its classes, got none"):
         load_dataset(settings)
 
@@ -252,16 +252,16 @@ def test_a_class_may_be_empty(settings_for, folder):
         (["one", "two"], "has no images in its folders, that is no files ending in .png, .jpg"),
     ],
 )
-def test_folders_without_classes_or_images(make_settings, tmp_path, names, sentence):
+def test_folders_without_classes_or_images(tmp_path, names, sentence):
     for name in names:
         (tmp_path / name).mkdir()
-    settings = make_settings(dataset="images:" + str(tmp_path))
+    settings = settings_with(dataset="images:" + str(tmp_path))
     for use in (resolve_dataset, load_dataset):
         with pytest.raises(DataError, match=sentence):
             use(settings)
 
 
-def test_a_file_is_no_folder(make_settings, folder):
-    settings = make_settings(data_dir=str(folder), dataset="images:README.txt")
+def test_a_file_is_no_folder(folder):
+    settings = settings_with(data_dir=str(folder), dataset="images:README.txt")
     with pytest.raises(DataError, match="README.txt can not be read: Not a directory"):
         resolve_dataset(settings)

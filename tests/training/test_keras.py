@@ -8,6 +8,7 @@ import zlib
 import numpy as np
 import pytest
 from descent_oracle import dense_slope, descend
+from factory import settings_with
 from inside import batches_of_round, n_traces
 
 from flq.core import rng
@@ -48,10 +49,10 @@ for settings in json.loads(sys.argv[1]):
 
 
 @pytest.fixture(autouse=True)
-def tensorflow(make_settings):
+def tensorflow():
     """TensorFlow, set up before any test uses it."""
     module = pytest.importorskip("tensorflow")
-    set_up_tensorflow(make_settings())
+    set_up_tensorflow(settings_with())
     return module
 
 
@@ -65,8 +66,8 @@ def batches_of(settings, worker_id, round_index, n_steps):
 
 
 @pytest.mark.parametrize("l2", [0.0, 0.3])
-def test_one_step_is_lr_times_the_gradient_by_hand(make_settings, l2):
-    settings = make_settings(local_steps=1, l2=l2)
+def test_one_step_is_lr_times_the_gradient_by_hand(l2):
+    settings = settings_with(local_steps=1, l2=l2)
     trainer = build_trainer(settings, 2)
     shared = rng.start_values(trainer.layout, 1)
     ((x, y),) = batches_of(settings, 2, 5, 1)
@@ -81,8 +82,8 @@ def test_one_step_is_lr_times_the_gradient_by_hand(make_settings, l2):
 @pytest.mark.parametrize("name", ["logreg", "mlp"])
 @pytest.mark.parametrize("optimizer, lr", [("sgd", 0.1), ("momentum", 0.05), ("adam", 0.003)])
 @pytest.mark.parametrize("mu, l2", [(0.0, 0.0), (2.0, 0.1)])
-def test_local_training_is_that_of_the_oracle(make_settings, name, optimizer, lr, mu, l2):
-    settings = make_settings(
+def test_local_training_is_that_of_the_oracle(name, optimizer, lr, mu, l2):
+    settings = settings_with(
         name=name, local_steps=8, local_optimizer=optimizer, lr=lr, mu=mu, l2=l2, local_momentum=0.8
     )
     trainer = build_trainer(settings, 1)
@@ -105,8 +106,8 @@ def test_local_training_is_that_of_the_oracle(make_settings, name, optimizer, lr
 
 
 @pytest.mark.parametrize("name", ["logreg", "mlp"])
-def test_the_gradient_is_that_of_one_batch_l2_included(make_settings, name):
-    settings = make_settings(name=name, update="gradient", l2=0.1, local_epochs=3, lr=0.5)
+def test_the_gradient_is_that_of_one_batch_l2_included(name):
+    settings = settings_with(name=name, update="gradient", l2=0.1, local_epochs=3, lr=0.5)
     trainer = build_trainer(settings, 1)
     shared = rng.start_values(trainer.layout, 1)
     ((x, y),) = batches_of(settings, 1, 4, 1)
@@ -117,8 +118,8 @@ def test_the_gradient_is_that_of_one_batch_l2_included(make_settings, name):
     assert outcome.n_steps == 1 and outcome.update.dtype == np.float32
 
 
-def test_the_adjustment_takes_the_workers_own_class_shares_out_of_what_is_learnt(make_settings):
-    settings = make_settings(name="logreg", update="gradient", partition="non_iid", dir_alpha=0.1, logit_adjustment=1.0)
+def test_the_adjustment_takes_the_workers_own_class_shares_out_of_what_is_learnt():
+    settings = settings_with(name="logreg", update="gradient", partition="non_iid", dir_alpha=0.1, logit_adjustment=1.0)
     dataset, trainer = load_dataset(settings), build_trainer(settings, 1)
     labels = dataset.y_train[partition(dataset.y_train, settings)[1]]
     counts = np.bincount(labels, minlength=10)
@@ -132,19 +133,19 @@ def test_the_adjustment_takes_the_workers_own_class_shares_out_of_what_is_learnt
     assert outcome.loss == pytest.approx(-np.log(shares)[drawn].mean(), rel=1e-5)
 
 
-def test_two_epochs_are_two_passes_over_the_same_samples(make_settings):
-    trainer = build_trainer(make_settings(local_epochs=2), 1)
+def test_two_epochs_are_two_passes_over_the_same_samples():
+    trainer = build_trainer(settings_with(local_epochs=2), 1)
     passes = batches_of_round(trainer, 1).reshape(2, -1)
     assert all(len(set(one)) == 11 * 32 for one in passes) and not np.array_equal(passes[0], passes[1])
-    assert np.array_equal(passes[0], batches_of_round(build_trainer(make_settings(), 1), 1).ravel())
+    assert np.array_equal(passes[0], batches_of_round(build_trainer(settings_with(), 1), 1).ravel())
     shared = rng.start_values(trainer.layout, 1)
-    as_steps = build_trainer(make_settings(local_steps=22), 1).local_update(shared, 1)
+    as_steps = build_trainer(settings_with(local_steps=22), 1).local_update(shared, 1)
     assert np.array_equal(trainer.local_update(shared, 1).update, as_steps.update)
 
 
-def test_the_schedule_changes_the_step_without_a_new_trace(make_settings):
-    settings = make_settings(local_steps=1, lr_schedule="exponential", lr_decay=0.25, lr_decay_rounds=2)
-    scheduled, constant = build_trainer(settings, 1), build_trainer(make_settings(local_steps=1), 1)
+def test_the_schedule_changes_the_step_without_a_new_trace():
+    settings = settings_with(local_steps=1, lr_schedule="exponential", lr_decay=0.25, lr_decay_rounds=2)
+    scheduled, constant = build_trainer(settings, 1), build_trainer(settings_with(local_steps=1), 1)
     shared = rng.start_values(scheduled.layout, 1)
     for round_index, factor in (1, 1.0), (2, 0.5), (3, 0.25):
         np.testing.assert_allclose(
@@ -156,14 +157,14 @@ def test_the_schedule_changes_the_step_without_a_new_trace(make_settings):
 
 
 @pytest.mark.parametrize("changes", [dict(), dict(local_optimizer="adam", lr=0.003)])
-def test_batches_made_in_advance_change_no_bit(make_settings, monkeypatch, changes):
-    shared = rng.start_values(make_task(make_settings()).layout, 1)
+def test_batches_made_in_advance_change_no_bit(monkeypatch, changes):
+    shared = rng.start_values(make_task(settings_with()).layout, 1)
 
     def bits(n_gpus, n_ahead, n_at_a_time):
         monkeypatch.setattr(keras_task, "set_up_tensorflow", lambda settings: Device(n_gpus, False, []))
         # White 255 makes divisions that are not exact, which is where rounding could differ.
         monkeypatch.setattr(keras_task, "load_dataset", lambda settings: load_dataset(settings)._replace(white=255.0))
-        trainer = build_trainer(make_settings(prefetch_size=n_ahead, num_parallel_calls=n_at_a_time, **changes), 1)
+        trainer = build_trainer(settings_with(prefetch_size=n_ahead, num_parallel_calls=n_at_a_time, **changes), 1)
         outcomes = [trainer.local_update(shared, round_index) for round_index in (1, 2)]
         assert n_traces(trainer) == 1
         return [(zlib.crc32(outcome.update.tobytes()), outcome.loss.hex()) for outcome in outcomes]
@@ -185,13 +186,13 @@ def test_batches_made_in_advance_change_no_bit(make_settings, monkeypatch, chang
         ({"batch_size": 300, "local_epochs": 3}, 3),
     ],
 )
-def test_number_of_steps(make_settings, changes, n_steps):
-    trainer = build_trainer(make_settings(**changes), 1)
+def test_number_of_steps(changes, n_steps):
+    trainer = build_trainer(settings_with(**changes), 1)
     assert trainer.local_update(rng.start_values(trainer.layout, 1), 1).n_steps == n_steps
 
 
-def test_local_steps_go_on_into_a_second_reshuffled_pass(make_settings):
-    trainer = build_trainer(make_settings(local_steps=13), 1)
+def test_local_steps_go_on_into_a_second_reshuffled_pass():
+    trainer = build_trainer(settings_with(local_steps=13), 1)
     batches = batches_of_round(trainer, 1)
     assert batches.shape == (13, 32)
     first, second = batches[:11].ravel(), batches[11:].ravel()
@@ -201,8 +202,8 @@ def test_local_steps_go_on_into_a_second_reshuffled_pass(make_settings):
 
 
 @pytest.mark.parametrize("changes", WAYS)
-def test_rounds_are_traced_once_and_leave_no_state(make_settings, changes):
-    trainer = build_trainer(make_settings(**changes), 0)
+def test_rounds_are_traced_once_and_leave_no_state(changes):
+    trainer = build_trainer(settings_with(**changes), 0)
     shared = rng.start_values(trainer.layout, 42)
     untouched = shared.copy()
     first = trainer.local_update(shared, 1)
@@ -216,8 +217,8 @@ def test_rounds_are_traced_once_and_leave_no_state(make_settings, changes):
     assert n_traces(trainer) == 1
 
 
-def test_workers_in_one_process_give_the_bits_of_a_worker_in_its_own(make_settings):
-    all_settings, lines = [make_settings(**changes) for changes in WAYS], [[], []]
+def test_workers_in_one_process_give_the_bits_of_a_worker_in_its_own():
+    all_settings, lines = [settings_with(**changes) for changes in WAYS], [[], []]
     for settings in all_settings:
         trainers = [build_trainer(settings, worker_id) for worker_id in (0, 1)]
         models = [rng.start_values(trainer.layout, 42) for trainer in trainers]
@@ -232,8 +233,8 @@ def test_workers_in_one_process_give_the_bits_of_a_worker_in_its_own(make_settin
 
 
 @pytest.mark.parametrize("name", KERAS_NAMES)
-def test_federated_averaging_learns_the_digits(make_settings, name):
-    settings = make_settings(name=name, lr=0.2)
+def test_federated_averaging_learns_the_digits(name):
+    settings = settings_with(name=name, lr=0.2)
     trainers, evaluator = [build_trainer(settings, worker_id) for worker_id in range(4)], make_task(settings)
     model, n_total = rng.start_values(evaluator.layout, 42), sum(trainer.n_samples for trainer in trainers)
     assert n_total == 1437
@@ -246,8 +247,8 @@ def test_federated_averaging_learns_the_digits(make_settings, name):
     assert evaluator.evaluate(model)["accuracy"] > 0.9
 
 
-def test_evaluation_is_cross_entropy_and_accuracy_by_hand(make_settings):
-    settings = make_settings()
+def test_evaluation_is_cross_entropy_and_accuracy_by_hand():
+    settings = settings_with()
     evaluator, dataset = make_task(settings), load_dataset(settings)
     vector = rng.start_values(evaluator.layout, 3)
     pixels = dataset.x_test / WHITE
@@ -260,8 +261,8 @@ def test_evaluation_is_cross_entropy_and_accuracy_by_hand(make_settings):
     assert evaluator.evaluate(vector) == evaluation
 
 
-def test_evaluation_in_several_batches_is_the_same(make_settings, monkeypatch):
-    evaluator = make_task(make_settings())
+def test_evaluation_in_several_batches_is_the_same(monkeypatch):
+    evaluator = make_task(settings_with())
     vector = rng.start_values(evaluator.layout, 3)
     whole = evaluator.evaluate(vector)
     monkeypatch.setattr("flq.training.keras_evaluation.BATCH", 100)
@@ -270,15 +271,15 @@ def test_evaluation_in_several_batches_is_the_same(make_settings, monkeypatch):
     assert parts["loss"] == pytest.approx(whole["loss"], rel=1e-6)
 
 
-def test_another_number_of_threads_is_refused_once_tensorflow_runs(make_settings, tensorflow):
+def test_another_number_of_threads_is_refused_once_tensorflow_runs(tensorflow):
     tensorflow.constant(1.0).numpy()
-    set_up_tensorflow(make_settings())
-    set_up_tensorflow(make_settings(deterministic=False, threads=2))
+    set_up_tensorflow(settings_with())
+    set_up_tensorflow(settings_with(deterministic=False, threads=2))
     with pytest.raises(DataError, match="already runs with 1 threads .* asks for 2"):
-        set_up_tensorflow(make_settings(threads=2))
+        set_up_tensorflow(settings_with(threads=2))
 
 
-def test_layout_of_the_settings_is_the_trainers(make_settings):
+def test_layout_of_the_settings_is_the_trainers():
     for name in KERAS_NAMES:
-        settings = make_settings(name=name)
+        settings = settings_with(name=name)
         assert build_trainer(settings, 0).layout == make_task(settings).layout

@@ -4,6 +4,7 @@ import os
 
 import numpy as np
 import pytest
+from factory import settings_with
 
 from flq.core import rng
 from flq.core.layout import unflatten
@@ -22,19 +23,19 @@ IGNORE_RELU_MASK = pytest.mark.filterwarnings("ignore:Custom mask layers require
 
 
 @pytest.fixture
-def tensorflow(make_settings):
+def tensorflow():
     """TensorFlow, set up before any test uses it."""
     module = pytest.importorskip("tensorflow")
-    set_up_tensorflow(make_settings())
+    set_up_tensorflow(settings_with())
     return module
 
 
 @pytest.fixture
-def digits(monkeypatch, make_settings):
+def digits(monkeypatch):
     """Return a function that makes the evaluator see the digits in another storage."""
 
     def put(x_test, white):
-        dataset = load_dataset(make_settings())._replace(x_test=x_test, white=white)
+        dataset = load_dataset(settings_with())._replace(x_test=x_test, white=white)
         monkeypatch.setattr(keras_task, "load_dataset", lambda settings: dataset)
 
     return put
@@ -71,8 +72,8 @@ def test_other_endings_than_keras_files_have_are_refused(tmp_path, name):
 @pytest.mark.parametrize("name", ["mlp", "resnet20"])
 @IGNORE_NUMPY_2
 @IGNORE_RELU_MASK
-def test_a_saved_file_loads_without_flq_and_has_the_vectors_weights(make_settings, tensorflow, tmp_path, name, ending):
-    evaluator = KerasTask(make_settings(name=name))
+def test_a_saved_file_loads_without_flq_and_has_the_vectors_weights(tensorflow, tmp_path, name, ending):
+    evaluator = KerasTask(settings_with(name=name))
     vector = rng.start_values(evaluator.layout, 3)
     path = str(tmp_path / ("model" + ending))
     evaluator.export(vector, path)
@@ -83,8 +84,8 @@ def test_a_saved_file_loads_without_flq_and_has_the_vectors_weights(make_setting
 
 
 @pytest.mark.tf
-def test_stored_bytes_are_divided_by_white(make_settings, tensorflow, digits):
-    settings = make_settings()
+def test_stored_bytes_are_divided_by_white(tensorflow, digits):
+    settings = settings_with()
     dataset = load_dataset(settings)
     pixels = dataset.x_test.astype(np.float32) / np.float32(dataset.white)
     vector = rng.start_values(make_task(settings).layout, 3)
@@ -102,21 +103,19 @@ def test_stored_bytes_are_divided_by_white(make_settings, tensorflow, digits):
 
 
 @pytest.mark.tf
-def test_images_stay_as_they_are_stored(make_settings, tensorflow):
-    evaluator = KerasTask(make_settings())
+def test_images_stay_as_they_are_stored(tensorflow):
+    evaluator = KerasTask(settings_with())
     assert evaluator.open(None).held_x.dtype == np.uint8
 
 
 @pytest.mark.tf
 @IGNORE_NUMPY_2
-def test_without_a_test_set_results_are_empty_and_the_model_can_be_saved(
-    make_settings, tensorflow, tmp_path, monkeypatch
-):
+def test_without_a_test_set_results_are_empty_and_the_model_can_be_saved(tensorflow, tmp_path, monkeypatch):
     def no_data(settings):
         raise AssertionError("the data are on the workers")
 
     monkeypatch.setattr(keras_task, "load_dataset", no_data)
-    settings = make_settings(partition="local", input_shape=[8, 8, 1], n_classes=10)
+    settings = settings_with(partition="local", input_shape=[8, 8, 1], n_classes=10)
     evaluator = KerasTask(settings)
     assert evaluator.layout == make_task(settings).layout
     vector = rng.start_values(evaluator.layout, 3)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from factory import settings_with
 
 from flq.core import rng
 from flq.core.layout import unflatten
@@ -17,17 +18,17 @@ KERAS_NAMES = sorted(MODELS)
 
 
 @pytest.fixture(autouse=True)
-def tensorflow(make_settings):
+def tensorflow():
     """TensorFlow, set up before any test uses it."""
     module = pytest.importorskip("tensorflow")
-    set_up_tensorflow(make_settings())
+    set_up_tensorflow(settings_with())
     return module
 
 
 @pytest.mark.parametrize("input_shape", [(4, 5, 2), (8, 8, 1), (15, 20, 3), (16, 16, 1), (28, 28, 1), (32, 32, 3)])
 @pytest.mark.parametrize("name", KERAS_NAMES)
-def test_layout_is_names_and_shapes_of_the_keras_weights(make_settings, name, input_shape):
-    settings = make_settings(name=name)
+def test_layout_is_names_and_shapes_of_the_keras_weights(name, input_shape):
+    settings = settings_with(name=name)
     model = build_keras_model(settings, input_shape, 7)
     layout = layout_of_model(name, input_shape, 7)
     assert layout_of(model) == layout
@@ -39,8 +40,8 @@ def test_layout_is_names_and_shapes_of_the_keras_weights(make_settings, name, in
 
 
 @pytest.mark.parametrize("name", KERAS_NAMES)
-def test_a_vector_goes_in_and_comes_out_bit_for_bit(make_settings, name):
-    settings = make_settings(name=name)
+def test_a_vector_goes_in_and_comes_out_bit_for_bit(name):
+    settings = settings_with(name=name)
     layout, model = layout_of_model(name, (8, 8, 1), 10), build_keras_model(settings, (8, 8, 1), 10)
     vector = rng.uniform(layout.n_params, rng.stream(1, rng.START))
     set_vector(model, vector, layout)
@@ -48,9 +49,9 @@ def test_a_vector_goes_in_and_comes_out_bit_for_bit(make_settings, name):
     assert vector_of(model, layout).dtype == np.float32
 
 
-def test_a_model_without_keras_is_refused(make_settings):
+def test_a_model_without_keras_is_refused():
     with pytest.raises(DataError, match="model.name must be one of cnn, .* to be built with Keras, got 'quadratic'"):
-        build_keras_model(make_settings(name="quadratic"), (8, 8, 1), 10)
+        build_keras_model(settings_with(name="quadratic"), (8, 8, 1), 10)
 
 
 def test_pixels_are_divided_by_white_in_float32(tensorflow):
@@ -142,8 +143,8 @@ def resnet20(p, x):
         ("resnet20", resnet20, (3, 1, 1)),
     ],
 )
-def test_the_model_is_the_network_that_its_name_says(make_settings, tensorflow, name, forward, input_shape):
-    settings = make_settings(name=name)
+def test_the_model_is_the_network_that_its_name_says(tensorflow, name, forward, input_shape):
+    settings = settings_with(name=name)
     model, layout = build_keras_model(settings, input_shape, 7), layout_of_model(name, input_shape, 7)
     vector = rng.start_values(layout, 5)
     bits = rng.stream(6, rng.START)
@@ -159,8 +160,8 @@ def test_the_model_is_the_network_that_its_name_says(make_settings, tensorflow, 
     np.testing.assert_allclose(logits, expected, atol=2e-5 * max(1, np.abs(expected).max()))
 
 
-def test_a_forward_pass_in_training_changes_the_statistics_and_nothing_else(make_settings, tensorflow):
-    settings = make_settings(name="resnet20")
+def test_a_forward_pass_in_training_changes_the_statistics_and_nothing_else(tensorflow):
+    settings = settings_with(name="resnet20")
     model, layout = build_keras_model(settings, (8, 8, 1), 10), layout_of_model("resnet20", (8, 8, 1), 10)
     before = rng.start_values(layout, 5)
     set_vector(model, before, layout)
@@ -180,8 +181,8 @@ def test_a_forward_pass_in_training_changes_the_statistics_and_nothing_else(make
 
 
 @pytest.mark.parametrize("name", KERAS_NAMES)
-def test_gradients_reach_every_trained_variable(make_settings, tensorflow, name):
-    settings = make_settings(name=name)
+def test_gradients_reach_every_trained_variable(tensorflow, name):
+    settings = settings_with(name=name)
     model, layout = build_keras_model(settings, (8, 8, 1), 10), layout_of_model(name, (8, 8, 1), 10)
     set_vector(model, rng.start_values(layout, 5), layout)
     images = rng.uniform(8 * 64, rng.stream(6, rng.START)).reshape(8, 8, 8, 1)

@@ -33,10 +33,10 @@ def build_regularized(input_shape, n_classes):
 
 
 @pytest.fixture(autouse=True)
-def tensorflow(make_settings):
+def tensorflow():
     """TensorFlow, set up before any test uses it."""
     module = pytest.importorskip("tensorflow")
-    set_up_tensorflow(make_settings())
+    set_up_tensorflow(settings_with())
     return module
 
 
@@ -63,8 +63,8 @@ def start_of(trainer):
 
 
 @pytest.mark.parametrize("update", ["delta", "gradient"])
-def test_moving_statistics_are_shared_minus_what_the_forward_pass_made_of_them(make_settings, own_models, update):
-    settings = make_settings(name="own_normed_models:build", update=update, local_steps=1)
+def test_moving_statistics_are_shared_minus_what_the_forward_pass_made_of_them(own_models, update):
+    settings = settings_with(name="own_normed_models:build", update=update, local_steps=1)
     trainer = build_trainer(settings, 1)
     assert [tensor.name for tensor in trainer.layout.tensors][-2:] == ["norm/moving_mean", "norm/moving_variance"]
     assert trainer.layout.n_statistics == 2
@@ -78,24 +78,22 @@ def test_moving_statistics_are_shared_minus_what_the_forward_pass_made_of_them(m
     np.testing.assert_allclose(of_variance, 0.25 * (variance - pixels.var(axis=0)), atol=1e-6)
 
 
-def test_a_step_moves_what_is_trained_by_lr_times_the_gradient_and_neither_touches_statistics(
-    make_settings, own_models
-):
+def test_a_step_moves_what_is_trained_by_lr_times_the_gradient_and_neither_touches_statistics(own_models):
     changes = dict(name="own_normed_models:build", l2=0.5)
-    stepping = build_trainer(make_settings(local_steps=1, lr=0.25, **changes), 1)
-    gradient = build_trainer(make_settings(update="gradient", **changes), 1)
+    stepping = build_trainer(settings_with(local_steps=1, lr=0.25, **changes), 1)
+    gradient = build_trainer(settings_with(update="gradient", **changes), 1)
     shared, n_trained = start_of(stepping), stepping.layout.n_trained
     moved, slope = stepping.local_update(shared, 3), gradient.local_update(shared, 3)
     np.testing.assert_allclose(moved.update[:n_trained], 0.25 * slope.update[:n_trained], atol=1e-6)
     assert np.array_equal(moved.update[n_trained:], slope.update[n_trained:])  # no l2, no lr
     assert moved.loss == slope.loss
     trained = shared[:n_trained].astype(np.float64)
-    without_l2 = build_trainer(make_settings(update="gradient", name="own_normed_models:build"), 1)
+    without_l2 = build_trainer(settings_with(update="gradient", name="own_normed_models:build"), 1)
     assert slope.loss - without_l2.local_update(shared, 3).loss == pytest.approx(0.25 * np.sum(trained**2), rel=1e-3)
 
 
-def test_statistics_move_along_over_several_steps(make_settings, own_models):
-    trainer = build_trainer(make_settings(name="own_normed_models:build", local_steps=5), 1)
+def test_statistics_move_along_over_several_steps(own_models):
+    trainer = build_trainer(settings_with(name="own_normed_models:build", local_steps=5), 1)
     shared = start_of(trainer)
     outcome = trainer.local_update(shared, 1)
     mean = unflatten(shared, trainer.layout)[-2]
@@ -104,12 +102,12 @@ def test_statistics_move_along_over_several_steps(make_settings, own_models):
     assert np.abs(moved).max() < np.abs(mean).max() * 0.75**5 + 1.0
 
 
-def test_what_a_models_own_layers_add_to_the_loss_counts(make_settings, own_models):
-    settings = make_settings(name="own_normed_models:build_regularized", update="gradient")
+def test_what_a_models_own_layers_add_to_the_loss_counts(own_models):
+    settings = settings_with(name="own_normed_models:build_regularized", update="gradient")
     trainer = build_trainer(settings, 1)
     shared = start_of(trainer)
     own = trainer.local_update(shared, 1)
-    plain = build_trainer(make_settings(name="logreg", update="gradient"), 1).local_update(shared, 1)
+    plain = build_trainer(settings_with(name="logreg", update="gradient"), 1).local_update(shared, 1)
     kernel = unflatten(shared, trainer.layout)[0].astype(np.float64)
     assert own.loss - plain.loss == pytest.approx(0.05 * np.sum(kernel**2), rel=1e-4)
     difference, of_bias = unflatten(own.update - plain.update, trainer.layout)
@@ -121,8 +119,8 @@ def test_what_a_models_own_layers_add_to_the_loss_counts(make_settings, own_mode
 
 
 @pytest.mark.parametrize("name", ["mlp", "cnn_small"])
-def test_mixed_precision_gives_nearly_the_same_gradient_in_float32(make_settings, monkeypatch, tensorflow, name):
-    settings = make_settings(name=name, update="gradient", l2=0.01)
+def test_mixed_precision_gives_nearly_the_same_gradient_in_float32(monkeypatch, tensorflow, name):
+    settings = settings_with(name=name, update="gradient", l2=0.01)
     exact = build_trainer(settings, 1)
     monkeypatch.setattr(keras_task, "set_up_tensorflow", lambda settings: Device(0, True, ["float16"]))
     mixed = build_trainer(settings, 1)
@@ -136,11 +134,11 @@ def test_mixed_precision_gives_nearly_the_same_gradient_in_float32(make_settings
     assert rounded.loss == pytest.approx(expected.loss, rel=1e-2)
 
 
-def test_gradients_below_the_range_of_float16_survive_mixed_precision(make_settings, monkeypatch):
+def test_gradients_below_the_range_of_float16_survive_mixed_precision(monkeypatch):
     # 512 samples: the gradient for one of them is a 512th, times small activations; unscaled they
     # would fall below 6e-8 and become zero.
     monkeypatch.setattr(keras_task, "set_up_tensorflow", lambda settings: Device(0, True, []))
-    settings = make_settings(name="mlp", update="gradient", total_workers=1, batch_size=512)
+    settings = settings_with(name="mlp", update="gradient", total_workers=1, batch_size=512)
     trainer = build_trainer(settings, 0)
     shared = rng.start_values(trainer.layout, 1) * np.float32(1e-2)
     scaled = trainer.local_update(shared, 1).update
@@ -149,9 +147,9 @@ def test_gradients_below_the_range_of_float16_survive_mixed_precision(make_setti
     assert np.count_nonzero(scaled) > np.count_nonzero(unscaled)
 
 
-def test_training_in_mixed_precision_learns(make_settings, monkeypatch):
+def test_training_in_mixed_precision_learns(monkeypatch):
     monkeypatch.setattr(keras_task, "set_up_tensorflow", lambda settings: Device(0, True, []))
-    trainer = build_trainer(make_settings(local_epochs=5), 1)
+    trainer = build_trainer(settings_with(local_epochs=5), 1)
     shared = rng.start_values(trainer.layout, 1)
     first = trainer.local_update(shared, 1)
     assert trainer.local_update(shared - first.update, 2).loss < 0.6 * first.loss
@@ -160,8 +158,8 @@ def test_training_in_mixed_precision_learns(make_settings, monkeypatch):
 # -- held-back samples -------------------------------------------------------------------
 
 
-def test_held_back_samples_are_evaluated_with_the_shared_copy(make_settings, monkeypatch):
-    settings = make_settings(local_epochs=3)
+def test_held_back_samples_are_evaluated_with_the_shared_copy(monkeypatch):
+    settings = settings_with(local_epochs=3)
     evaluator = make_task(settings)
     dataset = load_dataset(settings)
     whole_share = keras_task.worker_share
@@ -184,8 +182,8 @@ def test_held_back_samples_are_evaluated_with_the_shared_copy(make_settings, mon
     assert held_back.accuracy > evaluator.evaluate(shared)["accuracy"]
 
 
-def test_evaluating_held_back_samples_changes_no_update(make_settings, monkeypatch, own_models):
-    settings = make_settings(name="own_normed_models:build", local_steps=2)
+def test_evaluating_held_back_samples_changes_no_update(monkeypatch, own_models):
+    settings = settings_with(name="own_normed_models:build", local_steps=2)
     trainer = build_trainer(settings, 1)
     shared = start_of(trainer)
     dataset, whole_share = load_dataset(settings), keras_task.worker_share
@@ -198,8 +196,8 @@ def test_evaluating_held_back_samples_changes_no_update(make_settings, monkeypat
     assert np.array_equal(trainer.local_update(shared, 1).update, holding.local_update(shared, 1).update)
 
 
-def test_with_partition_local_a_worker_trains_on_its_own_file_and_holds_a_part_back(make_settings, tmp_path):
-    dataset = load_dataset(make_settings())
+def test_with_partition_local_a_worker_trains_on_its_own_file_and_holds_a_part_back(tmp_path):
+    dataset = load_dataset(settings_with())
     np.savez(
         str(tmp_path / "mine.npz"),
         x_train=dataset.x_train[:100],
@@ -207,7 +205,7 @@ def test_with_partition_local_a_worker_trains_on_its_own_file_and_holds_a_part_b
         x_test=dataset.x_test[:40],
         y_test=dataset.y_test[:40],
     )
-    settings = make_settings(
+    settings = settings_with(
         partition="local", data_dir=str(tmp_path), input_shape=[8, 8, 1], n_classes=10, local_steps=2
     )
     settings = settings_with(settings, dataset="npz:mine.npz")

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from factory import settings_with
 
 from flq.errors import DataError
 from flq.training.keras_setup import set_up_tensorflow
@@ -11,10 +12,10 @@ pytestmark = pytest.mark.tf
 
 
 @pytest.fixture(autouse=True)
-def keras(make_settings):
+def keras():
     """Keras, after TensorFlow is set up."""
     module = pytest.importorskip("tensorflow")
-    set_up_tensorflow(make_settings())
+    set_up_tensorflow(settings_with())
     return module.keras
 
 

@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+from factory import settings_with
 
 from flq.core.layout import unflatten
 from flq.core.rng import start_values
@@ -38,8 +39,8 @@ def test_cnn_small_on_28x28_has_80202_parameters():
     assert layout_of_model("cnn_small", (28, 28, 1), 10).n_params == 80202
 
 
-def test_cnn_small_on_digits_keeps_the_border(make_settings):
-    layout = make_task(make_settings(name="cnn_small")).layout
+def test_cnn_small_on_digits_keeps_the_border():
+    layout = make_task(settings_with(name="cnn_small")).layout
     assert layout.to_json()[4] == ["dense_1/kernel", [128, 128]]  # 8 -> 4 -> 2 pixels a side, 32 filters
 
 
@@ -90,23 +91,23 @@ def test_tensor_names_are_layer_and_role():
 
 
 @pytest.mark.parametrize("dim, sizes", [(4, [1, 1, 1, 1]), (1000, [250] * 4), (1003, [251, 251, 251, 250])])
-def test_quadratic_is_cut_into_four_vectors(make_settings, dim, sizes):
-    layout = make_task(make_settings(name="quadratic", dim=dim)).layout
+def test_quadratic_is_cut_into_four_vectors(dim, sizes):
+    layout = make_task(settings_with(name="quadratic", dim=dim)).layout
     assert [tensor.shape for tensor in layout.tensors] == [(size,) for size in sizes]
 
 
-def test_quadratic_of_three_parameters_is_refused(make_settings):
+def test_quadratic_of_three_parameters_is_refused():
     with pytest.raises(DataError, match="model.dim must be at least 4, got 3"):
-        make_task(make_settings(name="quadratic", dim=3))
+        make_task(settings_with(name="quadratic", dim=3))
 
 
-def test_unknown_model_is_refused_by_name(make_settings):
+def test_unknown_model_is_refused_by_name():
     with pytest.raises(
         DataError,
         match="model.name must be one of cnn, cnn_small, logreg, mlp, quadratic, resnet20 "
         "or package.module:function, got 'vgg'",
     ):
-        make_task(make_settings(name="vgg"))
+        make_task(settings_with(name="vgg"))
 
 
 def test_a_users_model_is_none_of_the_table():
@@ -121,7 +122,7 @@ def test_layouts_and_seam_never_load_tensorflow():
     assert subprocess.call([sys.executable, "-c", code]) == 0
 
 
-def test_names_are_unique_within_each_model(make_settings):
+def test_names_are_unique_within_each_model():
     for name in MODELS:
-        names = [tensor.name for tensor in make_task(make_settings(name=name)).layout.tensors]
+        names = [tensor.name for tensor in make_task(settings_with(name=name)).layout.tensors]
         assert len(set(names)) == len(names)

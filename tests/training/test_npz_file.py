@@ -14,12 +14,12 @@ from flq.training.sources.dataset import held_back
 
 
 @pytest.fixture
-def settings_for(make_settings, tmp_path):
+def settings_for(tmp_path):
     """Return a function that writes arrays to a file and returns settings that name it."""
 
     def settings(changes=(), **arrays):
         np.savez_compressed(str(tmp_path / "own.npz"), **arrays)
-        return settings_with(make_settings(**dict(changes)), dataset="npz:" + str(tmp_path / "own.npz"))
+        return settings_with(settings_with(**dict(changes)), dataset="npz:" + str(tmp_path / "own.npz"))
 
     return settings
 
@@ -156,9 +156,9 @@ def test_a_worker_need_not_have_all_classes(settings_for):
 
 @pytest.mark.parametrize("content", [b"", b"x_train", b"PK\x03\x04", b"\x93NUMPY"])
 @pytest.mark.parametrize("use", [load_dataset, resolve_dataset])
-def test_files_that_are_no_npz(make_settings, tmp_path, content, use):
+def test_files_that_are_no_npz(tmp_path, content, use):
     (tmp_path / "bad.npz").write_bytes(content)
-    settings = make_settings(data_dir=str(tmp_path), dataset="npz:bad.npz")
+    settings = settings_with(data_dir=str(tmp_path), dataset="npz:bad.npz")
     with pytest.raises(DataError, match="bad.npz can not be read as an .npz file: "):
         use(settings)
 
@@ -186,11 +186,11 @@ def npy_bytes(header=None):
     ],
 )
 @pytest.mark.parametrize("name", ["x_train", "y_train"])
-def test_parts_that_are_no_arrays_are_refused(make_settings, tmp_path, content, sentence, name):
+def test_parts_that_are_no_arrays_are_refused(tmp_path, content, sentence, name):
     with zipfile.ZipFile(str(tmp_path / "own.npz"), "w") as archive:
         for member in ("x_train", "y_train"):
             archive.writestr(member + ".npy", content if member == name else npy_bytes())
-    settings = make_settings(data_dir=str(tmp_path), dataset="npz:own.npz")
+    settings = settings_with(data_dir=str(tmp_path), dataset="npz:own.npz")
     with pytest.raises(DataError, match=sentence) as caught:
         load_dataset(settings)
     assert "own.npz" in str(caught.value) and "\n" not in str(caught.value)

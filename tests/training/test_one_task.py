@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from factory import settings_with
 from inside import n_traces
 
 from flq.core import rng
@@ -40,10 +41,10 @@ def own_models(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def tensorflow(make_settings):
+def tensorflow():
     """TensorFlow, set up before any test uses it."""
     module = pytest.importorskip("tensorflow")
-    set_up_tensorflow(make_settings())
+    set_up_tensorflow(settings_with())
     return module
 
 
@@ -59,9 +60,7 @@ def tensorflow(make_settings):
         (dict(name="one_task_models:counting", local_steps=2, total_workers=4), 1),
     ],
 )
-def test_many_workers_share_a_model_and_each_gets_the_bits_that_it_gets_alone(
-    make_settings, tensorflow, monkeypatch, changes, traces
-):
+def test_many_workers_share_a_model_and_each_gets_the_bits_that_it_gets_alone(tensorflow, monkeypatch, changes, traces):
     built = []
 
     def build(*arguments):
@@ -69,7 +68,7 @@ def test_many_workers_share_a_model_and_each_gets_the_bits_that_it_gets_alone(
         return built[-1]
 
     keras_network_build = keras_network.build_keras_model
-    settings = make_settings(**dict(dict(total_workers=20), **changes))
+    settings = settings_with(**dict(dict(total_workers=20), **changes))
     n_workers, few = settings.system.total_workers, (0, settings.system.total_workers - 1)
     alone = {worker_id: build_trainer(settings, worker_id) for worker_id in few}
     monkeypatch.setattr(keras_network, "build_keras_model", build)
@@ -86,10 +85,10 @@ def test_many_workers_share_a_model_and_each_gets_the_bits_that_it_gets_alone(
 
 
 @pytest.mark.tf
-def test_the_data_are_read_once_for_all_workers_and_let_go_in_training(make_settings, tensorflow, monkeypatch):
+def test_the_data_are_read_once_for_all_workers_and_let_go_in_training(tensorflow, monkeypatch):
     n_read, load = [], keras_task.load_dataset
     monkeypatch.setattr(keras_task, "load_dataset", lambda settings: n_read.append(1) or load(settings))
-    task = make_task(make_settings(name="logreg"))
+    task = make_task(settings_with(name="logreg"))
     trainers = [Trainer(task, worker_id) for worker_id in range(4)]
     assert len(n_read) == 1
     trainers[0].local_update(rng.start_values(task.layout, 42), 1)
@@ -97,8 +96,8 @@ def test_the_data_are_read_once_for_all_workers_and_let_go_in_training(make_sett
 
 
 @pytest.mark.tf
-def test_workers_whose_batch_was_halved_leave_the_others_theirs(make_settings, tensorflow, monkeypatch):
-    task = make_task(make_settings())
+def test_workers_whose_batch_was_halved_leave_the_others_theirs(tensorflow, monkeypatch):
+    task = make_task(settings_with())
     first, second = Trainer(task, 0), Trainer(task, 1)
     shared = rng.start_values(task.layout, 1)
     expected = second.local_update(shared, 1)
@@ -116,8 +115,8 @@ def test_workers_whose_batch_was_halved_leave_the_others_theirs(make_settings, t
 
 
 @pytest.mark.tf
-def test_evaluation_between_two_rounds_changes_no_bit(make_settings, tensorflow):
-    task = make_task(make_settings(name="one_task_models:normed", local_steps=2))
+def test_evaluation_between_two_rounds_changes_no_bit(tensorflow):
+    task = make_task(settings_with(name="one_task_models:normed", local_steps=2))
     assert np.array_equal(task.start(), make_task(task.settings).start())
     trainer = Trainer(task, 1)
     first = trainer.local_update(task.start(), 1)
@@ -126,8 +125,8 @@ def test_evaluation_between_two_rounds_changes_no_bit(make_settings, tensorflow)
     assert np.array_equal(trainer.local_update(task.start(), 1).update, first.update)
 
 
-def test_a_worker_of_a_numpy_task_gets_the_bits_that_it_gets_alone(make_settings):
-    settings = make_settings(name="quadratic", local_steps=3)
+def test_a_worker_of_a_numpy_task_gets_the_bits_that_it_gets_alone():
+    settings = settings_with(name="quadratic", local_steps=3)
     task = make_task(settings)
     shared = np.ones(1000, np.float32)
     for worker_id in range(4):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from factory import settings_with
 
 from flq.core import rng
 from flq.errors import OutOfMemory
@@ -33,24 +34,24 @@ def small_device(monkeypatch):
     return hold
 
 
-def test_the_batch_is_halved_once_and_the_round_is_that_of_the_smaller_batch(make_settings, small_device):
+def test_the_batch_is_halved_once_and_the_round_is_that_of_the_smaller_batch(small_device):
     small_device(16)
-    trainer = build_trainer(make_settings(), 1)
+    trainer = build_trainer(settings_with(), 1)
     del trainer.notes[:]
     shared = rng.start_values(trainer.layout, 1)
     outcome = trainer.local_update(shared, 3)
     assert trainer.notes == [
         "the device has too little memory for a batch of 32: from round 3 on this worker trains with batches of 16"
     ]
-    expected = build_trainer(make_settings(batch_size=16), 1).local_update(shared, 3)
+    expected = build_trainer(settings_with(batch_size=16), 1).local_update(shared, 3)
     assert np.array_equal(outcome.update, expected.update) and outcome[1:] == expected[1:]
     trainer.local_update(shared, 4)
     assert len(trainer.notes) == 1
 
 
-def test_the_second_time_it_is_unable_and_the_next_round_is_tried_again(make_settings, small_device, monkeypatch):
+def test_the_second_time_it_is_unable_and_the_next_round_is_tried_again(small_device, monkeypatch):
     small_device(8)
-    trainer = build_trainer(make_settings(), 1)
+    trainer = build_trainer(settings_with(), 1)
     shared = rng.start_values(trainer.layout, 1)
     for round_index in 1, 2:
         with pytest.raises(OutOfMemory, match="too little memory for a batch of 16") as caught:
@@ -59,23 +60,23 @@ def test_the_second_time_it_is_unable_and_the_next_round_is_tried_again(make_set
     assert sum("batches of 16" in note for note in trainer.notes) == 1
 
 
-def test_a_batch_of_one_can_not_be_halved(make_settings, small_device):
+def test_a_batch_of_one_can_not_be_halved(small_device):
     small_device(0)
     with pytest.raises(OutOfMemory, match="a batch of 1"):
-        trainer = build_trainer(make_settings(batch_size=1, local_steps=2), 1)
+        trainer = build_trainer(settings_with(batch_size=1, local_steps=2), 1)
         trainer.local_update(rng.start_values(trainer.layout, 1), 1)
 
 
-def test_other_failures_are_not_taken_for_it(make_settings, monkeypatch):
+def test_other_failures_are_not_taken_for_it(monkeypatch):
     def broken(images, labels, white, batches, lr):
         raise import_tensorflow().errors.InternalError(None, None, "Blas GEMM launch failed")
 
-    trainer = build_trainer(make_settings(), 1)
+    trainer = build_trainer(settings_with(), 1)
     monkeypatch.setattr(keras_network, "round_function", lambda *arguments: broken)
     with pytest.raises(import_tensorflow().errors.InternalError):
         trainer.local_update(rng.start_values(trainer.layout, 1), 1)
 
 
-def test_samples_are_counted_as_often_as_they_are_used(make_settings):
-    trainer = build_trainer(make_settings(local_epochs=2), 1)
+def test_samples_are_counted_as_often_as_they_are_used():
+    trainer = build_trainer(settings_with(local_epochs=2), 1)
     assert trainer.local_update(rng.start_values(trainer.layout, 1), 1).n_trained == 2 * 11 * 32

@@ -53,9 +53,9 @@ def test_images_of_different_sizes_are_counted_and_have_no_shape(tmp_path):
 
 
 @pytest.mark.parametrize("plant, shape", [(plant_npz, [4, 5, 1]), (plant_csv, [2, 1, 1]), (plant_images, [6, 6, 1])])
-def test_one_setting_loads_what_each_worker_has(make_settings, tmp_path, plant, shape):
+def test_one_setting_loads_what_each_worker_has(tmp_path, plant, shape):
     plant(tmp_path)
-    settings = make_settings(partition="local", data_dir=str(tmp_path), input_shape=shape, n_classes=3, dataset="own")
+    settings = settings_with(partition="local", data_dir=str(tmp_path), input_shape=shape, n_classes=3, dataset="own")
     assert resolve_dataset(settings) == settings
     make_task(settings).check()
     dataset = load_dataset(settings)
@@ -84,9 +84,9 @@ def test_a_file_beside_folders_of_classes_is_not_chosen_for_them(tmp_path):
         ({"n_classes": 2}, "has a label 2, but dataset.n_classes is 2"),
     ],
 )
-def test_data_that_are_not_as_the_master_says_are_refused_with_both(make_settings, tmp_path, changes, words):
+def test_data_that_are_not_as_the_master_says_are_refused_with_both(tmp_path, changes, words):
     plant_npz(tmp_path)
-    settings = make_settings(
+    settings = settings_with(
         partition="local", data_dir=str(tmp_path), **dict(dict(input_shape=[4, 5, 1], n_classes=3), **changes)
     )
     settings = settings_with(settings, dataset="own")
@@ -102,8 +102,8 @@ def test_data_that_are_not_as_the_master_says_are_refused_with_both(make_setting
         ({"partition": "local", "input_shape": [4, 5, 1]}, "needs dataset.input_shape and n_classes"),
     ],
 )
-def test_the_master_refuses_what_leaves_the_boards_apart(make_settings, changes, words):
-    settings = make_settings(**changes, dataset="own")
+def test_the_master_refuses_what_leaves_the_boards_apart(changes, words):
+    settings = settings_with(**changes, dataset="own")
     with pytest.raises(DataError, match=words):
         resolve_dataset(settings)
 

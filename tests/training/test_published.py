@@ -7,6 +7,7 @@ import struct
 
 import numpy as np
 import pytest
+from factory import settings_with
 from published_files import (
     CIFAR_NAMES,
     IDX_NAMES,
@@ -34,8 +35,8 @@ def nowhere_else(tmp_path, monkeypatch):
         monkeypatch.setitem(PUBLISHED, name, line._replace(mirrors=("http://127.0.0.1:1/",)))
 
 
-def load(make_settings, name, data_dir=None, **changes):
-    settings = make_settings(data_dir=None if data_dir is None else str(data_dir), **changes, dataset=name)
+def load(name, data_dir=None, **changes):
+    settings = settings_with(data_dir=None if data_dir is None else str(data_dir), **changes, dataset=name)
     return load_dataset(settings)
 
 
@@ -44,8 +45,8 @@ def first_pixel(dataset):
 
 
 @pytest.mark.parametrize("gzipped", [True, False])
-def test_idx_files_are_read_as_they_are(make_settings, tmp_path, gzipped):
-    dataset = load(make_settings, "mnist", write_mnist(tmp_path / "x", gzipped))
+def test_idx_files_are_read_as_they_are(tmp_path, gzipped):
+    dataset = load("mnist", write_mnist(tmp_path / "x", gzipped))
     x_train, y_train, x_test, y_test = mnist_arrays()
     assert dataset.x_train.dtype == np.uint8 and dataset.y_train.dtype == np.int64
     assert np.array_equal(dataset.x_train, x_train[..., np.newaxis]) and np.array_equal(dataset.y_train, y_train)
@@ -62,69 +63,69 @@ def test_idx_files_are_read_as_they_are(make_settings, tmp_path, gzipped):
         ("fmnist", "fashion-mnist"),
     ],
 )
-def test_a_folder_of_that_name_comes_before_the_folder_itself(make_settings, tmp_path, name, folder):
+def test_a_folder_of_that_name_comes_before_the_folder_itself(tmp_path, name, folder):
     write_mnist(tmp_path / "data", first=100)
-    assert first_pixel(load(make_settings, name, tmp_path / "data")) == 100
+    assert first_pixel(load(name, tmp_path / "data")) == 100
     write_mnist(tmp_path / "data" / folder, first=50)
-    dataset = load(make_settings, name, tmp_path / "data")
+    dataset = load(name, tmp_path / "data")
     assert first_pixel(dataset) == 50
     assert dataset.name == ("fashion_mnist" if name == "fmnist" else name)
 
 
-def test_a_folder_named_like_another_data_set_is_not_taken_for_this_one(make_settings, tmp_path):
+def test_a_folder_named_like_another_data_set_is_not_taken_for_this_one(tmp_path):
     write_mnist(tmp_path / "mnist")
     with pytest.raises(DataError, match="fashion_mnist is not on this machine"):
-        load(make_settings, "fashion_mnist", tmp_path / "mnist")
+        load("fashion_mnist", tmp_path / "mnist")
 
 
-def test_places_in_order(make_settings, tmp_path, monkeypatch):
+def test_places_in_order(tmp_path, monkeypatch):
     monkeypatch.setenv("FLQ_DATA_DIR", str(tmp_path / "env"))
     write_mnist(tmp_path / "caches" / "flq" / "mnist", first=10)
-    assert first_pixel(load(make_settings, "mnist")) == 10
+    assert first_pixel(load("mnist")) == 10
     (tmp_path / "keras" / "datasets").mkdir(parents=True)
     names = ("x_train", "y_train", "x_test", "y_test")
     np.savez(str(tmp_path / "keras" / "datasets" / "mnist.npz"), **dict(zip(names, mnist_arrays(first=20))))
-    assert first_pixel(load(make_settings, "mnist")) == 20
+    assert first_pixel(load("mnist")) == 20
     write_mnist(tmp_path / "env" / "mnist", first=30)
-    assert first_pixel(load(make_settings, "mnist")) == 30
+    assert first_pixel(load("mnist")) == 30
     write_mnist(tmp_path / "own", first=40)
-    assert first_pixel(load(make_settings, "mnist", tmp_path / "own")) == 40
+    assert first_pixel(load("mnist", tmp_path / "own")) == 40
     (tmp_path / "empty").mkdir()
-    assert first_pixel(load(make_settings, "mnist", tmp_path / "empty")) == 20  # FLQ_DATA_DIR only without data_dir
+    assert first_pixel(load("mnist", tmp_path / "empty")) == 20  # FLQ_DATA_DIR only without data_dir
 
 
-def test_fashion_mnist_in_keras_cache(make_settings, tmp_path):
+def test_fashion_mnist_in_keras_cache(tmp_path):
     write_mnist(tmp_path / "keras" / "datasets" / "fashion-mnist", first=60)
-    assert first_pixel(load(make_settings, "fashion_mnist")) == 60
+    assert first_pixel(load("fashion_mnist")) == 60
 
 
-def test_idx_files_in_keras_cache_itself_may_be_anything(make_settings, tmp_path):
+def test_idx_files_in_keras_cache_itself_may_be_anything(tmp_path):
     write_mnist(tmp_path / "keras" / "datasets")
     with pytest.raises(DataError, match="mnist is not on this machine"):
-        load(make_settings, "mnist")
+        load("mnist")
 
 
-def test_keras_pickles_are_not_read(make_settings, tmp_path):
+def test_keras_pickles_are_not_read(tmp_path):
     folder = tmp_path / "keras" / "datasets" / "cifar-10-batches-py"
     folder.mkdir(parents=True)
     for name in CIFAR_NAMES:
         (folder / name[: -len(".bin")]).write_bytes(b"\x80\x04.")
     with pytest.raises(DataError, match="cifar10 is not on this machine"):
-        load(make_settings, "cifar10")
+        load("cifar10")
 
 
 @pytest.mark.parametrize("folder", [".", "cifar10", "cifar-10-batches-bin", "cifar10/cifar-10-batches-bin"])
-def test_binary_cifar_files(make_settings, tmp_path, folder):
+def test_binary_cifar_files(tmp_path, folder):
     write_cifar(tmp_path / "data" / folder)
-    check_cifar(load(make_settings, "cifar10", tmp_path / "data"))
+    check_cifar(load("cifar10", tmp_path / "data"))
 
 
 @pytest.mark.parametrize("folder", [".", "cifar10"])
-def test_cifar_archive_is_read_where_it_lies(make_settings, tmp_path, folder):
+def test_cifar_archive_is_read_where_it_lies(tmp_path, folder):
     place = tmp_path / "data" / folder
     place.mkdir(parents=True)
     (place / "cifar-10-binary.tar.gz").write_bytes(cifar_archive())
-    check_cifar(load(make_settings, "cifar10", tmp_path / "data"))
+    check_cifar(load("cifar10", tmp_path / "data"))
     assert os.listdir(str(place)) == ["cifar-10-binary.tar.gz"]
 
 
@@ -137,9 +138,9 @@ def check_cifar(dataset):
     assert dataset.x_train[3, 1, 0].tolist() == [200, 1, 9] and dataset.x_train[3, 0, 1].tolist() == [1, 1, 9]
 
 
-def test_nothing_anywhere_says_what_to_put_where(make_settings, tmp_path):
+def test_nothing_anywhere_says_what_to_put_where(tmp_path):
     with pytest.raises(DataError) as caught:
-        load(make_settings, "mnist")
+        load("mnist")
     sentence = str(caught.value)
     assert "mnist is not on this machine and can not be downloaded" in sentence
     assert "Connection refused" in sentence and "\n" not in sentence
@@ -147,14 +148,14 @@ def test_nothing_anywhere_says_what_to_put_where(make_settings, tmp_path):
     assert str(tmp_path / "caches" / "flq" / "mnist") in sentence and "dataset.data_dir" in sentence
 
 
-def test_with_partition_local_only_own_files_count(make_settings, tmp_path, monkeypatch):
+def test_with_partition_local_only_own_files_count(tmp_path, monkeypatch):
     write_mnist(tmp_path / "caches" / "flq" / "mnist", first=10)
     with pytest.raises(DataError, match="partition local a worker needs its own files of mnist.*neither"):
-        load(make_settings, "mnist", partition="local")
+        load("mnist", partition="local")
     with pytest.raises(DataError, match="there are none in %s" % re.escape(str(tmp_path / "typo"))):
-        load(make_settings, "mnist", tmp_path / "typo", partition="local")
+        load("mnist", tmp_path / "typo", partition="local")
     monkeypatch.setenv("FLQ_DATA_DIR", str(write_mnist(tmp_path / "own", first=70)))
-    assert first_pixel(load(make_settings, "mnist", partition="local")) == 70
+    assert first_pixel(load("mnist", partition="local")) == 70
 
 
 @pytest.mark.parametrize(
@@ -176,57 +177,57 @@ def test_with_partition_local_only_own_files_count(make_settings, tmp_path, monk
         (lambda path: path.write_bytes(gzip.compress(idx_bytes(mnist_arrays()[0][:0]))), "has no values"),
     ],
 )
-def test_damaged_idx_files_are_refused_by_name(make_settings, tmp_path, damage, sentence):
+def test_damaged_idx_files_are_refused_by_name(tmp_path, damage, sentence):
     damage(write_mnist(tmp_path / "data") / "train-images-idx3-ubyte.gz")
     with pytest.raises(DataError, match=sentence) as caught:
-        load(make_settings, "mnist", tmp_path / "data")
+        load("mnist", tmp_path / "data")
     assert str(tmp_path / "data") in str(caught.value)
 
 
-def test_labels_beyond_ten_classes_are_refused(make_settings, tmp_path):
+def test_labels_beyond_ten_classes_are_refused(tmp_path):
     folder = write_mnist(tmp_path / "data")
     (folder / "t10k-labels-idx1-ubyte.gz").write_bytes(gzip.compress(idx_bytes(np.full(10, 10, np.uint8))))
     with pytest.raises(DataError, match="label 10, but dataset.n_classes is 10"):
-        load(make_settings, "mnist", folder)
+        load("mnist", folder)
 
 
-def test_a_damaged_npz_in_keras_cache_is_named(make_settings, tmp_path):
+def test_a_damaged_npz_in_keras_cache_is_named(tmp_path):
     path = tmp_path / "keras" / "datasets" / "mnist.npz"
     path.parent.mkdir(parents=True)
     path.write_bytes(b"PK\x03\x04 cut off")
     with pytest.raises(DataError, match="mnist.npz can not be read as an .npz file"):
-        load(make_settings, "mnist")
+        load("mnist")
 
 
 @pytest.mark.parametrize("content", [b"", b"\x01" * 3072, b"\x01" * 3074])
-def test_cifar_files_must_be_whole_records(make_settings, tmp_path, content):
+def test_cifar_files_must_be_whole_records(tmp_path, content):
     (write_cifar(tmp_path) / "data_batch_2.bin").write_bytes(content)
     with pytest.raises(
         DataError, match="data_batch_2.bin in .* should hold records of 3073 bytes, it has %d bytes" % len(content)
     ):
-        load(make_settings, "cifar10", tmp_path)
+        load("cifar10", tmp_path)
 
 
-def test_a_cifar_file_that_is_missing_is_named(make_settings, tmp_path):
+def test_a_cifar_file_that_is_missing_is_named(tmp_path):
     (write_cifar(tmp_path) / "test_batch.bin").unlink()
     with pytest.raises(DataError, match="lacks test_batch.bin"):
-        load(make_settings, "cifar10", tmp_path)
+        load("cifar10", tmp_path)
 
 
-def test_damaged_cifar_archives_are_refused_by_name(make_settings, tmp_path):
+def test_damaged_cifar_archives_are_refused_by_name(tmp_path):
     path, whole = tmp_path / "cifar-10-binary.tar.gz", cifar_archive()
     contents = cifar_contents()
     del contents["data_batch_4.bin"]
     for content in (b"", b"not an archive", whole[: len(whole) // 2], cifar_archive(contents)):
         path.write_bytes(content)
         with pytest.raises(DataError, match="cifar-10-binary.tar.gz (can not be read|lacks data_batch_)"):
-            load(make_settings, "cifar10", tmp_path)
+            load("cifar10", tmp_path)
 
 
-def test_a_cifar_file_beyond_all_measure_is_refused(make_settings, tmp_path, monkeypatch):
+def test_a_cifar_file_beyond_all_measure_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(cifar_files, "MAX_FILE_BYTES", 3073)
     with pytest.raises(DataError, match="is larger than the 3073 bytes that are read"):
-        load(make_settings, "cifar10", write_cifar(tmp_path))
+        load("cifar10", write_cifar(tmp_path))
 
 
 def test_the_table_is_whole():

@@ -5,6 +5,7 @@ import zlib
 import numpy as np
 import pytest
 from descent_oracle import descend
+from factory import settings_with
 
 from flq.core.layout import BLOCK
 from flq.errors import DataError
@@ -24,8 +25,8 @@ def objective(settings, x):
 
 
 @pytest.fixture
-def settings(make_settings):
-    return make_settings(name="quadratic")
+def settings():
+    return settings_with(name="quadratic")
 
 
 def test_one_step_is_lr_times_the_gradient(settings):
@@ -38,9 +39,9 @@ def test_one_step_is_lr_times_the_gradient(settings):
 
 
 @pytest.mark.parametrize("changes", [{"local_steps": 3, "local_epochs": 0}, {"local_epochs": 3}])
-def test_three_steps_are_three_times_one_step(make_settings, changes):
-    one = build_trainer(make_settings(name="quadratic", dim=BLOCK + 7), 1)
-    three = build_trainer(make_settings(name="quadratic", dim=BLOCK + 7, **changes), 1)
+def test_three_steps_are_three_times_one_step(changes):
+    one = build_trainer(settings_with(name="quadratic", dim=BLOCK + 7), 1)
+    three = build_trainer(settings_with(name="quadratic", dim=BLOCK + 7, **changes), 1)
     shared, losses = np.full(BLOCK + 7, 0.5, np.float32), []
     local = shared
     for _ in range(3):
@@ -60,8 +61,8 @@ def test_shared_vector_is_not_modified_and_update_is_new(settings):
     assert np.array_equal(first, second) and not np.shares_memory(first, second)
 
 
-def test_curvature_and_centre_stay_in_their_ranges(make_settings):
-    a, c = problem(make_settings(name="quadratic", dim=100000), 2)
+def test_curvature_and_centre_stay_in_their_ranges():
+    a, c = problem(settings_with(name="quadratic", dim=100000), 2)
     assert 1 <= a.min() < 1.01 and 9.99 < a.max() <= 10
     assert -1 <= c.min() < -0.99 and 0.99 < c.max() < 1
 
@@ -104,13 +105,13 @@ def test_update_is_the_same_bits_under_every_numpy(settings):
         lambda settings: make_task(settings).open(None),
     ],
 )
-def test_l2_is_refused(make_settings, build):
+def test_l2_is_refused(build):
     with pytest.raises(DataError, match="model.l2 must be 0 for the quadratic problem, got 0.1"):
-        build(make_settings(name="quadratic", l2=0.1))
+        build(settings_with(name="quadratic", l2=0.1))
 
 
-def test_a_descent_that_diverges_warns_nobody_and_leaves_numbers_that_are_not_finite(make_settings):
-    trainer = build_trainer(make_settings(name="quadratic", lr=1e6, local_steps=9), 0)
+def test_a_descent_that_diverges_warns_nobody_and_leaves_numbers_that_are_not_finite():
+    trainer = build_trainer(settings_with(name="quadratic", lr=1e6, local_steps=9), 0)
     assert not np.isfinite(trainer.local_update(np.ones(1000, np.float32), 1).update).all()
 
 
@@ -130,9 +131,9 @@ def slope_of(settings, worker_id):
 
 @pytest.mark.parametrize("optimizer", ["sgd", "momentum", "adam"])
 @pytest.mark.parametrize("mu", [0.0, 0.5])
-def test_local_training_is_that_of_the_oracle(make_settings, optimizer, mu):
+def test_local_training_is_that_of_the_oracle(optimizer, mu):
     dim = BLOCK + 7
-    settings = make_settings(
+    settings = settings_with(
         name="quadratic", dim=dim, local_steps=6, local_optimizer=optimizer, mu=mu, lr=0.02, local_momentum=0.8
     )
     shared = np.linspace(-2, 2, dim).astype(np.float32)
@@ -143,8 +144,8 @@ def test_local_training_is_that_of_the_oracle(make_settings, optimizer, mu):
     assert outcome.n_steps == 6 and outcome.update.dtype == np.float32
 
 
-def test_the_loss_has_the_proximal_term(make_settings):
-    settings = make_settings(name="quadratic", dim=8, local_steps=2, mu=3.0)
+def test_the_loss_has_the_proximal_term():
+    settings = settings_with(name="quadratic", dim=8, local_steps=2, mu=3.0)
     a, c = [part.astype(np.float64) for part in problem(settings, 0)]
     shared = np.ones(8, np.float32)
     moved = shared - 0.1 * a * (shared - c)
@@ -153,33 +154,33 @@ def test_the_loss_has_the_proximal_term(make_settings):
     assert build_trainer(settings, 0).local_update(shared, 1).loss == pytest.approx(expected, rel=1e-6)
 
 
-def test_a_large_mu_holds_the_model_near_the_shared_copy(make_settings):
+def test_a_large_mu_holds_the_model_near_the_shared_copy():
     shared = np.full(1000, 5.0, np.float32)
     updates = [
-        build_trainer(make_settings(name="quadratic", local_steps=50, lr=0.01, mu=mu), 0).local_update(shared, 1)
+        build_trainer(settings_with(name="quadratic", local_steps=50, lr=0.01, mu=mu), 0).local_update(shared, 1)
         for mu in (0.0, 50.0)
     ]
     assert np.abs(updates[1].update).max() < 0.5 * np.abs(updates[0].update).max()
 
 
-def test_optimizers_start_afresh_in_each_round(make_settings):
+def test_optimizers_start_afresh_in_each_round():
     for optimizer in ("momentum", "adam"):
-        trainer = build_trainer(make_settings(name="quadratic", local_steps=3, local_optimizer=optimizer), 1)
+        trainer = build_trainer(settings_with(name="quadratic", local_steps=3, local_optimizer=optimizer), 1)
         shared = np.ones(1000, np.float32)
         first, second = trainer.local_update(shared, 1), trainer.local_update(shared, 2)
         assert np.array_equal(first.update, second.update) and first.loss == second.loss
 
 
-def test_the_schedule_changes_the_step(make_settings):
+def test_the_schedule_changes_the_step():
     shared = np.ones(1000, np.float32)
-    trainer = build_trainer(make_settings(name="quadratic", lr_schedule="step", lr_decay=0.5, lr_decay_rounds=10), 1)
+    trainer = build_trainer(settings_with(name="quadratic", lr_schedule="step", lr_decay=0.5, lr_decay_rounds=10), 1)
     early, late = trainer.local_update(shared, 10).update, trainer.local_update(shared, 11).update
     np.testing.assert_allclose(late, early / 2, rtol=1e-4, atol=1e-7)
 
 
-def test_the_gradient_is_exact_whatever_the_learning_rate(make_settings):
+def test_the_gradient_is_exact_whatever_the_learning_rate():
     dim = BLOCK + 7
-    settings = make_settings(name="quadratic", dim=dim, update="gradient", local_epochs=5, lr=0.3)
+    settings = settings_with(name="quadratic", dim=dim, update="gradient", local_epochs=5, lr=0.3)
     shared = np.linspace(-2, 2, dim).astype(np.float32)
     outcome = build_trainer(settings, 3).local_update(shared, 1)
     loss, gradient = slope_of(settings, 3)(shared.astype(np.float64), None)

@@ -25,47 +25,45 @@ def test_every_model_has_one_framework():
 
 
 @pytest.mark.parametrize("worker_id", [-1, 4])
-def test_worker_ids_outside_the_run_are_refused(make_settings, worker_id):
+def test_worker_ids_outside_the_run_are_refused(worker_id):
     with pytest.raises(DataError, match=r"worker_id must be in 0\.\.3, got %d" % worker_id):
-        build_trainer(make_settings(name="quadratic"), worker_id)
+        build_trainer(settings_with(name="quadratic"), worker_id)
 
 
 @pytest.mark.parametrize("build", [make_task, lambda settings: build_trainer(settings, 0)])
-def test_unknown_model_is_refused_by_name(make_settings, build):
+def test_unknown_model_is_refused_by_name(build):
     with pytest.raises(DataError, match="model.name must be one of cnn, .* or package.module:function, got 'mlpp'"):
-        build(make_settings(name="mlpp"))
+        build(settings_with(name="mlpp"))
 
 
 @pytest.mark.parametrize("build", [open_for_master, lambda settings: build_trainer(settings, 0)])
 @pytest.mark.parametrize("deterministic", [True, False])
 @pytest.mark.parametrize("name", ["mlp", "cnn_small"])
-def test_without_tensorflow_a_keras_model_is_refused_with_what_to_install(
-    make_settings, monkeypatch, build, deterministic, name
-):
+def test_without_tensorflow_a_keras_model_is_refused_with_what_to_install(monkeypatch, build, deterministic, name):
     monkeypatch.setitem(sys.modules, "tensorflow", None)
     with pytest.raises(DataError, match="^TensorFlow is missing .*pip install -r requirements/worker.txt"):
-        build(make_settings(name=name, deterministic=deterministic))
+        build(settings_with(name=name, deterministic=deterministic))
 
 
-def test_a_tensorflow_that_can_not_be_imported_says_why(make_settings, monkeypatch, tmp_path):
+def test_a_tensorflow_that_can_not_be_imported_says_why(monkeypatch, tmp_path):
     (tmp_path / "tensorflow.py").write_text("import a_library_that_is_missing")
     monkeypatch.delitem(sys.modules, "tensorflow", raising=False)
     monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(DataError, match="TensorFlow can not be imported: No module named 'a_library_that_is_missing'"):
-        open_for_master(make_settings())
+        open_for_master(settings_with())
 
 
 @pytest.mark.parametrize(
     "build", [open_for_master, lambda settings: build_trainer(settings, 0), lambda settings: make_task(settings).layout]
 )
-def test_a_model_of_ones_own_is_a_keras_model(make_settings, monkeypatch, build):
+def test_a_model_of_ones_own_is_a_keras_model(monkeypatch, build):
     monkeypatch.setitem(sys.modules, "tensorflow", None)
     with pytest.raises(DataError, match="^TensorFlow is missing"):
-        build(make_settings(name="shop.models:tiny"))
+        build(settings_with(name="shop.models:tiny"))
 
 
-def test_a_run_begins_with_the_layouts_start_values(make_settings):
-    settings = make_settings(name="resnet20")
+def test_a_run_begins_with_the_layouts_start_values():
+    settings = settings_with(name="resnet20")
     task = make_task(settings)
     assert task.layout == layout_of_model("resnet20", (8, 8, 1), 10)
     assert np.array_equal(task.start(), rng.start_values(task.layout, 42))
@@ -89,8 +87,8 @@ def test_a_run_begins_with_the_layouts_start_values(make_settings):
         dict(name="quadratic", partition="local"),
     ],
 )
-def test_settings_that_can_be_trained_on_pass(make_settings, changes):
-    assert make_task(make_settings(**changes)).check() is None
+def test_settings_that_can_be_trained_on_pass(changes):
+    assert make_task(settings_with(**changes)).check() is None
 
 
 @pytest.mark.parametrize(
@@ -108,13 +106,13 @@ def test_settings_that_can_be_trained_on_pass(make_settings, changes):
         (dict(partition="local"), "each worker needs files of its own, but digits come with FLQ"),
     ],
 )
-def test_settings_that_no_worker_could_train_on_are_refused(make_settings, changes, text):
+def test_settings_that_no_worker_could_train_on_are_refused(changes, text):
     with pytest.raises(DataError, match=text):
-        make_task(make_settings(**changes)).check()
+        make_task(settings_with(**changes)).check()
 
 
-def test_with_partition_local_the_master_needs_no_data(make_settings):
-    settings = make_settings(
+def test_with_partition_local_the_master_needs_no_data():
+    settings = settings_with(
         partition="local", input_shape=[8, 8, 1], n_classes=3, data_dir="/nowhere", dataset="npz:of_each_worker.npz"
     )
     assert make_task(settings).check() is None
@@ -123,7 +121,7 @@ def test_with_partition_local_the_master_needs_no_data(make_settings):
         make_task(settings).check()
 
 
-def test_check_does_not_load_tensorflow(make_settings):
+def test_check_does_not_load_tensorflow():
     code = (
         "import json, sys; from flq.core.settings import settings_from_json\n"
         "from flq.training.frameworks import make_task\n"
@@ -131,6 +129,6 @@ def test_check_does_not_load_tensorflow(make_settings):
         "print('tensorflow' in sys.modules)"
     )
     said = subprocess.check_output(
-        [sys.executable, "-c", code, json.dumps(to_json(make_settings()))], universal_newlines=True
+        [sys.executable, "-c", code, json.dumps(to_json(settings_with()))], universal_newlines=True
     )
     assert said == "False\n"

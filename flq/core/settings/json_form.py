@@ -19,7 +19,7 @@ Json = Dict[str, Dict[str, Any]]
 
 MASTERS_OWN = ("report", "notify", "security")  # sections that workers do not get
 
-# Lowest and highest value of the numbers that a worker's machine could not stand otherwise; by key, on both ends.
+# Lowest and highest value of what loads a worker's machine; the master's configuration has the same limits.
 LIMITS = {
     "threads": (1, 1024),
     "batch_size": (0, 10**6),
