@@ -81,7 +81,7 @@ def load_model_function(name: str) -> ModelFunction:
     Raises
     ------
     DataError
-        If the name is malformed, the module is missing, belongs to Python itself or can not
+        If the name is malformed, the module is missing, belongs to Python itself or cannot
         be imported, or has no such function.
     """
     module_name, function_name = parse_model_name(name)
@@ -94,13 +94,13 @@ def load_model_function(name: str) -> ModelFunction:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name is None or not (module_name + ".").startswith(error.name + "."):
-            raise _failed(name, "module %s can not be imported" % module_name, error) from error
+            raise _failed(name, "module %s cannot be imported" % module_name, error) from error
         raise DataError(
             "model %s: there is no module %s" % (name, error.name),
             hint="start in the folder that holds it, or add that folder to PYTHONPATH",
         ) from None
     except (Exception, SystemExit) as error:  # the module is the user's: it raises what it likes
-        raise _failed(name, "module %s can not be imported" % module_name, error) from error
+        raise _failed(name, "module %s cannot be imported" % module_name, error) from error
     function = getattr(module, function_name, None)
     if not callable(function):
         raise DataError("model %s: module %s has no function %s" % (name, module_name, function_name))
@@ -117,23 +117,22 @@ def build_custom_model(settings: Settings, input_shape: Shape, n_classes: int) -
     Raises
     ------
     DataError
-        If the function can not be loaded or fails, or its result is no Keras model, takes other
-        images, has other outputs than one per class, gives probabilities, or can not be trained.
+        If the function cannot be loaded or fails, or its result is no Keras model, takes other
+        images, has other outputs than one per class, gives probabilities, or cannot be trained.
     """
     tf, name = import_tensorflow(), settings.model.name
-    function = load_model_function(name)
+    height, width, channels = input_shape
+    shape, function = (height, width, channels), load_model_function(name)
     set_seed(tf, settings.system.seed)
     try:
-        model = function(tuple(input_shape), n_classes)
+        model = function(shape, n_classes)
     except Exception as error:  # the function is the user's
-        raise _failed(
-            name, "%s(%r, %d) fails" % (parse_model_name(name)[1], tuple(input_shape), n_classes), error
-        ) from error
+        raise _failed(name, "%s(%r, %d) fails" % (parse_model_name(name)[1], shape, n_classes), error) from error
     if not isinstance(model, tf.keras.Model):
         raise DataError(
             "model %s must return a tf.keras.Model, got %s.%s" % (name, type(model).__module__, type(model).__name__)
         )
-    _check_shapes(tf, name, model, tuple(input_shape), n_classes)
+    _check_shapes(tf, name, model, shape, n_classes)
     layout_of(model)
     return model
 
@@ -147,7 +146,7 @@ def _check_shapes(tf: Any, name: str, model: Any, input_shape: Shape, n_classes:
         raise DataError("model %s takes input of shape %r, expected %r" % (name, declared[1:], input_shape))
     try:
         outputs = model(tf.constant(images), training=False)
-    except Exception as error:  # what a model raises for input that it can not take, no version of Keras promises
+    except Exception as error:  # what a model raises for input that it cannot take, no version of Keras promises
         raise _failed(name, "the model does not run on images of shape %r" % (input_shape,), error) from error
     shape = tuple(getattr(outputs, "shape", ()))
     if shape != (2, n_classes):

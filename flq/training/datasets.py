@@ -139,7 +139,7 @@ def resolve_dataset(settings: Settings) -> Settings:
     Raises
     ------
     DataError
-        If there is no data set of that name, a key contradicts it, or its file can not be
+        If there is no data set of that name, a key contradicts it, or its file cannot be
         used.
     """
     section = settings.dataset._replace(name=_full_name(settings.dataset))
@@ -196,7 +196,7 @@ def load_dataset(settings: Settings) -> Dataset:
     Raises
     ------
     DataError
-        If there is no data set of that name, it can not be found or read, or it is not as
+        If there is no data set of that name, it cannot be found or read, or it is not as
         dataset.input_shape and n_classes say.
     """
     section = settings.dataset._replace(name=_full_name(settings.dataset))
@@ -224,7 +224,7 @@ def describe_files(section: DatasetSettings) -> Tuple[np.ndarray, Optional[Shape
     Raises
     ------
     DataError
-        If there are no such files, or they can not be used.
+        If there are no such files, or they cannot be used.
     """
     name = _full_name(section)
     if name in DATASETS:

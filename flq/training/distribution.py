@@ -40,7 +40,7 @@ def class_counts(settings: Settings) -> np.ndarray:
     Raises
     ------
     DataError
-        If the data set or the partition can not be used; partition local deals nothing out.
+        If the data set or the partition cannot be used; partition local deals nothing out.
     """
     dataset = load_dataset(settings)
     shards = partition(dataset.y_train, settings)
@@ -75,7 +75,7 @@ def draw(counts: np.ndarray, title: str, path: str) -> None:
     Raises
     ------
     DataError
-        If there is no Matplotlib, or the file can not be written.
+        If there is no Matplotlib, or the file cannot be written.
     """
     try:
         content = picture(class_figure(counts, title), "png")
@@ -84,7 +84,7 @@ def draw(counts: np.ndarray, title: str, path: str) -> None:
     try:
         replace(path, content)
     except OSError as error:
-        raise DataError("%s can not be written: %s" % (path, error.strerror or error)) from None
+        raise DataError("%s cannot be written: %s" % (path, error.strerror or error)) from None
 
 
 def parse_flags(arguments: Optional[Sequence[str]]) -> argparse.Namespace:

@@ -9,7 +9,7 @@ after the other. The master writes a request and reads one reply, in this order:
     {"do": "evaluate", "round": k, "n_vectors": v} + v vectors
                              -> {"round": k, "results": [{name: x, ...}, ...]}
     {"do": "save_keras", "path": "..."} + one vector       -> {"saved": path}
-    whatever cannot be done                                -> {"error": "one sentence"}
+    a request that fails                                   -> {"error": "one sentence"}
 
 ``layout`` is as ``Layout.to_json`` writes it. A result has the task's metrics by name: "loss", and for
 classes "accuracy"; without a test set it is empty. NaN and infinity travel as null. ``path`` ends in

@@ -11,7 +11,7 @@ Example
 ['loss']
 """
 
-from typing import Any, Callable, Collection, Dict, List, NamedTuple
+from typing import Callable, Collection, List, NamedTuple
 
 from ..core.settings import Settings
 from ..errors import DataError
@@ -24,7 +24,7 @@ class Framework(NamedTuple):
     """The names of its models, and the task of the settings."""
 
     models: Collection[str]
-    task: Callable[[Dict[str, Any]], Task]
+    task: Callable[[Settings], Task]
 
 
 FRAMEWORKS = {

@@ -8,14 +8,12 @@ changes no result.
 
 from typing import Any, Callable
 
-import numpy as np
-
 from .keras_setup import import_tensorflow
 
 HOST = "/CPU:0"
 
 
-def on_host(values: np.ndarray, dtype: Any = None) -> Any:
+def on_host(values: Any, dtype: Any = None) -> Any:
     """Return an array, or a number, as a tensor in the host's memory."""
     tf = import_tensorflow()
     with tf.device(HOST):

@@ -24,7 +24,7 @@ def set_gpu_memory(
     """Limit the memory on the first GPU and use no other, or let it grow on all; never both.
 
     Without a limit, that of an original Jetson Nano is 1024 MB: of the 4 GB that its GPU shares with everything
-    else, what grows without a limit ends in the death of whatever is largest.
+    else, a process that grows without a limit gets the largest process killed.
 
     Parameters
     ----------
@@ -48,8 +48,8 @@ def set_gpu_memory(
         If TensorFlow runs already, with other settings.
     """
     if not gpus:
-        asked = [] if limit_mb is None else ["gpu memory limit: asked %d MB, without effect" % limit_mb]
-        return ["TensorFlow sees no GPU here and computes on the CPU"] + asked
+        unused = [] if limit_mb is None else ["gpu memory limit: asked %d MB, without effect" % limit_mb]
+        return ["TensorFlow sees no GPU here and computes on the CPU"] + unused
     if limit_mb is None and board.kind == "nano":
         limit_mb = GPU_MEMORY_MB_OF_A_NANO
     try:

@@ -30,7 +30,7 @@ def build_keras_model(settings: Settings, input_shape: Shape, n_classes: int) ->
     Raises
     ------
     DataError
-        If there is no Keras model of that name, a user's model can not be used, or there is
+        If there is no Keras model of that name, a user's model cannot be used, or there is
         no TensorFlow.
     """
     keras = import_tensorflow().keras

@@ -38,7 +38,7 @@ class Device(NamedTuple):
 
 
 def import_tensorflow() -> Any:
-    """Return the module tensorflow; the import takes seconds, so nobody does it before it is needed.
+    """Return the module tensorflow; imported when first needed, because that takes seconds.
 
     Raises
     ------
@@ -55,7 +55,7 @@ def import_tensorflow() -> Any:
     except ImportError as error:
         if isinstance(error, ModuleNotFoundError) and error.name == "tensorflow":
             raise DataError("TensorFlow is missing", hint=INSTALL_HINT) from None
-        raise DataError("TensorFlow can not be imported: %s" % str(error).split("\n")[0], hint=INSTALL_HINT) from None
+        raise DataError("TensorFlow cannot be imported: %s" % str(error).split("\n")[0], hint=INSTALL_HINT) from None
     return tensorflow
 
 

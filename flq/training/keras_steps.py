@@ -29,7 +29,7 @@ class Gradient:
     With mixed precision the loss is multiplied by the fixed factor 1024 before the gradients
     are taken and they are divided by it after: a scale that adapts itself would be a memory, and
     a round could no longer be repeated from its settings. An overflow makes the gradients
-    infinite, and whoever encodes the update says so.
+    infinite, which encoding the update reports.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ class Gradient:
 def log_prior(labels: np.ndarray, n_classes: int, strength: float) -> Optional[np.ndarray]:
     """Return what is added to a worker's logits while it trains: strength * log of its share of each class.
 
-    A worker that has mostly shoes learns to answer "shoe" whatever it sees, and the mean of workers with different
+    A worker that has mostly shoes learns to answer "shoe" to everything, and the mean of workers with different
     classes pays for it. With the worker's own shares in the logits the model need not learn them. One is
     added to each count, so that classes which a worker has not got stay finite: they hardly move there.
 
@@ -126,7 +126,8 @@ def gradient_function(gradient: Gradient, images: Any, batch_size: int, prior: O
 
     @tf.function(input_signature=worker_specs(images) + [tf.TensorSpec([batch_size], tf.int32)])
     def one_gradient(images: Any, labels: Any, white: Any, batch: Any) -> Any:
-        loss, gradients = gradient.of(*Samples(images, labels, white).read(batch), prior)
+        x, y = Samples(images, labels, white).read(batch)
+        loss, gradients = gradient.of(x, y, prior)
         return tf.cast(loss, tf.float64), gradients
 
     return one_gradient
@@ -186,7 +187,8 @@ def round_function(
         slots = [tuple(tf.zeros(variable.shape) for _ in range(optimizer.n_slots)) for variable in variables]
 
         def body(i: Any, total: Any, slots: Any) -> Any:
-            loss, moved = step(*batch(i), lr, tf.cast(i + 1, tf.float64), start, slots)
+            x, y = batch(i)
+            loss, moved = step(x, y, lr, tf.cast(i + 1, tf.float64), start, slots)
             return i + 1, total + loss, moved
 
         _, total, _ = tf.while_loop(

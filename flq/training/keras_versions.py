@@ -7,7 +7,7 @@ deterministic operations      an environment variable    ``enable_op_determinism
 one seed for all generators   TensorFlow's only          ``set_random_seed``, TensorFlow 2.7
 name of a variable            "sequential/dense/bias:0"  "bias", Keras 3
 type of a variable            a ``tf.DType``             a text, Keras 3
-states of random layers       nobody can set them        variables, Keras 3
+states of random layers       cannot be set              variables, Keras 3
 ============================  =========================  =====================================
 """
 

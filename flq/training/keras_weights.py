@@ -101,7 +101,7 @@ def set_vector(model: Any, vector: Vector, layout: Layout) -> None:
 def seed_random_layers(model: Any, bits: np.random.Philox) -> None:
     """Give the generators of dropout and other random layers new states, drawn from raw integers.
 
-    Keras 3 keeps them as variables. The layers of Keras 2 draw from generators that nobody can
+    Keras 3 keeps them as variables. The layers of Keras 2 draw from generators that cannot be
     set within a traced function; it has no such variables.
     """
     for variable in generator_states(model):  # two integers of 32 bits, whatever their type

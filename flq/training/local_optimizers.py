@@ -7,7 +7,7 @@ round.
 
 Example
 -------
->>> optimizer = local_optimizer({"local_optimizer": "momentum", "local_momentum": 0.5})
+>>> optimizer = local_optimizer(ModelSettings(local_optimizer="momentum", local_momentum=0.5))
 >>> optimizer.direction(2.0, (4.0,), None)
 (4.0, (4.0,))
 """

@@ -127,7 +127,7 @@ def _require_sides(name: str, shape: Shape) -> Shape:
     if min(shape[:2]) < CNN_MIN_SIDE:
         raise DataError(
             "model %s needs images of at least %d x %d pixels, got %d x %d"
-            % ((name, CNN_MIN_SIDE, CNN_MIN_SIDE) + tuple(shape[:2])),
+            % (name, CNN_MIN_SIDE, CNN_MIN_SIDE, shape[0], shape[1]),
             hint="logreg and mlp take any shape",
         )
     return shape

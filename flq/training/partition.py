@@ -10,8 +10,8 @@ training samples and evaluates itself on the rest.
 
 Example
 -------
->>> settings = {"system": {"seed": 42, "total_workers": 2},
-...             "dataset": {"batch_size": 1, "partition": "iid", "dir_alpha": 0.5}}
+>>> from flq.core.settings import DatasetSettings, SystemSettings
+>>> settings = Settings(system=SystemSettings(total_workers=2), dataset=DatasetSettings(batch_size=1))
 >>> sorted(len(shard) for shard in partition(np.array([0, 1, 0, 1, 1]), settings))
 [2, 3]
 """

@@ -67,7 +67,7 @@ class LocalUpdate(NamedTuple):
     held_back : HeldBack or None
         None unless ``dataset.partition`` is local.
     n_trained : int
-        Samples in these steps, as often as they were used; 0 where nobody counts them.
+        Samples in these steps, as often as they were used; 0 if they are not counted.
     """
 
     update: Vector
@@ -92,7 +92,7 @@ class Share(NamedTuple):
     n_samples : int
         Number of samples that the worker trains on: its weight in the mean.
     data
-        What the task needs; nobody else looks at it.
+        For the task alone.
     """
 
     n_samples: int

@@ -114,7 +114,7 @@ def test_what_is_no_table_of_samples(settings_for, text, sentence):
 
 def test_a_folder_is_no_file(tmp_path):
     settings = settings_with(data_dir=str(tmp_path.parent), dataset="csv:" + tmp_path.name)
-    with pytest.raises(DataError, match="can not be read: Is a directory"):
+    with pytest.raises(DataError, match="cannot be read: Is a directory"):
         load_dataset(settings)
 
 

@@ -231,7 +231,7 @@ def test_a_missing_module_is_said(package, name, missing):
 )
 def test_a_module_that_can_not_be_imported_says_why(package, source, reason):
     package(source)
-    with pytest.raises(DataError, match="model shop.models:small: module shop.models can not be imported: .*" + reason):
+    with pytest.raises(DataError, match="model shop.models:small: module shop.models cannot be imported: .*" + reason):
         load_model_function("shop.models:small")
 
 

@@ -205,7 +205,7 @@ def test_the_policy_of_keras_is_mixed_only_while_a_model_is_built(set_up):
         assert tensorflow.mixed_precision.names == ["mixed_float16"]
     assert tensorflow.mixed_precision.names == ["mixed_float16", "float32"]
     with pytest.raises(KeyError), compute_policy(set_up(tensorflow, enable_mixed_precision=True)):
-        raise KeyError("a model that can not be built")
+        raise KeyError("a model that cannot be built")
     assert tensorflow.mixed_precision.names[-1] == "float32"
 
 

@@ -108,7 +108,7 @@ def test_mistakes_are_one_sentence_and_exit_code_2(capsys, flags, sentence):
 def test_a_picture_that_can_not_be_written_is_named(capsys):
     pytest.importorskip("matplotlib")
     assert main(["--out", "no/such/folder/a.png"]) == 2
-    assert "no/such/folder/a.png can not be written: No such file or directory" in capsys.readouterr().err
+    assert "no/such/folder/a.png cannot be written: No such file or directory" in capsys.readouterr().err
 
 
 def test_without_matplotlib_there_is_still_a_table(capsys, monkeypatch):

@@ -160,7 +160,7 @@ def test_nobody_listens(tmp_path):
 
 def test_a_folder_that_can_not_be_written_is_named(site, tmp_path):
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(DataError, match="file/sub can not be written: Not a directory"):
+    with pytest.raises(DataError, match="file/sub cannot be written: Not a directory"):
         download_missing([WHOLE], [site.url], str(tmp_path / "file" / "sub"))
     assert site.asked == []
 
@@ -282,7 +282,7 @@ def test_a_wrong_checksum_is_an_error_of_one_sentence(site, bare_machine, monkey
         PUBLISHED["cifar10"]._replace(mirrors=(site.url,), files=(file_of("cifar-10-binary.tar.gz", content),)),
     )
     settings = settings_with(dataset="cifar10")
-    with pytest.raises(DataError, match="can not be downloaded: .*its SHA-256 is .*put cifar-10-binary.tar.gz from"):
+    with pytest.raises(DataError, match="cannot be downloaded: .*its SHA-256 is .*put cifar-10-binary.tar.gz from"):
         load_dataset(settings)
     assert names_in(bare_machine / "caches" / "flq" / "cifar10") == []
 

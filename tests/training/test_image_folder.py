@@ -128,7 +128,7 @@ def test_different_sizes_need_a_shape(settings_for, folder):
 def test_bad_files_are_named(settings_for, folder, spoil):
     path = folder / "leaf" / "3.png"
     path.write_bytes(spoil(path.read_bytes()))
-    with pytest.raises(DataError, match="leaf/3.png can not be read as an image: ") as caught:
+    with pytest.raises(DataError, match="leaf/3.png cannot be read as an image: ") as caught:
         load_dataset(settings_for())
     assert "\n" not in str(caught.value)
 
@@ -263,5 +263,5 @@ def test_folders_without_classes_or_images(tmp_path, names, sentence):
 
 def test_a_file_is_no_folder(folder):
     settings = settings_with(data_dir=str(folder), dataset="images:README.txt")
-    with pytest.raises(DataError, match="README.txt can not be read: Not a directory"):
+    with pytest.raises(DataError, match="README.txt cannot be read: Not a directory"):
         resolve_dataset(settings)

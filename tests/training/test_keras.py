@@ -13,6 +13,7 @@ from inside import batches_of_round, n_traces
 
 from flq.core import rng
 from flq.core.layout import unflatten
+from flq.core.settings import to_json
 from flq.errors import DataError
 from flq.training import keras_task
 from flq.training.datasets import load_dataset
@@ -37,9 +38,10 @@ WAYS = [
 CHILD = """
 import json, sys, zlib
 from flq.core import rng
+from flq.core.settings import settings_from_json
 from flq.training.frameworks import build_trainer
 for settings in json.loads(sys.argv[1]):
-    trainer = build_trainer(settings, 1)
+    trainer = build_trainer(settings_from_json(settings), 1)
     shared = rng.start_values(trainer.layout, 42)
     for round_index in (1, 2):
         outcome = trainer.local_update(shared, round_index)
@@ -227,7 +229,10 @@ def test_workers_in_one_process_give_the_bits_of_a_worker_in_its_own():
                 outcome = trainer.local_update(models[worker_id], round_index)
                 models[worker_id] = models[worker_id] - outcome.update
                 lines[worker_id].append("%d %s" % (zlib.crc32(outcome.update.tobytes()), outcome.loss.hex()))
-    there = subprocess.check_output([sys.executable, "-c", CHILD, json.dumps(all_settings)], universal_newlines=True)
+    there = subprocess.check_output(
+        [sys.executable, "-c", CHILD, json.dumps([to_json(settings) for settings in all_settings])],
+        universal_newlines=True,
+    )
     assert lines[1] == there.splitlines()
     assert len(set(lines[0] + lines[1])) == 4 * len(WAYS)
 

@@ -10,7 +10,7 @@ from factory import settings_with
 from flq.core.layout import unflatten
 from flq.core.rng import start_values
 from flq.errors import DataError
-from flq.training.frameworks import make_task
+from flq.training.frameworks import make_task, model_names
 from flq.training.models import MODELS, is_custom, layout_of_model
 
 
@@ -102,11 +102,10 @@ def test_quadratic_of_three_parameters_is_refused():
 
 
 def test_unknown_model_is_refused_by_name():
-    with pytest.raises(
-        DataError,
-        match="model.name must be one of cnn, cnn_small, logreg, mlp, quadratic, resnet20 "
-        "or package.module:function, got 'vgg'",
-    ):
+    names = sorted(model_names())
+    assert {"cnn", "cnn_small", "logreg", "mlp", "quadratic", "resnet20"} <= set(names)
+    sentence = "model.name must be one of %s or package.module:function, got 'vgg'" % ", ".join(names)
+    with pytest.raises(DataError, match=sentence):
         make_task(settings_with(name="vgg"))
 
 

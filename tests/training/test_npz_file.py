@@ -127,7 +127,7 @@ X, Y = images(), LABELS
         ({"x_train": X, "y_train": Y - 1}, "must be classes in 0..999999, got -1..1"),
         ({"x_train": X, "y_train": Y + 10**6}, "must be classes in 0..999999"),
         ({"x_train": X, "y_train": Y * 0}, "has one class only"),
-        ({"x_train": X, "y_train": np.array([{}] * 10)}, "can not be read as an .npz file: Object arrays"),
+        ({"x_train": X, "y_train": np.array([{}] * 10)}, "cannot be read as an .npz file: Object arrays"),
     ],
 )
 def test_arrays_that_can_not_be_used(settings_for, arrays, sentence):
@@ -159,7 +159,7 @@ def test_a_worker_need_not_have_all_classes(settings_for):
 def test_files_that_are_no_npz(tmp_path, content, use):
     (tmp_path / "bad.npz").write_bytes(content)
     settings = settings_with(data_dir=str(tmp_path), dataset="npz:bad.npz")
-    with pytest.raises(DataError, match="bad.npz can not be read as an .npz file: "):
+    with pytest.raises(DataError, match="bad.npz cannot be read as an .npz file: "):
         use(settings)
 
 
@@ -175,14 +175,14 @@ def npy_bytes(header=None):
 @pytest.mark.parametrize(
     "content, sentence",
     [
-        (b"", "is no array|can not be read as an .npz file"),
-        (b"just text", "is no array|can not be read as an .npz file"),
-        (npy_bytes()[:40], "can not be read as an .npz file: "),
-        (npy_bytes(b"{'descr': '<i8', "), "can not be read as an .npz file: "),
-        (npy_bytes(b"('''"), "can not be read as an .npz file: "),
-        (npy_bytes(b"  {\n 1"), "can not be read as an .npz file: "),
-        (npy_bytes(b"{[]: 1}"), "can not be read as an .npz file: "),
-        (npy_bytes(b"{'descr': '<i8', 'fortran_order': False, 'shape': (%d,)}" % 10**30), "can not be read as an .npz"),
+        (b"", "is no array|cannot be read as an .npz file"),
+        (b"just text", "is no array|cannot be read as an .npz file"),
+        (npy_bytes()[:40], "cannot be read as an .npz file: "),
+        (npy_bytes(b"{'descr': '<i8', "), "cannot be read as an .npz file: "),
+        (npy_bytes(b"('''"), "cannot be read as an .npz file: "),
+        (npy_bytes(b"  {\n 1"), "cannot be read as an .npz file: "),
+        (npy_bytes(b"{[]: 1}"), "cannot be read as an .npz file: "),
+        (npy_bytes(b"{'descr': '<i8', 'fortran_order': False, 'shape': (%d,)}" % 10**30), "cannot be read as an .npz"),
     ],
 )
 @pytest.mark.parametrize("name", ["x_train", "y_train"])

@@ -109,7 +109,7 @@ def test_the_master_refuses_what_leaves_the_boards_apart(changes, words):
 
 
 @pytest.mark.parametrize(
-    "name, words", [("nothing", "holds no data set"), ("missing", "can not be read"), ("notes.txt", "is no data set")]
+    "name, words", [("nothing", "holds no data set"), ("missing", "cannot be read"), ("notes.txt", "is no data set")]
 )
 def test_a_place_without_data_is_one_sentence(tmp_path, name, words):
     (tmp_path / "nothing").mkdir()

@@ -142,7 +142,7 @@ def test_nothing_anywhere_says_what_to_put_where(tmp_path):
     with pytest.raises(DataError) as caught:
         load("mnist")
     sentence = str(caught.value)
-    assert "mnist is not on this machine and can not be downloaded" in sentence
+    assert "mnist is not on this machine and cannot be downloaded" in sentence
     assert "Connection refused" in sentence and "\n" not in sentence
     assert all(name + ".gz" in sentence for name in IDX_NAMES)
     assert str(tmp_path / "caches" / "flq" / "mnist") in sentence and "dataset.data_dir" in sentence
@@ -162,8 +162,8 @@ def test_with_partition_local_only_own_files_count(tmp_path, monkeypatch):
     "damage, sentence",
     [
         (lambda path: path.unlink(), "lacks train-images-idx3-ubyte, plain or with .gz"),
-        (lambda path: path.write_bytes(path.read_bytes()[:100]), "can not be read"),
-        (lambda path: path.write_bytes(b"not gzip"), "can not be read"),
+        (lambda path: path.write_bytes(path.read_bytes()[:100]), "cannot be read"),
+        (lambda path: path.write_bytes(b"not gzip"), "cannot be read"),
         (lambda path: path.write_bytes(gzip.compress(b"")), "is no IDX file of unsigned bytes with 3 axes"),
         (lambda path: path.write_bytes(gzip.compress(idx_bytes(mnist_arrays()[1]) + b"12345678")), "is no IDX file"),
         (
@@ -195,7 +195,7 @@ def test_a_damaged_npz_in_keras_cache_is_named(tmp_path):
     path = tmp_path / "keras" / "datasets" / "mnist.npz"
     path.parent.mkdir(parents=True)
     path.write_bytes(b"PK\x03\x04 cut off")
-    with pytest.raises(DataError, match="mnist.npz can not be read as an .npz file"):
+    with pytest.raises(DataError, match="mnist.npz cannot be read as an .npz file"):
         load("mnist")
 
 
@@ -220,7 +220,7 @@ def test_damaged_cifar_archives_are_refused_by_name(tmp_path):
     del contents["data_batch_4.bin"]
     for content in (b"", b"not an archive", whole[: len(whole) // 2], cifar_archive(contents)):
         path.write_bytes(content)
-        with pytest.raises(DataError, match="cifar-10-binary.tar.gz (can not be read|lacks data_batch_)"):
+        with pytest.raises(DataError, match="cifar-10-binary.tar.gz (cannot be read|lacks data_batch_)"):
             load("cifar10", tmp_path)
 
 

@@ -49,7 +49,7 @@ def test_a_tensorflow_that_can_not_be_imported_says_why(monkeypatch, tmp_path):
     (tmp_path / "tensorflow.py").write_text("import a_library_that_is_missing")
     monkeypatch.delitem(sys.modules, "tensorflow", raising=False)
     monkeypatch.syspath_prepend(str(tmp_path))
-    with pytest.raises(DataError, match="TensorFlow can not be imported: No module named 'a_library_that_is_missing'"):
+    with pytest.raises(DataError, match="TensorFlow cannot be imported: No module named 'a_library_that_is_missing'"):
         open_for_master(settings_with())
 
 

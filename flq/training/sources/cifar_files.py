@@ -80,7 +80,7 @@ def _file_content(path: str) -> bytes:
         with open(path, "rb") as stream:
             return _limited(stream.read(MAX_FILE_BYTES + 1), path)
     except OSError as error:
-        raise DataError("%s can not be read: %s" % (path, error.strerror or error)) from None
+        raise DataError("%s cannot be read: %s" % (path, error.strerror or error)) from None
 
 
 def _archive_contents(path: str) -> Dict[str, bytes]:
@@ -94,7 +94,7 @@ def _archive_contents(path: str) -> Dict[str, bytes]:
                     stream = archive.extractfile(member)
                     contents[name] = _limited(stream.read(MAX_FILE_BYTES + 1) if stream else b"", path)
     except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
-        raise DataError("%s can not be read: %s" % (path, error)) from None
+        raise DataError("%s cannot be read: %s" % (path, error)) from None
     return contents
 
 

@@ -106,7 +106,7 @@ def _rows(path: str) -> Iterator[Tuple[int, List[str]]]:
                 n_rows += 1
                 yield reader.line_num, row
     except OSError as error:
-        raise DataError("%s can not be read: %s" % (path, error.strerror or error)) from None
+        raise DataError("%s cannot be read: %s" % (path, error.strerror or error)) from None
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError("%s is no text with commas: %s" % (path, error)) from None
     if not n_rows:

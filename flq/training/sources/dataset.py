@@ -2,6 +2,7 @@
 
 Example
 -------
+>>> from flq.core.settings import DatasetSettings
 >>> settings = Settings(dataset=DatasetSettings(name="npz:toy.npz", test_fraction=0.25))
 >>> x, y = as_samples(np.zeros((8, 5, 5), np.uint8), None, "toy"), as_labels(np.arange(8) % 2, "toy")
 >>> toy = split_dataset(settings, x, y, None, "toy")

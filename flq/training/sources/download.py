@@ -53,7 +53,7 @@ def download_missing(files: Sequence[File], mirrors: Sequence[str], folder: str)
     DownloadFailed
         If no mirror has a file as it should be.
     DataError
-        If the folder can not be written.
+        If the folder cannot be written.
     ConfigError
         If its file system has no locks.
     """
@@ -69,7 +69,7 @@ def download_missing(files: Sequence[File], mirrors: Sequence[str], folder: str)
                     _download(file, mirrors, folder)
     except OSError as error:  # of the disk: those of the network are DownloadFailed
         raise DataError(
-            "%s can not be written: %s" % (error.filename or folder, error.strerror or error),
+            "%s cannot be written: %s" % (error.filename or folder, error.strerror or error),
             hint="XDG_CACHE_HOME names another place for FLQ's cache",
         ) from None
 

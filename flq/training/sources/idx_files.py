@@ -71,7 +71,7 @@ def read_idx(path: str, n_axes: int) -> np.ndarray:
                 raise DataError("%s declares %d values, at most %d are read" % (path, n_values, MAX_VALUES))
             values = stream.read(n_values + 1)
     except (OSError, EOFError, zlib.error) as error:
-        raise DataError("%s can not be read: %s" % (path, getattr(error, "strerror", None) or error)) from None
+        raise DataError("%s cannot be read: %s" % (path, getattr(error, "strerror", None) or error)) from None
     if len(values) != n_values:
         raise DataError(
             "%s should hold %d values, it holds %s"

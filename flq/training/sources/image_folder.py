@@ -23,6 +23,7 @@ from ...errors import DataError
 from .dataset import MAX_CLASSES, Dataset, Shape, check_classes, split_dataset
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
+BILINEAR = 2  # PIL.Image.BILINEAR, which its types do not know
 MODES = {1: "L", 3: "RGB"}  # channels to Pillow's name
 DEFAULT_CHANNELS = 3
 MAX_BYTES = 4 * 10**9  # of all images together; more is a mistake in dataset.input_shape
@@ -161,7 +162,7 @@ def _entries(folder: str) -> List[str]:
     try:
         return os.listdir(folder)
     except OSError as error:
-        raise DataError("the folder %s can not be read: %s" % (folder, error.strerror or error)) from None
+        raise DataError("the folder %s cannot be read: %s" % (folder, error.strerror or error)) from None
 
 
 def _size(file: str) -> Tuple[int, int]:
@@ -177,7 +178,6 @@ def _size(file: str) -> Tuple[int, int]:
 
 def _pixels(file: str, shape: Shape) -> np.ndarray:
     """Return one image as (height, width, channels), uint8."""
-    from PIL import Image
 
     height, width, channels = shape
     with _opened(file) as image:
@@ -191,7 +191,7 @@ def _pixels(file: str, shape: Shape) -> np.ndarray:
                 image = image.convert("RGBA")  # Pillow warns of palettes otherwise
             image = image.convert(MODES[channels])
             if image.size != (width, height):
-                image = image.resize((width, height), Image.BILINEAR)
+                image = image.resize((width, height), BILINEAR)
             return np.asarray(image, np.uint8).reshape(shape)
         except Exception as error:  # as above
             raise _damaged(file, error) from None
@@ -218,4 +218,4 @@ def _opened(file: str) -> Any:
 
 def _damaged(file: str, error: Exception) -> DataError:
     reason = (str(error) or type(error).__name__).splitlines()[0]
-    return DataError("%s can not be read as an image: %s" % (file, reason))
+    return DataError("%s cannot be read as an image: %s" % (file, reason))

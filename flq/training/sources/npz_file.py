@@ -147,4 +147,4 @@ def _largest(labels: np.ndarray, name: str, path: str) -> int:
 
 def _unreadable(path: str, error: BaseException) -> DataError:
     reason = getattr(error, "strerror", None) or (str(error) or type(error).__name__).splitlines()[0]
-    return DataError("%s can not be read as an .npz file: %s" % (path, reason))
+    return DataError("%s cannot be read as an .npz file: %s" % (path, reason))

@@ -31,7 +31,7 @@ def find(data_dir: str) -> Tuple[str, str]:
         names = sorted(name for name in os.listdir(data_dir) if not name.startswith("."))
     except OSError as error:
         raise DataError(
-            "this worker's data_dir %s can not be read: %s" % (data_dir, error.strerror or error),
+            "this worker's data_dir %s cannot be read: %s" % (data_dir, error.strerror or error),
             hint="--data_dir names the folder with this worker's own data",
         ) from None
     files = [name for name in names if _kind(name) and os.path.isfile(os.path.join(data_dir, name))]

@@ -106,7 +106,7 @@ def load_published(settings: Settings) -> Dataset:
     Raises
     ------
     DataError
-        If it is nowhere and can not be downloaded, or its files are damaged.
+        If it is nowhere and cannot be downloaded, or its files are damaged.
     """
     section = settings.dataset
     published = PUBLISHED[section.name]
@@ -158,7 +158,7 @@ def _cached_or_downloaded(name: str, own: Optional[str]) -> Found:
         download_missing(published.files, published.mirrors, folder)
     except DownloadFailed as failure:
         raise DataError(
-            "%s is not on this machine%s and can not be downloaded: %s"
+            "%s is not on this machine%s and cannot be downloaded: %s"
             % (name, ", not in %s," % own if own else "", failure),
             hint="put %s from %s into %s, or name their folder as dataset.data_dir"
             % (names, published.mirrors[0], folder),
