@@ -91,7 +91,7 @@ POINTS = {
     "between model and workbook": Point(MASTER, "flq.master.records.artifacts:Results.save_model", AFTER),
     "in the middle of the workbook": Point(MASTER, "flq.report.sheets:write_whole", HALF, is_workbook),
     "before the run has ended for good": Point(MASTER, "flq.master.runtime.run:Run._be_over", BEFORE),
-    "after training": Point(WORKER, "flq.worker.program:Worker._train", AFTER),
+    "after training": Point(WORKER, "flq.worker.program:Worker.train", AFTER),
     "in the middle of the record": Point(WORKER, "flq.durable:write_whole", HALF, is_record),
     "after the record": Point(WORKER, "flq.worker.state_file:save", AFTER),
     "after sending": Point(WORKER, "http.client:HTTPConnection.getresponse", BEFORE, is_upload_sent),

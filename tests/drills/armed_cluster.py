@@ -48,7 +48,6 @@ class Seat:
     def __init__(self, cluster: "ArmedCluster", name: str, kills: Sequence[Kill]) -> None:
         self.fired: List[Kill] = []
         self.programs: List[Program] = []
-        self.failure: Optional[BaseException] = None
         self._cluster, self._name, self._kills = cluster, name, list(kills)
         self._thread = threading.Thread(target=self._run_and_tell, daemon=True)
         self._thread.start()
@@ -57,18 +56,20 @@ class Seat:
         """Wait for the end of the last one, and return it."""
         self._thread.join(PATIENCE_S)
         assert not self._thread.is_alive(), self.programs[-1].text
-        if self.failure is not None:
-            raise self.failure
+        if self._cluster.failures:
+            raise self._cluster.failures[0]  # which has made the others fail
         return self.programs[-1]
 
     def _run_and_tell(self) -> None:
         try:
             self._run()
-        except BaseException as failure:  # for the thread that waits
-            self.failure = failure
+        except BaseException as failure:  # for the thread that waits, and not in vain
+            self._cluster.fail(failure)
 
     def _run(self) -> None:
         for number, kill in enumerate(self._kills + [None]):
+            if self._cluster.failures:
+                return
             fired_file = os.path.join(self._cluster.folder, "%s.fired%d" % (self._name, number))
             program = self._cluster.begin(self._name, kill or UNHARMED, fired_file, is_first=number == 0)
             self.programs.append(program)
@@ -89,6 +90,13 @@ class ArmedCluster(Cluster):
         super().__init__(folder)
         self.port, self.overrides = free_port(), list(BITS) + list(overrides)
         self.results_dir = os.path.join(folder, "results")
+        self.failures: List[BaseException] = []
+
+    def fail(self, failure: BaseException) -> None:
+        """Remember what went wrong, and kill every program: the others would wait for one that is not there."""
+        self.failures.append(failure)
+        for program in self._programs:
+            program.process.kill()
 
     def begin(
         self,

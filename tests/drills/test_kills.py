@@ -124,6 +124,11 @@ def make_cluster(tmp_path):
         cluster.close()
 
 
+def test_a_program_that_cannot_be_armed_ends_the_drill_at_once(make_cluster):
+    with pytest.raises(AssertionError, match="worker0 did not come to .*no such point(.|\n)*KeyError"):
+        drill(make_cluster(*SMALL), {"master": [], "worker0": [Kill("no such point")], "worker1": []})
+
+
 def test_every_point_has_its_turn():
     assert {kill.point for kills in SEVERAL.values() for lives in kills.values() for kill in lives} == set(POINTS)
 
