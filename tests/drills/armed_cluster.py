@@ -4,8 +4,9 @@ import os
 import signal
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence
+from typing import Any, Dict, List, NamedTuple, Sequence
 
 import numpy as np
 
@@ -96,7 +97,9 @@ class ArmedCluster(Cluster):
         """Remember what went wrong, and kill every program: the others would wait for one that is not there."""
         self.failures.append(failure)
         for program in self._programs:
-            program.process.kill()
+            if program.process.returncode is None:
+                with suppress(ProcessLookupError):
+                    os.kill(program.pid, signal.SIGKILL)  # its own kill() would wait for the thread that waits for it
 
     def begin(
         self,

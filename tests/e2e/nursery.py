@@ -52,6 +52,11 @@ class Child:
         self.stdout = os.fdopen(output, encoding="utf-8", errors="replace")
         self.pid = self._next_number(BORN_S)
 
+    @property
+    def returncode(self) -> Optional[int]:
+        """How it has ended, None if nobody has waited for its end."""
+        return self._code
+
     def poll(self) -> Optional[int]:
         """Return how it has ended, or None."""
         try:
