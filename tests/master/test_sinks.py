@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from factory import settings_with
 from waits import WAIT_S, wait_until
 
 from flq.master.runtime import child_process
@@ -15,7 +16,7 @@ from flq.master.runtime.sinks import Sink, Sinks
 from flq.sinks.messages import Began, Ended, Happened, line_of, read
 
 SCRIPTS = str(Path(__file__).with_name("sink_scripts.py"))
-BEGAN = Began("run", {}, "figures", [])
+BEGAN = Began("run", settings_with(), "figures", [])
 ENDED = Ended("done", False, False, [])
 MANY = 1100  # open files; select() knows of 1024
 
