@@ -6,7 +6,8 @@ from typing import Any, Callable
 
 import numpy as np
 
-sys.path.append(str(Path(__file__).resolve().parent.parent / "protocol"))
+TESTS = Path(__file__).resolve().parent.parent
+sys.path += [str(TESTS), str(TESTS / "protocol")]
 
 from master_bench import Bench, lasting  # noqa: E402
 

@@ -89,7 +89,7 @@ def test_a_broken_configuration_is_exit_code_2(cluster, content, words):
 
 def test_a_missing_configuration_is_exit_code_2(cluster):
     master = cluster.start_master(flags=("--config", "nowhere.json"))
-    assert_one_sentence(master, 2, "nowhere.json can not be read")
+    assert_one_sentence(master, 2, "nowhere.json cannot be read")
 
 
 @pytest.mark.parametrize("override", ["nonsense", "model.lr=-1"])
@@ -110,4 +110,4 @@ def test_programs_log_to_files_of_their_own(cluster):
     names = sorted(os.listdir(os.path.join(cluster.folder, "logs")))
     assert [name.split("_")[0] for name in names] == ["master", "worker0"]
     with open(os.path.join(cluster.folder, "logs", names[0])) as stream:
-        assert "INFO flq.master.runtime.run: round=2/2 " in stream.read()
+        assert "INFO flq.master.runtime.evaluations: round=2/2 " in stream.read()

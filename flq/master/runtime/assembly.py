@@ -73,6 +73,7 @@ def serve(args: argparse.Namespace, config: Settings, project_dir: str, past: Op
         run_dir = closing.enter_context(claimed(results_dir)) if past is None else past.run_dir
         run_id = os.path.basename(run_dir) if past is None else past.run_id
         known = _known_start(settings, past)
+        machine = None if known is None else _machine(run_id, settings, *known)  # before there are children
         meter = Meter()
         sinks = sinks_of(config, os.environ, project_dir, results_dir)  # before there are other children
         logger.info("start=starting_the_evaluator model=%s", settings.model.name, extra=FOR_A_BAR)
@@ -93,12 +94,11 @@ def serve(args: argparse.Namespace, config: Settings, project_dir: str, past: Op
         )
         closing.callback(server.stop)  # its threads would keep the process alive
         closing.callback(broadcast.close)
-        if known is None:
+        if machine is None:
             server.start()
             logger.info("listening on port %d; model %s is being built", server.port, config.model.name)
-            known = evaluator.described(BUILD_S)
-        layout, start = known
-        machine = MasterMachine(run_options(run_id, settings, layout), start)
+            machine = _machine(run_id, settings, *evaluator.described(BUILD_S))
+        layout = machine.options.layout
         make_run_folder(run_dir)
         if past is None:
             closing.enter_context(hold(run_dir))
@@ -122,6 +122,11 @@ def serve(args: argparse.Namespace, config: Settings, project_dir: str, past: Op
         switch.app = create_app(run, gate, broadcast)
         logger.info("data=ready dataset=%s seconds=%.2f", settings.dataset.name, read_s)
         return until_the_end(args, run, server, config, broadcast, watchdog)
+
+
+def _machine(run_id: str, settings: Settings, layout: Layout, start: Vector) -> MasterMachine:
+    """Return the machine of a run; ConfigError if the settings admit no upload of the model."""
+    return MasterMachine(run_options(run_id, settings, layout), start)
 
 
 def _known_start(settings: Settings, past: Optional[Past]) -> Optional[Tuple[Layout, Vector]]:
