@@ -60,7 +60,7 @@ if "--model" in sys.argv:
 open(folder + "/state/joined" + worker_id, "w").close()
 signal.pause()
 """
-UNUSED = ("engines", "training", "worker")
+UNUSED = ("engines", "worker")
 CLUSTER = """
 systemd: none
 python: {python}
