@@ -55,6 +55,7 @@ def starting(tmp_path):
         url="http://127.0.0.1:%d" % server.port,
         send=lambda *args, **kwargs: send(SimpleNamespace(port=server.port), *args, **kwargs),
     )
+    broadcast.close()  # the threads of streams end
     server.stop()
 
 
