@@ -48,7 +48,7 @@ from flq.training.task import Task, Trainer
 class Round(NamedTuple):
     """What one round did; bits are those of the payloads, the downlink's one copy per worker."""
 
-    index: int
+    index: int  # type: ignore[assignment]
     server: ServerState
     uploads: Dict[int, Payload]
     skipped: List[int]
@@ -81,7 +81,7 @@ def federate(settings: Settings, task: Optional[Task] = None) -> Iterator[Round]
 
     states = {m: first_state(layout, rules) for m in everyone}  # memories and lazy clocks, at the workers
     mirrors = {}  # g_m, at the master, where the memory has any
-    passed_over = {}  # rounds in a row without a grant
+    passed_over: Dict[int, int] = {}  # rounds in a row without a grant
 
     for k in range(1, n_rounds + 1):
         threshold = server_step.threshold(server, rules, len(everyone))  # S: what the model has moved of late

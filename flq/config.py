@@ -16,6 +16,7 @@ from typing import (
     Optional,
     Tuple,
     Type,
+    cast,
     get_args,
     get_origin,
 )
@@ -35,7 +36,10 @@ EXACT_IN_FLOAT = 2**53  # up to here every whole number is a float64
 LONGEST_S = 1e9  # 31 years; beyond it threads and sockets refuse to wait
 
 if TYPE_CHECKING:
-    ModeName = AggregatorName = OptimizerName = TrackerName = str
+    ModeName = str
+    AggregatorName = str
+    OptimizerName = str
+    TrackerName = str
 else:  # the rows of the tables
     ModeName = Literal[tuple(MODES)]
     AggregatorName = Literal[("auto", *AGGREGATORS)]
@@ -168,7 +172,7 @@ class Dataset(Section):
     name: str = Field(
         min_length=1,
         description="Name of the data set; own = the data in each worker's own data_dir.",
-        json_schema_extra={"names": dataset_names()},
+        json_schema_extra={"names": list(dataset_names())},
     )
     batch_size: int = limited("batch_size", "Number of samples per minibatch; 0 = all of the worker's samples.")
     partition: Literal["iid", "non_iid", "shards", "local"] = Field(
@@ -202,7 +206,7 @@ class Model(Section):
     name: str = Field(
         min_length=1,
         description="Name of the model, or your own function, package.module:function.",
-        json_schema_extra={"names": model_names()},
+        json_schema_extra={"names": list(model_names())},
     )
     lr: float = Field(
         gt=0, le=1e6, description="Learning rate of the local optimizer; with update gradient, of the server optimizer."
@@ -499,7 +503,9 @@ class Config(Section):
         return settings_from_json(self.model_dump())
 
 
-SECTIONS: Dict[str, Type[Section]] = {name: field.annotation for name, field in Config.model_fields.items()}
+SECTIONS: Dict[str, Type[Section]] = {
+    name: cast(Type[Section], field.annotation) for name, field in Config.model_fields.items()
+}
 
 
 def device_settings(given: Dict[str, Any]) -> Dict[str, Any]:
@@ -508,13 +514,17 @@ def device_settings(given: Dict[str, Any]) -> Dict[str, Any]:
     return {key: getattr(checked, key) for key in given}
 
 
+def _extra_of(field: FieldInfo) -> Dict[str, Any]:
+    return cast(Dict[str, Any], field.json_schema_extra or {})
+
+
 def allowed(field: FieldInfo) -> Tuple[str, str]:
     """Return the kind ("a whole number") and the range ("in 1..8" or "") of a field."""
     annotation = field.annotation
     if is_optional(field):
         annotation = get_args(annotation)[0]
     if annotation is Options:
-        options = dict(field.json_schema_extra or {})["options"]
+        options = _extra_of(field)["options"]
         return "an object of numbers" + (" (%s)" % "; ".join(options) if options else ""), ""
     if annotation is Shape:
         return "a list of 3 whole numbers above 0", ""
@@ -523,8 +533,8 @@ def allowed(field: FieldInfo) -> Tuple[str, str]:
     elif get_origin(annotation) is Literal:
         kind = "one of " + ", ".join(str(value) for value in get_args(annotation))
     else:
-        kind = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}[annotation]
-        names = dict(field.json_schema_extra or {}).get("names")
+        kind = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}[cast(type, annotation)]
+        names = _extra_of(field).get("names")
         kind += " (%s)" % ", ".join(names) if names else ""
     bounds: Dict[str, Any] = {}
     for constraint in field.metadata:

@@ -1,7 +1,8 @@
 """A worker in virtual time: it acts when its turn comes, and trains and pauses without waiting."""
 
-from typing import Any, Callable, Dict, Optional, Tuple
+from typing import Any, Callable, Optional, Tuple
 
+from ..core.settings import Settings
 from ..protocol.exchange import Call, Local, perform, train_locally
 from ..protocol.worker_events import Event, Pause, Paused, Train
 from ..protocol.worker_machine import WorkerMachine
@@ -31,7 +32,7 @@ class VirtualWorker(Local):
     """
 
     def __init__(
-        self, machine: WorkerMachine, build: Callable[[Dict[str, Dict[str, Any]], int], Any], clock: Callable[[], float]
+        self, machine: WorkerMachine, build: Callable[[Settings, int], Any], clock: Callable[[], float]
     ) -> None:
         super().__init__(lambda settings: build(settings, machine.worker_id), clock, lambda seconds: None)
         self.machine = machine

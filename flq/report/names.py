@@ -2,9 +2,8 @@
 
 Example
 -------
->>> settings = {"dataset": {"name": "digits"}, "model": {"name": "mlp"}, "flq_algorithm": {"mode": "bbit"}}
->>> workbook_name(settings, stamp_of("20260801_120000_ab12"))
-'flq_results_digits_bbit_20260801_120000.xlsx'
+>>> workbook_name(Settings(), stamp_of("20260801_120000_ab12"))
+'flq_results_digits_lowrank_20260801_120000.xlsx'
 """
 
 import os

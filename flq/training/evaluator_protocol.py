@@ -28,7 +28,7 @@ Example
 
 import json
 import struct
-from typing import Any, BinaryIO, Dict, List, Optional, Tuple
+from typing import IO, Any, Dict, List, Optional, Tuple
 
 import numpy as np
 
@@ -41,7 +41,7 @@ MAX_PAYLOAD_BYTES = 1 << 32
 Message = Tuple[Dict[str, Any], bytearray]  # header, payload
 
 
-def write_message(stream: BinaryIO, header: Dict[str, Any], *vectors: Vector) -> None:
+def write_message(stream: IO[bytes], header: Dict[str, Any], *vectors: Vector) -> None:
     """Write one message and flush.
 
     Parameters
@@ -60,7 +60,7 @@ def write_message(stream: BinaryIO, header: Dict[str, Any], *vectors: Vector) ->
     stream.flush()
 
 
-def read_message(stream: BinaryIO) -> Optional[Message]:
+def read_message(stream: IO[bytes]) -> Optional[Message]:
     """Read one message; None at the end of the stream.
 
     Raises
@@ -100,7 +100,7 @@ def vectors_from(payload: bytearray, n_vectors: int, n_params: int) -> List[Vect
     return [values[i * n_params : (i + 1) * n_params] for i in range(n_vectors)]
 
 
-def _read(stream: BinaryIO, size: int) -> bytearray:
+def _read(stream: IO[bytes], size: int) -> bytearray:
     """Read ``size`` bytes, fewer only at the end of the stream."""
     data, n_read = bytearray(size), 0
     while n_read < size:

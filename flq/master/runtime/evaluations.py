@@ -9,7 +9,7 @@ import sqlite3
 import threading
 import time
 from contextlib import closing
-from typing import Any, Callable, Iterator, Optional, Tuple
+from typing import Any, Callable, Generator, Optional, Tuple
 
 from ...core.layout import Vector
 from ...errors import FlqError
@@ -21,7 +21,7 @@ from .evaluator import Evaluator
 logger = logging.getLogger(__name__)
 
 LOOK_S = 0.1  # between two looks at whether the program ends
-PastModels = Callable[[], Iterator[Tuple[int, Any]]]
+PastModels = Callable[[], Generator[Tuple[int, Any], None, None]]
 
 
 class Evaluations:

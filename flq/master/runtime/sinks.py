@@ -16,6 +16,7 @@ from contextlib import suppress
 from typing import Any, Callable, Deque, List, Mapping, Optional, Sequence, Tuple
 
 from ...console.screen import printable
+from ...core.settings import Settings
 from ...errors import TooManyRequests
 from ...sinks.messages import Began, Ended, Message, Round, line_of
 from ..http.limits import Buckets, Rate
@@ -60,7 +61,7 @@ class Sink:
         self._lines: Deque[Tuple[bool, bytes]] = deque()  # whether Began would have it too
         self._child: Optional["subprocess.Popen[bytes]"] = None
         self._is_behind = self._is_closing = False
-        self._make_began: Callable[[], Began] = lambda: Began("", {}, "", [])
+        self._make_began: Callable[[], Began] = lambda: Began("", Settings(), "", [])
         self._thread = threading.Thread(target=self._run, name="sink-" + name, daemon=True)
 
     def start(self, make_began: Callable[[], Began]) -> None:

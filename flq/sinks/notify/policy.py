@@ -6,8 +6,8 @@ was before (``Began`` brings it along) is known, but not told.
 
 Example
 -------
->>> policy = Policy({"every_rounds": 0, "every_minutes": 0, "best": True, "workers": True, "min_interval_s": 10,
-...                  "max_per_hour": 30}, Began("run1", {}, "", []), 0.0)
+>>> from flq.core.settings import Settings
+>>> policy = Policy(NotifySettings(), Began("run1", Settings(), "", []), 0.0)
 >>> policy.take(Happened("lost", "worker 3 is lost", 3, 7, 0.0), 0.0)
 >>> policy.due(0.0), policy.next_at()
 (None, 1.0)
