@@ -6,6 +6,7 @@ import subprocess
 import zipfile
 
 import pytest
+from factory import settings_with
 from openpyxl import load_workbook
 from report_rows import HOSTILE, a_round, a_worker
 
@@ -15,11 +16,7 @@ from flq.report.reference import CurveRow, write_curves
 from flq.report.summary import Totals, summary
 
 STATUSES = ("uploaded", "skipped", "refused", "late", "lost")
-SETTINGS = {
-    "dataset": {"name": "digits", "partition": "iid"},
-    "model": {"name": "mlp"},
-    "flq_algorithm": {"mode": "bbit"},
-}
+SETTINGS = settings_with(dataset="digits", name="mlp", mode="bbit")
 
 
 @pytest.fixture(scope="module")
