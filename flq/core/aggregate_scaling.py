@@ -1,7 +1,7 @@
-"""What may be done to the aggregate before the model steps: scaling by who was selected, and a clip of its norm.
+"""Optional scaling and clipping of the aggregate before the server step.
 
-Both are off by default. They keep what the flags of FLQ v3 meant, but with the step of sgd:
-there a factor changes the step, while under Adam it nearly cancels.
+Both are off by default. They come from flags of FLQ v3. A factor changes a step of sgd, which is the default here;
+under Adam it nearly cancels.
 """
 
 import math
@@ -13,18 +13,17 @@ from .settings import Rules
 
 
 def scale(total: Vector, n_selected: int, rules: Rules) -> None:
-    """Multiply G, in place, by n_selected / sel_ref, and then clip its norm, as the rules ask.
+    """Scale G by n_selected / sel_ref and clip its norm, in place, as the rules ask.
 
-    Elementwise float32; the norm is a float64 sum over blocks. After the clip the norm is
-    ``clip_global`` up to the rounding of float32. A G that is not finite is left as it is:
-    closing the round refuses it.
+    Elementwise float32; the norm is a float64 sum over blocks. After clipping, the norm is ``clip_global`` up to
+    float32 rounding. A non-finite G is left unchanged: closing the round rejects it.
 
     Parameters
     ----------
     total : ndarray of shape (n_params,), float32
-        The aggregate; written to.
+        The aggregate; modified.
     n_selected : int
-        Number of uploads of the round.
+        Number of uploads in the round.
     """
     if rules.scale_by_selected:
         _multiply(total, n_selected / rules.sel_ref)

@@ -1,8 +1,8 @@
-"""Products of matrices by one thread.
+"""Run numpy's matrix products on one thread.
 
-A BLAS divides a product among threads that wait for each other without letting go of the core: with several programs
-on a few cores that takes longer than one thread does, and twice the CPU time for a model of 80,000 parameters. With
-one thread, the bits of a product do not depend on the number of cores either.
+The threads of a BLAS wait for each other without yielding the core. With several programs on a few cores that takes
+longer than one thread, and twice the CPU time for a model of 80,000 parameters. One thread also makes the bits of a
+product independent of the number of cores.
 """
 
 from functools import lru_cache
@@ -13,13 +13,13 @@ from threadpoolctl import ThreadpoolController
 
 @lru_cache(maxsize=None)
 def _libraries() -> ThreadpoolController:
-    """Find numpy's BLAS, which is loaded by now; it takes a few milliseconds."""
+    """Return a controller of numpy's BLAS, which is loaded by now; finding it takes a few milliseconds."""
     return ThreadpoolController()
 
 
 def one_thread() -> ContextManager[object]:
-    """Return a context in which numpy's products of matrices take one thread; then as many as before.
+    """Return a context in which numpy's matrix products use one thread.
 
-    It counts for the whole process, so only one of its threads may be within at a time.
+    It affects the whole process: only one thread at a time may be inside.
     """
     return _libraries().limit(limits=1, user_api="blas")

@@ -1,7 +1,7 @@
-"""The parameter layout: a model's list of arrays as one float32 vector, and back.
+"""The parameter layout: a model's list of arrays <-> one float32 vector.
 
-Everything below the training code sees a model as one vector of shape (n_params,),
-float32, with tensors one after the other in the order of the model's weight list.
+All code below training sees a model as one vector of shape (n_params,), float32: its tensors one after the other, in
+the order of the model's weight list.
 
 Example
 -------
@@ -24,8 +24,8 @@ from ..errors import DataError
 
 Vector = np.ndarray  # (n_params,) float32
 
-BLOCK = 65536  # elements; what a pass over a vector touches at a time stays in the cache
-ROW = 512  # words of 64 bits; of a block of a fingerprint
+BLOCK = 65536  # elements: a block stays in the cache while a pass works on it
+ROW = 512  # 64-bit words in a row of a fingerprint's block
 
 
 class Tensor(NamedTuple):
@@ -49,20 +49,20 @@ class _Fields(NamedTuple):
 
 
 class Layout(_Fields):
-    """Which tensors a parameter vector consists of, in order. What follows from them is found out once.
+    """The tensors of a parameter vector, in order; derived values are computed once.
 
     Attributes
     ----------
     tensors : tuple of Tensor
     n_statistics : int
-        The last so many tensors are moving statistics, of batch normalisation say: no gradient
-        leads there. They are sent exactly and averaged, whatever the bits and the optimizer.
+        The last ``n_statistics`` tensors are moving statistics, of batch normalisation for example: they have no
+        gradient. They are sent exactly and averaged, whatever the bits and the optimizer.
     n_params : int
         Length of the vector.
     n_trained : int
-        Length of what is trained: the vector's first part.
+        Length of the trained part, with which the vector begins.
     crc : int
-        CRC32 of names, shapes and which are statistics: two ends with the same layout have the same number.
+        CRC32 of names, shapes and statistics: equal at two ends that have the same layout.
     """
 
     def __init__(self, tensors: Tuple[Tensor, ...], n_statistics: int = 0) -> None:
@@ -74,19 +74,19 @@ class Layout(_Fields):
 
     @classmethod
     def _make(cls, fields: Iterable[Any]) -> "Layout":  # type: ignore[override]
-        return cls(*fields)  # so that _replace, too, finds out what follows
+        return cls(*fields)  # so that _replace, too, computes the derived values
 
     @property
     def trained(self) -> "Layout":
-        """The layout of what is trained."""
+        """The layout of the trained part."""
         return self._trained or self
 
     def slices(self) -> Iterator[slice]:
-        """Yield the part of the vector that belongs to each tensor."""
+        """Yield the slice of the vector that belongs to each tensor."""
         return map(slice, self._ends, self._ends[1:])
 
     def to_json(self) -> List[List[Any]]:
-        """Return ``[[name, [extent, ...]], ...]``; the rows of statistics have "statistic" as a third element."""
+        """Return ``[[name, [extent, ...]], ...]``; statistics have "statistic" as a third element."""
         rows: List[List[Any]] = [[tensor.name, list(tensor.shape)] for tensor in self.tensors]
         for row in rows[len(rows) - self.n_statistics :]:
             row.append("statistic")
@@ -94,12 +94,12 @@ class Layout(_Fields):
 
 
 def layout_from_json(rows: Sequence[Sequence[Any]]) -> Layout:
-    """Build a layout from what :meth:`Layout.to_json` returned.
+    """Build a layout from the result of :meth:`Layout.to_json`.
 
     Raises
     ------
     DataError
-        If a row is not a name and a list of positive extents, or statistics are not the last.
+        If a row is malformed, an extent is not positive, or the statistics are not last.
     """
     tensors, n_statistics = [], 0
     for row in rows:
@@ -118,7 +118,7 @@ def layout_from_json(rows: Sequence[Sequence[Any]]) -> Layout:
 
 
 def flatten(arrays: Sequence[np.ndarray], layout: Layout) -> Vector:
-    """Copy the model's arrays into one new vector.
+    """Copy the model's arrays into a new vector.
 
     Parameters
     ----------
@@ -132,7 +132,7 @@ def flatten(arrays: Sequence[np.ndarray], layout: Layout) -> Vector:
     Raises
     ------
     DataError
-        If number or shapes differ from the layout.
+        If their number or shapes differ from the layout.
     """
     shapes = tuple(tuple(np.shape(array)) for array in arrays)
     if shapes != tuple(tensor.shape for tensor in layout.tensors):
@@ -147,7 +147,7 @@ def flatten(arrays: Sequence[np.ndarray], layout: Layout) -> Vector:
 
 
 def unflatten(vector: Vector, layout: Layout) -> List[np.ndarray]:
-    """Return views into the vector, one per tensor, in their shapes."""
+    """Return views of the vector, one per tensor, in the tensors' shapes."""
     return [vector[part].reshape(tensor.shape) for part, tensor in zip(layout.slices(), layout.tensors)]
 
 
@@ -158,27 +158,26 @@ def blocks(size: int, length: int = BLOCK) -> Iterator[slice]:
 
 
 def energy(vector: Vector) -> float:
-    """Return the squared Euclidean norm.
+    """Return the squared Euclidean norm, as a float64 sum over contiguous blocks.
 
-    Scalars that decide are float64 sums over contiguous blocks, without BLAS, whose result
-    would depend on its number of threads.
+    Decisions depend on it: BLAS is not used, since its result depends on the number of threads.
     """
     scratch = np.empty(min(BLOCK, vector.size), np.float64)
     total = 0.0
     for part in blocks(vector.size):
         squares = scratch[: part.stop - part.start]
-        squares[:] = vector[part]  # a cast on its own, and then the product, is faster than numpy's both in one
+        squares[:] = vector[part]  # a cast and then a product: faster than numpy's mixed product
         squares *= squares
         total += float(np.add.reduce(squares))
     return total
 
 
 def fingerprint(vector: Vector) -> int:
-    """Return 32 bits by which two ends see whether their vectors are the same, bit for bit.
+    """Return a 32-bit checksum, by which two ends compare their vectors bit for bit.
 
-    Each block is a matrix with rows of ROW words of 64 bits, and what is left over. Of the sums of the
-    columns, the sums of the rows, both modulo 2**64, and the rest, block after block, it is the CRC32. What
-    differs in one to three words of a block differs in a sum. The CRC32 of the vector itself takes three times as long.
+    Each block is read as rows of ``ROW`` 64-bit words and a rest. The checksum is the CRC32 of the column sums, the row
+    sums (both modulo 2**64) and the rest of each block in turn. A change of one to three words of a block changes a
+    sum. The CRC32 of the vector itself takes three times as long.
     """
     crc, values = 0, np.ascontiguousarray(vector, "<f4")
     for part in blocks(values.size):
@@ -195,7 +194,7 @@ def glorot_limit(shape: Sequence[int]) -> float:
     """Return the bound of Glorot's uniform distribution for a kernel.
 
     Source: Glorot and Bengio 2010, eq. (16): sqrt(6 / (fan_in + fan_out)); the last two
-    axes are inputs and outputs, axes before them the receptive field of a convolution.
+    axes are inputs and outputs, the axes before them the receptive field of a convolution.
     """
     field = 1
     for extent in shape[:-2]:

@@ -1,13 +1,13 @@
-"""The lazy rule: a worker with little to say stays silent.
+"""The lazy rule: a worker whose update is small skips the round.
 
-A worker skips iff round > warmup, clock < C and E <= thr_scale * T, where the clock counts its
-rounds in a row without an applied upload, and T holds S, what the model has moved of late:
+A worker skips iff round > warmup, clock < C and E <= thr_scale * T. The clock counts the worker's consecutive rounds
+without an applied upload, and T contains S, the recent movement of the model:
 
     S = sum over d = 1..D of xi_d |G^(k-d)|^2
 
-with G the aggregate that the master really applied. In all modes but laq
+with G the aggregate that the master applied. In all modes but laq
 
-    E = |what its quantizer would get|^2,   T = S,   xi_d = ck (1/d) / (1 + 1/2 + ... + 1/D)
+    E = |input of the quantizer|^2,   T = S,   xi_d = ck (1/d) / (1 + 1/2 + ... + 1/D)
 
 Comparing with G, not with differences of the model, makes the rule independent of the server
 optimizer.
@@ -16,13 +16,13 @@ Mode laq is Sun et al. 2019, arXiv:1909.07588, eqs. (7a) and (7b), with t_bar = 
 
     E = |Q - Q'|^2,   T = (1/M^2) S + 3 (|g - Q|^2 + |g' - Q'|^2),   xi_d = ck / D
 
-where g is the gradient, Q what the master would hold of it, and g' and Q' those of the worker's
+where g is the gradient, Q the master's quantized copy of it, and g' and Q' those of the worker's
 last upload. The paper's T has (1 / (alpha^2 M^2)) sum xi_d |x^(k+1-d) - x^(k-d)|^2 in place of
-S / M^2. They are the same: the model moves by x^(k+1-d) - x^(k-d) = -alpha G^(k-d), G the sum of
-the M stored gradients, so that the step length cancels and no model of the past is kept.
+S / M^2. They are equal: the model moves by x^(k+1-d) - x^(k-d) = -alpha G^(k-d), with G the sum of
+the M stored gradients, so that the step length cancels and no past model is stored.
 
 The rule of the other modes departs from that: the movement term is that of the mean, the newest
-counts most, and the quantization errors do not enter.
+aggregate weighs most, and the quantization errors do not enter.
 """
 
 from typing import Sequence
@@ -31,7 +31,7 @@ from .settings import Rules
 
 
 def movement(aggregate_energies: Sequence[float], rules: Rules, n_workers: int) -> float:
-    """Return S, in mode laq S / M^2, from the energies |G|^2 of past aggregates, the newest last.
+    """Return S, in mode laq S / M^2, from the energies |G|^2 of past aggregates, newest last.
 
     Rounds before the first count as zero.
 
@@ -55,7 +55,7 @@ def may_skip(energy: float, threshold: float, clock: int, round_index: int, rule
     energy, threshold : float
         E and T.
     clock : int
-        Rounds in a row in which nothing of this worker was applied.
+        Consecutive rounds in which no upload of this worker was applied.
     """
     return (
         rules.thr_scale > 0

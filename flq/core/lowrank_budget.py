@@ -1,11 +1,11 @@
-"""How long the payloads of mode lowrank may be in a round.
+"""Payload sizes of mode lowrank in a round.
 
-Where the settings leave it open, the first size follows from the model. The first rounds move it far,
-and a few bytes say most of that. Later the master falls behind with what it has to say, x - w grows over
-what a round adds to x, and payloads get longer. What decides is |x - w|^2 and |G|^2 of the
-round before, which every master that replays the run finds again: never an evaluation or a time.
+If the settings give no size, the first one follows from the model. The first rounds move the model far, and a few
+bytes carry most of that. Later the master's backlog x - w grows relative to what a round adds to x, and payloads get
+longer. The size depends on |x - w|^2 and |G|^2 of the round before, which a replay of the run reproduces, and never on
+an evaluation or the time.
 
-A budget for all uploads of a round is divided among those who may upload.
+A budget for all uploads of a round is divided among the workers that may upload.
 """
 
 import math
@@ -17,30 +17,30 @@ from .codecs.lowrank_payload import matrix_shape
 from .layout import Layout
 from .settings import Rules
 
-BYTES_PER_NUMBER = 0.33  # of one component of each matrix, and of all other tensors
-DOWN = 1.5  # times the size upwards: the aggregate has the components of many workers
-FEWEST = 30  # step, and the ends of the codes
-FREE_LAG = 2.0  # |x - w|^2 / |G|^2 up to which the first size lasts
-MOST = 4.0  # times the first size
-LEAST = 0.25  # times the first size: what a budget must leave for an upload
+BYTES_PER_NUMBER = 0.33  # for one component of each matrix, and for all other tensors
+DOWN = 1.5  # times the size of an upload: the aggregate has the components of many workers
+FEWEST = 30  # bytes: the step, and the final states of the coder
+FREE_LAG = 2.0  # |x - w|^2 / |G|^2 up to which the first size is kept
+MOST = 4.0  # times the first size: the largest size
+LEAST = 0.25  # times the first size: the smallest size that a budget must leave for an upload
 
 
 class Sizes(NamedTuple):
-    """Longest payloads in bytes, upwards and downwards; 0 in the other modes."""
+    """Largest payloads in bytes, up and down; 0 in the other modes."""
 
     up: int
     down: int
 
 
 def sizes(lag: float, movement: float, n_workers: int, layout: Layout, rules: Rules) -> Sizes:
-    """Return the sizes of a round.
+    """Return the payload sizes of a round.
 
     Parameters
     ----------
     lag, movement : float
         |x - w|^2 when the round opens, and |G|^2 of the round before; 0 before the first.
     n_workers : int
-        How many take part.
+        Number of workers in the round.
     """
     if rules.mode != "lowrank":
         return Sizes(0, 0)
@@ -57,18 +57,18 @@ def sizes(lag: float, movement: float, n_workers: int, layout: Layout, rules: Ru
 
 
 def check_room(n_workers: int, layout: Layout, rules: Rules) -> None:
-    """Refuse sizes that say next to nothing of a model.
+    """Reject payload sizes that do not suit the model.
 
     Raises
     ------
     ConfigError
-        If an upload has less than a quarter of the size that the model would get by itself.
+        If a payload has less than a quarter of the model's default size, or more than mode lowrank can use.
     """
     if rules.mode != "lowrank":
         return
     exact = 4 * (layout.n_params - layout.n_trained)
     n_others = sum(tensor.size for tensor in layout.trained.tensors if matrix_shape(tensor) is None)
-    zeros = 16 + 2 * len(layout.tensors) + n_others // 1000  # what nothing at all takes
+    zeros = 16 + 2 * len(layout.tensors) + n_others // 1000  # size of an all-zero payload
     least, most = max(int(LEAST * _first_size(layout)), zeros) + exact, QUANTIZERS[LOWRANK].payload_size(layout)
     got = sizes(0.0, 0.0, n_workers, layout, rules)
     for key, size in (("bytes_up", got.up), ("bytes_down", got.down)):
@@ -84,12 +84,12 @@ def check_room(n_workers: int, layout: Layout, rules: Rules) -> None:
         if size > most:
             raise ConfigError(
                 "%s is %d bytes for a model of %d parameters, expected at most %d" % (key, size, layout.n_params, most),
-                "mode bbit takes more bits per parameter",
+                "use mode bbit for more bits per parameter",
             )
 
 
 def longest_upload(n_workers: int, layout: Layout, rules: Rules) -> int:
-    """Return the length in bytes of the payload of an upload, of the longest in the first round."""
+    """Return the size in bytes of the largest upload payload; in mode lowrank, of the first round."""
     return sizes(0.0, 0.0, n_workers, layout, rules).up or QUANTIZERS[rules.codec_up].payload_size(layout)
 
 

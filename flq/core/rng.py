@@ -1,26 +1,25 @@
-"""Randomness as a function of (seed, round, worker, purpose); no generator is ever stored.
+"""Randomness as a function of (seed, round, worker, purpose); no generator is stored.
 
-Philox is a counter-based generator: the key is (seed, purpose), the counter begins at
-(worker, round), so every stream can be made again at any time on any machine. Only raw
-integers are used where both ends must agree: they are the same in every version of numpy,
-which its distributions need not be.
+Philox is a counter-based generator: the key is (seed, purpose), the counter starts at (worker, round), so any stream
+can be reproduced at any time on any machine. Where both ends must agree, only raw integers are used: they are the same
+in every version of numpy, which its distributions need not be.
 """
 
 import numpy as np
 
 from .layout import Layout, Vector, blocks, glorot_limit
 
-# Purposes. A number is never given to a second purpose.
-START = 1  # start values of the model
+# Purposes. A number is never reused for another purpose.
+START = 1  # initial model
 BATCHES = 2  # order of the samples in a worker's round
 PARTITION = 3  # which samples belong to which worker
 PROBLEM = 4  # the quadratic problem of a worker
 ROUNDING = 5  # stochastic rounding of a worker's update
-HELD_BACK = 6  # which samples are for the test, where a data set does not say
-LAYERS = 7  # what random layers, such as dropout, draw in a worker's round
-GRANTS = 8  # who may upload, where chance decides
+HELD_BACK = 6  # test samples of a data set without a test set
+LAYERS = 7  # random layers, such as dropout, in a worker's round
+GRANTS = 8  # random order of grants
 
-ONES = ("/gamma", "/moving_variance")  # tensors of batch normalisation that begin at one
+ONES = ("/gamma", "/moving_variance")  # tensors of batch normalisation that start at one
 
 
 def stream(seed: int, purpose: int, round_index: int = 0, worker_id: int = 0) -> np.random.Philox:
@@ -46,11 +45,10 @@ def uniform(size: int, bits: np.random.Philox) -> Vector:
 
 
 def start_values(layout: Layout, seed: int) -> Vector:
-    """Draw the initial model x^0 = w^0 that both ends make from the seed.
+    """Draw the initial model x^0 = w^0, which both ends derive from the seed.
 
-    Tensors with two axes or more are Glorot uniform; scales and variances of batch
-    normalisation are one, the others zero. Elementwise float32 arithmetic on raw integers only,
-    so that every machine makes the same bits.
+    Tensors with two axes or more are Glorot uniform; scales and variances of batch normalisation are one, all others
+    zero. Elementwise float32 arithmetic on raw integers, so that every machine computes the same bits.
 
     Returns
     -------

@@ -1,6 +1,6 @@
-"""The learning rate by round: a function of the settings and the round, and of nothing else.
+"""The learning rate per round: a function of the settings and the round alone.
 
-Evaluation results and time play no part, so that a run repeats bit for bit.
+It does not depend on evaluations or the time, so that a run repeats bit for bit.
 """
 
 import math
@@ -22,7 +22,7 @@ def learning_rate(model: ModelSettings, round_index: int) -> float:
     cosine      from lr to lr f along half a cosine over n rounds, then lr f
     =========== ====================================================================
 
-    Each has come down to lr f after n rounds.
+    All but constant reach lr f after n rounds.
 
     Parameters
     ----------

@@ -1,8 +1,8 @@
 """The master's side of one round: uploads -> aggregate -> model step -> delta frame.
 
 x is the model; w is the copy that the master and all workers share. Workers train on w, the
-master steps x, and the downlink is the quantized difference: w := w + D(C(x - w)). What C
-loses stays in x - w and is sent later (EF21-P, Gruntkowska et al. 2022, arXiv:2209.15218).
+master steps x, and the downlink is the quantized difference: w := w + D(C(x - w)). The error of C
+stays in x - w and is sent later (EF21-P, Gruntkowska et al. 2022, arXiv:2209.15218).
 """
 
 from typing import Any, Collection, Mapping, NamedTuple, Optional, Tuple
@@ -21,7 +21,7 @@ from .strategies import AGGREGATORS, SERVER_OPTIMIZERS, Contributions, split_sta
 
 
 class ServerState(NamedTuple):
-    """What the master carries from round to round. Arrays are never written to.
+    """The master's state between rounds. Arrays are never modified.
 
     Attributes
     ----------
@@ -30,13 +30,13 @@ class ServerState(NamedTuple):
     version : int
         Number of delta frames between w^0 and ``shared``.
     energies : tuple of float
-        |G|^2 of the last D aggregates, the newest last; statistics do not count.
+        |G|^2 of the last D aggregates, newest last, without statistics.
     aggregator, optimizer : NamedTuple or None
         States of the strategies; None before the first step.
     mean : ndarray of shape (n_params,), float32, or None
-        Exponential average of x; None where there is none, and before the first step.
+        Exponential average of x; None if it is off, and before the first step.
     lag : float
-        Mode lowrank: |x - w|^2 of what is trained; otherwise 0.
+        Mode lowrank: |x - w|^2 of the trained part; otherwise 0.
     """
 
     model: Vector
@@ -50,18 +50,18 @@ class ServerState(NamedTuple):
 
     @property
     def result(self) -> Vector:
-        """What is saved as the result of the run: the average where there is one, or else x."""
+        """The result of the run: the average if there is one, otherwise x."""
         return self.model if self.mean is None else self.mean
 
 
 class ClosedRound(NamedTuple):
-    """What closing a round leads to.
+    """The result of closing a round.
 
     Attributes
     ----------
     state : ServerState
     delta : ndarray of shape (n_bytes,), uint8, or None
-        Payload of the delta frame; None when the model has not moved.
+        Payload of the delta frame; None if the model has not moved.
     """
 
     state: ServerState
@@ -77,26 +77,26 @@ def aggregate(
     layout: Layout,
     rules: Rules,
 ) -> Tuple[ServerState, Optional[Vector]]:
-    """Return the state with the aggregator's own, and G, float32 (n_params,), or None if there is nothing to apply.
+    """Return the state with the aggregator's new state, and G, float32 (n_params,); None if there is nothing to apply.
 
     The weight of worker m is n_m / sum of n over the workers leased when the round opened.
     With memory none or flq the sum is over those that uploaded, so that a missing update changes
     the mean and not the step; with a residual that would amplify what is sent later. With memory
-    mirror the sum is over the mirrors of all leased workers, silent ones included. Moving
-    statistics are the mean over those that uploaded, whatever the memory and the aggregator: nothing of
-    them comes later. Workers are added in the order of their ids. The aggregate is then scaled and clipped, if the
-    rules ask for it: G is what is really applied, and what the lazy rule's history holds.
+    mirror, G adds the mirrors of all leased workers, silent ones included. Moving statistics are the
+    mean over those that uploaded, whatever the memory and the aggregator. Workers are added in
+    ascending order of id. The aggregate is then scaled and clipped, if the rules ask for it: G is what
+    the master applies, and what the lazy rule's history holds.
 
     Parameters
     ----------
     n_samples : mapping
         Worker id -> number of samples, over all workers leased when the round opened.
     uploaded : collection of int
-        Who has uploaded.
+        The workers that uploaded.
     uploads : mapping
-        Worker id -> payload; not read where there are mirrors.
+        Worker id -> payload; read with memory none and residual.
     mirrors : mapping
-        Worker id -> mirror g_m after this round's uploads; not read with the other memories.
+        Worker id -> mirror g_m after this round's uploads; read with memory flq and mirror.
     """
     members = uploaded if rules.memory in ("none", "flq") else n_samples
     heard = sorted(mirrors if rules.memory == "mirror" else uploaded)
@@ -136,19 +136,19 @@ def close_round(
     rules: Rules,
     delta: Optional[Payload] = None,
 ) -> ClosedRound:
-    """Step the model by the aggregate, whose memory is used up, and encode the difference.
+    """Step the model along the aggregate and encode the delta frame.
 
-    Moving statistics know no step: they take the weighted mean, x := x - G.
+    ``total`` is overwritten. Moving statistics have no step length: x := x - G.
 
     Parameters
     ----------
     delta : ndarray of uint8, optional
-        What this round has made of the difference before: taken as it is, since the workers have it.
+        The delta that this round has made before; it is used as it is, since the workers have it.
 
     Raises
     ------
     CodecError
-        If the model, or the optimizer's state, is no longer finite.
+        If the aggregate, the model or the optimizer's state is not finite.
     """
     if total is None:
         return ClosedRound(state._replace(energies=(state.energies + (0.0,))[-rules.depth :]), None)
@@ -166,7 +166,7 @@ def close_round(
     if delta is None:
         limit = payload_sizes(state, 1, layout, rules).down
         delta = QUANTIZERS[rules.codec_down].encode(difference, layout, limit=limit)
-    shared = total  # a vector less: nobody needs the difference any more
+    shared = total  # reuses the memory of the difference
     QUANTIZERS[rules.codec_down].add_to(shared, delta, layout, base=state.shared)
     energies = (state.energies + (size,))[-rules.depth :]
     version = state.version + 1
@@ -176,7 +176,7 @@ def close_round(
 
 
 def _step(state: ServerState, total: Vector, lr: float, rules: Rules) -> Tuple[Vector, Any]:
-    """Return what is trained after one step of the server optimizer, and the optimizer's state; both new."""
+    """Return the trained part after one step of the server optimizer, and the optimizer's state; both new."""
     optimizer = SERVER_OPTIMIZERS[rules.step.optimizer]
     before = optimizer.init(total.size) if state.optimizer is None else state.optimizer
     model, after = optimizer.update(total, before, state.model[: total.size], lr, rules.step.options)
@@ -189,7 +189,7 @@ def _step(state: ServerState, total: Vector, lr: float, rules: Rules) -> Tuple[V
 def average(before: Optional[Vector], model: Vector, n_steps: int, decay: float) -> Vector:
     """Return the exponential average of the models x^1 .. x^n, new.
 
-    The weights decay^(n-i) are normalised to sum 1, so that the start value plays no part:
+    The weights decay^(n-i) are normalised to sum 1, so that the initial model does not enter:
     average := average + (1 - decay) / (1 - decay^n) (x - average).
 
     Parameters
@@ -209,13 +209,13 @@ def average(before: Optional[Vector], model: Vector, n_steps: int, decay: float)
 
 
 def threshold(state: ServerState, rules: Rules, n_workers: int) -> float:
-    """Return S for the round that opens with this state and so many workers; in mode laq it is S / M^2."""
+    """Return S, in mode laq S / M^2, for a round of ``n_workers`` workers that opens with this state."""
     return movement(state.energies, rules, n_workers)
 
 
 def payload_sizes(state: ServerState, n_workers: int, layout: Layout, rules: Rules) -> Sizes:
-    """Return the longest payloads of the round that opens with this state and so many workers, in mode lowrank."""
-    moved = [size for size in state.energies if size > 0]  # a round without an aggregate says nothing
+    """Return mode lowrank's payload sizes for a round of ``n_workers`` workers that opens with this state."""
+    moved = [size for size in state.energies if size > 0]  # rounds without an aggregate do not count
     return sizes(state.lag, moved[-1] if moved else 0.0, n_workers, layout, rules)
 
 

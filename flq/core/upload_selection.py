@@ -1,4 +1,4 @@
-"""Grants: who may upload in a round whose budget does not admit everyone."""
+"""Grants: which workers may upload in a round whose budget does not admit all."""
 
 from typing import Container, Iterable, List, Mapping, NamedTuple, Tuple
 
@@ -7,8 +7,8 @@ import numpy as np
 from ..errors import ConfigError
 from .settings import Rules
 
-MOST_TIMES_MEDIAN = 10.0  # an offer's energy counts for at most so many times the median of its round
-LAST_ROUNDS = 10  # rounds for which a worker's offers come last after a grant that it did not use
+MOST_TIMES_MEDIAN = 10.0  # an offer's energy is capped at this multiple of the round's median
+LAST_ROUNDS = 10  # rounds for which a worker comes last after a grant that it did not use
 
 
 class Offer(NamedTuple):
@@ -26,38 +26,37 @@ def grant(
     chance: np.random.Philox,
     last: Container[int] = (),
 ) -> List[int]:
-    """Choose who uploads, in the order of ``rules.grant_by``; ties by rounds passed over, then by worker id.
+    """Choose the workers that upload, in the order of ``rules.grant_by``; ties by rounds passed over, then by id.
 
     ====== ===========================================================================
     energy most energy per bit first
     age    longest passed over first, and among those most energy per bit
-    both   most energy per bit, times one more than the rounds passed over, squared
-    random any order
+    both   most energy per bit, times (1 + rounds passed over)^2
+    random random order
     ====== ===========================================================================
 
-    A worker that has been passed over C rounds in a row comes before all others, longest first; where the
-    limits admit fewer than there are of those, some wait longer. Both
-    limits hold where both are set; an offer that does not fit is left out and the next one is
-    tried (greedy knapsack).
+    A worker that has been passed over in C consecutive rounds precedes all others, longest first; if the limits admit
+    fewer than all of these, some wait longer. If both limits are set, both hold. An offer that does not fit is left out
+    and the next one is tried (greedy knapsack).
 
-    An energy is a worker's claim: it counts for at most ten times the (lower) median of the round's offers. A worker
-    that has left a grant unused in the last ``LAST_ROUNDS`` rounds comes after all others.
+    An energy is a worker's claim, so it is capped at ten times the (lower) median of the round's offers. A worker that
+    left a grant unused in the last ``LAST_ROUNDS`` rounds comes after all others.
 
-    Departs from FLQ v3, which goes by energy, and in which ``sel_clients`` switches the budget off.
+    Departs from FLQ v3, which orders by energy, and in which ``sel_clients`` switches the budget off.
 
     Parameters
     ----------
     passed_over : mapping
-        Worker id -> rounds in a row in which its offer was refused; absent is 0.
+        Worker id -> consecutive rounds in which its offer was refused; absent is 0.
     chance : Philox
-        The raw integers of the round (``draws.GRANTS``); only random draws from it.
+        The raw integers of the round (``rng.GRANTS``), for the order random.
     last : container of int
         Ids of workers that come after all others.
 
     Returns
     -------
     list of int
-        The worker ids that are granted, ascending.
+        Ids of the workers that may upload, ascending.
     """
     waiting = sorted(offers)
     energies = sorted(offer.energy for offer in waiting)
@@ -82,12 +81,12 @@ def grant(
 
 
 def check_admits(cost_bits: int, rules: Rules) -> None:
-    """Refuse a budget that no upload would ever fit into.
+    """Reject a budget that admits no upload at all.
 
     Raises
     ------
     ConfigError
-        If an upload of ``cost_bits`` payload bits is over the budget.
+        If an upload of ``cost_bits`` payload bits exceeds the budget.
     """
     if rules.up_budget_bits and cost_bits > rules.up_budget_bits:
         raise ConfigError(
@@ -98,7 +97,7 @@ def check_admits(cost_bits: int, rules: Rules) -> None:
 
 
 def fits(n_granted: int, spent_bits: int, offer: Offer, rules: Rules) -> bool:
-    """Return whether one more offer fits beside what is granted already."""
+    """Return whether one more offer fits beside the uploads that are granted already."""
     return (not rules.sel_clients or n_granted < rules.sel_clients) and (
         not rules.up_budget_bits or spent_bits + offer.cost_bits <= rules.up_budget_bits
     )

@@ -1,10 +1,10 @@
-"""A worker's side of one round: update -> skip or upload, and the state that follows.
+"""The worker's side of one round: update -> skip or upload, and the next state.
 
-The memory decides what the quantizer C gets and what is kept (D decodes, u is the update, e the
+The memory decides what the quantizer C encodes and what is kept (D decodes, u is the update, e the
 residual, g the mirror):
 
 ======== ================== =========================== =====================
-memory   C gets             if applied                  if not applied
+memory   C encodes          if applied                  if not applied
 ======== ================== =========================== =====================
 none     u                  -                           -  (the update is lost)
 residual a = u + e          e := a - D(C(a))            e := a
@@ -13,14 +13,14 @@ flq      u + e - g          q := g + D(C(..)),          e := u + e
 mirror   u - g              g := g + D(C(u - g))        -
 ======== ================== =========================== =====================
 
-In mode laq, whose memory is mirror, u is a gradient, and the error |u - g|^2 is remembered if
+In mode laq, whose memory is mirror, u is a gradient, and the error |u - g|^2 is stored if
 applied. Sources: residual is EF14 (Seide et al. 2014; Karimireddy et al. 2019, arXiv:1901.09847),
-mirror is EF21 (Richtarik et al. 2021, arXiv:2106.05203), flq is what FLQ v3 does, with both. Both
-outcomes are computed before anything is sent: the worker takes one of them when, and only when,
-the outcome is known.
+mirror is EF21 (Richtarik et al. 2021, arXiv:2106.05203), flq is FLQ v3, with both. Both outcomes
+are computed before anything is sent: the worker commits one of them when, and only when, it knows
+the verdict.
 
-Moving statistics are sent exactly and never added up: what is not applied is replaced by what
-the next round measures.
+Moving statistics are sent exactly and never accumulate: the next round's values replace those that
+were not applied.
 """
 
 from typing import NamedTuple, Optional, cast
@@ -34,18 +34,18 @@ from .settings import Rules
 
 
 class WorkerState(NamedTuple):
-    """What a worker carries from round to round. Arrays are never written to.
+    """A worker's state between rounds. Arrays are never modified.
 
     Attributes
     ----------
     residual, mirror : ndarray of shape (n_params,), float32, or None
-        None where the memory has none.
+        None if the memory has none.
     clock : int
-        Rounds in a row in which nothing of this worker was applied.
+        Consecutive rounds in which no upload of this worker was applied.
     fresh : bool
         True until an upload has been applied: a fresh worker never skips.
     error : float
-        Mode laq: |u - g|^2 of the last upload, of what is trained, g the mirror after it. 0 in the other modes.
+        Mode laq: |u - g|^2 of the trained part at the last upload, with g the mirror after it; otherwise 0.
     """
 
     residual: Optional[Vector]
@@ -56,14 +56,14 @@ class WorkerState(NamedTuple):
 
 
 class Proposal(NamedTuple):
-    """What a worker wants to send, and where each outcome leads.
+    """The payload that a worker proposes to send, and the state after each outcome.
 
     Attributes
     ----------
     payload : ndarray of shape (n_bytes,), uint8, or None
         None is a skip.
     energy : float
-        |what the quantizer got|^2, of what is trained.
+        |input of the quantizer|^2 of the trained part.
     if_applied, if_not : WorkerState
     """
 
@@ -74,7 +74,7 @@ class Proposal(NamedTuple):
 
 
 def first_state(layout: Layout, rules: Rules) -> WorkerState:
-    """Return the state of a worker that has just joined."""
+    """Return the initial state of a worker."""
     has_residual = rules.memory in ("residual", "flq")
     return WorkerState(
         np.zeros(layout.n_params, np.float32) if has_residual else None,
@@ -101,16 +101,16 @@ def propose(
     threshold : float
         S of the round plan; in mode laq S / M^2.
     noise : Philox
-        The worker's raw integers of the round (``draws.ROUNDING``); only mode laq8 draws from it.
+        The worker's raw integers of the round (``rng.ROUNDING``); only mode laq8 draws from it.
     bytes_up : int
-        Of the round plan: how long the payload may be, in mode lowrank.
+        Mode lowrank: the largest payload in bytes, from the round plan.
 
     Raises
     ------
     CodecError
-        If the update holds NaN or infinite values; the state remains as it was.
+        If the update is not finite; the state does not change.
     """
-    with np.errstate(over="ignore", invalid="ignore"):  # the quantizer refuses what is not finite
+    with np.errstate(over="ignore", invalid="ignore"):  # encode() rejects non-finite values
         whole = update if state.residual is None else update + state.residual
         outgoing = whole if state.mirror is None else whole - state.mirror
     size = energy(outgoing[: layout.n_trained])
@@ -140,7 +140,7 @@ def _propose_laq(
     layout: Layout,
     rules: Rules,
 ) -> Proposal:
-    """Encode first: LAQ's rule looks at what would be sent, and at what the bits lose, now and at the last upload."""
+    """Encode first: LAQ's rule needs the encoded innovation, and its error now and at the last upload."""
     payload = QUANTIZERS[rules.codec_up].encode(innovation, layout)
     sent = decode(QUANTIZERS[rules.codec_up], payload, layout)
     error = energy(_difference(innovation, sent)[: layout.n_trained])
@@ -154,7 +154,7 @@ def _propose_laq(
 
 
 def _difference(minuend: Vector, subtrahend: Vector) -> Vector:
-    """Return their difference, new, block by block."""
+    """Return the difference, new, block by block."""
     difference = np.empty_like(minuend)
     for part in blocks(minuend.size):
         np.subtract(minuend[part], subtrahend[part], out=difference[part])
@@ -162,7 +162,7 @@ def _difference(minuend: Vector, subtrahend: Vector) -> Vector:
 
 
 def _without_statistics(vector: Vector, layout: Layout) -> Vector:
-    """Return the vector with zeros for the statistics; the same array where there are none."""
+    """Return the vector with the statistics set to zero; the same array if there are none."""
     if layout.n_statistics:
         vector = vector.copy()
         vector[layout.n_trained :] = 0.0
