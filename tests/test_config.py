@@ -318,7 +318,7 @@ def test_a_combination_that_can_not_work_is_refused():
     assert "b_up must be in 1..8 in mode bbit, got 32" in sentence("mode=bbit", "b_up=32")
     assert "b_up must be null, got 4 (set flq_algorithm.mode to bbit" in sentence("b_up=4")
     assert "update must be gradient" in sentence("mode=laq")
-    assert "scale_by_selected can not be used with memory mirror" in sentence("scale_by_selected=1", "memory=mirror")
+    assert "scale_by_selected cannot be used with memory mirror" in sentence("scale_by_selected=1", "memory=mirror")
 
 
 @pytest.mark.parametrize(

@@ -108,13 +108,13 @@ def test_fedavg_is_never_lazy_and_remembers_nothing():
         (dict(b_up=0), "b_up must be in 1..8"),
         (dict(b_up=9), "b_up must be in 1..8"),
         (dict(b_up=32), "b_up must be in 1..8"),
-        (dict(memory="mirror", scale_by_selected=True), "scale_by_selected can not be used with memory mirror"),
+        (dict(memory="mirror", scale_by_selected=True), "scale_by_selected cannot be used with memory mirror"),
         (dict(update="both"), "update must be one of delta, gradient, got 'both'"),
         (dict(server_optimizer="adagrad"), "server_optimizer must be one of sgd, "),
-        (dict(server_optimizer="adam"), "adam can not be used with memory residual"),
+        (dict(server_optimizer="adam"), "adam cannot be used with memory residual"),
         (
             dict(update="gradient", memory="residual", server_optimizer="adam"),
-            "adam can not be used with memory residual",
+            "adam cannot be used with memory residual",
         ),
         (dict(memory="flq", b_up=2), "memory flq diverges at 2 bits"),
         (dict(update="gradient", b_up=2), "memory flq diverges at 2 bits"),
@@ -122,7 +122,7 @@ def test_fedavg_is_never_lazy_and_remembers_nothing():
         (dict(update="gradient", local_optimizer="adam"), "takes no local steps"),
         (dict(mode="laq"), "mode laq sends gradients: update must be gradient, got 'delta'"),
         (dict(LAQ_MODE, b_up=9), "b_up must be in 1..8 or 32 in mode laq, got 9"),
-        (dict(LAQ_MODE, memory="residual"), "mode laq sums up stored gradients: memory must be mirror, got 'residual'"),
+        (dict(LAQ_MODE, memory="residual"), "mode laq sums stored gradients: memory must be mirror, got 'residual'"),
         (dict(LAQ_MODE, server_optimizer="momentum"), "server_optimizer must be sgd, got 'momentum'"),
         (dict(LAQ_MODE, aggregator="mean"), "aggregator sum, got 'mean'"),
         (dict(aggregator="median"), "aggregator must be one of auto, "),
@@ -282,7 +282,7 @@ def test_lowrank_codes_both_ways_with_a_residual_and_divides_its_budget():
     [
         (dict(mode="lowrank"), "b_up must be null, got 4"),
         (dict(mode="lowrank", b_up=None, memory="flq"), "memory must be residual, mirror or none, got 'flq'"),
-        (dict(mode="lowrank", b_up=None, server_optimizer="adam"), "adam can not be used with memory residual"),
+        (dict(mode="lowrank", b_up=None, server_optimizer="adam"), "adam cannot be used with memory residual"),
     ],
 )
 def test_what_lowrank_can_not_do_is_refused(changes, text):

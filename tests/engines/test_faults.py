@@ -146,7 +146,7 @@ class Network:
         return peer.n_garbled[frame] <= MAX_REJECTIONS
 
     def garbled(self, action):
-        """Return what the worker gets when the master can not read its frame."""
+        """Return what the worker gets when the master cannot read its frame."""
         frame = bytearray(b"".join(bytes(buffer) for buffer in action.frame))
         frame[self.n_calls % len(frame)] ^= 0x10
         try:

@@ -185,7 +185,7 @@ def registration(settings):
     [
         (
             {"system": {"give_up_s": 5.0}},
-            "the master's settings lack system.total_workers (are master and worker of the",
+            "the master's settings lack system.total_workers (install the same version of FLQ",
         ),
         (for_workers(settings_with(lr="fast")), "the master's model.lr must be a number, got 'fast'"),
         (for_workers(settings_with(name="shop:tiny")), "start the worker with --model shop:tiny"),

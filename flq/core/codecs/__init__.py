@@ -1,14 +1,14 @@
 """The codecs: a float32 vector <-> the payload bytes of a frame.
 
 A payload is one float32 scale per tensor (little-endian, in layout order; none in float32, one
-for the whole vector in laq8 and laq), then the packed codes, every tensor beginning on a byte, then the
+for the whole vector in laq8 and laq), then the packed codes, each tensor starting on a byte, then the
 moving statistics of the layout as float32 values. All passes work on blocks that fit the cache.
-Decoding is elementwise float32 arithmetic in a fixed order, so that every machine gets the same
-bits from the same payload.
+Decoding is elementwise float32 arithmetic in a fixed order, so that every machine decodes a payload
+to the same bits.
 
-A codec is a class (codec.py) and a row of ``MODES`` below, which names it in the settings: their check and docs, the
-wire and the contract tests follow from the row. Float32 is in float32.py, the grid of LAQ in laq_grid.py, lowrank.py
-has its own, the others are in uniform.py.
+A codec is a class (codec.py) and a row of ``MODES`` below, which gives its name in the settings: validation, docs,
+wire and contract tests follow from the row. float32.py, laq_grid.py and lowrank.py (with a payload format of its own)
+hold one codec each, uniform.py the others.
 
 >>> from flq.core.layout import Tensor
 >>> layout = Layout((Tensor("w", (4,)),))
@@ -49,7 +49,7 @@ MODES: Dict[str, Mode] = {
         "large tensors as sums of outer products, in bytes_up bytes",
         {None: LowRank()},
         ("residual", "mirror", "none"),
-        "says a part of an update and the rest later",
+        "sends a part of an update and the rest later",
     ),
     "bbit": Mode("b_up bits on a grid", {None: Grid(4), 1: Sign(), **{bits: Grid(bits) for bits in range(2, 9)}}),
     "bin": Mode("sign and mean magnitude", {None: Sign()}),
@@ -65,7 +65,7 @@ MODES: Dict[str, Mode] = {
         "the last",
         {None: MidRise(4), FLOAT32: Float32(), **{bits: MidRise(bits) for bits in range(1, 9)}},
         ("mirror",),
-        "sums up stored gradients",
+        "sums stored gradients",
         down=FLOAT32,
         aggregator="sum",
     ),
@@ -73,7 +73,7 @@ MODES: Dict[str, Mode] = {
         "exact float32",
         {None: Float32()},
         ("none",),
-        "sends exact float32 updates and has nothing to remember",
+        "sends exact float32 updates, without an error to remember",
         is_lazy=False,
     ),
 }
@@ -82,14 +82,14 @@ QUANTIZERS: Dict[int, Codec] = {codec.codec_id: codec for mode in MODES.values()
 
 
 def decode(codec: Codec, payload: Payload, layout: Layout) -> Vector:
-    """Return the vector that a payload stands for, float32 (n_params,), new."""
-    vector = np.full(layout.n_params, -0.0, np.float32)  # -0.0 + v is v, also where v is -0.0
+    """Return the decoded vector, float32 (n_params,), new."""
+    vector = np.full(layout.n_params, -0.0, np.float32)  # -0.0 + v is v even if v is -0.0
     codec.add_to(vector, payload, layout)
     return vector
 
 
 def plus(vector: Vector, codec_id: int, payload: Payload, layout: Layout, weight: float = 1.0) -> Vector:
-    """Return ``vector + weight * decoded``, float32 (n_params,), new: how both ends move a copy they share."""
+    """Return ``vector + weight * decoded``, float32 (n_params,), new: both ends update a shared copy with it."""
     moved = np.empty_like(vector)
     QUANTIZERS[codec_id].add_to(moved, payload, layout, weight, vector)
     return moved

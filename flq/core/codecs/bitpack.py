@@ -3,10 +3,10 @@
 The code of element i occupies the bits i*b .. i*b+b-1 of a little-endian bit string, the
 last byte padded with zeros, so that n codes take ceil(n*b/8) bytes.
 
-Eight codes are eight bytes of a uint64. Three rounds of shift-or bring them together in its
-low b bytes: pairs of codes within 16 bits, pairs of pairs within 32, and so on; the same
-rounds backwards take them apart. With 2 and 4 bits the first round or two make whole bytes,
-which a cast to uint8 picks out.
+Eight codes are the eight bytes of a uint64. Three rounds of shift-or move them together into its
+low b bytes: pairs of codes within 16 bits, pairs of pairs within 32, and so on. Unpacking runs the
+same rounds backwards. With 2 and 4 bits the first one or two rounds make whole bytes, which a cast
+to uint8 extracts.
 
 >>> pack(np.array([1, 2, 3], np.uint8), 4).tolist()
 [33, 3]
@@ -23,7 +23,7 @@ def packed_size(n_codes: int, bits: int) -> int:
 
 
 def pack(codes: np.ndarray, bits: int) -> np.ndarray:
-    """Pack codes that are all below ``2**bits``.
+    """Pack codes below ``2**bits``.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ def pack(codes: np.ndarray, bits: int) -> np.ndarray:
     Returns
     -------
     ndarray of shape (ceil(n*bits/8),), uint8
-        Memory of its own.
+        New; shares no memory with ``codes``.
     """
     if bits == 8:
         return codes.copy()
@@ -61,7 +61,7 @@ def unpack(packed: np.ndarray, n_codes: int, bits: int) -> np.ndarray:
     Returns
     -------
     ndarray of shape (n_codes,), uint8
-        Memory of its own.
+        New; shares no memory with ``packed``.
     """
     if bits == 8:
         return packed.copy()
@@ -73,7 +73,7 @@ def unpack(packed: np.ndarray, n_codes: int, bits: int) -> np.ndarray:
 
 
 def has_all_ones(packed: np.ndarray, n_codes: int, bits: int) -> bool:
-    """Return whether one of the codes is ``2**bits - 1``; the padding bits are zeros."""
+    """Return whether any code is ``2**bits - 1``; the padding bits must be zeros."""
     if bits == 8:
         return int(packed.max()) == 255
     if bits not in (2, 4):
@@ -88,16 +88,16 @@ def has_all_ones(packed: np.ndarray, n_codes: int, bits: int) -> bool:
 
 
 def _meet_in_low_bytes(words: np.ndarray, bits: int) -> np.ndarray:
-    """Pack 8 / bits neighbours into the lowest of their bytes. What gathers in the others is of no use."""
+    """Pack 8 / bits neighbours into the lowest of their bytes; the other bytes are garbage."""
     met = np.right_shift(words, np.uint64(8 - bits))
     met |= words
     if bits == 2:
-        met |= met >> np.uint64(12)  # the second pair is two bytes on, and goes four bits up
+        met |= met >> np.uint64(12)  # the second pair is two bytes higher and moves up four bits
     return met.view("<u%d" % (8 // bits)).astype(np.uint8)  # the cast keeps the lowest byte
 
 
 def _leave_low_bytes(packed: np.ndarray, bits: int) -> np.ndarray:
-    """Undo :func:`_meet_in_low_bytes`: a byte for each code."""
+    """Undo :func:`_meet_in_low_bytes`: one byte per code."""
     words = packed.astype("<u%d" % (8 // bits))
     if bits == 2:
         words |= words << words.dtype.type(12)
@@ -143,15 +143,15 @@ def _low_bytes(words: np.ndarray, n_low: int) -> np.ndarray:
     """Return the ``n_low`` low bytes of each word, one word after the other."""
     eights = words.view(np.uint8)
     low = np.empty(words.size * n_low, np.uint8)
-    for i in range(n_low):  # four times as fast as a copy of (n, n_low): its rows are short
+    for i in range(n_low):  # four times as fast as a copy of (n, n_low), whose rows are short
         low[i::n_low] = eights[i::8]
     return low
 
 
 def _low_bytes_spread(low: np.ndarray, n_words: int, n_low: int) -> np.ndarray:
-    """Undo :func:`_low_bytes`; bytes that are missing at the end are 0.
+    """Undo :func:`_low_bytes`; bytes missing at the end are 0.
 
-    The words are read where they begin, with bytes of the next ones in their upper part, which
+    Each word is read from its first byte on, with bytes of the next ones in its upper part, which
     :func:`_take_apart` ignores.
     """
     padded = np.zeros(n_words * n_low + 8, np.uint8)

@@ -1,4 +1,4 @@
-"""What a codec is, how the settings name one, and what all of them share."""
+"""The codec interface, the modes of the settings, and helpers that all codecs share."""
 
 from typing import Iterator, Mapping, NamedTuple, Optional, Sequence, Tuple
 
@@ -20,14 +20,14 @@ class Codec:
     codec_id : int
         Number on the wire.
     bits : int
-        Per parameter; 0 = no fixed number.
+        Bits per parameter; 0 = not fixed.
     """
 
     codec_id: int
     bits: int
 
     def payload_size(self, layout: Layout) -> int:
-        """Return the length in bytes of the longest payload."""
+        """Return the size in bytes of the largest payload."""
         raise NotImplementedError
 
     def encode(
@@ -40,10 +40,10 @@ class Codec:
         noise : Philox, optional
             Raw integers of the round and worker, for stochastic rounding.
         rest : ndarray of shape (n_params,), float32, optional
-            Becomes ``vector`` minus what the payload decodes to; may be ``vector`` itself. After
-            an error it holds anything.
+            Set to ``vector`` minus the decoded payload; may be ``vector`` itself. Its values are undefined
+            after an error.
         limit : int
-            The payload's largest size in bytes, for codecs without a fixed number of bits.
+            Largest payload in bytes, for codecs without a fixed number of bits.
 
         Raises
         ------
@@ -57,15 +57,15 @@ class Codec:
         raise NotImplementedError
 
     def read(self, payload: Payload, layout: Layout, weight: float, scratch: Vector) -> Iterator[Tuple[slice, Vector]]:
-        """Yield part after part of what is trained, and weight * the decoded values there, float32.
+        """Yield slice after slice of the trained part, each with weight * its decoded values, float32.
 
-        Payloads of one codec and layout have the same parts. The values lie in ``scratch``, or are not to be written
-        to, and count until the next ones are asked for.
+        Payloads of one codec and layout have the same slices. The values lie in ``scratch`` or are read-only, and are
+        valid until the next ones are requested.
 
         Parameters
         ----------
         scratch : ndarray of float32
-            Its length is that of the longest part, and a multiple of 8 unless no tensor is longer.
+            As long as the longest slice, and a multiple of 8 unless no tensor is longer.
         """
         raise NotImplementedError
 
@@ -76,7 +76,7 @@ class Codec:
         self.add_all(out, [(payload, weight)], layout, base)
 
     def add_all(self, out: Vector, weighted: Weighted, layout: Layout, base: Optional[Vector] = None) -> None:
-        """Do the same with several payloads, one after the other, in one pass."""
+        """Add several payloads, one after the other, in one pass; see :meth:`add_to`."""
         source = out if base is None else base
         scratch = np.empty(min(BLOCK, layout.n_trained), np.float32)
         readers = [self.read(payload, layout, weight, scratch) for payload, weight in weighted]
@@ -93,24 +93,24 @@ class Codec:
 
 
 class Mode(NamedTuple):
-    """What ``flq_algorithm.mode`` names: a codec for each ``b_up``, and what goes with it.
+    """A value of ``flq_algorithm.mode``: a codec for each ``b_up``, and what goes with them.
 
     Attributes
     ----------
     meaning : str
         For the documentation, after "Compression of updates: ".
     codecs : mapping
-        ``b_up`` -> codec of an upload. One key None: the mode has no ``b_up``; otherwise None is its default.
+        ``b_up`` -> codec of an upload. With None as the only key, the mode has no ``b_up``; else None is the default.
     memories : tuple of str
-        That can be used with it, its own first; with update gradient flq comes before residual.
+        The memories that it admits, the default first; with update gradient flq comes before residual.
     why : str
-        Why no others can, after "mode ..".
+        Why it admits no others, after "mode ..".
     down : int or None
-        Codec of a delta frame where ``b_down`` is null; None = as upwards.
+        Codec of a delta frame if ``b_down`` is null; None = that of uploads.
     is_lazy : bool
         Whether the lazy rule is defined for it.
     aggregator : str
-        Its own.
+        The default aggregator.
     """
 
     meaning: str
@@ -123,12 +123,12 @@ class Mode(NamedTuple):
 
 
 def statistics_of(payload: Payload, layout: Layout) -> Vector:
-    """Return the part of a payload that holds the moving statistics, float32; with every codec it is the last."""
+    """Return the moving statistics of a payload, float32; every codec puts them last."""
     return payload[payload.size - 4 * (layout.n_params - layout.n_trained) :].view("<f4")
 
 
 def check_length(payload: Payload, expected: int) -> None:
-    """Raise CodecError unless the payload has so many bytes."""
+    """Raise CodecError unless the payload has ``expected`` bytes."""
     if payload.size != expected:
         raise CodecError("the payload has %d bytes, expected %d" % (payload.size, expected))
 

@@ -1,6 +1,6 @@
-"""The codec that changes nothing: float32 values, little-endian.
+"""The codec without loss: float32 values, little-endian.
 
-Moving statistics travel like this with every codec.
+Every codec sends moving statistics in this form.
 """
 
 from typing import Iterator, Optional, Tuple
@@ -14,7 +14,7 @@ FLOAT32 = 32  # its number on the wire
 
 
 class Float32(Codec):
-    """The values themselves."""
+    """The unchanged values."""
 
     codec_id = bits = FLOAT32
 
@@ -38,7 +38,7 @@ class Float32(Codec):
         check_exact(payload.view("<f4"))
 
     def read(self, payload: Payload, layout: Layout, weight: float, scratch: Vector) -> Iterator[Tuple[slice, Vector]]:
-        """Yield part after part of what is trained, and its weighted values."""
+        """Yield slice after slice of the trained part, each with its weighted values."""
         vector = payload.view("<f4")
         for part in blocks(layout.n_trained, scratch.size):
             values = vector[part]
@@ -46,5 +46,5 @@ class Float32(Codec):
 
 
 def exact_payload(vector: Vector) -> Payload:
-    """Return a vector as a payload of Float32; not a copy where its bytes are little-endian."""
+    """Return a vector as a payload of Float32; no copy if its bytes are little-endian."""
     return vector.astype("<f4", copy=False).view(np.uint8)

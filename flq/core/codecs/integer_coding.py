@@ -1,12 +1,12 @@
-"""Whole numbers of about known size <-> bytes: what rans.py is told about them.
+"""Integers of roughly known magnitude <-> bytes, with the entropy coder of rans.py.
 
-The numbers come in rows; a row's class c says that their mean magnitude is about 2**((c - 9) / 2). A magnitude
-is one of 16 symbols, 15 for "15 or more", with the distribution of its class, which is fixed: nothing but the
-class need be known. From class 12 on the lowest bits are not worth a distribution and are sent as they are.
+The integers come in rows; a row's class c says that their mean magnitude is about 2**((c - 9) / 2). A magnitude
+is one of 16 symbols, 15 for "15 or more", with the distribution of its class, which is fixed: the decoder needs to know
+only the class. From class 12 on, the lowest bits are nearly uniform and are sent as plain bits.
 
-In bytes: the coded symbols, and then plain bits, lowest first in each byte: the lowest bits of the
-magnitudes, plane by plane; of each magnitude that has symbol 15 what its symbol is above 15, in 16 bits; and
-the sign of each number that is not 0, 1 for minus. What is left of the last byte is zeros.
+The bytes are the coded symbols, and then plain bits, lowest first in each byte: the lowest bits of the magnitudes,
+plane by plane; for each symbol 15, the excess over 15, in 16 bits; and the sign of each nonzero integer, 1 for minus.
+Zeros pad the last byte.
 """
 
 from typing import Tuple
@@ -17,12 +17,12 @@ from ...errors import CodecError
 from . import rans
 
 ESCAPE = rans.N_SYMBOLS - 1
-LARGEST = 32767  # magnitude; what is above the escape, shifted, still fits into 16 bits
+LARGEST = 32767  # magnitude; the shifted excess over the escape fits into 16 bits
 N_CLASSES = 32
 MOST_BYTES = 4  # of plain bits for one number: 10 planes, 16 bits and a sign
 _N_TABLES = 12
 
-# How often each symbol comes, of 4096, in classes 0 to 11.
+# Frequency of each symbol, of 4096, in classes 0 to 11.
 FREQUENCIES = np.array(
     [
         [4081, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1],
@@ -48,12 +48,12 @@ def table_of(classes: np.ndarray) -> np.ndarray:
 
 
 def shift_of(classes: np.ndarray) -> np.ndarray:
-    """Return how many lowest bits are sent as they are, for each class."""
+    """Return how many of the lowest bits are plain, for each class."""
     return np.where(classes < _N_TABLES, 0, (classes - _N_TABLES + 2) // 2)
 
 
 def size(magnitudes: np.ndarray, classes: np.ndarray) -> float:
-    """Return about how many bytes :func:`encode` makes.
+    """Return approximately how many bytes :func:`encode` makes.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def size(magnitudes: np.ndarray, classes: np.ndarray) -> float:
 
 
 def _costs(largest: int) -> np.ndarray:
-    """Return the bits that magnitudes 0 .. largest cost in each class, float32; larger ones cost about the last."""
+    """Return the bits that magnitudes 0 .. largest cost in each class, float32; larger ones cost about as the last."""
     magnitudes, classes = np.arange(largest + 1), np.arange(N_CLASSES)[:, np.newaxis]
     symbols = magnitudes >> shift_of(classes)
     bits = rans.SCALE_BITS - np.log2(FREQUENCIES)[table_of(classes), np.minimum(symbols, ESCAPE)]
@@ -75,12 +75,12 @@ _COSTS = _costs(1023)
 
 
 def encode(values: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    """Code whole numbers.
+    """Encode integers.
 
     Parameters
     ----------
     values : ndarray of shape (n,), int32
-        Of magnitudes up to LARGEST.
+        Magnitudes up to LARGEST.
     classes : ndarray of shape (n,), integers
         0 .. N_CLASSES - 1.
 
@@ -98,7 +98,7 @@ def encode(values: np.ndarray, classes: np.ndarray) -> np.ndarray:
 
 
 def decode(coded: np.ndarray, classes: np.ndarray) -> Tuple[np.ndarray, int]:
-    """Read as many numbers as there are classes.
+    """Decode one integer per class.
 
     Returns
     -------
@@ -109,7 +109,7 @@ def decode(coded: np.ndarray, classes: np.ndarray) -> Tuple[np.ndarray, int]:
     Raises
     ------
     CodecError
-        If they are truncated, or nothing encodes to them.
+        If the bytes are truncated, or no integers encode to them.
     """
     symbols, start = rans.decode(coded, table_of(classes), TABLES)
     magnitudes, shifts = symbols.astype(np.int32), shift_of(classes)

@@ -1,13 +1,12 @@
-"""Lossless coding of payloads: what the frequencies of the codes leave to be saved.
+"""Lossless coding of payloads, by deflate or zstd.
 
-Most codes of an update lie near zero. A payload is sent coded where that makes it smaller; the
-frame says how (docs/wire.md). ``zlib`` is deflate with matches of distance 1 alone: in packed codes
-longer ones are chance, and cost more than they save. It leaves about as many bytes as ``zstd``,
-of sparse codes up to 16 % fewer, at a tenth of the speed: large payloads are coded with ``zstd``,
-where both ends have the package.
+Most codes of an update lie near zero, which leaves redundancy. A payload is sent coded if that makes it smaller; the
+frame says how (docs/wire.md). ``zlib`` is deflate with matches of distance 1 alone: longer matches in packed codes are
+coincidence, and cost more than they save. It leaves about as many bytes as ``zstd``, of sparse codes up to 16 % fewer,
+at a tenth of the speed: large payloads are coded with ``zstd`` if both ends have the package.
 
-Codes of 3, 5, 6 or 7 bits come to lie alike in a byte only every 3, 5, 3 or 7 bytes, the bytes of
-a float32 every 4. So the bytes are dealt out to as many planes first.
+The position of a code within a byte repeats every 3, 5, 3 or 7 bytes with 3, 5, 6 or 7 bits, and a float32 value
+every 4 bytes. So the bytes are first deinterleaved into as many planes.
 
 >>> payload = np.arange(4000, dtype=np.float32).view(np.uint8)
 >>> coded = code(payload, 32, ("zlib",))
@@ -28,13 +27,13 @@ from .codec import Payload
 SETTINGS = ("auto", "zlib", "none")  # flq_algorithm.coding
 ZLIB, ZSTD = 1, 2  # their numbers on the wire
 NUMBERS = {"zlib": ZLIB, "zstd": ZSTD}
-SMALL = 1 << 16  # payloads up to so many bytes are coded with zlib in any case
+SMALL = 1 << 16  # payloads up to this size in bytes are always coded with zlib
 PIECE = 1 << 16
-ZSTD_LEVEL, ZSTD_WINDOW = 1, 1 << 20  # what decoding may take besides the payload
+ZSTD_LEVEL, ZSTD_WINDOW = 1, 1 << 20  # window: the memory that decoding may take besides the payload
 
 
 class Coded(NamedTuple):
-    """A payload as it is sent: the number of its coding, and bytes."""
+    """A payload as it is sent: the number of its coding, and the bytes."""
 
     coding: int
     data: Payload
@@ -56,26 +55,26 @@ def known() -> Tuple[str, ...]:
 
 
 def common(setting: str, theirs: Iterable[str]) -> Tuple[str, ...]:
-    """Return the codings that may be used with a peer, by ``flq_algorithm.coding`` and what both ends know."""
+    """Return the codings to use with a peer: allowed by ``flq_algorithm.coding`` and known at both ends."""
     allowed = {"auto": known(), "zlib": ("zlib",), "none": ()}[setting]
     theirs = frozenset(theirs)
     return tuple(name for name in allowed if name in theirs)
 
 
 def choose(n_bytes: int, bits: int, names: Collection[str]) -> int:
-    """Return the number of the coding for a payload of so many bytes; 0 = none."""
+    """Return the number of the coding for a payload of ``n_bytes`` bytes; 0 = none."""
     if not bits or not names:
         return 0
     return ZSTD if "zstd" in names and (n_bytes > SMALL or "zlib" not in names) else ZLIB
 
 
 def code(payload: Payload, bits: int, names: Collection[str]) -> Optional[Coded]:
-    """Code a payload; None where that does not make it smaller.
+    """Code a payload; return None if that does not make it smaller.
 
     Parameters
     ----------
     bits : int
-        Bits per parameter of its quantizer; 0 = it is coded already.
+        Bits per parameter of its quantizer; 0 = it is entropy-coded already.
     names : collection of str
         The codings that the peer can read.
     """
@@ -92,23 +91,23 @@ def code(payload: Payload, bits: int, names: Collection[str]) -> Optional[Coded]
 
 
 def sent_size(payload: Payload, bits: int, names: Collection[str]) -> int:
-    """Return how many bytes of a payload are sent."""
+    """Return the size in bytes of a payload as it is sent."""
     coded = code(payload, bits, names)
     return payload.size if coded is None else coded.data.size
 
 
 def uncode(coded: Coded, n_bytes: int, bits: int) -> Payload:
-    """Return the payload of ``n_bytes`` bytes that was coded; nothing larger is allocated, whatever comes.
+    """Return the payload of ``n_bytes`` bytes; nothing larger is allocated, whatever ``coded`` holds.
 
     Raises
     ------
     CodecError
-        If it is not exactly such a payload, coded.
+        If ``coded`` does not hold exactly such a payload.
     Conflict
-        If this machine can not read the coding.
+        If this machine cannot read the coding.
     """
     if not bits:
-        raise CodecError("the payload is coded twice", "send it as its codec makes it")
+        raise CodecError("the payload is coded twice", "send the payload of its codec as it is")
     read = _read_zstd if coded.coding == ZSTD else _read_zlib
     return _from_planes(read(coded.data, n_bytes), _period(bits))
 
@@ -124,7 +123,7 @@ def _read_zlib(data: Payload, n_bytes: int) -> Payload:
             planes[n_read : n_read + len(piece)] = np.frombuffer(piece, np.uint8)
             n_read += len(piece)
     except zlib.error:
-        raise CodecError("the coded payload is no deflate stream") from None
+        raise CodecError("the coded payload is not a deflate stream") from None
     if n_read != n_bytes or not decompressor.eof or decompressor.unused_data or decompressor.unconsumed_tail:
         raise _not_whole(n_bytes)
     return planes
@@ -134,7 +133,7 @@ def _read_zstd(data: Payload, n_bytes: int) -> Payload:
     package = _zstandard()
     if package is None:
         raise Conflict(
-            "the payload is coded with zstd, which this machine can not read",
+            "the payload is coded with zstd, which this machine cannot read",
             "install zstandard here, or register again",
         )
     try:
@@ -148,14 +147,14 @@ def _read_zstd(data: Payload, n_bytes: int) -> Payload:
             raise _not_whole(n_bytes)
         planes = package.ZstdDecompressor(max_window_size=ZSTD_WINDOW).decompress(data, max_output_size=n_bytes)
     except package.ZstdError:
-        raise CodecError("the coded payload is no zstd frame") from None
+        raise CodecError("the coded payload is not a zstd frame") from None
     if len(planes) != n_bytes:
         raise _not_whole(n_bytes)
     return np.frombuffer(planes, np.uint8)
 
 
 def _zstd_end(data: Payload, start: int, has_checksum: bool) -> int:
-    """Return where a zstd frame ends whose blocks begin at ``start``; -1 if it does not (RFC 8878, 3.1.1.2)."""
+    """Return where a zstd frame ends whose blocks start at ``start``; -1 if it does not (RFC 8878, 3.1.1.2)."""
     is_last = False
     while not is_last:
         if start + 3 > data.size:
@@ -163,22 +162,22 @@ def _zstd_end(data: Payload, start: int, has_checksum: bool) -> int:
         header = int(data[start]) | int(data[start + 1]) << 8 | int(data[start + 2]) << 16
         is_last, kind, size = bool(header & 1), header >> 1 & 3, header >> 3
         if size == 0 and not is_last:
-            return -1  # allowed, but no encoder makes many of them
+            return -1  # allowed, but no encoder makes many empty blocks
         start += 3 + (1 if kind == 1 else size)  # 1: one byte, to be repeated
     return start + 4 * has_checksum
 
 
 def _not_whole(n_bytes: int) -> CodecError:
-    return CodecError("the coded payload does not hold exactly the %d bytes that are expected" % n_bytes)
+    return CodecError("the coded payload does not decode to exactly %d bytes" % n_bytes)
 
 
 def _period(bits: int) -> int:
-    """Return after how many bytes codes of so many bits lie as before."""
+    """Return after how many bytes the position of a code within a byte repeats."""
     return bits // gcd(bits, 8)
 
 
 def _to_planes(payload: Payload, period: int) -> Payload:
-    """Deal the bytes out: first each one at 0, period, 2 period, ..., then each one after those, and so on."""
+    """Deinterleave the bytes: first those at 0, period, 2 period, ..., then those right after them, and so on."""
     if period == 1:
         return payload
     planes = np.empty_like(payload)
@@ -197,7 +196,7 @@ def _from_planes(planes: Payload, period: int) -> Payload:
 
 
 def _places(n_bytes: int, period: int) -> Iterator[Tuple[slice, slice]]:
-    """Yield where the bytes of each plane lie in a payload, and where they lie together."""
+    """Yield, for each plane, the slice of its bytes in a payload and in the planes."""
     start = 0
     for first in range(min(period, n_bytes)):
         stop = start + len(range(first, n_bytes, period))

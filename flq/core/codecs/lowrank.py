@@ -1,6 +1,6 @@
-"""The codec of mode lowrank: what it encodes to is as long as it is told.
+"""The codec of mode lowrank: payloads up to a given size.
 
-lowrank_payload.py says what a payload stands for, lowrank_encoder.py which one is chosen.
+lowrank_payload.py defines their format, lowrank_encoder.py chooses the best one.
 """
 
 from typing import Iterator, Optional, Tuple
@@ -17,13 +17,13 @@ LOWRANK = 10  # its number on the wire
 
 
 class LowRank(Codec):
-    """The codec; what it encodes to is as long as it is told."""
+    """The low-rank codec."""
 
     codec_id = LOWRANK
     bits = 0  # per parameter: no fixed number
 
     def payload_size(self, layout: Layout) -> int:
-        """Return the length in bytes of the longest payload; for 8 bits per parameter and more there are others."""
+        """Return the size in bytes of the largest payload: about 8 bits per parameter; other modes serve for more."""
         return 1024 + layout.n_trained + 4 * (layout.n_params - layout.n_trained)
 
     def encode(
@@ -34,7 +34,7 @@ class LowRank(Codec):
         Raises
         ------
         CodecError
-            If a value is NaN or infinite, or the limit is less than zeros take.
+            If a value is NaN or infinite, or not even a payload of zeros fits the limit.
         """
         payload = fit(vector, layout, limit)
         if rest is not None:
@@ -43,16 +43,16 @@ class LowRank(Codec):
         return payload
 
     def check(self, payload: Payload, layout: Layout) -> None:
-        """Raise CodecError unless the payload is whole and what it stands for is finite."""
+        """Raise CodecError unless the payload is well-formed and decodes to finite values."""
         parts = parse(payload, layout)
         check_exact(statistics_of(payload, layout))
         for part in parts:
             bound = largest(part)
             if not bound < 1e38:
-                raise CodecError("the payload stands for values up to %.3g, expected finite float32" % bound)
+                raise CodecError("the payload decodes to values up to %.3g, expected finite float32" % bound)
 
     def read(self, payload: Payload, layout: Layout, weight: float, scratch: Vector) -> Iterator[Tuple[slice, Vector]]:
-        """Yield part after part of what is trained, and its weighted values."""
+        """Yield slice after slice of the trained part, each with its weighted values."""
         for where, tensor, part in zip(layout.trained.slices(), layout.tensors, parse(payload, layout)):
             for block, values in values_of(part, tensor, scratch):
                 values *= np.float32(weight)

@@ -1,13 +1,12 @@
-"""The encoder of mode lowrank: which whole numbers say most of a vector in a given number of bytes.
+"""The encoder of mode lowrank: finds the integers that approximate a vector best in a given number of bytes.
 
-Matrices are decomposed once; then one step is searched for, by halving, with which the rounded
-factors take as many bytes as there are. A factor is y = sigma u / step, rounded towards zero a
-little more than to the nearest, since small numbers cost more bits than they are worth; a component of
-which nothing is left goes, so that the rank follows from the step. Gamma is step * step / sigma
-as it is: with gammas of least squares the same bytes said less.
+Matrices are decomposed once; bisection then finds the step at which the rounded factors fill the available bytes. A
+factor is y = sigma u / step, rounded towards zero a little more than to the nearest, since small numbers cost more bits
+than they are worth. A component that rounds to zero is dropped, so that the rank follows from the step. Gamma is
+step * step / sigma; with gammas of least squares the same bytes approximated less.
 
-The decomposition is that of BLAS and LAPACK, whose last bits differ between machines: what has been
-encoded is kept, and never encoded again elsewhere.
+The decomposition is that of BLAS and LAPACK, whose last bits differ between machines: a payload is stored once it has
+been encoded, and never encoded again elsewhere.
 """
 
 import math
@@ -22,22 +21,22 @@ from . import integer_coding
 from .codec import Payload, check_exact
 from .lowrank_payload import MOST_COMPONENTS, UNIT_SCALE, class_of, matrix_shape
 
-ROUNDING = 0.35  # added before truncation; 0.5 would be to the nearest
+ROUNDING = 0.35  # added before truncation; 0.5 would round to the nearest
 WIDEST_GRAM = 1024  # rows or columns up to which all singular vectors are computed
-N_PASSES = 3  # of subspace iteration, above
-N_HALVINGS = 12  # of the interval that the step is in
-LARGEST_VALUE = 1e30  # a singular value of a matrix of such values is a float32 too
-N_TRIES = 20  # to hit the number of bytes from below
+N_PASSES = 3  # of subspace iteration, for wider matrices
+N_HALVINGS = 12  # of the interval that contains the step
+LARGEST_VALUE = 1e30  # the singular values of a matrix of such values are finite float32, too
+N_TRIES = 20  # to meet the limit, since sizes are estimated
 
 
 class Piece(NamedTuple):
-    """A tensor that is to be encoded.
+    """A tensor to encode.
 
     Attributes
     ----------
     values : ndarray of shape (size,) or (rows, columns), float32
     sigmas : ndarray of shape (n,), float64
-        The largest singular values, descending; of what is no matrix: none.
+        The largest singular values, descending; empty unless it is a matrix.
     left, right : ndarray of shape (n, rows) and (n, columns), float32
         sigma u and sigma v.
     """
@@ -49,7 +48,7 @@ class Piece(NamedTuple):
 
     @property
     def is_matrix(self) -> bool:
-        """Whether it is a sum of components."""
+        """Whether it is encoded as a sum of components."""
         return self.values.ndim == 2
 
 
@@ -58,29 +57,29 @@ class Draft(NamedTuple):
 
     Attributes
     ----------
-    said : list of int
-        The bytes that the payload has on it before the codes.
+    header : list of int
+        The bytes about it that precede the coded numbers.
     rows : list of ndarray of int32
         Magnitudes.
     classes : list of int
-        Of the rows.
+        One per row.
     components : ndarray of int
-        Those of the piece that are left.
+        The components of the piece that remain.
     """
 
-    said: List[int]
+    header: List[int]
     rows: List[np.ndarray]
     classes: List[int]
     components: np.ndarray
 
 
 def fit(vector: Vector, layout: Layout, limit: int) -> Payload:
-    """Return the payload of at most ``limit`` bytes; see :meth:`lowrank.LowRank.encode`."""
+    """Return the best payload of at most ``limit`` bytes; see :meth:`lowrank.LowRank.encode`."""
     check_exact(vector)
     peak = max(float(vector.max()), -float(vector.min()))
     if peak > LARGEST_VALUE:
         raise CodecError(
-            "the vector holds values up to %.3g, which leave no room for its factors, expected at most %g"
+            "the vector holds values up to %.3g, whose factors may overflow, expected at most %g"
             % (peak, LARGEST_VALUE)
         )
     statistics = vector[layout.n_trained :].astype("<f4").view(np.uint8)
@@ -95,11 +94,11 @@ def fit(vector: Vector, layout: Layout, limit: int) -> Payload:
         for piece in pieces
         for numbers in ((piece.left, piece.right) if piece.is_matrix else (piece.values,))
     )
-    widest = 2.0 * max(largest, 1e-30)  # with this step nothing is left
+    widest = 2.0 * max(largest, 1e-30)  # with this step everything rounds to zero
     n_zeros = _size(_drafts(pieces, widest))
     if not n_zeros <= room:
         raise CodecError(
-            "%d bytes do not hold an update of this model, expected at least %d"
+            "%d bytes are too few for an update of this model, expected at least %d"
             % (limit, math.ceil(n_zeros) + statistics.size)
         )
     target, narrowest = float(room), widest / (2.0 * integer_coding.LARGEST)
@@ -108,12 +107,12 @@ def fit(vector: Vector, layout: Layout, limit: int) -> Payload:
         payload = _payload(pieces, step)
         if payload.size <= room:
             return np.concatenate([payload, statistics])
-        target, narrowest = target - (payload.size - room) - 1, step  # it was a little more than estimated
-    raise CodecError("no step makes %d bytes of this update" % limit)
+        target, narrowest = target - (payload.size - room) - 1, step  # the estimate was a little too low
+    raise CodecError("no step encodes this update in %d bytes" % limit)
 
 
 def _search(pieces: List[Piece], narrowest: float, widest: float, target: float) -> float:
-    """Return about the smallest step that makes at most ``target`` bytes."""
+    """Return approximately the smallest step that makes at most ``target`` bytes."""
     low, high = math.log(narrowest), math.log(widest)
     for _ in range(N_HALVINGS):
         middle = 0.5 * (low + high)
@@ -125,12 +124,12 @@ def _search(pieces: List[Piece], narrowest: float, widest: float, target: float)
 
 
 def _piece(values: np.ndarray, shape: Optional[Tuple[int, int]], n_bytes: int) -> Piece:
-    """Decompose a tensor, if it is to be: into no more components than the bytes could hold."""
+    """Decompose a tensor, if it is a matrix, into no more components than ``n_bytes`` can hold."""
     none = np.zeros((0, 0), np.float32)
     if shape is None:
         return Piece(values.ravel(), np.zeros(0), none, none)
     n_most = max(1, min(min(shape), MOST_COMPONENTS, 8 + n_bytes // 64))
-    peak = np.float32(max(float(np.abs(values).max()), 1e-30))  # so that squares stay within float32
+    peak = np.float32(max(float(np.abs(values).max()), 1e-30))  # keeps squares within float32
     matrix = values.reshape(shape) / peak
     is_wide = shape[0] <= shape[1]
     wide = matrix if is_wide else matrix.T
@@ -144,7 +143,7 @@ def _piece(values: np.ndarray, shape: Optional[Tuple[int, int]], n_bytes: int) -
 def _left_vectors(matrix: np.ndarray, n_most: int) -> Tuple[np.ndarray, np.ndarray]:
     """Return the first left singular vectors (rows, n), float32, and singular values (n,), of a wide matrix."""
     if matrix.shape[0] > WIDEST_GRAM:
-        basis = np.ascontiguousarray(matrix[:, : 2 * n_most])  # any start that touches all rows
+        basis = np.ascontiguousarray(matrix[:, : 2 * n_most])  # any start with all rows
         for _ in range(N_PASSES):
             basis, _ = np.linalg.qr(matrix.dot(matrix.T.dot(basis)))
         inner = basis.T.dot(matrix)
@@ -160,7 +159,7 @@ def _left_vectors_of_gram(matrix: np.ndarray, n_most: int) -> Tuple[np.ndarray, 
 
 
 def _drafts(pieces: List[Piece], step: float) -> List[Draft]:
-    """Round everything with a step."""
+    """Round all tensors with a step."""
     inverse = np.float32(1.0 / np.float32(step))
     return [_draft(piece, inverse) for piece in pieces]
 
@@ -191,13 +190,13 @@ def _class_of_mean(mean: float) -> int:
 
 
 def _size(drafts: List[Draft]) -> float:
-    """Return about how many bytes the payload has."""
+    """Return the approximate size of the payload in bytes."""
     numbers, classes = _joined(drafts, [row for draft in drafts for row in draft.rows])
-    return 4 + sum(len(draft.said) for draft in drafts) + integer_coding.size(numbers, classes)
+    return 4 + sum(len(draft.header) for draft in drafts) + integer_coding.size(numbers, classes)
 
 
 def _joined(drafts: List[Draft], rows: List[np.ndarray]) -> Tuple[np.ndarray, np.ndarray]:
-    """Return the numbers of all rows, and the class of each; there may be none."""
+    """Return the numbers of all rows, and the class of each number; both may be empty."""
     classes = np.array([class_ for draft in drafts for class_ in draft.classes], np.int64)
     return (
         np.concatenate([np.zeros(0, np.int32)] + rows),
@@ -211,14 +210,14 @@ def _payload(pieces: List[Piece], step: float) -> Payload:
     exact = [values for piece, draft in zip(pieces, drafts) for values in _exact(piece, draft)]
     rows = [row for draft in drafts for row in draft.rows]
     numbers, classes = _joined(drafts, [np.where(values < 0, -row, row) for values, row in zip(exact, rows)])
-    said = [byte for draft in drafts for byte in draft.said]
+    headers = [byte for draft in drafts for byte in draft.header]
     return np.concatenate(
-        [np.array([step], "<f4").view(np.uint8), np.array(said, np.uint8), integer_coding.encode(numbers, classes)]
+        [np.array([step], "<f4").view(np.uint8), np.array(headers, np.uint8), integer_coding.encode(numbers, classes)]
     )
 
 
 def _exact(piece: Piece, draft: Draft) -> List[np.ndarray]:
-    """Return what the rows of a draft have been rounded from."""
+    """Return the values from which the rows of a draft were rounded."""
     if not piece.is_matrix:
         return [piece.values]
     return [row for i in draft.components for row in (piece.left[i], piece.right[i])]

@@ -1,26 +1,25 @@
-"""What a payload of mode lowrank says: big tensors as sums of outer products of whole numbers.
+"""The payload of mode lowrank: big tensors as sums of outer products of integer vectors.
 
 A tensor of at least 4000 elements, seen as a matrix whose columns are its last axis, is the sum of
-its components, gamma y z^T with whole numbers y and z; any other tensor is gamma q. What is worth a
-number is decided by one step for everything, which is what the encoder searches for (lowrank_encoder.py). A
-payload is
+its components gamma y z^T with integer vectors y and z; any other tensor is gamma q. One step for all tensors sets the
+precision; the encoder searches for it (lowrank_encoder.py). A payload is
 
 ====================== =========================================================================
 f32                    the step
-per matrix             u8 number of components, u8 for each: its scale
+per matrix             u8 number of components, u8 scale of each
 per other tensor       u8 scale, u8 class of its numbers (integer_coding.py)
-coded whole numbers    tensor by tensor; y and z of each component
+coded integers         tensor by tensor; y and z of each component
 f32 per statistic      as with every codec
 ====================== =========================================================================
 
-A scale s means gamma = step * 2**((16 - s) / 8). The classes of y and z follow from it: they have the
-length sigma / step each, with sigma the singular value, and gamma is about step * step / sigma.
+A scale s means gamma = step * 2**((16 - s) / 8). The classes of y and z follow from it: both have the length
+sigma / step, with sigma the singular value, and gamma is about step * step / sigma.
 
-Decoding is elementwise float32 arithmetic in a fixed order: gamma y by z, and the components one
-after the other. There is no product of matrices, whose sums run in another order on every machine.
+Decoding is elementwise float32 arithmetic in a fixed order: gamma y times z, component after component. It uses no
+matrix product, whose sums run in another order on every machine.
 
 Sources: low rank with error feedback, Vogels et al. 2019 (PowerSGD), arXiv:1905.13727; one step for
-all that is quantized is reverse water-filling, Cover and Thomas 2006, section 10.3.3.
+all quantized values is reverse water-filling, Cover and Thomas 2006, section 10.3.3.
 """
 
 from functools import lru_cache
@@ -37,22 +36,23 @@ FEWEST_ELEMENTS = 4000  # of a tensor that is decomposed
 FEWEST_COLUMNS = 8  # and rows
 MOST_COMPONENTS = 255
 UNIT_SCALE = 16  # the scale that means gamma = step
-LARGEST_KEPT = 1 << 16  # bytes of a payload that is read once for two uses
+LARGEST_KEPT = 1 << 16  # bytes of a payload whose parts are cached
+# 2**(-i / 8) as literals: the last bit of pow varies.
 _MANTISSAS = (
     1.0,
     0.917004043204671,
     0.8408964152537145,
-    0.7711054127039704,  # 2**(-i / 8), written down: the
+    0.7711054127039704,
     0.7071067811865476,
     0.6484197773255048,
     0.5946035575013605,
     0.5452538663326288,
-)  # last bit of pow varies
+)
 GAMMAS = np.array([_MANTISSAS[s % 8] * 2.0 ** (2 - s // 8) for s in range(256)], np.float32)  # gamma / step
 
 
 class Part(NamedTuple):
-    """What a payload says of one tensor: ``left`` (n, rows) and ``right`` (n, columns) or, with None, just ``left``."""
+    """A tensor in a payload: ``left`` (n, rows) and ``right`` (n, columns), or, with right None, ``left`` alone."""
 
     gammas: np.ndarray
     left: np.ndarray
@@ -74,7 +74,7 @@ def class_of(scale: int, length: int) -> int:
 
 
 def values_of(part: Part, tensor: Tensor, scratch: Vector) -> Iterator[Tuple[slice, Vector]]:
-    """Yield block after block of a tensor, and what the part stands for there, float32.
+    """Yield block after block of a tensor, each with its decoded values, float32.
 
     A block has as many elements as ``scratch``, where the values lie, or is one row of a matrix that is longer.
     """
@@ -96,12 +96,12 @@ def values_of(part: Part, tensor: Tensor, scratch: Vector) -> Iterator[Tuple[sli
 
 
 def parse(payload: Payload, layout: Layout) -> List[Part]:
-    """Return what a payload says, tensor by tensor; the whole numbers as float32, which holds them exactly.
+    """Return the parts of a payload, one per tensor; the integers as float32, which holds them exactly.
 
     Raises
     ------
     CodecError
-        If nothing encodes to it.
+        If no tensors encode to it.
     """
     if payload.size > LARGEST_KEPT:
         return _read(payload, layout)
@@ -110,7 +110,7 @@ def parse(payload: Payload, layout: Layout) -> List[Part]:
 
 @lru_cache(maxsize=2)
 def _parse(data: bytes, layout: Layout) -> List[Part]:
-    """Read a payload; it is checked, and decoded right after."""
+    """Read a small payload, cached: it is checked, and decoded right after."""
     return _read(np.frombuffer(data, np.uint8), layout)
 
 
@@ -126,24 +126,24 @@ def _read(payload: Payload, layout: Layout) -> List[Part]:
     scales, rows, at = [], [], 4  # of each tensor; (class, length) of each row of numbers
     for tensor, shape in zip(tensors, shapes):
         n_bytes = 2 if shape is None else 1 + int(payload[at]) if at < payload.size else 1
-        said = payload[at : at + n_bytes].tolist()
-        if len(said) < n_bytes:
+        header = payload[at : at + n_bytes].tolist()
+        if len(header) < n_bytes:
             raise CodecError("the payload is truncated in the scales of tensor %r" % tensor.name)
         at += n_bytes
         if shape is None:
-            scales.append(said[:1])
-            rows.append((said[1], tensor.size))
-            if said[1] >= integer_coding.N_CLASSES:
+            scales.append(header[:1])
+            rows.append((header[1], tensor.size))
+            if header[1] >= integer_coding.N_CLASSES:
                 raise CodecError(
-                    "tensor %r has class %d, expected one below %d" % (tensor.name, said[1], integer_coding.N_CLASSES)
+                    "tensor %r has class %d, expected one below %d" % (tensor.name, header[1], integer_coding.N_CLASSES)
                 )
         else:
-            if said[0] > min(shape):
+            if header[0] > min(shape):
                 raise CodecError(
-                    "tensor %r has %d components, expected at most %d" % (tensor.name, said[0], min(shape))
+                    "tensor %r has %d components, expected at most %d" % (tensor.name, header[0], min(shape))
                 )
-            scales.append(said[1:])
-            rows += [(class_of(scale, length), length) for scale in said[1:] for length in shape]
+            scales.append(header[1:])
+            rows += [(class_of(scale, length), length) for scale in header[1:] for length in shape]
     classes = np.repeat(np.array([row[0] for row in rows], np.int64), np.array([row[1] for row in rows], np.int64))
     values, n_read = integer_coding.decode(payload[at:], classes)
     if at + n_read != payload.size:
@@ -151,7 +151,7 @@ def _read(payload: Payload, layout: Layout) -> List[Part]:
     parts = list(_parts(values.astype(np.float32), scales, step, tensors))
     for tensor, part in zip(tensors, parts):
         if part.right is not None and not (part.left.any(axis=1) & part.right.any(axis=1)).all():
-            raise CodecError("a component of tensor %r is zero: no encoder says so" % tensor.name)
+            raise CodecError("a component of tensor %r is zero, expected a nonzero one" % tensor.name)
     return parts
 
 
@@ -171,7 +171,7 @@ def _parts(values: Vector, scales: List[List[int]], step: np.float32, tensors: S
 
 
 def largest(part: Part) -> float:
-    """Return a bound of the magnitudes that a part stands for; infinite or NaN where it is not finite."""
+    """Return a bound of the magnitudes of a part; infinite or NaN if it is not finite."""
     if part.right is None:
         return float(part.gammas[0]) * float(np.abs(part.left).max())
     left, right = np.abs(part.left).max(axis=1, initial=0), np.abs(part.right).max(axis=1, initial=0)

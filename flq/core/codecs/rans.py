@@ -1,11 +1,10 @@
-"""An entropy coder: symbols of known distributions <-> about as many bits as they carry.
+"""An entropy coder (rANS): symbols of known distributions <-> about as many bits as they carry.
 
-Asymmetric numeral systems with ranges (rANS). Each symbol is one of 16 and has a distribution of its own, a
-row of whole numbers that sum to 4096, which both ends know; nothing is learnt on the way, so that
-the order of the symbols does not matter and many can be coded at a time. A lane is a state of 32 bits that
-takes in every n-th symbol and puts out words of 16 bits; up to 131,071 symbols make do with one lane,
-which plain Python works through faster than numpy starts its loops; more have a lane per 4096 symbols, all
-of which numpy moves together.
+Range asymmetric numeral systems. Each symbol is one of 16 and has a distribution of its own, a row of integers that
+sum to 4096, which both ends know. Nothing adapts, so that the order of the symbols does not matter and many can be
+coded at a time. A lane is a 32-bit state that takes every n-th symbol and emits 16-bit words. Up to 131,071 symbols use
+one lane, on which plain Python is faster than numpy; more use one lane per 4096 symbols, and numpy processes all lanes
+together.
 
 Only integers are involved, so that every machine makes the same bytes. A stream is the final
 states of the lanes (u32), then the words in the order in which they are read (u16), all little-endian.
@@ -34,14 +33,14 @@ MOST_IN_ONE_LANE = 2**17 - 1
 
 
 class Tables(NamedTuple):
-    """Some distributions.
+    """Symbol distributions.
 
     Attributes
     ----------
     frequencies, sums : ndarray of shape (n_tables, 16), int64
-        How often each symbol comes, and all before it together.
+        The frequency of each symbol, and of all before it together.
     symbols : ndarray of shape (n_tables, 4096), uint8
-        Which symbol a slot belongs to.
+        The symbol of each slot.
     """
 
     frequencies: np.ndarray
@@ -50,7 +49,7 @@ class Tables(NamedTuple):
 
 
 def tables_of(frequencies: np.ndarray) -> Tables:
-    """Return the tables of some distributions.
+    """Return the tables of the distributions.
 
     Parameters
     ----------
@@ -68,7 +67,7 @@ def n_lanes(n_symbols: int) -> int:
 
 
 def encode(symbols: np.ndarray, which: np.ndarray, tables: Tables) -> np.ndarray:
-    """Code the symbols.
+    """Encode symbols.
 
     Parameters
     ----------
@@ -115,12 +114,12 @@ def _encode_in_lanes(frequencies: np.ndarray, sums: np.ndarray, lanes: int) -> T
 
 
 def decode(stream: np.ndarray, which: np.ndarray, tables: Tables) -> Tuple[np.ndarray, int]:
-    """Read as many symbols as there are tables named.
+    """Decode one symbol per entry of ``which``.
 
     Parameters
     ----------
     stream : ndarray of uint8
-        What :func:`encode` returned; more may follow.
+        The result of :func:`encode`; more may follow.
     which : ndarray of shape (n,), integers
         The table of each symbol.
     tables : Tables
@@ -134,7 +133,7 @@ def decode(stream: np.ndarray, which: np.ndarray, tables: Tables) -> Tuple[np.nd
     Raises
     ------
     CodecError
-        If the stream is too short, or no symbols can have made it.
+        If the stream is truncated, or no symbols encode to it.
     """
     lanes = n_lanes(which.size)
     if stream.size < 4 * lanes:
@@ -142,11 +141,11 @@ def decode(stream: np.ndarray, which: np.ndarray, tables: Tables) -> Tuple[np.nd
             "the coded symbols are truncated: got %d bytes, expected at least %d" % (stream.size, 4 * lanes)
         )
     states = stream[: 4 * lanes].view("<u4").astype(np.int64)
-    n_words = min((stream.size - 4 * lanes) // 2, which.size)  # a symbol reads one at most
+    n_words = min((stream.size - 4 * lanes) // 2, which.size)  # a symbol reads at most one
     words = stream[4 * lanes : 4 * lanes + 2 * n_words].view("<u2").astype(np.int64)
     symbols, n_words, states = (_decode_in_one_lane if lanes == 1 else _decode_in_lanes)(states, words, which, tables)
     if (states != LOW).any():
-        raise CodecError("the coded symbols do not end where they began: no encoder makes such a stream")
+        raise CodecError("the coded symbols are corrupted: the decoder does not end in the encoder's initial state")
     return symbols, 4 * lanes + 2 * n_words
 
 

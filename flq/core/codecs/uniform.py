@@ -1,7 +1,7 @@
 """The codecs that round: scales, packed codes tensor by tensor, exact statistics.
 
-Everything passes over a block of the vector while it is in the cache, through one scratch
-block per call: a pass over memory that is not in the cache costs as much as four that are.
+A block of the vector goes through all passes while it is in the cache, with one scratch
+block per call: a pass over memory outside the cache costs as much as four within.
 """
 
 from functools import lru_cache
@@ -14,14 +14,14 @@ from ..layout import BLOCK, Layout, Tensor, Vector, blocks
 from .bitpack import has_all_ones, pack, packed_size, unpack
 from .codec import Codec, Noise, Payload, check_exact, check_length, statistics_of
 
-LAQ8 = 9  # number of Stochastic on the wire; 1..8 are those with so many bits
+LAQ8 = 9  # number of Stochastic on the wire; 1..8 are Sign and the grids of 2..8 bits
 _SMALL = np.float32(1e-30)  # below it, L / radius is not a finite float32
 
-Decoder = Callable[[Payload, Vector], None]  # packed codes -> weighted values, float32 (n_codes,), written to
+Decoder = Callable[[Payload, Vector], None]  # packed codes -> weighted values, written to a float32 (n_codes,)
 
 
 class Scaled(Codec):
-    """What Sign, Grid and Stochastic share."""
+    """Base of Sign, Grid and Stochastic."""
 
     def payload_size(self, layout: Layout) -> int:
         """Return the payload's length in bytes."""
@@ -60,7 +60,7 @@ class Scaled(Codec):
         return payload
 
     def check(self, payload: Payload, layout: Layout) -> None:
-        """Raise CodecError unless scales are finite and not negative and all codes are in use."""
+        """Raise CodecError unless scales are finite and not negative and all codes are valid."""
         check_length(payload, self.payload_size(layout))
         scaled = self._scaled(layout)
         scales = self._scales(payload, scaled)
@@ -76,7 +76,7 @@ class Scaled(Codec):
         check_exact(statistics_of(payload, layout))
 
     def read(self, payload: Payload, layout: Layout, weight: float, scratch: Vector) -> Iterator[Tuple[slice, Vector]]:
-        """Yield part after part of what is trained, and its weighted values, in ``scratch``."""
+        """Yield slice after slice of the trained part, each with its weighted values, in ``scratch``."""
         scaled = self._scaled(layout)
         for scale, (tensor, codes) in zip(self._scales(payload, scaled), self._parts(payload, scaled)):
             decode = self._decoder(scale, weight)
@@ -85,14 +85,14 @@ class Scaled(Codec):
                 decode(codes[self._bytes_of(block)], values)
                 yield slice(tensor.start + block.start, tensor.start + block.stop), values
 
-    # -- what a codec says of its own -----------------------------------------------------
+    # -- defined by each codec -----------------------------------------------------------
 
     def _scaled(self, layout: Layout) -> Layout:
-        """Return the tensors that have a scale of their own."""
+        """Return the layout of the tensors that have a scale each."""
         return layout.trained
 
     def _scale(self, values: Vector, scratch: Vector) -> float:
-        """Return a tensor's scale; not finite where a value is not."""
+        """Return a tensor's scale; not finite if a value is not."""
         raise NotImplementedError
 
     def _pack(self, values: Vector, scale: np.float32, noise: Noise, scratch: Vector) -> Payload:
@@ -100,14 +100,14 @@ class Scaled(Codec):
         raise NotImplementedError
 
     def _check_codes(self, packed: Payload, n_codes: int) -> None:
-        """Raise CodecError unless all codes of a block are in use."""
+        """Raise CodecError unless all codes of a block are valid."""
         raise NotImplementedError
 
     def _decoder(self, scale: np.float32, weight: float) -> Decoder:
-        """Return what decodes blocks of a tensor with this scale: weight * value, each operation in float32."""
+        """Return a decoder of blocks of a tensor with this scale: weight * value, each operation in float32."""
         raise NotImplementedError
 
-    # -- where things lie -----------------------------------------------------------------
+    # -- positions ------------------------------------------------------------------------
 
     def _scales(self, payload: Payload, scaled: Layout) -> Vector:
         """Return the part of the payload that holds the scales, float32."""
@@ -122,7 +122,7 @@ class Scaled(Codec):
             start = stop
 
     def _bytes_of(self, block: slice) -> slice:
-        """Return where a block's codes lie: it begins at a multiple of 8 codes, so on a whole byte."""
+        """Return the slice of a block's codes: it starts at a multiple of 8 codes, so on a whole byte."""
         return slice(block.start * self.bits // 8, packed_size(block.stop, self.bits))
 
 
@@ -131,12 +131,12 @@ def _scratch(scaled: Layout) -> Vector:
 
 
 def whole_vector(layout: Layout) -> Layout:
-    """Return all that is trained as one tensor, for the codecs with one scale."""
+    """Return the trained part as one tensor, for the codecs with one scale."""
     return Layout((Tensor("vector", (layout.n_trained,)),))
 
 
 def table_decoder(levels: Vector, bits: int) -> Decoder:
-    """Decode by a table that holds the values of all codes of a byte in one row."""
+    """Return a decoder that looks up the values of all codes of a byte in one row of a table."""
     per_byte = 8 // bits
     table = levels[_codes_of_bytes(bits)]
 
@@ -178,7 +178,7 @@ class Sign(Scaled):
         return np.packbits(values >= 0, bitorder="little")
 
     def _check_codes(self, packed: Payload, n_codes: int) -> None:
-        """Do nothing: both codes are in use."""
+        """Do nothing: both codes are valid."""
 
     def _decoder(self, scale: np.float32, weight: float) -> Decoder:
         return table_decoder(np.array([-scale, scale], np.float32) * np.float32(weight), 1)
@@ -188,8 +188,8 @@ class Grid(Scaled):
     """Nearest rounding on a symmetric grid with a zero level.
 
     The levels of a tensor are radius * (q / L) for q = -L..L, L = 2**(b-1) - 1, and its radius
-    is its largest magnitude: the largest entry is always sent exactly, so that the quantizer
-    contracts. The code is q + L; code 2**b - 1 is not in use. A zero tensor decodes to zeros.
+    is its largest magnitude: the largest entry is always exact, so that the quantizer
+    contracts. The code is q + L; code 2**b - 1 is invalid. A zero tensor decodes to zeros.
     """
 
     def __init__(self, bits: int) -> None:
@@ -202,7 +202,7 @@ class Grid(Scaled):
 
     def _pack(self, values: Vector, scale: np.float32, noise: Noise, scratch: Vector) -> Payload:
         steps = self._steps(values, scale, scratch)
-        steps += np.float32(self.top + 0.5)  # nearest by truncation: all values are positive now
+        steps += np.float32(self.top + 0.5)  # rounds to the nearest by truncation: all values are positive now
         return pack(steps.astype(np.uint8), self.bits)
 
     def _steps(self, values: Vector, scale: np.float32, out: Vector) -> Vector:
@@ -246,10 +246,10 @@ class Grid(Scaled):
 
 
 class Stochastic(Grid):
-    """Stochastic rounding on the grid of 8 bits, one scale for the whole vector: unbiased, without memory.
+    """Unbiased stochastic rounding on the grid of 8 bits, with one scale for the whole vector.
 
-    A value between two levels goes to the upper one with the probability of its distance from
-    the lower one, drawn in steps of 2**-16. Source: mode laq8 of FLQ v3; the rounding is that of
+    A value between two levels is rounded up with probability equal to its distance from
+    the lower one, in steps of 2**-16. Source: mode laq8 of FLQ v3; the rounding is that of
     QSGD, Alistarh et al. 2017, arXiv:1610.02132, with the largest magnitude as the scale.
     """
 

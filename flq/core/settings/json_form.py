@@ -1,4 +1,4 @@
-"""Settings as JSON, ``{section: {key: value}}``: what the journal holds and the master sends to its workers.
+"""Settings as JSON, ``{section: {key: value}}``: the form of the journal and of registrations.
 
 Example
 -------
@@ -17,9 +17,9 @@ from .sections import Settings
 
 Json = Dict[str, Dict[str, Any]]
 
-MASTERS_OWN = ("report", "notify", "security")  # sections that workers do not get
+MASTER_ONLY = ("report", "notify", "security")  # sections that workers do not get
 
-# Lowest and highest value of what loads a worker's machine; the master's configuration has the same limits.
+# Lowest and highest value of keys that load a worker's machine; the master's configuration has the same limits.
 LIMITS = {
     "threads": (1, 1024),
     "batch_size": (0, 10**6),
@@ -57,39 +57,40 @@ def to_json(settings: Settings) -> Json:
 
 
 def public(content: Json) -> Json:
-    """Return the JSON form without ``system.master_url``, which concerns one worker and no reader."""
+    """Return the JSON form without ``system.master_url``, which concerns one worker alone."""
     system = {key: value for key, value in content["system"].items() if key != "master_url"}
     return dict(content, system=system)
 
 
 def for_workers(settings: Settings) -> Json:
-    """Return what workers get: all that is public but the sections that are the master's own."""
-    return {name: section for name, section in public(to_json(settings)).items() if name not in MASTERS_OWN}
+    """Return the settings for workers: the public ones without the sections of the master."""
+    return {name: section for name, section in public(to_json(settings)).items() if name not in MASTER_ONLY}
 
 
 def settings_from_json(content: Any, may_lack: bool = False) -> Settings:
-    """Return the settings that a master has sent, or a journal holds; unknown keys are passed over.
+    """Return the settings in a master's message or a journal; unknown keys are ignored.
 
     Parameters
     ----------
     content : JSON value
-        As from :func:`for_workers`: what it leaves out, has its default.
+        As from :func:`for_workers`; the sections that it leaves out have their defaults.
     may_lack : bool
         Whether other keys may be missing too, as in the journal of an older version.
 
     Raises
     ------
     ConfigError
-        If a key is missing, or a value is of another type than expected or out of ``LIMITS``.
+        If a key is missing, or a value has the wrong type or is out of ``LIMITS``.
     """
     sections = {}
     for name, defaults in Settings()._asdict().items():
         given = content.get(name) if isinstance(content, dict) else None
         given = given if isinstance(given, dict) else {}
         lacking = [key for key in defaults._fields if key not in given and key != "master_url"]
-        if lacking and not may_lack and name not in MASTERS_OWN:
+        if lacking and not may_lack and name not in MASTER_ONLY:
             raise ConfigError(
-                "the master's settings lack %s.%s" % (name, lacking[0]), "are master and worker of the same version?"
+                "the master's settings lack %s.%s" % (name, lacking[0]),
+                "install the same version of FLQ on master and workers",
             )
         sections[name] = defaults._replace(
             **{
@@ -102,12 +103,12 @@ def settings_from_json(content: Any, may_lack: bool = False) -> Settings:
 
 
 def value_from_json(section: str, key: str, value: Any, place: str) -> Any:
-    """Return a value if it is what its key expects; 3.0 counts as 3, since JSON has one kind of number only.
+    """Return a JSON value as its key's type; 3.0 counts as 3, since JSON has one kind of number.
 
     Raises
     ------
     ConfigError
-        If it is not; ``place`` is what it is called there.
+        If the key does not admit it; ``place`` names it in the message.
     """
     expected = type(getattr(Settings(), section)).__annotations__[key]
     kind = OPTIONAL.get(expected, expected)
@@ -121,7 +122,7 @@ def value_from_json(section: str, key: str, value: Any, place: str) -> Any:
 
 
 def _fits(kind: Any, value: Any) -> bool:
-    """Say whether a JSON value can be read as a type."""
+    """Return whether a JSON value can be read as a type."""
     if kind in ITEMS:
         return isinstance(value, (list, tuple)) and all(_fits(ITEMS[kind], item) for item in value)
     if kind is bool or isinstance(value, bool):

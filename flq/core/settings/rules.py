@@ -1,8 +1,8 @@
-"""What the two ends must agree on: the rules of a run, resolved from its settings.
+"""The rules of a run, resolved from its settings: both ends must agree on them.
 
-The master derives them from its configuration, a worker from what it receives when it
+The master derives them from its configuration, a worker from the settings that it receives when it
 registers, the reference from its flags: all through :func:`rules_from_settings`, so that a
-default can not mean two things.
+default has one meaning.
 """
 
 from typing import Any, Collection, NamedTuple, Optional
@@ -15,9 +15,7 @@ from .sections import ModelSettings, Settings
 UPDATES = ("delta", "gradient")
 MEMORIES = ("none", "residual", "flq", "mirror")
 GRANT_ORDERS = ("energy", "age", "both", "random")
-
-
-OWN_KEYS = ("momentum", "adam")  # server optimizers whose options are settings of their own, not in server_options
+OWN_KEYS = ("momentum", "adam")  # server optimizers whose options have keys of their own instead of server_options
 
 
 class ServerStep(NamedTuple):
@@ -51,19 +49,19 @@ class Rules(NamedTuple):
     codec_up, codec_down : int
         Codec of an upload and of a delta frame: a key of ``codecs.QUANTIZERS``.
     memory : str
-        One of ``MEMORIES``: what a worker remembers of what was not sent.
+        One of ``MEMORIES``: how a worker remembers what was not sent.
     depth, ck : int, float
         Lazy rule: how many past aggregates count, and their total weight (D, ck).
     max_silence : int
-        Lazy rule and grants: at most so many rounds in a row without an upload (C).
+        Lazy rule and grants: most consecutive rounds without an upload (C).
     warmup : int
-        Rounds up to this one never skip.
+        Workers never skip up to this round.
     thr_scale : float
         Factor of the lazy threshold; 0 = never skip.
     sel_clients, up_budget_bits : int
-        At most so many uploads, and payload bits, in a round; 0 = no limit.
+        Most uploads, and most payload bits, in a round; 0 = no limit.
     grant_by : str
-        Who comes first where not all may upload: one of ``GRANT_ORDERS``.
+        Which workers come first if not all may upload: one of ``GRANT_ORDERS``.
     aggregator, aggregator_options : str, NamedTuple
         How uploads become one vector: a key of ``strategies.AGGREGATORS``, and the aggregator's options.
     step : ServerStep
@@ -72,13 +70,13 @@ class Rules(NamedTuple):
     scale_by_selected : bool
         Whether the aggregate is multiplied by the round's number of uploads / ``sel_ref``.
     sel_ref : int
-        That reference; without effect where ``scale_by_selected`` is off.
+        That reference; without effect if ``scale_by_selected`` is off.
     clip_global : float
         Largest Euclidean norm of the aggregate; 0 = any.
     bytes_up, bytes_down : int
         Mode lowrank: the longest payloads, in bytes; 0 = see lowrank_budget.py.
     coding : str
-        Lossless coding of the other payloads: one of ``coding.SETTINGS``.
+        Lossless coding of the other payloads: one of ``lossless.SETTINGS``.
     """
 
     mode: str
@@ -109,7 +107,7 @@ class Rules(NamedTuple):
     def needs_offers(self) -> bool:
         """Whether a round has two phases: offers first, uploads only when granted.
 
-        Mode lowrank divides a budget: uploads get shorter, and all are granted.
+        Mode lowrank divides a budget instead: uploads get shorter, and all are granted.
         """
         return self.sel_clients > 0 or (self.up_budget_bits > 0 and self.mode != "lowrank")
 
@@ -120,23 +118,23 @@ class Rules(NamedTuple):
 
     @property
     def is_laq(self) -> bool:
-        """Whether the objective is a sum over workers, and silence follows LAQ's own rule."""
+        """Whether the objective is a sum over workers, and LAQ's own lazy rule holds."""
         return self.mode == "laq"
 
 
 def rules_from_settings(settings: Settings) -> Rules:
     """Resolve the sections ``flq_algorithm``, ``lazy_selection``, ``budget_selection``, ``model``.
 
-    What the mode's row in ``codecs.MODES`` says is taken where a setting is null, or ``aggregator`` auto: the bits
+    The mode's row in ``codecs.MODES`` has the values for settings that are null, or ``aggregator`` auto: the bits
     up and down and the memory; with update gradient memory flq comes before residual.
     ``thr_scale`` null is 1 with memory mirror and 0 otherwise (with a residual the
-    energy never falls, so that next to nothing would be skipped). ``b_up`` 1 in mode ``bbit`` is
+    energy never falls, so that almost nothing would be skipped). ``b_up`` 1 in mode ``bbit`` is
     mode ``bin``. Mode laq with ``b_up`` 32 is LAG, with ``thr_scale`` 0 QGD, and with both GD.
 
     Raises
     ------
     ConfigError
-        If the combination can not work.
+        If the settings contradict each other.
     """
     algorithm, model = settings.flq_algorithm, settings.model
     lazy, budget = settings.lazy_selection, settings.budget_selection
@@ -158,14 +156,14 @@ def rules_from_settings(settings: Settings) -> Rules:
         if memory in rows[strategy].refuses:
             others = ", ".join(other for other in rows if memory not in rows[other].refuses)
             raise ConfigError(
-                "%s %s can not be used with memory %s, %s"
+                "%s %s cannot be used with memory %s, %s"
                 % (key.split(".")[1], strategy, memory, rows[strategy].refuses[memory]),
                 "set %s to any of %s, or flq_algorithm.memory to another" % (key, others),
             )
     scale_by_selected = bool(algorithm.scale_by_selected)
     if scale_by_selected and memory == "mirror":
         raise ConfigError(
-            "scale_by_selected can not be used with memory mirror, whose aggregate holds the mirrors of "
+            "scale_by_selected cannot be used with memory mirror, whose aggregate holds the mirrors of "
             "silent workers too",
             "set flq_algorithm.scale_by_selected to false",
         )
@@ -228,7 +226,9 @@ def _codec_up(mode: str, bits: Optional[int]) -> int:
     if bits not in codecs:
         known = sorted(known for known in codecs if known is not None and known <= 8)
         words = "%d..%d%s" % (known[0], known[-1], " or 32" if FLOAT32 in codecs else "")
-        raise ConfigError("b_up must be in %s in mode %s, got %r" % (words, mode, bits), "mode fedavg sends float32")
+        raise ConfigError(
+            "b_up must be in %s in mode %s, got %r" % (words, mode, bits), "use mode fedavg to send float32"
+        )
     return codecs[bits].codec_id
 
 
@@ -258,7 +258,7 @@ def _server_options(optimizer: str, model: ModelSettings) -> Any:
 
 
 def _check_laq(update: str, optimizer: str, aggregator: str) -> None:
-    """Refuse what LAQ is not."""
+    """Reject settings that contradict LAQ."""
     if update != "gradient":
         raise ConfigError(
             "mode laq sends gradients: update must be gradient, got %r" % update, "set flq_algorithm.update to gradient"
@@ -272,7 +272,7 @@ def _check_laq(update: str, optimizer: str, aggregator: str) -> None:
 
 
 def _memory(mode: str, update: str, codec_up: int, asked: Optional[str]) -> str:
-    """Return the memory: the one that is asked for, or the mode's own."""
+    """Return the memory that the settings name, or the mode's default."""
     memories, why = MODES[mode].memories, MODES[mode].why
     own = "flq" if update == "gradient" and memories[:2] == ("residual", "flq") else memories[0]
     memory = _one_of("memory", asked or own, MEMORIES, "flq_algorithm")
@@ -283,7 +283,7 @@ def _memory(mode: str, update: str, codec_up: int, asked: Optional[str]) -> str:
         )
     if memory == "flq" and QUANTIZERS[codec_up].bits == 2:
         raise ConfigError(
-            "memory flq diverges at 2 bits: what it can not say comes back larger",
+            "memory flq diverges at 2 bits: its quantization error grows from round to round",
             "set flq_algorithm.memory to residual or mirror, or b_up to another number of bits",
         )
     return memory

@@ -1,7 +1,7 @@
 """The settings of a run: one tree, whose names are the keys of a configuration, with their defaults.
 
-A master makes it from its configuration (flq/config.py says what each key means and may be), a worker from the JSON
-that it gets when it registers, and flq_fed_v3.py from its flags.
+The master makes it from its configuration (flq/config.py gives the meaning and range of each key), a worker from the
+JSON that it receives when it registers, and flq_fed_v3.py from its flags.
 
 Example
 -------

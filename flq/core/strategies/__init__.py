@@ -1,8 +1,7 @@
-"""The strategies: how contributions become one aggregate G, and how the model x steps along it.
+"""The strategies: aggregators turn contributions into G, server optimizers step the model x along it.
 
-An aggregator and a server optimizer are values of pure functions (strategy.py), one idea per file with its source.
-A new one is a file and a row below: its settings, their checks and docs, and its contract tests follow from the row.
-What the aggregators see is in contributions.py.
+Both are values of pure functions (strategy.py), one idea per file with its source. A new one is a file and a row
+below: its settings, validation, docs and contract tests follow from the row. contributions.py is what aggregators see.
 """
 
 from typing import Dict

@@ -1,8 +1,8 @@
-"""Adam, Kingma and Ba 2015, arXiv:1412.6980, in the form with "epsilon hat" that Keras has:
+"""Adam, Kingma and Ba 2015, arXiv:1412.6980, in the "epsilon hat" form of Keras:
 
 m := b1 m + (1 - b1) G;  v := b2 v + (1 - b2) G^2;  x := x - lr sqrt(1 - b2^t) / (1 - b1^t)  m / (sqrt(v) + epsilon)
 
-On updates of local training it is FedAdam, Reddi et al. 2021, arXiv:2003.00295.
+With updates of local training it is FedAdam, Reddi et al. 2021, arXiv:2003.00295.
 """
 
 import math
@@ -44,7 +44,7 @@ def init(n_trained: int) -> Moments:
 
 
 def update(total: Vector, state: Moments, model: Vector, lr: float, options: Options) -> Tuple[Vector, Moments]:
-    """Step along m / (sqrt(v) + epsilon), both corrected for their start at zero."""
+    """Step along m / (sqrt(v) + epsilon), with bias correction."""
     b1, b2, t = options.beta_1, options.beta_2, state.n_steps + 1
     first = b1 * state.first + (1.0 - b1) * total
     second = b2 * state.second + (1.0 - b2) * (total * total)

@@ -1,4 +1,4 @@
-"""What the workers contribute to a round, decoded only when and as far as an aggregator asks for it."""
+"""The workers' contributions to a round, decoded on demand."""
 
 from typing import Iterator, NamedTuple, Sequence, Tuple
 
@@ -7,7 +7,7 @@ import numpy as np
 from ..codecs import Codec, Payload
 from ..layout import Layout, Vector
 
-ROWS = 8192  # elements of a block of all workers at once: a thousand workers take 33 MB
+ROWS = 8192  # elements of a block, for all workers at once: a thousand workers take 33 MB
 
 
 class Contributions(NamedTuple):
@@ -18,13 +18,13 @@ class Contributions(NamedTuple):
     worker_ids : tuple of int
         Ascending.
     weights : tuple of float
-        Share of each worker in the samples; they need not sum to 1 (:func:`server_step.aggregate`).
+        Each worker's share of the samples; they need not sum to 1 (:func:`server_step.aggregate`).
     is_fresh : tuple of bool
-        Whether it was uploaded in this round; if not, it is the worker's mirror, uploaded earlier.
+        Whether the update was uploaded in this round; if not, it is the worker's mirror, uploaded earlier.
     payloads : tuple of ndarray of uint8
-        The updates, coded.
+        The encoded updates.
     codec : Codec
-        What decodes them.
+        Decodes them.
     layout : Layout
     """
 
@@ -36,13 +36,13 @@ class Contributions(NamedTuple):
     layout: Layout
 
     def add_to(self, out: Vector, factors: Sequence[float]) -> None:
-        """Add factor times update of each worker to ``out``, float32 (n_params,), in one pass; factor 0 is left out."""
+        """Add factor * update of each worker to ``out``, float32 (n_params,), in one pass; factors of 0 are skipped."""
         weighted = [(payload, factor) for payload, factor in zip(self.payloads, factors) if factor]
         if weighted:
             self.codec.add_all(out, weighted, self.layout)
 
     def blocks(self) -> Iterator[Tuple[slice, np.ndarray]]:
-        """Yield part after part of what is trained, and the updates' values there, float32 (n_workers, n), new."""
+        """Yield slice after slice of the trained part, each with all updates' values, float32 (n_workers, n), new."""
         scratch = np.empty(min(ROWS, self.layout.n_trained), np.float32)
         readers = [self.codec.read(payload, self.layout, 1.0, scratch) for payload in self.payloads]
         for part, values in readers[0]:

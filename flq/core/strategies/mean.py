@@ -10,7 +10,7 @@ from .strategy import Aggregator, Empty, stateless
 
 
 def update(contributions: Contributions, state: Empty, options: Empty) -> Tuple[Vector, Empty]:
-    """Add the updates up by their weights."""
+    """Add the updates by their weights."""
     total = np.zeros(contributions.layout.n_params, np.float32)
     contributions.add_to(total, contributions.weights)
     return total, state

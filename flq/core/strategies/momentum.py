@@ -1,6 +1,6 @@
 """Momentum: v := momentum v + G;  x := x - lr v.
 
-On updates of local training it is FedAvgM, Hsu et al. 2019, arXiv:1909.06335.
+With updates of local training it is FedAvgM, Hsu et al. 2019, arXiv:1909.06335.
 """
 
 from typing import NamedTuple, Tuple

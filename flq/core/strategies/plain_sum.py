@@ -10,7 +10,7 @@ from .strategy import Aggregator, Empty, stateless
 
 
 def update(contributions: Contributions, state: Empty, options: Empty) -> Tuple[Vector, Empty]:
-    """Add the updates up."""
+    """Add the updates."""
     total = np.zeros(contributions.layout.n_params, np.float32)
     contributions.add_to(total, [1.0] * len(contributions.worker_ids))
     return total, state

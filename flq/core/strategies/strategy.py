@@ -1,8 +1,8 @@
-"""What an aggregator and a server optimizer are: values that hold pure functions, composed and never inherited.
+"""The strategy interface: aggregators and server optimizers are values of pure functions, composed, not inherited.
 
-The shape is that of optax: ``init`` makes a state, ``update`` takes it and returns the next one. States and
-options are NamedTuples, of vectors and numbers and of numbers; a state is never written to, and a snapshot stores
-whatever fields it has. What a strategy sees is decoded: laziness, bits and budgets are other modules' business.
+The shape is that of optax: ``init`` makes a state, ``update`` takes it and returns the next one. A state is a
+NamedTuple of vectors and numbers, options are one of numbers; a state is never modified, and a snapshot stores its
+fields. Strategies see decoded updates: other modules deal with laziness, bits and budgets.
 
 Model: optax (Babuschkin et al. 2020), FedJAX (Ro et al. 2021, arXiv:2108.02117).
 """
@@ -18,7 +18,7 @@ from .contributions import Contributions
 
 
 class Empty(NamedTuple):
-    """The state of a strategy that remembers nothing, the options of one that takes none."""
+    """The state of a stateless strategy; the options of a strategy without any."""
 
 
 class Option(NamedTuple):
@@ -30,7 +30,7 @@ class Option(NamedTuple):
     lt: float = math.inf
 
     def admits(self, value: float) -> bool:
-        """Say whether a value is finite and in the range."""
+        """Return whether a value is finite and in the range."""
         return self.ge <= value <= self.le and value < self.lt
 
     def range_of(self, kind: type) -> str:
@@ -48,11 +48,11 @@ class Aggregator(NamedTuple):
     ----------
     init : callable(n_trained) -> state
     update : callable(contributions, state, options) -> (G, state)
-        G is float32 (n_params,) and new; what it holds for moving statistics does not count.
+        G is float32 (n_params,) and new; its moving statistics are ignored.
     options : NamedTuple of numbers
-        With their defaults; the setting ``flq_algorithm.aggregator_options`` gives others.
+        The defaults; the setting ``flq_algorithm.aggregator_options`` overrides them.
     about : mapping
-        Option -> Option.
+        Name of an option -> Option.
     refuses : mapping
         Memory -> why the strategy cannot be used with it.
     """
@@ -71,9 +71,9 @@ class ServerOptimizer(NamedTuple):
     ----------
     init : callable(n_trained) -> state
     update : callable(G, state, x, lr, options) -> (x, state)
-        Vectors are float32 (n_trained,): moving statistics know no step. The x that is returned is new.
+        Vectors are float32 (n_trained,), without moving statistics. The x that it returns is new.
     options, about, refuses
-        As an aggregator's; the setting is ``model.server_options``.
+        As for an aggregator; the setting is ``model.server_options``.
     """
 
     init: Callable[[int], Any]
@@ -84,19 +84,19 @@ class ServerOptimizer(NamedTuple):
 
 
 def stateless(n_trained: int) -> Empty:
-    """Return the state of a strategy that remembers nothing."""
+    """Return the state of a stateless strategy."""
     return Empty()
 
 
 def zeros(n_trained: int) -> Vector:
-    """Return a state's vector before the first step: -0.0, since -0.0 + v is v, also where v is -0.0."""
+    """Return a state's vector before the first step: -0.0, since -0.0 + v is v even if v is -0.0."""
     return np.full(n_trained, -0.0, np.float32)
 
 
 def blockwise(
     update: Callable[[Vector, Any, Vector, float, Any], Tuple[Vector, Any]],
 ) -> Callable[[Vector, Any, Vector, float, Any], Tuple[Vector, Any]]:
-    """Return the same elementwise ``update`` of a server optimizer, run on blocks that fit the cache."""
+    """Return a server optimizer's elementwise ``update``, run on blocks that fit the cache."""
 
     def update_blocks(total: Vector, state: Any, model: Vector, lr: float, options: Any) -> Tuple[Vector, Any]:
         names = [name for name, value in state._asdict().items() if isinstance(value, np.ndarray)]
@@ -113,12 +113,12 @@ def blockwise(
 
 
 def options_of(name: str, strategy: Any, given: Mapping[str, float]) -> Any:
-    """Return a strategy's options: those that are given, the others with their defaults.
+    """Return a strategy's options: the given ones, and defaults for the others.
 
     Parameters
     ----------
     name : str
-        What the strategy is called in the settings.
+        Name of the strategy in the settings.
 
     Raises
     ------
@@ -146,5 +146,5 @@ def split_state(state: Any) -> Tuple[Dict[str, float], Dict[str, Vector]]:
 
 
 def join_state(strategy: Any, numbers: Mapping[str, float], vectors: Mapping[str, Vector]) -> Any:
-    """Return the state of which :func:`split_state` made these."""
+    """Return the state of which :func:`split_state` returned the numbers and vectors."""
     return strategy.init(0)._replace(**numbers, **vectors)
