@@ -1,7 +1,7 @@
-"""How a worker that joins is judged: by what it claims, and by what is known of it.
+"""How the master judges the claim of a worker that joins.
 
-It claims the epoch that its memories belong to, with the number and the round of its last answer, and the numbers of
-epoch and sessions that it was told last. :data:`CLAIMS` is the table; its first row that holds counts.
+The worker claims the epoch that its memories belong to, with the number and the round of its last answer, and repeats
+the epoch and the number of sessions that it was told last. The first row of :data:`CLAIMS` that holds counts.
 """
 
 from enum import Enum
@@ -12,14 +12,14 @@ from .member import Member
 
 
 class Claim(Enum):
-    """What a worker that joins is, and what follows from that."""
+    """What a worker that joins is, and what follows."""
 
-    BARRED = "two processes with its identity were alive, and another has it: refused while that lease lasts"
-    OVERTAKEN = "a copy of a request that joined, and the worker has answered since: refused"
-    DUPLICATE = "a copy of the request that joined: the same reply again"
-    OUTDATED = "another process has joined since it was told the number of sessions: it is told the number again"
-    SHARED = "it was taken over from, and knows that: both processes are alive; a new epoch"
-    RESUMED = "it has the memories of the epoch that is known here: it resumes that epoch"
+    BARRED = "two processes with its identity were alive, and the other holds it: rejected while that lease lasts"
+    OVERTAKEN = "a duplicate of a request that joined, and the worker has answered since: rejected"
+    DUPLICATE = "a duplicate of the request that joined: the same reply again"
+    OUTDATED = "another process has joined since it learned the number of sessions: it is told the number again"
+    SHARED = "another process took over from it, and it knows that: both are alive; a new epoch"
+    RESUMED = "it has the memories of the current epoch: it resumes that epoch"
     NEW = "otherwise: a new epoch"
 
 
@@ -43,7 +43,7 @@ def _is_overtaken(member: Member, event: Register, round_index: int) -> bool:
         event.session == member.session != ""
         and event.claimed_epoch == member.epoch
         and (event.claimed_seq or 0) < member.closed_seq
-    )  # a process never claims less again
+    )  # the claims of a process never decrease
     return has_answered_since or (member.closed_seq > 0 and _is_duplicate(member, event, round_index))
 
 
@@ -66,7 +66,7 @@ def _is_shared(member: Member, event: Register, round_index: int) -> bool:
 
 
 def _is_resumed(member: Member, event: Register, round_index: int) -> bool:
-    """Return whether its last answer is the last one with a verdict, or the next, whose verdict it does not know."""
+    """Return whether its last answer is the last one with a verdict, or the next, of which it knows no verdict."""
     if event.claimed_epoch is None or event.claimed_seq is None or member.is_forgotten:
         return False
     is_same = (

@@ -1,6 +1,6 @@
-"""Replies: which request waits for what, what was sent before, and how much was sent. Nothing of the run depends on it.
+"""Replies: which request waits for what, what was sent before, and how much. The run does not depend on it.
 
-Every request gets one reply. A request that is not answered at once waits, for ``longest_s`` in all:
+Every request gets one reply. A request that is not answered at once waits, at most for ``longest_s``:
 
 ============== =========================================== ===============================================
 waits for      until                                       and is answered with
@@ -9,10 +9,10 @@ the next round :meth:`Delivery.send_plan`                  its verdict, if it ha
 the next round a newer request of the same worker          its verdict, or nothing new
 the next round its time is over                            its verdict, or nothing new
 the grants     :meth:`Delivery.answer_offer`               the verdict on its offer
-the grants     its time is over: see ``offers_run_out``    WAIT: ask again
+the grants     its time is over: see ``expired_offers``    WAIT: ask again
 ============== =========================================== ===============================================
 
-A frame that is sent again, and one that comes again, counts as retransmitted.
+A frame that is sent or received again counts as retransmitted.
 """
 
 from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Set, Tuple, Union
@@ -36,9 +36,9 @@ class PendingPoll(NamedTuple):
         The last round that it has answered.
     may_wait : bool
     verdict : list of buffers
-        What it is told in any case; empty for a poll.
+        Sent in any case; empty for a poll.
     partial : PartialReply or None
-        What has come of the plan and its frames before.
+        The beginning of an earlier reply that the worker already has.
     """
 
     ticket: Ticket
@@ -64,7 +64,7 @@ class Delivery:
     Attributes
     ----------
     totals, round_traffic : Traffic
-        Of the whole run; and since the round before closed.
+        Of the whole run, and since the last round closed.
     traffic : dict
         Worker id -> Traffic.
     heard_end : set of int
@@ -81,7 +81,7 @@ class Delivery:
         self._for_round: Dict[int, PendingPoll] = {}
         self._for_grants: Dict[int, Answered] = {}
         self._until: Dict[Ticket, float] = {}
-        self._planned: Dict[int, Tuple[int, int, int]] = {}  # by worker: round, epoch and version of its last plan
+        self._planned: Dict[int, Tuple[int, int, int]] = {}  # worker id -> round, epoch and version of its last plan
 
     # -- requests ------------------------------------------------------------------------
 
@@ -95,7 +95,7 @@ class Delivery:
         self._emit(Reply(ticket, body))
 
     def verdict(self, event: Answered, verdict: Verdict, is_duplicate: bool = False) -> None:
-        """Count a worker's answer, and tell it the verdict."""
+        """Count a worker's answer, and send it the verdict."""
         self.receive(event, is_duplicate)
         self._tell(event, verdict, is_duplicate)
 
@@ -105,7 +105,7 @@ class Delivery:
         self._count(event.answer.worker_id, received(len(event.frame), payload_bits, is_duplicate))
 
     def _tell(self, event: Answered, verdict: Verdict, is_duplicate: bool) -> None:
-        """Send a verdict: at once, or, if it is final and the worker would wait for that, with the next round."""
+        """Send a verdict: at once, or, if it is final and the worker would wait, with the next round."""
         answer, frame = event.answer, encode(verdict, self._link)
         if verdict.outcome is Outcome.END:
             self.heard_end.add(answer.worker_id)
@@ -117,10 +117,10 @@ class Delivery:
                 PendingPoll(event.ticket, answer.worker_id, event.have, answer.round_index, event.may_wait, frame)
             )
 
-    # -- what waits for the next round ---------------------------------------------------
+    # -- requests that wait for the next round -------------------------------------------
 
     def hold_poll(self, pending: PendingPoll) -> None:
-        """Let a request wait for the next round, in place of the worker's older one."""
+        """Let a request wait for the next round; it replaces the worker's older one."""
         before = self._for_round.get(pending.worker_id)
         if before is not None:
             self.send_nothing_new(before)
@@ -137,7 +137,7 @@ class Delivery:
     def send_plan(
         self, pending: PendingPoll, plan: Plan, frames: Iterable[Buffers], payload_bits: int, epoch: int
     ) -> None:
-        """Answer a request with a plan, and the model frames that follow it; the reply may begin where one broke off.
+        """Answer a request with a plan and its model frames; the reply may resume one that broke off.
 
         Parameters
         ----------
@@ -159,22 +159,22 @@ class Delivery:
         self.reply(pending.ticket, pending.verdict + stream)
 
     def send_nothing_new(self, pending: PendingPoll) -> None:
-        """Answer a request that has waited for the next round in vain."""
+        """Answer a request for the next round without a plan."""
         del self._for_round[pending.worker_id]
         self.reply(pending.ticket, pending.verdict or None)
 
-    # -- what waits for the grants -------------------------------------------------------
+    # -- requests that wait for the grants -----------------------------------------------
 
     def hold_offer(self, event: Answered) -> None:
-        """Let the request that brings a worker's offer wait for the grants."""
+        """Let the request with a worker's offer wait for the grants."""
         self._for_grants[event.answer.worker_id] = event
 
     def offers(self) -> List[int]:
-        """Return the workers whose offer waits for the grants, ascending."""
+        """Return the workers whose offers wait for the grants, ascending."""
         return sorted(self._for_grants)
 
     def answer_offer(self, worker_id: int, verdict: Verdict) -> None:
-        """Answer the request that holds a worker's offer, if there is one; its frame was counted when it came."""
+        """Answer the request with a worker's offer, if one waits; its frame was counted when it came."""
         event = self._for_grants.pop(worker_id, None)
         if event is not None:
             self._tell(event, verdict, False)
@@ -182,7 +182,7 @@ class Delivery:
     # -- time ----------------------------------------------------------------------------
 
     def deadlines(self) -> List[float]:
-        """Return when the requests that are not answered run out."""
+        """Return the times until which the requests may wait."""
         return list(self._until.values())
 
     def release_polls(self, now: float) -> None:
@@ -190,19 +190,19 @@ class Delivery:
         for pending in [pending for pending in self._for_round.values() if self._until[pending.ticket] <= now]:
             self.send_nothing_new(pending)
 
-    def offers_run_out(self, now: float) -> List[int]:
-        """Return the workers whose offer has waited long enough for the grants."""
+    def expired_offers(self, now: float) -> List[int]:
+        """Return the workers whose offers have waited long enough for the grants."""
         return [worker_id for worker_id, event in self._for_grants.items() if self._until[event.ticket] <= now]
 
     # -- counts --------------------------------------------------------------------------
 
     def close_round(self) -> Traffic:
-        """Return what was counted since the round before closed, and start the count of the next."""
+        """Return the traffic since the last round closed, and reset its count."""
         traffic, self.round_traffic = self.round_traffic, Traffic()
         return traffic
 
     def traffic_of(self, worker_id: int) -> Traffic:
-        """Return what was counted of a worker."""
+        """Return the traffic of a worker."""
         return self.traffic.get(worker_id, Traffic())
 
     def capture(self) -> Dict[str, Any]:
@@ -214,7 +214,7 @@ class Delivery:
         }
 
     def resume(self, counted: Dict[str, Any]) -> None:
-        """Go on counting from what was captured."""
+        """Continue the captured counts."""
         self.totals, self.round_traffic = Traffic(*counted["totals"]), Traffic(*counted["round"])
         self.traffic = {worker_id: Traffic(*traffic) for worker_id, traffic in counted["members"]}
 

@@ -1,8 +1,7 @@
-"""The frames that keep the shared copy in step at the workers: encoded once, sent to all.
+"""The frames that keep the workers' shared copies up to date: encoded once, sent to all.
 
-Delta frames are kept while their chain is cheaper than a keyframe; a keyframe is made only
-when somebody needs it, once per version. Each is coded once per coding that somebody reads, when
-the first of those needs it.
+Delta frames are kept while their chain is smaller than a keyframe; a keyframe is made on demand, once per version.
+Each frame is coded on demand, once per coding.
 """
 
 from typing import Collection, Dict, Iterable, List, NamedTuple, Optional, Tuple
@@ -15,14 +14,14 @@ from .wire import PREFIX_SIZE, Buffers, Link, encode
 
 
 class Chain(NamedTuple):
-    """Frames that lead from one version to the newest, one after the other."""
+    """Frames that lead from one version to the newest, in order."""
 
     frames: List[Buffers]
     payload_bits: int
 
 
 class _Step:
-    """A model frame that is not coded, and those that have been made of it."""
+    """A model frame, and its encodings."""
 
     def __init__(self, message: ModelFrame, link: Link) -> None:
         self.size = PREFIX_SIZE + message.payload.size
@@ -30,7 +29,7 @@ class _Step:
         self._made: Dict[int, Tuple[Buffers, int]] = {}  # by coding
 
     def frame(self, codings: Collection[str]) -> Tuple[Buffers, int]:
-        """Return the frame for a worker that reads these codings, and its payload's bits."""
+        """Return the frame for a worker that reads these codings, and the bits of its payload."""
         payload, bits = self._message.payload, QUANTIZERS[self._message.codec_id].bits
         coding = choose(payload.size, bits, codings)
         if coding not in self._made:
@@ -40,7 +39,7 @@ class _Step:
 
 
 class Downlink:
-    """The shared copy as the workers get it.
+    """The shared copy, and the frames that lead to it.
 
     Attributes
     ----------
@@ -57,14 +56,14 @@ class Downlink:
         self._keyframe: Optional[_Step] = None
 
     def resume(self, version: int, shared: Vector, codec_id: int, deltas: Iterable[Tuple[int, Payload]]) -> None:
-        """Take up a version; ``deltas`` are those that lead to it, ascending, as far back as they are known."""
+        """Restore a version; ``deltas`` are the known ones that lead to it, ascending."""
         self._deltas = []
         for to_version, delta in deltas:
             self.push(to_version, shared, codec_id, delta)
         self.version, self.crc, self._shared = version, fingerprint(shared), shared
 
     def push(self, version: int, shared: Vector, codec_id: int, delta: Payload) -> None:
-        """Move on to the next version, the one after :attr:`version`."""
+        """Move to the next version, the one after :attr:`version`."""
         self.version = version
         self.crc = fingerprint(shared)
         self._shared, self._keyframe = shared, None
@@ -74,16 +73,16 @@ class Downlink:
 
     @property
     def oldest(self) -> int:
-        """The version from which the deltas that are kept lead on."""
+        """The version from which the kept deltas lead on."""
         return self.version - len(self._deltas)
 
     def since(self, have: int, codings: Collection[str] = ()) -> Chain:
-        """Return the frames that lead on from version ``have``: deltas, or one keyframe; -1 has nothing.
+        """Return the frames that lead from version ``have`` to the newest: deltas, or one keyframe; -1 is no version.
 
         Parameters
         ----------
         codings : collection of str
-            What the worker reads.
+            The codings that the worker reads.
         """
         behind = self.version - have
         if have >= 0 and 0 <= behind <= len(self._deltas):

@@ -1,4 +1,4 @@
-"""What happens to the master's machine, and what it wants done. Plain values; no I/O."""
+"""The events of the master's machine, and its effects. Plain values; no I/O."""
 
 from typing import Any, Dict, NamedTuple, Optional, Sequence, Tuple, Union
 
@@ -9,13 +9,13 @@ from .messages import Answer
 from .resumable import PartialReply
 from .wire import Buffers, Frame
 
-Ticket = int  # names a request that waits for its reply
+Ticket = int  # identifies a request that waits for its reply
 
 
 class Register(NamedTuple):
     """A worker wants to join.
 
-    The first time it asks for the settings (``n_samples`` None); with its data and model ready
+    First it asks for the settings (``n_samples`` None); with its data and model ready
     it joins, and claims the epoch that its memories belong to.
 
     Attributes
@@ -25,7 +25,7 @@ class Register(NamedTuple):
     undecided : bool
         Whether it does not know the verdict on that answer.
     known_epoch, known_sessions : int or None
-        The numbers that it was told last: they tell a copy of an old request from a new one.
+        The numbers that it was told last: they tell a duplicate of an old request from a new one.
     codings : sequence of str
         The payload codings that it can read.
     session : str
@@ -51,7 +51,7 @@ class Poll(NamedTuple):
     """A worker asks for the next round; ``have`` is its version of the shared copy, -1 for none.
 
     A poll that may not wait is answered at once, with "nothing new" if there is nothing. ``partial`` is the
-    beginning of an earlier reply that broke off: if the reply is still the same, only its rest will be sent.
+    beginning of an earlier reply that broke off: if the reply is still the same, only the rest is sent.
     """
 
     ticket: Ticket
@@ -65,11 +65,11 @@ class Poll(NamedTuple):
 
 
 class Answered(NamedTuple):
-    """A skip, an offer or an upload has arrived, in this frame, which goes into the journal as it is.
+    """A skip, an offer or an upload has arrived; the journal stores its frame as it is.
 
     An offer that may not wait is answered WAIT at once instead of when the grants are decided. With ``have``,
-    the worker's version of the shared copy, a final verdict waits for the next round and brings it along, unless it
-    may not wait. ``session`` is None for an answer from the journal, whose sender was checked before.
+    the worker's version of the shared copy, a final verdict waits for the next round and is sent with it, unless the
+    request may not wait. ``session`` is None for an answer from the journal, whose sender was checked before.
     """
 
     ticket: Ticket
@@ -81,7 +81,7 @@ class Answered(NamedTuple):
 
 
 class Heartbeat(NamedTuple):
-    """A worker is alive; without ``renews`` it only has something to tell, and its lease goes on as it was."""
+    """A worker is alive; without ``renews`` it only sends a report, and its lease is not renewed."""
 
     ticket: Ticket
     worker_id: int
@@ -95,25 +95,25 @@ class Tick(NamedTuple):
 
 
 class LeaseEnded(NamedTuple):
-    """A worker has been silent for too long. The machine makes this event itself, and those that follow."""
+    """A worker has been silent for too long. The machine itself makes this event and the next two."""
 
     worker_id: int
 
 
 class OffersDue(NamedTuple):
-    """The deadline of a round's offers has come."""
+    """The deadline of a round's offers has passed."""
 
     round_index: int
 
 
 class RoundDue(NamedTuple):
-    """The deadline of a round has come."""
+    """The deadline of a round has passed."""
 
     round_index: int
 
 
 class Stop(NamedTuple):
-    """Somebody wants the run to end now."""
+    """The run is to end now."""
 
     reason: str
 
@@ -122,19 +122,19 @@ class ResultsSaved(NamedTuple):
     """The results of the ended run are on disk."""
 
 
-Lasting = Union[Register, Answered, LeaseEnded, OffersDue, RoundDue, Stop]  # what can change the run: the journal's
+Lasting = Union[Register, Answered, LeaseEnded, OffersDue, RoundDue, Stop]  # can change the run: stored in the journal
 REQUESTS = (Register, Poll, Answered, Heartbeat)  # have a ticket, and get a reply
 Event = Union[Lasting, Poll, Heartbeat, Tick, ResultsSaved]
 
 
 class Journalled(NamedTuple):
-    """This event has changed the run: it must be on disk before anything else that it led to is done."""
+    """This event has changed the run: it must be on disk before its other effects are carried out."""
 
     event: Lasting
 
 
 class Encoded(NamedTuple):
-    """The shared copy has moved on to ``version`` by this payload; it goes to disk with the event that led to it."""
+    """This payload has moved the shared copy to ``version``; it goes to disk with the event that caused it."""
 
     round_index: int
     version: int
@@ -149,7 +149,7 @@ class Reply(NamedTuple):
 
 
 class RoundReport(NamedTuple):
-    """What a round was, when it has closed.
+    """The outcome of a round, when it has closed.
 
     Attributes
     ----------
@@ -158,11 +158,11 @@ class RoundReport(NamedTuple):
     training_loss : float or None
         Mean over the answers, by samples.
     own_loss, own_accuracy : float or None
-        Mean over what the workers held back, by samples, of the shared copy that the round began with.
+        Mean over the workers' held-back samples, of the shared copy with which the round began.
     payload_bits_up, payload_bits_down, frame_bytes_up, frame_bytes_down, retransmitted_bytes : int
-        Counted on real frames since the round before closed; repeated frames only in the last.
+        Counted on real frames since the last round closed; repeated frames only in the last.
     training_s, waiting_s : float
-        The longest of the workers'.
+        The longest of any worker.
     round_s : float
         From open to close.
     """
@@ -188,7 +188,7 @@ class RoundClosed(NamedTuple):
     Attributes
     ----------
     mean : ndarray of shape (n_params,), float32, or None
-        None where no average is kept.
+        None if no average is kept.
     shared_crc : int
         Fingerprint of w.
     """
@@ -201,7 +201,7 @@ class RoundClosed(NamedTuple):
 
     @property
     def result(self) -> Vector:
-        """What is saved if the run ends here."""
+        """The result if the run ends here."""
         return self.model if self.mean is None else self.mean
 
 
@@ -225,16 +225,16 @@ JOINED, BACK, GONE, RESYNC, UNABLE, UNCHANGED, BLOCKED, SHARED, HEAVY = NOTE_KIN
 
 
 class Note(NamedTuple):
-    """Something a person should read in the log.
+    """A sentence for the operator's log.
 
     Attributes
     ----------
     kind : str
-        One of ``NOTE_KINDS``: a worker joined, is back, is lost, begins afresh because its mirror differs, or could
-        not train; a round left the model as it was; something between a worker and the master refused the worker's
+        One of ``NOTE_KINDS``: a worker joined, is back, is lost, starts over because its mirror differs, or could
+        not train; a round left the model unchanged; something between a worker and the master rejected the worker's
         update; two processes use one worker's identity; or one worker holds most of the weight.
     worker_id : int or None
-        Whom it is about; None = nobody in particular.
+        The worker that it is about; None = no particular one.
     """
 
     text: str

@@ -1,8 +1,8 @@
-"""The worker's side of a run, written once: do what its machine asks for, and report what came of it.
+"""The worker's side of a run, written once: do the actions of its machine, and report their outcomes.
 
-Two do the actions. The worker itself builds, trains, saves and pauses (:class:`Local`). The master answers its calls,
-through a transport: ``call(action)`` carries CallRegister, CallPoll or CallAnswer there and returns the event that the
-reply is. HTTP is such a function, bytes in memory and the faulty networks of the tests are others.
+The worker itself builds, trains, saves and pauses (:class:`Local`). Its calls go to the master, through a transport:
+``call(action)`` carries CallRegister, CallPoll or CallAnswer there and returns the reply as an event. HTTP is such a
+function; bytes in memory and the faulty networks of the tests are others.
 """
 
 import json
@@ -41,9 +41,9 @@ Call = Callable[[CallAction], Optional[Event]]
 
 
 class Local:
-    """Does what a worker does by itself; it keeps nothing on disk.
+    """Does the actions that need no master; it keeps nothing on disk.
 
-    Where time is virtual, a method may return None: its event comes later, as that of a call.
+    Where time is virtual, a method may return None: its event comes later, as with a call.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ class Local:
         return train_locally(self.trainer, action, self._clock)
 
     def save(self, action: Save) -> Optional[Event]:
-        """Keep what a process that starts again needs."""
+        """Keep what a restarted process needs."""
         return Saved()
 
     def pause(self, action: Pause) -> Optional[Event]:
@@ -79,7 +79,7 @@ class Local:
 
 
 def train_locally(trainer: Any, action: Train, clock: Callable[[], float]) -> Union[Trained, Unable]:
-    """Return what a local training comes to."""
+    """Train, and return the outcome as an event."""
     began = clock()
     try:
         local = trainer.local_update(action.shared, action.round_index)
@@ -89,7 +89,7 @@ def train_locally(trainer: Any, action: Train, clock: Callable[[], float]) -> Un
 
 
 def perform(action: Action, local: Local, call: Call) -> Optional[Event]:
-    """Do one action, which is not Exit; return its event, or None if that comes later."""
+    """Do one action other than Exit; return its event, or None if that comes later."""
     if isinstance(action, Build):
         return local.build(action)
     if isinstance(action, Train):
@@ -116,11 +116,11 @@ def run_worker(
         One that has not started.
     local : Local
     call : callable(action) -> event
-        The transport to the master. It does not retry; the machine decides that.
+        The transport to the master. It does not retry: the machine does.
     clock : callable() -> float
-        The time in seconds, which never goes back.
+        The time in seconds; it never goes back.
     follow : callable, optional
-        Called when the machine has taken in an event.
+        Called after each event.
     """
     action = machine.start(clock())
     while not isinstance(action, Exit):
@@ -130,16 +130,16 @@ def run_worker(
     return action
 
 
-# -- a transport without HTTP: what goes to the master's machine, and what comes back ----------------
+# -- a transport without HTTP: calls to events of the master's machine, replies to events of the worker's ----
 
 
 def to_master(action: CallAction, ticket: events.Ticket, worker_id: int, link: Link, session: str = "") -> events.Event:
-    """Return the event that a call is to the master's machine; only JSON text and the bytes of a frame pass.
+    """Return a call as an event of the master's machine; only JSON text and the bytes of a frame pass.
 
     Raises
     ------
     FlqError
-        If the frame cannot be read, or the worker has another wire version.
+        If the frame is invalid, or the worker has another wire version.
     """
     if isinstance(action, CallRegister):
         body = json.loads(json.dumps(action.body))
@@ -152,7 +152,7 @@ def to_master(action: CallAction, ticket: events.Ticket, worker_id: int, link: L
 
 
 def to_worker(action: CallAction, reply: Any) -> Event:
-    """Return the event that the master's reply to a call is: an object of JSON, buffers, None or an FlqError."""
+    """Return the master's reply to a call as an event: a JSON object, buffers, None or an FlqError."""
     if isinstance(reply, FlqError):
         return Problem(reply.status_hint, str(reply))
     if reply is None:

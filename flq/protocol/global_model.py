@@ -1,7 +1,7 @@
 """One global model: x and w, the strategies' states, the workers' mirrors, and the frames that bring w to the workers.
 
-It knows worker ids and payloads; nothing of requests, leases, offers and deadlines. A run has one, which every worker
-trains; what takes its place with the same methods may keep several and choose by worker id.
+It knows worker ids and payloads, but no requests, leases, offers or deadlines. A run has one, which every worker
+trains; a replacement with the same methods may keep several and choose by worker id.
 
 With memory flq or mirror each worker has a mirror. ``mirrors`` holds those that count in the aggregate; the next
 upload of a worker in ``restarting`` starts from zero:
@@ -45,7 +45,7 @@ class ModelPlan(NamedTuple):
     threshold : float
         S of the lazy rule.
     bytes_up : int
-        Mode lowrank: the longest payload of an upload; otherwise 0.
+        Mode lowrank: the largest payload of an upload; otherwise 0.
     frames : list of buffers
         Model frames that lead from the worker's version to this one.
     payload_bits : int
@@ -61,14 +61,14 @@ class ModelPlan(NamedTuple):
 
 
 class Step(NamedTuple):
-    """What the end of a round did to a model.
+    """The effect of a closed round on a model.
 
     Attributes
     ----------
     delta : ndarray of uint8, or None
-        Payload of the delta frame; None where the shared copy has not moved.
+        Payload of the delta frame; None if the shared copy has not moved.
     problem : str
-        Why the model is as it was although there were uploads, or "".
+        Why the model is unchanged in spite of uploads, or "".
     """
 
     delta: Optional[Payload]
@@ -133,7 +133,7 @@ class GlobalModel:
         return ModelPlan(self.downlink.version, self.downlink.crc, threshold, longest, frames, payload_bits)
 
     def mirror_of(self, worker_id: int) -> Optional[Vector]:
-        """Return the mirror that the worker holds, which its next upload starts from; None is 0."""
+        """Return the mirror from which the worker's next upload starts; None is 0."""
         return None if worker_id in self.restarting else self.mirrors.get(worker_id)
 
     def begin_epoch(self, worker_id: int) -> None:
@@ -141,22 +141,22 @@ class GlobalModel:
         self.restarting.add(worker_id)
 
     def forget(self, worker_id: int) -> bool:
-        """Drop a worker's mirror from the weights; return whether that makes its memories useless."""
+        """Drop a worker's mirror from the aggregate; return whether that makes its memories useless."""
         self.mirrors.pop(worker_id, None)
         return self._rules.has_mirrors
 
     def receive(self, answer: Answer, n_members: int) -> bool:
-        """Move the worker's mirror by an upload, where there are mirrors; return whether both ends then agree on it.
+        """Update the worker's mirror, if there are mirrors, by an upload; return whether both ends agree on it.
 
         Raises
         ------
         BadValues
-            If the payload is longer than the plan admits, or the mirror would not be finite.
+            If the payload is larger than the plan admits, or the mirror would not be finite.
         """
         payload, longest = answer.payload, self._longest(n_members)
         assert payload is not None  # of an upload
         if longest and payload.size > longest:
-            raise BadValues("the payload has %d bytes, expected the %d of the plan at most" % (payload.size, longest))
+            raise BadValues("the payload has %d bytes, expected at most the %d of the plan" % (payload.size, longest))
         if not self._rules.has_mirrors:
             return True
         mirror = self._mirror_after(answer, payload)
@@ -167,7 +167,7 @@ class GlobalModel:
         return True
 
     def _mirror_after(self, answer: Answer, payload: Payload) -> Vector:
-        """Return the worker's mirror with the upload, float32 (n_params,), new; BadValues if it is not finite."""
+        """Return the worker's mirror after an upload, float32 (n_params,), new; raise BadValues if it is not finite."""
         before = self.mirror_of(answer.worker_id)
         with np.errstate(over="ignore", invalid="ignore"):  # the outcome is checked
             mirror = plus(
@@ -181,7 +181,7 @@ class GlobalModel:
         return mirror
 
     def _longest(self, n_members: int) -> int:
-        """Return how many bytes a payload may have; 0 where the codec alone says it."""
+        """Return the size in bytes of the largest payload; 0 if only the codec limits it."""
         return server_step.payload_sizes(self.state, n_members, self._layout, self._rules).up
 
     # -- rounds --------------------------------------------------------------------------
@@ -200,9 +200,9 @@ class GlobalModel:
         n_samples : mapping
             Worker id -> samples, of the round's members.
         uploads : mapping
-            Worker id -> payload, of those that have uploaded; where there are mirrors, these hold the payloads.
+            Worker id -> payload, of those that have uploaded; None if the mirror holds it.
         known : ndarray of uint8, optional
-            The delta that this round has made before: the workers have it, so it is not encoded again.
+            The delta that this round has made before: it is not encoded again, since the workers have it.
         """
         layout, rules = self._layout, self._rules
         mirrors = {worker_id: self.mirrors[worker_id] for worker_id in n_samples if worker_id in self.mirrors}
@@ -224,7 +224,7 @@ class GlobalModel:
     # -- snapshots -----------------------------------------------------------------------
 
     def capture(self) -> Tuple[Dict[str, Any], Dict[str, Vector]]:
-        """Return the state as JSON values, and the arrays, which are never written to."""
+        """Return the state as JSON values and arrays, which are never modified."""
         state = self.state
         meta: Dict[str, Any] = {
             "start_crc": self.start_crc,
@@ -241,7 +241,7 @@ class GlobalModel:
         return meta, arrays
 
     def capture_worker(self, worker_id: int) -> Dict[str, Any]:
-        """Return what else is known of a worker, as JSON values."""
+        """Return the rest of a worker's state, as JSON values."""
         return {"mirror_is_stale": worker_id in self.restarting}
 
     def resume(
@@ -251,12 +251,12 @@ class GlobalModel:
         arrays: Mapping[str, Vector],
         deltas: Iterable[Tuple[int, Payload]],
     ) -> None:
-        """Take up the state that was captured.
+        """Restore the captured state.
 
         Parameters
         ----------
         deltas : iterable of (int, ndarray of uint8)
-            Versions and payloads that lead to the captured version, as far back as they are known, ascending.
+            Versions and payloads of the known deltas that lead to the captured version, ascending.
         """
         self.start_crc = meta["start_crc"]
         self.state = ServerState(

@@ -1,6 +1,6 @@
-"""Events of the journal <-> what a journal can store: a kind, JSON values, and the frame of an answer.
+"""Events <-> entries of the journal: a kind, JSON values, and the frame of an answer.
 
-An answer is stored as the frame that it came in, so that its CRC32 is checked again when it is read.
+An answer is stored as the frame in which it came, so that reading it checks its CRC32 again.
 """
 
 from typing import Any, Dict, NamedTuple, Optional, Type
@@ -21,7 +21,7 @@ NAMES = {kind: name for name, kind in PLAIN.items()}
 
 
 class Entry(NamedTuple):
-    """One event; ``frame`` only of an answer."""
+    """One event; only an answer has a ``frame``."""
 
     kind: str
     body: Dict[str, Any]
@@ -29,7 +29,7 @@ class Entry(NamedTuple):
 
 
 def to_entry(event: events.Lasting) -> Entry:
-    """Return what is stored of an event."""
+    """Return the entry of an event."""
     if isinstance(event, events.Answered):
         return Entry(ANSWERED, {}, event.frame)
     body = {name: value for name, value in event._asdict().items() if name != "ticket"}
@@ -39,20 +39,20 @@ def to_entry(event: events.Lasting) -> Entry:
 def from_entry(
     kind: str, body: Dict[str, Any], frame: Optional[Frame], link: Link, ticket: events.Ticket
 ) -> events.Lasting:
-    """Return the event that was stored; ``ticket`` names no request, since that is long gone.
+    """Return the event of an entry; ``ticket`` identifies no request, since that is long gone.
 
     Raises
     ------
     FlqError
-        If it cannot be read.
+        If the entry is invalid.
     """
     if kind == ANSWERED:
         if frame is None:
-            raise FlqError("an answer of the journal has lost its frame")
+            raise FlqError("an answer in the journal has lost its frame")
         return events.Answered(ticket, decode_answer(frame, link), frame, may_wait=False, session=None)
     if kind not in PLAIN:
         raise FlqError(
-            "the journal has an entry of the unknown kind %.40r" % kind,
+            "the journal has an entry of unknown kind %.40r" % kind,
             "resume with the version of FLQ that began the run",
         )
     if kind == "joined":
@@ -62,4 +62,4 @@ def from_entry(
             body = dict(body, codings=tuple(body["codings"]))
         return PLAIN[kind](**body)
     except TypeError as error:
-        raise FlqError("an entry of the journal (%s) cannot be read: %s" % (kind, error)) from None
+        raise FlqError("an entry in the journal (%s) cannot be read: %s" % (kind, error)) from None

@@ -156,7 +156,7 @@ class MasterMachine:
     def _release(self, now: float) -> None:
         """Answer the requests that have waited long enough."""
         self.delivery.release_polls(now)
-        for worker_id in self.delivery.offers_run_out(now):
+        for worker_id in self.delivery.expired_offers(now):
             self._answer_offer(worker_id, Outcome.WAIT)
 
     @property

@@ -1,7 +1,7 @@
-"""A master's machine between two rounds <-> JSON values and arrays: what a snapshot holds.
+"""A master's machine between two rounds <-> JSON values and arrays: the content of a snapshot.
 
-A snapshot and the events that the journal holds after it make the machine again, bit for bit.
-Traffic is no part of it: requests that change nothing are counted too, and are in no journal.
+A snapshot and the later events of the journal reproduce the machine bit for bit.
+Traffic is not part of it: it counts requests that change nothing, too, and the journal has none of these.
 """
 
 from typing import Any, Dict, List, Tuple
@@ -17,7 +17,7 @@ def is_between_rounds(machine: MasterMachine) -> bool:
 
 
 def capture(machine: MasterMachine) -> Tuple[Dict[str, Any], Dict[str, Vector]]:
-    """Return the machine's state; the arrays are its own, which it never writes to."""
+    """Return the machine's state; the arrays are its own, which it never modifies."""
     membership, rounds, model = machine.membership, machine.rounds, machine.model
     of_model, arrays = model.capture()
     workers = [
@@ -31,12 +31,12 @@ def capture(machine: MasterMachine) -> Tuple[Dict[str, Any], Dict[str, Vector]]:
 def resume(
     machine: MasterMachine, meta: Dict[str, Any], arrays: Dict[str, Vector], deltas: List[Tuple[int, Payload]]
 ) -> None:
-    """Bring a new machine of the same options into the state that was captured.
+    """Restore the captured state in a new machine with the same options.
 
     Parameters
     ----------
     deltas : list of (int, ndarray of uint8)
-        Versions and payloads that lead to the captured version, as far back as they are known, ascending.
+        Versions and payloads of the known deltas that lead to the captured version, ascending.
     """
     machine.state = State(meta["state"])
     machine.membership.resume(meta["members"], machine.options.rules.coding)

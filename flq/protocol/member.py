@@ -1,4 +1,4 @@
-"""A worker, as the master knows it: its epoch, its session, its lease, its last verdict."""
+"""The master's record of a worker: epoch, session, lease, last verdict."""
 
 import math
 from enum import Enum
@@ -7,7 +7,7 @@ from typing import List, Tuple
 from ..errors import Conflict
 from .messages import Answer, Outcome
 
-MOST_KEPT = 64  # earlier sessions of a worker: the first ones and the last ones
+MOST_KEPT = 64  # earlier sessions of a worker that are kept: the first ones and the last ones
 SAVED = (
     "worker_id",
     "instance",
@@ -21,11 +21,11 @@ SAVED = (
     "closed_seq",
     "closed_round",
     "gone",
-)  # in a snapshot, as they are
+)  # stored in a snapshot as they are
 
 
 class Presence(Enum):
-    """Where a worker stands."""
+    """Whether a worker has joined and is alive."""
 
     RESERVED = "RESERVED"
     LEASED = "LEASED"
@@ -38,32 +38,32 @@ class Member:
     Attributes
     ----------
     holder : str
-        Which instance the id belongs to while the lease lasts.
+        The instance to which the id belongs while the lease lasts.
     instance : str
-        Which instance has joined last: the epoch's memories are in its state folder.
+        The instance that joined last: its state folder holds the epoch's memories.
     epoch : int
         Counts its registrations; 0 while it has only asked for the settings.
     n_samples : int
         Fixed when it joins; 0 before.
     lease_until : float
     session : str
-        Hash of the key that the requests of its process carry.
+        Hash of the key in the requests of its process.
     earlier_sessions : list of str
-        Those that later processes have taken over from while the lease lasted.
+        Those from which later processes took over while the lease lasted.
     n_sessions : int
-        How many sessions have begun.
+        Number of sessions so far.
     is_contested : bool
         Whether two processes were alive at the same time: while the lease lasts, no other takes over.
     is_heard : bool
-        Whether its process was heard since the master's began.
+        Whether its process has sent a request since the master's process started.
     warned_at : float
         When the operator was last told that others use its identity.
     is_forgotten : bool
-        Its memories are of no use any more: the model has dropped its mirror.
+        Whether its memories are useless, because the model has dropped its mirror.
     closed_seq, closed_outcome, closed_round
-        Its last final verdict, so that a repeated answer gets it again.
+        Its last final verdict, to be repeated for a repeated answer.
     codings : tuple of str
-        How payloads to and from it may be coded.
+        The codings of payloads to and from it.
     gone : bool
         It has not joined, or its lease has ended.
     missed_end : bool
@@ -87,7 +87,7 @@ class Member:
 
     @property
     def presence(self) -> Presence:
-        """Where it stands."""
+        """Whether it has joined and is alive."""
         if self.epoch == 0:
             return Presence.RESERVED
         return Presence.LOST if self.gone else Presence.LEASED
@@ -100,7 +100,7 @@ class Member:
         """Let another process take over."""
         earlier = [] if self.gone else [*self.earlier_sessions, self.session]
         self.earlier_sessions = [key for key in earlier if key != session]
-        del self.earlier_sessions[MOST_KEPT // 2 : -MOST_KEPT // 2]  # many joins do not make it forget the first
+        del self.earlier_sessions[MOST_KEPT // 2 : -MOST_KEPT // 2]  # keeps the first ones, however many follow
         self.session = session
         self.n_sessions += 1
 
@@ -117,7 +117,7 @@ class Member:
         self.gone, self.holder, self.earlier_sessions, self.is_contested = True, "", [], False
 
     def miss_end(self) -> None:
-        """Note that the lease has ended after the run, whose results must not depend on it."""
+        """Note that the lease has ended after the run, whose results must not depend on that."""
         self.missed_end, self.holder = True, ""
 
     def close(self, answer: Answer, outcome: Outcome) -> None:
@@ -125,11 +125,11 @@ class Member:
         self.closed_seq, self.closed_round, self.closed_outcome = answer.seq, answer.round_index, outcome
 
     def has_closed(self, answer: Answer) -> bool:
-        """Return whether an answer has got its final verdict, and none has come since."""
+        """Return whether its last final verdict was on this answer."""
         return answer.seq == self.closed_seq and answer.round_index == self.closed_round
 
     def check_next(self, answer: Answer, round_index: int) -> None:
-        """Refuse an answer that is not the next one, or one to a round after ``round_index``.
+        """Reject an answer that is not the next one, or is for a round after ``round_index``.
 
         Raises
         ------
@@ -137,7 +137,7 @@ class Member:
         """
         if answer.seq != self.closed_seq + 1 or answer.round_index > round_index:
             raise Conflict(
-                "the answer has number %d of round %d, expected number %d of round %d at most"
+                "the answer has number %d of round %d, expected number %d of a round up to %d"
                 % (answer.seq, answer.round_index, self.closed_seq + 1, round_index),
                 "register again",
             )

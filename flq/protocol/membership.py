@@ -4,16 +4,16 @@
 a worker  asks for the  joins       its lease    its requests
 is        settings                  ends
 ========= ============= =========== ============ =======================
-unknown   reserved      leased      -            refused
-reserved  reserved      leased      reserved     refused
+unknown   reserved      leased      -            rejected
+reserved  reserved      leased      reserved     rejected
 leased    leased        leased      lost         renew the lease
-lost      lost          leased      lost         refused
+lost      lost          leased      lost         rejected
 ========= ============= =========== ============ =======================
 
-While its lease lasts an id belongs to one instance, and there to one session: the process that joined last, whose
+While its lease lasts, an id belongs to one instance, and to one session of it: the process that joined last, whose
 requests carry its key. A worker that joins begins a new epoch with empty memories, unless it is the same instance and
-still has the memories of the epoch that is known here: claims.py says how its claim is judged. Requests of an older
-epoch or session are refused.
+still has the memories of the current epoch: claims.py judges its claim. Requests of an older epoch or session are
+rejected.
 
 A restarted worker takes over at once. If the process before it then proves that it is still alive, by joining with a
 number that it can only have learned since, two processes share the identity (the state folder was copied): the earlier
@@ -29,7 +29,7 @@ from .events import Register
 from .member import SAVED, Member
 from .messages import Outcome
 
-WARN_S = 60.0  # between two notes that two processes use a worker's identity
+WARN_S = 60.0  # between two warnings that two processes use a worker's identity
 
 
 class Membership:
@@ -40,11 +40,11 @@ class Membership:
     total_workers : int
         Ids are 0 .. total_workers-1.
     layout_crc : int
-        What a worker's parameter layout must be.
+        The CRC32 that a worker's parameter layout must have.
     lease_s : float
         How long a silent worker counts as alive.
     max_samples : int
-        How many samples one worker may have.
+        Most samples that one worker may have.
     """
 
     def __init__(self, total_workers: int, layout_crc: int, lease_s: float, max_samples: int) -> None:
@@ -57,7 +57,7 @@ class Membership:
     # -- registrations -------------------------------------------------------------------
 
     def judge(self, event: Register, round_index: int) -> Claim:
-        """Say what a worker that registers in round ``round_index`` is."""
+        """Return what a worker that registers in round ``round_index`` is."""
         member = self.members.get(event.worker_id) or Member(event.worker_id)
         return next(claim for claim, holds in CLAIMS if holds(member, event, round_index))
 
@@ -114,12 +114,12 @@ class Membership:
     # -- requests ------------------------------------------------------------------------
 
     def find(self, worker_id: int, epoch: int, session: Optional[str], now: Optional[float]) -> Member:
-        """Return the worker that a request comes from, and renew its lease; not if ``now`` is None.
+        """Return the worker that a request comes from; renew its lease unless ``now`` is None.
 
         Raises
         ------
         Conflict
-            If it has not joined, its lease has ended, or it has joined again since, by this process or another.
+            If it has not joined, its lease has ended, or this or another process has joined again since.
         """
         member = self.members.get(worker_id)
         if member is None or member.gone or member.epoch != epoch:
@@ -134,7 +134,7 @@ class Membership:
     def is_strange(self, worker_id: int, session: Optional[str]) -> bool:
         """Return whether a request carries a key that has never joined.
 
-        If the worker's own process was not heard either, the journal may have lost the join that had this key.
+        If the worker's own process has not been heard either, the journal may have lost the join with this key.
         """
         member = self.members.get(worker_id)
         return (
@@ -155,11 +155,11 @@ class Membership:
     # -- leases --------------------------------------------------------------------------
 
     def leased(self) -> Dict[int, int]:
-        """Return worker id -> samples of those that take part, ascending."""
+        """Return worker id -> samples of the workers with a lease, ascending."""
         return {worker_id: member.n_samples for worker_id, member in sorted(self.members.items()) if not member.gone}
 
     def silent(self, now: float) -> List[int]:
-        """Return whose lease has run out, ascending."""
+        """Return the workers whose lease has run out, ascending."""
         return [
             worker_id
             for worker_id, member in sorted(self.members.items())
@@ -171,7 +171,7 @@ class Membership:
         return [member.lease_until for member in self.members.values() if not member.gone]
 
     def restart_clocks(self, now: float) -> None:
-        """Restart the leases of all that take part; no process has been heard yet."""
+        """Restart all leases; no process has been heard yet."""
         for member in self.members.values():
             member.is_heard = False
             if not member.gone:
@@ -184,7 +184,7 @@ class Membership:
     # -- snapshots -----------------------------------------------------------------------
 
     def capture_worker(self, worker_id: int) -> Dict[str, Any]:
-        """Return what is known of a worker, as JSON values."""
+        """Return the record of a worker as JSON values."""
         member = self.members[worker_id]
         return dict(
             {name: getattr(member, name) for name in SAVED},
@@ -194,7 +194,7 @@ class Membership:
         )
 
     def resume(self, workers: Iterable[Mapping[str, Any]], coding: str) -> None:
-        """Take up what was captured, with the codings of a rule that this master knows."""
+        """Restore the captured records, with the codings that this master knows."""
         for body in workers:
             member = self.members[body["worker_id"]] = Member(body["worker_id"])
             for name in SAVED:

@@ -1,4 +1,4 @@
-"""The messages of a round, as values. How they become bytes: wire.py, docs/wire.md."""
+"""The messages of a round, as values; wire.py turns them into bytes (docs/wire.md)."""
 
 from enum import IntEnum
 from typing import NamedTuple, Optional
@@ -8,35 +8,35 @@ from ..core.codecs.lossless import Coded
 
 
 class Kind(IntEnum):
-    """What a frame is."""
+    """The kind of a frame."""
 
     SKIP = 1  # worker -> master: nothing to send this round
-    OFFER = 2  # worker -> master: what it would send, before the bytes are spent
+    OFFER = 2  # worker -> master: announces an update, before its bytes are sent
     UPLOAD = 3  # worker -> master: the update
-    VERDICT = 4  # master -> worker: what became of one of these
+    VERDICT = 4  # master -> worker: the decision on one of these
     PLAN = 5  # master -> worker: the round, followed by model frames
     DELTA = 6  # master -> worker: from one version of the shared copy to the next
     KEYFRAME = 7  # master -> worker: the whole shared copy
 
 
 class Outcome(IntEnum):
-    """What a verdict says."""
+    """The outcome that a verdict states."""
 
-    NOTED = 1  # the skip is on record
-    WAIT = 2  # the grants are not decided yet: pause, and send the same offer again
+    NOTED = 1  # the skip is recorded
+    WAIT = 2  # the grants are not decided yet: send the same offer again after a pause
     GRANTED = 3  # send the upload
     REFUSED = 4  # not this round
     APPLIED = 5  # the upload counts: commit
     LATE = 6  # the round is over: the upload does not count
-    RESYNC = 7  # the two ends no longer agree: begin afresh with the new epoch
+    RESYNC = 7  # the mirrors differ: start over with the new epoch
     END = 8  # the run has ended
 
 
-FINAL = (Outcome.NOTED, Outcome.REFUSED, Outcome.APPLIED, Outcome.LATE)  # with these a worker is done with a round
+FINAL = (Outcome.NOTED, Outcome.REFUSED, Outcome.APPLIED, Outcome.LATE)  # they end a worker's part in a round
 
 
 class HeldBack(NamedTuple):
-    """How good the shared copy is on samples that a worker keeps for that: mean loss, share correct, their number."""
+    """Quality of the shared copy on a worker's held-back samples: mean loss, accuracy, number of samples."""
 
     loss: float
     accuracy: float
@@ -51,31 +51,31 @@ class Answer(NamedTuple):
     kind : Kind
         SKIP, OFFER or UPLOAD.
     worker_id, epoch, seq : int
-        Who; the epoch counts registrations, seq the answers of an epoch. An offer and the
+        The epoch counts the worker's registrations, seq its answers in the epoch. An offer and the
         upload that follows it have the same seq.
     round_index : int
         Counts from 1.
     loss : float
-        Mean training loss of the local steps; NaN when there is none.
+        Mean training loss of the local steps; NaN if there is none.
     energy : float
-        |what the quantizer got|^2.
+        |input of the quantizer|^2.
     held_back : HeldBack or None
-        With partition local: of the copy that the round began with.
+        With partition local: of the shared copy with which the round began.
     cost_bits : int
         Bits of the payload that is, or would be, uploaded, as it is sent; 0 for a skip.
     state_crc : int
-        Memory mirror: fingerprint of the mirror after this upload; otherwise 0.
+        With mirrors: fingerprint of the mirror after this upload; otherwise 0.
     training_s, waiting_s : float
         Seconds of local training, and between the last answer and this round's plan.
     codec_id : int
         Of the payload; 0 for skip and offer.
     payload : ndarray of uint8, or None
-        Only in an upload. A worker that has coded it has no use for it any more, and keeps None.
+        Only in an upload; None once the worker has coded it.
     coded : Coded or None
-        What is sent in the payload's place.
+        Sent in place of the payload.
     blocked : int
-        Only in a skip that replaces an answer: the HTTP status with which something between worker and master refused
-        that answer; 0 = none.
+        Only in a skip that replaces an upload: the HTTP status with which something between worker and master rejected
+        the upload; 0 = none.
     """
 
     kind: Kind
@@ -101,12 +101,12 @@ class Answer(NamedTuple):
         return self.payload if self.coded is None else self.coded.data
 
     def without_payload(self, kind: Kind) -> "Answer":
-        """Return an answer of another kind that says the same."""
+        """Return the same answer as another kind, without its payload."""
         return self._replace(kind=kind, codec_id=0, payload=None, coded=None)
 
 
 class Verdict(NamedTuple):
-    """The master's word on an answer of round ``round_index``; ``epoch`` is the worker's from now on."""
+    """The master's decision on an answer in round ``round_index``; ``epoch`` is the worker's from now on."""
 
     outcome: Outcome
     round_index: int
@@ -114,7 +114,7 @@ class Verdict(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What a worker needs to know of a round.
+    """A round, as a worker needs to know it.
 
     Attributes
     ----------
@@ -144,7 +144,7 @@ class Plan(NamedTuple):
 class ModelFrame(NamedTuple):
     """One step of the shared copy, to ``version``: DELTA from the version before, or KEYFRAME.
 
-    ``coded``, if there is one, is sent in the payload's place.
+    ``coded``, if there is one, is sent in place of the payload.
     """
 
     kind: Kind

@@ -1,4 +1,4 @@
-"""What the master's machine tells people: each note is one sentence for the log."""
+"""The notes of the master's machine: each is one sentence for the operator's log."""
 
 from .events import BACK, BLOCKED, GONE, HEAVY, JOINED, RESYNC, SHARED, UNABLE, UNCHANGED, Note
 from .messages import Answer
@@ -32,8 +32,8 @@ def lost(worker_id: int, silent_s: float) -> Note:
 
 
 def resync(worker_id: int, epoch: int) -> Note:
-    """Say that a worker begins a new epoch because its mirror differs from the master's."""
-    text = "the mirrors of worker %d differ: it begins afresh (epoch %d)" % (worker_id, epoch)
+    """Say that a worker starts over with a new epoch because its mirror differs from the master's."""
+    text = "the mirrors of worker %d differ: it starts over (epoch %d)" % (worker_id, epoch)
     return Note(text, RESYNC, worker_id)
 
 
@@ -48,7 +48,7 @@ def unable(worker_id: int, round_index: int) -> Note:
 
 
 def blocked(answer: Answer) -> Note:
-    """Say that something between a worker and the master has refused the worker's update."""
+    """Say that something between a worker and the master has rejected the worker's update."""
     fix = (
         "raise the limit for request bodies there (nginx: client_max_body_size)"
         if answer.blocked == 413
@@ -73,7 +73,7 @@ def heavy(worker_id: int, n_samples: int, n_total: int, n_members: int) -> Note:
 
 
 def unchanged(round_index: int, problem: str) -> Note:
-    """Say that a round has left the model as it was."""
+    """Say that a round has left the model unchanged."""
     return Note(
-        "round %d leaves the model as it was: %s; lower model.lr or model.server_lr" % (round_index, problem), UNCHANGED
+        "round %d leaves the model unchanged: %s; lower model.lr or model.server_lr" % (round_index, problem), UNCHANGED
     )

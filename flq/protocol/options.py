@@ -1,4 +1,4 @@
-"""What the master's machine needs to know of a run, made from its settings."""
+"""The options of the master's machine, made from the settings of a run."""
 
 from typing import NamedTuple
 
@@ -9,7 +9,7 @@ from ..core.settings import Json, Rules, Settings, for_workers, rules_from_setti
 
 
 class RunOptions(NamedTuple):
-    """What the machine needs to know of a run; ``settings`` are those that go to the workers.
+    """What the machine needs to know of a run; ``settings`` are those for the workers.
 
     ``is_local`` says that workers have data of their own and test on a part of them.
     """
@@ -32,7 +32,7 @@ class RunOptions(NamedTuple):
 def run_options(run_id: str, settings: Settings, layout: Layout) -> RunOptions:
     """Build the options from the settings.
 
-    With a round deadline and no deadline for offers, offers get half of the round's.
+    With a round deadline and no offer deadline, offers get half of the round's.
 
     Raises
     ------

@@ -1,6 +1,6 @@
-"""Resume a download where it broke off: the rest of a stream whose beginning has come already.
+"""Resume an interrupted download: the rest of a stream whose beginning has arrived.
 
-What a stream is called follows from its bytes without reading them: every frame carries a CRC32 of its own.
+The name of a stream follows from its bytes without reading the payloads: every frame carries a CRC32.
 """
 
 import hashlib
@@ -12,14 +12,14 @@ N_DIGITS = 16
 
 
 class PartialReply(NamedTuple):
-    """The beginning of a stream that broke off, as the worker that keeps it names it.
+    """The received beginning of an interrupted stream, as the worker describes it.
 
     Attributes
     ----------
     name : str
         Of the stream: :func:`name_of`.
     n_bytes : int
-        How much of it has come.
+        How many bytes have arrived.
     """
 
     name: str
@@ -27,9 +27,9 @@ class PartialReply(NamedTuple):
 
 
 def name_of(stream: Buffers) -> str:
-    """Return what whole frames, one after the other, are called; it differs where a byte of them does.
+    """Return the name of consecutive whole frames; it changes with any of their bytes.
 
-    It is taken from what is no payload; a frame's length and CRC32 say what the payload is.
+    It is a hash of everything but the payloads; a frame's length and CRC32 represent its payload.
     """
     digest, left = hashlib.sha256(), 0
     for buffer in stream:
@@ -42,14 +42,14 @@ def name_of(stream: Buffers) -> str:
 
 
 def n_received(stream: Buffers, partial: Optional[PartialReply]) -> int:
-    """Return how many bytes of a stream need not be sent: 0 unless it is the one that broke off."""
+    """Return how many bytes of a stream need not be sent; 0 unless it is the interrupted one."""
     if partial is None or not 0 < partial.n_bytes < size_of(stream) or partial.name != name_of(stream):
         return 0
     return partial.n_bytes
 
 
 def without(stream: Buffers, n_bytes: int) -> Buffers:
-    """Return what follows the first bytes of a stream; nothing is copied."""
+    """Return a stream without its first bytes; nothing is copied."""
     rest: Buffers = []
     for buffer in stream:
         if n_bytes < len(buffer):

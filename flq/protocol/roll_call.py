@@ -1,4 +1,4 @@
-"""What becomes of the workers in the rounds: the open round, its report, and a worker's part in all of them."""
+"""The workers' parts in the rounds: the open round, its report, and a worker's part in all of them."""
 
 import math
 from typing import Dict, List, Optional, Sequence, Set, Tuple
@@ -19,14 +19,14 @@ class Attendance:
     tally : dict
         One of ``STATUSES`` -> number of rounds.
     passed_over : int
-        Rounds in a row in which its offer was refused.
+        Consecutive rounds in which its offer was refused.
     last_until : int
         The last round in which its offers come last, because it did not use a grant.
     blocked : int
-        How many of its updates were refused by something between it and the master.
+        How many of its updates something between it and the master rejected.
     training_s, waiting_s : float
     last_loss, last_round
-        Of its last answer; the loss None where it told none.
+        Of its last answer; the loss is None if the answer had none.
     """
 
     def __init__(self) -> None:
@@ -38,7 +38,7 @@ class Attendance:
 
 
 class OpenRound:
-    """The round that is going on.
+    """The round in progress.
 
     Attributes
     ----------
@@ -47,11 +47,11 @@ class OpenRound:
     status : dict
         Worker id -> one of ``STATUSES``, for the members whose part is decided.
     uploads : dict
-        Worker id -> payload, of those that have uploaded; None where mirrors hold the payloads.
+        Worker id -> payload, of those that have uploaded; None if the mirror holds it.
     offers, granted
-        With a budget: worker id -> what is on offer, and who may upload (None until decided).
+        With a budget: worker id -> its offer, and the workers that may upload (None until decided).
     is_due, offers_are_due : bool
-        The deadline of the round, or of its offers, has come; until then it is a time, where there is one.
+        Whether the deadline of the round, or of its offers, has passed; until then it is a time, if there is one.
     """
 
     def __init__(
@@ -75,15 +75,15 @@ class OpenRound:
         self.answers: Dict[int, Answer] = {}
 
     def has_begun(self) -> bool:
-        """Return whether anything has come of it yet."""
+        """Return whether anything has happened in it yet."""
         return bool(self.status or self.offers or self.is_due or self.offers_are_due)
 
     def undecided(self) -> List[int]:
-        """Return the members whose part is open, ascending."""
+        """Return the members whose part is undecided, ascending."""
         return [worker_id for worker_id in sorted(self.n_samples) if worker_id not in self.status]
 
     def is_undecided(self, worker_id: int) -> bool:
-        """Return whether a worker is a member whose part is open."""
+        """Return whether a worker is a member whose part is undecided."""
         return worker_id in self.n_samples and worker_id not in self.status
 
     def unused_grants(self) -> List[int]:
@@ -91,11 +91,11 @@ class OpenRound:
         return [worker_id for worker_id in sorted(self.granted or ()) if self.status[worker_id] != UPLOADED]
 
     def n_answered(self) -> int:
-        """Return how many members have answered: uploaded, skipped or been refused."""
+        """Return how many members have uploaded, skipped or been refused."""
         return sum(status in (UPLOADED, SKIPPED, REFUSED) for status in self.status.values())
 
     def report(self, traffic: Traffic, now: float) -> RoundReport:
-        """Return what the round has come to; means are weighted by samples."""
+        """Return the report of the round; means are weighted by samples."""
         answers = [(self.n_samples[worker_id], answer) for worker_id, answer in sorted(self.answers.items())]
         held_back = [answer.held_back for _, answer in answers if answer.held_back is not None]
         return RoundReport(
@@ -112,6 +112,6 @@ class OpenRound:
 
 
 def _mean(weighted: Sequence[Tuple[int, float]]) -> Optional[float]:
-    """Return the mean of (weight, value) pairs; None of none, and where it is too large for a number."""
+    """Return the mean of (weight, value) pairs; None if there are none, or the mean is not finite."""
     mean = sum(n * value for n, value in weighted) / sum(n for n, _ in weighted) if weighted else math.nan
     return mean if math.isfinite(mean) else None

@@ -1,4 +1,4 @@
-"""Counting what really was sent: payload bits and frame bytes, both directions, and repeats."""
+"""Counts of real traffic: payload bits and frame bytes, both directions, and repeats."""
 
 import operator
 from typing import NamedTuple

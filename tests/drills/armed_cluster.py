@@ -33,7 +33,7 @@ class Kill(NamedTuple):
 
 
 UNHARMED = Kill(NOTHING)
-NEVER = ("Traceback", "memories are empty", "begins afresh", "differs from the master's")  # what nobody may say
+NEVER = ("Traceback", "memories are empty", "starts over", "differs from the master's")  # what nobody may say
 
 
 class Seat:

@@ -106,7 +106,7 @@ def test_an_offer_waits_until_it_is_answered(delivery, sent):
 
 def test_an_offer_whose_time_is_over_is_named(delivery):
     held(delivery, 1, answered(1, Kind.OFFER))
-    assert delivery.offers_run_out(24.9) == [] and delivery.offers_run_out(25.0) == [0]
+    assert delivery.expired_offers(24.9) == [] and delivery.expired_offers(25.0) == [0]
 
 
 # -- counts ----------------------------------------------------------------------------------

@@ -248,7 +248,7 @@ def test_answers_are_numbered_and_the_last_verdict_is_remembered(members):
     member.close(first, Outcome.LATE)
     assert member.has_closed(first) and member.closed_outcome is Outcome.LATE
     for wrong in (first, first._replace(seq=3), first._replace(seq=2, round_index=2)):
-        with pytest.raises(Conflict, match="expected number 2 of round 1"):
+        with pytest.raises(Conflict, match="expected number 2 of a round up to 1"):
             member.check_next(wrong, 1)
     member.begin_epoch("one", 10)
     assert not member.has_closed(first)
