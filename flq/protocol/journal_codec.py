@@ -52,8 +52,7 @@ def from_entry(
         return events.Answered(ticket, decode_answer(frame, link), frame, may_wait=False, session=None)
     if kind not in PLAIN:
         raise FlqError(
-            "the journal has an entry of unknown kind %.40r" % kind,
-            "resume with the version of FLQ that began the run",
+            "the journal has an entry of unknown kind %.40r" % kind, "resume with the version of FLQ that began the run"
         )
     if kind == "joined":
         body = dict(body, ticket=ticket)

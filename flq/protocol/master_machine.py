@@ -3,15 +3,15 @@
 Rules
 -----
 1. Everything that affects the run goes through :meth:`MasterMachine.handle`; time is an argument.
-   An end of a lease and a deadline are events too, which the machine makes when their time has come.
-2. An event that changes the run is Journalled, before any of its effects is done; the same events
-   in the same order make the same run (:meth:`MasterMachine.replay`), whatever time it is and whatever waits.
-   An event that is refused changes nothing but the sender's lease: its ticket gets the error
+   Expired leases and deadlines are events too, which the machine makes when they are due.
+2. An event that changes the run is Journalled before any other of its effects. The same events
+   in the same order make the same run (:meth:`MasterMachine.replay`), whatever the time and whatever waits.
+   A rejected event changes nothing but the sender's lease: its ticket gets the error
    as its reply.
-3. The machine dispatches events, keeps the time and names what goes into the journal. All else is done by four
-   parts, which do not know each other: membership.py, round_machine.py, global_model.py, delivery.py.
+3. The machine dispatches events, keeps the time and decides what is journalled. Four parts, which do not know each
+   other, do everything else: membership.py, round_machine.py, global_model.py, delivery.py.
 
-States: LOBBY (no round: too few workers) -> OPEN (a round is going on) -> ... -> CLOSING (the
+States: LOBBY (no round: too few workers) -> OPEN (a round is in progress) -> ... -> CLOSING (the
 run has ended, its results are being saved) -> FINISHED. docs/states.md has the picture.
 """
 
@@ -54,11 +54,11 @@ from .roll_call import LATE, REFUSED, OpenRound
 from .round_machine import RoundMachine, Ruling
 from .wire import VERSION, Link, link_of
 
-POLL_S = 25.0  # a request that waits is answered "nothing new" after this time, or after half a lease
+POLL_S = 25.0  # a waiting request is answered "nothing new" after this time, or after half a lease
 
 
 class State(Enum):
-    """Where the run is."""
+    """The state of the run."""
 
     LOBBY = "LOBBY"
     OPEN = "OPEN"
@@ -75,7 +75,7 @@ class MasterMachine:
     start : ndarray of shape (n_params,), float32
         x^0 = w^0.
     model : callable(start, link, rules) -> GlobalModel, optional
-        Makes the model, or what keeps several and has the same methods.
+        Makes the model, or a set of models with the same methods.
     rounds : callable(options) -> RoundMachine, optional
         Makes the rounds, of this or another kind.
     """
@@ -94,7 +94,7 @@ class MasterMachine:
         self.rounds = rounds(options)
         self.model = model(start, self.link, options.rules)
         self.delivery = Delivery(self.link, min(POLL_S, options.lease_s / 2), self._emit)
-        self._known: Mapping[int, Payload] = {}  # while replaying: round -> what was encoded then
+        self._known: Mapping[int, Payload] = {}  # during a replay: round -> the delta that was encoded then
         self._effects: List[Effect] = []
         self._handlers: Dict[type, Callable[[Any, float], None]] = {
             Register: self._register,
@@ -111,7 +111,7 @@ class MasterMachine:
     # -- the outside ---------------------------------------------------------------------
 
     def handle(self, event: Event, now: float) -> Effects:
-        """Take in one event at time ``now`` (seconds, monotonic) and say what is to be done."""
+        """Take in one event at time ``now`` (seconds, monotonic); return its effects."""
         self._effects = []
         for due in self._due(now):
             self._take(due, now)
@@ -120,10 +120,10 @@ class MasterMachine:
         return self.effects
 
     def replay(self, event: Lasting, encoded: Mapping[int, Payload]) -> Effects:
-        """Take in an event of the journal once more; ``encoded`` holds, by round, what was sent then.
+        """Take in an event of the journal once more; ``encoded`` holds, by round, the deltas that were sent then.
 
-        Leases and deadlines do not run meanwhile: they are events of the journal themselves. After the last
-        one comes :meth:`restart_clocks`.
+        Leases and deadlines do not run meanwhile: they are events of the journal themselves. Call
+        :meth:`restart_clocks` after the last one.
         """
         self._effects, self._known = [], encoded
         try:
@@ -133,7 +133,7 @@ class MasterMachine:
         return self.effects
 
     def restart_clocks(self, now: float) -> None:
-        """Let leases and the deadlines of the open round start in full."""
+        """Restart the leases and the deadlines of the open round."""
         self.membership.restart_clocks(now)
         self.rounds.restart_clocks(now)
 
@@ -143,12 +143,12 @@ class MasterMachine:
             if handler is not None:
                 handler(event, now)
         except FlqError as error:
-            assert isinstance(event, REQUESTS)  # nothing else is refused
+            assert isinstance(event, REQUESTS)  # no other event is rejected
             self.delivery.reply(event.ticket, error)
         self._advance(now)
 
     def _due(self, now: float) -> Iterator[Lasting]:
-        """Make the events whose time has come; each is taken before the next is made."""
+        """Yield the events that are due; each is handled before the next is made."""
         for worker_id in self.membership.silent(now):
             yield LeaseEnded(worker_id)
         yield from self.rounds.due(now)
@@ -161,12 +161,12 @@ class MasterMachine:
 
     @property
     def effects(self) -> Effects:
-        """What the last event has led to: all of it, or, if :meth:`handle` failed, what was decided before."""
+        """The effects of the last event; if :meth:`handle` failed, those until then."""
         return tuple(self._effects)
 
     @property
     def members(self) -> Dict[int, Member]:
-        """Worker id -> each worker that has ever registered."""
+        """Worker id -> Member, of all workers that have ever registered."""
         return self.membership.members
 
     @property
@@ -176,7 +176,7 @@ class MasterMachine:
 
     @property
     def open_round(self) -> Optional[OpenRound]:
-        """The round that is going on."""
+        """The round in progress."""
         return self.rounds.open_round
 
     def next_deadline(self, now: float) -> Optional[float]:
@@ -223,7 +223,7 @@ class MasterMachine:
         )
 
     def _join(self, member: Member, event: Register, claim: Claim, now: float) -> bool:
-        """Let a worker take part, with the epoch that its claim gives it; return whether it does."""
+        """Let a worker take part, in the epoch that its claim gives it; return whether it does."""
         if claim is Claim.OVERTAKEN:
             raise Conflict("worker %d has joined with a later request" % member.worker_id)
         if claim is Claim.OUTDATED:
@@ -252,7 +252,7 @@ class MasterMachine:
         return True
 
     def _begin_epoch(self, member: Member, instance: str, n_samples: int) -> None:
-        """Begin a new epoch; what the worker has uploaded before still counts until it uploads again."""
+        """Begin a new epoch; the worker's earlier uploads count until it uploads again."""
         member.begin_epoch(instance, n_samples)
         self.model.begin_epoch(member.worker_id)
         self.rounds.begin_epoch(member.worker_id)
@@ -262,7 +262,7 @@ class MasterMachine:
     def _sender(
         self, event: Union[Poll, Heartbeat, Answer], session: Optional[str], now: float, renews: bool = True
     ) -> Member:
-        """Return the worker that a request comes from; tell the operator if its key has never joined."""
+        """Return the worker that a request comes from; warn the operator if its key has never joined."""
         if self.membership.is_strange(event.worker_id, session):
             self._warn(event.worker_id, now)
         return self.membership.find(event.worker_id, event.epoch, session, now if renews else None)
@@ -275,10 +275,10 @@ class MasterMachine:
         worker_id = self._sender(event, event.session, now).worker_id
         if self.rounds.is_ahead(worker_id, event.answered):
             raise Conflict(
-                "worker %d has answered round %d, which the journal does not know" % (worker_id, event.answered),
+                "worker %d has answered round %d, which is not in the journal" % (worker_id, event.answered),
                 "register again",
             )
-        if not event.may_wait and self.delivery.has_poll(worker_id):  # because there is nothing new
+        if not event.may_wait and self.delivery.has_poll(worker_id):  # there is nothing new
             return self.delivery.reply(event.ticket, None)
         self.delivery.begin(event.ticket, now)
         self.delivery.hold_poll(
@@ -299,8 +299,8 @@ class MasterMachine:
             return self._send_verdict(event, Outcome.END)
         if answer.held_back is not None and not self.options.is_local:
             raise BadValues(
-                "the answer tells of held-back data, expected none",
-                "only with dataset.partition local do workers test on data of their own",
+                "the answer reports on held-back data, expected none",
+                "workers test on data of their own only with dataset.partition local",
             )
         if member.has_closed(answer):
             return self._send_verdict(event, member.closed_outcome, is_duplicate=True)
@@ -321,7 +321,7 @@ class MasterMachine:
         self._send_verdict(event, ruling.outcome, ruling.is_duplicate)
 
     def _hold_offer(self, event: Answered, is_duplicate: bool) -> None:
-        """Let an offer wait for the grants, in place of an older copy."""
+        """Let an offer wait for the grants; it replaces an older copy."""
         self._answer_offer(event.answer.worker_id, Outcome.WAIT)
         if not event.may_wait:
             return self._send_verdict(event, Outcome.WAIT, is_duplicate)
@@ -329,7 +329,7 @@ class MasterMachine:
         self.delivery.hold_offer(event)
 
     def _resync(self, event: Answered, member: Member) -> None:
-        """Begin a new epoch for a worker whose mirror is not the one that is held here."""
+        """Begin a new epoch for a worker whose mirror differs from the master's."""
         self._journal(event)
         self._begin_epoch(member, member.instance, member.n_samples)
         self._emit(notes.resync(member.worker_id, member.epoch))
@@ -337,7 +337,7 @@ class MasterMachine:
         self._send_verdict(event, Outcome.RESYNC)
 
     def _close_answer(self, answer: Answer, outcome: Outcome) -> None:
-        """Remember a final verdict; it is sent again if the answer comes again."""
+        """Remember a final verdict, which is repeated if the answer is."""
         if outcome not in FINAL:
             return
         if answer.blocked:
@@ -345,7 +345,7 @@ class MasterMachine:
         self.members[answer.worker_id].close(answer, outcome)
 
     def _withdraw(self, worker_id: int) -> None:
-        """Forget an offer while the grants are open; the request that waits with it is told to ask again."""
+        """Drop an offer while the grants are undecided; the request that waits with it is told to ask again."""
         if self.rounds.withdraw(worker_id):
             self._answer_offer(worker_id, Outcome.WAIT)
 
@@ -400,7 +400,7 @@ class MasterMachine:
     # -- the round -----------------------------------------------------------------------
 
     def _advance(self, now: float) -> None:
-        """Do what has become due: decide grants, close the round, open the next, answer those that wait for it."""
+        """Do what is due: decide grants, close the round, open the next, answer the requests that wait for it."""
         while self.state in (State.LOBBY, State.OPEN):
             if self.open_round is None:
                 if not self._open_round(now):
@@ -430,7 +430,7 @@ class MasterMachine:
         return True
 
     def _decide_grants(self) -> None:
-        """Decide the grants if it is time; a worker that does not wait is told when it sends its offer again."""
+        """Decide the grants if it is time; a worker that does not wait learns it when it sends its offer again."""
         for offer, is_granted in self.rounds.decide_grants() or ():
             outcome = Outcome.GRANTED if is_granted else Outcome.REFUSED
             if not is_granted:
@@ -455,14 +455,14 @@ class MasterMachine:
             self._end("%d rounds are done" % closed.index)
 
     def _serve(self, pending: PendingPoll) -> None:
-        """Answer a request that waits for the next round, if there is something new for it."""
+        """Answer a request that waits for the next round, if there is news for it."""
         if self._has_ended() or self.rounds.expects(pending.worker_id, pending.answered):
             self._send_plan(pending)
         elif not pending.may_wait:
             self.delivery.send_nothing_new(pending)
 
     def _send_plan(self, pending: PendingPoll) -> None:
-        """Send the plan of the round, or of the end, and the model frames that lead to its version."""
+        """Send the plan of the round, or of the end, with the model frames up to its version."""
         ended, member = self._has_ended(), self.members[pending.worker_id]
         model = self.model.plan(
             member.worker_id, None if ended else pending.have, member.codings, 1 if ended else self.rounds.n_members

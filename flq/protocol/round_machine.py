@@ -1,6 +1,6 @@
-"""The rounds of a run, one open at a time: offers, grants, uploads, deadlines, quorum and roll-call.
+"""The rounds of a run, one open at a time: offers, grants, uploads, deadlines, quorum and roll call.
 
-What a member's first answer to the open round gets:
+A member's first answer to the open round gets:
 
 ======== ======== ============= ===========================
 phase    SKIP     OFFER         UPLOAD
@@ -12,15 +12,15 @@ GRANTED  NOTED    GRANTED, or   APPLIED if it was granted,
                   does not fit
 ======== ======== ============= ===========================
 
-UPLOADS is a round without a budget. With one a round begins with OFFERS; the grants are decided once, when every
-undecided member has made its offer, or, after the offers' deadline, as soon as one member has. None is taken back; what
-is left of the budget goes to later offers, first come first served. Any other answer is LATE.
+UPLOADS is a round without a budget. With a budget, a round begins with OFFERS; the grants are decided once, when every
+undecided member has made its offer, or, after the offers' deadline, as soon as one member has. Grants are not revoked;
+the rest of the budget goes to later offers, first come first served. Any other answer is LATE.
 
-A round closes when the part of every member is decided, or at its deadline once a quorum has answered.
+A round closes when every member's part is decided, or at its deadline once a quorum has answered.
 
-An answer is judged first, which changes nothing, and then put on record. A subclass that judges, expects and closes by
-other rules is another kind of round: :meth:`RoundMachine.judge`, :meth:`RoundMachine.expects`,
-:meth:`RoundMachine.is_complete` and :meth:`RoundMachine.missing` are all that the rules of a kind are made of.
+An answer is first judged, which changes nothing, and then recorded. Another kind of round is a subclass with its own
+:meth:`RoundMachine.judge`, :meth:`RoundMachine.expects`, :meth:`RoundMachine.is_complete` and
+:meth:`RoundMachine.missing`: these four hold the rules of a kind.
 """
 
 from enum import Enum
@@ -39,7 +39,7 @@ SAVED = ("passed_over", "last_until", "blocked", "tally", "training_s", "waiting
 
 
 class Phase(Enum):
-    """What an open round takes."""
+    """What an open round admits."""
 
     UPLOADS = "UPLOADS"
     OFFERS = "OFFERS"
@@ -47,14 +47,14 @@ class Phase(Enum):
 
 
 class Ruling(NamedTuple):
-    """What becomes of an answer.
+    """The decision on an answer.
 
     Attributes
     ----------
     outcome : Outcome or None
         None for an offer that waits for the grants.
     status : str or None
-        The entry in the roll-call with which the member's part ends; None if it does not.
+        The roll-call entry that ends the member's part; None if the part does not end.
     is_news : bool
         Whether the answer changes the run.
     is_duplicate : bool
@@ -92,18 +92,18 @@ class RoundMachine:
         self.open_round: Optional[OpenRound] = None
         self.attendance: Dict[int, Attendance] = {}
         self.quorum = options.min_workers
-        self._heavy: Optional[int] = None  # the worker with most of the weight, as it was told last
+        self._heavy: Optional[int] = None  # the worker with most of the weight, as reported last
 
     @property
-    def _going(self) -> OpenRound:
-        """The open round, where there is one."""
+    def _current(self) -> OpenRound:
+        """The open round; there must be one."""
         assert self.open_round is not None
         return self.open_round
 
     @property
     def n_members(self) -> int:
         """How many workers the open round has."""
-        return len(self._going.n_samples)
+        return len(self._current.n_samples)
 
     # -- workers -------------------------------------------------------------------------
 
@@ -116,7 +116,7 @@ class RoundMachine:
         self.attendance.setdefault(worker_id, Attendance()).passed_over = 0
 
     def withdraw(self, worker_id: int) -> bool:
-        """Forget a worker's offer; return whether the grants are still open, or else nothing is done."""
+        """Drop a worker's offer if the grants are undecided; return whether they are."""
         if self.open_round is None or self.open_round.granted is not None:
             return False
         self.open_round.offers.pop(worker_id, None)
@@ -128,15 +128,15 @@ class RoundMachine:
             self.miss(worker_id, LOST)
 
     def expects(self, worker_id: int, answered: int) -> bool:
-        """Return whether a worker, which has answered round ``answered`` last, is to train in the open round."""
-        going = self.open_round
-        return going is not None and going.is_undecided(worker_id) and going.index > answered
+        """Return whether a worker whose last answer was to round ``answered`` is to train in the open round."""
+        current = self.open_round
+        return current is not None and current.is_undecided(worker_id) and current.index > answered
 
     def is_ahead(self, worker_id: int, answered: int) -> bool:
-        """Return whether a worker has answered a round that is to come, or one in which its answer is still awaited."""
-        going = self.open_round
+        """Return whether a worker has answered a round to come, or one in which its answer is still awaited."""
+        current = self.open_round
         return answered > self.index or (
-            going is not None and answered == going.index and going.is_undecided(worker_id)
+            current is not None and answered == current.index and current.is_undecided(worker_id)
         )
 
     # -- a round, from open to close -----------------------------------------------------
@@ -147,8 +147,8 @@ class RoundMachine:
         self.open_round = OpenRound(self.index, n_samples, now, self._deadline(now), self._offer_deadline(now))
 
     def newly_heavy(self) -> Optional[int]:
-        """Return the member that holds most of the weight, once; again only after another did, or none."""
-        n_samples, before = self._going.n_samples, self._heavy
+        """Return the member that holds most of the weight, if it was not returned for the round before; else None."""
+        n_samples, before = self._current.n_samples, self._heavy
         worker_id = max(n_samples, key=n_samples.__getitem__)
         share = n_samples[worker_id] / sum(n_samples.values())
         self._heavy = worker_id if share > max(HEAVY_SHARE, HEAVY_FACTOR / len(n_samples)) else None
@@ -156,19 +156,19 @@ class RoundMachine:
 
     def is_complete(self) -> bool:
         """Return whether the open round can close."""
-        going = self._going
-        return not going.undecided() or (going.is_due and going.n_answered() >= self.quorum)
+        current = self._current
+        return not current.undecided() or (current.is_due and current.n_answered() >= self.quorum)
 
     def missing(self) -> List[int]:
-        """Return the members that come too late if the open round closes now, ascending."""
-        return self._going.undecided()
+        """Return the members that are late if the open round closes now, ascending."""
+        return self._current.undecided()
 
     def close(self) -> OpenRound:
-        """Close the open round, all of whose members have their part."""
-        going, self.open_round = self._going, None
-        for worker_id in going.unused_grants():
-            self.attendance[worker_id].last_until = going.index + upload_selection.LAST_ROUNDS
-        return going
+        """Close the open round, in which every member's part is decided."""
+        current, self.open_round = self._current, None
+        for worker_id in current.unused_grants():
+            self.attendance[worker_id].last_until = current.index + upload_selection.LAST_ROUNDS
+        return current
 
     def abandon(self) -> None:
         """Drop the open round, if there is one."""
@@ -178,92 +178,93 @@ class RoundMachine:
 
     @property
     def phase(self) -> Phase:
-        """What the open round takes."""
+        """What the open round admits."""
         if not self._rules.needs_offers:
             return Phase.UPLOADS
-        return Phase.OFFERS if self._going.granted is None else Phase.GRANTED
+        return Phase.OFFERS if self._current.granted is None else Phase.GRANTED
 
     def judge(self, answer: Answer) -> Ruling:
-        """Return what becomes of an answer; change nothing.
+        """Return the ruling on an answer; change nothing.
 
         Raises
         ------
         BadValues
             If the upload has another codec, or is larger than its offer.
         Conflict
-            If the open round does not take such an answer.
+            If the open round does not admit such an answer.
         """
-        going = self.open_round
+        current = self.open_round
         if (
-            going is None
-            or answer.round_index < going.index
-            or answer.worker_id not in going.n_samples
-            or going.status.get(answer.worker_id) == LOST
+            current is None
+            or answer.round_index < current.index
+            or answer.worker_id not in current.n_samples
+            or current.status.get(answer.worker_id) == LOST
         ):  # it is back, but its part is decided
             return Ruling(Outcome.LATE)
-        if answer.worker_id in going.status:
-            raise Conflict("worker %d has answered round %d already" % (answer.worker_id, going.index))
+        if answer.worker_id in current.status:
+            raise Conflict("worker %d has answered round %d already" % (answer.worker_id, current.index))
         if answer.kind is Kind.SKIP:
             return Ruling(Outcome.NOTED, LOST if answer.blocked else SKIPPED)
         if answer.kind is Kind.OFFER:
-            return self._judge_offer(answer, going)
-        self._check_upload(answer, going)
+            return self._judge_offer(answer, current)
+        self._check_upload(answer, current)
         return Ruling(Outcome.APPLIED, UPLOADED)
 
-    def _judge_offer(self, answer: Answer, going: OpenRound) -> Ruling:
+    def _judge_offer(self, answer: Answer, current: OpenRound) -> Ruling:
         if self.phase is Phase.UPLOADS:
-            raise Conflict("round %d has no budget and takes no offers" % going.index, "send the upload")
-        before = going.offers.get(answer.worker_id)
+            raise Conflict("round %d has no budget and takes no offers" % current.index, "send the upload")
+        before = current.offers.get(answer.worker_id)
         if self.phase is Phase.OFFERS:
             return Ruling(None, is_news=before != answer, is_duplicate=before is not None)
         if before is not None:
             return Ruling(Outcome.GRANTED, is_news=False, is_duplicate=True)
-        granted = going.granted or ()
-        spent = sum(going.offers[worker_id].cost_bits for worker_id in granted)
+        granted = current.granted or ()
+        spent = sum(current.offers[worker_id].cost_bits for worker_id in granted)
         if upload_selection.fits(len(granted), spent, _offer(answer), self._rules):
             return Ruling(Outcome.GRANTED)
         return Ruling(Outcome.REFUSED, REFUSED)
 
-    def _check_upload(self, answer: Answer, going: OpenRound) -> None:
-        """Refuse an upload that the grants do not admit."""
+    def _check_upload(self, answer: Answer, current: OpenRound) -> None:
+        """Reject an upload that the grants do not admit."""
         if answer.codec_id != self._rules.codec_up:
             raise BadValues("the upload has codec %d, expected %d" % (answer.codec_id, self._rules.codec_up))
         if self.phase is Phase.UPLOADS:
             return
-        if answer.worker_id not in (going.granted or ()):
+        if answer.worker_id not in (current.granted or ()):
             raise Conflict(
-                "round %d has not granted worker %d an upload" % (going.index, answer.worker_id), "send an offer first"
+                "round %d has not granted worker %d an upload" % (current.index, answer.worker_id),
+                "send an offer first",
             )
-        if answer.cost_bits > going.offers[answer.worker_id].cost_bits:
+        if answer.cost_bits > current.offers[answer.worker_id].cost_bits:
             raise BadValues(
-                "the upload has %d payload bits, expected the offered %d at most"
-                % (answer.cost_bits, going.offers[answer.worker_id].cost_bits)
+                "the upload has %d payload bits, expected at most the %d of its offer"
+                % (answer.cost_bits, current.offers[answer.worker_id].cost_bits)
             )
 
     def record(self, answer: Answer, ruling: Ruling) -> None:
-        """Put an answer on record, as it was judged."""
+        """Record an answer as it was judged."""
         if answer.kind is Kind.OFFER and ruling.outcome is not Outcome.LATE:
             self._record_offer(answer, ruling)
         if ruling.outcome is Outcome.APPLIED:
-            self._going.uploads[answer.worker_id] = None if self._rules.has_mirrors else answer.payload
+            self._current.uploads[answer.worker_id] = None if self._rules.has_mirrors else answer.payload
         self.settle(answer, ruling.status)
 
     def _record_offer(self, answer: Answer, ruling: Ruling) -> None:
-        going = self._going
+        current = self._current
         if self.phase is Phase.GRANTED:
             if ruling.is_duplicate:
                 return
             if ruling.outcome is Outcome.GRANTED:
-                going.granted = (going.granted or set()) | {answer.worker_id}
+                current.granted = (current.granted or set()) | {answer.worker_id}
             self._pass_over(answer.worker_id)
-        going.offers[answer.worker_id] = answer
+        current.offers[answer.worker_id] = answer
 
     def settle(self, answer: Answer, status: Optional[str]) -> None:
-        """End a member's part with an answer; it does not end where ``status`` is None."""
+        """End a member's part with an answer; with ``status`` None it does not end."""
         attendance = self.attendance[answer.worker_id]
         if status is not None:
             self.miss(answer.worker_id, status)
-            self._going.answers[answer.worker_id] = answer._replace(payload=None, coded=None)
+            self._current.answers[answer.worker_id] = answer._replace(payload=None, coded=None)
             attendance.training_s += answer.training_s
             attendance.waiting_s += answer.waiting_s
             attendance.last_loss = answer.loss if answer.loss == answer.loss else None
@@ -272,7 +273,7 @@ class RoundMachine:
 
     def miss(self, worker_id: int, status: str) -> None:
         """End a member's part without an answer."""
-        self._going.status[worker_id] = status
+        self._current.status[worker_id] = status
         self.attendance[worker_id].tally[status] += 1
 
     # -- grants --------------------------------------------------------------------------
@@ -280,66 +281,66 @@ class RoundMachine:
     def decide_grants(self) -> Optional[List[Tuple[Answer, bool]]]:
         """Decide the grants if it is time; return each offer and whether it is granted, by worker id, or None.
 
-        It is too early while a member may still offer. After the offers' deadline it is time as soon as one member has
-        offered, unless a missing one has been passed over so often that it comes first.
+        It is too early while a member may still offer. After the offers' deadline one offer is enough, unless a missing
+        member has been passed over so often that it comes first.
         """
         if self.phase is not Phase.OFFERS:
             return None
-        going = self._going
-        missing = [worker_id for worker_id in going.undecided() if worker_id not in going.offers]
-        is_due = going.offers_are_due and going.offers
+        current = self._current
+        missing = [worker_id for worker_id in current.undecided() if worker_id not in current.offers]
+        is_due = current.offers_are_due and current.offers
         if missing and not (
             is_due and all(self.attendance[worker_id].passed_over < self._rules.max_silence for worker_id in missing)
         ):
             return None
-        going.granted = set(
+        current.granted = set(
             upload_selection.grant(
-                [_offer(answer) for answer in going.offers.values()],
-                {worker_id: self.attendance[worker_id].passed_over for worker_id in going.offers},
+                [_offer(answer) for answer in current.offers.values()],
+                {worker_id: self.attendance[worker_id].passed_over for worker_id in current.offers},
                 self._rules,
-                stream(self._options.seed, GRANTS, going.index),
-                {worker_id for worker_id in going.offers if self.attendance[worker_id].last_until >= going.index},
+                stream(self._options.seed, GRANTS, current.index),
+                {worker_id for worker_id in current.offers if self.attendance[worker_id].last_until >= current.index},
             )
         )
-        for worker_id in going.offers:
+        for worker_id in current.offers:
             self._pass_over(worker_id)
-        return [(answer, worker_id in going.granted) for worker_id, answer in sorted(going.offers.items())]
+        return [(answer, worker_id in current.granted) for worker_id, answer in sorted(current.offers.items())]
 
     def _pass_over(self, worker_id: int) -> None:
         attendance = self.attendance[worker_id]
-        attendance.passed_over = 0 if worker_id in (self._going.granted or ()) else attendance.passed_over + 1
+        attendance.passed_over = 0 if worker_id in (self._current.granted or ()) else attendance.passed_over + 1
 
     # -- time ----------------------------------------------------------------------------
 
     def due(self, now: float) -> Iterator[Union[OffersDue, RoundDue]]:
-        """Make the events whose time has come; each is to be taken before the next is made."""
-        going = self.open_round
-        if going is not None and going.offer_deadline is not None and going.offer_deadline <= now:
-            yield OffersDue(going.index)
-        going = self.open_round
-        if going is not None and going.deadline is not None and going.deadline <= now:
-            yield RoundDue(going.index)
+        """Yield the events that are due; each must be handled before the next is made."""
+        current = self.open_round
+        if current is not None and current.offer_deadline is not None and current.offer_deadline <= now:
+            yield OffersDue(current.index)
+        current = self.open_round
+        if current is not None and current.deadline is not None and current.deadline <= now:
+            yield RoundDue(current.index)
 
     def offers_due(self) -> None:
-        """Note that the deadline of the open round's offers has come."""
-        self._going.offers_are_due, self._going.offer_deadline = True, None
+        """Note that the deadline of the open round's offers has passed."""
+        self._current.offers_are_due, self._current.offer_deadline = True, None
 
     def round_due(self) -> None:
-        """Note that the deadline of the open round has come."""
-        self._going.is_due, self._going.deadline = True, None
+        """Note that the deadline of the open round has passed."""
+        self._current.is_due, self._current.deadline = True, None
 
     def deadlines(self) -> List[float]:
-        """Return the times that :meth:`due` waits for."""
-        going = self.open_round
-        return [] if going is None else [at for at in (going.deadline, going.offer_deadline) if at is not None]
+        """Return the times at which :meth:`due` has an event."""
+        current = self.open_round
+        return [] if current is None else [at for at in (current.deadline, current.offer_deadline) if at is not None]
 
     def restart_clocks(self, now: float) -> None:
-        """Let the deadlines of the open round start in full."""
-        going = self.open_round
-        if going is not None:
-            going.opened = now
-            going.deadline = self._deadline(now) if not going.is_due else None
-            going.offer_deadline = self._offer_deadline(now) if not going.offers_are_due else None
+        """Restart the deadlines of the open round."""
+        current = self.open_round
+        if current is not None:
+            current.opened = now
+            current.deadline = self._deadline(now) if not current.is_due else None
+            current.offer_deadline = self._offer_deadline(now) if not current.offers_are_due else None
 
     def _deadline(self, now: float) -> Optional[float]:
         return now + self._options.round_deadline_s if self._options.round_deadline_s else None
@@ -356,17 +357,17 @@ class RoundMachine:
 
     def capture(self) -> Dict[str, Any]:
         """Return the state as JSON values."""
-        going = self.open_round
-        members = None if going is None else [[worker_id, n] for worker_id, n in sorted(going.n_samples.items())]
+        current = self.open_round
+        members = None if current is None else [[worker_id, n] for worker_id, n in sorted(current.n_samples.items())]
         return {"round_index": self.index, "open_round": members}
 
     def capture_worker(self, worker_id: int) -> Dict[str, Any]:
-        """Return what is known of a worker as JSON values, which do not change any more."""
+        """Return a worker's part in the rounds as JSON values; later rounds do not change them."""
         attendance = self.attendance_of(worker_id)
         return dict({name: getattr(attendance, name) for name in SAVED}, tally=dict(attendance.tally))
 
     def resume(self, meta: Mapping[str, Any], workers: Iterable[Mapping[str, Any]]) -> None:
-        """Take up the state that was captured."""
+        """Restore the captured state."""
         self.index = meta["round_index"]
         if meta["open_round"] is not None:
             self.open_round = OpenRound(self.index, dict(meta["open_round"]), 0.0, None, None)

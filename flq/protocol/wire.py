@@ -1,8 +1,8 @@
-"""Messages <-> bytes. The format is written down in docs/wire.md; change both together.
+"""Messages <-> bytes. docs/wire.md specifies the format; change both together.
 
-Decoding reads only what the header declares and the limit admits, allocates nothing of that
-size (payloads are views into the buffer), and either returns a message that is valid by
-construction or raises WireError or CodecError.
+Decoding reads no more than the header declares and the limit admits, and allocates nothing of that
+size (payloads are views into the buffer). It returns a valid message, or raises one of the errors
+of :func:`decode`.
 
 >>> from flq.core.layout import Tensor
 >>> link = Link(run_crc=1, layout=Layout((Tensor("w", (4,)),)))
@@ -26,7 +26,7 @@ from .messages import Answer, HeldBack, Kind, ModelFrame, Outcome, Plan, Verdict
 
 MAGIC = b"FLQf"
 VERSION = 5
-FIRST_NAMED = 5  # the first version that registrations name
+FIRST_NAMED = 5  # the first version that registrations carry
 SAME_VERSION = "install the same version of FLQ on master and workers"
 HEADER = struct.Struct("<4sBBBBIIIQ")  # magic, version, kind, codec, flags, run, layout, index, body length
 CRC = struct.Struct("<I")  # of header and body, between the two
@@ -36,7 +36,7 @@ BLOCKED = struct.Struct("<H")  # HTTP status; after the rest of a skip
 VERDICT = struct.Struct("<BI")  # outcome, epoch
 PLAN = struct.Struct("<IIdIBH")  # version, model crc, threshold, bytes up, flags, number of frames
 PREFIX_SIZE = HEADER.size + CRC.size
-CRC_HEADER = "X-FLQ-CRC32"  # of what is in no frame
+CRC_HEADER = "X-FLQ-CRC32"  # of a request's query and JSON, which are in no frame
 KEY_MARK = ":"  # between a worker's token and its session key
 NEEDS_OFFER, ENDED = 1, 2  # flags of a plan
 HAS_HELD_BACK = 1  # flag in the header of an answer
@@ -45,12 +45,12 @@ IS_BLOCKED = 8  # flag in the header of a skip
 HTTP_STATUSES = (100, 599)
 
 Message = Union[Answer, Verdict, Plan, ModelFrame]
-Frame = Union[bytes, bytearray, memoryview]  # one frame, or where one begins
+Frame = Union[bytes, bytearray, memoryview]  # one frame, or a buffer that begins with one
 Buffers = List[Union[bytes, memoryview]]  # consecutive pieces of one frame or stream
 
 
 class Link(NamedTuple):
-    """What both ends of a connection know: CRC32 of the run id, and the parameter layout."""
+    """What both ends of a connection share: CRC32 of the run id, and the parameter layout."""
 
     run_crc: int
     layout: Layout
@@ -62,7 +62,7 @@ def link_of(run_id: str, layout: Layout) -> Link:
 
 
 def text_crc(*texts: Union[bytes, bytearray]) -> str:
-    """Return what the header X-FLQ-CRC32 says of a query and of JSON, which have no CRC32 of their own."""
+    """Return the value of the header X-FLQ-CRC32, for a query and JSON, which have no CRC32 of their own."""
     crc = 0
     for text in texts:
         crc = zlib.crc32(text, crc)
@@ -75,7 +75,7 @@ def max_answer_size(layout: Layout, codec_id: int) -> int:
 
 
 def encode(message: Message, link: Link) -> Buffers:
-    """Return the frame of a message as consecutive buffers; a payload is not copied, nor coded here."""
+    """Return the frame of a message as consecutive buffers; a payload is neither copied nor coded."""
     payload, codec_id, flags = memoryview(b""), 0, 0
     if isinstance(message, Answer):
         kind, index = message.kind, message.round_index
@@ -136,7 +136,7 @@ def decode(buffer: Frame, link: Link) -> Message:
     TooLarge
         413: a body larger than the layout can need.
     BadValues, CodecError
-        422: a field or a payload that no peer can mean.
+        422: an invalid field or payload.
     Conflict
         409: a frame of another run or another parameter layout.
     """
@@ -239,7 +239,7 @@ def _coding_flag(coded: Optional[Coded]) -> int:
 
 
 def _max_payload(kind: Kind, codec_id: int, layout: Layout) -> int:
-    """Return the size of the payload of a kind; raise BadValues for a codec that the kind can not have."""
+    """Return the size of the largest payload of a kind; raise BadValues if the kind cannot have the codec."""
     if kind not in _WITH_PAYLOAD:
         if codec_id != 0:
             raise BadValues("a %s has no payload, got codec %d" % (kind.name.lower(), codec_id))
@@ -252,7 +252,7 @@ def _max_payload(kind: Kind, codec_id: int, layout: Layout) -> int:
 def _message(
     kind: Kind, codec_id: int, flags: int, index: int, body: memoryview, rest: memoryview, layout: Layout
 ) -> Message:
-    """Build the message from its fixed part and the rest, whose CRC is right, and check every field."""
+    """Build the message from its fixed part and the rest, whose CRC32 is right; check every field."""
     payload = coded = None
     if kind in _WITH_PAYLOAD:
         payload, codec = np.frombuffer(rest, np.uint8), QUANTIZERS[codec_id]
@@ -320,8 +320,8 @@ def _held_back(body: memoryview) -> HeldBack:
     held_back = HeldBack(*HELD_BACK.unpack_from(body))
     if not (math.isfinite(held_back.loss) and 0 <= held_back.accuracy <= 1 and held_back.n_samples >= 1):
         raise BadValues(
-            "what the worker held back gives loss %r and accuracy %r on %d samples, expected a finite "
-            "loss, an accuracy in 0..1 and at least 1" % held_back
+            "the held-back data have loss %r and accuracy %r on %d samples, expected a finite "
+            "loss, an accuracy in 0..1 and at least 1 sample" % held_back
         )
     return held_back
 

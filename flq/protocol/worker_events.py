@@ -1,4 +1,4 @@
-"""What the worker's machine wants done, and what came of it. Plain values; no I/O.
+"""The actions that the worker's machine asks for, and the events that report their outcomes. Plain values; no I/O.
 
 The machine asks for one action at a time; the shell performs it and reports one event.
 """
@@ -11,7 +11,7 @@ from .messages import HeldBack
 from .wire import Buffers
 from .worker_state import PendingUpload
 
-# Actions: what the shell is to do next.
+# Actions of the shell.
 
 
 class CallRegister(NamedTuple):
@@ -42,7 +42,7 @@ class Train(NamedTuple):
 
 
 class Save(NamedTuple):
-    """Write this to disk, before anything of it is sent; report Saved."""
+    """Write this to disk before any of it is sent; report Saved."""
 
     pending: PendingUpload
 
@@ -65,7 +65,7 @@ class Pause(NamedTuple):
 
 
 class Exit(NamedTuple):
-    """Leave with this exit code; the sentence says why."""
+    """Exit with this code; the sentence says why."""
 
     code: int
     sentence: str
@@ -74,7 +74,7 @@ class Exit(NamedTuple):
 Action = Union[CallRegister, Build, CallPoll, Train, Save, CallAnswer, Pause, Exit]
 
 
-# Events: what came of an action.
+# Events: the outcomes of actions.
 
 
 class Registered(NamedTuple):
@@ -112,9 +112,9 @@ class Trained(NamedTuple):
     training_s : float
         Seconds that it took.
     held_back : HeldBack or None
-        How good the shared copy was on data that the worker holds back.
+        Quality of the shared copy on the worker's held-back data.
     n_trained : int
-        Samples that it has trained on, for the report of the device.
+        Number of samples trained on, for the report of the device.
     """
 
     update: Vector
@@ -125,26 +125,26 @@ class Trained(NamedTuple):
 
 
 class Unable(NamedTuple):
-    """The device can not do the training of this round; seconds that it has tried."""
+    """The device cannot train in this round; ``training_s`` is how long it has tried."""
 
     reason: str
     training_s: float
 
 
 class Saved(NamedTuple):
-    """What was to be kept is on disk, as far as that is possible."""
+    """The state is on disk, as far as that is possible."""
 
 
 class VerdictReceived(NamedTuple):
-    """A verdict has arrived, and perhaps a plan and model frames after it, as far as they have come."""
+    """A verdict has arrived, perhaps followed by a plan and model frames, or the beginning of these."""
 
     frame: Union[bytes, bytearray]
 
 
 class Problem(NamedTuple):
-    """The answer is an error.
+    """The reply is an error.
 
-    Without ``by_master`` a proxy, a login page or another server has answered in the master's place, and the status
+    Without ``by_master``, a proxy, a login page or another server has replied in the master's place, and the status
     says nothing about this worker.
     """
 
@@ -155,13 +155,13 @@ class Problem(NamedTuple):
 
 
 class Unreachable(NamedTuple):
-    """There was no answer.
+    """There was no reply.
 
-    ``gets_on`` = a large part of it has come, and is kept: the same request brings the rest.
+    With ``made_progress``, a large part of it has come and is kept: the same request brings the rest.
     """
 
     detail: str
-    gets_on: bool = False
+    made_progress: bool = False
 
 
 class Paused(NamedTuple):
@@ -181,4 +181,4 @@ OUTCOMES = {
     CallAnswer: (VerdictReceived, Problem, Unreachable),
     Pause: (Paused,),
     Exit: (),
-}  # what can come of an action
+}  # the possible outcomes of an action

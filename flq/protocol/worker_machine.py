@@ -2,13 +2,14 @@
 
 Rules
 -----
-1. The shell does one action at a time and reports what came of it as the next event; time is
+1. The shell does one action at a time and reports its outcome as the next event; time is
    an argument of both.
 2. Memories change only on a verdict: ``if_applied`` on APPLIED, ``if_not`` when it is known
    that the upload does not count. Until then the same bytes are sent again, by this process or
-   by the next one: they and both outcomes are kept before the first of them is sent.
-3. Whoever is not sure any more registers again, and says which epoch its memories belong to. If
-   the master knows that one, it goes on; otherwise a new epoch begins, with empty memories.
+   by the next one: they and both outcomes are saved before the first of them is sent.
+3. A worker that is no longer sure registers again, and claims the epoch that its memories belong
+   to. If the master knows that epoch, the worker resumes it; otherwise it begins a new epoch with
+   empty memories.
 
 States: JOINING -> WAITING -> TRAINING -> ANSWERING -> WAITING -> ... -> DONE.
 docs/states.md has the picture.
@@ -56,14 +57,14 @@ from .worker_events import (
 from .worker_state import PendingUpload, fits
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
-BETWEEN_RUNS_S = 10.0  # between two questions whether a new run has begun
+BETWEEN_RUNS_S = 10.0  # between two checks for a new run
 TRANSIENT_STATUSES = (408, 425, 429)
-LARGEST_LOSS = 1e38  # that a float32 on the wire can hold; a model that has diverged beyond it is not worth a number
-MAX_REJECTIONS = 3  # so often the same bytes are sent again when the master could not read them
+LARGEST_LOSS = 1e38  # held by a float32 on the wire; a larger one is not reported: the model has diverged
+MAX_REJECTIONS = 3  # how often to send the same bytes again if the master could not read them
 
 
 class State(Enum):
-    """Where the worker is."""
+    """The state of the worker."""
 
     JOINING = "JOINING"
     WAITING = "WAITING"
@@ -79,15 +80,15 @@ class WorkerMachine:
     ----------
     worker_id : int
     instance : str
-        Names this worker's state folder: the master gives an id to one instance at a time.
+        Identifies this worker's state folder: the master gives an id to one instance at a time.
     jitter : random.Random
         Spreads the pauses of many workers; nothing else depends on it.
     give_up_s : float
-        How long to go on without any answer of the master.
+        How long to try without any reply of the master.
     pending : PendingUpload, optional
-        What a process before this one has kept last.
+        What an earlier process saved last.
     codings : sequence of str, optional
-        How payloads may be coded for this worker; all that this machine knows by default.
+        The codings of payloads for this worker; by default all that this machine knows.
     stays : bool
         Whether it waits for the next run after the end of one, and never gives up on the master.
     """
@@ -105,7 +106,7 @@ class WorkerMachine:
         self.worker_id = worker_id
         self.instance = instance
         self.state = State.JOINING
-        self.notes: List[str] = []  # for the log; whoever reads them empties the list
+        self.notes: List[str] = []  # for the log; the reader empties the list
         if pending is not None and pending.answer.worker_id != worker_id:
             self.notes.append(
                 "the state folder holds the memories of worker %d: they are not used" % pending.answer.worker_id
@@ -122,20 +123,20 @@ class WorkerMachine:
         self._is_between_runs = False
         self._last_contact: Optional[float] = None
         self._failures = 0
-        self._has_failed = False  # whether what came of the last action was of no use
+        self._has_failed = False  # whether the last action failed
         self._rejections = 0
         self._was_refused = False
-        self._known_epoch = self._known_sessions = 0  # of this worker, as the master has said last
-        self._doing: Optional[Action] = None  # what the shell was told last
-        self._current: Optional[Action] = None  # what a pause interrupts
+        self._known_epoch = self._known_sessions = 0  # of this worker, as the master said last
+        self._last_action: Optional[Action] = None
+        self._current: Optional[Action] = None  # the action in progress, which follows a pause again
         self._settings: Optional[Settings] = None
         self._built: Optional[Built] = None
         self._shared: Optional[Vector] = None
         self._version = -1
         self._run_id: Optional[str] = None if pending is None else pending.run_id
         self._seq = 0 if pending is None else pending.answer.seq
-        self._disputed: Optional[Tuple[type, int]] = None  # the last request of which the master did not approve
-        self._went_on_at = -math.inf
+        self._disputed: Optional[Tuple[type, int]] = None  # the last request that the master rejected with 409
+        self._resumed_at = -math.inf
         self._answered_round = 0
         self._answered_at = 0.0
         self._waiting_s = 0.0
@@ -150,7 +151,7 @@ class WorkerMachine:
             Trained: self._trained,
             Unable: self._unable,
             Saved: self._saved,
-            VerdictReceived: self._judged,
+            VerdictReceived: self._verdict_received,
             Problem: self._problem,
             Unreachable: self._unreachable,
             Paused: self._paused,
@@ -159,27 +160,27 @@ class WorkerMachine:
     def start(self, now: float) -> Action:
         """Return the first action."""
         self._last_contact = self._answered_at = now
-        self._doing = self._remember(self._registration())
-        return self._doing
+        self._last_action = self._remember(self._registration())
+        return self._last_action
 
     def handle(self, event: Event, now: float) -> Action:
-        """Take in what came of the last action, and return the next one.
+        """Take in the outcome of the last action, and return the next one.
 
         Raises
         ------
         FlqError
-            If that is nothing that can come of it; the machine remains as it was.
+            If the action cannot have this outcome; the machine does not change.
         """
-        if type(event) not in OUTCOMES.get(type(self._doing), ()):
-            raise FlqError("a worker that is to %s was told %s" % (type(self._doing).__name__, type(event).__name__))
+        if type(event) not in OUTCOMES.get(type(self._last_action), ()):
+            raise FlqError("the outcome of %s cannot be %s" % (type(self._last_action).__name__, type(event).__name__))
         if isinstance(event, Problem) and event.by_master:
             self._last_contact = now
         self._has_failed = isinstance(event, (Unreachable, Paused, Problem))
         action = self._handlers[type(event)](event, now)
         if not self._has_failed:
             self._failures, self._last_contact, self._was_refused = 0, now, False
-        self._doing = action if isinstance(action, (Pause, Exit)) else self._remember(action)
-        return self._doing
+        self._last_action = action if isinstance(action, (Pause, Exit)) else self._remember(action)
+        return self._last_action
 
     # -- joining -------------------------------------------------------------------------
 
@@ -192,30 +193,29 @@ class WorkerMachine:
         if body["ended"]:
             return self._end("the run has ended")
         settings = settings_from_json(body["settings"])
-        settings = settings_from_json(body["settings"])
         if not self._stays:
             self._give_up_s = settings.system.give_up_s
         self._is_between_runs = False
-        if body["joined"]:  # only then there are heartbeats
+        if body["joined"]:  # otherwise there are no heartbeats
             self.lease_s = body["lease_s"]
         self._known_epoch, self._known_sessions = body["epoch"], body["n_sessions"]
-        if body["run_id"] != self._run_id:  # another run: what is known is of no use
+        if body["run_id"] != self._run_id:  # another run: the state is useless
             self._run_id, self.epoch, self._shared = body["run_id"], 0, None
         if self._built is None or settings != self._settings:
             self._settings, self._built = settings, None
             return Build(settings)
         if not body["joined"]:  # it only asked for the settings, or another process was faster
             return self._join()
-        self._link_up(body)
+        self._enter_run(body)
         if body["resumed"]:
-            self._went_on_at = now
+            self._resumed_at = now
         if body["resumed"] and self._upload is not None:
             self.notes.append(
-                "goes on with epoch %d: the answer of round %d is sent again" % (self.epoch, self._upload.round_index)
+                "resuming epoch %d: the answer of round %d is sent again" % (self.epoch, self._upload.round_index)
             )
-            return self._send(self._first())
+            return self._send(self._first_message())
         if not body["resumed"]:
-            self._begin(body["epoch"])
+            self._begin_epoch(body["epoch"])
         return self._poll()
 
     def _was_built(self, event: Built, now: float) -> Action:
@@ -246,8 +246,8 @@ class WorkerMachine:
     def _registration(self, **more: Any) -> CallRegister:
         return CallRegister(dict(more, wire=VERSION, worker_id=self.worker_id, instance=self.instance))
 
-    def _link_up(self, body: Dict[str, Any]) -> None:
-        """Take what the master says of the run; w^0 comes from the seed."""
+    def _enter_run(self, body: Dict[str, Any]) -> None:
+        """Take the run from the master's reply; w^0 comes from the seed."""
         layout = layout_from_json(body["layout"])
         self._rules = rules_from_settings(self._settings)
         self._layout = layout
@@ -261,10 +261,10 @@ class WorkerMachine:
             self._version = -1  # not the master's start: ask for a keyframe
             self.notes.append("the start values differ from the master's: asking for a keyframe")
 
-    def _begin(self, epoch: int) -> None:
+    def _begin_epoch(self, epoch: int) -> None:
         """Begin an epoch with empty memories."""
         if self.epoch:
-            self.notes.append("the master does not go on with epoch %d: the memories are empty" % self.epoch)
+            self.notes.append("the master does not resume epoch %d: the memories are empty" % self.epoch)
         self.epoch, self._seq, self._answered_round = epoch, 0, 0
         self.memory = first_state(self._layout, self._rules)
         self._pending = self._upload = None
@@ -289,13 +289,17 @@ class WorkerMachine:
         try:
             plan, frames = decode_stream(event.stream, self._link)
         except FlqError as error:
-            return self._back_off("the master's plan can not be read: %s" % error.detail, now)
+            return self._back_off("the master's plan cannot be read: %s" % error.detail, now)
         if plan.ended:
             return self._end("the run has ended after round %d" % plan.round_index)
-        if not self._follow(frames) or self._version != plan.version or fingerprint(self._shared) != plan.model_crc:
+        if (
+            not self._apply_frames(frames)
+            or self._version != plan.version
+            or fingerprint(self._shared) != plan.model_crc
+        ):
             self._version = -1
             self.notes.append("the shared copy differs from the master's: asking for a keyframe")
-            if isinstance(self._current, CallPoll) and self._current.have == -1:  # it was one
+            if isinstance(self._current, CallPoll) and self._current.have == -1:  # this was the keyframe
                 return self._back_off("the master's keyframe does not have the fingerprint of its plan", now)
             return self._poll()
         self._plan = plan
@@ -303,13 +307,13 @@ class WorkerMachine:
         self.state = State.TRAINING
         return Train(self._shared, plan.round_index)
 
-    def _follow(self, frames: List[ModelFrame]) -> bool:
-        """Move the shared copy along the frames; return whether they fit together."""
+    def _apply_frames(self, frames: List[ModelFrame]) -> bool:
+        """Apply the frames to the shared copy; return whether they fit together."""
         for frame in frames:
             if frame.kind is Kind.KEYFRAME:
                 self._shared = decode_payload(QUANTIZERS[frame.codec_id], frame.payload, self._layout)
             elif self._version >= 0 and frame.version == self._version + 1:
-                QUANTIZERS[frame.codec_id].add_to(self._shared, frame.payload, self._layout)  # nobody else has it
+                QUANTIZERS[frame.codec_id].add_to(self._shared, frame.payload, self._layout)
             else:
                 return False
             self._version = frame.version
@@ -331,24 +335,26 @@ class WorkerMachine:
                 plan.bytes_up,
             )
         except CodecError as error:
-            return self._pass(
+            return self._skip_round(
                 "the update of round %d is dropped: %s; lower model.lr" % (plan.round_index, error.detail),
                 event.training_s,
                 held_back,
             )
-        return self._tell(proposal, loss, event.training_s, held_back)
+        return self._save_answer(proposal, loss, event.training_s, held_back)
 
     def _unable(self, event: Unable, now: float) -> Action:
-        return self._pass("leaves round %d: %s" % (self._plan.round_index, event.reason), event.training_s, None)
+        return self._skip_round(
+            "cannot train in round %d: %s" % (self._plan.round_index, event.reason), event.training_s, None
+        )
 
-    def _pass(self, note: str, training_s: float, held_back: Optional[HeldBack]) -> Action:
-        """Have nothing to say in this round, and no loss: the memories stay as they are."""
+    def _skip_round(self, note: str, training_s: float, held_back: Optional[HeldBack]) -> Action:
+        """Skip this round, without a loss; the memories do not change."""
         self.notes.append(note)
         unchanged = self.memory._replace(clock=self.memory.clock + 1)
-        return self._tell(Proposal(None, 0.0, unchanged, unchanged), float("nan"), training_s, held_back)
+        return self._save_answer(Proposal(None, 0.0, unchanged, unchanged), float("nan"), training_s, held_back)
 
-    def _tell(self, proposal: Proposal, loss: float, training_s: float, held_back: Optional[HeldBack]) -> Action:
-        """Have the answer of this round written down: the update, or that it is skipped."""
+    def _save_answer(self, proposal: Proposal, loss: float, training_s: float, held_back: Optional[HeldBack]) -> Action:
+        """Have the answer of this round saved: the update, or a skip."""
         plan, payload = self._plan, proposal.payload
         self._seq += 1
         answer = Answer(
@@ -381,10 +387,10 @@ class WorkerMachine:
 
     def _saved(self, event: Saved, now: float) -> Action:
         self._answered_at = now
-        return self._send(self._first())
+        return self._send(self._first_message())
 
-    def _first(self) -> Answer:
-        """Return what is sent first: the offer, where there is a budget."""
+    def _first_message(self) -> Answer:
+        """Return what is sent first: the offer, if there is a budget."""
         if self._upload.kind is Kind.UPLOAD and self._pending.needs_offer:
             return self._upload.without_payload(Kind.OFFER)
         return self._upload
@@ -395,7 +401,7 @@ class WorkerMachine:
         path = "/upload_update" if answer.kind is Kind.UPLOAD else "/offer"
         return CallAnswer(path, encode(answer, self._link), self._version)
 
-    def _judged(self, event: VerdictReceived, now: float) -> Action:
+    def _verdict_received(self, event: VerdictReceived, now: float) -> Action:
         try:
             verdict, end = decode_at(event.frame, 0, self._link)
             if not isinstance(verdict, Verdict):
@@ -406,12 +412,12 @@ class WorkerMachine:
                     % (len(event.frame) - end, verdict.outcome.name.lower())
                 )
         except FlqError as error:
-            return self._back_off("the master's verdict can not be read: %s" % error.detail, now)
+            return self._back_off("the master's verdict cannot be read: %s" % error.detail, now)
         outcome = verdict.outcome
         if outcome is Outcome.END:
             return self._end("the run has ended after round %d" % verdict.round_index)
         if outcome is Outcome.RESYNC:
-            self.epoch = 0  # of no use any more
+            self.epoch = 0  # the memories are useless
             return self._rejoin("the mirrors differ")
         if outcome is Outcome.WAIT:
             return Pause(FIRST_PAUSE_S * self._jitter.uniform(0.5, 1.0))
@@ -429,12 +435,12 @@ class WorkerMachine:
             )
         )
         self._commit(outcome is Outcome.APPLIED)
-        poll = self._remember(self._poll())  # what the rest of the reply answers, if there is one
+        poll = self._remember(self._poll())  # the request that the rest of the reply answers, if there is one
         following = memoryview(event.frame)[end:]
         return self._polled(Polled(following), now) if len(following) else poll
 
     def _commit(self, applied: bool) -> None:
-        """Take the outcome that is now known."""
+        """Commit the outcome that is now known."""
         self.memory = self._pending.if_applied if applied else self._pending.if_not
         self._answered_round = self._upload.round_index
         self._pending = self._upload = None
@@ -448,37 +454,37 @@ class WorkerMachine:
             return self._back_off(event.detail, now, event.retry_after_s)
         if event.status == 409 and not isinstance(self._current, CallRegister):
             asked = type(self._current), self._seq
-            if self._disputed == asked and now - self._went_on_at < self.lease_s:
-                self.epoch = 0  # going on has not helped, and no lease can have ended since
+            if self._disputed == asked and now - self._resumed_at < self.lease_s:
+                self.epoch = 0  # resuming has not helped, and no lease can have ended since
             self._disputed = asked
             return self._rejoin(event.detail)
         if not isinstance(self._current, CallAnswer) or event.status not in (400, 413, 422):
             if event.status == 409 or self._was_refused:
                 return self._exit(2, event.detail)
-            self._was_refused = True  # it is believed the second time: the first, the request may have been damaged
+            self._was_refused = True  # the first time, the request may have been damaged
             return self._back_off(event.detail, now, is_quiet=True)
         self._rejections += 1
         if self._rejections <= MAX_REJECTIONS:
             return self._back_off(event.detail, now)
         if self._upload.kind is Kind.SKIP:
-            self.epoch = 0  # what can not be told can not be gone on from
+            self.epoch = 0  # the epoch cannot be resumed without this answer
             return self._rejoin(event.detail)
-        self.notes.append("the upload of round %d is given up: %s" % (self._upload.round_index, event.detail))
+        self.notes.append("giving up the upload of round %d: %s" % (self._upload.round_index, event.detail))
         self._upload = self._as_skip()
         return self._send(self._upload)
 
     def _intercepted(self, event: Problem, now: float) -> Action:
-        """Try again if something else answers for the master; report an update that it keeps refusing by a skip.
+        """Try again if something else replies for the master; replace an update that it keeps rejecting by a skip.
 
-        If the skip is refused too, size or content of the update was not the reason: the update is sent again.
+        If it rejects the skip too, the update's size or content was not the reason: the update is sent again.
         """
-        is_gateway = event.status in TRANSIENT_STATUSES or event.status >= 500  # that cannot reach the master, say
+        is_gateway = event.status in TRANSIENT_STATUSES or event.status >= 500  # which cannot reach the master, say
         if not isinstance(self._current, CallAnswer) or is_gateway:
             return self._back_off(event.detail, now, event.retry_after_s)
         self._rejections += 1
         if self._upload.blocked:
             self._upload = self._pending.answer
-            self._remember(self._send(self._first()))
+            self._remember(self._send(self._first_message()))
         elif self._rejections > MAX_REJECTIONS and self._upload.kind is Kind.UPLOAD:
             self.notes.append(
                 "the update of round %d does not reach the master: %s" % (self._upload.round_index, event.detail)
@@ -491,12 +497,12 @@ class WorkerMachine:
         return self._upload.without_payload(Kind.SKIP)._replace(cost_bits=0, state_crc=0)
 
     def _unreachable(self, event: Unreachable, now: float) -> Action:
-        if event.gets_on:
+        if event.made_progress:
             self._failures, self._last_contact = 0, now
         return self._back_off(event.detail, now)
 
     def _back_off(self, detail: str, now: float, retry_after_s: float = 0.0, is_quiet: bool = False) -> Action:
-        """Pause longer each time, with jitter, and then do the same again: every request is idempotent."""
+        """Pause longer each time, with jitter, and then repeat the action: every request is idempotent."""
         if now - self._last_contact > self._give_up_s:
             return self._exit(1, "%s; giving up after %.0f s without the master" % (detail, now - self._last_contact))
         self._has_failed = True
@@ -515,7 +521,7 @@ class WorkerMachine:
         return action
 
     def _end(self, sentence: str) -> Action:
-        """Leave with the run, or wait for the next one: whoever answers then may have begun it."""
+        """Exit at the end of the run, or wait for the next one."""
         if not self._stays:
             return self._exit(0, sentence)
         if not self._is_between_runs:

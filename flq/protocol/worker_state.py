@@ -1,7 +1,7 @@
-"""What a worker must not forget while an answer of its is on the way <-> JSON values and arrays.
+"""What a worker must remember while its answer is in flight <-> JSON values and arrays.
 
-It is on disk before the first byte is sent: a worker that starts again sends the same bytes, and
-whatever the verdict is, the state that follows is there.
+It is on disk before the first byte is sent: a restarted worker sends the same bytes, and has the
+state that follows either verdict.
 """
 
 from typing import Any, Dict, NamedTuple, Optional, Tuple
@@ -20,7 +20,7 @@ MEMORIES = ("residual", "mirror")
 
 
 class PendingUpload(NamedTuple):
-    """An answer that is not decided, and the two states that it may lead to.
+    """An answer without a verdict, and the two states that it may lead to.
 
     Attributes
     ----------
@@ -40,7 +40,7 @@ class PendingUpload(NamedTuple):
 
 
 def to_state(pending: PendingUpload) -> Tuple[Dict[str, Any], Dict[str, np.ndarray]]:
-    """Return what is stored: JSON values, and arrays by name."""
+    """Return the form on disk: JSON values, and arrays by name."""
     answer = pending.answer
     meta = {
         "version": VERSION,
@@ -61,19 +61,19 @@ def to_state(pending: PendingUpload) -> Tuple[Dict[str, Any], Dict[str, np.ndarr
 
 
 def from_state(meta: Dict[str, Any], arrays: Dict[str, np.ndarray]) -> PendingUpload:
-    """Read it back.
+    """Read the form on disk.
 
     Raises
     ------
     BadValues
-        If it is of another version of FLQ, or not what :func:`to_state` makes.
+        If it is from another version of FLQ, or not the result of :func:`to_state`.
     """
     if meta.get("version") != VERSION:
         raise BadValues("the state of this worker has version %.20r, expected %d" % (meta.get("version"), VERSION))
     try:
         answer = dict(meta["answer"], kind=Kind(meta["answer"]["kind"]), payload=arrays.get("payload"))
         if set(answer) != set(Answer._fields) or (answer["payload"] is None) != (answer["kind"] is not Kind.UPLOAD):
-            raise ValueError("the answer is not whole")
+            raise ValueError("the answer is incomplete")
         if answer["coded"] is not None:
             answer.update(coded=Coded(_coding(answer["coded"]), answer["payload"]), payload=None)
         if answer["held_back"] is not None:
@@ -90,11 +90,11 @@ def from_state(meta: Dict[str, Any], arrays: Dict[str, np.ndarray]) -> PendingUp
         ]
         return PendingUpload(meta["run_id"], meta["needs_offer"], Answer(**answer), *states)
     except (KeyError, TypeError, ValueError) as error:
-        raise BadValues("the state of this worker can not be read: %s %s" % (type(error).__name__, error)) from None
+        raise BadValues("the state of this worker cannot be read: %s %s" % (type(error).__name__, error)) from None
 
 
 def fits(pending: PendingUpload, n_params: int, memories: WorkerState) -> bool:
-    """Say whether the states have the memories that a run asks for, in the size of its model."""
+    """Return whether the states have the memories that a run needs, in the size of its model."""
     return all(
         (getattr(state, name) is None) == (getattr(memories, name) is None)
         and (getattr(state, name) is None or getattr(state, name).shape == (n_params,))
@@ -112,5 +112,5 @@ def _coding(number: Any) -> int:
 def _vector(arrays: Dict[str, np.ndarray], state: str, memory: str) -> Optional[Vector]:
     vector = arrays.get("%s_%s" % (state, memory))
     if vector is not None and (vector.dtype != np.float32 or vector.ndim != 1):
-        raise ValueError("the %s is no vector of float32" % memory)
+        raise ValueError("the %s is not a vector of float32" % memory)
     return vector

@@ -26,7 +26,7 @@ FRAMES = "application/x-flq"
 JSON = {"Content-Type": "application/json"}
 LONGEST_RETRY_AFTER_S = 60.0  # what a stranger in the master's place may ask for
 PIECE = 1 << 18  # bytes that are sent at a time
-GETS_ON = 1 << 14  # bytes that make it worth while to go on at once where an answer broke off
+PROGRESS_BYTES = 1 << 14  # bytes that make it worth while to go on at once where an answer broke off
 UNKNOWN_TOKEN = "invalid_token"  # in a challenge to a token that was shown; RFC 6750, section 3.1
 LONGEST_ERROR = 1 << 16  # in bytes: the master's are far shorter
 VERDICT_SIZE = PREFIX_SIZE + VERDICT.size
@@ -132,7 +132,7 @@ class MasterClient:
             through = " (%s)" % self._proxy.words(self._url) if self._proxy else ""
             return events.Unreachable(
                 "no answer from the master at %s: %s%s" % (self._url, cause, through),
-                gets_on=self._n_kept() - n_before >= GETS_ON,
+                made_progress=self._n_kept() - n_before >= PROGRESS_BYTES,
             )
 
     def heartbeat(self, epoch: int, device: Optional[Dict[str, Any]] = None, renews: bool = True) -> Optional[str]:

@@ -113,7 +113,7 @@ def test_what_was_damaged_before_it_broke_off_is_thrown_away_and_asked_for_whole
             worker.action = worker.action._replace(have=-1)
         worker.step()
     assert [exchange.status for exchange in relay.exchanges(POLLS)] == [200, 206, 200]
-    assert any("can not be read" in note for note in worker.machine.notes)
+    assert any("cannot be read" in note for note in worker.machine.notes)
 
 
 def test_a_run_on_a_link_that_cuts_every_answer_ends_with_the_same_bytes_counted_as_new(master, relay, worker):

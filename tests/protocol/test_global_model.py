@@ -138,7 +138,7 @@ def test_a_payload_longer_than_the_plan_admits_is_refused():
     model = a_model(mode="lowrank", b_up=None, bytes_up=64)
     longest = model.plan(0, None, (), 1).bytes_up
     answer = Answer(Kind.UPLOAD, 0, 1, 1, 1, 0.5, 1.0, payload=np.zeros(longest + 1, np.uint8))
-    with pytest.raises(BadValues, match="expected the %d of the plan" % longest):
+    with pytest.raises(BadValues, match="expected at most the %d of the plan" % longest):
         model.receive(answer, 1)
 
 

@@ -72,7 +72,7 @@ def test_a_worker_stands_where_the_table_says():
         assert standing(members) == before
         if column == "its requests":
             epoch = members.members[0].epoch if before != "unknown" else 0
-            if after == "refused":
+            if after == "rejected":
                 with pytest.raises(Conflict):
                     members.find(0, epoch, "a", 50.0)
             else:

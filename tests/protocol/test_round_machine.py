@@ -103,7 +103,7 @@ def test_an_answer_of_a_member_that_was_lost_is_late_and_a_second_one_is_refused
 def test_an_upload_with_another_codec_or_more_bits_than_offered_is_refused():
     with pytest.raises(BadValues, match="codec 8, expected 4"):
         some_rounds().judge(an_answer(codec_id=8))
-    with pytest.raises(BadValues, match="the offered 88"):
+    with pytest.raises(BadValues, match="at most the 88 of its offer"):
         with_a_budget((0,)).judge(an_answer(cost_bits=96))
 
 

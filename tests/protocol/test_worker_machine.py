@@ -527,7 +527,7 @@ def test_answers_of_no_use_make_the_pauses_grow_and_the_worker_give_up_as_well()
     while not isinstance(worker.tell(Polled(b"nonsense")), Exit):
         assert worker.now <= 60.0
         worker.pause()
-    assert worker.action.code == 1 and "can not be read" in worker.action.sentence
+    assert worker.action.code == 1 and "cannot be read" in worker.action.sentence
 
 
 @pytest.mark.parametrize("status", [200, 302, 401, 403, 404, 405, 407, 409, 413, 500, 502, 503, 504, 511])
@@ -731,7 +731,7 @@ def test_a_device_that_can_not_train_skips_the_round_and_keeps_its_memory(memory
     worker.plan(2)
     worker.was_trained(Unable("the device has too little memory", 1.5))
     assert worker.answer.kind is Kind.SKIP and np.isnan(worker.answer.loss) and worker.answer.training_s == 1.5
-    assert "leaves round 2: the device has too little memory" in worker.machine.notes
+    assert "cannot train in round 2: the device has too little memory" in worker.machine.notes
     worker.verdict(Outcome.NOTED, 2)
     assert worker.memory == before
     assert isinstance(worker.action, CallPoll)

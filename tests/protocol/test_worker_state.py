@@ -114,7 +114,7 @@ def test_an_upload_without_its_payload_and_a_skip_with_one_are_refused():
 @pytest.mark.parametrize("name", ["if_applied_residual", "if_not_mirror"])
 @pytest.mark.parametrize("array", [np.zeros(4), np.zeros((2, 2), np.float32), np.float32(1), np.zeros(4, np.int32)])
 def test_a_memory_of_another_kind_is_refused(name, array):
-    with pytest.raises(BadValues, match="no vector of float32"):
+    with pytest.raises(BadValues, match="not a vector of float32"):
         from_state(META, dict(ARRAYS, **{name: np.asarray(array)}))
 
 

@@ -93,7 +93,7 @@ def test_every_event_is_handled_or_refused_in_every_state(name):
             continue
         with pytest.raises(FlqError) as refusal:
             worker.tell(event)
-        assert refusal.value.detail == "a worker that is to %s was told %s" % (
+        assert refusal.value.detail == "the outcome of %s cannot be %s" % (
             type(worker.action).__name__,
             type(event).__name__,
         )

@@ -14,7 +14,7 @@ from flq.protocol.worker_events import (
     Unreachable,
     VerdictReceived,
 )
-from flq.worker.http_client import GETS_ON, VERDICT_SIZE, MasterClient
+from flq.worker.http_client import PROGRESS_BYTES, VERDICT_SIZE, MasterClient
 
 POLL = CallPoll(epoch=2, have=5, answered=7)
 UPLOAD = CallAnswer("/upload_update", [b"FLQfpayload"], have=5)
@@ -144,13 +144,13 @@ def test_nothing_new_is_what_it_was():
     assert ask([broken(50), response("204 No Content")], POLL, POLL)[0][1] == NothingNew(0.0)
 
 
-@pytest.mark.parametrize("n_bytes, gets_on", [(GETS_ON - 1, False), (GETS_ON, True)])
-def test_that_much_has_come_is_said(n_bytes, gets_on):
-    body = bytes(2 * GETS_ON)
+@pytest.mark.parametrize("n_bytes, made_progress", [(PROGRESS_BYTES - 1, False), (PROGRESS_BYTES, True)])
+def test_that_much_has_come_is_said(n_bytes, made_progress):
+    body = bytes(2 * PROGRESS_BYTES)
     (lost,), _ = ask([broken(n_bytes, body=body)], POLL)
-    assert lost.gets_on is gets_on
+    assert lost.made_progress is made_progress
     (lost,), _ = ask([broken(n_bytes, "X-Other: 1", body=body)], POLL)
-    assert lost.gets_on is False
+    assert lost.made_progress is False
 
 
 # -- what proxies make of an answer ------------------------------------------------------
