@@ -1,4 +1,4 @@
-"""Where workers run: a table of engines, and the function that runs a federation on one of them."""
+"""Where workers run: the table of engines, and the function that runs a federation on one of them."""
 
 from typing import Callable
 
@@ -14,7 +14,7 @@ ENGINES = {
 
 
 def run(name: str, federation: Federation, say: Callable[[str], None] = print) -> RunResult:
-    """Run a federation on the named engine, once the plan of places has been checked and said.
+    """Check and print the plan of places, and run a federation on the named engine.
 
     Raises
     ------

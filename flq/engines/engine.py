@@ -1,4 +1,4 @@
-"""What an engine is: it knows the places where workers can run, and runs a federation there."""
+"""The engine interface: the places where workers can run, and a function that runs a federation there."""
 
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
@@ -24,11 +24,11 @@ class Federation(NamedTuple):
     layout, start
         The parameter layout and x^0.
     worker_ids : sequence of int
-        Who takes part.
+        The workers that take part.
     build : callable(settings, worker id) -> Trainer, optional
-        By default one task for all workers of a place.
+        By default all workers of a place share a task.
     watch : callable(RoundClosed)
-        Gets each round when it has closed.
+        Called with each closed round.
     """
 
     settings: Settings
@@ -39,7 +39,7 @@ class Federation(NamedTuple):
     watch: Callable[[RoundClosed], None]
 
     def builder(self) -> Build:
-        """Return what builds the trainers of one place; the first one makes the task of all."""
+        """Return the function that builds the trainers of one place; its first call makes the task of all."""
         tasks: List[Task] = []
 
         def build(settings: Settings, worker_id: int) -> Trainer:
@@ -51,7 +51,7 @@ class Federation(NamedTuple):
 
 
 class RunResult(NamedTuple):
-    """What a run left.
+    """The result of a run.
 
     Attributes
     ----------
@@ -74,7 +74,7 @@ class RunResult(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where workers run: a host, a device of it ("cpu", "gpu:0"), and its free memory in bytes, None = unknown."""
+    """A host, a device of it ("cpu", "gpu:0"), and its free memory in bytes, None = unknown."""
 
     host: str
     device: str
@@ -106,7 +106,7 @@ def make_federation(
     Raises
     ------
     ConfigError
-        If fewer than ``min_workers`` take part, who would wait for ever.
+        If fewer than ``min_workers`` take part, which would wait for ever.
     """
     system = settings.system
     ids = range(system.total_workers) if worker_ids is None else worker_ids
@@ -127,12 +127,14 @@ def assign(federation: Federation, places: Sequence[Place]) -> List[Assignment]:
     Raises
     ------
     ConfigError
-        If there is no place, an id comes twice, or a place cannot hold what its workers keep between rounds.
+        If there is no place, an id occurs twice, or a place cannot hold what its workers keep between rounds.
     """
     ids = list(federation.worker_ids)
     twice = sorted({worker_id for worker_id in ids if ids.count(worker_id) > 1})
     if twice or not places:
-        raise ConfigError("worker %d comes twice" % twice[0] if twice else "the engine has no place for workers")
+        raise ConfigError(
+            "worker_ids holds worker %d twice" % twice[0] if twice else "the engine has no place for workers"
+        )
     plan = [
         Assignment(place, tuple(worker_id for worker_id in ids if worker_id % len(places) == index))
         for index, place in enumerate(places)
@@ -149,14 +151,14 @@ def assign(federation: Federation, places: Sequence[Place]) -> List[Assignment]:
 
 
 def bytes_of_a_worker(federation: Federation) -> int:
-    """Return what one worker keeps between rounds: its memories and its shared copy."""
+    """Return the bytes that a worker keeps between rounds: its memories and its shared copy."""
     state = first_state(federation.layout, rules_from_settings(federation.settings))
     memories = [memory for memory in (state.residual, state.mirror) if memory is not None]
     return federation.start.nbytes + sum(memory.nbytes for memory in memories)
 
 
 def describe(plan: Sequence[Assignment]) -> Iterator[str]:
-    """Yield the plan in lines."""
+    """Yield the lines that describe the plan."""
     for place, worker_ids in plan:
         free = "" if place.memory is None else ", %d MB free" % (place.memory // MEBIBYTE)
         named = ", ".join(map(str, worker_ids[:8])) + (", ..." if len(worker_ids) > 8 else "")

@@ -1,4 +1,4 @@
-"""The master's machine in this process: calls come in as bytes, replies go out as bytes, nothing is written to disk."""
+"""The master's machine in this process: calls and replies pass as bytes, and nothing is written to disk."""
 
 from typing import Callable, Dict, List, Tuple
 
@@ -15,7 +15,7 @@ Reply = Callable[[Event], None]
 class MemoryMaster:
     """A master for the workers of one process; one thread at a time may use it.
 
-    No array passes except as the bytes of a frame, and JSON bodies pass as text, so that bits and bytes reported are
+    Arrays pass only as the bytes of frames, and JSON bodies as text, so that bits and bytes reported are
     those that HTTP would carry.
 
     Parameters
@@ -40,7 +40,7 @@ class MemoryMaster:
         self._n_tickets = 0
 
     def call(self, worker_id: int, action: CallAction, now: float, reply: Reply) -> None:
-        """Take a worker's call; ``reply`` gets the event when the master answers, perhaps at once."""
+        """Take a worker's call; ``reply`` gets the event when the master answers, possibly at once."""
         self._n_tickets += 1
         self._waiting[self._n_tickets] = action, reply
         self._tell(to_master(action, self._n_tickets, worker_id, self.machine.link), now)
@@ -50,7 +50,7 @@ class MemoryMaster:
         self._tell(events.Tick(), now)
 
     def result(self, exit_codes: Dict[int, int]) -> RunResult:
-        """Return what the run left."""
+        """Return the result of the run."""
         state = self.machine.model.state
         return RunResult(state.model, state.shared, self.reports, self.reason, self.machine, exit_codes)
 

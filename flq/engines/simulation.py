@@ -1,6 +1,6 @@
 """All workers in one thread of this process, in virtual time: the machines of a real run, joined by bytes.
 
-Workers take turns. When everybody waits, the clock moves to the next deadline.
+Workers take turns. When all of them wait, the clock moves to the next deadline.
 """
 
 import random
@@ -28,7 +28,7 @@ def places() -> List[Place]:
 
 
 def run(federation: Federation, plan: Sequence[Assignment]) -> RunResult:
-    """Run all workers in this process, wherever the plan has them."""
+    """Run all workers in this process, whatever the plan."""
     return _Loop(federation, {}, lambda worker_id, call: call).run()
 
 
@@ -40,7 +40,7 @@ def simulate(
     watch: Callable[[RoundClosed], None] = lambda closed: None,
     wrap: Wrap = lambda worker_id, call: call,
 ) -> RunResult:
-    """Run a whole run in memory.
+    """Simulate a run in memory.
 
     Parameters
     ----------
@@ -50,17 +50,17 @@ def simulate(
     build : callable, optional
         (settings, worker id) -> trainer. By default all workers share a task.
     worker_ids : sequence of int, optional
-        Who takes part; all by default.
+        The workers that take part; all by default.
     watch : callable, optional
-        Gets each round when it has closed.
+        Called with each closed round.
     wrap : callable, optional
-        (worker id, call) -> call: what stands between a worker and the master. A call that returns no event is
+        (worker id, call) -> call: stands between a worker and the master. A call that returns no event is
         answered later.
 
     Raises
     ------
     ConfigError
-        If fewer than ``min_workers`` take part, who would wait for ever.
+        If fewer than ``min_workers`` take part, which would wait for ever.
     """
     return _Loop(make_federation(settings, worker_ids, build, watch), dies or {}, wrap).run()
 
@@ -109,7 +109,7 @@ class _Loop:
         self._master.call(worker_id, action, self._now, self._workers[worker_id].report)
 
     def _wait(self) -> None:
-        """Nobody can act: move the clock to whatever comes first."""
+        """Move the clock to the next deadline, since nobody can act."""
         due = [worker.due[0] for worker in self._workers.values() if worker.due is not None]
         deadline = self._master.machine.next_deadline(self._now)
         self._now = min(due + ([deadline] if deadline is not None else []))

@@ -1,4 +1,4 @@
-"""A worker in virtual time: it acts when its turn comes, and trains and pauses without waiting."""
+"""A worker in virtual time: it acts when its turn comes, and does not wait while it trains or pauses."""
 
 from typing import Any, Callable, Optional, Tuple
 
@@ -7,11 +7,11 @@ from ..protocol.exchange import Call, Local, perform, train_locally
 from ..protocol.worker_events import Event, Pause, Paused, Train
 from ..protocol.worker_machine import WorkerMachine
 
-TRAINING_S = 1.0  # virtual seconds that a local training takes
+TRAINING_S = 1.0  # virtual seconds of a local training
 
 
 class VirtualWorker(Local):
-    """A worker's machine, its trainer, and what it does next.
+    """A worker's machine, its trainer, and its next action.
 
     Parameters
     ----------
@@ -24,11 +24,11 @@ class VirtualWorker(Local):
     Attributes
     ----------
     action : Action
-        What the machine wants done.
+        What the machine asks for.
     is_waiting : bool
-        Whether the event of the action is still to come: it trains or pauses, or waits for the master's reply.
+        Whether the event of the action is still to come: the worker trains, pauses, or waits for the master's reply.
     due : (float, Event) or None
-        When the waiting ends at the latest, and with what event.
+        When the waiting ends at the latest, and with which event.
     """
 
     def __init__(
@@ -48,15 +48,15 @@ class VirtualWorker(Local):
             self.report(event)
 
     def report(self, event: Event) -> None:
-        """Hand the machine what came of the action."""
+        """Report the outcome of the action to the machine."""
         self.is_waiting, self.due = False, None
         self.action = self.machine.handle(event, self._clock())
 
     def train(self, action: Train) -> None:
-        """Train; the update is due when the training would be over."""
+        """Train; the update is due when the virtual training is over."""
         event = train_locally(self.trainer, action, self._clock)._replace(training_s=TRAINING_S)
         self.due = self._clock() + TRAINING_S, event
 
     def pause(self, action: Pause) -> None:
-        """Have the end of the pause due."""
+        """Make the end of the pause due."""
         self.due = self._clock() + action.seconds, Paused()

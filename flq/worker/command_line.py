@@ -1,4 +1,4 @@
-"""The worker's command line. Until it is understood, nothing is imported that takes time: --help answers at once."""
+"""The worker's command line. Slow imports wait until it is parsed, so that --help answers at once."""
 
 import argparse
 from typing import List, Optional
@@ -28,12 +28,12 @@ def parse_flags(argv: Optional[List[str]]) -> argparse.Namespace:
         "--config",
         default=None,
         help="this worker's own settings, a JSON file: of section jetson_optimization, "
-        "dataset.data_dir and system.master_url; what else stands there is not read",
+        "dataset.data_dir and system.master_url; anything else in it is ignored",
     )
     flags.add_argument(
         "--data_dir",
         default=None,
-        help="where this worker's data set lies (default: that of --config, then the master's)",
+        help="folder of this worker's data set (default: that of --config, then the master's)",
     )
     flags.add_argument(
         "--gpu_memory_limit_mb",
@@ -50,7 +50,7 @@ def parse_flags(argv: Optional[List[str]]) -> argparse.Namespace:
     flags.add_argument(
         "--name",
         default="",
-        help="what you call this worker: it is shown in /status, on the master's page and in the workbook",
+        help="your name for this worker: shown in /status, on the master's page and in the workbook",
     )
     flags.add_argument("--state_dir", default=None, help="folder of this worker's state (default: state/worker<ID>)")
     flags.add_argument(
@@ -62,27 +62,23 @@ def parse_flags(argv: Optional[List[str]]) -> argparse.Namespace:
     )
     flags.add_argument("--tls", action="store_true", help="speak HTTPS with the master at --master_ip")
     flags.add_argument(
-        "--ca",
-        default=None,
-        metavar="F",
-        help="certificates to trust, PEM; with it, HTTPS is spoken (default: the system's)",
+        "--ca", default=None, metavar="F", help="certificates to trust, PEM; implies HTTPS (default: the system's)"
     )
     flags.add_argument(
         "--give_up_s",
         type=within(float, 0.0, 1e9),
         default=3600.0,
-        help="end after so many seconds without the master, until it has said otherwise (default: %(default)s)",
+        help="exit after so many seconds without the master, until it sets another limit (default: %(default)s)",
     )
     flags.add_argument("--stay", action="store_true", help="wait for the next run after the end of one; for services")
     flags.add_argument(
         "--doctor",
         action="store_true",
-        help="look whether this machine is fit to be a worker, say "
-        "what to do where it is not, and end; exit code: the "
+        help="check whether this machine is fit to be a worker, and how to fix it if not; exit code: the number of "
         "failures",
     )
     flags.add_argument(
-        "--manifest", action="store_true", help="show how many samples of each class lie in --data_dir, and end"
+        "--manifest", action="store_true", help="show how many samples of each class --data_dir holds, and exit"
     )
     flags.add_argument(
         "--dataset",
@@ -96,7 +92,7 @@ def parse_flags(argv: Optional[List[str]]) -> argparse.Namespace:
     if args.json and not (args.doctor or args.manifest):
         flags.error("--json goes with --doctor or --manifest")
     if args.dataset is not None and not args.manifest:
-        flags.error("--dataset goes with --manifest: in a run the master says it")
+        flags.error("--dataset goes with --manifest: in a run the master sets it")
     return args
 
 
@@ -104,13 +100,13 @@ def main(argv: Optional[List[str]], project_dir: str) -> int:
     """Run the worker program; return the exit code."""
     args = parse_flags(argv)
     if args.doctor:
-        from .doctor import run as examine  # which does without numpy: it may be what is broken
+        from .doctor import run as examine  # works without numpy, which may be broken
 
         return examine(args, project_dir)
     if args.manifest:
         from .manifest import run as describe
 
         return describe(args)
-    from .program import run  # not before --help and mistakes are answered: with its packages it takes most of a second
+    from .program import run  # late: with its packages it takes most of a second
 
     return run(args, project_dir)

@@ -1,6 +1,6 @@
-"""The worker's doctor: this board, its Python and TensorFlow, and the way to the master.
+"""The worker's doctor: checks this board, its Python and TensorFlow, and the way to the master.
 
-Nothing here imports numpy before a child process has: on a Nano, that may be what ends a program.
+Nothing here imports numpy before a child process has: on a Nano, that import may crash a program.
 """
 
 import argparse
@@ -27,8 +27,8 @@ LOWEST_PYTHON = (3, 6)
 PACKAGES = ("numpy", "requests", "threadpoolctl", "PIL")
 N_TRIPS = 5
 TIMEOUT_S = 10.0
-SLOW_S = 1.0  # of a round trip
-SKEW_S, TLS_SKEW_S = 5.0, 60.0  # of the clocks: worth a word; certificates may look invalid
+SLOW_S = 1.0  # round trip
+SKEW_S, TLS_SKEW_S = 5.0, 60.0  # of the clocks: a warning; certificates may look invalid
 TOKEN_FIX = (
     "bring the worker's line of state/tokens from the master's machine: in a file for --token_file, or its "
     "token in the environment variable FLQ_TOKEN (docs/security.md)"
@@ -36,7 +36,7 @@ TOKEN_FIX = (
 
 
 class Surroundings(NamedTuple):
-    """What the doctor looks at besides the arguments; tests put another machine there."""
+    """What the doctor looks at besides the arguments; tests substitute another machine."""
 
     root: str
     interpreter: Interpreter
@@ -44,7 +44,7 @@ class Surroundings(NamedTuple):
 
 
 def run(args: argparse.Namespace, project_dir: str) -> int:
-    """Examine this worker and write what was found; return the number of failures, 99 at most."""
+    """Examine this worker and print the findings; return the number of failures, 99 at most."""
     here = Surroundings(system_root(), this_interpreter(os.environ), probe_tensorflow())
     return show(examine(args, project_dir, here), args.json, sys.stdout)
 
@@ -59,15 +59,13 @@ def examine(args: argparse.Namespace, project_dir: str, here: Surroundings) -> L
     packages = packages_line(PACKAGES, requirements_for(board))
     lines += [packages] + tensorflow_lines(here.probe, board, FAIL, requirements_for(board))
     if packages.status == FAIL or "numpy" not in here.probe.facts:
-        return lines + [
-            Line(FAIL, "master", "not looked for: this Python has no numpy that works", "put right what stands above")
-        ]
+        return lines + [Line(FAIL, "master", "not checked: this Python has no working numpy", "fix the failures above")]
     return lines + _settings_lines(args, project_dir, here.root, board)
 
 
 def _settings_lines(args: argparse.Namespace, project_dir: str, root: str, board: Board) -> List[Line]:
-    """Return what there is to say of this worker's own settings, and then of its master."""
-    from ..tokens import worker_token_source  # they import numpy
+    """Return the findings about this worker's own settings, and then about its master."""
+    from ..tokens import worker_token_source  # these import numpy
     from .own_settings import master_url, read_own_file, trusted_file
 
     try:
@@ -92,8 +90,8 @@ def _settings_lines(args: argparse.Namespace, project_dir: str, root: str, board
 
 
 def master_lines(url: str, ca: Optional[str], worker_id: int, token: Optional[str]) -> List[Line]:
-    """Return how the master can be reached, and whether it takes the token. Nothing of the run changes by that."""
-    import requests  # packages_line has found it
+    """Return whether the master can be reached and accepts the token. The run does not change by that."""
+    import requests  # packages_line has checked that it is there
 
     from .http_adapter import Adapter, cause_of
     from .proxies import proxy_for  # here: these modules import requests
@@ -147,7 +145,7 @@ def master_lines(url: str, ca: Optional[str], worker_id: int, token: Optional[st
 
 
 class Answer(NamedTuple):
-    """An answer of whatever is there: when it was asked and answered by this clock, and in what time."""
+    """An answer of whatever replies: when it was asked and answered by this clock, and its round-trip time."""
 
     response: Any
     body: Dict[str, Any]
@@ -157,7 +155,7 @@ class Answer(NamedTuple):
 
 
 def _ask_health(session: Any, url: str) -> List[Answer]:
-    """Ask once to be connected, and then for each round trip; stop where no master is there."""
+    """Ask once to connect, and then once per round trip; stop if the answer is not a master's."""
     answers = []  # type: List[Answer]
     for _ in range(1 + N_TRIPS):
         asked, began = time.time(), time.monotonic()
@@ -178,14 +176,14 @@ def _object(response: Any) -> Dict[str, Any]:
 
 
 def _is_master(answer: Answer) -> bool:
-    """Return whether FLQ has answered: that it is well, or that not everybody may ask, or not so often."""
+    """Return whether FLQ has answered: that it is well, or that this peer may not ask, or not so often."""
     return answer.body.get("ok") is True or (
         answer.response.status_code in (401, 403, 429, 503) and {"error", "detail", "hint"} <= set(answer.body)
     )
 
 
 def _fix_of(answer: Answer, url: str, proxy: Any) -> str:
-    """Return the words of a master that speaks HTTPS only, or what to do about another server."""
+    """Return the hint of a master that speaks HTTPS only, or what to do about another server."""
     from .proxies import HINTS
 
     detail, hint = (str(answer.body.get(key, "")) for key in ("detail", "hint"))
@@ -202,12 +200,12 @@ def _trip_line(url: str, answers: List[Answer]) -> Line:
     trip_s = statistics.median(answer.trip_s for answer in answers[1:])
     text = "%s answers in %.1f ms (median of %d)" % (url, trip_s * 1e3, N_TRIPS)
     if trip_s > SLOW_S:
-        return Line(WARN, "master", text, "look for a better link: every round takes two of these and more")
+        return Line(WARN, "master", text, "use a better link: every round takes two or more round trips")
     return Line(OK, "master", text)
 
 
 def skew_line(answer: Answer, is_tls: bool) -> Line:
-    """Return how far apart the clocks are: the master's Date, in whole seconds, is of between question and answer."""
+    """Return the difference of the clocks: the master's Date, in whole seconds, lies between question and answer."""
     try:
         theirs = parsedate_to_datetime(answer.response.headers["Date"]).timestamp()
     except (KeyError, TypeError, ValueError):
@@ -226,7 +224,7 @@ def skew_line(answer: Answer, is_tls: bool) -> Line:
 
 
 def _token_line(session: Any, url: str, worker_id: int, token: str) -> Line:
-    """Ask a worker's question that is not whole: the gate looks at the token, and then it is refused."""
+    """Send an incomplete request of a worker: the master checks the token, and then rejects the request."""
     from .http_client import FRAMES  # it imports numpy
 
     response = session.get(

@@ -1,7 +1,7 @@
-"""The body of an answer as it comes; one that breaks off is gone on with where it broke off.
+"""The body of an answer while it arrives; if it breaks off, it is resumed there.
 
-The master names what is long enough by an ETag; the next request asks for the bytes behind those that have come, if
-what it would get is still called so: Range and If-Range of HTTP (RFC 9110, sections 13.1.5 and 14). A proxy may send
+The master names a large body by an ETag. The next request asks for the bytes after those that have arrived, provided
+that the ETag is still the same: Range and If-Range of HTTP (RFC 9110, sections 13.1.5 and 14). A proxy may send
 the body in chunks, without a length, or in gzip.
 """
 
@@ -13,10 +13,10 @@ import requests
 
 from .http_adapter import cause_of
 
-HTTPError = requests.packages.urllib3.exceptions.HTTPError  # of urllib3: requests lets some of them through
+HTTPError = requests.packages.urllib3.exceptions.HTTPError  # urllib3's: requests does not wrap all of them
 
 PIECE = 1 << 20
-FIRST_BUFFER = 1 << 24  # of a body; it grows with what has arrived
+FIRST_BUFFER = 1 << 24  # of a body; it grows as bytes arrive
 MOST_DIGITS = 15  # of a length in bytes
 ETAG = re.compile(r'"[\x21\x23-\x7e]{1,64}"\Z')
 RANGE = re.compile(r"bytes ([0-9]{1,15})-([0-9]{1,15})/([0-9]{1,15})\Z")
@@ -24,19 +24,19 @@ GZIP = ("gzip", "x-gzip")
 
 
 class Download:
-    """A body; memory is taken for what arrives, not for what is declared.
+    """A body; memory is allocated for what arrives, not for what is declared.
 
     Parameters
     ----------
     response : Response
-        Its head is there, its body is not read yet.
+        Its head has been read, its body has not.
 
     Attributes
     ----------
     size : int or None
-        In bytes, as declared; None = not known.
+        In bytes, as declared; None = unknown.
     n_read : int
-        How many have come.
+        How many bytes have arrived.
 
     Raises
     ------
@@ -51,8 +51,8 @@ class Download:
         self._body = bytearray(PIECE if self.size is None else min(self.size, FIRST_BUFFER))
 
     @property
-    def can_go_on(self) -> bool:
-        """Whether the rest of a body that broke off can be asked for."""
+    def can_resume(self) -> bool:
+        """Whether the rest of a body that broke off can be requested."""
         return (
             0 < self.n_read
             and (self.size is None or self.n_read < self.size)
@@ -61,11 +61,11 @@ class Download:
         )
 
     def rest(self) -> Dict[str, str]:
-        """Return the headers that ask for the rest."""
+        """Return the headers that request the rest."""
         return {"Range": "bytes=%d-" % self.n_read, "If-Range": self._etag}
 
-    def goes_on_in(self, response: requests.Response) -> bool:
-        """Return whether an answer is the whole rest; if so, set the size."""
+    def accept_rest(self, response: requests.Response) -> bool:
+        """Return whether an answer is exactly the rest; if so, set the size."""
         said = RANGE.match(response.headers.get("Content-Range", ""))
         if said is None or response.headers.get("ETag", self._etag) != self._etag or _is_gzip(response):
             return False
@@ -80,12 +80,12 @@ class Download:
         return True
 
     def read(self, response: requests.Response) -> bytearray:
-        """Read what is missing; return the body.
+        """Read the missing bytes; return the body.
 
         Raises
         ------
         requests.ConnectionError
-            If it breaks off; what has come is kept.
+            If it breaks off; the bytes that have arrived are kept.
         """
         has_length = declared_size(response) is not None
         try:
@@ -107,20 +107,21 @@ class Download:
         return self._body
 
     def take(self, n_bytes: int) -> bytearray:
-        """Take so many bytes off the beginning; what remains is the body of a download of its own."""
+        """Remove and return the first ``n_bytes``; the remainder becomes the body of this download."""
         taken = self._body[:n_bytes]
         del self._body[:n_bytes]
         self.size, self.n_read = None if self.size is None else self.size - n_bytes, self.n_read - n_bytes
         return taken
 
     def so_far(self) -> bytearray:
-        """Return what has come."""
+        """Return the bytes that have arrived."""
         return self._body[: self.n_read]
 
     def _read_on(self, response: requests.Response) -> int:
         """Read some bytes; return how many, 0 at the end of the answer."""
         if self.n_read == len(self._body):
-            left = PIECE if self.size is None else self.size - self.n_read + 1  # one more shows a body that is too long
+            # One byte more than declared reveals a body that is too long.
+            left = PIECE if self.size is None else self.size - self.n_read + 1
             self._body.extend(bytes(min(max(self.n_read, PIECE), left)))
         with memoryview(self._body) as whole, whole[self.n_read : self.n_read + PIECE] as piece:
             n_bytes = response.raw.readinto(piece)

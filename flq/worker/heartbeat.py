@@ -1,6 +1,6 @@
-"""What a worker does beside its rounds: it keeps its lease while it trains, and tells of its device.
+"""Heartbeats: they keep a worker's lease while it trains, and report its device.
 
-One thread for as long as the program runs, so that no round waits for it.
+One thread sends them for as long as the program runs, so that no round waits for it.
 """
 
 import threading
@@ -11,10 +11,10 @@ from typing import Any, Callable, Dict, Iterator, List, Optional
 from ..device.telemetry import Telemetry
 from ..systemd import Watchdog
 
-SHORTEST_BEAT_S, LONGEST_BEAT_S = 0.01, 600.0  # between two heartbeats, whatever lease the master names
+SHORTEST_BEAT_S, LONGEST_BEAT_S = 0.01, 600.0  # between two heartbeats, whatever the master's lease
 LEAST_REPORT_S = 1.0  # between two reports, whatever the master asks for
 NEVER, NOT_DUE = float("-inf"), float("inf")
-LAST_BEAT_S = 2.0  # how long the answer of a round waits for one: beyond that it takes a connection of its own
+LAST_BEAT_S = 2.0  # how long a round's answer waits for a heartbeat before it opens a connection of its own
 
 
 def beat_s(lease_s: float) -> float:
@@ -24,14 +24,14 @@ def beat_s(lease_s: float) -> float:
 
 
 class HeartbeatThread:
-    """Sends heartbeats when they are due, and feeds the watchdog while a training or a transfer takes long.
+    """Sends heartbeats when they are due, and feeds the watchdog during a long training or transfer.
 
     Parameters
     ----------
     beat : callable(epoch, report, renews)
         Sends one; report is a dict, or None; renews: it keeps the lease. Outside of a training only the run's own
-        requests do: a worker that does not get on is lost, with telemetry and without. Must not raise. Returns a
-        sentence on what has refused it on its way, or None.
+        requests do: a worker that makes no progress is lost, with telemetry and without. Must not raise. Returns a
+        sentence on what rejected it on its way, or None.
     telemetry : Telemetry
     watchdog : Watchdog
 
@@ -44,7 +44,7 @@ class HeartbeatThread:
     problem : str
         What is wrong with this worker; empty if nothing.
     notes : list of str
-        For the log; whoever reads them empties the list.
+        For the log; the reader empties the list.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class HeartbeatThread:
     ) -> None:
         self.report_s, self.n_samples, self.problem = 0.0, 0, ""
         self.notes: List[str] = []
-        self._refused = ""  # what was said of it last
+        self._refused = ""  # the last reason that was logged
         self._beat, self._telemetry, self._watchdog, self._clock = beat, telemetry, watchdog, clock
         self._epoch, self._lease_s = 0, 0.0
         self._is_training, self._beaten, self._fed = False, 0.0, 0.0
@@ -67,36 +67,36 @@ class HeartbeatThread:
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         self._telemetry.start()
         self._thread.start()
 
     def close(self) -> None:
-        """End; a heartbeat that is under way is waited for, but not for long."""
+        """Stop the thread; wait briefly for a heartbeat in flight."""
         self._is_closing = True
         self._woken.set()
         self._thread.join(LAST_BEAT_S)
         self._telemetry.close()
 
     def follow(self, epoch: int, lease_s: float) -> None:
-        """Take what the master has said last of this worker; epoch 0 = it does not know it."""
+        """Take the epoch and lease that the master has named last; epoch 0 = it does not know this worker."""
         if (epoch, lease_s) == (self._epoch, self._lease_s):
             return
         with self._lock:
             if epoch != self._epoch:
-                self._reported = NEVER  # whoever comes is seen with its device at once
+                self._reported = NEVER  # report the device at once
             self._epoch, self._lease_s = epoch, lease_s
         self._woken.set()
 
     def tell(self) -> None:
-        """Have a report sent now: the last of a run, say, without which what came after the one before is not known."""
+        """Send a report now: after the last round, for example, whose numbers are not reported otherwise."""
         with self._lock:
             self._reported = NEVER
         self._woken.set()
 
     @contextmanager
     def calling(self) -> Iterator[None]:
-        """Within it the watchdog is fed: a transfer may be slow, and has time limits of its own."""
+        """Return a context in which the watchdog is fed: a transfer may be slow, and has its own time limits."""
         self._begin_to_feed(self._watchdog.feed)
         try:
             yield
@@ -106,7 +106,10 @@ class HeartbeatThread:
 
     @contextmanager
     def training(self) -> Iterator[None]:
-        """Within it the lease is kept. A heartbeat under way at its end has the connection, and is waited for."""
+        """Return a context in which the lease is kept.
+
+        At its end it waits for a heartbeat in flight, which occupies the connection.
+        """
         with self._lock:
             self._is_training, self._beaten = True, self._clock()
         self._begin_to_feed(self._watchdog.feed_if_busy)
@@ -119,7 +122,7 @@ class HeartbeatThread:
                 self._sending.release()
 
     def step(self, now: float) -> Optional[float]:
-        """Do what is due at ``now``; return the seconds until something is again, None if only a change makes it so."""
+        """Do what is due at ``now``; return the seconds until the next step, None if only a change makes one due."""
         with self._lock:
             if self._feed_due() <= now:
                 self._fed = now
@@ -137,7 +140,7 @@ class HeartbeatThread:
             refused = self._beat(epoch, self._telemetry.report(self.n_samples, self.problem) if tells else None, renews)
         finally:
             self._sending.release()
-        if refused and refused != self._refused:  # once, not with every heartbeat
+        if refused and refused != self._refused:  # log it once
             self._refused = refused
             self.notes.append(
                 "heartbeats do not arrive, and a worker that trains longer than its lease of %g s is "

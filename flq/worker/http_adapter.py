@@ -1,8 +1,8 @@
-"""Connections on which no answer takes for ever, however slowly it comes, and from which whatever has come is had.
+"""HTTP connections with a time limit for a whole answer, which hand out bytes as they arrive.
 
-A limit per receive, which is all that requests knows, lets a master that sends one byte a minute hold a worker for
-as long as it likes. Here an answer may take as long as one receive may, and a second more for every so many bytes that
-have come: a transfer may take longer the larger it is, and a link that is slow but steady is never given up.
+A limit per receive, all that requests has, lets a master that sends one byte a minute hold a worker for ever. Here an
+answer may take as long as one receive may, plus a second for every ``BYTES_PER_S`` bytes that arrive: a larger transfer
+may take longer, and a link that is slow but steady is never given up.
 """
 
 import http.client
@@ -22,8 +22,8 @@ connections = requests.packages.urllib3.connection
 pools = requests.packages.urllib3.connectionpool
 
 
-class Patient(io.RawIOBase):
-    """What a socket receives, until that has taken too long; its timeout is for one receive, and for an answer."""
+class DeadlineReader(io.RawIOBase):
+    """A socket's input with a deadline; the socket's timeout limits one receive and the whole answer."""
 
     def __init__(self, sock: socket.socket, received: io.RawIOBase) -> None:
         super().__init__()
@@ -32,16 +32,16 @@ class Patient(io.RawIOBase):
         self._deadline = time.monotonic() + self._patience_s
 
     def readable(self) -> bool:
-        """Return that it can be read."""
+        """Return True."""
         return True
 
     def readinto(self, buffer: Any) -> Optional[int]:
-        """Receive what comes next.
+        """Receive the next bytes.
 
         Raises
         ------
         socket.timeout
-            If nothing came in time.
+            If they did not come in time.
         """
         left = self._deadline - time.monotonic()
         if left <= 0:
@@ -52,17 +52,17 @@ class Patient(io.RawIOBase):
         return n_bytes
 
     def close(self) -> None:
-        """Let the socket go."""
+        """Release the socket."""
         self._received.close()
         super().close()
 
 
 class PromptResponse(http.client.HTTPResponse):
-    """Hands out what has come: what has not may never come, and would take the rest with it."""
+    """Returns the bytes that have arrived: waiting for more could lose them."""
 
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
-        self.fp = io.BufferedReader(Patient(sock, self.fp.detach()))
+        self.fp = io.BufferedReader(DeadlineReader(sock, self.fp.detach()))
 
     def read(self, amt: Optional[int] = None) -> bytes:
         """Return at most ``amt`` bytes of the body, and at least one unless it has ended.
@@ -94,7 +94,7 @@ class PromptResponse(http.client.HTTPResponse):
 
 
 class _Sending:
-    """Sends requests with a time limit for each piece, which is not that for connecting.
+    """Sends requests with a time limit for each piece, other than that for connecting.
 
     If the peer stops reading a request, its answer is still read: it may say why.
     """
@@ -102,7 +102,7 @@ class _Sending:
     response_class = PromptResponse
 
     def send(self, data: Any) -> None:
-        """Send a piece, or one after the other."""
+        """Send a piece, or several one after the other."""
         if self.sock is not None:
             self.sock.settimeout(READ_S)
         with suppress(BrokenPipeError, ConnectionResetError):
@@ -130,22 +130,22 @@ class SafePool(pools.HTTPSConnectionPool):
 
 
 class Adapter(requests.adapters.HTTPAdapter):
-    """Makes such connections for a session, also through a proxy that speaks HTTP."""
+    """Makes such connections for a session, also through an HTTP proxy."""
 
     def build_connection_pool_key_attributes(self, *args: Any, **kwargs: Any) -> Any:
-        """Give an IPv6 address its brackets back, without which urllib3 misreads its zone; since requests 2.32."""
+        """Put an IPv6 address in brackets, without which urllib3 misreads its zone; since requests 2.32."""
         host_params, pool_kwargs = super().build_connection_pool_key_attributes(*args, **kwargs)
         if ":" in (host_params["host"] or ""):
             host_params["host"] = "[%s]" % host_params["host"]
         return host_params, pool_kwargs
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        """Prepare connections to masters."""
+        """Prepare direct connections."""
         super().init_poolmanager(*args, **kwargs)
         self.poolmanager.pool_classes_by_scheme = {"http": PlainPool, "https": SafePool}
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
-        """Prepare connections to a proxy."""
+        """Prepare connections through a proxy."""
         manager = super().proxy_manager_for(proxy, **kwargs)
         if not proxy.lower().startswith("socks"):
             manager.pool_classes_by_scheme = {"http": PlainPool, "https": SafePool}
@@ -153,7 +153,7 @@ class Adapter(requests.adapters.HTTPAdapter):
 
 
 def cause_of(error: Union[BaseException, Any]) -> str:
-    """Return the innermost reason in one line: what requests wraps is not for people."""
+    """Return the innermost reason of an error in one line, without the wrapping of requests."""
     while True:
         inner = getattr(error, "reason", None) or next(
             (arg for arg in getattr(error, "args", ()) if isinstance(arg, BaseException)), None

@@ -1,8 +1,8 @@
 """The worker's requests: one kept-alive connection to the master.
 
 Every request may be sent again: the master answers the same registration, poll, offer or
-upload in the same way. The client itself never retries; the worker's machine decides. What has
-come of a plan and its frames when they break off is kept for the next poll (downloads.py).
+upload in the same way. The client itself never retries: the worker's machine does. The received
+part of a plan and frames that broke off is kept for the next poll (downloads.py).
 """
 
 import json
@@ -18,23 +18,23 @@ from ..protocol import worker_events as events
 from ..protocol.wire import CRC_HEADER, KEY_MARK, MAGIC, PREFIX_SIZE, VERDICT, VERSION, Buffers, text_crc
 from .downloads import Download, HTTPError
 from .http_adapter import CONNECT_S, READ_S, Adapter, cause_of
-from .proxies import Proxy, proxy_for, stranger
+from .proxies import Proxy, foreign_answer, proxy_for
 
-UNSAID = getattr(requests.packages.urllib3.util, "SKIP_HEADER", None)  # keeps urllib3 from adding one of its own
+UNSET = getattr(requests.packages.urllib3.util, "SKIP_HEADER", None)  # keeps urllib3 from adding its own header
 
 FRAMES = "application/x-flq"
 JSON = {"Content-Type": "application/json"}
-LONGEST_RETRY_AFTER_S = 60.0  # what a stranger in the master's place may ask for
+LONGEST_RETRY_AFTER_S = 60.0  # whatever answers in the master's place
 PIECE = 1 << 18  # bytes that are sent at a time
-PROGRESS_BYTES = 1 << 14  # bytes that make it worth while to go on at once where an answer broke off
-UNKNOWN_TOKEN = "invalid_token"  # in a challenge to a token that was shown; RFC 6750, section 3.1
-LONGEST_ERROR = 1 << 16  # in bytes: the master's are far shorter
+PROGRESS_BYTES = 1 << 14  # arrived bytes after which a request that broke off is repeated at once
+UNKNOWN_TOKEN = "invalid_token"  # in a challenge to a token that was sent; RFC 6750, section 3.1
+LONGEST_ERROR = 1 << 16  # in bytes; the master's errors are far shorter
 VERDICT_SIZE = PREFIX_SIZE + VERDICT.size
 _TLS_HINT = (
     "--ca must name the certificate of the authority that signed the master's, --master_ip a name or address "
     "that stands in it, and the master must run with --tls_cert; docs/security.md"
 )
-REGISTRATION = {  # what the worker's machine reads
+REGISTRATION = {  # the keys that the worker's machine reads
     "wire": int,
     "run_id": str,
     "ended": bool,
@@ -48,7 +48,7 @@ REGISTRATION = {  # what the worker's machine reads
     "joined": bool,
     "n_sessions": int,
 }
-OF_ANY_VERSION = "run_id", "settings", "layout", "start_crc"  # by which a master of another wire version is known
+OF_ANY_VERSION = "run_id", "settings", "layout", "start_crc"  # by these a master of another wire version is recognized
 
 
 class MasterClient:
@@ -60,9 +60,9 @@ class MasterClient:
         Such as ``http://192.168.1.10:5000``.
     worker_id : int
     find_token : callable(), optional
-        Returns this worker's token, or None; asked before each registration and heartbeat.
+        Returns this worker's token, or None; called before each registration and heartbeat.
     ca : str, optional
-        File with the certificates to trust for https; without it, the system's.
+        File of certificates to trust for https; by default the system's.
     session_key : str, optional
         Proves that a request comes from the process that has joined; sent with every request.
     """
@@ -78,7 +78,7 @@ class MasterClient:
         self._url = url
         self._worker_id = worker_id
         self._session_key = KEY_MARK + session_key if session_key else ""
-        self._was_answered = False  # by whomever
+        self._was_answered = False  # by any server
         self._proxy: Optional[Proxy] = None
         self._find_token = find_token
         self._verify = True if ca is None else ca  # type: Union[bool, str]
@@ -86,21 +86,21 @@ class MasterClient:
         self._template = None  # type: Optional[requests.PreparedRequest]
         self._preparing = threading.Lock()
         self._begun = None  # type: Optional[Download]
-        self._begun_from = 0  # the version that the worker has
+        self._begun_from = 0  # the worker's version at that time
         self._session = _Session()
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, Adapter())
         self._session.hooks["response"].append(self._note_answer)
         self._session.headers.clear()
-        self._session.headers.update({"User-Agent": UNSAID, "Accept-Encoding": UNSAID})
+        self._session.headers.update({"User-Agent": UNSET, "Accept-Encoding": UNSET})
 
     def do(self, action: events.Action) -> events.Event:
-        """Perform one of the calls that the machine asks for; report what came of it.
+        """Perform one of the machine's calls; report its outcome.
 
         Raises
         ------
         ConfigError
-            If the URL, or the proxy of the environment, is not valid: trying again would not help.
+            If the URL, or the proxy of the environment, is not valid: a retry would not help.
         """
         n_before = self._n_kept()
         try:
@@ -136,12 +136,12 @@ class MasterClient:
             )
 
     def heartbeat(self, epoch: int, device: Optional[Dict[str, Any]] = None, renews: bool = True) -> Optional[str]:
-        """Tell the master that this worker is alive, or only how its device is.
+        """Send a heartbeat that this worker is alive, or only a report on its device.
 
         Returns
         -------
         str or None
-            A sentence on what has answered for the master; nothing else that may come of it matters.
+            A sentence on what has answered for the master; no other outcome matters.
         """
         try:
             self._show_token()
@@ -151,11 +151,11 @@ class MasterClient:
             if not renews:
                 body["renews"] = False
             response = self._request("POST", "/heartbeat", body=_json(body), headers=JSON)
-            reply = _json_of(_beginning(response))  # all of it: now the connection can be used again
+            reply = _json_of(_beginning(response))  # read in full, so that the connection can be used again
             is_masters = isinstance(reply, dict) if response.status_code == 200 else _error_of(reply) is not None
-            return None if is_masters else self._stranger(response).detail
+            return None if is_masters else self._foreign_answer(response).detail
         except (requests.RequestException, HTTPError, ConfigError):
-            return None  # the next regular request tells
+            return None  # the next regular request reports it
 
     def _is_fault_of_the_url(self, error: Exception) -> bool:
         """Return whether our own URL is malformed."""
@@ -178,9 +178,9 @@ class MasterClient:
             return self._problem(response)
         text = Download(response).read(response)
         if response.headers.get(CRC_HEADER, "") not in ("", text_crc(text)):
-            return events.Unreachable("what the master says of the run is corrupted: its CRC32 does not match")
+            return events.Unreachable("the master's reply to the registration is corrupted: its CRC32 does not match")
         body = _json_of(text)
-        return events.Registered(body) if _is_registration(body) else self._stranger(response)
+        return events.Registered(body) if _is_registration(body) else self._foreign_answer(response)
 
     def _poll(self, action: events.CallPoll) -> events.Event:
         query = {"worker": self._worker_id, "epoch": action.epoch, "have": action.have, "answered": action.answered}
@@ -195,14 +195,14 @@ class MasterClient:
             return problem
         self._begun = None
         if response.status_code == 204:
-            _ = response.content  # of no bytes: now the connection can be used again
+            _ = response.content  # empty; now the connection can be used again
             return events.NothingNew(_retry_after(response))
         download = Download(response) if response.status_code == 200 else begun
-        if response.status_code == 206 and (begun is None or not begun.goes_on_in(response)):
+        if response.status_code == 206 and (begun is None or not begun.accept_rest(response)):
             response.close()
-            raise requests.ConnectionError("what came is not the rest that was asked for")
+            raise requests.ConnectionError("the answer is not the rest that was requested")
         stream = self._read(download, response, action.have)
-        return events.Polled(stream) if stream.startswith(MAGIC) else self._stranger(response)
+        return events.Polled(stream) if stream.startswith(MAGIC) else self._foreign_answer(response)
 
     def _answer(self, action: events.CallAnswer) -> events.Event:
         query, self._begun = {"worker": self._worker_id}, None
@@ -214,9 +214,9 @@ class MasterClient:
         download = Download(response)
         try:
             frames = download.read(response)
-            return events.VerdictReceived(frames) if frames.startswith(MAGIC) else self._stranger(response)
+            return events.VerdictReceived(frames) if frames.startswith(MAGIC) else self._foreign_answer(response)
         except requests.ConnectionError:
-            if download.n_read < VERDICT_SIZE:  # which is of use without what follows it
+            if download.n_read < VERDICT_SIZE:  # a whole verdict is useful by itself
                 raise
         verdict = download.take(VERDICT_SIZE)
         return events.VerdictReceived(verdict if self._keep(download, action.have) else verdict + download.so_far())
@@ -229,8 +229,8 @@ class MasterClient:
             raise
 
     def _keep(self, download: Download, have: Optional[int]) -> bool:
-        """Keep what has broken off, one at most, for the poll that asks for the rest, if one can."""
-        if have is None or not download.can_go_on:
+        """Keep a download that broke off, if its rest can be requested; the last one replaces the one before."""
+        if have is None or not download.can_resume:
             return False
         self._begun, self._begun_from = download, have
         return True
@@ -239,10 +239,10 @@ class MasterClient:
         return 0 if self._begun is None else self._begun.n_read
 
     def _problem(self, response: requests.Response) -> events.Problem:
-        """Turn an error into an event; the master's errors are JSON of one form."""
+        """Return an error as an event; the master's errors are JSON of one form."""
         detail = _error_of(_json_of(_beginning(response)))
         if detail is None:
-            return self._stranger(response)
+            return self._foreign_answer(response)
         challenge = response.headers.get("WWW-Authenticate", UNKNOWN_TOKEN)
         if response.status_code == 401 and self._token is not None and UNKNOWN_TOKEN not in challenge:
             detail = (
@@ -251,10 +251,10 @@ class MasterClient:
             )
         return events.Problem(response.status_code, detail, _retry_after(response))
 
-    def _stranger(self, response: requests.Response) -> events.Problem:
+    def _foreign_answer(self, response: requests.Response) -> events.Problem:
         return events.Problem(
             response.status_code,
-            stranger(response.url.split("?")[0], response, self._proxy),
+            foreign_answer(response.url.split("?")[0], response, self._proxy),
             _retry_after(response),
             by_master=False,
         )
@@ -270,7 +270,7 @@ class MasterClient:
         body: "Union[bytes, _Frame]" = b"",
         headers: Optional[Dict[str, str]] = None,
     ) -> requests.Response:
-        """Send a request, with the token and the CRC32 of what is in no frame; return when the answer's head is there.
+        """Send a request, with the token and the CRC32 of query and JSON; return when the answer's head has arrived.
 
         Cookies are not sent back.
         """
@@ -288,15 +288,15 @@ class MasterClient:
         )
 
     def _new_request(self) -> requests.PreparedRequest:
-        """Return a copy of a request to the master that has been prepared once.
+        """Return a copy of a request to the master that is prepared once.
 
-        What requests finds out about an address and the environment (proxies, certificates) takes a third of an
-        exchange. What the user's ~/.netrc says does not come in the place of the token.
+        Preparing it, with the address and the environment (proxies, certificates), takes a third of an
+        exchange. ~/.netrc does not replace the token.
         """
         with self._preparing:
             if self._template is None:
                 template = self._session.prepare_request(requests.Request("GET", self._url, auth=lambda made: made))
-                # verify is said here: what the environment says would come before that of the session.
+                # verify is passed here: the environment would take precedence over the session's.
                 found = self._session.merge_environment_settings(template.url, {}, None, self._verify, None)
                 self._session.proxies, self._verify = found["proxies"], found["verify"]
                 self._session.trust_env = False
@@ -306,14 +306,14 @@ class MasterClient:
 
 
 class _Session(requests.Session):
-    """Follows no redirect: no master sends one, and a worker's requests are for the master only."""
+    """Follows no redirects: no master sends one, and a worker's requests are for the master only."""
 
     def get_redirect_target(self, resp: requests.Response) -> None:
-        """Return None: no target is followed."""
+        """Return None: no redirect is followed."""
 
 
 class _Frame:
-    """The buffers of a frame as a request body of known length, sent piece by piece without a copy."""
+    """The buffers of a frame as a request body of known length, sent in pieces without a copy."""
 
     def __init__(self, buffers: Buffers) -> None:
         self._buffers = buffers
@@ -333,7 +333,7 @@ def _json(value: Any) -> bytes:
 
 
 def _is_registration(body: Any) -> bool:
-    """Return whether a JSON value is a master's reply to a registration, be it of another wire version."""
+    """Return whether a JSON value is a master's reply to a registration, possibly of another wire version."""
     if not isinstance(body, dict):
         return False
     keys = REGISTRATION if body.get("wire") == VERSION else OF_ANY_VERSION
@@ -349,7 +349,7 @@ def _json_of(body: Union[bytes, bytearray]) -> Any:
 
 
 def _error_of(body: Any) -> Optional[str]:
-    """Return the sentence of a master's error, None if it is not the master's."""
+    """Return the sentence of a master's error, None if it is not a master's."""
     texts = [body.get(key) for key in ("error", "detail", "hint")] if isinstance(body, dict) else [None]
     if not all(isinstance(text, str) for text in texts):
         return None
@@ -357,7 +357,7 @@ def _error_of(body: Any) -> Optional[str]:
 
 
 def _beginning(response: requests.Response) -> bytes:
-    """Return the body, or the beginning of one that is longer than any error of the master."""
+    """Return the body, cut where it exceeds any error of the master."""
     body = b""
     for piece in response.iter_content(LONGEST_ERROR):
         body += piece

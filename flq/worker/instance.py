@@ -1,6 +1,6 @@
-"""The state folder: which instance of a worker this is, and the lock that keeps it the only one.
+"""The state folder: the instance id of a worker, and the lock that keeps it the only one.
 
-The file holds the instance and its CRC32: without it, one flipped bit would make it another worker.
+The file holds the id and its CRC32: without that, one flipped bit would make another worker of it.
 """
 
 import logging
@@ -18,9 +18,9 @@ logger = logging.getLogger(__name__)
 
 
 def take(state_dir: str) -> Tuple[str, IO[str]]:
-    """Lock the state folder, and return the instance id that it holds and the lock.
+    """Lock the state folder; return its instance id and the lock.
 
-    The lock lasts until the file is closed or the process ends, however it ends.
+    The lock lasts until the file is closed or the process ends in any way.
 
     Raises
     ------
@@ -29,7 +29,7 @@ def take(state_dir: str) -> Tuple[str, IO[str]]:
     ConfigError
         If its file system has no locks.
     OSError
-        If the folder can not be written.
+        If the folder cannot be written.
     """
     make_folder(state_dir)
     path = os.path.join(state_dir, "instance")
@@ -53,7 +53,7 @@ def take(state_dir: str) -> Tuple[str, IO[str]]:
         stream.truncate(0)
         stream.write("%s %s" % (instance, _check_of(instance)))
         stream.flush()
-    os.fsync(stream.fileno())  # also of a name that is there: who wrote it may have been killed before this
+    os.fsync(stream.fileno())  # also an existing id: its writer may have been killed before this
     sync_folder(state_dir)
     return instance, stream
 

@@ -1,4 +1,4 @@
-"""What data a worker has: how many samples of each class, and of what shape. Nothing is trained, nothing leaves it."""
+"""The manifest of a worker's data: samples per class, and shape. Nothing is trained, nothing leaves the worker."""
 
 import argparse
 import json
@@ -12,7 +12,7 @@ from .own_settings import read_own_file
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the manifest of a worker's data; return 0, or 2 if there are none that can be used."""
+    """Print the manifest of a worker's data; return 0, or 2 if the data cannot be used."""
     try:
         data_dir = args.data_dir or read_own_file(args.config).data_dir
         found = manifest(args.worker_id, args.dataset or "own", data_dir)
@@ -34,7 +34,7 @@ def manifest(worker_id: int, name: str, data_dir: Optional[str]) -> Dict[str, An
     Raises
     ------
     DataError
-        If there are no such files, or they can not be used. Images of different sizes have input_shape None.
+        If the files are missing or invalid. Images of different sizes have input_shape None.
     """
     counts, shape = describe_files(DatasetSettings(name=name, data_dir=data_dir, partition="local"))
     return {

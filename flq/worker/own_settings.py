@@ -1,12 +1,12 @@
-"""What this worker's owner says in place of the master: a file, flags, and how they are put together.
+"""The worker's own settings: a file, flags, and how they override the master's.
 
-For device settings and data_dir the order is: the command line, the worker's own file, the
-master. Where all of them leave data_dir null, the data layer looks into the environment, see
-``training.sources.published``. Everything else is the master's, except what code may run here:
-that is never the network's to say. Nor is it what lies outside of a data_dir of the worker's own.
+Device settings and data_dir come from the command line, then the worker's own file, then the
+master. If all of them leave data_dir null, the data layer looks into the environment, see
+``training.sources.published``. Everything else comes from the master, with two exceptions: the network never decides
+which code runs here, nor which files are read outside of the worker's own data_dir.
 
 The file is JSON. It may be a whole configuration, such as the master's, in sections or flat;
-only section jetson_optimization, dataset.data_dir and system.master_url are taken from it.
+only section jetson_optimization, dataset.data_dir and system.master_url are read from it.
 """
 
 import argparse
@@ -28,7 +28,7 @@ TAKEN = ((DEVICE, JetsonOptimizationSettings._fields), ("dataset", ("data_dir",)
 
 
 class OwnFile(NamedTuple):
-    """What a worker takes from its own file; ``device`` holds the keys of jetson_optimization that stand there."""
+    """The settings in a worker's own file; ``device`` holds the keys of jetson_optimization that it sets."""
 
     device: Dict[str, Any] = {}
     data_dir: Optional[str] = None
@@ -36,12 +36,12 @@ class OwnFile(NamedTuple):
 
 
 def read_own_file(path: Optional[str]) -> OwnFile:
-    """Return what a worker takes from its own file; nothing for None.
+    """Return the settings in a worker's own file; none for None.
 
     Raises
     ------
     ConfigError
-        If it can not be read, is no JSON object, or a value that is taken is of the wrong kind.
+        If the file cannot be read or is no JSON object, or a value has the wrong type.
     """
     if path is None:
         return OwnFile()
@@ -50,7 +50,7 @@ def read_own_file(path: Optional[str]) -> OwnFile:
     for section, keys in TAKEN:
         inner = content.get(section, {})
         if isinstance(inner, str) and section == "dataset":
-            inner = {}  # a plain text under dataset is its name, the master's business
+            inner = {}  # a plain text under dataset is its name, which the master sets
         if not isinstance(inner, dict):
             raise ConfigError("%s: section %s must be an object of keys" % (path, section))
         unknown = sorted(set(inner) - set(keys)) if section == DEVICE else []
@@ -71,18 +71,18 @@ def read_own_file(path: Optional[str]) -> OwnFile:
 
 
 def master_url(args: argparse.Namespace, own: OwnFile) -> str:
-    """Return where the master is: --master_ip and --port, or the file's system.master_url; https with --tls or --ca.
+    """Return the master's URL, from --master_ip and --port or the file's system.master_url; https with --tls or --ca.
 
     Raises
     ------
     ConfigError
-        If neither says it, or the file's is no http://host:port.
+        If neither is given, or the file's is not http://host:port.
     """
     if args.master_ip is not None:
         return url_of("https" if args.tls or args.ca is not None else "http", args.master_ip, args.port)
     url = own.master_url
     if url is None:
-        raise ConfigError("where the master is must be said, by --master_ip or by system.master_url in a --config file")
+        raise ConfigError("the master's address is missing: use --master_ip, or system.master_url in a --config file")
     if not _is_address(url):
         raise ConfigError("system.master_url must be http://host:port, got %r" % url)
     if (args.tls or args.ca is not None) and not url.startswith("https:"):
@@ -103,13 +103,13 @@ def trusted_file(args: argparse.Namespace) -> Optional[str]:
             ssl.create_default_context(cafile=args.ca)
         except OSError as error:
             raise ConfigError(
-                "--ca must name a file of certificates, PEM; %s is none: %s" % (args.ca, error.strerror or error)
+                "--ca must name a file of certificates, PEM; %s is not one: %s" % (args.ca, error.strerror or error)
             ) from None
     return args.ca
 
 
 def effective_settings(settings: Settings, own: OwnFile, args: argparse.Namespace) -> Settings:
-    """Return the master's settings with what comes before them on this worker.
+    """Return the master's settings with this worker's own in place.
 
     Parameters
     ----------
@@ -138,11 +138,11 @@ def effective_settings(settings: Settings, own: OwnFile, args: argparse.Namespac
 
 
 def _require_inside(name: str, data_dir: str) -> None:
-    """Refuse a data set's file, npz:FILE and so on, that may lie outside of this worker's own folder."""
+    """Reject a data set's file, npz:FILE and so on, that may lie outside of this worker's own folder."""
     prefix, _, path = name.partition(":")
     if prefix in FILES and (os.path.isabs(path) or path.startswith("~") or ".." in path.replace("\\", "/").split("/")):
         raise DataError(
-            "the master asks for the data set %s, but this worker's data lie in %s" % (name, data_dir),
+            "the master asks for the data set %s, but this worker's data are in %s" % (name, data_dir),
             hint="the master's dataset.name must be a relative path without .., or start this worker "
             "without a data_dir of its own",
         )
@@ -153,7 +153,7 @@ def _read_object(path: str) -> Dict[str, Any]:
         with open(path, encoding="utf-8-sig") as stream:
             content = json.load(stream)
     except OSError as error:
-        raise ConfigError("the worker's file %s can not be read: %s" % (path, error.strerror)) from None
+        raise ConfigError("the worker's file %s cannot be read: %s" % (path, error.strerror)) from None
     except (ValueError, RecursionError) as error:
         raise ConfigError("the worker's file %s is not JSON: %s" % (path, str(error).split("\n")[0])) from None
     if not isinstance(content, dict):
@@ -162,7 +162,7 @@ def _read_object(path: str) -> Dict[str, Any]:
 
 
 def _is_address(url: str) -> bool:
-    """Say whether a text is http://host:port, or https, and nothing more."""
+    """Return whether a text is http://host:port, or https, and nothing more."""
     try:
         parts = urlsplit(url)
         has_port = parts.port is not None

@@ -29,7 +29,7 @@ from .own_settings import OwnFile, effective_settings, master_url, read_own_file
 
 logger = logging.getLogger(__name__)
 
-KEY_BYTES = 9  # random bytes of this process's session key, which is kept in memory only
+KEY_BYTES = 9  # random bytes of this process's session key, which stays in memory
 
 
 def run(args: argparse.Namespace, project_dir: str) -> int:
@@ -61,25 +61,25 @@ def run(args: argparse.Namespace, project_dir: str) -> int:
     except OSError as error:
         logger.error("%s: %s", error.strerror or "failed", error.filename or error)
         return 1
-    except Exception as error:  # TensorFlow raises what it likes, and a master of another version sends what it likes
+    except Exception as error:  # from TensorFlow, or a reply of a master of another version
         message = (str(error) or "no message").splitlines()[0]
-        logger.error("worker %d can not go on: %s: %s", args.worker_id, type(error).__name__, message)
+        logger.error("worker %d failed: %s: %s", args.worker_id, type(error).__name__, message)
         log_trace(logger, error)
         return 1
 
 
-def begin_afresh(worker_id: int) -> None:
-    """Become a new process of this program: what TensorFlow was told once in a process holds to its end.
+def restart_process(worker_id: int) -> None:
+    """Replace this process by a new one: TensorFlow's settings and memory last as long as a process does.
 
-    So does the memory that it has taken. The new process finds the run that is going on.
+    The new process finds the run in progress.
     """
-    logger.info("worker %d: the next run has other settings: starting again", worker_id)
-    logging.shutdown()  # which lets the terminal show the last lines
+    logger.info("worker %d: the next run has other settings: restarting", worker_id)
+    logging.shutdown()  # flushes the last lines
     os.execv(sys.executable, [sys.executable] + sys.argv)
 
 
 class Worker(Local):
-    """Does what a worker's machine asks for; beside it, a thread sends heartbeats."""
+    """Does the actions of a worker's machine; a thread beside it sends heartbeats."""
 
     def __init__(self, args: argparse.Namespace, name: str, client: MasterClient, own: OwnFile, state_dir: str) -> None:
         super().__init__(self._new_trainer, time.monotonic, time.sleep)
@@ -93,7 +93,7 @@ class Worker(Local):
         self._last_round = 0
 
     def run(self) -> int:
-        """Go on until the machine says exit, or a signal comes; return the exit code."""
+        """Run until the machine says exit or a signal arrives; return the exit code."""
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._on_signal)
         self._heartbeat.start()
@@ -109,7 +109,7 @@ class Worker(Local):
         """Build the trainer from the master's settings and the worker's own."""
         settings = effective_settings(offered, self._own, self._args)
         if self.trainer is not None and self._args.stay:
-            begin_afresh(self._args.worker_id)
+            restart_process(self._args.worker_id)
         logger.info(
             "worker %d: start=reading_data dataset=%.80s model=%.80s",
             self._args.worker_id,
@@ -117,7 +117,7 @@ class Worker(Local):
             settings.model.name,
             extra=FOR_A_BAR,
         )
-        with self._heartbeat.calling():  # which may download a data set
+        with self._heartbeat.calling():  # it may download a data set
             trainer = build_trainer(settings, self._args.worker_id)
         self._last_round = settings.system.max_rounds
         self._heartbeat.report_s = settings.jetson_optimization.telemetry_s
@@ -129,7 +129,7 @@ class Worker(Local):
         return trainer
 
     def train(self, action: events.Train) -> Union[events.Trained, events.Unable]:
-        """Train, and keep the lease meanwhile."""
+        """Train, and keep the lease during that time."""
         try:
             with self._heartbeat.training():
                 event = train_locally(self.trainer, action, time.monotonic)
@@ -145,7 +145,7 @@ class Worker(Local):
         return event
 
     def save(self, action: events.Save) -> events.Event:
-        """Write the answer and both states that it may lead to."""
+        """Save the answer and the two states that it may lead to."""
         state_file.save(self._state_dir, action.pending)
         return events.Saved()
 
@@ -154,15 +154,15 @@ class Worker(Local):
             return self._client.do(action)
 
     def _follow(self) -> None:
-        """Tell the heartbeats what the machine knows, and log what there is to say."""
+        """Pass the machine's state to the heartbeats, and log its notes."""
         self._heartbeat.follow(self._machine.epoch if self._machine.lease_s else 0, self._machine.lease_s)
         self._watchdog.feed()
         self._say(self._machine.notes)
         self._say(self._heartbeat.notes)
 
     def _say(self, notes: List[str]) -> None:
-        """Log what a part of this program has to say, and forget it."""
-        while notes:  # another thread may add to them meanwhile
+        """Log notes, and remove them."""
+        while notes:  # another thread may add notes meanwhile
             logger.info("worker %d: %s", self._args.worker_id, notes.pop(0))
 
     def _on_signal(self, number: int, frame: Any) -> None:

@@ -1,4 +1,4 @@
-"""Explains what is between a worker and its master: proxies of the environment, and others that answer."""
+"""Messages about what stands between a worker and its master: proxies of the environment, and other servers."""
 
 import re
 from typing import Any, Mapping, NamedTuple, Optional
@@ -9,7 +9,7 @@ from ..errors import ConfigError
 
 PROXY_SCHEMES = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
 REDIRECTS = (301, 302, 303, 307, 308)
-LONGEST_WORDS = 60  # letters of a stranger's text that are repeated
+LONGEST_WORDS = 60  # letters of a foreign text that are shown
 _ROUTES = "/register, /heartbeat, /get_global_model, /offer and /upload_update"
 _REFUSES = "a proxy on the way refuses the request: have it pass %s, or let the worker connect directly" % _ROUTES
 _WRONG = "--master_ip and --port must be those of flq_master.py; a proxy on the way must pass %s" % _ROUTES
@@ -33,17 +33,17 @@ HINTS = {
 
 
 class Proxy(NamedTuple):
-    """A proxy that an environment variable names; ``where`` is its host and port, without a password."""
+    """A proxy named by an environment variable; ``where`` is its host and port, without a password."""
 
     variable: str
     where: str
 
     def fix(self, url: str) -> str:
-        """Return how to reach the master at a URL without it."""
+        """Return how to reach the master at a URL without the proxy."""
         return "unset it, or set no_proxy=%s" % urlsplit(url).hostname
 
     def words(self, url: str) -> str:
-        """Return a sentence on the proxy, for a request to this URL that has failed."""
+        """Return a sentence about the proxy, for a failed request to this URL."""
         return "the request went to the proxy %s, which the environment variable %s names: %s" % (
             self.where,
             self.variable,
@@ -60,7 +60,7 @@ def proxy_for(url: str, proxies: Mapping[str, str], environment: Mapping[str, st
     proxies : mapping
         Scheme, or "all", -> proxy, as requests reads the environment for this URL.
     environment : mapping
-        Its variables, to name the right one.
+        The environment, to find the variable's name.
 
     Raises
     ------
@@ -73,7 +73,7 @@ def proxy_for(url: str, proxies: Mapping[str, str], environment: Mapping[str, st
         return None
     names = [
         name
-        for name in sorted(environment, reverse=True)  # small letters come first
+        for name in sorted(environment, reverse=True)  # lower case comes first
         if name.lower() == kind + "_proxy" and environment[name] == proxies[kind]
     ]
     variable, text = names[0] if names else kind + "_proxy", proxies[kind]
@@ -90,8 +90,8 @@ def proxy_for(url: str, proxies: Mapping[str, str], environment: Mapping[str, st
     return Proxy(variable, host if port is None else with_port(host, port))
 
 
-def stranger(url: str, response: Any, proxy: Optional[Proxy]) -> str:
-    """Return a sentence on an answer that is not the master's: what came, the likely cause, and what to do."""
+def foreign_answer(url: str, response: Any, proxy: Optional[Proxy]) -> str:
+    """Return a sentence about an answer that is not the master's: the status, the likely cause, and what to do."""
     status = response.status_code
     said, hint = ("%d %s" % (status, _plain(response.reason or ""))).strip(), HINTS.get(status, "")
     if status in REDIRECTS:
@@ -109,7 +109,7 @@ def stranger(url: str, response: Any, proxy: Optional[Proxy]) -> str:
 
 
 def _plain(text: Any) -> str:
-    """Return the beginning of a stranger's text, without control characters."""
+    """Return the beginning of a foreign text, without control characters."""
     return "".join(letter if letter.isprintable() else "?" for letter in str(text)[:LONGEST_WORDS])
 
 

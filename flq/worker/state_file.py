@@ -14,7 +14,7 @@ NAME = "state.npz"
 
 
 def load(state_dir: str) -> Optional[PendingUpload]:
-    """Return what the last process has left, or None: there is nothing, or nothing that can be used."""
+    """Return the state that the last process saved, or None if there is none that can be used."""
     try:
         return from_state(*load_state(os.path.join(state_dir, NAME)))
     except FileNotFoundError:
@@ -25,17 +25,17 @@ def load(state_dir: str) -> Optional[PendingUpload]:
 
 
 def save(state_dir: str, pending: PendingUpload) -> None:
-    """Write it, and say so where that is not possible.
+    """Write the state; only log it if that fails.
 
-    The run goes on without: a process that starts again then has an older state than the master knows,
+    The run continues: a restarted process then has an older state than the master knows,
     and joins as new.
     """
     try:
         save_state(os.path.join(state_dir, NAME), *to_state(pending))
     except OSError as error:
         logger.warning(
-            "the state of this worker can not be written to %s: %s; if it is killed now, it joins as new: "
-            "make room or mend the folder",
+            "the state of this worker cannot be written to %s: %s; if it is killed now, it joins as new: "
+            "make room or repair the folder",
             state_dir,
             error.strerror or error,
         )

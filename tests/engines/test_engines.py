@@ -52,7 +52,8 @@ def test_a_place_must_hold_what_its_workers_keep(memory, n_vectors):
 
 
 @pytest.mark.parametrize(
-    "ids, places, sentence", [((0, 1, 2), [], "no place"), ((0, 1, 1, 2), [place(0)], "worker 1 comes twice")]
+    "ids, places, sentence",
+    [((0, 1, 2), [], "no place"), ((0, 1, 1, 2), [place(0)], "worker_ids holds worker 1 twice")],
 )
 def test_a_plan_that_cannot_be_is_refused(ids, places, sentence):
     with pytest.raises(ConfigError, match=sentence):

@@ -8,7 +8,7 @@ from stand_in import StandIn, response
 
 from flq.protocol.worker_events import CallPoll, CallRegister, Polled, Unreachable
 from flq.worker import http_adapter
-from flq.worker.http_adapter import BYTES_PER_S, CONNECT_S, READ_S, Patient, PlainConnection
+from flq.worker.http_adapter import BYTES_PER_S, CONNECT_S, READ_S, DeadlineReader, PlainConnection
 from flq.worker.http_client import MasterClient
 
 POLL = CallPoll(epoch=2, have=5, answered=7)
@@ -45,31 +45,31 @@ def test_each_receive_waits_no_longer_than_is_left(monkeypatch):
     clock = Clock(0.0)
     monkeypatch.setattr(http_adapter, "time", clock)
     sock = Sock()
-    patient = Patient(sock, io.BytesIO(bytes(100)))
+    reader = DeadlineReader(sock, io.BytesIO(bytes(100)))
     for at in (0.0, 45.0, 59.0):
         clock.now = at
-        assert patient.readinto(bytearray(1)) == 1
+        assert reader.readinto(bytearray(1)) == 1
     assert sock.timeouts == pytest.approx([60.0, 15.0, 1.0], abs=0.01)
     clock.now = READ_S + 0.01
     with pytest.raises(socket.timeout):
-        patient.readinto(bytearray(1))
+        reader.readinto(bytearray(1))
 
 
 def test_what_comes_gives_time_for_more(monkeypatch):
     clock = Clock(0.0)
     monkeypatch.setattr(http_adapter, "time", clock)
     size = 100 * BYTES_PER_S
-    patient = Patient(Sock(), io.BytesIO(bytes(size)))
+    reader = DeadlineReader(Sock(), io.BytesIO(bytes(size)))
     n_read = 0
     while n_read < size:  # at twice the slowest rate
         clock.now += 1.0
-        n_read += patient.readinto(bytearray(2 * BYTES_PER_S))
+        n_read += reader.readinto(bytearray(2 * BYTES_PER_S))
     assert clock.now == 50.0
     clock.now = READ_S + 99.0
-    assert patient.readinto(bytearray(1)) == 0
+    assert reader.readinto(bytearray(1)) == 0
     clock.now = READ_S + 101.0
     with pytest.raises(socket.timeout):
-        patient.readinto(bytearray(1))
+        reader.readinto(bytearray(1))
 
 
 @pytest.mark.parametrize("action", [POLL, CallRegister({})], ids=["frames", "JSON"])

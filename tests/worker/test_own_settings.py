@@ -117,7 +117,7 @@ def test_what_can_not_be_used_is_one_sentence_with_the_files_name(own_file, cont
 
 def test_a_file_that_is_not_there_is_one_sentence(tmp_path):
     for path in str(tmp_path / "missing.json"), str(tmp_path):
-        with pytest.raises(ConfigError, match="the worker's file .* can not be read: "):
+        with pytest.raises(ConfigError, match="the worker's file .* cannot be read: "):
             read_own_file(path)
 
 
@@ -155,7 +155,7 @@ def test_the_command_line_comes_before_the_file(flags, url, expected):
 
 
 def test_without_either_it_is_said_what_is_missing():
-    with pytest.raises(ConfigError, match="by --master_ip or by system.master_url in a --config file"):
+    with pytest.raises(ConfigError, match="use --master_ip, or system.master_url in a --config file"):
         url_of([])
 
 
@@ -215,7 +215,7 @@ def test_where_nobody_names_a_folder_the_environment_is_left_to_the_data_layer(m
 def test_a_file_outside_of_the_workers_own_folder_is_refused(kind, path):
     settings = settings_with(dataset=kind + ":" + path)
     for own, flags in ((None, ["--data_dir", "/own"]), (OwnFile(data_dir="/own"), [])):
-        with pytest.raises(DataError, match="the master asks for the data set .*, but this worker's data lie in /own"):
+        with pytest.raises(DataError, match="the master asks for the data set .*, but this worker's data are in /own"):
             effective(own, flags, settings=settings)
     assert effective(settings=settings).dataset.name == kind + ":" + path  # no own folder: as the master says
 

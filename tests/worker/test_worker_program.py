@@ -211,8 +211,8 @@ def test_the_file_says_where_the_master_is(run_worker, tmp_path):
 @pytest.mark.parametrize(
     "content, sentence",
     [
-        (None, "by --master_ip or by system.master_url"),
-        ("{}", "by --master_ip or by system.master_url"),
+        (None, "use --master_ip, or system.master_url"),
+        ("{}", "use --master_ip, or system.master_url"),
         ("{", "is not JSON"),
         ('{"master_url": "elsewhere"}', "system.master_url must be http://host:port"),
     ],
@@ -275,11 +275,8 @@ program.build_trainer = build_trainer
 @pytest.mark.parametrize(
     "error, sentence",
     [
-        ("MemoryError()", "worker 0 can not go on: MemoryError: no message"),
-        (
-            "RuntimeError('CUDA is out of memory\\nline 2')",
-            "worker 0 can not go on: RuntimeError: CUDA is out of memory",
-        ),
+        ("MemoryError()", "worker 0 failed: MemoryError: no message"),
+        ("RuntimeError('CUDA is out of memory\\nline 2')", "worker 0 failed: RuntimeError: CUDA is out of memory"),
     ],
 )
 def test_an_error_of_the_training_is_one_sentence_and_the_trace_is_in_the_log(run_worker, tmp_path, error, sentence):
