@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""FLQ in one process, to be read from top to bottom.
+"""FLQ in one process, readable from top to bottom.
 
     python flq_fed_v3.py --dataset digits --model mlp --update delta --lr 0.1 --M 4 --batch 32 --iters 30
     python flq_fed_v3.py --dataset fmnist --mode bbit --b 4 --b_down 8 --M 20       # as FLQ v3 was published
@@ -7,14 +7,14 @@
     python flq_fed_v3.py --dataset digits --model mlp --update delta --lr 0.1 --memory mirror --thr_scale 1
     python flq_fed_v3.py --dataset digits --model logreg --mode laq --b 4 --b_down 0 --thr_scale 1 --batch 0 --lr 0.01
 
-A master holds a model x. M workers hold data. All of them hold the same copy w of the model.
+A master holds a model x, M workers hold data, and all of them hold the same copy w of the model.
 In round k every worker computes an update u on w: the gradient of one minibatch, as in FLQ v3,
-or the change that some local training makes (``--update delta``). It does not send u but a few
-bits per parameter, C(..), and remembers what the bits could not say. It may stay silent, and a
-budget may refuse it. The master adds up what came, steps x, and sends everybody C(x - w), again
-a few bits per parameter, which moves w towards x.
+or the change made by local training (``--update delta``). It does not send u but a few bits per
+parameter, C(..), and adds the quantization error to the next update (error feedback). A worker
+may skip a round, and a budget may refuse its upload. The master adds the uploads, steps x, and
+sends C(x - w) to all workers, again a few bits per parameter, which moves w towards x.
 
-The loops are here, the mathematics is in flq/core: the same functions that the real master
+The loops are here; the mathematics is in flq/core, in the same functions that the real master
 and workers call. With the same settings this file, ``flq.engines`` and the cluster make
 the same model, bit for bit. Flags have the names and defaults of FLQ v3; docs/departures.md
 says where and why this algorithm departs from it.
@@ -46,7 +46,7 @@ from flq.training.task import Task, Trainer
 
 
 class Round(NamedTuple):
-    """What one round did; bits are those of the payloads, the downlink's one copy per worker."""
+    """The outcome of a round; bits are those of the payloads, with one copy of the downlink per worker."""
 
     index: int  # type: ignore[assignment]
     server: ServerState
@@ -60,12 +60,12 @@ class Round(NamedTuple):
 
 def federate(settings: Settings, task: Optional[Task] = None) -> Iterator[Round]:
     """Train; yield after each round."""
-    task = task or make_task(settings)  # what is learned: model and data
+    task = task or make_task(settings)  # model and data
     seed, n_rounds = settings.system.seed, settings.system.max_rounds
     everyone = range(settings.system.total_workers)
     rules = rules_from_settings(settings)
 
-    # Both ends make the same start from the seed, so that nothing is sent: x^0 = w^0.
+    # Both ends draw the same initial model from the seed, so that it is not sent: x^0 = w^0.
     layout, start = task.layout, task.start()
     check_room(len(everyone), layout, rules)
     upload_selection.check_admits(8 * longest_upload(len(everyone), layout, rules), rules)
@@ -73,40 +73,40 @@ def federate(settings: Settings, task: Optional[Task] = None) -> Iterator[Round]
     trainers = [Trainer(task, m) for m in everyone]
     n_samples = {m: trainers[m].n_samples for m in everyone}
 
-    # What is sent of a payload: with --coding, what is left of it.
+    # The bits of a payload as it is sent: with --coding, after lossless compression.
     codings = lossless.common(rules.coding, lossless.known())
 
     def bits_of(payload: Payload, codec_id: int) -> int:
         return 8 * lossless.sent_size(payload, QUANTIZERS[codec_id].bits, codings)
 
     states = {m: first_state(layout, rules) for m in everyone}  # memories and lazy clocks, at the workers
-    mirrors = {}  # g_m, at the master, where the memory has any
+    mirrors = {}  # g_m, at the master, if the memory has mirrors
     passed_over: Dict[int, int] = {}  # rounds in a row without a grant
 
     for k in range(1, n_rounds + 1):
-        threshold = server_step.threshold(server, rules, len(everyone))  # S: what the model has moved of late
+        threshold = server_step.threshold(server, rules, len(everyone))  # S: the recent movement of the model
 
         sizes = server_step.payload_sizes(server, len(everyone), layout, rules)  # in mode lowrank
 
-        # Every worker computes its update on w and decides whether it has anything to say.
+        # Every worker computes its update on w and decides whether to skip.
         proposals, losses = {}, {}
         for m in everyone:
             local = trainers[m].local_update(server.shared, k)
             noise = rng.stream(seed, rng.ROUNDING, k, m)  # for stochastic rounding, in mode laq8
             proposals[m] = propose(states[m], local.update, k, threshold, layout, rules, noise, sizes.up)
             losses[m] = local.loss
-        talking = [m for m in everyone if proposals[m].payload is not None]
+        willing = [m for m in everyone if proposals[m].payload is not None]
 
-        # If bits are scarce, the workers with the most energy per bit get them.
-        costs = {m: bits_of(proposals[m].payload, rules.codec_up) for m in talking}
-        granted = talking
+        # If the budget does not admit all, the workers with the most energy per bit may upload.
+        costs = {m: bits_of(proposals[m].payload, rules.codec_up) for m in willing}
+        granted = willing
         if rules.needs_offers:
-            offers = [upload_selection.Offer(m, proposals[m].energy, costs[m]) for m in talking]
+            offers = [upload_selection.Offer(m, proposals[m].energy, costs[m]) for m in willing]
             granted = upload_selection.grant(offers, passed_over, rules, rng.stream(seed, rng.GRANTS, k))
-            for m in talking:
+            for m in willing:
                 passed_over[m] = 0 if m in granted else passed_over.get(m, 0) + 1
 
-        # Memories change only now that the outcome is known.
+        # Memories change only now, when the outcome is known.
         uploads = {m: proposals[m].payload for m in granted}
         for m in everyone:
             states[m] = proposals[m].if_applied if m in granted else proposals[m].if_not
@@ -114,7 +114,7 @@ def federate(settings: Settings, task: Optional[Task] = None) -> Iterator[Round]
                 mirrors[m] = states[m].mirror  # the master adds the same decoded numbers: the same bits
 
         # G = sum of w_m D(upload_m), or of w_m g_m over all mirrors, silent workers' too, with w_m = 1 in
-        # mode laq; then scaled by the number of uploads and clipped, where that is asked for.
+        # mode laq; then scaled by the number of uploads and clipped, if the settings say so.
         server, total = server_step.aggregate(server, n_samples, granted, uploads, mirrors, layout, rules)
 
         # x takes the server optimizer's step along G, and w := w + D(C(x - w)).
@@ -124,8 +124,8 @@ def federate(settings: Settings, task: Optional[Task] = None) -> Iterator[Round]
             k,
             server,
             uploads,
-            skipped=[m for m in everyone if m not in talking],
-            refused=[m for m in talking if m not in granted],
+            skipped=[m for m in everyone if m not in willing],
+            refused=[m for m in willing if m not in granted],
             loss=sum(n_samples[m] * losses[m] for m in everyone) / sum(n_samples.values()),
             bits_up=sum(costs[m] for m in granted),
             bits_down=0 if delta is None else bits_of(delta, rules.codec_down) * len(everyone),
@@ -133,8 +133,8 @@ def federate(settings: Settings, task: Optional[Task] = None) -> Iterator[Round]
 
 
 def settings_of(args: argparse.Namespace) -> Settings:
-    """Turn the flags into settings."""
-    is_v3 = args.update == "gradient" and args.mode != "laq"  # what goes with it is not for local training and LAQ
+    """Return the settings for the flags."""
+    is_v3 = args.update == "gradient" and args.mode != "laq"  # its defaults do not suit local training and LAQ
     scale = int(is_v3) if args.scale_by_selected is None else args.scale_by_selected
     b_up, b_down = (None, None) if args.mode == "lowrank" else (args.b, args.b_down)
     return Settings(
@@ -205,7 +205,7 @@ def parse_flags(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     )
     data.add_argument("--shards_per_worker", type=within(int, 1, 1e6), default=2, help="with partition shards")
     data.add_argument(
-        "--batch", type=within(int, 0, 1e6), default=64, help="samples of a minibatch, 0 = all that a worker has"
+        "--batch", type=within(int, 0, 1e6), default=64, help="samples of a minibatch, 0 = all of a worker's"
     )
 
     run = flags.add_argument_group("run")
@@ -217,7 +217,7 @@ def parse_flags(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     )
     run.add_argument("--gpu_memory_limit_mb", type=within(int, 1, 1e6), default=None, help="(default: as it grows)")
     run.add_argument(
-        "--eval_every", type=within(int, 1, 1e9), default=1, help="evaluate each so many rounds, and the last"
+        "--eval_every", type=within(int, 1, 1e9), default=1, help="evaluate every so many rounds, and after the last"
     )
     run.add_argument("--out", default="results", help="folder of the Excel file")
 
@@ -293,25 +293,25 @@ def parse_flags(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         "--b_down",
         type=within(int, 0, 32),
         default=8,
-        help="bits down, 0 or 32 = float32; in mode lowrank --bytes_down says it",
+        help="bits down, 0 or 32 = float32; not for mode lowrank, which has --bytes_down",
     )
     bits.add_argument(
         "--bytes_up",
         type=within(int, 1, 1e9),
         default=None,
-        help="longest payload of an upload in mode lowrank (default: by the model)",
+        help="largest payload of an upload in mode lowrank (default: by the model)",
     )
     bits.add_argument(
         "--bytes_down",
         type=within(int, 1, 1e9),
         default=None,
-        help="and of the model's difference (default: by the model)",
+        help="largest payload of the model's difference (default: by the model)",
     )
     bits.add_argument(
         "--coding",
         choices=lossless.SETTINGS,
         default="none",
-        help="lossless coding of payloads: bits are those that are left",
+        help="lossless coding of payloads: bits are counted after it",
     )
     bits.add_argument(
         "--memory",
@@ -343,7 +343,7 @@ def parse_flags(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
         help="payload bits that a round may spend; 0 = any",
     )
     silence.add_argument(
-        "--grant_by", choices=GRANT_ORDERS, default="energy", help="who comes first where not all may upload"
+        "--grant_by", choices=GRANT_ORDERS, default="energy", help="which workers come first if not all may upload"
     )
     silence.add_argument(
         "--sel_clients", type=within(int, 0, 4096), default=0, help="uploads that a round may have; 0 = any"
@@ -353,9 +353,7 @@ def parse_flags(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
     )
     silence.add_argument("--warmup", type=within(int, 0, 1e9), default=0, help="rounds without skips")
     silence.add_argument("--C", type=within(int, 0, 1e9), default=10**9, help="most rounds in a row without an upload")
-    silence.add_argument(
-        "--D", type=within(int, 1, 10000), default=10, help="past aggregates that the lazy threshold looks at"
-    )
+    silence.add_argument("--D", type=within(int, 1, 10000), default=10, help="past aggregates in the lazy threshold")
     silence.add_argument("--ck", type=within(float, 0, 1e6), default=0.8, help="their total weight")
     args = flags.parse_args(argv)
     if args.local_epochs == args.local_steps == 0:
@@ -364,12 +362,12 @@ def parse_flags(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    """Train, show how it goes, and leave an Excel file in the layout of FLQ v3."""
+    """Train, show progress, and write an Excel file in the layout of FLQ v3."""
     args = parse_flags(argv)
     settings = resolve_dataset(settings_of(args))
     mode = rules_from_settings(settings).mode
     task = make_task(settings)
-    task.check()  # what can not work is said before TensorFlow starts, which takes seconds
+    task.check()  # reports bad settings before TensorFlow starts, which takes seconds
     path = os.path.join(args.out, "results_%s_%s.xlsx" % (args.dataset.partition(":")[0], mode))
     os.makedirs(args.out, exist_ok=True)
     curves: List[CurveRow] = []
@@ -377,14 +375,14 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     try:
         run(settings, task, args.eval_every, curves, signs if mode == "bin" else None)
     finally:
-        if curves:  # also of a run that was stopped
+        if curves:  # even if the run was stopped
             write_curves(path, mode, curves, signs if mode == "bin" else None)
             print("results: %s" % path, flush=True)
     return 0
 
 
 def run(settings: Settings, task: Task, eval_every: int, curves: List[CurveRow], signs: Optional[List[Any]]) -> None:
-    """Train, evaluate and show; ``curves`` gets a row per round, ``signs`` (iteration, majority sign)."""
+    """Train, evaluate and show progress; ``curves`` gets a row per round, ``signs`` (iteration, majority sign)."""
     n_rounds = settings.system.max_rounds
     bits_up, bits_down, watched = 0, 0, None
     with Progress(n_rounds) as progress:
@@ -412,7 +410,7 @@ def most_agreed(votes: Vector) -> int:
 
 
 class Progress:
-    """A bar where somebody looks on, a line per round where not."""
+    """A bar on a terminal, otherwise a line per round."""
 
     def __init__(self, n_rounds: int) -> None:
         self._n_rounds = n_rounds
@@ -432,7 +430,7 @@ class Progress:
     def show(
         self, done: Round, accuracy: Optional[float], entropy: Optional[float], bits_up: int, bits_down: int
     ) -> None:
-        """Show how a round went."""
+        """Show the outcome of a round."""
         tested = "" if entropy is None else " test_loss=%.6g" % entropy
         tested = tested if accuracy is None else " accuracy=%.4f" % accuracy + tested
         line = "loss=%.6g uploaded=%d skipped=%d refused=%d bits_up=%d bits_down=%d" % (
@@ -450,10 +448,10 @@ class Progress:
             print("round=%d%s %s" % (done.index, tested, line), flush=True)
 
 
-def main_in_sentences(argv: Optional[Sequence[str]] = None) -> int:
-    """Run :func:`main`; whatever goes wrong is one sentence, and 1, or 2 for settings that can not be used."""
+def guarded_main(argv: Optional[Sequence[str]] = None) -> int:
+    """Run :func:`main`; print an error as one sentence, and return 1, or 2 for invalid settings."""
     try:
-        with np.errstate(over="ignore", invalid="ignore"):  # whoever encodes finds out
+        with np.errstate(over="ignore", invalid="ignore"):  # encode() rejects non-finite values
             return main(argv)
     except CodecError as error:
         code, sentence = 1, "the training has diverged: %s; lower --lr or --server_lr" % error
@@ -461,7 +459,7 @@ def main_in_sentences(argv: Optional[Sequence[str]] = None) -> int:
         code, sentence = 2, str(error)
     except KeyboardInterrupt:
         code, sentence = 130, "stopped"
-    except Exception as error:  # TensorFlow raises what it likes
+    except Exception as error:  # TensorFlow may raise any
         code, sentence = 1, "%s: %s" % (type(error).__name__, (str(error) or "no message").splitlines()[0])
     print("flq_fed_v3.py: %s" % sentence, file=sys.stderr)
     return code
@@ -469,4 +467,4 @@ def main_in_sentences(argv: Optional[Sequence[str]] = None) -> int:
 
 if __name__ == "__main__":
     make_output_safe()
-    sys.exit(main_in_sentences())
+    sys.exit(guarded_main())

@@ -41,7 +41,7 @@ def run_program(folder, name, *argv):
 def said_by(capsys, *argv):
     """Run the reference in this process; its exit code and what it says on stderr, as lines."""
     try:
-        code = flq_fed_v3.main_in_sentences(argv)
+        code = flq_fed_v3.guarded_main(argv)
     except SystemExit as left:  # argparse leaves by itself
         code = left.code
     return code, capsys.readouterr().err.splitlines()
@@ -308,7 +308,7 @@ def test_without_tensorflow_the_reference_says_what_to_install(capsys, monkeypat
 
 def test_the_reference_does_not_import_the_masters_packages(results):
     code = (
-        "import sys, flq_fed_v3; assert flq_fed_v3.main_in_sentences(%r + ['--iters', '1']) == 0\n"
+        "import sys, flq_fed_v3; assert flq_fed_v3.guarded_main(%r + ['--iters', '1']) == 0\n"
         % (QUADRATIC + ["--out", str(results)])
         + "assert not {'flq.config', 'pydantic', 'tensorflow', 'flask'} & set(sys.modules)"
     )
