@@ -12,7 +12,7 @@ LAST_ROUNDS = 10  # rounds for which a worker comes last after a grant that it d
 
 
 class Offer(NamedTuple):
-    """What a worker would send: energy |.|^2 and exact cost in payload bits."""
+    """An upload on offer: its energy |.|^2 and its exact cost in payload bits."""
 
     worker_id: int
     energy: float

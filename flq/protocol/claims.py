@@ -12,7 +12,7 @@ from .member import Member
 
 
 class Claim(Enum):
-    """What a worker that joins is, and what follows."""
+    """The judgement of a worker that joins, and its consequence."""
 
     BARRED = "two processes with its identity were alive, and the other holds it: rejected while that lease lasts"
     OVERTAKEN = "a duplicate of a request that joined, and the worker has answered since: rejected"

@@ -73,7 +73,7 @@ class Local:
         return Saved()
 
     def pause(self, action: Pause) -> Optional[Event]:
-        """Wait."""
+        """Sleep."""
         self._sleep(action.seconds)
         return Paused()
 

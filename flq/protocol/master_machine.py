@@ -263,7 +263,7 @@ class MasterMachine:
         self, event: Union[Poll, Heartbeat, Answer], session: Optional[str], now: float, renews: bool = True
     ) -> Member:
         """Return the worker that a request comes from; warn the operator if its key has never joined."""
-        if self.membership.is_strange(event.worker_id, session):
+        if self.membership.has_unknown_key(event.worker_id, session):
             self._warn(event.worker_id, now)
         return self.membership.find(event.worker_id, event.epoch, session, now if renews else None)
 

@@ -57,7 +57,7 @@ class Membership:
     # -- registrations -------------------------------------------------------------------
 
     def judge(self, event: Register, round_index: int) -> Claim:
-        """Return what a worker that registers in round ``round_index`` is."""
+        """Return the claim of a worker that registers in round ``round_index``, as judged by :data:`CLAIMS`."""
         member = self.members.get(event.worker_id) or Member(event.worker_id)
         return next(claim for claim, holds in CLAIMS if holds(member, event, round_index))
 
@@ -131,7 +131,7 @@ class Membership:
         member.is_heard = True
         return member
 
-    def is_strange(self, worker_id: int, session: Optional[str]) -> bool:
+    def has_unknown_key(self, worker_id: int, session: Optional[str]) -> bool:
         """Return whether a request carries a key that has never joined.
 
         If the worker's own process has not been heard either, the journal may have lost the join with this key.

@@ -39,7 +39,7 @@ SAVED = ("passed_over", "last_until", "blocked", "tally", "training_s", "waiting
 
 
 class Phase(Enum):
-    """What an open round admits."""
+    """The answers that an open round admits; see the table above."""
 
     UPLOADS = "UPLOADS"
     OFFERS = "OFFERS"
@@ -178,7 +178,7 @@ class RoundMachine:
 
     @property
     def phase(self) -> Phase:
-        """What the open round admits."""
+        """The phase of the open round."""
         if not self._rules.needs_offers:
             return Phase.UPLOADS
         return Phase.OFFERS if self._current.granted is None else Phase.GRANTED

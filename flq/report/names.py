@@ -27,7 +27,7 @@ def workbook_name(settings: Settings, stamp: str) -> str:
 
 def workbook_name_of(about: Mapping[str, Any]) -> str:
     """Return the name of a run's workbook by what its journal says about it."""
-    return workbook_name(settings_from_json(about["settings"], may_lack=True), stamp_of(str(about["run_id"])))
+    return workbook_name(settings_from_json(about["settings"], allow_missing=True), stamp_of(str(about["run_id"])))
 
 
 def name_of_dataset(name: str) -> str:

@@ -131,7 +131,12 @@ def read_journal(run_dir: str) -> Recorded:
         ]
         joined = _joined(database) if extent is None else {}
         return Recorded(
-            str(about["run_id"]), settings_from_json(about["settings"], may_lack=True), rows, roll_calls, about, joined
+            str(about["run_id"]),
+            settings_from_json(about["settings"], allow_missing=True),
+            rows,
+            roll_calls,
+            about,
+            joined,
         )
 
 

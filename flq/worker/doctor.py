@@ -126,7 +126,7 @@ def master_lines(url: str, ca: Optional[str], worker_id: int, token: Optional[st
                     Line(
                         FAIL,
                         "master",
-                        "what answers at %s is not an FLQ master (%d %.80s)"
+                        "the server at %s is not an FLQ master (%d %.80s)"
                         % (url, last.response.status_code, last.response.reason),
                         _fix_of(last, url, proxy),
                     )

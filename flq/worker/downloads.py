@@ -151,7 +151,7 @@ def declared_size(response: requests.Response) -> Optional[int]:
         return None
     if not declared.isdecimal() or len(declared) > MOST_DIGITS:
         response.close()
-        raise requests.ConnectionError("what answers there is not an FLQ master")
+        raise requests.ConnectionError("the server is not an FLQ master")
     return int(declared)
 
 

@@ -59,9 +59,9 @@ class HeartbeatThread:
         self._refused = ""  # the last reason that was logged
         self._beat, self._telemetry, self._watchdog, self._clock = beat, telemetry, watchdog, clock
         self._epoch, self._lease_s = 0, 0.0
-        self._is_training, self._beaten, self._fed = False, 0.0, 0.0
+        self._is_training, self._last_beat, self._last_feed = False, 0.0, 0.0
         self._feed = None  # type: Optional[Callable[[], None]]
-        self._reported = NEVER
+        self._last_report = NEVER
         self._lock, self._sending = threading.Lock(), threading.Lock()
         self._woken, self._is_closing = threading.Event(), False
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
@@ -84,14 +84,14 @@ class HeartbeatThread:
             return
         with self._lock:
             if epoch != self._epoch:
-                self._reported = NEVER  # report the device at once
+                self._last_report = NEVER  # report the device at once
             self._epoch, self._lease_s = epoch, lease_s
         self._woken.set()
 
     def tell(self) -> None:
         """Send a report now: after the last round, for example, whose numbers are not reported otherwise."""
         with self._lock:
-            self._reported = NEVER
+            self._last_report = NEVER
         self._woken.set()
 
     @contextmanager
@@ -111,7 +111,7 @@ class HeartbeatThread:
         At its end it waits for a heartbeat in flight, which occupies the connection.
         """
         with self._lock:
-            self._is_training, self._beaten = True, self._clock()
+            self._is_training, self._last_beat = True, self._clock()
         self._begin_to_feed(self._watchdog.feed_if_busy)
         try:
             yield
@@ -125,15 +125,15 @@ class HeartbeatThread:
         """Do what is due at ``now``; return the seconds until the next step, None if only a change makes one due."""
         with self._lock:
             if self._feed_due() <= now:
-                self._fed = now
+                self._last_feed = now
                 self._feed()
             tells = self._report_due() <= now
             if not tells and self._lease_due() > now:
                 due = min(self._feed_due(), self._report_due(), self._lease_due())
                 return None if due == NOT_DUE else due - now
-            self._beaten = now
+            self._last_beat = now
             if tells:
-                self._reported = now
+                self._last_report = now
             epoch, renews = self._epoch, self._is_training
             self._sending.acquire()
         try:
@@ -150,18 +150,18 @@ class HeartbeatThread:
 
     def _begin_to_feed(self, feed: Callable[[], None]) -> None:
         with self._lock:
-            self._feed, self._fed = feed, self._clock()
+            self._feed, self._last_feed = feed, self._clock()
         self._woken.set()
 
     def _feed_due(self) -> float:
         is_watched = self._feed is not None and self._watchdog.period_s is not None
-        return self._fed + self._watchdog.period_s if is_watched else NOT_DUE
+        return self._last_feed + self._watchdog.period_s if is_watched else NOT_DUE
 
     def _lease_due(self) -> float:
-        return self._beaten + beat_s(self._lease_s) if self._is_training and self._epoch else NOT_DUE
+        return self._last_beat + beat_s(self._lease_s) if self._is_training and self._epoch else NOT_DUE
 
     def _report_due(self) -> float:
-        return self._reported + max(LEAST_REPORT_S, self.report_s) if self.report_s and self._epoch else NOT_DUE
+        return self._last_report + max(LEAST_REPORT_S, self.report_s) if self.report_s and self._epoch else NOT_DUE
 
     def _run(self) -> None:
         while not self._is_closing:

@@ -85,8 +85,8 @@ class MasterClient:
         self._token = None  # type: Optional[str]
         self._template = None  # type: Optional[requests.PreparedRequest]
         self._preparing = threading.Lock()
-        self._begun = None  # type: Optional[Download]
-        self._begun_from = 0  # the worker's version at that time
+        self._partial = None  # type: Optional[Download]
+        self._partial_from = 0  # the worker's version at that time
         self._session = _Session()
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, Adapter())
@@ -95,7 +95,7 @@ class MasterClient:
         self._session.headers.update({"User-Agent": UNSET, "Accept-Encoding": UNSET})
 
     def do(self, action: events.Action) -> events.Event:
-        """Perform one of the machine's calls; report its outcome.
+        """Perform one of the machine's calls and return its outcome.
 
         Raises
         ------
@@ -184,28 +184,28 @@ class MasterClient:
 
     def _poll(self, action: events.CallPoll) -> events.Event:
         query = {"worker": self._worker_id, "epoch": action.epoch, "have": action.have, "answered": action.answered}
-        headers, begun = {"Accept": FRAMES}, self._begun if self._begun_from == action.have else None
-        if begun is not None:
-            headers.update(begun.rest())
+        headers, partial = {"Accept": FRAMES}, self._partial if self._partial_from == action.have else None
+        if partial is not None:
+            headers.update(partial.rest())
         response = self._request("GET", "/get_global_model", query, headers=headers)
         if response.status_code not in (200, 204, 206):
             problem = self._problem(response)
             if problem.by_master and problem.status < 500:
-                self._begun = None
+                self._partial = None
             return problem
-        self._begun = None
+        self._partial = None
         if response.status_code == 204:
             _ = response.content  # empty; now the connection can be used again
             return events.NothingNew(_retry_after(response))
-        download = Download(response) if response.status_code == 200 else begun
-        if response.status_code == 206 and (begun is None or not begun.accept_rest(response)):
+        download = Download(response) if response.status_code == 200 else partial
+        if response.status_code == 206 and (partial is None or not partial.accept_rest(response)):
             response.close()
             raise requests.ConnectionError("the answer is not the rest that was requested")
         stream = self._read(download, response, action.have)
         return events.Polled(stream) if stream.startswith(MAGIC) else self._foreign_answer(response)
 
     def _answer(self, action: events.CallAnswer) -> events.Event:
-        query, self._begun = {"worker": self._worker_id}, None
+        query, self._partial = {"worker": self._worker_id}, None
         if action.have is not None:
             query["have"] = action.have
         response = self._request("POST", action.path, query, _Frame(action.frame))
@@ -232,11 +232,11 @@ class MasterClient:
         """Keep a download that broke off, if its rest can be requested; the last one replaces the one before."""
         if have is None or not download.can_resume:
             return False
-        self._begun, self._begun_from = download, have
+        self._partial, self._partial_from = download, have
         return True
 
     def _n_kept(self) -> int:
-        return 0 if self._begun is None else self._begun.n_read
+        return 0 if self._partial is None else self._partial.n_read
 
     def _problem(self, response: requests.Response) -> events.Problem:
         """Return an error as an event; the master's errors are JSON of one form."""

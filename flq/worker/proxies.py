@@ -105,7 +105,7 @@ def foreign_answer(url: str, response: Any, proxy: Optional[Proxy]) -> str:
     words = [hint] if hint else []
     if proxy is not None:
         words.append(proxy.words(url))
-    return "what answers at %s is not an FLQ master: %s%s" % (url, said, " (%s)" % "; ".join(words) if words else "")
+    return "the server at %s is not an FLQ master: %s%s" % (url, said, " (%s)" % "; ".join(words) if words else "")
 
 
 def _plain(text: Any) -> str:

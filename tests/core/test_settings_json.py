@@ -40,7 +40,7 @@ def test_keys_that_are_not_known_are_passed_over():
 def test_the_journal_of_an_older_version_may_lack_keys_and_sections():
     lacking = copy.deepcopy(to_json(CHANGED))
     del lacking["model"]["ema"], lacking["lazy_selection"], lacking["system"]
-    assert settings_from_json(lacking, may_lack=True) == CHANGED._replace(
+    assert settings_from_json(lacking, allow_missing=True) == CHANGED._replace(
         system=Settings().system, lazy_selection=Settings().lazy_selection
     )
 

@@ -129,9 +129,13 @@ def test_leases_end_and_restart_in_full(members):
 
 def test_the_operator_is_warned_at_most_once_a_minute(members):
     member = join(members)
-    assert not members.is_strange(0, "guess")  # its own process was not heard either
+    assert not members.has_unknown_key(0, "guess")  # its own process was not heard either
     member.is_heard = True
-    assert members.is_strange(0, "guess") and not members.is_strange(0, "a") and not members.is_strange(0, None)
+    assert (
+        members.has_unknown_key(0, "guess")
+        and not members.has_unknown_key(0, "a")
+        and not members.has_unknown_key(0, None)
+    )
     assert [members.may_warn(0, now) for now in (0.0, 59.9, 60.0)] == [True, False, True]
 
 

@@ -194,7 +194,7 @@ def test_a_heartbeat_says_what_has_answered_for_the_master(answer, expected):
     assert (
         said == expected
         if expected is None
-        else ("what answers at %s/heartbeat is not an FLQ master: %s" % (stand_in.url, expected) in said)
+        else ("the server at %s/heartbeat is not an FLQ master: %s" % (stand_in.url, expected) in said)
     )
 
 

@@ -47,7 +47,7 @@ def ask(answer, action=CALLS[1]):
 def test_a_page_of_something_else_is_one_sentence_with_its_cause(action, status, words):
     event, _ = ask(response(status, PAGE, ("Retry-After: 7",)), action)
     assert (type(event), event.status, event.by_master, event.retry_after_s) == (Problem, int(status[:3]), False, 7.0)
-    assert event.detail.startswith("what answers at http://127.0.0.1:") and " is not an FLQ master: " in event.detail
+    assert event.detail.startswith("the server at http://127.0.0.1:") and " is not an FLQ master: " in event.detail
     assert words in event.detail and "\n" not in event.detail and "epoch=" not in event.detail
 
 

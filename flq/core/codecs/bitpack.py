@@ -46,8 +46,8 @@ def pack(codes: np.ndarray, bits: int) -> np.ndarray:
         codes = np.concatenate([codes, np.zeros(-codes.size % 8, np.uint8)])
     words = codes.view("<u8")
     if bits in (2, 4):
-        return _meet_in_low_bytes(words, bits)[:n_bytes]
-    return _low_bytes(_bring_together(words, bits), bits)[:n_bytes]
+        return _merge_neighbours(words, bits)[:n_bytes]
+    return _low_bytes(_gather(words, bits), bits)[:n_bytes]
 
 
 def unpack(packed: np.ndarray, n_codes: int, bits: int) -> np.ndarray:
@@ -68,8 +68,8 @@ def unpack(packed: np.ndarray, n_codes: int, bits: int) -> np.ndarray:
     if bits == 1:
         return np.unpackbits(packed, bitorder="little")[:n_codes]
     if bits in (2, 4):
-        return _leave_low_bytes(packed, bits)[:n_codes]
-    return _take_apart(_low_bytes_spread(packed, (n_codes + 7) // 8, bits), bits).view(np.uint8)[:n_codes]
+        return _split_neighbours(packed, bits)[:n_codes]
+    return _spread(_low_bytes_spread(packed, (n_codes + 7) // 8, bits), bits).view(np.uint8)[:n_codes]
 
 
 def has_all_ones(packed: np.ndarray, n_codes: int, bits: int) -> bool:
@@ -87,7 +87,7 @@ def has_all_ones(packed: np.ndarray, n_codes: int, bits: int) -> bool:
 # -- 2 and 4 bits ----------------------------------------------------------------------------
 
 
-def _meet_in_low_bytes(words: np.ndarray, bits: int) -> np.ndarray:
+def _merge_neighbours(words: np.ndarray, bits: int) -> np.ndarray:
     """Pack 8 / bits neighbours into the lowest of their bytes; the other bytes are garbage."""
     met = np.right_shift(words, np.uint64(8 - bits))
     met |= words
@@ -96,8 +96,8 @@ def _meet_in_low_bytes(words: np.ndarray, bits: int) -> np.ndarray:
     return met.view("<u%d" % (8 // bits)).astype(np.uint8)  # the cast keeps the lowest byte
 
 
-def _leave_low_bytes(packed: np.ndarray, bits: int) -> np.ndarray:
-    """Undo :func:`_meet_in_low_bytes`: one byte per code."""
+def _split_neighbours(packed: np.ndarray, bits: int) -> np.ndarray:
+    """Undo :func:`_merge_neighbours`: one byte per code."""
     words = packed.astype("<u%d" % (8 // bits))
     if bits == 2:
         words |= words << words.dtype.type(12)
@@ -115,7 +115,7 @@ def _mask(lane: int, used: int) -> np.uint64:
     return np.uint64(sum(((1 << used) - 1) << start for start in range(0, 64, lane)))
 
 
-def _bring_together(words: np.ndarray, bits: int) -> np.ndarray:
+def _gather(words: np.ndarray, bits: int) -> np.ndarray:
     """Move the low ``bits`` bits of the eight bytes of each word together; new."""
     upper = np.empty_like(words)
     for lane in _LANES:
@@ -127,8 +127,8 @@ def _bring_together(words: np.ndarray, bits: int) -> np.ndarray:
     return words
 
 
-def _take_apart(words: np.ndarray, bits: int) -> np.ndarray:
-    """Undo :func:`_bring_together`, in place."""
+def _spread(words: np.ndarray, bits: int) -> np.ndarray:
+    """Undo :func:`_gather`, in place."""
     upper = np.empty_like(words)
     for lane in reversed(_LANES):
         used = bits * lane // 8
@@ -152,7 +152,7 @@ def _low_bytes_spread(low: np.ndarray, n_words: int, n_low: int) -> np.ndarray:
     """Undo :func:`_low_bytes`; bytes missing at the end are 0.
 
     Each word is read from its first byte on, with bytes of the next ones in its upper part, which
-    :func:`_take_apart` ignores.
+    :func:`_spread` ignores.
     """
     padded = np.zeros(n_words * n_low + 8, np.uint8)
     padded[: low.size] = low

@@ -67,14 +67,14 @@ def for_workers(settings: Settings) -> Json:
     return {name: section for name, section in public(to_json(settings)).items() if name not in MASTER_ONLY}
 
 
-def settings_from_json(content: Any, may_lack: bool = False) -> Settings:
+def settings_from_json(content: Any, allow_missing: bool = False) -> Settings:
     """Return the settings in a master's message or a journal; unknown keys are ignored.
 
     Parameters
     ----------
     content : JSON value
         As from :func:`for_workers`; the sections that it leaves out have their defaults.
-    may_lack : bool
+    allow_missing : bool
         Whether other keys may be missing too, as in the journal of an older version.
 
     Raises
@@ -87,7 +87,7 @@ def settings_from_json(content: Any, may_lack: bool = False) -> Settings:
         given = content.get(name) if isinstance(content, dict) else None
         given = given if isinstance(given, dict) else {}
         lacking = [key for key in defaults._fields if key not in given and key != "master_url"]
-        if lacking and not may_lack and name not in MASTER_ONLY:
+        if lacking and not allow_missing and name not in MASTER_ONLY:
             raise ConfigError(
                 "the master's settings lack %s.%s" % (name, lacking[0]),
                 "install the same version of FLQ on master and workers",
