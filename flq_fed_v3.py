@@ -46,7 +46,7 @@ from flq.training.task import Task, Trainer
 
 
 class Round(NamedTuple):
-    """The outcome of a round; bits are those of the payloads, with one copy of the downlink per worker."""
+    """The outcome of a round; bits are those of payloads, the downlink's one copy per worker."""
 
     index: int  # type: ignore[assignment]
     server: ServerState
@@ -190,7 +190,7 @@ def settings_of(args: argparse.Namespace) -> Settings:
 
 
 def parse_flags(argv: Optional[Sequence[str]] = None) -> argparse.Namespace:
-    """Read the command line; names and defaults are those of FLQ v3, the ranges those of flq_config.json."""
+    """Read the command line; names and defaults are those of FLQ v3."""
     flags = Flags(
         prog="flq_fed_v3.py",
         description="FLQ in one process: the readable reference.",

@@ -13,7 +13,7 @@ from threadpoolctl import ThreadpoolController
 
 @lru_cache(maxsize=None)
 def _libraries() -> ThreadpoolController:
-    """Return a controller of numpy's BLAS, which is loaded by now; finding it takes a few milliseconds."""
+    """Return a controller of numpy's BLAS; finding it takes a few milliseconds."""
     return ThreadpoolController()
 
 

@@ -77,7 +77,9 @@ def aggregate(
     layout: Layout,
     rules: Rules,
 ) -> Tuple[ServerState, Optional[Vector]]:
-    """Return the state with the aggregator's new state, and G, float32 (n_params,); None if there is nothing to apply.
+    """Return the state with the aggregator's new state, and G, float32 (n_params,), or None.
+
+    G is None if there is nothing to apply.
 
     The weight of worker m is n_m / sum of n over the workers leased when the round opened.
     With memory none or flq the sum is over those that uploaded, so that a missing update changes
@@ -176,7 +178,7 @@ def close_round(
 
 
 def _step(state: ServerState, total: Vector, lr: float, rules: Rules) -> Tuple[Vector, Any]:
-    """Return the trained part after one step of the server optimizer, and the optimizer's state; both new."""
+    """Return the trained part after one server step, and the optimizer's state; both new."""
     optimizer = SERVER_OPTIMIZERS[rules.step.optimizer]
     before = optimizer.init(total.size) if state.optimizer is None else state.optimizer
     model, after = optimizer.update(total, before, state.model[: total.size], lr, rules.step.options)
@@ -209,12 +211,12 @@ def average(before: Optional[Vector], model: Vector, n_steps: int, decay: float)
 
 
 def threshold(state: ServerState, rules: Rules, n_workers: int) -> float:
-    """Return S, in mode laq S / M^2, for a round of ``n_workers`` workers that opens with this state."""
+    """Return S, in mode laq S / M^2, for the round that opens with this state."""
     return movement(state.energies, rules, n_workers)
 
 
 def payload_sizes(state: ServerState, n_workers: int, layout: Layout, rules: Rules) -> Sizes:
-    """Return mode lowrank's payload sizes for a round of ``n_workers`` workers that opens with this state."""
+    """Return mode lowrank's payload sizes for the round that opens with this state."""
     moved = [size for size in state.energies if size > 0]  # rounds without an aggregate do not count
     return sizes(state.lag, moved[-1] if moved else 0.0, n_workers, layout, rules)
 

@@ -26,7 +26,7 @@ def grant(
     chance: np.random.Philox,
     last: Container[int] = (),
 ) -> List[int]:
-    """Choose the workers that upload, in the order of ``rules.grant_by``; ties by rounds passed over, then by id.
+    """Choose the workers that upload, in the order of ``rules.grant_by``.
 
     ====== ===========================================================================
     energy most energy per bit first
@@ -35,9 +35,9 @@ def grant(
     random random order
     ====== ===========================================================================
 
-    A worker that has been passed over in C consecutive rounds precedes all others, longest first; if the limits admit
-    fewer than all of these, some wait longer. If both limits are set, both hold. An offer that does not fit is left out
-    and the next one is tried (greedy knapsack).
+    Ties are broken by rounds passed over, then by worker id. A worker that has been passed over in C consecutive rounds
+    precedes all others, longest first; if the limits do not admit all of these, some wait longer. If both limits are
+    set, both hold. An offer that does not fit is left out and the next one is tried (greedy knapsack).
 
     An energy is a worker's claim, so it is capped at ten times the (lower) median of the round's offers. A worker that
     left a grant unused in the last ``LAST_ROUNDS`` rounds comes after all others.

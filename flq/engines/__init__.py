@@ -1,4 +1,4 @@
-"""Where workers run: the table of engines, and the function that runs a federation on one of them."""
+"""The table of engines, and the function that runs a federation on one of them."""
 
 from typing import Callable
 

@@ -1,4 +1,4 @@
-"""The engine interface: the places where workers can run, and a function that runs a federation there."""
+"""The engine interface: places for workers, and a function that runs a federation there."""
 
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
@@ -39,7 +39,7 @@ class Federation(NamedTuple):
     watch: Callable[[RoundClosed], None]
 
     def builder(self) -> Build:
-        """Return the function that builds the trainers of one place; its first call makes the task of all."""
+        """Return the trainer factory of one place; all its trainers share a task."""
         tasks: List[Task] = []
 
         def build(settings: Settings, worker_id: int) -> Trainer:

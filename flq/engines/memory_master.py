@@ -1,4 +1,4 @@
-"""The master's machine in this process: calls and replies pass as bytes, and nothing is written to disk."""
+"""The master's machine in this process: calls and replies pass as bytes, without a disk."""
 
 from typing import Callable, Dict, List, Tuple
 

@@ -1,4 +1,4 @@
-"""All workers in one thread of this process, in virtual time: the machines of a real run, joined by bytes.
+"""All workers in one thread and in virtual time: the machines of a real run, joined by bytes.
 
 Workers take turns. When all of them wait, the clock moves to the next deadline.
 """

@@ -1,4 +1,4 @@
-"""A worker in virtual time: it acts when its turn comes, and does not wait while it trains or pauses."""
+"""A worker in virtual time: it acts in turn, and trains and pauses without waiting."""
 
 from typing import Any, Callable, Optional, Tuple
 

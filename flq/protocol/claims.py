@@ -24,7 +24,7 @@ class Claim(Enum):
 
 
 def is_ahead(member: Member, event: Register, round_index: int) -> bool:
-    """Return whether a worker remembers more of this run than the journal, whose end is then lost."""
+    """Return whether a worker is ahead of the journal, whose end is then lost."""
     if event.claimed_epoch is None or event.claimed_seq is None:
         return False
     if member.instance not in ("", event.instance):
@@ -66,7 +66,7 @@ def _is_shared(member: Member, event: Register, round_index: int) -> bool:
 
 
 def _is_resumed(member: Member, event: Register, round_index: int) -> bool:
-    """Return whether its last answer is the last one with a verdict, or the next, of which it knows no verdict."""
+    """Return whether its last answer is the last decided one, or the next, with a verdict unknown to it."""
     if event.claimed_epoch is None or event.claimed_seq is None or member.is_forgotten:
         return False
     is_same = (

@@ -1,4 +1,4 @@
-"""Replies: which request waits for what, what was sent before, and how much. The run does not depend on it.
+"""Replies: who waits for what, what was sent before, and how much. The run does not depend on it.
 
 Every request gets one reply. A request that is not answered at once waits, at most for ``longest_s``:
 
@@ -105,7 +105,7 @@ class Delivery:
         self._count(event.answer.worker_id, received(len(event.frame), payload_bits, is_duplicate))
 
     def _tell(self, event: Answered, verdict: Verdict, is_duplicate: bool) -> None:
-        """Send a verdict: at once, or, if it is final and the worker would wait, with the next round."""
+        """Send a verdict at once; a final one with the next round, if the worker would wait."""
         answer, frame = event.answer, encode(verdict, self._link)
         if verdict.outcome is Outcome.END:
             self.heard_end.add(answer.worker_id)
@@ -137,7 +137,7 @@ class Delivery:
     def send_plan(
         self, pending: PendingPoll, plan: Plan, frames: Iterable[Buffers], payload_bits: int, epoch: int
     ) -> None:
-        """Answer a request with a plan and its model frames; the reply may resume one that broke off.
+        """Answer a request with a plan and its model frames, possibly resuming a reply that broke off.
 
         Parameters
         ----------
@@ -174,7 +174,7 @@ class Delivery:
         return sorted(self._for_grants)
 
     def answer_offer(self, worker_id: int, verdict: Verdict) -> None:
-        """Answer the request with a worker's offer, if one waits; its frame was counted when it came."""
+        """Answer the request with a worker's offer, if one waits; its frame is counted already."""
         event = self._for_grants.pop(worker_id, None)
         if event is not None:
             self._tell(event, verdict, False)

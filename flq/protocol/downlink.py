@@ -77,7 +77,7 @@ class Downlink:
         return self.version - len(self._deltas)
 
     def since(self, have: int, codings: Collection[str] = ()) -> Chain:
-        """Return the frames that lead from version ``have`` to the newest: deltas, or one keyframe; -1 is no version.
+        """Return the frames from version ``have`` (-1: none) to the newest: deltas, or one keyframe.
 
         Parameters
         ----------

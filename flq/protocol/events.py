@@ -81,7 +81,7 @@ class Answered(NamedTuple):
 
 
 class Heartbeat(NamedTuple):
-    """A worker is alive; without ``renews`` it only sends a report, and its lease is not renewed."""
+    """A worker is alive; without ``renews`` it only reports, and its lease is not renewed."""
 
     ticket: Ticket
     worker_id: int
@@ -95,7 +95,7 @@ class Tick(NamedTuple):
 
 
 class LeaseEnded(NamedTuple):
-    """A worker has been silent for too long. The machine itself makes this event and the next two."""
+    """A worker has been silent for too long. The machine makes this event and the next two."""
 
     worker_id: int
 
@@ -128,13 +128,13 @@ Event = Union[Lasting, Poll, Heartbeat, Tick, ResultsSaved]
 
 
 class Journalled(NamedTuple):
-    """This event has changed the run: it must be on disk before its other effects are carried out."""
+    """The event has changed the run: it must be on disk before its other effects are carried out."""
 
     event: Lasting
 
 
 class Encoded(NamedTuple):
-    """This payload has moved the shared copy to ``version``; it goes to disk with the event that caused it."""
+    """The payload moved the shared copy to ``version``; it goes to disk with the causing event."""
 
     round_index: int
     version: int
@@ -183,7 +183,7 @@ class RoundReport(NamedTuple):
 
 
 class RoundClosed(NamedTuple):
-    """A round has closed: report it, and evaluate the model x, the shared copy w and the average of x.
+    """A round has closed: report it, and evaluate x, w and the average of x.
 
     Attributes
     ----------

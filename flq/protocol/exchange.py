@@ -1,4 +1,4 @@
-"""The worker's side of a run, written once: do the actions of its machine, and report their outcomes.
+"""The worker's side of a run: do the actions of its machine, and report their outcomes.
 
 The worker itself builds, trains, saves and pauses (:class:`Local`). Its calls go to the master, through a transport:
 ``call(action)`` carries CallRegister, CallPoll or CallAnswer there and returns the reply as an event. HTTP is such a
@@ -134,7 +134,9 @@ def run_worker(
 
 
 def to_master(action: CallAction, ticket: events.Ticket, worker_id: int, link: Link, session: str = "") -> events.Event:
-    """Return a call as an event of the master's machine; only JSON text and the bytes of a frame pass.
+    """Return a call as an event of the master's machine.
+
+    Only JSON text and the bytes of a frame pass.
 
     Raises
     ------
@@ -152,7 +154,7 @@ def to_master(action: CallAction, ticket: events.Ticket, worker_id: int, link: L
 
 
 def to_worker(action: CallAction, reply: Any) -> Event:
-    """Return the master's reply to a call as an event: a JSON object, buffers, None or an FlqError."""
+    """Return the master's reply (a JSON object, buffers, None or an FlqError) as an event."""
     if isinstance(reply, FlqError):
         return Problem(reply.status_hint, str(reply))
     if reply is None:

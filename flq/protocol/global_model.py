@@ -1,4 +1,4 @@
-"""One global model: x and w, the strategies' states, the workers' mirrors, and the frames that bring w to the workers.
+"""One global model: x and w, the strategies' states, the workers' mirrors, and the downlink.
 
 It knows worker ids and payloads, but no requests, leases, offers or deadlines. A run has one, which every worker
 trains; a replacement with the same methods may keep several and choose by worker id.
@@ -146,7 +146,7 @@ class GlobalModel:
         return self._rules.has_mirrors
 
     def receive(self, answer: Answer, n_members: int) -> bool:
-        """Update the worker's mirror, if there are mirrors, by an upload; return whether both ends agree on it.
+        """Update the worker's mirror, if any, by an upload; return whether both ends agree on it.
 
         Raises
         ------
@@ -167,7 +167,7 @@ class GlobalModel:
         return True
 
     def _mirror_after(self, answer: Answer, payload: Payload) -> Vector:
-        """Return the worker's mirror after an upload, float32 (n_params,), new; raise BadValues if it is not finite."""
+        """Return the mirror after an upload, float32 (n_params,), new; raise BadValues if not finite."""
         before = self.mirror_of(answer.worker_id)
         with np.errstate(over="ignore", invalid="ignore"):  # the outcome is checked
             mirror = plus(

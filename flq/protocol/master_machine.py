@@ -120,10 +120,10 @@ class MasterMachine:
         return self.effects
 
     def replay(self, event: Lasting, encoded: Mapping[int, Payload]) -> Effects:
-        """Take in an event of the journal once more; ``encoded`` holds, by round, the deltas that were sent then.
+        """Take in an event of the journal again.
 
-        Leases and deadlines do not run meanwhile: they are events of the journal themselves. Call
-        :meth:`restart_clocks` after the last one.
+        ``encoded`` holds the deltas that were sent, by round. Leases and deadlines do not run meanwhile: they are
+        events of the journal themselves. Call :meth:`restart_clocks` after the last one.
         """
         self._effects, self._known = [], encoded
         try:
@@ -345,7 +345,7 @@ class MasterMachine:
         self.members[answer.worker_id].close(answer, outcome)
 
     def _withdraw(self, worker_id: int) -> None:
-        """Drop an offer while the grants are undecided; the request that waits with it is told to ask again."""
+        """Drop an offer while the grants are undecided, and have its waiting request ask again."""
         if self.rounds.withdraw(worker_id):
             self._answer_offer(worker_id, Outcome.WAIT)
 
@@ -400,7 +400,7 @@ class MasterMachine:
     # -- the round -----------------------------------------------------------------------
 
     def _advance(self, now: float) -> None:
-        """Do what is due: decide grants, close the round, open the next, answer the requests that wait for it."""
+        """Do what is due: decide grants, close the round, open the next, answer waiting requests."""
         while self.state in (State.LOBBY, State.OPEN):
             if self.open_round is None:
                 if not self._open_round(now):
@@ -430,7 +430,7 @@ class MasterMachine:
         return True
 
     def _decide_grants(self) -> None:
-        """Decide the grants if it is time; a worker that does not wait learns it when it sends its offer again."""
+        """Decide the grants if it is time; a request that does not wait gets them when it is repeated."""
         for offer, is_granted in self.rounds.decide_grants() or ():
             outcome = Outcome.GRANTED if is_granted else Outcome.REFUSED
             if not is_granted:

@@ -117,7 +117,7 @@ class Member:
         self.gone, self.holder, self.earlier_sessions, self.is_contested = True, "", [], False
 
     def miss_end(self) -> None:
-        """Note that the lease has ended after the run, whose results must not depend on that."""
+        """Note that the lease has ended after the run, whose results do not depend on it."""
         self.missed_end, self.holder = True, ""
 
     def close(self, answer: Answer, outcome: Outcome) -> None:

@@ -62,7 +62,7 @@ class Membership:
         return next(claim for claim, holds in CLAIMS if holds(member, event, round_index))
 
     def is_ahead(self, event: Register, round_index: int) -> bool:
-        """Return whether a worker remembers more of this run than the journal, whose end is then lost."""
+        """Return whether a worker is ahead of the journal, whose end is then lost."""
         return is_ahead(self.members[event.worker_id], event, round_index)
 
     def register(self, event: Register, claim: Claim, now: float) -> Member:
@@ -145,7 +145,7 @@ class Membership:
         )
 
     def may_warn(self, worker_id: int, now: float) -> bool:
-        """Return whether to tell the operator that two processes use a worker's identity: at most once a minute."""
+        """Return whether to warn that two processes use a worker's identity: at most once a minute."""
         member = self.members[worker_id]
         if now - member.warned_at < WARN_S:
             return False

@@ -36,7 +36,7 @@ FINAL = (Outcome.NOTED, Outcome.REFUSED, Outcome.APPLIED, Outcome.LATE)  # they 
 
 
 class HeldBack(NamedTuple):
-    """Quality of the shared copy on a worker's held-back samples: mean loss, accuracy, number of samples."""
+    """Mean loss, accuracy and number of a worker's held-back samples, for the shared copy."""
 
     loss: float
     accuracy: float

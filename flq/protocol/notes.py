@@ -5,7 +5,7 @@ from .messages import Answer
 
 
 def joined(worker_id: int, n_samples: int, epoch: int, resumes: bool, is_ahead: bool) -> Note:
-    """Say that a worker takes part, with a new epoch or, if it resumes, with the one that it had."""
+    """Say that a worker takes part, with a new epoch or the one that it resumes."""
     text = "worker %d %s with %d samples (epoch %d)%s" % (
         worker_id,
         "is back" if resumes else "joined",
@@ -32,7 +32,7 @@ def lost(worker_id: int, silent_s: float) -> Note:
 
 
 def resync(worker_id: int, epoch: int) -> Note:
-    """Say that a worker starts over with a new epoch because its mirror differs from the master's."""
+    """Say that a worker starts over because its mirror differs from the master's."""
     text = "the mirrors of worker %d differ: it starts over (epoch %d)" % (worker_id, epoch)
     return Note(text, RESYNC, worker_id)
 

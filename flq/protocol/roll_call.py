@@ -1,4 +1,4 @@
-"""The workers' parts in the rounds: the open round, its report, and a worker's part in all of them."""
+"""The open round, its report, and each worker's part in all rounds."""
 
 import math
 from typing import Dict, List, Optional, Sequence, Set, Tuple
@@ -112,6 +112,6 @@ class OpenRound:
 
 
 def _mean(weighted: Sequence[Tuple[int, float]]) -> Optional[float]:
-    """Return the mean of (weight, value) pairs; None if there are none, or the mean is not finite."""
+    """Return the mean of (weight, value) pairs; None if there is no finite one."""
     mean = sum(n * value for n, value in weighted) / sum(n for n, _ in weighted) if weighted else math.nan
     return mean if math.isfinite(mean) else None

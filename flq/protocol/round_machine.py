@@ -1,4 +1,4 @@
-"""The rounds of a run, one open at a time: offers, grants, uploads, deadlines, quorum and roll call.
+"""The rounds of a run, one at a time: offers, grants, uploads, deadlines, quorum and roll call.
 
 A member's first answer to the open round gets:
 
@@ -128,12 +128,12 @@ class RoundMachine:
             self.miss(worker_id, LOST)
 
     def expects(self, worker_id: int, answered: int) -> bool:
-        """Return whether a worker whose last answer was to round ``answered`` is to train in the open round."""
+        """Return whether a worker whose last answered round is ``answered`` is to train in the open one."""
         current = self.open_round
         return current is not None and current.is_undecided(worker_id) and current.index > answered
 
     def is_ahead(self, worker_id: int, answered: int) -> bool:
-        """Return whether a worker has answered a round to come, or one in which its answer is still awaited."""
+        """Return whether a worker claims an answer to a round to come, or to one that still awaits it."""
         current = self.open_round
         return answered > self.index or (
             current is not None and answered == current.index and current.is_undecided(worker_id)
@@ -147,7 +147,10 @@ class RoundMachine:
         self.open_round = OpenRound(self.index, n_samples, now, self._deadline(now), self._offer_deadline(now))
 
     def newly_heavy(self) -> Optional[int]:
-        """Return the member that holds most of the weight, if it was not returned for the round before; else None."""
+        """Return the member that holds most of the weight, or None.
+
+        A member is returned once, and again only after another one, or none, held most.
+        """
         n_samples, before = self._current.n_samples, self._heavy
         worker_id = max(n_samples, key=n_samples.__getitem__)
         share = n_samples[worker_id] / sum(n_samples.values())
@@ -279,7 +282,7 @@ class RoundMachine:
     # -- grants --------------------------------------------------------------------------
 
     def decide_grants(self) -> Optional[List[Tuple[Answer, bool]]]:
-        """Decide the grants if it is time; return each offer and whether it is granted, by worker id, or None.
+        """Decide the grants if it is time; return (offer, whether it is granted) by worker id, or None.
 
         It is too early while a member may still offer. After the offers' deadline one offer is enough, unless a missing
         member has been passed over so often that it comes first.
@@ -362,7 +365,7 @@ class RoundMachine:
         return {"round_index": self.index, "open_round": members}
 
     def capture_worker(self, worker_id: int) -> Dict[str, Any]:
-        """Return a worker's part in the rounds as JSON values; later rounds do not change them."""
+        """Return a worker's part in the rounds as JSON values, a copy."""
         attendance = self.attendance_of(worker_id)
         return dict({name: getattr(attendance, name) for name in SAVED}, tally=dict(attendance.tally))
 

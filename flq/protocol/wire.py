@@ -62,7 +62,7 @@ def link_of(run_id: str, layout: Layout) -> Link:
 
 
 def text_crc(*texts: Union[bytes, bytearray]) -> str:
-    """Return the value of the header X-FLQ-CRC32, for a query and JSON, which have no CRC32 of their own."""
+    """Return the header X-FLQ-CRC32 for a query and JSON, which are in no frame."""
     crc = 0
     for text in texts:
         crc = zlib.crc32(text, crc)
@@ -239,7 +239,7 @@ def _coding_flag(coded: Optional[Coded]) -> int:
 
 
 def _max_payload(kind: Kind, codec_id: int, layout: Layout) -> int:
-    """Return the size of the largest payload of a kind; raise BadValues if the kind cannot have the codec."""
+    """Return the size of a kind's largest payload; raise BadValues if it cannot have the codec."""
     if kind not in _WITH_PAYLOAD:
         if codec_id != 0:
             raise BadValues("a %s has no payload, got codec %d" % (kind.name.lower(), codec_id))

@@ -1,4 +1,4 @@
-"""The actions that the worker's machine asks for, and the events that report their outcomes. Plain values; no I/O.
+"""The actions and events of the worker's machine. Plain values; no I/O.
 
 The machine asks for one action at a time; the shell performs it and reports one event.
 """
@@ -136,7 +136,7 @@ class Saved(NamedTuple):
 
 
 class VerdictReceived(NamedTuple):
-    """A verdict has arrived, perhaps followed by a plan and model frames, or the beginning of these."""
+    """A verdict has arrived, perhaps with (the beginning of) a plan and model frames after it."""
 
     frame: Union[bytes, bytearray]
 

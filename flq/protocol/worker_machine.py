@@ -128,7 +128,7 @@ class WorkerMachine:
         self._was_refused = False
         self._known_epoch = self._known_sessions = 0  # of this worker, as the master said last
         self._last_action: Optional[Action] = None
-        self._current: Optional[Action] = None  # the action in progress, which follows a pause again
+        self._current: Optional[Action] = None  # the action in progress, which a pause repeats
         self._settings: Optional[Settings] = None
         self._built: Optional[Built] = None
         self._shared: Optional[Vector] = None
@@ -474,9 +474,10 @@ class WorkerMachine:
         return self._send(self._upload)
 
     def _intercepted(self, event: Problem, now: float) -> Action:
-        """Try again if something else replies for the master; replace an update that it keeps rejecting by a skip.
+        """Try again if something else replies for the master.
 
-        If it rejects the skip too, the update's size or content was not the reason: the update is sent again.
+        If that keeps rejecting an update, a skip replaces the update. If it rejects the skip too, the update's size or
+        content was not the reason: the update is sent again.
         """
         is_gateway = event.status in TRANSIENT_STATUSES or event.status >= 500  # which cannot reach the master, say
         if not isinstance(self._current, CallAnswer) or is_gateway:

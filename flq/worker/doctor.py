@@ -90,7 +90,7 @@ def _settings_lines(args: argparse.Namespace, project_dir: str, root: str, board
 
 
 def master_lines(url: str, ca: Optional[str], worker_id: int, token: Optional[str]) -> List[Line]:
-    """Return whether the master can be reached and accepts the token. The run does not change by that."""
+    """Return whether the master can be reached and accepts the token; the run does not change."""
     import requests  # packages_line has checked that it is there
 
     from .http_adapter import Adapter, cause_of
@@ -145,7 +145,7 @@ def master_lines(url: str, ca: Optional[str], worker_id: int, token: Optional[st
 
 
 class Answer(NamedTuple):
-    """An answer of whatever replies: when it was asked and answered by this clock, and its round-trip time."""
+    """An answer of some server, with its times by this clock."""
 
     response: Any
     body: Dict[str, Any]
@@ -155,7 +155,7 @@ class Answer(NamedTuple):
 
 
 def _ask_health(session: Any, url: str) -> List[Answer]:
-    """Ask once to connect, and then once per round trip; stop if the answer is not a master's."""
+    """Ask once to connect, and once per round trip; stop if the server is not a master."""
     answers = []  # type: List[Answer]
     for _ in range(1 + N_TRIPS):
         asked, began = time.time(), time.monotonic()
@@ -176,14 +176,14 @@ def _object(response: Any) -> Dict[str, Any]:
 
 
 def _is_master(answer: Answer) -> bool:
-    """Return whether FLQ has answered: that it is well, or that this peer may not ask, or not so often."""
+    """Return whether FLQ has answered, possibly that this peer may not ask, or not so often."""
     return answer.body.get("ok") is True or (
         answer.response.status_code in (401, 403, 429, 503) and {"error", "detail", "hint"} <= set(answer.body)
     )
 
 
 def _fix_of(answer: Answer, url: str, proxy: Any) -> str:
-    """Return the hint of a master that speaks HTTPS only, or what to do about another server."""
+    """Return the hint of a master that speaks HTTPS only, or one about another server."""
     from .proxies import HINTS
 
     detail, hint = (str(answer.body.get(key, "")) for key in ("detail", "hint"))
@@ -205,7 +205,7 @@ def _trip_line(url: str, answers: List[Answer]) -> Line:
 
 
 def skew_line(answer: Answer, is_tls: bool) -> Line:
-    """Return the difference of the clocks: the master's Date, in whole seconds, lies between question and answer."""
+    """Return the difference of the clocks; the master's Date lies between question and answer."""
     try:
         theirs = parsedate_to_datetime(answer.response.headers["Date"]).timestamp()
     except (KeyError, TypeError, ValueError):
@@ -224,7 +224,7 @@ def skew_line(answer: Answer, is_tls: bool) -> Line:
 
 
 def _token_line(session: Any, url: str, worker_id: int, token: str) -> Line:
-    """Send an incomplete request of a worker: the master checks the token, and then rejects the request."""
+    """Send an incomplete request: the master checks its token before it rejects it."""
     from .http_client import FRAMES  # it imports numpy
 
     response = session.get(

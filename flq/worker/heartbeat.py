@@ -18,7 +18,7 @@ LAST_BEAT_S = 2.0  # how long a round's answer waits for a heartbeat before it o
 
 
 def beat_s(lease_s: float) -> float:
-    """Return the seconds between two heartbeats: a third of the lease, within what a thread can wait."""
+    """Return the seconds between two heartbeats: a third of the lease, within limits."""
     # Compared in this order, NaN becomes the longest; divided last, a huge integer does not overflow.
     return max(3 * SHORTEST_BEAT_S, min(3 * LONGEST_BEAT_S, lease_s)) / 3
 
@@ -79,7 +79,7 @@ class HeartbeatThread:
         self._telemetry.close()
 
     def follow(self, epoch: int, lease_s: float) -> None:
-        """Take the epoch and lease that the master has named last; epoch 0 = it does not know this worker."""
+        """Take the epoch and lease that the master named last; epoch 0 = none."""
         if (epoch, lease_s) == (self._epoch, self._lease_s):
             return
         with self._lock:
@@ -89,14 +89,14 @@ class HeartbeatThread:
         self._woken.set()
 
     def tell(self) -> None:
-        """Send a report now: after the last round, for example, whose numbers are not reported otherwise."""
+        """Send a report now, for example after the last round."""
         with self._lock:
             self._last_report = NEVER
         self._woken.set()
 
     @contextmanager
     def calling(self) -> Iterator[None]:
-        """Return a context in which the watchdog is fed: a transfer may be slow, and has its own time limits."""
+        """Return a context in which the watchdog is fed: a transfer has its own time limits."""
         self._begin_to_feed(self._watchdog.feed)
         try:
             yield
@@ -122,7 +122,7 @@ class HeartbeatThread:
                 self._sending.release()
 
     def step(self, now: float) -> Optional[float]:
-        """Do what is due at ``now``; return the seconds until the next step, None if only a change makes one due."""
+        """Do what is due at ``now``; return the seconds until the next step, None = not scheduled."""
         with self._lock:
             if self._feed_due() <= now:
                 self._last_feed = now

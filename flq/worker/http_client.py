@@ -229,7 +229,7 @@ class MasterClient:
             raise
 
     def _keep(self, download: Download, have: Optional[int]) -> bool:
-        """Keep a download that broke off, if its rest can be requested; the last one replaces the one before."""
+        """Keep a download that broke off, in place of an earlier one, if it can be resumed."""
         if have is None or not download.can_resume:
             return False
         self._partial, self._partial_from = download, have
@@ -270,9 +270,9 @@ class MasterClient:
         body: "Union[bytes, _Frame]" = b"",
         headers: Optional[Dict[str, str]] = None,
     ) -> requests.Response:
-        """Send a request, with the token and the CRC32 of query and JSON; return when the answer's head has arrived.
+        """Send a request, with token and CRC32; return when the head of the answer has arrived.
 
-        Cookies are not sent back.
+        The CRC32 is that of query and JSON. Cookies are not sent back.
         """
         request, text = self._new_request(), urlencode(query or {})
         request.method, request.body = method, body or None
@@ -313,7 +313,7 @@ class _Session(requests.Session):
 
 
 class _Frame:
-    """The buffers of a frame as a request body of known length, sent in pieces without a copy."""
+    """The buffers of a frame as a request body, sent in pieces without a copy."""
 
     def __init__(self, buffers: Buffers) -> None:
         self._buffers = buffers
@@ -333,7 +333,7 @@ def _json(value: Any) -> bytes:
 
 
 def _is_registration(body: Any) -> bool:
-    """Return whether a JSON value is a master's reply to a registration, possibly of another wire version."""
+    """Return whether a JSON value is a master's reply to a registration, of any wire version."""
     if not isinstance(body, dict):
         return False
     keys = REGISTRATION if body.get("wire") == VERSION else OF_ANY_VERSION

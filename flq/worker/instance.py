@@ -1,4 +1,4 @@
-"""The state folder: the instance id of a worker, and the lock that keeps it the only one.
+"""The state folder: a worker's instance id, and the lock that keeps it unique.
 
 The file holds the id and its CRC32: without that, one flipped bit would make another worker of it.
 """

@@ -1,4 +1,4 @@
-"""The manifest of a worker's data: samples per class, and shape. Nothing is trained, nothing leaves the worker."""
+"""The manifest of a worker's data: samples per class, and shape. Nothing leaves the worker."""
 
 import argparse
 import json

@@ -71,7 +71,9 @@ def read_own_file(path: Optional[str]) -> OwnFile:
 
 
 def master_url(args: argparse.Namespace, own: OwnFile) -> str:
-    """Return the master's URL, from --master_ip and --port or the file's system.master_url; https with --tls or --ca.
+    """Return the master's URL, from the flags or the file's system.master_url.
+
+    The flags are --master_ip and --port; the scheme is https with --tls or --ca.
 
     Raises
     ------
@@ -138,7 +140,7 @@ def effective_settings(settings: Settings, own: OwnFile, args: argparse.Namespac
 
 
 def _require_inside(name: str, data_dir: str) -> None:
-    """Reject a data set's file, npz:FILE and so on, that may lie outside of this worker's own folder."""
+    """Reject a data set's file (npz:FILE, ...) that may lie outside of the worker's own folder."""
     prefix, _, path = name.partition(":")
     if prefix in FILES and (os.path.isabs(path) or path.startswith("~") or ".." in path.replace("\\", "/").split("/")):
         raise DataError(

@@ -69,9 +69,9 @@ def run(args: argparse.Namespace, project_dir: str) -> int:
 
 
 def restart_process(worker_id: int) -> None:
-    """Replace this process by a new one: TensorFlow's settings and memory last as long as a process does.
+    """Replace this process by a new one, which finds the run in progress.
 
-    The new process finds the run in progress.
+    TensorFlow keeps its settings and its memory until a process ends.
     """
     logger.info("worker %d: the next run has other settings: restarting", worker_id)
     logging.shutdown()  # flushes the last lines

@@ -1,4 +1,4 @@
-"""Messages about what stands between a worker and its master: proxies of the environment, and other servers."""
+"""Messages about proxies, and other servers that answer in the master's place."""
 
 import re
 from typing import Any, Mapping, NamedTuple, Optional
@@ -91,7 +91,7 @@ def proxy_for(url: str, proxies: Mapping[str, str], environment: Mapping[str, st
 
 
 def foreign_answer(url: str, response: Any, proxy: Optional[Proxy]) -> str:
-    """Return a sentence about an answer that is not the master's: the status, the likely cause, and what to do."""
+    """Return a sentence about an answer that is not the master's: status, likely cause, remedy."""
     status = response.status_code
     said, hint = ("%d %s" % (status, _plain(response.reason or ""))).strip(), HINTS.get(status, "")
     if status in REDIRECTS:

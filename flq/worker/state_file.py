@@ -14,7 +14,7 @@ NAME = "state.npz"
 
 
 def load(state_dir: str) -> Optional[PendingUpload]:
-    """Return the state that the last process saved, or None if there is none that can be used."""
+    """Return the state that the last process saved, or None if there is no usable one."""
     try:
         return from_state(*load_state(os.path.join(state_dir, NAME)))
     except FileNotFoundError:

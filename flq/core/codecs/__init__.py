@@ -89,7 +89,7 @@ def decode(codec: Codec, payload: Payload, layout: Layout) -> Vector:
 
 
 def plus(vector: Vector, codec_id: int, payload: Payload, layout: Layout, weight: float = 1.0) -> Vector:
-    """Return ``vector + weight * decoded``, float32 (n_params,), new: both ends update a shared copy with it."""
+    """Return ``vector + weight * decoded``, float32 (n_params,), new: the update of a shared copy."""
     moved = np.empty_like(vector)
     QUANTIZERS[codec_id].add_to(moved, payload, layout, weight, vector)
     return moved

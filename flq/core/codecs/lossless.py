@@ -177,7 +177,7 @@ def _period(bits: int) -> int:
 
 
 def _to_planes(payload: Payload, period: int) -> Payload:
-    """Deinterleave the bytes: first those at 0, period, 2 period, ..., then those right after them, and so on."""
+    """Deinterleave the bytes: first those at 0, period, 2 period, ..., then their successors, and so on."""
     if period == 1:
         return payload
     planes = np.empty_like(payload)
@@ -196,7 +196,7 @@ def _from_planes(planes: Payload, period: int) -> Payload:
 
 
 def _places(n_bytes: int, period: int) -> Iterator[Tuple[slice, slice]]:
-    """Yield, for each plane, the slice of its bytes in a payload and in the planes."""
+    """Yield, for each plane, its slice of a payload and its slice of the planes."""
     start = 0
     for first in range(min(period, n_bytes)):
         stop = start + len(range(first, n_bytes, period))

@@ -23,7 +23,7 @@ class LowRank(Codec):
     bits = 0  # per parameter: no fixed number
 
     def payload_size(self, layout: Layout) -> int:
-        """Return the size in bytes of the largest payload: about 8 bits per parameter; other modes serve for more."""
+        """Return the size in bytes of the largest payload, about 8 bits per parameter."""
         return 1024 + layout.n_trained + 4 * (layout.n_params - layout.n_trained)
 
     def encode(

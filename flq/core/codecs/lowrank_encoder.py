@@ -1,4 +1,4 @@
-"""The encoder of mode lowrank: finds the integers that approximate a vector best in a given number of bytes.
+"""The encoder of mode lowrank: approximates a vector by integers in a given number of bytes.
 
 Matrices are decomposed once; bisection then finds the step at which the rounded factors fill the available bytes. A
 factor is y = sigma u / step, rounded towards zero a little more than to the nearest, since small numbers cost more bits

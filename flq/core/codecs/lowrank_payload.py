@@ -52,7 +52,7 @@ GAMMAS = np.array([_MANTISSAS[s % 8] * 2.0 ** (2 - s // 8) for s in range(256)],
 
 
 class Part(NamedTuple):
-    """A tensor in a payload: ``left`` (n, rows) and ``right`` (n, columns), or, with right None, ``left`` alone."""
+    """A tensor in a payload: ``left`` (n, rows) and ``right`` (n, columns), or ``left`` alone."""
 
     gammas: np.ndarray
     left: np.ndarray
@@ -96,7 +96,7 @@ def values_of(part: Part, tensor: Tensor, scratch: Vector) -> Iterator[Tuple[sli
 
 
 def parse(payload: Payload, layout: Layout) -> List[Part]:
-    """Return the parts of a payload, one per tensor; the integers as float32, which holds them exactly.
+    """Return the parts of a payload, one per tensor, with integers as (exact) float32.
 
     Raises
     ------

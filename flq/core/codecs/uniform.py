@@ -17,7 +17,7 @@ from .codec import Codec, Noise, Payload, check_exact, check_length, statistics_
 LAQ8 = 9  # number of Stochastic on the wire; 1..8 are Sign and the grids of 2..8 bits
 _SMALL = np.float32(1e-30)  # below it, L / radius is not a finite float32
 
-Decoder = Callable[[Payload, Vector], None]  # packed codes -> weighted values, written to a float32 (n_codes,)
+Decoder = Callable[[Payload, Vector], None]  # (packed codes, out): writes weighted values, float32 (n_codes,)
 
 
 class Scaled(Codec):
@@ -104,7 +104,7 @@ class Scaled(Codec):
         raise NotImplementedError
 
     def _decoder(self, scale: np.float32, weight: float) -> Decoder:
-        """Return a decoder of blocks of a tensor with this scale: weight * value, each operation in float32."""
+        """Return a decoder of blocks with this scale: weight * value, each operation in float32."""
         raise NotImplementedError
 
     # -- positions ------------------------------------------------------------------------
@@ -122,7 +122,7 @@ class Scaled(Codec):
             start = stop
 
     def _bytes_of(self, block: slice) -> slice:
-        """Return the slice of a block's codes: it starts at a multiple of 8 codes, so on a whole byte."""
+        """Return the bytes of a block's codes; a block starts at a multiple of 8 codes."""
         return slice(block.start * self.bits // 8, packed_size(block.stop, self.bits))
 
 
@@ -136,7 +136,7 @@ def whole_vector(layout: Layout) -> Layout:
 
 
 def table_decoder(levels: Vector, bits: int) -> Decoder:
-    """Return a decoder that looks up the values of all codes of a byte in one row of a table."""
+    """Return a decoder that looks up all codes of a byte in one row of a table."""
     per_byte = 8 // bits
     table = levels[_codes_of_bytes(bits)]
 

@@ -103,7 +103,7 @@ def settings_from_json(content: Any, allow_missing: bool = False) -> Settings:
 
 
 def value_from_json(section: str, key: str, value: Any, place: str) -> Any:
-    """Return a JSON value as its key's type; 3.0 counts as 3, since JSON has one kind of number.
+    """Return a JSON value as its key's type; 3.0 counts as 3.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The settings of a run: one tree, whose names are the keys of a configuration, with their defaults.
+"""The settings of a run as one tree; names and defaults are those of a configuration.
 
 The master makes it from its configuration (flq/config.py gives the meaning and range of each key), a worker from the
 JSON that it receives when it registers, and flq_fed_v3.py from its flags.

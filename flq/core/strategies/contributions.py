@@ -36,7 +36,7 @@ class Contributions(NamedTuple):
     layout: Layout
 
     def add_to(self, out: Vector, factors: Sequence[float]) -> None:
-        """Add factor * update of each worker to ``out``, float32 (n_params,), in one pass; factors of 0 are skipped."""
+        """Add factor * update of each worker to ``out``, float32 (n_params,), in one pass."""
         weighted = [(payload, factor) for payload, factor in zip(self.payloads, factors) if factor]
         if weighted:
             self.codec.add_all(out, weighted, self.layout)

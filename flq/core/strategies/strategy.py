@@ -89,7 +89,7 @@ def stateless(n_trained: int) -> Empty:
 
 
 def zeros(n_trained: int) -> Vector:
-    """Return a state's vector before the first step: -0.0, since -0.0 + v is v even if v is -0.0."""
+    """Return a state's vector before the first step, of -0.0: -0.0 + v is v even if v is -0.0."""
     return np.full(n_trained, -0.0, np.float32)
 
 
