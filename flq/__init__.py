@@ -17,14 +17,14 @@ report    rows, workbooks, comparisons
 sinks     figures, notifications, trackers: processes beside a run
 device    board, sensors, telemetry, doctor
 deploy    a cluster over ssh
-drawing   the style of all figures
+drawing   the style shared by all figures
 console   log lines, progress bars
 
 Shared by all programs: ``errors``, ``flags``, ``addresses`` (hosts and ports), ``launch`` (runs a
 module), ``output`` (streams that never raise), ``logfile``, ``durable`` (files that survive a
 power failure), ``locks``, ``leftovers`` (temporary files), ``tokens``, ``systemd``.
 Shared by master and report: ``journal_file`` (reads and verifies a journal). For the master:
-``config`` (what settings may be), ``config_file`` (reads them), ``config_hash``.
+``config`` (allowed values of the settings), ``config_file`` (reads them), ``config_hash``.
 
 ``core``, ``protocol``, ``training`` and ``worker`` run on Python 3.6 with numpy 1.19.
 """

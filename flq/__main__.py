@@ -9,7 +9,7 @@ from .output import make_output_safe
 
 
 class Command(NamedTuple):
-    """A module to run, and what it is for."""
+    """A module to run, and its purpose."""
 
     module: str
     purpose: str
@@ -18,12 +18,12 @@ class Command(NamedTuple):
 COMMANDS: Dict[str, Command] = {
     "report": Command("flq.report", "compare runs, draw their figures, write their workbooks"),
     "distribution": Command("flq.training.distribution", "show which classes each worker gets"),
-    "notify": Command("flq.sinks.notify", "try the notifications"),
+    "notify": Command("flq.sinks.notify", "send test notifications"),
 }
 
 
 def main() -> int:
-    """Run the module of the command that is named; return the exit code."""
+    """Run the named command's module; return the exit code."""
     name = sys.argv[1] if len(sys.argv) > 1 else "--help"
     if name in ("--help", "-h"):
         print("usage: flq COMMAND ...\n")
@@ -32,7 +32,7 @@ def main() -> int:
         print("\nMaster and worker: flq-master, flq-worker.")
         return 0
     if name not in COMMANDS:
-        print("flq: error: no command %r, expected one of %s" % (name, ", ".join(COMMANDS)), file=sys.stderr)
+        print("flq: error: unknown command %r, expected one of %s" % (name, ", ".join(COMMANDS)), file=sys.stderr)
         return 2
     del sys.argv[0]
     runpy.run_module(COMMANDS[name].module, run_name="__main__", alter_sys=True)

@@ -21,7 +21,7 @@ def host_of(text: str) -> str:
     Raises
     ------
     ValueError
-        If the text is neither: it has a port, say, or http:// before it.
+        If the text is neither, for example because it has a port or begins with http://.
     """
     host = without_brackets(text)
     has_odd = not host or any(letter.isspace() or not letter.isprintable() or letter in "/\\?#@[]" for letter in host)
@@ -54,7 +54,7 @@ def is_loopback(host: str) -> bool:
 
 
 def with_port(host: str, port: int) -> str:
-    """Return host and port in one text."""
+    """Return host:port, with brackets around an IPv6 address."""
     return "%s:%d" % ("[%s]" % host if ":" in host else host, port)
 
 

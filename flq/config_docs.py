@@ -1,7 +1,7 @@
-"""The table of settings in docs/configuration.md, made from the model, in English or in another language.
+"""Makes the table of settings in docs/configuration.md from the model, in English or translated.
 
-The texts of another language are a JSON object from English to that language, so that a text that has changed in
-``config.py`` is missed at once.
+A translation is a JSON object from each English text to the other language. A text that has changed in ``config.py``
+therefore has no translation, and making the table fails.
 
 Example
 -------
@@ -29,12 +29,12 @@ def markdown_table(texts: Optional[Mapping[str, str]] = None) -> str:
     Parameters
     ----------
     texts : mapping from str to str, optional
-        What each English text is in the language of the table; without it the table is English.
+        Translation of each English text; without it the table is in English.
 
     Raises
     ------
     ConfigError
-        A text is not among them.
+        If a text has no translation.
     """
 
     def say(text: str) -> str:
@@ -60,7 +60,7 @@ def _section(name: str, model: Type[Section], say: Say) -> str:
 
 
 def _allowed(field: FieldInfo, say: Say) -> str:
-    """Return kind and range of a field, joined as the language does it."""
+    """Return kind and range of a field, joined in the order of the language."""
     kind, bounds = allowed(field)
     for beginning in ("one of ", "a list of any of "):
         if kind.startswith(beginning):
@@ -79,7 +79,7 @@ def _allowed(field: FieldInfo, say: Say) -> str:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Print the table, in the language of the file of texts that is named, if one is."""
+    """Print the table, translated by the file that the first argument names, if any."""
     texts = json.loads(Path(arguments[0]).read_text(encoding="utf-8")) if arguments else None
     print(markdown_table(texts), end="")
     return 0

@@ -1,4 +1,4 @@
-"""Reading a configuration: a JSON file and overrides in, validated settings or one sentence out.
+"""Reads a configuration, a JSON file and overrides; returns validated settings or raises one sentence.
 
 Example
 -------
@@ -21,7 +21,7 @@ NAMED_SECTIONS = ("dataset", "model")  # a plain text in their place means their
 
 
 class Given(NamedTuple):
-    """A value as somebody wrote it, and where."""
+    """A value as written, and where."""
 
     value: Any
     place: str  # "flq_config.json: model.lr" or "--set lr"
@@ -38,19 +38,18 @@ def load_config(
     Parameters
     ----------
     path : str or None
-        A JSON file; None = the defaults. Keys stand in their sections or, since they are
-        unique, at the top level; both may be mixed. A plain text under ``dataset`` or
-        ``model`` is its ``name``.
+        A JSON file; None = the defaults. Keys are in their sections or, if unique, at the top
+        level; both may be mixed. A plain text under ``dataset`` or ``model`` is its ``name``.
     overrides : sequence of str
-        ``section.key=value`` or ``key=value``; the value is read as JSON, or else as text.
-        They win over the file, and later ones over earlier ones.
+        ``section.key=value`` or ``key=value``; a value that is not JSON is a text. They override
+        the file, and later ones override earlier ones.
     recorded : mapping, optional
-        The settings with which a run was begun, as its journal holds them, in the place of a file.
+        The settings of a run from its journal, instead of a file.
 
     Raises
     ------
     ConfigError
-        With one sentence on the first thing that is wrong, and how many more there are.
+        With one sentence on the first error, and the number of the others.
     """
     given: Givens = {}
     problems: List[ConfigError] = []
@@ -90,7 +89,7 @@ def _read_object(path: str) -> Dict[str, Any]:
         raise ConfigError("%s is not JSON: it is not UTF-8 text" % path, hint) from None
     except RecursionError:
         raise ConfigError("%s is nested too deeply to be a configuration" % path, hint) from None
-    except ValueError as error:  # a key that stands twice, a number with thousands of digits
+    except ValueError as error:  # a duplicate key, a number with thousands of digits
         raise ConfigError("%s cannot be used: %s" % (path, error), hint) from None
     if not isinstance(content, dict):
         raise ConfigError("%s must hold one JSON object, got %s" % (path, _show(content)), hint)
@@ -98,11 +97,11 @@ def _read_object(path: str) -> Dict[str, Any]:
 
 
 def _without_duplicates(pairs: List[Tuple[str, Any]]) -> Dict[str, Any]:
-    """Build an object, or name the key that stands in it twice."""
+    """Return the pairs as a dict; raise ValueError for a duplicate key."""
     content: Dict[str, Any] = {}
     for key, value in pairs:
         if key in content:
-            raise ValueError("key %s stands twice in one object" % _show(key))
+            raise ValueError("key %s is given twice in one object" % _show(key))
         content[key] = value
     return content
 
@@ -123,7 +122,7 @@ def _parse_override(override: str) -> Dict[str, Any]:
 
 
 def _sort_in(content: Mapping[str, Any], prefix: str, problems: List[ConfigError]) -> Givens:
-    """Put each value of one object under its section and key; add what has no place to ``problems``."""
+    """Return each value of an object by section and key; add keys that are unknown or misplaced to ``problems``."""
     given: Givens = {}
     for section, key, value, path in _entries(content, prefix, problems):
         place = prefix + path
@@ -146,7 +145,7 @@ def _sort_in(content: Mapping[str, Any], prefix: str, problems: List[ConfigError
 def _entries(
     content: Mapping[str, Any], prefix: str, problems: List[ConfigError]
 ) -> Iterator[Tuple[Optional[str], str, Any, str]]:
-    """Yield (section or None, key, value, path) of each value, whichever form it was written in."""
+    """Yield (section or None, key, value, path) of each value, in either form."""
     for name, value in content.items():
         if name in SECTIONS and isinstance(value, dict):
             for key, inner in value.items():
@@ -170,7 +169,7 @@ def _owners(key: str) -> List[str]:
 
 
 def _misplaced(section: Optional[str], key: str, owners: List[str]) -> str:
-    """Say where a key belongs, or which known key or section comes nearest."""
+    """Return a message: where a key belongs, or which known key or section is nearest."""
     if owners and section is None:
         return "%s is ambiguous here; write %s" % (key, " or ".join("%s.%s" % (owner, key) for owner in owners))
     if owners:
@@ -180,20 +179,20 @@ def _misplaced(section: Optional[str], key: str, owners: List[str]) -> str:
     }
     if section is None:
         known.update({name: "section " + name for name in SECTIONS})
-    else:  # `name` stands in two sections: the one that was asked for is nearer
+    else:  # `name` is in two sections: the one that was written is nearer
         known.update({name: "%s in section %s" % (name, section) for name in SECTIONS[section].model_fields})
     return "unknown key %s%s" % (_show(key), _nearest(key, known))
 
 
 def _nearest(word: str, known: Mapping[str, str]) -> str:
-    """Return the half-sentence that names the likely meaning of a misspelt word."""
+    """Return the end of a message, which names the likely meaning of a misspelt word."""
     spelled = {name.lower(): description for name, description in known.items()}
     close = difflib.get_close_matches(word.lower(), spelled, n=1)
-    return "; the nearest is " + spelled[close[0]] if close else "; docs/configuration.md lists what there is"
+    return "; the nearest is " + spelled[close[0]] if close else "; docs/configuration.md lists all keys"
 
 
 def _explain(detail: Mapping[str, Any], given: Givens) -> ConfigError:
-    """Say in our words what pydantic found wrong with a value."""
+    """Turn an error of pydantic into a ConfigError."""
     section, key = detail["loc"][:2]
     field = SECTIONS[section].model_fields[key]
     kind, bounds = allowed(field)
@@ -211,13 +210,13 @@ def _explain(detail: Mapping[str, Any], given: Givens) -> ConfigError:
 
 
 def _first_of(problems: Sequence[ConfigError]) -> ConfigError:
-    """Return the first problem, with the number of the others."""
+    """Return the first problem; its hint ends with the number of the others."""
     more = "; and %d more" % (len(problems) - 1) if len(problems) > 1 else ""
     return ConfigError(problems[0].detail, problems[0].hint + more)
 
 
 def _show(value: Any) -> str:
-    """Write a value as JSON, short enough for a sentence."""
+    """Return a value as JSON, shortened to fit a sentence."""
     if isinstance(value, (dict, list)):
         return "an object" if isinstance(value, dict) else "a list"
     text = json.dumps(value)

@@ -1,4 +1,4 @@
-"""The hash of a configuration: the same for two runs whose settings cannot make different models.
+"""Hashes the settings that affect the model: runs whose hashes are equal make the same model.
 
 Example
 -------
@@ -12,8 +12,8 @@ import hashlib
 import json
 from typing import Any, Dict, Mapping, Tuple
 
-# What the hash leaves out, and why it cannot change the model; "*" = every key of the section. All else counts, also
-# what acts through the decisions of a round alone (quorum, deadlines, leases): who takes part changes the model.
+# Settings that the hash leaves out, and why they cannot change the model; "*" = every key of the section. All others
+# count, also those that act only on which workers take part in a round (quorum, deadlines, leases).
 NOT_HASHED: Dict[Tuple[str, str], str] = {
     ("system", "max_rounds"): "a round does not depend on how many follow; a run may be made longer",
     ("system", "linger_s"): "begins after the last round",
@@ -33,7 +33,7 @@ NOT_HASHED: Dict[Tuple[str, str], str] = {
     ("report", "*"): "views of the run; nothing that affects the model reads them",
 }
 
-# Keys that are younger than the first journals that still resume: left out where they have these values.
+# Keys that older journals lack: left out if they have these values, so that such runs can still be resumed.
 ADDED: Dict[Tuple[str, str], Any] = {
     ("flq_algorithm", "aggregator"): "auto",
     ("flq_algorithm", "aggregator_options"): {},
@@ -44,14 +44,14 @@ ADDED: Dict[Tuple[str, str], Any] = {
 def config_hash(settings: Mapping[str, Mapping[str, Any]]) -> str:
     """Return the SHA-256 of the settings that affect the model, as 64 hexadecimal digits.
 
-    The order of the keys does not matter, and 3 and 3.0 are the same. Two spellings of one
-    meaning, such as ``b_down`` null and the number that it stands for, have different hashes.
+    The order of the keys does not matter, and 3 and 3.0 are the same. Null and the number that it
+    stands for, as in ``b_down``, have different hashes.
 
     Parameters
     ----------
     settings : mapping
-        ``{section: {key: value}}``, JSON values without NaN; sections may be missing, but two
-        hashes can only be compared if the same ones are.
+        ``{section: {key: value}}``, JSON values without NaN. Hashes can be compared only if the
+        same sections are missing.
 
     Raises
     ------
@@ -63,7 +63,7 @@ def config_hash(settings: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def affecting(settings: Mapping[str, Mapping[str, Any]]) -> Dict[str, Dict[str, Any]]:
-    """Return the settings that affect the model, whole numbers as such, however they were written."""
+    """Return the settings that affect the model; whole numbers are int, also those written as 3.0."""
     kept = {
         section: {
             key: _canonical(value)
@@ -76,7 +76,7 @@ def affecting(settings: Mapping[str, Mapping[str, Any]]) -> Dict[str, Dict[str, 
 
 
 def is_left_out(section: str, key: str) -> bool:
-    """Say whether a key is none of the hash's business."""
+    """Return whether the hash leaves out a key."""
     return (section, "*") in NOT_HASHED or (section, key) in NOT_HASHED
 
 
@@ -85,7 +85,7 @@ def _is_added(at: Tuple[str, str], value: Any) -> bool:
 
 
 def _canonical(value: Any) -> Any:
-    """Write whole numbers as such, however they were written."""
+    """Return the value with each whole number as int, also those written as 3.0."""
     if isinstance(value, dict):
         return {key: _canonical(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

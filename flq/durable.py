@@ -1,8 +1,7 @@
-"""Files that survive a power failure: the whole of one, or the one before it.
+"""Writes files atomically: after a power failure there is the new file or the old one, complete.
 
-A file is written beside its place, forced to disk, renamed, and then the folder is forced to
-disk: without the last step the new name may be gone after a power failure although the rename
-has returned.
+The data goes to a temporary file in the same folder, which is synced and renamed; then the folder
+is synced. Without the last step a power failure may undo the rename.
 """
 
 import errno
@@ -21,7 +20,7 @@ import numpy as np
 from .errors import FlqError
 
 FORMAT = 1
-HEAD = "head.json"  # the member of a state file that holds what is no array
+HEAD = "head.json"  # the member of a state file that holds the JSON values
 READ_ERRORS = (
     OSError,
     EOFError,
@@ -35,15 +34,15 @@ READ_ERRORS = (
     zlib.error,
     lzma.LZMAError,
     struct.error,
-)  # what zipfile makes of damaged bytes
+)  # raised by zipfile for damaged bytes
 
 
 class Corrupted(FlqError):
-    """A state file is torn or damaged: what it held is lost."""
+    """A state file is incomplete or damaged; its content is lost."""
 
 
 def write_whole(path: str, write: Callable[[BinaryIO], Any], mode: int = 0o666) -> None:
-    """Write a file: the whole of it or nothing, also if the power fails.
+    """Write a file atomically and durably.
 
     Parameters
     ----------
@@ -55,12 +54,12 @@ def write_whole(path: str, write: Callable[[BinaryIO], Any], mode: int = 0o666) 
     Raises
     ------
     OSError
-        If it cannot be written; what was there before still is.
+        If it cannot be written; a previous file is unchanged.
     """
     if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
-        raise OSError(errno.EINVAL, "it is not a regular file", path)  # the new file would take the place of a device
+        raise OSError(errno.EINVAL, "it is not a regular file", path)  # the rename would replace a device
     temporary = path + ".part"
-    with suppress(FileNotFoundError):  # of a writer that was killed; it may have other permissions
+    with suppress(FileNotFoundError):  # left by a killed writer; it may have other permissions
         os.unlink(temporary)
     try:
         with open(temporary, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as stream:
@@ -69,46 +68,47 @@ def write_whole(path: str, write: Callable[[BinaryIO], Any], mode: int = 0o666) 
             os.fsync(stream.fileno())
         os.replace(temporary, path)
     except BaseException:
-        with suppress(OSError):  # a full disk has no room for it
+        with suppress(OSError):  # the disk may be full or read-only
             os.unlink(temporary)
         raise
     sync_folder(folder_of(path))
 
 
 def sync_folder(path: str) -> None:
-    """Force the names in a folder to disk, where the file system can do it."""
+    """Sync the names in a folder to disk if the file system supports it."""
     folder = os.open(path, os.O_RDONLY)
     try:
         os.fsync(folder)
     except OSError as error:
-        if error.errno != errno.EINVAL:  # some network and virtual file systems take no such request
+        if error.errno != errno.EINVAL:  # some network and virtual file systems cannot sync a folder
             raise
     finally:
         os.close(folder)
 
 
 def make_folder(path: str) -> None:
-    """Make a folder, and those above it that are missing, so that they survive a power failure.
+    """Make a folder and its missing parents durably.
 
-    The name of one that is there is forced to disk as well: who made it may have been killed before that.
+    The name of an existing folder is synced too: the process that made it may have been killed before its sync.
     """
     above = folder_of(path)
     if not os.path.isdir(path):
         make_folder(above)
         os.makedirs(path, exist_ok=True)
-    with suppress(PermissionError):  # a folder that cannot be read belongs to somebody else, and so do its names
+    with suppress(PermissionError):  # another user's folder, whose names are not ours to sync
         sync_folder(above)
 
 
 def folder_of(path: str) -> str:
-    """Return the folder that a name is in."""
+    """Return the folder that contains a path."""
     return os.path.dirname(os.path.abspath(path))
 
 
 def save_state(path: str, meta: Dict[str, Any], arrays: Dict[str, np.ndarray]) -> None:
-    """Write a state file: JSON values and arrays, an array that has several names once.
+    """Write a state file of JSON values and arrays.
 
-    The file is what ``numpy.load`` reads, but for its head. The same state gives the same bytes.
+    An array with several names is stored once. Apart from its head, ``numpy.load`` can read the file. The same state
+    gives the same bytes.
 
     Raises
     ------
@@ -132,18 +132,18 @@ def save_state(path: str, meta: Dict[str, Any], arrays: Dict[str, np.ndarray]) -
 
 
 def load_state(path: str) -> Tuple[Dict[str, Any], Dict[str, np.ndarray]]:
-    """Read a state file back: the meta values and the arrays.
+    """Read a state file; return its JSON values and arrays.
 
-    What is read here is not taken back by a power failure.
+    The file is durable when this returns.
 
     Raises
     ------
     Corrupted
-        If it is torn or damaged, cannot be read, or another version of FLQ has written it.
+        If it is incomplete, damaged, unreadable, or of another version of FLQ.
     FileNotFoundError
-        If there is none.
+        If it does not exist.
     """
-    sync_folder(folder_of(path))  # its writer may have been killed before this
+    sync_folder(folder_of(path))  # its writer may have been killed before its sync
     with open(path, "rb") as stream:
         try:
             with zipfile.ZipFile(stream) as archive:
@@ -159,5 +159,5 @@ def load_state(path: str) -> Tuple[Dict[str, Any], Dict[str, np.ndarray]]:
 
 
 def read_array(data: bytes) -> np.ndarray:
-    """Return the array that a member holds; ``data`` is whole, so its checksum has been compared."""
+    """Return a member's array; zipfile has verified the checksum of ``data``."""
     return np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)

@@ -8,29 +8,28 @@
      +-- OutOfMemory        the device has too little memory to train
      +-- CodecError         values cannot be encoded, or bytes are not a valid encoding
      +-- WireError          the peer's bytes are not a valid message
-     |    +-- TooLarge      they declare more than is allowed
-     |    +-- BadValues     they parse, but what they say is impossible
+     |    +-- TooLarge      the message declares more bytes than allowed
+     |    +-- BadValues     the message parses, but its values are impossible
      +-- Conflict           the peer's view of the run differs from ours
      +-- Unavailable        not now; try again later
-     +-- Unauthorized       the peer has not shown who it is
-     +-- Forbidden          it has, and may not do this
-     +-- TooManyRequests    it asks more often than it may
+     +-- Unauthorized       the peer has not authenticated
+     +-- Forbidden          the peer has authenticated, but is not allowed to do this
+     +-- TooManyRequests    the peer exceeds its rate limit
 
-Each class carries the HTTP status that tells whose fault it is, so that the HTTP layer
-needs no table of its own. A message says what is wrong, what was got, what was expected;
-``hint`` says what to do next.
+Each class has an HTTP status, so that the HTTP layer needs no table of its own. A message says
+what is wrong, what was given and what was expected; ``hint`` says what to do.
 """
 
 
 class FlqError(Exception):
-    """Base of all errors that FLQ raises on purpose.
+    """Base of all errors that FLQ raises.
 
     Parameters
     ----------
     detail : str
-        One sentence: what, got, expected.
+        One sentence: what is wrong, what was given, what was expected.
     hint : str, optional
-        One sentence: what to do next.
+        One sentence: what to do.
     """
 
     status_hint = 500
@@ -79,7 +78,7 @@ class TooLarge(WireError):
 
 
 class BadValues(WireError):
-    """The message parses, but what it says is impossible."""
+    """The message parses, but its values are impossible."""
 
     status_hint = 422
 
@@ -97,25 +96,25 @@ class Unavailable(FlqError):
 
 
 class Unauthorized(FlqError):
-    """The peer has not shown who it is."""
+    """The peer has not authenticated."""
 
     status_hint = 401
 
 
 class Forbidden(FlqError):
-    """The peer has shown who it is, and may not do this."""
+    """The peer has authenticated, but is not allowed to do this."""
 
     status_hint = 403
 
 
 class TooManyRequests(FlqError):
-    """The peer asks more often than it may.
+    """The peer exceeds its rate limit.
 
     Parameters
     ----------
     detail, hint : str
     retry_after_s : int
-        When to ask again.
+        Seconds until the peer may ask again.
     """
 
     status_hint = 429

@@ -1,4 +1,4 @@
-"""The command lines of the programs: what is wrong with one is said in one sentence."""
+"""Parses command lines; an error is one sentence."""
 
 import argparse
 import sys
@@ -6,19 +6,19 @@ from typing import Any, Callable
 
 from .addresses import host_of
 
-TINY = sys.float_info.min  # the smallest positive number, for what must be > 0
+TINY = sys.float_info.min  # the smallest normal number, as lower bound of a flag that must be > 0
 
 
 class Flags(argparse.ArgumentParser):
-    """A command line that answers a mistake with one sentence and exit code 2."""
+    """A parser that ends the program with one sentence and exit code 2 on a wrong command line."""
 
     def error(self, message: str) -> None:
-        """Leave the program."""
+        """End the program."""
         self.exit(2, "%s: error: %s; --help shows the flags\n" % (self.prog, message))
 
 
 def within(kind: Callable[[str], Any], lowest: float, highest: float) -> Callable[[str], Any]:
-    """Return what reads a flag's number and refuses those outside lowest..highest, and NaN."""
+    """Return an argparse type that rejects NaN and numbers outside lowest..highest."""
 
     def read(text: str) -> Any:
         value = kind(text)
@@ -33,7 +33,7 @@ def within(kind: Callable[[str], Any], lowest: float, highest: float) -> Callabl
 
 
 def host(text: str) -> str:
-    """Read a flag's name or IP address; that of IPv6 may stand in brackets."""
+    """Read a host name or IP address; an IPv6 address may have brackets."""
     try:
         return host_of(text)
     except ValueError as error:

@@ -1,11 +1,10 @@
-"""Detects damage of a journal that SQLite does not: changed rows, missing rows, a damaged write-ahead log.
+"""Reads a journal and detects damage that SQLite does not: changed or missing rows, a damaged write-ahead log.
 
-Each row carries a digest of its table's name and all of its columns. The log has checksums, but SQLite drops
-everything from the first wrong one on: committed transactions would be lost in silence. The master and the report use
-this module; the report also reads journals of format 3 and older, which have no digests.
+Each row has a digest of its table's name and all of its columns. The log has checksums, but SQLite silently drops
+everything from the first wrong one on, committed transactions included. The master and the report use this module; the
+report also reads journals of format 3 and older, which have no digests.
 
-Damaged rows that a run can do without are left out, with a line in the log. Any other damage is refused with a sentence
-that names the file.
+Damaged rows that a run can do without are left out and logged. Any other damage is an error that names the file.
 """
 
 import hashlib
@@ -28,21 +27,21 @@ NAME = "journal.sqlite"
 LOG = "-wal"  # suffix of the write-ahead log
 BUSY_S = 5.0  # how long another process may hold the file
 RESTORE = "restore the folder of the run from a backup, or begin a new run"
-EXTENT, COUNTED = "extent", "counted"  # keys of about; a run can do without the second
+EXTENT, COUNTED = "extent", "counted"  # keys of about; the second is not essential
 DIGEST_BYTES = 8  # the size of SQLite's integers
 
 LOG_HEAD, FRAME_HEAD = 32, 24
 MAGIC = 0x377F0682  # the last bit says how checksums read the words: 0 = little-endian, 1 = big-endian
 PAGE_SIZES = [1 << i for i in range(9, 17)]
 USUAL_PAGE = 4096
-BLOCK_BYTES = 1 << 23  # of the log that are read at once
+BLOCK_BYTES = 1 << 23  # size of one read of the log
 
 
 # -- rows --------------------------------------------------------------------------------
 
 
 def digest(table: str, row: Sequence[Any]) -> int:
-    """Return a digest of 64 bits over a row: its table, and the type, length and value of each column."""
+    """Return a 64-bit digest of a row: its table, and type, length and value of each column."""
     hashed = hashlib.blake2b(table.encode("ascii"), digest_size=DIGEST_BYTES)
     for value in row:
         if isinstance(value, (bytes, bytearray, memoryview)):
@@ -66,9 +65,9 @@ class Extent(NamedTuple):
     n_rounds : int
         The rounds 1 .. n_rounds.
     n_tested, n_about : int
-        Numbers of rows; the extent itself is not counted.
+        Numbers of rows, without that of the extent itself.
     is_open : bool
-        A master has the run or was killed: a log must be there.
+        A master has the run open or was killed, so there must be a log.
     """
 
     forgotten: int = 0
@@ -82,7 +81,7 @@ class Extent(NamedTuple):
 
 
 def damaged(path: str, how: str) -> FlqError:
-    """Return the error that refuses a journal."""
+    """Return the error for a damaged journal."""
     return FlqError("the journal %s cannot be read: %s" % (path, how), RESTORE)
 
 
@@ -94,7 +93,7 @@ def read_rows(
     Parameters
     ----------
     columns : str
-        All of them, in SQL, without the digest, which is the last.
+        All columns, in SQL, without the digest, which is the last.
     rest : str, optional
         The clauses WHERE and ORDER BY.
     """
@@ -103,12 +102,12 @@ def read_rows(
 
 
 def read_about(database: sqlite3.Connection, path: str) -> Tuple[Dict[str, Any], Optional[Extent]]:
-    """Return the table about of a journal, and its extent; None in a journal without digests.
+    """Return the table about of a journal, and its extent or, in a journal without digests, None.
 
     Raises
     ------
     FlqError
-        If it is damaged.
+        If the table is damaged.
     """
     columns = [column[0] for column in database.execute("SELECT * FROM about LIMIT 0").description]
     if columns == ["key", "value"]:
@@ -116,27 +115,27 @@ def read_about(database: sqlite3.Connection, path: str) -> Tuple[Dict[str, Any],
     rows = list(read_rows(database, "about", "key, value"))
     for (key, _), is_whole in rows:
         if not is_whole and key != COUNTED:
-            raise damaged(path, "what it says of the run (%.20r) is damaged" % (key,))
+            raise damaged(path, "its row %.20r about the run is damaged" % (key,))
         if not is_whole:
             logger.warning("the journal %s is damaged; left out: the counts so far", path)
     about = {key: json.loads(value) for (key, value), is_whole in rows if is_whole}
     extent = Extent(*about.pop(EXTENT, ()))
     if len(rows) != extent.n_about + 1:
-        raise damaged(path, "it has %d rows on the run as a whole, expected %d" % (len(rows), extent.n_about + 1))
+        raise damaged(path, "it has %d rows about the run, expected %d" % (len(rows), extent.n_about + 1))
     return about, extent
 
 
 def read_numbered(
     database: sqlite3.Connection, path: str, table: str, columns: str, what: str, after: int, last: int
 ) -> List[tuple]:
-    """Return the whole rows after one number up to another, in order; damaged and missing ones are logged.
+    """Return the intact rows numbered after + 1 to last, in order; log the damaged and missing ones.
 
     Parameters
     ----------
     columns : str
         The number comes first.
     what : str
-        What a row is called in the log.
+        Name of such rows in the log.
     """
     rows = {row[0]: row for row, is_whole in read_rows(database, table, columns) if is_whole}
     lost = [str(number) for number in range(after + 1, last + 1) if number not in rows]
@@ -151,7 +150,7 @@ def read_numbered(
 
 
 def read_tested(database: sqlite3.Connection, path: str, n_tested: int) -> List[Tuple[int, Any]]:
-    """Return rounds and their test results, ascending; how many are damaged or missing is logged."""
+    """Return rounds and their test results, ascending; log how many are damaged or missing."""
     rows = [row for row, is_whole in read_rows(database, "tested", "round, results", "ORDER BY round") if is_whole]
     if len(rows) < n_tested:
         logger.warning("the journal %s is damaged; left out: the test results of %d rounds", path, n_tested - len(rows))
@@ -159,19 +158,19 @@ def read_tested(database: sqlite3.Connection, path: str, n_tested: int) -> List[
 
 
 def as_text(data: bytes) -> str:
-    """Decode a text column without an error: its digest tells whether it is damaged."""
+    """Decode a text column; damage is no error here, since the digest detects it."""
     return data.decode("utf-8", "surrogateescape")
 
 
 def open_to_read(path: str) -> sqlite3.Connection:
-    """Open a journal to read, also while a master writes it; if none does, the folder stays as it is.
+    """Open a journal for reading, also while a master writes it; otherwise leave its folder unchanged.
 
     Raises
     ------
     FlqError
-        If its log is damaged.
+        If the write-ahead log is damaged.
     sqlite3.Error
-        If it cannot be opened.
+        If the journal cannot be opened.
     """
     has_log = os.path.exists(path + LOG)
     if has_log:
@@ -186,11 +185,11 @@ def open_to_read(path: str) -> sqlite3.Connection:
     return database
 
 
-# -- the log -----------------------------------------------------------------------------
+# -- the write-ahead log -----------------------------------------------------------------
 
 
 class _Head(NamedTuple):
-    """The head of a log: ``is_whole`` if SQLite takes it."""
+    """The head of a log; ``is_whole`` if SQLite accepts it."""
 
     is_whole: bool
     page_size: int
@@ -200,7 +199,7 @@ class _Head(NamedTuple):
 
 
 class _Frames(NamedTuple):
-    """Of each frame of a log: is it used, does it end a transaction, has it the head's salts, is its checksum right?"""
+    """Flags per frame of a log: it is used, it ends a transaction, it has the head's salts, its checksum is right."""
 
     is_used: np.ndarray
     commits: np.ndarray
@@ -209,10 +208,10 @@ class _Frames(NamedTuple):
 
 
 def check_log(path: str) -> Optional[str]:
-    """Make sure that the log of a journal holds all that was committed to it.
+    """Verify that the write-ahead log of a journal holds all committed transactions.
 
-    A transaction begins only when the one before it is on disk. So a power failure can only cut short the last one: a
-    wrong frame that a whole later transaction follows is damage.
+    A transaction begins only when the previous one is on disk, so a power failure can cut short only the last one. A
+    wrong frame followed by a complete transaction is damage.
 
     Parameters
     ----------
@@ -222,16 +221,16 @@ def check_log(path: str) -> Optional[str]:
     Returns
     -------
     str or None
-        A warning if the last transaction is not whole: it is left out.
+        A warning if the last transaction is incomplete and therefore left out.
 
     Raises
     ------
     FlqError
-        If it is damaged, and committed transactions would be lost.
+        If the log is damaged, so that committed transactions would be lost.
     """
     try:
         with open(path + LOG, "rb") as stream:
-            for is_last in (False, False, True):  # a master may be writing: it may restart the log, or append
+            for is_last in (False, False, True):  # a master may restart the log meanwhile, or append to it
                 head = _head_of(stream)
                 if head is None:
                     return None
@@ -249,15 +248,15 @@ def check_log(path: str) -> Optional[str]:
 
 def _verdict(path: str, head: _Head, frames: _Frames) -> Optional[str]:
     is_good = frames.is_salted & frames.follows & head.is_whole
-    wrong = int(np.argmin(is_good)) if not is_good.all() else is_good.size  # the first frame that SQLite does not take
-    ours = frames.is_salted[wrong:].copy()  # frames of an earlier use of the file have other salts
+    wrong = int(np.argmin(is_good)) if not is_good.all() else is_good.size  # the first frame that SQLite rejects
+    ours = frames.is_salted[wrong:].copy()  # frames from before the log's last restart have other salts
     if head.is_whole and ours.size:
         ours[0] |= frames.follows[wrong]
     if not ours.any():
         return (
             None
             if head.is_whole or not frames.is_used.any()
-            else ("the head of the log %s is not whole: nothing is taken from it" % (path + LOG))
+            else ("the head of the log %s is incomplete: the log is ignored" % (path + LOG))
         )
     ends = np.flatnonzero(frames.commits[wrong:] & ours) + wrong
     later = [end for end in ends[1:] if frames.follows[end]]
@@ -265,12 +264,12 @@ def _verdict(path: str, head: _Head, frames: _Frames) -> Optional[str]:
         raise FlqError(
             "the log %s is damaged at byte %d, and later transactions cannot be read"
             % (path + LOG, LOG_HEAD + wrong * (FRAME_HEAD + head.page_size) if head.is_whole else 0),
-            "restore the folder of the run from a backup; or delete this file, and the run goes on from its "
-            "newest snapshot without what came later",
+            "restore the folder of the run from a backup; or delete this file, and the run resumes from its "
+            "newest snapshot, without later changes",
         )
     return (
-        "the last transaction in the log %s is not whole and left out: the power failed while it was written, "
-        "and nobody was answered; or the file is damaged" % (path + LOG)
+        "the last transaction in the log %s is incomplete and left out: the power failed while it was written, before "
+        "any reply; or the file is damaged" % (path + LOG)
     )
 
 
@@ -296,7 +295,7 @@ def _head_of(stream: BinaryIO) -> Optional[_Head]:
 
 
 def _frames_of(stream: BinaryIO, head: _Head) -> _Frames:
-    """Read all complete frames. A checksum continues that of the frame before; here, the one that the file has."""
+    """Read all complete frames; each checksum is compared given the previous frame's, as stored in the file."""
     size = FRAME_HEAD + head.page_size
     n_steps = (8 + head.page_size) // 8
     weights, start = _weights(n_steps), _powers(n_steps)[-1]
@@ -334,7 +333,7 @@ def _frames_of(stream: BinaryIO, head: _Head) -> _Frames:
 
 
 def _powers(n_steps: int) -> np.ndarray:
-    """Return the powers 0 .. n_steps of the matrix of a step, (s, t) -> (s + t, s + 2 t), modulo 2**32."""
+    """Return the powers 0 .. n_steps of the step's matrix, (s, t) -> (s + t, s + 2 t), modulo 2**32."""
     powers = [(1, 0, 0, 1)]  # type: List[Tuple[int, ...]]
     for _ in range(n_steps):
         a, b, c, d = powers[-1]
@@ -343,9 +342,9 @@ def _powers(n_steps: int) -> np.ndarray:
 
 
 def _weights(n_steps: int) -> np.ndarray:
-    """Return the weight of each of the 2 n_steps words in either sum, shape (2, 2 n_steps).
+    """Return the weight of each of the 2 n_steps words in both sums, shape (2, 2 n_steps).
 
-    A step reads two words x, y: s += x + t, and then t += y + s.
+    A step reads two words x, y: s += x + t, then t += y + s.
     """
     per_step = _powers(n_steps)[:-1][::-1] @ np.array([[1, 0], [1, 1]], np.uint32)  # (steps, sums, words)
     return np.ascontiguousarray(per_step.transpose(1, 0, 2).reshape(2, -1))

@@ -1,7 +1,7 @@
-"""Run a module as a program, wherever FLQ lies: python FOLDER/flq/launch.py flq.deploy ARGUMENT...
+"""Runs a module of FLQ as a program: python FOLDER/flq/launch.py flq.deploy ARGUMENT...
 
-Like python -m flq.deploy, but from any working directory, and also if the folder's path has a colon, which PYTHONPATH
-does not allow.
+Like python -m flq.deploy, but from any working directory, and also if the folder's path contains a colon, which
+PYTHONPATH does not allow.
 """
 
 import os

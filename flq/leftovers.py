@@ -1,7 +1,7 @@
-"""Temporary files and folders: those that a killed process has left are removed by the next one.
+"""Removes temporary files and folders that killed processes have left.
 
-A process locks each one that it makes. The lock ends with the process, so one that nobody has locked is a leftover,
-whatever its age and wherever its maker ran. On file systems without locks leftovers stay.
+A process locks each file that it makes. The lock ends with the process, so an unlocked file is a leftover, whatever
+its age. On file systems without locks leftovers stay.
 """
 
 import fcntl  # Linux only, like the boards
@@ -12,15 +12,15 @@ from contextlib import suppress
 
 
 def hold(path: str) -> int:
-    """Open and lock a file or folder that this process has just made; return the descriptor, for the caller to close.
+    """Lock a file or folder that this process has just made; return its descriptor, for the caller to close.
 
     Raises
     ------
     OSError
-        If it cannot be opened, or another process took it for a leftover and removed it.
+        If it cannot be opened, or another process has removed it as a leftover.
     """
     descriptor = os.open(path, os.O_RDONLY)
-    with suppress(OSError):  # without locks nobody else removes it either
+    with suppress(OSError):  # on a file system without locks no process removes it
         fcntl.flock(descriptor, fcntl.LOCK_EX)
     try:
         os.stat(path)
@@ -31,7 +31,7 @@ def hold(path: str) -> int:
 
 
 def remove_leftovers(pattern: str, are_folders: bool = False) -> None:
-    """Remove files, or folders, of a glob pattern (``**`` is any depth) that nobody holds; errors are ignored."""
+    """Remove the unlocked files, or folders, of a glob pattern (``**`` = any depth); ignore errors."""
     for path in glob.glob(pattern, recursive=True):
         with suppress(OSError):
             if not os.path.islink(path) and os.path.isdir(path) == are_folders:

@@ -1,6 +1,6 @@
-"""Locks on files: each lasts until the file is closed or its process ends, however it ends.
+"""Locks files; a lock lasts until the file is closed or its process ends or is killed.
 
-Some file systems, such as NFS without its lock daemon, have none: a program that must be alone cannot run there.
+Some file systems, such as NFS without its lock daemon, have no locks: a program that needs one cannot run there.
 """
 
 import errno
@@ -10,7 +10,7 @@ from typing import IO
 
 from .errors import ConfigError
 
-TAKEN = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)  # another process has it; EACCES over NFS
+TAKEN = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)  # another process has the lock; EACCES over NFS
 
 
 def lock(stream: IO[str], fix: str, waits: bool = False) -> bool:
@@ -21,9 +21,9 @@ def lock(stream: IO[str], fix: str, waits: bool = False) -> bool:
     stream : file
         Open for writing.
     fix : str
-        The hint for a file system without locks: how to choose another folder.
+        The error's hint if the file system has no locks: how to choose another folder.
     waits : bool
-        Wait while another process has it.
+        Wait while another process has the lock.
 
     Raises
     ------
@@ -36,8 +36,7 @@ def lock(stream: IO[str], fix: str, waits: bool = False) -> bool:
         if error.errno in TAKEN and not waits:
             return False
         raise ConfigError(
-            "the file system of %s has no locks that work: %s"
-            % (os.path.abspath(stream.name), error.strerror or error),
+            "the file system of %s has no working locks: %s" % (os.path.abspath(stream.name), error.strerror or error),
             fix,
         ) from None
     return True

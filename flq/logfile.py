@@ -1,6 +1,7 @@
-"""Logging of the two programs: a rotating file for each start, and lines on the terminal, above a bar if it is one.
+"""Sets up logging of master and worker: a rotating file per start, and lines on stderr, above a progress bar if any.
 
-A file that cannot be written, say on a full disk, stops nothing: one line says so, and the terminal has all lines.
+A file that cannot be written, for example on a full disk, does not stop the program: one line says so, and all lines
+still go to the terminal.
 """
 
 import io
@@ -16,7 +17,7 @@ from .console.screen import Drawer, drawer_of
 from .output import SteadyFile, text_of
 
 MAX_BYTES, N_KEPT = 5000000, 3  # the log of one start never takes more than 20 MB
-MAX_OLDER_BYTES, MAX_OLDER = 20000000, 50  # what the files of earlier starts may take together, when a program starts
+MAX_OLDER_BYTES, MAX_OLDER = 20000000, 50  # total size and number of files kept of earlier starts
 NAME = re.compile(r"(.+)_[0-9]{8}_[0-9]{6}(_[0-9]+)?\.log(\.[0-9]+)?\Z")
 
 
@@ -26,10 +27,10 @@ def set_up_logging(path: str, verbose: bool) -> None:
     Parameters
     ----------
     path : str
-        Its folder is made if it is missing. If the file is there, ``_2`` is put before its ending, or ``_3`` and so on.
-        If it is called ``PROGRAM_YYYYMMDD_HHMMSS.log``, the oldest files of earlier starts of that program go.
+        Its folder is made if missing. If the file exists, ``_2`` is put before its extension, or ``_3`` and so on. If
+        it is named ``PROGRAM_YYYYMMDD_HHMMSS.log``, the oldest files of that program's earlier starts are removed.
     verbose : bool
-        Also show what is of interest only when something goes wrong; then there is no bar.
+        Also log debugging messages; show no progress bar.
     """
     drawer = None if verbose else drawer_of(sys.stderr, os.environ)
     to_terminal = logging.StreamHandler() if drawer is None else DrawingHandler(drawer)
@@ -49,7 +50,7 @@ def set_up_logging(path: str, verbose: bool) -> None:
 
 
 class LogFile(RotatingFileHandler):
-    """The file of one start. The first error of writing it is told to the other handlers."""
+    """The log file of one start; the first error of writing it goes to the other handlers."""
 
     def __init__(self, path: str) -> None:
         self._has_told = False
@@ -58,7 +59,7 @@ class LogFile(RotatingFileHandler):
         self.addFilter(_is_for_files)
 
     def handleError(self, record: logging.LogRecord) -> None:
-        """Go on without a record that could not be written."""
+        """Drop a record that cannot be written."""
         error = sys.exc_info()[1]
         if isinstance(error, OSError):
             self._tell(error)
@@ -77,7 +78,7 @@ class LogFile(RotatingFileHandler):
 
 
 def _trouble(path: str, error: OSError) -> logging.LogRecord:
-    """Return the line on a log that cannot be written."""
+    """Return the record that says that a log cannot be written."""
     return logging.getLogger("flq").makeRecord(
         "flq",
         logging.WARNING,
@@ -90,27 +91,27 @@ def _trouble(path: str, error: OSError) -> logging.LogRecord:
 
 
 class DrawingHandler(logging.Handler):
-    """Hands the lines of the log to what draws on the terminal, and waits for nothing."""
+    """Passes log lines to the thread that draws on the terminal, without waiting."""
 
     def __init__(self, drawer: Drawer) -> None:
         super().__init__()
         self.drawer = drawer
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Have a record shown."""
+        """Show a record."""
         try:
             self.drawer.put(self.format(record))
-        except Exception:  # as all handlers do: a line that can not be formatted is a bug, and stops nothing
+        except Exception:  # as in all handlers: a record that cannot be formatted is a bug, but stops nothing
             self.handleError(record)
 
     def close(self) -> None:
-        """Wait a little until all is shown."""
+        """Wait briefly until all lines are shown."""
         self.drawer.close()
         super().close()
 
 
 def say(text: str) -> None:
-    """Print a line on stdout for whoever started this program; where there is a bar, above it."""
+    """Print a line on stdout, above the progress bar if there is one."""
     drawer = _drawer() if sys.stdout.isatty() else None
     if drawer is not None:
         return drawer.put(text)
@@ -123,12 +124,12 @@ def _drawer() -> Optional[Drawer]:
 
 
 def _is_for_files(record: logging.LogRecord) -> bool:
-    """Tell whether a line is for more than a bar."""
+    """Return whether a record is for more than the progress bar."""
     return not getattr(record, "is_for_a_bar", False)
 
 
 def _make(path: str) -> str:
-    """Make an empty file of that name or, if it is taken, of the next free one; return its path."""
+    """Make an empty file of that name, or of the next free one; return its path."""
     (stem, ending), number = os.path.splitext(path), 1
     while True:
         name = path if number == 1 else "%s_%d%s" % (stem, number, ending)
@@ -140,9 +141,9 @@ def _make(path: str) -> str:
 
 
 def prune(path: str) -> None:
-    """Remove the oldest logs of the same program: one that is started every day would fill a card in the end.
+    """Remove the oldest logs of the same program, so that daily starts do not fill an SD card.
 
-    Those that were written to last stay, as far as MAX_OLDER_BYTES and MAX_OLDER reach.
+    The most recently written logs stay, up to MAX_OLDER_BYTES and MAX_OLDER.
     """
     folder, own_name = os.path.split(path)
     own = NAME.match(own_name)
@@ -153,7 +154,7 @@ def prune(path: str) -> None:
         for entry in entries:
             named = NAME.match(entry.name)
             if named and named.group(1) == own.group(1) and not entry.name.startswith(own_name):
-                with suppress(OSError):  # somebody else has removed it
+                with suppress(OSError):  # another process has removed it
                     status = entry.stat(follow_symlinks=False)
                     older.append((status.st_mtime, entry.path, status.st_size))
     left = MAX_OLDER_BYTES
@@ -165,9 +166,9 @@ def prune(path: str) -> None:
 
 
 def log_trace(logger: logging.Logger, error: Exception) -> None:
-    """Write where an error came from into the log file only: on the terminal it would bury the sentence."""
+    """Write an error's traceback to the log file only: on the terminal it would bury the message."""
     record = logger.makeRecord(
-        logger.name, logging.ERROR, __file__, 0, "where it came from:", (), (type(error), error, error.__traceback__)
+        logger.name, logging.ERROR, __file__, 0, "traceback:", (), (type(error), error, error.__traceback__)
     )
     for handler in logging.getLogger("flq").handlers:
         if isinstance(handler, logging.FileHandler):

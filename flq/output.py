@@ -1,4 +1,4 @@
-"""Output that never ends a program: not when the terminal has gone, the disk is full or a name cannot be encoded.
+"""Output streams that never raise: not if the terminal has closed, the disk is full or a name cannot be encoded.
 
 Example
 -------
@@ -16,7 +16,7 @@ import select
 import sys
 from typing import Any, Callable, Tuple
 
-NOBODY_READS = (errno.EPIPE, errno.EIO)  # a pipe without its other end, a terminal that has been closed
+NOBODY_READS = (errno.EPIPE, errno.EIO)  # a pipe without a reader, a terminal that has been closed
 
 
 class SteadyFile(io.FileIO):
@@ -25,9 +25,9 @@ class SteadyFile(io.FileIO):
     Parameters
     ----------
     file : str or int
-        Path, written from its end on, or descriptor, which stays open.
+        Path, to append to, or descriptor, which stays open.
     tell : callable(OSError)
-        Takes each error.
+        Called with each error.
     """
 
     def __init__(self, file: Any, tell: Callable[[OSError], None]) -> None:
@@ -35,7 +35,7 @@ class SteadyFile(io.FileIO):
         self._tell = tell
 
     def write(self, data: Any) -> int:
-        """Write all of it if possible; return its size."""
+        """Write all of ``data`` if possible; return its size in bytes."""
         rest = memoryview(data).cast("B")
         n_bytes = len(rest)
         try:
@@ -52,20 +52,20 @@ class SteadyFile(io.FileIO):
         return n_bytes
 
     def close(self) -> None:
-        """Close it; an error is told."""
+        """Close the file; report an error to ``tell``."""
         try:
             super().close()
-        except OSError as error:  # a network file system may say only now that the disk is full
+        except OSError as error:  # a network file system may report a full disk only now
             self._tell(error)
 
 
 def text_of(file: SteadyFile, encoding: str, errors: str = "backslashreplace") -> io.TextIOWrapper:
-    """Return a text stream on a file; letters that the encoding lacks are shown as escapes."""
+    """Return a text stream on a file; characters that the encoding lacks become escapes."""
     return io.TextIOWrapper(file, encoding, errors, write_through=True)
 
 
 def bytes_of_names(error: UnicodeError) -> Tuple[bytes, int]:
-    """Handle encoding errors: write undecodable bytes of a file's name as they were, other letters as escapes."""
+    """Handle encoding errors: write undecodable bytes of a file name unchanged, other characters as escapes."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     letters = error.object[error.start : error.end]
@@ -76,10 +76,10 @@ def bytes_of_names(error: UnicodeError) -> Tuple[bytes, int]:
 
 
 def make_output_safe() -> None:
-    """Replace stdout and stderr by streams that never raise; call it first.
+    """Replace stdout and stderr by streams that never raise; call this first.
 
-    So the exit code does not depend on whether anybody reads the output. One line on stderr says if stdout cannot be
-    written, unless its reader has gone.
+    The exit code then does not depend on whether the output can be written. If stdout cannot, one line on stderr says
+    so, unless its reader has gone.
     """
     codecs.register_error("bytes_of_names", bytes_of_names)
     if sys.stdin is None:
@@ -93,14 +93,14 @@ def make_output_safe() -> None:
 def _safe(stream: Any, tell: Callable[[OSError], None], errors: str) -> io.TextIOWrapper:
     if stream is not None:
         return text_of(SteadyFile(stream.fileno(), tell), stream.encoding, errors)
-    # It was closed before the start. Its number must be taken, or the next file that is opened would get the output.
+    # The stream was closed before the start. Occupy its descriptor, or the next file opened would receive the output.
     fd = os.open(os.devnull, os.O_RDWR)
     os.set_inheritable(fd, True)
     return text_of(SteadyFile(fd, tell), "utf-8")
 
 
 class _Once:
-    """Says on stderr why stdout cannot be written, once."""
+    """Reports once, on stderr, why stdout cannot be written."""
 
     def __init__(self) -> None:
         self._has_said = False

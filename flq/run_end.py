@@ -1,4 +1,4 @@
-"""How far the end of a run has come, as its journal holds it."""
+"""The stage that the end of a run has reached, as recorded in its journal."""
 
 from enum import Enum
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional
@@ -7,28 +7,28 @@ KEY = "end"  # of the journal's table about, from format 5 on
 
 
 class Stage(Enum):
-    """Where the end of a run stands; ``master/runtime/ending.py`` has the transitions.
+    """Stages of the end of a run; ``master/runtime/ending.py`` has the transitions.
 
-    A journal of format 4 or older tells only GOING_ON and OVER apart.
+    A journal of format 4 or older distinguishes only GOING_ON and OVER.
     """
 
-    GOING_ON = "going on"  # rounds go on; of a run without a master: it was killed
-    INTERRUPTED = "interrupted"  # a signal ended the master first: --resume goes on
-    FAILED = "failed"  # a fault did: likewise
-    ENDED = "ended"  # the last round has closed, or somebody stopped the run; its results are being written
-    SAVED = "saved"  # the first attempt to write them has been made, and may have failed
-    TOLD = "told"  # likewise, and every worker that is left knows of the end
-    OVER = "over"  # the results are on disk, and nobody is left to be told
+    GOING_ON = "going on"  # more rounds follow; without a running master: it was killed
+    INTERRUPTED = "interrupted"  # a signal ended the master; --resume continues the run
+    FAILED = "failed"  # an error ended the master; --resume continues the run
+    ENDED = "ended"  # the last round has closed, or the run was stopped; its results are being written
+    SAVED = "saved"  # the master has tried to write the results once, maybe without success
+    TOLD = "told"  # likewise, and every remaining worker knows of the end
+    OVER = "over"  # the results are on disk, and every remaining worker knows of the end
 
 
 class RunEnd(NamedTuple):
-    """What a journal says of the end of its run.
+    """The end of a run as recorded in its journal.
 
     Attributes
     ----------
     stage : Stage
     reason : str or None
-        Why the run, or its last master, has ended; None while it goes on.
+        Why the run, or its last master, has ended; None before.
     heard : list of int
         The workers that know of the end.
     """
@@ -39,21 +39,21 @@ class RunEnd(NamedTuple):
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing is left to do: no master resumes the run as it is."""
+        """Whether nothing is left to do: a master does not resume the run unless it is extended."""
         return self.stage is Stage.OVER
 
     def to_json(self) -> Dict[str, Any]:
-        """Return the value of :data:`KEY`."""
+        """Return the value for the key :data:`KEY`."""
         return dict(self._asdict(), stage=self.stage.value)
 
 
 def end_of(about: Mapping[str, Any]) -> RunEnd:
-    """Read it from the table about of a journal of any format.
+    """Return the end from the table about of a journal of any format.
 
     Raises
     ------
     LookupError, TypeError, ValueError
-        If it is not there, or not what it should be.
+        If it is missing or invalid.
     """
     if KEY in about:
         return RunEnd(Stage(about[KEY]["stage"]), about[KEY]["reason"], about[KEY]["heard"])

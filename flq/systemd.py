@@ -1,4 +1,4 @@
-"""What systemd wants to hear of a service (Type=notify, WatchdogSec); where it has not started the program, nothing.
+"""Notifies systemd of a service's state (Type=notify, WatchdogSec); does nothing if systemd did not start it.
 
 Source: the manual pages sd_notify(3) and sd_watchdog_enabled(3) of systemd.
 """
@@ -12,19 +12,19 @@ BUSY_SHARE = 0.02  # of one core: a program that computes takes more, one that h
 
 
 class Watchdog:
-    """Tells systemd that this program is ready, and that it lives.
+    """Tells systemd that this program is ready, and that it is alive.
 
     Parameters
     ----------
     environment : mapping
-        Read: NOTIFY_SOCKET, WATCHDOG_USEC, WATCHDOG_PID.
+        With NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID if systemd started the program.
     clock, cpu_clock : callable()
-        Monotonic seconds, and seconds of all CPUs that this process has taken.
+        Monotonic seconds, and CPU seconds of this process.
 
     Attributes
     ----------
     period_s : float or None
-        How often to feed it, a third of what systemd waits; None = nobody waits.
+        Seconds between two calls of :meth:`feed`, a third of systemd's timeout; None = no watchdog.
     """
 
     def __init__(
@@ -42,17 +42,17 @@ class Watchdog:
         self.period_s: Optional[float] = int(said) / 3e6 if is_watched else None
 
     def ready(self) -> None:
-        """Say that the program does its work from now on."""
+        """Say that the program is ready."""
         self._tell("READY=1")
 
     def feed(self) -> None:
-        """Say that it lives."""
+        """Say that the program is alive."""
         if self.period_s is not None:
             self._looked = self._clock(), self._cpu_clock()
             self._tell("WATCHDOG=1")
 
     def feed_if_busy(self) -> None:
-        """Say so if it has computed since the last word: what hangs takes no time of a CPU."""
+        """Say so if it has used CPU time since the last call: a program that hangs uses none."""
         now, cpu = self._clock(), self._cpu_clock()
         if cpu - self._looked[1] >= BUSY_SHARE * (now - self._looked[0]):
             self.feed()
@@ -66,4 +66,4 @@ class Watchdog:
             try:
                 sock.sendto(text.encode("ascii"), address)
             except OSError:
-                pass  # systemd is being replaced, or does not listen; it will hear the next word
+                pass  # systemd is restarting or not listening; it gets the next notification

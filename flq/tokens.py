@@ -1,12 +1,12 @@
-"""Tokens: by them the master knows who asks. One is the operator's, and every worker id has its own.
+"""Makes and reads tokens, which authenticate requests: one of the operator, and one per worker id.
 
-They lie in a file that only its owner may read, with a line for each::
+They are in a file that only its owner may read, one per line::
 
     operator 3q2-7wAAAAB...
     worker0 kS0xJ6...
 
-The master makes it and adds ids that are new; what is there never changes. A worker takes its
-own line of such a file, or a file that holds nothing but its token.
+The master makes the file and adds new ids; existing lines never change. A worker reads its own
+line of such a file, or a file that contains only its token.
 """
 
 import os
@@ -21,35 +21,35 @@ from .locks import lock
 OPERATOR = "operator"
 ENVIRONMENT = "FLQ_TOKEN"
 _NAME = re.compile(r"(operator|worker(0|[1-9][0-9]{0,9}))\Z")
-_TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]{16,200}\Z")  # what may stand behind "Bearer"
+_TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]{16,200}\Z")  # characters allowed after "Bearer"
 N_BYTES = 32  # of randomness
 
 
 def worker_name(worker_id: int) -> str:
-    """Return the name under which a worker's token stands."""
+    """Return the name of a worker's token."""
     return "worker%d" % worker_id
 
 
 def default_path(project_dir: str) -> str:
-    """Return where the tokens lie unless somebody says otherwise."""
+    """Return the default path of the token file."""
     return os.path.join(project_dir, "state", "tokens")
 
 
 def make_tokens(path: str, total_workers: int) -> Dict[str, str]:
-    """Return the tokens of a master by name; those that are missing are made and written first.
+    """Return the tokens of a master by name; make and write the missing ones first.
 
     Raises
     ------
     ConfigError
-        If the file is there and is none of tokens, or the file system has no locks.
+        If the file is not a token file, or the file system has no locks.
     OSError
-        If it can not be read or written.
+        If it cannot be read or written.
     """
     folder = os.path.dirname(os.path.abspath(path))
     if not os.path.isdir(folder):
         make_folder(folder)
         os.chmod(folder, 0o700)
-    with open(path + ".lock", "a") as stream:  # two masters that start at once make one set of tokens
+    with open(path + ".lock", "a") as stream:  # two masters that start at the same time make one set of tokens
         lock(stream, "name a --token_file on a local disk", waits=True)
         tokens = read_tokens(path) if os.path.exists(path) else {}
         names = [OPERATOR] + [worker_name(worker_id) for worker_id in range(total_workers)]
@@ -67,9 +67,9 @@ def read_tokens(path: str) -> Dict[str, str]:
     Raises
     ------
     ConfigError
-        If it is none of tokens. No message shows any of its content.
+        If it is not a token file. No message shows its content.
     OSError
-        If it can not be read.
+        If it cannot be read.
     """
     tokens = {}  # type: Dict[str, str]
     seen: Set[str] = set()
@@ -93,31 +93,31 @@ def read_tokens(path: str) -> Dict[str, str]:
 
 
 def is_open_to_others(path: str) -> bool:
-    """Return whether anybody but the owner of a file may read or change it."""
+    """Return whether users other than its owner may read or change a file."""
     return bool(os.stat(path).st_mode & 0o077)
 
 
 def worker_token_source(
     worker_id: int, token_file: Optional[str], environment: Mapping[str, str], project_dir: str
 ) -> Callable[[], Optional[str]]:
-    """Return a function that finds a worker's token, or None where there is none.
+    """Return a function that returns a worker's token, or None if there is none.
 
-    It is asked whenever the worker registers: on one machine, the master may make the tokens
+    The worker calls it whenever it registers: on one machine, the master may make the tokens
     after the worker has started.
 
     Parameters
     ----------
     worker_id : int
     token_file : str or None
-        What the command line says; it comes before the environment, and that before the
-        tokens in the project's folder.
+        From the command line; it precedes the environment, which precedes the tokens in the
+        project's folder.
     environment : mapping
     project_dir : str
 
     Raises
     ------
     ConfigError
-        By the function too: if a token file can not be read, or what should be a token is none.
+        If a token file cannot be read, or a token is not valid. The function raises it too.
     """
     if token_file is not None:
         return lambda: _token_of_file(token_file, worker_id)
@@ -126,7 +126,7 @@ def worker_token_source(
         if not _TOKEN.match(given):
             raise ConfigError(
                 "the environment variable %s holds no token" % ENVIRONMENT,
-                "set it to what stands behind %s in the master's file of tokens" % worker_name(worker_id),
+                "set it to the token of %s in the master's token file" % worker_name(worker_id),
             )
         return lambda: given
     path = default_path(project_dir)
@@ -134,18 +134,18 @@ def worker_token_source(
 
 
 def _token_of_file(path: str, worker_id: int) -> str:
-    """Return the token of a file that holds one, or of a worker's line in a file of tokens."""
+    """Return the only token of a file, or a worker's token in a token file."""
     try:
         words = " ".join(_lines(path)).split()
     except OSError as error:
-        raise ConfigError("the token file %s can not be read: %s" % (path, error.strerror)) from None
+        raise ConfigError("the token file %s cannot be read: %s" % (path, error.strerror)) from None
     if len(words) == 1 and _TOKEN.match(words[0]):
         return words[0]
     token = _tokens_of(path).get(worker_name(worker_id))
     if token is None:
         raise ConfigError(
             "%s holds no token of worker %d" % (path, worker_id),
-            "it needs the line %s of the master's file of tokens" % worker_name(worker_id),
+            "it needs the line %s of the master's token file" % worker_name(worker_id),
         )
     return token
 
@@ -154,10 +154,10 @@ def _tokens_of(path: str) -> Dict[str, str]:
     try:
         return read_tokens(path)
     except OSError as error:
-        raise ConfigError("the tokens in %s can not be read: %s" % (path, error.strerror)) from None
+        raise ConfigError("the tokens in %s cannot be read: %s" % (path, error.strerror)) from None
 
 
 def _lines(path: str) -> List[str]:
-    """Return the lines of a small text file; bytes that are no text make a line that is no token."""
+    """Return the lines of a small text file; bytes that are not ASCII make a line invalid."""
     with open(path, encoding="ascii", errors="replace") as stream:
         return stream.read(1 << 21).splitlines()

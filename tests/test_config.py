@@ -329,7 +329,7 @@ def test_a_combination_that_can_not_work_is_refused():
         ("model.nam=mlp", 'unknown key "nam"; the nearest is name in section model'),
         ("dataset.nam=mlp", 'unknown key "nam"; the nearest is name in section dataset'),
         ("sistem=3", 'unknown key "sistem"; the nearest is section system'),
-        ("qqqqqq=x", 'unknown key "qqqqqq"; docs/configuration.md lists what there is'),
+        ("qqqqqq=x", 'unknown key "qqqqqq"; docs/configuration.md lists all keys'),
         ("system.b_up=4", "b_up belongs to section flq_algorithm, not to system"),
         ("system.name=x", "name belongs to section dataset or model, not to system"),
         ("name=mlp", "name is ambiguous here; write dataset.name or model.name"),
@@ -367,7 +367,7 @@ def test_an_override_without_key_or_value_is_refused(override):
         ('{"lr": 1,\n "l2": }', "flq_config.json is not JSON: line 2, column 8: Expecting value"),
         ("", "flq_config.json is not JSON: line 1, column 1: Expecting value"),
         ("[1]", "flq_config.json must hold one JSON object, got a list"),
-        ('{"model": {"lr": 1, "lr": 2}}', 'flq_config.json cannot be used: key "lr" stands twice in one object'),
+        ('{"model": {"lr": 1, "lr": 2}}', 'flq_config.json cannot be used: key "lr" is given twice in one object'),
         ("[" * 100000, "flq_config.json is nested too deeply to be a configuration"),
     ],
 )

@@ -87,7 +87,7 @@ def test_every_flip_that_makes_sqlite_drop_a_transaction_is_refused_or_said(log,
             outcome = "said" if check_log(path) else "harmless"
         except FlqError as error:
             outcome = "refused"
-            assert path + LOG in str(error) and "delete this file, and the run goes on" in str(error)
+            assert path + LOG in str(error) and "delete this file, and the run resumes" in str(error)
         if outcome == "harmless":
             assert n_rows(path) == N_ROWS
         outcomes[outcome] += 1
@@ -102,7 +102,7 @@ def test_a_transaction_that_the_power_cut_short_is_left_out_with_a_sentence(copy
         content[-size // 2 - n_lost : -size // 2] = bytes(n_lost)  # a part of its last page never came
 
     rewrite(copy, tear)
-    assert "the last transaction in the log %s%s is not whole and left out" % (copy, LOG) in check_log(copy)
+    assert "the last transaction in the log %s%s is incomplete and left out" % (copy, LOG) in check_log(copy)
     assert n_rows(copy) == N_ROWS - 1
 
 
@@ -130,7 +130,7 @@ def test_a_log_that_holds_nothing_is_none(tmp_path, content):
 
 def test_a_head_of_zeros_before_frames_is_said(copy):
     rewrite(copy, lambda content: content.__setitem__(slice(LOG_HEAD), bytes(LOG_HEAD)))
-    assert "the head of the log %s%s is not whole: nothing is taken from it" % (copy, LOG) in check_log(copy)
+    assert "the head of the log %s%s is incomplete: the log is ignored" % (copy, LOG) in check_log(copy)
 
 
 def test_who_only_reads_refuses_a_damaged_log_and_leaves_it(copy):

@@ -185,7 +185,7 @@ def test_workers_that_live_are_ahead_of_a_log_whose_last_transaction_is_damaged(
     finally:
         logging.getLogger("flq").removeHandler(lines)
     assert network.fired[ANSWERED] == 1
-    assert "the last transaction in the log" in lines.texts[0] and "is not whole and left out" in lines.texts[0]
+    assert "the last transaction in the log" in lines.texts[0] and "is incomplete and left out" in lines.texts[0]
     assert [peer.action.code for peer in network.peers] == [0] * 3
     assert [report.round_index for report in network.reports] == list(range(1, 10))
 

@@ -107,12 +107,15 @@ def test_what_is_whole_is_read(folder, caplog):
         ("DELETE FROM entries WHERE seq = 1", "entry 1 is"),
         ("DELETE FROM entries WHERE seq = 3", "its entries end with 2, expected 3"),
         ("INSERT INTO entries SELECT 4, kind, body, frame, digest FROM entries WHERE seq = 1", "entry 4 is"),
-        ("UPDATE about SET value = '\"rum\"' WHERE key = 'run_id'", "of the run .'run_id'. is damaged"),
-        ("UPDATE about SET key = 'run_ie' WHERE key = 'run_id'", "of the run .'run_ie'. is damaged"),
-        ("UPDATE about SET value = '3' WHERE key = 'format'", "'format'. is damaged"),
-        ("DELETE FROM about WHERE key = 'ended'", "has 5 rows on the run as a whole, expected 6"),
+        ("UPDATE about SET value = '\"rum\"' WHERE key = 'run_id'", "its row 'run_id' about the run is damaged"),
+        ("UPDATE about SET key = 'run_ie' WHERE key = 'run_id'", "its row 'run_ie' about the run is damaged"),
+        ("UPDATE about SET value = '3' WHERE key = 'format'", "'format' about the run is damaged"),
+        ("DELETE FROM about WHERE key = 'ended'", "has 5 rows about the run, expected 6"),
         ("DELETE FROM about WHERE key = 'extent'", "expected 1"),
-        ("UPDATE about SET value = '[0, 2, 0, 3, 3, 3, 5, false]' WHERE key = 'extent'", "'extent'. is damaged"),
+        (
+            "UPDATE about SET value = '[0, 2, 0, 3, 3, 3, 5, false]' WHERE key = 'extent'",
+            "'extent' about the run is damaged",
+        ),
     ],
 )
 def test_what_a_run_cannot_do_without_is_refused(folder, statement, words):
@@ -167,7 +170,7 @@ def test_the_report_leaves_out_and_refuses_the_same(folder, caplog):
     assert [(row.round_index, row.accuracy) for row in rows] == [(1, 0.9), (3, None)]
     assert "left out: the report of round 2" in caplog.text and "the test results of 1 rounds" in caplog.text
     change(folder, "UPDATE about SET value = '\"rum\"' WHERE key = 'run_id'")
-    with pytest.raises(FlqError, match="what it says of the run .'run_id'. is damaged"):
+    with pytest.raises(FlqError, match="its row 'run_id' about the run is damaged"):
         read_journal(folder)
 
 

@@ -141,7 +141,9 @@ def test_the_folder_of_a_run_needs_a_file_system_with_locks(monkeypatch, tmp_pat
 
     monkeypatch.setattr(locks.fcntl, "flock", flock)
     for begin in (lambda: hold(str(tmp_path)), lambda: alone(str(tmp_path)).__enter__()):
-        with pytest.raises(ConfigError, match="lock has no locks .*No locks available .choose a report.results_dir on"):
+        with pytest.raises(
+            ConfigError, match="lock has no working locks: No locks available .choose a report.results_dir on"
+        ):
             begin()
 
 

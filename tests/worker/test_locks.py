@@ -37,7 +37,7 @@ def test_a_file_system_without_locks_is_named_with_its_file_and_what_to_do(tmp_p
     failing(monkeypatch, number)
     with open(str(tmp_path / "lock"), "a") as stream, pytest.raises(ConfigError) as caught:
         lock(stream, "use a disk", waits)
-    assert str(caught.value) == "the file system of %s has no locks that work: %s (use a disk)" % (
+    assert str(caught.value) == "the file system of %s has no working locks: %s (use a disk)" % (
         tmp_path / "lock",
         os.strerror(number),
     )
@@ -54,7 +54,9 @@ def test_somebody_else_has_it_is_no_error(tmp_path, monkeypatch, number):
 
 def test_state_folders_and_tokens_need_locks(tmp_path, monkeypatch):
     failing(monkeypatch, errno.ENOLCK)
-    with pytest.raises(ConfigError, match=r"state.instance has no locks .*choose a --state_dir on a local disk"):
+    with pytest.raises(
+        ConfigError, match=r"state.instance has no working locks: .*choose a --state_dir on a local disk"
+    ):
         take(str(tmp_path / "state"))
-    with pytest.raises(ConfigError, match=r"tokens\.lock has no locks .*name a --token_file on a local disk"):
+    with pytest.raises(ConfigError, match=r"tokens\.lock has no working locks: .*name a --token_file on a local disk"):
         make_tokens(str(tmp_path / "tokens"), 2)

@@ -119,7 +119,7 @@ def test_a_token_file_without_it_is_refused(tmp_path, text):
 
 
 def test_a_token_file_that_is_not_there_is_refused(tmp_path):
-    with pytest.raises(ConfigError, match="nowhere can not be read: No such file"):
+    with pytest.raises(ConfigError, match="nowhere cannot be read: No such file"):
         worker_token_source(3, str(tmp_path / "nowhere"), {}, str(tmp_path))()
 
 

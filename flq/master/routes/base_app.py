@@ -74,7 +74,7 @@ def base_app(gate: Gate, body_limit: int, reading: Semaphore, before_body: Calla
 
     @app.errorhandler(HTTPException)
     def refuse_http(error: HTTPException) -> Response:
-        hint = "docs/endpoints.md lists what there is" if error.code in (404, 405) else ""
+        hint = "docs/endpoints.md lists all endpoints" if error.code in (404, 405) else ""
         detail = "%s %.200s: %s" % (request.method, ascii(request.path)[1:-1], error.name.lower())
         return problem(error.code or 500, type(error).__name__, detail, hint)
 
