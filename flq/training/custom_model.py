@@ -1,15 +1,14 @@
 """A user's own model: ``model.name`` is ``package.module:function``.
 
 ``function(input_shape, n_classes)`` gets (height, width, channels) and the number of classes
-and returns a tf.keras.Model, compiled or not: from float32 images (batch, height, width,
-channels), pixels in [0, 1] where the data set has pixels, to logits (batch, n_classes). No
-softmax at the end; the loss has it. The start values of the run are those that the function
-gives on the master; on the workers only the architecture counts, and the variables of frozen
-layers, which are never sent. Random initial values are drawn from ``system.seed``.
+and returns a tf.keras.Model, compiled or not, from float32 images (batch, height, width,
+channels), with pixels in [0, 1], to logits (batch, n_classes): without a softmax, which the loss
+includes. The run starts from the values that the function returns on the master. Workers use
+only its architecture and the variables of frozen layers, which are never sent. Random initial
+values are drawn from ``system.seed``.
 
-The module is found where Python looks for modules: the current folder, FLQ's folder, and
-PYTHONPATH. Importing it runs it: on a worker its owner has to agree, see
-:func:`require_allowed`.
+Python looks for the module in the current folder, FLQ's folder and PYTHONPATH. Importing it runs
+its code, so the owner of a worker has to allow it, see :func:`require_allowed`.
 
 Example
 -------
@@ -34,18 +33,18 @@ from .keras_versions import set_seed
 from .keras_weights import layout_of
 
 EXAMPLE = "package.module:function, for instance my_models:small_cnn"
-PROBABILITY_ERROR = 1e-2  # how far sums of probabilities may be from 1; float16 has an error of 1e-3
+PROBABILITY_ERROR = 1e-2  # tolerance of a sum of probabilities; float16 has an error of 1e-3
 
 ModelFunction = Callable[[Shape, int], Any]
 
 
 def parse_model_name(name: str) -> Tuple[str, str]:
-    """Return (module, function) of the name of a user's model.
+    """Return (module, function) of a user's model.
 
     Raises
     ------
     DataError
-        If it is none.
+        If the name is not of that form.
     """
     module, colon, function = name.partition(":")
     if not colon or not function.isidentifier() or not all(part.isidentifier() for part in module.split(".")):
@@ -54,14 +53,14 @@ def parse_model_name(name: str) -> Tuple[str, str]:
 
 
 def require_allowed(name: str, allowed: Optional[str]) -> None:
-    """Refuse a model whose code this machine's owner has not named.
+    """Reject a user's model that this machine's owner has not allowed.
 
     Parameters
     ----------
     name : str
-        A user's model, as the network says.
+        The model that the master names.
     allowed : str or None
-        As the owner said, on the command line.
+        The model that the owner allows on the command line.
 
     Raises
     ------
@@ -76,7 +75,7 @@ def require_allowed(name: str, allowed: Optional[str]) -> None:
 
 
 def load_model_function(name: str) -> ModelFunction:
-    """Import the function that a name means.
+    """Import and return the function of a user's model.
 
     Raises
     ------
@@ -99,7 +98,7 @@ def load_model_function(name: str) -> ModelFunction:
             "model %s: there is no module %s" % (name, error.name),
             hint="start in the folder that holds it, or add that folder to PYTHONPATH",
         ) from None
-    except (Exception, SystemExit) as error:  # the module is the user's: it raises what it likes
+    except (Exception, SystemExit) as error:  # the user's module may raise anything
         raise _failed(name, "module %s cannot be imported" % module_name, error) from error
     function = getattr(module, function_name, None)
     if not callable(function):
@@ -108,17 +107,17 @@ def load_model_function(name: str) -> ModelFunction:
 
 
 def build_custom_model(settings: Settings, input_shape: Shape, n_classes: int) -> Any:
-    """Call the user's function and make sure that its model fits.
+    """Call the user's function; validate and return its model.
 
-    The seeds of Python, numpy and TensorFlow are set from ``system.seed`` before, so that
-    random start values, and random variables of frozen layers, come out the same in every
-    process with the same versions. (Before TensorFlow 2.7 only TensorFlow's is.)
+    Python, numpy and TensorFlow are seeded with ``system.seed`` before, so that random initial
+    values, and random variables of frozen layers, are the same in every process with the same
+    versions. (Before version 2.7 only TensorFlow is seeded.)
 
     Raises
     ------
     DataError
-        If the function cannot be loaded or fails, or its result is no Keras model, takes other
-        images, has other outputs than one per class, gives probabilities, or cannot be trained.
+        If the function cannot be loaded or fails, or its result is not a Keras model, takes
+        images of another shape, does not return one logit per class, or has nothing to train.
     """
     tf, name = import_tensorflow(), settings.model.name
     height, width, channels = input_shape
@@ -138,7 +137,7 @@ def build_custom_model(settings: Settings, input_shape: Shape, n_classes: int) -
 
 
 def _check_shapes(tf: Any, name: str, model: Any, input_shape: Shape, n_classes: int) -> None:
-    """Run the model on two images, which also builds one that is made of classes."""
+    """Run the model on two images, which also builds a subclassed model; check its output."""
     ramp = np.linspace(0.0, 1.0, int(np.prod(input_shape)), dtype=np.float32).reshape(input_shape)
     images = np.stack([ramp, np.float32(1.0) - ramp])
     declared = getattr(model, "input_shape", None) if model.built else None
@@ -146,7 +145,7 @@ def _check_shapes(tf: Any, name: str, model: Any, input_shape: Shape, n_classes:
         raise DataError("model %s takes input of shape %r, expected %r" % (name, declared[1:], input_shape))
     try:
         outputs = model(tf.constant(images), training=False)
-    except Exception as error:  # what a model raises for input that it cannot take, no version of Keras promises
+    except Exception as error:  # Keras does not specify what a model raises for input of a wrong shape
         raise _failed(name, "the model does not run on images of shape %r" % (input_shape,), error) from error
     shape = tuple(getattr(outputs, "shape", ()))
     if shape != (2, n_classes):
@@ -158,12 +157,12 @@ def _check_shapes(tf: Any, name: str, model: Any, input_shape: Shape, n_classes:
     if values.min() >= 0.0 and np.abs(values.sum(axis=1) - 1.0).max() < PROBABILITY_ERROR:
         raise DataError(
             "model %s gives probabilities: they are not negative and sum to 1; expected logits" % name,
-            hint="leave the softmax at the end away, the loss has one",
+            hint="remove the softmax at the end: the loss includes it",
         )
 
 
 def _agree(declared: Tuple[Optional[int], ...], shape: Shape) -> bool:
-    """Say whether a declared shape, None for any extent, has room for another."""
+    """Return whether a declared shape, in which None is any extent, admits another."""
     return len(declared) == len(shape) and all(one is None or one == other for one, other in zip(declared, shape))
 
 
@@ -173,9 +172,9 @@ def _failed(name: str, what: str, error: BaseException) -> DataError:
 
 
 def _is_of_python(top: str) -> bool:
-    """Say whether a top-level module comes with Python; looks for it without importing it."""
+    """Return whether a top-level module comes with Python, without importing it."""
     if top == "__main__" or top in sys.builtin_module_names:
-        return True  # the running program has no spec to look for
+        return True  # the running program has no spec
     spec = importlib.util.find_spec(top)
     if spec is None or spec.origin is None:
         return False
@@ -183,4 +182,4 @@ def _is_of_python(top: str) -> bool:
         return True
     library = os.path.realpath(sysconfig.get_path("stdlib"))
     inside = os.path.relpath(os.path.realpath(spec.origin), library).split(os.sep)[0]
-    return inside not in (os.pardir, "site-packages", "dist-packages")  # installed packages may lie within it
+    return inside not in (os.pardir, "site-packages", "dist-packages")  # installed packages may be inside it

@@ -1,13 +1,13 @@
-"""The data sets, one table line each.
+"""The data sets, one table row each.
 
-A loader returns the whole data set; which part of it a worker sees is ``partition``'s
-business. Shape and number of classes stand in the table, so that the master knows a model's
-layout without reading any data; for the user's own files ``resolve_dataset`` finds them out
-once, on the master, and the workers get to know them with the settings.
+A loader returns the whole data set; ``partition`` divides it among the workers. The table has
+shape and number of classes, so that the master knows a model's layout without reading data. For
+the user's own files the master determines them once, in ``resolve_dataset``, and sends them to
+the workers with the settings.
 
-A relative path of the user's own files counts from ``dataset.data_dir``, or from the current
-folder where that is null, at the master and at the workers alike; FLQ_DATA_DIR is not read for
-them, see ``sources.published``.
+A relative path of the user's own files is relative to ``dataset.data_dir`` or, if that is null,
+to the current folder, on master and workers; FLQ_DATA_DIR is not used for them, see
+``sources.published``.
 
 Example
 -------
@@ -47,14 +47,14 @@ DIGITS_WHITE = 16.0
 
 
 class Source(NamedTuple):
-    """What a model has to know of a data set."""
+    """What a model needs to know of a data set."""
 
     input_shape: Shape
     n_classes: int
 
 
 class Named(NamedTuple):
-    """A line of the table of names: shape and classes, known without reading, and the loader of the settings."""
+    """A row of DATASETS: shape and number of classes, and the loader."""
 
     input_shape: Shape
     n_classes: int
@@ -62,9 +62,9 @@ class Named(NamedTuple):
 
 
 class FileKind(NamedTuple):
-    """A line of the table of files: what a path names, and what finds out shape and classes, loads, and reads labels.
+    """A row of FILES: what a path names, and functions that find shape and classes, load, and read labels.
 
-    Each function begins with the path.
+    The first parameter of each function is the path.
     """
 
     what: str  # FILE or FOLDER
@@ -117,24 +117,23 @@ ALIASES = {"fmnist": "fashion_mnist"}
 
 
 def dataset_names() -> List[str]:
-    """Return the names of all data sets, and how files are named."""
+    """Return the names of all data sets and the forms of names of files."""
     return list(DATASETS) + list(ALIASES) + ["%s:%s" % (prefix, kind.what) for prefix, kind in FILES.items()]
 
 
 def resolve_dataset(settings: Settings) -> Settings:
-    """Fill in what the settings leave open of the data set: name, input_shape and n_classes.
+    """Return the settings with full name, input_shape and n_classes of the data set.
 
     Parameters
     ----------
     settings : Settings
-        Read: dataset.name, data_dir, input_shape, n_classes, and partition for the user's own
-        files, which are only looked into where a key is null.
+        Uses dataset.name, data_dir, input_shape and n_classes; for the user's own files also
+        partition. Files are read only if a key is null.
 
     Returns
     -------
     Settings
-        With dataset.input_shape (3 int) and n_classes given. Resolved
-        settings stay as they are.
+        With dataset.input_shape (3 int) and n_classes. Resolved settings are unchanged.
 
     Raises
     ------
@@ -155,7 +154,7 @@ def resolve_dataset(settings: Settings) -> Settings:
 
 
 def require_own_files(settings: Settings) -> None:
-    """Refuse partition local for the digits: they come with FLQ, so every worker would have the same samples.
+    """Reject partition local for the digits: every worker would have the same samples.
 
     Raises
     ------
@@ -171,7 +170,7 @@ def require_own_files(settings: Settings) -> None:
 
 
 def dataset_source(settings: Settings) -> Source:
-    """Return shape and classes of ``dataset.name``; reads files only where the settings are not resolved.
+    """Return shape and classes of ``dataset.name``; read files only if the settings are not resolved.
 
     Raises
     ------
@@ -190,14 +189,14 @@ def load_dataset(settings: Settings) -> Dataset:
     Parameters
     ----------
     settings : Settings
-        Read: the section dataset but for batch_size and the partition's parameters; system.seed
-        where a test part has to be held back.
+        Uses section dataset except batch_size and the parameters of the partition, and system.seed
+        if a test part has to be held out.
 
     Raises
     ------
     DataError
-        If there is no data set of that name, it cannot be found or read, or it is not as
-        dataset.input_shape and n_classes say.
+        If there is no data set of that name, it cannot be found or read, or it contradicts
+        dataset.input_shape or n_classes.
     """
     section = settings.dataset._replace(name=_full_name(settings.dataset))
     if section.name in DATASETS:
@@ -207,19 +206,19 @@ def load_dataset(settings: Settings) -> Dataset:
 
 
 def describe_files(section: DatasetSettings) -> Tuple[np.ndarray, Optional[Shape]]:
-    """Count the samples of each class in a worker's own files, and look at their shape; no image is decoded.
+    """Return class counts and sample shape of a worker's own files, without decoding images.
 
     Parameters
     ----------
     section : DatasetSettings
-        The section dataset, of a file's name or ``own``.
+        Its name is that of a file, or ``own``.
 
     Returns
     -------
     counts : ndarray of shape (n_classes,), int64
         n_classes is that of the section, or one more than the largest class.
     input_shape : tuple of 3 int, or None
-        None for images of different sizes, which dataset.input_shape brings to one.
+        None for images of different sizes, which need dataset.input_shape.
 
     Raises
     ------
@@ -229,8 +228,8 @@ def describe_files(section: DatasetSettings) -> Tuple[np.ndarray, Optional[Shape
     name = _full_name(section)
     if name in DATASETS:
         raise DataError(
-            "%s comes from elsewhere and is dealt out to the workers, expected files of a worker's own" % name,
-            hint="python -m flq.training.distribution shows who gets what",
+            "%s is partitioned among the workers, expected a worker's own files" % name,
+            hint="python -m flq.training.distribution shows the partition",
         )
     kind, path = _file_of(section)
     counts = np.bincount(kind.labels(path, section), minlength=section.n_classes or 0)
@@ -243,7 +242,7 @@ def describe_files(section: DatasetSettings) -> Tuple[np.ndarray, Optional[Shape
 
 
 def _full_name(section: DatasetSettings) -> str:
-    """Return the name of the data set in full, or refuse it."""
+    """Return the full name of the data set; raise DataError if it is unknown."""
     name = ALIASES.get(section.name, section.name)
     prefix, colon, path = name.partition(":")
     if name not in DATASETS and name != OWN and (prefix not in FILES or not path):
@@ -252,7 +251,7 @@ def _full_name(section: DatasetSettings) -> str:
 
 
 def _source_of_file(section: DatasetSettings) -> Source:
-    """Return what the keys say, or else the file."""
+    """Return shape and classes from the keys or, if one is null, from the file."""
     if section.name == OWN:
         own_data.require_all_known(section)
     if section.input_shape is not None and section.n_classes is not None:
@@ -264,15 +263,15 @@ def _source_of_file(section: DatasetSettings) -> Source:
         if section.partition != "local":
             raise
         raise DataError(
-            "with dataset.partition local, dataset.input_shape and n_classes must be given where there "
-            "is no such file: %s" % error.detail,
+            "with dataset.partition local, dataset.input_shape and n_classes must be given if the master "
+            "has no such file: %s" % error.detail,
             hint=error.hint,
         ) from None
     return Source(*kind.look(path, section))
 
 
 def _file_of(section: DatasetSettings) -> Tuple[FileKind, str]:
-    """Return how the file of a name like npz:FILE is read, and its path."""
+    """Return kind and path of the file that a name like npz:FILE names."""
     if section.name == OWN:
         if not section.data_dir:
             raise DataError(
@@ -286,13 +285,13 @@ def _file_of(section: DatasetSettings) -> Tuple[FileKind, str]:
     if not os.path.exists(path):
         raise DataError(
             "dataset.name is %s, but there is no %s" % (section.name, os.path.abspath(path)),
-            hint="a relative path counts from dataset.data_dir, or from the current folder without one",
+            hint="a relative path is relative to dataset.data_dir or, without one, to the current folder",
         )
     return FILES[prefix], path
 
 
 def _check_keys(section: DatasetSettings, source: Source) -> None:
-    """Refuse keys that say something else of a named data set than the table."""
+    """Reject keys that contradict the table of data sets."""
     shape = section.input_shape and list(section.input_shape)
     for key, given, value in (
         ("input_shape", shape, list(source.input_shape)),
@@ -301,5 +300,5 @@ def _check_keys(section: DatasetSettings, source: Source) -> None:
         if given is not None and given != value:
             raise DataError(
                 "dataset.%s is %s, but %s has %s" % (key, given, section.name, value),
-                hint="leave it null for data sets that FLQ knows",
+                hint="leave it null for this data set",
             )

@@ -1,9 +1,9 @@
-"""How the classes are spread over the workers, before anything is trained.
+"""Shows how a partition distributes the classes among the workers; trains nothing.
 
     python -m flq.training.distribution --partition non_iid --dir_alpha 0.1 --workers 8 --out spread.png
 
-prints a table, one line per worker, and draws it where ``--out`` is given. The samples are
-dealt out as in a run with the same settings. The table needs no Matplotlib.
+prints a table with one line per worker and, with ``--out``, draws it. The partition is that of a
+run with the same settings. Only the drawing needs Matplotlib.
 """
 
 import argparse
@@ -26,12 +26,12 @@ PROGRAM = "python -m flq.training.distribution"
 
 
 def class_counts(settings: Settings) -> np.ndarray:
-    """Count the training samples of each class at each worker; nothing is trained.
+    """Return the number of training samples of each class at each worker.
 
     Parameters
     ----------
     settings : Settings
-        Read: the sections system and dataset.
+        Uses sections system and dataset.
 
     Returns
     -------
@@ -40,7 +40,7 @@ def class_counts(settings: Settings) -> np.ndarray:
     Raises
     ------
     DataError
-        If the data set or the partition cannot be used; partition local deals nothing out.
+        If the data set or the partition cannot be used; there is nothing to count with partition local.
     """
     dataset = load_dataset(settings)
     shards = partition(dataset.y_train, settings)
@@ -48,7 +48,7 @@ def class_counts(settings: Settings) -> np.ndarray:
 
 
 def table(counts: np.ndarray) -> str:
-    """Return the counts as lines of text: worker, samples, and one column per class; the last line is the sum.
+    """Return the counts as a text table: worker, samples, and one column per class; the last line is the sum.
 
     Parameters
     ----------
@@ -63,13 +63,13 @@ def table(counts: np.ndarray) -> str:
 
 
 def draw(counts: np.ndarray, title: str, path: str) -> None:
-    """Draw one bar per worker, cut into its classes, as a PNG file.
+    """Draw one bar per worker, stacked by class, as a PNG file.
 
     Parameters
     ----------
     counts : ndarray of shape (n_workers, n_classes), int
     title : str
-        As it stands: ``$`` is no mathematics.
+        Drawn literally: ``$`` does not begin mathematics.
     path : str
 
     Raises
@@ -88,8 +88,8 @@ def draw(counts: np.ndarray, title: str, path: str) -> None:
 
 
 def parse_flags(arguments: Optional[Sequence[str]]) -> argparse.Namespace:
-    """Read the command line; defaults are those of flq_config.json."""
-    flags = Flags(prog=PROGRAM, description="How a partition spreads the classes over the workers.")
+    """Parse the command line; defaults are those of flq_config.json."""
+    flags = Flags(prog=PROGRAM, description="Show how a partition distributes the classes among the workers.")
     flags.add_argument(
         "--dataset", default="digits", metavar="NAME", help="%s (default: %%(default)s)" % ", ".join(dataset_names())
     )
@@ -97,25 +97,27 @@ def parse_flags(arguments: Optional[Sequence[str]]) -> argparse.Namespace:
         "--data_dir",
         default=None,
         metavar="FOLDER",
-        help="folder with the data set's files (default: for mnist, fashion_mnist and cifar10 that of "
-        "FLQ_DATA_DIR, for files the current one)",
+        help="folder with the data set's files (default: FLQ_DATA_DIR for mnist, fashion_mnist and cifar10, "
+        "the current folder for files)",
     )
     flags.add_argument("--partition", choices=sorted(PARTITIONS), default="iid", help="(default: %(default)s)")
     flags.add_argument(
         "--dir_alpha",
         type=within(float, 1e-6, 1e6),
         default=0.5,
-        help="of non_iid: smaller = less even (default: %(default)s)",
+        help="for non_iid: smaller = more uneven (default: %(default)s)",
     )
     flags.add_argument(
-        "--shards_per_worker", type=within(int, 1, 10**6), default=2, help="of shards (default: %(default)s)"
+        "--shards_per_worker", type=within(int, 1, 10**6), default=2, help="for shards (default: %(default)s)"
     )
-    flags.add_argument("--workers", type=within(int, 1, 4096), default=4, help="how many (default: %(default)s)")
+    flags.add_argument(
+        "--workers", type=within(int, 1, 4096), default=4, help="number of workers (default: %(default)s)"
+    )
     flags.add_argument(
         "--batch",
         type=within(int, 1, 10**6),
         default=32,
-        help="samples in a minibatch; no worker gets less (default: %(default)s)",
+        help="samples per minibatch, the minimum of a worker (default: %(default)s)",
     )
     flags.add_argument(
         "--input_shape",
@@ -123,13 +125,13 @@ def parse_flags(arguments: Optional[Sequence[str]]) -> argparse.Namespace:
         nargs=3,
         default=None,
         metavar=("HEIGHT", "WIDTH", "CHANNELS"),
-        help="of images:FOLDER, if their sizes differ",
+        help="for images:FOLDER, if their sizes differ",
     )
     flags.add_argument(
         "--test_fraction",
         type=within(float, TINY, 1.0 - 2.0**-53),
         default=0.1,
-        help="held back where a data set has no test set (default: %(default)s)",
+        help="fraction held out if the data set has no test set (default: %(default)s)",
     )
     flags.add_argument("--seed", type=within(int, 0, 2**63 - 1), default=42, help="(default: %(default)s)")
     flags.add_argument("--out", default=None, metavar="FILE.png", help="picture to write")
@@ -140,7 +142,7 @@ def parse_flags(arguments: Optional[Sequence[str]]) -> argparse.Namespace:
 
 
 def settings_of(args: argparse.Namespace) -> Settings:
-    """Turn the flags into settings."""
+    """Return the settings that the flags give."""
     return Settings(
         SystemSettings(total_workers=args.workers, seed=args.seed),
         DatasetSettings(
@@ -157,7 +159,7 @@ def settings_of(args: argparse.Namespace) -> Settings:
 
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:
-    """Do what the command line says; return the exit code: 0, or 2 with one sentence."""
+    """Run the program; return its exit code: 0, or 2 with one sentence on stderr."""
     args = parse_flags(arguments)
     try:
         settings = resolve_dataset(settings_of(args))

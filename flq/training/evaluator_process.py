@@ -1,10 +1,9 @@
-"""The master's child process in which TensorFlow lives: ``python -m flq.training.evaluator_process``.
+"""The master's child process that runs TensorFlow: ``python -m flq.training.evaluator_process``.
 
-It reads requests from stdin and writes one reply to each to stdout, as
-``evaluator_protocol`` lays down. A request that fails is answered with its error and the
-process goes on; it ends with status 0 at the end of stdin, with 1 when what arrives is no
-message. It ignores SIGINT: a Ctrl-C reaches the whole process group, and the master
-decides when its evaluator ends.
+It reads requests from stdin and writes a reply to each to stdout, as ``evaluator_protocol``
+defines. If a request fails, the reply has the error, and the process continues. It ends with
+status 0 at the end of stdin, and with 1 when it reads an invalid message. It ignores SIGINT:
+Ctrl-C reaches the whole process group, but the master decides when its evaluator ends.
 """
 
 import math
@@ -25,20 +24,20 @@ Reply = Tuple[Dict[str, Any], Tuple[Vector, ...]]  # header, vectors
 
 
 class EvaluatorService:
-    """Requests in, replies out; holds the task between them."""
+    """Answers requests; holds the task between them."""
 
     def __init__(self) -> None:
         self._task: Optional[Task] = None
 
     def answer(self, header: Dict[str, Any], payload: bytearray) -> Reply:
-        """Return the reply to one request; any failure becomes ``{"error": sentence}``."""
+        """Return the reply to one request; a failure becomes ``{"error": sentence}``."""
         try:
             if header.get("do") not in REQUESTS:
                 raise BadValues("do must be one of %s, got %r" % (", ".join(sorted(REQUESTS)), header.get("do")))
             return REQUESTS[header["do"]](self, header, payload)
         except KeyError as error:
             return {"error": "the request lacks %s" % error}, ()
-        except Exception as error:  # TensorFlow raises what it likes; the master is told and decides.
+        except Exception as error:  # TensorFlow may raise anything; the master decides what to do
             return {"error": (str(error) or type(error).__name__).splitlines()[0]}, ()
 
     def _settings(self, header: Dict[str, Any], payload: bytearray) -> Reply:
@@ -97,7 +96,7 @@ def _to_json(metrics: Metrics) -> Dict[str, Any]:
 def main() -> int:
     """Serve stdin and stdout."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # Replies keep the old stdout to themselves; whatever else is printed goes to stderr.
+    # Only replies go to stdout; everything else that is printed goes to stderr.
     replies = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     return serve(sys.stdin.buffer, replies)

@@ -1,8 +1,8 @@
-"""How the master and its evaluator process talk: one framing, used by both.
+"""Reads and writes the messages between the master and its evaluator process.
 
-A message is a 4-byte big-endian length, that many bytes of JSON, and then
-``payload_bytes`` raw bytes, as the JSON says. Vectors travel as little-endian float32, one
-after the other. The master writes a request and reads one reply, in this order::
+A message is a 4-byte big-endian length, that many bytes of JSON, and as many raw bytes as
+``payload_bytes`` in the JSON says. Vectors are little-endian float32, one after the other. The
+master writes a request and reads one reply::
 
     {"do": "settings", "settings": {...}}                  -> {"ready": true, "n_params": n}
               for a user's own model -> {"ready": true, "n_params": n, "layout": [...]} + its start vector
@@ -11,9 +11,9 @@ after the other. The master writes a request and reads one reply, in this order:
     {"do": "save_keras", "path": "..."} + one vector       -> {"saved": path}
     a request that fails                                   -> {"error": "one sentence"}
 
-``layout`` is as ``Layout.to_json`` writes it. A result has the task's metrics by name: "loss", and for
-classes "accuracy"; without a test set it is empty. NaN and infinity travel as null. ``path`` ends in
-.keras or .h5. The end of the stream ends the process.
+``layout`` is that of ``Layout.to_json``. A result has the task's metrics by name: "loss", and for
+classification "accuracy"; without a test set it is empty. NaN and infinity become null. ``path`` ends
+in .keras or .h5. The end of the stream ends the process.
 
 Example
 -------
@@ -61,12 +61,12 @@ def write_message(stream: IO[bytes], header: Dict[str, Any], *vectors: Vector) -
 
 
 def read_message(stream: IO[bytes]) -> Optional[Message]:
-    """Read one message; None at the end of the stream.
+    """Read one message; return None at the end of the stream.
 
     Raises
     ------
     WireError
-        If the bytes are no message or end within one. The stream is then of no further use.
+        If the bytes are not a message, or end within one. The stream cannot be used any more.
     """
     prefix = _read(stream, 4)
     if not prefix:
@@ -85,12 +85,12 @@ def read_message(stream: IO[bytes]) -> Optional[Message]:
 
 
 def vectors_from(payload: bytearray, n_vectors: int, n_params: int) -> List[Vector]:
-    """Cut a payload into its vectors, without copying.
+    """Return the vectors of a payload, without copying.
 
     Raises
     ------
     BadValues
-        If the payload is not exactly that long.
+        If the payload has another length.
     """
     if len(payload) != 4 * n_vectors * n_params:
         raise BadValues(
@@ -101,7 +101,7 @@ def vectors_from(payload: bytearray, n_vectors: int, n_params: int) -> List[Vect
 
 
 def _read(stream: IO[bytes], size: int) -> bytearray:
-    """Read ``size`` bytes, fewer only at the end of the stream."""
+    """Read ``size`` bytes, or fewer at the end of the stream."""
     data, n_read = bytearray(size), 0
     while n_read < size:
         n_new = stream.readinto(memoryview(data)[n_read:])  # type: ignore

@@ -1,4 +1,4 @@
-"""The frameworks, one table line each, and which of them is behind a model's name.
+"""The frameworks, one table row each; makes the task of a model.
 
 Example
 -------
@@ -21,7 +21,7 @@ from .task import Task, Trainer
 
 
 class Framework(NamedTuple):
-    """The names of its models, and the task of the settings."""
+    """The names of its models, and the function that makes a task."""
 
     models: Collection[str]
     task: Callable[[Settings], Task]
@@ -34,7 +34,7 @@ FRAMEWORKS = {
 
 
 def make_task(settings: Settings) -> Task:
-    """Return the task that ``model.name`` means; a user's own model is a Keras model.
+    """Return the task of ``model.name``; a user's own model is a Keras model.
 
     Raises
     ------
@@ -57,7 +57,7 @@ def model_names() -> List[str]:
 
 
 def build_trainer(settings: Settings, worker_id: int) -> Trainer:
-    """Return the trainer of a worker that has a task of its own: the only one of its process.
+    """Return the trainer of a worker with its own task, for a process with one worker.
 
     Raises
     ------

@@ -1,9 +1,8 @@
-"""A worker's samples on their way to the device.
+"""Reads a worker's minibatches from the host's memory onto the device.
 
-Images stay in the host's memory as they are stored, one byte per value for most data sets;
-only minibatches become float32 and go to the device. Which samples make up a batch, and
-their order, is decided before: how many batches are made ready in advance, or at a time,
-changes no result.
+Images stay in the host's memory as stored, one byte per value for most data sets; only
+minibatches become float32 and go to the device. The samples of each batch and their order are
+given, so prefetching and parallel reading do not change any result.
 """
 
 from typing import Any, Callable
@@ -14,25 +13,25 @@ HOST = "/CPU:0"
 
 
 def on_host(values: Any, dtype: Any = None) -> Any:
-    """Return an array, or a number, as a tensor in the host's memory."""
+    """Return an array or a number as a tensor in the host's memory."""
     tf = import_tensorflow()
     with tf.device(HOST):
         return tf.constant(values, dtype)
 
 
 class Samples:
-    """One worker's images and labels within a TensorFlow function, and how batches of them are read.
+    """One worker's images and labels within a TensorFlow function; reads batches of them.
 
     Parameters
     ----------
     images : tf.Tensor of shape (n, height, width, channels), uint8 or float32
     labels : tf.Tensor of shape (n,), int32
     white : tf.Tensor of shape (), float32
-        What the values are divided by; a tensor, because TensorFlow divides by constants in its own ways.
+        Divisor of the values; a tensor, because TensorFlow may rewrite a division by a constant.
     n_ahead : int
-        Number of batches that are kept ready; 0 = a batch is read when it is asked for.
+        Number of prefetched batches; 0 = each batch is read when it is needed.
     n_at_a_time : int
-        Number of batches that are read in parallel to that end.
+        Number of batches that are read in parallel for prefetching.
     """
 
     def __init__(self, images: Any, labels: Any, white: Any, n_ahead: int = 0, n_at_a_time: int = 1) -> None:
@@ -40,11 +39,12 @@ class Samples:
         self._n_ahead, self._n_at_a_time = n_ahead, n_at_a_time
 
     def read(self, batch: Any) -> Any:
-        """Return the images (batch, height, width, channels), float32, and labels (batch,), int32, of some positions.
+        """Return images (batch, height, width, channels), float32, and labels (batch,), int32.
 
         Parameters
         ----------
         batch : tf.Tensor of shape (batch,), int32
+            Positions of the samples.
         """
         tf = import_tensorflow()
         with tf.device(HOST):
@@ -52,7 +52,7 @@ class Samples:
             return images, tf.gather(self._labels, batch)
 
     def reader(self, batches: Any) -> Callable[[Any], Any]:
-        """Return a function that reads the batches 0, 1, 2, ...; for use inside a TensorFlow function, in this order.
+        """Return a function for use inside a TensorFlow function, which reads batches 0, 1, 2, ... in this order.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""Mean cross-entropy and accuracy of a Keras model over labelled images, as they are stored."""
+"""Computes mean cross-entropy and accuracy of a Keras model over labelled images."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from .keras_models import cross_entropy, scaled
 from .keras_setup import import_tensorflow
 from .task import Metrics
 
-BATCH = 500  # samples at a time; fixed, since the size of a batch decides the rounding
+BATCH = 500  # samples at a time; fixed, since it affects the rounding
 
 
 def mean_metrics(sums: Any, x: np.ndarray, y: np.ndarray) -> Metrics:
@@ -38,7 +38,7 @@ def sums_function(model: Any, x: np.ndarray, white: float, n_classes: int) -> An
     model : tf.keras.Model
         Evaluated with the values that its variables have at the time.
     x : ndarray
-        Some images: they say shape and type.
+        Some images, for their shape and type.
     white : float
         The pixel value that means 1.
     """

@@ -1,4 +1,4 @@
-"""A Keras model as a file of Keras."""
+"""Writes a Keras model as a file."""
 
 import os
 from contextlib import suppress
@@ -10,19 +10,19 @@ FILE_ENDINGS = (".keras", ".h5")
 
 
 def save_model(model: Any, path: str) -> None:
-    """Write a model as a Keras file; the old file stays until the new one is whole.
+    """Write a model as a Keras file, atomically.
 
     Parameters
     ----------
     model : tf.keras.Model
     path : str
-        Ends in ``.keras`` (a file in Keras 3's format needs TensorFlow 2.12 or newer, before
-        it is HDF5 as well) or in ``.h5`` (HDF5; not for a user's model made of classes).
+        Ends in ``.keras`` (Keras 3's format from TensorFlow 2.12 on, HDF5 before) or in ``.h5``
+        (HDF5, which cannot hold a subclassed model).
 
     Raises
     ------
     DataError
-        If the path ends otherwise.
+        If the path has another extension.
     OSError
         If the file cannot be written.
     """
@@ -33,7 +33,7 @@ def save_model(model: Any, path: str) -> None:
     try:
         model.save(partial)
         with open(partial, "rb+") as stream:
-            os.fsync(stream.fileno())  # the bytes before the name: a power cut leaves a whole file
+            os.fsync(stream.fileno())  # before the rename, so that a power failure leaves a complete file
         os.replace(partial, path)
     except BaseException:
         with suppress(OSError):

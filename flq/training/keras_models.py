@@ -1,7 +1,7 @@
-"""The built-in models as Keras builds them (TensorFlow 2.4 and newer, Keras 2 and 3).
+"""Builds the built-in models in Keras (TensorFlow 2.4 and newer, Keras 2 and 3).
 
-They return logits, without softmax. Kernels begin at zero: a model's values always come from
-a parameter vector, never from Keras' own initializers. ``models`` says which layers a model has.
+They return logits, without softmax. Kernels are initialized with zeros: a model's values always
+come from a parameter vector, never from Keras' initializers. ``models`` defines the layers.
 """
 
 from typing import Any
@@ -16,7 +16,7 @@ from .keras_setup import import_tensorflow
 from .layer_shapes import Names
 from .models import MODELS, is_custom
 
-NORM_MOMENTUM, NORM_EPSILON = 0.9, 1e-5  # of resnet20's batch normalisation, as He et al. 2016 had them
+NORM_MOMENTUM, NORM_EPSILON = 0.9, 1e-5  # of resnet20's batch normalization, as in He et al. 2016
 
 
 def build_keras_model(settings: Settings, input_shape: Shape, n_classes: int) -> Any:
@@ -30,8 +30,8 @@ def build_keras_model(settings: Settings, input_shape: Shape, n_classes: int) ->
     Raises
     ------
     DataError
-        If there is no Keras model of that name, a user's model cannot be used, or there is
-        no TensorFlow.
+        If there is no Keras model of that name, a user's model cannot be used, or TensorFlow is
+        missing.
     """
     keras = import_tensorflow().keras
     name = settings.model.name
@@ -46,9 +46,9 @@ def build_keras_model(settings: Settings, input_shape: Shape, n_classes: int) ->
 
 
 def cross_entropy(logits: Any, labels: Any, n_classes: int) -> Any:
-    """Return the softmax cross-entropy of each sample as a TensorFlow graph.
+    """Return the softmax cross-entropy of each sample.
 
-    Spelled out from elementwise operations and row sums, because the fused operation has no
+    It is composed of elementwise operations and row sums, because the fused operation has no
     deterministic GPU version in TensorFlow 2.4 to 2.6.
 
     Parameters
@@ -65,7 +65,7 @@ def cross_entropy(logits: Any, labels: Any, n_classes: int) -> Any:
 
 
 def scaled(images: Any, white: float) -> Any:
-    """Return what the model gets for images: float32(images) / float32(white), as a TensorFlow graph.
+    """Return the model's input for images: float32(images) / float32(white).
 
     Parameters
     ----------
@@ -77,26 +77,26 @@ def scaled(images: Any, white: float) -> Any:
 
 
 class KerasLayers:
-    """Keras layers, called one after the other; the methods are those of :class:`layer_shapes.Shapes`."""
+    """Applies Keras layers; has the methods of :class:`layer_shapes.Shapes`."""
 
     def __init__(self, layers: Any) -> None:
         self._layers, self._names = layers, Names()
 
     def shape(self, x: Any) -> Shape:
-        """Return the shape of a sample there."""
+        """Return the shape of one sample of ``x``."""
         return tuple(x.shape[1:])
 
     def flatten(self, x: Any) -> Any:
-        """Make it a row."""
+        """Flatten each sample."""
         return self._layers.Flatten()(x)
 
     def dense(self, x: Any, units: int, activation: str = "linear") -> Any:
-        """Add a dense layer."""
+        """Apply a dense layer."""
         name = self._names.next("dense")
         return self._layers.Dense(units, activation=activation, kernel_initializer="zeros", name=name)(x)
 
     def conv(self, x: Any, filters: int, kernel: int, stride: int = 1, padding: str = "same", **options: Any) -> Any:
-        """Add a convolution."""
+        """Apply a convolution."""
         name = self._names.next("conv")
         layer = self._layers.Conv2D(
             filters, kernel, strides=stride, padding=padding, kernel_initializer="zeros", name=name, **options
@@ -104,34 +104,34 @@ class KerasLayers:
         return layer(x)
 
     def norm(self, x: Any) -> Any:
-        """Add a batch normalisation."""
+        """Apply a batch normalization."""
         name = self._names.next("norm")
         return self._layers.BatchNormalization(momentum=NORM_MOMENTUM, epsilon=NORM_EPSILON, name=name)(x)
 
     def max_pool(self, x: Any, size: int) -> Any:
-        """Take the largest of each square; what is left over at the border is lost."""
+        """Apply max-pooling; an incomplete square at the border is dropped."""
         return self._layers.MaxPooling2D(size)(x)
 
     def subsample(self, x: Any, stride: int) -> Any:
-        """Take every ``stride``-th pixel, by a layer that any Keras file can hold."""
+        """Take every ``stride``-th pixel, with a layer that Keras files can hold."""
         return x if stride == 1 else self._layers.MaxPooling2D(1, strides=stride)(x)
 
     def pad_channels(self, x: Any, n_channels: int) -> Any:
-        """Fill up with channels of zeros, likewise."""
+        """Pad with channels of zeros, with a layer that Keras files can hold."""
         n_new = n_channels - x.shape[-1]
         if not n_new:
             return x
-        # As if (height, width, channels) were (channels, height, width): pads nothing but the last axis.
+        # With (height, width, channels) taken as (channels, height, width), this pads the last axis only.
         return self._layers.ZeroPadding2D(((0, 0), (0, n_new)), data_format="channels_first")(x)
 
     def relu(self, x: Any) -> Any:
-        """Cut off what is negative."""
+        """Apply a ReLU."""
         return self._layers.ReLU()(x)
 
     def add(self, x: Any, y: Any) -> Any:
-        """Add two of the same shape."""
+        """Add two tensors of the same shape."""
         return self._layers.Add()([x, y])
 
     def global_mean(self, x: Any) -> Any:
-        """Take the mean over the image."""
+        """Average over the image."""
         return self._layers.GlobalAveragePooling2D()(x)

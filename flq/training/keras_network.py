@@ -19,8 +19,8 @@ from .task import Metrics
 class Network:
     """A model, the layout of its vector, and the functions that train and evaluate it.
 
-    A function is traced when it is first needed, once for each size of batches and prior. All shares of a
-    task have samples of the same shape and type, and the same white.
+    A function is traced when it is first needed, once per batch size and prior. The samples of all shares of
+    a task have the same shape, type and white.
 
     Parameters
     ----------
@@ -29,14 +29,14 @@ class Network:
         Shape of a sample, and number of classes.
     device : Device
     mixed : bool
-        Whether it computes in float16.
+        Whether the model computes in float16.
 
     Attributes
     ----------
     model : tf.keras.Model
     layout : Layout
     start : ndarray of shape (n_params,), float32
-        The values with which a user's own model was built; empty for the others.
+        The initial values of a user's own model; empty for the others.
     n_classes : int
     """
 
@@ -47,8 +47,8 @@ class Network:
         is_own = is_custom(settings.model.name)
         self.start: Vector = vector_of(self.model, self.layout) if is_own else np.zeros(0, np.float32)
         self._settings = settings
-        # Without a GPU there is little to overlap, and a pipeline costs. With one thread it took
-        # 14 ms to begin in each round, where 11 steps of mlp on the digits take 3 ms in all.
+        # Without a GPU prefetching gains little. With one thread a pipeline took 14 ms to start in each
+        # round, while 11 steps of mlp on the digits take 3 ms in total.
         jetson = settings.jetson_optimization
         self._ahead = jetson.prefetch_size if device.n_gpus else 0, jetson.num_parallel_calls
         trained = weights_of(self.model)[: len(self.layout.trained.tensors)]
@@ -57,7 +57,7 @@ class Network:
         self._sums: Optional[Any] = None
 
     def function(self, images: Any, batch_size: int, prior: Optional[np.ndarray]) -> Any:
-        """Return what trains with batches of this size, as ``update`` says: a round's steps, or one gradient."""
+        """Return the function for batches of this size: a round's steps, or one gradient, depending on ``update``."""
         key = _key(batch_size, prior)
         if key not in self._functions:
             self._functions[key] = (
@@ -68,17 +68,17 @@ class Network:
         return self._functions[key]
 
     def forget(self, batch_size: int, prior: Optional[np.ndarray]) -> None:
-        """Let a function go, for its memory; it is traced again if another worker needs it."""
+        """Free a function's memory; it is traced again if another worker needs it."""
         self._functions.pop(_key(batch_size, prior), None)
 
     def metrics(self, x: np.ndarray, y: np.ndarray, white: float) -> Metrics:
-        """Evaluate the model as it is."""
+        """Return the metrics of the model with its present values."""
         if self._sums is None:
             self._sums = sums_function(self.model, x, white, self.n_classes)
         return mean_metrics(self._sums, x, y)
 
     def set(self, vector: Vector, counters: List[np.ndarray]) -> None:
-        """Give the variables their values: those of the vector, and a worker's counters."""
+        """Set the variables to the values of a vector and of a worker's counters."""
         set_vector(self.model, vector, self.layout)
         for variable, value in zip(counters_of(self.model), counters):
             variable.assign(value)

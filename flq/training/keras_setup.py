@@ -1,4 +1,4 @@
-"""TensorFlow: where it is imported, and its process-wide switches, set before its first operation."""
+"""Imports TensorFlow, and configures the process before its first operation."""
 
 import contextlib
 import os
@@ -13,22 +13,22 @@ from .keras_memory import FIRST_HINT, available_mb, set_gpu_memory
 from .keras_versions import has_deterministic_gpus, make_deterministic
 
 INSTALL_HINT = "pip install -r requirements/worker.txt, on a Jetson NVIDIA's own wheel; model quadratic does without"
-MIXED_FROM = (7, 0)  # compute capability; Keras says the same: below it, float16 is slower
+MIXED_FROM = (7, 0)  # compute capability, as in Keras: below it float16 is slower
 
 
 class Device(NamedTuple):
-    """What TensorFlow computes on in this process.
+    """The devices that TensorFlow uses in this process.
 
     Attributes
     ----------
     n_gpus : int
-        0: on the CPU.
+        0 = TensorFlow computes on the CPU.
     mixed : bool
-        Whether models are to compute in float16.
+        Whether models compute in float16.
     notes : list of str
-        What was asked for and what was granted, in sentences for the log.
+        Lines for the log: what was requested, and what was set.
     repeats : str
-        Whether training again repeats bit for bit, and why, likewise.
+        Line for the log: whether training is reproducible bit for bit, and why.
     """
 
     n_gpus: int
@@ -38,7 +38,7 @@ class Device(NamedTuple):
 
 
 def import_tensorflow() -> Any:
-    """Return the module tensorflow; imported when first needed, because that takes seconds.
+    """Import tensorflow, which takes seconds, and return the module.
 
     Raises
     ------
@@ -60,13 +60,13 @@ def import_tensorflow() -> Any:
 
 
 def set_up_tensorflow(settings: Settings) -> Device:
-    """Apply ``jetson_optimization``, and make TensorFlow reproducible if ``system.deterministic`` asks for it.
+    """Apply ``jetson_optimization``, and ``system.threads`` if ``system.deterministic`` is set.
 
-    Devices come first: TensorFlow takes a memory limit until it first touches a GPU, and no
-    longer. ``system.threads``, 1 or more, becomes the size of both thread pools (intra-op and
-    inter-op): how many threads share a sum decides its rounding. Without ``deterministic``
-    ``system.threads`` is ignored, and TensorFlow takes as many threads as it likes. Calling
-    again with the same settings changes nothing.
+    Devices come first: TensorFlow accepts a memory limit only before its first use of a GPU.
+    ``system.threads``, 1 or more, is the size of both thread pools (intra-op and inter-op), since
+    the number of threads that share a sum affects its rounding. Without ``deterministic`` it is
+    ignored, and TensorFlow chooses the number of threads. Calling again with the same settings
+    changes nothing.
 
     Raises
     ------
@@ -76,7 +76,7 @@ def set_up_tensorflow(settings: Settings) -> Device:
     device_settings = settings.jetson_optimization
     notes = _set_cuda_cache(device_settings.cuda_cache_mb)
     root = system_root()
-    free_mb = available_mb(root)  # before TensorFlow takes of it
+    free_mb = available_mb(root)  # before TensorFlow uses some of it
     tf = import_tensorflow()
     gpus = tf.config.list_physical_devices("GPU")
     notes += set_gpu_memory(tf, gpus, device_settings.gpu_memory_limit_mb, find_board(root), free_mb)
@@ -90,7 +90,7 @@ def set_up_tensorflow(settings: Settings) -> Device:
 
 @contextlib.contextmanager
 def compute_policy(device: Device) -> Iterator[None]:
-    """Within it, Keras builds layers that compute in float16 if the device is to; variables stay float32."""
+    """Return a context in which Keras builds layers in float16 if the device is mixed; variables stay float32."""
     if not device.mixed:
         yield
         return
@@ -99,11 +99,11 @@ def compute_policy(device: Device) -> Iterator[None]:
     try:
         yield
     finally:
-        mixed_precision.set_global_policy("float32")  # what evaluates in this process is exact
+        mixed_precision.set_global_policy("float32")  # evaluation in this process uses float32
 
 
 def _set_cuda_cache(size_mb: Optional[int]) -> List[str]:
-    """Size the cache of compiled GPU code, which CUDA reads from the environment when it starts."""
+    """Set the size of CUDA's cache of compiled code, an environment variable that CUDA reads when it starts."""
     if size_mb is None:
         return []
     os.environ["CUDA_CACHE_MAXSIZE"] = str(size_mb << 20)  # in bytes
@@ -112,31 +112,31 @@ def _set_cuda_cache(size_mb: Optional[int]) -> List[str]:
 
 
 def _mixed_precision(tf: Any, gpus: List[Any], is_asked: bool) -> Tuple[bool, List[str]]:
-    """Decide whether to compute in float16, and say why not where it is asked for."""
+    """Return whether to compute in float16, and lines for the log."""
     if not is_asked:
         return False, []
     if not gpus:
-        return False, ["mixed precision: asked, not granted: the CPU is slower with it"]
+        return False, ["mixed precision: requested, but off: it is slower on the CPU"]
     lowest = min(tf.config.experimental.get_device_details(gpu).get("compute_capability", (0, 0)) for gpu in gpus)
     if tuple(lowest) < MIXED_FROM:
         return False, [
-            "mixed precision: asked, not granted: compute capability %d.%d, it pays from %d.%d on"
+            "mixed precision: requested, but off: compute capability %d.%d, it needs %d.%d"
             % (tuple(lowest) + MIXED_FROM)
         ]
-    return True, ["mixed precision: granted, float16 with float32 variables"]
+    return True, ["mixed precision: on, float16 with float32 variables"]
 
 
 def _repeats(tf: Any, n_gpus: int, is_deterministic: bool, n_threads: int) -> str:
-    """Say whether a round that is trained again, after a crash, gives the same update."""
+    """Return a line for the log: whether retraining a round, after a crash, gives the same update."""
     if not is_deterministic:
-        return "training again may differ in the last bits: system.deterministic is off"
+        return "training may not be reproducible bit for bit: system.deterministic is off"
     if has_deterministic_gpus(tf):
-        return "training again repeats bit for bit: TensorFlow's operations are deterministic"
+        return "training is reproducible bit for bit: TensorFlow's operations are deterministic"
     if n_gpus:
-        return "training again may differ in the last bits: a GPU repeats from TensorFlow 2.8 on"
+        return "training may not be reproducible bit for bit: on a GPU this needs TensorFlow 2.8"
     if n_threads > 1:
-        return "training again may differ in the last bits: before TensorFlow 2.8 only system.threads = 1 repeats"
-    return "training again repeats bit for bit: on the CPU, with one thread of each kind"
+        return "training may not be reproducible bit for bit: before TensorFlow 2.8 this needs system.threads = 1"
+    return "training is reproducible bit for bit: on the CPU, with one thread per pool"
 
 
 def _make_reproducible(tf: Any, n_threads: int) -> None:

@@ -1,9 +1,8 @@
-"""What a worker computes in a round, as TensorFlow functions: local steps, or one gradient.
+"""TensorFlow functions for a worker's computation in a round: local steps, or one gradient.
 
-A function is traced once for a size of batches and serves all workers: the samples of a worker,
-their order in a round and the learning rate go in as tensors. (With ``model.logit_adjustment`` each worker
-has functions of its own.) All that a step remembers is carried
-through its loop, so that nothing of a round is left for the next.
+A function is traced once per batch size and serves all workers: a worker's samples, their order in a
+round and the learning rate are tensors. (With ``model.logit_adjustment`` each worker has its own
+functions.) The optimizer's state is a loop variable, so no state is carried from round to round.
 """
 
 from typing import Any, List, Optional
@@ -22,20 +21,19 @@ LOSS_SCALE = 1024.0  # with mixed precision: lifts small gradients into float16'
 class Gradient:
     """The gradient of the training loss for a minibatch.
 
-    The loss is the mean cross-entropy, with ``prior`` added to the logits, plus what the layers
-    themselves add (``model.losses``), plus l2/2 |v|^2 over all trained variables v, biases included. The
-    gradient of the last is added in float32 without a tape.
+    The loss is the mean cross-entropy, with ``prior`` added to the logits, plus the layers' own losses
+    (``model.losses``), plus l2/2 |v|^2 over all trained variables v, biases included. The gradient of the
+    last term is added in float32 without a tape.
 
-    With mixed precision the loss is multiplied by the fixed factor 1024 before the gradients
-    are taken and they are divided by it after: a scale that adapts itself would be a memory, and
-    a round could no longer be repeated from its settings. An overflow makes the gradients
-    infinite, which encoding the update reports.
+    With mixed precision a fixed loss scale of 1024 is used: an adaptive scale would be state, and a
+    round could no longer be reproduced from its settings. An overflow makes the gradients
+    non-finite, which encoding the update reports.
 
     Parameters
     ----------
     model : tf.keras.Model
     variables : list of tf.Variable
-        The trained ones.
+        The trained variables.
     n_classes : int
     settings : Settings
     mixed : bool
@@ -48,7 +46,7 @@ class Gradient:
         self._scale = LOSS_SCALE if mixed else 1.0
 
     def of(self, images: Any, labels: Any, prior: Optional[np.ndarray]) -> Any:
-        """Return (loss, gradients in the variables' order) as tensors; ``prior`` is what :func:`log_prior` returned."""
+        """Return (loss, gradients in the variables' order) as tensors; ``prior`` as of :func:`log_prior`."""
         tf = import_tensorflow()
         with tf.GradientTape() as tape:
             logits = tf.cast(self._model(images, training=True), tf.float32)
@@ -69,14 +67,14 @@ class Gradient:
 
 
 def log_prior(labels: np.ndarray, n_classes: int, strength: float) -> Optional[np.ndarray]:
-    """Return what is added to a worker's logits while it trains: strength * log of its share of each class.
+    """Return the logit adjustment of a worker in training: strength * log of its share of each class.
 
-    A worker that has mostly shoes learns to answer "shoe" to everything, and the mean of workers with different
-    classes pays for it. With the worker's own shares in the logits the model need not learn them. One is
-    added to each count, so that classes which a worker has not got stay finite: they hardly move there.
+    A worker with mostly shoes learns to answer "shoe" to everything, which harms the mean over workers with
+    different classes. With the class shares added to its logits, the model does not need to learn them. One is
+    added to each count, so that the logarithm of an absent class is finite.
 
-    Source: Menon et al. 2021, arXiv:2007.07314, eq. (10), with the shares of each worker in place of the whole
-    data set's, as in Zhang et al. 2022, arXiv:2209.00189.
+    Source: Menon et al. 2021, arXiv:2007.07314, eq. (10), with the class shares of each worker instead of those of
+    the whole data set, as in Zhang et al. 2022, arXiv:2209.00189.
 
     Parameters
     ----------
@@ -97,13 +95,13 @@ def log_prior(labels: np.ndarray, n_classes: int, strength: float) -> Optional[n
 
 
 def sum_of_squares(arrays: Any) -> Any:
-    """Return the sum over all elements of all tensors, float32."""
+    """Return the sum of squares of all elements of all tensors, float32."""
     tf = import_tensorflow()
     return tf.add_n([tf.reduce_sum(tf.square(array)) for array in arrays])
 
 
 def worker_specs(images: Any) -> List[Any]:
-    """Return the signature of what a worker brings to a function: images and labels, of any number, and white."""
+    """Return the signature of a worker's arguments of a function: any number of images and labels, and white."""
     tf = import_tensorflow()
     return [
         tf.TensorSpec([None] + list(images.shape[1:]), images.dtype),
@@ -113,14 +111,14 @@ def worker_specs(images: Any) -> List[Any]:
 
 
 def gradient_function(gradient: Gradient, images: Any, batch_size: int, prior: Optional[np.ndarray]) -> Any:
-    """Return the TensorFlow function (what a worker brings, batch (batch_size,)) -> (loss, float64; gradients, a list).
+    """Return the TensorFlow function (*worker's arguments, batch (batch_size,)) -> (loss, float64; list of gradients).
 
     Parameters
     ----------
     images : tf.Tensor
-        Of any worker: says shape and type.
+        Of any worker, for shape and type.
     prior : ndarray of shape (n_classes,), or None
-        A constant of the function: TensorFlow adds constants in an order of its own.
+        A constant of the function, not an argument: TensorFlow may add a constant in another order.
     """
     tf = import_tensorflow()
 
@@ -142,18 +140,18 @@ def round_function(
     n_ahead: int,
     n_at_a_time: int,
 ) -> Any:
-    """Return the TensorFlow function of a round: (what a worker brings, batches, lr) -> mean loss, float64.
+    """Return the TensorFlow function of a round: (*worker's arguments, batches, lr) -> mean loss, float64.
 
-    ``batches`` has shape (n_steps, batch_size). The function moves the variables by the steps of
-    ``model.local_optimizer``. With ``model.mu`` the loss has the term mu/2 |v - w|^2 as well, w the values
-    of the variables before the first step.
+    ``batches`` has shape (n_steps, batch_size). The function updates the variables with
+    ``model.local_optimizer``. ``model.mu`` adds the term mu/2 |v - w|^2 to the loss, where w are the values of
+    the variables before the first step.
 
     Source of that term: Li et al. 2020 (FedProx), arXiv:1812.06127, eq. (2).
 
     Parameters
     ----------
     images : tf.Tensor
-        Of any worker: says shape and type.
+        Of any worker, for shape and type.
     prior : ndarray of shape (n_classes,), or None
         A constant of the function, as in :func:`gradient_function`.
     n_ahead, n_at_a_time : int

@@ -1,4 +1,4 @@
-"""Classification with a Keras model: local training and evaluation, for any number of workers in one process."""
+"""Trains and evaluates a Keras model for classification, for any number of workers in one process."""
 
 from typing import Dict, List, Optional, Tuple
 
@@ -24,23 +24,23 @@ from .task import HeldBack, LocalUpdate, Metrics, Task
 
 
 class KerasShare:
-    """One worker's samples, and what its training has in mind from round to round.
+    """One worker's samples, and its state between rounds.
 
     Attributes
     ----------
     n_samples : int
     network : Network
-        That trains on them: one for all shares of a task.
+        Trains on the samples; one for all shares of a task.
     brought : tuple of tf.Tensor
-        What ``keras_steps.worker_specs`` says, in the host's memory.
+        The arguments of ``keras_steps.worker_specs``, in the host's memory.
     prior : ndarray of shape (n_classes,), float32, or None
-        What is added to the logits in training.
+        Added to the logits in training.
     held_x, held_y : ndarray
-        Held back for evaluation, may be empty.
+        Held out for evaluation, may be empty.
     batch_size : int
         Halved once if the device has too little memory.
     counters : list of ndarray
-        The values of the model's integer variables, in no vector.
+        The values of the model's integer variables, which are in no vector.
     """
 
     def __init__(self, network: Network, worker_id: int, samples: Share, white: float, settings: Settings) -> None:
@@ -56,13 +56,13 @@ class KerasShare:
 class KerasTask(Task):
     """A built-in model, or a user's own, on a labelled data set.
 
-    The result of a round depends on (settings, worker id, shared vector, round) only: local
-    optimizers start afresh in each round; the samples' order, and what random layers of a user's
-    own model draw, come from the seed. (Before Keras 3 random layers draw what they like.) That
-    holds as long as the device has enough memory: the first time that it has not, a worker's batch is
-    halved for good, and the round is trained again.
+    The result of a round depends on (settings, worker id, shared vector, round) only: the state of a
+    local optimizer is reset in each round, and the samples' order and the random layers of a user's own
+    model are seeded. (Before Keras 3 random layers cannot be seeded.) There is one exception: the first
+    time that the device has too little memory, a worker's batch size is halved for all later rounds, and
+    the round is trained again.
 
-    With ``dataset.partition`` local the data are the workers': the master has no test set.
+    With ``dataset.partition`` local only the workers have data: the master has no test set.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -76,7 +76,7 @@ class KerasTask(Task):
 
     @property
     def layout(self) -> Layout:  # type: ignore[override]
-        """Of a built-in model from the table; a user's own model is built for it, which loads TensorFlow."""
+        """Return the layout of the model; a user's own model is built for it, which loads TensorFlow."""
         for network in self._networks.values():
             return network.layout
         if is_custom(self.settings.model.name):
@@ -84,9 +84,10 @@ class KerasTask(Task):
         return model_layout(self.settings)
 
     def check(self) -> None:
-        """Deal the training samples out, to see whether there are enough; with partition local they are elsewhere.
+        """Raise DataError if the settings are invalid or there are too few training samples.
 
-        Of a user's own model only how it is named is looked at.
+        With partition local samples are not checked, since only the workers have them. For a user's own model only
+        the form of its name is checked.
         """
         if is_custom(self.settings.model.name):
             parse_model_name(self.settings.model.name)
@@ -97,13 +98,13 @@ class KerasTask(Task):
             self._partition(load_dataset(self.settings).y_train)
 
     def start(self) -> Vector:
-        """Return x^0: drawn from the seed, or the values with which a user's own model is built."""
+        """Return x^0: drawn from the seed, or the initial values of a user's own model."""
         if is_custom(self.settings.model.name):
             return self._network(False).start
         return rng.start_values(self.layout, self.settings.system.seed)
 
     def open(self, worker_id: Optional[int]) -> KerasShare:
-        """Read the data, build the model if it is not built, and return a worker's share, or the master's."""
+        """Read the data, build the model if needed, and return the share of a worker or the master."""
         device = self._device()
         if worker_id is not None:
             dataset, shards = self._deal()
@@ -118,14 +119,14 @@ class KerasTask(Task):
         return self._master
 
     def train(self, share: KerasShare, shared: Vector, round_index: int) -> LocalUpdate:
-        """Train from the shared copy and return what was learned; the round picks the samples' order and the rate.
+        """Train from the shared copy; return the update. The round determines the samples' order and the rate.
 
         Raises
         ------
         OutOfMemory
             If the device has too little memory even for half a batch.
         """
-        self._dealt = None  # every share that is open has its samples
+        self._dealt = None  # frees memory: open shares have their samples
         while True:
             try:
                 return self._train(share, shared, round_index)
@@ -135,7 +136,7 @@ class KerasTask(Task):
             self._halve(share, round_index)
 
     def evaluate(self, vector: Vector, share: Optional[KerasShare] = None) -> Metrics:
-        """Return mean cross-entropy and accuracy over all held-back samples."""
+        """Return mean cross-entropy and accuracy over all held-out samples."""
         share = share or self.open(None)
         if not len(share.held_y):
             return {}
@@ -143,27 +144,27 @@ class KerasTask(Task):
         return share.network.metrics(share.held_x, share.held_y, share.white)
 
     def export(self, vector: Vector, path: str) -> None:
-        """Write a Keras file, ``.keras`` or ``.h5``; see :func:`keras_export.save_model`."""
+        """Write a Keras file, as :func:`keras_export.save_model`."""
         network = self._network(False)
         set_vector(network.model, vector, network.layout)
         save_model(network.model, path)
 
     def _device(self) -> Device:
-        """Set TensorFlow up, once."""
+        """Configure TensorFlow once; return its device."""
         if self._set_up is None:
             self._set_up = set_up_tensorflow(self.settings)
             self.notes += self._set_up.notes + [self._set_up.repeats]
         return self._set_up
 
     def _network(self, mixed: bool) -> Network:
-        """Return the model that computes in float16 or float32; built when it is first needed."""
+        """Return the network that computes in float16 or float32; build it when first needed."""
         device = self._device()
         if mixed not in self._networks:
             self._networks[mixed] = Network(self.settings, dataset_source(self.settings), device, mixed)
         return self._networks[mixed]
 
     def _deal(self) -> Tuple[Dataset, List[np.ndarray]]:
-        """Return the data set, and which of its samples are whose; read once for all workers that open together."""
+        """Return the data set and its partition; read once for all workers that open together."""
         if self._dealt is None:
             dataset = load_dataset(self.settings)
             self._dealt = dataset, [] if self._is_local else self._partition(dataset.y_train)
@@ -173,7 +174,7 @@ class KerasTask(Task):
         return partition(labels, self.settings)
 
     def _halve(self, share: KerasShare, round_index: int) -> None:
-        """Go on with half the batch, once."""
+        """Halve the batch size, once."""
         size = share.batch_size
         if share.was_halved or size == 1:
             raise OutOfMemory(
@@ -199,14 +200,14 @@ class KerasTask(Task):
             update = _moved(network, shared)
         else:
             loss, gradients = function(*share.brought, batches[0])
-            update = _moved(network, shared)  # what the forward pass moves: the statistics
+            update = _moved(network, shared)  # the forward pass changes the statistics
             for part, gradient in zip(network.layout.slices(), gradients):
                 update[part] = gradient.numpy().ravel()
         share.counters = network.counters()
         return LocalUpdate(update, float(loss), len(batches), held_back, batches.size)
 
     def _held_back(self, share: KerasShare) -> Optional[HeldBack]:
-        """Return how good the model is on the samples that are held back, if there are any."""
+        """Return loss and accuracy on the held-out samples, or None without any."""
         if not len(share.held_y):
             return None
         metrics = share.network.metrics(share.held_x, share.held_y, share.white)
@@ -216,12 +217,12 @@ class KerasTask(Task):
         return rng.stream(self.settings.system.seed, purpose, round_index, share.worker_id)
 
     def _batches(self, share: KerasShare, round_index: int) -> np.ndarray:
-        """Return the positions in the share that make up each step's batch.
+        """Return the positions in the share of each step's batch.
 
-        Each pass is a new random order cut into full batches; what is left over is not used
-        in that pass. A share smaller than a batch is one batch. A gradient takes the first
-        batch; local training takes ``local_steps`` > 0 batches from as many passes as it needs,
-        otherwise ``local_epochs`` passes.
+        Each pass is a new random order, cut into full batches; the rest is not used in that pass. A
+        share smaller than a batch is one batch. A gradient uses the first batch. Local training uses
+        ``local_steps`` batches, from as many passes as needed, or ``local_epochs`` passes if
+        ``local_steps`` is 0.
 
         Returns
         -------

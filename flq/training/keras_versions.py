@@ -1,4 +1,4 @@
-"""What differs between TensorFlow 2.4 and today's, Keras 2 and Keras 3: this module, and no other, asks which it is.
+"""Hides the differences between versions of TensorFlow, from 2.4 on, and Keras 2 and 3.
 
 ============================  =========================  =====================================
 what                          older                      newer
@@ -23,7 +23,7 @@ def has_deterministic_gpus(tf: Any) -> bool:
 
 
 def make_deterministic(tf: Any) -> None:
-    """Let TensorFlow use only operations that repeat bit for bit, as far as this version has them."""
+    """Make TensorFlow use deterministic operations, as far as this version has them."""
     if has_deterministic_gpus(tf):
         tf.config.experimental.enable_op_determinism()
     else:
@@ -31,33 +31,33 @@ def make_deterministic(tf: Any) -> None:
 
 
 def set_seed(tf: Any, seed: int) -> None:
-    """Seed the generators that initializers draw from: Python's, numpy's and TensorFlow's, or TensorFlow's only."""
+    """Seed the generators that initializers use: Python's, numpy's and TensorFlow's, or TensorFlow's only."""
     if hasattr(tf.keras.utils, "set_random_seed"):
-        tf.keras.utils.set_random_seed(seed % 2**32)  # numpy's take 32 bits
+        tf.keras.utils.set_random_seed(seed % 2**32)  # a seed of numpy has 32 bits
     else:
         tf.random.set_seed(seed)
 
 
 def own_name(variable: Any) -> str:
-    """Return a variable's name without the layers that it is in."""
+    """Return a variable's name without those of its layers."""
     return variable.name.split("/")[-1].split(":")[0]
 
 
 def dtype_name(variable: Any) -> str:
-    """Return a variable's type as a text: float32."""
+    """Return a variable's type as text, such as float32."""
     dtype = variable.dtype
     return dtype if isinstance(dtype, str) else dtype.name
 
 
 def generator_states(model: Any) -> List[Any]:
-    """Return the variables that hold what dropout and other random layers draw from next; none before Keras 3."""
+    """Return the generator states of dropout and other random layers; none before Keras 3."""
     return [variable for variable in model.variables if own_name(variable) == GENERATOR_STATE]
 
 
 def sublayers(layer: Any) -> List[Any]:
     """Return the layers directly within a layer.
 
-    Only models have a public list of them, and it leaves out the cells and wrapped layers of
-    other layers. All versions walk their layers with this method.
+    Only models have a public list of them, which leaves out the cells and wrapped layers of other
+    layers. All versions use this private method internally.
     """
     return list(layer._flatten_layers(recursive=False, include_self=False))

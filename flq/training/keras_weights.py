@@ -1,13 +1,13 @@
-"""A Keras model's variables as the parts of a parameter vector, whatever the version of Keras.
+"""Converts a Keras model's variables to and from a parameter vector, for all versions of Keras.
 
-A vector has what is trained, in Keras' own order, and then the moving statistics. Three rules
-say what is what:
+A vector has the trained variables, in Keras' order, and then the moving statistics:
 
-- What the optimizer of Keras would train is trained.
-- A float variable that is not trained, in a layer that is (``trainable`` is true for it and for
-  all that contain it), is a statistic: the moving mean of a batch normalisation, say.
-- All else is a constant of the model and in no vector: the variables of frozen layers, counters,
-  the state of random generators.
+- Trained variables are those that Keras' optimizer would train.
+- A statistic is a float variable that is not trained, in a layer that is trained (``trainable``
+  is true for it and for all layers that contain it), such as the moving mean of a batch
+  normalization.
+- All other variables are constants of the model, in no vector: those of frozen layers, counters,
+  states of random generators.
 """
 
 import re
@@ -26,13 +26,13 @@ def weights_of(model: Any) -> List[Any]:
     Parameters
     ----------
     model : tf.keras.Model
-        Built: it knows the shapes of its variables.
+        Built, so that the shapes of its variables are known.
     """
     return trained_of(model) + statistics_of(model)
 
 
 def trained_of(model: Any) -> List[Any]:
-    """Return the variables that gradients move, in Keras' order."""
+    """Return the trained variables, in Keras' order."""
     return list(model.trainable_weights)
 
 
@@ -47,7 +47,7 @@ def statistics_of(model: Any) -> List[Any]:
 
 
 def counters_of(model: Any) -> List[Any]:
-    """Return the integer variables, in no vector, that a model's own layers may count in."""
+    """Return the integer variables that a user's layers may use as counters; they are in no vector."""
     states = {id(variable) for variable in generator_states(model)}
     return [
         variable
@@ -59,10 +59,10 @@ def counters_of(model: Any) -> List[Any]:
 def layout_of(model: Any) -> Layout:
     """Return the layout of a model's vector.
 
-    A tensor is called by the names of the layers that it is in, and its own, with slashes
-    between: "block/dense_1/kernel". Names that Keras made up, "dense_7", count layers of the
-    whole process; here each count begins at 1 in the model or layer that contains them, so
-    that every process gets the same names.
+    A tensor's name is made of the names of its layers and its own, joined by slashes:
+    "block/dense_1/kernel". Names that Keras makes, such as "dense_7", count the layers of the
+    process; here counts begin at 1 in each model or layer, so that every process has the same
+    names.
 
     Raises
     ------
@@ -93,16 +93,16 @@ def vector_of(model: Any, layout: Layout) -> Vector:
 
 
 def set_vector(model: Any, vector: Vector, layout: Layout) -> None:
-    """Give a model's variables the values of a vector (n_params,), float32."""
+    """Set a model's variables to the values of a vector (n_params,), float32."""
     for variable, array in zip(weights_of(model), unflatten(vector, layout)):
         variable.assign(array)
 
 
 def seed_random_layers(model: Any, bits: np.random.Philox) -> None:
-    """Give the generators of dropout and other random layers new states, drawn from raw integers.
+    """Set the generator states of dropout and other random layers from raw integers of ``bits``.
 
-    Keras 3 keeps them as variables. The layers of Keras 2 draw from generators that cannot be
-    set within a traced function; it has no such variables.
+    Keras 3 has them as variables. The generators of Keras 2 are not variables and cannot be set
+    within a traced function.
     """
     for variable in generator_states(model):  # two integers of 32 bits, whatever their type
         raw = bits.random_raw(int(np.prod(variable.shape))) >> np.uint64(32)
@@ -110,7 +110,7 @@ def seed_random_layers(model: Any, bits: np.random.Philox) -> None:
 
 
 def _named_variables(model: Any, only_trained: bool = False) -> Iterator[Tuple[str, Any]]:
-    """Yield (name, variable), names unique; with ``only_trained`` leave out frozen layers and all within them."""
+    """Yield (unique name, variable); ``only_trained`` skips frozen layers and the layers within them."""
     names: Set[str] = set()
     seen: Set[int] = set()
 
@@ -131,10 +131,10 @@ def _named_variables(model: Any, only_trained: bool = False) -> Iterator[Tuple[s
 
 
 def _names_of(layers: List[Any], own_names: bool) -> Iterator[Tuple[str, Any]]:
-    """Yield (name, layer): its own name if someone gave it one, otherwise its class and a count from 1.
+    """Yield (name, layer): the name that the user gave it, otherwise its class and a count from 1.
 
-    Keras composes the names of what is within a layer that is no model ("forward_lstm_3"), so
-    there none counts as given: ``own_names`` is false.
+    Keras makes the names of layers within a layer that is not a model ("forward_lstm_3"):
+    ``own_names`` is false there, and no name counts as given.
     """
     counts: Dict[str, int] = {}
     for layer in layers:
@@ -150,7 +150,7 @@ def _names_of(layers: List[Any], own_names: bool) -> Iterator[Tuple[str, Any]]:
 
 
 def _unique(name: str, names: Set[str]) -> str:
-    """Return the name, with a count if it is taken, and take it."""
+    """Return the name, with a count if it is in ``names``, and add it there."""
     free, count = name, 1
     while free in names:
         count += 1

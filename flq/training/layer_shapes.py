@@ -1,7 +1,7 @@
-"""The layers of a built-in model as shapes: what parameters it has, without building it.
+"""Computes the layout of a built-in model from the shapes of its layers, without building it.
 
-``Shapes`` has the methods of ``keras_models.KerasLayers``; what goes from layer to layer is the shape
-of a sample, and the parameters are noted on the way.
+``Shapes`` has the methods of ``keras_models.KerasLayers``. Each maps the shape of a sample to the
+layer's output shape and records the layer's parameters.
 
 Example
 -------
@@ -32,7 +32,7 @@ class Names:
 
 
 class Shapes:
-    """Notes the parameters of layers that are called one after the other."""
+    """Records the parameters of the layers that are applied."""
 
     def __init__(self) -> None:
         self._names = Names()
@@ -40,22 +40,22 @@ class Shapes:
         self._statistics: List[Tensor] = []
 
     def layout(self) -> Layout:
-        """Return what is trained, in the order of the layers, and then the moving statistics."""
+        """Return the trained parameters, in the order of the layers, and then the moving statistics."""
         return Layout(tuple(self._trained + self._statistics), len(self._statistics))
 
     def shape(self, x: Shape) -> Shape:
-        """Return the shape of a sample there."""
+        """Return the shape of a sample."""
         return x
 
     def flatten(self, x: Shape) -> Shape:
-        """Make it a row."""
+        """Flatten a sample."""
         size = 1
         for extent in x:
             size *= extent
         return (size,)
 
     def dense(self, x: Shape, units: int, activation: str = "linear") -> Shape:
-        """Add a dense layer."""
+        """Apply a dense layer."""
         self._weights("dense", (x[0], units))
         return (units,)
 
@@ -69,21 +69,21 @@ class Shapes:
         activation: str = "linear",
         use_bias: bool = True,
     ) -> Shape:
-        """Add a convolution."""
+        """Apply a convolution."""
         height, width, channels = x
         self._weights("conv", (kernel, kernel, channels, filters), use_bias)
         lost = 0 if padding == "same" else kernel - 1
         return -(-(height - lost) // stride), -(-(width - lost) // stride), filters
 
     def norm(self, x: Shape) -> Shape:
-        """Add a batch normalisation."""
+        """Apply a batch normalization."""
         name = self._names.next("norm")
         self._trained += [Tensor("%s/%s" % (name, role), x[-1:]) for role in ("gamma", "beta")]
         self._statistics += [Tensor("%s/%s" % (name, role), x[-1:]) for role in ("moving_mean", "moving_variance")]
         return x
 
     def max_pool(self, x: Shape, size: int) -> Shape:
-        """Take the largest of each square; what is left over at the border is lost."""
+        """Apply max-pooling; an incomplete square at the border is dropped."""
         return (x[0] // size, x[1] // size) + x[2:]
 
     def subsample(self, x: Shape, stride: int) -> Shape:
@@ -91,19 +91,19 @@ class Shapes:
         return (-(-x[0] // stride), -(-x[1] // stride)) + x[2:]
 
     def pad_channels(self, x: Shape, n_channels: int) -> Shape:
-        """Fill up with channels of zeros."""
+        """Pad with channels of zeros."""
         return x[:2] + (n_channels,)
 
     def relu(self, x: Shape) -> Shape:
-        """Cut off what is negative."""
+        """Apply a ReLU."""
         return x
 
     def add(self, x: Shape, y: Shape) -> Shape:
-        """Add two of the same shape."""
+        """Add two samples of the same shape."""
         return x
 
     def global_mean(self, x: Shape) -> Shape:
-        """Take the mean over the image."""
+        """Average over the image."""
         return x[-1:]
 
     def _weights(self, kind: str, kernel: Shape, use_bias: bool = True) -> None:

@@ -1,9 +1,8 @@
-"""The local optimizers: how a gradient becomes a step, within one round.
+"""The local optimizers, which turn gradients into steps within one round.
 
-Each is written with elementwise operators only, so that the same lines serve TensorFlow's
-tensors and numpy's arrays, and give the same bits in every process. A parameter v moves by
-``v -= rate * direction``; what an optimizer remembers, its slots, begins at zero in each
-round.
+Each uses elementwise operators only, so that the same code works on TensorFlow's tensors and
+numpy's arrays and gives the same bits in every process. A step is ``v -= rate * direction`` for a
+parameter v. An optimizer's state, its slots, is zero at the beginning of each round.
 
 Example
 -------
@@ -23,12 +22,12 @@ Slots = Tuple[Any, ...]
 
 
 class LocalOptimizer(NamedTuple):
-    """One line of the table.
+    """The functions of a local optimizer.
 
     Attributes
     ----------
     n_slots : int
-        What is remembered: so many arrays in a parameter's shape.
+        Number of arrays of state, each of a parameter's shape.
     direction : callable
         (gradient, slots, sqrt) -> (direction, new slots), elementwise; ``sqrt`` is that of the arrays.
     rate : callable
@@ -41,12 +40,12 @@ class LocalOptimizer(NamedTuple):
 
 
 def local_optimizer(model: ModelSettings) -> LocalOptimizer:
-    """Return what ``model.local_optimizer`` names.
+    """Return the optimizer that ``model.local_optimizer`` names.
 
     Raises
     ------
     DataError
-        If there is none of that name.
+        If there is no optimizer of that name.
     """
     name = model.local_optimizer
     if name not in LOCAL_OPTIMIZERS:
@@ -59,7 +58,7 @@ def _sgd(model: ModelSettings) -> LocalOptimizer:
 
 
 def _momentum(model: ModelSettings) -> LocalOptimizer:
-    """Return the heavy ball: m := local_momentum m + g, and the step is lr m.
+    """Return the heavy-ball method: m := local_momentum m + g, with step lr m.
 
     Source: Polyak 1964, doi:10.1016/0041-5553(64)90137-5, in the form of Sutskever et al. 2013.
     """
@@ -73,7 +72,7 @@ def _momentum(model: ModelSettings) -> LocalOptimizer:
 
 
 def _adam(model: ModelSettings) -> LocalOptimizer:
-    """Return Adam with "epsilon hat", the form just before section 2.1 of the paper, as Keras has it.
+    """Return Adam with "epsilon hat", the form just before section 2.1 of the paper, as in Keras.
 
     Source: Kingma and Ba 2015, arXiv:1412.6980; beta 0.9 and 0.999, epsilon hat 1e-7.
     """

@@ -1,9 +1,9 @@
 """The built-in models, one function and one table row each.
 
-A function says the layers once, for both who need them: ``layer_shapes.Shapes`` finds names and shapes of the
-parameters, so that the master knows a model without building it; ``keras_models.KerasLayers`` builds
-the network. Their methods name the layers by kind and count: conv_1, conv_2, dense_1. A user's own model,
-``package.module:function``, is none of these: only Keras knows its layout.
+A function defines the layers of a model once. ``layer_shapes.Shapes`` computes names and shapes of the
+parameters from it, so that the master knows the layout without building the model;
+``keras_models.KerasLayers`` builds the network. Both name the layers by kind and count: conv_1, conv_2,
+dense_1. A user's own model, ``package.module:function``, is not in the table: only Keras knows its layout.
 
 Example
 -------
@@ -26,21 +26,21 @@ CNN_UNITS = 128  # of both cnns
 CNN_MIN_SIDE = 4  # pixels; both halve the image twice
 RESNET_STEM = 16  # filters of the convolution before the blocks
 RESNET_FILTERS = (16, 32, 64)  # of each stage
-RESNET_BLOCKS = 3  # per stage; 20 layers with weights = 2 * 3 * 3, the first convolution and the dense layer
+RESNET_BLOCKS = 3  # per stage; 20 layers with weights = 2 * 3 * 3 + the first convolution + the dense layer
 
 
 def is_custom(name: str) -> bool:
-    """Say whether a model's name means a user's function, ``package.module:function``."""
+    """Return whether a model's name is that of a user's function, ``package.module:function``."""
     return ":" in name
 
 
 def model_layout(settings: Settings) -> Layout:
-    """Return the parameter layout of a built-in ``model.name`` on ``dataset.name``; no TensorFlow.
+    """Return the parameter layout of a built-in ``model.name`` on ``dataset.name``, without TensorFlow.
 
     Raises
     ------
     DataError
-        If the data set is unknown, or model and data set do not go together.
+        If the data set is unknown, or the model does not fit it.
     """
     source = dataset_source(settings)
     return layout_of_model(settings.model.name, source.input_shape, source.n_classes)
@@ -60,21 +60,21 @@ def layout_of_model(name: str, input_shape: Shape, n_classes: int) -> Layout:
 
 
 def logreg(layers: Any, x: Any, n_classes: int) -> Any:
-    """Multinomial logistic regression: flatten - dense classes."""
+    """Multinomial logistic regression: flatten - dense n_classes."""
     return layers.dense(layers.flatten(x), n_classes)
 
 
 def mlp(layers: Any, x: Any, n_classes: int) -> Any:
-    """Flatten - dense 200 ReLU - dense classes."""
+    """Multilayer perceptron: flatten - dense 200 ReLU - dense n_classes."""
     x = layers.dense(layers.flatten(x), MLP_UNITS, "relu")
     return layers.dense(x, n_classes)
 
 
 def cnn(layers: Any, x: Any, n_classes: int) -> Any:
-    """FLQ's own CNN.
+    """Convolutional network of two stages with 32 and 64 filters.
 
-    Two stages of (conv 3x3 ReLU - conv 3x3 ReLU - max-pool 2) with 32 and 64 filters and
-    padding "same" - dense 128 ReLU - dense classes.
+    Two (conv 3x3 ReLU - conv 3x3 ReLU - max-pool 2) with padding "same" - dense 128 ReLU - dense
+    n_classes.
     """
     _require_sides("cnn", layers.shape(x))
     for filters in CNN_FILTERS:
@@ -86,9 +86,10 @@ def cnn(layers: Any, x: Any, n_classes: int) -> Any:
 
 
 def cnn_small(layers: Any, x: Any, n_classes: int) -> Any:
-    """Two (conv 5x5 ReLU - max-pool 2) stages - dense 128 ReLU - dense classes.
+    """Small convolutional network of two stages with 16 and 32 filters.
 
-    Padding is "same" for images too small to lose a border twice.
+    Two (conv 5x5 ReLU - max-pool 2) - dense 128 ReLU - dense n_classes. Padding is "valid", and
+    "same" for images with fewer than 16 pixels on a side.
     """
     shape = _require_sides("cnn_small", layers.shape(x))
     padding = "valid" if min(shape[:2]) >= 16 else "same"
@@ -100,12 +101,12 @@ def cnn_small(layers: Any, x: Any, n_classes: int) -> Any:
 
 
 def resnet20(layers: Any, x: Any, n_classes: int) -> Any:
-    """The ResNet with 20 layers for small images.
+    """ResNet with 20 layers for small images.
 
     Convolution - 9 blocks of (conv - norm - ReLU - conv - norm, plus the shortcut, ReLU) - mean
-    over the image - dense classes. Shortcuts are of option A: they have no parameters; where
-    the image is halved they take every other pixel and fill the new channels with zeros.
-    Convolutions have no bias, since the batch normalisation after each has one.
+    over the image - dense n_classes. Shortcuts are of option A, without parameters: where the
+    image is halved they take every other pixel and pad the new channels with zeros. Convolutions
+    have no bias, since the batch normalization after each has one.
 
     Source: He et al. 2016, arXiv:1512.03385, section 4.2.
     """

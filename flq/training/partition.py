@@ -1,12 +1,12 @@
-"""Which samples belong to which worker.
+"""Partitions the training samples among the workers.
 
-A partition is a function of (labels, settings): every worker computes the whole of it and
-keeps its own part, so no indices travel. It uses raw integers, ``math`` and integer cuts
-only, hence it is the same under every version of numpy. Each sample is used exactly once
-and every worker gets at least one batch.
+A partition is a function of (labels, settings): every worker computes all of it and takes its
+own part, so no indices are sent. It uses raw integers, ``math`` and integer cuts only, so it is
+the same with every version of numpy. Each sample is used exactly once, and every worker gets at
+least one batch.
 
-With partition local nothing is dealt out: each worker has files of its own, trains on their
-training samples and evaluates itself on the rest.
+With partition local there is no partition: each worker has its own files, trains on their
+training samples and evaluates on the rest.
 
 Example
 -------
@@ -26,19 +26,19 @@ from ..core.settings import Settings
 from ..errors import DataError
 from .datasets import Dataset, Shape
 
-LOCAL = "local"  # each worker has files of its own: nothing is dealt out
-MAX_DRAWS = 10  # draws of the Dirichlet split before samples are moved by hand
+LOCAL = "local"  # each worker has its own files
+MAX_DRAWS = 10  # draws of the Dirichlet split before samples are moved between workers
 
 
 class Share(NamedTuple):
-    """What one worker has of a data set.
+    """One worker's samples.
 
     Attributes
     ----------
     x, y : ndarray of shape (n, height, width, channels), uint8 or float32; (n,), int64
-        What it trains on.
+        Samples for training.
     held_x, held_y : ndarray of shape (m, height, width, channels), like x; (m,), int64
-        What it only evaluates itself on. Empty, m = 0, unless ``dataset.partition`` is local.
+        Samples held out for evaluation. Empty, m = 0, unless ``dataset.partition`` is local.
     """
 
     x: np.ndarray
@@ -48,15 +48,15 @@ class Share(NamedTuple):
 
 
 def worker_share(dataset: Dataset, shards: List[np.ndarray], worker_id: int) -> Share:
-    """Return the samples of one worker: its part of the training samples, copied; nothing is held back.
+    """Return one worker's samples: a copy of its part of the training samples, none held out.
 
-    With ``dataset.partition`` local there are no shards. A worker has all that ``dataset`` holds,
-    which it read from files of its own; the test part is held back.
+    With ``dataset.partition`` local, ``dataset`` is the worker's own, and it gets all of it; the test
+    part is held out.
 
     Parameters
     ----------
     shards : list of ndarray
-        As :func:`partition` returns them; empty with partition local.
+        As returned by :func:`partition`; empty with partition local.
     """
     if not shards:
         return Share(dataset.x_train, dataset.y_train, dataset.x_test, dataset.y_test)
@@ -71,14 +71,14 @@ def no_samples(input_shape: Shape) -> Share:
 
 
 def partition(labels: np.ndarray, settings: Settings) -> List[np.ndarray]:
-    """Deal the training samples out to the workers.
+    """Partition the training samples among the workers.
 
     Parameters
     ----------
     labels : ndarray of shape (n,), int
         Class of each training sample.
     settings : Settings
-        Read: system.seed, system.total_workers, dataset.partition, dataset.batch_size,
+        Uses system.seed, system.total_workers, dataset.partition, dataset.batch_size,
         dataset.dir_alpha (non_iid), dataset.shards_per_worker (shards).
 
     Returns
@@ -90,12 +90,12 @@ def partition(labels: np.ndarray, settings: Settings) -> List[np.ndarray]:
     ------
     DataError
         If the partition is unknown or local, there is less than one batch per worker, or there
-        are more shards than samples.
+        are fewer samples than shards.
     """
     name, n_workers = settings.dataset.partition, settings.system.total_workers
     batch_size = _least(settings)
     if name == LOCAL:
-        raise DataError("with dataset.partition local each worker has its own files, nothing is dealt out")
+        raise DataError("with dataset.partition local each worker has its own files, there is nothing to partition")
     if name not in PARTITIONS:
         raise DataError("dataset.partition must be one of %s, got %r" % (", ".join(sorted(PARTITIONS) + [LOCAL]), name))
     if len(labels) < n_workers * batch_size:
@@ -109,23 +109,23 @@ def partition(labels: np.ndarray, settings: Settings) -> List[np.ndarray]:
 
 
 def _least(settings: Settings) -> int:
-    """Return how many samples a worker has at least: a batch, where a batch is not all that it has."""
+    """Return a worker's minimum number of samples: a batch, or 1 if a batch is all of its samples."""
     return settings.dataset.batch_size or 1
 
 
 def _iid(labels: np.ndarray, settings: Settings, bits: np.random.Philox) -> List[np.ndarray]:
-    """Deal a random order out evenly: sizes differ by one at most."""
+    """Distribute a random order evenly: sizes differ by one at most."""
     n_workers = settings.system.total_workers
     order = rng.permutation(len(labels), bits)
     return [order[worker_id::n_workers] for worker_id in range(n_workers)]
 
 
 def _non_iid(labels: np.ndarray, settings: Settings, bits: np.random.Philox) -> List[np.ndarray]:
-    """Cut each class by shares from a symmetric Dirichlet distribution over the workers.
+    """Divide each class by shares from a symmetric Dirichlet distribution over the workers.
 
     Small ``dir_alpha`` gives each worker few classes. A draw that leaves a worker with less
-    than a batch is repeated with the next numbers of the stream, MAX_DRAWS times; the last
-    one is then repaired by moving samples.
+    than a batch is repeated with the next numbers of the stream; after MAX_DRAWS draws, samples
+    are moved between the workers of the last one.
 
     Source: Hsu et al. 2019, arXiv:1909.06335, in the per-class form of Yurochkin et al.
     2019, arXiv:1905.12022, which uses each sample exactly once.
@@ -135,12 +135,12 @@ def _non_iid(labels: np.ndarray, settings: Settings, bits: np.random.Philox) -> 
         shards = _dirichlet_split(labels, n_workers, settings.dataset.dir_alpha, bits)
         if min(len(shard) for shard in shards) >= n_min:
             return shards
-    # Shuffled, so that what is moved is a cross-section of the giver's classes.
+    # Shuffled, so that the moved samples are a cross-section of the giver's classes.
     return _filled_up([shard[rng.permutation(len(shard), bits)] for shard in shards], n_min)
 
 
 def _dirichlet_split(labels: np.ndarray, n_workers: int, alpha: float, bits: np.random.Philox) -> List[np.ndarray]:
-    """Return one draw of the split, whatever its sizes."""
+    """Return one draw of the split, of any sizes."""
     parts: List[List[np.ndarray]] = [[] for _ in range(n_workers)]
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
@@ -155,8 +155,8 @@ def _dirichlet_split(labels: np.ndarray, n_workers: int, alpha: float, bits: np.
 def _shards(labels: np.ndarray, settings: Settings, bits: np.random.Philox) -> List[np.ndarray]:
     """Sort the samples by class, cut them into equal shards, and give each worker some at random.
 
-    Shard sizes differ by one at most. A worker sees about ``shards_per_worker`` classes. Where
-    the rounding leaves a worker with less than a batch, samples are moved.
+    Shard sizes differ by one at most. A worker gets about ``shards_per_worker`` classes. If
+    rounding leaves a worker with less than a batch, samples are moved to it.
 
     Source: McMahan et al. 2017, arXiv:1602.05629, section 3 (200 shards, 2 for each of 100
     workers).
@@ -193,8 +193,8 @@ def _filled_up(shards: List[np.ndarray], n_min: int) -> List[np.ndarray]:
 def _dirichlet(alpha: float, size: int, bits: np.random.Philox) -> List[float]:
     """Draw shares that sum to 1 from the symmetric Dirichlet distribution.
 
-    Normalised gamma variates, kept as logarithms: at alpha = 0.01 most of them would be
-    zero as floats.
+    They are normalized gamma variates, computed as logarithms: at alpha = 0.01 most variates
+    underflow to zero.
     """
     logs = [_log_gamma_variate(alpha, bits) for _ in range(size)]
     weights = [math.exp(value - max(logs)) for value in logs]
@@ -218,7 +218,7 @@ def _log_gamma_variate(alpha: float, bits: np.random.Philox) -> float:
 
 
 def _uniform(bits: np.random.Philox) -> float:
-    """Draw from the open interval (0, 1): 53 bits of a raw integer, half a step off zero."""
+    """Draw from the open interval (0, 1): 53 bits of a raw integer, plus half a step."""
     return ((int(bits.random_raw()) >> 11) + 0.5) * 2.0**-53
 
 

@@ -1,15 +1,15 @@
-"""A convex problem in numpy alone: tests and large simulations need no TensorFlow.
+"""A convex problem in numpy, for tests and large simulations without TensorFlow.
 
-Worker m of M minimises f_m(x) = 1/2 (x - c_m)^T diag(a_m) (x - c_m) with curvature a_m in
+Worker m of M minimizes f_m(x) = 1/2 (x - c_m)^T diag(a_m) (x - c_m) with curvature a_m in
 [1, 10] and centre c_m in [-1, 1), drawn from (seed, m); weights are n_m / n with
 n_m = 100 + 10 m. The optimum of the weighted sum is known in closed form. Gradient descent
 converges for model.lr < 0.2.
 
-A worker descends like the Keras trainer, with the same local optimizers, schedules and
-proximal term, but over exact gradients: there are no minibatches.
+A worker uses the local optimizers, schedules and proximal term of Keras tasks, but exact
+gradients: there are no minibatches.
 
-All arithmetic on the parameters is elementwise float32, block by block, so ten million of
-them need a few vectors of memory and give the same bits on every machine.
+All arithmetic on the parameters is elementwise float32, block by block, so ten million
+parameters need a few vectors of memory, and the bits are the same on every machine.
 """
 
 from typing import Any, NamedTuple, Optional, Tuple
@@ -29,17 +29,17 @@ N_TENSORS = 4
 
 
 def n_samples_of(worker_id: int) -> int:
-    """Return the worker's number of samples: invented, different for each, so that weights differ."""
+    """Return the worker's nominal number of samples, different for each, so that weights differ."""
     return 100 + 10 * worker_id
 
 
 def quadratic_layout(dim: int) -> Layout:
-    """Return ``dim`` parameters in four vectors whose sizes differ by one at most.
+    """Return the layout of ``dim`` parameters in four vectors whose sizes differ by one at most.
 
     Raises
     ------
     DataError
-        If there are fewer than 4.
+        If ``dim`` is less than 4.
     """
     if dim < N_TENSORS:
         raise DataError("model.dim must be at least %d, got %r" % (N_TENSORS, dim))
@@ -58,10 +58,10 @@ def problem(settings: Settings, worker_id: int) -> Tuple[Vector, Vector]:
 
 
 class QuadraticShare(NamedTuple):
-    """One worker's f_m, or that of the master: the weighted sum of all workers', as a distance from its optimum.
+    """One worker's f_m or, for the master, the weighted sum of all workers' minus its minimum.
 
-    With A = sum of w_m a_m and x* = (sum of w_m a_m c_m) / A, the sum minus its smallest
-    value is 1/2 (x - x*)^T diag(A) (x - x*).
+    With A = sum of w_m a_m and x* = (sum of w_m a_m c_m) / A, the latter is
+    1/2 (x - x*)^T diag(A) (x - x*).
 
     Attributes
     ----------
@@ -87,7 +87,7 @@ class QuadraticTask(Task):
         self._master: Optional[QuadraticShare] = None
 
     def check(self) -> None:
-        """Refuse model.l2: the optimum in closed form has no such term."""
+        """Raise DataError for model.l2 > 0, which the optimum in closed form does not include."""
         if self._model.l2:
             raise DataError("model.l2 must be 0 for the quadratic problem, got %r" % (self._model.l2,))
 
@@ -96,7 +96,7 @@ class QuadraticTask(Task):
         return rng.start_values(self.layout, self.settings.system.seed)
 
     def open(self, worker_id: Optional[int]) -> QuadraticShare:
-        """Draw the problem of a worker, or of all of them."""
+        """Return the problem of a worker, or the sum of all problems."""
         self.check()
         if worker_id is not None:
             return QuadraticShare(n_samples_of(worker_id), *problem(self.settings, worker_id))
@@ -107,16 +107,16 @@ class QuadraticTask(Task):
     def train(self, share: QuadraticShare, shared: Vector, round_index: int) -> LocalUpdate:
         """Take ``local_steps`` (or ``local_epochs``) full gradient steps; ``shared`` is not modified.
 
-        With ``flq_algorithm.update`` gradient it takes none, and the update is the gradient at
+        With ``flq_algorithm.update`` gradient there are no steps: the update is the gradient at
         ``shared``.
         """
-        with np.errstate(over="ignore", invalid="ignore"):  # encoding the update finds it
+        with np.errstate(over="ignore", invalid="ignore"):  # encoding rejects a non-finite update
             if self.settings.flq_algorithm.update == "delta":
                 return self._descend(share, shared, learning_rate(self._model, round_index))
             return self._slope(share, shared)
 
     def evaluate(self, vector: Vector, share: Any = None) -> Metrics:
-        """Return (objective minus optimum) / dim as loss, for all workers together."""
+        """Return (objective minus optimum) / dim as loss, for the sum of all workers' problems."""
         if share is not None:
             return {}
         whole, total = self.open(None), 0.0
@@ -126,7 +126,7 @@ class QuadraticTask(Task):
         return {"loss": total / vector.size}
 
     def export(self, vector: Vector, path: str) -> None:
-        """Refuse: there is no Keras model."""
+        """Raise DataError: there is no Keras model."""
         raise DataError("the quadratic problem has no Keras model to save as %s" % path)
 
     def _sum(self) -> QuadraticShare:
@@ -139,7 +139,7 @@ class QuadraticTask(Task):
             curvature, centre = problem(self.settings, worker_id)
             weight = n_samples_of(worker_id) / n_total
             for part in blocks(curvature.size):
-                # dtype: before numpy 2 an array times a scalar stays float32, whatever the scalar.
+                # dtype is needed: before numpy 2 a float32 array times a float64 scalar is float32.
                 weighted = np.multiply(curvature[part], weight, dtype=np.float64)
                 curvature_sum[part] += weighted
                 optimum[part] += weighted * centre[part]
@@ -152,7 +152,7 @@ class QuadraticTask(Task):
         buffer, mu = np.empty(BLOCK, np.float32), np.float32(self._model.mu)
         rates = [np.float32(optimizer.rate(lr, t)) for t in range(1, n_steps + 1)]
         total = 0.0
-        # Coordinates do not interact: a block takes all its steps while it is in the cache.
+        # Coordinates are independent, so a block takes all steps while it is in the cache.
         for part in blocks(shared.size):
             local, gradient = update[part], buffer[: part.stop - part.start]
             slots = tuple(np.zeros_like(gradient) for _ in range(optimizer.n_slots))

@@ -1,8 +1,8 @@
-"""The seam between federated learning and what is learned.
+"""The interface between federated learning and a task: a model and data in some framework.
 
-A Task is what is learned, in one framework: ``frameworks`` lists them. One task in a process serves
-any number of workers: it builds its model once, and each worker has a share of the data. Nothing
-above knows which framework is behind it: vectors go in and out.
+``frameworks`` lists the frameworks. One task in a process serves any number of workers: it builds its
+model once, and each worker has a share of the data. Its callers exchange only vectors with it and do
+not depend on the framework.
 
 Example
 -------
@@ -29,20 +29,20 @@ from ..errors import DataError
 
 __all__ = ["HeldBack", "Layout", "LocalUpdate", "Metric", "Metrics", "Share", "Task", "Tensor", "Trainer", "Vector"]
 
-Metrics = Dict[str, float]  # name -> value, may be NaN or infinite for a model that has diverged
+Metrics = Dict[str, float]  # name -> value, non-finite if the model has diverged
 
 
 class HeldBack(NamedTuple):
-    """How good the shared copy is, before training, on samples that a worker holds back.
+    """Loss and accuracy of the shared copy, before training, on a worker's held-out samples.
 
     Attributes
     ----------
     loss : float
-        Mean cross-entropy; NaN or infinite for a model that has diverged.
+        Mean cross-entropy, non-finite if the model has diverged.
     accuracy : float
         Fraction in [0, 1].
     n_samples : int
-        Number of held-back samples, 1 or more.
+        Number of held-out samples, 1 or more.
     """
 
     loss: float
@@ -58,8 +58,8 @@ class LocalUpdate(NamedTuple):
     update : ndarray of shape (n_params,), float32
         With ``flq_algorithm.update`` delta the shared copy minus the local model after training,
         which acts like a gradient; with gradient the mean gradient of one minibatch at the
-        shared copy, the L2 term included. In both, moving statistics are shared minus local. A
-        new array that belongs to the caller.
+        shared copy, including the L2 term. In both, moving statistics are shared minus local. A
+        new array, owned by the caller.
     loss : float
         Mean over the local steps of the loss before each step.
     n_steps : int
@@ -67,7 +67,7 @@ class LocalUpdate(NamedTuple):
     held_back : HeldBack or None
         None unless ``dataset.partition`` is local.
     n_trained : int
-        Samples in these steps, as often as they were used; 0 if they are not counted.
+        Samples used in these steps, each counted as often as it was used; 0 = not counted.
     """
 
     update: Vector
@@ -90,9 +90,9 @@ class Share(NamedTuple):
     Attributes
     ----------
     n_samples : int
-        Number of samples that the worker trains on: its weight in the mean.
+        Number of training samples, the worker's weight in the mean.
     data
-        For the task alone.
+        Used by the task only.
     """
 
     n_samples: int
@@ -100,24 +100,24 @@ class Share(NamedTuple):
 
 
 class Task:
-    """What is learned. Subclasses define ``layout`` and the methods that raise here.
+    """A model and its data. Subclasses define ``layout`` and the methods that raise here.
 
-    Building a task is cheap and loads no framework; that happens when a method first needs it.
+    Making a task is cheap and loads no framework; a method loads it when it needs it.
 
     Parameters
     ----------
     settings : Settings
-        Sections system, dataset, model, flq_algorithm and jetson_optimization of the configuration.
+        Uses sections system, dataset, model, flq_algorithm and jetson_optimization.
 
     Attributes
     ----------
     layout : Layout
         Names and shapes of the parameters.
     main_metric : Metric
-        Which of the metrics of ``evaluate`` says how good a model is.
+        The metric of ``evaluate`` by which models are compared.
     notes : list of str
-        What the device was asked for and what it granted, in sentences for the log; readers may
-        empty the list.
+        Lines for the log: what was requested of the device, and what was set; readers may clear
+        the list.
     """
 
     layout: Layout
@@ -128,31 +128,31 @@ class Task:
         self.notes: List[str] = []
 
     def check(self) -> None:
-        """Raise DataError if no worker could train with these settings; loads no framework."""
+        """Raise DataError if no worker could train with these settings, without loading a framework."""
 
     def start(self) -> Vector:
-        """Return x^0 = w^0, shape (n_params,), float32: the same at the master and all workers."""
+        """Return x^0 = w^0, shape (n_params,), float32; it is the same on master and workers."""
         raise NotImplementedError
 
     def open(self, worker_id: Optional[int]) -> Any:
-        """Return the share of a worker, or with None that of the master, which evaluates.
+        """Return the share of a worker or, for None, of the master, which evaluates.
 
         Raises
         ------
         DataError
-            If the data cannot be read, or do not go with the model or the partition.
+            If the data cannot be read, or do not fit the model or the partition.
         """
         raise NotImplementedError
 
     def train(self, share: Any, shared: Vector, round_index: int) -> LocalUpdate:
-        """Train on a share, from the shared copy, which is not modified.
+        """Train on a share from the shared copy, which is not modified.
 
         The result depends on (settings, share, shared, round) only.
 
         Parameters
         ----------
         share
-            As ``open`` returned it.
+            As returned by ``open``.
         shared : ndarray of shape (n_params,), float32
         round_index : int
             From 1.
@@ -165,28 +165,28 @@ class Task:
         raise NotImplementedError
 
     def evaluate(self, vector: Vector, share: Any = None) -> Metrics:
-        """Return the metrics of a model on the samples that a share holds back.
+        """Return the metrics of a model on the held-out samples of a share.
 
         Parameters
         ----------
         vector : ndarray of shape (n_params,), float32
         share : optional
-            The master's by default, whose samples are the test set.
+            By default the master's, with the test set.
 
         Returns
         -------
         dict
-            Empty if the share holds nothing back.
+            Empty if the share has no held-out samples.
         """
         raise NotImplementedError
 
     def export(self, vector: Vector, path: str) -> None:
-        """Write a model as a file of its framework; the old file stays until the new one is whole.
+        """Write a model as a file of its framework, atomically.
 
         Raises
         ------
         DataError
-            If the task has no such files, or the path ends otherwise.
+            If the framework has no such files, or the path has another extension.
         OSError
             If the file cannot be written.
         """
@@ -194,7 +194,7 @@ class Task:
 
 
 class Trainer:
-    """One worker of a task: the share that it trains on.
+    """Trains one worker of a task.
 
     Raises
     ------
@@ -211,5 +211,5 @@ class Trainer:
         self.layout, self.notes = task.layout, task.notes
 
     def local_update(self, shared: Vector, round_index: int) -> LocalUpdate:
-        """Train in one round; as :meth:`Task.train`."""
+        """Train for one round, as :meth:`Task.train`."""
         return self._task.train(self._share, shared, round_index)

@@ -102,8 +102,8 @@ def test_features_become_images_where_the_shape_has_as_many_values(settings_for)
         ("1,2,0\n1,3,0\n", "has one class only"),
         ("1,2,a\n1,3,a\n", "has one class only"),
         ("1,2,1\n", "has one sample only"),
-        (b"\xff\xfe1,2", "is no text with commas"),
-        (b"1,2,0\n1,\x00,1\n", "line 2, column 2 must be a number|is no text with commas"),
+        (b"\xff\xfe1,2", "is not a CSV file"),
+        (b"1,2,0\n1,\x00,1\n", "line 2, column 2 must be a number|is not a CSV file"),
     ],
 )
 def test_what_is_no_table_of_samples(settings_for, text, sentence):

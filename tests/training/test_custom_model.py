@@ -320,7 +320,7 @@ def test_a_model_made_of_classes_is_built_by_running_it(shop):
 @pytest.mark.parametrize(
     "function, sentence",
     [
-        ("softmax", "gives probabilities: .*expected logits .*leave the softmax"),
+        ("softmax", "gives probabilities: .*expected logits .*remove the softmax"),
         ("softmax_layer", "gives probabilities"),
         ("raises", r"raises\(\(8, 8, 1\), 10\) fails: 'weights.h5"),
         ("nothing", "must return a tf.keras.Model, got builtins.NoneType"),

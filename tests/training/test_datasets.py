@@ -124,7 +124,7 @@ def test_a_file_that_is_not_there_is_named_in_full(tmp_path, kind, use):
     settings = named(kind + ":sub/nothing", data_dir=str(tmp_path))
     with pytest.raises(
         DataError,
-        match="there is no %s .a relative path counts from dataset.data_dir"
+        match="there is no %s .a relative path is relative to dataset.data_dir"
         % os.path.join(str(tmp_path), "sub", "nothing"),
     ):
         use(settings)
@@ -135,7 +135,7 @@ def test_with_partition_local_a_master_without_the_files_needs_the_keys(kind):
     settings = named(kind + ":nothing", partition="local", n_classes=3)
     with pytest.raises(
         DataError,
-        match="partition local, dataset.input_shape and n_classes must be given where there is no such file: ",
+        match="partition local, dataset.input_shape and n_classes must be given if the master has no such file: ",
     ):
         resolve_dataset(settings)
     settings = settings_with(settings, input_shape=[4, 1, 1])
@@ -148,7 +148,7 @@ def test_with_partition_local_a_file_that_is_there_is_refused_for_what_it_is(tmp
     settings = named(kind + ":" + str(tmp_path / "bad"), partition="local")
     with pytest.raises(DataError) as caught:
         resolve_dataset(settings)
-    assert "bad" in str(caught.value) and "there is no such file" not in str(caught.value)
+    assert "bad" in str(caught.value) and "the master has no such file" not in str(caught.value)
 
 
 def test_files_do_not_count_from_the_environments_folder(tmp_path, monkeypatch):

@@ -115,8 +115,8 @@ def test_what_only_a_gpu_has_is_said_to_be_without_effect_on_the_cpu(set_up):
     device = set_up(StandIn(), gpu_memory_limit_mb=1024, enable_mixed_precision=True)
     assert not device.mixed
     assert device.notes[1:] == [
-        "gpu memory limit: asked 1024 MB, without effect",
-        "mixed precision: asked, not granted: the CPU is slower with it",
+        "gpu memory limit: requested 1024 MB, ignored without a GPU",
+        "mixed precision: requested, but off: it is slower on the CPU",
     ]
 
 
@@ -125,7 +125,7 @@ def test_a_limit_is_one_logical_device_on_gpu_0_and_no_growth(set_up):
     device = set_up(tensorflow, gpu_memory_limit_mb=1024)
     assert tensorflow.config.calls == [("limit", "gpu0", [1024])] + REPRODUCIBLE
     assert device.n_gpus == 1
-    assert device.notes[0].startswith("gpu memory limit: asked 1024 MB, set to 1024 MB on GPU 0 of 1")
+    assert device.notes[0].startswith("gpu memory limit: requested 1024 MB, set to 1024 MB on GPU 0 of 1")
 
 
 def test_a_limit_leaves_the_other_gpus_alone(set_up):
@@ -138,18 +138,18 @@ def test_no_limit_is_growth_on_all_gpus(set_up):
     tensorflow = StandIn((8, 7), (8, 7))
     device = set_up(tensorflow)
     assert tensorflow.config.calls == [("growth", "gpu0", True), ("growth", "gpu1", True)] + REPRODUCIBLE
-    assert device.notes == ["gpu memory: taken as it is needed, on 2 GPU"]
+    assert device.notes == ["gpu memory: grows on demand, on 2 GPU"]
 
 
 @pytest.mark.parametrize(
     "capabilities, is_old, changes, words",
     [
-        ((), False, {}, "repeats bit for bit: TensorFlow's operations"),
-        (((5, 3),), False, {}, "repeats bit for bit: TensorFlow's operations"),
-        ((), True, {}, "repeats bit for bit: on the CPU"),
-        ((), True, {"threads": 2}, "may differ in the last bits: before TensorFlow 2.8"),
-        (((5, 3),), True, {}, "may differ in the last bits: a GPU"),
-        ((), False, {"deterministic": False}, "may differ in the last bits: system.deterministic is off"),
+        ((), False, {}, "is reproducible bit for bit: TensorFlow's operations"),
+        (((5, 3),), False, {}, "is reproducible bit for bit: TensorFlow's operations"),
+        ((), True, {}, "is reproducible bit for bit: on the CPU"),
+        ((), True, {"threads": 2}, "may not be reproducible bit for bit: before TensorFlow 2.8"),
+        (((5, 3),), True, {}, "may not be reproducible bit for bit: on a GPU"),
+        ((), False, {"deterministic": False}, "may not be reproducible bit for bit: system.deterministic is off"),
     ],
 )
 def test_whether_training_again_repeats_is_said_with_the_reason(
@@ -176,7 +176,7 @@ def test_devices_are_set_up_without_deterministic_as_well(set_up):
 )
 @pytest.mark.parametrize("limit_mb, asked", [(256, "asks for a limit of 256 MB"), (None, "lets it grow")])
 def test_a_tensorflow_that_runs_already_is_one_sentence(set_up, error, limit_mb, asked):
-    with pytest.raises(DataError, match="already has its GPU memory in this process") as caught:
+    with pytest.raises(DataError, match="already configured its GPU memory in this process") as caught:
         set_up(StandIn((8, 7), refuses=error), gpu_memory_limit_mb=limit_mb)
     assert asked in str(caught.value) and str(error).split("\n")[0] in str(caught.value)
     assert "\n" not in str(caught.value) and "build the first trainer before" in caught.value.hint
@@ -185,9 +185,9 @@ def test_a_tensorflow_that_runs_already_is_one_sentence(set_up, error, limit_mb,
 @pytest.mark.parametrize(
     "capabilities, is_granted, word",
     [
-        ([(7, 0)], True, "granted, float16"),
-        ([(8, 7), (9, 0)], True, "granted, float16"),
-        ([(5, 3)], False, "compute capability 5.3, it pays from 7.0"),
+        ([(7, 0)], True, "on, float16"),
+        ([(8, 7), (9, 0)], True, "on, float16"),
+        ([(5, 3)], False, "compute capability 5.3, it needs 7.0"),
         ([(8, 7), (6, 1)], False, "capability 6.1"),
         ([None], False, "capability 0.0"),
     ],
@@ -248,7 +248,7 @@ def test_a_nano_has_a_limit_of_its_own_where_nobody_says_one(set_up, on_board):
     device = set_up(tensorflow)
     assert tensorflow.config.calls[0] == ("limit", "gpu0", [1024])
     assert device.notes == [
-        "gpu memory limit: asked 1024 MB, set to 1024 MB on GPU 0 of 1; it shares the main "
+        "gpu memory limit: requested 1024 MB, set to 1024 MB on GPU 0 of 1; it shares the main "
         "memory, of which 3000 MB were free"
     ]
 
@@ -278,7 +278,7 @@ def test_a_limit_beyond_what_is_free_is_said_with_the_remedy(set_up, on_board):
 def test_free_memory_is_said_where_it_is_known_and_shared(set_up, on_board, files, free_mb):
     on_board(files, free_mb)
     assert set_up(StandIn((8, 6)), gpu_memory_limit_mb=256).notes == [
-        "gpu memory limit: asked 256 MB, set to 256 MB on GPU 0 of 1"
+        "gpu memory limit: requested 256 MB, set to 256 MB on GPU 0 of 1"
     ]
 
 

@@ -222,7 +222,7 @@ def test_images_are_turned_upright(settings_for, folder):
 def test_images_that_no_memory_holds_are_refused(settings_for, shape):
     with pytest.raises(
         DataError,
-        match=r"the 12 images of .* take %d bytes .*give a smaller dataset.input_shape"
+        match=r"the 12 images of .* need %d bytes .*give a smaller dataset.input_shape"
         % (12 * shape[0] * shape[1] * shape[2]),
     ):
         load_dataset(settings_for(input_shape=shape))
@@ -234,7 +234,7 @@ def test_images_for_which_there_is_no_memory_are_refused(settings_for, monkeypat
 
     settings = settings_for(input_shape=[6, 5, 3])
     monkeypatch.setattr(np, "empty", no_memory)
-    with pytest.raises(DataError, match="or what memory is free .give a smaller dataset.input_shape"):
+    with pytest.raises(DataError, match="or the free memory .give a smaller dataset.input_shape"):
         load_dataset(settings)
 
 

@@ -175,8 +175,8 @@ def npy_bytes(header=None):
 @pytest.mark.parametrize(
     "content, sentence",
     [
-        (b"", "is no array|cannot be read as an .npz file"),
-        (b"just text", "is no array|cannot be read as an .npz file"),
+        (b"", "is not an array|cannot be read as an .npz file"),
+        (b"just text", "is not an array|cannot be read as an .npz file"),
         (npy_bytes()[:40], "cannot be read as an .npz file: "),
         (npy_bytes(b"{'descr': '<i8', "), "cannot be read as an .npz file: "),
         (npy_bytes(b"('''"), "cannot be read as an .npz file: "),

@@ -109,7 +109,7 @@ def test_the_master_refuses_what_leaves_the_boards_apart(changes, words):
 
 
 @pytest.mark.parametrize(
-    "name, words", [("nothing", "holds no data set"), ("missing", "cannot be read"), ("notes.txt", "is no data set")]
+    "name, words", [("nothing", "holds no data set"), ("missing", "cannot be read"), ("notes.txt", "is not a data set")]
 )
 def test_a_place_without_data_is_one_sentence(tmp_path, name, words):
     (tmp_path / "nothing").mkdir()
@@ -119,6 +119,6 @@ def test_a_place_without_data_is_one_sentence(tmp_path, name, words):
 
 
 def test_data_that_are_dealt_out_have_another_command():
-    with pytest.raises(DataError, match="digits comes from elsewhere") as caught:
+    with pytest.raises(DataError, match="digits is partitioned among the workers") as caught:
         describe_files(section(".", name="digits"))
     assert "flq.training.distribution" in caught.value.hint

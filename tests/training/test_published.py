@@ -164,8 +164,11 @@ def test_with_partition_local_only_own_files_count(tmp_path, monkeypatch):
         (lambda path: path.unlink(), "lacks train-images-idx3-ubyte, plain or with .gz"),
         (lambda path: path.write_bytes(path.read_bytes()[:100]), "cannot be read"),
         (lambda path: path.write_bytes(b"not gzip"), "cannot be read"),
-        (lambda path: path.write_bytes(gzip.compress(b"")), "is no IDX file of unsigned bytes with 3 axes"),
-        (lambda path: path.write_bytes(gzip.compress(idx_bytes(mnist_arrays()[1]) + b"12345678")), "is no IDX file"),
+        (lambda path: path.write_bytes(gzip.compress(b"")), "is not an IDX file of unsigned bytes with 3 axes"),
+        (
+            lambda path: path.write_bytes(gzip.compress(idx_bytes(mnist_arrays()[1]) + b"12345678")),
+            "is not an IDX file",
+        ),
         (
             lambda path: path.write_bytes(gzip.compress(idx_bytes(mnist_arrays()[0])[:-1])),
             "should hold 15680 values, it holds 15679",
@@ -226,7 +229,7 @@ def test_damaged_cifar_archives_are_refused_by_name(tmp_path):
 
 def test_a_cifar_file_beyond_all_measure_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(cifar_files, "MAX_FILE_BYTES", 3073)
-    with pytest.raises(DataError, match="is larger than the 3073 bytes that are read"):
+    with pytest.raises(DataError, match="is larger than the limit of 3073 bytes"):
         load("cifar10", write_cifar(tmp_path))
 
 

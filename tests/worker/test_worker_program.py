@@ -239,7 +239,7 @@ def test_a_build_gets_what_flags_file_environment_and_master_say_together_and_lo
         n_samples, layout = 7, Layout((Tensor("w", (4,)),))
 
         def __init__(self, settings, worker_id):
-            self.notes = ["gpu memory limit: asked 256 MB, set to 256 MB on GPU 0 of 1"]
+            self.notes = ["gpu memory limit: requested 256 MB, set to 256 MB on GPU 0 of 1"]
             got.append((settings, worker_id))
 
     monkeypatch.setattr("flq.worker.program.build_trainer", Trainer)
@@ -258,7 +258,7 @@ def test_a_build_gets_what_flags_file_environment_and_master_say_together_and_lo
     )
     assert caplog.messages == [
         "worker 3: start=reading_data dataset=digits model=mlp",  # for a bar
-        "worker 3: gpu memory limit: asked 256 MB, set to 256 MB on GPU 0 of 1",
+        "worker 3: gpu memory limit: requested 256 MB, set to 256 MB on GPU 0 of 1",
         "worker 3: 7 samples, 4 parameters",
         "worker 3: start=waiting_for_the_first_round rounds=30",
     ]

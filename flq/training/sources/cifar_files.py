@@ -1,7 +1,7 @@
-"""The binary version of CIFAR-10: six files, or the archive that holds them.
+"""Reads the binary version of CIFAR-10: six files, or an archive of them.
 
-Each record is one byte for the class and 3 * 32 * 32 for the image: all red values row by
-row, then green, then blue. The "python version" is pickled, so it is never read.
+Each record is one byte for the class and 3 * 32 * 32 bytes for the image: all red values row by
+row, then green, then blue. The "python version" is not read, since it is pickled.
 
 Source: https://www.cs.toronto.edu/~kriz/cifar.html, "binary version".
 """
@@ -23,11 +23,11 @@ FILES = TRAINING_FILES + (TEST_FILE,)
 
 CHANNELS, SIDE = 3, 32
 RECORD = 1 + CHANNELS * SIDE * SIDE
-MAX_FILE_BYTES = 100000 * RECORD  # ten times as large as they are
+MAX_FILE_BYTES = 100000 * RECORD  # ten times the actual size
 
 
 def read_folder(folder: str) -> Optional[Arrays]:
-    """Read the six files of a folder, or else the archive in it; None if neither is there.
+    """Read the six files in a folder, or the archive in it; return None if there is neither.
 
     Returns
     -------
@@ -37,7 +37,7 @@ def read_folder(folder: str) -> Optional[Arrays]:
     Raises
     ------
     DataError
-        If some of the files are there and others are not, or one is damaged.
+        If some of the files are missing, or one is damaged.
     """
     present = [name for name in FILES if os.path.isfile(os.path.join(folder, name))]
     archive = os.path.join(folder, ARCHIVE)
@@ -63,7 +63,7 @@ def read_folder(folder: str) -> Optional[Arrays]:
 
 
 def _samples(contents: list) -> tuple:
-    """Turn records into images (n, 32, 32, 3) and labels (n,)."""
+    """Return images (n, 32, 32, 3) and labels (n,) of the records."""
     tables = [np.frombuffer(content, np.uint8).reshape(-1, RECORD) for content in contents]
     labels = np.concatenate([table[:, 0] for table in tables])
     images = np.empty((len(labels), SIDE, SIDE, CHANNELS), np.uint8)
@@ -84,7 +84,7 @@ def _file_content(path: str) -> bytes:
 
 
 def _archive_contents(path: str) -> Dict[str, bytes]:
-    """Read the files out of the archive, in the order in which they lie in it; nothing is unpacked to disk."""
+    """Return the files in the archive by name, without unpacking it to disk."""
     contents = {}
     try:
         with tarfile.open(path, "r|gz") as archive:
@@ -100,5 +100,5 @@ def _archive_contents(path: str) -> Dict[str, bytes]:
 
 def _limited(content: bytes, path: str) -> bytes:
     if len(content) > MAX_FILE_BYTES:
-        raise DataError("%s is larger than the %d bytes that are read" % (path, MAX_FILE_BYTES))
+        raise DataError("%s is larger than the limit of %d bytes" % (path, MAX_FILE_BYTES))
     return content

@@ -1,14 +1,13 @@
-"""``csv:FILE``: numbers separated by commas, the class in the last column, a heading line or none.
+"""Reads ``csv:FILE``: numbers separated by commas, with the class in the last column.
 
-The first line is a heading if one of its columns before the last is no number. Features are
-taken as they are: bring columns of very different size to a common scale before. A row of
-n_features becomes a sample of shape (n_features, 1, 1), or of ``dataset.input_shape`` where
-that has as many values. Classes are whole numbers from 0, or texts, which are numbered in
-sorted order. There is no test set in the file: a part is held back, see
-``dataset.split_dataset``.
+The first line is a header if one of its columns before the last is not a number. Features are not
+scaled: bring columns of very different ranges to a common scale before. A row of n_features
+becomes a sample of shape (n_features, 1, 1), or of ``dataset.input_shape`` if that has as many
+values. Classes are whole numbers from 0, or texts, which are numbered in sorted order. There is
+no test set in the file: a part is held out, see ``dataset.split_dataset``.
 
-With partition local classes must be whole numbers, which mean the same in every worker's file;
-texts would be numbered by what else the file holds, so they are refused.
+With partition local classes must be whole numbers, which mean the same in every worker's file.
+Texts are rejected, since their numbers would depend on the other texts in the file.
 """
 
 import csv
@@ -23,12 +22,12 @@ from .dataset import MAX_CLASSES, Dataset, Shape, as_samples, check_classes, spl
 
 
 def look(path: str, section: DatasetSettings) -> Tuple[Shape, int]:
-    """Return the shape of a sample and the number of classes; input_shape and n_classes of ``section`` come first.
+    """Return the shape of a sample and the number of classes; those given in ``section`` take precedence.
 
     Raises
     ------
     DataError
-        If the file is not as this module says.
+        If the file is not of this format.
     """
     labels, n_features = [], 0
     for _, row in _rows(path):
@@ -45,7 +44,7 @@ def load(path: str, settings: Settings) -> Dataset:
     Raises
     ------
     DataError
-        If it is not as this module says, or does not agree with dataset.input_shape and n_classes.
+        If it is not of this format, or contradicts dataset.input_shape or n_classes.
     """
     values, labels = array("f"), []
     for number, row in _rows(path):
@@ -80,7 +79,7 @@ def labels(path: str, section: DatasetSettings) -> np.ndarray:
 
 
 def _rows(path: str) -> Iterator[Tuple[int, List[str]]]:
-    """Yield (line number, columns) of every row, without heading and empty lines; all have the same width."""
+    """Yield (line number, columns) of each row, without header and empty lines; check that all have the same width."""
     n_columns = None
     n_rows = 0
     try:
@@ -97,7 +96,7 @@ def _rows(path: str) -> Iterator[Tuple[int, List[str]]]:
                             % (path, row[0][:40])
                         )
                     if any(_number(cell) is None for cell in row[:-1]):
-                        continue  # the heading
+                        continue  # the header
                 if len(row) != n_columns:
                     raise DataError(
                         "%s, line %d has %d columns, the first line has %d"
@@ -108,13 +107,13 @@ def _rows(path: str) -> Iterator[Tuple[int, List[str]]]:
     except OSError as error:
         raise DataError("%s cannot be read: %s" % (path, error.strerror or error)) from None
     except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError("%s is no text with commas: %s" % (path, error)) from None
+        raise DataError("%s is not a CSV file: %s" % (path, error)) from None
     if not n_rows:
         raise DataError("%s has no rows" % path)
 
 
 def _classes(labels: List[str], path: str) -> Dict[str, int]:
-    """Map each label to its class: itself where all are whole numbers, otherwise its place in sorted order."""
+    """Map each label to its class: the label itself if all are whole numbers, otherwise its place in sorted order."""
     different = sorted(set(labels))
     if "" in different:
         raise DataError("%s has a row without a class in its last column" % path)
@@ -131,7 +130,7 @@ def _classes(labels: List[str], path: str) -> Dict[str, int]:
 
 
 def _n_classes(classes: Dict[str, int], section: DatasetSettings, path: str) -> int:
-    """Return the number of classes; texts are numbered alike only by those who read the same file."""
+    """Return the number of classes; reject texts as classes if workers could number them differently."""
     given = section.n_classes
     text = next((label for label in classes if _number(label) is None), None)
     if text is not None and section.partition == "local":

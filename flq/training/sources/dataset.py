@@ -1,4 +1,4 @@
-"""Dataset, and how arrays from a file become one: their shapes, values and classes are checked here.
+"""Dataset, made of arrays from a file; checks their shapes, values and classes.
 
 Example
 -------
@@ -30,14 +30,14 @@ class Dataset(NamedTuple):
     Attributes
     ----------
     x_train, x_test : ndarray of shape (n, height, width, channels), uint8 or float32
-        As they are stored: a model gets float32(x) / float32(white). May be read-only.
+        As stored: a model gets float32(x) / float32(white). May be read-only.
     y_train, y_test : ndarray of shape (n,), int64
         Classes 0..n_classes-1.
     white : float
         The pixel value that means 1.0: 255 for uint8 images, 16 for the digits, 1 for float32.
     n_classes : int
     name : str
-        As ``dataset.name`` says it.
+        ``dataset.name``.
     """
 
     x_train: np.ndarray
@@ -60,17 +60,17 @@ def as_samples(values: np.ndarray, input_shape: Optional[Sequence[int]], where: 
     Parameters
     ----------
     values : ndarray of shape (n, height, width, channels), (n, height, width) or (n, n_features)
-        uint8 is kept; other numbers become float32 as they are. Features become images of
-        ``input_shape``, or of shape (n_features, 1, 1) where that is None.
+        uint8 is kept; other numbers become float32, unscaled. Features become images of
+        ``input_shape``, or of shape (n_features, 1, 1) if that is None or does not fit.
     input_shape : sequence of 3 int, or None
-        What ``dataset.input_shape`` says.
+        ``dataset.input_shape``.
     where : str
-        For errors: "x_train in toy.npz".
+        For errors, such as "x_train in toy.npz".
 
     Raises
     ------
     DataError
-        If there are no samples, they are no numbers or not finite, or have another shape.
+        If there are no samples, they are not finite numbers, or they have another shape.
     """
     if values.ndim == 2:
         fits = input_shape is not None and int(np.prod(input_shape)) == values.shape[1]
@@ -93,7 +93,7 @@ def as_samples(values: np.ndarray, input_shape: Optional[Sequence[int]], where: 
         return values
     if values.dtype.kind not in "iufb":
         raise DataError("%s must be numbers, got dtype %s" % (where, values.dtype))
-    with np.errstate(over="ignore"):  # what is beyond float32 is found below
+    with np.errstate(over="ignore"):  # values beyond float32 are rejected below
         samples = values.astype(np.float32, copy=False)
     bad = np.flatnonzero(~np.isfinite(samples).reshape(len(samples), -1).all(axis=1))
     if bad.size:
@@ -102,12 +102,12 @@ def as_samples(values: np.ndarray, input_shape: Optional[Sequence[int]], where: 
 
 
 def as_labels(values: np.ndarray, where: str) -> np.ndarray:
-    """Return the classes of the samples, whole numbers >= 0 of shape (n,) or (n, 1), as int64 of shape (n,).
+    """Return labels, whole numbers >= 0 of shape (n,) or (n, 1), as int64 of shape (n,).
 
     Raises
     ------
     DataError
-        If they are something else.
+        If they are anything else.
     """
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
@@ -115,7 +115,7 @@ def as_labels(values: np.ndarray, where: str) -> np.ndarray:
     if values.ndim != 1 or not is_whole:
         raise DataError(
             "%s must be whole numbers of shape (n,), got dtype %s of shape %s" % (where, values.dtype, values.shape),
-            hint="classes are numbered 0, 1, 2, ...; fractions and one-hot rows are not read",
+            hint="number the classes 0, 1, 2, ...; fractions and one-hot rows cannot be read",
         )
     if values.size and not 0 <= values.min() <= values.max() < MAX_CLASSES:
         raise DataError(
@@ -127,19 +127,19 @@ def as_labels(values: np.ndarray, where: str) -> np.ndarray:
 def split_dataset(
     settings: Settings, x: np.ndarray, y: np.ndarray, test: Optional[Tuple[np.ndarray, np.ndarray]], where: str
 ) -> Dataset:
-    """Make a data set of samples and labels; without a test part, hold back ``dataset.test_fraction``.
+    """Return a data set of samples and labels; without a test part, hold out ``dataset.test_fraction``.
 
-    The part that is held back is drawn from ``system.seed`` and has at least one sample. The
-    number of classes is ``dataset.n_classes``, or else one more than the largest label.
+    The held-out part is drawn from ``system.seed`` and has at least one sample. The number of
+    classes is ``dataset.n_classes`` or, if that is null, one more than the largest label.
 
     Parameters
     ----------
     settings : Settings
-        Read: dataset.name, n_classes, test_fraction, system.seed.
+        Uses dataset.name, n_classes, test_fraction, system.seed.
     x, y, test
-        As :func:`as_samples` and :func:`as_labels` return them; ``test`` is such a pair, or None.
+        As returned by :func:`as_samples` and :func:`as_labels`; ``test`` is such a pair, or None.
     where : str
-        For errors: the file.
+        The file, for errors.
 
     Raises
     ------
@@ -182,7 +182,7 @@ def check_classes(largest: int, n_classes: Optional[int], where: str) -> int:
 
 
 def held_back(n_samples: int, test_fraction: float, seed: int, where: str) -> Tuple[np.ndarray, np.ndarray]:
-    """Draw which samples are for training and which for the test; sorted positions, int64."""
+    """Draw the samples for training and those for the test; return their sorted positions, int64."""
     if n_samples < 2:
         raise DataError("%s has one sample only, expected one for training and one for the test" % where)
     order = rng.permutation(n_samples, rng.stream(seed, rng.HELD_BACK))

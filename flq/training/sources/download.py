@@ -1,8 +1,8 @@
-"""Files from the network, each with its size and SHA-256 known before.
+"""Downloads files whose size and SHA-256 are known.
 
-A file is written under a temporary name in its folder, checked, and renamed: what has the
-right name is whole, however a download ends. A lock lets one process at a time download into
-a folder; the others wait and find the files there.
+A file is written under a temporary name in its folder, verified, and renamed, so that a file with
+its final name is complete. A lock lets one process at a time download into a folder; the others
+wait and then find the files there.
 """
 
 import glob
@@ -20,9 +20,9 @@ from ...locks import lock
 
 logger = logging.getLogger(__name__)
 
-TIMEOUT_S = 30.0  # of connecting, and of each wait for more bytes
+TIMEOUT_S = 30.0  # of connecting, and of each read
 BLOCK_BYTES = 1 << 16
-STEP_S = 10.0  # after which it is said how far a download is, if it has not come a quarter further
+STEP_S = 10.0  # longest time between two log lines on a download's progress
 
 
 class File(NamedTuple):
@@ -34,31 +34,31 @@ class File(NamedTuple):
 
 
 class DownloadFailed(Exception):
-    """The network, or what came over it, is not as it should be; says why in a few words."""
+    """A download has failed, or its content is wrong; the message says why in a few words."""
 
 
 def download_missing(files: Sequence[File], mirrors: Sequence[str], folder: str) -> None:
-    """Download those of the files that are not in the folder; mirrors are tried in their order.
+    """Download the files that are missing in the folder; try the mirrors in their order.
 
     Parameters
     ----------
     files : sequence of File
     mirrors : sequence of str
-        Addresses that end in "/"; a file's name is appended.
+        URLs that end in "/"; a file's name is appended.
     folder : str
-        It is made if it does not exist.
+        Made if it does not exist.
 
     Raises
     ------
     DownloadFailed
-        If no mirror has a file as it should be.
+        If no mirror has the right version of a file.
     DataError
         If the folder cannot be written.
     ConfigError
         If its file system has no locks.
     """
     if all(os.path.exists(os.path.join(folder, file.name)) for file in files):
-        return  # also from a folder that can only be read
+        return  # before locking: the folder may be read-only
     try:
         os.makedirs(folder, exist_ok=True)
         with open(os.path.join(folder, ".lock"), "a") as stream:
@@ -67,7 +67,7 @@ def download_missing(files: Sequence[File], mirrors: Sequence[str], folder: str)
             for file in files:
                 if not os.path.exists(os.path.join(folder, file.name)):
                     _download(file, mirrors, folder)
-    except OSError as error:  # of the disk: those of the network are DownloadFailed
+    except OSError as error:  # of the disk; errors of the network are DownloadFailed
         raise DataError(
             "%s cannot be written: %s" % (error.filename or folder, error.strerror or error),
             hint="XDG_CACHE_HOME names another place for FLQ's cache",
@@ -81,13 +81,13 @@ def _download(file: File, mirrors: Sequence[str], folder: str) -> None:
             _download_from(mirror + file.name, file, folder)
             return
         except DownloadFailed as failure:
-            logger.info("download=%s failed=1", file.name, extra=FOR_A_BAR)  # why is said if no mirror has it
+            logger.info("download=%s failed=1", file.name, extra=FOR_A_BAR)  # reasons are reported if all mirrors fail
             reasons.append("%s: %s" % (mirror + file.name, failure))
     raise DownloadFailed("; ".join(reasons))
 
 
 def _download_from(url: str, file: File, folder: str) -> None:
-    """Download one file, check it, and give it its name."""
+    """Download one file, verify it, and give it its final name."""
     logger.info("downloading %s (%.1f MB)", url, file.n_bytes / 1e6)
     handle, partial = tempfile.mkstemp(prefix="." + file.name, suffix=".partial", dir=folder)
     try:
@@ -109,7 +109,7 @@ def _download_from(url: str, file: File, folder: str) -> None:
 
 
 class Steps:
-    """Says how far a download is: for a bar each hundredth, for a log each quarter, or what came in STEP_S."""
+    """Logs a download's progress: to the progress bar each hundredth, to the log each quarter or every STEP_S."""
 
     def __init__(self, file: File) -> None:
         self._file, self._n_bytes = file, 0
@@ -117,7 +117,7 @@ class Steps:
         self._say(True)
 
     def add(self, n_bytes: int) -> None:
-        """Count bytes that have come."""
+        """Count received bytes."""
         before, self._n_bytes = self._n_bytes, self._n_bytes + n_bytes
         if self._part(4, before) or time.monotonic() - self._said_at >= STEP_S:
             self._say(True)
@@ -125,7 +125,7 @@ class Steps:
             self._say(False)
 
     def _part(self, n_parts: int, before: int) -> bool:
-        """Tell whether another of so many parts is complete."""
+        """Return whether another of ``n_parts`` parts is complete."""
         total = max(1, self._file.n_bytes)
         return self._n_bytes * n_parts // total > before * n_parts // total
 
@@ -144,8 +144,8 @@ class Steps:
 
 
 def _blocks(url: str, n_bytes: int) -> Iterator[bytes]:
-    """Yield what lies at an address, ``n_bytes`` in all."""
-    import http.client  # here, because they take a tenth of a program's start, and nearly none downloads
+    """Yield the content of a URL, ``n_bytes`` in total."""
+    import http.client  # here, because these imports take a tenth of a program's start and are rarely needed
     import urllib.error
     import urllib.request
 

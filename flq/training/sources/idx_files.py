@@ -1,4 +1,4 @@
-"""The files of MNIST and Fashion-MNIST: four in IDX format, plain or gzipped.
+"""Reads the four files of MNIST and Fashion-MNIST, in IDX format, plain or gzipped.
 
 IDX: two zero bytes, a type (8 = unsigned byte), the number of axes, their lengths as
 big-endian uint32, the values. Source: http://yann.lecun.com/exdb/mnist/, "file formats".
@@ -28,7 +28,7 @@ MAX_VALUES = 1 << 32
 
 
 def read_folder(folder: str) -> Optional[Arrays]:
-    """Read the four files of a folder; None if none of them is there.
+    """Read the four files of a folder; return None if it has none of them.
 
     Returns
     -------
@@ -38,7 +38,7 @@ def read_folder(folder: str) -> Optional[Arrays]:
     Raises
     ------
     DataError
-        If some of them are there and others are not, or one is damaged.
+        If some of them are missing, or one is damaged.
     """
     paths = [_plain_or_gzipped(os.path.join(folder, name)) for name, _ in FILES]
     missing = [name for (name, _), path in zip(FILES, paths) if path is None]
@@ -51,24 +51,24 @@ def read_folder(folder: str) -> Optional[Arrays]:
 
 
 def read_idx(path: str, n_axes: int) -> np.ndarray:
-    """Read one file of unsigned bytes; gzipped if its name ends in .gz.
+    """Read one file of unsigned bytes, gzipped if its name ends in .gz.
 
     Raises
     ------
     DataError
-        If it is not exactly that.
+        If it is not such a file, or its length is wrong.
     """
     try:
         with gzip.open(path, "rb") if path.endswith(".gz") else open(path, "rb") as stream:
             header = stream.read(4 + 4 * n_axes)
             if len(header) < 4 + 4 * n_axes or header[:4] != bytes((0, 0, UNSIGNED_BYTE, n_axes)):
-                raise DataError("%s is no IDX file of unsigned bytes with %d axes" % (path, n_axes))
+                raise DataError("%s is not an IDX file of unsigned bytes with %d axes" % (path, n_axes))
             shape = struct.unpack(">%dI" % n_axes, header[4:])
             n_values = 1
             for length in shape:
                 n_values *= length
             if n_values > MAX_VALUES:
-                raise DataError("%s declares %d values, at most %d are read" % (path, n_values, MAX_VALUES))
+                raise DataError("%s declares %d values, at most %d are allowed" % (path, n_values, MAX_VALUES))
             values = stream.read(n_values + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise DataError("%s cannot be read: %s" % (path, getattr(error, "strerror", None) or error)) from None

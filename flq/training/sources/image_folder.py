@@ -1,15 +1,14 @@
-"""``images:FOLDER``: a folder for each class, with images in it.
+"""Reads ``images:FOLDER``: one subfolder of images per class.
 
-Classes are numbered in the sorted order of the folders' names. Images are turned upright where
-their EXIF data say how the camera was held, and resized to
-``dataset.input_shape``, which must be given unless all have the same size; 1 channel means
-grey, 3 (the default) means colour. Pixels stay uint8. Names that begin with a dot, files of
-other kinds, and what lies deeper, are passed over. There is no test set: a part is held back,
-see ``dataset.split_dataset``.
+Classes are numbered in the sorted order of the subfolders' names. Images are rotated as their EXIF
+data say, and resized to ``dataset.input_shape``, which must be given unless all have the same
+size; 1 channel means gray, 3 (the default) means color. Pixels stay uint8. Names that begin with
+a dot, other files, and deeper folders are ignored. There is no test set: a part is held out, see
+``dataset.split_dataset``.
 
-With partition local a class's folder must be named by its number, a whole number in
-0..n_classes-1, so that classes mean the same at every worker: names would be numbered by what
-else a worker has. A worker need not have all classes. Pillow is imported in functions only: a cluster
+With partition local a class's subfolder must be named by its number, in 0..n_classes-1, so that
+classes mean the same at every worker: the numbers of other names would depend on the worker's
+other classes. A worker need not have all classes. Pillow is imported in functions only: a cluster
 without image folders does not need it.
 """
 
@@ -23,29 +22,29 @@ from ...errors import DataError
 from .dataset import MAX_CLASSES, Dataset, Shape, check_classes, split_dataset
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
-BILINEAR = 2  # PIL.Image.BILINEAR, which its types do not know
+BILINEAR = 2  # PIL.Image.BILINEAR, which Pillow's type hints lack
 MODES = {1: "L", 3: "RGB"}  # channels to Pillow's name
 DEFAULT_CHANNELS = 3
 MAX_BYTES = 4 * 10**9  # of all images together; more is a mistake in dataset.input_shape
-ORIENTATION = 0x0112  # the number of EXIF's tag
-LYING = (5, 6, 7, 8)  # its values that exchange width and height
+ORIENTATION = 0x0112  # the EXIF tag
+LYING = (5, 6, 7, 8)  # its values that swap width and height
 WIDE_MODES = ("I", "F")  # first letters of Pillow's names for more than 8 bits per channel
 
 
 def look(path: str, section: DatasetSettings) -> Tuple[Shape, int]:
-    """Return the shape of a sample and the number of classes; no pixels are decoded where headers say the size.
+    """Return the shape of a sample and the number of classes; decode pixels only if headers lack the size.
 
     Parameters
     ----------
     path : str
     section : DatasetSettings
-        The section dataset; its input_shape comes first where it is given, and the folders
-        must agree with its n_classes where that is given.
+        Its input_shape, if given, takes precedence; its n_classes, if given, must agree with the
+        subfolders.
 
     Raises
     ------
     DataError
-        If the folder is not as this module says.
+        If the folder is not of this format.
     """
     folders, n_classes = _class_folders(path, section)
     if section.input_shape is not None:
@@ -72,8 +71,8 @@ def load(path: str, settings: Settings) -> Dataset:
     Raises
     ------
     DataError
-        If the folder is not as this module says, a file is no image, something does not agree
-        with dataset.input_shape and n_classes, or the images do not fit into memory.
+        If the folder is not of this format, a file is not an image, the data contradict
+        dataset.input_shape or n_classes, or the images do not fit into memory.
     """
     shape, n_classes = look(path, settings.dataset)
     files = _files(path, _class_folders(path, settings.dataset)[0])
@@ -86,18 +85,18 @@ def load(path: str, settings: Settings) -> Dataset:
 
 
 def labels(path: str, section: DatasetSettings) -> np.ndarray:
-    """Return the classes of all images as int64 of shape (n,), by the names of the folders alone.
+    """Return the classes of all images as int64 of shape (n,), without opening the files.
 
     Raises
     ------
     DataError
-        If the folder is not as this module says.
+        If the folder is not of this format.
     """
     return np.array([label for _, label in _files(path, _class_folders(path, section)[0])], np.int64)
 
 
 def _room(n_images: int, shape: Shape, path: str) -> np.ndarray:
-    """Return an array (n_images, height, width, channels), uint8, that is still to be filled."""
+    """Return an uninitialized array (n_images, height, width, channels), uint8."""
     height, width, channels = shape
     n_bytes = n_images * height * width * channels
     try:
@@ -106,14 +105,14 @@ def _room(n_images: int, shape: Shape, path: str) -> np.ndarray:
         return np.empty((n_images,) + shape, np.uint8)
     except MemoryError:
         raise DataError(
-            "the %d images of %s take %d bytes with dataset.input_shape %s, at most %d or what memory is "
-            "free" % (n_images, path, n_bytes, list(shape), MAX_BYTES),
+            "the %d images of %s need %d bytes with dataset.input_shape %s, more than the limit of %d or the "
+            "free memory" % (n_images, path, n_bytes, list(shape), MAX_BYTES),
             hint="give a smaller dataset.input_shape",
         ) from None
 
 
 def _class_folders(path: str, section: DatasetSettings) -> Tuple[List[Tuple[str, int]], int]:
-    """Return (name, class) of the classes' folders, sorted by name, and the number of classes."""
+    """Return (name, class) of each subfolder, sorted by name, and the number of classes."""
     n_classes = section.n_classes
     names = sorted(
         name for name in _entries(path) if not name.startswith(".") and os.path.isdir(os.path.join(path, name))
@@ -131,7 +130,7 @@ def _class_folders(path: str, section: DatasetSettings) -> Tuple[List[Tuple[str,
 
 
 def _numbered_folders(path: str, names: List[str], n_classes: Optional[int]) -> Tuple[List[Tuple[str, int]], int]:
-    """Return the same where each folder's name is the number of its class."""
+    """Return (name, class) of each subfolder, named by its class, and the number of classes."""
     if not names:
         raise DataError("%s must have a folder for each of its classes, got none" % path)
     for name in names:
@@ -166,13 +165,13 @@ def _entries(folder: str) -> List[str]:
 
 
 def _size(file: str) -> Tuple[int, int]:
-    """Return (width, height) of the image when it is turned upright."""
+    """Return (width, height) of the upright image."""
     with _opened(file) as image:
         try:
-            if image.getexif().get(ORIENTATION) in LYING:  # of a PNG file Pillow looks behind the pixels, too
+            if image.getexif().get(ORIENTATION) in LYING:  # for a PNG file Pillow also reads the data after the pixels
                 image = _upright(image)
             return image.size
-        except Exception as error:  # Pillow raises what it likes for damaged files
+        except Exception as error:  # Pillow may raise anything for damaged files
             raise _damaged(file, error) from None
 
 
@@ -188,7 +187,7 @@ def _pixels(file: str, shape: Shape) -> np.ndarray:
         try:
             image = _upright(image)
             if "transparency" in image.info:
-                image = image.convert("RGBA")  # Pillow warns of palettes otherwise
+                image = image.convert("RGBA")  # avoids Pillow's warning about palettes
             image = image.convert(MODES[channels])
             if image.size != (width, height):
                 image = image.resize((width, height), BILINEAR)
@@ -198,10 +197,10 @@ def _pixels(file: str, shape: Shape) -> np.ndarray:
 
 
 def _upright(image: Any) -> Any:
-    """Return the image, loaded, turned as its EXIF data say."""
+    """Load the image; return it rotated as its EXIF data say."""
     from PIL import ImageOps
 
-    image.load()  # Pillow turns TIFF files itself, some versions without saying so in the EXIF data
+    image.load()  # Pillow itself rotates TIFF files, some versions without updating the EXIF data
     return image if image.format == "TIFF" else ImageOps.exif_transpose(image)
 
 

@@ -1,9 +1,9 @@
-"""``npz:FILE``: the arrays x_train, y_train and, if there is a test set, x_test, y_test.
+"""Reads ``npz:FILE``: the arrays x_train, y_train and, if there is a test set, x_test, y_test.
 
 Images have shape (n, height, width) or (n, height, width, channels); rows of features, shape
 (n, n_features), become samples of shape (n_features, 1, 1), or of ``dataset.input_shape``.
-uint8 means pixels up to 255; other numbers are taken as they are. Labels are whole numbers
-from 0. Without a test set a part is held back, see ``dataset.split_dataset``.
+uint8 means pixels up to 255; other numbers are not scaled. Labels are whole numbers from 0.
+Without a test set a part is held out, see ``dataset.split_dataset``.
 """
 
 import tokenize
@@ -31,22 +31,22 @@ READ_ERRORS = (
     TypeError,
     SyntaxError,
     tokenize.TokenError,
-)  # the last four: numpy, for headers that are none
+)  # the last four are raised by numpy for invalid headers
 
 
 def look(path: str, section: DatasetSettings) -> Tuple[Shape, int]:
-    """Return the shape of a sample and the number of classes; of the samples only the header is read.
+    """Return the shape of a sample and the number of classes, without reading the samples.
 
     Parameters
     ----------
     path : str
     section : DatasetSettings
-        The section dataset; its input_shape and n_classes come first where they are given.
+        Its input_shape and n_classes, if given, take precedence.
 
     Raises
     ------
     DataError
-        If the file is not as this module says.
+        If the file is not of this format.
     """
     shape, n_classes = section.input_shape, section.n_classes
     if shape is None:
@@ -61,12 +61,12 @@ def look(path: str, section: DatasetSettings) -> Tuple[Shape, int]:
 
 
 def load(path: str, settings: Settings) -> Dataset:
-    """Read the whole file.
+    """Read the file.
 
     Raises
     ------
     DataError
-        If it is not as this module says, or does not agree with dataset.input_shape and n_classes.
+        If it is not of this format, or contradicts dataset.input_shape or n_classes.
     """
     arrays = _read(path, ["x_train", "y_train"], ["x_test", "y_test"])
     if ("x_test" in arrays) != ("y_test" in arrays):
@@ -83,7 +83,7 @@ def load(path: str, settings: Settings) -> Dataset:
 
 
 def labels(path: str, section: DatasetSettings) -> np.ndarray:
-    """Return the classes of all samples, those of the test set too, as int64 of shape (n,).
+    """Return the classes of all samples, including the test set, as int64 of shape (n,).
 
     Raises
     ------
@@ -95,7 +95,7 @@ def labels(path: str, section: DatasetSettings) -> np.ndarray:
 
 
 def read_four(path: str) -> Arrays:
-    """Return x_train, y_train, x_test and y_test as the file has them.
+    """Return x_train, y_train, x_test and y_test, unchanged.
 
     Raises
     ------
@@ -120,13 +120,13 @@ def _read(path: str, needed: List[str], optional: List[str]) -> Dict[str, np.nda
     except READ_ERRORS as error:
         raise _unreadable(path, error) from None
     for name, array in found.items():
-        if not isinstance(array, np.ndarray):  # numpy gives the bytes of what has no header
-            raise DataError("%s in %s is no array, its part of the file has no .npy header" % (name, path))
+        if not isinstance(array, np.ndarray):  # numpy returns the raw bytes of a member without header
+            raise DataError("%s in %s is not an array: it has no .npy header" % (name, path))
     return found
 
 
 def _declared_shape(path: str) -> Tuple[int, ...]:
-    """Return the shape of x_train as the header of its part of the file says."""
+    """Return the shape of x_train according to its header."""
     try:
         with zipfile.ZipFile(path) as archive, archive.open("x_train.npy") as member:
             version = np.lib.format.read_magic(member)

@@ -1,7 +1,7 @@
-"""``own``: whatever lies in a worker's own data folder, so that one setting fits boards whose data look different.
+"""Finds the data set ``own`` in a worker's own data folder, so that boards may have data of different formats.
 
-The folder, or file, is ``dataset.data_dir``: an .npz file, a .csv file, or a folder with one of them or with a folder
-of images per class.
+``dataset.data_dir`` is an .npz file, a .csv file, or a folder with one of these or with one subfolder of images per
+class.
 """
 
 import os
@@ -15,18 +15,18 @@ EXPECTED = "expected an .npz file, a .csv file, or folders of images, one per cl
 
 
 def find(data_dir: str) -> Tuple[str, str]:
-    """Return what kind of data lies there, npz, csv or images, and its path.
+    """Return the kind of the data there, npz, csv or images, and its path.
 
     Raises
     ------
     DataError
-        If there is nothing of these, or more than one.
+        If there is no data set, or more than one.
     """
     if os.path.isfile(data_dir):
         kind = _kind(data_dir)
         if kind:
             return kind, data_dir
-        raise DataError("%s is no data set, %s" % (data_dir, EXPECTED))
+        raise DataError("%s is not a data set, %s" % (data_dir, EXPECTED))
     try:
         names = sorted(name for name in os.listdir(data_dir) if not name.startswith("."))
     except OSError as error:
@@ -49,7 +49,7 @@ def find(data_dir: str) -> Tuple[str, str]:
 
 
 def require_all_known(section: DatasetSettings) -> None:
-    """Refuse settings that leave open what every board's data must be alike.
+    """Reject settings that do not fix the shape and classes that all boards' data must have.
 
     Raises
     ------
@@ -59,11 +59,11 @@ def require_all_known(section: DatasetSettings) -> None:
     if section.partition != "local":
         raise DataError(
             "dataset.name own needs dataset.partition local, got %s" % section.partition,
-            hint="each worker then trains on what lies in its own data_dir",
+            hint="each worker then trains on the data in its own data_dir",
         )
     if section.input_shape is None or section.n_classes is None:
         raise DataError(
-            "dataset.name own needs dataset.input_shape and n_classes: the master has no file to look into",
+            "dataset.name own needs dataset.input_shape and n_classes: the master has no file to read them from",
             hint="the manifest of a worker shows both: ./start_worker.sh --manifest --data_dir FOLDER",
         )
 

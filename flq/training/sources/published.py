@@ -1,10 +1,10 @@
-"""The data sets that everybody knows: where they are looked for, and where they come from.
+"""Finds or downloads the published data sets.
 
-In this order: ``dataset.data_dir``, or the environment variable FLQ_DATA_DIR where that is
-null; Keras's cache; FLQ's cache; the network, into FLQ's cache. In each, a sub-folder named
-like the data set counts; of the user's own folder also what lies in the folder itself. With
-partition local only the user's own folder counts: other files are not the worker's own.
-FLQ_DATA_DIR is read here only, on master and worker alike: for no other data set it counts.
+They are searched for in this order: ``dataset.data_dir`` or, if that is null, the folder in the
+environment variable FLQ_DATA_DIR; Keras' cache; FLQ's cache; the network, into FLQ's cache. In
+each folder, a subfolder with the data set's name is searched; in the user's own also the folder
+itself. With partition local only the user's own folder is searched: other files are not the
+worker's own. FLQ_DATA_DIR is used for no other data set.
 """
 
 import os
@@ -20,26 +20,26 @@ DATA_DIR_VARIABLE = "FLQ_DATA_DIR"
 
 
 class Published(NamedTuple):
-    """A data set: what it holds, how it is read, and the files that its mirrors have."""
+    """A data set: shape and number of classes, its reader, and the files on its mirrors."""
 
     input_shape: Shape
     n_classes: int
-    folders: Tuple[str, ...]  # its sub-folders' names, under which people keep it
-    npz: Optional[str]  # its name in Keras's cache, as one file
+    folders: Tuple[str, ...]  # usual names of its subfolder
+    npz: Optional[str]  # name of its file in Keras' cache
     read_folder: Callable[[str], Optional[idx_files.Arrays]]
     mirrors: Tuple[str, ...]
     files: Tuple[File, ...]
 
 
 class Found(NamedTuple):
-    """Where a data set lies, and what was read there."""
+    """The place of a data set, and the arrays read there."""
 
     place: str
     arrays: idx_files.Arrays
 
 
-# MNIST's sums are those of the files as its authors compressed them. CIFAR-10's page gives only an MD5
-# (c32a1d4ab5d03f1284b67883e8d87530); the SHA-256 is the one that TensorFlow Datasets and others pin.
+# MNIST's checksums are those of the authors' compressed files. CIFAR-10's page gives only an MD5
+# (c32a1d4ab5d03f1284b67883e8d87530); TensorFlow Datasets and others use this SHA-256.
 PUBLISHED: Dict[str, Published] = {
     "mnist": Published(
         (28, 28, 1),
@@ -101,12 +101,12 @@ PUBLISHED: Dict[str, Published] = {
 
 
 def load_published(settings: Settings) -> Dataset:
-    """Find, or download, and read the data set that ``dataset.name`` names.
+    """Find or download the data set that ``dataset.name`` names, and read it.
 
     Raises
     ------
     DataError
-        If it is nowhere and cannot be downloaded, or its files are damaged.
+        If it is neither found nor downloaded, or its files are damaged.
     """
     section = settings.dataset
     published = PUBLISHED[section.name]
@@ -115,7 +115,7 @@ def load_published(settings: Settings) -> Dataset:
     found = _search(os.path.expanduser(own), section.name, itself=True) if own else None
     if found is None and is_local:
         raise DataError(
-            "with dataset.partition local a worker needs its own files of %s, there are none in %s"
+            "with dataset.partition local a worker needs its own files of %s, but there are none in %s"
             % (section.name, own or "any folder: neither dataset.data_dir nor %s is set" % DATA_DIR_VARIABLE),
             hint="start the worker with --data_dir",
         )
@@ -125,19 +125,19 @@ def load_published(settings: Settings) -> Dataset:
 
 
 def keras_cache() -> str:
-    """Return the folder where Keras keeps data sets."""
+    """Return the folder of Keras' cache of data sets."""
     home = os.environ.get("KERAS_HOME") or os.path.join("~", ".keras")
     return os.path.join(os.path.expanduser(home), "datasets")
 
 
 def flq_cache() -> str:
-    """Return the folder where FLQ keeps what it has downloaded."""
+    """Return the folder of FLQ's downloads."""
     caches = os.environ.get("XDG_CACHE_HOME") or os.path.join("~", ".cache")
     return os.path.join(os.path.expanduser(caches), "flq")
 
 
 def _search(root: str, name: str, itself: bool) -> Optional[Found]:
-    """Read a data set from where it may lie in the folder ``root``; None if it is not there."""
+    """Read a data set in the folder ``root``; return None if it is not there."""
     published = PUBLISHED[name]
     folders: List[str] = [os.path.join(root, folder) for folder in published.folders]
     others = {folder for other in PUBLISHED if other != name for folder in PUBLISHED[other].folders}
@@ -165,12 +165,12 @@ def _cached_or_downloaded(name: str, own: Optional[str]) -> Found:
         ) from None
     arrays = published.read_folder(folder)
     if arrays is None:
-        raise DataError("%s has lost its files while they were read" % folder, hint="start again")
+        raise DataError("the files in %s disappeared while they were read" % folder, hint="start again")
     return Found(folder, arrays)
 
 
 def _checked(settings: Settings, published: Published, found: Found) -> Dataset:
-    """Hold what was read against the table: files of another data set may have the same names."""
+    """Return the data set, checked against the table: files of another data set may have the same names."""
     where = "%s in %s" % (settings.dataset.name, found.place)
     known = settings.dataset._replace(n_classes=published.n_classes)
     x_train, y_train, x_test, y_test = found.arrays
