@@ -72,7 +72,7 @@ for k in (1, 2, 3):
 while len(done) < n_workers:
     time.sleep(0.02)
     if done and os.environ["BEHAVIOUR"] == "crash":
-        sys.exit("the master cannot go on")
+        sys.exit("the master cannot continue")
     if done and os.environ["BEHAVIOUR"] == "killed":
         os.kill(os.getpid(), signal.SIGKILL)
 save()
@@ -507,7 +507,7 @@ def test_failed_master_ends_the_run_and_is_named(ready_project, environment, tmp
     failed = run([str(ready_project / "run_local.sh"), "--workers", "2"], env=environment)
     assert failed.returncode == 1
     assert "The master failed with exit status 1" in failed.stderr
-    assert "the master cannot go on" in failed.stderr
+    assert "the master cannot continue" in failed.stderr
     assert_nothing_is_left(ready_project, tmp_path)
 
 
@@ -538,7 +538,7 @@ def test_ctrl_c_ends_the_workers_that_wait_for_another_master(ready_project, env
     script.send_signal(signal.SIGINT)
     output, _ = script.communicate(timeout=WAIT_S)
     assert script.returncode == 130
-    assert output.splitlines()[-1].startswith("To go on: ./run_local.sh --resume --workers 2 --port ")
+    assert output.splitlines()[-1].startswith("To resume: ./run_local.sh --resume --workers 2 --port ")
     assert_nothing_is_left(ready_project, tmp_path)
 
 
@@ -578,7 +578,7 @@ def test_signal_lets_the_master_save_before_the_workers_end(
     assert (script.returncode, errors) == (status, "")
     results, how = output.splitlines()[-2:]
     assert results.startswith("Results so far: ")
-    assert how.startswith("To go on: ./run_local.sh --resume --workers 2 --port ")
+    assert how.startswith("To resume: ./run_local.sh --resume --workers 2 --port ")
     order = (ready_project / "order").read_text().split()
     assert order[0] == "master" and sorted(order[1:]) == ["worker0", "worker1"]
     assert_nothing_is_left(ready_project, tmp_path)
@@ -656,9 +656,9 @@ def test_ctrl_c_at_the_terminal_reaches_the_script_and_the_master_saves_first(se
         pseudo.wait_for("Started 2 workers")
         pseudo.type(b"\x03")
         assert script.wait(WAIT_S) == 130, pseudo.text
-        pseudo.wait_for("To go on: .*\n")
+        pseudo.wait_for("To resume: .*\n")
         rows = [row for row in pseudo.rows if row]
-    assert [row.partition(":")[0] for row in rows[-4:]] == ["12", "results", "Results so far", "To go on"], rows
+    assert [row.partition(":")[0] for row in rows[-4:]] == ["12", "results", "Results so far", "To resume"], rows
     assert sum(row.endswith("Stopping: the master saves the results first.") for row in rows) == 1
     assert (seen_project / "order").read_text().split()[0] == "master"
     assert_nothing_is_left(seen_project, tmp_path)

@@ -1,4 +1,4 @@
-"""The master's command line. Until it is understood, nothing is imported that takes time: --help answers at once."""
+"""Parses the master's command line before any slow import, so that --help answers at once."""
 
 import argparse
 from typing import List, Optional
@@ -7,8 +7,8 @@ from ..flags import Flags, host, within
 
 
 def parse_flags(argv: Optional[List[str]]) -> argparse.Namespace:
-    """Read the command line."""
-    flags = Flags(prog="flq_master.py", description="The FLQ master: holds the global model.")
+    """Parse the command line."""
+    flags = Flags(prog="flq_master.py", description="Start the FLQ master, which holds the global model.")
     flags.add_argument(
         "--config", metavar="F", help="configuration file (default: flq_config.json; with --resume, that of the run)"
     )
@@ -27,9 +27,9 @@ def parse_flags(argv: Optional[List[str]]) -> argparse.Namespace:
         action="append",
         default=[],
         dest="overrides",
-        help="override a setting; may be given again",
+        help="override a setting; can be repeated",
     )
-    flags.add_argument("--token_file", metavar="F", help="the tokens, made at the first start (default: state/tokens)")
+    flags.add_argument("--token_file", metavar="F", help="token file, made at the first start (default: state/tokens)")
     flags.add_argument("--tls_cert", metavar="F", help="certificate for HTTPS, PEM; without it, plain HTTP")
     flags.add_argument("--tls_key", metavar="F", help="its private key, PEM")
     flags.add_argument(
@@ -37,29 +37,27 @@ def parse_flags(argv: Optional[List[str]]) -> argparse.Namespace:
         metavar="RUN",
         nargs="?",
         const="",
-        help="go on with a run, the name of its folder in results/ (default: the newest unfinished one)",
+        help="resume a run, named by its folder in results/ (default: the newest unfinished run)",
     )
     flags.add_argument(
         "--start_once",
         metavar="F",
-        help="for services: go on with the newest unfinished run; if there is none, begin one if the "
-        "file F exists, and remove it once the run is on disk; otherwise end with 0",
+        help="for services: resume the newest unfinished run; if there is none, begin one if the "
+        "file F exists, and remove F when the run is on disk; otherwise exit with 0",
     )
-    flags.add_argument("--keep_serving", action="store_true", help="go on answering after the run, until stopped")
+    flags.add_argument("--keep_serving", action="store_true", help="keep serving after the run, until stopped")
     flags.add_argument(
         "--print_config",
         "--print-config",
         action="store_true",
-        help="write the whole configuration to stdout and its hash to stderr, and end",
+        help="write the complete configuration to stdout and its hash to stderr, and exit",
     )
     flags.add_argument(
         "--doctor",
         action="store_true",
-        help="look whether this machine is fit to be a master, say "
-        "what to do where it is not, and end; exit code: the "
-        "failures",
+        help="check whether this machine can run a master, give advice, and exit with the number of failures",
     )
-    flags.add_argument("--json", action="store_true", help="with --doctor: as JSON")
+    flags.add_argument("--json", action="store_true", help="with --doctor: write JSON")
     flags.add_argument("--verbose", action="store_true", help="log more")
     args = flags.parse_args(argv)
     if (args.tls_cert is None) != (args.tls_key is None):
@@ -75,9 +73,9 @@ def main(argv: Optional[List[str]], project_dir: str) -> int:
     """Run the master program; return the exit code."""
     args = parse_flags(argv)
     if args.doctor:
-        from .doctor import run as examine  # which does without numpy: it may be what is broken
+        from .doctor import run as examine  # works without numpy, which may be broken
 
         return examine(args, project_dir)
-    from .program import run  # not before --help and mistakes are answered: with its packages it takes a second
+    from .program import run  # takes a second, so only after --help and wrong flags are handled
 
     return run(args, project_dir)

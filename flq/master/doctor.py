@@ -1,4 +1,4 @@
-"""The master's doctor: this machine, its packages, the configuration, the port, tokens and certificates."""
+"""The master's doctor: checks this machine, its packages, the configuration, port, tokens and certificates."""
 
 import argparse
 import errno
@@ -26,7 +26,7 @@ TIMEOUT_S = 5.0
 
 
 def run(args: argparse.Namespace, project_dir: str) -> int:
-    """Examine this master and write what was found; return the number of failures, 99 at most."""
+    """Examine this master and write the findings; return the number of failures, 99 at most."""
     root, interpreter = system_root(), this_interpreter(os.environ)
     return show(examine(args, project_dir, root, interpreter, probe_tensorflow()), args.json, sys.stdout)
 
@@ -34,20 +34,15 @@ def run(args: argparse.Namespace, project_dir: str) -> int:
 def examine(
     args: argparse.Namespace, project_dir: str, root: str, interpreter: Interpreter, probe: Probe
 ) -> List[Line]:
-    """Return the findings about a master that would be started with these arguments."""
+    """Return the findings for a master with these arguments."""
     board = find_board(root)
     lines = machine_lines(root, board) + sd_card_lines(root) + python_lines(interpreter, board, LOWEST_PYTHON)
     packages = packages_line(PACKAGES, "master.txt")
-    computer = board._replace(kind="pc")  # evaluation does without the GPU of a Jetson
+    computer = board._replace(kind="pc")  # evaluation does not need the GPU of a Jetson
     lines += [packages] + tensorflow_lines(probe, computer, WARN, "worker.txt")
     if packages.status == FAIL or "numpy" not in probe.facts:
         return lines + [
-            Line(
-                FAIL,
-                "configuration",
-                "not looked at: packages are missing or do not work",
-                "put right what stands above",
-            )
+            Line(FAIL, "configuration", "not checked: packages are missing or do not work", "fix the problems above")
         ]
     configuration, results_dir = _configuration(args, project_dir)
     folders = [os.path.join(project_dir, name) for name in ("logs", results_dir, "state")]
@@ -60,8 +55,8 @@ def examine(
 
 
 def _configuration(args: argparse.Namespace, project_dir: str) -> Tuple[Line, str]:
-    """Load the configuration and look whether a worker could train by it; return that and the results' folder."""
-    from ..config_file import load_config  # packages_line has found what they import
+    """Load the configuration and check whether a worker could train with it; return the finding and results_dir."""
+    from ..config_file import load_config  # packages_line has checked their imports
     from ..sinks.trackers import check_installed
     from ..training.datasets import resolve_dataset
     from ..training.frameworks import make_task
@@ -87,7 +82,7 @@ def _configuration(args: argparse.Namespace, project_dir: str) -> Tuple[Line, st
 
 
 def port_line(host: str, port: int) -> Line:
-    """Return whether a master could listen there; if somebody else does, who."""
+    """Return the finding whether a master can listen there; say if another master already does."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, 0, socket.SOCK_STREAM, 0, socket.AI_PASSIVE
@@ -114,7 +109,7 @@ def _is_master(host: str, port: int) -> bool:
     """Return whether FLQ answers there, by HTTP or HTTPS."""
     name = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)
     context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # nothing is told to it
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # no secret is sent
     for connection in (
         http.client.HTTPConnection(name, port, timeout=TIMEOUT_S),
         http.client.HTTPSConnection(name, port, timeout=TIMEOUT_S, context=context),
@@ -133,7 +128,7 @@ def _is_master(host: str, port: int) -> bool:
 
 
 def tokens_line(path: str, project_dir: str) -> Line:
-    """Return whether the tokens are sound, and nobody else's to read."""
+    """Return the finding whether the tokens are valid, and readable by their owner only."""
     from ..tokens import default_path, is_open_to_others, read_tokens  # they import numpy
 
     path = path or default_path(project_dir)
@@ -145,16 +140,16 @@ def tokens_line(path: str, project_dir: str) -> Line:
     except FlqError as error:
         return Line(FAIL, "tokens", error.detail, error.hint)
     except OSError as error:
-        return Line(FAIL, "tokens", "%s can not be read: %s" % (path, error.strerror), "sudo chown $USER %s" % path)
+        return Line(FAIL, "tokens", "%s cannot be read: %s" % (path, error.strerror), "sudo chown $USER %s" % path)
     text = "%d in %s" % (n_tokens, path)
     if is_open:
-        return Line(WARN, "tokens", text + ", which others can read", "chmod 600 %s" % path)
+        return Line(WARN, "tokens", text + ", which other users can read", "chmod 600 %s" % path)
     return Line(OK, "tokens", text)
 
 
 def notifications_line(environment: Mapping[str, str], project_dir: str) -> Line:
-    """Return whether messages would be sent, and how to try; nothing is sent."""
-    from ..sinks.notify.secrets import FILE, read_secrets  # packages_line has found what it imports
+    """Return the finding whether notifications are configured; send none."""
+    from ..sinks.notify.secrets import FILE, read_secrets  # packages_line has checked its imports
 
     path = os.path.join(project_dir, FILE)
     try:
@@ -162,7 +157,7 @@ def notifications_line(environment: Mapping[str, str], project_dir: str) -> Line
     except FlqError as error:
         return Line(WARN, "notifications", error.detail, error.hint or "see docs/notifications.md")
     if not secrets.urls:
-        return Line(OK, "notifications", "none: neither FLQ_NOTIFY nor %s says where to" % path)
+        return Line(OK, "notifications", "none: neither FLQ_NOTIFY nor %s has an address" % path)
     through = "" if secrets.proxy is None else ", through a proxy"
     return Line(
         OK,
@@ -173,7 +168,7 @@ def notifications_line(environment: Mapping[str, str], project_dir: str) -> Line
 
 
 def _tls_line(args: argparse.Namespace) -> Line:
-    from .http.tls import TlsAdapter  # packages_line has found what it imports
+    from .http.tls import TlsAdapter  # packages_line has checked its imports
 
     if args.tls_cert is None:
         if is_loopback(args.host):
@@ -181,11 +176,11 @@ def _tls_line(args: argparse.Namespace) -> Line:
         return Line(
             WARN,
             "tls",
-            "plain HTTP: whoever sees the traffic reads models, updates and tokens",
+            "plain HTTP: anyone on the network path can read models, updates and tokens",
             "--tls_cert and --tls_key encrypt it (docs/security.md)",
         )
     try:
         TlsAdapter(args.tls_cert, args.tls_key)
     except FlqError as error:
         return Line(FAIL, "tls", error.detail, error.hint)
-    return Line(OK, "tls", "certificate %s and key %s go together" % (args.tls_cert, args.tls_key))
+    return Line(OK, "tls", "certificate %s and key %s match" % (args.tls_cert, args.tls_key))

@@ -1,4 +1,4 @@
-"""The master program: from its flags to the exit code."""
+"""Runs the master program, from its flags to the exit code."""
 
 import argparse
 import logging
@@ -33,11 +33,11 @@ def run(args: argparse.Namespace, project_dir: str) -> int:
     Returns
     -------
     int
-        0 the run has ended and its results are on disk; 1 something failed; 2 usage or configuration; 128 + n after
-        signal n.
+        0: the run has ended, and its results are on disk; 1: an error; 2: wrong flags or configuration; 128 + n: signal
+        n ended the master.
     """
     args.token_file = args.token_file or default_path(project_dir)
-    keep_few_arenas()  # before there are threads
+    keep_few_arenas()  # before any thread starts
     try:
         if args.print_config:
             return _print_config(_config(args, project_dir), project_dir, args.start_once is not None)
@@ -49,11 +49,11 @@ def run(args: argparse.Namespace, project_dir: str) -> int:
                 args.resume = ""
             elif not os.path.exists(args.start_once):
                 logger.info(
-                    "nothing to do: there is no unfinished run in %s, and no %s that asks for a new one",
+                    "nothing to do: there is no unfinished run in %s, and no file %s, which requests a new one",
                     results_dir,
                     args.start_once,
                 )
-                Watchdog(os.environ).ready()  # systemd takes a service that ends without it for one that has failed
+                Watchdog(os.environ).ready()  # a service that ends without it counts as failed for systemd
                 return 0
         if args.resume is None:
             return serve(args, config, project_dir)
@@ -68,14 +68,14 @@ def run(args: argparse.Namespace, project_dir: str) -> int:
     except FlqError as error:
         logger.error("%s", error)
         return 2
-    except KeyboardInterrupt:  # before there is a run that could be stopped
+    except KeyboardInterrupt:  # before there is a run to interrupt
         return 128 + signal.SIGINT
     except OSError as error:
         logger.error("%s: %s", error.strerror or "failed", error.filename or error)
         return 1
-    except Exception as error:  # a bug, or memory that does not suffice
+    except Exception as error:  # a bug, or too little memory
         logger.error(
-            "the master cannot go on: %s: %s", type(error).__name__, (str(error) or "no message").splitlines()[0]
+            "the master cannot continue: %s: %s", type(error).__name__, (str(error) or "no message").splitlines()[0]
         )
         log_trace(logger, error)
         return 1
@@ -86,9 +86,9 @@ def _config(args: argparse.Namespace, project_dir: str) -> Settings:
 
 
 def _print_config(config: Settings, project_dir: str, goes_on: bool) -> int:
-    """Write what a run would go by, unless it would be refused: stdout is a configuration file.
+    """Write the configuration of a run to stdout as a configuration file; raise FlqError if it is invalid.
 
-    With ``goes_on`` it is refused too if the newest unfinished run cannot go on with it.
+    With ``goes_on`` it must also be valid for the newest unfinished run, if there is one.
     """
     settings = resolve_dataset(config)
     task = make_task(settings)

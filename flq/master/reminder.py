@@ -1,14 +1,14 @@
-"""Log lines that would come again and again, each at most once a minute."""
+"""Limits repeated log lines to one a minute."""
 
 import logging
 import time
 from typing import Any, Callable, Dict
 
-REMIND_S = 60.0  # between two log lines that say the same
+REMIND_S = 60.0  # between two equal log lines
 
 
 class Reminder:
-    """Logs lasting problems, each when it begins and once a minute while it lasts.
+    """Logs lasting problems, each when it begins and then once a minute.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ class Rarely:
         self._unsaid = 0
 
     def warn(self, text: str, *values: Any) -> None:
-        """Log a warning, or only count it: the next one says how many were not logged."""
+        """Log a warning, or only count it; the next line gives the number of those not logged."""
         now = self._clock()
         if now < self._next_at:
             self._unsaid += 1

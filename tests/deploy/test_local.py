@@ -22,7 +22,7 @@ if "--print_config" in text:
     print('{"dataset": {"name": "npz:mine.npz"}}')
     sys.exit(0)
 if "model.name=crash" in text:
-    sys.exit("the master cannot go on: no memory")
+    sys.exit("the master cannot continue: no memory")
 folder = os.path.dirname(os.path.abspath(__file__))
 wanted = sys.argv[sys.argv.index("--start_once") + 1]
 if "model.name=once" in text:
@@ -268,7 +268,7 @@ def test_a_master_that_does_not_start_is_named_with_what_it_said(local):
     local.write(setting="model.name=crash")
     done = local.deploy()
     assert done.code == 1
-    assert "flq-master has ended: the master cannot go on: no memory" in done.output
+    assert "flq-master has ended: the master cannot continue: no memory" in done.output
 
 
 def test_a_worker_that_does_not_start_is_named_with_what_it_said(local):

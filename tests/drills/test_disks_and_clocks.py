@@ -88,7 +88,7 @@ def test_a_full_disk_of_the_master_lets_the_run_wait_until_there_is_room(cluster
     assert 0 < n_answered < 40
     assert sum(map(n_applied, workers)) <= n_answered  # nobody was told what is not written
     disk.make_room()
-    master.wait_for("the journal is written again")
+    master.wait_for("the journal can be written again")
     end(cluster, [master] + workers, undisturbed)
 
 
@@ -138,7 +138,7 @@ def test_a_new_run_in_a_read_only_folder_is_one_clear_sentence(cluster, make_dis
     assert master.wait() == 1
     last = master.text.splitlines()[-1]
     assert "the folder of the run cannot be made: %s" % cluster.results_dir in last
-    assert ": Read-only file system (report.results_dir must name a folder that can be written)" in last
+    assert ": Read-only file system (report.results_dir must be a writable folder)" in last
 
 
 def test_a_new_run_on_a_full_disk_is_one_clear_sentence(cluster, make_disk):
@@ -176,7 +176,7 @@ def test_a_journal_that_somebody_else_has_locked_lets_the_run_wait(cluster, undi
         journal.execute("ROLLBACK")
     finally:
         journal.close()
-    master.wait_for("the journal is written again")
+    master.wait_for("the journal can be written again")
     end(cluster, [master] + workers, undisturbed)
 
 

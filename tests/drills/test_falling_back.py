@@ -64,7 +64,7 @@ def test_a_snapshot_of_another_model_is_passed_over_although_the_file_is_whole(p
         copy = run_dir + "_copy"
         shutil.copytree(run_dir, copy)
         assert revived(copy) == expected
-        assert "it holds another model than the run had after round" in caplog.records[-1].getMessage()
+        assert "its model is not that of the run after round" in caplog.records[-1].getMessage()
         shutil.rmtree(copy)
 
 
@@ -97,9 +97,7 @@ def test_a_replay_that_leads_elsewhere_is_refused(played):
         digest("rounds", (N_ROUNDS, other)),
         N_ROUNDS,
     )
-    with pytest.raises(
-        FlqError, match="round 7 of the journal %s/%s leads to another model than it did" % (run_dir, NAME)
-    ):
+    with pytest.raises(FlqError, match="replaying round 7 of the journal %s/%s gives another model" % (run_dir, NAME)):
         revived(run_dir)
 
 

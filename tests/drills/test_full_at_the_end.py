@@ -35,7 +35,7 @@ RUN = (
 WORKERS = ("worker0", "worker1")
 SOME = (0, 9, 21, 30, 33, 37, 42, 47)  # in the journal of the last round, model, workbook, the end, after it
 MOST = 400
-WAITS = "the run waits until it can"
+WAITS = "the run waits"
 HARMLESS, WAITED, SAID = "harmless", "waited", "said"
 
 
@@ -77,7 +77,7 @@ def fill_up(folder, library, n_changes):
             assert "--resume %s" % os.path.basename(cluster.run_dir()) in master.text
             again = cluster.begin("master", UNHARMED, is_first=False, run_id=os.path.basename(cluster.run_dir()))
             if "results: " in master.text:
-                assert "its results are whole, but its journal may not say so" in master.text
+                assert "its results are complete, but its journal may not record this" in master.text
                 assert again.wait() == 0 or "has ended: 3 rounds are done" in again.text, again.text
             else:
                 assert again.wait() == 0 and "results: " in again.text, master.text + again.text

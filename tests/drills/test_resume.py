@@ -176,7 +176,7 @@ def test_a_damaged_snapshot_is_left_out_and_the_one_before_taken(cluster, left):
     damage(paths[-1])
     n = left.n_rounds + 3
     master, *_ = go_on(cluster, *max_rounds(n))
-    assert "cannot be read, the one before is taken" in master.text
+    assert "cannot be read, the previous one is used" in master.text
     assert cluster.model(settings_of(*RUN)).tobytes() == expected(n).model.tobytes()
 
 
@@ -187,7 +187,7 @@ def test_without_a_whole_snapshot_there_is_one_clear_sentence(cluster):
     assert master.wait() in (1, 2)
     *warnings, last = [line for line in master.text.splitlines() if "evaluator=ready" not in line]  # it may come first
     assert "no snapshot in %s/snapshots can be read" % cluster.run_dir() in last
-    assert sum("cannot be read, the one before is taken" in line for line in warnings) == 2
+    assert sum("cannot be read, the previous one is used" in line for line in warnings) == 2
     assert "Traceback" not in master.text
 
 

@@ -40,7 +40,7 @@ def test_a_worker_id_out_of_range_is_exit_code_2(cluster):
 def test_a_worker_without_a_token_is_exit_code_2_and_is_told_where_tokens_are(cluster):
     master = cluster.master(*SMALL)
     worker = cluster.worker(4, master.port)
-    assert_one_sentence(worker, 2, "needs the token of the worker that asks", "--token_file", "FLQ_TOKEN")
+    assert_one_sentence(worker, 2, "needs the worker's token", "--token_file", "FLQ_TOKEN")
 
 
 def test_a_second_instance_of_a_worker_is_exit_code_2(cluster):

@@ -72,7 +72,7 @@ def delete(run):
     shutil.rmtree(run)
 
 
-WHAT = {rename: "was moved", rename_parent: "was moved", replace: "was replaced by another one", delete: "is gone"}
+WHAT = {rename: "was moved", rename_parent: "was moved", replace: "was replaced", delete: "is gone"}
 
 
 def expected(n_rounds):

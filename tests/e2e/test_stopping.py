@@ -95,10 +95,10 @@ def test_a_signal_saves_the_results_and_ends_the_master_while_the_workers_wait_f
     master.signal(number)
     assert master.wait() == 128 + number
     assert time.monotonic() - began < 10.0
-    assert "Traceback" not in master.text and "to go on: ./start_master.sh --resume 2" in master.text
+    assert "Traceback" not in master.text and "to resume: ./start_master.sh --resume 2" in master.text
     rounds = master.table("Rounds")
     assert len(rounds) >= 5
-    assert master.summary()["ended because"] == "interrupted by signal %d, it can go on" % number
+    assert master.summary()["ended because"] == "interrupted by signal %d, it can be resumed" % number
     for worker in workers:
         worker.wait_for("no answer from the master .* trying again")
 

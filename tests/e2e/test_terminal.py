@@ -130,7 +130,7 @@ def test_ctrl_c_at_the_bar_says_how_to_go_on_and_how_far_it_came(cluster, pseudo
     assert master.wait(WAIT_S) == 130
     pseudo.wait_for("results: .*\n")
     rows = pseudo.rows
-    assert any(row.startswith("to go on: ./start_master.sh --resume ") for row in rows)
+    assert any(row.startswith("to resume: ./start_master.sh --resume ") for row in rows)
     assert re.match(r"round \d+/100000 \|.*MB$", rows[-2]) and rows[-1] == "", rows[-4:]
     for worker in workers:
         worker.close()

@@ -33,7 +33,7 @@ def test_a_killed_worker_is_lost_when_its_lease_ends_and_the_run_ends_without_it
     assert workers[2].wait() == -signal.SIGKILL
 
     master.wait_for(r"worker 2 is lost: silent for 3 s")
-    assert master.text.splitlines()[-1] == "the run ended on 3 of the 4 workers that joined; lost: 2"
+    assert master.text.splitlines()[-1] == "the run ended with 3 of the 4 workers that joined; lost: 2"
     rounds, last = master.table("Rounds"), master.table("Workers")
     assert [row["round"] for row in rounds] == list(range(1, 51))
     assert sum(row["lost"] for row in rounds) == 1
@@ -110,7 +110,7 @@ def test_a_killed_evaluator_is_replaced_and_every_round_is_evaluated_as_if_nothi
             master.wait_for(r"round=3/\d+ .* test_loss=0\.\d+ ")
             (evaluator,) = children_of(master.pid)
             os.kill(evaluator, signal.SIGKILL)
-            master.wait_for(r"the evaluator process has ended \(exit code -9\): .*; another one takes its place")
+            master.wait_for(r"the evaluator process has ended \(exit code -9\): .*; it is restarted")
         end_well(master, workers)
         tables.append([(row["test loss"], row.get("test accuracy (%)")) for row in master.table("Rounds")])
     assert tables[0] == tables[1] and not any(loss is None for loss, _ in tables[0])

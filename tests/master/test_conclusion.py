@@ -25,15 +25,16 @@ def say(counted, **facts):
     "facts, counted, code, expected",
     [
         ({"has_ended": True}, totals(PRESENT), 0, ["results: a.xlsx"]),
-        ({}, None, 0, ["to go on: " + RESUME, "results: a.xlsx"]),  # interrupted
-        ({"problem": "disk full"}, None, 0, ["to go on: " + RESUME]),
-        ({"has_failed": True}, totals(PRESENT), 1, ["to go on: " + RESUME, "results: a.xlsx"]),
+        ({}, None, 0, ["to resume: " + RESUME, "results: a.xlsx"]),  # interrupted
+        ({"problem": "disk full"}, None, 0, ["to resume: " + RESUME]),
+        ({"has_failed": True}, totals(PRESENT), 1, ["to resume: " + RESUME, "results: a.xlsx"]),
         (
             {"has_ended": True, "has_failed": True},
             totals(PRESENT),
             1,
             [
-                "the run has ended and its results are whole, but its journal may not say so; to make sure: " + RESUME,
+                "the run has ended and its results are complete, but its journal may not record this; to make sure: "
+                + RESUME,
                 "results: a.xlsx",
             ],
         ),
@@ -41,7 +42,7 @@ def say(counted, **facts):
             {"has_ended": True},
             totals(PRESENT, GONE, GONE),
             0,
-            ["results: a.xlsx", "the run ended on 1 of the 3 workers that joined; lost: 1, 2"],
+            ["results: a.xlsx", "the run ended with 1 of the 3 workers that joined; lost: 1, 2"],
         ),
     ],
 )
@@ -61,5 +62,5 @@ def test_results_that_are_not_written_are_the_only_thing_that_is_said(caplog, ca
     assert found.say() == 1 and capsys.readouterr().out == ""
     (record,) = caplog.records
     assert record.levelno == logging.ERROR
-    assert "its results are not complete: a.xlsx is not written (make room" in record.getMessage()
+    assert "its results are incomplete: a.xlsx is not written (free disk space" in record.getMessage()
     assert "then %s writes them" % RESUME in record.getMessage()

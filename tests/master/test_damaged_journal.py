@@ -177,7 +177,7 @@ def test_the_report_leaves_out_and_refuses_the_same(folder, caplog):
 def test_tables_that_are_not_those_it_was_made_with_are_refused(folder):
     with closing(sqlite3.connect(os.path.join(folder, NAME))) as database:
         database.execute("ALTER TABLE tested ADD COLUMN more")
-    with pytest.raises(FlqError, match="its tables are not those that it was made with"):
+    with pytest.raises(FlqError, match="its tables were changed"):
         open_journal(folder)
 
 
@@ -205,7 +205,7 @@ def test_a_killed_run_without_its_log_says_so_once(tmp_path, caplog):
         assert journal.last_seq() == 1 and len(list(journal.entries(after=0))) == 1
         journal.close()
         assert len(caplog.records) == n_lines
-    assert "its log (journal.sqlite-wal) is missing: entries after 1, if there were any, are lost" in caplog.text
+    assert "its log (journal.sqlite-wal) is missing: entries after 1, if any, are lost" in caplog.text
 
 
 def test_a_reader_keeps_nobody_waiting_for_a_checkpoint(tmp_path):
@@ -241,10 +241,10 @@ def test_so_is_a_run_of_the_release_before_this(tmp_path):
     journal = create(str(tmp_path), {"run_id": "old", "settings": {"system": {}}, KEY: RunEnd().to_json()})
     journal.write(Batch([], [], [(1, REPORT)], [(1, [0.25, 0.75])], {}))
     journal.close()
-    make_format_4(str(tmp_path), reason="interrupted by signal 15, it can go on")
+    make_format_4(str(tmp_path), reason="interrupted by signal 15, it can be resumed")
     for only_to_look in (True, False):
         with pytest.raises(ConfigError, match="has format 4, expected 5 .finish the run with FLQ 0.2.0"):
             open_journal(str(tmp_path), only_to_look)
     found = read_journal(str(tmp_path))
     assert (found.rows[0].round_index, found.rows[0].accuracy) == (1, 0.75)
-    assert end_of(found.about) == RunEnd(Stage.GOING_ON, "interrupted by signal 15, it can go on")
+    assert end_of(found.about) == RunEnd(Stage.GOING_ON, "interrupted by signal 15, it can be resumed")

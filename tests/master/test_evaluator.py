@@ -100,7 +100,7 @@ def test_an_evaluator_that_hangs_is_replaced(make_evaluator, monkeypatch, caplog
     evaluator.evaluate(2, [np.ones(40, np.float32)] * 2, lambda *result: done.put(result))
     wait_until(lambda: done.qsize() == 2)
     assert [done.get()[0] for _ in range(2)] == [1, 2] and evaluator._child.process is not first
-    assert "it gave no reply for 5 s; another one takes its place" in caplog.text
+    assert "it gave no reply for 5 s; it is restarted" in caplog.text
 
 
 def test_an_evaluator_that_was_killed_while_it_had_nothing_to_do_is_replaced_too(make_evaluator):
@@ -176,7 +176,7 @@ def test_an_evaluator_that_ends_again_and_again_is_left_alone_for_a_while(
 
     evaluate(10)
     assert len(begun) == evaluator_child.MOST_LOST and evaluator.wait_until_idle(WAIT_S)
-    assert caplog.text.count("the evaluator rests for 300 s") == 1
+    assert caplog.text.count("no evaluations for 300 s: the evaluator process has ended") == 1
     assert evaluator._child.state is State.RESTING
     evaluator._child._rests_until = 0.0
     evaluate(1)
@@ -236,7 +236,7 @@ def test_it_closes_though_it_is_about_to_begin_another_child(make_evaluator, mor
     evaluator = make_evaluator()
     monkeypatch.setattr(evaluator_child, "PAUSE_S", 2 * WAIT_S)
     evaluator.evaluate(1, [np.ones(40, np.float32)] * 2, lambda *result: None)
-    wait_until(lambda: "another one takes its place" in caplog.text)
+    wait_until(lambda: "it is restarted" in caplog.text)
     assert not evaluator.wait_until_idle(0.0)
     evaluator.close()
     assert evaluator._child.process.returncode == 3

@@ -138,7 +138,7 @@ def test_it_is_written_through_to_the_disk(journal):
     assert journal._database.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
 
 
-@pytest.mark.parametrize("content, words", [(None, "holds no journal"), (b"not a database" * 100, "cannot be read")])
+@pytest.mark.parametrize("content, words", [(None, "has no journal"), (b"not a database" * 100, "cannot be read")])
 def test_what_is_no_journal_is_named(tmp_path, content, words):
     if content is not None:
         (tmp_path / NAME).write_bytes(content)

@@ -147,7 +147,7 @@ def test_where_no_more_files_can_be_opened_it_is_one_line_and_those_that_wait_ge
         resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
         assert all(sock.recv(4096).startswith(b"HTTP/1.1 200 ") for sock in later)
     assert [record.message for record in caplog.records] == [
-        "no new connection can be taken in: Too many open files; it is tried again"
+        "no new connection can be accepted: Too many open files; retrying"
     ]
 
 
@@ -158,7 +158,7 @@ def test_a_workers_requests_have_so_many_places(make_master, monkeypatch):
         while len(master.gate._places._taken) == 0 or master.gate._places._taken.get("worker0", 0) < 8:
             pass
         answer = master.send("POST", "/register", json.dumps(registration(0)).encode())
-        assert "8 requests from there are under way" in assert_refused(answer, 429)
+        assert "8 such requests are in progress" in assert_refused(answer, 429)
         assert int(answer[1]["Retry-After"]) >= 1
         for sock in slow:
             sock.shutdown(socket.SHUT_WR)

@@ -112,7 +112,7 @@ def test_a_machine_in_good_order_passes_every_check(project):
 def test_it_says_where_messages_go_without_the_secret(tmp_path):
     (tmp_path / "state").mkdir()
     path = tmp_path / "state" / "notify"
-    assert notifications_line({}, str(tmp_path)).text == "none: neither FLQ_NOTIFY nor %s says where to" % path
+    assert notifications_line({}, str(tmp_path)).text == "none: neither FLQ_NOTIFY nor %s has an address" % path
     path.write_text("tgram://123456789:AAs3cret/-100\njson://s3cret.lan\nproxy = socks5h://u:s3cret@p:1\n")
     path.chmod(0o640)
     line = notifications_line({}, str(tmp_path))
@@ -227,7 +227,7 @@ def test_certificate_and_key_must_go_together(project, certificates):
     master, other = str(certificates / "master.pem"), str(certificates / "ca.key")
     assert examined(project, "--tls_cert", master, "--tls_key", str(certificates / "master.key"))["tls"].status == OK
     line = examined(project, "--tls_cert", master, "--tls_key", other)["tls"]
-    assert line.status == FAIL and "can not be used together" in line.text and line.fix
+    assert line.status == FAIL and "cannot be used together" in line.text and line.fix
 
 
 def test_plain_http_on_the_network_is_a_warning(project):

@@ -103,7 +103,7 @@ def test_head_says_how_long_it_is(make_master):
 @pytest.mark.parametrize("wanted", ["keras", "h5"])
 def test_a_model_without_keras_is_422_and_the_answer_names_no_path(make_master, tmp_path, wanted, caplog):
     answer = make_master(*RUN).send("GET", "/get_global_model?format=" + wanted)
-    assert assert_refused(answer, 422) == "this model can not be written as model." + wanted
+    assert assert_refused(answer, 422) == "this model cannot be written as model." + wanted
     assert str(tmp_path).encode() not in answer[2] and b"quadratic" not in answer[2]
     assert "the quadratic problem has no Keras model" in caplog.text
 

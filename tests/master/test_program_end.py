@@ -79,8 +79,8 @@ def log():
 @pytest.mark.parametrize(
     "error, sentence",
     [
-        (RuntimeError("one\ntwo"), "the master cannot go on: RuntimeError: one"),
-        (MemoryError(), "the master cannot go on: MemoryError: no message"),
+        (RuntimeError("one\ntwo"), "the master cannot continue: RuntimeError: one"),
+        (MemoryError(), "the master cannot continue: MemoryError: no message"),
     ],
 )
 def test_what_nobody_expects_is_one_sentence_and_its_trace_is_in_the_log(

@@ -302,7 +302,7 @@ def test_an_error_of_accept_is_one_line_and_is_not_tried_again_at_once(hall, cap
         assert failing.listener.n_accepts == n_tries
     failing.look(after_s=reception.LONGEST_PAUSE_S)
     assert failing.open() == [0]
-    assert caplog.text.count("no new connection can be taken in: no more") == 1
+    assert caplog.text.count("no new connection can be accepted: no more") == 1
 
 
 @pytest.mark.parametrize("number, n_left", [(errno.EMFILE, 1), (errno.ENFILE, 1), (errno.EPERM, 2)])
@@ -369,7 +369,7 @@ def test_a_crowd_is_one_line_a_minute_and_the_next_one_says_how_many_there_were(
     for _ in range(8):
         full.connect(5)
         full.settle(after_s=2 * reception.GRACE_S)
-    assert len(caplog.records) == 1 and "5 connections are open, and no more are kept" in caplog.text
+    assert len(caplog.records) == 1 and "5 connections are open, the maximum" in caplog.text
     full.connect()
     full.settle(after_s=reminder.REMIND_S)
     assert len(caplog.records) == 2 and "more times since the last such line)" in caplog.text
@@ -389,7 +389,7 @@ def test_whatever_breaks_the_loop_goes_on_and_says_so_once(hall, caplog, monkeyp
     broken.reception.run(0.0)
     assert n_left == [0]
     lines = [record.message for record in caplog.records if record.levelno >= logging.WARNING]
-    assert lines == ["the server's loop goes on after RuntimeError: broken by the test"]
+    assert lines == ["the server's loop continues after RuntimeError: broken by the test"]
 
 
 def test_descriptors_may_have_any_number(hall):

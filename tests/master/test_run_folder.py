@@ -39,7 +39,7 @@ def test_one_that_was_renamed_is_named_with_its_new_name_and_is_well_when_it_is_
     assert found.summary == "the folder of the run was moved"
     assert found.detail == "%s: %s" % (found.summary, run)
     assert found.hint == (
-        "it is now %s: move it back, or end the master and go on with ./start_master.sh --resume %s"
+        "it is now %s: move it back, or stop the master and resume with ./start_master.sh --resume %s"
         % (elsewhere, elsewhere)
     )
     os.rename(elsewhere, run)
@@ -56,14 +56,14 @@ def test_of_one_that_was_deleted_it_is_said_that_the_run_cannot_go_on(folder, tm
     assert folder.misplaced().summary == "the folder of the run is gone"
     assert "it was deleted, and the run is lost" in folder.misplaced().hint
     os.mkdir(str(tmp_path / "results" / "run"))
-    assert folder.misplaced().summary == "the folder of the run was replaced by another one"
+    assert folder.misplaced().summary == "the folder of the run was replaced"
 
 
 def test_a_copy_is_not_the_folder_that_was_opened(folder, tmp_path):
     run, away = str(tmp_path / "results" / "run"), str(tmp_path / "away")
     os.rename(run, away)
     shutil.copytree(away, run)
-    assert folder.misplaced().summary == "the folder of the run was replaced by another one"
+    assert folder.misplaced().summary == "the folder of the run was replaced"
     assert "it is now %s" % away in folder.misplaced().hint
 
 
@@ -73,10 +73,8 @@ def test_a_journal_alone_is_missed_too(folder, tmp_path, replace):
     os.rename(journal, journal + ".away")
     if replace:
         shutil.copy(journal + ".away", journal)
-    assert folder.misplaced().summary == (
-        "the journal was replaced by another one" if replace else "the journal is gone"
-    )
-    assert folder.misplaced().hint.startswith("put back what was there, or end the master")
+    assert folder.misplaced().summary == ("the journal was replaced" if replace else "the journal is gone")
+    assert folder.misplaced().hint.startswith("restore it, or stop the master")
 
 
 def test_a_snapshot_makes_no_folder_in_the_place_of_one_that_was_renamed(make_master):

@@ -112,7 +112,7 @@ def test_a_run_whose_journal_is_gone_is_named_when_an_older_one_is_taken_in_its_
     assert newest_unfinished(results_dir).run_dir == newer and not caplog.text
     os.remove(os.path.join(newer, "journal.sqlite"))
     assert newest_unfinished(results_dir).run_dir == older
-    assert "%s holds snapshots of a run, but no journal: it is left out" % newer in caplog.text
+    assert "%s has snapshots of a run, but no journal: it is ignored" % newer in caplog.text
 
 
 def test_the_last_run_is_the_one_that_goes_on_and_else_the_newest_that_has_ended(results_dir, clock):
@@ -132,10 +132,7 @@ def test_an_unfinished_run_of_an_older_format_is_named_and_never_before_a_newer_
     clock(NOON)
     old = begin_with_format_3(results_dir)
     assert newest_unfinished(results_dir) is None
-    assert (
-        "run %s is not finished, but is left out: its journal has format 3; finish it with FLQ 0.1.0" % old
-        in caplog.text
-    )
+    assert "run %s is unfinished, but ignored: its journal has format 3; finish it with FLQ 0.1.0" % old in caplog.text
     clock(NOON - HOUR)
     new = begin(results_dir)
     assert newest_unfinished(results_dir).run_dir == new
@@ -146,7 +143,7 @@ def test_so_is_one_of_the_release_before_this(results_dir, caplog):
     make_format_4(old)
     make_format_4(over, ended="it is over")
     assert newest_unfinished(results_dir).run_dir == new
-    assert "run %s is not finished, but is left out: its journal has format 4; finish it with FLQ 0.2.0" % old in (
+    assert "run %s is unfinished, but ignored: its journal has format 4; finish it with FLQ 0.2.0" % old in (
         caplog.text
     )
     assert over not in caplog.text
@@ -160,7 +157,7 @@ def test_with_a_damaged_journal_no_other_run_is_taken_in_silence(results_dir, is
     run_dirs = [begin(results_dir), begin(results_dir)]
     damage(run_dirs[is_newer])
     with pytest.raises(
-        FlqError, match="not known which run is the newest: %s.* cannot be read.*--resume NAME" % run_dirs[is_newer]
+        FlqError, match="newest run cannot be determined: %s.* cannot be read.*--resume NAME" % run_dirs[is_newer]
     ):
         newest_unfinished(results_dir)
     past = resume_run(os.path.basename(run_dirs[not is_newer]), results_dir)  # by its name it goes on
@@ -178,7 +175,7 @@ def test_of_a_run_and_its_copy_none_is_taken_in_silence(results_dir, has_ended):
         end(run_dir)
     with pytest.raises(ConfigError, match="%s and %s have the same number" % (run_dir, copy)):
         newest_unfinished(results_dir)
-    with pytest.raises(ConfigError, match="hold the same run %s" % os.path.basename(run_dir)):
+    with pytest.raises(ConfigError, match="contain the same run %s" % os.path.basename(run_dir)):
         resume_run("copy", results_dir)
 
 

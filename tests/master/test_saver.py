@@ -77,7 +77,7 @@ def test_a_failure_is_an_attempt_too(saving, caplog):
     saving.saver.begin("x", "totals")
     assert saving.ending.wait(Stage.SAVED, WAIT_S)
     saving.saver.join()
-    assert "the results are not complete" in caplog.text and saving.told == []
+    assert "the results are incomplete" in caplog.text and saving.told == []
 
 
 @pytest.mark.parametrize("n_places", [1, 0])

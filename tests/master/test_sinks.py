@@ -86,7 +86,7 @@ def test_one_that_reads_nothing_holds_nobody_up_and_is_begun_anew(watch, tmp_pat
     sink = watch("deaf")
     for _ in range(100):  # more than a pipe takes
         sink.tell(happened("x" * 10000))
-    wait_until(lambda: any("takes nothing" in record.getMessage() for record in caplog.records))
+    wait_until(lambda: any("has read nothing" in record.getMessage() for record in caplog.records))
     wait_until(lambda: len(told(tmp_path, "deaf")) >= 2)
 
 
@@ -149,7 +149,7 @@ def test_one_that_floods_the_log_is_ended_and_what_it_says_is_only_text(watch, c
         wait_until(lambda: "exit code -9" in caplog.text)
     said = [record.getMessage() for record in caplog.records if record.levelno == logging.INFO]
     assert said[0] == "floods: \\x1b[2J" + "x" * (sinks_module.LONGEST_SAID - 4)
-    assert 200 <= len(said) < 300 and "floods says too much, it is ended" in caplog.text
+    assert 200 <= len(said) < 300 and "floods writes too much to the log, killed" in caplog.text
     assert sink._thread.is_alive()  # to begin another, after a while
 
 
@@ -175,7 +175,7 @@ def test_one_that_can_not_begin_is_done_without(caplog, monkeypatch):
     monkeypatch.setattr(child_process.sys, "executable", "/nowhere/python")
     sink = Sink("none", [SCRIPTS])
     sink.start(lambda: BEGAN)
-    wait_until(lambda: any("cannot begin" in record.getMessage() for record in caplog.records))
+    wait_until(lambda: any("cannot be started" in record.getMessage() for record in caplog.records))
     sink.close(WAIT_S)
     assert not sink._thread.is_alive()
 
@@ -183,7 +183,7 @@ def test_one_that_can_not_begin_is_done_without(caplog, monkeypatch):
 def test_a_message_that_can_not_be_written_is_no_trouble_for_who_tells_it(caplog):
     sinks = Sinks([Sink("one", [SCRIPTS])])
     sinks.tell(happened(object()))
-    assert "one is not told" in caplog.text and not sinks.has_ended
+    assert "a message to one is lost" in caplog.text and not sinks.has_ended
     sinks.tell(ENDED)
     assert sinks.has_ended
     sinks.close(0.0)

@@ -68,7 +68,7 @@ def test_a_damaged_newest_falls_back_to_the_one_before_and_says_so(folder, caplo
     damage(folder, 12, how)
     with caplog.at_level(logging.WARNING, "flq"):
         assert snapshots.newest(accept)[0]["seq"] == 8
-    assert "snapshot of entry 12 cannot be read, the one before is taken" in caplog.text
+    assert "snapshot of entry 12 cannot be read, the previous one is used" in caplog.text
     assert names(folder) == ["snapshot_000000000003.npz", "snapshot_000000000008.npz"]  # it is of no use any more
 
 
@@ -92,7 +92,7 @@ def test_one_that_is_not_what_was_written_is_not_taken(folder, caplog):
 
     with caplog.at_level(logging.WARNING, "flq"):
         assert snapshots.newest(only_3)[0]["seq"] == 3
-    assert "snapshot of entry 8 cannot be read, the one before is taken: another model" in caplog.text
+    assert "snapshot of entry 8 cannot be read, the previous one is used: another model" in caplog.text
 
 
 def test_in_the_background_one_is_written_at_a_time(folder, monkeypatch, caplog):

@@ -23,4 +23,4 @@ def test_one_that_cannot_be_made_leaves_the_one_before(caplog):
     status = Board(lambda now: values.pop(), lambda: None)
     for _ in range(2):
         status.publish(True)
-    assert status.status["n"] == 1 and "the status is not made anew" in caplog.text
+    assert status.status["n"] == 1 and "the status is not updated" in caplog.text

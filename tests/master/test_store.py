@@ -195,7 +195,9 @@ def test_a_run_that_is_over_goes_on_only_if_its_last_round_has_closed(make_maste
         for settings in (master.settings, longer):
             with pytest.raises(ConfigError, match="run run has ended: because .begin a new run"):
                 check_may_resume(now(5, Stage.OVER), settings)
-        with pytest.raises(ConfigError, match="run run has ended: because .raise it with --set system.max_rounds=N"):
+        with pytest.raises(
+            ConfigError, match="run run has ended: because .to resume it, add --set system.max_rounds=N"
+        ):
             check_may_resume(now(7, Stage.OVER), master.settings)
         check_may_resume(now(7, Stage.OVER), longer)
     past.journal.close()

@@ -232,11 +232,11 @@ def test_on_the_masters_machine_the_model_needs_no_token(master, certificates):
 @pytest.mark.parametrize(
     "certificate, key, words",
     [
-        ("nowhere.pem", "master.key", "nowhere.pem can not be read"),
-        ("master.pem", "nowhere.key", "can not be read"),
-        ("master.pem", "ca.key", "can not be used together: KEY_VALUES_MISMATCH"),
-        ("ca.key", "ca.key", "can not be used"),
-        ("master.pem", "locked.key", "can not be used together"),
+        ("nowhere.pem", "master.key", "nowhere.pem cannot be read"),
+        ("master.pem", "nowhere.key", "cannot be read"),
+        ("master.pem", "ca.key", "cannot be used together: KEY_VALUES_MISMATCH"),
+        ("ca.key", "ca.key", "cannot be used"),
+        ("master.pem", "locked.key", "cannot be used together"),
     ],
 )
 def test_a_certificate_that_can_not_be_used_is_one_sentence(certificates, certificate, key, words):

@@ -60,13 +60,13 @@ def test_what_is_for_the_operator_is_401_and_says_how_to_get_in(master, path):
 @pytest.mark.parametrize("path", WORKERS)
 def test_what_is_for_workers_is_401_and_says_what_a_worker_needs(master, path):
     answer = ask(master, "POST", path)
-    assert "needs the token of the worker" in assert_refused(answer, 401)
+    assert "needs the worker's token" in assert_refused(answer, 401)
     assert "--token_file" in json.loads(answer[2])["hint"] and "FLQ_TOKEN" in json.loads(answer[2])["hint"]
 
 
 def test_a_poll_without_a_token_is_401_even_from_this_machine(master):
     answer = ask(master, "GET", "/get_global_model?worker=0&epoch=1&have=0&answered=0", Host="localhost", **FRAMES)
-    assert "needs the token of the worker" in assert_refused(answer, 401)
+    assert "needs the worker's token" in assert_refused(answer, 401)
 
 
 # -- the master's own machine ------------------------------------------------------------
@@ -229,7 +229,7 @@ def test_a_worker_is_no_operator_wherever_it_is(master, method, path):
 )
 def test_a_worker_speaks_for_no_other_worker(master, path, body):
     answer = master.send("POST", path, json.dumps(body), token=token_of_worker(0))
-    assert assert_refused(answer, 403) == "the token is that of worker0, the request of worker 1"
+    assert assert_refused(answer, 403) == "the token is that of worker0, but the request is of worker 1"
 
 
 def test_a_worker_takes_no_other_workers_poll(master):
@@ -413,7 +413,7 @@ def test_who_asks_too_often_is_429_with_retry_after_and_nobody_else_is(make_mast
     for _ in range(2):
         assert ask(master, "GET", "/history", TOKENS["operator"])[0] == 200
     code, headers, _ = answer = ask(master, "GET", "/history", TOKENS["operator"])
-    assert "1 requests a second" in assert_refused(answer, 429) and int(headers["Retry-After"]) >= 1
+    assert "1 requests per second" in assert_refused(answer, 429) and int(headers["Retry-After"]) >= 1
     assert ask(master, "GET", "/healthz")[0] == ask(master, "GET", "/healthz", token_of_worker(0))[0] == 200
     event = master.client(1).do(worker_events.CallRegister(registration(1)))
     assert isinstance(event, worker_events.Registered)

@@ -312,7 +312,7 @@ def test_the_log_is_chinese_as_far_as_it_can_be(browser, quiet):
         ("began", "the run has begun", None, 0, "运行开始"),
         ("joined", "worker 2 joined with 449 samples (epoch 1)", 2, 0, "工作节点 2 加入"),
         ("lost", "worker 2 is lost: silent for 31 s", 2, 7, "工作节点 2 失联"),
-        ("went_on", "the run goes on after round 7", None, 7, "运行在第 7 轮之后继续"),
+        ("went_on", "the run resumes after round 7", None, 7, "运行在第 7 轮之后继续"),
         ("problem", "worker 2: no memory", 2, 8, "worker 2: no memory"),
         ("constructor", "no kind at all", None, 8, "no kind at all"),
     ]

@@ -81,10 +81,15 @@ def test_the_question_about_the_token_is_one_that_the_master_refuses():
     "answer, status, text, fix",
     [
         (error("401 X", "this master does not know the token"), FAIL, "does not know the token", "--token_file"),
-        (error("403 X", "the token is that of worker1, the request of worker 0"), FAIL, "worker1", "--token_file"),
+        (
+            error("403 X", "the token is that of worker1, but the request is of worker 0"),
+            FAIL,
+            "worker1",
+            "--token_file",
+        ),
         (error("422 X", "worker must be in 0..3, got 9"), FAIL, "0..3", "another --worker_id"),
         (error("503 X", "the master is starting"), OK, "is starting", ""),
-        (error("429 X", "more than 50 requests a second come from there"), WARN, "50 requests", "again"),
+        (error("429 X", "more than 50 requests per second from this client"), WARN, "50 requests", "again"),
         (response("500 Oh no"), FAIL, "Oh no", "--token_file"),
     ],
 )

@@ -1,1 +1,1 @@
-"""The HTTP server: connections, limits, TLS, tokens; it knows no run."""
+"""The HTTP server: connections, limits, TLS, tokens; independent of any run."""

@@ -1,7 +1,7 @@
-"""Who may ask what. docs/security.md has the table.
+"""Authorizes requests; docs/security.md has the table.
 
-The gate looks at a request before its body is read. Who shows a token is judged by it; who shows
-none may look at the status and, from the master's own machine, stop the run and take the model.
+The gate checks a request before its body is read. The token decides what is allowed; without one,
+a peer may read the status and, on the master's own machine, stop the run and download the model.
 """
 
 import hashlib
@@ -25,20 +25,20 @@ OPEN = ("/healthz", "/status", "/feed", "/events")
 OF_WORKERS = ("/register", "/offer", "/upload_update", "/heartbeat")
 OF_THIS_MACHINE = ("/stop", "/get_global_model")
 FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP", "Via")
-OWN_SITES = ("same-origin", "none")  # by a page of the master itself, or by the user
+OWN_SITES = ("same-origin", "none")  # requested by a page of this master, or by the user
 LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
 LONGEST_KEY = 64
-PLACES_OF_A_WORKER = 8  # requests at a time: one that waits, one heartbeat, and those of connections that have died
+PLACES_OF_A_WORKER = 8  # concurrent requests: a long poll, a heartbeat, and those of broken connections
 STRANGERS_RATE = Rate(50, 200)  # of requests without a valid token, from one address
-BURST_S = 2.0  # how many seconds' worth of requests may come at once
+BURST_S = 2.0  # size of a burst, in seconds of the allowed rate
 
 NO_OPERATOR = (
     'send the header "Authorization: Bearer TOKEN" with the operator\'s token, which is the first line of '
     "state/tokens on the master's machine; docs/security.md shows how"
 )
 NO_WORKER = (
-    "bring the worker's line of state/tokens from the master's machine: in a file for --token_file, or its "
-    "token in the environment variable FLQ_TOKEN; docs/security.md shows how"
+    "copy the worker's line of state/tokens from the master's machine into a file for --token_file, or its "
+    "token into the environment variable FLQ_TOKEN; docs/security.md shows how"
 )
 
 
@@ -48,7 +48,7 @@ class _Known(NamedTuple):
 
 
 class Gate:
-    """Lets requests in, or not.
+    """Admits or rejects requests.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ class Gate:
         By name.
     security : SecuritySettings
     n_threads : int
-        Of the server: peers without a worker's token never hold more than half of them.
+        Of the server: peers without a worker's token use at most half of them.
     """
 
     def __init__(self, tokens: Mapping[str, str], security: SecuritySettings, n_threads: int) -> None:
@@ -73,14 +73,14 @@ class Gate:
         self._n_for_others = max(1, n_threads // 4)
 
     def admit(self) -> str:
-        """Return the name of whoever makes the request at hand, "" without a token.
+        """Return the name of the current request's token, "" without one.
 
         Raises
         ------
         Unauthorized, Forbidden
-            If it may not.
+            If the request is not allowed.
         TooManyRequests
-            If it does so too often.
+            If the peer exceeds its rate or number of concurrent requests.
         """
         shown = request.headers.get("Authorization")
         known = self._known_by(shown) if shown is not None else None
@@ -98,23 +98,23 @@ class Gate:
         return name
 
     def require_worker(self, name: str, worker_id: int) -> None:
-        """Check that a worker's request speaks of itself.
+        """Check that the worker that a request names is the one that its token names.
 
         Raises
         ------
         Forbidden
-            If it names another worker.
+            If it is another worker.
         """
         if name != worker_name(worker_id):
             raise Forbidden(
-                "the token is that of %s, the request of worker %d" % (name, worker_id),
-                "each worker has a token of its own",
+                "the token is that of %s, but the request is of worker %d" % (name, worker_id),
+                "each worker has its own token",
             )
 
     def _take_places(self, name: str, is_worker: bool) -> None:
-        """Count the request among those under way until its answer is sent."""
+        """Count the request as in progress until its response is sent."""
         at_end: List[Callable[[], None]] = request.environ.setdefault("flq.at_end", [])
-        if is_page():  # whose files have threads of their own number
+        if is_page():  # its files have their own number of threads
             at_end.append(self._page_places.enter((group_of(request.remote_addr or ""),), FILE_THREADS * 3 // 4))
             at_end.append(self._page_places.enter("", FILE_THREADS))
             return
@@ -124,7 +124,7 @@ class Gate:
         at_end.append(self._places.enter(name, PLACES_OF_A_WORKER if is_worker else self._n_for_others))
 
     def _known_by(self, shown: str) -> Optional[_Known]:
-        """Return whose token a header holds; how long it takes tells nothing of the tokens there are."""
+        """Return the owner of the token in a header, without leaking tokens by timing."""
         scheme, _, credentials = shown.partition(" ")
         encoded = credentials.partition(KEY_MARK)[0].strip().encode("latin-1", "replace")
         known = self._known.get(hashlib.sha256(encoded).digest())
@@ -139,23 +139,23 @@ class Gate:
         if name:
             if for_worker != is_worker:
                 raise Forbidden(
-                    "%s %s is for %s, the token is that of %s"
+                    "%s %s is for %s, but the token is that of %s"
                     % (request.method, _path(), "workers" if for_worker else "the operator", name),
                     NO_WORKER if for_worker else NO_OPERATOR,
                 )
         elif for_worker:
-            raise Unauthorized("%s %s needs the token of the worker that asks" % (request.method, _path()), NO_WORKER)
+            raise Unauthorized("%s %s needs the worker's token" % (request.method, _path()), NO_WORKER)
         elif not (request.path in OF_THIS_MACHINE and self._local_operator and is_from_this_machine()):
             raise Unauthorized("%s %s needs the operator's token" % (request.method, _path()), NO_OPERATOR)
 
 
 def session_of_request() -> str:
-    """Return the hash of the session key behind the token of the current request, "" without one; no key is kept.
+    """Return the hash of the session key after the token of the current request, "" without one; keep no key.
 
     Raises
     ------
     BadValues
-        If it is too long to be one.
+        If it is too long.
     """
     key = request.headers.get("Authorization", "").partition(KEY_MARK)[2].strip()
     if len(key) > LONGEST_KEY:
@@ -164,10 +164,10 @@ def session_of_request() -> str:
 
 
 def is_from_this_machine() -> bool:
-    """Return whether the current request was made on this machine, and not for another web page or through a proxy.
+    """Return whether the current request was made on this machine, without a proxy, and not by another site's page.
 
-    With a link, a form or an image another site's page makes a browser send requests without an Origin; Sec-Fetch-Site
-    tells them. Source: the W3C's Fetch Metadata Request Headers.
+    A link, form or image on another site makes a browser send requests without Origin; Sec-Fetch-Site reveals them.
+    Source: W3C, Fetch Metadata Request Headers.
     """
     if any(name in request.headers for name in FORWARDED):
         return False
@@ -184,21 +184,21 @@ def _name_of(host: str) -> Optional[str]:
     """Return the name in a Host header, without the port."""
     try:
         parts = urlsplit("//" + host)
-        _ = parts.port  # which may be none
+        _ = parts.port  # raises if it is invalid
     except ValueError:
         return None
     return parts.hostname if parts.netloc == host and "@" not in host else None
 
 
 def _is_worker_route() -> bool:
-    """Return whether the request at hand is one that workers make."""
+    """Return whether the current request is one that workers make."""
     return request.path in OF_WORKERS or (
         request.path == "/get_global_model" and FRAMES in request.headers.get("Accept", "")
     )
 
 
 def is_page() -> bool:
-    """Return whether a file of the live page is asked for, which holds no data."""
+    """Return whether the current request is for a file of the live page; these contain no data."""
     return request.path == "/" or request.path.startswith("/page/")
 
 
@@ -207,4 +207,4 @@ def _path() -> str:
 
 
 def _nothing(name: str) -> None:
-    """Stand in for a server that keeps no count."""
+    """Do nothing; used without a :class:`Server`."""

@@ -1,4 +1,4 @@
-"""Bodies of requests and responses: JSON objects come in, frames go both ways."""
+"""Reads bodies of requests, JSON or frames, and writes responses of frames."""
 
 import json
 import mmap
@@ -15,10 +15,10 @@ from ...protocol.wire import CRC_HEADER, Buffers, size_of, text_crc
 FRAMES = "application/x-flq"
 TAKE_FRAMES = ("/offer", "/upload_update")
 MAX_JSON_BYTES = 65536
-MAX_JSON_DEPTH = 32  # brackets within brackets
+MAX_JSON_DEPTH = 32  # nested brackets
 QUOTE, BACKSLASH, OPENING, CLOSING = ord('"'), ord("\\"), b"[{", b"]}"
 PIECE = 1 << 20  # bytes read or written at a time
-WORTH_RESUMING = 1 << 14  # bytes of a stream: smaller ones come again as a whole, and have no header for it
+WORTH_RESUMING = 1 << 14  # bytes of a reply that can be resumed; a smaller one has no ETag and is sent again whole
 RANGE, ETAG = re.compile(r"bytes=([0-9]{1,15})-\Z"), re.compile(r'"([0-9a-f]{1,64})"\Z')
 
 Body = Union[bytearray, mmap.mmap]
@@ -39,7 +39,7 @@ def json_object(text: Body) -> Dict[str, Any]:
 
 
 def _depth(text: Body) -> int:
-    """Return how many brackets of a JSON text stand within each other, at most; without building anything."""
+    """Return the maximum nesting of brackets in a JSON text, without parsing it."""
     deepest = depth = 0
     in_string = escaped = False
     for byte in text:
@@ -57,17 +57,17 @@ def _depth(text: Body) -> int:
 
 
 def read_body(size: int) -> Body:
-    """Read the body into one buffer of its declared length; connection.py says how long that may take.
+    """Read the body into one buffer of its declared length; connection.py limits the time.
 
-    A large one gets pages of its own, which go back to the system with it: the threads' heaps would keep
-    one each.
+    A large body gets its own memory mapping, which is returned to the system when the body is freed; the heap of each
+    thread would keep it.
     """
     body: Body = mmap.mmap(-1, size) if size > PIECE else bytearray(size)
     view, n_read = memoryview(body), 0
     while n_read < size:
         try:
             n_bytes = _read_into(view[n_read : n_read + PIECE])
-        except (ClientDisconnected, OSError):  # OSError: it took too long
+        except (ClientDisconnected, OSError):  # OSError: timeout
             n_bytes = 0
         if not n_bytes:
             raise WireError("the body ended, or was too slow, after %d of %d bytes" % (n_read, size), "send it again")
@@ -78,18 +78,18 @@ def read_body(size: int) -> Body:
 def _read_into(view: memoryview) -> int:
     if hasattr(request.stream, "readinto"):
         return request.stream.readinto(view)
-    piece = request.stream.read(len(view))  # in chunks, whatever the length says
+    piece = request.stream.read(len(view))  # without readinto
     view[: len(piece)] = piece
     return len(piece)
 
 
 def check_crc(body: Body) -> None:
-    """Check the query of the request at hand, and a body that is not a frame, against what the sender says of them.
+    """Check the query of the current request, and a body that is not a frame, against the sender's CRC32, if any.
 
     Raises
     ------
     WireError
-        If the sender says something, and it is something else.
+        If they do not match.
     """
     said = request.headers.get(CRC_HEADER)
     if said is not None and said != text_crc(request.query_string, b"" if request.path in TAKE_FRAMES else body):  # type: ignore[arg-type]
@@ -100,20 +100,20 @@ def check_crc(body: Body) -> None:
 
 
 def with_crc(response: Response) -> Response:
-    """Say of a JSON response what its CRC32 is."""
+    """Add the CRC32 header to a JSON response."""
     response.headers[CRC_HEADER] = text_crc(response.get_data())
     return response
 
 
 def partial_reply() -> Optional[PartialReply]:
-    """Return what the request at hand says of a reply that broke off; a Range of any other form is passed over."""
+    """Return the partial reply that the current request wants to resume; ignore a Range of any other form."""
     first = RANGE.match(request.headers.get("Range", ""))
     name = ETAG.match(request.headers.get("If-Range", ""))
     return PartialReply(name.group(1), int(first.group(1))) if first and name else None
 
 
 def plan_frames(stream: Buffers, partial: Optional[PartialReply]) -> Response:
-    """Send a worker a plan and its frames, or the rest of them, where they are those of which it has the beginning."""
+    """Return a response with a plan and its frames, or with the rest if the worker has the beginning of them."""
     start = n_received(stream, partial)
     response = frames(without(stream, start))
     if start:
@@ -123,22 +123,22 @@ def plan_frames(stream: Buffers, partial: Optional[PartialReply]) -> Response:
 
 
 def verdict_frames(verdict: Buffers, stream: Buffers) -> Response:
-    """Send a worker a verdict, and perhaps a plan and frames behind it.
+    """Return a response with a verdict, which a plan and frames may follow.
 
-    They have the name that they have as the answer to a poll: what breaks off is gone on with there.
+    The plan and frames have the ETag that they have in the reply to a poll, so that a poll can resume them.
     """
     return _named(frames(verdict + stream, says_what=False), stream)
 
 
 def _named(response: Response, stream: Buffers) -> Response:
-    """Say what a plan and its frames are called, where going on is worth the header."""
+    """Add the ETag of a plan and its frames if they are large enough to be resumed."""
     if size_of(stream) >= WORTH_RESUMING:
         response.headers["ETag"] = '"%s"' % name_of(stream)
     return response
 
 
 def frames(buffers: Buffers, says_what: bool = True) -> Response:
-    """Send a worker frames piece by piece from where they lie; it may know that nothing else can come."""
+    """Return a response that streams frames piece by piece; ``says_what`` adds their Content-Type."""
 
     def pieces() -> Iterator[bytes]:
         for buffer in buffers:
@@ -154,10 +154,10 @@ def frames(buffers: Buffers, says_what: bool = True) -> Response:
 
 
 def terse(response: Response) -> Response:
-    """Send a worker's program no headers that it would not read: each round has them again."""
+    """Omit headers that a worker does not read, to save bytes in each round."""
     request.environ.get("flq.terse", _nothing)()
     return response
 
 
 def _nothing() -> None:
-    """Stand in for a server that sends what it likes."""
+    """Do nothing; used without a :class:`Server`."""

@@ -1,9 +1,8 @@
-"""Connections of the server: their sockets count bytes, and no peer holds a thread for long.
+"""Connections of the server: their sockets count bytes, and no peer occupies a thread for long.
 
-A connection gets a thread only when the whole head of a request is there: until then whatever has
-come is kept beside its socket, and it waits with those that are silent. A body, and an
-answer that the peer is slow to take, have a deadline each. A peer that is late gets 408 or 400,
-and the connection ends.
+A connection gets a thread only when the whole head of a request has arrived; until then its bytes
+are buffered, and the connection waits among the silent ones. Reading a body and sending a response
+have a deadline each. A peer that misses it gets 408 or 400, and the connection is closed.
 """
 
 import json
@@ -19,13 +18,13 @@ from ..records.wire_meter import Meter, Peer, Wire
 from .streams import Body, Outgoing, TerseHeaders
 
 HEAD_S = 10.0  # from the first byte of a request to the last of its head
-BODY_S = 60.0  # for a body, and more by its size:
-BODY_BYTES_PER_S = 10000  # a link of 1 Mbit/s has ten times that
-LARGEST_BODY = 10**12  # only so that the arithmetic stays finite
+BODY_S = 60.0  # for a body, plus its size divided by
+BODY_BYTES_PER_S = 10000  # a tenth of a link of 1 Mbit/s
+LARGEST_BODY = 10**12  # keeps the arithmetic finite
 MAX_HEAD_BYTES = 32768
 ONLY_ONCE = (b"Content-Length", b"Host", b"Authorization")
 PIECE = 8192
-TLS_HANDSHAKE = b"\x16"  # how a connection with encryption begins, and no request does
+TLS_HANDSHAKE = b"\x16"  # first byte of a TLS connection, and of no HTTP request
 HINTS = {"408": "send the whole request sooner", "400": "send HTTP/1.1, as curl does"}
 
 
@@ -36,7 +35,7 @@ else:
 
 
 class Metered(Mixin):
-    """What a socket does here: it counts, and it receives and sends until ``deadline`` (monotonic)."""
+    """Mixin of sockets that count bytes, and receive and send until ``deadline`` (monotonic seconds)."""
 
     peer: Peer
     deadline = 0.0
@@ -44,15 +43,15 @@ class Metered(Mixin):
     has_ended = False  # the peer sends no more
 
     def begin(self, peer: Peer, patience_s: float) -> None:
-        """Prepare a socket that has been made."""
+        """Prepare a new socket."""
         self.peer, self.patience_s = peer, patience_s
-        self.early = bytearray()  # received, and not yet asked for
-        self.head_since = 0.0  # when the first of these bytes came; 0 = there are none
+        self.early = bytearray()  # received, but not read yet
+        self.head_since = 0.0  # when the first of these bytes arrived; 0 = there are none
         self.settimeout(patience_s)
         self.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def has_head(self) -> bool:
-        """Take in what has come, without waiting; return whether it is a whole head, or can not become one."""
+        """Buffer received bytes without waiting; return whether they are a whole head, or cannot become one."""
         self.settimeout(0.0)
         try:
             while not (self._is_whole() or self.has_ended):
@@ -69,20 +68,20 @@ class Metered(Mixin):
         return self._is_whole() or bool(self.has_ended and self.early)
 
     def note_begin(self) -> None:
-        """Remember since when something is under way."""
+        """Remember when a head, or a handshake, has begun."""
         self.head_since = self.head_since or time.monotonic()
 
     def is_not_yet(self, error: OSError) -> bool:
-        """Return whether an error only says that nothing has come."""
+        """Return whether an error only means that nothing has arrived."""
         return isinstance(error, BlockingIOError)
 
     def recv_into(self, buffer, nbytes=0, *flags):
-        """Receive, and count.
+        """Receive and count bytes.
 
         Raises
         ------
         socket.timeout
-            If nothing came in time.
+            If nothing arrives in time.
         """
         if self.early:
             size = min(nbytes or len(buffer), len(self.early))
@@ -98,19 +97,19 @@ class Metered(Mixin):
         return n_bytes
 
     def send(self, *args, **kwargs):
-        """Send, and count."""
+        """Send and count bytes."""
         self._wait_until_deadline()
         n_bytes = super().send(*args, **kwargs)
         self.peer.count(Wire(down=n_bytes))
         return n_bytes
 
     def send_now(self, data: bytes) -> None:
-        """Send what goes out without waiting, and count."""
+        """Send as many bytes as possible without waiting; count them."""
         self.settimeout(0.0)
         self.peer.count(Wire(down=super().send(data)))
 
     def _is_whole(self) -> bool:
-        # A line that does not end in \r\n is refused when it is read, before what follows it.
+        # A line that does not end in \r\n is rejected when it is read.
         return b"\n\r\n" in self.early or b"\n\n" in self.early or len(self.early) > MAX_HEAD_BYTES
 
     def _wait_until_deadline(self) -> None:
@@ -124,7 +123,7 @@ class MeteredSocket(Metered, socket.socket):
     """A socket without encryption."""
 
     def has_head(self) -> bool:
-        """Send those away who want encryption: they would wait for it."""
+        """As the base class, but reject a TLS handshake: its peer would wait for a reply."""
         is_whole = super().has_head()
         if self.early[:1] != TLS_HANDSHAKE:
             return is_whole
@@ -142,7 +141,7 @@ class MeteredSocket(Metered, socket.socket):
 
 
 class Unfolded:
-    """The lines of a head, none of which may go on with another one."""
+    """Reads the lines of a head; rejects folded headers."""
 
     def __init__(self, rfile) -> None:
         self._rfile = rfile
@@ -151,12 +150,12 @@ class Unfolded:
         """Return the next line."""
         line = self._rfile.readline()
         if line[:1] in (b" ", b"\t"):
-            raise ValueError("a header goes on in another line")
+            raise ValueError("a header is continued on another line")
         return line
 
 
 class PlainNames(HeaderReader):
-    """Leaves out headers whose name holds an underscore: to the application a_b and a-b are one name."""
+    """Ignores headers whose name has an underscore: WSGI does not distinguish a_b from a-b."""
 
     def __call__(self, rfile, hdict=None):
         """Read the headers."""
@@ -167,27 +166,27 @@ class PlainNames(HeaderReader):
 
 
 class Headers(dict):
-    """The headers of a request. Two lengths in one would mean different things to different readers."""
+    """The headers of a request; rejects duplicates of some, since proxies could interpret them differently."""
 
     def __setitem__(self, name: bytes, value: bytes) -> None:
         if name in ONLY_ONCE and name in self:
-            raise ValueError("the header %s is there twice" % name.decode("ascii"))
+            raise ValueError("duplicate header %s" % name.decode("ascii"))
         super().__setitem__(name, value)
 
 
 class BoundedRequest(HTTPRequest):
-    """A request whose head, body and answer have a deadline each."""
+    """A request whose head, body and response have a deadline each."""
 
     header_reader = PlainNames()
     is_terse = False
 
     def parse_request(self) -> None:
-        """Read the head, which is there."""
+        """Read the head, which has arrived."""
         self.conn.socket.deadline = time.monotonic() + HEAD_S
         super().parse_request()
 
     def read_request_line(self) -> bool:
-        """Read the first line; what it names may be no URL at all."""
+        """Read the first line; reject an invalid URL."""
         try:
             return super().read_request_line()
         except ValueError:
@@ -195,7 +194,7 @@ class BoundedRequest(HTTPRequest):
             return False
 
     def read_request_headers(self) -> bool:
-        """Read the headers; a length is digits and nothing else."""
+        """Read the headers; reject a Content-Length that is not all digits."""
         self.inheaders = Headers()
         is_read = super().read_request_headers()
         if is_read and not self.inheaders.get(b"Content-Length", b"0").isdigit():
@@ -211,13 +210,13 @@ class BoundedRequest(HTTPRequest):
         self.conn.wfile.flush()
 
     def allow(self, seconds: float) -> None:
-        """Say how long what comes next may take."""
+        """Set the time limit of the next step."""
         self.conn.socket.deadline = time.monotonic() + seconds
 
     def send_headers(self) -> None:
         """Send the head of the response."""
         if getattr(self.rfile, "remaining", 0) > 0:
-            self.close_connection = True  # cheroot would wait for the rest of a body that was refused
+            self.close_connection = True  # cheroot would wait for the rest of a rejected body
         size = max([int(value) for name, value in self.outheaders if name.lower() == b"content-length"], default=0)
         self.allow(BODY_S + size / BODY_BYTES_PER_S)
         if self.is_terse:
@@ -226,19 +225,19 @@ class BoundedRequest(HTTPRequest):
         super().send_headers()
 
     def simple_response(self, status, msg="") -> None:
-        """Refuse what is no request, in the form that all errors have; the connection ends."""
+        """Reject an invalid request in the usual form of errors; close the connection."""
         self.close_connection = True
         self.allow(HEAD_S)
-        if str(status)[:3] in ("501", "505"):  # which would say that it is the master's fault
+        if str(status)[:3] in ("501", "505"):  # these would blame the master
             status, msg = "400 Bad Request", msg or str(status)[4:].lower()
         with suppress(OSError):
             self.conn.wfile.write(refusal(str(status), msg))
 
 
 def refusal(status: str, detail: str = "", hint: str = "") -> bytes:
-    """Return a whole response that says what is wrong with something that never reaches the application.
+    """Return the bytes of an error response to a request that does not reach the application.
 
-    Without a hint it has that of its status.
+    The default hint is that of the status.
     """
     number, _, words = status.partition(" ")
     body = (
@@ -263,7 +262,7 @@ def metered_connection(meter: Meter):
 
     class MeteredConnection(HTTPConnection):
         RequestHandlerClass = BoundedRequest
-        is_known = False  # it has shown a valid token
+        is_known = False  # the peer has sent a valid token
 
         def __init__(self, server, sock, *args, **kwargs):
             if not isinstance(sock, Metered):
@@ -274,25 +273,25 @@ def metered_connection(meter: Meter):
             self.wfile = Outgoing(sock)
 
         def is_ready(self) -> bool:
-            """Return whether there is something to do; otherwise it waits for more, or is over."""
+            """Return whether a request can be handled; otherwise the connection waits, or has ended."""
             return self.socket.has_head()
 
         def communicate(self):
-            """Answer the request that has come; return whether to keep the connection."""
+            """Answer the received request; return whether to keep the connection."""
             if not self.is_ready():
                 return not self.socket.has_ended
             self.socket.head_since = 0.0
             keeps = super().communicate()
             if not keeps:
-                self.socket.early.clear()  # it has had its answer: no 408 on top
-            if keeps and self.rfile.has_data():  # another request has come behind this one
+                self.socket.early.clear()  # the peer has a response: send no 408
+            if keeps and self.rfile.has_data():  # a pipelined request
                 self.socket.early[:0] = self.rfile.read1(self.rbufsize)
             return keeps
 
         def close(self):
-            """Close; who has begun a request is told that it took too long."""
+            """Close the connection; send 408 if a request has begun."""
             self.server.forget(self)
-            with suppress(OSError):  # it may be broken, and the thread that closes it must go on
+            with suppress(OSError):  # it may be broken; the thread that closes it must not fail
                 if self.socket.early and not self.socket.has_ended:
                     self.socket.send_now(refusal("408 Request Timeout"))
             with suppress(OSError):
@@ -303,17 +302,17 @@ def metered_connection(meter: Meter):
 
 
 class PeerGateway(Gateway_10):
-    """Hands the connection to the application, and does what is to be done when the answer is sent.
+    """Gives the application access to the connection, through the WSGI environment.
 
-    ``flq.peer`` is its :class:`Peer`, ``flq.is_known`` is called with the name of the token that it has shown,
-    ``flq.hurry`` to shorten the time for a body, ``flq.terse`` to leave out headers of the answer, and each function
-    in ``flq.at_end`` at the end.
+    ``flq.peer`` is its :class:`Peer`. The application calls ``flq.is_known`` with the name of the peer's token,
+    ``flq.hurry`` to shorten the time limit of a body, and ``flq.terse`` to omit headers of the response. The functions
+    in ``flq.at_end`` are called when the response is sent.
     """
 
     def get_environ(self):
         """Return the WSGI environment."""
         if b"Transfer-Encoding" in self.req.inheaders:
-            self.req.close_connection = True  # it is refused unread: what follows is no request
+            self.req.close_connection = True  # the body is rejected unread: the bytes that follow are no request
         if isinstance(self.req.rfile, KnownLengthRFile):
             self.req.rfile = Body(self.req.rfile.rfile, self.req.rfile.remaining)
         environ = super().get_environ()

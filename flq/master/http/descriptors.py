@@ -1,7 +1,7 @@
-"""Limits the connections by the file descriptors that this process may open.
+"""Limits the number of connections to the file descriptors that this process may open.
 
-The journal and its write-ahead log, snapshots, results, logs and pipes of child processes need descriptors too, and are
-worth more than a connection. Source: getrlimit(2).
+The journal and its write-ahead log, snapshots, results, logs and pipes of child processes need descriptors too, and
+matter more than a connection. Source: getrlimit(2).
 """
 
 import logging
@@ -10,8 +10,8 @@ import resource  # Linux, like the rest of the master
 
 from ...errors import ConfigError
 
-RESERVE = 128  # for everything but connections, of which some 30 are in use at a time; half of a small limit
-FOR_A_WORKER = 2  # the connection that it uses, and a broken one that is not closed yet
+RESERVE = 128  # descriptors for all else, some 30 in use at a time; at most half of those left
+FOR_A_WORKER = 2  # its connection, and a broken one that is not closed yet
 FOR_OTHERS = 8
 UNLIMITED = 1 << 20
 
@@ -24,36 +24,36 @@ def raise_limit() -> int:
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     except (OSError, ValueError):
-        pass  # the system allows no more: the limit stays as it is
+        pass  # the system does not allow it: the limit is unchanged
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return UNLIMITED if soft == resource.RLIM_INFINITY else soft
 
 
 def n_open() -> int:
-    """Return how many descriptors are in use."""
+    """Return the number of descriptors in use."""
     return len(os.listdir("/dev/fd"))
 
 
 def usual_connections(total_workers: int) -> int:
-    """Return how many connections are kept by default."""
+    """Return the default maximum number of connections."""
     return 4 * total_workers + 256
 
 
 def n_connections(total_workers: int, wanted: int, limit: int, in_use: int) -> int:
-    """Return how many connections are kept.
+    """Return the maximum number of connections.
 
     Parameters
     ----------
     total_workers : int
     wanted : int
-        ``security.max_connections``; 0 = the usual number.
+        ``security.max_connections``; 0 = the default.
     limit, in_use : int
-        Descriptors allowed, and in use.
+        Number of descriptors allowed, and in use.
 
     Raises
     ------
     ConfigError
-        If the workers' connections do not fit, or the settings say fewer than one for each and one more.
+        If the workers' connections do not fit, or ``wanted`` is less than one per worker plus one.
     """
     left = max(0, limit - in_use)
     room = left - min(RESERVE, left // 2)

@@ -1,6 +1,6 @@
-"""How much one peer may ask for: so many requests a second, and so many at a time.
+"""Limits each peer's rate of requests and its number of concurrent requests.
 
-Whoever shows a valid token is counted under its name, everybody else under an address.
+A peer with a valid token is identified by the token's name, others by their address.
 """
 
 import ipaddress
@@ -14,8 +14,8 @@ from ...errors import TooManyRequests, Unavailable
 from .server import STREAM_THREADS
 from .token_bucket import Bucket, Rate
 
-STREAMS_OF_ONE = STREAM_THREADS // 2  # streams of events that one address may have
-MOST_KEPT = 4096  # peers whose buckets are remembered; a bucket that is forgotten begins full
+STREAMS_OF_ONE = STREAM_THREADS // 2  # event streams per address
+MOST_KEPT = 4096  # peers whose buckets are kept; a new bucket is full
 
 
 class Buckets:
@@ -24,7 +24,7 @@ class Buckets:
     def __init__(self, rate: Rate, clock: Callable[[], float] = time.monotonic) -> None:
         self._rate, self._clock = rate, clock
         self._lock = threading.Lock()
-        self._buckets: "OrderedDict[Hashable, Bucket]" = OrderedDict()  # the longest unused first
+        self._buckets: "OrderedDict[Hashable, Bucket]" = OrderedDict()  # least recently used first
 
     def take(self, key: Hashable) -> None:
         """Count a request.
@@ -32,7 +32,7 @@ class Buckets:
         Raises
         ------
         TooManyRequests
-            If there were too many of late; this one does not count.
+            If the rate is exceeded; this request is not counted.
         """
         if not self._rate.per_s:
             return
@@ -47,30 +47,33 @@ class Buckets:
                 self._buckets.popitem(last=False)
         if wait_s:
             raise TooManyRequests(
-                "more than %g requests a second come from there" % self._rate.per_s, "ask less often", math.ceil(wait_s)
+                "more than %g requests per second from this client" % self._rate.per_s,
+                "send fewer requests",
+                math.ceil(wait_s),
             )
 
 
 class Places:
-    """So many requests at a time for each of some groups of peers. Safe to use from any thread."""
+    """Limits the concurrent requests of each group of peers. Safe to use from any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._taken: Dict[Hashable, int] = {}
 
     def enter(self, key: Hashable, n_places: int) -> Callable[[], None]:
-        """Take one of a group's places; return what gives it back.
+        """Take one of a group's places; return the function that releases it.
 
         Raises
         ------
         TooManyRequests
-            If all are taken.
+            If all places are taken.
         """
         with self._lock:
             taken = self._taken.get(key, 0)
             if taken >= n_places:
                 raise TooManyRequests(
-                    "%d requests from there are under way, expected at most that many" % taken, "wait for the answers"
+                    "%d such requests are in progress, at most that many are allowed" % taken,
+                    "wait for their responses",
                 )
             self._taken[key] = taken + 1
         return lambda: self._leave(key)
@@ -83,14 +86,14 @@ class Places:
 
 
 class StreamPlaces:
-    """Who may have a stream: so many at a time, and half of them for one address."""
+    """Limits the concurrent event streams, and those of one address to half of them."""
 
     def __init__(self) -> None:
         self._all = threading.BoundedSemaphore(STREAM_THREADS)
         self._places = Places()
 
     def enter(self, address: str) -> Callable[[], None]:
-        """Take a place; return what gives it back.
+        """Take a place; return the function that releases it.
 
         Raises
         ------
@@ -109,17 +112,17 @@ class StreamPlaces:
                     self._all.release()
 
                 return leave_both
-        raise Unavailable("too many streams of events are open", "read GET /feed now and then instead")
+        raise Unavailable("too many event streams are open", "poll GET /feed instead")
 
 
 class All:
-    """Several semaphores of which one place each is taken, or none."""
+    """Acquires one place of each of several semaphores, or none."""
 
     def __init__(self, *semaphores: "Union[threading.Semaphore, All]") -> None:
         self._semaphores = semaphores
 
     def acquire(self, blocking: bool = False) -> bool:
-        """Take one place of each, if all have one; never waits."""
+        """Take one place of each if all have one, without waiting; return whether it did."""
         for n_taken, semaphore in enumerate(self._semaphores):
             if not semaphore.acquire(blocking=False):
                 for taken in self._semaphores[:n_taken]:
@@ -128,13 +131,13 @@ class All:
         return True
 
     def release(self) -> None:
-        """Give them back."""
+        """Release them."""
         for semaphore in self._semaphores:
             semaphore.release()
 
 
 def group_of(address: str) -> str:
-    """Return what stands for a peer's address: an IPv6 network of 64 bits is one peer."""
+    """Return the group of a peer's address: the address, or the /64 network of an IPv6 address."""
     try:
         ip = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:

@@ -1,13 +1,13 @@
 """Accepts connections, keeps those that wait for a request, and closes some when there are too many.
 
-cheroot's own loop accepts every connection, and retries a failed accept as fast as it can. This one keeps a limited
-number. A connection that has not shown a valid token is a stranger. When no place is left, the strangers that have been
-silent longest are closed, once they have had time to speak. New connections that arrive faster than that wait in the
-kernel's queue, where they cost nothing.
+cheroot's own loop accepts every connection, and retries a failed accept without pause. This one limits the number of
+connections. A connection without a valid token is a stranger. When no place is left, the strangers that have been
+silent longest are closed, after a grace period. New connections that arrive faster than that wait in the kernel's
+queue, where they cost nothing.
 
-A peer whose connection is closed may connect again at once. So room is made first, and connections are accepted a
+A peer whose connection is closed may reconnect at once. So places are freed first, and connections are accepted a
 moment later: a peer that reconnects at once finds the queue full and waits for a TCP retransmission, a second or more,
-while others find room. In the other order nobody else would ever get in.
+while others get a place. In the other order it would always be first.
 Source: accept(2), listen(2), tcp(7).
 """
 
@@ -25,36 +25,36 @@ from typing import Any, Callable, Dict, List, Optional, Set
 from ..reminder import Rarely
 from .token_bucket import Bucket, Rate
 
-NEW_PER_S = 400.0  # connections that are accepted, on average
-GRACE_S = 1.0  # a stranger that has been silent for less than this is not closed to make room
-QUEUE = 128  # connections that wait in the kernel
-OF_ONE_TOKEN = 8  # connections that one token protects: those that showed it last
-AT_ONCE = 64  # new connections between two looks at the others
-ROOM_S = 0.01  # from making room to accepting: longer than it takes to connect again
-PAUSE_S = 0.05  # from accepting to making room again
-LONGEST_PAUSE_S = 0.5  # without a look at new connections
+NEW_PER_S = 400.0  # average rate of accepted connections
+GRACE_S = 1.0  # a stranger that has been silent for less than this is not closed to free a place
+QUEUE = 128  # length of the kernel's queue
+OF_ONE_TOKEN = 8  # connections per token that are not strangers: those that sent it last
+AT_ONCE = 64  # connections accepted or closed before others are served
+ROOM_S = 0.01  # from freeing places to accepting: longer than a peer takes to reconnect
+PAUSE_S = 0.05  # from accepting to freeing places again
+LONGEST_PAUSE_S = 0.5  # without accepting connections
 EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 logger = logging.getLogger(__name__)
 
 
 class Reception:
-    """The connections of a server; replaces cheroot's connection manager.
+    """Manages the connections of a server; replaces cheroot's connection manager.
 
-    :meth:`run` accepts and waits in one thread. Any thread may :meth:`put` a connection back, which then belongs to the
+    :meth:`run` accepts and waits in one thread. Any thread may :meth:`put` a connection back; it then belongs to the
     reception until it is readable.
 
     Parameters
     ----------
     listener : socket
-        Non-blocking, and listens.
+        Non-blocking and listening.
     max_connections : int
     patience_s : float
-        How long a new connection may be silent.
+        Seconds that a new connection may be silent.
     receive : callable(sock, address)
         Returns a connection; raises OSError if the socket is broken.
     serve : callable(conn)
-        Takes a connection that is readable.
+        Handles a readable connection.
     clock : callable()
         Monotonic seconds.
     """
@@ -70,22 +70,22 @@ class Reception:
     ) -> None:
         self._listener, self._max, self._patience_s = listener, max_connections, patience_s
         self._receive, self._serve, self._clock = receive, serve, clock
-        self._selector = selectors.DefaultSelector()  # epoll where there is one: descriptors of any number
+        self._selector = selectors.DefaultSelector()  # epoll if available: no limit on descriptors
         self._lock = threading.Lock()
         self._open: Set[Any] = set()
-        self._strangers: "OrderedDict[Any, int]" = OrderedDict()  # their descriptors; the longest silent first
-        self._known: Dict[Any, int] = {}
-        self._of_token: Dict[str, "OrderedDict[Any, None]"] = {}  # by its name; the last to show it comes last
+        self._strangers: "OrderedDict[Any, int]" = OrderedDict()  # waiting: descriptors; the longest silent first
+        self._known: Dict[Any, int] = {}  # likewise
+        self._of_token: Dict[str, "OrderedDict[Any, None]"] = {}  # by its name; the last to send it comes last
         self._allowed = Bucket(Rate(NEW_PER_S, max_connections), clock())
         self._crowd, self._failure, self._error = (Rarely(logger, clock) for _ in range(3))
-        self._listens_at: Optional[float] = 0.0  # when it listens again; None = it does
-        self._closed_at, self._n_closed = 0.0, 0  # to make room, the last time
+        self._listens_at: Optional[float] = 0.0  # when it accepts again; None = it does
+        self._closed_at, self._n_closed = 0.0, 0  # when places were freed last, and how many
         self._is_stopping = False
         self._runs = threading.Lock()
 
     # -- for the server ------------------------------------------------------------------
 
-    can_add_keepalive_connection = True  # cheroot asks; the limit is here
+    can_add_keepalive_connection = True  # for cheroot; this class has its own limit
 
     def put(self, conn: Any, patience_s: float) -> None:
         """Let a connection wait until it is readable, or has been silent for ``patience_s``.
@@ -103,7 +103,7 @@ class Reception:
             (self._known if conn.is_known else self._strangers)[conn] = fd
 
     def vouch(self, conn: Any, name: str) -> None:
-        """Note that a connection that is being answered has shown the token of that name."""
+        """Note that a connection, which is being answered, has sent the token of that name."""
         with self._lock:
             self._withdraw(conn)
             conn.is_known, conn.shown = True, name
@@ -113,13 +113,13 @@ class Reception:
                 oldest = next(iter(same))
                 self._withdraw(oldest)
                 fd = self._known.pop(oldest, None)
-                if fd is not None:  # it waits: it is the first to go
+                if fd is not None:  # it waits, and becomes the first to be closed
                     oldest.silent_since = float("-inf")
                     self._strangers[oldest] = fd
                     self._strangers.move_to_end(oldest, last=False)
 
     def forget(self, conn: Any) -> None:
-        """Stop counting a connection that closes."""
+        """Stop counting a closing connection."""
         with self._lock:
             self._open.discard(conn)
             self._withdraw(conn)
@@ -134,19 +134,19 @@ class Reception:
                     if self._clock() >= expires_at:
                         self._close_silent()
                         expires_at = self._clock() + expiration_interval
-                except Exception as error:  # without this thread nobody is served
-                    self._error.warn("the server's loop goes on after %s: %s", type(error).__name__, error)
-                    logger.debug("it was", exc_info=True)
+                except Exception as error:  # without this thread the server is dead
+                    self._error.warn("the server's loop continues after %s: %s", type(error).__name__, error)
+                    logger.debug("the error was", exc_info=True)
                     time.sleep(LONGEST_PAUSE_S)
 
     def stop(self) -> None:
-        """End :meth:`run`, and return when it has ended."""
+        """End :meth:`run`; return when it has ended."""
         self._is_stopping = True
         with self._runs:
             pass
 
     def close(self) -> None:
-        """Close all connections that wait."""
+        """Close all waiting connections."""
         for conn in self._waiting():
             if self._take(conn):
                 conn.close()
@@ -155,7 +155,7 @@ class Reception:
     # -- the thread of run() -------------------------------------------------------------
 
     def _look(self, longest_s: float) -> None:
-        """Wait for readable connections and for new ones, and handle them."""
+        """Wait for readable and new connections, and handle them."""
         now = self._clock()
         if self._listens_at is not None and now >= self._listens_at:
             self._selector.register(self._listener, selectors.EVENT_READ, None)
@@ -164,11 +164,11 @@ class Reception:
         for key, _ in self._selector.select(patience_s):
             if key.data is None:
                 self._admit()
-            elif self._take(key.data):  # else it was closed a moment ago, to make room
+            elif self._take(key.data):  # else it was closed a moment ago, to free a place
                 self._serve(key.data)
 
     def _admit(self) -> None:
-        """Handle new connections: accept them, or make room first."""
+        """Handle new connections: accept them, or free places first."""
         with self._lock:
             n_free = self._max - len(self._open)
             n_strangers = len(self._strangers)
@@ -179,15 +179,15 @@ class Reception:
             self._make_room()
         else:
             self._crowd.warn(
-                "%d connections are open, and no more are kept (security.max_connections): new ones are "
-                "closed, since the others have shown a token or are being answered",
+                "%d connections are open, the maximum (security.max_connections): new ones are closed, since "
+                "the others have a token or are being answered",
                 self._max,
             )
             self._accept(AT_ONCE, lambda sock, address: sock.close())
             self._pause(PAUSE_S)
 
     def _accept(self, n_most: int, take_in: Callable[[socket.socket, Any], None]) -> int:
-        """Accept at most so many connections; return how many were."""
+        """Accept at most ``n_most`` connections; return how many were accepted."""
         for n_taken in range(n_most):
             wait_s = self._allowed.wait_s(self._clock())
             if wait_s:
@@ -197,10 +197,10 @@ class Reception:
                 sock, address = self._listener.accept()
             except (BlockingIOError, InterruptedError):
                 return n_taken
-            except ConnectionAbortedError:  # it has gone already
+            except ConnectionAbortedError:  # the peer has gone already
                 continue
             except OSError as error:
-                self._failure.warn("no new connection can be taken in: %s; it is tried again", error.strerror or error)
+                self._failure.warn("no new connection can be accepted: %s; retrying", error.strerror or error)
                 if error.errno in EXHAUSTED:
                     self._close_a_stranger()
                 self._pause(LONGEST_PAUSE_S)
@@ -223,7 +223,7 @@ class Reception:
             conn.close()
 
     def _make_room(self) -> None:
-        """Close the longest silent strangers: one, and twice as many each time that was not enough."""
+        """Close the longest silent strangers: one at first, and twice as many each time that this is not enough."""
         now = self._clock()
         before = now - GRACE_S
         n_to_close = min(2 * self._n_closed, AT_ONCE) if now - self._closed_at <= 2 * (ROOM_S + PAUSE_S) else 1
@@ -234,8 +234,8 @@ class Reception:
             self._pause(PAUSE_S if oldest is None else max(PAUSE_S, oldest.silent_since - before))
             return
         self._crowd.warn(
-            "%d connections are open, and no more are kept (security.max_connections): those without a "
-            "token that have been silent longest are closed",
+            "%d connections are open, the maximum (security.max_connections): those without a token that "
+            "have been silent longest are closed",
             self._max,
         )
         for conn in silent:
@@ -247,11 +247,11 @@ class Reception:
     def _pause(self, seconds: float) -> None:
         """Accept no connections for a while."""
         self._listens_at = self._clock() + min(seconds, LONGEST_PAUSE_S)
-        with suppress(KeyError):  # it is paused already
+        with suppress(KeyError):  # already paused
             self._selector.unregister(self._listener)
 
     def _close_a_stranger(self) -> None:
-        """Close the stranger that has been silent longest, if any waits."""
+        """Close the waiting stranger that has been silent longest, if any."""
         with self._lock:
             oldest = next(iter(self._strangers), None)
         if oldest is not None and self._take(oldest):
@@ -265,7 +265,7 @@ class Reception:
                 conn.close()
 
     def _withdraw(self, conn: Any) -> None:
-        """Treat a connection as a stranger again."""
+        """Make a connection a stranger again."""
         if conn.is_known:
             same = self._of_token[conn.shown]
             del same[conn]
@@ -278,7 +278,7 @@ class Reception:
             return list(self._strangers) + list(self._known)
 
     def _take(self, conn: Any) -> bool:
-        """Stop waiting for a connection; return False if it does not wait any more."""
+        """Stop waiting for a connection; return False if it no longer waits."""
         with self._lock:
             fd = self._strangers.pop(conn, None)
             if fd is None:

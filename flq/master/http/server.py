@@ -1,4 +1,4 @@
-"""The HTTP server: cheroot, in this process. docs/architecture.md says why cheroot."""
+"""The HTTP server: cheroot, in this process; docs/architecture.md has the reasons."""
 
 import logging
 import socket
@@ -18,21 +18,21 @@ from .tls import TlsAdapter
 
 logger = logging.getLogger(__name__)
 
-SPARE_THREADS = 8  # never available to requests that wait
-STREAM_THREADS = 8  # for streams of events, on top of all others
-FILE_THREADS = 16  # for files of the page, likewise: a browser asks for six at a time
+SPARE_THREADS = 8  # never used by waiting requests
+STREAM_THREADS = 8  # for event streams, in addition to the others
+FILE_THREADS = 16  # for files of the page, in addition to the others: a browser requests six at a time
 MAX_THREADS = 256
-SILENCE_S = 60.0  # a connection that stays silent so long is closed, unless it has shown a token
+SILENCE_S = 60.0  # a connection without a token that is silent for so long is closed
 SHUTDOWN_S = 3.0
 
 
 def n_threads(total_workers: int) -> int:
-    """Return how many threads the server has for requests: two for every worker, and some for everybody else."""
+    """Return the number of threads for requests: two per worker, and some for other peers."""
     return min(2 * total_workers + 2 * SPARE_THREADS, MAX_THREADS)
 
 
 class ReadableFirst(wsgi.Server):
-    """Gives a thread only to connections on which a request has come; a :class:`Reception` keeps all others."""
+    """Gives a thread only to connections with a received request; a :class:`Reception` keeps the others."""
 
     max_connections = 0
     known_silence_s = SILENCE_S
@@ -45,7 +45,7 @@ class ReadableFirst(wsgi.Server):
         self._connections = Reception(self.socket, self.max_connections, self.timeout, self._receive, self.process_conn)
 
     def put_conn(self, conn) -> None:
-        """Take a connection back, to be answered again or to wait, as long as the head of a request may take."""
+        """Take a connection back from its thread: answer its next request, let it wait, or close it."""
         try:
             if conn.is_ready():
                 self.requests.put(conn)
@@ -57,25 +57,25 @@ class ReadableFirst(wsgi.Server):
                 self._connections.put(conn, left)
                 return
         except (OSError, ValueError):
-            pass  # it was closed meanwhile; an error would end this thread
+            pass  # it was closed meanwhile
         conn.close()
 
     @staticmethod
     def bind_socket(socket_, bind_addr):
-        """Bind a socket, also to an IPv6 address with a zone, which a pair of host and port does not hold."""
+        """Bind a socket, also to an IPv6 address with a zone, which a (host, port) address lacks."""
         socket_.bind(socket.getaddrinfo(*bind_addr, socket_.family, socket_.type, 0, socket.AI_PASSIVE)[0][4])
         return socket_
 
     def vouch(self, conn, name: str) -> None:
-        """Note that a connection has shown the token of that name."""
+        """Note that a connection has sent the token of that name."""
         self._connections.vouch(conn, name)
 
     def forget(self, conn) -> None:
-        """Stop counting a connection that closes."""
+        """Stop counting a closing connection."""
         self._connections.forget(conn)
 
     def error_log(self, msg="", level=20, traceback=False) -> None:
-        """Log what cheroot has to say."""
+        """Log a message of cheroot."""
         logger.log(
             level if level >= logging.WARNING else logging.DEBUG,
             "%s",
@@ -104,17 +104,17 @@ class Server:
     total_workers : int
     meter : Meter
     max_connections : int, optional
-        0 = the usual number.
+        0 = the default.
     silence_s : float, optional
-        How long who has shown a token may be silent, where that is longer than what others may: a worker that trains
-        keeps its connection.
+        Seconds that a connection with a token may be silent, if more than for others, so that a worker keeps its
+        connection while it trains.
     tls : TlsAdapter, optional
         Without it, plain HTTP.
 
     Raises
     ------
     ConfigError
-        If the address can not be bound.
+        If the address cannot be bound.
     """
 
     def __init__(
@@ -145,7 +145,7 @@ class Server:
         self._server.max_request_header_size = connection.MAX_HEAD_BYTES
         try:
             self._server.prepare()
-        except (OSError, OverflowError, UnicodeError) as error:  # the last, of a name that can be none
+        except (OSError, OverflowError, UnicodeError) as error:  # UnicodeError: an invalid name
             raise ConfigError(
                 "cannot listen on %s port %d: %s" % (host, port, error),
                 "choose another with --port, or end the program that uses it",
@@ -154,12 +154,12 @@ class Server:
         self._thread = threading.Thread(target=self._server.serve, name="server", daemon=True)
 
     def start(self) -> None:
-        """Begin to serve, in a thread; once is enough."""
+        """Begin to serve, in a thread; further calls do nothing."""
         if not self._thread.is_alive():
             self._thread.start()
 
     def stop(self) -> None:
-        """Stop accepting, and give running requests a moment to end; once is enough."""
+        """Stop accepting, and wait briefly for requests in progress; further calls do nothing."""
         self._server.stop()
         if self._thread.is_alive():
             self._thread.join(SHUTDOWN_S)

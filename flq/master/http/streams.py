@@ -1,4 +1,4 @@
-"""What passes between server and socket, with few copies and few headers: cheroot's own streams are pure Python."""
+"""Streams between server and socket with few copies and headers; cheroot's own are pure Python."""
 
 import socket
 
@@ -6,7 +6,7 @@ from cheroot.server import KnownLengthRFile
 
 
 class TerseHeaders(list):
-    """The headers of an answer, without those that the server adds by itself and no program reads."""
+    """The headers of a response, without those that the server adds and workers do not read."""
 
     def append(self, header) -> None:
         """Add a header."""
@@ -15,10 +15,10 @@ class TerseHeaders(list):
 
 
 class Body(KnownLengthRFile):
-    """The body of a request, which can be read to where it shall be."""
+    """The body of a request, which can be read into a buffer."""
 
     def readinto(self, buffer) -> int:
-        """Put what has come into a buffer, at least a byte unless the body has ended; return how much that is."""
+        """Read received bytes into a buffer, at least one unless the body has ended; return their number."""
         view = memoryview(buffer)[: self.remaining]
         if self.rfile.has_data():  # read together with the head
             piece = self.rfile.read1(len(view))
@@ -31,12 +31,12 @@ class Body(KnownLengthRFile):
 
 
 class Outgoing:
-    """Writes to a socket from where the bytes lie; the head of an answer leaves together with what follows it."""
+    """Writes to a socket without copying; sends the head of a response together with the bytes that follow."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
         self._held = b""
-        self.holds_next = False  # what is written next waits for what comes after it
+        self.holds_next = False  # the next write waits for the one after it
 
     def write(self, data: bytes) -> None:
         """Send bytes."""
@@ -50,5 +50,5 @@ class Outgoing:
             view = view[self._sock.send(view) :]
 
     def flush(self) -> None:
-        """Send what has waited."""
+        """Send the bytes that wait."""
         self.write(b"")

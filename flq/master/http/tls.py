@@ -1,7 +1,7 @@
-"""HTTPS: the server's certificate, and sockets whose handshake never holds a thread.
+"""HTTPS: the server's certificate, and sockets whose handshake does not occupy a thread.
 
-A handshake is taken a step further whenever something has come, in a thread of the pool, and the
-connection waits among the silent ones in between.
+A thread of the pool continues a handshake whenever bytes have arrived; in between, the connection
+waits among the silent ones.
 """
 
 import ssl
@@ -16,29 +16,29 @@ NOT_YET = (ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
 class MeteredTlsSocket(Metered, ssl.SSLSocket):
-    """A socket with encryption; it counts the bytes within."""
+    """A TLS socket; counts the bytes inside the encryption."""
 
     is_encrypted = False  # the handshake is done
 
     def has_head(self) -> bool:
-        """Shake hands first."""
+        """As the base class, after the handshake."""
         if not self.is_encrypted and not self._shake_hands():
             return False
         return super().has_head()
 
     def is_not_yet(self, error: OSError) -> bool:
-        """Return whether an error only says that nothing has come."""
+        """Return whether an error only means that nothing has arrived."""
         return isinstance(error, NOT_YET)
 
     def recv_into(self, *args, **kwargs):
-        """Receive, and count; a broken record is a broken connection."""
+        """Receive and count bytes; a TLS error is a ConnectionResetError."""
         try:
             return super().recv_into(*args, **kwargs)
         except ssl.SSLError as error:
             raise ConnectionResetError(*error.args) from None
 
     def send(self, *args, **kwargs):
-        """Send, and count."""
+        """Send and count bytes, likewise."""
         try:
             return super().send(*args, **kwargs)
         except ssl.SSLError as error:
@@ -61,13 +61,13 @@ class MeteredTlsSocket(Metered, ssl.SSLSocket):
         return self.is_encrypted
 
     def _say_that_it_is_https(self) -> None:
-        """Answer plain HTTP as such, as far as that goes."""
+        """Answer a plain HTTP request in plain HTTP, if possible."""
         try:
             super(ssl.SSLSocket, self).send(
                 refusal(
                     "400 Bad Request",
                     "this master speaks HTTPS only: use https://",
-                    "start workers with --tls, or --ca FILE where the certificate is one of your own; docs/security.md",
+                    "start workers with --tls, or with --ca FILE if the certificate is your own; docs/security.md",
                 )
             )
         except OSError:
@@ -85,7 +85,7 @@ class TlsAdapter(Adapter):
     Raises
     ------
     ConfigError
-        If they can not be used.
+        If they cannot be used.
     """
 
     def __init__(self, certificate: str, private_key: str) -> None:
@@ -97,27 +97,27 @@ class TlsAdapter(Adapter):
             try:
                 open(path, "rb").close()
             except OSError as error:
-                raise ConfigError("%s can not be read: %s" % (path, error.strerror), "see docs/security.md") from None
+                raise ConfigError("%s cannot be read: %s" % (path, error.strerror), "see docs/security.md") from None
         try:
-            self.context.load_cert_chain(certificate, private_key, password=lambda: b"")  # or it would be asked for
+            self.context.load_cert_chain(certificate, private_key, password=lambda: b"")  # else OpenSSL would prompt
         except (ssl.SSLError, ValueError) as error:
             raise ConfigError(
-                "certificate %s and key %s can not be used together: %s"
+                "certificate %s and key %s cannot be used together: %s"
                 % (certificate, private_key, getattr(error, "reason", None) or error),
                 "both are PEM files, the key is not encrypted; docs/security.md shows how to make them",
             ) from None
 
     def bind(self, sock):
-        """Return the listening socket: only those that it accepts are wrapped."""
+        """Return the listening socket unchanged: only accepted sockets are wrapped."""
         return sock
 
     def wrap(self, sock):
-        """Wrap an accepted socket; nothing is sent or received yet. It raises OSError if the peer has gone."""
+        """Wrap an accepted socket without sending or receiving; raise OSError if the peer has gone."""
         wrapped = self.context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
         return wrapped, self.get_environ()
 
     def get_environ(self):
-        """Return what the application is told."""
+        """Return the WSGI environment's entries on TLS."""
         return {"wsgi.url_scheme": "https", "HTTPS": "on"}
 
     def makefile(self, sock, mode="r", bufsize=-1):

@@ -1,1 +1,1 @@
-"""The live page and what it shows: status, history, news, the stream of events."""
+"""The live page and its data: status, history, news, the event stream."""

@@ -1,4 +1,4 @@
-"""The status that everybody reads without waiting: made anew by the thread that owns the machine."""
+"""Holds the status, which any thread reads without waiting; the thread that owns the machine updates it."""
 
 import logging
 import time
@@ -6,7 +6,7 @@ from typing import Any, Callable, Dict, Optional
 
 logger = logging.getLogger(__name__)
 
-PUBLISH_S = 0.2  # how old the status may become while events keep coming
+PUBLISH_S = 0.2  # maximum age of the status while events keep arriving
 
 
 class Board:
@@ -17,7 +17,7 @@ class Board:
     make : callable(now) -> dict
         Makes the status.
     problem : callable() -> str or None
-        What keeps the run from going on, or its results from being written, at this moment. Any thread calls it.
+        Returns what currently blocks the run or the writing of its results. Any thread calls it.
     """
 
     def __init__(self, make: Callable[[float], Dict[str, Any]], problem: Callable[[], Optional[str]]) -> None:
@@ -31,11 +31,11 @@ class Board:
         return dict(self._status, problem=self._problem())
 
     def publish(self, is_due: bool) -> None:
-        """Make the status anew if it is due, or too old."""
+        """Update the status if it is due, or too old."""
         try:
             now = time.monotonic()
             if is_due or now - self._published_at >= PUBLISH_S:
                 self._status = self._make(now)
                 self._published_at = time.monotonic()
         except Exception:
-            logger.exception("the status is not made anew")
+            logger.exception("the status is not updated")

@@ -1,7 +1,7 @@
-"""Messages that many viewers get: made once for all of them, and only while somebody looks.
+"""Broadcasts messages to viewers: each is made once for all of them, and only while there are viewers.
 
-Each message is the whole of its kind, so whoever has missed some needs only the newest. The thread of a viewer
-makes them when they are due; the run's own threads do nothing for it.
+Each message is complete, so a viewer that has missed some needs only the newest of each kind. The threads of the
+viewers make the messages when they are due; the run's own threads are not involved.
 """
 
 import json
@@ -12,16 +12,16 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Tup
 
 from ..http.limits import StreamPlaces
 
-PERIODS_S = {"state": 1.0, "rounds": 2.0, "log": 1.0}  # how often a message may be made anew
-LOOK_S = 0.5  # how often a stream looks whether there is one
-HEARTBEAT_S = 15.0  # a stream that has nothing to say says that it is there
-RETRY_MS = 3000  # how long a viewer whose stream has broken off shall wait
+PERIODS_S = {"state": 1.0, "rounds": 2.0, "log": 1.0}  # minimum between two messages of a kind
+LOOK_S = 0.5  # between two checks of a stream for new messages
+HEARTBEAT_S = 15.0  # an idle stream sends a heartbeat
+RETRY_MS = 3000  # before a viewer reconnects a broken stream
 
 Sources = Mapping[str, Callable[[], Any]]
 
 
 class Message(NamedTuple):
-    """The newest of its kind; numbers rise with every one that differs from the one before."""
+    """The newest message of its kind; the number increases with every message that differs from the previous one."""
 
     number: int
     kind: str
@@ -34,22 +34,22 @@ class Broadcast:
     Parameters
     ----------
     sources : dict
-        By kind, a function that makes the value: JSON, without NaN.
+        By kind, a function that returns the value: JSON, without NaN.
     clock : callable()
         Monotonic seconds.
 
     Attributes
     ----------
     closing : Event
-        Set: streams say what is to be said last, and end.
+        When set, streams send the last messages, and end.
     places : StreamPlaces
-        Who has a stream, whichever application has begun it.
+        Limits the streams of all applications together.
     """
 
     def __init__(self, sources: Sources, clock: Callable[[], float] = time.monotonic) -> None:
         self.closing = threading.Event()
         self.places = StreamPlaces()
-        self._life = secrets.token_hex(4)  # numbers of another process of the master mean nothing here
+        self._life = secrets.token_hex(4)  # of this process: numbers of an earlier one are not valid
         self._sources, self._clock = sources, clock
         self._lock = threading.Lock()
         self._made_at: Dict[str, float] = {}
@@ -57,13 +57,13 @@ class Broadcast:
         self._number = 0
 
     def follow(self, sources: Sources) -> None:
-        """Make messages of something else from now on."""
+        """Make messages of other sources from now on."""
         with self._lock:
             self._sources = sources
             self._made_at.clear()
 
     def since(self, number: int) -> List[Message]:
-        """Return the messages that are newer than the one of that number, in their order."""
+        """Return the messages after a number, in their order."""
         with self._lock:
             now = self._clock()
             for kind, make in self._sources.items():
@@ -74,7 +74,7 @@ class Broadcast:
             return sorted(message for message in self._newest.values() if message.number > number)
 
     def snapshot(self) -> Tuple[str, str]:
-        """Return all messages as one JSON object, and a tag that is another when it is."""
+        """Return a tag, which changes with the messages, and all messages as one JSON object."""
         messages = self.since(0)
         parts = ['"%s":%s' % (message.kind, message.text) for message in messages]
         return self._name_of(max(message.number for message in messages)), "{%s}" % ",".join(sorted(parts))
@@ -85,7 +85,7 @@ class Broadcast:
         Parameters
         ----------
         last_seen : str
-            The id of the last event that the viewer has got, if it had a stream before.
+            The id of the last event that the viewer has received, if any.
         before_each : callable()
             Called before each piece.
         """
@@ -104,7 +104,7 @@ class Broadcast:
         yield b"event: end\ndata:\n\n"
 
     def close(self) -> None:
-        """Let streams end; once is enough."""
+        """Let streams end; further calls do nothing."""
         self.closing.set()
 
     def _take(self, kind: str, text: str) -> None:
@@ -114,7 +114,7 @@ class Broadcast:
             self._newest[kind] = Message(self._number, kind, text)
 
     def _event(self, message: Message) -> bytes:
-        # json.dumps leaves no line break in a text, and nothing that is not ASCII
+        # json.dumps writes no line breaks, and only ASCII
         return ("id: %s\nevent: %s\ndata: %s\n\n" % (self._name_of(message.number), message.kind, message.text)).encode(
             "ascii"
         )
@@ -123,6 +123,6 @@ class Broadcast:
         return "%s-%d" % (self._life, number)
 
     def _number_of(self, name: str) -> int:
-        """Return the number in an id; of a name that this process has not given, 0."""
+        """Return the number in an id, or 0 if the id is not of this process."""
         life, _, digits = name.partition("-")
         return int(digits) if life == self._life and digits.isdecimal() and len(digits) < 19 else 0

@@ -1,9 +1,8 @@
-"""What the live page is told of a run, as JSON values. Nothing here knows a clock, a thread or a socket.
+"""Makes the messages for the live page, as JSON values, without clocks, threads or sockets.
 
-Three messages, each of them complete: ``state`` (where the run is, and its workers), ``rounds`` (curves, histories,
-what is left to do and what was saved) and ``log``. Curves are down-sampled and histories cut, so that a long run with
-many workers fills no more than a short one. Texts are as workers have sent them: whoever shows them treats them as
-hostile.
+There are three messages, each complete: ``state`` (state of the run and its workers), ``rounds`` (curves, histories,
+time left, bytes saved) and ``log``. Curves are down-sampled and histories truncated, so that messages do not grow with
+the length of a run. Texts from workers are unescaped: a viewer must treat them as hostile.
 
 Example
 -------
@@ -26,22 +25,22 @@ HISTORY = 60  # rounds of a worker's history
 MOST_LINES = 100  # of the log
 FLOAT_BYTES = 4
 LETTERS = {UPLOADED: "u", SKIPPED: "s", REFUSED: "r", LATE: "l", LOST: "x"}
-ABSENT = "."  # it was no member of the round
+ABSENT = "."  # the worker was not a member of the round
 
 Json = Dict[str, Any]
 
 
 class Facts(NamedTuple):
-    """What of a run does not change.
+    """The constants of a run.
 
     Attributes
     ----------
     has_own_data : bool
-        Accuracy and loss are those on the workers' own data: nobody else has any.
+        Accuracy and loss are measured on the workers' own data, since only they have data.
     n_params : int
         0 = not known yet.
     budget_bits : int
-        Payload bits that a round's uploads may have; 0 = any number.
+        Maximum payload bits of a round's uploads; 0 = no limit.
     """
 
     model: str
@@ -55,7 +54,7 @@ class Facts(NamedTuple):
 
 
 def facts_of(settings: Settings, dataset: str, n_params: int) -> Facts:
-    """Choose them from the settings; ``dataset`` is its name without a path, "" where there is none."""
+    """Return the facts of the settings; ``dataset`` is its name without a path, "" if there is none."""
     return Facts(
         settings.model.name,
         dataset,
@@ -69,7 +68,7 @@ def facts_of(settings: Settings, dataset: str, n_params: int) -> Facts:
 
 
 def state_message(status: Json, facts: Facts) -> Json:
-    """Return where the run is; ``status`` is what GET /status says."""
+    """Return the message ``state``; ``status`` is that of GET /status."""
     totals = status["totals"]
     return dict(
         {
@@ -99,14 +98,14 @@ def _worker(worker_id: int, worker: Json) -> Json:
 def rounds_message(
     rows: Sequence[RoundRow], roll_calls: Sequence[Dict[int, str]], max_rounds: int, facts: Facts
 ) -> Json:
-    """Return what the rounds so far have come to.
+    """Return the message ``rounds``.
 
     Parameters
     ----------
     rows : sequence of RoundRow
         All closed rounds, in their order.
     roll_calls : sequence of dict
-        Of the last ``HISTORY`` of them.
+        Those of the last ``HISTORY`` rounds.
     """
     wire = list(accumulate(row.wire_bytes_up + row.wire_bytes_down for row in rows))
     values = {
@@ -126,12 +125,12 @@ def rounds_message(
 
 
 def log_message(items: Sequence[Item]) -> Json:
-    """Return the newest lines of the log, oldest first."""
+    """Return the message ``log``: the newest lines, oldest first."""
     return {"items": [item._asdict() for item in items[-MOST_LINES:]]}
 
 
 def curve(rows: Sequence[RoundRow], wire: Sequence[int], values: Sequence[Optional[float]]) -> Json:
-    """Return the points of a curve that are known: rounds, wire bytes by then, and values."""
+    """Return the known points of a curve: rounds, cumulative wire bytes, and values."""
     known = [index for index, value in enumerate(values) if finite(value) is not None]
     chosen = [known[index] for index in thinned([values[index] for index in known], MOST_POINTS)]
     return {
@@ -142,14 +141,14 @@ def curve(rows: Sequence[RoundRow], wire: Sequence[int], values: Sequence[Option
 
 
 def thinned(values: Sequence[float], n_most: int) -> List[int]:
-    """Choose at most ``n_most`` (4 or more) of some values: the first, the last, and extremes all along.
+    """Return the indices of at most ``n_most`` (4 or more) values: the first, the last, and extremes in between.
 
-    Where there are too many, they are cut into pieces of about one length; each gives its smallest and its largest.
+    If there are too many, they are cut into pieces of about equal length; each contributes its minimum and maximum.
 
     Returns
     -------
     list of int
-        Their indices, ascending.
+        Ascending.
     """
     if len(values) <= n_most:
         return list(range(len(values)))
@@ -163,7 +162,7 @@ def thinned(values: Sequence[float], n_most: int) -> List[int]:
 
 
 def histories(roll_calls: Sequence[Dict[int, str]]) -> Dict[str, str]:
-    """Return what each worker did in the rounds of some roll-calls, a letter for each, the newest last."""
+    """Return each worker's statuses in some rounds, one letter per round, the newest last."""
     ids = sorted({worker_id for roll_call in roll_calls for worker_id in roll_call})
     return {
         str(worker_id): "".join(
@@ -174,17 +173,16 @@ def histories(roll_calls: Sequence[Dict[int, str]]) -> Dict[str, str]:
 
 
 def float_bytes(rows: Sequence[RoundRow], n_params: int) -> int:
-    """Return what the same answers would take in float32, both ways, without a header or a poll.
+    """Return the bytes that the run would need in float32, both ways, without headers and polls.
 
-    A model goes down to each worker that was there in a round (all but the lost), and an update comes up for each
-    upload: skips are cheap there too.
+    In each round the model is sent to each worker except the lost ones, and each upload is an update; skips are free.
     """
     n_vectors = sum(2 * row.uploaded + row.skipped + row.refused + row.late for row in rows)
     return FLOAT_BYTES * n_params * n_vectors
 
 
 def budget(rows: Sequence[RoundRow], bits: int) -> Optional[Json]:
-    """Return how much of the budget the last round took, and all of them on average; None = there is no budget."""
+    """Return the shares of the budget used by the last round and by all rounds on average; None = no budget."""
     if not bits or not rows:
         return None
     used = [row.payload_bits_up / bits for row in rows]
@@ -192,10 +190,10 @@ def budget(rows: Sequence[RoundRow], bits: int) -> Optional[Json]:
 
 
 def finite(value: Optional[float]) -> Optional[float]:
-    """Return None in place of NaN and infinity, which JSON does not have."""
+    """Return the value, or None if it is non-finite, which JSON lacks."""
     return value if value is not None and math.isfinite(value) else None
 
 
 def significant(value: float) -> float:
-    """Return a number with as many digits as a picture shows."""
+    """Return a number rounded to five digits."""
     return float("%.5g" % value)

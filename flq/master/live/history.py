@@ -1,4 +1,4 @@
-"""The closed rounds as JSON values, a page at a time.
+"""Returns the closed rounds as JSON values, by pages.
 
 Example
 -------
@@ -22,7 +22,7 @@ def history(page: List[RoundRow], since: int) -> Dict[str, Any]:
     Parameters
     ----------
     page : list of RoundRow
-        In the order of their rounds, all of them after round ``since``.
+        In the order of the rounds, all after round ``since``.
 
     Returns
     -------
@@ -37,5 +37,5 @@ def history(page: List[RoundRow], since: int) -> Dict[str, Any]:
 
 
 def _json_value(value: Any) -> Any:
-    """Return null in place of NaN and infinity, which JSON does not have."""
+    """Return the value, or None if it is non-finite, which JSON lacks."""
     return None if isinstance(value, float) and not math.isfinite(value) else value

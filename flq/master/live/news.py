@@ -1,7 +1,7 @@
-"""What has happened in a run, as lines for people: who joined, was lost, came back; that it began and ended.
+"""The news of a run, as lines for people: workers join, are lost, return; the run begins and ends.
 
-The newest are kept in memory, for pages that look; nothing that affects the model reads them. Texts may hold what a
-worker said: whoever shows them treats them as hostile.
+The newest lines are kept in memory for the live page; nothing that affects the model reads them. A text may quote a
+worker: a viewer must treat it as hostile.
 """
 
 import math
@@ -13,7 +13,7 @@ from typing import Any, Callable, Deque, Dict, List, NamedTuple, Optional, Tuple
 from ...protocol.events import NOTE_KINDS
 
 MOST_KEPT = 500
-PROBLEM_S = 60.0  # between two problems of a worker: one that says another with each report hides nothing else
+PROBLEM_S = 60.0  # between two problems of a worker, so that it cannot flood the news
 BEGAN, WENT_ON, PROBLEM, ENDED, INTERRUPTED = "began", "went_on", "problem", "ended", "interrupted"
 KINDS = NOTE_KINDS + (BEGAN, WENT_ON, PROBLEM, ENDED, INTERRUPTED)
 
@@ -33,7 +33,7 @@ class Item(NamedTuple):
         A sentence in English.
     worker_id : int or None
     round_index : int
-        The round that was going on; 0 = before the first.
+        The current round; 0 = before the first.
     """
 
     number: int
@@ -58,7 +58,7 @@ class News:
         self._lock = threading.Lock()
         self._items: Deque[Item] = deque(maxlen=MOST_KEPT)
         self._last = 0
-        self._problems: Dict[int, Tuple[str, float]] = {}  # by worker, what was told last, "" = it is over; and when
+        self._problems: Dict[int, Tuple[str, float]] = {}  # by worker: the last problem, "" = solved; and when
 
     def add(self, kind: str, text: str, worker_id: Optional[int] = None, round_index: int = 0) -> Item:
         """Add a line; return it."""
@@ -69,9 +69,9 @@ class News:
             return item
 
     def add_problem(self, worker_id: int, report: Dict[str, Any], round_index: int) -> Optional[Item]:
-        """Add a line if a worker's report tells of a problem that is not told yet; return it.
+        """Add a line if a worker's report names a new problem; return it.
 
-        What comes too soon after the one before is told when a later report still says so.
+        A problem too soon after the previous one is added when a later report still names it.
         """
         problem, now = report.get("problem", ""), self._clock()
         with self._lock:
@@ -82,6 +82,6 @@ class News:
         return self.add(PROBLEM, "worker %d: %s" % (worker_id, problem), worker_id, round_index) if is_new else None
 
     def newest(self) -> List[Item]:
-        """Return the lines that are kept, oldest first."""
+        """Return the kept lines, oldest first."""
         with self._lock:
             return list(self._items)

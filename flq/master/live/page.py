@@ -1,7 +1,7 @@
-"""The live page: its files, and what they show, as one answer or as a stream of events.
+"""Routes of the live page: its files, and its data as one reply or as an event stream.
 
-A stream holds a thread for as long as somebody looks. So streams have threads of their own number, which no worker
-waits for, and hold no place among the requests that the gate counts.
+A stream occupies a thread for as long as it is open. Therefore streams have their own number of threads, which no
+worker waits for, and do not count among the concurrent requests of the gate.
 """
 
 from typing import Callable, List
@@ -12,7 +12,7 @@ from werkzeug.exceptions import NotFound
 from .broadcast import Broadcast
 from .page_files import HEADERS, INDEX, PageFile, page_files
 
-SEND_S = 10.0  # for one message: a viewer that takes longer loses the stream
+SEND_S = 10.0  # time limit of one message; the stream of a slower viewer is closed
 
 
 def add_page(app: Flask, broadcast: Broadcast) -> None:
@@ -43,7 +43,7 @@ def add_page(app: Flask, broadcast: Broadcast) -> None:
         pieces = broadcast.stream(request.headers.get("Last-Event-ID", ""), lambda: allow(SEND_S))
         response = Response(pieces, content_type="text/event-stream; charset=utf-8")
         response.headers["Cache-Control"] = "no-cache, no-store, no-transform"
-        response.headers["X-Accel-Buffering"] = "no"  # to nginx and others: hand on what has come, at once
+        response.headers["X-Accel-Buffering"] = "no"  # nginx and others must not buffer
         response.headers["X-Content-Type-Options"] = "nosniff"
         response.call_on_close(leave)
         return response
@@ -57,7 +57,7 @@ def _answer(file: PageFile) -> Response:
 
 
 def _with_tag(response: Response, tag: str) -> Response:
-    """Say what the content is called; 304 to those who have it."""
+    """Add the ETag of the content; make the response 304 if the client has it."""
     response.set_etag(tag)
     response.headers["Cache-Control"] = "no-cache"  # ask whether there is a newer one
     response.headers["X-Content-Type-Options"] = "nosniff"
@@ -66,7 +66,7 @@ def _with_tag(response: Response, tag: str) -> Response:
 
 
 def _leave_the_gate() -> None:
-    """Give back the places among the requests under way: a stream is counted among streams."""
+    """Release the request's places at the gate: a stream is counted among streams."""
     at_end: List[Callable[[], None]] = request.environ.get("flq.at_end", [])
     while at_end:
         at_end.pop()()

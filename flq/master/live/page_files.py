@@ -1,4 +1,4 @@
-"""The files of the live page (static/). They hold no data: what they show comes from the feed."""
+"""Reads the files of the live page (static/); they contain no data, which comes from the feed."""
 
 import hashlib
 import os
@@ -13,8 +13,8 @@ TYPES = {
     ".svg": "image/svg+xml",
 }
 
-# Nothing but what the master itself serves, and no script or style within a page: whatever a worker calls itself,
-# a browser runs none of it. No other site may show the page in a frame.
+# Only resources of this master, and no inline scripts or styles, so that a browser does not execute texts from workers.
+# No other site may show the page in a frame.
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
@@ -29,7 +29,7 @@ HEADERS = {
 
 
 class PageFile(NamedTuple):
-    """A file; ``tag`` is another when its content is."""
+    """A file; ``tag`` changes with its content."""
 
     content: bytes
     content_type: str
@@ -37,7 +37,7 @@ class PageFile(NamedTuple):
 
 
 def page_files() -> Dict[str, PageFile]:
-    """Read them all, by their path within the folder; nothing else is served."""
+    """Return all files by their path within the folder; no others are served."""
     found = {}
     for folder, _, names in os.walk(FOLDER):
         for name in names:

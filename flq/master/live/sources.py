@@ -1,4 +1,4 @@
-"""Where the messages of the live page come from: the snapshots of a run, or what is known before it has begun."""
+"""The sources of the live page's messages: a run, or the settings before it has begun."""
 
 from typing import List
 
@@ -13,15 +13,15 @@ from .status import status_before
 
 
 class Rows:
-    """The rows of a record, of which only those are read again that may have changed.
+    """Caches the rows of a record; reads only those again that may have changed.
 
-    Not safe to use from several threads at once.
+    Not thread-safe.
     """
 
     def __init__(self, record: Record) -> None:
         self._record = record
         self._rows: List[RoundRow] = []
-        self._n_complete = 0  # rows from the first on that are evaluated: they stay, unless one is evaluated late
+        self._n_complete = 0  # rows at the beginning that are evaluated: unchanged unless one is evaluated late
         self._n_late = 0
 
     def newest(self) -> List[RoundRow]:
@@ -57,7 +57,7 @@ def sources_of(run: Run, settings: Settings) -> Sources:
 
 
 def sources_before(run_id: str, settings: Settings, settings_hash: str, state: str) -> Sources:
-    """Return the sources of a master that has no machine yet."""
+    """Return the sources of a master without a machine yet."""
     facts = _facts(settings, 0)
     max_rounds = settings.system.max_rounds
     status = status_before(run_id, settings_hash, state, max_rounds)

@@ -1,4 +1,4 @@
-"""What GET /status says: a snapshot of the machine as JSON values, without addresses or paths."""
+"""Makes the reply to GET /status: a snapshot of the machine as JSON values, without addresses or paths."""
 
 import os
 from typing import Any, Dict, Optional
@@ -20,7 +20,7 @@ def status_of(
     disk_bytes: int,
     now: float,
 ) -> Dict[str, Any]:
-    """Build the snapshot; only the thread that owns the machine may call this."""
+    """Return the snapshot; only the thread that owns the machine may call this."""
     workers = {}
     for worker_id, member in sorted(machine.members.items()):
         wire, attendance = meter.of_worker(worker_id), machine.rounds.attendance_of(worker_id)
@@ -50,7 +50,7 @@ def status_of(
 
 
 def status_before(run_id: str, settings_hash: str, state: str, max_rounds: int) -> Dict[str, Any]:
-    """Build the snapshot of a master that has no machine yet."""
+    """Return the snapshot of a master without a machine yet."""
     return _snapshot(run_id, settings_hash, state, 0, max_rounds, {}, Traffic(), Wire(), Evaluated(), 0)
 
 
@@ -93,7 +93,7 @@ def _snapshot(
 
 
 def resident_bytes() -> Optional[int]:
-    """Return how much memory this process takes; None where the system does not say."""
+    """Return the resident memory of this process in bytes; None if unknown."""
     try:
         with open("/proc/self/statm", encoding="ascii") as stream:
             return int(stream.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")

@@ -1,1 +1,1 @@
-"""What a run leaves for people: rounds, totals, devices, bytes on the wire, result files."""
+"""The records of a run for people: rounds, totals, devices, bytes on the wire, result files."""

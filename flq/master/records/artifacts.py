@@ -1,6 +1,6 @@
-"""The files of a run: its configuration, its model, the workbook. What fails is remembered as one sentence.
+"""Writes the files of a run: configuration, model, workbook; keeps the reason of a failure as one sentence.
 
-Each file is written whole or not at all, and none keeps another from being written.
+Each file is written atomically, and independently of the others.
 """
 
 import itertools
@@ -32,7 +32,7 @@ PICTURES = {".png": "image/png", ".svg": "image/svg+xml"}
 
 
 class ResultFile(NamedTuple):
-    """A file that is there; ``kind`` is workbook, model, configuration or figure."""
+    """An existing file; ``kind`` is workbook, model, configuration or figure."""
 
     name: str
     kind: str
@@ -41,33 +41,33 @@ class ResultFile(NamedTuple):
 
 
 class Failure(NamedTuple):
-    """Why a file is not written, and the path that the error names."""
+    """Why a file is not written, and the path in the error."""
 
     reason: str
     place: str
 
 
-NOT_BEGUN = Failure("it was not begun", "")
+NOT_BEGUN = Failure("not attempted yet", "")
 
 
 class Results:
-    """Where the results go, and what has become of them. Safe to use from any thread.
+    """Writes results and keeps the reasons of failures. Safe to use from any thread.
 
-    A run has ended only when the model and the workbook are on disk; ``problem`` says which one is not, and why.
+    A run is over only when the model and the workbook are on disk; ``problem`` says which one is not, and why.
 
     Parameters
     ----------
     results_dir, run_dir, stamp : str
-        Of the workbook and of the other files; ``stamp`` is part of the workbook's name.
+        Folders of the workbook and of the other files; ``stamp`` is part of the workbook's name.
     figures_dir : str
-        Of the figures, which another process draws.
+        Folder of the figures, which another process draws.
 
     Attributes
     ----------
     workbook, model : str
-        Their paths, whether they are there or not.
+        Their paths, whether or not they exist.
     keras : str or None
-        Where the model goes as a Keras file; None if it has no such form.
+        Path of the model as a Keras file; None if it has no such form.
     run_dir, figures_dir : str
     """
 
@@ -83,13 +83,13 @@ class Results:
         self._layout = layout
         self._writing = threading.Lock()
         self._failures = {self.model: NOT_BEGUN, self.workbook: NOT_BEGUN}  # of the files that are not written
-        self._content: Any = None  # of the workbook that is there
+        self._content: Any = None  # of the written workbook
         self._reminder = Reminder(logger)
         self._found = {path: _identity(path) for path in self._paths(("workbook", "model"))}
 
     @property
     def problem(self) -> Optional[str]:
-        """Which of the two files is not written by this process, and why; None if both are. Names no folder."""
+        """Which of the two files this process has not written, and why, without folders; None if both are written."""
         return (
             "; ".join(
                 "%s is not written: %s" % (os.path.basename(path), failure.reason)
@@ -99,12 +99,12 @@ class Results:
         )
 
     def problem_of(self, path: Optional[str] = None) -> Optional[str]:
-        """Say so with the paths: of one file, or of both."""
+        """Return the problem of one file, or of both, with paths; None if there is none."""
         failures = [item for item in self._failures.copy().items() if path in (None, item[0])]
         return "; ".join(_sentence(*item) for item in failures) or None
 
     def files(self) -> List[ResultFile]:
-        """Return the files of the run, the workbook first, without model and workbook of an earlier start."""
+        """Return the files of the run, the workbook first; omit model and workbook of an earlier process."""
         found = []
         for path, kind in self._paths(("workbook", "model", "configuration", FIGURE)).items():
             with suppress(OSError):
@@ -114,7 +114,7 @@ class Results:
         return found
 
     def save_config(self) -> None:
-        """Write the resolved configuration, as a file that ``--config`` takes.
+        """Write the resolved configuration as a file for ``--config``.
 
         Raises
         ------
@@ -127,18 +127,18 @@ class Results:
         )
 
     def save_model(self, model: Vector) -> None:
-        """Write the model, unless this has been done."""
+        """Write the model, unless it is written."""
         with self._writing:
             if self.model in self._failures:
                 self._try(self.model, lambda: save_npz(self.model, model, self._layout))
 
     def save_workbook(self, make: Callable[[], tuple]) -> None:
-        """Write the workbook, unless the one that is there says the same.
+        """Write the workbook, unless the written one has the same content.
 
         Parameters
         ----------
         make : callable() -> (summary, rounds, workers, roll_calls)
-            Returns its content; if this fails, the workbook is not written.
+            Returns the content; if this fails, the workbook is not written.
         """
 
         def write() -> None:
@@ -163,12 +163,12 @@ class Results:
         if problem is not None:
             raise FlqError(
                 problem,
-                "make room, or remove what is in the way: the master tries again until it ends, and "
-                "--resume after that",
+                "free disk space, or remove what is in the way: the master retries until it exits, and --resume "
+                "retries after that",
             )
 
     def move(self) -> bool:
-        """Write to a new folder from now on, since that of the run is not where it was; return whether one was made."""
+        """Write to a new folder from now on, since that of the run is misplaced; return whether one was made."""
         for parent in (self._results_dir, tempfile.gettempdir()):
             try:
                 folder = _new_folder(parent, "%s_recovered" % os.path.basename(self.run_dir))
@@ -183,19 +183,19 @@ class Results:
         return False
 
     def _paths(self, kinds: Sequence[str]) -> Dict[str, str]:
-        """Return the paths of the result files of some kinds, and the kind of each; the workbook comes first."""
+        """Return path -> kind of the result files of some kinds; the workbook comes first."""
         paths = {self.workbook: "workbook"}
         paths.update((os.path.join(self.run_dir, name), kind) for name, kind in KINDS.items())
         paths.update((os.path.join(self.figures_dir, name), FIGURE) for name in FIGURES)
         return {path: kind for path, kind in paths.items() if kind in kinds}
 
     def _try(self, path: str, write: Callable[[], None]) -> None:
-        """Write a file, or keep the reason why it is not written."""
+        """Write a file; keep the reason if this fails."""
         try:
             write()
         except OSError as error:
             self._failures[path] = Failure(error.strerror or str(error), error.filename2 or error.filename or path)
-        except Exception as error:  # a bug, or memory that does not suffice: the other files may still do
+        except Exception as error:  # a bug, or too little memory: the other files may succeed
             logger.exception("%s is not written", path)
             self._failures[path] = Failure("%s: %s" % (type(error).__name__, error), path)
         else:
@@ -205,8 +205,8 @@ class Results:
 
 
 def _new_folder(parent: str, name: str) -> str:
-    """Make a folder that was not there, with a number behind its name, and return it."""
-    make_folder(parent)  # outside of the loop: a file in its place exists, too
+    """Make and return a new folder, with a number appended to its name."""
+    make_folder(parent)  # outside of the loop: if a file is in its place, this raises FileExistsError, too
     for number in itertools.count(1):
         folder = os.path.join(parent, "%s_%d" % (name, number))
         try:
@@ -223,7 +223,7 @@ def _sentence(path: str, failure: Failure) -> str:
 
 
 def _identity(path: str) -> Optional[Tuple[int, int]]:
-    """Return inode and time of the last change, which tell a file from its replacement; None if there is none."""
+    """Return inode and modification time of a file, which distinguish it from its replacement; None if missing."""
     try:
         found = os.stat(path)
     except OSError:
@@ -232,7 +232,7 @@ def _identity(path: str) -> Optional[Tuple[int, int]]:
 
 
 def content_type_of(name: str) -> str:
-    """Return what GET calls a result file: pictures are pictures, all else is bytes."""
+    """Return the content type of a result file: that of a picture, or bytes."""
     return PICTURES.get(os.path.splitext(name)[1], BINARY)
 
 
@@ -242,10 +242,10 @@ def config_text(settings: Json) -> str:
 
 
 def write_npz(stream: BinaryIO, model: Vector, layout: Layout) -> None:
-    """Write the model's tensors under their names; loads with ``numpy.load``."""
+    """Write the model's tensors by name, as a file for ``numpy.load``."""
     np.savez(stream, **{tensor.name: array for tensor, array in zip(layout.tensors, unflatten(model, layout))})  # type: ignore[arg-type]
 
 
 def save_npz(path: str, model: Vector, layout: Layout) -> None:
-    """Write the model's tensors to a file: the whole of it or nothing."""
+    """Write the model's tensors to a file, atomically."""
     write_whole(path, lambda stream: write_npz(stream, model, layout))

@@ -1,4 +1,4 @@
-"""What is counted beside the machine: bytes on the wire and what devices tell; by round, in total, and on disk."""
+"""Counts wire bytes and the devices' energy, which the machine does not; per round, in total, and for a resume."""
 
 from typing import Any, Dict, Optional
 
@@ -29,21 +29,21 @@ class Counts:
         self._at_last_close = Wire()
 
     def close_round(self, report: RoundReport) -> Closed:
-        """Return a closed round with the wire bytes since the one before, and the energy so far."""
+        """Return a closed round with the wire bytes since the previous one, and the energy so far."""
         total, before = self.meter.of_workers(), self._at_last_close
         self._at_last_close = total
         return Closed(report, Wire(total.up - before.up, total.down - before.down), self.devices.energy_j())
 
     def resume_round(self, closed: Closed) -> None:
-        """Count on from a round that closed in an earlier process."""
+        """Add a round that closed in an earlier process."""
         self._at_last_close = self._at_last_close.plus(closed.wire)
 
     def totals(self, machine: MasterMachine, accuracy: Optional[float]) -> Totals:
-        """Return the totals of the run; ``accuracy`` is its last, what energy is held against."""
+        """Return the totals of the run; ``accuracy`` is the last one, for the ratio to energy."""
         return totals_of(machine, self.meter, self.devices, accuracy)
 
     def to_json(self, machine: MasterMachine) -> Dict[str, Any]:
-        """Return what another process of the master goes on with."""
+        """Return the counts as JSON values, for a master that resumes the run."""
         return {
             "traffic": machine.delivery.capture(),
             "wire": [[worker_id, *wire] for worker_id, wire in self.meter.snapshot().items()],
@@ -51,7 +51,7 @@ class Counts:
         }
 
     def resume(self, machine: MasterMachine, counted: Optional[Dict[str, Any]]) -> None:
-        """Count on from what :meth:`to_json` returned; None = it is not known."""
+        """Continue from the counts of :meth:`to_json`; None = they are not known."""
         if counted is None:
             return
         machine.delivery.resume(counted["traffic"])

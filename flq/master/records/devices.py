@@ -1,7 +1,7 @@
-"""What workers tell of their devices: the last report of each, and sums over the processes of a worker.
+"""Keeps the telemetry of the workers' devices: the last report of each, and sums over a worker's processes.
 
-Nothing that affects the model reads them. Energy and samples count from the first report of a process in this run on:
-a worker that stays from run to run does not start at zero.
+Nothing that affects the model reads it. Energy and samples count from a process's first report in this run, since the
+counters of a worker that stays from run to run do not begin at zero.
 """
 
 import math
@@ -9,22 +9,22 @@ import threading
 import time
 from typing import Any, Callable, Dict, NamedTuple, Optional, Sequence, Tuple
 
-COUNTERS = ("energy_j", "samples")  # which rise while a process lives
+COUNTERS = ("energy_j", "samples")  # increase while a process runs
 
 
 class Counts(NamedTuple):
-    """What a run has taken of a worker; None = it has never said so.
+    """A worker's sums in a run; None = never reported.
 
     Attributes
     ----------
     energy_j : float or None
-        Joules of its whole board.
+        Energy of the whole board in joules.
     samples : int or None
-        Samples that it has trained on.
+        Number of samples trained on.
     peak_c : float or None
-        The highest temperature, degrees Celsius.
+        Highest temperature in degrees Celsius.
     name : str or None
-        What its owner calls it.
+        The name that its owner has given it.
     """
 
     energy_j: Optional[float] = None
@@ -34,9 +34,18 @@ class Counts(NamedTuple):
 
 
 class Device(NamedTuple):
-    """One worker's: its last report and when it came, what its process said first, and what came before.
+    """A worker's device.
 
-    ``before`` are the sums of its earlier processes, but for temperature and name: these are of all.
+    Attributes
+    ----------
+    report : dict
+        The last report.
+    at : float or None
+        When it arrived; None = before this process of the master.
+    first : dict
+        The counters in the first report of the worker's present process.
+    before : Counts
+        Sums of the worker's earlier processes; temperature and name include the present one.
     """
 
     report: Dict[str, Any]
@@ -46,7 +55,7 @@ class Device(NamedTuple):
 
     @property
     def counts(self) -> Counts:
-        """The sums of all its processes."""
+        """The sums over all processes."""
         sums = {}
         for name in COUNTERS:
             before, now = getattr(self.before, name), self.report.get(name)
@@ -70,7 +79,7 @@ class Devices:
         self._devices: Dict[int, Device] = {}
 
     def take(self, worker_id: int, report: Dict[str, Any]) -> None:
-        """Keep a report, as ``flq.device.report`` has checked it."""
+        """Keep a report, which ``flq.device.report`` has validated."""
         first = {name: report[name] for name in COUNTERS + ("peak_c",) if name in report}
         with self._lock:
             known = self._devices.get(worker_id)
@@ -83,7 +92,7 @@ class Devices:
             self._devices[worker_id] = Device(report, self._clock(), first, before)
 
     def status(self, worker_id: int) -> Optional[Dict[str, Any]]:
-        """Return what /status says: the last report, how old it is, and the sums of the run in place of its own."""
+        """Return the device for /status: the last report, its age, and the sums of the run instead of its counters."""
         with self._lock:
             device = self._devices.get(worker_id)
         if device is None:
@@ -99,14 +108,14 @@ class Devices:
         return Counts() if device is None else device.counts
 
     def energy_j(self) -> Optional[float]:
-        """Return the joules of all workers that tell of any; None if nobody does."""
+        """Return the energy of all workers that report it, in joules; None if no worker does."""
         with self._lock:
             told = [device.counts.energy_j for device in self._devices.values()]
         known = [energy_j for energy_j in told if energy_j is not None]
         return math.fsum(known) if known else None
 
     def to_json(self) -> Sequence[Tuple[Any, ...]]:
-        """Return what another process of the master goes on with."""
+        """Return the devices as JSON values, for a master that resumes the run."""
         with self._lock:
             return [
                 (worker_id, device.report, device.first, list(device.before))
@@ -114,14 +123,14 @@ class Devices:
             ]
 
     def resume(self, kept: Sequence[Sequence[Any]]) -> None:
-        """Take what :meth:`to_json` has returned; how old the reports are is not known any more."""
+        """Continue from the value of :meth:`to_json`; the age of the reports is then unknown."""
         with self._lock:
             for worker_id, report, first, before in kept:
                 self._devices[worker_id] = Device(report, None, first, Counts(*before))
 
 
 def _hottest(known: Optional[float], report: Dict[str, Any], first: Dict[str, float]) -> Optional[float]:
-    """Return the highest temperature in this run: a peak that the process had before it came into the run is none."""
+    """Return the highest temperature in this run; ignore a peak of the process before it joined the run."""
     told = [known, report.get("temperature_c")]
     if report.get("peak_c", 0.0) > first.get("peak_c", 0.0):
         told.append(report["peak_c"])

@@ -1,7 +1,4 @@
-"""What a run has left so far: its rounds and their evaluations.
-
-The machine decides what a round was; this keeps it. Safe to use from any thread.
-"""
+"""Keeps the closed rounds of a run and their test results. Safe to use from any thread."""
 
 import sys
 import threading
@@ -15,7 +12,7 @@ from .wire_meter import Wire
 
 
 class Evaluated(NamedTuple):
-    """Test results after a round, of the model x, the shared copy w and the average of x; None = not known."""
+    """Test results after a round, of the model x, the shared copy w and the average of x; None = unknown."""
 
     loss: Optional[float] = None
     accuracy: Optional[float] = None
@@ -24,7 +21,7 @@ class Evaluated(NamedTuple):
 
 
 class Closed(NamedTuple):
-    """A closed round: the machine's report, the wire bytes since the one before, the joules of all boards so far."""
+    """A closed round: the machine's report, wire bytes since the previous round, joules of all boards so far."""
 
     report: RoundReport
     wire: Wire
@@ -38,9 +35,9 @@ class Record:
         self._lock = threading.Lock()
         self._closed: Dict[int, Closed] = {}  # by round
         self._indices: List[int] = []  # of the rounds, in their order
-        self._evaluated: Dict[int, Optional[Evaluated]] = {}  # None: it was missed
+        self._evaluated: Dict[int, Optional[Evaluated]] = {}  # None = missed
         self._n_late = 0
-        self._last = (0, Evaluated())  # the newest round that has been evaluated
+        self._last = (0, Evaluated())  # the newest evaluated round
 
     def add_round(self, closed: Closed) -> None:
         """Keep a closed round."""
@@ -48,11 +45,11 @@ class Record:
         with self._lock:
             self._indices.append(report.round_index)
             self._closed[report.round_index] = closed
-            if report.own_accuracy is not None:  # with partition local nobody else has data
+            if report.own_accuracy is not None:  # with partition local only the workers have data
                 self._last = report.round_index, Evaluated(report.own_loss, report.own_accuracy)
 
     def add_evaluation(self, round_index: int, evaluated: Optional[Evaluated]) -> RoundRow:
-        """Keep the test results of a round's model, None if they were missed; return the round's row as it is now."""
+        """Keep the test results of a round's model, None = missed; return the round's updated row."""
         with self._lock:
             self._n_late += round_index in self._evaluated
             self._evaluated[round_index] = evaluated
@@ -62,13 +59,13 @@ class Record:
         return row_of(closed, evaluated or Evaluated())
 
     def is_untested(self, round_index: int) -> bool:
-        """Return whether a round is kept whose results are not known, nor that they were missed."""
+        """Return whether a kept round has no results and has not been missed."""
         with self._lock:
             return round_index in self._closed and round_index not in self._evaluated
 
     @property
     def n_late(self) -> int:
-        """How many results have come after the round's evaluation was settled."""
+        """Number of results that arrived after the round had results or was missed."""
         with self._lock:
             return self._n_late
 
@@ -78,48 +75,48 @@ class Record:
             return [index for index in self._indices if self._evaluated.get(index, ()) is None]
 
     def without_results(self) -> List[int]:
-        """Return the rounds that have no test results: those that were missed, and those that are still waited for."""
+        """Return the rounds without test results, whether missed or still expected."""
         with self._lock:
             return [index for index in self._indices if self._evaluated.get(index) is None]
 
     def give_up_before(self, round_index: int) -> None:
-        """Count the evaluations of earlier rounds that are not known now as missed."""
+        """Mark earlier rounds without results as missed."""
         with self._lock:
             for index in self._indices[: bisect_left(self._indices, round_index)]:
                 self._evaluated.setdefault(index, None)
 
     def rounds(self, since: int = 0, limit: Optional[int] = None) -> List[RoundRow]:
-        """Return one row per closed round after round ``since``, at most ``limit``; None = all."""
-        with self._lock:  # which the machine's thread may wait for: no longer than it takes to find them
+        """Return the rows of the closed rounds after round ``since``, at most ``limit``; None = all."""
+        with self._lock:  # the machine's thread may wait for it, so rows are made outside
             first = bisect_right(self._indices, since)
             indices = self._indices[first : None if limit is None else first + limit]
             found = [(self._closed[index], self._evaluated.get(index) or Evaluated()) for index in indices]
         return [row_of(*parts) for parts in found]
 
     def roll_calls(self, since: int = 0) -> List[Dict[int, str]]:
-        """Return what each member did (worker id -> one of ``STATUSES``) in the closed rounds after ``since``."""
+        """Return the roll-calls (worker id -> one of ``STATUSES``) of the closed rounds after ``since``."""
         with self._lock:
             indices = self._indices[bisect_right(self._indices, since) :]
             return [self._closed[index].report.roll_call for index in indices]
 
     def roll_call(self, round_index: int) -> Dict[int, str]:
-        """Return what each member of a closed round did."""
+        """Return the roll-call of a closed round."""
         with self._lock:
             return self._closed[round_index].report.roll_call
 
     def last_evaluated(self) -> Evaluated:
-        """Return the newest test results, or those of the workers' own data where these are all there is."""
+        """Return the newest test results; with partition local those on the workers' own data."""
         with self._lock:
             return self._last[1]
 
 
 def to_stored(closed: Closed) -> Dict[str, Any]:
-    """Return what the journal keeps of a closed round, JSON values."""
+    """Return a closed round as JSON values, for the journal."""
     return {"report": closed.report._asdict(), "wire": closed.wire, "energy_j": closed.energy_j}
 
 
 def from_stored(value: Dict[str, Any]) -> Closed:
-    """Read it back; the journal of an older version knows of no energy."""
+    """Return the closed round of a journal's value; journals of older versions have no energy."""
     roll_call = {int(worker_id): sys.intern(status) for worker_id, status in value["report"]["roll_call"].items()}
     return Closed(
         RoundReport(**dict(value["report"], roll_call=roll_call)), Wire(*value["wire"]), value.get("energy_j")
@@ -127,5 +124,5 @@ def from_stored(value: Dict[str, Any]) -> Closed:
 
 
 def row_of(closed: Closed, evaluated: Evaluated) -> RoundRow:
-    """Put together what is known of a round."""
+    """Return the row of a round."""
     return recorded.row_of(closed.report._asdict(), closed.wire, evaluated, closed.energy_j)

@@ -1,4 +1,4 @@
-"""The totals of a run: the machine's and the meter's own counts, over the whole run."""
+"""Makes the totals of a run from the counts of machine, meter and devices."""
 
 from typing import Optional
 
@@ -13,12 +13,12 @@ from .wire_meter import Meter, Wire
 
 
 def totals_of(machine: MasterMachine, meter: Meter, devices: Devices, accuracy: Optional[float]) -> Totals:
-    """Take the counts; only the thread that owns the machine may call this.
+    """Return the totals of a run; only the thread that owns the machine may call this.
 
     Parameters
     ----------
     accuracy : float or None
-        The run's last, a fraction in [0, 1]: what energy is held against.
+        The run's last accuracy, a fraction in [0, 1], for the ratio to energy.
     """
     wires = meter.snapshot()
     others = wires.pop(None, Wire())

@@ -1,8 +1,7 @@
-"""Counting wire bytes: so many of each worker, so many of everybody else.
+"""Counts wire bytes, of each worker and of all other peers.
 
-Headers, polls, retries and bodies that break off are all in it, because the count is taken
-from what the sockets' recv and send return (connection.py), not from what a request should
-have been.
+The counts include headers, polls, retries and incomplete bodies, because they come from the
+return values of the sockets' recv and send (connection.py).
 """
 
 import threading
@@ -28,12 +27,12 @@ class Meter:
         self._by_worker: Dict[Optional[int], Wire] = {}
 
     def add(self, worker_id: Optional[int], wire: Wire) -> None:
-        """Count bytes of a worker; None is a peer that has not said who it is."""
+        """Count bytes of a worker; None = a peer that is not known to be a worker."""
         with self._lock:
             self._by_worker[worker_id] = self._by_worker.get(worker_id, Wire()).plus(wire)
 
     def of_worker(self, worker_id: int) -> Wire:
-        """Return what a worker's connections have carried."""
+        """Return the bytes of a worker's connections."""
         with self._lock:
             return self._by_worker.get(worker_id, Wire())
 
@@ -46,18 +45,18 @@ class Meter:
             return total
 
     def of_others(self) -> Wire:
-        """Return what was carried for anybody else: people, dashboards, strangers."""
+        """Return the bytes of all other peers: people, dashboards, strangers."""
         with self._lock:
             return self._by_worker.get(None, Wire())
 
     def snapshot(self) -> Dict[Optional[int], Wire]:
-        """Return all counts of one moment: by worker, and under None those of anybody else."""
+        """Return all counts at one moment, by worker id; None = all other peers."""
         with self._lock:
             return dict(self._by_worker)
 
 
 class Peer:
-    """The other end of one connection: counts for nobody until it says which worker it is."""
+    """The peer of one connection; its bytes count for a worker once it is known to be one."""
 
     def __init__(self, meter: Meter) -> None:
         self._meter = meter
@@ -71,7 +70,7 @@ class Peer:
         self._meter.add(self._worker_id, wire)
 
     def is_worker(self, worker_id: int) -> None:
-        """Give this connection, and what it has carried so far, to a worker."""
+        """Count this connection, including its bytes so far, for a worker."""
         if self._worker_id is None:
             self._meter.add(None, Wire(-self._before.up, -self._before.down))
             self._meter.add(worker_id, self._before)

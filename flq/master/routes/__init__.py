@@ -1,1 +1,1 @@
-"""The endpoints: what each request is turned into, and their description (OpenAPI)."""
+"""The endpoints, and their description (OpenAPI)."""

@@ -1,7 +1,7 @@
-"""The Flask application: routes turn requests into events, and replies into responses.
+"""The Flask application: its routes turn requests into events, and replies into responses.
 
-No route touches the machine; reading, decoding and checking a frame happen here, in the
-request's own thread, so that the event loop only gets messages that are valid.
+No route uses the machine. A frame is read, decoded and validated here, in the request's own
+thread, so that the event loop gets valid messages only.
 """
 
 import threading
@@ -44,15 +44,15 @@ REGISTER_NUMBERS = (
     "known_epoch",
     "known_sessions",
 )
-JOINS = Rate(0.5, 30)  # of one instance of a worker: each is journalled
+JOINS = Rate(0.5, 30)  # per instance of a worker: each join is journalled
 
 
 def create_app(run: Run, gate: Gate, broadcast: Broadcast) -> Flask:
-    """Build the application of a run; the gate says who may ask what, the broadcast is what the live page shows."""
+    """Return the application of a run; the gate authorizes requests, the broadcast feeds the live page."""
     options, link = run.machine.options, run.machine.link
     frame_limit = max_answer_size(options.layout, options.rules.codec_up)
     threads = n_threads(options.total_workers)
-    slow = threading.BoundedSemaphore(threads - SPARE_THREADS // 2)  # of requests that wait, for whatever it is
+    slow = threading.BoundedSemaphore(threads - SPARE_THREADS // 2)  # of requests that wait for anything
     patience = All(threading.BoundedSemaphore(threads - SPARE_THREADS), slow)
     reading = All(threading.BoundedSemaphore(threads // 2), slow)
 
@@ -67,7 +67,7 @@ def create_app(run: Run, gate: Gate, broadcast: Broadcast) -> Flask:
         return proven(worker_id)
 
     def proven(worker_id: int) -> int:
-        """Check that the worker that a request names is the one that makes it, and count its bytes as its own."""
+        """Check that a request comes from the worker that it names, and count the connection for it."""
         gate.require_worker(g.name, worker_id)
         if 0 <= worker_id < options.total_workers:
             request.environ["flq.peer"].is_worker(worker_id)
@@ -97,12 +97,12 @@ def create_app(run: Run, gate: Gate, broadcast: Broadcast) -> Flask:
         numbers = {name: integer(body, name, None) for name in REGISTER_NUMBERS}
         undecided = flag(body, "undecided", False)
         if numbers["n_samples"] is not None:
-            joins.take((worker_id, instance))  # by instance: a stolen token alone does not use up the worker's joins
+            joins.take((worker_id, instance))  # by instance, so that a thief of the token cannot use up the rate
         check_version("the worker", integer(body, "wire", None))
         codings = body.get("codings", [])
         if not isinstance(codings, list):
             raise BadValues("codings must be a list, got %.80r" % (codings,))
-        known = tuple(name for name in NUMBERS if name in codings)  # of the others there is nothing to be said
+        known = tuple(name for name in NUMBERS if name in codings)  # unknown ones are ignored
         session = session_of_request()
         reply = run.ask(
             lambda ticket: Register(
@@ -141,7 +141,7 @@ def create_app(run: Run, gate: Gate, broadcast: Broadcast) -> Flask:
         if answer.worker_id != worker_id:
             raise BadValues("the frame is of worker %d, the request of worker %d" % (answer.worker_id, worker_id))
         have, session = integer(request.args, "have", None), session_of_request()
-        if have is None and answer.kind is not Kind.OFFER:  # which are answered at once
+        if have is None and answer.kind is not Kind.OFFER:  # answered at once
             return verdict_frames(run.ask(lambda ticket: Answered(ticket, answer, body, session=session)), [])
         with one_of(patience) as has_thread:
             verdict, *stream = run.ask(lambda ticket: Answered(ticket, answer, body, has_thread, have, session))
@@ -153,7 +153,7 @@ def create_app(run: Run, gate: Gate, broadcast: Broadcast) -> Flask:
         worker_id = proven(integer(body, "worker_id"))
         epoch, renews, session = integer(body, "epoch"), flag(body, "renews", True), session_of_request()
         reply = run.ask(lambda ticket: Heartbeat(ticket, worker_id, epoch, renews, session))
-        if body.get("device") is not None:  # whatever it says, the worker is alive
+        if body.get("device") is not None:  # after the heartbeat, which counts even if this is invalid
             run.take_report(worker_id, checked(body["device"]))
         return jsonify(reply)
 
@@ -174,7 +174,7 @@ def flag(body: Dict[str, Any], name: str, default: bool) -> bool:
     Raises
     ------
     BadValues
-        If it is no boolean.
+        If it is not a boolean.
     """
     value = body.get(name, default)
     if not isinstance(value, bool):

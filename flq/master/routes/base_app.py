@@ -1,4 +1,4 @@
-"""What every application of the master has: bounded bodies, errors as JSON, queries that are read with care."""
+"""The base of all applications of the master: bounded bodies, errors as JSON, validated queries."""
 
 import threading
 from contextlib import contextmanager
@@ -13,29 +13,29 @@ from ..http.bodies import MAX_JSON_BYTES, check_crc, read_body
 from ..http.limits import All
 
 RETRY_AFTER_S = 2
-DRAIN_S = 1.0  # how long a small body that nobody reads is waited for, so that its sender hears the answer
-DRAINED = 2  # so many at a time: strangers who are refused take no more of what workers need for their bodies
+DRAIN_S = 1.0  # time limit for reading a small rejected body, so that its sender receives the response
+DRAINED = 2  # at a time, so that rejected strangers leave threads for the bodies of workers
 
 Semaphore = Union[threading.BoundedSemaphore, All]
 
 
 def base_app(gate: Gate, body_limit: int, reading: Semaphore, before_body: Callable[[], Any] = lambda: None) -> Flask:
-    """Return an application without routes; who asks is ``g.name``, the body of a request is ``g.body``.
+    """Return an application without routes; ``g.name`` is the token's name, ``g.body`` the body of a request.
 
     Parameters
     ----------
     gate : Gate
-        Says who may ask what, before anything else.
+        Authorizes each request first.
     body_limit : int
-        Bytes that a worker's body may have; those of others are JSON.
+        Maximum bytes of a worker's body; those of others are JSON.
     reading : semaphore
         Of the threads that may read bodies at a time.
     before_body : callable(), optional
-        Looks at a request before its body, which may break off.
+        Called before the body is read, which may be incomplete.
     """
     app = Flask("flq", static_folder=None)
-    app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False  # only what docs/endpoints.md says
-    app.json.sort_keys = False  # type: ignore[attr-defined]  # a person reads them in the order in which they were written
+    app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False  # only the methods in docs/endpoints.md
+    app.json.sort_keys = False  # type: ignore[attr-defined]  # people read the keys in the order of the code
     draining = All(threading.BoundedSemaphore(DRAINED), reading)
 
     @app.before_request
@@ -44,7 +44,7 @@ def base_app(gate: Gate, body_limit: int, reading: Semaphore, before_body: Calla
         try:
             g.name = gate.admit()
             before_body()
-            if size and is_page():  # whose places are more than others without a token may hold
+            if size and is_page():  # the page has more places than other requests without a token
                 raise TooLarge("the body has %d bytes, expected none" % size)
         except FlqError:
             with one_of(draining) as has_thread:
@@ -58,7 +58,7 @@ def base_app(gate: Gate, body_limit: int, reading: Semaphore, before_body: Calla
             raise WireError("the body has no Content-Length, expected one", "do not send it in chunks")
         with one_of(reading) as has_thread:
             if not has_thread and size:
-                raise Unavailable("too many bodies are on their way", "try again")
+                raise Unavailable("too many request bodies are being received", "try again")
             g.body = read_body(size)
         check_crc(g.body)
 
@@ -82,17 +82,17 @@ def base_app(gate: Gate, body_limit: int, reading: Semaphore, before_body: Calla
 
 
 def drain(size: int) -> None:
-    """Read a body and forget it: a sender that is refused while it sends may not hear of it."""
+    """Read and discard a body: a sender that is rejected while it sends may miss the response."""
     request.environ.get("flq.hurry", float)(DRAIN_S)
     try:
         read_body(size)
     except WireError:
-        pass  # then it does not
+        pass  # then it may miss it
 
 
 @contextmanager
 def one_of(semaphore: Semaphore) -> Iterator[bool]:
-    """Say whether a request may wait in its thread, or too many do already."""
+    """Return a context that takes a place of a semaphore if there is one; its value is whether it did."""
     has_thread = semaphore.acquire(blocking=False)
     try:
         yield has_thread
@@ -102,7 +102,7 @@ def one_of(semaphore: Semaphore) -> Iterator[bool]:
 
 
 def problem(status: int, error: str, detail: str, hint: str) -> Response:
-    """Return an error in the form that all have."""
+    """Return the response of an error."""
     response = jsonify(error=error, detail=detail, hint=hint)
     response.status_code = status
     if status == 503:
@@ -116,7 +116,7 @@ def integer(values: Any, name: str, *default: Optional[int]) -> Any:
     Raises
     ------
     BadValues
-        If it is none.
+        If it is not an integer.
     """
     if name not in values and default:
         return default[0]
@@ -136,7 +136,7 @@ def integer_within(values: Any, name: str, lowest: int, highest: int, default: i
     Raises
     ------
     BadValues
-        If it is none, or not in lowest..highest.
+        If it is not an integer in lowest..highest.
     """
     number = integer(values, name, default)
     if not lowest <= number <= highest:

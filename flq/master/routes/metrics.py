@@ -1,8 +1,7 @@
-"""What GET /metrics says: the status of the run in the text format of Prometheus.
+"""Makes the reply to GET /metrics: the status of the run in the text format of Prometheus.
 
-Every scrape reads one snapshot; nothing is counted here, so that the numbers are those of
-/status. The only label without a fixed set of values is ``worker``, an id in
-0..total_workers-1.
+Every scrape reads one snapshot, so the numbers are those of /status. The only label without a
+fixed set of values is ``worker``, an id in 0..total_workers-1.
 """
 
 from typing import Any, Callable, Dict, Iterator
@@ -19,7 +18,7 @@ from ...protocol.roll_call import STATUSES
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 DIRECTIONS = ("up", "down")
 
-Status = Dict[str, Any]  # what GET /status says
+Status = Dict[str, Any]  # the reply to GET /status
 
 
 class Metrics:
@@ -37,7 +36,7 @@ class Metrics:
         ProcessCollector(registry=self._registry)
 
     def text(self) -> bytes:
-        """Return the metrics of this moment."""
+        """Return the current metrics."""
         return generate_latest(self._registry)
 
 
@@ -48,7 +47,7 @@ class RunCollector(Collector):
         self._read_status = read_status
 
     def collect(self) -> Iterator[Metric]:
-        """Yield the metrics; none while there is no status."""
+        """Yield the metrics; none without a status."""
         status = self._read_status()
         if status:
             yield from _of_run(status)
@@ -72,9 +71,9 @@ def _of_run(status: Status) -> Iterator[Metric]:
     yield GaugeMetricFamily("flq_round", "The newest round; 0 before the first.", status["current_round"])
     yield GaugeMetricFamily("flq_max_rounds", "Number of rounds of the run.", status["max_rounds"])
     yield GaugeMetricFamily("flq_connected_workers", "Workers whose lease lasts.", status["connected_workers"])
-    yield GaugeMetricFamily("flq_run_disk_bytes", "What the folder of the run takes on disk.", status["disk_bytes"])
+    yield GaugeMetricFamily("flq_run_disk_bytes", "Size of the run's folder on disk.", status["disk_bytes"])
     yield GaugeMetricFamily(
-        "flq_waits_for_disk", "1 while the journal can not be written.", float(status["problem"] is not None)
+        "flq_waits_for_disk", "1 while the journal cannot be written.", float(status["problem"] is not None)
     )
     for name, key, meaning in (
         ("flq_test_accuracy_ratio", "accuracy", "Newest test accuracy, 1 = all correct."),
@@ -88,7 +87,7 @@ def _of_traffic(totals: Status) -> Iterator[Metric]:
     for name, key, meaning in (
         ("flq_payload_bits", "payload_bits", "Bits of codes and scales in distinct frames."),
         ("flq_frame_bytes", "frame_bytes", "Bytes of distinct frames."),
-        ("flq_wire_bytes", "wire_bytes", "Bytes that the workers' connections carried, headers and repeats too."),
+        ("flq_wire_bytes", "wire_bytes", "Bytes of the workers' connections, including headers and repeats."),
     ):
         counter = CounterMetricFamily(name, meaning, labels=["direction"])
         for direction in DIRECTIONS:
@@ -100,15 +99,13 @@ def _of_traffic(totals: Status) -> Iterator[Metric]:
 
 
 def _of_workers(workers: Dict[str, Status]) -> Iterator[Metric]:
-    answers = CounterMetricFamily(
-        "flq_worker_rounds", "Rounds of a worker, by what became of its part.", labels=["worker", "outcome"]
-    )
+    answers = CounterMetricFamily("flq_worker_rounds", "Rounds of a worker, by outcome.", labels=["worker", "outcome"])
     connected = GaugeMetricFamily("flq_worker_connected", "1 while the worker's lease lasts.", labels=["worker"])
     loss = GaugeMetricFamily(
-        "flq_worker_training_loss", "Training loss that the worker reported last.", labels=["worker"]
+        "flq_worker_training_loss", "Last training loss that the worker reported.", labels=["worker"]
     )
     wire = CounterMetricFamily(
-        "flq_worker_wire_bytes", "Bytes that the worker's connections carried.", labels=["worker", "direction"]
+        "flq_worker_wire_bytes", "Bytes of the worker's connections.", labels=["worker", "direction"]
     )
     for worker, status in workers.items():
         for outcome in STATUSES:
@@ -121,13 +118,13 @@ def _of_workers(workers: Dict[str, Status]) -> Iterator[Metric]:
     yield from (answers, connected, loss, wire)
 
 
-# Name without its type's ending, field of the device's report, meaning; those that tell nothing have no line.
+# Name without its type's suffix, field of the device's report, meaning; a worker without the field has no line.
 GAUGES = (
     ("flq_worker_power_watts", "power_w", "Power of the worker's whole board."),
-    ("flq_worker_temperature_celsius", "temperature_c", "The hottest zone of the worker's board."),
-    ("flq_worker_cpu_ratio", "cpu", "Share of the worker's CPUs that is busy."),
-    ("flq_worker_gpu_ratio", "gpu", "Share of the worker's GPU that is busy."),
-    ("flq_worker_throttled", "throttled", "1 while CPU or GPU run slower because of heat or power."),
+    ("flq_worker_temperature_celsius", "temperature_c", "Temperature of the hottest zone of the worker's board."),
+    ("flq_worker_cpu_ratio", "cpu", "Utilization of the worker's CPUs."),
+    ("flq_worker_gpu_ratio", "gpu", "Utilization of the worker's GPU."),
+    ("flq_worker_throttled", "throttled", "1 while CPU or GPU are throttled because of heat or power."),
 )
 COUNTERS = (
     ("flq_worker_energy_joules", "energy_j", "Energy of the worker's board in this run."),

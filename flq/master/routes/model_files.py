@@ -1,8 +1,8 @@
-"""The model as JSON, .npz or a Keras file, for people: each form is made once per round.
+"""Makes the model as JSON, .npz or Keras file, for people; each form at most once per round.
 
-JSON is for small models: while it is made, it takes about 72 bytes for each parameter.
+JSON is for small models: making it takes about 72 bytes of memory per parameter.
 
-Keras files come from the evaluator process, by way of a folder that exists only for that long.
+The evaluator process writes Keras files into a temporary folder.
 """
 
 import json
@@ -28,13 +28,13 @@ CONTENT_TYPES = {
     "keras": "application/zip",
     "h5": "application/x-hdf5",
 }
-MOST_JSON_PARAMS = 2000000  # 144 MB while it is made
-EXPORT_S = 20.0  # how long the evaluator may take, with what it has to do before
-BUILDER_S = 25.0  # how long a request waits for another that makes the same form
+MOST_JSON_PARAMS = 2000000  # 144 MB of memory
+EXPORT_S = 20.0  # time limit of the evaluator, including the jobs before
+BUILDER_S = 25.0  # time limit of a request that waits for another one to make the same form
 
 
 class Form(NamedTuple):
-    """One form of the model of a round; ``tag`` differs between any two that a run has."""
+    """One form of the model of a round; each form of a run has its own ``tag``."""
 
     tag: str
     body: bytes
@@ -48,10 +48,10 @@ class ModelFiles:
     run_id : str
     layout : Layout
     published : callable() -> (int, ndarray of shape (n_params,), float32)
-        How many rounds are done, and the model after them.
+        Number of closed rounds, and the model after them.
     evaluator : Evaluator
     run_dir : str
-        Where Keras files lie while they are made.
+        Folder for temporary Keras files.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class ModelFiles:
         self._kept: Dict[str, Form] = {}  # by format: all of that round
 
     def tag(self, wanted: str) -> str:
-        """Return the tag of a form of the newest model, which need not have been made.
+        """Return the tag of a form of the newest model, without making it.
 
         Raises
         ------
@@ -82,13 +82,14 @@ class ModelFiles:
             raise BadValues("format must be one of %s, got %.80r" % (", ".join(CONTENT_TYPES), wanted))
         if wanted == "json" and self._layout.n_params > MOST_JSON_PARAMS:
             raise BadValues(
-                "JSON is made of at most %d parameters, this model has %d" % (MOST_JSON_PARAMS, self._layout.n_params),
+                "JSON is available for at most %d parameters, this model has %d"
+                % (MOST_JSON_PARAMS, self._layout.n_params),
                 "use ?format=npz",
             )
         return self._tag(wanted, self._published()[0])
 
     def form(self, wanted: str) -> Form:
-        """Return a form of the newest model; who asks for one that is being made waits for it.
+        """Return a form of the newest model; wait if another request is making it.
 
         Raises
         ------
@@ -105,7 +106,7 @@ class ModelFiles:
         if not self._building[wanted].acquire(timeout=BUILDER_S):
             raise Unavailable("the model as %s is still being made" % wanted, "try again")
         try:
-            n_rounds, model = self._published()  # perhaps a newer one by now
+            n_rounds, model = self._published()  # may be newer by now
             tag = self._tag(wanted, n_rounds)
             kept = self._kept.get(wanted)
             if kept is None or kept.tag != tag:
@@ -117,7 +118,7 @@ class ModelFiles:
             self._building[wanted].release()
 
     def _forget_before(self, n_rounds: int) -> None:
-        """Drop the forms of older rounds: nobody will be given them again."""
+        """Drop the forms of older rounds, which are not needed any more."""
         with self._keeping:
             if n_rounds > self._kept_round:
                 self._kept_round, self._kept = n_rounds, {}
@@ -141,7 +142,7 @@ class ModelFiles:
         return self._keras_file("model." + wanted, model)
 
     def _keras_file(self, name: str, model: Vector) -> bytes:
-        """Have a Keras file made; what goes wrong is told in our words, since the evaluator's may name paths."""
+        """Have the evaluator make a Keras file; replace its errors, since they may contain paths."""
         folder = ""
         try:
             folder = tempfile.mkdtemp(prefix=EXPORT, dir=self._run_dir)
@@ -152,18 +153,18 @@ class ModelFiles:
         except DataError as error:
             logger.warning("%s is not made: %s", name, error)
             raise DataError(
-                "this model can not be written as %s" % name, "ask for another format; the master's log says why"
+                "this model cannot be written as %s" % name, "choose another format; the master's log has the reason"
             ) from None
         except OSError as error:
             logger.error("%s is not made: %s", name, error)
-            raise FlqError("%s is not made" % name, "the master's log says why") from None
+            raise FlqError("%s is not made" % name, "the master's log has the reason") from None
         finally:
             if folder:
                 shutil.rmtree(folder, ignore_errors=True)
 
 
 def json_form(n_rounds: int, model: Vector, layout: Layout) -> bytes:
-    """Return the model as nested lists, tensor by tensor: Python's numbers take more room than their text."""
+    """Return the model as nested lists; tensor by tensor, since Python's numbers need more memory than their text."""
     tensors = ",".join(json.dumps(array.tolist(), separators=(",", ":")) for array in unflatten(model, layout))
     layers = json.dumps(layout.to_json(), separators=(",", ":"))
     return ('{"round":%d,"layers":%s,"weights":[%s]}\n' % (n_rounds, layers, tensors)).encode("ascii")

@@ -1,7 +1,7 @@
-"""The description of all endpoints in OpenAPI 3.1, which is GET /openapi.json.
+"""The description of all endpoints in OpenAPI 3.1, for GET /openapi.json.
 
-It is put together from small pieces, so that what several endpoints have in common is said once.
-tests/master/test_openapi.py holds it against the routes, and tests/fuzz/ against the answers.
+It is composed of small pieces that the endpoints share. tests/master/test_openapi.py compares it with the
+routes, tests/fuzz/ with the responses.
 """
 
 from typing import Any, Dict, Optional, Sequence, get_type_hints
@@ -23,7 +23,7 @@ from .model_files import CONTENT_TYPES
 Json = Dict[str, Any]
 
 BEARER: Sequence[Json] = ({"bearer": []},)
-OPEN: Sequence[Json] = ({}, {"bearer": []})  # the token is not needed, at least not from the master's own machine
+OPEN: Sequence[Json] = ({}, {"bearer": []})  # without a token, at least from the master's own machine
 STATES = ("STARTING", "LOBBY", "OPEN", "CLOSING", "FINISHED")
 BINARY: Json = {}  # any bytes
 TEXT, FLAG, INTEGER, NUMBER = ({"type": name} for name in ("string", "boolean", "integer", "number"))
@@ -34,16 +34,16 @@ RETRY_AFTER = {"Retry-After": {"description": "seconds", "required": True, "sche
 CHALLENGE = {"WWW-Authenticate": {"required": True, "schema": TEXT}}
 REFUSALS = {
     400: ("the request is malformed", {}),
-    401: ("it needs a token", CHALLENGE),
-    403: ("the token is not for this", {}),
-    404: ("there is no such thing", {}),
-    408: ("it came too slowly", {}),
-    409: ("the run's state differs", {}),
-    413: ("its body is too large", {}),
-    422: ("it is well-formed, and says what can not be", {}),
-    429: ("too many requests come from there", RETRY_AFTER),
+    401: ("a valid token is required", CHALLENGE),
+    403: ("the token does not allow this", {}),
+    404: ("not found", {}),
+    408: ("the request arrived too slowly", {}),
+    409: ("the request conflicts with the state of the run", {}),
+    413: ("the body is too large", {}),
+    422: ("the request is well-formed, but its values are invalid", {}),
+    429: ("too many requests from this client", RETRY_AFTER),
     500: ("something could not be written", {}),
-    503: ("not now", RETRY_AFTER),
+    503: ("temporarily unavailable", RETRY_AFTER),
 }
 ANYWHERE = (400, 401, 403, 408, 413, 429, 503)
 
@@ -88,7 +88,7 @@ def _operation(
     others: Optional[Json] = None,
     **more: Any,
 ) -> Json:
-    """Describe one method of a path: its answer 200 by content type, its other answers, and its refusals."""
+    """Describe one method of a path: response 200 by content type, other responses, and errors."""
     responses = {
         "200": {"description": "done", "content": {name: {"schema": schema} for name, schema in content.items()}}
     }
@@ -99,7 +99,7 @@ def _operation(
 
 
 def _get(*args: Any, **more: Any) -> Json:
-    """Describe a path that can be read: with HEAD, the same without a body."""
+    """Describe a path with GET and HEAD, which has the same response without a body."""
     get = _operation(*args, **more)
     bodiless = {
         status: _refusal(int(status)) if "$ref" in answer else {"description": answer["description"]}
@@ -109,7 +109,7 @@ def _get(*args: Any, **more: Any) -> Json:
 
 
 def _refusal(status: int) -> Json:
-    """Describe a refusal, but for its body."""
+    """Describe an error response, without its body."""
     words, headers = REFUSALS[status]
     return {"description": words, "headers": headers} if headers else {"description": words}
 
@@ -119,7 +119,7 @@ def _post(*args: Any, **more: Any) -> Json:
 
 
 def _row() -> Json:
-    """Describe a closed round by the types of its fields."""
+    """Describe a closed round, from the types of RoundRow's fields."""
     kinds = {int: INTEGER, float: NUMBER, Optional[float]: _or_null(NUMBER)}
     return _object({name: kinds[kind] for name, kind in get_type_hints(RoundRow).items()})
 
@@ -295,7 +295,7 @@ REGISTRATION = _object(
         "codings",
     ),
     additionalProperties=True,
-    description="without n_samples only the settings are asked for; with it the worker joins",
+    description="without n_samples the worker only requests the settings; with it the worker joins",
 )
 REGISTERED = _object(
     {
@@ -324,16 +324,16 @@ HEARTBEAT = _object(
     additionalProperties=True,
 )
 ANSWER_QUERY = [
-    _query("worker", ID, "whose frame it is", required=True),
+    _query("worker", ID, "the worker that sends the frame", required=True),
     _query(
         "have",
         INTEGER,
-        "its version of the shared copy: the answer may wait for the next round, and bring it; docs/wire.md",
+        "its version of the shared copy: the reply may wait for the next round and include it; docs/wire.md",
     ),
 ]
 
 IF_NONE_MATCH = {"name": "If-None-Match", "in": "header", "required": False, "schema": TEXT}
-NOT_MODIFIED = {"304": {"description": "it is what If-None-Match names"}}
+NOT_MODIFIED = {"304": {"description": "If-None-Match names the current version"}}
 
 PATHS: Json = {
     "/": _get("The live page", {"text/html": TEXT}, security=OPEN, others=NOT_MODIFIED, parameters=[IF_NONE_MATCH]),
@@ -346,20 +346,20 @@ PATHS: Json = {
         parameters=[IF_NONE_MATCH, {"name": "name", "in": "path", "required": True, "schema": TEXT}],
     ),
     "/feed": _get(
-        "What the live page shows",
+        "The data of the live page",
         {"application/json": FEED},
         security=OPEN,
         others=NOT_MODIFIED,
         parameters=[IF_NONE_MATCH],
     ),
     "/events": _get(
-        "The parts of /feed as server-sent events, whenever they change",
+        "The parts of /feed as server-sent events, when they change",
         {"text/event-stream": TEXT},
         security=OPEN,
         parameters=[{"name": "Last-Event-ID", "in": "header", "required": False, "schema": TEXT}],
     ),
     "/healthz": _get("Whether the process serves", {"application/json": _object({"ok": FLAG})}, security=OPEN),
-    "/status": _get("Where the run is", {"application/json": STATUS}, security=OPEN),
+    "/status": _get("The status of the run", {"application/json": STATUS}, security=OPEN),
     "/history": _get(
         "The closed rounds",
         {"application/json": _object({"rounds": _list(_row()), "next": COUNT})},
@@ -369,28 +369,31 @@ PATHS: Json = {
             _query(
                 "limit",
                 {"type": "integer", "minimum": 1, "maximum": MAX_ROWS},
-                "at most so many; default %d" % DEFAULT_ROWS,
+                "maximum number of rounds; default %d" % DEFAULT_ROWS,
             ),
         ],
     ),
     "/metrics": _get("Counts and gauges for Prometheus", {METRICS: TEXT}),
     "/results": _get("The files of the run", {"application/json": _object({"files": _list(FILE)})}),
     "/results/{name}": _get(
-        "One of them",
+        "One file of the run",
         dict.fromkeys([BYTES, *PICTURES.values()], BINARY),
         [404],
         parameters=[{"name": "name", "in": "path", "required": True, "schema": TEXT}],
     ),
     "/openapi.json": _get("This description", {"application/json": {"type": "object"}}),
     "/get_global_model": _get(
-        "The newest model; for workers, who accept %s, the next round" % FRAMES,
+        "The newest model; for workers, which accept %s, the next round" % FRAMES,
         dict({kind: BINARY for kind in CONTENT_TYPES.values()}, **{"application/json": MODEL, FRAMES: BINARY}),
         [409, 422],
         security=OPEN,
         others={
-            "204": {"description": "for workers: there is nothing new yet"},
-            "206": {"description": "for workers: the rest of what broke off", "content": {FRAMES: {"schema": BINARY}}},
-            "304": {"description": "the model is the one that If-None-Match names"},
+            "204": {"description": "for workers: nothing new yet"},
+            "206": {
+                "description": "for workers: the rest of a reply that was cut off",
+                "content": {FRAMES: {"schema": BINARY}},
+            },
+            "304": {"description": "If-None-Match names the current model"},
         },
         parameters=[
             _query("format", {"type": "string", "enum": list(CONTENT_TYPES)}, "for people; default json"),
@@ -399,26 +402,26 @@ PATHS: Json = {
         + [_query(name, INTEGER, "for workers; docs/wire.md") for name in ("worker", "epoch", "have", "answered")],
     ),
     "/register": _post(
-        "A worker asks for the settings, or joins",
+        "A worker requests the settings, or joins",
         {"application/json": REGISTERED},
         [409, 422],
         requestBody=_body("application/json", REGISTRATION),
     ),
     "/heartbeat": _post(
-        "A worker says that it is there",
+        "A worker's heartbeat",
         {"application/json": _object({"state": TEXT, "round": COUNT})},
         [409, 422],
         requestBody=_body("application/json", HEARTBEAT),
     ),
     "/offer": _post(
-        "A worker's offer, or that it skips, as a frame; the answer is frames, and does not say so",
+        "A worker's offer or skip as a frame; the response is frames, without a content type",
         {},
         [409, 422],
         parameters=ANSWER_QUERY,
         requestBody=_body(FRAMES, BINARY),
     ),
     "/upload_update": _post(
-        "A worker's update as a frame; the answer is frames, and does not say so",
+        "A worker's update as a frame; the response is frames, without a content type",
         {},
         [409, 422],
         parameters=ANSWER_QUERY,
@@ -439,8 +442,8 @@ DESCRIPTION: Json = {
     "info": {
         "title": "FLQ master",
         "version": __version__,
-        "description": "What the master answers over HTTP. docs/endpoints.md says more in words, docs/wire.md "
-        "what frames are, docs/security.md who needs which token.",
+        "description": "The endpoints of the master. docs/endpoints.md explains them, docs/wire.md the frames, "
+        "docs/security.md the tokens.",
     },
     "paths": PATHS,
     "components": {

@@ -1,7 +1,7 @@
-"""What the master answers while it begins: a user's own model takes its time to be built.
+"""The application of a starting master, while a user's own model is being built.
 
-Until the machine exists, only GET /healthz and GET /status have something to say; whoever asks
-for anything else but the live page is told to try again.
+Until the machine exists, only GET /healthz, GET /status and the live page work; all other requests
+get 503.
 """
 
 import threading
@@ -25,7 +25,7 @@ Wsgi = Callable[[Dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
 class Switch:
-    """A WSGI application that hands each request to the application of the moment."""
+    """A WSGI application that passes each request to its current application."""
 
     def __init__(self, app: Wsgi) -> None:
         self.app = app
@@ -36,11 +36,11 @@ class Switch:
 
 
 def starting_app(run_id: str, settings: Settings, settings_hash: str, gate: Gate, broadcast: Broadcast) -> Flask:
-    """Build the application of a master whose model is not built yet."""
+    """Return the application of a master whose model is not built yet."""
     reading = threading.BoundedSemaphore(n_threads(settings.system.total_workers) // 2)
     app = base_app(gate, MAX_JSON_BYTES, reading)
 
-    @app.before_request  # after the body is read: who is refused while it still sends may not hear of it
+    @app.before_request  # after the body is read: a sender that is rejected while it sends may miss the response
     def not_yet() -> None:
         if not (request.path in OPEN or is_page()):
             raise Unavailable("the master is starting: model %.80s is being built" % settings.model.name, "try again")

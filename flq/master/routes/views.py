@@ -1,6 +1,6 @@
-"""What people and their tools read of a run: its rounds, its files, its metrics, its model.
+"""Endpoints for people and their tools: rounds, files, metrics and model of a run.
 
-Everything comes from snapshots; the thread that owns the machine is asked nothing.
+All data come from snapshots, without the thread that owns the machine.
 """
 
 import os
@@ -50,13 +50,13 @@ def add_views(app: Flask, run: Run) -> None:
         try:
             if path is not None:
                 return _download(open(path, "rb"), name)
-        except OSError:  # it has gone since
+        except OSError:  # removed meanwhile
             pass
         raise NotFound()
 
 
 def model_for_people(files: ModelFiles, patience: Semaphore) -> Response:
-    """Answer GET /get_global_model to whoever is no worker.
+    """Return the response to GET /get_global_model for people.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def model_for_people(files: ModelFiles, patience: Semaphore) -> Response:
 
 
 def _download(stream: BinaryIO, name: str) -> Response:
-    """Send a file piece by piece; one that is replaced meanwhile is sent as it was."""
+    """Return a response that streams a file; if it is replaced meanwhile, the old content is sent."""
 
     def pieces() -> Iterator[bytes]:
         while True:
@@ -94,8 +94,8 @@ def _download(stream: BinaryIO, name: str) -> Response:
 
     response = Response(pieces(), content_type=content_type_of(name))
     response.content_length = os.fstat(stream.fileno()).st_size
-    response.headers["Content-Disposition"] = 'attachment; filename="%s"' % name  # of our own making: no quotes in it
+    response.headers["Content-Disposition"] = 'attachment; filename="%s"' % name  # made by the master: no quotes
     response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers["Content-Security-Policy"] = "sandbox"  # an SVG is a picture, no page of this master's
+    response.headers["Content-Security-Policy"] = "sandbox"  # an SVG must not run scripts of this origin
     response.call_on_close(stream.close)
     return response

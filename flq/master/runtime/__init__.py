@@ -1,1 +1,1 @@
-"""The run at work: the event loop that owns the machine, the run around it, its child processes."""
+"""The running master: the event loop that owns the machine, the run around it, its child processes."""

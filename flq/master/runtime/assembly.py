@@ -1,4 +1,4 @@
-"""One master at work: everything that a run needs is put together here, and taken apart in order."""
+"""Assembles the parts of a master, serves its run to the end, and closes the parts in order."""
 
 import argparse
 import logging
@@ -46,16 +46,16 @@ from .run import Run
 
 logger = logging.getLogger(__name__)
 
-BUILD_S = 600.0  # how long a user's own model may take, TensorFlow's start and all
+BUILD_S = 600.0  # time limit for building a user's own model, including TensorFlow's start
 
 
 def serve(args: argparse.Namespace, config: Settings, project_dir: str, past: Optional[Past] = None) -> int:
-    """Serve a new run, or resume one, until it has ended; return the exit code.
+    """Serve a new or resumed run until it has ended; return the exit code.
 
     Raises
     ------
     FlqError, OSError
-        If it cannot begin.
+        If the run cannot begin.
     """
     settings = resolve_dataset(config)
     if past is not None:
@@ -66,16 +66,16 @@ def serve(args: argparse.Namespace, config: Settings, project_dir: str, past: Op
     )
     began = time.monotonic()
     logger.info("start=reading_data dataset=%s", settings.dataset.name, extra=FOR_A_BAR)
-    make_task(settings).check()  # before anything is bound: data that no worker could train on
+    make_task(settings).check()  # reject unusable data before listening
     read_s = time.monotonic() - began
     results_dir = os.path.join(project_dir, config.report.results_dir)
-    with ExitStack() as closing:  # what is made last is closed first
+    with ExitStack() as closing:  # closes in reverse order
         run_dir = closing.enter_context(claimed(results_dir)) if past is None else past.run_dir
         run_id = os.path.basename(run_dir) if past is None else past.run_id
         known = _known_start(settings, past)
         machine = None if known is None else _machine(run_id, settings, *known)  # before there are children
         meter = Meter()
-        sinks = sinks_of(config, os.environ, project_dir, results_dir)  # before there are other children
+        sinks = sinks_of(config, os.environ, project_dir, results_dir)  # removes secrets before other children start
         logger.info("start=starting_the_evaluator model=%s", settings.model.name, extra=FOR_A_BAR)
         evaluator = Evaluator(settings, config.report.evaluation_backlog_mb * 10**6)
         closing.callback(evaluator.close)
@@ -116,7 +116,7 @@ def serve(args: argparse.Namespace, config: Settings, project_dir: str, past: Op
         closing.callback(run.close)
         if args.start_once is not None:
             with suppress(FileNotFoundError):
-                os.remove(args.start_once)  # what it has asked for is on disk
+                os.remove(args.start_once)  # the run that it requested is on disk
         results.save_config()
         broadcast.follow(sources_of(run, settings))
         switch.app = create_app(run, gate, broadcast)
@@ -130,9 +130,9 @@ def _machine(run_id: str, settings: Settings, layout: Layout, start: Vector) -> 
 
 
 def _known_start(settings: Settings, past: Optional[Past]) -> Optional[Tuple[Layout, Vector]]:
-    """Return the layout of the model and its start values; None for a user's own model, which must be built first."""
+    """Return layout and start values of the model; None for a user's own model, which must be built first."""
     if past is not None:
-        return past.layout, np.zeros(past.layout.n_params, np.float32)  # until the snapshot is read
+        return past.layout, np.zeros(past.layout.n_params, np.float32)  # the snapshot replaces them
     if is_custom(settings.model.name):
         return None
     task = make_task(settings)
@@ -144,7 +144,7 @@ def _tokens(args: argparse.Namespace, config: Settings) -> Dict[str, str]:
     tokens = make_tokens(args.token_file, config.system.total_workers)
     if is_open_to_others(args.token_file):
         logger.warning(
-            "others can read the tokens in %s; whoever has done so can do what they allow. Close it with: chmod 600 %s",
+            "other users can read the tokens in %s and use them; protect the file with: chmod 600 %s",
             args.token_file,
             args.token_file,
         )
@@ -154,20 +154,21 @@ def _tokens(args: argparse.Namespace, config: Settings) -> Dict[str, str]:
 def until_the_end(
     args: argparse.Namespace, run: Run, server: Server, config: Settings, broadcast: Broadcast, watchdog: Watchdog
 ) -> int:
-    """Serve until the run has ended, was stopped, or a signal came."""
+    """Serve until the run ends, is stopped, or a signal arrives; return the exit code."""
     signals: List[int] = []
-    came: queue.SimpleQueue = queue.SimpleQueue()  # a handler may put into it, whatever it interrupts
+    came: queue.SimpleQueue = queue.SimpleQueue()  # its put() is safe in a signal handler
 
     def on_signal(number, frame) -> None:
         signals.append(number)
         if len(signals) > 1:
-            os._exit(128 + number)  # the second one means it
+            os._exit(128 + number)  # the second signal exits at once
         came.put(number)
 
-    # The handler runs within whatever the main thread is doing, which may hold a lock: it leaves
-    # everything to this thread.
+    # The handler interrupts the main thread, which may hold a lock; so this thread does the work.
     threading.Thread(
-        target=lambda: run.interrupt("interrupted by signal %d, it can go on" % came.get()), name="signals", daemon=True
+        target=lambda: run.interrupt("interrupted by signal %d, it can be resumed" % came.get()),
+        name="signals",
+        daemon=True,
     ).start()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, on_signal)
@@ -182,8 +183,8 @@ def until_the_end(
     logger.info("the tokens of the operator and the workers are in %s", args.token_file)
     if not args.tls_cert and not is_loopback(args.host):
         logger.warning(
-            "plain HTTP: whoever sees the traffic reads models, updates and tokens; --tls_cert and "
-            "--tls_key encrypt it (docs/security.md)"
+            "plain HTTP: anyone on the network path can read models, updates and tokens; --tls_cert and --tls_key "
+            "encrypt it (docs/security.md)"
         )
     logger.info(
         "waiting for %d workers; model %s with %d parameters",
@@ -198,10 +199,10 @@ def until_the_end(
         run.ending.wait_released()
     run.wait_for_evaluations()
     if run.ending.stage is Stage.INTERRUPTED:
-        run.close()  # requests that wait are told to try again
+        run.close()  # waiting requests get 503
     broadcast.close()
     server.stop()
-    run.finish()  # after the last byte
+    run.finish()  # after the last byte is counted
     run.close()
     run.close_sinks()
     return run.conclude().say() or (128 + signals[0] if signals else 0)

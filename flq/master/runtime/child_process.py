@@ -1,4 +1,4 @@
-"""Child processes of the master: other programs of this package, under the same Python."""
+"""Starts child processes of the master: other programs of this package, with the same Python."""
 
 import os
 import subprocess
@@ -9,14 +9,14 @@ from typing import Any, Mapping, Optional, Sequence
 def begin(
     argv: Sequence[str], environment: Optional[Mapping[str, str]] = None, stdout: int = subprocess.PIPE, **options: Any
 ) -> "subprocess.Popen[bytes]":
-    """Begin a child process whose stdin and stderr are pipes.
+    """Start a child process whose stdin and stderr are pipes.
 
     Parameters
     ----------
     argv : sequence of str
         Its command line, without the interpreter.
     environment : mapping, optional
-        Variables that it gets in addition to those of this process.
+        Its variables in addition to those of this process.
     stdout : int, optional
     **options
         See ``subprocess.Popen``.

@@ -1,4 +1,4 @@
-"""What a master says last about its run, and its exit code."""
+"""Makes the master's last messages on its run, and its exit code."""
 
 import logging
 from typing import List, NamedTuple, Optional
@@ -10,14 +10,14 @@ logger = logging.getLogger(__name__)
 
 
 class Conclusion(NamedTuple):
-    """Sentences for the log; ``error`` comes alone, for it is the last thing that a person has to read."""
+    """Exit code and sentences for the log; an ``error`` is the only sentence."""
 
     code: int
     sentences: List[str] = []
     error: Optional[str] = None
 
     def say(self) -> int:
-        """Log them; return the exit code, signals left aside."""
+        """Log the sentences; return the exit code, which a signal may override."""
         if self.error is not None:
             logger.error("%s", self.error)
         for sentence in self.sentences:
@@ -28,14 +28,14 @@ class Conclusion(NamedTuple):
 def conclusion(
     run_id: str, has_ended: bool, has_failed: bool, problem: Optional[str], workbook: str, totals: Optional[Totals]
 ) -> Conclusion:
-    """Say how a run stands.
+    """Return the conclusion of a run.
 
     Parameters
     ----------
     has_ended, has_failed : bool
-        The machine has ended the run; the event loop has failed, before or after that.
+        Whether the machine has ended the run; whether the event loop has failed, before or after that.
     problem : str or None
-        Which of the results is not written, and why.
+        Which result is not written, and why.
     totals : Totals or None
         None if a signal interrupted the run.
     """
@@ -43,16 +43,17 @@ def conclusion(
     if has_ended and problem is not None:
         return Conclusion(
             1,
-            error="the run has ended, but its results are not complete: %s (make room, or remove what is in the way; "
-            "then %s writes them)" % (problem, resume),
+            error="the run has ended, but its results are incomplete: %s (free disk space, or remove what is in the "
+            "way; then %s writes them)" % (problem, resume),
         )
     said: List[Optional[str]] = []
     if has_ended and has_failed:
         said.append(
-            "the run has ended and its results are whole, but its journal may not say so; to make sure: " + resume
+            "the run has ended and its results are complete, but its journal may not record this; to make sure: "
+            + resume
         )
     elif totals is None or has_failed:
-        said.append("to go on: " + resume)
+        said.append("to resume: " + resume)
     if problem is None:
         said.append("results: " + workbook)
     blocked = None
@@ -65,11 +66,11 @@ def conclusion(
 
 
 def _fewer_workers(totals: Totals) -> Optional[str]:
-    """Return a sentence on the workers that were lost by the end, None if there are none."""
+    """Return a sentence on the workers that were lost at the end; None if there are none."""
     lost, n_joined = lost_workers(totals), sum(row.state != NEVER_JOINED for row in totals.workers)
     if not lost:
         return None
-    return "the run ended on %d of the %d workers that joined; lost: %s" % (
+    return "the run ended with %d of the %d workers that joined; lost: %s" % (
         n_joined - len(lost),
         n_joined,
         ", ".join(map(str, lost)),

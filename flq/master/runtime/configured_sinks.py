@@ -1,4 +1,4 @@
-"""Who watches a run: the processes that the settings and the environment ask for."""
+"""Makes the sinks that the settings and the environment configure."""
 
 import importlib.util
 import logging
@@ -22,7 +22,7 @@ def sinks_of(settings: Settings, environment: MutableMapping[str, str], project_
     ----------
     settings : Settings
     environment : mapping
-        The secrets for notifications are taken out of it: no other child of the master gets them.
+        The secrets for notifications are removed from it, so that no other child of the master gets them.
     project_dir, results_dir : str
 
     Raises
@@ -43,7 +43,7 @@ def sinks_of(settings: Settings, environment: MutableMapping[str, str], project_
     try:
         secrets = read_secrets(environment, secrets_file)
     except ConfigError as error:
-        logger.warning("there are no notifications: %s", error)
+        logger.warning("notifications are off: %s", error)
     else:
         if secrets.urls:
             sinks.append(

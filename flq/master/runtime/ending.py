@@ -1,4 +1,4 @@
-"""The end of a run, step by step: who moves it on, and who waits for it. Safe to use from any thread.
+"""The stages of the end of a run, and waiting for them. Safe to use from any thread.
 
 ::
 
@@ -7,7 +7,7 @@
        |  +---> FAILED           +---------------------+
        +------> INTERRUPTED
 
-``flq.run_end`` says what the stages are. The machine ends the run, a signal interrupts it; the first to come decides.
+``flq.run_end`` describes the stages. The machine ends the run, or a signal interrupts it, whichever comes first.
 """
 
 import threading
@@ -26,17 +26,17 @@ TRANSITIONS: Dict[Stage, FrozenSet[Stage]] = {
     TOLD: frozenset({OVER}),
     OVER: frozenset(),
 }
-WAY = (GOING_ON, ENDED, SAVED, TOLD, OVER)  # of a run that ends
-LOOK_S = 1.0  # a signal that comes just before a wait is handled only after it
+WAY = (GOING_ON, ENDED, SAVED, TOLD, OVER)  # stages of a run that ends
+LOOK_S = 1.0  # longest wait at a time: a signal that arrives just before a wait is handled only after it
 
 
 class Ending:
-    """How far the end of a run has come.
+    """The stage of the end of a run.
 
     Attributes
     ----------
     reason : str
-        Why the run, or its master, has ended, or would now.
+        Why the run, or its master, has ended; before that, the reason if the master fails.
     """
 
     def __init__(self) -> None:
@@ -47,7 +47,7 @@ class Ending:
 
     @property
     def stage(self) -> Stage:
-        """Where it stands."""
+        """The present stage."""
         return self._stage
 
     @property
@@ -56,11 +56,11 @@ class Ending:
         return self.has_reached(ENDED)
 
     def has_reached(self, stage: Stage) -> bool:
-        """Return whether a run that ends has come as far as a stage."""
+        """Return whether the run has ended and reached a stage."""
         return self._stage in WAY and WAY.index(self._stage) >= WAY.index(stage)
 
     def move(self, stage: Stage, reason: Optional[str] = None) -> bool:
-        """Move on to a stage if a transition leads there; return whether it did."""
+        """Move to a stage if there is a transition; return whether there is."""
         with self._changed:
             if stage not in TRANSITIONS[self._stage]:
                 return False
@@ -69,25 +69,25 @@ class Ending:
             return True
 
     def interrupt(self, reason: str) -> None:
-        """Let the program end before the run does; a run that has ended only ends. Nobody keeps serving."""
+        """Interrupt the run, unless it has ended, and let the program end, also one that keeps serving."""
         self.move(INTERRUPTED, reason)
         self.release()
 
     def halt(self) -> None:
-        """Let nobody wait any more: no thread is left that would move it on."""
+        """End all waits, because the event loop has ended and reaches no further stage."""
         self.move(FAILED)
         with self._changed:
             self._is_halted = self._is_released = True
             self._changed.notify_all()
 
     def release(self) -> None:
-        """Let a master end that keeps serving."""
+        """Let a master that keeps serving end."""
         with self._changed:
             self._is_released = True
             self._changed.notify_all()
 
     def wait(self, stage: Stage, timeout_s: float = threading.TIMEOUT_MAX) -> bool:
-        """Wait until the run has come as far as a stage, or will not; return whether that was in time."""
+        """Wait until the run has reached a stage, or never will; return False after the time limit."""
         return self._wait_for(
             lambda: self.has_reached(stage) or self._is_halted or not TRANSITIONS[self._stage], timeout_s
         )
@@ -97,7 +97,7 @@ class Ending:
         self._wait_for(lambda: self._is_released, threading.TIMEOUT_MAX)
 
     def recorded(self, heard: list) -> RunEnd:
-        """Return what the journal keeps when the program ends."""
+        """Return the value for the journal when the program ends."""
         return RunEnd(self._stage, self.reason, heard)
 
     def _wait_for(self, is_true, timeout_s: float) -> bool:

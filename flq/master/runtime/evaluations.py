@@ -1,6 +1,7 @@
-"""The test results of a run's rounds: asked for when a round closes, and again where they were missed.
+"""Has the models of a run evaluated when a round closes, and missed rounds later.
 
-Nothing that affects the model reads them. With partition ``local`` only the workers have data: nothing is evaluated.
+Nothing that affects the model reads the results. With partition ``local`` only the workers have data, and the master
+evaluates nothing.
 """
 
 import logging
@@ -20,24 +21,24 @@ from .evaluator import Evaluator
 
 logger = logging.getLogger(__name__)
 
-LOOK_S = 0.1  # between two looks at whether the program ends
+LOOK_S = 0.1  # between two checks whether the program ends
 PastModels = Callable[[], Generator[Tuple[int, Any], None, None]]
 
 
 class Evaluations:
-    """Has models evaluated, and keeps what comes of it in the record.
+    """Has models evaluated, and keeps the results in the record.
 
     Parameters
     ----------
     evaluator : Evaluator
     record : Record
     keep : callable(int, Evaluated or None, RoundRow)
-        Called, by any thread, with the results of a round, None if they were missed, and its row.
+        Called, by any thread, with a round, its results, None = missed, and its row.
     past_models : callable() -> iterator of (int, models)
-        Makes the models of past rounds again, as ``Store.past_models`` does.
+        Rebuilds the models of past rounds, as ``Store.past_models``.
     max_rounds : int
     is_local : bool
-        Nobody but the workers has data.
+        Whether only the workers have data.
     """
 
     def __init__(
@@ -54,22 +55,22 @@ class Evaluations:
         self._max_rounds, self._is_local = max_rounds, is_local
         self._catching_up, self._leaving = threading.Lock(), threading.Event()
 
-    # -- rounds that close, or are replayed ----------------------------------------------
+    # -- closed and replayed rounds ------------------------------------------------------
 
     def evaluate(self, round_index: int, models: Any) -> None:
-        """Have the models after a round evaluated: its attributes ``model``, ``shared`` and ``mean``."""
+        """Have the models after a round evaluated: attributes ``model``, ``shared`` and ``mean`` of ``models``."""
         if self._is_local:
             self._evaluated(round_index, Evaluated())
         else:
             self._evaluator.evaluate(round_index, _vectors(models), self._evaluated)
 
     def resume_at(self, round_index: int, models: Any) -> None:
-        """Evaluate the round of the snapshot unless its results are known; models before it are not known any more."""
+        """Evaluate the round of the snapshot unless its results are known; mark earlier rounds as missed."""
         self._record.give_up_before(round_index)
         self._evaluate_unless_known(round_index, models)
 
     def replayed(self, closed: RoundClosed) -> None:
-        """Evaluate a round that is replayed unless its results are known."""
+        """Evaluate a replayed round unless its results are known."""
         self._evaluate_unless_known(closed.report.round_index, closed)
 
     def _evaluate_unless_known(self, round_index: int, models: Any) -> None:
@@ -104,12 +105,12 @@ class Evaluations:
     # -- missed rounds -------------------------------------------------------------------
 
     def begin_catching_up(self) -> None:
-        """Evaluate missed rounds in a thread: the journal may soon forget what leads to their models."""
+        """Evaluate missed rounds in a thread, before the journal drops the entries that lead to their models."""
         if self._record.missed():
             threading.Thread(target=self.catch_up, name="catching-up", daemon=True).start()
 
     def catch_up(self, until: float = math.inf) -> None:
-        """Evaluate missed rounds whose models the journal and the snapshots still lead to."""
+        """Evaluate missed rounds whose models can be rebuilt from the snapshots and the journal."""
         patience_s = min(max(0.0, until - time.monotonic()), threading.TIMEOUT_MAX)
         if self._is_local or not self._catching_up.acquire(timeout=patience_s):
             return
@@ -127,7 +128,7 @@ class Evaluations:
                         break
         except (FlqError, OSError, sqlite3.Error) as error:
             logger.warning("missed rounds are not evaluated: %s", error)
-        except Exception:  # a bug of ours: the run does without these results
+        except Exception:  # a bug: the run does without these results
             logger.exception("missed rounds are not evaluated")
         finally:
             self._catching_up.release()
@@ -151,7 +152,7 @@ class Evaluations:
     # -- the end -------------------------------------------------------------------------
 
     def finish(self, limit_s: float, catches_up: bool) -> None:
-        """Wait until the evaluator is idle, and evaluate missed rounds if so asked; log what stays without results."""
+        """Wait until the evaluator is idle; evaluate missed rounds if ``catches_up``; log how many have no results."""
         until = time.monotonic() + limit_s
         if not self._evaluator.wait_until_idle(limit_s):
             logger.warning("the evaluator has not finished after %.0f s", limit_s)
@@ -162,12 +163,12 @@ class Evaluations:
             logger.warning("%d rounds have no test results, the last of them is round %d", len(untested), untested[-1])
 
     def leave(self) -> None:
-        """Wait for no result any more."""
+        """Stop waiting for results."""
         self._leaving.set()
 
 
 def _vectors(models: Any) -> Tuple[Vector, ...]:
-    """Return the vectors that are evaluated after a round."""
+    """Return the vectors to evaluate after a round."""
     return (models.model, models.shared) + (() if models.mean is None else (models.mean,))
 
 

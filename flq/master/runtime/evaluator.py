@@ -1,8 +1,8 @@
-"""The evaluator: a queue of models to evaluate or to save, and the thread that hands them to a child process.
+"""The evaluator: a queue of models to evaluate or save, and a thread that passes them to a child process.
 
-Evaluation never blocks a request or a round. If it cannot keep up, the oldest waiting rounds are left without test
-results; the newest is always evaluated. Missed rounds are evaluated at the end, from the journal (evaluations.py).
-Nothing that affects the model reads the results.
+Evaluation never blocks a request or a round. If it cannot keep up, the oldest waiting rounds are dropped; the newest
+is always evaluated. Dropped rounds are evaluated at the end, from the journal (evaluations.py). Nothing that affects
+the model reads the results.
 """
 
 import logging
@@ -21,11 +21,11 @@ from .evaluator_child import EvaluatorChild
 
 logger = logging.getLogger(__name__)
 
-LOOK_S = 1.0  # how often close() kills the child while the thread is about to start another
+LOOK_S = 1.0  # close() kills the child repeatedly, since the thread may start another
 
 
 class _Job(NamedTuple):
-    """A request to the child and what to do with its reply; ``unavailable`` in a reply: the child did not see it."""
+    """A request to the child, and a function that takes the reply; its key ``unavailable`` = no child has answered."""
 
     header: Dict[str, Any]
     vectors: tuple
@@ -33,14 +33,14 @@ class _Job(NamedTuple):
 
 
 class Evaluator:
-    """Evaluates models in a child process, in the order in which they come.
+    """Evaluates models in a child process, in their order of arrival.
 
     Parameters
     ----------
     settings : Settings
-        As the workers get them.
+        Those that the workers get.
     max_backlog_bytes : int
-        Size of the models that may wait; beyond it the oldest rounds are dropped.
+        Maximum size of the waiting models; beyond it the oldest rounds are dropped.
     """
 
     def __init__(self, settings: Settings, max_backlog_bytes: int) -> None:
@@ -58,7 +58,7 @@ class Evaluator:
     ) -> None:
         """Evaluate x, w and, if there is one, the average of x.
 
-        ``done(round, results)`` is called by another thread, with None if they were not evaluated.
+        Another thread calls ``done(round, results)``; results = None if they were not evaluated.
         """
 
         def finish(reply: Dict[str, Any]) -> None:
@@ -81,7 +81,7 @@ class Evaluator:
             job.done({"error": "the evaluator cannot keep up", "unavailable": True})
 
     def save_keras(self, path: str, model: Vector) -> None:
-        """Write the model as a Keras file, after what is waiting; logs the outcome."""
+        """Write the model as a Keras file, after the waiting jobs; log the outcome."""
 
         def finish(reply: Dict[str, Any]) -> None:
             if "saved" in reply:
@@ -94,14 +94,14 @@ class Evaluator:
             self._changed.notify_all()
 
     def export(self, path: str, model: Vector, timeout_s: float) -> None:
-        """Write the model as a Keras file, after what is waiting, and wait for that.
+        """Write the model as a Keras file, after the waiting jobs, and wait until it is written.
 
         Raises
         ------
         DataError
-            With the child's sentence, if this model cannot be written so.
+            With the child's message, if this model cannot be written as a Keras file.
         Unavailable
-            If it is not done in time, or cannot be done now; nothing waits for the child any more then.
+            If it is not written in time, or the child is unavailable; the job is then removed.
         """
         replies: List[Dict[str, Any]] = []
 
@@ -125,20 +125,20 @@ class Evaluator:
             raise DataError(replies[0]["error"])
 
     def described(self, timeout_s: float) -> Tuple[Layout, Vector]:
-        """Wait for what the child says of a user's own model.
+        """Wait until the child has built a user's own model; return its layout and start values.
 
         Returns
         -------
         layout : Layout
         start : ndarray of shape (n_params,), float32
-            The values with which it was built.
+            The model's initial values.
 
         Raises
         ------
         DataError
-            With the child's sentence, if the model cannot be built, or its start values are not finite.
+            With the child's message, if the model cannot be built, or its start values are non-finite.
         Unavailable
-            If the child has ended, or takes longer.
+            If the child has ended, or the time limit is over.
         """
         with self._changed:
             self._changed.wait_for(lambda: self._begun or self._closing.is_set(), timeout_s)
@@ -156,23 +156,23 @@ class Evaluator:
         return layout, np.ascontiguousarray(start, np.float32)
 
     def wait_until_idle(self, timeout_s: float) -> bool:
-        """Wait until nothing is left to do; return whether that was in time."""
+        """Wait until there is no job left; return False after the time limit."""
         with self._changed:
             return self._changed.wait_for(lambda: not self._jobs and not self._busy, timeout_s)
 
     def close(self) -> None:
-        """End the child."""
+        """Drop all jobs and end the child."""
         with self._changed:
             self._closing.set()
             self._jobs.clear()
             self._changed.notify_all()
-        while self._thread.is_alive():  # it may be about to start another child
+        while self._thread.is_alive():  # it may start another child
             self._child.process.kill()
             self._thread.join(LOOK_S)
         self._child.end()
 
     def _run(self) -> None:
-        """Hand jobs to the child, one at a time."""
+        """Pass jobs to the child, one at a time."""
         self._begun = self._child.start_up()
         while True:
             with self._changed:
@@ -185,5 +185,5 @@ class Evaluator:
             reply = self._child.do(job.header, job.vectors)
             try:
                 job.done(reply)
-            except Exception:  # a bug of ours: this result is lost, the next ones come
+            except Exception:  # a bug: this result is lost, the next jobs continue
                 logger.exception("a result of the evaluator is not kept")

@@ -1,14 +1,14 @@
-"""The evaluator's child process, with TensorFlow in it: one that ends is replaced, and its job is done over.
+"""The evaluator's child process, which runs TensorFlow; if it dies, it is restarted and its job repeated.
 
 ======== ====================================== ==================================================
-state    is                                     next
+state    meaning                                next
 ======== ====================================== ==================================================
-STARTING it has not answered to the settings    READY; REFUSED with an error of the first child
+STARTING it has not replied to the settings     READY; REFUSED if the first child replies an error
 READY    it waits for a job, or does one        ENDED
 ENDED    the next job starts another child      STARTING
-RESTING  too many have ended: no jobs for a     STARTING with the first job after it
-         while
-REFUSED  no child can use the settings          -
+RESTING  too many children have died: no jobs   STARTING with the first job afterwards
+         for a while
+REFUSED  the settings cannot be evaluated       -
 ======== ====================================== ==================================================
 """
 
@@ -30,16 +30,16 @@ from .child_process import begin
 logger = logging.getLogger(__name__)
 
 MODULE = "flq.training.evaluator_process"
-PAUSE_S = 1.0  # between the end of a child and the next that takes its place
-STUCK_S = 900.0  # for a reply; a child that takes longer is ended
-FAREWELL_S = 5.0  # for a child to end by itself, and for its last words to arrive
-TRIES = 2  # children that are tried for one job
-MOST_LOST = 4  # children that may end in a row without a job done; then the evaluator rests
-REST_S = 300.0  # of rest, in which nothing is evaluated
+PAUSE_S = 1.0  # between the death of a child and the next one
+STUCK_S = 900.0  # time limit of a reply; then the child is killed
+FAREWELL_S = 5.0  # time limit for a child to exit by itself, and for its last output
+TRIES = 2  # children per job
+MOST_LOST = 4  # children that may die in a row without finishing a job; then the evaluator rests
+REST_S = 300.0  # without evaluations
 
 
 class State(Enum):
-    """Where a child stands."""
+    """State of the child; see the table of this module."""
 
     STARTING = "STARTING"
     READY = "READY"
@@ -49,14 +49,14 @@ class State(Enum):
 
 
 class EvaluatorChild:
-    """Does one job at a time; one thread uses it, and any may kill its process.
+    """Does one job at a time; one thread uses it, and any thread may kill its process.
 
     Parameters
     ----------
     settings : Settings
-        As the workers get them.
+        Those that the workers get.
     closing : Event
-        Set: no other child is started, and no pause is made.
+        When set, no child is started any more, and there are no pauses.
 
     Attributes
     ----------
@@ -67,12 +67,12 @@ class EvaluatorChild:
 
     def __init__(self, settings: Settings, closing: threading.Event) -> None:
         self._settings, self._closing = settings, closing
-        self._why_not = "the master ends"  # why no job is done; said in the states RESTING and REFUSED too
+        self._why_not = "the master ends"  # why no job is done; RESTING and REFUSED have their own reasons
         self._n_lost, self._rests_until = 0, 0.0
         self._start()
 
     def start_up(self) -> Message:
-        """Tell the first child the settings; return its reply: {"unavailable": ..} if it has ended."""
+        """Send the first child the settings; return its reply, {"unavailable": ..} if it has died."""
         try:
             reply, payload = self._tell_settings()
         except Exception as error:
@@ -82,20 +82,20 @@ class EvaluatorChild:
         return reply, payload
 
     def do(self, header: Dict[str, Any], vectors: Sequence[Vector]) -> Dict[str, Any]:
-        """Have a job done, by a second child if the first one ends; return the reply.
+        """Have a job done, by a second child if the first one dies; return the reply.
 
-        Its key ``unavailable`` says that no child has answered.
+        A reply with the key ``unavailable`` means that no child has answered.
         """
         reply, n_tries = {"error": self._why_not, "unavailable": True}, 0
         while n_tries < TRIES and not self._closing.is_set() and self._may_try():
             try:
                 if self.state is State.READY and self.process.poll() is not None:
-                    self._lost(Unavailable("it had nothing to do"))  # and nothing to do with this job
+                    self._lost(Unavailable("it was idle"))  # so this job is not the cause
                 n_tries += 1
                 if self.state is not State.READY:
                     self._start()
                     answer, _ = self._tell_settings()
-                    if "error" in answer:  # the first child took them
+                    if "error" in answer:  # the first child accepted them
                         raise Unavailable(answer["error"])
                 answer, _ = self._ask(header, vectors)
                 self._n_lost = 0
@@ -108,9 +108,9 @@ class EvaluatorChild:
         """End the process and close its pipes; return its exit code."""
         self.process.kill()
         code = self.process.wait()
-        self._logger.join(FAREWELL_S)  # a process that it has started may keep stderr open for ever
+        self._logger.join(FAREWELL_S)  # a process that it has started may keep stderr open forever
         for pipe in self.process.stdin, self.process.stdout:
-            with suppress(OSError):  # bytes on their way to the child are lost
+            with suppress(OSError):  # unsent bytes are lost
                 pipe.close()
         return code
 
@@ -120,7 +120,7 @@ class EvaluatorChild:
         return self.state is not State.REFUSED
 
     def _start(self) -> None:
-        """Start a child, and a thread that logs its stderr, so that TensorFlow's lines do not mix with the progress."""
+        """Start a child, and a thread that logs its stderr, so that TensorFlow's output does not reach the terminal."""
         self.process = child = begin(argv_of(MODULE))
         self.state = State.STARTING
 
@@ -133,7 +133,7 @@ class EvaluatorChild:
         self._logger.start()
 
     def _tell_settings(self) -> Message:
-        """Tell a new child the settings; return its reply."""
+        """Send a new child the settings; return its reply."""
         began = time.monotonic()
         message = self._ask({"do": "settings", "settings": to_json(self._settings)}, ())
         if "error" not in message[0]:
@@ -165,22 +165,22 @@ class EvaluatorChild:
         return message
 
     def _lost(self, error: Exception) -> Dict[str, Any]:
-        """End a child that has failed, and pause; return the reply to its job."""
+        """End a failed child, and pause; return the reply to its job."""
         self.state = State.ENDED
-        with suppress(subprocess.TimeoutExpired):  # if it ends by itself, its exit code says more
+        with suppress(subprocess.TimeoutExpired):  # its own exit code is more informative
             self.process.wait(FAREWELL_S)
         sentence = "the evaluator process has ended (exit code %s): %s" % (self.end(), error)
         if not self._closing.is_set():
             self._n_lost += 1
-            logger.warning("%s; another one takes its place", sentence)
+            logger.warning("%s; it is restarted", sentence)
             if self._n_lost >= MOST_LOST:
                 self._rest()
         self._closing.wait(PAUSE_S)
         return {"error": sentence, "unavailable": True}
 
     def _rest(self) -> None:
-        self.state, self._why_not = State.RESTING, "the evaluator process has ended too often, it rests"
+        self.state, self._why_not = State.RESTING, "the evaluator process has ended too often and is paused"
         self._n_lost, self._rests_until = 0, time.monotonic() + REST_S
         logger.warning(
-            "the evaluator rests for %.0f s: its process has ended %d times without a result", REST_S, MOST_LOST
+            "no evaluations for %.0f s: the evaluator process has ended %d times without a result", REST_S, MOST_LOST
         )

@@ -1,9 +1,9 @@
-"""The one thread that owns the master's machine; every other thread hands it events.
+"""The thread that owns the master's machine; all other threads send it events.
 
-It takes the events that wait, lets the machine decide on one after the other, has their changes of the run written
-down, and only then has the machine's effects performed. A failure in one effect keeps no other from being performed. A
-request on which the machine fails is answered with an error. If the machine fails without a request, or the end of the
-run cannot be performed, the thread ends, ``failed`` is set, and every request is refused at once.
+It takes the waiting events, lets the machine handle them one by one, has the changes of the run journalled, and only
+then performs the machine's effects. A failure in one effect does not prevent the others. A request on which the machine
+fails gets an error. If the machine fails without a request, or the end of the run cannot be performed, the thread
+ends, ``failed`` is set, and all requests are rejected at once.
 """
 
 import itertools
@@ -21,45 +21,45 @@ from ...protocol.master_machine import POLL_S, MasterMachine
 
 logger = logging.getLogger(__name__)
 
-REPLY_S = POLL_S + 15.0  # longer than anything that the machine lets wait
-LARGEST_BATCH = 256  # events that are written down together
-IDLE_S = 1.0  # how often time passes for the machine when nothing else happens
+REPLY_S = POLL_S + 15.0  # longer than the machine delays any reply
+LARGEST_BATCH = 256  # events that are journalled together
+IDLE_S = 1.0  # longest time between two events of the machine
 GOING_DOWN = "the master is shutting down"
 
 
 class Call(NamedTuple):
-    """Call a function in this thread, which alone may look at the machine; its result is the reply."""
+    """Call a function in this thread, which alone may use the machine; its result is the reply."""
 
     function: Callable[[], Any]
 
 
 class Close(NamedTuple):
-    """Call a function, write what it notes, and end the thread."""
+    """Call a function, commit its notes, and end the thread."""
 
     function: Callable[[], Any]
 
 
 class EventLoop:
-    """Takes events from :meth:`start` to :meth:`close`. It knows nothing of files, results or the end of a run.
+    """Takes events from :meth:`start` to :meth:`close`; independent of files, results and the end of a run.
 
     Parameters
     ----------
     machine : MasterMachine
     note : callable(effects)
-        Takes the effects of an event, in this thread, right after it.
+        Called in this thread with the effects of each event, right after it.
     commit : callable() -> bool
-        Writes what has been noted; nothing is performed before it returns whether it had to wait.
+        Journals the notes and returns whether it had to wait; effects are performed only afterwards.
     perform : callable(effect)
-        Performs everything but replies, in this thread.
+        Performs an effect other than a reply, in this thread.
     after_events : callable(is_idle)
-        Called in this thread after some events; idle = no other event waits yet.
+        Called in this thread after some events; is_idle = no other event waits.
     at_end : callable()
-        Called when the thread ends, however it does.
+        Called when the thread ends, also after a failure.
 
     Attributes
     ----------
     failed : bool
-        The thread has ended by a failure.
+        Whether the thread has ended by a failure.
     """
 
     def __init__(
@@ -88,21 +88,21 @@ class EventLoop:
         self._thread.start()
 
     def tell(self, event: Event) -> None:
-        """Hand in an event that nobody waits for."""
+        """Send an event without waiting for a reply."""
         self._queue.put((event, None, None))
 
     def ask(self, make_event: Callable[[Ticket], Any]) -> Any:
-        """Hand in an event and wait for the reply.
+        """Send an event and wait for the reply.
 
         Raises
         ------
         FlqError
-            If the machine refuses the event, or this thread has ended.
+            If the machine rejects the event, or this thread has ended.
         """
         future: Future = Future()
         ticket = next(self._tickets)
         self._queue.put((make_event(ticket), ticket, future))
-        if self._ended and not future.done():  # it may have come too late to be refused
+        if self._ended and not future.done():  # it may have arrived after _refuse_all
             raise Unavailable(GOING_DOWN)
         try:
             body = future.result(REPLY_S)
@@ -113,7 +113,7 @@ class EventLoop:
         return body
 
     def close(self, last: Callable[[], Any]) -> None:
-        """End the thread, once ``last`` was called there; requests that still wait are told so. Once is enough."""
+        """Call ``last`` in the thread and end it; waiting requests get Unavailable. Further calls do nothing."""
         if self._thread.is_alive():
             self._queue.put((Close(last), None, None))
             self._thread.join(REPLY_S)
@@ -132,16 +132,16 @@ class EventLoop:
                         is_open = False
                         break
                     decided.append(self._decide(event, ticket))
-                if self._commit():  # nobody was heard meanwhile: leases and deadlines start in full
+                if self._commit():  # no event was handled meanwhile: leases and deadlines restart
                     self._machine.restart_clocks(time.monotonic())
                 for effects in decided:
                     self._perform(effects)
                 self._after_events(self._queue.empty())
-        except FlqError as error:  # nothing can be written
-            logger.error("the run cannot go on now: %s", error)
+        except FlqError as error:  # the journal cannot be written
+            logger.error("the run cannot continue: %s", error)
             self.failed = True
         except Exception:
-            logger.exception("the run cannot go on")
+            logger.exception("the run cannot continue")
             self.failed = True
         finally:
             self._ended = True
@@ -149,7 +149,7 @@ class EventLoop:
             self._at_end()
 
     def _next(self) -> List[Tuple[Any, Optional[Ticket], Optional[Future]]]:
-        """Return the events that wait, or a Tick when one is due."""
+        """Return the waiting events, or a Tick when one is due."""
         now = time.monotonic()
         deadline = self._machine.next_deadline(now)
         try:
@@ -162,7 +162,7 @@ class EventLoop:
         return waiting
 
     def _decide(self, event: Any, ticket: Optional[Ticket]) -> Effects:
-        """Let the machine take an event, and note its effects; return them."""
+        """Let the machine handle an event; note and return its effects."""
         effects: Effects = ()
         try:
             if isinstance(event, Call):
@@ -171,27 +171,27 @@ class EventLoop:
                 effects = self._machine.handle(event, time.monotonic())
         except Exception:
             if not isinstance(event, Call):
-                effects = self._machine.effects  # decided before it failed: others wait for them
+                effects = self._machine.effects  # those before the failure: others wait for them
             if any(isinstance(effect, Journalled) for effect in effects):
-                raise  # half of a change: nothing of it is written or answered
+                raise  # the change is incomplete: neither journal nor answer it
             if ticket is None:
                 self._note(effects)
                 self._commit()
                 self._perform(effects)
-                raise  # time itself fails, and would again
+                raise  # a Tick fails, and would again
             logger.exception("the master failed on %s", type(event).__name__)
             effects += (Reply(ticket, Unavailable("the master failed on this request", "see its log")),)
         self._note(effects)
         return effects
 
     def _perform(self, effects: Effects) -> None:
-        """Perform all effects; only a failure to end the run is one of the thread."""
+        """Perform all effects; raise only if the end of the run cannot be performed."""
         fatal = None
         for effect in effects:
             try:
                 if isinstance(effect, Reply):
                     self._reply(effect)
-                elif not isinstance(effect, (Journalled, Encoded)):  # these are written by now
+                elif not isinstance(effect, (Journalled, Encoded)):  # these are journalled
                     self._perform_one(effect)
             except Exception as error:
                 logger.exception("the master failed to perform %s", type(effect).__name__)

@@ -1,7 +1,7 @@
-"""A run: what its machine decides is written down, performed, shown and saved here.
+"""A run: journals, performs, shows and saves the decisions of its machine.
 
-The event loop (event_loop.py) owns the machine, and calls back to write (storage/store.py) and to perform. Everything
-else is a part with one task: ending.py (how far the end has come), saver.py (results), evaluations.py, sink_feed.py,
+The event loop (event_loop.py) owns the machine, and calls back to journal (storage/store.py) and to perform effects.
+Each other part has one task: ending.py (stage of the end), saver.py (results), evaluations.py, sink_feed.py,
 records/counts.py, live/board.py (the status).
 """
 
@@ -43,11 +43,11 @@ from .sinks import Sinks
 
 logger = logging.getLogger(__name__)
 
-FINISH_S = 60.0  # how long the end waits for evaluations and for the Keras file
-SINKS_S = 60.0  # how long it waits for figures, messages and trackers
-STOP_S = 120.0  # longer than the results take to be saved
-STUCK_S = 5.0  # how long a stop waits for a journal that cannot be written
-LOOK_S = 0.1  # between two looks at whether there is a problem
+FINISH_S = 60.0  # time limit of evaluations and the Keras file at the end
+SINKS_S = 60.0  # time limit of figures, messages and trackers at the end
+STOP_S = 120.0  # time limit for saving the results on a stop
+STUCK_S = 5.0  # time limit of a stop while the journal cannot be written
+LOOK_S = 0.1  # between two checks for a problem
 
 
 class Run:
@@ -58,24 +58,24 @@ class Run:
     machine : MasterMachine
     settings : Settings
     store : Store
-        What of the run is on disk: nothing is answered before it is there.
+        The run on disk; it is written before any reply.
     results : Results
-        Where the results go.
+        Writes the results.
     evaluator : Evaluator
     meter : Meter
     sinks : Sinks, optional
-        Who is told what happens.
+        Are told the events of the run.
     alive : callable(), optional
-        Called by the event loop, every second and more often, also while it waits for the disk.
+        Called by the event loop at least every second, also while it waits for the disk.
 
     Attributes
     ----------
     ending : Ending
-        How far the end of the run has come.
+        The stage of the run's end.
     record : Record
         Closed rounds and their test results.
     published : (int, ndarray of shape (n_params,), float32)
-        How many rounds are done, and the model after them, or its average where one is kept.
+        Number of closed rounds, and the model after them, or its average if one is kept.
     model_files : ModelFiles
         ``published`` as files for people.
     counts : Counts
@@ -115,23 +115,23 @@ class Run:
         )
         self._board = Board(self._make_status, self._problem)
         self._loop = EventLoop(machine, self._note, self._commit, self._perform, self._after_events, self.ending.halt)
-        self._closed: Dict[int, Closed] = {}  # rounds that are noted, and not performed yet
+        self._closed: Dict[int, Closed] = {}  # rounds that are noted, but not performed yet
         self._board.publish(True)
 
     # -- for any thread ------------------------------------------------------------------
 
     @property
     def failed(self) -> bool:
-        """Whether the run could not go on."""
+        """Whether the event loop has failed."""
         return self._loop.failed
 
     @property
     def status(self) -> Dict[str, Any]:
-        """What GET /status says."""
+        """The reply to GET /status."""
         return self._board.status
 
     def begin(self) -> None:
-        """Write where the run begins.
+        """Write the first snapshot of a new run.
 
         Raises
         ------
@@ -141,12 +141,12 @@ class Run:
         self._store.begin(self.machine)
 
     def resume(self, journal: Journal) -> None:
-        """Go on where the journal ends; before :meth:`start`.
+        """Resume the run at the end of its journal; before :meth:`start`.
 
         Raises
         ------
         FlqError
-            If the journal and the snapshots do not lead there.
+            If the snapshots and the journal are damaged or inconsistent.
         """
         for _, value in journal.rounds():
             closed = from_stored(value)
@@ -161,7 +161,7 @@ class Run:
         )
         about = journal.about()
         end = RunEnd()
-        if reason is not None:  # the program ended before the results were saved
+        if reason is not None:  # the last master ended before the results were saved
             end = RunEnd(Stage.ENDED, reason, end_of(about).heard)
         self._store.note_about(**{KEY: end.to_json()}, settings=to_json(self._settings))
         self.published = journal.extent.n_rounds, self.machine.model.state.result
@@ -179,23 +179,23 @@ class Run:
         self._evaluations.begin_catching_up()
 
     def ask(self, make_event: Callable[[Ticket], Any]) -> Any:
-        """Hand in an event and wait for the machine's reply; raises what the machine refuses it with."""
+        """Send an event and wait for the machine's reply; raise the machine's error if it rejects the event."""
         return self._loop.ask(make_event)
 
     def take_report(self, worker_id: int, report: Dict[str, Any]) -> None:
-        """Keep what a worker tells of its device, as ``flq.device.report`` has checked it."""
+        """Keep a worker's device report, which ``flq.device.report`` has validated."""
         self.counts.devices.take(worker_id, report)
         self.feed.report(worker_id, report, self.status["current_round"])
 
     def stop(self, reason: str) -> None:
-        """End the run, and return when its results are saved.
+        """End the run; return when its results are saved.
 
         Raises
         ------
         Unavailable
-            If the run has failed, or its results take too long.
+            If the run has failed, or saving the results takes too long.
         FlqError
-            If the results are not written where they belong.
+            If the results cannot be written to their place.
         """
         self._loop.tell(Stop(reason))
         began = stuck = time.monotonic()
@@ -203,21 +203,21 @@ class Run:
             now, problem = time.monotonic(), self._store.problem
             if problem is None:
                 stuck = now
-            elif self._store.misplaced is not None:  # nothing that is decided now can be written
+            elif self._store.misplaced is not None:  # new decisions cannot be journalled
                 self._stop_misplaced(problem)
             if now - stuck > STUCK_S:
-                raise Unavailable("%s: the run ends when that is over" % problem, "see the master's log")
+                raise Unavailable("%s: the run ends as soon as this is solved" % problem, "see the master's log")
             if now - began > STOP_S:
                 raise Unavailable("the results are not saved after %.0f s" % STOP_S, "see the master's log")
         if self.ending.stage is Stage.INTERRUPTED:
-            raise Unavailable("the master was interrupted first", "stop the run when it goes on")
+            raise Unavailable("the master was interrupted first", "resume the run, then stop it")
         if self.failed:
             raise Unavailable("the master has failed", "see its log")
         self._saver.try_again()
         self.results.check()
 
     def _stop_misplaced(self, problem: str) -> None:
-        """Save the model elsewhere, and interrupt the run, unless its folder is back or there is no other place."""
+        """Save the model in another folder and interrupt the run, unless its folder is back or there is no other."""
         if not self._saver.find_place() or self._saver.misplaced is None:
             return
         self.results.save_model(self.published[1])
@@ -228,14 +228,14 @@ class Run:
         )
 
     def interrupt(self, reason: str) -> None:
-        """Let the program end: a master that resumes the run goes on with it. A run that has ended only ends."""
+        """Interrupt the run, which can be resumed, unless it has ended; let the program end."""
         self.ending.interrupt(reason)
         self._store.give_up()
 
     # -- the end, by the main thread -----------------------------------------------------
 
     def wait_for_evaluations(self) -> None:
-        """Wait until the evaluator has caught up; when the run has ended, also with the rounds that were missed."""
+        """Wait until the evaluator has caught up; if the run has ended, also with the missed rounds."""
         is_interrupted = self.ending.stage is Stage.INTERRUPTED
         self._evaluations.finish(
             SAVE_EVALUATIONS_S if is_interrupted else FINISH_S,
@@ -243,10 +243,10 @@ class Run:
         )
 
     def finish(self) -> None:
-        """Complete the results: with all evaluations, all bytes, and what could not be written before.
+        """Write the final results, with all evaluations and bytes, and those that could not be written before.
 
-        A run is over when its results are on disk and nobody is left to hear of it. Until then a master that resumes
-        it writes them, and tells the others.
+        A run is over when its results are on disk and no worker is left to be told. Before that, a master that
+        resumes it completes both.
         """
         self._leave()
         self._saver.join()
@@ -256,18 +256,18 @@ class Run:
         try:
             try:
                 totals = self._loop.ask(lambda ticket: Call(self._totals))
-            except Unavailable:  # no thread owns the machine any more
+            except Unavailable:  # the event loop has ended
                 totals = self._totals()
             self._saver.write(self.published[1], totals)
             if self.ending.has_ended and self.results.problem is None and self._saver.misplaced is None:
-                with suppress(Unavailable):  # the event loop has failed, and has said why
+                with suppress(Unavailable):  # the event loop has failed, and has logged why
                     self._loop.ask(lambda ticket: Call(self._be_over))
             self._tell_end(totals)
         except Exception:  # the machine is broken
-            logger.exception("the results are not complete")
+            logger.exception("the results are incomplete")
 
     def conclude(self) -> Conclusion:
-        """Return how the run stands and where its results are."""
+        """Return the last messages and the exit code."""
         misplaced = self._saver.misplaced
         if misplaced is not None:
             return Conclusion(1, error="%s; %s (%s)" % (misplaced.detail, self._where_the_model_is(), misplaced.hint))
@@ -281,19 +281,19 @@ class Run:
         )
 
     def close(self) -> None:
-        """End the event loop, with what was counted last; requests that still wait are told so. Once is enough."""
+        """Journal the last counts and end the event loop; waiting requests get 503. Further calls do nothing."""
         self._leave()
         self.ending.move(Stage.FAILED)  # unless it has ended, or was interrupted
         self._loop.close(self._note_end)
 
     def _leave(self) -> None:
-        """Let no thread wait for an evaluation, for the next attempt to save, or for the disk."""
+        """Stop all waits for evaluations, for the next attempt to save, and for the disk."""
         self._evaluations.leave()
         self._saver.leave()
         self._store.give_up()
 
     def close_sinks(self) -> None:
-        """Let the sinks finish with what they have been told, within a time limit."""
+        """Let the sinks finish within a time limit."""
         self.feed.close(SINKS_S)
 
     # -- the event loop ------------------------------------------------------------------
@@ -310,11 +310,11 @@ class Run:
                 self._note_totals()
 
     def _note_totals(self) -> None:
-        """Keep the workers' totals in the journal, so that ``python -m flq.report`` can write the workbook too."""
+        """Journal the workers' totals, so that ``python -m flq.report`` can write the workbook."""
         self._store.note_about(totals=totals_to_stored(self._totals()))
 
     def _note_end(self) -> None:
-        """Note how far the end has come, and what was counted so far."""
+        """Note the stage of the end, and the totals so far."""
         heard = sorted(self.machine.delivery.heard_end)
         self._store.note_about(**{KEY: self.ending.recorded(heard).to_json()})
         self._note_totals()
@@ -336,14 +336,14 @@ class Run:
             logger.info("%s", effect.text)
             self.feed.say(effect.kind, effect.text, effect.worker_id, self.machine.round_index)
         elif isinstance(effect, RunEnded) and self.ending.move(Stage.ENDED, effect.reason):
-            # If it was interrupted first, the master that resumes the run ends it.
+            # A run that was interrupted first is ended by the master that resumes it.
             self._saver.begin(self.published[1], self._totals())
 
     def _after_events(self, is_idle: bool) -> None:
         self._alive()
         is_told = self.ending.stage is Stage.SAVED and self.machine.everyone_heard()
         self._board.publish(is_idle or is_told)
-        if is_told:  # after the status: the program ends with what those who look saw last
+        if is_told:  # after publishing the final status, since the program may end now
             self.ending.move(Stage.TOLD)
 
     def _totals(self) -> Totals:

@@ -1,4 +1,4 @@
-"""Writes the results of a run: in a thread of its own when the run ends, and once more before the program does."""
+"""Writes the results of a run, in a thread when the run ends, and again before the program ends."""
 
 import logging
 import threading
@@ -14,12 +14,12 @@ from .evaluator import Evaluator
 
 logger = logging.getLogger(__name__)
 
-SAVE_EVALUATIONS_S = 5.0  # how long the results wait for evaluations that are under way
+SAVE_EVALUATIONS_S = 5.0  # time limit of pending evaluations before the results are written
 SAVE_AGAIN_S = 5.0  # between two attempts to write the results
 
 
 class Saver:
-    """Writes model and workbook, again and again while one of them is not written and the master is there.
+    """Writes model and workbook; retries until both are written or the master ends.
 
     Parameters
     ----------
@@ -27,19 +27,19 @@ class Saver:
     sheets : callable(Totals) -> tuple
         Makes the content of the workbook.
     folder : RunFolder
-        Of the run, as it was opened.
+        The run's folder, as it was opened.
     evaluator : Evaluator
     ending : Ending
-        Moves on to SAVED after the first attempt.
+        Moved to SAVED after the first attempt.
     on_problem : callable(str)
-        Called if the first attempt leaves something unwritten.
+        Called if the first attempt fails.
     on_written : callable(Totals)
         Called when both are written.
 
     Attributes
     ----------
     misplaced : Misplaced or None
-        Set if the folder of the run was not where it was: the results are in another one.
+        Set if the run's folder is misplaced, so that the results are in another one.
     """
 
     def __init__(
@@ -62,34 +62,34 @@ class Saver:
         self._moving, self._has_place = threading.Lock(), True
 
     def begin(self, model: Vector, totals: Totals) -> None:
-        """Write the results of a run that has ended, with the totals of that moment."""
+        """Begin to write the results of a run that has ended, with the totals at its end."""
         self._final = model, totals
         self._thread = threading.Thread(target=self._run, name="saver", daemon=True)
         self._thread.start()
 
     def try_again(self) -> None:
-        """Write what is not written of the results of a run that has ended."""
+        """Write the missing results of a run that has ended."""
         model, totals = self._final
         self._results.save_model(model)
         if self._results.problem is not None:
             self._results.save_workbook(lambda: self._sheets(totals))
 
     def write(self, model: Vector, totals: Totals) -> None:
-        """Write the model unless it is written, and the workbook unless it says the same already."""
+        """Write the model unless it is written, and the workbook unless its content is the same."""
         self._results.save_model(model)
         self._results.save_workbook(lambda: self._sheets(totals))
 
     def leave(self) -> None:
-        """Make no further attempt."""
+        """Stop retrying."""
         self._leaving.set()
 
     def join(self) -> None:
-        """Wait for the attempt that is being made."""
+        """Wait for the current attempt."""
         if self._thread is not None:
             self._thread.join()
 
     def find_place(self) -> bool:
-        """Choose another folder for the results if that of the run is not where it was; return whether there is one."""
+        """Choose another folder for the results if the run's is misplaced; return whether there is a folder."""
         with self._moving:
             if self.misplaced is None:
                 self.misplaced = self._folder.misplaced()
@@ -113,6 +113,6 @@ class Saver:
             if self._results.problem is None:
                 self._on_written(totals)
         except Exception:
-            logger.exception("the results are not complete")
+            logger.exception("the results are incomplete")
         finally:
             self._ending.move(Stage.SAVED)

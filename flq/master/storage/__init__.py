@@ -1,1 +1,1 @@
-"""The run on disk: journal, snapshots, its folder, and how a run is resumed."""
+"""The run on disk: journal, snapshots, folder, and resuming."""

@@ -1,20 +1,20 @@
-"""The journal of a run: one SQLite file that holds what has changed the run, and its rows for people.
+"""The journal of a run: a SQLite file with the events that changed the run, and its rows for people.
 
-A transaction that has returned survives a power failure: WAL with synchronous=FULL (NORMAL may
-lose the last ones). One thread at a time uses it.
+A committed transaction survives a power failure: WAL with synchronous=FULL (NORMAL may lose the
+last ones). One thread at a time uses the journal.
 
 ======== ===========================================================================================
 table    rows
 ======== ===========================================================================================
-about    key, JSON value: which run, its settings, its software; what was counted; how far its end has come
+about    key, JSON value: id, settings and software of the run; its counts; the stage of its end
 entries  each event that changed the run, in order, while a kept snapshot needs it
-deltas   the deltas of the shared copy, as they were sent; likewise
-rounds   the report of each closed round, and fingerprints of the state after it, for good
-tested   the test results of each round, as far as they are known
+deltas   the deltas of the shared copy, as sent, while a kept snapshot needs them
+rounds   the report of each closed round, and fingerprints of the state after it
+tested   the known test results of each round
 ======== ===========================================================================================
 
-Each row has a digest that is verified on reading (``flq.journal_file``), and one row of ``about``, the extent, says
-which rows there must be.
+Each row has a digest, which is verified on reading (``flq.journal_file``). One row of ``about``, the extent, says which
+rows the journal must have.
 """
 
 import json
@@ -49,9 +49,9 @@ from ...protocol.journal_codec import Entry
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 5  # higher with each wire.VERSION too: a journal holds frames
+FORMAT = 5  # increases with wire.VERSION too, since a journal contains frames
 FINISHED_BY = {3: "0.1.0", 4: "0.2.0"}  # the last release that resumes runs of an older format
-LARGEST_WAL_BYTES = 1 << 26  # what is kept of it when all of it has gone into the file
+LARGEST_WAL_BYTES = 1 << 26  # maximum size of the log's file after a checkpoint
 TABLES = """
 CREATE TABLE about (key TEXT PRIMARY KEY, value TEXT NOT NULL, digest INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE entries (seq INTEGER PRIMARY KEY, kind TEXT NOT NULL, body TEXT NOT NULL, frame BLOB,
@@ -65,12 +65,12 @@ STATEMENTS = [statement.strip() for statement in TABLES.split(";") if statement.
 
 
 def finished_by(format_: Any) -> Optional[str]:
-    """Return the last release that resumes runs of an older format; None if the format is not older than ours."""
+    """Return the last release that resumes runs of an older format; None if the format is not older."""
     return FINISHED_BY.get(max(format_, min(FINISHED_BY))) if isinstance(format_, int) else None
 
 
 class Batch(NamedTuple):
-    """What one transaction writes. Lists of rows, in the order of the columns; JSON values as such."""
+    """The rows of one transaction, in the order of the columns; JSON values are not encoded."""
 
     entries: List[Tuple[int, Entry]]
     deltas: List[Tuple[int, int, Payload]]
@@ -80,30 +80,30 @@ class Batch(NamedTuple):
 
 
 class Journal:
-    """An open journal; :func:`create` and :func:`open_journal` make one.
+    """An open journal; made by :func:`create` and :func:`open_journal`.
 
     Attributes
     ----------
     extent : Extent
-        Which rows it must have.
+        The rows that it must have.
     """
 
     def __init__(self, path: str, database: sqlite3.Connection) -> None:
         self.path = path
         self.extent = Extent()
         self._database = database
-        self._is_mine = False  # whether it was opened to be written
+        self._is_mine = False  # opened for writing
 
     def close(self) -> None:
-        """Close the file; once is enough."""
+        """Close the file; further calls do nothing."""
         if self._is_mine:
             self._is_mine = False
-            with suppress(sqlite3.Error):  # else the next master expects a log, and warns if there is none
+            with suppress(sqlite3.Error):  # on failure the next master expects a log, and warns if it is missing
                 self._change(self.extent._replace(is_open=False))
         self._database.close()
 
     def check(self) -> None:
-        """Read the extent, and make sure that the journal has this format.
+        """Read the extent, and check the format of the journal.
 
         Raises
         ------
@@ -117,17 +117,17 @@ class Journal:
             release = finished_by(3 if extent is None else found)
             hint = "resume with the version of FLQ that began the run"
             if release is not None:
-                hint = "finish the run with FLQ %s; python -m flq.report reads it all the same" % release
+                hint = "finish the run with FLQ %s; python -m flq.report can read it" % release
             raise ConfigError("the journal %s has format %r, expected %d" % (self.path, found, FORMAT), hint)
         self.extent = extent
 
     def check_tables(self) -> None:
-        """Make sure that all pages of the file are sound, and that its tables are those of :data:`TABLES`.
+        """Check the integrity of the file, and that its tables are those of :data:`TABLES`.
 
         Raises
         ------
         FlqError
-            If they are not.
+            If it is damaged.
         """
         with self._reading():
             (found,) = self._database.execute("PRAGMA integrity_check(1)").fetchone()
@@ -135,12 +135,12 @@ class Journal:
         if found != "ok":
             raise damaged(self.path, " ".join(found.split()))
         if sorted(tables) != sorted(STATEMENTS):
-            raise damaged(self.path, "its tables are not those that it was made with")
+            raise damaged(self.path, "its tables were changed")
 
     # -- writing -------------------------------------------------------------------------
 
     def write(self, batch: Batch) -> None:
-        """Write all of a batch, or nothing; when this returns, it is on disk.
+        """Write a batch in one transaction, which is on disk when this returns.
 
         Raises
         ------
@@ -172,23 +172,23 @@ class Journal:
         Raises
         ------
         sqlite3.Error
-            If that is not possible now.
+            If they cannot be dropped now.
         """
         extent = self.extent
         self._change(extent._replace(forgotten=max(extent.forgotten, seq), dropped=max(extent.dropped, version)))
 
     def leap(self, seq: int, version: int, n_rounds: int) -> None:
-        """Go on after a snapshot that no entry and no delta of this journal leads to.
+        """Continue after a snapshot that is newer than the journal's entries and deltas.
 
         Raises
         ------
         sqlite3.Error
-            If that is not possible now.
+            If the journal cannot be written now.
         """
         self._change(self.extent._replace(forgotten=seq, seq=seq, dropped=version, version=version, n_rounds=n_rounds))
 
     def settle(self) -> None:
-        """Force to disk what is there: who wrote it may have been killed before that, and the power may fail yet.
+        """Sync the journal to disk: its last writer may have been killed before its sync.
 
         Raises
         ------
@@ -200,10 +200,10 @@ class Journal:
         self._is_mine = True
 
     def checkpoint(self) -> bool:
-        """Move the log into the file, and begin the log anew; return whether all of it is in the file now.
+        """Move the write-ahead log into the file, and restart the log; return whether all of it was moved.
 
-        A log that is damaged later then loses nothing that came before this. It waits for no reader, which may keep a
-        part of the log in place until the next checkpoint.
+        Later damage of the log then affects nothing before this. The checkpoint does not wait for readers; a reader
+        may keep a part of the log until the next checkpoint.
 
         Raises
         ------
@@ -215,7 +215,7 @@ class Journal:
         return not is_busy and n_frames == n_done
 
     def _change(self, extent: Extent) -> None:
-        """Write another extent, and delete the rows before it."""
+        """Write the extent, and delete the rows before it."""
         with _Transaction(self._database):
             self._database.execute("DELETE FROM entries WHERE seq <= ?", (extent.forgotten,))
             self._database.execute("DELETE FROM deltas WHERE version <= ?", (extent.dropped,))
@@ -253,7 +253,7 @@ class Journal:
             return read_about(self._database, self.path)[0]
 
     def last_seq(self) -> int:
-        """Return the number of the newest entry, which may be forgotten; 0 before the first."""
+        """Return the number of the newest entry, which may have been dropped; 0 before the first."""
         return self.extent.seq
 
     def entries(self, after: int) -> Iterator[Tuple[int, str, Dict[str, Any], Optional[bytes]]]:
@@ -278,7 +278,7 @@ class Journal:
             raise damaged(self.path, "its entries end with %d, expected %d" % (last, self.extent.seq))
 
     def deltas(self) -> List[Tuple[int, int, Payload]]:
-        """Return version, round and payload of the deltas that are kept and whole, ascending."""
+        """Return version, round and payload of the intact deltas, ascending."""
         with self._reading():
             rows = read_numbered(
                 self._database,
@@ -292,7 +292,7 @@ class Journal:
         return [(version, index, np.frombuffer(payload, np.uint8)) for version, index, payload in rows]
 
     def rounds(self) -> List[Tuple[int, Any]]:
-        """Return the reports of the closed rounds that are whole, ascending."""
+        """Return the intact reports of the closed rounds, ascending."""
         with self._reading():
             rows = read_numbered(
                 self._database, self.path, "rounds", "round, report", "the report of round", 0, self.extent.n_rounds
@@ -300,13 +300,13 @@ class Journal:
         return [(index, json.loads(value)) for index, value in rows]
 
     def tested(self) -> List[Tuple[int, Any]]:
-        """Return the test results that are whole, ascending by round."""
+        """Return the intact test results, ascending by round."""
         with self._reading():
             return read_tested(self._database, self.path, self.extent.n_tested)
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
-        """Turn errors of reading into one sentence."""
+        """Turn errors of reading into an FlqError."""
         try:
             yield
         except (sqlite3.DatabaseError, ValueError) as error:  # ValueError: JSON of a journal without digests
@@ -314,7 +314,7 @@ class Journal:
 
 
 class _Transaction:
-    """All of what is done within, or nothing."""
+    """A context that commits, or rolls back after an exception."""
 
     def __init__(self, database: sqlite3.Connection) -> None:
         self._database = database
@@ -332,7 +332,7 @@ class _Transaction:
 
 
 def create(run_dir: str, about: Dict[str, Any]) -> Journal:
-    """Make the journal of a new run in its folder, which exists.
+    """Make the journal of a new run in its folder.
 
     Raises
     ------
@@ -350,7 +350,7 @@ def create(run_dir: str, about: Dict[str, Any]) -> Journal:
     journal.extent = Extent(n_about=len(about))
     journal._is_mine = True
     journal.checkpoint()
-    sync_folder(run_dir)  # the names of the file and of its WAL
+    sync_folder(run_dir)  # the names of the file and its log
     return journal
 
 
@@ -361,21 +361,20 @@ def open_journal(run_dir: str, only_to_look: bool = False) -> Journal:
     ----------
     run_dir : str
     only_to_look : bool
-        Read only: nothing is written, and not all of the file is checked. All reads see the same moment, also while a
-        master writes.
+        Open for reading, without checking all of the file. All reads see one moment, also while a master writes.
 
     Raises
     ------
     FlqError
-        If there is none, it is damaged, or of another version of FLQ.
+        If there is no journal, it is damaged, or it is of another version of FLQ.
     """
     path = os.path.join(run_dir, NAME)
     if not os.path.isfile(path):
         raise ConfigError(
-            "%s holds no journal, so there is no run to go on with" % run_dir, "name a folder of report.results_dir"
+            "%s has no journal, so there is no run to resume" % run_dir, "name a folder of report.results_dir"
         )
     try:
-        ended_early = None if only_to_look else check_log(path)  # before SQLite does away with it
+        ended_early = None if only_to_look else check_log(path)  # before SQLite drops a damaged end
         has_log = os.path.exists(path + LOG)
         journal = Journal(path, open_to_read(path) if only_to_look else _open_to_write(path))
     except sqlite3.DatabaseError as error:
@@ -390,8 +389,7 @@ def open_journal(run_dir: str, only_to_look: bool = False) -> Journal:
                 logger.warning("%s", ended_early)
             if journal.extent.is_open and not has_log:
                 logger.warning(
-                    "the journal %s was not closed, and its log (%s) is missing: entries after %d, if "
-                    "there were any, are lost",
+                    "the journal %s was not closed, and its log (%s) is missing: entries after %d, if any, are lost",
                     path,
                     NAME + LOG,
                     journal.last_seq(),

@@ -1,6 +1,6 @@
-"""Which run a master has: a new one, or one that goes on where its journal ends.
+"""Begins a new run on disk, or opens one to resume it.
 
-A run is its folder, results/<run>/; one master at a time holds it.
+A run is a folder, results/<run>/, which one master at a time locks.
 """
 
 import glob
@@ -26,12 +26,12 @@ from .run_index import ON_A_DISK, alone, newest_unfinished, next_number, refuse_
 
 logger = logging.getLogger(__name__)
 
-PARTS = "*.part", "*.partial.*"  # of flq.durable, and of Keras, which wants its own ending
-EXPORT = ".export-"  # begins the name of a folder with a Keras file that somebody has asked for
+PARTS = "*.part", "*.partial.*"  # of flq.durable, and of Keras files, which need their own extension
+EXPORT = ".export-"  # prefix of a temporary folder with a requested Keras file
 
 
 class Past(NamedTuple):
-    """A run that goes on: its folder is locked and its journal open."""
+    """A run to resume: its folder is locked, and its journal is open."""
 
     run_id: str
     run_dir: str
@@ -42,7 +42,7 @@ class Past(NamedTuple):
 
 
 def hold(run_dir: str) -> IO[str]:
-    """Lock the folder of a run, for as long as the file is open.
+    """Lock the folder of a run; the lock lasts until the returned file is closed.
 
     Raises
     ------
@@ -56,7 +56,7 @@ def hold(run_dir: str) -> IO[str]:
     stream = open(os.path.join(run_dir, "lock"), "a", encoding="ascii")
     try:
         if not lock(stream, ON_A_DISK):
-            raise Conflict("another master is running with %s" % run_dir, "stop that one, or let it go on")
+            raise Conflict("another master is running with %s" % run_dir, "stop it first, or let it run")
     except FlqError:
         stream.close()
         raise
@@ -90,21 +90,21 @@ def begin_journal(run_dir: str, run_id: str, settings: Settings, layout: Layout)
     except sqlite3.Error as error:
         raise Unavailable(
             "the journal in %s cannot be written: %s" % (run_dir, error),
-            "make room there, or choose another report.results_dir",
+            "free disk space there, or choose another report.results_dir",
         ) from None
 
 
 def resume_run(name: str, results_dir: str) -> Past:
-    """Open a run that is to go on; the empty name is the newest that has not ended.
+    """Open a run to resume it; the empty name is the newest unfinished run.
 
     Raises
     ------
     ConfigError
-        If there is no such run, or another folder holds it too.
+        If there is no such run, or another folder has the same run.
     Conflict
         If a master is running with it.
     FlqError
-        If its journal cannot be read, or it is not known which run is the newest.
+        If its journal cannot be read, or the newest run cannot be determined.
     """
     run_dir = _folder_of(name, results_dir) if name else _newest(results_dir)
     lock = hold(run_dir)
@@ -114,7 +114,7 @@ def resume_run(name: str, results_dir: str) -> Past:
         refuse_a_copy(run_dir, about["run_id"], results_dir)
         if about["software"] != software():
             logger.warning(
-                "the run began with %s, this is %s: the next rounds may differ in the last bits",
+                "the run began with %s, but this is %s: the next rounds may not be reproducible bit for bit",
                 _as_text(about["software"]),
                 _as_text(software()),
             )
@@ -126,7 +126,7 @@ def resume_run(name: str, results_dir: str) -> Past:
 
 
 def _remove_leftovers(run_dir: str) -> None:
-    """Remove unfinished files that a killed master has left in the folder of a run."""
+    """Remove the unfinished files of a killed master from the folder of a run."""
     folder = glob.escape(run_dir)
     for pattern in PARTS:
         remove_leftovers(os.path.join(folder, "**", pattern))
@@ -134,37 +134,37 @@ def _remove_leftovers(run_dir: str) -> None:
 
 
 def check_may_resume(past: Past, settings: Settings) -> None:
-    """Make sure that a run may go on with these settings.
+    """Check that a run may be resumed with these settings.
 
     Raises
     ------
     ConfigError
-        If they would make another model, with the difference; or if the run has nothing left to do.
+        If they would make another model, or the run has nothing left to do.
     """
     _refuse_another(past.run_id, past.about, settings)
     n_done, n_most = past.journal.extent.n_rounds, settings.system.max_rounds
     if n_most < n_done or (n_most == n_done and n_most != past.about["settings"]["system"]["max_rounds"]):
         raise ConfigError(
             "run %s has done %d rounds already, got system.max_rounds = %d" % (past.run_id, n_done, n_most),
-            "it may only grow",
+            "it may only be raised",
         )
     end, was_stopped = end_of(past.about), n_done < past.about["settings"]["system"]["max_rounds"]
     if end.is_over and (was_stopped or n_most <= n_done):
         raise ConfigError(
             "run %s has ended: %s" % (past.run_id, end.reason),
-            "begin a new run" if was_stopped else "raise it with --set system.max_rounds=N, N > %d, to go on" % n_done,
+            "begin a new run" if was_stopped else "to resume it, add --set system.max_rounds=N, N > %d" % n_done,
         )
 
 
 def check_newest_may_resume(results_dir: str, settings: Settings) -> None:
-    """Make sure that the newest unfinished run, if there is one, may go on with these settings; it may be running.
+    """Check that the newest unfinished run, if any, may be resumed with these settings; it may be running.
 
     Raises
     ------
     ConfigError
-        If they would make another model, with the difference.
+        If they would make another model.
     FlqError
-        If it is not known which run is the newest.
+        If the newest run cannot be determined.
     """
     newest = newest_unfinished(results_dir)
     if newest is not None:
@@ -174,14 +174,14 @@ def check_newest_may_resume(results_dir: str, settings: Settings) -> None:
 def _refuse_another(run_id: str, about: Dict[str, Any], settings: Settings) -> None:
     if config_hash(to_json(settings)) != about["config_hash"]:
         raise ConfigError(
-            "run %s cannot go on with another configuration: %s"
+            "run %s cannot be resumed with another configuration: %s"
             % (run_id, "; ".join(differences(about["settings"], to_json(settings)))),
-            "leave --config and --set out to take the run's own, or end it (POST /stop) and begin a new one",
+            "omit --config and --set to use the run's own, or stop it (POST /stop) and begin a new one",
         )
 
 
 def differences(before: Json, now: Json) -> List[str]:
-    """Return in words which settings that affect the model are not the same."""
+    """Return a text for each setting that affects the model and differs."""
     found, before, now = [], affecting(before), affecting(now)
     for section in sorted(set(before) | set(now)):
         was, asked = before.get(section, {}), now.get(section, {})
@@ -190,11 +190,11 @@ def differences(before: Json, now: Json) -> List[str]:
             for key in sorted(set(was) | set(asked))
             if was.get(key) != asked.get(key)
         ]
-    return found or ["the keys that there are differ"]
+    return found or ["their keys differ"]
 
 
 def software() -> Dict[str, str]:
-    """Return the versions on which the master's arithmetic depends."""
+    """Return the versions of the software that affects the master's arithmetic."""
     return {"python": platform.python_version(), "numpy": np.__version__}
 
 
@@ -206,7 +206,7 @@ def _folder_of(name: str, results_dir: str) -> str:
     for path in (os.path.join(results_dir, name), name):
         if is_journalled(path):
             return path
-    raise ConfigError("there is no run %s in %s" % (name, results_dir), "its folder holds %s" % NAME)
+    raise ConfigError("there is no run %s in %s" % (name, results_dir), "the folder of a run contains %s" % NAME)
 
 
 def _newest(results_dir: str) -> str:

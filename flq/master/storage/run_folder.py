@@ -1,7 +1,7 @@
-"""Notices when the folder of a run, or its journal, is renamed, deleted or replaced while a master has it open.
+"""Detects that the folder of a run, or its journal, was renamed, deleted or replaced while a master has it open.
 
-Open files follow a folder that is renamed or deleted, and no write fails. So the paths are looked up again: device and
-inode must be those that were opened.
+Open files stay valid when their folder is renamed or deleted, so no write fails. Therefore the paths are looked up
+again: device and inode must be those of the opened files.
 """
 
 import os
@@ -12,7 +12,7 @@ from ...errors import FlqError
 
 
 class Misplaced(FlqError):
-    """The folder of a run, or its journal, is not where it was opened.
+    """The folder of a run, or its journal, is no longer where it was opened.
 
     Attributes
     ----------
@@ -26,7 +26,7 @@ class Misplaced(FlqError):
 
 
 class RunFolder:
-    """The folder of a run and its journal, as they were opened.
+    """The identities of the folder of a run and its journal when they were opened.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ class RunFolder:
 
     def __init__(self, run_dir: str, journal: str) -> None:
         self._path = run_dir
-        self._folder = os.open(run_dir, os.O_RDONLY)  # while it is open, no other folder gets its inode
+        self._folder = os.open(run_dir, os.O_RDONLY)  # while it is open, its inode is not reused
         log = journal + "-wal"
         self._opened: Dict[str, Tuple[str, Tuple[int, int]]] = {
             path: (name, _identity(path))
@@ -49,12 +49,12 @@ class RunFolder:
         }
 
     def misplaced(self) -> Optional[Misplaced]:
-        """Return the error if something is not where it was opened, else None."""
+        """Return an error if one of them is not where it was opened, else None."""
         for path, (name, identity) in self._opened.items():
             try:
                 if _identity(path) == identity:
                     continue
-                what = "was replaced by another one"
+                what = "was replaced"
             except (FileNotFoundError, NotADirectoryError):
                 what = "was moved" if path == self._path and self._now() is not None else "is gone"
             except OSError as error:
@@ -63,7 +63,7 @@ class RunFolder:
         return None
 
     def check(self) -> None:
-        """Raise an error if something is not where it was opened.
+        """Raise an error if one of them is not where it was opened.
 
         Raises
         ------
@@ -74,7 +74,7 @@ class RunFolder:
             raise misplaced
 
     def close(self) -> None:
-        """Close the folder; once is enough."""
+        """Close the folder; further calls do nothing."""
         if self._folder >= 0:
             os.close(self._folder)
             self._folder = -1
@@ -88,13 +88,16 @@ class RunFolder:
         return None
 
     def _hint(self) -> str:
-        """Say what to do."""
+        """Return what to do."""
         now = self._now()
         if now is None and os.fstat(self._folder).st_nlink == 0:
-            return "it was deleted, and the run is lost: end the master, and it saves the model in a new folder"
+            return "it was deleted, and the run is lost: stop the master, and it saves the model in a new folder"
         if now is None or now == os.path.realpath(self._path):
-            return "put back what was there, or end the master, and it saves the model in a new folder"
-        return "it is now %s: move it back, or end the master and go on with ./start_master.sh --resume %s" % (now, now)
+            return "restore it, or stop the master, and it saves the model in a new folder"
+        return "it is now %s: move it back, or stop the master and resume with ./start_master.sh --resume %s" % (
+            now,
+            now,
+        )
 
 
 def _identity(path: str) -> Tuple[int, int]:

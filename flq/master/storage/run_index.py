@@ -1,8 +1,8 @@
-"""The folder of all runs, report.results_dir: names that cannot collide, and an order that needs no clock.
+"""Names and orders the runs in report.results_dir, without relying on the clock.
 
-A run is named by the clock. That may stand still or go back (no battery, another time zone, the end of summer time),
-and two masters may begin within one second. So the order of the runs is that of their numbers: a new run's is greater
-than those of all runs that are there. Its journal holds it; journals of format 3 and older have none.
+A run is named by the time of its start. The clock may stand still or go back (no battery, another time zone, the end
+of summer time), and two masters may begin within one second. So runs are ordered by a number in their journals, which
+is greater for a new run than for all existing ones; journals of format 3 and older have none.
 """
 
 import logging
@@ -27,29 +27,29 @@ ON_A_DISK = "choose a report.results_dir on a local disk"
 
 
 class Seen(NamedTuple):
-    """A run, by the table about of its journal."""
+    """A run and the table about of its journal."""
 
     run_dir: str
     about: Dict[str, Any]
 
     @property
     def number(self) -> int:
-        """Its place in the order; 0 in older journals, which have none."""
+        """Its number in the order; 0 for older journals, which have none."""
         return self.about.get("number", 0)
 
     @property
     def is_unfinished(self) -> bool:
-        """Whether it has begun and not ended. A run that has a snapshot, or a transaction, has begun."""
+        """Whether the run has begun, with a snapshot or a transaction, and is not over."""
         return not self.end.is_over and (Snapshots(self.run_dir, 1).exist() or "counted" in self.about)
 
     @property
     def end(self) -> RunEnd:
-        """How far its end has come."""
+        """The stage of its end."""
         return end_of(self.about)
 
 
 def make_run_folder(run_dir: str) -> None:
-    """Make the folder of a run, and those above it.
+    """Make the folder of a run, and its parents.
 
     Raises
     ------
@@ -61,7 +61,7 @@ def make_run_folder(run_dir: str) -> None:
 
 
 def claim(results_dir: str) -> str:
-    """Make the folder of a new run and return it; no other run there has its name, or the timestamp in its name.
+    """Make and return the folder of a new run, with a timestamp that no other run there has in its name.
 
     Raises
     ------
@@ -85,7 +85,7 @@ def claim(results_dir: str) -> str:
 
 @contextmanager
 def claimed(results_dir: str) -> Iterator[str]:
-    """Make the folder of a new run, as :func:`claim` does; remove it afterwards if it is still empty."""
+    """Make the folder of a new run, as :func:`claim`; remove it afterwards if it is still empty."""
     run_dir = claim(results_dir)
     try:
         yield run_dir
@@ -96,7 +96,7 @@ def claimed(results_dir: str) -> Iterator[str]:
 
 @contextmanager
 def alone(results_dir: str) -> Iterator[None]:
-    """Keep other masters from beginning a run there meanwhile.
+    """Return a context in which no other master can begin a run there.
 
     Raises
     ------
@@ -111,32 +111,32 @@ def alone(results_dir: str) -> Iterator[None]:
 
 
 def next_number(results_dir: str) -> int:
-    """Return a number greater than those of all readable runs there; the caller must hold :func:`alone`."""
+    """Return a number greater than those of all readable runs there; call within :func:`alone`."""
     numbers = [0]
     for run_dir in _folders(results_dir):
-        with suppress(FlqError):  # --resume names it
+        with suppress(FlqError):  # --resume reports it
             numbers.append(_see(run_dir).number)
     return 1 + max(numbers)
 
 
 def newest_unfinished(results_dir: str) -> Optional[Seen]:
-    """Return the run that began last of those that have not ended, None if there is none.
+    """Return the unfinished run that began last; None if there is none.
 
     Raises
     ------
     FlqError
-        If it cannot be told: a journal cannot be read, or two folders have the same number.
+        If it cannot be determined: a journal cannot be read, or two folders have the same number.
     """
-    hint = "name the run that is to go on, as in --resume NAME, or move the others out of %s" % results_dir
+    hint = "name the run to resume, as in --resume NAME, or move the others out of %s" % results_dir
     runs = []
     for run_dir in _folders(results_dir):
         try:
             runs.append(_see(run_dir))
         except FlqError as error:
             if Snapshots(run_dir, 1).exist():  # else its master was killed before the run began
-                raise FlqError("it is not known which run is the newest: %s" % error.detail, hint) from None
+                raise FlqError("the newest run cannot be determined: %s" % error.detail, hint) from None
     for run_dir in _without_journal(results_dir):
-        logger.warning("%s holds snapshots of a run, but no journal: it is left out", run_dir)
+        logger.warning("%s has snapshots of a run, but no journal: it is ignored", run_dir)
     unfinished = []
     for run in runs:
         if run.is_unfinished:
@@ -145,7 +145,7 @@ def newest_unfinished(results_dir: str) -> Optional[Seen]:
                 unfinished.append(run)
             else:
                 logger.warning(
-                    "run %s is not finished, but is left out: its journal has format %s; finish it with FLQ %s",
+                    "run %s is unfinished, but ignored: its journal has format %s; finish it with FLQ %s",
                     run.run_dir,
                     run.about["format"],
                     release,
@@ -156,7 +156,7 @@ def newest_unfinished(results_dir: str) -> Optional[Seen]:
     same = [run.run_dir for run in runs if run.number == newest.number]
     if len(same) > 1:
         raise ConfigError(
-            "it is not known which run is the newest: %s have the same number: they are copies, or come "
+            "the newest run cannot be determined: %s have the same number: they are copies, or come "
             "from several machines" % " and ".join(same),
             hint,
         )
@@ -164,31 +164,31 @@ def newest_unfinished(results_dir: str) -> Optional[Seen]:
 
 
 def last_run(results_dir: str) -> Optional[Seen]:
-    """Return the run with which a master would go on or, if there is none, the newest of those that have ended.
+    """Return the newest unfinished run or, if there is none, the newest finished one; None without runs.
 
     Raises
     ------
     FlqError
-        If it is not known which run is the newest.
+        If the newest run cannot be determined.
     """
     unfinished = newest_unfinished(results_dir)
     if unfinished is not None:
         return unfinished
     ended = []
     for run_dir in _folders(results_dir):
-        with suppress(FlqError):  # one that newest_unfinished has passed over
+        with suppress(FlqError):  # newest_unfinished has ignored it
             run = _see(run_dir)
             ended += [run] if run.end.is_over else []
     return max(ended, key=lambda run: run.number, default=None)
 
 
 def refuse_a_copy(run_dir: str, run_id: str, results_dir: str) -> None:
-    """Make sure that no other folder there holds the same run: the two would write the same workbook.
+    """Check that no other folder there has the same run, since both would write the same workbook.
 
     Raises
     ------
     ConfigError
-        If one does.
+        If one has.
     """
     same = []
     for other in _folders(results_dir):
@@ -197,30 +197,30 @@ def refuse_a_copy(run_dir: str, run_id: str, results_dir: str) -> None:
                 same.append(other)
     if same:
         raise ConfigError(
-            "%s hold the same run %s" % (" and ".join([run_dir, *same]), run_id),
-            "leave only the one that is to go on in %s" % results_dir,
+            "%s contain the same run %s" % (" and ".join([run_dir, *same]), run_id),
+            "leave only the one to resume in %s" % results_dir,
         )
 
 
 @contextmanager
 def _naming(path: str) -> Iterator[None]:
-    """Turn errors of writing into a sentence that names the setting."""
+    """Turn errors of writing into an Unavailable that names the setting."""
     try:
         yield
     except OSError as error:
         raise Unavailable(
             "the folder of the run cannot be made: %s: %s" % (error.filename or path, error.strerror),
-            "report.results_dir must name a folder that can be written",
+            "report.results_dir must be a writable folder",
         ) from None
 
 
 def _folders(results_dir: str) -> List[str]:
-    """Return the folders of the runs, each once, also if links lead there."""
+    """Return the folders of the runs, each once, also if there are links to it."""
     names = sorted(os.listdir(results_dir)) if os.path.isdir(results_dir) else []
     paths = [path for path in (os.path.join(results_dir, name) for name in names) if is_journalled(path)]
     return sorted(
         {
-            os.path.realpath(path): path  # the folder itself replaces links to it
+            os.path.realpath(path): path  # the folder itself comes after links to it
             for path in sorted(paths, key=os.path.islink, reverse=True)
         }.values()
     )
@@ -247,11 +247,11 @@ def _see(run_dir: str) -> Seen:
     about = about_of(run_dir)
     missing = [key for key in ("run_id", "format") if key not in about]
     if missing or not isinstance(about.get("number", 0), int):
-        raise FlqError("the journal in %s does not say its %s" % (run_dir, ", ".join(missing) or "number"))
+        raise FlqError("the journal in %s has no valid %s" % (run_dir, ", ".join(missing) or "number"))
     try:
         end_of(about)
     except (LookupError, TypeError, ValueError):
-        raise FlqError("the journal in %s does not say how far the end of the run has come" % run_dir) from None
+        raise FlqError("the journal in %s has no valid stage of the run's end" % run_dir) from None
     return Seen(run_dir, about)
 
 

@@ -1,6 +1,6 @@
-"""Snapshots of a run: files of which the newest that is whole is where a restart begins.
+"""Snapshots of a run; a resume begins at the newest intact one.
 
-They are written by a thread of their own, while the run goes on: what they hold is never written to.
+A thread writes them while the run continues: the captured vectors are never modified.
 """
 
 import logging
@@ -20,7 +20,7 @@ FOLDER = "snapshots"
 
 
 class Kept(NamedTuple):
-    """What a restart may have to begin with: no entry up to ``seq`` and no delta up to ``version`` is needed."""
+    """A kept snapshot: a resume from it needs only entries after ``seq`` and deltas after ``version``."""
 
     seq: int
     version: int
@@ -33,14 +33,14 @@ class Snapshots:
     ----------
     run_dir : str
     n_kept : int
-        How many are kept.
+        Number of snapshots kept.
     check_folder : callable(), optional
         Raises an error if the folder is not the one that was opened.
 
     Attributes
     ----------
     oldest : Kept or None
-        Of those that this process has written: known once there are ``n_kept`` of them.
+        The oldest kept snapshot; None until this process has written ``n_kept`` snapshots.
     """
 
     def __init__(self, run_dir: str, n_kept: int, check_folder: Callable[[], None] = lambda: None) -> None:
@@ -52,49 +52,49 @@ class Snapshots:
 
     @property
     def is_writing(self) -> bool:
-        """Whether the last one is not done yet."""
+        """Whether a snapshot is being written."""
         return self._thread is not None and self._thread.is_alive()
 
     def begin(self, seq: int, meta: Dict[str, Any], arrays: Dict[str, Vector]) -> None:
-        """Write a snapshot in the background, unless the one before is not done: then the next will do."""
+        """Write a snapshot in the background; skip it if the previous one is still being written."""
         if not self.is_writing:
             thread = threading.Thread(target=self._write_and_log, args=(seq, meta, arrays), name="snapshot")
             try:
                 thread.start()
                 self._thread = thread
-            except RuntimeError as error:  # the system has none left: the journal has all of it
+            except RuntimeError as error:  # no thread available; the journal has the entries
                 logger.warning("the snapshot of round %d is not written: %s", meta["round_index"], error)
 
     def write(self, seq: int, meta: Dict[str, Any], arrays: Dict[str, Vector]) -> None:
-        """Write a snapshot, and drop those that are older than the kept ones.
+        """Write a snapshot, and remove those older than the kept ones.
 
         Raises
         ------
         OSError
             If it cannot be written.
         """
-        self._check_folder()  # if it was renamed, a new folder would keep it from being moved back
+        self._check_folder()  # if it was renamed, do not make a new one in its place
         make_folder(self._folder)
         save_state(os.path.join(self._folder, "snapshot_%012d.npz" % seq), dict(meta, seq=seq), arrays)
         self._kept = (self._kept + [Kept(seq, meta["oldest_delta"])])[-self._n_kept :]
-        self._check_folder()  # a copy may have taken its place
+        self._check_folder()  # it may have been replaced meanwhile
         self._remove(self._numbers()[: -self._n_kept])
         if len(self._kept) == self._n_kept:
             self.oldest = self._kept[0]
 
     def exist(self) -> bool:
-        """Return whether there is any."""
+        """Return whether there is any snapshot."""
         return bool(self._numbers())
 
     def newest(
         self, accept: Callable[[Dict[str, Any], Dict[str, Vector]], None]
     ) -> Tuple[Dict[str, Any], Dict[str, Vector]]:
-        """Return the newest snapshot that is whole.
+        """Return the newest intact snapshot; remove damaged newer ones.
 
         Parameters
         ----------
         accept : callable(meta, arrays)
-            Raises Corrupted if the snapshot is not the one that was written.
+            Raises Corrupted if the content is wrong.
 
         Raises
         ------
@@ -107,18 +107,18 @@ class Snapshots:
                 found = load_state(self._path(seq))
                 accept(*found)
             except (Corrupted, OSError) as error:
-                logger.warning("the snapshot of entry %d cannot be read, the one before is taken: %s", seq, error)
+                logger.warning("the snapshot of entry %d cannot be read, the previous one is used: %s", seq, error)
                 damaged.append(seq)
                 continue
-            self._remove(damaged)  # they would count among those that are kept
+            self._remove(damaged)  # they would count among the kept ones
             self._kept = [Kept(seq, found[0]["oldest_delta"])]
             return found
-        raise FlqError("no snapshot in %s can be read: the run cannot go on" % self._folder, "begin a new run")
+        raise FlqError("no snapshot in %s can be read: the run cannot be resumed" % self._folder, "begin a new run")
 
     def oldest_whole(
         self, accept: Callable[[Dict[str, Any], Dict[str, Vector]], None]
     ) -> Tuple[Dict[str, Any], Dict[str, Vector]]:
-        """Return the oldest snapshot that is whole and accepted; any thread may call it. Nothing is removed.
+        """Return the oldest intact and accepted snapshot; remove none. Any thread may call it.
 
         Raises
         ------
@@ -133,20 +133,20 @@ class Snapshots:
         raise FlqError("no snapshot in %s can be read" % self._folder)
 
     def wait(self) -> None:
-        """Wait for what is being written."""
+        """Wait until no snapshot is being written."""
         if self._thread is not None:
             self._thread.join()
 
     def _write_and_log(self, seq: int, meta: Dict[str, Any], arrays: Dict[str, Vector]) -> None:
         try:
             self.write(seq, meta, arrays)
-        except Exception as error:  # the run goes on: the journal has all of it since the one before
+        except Exception as error:  # the run continues: the journal has all entries since the previous snapshot
             logger.warning(
                 "the snapshot of round %d is not written: %s: %s", meta["round_index"], type(error).__name__, error
             )
 
     def _numbers(self) -> List[int]:
-        """Return the numbers of those that are there, ascending."""
+        """Return the numbers of the existing snapshots, ascending."""
         names = os.listdir(self._folder) if os.path.isdir(self._folder) else []
         found = [re.fullmatch(r"snapshot_(\d+)\.npz", name) for name in names]
         return sorted(int(match.group(1)) for match in found if match)

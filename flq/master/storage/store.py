@@ -1,8 +1,8 @@
-"""The run on disk: its journal and its snapshots, written before anything is answered.
+"""Writes the journal and the snapshots of a run, before any reply is sent.
 
-What the machine decides is noted as it comes, and written by :meth:`Store.commit` in one
-transaction; only then may it be acted upon. A disk that is full or a file that another process
-holds keeps the run waiting, not more: it goes on when that is over.
+The machine's decisions are noted, and :meth:`Store.commit` writes them in one transaction; only
+then may they take effect. A full disk, or another process that has the file open, makes the run
+wait; it continues by itself afterwards.
 """
 
 import logging
@@ -30,28 +30,28 @@ from .snapshots import Snapshots
 logger = logging.getLogger(__name__)
 
 RETRY_S = 1.0  # between two attempts to write
-LOOK_S = 1.0  # between two looks at how much is on disk: a status is made after nearly every request
+LOOK_S = 1.0  # between two measurements of the disk usage, since a status is made after nearly every request
 PRINTS = "fingerprints"  # a key of a round's row and a snapshot: fingerprints of x, w and the average of x
 BEGAN = "resume with the version of FLQ that began the run, or restore its folder from a backup"
-LASTING_ERRORS = ("malformed", "not a database")  # no attempt helps against these
+LASTING_ERRORS = ("malformed", "not a database")  # retrying does not help
 
 
 class Store:
-    """What of a run is on disk, and what is about to be.
+    """The run on disk, and the notes that are to be written.
 
     Parameters
     ----------
     run_dir : str
     journal : Journal
     snapshot_every, snapshots_kept : int
-        Rounds between two snapshots, and how many are kept.
+        Rounds between two snapshots, and number of snapshots kept.
 
     Attributes
     ----------
     problem : str or None
-        Why the run waits for the disk.
+        Why the run waits for the disk; None = it does not.
     misplaced : Misplaced or None
-        Set while it waits for its folder.
+        Set while the run waits for its folder.
     folder : RunFolder
     """
 
@@ -62,9 +62,9 @@ class Store:
         self.snapshots = Snapshots(run_dir, snapshots_kept, self.folder.check)
         self._run_dir, self._journal, self._every = run_dir, journal, snapshot_every
         self._seq = journal.last_seq()
-        self._next_snapshot = 0  # the round from which on one is due
+        self._next_snapshot = 0  # the round from which on a snapshot is due
         self._captured: Optional[tuple] = None
-        self._has_log = False  # entries that led to a snapshot are in the journal's log only
+        self._has_log = False  # entries before a snapshot are only in the journal's write-ahead log
         self._prints: Dict[int, List[int]] = {}  # by round, until its row is noted
         self._closing = threading.Event()
         self._tested: List[tuple] = []  # appended to by other threads
@@ -77,10 +77,10 @@ class Store:
         self._rounds: List[tuple] = []
         self._about: Dict[str, Any] = {}
 
-    # -- a run begins or goes on ---------------------------------------------------------
+    # -- a run begins or resumes ---------------------------------------------------------
 
     def begin(self, machine: MasterMachine) -> None:
-        """Write the first snapshot: where the first restart begins.
+        """Write the first snapshot of a new run.
 
         Raises
         ------
@@ -95,19 +95,19 @@ class Store:
     def replay(
         self, machine: MasterMachine, restored: Callable[[int], None], closed: Callable[[events.RoundClosed], None]
     ) -> Optional[str]:
-        """Bring a new machine to where the journal ends; return why the run has ended, if it has.
+        """Bring a new machine to the state at the end of the journal; return why the run has ended, if it has.
 
         Parameters
         ----------
         restored : callable(int)
-            Called when the machine is where the snapshot was taken, with the number of closed rounds.
+            Called with the number of closed rounds when the machine has the state of the snapshot.
         closed : callable(RoundClosed)
-            Gets the rounds after the snapshot once more.
+            Called with each round after the snapshot.
 
         Raises
         ------
         FlqError
-            If no snapshot, or an entry after it, can be read, or if they lead elsewhere than they did.
+            If no snapshot or an entry after it cannot be read, or replaying them gives another model.
         """
         rounds = {index: row.get(PRINTS) for index, row in self._journal.rounds()}
         meta, arrays = self.snapshots.newest(
@@ -129,7 +129,7 @@ class Store:
         extent = self._journal.extent
         if (n_closed, machine.model.state.version) != (extent.n_rounds, extent.version or machine.model.state.version):
             raise FlqError(
-                "the journal %s leads to round %d and version %d of the shared copy, expected %d and %d"
+                "replaying the journal %s leads to round %d and version %d of the shared copy, expected %d and %d"
                 % (self._journal.path, n_closed, machine.model.state.version, extent.n_rounds, extent.version),
                 BEGAN,
             )
@@ -137,7 +137,7 @@ class Store:
         return reason
 
     def past_models(self, machine: MasterMachine) -> Iterator[Tuple[int, Any]]:
-        """Make the models of past rounds again, as far back as the snapshots reach; any thread may call it.
+        """Rebuild the models of past rounds from the oldest snapshot on; any thread may call it.
 
         Parameters
         ----------
@@ -152,7 +152,7 @@ class Store:
         Raises
         ------
         FlqError
-            If no snapshot, or an entry after it, can be read, or if they lead elsewhere than they did.
+            As :meth:`replay`.
         """
         with closing(open_journal(self._run_dir, only_to_look=True)) as journal:
             rounds = {index: row.get(PRINTS) for index, row in journal.rounds()}
@@ -160,7 +160,7 @@ class Store:
             def accept(meta: Dict[str, Any], arrays: Dict[str, Vector]) -> None:
                 _check_snapshot(meta, arrays, machine.options.run_id, rounds)
                 if meta["seq"] < journal.extent.forgotten:
-                    raise Corrupted("the entries after it are gone")
+                    raise Corrupted("the journal lacks entries after it")
 
             meta, arrays = self.snapshots.oldest_whole(accept)
             encoded = _resume(machine, journal, meta, arrays)
@@ -172,7 +172,7 @@ class Store:
                     yield round_index, effect
 
     def _leap(self, meta: Dict[str, Any], n_closed: int) -> None:
-        """Go on after a snapshot that is newer than the journal: it holds all that led to it.
+        """Continue after a snapshot that is newer than the journal, with a warning.
 
         Raises
         ------
@@ -182,8 +182,8 @@ class Store:
         extent = self._journal.extent
         logger.warning(
             "the journal %s ends with entry %d and round %d, the newest snapshot was taken after entry %d "
-            "and round %d: the run goes on from there; the reports of the rounds between them, and what "
-            "came after the snapshot, are lost",
+            "and round %d: the run resumes from there; the reports of the rounds between them, and all "
+            "later rounds, are lost",
             self._journal.path,
             extent.seq,
             extent.n_rounds,
@@ -197,23 +197,22 @@ class Store:
         self._seq = meta["seq"]
 
     def _compare(self, round_index: int, prints: List[int], expected: Optional[List[int]]) -> None:
-        """Make sure that a replayed round has led to the same model as before.
+        """Check that a replayed round gives the same model as before.
 
         Raises
         ------
         FlqError
-            If it has not.
+            If it does not.
         """
         if expected not in (None, prints):
             raise FlqError(
-                "round %d of the journal %s leads to another model than it did" % (round_index, self._journal.path),
-                BEGAN,
+                "replaying round %d of the journal %s gives another model" % (round_index, self._journal.path), BEGAN
             )
 
-    # -- while it goes on ----------------------------------------------------------------
+    # -- during a run --------------------------------------------------------------------
 
     def note(self, machine: MasterMachine, effects: events.Effects) -> None:
-        """Take what an event has led to, right after it."""
+        """Note the effects of an event, right after it."""
         closed, prints = 0, []
         for effect in effects:
             if isinstance(effect, events.Journalled):
@@ -229,15 +228,15 @@ class Store:
             self._next_snapshot = closed + self._every
 
     def note_round(self, round_index: int, row: Any) -> None:
-        """Take the row of a closed round, JSON values; the fingerprints are added."""
+        """Note the row of a closed round, JSON values, with the fingerprints added."""
         self._rounds.append((round_index, dict(row, **{PRINTS: self._prints.pop(round_index, None)})))
 
     def note_tested(self, round_index: int, results: Any) -> None:
-        """Take test results, JSON values; they are written with the next transaction. From any thread."""
+        """Note test results, JSON values, for the next transaction; any thread may call it."""
         self._tested.append((round_index, results))
 
     def note_about(self, **values: Any) -> None:
-        """Take what is known of the run as a whole."""
+        """Note values for the table about."""
         self._about.update(values)
 
     @property
@@ -246,19 +245,19 @@ class Store:
         return bool(self._entries or self._rounds or self._about or self._tested)
 
     def commit(self, counted: Callable[[], Dict[str, Any]], alive: Callable[[], None] = lambda: None) -> bool:
-        """Write what has been noted, whatever it takes; return whether the disk had to be waited for.
+        """Write the notes, retrying until it succeeds; return whether it had to wait for the disk.
 
         Parameters
         ----------
         counted : callable() -> dict
-            What has been counted so far, JSON values.
+            Returns the counts so far, JSON values.
         alive : callable(), optional
-            Called again and again while the disk does not take it.
+            Called repeatedly while it waits.
 
         Raises
         ------
         Unavailable
-            If the master ends while the disk does not take it: then it never happened.
+            If the master ends while it waits; nothing is written then.
         sqlite3.DatabaseError
             If the journal is damaged.
         """
@@ -271,7 +270,7 @@ class Store:
             self._clear()
         self._has_log = self._has_log or self._captured is not None
         oldest = self.snapshots.oldest
-        with suppress(sqlite3.OperationalError):  # the next time will do
+        with suppress(sqlite3.OperationalError):  # the next commit tries again
             if self._has_log:
                 self._has_log = not self._journal.checkpoint()
             if oldest is not None and oldest.seq > self._journal.extent.forgotten:
@@ -282,7 +281,7 @@ class Store:
         return has_waited
 
     def give_up(self) -> None:
-        """Wait no longer for a disk that does not take what is to be written."""
+        """Stop waiting for the disk."""
         self._closing.set()
 
     def close(self) -> None:
@@ -292,7 +291,7 @@ class Store:
         self.folder.close()
 
     def disk_bytes(self) -> int:
-        """Return how much the folder of the run takes on disk, or took a moment ago."""
+        """Return the size of the run's folder in bytes, at most a second old."""
         now = time.monotonic()
         if now >= self._next_look:
             self._disk_bytes, self._next_look = size_of_folder(self._run_dir), now + LOOK_S
@@ -306,7 +305,7 @@ class Store:
         ), arrays
 
     def _persist(self, write: Callable[[], None], alive: Callable[[], None]) -> bool:
-        """Write until it succeeds, while the journal is where it was opened; return whether it had to wait."""
+        """Write, retrying until it succeeds and the journal is where it was opened; return whether it had to wait."""
         reminder = Reminder(logger)
         while True:
             self.misplaced = self.folder.misplaced()
@@ -321,7 +320,7 @@ class Store:
                     raise
                 self.problem = "the journal cannot be written: %s" % error
                 reminder.say(
-                    "%s; the run waits until it can: make room, or end the program that holds %s"
+                    "%s; the run waits: free disk space, or end the program that has %s open"
                     % (self.problem, self._journal.path)
                 )
             alive()
@@ -329,13 +328,13 @@ class Store:
                 raise Unavailable(self.problem)
         if self.problem is None:
             return False
-        logger.info("the journal is written again")
+        logger.info("the journal can be written again")
         self.problem = None
         return True
 
 
 def size_of_folder(path: str) -> int:
-    """Return how many bytes the files in a folder, and in those below it, have."""
+    """Return the total size in bytes of the files in a folder and its subfolders."""
     total = 0
     for folder, _, names in os.walk(path):
         for name in names:
@@ -347,7 +346,7 @@ def size_of_folder(path: str) -> int:
 def _resume(
     machine: MasterMachine, journal: Journal, meta: Dict[str, Any], arrays: Dict[str, Vector]
 ) -> Dict[int, Payload]:
-    """Bring a new machine to the state of a snapshot; return the deltas that were encoded after it, by round."""
+    """Bring a new machine to the state of a snapshot; return the later deltas by round."""
     deltas = journal.deltas()
     before = [(version, payload) for version, _, payload in deltas if version <= meta["version"]]
     resume(machine, meta, arrays, _that_lead_to(meta["version"], before))
@@ -362,7 +361,7 @@ def _replay(
     Raises
     ------
     FlqError
-        If one cannot be read or replayed.
+        If an entry cannot be read or replayed.
     """
     for seq, kind, body, frame in journal.entries(after):
         event = from_entry(kind, body, frame, machine.link, ticket=-seq)
@@ -378,20 +377,20 @@ def _replay(
 
 
 def _prints_of(models: Any, shared_crc: int) -> List[int]:
-    """Return the fingerprints of x, w (known from its frames) and, if there is one, the average of x."""
+    """Return the fingerprints of x, of w (``shared_crc``) and, if there is one, of the average of x."""
     model = shared_crc if models.shared is models.model else fingerprint(models.model)
     return [model, shared_crc] + ([] if models.mean is None else [fingerprint(models.mean)])
 
 
 def _n_closed(meta: Dict[str, Any]) -> int:
-    """Return how many rounds were closed when a snapshot was taken."""
+    """Return the number of closed rounds of a snapshot."""
     return meta["round_index"] - (meta["open_round"] is not None)
 
 
 def _check_snapshot(
     meta: Dict[str, Any], arrays: Dict[str, Vector], run_id: str, rounds: Dict[int, Optional[List[int]]]
 ) -> None:
-    """Compare a snapshot with the run, with its own fingerprints, and with those that the journal has for its round.
+    """Compare a snapshot with the run id, its own fingerprints, and those of its round in the journal.
 
     Raises
     ------
@@ -402,11 +401,11 @@ def _check_snapshot(
         raise Corrupted("it belongs to run %.80s, not to %s" % (meta.get("run_id"), run_id))
     prints = [fingerprint(arrays[name]) for name in VECTORS if name in arrays]
     if prints != meta.get(PRINTS) or rounds.get(_n_closed(meta)) not in (None, prints):
-        raise Corrupted("it holds another model than the run had after round %d" % _n_closed(meta))
+        raise Corrupted("its model is not that of the run after round %d" % _n_closed(meta))
 
 
 def _that_lead_to(version: int, deltas: List[Tuple[int, Payload]]) -> List[Tuple[int, Payload]]:
-    """Return those of the ascending deltas that lead to a version without a gap."""
+    """Return the last of the ascending deltas that lead to a version without a gap."""
     n_steps = 0
     for step, _ in reversed(deltas):
         if step != version - n_steps:
