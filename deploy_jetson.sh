@@ -1,21 +1,21 @@
 #!/usr/bin/env bash
-# Deploy FLQ on a cluster of boards by ssh: code, packages, settings, services. Every flag goes to python -m flq.deploy.
+# Deploy FLQ on a cluster of boards by ssh: code, packages, settings, services. All flags go to python -m flq.deploy.
 set -euo pipefail #
 #
-# Write your machines down here, or in a file: ./deploy_jetson.sh --cluster cluster.yaml
-MASTER_IP="${MASTER_IP:-}"      # what the workers connect to, such as 192.168.1.10; it may be this machine
+# List your machines here, or in a file: ./deploy_jetson.sh --cluster cluster.yaml
+MASTER_IP="${MASTER_IP:-}"      # the master's address for the workers, such as 192.168.1.10; it may be this machine
 WORKER_IPS="${WORKER_IPS:-}"    # such as "192.168.1.11 192.168.1.12"
-USERNAME="${USERNAME:-}"        # name on the boards; empty: as ~/.ssh/config says
+USERNAME="${USERNAME:-}"        # user name on the boards; empty: that of ~/.ssh/config
 PROJECT_DIR="${PROJECT_DIR:-}"  # folder of the installation in the home folder there; empty: flq
-SSH_KEY="${SSH_KEY:-}"          # file with your private key; empty: as ssh finds it
+SSH_KEY="${SSH_KEY:-}"          # file with your private key; empty: the default of ssh
 #
 project_dir="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)" #
 # shellcheck source=scripts/environment.sh
-source "$project_dir/scripts/environment.sh" # it refuses CRLF; up to here a # takes the CR of each line
+source "$project_dir/scripts/environment.sh" # it rejects CRLF; up to here a # hides the CR of each line
 
 if asks_for_help "$@"; then
     cat <<'TEXT'
-Deploy FLQ on a cluster by ssh, and look after it.
+Deploy FLQ on a cluster by ssh, and manage it.
 
     ./deploy_jetson.sh [deploy] [--cluster FILE] [--dry-run] [--no-systemd] [--wheelhouse DIR] [--jobs N] [--wait_s S]
     ./deploy_jetson.sh check | start | stop | restart | status | uninstall | manifest
@@ -40,8 +40,8 @@ Deploy FLQ on a cluster by ssh, and look after it.
   --jobs N           hosts at a time (16)
   --wait_s S         seconds that deploy waits for workers (300)
 
-A host that fails has a line and a log in logs/deploy_HOST_TIME.log; the others go on. The exit code is the number of
-hosts that failed, 100 for a mistake in the command line or the cluster file. docs/deploying.md says more.
+A host that fails has a line and a log, logs/deploy_HOST_TIME.log; the others continue. The exit code is the number of
+failed hosts, or 100 for an error in the command line or the cluster file. docs/deploying.md has details.
 TEXT
     exit 0
 fi

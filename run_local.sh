@@ -1,39 +1,39 @@
 #!/usr/bin/env bash
-# A whole FLQ run on this machine: set up .venv, start the master and the workers, train, leave the Excel file.
+# Run FLQ on this machine: set up .venv, start master and workers, train, write the Excel file.
 set -euo pipefail #
 project_dir="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)" #
 # shellcheck source=scripts/environment.sh
-source "$project_dir/scripts/environment.sh" # it refuses CRLF; up to here a # takes the CR of each line
+source "$project_dir/scripts/environment.sh" # it rejects CRLF; up to here a # hides the CR of each line
 
-readonly HEALTH_TIMEOUT_S=180  # the master reads the data set and deals it out before it serves
-readonly SAVE_TIMEOUT_S=90     # from the signal until the master has saved and ended
-readonly STOP_TIMEOUT_S=30     # for a worker to end, after the master or after a signal
-readonly LOG_LINES=20          # shown of a program that failed
+readonly HEALTH_TIMEOUT_S=180  # the master reads and partitions the data set before it serves
+readonly SAVE_TIMEOUT_S=90     # from the signal until the master has saved the results and exited
+readonly STOP_TIMEOUT_S=30     # for a worker to exit, after the master or after a signal
+readonly LOG_LINES=20          # shown of a failed program
 
 # ---- The command line
 
 if asks_for_help "$@"; then
     cat <<'TEXT'
-Run FLQ on this machine: one master and some workers, from nothing to the Excel file in results/ (report.results_dir).
+Run FLQ on this machine, one master and some workers, and write the Excel file in results/ (report.results_dir).
 
     ./run_local.sh [--workers 4] [--rounds R] [--mode M] [--dataset D] [--port 5000] [--set section.key=value]...
     ./run_local.sh --resume [--workers 4] [--port 5000]
 
-  --workers N              how many workers to start; the run waits for all of them
+  --workers N              number of workers to start; the run waits for all of them
   --rounds R               number of rounds
   --mode M                 flq_algorithm.mode, e.g. fedavg or bbit
   --dataset D              dataset.name
-  --port P                 the master's port; without it 5000, or a free one where 5000 is taken
+  --port P                 the master's port (default: 5000, or a free one if 5000 is taken)
   --set section.key=value  any other setting of flq_config.json; can be repeated
-  --resume                 go on with the newest run that has not ended, with as many workers and the same port
+  --resume                 resume the newest unfinished run, with the same number of workers and the same port
 
-A model of your own (model.name=package.module:function) and dataset.partition=local need what only a worker can be
-told: start ./start_master.sh, and ./start_worker.sh on each worker with its own --model or --data_dir.
+A model of your own (model.name=package.module:function) and dataset.partition=local need flags of a worker: start
+./start_master.sh, and ./start_worker.sh for each worker with its own --model or --data_dir.
 
-The first start makes .venv and installs the packages. What the programs print lies in logs/.
-Ctrl-C interrupts the run; the master saves the results so far first. A second Ctrl-C does not wait for it.
-If the master alone is killed, the workers wait for it: ./start_master.sh --resume goes on.
-PYTHON=/path/to/python chooses the Python (3.9 to 3.13) that .venv is made with.
+The first start makes .venv and installs the packages. The output of the programs is in logs/.
+Ctrl-C interrupts the run; the master first saves the results so far. A second Ctrl-C does not wait for it.
+If only the master is killed, the workers wait for it: ./start_master.sh --resume continues the run.
+PYTHON=/path/to/python selects the Python (3.9 to 3.13) for .venv.
 TEXT
     exit 0
 fi
@@ -96,9 +96,9 @@ fi
 # ---- The environment
 
 trap '' PIPE  # a closed stdout does not end this script
-copy_pids=()  # of the programs that show and keep the master's lines
+copy_pids=()  # of the programs that show and log the master's lines
 
-# say SENTENCE : print it; at a terminal, in place of a bar that is drawn again below it. A closed one ends nothing.
+# say SENTENCE : print it; on a terminal, it replaces the progress bar, which is redrawn below. Errors are ignored.
 say() {
     local before=""
     if ((${#copy_pids[@]} > 0)) && shows_bars; then before=$'\r\033[K'; fi
@@ -108,11 +108,11 @@ say() {
 ensure_environment local
 python="$project_dir/.venv/bin/python"
 set_python_variables
-# The workers talk to this machine; a proxy for the Internet has no part in that.
+# The workers connect to this machine, without any proxy.
 export NO_PROXY="127.0.0.1,localhost${NO_PROXY:+,$NO_PROXY}"
 export no_proxy="$NO_PROXY"
 
-# free_port PORT : print PORT (0: any) if it can be listened on; false if it is taken.
+# free_port PORT : print PORT (0: any) if it is free; return false if it is taken.
 free_port() {
     "$python" -c 'import os, socket, sys
 with socket.socket() as listener:
@@ -127,7 +127,7 @@ with socket.socket() as listener:
 }
 
 if [[ -n "$port" ]]; then
-    free_port "$port" >/dev/null || fail 2 "Port $port is taken: choose another --port, or leave the flag out."
+    free_port "$port" >/dev/null || fail 2 "Port $port is taken: choose another --port, or omit the flag."
 elif ! port="$(free_port 5000)"; then
     port="$(free_port 0)"
     say "Port 5000 is taken: this run uses $port."
@@ -137,15 +137,15 @@ fi
 
 run_name="run_local_$(date +%Y%m%d_%H%M%S)_$$"
 master_output="$project_dir/logs/${run_name}_master.out"
-mkdir -p "$project_dir/logs" || true  # without logs the run goes on
+mkdir -p "$project_dir/logs" || true  # the run does not need logs
 master_pid=""
 worker_pids=()
-ready=""         # the master's line that says that it is ready,
-excel=""         # and the Excel file that it has named, if any
-signals=0        # how many arrived
-signal_status=0  # the exit status that the last one stands for
+ready=""         # the master's line "FLQ master ready ..."
+excel=""         # the Excel file that it has named, if any
+signals=0        # number of signals received
+signal_status=0  # the exit status of the last signal
 
-# A handler only notes the signal: the loops below look at it, so that nothing is cut in the middle.
+# A handler only notes the signal; the loops below check it, so that no step is interrupted.
 trap 'signals=$((signals + 1)); signal_status=130' INT
 trap 'signals=$((signals + 1)); signal_status=143' TERM
 trap 'signals=$((signals + 1)); signal_status=129' HUP
@@ -155,8 +155,8 @@ worker_output() {
     printf '%s\n' "$project_dir/logs/${run_name}_worker$1.out"
 }
 
-# start OUTPUT COMMAND... : start it in a process group of its own, and leave its process id in started_pid.
-# Ctrl-C reaches the group of this script only: the programs are ended in order, the master first.
+# start OUTPUT COMMAND... : start a program in its own process group; set started_pid.
+# Ctrl-C reaches only the group of this script, which ends the programs in order, the master first.
 start() {
     local output="$1"
     if ! : 2>/dev/null >>"$output"; then output=/dev/null; fi  # on a full disk
@@ -168,7 +168,7 @@ start() {
 
 copied='' to_copy='' lines='' to_filter='' from_master='' to_script=''  # descriptors that open_pipe sets
 
-# open_pipe READ WRITE : open a pipe; the variables get the descriptors of its ends. No file of it is left.
+# open_pipe READ WRITE : open a pipe, without leaving a file; set the variables to the descriptors of its ends.
 open_pipe() {
     local folder held
     folder="$(mktemp -d "${TMPDIR:-/tmp}/flq_run_local.XXXXXX")"
@@ -179,7 +179,7 @@ open_pipe() {
     rm -r "$folder"
 }
 
-# hear : read the master's lines so far, from a pipe: the logs may be on a full disk.
+# hear : read the master's lines so far, from a pipe because the logs may be on a full disk.
 hear() {
     local line
     while read -r -t 0.01 line <&"$from_master"; do
@@ -198,7 +198,7 @@ pause() {
     sleep 0.2 || true  # Ctrl-C interrupts it
 }
 
-# wait_for_end SECONDS PID... : true when all have ended; false after that time, or when one more signal arrives.
+# wait_for_end SECONDS PID... : return true when all have exited; false after that time, or when another signal arrives.
 wait_for_end() {
     local deadline=$((SECONDS + $1)) signals_before=$signals pid
     for pid in "${@:2}"; do
@@ -209,7 +209,7 @@ wait_for_end() {
     done
 }
 
-# end_programs SECONDS PID... : ask them to end, wait that long, then end them and whatever they started.
+# end_programs SECONDS PID... : terminate them, wait that long, then kill them and the processes that they started.
 end_programs() {
     local pid
     for pid in "${@:2}"; do
@@ -221,11 +221,11 @@ end_programs() {
     done
 }
 
-# end_everything : the master first, because it saves the results and tells the workers. Harmless when all have ended.
+# end_everything : end all programs, the master first, because it saves the results and tells the workers.
 end_everything() {
     if [[ -n "$master_pid" ]]; then end_programs "$SAVE_TIMEOUT_S" "$master_pid"; fi
     if ((${#worker_pids[@]} > 0)); then end_programs "$STOP_TIMEOUT_S" "${worker_pids[@]}"; fi
-    # They end by themselves, once the master's last line is shown.
+    # They exit by themselves after the master's last line.
     if ((${#copy_pids[@]} > 0)); then
         if ! wait_for_end "$STOP_TIMEOUT_S" "${copy_pids[@]}"; then end_programs 1 "${copy_pids[@]}"; fi
         hear
@@ -235,21 +235,21 @@ end_everything() {
     copy_pids=()
 }
 
-# stop_on_signal : if one has arrived, let the master save, say where, and end with the status of that signal.
+# stop_on_signal : if a signal has arrived, let the master save, say where, and exit with the signal's status.
 stop_on_signal() {
     if ((signals == 0)); then return; fi
     say "Stopping: the master saves the results first."
     end_everything
     if [[ -n "$excel" ]]; then
         say "Results so far: $excel"
-        say "To go on: ./run_local.sh --resume --workers $n_workers --port $port"
+        say "To resume: ./run_local.sh --resume --workers $n_workers --port $port"
     else
         say "No results were saved." >&2
     fi
     exit "$signal_status"
 }
 
-# stop_on_failure SENTENCE OUTPUT : end the rest of the run and show the end of that program's output.
+# stop_on_failure SENTENCE OUTPUT : end the run, show the end of the failed program's output, and exit.
 stop_on_failure() {
     end_everything
     {
@@ -260,7 +260,7 @@ stop_on_failure() {
     exit 1
 }
 
-# wait_for_another_master STATUS : this one was killed; the workers go on trying to reach it, and end with the run.
+# wait_for_another_master STATUS : the master was killed; wait for the workers, which wait for another master.
 wait_for_another_master() {
     master_pid=""
     say "The master was killed (exit status $1). The workers wait for it; Ctrl-C ends them. In another terminal:"
@@ -268,25 +268,25 @@ wait_for_another_master() {
     while ((${#worker_pids[@]} > 0)); do
         if ((signals > 0)); then
             end_everything
-            say "To go on: ./run_local.sh --resume --workers $n_workers --port $port"
+            say "To resume: ./run_local.sh --resume --workers $n_workers --port $port"
             exit "$signal_status"
         fi
         check_workers
         pause
     done
     rm -rf "$state_dir"
-    say "The run has ended; the master that ended it has said where the results are."
+    say "The run has ended; its last master has printed where the results are."
     exit 0
 }
 
-# stop_if_failed WHO PID OUTPUT : PID has ended; go on only if its exit status is 0.
+# stop_if_failed NAME PID OUTPUT : PID has exited; continue only if its exit status is 0.
 stop_if_failed() {
     local status=0
     wait "$2" 2>/dev/null || status=$?
     if ((status != 0)); then stop_on_failure "$1 failed with exit status $status." "$3"; fi
 }
 
-# check_workers : forget the workers that have ended well (the run is over for them), stop if one has failed.
+# check_workers : forget the workers that have exited with 0 (the run is over for them); stop if one has failed.
 check_workers() {
     local id pid
     for id in "${!worker_pids[@]}"; do
@@ -311,7 +311,7 @@ open_pipe copied to_copy
 open_pipe lines to_filter
 open_pipe from_master to_script
 copy=(tee -p)
-if shows_bars; then  # like tee, with a bar: the master itself sees no terminal
+if shows_bars; then  # like tee, with a progress bar, since the master has no terminal
     copy=("$python" "$project_dir/flq/launch.py" flq.console)
 fi
 set -m
@@ -324,7 +324,7 @@ exec {copied}<&- {lines}<&- {to_filter}>&- {to_script}>&-
 start "/dev/fd/$to_copy" "$python" "$project_dir/flq_master.py" --host 127.0.0.1 --port "$port" "${settings[@]}"
 master_pid=$started_pid
 exec {to_copy}>&-
-unset FLQ_NOTIFY FLQ_NOTIFY_PROXY  # secrets of the master alone: workers run a user's own model
+unset FLQ_NOTIFY FLQ_NOTIFY_PROXY  # secrets for the master only: workers may run a user's own model
 
 deadline=$((SECONDS + HEALTH_TIMEOUT_S))
 until master_answers; do
@@ -339,7 +339,7 @@ until master_answers; do
     pause
 done
 
-# What the workers must not forget, by run: it is there when the run goes on.
+# The workers' state is in a folder of the run, so that it is found when the run is resumed.
 until hear && [[ -n "$ready" ]] || ((SECONDS >= deadline)); do
     stop_on_signal
     pause
@@ -351,7 +351,7 @@ for ((id = 0; id < n_workers; id++)); do
         --port "$port" --state_dir "$state_dir/worker$id"
     worker_pids[id]=$started_pid
 done
-say "Started $n_workers workers; what they print lies in $(worker_output '*')"
+say "Started $n_workers workers; their output is in $(worker_output '*')"
 
 while is_running "$master_pid"; do
     stop_on_signal

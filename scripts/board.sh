@@ -1,21 +1,21 @@
 #!/usr/bin/env bash
 # One step of a deployment, on a board or on the master's machine. flq/deploy sends this file to `bash -s -- STEP
-# ARGUMENT...` by ssh, so nothing of FLQ has to be there before. What a step receives (an archive, a file) follows behind
-# the last line: bash reads a script from a pipe byte by byte, and leaves the rest to the step.
-# Each step may be repeated: where nothing is to be done, nothing is written.
-# shellcheck disable=SC2317  # which step runs is in an argument, and behind `exit` nothing is read
+# ARGUMENT...` by ssh, so FLQ need not be installed there. The input of a step (an archive, a file) follows the last
+# line: bash reads a script from a pipe byte by byte, and leaves the rest to the step.
+# Steps are idempotent: a step with nothing to do writes nothing.
+# shellcheck disable=SC2317  # an argument names the step, and `exit` ends the script
 set -euo pipefail
 
-readonly STOP_TIMEOUT_S=120  # a master that ends saves its results first
-readonly N_RELEASES=3        # that are kept, the current one among them
-readonly N_LINES=15          # shown of a program that failed
+readonly STOP_TIMEOUT_S=120  # a master saves its results before it exits
+readonly N_RELEASES=3        # kept, including the current one
+readonly N_LINES=15          # shown of a failed program
 
 fail() {
     printf '%s\n' "$1" >&2
     exit 1
 }
 
-# enter PROJECT : the folder of the installation, relative to the home folder; it need not be there yet.
+# enter PROJECT : set project, the folder of the installation, which may be missing; relative paths begin at the home.
 enter() {
     case "$1" in
     /*) project="$1" ;;
@@ -29,7 +29,7 @@ as_root() {
     if ((EUID == 0)); then "$@"; else sudo -n "$@"; fi
 }
 
-# manager MODE ARGUMENT... : systemctl of the system, or of this user.
+# manager MODE ARGUMENT... : run systemctl of the system, or of this user.
 manager() {
     case "$1" in
     system) as_root systemctl "${@:2}" </dev/null ;;
@@ -37,17 +37,17 @@ manager() {
     esac
 }
 
-# point LINK TARGET : the link leads there; at no moment is there none.
+# point LINK TARGET : replace a link atomically.
 point() {
     rm -rf "$1.part"
     ln -s "$2" "$1.part"
     mv -T "$1.part" "$1"
 }
 
-# ---- What is here
+# ---- Facts
 
-# step_facts PROJECT PYTHON : one fact in a line. PYTHON: the only interpreter to look at, or -. The time comes first
-# and last: its difference to the other clock is then known up to the time that the answer takes on its way.
+# step_facts PROJECT PYTHON : print facts about this machine, one per line. PYTHON: the only interpreter to check, or -.
+# The time is first and last, which bounds the offset of the clocks by the time of the transfer.
 step_facts() {
     printf 'clock %s\n' "$(date +%s.%N)"
     enter "$1"
@@ -76,7 +76,7 @@ step_facts() {
     printf 'clock %s\n' "$(date +%s.%N)"
 }
 
-# Who can start programs here.
+# service_facts : print what can start programs here.
 service_facts() {
     if [[ ! -d /run/systemd/system ]] || ! command -v systemctl >/dev/null; then return; fi
     printf 'systemd %s\n' "$(systemctl --version </dev/null | awk 'NR == 1 { print $2 }')"
@@ -100,41 +100,42 @@ python_facts() {
 
 # ---- Code and environment
 
-# claim : make the project's folder ours, and refuse one that somebody else has something in: releases and environments
-# that are not used any more are removed from it.
+# claim : make the project's folder; fail if it contains other things, since unused releases and environments are
+# removed from it.
 claim() {
     local name
     if [[ ! -d "$deployed" ]]; then
         for name in "$project"/* "$project"/.[!.]*; do
             case "${name##*/}" in logs | results | state | '*' | '.[!.]*') ;; *)
-                fail "the folder $project holds other things (${name##*/}): name another project_dir" ;;
+                fail "the folder $project contains other things (${name##*/}): choose another project_dir" ;;
             esac
         done
         mkdir -p "$deployed"
     fi
 }
 
-# step_release PROJECT NAME : a release, from the archive that follows.
+# step_release PROJECT NAME : unpack a release from the archive in stdin.
 step_release() {
     enter "$1"
     claim
     local folder="$project/releases/$2" name
     mkdir -p "$project/logs" "$project/results"
     if [[ ! -d "$project/state" ]]; then mkdir -m 700 "$project/state"; fi
-    rm -rf "$project"/releases/*.part  # of deployments that broke off
+    rm -rf "$project"/releases/*.part  # of interrupted deployments
     mkdir -p "$folder.part"
-    if ! tar -xzf - -C "$folder.part"; then  # a full disk gets its room back
+    if ! tar -xzf - -C "$folder.part"; then  # the disk may be full: free it
         rm -rf "$folder.part"
         exit 1
     fi
-    # The programs look for these beside themselves, so that no release takes them along.
+    # The programs expect these folders next to them; links keep them out of the releases.
     for name in logs results state; do ln -s "../../$name" "$folder.part/$name"; done
     sync
     rm -rf "$folder"
     mv -T "$folder.part" "$folder"
 }
 
-# step_wheels PROJECT : the names and sizes of the wheelhouse; step_wheelhouse PROJECT : more for it, an archive.
+# step_wheels PROJECT : print sizes and names of the wheels.
+# step_wheelhouse PROJECT : add wheels from the archive in stdin.
 step_wheels() {
     enter "$1"
     if [[ -d "$project/wheelhouse" ]]; then find "$project/wheelhouse" -type f -printf '%s %P\n'; fi
@@ -146,7 +147,7 @@ step_wheelhouse() {
     tar -xf - -C "$project/wheelhouse"
 }
 
-# step_environment PROJECT NAME PYTHON PIP OFFLINE LENGTH : a virtual environment with the requirements that follow.
+# step_environment PROJECT NAME PYTHON PIP OFFLINE LENGTH : make a virtual environment with the requirements in stdin.
 # PIP: install this pip first, or -. OFFLINE: yes = from the wheelhouse only.
 step_environment() {
     enter "$1"
@@ -155,9 +156,9 @@ step_environment() {
     if [[ "$5" == yes ]]; then export PIP_NO_INDEX=1 PIP_FIND_LINKS="$project/wheelhouse"; fi
     read_content "$6"
     mkdir -p "$project/env"
-    if [[ -L "$folder" ]]; then fail "$folder is a link, which is not followed: remove it and deploy again"; fi
+    if [[ -L "$folder" ]]; then fail "$folder is a link, which is not allowed: remove it and deploy again"; fi
     if ! "$folder/bin/python" -c '' </dev/null >/dev/null 2>&1; then
-        "$3" -c 'import ensurepip, venv' </dev/null 2>/dev/null || fail "$3 can not make virtual environments: install \
+        "$3" -c 'import ensurepip, venv' </dev/null 2>/dev/null || fail "$3 cannot make virtual environments: install \
 its venv module (Debian, Ubuntu: sudo apt install python3-venv) and deploy again"
         "$3" -m venv --clear "$folder" </dev/null
     fi
@@ -168,27 +169,27 @@ its venv module (Debian, Ubuntu: sudo apt install python3-venv) and deploy again
     touch "$folder/flq-stamp"
 }
 
-# compile_h5py REQUIREMENTS : there is no wheel of it for Python 3.6 on aarch64. It is compiled with the numpy that it will
-# run with: left to itself, its build would compile a numpy of its own first.
+# compile_h5py REQUIREMENTS : compile h5py, which has no wheel for Python 3.6 on aarch64, with the numpy of the
+# requirements: by default its build would first compile another numpy.
 compile_h5py() {
     local h5py numpy
     h5py="$(grep '^h5py==' "$1")" || return 0
     numpy="$(grep '^numpy==' "$1")"
     export OPENBLAS_CORETYPE=ARMV8 H5PY_SETUP_REQUIRES=0 HDF5_DIR=/usr/lib/aarch64-linux-gnu/hdf5/serial
     "${pip[@]}" wheel==0.37.1 Cython==0.29.37 pkgconfig==1.5.5 "$numpy" </dev/null || fail "pip could not install \
-what $h5py is compiled with"
+the packages for compiling $h5py"
     "${pip[@]}" --no-build-isolation "$h5py" </dev/null || fail "$h5py could not be compiled: docs/jetson.md names the \
 packages that it needs (sudo apt install ...)"
 }
 
-# step_switch PROJECT NAME VENV : from now on this release is the current one, with this environment.
-# What is older than the last releases goes, and the environments that none of the rest uses.
+# step_switch PROJECT NAME VENV : make this release the current one, with this environment.
+# Older releases are removed except the last ones, and so are environments that no remaining release uses.
 step_switch() {
     enter "$1"
     local folder="$project/releases/$2" name n=0 used=" "
     point "$folder/.venv" "$3"
     "$folder/.venv/bin/python" -c '' </dev/null || fail "$folder/.venv/bin/python does not start"
-    # What the programs may not write later; an old Python does not understand the master's part, and needs none of it.
+    # The programs may not write it later. Errors are ignored: an old Python cannot compile the master, nor needs it.
     "$folder/.venv/bin/python" -m compileall -qq "$folder/flq" "$folder"/flq_*.py </dev/null || true
     touch "$folder"
     sync
@@ -204,21 +205,21 @@ step_switch() {
 
 # ---- Settings
 
-# read_content LENGTH : the rest of stdin, which is text of so many bytes, in content. A connection that breaks off looks
-# like the end of it.
+# read_content LENGTH : read the rest of stdin, a text of LENGTH bytes, into content. A broken connection looks like the
+# end of stdin.
 read_content() {
     local LC_ALL=C
     content="$(cat && printf x)"
     content="${content%x}"
-    if ((${#content} != $1)); then fail "of $1 bytes of text ${#content} have come"; fi
+    if ((${#content} != $1)); then fail "received ${#content} of $1 bytes of text"; fi
 }
 
-# holds FILE PERMISSIONS : true if the file holds the content already.
+# holds FILE PERMISSIONS : return true if the file already has the content.
 holds() {
     [[ -f "$1" && "$(stat -c %a "$1")" == "$2" ]] && printf %s "$content" | cmp -s - "$1"
 }
 
-# put FILE PERMISSIONS : the content becomes this file.
+# put FILE PERMISSIONS : write the content to this file, atomically; print whether it has changed.
 put() {
     if holds "$1" "$2"; then
         echo unchanged
@@ -235,14 +236,14 @@ put() {
     echo changed
 }
 
-# step_put PROJECT PATH PERMISSIONS LENGTH : a small text file in the project's folder.
+# step_put PROJECT PATH PERMISSIONS LENGTH : write a small text file in the project's folder.
 step_put() {
     enter "$1"
     read_content "$4"
     put "$project/$2" "$3"
 }
 
-# unit_file MODE UNIT : where systemd, or this script (mode none), finds how to start it.
+# unit_file MODE UNIT : print the file from which systemd, or this script (mode none), starts a unit.
 unit_file() {
     case "$1" in
     system) printf '%s\n' "/etc/systemd/system/$2.service" ;;
@@ -251,7 +252,7 @@ unit_file() {
     esac
 }
 
-# step_unit PROJECT MODE UNIT LENGTH : install it, for now and for every start of the machine.
+# step_unit PROJECT MODE UNIT LENGTH : install a unit, and enable it for each start of the machine.
 step_unit() {
     enter "$1"
     local file
@@ -278,20 +279,20 @@ step_unit() {
     fi
     if [[ "$2" == user && ! -e "/var/lib/systemd/linger/$(id -un)" ]] &&
         ! loginctl enable-linger </dev/null >/dev/null 2>&1; then
-        echo "note programs end when nobody is logged in, until this has run there once: sudo loginctl enable-linger \
+        echo "note programs end when this user logs out, unless this is run there once: sudo loginctl enable-linger \
 $(id -un)"
     fi
 }
 
 # ---- Programs
 
-# started PID : when it was started, by the kernel's count; a pid alone may be another process by now. Nothing if it has
-# ended, even where nobody has taken notice of that yet.
+# started PID : print the process's start time in the kernel's clock ticks, since a pid alone may be reused; print
+# nothing if the process has exited, also if it is a zombie.
 started() {
     sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | awk '$1 != "Z" { print $20 }'
 }
 
-# background_pid UNIT : print the process that was started here, if it still runs.
+# background_pid UNIT : print the pid of a unit that this script has started, if it still runs.
 background_pid() {
     local pid since
     [[ -f "$deployed/$1.pid" ]] || return 1
@@ -300,7 +301,7 @@ background_pid() {
     printf '%s\n' "$pid"
 }
 
-# state_of MODE UNIT : active, inactive, failed, activating ...
+# state_of MODE UNIT : print active, inactive, failed, activating ...
 state_of() {
     if [[ "$1" != none ]]; then
         manager "$1" is-active "$2" 2>/dev/null || true
@@ -313,8 +314,8 @@ state_of() {
     fi
 }
 
-# The record of a program is a line: how it is started, of what it was made, and starting, started or stopped.
-# step_states PROJECT UNIT... : a line for each that was deployed: its state, and its record.
+# The record of a unit is a line: mode, fingerprint, and starting, started or stopped.
+# step_states PROJECT UNIT... : print a line for each deployed unit: name, state and record.
 step_states() {
     enter "$1"
     local unit mode rest
@@ -325,8 +326,8 @@ step_states() {
     done
 }
 
-# step_start PROJECT MODE UNIT FINGERPRINT WANTED : start it, again where it runs. The fingerprint says of what it was
-# made. WANTED: yes = a master without an unfinished run begins one.
+# step_start PROJECT MODE UNIT FINGERPRINT WANTED : start or restart a unit. The fingerprint identifies its code and
+# settings. WANTED: yes = a master without an unfinished run begins one.
 step_start() {
     enter "$1"
     if [[ "$5" == yes ]]; then touch "$project/state/run_wanted"; fi
@@ -344,8 +345,8 @@ step_start() {
     printf '%s %s started\n' "$2" "$4" >"$deployed/$3"
 }
 
-# Stays as long as the program, hands a request to end on to it, and writes down how it has ended.
-# shellcheck disable=SC2016  # the keeper is to expand it
+# The keeper runs as long as the program, forwards SIGTERM to it, and records its exit status.
+# shellcheck disable=SC2016  # the keeper expands the variables
 readonly KEEPER='
 bash "$1" &
 child=$!
@@ -367,7 +368,7 @@ start_background() {
     printf '%s %s\n' "$pid" "$(started "$pid")" >"$deployed/$1.pid"
 }
 
-# stop_background UNIT : ask it to end; after a while end it and what it has started.
+# stop_background UNIT : terminate the unit; after a time limit kill it and its children.
 stop_background() {
     local pid deadline=$((SECONDS + STOP_TIMEOUT_S))
     if pid="$(background_pid "$1")"; then
@@ -383,12 +384,12 @@ stop_background() {
     rm -f "$deployed/$1.pid" "$deployed/$1.exit"
 }
 
-# stop MODE UNIT : true when it does not run any more.
+# stop MODE UNIT : stop the unit, and wait until it has exited.
 stop() {
     if [[ "$1" == none ]]; then stop_background "$2"; else manager "$1" stop "$2"; fi
 }
 
-# step_stop PROJECT UNIT... : what has not been deployed does not run.
+# step_stop PROJECT UNIT... : stop the units that are deployed here.
 step_stop() {
     enter "$1"
     local unit mode mark stage
@@ -408,7 +409,7 @@ step_stop() {
     done
 }
 
-# remove MODE UNIT : stop it, and forget it.
+# remove MODE UNIT : stop a unit, and remove its file and record.
 remove() {
     local file
     file="$(unit_file "$1" "$2")"
@@ -424,7 +425,7 @@ remove() {
     printf 'removed %s\n' "$2"
 }
 
-# step_retire PROJECT MODE UNIT... : what was deployed here by another name, or started in another way, goes.
+# step_retire PROJECT MODE UNIT... : remove deployed units with other names or of another mode.
 step_retire() {
     enter "$1"
     local record mode rest
@@ -438,7 +439,7 @@ step_retire() {
     done
 }
 
-# step_uninstall PROJECT : everything that was deployed goes; results, state and logs stay.
+# step_uninstall PROJECT : remove everything that was deployed, except results, state and logs.
 step_uninstall() {
     enter "$1"
     if [[ ! -d "$deployed" ]]; then return; fi
@@ -449,7 +450,7 @@ step_uninstall() {
     if [[ -d "$project" ]]; then printf 'left %s\n' "$project"; fi
 }
 
-# last_lines MODE UNIT : what it said last.
+# last_lines MODE UNIT : print the last lines of a unit's output.
 last_lines() {
     case "$1" in
     system) as_root journalctl --quiet --no-pager --output=cat -n "$N_LINES" -u "$2" </dev/null ;;
@@ -458,7 +459,7 @@ last_lines() {
     esac 2>/dev/null || true
 }
 
-# step_last PROJECT UNIT NAME : the same, or the end of its newest log if that is empty.
+# step_last PROJECT UNIT NAME : print the last lines of a unit's output or, if it is empty, of its newest log.
 step_last() {
     enter "$1"
     local mode="" rest lines newest
@@ -469,44 +470,44 @@ step_last() {
     printf '%s\n' "$lines"
 }
 
-# newest_log NAME : the newest log of a program, NAME being how its name begins (master, worker0).
+# newest_log NAME : print the newest log of a program; NAME is the beginning of its name (master, worker0).
 newest_log() {
     find "$project/logs" -maxdepth 1 -name "$1_*.log" -printf '%T@ %p\n' 2>/dev/null | sort -n | tail -n 1 |
         cut -d' ' -f2-
 }
 
-# ---- What the programs have left
+# ---- Queries and results
 
-# step_config PROJECT ARGUMENT... : the whole configuration that the master makes of these settings, or what is wrong.
+# step_config PROJECT ARGUMENT... : print the complete configuration that the master makes of these settings.
 step_config() {
     enter "$1"
     if [[ ! -x "$project/current/start_master.sh" ]]; then
-        fail "nothing is deployed in $project: ./deploy_jetson.sh deploy does it"
+        fail "nothing is deployed in $project: run ./deploy_jetson.sh deploy"
     fi
     "$project/current/start_master.sh" --print_config --start_once "$project/state/run_wanted" "${@:2}" </dev/null
 }
 
-# step_ask PROJECT ARGUMENT... : flq.deploy.on_master of the current release.
+# step_ask PROJECT ARGUMENT... : run flq.deploy.on_master of the current release.
 step_ask() {
     enter "$1"
     if [[ ! -x "$project/current/.venv/bin/python" ]]; then
-        fail "nothing is deployed in $project: ./deploy_jetson.sh deploy does it"
+        fail "nothing is deployed in $project: run ./deploy_jetson.sh deploy"
     fi
     cd "$project/current"
     PYTHONDONTWRITEBYTECODE=1 .venv/bin/python -m flq.deploy.on_master --project "$project" "${@:2}" </dev/null
 }
 
-# step_worker PROJECT ARGUMENT... : start_worker.sh of the current release.
+# step_worker PROJECT ARGUMENT... : run start_worker.sh of the current release.
 step_worker() {
     enter "$1"
     if [[ ! -x "$project/current/start_worker.sh" ]]; then
-        fail "nothing is deployed in $project: ./deploy_jetson.sh deploy does it"
+        fail "nothing is deployed in $project: run ./deploy_jetson.sh deploy"
     fi
     cd "$project"
     "$project/current/start_worker.sh" "${@:2}" </dev/null
 }
 
-# step_logs PROJECT LINES FOLLOW NAME... : the ends of the newest logs of programs, and with FOLLOW yes: what comes.
+# step_logs PROJECT LINES FOLLOW NAME... : print the ends of the newest logs of programs; FOLLOW yes = follow them.
 step_logs() {
     enter "$1"
     local name newest found=()
@@ -519,7 +520,7 @@ step_logs() {
     tail -n "$2" "${found[@]}" </dev/null
 }
 
-# step_files PROJECT : size, time of the last change and path of everything in results and logs, a zero byte behind each.
+# step_files PROJECT : print size, modification time and path of each file in results and logs, separated by zero bytes.
 step_files() {
     enter "$1"
     local folder
@@ -528,11 +529,11 @@ step_files() {
     done
 }
 
-# step_pack PROJECT : an archive of the files whose names follow, with a zero byte behind each.
+# step_pack PROJECT : write an archive of the files named in stdin, separated by zero bytes.
 step_pack() {
     enter "$1"
     cd "$project"
-    # 1: a file has changed while it was read, as those of a run that goes on do.
+    # 1: a file changed while it was read, such as those of a running run.
     tar -cf - --null --ignore-failed-read --verbatim-files-from -T - || (($? == 1))
 }
 

@@ -1,29 +1,29 @@
-# Functions that start_master.sh, start_worker.sh, run_local.sh and run_tests.sh share: which Python runs the programs,
-# and the folders .venv, .venv36 and so on. This file is sourced, never run; the caller sets project_dir.
+# Functions shared by start_master.sh, start_worker.sh, run_local.sh and run_tests.sh: choose the Python, and make the
+# environments .venv, .venv36 and so on. This file is sourced, never run; the caller sets project_dir.
 # shellcheck shell=bash
 #
-# Up to the end of this check bash can read lines with CRLF too: each ends with a #, which takes the CR.
+# Up to the end of this check bash can also read lines with CRLF: each ends with a #, which hides the CR.
 if grep -qs $'\r' "${BASH_SOURCE[@]}"; then #
     # shellcheck disable=SC2154
     mend="cd $(printf %q "$project_dir") && sed -i 's/\r\$//' *.sh scripts/*.sh" #
-    echo "The scripts have CRLF line ends, which bash cannot read; this mends them: $mend" >&2 #
+    echo "The scripts have CRLF line ends, which bash cannot read; to fix them: $mend" >&2 #
     exit 2 #
 fi #
 
 : "${project_dir:?is set by the script that sources this file}"
 
-# A closed stream's descriptor would be given to the next file.
+# Reopen closed streams: the next opened file would get their descriptors.
 [[ -e /dev/fd/0 ]] || exec </dev/null
 [[ -e /dev/fd/1 ]] || exec >/dev/null
 [[ -e /dev/fd/2 ]] || exec 2>/dev/null
 
-# fail CODE SENTENCE : end the script.
+# fail CODE SENTENCE : print the sentence to stderr and exit.
 fail() {
     printf '%s\n' "$2" >&2
     exit "$1"
 }
 
-# asks_for_help ARGUMENT... : true if --help or -h is among the arguments.
+# asks_for_help ARGUMENT... : return true if --help or -h is among the arguments.
 asks_for_help() {
     local argument
     for argument in "$@"; do
@@ -32,13 +32,13 @@ asks_for_help() {
     return 1
 }
 
-# shows_bars : true if stdout is a terminal on which a line can be drawn again.
+# shows_bars : return true if stdout is a terminal that can redraw a line.
 shows_bars() {
     [[ -t 1 && "${TERM:-dumb}" != dumb ]]
 }
 
-# exec_program FILE ARGUMENT... : go on as the Python program FILE, in the environment that the user has.
-# The folder is not changed, so that a relative path among the arguments means what the user meant.
+# exec_program FILE ARGUMENT... : replace this process by the Python program FILE, in the user's environment.
+# The working directory does not change, so that relative paths among the arguments stay valid.
 exec_program() {
     local program="$1" python
     shift
@@ -50,8 +50,8 @@ exec_program() {
         fail 2 "No Python environment: start ./run_local.sh or ./run_tests.sh once (they make .venv), or run: \
 conda env create -f environment.yml && conda activate fed"
     fi
-    # On a Jetson the OpenBLAS inside numpy 1.19.5 takes the CPU for another one and dies of an illegal instruction.
-    # It reads this variable while numpy is imported, so it is set before Python starts.
+    # On a Jetson the OpenBLAS in numpy 1.19.5 misdetects the CPU and crashes with an illegal instruction. It reads this
+    # variable while numpy is imported, so it is set before Python starts.
     if [[ "$(uname -m)" == aarch64 ]] && is_python_between "$python" 3.6 3.6; then
         export OPENBLAS_CORETYPE=ARMV8
     fi
@@ -59,20 +59,20 @@ conda env create -f environment.yml && conda activate fed"
     exec "$python" "$project_dir/$program" "$@"
 }
 
-# Log lines appear at once, and TensorFlow keeps its start-up messages to itself.
+# Do not buffer log lines, and hide TensorFlow's start-up messages.
 set_python_variables() {
     export PYTHONUNBUFFERED=1
     export TF_CPP_MIN_LOG_LEVEL="${TF_CPP_MIN_LOG_LEVEL:-2}"
 }
 
-# is_python_between PYTHON LOWEST HIGHEST : true if PYTHON runs and its version is in the range (3.9 3.13, say).
+# is_python_between PYTHON LOWEST HIGHEST : return true if PYTHON runs and its version is in the range, e.g. 3.9 3.13.
 is_python_between() {
     "$1" -c 'import sys
 lowest, highest = (tuple(int(part) for part in text.split(".")) for text in sys.argv[1:])
 sys.exit(not lowest <= sys.version_info[:2] <= highest)' "$2" "$3" >/dev/null 2>&1
 }
 
-# find_python : print the interpreter that .venv is made with.
+# find_python : print the interpreter for .venv.
 find_python() {
     local candidate
     if [[ -n "${PYTHON:-}" ]]; then
@@ -87,10 +87,10 @@ find_python() {
         fi
     done
     fail 2 "No Python from 3.9 to 3.13 found: install one (Debian, Ubuntu: sudo apt install python3 python3-venv), \
-or name yours: PYTHON=/path/to/python3.11 $0"
+or name one: PYTHON=/path/to/python3.11 $0"
 }
 
-# find_python_of VERSION : print a CPython of this version, 3.6 say; false if there is none.
+# find_python_of VERSION : print a CPython of this version, e.g. 3.6; return false if there is none.
 find_python_of() {
     local candidate pyenv_dir="${PYENV_ROOT:-${HOME:-}/.pyenv}"
     if command -v pyenv >/dev/null; then pyenv_dir="$(pyenv root)"; fi
@@ -103,19 +103,19 @@ find_python_of() {
     return 1
 }
 
-# ensure_environment local|test : .venv holds what requirements/local.txt or requirements/test.txt asks for.
+# ensure_environment local|test : make sure that .venv has the packages of requirements/local.txt or test.txt.
 ensure_environment() {
     ensure_folder .venv "$1" find_python 3.9 3.13 ""
 }
 
-# ensure_worker_environment VERSION SET [PIP] : .venv36, say, holds what requirements/SET.txt asks for, installed by this
-# pip or by the one that comes with Python. Call it only where find_python_of finds that version.
+# ensure_worker_environment VERSION SET [PIP] : make sure that e.g. .venv36 has the packages of requirements/SET.txt,
+# installed by this pip or by Python's own. Call it only if find_python_of finds that version.
 ensure_worker_environment() {
     ensure_folder ".venv${1//./}" "$2" "find_python_of $1" "$1" "$1" "${3:-}"
 }
 
-# ensure_folder FOLDER SET FINDER LOWEST HIGHEST PIP : nothing to do where the stamp fits. Two scripts that start at the
-# same time take turns, where the flock program exists.
+# ensure_folder FOLDER SET FINDER LOWEST HIGHEST PIP : make or update an environment unless its stamp is right. Two
+# scripts that start at the same time take turns, if there is a flock program.
 ensure_folder() {
     if ! holds_set "$1" "$2"; then
         require_place "$@"
@@ -126,14 +126,14 @@ ensure_folder() {
     fi
 }
 
-# require_place FOLDER SET FINDER ... : refuse to change an environment behind a link, and to make one in a path where
-# packages do not work: with a colon (PATH), a line break (the first line of scripts), or not in UTF-8 (TensorFlow).
+# require_place FOLDER SET FINDER ... : fail if the environment is a link, or would be made in a path where packages do
+# not work: with a colon (PATH), a line break (the first line of scripts), or not in UTF-8 (TensorFlow).
 require_place() {
     local folder="$project_dir/$1" base target here
     if [[ -L "$folder" ]]; then
         target="$(readlink "$folder")"
-        fail 2 "$1 is a link to $target, which does not hold what requirements/$2.txt asks for, and FLQ changes nothing \
-behind a link. Start this script where that environment was made, or remove the link: then $1 is made here."
+        fail 2 "$1 is a link to $target, which lacks packages of requirements/$2.txt, and FLQ does not change a linked \
+environment. Start this script where that environment was made, or remove the link: then $1 is made here."
     fi
     if [[ -e "$folder" ]]; then return; fi
     base="$($3)" # a function, perhaps with an argument
@@ -145,7 +145,7 @@ without colons and line breaks. Move this folder to another path, or make $1 a l
     fi
 }
 
-# The stamp is one line: the checksum of the requirement files, the version of Python, the set that was installed.
+# The stamp is one line: checksum of the requirement files, version of Python, installed set.
 requirements_checksum() {
     cat "$project_dir"/requirements/*.txt | cksum | tr ' ' '-'
 }
@@ -154,7 +154,7 @@ python_version() {
     "$1" -c 'import sys; print("{}.{}".format(*sys.version_info[:2]))' 2>/dev/null
 }
 
-# holds_set FOLDER SET : true if the set is installed there; the test set includes the local one.
+# holds_set FOLDER SET : return true if the set is installed there; the test set includes the local one.
 holds_set() {
     local folder="$project_dir/$1" checksum version installed
     [[ -f "$folder/flq-stamp" && ! -e "$folder.unfinished" ]] || return 1
@@ -164,8 +164,8 @@ holds_set() {
     [[ "$installed" == "$2" || "$installed $2" == "test local" ]]
 }
 
-# fill_folder FOLDER SET FINDER LOWEST HIGHEST PIP : make the folder where it is missing or unfinished, and install.
-# A folder that works is kept, whoever made it. FOLDER.unfinished stands beside it while it may be half written.
+# fill_folder FOLDER SET FINDER LOWEST HIGHEST PIP : make the environment if it is missing or incomplete, and install.
+# An environment that works is kept, also one made by the user. FOLDER.unfinished exists while it may be incomplete.
 fill_folder() {
     local folder="$project_dir/$1" set_name="$2" finder="$3" lowest="$4" highest="$5" pip_version="$6"
     local base began status=0 ticker=""
@@ -186,7 +186,7 @@ move $1 away and start again."
     touch "$folder.unfinished"
     began=$SECONDS
     if shows_bars; then
-        show_seconds 9>&- & # it may outlive this script for a second, and must not hold the lock
+        show_seconds 9>&- & # it may outlive this script by a second, and must not keep the lock
         ticker=$!
     fi
     if [[ -n "$pip_version" ]]; then quiet_pip "$folder" "$pip_version" || status=$?; fi
@@ -195,16 +195,16 @@ move $1 away and start again."
         kill "$ticker" 2>/dev/null || true
         wait "$ticker" 2>/dev/null || true
     fi
-    # Status 1 is a failure that pip saw itself: it has left the folder as it was. Any other: it was cut short.
+    # Status 1 is an error that pip has handled, so the folder is intact. With any other, pip was interrupted.
     if ((status <= 1)); then rm -f "$folder.unfinished"; fi
-    if ((status != 0)); then fail 1 "pip could not install requirements/$set_name.txt: its message stands above."; fi
+    if ((status != 0)); then fail 1 "pip could not install requirements/$set_name.txt: see its message above."; fi
     printf 'Installed requirements/%s.txt in %d s\n' "$set_name" "$((SECONDS - began))"
     printf '%s %s %s\n' "$(requirements_checksum)" "$(python_version "$folder/bin/python")" "$set_name" \
         >"$folder/flq-stamp"
 }
 
-# show_seconds : say every second how long it has taken, for as long as this script lives. The cursor stays at the
-# beginning of the line, so that whatever is printed meanwhile takes its place.
+# show_seconds : print the elapsed time every second while this script runs. The cursor stays at the beginning of the
+# line, so that other output overwrites it.
 show_seconds() {
     local began=$SECONDS
     while sleep 1 && kill -0 "$$" 2>/dev/null; do
@@ -212,7 +212,7 @@ show_seconds() {
     done
 }
 
-# quiet_pip FOLDER ARGUMENT... : pip install, showing only errors.
+# quiet_pip FOLDER ARGUMENT... : run pip install, and show only errors.
 quiet_pip() {
     "$1/bin/python" -m pip --disable-pip-version-check install --quiet --quiet --no-input "${@:2}"
 }

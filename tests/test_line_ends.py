@@ -69,9 +69,9 @@ def test_a_script_with_crlf_says_so_in_one_sentence_and_how_to_mend_it(project, 
     refused = run("bash", project / name, "--workers", "1")
     assert (refused.returncode, refused.stdout) == (2, "")
     (said,) = refused.stderr.splitlines()
-    assert said.startswith("The scripts have CRLF line ends, which bash cannot read; this mends them: ")
+    assert said.startswith("The scripts have CRLF line ends, which bash cannot read; to fix them: ")
     assert sorted(project.rglob("*")) == before
-    assert run("bash", "-c", said.partition("mends them: ")[2]).returncode == 0
+    assert run("bash", "-c", said.partition("to fix them: ")[2]).returncode == 0
     assert run("bash", project / name, "--help").returncode == 0
 
 

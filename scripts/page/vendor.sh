@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Put what the live page takes from npm into flq/master/live/static/vendor/: the versions of package.json, by the checksums of
-# package-lock.json. docs/page.md says when.
+# Copy the live page's npm packages into flq/master/live/static/vendor/: the versions of package.json, with the checksums
+# of package-lock.json. docs/page.md says when to run this.
 set -euo pipefail
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 target="${1:-$here/../../flq/master/live/static/vendor}"

@@ -376,6 +376,6 @@ def test_a_folder_with_other_things_is_left_alone(local):
     mine = local.installed / "env" / "bin"
     mine.mkdir(parents=True)
     done = local.deploy()
-    assert done.code == 1 and "holds other things (env): name another project_dir" in done.line_of("local")
+    assert done.code == 1 and "contains other things (env): choose another project_dir" in done.line_of("local")
     assert local.deploy("uninstall").code == 0
     assert mine.is_dir() and [path.name for path in local.installed.iterdir()] == ["env"]

@@ -121,7 +121,7 @@ def test_a_text_of_which_a_part_is_missing_is_not_written(tmp_path, calls, monke
     connection, _ = connect(tmp_path, (PROJECT / "scripts" / "board.sh").read_text(), address="local")
     assert connection.send("put", "p", "settings/a", "600", text="äöü\n".encode()).lines == ["changed"]
     assert connection.send("put", "p", "settings/a", "600", text="äöü\n".encode()).lines == ["unchanged"]
-    with pytest.raises(DeployError, match="of 10 bytes of text 4 have come"):
+    with pytest.raises(DeployError, match="received 4 of 10 bytes of text"):
         connection.run("put", "p", "settings/a", "600", "10", payload=b"half")
     assert (tmp_path / "p" / "settings" / "a").read_text() == "äöü\n"
 

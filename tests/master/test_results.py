@@ -56,7 +56,7 @@ def test_stop_says_why_the_workbook_is_not_written_and_the_end_tries_again(make_
     answer = json.loads(body)
     assert code == 500 and set(answer) == {"error", "detail", "hint"}
     assert answer["detail"] == "%s is not written: No space left on device: %s" % (os.path.basename(path), path)
-    assert "make room" in answer["hint"]
+    assert "free disk space" in answer["hint"]
     assert not os.path.exists(path)
     assert os.path.exists(os.path.join(os.path.dirname(path), "model.npz"))  # one does not need the other
     master.run.finish()

@@ -1,4 +1,4 @@
-// Accuracy and loss by round or by bytes, drawn by uPlot; each chart says in words what it shows.
+// Charts of accuracy and loss by round or by bytes, drawn by uPlot, each with a description in words.
 
 import { bytes, loss, number, percent, say } from "./words.js";
 
@@ -7,7 +7,7 @@ const { uPlot } = window;
 
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name);
 
-/** One chart. Lines are {curve, text, colour}: names of a curve of the feed, of a text and of a colour. */
+/** One chart. Each line is {curve, text, colour}: names of a curve of the feed, a text and a colour. */
 class Chart {
   #element; #axisText; #lines; #format; #plot = null; #drawn = "";
 
@@ -19,7 +19,7 @@ class Chart {
     new ResizeObserver(() => this.#plot?.setSize(this.#size())).observe(this.#element);
   }
 
-  /** Show curves over "round" or "bytes"; isNew: language or colours have changed. Hidden where others have points. */
+  /** Show curves over "round" or "bytes"; isNew: language or colours have changed. Hide it if only others have points. */
   show(curves, axis, isNew) {
     const lines = this.#lines.filter((line) => curves[line.curve].value.length);
     const drawn = [axis, ...lines.map((line) => line.curve)].join(" ");
@@ -42,14 +42,14 @@ class Chart {
     this.#element.setAttribute("aria-label", lines.map((line) => this.#inWords(line, curves[line.curve])).join(". "));
   }
 
-  /** Say below what is newest in all lines, unless somebody points at a place. */
+  /** Show the newest values of all lines below the chart, unless the pointer is on it. */
   #tellTheLast(plot) {
     const isKnown = (_, index) => plot.data.slice(1).every((values) => typeof values[index] === "number");
     if (plot.cursor.idx == null) plot.setLegend({ idx: Math.max(0, plot.data[0].findLastIndex(isKnown)) });
   }
 
   #size() {
-    return { width: this.#element.clientWidth, height: HEIGHT - 30 }; // the legend stands below
+    return { width: this.#element.clientWidth, height: HEIGHT - 30 }; // the legend is below
   }
 
   #options(axis, lines) {

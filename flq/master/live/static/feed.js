@@ -1,16 +1,16 @@
-// How the page hears of the run: a stream of server-sent events, or, where there is none, GET /feed now and then.
+// Receives messages on the run: a stream of server-sent events or, without one, polls of GET /feed.
 //
-// EventSource can send no token, so the stream is read by fetch. Each message is the whole of its kind.
+// EventSource cannot send a token, so fetch reads the stream. Each message is complete.
 
-const SILENCE_MS = 40000; // the master says every 15 s that it is there
+const SILENCE_MS = 40000; // the master sends a heartbeat every 15 s
 const POLL_MS = 3000;
-const HIDDEN_MS = 15000; // a page that nobody sees holds no stream
-const STREAM_AGAIN_MS = 30000; // how long polling goes on before a stream is tried again
+const HIDDEN_MS = 15000; // a hidden page has no stream
+const STREAM_AGAIN_MS = 30000; // time of polling before the stream is retried
 
 export class Feed {
   #token; #take; #contact; #stop = null; #wake = null; #lastId = ""; #tag = ""; #noStreamUntil = 0;
 
-  /** token() returns the operator's, or ""; take(kind, value) gets messages; contact(how) hears of the connection. */
+  /** token() returns the operator's token, or ""; take(kind, value) gets messages; contact(how) the connection's state. */
   constructor(token, take, contact) {
     this.#token = token;
     this.#take = take;
@@ -18,7 +18,7 @@ export class Feed {
     document.addEventListener("visibilitychange", () => this.again());
   }
 
-  /** Go on for ever. */
+  /** Receive messages forever. */
   async run() {
     for (;;) {
       const mayStream = !document.hidden && Date.now() >= this.#noStreamUntil;
@@ -27,7 +27,7 @@ export class Feed {
     }
   }
 
-  /** Begin anew at once: there is a token now, or the page is seen again. */
+  /** Reconnect at once, since there is a token now, or the page is visible again. */
   again() {
     this.#noStreamUntil = 0;
     this.#stop?.abort();
@@ -40,7 +40,7 @@ export class Feed {
     return fetch(path, { headers, signal: this.#stop.signal, cache: "no-store" });
   }
 
-  /** Read the stream to its end; return how many milliseconds to pause. */
+  /** Read the stream to its end; return the milliseconds to pause. */
   async #listen() {
     let silence;
     const heard = () => {

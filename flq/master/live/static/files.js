@@ -1,4 +1,4 @@
-// The files of the run: what GET /results lists, by kind, and the newest model; each is fetched with the token.
+// The files of the run: those of GET /results, by kind, and the newest model; each is fetched with the token.
 
 import { ask, withToken } from "./operator.js";
 import { bytes, has, say } from "./words.js";
@@ -8,11 +8,11 @@ const FORMS = ["npz", "keras"]; // of the newest model
 
 const by = (id) => document.getElementById(id);
 
-/** The list of files; shown once the operator has asked for it. */
+/** The list of files, shown when the operator has requested it. */
 export class Files {
   #files = null;
 
-  /** Ask for the list, and for the token where it is not known. */
+  /** Request the list; ask for the token if it is unknown. */
   async open() {
     try {
       await withToken(() => this.look());
@@ -21,7 +21,7 @@ export class Files {
     }
   }
 
-  /** Ask for the list anew, if it is shown. */
+  /** Refresh the list if it is shown. */
   async refresh() {
     if (this.#files) await this.open();
   }
@@ -32,7 +32,7 @@ export class Files {
     return true;
   }
 
-  /** Show the list, in the language of now. */
+  /** Show the list in the current language. */
   show() {
     if (!this.#files) return;
     by("show-files").textContent = say("refresh");

@@ -1,10 +1,10 @@
-// What a worker did in its last rounds: a small picture, a bar for each round, told apart by form and by colour.
+// Small pictures of a worker's last rounds, one bar per round, distinguished by shape and colour.
 
 import { number, say } from "./words.js";
 
-const CELL = 4; // CSS pixels for a round, one of them a gap
+const CELL = 4; // CSS pixels per round, including a gap of one
 const HEIGHT = 20;
-// From where to where a bar goes, as a share of the height.
+// Beginning and end of a bar, as fractions of the height.
 const BARS = {
   u: { text: "uploaded", colour: "--uploaded", from: 0, to: 1 },
   s: { text: "skipped", colour: "--skipped", from: 0.75, to: 1 },
@@ -21,13 +21,13 @@ export function historyCanvas() {
   return canvas;
 }
 
-/** Return the colours of now, by letter: read once for all pictures, since that makes the browser lay out the page. */
+/** Return the current colours by letter; read once for all pictures, since this forces a layout of the page. */
 export function palette() {
   const style = getComputedStyle(document.documentElement);
   return Object.fromEntries(Object.entries(BARS).map(([letter, bar]) => [letter, style.getPropertyValue(bar.colour)]));
 }
 
-/** Draw a history of so many rounds, the newest at the right; letters are those of the feed. */
+/** Draw a history, the newest round at the right; letters are those of the feed. */
 export function draw(canvas, letters, nRounds, colours) {
   const scale = window.devicePixelRatio || 1;
   if (canvas.width !== Math.round(nRounds * CELL * scale)) {
@@ -55,7 +55,7 @@ function inWords(letters) {
   return told.length ? `${say("past", { n: letters.length })}: ${told.join(", ")}` : say("noRounds");
 }
 
-/** Say what the bars mean. */
+/** Show the meaning of the bars. */
 export function showLegend(list) {
   const colours = palette();
   list.replaceChildren(...Object.entries(BARS).map(([letter, bar]) => {

@@ -1,4 +1,4 @@
-// What has happened, the newest first. The master's sentences are English and may quote what a worker said.
+// The log, newest line first. The master's sentences are English and may quote a worker.
 
 import { clock, has, say, told } from "./words.js";
 
@@ -22,7 +22,7 @@ function line(item) {
   return element;
 }
 
-/** The log: only what is new is added, so that it is read out once. */
+/** The log; only new lines are added, so that a screen reader reads each once. */
 export class Log {
   #list = document.getElementById("log"); #last = 0;
 

@@ -1,4 +1,4 @@
-// The live page: what comes from the feed is kept, and shown where it belongs.
+// The live page: keeps the messages of the feed, and shows them in the page's parts.
 
 import { Curves } from "./curves.js";
 import { Feed } from "./feed.js";

@@ -1,4 +1,4 @@
-// What the operator may do: the token, which is asked for once and kept by this tab alone; to stop; to fetch files.
+// Actions of the operator: stop the run, fetch files. The token is asked for once and kept only in this tab.
 
 import { say } from "./words.js";
 
@@ -7,7 +7,7 @@ const by = (id) => document.getElementById(id);
 
 export const token = () => sessionStorage.getItem(KEY) ?? "";
 
-/** Send a request with the token. Raises an Error with the master's sentence if it refuses. */
+/** Send a request with the token; throw an Error with the master's message if it is rejected. */
 export async function ask(path, method = "GET") {
   let response;
   try {
@@ -24,8 +24,9 @@ export async function ask(path, method = "GET") {
 }
 
 /**
- * Ask in a dialog, and for the token where it is not known; then do it. The dialog stays until it is done or cancelled.
- * Texts are names of texts; returns what perform() has returned, undefined if the operator has cancelled.
+ * Ask for confirmation in a dialog, and for the token if it is unknown; then call perform(). The dialog stays until that
+ * is done or cancelled. title, text, action and busy are names of texts. Return the value of perform(), undefined if
+ * cancelled.
  */
 export function askFirst({ title, text, action, busy, isDanger, perform }) {
   const dialog = by("dialog");
@@ -82,7 +83,7 @@ export function askFirst({ title, text, action, busy, isDanger, perform }) {
   });
 }
 
-/** Do something with the token: at once where it is known, else after asking for it. */
+/** Call perform() with the token; ask for it first if it is unknown. */
 export async function withToken(perform) {
   if (!token()) return askFirst({ title: "tokenTitle", text: "tokenText", action: "go", perform });
   return perform();

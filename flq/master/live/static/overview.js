@@ -1,4 +1,4 @@
-// Where the run is: its state, its progress, and what it comes to in a few numbers.
+// Overview of the run: state, progress and key figures.
 
 import { bytes, duration, loss, number, percent, say } from "./words.js";
 
@@ -13,7 +13,7 @@ function show(id, text) {
 
 export const isRunning = (state) => RUNNING.includes(state.state);
 
-/** Show the newest messages; rounds may not have come yet. */
+/** Show the newest messages; `rounds` may be missing yet. */
 export function showOverview(state, rounds) {
   const isTraining = state.state === "OPEN" || state.state === "CLOSING";
   show("run-id", state.run_id);
@@ -46,7 +46,7 @@ export function showOverview(state, rounds) {
 function showRounds(state, rounds) {
   const { accuracy, test_loss: testLoss, training_loss: trainingLoss } = rounds.curves;
   const whose = say(state.has_own_data ? "ownData" : "testSet");
-  by("accuracy").parentElement.hidden = !accuracy.value.length && testLoss.value.length > 0; // a model that has none
+  by("accuracy").parentElement.hidden = !accuracy.value.length && testLoss.value.length > 0; // the model has no accuracy
   show("accuracy", percent(state.accuracy));
   show("accuracy-more", accuracy.value.length
     ? `${whose} · ${say("highest", { value: percent(Math.max(...accuracy.value)) })}` : "");

@@ -1,4 +1,4 @@
-// The two switches: language and theme. Without them, both are those of the browser; what was chosen is remembered.
+// The switches of language and theme. The defaults are those of the browser; a choice is remembered.
 
 import { current, preferred, say, speak } from "./words.js";
 
@@ -19,11 +19,11 @@ function useLanguage(name) {
   by("language").lang = name === "zh" ? "en" : "zh-CN";
 }
 
-/** Set both, and call a function now and whenever one changes. */
+/** Set up both switches; call a function now and after each change. */
 export function onSwitch(changed) {
   const repaint = () => {
     paint();
-    // A style sheet whose media changes is in force only after the next frame.
+    // A style sheet takes effect only in the frame after a change of its media.
     requestAnimationFrame(() => requestAnimationFrame(changed));
   };
   useLanguage(localStorage.getItem("flq.language") ?? preferred());

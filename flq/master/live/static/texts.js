@@ -1,4 +1,4 @@
-// What the page says, in English and Chinese; {name} stands for a value.
+// The texts of the page in English and Chinese; {name} stands for a value.
 
 export const TEXTS = {
   en: {
@@ -73,7 +73,7 @@ export const TEXTS = {
   },
 };
 
-// Lines of the log that their kind and numbers say in full; the others stay as the master wrote them, in English.
+// Translations of log lines that are determined by kind and numbers; the others stay in the master's English.
 
 export const SENTENCES = {
   zh: {

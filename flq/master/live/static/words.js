@@ -1,15 +1,15 @@
-// Language: which one, texts in it, and how it writes numbers, amounts and times.
+// The language: selection, texts, and formats of numbers, amounts and times.
 
 import { SENTENCES, TEXTS } from "./texts.js";
 
 const UNITS = ["B", "kB", "MB", "GB", "TB", "PB"]; // of 1000
-const NONE = "–"; // what is not known
+const NONE = "–"; // unknown
 
 let language = "en";
 
 export const current = () => language;
 
-/** Take a language for the whole page. */
+/** Set the language of the page. */
 export function speak(name) {
   language = name;
   document.documentElement.lang = name === "zh" ? "zh-CN" : "en";
@@ -19,7 +19,7 @@ export function speak(name) {
   }
 }
 
-/** Return the language that the browser asks for first, of those that there are. */
+/** Return the first available language of the browser's list. */
 export function preferred() {
   const first = navigator.languages.map((tag) => tag.slice(0, 2).toLowerCase()).find((tag) => tag in TEXTS);
   return first ?? "en";
@@ -30,7 +30,7 @@ const filled = (text, values) => text.replace(/\{(\w+)\}/g, (_, name) => values[
 /** Return a text with its values filled in. */
 export const say = (key, values = {}) => filled(TEXTS[language][key], values);
 
-/** Return what a line of the log says in the language of now; null: only the master's English says it. */
+/** Return a log line in the current language; null if there is only the master's English. */
 export function told(item) {
   const sentences = SENTENCES[language] ?? {};
   return Object.hasOwn(sentences, item.kind) ? filled(sentences[item.kind], item) : null;
@@ -39,7 +39,7 @@ export function told(item) {
 /** Return whether there is such a text. */
 export const has = (key) => key in TEXTS[language];
 
-const formats = new Map(); // to make one takes longer than to use it a hundred times
+const formats = new Map(); // cached: making one takes longer than using it a hundred times
 
 function format(value, options) {
   const key = language + JSON.stringify(options);
@@ -52,7 +52,7 @@ export function number(value, digits = 0) {
   return format(value, { minimumFractionDigits: digits, maximumFractionDigits: digits });
 }
 
-/** Return a loss with about four digits, whatever its size. */
+/** Return a loss with about four digits. */
 export function loss(value) {
   if (value === null || value === undefined) return NONE;
   if (value !== 0 && (Math.abs(value) < 1e-3 || Math.abs(value) >= 1e5)) return value.toExponential(2);

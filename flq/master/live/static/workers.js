@@ -1,4 +1,4 @@
-// The table of the workers. What they say of themselves is text and nothing else, and turns no other text around.
+// The table of the workers. Their texts are inserted as plain text, isolated from the direction of other text.
 
 import { draw, historyCanvas, palette, showLegend } from "./histories.js";
 import { bytes, duration, loss, number, say } from "./words.js";
@@ -13,7 +13,7 @@ function put(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
-/** A worker's row: made once, then only what changes is written. */
+/** A worker's row; after it is made, only changed cells are written. */
 class Row {
   #cells = {}; #name = document.createElement("bdi"); #trouble = document.createElement("bdi"); #canvas = historyCanvas();
   #drawn = null;
@@ -54,13 +54,13 @@ class Row {
     this.#tell("seen", say("ago", { time: duration(worker.last_seen_s) }));
   }
 
-  /** Draw what it did in its last rounds; isNew: language or colours have changed. */
+  /** Draw the history of its last rounds; isNew: language or colours have changed. */
   past(letters, colours, isNew) {
     if (isNew || letters !== this.#drawn) draw(this.#canvas, letters, HISTORY, colours);
     this.#drawn = letters;
   }
 
-  /** Write a cell; on a phone its name stands beside it, and blank ones are left out. */
+  /** Write a cell; on a phone its name is shown next to it, and blank cells are hidden. */
   #tell(column, text, isBlank = false) {
     put(this.#cells[column], text);
     this.#cells[column].toggleAttribute("data-blank", isBlank);
@@ -72,7 +72,7 @@ class Row {
 export class Workers {
   #rows = new Map(); #body = document.getElementById("workers");
 
-  /** Write the headings and the legend, in the language and colours of now. */
+  /** Write the headings and the legend in the current language and colours. */
   dress() {
     document.getElementById("columns").replaceChildren(...COLUMNS.map((column) => {
       const heading = document.createElement("th");
