@@ -15,22 +15,22 @@ from typing import Any, Dict, Mapping, Tuple
 # Settings that the hash leaves out, and why they cannot change the model; "*" = every key of the section. All others
 # count, also those that act only on which workers take part in a round (quorum, deadlines, leases).
 NOT_HASHED: Dict[Tuple[str, str], str] = {
-    ("system", "max_rounds"): "a round does not depend on how many follow; a run may be made longer",
+    ("system", "max_rounds"): "a round does not depend on later ones; a run may be extended",
     ("system", "linger_s"): "begins after the last round",
-    ("system", "max_samples"): "limits which workers may join, as the journal says; may be raised on resume",
-    ("system", "snapshot_every"): "where a restart begins, not where it leads",
-    ("system", "snapshots_kept"): "how far back a restart may begin, not where it leads",
+    ("system", "max_samples"): "limits which workers may join, which is journalled; may be raised on resume",
+    ("system", "snapshot_every"): "where a resume begins, not its result",
+    ("system", "snapshots_kept"): "how far back a resume may begin, not its result",
     ("system", "give_up_s"): "counts while there is no master, and so no round",
     ("system", "master_url"): "the master does not read it",
-    ("dataset", "data_dir"): "where the files lie, not what is in them; differs from worker to worker",
+    ("dataset", "data_dir"): "the place of the files, not their content; differs from worker to worker",
     ("jetson_optimization", "gpu_memory_limit_mb"): "a limit of the device; the arithmetic is the same",
-    ("jetson_optimization", "prefetch_size"): "how early batches are made, not which or in what order",
-    ("jetson_optimization", "num_parallel_calls"): "how many batches are made at a time, not in what order",
-    ("jetson_optimization", "cuda_cache_mb"): "where compiled code is kept",
-    ("jetson_optimization", "telemetry_s"): "readings of the device, which nothing that affects the model reads",
-    ("security", "*"): "who may ask, not what is answered",
-    ("notify", "*"): "messages about the run; nothing that affects the model reads them",
-    ("report", "*"): "views of the run; nothing that affects the model reads them",
+    ("jetson_optimization", "prefetch_size"): "when batches are read, not their content or order",
+    ("jetson_optimization", "num_parallel_calls"): "how many batches are read at a time, not their content or order",
+    ("jetson_optimization", "cuda_cache_mb"): "size of a cache of compiled code",
+    ("jetson_optimization", "telemetry_s"): "telemetry, which nothing that affects the model reads",
+    ("security", "*"): "access, not the content of replies",
+    ("notify", "*"): "notifications, which nothing that affects the model reads",
+    ("report", "*"): "views of the run, which nothing that affects the model reads",
 }
 
 # Keys that older journals lack: left out if they have these values, so that such runs can still be resumed.

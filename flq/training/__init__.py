@@ -1,4 +1,4 @@
-"""Tasks: what is learned, on which data, in which framework.
+"""Tasks: models and data, in several frameworks.
 
 ::
 

@@ -163,8 +163,8 @@ def require_own_files(settings: Settings) -> None:
     """
     if settings.dataset.partition == "local" and settings.dataset.name == "digits":
         raise DataError(
-            "with dataset.partition local each worker needs files of its own, but digits come with FLQ "
-            "and are the same at every worker",
+            "with dataset.partition local each worker needs its own files, but digits come with FLQ and are "
+            "the same at every worker",
             hint="name files, for instance npz:FILE, or use partition iid, non_iid or shards",
         )
 

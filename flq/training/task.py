@@ -190,7 +190,7 @@ class Task:
         OSError
             If the file cannot be written.
         """
-        raise DataError("model %s has no file format of its own" % self.settings.model.name)
+        raise DataError("model %s has no file format" % self.settings.model.name)
 
 
 class Trainer:

@@ -52,7 +52,7 @@ def test_no_test_image_is_a_training_image():
 def test_digits_are_nobodys_own():
     with pytest.raises(
         DataError,
-        match="partition local each worker needs files of its own, but digits come with FLQ "
+        match="partition local each worker needs its own files, but digits come with FLQ "
         "and are the same at every worker .name files",
     ):
         load_dataset(settings_with(partition="local"))
