@@ -1,7 +1,10 @@
-"""Makes the table of settings in docs/configuration.md from the model, in English or translated.
+"""Makes the tables of settings in docs/configuration.md and docs/zh/configuration.md from the model.
 
-A translation is a JSON object from each English text to the other language. A text that has changed in ``config.py``
-therefore has no translation, and making the table fails.
+    python -m flq.config_docs            # print the English tables
+    python -m flq.config_docs --write    # replace the tables of both pages
+
+docs/zh/configuration-texts.json is a JSON object from each English text to the Chinese one. A text that has changed in
+``config.py`` therefore has no translation, and making the Chinese tables fails.
 
 Example
 -------
@@ -18,7 +21,10 @@ from pydantic.fields import FieldInfo
 
 from .config import SECTIONS, Section, allowed, is_optional
 from .core.settings import Settings
-from .errors import ConfigError
+from .errors import ConfigError, FlqError
+
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+TEXTS = "docs/zh/configuration-texts.json"
 
 Say = Callable[[str], str]
 
@@ -41,7 +47,7 @@ def markdown_table(texts: Optional[Mapping[str, str]] = None) -> str:
         if texts is None:
             return text
         if text not in texts:
-            raise ConfigError("there is no translation of %s" % json.dumps(text), "add it to the file of texts")
+            raise ConfigError("there is no translation of %s" % json.dumps(text), "add it to %s" % TEXTS)
         return texts[text]
 
     return "\n".join(_section(name, model, say) for name, model in SECTIONS.items())
@@ -78,10 +84,33 @@ def _allowed(field: FieldInfo, say: Say) -> str:
     return (say("%s %s") % (kind, bounds) if bounds else kind) + (say(", or null") if is_optional(field) else "")
 
 
+def chinese_texts(docs: Path = DOCS) -> Mapping[str, str]:
+    """Return the translation, from each English text to the Chinese one."""
+    texts: Mapping[str, str] = json.loads((docs / "zh" / "configuration-texts.json").read_text(encoding="utf-8"))
+    return texts
+
+
+def write_pages(docs: Path = DOCS) -> None:
+    """Replace the tables of configuration.md and zh/configuration.md, which are the end of each page."""
+    for page, texts in ((docs / "configuration.md", None), (docs / "zh" / "configuration.md", chinese_texts(docs))):
+        table = markdown_table(texts)
+        text, heading, _ = page.read_text(encoding="utf-8").partition("\n### ")
+        page.write_text(text + heading[:1] + table, encoding="utf-8")
+
+
 def main(arguments: Sequence[str]) -> int:
-    """Print the table, translated by the file that the first argument names, if any."""
-    texts = json.loads(Path(arguments[0]).read_text(encoding="utf-8")) if arguments else None
-    print(markdown_table(texts), end="")
+    """Print the English tables or, with --write, replace those of both pages; return the exit code."""
+    if list(arguments) not in ([], ["--write"]):
+        print("usage: python -m flq.config_docs [--write]", file=sys.stderr)
+        return 2
+    try:
+        if arguments:
+            write_pages()
+        else:
+            print(markdown_table(), end="")
+    except FlqError as error:
+        print("flq.config_docs: error: %s" % error, file=sys.stderr)
+        return 2
     return 0
 
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from flq.config import SECTIONS, allowed
-from flq.config_docs import markdown_table
+from flq.config_docs import chinese_texts, main, markdown_table, write_pages
 from flq.config_file import load_config
 from flq.core.codecs import MODES
 from flq.core.settings import to_json
@@ -46,26 +46,44 @@ def test_the_file_at_the_top_level_holds_every_key_with_its_default(pytestconfig
 
 
 def test_the_documented_tables_are_those_of_the_model(pytestconfig):
-    assert (pytestconfig.rootpath / "docs" / "configuration.md").read_text().endswith(markdown_table())
-
-
-def chinese_texts(folder):
-    return json.loads((folder / "docs" / "zh" / "configuration-texts.json").read_text(encoding="utf-8"))
+    page = (pytestconfig.rootpath / "docs" / "configuration.md").read_text()
+    is_current = page.endswith(markdown_table())
+    assert is_current, "docs/configuration.md is out of date: run python -m flq.config_docs --write"
 
 
 def test_the_chinese_tables_are_those_of_the_model(pytestconfig):
     page = (pytestconfig.rootpath / "docs" / "zh" / "configuration.md").read_text(encoding="utf-8")
-    assert page.endswith(markdown_table(chinese_texts(pytestconfig.rootpath)))
+    is_current = page.endswith(markdown_table(chinese_texts()))
+    assert is_current, "docs/zh/configuration.md is out of date: run python -m flq.config_docs --write"
 
 
-def test_a_text_without_translation_is_named(pytestconfig):
-    texts = chinese_texts(pytestconfig.rootpath)
+def test_the_tables_of_both_pages_are_replaced(pytestconfig, tmp_path):
+    docs = pytestconfig.rootpath / "docs"
+    (tmp_path / "zh").mkdir()
+    for name in ("configuration.md", "zh/configuration.md", "zh/configuration-texts.json"):
+        text = (docs / name).read_text(encoding="utf-8")
+        (tmp_path / name).write_text(text.replace("| `seed` | `42` |", "| `sead` | `24` |"), encoding="utf-8")
+    write_pages(tmp_path)
+    for name in ("configuration.md", "zh/configuration.md"):
+        assert (tmp_path / name).read_bytes() == (docs / name).read_bytes()
+
+
+def test_without_arguments_the_tables_are_printed_and_others_are_refused(capsys):
+    assert main([]) == 0
+    assert capsys.readouterr().out == markdown_table()
+    assert main(["--wirte"]) == 2
+    assert capsys.readouterr().err == "usage: python -m flq.config_docs [--write]\n"
+
+
+def test_a_text_without_translation_is_named():
+    texts = dict(chinese_texts())
     del texts["Number of rounds of the run."]
-    with pytest.raises(ConfigError, match='no translation of "Number of rounds of the run."'):
+    sentence = 'no translation of "Number of rounds of the run." .add it to docs/zh/configuration-texts.json'
+    with pytest.raises(ConfigError, match=sentence):
         markdown_table(texts)
 
 
-def test_no_translation_is_left_over(pytestconfig):
+def test_no_translation_is_left_over():
     class Texts(dict):
         read = set()
 
@@ -73,9 +91,10 @@ def test_no_translation_is_left_over(pytestconfig):
             self.read.add(text)
             return super().__getitem__(text)
 
-    texts = Texts(chinese_texts(pytestconfig.rootpath))
+    texts = Texts(chinese_texts())
     markdown_table(texts)
-    assert set(texts) - texts.read == set()
+    unused = set(texts) - texts.read
+    assert unused == set(), "remove these from docs/zh/configuration-texts.json"
 
 
 def test_keys_are_unique_but_for_name():
