@@ -78,13 +78,7 @@ def load_digits(settings: Settings) -> Dataset:
 
     Source: E. Alpaydin and C. Kaynak, UCI, doi:10.24432/C50P49, CC BY 4.0; see
     data/LICENSE-digits.md.
-
-    Raises
-    ------
-    DataError
-        As :func:`require_own_files`.
     """
-    require_own_files(settings)
     path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "data", "digits.npz")
     x_train, y_train, x_test, y_test = npz_file.read_four(path)
     return Dataset(
@@ -154,17 +148,17 @@ def resolve_dataset(settings: Settings) -> Settings:
 
 
 def require_own_files(settings: Settings) -> None:
-    """Reject partition local for the digits: every worker would have the same samples.
+    """Reject partition local for a data set that needs no files: every worker would have the same samples.
 
     Raises
     ------
     DataError
-        If dataset.partition is local and dataset.name is digits.
+        If dataset.partition is local and dataset.name is a row of DATASETS without files.
     """
-    if settings.dataset.partition == "local" and settings.dataset.name == "digits":
+    name = settings.dataset.name
+    if settings.dataset.partition == "local" and name in DATASETS and name not in PUBLISHED:
         raise DataError(
-            "with dataset.partition local each worker needs its own files, but digits come with FLQ and are "
-            "the same at every worker",
+            "with dataset.partition local each worker needs its own files, but %s is the same at every worker" % name,
             hint="name files, for instance npz:FILE, or use partition iid, non_iid or shards",
         )
 
@@ -195,11 +189,12 @@ def load_dataset(settings: Settings) -> Dataset:
     Raises
     ------
     DataError
-        If there is no data set of that name, it cannot be found or read, or it contradicts
-        dataset.input_shape or n_classes.
+        If there is no data set of that name, it cannot be found or read, it contradicts
+        dataset.input_shape or n_classes, or as :func:`require_own_files`.
     """
     section = settings.dataset._replace(name=_full_name(settings.dataset))
     if section.name in DATASETS:
+        require_own_files(settings)
         return DATASETS[section.name].load(settings._replace(dataset=section))
     kind, path = _file_of(section)
     return kind.load(path, settings._replace(dataset=section))

@@ -10,11 +10,47 @@ from factory import settings_with
 import flq.training
 from flq.errors import DataError
 from flq.training.datasets import DATASETS, FILES, dataset_names, dataset_source, load_dataset, resolve_dataset
+from flq.training.sources.published import PUBLISHED
+
+without_files = pytest.mark.parametrize("name", sorted(set(DATASETS) - set(PUBLISHED)))
 
 
 def named(name, **changes):
     settings = settings_with(**changes, dataset=name)
     return settings
+
+
+# -- every data set that needs no files --------------------------------------------------------
+
+
+@without_files
+def test_a_data_set_is_as_its_row_says(name):
+    dataset = load_dataset(named(name))
+    assert dataset.name == name
+    assert (dataset.input_shape, dataset.n_classes) == DATASETS[name][:2]
+    for x, y in ((dataset.x_train, dataset.y_train), (dataset.x_test, dataset.y_test)):
+        assert x.dtype in (np.uint8, np.float32) and y.dtype == np.int64
+        assert x.shape == (len(y), *dataset.input_shape)
+        assert set(y) == set(range(dataset.n_classes))
+        seen = x.astype(np.float32) / np.float32(dataset.white)
+        assert np.isfinite(seen).all() and np.abs(seen).max() < 10  # what a model sees is about 1
+
+
+@without_files
+def test_a_data_set_has_the_same_bits_whenever_it_is_loaded(name):
+    first = load_dataset(named(name))
+    np.random.random_sample()  # moves the global generator
+    for before, after in zip(first[:4], load_dataset(named(name))[:4]):
+        assert before.tobytes() == after.tobytes()
+
+
+@without_files
+def test_a_data_set_that_every_worker_has_is_nobodys_own(name):
+    with pytest.raises(DataError, match="needs its own files, but %s is the same at every worker .name files" % name):
+        load_dataset(named(name, partition="local"))
+
+
+# -- the digits --------------------------------------------------------------------------------
 
 
 def test_digits_are_as_their_table_line_says():
@@ -52,8 +88,7 @@ def test_no_test_image_is_a_training_image():
 def test_digits_are_nobodys_own():
     with pytest.raises(
         DataError,
-        match="partition local each worker needs its own files, but digits come with FLQ "
-        "and are the same at every worker .name files",
+        match="partition local each worker needs its own files, but digits is the same at every worker .name files",
     ):
         load_dataset(settings_with(partition="local"))
 

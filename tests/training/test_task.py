@@ -103,7 +103,7 @@ def test_settings_that_can_be_trained_on_pass(changes):
         (dict(name="shop.models:"), "a model of your own must be named as package.module:function.*got 'shop.models:'"),
         (dict(name="shop models:tiny"), "a model of your own must be named as"),
         (dict(name=":tiny"), "a model of your own must be named as"),
-        (dict(partition="local"), "each worker needs its own files, but digits come with FLQ"),
+        (dict(partition="local"), "each worker needs its own files, but digits is the same at every worker"),
     ],
 )
 def test_settings_that_no_worker_could_train_on_are_refused(changes, text):
