@@ -162,4 +162,5 @@ def describe(plan: Sequence[Assignment]) -> Iterator[str]:
     for place, worker_ids in plan:
         free = "" if place.memory is None else ", %d MB free" % (place.memory // MEBIBYTE)
         named = ", ".join(map(str, worker_ids[:8])) + (", ..." if len(worker_ids) > 8 else "")
-        yield "%s on %s%s: %d workers (%s)" % (place.device, place.host, free, len(worker_ids), named)
+        plural = "" if len(worker_ids) == 1 else "s"
+        yield "%s on %s%s: %d worker%s (%s)" % (place.device, place.host, free, len(worker_ids), plural, named)
