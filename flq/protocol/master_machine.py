@@ -20,7 +20,7 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Union
 
 from ..core.codecs import Payload, lossless
 from ..core.layout import Vector
-from ..core.settings import Rules
+from ..core.settings import Rules, for_workers
 from ..errors import BadValues, Conflict, FlqError
 from . import notes
 from .claims import Claim
@@ -90,10 +90,11 @@ class MasterMachine:
         self.options = options
         self.link = link_of(options.run_id, options.layout)
         self.state = State.LOBBY
-        self.membership = Membership(options.total_workers, options.layout.crc, options.lease_s, options.max_samples)
+        system = options.settings.system
+        self.membership = Membership(system.total_workers, options.layout.crc, system.lease_s, system.max_samples)
         self.rounds = rounds(options)
         self.model = model(start, self.link, options.rules)
-        self.delivery = Delivery(self.link, min(POLL_S, options.lease_s / 2), self._emit)
+        self.delivery = Delivery(self.link, min(POLL_S, system.lease_s / 2), self._emit)
         self._known: Mapping[int, Payload] = {}  # during a replay: round -> the delta that was encoded then
         self._effects: List[Effect] = []
         self._handlers: Dict[type, Callable[[Any, float], None]] = {
@@ -214,11 +215,11 @@ class MasterMachine:
                 "joined": joined,
                 "resumed": joined and claim is Claim.RESUMED,
                 "n_sessions": member.n_sessions,
-                "lease_s": options.lease_s,
+                "lease_s": options.settings.system.lease_s,
                 "start_crc": self.model.start_crc,
                 "codings": list(member.codings),
                 "layout": options.layout.to_json(),
-                "settings": options.settings,
+                "settings": for_workers(options.settings),
             },
         )
 
@@ -297,7 +298,7 @@ class MasterMachine:
         self.delivery.begin(event.ticket, now)
         if self._has_ended():
             return self._send_verdict(event, Outcome.END)
-        if answer.held_back is not None and not self.options.is_local:
+        if answer.held_back is not None and self.options.settings.dataset.partition != "local":
             raise BadValues(
                 "the answer reports on held-back data, expected none",
                 "workers test on data of their own only with dataset.partition local",
@@ -416,7 +417,7 @@ class MasterMachine:
     def _open_round(self, now: float) -> bool:
         """Open the next round if there are workers for it; return whether there are."""
         ready = self.membership.leased()
-        if len(ready) < (self.options.min_workers if self.round_index == 0 else 1):
+        if len(ready) < (self.options.settings.system.min_workers if self.round_index == 0 else 1):
             self.state = State.LOBBY
             return False
         for member in self.members.values():
@@ -451,7 +452,7 @@ class MasterMachine:
             self._emit(Encoded(closed.index, state.version, step.delta))
         report = closed.report(self.delivery.close_round(), now)
         self._emit(RoundClosed(report, state.model, state.shared, state.mean, self.model.shared_crc))
-        if closed.index >= self.options.max_rounds:
+        if closed.index >= self.options.settings.system.max_rounds:
             self._end("%d rounds are done" % closed.index)
 
     def _serve(self, pending: PendingPoll) -> None:

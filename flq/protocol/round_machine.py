@@ -86,12 +86,12 @@ class RoundMachine:
     """
 
     def __init__(self, options: RunOptions) -> None:
-        self._options = options
+        self._system = options.settings.system
         self._rules = options.rules
         self.index = 0
         self.open_round: Optional[OpenRound] = None
         self.attendance: Dict[int, Attendance] = {}
-        self.quorum = options.min_workers
+        self.quorum = self._system.min_workers
         self._heavy: Optional[int] = None  # the worker with most of the weight, as reported last
 
     @property
@@ -301,7 +301,7 @@ class RoundMachine:
                 [_offer(answer) for answer in current.offers.values()],
                 {worker_id: self.attendance[worker_id].passed_over for worker_id in current.offers},
                 self._rules,
-                stream(self._options.seed, GRANTS, current.index),
+                stream(self._system.seed, GRANTS, current.index),
                 {worker_id for worker_id in current.offers if self.attendance[worker_id].last_until >= current.index},
             )
         )
@@ -346,11 +346,11 @@ class RoundMachine:
             current.offer_deadline = self._offer_deadline(now) if not current.offers_are_due else None
 
     def _deadline(self, now: float) -> Optional[float]:
-        return now + self._options.round_deadline_s if self._options.round_deadline_s else None
+        return now + self._system.round_deadline_s if self._system.round_deadline_s else None
 
     def _offer_deadline(self, now: float) -> Optional[float]:
-        has_one = self._options.offer_deadline_s and self._rules.needs_offers
-        return now + self._options.offer_deadline_s if has_one else None
+        seconds = self._system.offer_deadline_s or self._system.round_deadline_s / 2
+        return now + seconds if seconds and self._rules.needs_offers else None
 
     # -- snapshots -----------------------------------------------------------------------
 

@@ -206,7 +206,7 @@ def fill_the_disk(n_changes: int) -> None:
     close_round = MasterMachine._close_round
 
     def fill_and_close(machine: Any, now: float) -> None:
-        if machine.round_index == machine.options.max_rounds:
+        if machine.round_index == machine.options.settings.system.max_rounds:
             ctypes.CDLL(None).oplog_fill(ctypes.c_long(n_changes))
         close_round(machine, now)
 

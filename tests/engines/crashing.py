@@ -147,7 +147,7 @@ class World:
         self.roll_calls = {}
         self.is_undisturbed = True  # nothing has happened that may change the model
         self.is_saved = self.is_checked = False
-        self.peers = [Peer(worker_id, self) for worker_id in range(self.options.total_workers)]
+        self.peers = [Peer(worker_id, self) for worker_id in range(run_settings.system.total_workers)]
 
     def new_master(self):
         return MasterMachine(self.options, self.start)

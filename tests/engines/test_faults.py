@@ -13,7 +13,6 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from flq.core.rng import start_values
-from flq.core.settings import settings_from_json
 from flq.engines.simulation import simulate
 from flq.engines.virtual_worker import VirtualWorker
 from flq.errors import FlqError
@@ -201,7 +200,7 @@ def undisturbed(name, few):
 def check(name, faults, few=False):
     """Run with the faults and compare with the undisturbed run."""
     expected = undisturbed(name, few)
-    network = Network(settings_from_json(expected.master.options.settings), faults)
+    network = Network(expected.master.options.settings, faults)
     master = network.run()
     assert master.model.state.model.tobytes() == expected.model.tobytes()
     assert master.model.state.shared.tobytes() == expected.shared.tobytes()

@@ -42,7 +42,7 @@ def sources_of(run: Run, settings: Settings) -> Sources:
     """Return the sources of a run."""
     facts = _facts(settings, run.machine.options.layout.n_params)
     rows = Rows(run.record)
-    max_rounds = run.machine.options.max_rounds
+    max_rounds = settings.system.max_rounds
 
     def rounds() -> feed.Json:
         known = rows.newest()

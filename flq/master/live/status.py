@@ -40,7 +40,7 @@ def status_of(
         settings_hash,
         machine.state.value,
         machine.round_index,
-        machine.options.max_rounds,
+        machine.options.settings.system.max_rounds,
         workers,
         machine.delivery.totals,
         meter.of_workers(),

@@ -51,7 +51,8 @@ def create_app(run: Run, gate: Gate, broadcast: Broadcast) -> Flask:
     """Return the application of a run; the gate authorizes requests, the broadcast feeds the live page."""
     options, link = run.machine.options, run.machine.link
     frame_limit = max_answer_size(options.layout, options.rules.codec_up)
-    threads = n_threads(options.total_workers)
+    total_workers = options.settings.system.total_workers
+    threads = n_threads(total_workers)
     slow = threading.BoundedSemaphore(threads - SPARE_THREADS // 2)  # of requests that wait for anything
     patience = All(threading.BoundedSemaphore(threads - SPARE_THREADS), slow)
     reading = All(threading.BoundedSemaphore(threads // 2), slow)
@@ -62,14 +63,14 @@ def create_app(run: Run, gate: Gate, broadcast: Broadcast) -> Flask:
 
     def worker_of_query() -> int:
         worker_id = integer(request.args, "worker")
-        if not 0 <= worker_id < options.total_workers:
-            raise BadValues("worker must be in 0..%d, got %d" % (options.total_workers - 1, worker_id))
+        if not 0 <= worker_id < total_workers:
+            raise BadValues("worker must be in 0..%d, got %d" % (total_workers - 1, worker_id))
         return proven(worker_id)
 
     def proven(worker_id: int) -> int:
         """Check that a request comes from the worker that it names, and count the connection for it."""
         gate.require_worker(g.name, worker_id)
-        if 0 <= worker_id < options.total_workers:
+        if 0 <= worker_id < total_workers:
             request.environ["flq.peer"].is_worker(worker_id)
         return worker_id
 

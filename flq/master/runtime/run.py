@@ -107,7 +107,7 @@ class Run:
             self.record,
             self._keep_evaluation,
             self._past_models,
-            machine.options.max_rounds,
+            settings.system.max_rounds,
             settings.dataset.partition == "local",
         )
         self._saver = Saver(
