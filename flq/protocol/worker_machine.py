@@ -160,7 +160,7 @@ class WorkerMachine:
     def start(self, now: float) -> Action:
         """Return the first action."""
         self._last_contact = self._answered_at = now
-        self._last_action = self._remember(self._registration())
+        self._last_action = self._current = self._registration()
         return self._last_action
 
     def handle(self, event: Event, now: float) -> Action:
@@ -179,8 +179,10 @@ class WorkerMachine:
         action = self._handlers[type(event)](event, now)
         if not self._has_failed:
             self._failures, self._last_contact, self._was_refused = 0, now, False
-        self._last_action = action if isinstance(action, (Pause, Exit)) else self._remember(action)
-        return self._last_action
+        self._last_action = action
+        if not isinstance(action, (Pause, Exit)):
+            self._current = action
+        return action
 
     # -- joining -------------------------------------------------------------------------
 
@@ -213,7 +215,7 @@ class WorkerMachine:
             self.notes.append(
                 "resuming epoch %d: the answer of round %d is sent again" % (self.epoch, self._upload.round_index)
             )
-            return self._send(self._first_message())
+            return self._send()
         if not body["resumed"]:
             self._begin_epoch(body["epoch"])
         return self._poll()
@@ -387,18 +389,18 @@ class WorkerMachine:
 
     def _saved(self, event: Saved, now: float) -> Action:
         self._answered_at = now
-        return self._send(self._first_message())
+        return self._send()
 
-    def _first_message(self) -> Answer:
-        """Return what is sent first: the offer, if there is a budget."""
-        if self._upload.kind is Kind.UPLOAD and self._pending.needs_offer:
-            return self._upload.without_payload(Kind.OFFER)
-        return self._upload
-
-    def _send(self, answer: Answer) -> Action:
+    def _send(self, is_granted: bool = False) -> Action:
+        """Send the answer; with a budget, the offer of an upload until that is granted."""
         self.state = State.ANSWERING
         self._rejections = 0
-        path = "/upload_update" if answer.kind is Kind.UPLOAD else "/offer"
+        path, answer = "/offer", self._upload
+        if answer.kind is Kind.UPLOAD:
+            if is_granted or not self._pending.needs_offer:
+                path = "/upload_update"
+            else:
+                answer = answer.without_payload(Kind.OFFER)
         return CallAnswer(path, encode(answer, self._link), self._version)
 
     def _verdict_received(self, event: VerdictReceived, now: float) -> Action:
@@ -422,7 +424,7 @@ class WorkerMachine:
         if outcome is Outcome.WAIT:
             return Pause(FIRST_PAUSE_S * self._jitter.uniform(0.5, 1.0))
         if outcome is Outcome.GRANTED:
-            return self._send(self._upload)
+            return self._send(is_granted=True)
         self.notes.append(
             "round=%d %s loss=%.6g energy=%.4g training_s=%.2f waiting_s=%.2f"
             % (
@@ -435,7 +437,7 @@ class WorkerMachine:
             )
         )
         self._commit(outcome is Outcome.APPLIED)
-        poll = self._remember(self._poll())  # the request that the rest of the reply answers, if there is one
+        poll = self._current = self._poll()  # the request that the rest of the reply answers, if there is one
         following = memoryview(event.frame)[end:]
         return self._polled(Polled(following), now) if len(following) else poll
 
@@ -471,7 +473,7 @@ class WorkerMachine:
             return self._rejoin(event.detail)
         self.notes.append("giving up the upload of round %d: %s" % (self._upload.round_index, event.detail))
         self._upload = self._as_skip()
-        return self._send(self._upload)
+        return self._send()
 
     def _intercepted(self, event: Problem, now: float) -> Action:
         """Try again if something else replies for the master.
@@ -485,13 +487,13 @@ class WorkerMachine:
         self._rejections += 1
         if self._upload.blocked:
             self._upload = self._pending.answer
-            self._remember(self._send(self._first_message()))
+            self._current = self._send()
         elif self._rejections > MAX_REJECTIONS and self._upload.kind is Kind.UPLOAD:
             self.notes.append(
                 "the update of round %d does not reach the master: %s" % (self._upload.round_index, event.detail)
             )
             self._upload = self._as_skip()._replace(blocked=event.status)
-            return self._send(self._upload)
+            return self._send()
         return self._back_off(event.detail, now, event.retry_after_s)
 
     def _as_skip(self) -> Answer:
@@ -517,10 +519,6 @@ class WorkerMachine:
     def _paused(self, event: Paused, now: float) -> Action:
         return self._current
 
-    def _remember(self, action: Action) -> Action:
-        self._current = action
-        return action
-
     def _end(self, sentence: str) -> Action:
         """Exit at the end of the run, or wait for the next one."""
         if not self._stays:
@@ -529,7 +527,7 @@ class WorkerMachine:
             self.notes.append("%s; waiting for the next one" % sentence)
         self._is_between_runs = True
         self._run_id, self.epoch, self._pending, self._upload = None, 0, None, None
-        self._remember(self._rejoin(None))
+        self._current = self._rejoin(None)
         return Pause(BETWEEN_RUNS_S * self._jitter.uniform(0.5, 1.0))
 
     def _exit(self, code: int, sentence: str) -> Exit:

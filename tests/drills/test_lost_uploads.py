@@ -10,7 +10,6 @@ from flq.config_file import load_config
 from flq.core.layout import unflatten
 from flq.engines import simulation
 from flq.protocol import global_model, round_machine, worker_events
-from flq.protocol.messages import Kind
 from flq.protocol.worker_machine import WorkerMachine
 from flq.training.datasets import load_dataset
 from flq.training.frameworks import make_task
@@ -94,9 +93,9 @@ class Blind(WorkerMachine):
 
     losses = None
 
-    def _send(self, answer):
-        action = super()._send(answer)
-        if answer.kind is Kind.UPLOAD and self.losses.hit(self.worker_id):
+    def _send(self, is_granted=False):
+        action = super()._send(is_granted)
+        if action.path == "/upload_update" and self.losses.hit(self.worker_id):
             self._commit(True)
             self._seq -= 1
             return self._poll()
