@@ -11,7 +11,8 @@ from typing import Any, Callable, Optional, Union, cast
 from ..core.settings import Settings
 from ..errors import FlqError, OutOfMemory
 from . import events
-from .wire import Link, check_version, decode_answer
+from .messages import Answer
+from .wire import Link, check_version, decode
 from .worker_events import (
     Action,
     Build,
@@ -150,7 +151,7 @@ def to_master(action: CallAction, ticket: events.Ticket, worker_id: int, link: L
     if isinstance(action, CallPoll):
         return events.Poll(ticket, worker_id, action.epoch, action.have, action.answered, session=session)
     frame = b"".join(bytes(buffer) for buffer in action.frame)
-    return events.Answered(ticket, decode_answer(frame, link), frame, have=action.have, session=session)
+    return events.Answered(ticket, decode(frame, link, Answer), frame, have=action.have, session=session)
 
 
 def to_worker(action: CallAction, reply: Any) -> Event:

@@ -7,7 +7,8 @@ from typing import Any, Dict, NamedTuple, Optional, Type
 
 from ..errors import FlqError
 from . import events
-from .wire import Frame, Link, decode_answer
+from .messages import Answer
+from .wire import Frame, Link, decode
 
 ANSWERED = "answered"
 PLAIN: Dict[str, Type[events.Lasting]] = {
@@ -49,7 +50,7 @@ def from_entry(
     if kind == ANSWERED:
         if frame is None:
             raise FlqError("an answer in the journal has lost its frame")
-        return events.Answered(ticket, decode_answer(frame, link), frame, may_wait=False, session=None)
+        return events.Answered(ticket, decode(frame, link, Answer), frame, may_wait=False, session=None)
     if kind not in PLAIN:
         raise FlqError(
             "the journal has an entry of unknown kind %.40r" % kind, "resume with the version of FLQ that began the run"

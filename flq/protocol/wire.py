@@ -7,14 +7,14 @@ of :func:`decode`.
 >>> from flq.core.layout import Tensor
 >>> link = Link(run_crc=1, layout=Layout((Tensor("w", (4,)),)))
 >>> frame = encode(Verdict(Outcome.APPLIED, 3, 1), link)
->>> decode(frame[0], link)
+>>> decode(frame[0], link, Verdict)
 Verdict(outcome=<Outcome.APPLIED: 5>, round_index=3, epoch=1)
 """
 
 import math
 import struct
 import zlib
-from typing import List, NamedTuple, Optional, Tuple, Union, cast
+from typing import Dict, List, NamedTuple, Optional, Tuple, Type, TypeVar, Union, cast
 
 import numpy as np
 
@@ -45,6 +45,7 @@ IS_BLOCKED = 8  # flag in the header of a skip
 HTTP_STATUSES = (100, 599)
 
 Message = Union[Answer, Verdict, Plan, ModelFrame]
+Expected = TypeVar("Expected")  # a type of message
 Frame = Union[bytes, bytearray, memoryview]  # one frame, or a buffer that begins with one
 Buffers = List[Union[bytes, memoryview]]  # consecutive pieces of one frame or stream
 
@@ -126,8 +127,8 @@ def size_of(buffers: Buffers) -> int:
     return sum(len(buffer) for buffer in buffers)
 
 
-def decode(buffer: Frame, link: Link) -> Message:
-    """Read exactly one frame.
+def decode(buffer: Frame, link: Link, expected: Type[Expected]) -> Expected:
+    """Read exactly one frame, with an expected type of message.
 
     Raises
     ------
@@ -136,34 +137,22 @@ def decode(buffer: Frame, link: Link) -> Message:
     TooLarge
         413: a body larger than the layout can need.
     BadValues, CodecError
-        422: an invalid field or payload.
+        422: another type of message, or an invalid field or payload.
     Conflict
         409: a frame of another run or another parameter layout.
     """
-    message, end = decode_at(buffer, 0, link)
+    message, end = decode_at(buffer, 0, link, expected)
     if end != len(buffer):
         raise WireError("%d bytes follow the frame, expected none" % (len(buffer) - end))
     return message
 
 
-def decode_answer(buffer: Frame, link: Link) -> Answer:
-    """Read the frame of a skip, an offer or an upload; errors as in :func:`decode`."""
-    answer = decode(buffer, link)
-    if not isinstance(answer, Answer):
-        raise BadValues("expected a skip, an offer or an upload, got a %s" % type(answer).__name__.lower())
-    return answer
-
-
 def decode_stream(buffer: Frame, link: Link) -> Tuple[Plan, List[ModelFrame]]:
     """Read a plan and the model frames that follow it; errors as in :func:`decode`."""
-    plan, end = decode_at(buffer, 0, link)
-    if not isinstance(plan, Plan):
-        raise WireError("expected a plan, got a %s" % type(plan).__name__.lower())
+    plan, end = decode_at(buffer, 0, link, Plan)
     frames = []
     for _ in range(plan.n_frames):
-        frame, end = decode_at(buffer, end, link)
-        if not isinstance(frame, ModelFrame):
-            raise WireError("expected a model frame, got a %s" % type(frame).__name__.lower())
+        frame, end = decode_at(buffer, end, link, ModelFrame)
         frames.append(frame)
     if end != len(buffer):
         raise WireError("%d bytes follow the last frame, expected none" % (len(buffer) - end))
@@ -177,8 +166,8 @@ def check_version(what: str, version: Optional[int]) -> None:
         raise WireError("%s has wire version %s, expected %d" % (what, found, VERSION), SAME_VERSION)
 
 
-def decode_at(buffer: Frame, start: int, link: Link) -> Tuple[Message, int]:
-    """Read the frame that begins at ``start``; return it and where it ends."""
+def decode_at(buffer: Frame, start: int, link: Link, expected: Type[Expected]) -> Tuple[Expected, int]:
+    """Read the frame that begins at ``start``; return its message, of the expected type, and where it ends."""
     view = memoryview(buffer)[start:]
     if len(view) < PREFIX_SIZE:
         raise WireError("the frame is truncated: got %d bytes, expected at least %d" % (len(view), PREFIX_SIZE))
@@ -210,9 +199,17 @@ def decode_at(buffer: Frame, start: int, link: Link) -> Tuple[Message, int]:
             "use the model and data set that the master names",
         )
     message = _message(Kind(kind), codec_id, flags, index, body[:n_fixed], body[n_fixed:], link.layout)
+    if not isinstance(message, expected):
+        raise BadValues("expected %s, got %s" % (_NAMES[expected], _NAMES[type(message)]))
     return message, start + PREFIX_SIZE + length
 
 
+_NAMES: Dict[type, str] = {
+    Answer: "a skip, an offer or an upload",
+    Verdict: "a verdict",
+    Plan: "a plan",
+    ModelFrame: "a model frame",
+}
 _FIXED_SIZES = {
     Kind.SKIP: ANSWER.size,
     Kind.OFFER: ANSWER.size,

@@ -405,9 +405,7 @@ class WorkerMachine:
 
     def _verdict_received(self, event: VerdictReceived, now: float) -> Action:
         try:
-            verdict, end = decode_at(event.frame, 0, self._link)
-            if not isinstance(verdict, Verdict):
-                raise WireError("expected a verdict, got a %s" % type(verdict).__name__.lower())
+            verdict, end = decode_at(event.frame, 0, self._link, Verdict)
             if verdict.outcome not in FINAL and end != len(event.frame):
                 raise WireError(
                     "%d bytes follow the verdict %s, expected none"

@@ -26,7 +26,7 @@ from flq.protocol.exchange import to_master, to_worker  # noqa: E402
 from flq.protocol.journal_codec import from_entry, to_entry  # noqa: E402
 from flq.protocol.master_machine import MasterMachine, State  # noqa: E402
 from flq.protocol.master_state import capture, is_between_rounds, resume  # noqa: E402
-from flq.protocol.messages import FINAL, Kind, Outcome  # noqa: E402
+from flq.protocol.messages import FINAL, Answer, Kind, Outcome, Verdict  # noqa: E402
 from flq.protocol.options import run_options  # noqa: E402
 from flq.protocol.wire import decode, decode_at  # noqa: E402
 from flq.protocol.worker_machine import WorkerMachine  # noqa: E402
@@ -278,8 +278,8 @@ class World:
     def reply(self, request, body):
         response = Response(request, body)
         if isinstance(response.event, worker.VerdictReceived):
-            answer = decode(joined(request.action.frame), self.link)
-            self.judged(answer, decode_at(response.event.frame, 0, self.link)[0].outcome)
+            answer = decode(joined(request.action.frame), self.link, Answer)
+            self.judged(answer, decode_at(response.event.frame, 0, self.link, Verdict)[0].outcome)
         self.bag.append(response)
 
     def judged(self, answer, outcome):

@@ -56,12 +56,12 @@ def test_each_worker_of_a_mixed_cluster_gets_what_it_reads(monkeypatch):
     known = {0: ("zlib", "zstd"), 1: ("zlib",), 2: ()}
     used = []
 
-    def decode(frame, link, decode=exchange.decode_answer):
-        answer = decode(frame, link)
+    def decode(frame, link, expected, decode=exchange.decode):
+        answer = decode(frame, link, expected)
         used.append((answer.worker_id, answer.coded and answer.coded.coding))
         return answer
 
-    monkeypatch.setattr(exchange, "decode_answer", decode)
+    monkeypatch.setattr(exchange, "decode", decode)
     mixed = simulate_mixed(monkeypatch, known, **LARGE)
     assert set(used) == {(0, lossless.ZSTD), (1, lossless.ZLIB), (2, None)}
     raw = simulate(quadratic_with(coding="none", **LARGE))

@@ -149,7 +149,7 @@ class Network:
         frame = bytearray(b"".join(bytes(buffer) for buffer in action.frame))
         frame[self.n_calls % len(frame)] ^= 0x10
         try:
-            decode(frame, self.master.link)
+            decode(frame, self.master.link, object)
         except FlqError as error:
             # A flipped run or layout is reported as corrupted, not as a conflict: the CRC comes first.
             assert error.status_hint in (400, 413, 422)

@@ -149,7 +149,7 @@ def judge(data, link, is_stream=False):
     Whatever is not refused with a 4xx must be a message that encodes to the same bytes, and whose values are finite.
     """
     try:
-        messages = flat(decode_stream(data, link)) if is_stream else [decode(data, link)]
+        messages = flat(decode_stream(data, link)) if is_stream else [decode(data, link, object)]
     except FlqError as error:
         assert 400 <= error.status_hint < 500, error
         assert error.detail and len(error.detail) < 400 and "\n" not in error.detail, error

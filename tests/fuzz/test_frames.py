@@ -59,7 +59,7 @@ def test_a_seed_says_which_frames_there_are():
 
 
 def test_a_crash_names_the_frame(monkeypatch):
-    monkeypatch.setattr(run_frames.frames, "decode", lambda data, link: 1 // 0)
+    monkeypatch.setattr(run_frames.frames, "decode", lambda data, link, expected: 1 // 0)
     with pytest.raises(AssertionError, match="frame 0 of seed 6, layout .: [0-9a-f]+: ZeroDivisionError"):
         run_frames.run(100, seed=6)
 
@@ -123,7 +123,7 @@ def decoding(frame, link):
 
     def decode_it():
         with suppress(FlqError):
-            decode(frame, link)
+            decode(frame, link, object)
 
     return decode_it
 

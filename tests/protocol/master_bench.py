@@ -14,7 +14,7 @@ from flq.protocol import events
 from flq.protocol.journal_codec import from_entry, to_entry
 from flq.protocol.master_machine import MasterMachine, State
 from flq.protocol.master_state import capture
-from flq.protocol.messages import Answer, Kind, Outcome
+from flq.protocol.messages import Answer, Kind, Outcome, Verdict
 from flq.protocol.options import run_options
 from flq.protocol.wire import decode, decode_at, decode_stream, encode, size_of
 
@@ -178,7 +178,7 @@ class Bench:
         """Send an answer through its bytes; return the ticket."""
         frame = joined(encode(answer, self.link))
         return self.ask(
-            lambda ticket: events.Answered(ticket, decode(frame, self.link), frame, may_wait, have, session)
+            lambda ticket: events.Answered(ticket, decode(frame, self.link, Answer), frame, may_wait, have, session)
         )
 
     # -- replies -------------------------------------------------------------------------
@@ -191,7 +191,7 @@ class Bench:
         body = self.replies[ticket]
         if isinstance(body, FlqError):
             return type(body)
-        return decode_at(joined(body), 0, self.link)[0].outcome
+        return decode_at(joined(body), 0, self.link, Verdict)[0].outcome
 
     def verdict(self, worker_id, *args, **kwargs):
         """Send an answer and return its outcome."""
@@ -204,7 +204,7 @@ class Bench:
     def both(self, ticket):
         """Return the outcome, and the plan and model frames that follow it, or None."""
         body = joined(self.replies[ticket])
-        verdict, end = decode_at(body, 0, self.link)
+        verdict, end = decode_at(body, 0, self.link, Verdict)
         return verdict.outcome, decode_stream(body[end:], self.link) if end < len(body) else None
 
     def all_upload(self, *worker_ids):

@@ -137,7 +137,7 @@ class Worker:
 
     @property
     def answer(self):
-        return decode(self.frame, LINK)
+        return decode(self.frame, LINK, object)
 
     @property
     def state(self):

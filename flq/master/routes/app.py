@@ -13,8 +13,8 @@ from ...core.codecs.lossless import NUMBERS
 from ...device.report import checked
 from ...errors import BadValues, TooLarge
 from ...protocol.events import Answered, Heartbeat, Poll, Register
-from ...protocol.messages import Kind
-from ...protocol.wire import check_version, decode_answer, max_answer_size
+from ...protocol.messages import Answer, Kind
+from ...protocol.wire import check_version, decode, max_answer_size
 from ..http.auth import OPERATOR, Gate, session_of_request
 from ..http.bodies import (
     FRAMES,
@@ -138,7 +138,7 @@ def create_app(run: Run, gate: Gate, broadcast: Broadcast) -> Flask:
         body = g.body
         if len(body) > frame_limit:
             raise TooLarge("the body has %d bytes, expected at most %d" % (len(body), frame_limit))
-        answer = decode_answer(body, link)
+        answer = decode(body, link, Answer)
         if answer.worker_id != worker_id:
             raise BadValues("the frame is of worker %d, the request of worker %d" % (answer.worker_id, worker_id))
         have, session = integer(request.args, "have", None), session_of_request()
