@@ -1,10 +1,10 @@
 """A worker in virtual time: it acts in turn, and trains and pauses without waiting."""
 
-from typing import Any, Callable, Optional, Tuple
+from typing import Any, Callable, Optional, Tuple, Union, cast
 
 from ..core.settings import Settings
-from ..protocol.exchange import Call, Local, perform, train_locally
-from ..protocol.worker_events import Event, Pause, Paused, Train
+from ..protocol.exchange import Call, Local, performer
+from ..protocol.worker_events import Event, Pause, Paused, Train, Trained, Unable
 from ..protocol.worker_machine import WorkerMachine
 
 TRAINING_S = 1.0  # virtual seconds of a local training
@@ -43,7 +43,7 @@ class VirtualWorker(Local):
     def act(self, call: Call) -> None:
         """Do the action; ``call`` returns None where the reply comes later."""
         self.is_waiting = True
-        event = perform(self.action, self, call)
+        event = performer(self.action, self, call)(self.action)
         if event is not None:
             self.report(event)
 
@@ -54,7 +54,7 @@ class VirtualWorker(Local):
 
     def train(self, action: Train) -> None:
         """Train; the update is due when the virtual training is over."""
-        event = train_locally(self.trainer, action, self._clock)._replace(training_s=TRAINING_S)
+        event = cast(Union[Trained, Unable], super().train(action))._replace(training_s=TRAINING_S)
         self.due = self._clock() + TRAINING_S, event
 
     def pause(self, action: Pause) -> None:

@@ -6,7 +6,7 @@ function; bytes in memory and the faulty networks of the tests are others.
 """
 
 import json
-from typing import Any, Callable, Optional, Union, cast
+from typing import Any, Callable, Dict, Optional, Union, cast
 
 from ..core.settings import Settings
 from ..errors import FlqError, OutOfMemory
@@ -67,7 +67,12 @@ class Local:
 
     def train(self, action: Train) -> Optional[Event]:
         """Train from the shared copy."""
-        return train_locally(self.trainer, action, self._clock)
+        began = self._clock()
+        try:
+            local = self.trainer.local_update(action.shared, action.round_index)
+        except OutOfMemory as error:
+            return Unable(str(error), self._clock() - began)
+        return Trained(local.update, local.loss, self._clock() - began, local.held_back, local.n_trained)
 
     def save(self, action: Save) -> Optional[Event]:
         """Keep what a restarted process needs."""
@@ -79,27 +84,15 @@ class Local:
         return Paused()
 
 
-def train_locally(trainer: Any, action: Train, clock: Callable[[], float]) -> Union[Trained, Unable]:
-    """Train, and return the outcome as an event."""
-    began = clock()
-    try:
-        local = trainer.local_update(action.shared, action.round_index)
-    except OutOfMemory as error:
-        return Unable(str(error), clock() - began)
-    return Trained(local.update, local.loss, clock() - began, local.held_back, local.n_trained)
-
-
-def perform(action: Action, local: Local, call: Call) -> Optional[Event]:
-    """Do one action other than Exit; return its event, or None if that comes later."""
-    if isinstance(action, Build):
-        return local.build(action)
-    if isinstance(action, Train):
-        return local.train(action)
-    if isinstance(action, Save):
-        return local.save(action)
-    if isinstance(action, Pause):
-        return local.pause(action)
-    return call(cast(CallAction, action))
+def performer(action: Action, local: Local, call: Call) -> Callable[[Any], Optional[Event]]:
+    """Return what performs an action other than Exit: a method of ``local``, or the transport."""
+    methods: Dict[type, Callable[[Any], Optional[Event]]] = {
+        Build: local.build,
+        Train: local.train,
+        Save: local.save,
+        Pause: local.pause,
+    }
+    return methods.get(type(action), call)
 
 
 def run_worker(
@@ -125,7 +118,7 @@ def run_worker(
     """
     action = machine.start(clock())
     while not isinstance(action, Exit):
-        event = perform(action, local, call)
+        event = performer(action, local, call)(action)
         action = machine.handle(cast(Event, event), clock())
         follow()
     return action

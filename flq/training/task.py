@@ -21,7 +21,8 @@ Example
 array([-3.], dtype=float32)
 """
 
-from typing import Any, Dict, List, NamedTuple, Optional
+from functools import partial
+from typing import Any, Callable, Dict, List, NamedTuple, Optional
 
 from ..core.layout import Layout, Tensor, Vector
 from ..core.settings import Settings
@@ -196,6 +197,15 @@ class Task:
 class Trainer:
     """Trains one worker of a task.
 
+    Attributes
+    ----------
+    n_samples : int
+    layout : Layout
+    notes : list of str
+        Those of the task.
+    local_update : callable(shared, round_index) -> LocalUpdate
+        :meth:`Task.train` on the worker's share.
+
     Raises
     ------
     DataError
@@ -206,10 +216,7 @@ class Trainer:
         n_workers = task.settings.system.total_workers
         if not 0 <= worker_id < n_workers:
             raise DataError("worker_id must be in 0..%d, got %r" % (n_workers - 1, worker_id))
-        self._task, self._share = task, task.open(worker_id)
-        self.n_samples: int = self._share.n_samples
+        share = task.open(worker_id)
+        self.n_samples: int = share.n_samples
         self.layout, self.notes = task.layout, task.notes
-
-    def local_update(self, shared: Vector, round_index: int) -> LocalUpdate:
-        """Train for one round, as :meth:`Task.train`."""
-        return self._task.train(self._share, shared, round_index)
+        self.local_update: Callable[..., LocalUpdate] = partial(task.train, share)

@@ -8,7 +8,7 @@ import secrets
 import signal
 import sys
 import time
-from typing import Any, List, Union
+from typing import Any, List, Optional
 
 from ..console import FOR_A_BAR
 from ..core.settings import Settings
@@ -17,7 +17,7 @@ from ..device.telemetry import Telemetry
 from ..errors import FlqError
 from ..logfile import log_trace, set_up_logging
 from ..protocol import worker_events as events
-from ..protocol.exchange import CallAction, Local, run_worker, train_locally
+from ..protocol.exchange import Local, run_worker
 from ..protocol.worker_machine import WorkerMachine
 from ..systemd import Watchdog
 from ..tokens import worker_token_source
@@ -99,7 +99,8 @@ class Worker(Local):
         self._heartbeat.start()
         self._watchdog.ready()
         try:
-            end = run_worker(self._machine, self, self._call, time.monotonic, self._follow)
+            call = self._heartbeat.calling()(self._client.do)  # each call in a context of its own
+            end = run_worker(self._machine, self, call, time.monotonic, self._follow)
         finally:
             self._heartbeat.close()
         (logger.info if end.code == 0 else logger.error)("worker %d: %s", self._args.worker_id, end.sentence)
@@ -128,18 +129,16 @@ class Worker(Local):
         logger.info("worker %d: start=waiting_for_the_first_round rounds=%d", self._args.worker_id, self._last_round)
         return trainer
 
-    def train(self, action: events.Train) -> Union[events.Trained, events.Unable]:
+    def train(self, action: events.Train) -> Optional[events.Event]:
         """Train, and keep the lease during that time."""
         try:
             with self._heartbeat.training():
-                event = train_locally(self.trainer, action, time.monotonic)
+                event = super().train(action)
         finally:
             self._say(self.trainer.notes)
-        if isinstance(event, events.Unable):
-            self._heartbeat.problem = event.reason
-        else:
+        if isinstance(event, events.Trained):
             self._heartbeat.n_samples += event.n_trained
-            self._heartbeat.problem = ""
+        self._heartbeat.problem = event.reason if isinstance(event, events.Unable) else ""
         if isinstance(event, events.Unable) or action.round_index == self._last_round:
             self._heartbeat.tell()
         return event
@@ -148,10 +147,6 @@ class Worker(Local):
         """Save the answer and the two states that it may lead to."""
         state_file.save(self._state_dir, action.pending)
         return events.Saved()
-
-    def _call(self, action: CallAction) -> events.Event:
-        with self._heartbeat.calling():
-            return self._client.do(action)
 
     def _follow(self) -> None:
         """Pass the machine's state to the heartbeats, and log its notes."""

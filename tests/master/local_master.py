@@ -26,7 +26,7 @@ from flq.master.runtime.run import Run
 from flq.master.storage.resume import begin_journal
 from flq.master.storage.store import Store
 from flq.protocol import worker_events
-from flq.protocol.exchange import Local, perform
+from flq.protocol.exchange import Local, performer
 from flq.protocol.master_machine import MasterMachine
 from flq.protocol.options import run_options
 from flq.protocol.wire import VERSION
@@ -235,7 +235,7 @@ class HttpWorker(Local):
         """Do the next action; return whether there is another one."""
         if isinstance(self.action, worker_events.Exit):
             return False
-        self.action = self.machine.handle(perform(self.action, self, self.call), time.monotonic())
+        self.action = self.machine.handle(performer(self.action, self, self.call)(self.action), time.monotonic())
         return True
 
     def run(self):

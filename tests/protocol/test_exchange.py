@@ -5,7 +5,7 @@ from test_worker_machine import LAYOUT, LINK, Worker
 
 from flq.errors import BadValues, Conflict, OutOfMemory, WireError
 from flq.protocol import events
-from flq.protocol.exchange import Local, perform, run_worker, to_master, to_worker
+from flq.protocol.exchange import Local, performer, run_worker, to_master, to_worker
 from flq.protocol.messages import Outcome, Verdict
 from flq.protocol.wire import encode
 from flq.protocol.worker_events import (
@@ -63,6 +63,10 @@ def local():
     made = Local(Trainer, clock, clock.slept.append)
     made.slept = clock.slept
     return made
+
+
+def perform(action, local, call):
+    return performer(action, local, call)(action)
 
 
 def refuse(action):
