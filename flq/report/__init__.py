@@ -1,11 +1,11 @@
-"""Views of a run: what the master has recorded, as rows and as Excel workbooks.
+"""Reports of a run: rows, Excel workbooks, figures and comparisons.
 
-``rows`` is the vocabulary; ``sheets`` and ``charts`` know Excel and nothing of runs; ``excel``
-writes the workbook of a run, from ``totals`` (formulas), ``marks`` (colours), ``roll_call`` and
-``read_me``; ``reference`` writes the original program's. Nothing of these reads a file
-or a clock: a view is a function of the rows it is given and can be made again at any time.
+``rows`` defines the rows and columns. ``sheets`` and ``charts`` write Excel and know nothing of runs. ``excel`` writes
+the workbook of a run with ``totals`` (formulas), ``marks`` (colours), ``roll_call`` and ``read_me``; ``reference``
+writes that of the original program. None of these modules reads a file or a clock: a workbook is a function of its
+rows, and can be written again at any time.
 
-``stored`` reads workbooks back and ``compare`` puts several side by side:
+``stored`` reads workbooks back, and ``compare`` compares several:
 
     python -m flq.report compare results/a.xlsx results/b.xlsx --accuracy 0.9
 """

@@ -1,4 +1,4 @@
-"""The command line of the report.
+"""The command line of the reports.
 
 python -m flq.report compare A.xlsx results/20260801_120000_ab12 --out compare.xlsx --accuracy 0.8 0.9
 python -m flq.report figures results/20260801_120000_ab12
@@ -23,7 +23,7 @@ PROGRAM = "python -m flq.report"
 
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:
-    """Do what the command line says; return the exit code."""
+    """Run a command; return the exit code."""
     args = _flags().parse_args(arguments)
     try:
         problems = args.run(args)
@@ -39,16 +39,16 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
 
 
 def _flags() -> Flags:
-    flags = Flags(prog=PROGRAM, description="What runs have to say, those that have ended and those that go on.")
+    flags = Flags(prog=PROGRAM, description="Reports of runs, finished or in progress.")
     commands = flags.add_subparsers(dest="command", metavar="command")
     commands.required = True
 
     command = commands.add_parser(
         "compare",
-        help="put runs side by side",
+        help="compare runs",
         description=(
-            "Put runs side by side: how accurate they became, and after how many rounds, uploads, bits and bytes. "
-            "Prints a table, writes a workbook with a chart and, beside it, a figure as PNG and SVG."
+            "Compare runs: their accuracy, and the rounds, uploads, bits and bytes that it took. Prints a table, "
+            "writes a workbook with a chart and, beside it, a figure as PNG and SVG."
         ),
     )
     command.add_argument(
@@ -56,8 +56,8 @@ def _flags() -> Flags:
         nargs="+",
         metavar="RUN",
         help=(
-            "workbook of a run, ours or of the reference (results_<dataset>_<mode>.xlsx), or the folder of a run, by "
-            "its path or its name"
+            "workbook of a run or of the reference program (results_<dataset>_<mode>.xlsx), or path or name of the "
+            "folder of a run"
         ),
     )
     command.add_argument("--out", default="compare.xlsx", help="workbook to write (default: %(default)s)")
@@ -67,7 +67,7 @@ def _flags() -> Flags:
         type=within(float, TINY, 1),
         default=[],
         metavar="SHARE",
-        help="accuracies to ask for, as 0.85 (default: chosen from what the runs reached)",
+        help="accuracies whose cost is compared, such as 0.85 (default: chosen from the accuracies of the runs)",
     )
     command.add_argument(
         "--labels",
@@ -75,36 +75,36 @@ def _flags() -> Flags:
         default=[],
         metavar="LABEL",
         help=(
-            "what the runs are called, one for each (default: in the figure by mode, by mode and bits, or by file, "
-            "whichever tells them apart)"
+            "names of the runs, one each (default: the file; in the figure the mode, the mode and bits, or the file, "
+            "the first of these that differs between all runs)"
         ),
     )
     command.set_defaults(run=_compare)
 
     command = commands.add_parser(
         "figures",
-        help="draw the figures of a run again",
+        help="redraw the figures of a run",
         description=(
-            "Draw the figures of a run from its journal, also while it goes on; all but that of the classes, which "
-            "needs the data: python -m flq.training.distribution draws that one."
+            "Draw the figures of a run from its journal, during the run or after it, except the class distribution, "
+            "which needs the data: python -m flq.training.distribution draws that."
         ),
     )
-    command.add_argument("files", metavar="RUN", help="folder of a run, by its path or its name")
+    command.add_argument("files", metavar="RUN", help="path or name of the folder of a run")
     command.add_argument(
         "--out",
         metavar="FOLDER",
-        help="where they go (default: figures/<run> beside the folder of the run, where the master has them drawn)",
+        help="folder of the figures (default: figures/<run> beside the folder of the run, as during the run)",
     )
     command.set_defaults(run=_figures)
     command = commands.add_parser(
         "workbook",
-        help="write the workbook of a run again",
+        help="rewrite the workbook of a run",
         description=(
-            "Write the workbook of a run from its journal, as the master does when the run ends; also of a run that "
-            "goes on, or was killed."
+            "Write the workbook of a run from its journal, as the master does at the end of the run; works during the "
+            "run, and after a crash."
         ),
     )
-    command.add_argument("files", metavar="RUN", help="folder of a run, by its path or its name")
+    command.add_argument("files", metavar="RUN", help="path or name of the folder of a run")
     command.add_argument(
         "--out", metavar="FILE", help="workbook to write (default: the run's own, beside the folder of the run)"
     )
@@ -114,7 +114,7 @@ def _flags() -> Flags:
             "--results_dir",
             default="results",
             metavar="FOLDER",
-            help="where runs are looked for by their names (default: %(default)s)",
+            help="folder of the runs that are given by name (default: %(default)s)",
         )
     return flags
 
@@ -133,7 +133,7 @@ def _figures(args: argparse.Namespace) -> List[str]:
         args.out = os.path.join(os.path.dirname(folder), "figures", os.path.basename(folder))
     os.makedirs(args.out, exist_ok=True)
     written, problems = write_figures(args.out, FIGURES, recorded.rows, recorded.roll_calls)
-    print("written: %s" % (", ".join(written) or "nothing, the run has no rounds yet"))
+    print("written: %s" % (", ".join(written) or "nothing: the run has no rounds yet"))
     return problems
 
 

@@ -1,6 +1,6 @@
-"""Axes with bounds that fit the values: round numbers, a readable unit, a logarithmic scale if needed.
+"""Axes that fit their values: round bounds, a readable unit, a logarithmic scale if needed.
 
-An axis begins where the values begin, not at zero, so that what differs is seen to differ.
+Axes of accuracy and loss start near the smallest value, not at zero, so that small differences are visible.
 
 Example
 -------
@@ -11,12 +11,12 @@ Example
 import math
 from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
 
-N_STEPS = 6  # about so many
-LOG_FROM = 100.0  # largest value over smallest, from which an axis counts in powers of ten
-LOG_TOTALS_FROM = 10.0  # the same for what several runs spent
+N_STEPS = 6  # steps of an axis, approximately
+LOG_FROM = 100.0  # ratio of the largest to the smallest value from which an axis is logarithmic
+LOG_TOTALS_FROM = 10.0  # the same for the totals of several runs
 LOG_AMOUNTS = '[>=1000000]#,##0,,"M";[>=1000]0,"k";0'  # number format
-LOWEST_POWER, HIGHEST_POWER = -300, 300  # of ten, on an axis
-# Factor, its letter, and how a number format divides by it.
+LOWEST_POWER, HIGHEST_POWER = -300, 300  # powers of ten on an axis
+# Factor, prefix, and the commas by which a number format divides by it.
 PREFIXES = ((1e9, "G", ",,,"), (1e6, "M", ",,"), (1e3, "k", ","))
 
 
@@ -46,7 +46,7 @@ def share_axis(title: str, values: Sequence[Any]) -> Axis:
 
 
 def loss_axis(title: str, values: Sequence[Any]) -> Axis:
-    """Return an axis for losses: logarithmic if they are positive and of very different magnitude."""
+    """Return an axis for losses: logarithmic if they are positive and their magnitudes differ widely."""
     found = known(values)
     low, high = min(found), max(found)
     if low > 0 and high / low >= LOG_FROM:
@@ -58,16 +58,16 @@ def loss_axis(title: str, values: Sequence[Any]) -> Axis:
 
 
 def amount_axis(title: str, largest: float, unit: str) -> Axis:
-    """Return an axis from 0 for bytes ("B") or bits ("bit"), in thousands, millions or milliards of them."""
+    """Return an axis from 0 for bytes ("B"), bits ("bit") or joules ("J"), with the prefix k, M or G if needed."""
     low, high, step = nice_bounds(0, max(largest, 1), 1.0)
     factor, letter, commas = next((prefix for prefix in PREFIXES if largest >= prefix[0]), (1.0, "", ""))
     return Axis("%s (%s%s)" % (title, letter, unit), _decimals(step / factor, "#,##0") + commas, low, high, step)
 
 
 def spread_amount_axis(title: str, totals: Sequence[float], smallest: float, unit: str) -> Axis:
-    """Return an axis for several amounts that grow to ``totals``: logarithmic if these differ much.
+    """Return an axis for amounts that grow to ``totals``: logarithmic if the totals differ widely.
 
-    ``smallest`` is the smallest amount of all that is drawn.
+    ``smallest`` is the smallest amount drawn.
     """
     if smallest > 0 and max(totals) / min(totals) >= LOG_TOTALS_FROM:
         return _log_axis("%s (%s)" % (title, unit), LOG_AMOUNTS, smallest, max(totals))
@@ -107,5 +107,5 @@ def _decimals(step: float, whole: str = "0") -> str:
 
 
 def _short(value: float) -> float:
-    """Drop the digits that binary fractions leave behind: 0.30000000000000004 is 0.3."""
+    """Round away binary noise: 0.30000000000000004 becomes 0.3."""
     return float("%.12g" % value)

@@ -1,7 +1,7 @@
-"""Charts over the columns of a sheet: lines through points, and stacked bars.
+"""Excel charts of the columns of a sheet: lines through points, and stacked bars.
 
-The points stay in their sheet; a chart names the cells. Titles and legends are text, never
-formulas. Colours are those of the figures; lines differ by dashes too.
+A chart refers to cells and holds no values of its own. Titles and legends are text, never formulas. The colours are
+those of the figures; lines also differ by their dashes.
 
 Example
 -------
@@ -25,9 +25,9 @@ PIXELS_PER_CM = 96 / 2.54
 CHART_CM = (20.0, 9.5)  # width, height
 GAP_CM = 0.5  # between charts
 PER_ROW = 2
-CATEGORY_LABELS = 16  # with more bars not every one has its number
-MARKED_POINTS = 50  # with fewer points each has a mark; a single point is nothing but its mark
-LIKE_A_CELL = re.compile(r"!(?=[$]?[A-Z]+[$]?[0-9])")  # XlsxWriter takes Sheet!A1 in a name for a reference
+CATEGORY_LABELS = 16  # with more bars, only some are labelled
+MARKED_POINTS = 50  # with fewer points, each has a marker: a line of one point would be invisible
+LIKE_A_CELL = re.compile(r"!(?=[$]?[A-Z]+[$]?[0-9])")  # XlsxWriter takes Sheet!A1 in a name as a reference
 
 
 class Line(NamedTuple):
@@ -36,13 +36,13 @@ class Line(NamedTuple):
     Attributes
     ----------
     sheet : str
-        The name of the sheet where its points stand, from row 2 on.
+        Name of the sheet that holds its points, from row 2 on.
     x_column, y_column : int
         Counted from 0.
     values : sequence of float or None
-        What stands in the column of y; None = an empty cell, which the line bridges.
+        The content of the y column; None = an empty cell, which the line bridges.
     style : int
-        Which colour and dash, no two alike in 0..27; lines of one meaning keep theirs in all charts.
+        Selects colour and dash, distinct in 0..27; a quantity has the same style in all charts.
     """
 
     name: str
@@ -54,7 +54,7 @@ class Line(NamedTuple):
 
 
 class Bars(NamedTuple):
-    """One layer of a chart of stacked bars: its name, its column (from 0), and which colour it has."""
+    """One layer of a chart of stacked bars: its name, its column (from 0), and its colour."""
 
     name: str
     column: int
@@ -86,7 +86,7 @@ def line_chart(workbook: Any, title: str, lines: Sequence[Line], x_axis: Axis, y
 def bar_chart(
     workbook: Any, title: str, sheet: str, layers: Sequence[Bars], n_bars: int, x_title: str, y_axis: Axis
 ) -> Any:
-    """Return a chart of stacked bars, one for each of the sheet's first rows; its first column names them."""
+    """Return a chart of stacked bars, one per row of the sheet; the first column holds their labels."""
     chart = workbook.add_chart({"type": "column", "subtype": "stacked"})
     for layer in layers:
         chart.add_series(
@@ -106,12 +106,12 @@ def bar_chart(
 
 
 def _axis(asked: Axis) -> Dict[str, Any]:
-    """Return XlsxWriter's options of an axis."""
+    """Return XlsxWriter's options for an axis."""
     options = {
         "name": _text(asked.title),
         "num_format": asked.number_format,
         "num_format_linked": False,
-        "crossing": "min",  # of the other axis: both stand at the edge, not at zero
+        "crossing": "min",  # the other axis crosses at the edge, not at zero
         "label_position": "low",
     }  # type: Dict[str, Any]
     if asked.high is not None:
@@ -130,12 +130,12 @@ def _decorate(chart: Any, title: str, x_axis: Dict[str, Any], y_axis: Dict[str, 
 
 
 def _text(text: str) -> str:
-    """Return a name that Excel treats as text."""
+    """Return a name that Excel takes as text."""
     return LIKE_A_CELL.sub("! ", clean_text(text))
 
 
 def place(workbook: Any, name: str, charts: List[Any], size_cm: Tuple[float, float] = CHART_CM) -> None:
-    """Add a sheet of charts, in rows of two that do not move with the cells, on one page of paper."""
+    """Add a sheet of charts, two per row, printed on one page; they do not move with the cells."""
     sheet = workbook.add_worksheet(name)
     for index, chart in enumerate(charts):
         row, column = divmod(index, PER_ROW)
@@ -145,5 +145,5 @@ def place(workbook: Any, name: str, charts: List[Any], size_cm: Tuple[float, flo
         ]
         chart.set_size(dict(zip(("width", "height"), (round(size * PIXELS_PER_CM) for size in size_cm))))
         sheet.insert_chart(0, 0, chart, {"x_offset": x, "y_offset": y, "object_position": 3})
-    sheet.hide_gridlines(2)  # on the screen too
+    sheet.hide_gridlines(2)  # 2: on screen and paper
     fit_to_pages(sheet, 1, 1)

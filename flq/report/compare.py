@@ -1,7 +1,7 @@
-"""Comparison of runs: accuracy and its cost.
+"""Compares runs by accuracy and its cost.
 
-Bytes on the wire and bytes of payload are never mixed. The comparison is over wire bytes if all
-runs have them; else over payload bytes (bits / 8), as each file counts them.
+Wire bytes and payload bytes are never mixed: runs are compared by wire bytes if all of them have these, otherwise by
+payload bytes (bits / 8) as counted in each file.
 
 Example
 -------
@@ -27,14 +27,14 @@ CHART_CM = (30.0, 17.0)
 
 
 class Measure(NamedTuple):
-    """The x axis of a comparison: its name, column, and factor to bytes."""
+    """The cost that runs are compared by: its name, its column, and the factor to bytes."""
 
     name: str
     column: str
     bytes_per_unit: float
 
     def bytes_of(self, curve: Any) -> Any:
-        """Return bytes so far, one per line of a curve."""
+        """Return the bytes so far, one value per row of a curve."""
         return curve[self.column] * self.bytes_per_unit
 
 
@@ -48,38 +48,37 @@ def compare(
     labels: Sequence[str] = (),
     results_dir: str = "results",
 ) -> Tuple[str, List[str]]:
-    """Write a workbook that compares runs, and their figure as PNG and SVG.
+    """Write a workbook that compares runs, and a figure of them as PNG and SVG.
 
     Parameters
     ----------
     paths : sequence of str
-        Workbooks of runs, ours or the reference's, or folders of runs, by their path or their name in ``results_dir``.
+        Workbooks of runs or of the reference program, or folders of runs by path or by name in ``results_dir``.
     out : str
-        The workbook to write; one that is there is replaced, and so are figures.
+        The workbook to write. An existing workbook and its figures are replaced.
     thresholds : sequence of float in 0..1
-        Accuracies to ask for: which round reached it first, after how many uploads, bits and bytes. Without any
-        they are chosen: see :func:`choose_thresholds`.
+        For each, the table has the first round that reached this accuracy, and the uploads, bits and bytes until then.
+        Empty = :func:`choose_thresholds`.
     labels : sequence of str
-        What the runs are called, one for each. Without any the table has their files, and the figure what tells them
-        apart: see :func:`.runs.labels_of`.
+        Names of the runs, one each. Empty = the files in the table, and :func:`.runs.labels_of` in the figure.
 
     Returns
     -------
     text : str
-        The same table.
+        The table as text.
     written : list of str
-        Paths.
+        Paths of the files.
 
     Raises
     ------
     FlqError
-        If a file cannot be used.
+        If a run cannot be read.
     OSError
         If ``out`` cannot be written.
     """
     if os.path.realpath(out) in map(os.path.realpath, paths):
         raise FlqError("%s is one of the compared files" % out, "write to another with --out")
-    runs = _told_apart([(path, run) for path in paths for run in find_runs(path, results_dir)])
+    runs = _with_distinct_names([(path, run) for path in paths for run in find_runs(path, results_dir)])
     if labels:
         if len(labels) != len(runs):
             raise FlqError("there must be a label for each of the %d runs, got %d" % (len(runs), len(labels)))
@@ -99,8 +98,8 @@ def compare(
     return "%s\n\n%s" % (_as_text(table), _remark(runs, measure)), [out] + pictures
 
 
-def _told_apart(found: Sequence[Tuple[str, Run]]) -> List[Run]:
-    """Include the folder if files of several folders share a name."""
+def _with_distinct_names(found: Sequence[Tuple[str, Run]]) -> List[Run]:
+    """Add the folder to names that files of several folders share."""
     names = [run.name for _, run in found]
     return [
         run
@@ -111,7 +110,7 @@ def _told_apart(found: Sequence[Tuple[str, Run]]) -> List[Run]:
 
 
 def choose_thresholds(runs: Sequence[Run]) -> List[float]:
-    """Choose multiples of 5 %: the highest that all runs reached, the one below, the highest that any reached."""
+    """Return multiples of 5 %: the highest that all runs reached, the one below, the highest that any reached."""
     bests = [run.curve.accuracy.max() for run in runs if run.curve.accuracy.notna().any()]
     if not bests:
         return []
@@ -120,9 +119,9 @@ def choose_thresholds(runs: Sequence[Run]) -> List[float]:
 
 
 def tabulate(runs: Sequence[Run], measure: Measure, thresholds: Sequence[float]) -> Any:
-    """Return a DataFrame with a line per run; NaN where a run has no such value.
+    """Return a DataFrame with one row per run; NaN = unknown, or never reached.
 
-    Totals are those of the last closed round. ``attrs["formats"]`` has each column's number format.
+    Totals run to the end of the last closed round. ``attrs["formats"]`` holds the number format of each column.
     """
     from pandas import DataFrame
 
@@ -175,7 +174,7 @@ def tabulate(runs: Sequence[Run], measure: Measure, thresholds: Sequence[float])
 
 
 def _as_text(table: Any) -> str:
-    """Return the aligned table, with blanks for unknown values."""
+    """Return the table as aligned text; unknown values are blank."""
     from pandas import isna
 
     shapes = {TEXT: "{}", COUNT: "{:,.0f}", SHARE: "{:.2%}"}
@@ -191,7 +190,7 @@ def _as_text(table: Any) -> str:
 
 
 def _remark(runs: Sequence[Run], measure: Measure) -> str:
-    """Return a note on which bytes are counted."""
+    """Return a sentence on the bytes that are compared."""
     if measure is WIRE:
         return "Bytes are wire bytes, both ways, until the round closed."
     without = ", ".join(run.name for run in runs if not run.has_wire)

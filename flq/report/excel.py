@@ -28,7 +28,7 @@ FORMATS = {
     "text": "General",
 }
 
-# What the charts draw: field, name in the legend, style of the line.
+# Curves of the charts: field, name in the legend, style of the line.
 ACCURACIES = (
     ("accuracy", "master's model, test set", 0),
     ("shared_accuracy", "shared copy, test set", 1),
@@ -47,7 +47,7 @@ ROLL_CALL = (
     ("refused", "refused", 3),
     ("late", "late", 1),
     ("lost", "lost", 6),
-)  # skips stand on the axis, where they can be compared
+)  # skips are lowest, where bars are easiest to compare
 
 
 def write_workbook(
@@ -60,16 +60,16 @@ def write_workbook(
 ) -> None:
     """Write the workbook atomically.
 
-    A file that is there is replaced. Columns that are empty in the whole run are left out, of the
-    sheets and of the charts; without rounds there is no sheet with charts, without roll-calls none of these.
+    An existing file is replaced. Sheets and charts omit columns that are empty in the whole run. Without rounds there
+    is no sheet Charts; without roll calls there is no sheet Roll-call.
 
     Parameters
     ----------
     path : str
-        The .xlsx file; its folder must exist.
+        The .xlsx file, in an existing folder.
     summary : sequence of (label, value)
-        Lines of the first sheet. Values of labels that speak of an accuracy are shares; a :class:`.rows.Sum`
-        becomes a formula.
+        Lines of the first sheet. Values whose label contains "accuracy" are shares; a :class:`.rows.Sum` becomes a
+        formula.
     settings : mapping
         ``{section: {key: value}}``.
     roll_calls : sequence of (round, {worker id: status})
@@ -114,7 +114,7 @@ def write_workbook(
 
 
 def _columns(row_type: Any, rows: Sequence[Any]) -> Dict[str, int]:
-    """Return the non-empty fields of rows, in the order of COLUMNS, and their column numbers from 0."""
+    """Return the non-empty fields of rows, in the order of COLUMNS, with their column numbers from 0."""
     fields = [
         field
         for field in COLUMNS
@@ -132,7 +132,7 @@ def _fill_rows(
     more: Sequence[Sequence[Any]] = (),
     foot: Sequence[Any] = (),
 ) -> Any:
-    """Add a sheet of rows, and beside them more columns of counts; return it."""
+    """Add a sheet of rows, with more columns of counts on the right; return it."""
     formats = [FORMATS[COLUMNS[field].kind] for field in columns] + [FORMATS["count"]] * len(more_titles)
     return fill(
         workbook,
@@ -148,7 +148,7 @@ def _fill_rows(
 
 
 def _summary_format(label: str, value: Any) -> str:
-    """Return the number format of a line of the summary, which has no columns to go by."""
+    """Return the number format of a line of the summary."""
     value = value.value if isinstance(value, Formula) else value
     if "accuracy" in label.lower():
         return FORMATS["share"]
@@ -162,7 +162,7 @@ def _charts(
     worker_columns: Mapping[str, int],
     workers: Sequence[WorkerRow],
 ) -> List[Any]:
-    """Return the charts, two of a row beside each other: by round and by bytes on the wire."""
+    """Return the charts: pairs by round and by bytes on the wire, then those of workers."""
     total_wire = len(round_columns) + [title for title, _ in TOTALS].index(TOTAL_WIRE)
     wire = sum(row.wire_bytes_up + row.wire_bytes_down for row in rounds)
     across = (
@@ -190,7 +190,7 @@ def _charts(
 
 
 def _worker_charts(workbook: Any, columns: Mapping[str, int], workers: Sequence[WorkerRow]) -> List[Any]:
-    """Return bars per worker: bytes, and its outcomes."""
+    """Return the charts per worker: its bytes and its outcomes."""
 
     def layers(quantities: Sequence[Tuple[str, str, int]]) -> List[Bars]:
         return [

@@ -1,6 +1,6 @@
-"""The figures of a run for papers, drawn from its rounds.
+"""Draws the figures of a run for papers.
 
-No figure has a title: that is what its caption is for. docs/figures.md says what each one shows.
+Figures have no title: a paper has captions. docs/figures.md describes each figure.
 
 Example
 -------
@@ -24,12 +24,12 @@ CLASSES = "classes"  # drawn from the data: flq.drawing.classes
 
 
 def accuracy_by_round(rows: Sequence[RoundRow], _: RollCalls) -> Optional[Any]:
-    """Draw the accuracies over the rounds; None if none is known."""
+    """Draw the accuracies over the rounds; None if no accuracy is known."""
     return _lines(rows, ACCURACIES, share_axis, "accuracy", [row.round_index for row in rows], _rounds(rows))
 
 
 def accuracy_by_bytes(rows: Sequence[RoundRow], _: RollCalls) -> Optional[Any]:
-    """Draw the accuracies over the bytes on the wire, up and down, until each round closed."""
+    """Draw the accuracies over the wire bytes, up and down, at the close of each round."""
     so_far = list(accumulate(row.wire_bytes_up + row.wire_bytes_down for row in rows))
     return _lines(
         rows,
@@ -47,9 +47,9 @@ def loss(rows: Sequence[RoundRow], _: RollCalls) -> Optional[Any]:
 
 
 def energy(rows: Sequence[RoundRow], _: RollCalls) -> Optional[Any]:
-    """Draw the accuracies over the joules of all boards that report energy; None if none does."""
-    told = known([row.energy_so_far_j for row in rows])
-    if not told:
+    """Draw the accuracies over the energy of all boards that report it; None if none does."""
+    reported = known([row.energy_so_far_j for row in rows])
+    if not reported:
         return None
     return _lines(
         rows,
@@ -57,11 +57,11 @@ def energy(rows: Sequence[RoundRow], _: RollCalls) -> Optional[Any]:
         share_axis,
         "accuracy",
         [row.energy_so_far_j for row in rows],
-        amount_axis("energy of the boards so far", max(told), "J"),
+        amount_axis("energy of the boards so far", max(reported), "J"),
     )
 
 
-# Name of the file -> what draws it, or None where there is nothing to draw.
+# Name of the file -> function that draws it, or returns None if there is nothing to draw.
 FIGURES: Dict[str, Callable[[Sequence[RoundRow], RollCalls], Optional[Any]]] = {
     "accuracy_by_round": accuracy_by_round,
     "accuracy_by_bytes": accuracy_by_bytes,
@@ -74,24 +74,24 @@ FILES = tuple("%s.%s" % (name, form) for name in (*FIGURES, CLASSES) for form in
 
 
 def write_figures(
-    folder: str, figures: Mapping[str, Callable[..., Optional[Any]]], *what: Any
+    folder: str, figures: Mapping[str, Callable[..., Optional[Any]]], *arguments: Any
 ) -> Tuple[List[str], List[str]]:
-    """Draw figures and write them into a folder, which exists.
+    """Draw figures and write them into an existing folder; each function gets ``arguments``.
 
     Returns
     -------
     written, problems : list of str
-        Paths, and a sentence for each figure that could not be drawn or written; none keeps another from being drawn.
+        Paths, and a sentence for each figure that failed. One failure does not affect the other figures.
     """
     written: List[str] = []
     problems: List[str] = []
     for name, draw in figures.items():
         try:
-            figure = draw(*what)
+            figure = draw(*arguments)
             written += [] if figure is None else write_pictures(figure, folder, name)
         except OSError as error:
             problems.append("figure %s was not written: %s" % (name, error.strerror or error))
-        except Exception as error:  # a bug, or memory that does not suffice: the others may still do
+        except Exception as error:  # a bug or a lack of memory; other figures may succeed
             problems.append("figure %s was not drawn: %s: %s" % (name, type(error).__name__, error))
     return written, problems
 
@@ -109,7 +109,7 @@ def _lines(
     xs: Sequence[Any],
     x_axis: Axis,
 ) -> Optional[Any]:
-    """Draw those of the quantities (field, name, style) that are known in any round."""
+    """Draw the quantities (field, name, style) that are known in any round."""
     curves = [Curve(name, xs, [getattr(row, field) for row in rows], style) for field, name, style in quantities]
     curves = [curve for curve in curves if known(curve.ys)]
     if not curves:

@@ -1,6 +1,6 @@
-"""Lines through points on the axes of a figure, in the style of the charts of the workbook.
+"""Draws lines through points, in the style of the charts of the workbook.
 
-Lines differ by colour, dash and mark, so that they can be told apart on a black and white print.
+Lines differ by colour, dash and marker, so that they remain distinct in black and white.
 
 Example
 -------
@@ -18,14 +18,14 @@ from .axes import Axis, known
 
 DASHES = ("-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (5, 1.5, 1, 1.5)))
 MARKS = "os^Dv<>"
-MARKED_POINTS = 15  # with fewer each has its mark
-N_MARKS = 7  # of a line with more
+MARKED_POINTS = 15  # with fewer points, each has a marker
+N_MARKS = 7  # markers of a longer line
 MOST_TICKS = 9
-ROOM = 0.025  # beyond the last tick, for a mark on it
+ROOM = 0.025  # share of an axis beyond its last tick, for a marker on it
 
 
 class Curve(NamedTuple):
-    """One line: points where both are known; ``style`` says which colour, dash and mark, no two alike in 0..27."""
+    """One line, through the points whose x and y are known; ``style`` selects its look, distinct in 0..27."""
 
     name: str
     xs: Sequence[Any]
@@ -34,7 +34,7 @@ class Curve(NamedTuple):
 
 
 def draw_lines(axes: Any, curves: Sequence[Curve], x_axis: Axis, y_axis: Axis) -> List[Any]:
-    """Draw lines on axes; return them, for a legend."""
+    """Draw lines on axes; return their handles, for a legend."""
     drawn = []
     for index, curve in enumerate(curves):
         points = [(x, y) for x, y in zip(curve.xs, curve.ys) if len(known([x, y])) == 2]
@@ -60,7 +60,7 @@ def draw_lines(axes: Any, curves: Sequence[Curve], x_axis: Axis, y_axis: Axis) -
 
 
 def _marked(xs: Sequence[float], is_log: bool, shift: float) -> List[int]:
-    """Return which points bear a mark: all of a few; else some, evenly along the axis, at other places in each line."""
+    """Return the indices of the marked points: all of a few; otherwise spread evenly, shifted from line to line."""
     if len(xs) < MARKED_POINTS:
         return list(range(len(xs)))
     along = [math.log(x) if is_log else x for x in xs]
@@ -69,7 +69,7 @@ def _marked(xs: Sequence[float], is_log: bool, shift: float) -> List[int]:
 
 
 def set_axis(axes: Any, which: str, asked: Axis) -> None:
-    """Give the x or y axis its title with a unit, its bounds, and numbers at its ticks."""
+    """Set title, unit, bounds and tick labels of the x or y axis."""
     from matplotlib.ticker import FixedLocator, FuncFormatter
 
     axis = getattr(axes, which + "axis")
@@ -86,7 +86,7 @@ def set_axis(axes: Any, which: str, asked: Axis) -> None:
     every = -(-n_steps // MOST_TICKS)
     axis.set_major_locator(FixedLocator([asked.low + index * asked.step for index in range(0, n_steps + 1, every)]))
     found = re.fullmatch(r"(?:#,##)?0(?:\.(0+))?(,*)%?", number_format)
-    if found:  # as a cell of the workbook would show it
+    if found:  # as in a cell of the workbook
         factor = percent / 1000.0 ** len(found.group(2))
         n_decimals = max(0, len(found.group(1) or ""))
         axis.set_major_formatter(FuncFormatter(lambda value, _: "{:,.{}f}".format(value * factor, n_decimals)))

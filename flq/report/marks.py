@@ -1,4 +1,4 @@
-"""Highlights cells of lost and late workers; legible in black and white too.
+"""Highlights cells of lost and late workers, legibly in black and white too.
 
 Example
 -------
@@ -20,7 +20,7 @@ def mark_rounds(workbook: Any, sheet: Any, columns: Mapping[str, int], n_rounds:
 
 
 def mark_workers(workbook: Any, sheet: Any, columns: Mapping[str, int], n_workers: int) -> None:
-    """Colour the rows of lost workers, and in all rows the rounds in which a worker was late or lost."""
+    """Colour the rows of lost workers, and in all rows the counts of late and lost rounds that are not 0."""
     if not n_workers:
         return
     from xlsxwriter.utility import xl_col_to_name

@@ -1,4 +1,4 @@
-"""The names of a run's files, and the settings in them.
+"""Names of a run's files.
 
 Example
 -------
@@ -26,12 +26,12 @@ def workbook_name(settings: Settings, stamp: str) -> str:
 
 
 def workbook_name_of(about: Mapping[str, Any]) -> str:
-    """Return the name of a run's workbook by what its journal says about it."""
+    """Return the name of a run's workbook, from its journal's table about."""
     return workbook_name(settings_from_json(about["settings"], allow_missing=True), stamp_of(str(about["run_id"])))
 
 
 def name_of_dataset(name: str) -> str:
-    """Return the name of a data set in a file's name: ``npz:/data/faces.npz`` is npz_faces."""
+    """Return a data set's part of a file name: ``npz:/data/faces.npz`` gives npz_faces."""
     kind, colon, path = name.partition(":")
     if colon:
         kind += "_" + os.path.splitext(os.path.basename(path.rstrip("/")))[0]
@@ -39,5 +39,5 @@ def name_of_dataset(name: str) -> str:
 
 
 def name_of_data(settings: Settings) -> str:
-    """Return the name of a run's data in a file's name; the quadratic problem makes its own data."""
+    """Return the data's part of a file name; the quadratic problem has no data set."""
     return "quadratic" if settings.model.name == "quadratic" else name_of_dataset(settings.dataset.name)

@@ -1,4 +1,4 @@
-"""Estimated time left of a run, for the live page and for notifications.
+"""Estimates the time left of a run, for the live page and for notifications.
 
 Example
 -------
@@ -15,7 +15,7 @@ RECENT = 20  # rounds that count
 
 
 def seconds_left(rows: Sequence[RoundRow], max_rounds: int) -> Optional[float]:
-    """Return the remaining rounds times the median duration of the last ones; None if unknown."""
+    """Return the number of remaining rounds times the median duration of recent ones; None if unknown."""
     if not rows:
         return None
     return median(row.round_s for row in rows[-RECENT:]) * max(0, max_rounds - rows[-1].round_index)

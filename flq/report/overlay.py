@@ -1,4 +1,4 @@
-"""Several runs in one figure: accuracy by round and by bytes, and loss.
+"""Draws several runs in one figure: accuracy by round and by bytes, and loss.
 
 Example
 -------
@@ -12,11 +12,11 @@ from .axes import Axis, known, loss_axis, round_axis, share_axis, spread_amount_
 from .lines import Curve, draw_lines
 from .stored import Run
 
-WIDTHS = {1: COLUMN, 2: 5.2, 3: PAGE}  # by number of panels, inches
+WIDTHS = {1: COLUMN, 2: 5.2, 3: PAGE}  # inches, by number of panels
 
 
 class Panel(NamedTuple):
-    """One pair of axes: whose points they show (for each run x and y), and how."""
+    """One panel of the figure: its axes, and one curve per run."""
 
     x_axis: Callable[[Sequence[Curve]], Axis]
     y_axis: Axis
@@ -25,15 +25,15 @@ class Panel(NamedTuple):
 
 @styled
 def overlay(runs: Sequence[Run], labels: Sequence[str], measure: str, spent: Sequence[Any]) -> Optional[Any]:
-    """Draw runs over each other; None if neither accuracies nor losses are known.
+    """Draw runs in common panels; None if neither accuracies nor losses are known.
 
     Parameters
     ----------
     runs, labels : sequences of equal length
     measure : str
-        What the bytes are: "wire" or "payload".
+        The kind of bytes: "wire" or "payload".
     spent : sequence of Series
-        For each run, bytes so far.
+        Bytes so far, one series per run.
     """
     rounds = [run.curve["round"] for run in runs]
     panels = [
@@ -66,7 +66,7 @@ def _panel(
     axis_of: Callable[..., Axis],
     x_axis: Callable[[Sequence[Curve]], Axis],
 ) -> Optional[Panel]:
-    """Return the axes with the runs that have such values; each keeps its style in all of them."""
+    """Return a panel with the runs that have values for it; a run has the same style in all panels."""
     curves = [
         Curve(label, x[y.notna()].tolist(), y.dropna().tolist(), style)
         for style, (label, x, y) in enumerate(zip(labels, xs, ys))
@@ -78,9 +78,9 @@ def _panel(
 
 
 def _title(field: str, measured_on: Sequence[str]) -> str:
-    """Return the axis title, with the data of the measurement if it is the same for all."""
-    said = set(filter(None, measured_on))
-    return "%s, %s" % (field, said.pop()) if len(said) == 1 else field
+    """Return the axis title, with the data of the measurement if all runs used the same."""
+    known_data = set(filter(None, measured_on))
+    return "%s, %s" % (field, known_data.pop()) if len(known_data) == 1 else field
 
 
 def _accuracy_of(run: Run) -> str:

@@ -1,4 +1,4 @@
-"""Participation as a raster: a row per worker, a column per round or, in long runs, per several rounds.
+"""Draws participation as a raster: a row per worker, and a column per round or, in long runs, per several rounds.
 
 Example
 -------
@@ -12,8 +12,7 @@ import numpy as np
 from ..drawing.style import COLUMN, PAGE, colour, legend_above, new_figure, styled, thousands
 from .rows import RoundRow
 
-# What happened -> colour, and the mark that it bears in a wide cell. The later it stands, the more it outdoes the
-# others in a column of several rounds.
+# Outcome -> colour, and marker in a wide cell. In a column of several rounds, later entries override earlier ones.
 LOOKS: Dict[str, Tuple[str, str]] = {
     "skipped": ("#DCDCDC", ""),
     "uploaded": (colour(0), ""),
@@ -21,15 +20,15 @@ LOOKS: Dict[str, Tuple[str, str]] = {
     "late": (colour(1), "|"),
     "lost": (colour(6), "x"),
 }
-BLENDED = ("skipped", "uploaded")  # a column of several rounds shows their shares, unless something outdoes them
+BLENDED = ("skipped", "uploaded")  # a column of several rounds mixes their colours, unless an outcome overrides them
 MOST_COLUMNS = 500
-NARROW = 100  # with so many rounds the figure fits into one column of text
-MOST_SEPARATED = 40  # columns and rows that are set apart by white lines, and bear marks
+NARROW = 100  # up to this many rounds the figure fits one column of text
+MOST_SEPARATED = 40  # up to this many columns and rows, cells have white borders and markers
 
 
 @styled
 def participation(rows: Sequence[RoundRow], roll_calls: Sequence[Mapping[int, str]]) -> Optional[Any]:
-    """Draw the roll calls of the rounds in order; None if there were no members."""
+    """Draw the roll calls of the rounds, in order; None without workers."""
     from matplotlib.ticker import MaxNLocator
 
     n_workers = 1 + max((worker_id for roll_call in roll_calls for worker_id in roll_call), default=-1)
@@ -62,7 +61,7 @@ def participation(rows: Sequence[RoundRow], roll_calls: Sequence[Mapping[int, st
 
 
 def _codes(columns: Sequence[int], roll_calls: Sequence[Mapping[int, str]], n_workers: int) -> np.ndarray:
-    """Return which of LOOKS each worker has in each round, -1 = none; shape (n_workers, n_rounds)."""
+    """Return the index into LOOKS for each worker and round, -1 = none; shape (n_workers, n_rounds), int8."""
     numbers = {status: number for number, status in enumerate(LOOKS)}
     codes = np.full((n_workers, columns[-1] + 1), -1, np.int8)
     for column, roll_call in zip(columns, roll_calls):
@@ -84,15 +83,15 @@ def _image(codes: np.ndarray, per_column: int) -> np.ndarray:
     counts = np.stack([(cells == list(LOOKS).index(status)).sum(axis=2) for status in BLENDED], axis=2)
     shares = counts / np.maximum(counts.sum(axis=2, keepdims=True), 1)
     image = shares @ palette[: len(BLENDED)]
-    image[counts.sum(axis=2) == 0] = 1.0  # nobody there: as the paper
+    image[counts.sum(axis=2) == 0] = 1.0  # not a member: white
     worst = cells.max(axis=2)
-    outdone = worst >= len(BLENDED)
-    image[outdone] = palette[worst[outdone]]
+    overridden = worst >= len(BLENDED)
+    image[overridden] = palette[worst[overridden]]
     return np.round(255 * image).astype(np.uint8)
 
 
 def _separate(axes: Any, codes: np.ndarray, first: float) -> None:
-    """Set cells apart, and mark those that are neither uploads nor skips."""
+    """Draw borders between cells, and markers in those that are neither uploads nor skips."""
     n_workers, n_rounds = codes.shape
     axes.vlines(first + np.arange(1, n_rounds), -0.5, n_workers - 0.5, colors="white", linewidth=0.6)
     axes.hlines(np.arange(1, n_workers) - 0.5, first, first + n_rounds, colors="white", linewidth=0.6)
@@ -103,7 +102,7 @@ def _separate(axes: Any, codes: np.ndarray, first: float) -> None:
 
 
 def _handles(codes: np.ndarray) -> List[Any]:
-    """Return the entries of the legend: outcomes that occurred, upload and skip always."""
+    """Return the entries of the legend: uploads and skips, and other outcomes that occurred."""
     from matplotlib.patches import Patch
 
     counts = {status: int((codes == number).sum()) for number, status in enumerate(LOOKS)}

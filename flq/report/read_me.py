@@ -18,8 +18,8 @@ from .sheets import LINE_POINTS, fit_to_pages, put, styles
 
 NAME = "Read me"
 WIDTHS = (38, 17, 9, 80)  # characters: name, sheets, unit, meaning
-LETTERS = 1.05  # of a text that fit in the width of a digit
-UNITS = {"index": "number", "count": "number", "loss": "loss"}  # of columns whose headings name none
+LETTERS = 1.05  # average letters per width of a digit
+UNITS = {"index": "number", "count": "number", "loss": "loss"}  # of columns whose heading has no unit
 HEADING = {"bold": True, "bottom": 1, "font_size": 12}
 
 
@@ -88,7 +88,7 @@ COLOURS = (
 def add_read_me(
     workbook: Any, round_columns: Iterable[str], worker_columns: Iterable[str], has_roll_call: bool
 ) -> None:
-    """Add the sheet; the columns are those that the workbook has, by field."""
+    """Add the sheet; ``round_columns`` and ``worker_columns`` are the fields that the workbook shows."""
     sheet, style = workbook.add_worksheet(NAME), styles(workbook)
     for column, width in enumerate(WIDTHS):
         sheet.set_column(column, column, width)
@@ -132,7 +132,7 @@ def _entries(round_columns: List[str], worker_columns: List[str], has_roll_call:
 
 
 def _lower(status: str) -> str:
-    """Return the meaning of a letter of the roll call."""
+    """Return the meaning of a status of the roll call, beginning with a lower-case letter."""
     meaning = "Its update was applied." if status == "uploaded" else COLUMNS[status].meaning
     return meaning[0].lower() + meaning[1:]
 

@@ -1,7 +1,7 @@
-"""Rows of a run from its journal, during the run or after it.
+"""Reads the rows of a run from its journal, during the run or after it.
 
-The journal is the master's (``flq.master.storage.journal``), which writes it; here it is only read, in one short
-transaction that no writer waits for.
+The master writes the journal (``flq.master.storage.journal``). It is read in one short transaction, which does not
+block the writer.
 
 Example
 -------
@@ -22,7 +22,7 @@ from ..journal_file import NAME as JOURNAL
 from ..journal_file import Extent, open_to_read, read_about, read_numbered, read_tested
 from .rows import RoundRow
 
-STATUSES = ("uploaded", "skipped", "refused", "late", "lost")  # of a worker in a round; RoundRow counts them
+STATUSES = ("uploaded", "skipped", "refused", "late", "lost")  # of a worker in a round; also fields of RoundRow
 TESTED = ("test_loss", "accuracy", "shared_accuracy", "average_accuracy")  # the order of test results in a journal
 COPIED = (
     "round_index",
@@ -47,14 +47,14 @@ class Recorded(NamedTuple):
     ----------
     run_id : str
     settings : Settings
-        Keys that an older version did not have are at their defaults.
+        Keys unknown to the version that wrote the journal have their defaults.
     rows : list of RoundRow
     roll_calls : list of {worker id: status}
-        One for each row.
+        One per row.
     about : dict
         The journal's table about.
-    joined : {worker id: (samples, whether it is there)}
-        From the entries of a journal of format 3 or older, which has no totals; else empty.
+    joined : {worker id: (samples, whether its lease is valid)}
+        From the entries of a journal of format 3 or older, which has no totals; otherwise empty.
     """
 
     run_id: str
@@ -73,11 +73,11 @@ def row_of(
     Parameters
     ----------
     report : mapping
-        Fields of the machine's report: those of ``COPIED``, and ``roll_call``.
+        The machine's report, with the fields ``COPIED`` and ``roll_call``.
     wire : (up, down)
         Bytes.
     results : sequence of float or None
-        As ``TESTED``; what is missing is not known.
+        In the order of ``TESTED``; missing values are unknown.
     """
     statuses = list(report["roll_call"].values())
     known = dict.fromkeys(TESTED)  # type: Dict[str, Optional[float]]
@@ -98,7 +98,7 @@ def is_journalled(path: str) -> bool:
 
 
 def about_of(run_dir: str) -> Dict[str, Any]:
-    """Read the table about of a run's journal, of any version of FLQ; a run that goes on is not disturbed.
+    """Read the table about of a journal of any version, also during the run.
 
     Raises
     ------
@@ -110,7 +110,7 @@ def about_of(run_dir: str) -> Dict[str, Any]:
 
 
 def read_journal(run_dir: str) -> Recorded:
-    """Read what the journal of a run says of its rounds; a run that goes on meanwhile is not disturbed.
+    """Read the rounds of a run from its journal, also during the run.
 
     Raises
     ------
@@ -125,7 +125,7 @@ def read_journal(run_dir: str) -> Recorded:
                 value["report"], value["wire"], tested.get(value["report"]["round_index"], ()), value.get("energy_j")
             )
             for value in values
-        ]  # an older version knows of no energy
+        ]  # older versions wrote no energy
         roll_calls = [
             {int(worker_id): status for worker_id, status in value["report"]["roll_call"].items()} for value in values
         ]
@@ -141,7 +141,7 @@ def read_journal(run_dir: str) -> Recorded:
 
 
 def _rounds(database: sqlite3.Connection, path: str, extent: Optional[Extent]) -> Tuple[Dict[int, Any], List[Any]]:
-    """Return the test results by round, and the values of each round; rows of an older journal have no digest."""
+    """Return the test results by round, and the report of each round; rows of old journals have no digest."""
     if extent is None:
         tested = {index: json.loads(value) for index, value in database.execute("SELECT round, results FROM tested")}
         reports: Iterable[Any] = database.execute("SELECT report FROM rounds ORDER BY round")
@@ -157,7 +157,7 @@ def _rounds(database: sqlite3.Connection, path: str, extent: Optional[Extent]) -
 
 
 def _joined(database: sqlite3.Connection) -> Dict[int, Tuple[int, bool]]:
-    """Return the workers that have joined by the entries of an older journal: samples, and whether the lease lasts."""
+    """Return the workers that joined, from the entries of an old journal: samples, and whether the lease is valid."""
     joined: Dict[int, Tuple[int, bool]] = {}
     for kind, text in database.execute(
         "SELECT kind, body FROM entries WHERE kind IN ('joined', 'lease_ended') ORDER BY seq"
@@ -170,11 +170,11 @@ def _joined(database: sqlite3.Connection) -> Dict[int, Tuple[int, bool]]:
 
 @contextmanager
 def _reading(run_dir: str) -> Iterator[Tuple[sqlite3.Connection, str]]:
-    """Open the journal of a run in one transaction; errors of reading become one sentence."""
+    """Open the journal of a run in one transaction; raise every error of reading as FlqError."""
     path = os.path.join(run_dir, JOURNAL)
     try:
         with closing(open_to_read(path)) as database:
-            database.execute("BEGIN")  # all of one moment
+            database.execute("BEGIN")  # one consistent state
             yield database, path
     except sqlite3.Error as error:
         raise FlqError("%s cannot be read: %s" % (path, error)) from None

@@ -1,8 +1,8 @@
-"""The workbook of the single-process reference: sheets, names and order of the original FLQ program.
+"""Writes the workbook of the single-process reference, with the sheets and columns of the original FLQ program.
 
-Sheet ``curve_<mode>`` has the columns iter, loss, acc, entropy, selcnt, bits_up_cum,
-bits_down_cum, cum_bits_total; mode bin has a sheet ``bin_<mode>`` with comm, bit. Scripts that read
-the original's files read these. The sheet Charts is ours. All bits are payload bits.
+The sheet ``curve_<mode>`` has the columns iter, loss, acc, entropy, selcnt, bits_up_cum, bits_down_cum,
+cum_bits_total; mode bin adds a sheet ``bin_<mode>`` with comm, bit. Scripts that read the original's files can read
+these. Only the sheet Charts is new. All bits are payload bits.
 
 Example
 -------
@@ -15,12 +15,12 @@ from .axes import amount_axis, loss_axis, round_axis, share_axis
 from .charts import Line, line_chart, place
 from .sheets import cell_value, fill, writing
 
-CURVE, BIN = "curve_", "bin_"  # what the names of the sheets begin with
+CURVE, BIN = "curve_", "bin_"  # prefixes of the names of the sheets
 FORMATS = ("0", "0.0000", "0.0000", "0.0000", "0", "#,##0", "#,##0", "#,##0")
 
 
 class CurveRow(NamedTuple):
-    """One round, under the original's names.
+    """One round, with the original's column names.
 
     Attributes
     ----------
@@ -29,9 +29,9 @@ class CurveRow(NamedTuple):
     loss : float or None
         Mean training loss of the workers.
     acc, entropy : float or None
-        Accuracy (0..1) and mean cross-entropy of the model on the test set; None = not known.
+        Accuracy (0..1) and mean cross-entropy of the model on the test set; None = unknown.
     selcnt : int
-        Workers whose updates were added up.
+        Number of workers whose updates were applied.
     bits_up_cum, bits_down_cum, cum_bits_total : int
         Payload bits so far: up, down, both.
     """
@@ -49,9 +49,9 @@ class CurveRow(NamedTuple):
 def write_curves(
     path: str, mode: str, rows: Sequence[CurveRow], bin_rows: Optional[Sequence[Tuple[int, int]]] = None
 ) -> None:
-    """Write the workbook: the whole of it or, if anything fails, nothing. A file that is there is replaced.
+    """Write the workbook atomically, replacing an existing file.
 
-    All columns are written, the empty ones too; charts show those that hold anything.
+    All columns are written, even empty ones; charts omit empty columns.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def write_curves(
     mode : str
         fedavg, laq8, bbit or bin; part of the sheets' names.
     bin_rows : sequence of (comm, bit), optional
-        The sheet ``bin_<mode>``: a count of rounds, and the sign that most workers sent (-1, 1 or 0).
+        Rows of the sheet ``bin_<mode>``: number of the round, and the sign that most workers sent (-1, 1 or 0).
 
     Raises
     ------
@@ -77,7 +77,7 @@ def write_curves(
 
 
 def _charts(workbook: Any, curve: str, rows: Sequence[CurveRow]) -> list:
-    """Return accuracy and losses, by iteration and by bits."""
+    """Return the charts of accuracy and losses, by iteration and by bits."""
     columns = {field: column for column, field in enumerate(CurveRow._fields)}
     across = (
         ("iter", "by iteration", round_axis("iteration", rows[-1].iter)),

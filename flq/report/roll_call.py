@@ -12,13 +12,13 @@ from .marks import LATE
 from .sheets import cell_value, fit_to_pages, put, stay_in_view, styles
 
 NAME = "Roll-call"
-PER_PAGE = 64  # workers beside each other on a page
+PER_PAGE = 64  # columns of workers on a printed page
 LETTER_WIDTH, HEADING_WIDTH, HEADING_POINTS = 3.3, 12, 92
 LINES = {"border": 1, "border_color": GRID}
 
 
 class Mark(NamedTuple):
-    """What stands in a cell for a status, and how it looks."""
+    """The letter and the format of a status."""
 
     status: str
     letter: str
@@ -35,7 +35,7 @@ MARKS = (
 
 
 def add_roll_call(workbook: Any, roll_calls: Sequence[Tuple[int, Mapping[int, str]]]) -> None:
-    """Add the sheet: a line per round, a column per worker; an empty cell is a round without this worker.
+    """Add the sheet: a row per round, a column per worker; a cell is empty if the worker was not in the round.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
-"""The rows of rounds and workers, and the titles of their columns.
+"""Rows of rounds and workers, and the headings of their columns.
 
-Up is from worker to master. Payload bits are codes and scales, frame bytes the whole message,
-wire bytes requests and responses with their headers; the three are never mixed.
+Up is from worker to master. Payload bits count codes and scales, frame bytes count whole messages, wire bytes count
+requests and responses with their headers; the three are never mixed.
 
 Example
 -------
@@ -22,20 +22,19 @@ class RoundRow(NamedTuple):
     shared_accuracy : float or None
         Of the copy that all workers share.
     average_accuracy : float or None
-        Test accuracy of the exponential average of the models; None = there is no average.
+        Test accuracy of the exponential average of the models; None = no average.
     own_accuracy, own_loss : float or None
-        Of the copy that the round began with: mean over the workers' own held-back data; None =
-        nothing is held back.
+        Of the shared copy at the start of the round: mean over the workers' held-out data; None = no held-out data.
     training_loss : float or None
-        Mean over the workers that answered; None = nobody did.
+        Mean over the workers that answered; None = no worker answered.
     uploaded, skipped, refused, late, lost : int
-        The roll-call: each worker of the round is counted once.
+        The roll call: each worker of the round is counted once.
     training_s : float
-        Longest local training of the round.
+        The longest local training of a worker.
     waiting_s : float
-        Longest time that a worker waited for answers or for the others.
+        The longest time that a worker waited for responses or for other workers.
     energy_so_far_j : float or None
-        Of all boards that tell of it, since the run began; None = no sensor tells.
+        Energy of all boards that report it, since the start of the run; None = no sensor.
     """
 
     round_index: int
@@ -70,20 +69,20 @@ class WorkerRow(NamedTuple):
     Attributes
     ----------
     state : str
-        "present": its lease lasted when the row was made; "lost": its lease had ended; "never
-        joined": only some of its requests have come.
+        "present": its lease was valid when the row was written; "lost": its lease had ended; "never joined": the master
+        received requests from it, but no registration.
     rounds : int
         Rounds that it answered: uploaded, skipped or refused.
     last_loss : float or None
-        Training loss that it reported last.
+        The last training loss that it reported.
     energy_j : float or None
-        Of the whole board, from its first report in this run to its last; None = no sensor tells. Beside it the same
-        for each round that it answered, for 1,000 samples that it trained on, and for each percentage point of the
-        run's last accuracy.
+        Energy of the whole board, from its first report in this run to its last; None = no sensor. The next three
+        fields are this energy per answered round, per 1,000 samples trained on, and per percentage point of the run's
+        last accuracy.
     peak_c : float or None
-        The highest temperature of its board.
+        Peak temperature of its board.
     name : str or None
-        What its owner calls it.
+        Given by its owner.
     """
 
     worker_id: int
@@ -113,14 +112,14 @@ class WorkerRow(NamedTuple):
 
 
 class Column(NamedTuple):
-    """Heading of a column, with its unit, what kind of value stands under it, and what that is."""
+    """A column: its heading with the unit, the kind of its values, and their meaning."""
 
     title: str
     kind: str  # index, count, share (1 = 100 %), loss, seconds, amount or text
     meaning: str
 
 
-# In the order in which they stand in a sheet.
+# In the order of the columns in a sheet.
 COLUMNS = {
     "round_index": Column("round", "index", "Round index; the first is 1."),
     "accuracy": Column(
@@ -157,8 +156,8 @@ COLUMNS = {
     "state": Column(
         "state",
         "text",
-        "present: its lease lasted when this was written; lost: it had ended; "
-        "never joined: only some of its requests came.",
+        "present: its lease was valid when this was written; lost: its lease had ended; "
+        "never joined: it sent requests, but did not register.",
     ),
     "rounds": Column("rounds answered", "count", "Rounds in which it uploaded, skipped or was refused."),
     "uploaded": Column(
@@ -217,7 +216,7 @@ COLUMNS = {
     "peak_c": Column("highest temperature (°C)", "amount", "Peak temperature of its board."),
 }
 
-# Fields of a worker that can be added up over workers.
+# Fields that can be summed over workers.
 SUMMED = frozenset(
     {
         "n_samples",
@@ -246,11 +245,11 @@ class Sum(NamedTuple):
     Attributes
     ----------
     value : int or float
-        As it was counted.
+        The counted number.
     rounds, workers : str or None
-        The field that is added up over the rounds, and over the workers.
+        The field to sum over the rounds, and over the workers.
     line : str or None
-        The label of a line of the summary that is added.
+        The label of a summary line to add.
     """
 
     value: Any
@@ -262,7 +261,7 @@ class Sum(NamedTuple):
 TOTAL_WIRE = "total wire, both ways (bytes)"
 TOTAL_PAYLOAD_UP, TOTAL_PAYLOAD_DOWN = "total payload up (bits)", "total payload down (bits)"
 
-# Running totals beside the rounds: heading, and the fields that it adds up.
+# Running totals in the sheet Rounds: heading, and the fields to sum.
 TOTALS = (
     (TOTAL_PAYLOAD_UP, ("payload_bits_up",)),
     (TOTAL_PAYLOAD_DOWN, ("payload_bits_down",)),

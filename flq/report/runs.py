@@ -17,12 +17,12 @@ from .stored import ACCURACIES, LOSSES, Run, best_known, curve_of, read_runs, sh
 
 
 def find_runs(name: str, results_dir: str) -> List[Run]:
-    """Read the runs of a workbook, or the one run of a folder.
+    """Read the runs of a workbook, or the run of a folder.
 
     Raises
     ------
     FlqError
-        If there is none, or it cannot be used.
+        If there is no such run, or it cannot be read.
     """
     if os.path.isfile(name) or name.endswith(".xlsx"):
         return read_runs(name)
@@ -77,7 +77,7 @@ def _run_of(recorded: Recorded) -> Run:
 
 
 def labels_of(runs: Sequence[Run]) -> List[str]:
-    """Return the shortest distinct labels of runs: by mode, by mode and bits, or by file."""
+    """Return the shortest distinct labels of runs: modes, modes and bits, or files."""
     for labels in [run.mode for run in runs], [" ".join([run.mode, *_bits(run.settings)]) for run in runs]:
         if all(run.mode for run in runs) and len(set(labels)) == len(labels):
             return labels
@@ -85,13 +85,13 @@ def labels_of(runs: Sequence[Run]) -> List[str]:
 
 
 def _bits(settings: Any) -> List[str]:
-    """Return the bits per number, or bytes per message, up and down, if set."""
-    said: Dict[str, List[Any]] = {
+    """Return the bits per number and the bytes per message, up and down, if set."""
+    limits: Dict[str, List[Any]] = {
         unit: [settings.get(prefix + way) for way in ("_up", "_down")]
         for prefix, unit in (("b", "bit"), ("bytes", "B"))
     }
     return [
         "%s %s" % ("/".join("-" if value is None else shown(value) for value in values), unit)
-        for unit, values in said.items()
+        for unit, values in limits.items()
         if any(value is not None for value in values)
     ]

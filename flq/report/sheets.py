@@ -1,8 +1,8 @@
-"""Sheets of typed cells under a frozen heading; workbooks are written atomically.
+"""Writes workbooks atomically, with sheets of typed cells under a frozen heading.
 
-Cells are values. Only a :class:`Formula` calculates, and only our own code makes those: a worker's
-name, a setting or a file's name cannot make Excel calculate. XlsxWriter is imported inside the
-functions, because most processes that import this package never write a workbook.
+Cells hold values. Only a :class:`Formula` is evaluated, and only our own code creates one: untrusted text, such as a
+worker's name or a file name, never becomes a formula. XlsxWriter is imported inside the functions, because most
+processes that import this package never write a workbook.
 
 Example
 -------
@@ -20,19 +20,19 @@ from typing import Any, Callable, Iterator, NamedTuple, Sequence
 
 from ..durable import write_whole
 
-# Parts are made in memory: /tmp may be small. What looks like a formula, a number or an address stays text.
+# In memory, because /tmp may be small. Text that looks like a formula, a number or a URL remains text.
 OPTIONS = {"in_memory": True, "strings_to_formulas": False, "strings_to_numbers": False, "strings_to_urls": False}
 NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0, production Char
-RICH = "<r>"  # XlsxWriter writes a text that begins and ends with this element as it is: formatted text, or broken XML
+RICH = "<r>"  # XlsxWriter does not escape a text that begins and ends with this element
 EXACT_IN_EXCEL = 10**15  # Excel keeps 15 digits of a number
 MOST_ROWS = 2**20  # of a sheet
-WIDEST, PAGE_WIDTH = 60, 190  # characters: of a column, and of what can be read on a page
-LINE_POINTS, TALLEST_POINTS = 15, 409  # height of a line of the heading, and of a row at most
-A4 = 9  # Excel's number of a paper
+WIDEST, PAGE_WIDTH = 60, 190  # maximum widths in characters: of a column, and of a legible page
+LINE_POINTS, TALLEST_POINTS = 15, 409  # height of a line of the heading, and maximum height of a row
+A4 = 9  # Excel's paper code
 
 
 class Formula(NamedTuple):
-    """A formula cell with its cached value, for programs that do not evaluate formulas."""
+    """A formula and its value, which is cached for programs that do not evaluate formulas."""
 
     text: str
     value: Any
@@ -40,9 +40,7 @@ class Formula(NamedTuple):
 
 @contextmanager
 def writing(path: str) -> Iterator[Any]:
-    """Yield a new workbook and write it atomically when the block ends.
-
-    A file that is there is replaced.
+    """Yield a new workbook and write it atomically when the block ends, replacing an existing file.
 
     Raises
     ------
@@ -69,19 +67,19 @@ def fill(
 ) -> Any:
     """Add a sheet: a frozen heading and typed cells, with fitting widths and heading height.
 
-    It is printed on as many pages beside each other as it takes to be read.
+    A wide sheet is printed on several pages side by side, so that it remains legible.
 
     Parameters
     ----------
     workbook : xlsxwriter.Workbook
     rows : sequence of sequences
-        None, NaN and infinities become empty cells, numbers stay numbers, formulas formulas, all else becomes text.
+        None, NaN and infinities become empty cells; numbers and formulas remain such; all else becomes text.
     formats : sequence of sequences of str
-        Excel's number format of each cell; text does not need one.
+        Excel's number format of each cell; ignored for text.
     foot : sequence, optional
-        A last line that stands out, with the formats of the line above it.
+        A last row in bold, with the formats of the row above it.
     numbers_left : bool, default False
-        Numbers stand left, as texts do: for columns that hold things of all kinds.
+        Align numbers left, like text: for columns of mixed types.
 
     Returns
     -------
@@ -90,12 +88,12 @@ def fill(
     Raises
     ------
     ValueError
-        If a sheet has no room for so many rows.
+        If there are more rows than a sheet holds.
     """
     if len(rows) + 2 > MOST_ROWS:
         raise ValueError("an Excel sheet holds at most %d rows, got %d" % (MOST_ROWS - 2, len(rows)))
     sheet, style = workbook.add_worksheet(name), styles(workbook)
-    left_columns = set()  # those whose heading stands left too
+    left_columns = set()  # those with left-aligned headings
     titles = [clean_text(title) for title in titles]
     widths = [max((len(word) for word in title.split()), default=0) for title in titles]
     for line, (row, row_formats) in enumerate(zip(rows, formats), start=1):
@@ -134,7 +132,7 @@ def fill(
 
 
 def styles(workbook: Any) -> Callable[..., Any]:
-    """Return a function that caches the workbook's formats by properties."""
+    """Return a function that creates formats of the workbook and caches them by their properties."""
     made = {}
 
     def style(**properties: Any) -> Any:
@@ -147,7 +145,7 @@ def styles(workbook: Any) -> Callable[..., Any]:
 
 
 def put(sheet: Any, line: int, column: int, content: Any, style: Any = None) -> None:
-    """Write one cell, counted from 0; ``content`` is from :func:`cell_value`."""
+    """Write one cell; ``content`` is from :func:`cell_value`, and line and column count from 0."""
     if isinstance(content, Formula):
         sheet.write_formula(line, column, content.text, style, content.value)
     elif isinstance(content, str):
@@ -168,19 +166,19 @@ def stay_in_view(sheet: Any) -> None:
 
 
 def fit_to_pages(sheet: Any, wide: int, long: int) -> None:
-    """Print landscape on a number of pages in width and height; 0 = as many as needed."""
+    """Print in landscape, fitted to a number of pages across and down; 0 = as many as needed."""
     sheet.set_landscape()
     sheet.set_paper(A4)
     sheet.fit_to_pages(wide, long)
     sheet.set_margins(left=0.4, right=0.4, top=0.5, bottom=0.7)  # inches
-    sheet.set_footer("&C&A, page &P of &N", {"margin": 0.3})  # codes: the sheet's name, numbers
+    sheet.set_footer("&C&A, page &P of &N", {"margin": 0.3})  # &A: name of the sheet
 
 
 def cell_value(value: Any) -> Any:
     """Return a valid cell value: bool, int, finite float, formula, XML-safe text; None = empty."""
     if value is None or isinstance(value, bool):
         return value
-    if isinstance(value, Formula):  # one whose value Excel cannot hold exactly is no formula
+    if isinstance(value, Formula):  # text instead, if Excel cannot hold its value exactly
         content = cell_value(value.value)
         return content if content is None or isinstance(content, str) else value
     if isinstance(value, numbers.Integral) and abs(int(value)) < EXACT_IN_EXCEL:
@@ -196,7 +194,7 @@ def clean_text(text: str) -> str:
 
 
 def _area(last_line: int, last_column: int) -> str:
-    """Return the name of the cells from the first to one that is counted from 0."""
+    """Return the range from A1 to a cell, counted from 0."""
     from xlsxwriter.utility import xl_range
 
     return xl_range(0, 0, last_line, last_column)

@@ -1,8 +1,7 @@
-"""Runs read back from workbooks: ours (sheet Rounds) and the reference's (sheets curve_<mode>).
+"""Reads runs from workbooks: those of a run (sheet Rounds) and of the reference program (sheets curve_<mode>).
 
-A workbook may come from anywhere: what is read is bounded before it is unpacked, formulas are not
-calculated, and whatever is wrong with it is one sentence. pandas and openpyxl are imported inside
-the functions, because only the comparison of runs needs them.
+Workbooks are untrusted: their size is checked before they are unpacked, formulas are not evaluated, and every error is
+one sentence. pandas and openpyxl are imported inside the functions, because only the comparison needs them.
 
 Example
 -------
@@ -21,16 +20,16 @@ from ..errors import FlqError
 from .reference import CURVE
 from .rows import COLUMNS, TOTAL_PAYLOAD_DOWN, TOTAL_PAYLOAD_UP, TOTAL_WIRE
 
-MOST_UNPACKED_BYTES = 512 * 2**20  # MOST_ROWS take 400 MB with few workers; 2,000 rounds of 64 take 9 MB
+MOST_UNPACKED_BYTES = 512 * 2**20  # MOST_ROWS rows take 400 MB with few workers; 2,000 rounds of 64 workers take 9 MB
 MOST_PARTS = 10000  # files inside the workbook
 MOST_ROWS, MOST_COLUMNS = 200000, 200
 MOST_COUNTED = 1e18  # bits or bytes
 MOST_SETTINGS = 1000
-MOST_CHARACTERS = 80  # of a name that is shown
+MOST_CHARACTERS = 80  # of an untrusted text in a message
 
 Column = Sequence[Optional[float]]
 
-# Which accuracy a run is judged by, the first that it has: that of the model that is its result. And which loss.
+# Accuracy and loss by which a run is compared: the first that it has. The average, if any, is the run's result.
 TEST_SET, OWN_DATA, TRAINING = "test set", "workers' own data", "workers' training"
 ACCURACIES = (("average_accuracy", "average, test set"), ("accuracy", TEST_SET), ("own_accuracy", OWN_DATA))
 LOSSES = (("test_loss", TEST_SET), ("own_loss", OWN_DATA), ("training_loss", TRAINING))
@@ -42,19 +41,18 @@ class Run(NamedTuple):
     Attributes
     ----------
     name : str
-        The file's, without its folder; with several runs in a file the mode too.
+        Name of the file, without its folder; with the mode if the file has several runs.
     dataset, model, mode : str
-        Empty where the file does not say.
+        Empty if unknown.
     accuracy_of : str
-        What the curve's accuracy was measured on, and of which model if not of the global one;
-        empty without any.
+        The data on which accuracy was measured, and the model if it is not the global one; empty without accuracy.
     curve : pandas.DataFrame
-        One line per round, all columns float64, NaN = not known: round, accuracy (0..1), loss, and
-        over the rounds so far: uploads, and up and down wire_bytes, payload_bits.
+        One row per round, all columns float64, NaN = unknown: round, accuracy (0..1), loss, and the running totals
+        uploads, wire_bytes and payload_bits (both ways).
     loss_of : str
-        What the loss was measured on; empty without any.
+        The data on which the loss was measured; empty without a loss.
     settings : dict
-        Those of the section flq_algorithm, as far as the file says.
+        The section flq_algorithm; empty if unknown.
     """
 
     name: str
@@ -73,12 +71,12 @@ class Run(NamedTuple):
 
 
 def read_runs(path: str) -> List[Run]:
-    """Read the runs of a workbook; most have one.
+    """Read the runs of a workbook, usually one.
 
     Raises
     ------
     FlqError
-        If the file is missing, no workbook, larger than a run's can be, or has no runs in it.
+        If the file is missing, too large, not a workbook, or contains no runs.
     """
     from openpyxl import load_workbook
 
@@ -86,12 +84,12 @@ def read_runs(path: str) -> List[Run]:
     workbook = None
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of parts of a workbook that do not matter here
+            warnings.simplefilter("ignore")  # about parts of the workbook that are not needed here
             workbook = load_workbook(path, read_only=True, data_only=True)
             return _runs(path, workbook)
     except (FlqError, ImportError):
         raise
-    except Exception as error:  # openpyxl raises what it likes
+    except Exception as error:  # openpyxl documents no exceptions for damaged files
         raise FlqError(
             "%s cannot be read as an Excel workbook: %s" % (shown(path), type(error).__name__), "save it as .xlsx again"
         ) from error
@@ -107,7 +105,7 @@ def shown(text: Any) -> str:
 
 
 def _check_size(path: str) -> None:
-    """Check the list of parts only; zipfile never unpacks more of a part than listed."""
+    """Check the listed sizes of the parts; zipfile never unpacks more than these."""
     if not os.path.isfile(path):
         raise FlqError("%s: no such file" % path)
     try:
@@ -187,7 +185,7 @@ def _runs(path: str, workbook: Any) -> List[Run]:
 def best_known(
     quantities: Sequence[Tuple[str, str]], column_of: Callable[[str], Optional[Column]]
 ) -> Tuple[str, Optional[Column]]:
-    """Return the first of some quantities, (field, what it is measured on), that is known in any round."""
+    """Return the first quantity (field, data it is measured on) that is known in any round: data and column."""
     for field, measured_on in quantities:
         column = column_of(field)
         if column is not None and _knows_any(column):
@@ -204,13 +202,13 @@ def _sum(first: Optional[float], second: Optional[float]) -> Optional[float]:
 
 
 def _summary(sheet: Any) -> Dict[str, str]:
-    """Return the lines of a sheet as label and value."""
+    """Return the sheet Summary as {label: value}."""
     rows = sheet.iter_rows(min_row=1, max_row=MOST_COLUMNS, max_col=2, values_only=True)
     return {label: shown(value) for label, value in rows if isinstance(label, str) and value is not None}
 
 
 def _settings(workbook: Any) -> Dict[str, Any]:
-    """Return the settings of the algorithm: key -> value."""
+    """Return the settings of flq_algorithm, {key: value}."""
     if "Config" not in workbook.sheetnames:
         return {}
     rows = workbook["Config"].iter_rows(min_row=2, max_row=MOST_SETTINGS, max_col=3, values_only=True)
@@ -229,7 +227,7 @@ def curve_of(
     wire_bytes: Optional[Column],
     payload_bits: Column,
 ) -> Any:
-    """Return the curve of a run; ``uploaded`` are those of each round, bytes and bits those so far."""
+    """Return the curve of a run; ``uploaded`` counts each round, bytes and bits are running totals."""
     from pandas import DataFrame
 
     unknown = [None] * len(rounds)
@@ -251,7 +249,7 @@ def curve_of(
 def _checked(curve: Any, path: str) -> Any:
     """Return the curve if it has rounds and plausible numbers."""
     if curve.empty:
-        raise FlqError("%s has no rounds" % path, "its run ended before its first round did")
+        raise FlqError("%s has no rounds" % path, "its run ended before the first round closed")
     for title in "round", "payload_bits":
         if curve[title].isna().any():
             raise FlqError("%s: a round has an empty cell for its %s" % (path, title.replace("_", " ")))
@@ -269,11 +267,11 @@ def _checked(curve: Any, path: str) -> Any:
 
 
 class _Table:
-    """The columns of a sheet under the headings of its first row; empty rows at the end do not count."""
+    """The columns of a sheet by the headings in its first row; empty rows at the end are dropped."""
 
     def __init__(self, path: str, sheet: Any) -> None:
         self._where = "%s, sheet %s" % (path, shown(sheet.title))
-        sheet.reset_dimensions()  # what the file says of its size need not be true
+        sheet.reset_dimensions()  # the dimensions in the file are untrusted
         rows = list(sheet.iter_rows(min_row=1, max_row=MOST_ROWS + 2, max_col=MOST_COLUMNS, values_only=True))
         if len(rows) > MOST_ROWS + 1:
             raise FlqError("%s has more than %d rows" % (self._where, MOST_ROWS))
@@ -288,7 +286,7 @@ class _Table:
         Raises
         ------
         FlqError
-            If it is missing or holds anything but numbers.
+            If it is missing or contains anything but numbers.
         """
         if title not in self._titles:
             raise FlqError("%s has no column %r" % (self._where, title))
@@ -296,9 +294,9 @@ class _Table:
         values = [row[column] for row in self._rows]
         for value in values:
             if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float))):
-                raise FlqError("%s: the column %r must hold numbers, got %r" % (self._where, title, shown(value)))
+                raise FlqError("%s: the column %r must contain numbers, got %r" % (self._where, title, shown(value)))
         return values
 
     def optional(self, title: str) -> Optional[List[Optional[float]]]:
-        """Return a column, or None if the sheet has none of that heading."""
+        """Return a column, or None if the sheet has no such heading."""
         return self.numbers(title) if title in self._titles else None

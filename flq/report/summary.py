@@ -1,7 +1,7 @@
-"""The parts of a workbook on the whole run: workers, totals, summary.
+"""Totals of a whole run, and the lines of the sheet Summary.
 
-Totals are counted over the whole run. A round counts until it closes. All later traffic (the last verdicts, an open
-round that was stopped, the news of the end) has lines of its own: each total is the sum of its rounds and that line.
+The traffic of a round is counted until it closes. Later traffic (the last verdicts, a round that was open at the stop,
+the notice of the end) has separate lines: each total is the sum over the rounds plus such a line.
 """
 
 import math
@@ -15,16 +15,18 @@ NEVER_JOINED, PRESENT, GONE = "never joined", "present", "lost"
 
 
 class Totals(NamedTuple):
-    """The counts of a run at one moment, up and down.
+    """The counts of a run at one moment; pairs are (up, down).
 
     Attributes
     ----------
     workers : list of WorkerRow
-        ``wire_bytes`` are the sums of these rows.
+    wire_bytes : (int, int)
+        Sums over the workers.
     others : (int, int)
         Wire bytes of all other peers.
     blocked : sequence of (int, int)
-        Worker id, and how many of its updates were refused by something between it and the master, if any were.
+        Worker id, and the number of its updates that an intermediary rejected on the way to the master; only workers
+        with such updates.
     """
 
     workers: List[WorkerRow]
@@ -43,20 +45,20 @@ class Tested(NamedTuple):
 
 
 def totals_to_stored(totals: Totals) -> Dict[str, Any]:
-    """Return the totals as JSON values for a journal, the workers by columns, which takes less room than by rows."""
+    """Return the totals as JSON values for the journal; columns of workers take less space than rows."""
     columns = {field: [getattr(row, field) for row in totals.workers] for field in WorkerRow._fields}
     return dict(totals._asdict(), workers=columns)
 
 
 def totals_from_stored(value: Mapping[str, Any]) -> Totals:
-    """Read them back."""
+    """Inverse of :func:`totals_to_stored`."""
     columns = value["workers"]
     rows = [WorkerRow(**dict(zip(columns, row))) for row in zip(*columns.values())]
     return Totals(**dict(value, workers=rows))
 
 
 def last_tested(rounds: Sequence[RoundRow], is_local: bool) -> Tested:
-    """Return the newest test results; with partition local, those on the workers' own data."""
+    """Return the last known test results; with local data (``is_local``), those on the workers' own data."""
     for row in reversed(rounds):
         if is_local and row.own_accuracy is not None:
             return Tested(row.own_loss, row.own_accuracy)
@@ -66,18 +68,18 @@ def last_tested(rounds: Sequence[RoundRow], is_local: bool) -> Tested:
 
 
 def per(total: Optional[float], number: float) -> Optional[float]:
-    """Return a total divided by a number; None without a total, or if the number is 0."""
+    """Return ``total / number``; None if the total is None or the number is not positive."""
     return total / number if total is not None and number > 0 else None
 
 
 def _energy(totals: Totals, last: Tested) -> List[Tuple[str, Any]]:
-    """Return the lines on energy, if a board reported any."""
-    told = [row.energy_j for row in totals.workers if row.energy_j is not None]
-    if not told:
+    """Return the lines on energy; none if no board reported any."""
+    reported = [row.energy_j for row in totals.workers if row.energy_j is not None]
+    if not reported:
         return []
-    whole = math.fsum(told)
+    whole = math.fsum(reported)
     return [
-        ("energy of %d of %d workers (J)" % (len(told), len(totals.workers)), Sum(whole, workers="energy_j")),
+        ("energy of %d of %d workers (J)" % (len(reported), len(totals.workers)), Sum(whole, workers="energy_j")),
         ("energy per percentage point (J)", per(whole, 100 * (last.accuracy or 0))),
     ]
 
@@ -88,7 +90,7 @@ def lost_workers(totals: Totals) -> List[int]:
 
 
 def blocked_updates(totals: Totals) -> Optional[str]:
-    """Return a sentence on the updates that never arrived; None if all did."""
+    """Return a sentence on updates that an intermediary rejected; None if there are none."""
     n_updates = sum(count for _, count in totals.blocked)
     if not n_updates:
         return None
@@ -107,7 +109,7 @@ def blocked_updates(totals: Totals) -> Optional[str]:
 def summary(
     run_id: str, reason: str, rounds: List[RoundRow], totals: Totals, settings: Settings, config_hash: str
 ) -> List[Tuple[str, Any]]:
-    """Return the label and value pairs of the sheet Summary; a value may be a :class:`.rows.Sum`."""
+    """Return the lines of the sheet Summary, (label, value); a value may be a :class:`.rows.Sum`."""
     is_local = settings.dataset.partition == "local"
     accuracies = [row.own_accuracy if is_local else row.accuracy for row in rounds]
     accuracies = [accuracy for accuracy in accuracies if accuracy is not None]

@@ -15,17 +15,17 @@ from .axes import loss_axis, round_axis
 from .lines import set_axis
 from .rows import RoundRow
 
-# Name, colour and hatch of the layers, from the axis on.
+# Name, colour and hatch of the layers, from the bottom.
 LAYERS = (("training", colour(0), ""), ("waiting", colour(4), "////"), ("rest", "#DCDCDC", ""))
 MOST_BARS = 50
-TALL = 10.0  # times the median: a bar that is taller goes out of the figure, as the first round does that begins it all
+TALL = 10.0  # times the median: taller bars are clipped, such as the first round, which includes the start-up
 
 
 def parts(row: RoundRow) -> Tuple[float, float, float]:
-    """Split a round's time into three parts.
+    """Split the duration of a round into training, waiting and the rest.
 
-    The longest training of a worker; what of the longest wait of a worker is beside that, since who is fast waits while
-    others train; and the rest.
+    Training is the longest of any worker. Waiting is the longest of any worker, limited to the time beside training,
+    because fast workers wait while slow ones train.
     """
     training = min(row.training_s, row.round_s)
     waiting = min(row.waiting_s, row.round_s - training)
@@ -34,7 +34,7 @@ def parts(row: RoundRow) -> Tuple[float, float, float]:
 
 @styled
 def times(rows: Sequence[RoundRow], _: Any) -> Optional[Any]:
-    """Draw the time of the rounds; None if there is none."""
+    """Draw the duration of the rounds; None without rounds."""
     if not rows:
         return None
     per_bar = -(-len(rows) // MOST_BARS)
@@ -63,7 +63,7 @@ def times(rows: Sequence[RoundRow], _: Any) -> Optional[Any]:
 
 
 def _top(totals: np.ndarray) -> float:
-    """Return the tallest bar that is not an outlier."""
+    """Return the height of the tallest bar that is not clipped."""
     return float(totals[totals <= TALL * np.median(totals)].max(initial=0.0)) or float(totals.max())
 
 

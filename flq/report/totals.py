@@ -1,7 +1,7 @@
 """Totals as formulas with cached values: running totals, column sums, lines of the summary.
 
-A reader sees what a total is made of, and Excel calculates it anew when a cell changes. A formula is
-written only where it gives the number that was counted.
+A formula shows the terms of a total, and Excel recalculates it when a cell changes. It is written only if it yields the
+counted number.
 
 Example
 -------
@@ -17,11 +17,11 @@ from typing import Any, Dict, List, Mapping, Sequence, Tuple
 from .rows import SUMMED, TOTALS, RoundRow, Sum, WorkerRow
 from .sheets import Formula, cell_value
 
-Columns = Mapping[str, int]  # of a sheet: field -> its column, counted from 0
+Columns = Mapping[str, int]  # field -> column of a sheet, counted from 0
 
 
 def running_totals(rounds: Sequence[RoundRow], columns: Columns) -> List[Tuple[Formula, ...]]:
-    """Return the running totals, right of the columns: the previous total plus this round."""
+    """Return the running totals, in the columns after ``columns``: the previous total plus this round."""
     first = len(columns)
     totals = []
     for number, (_, fields) in enumerate(TOTALS):
@@ -44,7 +44,7 @@ def running_totals(rounds: Sequence[RoundRow], columns: Columns) -> List[Tuple[F
 
 
 def foot_of(workers: Sequence[WorkerRow], columns: Columns) -> List[Any]:
-    """Return the last row of the sheet Workers: sums of additive columns, None elsewhere."""
+    """Return the last row of the sheet Workers: the sums of columns that can be summed, otherwise None."""
     cells: Dict[str, Any] = {
         field: Formula("=SUM(%s2:%s%d)" % (_name(column), _name(column), 1 + len(workers)), _sum(workers, field))
         for field, column in columns.items()
@@ -84,7 +84,7 @@ def _formula(
     workers: Sequence[WorkerRow],
     worker_columns: Columns,
 ) -> Any:
-    """Return the formula, or the bare number if the sheets do not add up to it."""
+    """Return the formula, or the number itself if the cells do not add up to it."""
     terms, total = [], 0
     if rounds and asked.rounds in round_columns:
         letters = _name(round_columns[asked.rounds])
@@ -102,13 +102,13 @@ def _formula(
 
 
 def _sum(rows: Sequence[Any], field: str) -> Any:
-    """Add up what stands in a column as numbers."""
+    """Return the sum of the numeric cells of a column."""
     found = [value for value in (cell_value(getattr(row, field)) for row in rows) if isinstance(value, (int, float))]
     return sum(found) if all(isinstance(value, numbers.Integral) for value in found) else math.fsum(found)
 
 
 def _name(column: int) -> str:
-    """Return Excel's letters of a column that is counted from 0."""
+    """Return Excel's letters for a column number, counted from 0."""
     from xlsxwriter.utility import xl_col_to_name
 
     return xl_col_to_name(column)

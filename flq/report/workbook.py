@@ -1,7 +1,7 @@
-"""Writes the workbook of a run from its journal: finished, in progress or killed.
+"""Writes the workbook of a run from its journal, whether the run has finished, is in progress or has crashed.
 
-The master keeps the totals of a run in its journal whenever a round closes and when the run ends. Journals of format 3
-and older have none: some are counted from other tables, and the other cells are empty.
+The master writes the totals of a run to its journal when a round closes and when the run ends. Journals of format 3 and
+older have no totals: some are counted from other tables, and the other cells are empty.
 
 Example
 -------
@@ -21,11 +21,11 @@ from .recorded import Recorded
 from .rows import WorkerRow
 from .summary import GONE, NEVER_JOINED, PRESENT, Totals, last_tested, per, summary, totals_from_stored
 
-GOES_ON = "it has not ended"
+UNFINISHED = "it has not ended"
 
 
 def path_of(recorded: Recorded, run_dir: str) -> str:
-    """Return the master's path of the workbook, beside the folder of the run."""
+    """Return the path where the master writes the workbook, beside the folder of the run."""
     return os.path.join(os.path.dirname(os.path.abspath(run_dir)), workbook_name_of(recorded.about))
 
 
@@ -35,7 +35,7 @@ def rewrite(recorded: Recorded, path: str) -> None:
     Raises
     ------
     FlqError
-        If something is missing in the journal.
+        If the journal is incomplete.
     OSError
         If the workbook cannot be written.
     """
@@ -47,13 +47,14 @@ def rewrite(recorded: Recorded, path: str) -> None:
             row._replace(energy_per_point_j=per(row.energy_j, 100 * (tested.accuracy or 0))) for row in totals.workers
         ]
         pairs = summary(
-            recorded.run_id, end_of(about).reason or GOES_ON, recorded.rows, totals, settings, about["config_hash"]
+            recorded.run_id, end_of(about).reason or UNFINISHED, recorded.rows, totals, settings, about["config_hash"]
         )
         shown = public(about["settings"])
         calls = [(row.round_index, call) for row, call in zip(recorded.rows, recorded.roll_calls)]
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise FlqError(
-            "the journal of run %s cannot be made a workbook: %s: %s" % (recorded.run_id, type(error).__name__, error)
+            "the workbook of run %s cannot be made from its journal: %s: %s"
+            % (recorded.run_id, type(error).__name__, error)
         ) from None
     write_workbook(path, pairs, recorded.rows, workers, shown, calls)
 

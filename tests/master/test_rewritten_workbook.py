@@ -158,4 +158,4 @@ def test_a_journal_whose_totals_are_none_is_one_sentence(old, capsys, tmp_path):
     old_journal(str(other), dict(read_journal(old[0]).about, totals={"workers": 3}))
     assert main(["workbook", str(other), "--out", str(tmp_path / "a.xlsx")]) == 2
     error = capsys.readouterr().err
-    assert "cannot be made a workbook: " in error and error.count("\n") == 1
+    assert "cannot be made from its journal: " in error and error.count("\n") == 1

@@ -1,4 +1,4 @@
-"""Runs side by side: known numbers in, known numbers out; bad files are one sentence."""
+"""Comparison of runs: known numbers in, known numbers out; an invalid file is one sentence."""
 
 import json
 import re
@@ -283,8 +283,8 @@ CURVE = ("iter", "acc", "cum_bits_total")
         ("Rounds", [], "sheet Rounds has no column 'total payload up (bits)'"),
         ("curve_bin", [CURVE], "has no rounds"),
         ("curve_bin", [("iter", "acc"), (1, 0.5)], "sheet curve_bin has no column 'cum_bits_total'"),
-        ("curve_bin", [CURVE, (1, "high", 8)], "the column 'acc' must hold numbers, got 'high'"),
-        ("curve_bin", [CURVE, (1, True, 8)], "the column 'acc' must hold numbers, got 'True'"),
+        ("curve_bin", [CURVE, (1, "high", 8)], "the column 'acc' must contain numbers, got 'high'"),
+        ("curve_bin", [CURVE, (1, True, 8)], "the column 'acc' must contain numbers, got 'True'"),
         ("curve_bin", [CURVE, (1, 85.5, 8)], "accuracies must be in 0..1, got 85.5..85.5"),
         ("curve_bin", [CURVE, (1, 0.5, None)], "a round has an empty cell for its payload bits"),
         ("curve_bin", [CURVE, (None, 0.5, 8)], "a round has an empty cell for its round"),
