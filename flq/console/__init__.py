@@ -1,10 +1,10 @@
 """Terminal output: a progress bar at the bottom, other lines above it.
 
-Programs say how far they are in lines of key=value. Where there is no terminal these lines are all there is; at a
-terminal ``progress`` reads them and makes a bar of those that tell of progress, ``screen`` draws it, and ``__main__``
-copies the lines of another program into a file and shows them so.
+Programs report progress in lines of key=value. Without a terminal, these lines are printed as they are. At a terminal,
+``progress`` computes a bar from them and ``screen`` draws it; ``__main__`` does this for the output of another program,
+and copies it to a file.
 """
 
-# logger.info(..., extra=FOR_A_BAR): a step too small for a log file and for plain lines, or one that may end in a
-# refusal, which is one sentence there.
+# logger.info(..., extra=FOR_A_BAR): shown at a terminal only, because the step is too small for a log, or may fail with
+# an error message that should be the only line.
 FOR_A_BAR = {"is_for_a_bar": True}

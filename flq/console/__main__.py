@@ -1,6 +1,6 @@
-"""python -m flq.console FILE...: copy stdin into each FILE and to stdout, like tee; at a terminal, with a bar.
+"""python -m flq.console FILE...: copy stdin to each FILE and to stdout, like tee; at a terminal, with a bar.
 
-A copy that cannot be written does not hold up the others.
+A file that cannot be written does not affect the other copies.
 """
 
 import os
@@ -19,8 +19,8 @@ def main(argv: Optional[List[str]] = None) -> int:
     copies = [Copy(path) for path in (sys.argv[1:] if argv is None else argv)]
     drawer = drawer_of(sys.stdout, os.environ)
     if drawer is not None:
-        drawer.put("start=starting")  # it may take some seconds to its first line
-    shown, begun = Copy("stdout", sys.stdout.fileno()), b""  # begun: a line that has not ended yet
+        drawer.put("start=starting")  # the first line may take some seconds
+    shown, begun = Copy("stdout", sys.stdout.fileno()), b""  # begun: an incomplete last line
     while True:
         piece = os.read(sys.stdin.fileno(), PIECE_BYTES)
         for copy in copies:
@@ -39,7 +39,7 @@ def main(argv: Optional[List[str]] = None) -> int:
 
 
 class Copy:
-    """A copy of the stream that stops at the first write error, with a line on stderr."""
+    """A copy of the stream; it stops at the first write error, with a line on stderr."""
 
     def __init__(self, name: str, fd: Optional[int] = None) -> None:
         self.is_broken = False
@@ -57,7 +57,7 @@ class Copy:
 
     def _give_up(self, error: OSError) -> None:
         self.is_broken = True
-        with suppress(OSError):  # nobody reads stderr
+        with suppress(OSError):  # stderr may be closed
             os.write(
                 2, ("%s cannot be written: %s\n" % (self._name, error.strerror)).encode("utf-8", "backslashreplace")
             )

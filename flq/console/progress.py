@@ -1,21 +1,21 @@
 """Computes the bottom line of a terminal from log lines.
 
-These tell of progress; a time of day and "worker N: " may stand before them::
+These lines report progress; a time of day and "worker N: " may precede them::
 
     start=reading_data dataset=digits         what a program does before its first round
-    waiting for 4 workers; ...                then "worker N joined ..." and "worker N is back ..." are counted
-    round=12/30 accuracy=0.9500 loss=0.1948   the total may also come before: start=... rounds=30
-    download=train.gz bytes=1000/26421880     a file; other words in place of the bytes: it is given up
-    hosts=3/8 working=jetson1:environment     a deployment
+    waiting for 4 workers; ...                "worker N joined ..." and "worker N is back ..." are counted from here on
+    round=12/30 accuracy=0.9500 loss=0.1948   the total may come from an earlier line: start=... rounds=30
+    download=train.gz bytes=1000/26421880     progress of a file; the download has failed if there is no bytes=N/M
+    hosts=3/8 working=jetson1:environment     progress of a deployment
 
-It knows neither terminal nor clock; any text may come, and none raises.
+This module knows neither the terminal nor the clock. It accepts any text and never raises.
 """
 
 import re
 from typing import Dict, List, NamedTuple, Optional, Set
 
-MOST_COLUMNS = 100  # a longer bar says no more
-LEAST_BAR = 10  # columns of the bar itself, below which the figures beside it have to go
+MOST_COLUMNS = 100  # maximum width of the line
+LEAST_BAR = 10  # minimum width of the bar itself; figures beside it are omitted to keep it
 
 BEFORE = re.compile(r"(?:[0-9]{2}:[0-9]{2}:[0-9]{2} )?(?:worker [0-9]{1,9}: )?")
 PAIR = re.compile(r"([a-z_]{1,30})=(\S+)")
@@ -34,13 +34,13 @@ class Bar(NamedTuple):
     label : str
     n, total : int
     since, at : float
-        When its first line came, and its last, in seconds.
+        Times of its first and its last line, in seconds.
     n_first : int
         The n of the first line.
     facts : list of str
-        What stands beside it, the most important first.
+        Texts beside it, the most important first.
     n_bytes : int
-        Which the rounds have taken so far, as far as lines told of them.
+        Wire bytes of the rounds seen so far.
     """
 
     kind: str
@@ -55,24 +55,24 @@ class Bar(NamedTuple):
 
 
 class Progress:
-    """The activity according to the lines so far."""
+    """The current activity of a program, according to its lines so far."""
 
     def __init__(self) -> None:
         self._bar: Optional[Bar] = None
-        self._doing = ""  # what is being waited for, if there is no bar
+        self._doing = ""  # the activity, if there is no bar
         self._since = 0.0
         self._joined: Optional[Set[str]] = None
         self._n_wanted = 0
-        self._n_rounds = 0  # of a worker's run: its own lines do not say
+        self._n_rounds = 0  # the total for a worker, whose round lines lack it
 
     @property
     def is_complete(self) -> bool:
-        """Whether there is a bar and it is complete."""
+        """Whether there is a bar, and it is complete."""
         return self._bar is not None and self._bar.n >= self._bar.total
 
     @property
     def is_worth_keeping(self) -> bool:
-        """Whether the bottom line remains after the last line: the progress of rounds or a file."""
+        """Whether the bottom line remains at the end: the progress of rounds or of a file does."""
         return self._bar is not None and self._bar.kind != "hosts"
 
     def clear(self) -> None:
@@ -87,7 +87,7 @@ class Progress:
             self.clear()
 
     def take(self, line: str, now: float) -> bool:
-        """Process a line; return whether the bottom line now shows all of it."""
+        """Process a line; return whether the bottom line replaces it."""
         text = line[BEFORE.match(line).end() :]
         key, _, _ = text.partition("=")
         if key == "start":
@@ -103,11 +103,13 @@ class Progress:
         return False
 
     def bottom(self, n_columns: int, now: float, is_ascii: bool, is_last: bool = False) -> str:
-        """Return the bottom line for a terminal of that width, empty if nothing is under way; the last of a program
-        says no time left."""
+        """Return the bottom line for a terminal of that width; empty if there is no activity.
+
+        With ``is_last``, at the end of the program, it has no time left.
+        """
         from tqdm.utils import disp_trim  # here and below, because most processes draw nothing
 
-        n_columns = max(1, min(n_columns - 1, MOST_COLUMNS))  # a full line would make some terminals go on to the next
+        n_columns = max(1, min(n_columns - 1, MOST_COLUMNS))  # some terminals wrap a line that fills their width
         if self._bar is not None:
             return _drawn(self._bar, n_columns, "" if is_last else _time_of(self._bar, now), is_ascii)
         if self._joined is not None:
@@ -148,16 +150,16 @@ class Progress:
 
 
 def _with_results(bar: Bar, pairs: Dict[str, str]) -> Bar:
-    """Return the bar of rounds with the values of the last one."""
-    sent = [
+    """Return the bar of rounds with the values of the last round."""
+    wire_bytes = [
         int(pairs[name])
         for name in ("wire_up", "wire_down")
         if COUNT.match(pairs.get(name, "/")) and "/" not in pairs[name]
     ]
     facts = ["%s %s" % (name, pairs[name]) for name in ("accuracy", "loss") if pairs.get(name, "-") != "-"]
-    if sent:
-        bar = bar._replace(n_bytes=bar.n_bytes + sum(sent))
-        facts.append(("+" if bar.n_first > 1 else "") + _size(bar.n_bytes))  # +: of those rounds that were seen
+    if wire_bytes:
+        bar = bar._replace(n_bytes=bar.n_bytes + sum(wire_bytes))
+        facts.append(("+" if bar.n_first > 1 else "") + _size(bar.n_bytes))  # +: earlier rounds were not seen
     return bar._replace(facts=facts)
 
 
@@ -179,9 +181,9 @@ def _drawn(bar: Bar, n_columns: int, time: str, is_ascii: bool) -> str:
     left = bar.label if bar.kind == "download" else "%s %d/%d" % (bar.label, bar.n, bar.total)
     left = disp_trim(left, max(1, n_columns // 2))
     room = n_columns - disp_len(left) - LEAST_BAR - 3
-    if bar.kind == "hosts":  # who is at work says more than the bar
+    if bar.kind == "hosts":  # the names of the hosts matter more than the bar
         facts = after = [time] + [disp_trim(fact, max(0, room - disp_len(time) - 2)) for fact in bar.facts]
-    else:  # in the order of their importance, and as they are shown
+    else:  # in the order of their importance, and in the order of display
         facts, after = bar.facts[:1] + [time] + bar.facts[1:], bar.facts + [time]
     shown: List[str] = []
     for fact in facts:
@@ -195,8 +197,10 @@ def _drawn(bar: Bar, n_columns: int, time: str, is_ascii: bool) -> str:
 
 
 def _time_of(bar: Bar, now: float) -> str:
-    """Return the time left by what it has taken so far, nothing if that is not known, or has turned out too little;
-    of hosts the time that it has taken: they differ too much."""
+    """Return the time left, extrapolated; empty if it is unknown or has passed.
+
+    For hosts, return the elapsed time, because their durations differ too much.
+    """
     if bar.kind == "hosts":
         return _clock(now - bar.since)
     if bar.n in (bar.n_first, bar.total):

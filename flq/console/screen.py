@@ -1,7 +1,7 @@
-"""A terminal with a bar at its bottom, drawn by its own thread, so that no other thread waits for it.
+"""Draws lines and a bar on a terminal in a thread of its own, so that no other thread waits for the terminal.
 
-Whoever has something to say puts a line into a list and goes on. A terminal that stands still (Ctrl-S, a slow link)
-holds up that thread and nothing else; one that has gone away is not written to any more, which ends nothing either.
+Other threads queue their lines. A terminal that blocks (Ctrl-S, a slow link) delays the drawing thread only. If the
+terminal disappears, nothing is written to it any more, and the program continues.
 """
 
 import os
@@ -13,10 +13,10 @@ from typing import Any, List, Mapping, Optional, TextIO, Union
 
 from .progress import Progress
 
-TICK_S = 1.0  # how often the times at the bottom are made anew
-MOST_LINES = 10000  # that wait for a terminal that stands still
-PATIENCE_S = 2.0  # how long the end of a program waits for it
-ERASE = "\r\x1b[K"  # the line where the cursor is
+TICK_S = 1.0  # interval at which the times at the bottom are updated
+MOST_LINES = 10000  # queued lines while the terminal blocks
+PATIENCE_S = 2.0  # how long the end of a program waits for the terminal
+ERASE = "\r\x1b[K"  # erase the cursor's line
 
 
 class Terminal:
@@ -41,7 +41,7 @@ class Terminal:
         while data and not self._is_gone:
             try:
                 data = data[os.write(self._fd, data) :]
-            except BlockingIOError:  # somebody else has made it so
+            except BlockingIOError:  # another process has made it non-blocking
                 select.select([], [self._fd], [], TICK_S)
             except OSError:
                 self._is_gone = True
@@ -55,8 +55,8 @@ def terminal_of(stream: TextIO, environ: Mapping[str, str]) -> Optional[Terminal
     try:
         if not stream.isatty() or environ.get("TERM", "dumb") in ("", "dumb"):
             return None
-        import tqdm.utils  # noqa: F401 - it draws the bar; an older environment may lack it
-    except (AttributeError, ValueError, ImportError):  # no stream at all, or a closed one
+        import tqdm.utils  # noqa: F401 - draws the bar; old environments lack it
+    except (AttributeError, ValueError, ImportError):  # None, or a closed stream
         return None
     return Terminal(stream.fileno(), stream.encoding or "ascii")
 
@@ -68,9 +68,9 @@ class Drawer:
         self._terminal = terminal
         self._progress = Progress()
         self._has_bottom = False
-        self._lines: Any = deque()  # of str; of Event, to be set when it is reached; None ends
+        self._lines: Any = deque()  # str: a line; Event: set when reached; None: the end
         self._n_lost = 0
-        # A lock as a bell: a signal's handler may ring it, whatever it interrupts, which holds for no Condition.
+        # A lock that wakes the thread when it is released: unlike a Condition, a signal handler may use it safely.
         self._bell = threading.Lock()
         self._bell.acquire()
         self._thread = threading.Thread(target=self._run, name="console", daemon=True)
@@ -84,7 +84,7 @@ class Drawer:
             self._n_lost += 1
 
     def wait_until_shown(self) -> None:
-        """Wait until all lines are shown; for lines that are in no log."""
+        """Wait until all lines are shown, for lines that appear in no log."""
         reached = threading.Event()
         self._hand_over(reached)
         while self._thread.is_alive() and not reached.wait(TICK_S):
@@ -99,7 +99,7 @@ class Drawer:
         self._lines.append(item)
         try:
             self._bell.release()
-        except RuntimeError:  # it has been rung already
+        except RuntimeError:  # already released
             pass
 
     def _run(self) -> None:
@@ -128,7 +128,7 @@ class Drawer:
             else:
                 pieces += [printable(line) + "\n" for line in item.splitlines() or [""]]
         if self._n_lost:
-            pieces.append("(%d lines are not shown here)\n" % self._n_lost)
+            pieces.append("(%d lines were not shown)\n" % self._n_lost)
             self._n_lost = 0
         bottom = self._bottom(now, ends)
         if ends and bottom:

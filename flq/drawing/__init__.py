@@ -1,5 +1,5 @@
 """Figures for papers: a common style, and functions that write them to files.
 
-``style`` is the house style, ``pictures`` makes PNG and SVG, ``classes`` draws a partition. Matplotlib is imported in
-functions only, without pyplot: programs that draw nothing need none.
+``style`` defines the style, ``pictures`` writes PNG and SVG, ``classes`` draws a partition. Matplotlib is imported
+inside functions, without pyplot: programs that draw nothing do not need it.
 """

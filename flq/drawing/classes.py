@@ -1,6 +1,6 @@
-"""The class distribution over workers: one bar per worker, split into classes.
+"""Draws the class distribution: one bar per worker, split into classes.
 
-Classes stand in their order from left to right, and wide pieces bear their number, so that colours need not be seen.
+Classes are ordered from left to right, and wide pieces show their number, so that the figure can be read without colour.
 """
 
 from typing import Any, Sequence
@@ -9,14 +9,14 @@ import numpy as np
 
 from .style import COLUMN, legend_above, new_figure, plain, styled, thousands
 
-# Tol's muted colours, for up to ten classes: all who see colours otherwise can tell them apart.
+# Tol's muted colours, for up to ten classes, distinct for colour-blind readers too.
 MUTED = ("#332288", "#88CCEE", "#44AA99", "#117733", "#999933", "#DDCC77", "#CC6677", "#882255", "#AA4499", "#BBBBBB")
-MOST_LABELLED = 20  # classes; with more, the legend names some of them only
-MOST_TICKS = 40  # workers that are numbered at the axis
-TALLEST = 40.0  # inches
-BAR = 0.82  # of the distance between two workers
-LEAST_INCHES = 0.09  # a piece that is so wide, in a bar that is so tall, bears the number of its class
-LIGHT = 0.45  # how light a colour is on which text is black
+MOST_LABELLED = 20  # classes in the legend; of more, it shows a subset
+MOST_TICKS = 40  # numbered workers on the axis
+TALLEST = 40.0  # maximum height of the figure, inches
+BAR = 0.82  # height of a bar, as a share of the distance between two workers
+LEAST_INCHES = 0.09  # minimum width per digit and height of a piece that shows its class
+LIGHT = 0.45  # lightness of a background from which text is black
 
 
 @styled
@@ -26,9 +26,9 @@ def class_figure(counts: np.ndarray, title: str = "") -> Any:
     Parameters
     ----------
     counts : ndarray of shape (n_workers, n_classes), int
-        Training samples.
+        Numbers of training samples.
     title : str
-        As it stands: ``$`` is no mathematics.
+        Literal text: ``$`` starts no formula.
 
     Returns
     -------
@@ -44,7 +44,7 @@ def class_figure(counts: np.ndarray, title: str = "") -> Any:
     ends, most = np.cumsum(counts, axis=1), max(1, counts.sum(axis=1).max())
     rows, half = np.arange(n_workers), BAR / 2
     least = most * LEAST_INCHES / (0.8 * COLUMN) if BAR * row_inches >= LEAST_INCHES else np.inf
-    for label in range(n_classes):  # one collection per class: a bar each would take minutes for many workers
+    for label in range(n_classes):  # one collection per class: single bars take minutes for many workers
         left, right = ends[:, label] - counts[:, label], ends[:, label]
         corners = [(left, rows - half), (right, rows - half), (right, rows + half), (left, rows + half)]
         rectangles: Any = np.array(corners, float).transpose(2, 0, 1)[counts[:, label] > 0]  # (n, corner, xy)

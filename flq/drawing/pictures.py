@@ -1,6 +1,6 @@
-"""Figures as files: PNG for viewing, SVG for print.
+"""Writes figures to files: PNG for the screen, SVG for print.
 
-The same figure makes the same bytes, and no file is seen half written.
+Equal figures give equal bytes, and files are replaced atomically.
 
 Example
 -------
@@ -24,21 +24,21 @@ UNDATED = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
 
 @styled
 def picture(figure: Any, form: str) -> bytes:
-    """Return a figure as the content of a file; ``form`` is one of ``FORMATS``."""
+    """Return the bytes of a figure's file; ``form`` is one of ``FORMATS``."""
     stream = io.BytesIO()
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph", UserWarning)  # a letter that no type has is a box
+        warnings.filterwarnings("ignore", "Glyph", UserWarning)  # a missing glyph is drawn as a box
         figure.savefig(stream, format=form, metadata=UNDATED[form])
     return stream.getvalue()
 
 
 def write_pictures(figure: Any, folder: str, name: str) -> List[str]:
-    """Write a figure in all formats; return the paths.
+    """Write a figure in all formats to an existing folder; return the paths.
 
     Raises
     ------
     OSError
-        If the folder, which exists, cannot be written.
+        If the folder cannot be written.
     """
     paths = [os.path.join(folder, "%s.%s" % (name, form)) for form in FORMATS]
     for path, form in zip(paths, FORMATS):
@@ -49,16 +49,16 @@ def write_pictures(figure: Any, folder: str, name: str) -> List[str]:
 def replace(path: str, content: bytes) -> None:
     """Replace a file atomically.
 
-    It is not forced to disk, as ``flq.durable`` would: a figure can be drawn again, and whoever writes the journal of
-    the run should not wait for it.
+    Unlike ``flq.durable``, it does not sync the file to disk: a figure can be drawn again, and a sync would delay the
+    master's journal.
 
     Raises
     ------
     OSError
-        If it cannot be written; what was there before still is.
+        If it cannot be written; an existing file is unchanged.
     """
     remove_leftovers(glob.escape(path) + ".*.part")
-    temporary = "%s.%d.part" % (path, os.getpid())  # two may draw one run
+    temporary = "%s.%d.part" % (path, os.getpid())  # two processes may draw one run
     try:
         with open(temporary, "wb") as stream:
             held = hold(temporary)

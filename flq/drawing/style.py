@@ -1,6 +1,6 @@
-"""The style of figures: sizes and fonts for a two-column paper.
+"""The style of figures: sizes, fonts and colours for a two-column paper.
 
-It holds while something is drawn, and leaves no trace in Matplotlib's own settings.
+:func:`styled` applies it to one function, and leaves Matplotlib's own settings unchanged.
 
 Example
 -------
@@ -17,12 +17,12 @@ from typing import Any, Callable, Dict, Sequence, Tuple
 COLUMN, PAGE = 3.35, 7.0  # widths in inches: of one column, and of both
 HEIGHT = 2.2
 DPI = 200  # of PNG
-# Okabe and Ito's colours, which colour-blind readers can tell apart; the charts of a workbook have them too.
+# Okabe and Ito's colours, distinct for colour-blind readers; the charts of a workbook use them too.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 GRID = "#D9D9D9"
 MOST_LETTERS = 40  # of a name in a legend
 LINE_INCHES = 0.14  # of a legend
-# Where Matplotlib's own type has no letter: the first of these that is installed has Chinese ones.
+# Fonts with Chinese letters, which Matplotlib's own font lacks; the first that is installed is used.
 FALLBACKS = ("Noto Sans CJK SC", "Source Han Sans SC", "WenQuanYi Micro Hei", "Microsoft YaHei", "PingFang SC")
 
 SETTINGS: Dict[str, Any] = {
@@ -61,13 +61,13 @@ SETTINGS: Dict[str, Any] = {
     "savefig.dpi": DPI,
     "figure.constrained_layout.h_pad": 0.03,
     "figure.constrained_layout.w_pad": 0.03,
-    "svg.fonttype": "none",  # text stays text: it can be searched and edited
-    "svg.hashsalt": "flq",  # names of parts are the same each time
+    "svg.fonttype": "none",  # text can be searched and edited
+    "svg.hashsalt": "flq",  # the same ids every time
 }
 
 
 def styled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Run a function with this style; restore Matplotlib's settings afterwards."""
+    """Decorate a function to draw in this style; it restores Matplotlib's settings afterwards."""
 
     @functools.wraps(function)
     def inner(*args: Any, **more: Any) -> Any:
@@ -90,7 +90,7 @@ def families() -> Sequence[str]:
 
 
 def new_figure(width: float = COLUMN, height: float = HEIGHT, n_panels: int = 1) -> Tuple[Any, Any]:
-    """Return an empty figure and its axes, side by side; sizes are in inches."""
+    """Return an empty figure and its axes, side by side if there are several; sizes are in inches."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -100,14 +100,14 @@ def new_figure(width: float = COLUMN, height: float = HEIGHT, n_panels: int = 1)
 
 
 def plain(text: str, most_letters: int = MOST_LETTERS) -> str:
-    """Return an untrusted name for literal drawing: one line, ``$`` escaped."""
+    """Return an untrusted text, safe to draw: one line, shortened, ``$`` escaped."""
     letters = "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
     short = letters if len(letters) <= most_letters else letters[: most_letters - 3] + "..."
     return short.replace("$", r"\$")
 
 
 def colour(style: int) -> str:
-    """Return the colour of a line; lines of one meaning have one style everywhere."""
+    """Return the colour of a line style; a quantity has the same style everywhere."""
     return PALETTE[style % len(PALETTE)]
 
 
@@ -119,10 +119,7 @@ def thousands(axis: Any) -> None:
 
 
 def legend_above(figure: Any, handles: Sequence[Any], **more: Any) -> None:
-    """Put a legend above the axes, with as many columns as fit.
-
-    For each line but the first the figure becomes higher.
-    """
+    """Put a legend above the axes, with as many columns as fit; each further line makes the figure taller."""
     for columns in range(len(handles), 0, -1):
         legend = figure.legend(handles=list(handles), loc="outside upper center", ncols=columns, **more)
         if columns == 1 or legend.get_window_extent().width <= figure.bbox.width:

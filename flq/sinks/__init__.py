@@ -1,5 +1,4 @@
-"""Sinks: processes beside a run, which cannot stop or slow down a round.
+"""Sinks: processes that follow a run, but cannot stop it or slow it down.
 
-The master writes one line of JSON for each thing that happens (``messages``) to the standard input of its sinks;
-what they make of it is their own business, and nothing of it comes back.
+The master writes one line of JSON per event (``messages``) to the standard input of each sink. Sinks send nothing back.
 """

@@ -2,9 +2,9 @@
 
     python -m flq.sinks.figures
 
-reads what the master tells from its standard input (``messages``). A thread takes the lines as they come, so that the
-master's pipe never fills; only the newest state is drawn, at low priority and at most a tenth of the time. What goes
-wrong is a sentence on stderr, which the master puts into its log, and keeps nothing else from being drawn.
+reads the master's messages from standard input (``messages``). A thread reads the lines as they arrive, so that the
+master's pipe never fills. Only the newest state is drawn, at low priority and at most a tenth of the time. Each failure
+is a sentence on stderr, which the master logs; it does not affect other figures.
 """
 
 import os
@@ -22,16 +22,16 @@ from ..training.distribution import class_counts
 from .messages import Began, Ended, Message, Round, read
 
 NICENESS = 10
-RESTS = 9.0  # after drawing it rests so many times as long as that took, unless the run has ended
+RESTS = 9.0  # pause after a drawing, in multiples of its duration; none once the run has ended
 
 
 class Drawer:
-    """The state of a run, and when to draw it.
+    """Keeps the state of a run and draws it when due.
 
     Parameters
     ----------
     say : callable(str)
-        Takes a sentence for the log; none comes twice in a row.
+        Logs a sentence; a problem that persists is logged once.
     clock : callable()
         Monotonic seconds.
     """
@@ -41,7 +41,7 @@ class Drawer:
         self._began: Optional[Began] = None
         self._rounds: Dict[int, Round] = {}
         self._has_ended = self._has_changed = False
-        self._drawn = 0  # the newest round that has been drawn
+        self._drawn = 0  # the newest round drawn
         self._rests_until = 0.0
         self._said: Set[str] = set()
 
@@ -59,7 +59,7 @@ class Drawer:
             self._has_ended = True
 
     def due_s(self) -> Optional[float]:
-        """Return the seconds until the next drawing, 0 = now; None = nothing to draw yet."""
+        """Return the seconds until the next drawing, 0 = now; None = there is nothing to draw."""
         if self._began is None or not self._has_changed:
             return None
         if self._has_ended:
@@ -80,27 +80,27 @@ class Drawer:
         self._rests_until = self._clock() + RESTS * (self._clock() - since)
 
     def _draw_classes(self, began: Began) -> None:
-        """Draw the partition once; there is none with local data or without data."""
+        """Draw the partition, unless the data are local or generated."""
         if began.settings.dataset.partition == "local" or began.settings.model.name == "quadratic":
             return
         try:
             counts = class_counts(began.settings)
         except FlqError as error:
             self._say("figure %s was not drawn: %s" % (CLASSES, error))
-        except Exception as error:  # whatever a file of data makes of its reader: the other figures need it not
+        except Exception as error:  # readers of damaged files raise anything; other figures do not need the data
             self._say("figure %s was not drawn: %s: %s" % (CLASSES, type(error).__name__, error))
         else:
             self._write({CLASSES: class_figure}, counts)
 
-    def _write(self, figures: Any, *what: Any) -> None:
+    def _write(self, figures: Any, *arguments: Any) -> None:
         folder = self._began.figures_dir
         try:
-            os.stat(os.path.dirname(os.path.dirname(folder)))  # if it was renamed, a new one would be in the way
+            os.stat(os.path.dirname(os.path.dirname(folder)))  # never recreate a folder of runs that was renamed
             os.makedirs(folder, exist_ok=True)
         except OSError as error:
-            problems = ["no figures are written: %s cannot be made: %s" % (folder, error.strerror or error)]
+            problems = ["no figures are written: %s cannot be created: %s" % (folder, error.strerror or error)]
         else:
-            _, problems = write_figures(folder, figures, *what)
+            _, problems = write_figures(folder, figures, *arguments)
         for problem in problems:
             if problem not in self._said:
                 self._say(problem)
@@ -108,12 +108,12 @@ class Drawer:
 
 
 def watch(stream: BinaryIO, drawer: Drawer) -> None:
-    """Process a stream to its end, and draw.
+    """Process a stream of messages until it ends, and draw.
 
     Raises
     ------
     WireError
-        If a line is no message.
+        If a line is not a message.
     """
     waiting: "queue.SimpleQueue[Optional[bytes]]" = queue.SimpleQueue()
 
@@ -128,13 +128,13 @@ def watch(stream: BinaryIO, drawer: Drawer) -> None:
             drawer.take(message)
         if drawer.due_s() == 0.0:
             drawer.draw()
-    drawer.draw()  # of a run that was cut off, too
+    drawer.draw()  # also if the stream was cut off
 
 
 def _batches(
     waiting: "queue.SimpleQueue[Optional[bytes]]", due_s: Callable[[], Optional[float]]
 ) -> Iterator[List[bytes]]:
-    """Yield all pending lines as soon as there are any; an empty list when a drawing is due."""
+    """Yield all pending lines as soon as there are any, or an empty list when a drawing is due."""
     while True:
         lines: List[bytes] = []
         with suppress(queue.Empty):
@@ -148,7 +148,7 @@ def _batches(
 
 
 def main() -> int:
-    """Draw the run on standard input; return the exit code."""
+    """Draw the run whose messages come from stdin; return the exit code."""
 
     def say(sentence: str) -> None:
         print(sentence, file=sys.stderr, flush=True)

@@ -1,8 +1,7 @@
-"""The messages of the master to its sinks, one line of JSON each.
+"""Messages of the master to its sinks, one line of JSON each.
 
-A stream begins with :class:`Began`, which holds all that was before, and ends with :class:`Ended`; one that ends
-without was cut off. A round comes when its model has been tested, which may be some rounds late, and after the end too;
-the same round may come again.
+A stream begins with :class:`Began`, which holds all earlier rounds, and ends with :class:`Ended`, unless it was cut off.
+A round is sent once its model has been evaluated, which may be some rounds later or after the end; it may be sent again.
 
 Example
 -------
@@ -35,11 +34,11 @@ class Began(NamedTuple):
     ----------
     run_id : str
     settings : Settings
-        Addresses are not told.
+        Without addresses.
     figures_dir : str
-        Where pictures of this run belong.
+        Folder for figures of this run.
     rounds : list of Round
-        Those that have closed already.
+        The rounds closed so far.
     """
 
     run_id: str
@@ -49,7 +48,7 @@ class Began(NamedTuple):
 
 
 class Happened(NamedTuple):
-    """A news item; the fields are those of ``flq.master.live.news.Item``. The text is untrusted."""
+    """A news item, with the fields of ``flq.master.live.news.Item``. Its text is untrusted."""
 
     kind: str
     text: str
@@ -85,19 +84,19 @@ def line_of(message: Message) -> bytes:
     if isinstance(message, Began):
         fields["settings"] = public(to_json(message.settings))
     text = json.dumps(fields, allow_nan=False)
-    if isinstance(message, Began):  # a round at a time: json lets no other thread run, and 10,000 rounds take a while
+    if isinstance(message, Began):  # a round at a time: json blocks other threads, and 10,000 rounds take long
         rounds = ", ".join(json.dumps(_plain(a_round), allow_nan=False) for a_round in message.rounds)
         text = "%s[%s]}" % (text[: -len("[]}")], rounds)
     return text.encode("ascii") + b"\n"
 
 
 def read(lines: Iterable[bytes]) -> Iterator[Message]:
-    """Yield the messages of a stream as they arrive; ignore an incomplete last line.
+    """Yield the messages of a stream as they arrive, ignoring an incomplete last line.
 
     Raises
     ------
     WireError
-        If a line is no message.
+        If a line is not a message.
     """
     for line in lines:
         if not line.endswith(b"\n"):
@@ -131,5 +130,7 @@ def _message(kind: Any, fields: Dict[str, Any]) -> Message:
 
 
 def _round(fields: Dict[str, Any]) -> Round:
-    roll_call = {int(key): sys.intern(status) for key, status in fields["roll_call"].items()}  # one text for millions
+    roll_call = {
+        int(key): sys.intern(status) for key, status in fields["roll_call"].items()
+    }  # share equal strings: there may be millions
     return Round(RoundRow(**fields["row"]), roll_call)

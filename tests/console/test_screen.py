@@ -172,7 +172,7 @@ def test_nobody_waits_for_a_terminal_that_stands_still_and_lost_lines_are_counte
     os.close(reading)
     lines = read[0].split("\n")[1:]
     assert lines[:50] == ["line %d" % k for k in range(50)]
-    assert lines[50:] == ["(20 lines are not shown here)", ""]
+    assert lines[50:] == ["(20 lines were not shown)", ""]
 
 
 def _read_all(fd):

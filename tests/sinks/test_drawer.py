@@ -146,10 +146,10 @@ def test_the_same_trouble_is_told_once(drawer):
     assert drawer.drawings == [1, 2] and drawer.said == drawer.problems
 
 
-def test_a_folder_that_can_not_be_made_is_told(drawer, tmp_path):
+def test_a_folder_that_cannot_be_created_is_reported(drawer, tmp_path):
     (tmp_path / "figures").write_bytes(b"a file")
     tell(drawer, began(drawer), a_message(1), ENDED)
-    assert len(drawer.said) == 1 and "cannot be made: Not a directory" in drawer.said[0]
+    assert len(drawer.said) == 1 and "cannot be created: Not a directory" in drawer.said[0]
 
 
 def test_as_a_program_it_leaves_the_figures(tmp_path):

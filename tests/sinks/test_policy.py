@@ -66,7 +66,7 @@ def test_a_run_that_begins_and_ends_is_told_twice():
     story = Story().at(0.0, news("began", round_index=0)).at(60.0, a_test(30, 0.5)).at(61.0, DONE).until(1e6)
     assert story.titles == [(GATHER_S, "FLQ: a run has started"), (61.0, "FLQ: the run has finished, accuracy 50.00 %")]
     assert story.bodies == [
-        "The run has started, of 30 rounds.\nRun run_7 (digits, mlp, lowrank).",
+        "The run has started: 30 rounds.\nRun run_7 (digits, mlp, lowrank).",
         "The run has finished after round 30 of 30: 30 rounds are done.\n"
         "Round 30 of 30, accuracy 50.00 %, uploaded 3, skipped 1, 1.5 kB up, 900 bytes down.\n"
         "Best accuracy 50.00 % in round 30.\nTotal 1.5 kB up, 900 bytes down.\nRun run_7 (digits, mlp, lowrank).",
@@ -74,7 +74,7 @@ def test_a_run_that_begins_and_ends_is_told_twice():
     assert [notice.level for _, notice in story.notices] == [INFO, SUCCESS]
 
 
-def test_nothing_that_has_not_been_asked_for_is_told():
+def test_events_that_are_not_enabled_are_not_reported():
     story = Story("best=false", "workers=false")
     story.at(1.0, *[a_test(k, k / 30) for k in range(1, 30)])
     story.at(2.0, *[news(kind, 3) for kind in ("lost", "back", "joined", "problem", "ended")]).until(1e6)
@@ -95,13 +95,13 @@ def test_every_so_many_minutes_is_told_while_there_are_rounds():
     assert [now for now, _ in story.titles] == [600.0 + GATHER_S, 900.0 + GATHER_S, 1000.0]
 
 
-def test_a_new_best_is_told_when_it_is_a_point_better_than_what_was_told():
+def test_a_new_best_is_reported_when_it_is_a_point_better_than_the_last_report():
     story = Story()
     for k, accuracy in enumerate((0.5, 0.505, 0.51, 0.515, 0.4, 0.52, 0.6), 1):
         story.at(100.0 * k, a_test(k, accuracy))
     story.until(1e6)
     assert story.titles == [(401.0, "FLQ: new best accuracy 51.50 %"), (701.0, "FLQ: new best accuracy 60.00 %")]
-    assert "New best accuracy 60.00 % in round 7 (accuracy 51.50 % before)." in story.bodies[1]
+    assert "New best accuracy 60.00 % in round 7 (previously accuracy 51.50 %)." in story.bodies[1]
 
 
 def test_without_accuracy_the_loss_counts():
@@ -116,7 +116,7 @@ def test_what_the_workers_find_on_their_own_data_counts_where_it_is_all_there_is
     assert story.titles == [(101.0, "FLQ: new best accuracy 50.00 %")]
 
 
-def test_of_several_new_bests_that_wait_the_last_is_told():
+def test_of_several_pending_new_bests_the_last_is_reported():
     story = Story("min_interval_s=60").at(0.0, news("began", round_index=0)).until(5.0)
     for k in range(1, 10):
         story.at(5.0 + k, a_test(k, k / 10))
@@ -149,7 +149,7 @@ def test_one_that_flaps_is_folded():
         story.at(2.0 + k, news("back", 3), news("lost", 3))
     story.at(50.0, news("back", 3), news("lost", 5)).until(1e6)
     assert story.titles == [(1.0, "FLQ: worker 3 is lost"), (101.0, "FLQ: worker 5 is lost")]
-    assert "Worker 3 was lost and is back (round 7, 8 losses in all)." in story.bodies[1]
+    assert "Worker 3 was lost and is back (round 7, 8 losses in total)." in story.bodies[1]
 
 
 def test_messages_keep_their_distance_and_lose_nothing():
@@ -162,7 +162,7 @@ def test_messages_keep_their_distance_and_lose_nothing():
     assert "Worker 2 is lost" in story.bodies[-1] and "Round 100 of 30" in story.bodies[-1]
 
 
-def test_there_are_no_more_in_an_hour_than_allowed_but_the_end_is_told():
+def test_an_hour_has_no_more_than_allowed_except_the_end():
     story = Story("max_per_hour=3", "every_rounds=1", "best=false")
     for k in range(1, 500):
         story.at(60.0 * k, a_test(k, 0.5))
@@ -175,19 +175,22 @@ def test_there_are_no_more_in_an_hour_than_allowed_but_the_end_is_told():
     assert "Worker 1 is lost" in story.bodies[-1]
 
 
-def test_what_was_before_is_known_but_not_told():
+def test_earlier_events_are_known_but_not_reported():
     before = [a_round(k, accuracy=k / 20) for k in range(1, 11)]
     story = Story("every_rounds=5", rounds=before)
     story.at(0.0, Round(before[9], {}), Round(before[4], {})).until(100.0)
     assert story.titles == []
     story.at(100.0, news("went_on", round_index=10)).at(200.0, a_test(11, 0.505)).at(300.0, a_test(12, 0.6)).until(1e6)
     assert story.titles == [(101.0, "FLQ: the run resumes"), (301.0, "FLQ: new best accuracy 60.00 %")]
-    assert "(accuracy 50.00 % before)" in story.bodies[1]
+    assert "(previously accuracy 50.00 %)" in story.bodies[1]
 
 
 def test_the_first_round_after_a_restart_may_be_a_new_best():
     story = Story(rounds=[a_round(k, accuracy=k / 20) for k in range(1, 11)]).at(100.0, a_test(11, 0.6)).until(1e6)
-    assert story.titles == [(101.0, "FLQ: new best accuracy 60.00 %")] and "50.00 % before" in story.bodies[0]
+    assert (
+        story.titles == [(101.0, "FLQ: new best accuracy 60.00 %")]
+        and "(previously accuracy 50.00 %)" in story.bodies[0]
+    )
 
 
 def test_a_round_that_is_tested_late_changes_what_is_told_not_what_was_last():
@@ -233,7 +236,7 @@ def test_a_master_that_goes_without_a_word_is_told_of_once_and_only_if_it_has_no
     assert len(ended.until(1e6).notices) == 1
 
 
-def test_rounds_that_come_after_the_end_are_not_told():
+def test_rounds_after_the_end_are_not_reported():
     story = Story("every_rounds=1").at(0.0, a_test(29, 0.5)).at(50.0, DONE).at(51.0, a_test(30, 0.9)).until(1e6)
     assert len(story.notices) == 2
 

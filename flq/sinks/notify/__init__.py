@@ -1,5 +1,5 @@
-"""Notifications about a run, to phones and chat rooms.
+"""Notifications about a run, for phones and chat rooms.
 
-``policy`` decides which are due and what they say, ``sender`` sends them, ``picture`` draws what goes with them; the
-process is ``python -m flq.sinks.notify``. Where they go is a secret (``secrets``).
+``policy`` decides which notifications are due and writes their text, ``sender`` sends them, ``picture`` draws the
+attached figure; ``python -m flq.sinks.notify`` is the process. Their addresses are secret (``secrets``).
 """

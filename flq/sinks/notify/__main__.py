@@ -1,6 +1,6 @@
 """The process that sends notifications: ``python -m flq.sinks.notify``, a sink of the master.
 
-python -m flq.sinks.notify --test     sends one message now, and says of each service whether it took it
+python -m flq.sinks.notify --test     sends one message now and reports for each service whether it was accepted
 """
 
 import argparse
@@ -23,7 +23,7 @@ from .secrets import FILE, Secrets, environment_of, read_secrets
 from .sender import Sender
 from .service import Service, services_of
 
-FINISH_S = 40.0  # how long the last messages may take; the master waits a little longer
+FINISH_S = 40.0  # time for the last messages; the master waits a little longer
 TEST_TIMEOUT_S = 20.0
 TEST_NOTICE = Notice("FLQ: a test", "If you can read this, FLQ can reach you.", INFO)
 
@@ -31,7 +31,7 @@ TEST_NOTICE = Notice("FLQ: a test", "If you can read this, FLQ can reach you.", 
 def main(argv: Optional[List[str]] = None) -> int:
     """Send notifications until the master's stream ends, or one test; return the exit code."""
     args = parse_flags(argv)
-    warnings.simplefilter("ignore")  # those of libraries may name an address
+    warnings.simplefilter("ignore")  # warnings of libraries may contain an address
     sys.excepthook = lambda kind, error, trace: say("notifications have failed: %s" % kind.__name__)
     threading.excepthook = lambda failed: say("notifications have failed: %s" % failed.exc_type.__name__)
     try:
@@ -63,7 +63,7 @@ def parse_flags(argv: Optional[List[str]]) -> argparse.Namespace:
         "--file",
         metavar="F",
         default=FILE,
-        help=("file of the addresses, unless the environment variable FLQ_NOTIFY has them (default: %(default)s)"),
+        help="file of the addresses, unless the environment variable FLQ_NOTIFY is set (default: %(default)s)",
     )
     return flags.parse_args(argv)
 
@@ -85,7 +85,7 @@ def try_out(secrets: Secrets, path: str) -> int:
 
 
 def watch(stream: BinaryIO, urls: Sequence[str]) -> int:
-    """Send the notifications for a stream of messages, until it ends."""
+    """Send the notifications for a stream of messages until it ends; return the exit code."""
     messages: "queue.SimpleQueue[Optional[Message]]" = queue.SimpleQueue()
     threading.Thread(target=_read_all, args=(stream, messages), name="reader", daemon=True).start()
     began = messages.get()
@@ -129,7 +129,7 @@ def _notices(policy: Policy, messages: "queue.SimpleQueue[Optional[Message]]") -
 
 
 def _read_all(stream: BinaryIO, messages: "queue.SimpleQueue[Optional[Message]]") -> None:
-    """Read as fast as the master writes."""
+    """Queue the messages of a stream as fast as the master writes them."""
     try:
         for message in read(stream):
             messages.put(message)
@@ -142,7 +142,7 @@ def _read_all(stream: BinaryIO, messages: "queue.SimpleQueue[Optional[Message]]"
 def _picture(policy: Policy) -> Optional[bytes]:
     try:
         return draw(policy.rounds, policy.about)
-    except Exception as error:  # the text is what matters
+    except Exception as error:  # the text is sent anyway
         say("no figure is attached: %s" % type(error).__name__)
         return None
 
@@ -153,11 +153,11 @@ def _close(pairs: Sequence[Tuple[Service, Sender]]) -> None:
         sender.begin_closing()
     for service, sender in pairs:
         if not sender.join(max(0.0, until - time.monotonic())):
-            say("the last messages to %s were not sent" % service.name)
+            say("the last messages to %s were not sent in time" % service.name)
 
 
 def say(text: str) -> None:
-    """Write a line to the master's log, if the master still runs."""
+    """Write a line to stderr, which the master logs if it still runs."""
     with suppress(OSError):
         sys.stderr.write(text + "\n")
         sys.stderr.flush()

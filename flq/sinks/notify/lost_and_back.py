@@ -1,4 +1,4 @@
-"""Summarizes lost and returned workers: sixty that are lost at once make one line.
+"""Summarizes lost and returned workers: one line for sixty that are lost at once.
 
 Example
 -------
@@ -6,7 +6,7 @@ Example
 >>> for kind in ("lost", "back", "lost"):
 ...     lost_and_back.take(3, kind == "lost", 7)
 >>> [item.body for item in lost_and_back.items()]
-['Worker 3 is lost (round 7, 2 losses in all).']
+['Worker 3 is lost (round 7, 2 losses in total).']
 """
 
 from typing import Dict, List, NamedTuple, Sequence
@@ -15,7 +15,7 @@ from .notice import INFO, WARNING, WORKERS, Item, names_of
 
 
 class _Flaps(NamedTuple):
-    """The changes of a worker since the last report."""
+    """The changes of a worker since the last notification."""
 
     n_lost: int
     is_lost: bool
@@ -23,7 +23,7 @@ class _Flaps(NamedTuple):
 
 
 class LostAndBack:
-    """The workers lost and returned since the last report."""
+    """Collects the workers that were lost or came back since the last notification."""
 
     def __init__(self) -> None:
         self._flaps: Dict[int, _Flaps] = {}
@@ -34,20 +34,25 @@ class LostAndBack:
         self._flaps[worker_id] = _Flaps((before.n_lost if before else 0) + is_lost, is_lost, round_index)
 
     def items(self) -> List[Item]:
-        """Return items on lost workers, returned workers, and those that did both."""
+        """Return up to three items: workers that are lost, are back, or were lost and are back."""
         states = (
-            (" is lost", " are lost", WARNING, [who for who, flaps in self._flaps.items() if flaps.is_lost]),
+            (
+                " is lost",
+                " are lost",
+                WARNING,
+                [worker_id for worker_id, flaps in self._flaps.items() if flaps.is_lost],
+            ),
             (
                 " is back",
                 " are back",
                 INFO,
-                [who for who, flaps in self._flaps.items() if not flaps.is_lost and not flaps.n_lost],
+                [worker_id for worker_id, flaps in self._flaps.items() if not flaps.is_lost and not flaps.n_lost],
             ),
             (
                 " was lost and is back",
                 " were lost and are back",
                 INFO,
-                [who for who, flaps in self._flaps.items() if not flaps.is_lost and flaps.n_lost],
+                [worker_id for worker_id, flaps in self._flaps.items() if not flaps.is_lost and flaps.n_lost],
             ),
         )
         return [
@@ -63,12 +68,12 @@ class LostAndBack:
     def _item(self, state: str, level: str, workers: Sequence[int]) -> Item:
         count = "worker %d" % workers[0] if len(workers) == 1 else "%d workers" % len(workers)
         which = ": %s" % names_of(workers) if len(workers) > 1 else ""
-        n_lost = sum(self._flaps[who].n_lost for who in workers)
-        often = ", %d losses in all" % n_lost if n_lost > len(workers) else ""
-        round_index = max(self._flaps[who].round_index for who in workers)
+        n_lost = sum(self._flaps[worker_id].n_lost for worker_id in workers)
+        repeated = ", %d losses in total" % n_lost if n_lost > len(workers) else ""
+        round_index = max(self._flaps[worker_id].round_index for worker_id in workers)
         return Item(
             WORKERS,
             count + state,
-            "%s%s%s (round %d%s)." % (count[0].upper() + count[1:], state, which, round_index, often),
+            "%s%s%s (round %d%s)." % (count[0].upper() + count[1:], state, which, round_index, repeated),
             level,
         )

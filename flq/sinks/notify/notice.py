@@ -1,4 +1,4 @@
-"""The text of notifications."""
+"""Texts of notifications."""
 
 import math
 from typing import NamedTuple, Optional, Sequence
@@ -7,8 +7,8 @@ from ...core.settings import Settings
 from ...report.rows import RoundRow
 
 INFO, SUCCESS, WARNING, FAILURE = "info", "success", "warning", "failure"
-END, RUN, WORKERS, BEST = range(4)  # what comes first in a notice
-MOST_NAMED = 10  # workers that a line names
+END, RUN, WORKERS, BEST = range(4)  # ranks: the lowest comes first in a notice
+MOST_NAMED = 10  # workers listed in a line
 MOST_LETTERS = 300
 
 
@@ -21,7 +21,7 @@ class Notice(NamedTuple):
 
 
 class Item(NamedTuple):
-    """An item of a notification, whose title is that of the item with the lowest rank."""
+    """A part of a notification; the title of the notification is that of the item with the lowest rank."""
 
     rank: int
     title: str
@@ -38,7 +38,7 @@ class Score(NamedTuple):
 
     @property
     def text(self) -> str:
-        """The score in words."""
+        """The score as text."""
         return "%s %s" % (self.name, share(self.value) if self.is_share else "%.4g" % self.value)
 
 
@@ -56,27 +56,27 @@ def score_of(row: RoundRow) -> Optional[Score]:
 
 
 def is_better(new: Score, old: Optional[Score], step: float = 0.0, factor: float = 1.0) -> bool:
-    """Return whether a score exceeds another by ``step`` or, for a loss, is below ``factor`` times it."""
+    """Return whether an accuracy exceeds ``old`` by ``step``, or a loss is below ``factor`` times ``old``."""
     if old is None or new.is_share != old.is_share:
-        return old is None or new.is_share  # accuracy says more than loss
+        return old is None or new.is_share  # an accuracy counts as better than a loss
     return new.value > old.value + step if new.is_share else new.value < old.value * factor
 
 
 def about_run(run_id: str, settings: Settings) -> str:
-    """Return the name of a run and of what it trains."""
+    """Return a run's name, data set, model and mode as text."""
     words = (settings.dataset.name, settings.model.name, settings.flq_algorithm.mode)
     return "Run %s (%s)" % (run_id, ", ".join(plain(word, 60) for word in words))
 
 
 def about_round(row: RoundRow, max_rounds: int, seconds_left: Optional[float]) -> str:
     """Return a line on the progress of a run."""
-    said = ["Round %d of %d" % (row.round_index, max_rounds)]
+    parts = ["Round %d of %d" % (row.round_index, max_rounds)]
     score = score_of(row)
     if score is not None:
-        said.append(score.text)
+        parts.append(score.text)
         if score.is_share and row.test_loss is not None:
-            said.append("loss %.4g" % row.test_loss)
-    said += [
+            parts.append("loss %.4g" % row.test_loss)
+    parts += [
         "%s %d" % (status, count)
         for status, count in (
             ("uploaded", row.uploaded),
@@ -87,14 +87,14 @@ def about_round(row: RoundRow, max_rounds: int, seconds_left: Optional[float]) -
         )
         if count
     ]
-    said.append("%s up, %s down" % (amount(row.wire_bytes_up), amount(row.wire_bytes_down)))
+    parts.append("%s up, %s down" % (amount(row.wire_bytes_up), amount(row.wire_bytes_down)))
     if seconds_left:
-        said.append("about %s left" % duration(seconds_left))
-    return ", ".join(said) + "."
+        parts.append("about %s left" % duration(seconds_left))
+    return ", ".join(parts) + "."
 
 
 def names_of(workers: Sequence[int]) -> str:
-    """List workers, abbreviated if there are many."""
+    """Return the ids of workers as text, abbreviated if there are many."""
     named = ", ".join(map(str, sorted(workers)[:MOST_NAMED]))
     more = len(workers) - MOST_NAMED
     return named + (" and %d more" % more if more > 0 else "")
@@ -107,7 +107,7 @@ def plain(text: str, most: int = MOST_LETTERS) -> str:
 
 
 def share(value: float) -> str:
-    """Format a share."""
+    """Format a share (1 = 100 %)."""
     return "%.2f %%" % (100 * value)
 
 

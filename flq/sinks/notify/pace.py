@@ -1,4 +1,4 @@
-"""Rate limits of notifications: a delay, a minimum interval, a maximum per hour.
+"""Limits the rate of notifications: a delay, a minimum interval, a maximum per hour.
 
 Example
 -------
@@ -11,17 +11,17 @@ Example
 from collections import deque
 from typing import Deque, Optional
 
-GATHER_S = 1.0  # what happens within it is one notice
+GATHER_S = 1.0  # events within this time make one notification
 HOUR_S = 3600.0
 
 
 class Pace:
-    """The times of notifications.
+    """Decides when the next notification may be sent.
 
     Parameters
     ----------
     min_interval_s : float
-        Between two.
+        Minimum time between two notifications.
     max_per_hour : int
     """
 
@@ -35,7 +35,7 @@ class Pace:
         self._since = now if self._since is None else self._since
 
     def at(self, is_urgent: bool = False) -> Optional[float]:
-        """Return when it may be sent; None = nothing to send. Urgent items are not delayed."""
+        """Return when the next notification may be sent; None = nothing to send. An urgent one is not delayed."""
         if self._since is None or is_urgent:
             return self._since
         at = self._since + GATHER_S
@@ -46,6 +46,6 @@ class Pace:
         return at
 
     def sent(self, now: float) -> None:
-        """Record that everything has been reported."""
+        """Record that a notification with everything so far is sent."""
         self._sent.append(now)
         self._since = None

@@ -1,4 +1,4 @@
-"""A small figure of a run for a phone: accuracy and loss by round."""
+"""Draws a small figure of a run for a phone: accuracy and loss by round."""
 
 from typing import Any, List, Optional, Sequence, Tuple
 
@@ -6,7 +6,7 @@ from ...drawing.pictures import picture
 from ...drawing.style import GRID, colour, new_figure, plain, styled
 from ...report.rows import RoundRow
 
-MOST_POINTS = 600  # more than there are pixels
+MOST_POINTS = 600  # of a curve: no more are visible
 WIDTH, HEIGHT = 4.0, 2.5  # inches; 800 x 500 pixels
 ACCURACY, LOSS, TRAINING = colour(0), colour(1), colour(4)
 MOST_LETTERS = 80  # of the title
@@ -18,9 +18,9 @@ def draw(rounds: Sequence[RoundRow], title: str) -> Optional[bytes]:
     Parameters
     ----------
     rounds : sequence of RoundRow
-        In order; what is not known of one is left out.
+        In order; unknown values are omitted.
     title : str
-        Stands above it as it is: it is no formula, whatever it looks like.
+        Literal text above the figure: ``$`` starts no formula.
     """
     accuracy = _points(rounds, "accuracy") or _points(rounds, "own_accuracy")
     loss = _points(rounds, "test_loss") or _points(rounds, "own_loss")
@@ -34,7 +34,7 @@ def draw(rounds: Sequence[RoundRow], title: str) -> Optional[bytes]:
 def _figure(
     accuracy: List[Tuple[int, float]], loss: List[Tuple[int, float]], training: List[Tuple[int, float]], title: str
 ) -> Any:
-    from matplotlib.ticker import MaxNLocator  # half a second that is only due now
+    from matplotlib.ticker import MaxNLocator  # takes half a second to import
 
     figure, axes = new_figure(WIDTH, HEIGHT)
     axes.set_title(plain(title, MOST_LETTERS), loc="left", fontsize=7)
@@ -75,7 +75,7 @@ def _figure(
 
 
 def _points(rounds: Sequence[RoundRow], name: str) -> List[Tuple[int, float]]:
-    """Return the points of a curve; for a long run, a subset with the last one."""
+    """Return the points of a curve; of a long run, a subset that includes the last one."""
     known = [(row.round_index, getattr(row, name)) for row in rounds if getattr(row, name) is not None]
     stride = -(-len(known) // MOST_POINTS) or 1
     return known[:-1:stride] + known[-1:]

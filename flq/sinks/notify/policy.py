@@ -1,8 +1,8 @@
-"""Decides which notifications are due: the run's messages in, notifications out, time as an argument.
+"""Decides which notifications are due: takes the run's messages and the time, returns notifications.
 
-What happens is gathered for a moment, then told in one notice; what happens sooner after that than the settings allow
-waits for the next one, so that a run that has much to tell does not fill a phone. Only the end does not wait. What
-was before (``Began`` brings it along) is known, but not told.
+Events within a moment make one notification. Later events wait until the settings allow the next one, so that an
+eventful run does not flood a phone; only the end of the run is reported at once. Events before ``Began`` are not
+reported.
 
 Example
 -------
@@ -44,9 +44,9 @@ from .notice import (
 )
 from .pace import Pace
 
-BEST_STEP = 0.01  # by how much accuracy must have risen since a best was told
-BEST_FACTOR = 0.9  # to what a loss must have fallen
-SEVERITY = (FAILURE, WARNING, SUCCESS, INFO)  # the gravest of what is in a notice is its own level
+BEST_STEP = 0.01  # a new best is reported if accuracy has risen by this since the last report
+BEST_FACTOR = 0.9  # or if the loss has fallen below this multiple of the last report
+SEVERITY = (FAILURE, WARNING, SUCCESS, INFO)  # a notice has the most severe level of its items
 
 
 class Policy:
@@ -58,14 +58,14 @@ class Policy:
         The section ``notify``.
     began : Began
     now : float
-        Monotonic seconds, as all times here.
+        Monotonic seconds, like all times here.
 
     Attributes
     ----------
     about : str
-        Which run it is.
+        The name of the run, and what it trains.
     has_ended : bool
-        Nothing is told any more once that is.
+        After the notification of the end, there are no more.
     """
 
     def __init__(self, settings: NotifySettings, began: Began, now: float) -> None:
@@ -75,17 +75,17 @@ class Policy:
         self._max_rounds = began.settings.system.max_rounds
         self._rounds: Dict[int, RoundRow] = {}
         self._best: Optional[Tuple[int, Score]] = None
-        self._told: Optional[Score] = None  # the best when it was told last, or when this began
+        self._reported: Optional[Score] = None  # the best score when it was last reported, or at the start
         self._items: List[Item] = []
         self._lost: Set[int] = set()  # workers
-        self._blocked: Set[int] = set()  # workers with a blocked update that is told
-        self._workers = LostAndBack()  # of them, what is not told yet
+        self._blocked: Set[int] = set()  # workers with a blocked update
+        self._workers = LostAndBack()  # changes not yet reported
         self._pace = Pace(settings.min_interval_s, settings.max_per_hour)
         self._minutes_at = now
         self.has_ended = False
         for message in began.rounds:
             self._note(message.row)
-        self._told = self._best and self._best[1]
+        self._reported = self._best and self._best[1]
 
     @property
     def rounds(self) -> Sequence[RoundRow]:
@@ -124,7 +124,7 @@ class Policy:
         return min((at for at in times if at is not None), default=None)
 
     def vanish(self, now: float) -> None:
-        """Process the master's unexpected end."""
+        """Process an unexpected end of the master."""
         n_done = max(self._rounds, default=0)
         self._end(
             Item(
@@ -140,7 +140,7 @@ class Policy:
             now,
         )
 
-    # -- what has happened ---------------------------------------------------------------
+    # -- messages of the run -------------------------------------------------------------
 
     def _take_round(self, row: RoundRow, now: float) -> None:
         is_new = row.round_index not in self._rounds
@@ -150,25 +150,24 @@ class Policy:
         every = self._settings.every_rounds
         if every and is_new and row.round_index % every == 0:
             self._pace.happens(now)
-        if self._settings.best and self._best and is_better(self._best[1], self._told, BEST_STEP, BEST_FACTOR):
-            if self._told is not None:  # the first model that is tested is no news
+        if self._settings.best and self._best and is_better(self._best[1], self._reported, BEST_STEP, BEST_FACTOR):
+            if self._reported is not None:  # the first evaluated model is not reported
                 self._items = [item for item in self._items if item.rank != BEST]
                 self._add(
                     Item(
                         BEST,
                         "new best %s" % self._best[1].text,
-                        "New best %s in round %d (%s before)." % (self._best[1].text, self._best[0], self._told.text),
+                        "New best %s in round %d (previously %s)."
+                        % (self._best[1].text, self._best[0], self._reported.text),
                         INFO,
                     ),
                     now,
                 )
-            self._told = self._best[1]
+            self._reported = self._best[1]
 
     def _take_news(self, news: Happened, now: float) -> None:
         if news.kind == "began":
-            self._add(
-                Item(RUN, "a run has started", "The run has started, of %d rounds." % self._max_rounds, INFO), now
-            )
+            self._add(Item(RUN, "a run has started", "The run has started: %d rounds." % self._max_rounds, INFO), now)
         elif news.kind == "went_on":
             self._add(Item(RUN, "the run resumes", "The run resumes after round %d." % news.round_index, INFO), now)
         elif news.kind == "blocked":
@@ -187,7 +186,7 @@ class Policy:
         elif news.kind in ("lost", "back", "joined") and news.worker_id is not None:
             is_lost, was_lost = news.kind == "lost", news.worker_id in self._lost
             (self._lost.add if is_lost else self._lost.discard)(news.worker_id)
-            if self._settings.workers and is_lost != was_lost:  # who has only begun anew was never missed
+            if self._settings.workers and is_lost != was_lost:  # a worker that restarted in time was never lost
                 self._workers.take(news.worker_id, is_lost, news.round_index)
                 self._pace.happens(now)
 
@@ -202,18 +201,20 @@ class Policy:
         score = self._rounds and score_of(self._rounds[n_done])
         if score:
             title += ", %s" % score.text
-        said = ["The run %s after round %d of %d: %s." % (word, n_done, self._max_rounds, plain(ended.reason))]
+        lines = ["The run %s after round %d of %d: %s." % (word, n_done, self._max_rounds, plain(ended.reason))]
         if ended.has_failed or ended.is_interrupted:
-            said.append("To resume: ./start_master.sh --resume %s" % self._run_id)
+            lines.append("To resume: ./start_master.sh --resume %s" % self._run_id)
         lost = [row.worker_id for row in ended.workers if row.state == "lost"]
         if lost:
-            said.append("Lost at the end: %s." % names_of(lost))
-        self._end(Item(END, title, "\n".join(said), level), now)
+            lines.append("Lost at the end: %s." % names_of(lost))
+        self._end(Item(END, title, "\n".join(lines), level), now)
 
     def _end(self, item: Item, now: float) -> None:
         if not self.has_ended:
             self.has_ended = True
-            self._items = [other for other in self._items if other.rank != BEST]  # the best is told anyway
+            self._items = [
+                other for other in self._items if other.rank != BEST
+            ]  # the last notice names the best anyway
             self._add(item, now)
 
     def _note(self, row: RoundRow) -> None:
@@ -226,7 +227,7 @@ class Policy:
         self._items.append(item)
         self._pace.happens(now)
 
-    # -- what is told --------------------------------------------------------------------
+    # -- the notice ----------------------------------------------------------------------
 
     def _compose(self) -> Notice:
         items = sorted(self._items + self._workers.items(), key=lambda item: item.rank)

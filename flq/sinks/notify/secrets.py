@@ -1,12 +1,12 @@
-"""The secret addresses of notifications, from the environment or a private file.
+"""Reads the secret addresses of notifications from the environment or from a private file.
 
-The environment comes before the file ``state/notify``, which has an address a line::
+The environment takes precedence over the file ``state/notify``, which has one address per line::
 
     # my phone
     tgram://123456789:AAF.../987654321
     proxy = socks5h://127.0.0.1:1080
 
-No message, error or log line shows any of it.
+No message, error or log line contains any of it.
 """
 
 import os
@@ -20,8 +20,8 @@ URLS, PROXY = "FLQ_NOTIFY", "FLQ_NOTIFY_PROXY"  # variables of the environment
 FILE = os.path.join("state", "notify")
 _PROXY_LINE = re.compile(r"proxy\s*=\s*(.*)", re.IGNORECASE)
 _PROXY_URL = re.compile(r"(socks5h?|socks4a?|https?)://[^\s/]+/?\Z")
-_HERE = "localhost,127.0.0.1,::1"  # what no proxy is asked for
-_MANY = 1 << 20  # bytes; no file of addresses is longer
+_HERE = "localhost,127.0.0.1,::1"  # addresses reached without the proxy
+_MOST_BYTES = 1 << 20  # of the file
 
 
 class Secrets(NamedTuple):
@@ -37,14 +37,14 @@ def read_secrets(environment: Mapping[str, str], path: str) -> Secrets:
     Parameters
     ----------
     environment : mapping
-        What it says comes before the file.
+        Takes precedence over the file.
     path : str
-        A file that need not be there.
+        The file, which may be missing.
 
     Raises
     ------
     ConfigError
-        If the file can be read by others, or holds something else, or the proxy is none. It shows nothing of it.
+        If others can read the file, or the file or the proxy is invalid. The message contains no secret.
     """
     urls, proxy = environment.get(URLS, "").split(), environment.get(PROXY, "").strip() or None
     if not urls and os.path.exists(path):
@@ -63,8 +63,8 @@ def environment_of(secrets: Secrets, environment: Mapping[str, str]) -> Dict[str
     if secrets.proxy is not None:
         names = ("http_proxy", "https_proxy", "all_proxy")
         variables.update((name, secrets.proxy) for lower in names for name in (lower, lower.upper()))
-        said = environment.get("no_proxy") or environment.get("NO_PROXY")
-        variables.update(dict.fromkeys(("no_proxy", "NO_PROXY"), ",".join(filter(None, (_HERE, said)))))
+        configured = environment.get("no_proxy") or environment.get("NO_PROXY")
+        variables.update(dict.fromkeys(("no_proxy", "NO_PROXY"), ",".join(filter(None, (_HERE, configured)))))
     return variables
 
 
@@ -73,7 +73,7 @@ def _read_file(path: str) -> Secrets:
         raise ConfigError("others can read %s, which contains secrets, so it is not used" % path, "chmod 600 %s" % path)
     try:
         with open(path, encoding="utf-8") as stream:
-            lines = stream.read(_MANY).splitlines()
+            lines = stream.read(_MOST_BYTES).splitlines()
     except OSError as error:
         raise ConfigError("%s cannot be read: %s" % (path, error.strerror)) from None
     except UnicodeDecodeError:

@@ -1,4 +1,4 @@
-"""Sends with one thread per service, so that none delays another; failures are retried."""
+"""Sends notifications with one thread per service, so that no service delays another; retries failures."""
 
 import threading
 import time
@@ -8,9 +8,9 @@ from typing import Callable, Deque, List, Optional, Sequence, Tuple
 from .notice import Notice
 from .service import Outcome, Service
 
-PAUSES_S = (2.0, 10.0, 60.0)  # before a message is tried again
-LAST_PAUSE_S = 2.0  # when the process is to end
-MOST_WAITING = 5  # messages; of more, the oldest are given up
+PAUSES_S = (2.0, 10.0, 60.0)  # before each retry of a message
+LAST_PAUSE_S = 2.0  # longest such pause when the process is ending
+MOST_WAITING = 5  # queued messages; the oldest are dropped
 
 
 class Sender:
@@ -20,11 +20,11 @@ class Sender:
     ----------
     service : Service
     timeout_s : float
-        How long one try may take; a thread that takes longer is left to itself.
+        Time for one attempt; its thread is abandoned after that.
     say : callable(str)
-        Is told what did not go well.
+        Logs a problem.
     pauses_s : sequence of float
-        Before a message is tried again.
+        Pauses before each retry.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class Sender:
         self._waiting: Deque[Tuple[Notice, Optional[bytes]]] = deque()
         self._changed = threading.Condition()
         self._is_closing = threading.Event()
-        self._left: Optional[threading.Thread] = None  # that took too long
+        self._abandoned: Optional[threading.Thread] = None  # its attempt took too long
         self._thread = threading.Thread(target=self._run, name="sender", daemon=True)
         self._thread.start()
 
@@ -50,13 +50,13 @@ class Sender:
             self._say("a message to %s was dropped: newer ones are waiting" % self._service.name)
 
     def begin_closing(self) -> None:
-        """Announce the end of the queue; shorten long pauses."""
+        """Announce that no more messages follow; shorten long pauses."""
         with self._changed:
             self._is_closing.set()
             self._changed.notify()
 
     def join(self, timeout_s: float) -> bool:
-        """Wait until all messages are sent or dropped; return whether that was in time."""
+        """Wait until all messages are sent or dropped; return whether they were in time."""
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
@@ -77,7 +77,7 @@ class Sender:
             if outcome.is_final:
                 if picture is None or not self._service.takes_pictures:
                     break
-                picture = None  # it may be that which is not wanted
+                picture = None  # perhaps the service rejects the picture
             else:
                 self._rest(pause_s)
                 picture = picture if n_failed < len(self._pauses_s) else None
@@ -86,7 +86,7 @@ class Sender:
             self._say("a message to %s was not sent: %s" % (self._service.name, outcome.why))
 
     def _try(self, notice: Notice, picture: Optional[bytes]) -> Outcome:
-        if self._left is not None and self._left.is_alive():
+        if self._abandoned is not None and self._abandoned.is_alive():
             return Outcome("an earlier attempt is still running")
         outcomes: List[Outcome] = []
         thread = threading.Thread(
@@ -96,7 +96,7 @@ class Sender:
         thread.join(self._timeout_s)
         if outcomes:
             return outcomes[0]
-        self._left = thread
+        self._abandoned = thread
         return Outcome("no answer after %.0f s" % self._timeout_s)
 
     def _rest(self, seconds: float) -> None:

@@ -1,7 +1,7 @@
-"""The services of apprise; of their replies, only a status is passed on.
+"""Sends notifications through apprise, without leaking addresses.
 
-An address holds tokens, and so may whatever apprise, requests or a proxy say of it: of all that, only the number of an
-HTTP status leaves this module, and the name of the service.
+An address contains tokens, and so may any message of apprise, requests or a proxy. Therefore only the HTTP status and
+the name of the service leave this module.
 """
 
 import logging
@@ -14,10 +14,10 @@ from apprise.attachment.memory import AttachMemory
 from .notice import Notice
 
 PICTURE = "accuracy.png"
-_STATUS = re.compile(r"\berror=(\d{3})\b")  # how apprise ends what it says of an answer
-_AGAIN = (408, 425, 429)  # and all from 500 on: another time it may be taken
+_STATUS = re.compile(r"\berror=(\d{3})\b")  # the end of apprise's log line on a failed request
+_AGAIN = (408, 425, 429)  # a retry may succeed, as with 500 and above
 _WHY = {
-    400: ("the address or the text is wrong: check the chat id, and that the chat has a conversation with the bot"),
+    400: "the address or the text is wrong: check the chat id, and that the chat has a conversation with the bot",
     401: "the token is wrong",
     403: "it has no permission to write there",
     404: "the token or the address is wrong",
@@ -39,12 +39,11 @@ class Service:
 
     Parameters
     ----------
-    plugin : NotifyBase
-        Of apprise.
+    plugin : apprise.NotifyBase
     name : str
-        What is said of it in logs.
+        Its name in logs.
     timeout_s : float
-        How long connecting and each wait for bytes may take.
+        Timeout of connecting, and of each wait for bytes.
     """
 
     def __init__(self, plugin: Any, name: str, timeout_s: float) -> None:
@@ -62,12 +61,12 @@ class Service:
                 notice.body, notice.title, notice.level, body_format=apprise.NotifyFormat.TEXT, attach=attached
             )
             return Outcome("") if result else _outcome("\n".join(entry.message for entry in result.logs()))
-        except Exception as error:  # a library's; its text may hold the address
-            return Outcome("an error of the program (%s)" % type(error).__name__, True)
+        except Exception as error:  # of a library; its text may contain the address
+            return Outcome("internal error (%s)" % type(error).__name__, True)
 
 
 def services_of(urls: Sequence[str], timeout_s: float) -> Tuple[List[Service], List[str]]:
-    """Return the services of the addresses, and the errors of invalid ones."""
+    """Return the services of the valid addresses, and a sentence for each invalid one."""
     silence()
     services, problems = [], []
     for number, url in enumerate(urls, 1):
@@ -81,7 +80,7 @@ def services_of(urls: Sequence[str], timeout_s: float) -> Tuple[List[Service], L
         )
         try:
             plugin = apprise.Apprise.instantiate(url, asset=asset)
-        except Exception:  # of a plugin, about this address
+        except Exception:  # plugins raise anything for an invalid address
             plugin = None
         if plugin is None:
             problems.append(
@@ -98,11 +97,11 @@ def services_of(urls: Sequence[str], timeout_s: float) -> Tuple[List[Service], L
 
 def silence() -> None:
     """Silence the logging of libraries, which may contain secrets."""
-    logging.getLogger().addHandler(logging.NullHandler())  # where there is none, warnings go to stderr
+    logging.getLogger().addHandler(logging.NullHandler())  # without a handler, warnings go to stderr
 
 
-def _outcome(said: str) -> Outcome:
-    found = _STATUS.search(said)
+def _outcome(log: str) -> Outcome:
+    found = _STATUS.search(log)
     if found is None:
         return Outcome("it is unreachable, or its answer was invalid")
     status = int(found.group(1))

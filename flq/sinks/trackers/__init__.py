@@ -1,7 +1,7 @@
-"""Experiment trackers: a run's measurements in the formats of other programs.
+"""Experiment trackers: write a run's measurements in the formats of other programs.
 
-Each is a row of ``TRACKERS`` and runs in a process of its own, ``python -m flq.sinks.trackers NAME FOLDER``. A tracker
-begins once, also when the run goes on, and is then told of all rounds, those before too.
+Each is a row of ``TRACKERS`` and runs in a process of its own, ``python -m flq.sinks.trackers NAME FOLDER``. It gets all
+rounds of the run: after a resume, it begins again with the first.
 
 Example
 -------
@@ -24,10 +24,10 @@ class Tracker(Protocol):
     """The interface of a tracker."""
 
     def begin(self, run_id: str, settings: Mapping[str, Mapping[str, object]]) -> None:
-        """Start or restart; earlier records of this run become void."""
+        """Start or restart; discard earlier records of this run."""
 
     def round(self, round_index: int, values: Values) -> None:
-        """Log the known values of a round; it may come again with more values."""
+        """Log the known values of a round; more values of it may follow in later calls."""
 
     def end(self) -> None:
         """Flush."""
@@ -53,7 +53,7 @@ def check_installed(names: Sequence[str]) -> None:
     Raises
     ------
     ConfigError
-        If one is not there.
+        If a package is not installed.
     """
     for name in names:
         package = TRACKERS[name].package

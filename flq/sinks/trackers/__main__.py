@@ -9,7 +9,7 @@ from ...report.rows import RoundRow
 from ..messages import Began, Message, Round, read
 from . import TRACKERS, Tracker, Values
 
-# Field of a round -> name of a curve; trackers show those with the same beginning together.
+# Field of a round -> name of a curve; trackers group curves by the part before the slash.
 CURVES = {
     "accuracy": "test/accuracy",
     "test_loss": "test/loss",
@@ -35,9 +35,9 @@ CURVES = {
 
 
 def main(argv: Optional[List[str]] = None) -> int:
-    """Track the run on stdin."""
+    """Track the run whose messages come from stdin; return the exit code."""
     flags = Flags(
-        prog="python -m flq.sinks.trackers", description="One tracker; the master's messages come from stdin."
+        prog="python -m flq.sinks.trackers", description="Run one tracker; the master's messages come from stdin."
     )
     flags.add_argument("name", choices=sorted(TRACKERS))
     flags.add_argument("folder", help="output folder")
@@ -69,7 +69,7 @@ def track(tracker: Tracker, messages: Iterable[Message]) -> None:
 
 
 def values_of(row: RoundRow) -> Values:
-    """Return the known values of a round, by curve name."""
+    """Return the known values of a round by the name of the curve."""
     return {name: float(getattr(row, field)) for field, name in CURVES.items() if getattr(row, field) is not None}
 
 

@@ -1,4 +1,4 @@
-"""A line of JSON per round, readable during the run."""
+"""Writes one line of JSON per round, readable during the run."""
 
 import json
 import os
@@ -6,7 +6,7 @@ from typing import Any, Mapping, Optional, TextIO
 
 
 class Jsonl:
-    """Writes ``FOLDER/RUN.jsonl``: first the settings, then rounds; a later line of a round adds to earlier ones.
+    """Writes ``FOLDER/RUN.jsonl``: the settings, then rounds; a later line of the same round adds values.
 
     Parameters
     ----------

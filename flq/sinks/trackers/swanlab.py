@@ -1,20 +1,20 @@
-"""SwanLab in offline mode: files only, no connections, no account.
+"""Logs to SwanLab in offline mode: files only, no connections, no account.
 
-``swanlab sync FOLDER`` sends them to a server of SwanLab's later, if somebody wants that.
+``swanlab sync FOLDER`` can upload them later.
 """
 
 import os
 from typing import Any, Mapping, Optional
 
 PROJECT = "flq"
-WEBHOOK = "SWANLAB_WEBHOOK"  # a variable by which it would tell a web server of each run, offline or not
+WEBHOOK = "SWANLAB_WEBHOOK"  # a variable that makes SwanLab report each run to a web server, even offline
 
 
 class SwanLab:
     """Writes a folder ``FOLDER/run-TIME-RUN``.
 
-    A run that goes on gets one more folder, under the same id, which tells all rounds: the newest is the whole run.
-    Nothing of this machine is collected: no host name, no paths, no packages.
+    A resumed run gets another folder with the same id and all rounds, so the newest folder is complete. SwanLab collects
+    nothing about this machine: no host name, paths or packages.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ class SwanLab:
     def begin(self, run_id: str, settings: Mapping[str, Mapping[str, Any]]) -> None:
         """Create a folder with the settings as its configuration."""
         os.environ.pop(WEBHOOK, None)
-        import swanlab  # an extra: only here if it is asked for
+        import swanlab  # an optional package
 
         of_swanlab = swanlab.Settings
         quiet = of_swanlab(

@@ -1,17 +1,17 @@
-"""Event files for TensorBoard, without TensorFlow: ``tensorboard --logdir results/trackers/tensorboard``."""
+"""Writes event files for TensorBoard, without TensorFlow: ``tensorboard --logdir results/trackers/tensorboard``."""
 
 import json
 import os
 from typing import Any, Mapping, Optional
 
-FLUSH_S = 5  # how old what TensorBoard shows may be
+FLUSH_S = 5  # maximum delay until TensorBoard sees a value
 
 
 class TensorBoard:
     """Writes event files into ``FOLDER/RUN``.
 
-    A run that goes on gets one more file. It says that what older files tell of rounds is void, and tells it again, so
-    that each round is shown once.
+    A resumed run gets another file with all rounds; it invalidates the rounds in older files, so that each round is
+    shown once.
 
     Parameters
     ----------
@@ -23,8 +23,8 @@ class TensorBoard:
         self._writer: Optional[Any] = None
 
     def begin(self, run_id: str, settings: Mapping[str, Mapping[str, Any]]) -> None:
-        """Create a file with the settings as a text."""
-        from tensorboardX import SummaryWriter  # an extra: only here if it is asked for
+        """Create a file that contains the settings as text."""
+        from tensorboardX import SummaryWriter  # an optional package
 
         self._writer = SummaryWriter(os.path.join(self._folder, run_id), purge_step=0, flush_secs=FLUSH_S)
         text = json.dumps(settings, indent=2)
