@@ -1,1 +1,1 @@
-"""The machine and its state, read from /sys and /proc; a missing value is None, never zero."""
+"""Reads the state of this machine from /sys and /proc; a missing value is None, never zero."""

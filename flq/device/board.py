@@ -1,4 +1,4 @@
-"""The type of board and the version of NVIDIA's software on it."""
+"""Detects the type of board and the version of NVIDIA's software on it."""
 
 import platform
 import re
@@ -6,7 +6,8 @@ from typing import NamedTuple, Optional, Tuple
 
 from .files import below, text_of
 
-# Of jetson_stats (jtop/core/jetson_variables.py): L4T -> JetPack. The major number alone is known of the others.
+# L4T -> JetPack; of other versions, only the major number is known.
+# Source: jetson_stats, jtop/core/jetson_variables.py.
 JETPACKS = {
     "32.4.3": "4.4",
     "32.4.4": "4.4.1",
@@ -34,9 +35,9 @@ JETPACKS = {
     "36.4.3": "6.2",
     "39.2.0": "7.2",
 }
-GPU_MEMORY_MB_OF_A_NANO = 1024  # of the 4 GB that CPU and GPU share, unless somebody says otherwise
+GPU_MEMORY_MB_OF_A_NANO = 1024  # default limit; CPU and GPU share 4 GB
 MAJORS = {"32": "4", "34": "5", "35": "5", "36": "6", "38": "7", "39": "7"}
-# Of the same file: the SoC, or words of the model, and what its GPU can do.
+# SoC or words of the model -> compute capability of the GPU. Source: the same file.
 CAPABILITIES = (
     ("tegra210|jetson nano|jetson tx1", (5, 3)),
     ("tegra186|jetson tx2", (6, 2)),
@@ -46,16 +47,16 @@ CAPABILITIES = (
 
 
 class Board(NamedTuple):
-    """What a machine is.
+    """The type of a machine.
 
     Attributes
     ----------
     kind : str
-        nano: the original Jetson Nano; jetson: any other Jetson; pi: a Raspberry Pi; pc: the rest.
+        nano: the original Jetson Nano; jetson: any other Jetson; pi: a Raspberry Pi; pc: anything else.
     model : str
-        Its name for people.
+        Readable name.
     l4t, jetpack : str or None
-        NVIDIA's software, such as 32.7.1 and 4.6.1; of a JetPack that is not in the table, its first number.
+        Versions of NVIDIA's software, such as 32.7.1 and 4.6.1; of an unknown JetPack, the major number.
     compute_capability : tuple of two int or None
         Of a Jetson's GPU.
     """
@@ -68,7 +69,7 @@ class Board(NamedTuple):
 
 
 def find_board(root: str = "/") -> Board:
-    """Return the board of this machine; ``root`` stands for /."""
+    """Return the board of this machine; ``root`` replaces /."""
     places = [below(root, path) for path in ("/proc/device-tree/model", "/sys/firmware/devicetree/base/model")]
     model = text_of(places[0]) or text_of(places[1])
     l4t = _l4t(text_of(below(root, "/etc/nv_tegra_release")) or "")
@@ -89,6 +90,6 @@ def _l4t(release: str) -> Optional[str]:
 
 
 def _pc_model(root: str) -> str:
-    """Return the firmware's name of a PC, or its architecture."""
+    """Return a PC's model name from its firmware, or its architecture."""
     names = [text_of(below(root, "/sys/class/dmi/id/" + name)) for name in ("sys_vendor", "product_name")]
     return " ".join(name for name in names if name) or platform.machine()

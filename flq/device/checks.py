@@ -1,10 +1,10 @@
-"""The findings of a doctor: as text, as JSON, and as an exit code."""
+"""The findings of a doctor, as text, as JSON, and as an exit code."""
 
 import json
 from typing import Any, List, NamedTuple
 
 OK, WARN, FAIL = "ok", "warn", "fail"
-MOST_FAILURES = 99  # that an exit code tells: from 126 on they mean something else
+MOST_FAILURES = 99  # in an exit code; codes from 126 on have other meanings
 
 
 class Line(NamedTuple):
@@ -13,13 +13,13 @@ class Line(NamedTuple):
     Attributes
     ----------
     status : str
-        ok, warn: it works, but worse than it could; fail: it does not.
+        ok; warn: it works, but not as well as it could; fail: it does not work.
     name : str
-        What was looked at.
+        The subject of the check.
     text : str
-        What was found.
+        The result.
     fix : str
-        What to do; empty if nothing is to be done.
+        How to fix it; empty if there is nothing to fix.
     """
 
     status: str
@@ -34,7 +34,7 @@ def failures(lines: List[Line]) -> int:
 
 
 def as_text(lines: List[Line]) -> str:
-    """Return the findings as text in columns, each fix below its line."""
+    """Return the findings as aligned text, each fix below its line."""
     width = max((len(line.name) for line in lines), default=0)
     shown = []
     for line in lines:
@@ -54,14 +54,14 @@ def as_json(lines: List[Line]) -> str:
 
 
 def show(lines: List[Line], is_json: bool, stream: Any) -> int:
-    """Write the findings to a text stream; return the exit code, the number of failures."""
+    """Write the findings to a text stream; return the exit code, which is the number of failures."""
     text = as_json(lines) if is_json else as_text(lines)
     encoding = getattr(stream, "encoding", None) or "utf-8"
-    stream.write(text.encode(encoding, "backslashreplace").decode(encoding))  # the C locale of Python 3.6 is ASCII
+    stream.write(text.encode(encoding, "backslashreplace").decode(encoding))  # in the C locale, Python 3.6 uses ASCII
     stream.flush()
     return min(failures(lines), MOST_FAILURES)
 
 
 def _plain(text: str) -> str:
-    """Return a text in one line without control characters; it may come from other machines."""
+    """Return an untrusted text as one line without control characters."""
     return "".join(letter if letter.isprintable() else " " for letter in text)

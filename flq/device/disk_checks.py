@@ -23,9 +23,9 @@ class Mount(NamedTuple):
 
 
 def disk_lines(project_dir: str, folders: List[str]) -> List[Line]:
-    """Return whether there is room in the project's folder, and whether each of the folders can be written.
+    """Return findings: the free space in the project's folder, and whether each of ``folders`` is writable.
 
-    One that is missing is looked for in the folder in which it would be made; nothing is left behind.
+    For a missing folder, the nearest existing parent is checked. Nothing is left behind.
     """
     try:
         free = shutil.disk_usage(project_dir).free >> 20
@@ -59,7 +59,7 @@ def disk_lines(project_dir: str, folders: List[str]) -> List[Line]:
 
 
 def sd_card_lines(root: str) -> List[Line]:
-    """Return findings on the wear of the SD card that holds /; none if / is elsewhere."""
+    """Return findings on the wear of the SD card that contains /; none if / is elsewhere."""
     mounts = _mounts(root)
     device = _device_of_root(root, mounts)
     if not re.match("/dev/mmcblk[0-9]", device):
@@ -92,7 +92,7 @@ def sd_card_lines(root: str) -> List[Line]:
 
 
 def _problem_of(folder: str) -> str:
-    """Return why a folder cannot be written; empty if it can."""
+    """Return the reason why a folder is not writable; empty if it is."""
     place = os.path.abspath(folder)
     while not os.path.exists(place):
         place = os.path.dirname(place)
@@ -110,7 +110,7 @@ def _mounts(root: str) -> List[Mount]:
 
 
 def _device_of_root(root: str, mounts: List[Mount]) -> str:
-    """Return the device of /; if it is called /dev/root, take it from the kernel's command line."""
+    """Return the device of /, from the kernel's command line if /proc/mounts says /dev/root."""
     device = next((mount.device for mount in reversed(mounts) if mount.folder == "/"), "")
     if device == "/dev/root":
         found = re.search(r"(?:^|\s)root=(\S+)", text_of(below(root, "/proc/cmdline")) or "")
@@ -119,13 +119,13 @@ def _device_of_root(root: str, mounts: List[Mount]) -> str:
 
 
 def _folder_of_mount(path: str, mounts: List[Mount]) -> Optional[str]:
-    """Return the mount point of the file system of a path."""
+    """Return the mount point of the file system that contains a path."""
     folders = [mount.folder for mount in mounts if (path + "/").startswith(mount.folder.rstrip("/") + "/")]
     return max(folders, key=len, default=None)
 
 
 def _keeps_journal(root: str) -> bool:
-    """Return whether journald writes to disk; by default it does if its folder exists."""
+    """Return whether journald writes to disk; its default is to do so if its folder exists."""
     text = text_of(below(root, "/etc/systemd/journald.conf"))
     found = re.findall(r"(?m)^\s*Storage\s*=\s*(\w+)", text or "")
     storage = found[-1] if found else "auto"

@@ -1,27 +1,27 @@
-"""Readers of the small files of /sys and /proc; they return None instead of raising."""
+"""Reads small files of /sys and /proc; returns None instead of raising."""
 
 import math
 import os
 from typing import List, Optional
 
-ROOT = "FLQ_SYSFS_ROOT"  # the environment may name a folder that stands for /
-MOST_BYTES = 1 << 17  # of a file; what is read here stands at its beginning
+ROOT = "FLQ_SYSFS_ROOT"  # environment variable: a folder that replaces /, for tests
+MOST_BYTES = 1 << 17  # read from the beginning of a file
 
 
 def system_root() -> str:
-    """Return the folder that stands for / when the device's files are read."""
+    """Return the folder that replaces / for the device's files."""
     return os.environ.get(ROOT, "/")
 
 
 def below(root: str, path: str) -> str:
-    """Return an absolute path below the folder ``root``, which stands for /."""
+    """Return an absolute path, with ``root`` in place of /."""
     return os.path.join(root, path.lstrip("/"))
 
 
 def text_of(path: str) -> Optional[str]:
-    """Return what a file says, without the spaces and NUL bytes around it; None if it cannot be read.
+    """Return the text of a file, without surrounding spaces and NUL bytes; None if it cannot be read.
 
-    A file that is there may still refuse: a sensor that is switched off answers with an error.
+    Even an existing file may be unreadable: a sensor that is switched off returns an error.
     """
     try:
         with open(path, "rb") as stream:
@@ -41,7 +41,7 @@ def number_of(path: str) -> Optional[float]:
 
 
 def names_in(folder: str) -> List[str]:
-    """Return the names in a folder in numeric order (zone2 before zone10); none if it cannot be read."""
+    """Return the names in a folder in numeric order (zone2 before zone10); empty if it cannot be read."""
     try:
         return sorted(os.listdir(folder), key=lambda name: (len(name), name))
     except OSError:

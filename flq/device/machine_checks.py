@@ -11,14 +11,14 @@ from .sensors import Sensors, meminfo
 
 NEEDED_MB = 700  # TensorFlow alone takes 640 MB on aarch64, without a model
 COMFORTABLE_MB = 1500
-SMALL_MB = 9000  # of main memory: with less, a peak wants swap
-HOT_C = 80.0  # a Jetson slows down some degrees above it
-EARLIEST_YEAR, LATEST_YEAR = 2025, 2100  # FLQ is not older
+SMALL_MB = 9000  # of main memory: with less, swap is needed for peaks
+HOT_C = 80.0  # a Jetson is throttled a few degrees above this
+EARLIEST_YEAR, LATEST_YEAR = 2025, 2100  # plausible years; FLQ did not exist earlier
 DOCS = "docs/jetson.md"
 
 
 def machine_lines(root: str, board: Board) -> List[Line]:
-    """Return the findings on the machine; ``root`` stands for /."""
+    """Return the findings on the machine; ``root`` replaces /."""
     return [
         board_line(board),
         memory_line(root),
@@ -31,7 +31,7 @@ def machine_lines(root: str, board: Board) -> List[Line]:
 
 
 def board_line(board: Board) -> Line:
-    """Report the board, and whether NVIDIA's software on it is recent enough."""
+    """Report the board, and check that NVIDIA's software on it is recent enough."""
     words = [board.model]
     if board.l4t is not None:
         words.append("L4T %s" % board.l4t)
@@ -58,7 +58,7 @@ def board_line(board: Board) -> Line:
 
 
 def memory_line(root: str) -> Line:
-    """Compare the free memory with TensorFlow's needs."""
+    """Compare the free memory with the needs of TensorFlow."""
     sizes = meminfo(root)
     if "MemAvailable" not in sizes or "MemTotal" not in sizes:
         return Line(OK, "memory", "unknown: /proc/meminfo does not list it")
@@ -149,7 +149,7 @@ def power_line(root: str, board: Board) -> Line:
 
 
 def rails_line(root: str) -> Line:
-    """Report the power; without a rail for the whole board, results contain no energy."""
+    """Report the power of the rails; without a rail for the whole board, energy is not measured."""
     powers = Rails(root).powers_w()
     rails = ", ".join("%s %.2f W" % item for item in powers.items())
     if not any(name in powers for name in WHOLE):
@@ -158,7 +158,7 @@ def rails_line(root: str) -> Line:
 
 
 def temperature_line(root: str) -> Line:
-    """Report the hottest zone, and whether the machine is throttled."""
+    """Report the hottest zone, and whether CPU or GPU are throttled."""
     sensors = Sensors(root)
     temperatures, throttled = sensors.temperatures(), sensors.throttled()
     zone = max(temperatures, key=lambda name: temperatures[name], default=None)

@@ -1,4 +1,4 @@
-"""Electric power by rail, from the INA3221 chips of a Jetson."""
+"""Reads the electric power of each rail from the INA3221 chips of a Jetson."""
 
 import os
 import re
@@ -8,13 +8,13 @@ from .files import below, names_in, number_of, text_of
 from .sensors import MOST_NAMES, is_name
 
 DRIVERS = "/sys/bus/i2c/drivers"
-WHOLE = ("POM_5V_IN", "VDD_IN")  # the module's input: the other rails lie behind it
+WHOLE = ("POM_5V_IN", "VDD_IN")  # the module's input, which feeds the other rails
 NOT_CONNECTED = re.compile(r"(^|[^A-Za-z])NC([^A-Za-z]|$)")
-SHUNT_SUM = "7"  # the channel of the hwmon form that is no rail
+SHUNT_SUM = "7"  # the hwmon channel that is a sum, not a rail
 
 
 class Rail(NamedTuple):
-    """One rail: a file of mW, or one of mV and one of mA."""
+    """One rail: a file with its power in mW, or two with mV and mA."""
 
     name: str
     files: List[str]
@@ -28,18 +28,18 @@ class Rail(NamedTuple):
 
 
 class Rails:
-    """The rails of one machine; they are looked for once.
+    """The rails of one machine, found once at the start.
 
     Parameters
     ----------
     root : str
-        The folder that stands for /.
+        The folder that replaces /.
 
     Notes
     -----
     JetPack 4 has .../ina3221x/6-0040/iio:device0 with rail_name_N and in_powerN_input (mW);
     JetPack 5 and later .../ina3221/1-0040/hwmon/hwmonX with inN_label, inN_input (mV) and
-    currN_input (mA). Which number is which rail differs between boards, so only names count.
+    currN_input (mA). The numbers of the rails differ between boards, so rails are identified by name.
     Source: jetson_stats, jtop/core/power.py.
     """
 
@@ -62,7 +62,7 @@ class Rails:
         return self._whole is not None
 
     def total_w(self) -> Optional[float]:
-        """Return the power of the whole board in W, from that rail alone, because rails overlap."""
+        """Return the power of the whole board in W, from its own rail, because rails overlap."""
         return self._whole.power_w() if self._whole is not None else None
 
     def powers_w(self) -> Dict[str, float]:
@@ -72,7 +72,7 @@ class Rails:
 
 
 def _rails_of(chip: str) -> List[Rail]:
-    """Return the rails of one chip, with either driver."""
+    """Return the rails of one chip, for either driver."""
     rails = []
     for device in names_in(chip):
         folder = os.path.join(chip, device)

@@ -1,4 +1,4 @@
-"""Checks of the Python that runs FLQ, without imports that may crash it."""
+"""Checks of the Python interpreter and its packages, without imports that may crash it."""
 
 import importlib.util
 import os
@@ -11,13 +11,13 @@ from .board import Board
 from .checks import FAIL, OK, WARN, Line
 from .files import names_in, text_of
 
-OF_JETPACK = {"4": (3, 6), "5": (3, 8), "6": (3, 10)}  # the Python that NVIDIA's TensorFlow is built for
+OF_JETPACK = {"4": (3, 6), "5": (3, 8), "6": (3, 10)}  # the Python of NVIDIA's TensorFlow build
 OPENBLAS = "OPENBLAS_CORETYPE"
 REQUIREMENTS = {"4": "jetson-nano.txt", "5": "jetpack5.txt", "6": "jetpack6.txt"}
 
 
 class Interpreter(NamedTuple):
-    """What runs a program.
+    """A Python interpreter and its environment.
 
     Attributes
     ----------
@@ -25,9 +25,9 @@ class Interpreter(NamedTuple):
     machine : str
         x86_64, aarch64, ...
     numpy : str or None
-        The version that is installed.
+        The installed version.
     openblas : str
-        The environment's OPENBLAS_CORETYPE.
+        The environment variable OPENBLAS_CORETYPE.
     """
 
     version: Tuple[int, int, int]
@@ -48,7 +48,7 @@ def installed_numpy() -> Optional[str]:
     if spec is None or spec.origin is None:
         return None
     folder = os.path.dirname(spec.origin)
-    beside = "\n".join(names_in(os.path.dirname(folder)))  # what an installer has left there
+    beside = "\n".join(names_in(os.path.dirname(folder)))  # the installer's *.dist-info
     found = re.search(r"(?m)^numpy-([0-9][^-\n]*?)(?:-py[0-9.]+)?\.(?:dist|egg)-info$", beside)
     if found is None:
         text = text_of(os.path.join(folder, "version.py")) or ""
@@ -57,12 +57,12 @@ def installed_numpy() -> Optional[str]:
 
 
 def python_lines(interpreter: Interpreter, board: Board, lowest: Tuple[int, int]) -> List[Line]:
-    """Return findings: whether FLQ supports this Python, whether it fits the board, and whether its numpy works."""
+    """Return findings: whether FLQ supports this Python, whether it suits the board, and whether numpy works."""
     return [_python_line(interpreter, board, lowest), _numpy_line(interpreter)]
 
 
 def packages_line(names: Sequence[str], requirements: str) -> Line:
-    """Return whether packages are installed, without importing them."""
+    """Report whether packages are installed, without importing them."""
     missing = [name for name in names if importlib.util.find_spec(name) is None]
     if missing:
         return Line(
@@ -72,7 +72,7 @@ def packages_line(names: Sequence[str], requirements: str) -> Line:
 
 
 def requirements_for(board: Board) -> str:
-    """Return the file of requirements/ with a worker's packages for a board."""
+    """Return the file in requirements/ with a worker's packages for a board."""
     return REQUIREMENTS.get((board.jetpack or "").split(".")[0], "worker.txt")
 
 
@@ -101,7 +101,7 @@ def _numpy_line(interpreter: Interpreter) -> Line:
         return Line(FAIL, "numpy", "it is not installed", "install the requirements of this program")
     text = "numpy " + interpreter.numpy
     if interpreter.numpy == "1.19.5" and interpreter.machine == "aarch64" and not interpreter.openblas:
-        # numpy issue 18131: the OpenBLAS inside takes the Cortex-A57 for another CPU.
+        # numpy issue 18131: the bundled OpenBLAS mistakes the Cortex-A57 for another CPU.
         return Line(
             FAIL,
             "numpy",

@@ -1,4 +1,4 @@
-"""Checks of the route to a server: its name, a connection, its certificate."""
+"""Checks the route to a server: its name, a connection, its certificate."""
 
 import socket
 import ssl
@@ -12,13 +12,13 @@ SOON_S = 14 * 86400.0
 
 
 def reach_lines(host: str, port: int, cafile: Optional[str]) -> Tuple[List[Line], bool]:
-    """Return how a connection to a server goes, and whether it can be used.
+    """Connect to a server; return the findings, and whether the connection is usable.
 
     Parameters
     ----------
     host, port : str, int
     cafile : str or None
-        Certificates to trust, for a server that speaks TLS; None for one that does not.
+        Trusted certificates of a server that uses TLS; None for plain HTTP.
     """
     try:
         addresses = sorted({item[4][0] for item in socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)})
@@ -63,12 +63,12 @@ def reach_lines(host: str, port: int, cafile: Optional[str]) -> Tuple[List[Line]
 
 
 def _certificate_line(connection: socket.socket, host: str, cafile: str) -> Line:
-    """Perform a TLS handshake that trusts the certificates in a file."""
+    """Report a TLS handshake that trusts the certificates in a file."""
     try:
         context = ssl.create_default_context(cafile=cafile)
         with context.wrap_socket(connection, server_hostname=host.partition("%")[0]) as encrypted:
             ends = ssl.cert_time_to_seconds(str(encrypted.getpeercert()["notAfter"]))
-    except (OSError, ssl.CertificateError) as error:  # which is no OSError in Python 3.6
+    except (OSError, ssl.CertificateError) as error:  # CertificateError is no OSError in Python 3.6
         return Line(FAIL, "certificate", _reason_of(error), _fix_of(_reason_of(error)))
     text = "trusted by %s, until %s" % (cafile, time.strftime("%Y-%m-%d", time.gmtime(ends)))
     if ends - time.time() < SOON_S:

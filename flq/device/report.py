@@ -1,6 +1,6 @@
-"""What a report of a device may be, for both ends: the worker makes it, the master takes nothing else.
+"""The fields of a device report, which workers send and the master checks.
 
-A report is a JSON object. All keys but ``life`` may be missing: what has no sensor is left out.
+A report is a JSON object. All keys except ``life`` are optional: values without a sensor are omitted.
 """
 
 import re
@@ -14,7 +14,7 @@ HINT = "flq/device/report.py has the fields of a report"
 
 
 class Field(NamedTuple):
-    """What a value may be. ``kind``: number, whole, flag, text, life or rails; bounds where it is a number."""
+    """The type of a value. ``kind``: number, whole, flag, text, life or rails; numbers have bounds."""
 
     kind: str
     meaning: str
@@ -42,12 +42,12 @@ FIELDS = {
 
 
 def checked(value: Any) -> Dict[str, Any]:
-    """Return a report that came from elsewhere, in the order of the table.
+    """Check an untrusted report; return it in the order of the table.
 
     Raises
     ------
     BadValues
-        If it is no object, lacks ``life``, or has anything that the table does not know or allow.
+        If it is not an object, lacks ``life``, or has an unknown field or an invalid value.
     """
     if not isinstance(value, dict):
         raise BadValues("a device report must be an object, got %s" % _shown(value), HINT)
@@ -60,7 +60,7 @@ def checked(value: Any) -> Dict[str, Any]:
 
 
 def printable(text: str) -> str:
-    """Return a text in one line and not too long, as a report requires."""
+    """Return a text as a report requires it: one line of limited length."""
     line = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
     return line if len(line) <= LONGEST_TEXT else line[: LONGEST_TEXT - 3] + "..."
 
@@ -81,7 +81,7 @@ def _checked(value: Any, field: Field, name: str) -> Any:
             isinstance(value, int if is_whole else (int, float))
             and not isinstance(value, bool)
             and field.lowest <= value <= field.highest
-        )  # which NaN is not
+        )  # NaN fails both comparisons
         words = "a %snumber in %d..%d" % ("whole " * is_whole, field.lowest, field.highest)
     if not fits:
         raise BadValues("%s of a device report must be %s, got %s" % (name, words, _shown(value)), HINT)

@@ -1,4 +1,4 @@
-"""Load, memory and temperature of this machine, from /proc and /sys; values without a sensor are None or absent."""
+"""Reads load, memory and temperature from /proc and /sys; values without a sensor are None or absent."""
 
 import re
 from typing import Dict, List, Optional, Tuple
@@ -7,8 +7,8 @@ from .files import below, names_in, number_of, text_of
 
 GPU_LOADS = ("/sys/devices/gpu.0/load", "/sys/devices/platform/gpu.0/load")  # JetPack 4 and 5; 6 and later
 PI_THROTTLED = "/sys/devices/platform/soc/soc:firmware/get_throttled"
-PI_NOW = 0b1110  # frequency capped, throttled, soft temperature limit; the bits from 16 on are of the past
-HOTTEST_C = 150.0  # beyond it, a sensor is broken
+PI_NOW = 0b1110  # frequency capped, throttled, soft temperature limit; bits from 16 on describe the past
+HOTTEST_C = 150.0  # a sensor above this is broken
 MOST_NAMES, LONGEST_NAME = 16, 32
 
 
@@ -18,7 +18,7 @@ class Sensors:
     Parameters
     ----------
     root : str
-        The folder that stands for /.
+        The folder that replaces /.
     """
 
     def __init__(self, root: str = "/") -> None:
@@ -26,9 +26,9 @@ class Sensors:
         self._cpu_times = self._read_cpu_times()
 
     def cpu_share(self) -> Optional[float]:
-        """Return how much of all CPUs was busy since the last call, or since the start: 0..1.
+        """Return the load of all CPUs since the last call, or since the start: 0..1.
 
-        Source: /proc/stat, proc(5): idle and iowait are not busy; guest time is in user time already.
+        Source: /proc/stat, proc(5): idle and iowait do not count as load; user time includes guest time.
         """
         before, self._cpu_times = self._cpu_times, self._read_cpu_times()
         if before is None or self._cpu_times is None:
@@ -37,7 +37,7 @@ class Sensors:
         return min(1.0, max(0.0, 1.0 - idle / total)) if total > 0 else None
 
     def gpu_share(self) -> Optional[float]:
-        """Return the present load of a Jetson's GPU, 0..1; the file holds per mille."""
+        """Return the current load of a Jetson's GPU, 0..1; the file contains per mille."""
         for path in GPU_LOADS:
             load = number_of(below(self._root, path))
             if load is not None and 0 <= load <= 1000:
@@ -52,9 +52,9 @@ class Sensors:
         return (sizes["MemTotal"] - sizes["MemAvailable"]) >> 10, sizes["MemTotal"] >> 10
 
     def temperatures(self) -> Dict[str, float]:
-        """Return degrees Celsius by the zone's name: CPU, GPU, AO, ...
+        """Return the temperature of each zone (CPU, GPU, AO, ...) in degrees Celsius.
 
-        PMIC is left out: it says 100 degrees always. A negative value is a sensor that is off.
+        The zone PMIC is omitted, because it always reports 100 degrees. A sensor that is off reports a negative value.
         Source: jetson_stats, jtop/core/temperature.py.
         """
         found = {}  # type: Dict[str, float]
@@ -68,13 +68,12 @@ class Sensors:
         return found
 
     def throttled(self) -> Optional[bool]:
-        """Return whether CPU or GPU run slower now because of heat or power; None where nothing says so.
+        """Return whether CPU or GPU are throttled now because of heat or power; None if unknown.
 
-        On a Raspberry Pi the firmware tells. Elsewhere the cooling devices of the kernel do, those
-        that slow a processor down: ``cpu-balanced`` and the like in the kernel of JetPack 4
-        (arch/arm/mach-tegra), ``cpu-throttle-alert`` and the like from JetPack 5 on, and Linux's own
-        of cpufreq and devfreq. Fans, and the voltage caps of the Nano, which move with any
-        temperature, say nothing.
+        On a Raspberry Pi, the firmware reports it. Elsewhere, those cooling devices of the kernel are read that slow a
+        processor down: ``cpu-balanced`` and similar ones in the kernel of JetPack 4 (arch/arm/mach-tegra),
+        ``cpu-throttle-alert`` and similar ones from JetPack 5 on, and those of cpufreq and devfreq. Fans are ignored,
+        and so are the voltage caps of the Nano, which change with any temperature.
 
         Source: Raspberry Pi documentation of vcgencmd get_throttled (the file holds the same number,
         hexadecimal without 0x); Linux, Documentation/driver-api/thermal/sysfs-api.rst.
@@ -88,13 +87,13 @@ class Sensors:
             if kind and state is not None:
                 states[kind] = max(state, states.get(kind, state))
         for pattern in (r".*-throttle-alert$", r".*-balanced$", r"(thermal-)?(cpufreq|devfreq)-|Processor$"):
-            told = [state for kind, state in states.items() if re.match(pattern, kind)]
-            if told:  # the board's own word comes before the general one
-                return any(state > 0 for state in told)
+            of_board = [state for kind, state in states.items() if re.match(pattern, kind)]
+            if of_board:  # the board's own devices take precedence
+                return any(state > 0 for state in of_board)
         return None
 
     def _thermal(self, kind: str) -> List[str]:
-        """Return the folders of the zones or of the cooling devices."""
+        """Return the folders of the thermal zones or of the cooling devices."""
         for folder in ("/sys/class/thermal", "/sys/devices/virtual/thermal"):
             path = below(self._root, folder)
             found = [path + "/" + name for name in names_in(path) if re.match(kind + "[0-9]+$", name)]
@@ -103,7 +102,7 @@ class Sensors:
         return []
 
     def _read_cpu_times(self) -> Optional[Tuple[int, int]]:
-        """Return the ticks of all CPUs so far, and the idle ones among them."""
+        """Return the total and the idle ticks of all CPUs so far."""
         words = (text_of(below(self._root, "/proc/stat")) or "").split("\n")[0].split()
         ticks = [int(word) for word in words[1:9] if word.isdigit()]
         return (sum(ticks), sum(ticks[3:5])) if words[:1] == ["cpu"] and len(ticks) >= 5 else None
@@ -117,12 +116,12 @@ def meminfo(root: str) -> Dict[str, int]:
 
 
 def is_name(text: Optional[str]) -> bool:
-    """Return whether a name of a zone or rail is valid: printable ASCII, and short."""
+    """Return whether the name of a zone or rail is valid: short and printable ASCII."""
     return bool(text) and len(text) <= LONGEST_NAME and all(" " <= letter <= "~" for letter in text)
 
 
 def _free_name(name: str, taken: Dict[str, float]) -> str:
-    """Return the name, with a number appended if another zone has it."""
+    """Return the name, with a number appended if it is taken."""
     number, free = 1, name
     while free in taken:
         number += 1

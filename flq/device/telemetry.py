@@ -1,4 +1,4 @@
-"""Telemetry of a worker's device: present readings, energy and peak temperature since the start."""
+"""Telemetry of a worker's device: current readings, and energy and peak temperature since the start."""
 
 import secrets
 import threading
@@ -9,30 +9,30 @@ from .power import Rails
 from .report import printable
 from .sensors import Sensors
 
-PERIOD_S = 0.2  # between two looks at the power
-LONGEST_GAP_S = 2.0  # what lies between two looks that are further apart is not known
+PERIOD_S = 0.2  # between two samples of the power
+LONGEST_GAP_S = 2.0  # the energy of a longer gap between samples is unknown
 TEMPERATURE_EVERY_S = 1.0
 
 
 class Telemetry:
-    """The readings of one machine for as long as a program runs.
+    """The readings of one machine while a program runs.
 
-    Energy is the power of the whole board, integrated by the trapezoid rule; where no rail tells
-    it, there is none, and no thread. Safe to use from any thread.
+    Energy is the power of the whole board, integrated by the trapezoidal rule. Without a rail for the whole board,
+    there is no energy and no sampling thread. Safe to use from any thread.
 
     Parameters
     ----------
     root : str
-        The folder that stands for /.
+        The folder that replaces /.
     clock : callable()
         Monotonic seconds.
     name : str, optional
-        What the owner calls this worker; it is told with every report.
+        The worker's name, given by its owner; included in every report.
 
     Attributes
     ----------
     life : str
-        8 hexadecimal digits; another process has others, and counts from zero again.
+        8 hexadecimal digits, which identify this process: another process counts from zero.
     """
 
     def __init__(self, root: str = "/", clock: Callable[[], float] = time.monotonic, name: str = "") -> None:
@@ -59,25 +59,25 @@ class Telemetry:
             self._thread.join()
 
     def take(self, now: float) -> None:
-        """Look at the power, and once a second at the temperatures.
+        """Sample the power, and once a second the temperatures.
 
         Parameters
         ----------
         now : float
-            What the clock says; time that has not passed counts nothing.
+            Time of the clock; a sample that is not later than the last one is ignored.
         """
         with self._lock:
             self._take(now)
 
     def report(self, samples: Optional[int] = None, problem: str = "") -> Dict[str, Any]:
-        """Return the readings of the moment, as ``flq.device.report`` describes them.
+        """Return the current readings, with the fields of ``flq.device.report``.
 
         Parameters
         ----------
         samples : int, optional
-            How many have been trained on so far.
+            Number of samples trained on so far.
         problem : str
-            What is wrong with this worker, in one sentence.
+            A problem of this worker, in one sentence.
         """
         with self._lock:
             now = self._clock()
@@ -98,7 +98,7 @@ class Telemetry:
             values["rails_w"] = {name: round(power, 2) for name, power in self._rails.powers_w().items()} or None
             if self._when is not None:
                 values.update(
-                    power_w=round(self._power_w, 2) if now <= self._when else None,  # not an old one
+                    power_w=round(self._power_w, 2) if now <= self._when else None,  # None if stale
                     energy_j=round(self._energy_j, 1),
                     uncovered_s=round(self._uncovered_s, 1) or None,
                 )
@@ -118,7 +118,7 @@ class Telemetry:
             self._look_at_temperatures(now)
 
     def _look_at_temperatures(self, now: float) -> Any:
-        """Return the rounded temperatures, and update the peak."""
+        """Return the rounded temperatures and update the peak."""
         found = [round(value, 1) for value in self._sensors.temperatures().values()]
         self._looked = now
         self._peak_c = max(found + ([] if self._peak_c is None else [self._peak_c]), default=None)

@@ -22,7 +22,7 @@ SIGNALS = {
     "SIGBUS": "Bus error",
 }
 
-# Tells what it has come to, one line each, so that whatever ends it is known to lie behind that.
+# Prints each stage before it begins, so that the last line shows where a crash happened.
 SCRIPT = (
     """
 import json
@@ -50,17 +50,17 @@ except Exception as error:
 
 
 class Probe(NamedTuple):
-    """What came of it.
+    """The result of the child process.
 
     Attributes
     ----------
     facts : dict
-        numpy, tensorflow, keras: versions; cuda: bool; gpus: int; stage: how far it came, "end" is
-        all the way; error, missing: of an import that failed.
+        numpy, tensorflow, keras: versions; cuda: bool; gpus: int; stage: the last stage that it reached, "end" if it
+        finished; error, missing: of a failed import.
     end : str
-        What ended it before its end: a signal's name, or a time limit; empty if nothing did.
+        How it ended prematurely: a signal, an exit code or a time limit; empty if it finished.
     log : list of str
-        What it said on stderr.
+        The lines of its stderr.
     """
 
     facts: Dict[str, Any]
@@ -69,8 +69,8 @@ class Probe(NamedTuple):
 
 
 def probe_tensorflow(script: str = SCRIPT, limit_s: float = LIMIT_S) -> Probe:
-    """Import numpy and TensorFlow in a child process, and list the GPUs."""
-    environment = dict(os.environ, TF_CPP_MIN_LOG_LEVEL="1")  # warnings tell which library of CUDA is missing
+    """Import numpy and TensorFlow in a child process; return its result, with the number of GPUs."""
+    environment = dict(os.environ, TF_CPP_MIN_LOG_LEVEL="1")  # keep warnings, which name missing CUDA libraries
     child = subprocess.Popen(
         [sys.executable, "-c", script],
         stdin=subprocess.DEVNULL,
@@ -94,16 +94,16 @@ def probe_tensorflow(script: str = SCRIPT, limit_s: float = LIMIT_S) -> Probe:
 
 
 def tensorflow_lines(probe: Probe, board: Board, fault: str, requirements: str) -> List[Line]:
-    """Return what the probe says, in lines.
+    """Return the findings of a probe.
 
     Parameters
     ----------
     probe : Probe
     board : Board
     fault : str
-        fail or warn: what a TensorFlow that does not work is to this program.
+        Status if TensorFlow does not work: fail or warn.
     requirements : str
-        The file of requirements/ that has it.
+        The file in requirements/ that installs it.
     """
     facts = probe.facts
     install = "pip install -r requirements/%s" % requirements
@@ -154,7 +154,7 @@ def tensorflow_lines(probe: Probe, board: Board, fault: str, requirements: str) 
 
 
 def _name_of(code: int) -> str:
-    """Return how a child process ended: a signal in words, or its exit code."""
+    """Return how a child process ended: the name of a signal, or its exit code."""
     if code >= 0:
         return "exit code %d" % code
     try:
