@@ -1,12 +1,12 @@
-"""Deployment: from a list of machines to programs that run there.
+"""Deployment: installs and starts the programs on a list of machines.
 
 ::
 
-    cluster       what the file says                    ->  hosts       which programs run on which machine
-    facts         what a machine says of itself         ->  units       how systemd starts a program there
-    release       the code as one archive               ->  environment its packages
-    connection    one step of scripts/board.sh there    ->  steps       what is done on one host
-    program       all hosts at the same time, a line for each, the exit code
+    cluster   the checked cluster file      ->  hosts        the programs of each machine
+    facts     the facts about a machine     ->  units        the systemd unit of a program
+    release   the code as one archive       ->  environment  the Python packages for it
+    ssh       one step of scripts/board.sh  ->  steps        the deployment of one host
+    fleet     all hosts in parallel, with a line for each, and the exit code
 
-``on_master`` is what runs on the master's machine. docs/deploying.md is for users.
+``on_master`` runs on the master's machine. docs/deploying.md is the guide for users.
 """

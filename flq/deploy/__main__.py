@@ -1,4 +1,4 @@
-"""python -m flq.deploy, which deploy_jetson.sh starts."""
+"""The program that deploy_jetson.sh starts: python -m flq.deploy."""
 
 import signal
 import sys
@@ -9,7 +9,7 @@ from .command_line import main
 
 
 def _end(number: int, frame: Any) -> None:
-    raise SystemExit(128 + number)  # connections are closed, and nothing temporary is left
+    raise SystemExit(128 + number)  # connections and temporary files are cleaned up on the way
 
 
 if __name__ == "__main__":

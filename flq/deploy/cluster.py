@@ -1,4 +1,4 @@
-"""The cluster file: YAML in, checked values or one sentence out.
+"""Reads and checks the cluster file; every error is one sentence.
 
 Example
 -------
@@ -17,7 +17,7 @@ from ..addresses import host_of, without_brackets
 from ..config import JetsonOptimization, Section, device_settings
 from ..errors import ConfigError
 
-# What ssh and systemd cannot misread: no leading dash, no blanks, no quotes.
+# Strings that ssh and systemd cannot misread: no leading dash, no blanks, no quotes.
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:\[][A-Za-z0-9_.:%@\[\]-]*$", max_length=255)]
 SshHost = Annotated[Name, AfterValidator(without_brackets)]
 Address = Annotated[Name, AfterValidator(host_of)]
@@ -30,7 +30,7 @@ LOCAL = "local"
 
 
 class Access(Section):
-    """Access to a machine and its environment; workers' entries override the top level."""
+    """Access to a machine and its environment; an entry of a machine overrides the top level."""
 
     user: Optional[Name] = Field(None, description="Login name; null = from ~/.ssh/config.")
     ssh_port: Optional[Port] = Field(None, description="Port of the ssh server.")
@@ -86,12 +86,12 @@ class Cluster(Access):
 
 
 def load_cluster(path: str) -> Cluster:
-    """Read a cluster file.
+    """Read and check a cluster file.
 
     Raises
     ------
     ConfigError
-        With one sentence on the first thing that is wrong.
+        With one sentence on the first error.
     """
     hint = "see cluster.example.yaml for a complete file"
     try:
@@ -107,16 +107,17 @@ def load_cluster(path: str) -> Cluster:
 
 
 def cluster_of(content: Mapping[str, Any], place: str) -> Cluster:
-    """Check what a cluster file holds; ``place`` is named in what is wrong.
+    """Check the content of a cluster file; errors name ``place``.
 
     Raises
     ------
     ConfigError
+        With one sentence on the first error.
     """
     try:
         cluster = Cluster.model_validate(_spread(content))
     except ValidationError as error:
-        # A misspelt key first: that another is missing only follows from it.
+        # Unknown keys first: a misspelt key also makes the right one missing.
         details = sorted(error.errors(), key=lambda detail: detail["type"] != "extra_forbidden")
         raise ConfigError(_sentence(details[0]), place) from None
     worker_ids = [worker.worker_id for worker in cluster.workers]
@@ -131,7 +132,7 @@ def cluster_of(content: Mapping[str, Any], place: str) -> Cluster:
 
 
 def _spread(content: Mapping[str, Any]) -> Dict[str, Any]:
-    """Apply top-level keys to all entries, and give each worker an id."""
+    """Copy the shared top-level keys to all entries, and give each worker an id."""
     shared = {key: content[key] for key in Access.model_fields if key in content}
     spread = dict(content)
     if isinstance(content.get("master"), dict):
@@ -145,7 +146,7 @@ def _spread(content: Mapping[str, Any]) -> Dict[str, Any]:
 
 
 def _sentence(detail: Mapping[str, Any]) -> str:
-    """Describe an error of pydantic in our words."""
+    """Return a sentence for an error of pydantic."""
     path = ".".join(str(part) for part in detail["loc"])
     if detail["type"] == "missing":
         return "%s is missing" % path
@@ -157,12 +158,12 @@ def _sentence(detail: Mapping[str, Any]) -> str:
         return "%s must be a plain name or path, without blanks and quotes, got %.60r" % (path, detail["input"])
     if detail["type"] == "value_error":
         return "%s %s" % (path, detail["ctx"]["error"])
-    said = detail["msg"][0].lower() + detail["msg"][1:]
-    return "%s is invalid: %s, got %.60r" % (path, said, detail["input"])
+    message = detail["msg"][0].lower() + detail["msg"][1:]
+    return "%s is invalid: %s, got %.60r" % (path, message, detail["input"])
 
 
 def _fields_at(location: Sequence[Any]) -> List[str]:
-    """Return the keys that are allowed at a place of the file."""
+    """Return the keys allowed at a place in the file."""
     models: Dict[str, Type[BaseModel]] = {"master": MasterEntry, "workers": WorkerEntry, "settings": JetsonOptimization}
     names = [part for part in location if part in models]
     return list((models[names[-1]] if names else Cluster).model_fields)

@@ -1,4 +1,4 @@
-"""The command line of deploy_jetson.sh: a subcommand, and which cluster."""
+"""The command line of deploy_jetson.sh: a subcommand and a cluster."""
 
 import argparse
 import os
@@ -12,7 +12,7 @@ from .cluster import Cluster, cluster_of, load_cluster
 from .fleet import Fleet
 from .hosts import hosts_of
 
-USAGE = 100  # exit code: more than hosts can fail
+USAGE = 100  # exit code, above the largest number of failed hosts
 COMMANDS = {
     "check": "inspect every host: ssh, disk, clock, L4T, Python; change nothing",
     "deploy": "install code, packages, settings and units, start the programs, wait for every worker",
@@ -28,10 +28,10 @@ COMMANDS = {
 
 
 class DeployFlags(Flags):
-    """An argument parser whose exit code differs from that of failed hosts."""
+    """An argument parser with an exit code that differs from those of failed hosts."""
 
     def error(self, message: str) -> NoReturn:
-        """Exit the program."""
+        """Exit with a message."""
         self.exit(USAGE, "%s: error: %s; --help shows the flags\n" % (self.prog, message))
 
 
@@ -92,12 +92,12 @@ def parse_flags(argv: Optional[List[str]]) -> argparse.Namespace:
 
 
 def cluster_from(args: argparse.Namespace) -> Cluster:
-    """Return the cluster that the command line names.
+    """Return the cluster given on the command line.
 
     Raises
     ------
     ConfigError
-        If it names none, or one that cannot be.
+        If there is none, or it is invalid.
     """
     if args.cluster is not None:
         cluster = load_cluster(args.cluster)
@@ -106,9 +106,9 @@ def cluster_from(args: argparse.Namespace) -> Cluster:
             "master": {"address": args.master_ip},
             "workers": [{"host": address} for address in args.worker_ips.split()],
         }
-        said = {"user": args.username, "project_dir": args.project_dir, "ssh_key": args.ssh_key}
+        given = {"user": args.username, "project_dir": args.project_dir, "ssh_key": args.ssh_key}
         cluster = cluster_of(
-            dict(content, **{key: value for key, value in said.items() if value}), "the top of deploy_jetson.sh"
+            dict(content, **{key: value for key, value in given.items() if value}), "the top of deploy_jetson.sh"
         )
     else:
         raise ConfigError(
@@ -127,12 +127,12 @@ def cluster_from(args: argparse.Namespace) -> Cluster:
 
 
 def main(argv: Optional[List[str]] = None) -> int:
-    """Do what the command line says.
+    """Run a subcommand.
 
     Returns
     -------
     int
-        How many hosts have failed, at most 99; 100 for a mistake in the command line or the cluster file; 130 after
+        The number of failed hosts, at most 99; 100 for an error in the command line or the cluster file; 130 after
         Ctrl-C.
     """
     args = parse_flags(argv)

@@ -1,4 +1,4 @@
-"""The subcommands: their actions on the hosts and their output."""
+"""The subcommands: their work on the hosts, and their output."""
 
 import os
 from concurrent.futures import Future
@@ -23,11 +23,11 @@ from .waiting import show_run, wait_for_workers
 
 UNCHANGED = "unchanged"
 FOLLOW_S = 7 * 24 * 3600.0
-MANIFEST_S = 600.0  # reading all data of a board once
+MANIFEST_S = 600.0  # a board reads all of its data
 
 
 def check(fleet: Fleet) -> None:
-    """Report each host, its matching environment, and whether it can be deployed."""
+    """Report for each host the environment that suits it, and whether it can be deployed."""
 
     def work(connection: Connection, host: Host) -> str:
         facts = look(connection, host, fleet.is_dry)
@@ -110,7 +110,7 @@ def _deployed(connection: Connection, host: Host, is_dry: bool) -> Dict[str, Rec
     Raises
     ------
     DeployError
-        If one of them was never deployed.
+        If a program was never deployed.
     """
     records = records_of(connection, host)
     if is_dry:
@@ -135,11 +135,11 @@ def stop(fleet: Fleet, cluster: Cluster) -> None:
 
 
 def status(fleet: Fleet, cluster: Cluster) -> None:
-    """Show the run, and each program with its state as seen by the master."""
+    """Show the run, and the state of each program."""
     records = fleet.each(records_of)
-    told = show_run(fleet, cluster)
+    run_status = show_run(fleet, cluster)
     if not fleet.is_dry:
-        fleet.say(workers_table(fleet.hosts, records, told))
+        fleet.say(workers_table(fleet.hosts, records, run_status))
 
 
 def logs(fleet: Fleet, name: Optional[str], n_lines: int, is_following: bool) -> None:
@@ -166,7 +166,7 @@ def logs(fleet: Fleet, name: Optional[str], n_lines: int, is_following: bool) ->
 
 
 def collect(fleet: Fleet, folder: str) -> None:
-    """Fetch new and changed results and logs from all hosts."""
+    """Fetch new and changed results and logs of all hosts."""
 
     def describe(host: Host, n_files: int) -> str:
         return "%d new files in %s" % (n_files, os.path.join(folder, host.name)) if n_files else "nothing new"
@@ -189,7 +189,7 @@ def uninstall(fleet: Fleet) -> None:
 
 
 def manifest(fleet: Fleet, cluster: Cluster) -> None:
-    """Show the classes of each worker's local data."""
+    """Show the class counts of each worker's local data."""
 
     def dataset_name(connection: Connection, host: Host) -> str:
         flags = settings_flags(host.programs[0], cluster, look(connection, host, fleet.is_dry).project)
@@ -208,7 +208,7 @@ def manifest(fleet: Fleet, cluster: Cluster) -> None:
                 found.append({} if fleet.is_dry else answer.values())
         return found
 
-    names = fleet.each(dataset_name, hosts=fleet.hosts[:1])  # of the master, who says it to all
+    names = fleet.each(dataset_name, hosts=fleet.hosts[:1])  # the master's configuration holds for all
     if names:
         found = fleet.each(work)
         if not fleet.is_dry:

@@ -1,4 +1,4 @@
-"""The virtual environment of a machine and its packages."""
+"""Chooses the virtual environment of a machine and its packages."""
 
 import hashlib
 import os
@@ -12,7 +12,7 @@ from .units import absolute
 
 
 class Environment(NamedTuple):
-    """An environment, by what is in it: the same requirements for the same Python make the same name."""
+    """A virtual environment, named by a hash of its Python and its requirements."""
 
     name: str
     requirements: bytes
@@ -20,9 +20,9 @@ class Environment(NamedTuple):
 
 
 def given_environment(host: Host, home: str) -> Optional[str]:
-    """Return the folder of a virtual environment that is there already; None: one has to be made.
+    """Return the folder of an existing virtual environment to use; None = one must be created.
 
-    The master on this machine takes the one in which the deployment itself runs: deploy_jetson.sh has made it.
+    A master on this machine uses the environment of the deployment itself, which deploy_jetson.sh has created.
     """
     given = host.access.environment
     if given != "auto":
@@ -31,24 +31,25 @@ def given_environment(host: Host, home: str) -> Optional[str]:
 
 
 def environment_of(fit: Fit, project_dir: str, is_offline: bool) -> Environment:
-    """Return the environment for what fits.
+    """Return the environment for a choice of packages.
 
     Parameters
     ----------
     fit : Fit
     project_dir : str
     is_offline : bool
-        Whether packages come from a wheelhouse only: then no line names an index, which an old pip would ask.
+        Whether packages come from a wheelhouse only. Lines that name an index are then dropped, because an old pip
+        would query it.
     """
     lines = requirement_lines(os.path.join(project_dir, "requirements"), fit.requirements + ".txt")
     kept = [line for line in lines if not (is_offline and line.startswith("--"))]
-    said = "\n".join([fit.version, fit.pip or ""] + lines)  # the name does not depend on how it is filled
-    name = "%s-%s" % (fit.requirements, hashlib.sha256(said.encode("utf-8")).hexdigest()[:10])
+    content = "\n".join([fit.version, fit.pip or ""] + lines)  # the same name, online and offline
+    name = "%s-%s" % (fit.requirements, hashlib.sha256(content.encode("utf-8")).hexdigest()[:10])
     return Environment(name, "".join(line + "\n" for line in kept).encode("utf-8"), fit)
 
 
 def requirement_lines(folder: str, name: str) -> List[str]:
-    """Return the lines of a requirements file and of its includes, without comments."""
+    """Return the lines of a requirements file and the files that it includes, without comments."""
     lines: List[str] = []
     try:
         with open(os.path.join(folder, name), encoding="utf-8") as stream:

@@ -1,38 +1,38 @@
-"""Facts about a machine, and the service manager and packages chosen from them."""
+"""Facts about a machine, and the choice of service manager and packages from them."""
 
 from typing import Dict, List, NamedTuple, Optional
 
 from .hosts import Host
 from .ssh import DeployError, Result
 
-LEAST_DISK_MB = 3000  # code, packages, and room for results
+LEAST_DISK_MB = 3000  # for code, packages and results
 LARGEST_SKEW_S = 30.0
-NEWEST_PIP = {"3.6": "21.3.1", "3.8": "25.0.1"}  # the newest for that Python: the one that comes with it is too old
+NEWEST_PIP = {"3.6": "21.3.1", "3.8": "25.0.1"}  # the newest for that Python, whose bundled pip is too old
 JETSON = {32: ("jetson-nano", "3.6"), 34: ("jetpack5", "3.8"), 35: ("jetpack5", "3.8"), 36: ("jetpack6", "3.10")}
-MODERN = ("3.11", "3.12", "3.13", "3.10", "3.9")  # what requirements/worker.txt and local.txt are for; best first
+MODERN = ("3.11", "3.12", "3.13", "3.10", "3.9")  # for requirements/worker.txt and local.txt; best first
 OLDER = {"3.8": "worker-py38", "3.6": "worker-py36"}
 
 
 class Facts(NamedTuple):
-    """What the step `facts` of scripts/board.sh has found.
+    """The result of the step `facts` of scripts/board.sh.
 
     Attributes
     ----------
     home, project, user, machine, board, l4t : str
-        l4t such as "32.7.1", or "".
+        l4t is such as "32.7.1", or empty.
     ahead_s : float
-        How far its clock is ahead of ours, at least: the round trip of the question may hide more.
+        How far its clock is ahead of ours, at least; the exact value is hidden by the round-trip time.
     memory_mb, disk_mb : int
     systemd : int
-        Its version; 0 where there is none.
+        Version of systemd; 0 = none.
     managers : list of str
-        Which of "system" and "user" may be used.
+        Those of "system" and "user" that may be used.
     pythons : dict
-        Version to path.
+        {version: path}.
     current, venv : str
-        The current release, and where its .venv leads; "".
+        The current release, and the target of its .venv; empty if there is none.
     releases, environments : list of str
-        What is there, complete.
+        Those that are completely installed.
     """
 
     home: str
@@ -54,12 +54,12 @@ class Facts(NamedTuple):
 
 
 def read_facts(answer: Result) -> Facts:
-    """Read what the step has printed.
+    """Parse the output of the step.
 
     Raises
     ------
     DeployError
-        If something is missing.
+        If it is incomplete.
     """
     found: Dict[str, List[str]] = {}
     for line in answer.lines:
@@ -95,20 +95,20 @@ def read_facts(answer: Result) -> Facts:
 
 
 def ahead_at_least(first_s: float, last_s: float) -> float:
-    """Return by how much a clock is ahead at least, negative if it is behind.
+    """Return the smallest possible lead of a remote clock, in seconds; negative if it is behind.
 
     Parameters
     ----------
     first_s : float
-        Its time when it began to answer minus ours when we began to ask: an upper bound.
+        Its time at the start of its answer minus ours at the start of the request: an upper bound.
     last_s : float
-        Its time when it had answered minus ours when the answer was here: a lower bound.
+        Its time at the end of its answer minus ours when the answer arrived: a lower bound.
     """
     return max(last_s, min(0.0, first_s))
 
 
 def assumed_facts(host: Host) -> Facts:
-    """Return the facts that a dry run assumes: a board without any deployment."""
+    """Return the facts that a dry run assumes: a board without a deployment."""
     project = "~/" + host.access.project_dir
     return Facts(
         "~",
@@ -131,7 +131,7 @@ def assumed_facts(host: Host) -> Facts:
 
 
 class Fit(NamedTuple):
-    """The packages that fit: a file of requirements/, for which Python, installed by which pip (None: its own)."""
+    """The packages for a machine: a file in requirements/, the Python, and the pip to install (None = its own)."""
 
     requirements: str
     version: str
@@ -145,7 +145,7 @@ def fitting(host: Host, facts: Facts) -> Fit:
     Raises
     ------
     DeployError
-        If it has no Python that any of them is for.
+        If it has no suitable Python.
     """
     if host.master is not None:
         candidates = [("local", version) for version in MODERN]
@@ -168,12 +168,12 @@ def fitting(host: Host, facts: Facts) -> Fit:
 
 
 def manager_of(host: Host, facts: Facts) -> str:
-    """Return who starts programs there: "system", "user" or "none".
+    """Return the service manager of a machine: "system", "user" or "none".
 
     Raises
     ------
     DeployError
-        If the cluster file asks for what cannot be used there.
+        If the cluster file requires one that is not available there.
     """
     asked = host.access.systemd
     if asked == "auto":

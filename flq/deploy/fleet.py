@@ -1,4 +1,4 @@
-"""Runs work on all hosts in parallel, with a line and a log for each; failures are independent."""
+"""Runs work on all hosts in parallel, with a line and a log per host; a failed host does not affect others."""
 
 import glob
 import os
@@ -16,8 +16,8 @@ from .release import read_code
 from .reporter import Reporter
 from .ssh import Connection, DryConnection
 
-MOST_FAILURES = 99  # that an exit code says
-WAKE_S = 1.0  # how late a signal is handled at the latest
+MOST_FAILURES = 99  # in an exit code
+WAKE_S = 1.0  # maximum delay until a signal is handled
 
 Work = Callable[[Connection, Host], Any]
 
@@ -29,29 +29,29 @@ class Fleet:
     ----------
     hosts : list of Host
     project_dir : str
-        Where scripts/board.sh lies, and logs/.
+        Contains scripts/board.sh and logs/.
     jobs : int
-        Hosts that are worked on at the same time.
+        Maximum number of hosts at the same time.
     is_dry : bool
-        Print commands, run none.
+        Print commands instead of running them.
 
     Attributes
     ----------
     failures : dict
-        Why, by the name of a host; each counts once.
+        {name of a failed host: reason}.
     """
 
     def __init__(self, hosts: Sequence[Host], project_dir: str, jobs: int, is_dry: bool) -> None:
         self.hosts, self.is_dry = list(hosts), is_dry
         self.failures: Dict[str, str] = {}
-        self._jobs = 1 if is_dry else jobs  # one after the other can be read
+        self._jobs = 1 if is_dry else jobs  # in order, so that the output is readable
         self._stamp = time.strftime("%Y%m%d_%H%M%S")
         self._logs = os.path.join(project_dir, "logs")
         self._reporter = Reporter(is_dry)
-        self._telling, self._has_told = threading.Lock(), False  # that a log cannot be written
+        self._warning, self._has_warned = threading.Lock(), False  # about a log that cannot be written
         script = read_code(os.path.join(project_dir, "scripts", "board.sh"))
         remove_leftovers(os.path.join(glob.escape(tempfile.gettempdir()), "flq-ssh-*"), are_folders=True)
-        self._sockets = tempfile.mkdtemp(prefix="flq-ssh-")  # short: a socket's path may have 107 bytes
+        self._sockets = tempfile.mkdtemp(prefix="flq-ssh-")  # short, because a socket's path has at most 107 bytes
         self._held = hold(self._sockets)
         self._connections = {host.name: self._connect(host, script) for host in self.hosts}
 
@@ -79,7 +79,7 @@ class Fleet:
         self._reporter.say(text)
 
     def tell(self, host: Host, text: str) -> None:
-        """Print the current work of a host; nothing in a dry run."""
+        """Print the current work of a host, except in a dry run."""
         if not self.is_dry:
             self.say("%-24s ...     %s" % (host.name, text))
 
@@ -90,18 +90,18 @@ class Fleet:
         hosts: Optional[Sequence[Host]] = None,
         jobs: Optional[int] = None,
     ) -> Dict[str, Any]:
-        """Do the same on all hosts that have not failed yet; return what came of it by name, without those that fail.
+        """Run ``work`` on all hosts that have not failed; return the results by host, without those that fail now.
 
         Parameters
         ----------
         work : callable(connection, host)
             Raises FlqError or OSError if it fails.
         describe : callable(host, result), optional
-            Makes the text of a host's line; None: it has none unless it fails.
+            Returns the text of a host's line; None = print a line only for failures.
         hosts : list of Host, optional
-            None: all.
+            None = all.
         jobs : int, optional
-            None: as many at the same time as the fleet's.
+            Maximum number of hosts at the same time; None = that of the fleet.
         """
         chosen = [host for host in (self.hosts if hosts is None else hosts) if host.name not in self.failures]
         results: Dict[str, Any] = {}
@@ -113,11 +113,11 @@ class Fleet:
                 for host in chosen:
                     futures[pool.submit(work, self._connections[host.name], host)] = host
                 pending = set(futures)
-                while pending:  # in short waits: a signal that comes just before a wait is handled only after it
+                while pending:  # wait briefly: a signal that arrives just before a wait is handled after it
                     done, pending = wait(pending, WAKE_S, FIRST_COMPLETED)
                     for future in done:
                         self._note(futures[future], future, results, describe)
-            except BaseException:  # Ctrl-C: nothing new begins, and what runs is ended
+            except BaseException:  # Ctrl-C: start nothing new, and end running steps
                 for future in futures:
                     future.cancel()
                 for connection in self._connections.values():
@@ -130,7 +130,7 @@ class Fleet:
         self._reporter.waiting(n_here, n_wanted)
 
     def fail(self, host: Host, reason: str) -> None:
-        """Count a host as failed, with a line."""
+        """Record that a host has failed, and print a line."""
         self.failures[host.name] = reason
         where = "" if self.is_dry else "; log: %s" % os.path.relpath(self.log_of(host))
         self.say("%-24s FAILED  %s%s" % (host.name, reason, where))
@@ -164,9 +164,9 @@ class Fleet:
             with open(self.log_of(host), "a", encoding="utf-8", errors="backslashreplace") as stream:
                 stream.write("%s %s\n" % (time.strftime("%H:%M:%S"), text.rstrip()))
         except OSError as error:
-            with self._telling:
-                has_told, self._has_told = self._has_told, True
-            if not has_told:
+            with self._warning:
+                has_warned, self._has_warned = self._has_warned, True
+            if not has_warned:
                 self.say(
-                    "the log %s cannot be written: %s; the deployment goes on" % (self.log_of(host), error.strerror)
+                    "the log %s cannot be written: %s; the deployment continues" % (self.log_of(host), error.strerror)
                 )

@@ -1,7 +1,7 @@
-"""Finds the answer of a step among the output of a machine's login scripts.
+"""Separates the output of a step from that of a machine's login scripts.
 
-A step prints a mark before and after its output. The marks are random, new for each connection, and reach the machine
-on stdin, after the login scripts have run: nothing else there prints them by accident.
+A step prints a mark before and after its output. The marks are random for each connection and reach the machine on
+stdin, after the login scripts have run, so nothing else prints them.
 """
 
 import mmap
@@ -17,12 +17,12 @@ class Cut(NamedTuple):
 
 
 class Frame:
-    """The marks around an answer.
+    """The marks around the output of a step.
 
     Attributes
     ----------
     begin, end : bytes
-        Each ends a line; output without a line end may stand before it.
+        Each ends its line, but may follow output that has no newline.
     """
 
     def __init__(self) -> None:
@@ -31,18 +31,18 @@ class Frame:
 
     @property
     def header(self) -> bytes:
-        """Lines to put before a script: they print both marks on stdout and on stderr, however it ends."""
+        """Shell lines that print both marks on stdout and stderr, however the script after them ends."""
         begin, end = self.begin.decode().strip(), self.end.decode().strip()
         return ("echo %s; echo %s >&2; trap 'echo %s; echo %s >&2' EXIT\n" % (begin, begin, end, end)).encode()
 
     def cut(self, data: bytes) -> Optional[Cut]:
-        """Return the output between the marks; None if there is no first mark: the step did not begin."""
+        """Return the output between the marks; None if the first is missing, so that the step did not begin."""
         _, begin, rest = data.partition(self.begin)
         inner, end, unended = rest.rpartition(self.end)
         return Cut(inner if end else unended, bool(end)) if begin else None
 
     def cut_file(self, stream: BinaryIO) -> bool:
-        """Seek a file to the beginning of its answer and truncate it behind; return whether the answer is whole."""
+        """Seek a file to the start of the output and truncate it after the end; return whether it is complete."""
         stream.flush()
         if stream.seek(0, 2) == 0:
             return False

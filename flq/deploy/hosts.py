@@ -1,4 +1,4 @@
-"""The programs of each machine and the access to it."""
+"""Groups the programs of a cluster by machine."""
 
 import socket
 from typing import Dict, List, NamedTuple, Optional, Tuple, Union
@@ -27,14 +27,14 @@ class Program(NamedTuple):
 
 
 class Host(NamedTuple):
-    """A machine and what runs on it.
+    """A machine and its programs.
 
     Attributes
     ----------
     address : str
-        For ssh, or "local": the machine where the deployment is started.
+        For ssh, or "local" for the machine that runs the deployment.
     name : str
-        What it is called in reports, logs and in collected/.
+        Its name in reports, logs and collected/.
     access : Access
     programs : list of Program
         The master first.
@@ -57,7 +57,7 @@ class Host(NamedTuple):
         return entry if isinstance(entry, MasterEntry) else None
 
     def runs_master_as(self, unit: str) -> bool:
-        """Return whether this is the unit of the master."""
+        """Return whether ``unit`` is the master's."""
         return self.master is not None and unit == self.units[0]
 
     @property
@@ -72,7 +72,7 @@ def hosts_of(cluster: Cluster) -> List[Host]:
     Raises
     ------
     ConfigError
-        If two entries of one machine contradict each other.
+        If two entries of the same machine contradict each other.
     """
     master = cluster.master
     address = master.host or (LOCAL if is_this_machine(master.address) else master.address)
@@ -87,7 +87,7 @@ def hosts_of(cluster: Cluster) -> List[Host]:
 
 
 def _key(address: str, access: Access) -> Tuple[str, Optional[int]]:
-    """Return the identity of a machine: one address may serve several, by port."""
+    """Return the identity of a machine: its address and its ssh port, because several may share an address."""
     return (address, None) if address == LOCAL else (address, access.ssh_port)
 
 
@@ -114,7 +114,7 @@ def _host(address: str, port: Optional[int], entries: List[Union[MasterEntry, Wo
 
 
 def is_this_machine(address: str) -> bool:
-    """Tell whether an address or name belongs to this machine, by trying to listen on it."""
+    """Return whether an address or name belongs to this machine, by trying to listen on it."""
     try:
         found = socket.getaddrinfo(address, 0, type=socket.SOCK_STREAM)
     except OSError:

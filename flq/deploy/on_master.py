@@ -1,7 +1,7 @@
-"""What runs on the master's machine: python -m flq.deploy.on_master tokens|status|wait ...
+"""The program that a deployment runs on the master's machine: python -m flq.deploy.on_master tokens|status|wait ...
 
-It answers in JSON. The operator's token is read here and goes to the master only. If no master answers, the journals
-tell of the last run.
+It prints JSON. It reads the operator's token and sends it to the master only. If no master responds, it reports the
+last run from its journal.
 """
 
 import argparse
@@ -19,8 +19,8 @@ from ..flags import Flags, within
 from ..output import make_output_safe
 from ..tokens import OPERATOR, default_path, make_tokens, read_tokens
 
-ANSWER_S = 10.0  # for one answer of the master
-PAUSE_S = 0.5  # between two questions
+ANSWER_S = 10.0  # timeout of a request to the master
+PAUSE_S = 0.5  # between two requests
 
 
 def main(argv: Optional[List[str]] = None) -> int:
@@ -77,14 +77,14 @@ def status_of(args: argparse.Namespace) -> Dict[str, Any]:
 
 
 def last_of(results_dir: str) -> Optional[Dict[str, Any]]:
-    """Return the name of the last run, why it has ended, and its workbook, as its journal has them.
+    """Return name, reason of the end, and workbook of the last run, from its journal.
 
     Returns
     -------
     dict or None
-        None if there is no run, or the last one cannot be told. ``ended`` is None for a run that can go on.
+        None if there is no run, or the last one cannot be determined. ``ended`` is None for a run that can be resumed.
     """
-    # Here, since they need packages that tokens and a master that answers do without.
+    # Imported here, because they need packages that the other commands do not.
     from ..master.storage.run_index import last_run
     from ..report.names import workbook_name_of
 
@@ -103,9 +103,9 @@ def last_of(results_dir: str) -> Optional[Dict[str, Any]]:
 
 
 def wait_for(args: argparse.Namespace) -> Dict[str, Any]:
-    """Ask until all these workers are there, or have been when the run ended, or the time is over; return the status.
+    """Poll until all ``workers`` are connected or, in a run that has ended, had joined; return the last status.
 
-    Its key ``missing`` holds the ids that are not there.
+    Polling stops after ``seconds``. The key ``missing`` of the status has the ids of the other workers.
     """
     deadline = time.monotonic() + args.seconds
     while True:
@@ -117,7 +117,7 @@ def wait_for(args: argparse.Namespace) -> Dict[str, Any]:
 
 
 def missing_in(status: Dict[str, Any], worker_ids: List[int]) -> List[int]:
-    """Return the ids that are not connected; in a run that has ended, those that never joined."""
+    """Return the ids of workers that are not connected; in a run that has ended, those that never joined."""
     shown = status.get("worker_status", {})
     return [
         worker_id

@@ -1,15 +1,15 @@
-"""The programs of a host: which run, from which inputs, and which must be started."""
+"""The deployed programs of a host: their state, and which of them must be started."""
 
 from typing import Dict, List, NamedTuple, Tuple
 
 from .hosts import Host
 from .ssh import Connection
 
-PROGRAM_S = 800.0  # beyond what systemd waits for the start of a program, after the end of the one before
+PROGRAM_S = 800.0  # more than systemd's timeouts for a stop and a start together
 
 
 class Record(NamedTuple):
-    """What is known of a deployed program: its state, who starts it, of what it was made, how far its start came."""
+    """A deployed program: its state, its service manager, the fingerprint of its inputs, the stage of its start."""
 
     state: str
     manager: str
@@ -18,7 +18,7 @@ class Record(NamedTuple):
 
     @property
     def is_running(self) -> bool:
-        """Whether it runs or is starting."""
+        """Whether it is running or starting."""
         return self.state in ("active", "activating", "reloading")
 
 
@@ -32,7 +32,7 @@ def records_of(connection: Connection, host: Host) -> Dict[str, Record]:
 def start_changed(
     connection: Connection, host: Host, manager: str, marks: Dict[str, str], before: Dict[str, Record]
 ) -> Tuple[List[str], List[str]]:
-    """Start programs that are stopped or outdated; return the changes, and the programs that have ended normally."""
+    """Start programs that are stopped or outdated; return the changes, and the units that have ended normally."""
     done, ended = [], []
     for unit, mark in marks.items():
         was = before.get(unit)
@@ -41,16 +41,16 @@ def start_changed(
             if was.is_running:
                 continue
             if is_master and was.state == "inactive":
-                ended.append(unit)  # a run that has ended does not start again
+                ended.append(unit)  # a finished run is not started again
                 continue
-        # At the first deployment the master begins a run; later it goes on with one, until somebody says `start`.
+        # The first deployment starts a run; a later one only resumes it. The subcommand start starts a new one.
         start(connection, host, manager, unit, mark, is_master and was is None)
         done.append(unit + (" restarted" if was is not None and was.is_running else " started"))
     return done, ended
 
 
 def start(connection: Connection, host: Host, manager: str, unit: str, mark: str, is_wanted: bool) -> None:
-    """Start or restart a program; ``is_wanted``: a master without an unfinished run starts one."""
+    """Start or restart a program; with ``is_wanted``, a master without an unfinished run starts a new one."""
     connection.run(
         "start", host.access.project_dir, manager, unit, mark, "yes" if is_wanted else "no", timeout_s=PROGRAM_S
     )

@@ -1,4 +1,4 @@
-"""The code to deploy: one archive, named by the hash of its content."""
+"""Packs the code to deploy as one archive, named by the hash of its content."""
 
 import gzip
 import hashlib
@@ -35,7 +35,7 @@ def make_release(project_dir: str) -> Release:
     Raises
     ------
     ConfigError
-        If the folder is none of FLQ.
+        If the folder is not an FLQ project.
     """
     content = io.BytesIO()
     with tarfile.open(fileobj=content, mode="w", format=tarfile.USTAR_FORMAT) as archive:
@@ -43,7 +43,7 @@ def make_release(project_dir: str) -> Release:
             full = os.path.join(project_dir, path)
             member = tarfile.TarInfo(path)
             member.mode = 0o755 if os.access(full, os.X_OK) else 0o644
-            member.mtime = 0  # so that the same files make the same bytes
+            member.mtime = 0  # equal files give equal bytes
             data = read_code(full)
             member.size = len(data)
             archive.addfile(member, io.BytesIO(data))
@@ -52,7 +52,7 @@ def make_release(project_dir: str) -> Release:
 
 
 def read_code(path: str) -> bytes:
-    """Return the bytes of a file; a script with CRLF line ends, which no shell reads, gets LF.
+    """Return the bytes of a file; CRLF line ends of scripts become LF, which shells require.
 
     Raises
     ------

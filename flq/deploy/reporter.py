@@ -1,4 +1,4 @@
-"""Progress of the work on the hosts: lines and, in a terminal, a bar of hosts."""
+"""Prints the progress of the work on the hosts: lines and, in a terminal, a bar of hosts."""
 
 import os
 import sys
@@ -8,7 +8,7 @@ from typing import Dict, NamedTuple, Optional
 
 from ..console.screen import drawer_of
 
-LONG = frozenset({"release", "wheelhouse", "environment", "switch", "start"})  # steps that may take more than moments
+LONG = frozenset({"release", "wheelhouse", "environment", "switch", "start"})  # steps that may take long
 
 
 class Step(NamedTuple):
@@ -19,15 +19,15 @@ class Step(NamedTuple):
 
 
 class Reporter:
-    """Prints whole lines, whoever else prints, and shows who is at work.
+    """Prints complete lines from any thread, and shows which hosts are working.
 
-    At a terminal these are the hosts and their steps, in a bar; elsewhere a line for each long step, host=NAME
-    step=STEP state=begun|done|failed.
+    At a terminal, a bar shows the hosts and their steps. Elsewhere, each long step has a line, host=NAME step=STEP
+    state=begun|done|failed.
 
     Parameters
     ----------
     is_dry : bool
-        Nothing is at work.
+        Show no work, because a dry run does none.
     """
 
     def __init__(self, is_dry: bool) -> None:
@@ -35,7 +35,7 @@ class Reporter:
         self._drawer = None if is_dry else drawer_of(sys.stdout, os.environ)
         self._printing = threading.Lock()
         self._working: Dict[str, Step] = {}  # by the name of the host
-        self._n_done, self._n_hosts = 0, 0  # of what is done to all of them now
+        self._n_done, self._n_hosts = 0, 0  # of the current work on all hosts
         self._n_here: Optional[int] = None
 
     def say(self, text: str) -> None:
@@ -53,7 +53,7 @@ class Reporter:
         self._show_hosts()
 
     def step(self, host: str, name: str) -> None:
-        """A host begins a step and has finished the previous one."""
+        """Record that a host begins a step, and has finished the previous one."""
         self._end_step(host, "done")
         self._working[host] = Step(name, time.monotonic())
         if name in LONG:
@@ -61,7 +61,7 @@ class Reporter:
         self._show_hosts()
 
     def end(self, host: str, is_well: bool) -> None:
-        """A host is finished."""
+        """Record that a host is finished."""
         self._end_step(host, "done" if is_well else "failed")
         if self._n_hosts:
             self._n_done += 1
@@ -91,7 +91,7 @@ class Reporter:
             )
 
     def _tell(self, line: str) -> None:
-        """Print a line that is only needed without a bar."""
+        """Print a line that is needed only without a bar."""
         if self._drawer is None and not self._is_dry:
             self.say(line)
 

@@ -1,4 +1,4 @@
-"""The files that a program needs besides the code: token, certificates, configuration."""
+"""The files that a program needs beside the code: token, certificates, configuration."""
 
 import hashlib
 import json
@@ -22,9 +22,9 @@ def master_tokens(connection: Connection, project: str, cluster: Cluster, is_dry
 
 
 def settings_files(program: Program, host: Host, cluster: Cluster, tokens: Mapping[str, str]) -> Dict[str, bytes]:
-    """Return the files of a program, by their path in the project's folder.
+    """Return the files of a program, {path in the project's folder: content}.
 
-    A worker gets its own token only; no other host's is among them.
+    A worker gets its own token only, and never that of another host.
     """
     if isinstance(program.entry, MasterEntry):
         named = {
@@ -58,7 +58,7 @@ def _read(path: str) -> bytes:
 
 
 def fingerprint(release: str, venv: str, unit: str, files: Dict[str, bytes]) -> str:
-    """Return a fingerprint of everything that a program is started from."""
+    """Return a fingerprint of all inputs of a program; if it changes, the program must be restarted."""
     digest = hashlib.sha256()
     for part in [release.encode("utf-8"), venv.encode("utf-8"), unit.encode("utf-8"), *files.values()]:
         digest.update(hashlib.sha256(part).digest())

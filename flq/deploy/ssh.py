@@ -1,7 +1,7 @@
-"""A machine at the other end: one step of scripts/board.sh after the other, by ssh or in a shell of this machine.
+"""Runs steps of scripts/board.sh on a machine, by ssh or in a local shell.
 
-OpenSSH's own client does it. It knows the user's ~/.ssh/config, agent, keys and known hosts, and one
-connection serves all steps of a host.
+It uses the OpenSSH client, and therefore the user's ~/.ssh/config, agent, keys and known hosts. One connection serves
+all steps of a host.
 """
 
 import json
@@ -24,10 +24,10 @@ from .framing import Cut, Frame
 from .hosts import Host
 
 CONNECT_S = 20
-IDLE_S = 120  # after which an unused connection ends by itself
-LOST_S = 60  # without a sign of the other end
+IDLE_S = 120  # an unused connection closes itself after this
+LOST_S = 60  # a connection without any reply counts as lost after this
 
-_SAYS_LITTLE = ("Connection to ", "Connection closed by UNKNOWN", "kex_exchange_identification:")
+_UNINFORMATIVE = ("Connection to ", "Connection closed by UNKNOWN", "kex_exchange_identification:")
 
 RECEIVES = {
     "release": "the code",
@@ -35,13 +35,13 @@ RECEIVES = {
     "environment": "its requirements",
     "unit": "the unit",
     "pack": "names of files",
-}  # what follows the script, for a dry run
+}  # what follows the script on stdin, for a dry run
 
 Payload = Union[bytes, Callable[[IO[bytes]], None]]
 
 
 class DeployError(FlqError):
-    """A step on a host has failed; the others go on."""
+    """A step on a host has failed; other hosts continue."""
 
 
 class Result(NamedTuple):
@@ -58,7 +58,7 @@ class Result(NamedTuple):
         return self.output.splitlines()
 
     def values(self) -> Any:
-        """Return the JSON of its output: the first object that can be read.
+        """Return the first JSON object in its output.
 
         Raises
         ------
@@ -69,7 +69,9 @@ class Result(NamedTuple):
         for brace in re.finditer("{", self.output):
             with suppress(ValueError, RecursionError):
                 return decoder.raw_decode(self.output, brace.start())[0]
-        raise DeployError("its reply contains no JSON; it has %d characters" % len(self.output))  # which may be secret
+        raise DeployError(
+            "its reply contains no JSON; it has %d characters" % len(self.output)
+        )  # the output may be secret
 
 
 class Connection:
@@ -81,16 +83,16 @@ class Connection:
     script : bytes
         scripts/board.sh.
     sockets : str
-        A folder with a short path, for the sockets of connections that are kept.
+        A folder with a short path, for the sockets of open connections.
     log : callable(str)
-        Takes every command and what it answered. What is secret does not come there.
+        Gets every command and its output, without secrets.
     begin : callable(str)
-        Takes the name of each step before it is run.
+        Gets the name of each step before it runs.
 
     Attributes
     ----------
     frame : Frame
-        Marks the answers. An answer that goes to an ``output`` keeps its marks, unless that is a file.
+        The marks around each output. Output written to an ``output`` keeps its marks, unless that is a file.
     """
 
     def __init__(
@@ -117,14 +119,14 @@ class Connection:
         Parameters
         ----------
         step, words : str
-            What scripts/board.sh gets as arguments.
+            Arguments of scripts/board.sh.
         payload : bytes or callable(stream)
-            What follows the script.
+            Sent on stdin after the script.
         timeout_s : float
         is_secret : bool
-            Whether what it answers stays out of the log.
+            Keep its output out of the log.
         output : stream, optional
-            Where its output goes, in place of the result. A file is left at the beginning of the answer.
+            Receives the output instead of the result. A file is left at the start of the output.
 
         Raises
         ------
@@ -138,11 +140,11 @@ class Connection:
         )
 
     def send(self, step: str, *words: str, text: bytes, timeout_s: float = 120.0) -> Result:
-        """Run a step on a text. Its length is sent too, because a broken connection looks like the end of the text."""
+        """Run a step with a text on stdin. Its length is sent too: a broken connection looks like the end of it."""
         return self.run(step, *words, str(len(text)), payload=text, timeout_s=timeout_s)
 
     def command(self, step: str, *words: str) -> List[str]:
-        """Return the command of a step."""
+        """Return the command that runs a step."""
         inner = ["bash", "-s", "--", step, *words]
         return (
             inner
@@ -182,7 +184,7 @@ class Connection:
         output: Optional[BinaryIO],
     ) -> Result:
         self._log("$ " + shlex.join(command))
-        # Files, not pipes: the connection that stays open would hold a pipe's other end.
+        # Files, not pipes: the background ssh process would keep a pipe open.
         with tempfile.TemporaryFile() as errors, tempfile.TemporaryFile() as answer:
             began = time.time()
             code, is_late = self._wait(command, script, payload, timeout_s, errors, output or answer)
@@ -194,11 +196,7 @@ class Connection:
             raise DeployError("interrupted")
         self._log(
             "".join(
-                [
-                    texts[0] if not is_secret else "(what it answers stays out of the log)\n",
-                    texts[1],
-                    "(exit status %s)\n" % code,
-                ]
+                [texts[0] if not is_secret else "(secret output, not logged)\n", texts[1], "(exit status %s)\n" % code]
             )
         )
         if is_late:
@@ -240,21 +238,21 @@ class Connection:
             env=dict(os.environ, SSH_ASKPASS_REQUIRE="never"),
         )
         self._running.append(process)
-        if self._ending.is_set():  # since _execute looked
+        if self._ending.is_set():  # set since the check above
             _end(process)
         late = threading.Event()
         timer = threading.Timer(timeout_s, _end_late, (process, late))
         timer.daemon = True
         timer.start()
         try:
-            with suppress(BrokenPipeError), process.stdin as stream:  # what it did not read, it did not need
+            with suppress(BrokenPipeError), process.stdin as stream:  # it need not read all of its input
                 try:
                     stream.write(script)
                     payload(stream) if callable(payload) else stream.write(payload)
                 except BrokenPipeError:
                     raise
-                except OSError:  # of a file that should have followed
-                    _end(process)  # before it takes what has come for all
+                except OSError:  # of a file to send
+                    _end(process)  # before it takes the truncated input as complete
                     raise
             return process.wait(), late.is_set()
         finally:
@@ -264,7 +262,7 @@ class Connection:
 
 
 class DryConnection(Connection):
-    """Runs nothing: it prints each command as it would be, and what would follow it on stdin."""
+    """Prints each command and its input instead of running it."""
 
     def __init__(self, host: Host, show: Callable[[str], None]) -> None:
         super().__init__(host, b"", "SOCKETS", show, lambda step: None)
@@ -293,7 +291,7 @@ class DryConnection(Connection):
 
 
 def ssh_command(host: Host) -> List[str]:
-    """Return ssh with all options of a host, without its address."""
+    """Return the ssh command with all options of a host, without its address."""
     access = host.access
     command = ["ssh", *_options(access)]
     if access.jump_host is not None:
@@ -302,7 +300,7 @@ def ssh_command(host: Host) -> List[str]:
         jump = ["ssh", *_options(access), "-W", "[%h]:%p"]
         jump += ["-p", port] if port else []
         jump += ["-l", who] if who else []
-        # Not -J, which would not hand the options on.
+        # Not -J, which would not pass the options on.
         command += ["-o", "ProxyCommand=" + shlex.join([*jump, name.replace("%", "%%")])]
     command += ["-p", str(access.ssh_port)] if access.ssh_port is not None else []
     return command + (["-l", access.user] if access.user is not None else [])
@@ -328,7 +326,7 @@ def _options(access: Access) -> List[str]:
 
 
 def opening(host: Host, socket: str) -> List[str]:
-    """Return the command that opens the connection of a host."""
+    """Return the command that opens the connection to a host."""
     return [
         *ssh_command(host),
         "-o",
@@ -363,12 +361,12 @@ def _step_of(command: Sequence[str]) -> str:
 
 
 def _reason(errors: str) -> str:
-    """Return the most informative lines of a failure: the last one, and pip's errors."""
+    """Return the most informative lines of a failure: pip's errors and the last line."""
     lines = [line.strip() for line in errors.splitlines() if line.strip()]
-    lines = [line for line in lines if not line.startswith(_SAYS_LITTLE)] or lines
+    lines = [line for line in lines if not line.startswith(_UNINFORMATIVE)] or lines
     if any("Host key verification failed" in line for line in lines):
         return "its host key is unknown: connect once by hand (ssh HOST), compare the key, and accept it"
     if any("Permission denied (" in line for line in lines):
         return "%s: install your key there with ssh-copy-id" % lines[-1]
-    said = [line for line in lines if line.lower().startswith("error:")]
-    return " ".join([lines[-1], *said[:1]]) if lines else ""
+    errors_of_pip = [line for line in lines if line.lower().startswith("error:")]
+    return " ".join([lines[-1], *errors_of_pip[:1]]) if lines else ""

@@ -1,4 +1,4 @@
-"""The steps of a deployment on one host; each is idempotent."""
+"""Deploys one host in idempotent steps."""
 
 import os
 import tarfile
@@ -15,7 +15,7 @@ from .settings import fingerprint, master_tokens, settings_files
 from .ssh import Connection, Result
 from .units import settings_flags, unit_text
 
-INSTALL_S = 3600.0  # packages on a board: h5py is compiled there
+INSTALL_S = 3600.0  # a board installs packages and compiles h5py
 TRANSFER_S = 1800.0  # an archive over a slow link
 
 
@@ -27,13 +27,13 @@ class Deployment(NamedTuple):
     cluster : Cluster
     release : Release
     project_dir : str
-        Where the code lies here.
+        The local folder of the code.
     wheelhouse : str or None
     is_dry : bool
     tokens : Future of dict
-        The master's tokens by name; whoever deploys the master sets it.
+        The master's tokens by name, set by the deployment of the master.
     tell : callable(Host, str)
-        Takes what is under way, where that takes long.
+        Reports work that takes long.
     """
 
     cluster: Cluster
@@ -46,9 +46,9 @@ class Deployment(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What a deployment has done on a host: nothing if ``changes`` is empty.
+    """The result of a deployment on a host; without ``changes``, it was up to date.
 
-    ``ended`` are the units of programs that have ended by themselves, and were left so.
+    ``ended`` has the units of programs that have ended by themselves and were not restarted.
     """
 
     changes: List[str]
@@ -68,7 +68,7 @@ def deploy(connection: Connection, host: Host, shared: Deployment) -> Outcome:
     Raises
     ------
     DeployError
-        With the reason; what was there before still runs, unless its start was what failed.
+        With the reason. The previous programs still run, unless a start has failed.
     """
     project, cluster = host.access.project_dir, shared.cluster
     facts = look(connection, host, shared.is_dry)
@@ -76,7 +76,7 @@ def deploy(connection: Connection, host: Host, shared: Deployment) -> Outcome:
     before = records_of(connection, host)
     changes: List[str] = []
 
-    # Code and packages lie beside those in use.
+    # Install code and packages beside those in use.
     if shared.release.name not in facts.releases:
         connection.run("release", project, shared.release.name, payload=shared.release.archive, timeout_s=TRANSFER_S)
         changes.append("release %s sent" % shared.release.name)
@@ -85,14 +85,14 @@ def deploy(connection: Connection, host: Host, shared: Deployment) -> Outcome:
     if host.master is None:
         tokens = shared.tokens.result()  # the master's machine is first
 
-    # From here on what starts is new.
+    # From here on, programs that start use the new release.
     if (facts.current, facts.venv) != (shared.release.name, venv):
         connection.run("switch", project, shared.release.name, venv, timeout_s=TRANSFER_S)
         changes.append("release %s in use" % shared.release.name)
     if host.master is not None:
         tokens = master_tokens(connection, project, cluster, shared.is_dry)
 
-    # What the programs are told.
+    # Write the settings and units of the programs.
     contents = {program.unit: settings_files(program, host, cluster, tokens) for program in host.programs}
     texts = {program.unit: unit_text(program, host, cluster, facts, fit, manager) for program in host.programs}
     marks = {unit: fingerprint(shared.release.name, venv, texts[unit], contents[unit]) for unit in host.units}
@@ -104,7 +104,9 @@ def deploy(connection: Connection, host: Host, shared: Deployment) -> Outcome:
     if host.master is not None and (first.unit not in before or before[first.unit].mark != marks[first.unit]):
         connection.run("config", project, *settings_flags(first, cluster, facts.project))
     if host.master is not None:
-        shared.tokens.set_result(tokens)  # now the others go on: nothing of theirs stops for settings that fail
+        shared.tokens.set_result(
+            tokens
+        )  # releases the other hosts, none of which stops anything before the master's settings are valid
     for unit, text in texts.items():
         answer = connection.send("unit", project, manager, unit, text=text.encode("utf-8"))
         changes += [unit + " written"] if _changed(answer) else []
@@ -118,7 +120,7 @@ def deploy(connection: Connection, host: Host, shared: Deployment) -> Outcome:
 def _environment(
     connection: Connection, host: Host, facts: Facts, shared: Deployment
 ) -> Tuple[str, Optional[Fit], List[str]]:
-    """Install a host's packages; return the target of .venv, the fit, and the changes."""
+    """Install a host's packages; return the target of .venv, the chosen packages, and the changes."""
     given = given_environment(host, facts.home)
     if given is not None:
         return given, None, []

@@ -1,4 +1,4 @@
-"""Text output of the subcommands: a line on the run, and tables."""
+"""Formats the output of the subcommands: a line on the run, and tables."""
 
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
@@ -27,7 +27,7 @@ def run_line(status: Mapping[str, Any]) -> str:
 
 
 def _last_line(last: Optional[Mapping[str, Any]], problem: Optional[str]) -> str:
-    """Return a line on the last run of a master that does not answer."""
+    """Return a line on the last run of a master that does not respond."""
     if last is None:
         return "run: %s" % (problem or "no information about it")
     if last["ended"] is None:
@@ -42,7 +42,7 @@ def _last_line(last: Optional[Mapping[str, Any]], problem: Optional[str]) -> str
 
 
 def workers_table(hosts: Sequence[Host], records: Mapping[str, Mapping[str, Record]], status: Mapping[str, Any]) -> str:
-    """Return a table of the programs, as seen by their host and by the master."""
+    """Return a table of the programs: their state on the host, and in the master's status."""
     rows = [["host", "program", "unit", "connected", "round", "uploaded", "skipped", "loss", "up", "down"]]
     known = status.get("worker_status", {})
     for host in hosts:
@@ -85,6 +85,6 @@ def manifest_table(manifests: Sequence[Mapping[str, Any]]) -> str:
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:
-    """Return rows as text with aligned columns."""
+    """Return rows as text in aligned columns."""
     widths: List[int] = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows)

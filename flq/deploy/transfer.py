@@ -1,4 +1,4 @@
-"""Transfers from a host: results and logs as files, and log lines as they are written."""
+"""Transfers results and logs from a host, and log lines as they are written."""
 
 import os
 import shutil
@@ -17,9 +17,9 @@ PIECE = 1 << 20
 
 
 def collect_host(connection: Connection, host: Host, folder: str) -> int:
-    """Fetch what is new on a host into a folder; return the number of files.
+    """Fetch new and changed files of a host into a folder; return their number.
 
-    A file counts as known if size and time of its last change agree. Nothing here is removed.
+    A file is unchanged if its size and modification time are equal. No local file is removed.
     """
     listing = connection.run("files", host.access.project_dir).output
     there: Dict[str, Tuple[int, int]] = {}
@@ -45,14 +45,14 @@ def _about(path: str) -> Tuple[int, int]:
 
 
 def unpack(archive: BinaryIO, folder: str) -> int:
-    """Write the files of an archive below a folder; return how many.
+    """Write the files of an untrusted archive below a folder; return their number.
 
-    Only plain files come through, and only into results/ and logs/: a board may hold what it likes.
+    Only plain files are accepted, and only in results/ and logs/.
 
     Raises
     ------
     DeployError
-        If it is no whole archive, or holds a path that leads elsewhere.
+        If the archive is incomplete, or contains another kind of file or another path.
     """
     n_files = 0
     try:
@@ -86,14 +86,15 @@ def _require_no_links(folder: str, parts: List[str]) -> None:
 
 
 class Lines:
-    """A stream for a step's output, whose lines are handed on as they come, with a prefix.
+    """A stream for a step's output, which passes each line on at once, with a prefix.
 
     Parameters
     ----------
     prefix : str
     take : callable(str)
+        Gets each line.
     frame : Frame
-        Only lines between its marks are handed on.
+        Only lines between its marks are passed on.
     """
 
     def __init__(self, prefix: str, take: Callable[[str], None], frame: Frame) -> None:
@@ -122,5 +123,5 @@ class Lines:
                 self._take(self._prefix + line.decode("utf-8", "replace").rstrip("\r\n"))
             if end:
                 break
-        for _ in source:  # output of a login script, which would block if nobody read it
+        for _ in source:  # drain the output of login scripts, which would block otherwise
             pass

@@ -1,4 +1,4 @@
-"""How a program is started: a systemd unit, or a script without systemd."""
+"""Writes the systemd unit that starts a program, or a script where there is no systemd."""
 
 import os
 import shlex
@@ -10,14 +10,14 @@ from .facts import Facts, Fit
 from .hosts import Host, Program
 
 RUN_WANTED = "state/run_wanted"
-WATCHDOG_S = 600  # the programs feed it from the loop of the run; a card that writes slowly takes its time
-START_S = 600  # until the program does its work, TensorFlow not yet loaded: Python on a busy card
+WATCHDOG_S = 600  # programs reset the watchdog in the loop of the run, which a slow SD card may delay
+START_S = 600  # until a program is ready, before it loads TensorFlow: Python starts slowly from a busy SD card
 STOP_S = 120  # the master saves its results
-FAILED_USAGE = 2  # the exit code of a master that has been told something wrong: again it would be the same
-WORKER_PAUSE_S = 60  # to a worker it may be another thing later: a clock that is not set yet, a disk, a download
-MAX_FILES = 65536  # open files, connections among them; the usual 1024 are few for a master
-LEFT_MB = 400  # of the memory, for the rest of the machine
-GROWING_PAUSES = 254  # since this version systemd waits longer from failure to failure
+FAILED_USAGE = 2  # exit code of a master with invalid settings: a restart would not help
+WORKER_PAUSE_S = 60  # a worker's restart after that code may help: the clock is set, a disk or a download is ready
+MAX_FILES = 65536  # open files, including connections; the default of 1024 is too low for a master
+LEFT_MB = 400  # memory for the rest of the machine
+GROWING_PAUSES = 254  # the first version of systemd with growing pauses between restarts
 
 
 def arguments_of(program: Program, cluster: Cluster, facts: Facts) -> List[str]:
@@ -62,35 +62,35 @@ def arguments_of(program: Program, cluster: Cluster, facts: Facts) -> List[str]:
 
 
 def settings_flags(program: Program, cluster: Cluster, project: str) -> List[str]:
-    """Return the flags with the master's settings."""
+    """Return the flags that pass the master's settings."""
     flags = [word for setting in settings_of(cluster) for word in ("--set", setting)]
     own = isinstance(program.entry, MasterEntry) and program.entry.config is not None
     return (["--config", project + "/settings/flq_config.json"] if own else []) + flags
 
 
 def settings_of(cluster: Cluster) -> List[str]:
-    """Return the master's settings, with the number of workers unless the cluster file sets it."""
-    said = {key_of(text) for text in cluster.master.set}
+    """Return the master's settings, including the number of workers, which the cluster file may override."""
+    chosen = {key_of(text) for text in cluster.master.set}
     counts = {
         "total_workers": max(worker.worker_id for worker in cluster.workers) + 1,
         "min_workers": len(cluster.workers),
     }
-    return ["system.%s=%d" % item for item in counts.items() if item[0] not in said] + list(cluster.master.set)
+    return ["system.%s=%d" % item for item in counts.items() if item[0] not in chosen] + list(cluster.master.set)
 
 
 def results_dir_of(cluster: Cluster) -> Optional[str]:
     """Return report.results_dir from the master's settings; None if unset."""
-    said = [text.partition("=")[2].strip() for text in cluster.master.set if key_of(text) == "results_dir"]
-    return said[-1] if said else None
+    values = [text.partition("=")[2].strip() for text in cluster.master.set if key_of(text) == "results_dir"]
+    return values[-1] if values else None
 
 
 def key_of(setting: str) -> str:
-    """Return key of section.key=value or key=value."""
+    """Return the key of section.key=value or key=value."""
     return setting.partition("=")[0].strip().rpartition(".")[2]
 
 
 def absolute(path: str, home: str) -> str:
-    """Return an absolute path on that machine; relative ones start in the home folder."""
+    """Return an absolute path on that machine; a relative one starts in the home folder."""
     return os.path.join(home, path[2:] if path.startswith("~/") else path)
 
 
@@ -101,19 +101,19 @@ def variables_of(facts: Facts, fit: Optional[Fit]) -> Dict[str, str]:
         "XDG_CACHE_HOME": facts.project + "/state/cache",
     }
     if facts.machine == "aarch64" and fit is not None and fit.version == "3.6":
-        variables["OPENBLAS_CORETYPE"] = "ARMV8"  # before Python starts, or numpy dies of an illegal instruction
+        variables["OPENBLAS_CORETYPE"] = "ARMV8"  # without it, numpy crashes with an illegal instruction
     return variables
 
 
 def memory_max_mb(program: Program, host: Host, facts: Facts) -> int:
-    """Return the memory limit of a program in MB: the machine's spare memory divided by the number of programs."""
+    """Return the memory limit of a program in MB: the memory less ``LEFT_MB``, divided by the number of programs."""
     if program.entry.memory_max_mb is not None:
         return program.entry.memory_max_mb
     return max(facts.memory_mb - LEFT_MB, facts.memory_mb // 2) // len(host.programs)
 
 
 def unit_text(program: Program, host: Host, cluster: Cluster, facts: Facts, fit: Optional[Fit], manager: str) -> str:
-    """Return the unit of a program, or with manager "none" the script that starts it."""
+    """Return the unit of a program or, with manager "none", the script that starts it."""
     words, variables = arguments_of(program, cluster, facts), variables_of(facts, fit)
     if manager == "none":
         lines = ["export %s=%s" % (name, shlex.quote(value)) for name, value in variables.items()]
@@ -133,7 +133,7 @@ def unit_text(program: Program, host: Host, cluster: Cluster, facts: Facts, fit:
         "ExecStart=" + " ".join(map(unit_word, words)),
         "WorkingDirectory=" + facts.project.replace("%", "%%"),
         *["Environment=" + unit_word("%s=%s" % item, False) for item in variables.items()],
-        # A run that has ended leaves with 0 and stays ended.
+        # After the end of a run, the exit code is 0: no restart.
         "Restart=on-failure",
         *pauses,
         *(["RestartPreventExitStatus=%d" % FAILED_USAGE] if is_master else []),
@@ -171,9 +171,9 @@ def unit_text(program: Program, host: Host, cluster: Cluster, facts: Facts, fit:
     )
 
 
-# Nothing here may hide /dev/nv*, by which a Jetson's GPU is used: no PrivateDevices, no DeviceAllow, and no
-# ProtectClock, which brings a list of devices along. TensorFlow compiles code, so no MemoryDenyWriteExecute.
-# A user's own systemd may not make mount namespaces, so there only NoNewPrivileges is left.
+# Nothing here may hide /dev/nv*, which a Jetson's GPU needs: no PrivateDevices, no DeviceAllow, and no ProtectClock,
+# which implies DeviceAllow. TensorFlow compiles code, so no MemoryDenyWriteExecute. A user's systemd cannot create
+# mount namespaces, so NoNewPrivileges is all that remains there.
 _SANDBOX = (
     "ProtectSystem=strict",
     "ProtectHome=read-only",

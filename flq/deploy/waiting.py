@@ -1,4 +1,4 @@
-"""Waiting until all workers have joined."""
+"""Waits until all workers have joined."""
 
 import time
 from functools import partial
@@ -13,13 +13,13 @@ from .ssh import Connection
 from .tables import run_line
 from .units import results_dir_of
 
-SLICE_S = 5.0  # after so long without all workers it is looked whether the programs run
+SLICE_S = 5.0  # interval at which the programs are checked while workers are missing
 
 
 def wait_for_workers(fleet: Fleet, cluster: Cluster, wait_s: float) -> None:
-    """Wait until every worker of a host that has not failed shows in the master's status.
+    """Wait until the workers of all hosts that have not failed appear in the master's status.
 
-    A program that has failed meanwhile is not waited for: so has its host, and why is what the program said last.
+    If a program ends meanwhile, its host has failed; the reason is the last line of the program's log.
     """
     deadline, master_host = time.monotonic() + wait_s, fleet.hosts[0]
     waited = [
@@ -55,13 +55,13 @@ def wait_for_workers(fleet: Fleet, cluster: Cluster, wait_s: float) -> None:
 
 
 def show_run(fleet: Fleet, cluster: Cluster) -> Dict[str, Any]:
-    """Show the run or, without a master, the last one; return the status."""
-    told = fleet.each(partial(ask, cluster=cluster, words=["status"]), hosts=fleet.hosts[:1]).get(
+    """Show the current run or, without a master, the last one; return the status."""
+    status = fleet.each(partial(ask, cluster=cluster, words=["status"]), hosts=fleet.hosts[:1]).get(
         fleet.hosts[0].name, {}
     )
     if not fleet.is_dry:
-        fleet.say(run_line(told))
-    return told
+        fleet.say(run_line(status))
+    return status
 
 
 def _fail_ended(fleet: Fleet, programs: Sequence[Tuple[Host, Program]]) -> None:

@@ -1,6 +1,6 @@
 """Draws the class distribution: one bar per worker, split into classes.
 
-Classes are ordered from left to right, and wide pieces show their number, so that the figure can be read without colour.
+Classes are ordered from left to right, and wide pieces show their number: the figure can be read without colour.
 """
 
 from typing import Any, Sequence

@@ -1,7 +1,7 @@
 """Messages of the master to its sinks, one line of JSON each.
 
-A stream begins with :class:`Began`, which holds all earlier rounds, and ends with :class:`Ended`, unless it was cut off.
-A round is sent once its model has been evaluated, which may be some rounds later or after the end; it may be sent again.
+A stream begins with :class:`Began`, which has all earlier rounds, and ends with :class:`Ended`, unless it was cut off.
+A round is sent once its model has been evaluated, perhaps some rounds later or after the end. It may be sent again.
 
 Example
 -------

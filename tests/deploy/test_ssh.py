@@ -217,7 +217,7 @@ def test_logs_that_cannot_be_written_are_said_once_and_no_failure(tmp_path, call
         found = fleet.each(lambda connection, host: connection.run("facts \udce4").output)
     assert len(found) == 3 and fleet.exit_code == 1  # of the host that refuses
     said = [line for line in capsys.readouterr().out.splitlines() if "FAILED" not in line]
-    assert len(said) == 1 and said[0].endswith(" cannot be written: File exists; the deployment goes on")
+    assert len(said) == 1 and said[0].endswith(" cannot be written: File exists; the deployment continues")
 
 
 def test_no_exit_code_says_more_than_99_hosts(tmp_path, calls):

@@ -1,7 +1,7 @@
 """Experiment trackers: write a run's measurements in the formats of other programs.
 
-Each is a row of ``TRACKERS`` and runs in a process of its own, ``python -m flq.sinks.trackers NAME FOLDER``. It gets all
-rounds of the run: after a resume, it begins again with the first.
+Each is a row of ``TRACKERS`` and runs in a process of its own, ``python -m flq.sinks.trackers NAME FOLDER``. It gets
+all rounds of the run: after a resume, it begins again with the first.
 
 Example
 -------

@@ -13,8 +13,8 @@ WEBHOOK = "SWANLAB_WEBHOOK"  # a variable that makes SwanLab report each run to 
 class SwanLab:
     """Writes a folder ``FOLDER/run-TIME-RUN``.
 
-    A resumed run gets another folder with the same id and all rounds, so the newest folder is complete. SwanLab collects
-    nothing about this machine: no host name, paths or packages.
+    A resumed run gets another folder with the same id and all rounds, so the newest folder is complete. SwanLab
+    collects nothing about this machine: no host name, paths or packages.
 
     Parameters
     ----------
