@@ -1,1 +1,1 @@
-"""How fast FLQ is, and in how little memory. README.md has one command for each. Nothing here is a test."""
+"""Benchmarks of speed, memory and traffic; README.md has one command for each. They are not tests."""

@@ -1,12 +1,11 @@
-"""The floor: federated averaging in float32 by a Flask application that checks nothing at all.
+"""The baseline: federated averaging in float32 by a Flask application that checks nothing.
 
     python -m benchmarks.bare_master DIM ROUNDS WORKERS SERVER STYLE  (werkzeug or cheroot; plain or tuned)
 
-No header, no CRC, no run id, no lost messages, no late workers, no NaN, no byte limits: four
-clients that behave. The model goes out as one bytes object that all share, the mean is taken in
-cache blocks. Plain, an upload is ``request.get_data()``, as people write it; tuned, it is read
-piece by piece into a buffer that is there already. Prints what it noted at the end of each round
-as JSON.
+It knows no header, CRC, run id, lost messages, late workers, NaN or byte limits: all clients are well-behaved. The
+model is sent as one shared bytes object, and the mean is computed in cache blocks. In the style plain, an upload is
+read by ``request.get_data()``, as usual; in the style tuned, piece by piece into an existing buffer. Prints the marks
+of all rounds as JSON.
 """
 
 import json
@@ -26,7 +25,7 @@ BLOCK = 65536
 
 
 class Loop:
-    """The model, and the updates of the round that is going on."""
+    """The model, and the updates of the current round."""
 
     def __init__(self, dim: int, n_rounds: int, n_workers: int) -> None:
         self.n_rounds = n_rounds
@@ -39,13 +38,13 @@ class Loop:
         self._changed = threading.Condition()
 
     def model_after(self, n_rounds: int) -> bytes:
-        """Wait until so many rounds are done; return the model."""
+        """Wait until ``n_rounds`` are done; return the model."""
         with self._changed:
             self._changed.wait_for(lambda: self._n_rounds_done >= n_rounds)
             return self._body
 
     def update_came(self, worker_id: int, update: np.ndarray) -> None:
-        """Take an update; the last one of a round closes it."""
+        """Store an update; the last one of a round closes it."""
         with self._changed:
             self.updates[worker_id] = update
             self._n_updates += 1
@@ -57,7 +56,7 @@ class Loop:
                 self._changed.notify_all()
 
     def client_ended(self) -> None:
-        """Count a client that wants no more."""
+        """Count a client that has finished."""
         with self._changed:
             self._n_last += 1
             if self._n_last == len(self.updates):
@@ -74,12 +73,12 @@ class Loop:
 
 
 def plain_update(buffer: np.ndarray) -> np.ndarray:
-    """Return the body as it comes."""
+    """Read the body with Flask's own method."""
     return np.frombuffer(request.get_data(), np.float32)
 
 
 def tuned_update(buffer: np.ndarray) -> np.ndarray:
-    """Read the body into a buffer that is there already."""
+    """Read the body into an existing buffer."""
     view, n_read = memoryview(buffer).cast("B"), 0
     while n_read < len(view):
         n_read += request.stream.readinto(view[n_read : n_read + PIECE])
@@ -87,7 +86,7 @@ def tuned_update(buffer: np.ndarray) -> np.ndarray:
 
 
 def application(loop: Loop, read_update: Callable[[np.ndarray], np.ndarray]) -> Flask:
-    """Return the three routes."""
+    """Return an application with the three routes."""
     app = Flask("bare")
 
     @app.get("/model")
@@ -109,7 +108,7 @@ def application(loop: Loop, read_update: Callable[[np.ndarray], np.ndarray]) -> 
 
 
 class KeepAlive(WSGIRequestHandler):
-    """Werkzeug's handler with connections that stay open, and without a log."""
+    """Werkzeug's handler with persistent connections, and without a log."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True

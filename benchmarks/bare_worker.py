@@ -1,9 +1,9 @@
-"""A client of the floor: takes the model, sends a float32 vector that is ready, round after round.
+"""A client of the baseline: in each round, gets the model and sends a ready float32 vector.
 
     python -m benchmarks.bare_worker PORT WORKER_ID DIM ROUNDS STYLE      (plain or tuned)
 
-Plain, it is written with requests and ``.content``, as people write it; tuned, it reads into a
-buffer that is there already. Prints what it has used (benchmarks.peak.report).
+In the style plain, it uses requests and ``.content``, as usual; in the style tuned, it reads into an existing buffer.
+Prints its resource usage (benchmarks.peak.report).
 """
 
 import http.client
@@ -19,7 +19,7 @@ from benchmarks.ready import ready_vector
 
 
 class Plain:
-    """Requests to the floor with the package requests."""
+    """Requests to the baseline with the package requests."""
 
     def __init__(self, port: int, dim: int) -> None:
         self._url = "http://127.0.0.1:%d" % port
@@ -35,7 +35,7 @@ class Plain:
 
 
 class Tuned:
-    """Requests to the floor without a copy more than needed."""
+    """Requests to the baseline without unnecessary copies."""
 
     def __init__(self, port: int, dim: int) -> None:
         self._model = np.empty(dim, np.float32)

@@ -1,4 +1,4 @@
-"""A group of processes with little memory and part of a CPU, as on a small board; needs root, cgroup version 1 or 2."""
+"""A cgroup with little memory and part of a CPU, like a small board; needs root, and cgroup version 1 or 2."""
 
 import os
 from contextlib import suppress
@@ -9,19 +9,19 @@ PERIOD_US = 100000
 
 
 class SmallBoard:
-    """Makes the group when it is entered, and removes it when it is left and empty.
+    """Creates the cgroup on entry, and removes it on exit, when it must be empty.
 
     Parameters
     ----------
     memory_mb : int
-        MB of 2^20 bytes; a process that wants more is killed.
+        MB of 2^20 bytes; a process that uses more is killed.
     cpus : float
-        Of one CPU.
+        Share of one CPU.
 
     Raises
     ------
     OSError
-        Where no such group can be made.
+        If the cgroup cannot be created.
     """
 
     def __init__(self, memory_mb: int, cpus: float) -> None:
@@ -50,10 +50,10 @@ class SmallBoard:
 
     def __exit__(self, *error: object) -> None:
         for folder in self._folders:
-            with suppress(OSError):  # it was not made
+            with suppress(OSError):  # it was not created
                 os.rmdir(folder)
 
     def command(self, command: Sequence[str]) -> List[str]:
-        """Return a command that enters the group and then becomes this one."""
+        """Return a command that enters the cgroup and then execs ``command``."""
         enter = "".join('echo $$ > "%s/cgroup.procs"; ' % folder for folder in self._folders)
         return ["sh", "-ec", enter + 'exec "$@"', "sh", *command]

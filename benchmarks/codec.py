@@ -1,14 +1,13 @@
-"""The speed of the codec, in GB/s of float32 and against copying in the same run.
+"""Measures the speed of the codecs, in GB/s of float32 and relative to copying in the same run.
 
     python -m benchmarks.codec                        all codecs, 10 million parameters in 4 tensors
     python -m benchmarks.codec --codecs 1 2 4 8       some
     python -m benchmarks.codec --json codec.json      the numbers, for another program
 
-Each turn times np.copyto and then, codec by codec, ``encode``, ``encode`` with the residual that
-it leaves, ``add_to`` (decode and accumulate) and ``check`` (what a receiver does before it
-believes a payload). Codec 9 is laq8, 32 is float32, the others have so many bits. What counts is the
-median over the turns of a turn's copy time / its time: other load on the machine slows both.
-One thread does all of it, and the time that others had its core is left out.
+Each turn times np.copyto and then, for each codec, ``encode``, ``encode`` with the resulting residual, ``add_to``
+(decode and accumulate) and ``check`` (the validation by the receiver). Codec 9 is laq8, 32 is float32, the others are
+numbers of bits. The result is the median, over the turns, of the ratio of the copy time to the codec's time in the same
+turn, because other load on the machine slows both. Times are CPU times of a single thread.
 """
 
 import argparse
@@ -25,7 +24,7 @@ from flq.core.rng import ROUNDING, stream
 
 COPY = "np.copyto"
 TENSORS = 4
-# Ratios to copying, from other people's machine: blocked numpy in one thread (encode, decode and accumulate).
+# Ratios to copying that blocked numpy reached in one thread on another machine (encode, decode and accumulate).
 AIMS = {"1": (6.6, 12.3), "2": (5.0, 9.3), "4": (4.0, 7.0), "8": (6.7, 8.0)}
 COPY_OF_AIMS = 13.8
 
@@ -62,7 +61,7 @@ def measure(dim: int, repeats: int, codecs: List[int]) -> List[Dict[str, Any]]:
 
 
 def actions(codec: Codec, vector: Vector, target: Vector, layout: Layout) -> Dict[str, Callable[[], object]]:
-    """Return what is timed of one codec; stochastic rounding draws its integers, the others get them for nothing."""
+    """Return the timed actions of a codec; only stochastic rounding spends time on random numbers."""
     payload = codec.encode(vector, layout, stream(1, ROUNDING))
     return {
         "%d encode" % codec.codec_id: lambda: codec.encode(vector, layout, stream(1, ROUNDING)),
@@ -73,7 +72,7 @@ def actions(codec: Codec, vector: Vector, target: Vector, layout: Layout) -> Dic
 
 
 def aim_of(name: str) -> float:
-    """Return the ratio to copying to reach, or NaN for none."""
+    """Return the ratio to copying to aim for; NaN = none."""
     codec, _, action = name.partition(" ")
     encode, decode = AIMS.get(codec, (float("nan"),) * 2)
     return {"encode": encode, "decode-add": decode}.get(action, float("nan")) / COPY_OF_AIMS

@@ -1,10 +1,10 @@
-"""What coding leaves of a payload, beside the entropy of its codes.
+"""Compares the coded size of payloads with the entropy of their codes.
 
     FLQ_DATA_DIR=DATA .venv/bin/python -m benchmarks.entropy
 
-Real updates: a worker's with cnn_small on a tenth of Fashion-MNIST, after one local epoch, and after a second one that
-goes on from there. The entropy is that of order 0, all codes of a payload in one histogram: what a
-coder reaches that knows nothing else, its table not counted. Scales are not counted as codes, on neither side.
+The updates are real: those of a worker with cnn_small on a tenth of Fashion-MNIST, after one local epoch and after a
+second one. The entropy is of order 0, over one histogram of all codes of a payload: a bound for coders without other
+knowledge, not counting their table. Scales are excluded on both sides.
 """
 
 from typing import List
@@ -27,13 +27,13 @@ SIZES = (1000, 1500, 2000, 4000)  # of lowrank, bytes
 
 
 def entropy_bytes(numbers: np.ndarray) -> float:
-    """Return the entropy of all numbers, of order 0, in bytes."""
+    """Return the order-0 entropy of all numbers together, in bytes."""
     counts = np.unique(numbers, return_counts=True)[1]
     return float(np.sum(counts * np.log2(numbers.size / counts)) / 8)
 
 
 def codes_of(payload: Payload, layout: Layout, bits: int) -> np.ndarray:
-    """Return the codes of a payload of fixed bits, all tensors together."""
+    """Return the codes of a fixed-bit payload, of all tensors together."""
     codes, start = [], 4 * len(layout.tensors)
     for tensor in layout.tensors:
         stop = start + packed_size(tensor.size, bits)
@@ -43,7 +43,7 @@ def codes_of(payload: Payload, layout: Layout, bits: int) -> np.ndarray:
 
 
 def fixed(name: str, update: Vector, layout: Layout) -> List[List[object]]:
-    """Return a row for each number of bits and each coding that is known here."""
+    """Return a row for each number of bits and each coding."""
     rows = []
     for bits in BITS:
         payload = QUANTIZERS[bits].encode(update, layout)

@@ -1,7 +1,7 @@
-"""The app of a run on Flower's SuperLink: vectors that are ready, and notes at the end of each round.
+"""The app of a run on Flower's SuperLink: clients send ready vectors, and the server marks the end of each round.
 
-Runs with the Python of Flower's environment, in the processes that SuperLink and SuperNodes start; ``flwr run``
-bundles a copy of this file (benchmarks.flower_superlink). Every ClientApp is a process of its own in each round.
+It runs in Flower's environment, in the processes that SuperLink and SuperNodes start; ``flwr run`` bundles a copy of
+this file (benchmarks.flower_superlink). In each round, every ClientApp is a new process.
 """
 
 import json
@@ -20,7 +20,7 @@ server_app = ServerApp()
 
 
 class Noted(FedAvg):
-    """Federated averaging that notes when a round has its average, and what both sides have used until then."""
+    """Federated averaging that marks the end of each round, with the resources that both sides have used."""
 
     def __init__(self, n_workers: int, superlink: int, supernodes: List[int]) -> None:
         super().__init__(fraction_evaluate=0.0, min_train_nodes=n_workers, min_available_nodes=n_workers)
@@ -28,7 +28,7 @@ class Noted(FedAvg):
         self._superlink, self._supernodes = superlink, supernodes
 
     def aggregate_train(self, server_round: int, replies: Iterable[Message]) -> Any:
-        """Average, and note."""
+        """Average, and mark the end of the round."""
         replies = list(replies)
         n_good = sum(reply.has_content() for reply in replies)
         if n_good < self.min_train_nodes:
@@ -49,7 +49,7 @@ class Noted(FedAvg):
 
 @client_app.train()
 def train(message: Message, context: Context) -> Message:
-    """Take the model, and return the same update in every round."""
+    """Receive the model; return the same update in every round."""
     message.content["arrays"].to_numpy_ndarrays()
     update = np.load(str(context.node_config["update"]))
     content = RecordDict({"arrays": ArrayRecord([update]), "metrics": MetricRecord({"num-examples": 100})})
@@ -58,7 +58,7 @@ def train(message: Message, context: Context) -> Message:
 
 @server_app.main()
 def serve(grid: Grid, context: Context) -> None:
-    """Serve all rounds, and write down the marks."""
+    """Serve all rounds, and write the marks."""
     config = context.run_config
     supernodes = [int(pid) for pid in str(config["supernodes"]).split()]
     strategy = Noted(len(supernodes), int(config["superlink"]), supernodes)

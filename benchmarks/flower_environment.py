@@ -1,4 +1,4 @@
-"""Flower's packages in an environment of their own, so that FLQ's stays as it is."""
+"""Installs Flower in a virtual environment of its own, so that FLQ's is unchanged."""
 
 import os
 import subprocess
@@ -9,19 +9,19 @@ from benchmarks.processes import PROJECT
 
 FLOWER = "flwr==1.41.0"
 DEFAULT = os.path.join(PROJECT, ".venv-flower")
-QUIET = {"FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1"}  # environment variables: nothing is sent home
+QUIET = {"FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1"}  # environment variables: no telemetry
 TRAINING = os.path.join(PROJECT, "requirements", "worker.txt")
 
 
 def flower_python(environment: str, trains: bool = False) -> str:
-    """Return the Python of Flower's environment; what is missing there is installed.
+    """Return the Python of Flower's environment, after installing missing packages.
 
     Parameters
     ----------
     environment : str
-        Folder of the environment; made if it is not there.
+        Folder of the environment, created if missing.
     trains : bool
-        Whether FLQ's trainers shall work there too: TensorFlow, of the version that FLQ's workers have.
+        Also install what FLQ's trainers need: TensorFlow, in the version of FLQ's workers.
     """
     python = os.path.join(environment, "bin", "python")
     if not os.path.exists(python):

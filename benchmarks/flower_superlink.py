@@ -1,12 +1,12 @@
 """Flower's SuperLink as a contestant: one flower-superlink, a flower-supernode per worker, and a run by ``flwr run``.
 
-All of them are the programs as they are installed, without TLS, on 127.0.0.1; the app is flower_apps.py. What Flower
-keeps, and what it bundles, lies in a temporary folder. A SuperLink starts the ServerApp as a process, through a
-flower-superexec; a SuperNode starts one for its ClientApp in every round, likewise. Both SuperNode and ServerApp look
-every 3 seconds whether there is something for them, so that a round takes some ten seconds whatever is sent.
+The installed programs run without TLS on 127.0.0.1; the app is flower_apps.py. Flower's state and bundles are in a
+temporary folder. The SuperLink starts the ServerApp as a process through a flower-superexec; a SuperNode does the same
+for its ClientApp in every round. SuperNode and ServerApp poll every 3 seconds, so a round takes about ten seconds,
+independent of its size.
 
-Master here means the SuperLink and what it has started: the CPU seconds are their sum, and so is the peak memory,
-which is then no less than what they had together at any time.
+The master is the SuperLink with all processes that it has started: CPU seconds and peak memory are sums over them. The
+sum of the peaks is an upper bound of the memory that they used together.
 """
 
 import json
@@ -24,7 +24,7 @@ from benchmarks.forwarder import Forwarder
 from benchmarks.processes import PROJECT, Marks, Started, free_port
 from benchmarks.ready import ready_vector
 
-START_S = 120  # longer than a SuperLink takes to start
+START_S = 120  # limit for the start of a SuperLink
 APP = """
 [project]
 name = "ready"
@@ -54,18 +54,18 @@ insecure = true
 def run_superlink(
     dim: int, n_rounds: int, n_workers: int, python: str, bytes_moved: Optional[Dict[str, int]] = None
 ) -> Marks:
-    """Run it once; return what the ServerApp noted, round by round.
+    """Run it once; return the ServerApp's marks, one per round.
 
     Parameters
     ----------
     python : str
-        That of Flower's environment.
+        Interpreter of Flower's environment.
     bytes_moved : dict, optional
-        Gets the bytes between the SuperNodes and the SuperLink, ``up`` and ``down``.
+        Receives the bytes between the SuperNodes and the SuperLink, ``up`` and ``down``.
     """
     programs = os.path.dirname(python)
     with tempfile.TemporaryDirectory() as folder:
-        # They find flower-superexec, flwr-serverapp and flwr-clientapp by the path.
+        # They look up flower-superexec, flwr-serverapp and flwr-clientapp in PATH.
         environment = {"FLWR_HOME": folder, "PATH": programs + os.pathsep + os.environ.get("PATH", os.defpath)}
         with Started(folder, environment) as started, ExitStack() as stack:
             port = free_port()
@@ -115,7 +115,7 @@ def run_superlink(
             )
             running = started.start(os.path.join(programs, "flwr"), "run", app, "local", "--stream")
             log = started.output_of(running)
-            if not os.path.exists(marks):  # flwr run ends well after a ServerApp that does not
+            if not os.path.exists(marks):  # flwr run exits with 0 even if the ServerApp fails
                 started.give_up(running, log)
             if forwarder is not None:
                 bytes_moved.update(up=forwarder.up, down=forwarder.down)
@@ -124,7 +124,7 @@ def run_superlink(
 
 
 def _serves(superlink: subprocess.Popen, port: int) -> bool:
-    """Wait until the SuperLink answers; return whether it does."""
+    """Wait until the SuperLink responds; return whether it does."""
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     for _ in range(START_S):
         with suppress(OSError):
@@ -137,7 +137,7 @@ def _serves(superlink: subprocess.Popen, port: int) -> bool:
 
 
 def _write_app(folder: str, port: int, config: Dict[str, object]) -> str:
-    """Write the app, and where its run goes; return the app's folder."""
+    """Write the app and the address of its SuperLink; return the app's folder."""
     app = os.path.join(folder, "app")
     os.mkdir(app)
     shutil.copy(os.path.join(PROJECT, "benchmarks", "flower_apps.py"), app)

@@ -1,4 +1,4 @@
-"""Stands between workers and a master, passes on what they send, and counts it."""
+"""Forwards the traffic between workers and a master, and counts it."""
 
 import socket
 import threading
@@ -9,14 +9,14 @@ PIECE = 1 << 20
 
 
 class Forwarder:
-    """Forwards connections to a port of this machine, from when it is entered until it is left.
+    """Forwards connections to a local port while its context is active.
 
     Attributes
     ----------
     port : int
-        Where to connect instead.
+        The port to connect to instead.
     up, down : int
-        Bytes so far, to the master and from it: the payload of TCP, so everything but the headers of packets.
+        Bytes so far, to the master and from it: TCP payload, without packet headers.
     """
 
     def __init__(self, target: int) -> None:
@@ -38,7 +38,7 @@ class Forwarder:
             sock.close()
 
     def _accept(self) -> None:
-        with suppress(OSError):  # it is closed
+        with suppress(OSError):  # the listener is closed
             while True:
                 worker, _ = self._listening.accept()
                 master = socket.create_connection(("127.0.0.1", self._target))
@@ -50,7 +50,7 @@ class Forwarder:
 
     def _pass_on(self, source: socket.socket, sink: socket.socket, is_up: bool) -> None:
         buffer = memoryview(bytearray(PIECE))
-        with suppress(OSError):  # one end has gone: so shall the other
+        with suppress(OSError):  # one end has closed: close the other
             while True:
                 n_bytes = source.recv_into(buffer)
                 if not n_bytes:

@@ -1,11 +1,11 @@
-"""What it costs that nothing is lost: a round without training with the journal and without it.
+"""Measures the cost of durability: a round without training, with and without the journal.
 
     python -m benchmarks.journal                           1e5, 1e6 and 1e7 parameters, 4 workers, 4 bits
     python -m benchmarks.journal --dims 1e6 --turns 5      part of it
 
-The real programs over loopback HTTP, as in benchmarks.round_overhead; they take turns. With the journal, the master
-commits every upload before it answers and writes a snapshot every 10 rounds, and each worker writes its state before
-it sends. All of them share one disk here, so the ratio is worse than on a cluster.
+The real programs take turns over loopback HTTP, as in benchmarks.round_overhead. With the journal, the master commits
+every upload before it replies and writes a snapshot every 10 rounds, and each worker writes its state before it sends.
+All of them share one disk here, so the ratio is worse than on a cluster.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from benchmarks.timing import table
 
 def parse_flags() -> argparse.Namespace:
     """Read the command line."""
-    flags = argparse.ArgumentParser(description="What the journal costs.")
+    flags = argparse.ArgumentParser(description="Measure the cost of the journal.")
     flags.add_argument("--dims", type=float, nargs="*", default=[1e5, 1e6, 1e7])
     flags.add_argument("--mode", choices=sorted(MODES), default="4bit")
     flags.add_argument("--workers", type=int, default=4)

@@ -1,4 +1,4 @@
-"""Multinomial logistic regression on MNIST, dealt out to ten workers: what benchmarks.laq_table minimises."""
+"""The problem of benchmarks.laq_table: multinomial logistic regression on MNIST with ten workers."""
 
 import math
 from typing import List, Tuple
@@ -13,10 +13,10 @@ N_WORKERS, N_CLASSES, L2, STEP = 10, 10, 0.01, 0.02
 
 
 class Problem:
-    """f_m: mean cross-entropy of worker m's samples and L2 / 2 |v|^2, for several models v at a time.
+    """f_m(v): the mean cross-entropy of worker m's samples plus L2 / 2 |v|^2, for several models v at once.
 
-    A model is the kernel (784, 10), row by row, and then the bias: the kernel's row for a pixel that is always 1.
-    Samples are dealt out in the order of the file.
+    A model is the kernel (784, 10), row by row, followed by the bias, which is the kernel's row for a pixel that is
+    always 1. The workers get consecutive samples, in the order of the file.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -36,7 +36,7 @@ class Problem:
             n, places = len(images), np.arange(len(images))
             logits = (kernels @ images.T).reshape(len(models), N_CLASSES, n)
             right = logits[:, labels, places]
-            shares = np.exp(logits, out=logits)  # with this penalty logits are far from what overflows
+            shares = np.exp(logits, out=logits)  # the penalty keeps logits small: no overflow
             sums = shares.sum(axis=1)
             losses[:, m] = (np.log(sums) - right).mean(axis=1, dtype=np.float64) + penalties
             sums *= np.float32(n)
@@ -48,20 +48,20 @@ class Problem:
         return gradients, losses
 
     def accuracy(self, model: Vector) -> float:
-        """Return the share of the test set that is right."""
+        """Return the accuracy on the test set."""
         images, labels = self.tests
         return float(((images @ model.reshape(-1, N_CLASSES)).argmax(axis=1) == labels).mean())
 
 
 def _with_ones(images: np.ndarray, white: float) -> np.ndarray:
-    """Return the images as rows, float32, between 0 and 1, with a pixel more that is 1."""
+    """Return the images as rows, float32 in 0..1, with an additional pixel that is 1."""
     rows = np.ones((len(images), images[0].size + 1), np.float32)
     np.divide(images.reshape(len(images), -1), np.float32(white), out=rows[:, :-1])
     return rows
 
 
 def smallest_loss(problem: Problem, model: Vector, n_steps: int = 500) -> float:
-    """Go on from where GD has ended, with Nesterov's momentum and the same step length."""
+    """Continue from GD's last model with Nesterov's momentum and the same step length; return the loss."""
     step = STEP * N_WORKERS
     momentum = np.float32((1 - math.sqrt(L2 * step)) / (1 + math.sqrt(L2 * step)))
     before, ahead, smallest = model, model, math.inf

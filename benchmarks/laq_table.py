@@ -1,23 +1,22 @@
-"""The table of the LAQ paper: logistic regression on MNIST by GD, QGD, LAG and LAQ.
+"""Reproduces the table of the LAQ paper: logistic regression on MNIST by GD, QGD, LAG and LAQ.
 
     FLQ_DATA_DIR=DATA nice -n 15 .venv/bin/python -m benchmarks.laq_table
 
-Ten workers with 6,000 samples each, full batches, alpha .02, L2 .01, D 10, weights .8 / D, at most
-100 rounds of silence, 4 bits; a method is there when its loss is within 1e-6 of the smallest.
-Whatever is coded, skipped, summed up and stepped is done by the functions of flq/core that the
-master and the workers call, in mode laq: b_up 32 is float32, thr_scale 0 never skips. The
-gradients are made here, in numpy.
+Ten workers with 6,000 samples each, full batches, alpha .02, L2 .01, D 10, weights .8 / D, at most 100 rounds without
+an upload, 4 bits. A method has converged when its loss is within 1e-6 of the smallest. Encoding, skips, aggregation and
+steps use the functions of flq/core that master and workers call, in mode laq: b_up 32 is float32, thr_scale 0 never
+skips. Only the gradients are computed here, in numpy.
 
-Two readings. *paper*: the weights are .8 / D from the first round on, the smallest loss is the true
-one, the radius of an upload counts. *code*, what the authors' program does: the weights are .8 / k in
-rounds k = 1..D, as many as have been before, the smallest loss is that of the method's own 4,000
-rounds, the radius does not count. GD and QGD never skip, so that their rounds are the same in both.
+There are two readings. *paper*: the weights are .8 / D from the first round on, the smallest loss is the true one, and
+the radius of an upload counts. *code*, as in the authors' program: the weights are .8 / k in rounds k = 1..D, for the
+number of earlier rounds, the smallest loss is that of the method's own 4,000 rounds, and the radius does not count. GD
+and QGD never skip, so their rounds are the same in both readings.
 
-How often LAQ speaks in the first hundred rounds depends on the start values, so it has four of them.
+The number of LAQ's uploads in the first hundred rounds depends on the start values, so LAQ runs with four of them.
 
-All methods go round by round together, so that they share the passes over the images: about .2 s
-of one core for a round. Each leaves a file in --out when all are done; what is there is not made again, and
-what was interrupted goes on from the last hundredth round.
+All methods advance together, so that they share the passes over the images: a round takes about .2 s of one core. Each
+method has a file in --out at the end; existing files are kept, and an interrupted program resumes from the last
+multiple of a hundred rounds.
 """
 
 import argparse
@@ -54,7 +53,7 @@ SETTINGS = (
     "min_workers=10",
 )
 METHODS = {"GD": (32, 0.0), "QGD": (BITS, 0.0), "LAG": (32, 1.0), "LAQ": (BITS, 1.0)}  # b_up, thr_scale
-SEED = 42  # of the start values; the authors' own can not be made again
+SEED = 42  # of the start values; the authors' own cannot be reproduced
 RUNS = (
     ("GD", "paper", SEED),
     ("QGD", "paper", SEED),
@@ -64,19 +63,19 @@ RUNS = (
     ("LAQ", "code", SEED),
 )
 MORE = tuple(("LAQ", reading, seed) for reading in ("paper", "code") for seed in (1, 2, 3))
-PUBLISHED = {  # iterations, uploads, bits, accuracy; from memory of the paper, not looked up
+PUBLISHED = {  # iterations, uploads, bits, accuracy; quoted from memory, not checked against the paper
     "GD": (2763, 27630, 6.94e9, 0.9082),
     "QGD": (2760, 27600, 8.67e8, 0.9082),
     "LAG": (2620, 2382, 5.98e8, 0.9082),
     "LAQ": (2673, 620, 1.95e7, 0.9082),
 }
-N_TESTS = 20  # rounds between two looks at the test set
+N_TESTS = 20  # rounds between two evaluations on the test set
 
 Run = Tuple[str, str, int]  # method, reading, seed of the start values
 
 
 class Method:
-    """One line of the table on its way: master and workers, without a wire between them."""
+    """One row of the table in progress: master and workers, without messages between them."""
 
     def __init__(self, name: str, reading: str, seed: int) -> None:
         b_up, thr_scale = METHODS[name]
@@ -86,11 +85,11 @@ class Method:
         self.server = server_step.first_server_state(start_values(self.layout, seed))
         self.states = [first_state(self.layout, self.rules)] * N_WORKERS
         self.losses: List[float] = []
-        self.uploads: List[int] = []  # up to here
-        self.accuracies: List[float] = []  # each N_TESTS rounds, before the round
+        self.uploads: List[int] = []  # so far, by round
+        self.accuracies: List[float] = []  # every N_TESTS rounds, before the round
 
     def to_arrays(self) -> Dict[str, np.ndarray]:
-        """Return what it takes to go on from here."""
+        """Return the state from which :meth:`resume` continues."""
         return {
             "model": self.server.model,
             "energies": np.array(self.server.energies),
@@ -102,8 +101,8 @@ class Method:
             "errors": np.array([state.error for state in self.states]),
         }
 
-    def go_on(self, kept: Dict[str, np.ndarray]) -> None:
-        """Go on from there."""
+    def resume(self, kept: Dict[str, np.ndarray]) -> None:
+        """Restore a saved state."""
         self.server = server_step.first_server_state(kept["model"])._replace(energies=tuple(kept["energies"].tolist()))
         self.losses, self.uploads = kept["losses"].tolist(), kept["uploads"].tolist()
         self.accuracies = kept["accuracies"].tolist()
@@ -113,7 +112,7 @@ class Method:
         ]
 
     def round(self, gradients: np.ndarray, losses: np.ndarray) -> None:
-        """Take the workers' gradients at ``server.model`` and their losses."""
+        """Perform a round with the workers' gradients at ``server.model`` and their losses."""
         done = len(self.losses)
         threshold = server_step.threshold(self.server, self.rules, N_WORKERS)
         if self.reading == "code" and done:
@@ -134,7 +133,7 @@ class Method:
 
 
 class Row(NamedTuple):
-    """What the table says of a method in one reading."""
+    """A row of the table: a method in one reading."""
 
     method: str
     reading: str
@@ -146,14 +145,14 @@ class Row(NamedTuple):
 
 
 def make(out: str, runs: Sequence[Run], n_rounds: int) -> None:
-    """Run what is asked for, together, and write a file for each."""
+    """Perform the runs together, and write a file for each."""
     problem = Problem(load_config(None, SETTINGS))
     methods = [Method(*run) for run in runs]
     checkpoint = os.path.join(out, "-".join("%s_%s_%d" % run for run in runs).lower() + ".npz")
     if os.path.exists(checkpoint):
         with np.load(checkpoint) as kept:
             for i, method in enumerate(methods):
-                method.go_on({name.partition(" ")[2]: kept[name] for name in kept if name.startswith("%d " % i)})
+                method.resume({name.partition(" ")[2]: kept[name] for name in kept if name.startswith("%d " % i)})
     for k in range(len(methods[0].losses), n_rounds):
         if k % N_TESTS == 0:
             for method in methods:
@@ -194,7 +193,7 @@ def make(out: str, runs: Sequence[Run], n_rounds: int) -> None:
 
 
 def row_of(out: str, name: str, reading: str, seed: int) -> Row:
-    """Read a method's file in one reading."""
+    """Return the row of a method in one reading, from its file."""
     code = reading == "code"
     kept = _read(_path(out, name, reading, seed))
     smallest = min(kept["losses"]) if code else _read(os.path.join(out, "smallest.json"))
@@ -214,7 +213,7 @@ def row_of(out: str, name: str, reading: str, seed: int) -> Row:
 
 
 def draw(out: str) -> None:
-    """Draw the losses' gaps by bits, in the reading of the code."""
+    """Draw the gap of the losses over the bits, in the reading of the code."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -234,7 +233,7 @@ def draw(out: str) -> None:
 
 
 def _path(out: str, name: str, reading: str, seed: int) -> str:
-    """Return where a run is kept: GD and QGD are the same in both readings."""
+    """Return the file of a run; GD and QGD have one for both readings."""
     parts = [name.lower(), reading if (name, reading, SEED) in RUNS else "paper"]
     return os.path.join(out, "_".join(parts + ([] if seed == SEED else [str(seed)])) + ".json")
 
@@ -250,7 +249,7 @@ def _read(path: str) -> Any:
 
 
 def main() -> None:
-    """Make what is missing, and show the table."""
+    """Perform missing runs, and print the table."""
     flags = argparse.ArgumentParser(description="GD, QGD, LAG and LAQ on MNIST.")
     flags.add_argument("--out", default=os.path.join("results", "laq_table"), help="folder (default: %(default)s)")
     flags.add_argument("--rounds", type=int, default=4000, help="rounds of each method (default: %(default)s)")

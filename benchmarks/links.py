@@ -1,12 +1,12 @@
-"""How long a round takes where every worker sits behind a slow link that loses packets.
+"""Measures a round in which every worker has a slow link that loses packets.
 
     python -m benchmarks.links                                1 Mbit/s, 5 % lost, as root
     python -m benchmarks.links --rate 10mbit --lost 0 --modes lowrank
 
-Real programs in network namespaces: the master in one, every worker in one of its own, a token bucket (tc tbf) in both
-directions of each link, and nftables dropping a share of what arrives at each end. The model is cnn_small for 40 x 40
-images, 215,370 parameters; nobody trains: an update is a vector that is ready, so that time is that of the link, and of
-encoding and decoding. The first two rounds do not count. Bytes are those at the master's sockets, of all workers.
+The real programs run in network namespaces, one for the master and one per worker. Each link has a token bucket (tc
+tbf) in both directions, and nftables drops a share of the packets that arrive at each end. The model is cnn_small for
+40 x 40 images, 215,370 parameters. Workers send ready updates instead of training, so the time is that of the link, and
+of encoding and decoding. The first two rounds do not count. Bytes are those of all workers at the master's sockets.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from benchmarks.namespaces import NoNamespaces, Star
 from benchmarks.processes import PROJECT, Marks, run
 from benchmarks.timing import table
 
-WARM_UP = 2  # rounds: nothing comes down in the first, and in the second all come at the same instant
+WARM_UP = 2  # rounds: the first sends no model, and in the second all workers answer at once
 SIDE = 40  # pixels
 MODES: Dict[str, Dict[str, Any]] = {
     "lowrank": {"mode": "lowrank"},
@@ -34,18 +34,18 @@ MODES: Dict[str, Dict[str, Any]] = {
 
 def parse_flags() -> argparse.Namespace:
     """Read the command line."""
-    flags = argparse.ArgumentParser(description="How long a round takes over a slow link that loses packets.")
+    flags = argparse.ArgumentParser(description="Measure a round over slow links that lose packets.")
     flags.add_argument("--modes", nargs="*", choices=sorted(MODES), default=list(MODES))
     flags.add_argument("--workers", type=int, default=4)
     flags.add_argument("--rounds", type=int, default=20)
-    flags.add_argument("--rate", default="1mbit", help="of each link, as tc has it")
-    flags.add_argument("--lost", type=int, default=5, help="packets in a hundred that each end loses")
+    flags.add_argument("--rate", default="1mbit", help="rate of each link, in the format of tc")
+    flags.add_argument("--lost", type=int, default=5, help="percentage of packets lost at each end")
     flags.add_argument("--json", metavar="FILE", help="write the numbers here")
     return flags.parse_args()
 
 
 def flags_of(mode: str, n_workers: int, n_rounds: int, folder: str) -> List[str]:
-    """Return the master's flags; the data set is a file in the folder, which nobody trains on."""
+    """Return the master's flags; the data set is a dummy file in the folder."""
     path = os.path.join(folder, "zeros.npz")
     np.savez(path, x_train=np.zeros((1000, SIDE, SIDE), np.uint8), y_train=np.arange(1000) % 10)
     settings = {
@@ -64,7 +64,7 @@ def flags_of(mode: str, n_workers: int, n_rounds: int, folder: str) -> List[str]
 
 
 def measure(mode: str, args: argparse.Namespace) -> Marks:
-    """Run one mode; return what the master noted round by round."""
+    """Run one mode; return the master's marks, one per round."""
     with Star(args.workers, args.rate, args.lost) as star, tempfile.TemporaryDirectory() as folder:
 
         def by(worker_id: int) -> List[str]:

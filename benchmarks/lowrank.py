@@ -1,9 +1,9 @@
-"""What the codec of mode lowrank costs: encode and decode, beside a local epoch on the same core.
+"""Measures the codec of mode lowrank: encode and decode, relative to a local epoch on the same core.
 
     FLQ_DATA_DIR=DATA OPENBLAS_NUM_THREADS=1 .venv/bin/python -m benchmarks.lowrank
 
-CPU seconds of one process. The update of cnn_small is a real one, of an epoch on a tenth of Fashion-MNIST; those of
-the larger models, which are not built here, have their layouts and falling singular values.
+Times are CPU seconds of one process. The update of cnn_small is real, from an epoch on a tenth of Fashion-MNIST. The
+updates of the larger models are synthetic: they have the models' layouts, and decreasing singular values.
 """
 
 import statistics
@@ -59,7 +59,7 @@ def cpu_s(action: Callable[..., object], *arguments: object) -> float:
 
 
 def made_up(shapes: List[Tuple[int, ...]]) -> Tuple[Layout, Vector]:
-    """Return a layout, and a vector whose matrices have 20 components of falling size and noise."""
+    """Return a layout, and a vector whose matrices have 20 components of decreasing size, plus noise."""
     layout = Layout(tuple(Tensor("t%d" % i, shape) for i, shape in enumerate(shapes)))
     random, parts = rng.stream(1, 99), []
     for tensor in layout.tensors:
@@ -73,10 +73,12 @@ def made_up(shapes: List[Tuple[int, ...]]) -> Tuple[Layout, Vector]:
 
 
 def measure(name: str, layout: Layout, vector: Vector, epoch_s: float = 0.0) -> None:
-    """Print what encoding and decoding take, and how much of an epoch that is."""
+    """Print the times of encoding and decoding, also as a share of an epoch."""
     codec = QUANTIZERS[LOWRANK]
     limit = sizes(0.0, 0.0, 10, layout, rules_from_settings(load_config(None))).up
-    payloads = [codec.encode(vector, layout, limit=limit - 5 * i) for i in range(TURNS)]  # none is known already
+    payloads = [
+        codec.encode(vector, layout, limit=limit - 5 * i) for i in range(TURNS)
+    ]  # distinct, so that none is cached
     encode_s = statistics.median(cpu_s(lambda: codec.encode(vector, layout, limit=limit)) for _ in range(TURNS))
     decode_s = statistics.median(cpu_s(decode, codec, payload, layout) for payload in payloads)
     share = ""

@@ -1,11 +1,11 @@
-"""Accuracy and bytes of the modes on Fashion-MNIST: the table of docs/results.md.
+"""Measures accuracy and bytes of the modes on Fashion-MNIST: the table of docs/results.md.
 
     FLQ_DATA_DIR=DATA .venv/bin/python -m benchmarks.modes                # all of them, one after the other
     FLQ_DATA_DIR=DATA .venv/bin/python -m benchmarks.modes fedavg "bbit 4"
 
-Ten workers, Dirichlet 0.5, cnn_small, one local epoch a round, 30 rounds. Master and workers are
-the real machines, joined by the bytes of their frames (flq.engines); what HTTP adds to them is
-not in the table. One line of JSON per round goes to --out, so that an accuracy can be looked up.
+Ten workers, Dirichlet 0.5, cnn_small, one local epoch per round, 30 rounds. Master and workers are the real machines,
+joined by the bytes of their frames (flq.engines); the overhead of HTTP is not in the table. Writes one line of JSON per
+round to --out.
 """
 
 import argparse
@@ -83,7 +83,7 @@ def run(name: str, n_rounds: int, out: str) -> None:
 
 
 def main() -> int:
-    """Run what the command line names."""
+    """Run the configurations of the command line; return the exit code."""
     flags = argparse.ArgumentParser(description="Accuracy and bytes of the modes on Fashion-MNIST.")
     flags.add_argument("runs", nargs="*", metavar="RUN", help="of: " + "; ".join(RUNS))
     flags.add_argument("--rounds", type=int, default=30)
@@ -91,7 +91,7 @@ def main() -> int:
     args = flags.parse_args()
     unknown = [name for name in args.runs if name not in RUNS]
     if unknown:
-        flags.error("no run is called %r; there are: %s" % (unknown[0], "; ".join(RUNS)))
+        flags.error("unknown run %r; known are: %s" % (unknown[0], "; ".join(RUNS)))
     os.makedirs(args.out, exist_ok=True)
     for name in args.runs or RUNS:
         run(name, args.rounds, args.out)

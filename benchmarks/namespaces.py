@@ -1,7 +1,7 @@
-"""Machines made of network namespaces: one in the middle, and others that reach it by a bad link each.
+"""Simulates machines by network namespaces: a hub, and leaves with a bad link each.
 
-A link has a token bucket in both directions (tc tbf), and both ends lose a share of what arrives (nftables). Nothing of
-it touches the network of the machine that it runs on.
+A link has a token bucket in both directions (tc tbf), and both ends drop a share of the arriving packets (nftables).
+The network of the machine itself is not changed.
 """
 
 import os
@@ -14,22 +14,22 @@ NFT = shutil.which("nft") or "/usr/sbin/nft"
 
 
 class NoNamespaces(Exception):
-    """They can not be made here; the text says why."""
+    """Namespaces cannot be created here; the text gives the reason."""
 
 
 class Star:
-    """``n_leaves`` machines around one; made on entry, removed on exit whatever happens.
+    """A hub with ``n_leaves`` leaves; created on entry, and always removed on exit.
 
     Parameters
     ----------
     n_leaves : int
     rate : str
-        Of each link in each direction, as tc has it: ``1mbit``.
+        Rate of each link in each direction, in the format of tc: ``1mbit``.
     lost_percent : int
-        Of the packets that arrive at an end.
+        Percentage of the arriving packets to drop at each end.
     is_regular : bool, default False
-        Every so manieth packet is lost, in place of any: for those who need that some are, at each end. The percentage
-        then divides 100.
+        Drop every nth packet instead of random ones, so that losses are certain at each end; the percentage must
+        divide 100.
     """
 
     def __init__(self, n_leaves: int, rate: str, lost_percent: int, is_regular: bool = False) -> None:
@@ -70,24 +70,24 @@ class Star:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for name in self._made:  # with all that is in it
+        for name in self._made:  # with everything in it
             with suppress(OSError):
                 run("ip", "netns", "del", name)
 
     def address(self, i: int) -> str:
-        """Return the address of the middle for a leaf."""
+        """Return the hub's address as seen from leaf ``i``."""
         return "10.%d.0.1" % (100 + i)
 
     def in_middle(self) -> List[str]:
-        """Return what runs a command in the middle."""
+        """Return the prefix of a command that runs it in the hub."""
         return ["ip", "netns", "exec", self._middle]
 
     def in_leaf(self, i: int) -> List[str]:
-        """Return what runs a command in a leaf."""
+        """Return the prefix of a command that runs it in leaf ``i``."""
         return ["ip", "netns", "exec", self._leaves[i]]
 
     def lost(self) -> List[int]:
-        """Return how many packets each end has lost, the middle first."""
+        """Return the number of packets dropped at each end, the hub first."""
         found = []
         for name in [self._middle] + self._leaves:
             words = run("ip", "netns", "exec", name, NFT, "list", "chain", "inet", "flq", "arriving").split()
@@ -95,7 +95,7 @@ class Star:
         return found
 
     def _probe(self) -> None:
-        """Make the middle; raise NoNamespaces where this machine, or this user, can not."""
+        """Create the hub; raise NoNamespaces if this machine or this user cannot."""
         try:
             self._make(self._middle)
             for command in ([NFT, "list", "tables"], ["tc", "qdisc", "show"]):
@@ -141,12 +141,12 @@ class Star:
 
 
 def run(*command: str) -> str:
-    """Run a command; return what it prints.
+    """Run a command; return its output.
 
     Raises
     ------
     OSError
-        If it is not there, or fails.
+        If it is missing or fails.
     """
     done = subprocess.run(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True

@@ -1,10 +1,10 @@
-"""The live page while many workers train: what it costs the browser, and the master.
+"""Measures the cost of the live page for the browser and the master while many workers train.
 
     python -m benchmarks.page                          64 simulated workers, 2,000 rounds in ten minutes
     python -m benchmarks.page --minutes 1 --rounds 200
 
-A real master, simulated workers in two processes (page_workers.py), and a tab of headless Chromium that has the page
-open from before the first round to the end. Playwright and Debian's chromium are needed (requirements/test.txt).
+A real master, simulated workers in two processes (page_workers.py), and a tab of headless Chromium with the page open
+from before the first round to the end. It needs Playwright (requirements/test.txt) and Debian's package chromium.
 """
 
 import argparse
@@ -24,8 +24,8 @@ from benchmarks.processes import PROJECT, Started
 from benchmarks.timing import table
 
 CHROMIUM = "/usr/bin/chromium"
-LOOK_S = 5  # between two looks
-READY_S, END_S = 120, 600  # how long the first worker may take; and the end, after the time that was asked for
+LOOK_S = 5  # between two samples
+READY_S, END_S = 120, 600  # limits for the first worker, and for the end after the requested time
 OBSERVE = """
 window.longTasks = [];
 new PerformanceObserver((list) => list.getEntries().forEach((entry) => window.longTasks.push(entry.duration)))
@@ -36,16 +36,16 @@ PAINT = """() => performance.getEntriesByName("first-contentful-paint").map((ent
 
 def parse_flags() -> argparse.Namespace:
     """Read the command line."""
-    flags = argparse.ArgumentParser(description="The live page while many workers train.")
+    flags = argparse.ArgumentParser(description="Measure the live page while many workers train.")
     flags.add_argument("--workers", type=int, default=64)
     flags.add_argument("--rounds", type=int, default=2000)
-    flags.add_argument("--minutes", type=float, default=10.0, help="about how long the run takes")
-    flags.add_argument("--json", metavar="FILE", help="write what was measured there")
+    flags.add_argument("--minutes", type=float, default=10.0, help="approximate duration of the run")
+    flags.add_argument("--json", metavar="FILE", help="write the numbers here")
     return flags.parse_args()
 
 
 def main() -> None:
-    """Run, look, and print."""
+    """Run, measure and print."""
     args = parse_flags()
     settings = {
         "model.name": "quadratic",
@@ -104,13 +104,7 @@ def main() -> None:
 
 
 class Tab:
-    """A tab that has the page open.
-
-    Attributes
-    ----------
-    first_paint_ms : float
-        From the request for the page.
-    """
+    """A tab with the open page."""
 
     def __init__(self, browser: Browser, url: str) -> None:
         self.browser, self.url = browser, url
@@ -121,26 +115,26 @@ class Tab:
         self._renderer = max(renderers(), key=lambda process: process.create_time())
 
     def first_paint_ms(self) -> float:
-        """Return when something was painted first."""
+        """Return the time of the first paint, from the request for the page."""
         self.page.wait_for_selector("#state[data-state]:not([data-state=''])")
         return min(self.page.evaluate(PAINT))
 
     def filled_ms(self) -> float:
-        """Wait until the table and the curves are there; return when."""
+        """Wait until the table and the curves are filled; return the time, from the request for the page."""
         self.page.wait_for_selector("#workers tr", timeout=1000 * READY_S)
         self.page.wait_for_selector("#loss-chart canvas", timeout=1000 * READY_S)
         return self.page.evaluate("() => performance.now()")
 
     def round(self) -> int:
-        """Return the round that it shows."""
+        """Return the round that the page shows."""
         return int(self.page.evaluate("() => document.getElementById('progress').value"))
 
     def has_ended(self) -> bool:
-        """Return whether it says so."""
+        """Return whether the page shows the end of the run."""
         return self.page.evaluate("() => document.getElementById('state').dataset.state") == "FINISHED"
 
     def look(self) -> Dict[str, float]:
-        """Return what the tab takes: MB of JavaScript after a collection, MB of its process, nodes; its long tasks."""
+        """Return MB of JavaScript after a garbage collection, MB of the tab's process, nodes, and long tasks."""
         self._devtools.send("HeapProfiler.collectGarbage")
         counters = self._devtools.send("Memory.getDOMCounters")
         tasks: List[float] = self.page.evaluate("() => window.longTasks.splice(0)")
@@ -158,7 +152,7 @@ class Tab:
 
 
 def renderers() -> Iterator[psutil.Process]:
-    """Yield the processes of tabs; others may end meanwhile."""
+    """Yield the renderer processes; some may end meanwhile."""
     for process in psutil.Process().children(recursive=True):
         with suppress(psutil.Error):
             if "--type=renderer" in process.cmdline():
@@ -166,7 +160,7 @@ def renderers() -> Iterator[psutil.Process]:
 
 
 def watch(tab: Tab, n_rounds: int, limit_s: float) -> Dict[str, Any]:
-    """Look at the tab now and then until the run has ended; after most rounds open the page in a second one."""
+    """Sample the tab until the run has ended; after most rounds, open the page in a second tab."""
     measured: Dict[str, Any] = {"first_paint_ms": tab.first_paint_ms()}
     tab.filled_ms()
     deadline, looks = time.monotonic() + limit_s, []
@@ -183,7 +177,7 @@ def watch(tab: Tab, n_rounds: int, limit_s: float) -> Dict[str, Any]:
 
 
 def report(measured: Dict[str, Any]) -> None:
-    """Print what was seen."""
+    """Print the measurements."""
     looks, master = measured["looks"], measured["master"]
     names = ["round", "heap_mb", "rss_mb", "nodes", "listeners", "long_tasks", "longest_ms"]
     shown = looks[:: max(1, len(looks) // 10)] + looks[-1:]

@@ -1,9 +1,9 @@
-"""The real master program; its last line is JSON: the CPU that streams of events have taken, beside all of it.
+"""The real master program; its last line is JSON: the CPU time of the event streams, and of the process.
 
     python -m benchmarks.page_master FOLDER [flags of flq_master.py]
 
-A stream has a thread of its own, so the CPU of that thread while it streams is all that the feed takes: making the
-messages, framing them, sending them.
+Each stream has its own thread, so the CPU time of that thread while it streams is the total cost of the feed:
+composing, framing and sending messages.
 """
 
 import json
@@ -20,10 +20,10 @@ BEGAN: List[float] = []
 
 
 class Timed(Broadcast):
-    """Counts what its streams take; all else is counted from the first piece of the first to the newest piece."""
+    """Measures its streams, and the process between the first piece of the first stream and the newest piece."""
 
     def stream(self, last_seen: str, before_each: Callable[[], Any]) -> Iterator[bytes]:
-        """Yield the events, and count."""
+        """Yield the events, and measure the CPU time."""
         BEGAN.extend((time.process_time(), time.monotonic()) if not BEGAN else ())
         before_s = time.thread_time()
         for piece in super().stream(last_seen, before_each):

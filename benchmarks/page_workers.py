@@ -1,9 +1,9 @@
-"""Many simulated workers in one process: real machines, trainers and HTTP clients, a thread each.
+"""Many simulated workers in one process: a real machine, trainer and HTTP client in a thread each.
 
     python -m benchmarks.page_workers URL TOKENS FIRST END PERIOD [CA]
 
-Worker 0 holds each round open until its time has come: round k ends PERIOD * k seconds after the first has begun. Each
-says at its start how its board is, with figures that are made up.
+Worker 0 keeps each round open for the period: round k ends PERIOD * k seconds after the start of the first. Each worker
+sends a device report with invented numbers at its start.
 """
 
 import random
@@ -29,7 +29,7 @@ class Simulated(Local):
     client : MasterClient
     worker_id : int
     period_s : float
-        Of a round; only worker 0 waits.
+        Duration of a round, for which only worker 0 waits.
     """
 
     def __init__(self, client: MasterClient, worker_id: int, period_s: float) -> None:
@@ -40,11 +40,11 @@ class Simulated(Local):
         self._began = 0.0
 
     def run(self) -> None:
-        """Take part to the end."""
+        """Take part until the end of the run."""
         run_worker(self._machine, self, self._call, time.monotonic)
 
     def train(self, action: events.Train) -> Optional[events.Event]:
-        """Train, when it is time."""
+        """Train once the period is over."""
         self._keep_time(action.round_index)
         return super().train(action)
 

@@ -1,4 +1,4 @@
-"""What a process, and those that it has started, have used so far, and what it has written (Linux)."""
+"""Reads the resource usage of a process and its descendants: memory, CPU time, bytes written (Linux)."""
 
 import json
 import os
@@ -10,18 +10,18 @@ TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
 def peak_mb(pid: str = "self") -> float:
-    """Return the largest resident memory of a process until now, in MB (VmHWM); 0 for one that has ended."""
+    """Return the peak resident memory of a process so far, in MB (VmHWM); 0 if it has ended."""
     return int(_status(pid).get("VmHWM", "0 kB").split()[0]) * 1024 / 1e6
 
 
 def written() -> int:
-    """Return how many bytes this process has had sent to block devices, in whole pages."""
+    """Return the bytes that this process has written to block devices, in whole pages."""
     with open("/proc/self/io", encoding="ascii") as file:
         return int(dict(line.split(": ") for line in file)["write_bytes"])
 
 
 def mark(bytes_up: int, bytes_down: int) -> Dict[str, Any]:
-    """Return what a master notes at the end of a round: time, CPU time, peak memory, bytes so far."""
+    """Return a master's mark at the end of a round: time, CPU time, peak memory, bytes so far."""
     return {
         "at_s": time.perf_counter(),
         "cpu_s": time.process_time(),
@@ -33,14 +33,14 @@ def mark(bytes_up: int, bytes_down: int) -> Dict[str, Any]:
 
 
 def report(cpu_marks: List[float]) -> str:
-    """Return the last line that a worker prints: its CPU seconds in each round, peak memory and bytes written."""
+    """Return a worker's last line of output: CPU seconds of each round, peak memory, bytes written."""
     return json.dumps({"cpu_s": cpu_marks, "peak_mb": peak_mb(), "written": written()})
 
 
 def tree(root: int) -> Dict[int, float]:
-    """Return a process and all that descend from it, those first that started others: id -> CPU seconds.
+    """Return the CPU seconds of a process and its descendants, {id: seconds}, parents first.
 
-    The seconds of a process include those of its children that it has waited for.
+    The seconds of a process include those of children that it has waited for.
     """
     seconds = _seconds_by_parent()
     found: Dict[int, float] = {}
@@ -53,7 +53,7 @@ def tree(root: int) -> Dict[int, float]:
 
 
 def peaks_mb(root: int) -> Dict[str, float]:
-    """Return the peak memory of a process and of all that descend from it, by name (the first 15 letters), summed."""
+    """Return the peak memory of a process and its descendants, summed by name (the first 15 letters)."""
     found: Dict[str, float] = {}
     for pid in tree(root):
         name = _status(str(pid)).get("Name", "ended")
@@ -62,19 +62,19 @@ def peaks_mb(root: int) -> Dict[str, float]:
 
 
 def _seconds_by_parent() -> Dict[int, List[Tuple[int, float]]]:
-    """Return the children of each process: their ids and CPU seconds."""
+    """Return {process id: ids and CPU seconds of its children}."""
     children: Dict[int, List[Tuple[int, float]]] = {}
     for pid in filter(str.isdigit, os.listdir("/proc")):
         with suppress(OSError):  # it has ended meanwhile
             with open("/proc/%s/stat" % pid, encoding="utf-8", errors="replace") as file:
-                fields = file.read().rpartition(")")[2].split()  # behind the name, which may hold anything
-            cpu_s = sum(map(int, fields[11:15])) / TICKS_PER_S  # user and system, own and of the children
+                fields = file.read().rpartition(")")[2].split()  # after the name, which may contain anything
+            cpu_s = sum(map(int, fields[11:15])) / TICKS_PER_S  # user and system time, own and of the children
             children.setdefault(int(fields[1]), []).append((int(pid), cpu_s))
     return children
 
 
 def _status(pid: str) -> Dict[str, str]:
-    """Return what the kernel says of a process; nothing if it has gone."""
+    """Return /proc/PID/status as a dictionary; empty if the process has ended."""
     with suppress(OSError):
         with open("/proc/%s/status" % pid, encoding="utf-8", errors="replace") as file:
             return {key: value.strip() for key, _, value in (line.partition(":") for line in file)}

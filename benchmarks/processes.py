@@ -1,7 +1,7 @@
-"""A contestant: one master process and its worker processes, run to the end.
+"""Runs a contestant: one master process and its worker processes, to the end.
 
-A master prints its address in its first line, ``http://HOST:PORT``, and in its last one JSON: what it noted at the end
-of each round (benchmarks.peak.mark). A worker prints, as its last line, what it has used (benchmarks.peak.report).
+A master's first line of output contains its address, ``http://HOST:PORT``, and its last line is JSON: its mark of each
+round (benchmarks.peak.mark). A worker's last line is its resource usage (benchmarks.peak.report).
 """
 
 import json
@@ -18,21 +18,21 @@ from benchmarks.forwarder import Forwarder
 from benchmarks.peak import tree
 
 PROJECT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-RUN_S = 3600  # longer than any run takes, however busy the machine is
+RUN_S = 3600  # limit for a run, also on a busy machine
 
 Marks = List[Dict[str, Any]]
 Commands = Callable[[str], List[List[str]]]  # the master's port -> the modules and arguments of all workers
 
 
 class Started:
-    """Processes that end when it is left, with all that they have started themselves.
+    """Starts processes, and ends them with all their descendants on exit.
 
     Parameters
     ----------
     folder : str
-        Takes what they write to stderr, in the file ``stderr``.
+        Its file ``stderr`` collects their stderr.
     environment : dict, optional
-        What is added to the environment variables.
+        Additional environment variables.
     """
 
     def __init__(self, folder: str, environment: Optional[Dict[str, str]] = None) -> None:
@@ -41,15 +41,15 @@ class Started:
         self._errors = open(os.path.join(folder, "stderr"), "a+", encoding="utf-8", errors="replace")
 
     def __enter__(self) -> "Started":
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that it is left then too
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that __exit__ runs then too
         return self
 
     def __exit__(self, *error: object) -> None:
         for process in self._processes:
-            for pid in tree(process.pid):  # some have a session of their own
+            for pid in tree(process.pid):  # some have their own session
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-            with suppress(ProcessLookupError):  # what a process that has ended has left behind
+            with suppress(ProcessLookupError):  # descendants of a process that has ended
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
             if process.stdout:
@@ -57,7 +57,7 @@ class Started:
         self._errors.close()
 
     def start(self, *command: str, has_output: bool = True) -> subprocess.Popen:
-        """Start a program; without output, what it prints goes where its errors go."""
+        """Start a program; without ``has_output``, its stdout goes to the file of its stderr."""
         process = subprocess.Popen(
             command,
             stdout=subprocess.PIPE if has_output else self._errors,
@@ -71,7 +71,7 @@ class Started:
         return process
 
     def output_of(self, serving: subprocess.Popen) -> str:
-        """Wait until a process has ended; return what it printed. If it or another one fails, so does the program."""
+        """Wait for the end of a process; return its output. If it or another process fails, exit."""
         output = ""
         for _ in range(RUN_S):
             try:
@@ -85,7 +85,7 @@ class Started:
         self.give_up(serving, output)
 
     def give_up(self, serving: subprocess.Popen, output: str = "") -> NoReturn:
-        """End the program with what a process printed, and with what all of them wrote to stderr."""
+        """Exit with the output of a process, and the stderr of all of them."""
         self._errors.seek(0)
         sys.exit("%s failed:\n%s%s" % (" ".join(serving.args), output, self._errors.read()))
 
@@ -98,20 +98,20 @@ def run(
     bytes_moved: Optional[Dict[str, int]] = None,
     by: Callable[[int], List[str]] = lambda worker_id: [],
 ) -> Marks:
-    """Run one master and its workers to the end; return what the master noted, round by round.
+    """Run one master and its workers to the end; return the master's marks, one per round.
 
     Parameters
     ----------
     master : list of str
         Module and arguments.
     folder : str
-        Takes what they write to stderr.
+        Receives their stderr.
     python : str
-        Runs them all.
+        The interpreter for all.
     bytes_moved : dict, optional
-        Gets the bytes that passed their sockets, ``up`` and ``down``; counting takes its time.
+        Receives the bytes at their sockets, ``up`` and ``down``; counting slows the run down.
     by : callable(worker_id), optional
-        What runs Python for a worker, or for the master, whose id here is -1.
+        Returns the prefix of the command of a worker, or of the master, whose id here is -1.
     """
     with Started(folder) as started, ExitStack() as stack:
         serving = started.start(*by(-1), python, "-m", *master)
@@ -137,7 +137,7 @@ def run(
 
 
 def free_port() -> int:
-    """Return a port of this machine that nobody listens on."""
+    """Return an unused local port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]

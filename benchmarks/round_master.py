@@ -1,11 +1,10 @@
-"""The real master program without its evaluator; prints what it noted at the end of each round as JSON.
+"""The real master program without its evaluator; prints the marks of all rounds as JSON.
 
     python -m benchmarks.round_master FOLDER [flags of flq_master.py]
 
-A quadratic of ten million parameters takes the evaluator about as long as the round itself, in
-a process of its own: with two cores it would be measured too. So nobody evaluates here. All the
-rest is what flq_master.py runs; FOLDER takes its logs and results. With ``--evaluator`` as the
-first flag the evaluator is the real one.
+The evaluator, a separate process, takes about as long for a quadratic of ten million parameters as the round itself.
+With two cores, it would be measured too, so it is left out. Everything else is what flq_master.py runs; FOLDER receives
+its logs and results. With ``--evaluator`` as the first flag, the real evaluator runs.
 """
 
 import json
@@ -26,24 +25,24 @@ MARKS: List[Any] = []
 
 
 def note() -> None:
-    """Keep the numbers of a round that has just closed."""
+    """Record the mark of a round that has just closed."""
     wire = METER.of_workers()
     MARKS.append(mark(wire.up, wire.down))
 
 
-class NobodyEvaluates:
-    """In the evaluator's place: is told of each round when it has closed."""
+class NoEvaluator:
+    """Replaces the evaluator; marks each round when it has closed."""
 
     def __init__(self, *_: Any) -> None:
         pass
 
     def evaluate(self, round_index: int, vectors: Sequence[Vector], done: Callable[[int, Evaluated], None]) -> None:
-        """Note the round, and say that its results are not known."""
+        """Mark the round, and report unknown results."""
         note()
         done(round_index, Evaluated())
 
     def wait_until_idle(self, timeout_s: float) -> bool:
-        """Return that nothing is left to do."""
+        """Return True: there is never work left."""
         return True
 
     def close(self) -> None:
@@ -51,16 +50,16 @@ class NobodyEvaluates:
 
 
 class RealEvaluator(Evaluator):
-    """The evaluator; rounds are noted on the way to it."""
+    """The real evaluator, which also marks each round."""
 
     def evaluate(self, *args: Any) -> None:
-        """Note the round, and have it evaluated."""
+        """Mark the round, and evaluate it."""
         note()
         super().evaluate(*args)
 
 
 def serve(evaluator: Type[Any], flags: List[str], folder: str) -> int:
-    """Run the master with this in the evaluator's place, and print its marks; return the exit code."""
+    """Run the master with this evaluator, and print its marks; return the exit code."""
     assembly.Evaluator = evaluator
     assembly.Meter = lambda: METER
     code = command_line.main(flags, folder)
@@ -72,7 +71,7 @@ def main() -> int:
     """Run the master."""
     folder, flags = sys.argv[1], leave_out_the_disk(sys.argv[2:])
     evaluates = flags[:1] == ["--evaluator"]
-    return serve(RealEvaluator if evaluates else NobodyEvaluates, flags[1:] if evaluates else flags, folder)
+    return serve(RealEvaluator if evaluates else NoEvaluator, flags[1:] if evaluates else flags, folder)
 
 
 if __name__ == "__main__":

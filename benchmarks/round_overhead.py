@@ -1,16 +1,15 @@
-"""A round without training: FLQ against bare float32 loops, over loopback HTTP, in the same run.
+"""Measures a round without training: FLQ against bare float32 loops, over loopback HTTP, in the same run.
 
     python -m benchmarks.round_overhead                            1e5, 1e6 and 1e7 parameters, 4 workers
     python -m benchmarks.round_overhead --dims 1e6 --modes 4bit    part of it
     python -m benchmarks.round_overhead --json rounds.json         the numbers, for another program
 
-Every contestant is one master process and four worker processes whose update is ready, so that
-what remains of a round is codec, checks, aggregation and HTTP. FLQ's are the real programs
-(round_master.py and round_worker.py say what is left out: the evaluator and the training); the floor is
-bare_master.py, a Flask application that checks nothing, in two styles. They take turns; a round is the time between the
-ends of two rounds. Peak memory is that of the master process until the end of the last round. CPU seconds
-are per round; those of the workers are of all together, and the last to be believed on a busy machine, where
-the contestant that computes more loses more time.
+Every contestant is one master process and four worker processes with ready updates, so a round consists of codec,
+checks, aggregation and HTTP. FLQ's programs are the real ones without evaluator and training (round_master.py,
+round_worker.py). The baseline is bare_master.py, a Flask application that checks nothing, in two styles. The
+contestants take turns. The duration of a round is the time between the ends of two rounds. Peak memory is that of the
+master process until the end of the last round. CPU seconds are per round, and those of the workers are summed; they are
+the most reliable numbers on a busy machine, where the contestant that computes more loses more time.
 """
 
 import argparse
@@ -24,9 +23,9 @@ from benchmarks.processes import PROJECT, Marks, run
 from benchmarks.timing import table
 from benchmarks.volatile import FLAG
 
-BARE = "bare float32"  # as people write it
-TUNED = "bare float32, tuned readers"  # the same loop, bodies read into buffers that are there already
-WARM_UP = 2  # rounds that do not count: connections are made, memory is touched for the first time
+BARE = "bare float32"  # usual code
+TUNED = "bare float32, tuned readers"  # the same loop, but bodies are read into existing buffers
+WARM_UP = 2  # rounds that do not count: they open connections and touch memory for the first time
 MODES = {
     "1bit": {"mode": "bin", "b_down": 1, "memory": "residual"},
     "2bit": {"mode": "bbit", "b_up": 2, "b_down": 2, "memory": "residual"},
@@ -38,14 +37,14 @@ MODES = {
 
 def parse_flags() -> argparse.Namespace:
     """Read the command line."""
-    flags = argparse.ArgumentParser(description="How long a round without training takes.")
+    flags = argparse.ArgumentParser(description="Measure a round without training.")
     flags.add_argument("--dims", type=float, nargs="*", default=[1e5, 1e6, 1e7])
     flags.add_argument("--modes", nargs="*", choices=sorted(MODES), default=["4bit", "8bit", "fedavg"])
     flags.add_argument("--workers", type=int, default=4)
     flags.add_argument("--rounds", type=int, default=12, help="per turn, of which %d do not count" % WARM_UP)
     flags.add_argument("--turns", type=int, default=3)
-    flags.add_argument("--serve", choices=("werkzeug", "cheroot"), default="werkzeug", help="what serves the floor")
-    flags.add_argument("--journal", action="store_true", help="let FLQ write down what it promises not to lose")
+    flags.add_argument("--serve", choices=("werkzeug", "cheroot"), default="werkzeug", help="server of the baseline")
+    flags.add_argument("--journal", action="store_true", help="let FLQ write its journal")
     flags.add_argument("--evaluator", action="store_true", help="let FLQ's master evaluate every round")
     flags.add_argument("--json", metavar="FILE", help="write the numbers here")
     return flags.parse_args()
@@ -60,7 +59,7 @@ def run_flq(
     evaluates: bool = False,
     bytes_moved: Optional[Dict[str, int]] = None,
 ) -> Marks:
-    """Run FLQ once; not durable means that nothing of the run is written to disk."""
+    """Run FLQ once; unless ``is_durable``, nothing of the run is written to disk."""
     volatile = [] if is_durable else [FLAG]
     settings = {
         "system.total_workers": n_workers,
@@ -103,7 +102,7 @@ def run_flq(
 def run_bare(
     style: str, dim: int, n_workers: int, n_rounds: int, server: str, bytes_moved: Optional[Dict[str, int]] = None
 ) -> Marks:
-    """Run the floor once; ``style`` is plain or tuned."""
+    """Run the baseline once; ``style`` is plain or tuned."""
     with tempfile.TemporaryDirectory() as folder:
         return run(
             ["benchmarks.bare_master", str(dim), str(n_rounds), str(n_workers), server, style],
@@ -137,7 +136,7 @@ def summary(runs: List[Marks], warm_up: int = WARM_UP) -> Dict[str, Any]:
 
 
 def compare(dim: int, args: argparse.Namespace) -> Dict[str, Dict[str, Any]]:
-    """Let all contestants take turns with one size."""
+    """Run all contestants in turn with one size."""
     styles = {BARE: "plain", TUNED: "tuned"}
     runs: Dict[str, List[Any]] = {name: [] for name in list(styles) + args.modes}
     for _ in range(args.turns):
@@ -161,7 +160,7 @@ def main() -> None:
     args = parse_flags()
     results = {}
     print(
-        "%d workers, %d turns of %d rounds, the floor served by %s, median (best); bytes of the floor are its bodies"
+        "%d workers, %d turns of %d rounds, baseline served by %s, median (best); the baseline's bytes are its bodies"
         % (args.workers, args.turns, args.rounds - WARM_UP, args.serve)
     )
     for dim in map(int, args.dims):

@@ -1,8 +1,8 @@
-"""The real worker program with a vector that is ready in place of training.
+"""The real worker program, which sends a ready vector instead of training.
 
     python -m benchmarks.round_worker FOLDER [flags of flq_worker.py]
 
-Prints what it has used (benchmarks.peak.report).
+Prints its resource usage (benchmarks.peak.report).
 """
 
 import sys
@@ -22,7 +22,7 @@ CPU_MARKS: List[float] = []
 
 
 class ReadyTrainer:
-    """Has learnt its update already."""
+    """A trainer with a ready update."""
 
     n_samples = 100
 

@@ -1,11 +1,11 @@
-"""Whether two commits make the same models, bit for bit: 22 configurations, by simulation and by real processes.
+"""Checks whether two commits train the same models, bit for bit, in 22 configurations, simulated and over HTTP.
 
-    python -m benchmarks.same_model BEFORE AFTER             two commits, or folders that hold a checkout
+    python -m benchmarks.same_model BEFORE AFTER             two commits, or folders with a checkout
     python -m benchmarks.same_model BEFORE AFTER --only laq  those whose name contains a word
 
-Each commit is checked out into a folder of its own and runs there, with this Python. A model's fingerprint is the
-SHA-256 of its float32 bytes. The exit status is 1 if any differ. It is no test: between two versions a model may
-change on purpose, and then the release says so.
+Each commit is checked out into a folder of its own and runs there, with this Python. The fingerprint of a model is the
+SHA-256 of its float32 bytes. The exit code is 1 if any differ. This is not a test: a version may change models on
+purpose, and its change log then says so.
 """
 
 import argparse
@@ -64,7 +64,7 @@ CONFIGURATIONS = {
     "cnn_small, gradients, laq8, adam": DIGITS + ("model.name=cnn_small", "mode=laq8") + GRADIENTS,
 }
 
-# Runs in a checkout: of any version, so the simulation is where that version has it.
+# Runs in a checkout of any version; the module of the simulation depends on the version.
 SIMULATE = """
 import hashlib, importlib, importlib.util, json, sys
 from flq.config_file import load_config
@@ -78,8 +78,8 @@ print(hashlib.sha256(simulated.model.tobytes()).hexdigest())
 
 def parse_flags() -> argparse.Namespace:
     """Read the command line."""
-    flags = argparse.ArgumentParser(description="Whether two commits make the same models, bit for bit.")
-    flags.add_argument("before", help="a commit, or a folder that holds a checkout")
+    flags = argparse.ArgumentParser(description="Check whether two commits train the same models, bit for bit.")
+    flags.add_argument("before", help="a commit, or a folder with a checkout")
     flags.add_argument("after", help="likewise")
     flags.add_argument("--only", metavar="WORD", default="", help="configurations whose name contains it")
     flags.add_argument("--json", metavar="FILE", help="write the fingerprints here")
@@ -87,7 +87,7 @@ def parse_flags() -> argparse.Namespace:
 
 
 def simulated(checkout: str, overrides: Sequence[str]) -> str:
-    """Return the fingerprint of the model that the simulation of a checkout makes."""
+    """Return the fingerprint of the model that a checkout's simulation trains."""
     command = [sys.executable, "-c", SIMULATE, json.dumps(overrides)]
     environment = dict(os.environ, PYTHONPATH=checkout)
     done = subprocess.run(command, cwd=checkout, env=environment, stdout=subprocess.PIPE, text=True, timeout=RUN_S)
@@ -96,7 +96,7 @@ def simulated(checkout: str, overrides: Sequence[str]) -> str:
 
 
 def over_http(checkout: str, overrides: Sequence[str], folder: str) -> str:
-    """Return the fingerprint of the model that a master and workers of a checkout make."""
+    """Return the fingerprint of the model that a checkout's master and workers train."""
     results, tokens = os.path.join(folder, "results"), os.path.join(folder, "tokens")
     settings = [
         word for override in ("report.results_dir=" + results,) + tuple(overrides) for word in ("--set", override)
@@ -118,7 +118,7 @@ def over_http(checkout: str, overrides: Sequence[str], folder: str) -> str:
             if found is not None:
                 break
         else:
-            raise RuntimeError("the master of %s does not serve:\n%s" % (checkout, "".join(lines)))
+            raise RuntimeError("the master of %s did not start:\n%s" % (checkout, "".join(lines)))
         for i in range(N_WORKERS):
             programs.append(
                 start(
@@ -145,7 +145,7 @@ def over_http(checkout: str, overrides: Sequence[str], folder: str) -> str:
 
 
 def checkout_of(name: str, folder: str, stack: ExitStack) -> str:
-    """Return a folder with a commit's files, until the stack is left."""
+    """Return a folder with a commit's files, which exists until the stack is closed."""
     if os.path.isdir(name):
         return os.path.abspath(name)
     subprocess.run(["git", "worktree", "add", "--quiet", "--detach", folder, name], cwd=PROJECT, check=True)
@@ -154,7 +154,7 @@ def checkout_of(name: str, folder: str, stack: ExitStack) -> str:
 
 
 def main() -> int:
-    """Compare, and print a table."""
+    """Compare the commits, and print a table; return the exit code."""
     args = parse_flags()
     found: Dict[str, Dict[str, List[str]]] = {}
     rows: List[List[object]] = []

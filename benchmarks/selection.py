@@ -1,10 +1,10 @@
-"""Who sends, and what it saves: grant rules under a budget of half the uploads, and laziness.
+"""Compares grant rules under a budget of half the uploads, and measures the savings of lazy uploads.
 
     .venv/bin/python -m benchmarks.selection grants
     .venv/bin/python -m benchmarks.selection lazy
 
 The built-in digits, ten workers, Dirichlet 0.3, in memory (flq.engines), means over the seeds. Bytes are those of the
-payloads. A few minutes each.
+payloads. Each takes a few minutes.
 """
 
 import argparse
@@ -39,11 +39,11 @@ LAZY_COMMON = {
     "mlp, batches of 64": MIRROR + ("model=mlp", "batch_size=64", "lr=0.1", "max_rounds=60"),
     "mlp, batches of 16": MIRROR + ("model=mlp", "batch_size=16", "lr=0.1", "max_rounds=40"),
 }
-LAST = 5  # rounds whose mean is the accuracy
+LAST = 5  # the accuracy is the mean of this many last rounds
 
 
 class Outcome(NamedTuple):
-    """What a run came to: test accuracy after each round, uploads, payload bytes up and down."""
+    """The result of a run: test accuracy after each round, uploads, payload bytes up and down."""
 
     accuracies: List[float]
     n_uploads: int
@@ -70,7 +70,7 @@ def run(overrides: Tuple[str, ...], seed: int) -> Outcome:
 
 
 def row(name: str, outcomes: List[Outcome]) -> List[object]:
-    """Return a line of the table: means over the seeds."""
+    """Return a row of the table: means over the seeds."""
     accuracies = np.array([outcome.accuracies for outcome in outcomes])
     return [
         name,
@@ -83,7 +83,7 @@ def row(name: str, outcomes: List[Outcome]) -> List[object]:
 
 
 def variants(study: str) -> Dict[str, Tuple[str, ...]]:
-    """Return the settings of each line."""
+    """Return the settings of each row."""
     if study == "grants":
         return {name: GRANTS_COMMON + settings for name, settings in GRANTS.items()}
     return {
@@ -94,8 +94,8 @@ def variants(study: str) -> Dict[str, Tuple[str, ...]]:
 
 
 def main() -> None:
-    """Run what is asked for."""
-    flags = argparse.ArgumentParser(description="Grant rules and laziness on the built-in digits.")
+    """Run a study, and print its table."""
+    flags = argparse.ArgumentParser(description="Compare grant rules, or measure lazy uploads, on the built-in digits.")
     flags.add_argument("study", choices=("grants", "lazy"))
     flags.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
     args = flags.parse_args()

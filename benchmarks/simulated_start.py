@@ -1,13 +1,12 @@
-"""How long a simulation of many workers takes to start, and in how much memory.
+"""Measures time and memory of the start of a simulation with many workers.
 
     python -m benchmarks.simulated_start                       1, 4, 20 and 100 workers of cnn_small, three turns
     python -m benchmarks.simulated_start --beside FOLDER       and those of another checkout, in turn
 
-A start is what happens before anybody learns from another: TensorFlow is imported, every worker gets its
-share of the digits, and each trains in one round, on batches of 8. All workers together see each sample
-once, so that training takes the same time for any number of them; what grows is what each worker costs.
-Every start is a process of its own. The reference in the same run is the start of one worker.
-CPU seconds tell more than seconds on a machine that does other things as well.
+A start is everything up to the first aggregate: importing TensorFlow, partitioning the digits, and one round of
+training on batches of 8. All workers together see each sample once, so training takes the same time for any number of
+them, and the growth is the cost per worker. Every start is a process of its own. The reference in the same run is the
+start of one worker. On a busy machine, CPU seconds are more reliable than seconds.
 """
 
 import argparse
@@ -60,10 +59,10 @@ def started(n_workers: int, folder: str) -> Dict[str, float]:
 
 
 def main() -> int:
-    """Measure what the command line names."""
-    flags = argparse.ArgumentParser(description="How long a simulation of many workers takes to start.")
+    """Measure and print; return the exit code."""
+    flags = argparse.ArgumentParser(description="Measure the start of a simulation with many workers.")
     flags.add_argument("--workers", type=int, nargs="+", default=[4, 20, 100], help="(default: 4 20 100)")
-    flags.add_argument("--turns", type=int, default=3, help="starts of each; the median is shown (default: 3)")
+    flags.add_argument("--turns", type=int, default=3, help="starts of each number; the median is printed (default: 3)")
     flags.add_argument("--beside", metavar="FOLDER", help="another checkout, measured in turn")
     flags.add_argument("--json", metavar="FILE", help="write the numbers here")
     flags.add_argument("--one", type=int, help=argparse.SUPPRESS)

@@ -1,9 +1,9 @@
-"""The memory of a worker on a small board, beside what TensorFlow takes by itself there.
+"""Measures the memory of a worker on a small board, relative to that of TensorFlow alone.
 
     FLQ_DATA_DIR=FOLDER python -m benchmarks.small_board          as root
 
-A real master, outside, and a real worker in a group of processes with 2 GB of memory and half a CPU. The reference
-trains the same model on the same batches, with the same packages imported, in such a group (small_board_bare.py).
+A real worker runs in a cgroup with 2 GB of memory and half a CPU, and its real master outside. The reference trains the
+same model on the same batches, with the same packages imported, in such a cgroup (small_board_bare.py).
 """
 
 import argparse
@@ -33,7 +33,7 @@ COMMON = ("model.lr=0.1", "partition=iid", "system.total_workers=10", "system.mi
 
 
 def peak_mb(command: Sequence[str], board: SmallBoard) -> float:
-    """Run a command on the board to its end; return its largest resident memory in MB."""
+    """Run a command on the board to its end; return its peak resident memory in MB."""
     environment = dict(os.environ, PYTHONPATH=PROJECT, TF_CPP_MIN_LOG_LEVEL="3", CUDA_VISIBLE_DEVICES="-1")
     process = subprocess.Popen(
         board.command(command),
@@ -53,7 +53,7 @@ def peak_mb(command: Sequence[str], board: SmallBoard) -> float:
 
 
 def worker_peak_mb(overrides: Sequence[str], n_rounds: int, board: SmallBoard) -> float:
-    """Run a master and one worker, the latter on the board; return the worker's largest resident memory in MB."""
+    """Run a master, and one worker on the board; return the worker's peak resident memory in MB."""
     with tempfile.TemporaryDirectory() as folder:
         command = [
             sys.executable,
@@ -101,7 +101,7 @@ def main(argv: List[str]) -> None:
     parser.add_argument("--memory_mb", type=int, default=2048)
     parser.add_argument("--cpus", type=float, default=0.5)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=20, help="of each round")
+    parser.add_argument("--steps", type=int, default=20, help="steps per round")
     parser.add_argument("--repeats", type=int, default=3)
     args = parser.parse_args(argv)
     common = COMMON + (

@@ -1,10 +1,10 @@
-"""A long run: does memory stay flat, and the disk bounded?
+"""Checks in a long run that memory is constant and disk usage bounded.
 
     python -m benchmarks.soak                      2,000 rounds of 1e6 parameters, 2 workers
     python -m benchmarks.soak --rounds 500 --dim 1e5
 
-The real programs over loopback HTTP, evaluator included. Memory is the resident set of each process as the kernel
-counts it; the disk is the folder of the run. What counts is the growth after round 100.
+The real programs run over loopback HTTP, including the evaluator. Memory is the resident set of each process; disk
+usage is that of the folder of the run. The result is the growth after round 100.
 """
 
 import argparse
@@ -23,13 +23,13 @@ import psutil
 from benchmarks.timing import table
 
 PROJECT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-FIRST = 100  # the round from which on growth counts
-PAUSE_S = 1.0  # between two looks
+FIRST = 100  # growth is measured from this round on
+PAUSE_S = 1.0  # between two samples
 
 
 def parse_flags() -> argparse.Namespace:
     """Read the command line."""
-    flags = argparse.ArgumentParser(description="Memory and disk of a long run.")
+    flags = argparse.ArgumentParser(description="Measure memory and disk usage of a long run.")
     flags.add_argument("--rounds", type=int, default=2000)
     flags.add_argument("--dim", type=float, default=1e6)
     flags.add_argument("--workers", type=int, default=2)
@@ -39,7 +39,7 @@ def parse_flags() -> argparse.Namespace:
 
 
 def start(folder: str, program: str, *flags: str) -> subprocess.Popen:
-    """Start a program whose logs, state and results go to a folder."""
+    """Start a program with its logs, state and results in a folder."""
     code = (
         "import sys; sys.path.insert(0, %r); from flq.%s.command_line import main; sys.exit(main(sys.argv[1:], %r))"
         % (PROJECT, program, folder)
@@ -50,7 +50,7 @@ def start(folder: str, program: str, *flags: str) -> subprocess.Popen:
 
 
 def look(port: str, processes: Dict[str, psutil.Process]) -> Dict[str, Any]:
-    """Return the round, the memory of each process and what is on disk, in MB."""
+    """Return the round, and memory of each process and disk usage in MB."""
     with urllib.request.urlopen("http://127.0.0.1:%s/status" % port, timeout=60) as answer:
         status = json.load(answer)
     row = {"round": status["current_round"], "disk": status["disk_bytes"] / 1e6}
@@ -59,7 +59,7 @@ def look(port: str, processes: Dict[str, psutil.Process]) -> Dict[str, Any]:
 
 
 def main() -> None:
-    """Run, look, and print."""
+    """Run, measure and print."""
     args = parse_flags()
     settings = {
         "model.name": "quadratic",
@@ -121,7 +121,7 @@ def main() -> None:
 
 
 def report(rows: List[Dict[str, Any]]) -> None:
-    """Print what was seen, and the growth."""
+    """Print the samples, and the growth."""
     counted = [row for row in rows if row["round"] >= FIRST]
     if not counted:
         sys.exit("the run has ended before round %d" % FIRST)

@@ -1,12 +1,11 @@
-"""How long the programs take to begin: their --help, and a master until it serves.
+"""Measures the start of the programs: their --help, and a master until it serves.
 
     python -m benchmarks.start_up                        seven turns, the median
     python -m benchmarks.start_up --json start_up.json   the numbers, for another program
 
-Two commands that do nothing are measured beside them: ``python -c pass``, and the import of Flask
-and numpy, which no master can do without. Everything takes turns. A master is ready when it has printed
-its address; its evaluator, which for a Keras model starts TensorFlow, is then still beginning and
-is killed with it. CPU seconds are those of the process, without its evaluator's.
+The references are ``python -c pass``, and the import of Flask and numpy, which every master needs. All commands take
+turns. A master is ready when it has printed its address. Its evaluator, which starts TensorFlow for a Keras model, is
+still starting then, and is killed with it. CPU seconds are those of the process, without its evaluator.
 """
 
 import argparse
@@ -30,8 +29,8 @@ Times = Tuple[float, float]  # seconds, CPU seconds
 
 def parse_flags() -> argparse.Namespace:
     """Read the command line."""
-    flags = argparse.ArgumentParser(description="How long the programs take to begin.")
-    flags.add_argument("--turns", type=int, default=7, help="times that everything is started (default: %(default)s)")
+    flags = argparse.ArgumentParser(description="Measure the start of the programs.")
+    flags.add_argument("--turns", type=int, default=7, help="starts of each command (default: %(default)s)")
     flags.add_argument("--json", metavar="FILE", help="write the numbers here")
     return flags.parse_args()
 
@@ -74,10 +73,10 @@ def ready(*overrides: str) -> Times:
             line = master.stdout.readline()
             times = time.perf_counter() - began, _cpu_of(master.pid)
             if not line.startswith(READY):
-                sys.exit("the master did not begin, it said: %r" % line)
+                sys.exit("the master did not start: %r" % line)
             return times
         finally:
-            os.killpg(master.pid, signal.SIGKILL)  # with its evaluator
+            os.killpg(master.pid, signal.SIGKILL)  # and its evaluator
             master.wait()
             master.stdout.close()
 
@@ -105,9 +104,9 @@ CONTESTANTS: Dict[str, Callable[[], Times]] = {
 
 
 def measure(turns: int) -> List[Dict[str, Any]]:
-    """Return a row per contestant: medians, and the time beside that of the two imports."""
+    """Return a row per command: medians, and the ratio to the import of Flask and numpy."""
     found: Dict[str, List[Times]] = {name: [] for name in CONTESTANTS}
-    for turn in range(turns + 1):  # the first reads everything from disk, and does not count
+    for turn in range(turns + 1):  # the first turn reads from disk, and does not count
         for name, start in CONTESTANTS.items():
             times = start()
             if turn:

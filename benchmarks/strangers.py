@@ -1,12 +1,12 @@
-"""A stranger with thousands of connections against a master that may open few files.
+"""Measures a master that may open few files against a stranger with thousands of connections.
 
     python -m benchmarks.strangers                       3,000 connections for a minute, `ulimit -n 1024`
     python -m benchmarks.strangers --tls --seconds 20
 
-A real master with its evaluator, and four simulated workers in a process of their own (page_workers.py), ten rounds a
-second. First nobody else is there, then a stranger whose connections say nothing, then one whose connections come again
-as soon as they are closed. It prints for each: rounds a second, the master's CPU and open files, the lines of its log
-that are about no round, and how long a new connection with a token waits for its answer.
+A real master with its evaluator runs ten rounds per second with four simulated workers in another process
+(page_workers.py): first without a stranger, then with one whose connections are silent, then with one that reconnects
+as soon as a connection is closed. For each it prints rounds per second, the master's CPU and open files, the lines of
+its log that are not about rounds, and the latency of a new connection with a token.
 """
 
 import argparse
@@ -32,23 +32,23 @@ from flq.tokens import OPERATOR, read_tokens
 
 N_WORKERS, PERIOD_S = 4, 0.1
 SETTLE_S = 5.0
-ASK_S = 5.0  # between two new connections that show a token
+ASK_S = 5.0  # between two new connections with a token
 
 
 def parse_flags() -> argparse.Namespace:
     """Read the command line."""
-    flags = argparse.ArgumentParser(description="A stranger with many connections.")
+    flags = argparse.ArgumentParser(description="Measure a master against a stranger with many connections.")
     flags.add_argument("--connections", type=int, default=3000)
-    flags.add_argument("--files", type=int, default=1024, help="what the master may open (ulimit -n)")
-    flags.add_argument("--seconds", type=float, default=60.0, help="how long each of the three takes")
+    flags.add_argument("--files", type=int, default=1024, help="files that the master may open (ulimit -n)")
+    flags.add_argument("--seconds", type=float, default=60.0, help="duration of each of the three cases")
     flags.add_argument("--tls", action="store_true", help="with encryption; needs openssl")
-    flags.add_argument("--json", metavar="FILE", help="write what was measured there")
+    flags.add_argument("--json", metavar="FILE", help="write the numbers here")
     flags.add_argument("--stranger", nargs=3, metavar=("PORT", "N", "AGAIN"), help=argparse.SUPPRESS)
     return flags.parse_args()
 
 
 def main() -> None:
-    """Be the stranger, or measure what it does."""
+    """Measure; or, as a child process, be the stranger."""
     args = parse_flags()
     if args.stranger:
         return be_a_stranger(*map(int, args.stranger))
@@ -62,7 +62,7 @@ def main() -> None:
 
 
 def measure(args: argparse.Namespace, folder: str, started: Started) -> Dict[str, Dict[str, Any]]:
-    """Run master, workers and strangers; return what was seen of each stranger."""
+    """Run master, workers and strangers; return the measurements of each case."""
     ca = make_certificate(folder) if args.tls else None
     master = Master(args.files, folder, started, ca)
     started.start(
@@ -94,7 +94,7 @@ def measure(args: argparse.Namespace, folder: str, started: Started) -> Dict[str
 
 
 class Master:
-    """A master that may open so many files."""
+    """A master with a limit on open files."""
 
     def __init__(self, n_files: int, folder: str, started: Started, ca: Optional[str]) -> None:
         self.token_file, self._folder = os.path.join(folder, "tokens"), folder
@@ -139,7 +139,7 @@ class Master:
         self._kept = self._connection()
 
     def ask(self, method: str, path: str, connection: Optional[http.client.HTTPConnection] = None) -> Any:
-        """Return what the master answers its operator, on the connection that is kept or on another one."""
+        """Return the master's response to its operator, over the persistent connection or another one."""
         connection = connection or self._kept
         connection.request(method, path, headers={"Authorization": "Bearer " + self._token})
         return json.loads(connection.getresponse().read())
@@ -149,7 +149,7 @@ class Master:
         return self.ask("GET", "/status")
 
     def watch(self, seconds: float) -> Dict[str, Any]:
-        """Look on for so long; return what was seen."""
+        """Sample the master for ``seconds``; return the measurements."""
         began, cpu_s, n_lines, first = time.monotonic(), self._cpu_s(), self._n_lines(), self.status()["current_round"]
         n_open, new_s = 0, []
         while time.monotonic() - began < seconds:
@@ -181,7 +181,7 @@ class Master:
         return tree(self._process.pid)[self._process.pid]
 
     def _n_lines(self) -> int:
-        """Return how many lines of the log are about no round."""
+        """Return the number of log lines that are not about rounds."""
         folder = os.path.join(self._folder, "logs")
         lines: List[str] = []
         for name in os.listdir(folder):
@@ -191,7 +191,7 @@ class Master:
 
 
 def be_a_stranger(port: int, n_connections: int, again: int) -> None:
-    """Keep so many connections and say nothing; print how many were closed when it is ended."""
+    """Hold silent connections until terminated; then print how many the master has closed."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     selector, n_closed = selectors.DefaultSelector(), 0
@@ -218,7 +218,7 @@ def be_a_stranger(port: int, n_connections: int, again: int) -> None:
 
 
 def make_certificate(folder: str) -> str:
-    """Make a certificate for this machine and its key.pem; return its file."""
+    """Create a certificate for this machine and its key.pem; return the certificate's file."""
     path = os.path.join(folder, "certificate.pem")
     subprocess.run(
         [

@@ -1,4 +1,4 @@
-"""Times of several things that take turns, so that a noisy machine is noisy to all of them alike."""
+"""Times contestants in turn, so that noise affects all of them alike."""
 
 import statistics
 import time
@@ -11,7 +11,7 @@ def take_turns(contestants: Dict[str, Callable[[], object]], repeats: int) -> Di
     Returns
     -------
     dict
-        Name -> CPU seconds of this thread for each of its calls, in order: time that others had the core is left out.
+        {name: CPU seconds of this thread for each call, in order}.
     """
     seconds: Dict[str, List[float]] = {name: [] for name in contestants}
     for turn in range(repeats + 1):
@@ -24,7 +24,7 @@ def take_turns(contestants: Dict[str, Callable[[], object]], repeats: int) -> Di
 
 
 def table(heads: List[str], rows: List[List[object]]) -> str:
-    """Lay out rows in columns: the first to the left, the others to the right."""
+    """Return rows as text in columns, the first aligned left, the others right."""
     texts = [heads] + [[cell if isinstance(cell, str) else "%.3g" % cell for cell in row] for row in rows]
     widths = [max(len(row[i]) for row in texts) for i in range(len(heads))]
     return "\n".join(
@@ -36,5 +36,5 @@ def table(heads: List[str], rows: List[List[object]]) -> str:
 
 
 def median_ratio(seconds: List[float], reference: List[float]) -> float:
-    """Return the median, over the turns, of how much faster than the reference a thing was."""
+    """Return the median, over the turns, of the ratio of the reference's time to the contestant's."""
     return statistics.median(other / own for own, other in zip(seconds, reference))

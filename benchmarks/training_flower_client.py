@@ -1,8 +1,8 @@
-"""A Flower client over gRPC that trains with FLQ's own trainer, so that it does the work of an FLQ worker.
+"""A Flower client over gRPC that trains with FLQ's trainer, and so does the same work as an FLQ worker.
 
     python -m benchmarks.training_flower_client PORT WORKER_ID SETTINGS     (with the Python of Flower's environment)
 
-SETTINGS is a file with FLQ's resolved settings. Prints what it has used (benchmarks.peak.report).
+SETTINGS is a file with FLQ's resolved settings. Prints its resource usage (benchmarks.peak.report).
 """
 
 import json
@@ -21,7 +21,7 @@ def main() -> None:
         trainer = build_trainer(json.load(file), int(sys.argv[2]))
 
     def answer(model: np.ndarray, round_index: int) -> Tuple[np.ndarray, int]:
-        """Return the local model after training, and on how many samples."""
+        """Return the local model after training, and the number of samples."""
         return model - trainer.local_update(model, round_index).update, trainer.n_samples
 
     take_part(int(sys.argv[1]), answer)

@@ -1,9 +1,9 @@
-"""Flower's gRPC server for a run with training; prints what it noted at the end of each round as JSON.
+"""Flower's gRPC server for a run with training; prints the marks of all rounds as JSON.
 
     python -m benchmarks.training_flower_server SETTINGS MODELS       (with the Python of Flower's environment)
 
-SETTINGS is a file with FLQ's resolved settings, which say the start values, the workers and the rounds. MODELS is the
-file for the models: float32 (rounds, parameters), written after the last round.
+SETTINGS is a file with FLQ's resolved settings, which determine start values, workers and rounds. MODELS is the output
+file of the models: float32 (rounds, parameters), written after the last round.
 """
 
 import json
@@ -26,7 +26,7 @@ class Keeps(Noted):
         self.models: List[np.ndarray] = []
 
     def aggregate_fit(self, server_round: int, results: List[Any], failures: List[Any]) -> Any:
-        """Average, note, and keep."""
+        """Average, mark the end of the round, and keep the model."""
         averaged = super().aggregate_fit(server_round, results, failures)
         self.models.append(parameters_to_ndarrays(averaged[0])[0])
         return averaged

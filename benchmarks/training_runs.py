@@ -1,4 +1,4 @@
-"""The contestants of benchmarks.training_vs_flower: how each trains, and how good its models are."""
+"""The contestants of benchmarks.training_vs_flower: trains them, and evaluates their models."""
 
 import json
 import os
@@ -15,18 +15,18 @@ from flq.core.settings import Settings, to_json
 from flq.master.runtime.evaluator import Evaluator
 from flq.training.datasets import resolve_dataset
 
-EVALUATION_S = 3600.0  # longer than all evaluations take
+EVALUATION_S = 3600.0  # limit for all evaluations
 
-Train = Callable[[str, str, Dict[str, int]], Marks]  # file for the models, folder for all else, where bytes go
+Train = Callable[[str, str, Dict[str, int]], Marks]  # file of the models, folder for everything else, byte counts
 
 
 def resolved(overrides: List[str]) -> Dict[str, Any]:
-    """Return the settings that these overrides stand for, as workers get them."""
+    """Return the settings with these overrides, as workers receive them."""
     return resolve_dataset(load_config(None, overrides))
 
 
 def run_flower(overrides: List[str], python: str, models: str, folder: str, bytes_moved: Dict[str, int]) -> Marks:
-    """Train on Flower's gRPC server; ``models`` takes the model of each round."""
+    """Train on Flower's gRPC server; the file ``models`` receives the model of each round."""
     settings = resolved(overrides)
     path = os.path.join(folder, "settings.json")
     with open(path, "w", encoding="utf-8") as file:
@@ -43,7 +43,7 @@ def run_flower(overrides: List[str], python: str, models: str, folder: str, byte
 
 
 def run_flq(overrides: List[str], models: str, folder: str, bytes_moved: Dict[str, int]) -> Marks:
-    """Train on FLQ; ``models`` takes the model of each round."""
+    """Train on FLQ; the file ``models`` receives the model of each round."""
     sets = [text for override in overrides + ["report.results_dir=" + folder] for text in ("--set", override)]
     return run(
         [
@@ -79,7 +79,7 @@ def run_flq(overrides: List[str], models: str, folder: str, bytes_moved: Dict[st
 
 
 def accuracies(settings: Settings, models: np.ndarray) -> List[float]:
-    """Return the test accuracy of each model, evaluated in a process of its own."""
+    """Return the test accuracy of each model, evaluated in a child process."""
     found: Dict[int, Any] = {}
     evaluator = Evaluator(settings, max_backlog_bytes=models.nbytes)
     try:
@@ -94,7 +94,7 @@ def accuracies(settings: Settings, models: np.ndarray) -> List[float]:
 
 
 def measure(train: Train, settings: Settings) -> Dict[str, Any]:
-    """Let one contestant train, and return what is known of it then."""
+    """Train one contestant; return its measurements."""
     bytes_moved: Dict[str, int] = {}
     with tempfile.TemporaryDirectory() as folder:
         models = os.path.join(folder, "models.npy")

@@ -1,22 +1,21 @@
-"""The same training on both: FLQ against Flower's gRPC server on Fashion-MNIST, in the same run.
+"""Compares FLQ with Flower's gRPC server: the same training on Fashion-MNIST, in the same run.
 
     FLQ_DATA_DIR=DATA python -m benchmarks.training_vs_flower                        6 rounds of 4 workers
     FLQ_DATA_DIR=DATA python -m benchmarks.training_vs_flower --json training.json --png training.png
     FLQ_DATA_DIR=DATA python -m benchmarks.training_vs_flower --turns 3              for the seconds
     python -m benchmarks.training_vs_flower --rounds 2 --set dataset=digits          something smaller, to try it out
 
-Four workers with different classes (Dirichlet 0.3) train cnn_small, 80,202 parameters: one epoch a round, batches of
-32, plain SGD. Flower's clients train with FLQ's own trainer from the same start values, so that the training is the
-same work; it averages float32 models (FedAvg). FLQ is the real programs with all that they write to disk, but for the
-evaluation: nobody evaluates during a run. The models of all rounds are kept, and evaluated afterwards, all by the
-same evaluator.
+Four workers with different classes (Dirichlet 0.3) train cnn_small, 80,202 parameters: one epoch per round, batches of
+32, plain SGD. Flower's clients train with FLQ's trainer from the same start values, so that all contestants do the same
+work; Flower averages float32 models (FedAvg). FLQ runs its real programs, including their writes to disk, but without
+evaluation. The models of all rounds are kept, and the same evaluator evaluates all of them afterwards.
 
-Bytes are those that pass the sockets in the whole run, counted between both ends; bytes and accuracies are those of
-the first turn. Seconds and CPU seconds are medians over the turns, and over all rounds but the first, in which
-TensorFlow prepares itself. Most of them is training, which is the same for all: on a busy machine a single turn says
-little about the differences. Memory is the peak of the master's process, and of the worker that needed most.
+Bytes are those at the sockets in the whole run, counted between both ends; bytes and accuracies are those of the first
+turn. Seconds and CPU seconds are medians over the turns, and over all rounds except the first, in which TensorFlow
+initializes. They consist mostly of training, which is the same for all, so on a busy machine a single turn shows little
+of the differences. Memory is the peak of the master's process, and of the worker with the highest peak.
 
-With --json, what is in the file already is not run again: the command goes on where it was interrupted.
+With --json, results in the file are kept, so that an interrupted run can be resumed.
 """
 
 import argparse
@@ -51,14 +50,14 @@ MODES: Dict[str, Tuple[str, ...]] = {
     "FLQ lowrank": ("mode=lowrank",),
 }
 
-Row = Dict[str, Any]  # what was measured
+Row = Dict[str, Any]  # measurements
 
 
 def parse_flags() -> argparse.Namespace:
     """Read the command line."""
-    flags = argparse.ArgumentParser(description="FLQ against Flower, with training.")
+    flags = argparse.ArgumentParser(description="Compare FLQ with Flower, with training.")
     flags.add_argument("--rounds", type=int, default=6, help="of which the first does not count for the seconds")
-    flags.add_argument("--turns", type=int, default=1, help="runs of each of them (default: %(default)s)")
+    flags.add_argument("--turns", type=int, default=1, help="runs of each contestant (default: %(default)s)")
     flags.add_argument("--workers", type=int, default=4)
     flags.add_argument(
         "--set",
@@ -66,14 +65,14 @@ def parse_flags() -> argparse.Namespace:
         action="append",
         default=[],
         dest="overrides",
-        help="change a setting of the data or of local training, for all; may be given again",
+        help="change a setting of the data or of local training for all; may be repeated",
     )
     flags.add_argument(
         "--environment",
         default=DEFAULT,
-        help="Flower's, with TensorFlow; made or completed if needed (default: .venv-flower)",
+        help="environment with Flower and TensorFlow, created or completed if needed (default: .venv-flower)",
     )
-    flags.add_argument("--json", metavar="FILE", help="write the numbers here, and go on from what is there")
+    flags.add_argument("--json", metavar="FILE", help="write the numbers here, and resume from them")
     flags.add_argument("--png", metavar="FILE", help="draw them here")
     args = flags.parse_args()
     for name, least in (("rounds", 2), ("turns", 1), ("workers", 1)):
@@ -83,7 +82,7 @@ def parse_flags() -> argparse.Namespace:
 
 
 def compare(args: argparse.Namespace, results: Dict[str, Any], keep: Callable[[], None]) -> None:
-    """Let all contestants take turns, but for what is in the results already."""
+    """Run all contestants in turn, except for existing results."""
     found: Dict[str, List[Row]] = results["found"]
     common = results["about"]["settings"]
     settings = resolved(common)
@@ -111,7 +110,7 @@ def typical(turns: List[Row]) -> Row:
 
 
 def show(found: Dict[str, Row]) -> None:
-    """Print what was found."""
+    """Print the results."""
     print(
         table(
             ["whole run", "MB up", "MB down", "s/round", "CPU s/round", "master peak MB", "worker peak MB", "accuracy"],
@@ -142,13 +141,15 @@ def show(found: Dict[str, Row]) -> None:
 
 def draw(found: Dict[str, Row], path: str) -> None:
     """Draw accuracy by round, and bytes and seconds beside it."""
-    from matplotlib.figure import Figure  # takes a second, and most runs draw nothing
+    from matplotlib.figure import Figure  # slow to import, and rarely needed
 
     figure = Figure((13, 4), layout="constrained")
     curves, *bars = figure.subplots(1, 3)
     for i, (name, row) in enumerate(found.items()):
         rounds = range(1, len(row["accuracy"]) + 1)
-        curves.plot(rounds, row["accuracy"], marker="o", label=name, linewidth=2 * (len(found) - i))  # some coincide
+        curves.plot(
+            rounds, row["accuracy"], marker="o", label=name, linewidth=2 * (len(found) - i)
+        )  # curves may coincide
     curves.set(xlabel="round", xticks=rounds, title="test accuracy")
     curves.legend(fontsize="small")
     panels = {
@@ -169,16 +170,16 @@ def draw(found: Dict[str, Row], path: str) -> None:
 
 
 def begin(path: Optional[str], about: Dict[str, Any]) -> Dict[str, Any]:
-    """Return the results so far, of a file that is there and about the same run; or else none."""
+    """Return the results in an existing file, which must be of the same run; otherwise none."""
     if path is None or not os.path.exists(path):
         return {"about": about, "found": {}}
     try:
         with open(path, encoding="utf-8") as file:
             results = json.load(file)
     except (OSError, ValueError) as error:
-        sys.exit("error: %s can not be read: %s" % (path, error))
+        sys.exit("error: %s cannot be read: %s" % (path, error))
     if not isinstance(results, dict) or results.get("about") != about:
-        sys.exit("error: %s is about another run: take another name" % path)
+        sys.exit("error: %s is of another run: use another name" % path)
     return results
 
 

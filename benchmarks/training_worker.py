@@ -1,4 +1,4 @@
-"""The real worker program, which trains; prints what it has used (benchmarks.peak.report).
+"""The real worker program, which trains; prints its resource usage (benchmarks.peak.report).
 
 python -m benchmarks.training_worker FOLDER [flags of flq_worker.py]
 """
@@ -18,14 +18,14 @@ CPU_MARKS: List[float] = []
 
 
 class NotedTrainer:
-    """The trainer; notes the CPU seconds that the process had used after each local training."""
+    """The trainer; records the process's CPU seconds after each local training."""
 
     def __init__(self, settings: Settings, worker_id: int) -> None:
         self._trainer = build_trainer(settings, worker_id)
         self.n_samples, self.layout, self.notes = self._trainer.n_samples, self._trainer.layout, self._trainer.notes
 
     def local_update(self, shared: Vector, round_index: int) -> LocalUpdate:
-        """Train, and note."""
+        """Train, and record the CPU seconds."""
         learnt = self._trainer.local_update(shared, round_index)
         CPU_MARKS.append(time.process_time())
         return learnt

@@ -1,4 +1,4 @@
-"""The programs with nothing of the run on disk: what the journal costs is the difference to them."""
+"""Disables the writes of a run to disk, to measure their cost."""
 
 from typing import Any, List
 
@@ -10,7 +10,7 @@ FLAG = "--volatile"
 
 
 def leave_out_the_disk(flags: List[str]) -> List[str]:
-    """Return the flags without ours; if it was there, nothing is written any more in this process."""
+    """Remove our flag from the flags; if it was present, disable the writes in this process."""
 
     def write_nothing(*_: Any) -> None:
         pass

@@ -1,20 +1,19 @@
-"""A round without training: FLQ with 4 bits both ways against Flower, in the same run.
+"""Compares a round without training: FLQ with 4 bits both ways against Flower, in the same run.
 
     python -m benchmarks.vs_flower                     1e5, 1e6 and 1e7 parameters, 4 workers
     python -m benchmarks.vs_flower --dims 1e6          part of it
     python -m benchmarks.vs_flower --superlink         with Flower's SuperLink too: some minutes more for each size
     python -m benchmarks.vs_flower --json vs_flower.json --png vs_flower.png
 
-Flower (benchmarks.flower_environment) lives in an environment of its own, which is made at the first start
-(--environment). It is its gRPC server, ``start_server`` with ``start_client``: one master process and four worker
-processes whose update is ready, as FLQ's are (benchmarks.round_overhead); a bare Flask loop is the third. They take
-turns. Journal off, FLQ writes nothing to disk, as the others; journal on, everything that a crash
-must not lose. Bytes are those that pass the sockets, counted between both ends in runs of their own:
-what more rounds add, so that connections and the first model do not count. Memory is the peak of the
-master's process.
+Flower is installed in its own environment (benchmarks.flower_environment), created at the first start (--environment).
+It runs its gRPC server, ``start_server`` with ``start_client``: one master process and four worker processes with ready
+updates, like FLQ's (benchmarks.round_overhead). A bare Flask loop is the third contestant. They take turns. With the
+journal off, FLQ writes nothing to disk, like the others; with the journal on, it writes everything that a crash must
+not lose. Bytes are those at the sockets, counted between both ends in separate runs: the difference that additional
+rounds make, which excludes connections and the first model. Memory is the peak of the master's process.
 
-SuperLink is what Flower deploys today (benchmarks.flower_superlink says what its CPU time and memory are). Its rounds
-take some ten seconds, whatever is sent, so it has few of them, in one turn.
+SuperLink is what Flower deploys today (benchmarks.flower_superlink defines its CPU time and memory). Its rounds take
+about ten seconds, independent of their size, so it runs a few of them, in one turn.
 """
 
 import argparse
@@ -33,11 +32,11 @@ from benchmarks.timing import table
 GRPC, SUPERLINK = "Flower gRPC", "Flower SuperLink"
 OFF, ON, BARE = "FLQ, journal off", "FLQ, journal on", "bare Flask loop"
 
-Run = Callable[[int, int, Optional[Dict[str, int]]], Marks]  # parameters, rounds, where bytes go
+Run = Callable[[int, int, Optional[Dict[str, int]]], Marks]  # parameters, rounds, byte counts
 
 
 class Contestant(NamedTuple):
-    """How one of them is run.
+    """A contestant and its numbers of rounds.
 
     Attributes
     ----------
@@ -46,7 +45,7 @@ class Contestant(NamedTuple):
     rounds, turns, warm_up : int
         Rounds of a turn, turns, and rounds of each turn that do not count.
     counted : tuple of int
-        Rounds of the two runs whose bytes are compared.
+        Rounds of the two runs whose byte counts are subtracted.
     """
 
     run: Run
@@ -58,24 +57,22 @@ class Contestant(NamedTuple):
 
 def parse_flags() -> argparse.Namespace:
     """Read the command line."""
-    flags = argparse.ArgumentParser(description="FLQ against Flower, without training.")
+    flags = argparse.ArgumentParser(description="Compare FLQ with Flower, without training.")
     flags.add_argument("--dims", type=float, nargs="*", default=[1e5, 1e6, 1e7])
     flags.add_argument("--workers", type=int, default=4)
     flags.add_argument("--rounds", type=int, default=12, help="per turn, of which %d do not count" % WARM_UP)
     flags.add_argument("--turns", type=int, default=3)
     flags.add_argument(
-        "--superlink",
-        action="store_true",
-        help="Flower's SuperLink too (left out by default: a round takes it 10 to 20 seconds)",
+        "--superlink", action="store_true", help="include Flower's SuperLink, whose rounds take 10 to 20 seconds"
     )
     flags.add_argument(
         "--superlink_rounds",
         type=int,
         default=4,
-        help="in its one turn, of which 1 does not count (default: %(default)s)",
+        help="rounds in its one turn, of which 1 does not count (default: %(default)s)",
     )
     flags.add_argument(
-        "--environment", default=DEFAULT, help="Flower's; made if it is not there (default: .venv-flower)"
+        "--environment", default=DEFAULT, help="environment with Flower, created if missing (default: .venv-flower)"
     )
     flags.add_argument("--json", metavar="FILE", help="write the numbers here")
     flags.add_argument("--png", metavar="FILE", help="draw them here")
@@ -87,7 +84,7 @@ def parse_flags() -> argparse.Namespace:
 
 
 def contestants(args: argparse.Namespace, python: str) -> Dict[str, Contestant]:
-    """Return how each of them is run."""
+    """Return the contestants by name."""
     n_workers = args.workers
 
     def flower(dim: int, n_rounds: int, bytes_moved: Optional[Dict[str, int]]) -> Marks:
@@ -119,7 +116,7 @@ def contestants(args: argparse.Namespace, python: str) -> Dict[str, Contestant]:
 
 
 def bytes_per_round(contestant: Contestant, dim: int) -> Dict[str, float]:
-    """Return what passes the sockets in one more round."""
+    """Return the bytes at the sockets per additional round."""
     moved: List[Dict[str, int]] = [{}, {}]
     for n_rounds, where in zip(contestant.counted, moved):
         contestant.run(dim, n_rounds, where)
@@ -128,7 +125,7 @@ def bytes_per_round(contestant: Contestant, dim: int) -> Dict[str, float]:
 
 
 def compare(dim: int, entrants: Dict[str, Contestant]) -> Dict[str, Dict[str, Any]]:
-    """Let all contestants take turns with one size."""
+    """Run all contestants in turn with one size."""
     runs: Dict[str, List[Marks]] = {name: [] for name in entrants}
     for turn in range(max(one.turns for one in entrants.values())):
         for name, one in entrants.items():
@@ -152,7 +149,7 @@ def _cpu(row: Dict[str, Any]) -> float:
 
 def draw(results: Dict[int, Dict[str, Dict[str, Any]]], path: str) -> None:
     """Draw seconds, bytes and memory over the number of parameters."""
-    from matplotlib.figure import Figure  # takes a second, and most runs draw nothing
+    from matplotlib.figure import Figure  # slow to import, and rarely needed
 
     figure = Figure((12, 4), layout="constrained")
     panels = {

@@ -1,12 +1,12 @@
-"""How long the Excel workbook of a long run takes, and how much memory.
+"""Measures the time and memory to write the Excel workbook of a long run.
 
     python -m benchmarks.workbook                             2,000 rounds, 64 workers, three turns
     python -m benchmarks.workbook --rounds 20000 --turns 1    a longer run
     python -m benchmarks.workbook --json workbook.json        the numbers, for another program
 
-Beside it stands the least that one can do: a loop that writes as many numbers and as many texts into one sheet with
-XlsxWriter, without formulas, colours and charts. Both take turns, each time in a process of its own. Seconds begin
-when the rows are there and end when the file is; peak memory is that of the whole process, with Python and the rows.
+The baseline is a loop that writes the same numbers of numeric and text cells into one sheet with XlsxWriter, without
+formulas, colours and charts. Both take turns, each time in a new process. The time starts when the rows exist and ends
+when the file does; peak memory is that of the whole process, including Python and the rows.
 """
 
 import argparse
@@ -27,12 +27,12 @@ from benchmarks.timing import table
 PROJECT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 FLQ, BARE = "the workbook of a run", "a bare loop, as many cells"
 STATUSES = ("uploaded", "skipped", "refused", "late", "lost")
-WIDTH = 64  # cells of a line of the bare loop
+WIDTH = 64  # cells per row of the bare loop
 
 
 def parse_flags() -> argparse.Namespace:
     """Read the command line."""
-    flags = argparse.ArgumentParser(description="How long a workbook takes, and how much memory.")
+    flags = argparse.ArgumentParser(description="Measure the time and memory to write a workbook.")
     flags.add_argument("--rounds", type=int, default=2000)
     flags.add_argument("--workers", type=int, default=64)
     flags.add_argument("--turns", type=int, default=3)
@@ -43,7 +43,7 @@ def parse_flags() -> argparse.Namespace:
 
 
 def rows_of(n_rounds: int, n_workers: int) -> Tuple[list, list, list]:
-    """Return rounds, workers and roll-calls in which everything is known and no two rounds are alike."""
+    """Return rounds, workers and roll calls without unknown values; no two rounds are equal."""
     from flq.report.rows import RoundRow, WorkerRow
 
     draw = random.Random(1)
@@ -70,7 +70,7 @@ def rows_of(n_rounds: int, n_workers: int) -> Tuple[list, list, list]:
 
 
 def write_flq(path: str, args: argparse.Namespace) -> Callable[[], None]:
-    """Return what writes the workbook of a run; the rows are made before."""
+    """Create the rows; return a function that writes the workbook of a run."""
     from flq.report.excel import write_workbook
     from flq.report.rows import Sum
 
@@ -80,7 +80,7 @@ def write_flq(path: str, args: argparse.Namespace) -> Callable[[], None]:
 
 
 def write_bare(path: str, args: argparse.Namespace) -> Callable[[], None]:
-    """Return the loop."""
+    """Return the bare loop."""
     from xlsxwriter import Workbook
 
     draw, (n_numbers, n_texts) = random.Random(1), args.cells
@@ -115,7 +115,7 @@ def measure_here(args: argparse.Namespace) -> Dict[str, Any]:
 
 
 def cells_of(path: str) -> List[int]:
-    """Return how many numbers, with those of formulas, and how many texts a workbook holds."""
+    """Return the numbers of numeric cells, including formulas, and of text cells of a workbook."""
     with zipfile.ZipFile(path) as archive:
         parts = [archive.read(name) for name in archive.namelist() if name.startswith("xl/worksheets/sheet")]
     texts = sum(part.count(b't="s"') for part in parts)
@@ -123,7 +123,7 @@ def cells_of(path: str) -> List[int]:
 
 
 def run(child: str, args: argparse.Namespace, cells: List[int]) -> Dict[str, Any]:
-    """Write one workbook in a process of its own."""
+    """Write one workbook in a new process."""
     command = [
         sys.executable,
         "-m",

@@ -1,11 +1,11 @@
-"""How much master and workers write to their cards in a round, and whether that grows.
+"""Measures the bytes that master and workers write to disk per round, and whether they grow.
 
     python -m benchmarks.writes                       lowrank, 4 bits and float32, 155 rounds
 
-The real programs on one machine; model and updates are those of benchmarks.links, without its links. Bytes are what the
-kernel has sent to block devices for each process, in whole pages (write_bytes of /proc/PID/io): the folder for
-temporary files must not be in memory. What the start takes is left out: a worker's bytes per round are the difference
-between a short and a long run; the master's are those between rounds, in the first and in the second half.
+The real programs run on one machine, with the model and updates of benchmarks.links, but without its links. Bytes are
+those that each process has written to block devices, in whole pages (write_bytes of /proc/PID/io), so the folder for
+temporary files must not be in memory. The start is excluded: a worker's bytes per round come from the difference
+between a short and a long run; the master's are measured between rounds, in the first and in the second half.
 """
 
 import argparse
@@ -19,12 +19,12 @@ from benchmarks.links import MODES, flags_of
 from benchmarks.processes import Marks, run
 from benchmarks.timing import table
 
-SHORT = 35  # rounds before what counts: some snapshots, and it is between two that counting begins and ends
+SHORT = 35  # rounds before the count begins: some snapshots; the count begins and ends between two snapshots
 
 
 def parse_flags() -> argparse.Namespace:
     """Read the command line."""
-    flags = argparse.ArgumentParser(description="How much master and workers write to disk in a round.")
+    flags = argparse.ArgumentParser(description="Measure the bytes that master and workers write to disk per round.")
     flags.add_argument("--modes", nargs="*", choices=sorted(MODES), default=list(MODES))
     flags.add_argument("--workers", type=int, default=4)
     flags.add_argument("--rounds", type=int, default=155)
@@ -32,7 +32,7 @@ def parse_flags() -> argparse.Namespace:
 
 
 def measure(mode: str, n_workers: int, n_rounds: int) -> Marks:
-    """Run one mode; return what the master noted round by round, and in the last what the workers have written."""
+    """Run one mode; return the master's marks, the last of which has the bytes that the workers have written."""
     with tempfile.TemporaryDirectory() as folder:
         return run(
             ["benchmarks.round_master", folder, "--host", "127.0.0.1", *flags_of(mode, n_workers, n_rounds, folder)],

@@ -1,1 +1,1 @@
-"""Bytes to a given accuracy: every mode and its rivals on the same data, resumable; see ``__main__``."""
+"""Measures the bytes to a given accuracy of every mode and its rivals on the same data; see ``__main__``."""

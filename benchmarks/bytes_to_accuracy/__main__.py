@@ -1,13 +1,13 @@
-"""Fewest bytes to a given accuracy: the table and the picture of docs/bytes.md.
+"""Measures the bytes to a given accuracy: the table and the figure of docs/bytes.md.
 
     FLQ_DATA_DIR=DATA python -m benchmarks.bytes_to_accuracy                          # all recipes, seed 1
     FLQ_DATA_DIR=DATA python -m benchmarks.bytes_to_accuracy --recipe "fedavg E2" --seeds 1 2 3 --jobs 2
     FLQ_DATA_DIR=DATA python -m benchmarks.bytes_to_accuracy --recipe mine mode=bbit b_up=3 lr=0.07 --rounds 40
     python -m benchmarks.bytes_to_accuracy --table --figure
 
-Ten workers, cnn_small, Fashion-MNIST, Dirichlet 0.1, one partition. Each run is one file in --out;
-a file that is there is not made again, so that an interrupted table goes on where it was. A name that
-is no recipe's begins with the defaults; key=value changes a recipe, which then needs a --name of its own.
+Ten workers, cnn_small, Fashion-MNIST, Dirichlet 0.1, one partition. Each run is one file in --out; existing files are
+kept, so an interrupted series can be resumed. An unknown recipe name starts from the defaults. key=value changes a
+recipe, which then needs its own --name.
 """
 
 import argparse
@@ -23,12 +23,12 @@ from .recipes import RECIPES, recipe_of
 from .runs import Job, run
 from .table import figure, gather, table, write_json
 
-HTTP_BYTES = 235  # counted at a socket: what HTTP adds to an exchange, both directions together
+HTTP_BYTES = 235  # overhead of HTTP per exchange, both ways, measured at a socket
 OUT = os.path.join("results", "bytes_to_accuracy")
 
 
 def main() -> int:
-    """Run what the command line names."""
+    """Run the jobs of the command line; return the exit code."""
     args = _arguments().parse_args()
     if args.table or args.figure:
         summaries = gather(args.out, args.http, args.alpha)
@@ -46,7 +46,7 @@ def main() -> int:
     except FlqError as error:
         print("error: %s" % error, file=sys.stderr)
         return 2
-    with ThreadPoolExecutor(args.jobs) as pool:  # TensorFlow wants a process per run
+    with ThreadPoolExecutor(args.jobs) as pool:  # each run is a process, because of TensorFlow
         return max(pool.map(_child, jobs))
 
 
@@ -57,36 +57,36 @@ def _arguments() -> argparse.ArgumentParser:
         nargs="+",
         action="append",
         metavar=("NAME", "key=value"),
-        help="may be given several times; of: " + "; ".join(RECIPES),
+        help="may be repeated; one of: " + "; ".join(RECIPES),
     )
-    flags.add_argument("--name", help="what the changed recipe is called in files and tables")
+    flags.add_argument("--name", help="name of the changed recipe in files and tables")
     flags.add_argument("--seeds", nargs="+", type=int, default=[1])
-    flags.add_argument("--rounds", type=int, help="instead of the recipe's")
+    flags.add_argument("--rounds", type=int, help="overrides the recipe's number of rounds")
     flags.add_argument("--alpha", type=float, default=0.1, help="concentration of the Dirichlet distribution")
     flags.add_argument(
         "--stop_at",
         type=float,
         default=2.0,
         metavar="ACCURACY",
-        help="stop when the mean of three validation accuracies is there",
+        help="stop when the mean of three validation accuracies reaches this",
     )
     flags.add_argument("--out", default=OUT, help="folder of the files")
-    flags.add_argument("--jobs", type=int, default=1, help="runs at a time")
-    flags.add_argument("--table", action="store_true", help="print what the files say; writes alphaA.json")
+    flags.add_argument("--jobs", type=int, default=1, help="number of parallel runs")
+    flags.add_argument("--table", action="store_true", help="print the table, and write alphaA.json")
     flags.add_argument("--figure", action="store_true", help="the same, and draw alphaA.png")
-    flags.add_argument("--mean", action="store_true", help="in the table: the average of the models in place of x")
-    flags.add_argument("--http", type=int, default=HTTP_BYTES, help="bytes that HTTP adds to an exchange")
+    flags.add_argument("--mean", action="store_true", help="in the table, use the average of the models instead of x")
+    flags.add_argument("--http", type=int, default=HTTP_BYTES, help="overhead of HTTP per exchange, in bytes")
     return flags
 
 
 def _jobs(args: argparse.Namespace) -> List[Job]:
-    """Return the runs that are asked for, recipe by recipe."""
+    """Return the requested runs, recipe by recipe."""
     jobs = []
     for seed in args.seeds:
         for name, *changes in args.recipe or [[name] for name in RECIPES]:
             recipe = recipe_of(name, changes)
             if not recipe.overrides:
-                raise SystemExit("error: no recipe is called %r; there are: %s" % (name, "; ".join(RECIPES)))
+                raise SystemExit("error: unknown recipe %r; known are: %s" % (name, "; ".join(RECIPES)))
             if args.rounds:
                 recipe = recipe._replace(rounds=args.rounds)
             jobs.append(Job(args.name or name, recipe, seed, args.alpha, args.stop_at, args.out))

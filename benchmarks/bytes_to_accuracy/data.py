@@ -1,11 +1,11 @@
-"""Fashion-MNIST with a validation part, and one partition for all seeds.
+"""Fashion-MNIST with a validation set, and one partition for all seeds.
 
-5,000 of the 60,000 training images are taken out with a seed of their own: settings are chosen
-on them, the test set reports. The workers hold the other 55,000.
+5,000 of the 60,000 training images, drawn with a fixed seed, are the validation set, on which settings are chosen; the
+test set is for reporting. The workers hold the other 55,000.
 
-In FLQ ``system.seed`` fixes the partition as well as the start values and the order of the
-samples. Here the partition is always that of PARTITION_SEED, so that the seeds of a table
-differ in start and order only, as in the study that the figures are compared with.
+In FLQ, ``system.seed`` determines the partition as well as the start values and the order of the samples. Here the
+partition is always that of PARTITION_SEED, so the seeds of a table differ in start values and order only, as in the
+study that the numbers are compared with.
 """
 
 import os
@@ -27,7 +27,7 @@ PARTITION_SEED = 42
 
 
 def prepared(folder: str) -> Dict[str, str]:
-    """Return the files "validation" and "test": the same 55,000 training images, each with one of the two parts."""
+    """Return the data files "validation" and "test": the same 55,000 training images, and either set for evaluation."""
     os.makedirs(folder, exist_ok=True)
     paths = {part: os.path.join(folder, "fashion_mnist_%s.npz" % part) for part in ("validation", "test")}
     if not all(os.path.exists(path) for path in paths.values()):
@@ -43,13 +43,13 @@ def prepared(folder: str) -> Dict[str, str]:
 
 
 class FixedPartition(KerasTask):
-    """A task whose samples are dealt out by PARTITION_SEED, whatever the run's seed.
+    """A task that partitions its samples by PARTITION_SEED instead of the run's seed.
 
     Parameters
     ----------
     settings : dict
     count : callable
-        Gets the number of samples of each local training.
+        Receives the number of samples of each local training.
     """
 
     def __init__(self, settings: Settings, count: Callable[[int], None]) -> None:
@@ -57,7 +57,7 @@ class FixedPartition(KerasTask):
         self._count = count
 
     def train(self, share: KerasShare, shared: np.ndarray, round_index: int) -> LocalUpdate:
-        """Train as any task does, and say how many samples it took."""
+        """Train, and report the number of samples."""
         done = super().train(share, shared, round_index)
         self._count(done.n_trained)
         return done

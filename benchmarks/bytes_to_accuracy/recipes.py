@@ -1,4 +1,4 @@
-"""The recipes: a name, a number of rounds, and settings as ``--set`` has them."""
+"""The recipes: a name, a number of rounds, and settings in the form of ``--set``."""
 
 from typing import Dict, NamedTuple, Sequence, Tuple
 
@@ -14,7 +14,7 @@ COMMON = (
 
 
 class Recipe(NamedTuple):
-    """How a run is made."""
+    """The number of rounds and the settings of a run."""
 
     rounds: int
     overrides: Tuple[str, ...]
@@ -35,7 +35,7 @@ def lowrank(bytes_up: int, bytes_down: int) -> Tuple[str, ...]:
     return ("mode=lowrank", "bytes_up=%d" % bytes_up, "bytes_down=%d" % bytes_down)
 
 
-FLOAT = ("mode=fedavg", "coding=none")  # as every other system sends it
+FLOAT = ("mode=fedavg", "coding=none")  # as other systems send models
 BITS = ("mode=bbit", "memory=residual")
 E1, E2, E3, E5 = [("local_epochs=%d" % n,) for n in (1, 2, 3, 5)]
 LOGIT = ("logit_adjustment=1",)
@@ -74,7 +74,7 @@ RECIPES: Dict[str, Recipe] = {
 
 
 def recipe_of(name: str, changes: Sequence[str]) -> Recipe:
-    """Return the recipe of a name with ``key=value`` changes; an unknown name is a new recipe of these alone."""
+    """Return a recipe with ``key=value`` changes; an unknown name starts from the defaults."""
     known = RECIPES.get(name, Recipe(30, ()))
     keys = {change.partition("=")[0] for change in changes}
     kept = tuple(setting for setting in known.overrides if setting.partition("=")[0] not in keys)

@@ -1,8 +1,8 @@
-"""One run: the real machines and frames in memory, a line of JSON per round.
+"""Performs one run with the real machines and frames in memory, and writes a line of JSON per round.
 
-The lines go to FILE.part, which becomes FILE when the run is over: what is called FILE is whole.
-Bytes are those of the frames; what HTTP adds to each exchange is counted in exchanges here and
-made bytes in the table. The model of round k is evaluated before it has been sent to anybody.
+The lines go to FILE.part, which is renamed to FILE at the end of the run, so FILE is always complete. Bytes are those
+of the frames; the number of exchanges is recorded, and the table adds the overhead of HTTP for each. The model of round
+k is evaluated before it is sent to any worker.
 """
 
 import json
@@ -28,11 +28,11 @@ from .recipes import COMMON, Recipe
 
 
 class _Enough(Exception):
-    """The accuracy that was asked for is there."""
+    """The run has reached the requested accuracy."""
 
 
 class Job(NamedTuple):
-    """A run that is asked for."""
+    """A requested run."""
 
     name: str
     recipe: Recipe
@@ -43,13 +43,13 @@ class Job(NamedTuple):
 
     @property
     def path(self) -> str:
-        """Where its lines go."""
+        """The file of its lines."""
         plain = re.sub(r"[^A-Za-z0-9.=,+-]+", "_", self.name)
         return os.path.join(self.out, "%s__alpha%g__seed%d.jsonl" % (plain, self.alpha, self.seed))
 
     @property
     def overrides(self) -> Tuple[str, ...]:
-        """All its settings but the data's."""
+        """All its settings except those of the data."""
         return (
             COMMON
             + self.recipe.overrides
@@ -58,25 +58,25 @@ class Job(NamedTuple):
 
 
 def read(path: str) -> Tuple[Dict[str, Any], List[Dict[str, Any]]]:
-    """Return the head of a file, and its rounds."""
+    """Return the head and the rounds of a file."""
     with open(path, encoding="utf-8") as lines:
         rows = [json.loads(line) for line in lines if line.endswith("}\n")]
     return rows[0], rows[1:]
 
 
 def run(job: Job) -> str:
-    """Make a run, unless its file is there; return a sentence on it."""
+    """Perform a run unless its file exists; return a sentence on it."""
     if os.path.exists(job.path):
         head, rows = read(job.path)
         if sorted(head["overrides"]) != sorted(job.recipe.overrides):
-            return "%s is of other settings (%s): take another name" % (job.path, " ".join(head["overrides"]))
-        return "%s is there, %d rounds" % (job.path, len(rows))
-    load_config(None, job.overrides)  # so that a mistake leaves no file
+            return "%s has other settings (%s): use another name" % (job.path, " ".join(head["overrides"]))
+        return "%s exists, %d rounds" % (job.path, len(rows))
+    load_config(None, job.overrides)  # an invalid setting leaves no file
     os.makedirs(job.out, exist_ok=True)
     with open(job.path + ".part", "w", encoding="utf-8") as lines:
         _Run(job, lines).run()
     os.replace(job.path + ".part", job.path)
-    return "%s is made" % job.path
+    return "%s is complete" % job.path
 
 
 class _Run:
@@ -99,7 +99,7 @@ class _Run:
             "registrations": 0,
             "samples": 0,
         }
-        self._task: Optional[FixedPartition] = None  # of all workers
+        self._task: Optional[FixedPartition] = None  # for all workers
         self._last: Optional[np.ndarray] = None
         self._validation: List[float] = []
         self._began = time.perf_counter()

@@ -1,4 +1,4 @@
-"""What the files of the runs say: bytes to each accuracy, medians over the seeds, ratios, the picture."""
+"""Evaluates the files of the runs: bytes to each accuracy, medians over the seeds, ratios, and the figure."""
 
 import glob
 import json
@@ -14,7 +14,7 @@ LOWEST_DRAWN = 0.6  # accuracy
 
 
 class Hit(NamedTuple):
-    """When an accuracy is reached."""
+    """The round and the bytes at which an accuracy is reached."""
 
     round: float
     bytes: float
@@ -22,14 +22,14 @@ class Hit(NamedTuple):
 
 
 def total_bytes(row: Dict[str, Any], http: int) -> int:
-    """Return all bytes so far: frames both ways, and what HTTP adds to each exchange."""
+    """Return the total bytes so far: frames both ways, and the overhead of HTTP for each exchange."""
     return row["up"] + row["down"] + http * row["exchanges"]
 
 
 def hit(rows: Sequence[Dict[str, Any]], key: str, target: float, n_mean: int, http: int) -> Hit:
-    """Return when the mean of ``n_mean`` successive accuracies first is the target.
+    """Return the first time that the mean of ``n_mean`` successive accuracies reaches the target.
 
-    Rounds without that accuracy, such as of an average that is not kept, do not count.
+    Rounds without that accuracy, such as of a disabled average, are ignored.
     """
     rows = [row for row in rows if key in row]
     for i in range(n_mean - 1, len(rows)):
@@ -39,13 +39,13 @@ def hit(rows: Sequence[Dict[str, Any]], key: str, target: float, n_mean: int, ht
 
 
 def gather(out: str, http: int, alpha: float) -> List[Dict[str, Any]]:
-    """Read all files of a folder, unfinished ones too; return one summary per recipe."""
+    """Read all files of a folder, including unfinished ones; return one summary per recipe."""
     groups: Dict[str, List[Any]] = {}
     paths = glob.glob(os.path.join(out, "*.jsonl")) + glob.glob(os.path.join(out, "*.jsonl.part"))
     for path in sorted(paths):
         try:
             head, rows = read(path)
-        except IndexError:  # it has just begun
+        except IndexError:  # no line yet
             continue
         if rows and head["alpha"] == alpha:
             groups.setdefault(head["recipe"], []).append((head, rows, path.endswith(".part")))
@@ -146,13 +146,13 @@ def _cell(one: Dict[str, Any], rivals: List[Dict[str, Any]], key: str) -> str:
 
 
 def write_json(summaries: List[Dict[str, Any]], path: str, http: int, alpha: float) -> None:
-    """Write everything that the table and the picture are made of."""
+    """Write the data of the table and the figure."""
     with open(path, "w", encoding="utf-8") as file:
         json.dump({"http_bytes_per_exchange": http, "alpha": alpha, "recipes": summaries}, file, indent=1)
 
 
 def figure(summaries: List[Dict[str, Any]], path: str) -> None:
-    """Draw test accuracy over all bytes so far."""
+    """Draw test accuracy over the total bytes."""
     import matplotlib
 
     matplotlib.use("Agg")
