@@ -9,16 +9,16 @@ KEY = "end"  # of the journal's table about, from format 5 on
 class Stage(Enum):
     """Stages of the end of a run; ``master/runtime/ending.py`` has the transitions.
 
-    A journal of format 4 or older distinguishes only GOING_ON and OVER.
+    A journal of format 4 or older distinguishes only RUNNING and OVER.
     """
 
-    GOING_ON = "going on"  # more rounds follow; without a running master: it was killed
+    RUNNING = "going on"  # more rounds follow; without a running master: it was killed
     INTERRUPTED = "interrupted"  # a signal ended the master; --resume continues the run
     FAILED = "failed"  # an error ended the master; --resume continues the run
     ENDED = "ended"  # the last round has closed, or the run was stopped; its results are being written
     SAVED = "saved"  # the master has tried to write the results once, maybe without success
     TOLD = "told"  # likewise, and every remaining worker knows of the end
-    OVER = "over"  # the results are on disk, and every remaining worker knows of the end
+    OVER = "over"  # the results are on disk, and the master no longer waits for workers
 
 
 class RunEnd(NamedTuple):
@@ -33,7 +33,7 @@ class RunEnd(NamedTuple):
         The workers that know of the end.
     """
 
-    stage: Stage = Stage.GOING_ON
+    stage: Stage = Stage.RUNNING
     reason: Optional[str] = None
     heard: List[int] = []
 
@@ -59,4 +59,4 @@ def end_of(about: Mapping[str, Any]) -> RunEnd:
         return RunEnd(Stage(about[KEY]["stage"]), about[KEY]["reason"], about[KEY]["heard"])
     if about["ended"] is not None:  # of format 4 or older
         return RunEnd(Stage.OVER, about["ended"])
-    return RunEnd(Stage.GOING_ON, about.get("reason"))
+    return RunEnd(Stage.RUNNING, about.get("reason"))

@@ -247,4 +247,4 @@ def test_so_is_a_run_of_the_release_before_this(tmp_path):
             open_journal(str(tmp_path), only_to_look)
     found = read_journal(str(tmp_path))
     assert (found.rows[0].round_index, found.rows[0].accuracy) == (1, 0.75)
-    assert end_of(found.about) == RunEnd(Stage.GOING_ON, "interrupted by signal 15, it can be resumed")
+    assert end_of(found.about) == RunEnd(Stage.RUNNING, "interrupted by signal 15, it can be resumed")

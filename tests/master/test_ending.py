@@ -11,7 +11,7 @@ from flq.master.runtime.ending import OVER, TRANSITIONS, WAY, Ending
 from flq.run_end import KEY, RunEnd, Stage, end_of
 
 TO = {
-    Stage.GOING_ON: [],
+    Stage.RUNNING: [],
     Stage.INTERRUPTED: [Stage.INTERRUPTED],
     Stage.FAILED: [Stage.FAILED],
     Stage.ENDED: [Stage.ENDED],
@@ -34,7 +34,7 @@ def test_it_moves_as_the_table_says_and_otherwise_stays(before, after):
     has_moved = ending.move(after, "another reason")
     assert has_moved == (after in TRANSITIONS[before])
     assert ending.stage is (after if has_moved else before)
-    reason = "the master failed" if before is Stage.GOING_ON else "because"
+    reason = "the master failed" if before is Stage.RUNNING else "because"
     assert ending.reason == ("another reason" if has_moved else reason)
 
 
@@ -46,7 +46,7 @@ def test_who_waits_for_a_stage_waits_until_it_is_reached_or_cannot_be(stage, awa
     assert ending.wait(awaited, 0.0) == (is_reached or stage in (Stage.INTERRUPTED, Stage.FAILED))
     ending.halt()
     assert ending.wait(awaited, 0.0)
-    assert ending.stage is (Stage.FAILED if stage is Stage.GOING_ON else stage)
+    assert ending.stage is (Stage.FAILED if stage is Stage.RUNNING else stage)
     ending.wait_released()
 
 
@@ -88,7 +88,7 @@ def test_the_journal_keeps_it(stage):
     [
         ({"ended": "stopped"}, RunEnd(Stage.OVER, "stopped")),
         ({"ended": "stopped", "reason": "interrupted"}, RunEnd(Stage.OVER, "stopped")),
-        ({"ended": None, "reason": "interrupted"}, RunEnd(Stage.GOING_ON, "interrupted")),
+        ({"ended": None, "reason": "interrupted"}, RunEnd(Stage.RUNNING, "interrupted")),
         ({"ended": None}, RunEnd()),
     ],
 )

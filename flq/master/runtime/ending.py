@@ -2,7 +2,7 @@
 
 ::
 
-    GOING_ON ----> ENDED ----> SAVED ----> TOLD ----> OVER
+    RUNNING -----> ENDED ----> SAVED ----> TOLD ----> OVER
        |  |                      |                     ^
        |  +---> FAILED           +---------------------+
        +------> INTERRUPTED
@@ -16,9 +16,9 @@ from typing import Dict, FrozenSet, Optional
 
 from ...run_end import RunEnd, Stage
 
-GOING_ON, INTERRUPTED, FAILED, ENDED, SAVED, TOLD, OVER = Stage
+RUNNING, INTERRUPTED, FAILED, ENDED, SAVED, TOLD, OVER = Stage
 TRANSITIONS: Dict[Stage, FrozenSet[Stage]] = {
-    GOING_ON: frozenset({INTERRUPTED, FAILED, ENDED}),
+    RUNNING: frozenset({INTERRUPTED, FAILED, ENDED}),
     INTERRUPTED: frozenset(),
     FAILED: frozenset(),
     ENDED: frozenset({SAVED}),
@@ -26,7 +26,7 @@ TRANSITIONS: Dict[Stage, FrozenSet[Stage]] = {
     TOLD: frozenset({OVER}),
     OVER: frozenset(),
 }
-WAY = (GOING_ON, ENDED, SAVED, TOLD, OVER)  # stages of a run that ends
+WAY = (RUNNING, ENDED, SAVED, TOLD, OVER)  # stages of a run that ends
 LOOK_S = 1.0  # longest wait at a time: a signal that arrives just before a wait is handled only after it
 
 
@@ -41,13 +41,13 @@ class Ending:
 
     def __init__(self) -> None:
         self.reason = "the master failed"
-        self._stage = GOING_ON
+        self._stage = RUNNING
         self._is_halted = self._is_released = False
         self._changed = threading.Condition()
 
     @property
     def stage(self) -> Stage:
-        """The present stage."""
+        """The current stage."""
         return self._stage
 
     @property
