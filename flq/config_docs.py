@@ -92,8 +92,8 @@ def chinese_texts(docs: Path = DOCS) -> Mapping[str, str]:
 
 def write_pages(docs: Path = DOCS) -> None:
     """Replace the tables of configuration.md and zh/configuration.md, which are the end of each page."""
-    for page, texts in ((docs / "configuration.md", None), (docs / "zh" / "configuration.md", chinese_texts(docs))):
-        table = markdown_table(texts)
+    english, chinese = markdown_table(), markdown_table(chinese_texts(docs))  # both before anything is written
+    for page, table in ((docs / "configuration.md", english), (docs / "zh" / "configuration.md", chinese)):
         text, heading, _ = page.read_text(encoding="utf-8").partition("\n### ")
         page.write_text(text + heading[:1] + table, encoding="utf-8")
 

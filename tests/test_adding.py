@@ -21,15 +21,15 @@ from report_rows import a_round  # noqa: E402
 SECTIONS = re.findall(r"^## (.*)$", (PROJECT / "docs" / "adding.md").read_text(encoding="utf-8"), re.MULTILINE)
 
 
-def run(folder, *words, told=b""):
-    """Run a module of the changed copy; return what it prints."""
+def run(folder, *words, told=b"", path=None):
+    """Run a module of the changed copy, or of ``path``; return what it prints."""
     done = subprocess.run(
         [sys.executable, "-m", *words],
         cwd=str(folder),
         input=told,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env=dict(os.environ, PYTHONPATH="%s:%s" % (folder, PROJECT / "tests"), PYTHONDONTWRITEBYTECODE="1"),
+        env=dict(os.environ, PYTHONPATH="%s:%s" % (path or folder, PROJECT / "tests"), PYTHONDONTWRITEBYTECODE="1"),
         timeout=120,
     )
     assert done.returncode == 0, done.stderr.decode()
@@ -59,6 +59,13 @@ def check_contract(folder, tests, name):
         if not (folder / path.name).exists():
             shutil.copy(str(path), str(folder))
     run(folder, "pytest", "-q", "-p", "no:cacheprovider", "-k", name, os.path.basename(tests))
+
+
+def test_the_simulation_that_the_page_shows_runs(tmp_path):
+    (block,) = blocks_of("How to run it")
+    (tmp_path / "simulated.py").write_text(block, encoding="utf-8")
+    losses = json.loads(run(tmp_path, "simulated", path=PROJECT))
+    assert len(losses) == 5 and losses[-1] < losses[0]
 
 
 @pytest.mark.parametrize("section", SECTIONS)

@@ -110,7 +110,7 @@ def test_fedavg_is_never_lazy_and_remembers_nothing():
         (dict(b_up=32), "b_up must be in 1..8"),
         (dict(memory="mirror", scale_by_selected=True), "scale_by_selected cannot be used with memory mirror"),
         (dict(update="both"), "update must be one of delta, gradient, got 'both'"),
-        (dict(server_optimizer="adagrad"), "server_optimizer must be one of sgd, "),
+        (dict(server_optimizer="adagrad"), "server_optimizer must be one of .*sgd, "),
         (dict(server_optimizer="adam"), "adam cannot be used with memory residual"),
         (
             dict(update="gradient", memory="residual", server_optimizer="adam"),

@@ -166,7 +166,7 @@ def test_curves_are_fields_of_a_round_and_have_names_of_their_own():
 
 
 def test_every_tracker_has_a_reader_here_and_is_in_the_settings():
-    assert set(READERS) == set(TRACKERS)
+    assert set(READERS) == set(TRACKERS), "READERS needs a function for each tracker, which reads back what it wrote"
     assert load_config(None, ["trackers=" + ", ".join(TRACKERS)]).report.trackers == tuple(TRACKERS)
     with pytest.raises(ConfigError, match="a list of any of jsonl, tensorboard, swanlab"):
         load_config(None, ["report.trackers=wandb"])
