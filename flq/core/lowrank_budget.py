@@ -32,6 +32,9 @@ class Sizes(NamedTuple):
     down: int
 
 
+NO_LIMITS = Sizes(0, 0)
+
+
 def sizes(lag: float, movement: float, n_workers: int, layout: Layout, rules: Rules) -> Sizes:
     """Return the payload sizes of a round.
 
@@ -43,7 +46,7 @@ def sizes(lag: float, movement: float, n_workers: int, layout: Layout, rules: Ru
         Number of workers in the round.
     """
     if rules.mode != "lowrank":
-        return Sizes(0, 0)
+        return NO_LIMITS
     growth = min(math.sqrt(max(lag / (FREE_LAG * movement), 1.0)), MOST) if movement else 1.0
     exact, longest = 4 * (layout.n_params - layout.n_trained), QUANTIZERS[LOWRANK].payload_size(layout)
     size = growth * _first_size(layout)

@@ -111,10 +111,10 @@ def aggregate(
     else:
         codec, sent = QUANTIZERS[rules.codec_up], uploads
     contributions = Contributions(
-        tuple(heard),
-        tuple(n_samples[worker_id] / n_total for worker_id in heard),
-        tuple(worker_id in uploaded for worker_id in heard),
-        tuple(sent[worker_id] for worker_id in heard),
+        heard,
+        [n_samples[worker_id] / n_total for worker_id in heard],
+        [worker_id in uploaded for worker_id in heard],
+        [sent[worker_id] for worker_id in heard],
         codec,
         layout,
     )

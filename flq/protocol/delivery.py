@@ -203,7 +203,7 @@ class Delivery:
 
     def traffic_of(self, worker_id: int) -> Traffic:
         """Return the traffic of a worker."""
-        return self.traffic.get(worker_id, Traffic())
+        return self.traffic.get(worker_id) or Traffic()
 
     def capture(self) -> Dict[str, Any]:
         """Return the counts as JSON values."""

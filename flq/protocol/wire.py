@@ -14,11 +14,11 @@ Verdict(outcome=<Outcome.APPLIED: 5>, round_index=3, epoch=1)
 import math
 import struct
 import zlib
-from typing import Dict, List, NamedTuple, Optional, Tuple, Type, TypeVar, Union, cast
+from typing import Dict, List, NamedTuple, Optional, Tuple, Type, TypeVar, Union
 
 import numpy as np
 
-from ..core.codecs import QUANTIZERS, Payload
+from ..core.codecs import QUANTIZERS
 from ..core.codecs.lossless import Coded, uncode
 from ..core.layout import Layout
 from ..errors import BadValues, Conflict, TooLarge, WireError
@@ -96,8 +96,9 @@ def encode(message: Message, link: Link) -> Buffers:
         if message.blocked:
             fixed, flags = fixed + BLOCKED.pack(message.blocked), flags | IS_BLOCKED
         if message.kind is Kind.UPLOAD:
-            payload, codec_id = memoryview(cast(Payload, message.sent)), message.codec_id
-            flags |= _coding_flag(message.coded)
+            sent, codec_id = message.sent, message.codec_id
+            assert sent is not None  # of an upload
+            payload, flags = memoryview(sent), flags | _coding_flag(message.coded)
     elif isinstance(message, Verdict):
         kind, index = Kind.VERDICT, message.round_index
         fixed = VERDICT.pack(message.outcome, message.epoch)
@@ -273,7 +274,8 @@ def _message(
             index, version, model_crc, threshold, bool(flags & NEEDS_OFFER), bool(flags & ENDED), n_frames, bytes_up
         )
     if kind in (Kind.DELTA, Kind.KEYFRAME):
-        return ModelFrame(kind, index, codec_id, cast(Payload, payload), coded)
+        assert payload is not None  # of such a frame
+        return ModelFrame(kind, index, codec_id, payload, coded)
     worker_id, epoch, seq, state_crc, cost_bits, loss, energy, training_s, waiting_s = ANSWER.unpack_from(body)
     if math.isinf(loss):
         raise BadValues("the loss is infinite, expected a finite one, or NaN for none")

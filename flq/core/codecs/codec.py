@@ -84,12 +84,10 @@ class Codec:
             total = np.add(source[part], values, out=out[part])
             for reader in readers[1:]:
                 np.add(total, next(reader)[1], out=total)
-        statistics = slice(layout.n_trained, None)
-        add_exact(
-            out[statistics],
-            [(statistics_of(payload, layout), weight) for payload, weight in weighted],
-            None if base is None else base[statistics],
-        )
+        if layout.n_statistics:
+            statistics = slice(layout.n_trained, None)
+            exact = [(statistics_of(payload, layout), weight) for payload, weight in weighted]
+            add_exact(out[statistics], exact, None if base is None else base[statistics])
 
 
 class Mode(NamedTuple):

@@ -15,23 +15,23 @@ class Contributions(NamedTuple):
 
     Attributes
     ----------
-    worker_ids : tuple of int
+    worker_ids : sequence of int
         Ascending.
-    weights : tuple of float
+    weights : sequence of float
         Each worker's share of the samples; they need not sum to 1 (:func:`server_step.aggregate`).
-    is_fresh : tuple of bool
+    is_fresh : sequence of bool
         Whether the update was uploaded in this round; if not, it is the worker's mirror, uploaded earlier.
-    payloads : tuple of ndarray of uint8
+    payloads : sequence of ndarray of uint8
         The encoded updates.
     codec : Codec
         Decodes them.
     layout : Layout
     """
 
-    worker_ids: Tuple[int, ...]
-    weights: Tuple[float, ...]
-    is_fresh: Tuple[bool, ...]
-    payloads: Tuple[Payload, ...]
+    worker_ids: Sequence[int]
+    weights: Sequence[float]
+    is_fresh: Sequence[bool]
+    payloads: Sequence[Payload]
     codec: Codec
     layout: Layout
 
