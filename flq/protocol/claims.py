@@ -18,7 +18,7 @@ class Claim(Enum):
     OVERTAKEN = "a duplicate of a request that joined, and the worker has answered since: rejected"
     DUPLICATE = "a duplicate of the request that joined: the same reply again"
     OUTDATED = "another process has joined since it learned the number of sessions: it is told the number again"
-    SHARED = "another process took over from it, and it knows that: both are alive; a new epoch"
+    CONTESTED = "another process took over from it, and it knows that: both are alive; a new epoch"
     RESUMED = "it has the memories of the current epoch: it resumes that epoch"
     NEW = "otherwise: a new epoch"
 
@@ -50,7 +50,7 @@ def _is_overtaken(member: Member, event: Register, round_index: int) -> bool:
 def _is_duplicate(member: Member, event: Register, round_index: int) -> bool:
     return (
         event.known_epoch not in (None, member.epoch)
-        and not member.gone
+        and member.has_lease
         and event.instance == member.instance
         and event.n_samples == member.n_samples
         and event.session == member.session
@@ -61,7 +61,7 @@ def _is_outdated(member: Member, event: Register, round_index: int) -> bool:
     return event.session != member.session and event.known_sessions not in (None, member.n_sessions)
 
 
-def _is_shared(member: Member, event: Register, round_index: int) -> bool:
+def _is_contested(member: Member, event: Register, round_index: int) -> bool:
     return event.session in member.earlier_sessions and event.known_sessions == member.n_sessions
 
 
@@ -85,7 +85,7 @@ CLAIMS: Tuple[Tuple[Claim, Callable[[Member, Register, int], bool]], ...] = (
     (Claim.OVERTAKEN, _is_overtaken),
     (Claim.DUPLICATE, _is_duplicate),
     (Claim.OUTDATED, _is_outdated),
-    (Claim.SHARED, _is_shared),
+    (Claim.CONTESTED, _is_contested),
     (Claim.RESUMED, _is_resumed),
     (Claim.NEW, lambda member, event, round_index: True),
 )  # the first that holds

@@ -211,7 +211,7 @@ class RunEnded(NamedTuple):
     reason: str
 
 
-JOINED, BACK, GONE, RESYNC, UNABLE, UNCHANGED, BLOCKED, SHARED, HEAVY = NOTE_KINDS = (
+JOINED, BACK, GONE, RESYNC, UNABLE, UNCHANGED, BLOCKED, CONTESTED, HEAVY = NOTE_KINDS = (
     "joined",
     "back",
     "lost",

@@ -188,7 +188,7 @@ class MasterMachine:
     def everyone_heard(self) -> bool:
         """Return whether every leased worker knows that the run has ended."""
         return all(
-            member.gone or member.missed_end or worker_id in self.delivery.heard_end
+            not member.has_lease or member.missed_end or worker_id in self.delivery.heard_end
             for worker_id, member in self.members.items()
         )
 
@@ -230,22 +230,22 @@ class MasterMachine:
         if claim is Claim.OUTDATED:
             return False
         assert event.n_samples is not None
-        member.is_heard = True
+        member.is_confirmed = True
         if claim is Claim.DUPLICATE:
             return True
         is_ahead = self.membership.is_ahead(event, self.round_index)
         resumes, is_taking_over = claim is Claim.RESUMED, event.session != member.session
         codings = lossless.common(self.options.rules.coding, event.codings)
-        if not resumes or member.gone or codings != member.codings or is_taking_over:
+        if not resumes or not member.has_lease or codings != member.codings or is_taking_over:
             self._journal(event)
         member.codings = codings
         if is_taking_over:
             member.begin_session(event.session)
-        if claim is Claim.SHARED:
+        if claim is Claim.CONTESTED:
             member.is_contested = True
             self._warn(member.worker_id, now)
         if resumes:
-            member.gone = False
+            member.has_lease = True
         else:
             self._withdraw(member.worker_id)
             self._begin_epoch(member, event.instance, event.n_samples)
@@ -270,7 +270,7 @@ class MasterMachine:
 
     def _warn(self, worker_id: int, now: float) -> None:
         if self.membership.may_warn(worker_id, now):
-            self._emit(notes.shared(worker_id))
+            self._emit(notes.contested(worker_id))
 
     def _poll(self, event: Poll, now: float) -> None:
         worker_id = self._sender(event, event.session, now).worker_id
@@ -421,7 +421,7 @@ class MasterMachine:
             self.state = State.LOBBY
             return False
         for member in self.members.values():
-            if member.gone:
+            if not member.has_lease:
                 member.is_forgotten = self.model.forget(member.worker_id)
         self.state = State.OPEN
         self.rounds.open(ready, now)

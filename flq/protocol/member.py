@@ -20,7 +20,6 @@ SAVED = (
     "is_forgotten",
     "closed_seq",
     "closed_round",
-    "gone",
 )  # stored in a snapshot as they are
 
 
@@ -54,7 +53,7 @@ class Member:
         Number of sessions so far.
     is_contested : bool
         Whether two processes were alive at the same time: while the lease lasts, no other takes over.
-    is_heard : bool
+    is_confirmed : bool
         Whether its process has sent a request since the master's process started.
     warned_at : float
         When the operator was last told that others use its identity.
@@ -64,8 +63,8 @@ class Member:
         Its last final verdict, to be repeated for a repeated answer.
     codings : tuple of str
         The codings of payloads to and from it.
-    gone : bool
-        It has not joined, or its lease has ended.
+    has_lease : bool
+        It has joined, and its lease has not ended.
     missed_end : bool
         Its lease ended after the run did.
     """
@@ -75,7 +74,7 @@ class Member:
         self.holder = self.instance = self.session = ""
         self.earlier_sessions: List[str] = []
         self.n_sessions = 0
-        self.is_contested = self.is_heard = self.is_forgotten = self.missed_end = False
+        self.is_contested = self.is_confirmed = self.is_forgotten = self.missed_end = self.has_lease = False
         self.warned_at = -math.inf
         self.epoch = 0
         self.n_samples = 0
@@ -83,22 +82,21 @@ class Member:
         self.closed_seq = self.closed_round = 0
         self.closed_outcome = Outcome.NOTED
         self.codings: Tuple[str, ...] = ()
-        self.gone = True
 
     @property
     def presence(self) -> Presence:
         """Whether it has joined and is alive."""
         if self.epoch == 0:
             return Presence.RESERVED
-        return Presence.LOST if self.gone else Presence.LEASED
+        return Presence.LEASED if self.has_lease else Presence.LOST
 
     def is_leased(self, now: float) -> bool:
         """Return whether it has joined and its lease lasts."""
-        return not self.gone and self.lease_until > now
+        return self.has_lease and self.lease_until > now
 
     def begin_session(self, session: str) -> None:
         """Let another process take over."""
-        earlier = [] if self.gone else [*self.earlier_sessions, self.session]
+        earlier = [*self.earlier_sessions, self.session] if self.has_lease else []
         self.earlier_sessions = [key for key in earlier if key != session]
         del self.earlier_sessions[MOST_KEPT // 2 : -MOST_KEPT // 2]  # keeps the first ones, however many follow
         self.session = session
@@ -110,11 +108,11 @@ class Member:
         self.epoch += 1
         self.n_samples = n_samples
         self.closed_seq = self.closed_round = 0
-        self.is_forgotten = self.gone = False
+        self.is_forgotten, self.has_lease = False, True
 
     def leave(self) -> None:
         """Note that the lease has ended."""
-        self.gone, self.holder, self.earlier_sessions, self.is_contested = True, "", [], False
+        self.has_lease, self.holder, self.earlier_sessions, self.is_contested = False, "", [], False
 
     def miss_end(self) -> None:
         """Note that the lease has ended after the run, whose results do not depend on it."""

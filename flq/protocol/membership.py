@@ -122,25 +122,25 @@ class Membership:
             If it has not joined, its lease has ended, or this or another process has joined again since.
         """
         member = self.members.get(worker_id)
-        if member is None or member.gone or member.epoch != epoch:
+        if member is None or not member.has_lease or member.epoch != epoch:
             raise Conflict("worker %d with epoch %d is not part of the run" % (worker_id, epoch), "register again")
         if session not in (None, member.session):
             raise Conflict("another process has joined as worker %d" % worker_id, "register again")
         if now is not None:
             self._renew(member, now)
-        member.is_heard = True
+        member.is_confirmed = True
         return member
 
     def has_unknown_key(self, worker_id: int, session: Optional[str]) -> bool:
         """Return whether a request carries a key that has never joined.
 
-        If the worker's own process has not been heard either, the journal may have lost the join with this key.
+        If the worker's own process is not confirmed either, the journal may have lost the join with this key.
         """
         member = self.members.get(worker_id)
         return (
             member is not None
-            and member.is_heard
-            and not member.gone
+            and member.is_confirmed
+            and member.has_lease
             and session not in (None, member.session, *member.earlier_sessions)
         )
 
@@ -156,25 +156,25 @@ class Membership:
 
     def leased(self) -> Dict[int, int]:
         """Return worker id -> samples of the workers with a lease, ascending."""
-        return {worker_id: member.n_samples for worker_id, member in sorted(self.members.items()) if not member.gone}
+        return {worker_id: member.n_samples for worker_id, member in sorted(self.members.items()) if member.has_lease}
 
     def silent(self, now: float) -> List[int]:
         """Return the workers whose lease has run out, ascending."""
         return [
             worker_id
             for worker_id, member in sorted(self.members.items())
-            if not (member.gone or member.missed_end) and member.lease_until <= now
+            if member.has_lease and not member.missed_end and member.lease_until <= now
         ]
 
     def deadlines(self) -> List[float]:
         """Return when the leases run out."""
-        return [member.lease_until for member in self.members.values() if not member.gone]
+        return [member.lease_until for member in self.members.values() if member.has_lease]
 
     def restart_clocks(self, now: float) -> None:
-        """Restart all leases; no process has been heard yet."""
+        """Restart all leases; no process is confirmed yet."""
         for member in self.members.values():
-            member.is_heard = False
-            if not member.gone:
+            member.is_confirmed = False
+            if member.has_lease:
                 self._renew(member, now)
 
     def _renew(self, member: Member, now: float) -> None:
@@ -191,6 +191,7 @@ class Membership:
             earlier_sessions=list(member.earlier_sessions),
             closed_outcome=int(member.closed_outcome),
             codings=list(member.codings),
+            gone=not member.has_lease,
         )
 
     def resume(self, workers: Iterable[Mapping[str, Any]], coding: str) -> None:
@@ -201,4 +202,5 @@ class Membership:
                 setattr(member, name, body[name])
             member.closed_outcome = Outcome(body["closed_outcome"])
             member.codings = common(coding, body["codings"])
-            member.holder = member.instance if not member.gone else ""
+            member.has_lease = not body["gone"]
+            member.holder = member.instance if member.has_lease else ""

@@ -1,6 +1,6 @@
 """The notes of the master's machine: each is one sentence for the operator's log."""
 
-from .events import BACK, BLOCKED, GONE, HEAVY, JOINED, RESYNC, SHARED, UNABLE, UNCHANGED, Note
+from .events import BACK, BLOCKED, CONTESTED, GONE, HEAVY, JOINED, RESYNC, UNABLE, UNCHANGED, Note
 from .messages import Answer
 
 
@@ -16,12 +16,12 @@ def joined(worker_id: int, n_samples: int, epoch: int, resumes: bool, is_ahead: 
     return Note(text, BACK if resumes else JOINED, worker_id)
 
 
-def shared(worker_id: int) -> Note:
+def contested(worker_id: int) -> Note:
     """Say that two processes use a worker's identity."""
     return Note(
         "two processes answer as worker %d; only one is heard: stop the other. If you did not start it, "
         "its token or state folder was copied (docs/security.md)" % worker_id,
-        SHARED,
+        CONTESTED,
         worker_id,
     )
 

@@ -273,7 +273,7 @@ class World:
             return False
         if message.session != member.session and body["known_sessions"] != member.n_sessions:
             return False  # others have joined since it was sent
-        return member.gone or body["instance"] != member.instance
+        return not member.has_lease or body["instance"] != member.instance
 
     def reply(self, request, body):
         response = Response(request, body)
@@ -395,7 +395,7 @@ class World:
             self.members_of[going.index] = sorted(going.n_samples)
             for worker_id, n_samples in going.n_samples.items():
                 member = master.members[worker_id]
-                assert going.status.get(worker_id) == "lost" or (not member.gone and n_samples == member.n_samples)
+                assert going.status.get(worker_id) == "lost" or (member.has_lease and n_samples == member.n_samples)
         for peer in self.peers:
             member, machine = master.members.get(peer.worker_id), peer.machine
             if member is None:

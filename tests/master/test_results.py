@@ -148,7 +148,7 @@ def test_the_final_workbook_has_every_byte(make_master, run_workers):
 def test_rounds_answered_are_those_with_an_answer(make_master):
     master = make_master(*RUN)
     member = Member(1)
-    member.epoch, member.gone = 1, True
+    member.epoch, member.has_lease = 1, False
     master.machine.members[1], attendance = member, Attendance()
     attendance.tally.update({UPLOADED: 1, SKIPPED: 2, REFUSED: 4, LATE: 8, LOST: 16})
     master.machine.rounds.attendance[1] = attendance

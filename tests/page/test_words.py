@@ -8,7 +8,7 @@ import pytest
 from flq.master.live.news import BEGAN, KINDS, WENT_ON, Item
 from flq.master.live.page_files import FOLDER
 from flq.master.routes.openapi import STATES
-from flq.protocol.events import BACK, GONE, HEAVY, JOINED, RESYNC, SHARED, UNABLE
+from flq.protocol.events import BACK, CONTESTED, GONE, HEAVY, JOINED, RESYNC, UNABLE
 from flq.protocol.roll_call import STATUSES
 
 PAGE = Path(FOLDER)
@@ -39,7 +39,7 @@ def test_chinese_texts_are_chinese():
 
 def test_chinese_sentences_of_the_log_need_only_what_every_line_of_their_kind_has():
     sentences = texts_of("zh", "SENTENCES")
-    about_a_worker = {JOINED, BACK, GONE, RESYNC, UNABLE, SHARED, HEAVY}
+    about_a_worker = {JOINED, BACK, GONE, RESYNC, UNABLE, CONTESTED, HEAVY}
     assert set(sentences) == about_a_worker | {BEGAN, WENT_ON}
     for kind, text in sentences.items():
         asked = set(re.findall(r"\{(\w+)\}", text))

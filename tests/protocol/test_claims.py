@@ -91,10 +91,10 @@ def test_after_its_lease_has_ended_a_worker_comes_back_with_its_epoch(memory):
     bench.verdict(1)
     keep_alive(bench, 300, 1)
     assert bench.verdict(0) is Conflict
-    assert bench.machine.members[0].gone
+    assert not bench.machine.members[0].has_lease
     body = bench.come_back(0, epoch=1, seq=2)
     assert (body["resumed"], body["epoch"]) == (True, 1)
-    assert not bench.machine.members[0].gone
+    assert bench.machine.members[0].has_lease
     bench.all_upload(1)
     assert bench.machine.open_round.n_samples == {0: 10, 1: 20}
 

@@ -382,7 +382,7 @@ def test_an_update_that_was_refused_on_its_way_is_lost_and_no_skip(status, fix):
     assert bench.reports[0].roll_call == {0: "lost", 1: "uploaded"}
     record = bench.machine.rounds.attendance[0]
     assert (record.blocked, record.tally["skipped"], record.tally["lost"]) == (1, 0, 1)
-    assert not bench.machine.members[0].gone
+    assert bench.machine.members[0].has_lease
     (said,) = [note for note in bench.notes if "did not arrive" in note]
     assert (
         said.startswith(
@@ -999,7 +999,7 @@ def test_a_lease_that_ends_after_the_run_is_no_event_of_the_run():
     n_entries = len(bench.journal)
     bench.wait(400)
     assert bench.machine.everyone_heard()  # nobody is waited for any more
-    assert not any(member.gone for member in bench.machine.members.values())  # and the results stay as they are
+    assert all(member.has_lease for member in bench.machine.members.values())  # and the results stay as they are
     assert len(bench.journal) == n_entries
 
 

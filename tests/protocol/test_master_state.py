@@ -128,8 +128,8 @@ def test_a_machine_that_goes_on_lives_as_the_first_one_would_have(name):
     bench.machine, live = bench.revived(len(bench.snapshots) // 2), bench.machine
     bench.machine.restart_clocks(bench.now)
     bench.wait(26)
-    assert sorted(worker_id for worker_id, m in bench.machine.members.items() if not m.gone) == [
-        worker_id for worker_id, m in sorted(live.members.items()) if not m.gone
+    assert sorted(worker_id for worker_id, m in bench.machine.members.items() if m.has_lease) == [
+        worker_id for worker_id, m in sorted(live.members.items()) if m.has_lease
     ]  # leases begin in full
     for worker_id in list(bench.machine.open_round.undecided()):
         bench.verdict(worker_id, Kind.SKIP, seq=bench.machine.members[worker_id].closed_seq + 1)

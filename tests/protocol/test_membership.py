@@ -130,7 +130,7 @@ def test_leases_end_and_restart_in_full(members):
 def test_the_operator_is_warned_at_most_once_a_minute(members):
     member = join(members)
     assert not members.has_unknown_key(0, "guess")  # its own process was not heard either
-    member.is_heard = True
+    member.is_confirmed = True
     assert (
         members.has_unknown_key(0, "guess")
         and not members.has_unknown_key(0, "a")
@@ -214,7 +214,7 @@ def test_a_process_that_was_taken_over_from_and_knows_it_shares_the_identity_and
     join(members)
     member = join(members, session="b")
     assert judged(members, session="a", known_sessions=1) is Claim.OUTDATED  # a late copy
-    assert judged(members, session="a", known_sessions=2) is Claim.SHARED
+    assert judged(members, session="a", known_sessions=2) is Claim.CONTESTED
     member.begin_session("a")
     member.is_contested = True
     assert judged(members, session="b", known_sessions=3) is Claim.BARRED

@@ -122,7 +122,7 @@ def test_who_waits_keeps_its_lease_as_with_a_poll(make_bench):
     assert bench.both(ticket) == (Outcome.APPLIED, None)
     bench.poll(0, answered=1)
     bench.wait(20)
-    assert not bench.machine.members[0].gone and bench.machine.members[1].gone
+    assert bench.machine.members[0].has_lease and not bench.machine.members[1].has_lease
     assert bench.reports[0].roll_call == {0: "uploaded", 1: "lost"}
 
 
