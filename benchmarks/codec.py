@@ -65,7 +65,7 @@ def actions(codec: Codec, vector: Vector, target: Vector, layout: Layout) -> Dic
     payload = codec.encode(vector, layout, stream(1, ROUNDING))
     return {
         "%d encode" % codec.codec_id: lambda: codec.encode(vector, layout, stream(1, ROUNDING)),
-        "%d encode+rest" % codec.codec_id: lambda: codec.encode(vector, layout, stream(1, ROUNDING), target),
+        "%d encode+residual" % codec.codec_id: lambda: codec.encode(vector, layout, stream(1, ROUNDING), target),
         "%d decode-add" % codec.codec_id: lambda: codec.add_to(target, payload, layout, 0.25),
         "%d check" % codec.codec_id: lambda: codec.check(payload, layout),
     }

@@ -121,13 +121,12 @@ def propose(
     if not state.fresh and may_skip(size, threshold, state.clock, round_index, rules):
         return Proposal(None, size, if_applied=if_not, if_not=if_not)
 
-    residual, mirror = state.residual, state.mirror
-    rest = np.empty_like(whole) if residual is not None and mirror is None else None
-    payload = QUANTIZERS[rules.codec_up].encode(outgoing, layout, noise, rest, bytes_up)
+    mirror, has_residual = state.mirror, state.residual is not None
+    residual = np.empty_like(whole) if has_residual and mirror is None else None
+    payload = QUANTIZERS[rules.codec_up].encode(outgoing, layout, noise, residual, bytes_up)
     if mirror is not None:
         mirror = plus(mirror, rules.codec_up, payload, layout)
-    if residual is not None:
-        residual = rest if mirror is None else _without_statistics(_difference(whole, mirror), layout)
+        residual = _without_statistics(_difference(whole, mirror), layout) if has_residual else None
     return Proposal(payload, size, if_applied=WorkerState(residual, mirror, 0, False), if_not=if_not)
 
 

@@ -23,9 +23,9 @@ def noise():
     return stream(7, ROUNDING, 1, 0)
 
 
-def encode(codec_id, vector, layout, rest=None):
+def encode(codec_id, vector, layout, residual=None):
     codec = QUANTIZERS[codec_id]
-    return codec.encode(vector, layout, noise(), rest, limit=codec.payload_size(layout))
+    return codec.encode(vector, layout, noise(), residual, limit=codec.payload_size(layout))
 
 
 @pytest.mark.parametrize("name", sorted(MODES))
@@ -113,11 +113,11 @@ def test_the_rest_is_what_the_payload_does_not_say(codec_id, in_place):
     payload = encode(codec_id, vector, layout)
     expected = vector - decode(QUANTIZERS[codec_id], payload, layout)
     source = vector.copy()
-    rest = source if in_place else np.full_like(vector, np.nan)
-    again = encode(codec_id, source, layout, rest)
+    residual = source if in_place else np.full_like(vector, np.nan)
+    again = encode(codec_id, source, layout, residual)
     assert again.tobytes() == payload.tobytes()
-    assert rest.tobytes() == expected.tobytes()
-    assert not rest[layout.n_trained :].any()
+    assert residual.tobytes() == expected.tobytes()
+    assert not residual[layout.n_trained :].any()
 
 
 @any_codec

@@ -122,9 +122,9 @@ def test_sums_go_block_by_block_and_payload_by_payload(bits, weight):
     summed = vectors[2].copy()
     codec.add_all(summed, [(payload, weight) for payload in payloads], layout)
     assert summed.tobytes() == expected.tobytes()
-    rest = np.empty_like(vectors[0])
-    codec.encode(vectors[0], layout, rest=rest)
-    assert rest.tobytes() == plus(vectors[0], LAQ + bits, payloads[0], layout, -1.0).tobytes()
+    residual = np.empty_like(vectors[0])
+    codec.encode(vectors[0], layout, residual=residual)
+    assert residual.tobytes() == plus(vectors[0], LAQ + bits, payloads[0], layout, -1.0).tobytes()
 
 
 @all_bits

@@ -97,21 +97,21 @@ def test_more_bytes_say_more_and_never_less_than_nothing():
     vector = update_of(LAYOUT).astype(np.float64)
     left = []
     for limit in (120, 300, 600, 1200, 2400, 4800, 20000):
-        rest = np.empty(vector.size, np.float32)
-        CODEC.encode(vector.astype(np.float32), LAYOUT, limit=limit, rest=rest)
-        left.append(float(np.sum(rest.astype(np.float64) ** 2)) / float(np.sum(vector**2)))
+        residual = np.empty(vector.size, np.float32)
+        CODEC.encode(vector.astype(np.float32), LAYOUT, limit=limit, residual=residual)
+        left.append(float(np.sum(residual.astype(np.float64) ** 2)) / float(np.sum(vector**2)))
     assert left == sorted(left, reverse=True) and left[0] < 1 and left[3] < 0.25 and left[-1] < 0.005
 
 
 def test_the_rest_is_what_was_not_said_and_may_be_the_vector_itself():
     vector = update_of(WITH_STATISTICS)
-    rest = np.empty_like(vector)
-    payload = CODEC.encode(vector, WITH_STATISTICS, limit=900, rest=rest)
+    residual = np.empty_like(vector)
+    payload = CODEC.encode(vector, WITH_STATISTICS, limit=900, residual=residual)
     expected = vector - decode(CODEC, payload, WITH_STATISTICS)
     expected[WITH_STATISTICS.n_trained :] = 0
-    assert np.array_equal(rest, expected)
+    assert np.array_equal(residual, expected)
     own = vector.copy()
-    assert CODEC.encode(own, WITH_STATISTICS, limit=900, rest=own).tobytes() == payload.tobytes()
+    assert CODEC.encode(own, WITH_STATISTICS, limit=900, residual=own).tobytes() == payload.tobytes()
     assert np.array_equal(own, expected)
 
 
@@ -125,11 +125,11 @@ def test_statistics_travel_exactly():
 def test_zeros_and_tiny_and_huge_values_pass():
     for factor in (0.0, 1e-37, 1e-30, 1e25):
         vector = (update_of(LAYOUT) * np.float32(factor)).astype(np.float32)
-        rest = np.empty_like(vector)
-        payload = CODEC.encode(vector, LAYOUT, limit=1000, rest=rest)
+        residual = np.empty_like(vector)
+        payload = CODEC.encode(vector, LAYOUT, limit=1000, residual=residual)
         CODEC.check(payload, LAYOUT)
-        assert np.isfinite(rest).all()
-        assert np.sum(rest.astype(np.float64) ** 2) <= np.sum(vector.astype(np.float64) ** 2)
+        assert np.isfinite(residual).all()
+        assert np.sum(residual.astype(np.float64) ** 2) <= np.sum(vector.astype(np.float64) ** 2)
 
 
 @given(
@@ -141,20 +141,20 @@ def test_zeros_and_tiny_and_huge_values_pass():
 )
 def test_any_layout_round_trips_within_its_limit(rows, columns, n, limit, seed):
     layout = Layout((Tensor("a", (rows, columns)), Tensor("b", (n,)), Tensor("c", (columns, 2, rows))))
-    vector, rest = update_of(layout, seed), np.empty(layout.n_params, np.float32)
-    payload = CODEC.encode(vector, layout, limit=limit, rest=rest)
+    vector, residual = update_of(layout, seed), np.empty(layout.n_params, np.float32)
+    payload = CODEC.encode(vector, layout, limit=limit, residual=residual)
     CODEC.check(payload, layout)
     assert payload.size <= limit
-    np.testing.assert_allclose(vector - rest, decode(CODEC, payload, layout), atol=1e-6)
+    np.testing.assert_allclose(vector - residual, decode(CODEC, payload, layout), atol=1e-6)
 
 
 def test_a_wide_matrix_is_decomposed_by_iteration_about_as_well(monkeypatch):
     vector, left = update_of(LAYOUT), []
     for widest in (1024, 16):
         monkeypatch.setattr(lowrank_encoder, "WIDEST_GRAM", widest)
-        rest = np.empty_like(vector)
-        CODEC.encode(vector, LAYOUT, limit=1000, rest=rest)
-        left.append(float(np.sum(rest**2)))
+        residual = np.empty_like(vector)
+        CODEC.encode(vector, LAYOUT, limit=1000, residual=residual)
+        left.append(float(np.sum(residual**2)))
     assert left[1] <= 1.05 * left[0]
 
 

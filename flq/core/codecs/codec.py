@@ -31,7 +31,7 @@ class Codec:
         raise NotImplementedError
 
     def encode(
-        self, vector: Vector, layout: Layout, noise: Noise = None, rest: Optional[Vector] = None, limit: int = 0
+        self, vector: Vector, layout: Layout, noise: Noise = None, residual: Optional[Vector] = None, limit: int = 0
     ) -> Payload:
         """Return the payload, uint8.
 
@@ -39,7 +39,7 @@ class Codec:
         ----------
         noise : Philox, optional
             Raw integers of the round and worker, for stochastic rounding.
-        rest : ndarray of shape (n_params,), float32, optional
+        residual : ndarray of shape (n_params,), float32, optional
             Set to ``vector`` minus the decoded payload; may be ``vector`` itself. Its values are undefined
             after an error.
         limit : int

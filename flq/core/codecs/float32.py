@@ -23,13 +23,13 @@ class Float32(Codec):
         return 4 * layout.n_params
 
     def encode(
-        self, vector: Vector, layout: Layout, noise: Noise = None, rest: Optional[Vector] = None, limit: int = 0
+        self, vector: Vector, layout: Layout, noise: Noise = None, residual: Optional[Vector] = None, limit: int = 0
     ) -> Payload:
-        """Return the little-endian bytes of the values, uint8 (4 * n_params,); ``rest`` becomes zeros."""
+        """Return the little-endian bytes of the values, uint8 (4 * n_params,); ``residual`` becomes zeros."""
         payload = vector.astype("<f4").view(np.uint8)
         self.check(payload, layout)
-        if rest is not None:
-            rest[:] = 0.0
+        if residual is not None:
+            residual[:] = 0.0
         return payload
 
     def check(self, payload: Payload, layout: Layout) -> None:

@@ -27,7 +27,7 @@ class LowRank(Codec):
         return 1024 + layout.n_trained + 4 * (layout.n_params - layout.n_trained)
 
     def encode(
-        self, vector: Vector, layout: Layout, noise: Noise = None, rest: Optional[Vector] = None, limit: int = 0
+        self, vector: Vector, layout: Layout, noise: Noise = None, residual: Optional[Vector] = None, limit: int = 0
     ) -> Payload:
         """Return the best payload of at most ``limit`` bytes, uint8.
 
@@ -37,9 +37,9 @@ class LowRank(Codec):
             If a value is NaN or infinite, or not even a payload of zeros fits the limit.
         """
         payload = fit(vector, layout, limit)
-        if rest is not None:
-            self.add_to(rest, payload, layout, -1.0, vector)
-            rest[layout.n_trained :] = 0.0
+        if residual is not None:
+            self.add_to(residual, payload, layout, -1.0, vector)
+            residual[layout.n_trained :] = 0.0
         return payload
 
     def check(self, payload: Payload, layout: Layout) -> None:

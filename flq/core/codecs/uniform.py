@@ -30,7 +30,7 @@ class Scaled(Codec):
         )
 
     def encode(
-        self, vector: Vector, layout: Layout, noise: Noise = None, rest: Optional[Vector] = None, limit: int = 0
+        self, vector: Vector, layout: Layout, noise: Noise = None, residual: Optional[Vector] = None, limit: int = 0
     ) -> Payload:
         """Return scales and packed codes, uint8 (payload_size,)."""
         payload = np.empty(self.payload_size(layout), np.uint8)
@@ -47,16 +47,16 @@ class Scaled(Codec):
                     "tensor %r holds NaN or infinite values, expected finite ones" % scaled.tensors[index].name
                 )
             scales[index] = scale
-            decode = None if rest is None else self._decoder(scale, -1.0)
+            decode = None if residual is None else self._decoder(scale, -1.0)
             for block in blocks(values.size):
                 lossy = scratch[: block.stop - block.start]
                 packed = codes[self._bytes_of(block)]
                 packed[:] = self._pack(values[block], scale, noise, lossy)
-                if decode is not None and rest is not None:
+                if decode is not None and residual is not None:
                     decode(packed, lossy)
-                    np.add(values[block], lossy, out=rest[part][block])
-        if rest is not None:
-            rest[layout.n_trained :] = 0.0
+                    np.add(values[block], lossy, out=residual[part][block])
+        if residual is not None:
+            residual[layout.n_trained :] = 0.0
         return payload
 
     def check(self, payload: Payload, layout: Layout) -> None:
