@@ -6,10 +6,10 @@ configuration: workers receive the settings when they register.
 """
 
 from typing import (
-    TYPE_CHECKING,
     Annotated,
     Any,
     Dict,
+    Iterable,
     List,
     Literal,
     Mapping,
@@ -23,31 +23,33 @@ from typing import (
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
-from pydantic_core import PydanticCustomError
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from .core.codecs import MODES
-from .core.settings import LIMITS, OWN_KEYS, Settings, settings_from_json
+from .core.codecs import MODES, lossless
+from .core.schedule import SCHEDULES
+from .core.settings import GRANT_ORDERS, LIMITS, MEMORIES, OWN_KEYS, UPDATES, Settings, settings_from_json
 from .core.strategies import AGGREGATORS, SERVER_OPTIMIZERS
 from .sinks.trackers import TRACKERS
 from .training.datasets import dataset_names
 from .training.frameworks import model_names
+from .training.local_optimizers import LOCAL_OPTIMIZERS
+from .training.partition import LOCAL, PARTITIONS
 
 EXACT_IN_FLOAT = 2**53  # up to here every whole number is a float64
 LONGEST_S = 1e9  # 31 years; beyond it threads and sockets refuse to wait
-
-if TYPE_CHECKING:
-    ModeName = str
-    AggregatorName = str
-    OptimizerName = str
-    TrackerName = str
-else:  # the rows of the tables
-    ModeName = Literal[tuple(MODES)]
-    AggregatorName = Literal[("auto", *AGGREGATORS)]
-    OptimizerName = Literal[tuple(SERVER_OPTIMIZERS)]
-    TrackerName = Literal[tuple(TRACKERS)]
 MEANINGS = [mode.meaning for mode in MODES.values()]
 Options = Dict[str, Any]  # numbers: core.strategies.options_of checks them
 Shape = Annotated[List[Annotated[int, Field(ge=1, le=10**5)]], Field(min_length=3, max_length=3)]
+
+
+class OneOf:
+    """Annotates a text that must be one of some names: those of a table's rows, say."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self.names = tuple(names)
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> CoreSchema:
+        return core_schema.literal_schema(list(self.names))
 
 
 def options_in(table: Mapping[str, Any]) -> Dict[str, Any]:
@@ -175,7 +177,7 @@ class Dataset(Section):
         json_schema_extra={"names": list(dataset_names())},
     )
     batch_size: int = limited("batch_size", "Number of samples per minibatch; 0 = all of the worker's samples.")
-    partition: Literal["iid", "non_iid", "shards", "local"] = Field(
+    partition: Annotated[str, OneOf((*PARTITIONS, LOCAL))] = Field(
         description="How samples are partitioned: evenly at random, with class shares drawn from a Dirichlet "
         "distribution, in shards of sorted classes, or not at all: local = each worker has its "
         "own files."
@@ -211,9 +213,7 @@ class Model(Section):
     lr: float = Field(
         gt=0, le=1e6, description="Learning rate of the local optimizer; with update gradient, of the server optimizer."
     )
-    lr_schedule: Literal["constant", "exponential", "step", "cosine"] = Field(
-        description="Schedule of lr over the rounds."
-    )
+    lr_schedule: Annotated[str, OneOf(SCHEDULES)] = Field(description="Schedule of lr over the rounds.")
     lr_decay: float = Field(gt=0, le=1, description="Factor by which lr has decayed after lr_decay_rounds rounds.")
     lr_decay_rounds: int = limited("lr_decay_rounds", "Number of rounds in which lr decays by lr_decay.")
     l2: float = Field(
@@ -222,7 +222,7 @@ class Model(Section):
         description="Coefficient of half the squared norm of the parameters in the training loss; must be 0 "
         "for quadratic.",
     )
-    local_optimizer: Literal["sgd", "momentum", "adam"] = Field(
+    local_optimizer: Annotated[str, OneOf(LOCAL_OPTIMIZERS)] = Field(
         description="Local optimizer of a worker; its state is reset in each round."
     )
     local_momentum: float = Field(ge=0, lt=1, description="Momentum of the local optimizer momentum.")
@@ -244,7 +244,7 @@ class Model(Section):
     local_steps: int = Field(
         ge=0, le=10**6, description="Minibatches per round, instead of local_epochs; 0 = use local_epochs."
     )
-    server_optimizer: OptimizerName = Field(
+    server_optimizer: Annotated[str, OneOf(SERVER_OPTIMIZERS)] = Field(
         description="Server optimizer, which applies the aggregate to the model; adam cannot be used with "
         "memory residual."
     )
@@ -281,10 +281,10 @@ class Model(Section):
 class FlqAlgorithm(Section):
     """Compression of updates."""
 
-    mode: ModeName = Field(
+    mode: Annotated[str, OneOf(MODES)] = Field(
         description="Compression of updates: " + "; or ".join("; ".join(MEANINGS).rsplit("; ", 1)) + "."
     )
-    update: Literal["delta", "gradient"] = Field(
+    update: Annotated[str, OneOf(UPDATES)] = Field(
         description="What a worker uploads: the change made by local training, or the gradient of one minibatch."
     )
     b_up: Optional[Literal[1, 2, 3, 4, 5, 6, 7, 8, 32]] = Field(
@@ -304,15 +304,15 @@ class FlqAlgorithm(Section):
     bytes_down: Optional[int] = Field(
         ge=1, le=10**9, description="Maximum downlink payload in bytes, in mode lowrank; null or auto = likewise."
     )
-    coding: Literal["auto", "zlib", "none"] = Field(
+    coding: Annotated[str, OneOf(lossless.SETTINGS)] = Field(
         description="Lossless coding of payloads, used when it makes them smaller: auto = zlib, or zstd for "
         "large payloads if both ends have the package zstandard; zlib; or none. Not used in mode "
         "lowrank, which is entropy coded."
     )
-    memory: Optional[Literal["none", "residual", "flq", "mirror"]] = Field(
+    memory: Optional[Annotated[str, OneOf(MEMORIES)]] = Field(
         description="Memory of the quantization error at a worker; null = the default of the mode."
     )
-    aggregator: AggregatorName = Field(
+    aggregator: Annotated[str, OneOf(("auto", *AGGREGATORS))] = Field(
         description="Aggregator, which makes one vector of the updates of a round; auto = the default of the mode."
     )
     aggregator_options: Options = Field(
@@ -379,7 +379,7 @@ class BudgetSelection(Section):
         description="Maximum payload bits uploaded per round; 0 = no limit. It shortens uploads in mode "
         "lowrank and makes them fewer in the others.",
     )
-    grant_by: Literal["energy", "age", "both", "random"] = Field(
+    grant_by: Annotated[str, OneOf(GRANT_ORDERS)] = Field(
         description="Priority of workers if not all may upload: energy per bit, rounds since the last upload, "
         "the product of both, or random."
     )
@@ -425,7 +425,7 @@ class Report(Section):
         description="Rounds between two drawings of the figures, as PNG and SVG in figures/<run> of "
         "results_dir; they are also drawn at the end. 0 = no figures.",
     )
-    trackers: List[TrackerName] = Field(
+    trackers: List[Annotated[str, OneOf(TRACKERS)]] = Field(
         description="Experiment trackers that log every round (docs/trackers.md); a comma-separated text is "
         "accepted instead of the list."
     )
@@ -528,10 +528,13 @@ def allowed(field: FieldInfo) -> Tuple[str, str]:
         return "an object of numbers" + (" (%s)" % "; ".join(options) if options else ""), ""
     if annotation is Shape:
         return "a list of 3 whole numbers above 0", ""
+    choices = [
+        name for mark in (*field.metadata, *get_args(annotation)) if isinstance(mark, OneOf) for name in mark.names
+    ]
     if get_origin(annotation) is list:
-        kind = "a list of any of " + ", ".join(get_args(get_args(annotation)[0]))
-    elif get_origin(annotation) is Literal:
-        kind = "one of " + ", ".join(str(value) for value in get_args(annotation))
+        kind = "a list of any of " + ", ".join(get_args(get_args(annotation)[0])[1].names)
+    elif choices or get_origin(annotation) is Literal:
+        kind = "one of " + ", ".join(map(str, choices or get_args(annotation)))
     else:
         kind = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}[cast(type, annotation)]
         names = _extra_of(field).get("names")
