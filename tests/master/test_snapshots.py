@@ -8,7 +8,7 @@ import pytest
 
 from flq.durable import Corrupted
 from flq.errors import FlqError
-from flq.master.storage.snapshots import FOLDER, Kept, Snapshots
+from flq.master.storage.snapshots import FOLDER, KeptSnapshot, Snapshots
 
 
 def write(snapshots, seq, version=0):
@@ -57,7 +57,7 @@ def test_as_many_are_kept_as_asked_for_and_what_they_need_is_known(folder):
     for seq, version in ((8, 4), (12, 6)):
         write(snapshots, seq, version)
     assert names(folder) == ["snapshot_000000000008.npz", "snapshot_000000000012.npz"]
-    assert snapshots.oldest == Kept(8, 4)
+    assert snapshots.oldest == KeptSnapshot(8, 4)
 
 
 @pytest.mark.parametrize("how", ["torn", "flipped", "empty"])

@@ -19,8 +19,8 @@ logger = logging.getLogger(__name__)
 FOLDER = "snapshots"
 
 
-class Kept(NamedTuple):
-    """A kept snapshot: a resume from it needs only entries after ``seq`` and deltas after ``version``."""
+class KeptSnapshot(NamedTuple):
+    """A resume from it needs only entries after ``seq`` and deltas after ``version``."""
 
     seq: int
     version: int
@@ -39,15 +39,15 @@ class Snapshots:
 
     Attributes
     ----------
-    oldest : Kept or None
+    oldest : KeptSnapshot or None
         The oldest kept snapshot; None until this process has written ``n_kept`` snapshots.
     """
 
     def __init__(self, run_dir: str, n_kept: int, check_folder: Callable[[], None] = lambda: None) -> None:
-        self.oldest: Optional[Kept] = None
+        self.oldest: Optional[KeptSnapshot] = None
         self._folder, self._check_folder = os.path.join(run_dir, FOLDER), check_folder
         self._n_kept = n_kept
-        self._kept: List[Kept] = []
+        self._kept: List[KeptSnapshot] = []
         self._thread: Optional[threading.Thread] = None
 
     @property
@@ -76,7 +76,7 @@ class Snapshots:
         self._check_folder()  # if it was renamed, do not make a new one in its place
         make_folder(self._folder)
         save_state(os.path.join(self._folder, "snapshot_%012d.npz" % seq), dict(meta, seq=seq), arrays)
-        self._kept = (self._kept + [Kept(seq, meta["oldest_delta"])])[-self._n_kept :]
+        self._kept = (self._kept + [KeptSnapshot(seq, meta["oldest_delta"])])[-self._n_kept :]
         self._check_folder()  # it may have been replaced meanwhile
         self._remove(self._numbers()[: -self._n_kept])
         if len(self._kept) == self._n_kept:
@@ -111,7 +111,7 @@ class Snapshots:
                 damaged.append(seq)
                 continue
             self._remove(damaged)  # they would count among the kept ones
-            self._kept = [Kept(seq, found[0]["oldest_delta"])]
+            self._kept = [KeptSnapshot(seq, found[0]["oldest_delta"])]
             return found
         raise FlqError("no snapshot in %s can be read: the run cannot be resumed" % self._folder, "begin a new run")
 

@@ -10,20 +10,17 @@ import os
 import sqlite3
 import threading
 import time
-from contextlib import closing, suppress
+from contextlib import suppress
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
-from ...core.codecs import Payload
-from ...core.layout import Vector, fingerprint
-from ...durable import Corrupted
-from ...errors import FlqError, Unavailable
+from ...errors import Unavailable
 from ...protocol import events
-from ...protocol.global_model import VECTORS
-from ...protocol.journal_codec import from_entry, to_entry
+from ...protocol.journal_codec import to_entry
 from ...protocol.master_machine import MasterMachine
-from ...protocol.master_state import capture, is_between_rounds, resume
+from ...protocol.master_state import capture, is_between_rounds
 from ..reminder import Reminder
-from .journal import Batch, Journal, open_journal
+from .journal import Batch, Journal
+from .replay import PRINTS, past_models, prints_of, replay
 from .run_folder import Misplaced, RunFolder
 from .snapshots import Snapshots
 
@@ -31,8 +28,6 @@ logger = logging.getLogger(__name__)
 
 RETRY_S = 1.0  # between two attempts to write
 LOOK_S = 1.0  # between two measurements of the disk usage, since a status is made after nearly every request
-PRINTS = "fingerprints"  # a key of a round's row and a snapshot: fingerprints of x, w and the average of x
-BEGAN = "resume with the version of FLQ that began the run, or restore its folder from a backup"
 LASTING_ERRORS = ("malformed", "not a database")  # retrying does not help
 
 
@@ -88,126 +83,22 @@ class Store:
             If it cannot be written.
         """
         self.snapshots.write(
-            self._seq, *self._capture(machine, _prints_of(machine.model.state, machine.model.shared_crc))
+            self._seq, *self._capture(machine, prints_of(machine.model.state, machine.model.shared_crc))
         )
         self._next_snapshot = self._every
 
     def replay(
         self, machine: MasterMachine, restored: Callable[[int], None], closed: Callable[[events.RoundClosed], None]
     ) -> Optional[str]:
-        """Bring a new machine to the state at the end of the journal; return why the run has ended, if it has.
-
-        Parameters
-        ----------
-        restored : callable(int)
-            Called with the number of closed rounds when the machine has the state of the snapshot.
-        closed : callable(RoundClosed)
-            Called with each round after the snapshot.
-
-        Raises
-        ------
-        FlqError
-            If no snapshot or an entry after it cannot be read, or replaying them gives another model.
-        """
-        rounds = {index: row.get(PRINTS) for index, row in self._journal.rounds()}
-        meta, arrays = self.snapshots.newest(
-            lambda meta, arrays: _check_snapshot(meta, arrays, machine.options.run_id, rounds)
-        )
-        n_closed = _n_closed(meta)
-        if meta["seq"] > self._seq:
-            self._leap(meta, n_closed)
-        encoded = _resume(machine, self._journal, meta, arrays)
-        reason = None
-        restored(n_closed)
-        for effect in _replay(machine, self._journal, meta["seq"], encoded):
-            if isinstance(effect, events.RoundClosed):
-                n_closed = effect.report.round_index
-                self._compare(n_closed, _prints_of(effect, effect.shared_crc), rounds.get(n_closed))
-                closed(effect)
-            elif isinstance(effect, events.RunEnded):
-                reason = effect.reason
-        extent = self._journal.extent
-        if (n_closed, machine.model.state.version) != (extent.n_rounds, extent.version or machine.model.state.version):
-            raise FlqError(
-                "replaying the journal %s leads to round %d and version %d of the shared copy, expected %d and %d"
-                % (self._journal.path, n_closed, machine.model.state.version, extent.n_rounds, extent.version),
-                BEGAN,
-            )
-        self._next_snapshot = meta["round_index"] + self._every
+        """Bring a new machine to the end of the journal, as :func:`replay.replay`; return why the run has ended."""
+        snapshot_round, reason = replay(self._journal, self.snapshots, machine, restored, closed)
+        self._seq = self._journal.last_seq()
+        self._next_snapshot = snapshot_round + self._every
         return reason
 
     def past_models(self, machine: MasterMachine) -> Iterator[Tuple[int, Any]]:
-        """Rebuild the models of past rounds from the oldest snapshot on; any thread may call it.
-
-        Parameters
-        ----------
-        machine : MasterMachine
-            A new one.
-
-        Yields
-        ------
-        round_index : int
-        models : with attributes model, shared and mean
-
-        Raises
-        ------
-        FlqError
-            As :meth:`replay`.
-        """
-        with closing(open_journal(self._run_dir, only_to_look=True)) as journal:
-            rounds = {index: row.get(PRINTS) for index, row in journal.rounds()}
-
-            def accept(meta: Dict[str, Any], arrays: Dict[str, Vector]) -> None:
-                _check_snapshot(meta, arrays, machine.options.run_id, rounds)
-                if meta["seq"] < journal.extent.forgotten:
-                    raise Corrupted("the journal lacks entries after it")
-
-            meta, arrays = self.snapshots.oldest_whole(accept)
-            encoded = _resume(machine, journal, meta, arrays)
-            yield _n_closed(meta), machine.model.state
-            for effect in _replay(machine, journal, meta["seq"], encoded):
-                if isinstance(effect, events.RoundClosed):
-                    round_index = effect.report.round_index
-                    self._compare(round_index, _prints_of(effect, effect.shared_crc), rounds.get(round_index))
-                    yield round_index, effect
-
-    def _leap(self, meta: Dict[str, Any], n_closed: int) -> None:
-        """Continue after a snapshot that is newer than the journal, with a warning.
-
-        Raises
-        ------
-        FlqError
-            If the journal cannot be written.
-        """
-        extent = self._journal.extent
-        logger.warning(
-            "the journal %s ends with entry %d and round %d, the newest snapshot was taken after entry %d "
-            "and round %d: the run resumes from there; the reports of the rounds between them, and all "
-            "later rounds, are lost",
-            self._journal.path,
-            extent.seq,
-            extent.n_rounds,
-            meta["seq"],
-            n_closed,
-        )
-        try:
-            self._journal.leap(meta["seq"], meta["version"], n_closed)
-        except sqlite3.Error as error:
-            raise FlqError("the journal %s cannot be written: %s" % (self._journal.path, error)) from None
-        self._seq = meta["seq"]
-
-    def _compare(self, round_index: int, prints: List[int], expected: Optional[List[int]]) -> None:
-        """Check that a replayed round gives the same model as before.
-
-        Raises
-        ------
-        FlqError
-            If it does not.
-        """
-        if expected not in (None, prints):
-            raise FlqError(
-                "replaying round %d of the journal %s gives another model" % (round_index, self._journal.path), BEGAN
-            )
+        """Rebuild the models of past rounds, as :func:`replay.past_models`; any thread may call it."""
+        return past_models(self._run_dir, self.snapshots, machine)
 
     # -- during a run --------------------------------------------------------------------
 
@@ -221,7 +112,7 @@ class Store:
             elif isinstance(effect, events.Encoded):
                 self._deltas.append((effect.version, effect.round_index, effect.payload))
             elif isinstance(effect, events.RoundClosed):
-                closed, prints = effect.report.round_index, _prints_of(effect, effect.shared_crc)
+                closed, prints = effect.report.round_index, prints_of(effect, effect.shared_crc)
                 self._prints[closed] = prints
         if closed >= self._next_snapshot and closed and is_between_rounds(machine) and not self.snapshots.is_writing:
             self._captured = (self._seq, *self._capture(machine, prints))
@@ -341,74 +232,3 @@ def size_of_folder(path: str) -> int:
             with suppress(OSError):
                 total += os.stat(os.path.join(folder, name)).st_size
     return total
-
-
-def _resume(
-    machine: MasterMachine, journal: Journal, meta: Dict[str, Any], arrays: Dict[str, Vector]
-) -> Dict[int, Payload]:
-    """Bring a new machine to the state of a snapshot; return the later deltas by round."""
-    deltas = journal.deltas()
-    before = [(version, payload) for version, _, payload in deltas if version <= meta["version"]]
-    resume(machine, meta, arrays, _that_lead_to(meta["version"], before))
-    return {index: payload for version, index, payload in deltas if version > meta["version"]}
-
-
-def _replay(
-    machine: MasterMachine, journal: Journal, after: int, encoded: Dict[int, Payload]
-) -> Iterator[events.Effect]:
-    """Replay the entries after a number; yield their effects.
-
-    Raises
-    ------
-    FlqError
-        If an entry cannot be read or replayed.
-    """
-    for seq, kind, body, frame in journal.entries(after):
-        event = from_entry(kind, body, frame, machine.link, ticket=-seq)
-        try:
-            effects = machine.replay(event, encoded)
-        except (MemoryError, OSError):
-            raise
-        except Exception as error:
-            raise FlqError(
-                "entry %d of the journal cannot be replayed: %s: %s" % (seq, type(error).__name__, error)
-            ) from error
-        yield from effects
-
-
-def _prints_of(models: Any, shared_crc: int) -> List[int]:
-    """Return the fingerprints of x, of w (``shared_crc``) and, if there is one, of the average of x."""
-    model = shared_crc if models.shared is models.model else fingerprint(models.model)
-    return [model, shared_crc] + ([] if models.mean is None else [fingerprint(models.mean)])
-
-
-def _n_closed(meta: Dict[str, Any]) -> int:
-    """Return the number of closed rounds of a snapshot."""
-    return meta["round_index"] - (meta["open_round"] is not None)
-
-
-def _check_snapshot(
-    meta: Dict[str, Any], arrays: Dict[str, Vector], run_id: str, rounds: Dict[int, Optional[List[int]]]
-) -> None:
-    """Compare a snapshot with the run id, its own fingerprints, and those of its round in the journal.
-
-    Raises
-    ------
-    Corrupted
-        If they differ.
-    """
-    if meta.get("run_id") != run_id:
-        raise Corrupted("it belongs to run %.80s, not to %s" % (meta.get("run_id"), run_id))
-    prints = [fingerprint(arrays[name]) for name in VECTORS if name in arrays]
-    if prints != meta.get(PRINTS) or rounds.get(_n_closed(meta)) not in (None, prints):
-        raise Corrupted("its model is not that of the run after round %d" % _n_closed(meta))
-
-
-def _that_lead_to(version: int, deltas: List[Tuple[int, Payload]]) -> List[Tuple[int, Payload]]:
-    """Return the last of the ascending deltas that lead to a version without a gap."""
-    n_steps = 0
-    for step, _ in reversed(deltas):
-        if step != version - n_steps:
-            break
-        n_steps += 1
-    return deltas[len(deltas) - n_steps :]
