@@ -21,14 +21,15 @@ from enum import Enum
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from ..core.codecs import QUANTIZERS
-from ..core.codecs import decode as decode_payload
 from ..core.codecs.lossless import code, known
-from ..core.layout import Vector, fingerprint, layout_from_json
+from ..core.layout import fingerprint, layout_from_json
 from ..core.rng import ROUNDING, start_values, stream
 from ..core.settings import Settings, rules_from_settings, settings_from_json
 from ..core.worker_step import Proposal, WorkerState, first_state, propose
 from ..errors import CodecError, FlqError, WireError
-from .messages import FINAL, Answer, HeldBack, Kind, ModelFrame, Outcome, Plan, Verdict
+from .backoff import Backoff
+from .messages import FINAL, Answer, HeldBack, Kind, Outcome, Plan, Verdict
+from .shared_copy import UNKNOWN, SharedCopy
 from .wire import VERSION, check_version, decode_at, decode_stream, encode, link_of
 from .worker_events import (
     OUTCOMES,
@@ -56,7 +57,6 @@ from .worker_events import (
 )
 from .worker_state import PendingUpload, fits
 
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
 BETWEEN_RUNS_S = 10.0  # between two checks for a new run
 TRANSIENT_STATUSES = (408, 425, 429)
 LARGEST_LOSS = 1e38  # held by a float32 on the wire; a larger one is not reported: the model has diverged
@@ -117,12 +117,9 @@ class WorkerMachine:
         self.memory: Optional[WorkerState] = None
         self._known_codings = known() if codings is None else codings
         self._codings: Sequence[str] = ()  # that the master knows too
-        self._jitter = jitter
         self._stays = stays
-        self._give_up_s = math.inf if stays else give_up_s
+        self._backoff = Backoff(jitter, math.inf if stays else give_up_s)
         self._is_between_runs = False
-        self._last_contact: Optional[float] = None
-        self._failures = 0
         self._has_failed = False  # whether the last action failed
         self._rejections = 0
         self._was_refused = False
@@ -131,8 +128,7 @@ class WorkerMachine:
         self._current: Optional[Action] = None  # the action in progress, which a pause repeats
         self._settings: Optional[Settings] = None
         self._built: Optional[Built] = None
-        self._shared: Optional[Vector] = None
-        self._version = -1
+        self._shared: Optional[SharedCopy] = None
         self._run_id: Optional[str] = None if pending is None else pending.run_id
         self._seq = 0 if pending is None else pending.answer.seq
         self._disputed: Optional[Tuple[type, int]] = None  # the last request that the master rejected with 409
@@ -159,7 +155,7 @@ class WorkerMachine:
 
     def start(self, now: float) -> Action:
         """Return the first action."""
-        self._last_contact = self._answered_at = now
+        self._backoff.last_contact = self._answered_at = now
         self._last_action = self._current = self._registration()
         return self._last_action
 
@@ -174,11 +170,12 @@ class WorkerMachine:
         if type(event) not in OUTCOMES.get(type(self._last_action), ()):
             raise FlqError("the outcome of %s cannot be %s" % (type(self._last_action).__name__, type(event).__name__))
         if isinstance(event, Problem) and event.by_master:
-            self._last_contact = now
+            self._backoff.last_contact = now
         self._has_failed = isinstance(event, (Unreachable, Paused, Problem))
         action = self._handlers[type(event)](event, now)
         if not self._has_failed:
-            self._failures, self._last_contact, self._was_refused = 0, now, False
+            self._backoff.succeed(now)
+            self._was_refused = False
         self._last_action = action
         if not isinstance(action, (Pause, Exit)):
             self._current = action
@@ -196,7 +193,7 @@ class WorkerMachine:
             return self._end("the run has ended")
         settings = settings_from_json(body["settings"])
         if not self._stays:
-            self._give_up_s = settings.system.give_up_s
+            self._backoff.give_up_s = settings.system.give_up_s
         self._is_between_runs = False
         if body["joined"]:  # otherwise there are no heartbeats
             self.lease_s = body["lease_s"]
@@ -257,10 +254,8 @@ class WorkerMachine:
         self._codings = [name for name in self._known_codings if name in body["codings"]]
         if self._shared is not None and body["resumed"]:
             return
-        self._shared = start_values(layout, self._settings.system.seed)
-        self._version = 0
-        if fingerprint(self._shared) != body["start_crc"]:
-            self._version = -1  # not the master's start: ask for a keyframe
+        self._shared = SharedCopy(start_values(layout, self._settings.system.seed), layout, body["start_crc"])
+        if self._shared.version == UNKNOWN:
             self.notes.append("the start values differ from the master's: asking for a keyframe")
 
     def _begin_epoch(self, epoch: int) -> None:
@@ -282,7 +277,7 @@ class WorkerMachine:
 
     def _poll(self) -> Action:
         self.state = State.WAITING
-        return CallPoll(self.epoch, self._version, self._answered_round)
+        return CallPoll(self.epoch, self._shared.version, self._answered_round)
 
     def _nothing_new(self, event: NothingNew, now: float) -> Action:
         return Pause(event.retry_after_s) if event.retry_after_s else self._poll()
@@ -294,32 +289,15 @@ class WorkerMachine:
             return self._back_off("the master's plan cannot be read: %s" % error.detail, now)
         if plan.ended:
             return self._end("the run has ended after round %d" % plan.round_index)
-        if (
-            not self._apply_frames(frames)
-            or self._version != plan.version
-            or fingerprint(self._shared) != plan.model_crc
-        ):
-            self._version = -1
+        if not self._shared.follow(frames, plan):
             self.notes.append("the shared copy differs from the master's: asking for a keyframe")
-            if isinstance(self._current, CallPoll) and self._current.have == -1:  # this was the keyframe
+            if isinstance(self._current, CallPoll) and self._current.have == UNKNOWN:  # this was the keyframe
                 return self._back_off("the master's keyframe does not have the fingerprint of its plan", now)
             return self._poll()
         self._plan = plan
         self._waiting_s = now - self._answered_at
         self.state = State.TRAINING
-        return Train(self._shared, plan.round_index)
-
-    def _apply_frames(self, frames: List[ModelFrame]) -> bool:
-        """Apply the frames to the shared copy; return whether they fit together."""
-        for frame in frames:
-            if frame.kind is Kind.KEYFRAME:
-                self._shared = decode_payload(QUANTIZERS[frame.codec_id], frame.payload, self._layout)
-            elif self._version >= 0 and frame.version == self._version + 1:
-                QUANTIZERS[frame.codec_id].add_to(self._shared, frame.payload, self._layout)
-            else:
-                return False
-            self._version = frame.version
-        return True
+        return Train(self._shared.vector, plan.round_index)
 
     def _trained(self, event: Trained, now: float) -> Action:
         plan, loss = self._plan, event.loss if math.isfinite(event.loss) else float("nan")
@@ -401,7 +379,7 @@ class WorkerMachine:
                 path = "/upload_update"
             else:
                 answer = answer.without_payload(Kind.OFFER)
-        return CallAnswer(path, encode(answer, self._link), self._version)
+        return CallAnswer(path, encode(answer, self._link), self._shared.version)
 
     def _verdict_received(self, event: VerdictReceived, now: float) -> Action:
         try:
@@ -420,7 +398,7 @@ class WorkerMachine:
             self.epoch = 0  # the memories are useless
             return self._rejoin("the mirrors differ")
         if outcome is Outcome.WAIT:
-            return Pause(FIRST_PAUSE_S * self._jitter.uniform(0.5, 1.0))
+            return Pause(self._backoff.spread())
         if outcome is Outcome.GRANTED:
             return self._send(is_granted=True)
         self.notes.append(
@@ -499,17 +477,16 @@ class WorkerMachine:
 
     def _unreachable(self, event: Unreachable, now: float) -> Action:
         if event.made_progress:
-            self._failures, self._last_contact = 0, now
+            self._backoff.succeed(now)
         return self._back_off(event.detail, now)
 
     def _back_off(self, detail: str, now: float, retry_after_s: float = 0.0, is_quiet: bool = False) -> Action:
         """Pause longer each time, with jitter, and then repeat the action: every request is idempotent."""
-        if now - self._last_contact > self._give_up_s:
-            return self._exit(1, "%s; giving up after %.0f s without the master" % (detail, now - self._last_contact))
+        if self._backoff.gives_up(now):
+            silent_s = now - self._backoff.last_contact
+            return self._exit(1, "%s; giving up after %.0f s without the master" % (detail, silent_s))
         self._has_failed = True
-        pause = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0**self._failures)
-        self._failures = min(self._failures + 1, 30)
-        pause = max(retry_after_s, pause * self._jitter.uniform(0.5, 1.0))
+        pause = self._backoff.fail(retry_after_s)
         if not (is_quiet or self._is_between_runs):
             self.notes.append("%s; trying again in %.1f s" % (detail, pause))
         return Pause(pause)
@@ -526,7 +503,7 @@ class WorkerMachine:
         self._is_between_runs = True
         self._run_id, self.epoch, self._pending, self._upload = None, 0, None, None
         self._current = self._rejoin(None)
-        return Pause(BETWEEN_RUNS_S * self._jitter.uniform(0.5, 1.0))
+        return Pause(self._backoff.spread(BETWEEN_RUNS_S))
 
     def _exit(self, code: int, sentence: str) -> Exit:
         self.state = State.DONE

@@ -101,7 +101,7 @@ POINTS = {
 
 IMPATIENT = {
     MASTER: (("flq.master.storage.journal", "BUSY_S"), ("flq.master.storage.store", "RETRY_S")),
-    WORKER: (("flq.protocol.worker_machine", "LONGEST_PAUSE_S"),),
+    WORKER: (("flq.protocol.backoff", "LONGEST_PAUSE_S"),),
 }  # seconds
 
 

@@ -2,8 +2,9 @@
 
 import random
 
+from flq.protocol.backoff import LONGEST_PAUSE_S
 from flq.protocol.worker_events import Exit, Pause, Paused, Unreachable
-from flq.protocol.worker_machine import LONGEST_PAUSE_S, WorkerMachine
+from flq.protocol.worker_machine import WorkerMachine
 
 GIVE_UP_S = 100.0
 
