@@ -42,9 +42,9 @@ def movement(aggregate_energies: Sequence[float], rules: Rules, n_workers: int) 
     """
     recent = list(aggregate_energies)[-rules.depth :][::-1]
     if rules.is_laq:
-        return sum(rules.ck / rules.depth * energy for energy in recent) / n_workers**2
-    harmonic = sum(1.0 / d for d in range(1, rules.depth + 1))
-    return sum(rules.ck / d / harmonic * energy for d, energy in enumerate(recent, 1))
+        return sum([rules.ck / rules.depth * energy for energy in recent]) / n_workers**2
+    harmonic = sum([1.0 / d for d in range(1, rules.depth + 1)])
+    return sum([rules.ck / d / harmonic * energy for d, energy in enumerate(recent, 1)])
 
 
 def may_skip(energy: float, threshold: float, clock: int, round_index: int, rules: Rules) -> bool:

@@ -79,8 +79,9 @@ def values_of(part: Part, tensor: Tensor, scratch: Vector) -> Iterator[Tuple[sli
     A block has as many elements as ``scratch``, where the values lie, or is one row of a matrix that is longer.
     """
     if part.right is None:
-        for block in blocks(tensor.size, scratch.size):
-            yield block, np.multiply(part.left[0][block], part.gammas[0], out=scratch[: block.stop - block.start])
+        numbers = part.left[0]
+        for block in blocks(numbers.size, scratch.size):
+            yield block, np.multiply(numbers[block], part.gammas[0], out=scratch[: block.stop - block.start])
         return
     left, right, n_columns = part.left * part.gammas[:, np.newaxis], part.right, tensor.shape[-1]
     n_rows = max(1, scratch.size // n_columns)
