@@ -15,6 +15,7 @@ from typing import Any, Optional, Union
 import requests
 
 CONNECT_S = 10.0
+PIECE = 1 << 18  # bytes that are sent at a time
 READ_S = 60.0  # longer than the master lets a request wait
 BYTES_PER_S = 10000  # a link of 1 Mbit/s has ten times that
 
@@ -102,11 +103,13 @@ class _Sending:
     response_class = PromptResponse
 
     def send(self, data: Any) -> None:
-        """Send a piece, or several one after the other."""
-        if self.sock is not None:
-            self.sock.settimeout(READ_S)
+        """Send bytes, piece by piece and without a copy."""
+        view = memoryview(data)
         with suppress(BrokenPipeError, ConnectionResetError):
-            super().send(data)
+            for start in range(0, len(view), PIECE):
+                if self.sock is not None:
+                    self.sock.settimeout(READ_S)
+                super().send(view[start : start + PIECE])
 
 
 class PlainConnection(_Sending, connections.HTTPConnection):

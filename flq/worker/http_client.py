@@ -8,14 +8,14 @@ part of a plan and frames that broke off is kept for the next poll (downloads.py
 import json
 import os
 import threading
-from typing import Any, Callable, Dict, Optional, Union
+from typing import Any, Callable, Dict, Optional, Union, cast
 from urllib.parse import urlencode
 
 import requests
 
 from ..errors import ConfigError
 from ..protocol import worker_events as events
-from ..protocol.wire import CRC_HEADER, KEY_MARK, MAGIC, PREFIX_SIZE, VERDICT, VERSION, Buffers, text_crc
+from ..protocol.wire import CRC_HEADER, KEY_MARK, MAGIC, PREFIX_SIZE, VERDICT, VERSION, Buffers, size_of, text_crc
 from .downloads import Download, HTTPError
 from .http_adapter import CONNECT_S, READ_S, Adapter, cause_of
 from .proxies import Proxy, foreign_answer, proxy_for
@@ -25,7 +25,6 @@ UNSET = getattr(requests.packages.urllib3.util, "SKIP_HEADER", None)  # keeps ur
 FRAMES = "application/x-flq"
 JSON = {"Content-Type": "application/json"}
 LONGEST_RETRY_AFTER_S = 60.0  # whatever answers in the master's place
-PIECE = 1 << 18  # bytes that are sent at a time
 PROGRESS_BYTES = 1 << 14  # arrived bytes after which a request that broke off is repeated at once
 UNKNOWN_TOKEN = "invalid_token"  # in a challenge to a token that was sent; RFC 6750, section 3.1
 LONGEST_ERROR = 1 << 16  # in bytes; the master's errors are far shorter
@@ -208,7 +207,7 @@ class MasterClient:
         query, self._partial = {"worker": self._worker_id}, None
         if action.have is not None:
             query["have"] = action.have
-        response = self._request("POST", action.path, query, _Frame(action.frame))
+        response = self._request("POST", action.path, query, action.frame)
         if response.status_code != 200:
             return self._problem(response)
         download = Download(response)
@@ -267,19 +266,19 @@ class MasterClient:
         method: str,
         path: str,
         query: Optional[Dict[str, Any]] = None,
-        body: "Union[bytes, _Frame]" = b"",
+        body: Union[bytes, Buffers] = b"",
         headers: Optional[Dict[str, str]] = None,
     ) -> requests.Response:
         """Send a request, with token and CRC32; return when the head of the answer has arrived.
 
-        The CRC32 is that of query and JSON. Cookies are not sent back.
+        The CRC32 is that of query and JSON; a frame, a list of buffers, has its own. Cookies are not sent back.
         """
         request, text = self._new_request(), urlencode(query or {})
-        request.method, request.body = method, body or None
+        request.method, request.body = method, cast(Any, body or None)
         request.url = request.url.rstrip("/") + path + "?" * bool(text) + text
         request.headers.update(headers or {})
         if body:
-            request.headers["Content-Length"] = str(len(body))
+            request.headers["Content-Length"] = str(len(body) if isinstance(body, bytes) else size_of(body))
         if self._token is not None:
             request.headers["Authorization"] = "Bearer " + self._token + self._session_key
         request.headers[CRC_HEADER] = text_crc(text.encode("ascii"), body if isinstance(body, bytes) else b"")
@@ -310,22 +309,6 @@ class _Session(requests.Session):
 
     def get_redirect_target(self, resp: requests.Response) -> None:
         """Return None: no redirect is followed."""
-
-
-class _Frame:
-    """The buffers of a frame as a request body, sent in pieces without a copy."""
-
-    def __init__(self, buffers: Buffers) -> None:
-        self._buffers = buffers
-
-    def __len__(self) -> int:
-        return sum(len(buffer) for buffer in self._buffers)
-
-    def __iter__(self):
-        for buffer in self._buffers:
-            view = memoryview(buffer)
-            for start in range(0, len(view), PIECE):
-                yield view[start : start + PIECE]
 
 
 def _json(value: Any) -> bytes:

@@ -8,7 +8,7 @@ from stand_in import StandIn, response
 
 from flq.protocol.worker_events import CallPoll, CallRegister, Polled, Unreachable
 from flq.worker import http_adapter
-from flq.worker.http_adapter import BYTES_PER_S, CONNECT_S, READ_S, DeadlineReader, PlainConnection
+from flq.worker.http_adapter import BYTES_PER_S, CONNECT_S, PIECE, READ_S, DeadlineReader, PlainConnection
 from flq.worker.http_client import MasterClient
 
 POLL = CallPoll(epoch=2, have=5, answered=7)
@@ -96,6 +96,15 @@ def test_a_piece_that_is_sent_has_longer_than_a_connection_that_is_made():
     made.sock.settimeout(CONNECT_S)
     made.send(b"piece")
     assert made.sock.sent == [(b"piece", READ_S)]
+
+
+def test_what_is_large_is_sent_in_pieces_each_with_its_time():
+    made, sent = PlainConnection("localhost", timeout=CONNECT_S), bytes(range(256)) * (PIECE // 100)
+    made.sock = Sock()
+    made.send(memoryview(sent))
+    assert b"".join(data for data, _ in made.sock.sent) == sent
+    assert [len(data) for data, _ in made.sock.sent] == [PIECE, PIECE, len(sent) - 2 * PIECE]
+    assert made.sock.timeouts == 3 * [READ_S]
 
 
 @pytest.mark.parametrize("n_bytes", [0, 1, 10239, 10240, 100000])
