@@ -154,16 +154,20 @@ def close_round(
     """
     if total is None:
         return ClosedRound(state._replace(energies=(state.energies + (0.0,))[-rules.depth :]), None)
-    size = energy(total[: layout.n_trained])
+    n_trained = layout.n_trained
+    size = energy(total[:n_trained])
     if not np.isfinite(size):
         raise CodecError("the aggregate of the round is no longer finite")
     lr = rules.step.lr * (1.0 if rules.lr_by_round is None else learning_rate(rules.lr_by_round, round_index))
-    trained, optimizer = _step(state, total[: layout.n_trained], lr, rules)
-    model = (
-        np.concatenate([trained, state.model[layout.n_trained :] - total[layout.n_trained :]])
-        if layout.n_statistics
-        else trained
-    )
+    optimizer = SERVER_OPTIMIZERS[rules.step.optimizer]
+    before = optimizer.init(n_trained) if state.optimizer is None else state.optimizer
+    trained, after = optimizer.update(total[:n_trained], before, state.model[:n_trained], lr, rules.step.options)
+    for name, vector in split_state(after)[1].items():
+        if not (np.isfinite(vector.max()) and np.isfinite(vector.min())):
+            raise CodecError("%s of server_optimizer %s is no longer finite" % (name, rules.step.optimizer))
+    model = trained
+    if layout.n_statistics:
+        model = np.concatenate([trained, state.model[n_trained:] - total[n_trained:]])
     difference = np.subtract(model, state.shared, out=total)
     if delta is None:
         limit = payload_sizes(state, 1, layout, rules).down
@@ -173,19 +177,8 @@ def close_round(
     energies = (state.energies + (size,))[-rules.depth :]
     version = state.version + 1
     mean = average(state.mean, model, version, rules.step.ema) if rules.step.ema else None
-    lag = energy((model - shared)[: layout.n_trained]) if rules.mode == "lowrank" else 0.0
-    return ClosedRound(ServerState(model, shared, version, energies, state.aggregator, optimizer, mean, lag), delta)
-
-
-def _step(state: ServerState, total: Vector, lr: float, rules: Rules) -> Tuple[Vector, Any]:
-    """Return the trained part after one server step, and the optimizer's state; both new."""
-    optimizer = SERVER_OPTIMIZERS[rules.step.optimizer]
-    before = optimizer.init(total.size) if state.optimizer is None else state.optimizer
-    model, after = optimizer.update(total, before, state.model[: total.size], lr, rules.step.options)
-    for name, vector in split_state(after)[1].items():
-        if not (np.isfinite(vector.max()) and np.isfinite(vector.min())):
-            raise CodecError("%s of server_optimizer %s is no longer finite" % (name, rules.step.optimizer))
-    return model, after
+    lag = energy((model - shared)[:n_trained]) if rules.mode == "lowrank" else 0.0
+    return ClosedRound(ServerState(model, shared, version, energies, state.aggregator, after, mean, lag), delta)
 
 
 def average(before: Optional[Vector], model: Vector, n_steps: int, decay: float) -> Vector:
