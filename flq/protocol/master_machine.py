@@ -237,7 +237,7 @@ class MasterMachine:
         resumes, is_taking_over = claim is Claim.RESUMED, event.session != member.session
         codings = lossless.common(self.options.rules.coding, event.codings)
         if not resumes or not member.has_lease or codings != member.codings or is_taking_over:
-            self._journal(event)
+            self._emit(Journalled(event))
         member.codings = codings
         if is_taking_over:
             member.begin_session(event.session)
@@ -314,7 +314,7 @@ class MasterMachine:
             if answer.loss != answer.loss and not answer.blocked:
                 self._emit(notes.unable(answer.worker_id, answer.round_index))
         if ruling.is_news:
-            self._journal(event)
+            self._emit(Journalled(event))
         self.rounds.record(answer, ruling)
         if ruling.outcome is None:
             return self._hold_offer(event, ruling.is_duplicate)
@@ -331,7 +331,7 @@ class MasterMachine:
 
     def _resync(self, event: Answered, member: Member) -> None:
         """Begin a new epoch for a worker whose mirror differs from the master's."""
-        self._journal(event)
+        self._emit(Journalled(event))
         self._begin_epoch(member, member.instance, member.n_samples)
         self._emit(notes.resync(member.worker_id, member.epoch))
         self.rounds.record(event.answer, Ruling(Outcome.RESYNC, REFUSED))
@@ -365,23 +365,23 @@ class MasterMachine:
         member = self.members[event.worker_id]
         if self._has_ended():
             return member.miss_end()
-        self._journal(event)
+        self._emit(Journalled(event))
         self._emit(notes.lost(member.worker_id, now - member.last_seen))
         member.leave()
         self._withdraw(member.worker_id)
         self.rounds.lose(member.worker_id)
 
     def _offers_due(self, event: OffersDue, now: float) -> None:
-        self._journal(event)
+        self._emit(Journalled(event))
         self.rounds.offers_due()
 
     def _round_due(self, event: RoundDue, now: float) -> None:
-        self._journal(event)
+        self._emit(Journalled(event))
         self.rounds.round_due()
 
     def _stop(self, event: Stop, now: float) -> None:
         if not self._has_ended():
-            self._journal(event)
+            self._emit(Journalled(event))
             self._end(event.reason)
 
     def _results_saved(self, event: ResultsSaved, now: float) -> None:
@@ -481,9 +481,6 @@ class MasterMachine:
         self.delivery.send_plan(pending, plan, model.frames, model.payload_bits, member.epoch)
 
     # -- effects -------------------------------------------------------------------------
-
-    def _journal(self, event: Lasting) -> None:
-        self._emit(Journalled(event))
 
     def _emit(self, effect: Effect) -> None:
         self._effects.append(effect)

@@ -16,7 +16,7 @@ from ...config_hash import config_hash
 from ...core.layout import Vector
 from ...core.settings import Settings, to_json
 from ...errors import FlqError, Unavailable
-from ...protocol.events import Effect, Effects, Note, ResultsSaved, RoundClosed, RunEnded, Stop, Ticket
+from ...protocol.events import Effect, Effects, Note, ResultsSaved, RoundClosed, RunEnded, Stop
 from ...protocol.master_machine import MasterMachine
 from ...report.rows import RoundRow
 from ...report.summary import Totals, summary, totals_to_stored
@@ -80,6 +80,8 @@ class Run:
         ``published`` as files for people.
     counts : Counts
     feed : SinkFeed
+    ask : callable(make_event) -> reply
+        :meth:`EventLoop.ask`.
     """
 
     def __init__(
@@ -115,6 +117,7 @@ class Run:
         )
         self._board = Board(self._make_status, self._problem)
         self._loop = EventLoop(machine, self._note, self._commit, self._perform, self._after_events, self.ending.halt)
+        self.ask = self._loop.ask
         self._closed: Dict[int, Closed] = {}  # rounds that are noted, but not performed yet
         self._board.publish(True)
 
@@ -177,10 +180,6 @@ class Run:
         self.feed.start(self.published[0])
         self._loop.start()
         self._evaluations.begin_catching_up()
-
-    def ask(self, make_event: Callable[[Ticket], Any]) -> Any:
-        """Send an event and wait for the machine's reply; raise the machine's error if it rejects the event."""
-        return self._loop.ask(make_event)
 
     def take_report(self, worker_id: int, report: Dict[str, Any]) -> None:
         """Keep a worker's device report, which ``flq.device.report`` has validated."""
