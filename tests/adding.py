@@ -16,7 +16,7 @@ def blocks_of(section: str) -> List[str]:
 
 
 def apply(section: str, folder: Path) -> List[str]:
-    """Copy the package flq into a folder and change it as a section says; return the files that were changed.
+    """Copy the package flq into a folder and apply a section; return the changed files.
 
     A block that begins with ``# PATH`` is a file. One that begins with ``# PATH, in TABLE`` is imports of that file,
     functions that go before the table, and rows of it, which go first.

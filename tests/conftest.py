@@ -1,4 +1,4 @@
-"""Which tests a run has, by the tiers of tiers.py, and what it leaves out: its last lines say so."""
+"""Selects the tests of a run by the tiers of tiers.py, and reports how many it leaves out."""
 
 import os
 import signal
@@ -21,7 +21,7 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
-    """Let Ctrl-C reach the programs that tests start, also where the tests themselves run in the background."""
+    """Let Ctrl-C reach the programs that tests start, even if the tests run in the background."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     config.flq_left_out = Counter()
     if config.option.drills:
@@ -30,7 +30,7 @@ def pytest_configure(config):
 
 @pytest.hookimpl(trylast=True)  # after -k and -m
 def pytest_collection_modifyitems(config, items):
-    """Leave out what is not in this run; what is named by its path is in it, whatever its tier."""
+    """Deselect tests that are not in this run; tests named by their path always run."""
     source = getattr(config, "args_source", None)  # since pytest 7.2
     is_named = source is None or source.name == "ARGS"
     wanted = [tiers.SHORT]
@@ -47,19 +47,19 @@ def pytest_collection_modifyitems(config, items):
 
 
 def pytest_sessionfinish(session):
-    """Tell the process that starts the others what was left out: each of them has collected the same."""
+    """Report the deselected tests to the controlling process; all workers have collected the same."""
     if hasattr(session.config, "workeroutput"):
         session.config.workeroutput["flq_left_out"] = dict(session.config.flq_left_out)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node):
-    """Take that from one of them, unless it has crashed."""
+    """Receive the report of one worker, unless it has crashed."""
     node.config.flq_left_out |= Counter(getattr(node, "workeroutput", {}).get("flq_left_out"))
 
 
 def pytest_unconfigure(config):
-    """Print what was left out, below everything else."""
+    """Print the number of deselected tests, below everything else."""
     if not hasattr(config, "workeroutput"):
         for tier, n_tests in sorted(config.flq_left_out.items()):
             print(HINTS[tier] % n_tests)

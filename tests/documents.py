@@ -1,4 +1,4 @@
-"""What two versions of a document must have in common, whatever their language."""
+"""What two versions of a document must have in common, in any language."""
 
 import os
 import re
@@ -47,7 +47,7 @@ def commands(text: str) -> List[str]:
 
 
 def code(text: str) -> List[str]:
-    """Return what stands between backticks, as a sorted list."""
+    """Return the texts between backticks, sorted."""
     return sorted(re.findall(r"(?<!`)`([^`\n]+)`(?!`)", text))
 
 
@@ -57,7 +57,7 @@ def links(text: str) -> List[str]:
 
 
 def numbers(text: str) -> List[str]:
-    """Return the numbers that are written in digits, sorted."""
+    """Return the numbers written in digits, sorted."""
     return sorted(re.findall(r"\d+(?:[.,]\d+)*", text))
 
 
@@ -68,7 +68,7 @@ PARTS: Tuple[Callable[[str], List[Any]], ...] = (shape, cells, commands, code, n
 
 
 def targets(name: str) -> List[str]:
-    """Return the paths, from the project folder, that a document links to; addresses of the Internet are left out."""
+    """Return the paths, from the project folder, that a document links to, without web addresses."""
     folder = os.path.dirname(name)
     return sorted(os.path.normpath(os.path.join(folder, link)) for link in links(text_of(name)) if "://" not in link)
 
@@ -78,13 +78,13 @@ def dead_links(name: str) -> List[str]:
 
 
 def compared_links(name: str) -> List[str]:
-    """Return what a document links to, by English names; the link to its other language is left out."""
+    """Return the link targets of a document, by English names, without the link to its other language."""
     other = [english_name(target) for target in targets(name)]
     return sorted([target for target in other if target != english_name(name)])
 
 
 def unknown_settings(text: str) -> List[str]:
-    """Return what looks like a setting, section.key between backticks, and is none."""
+    """Return the texts that look like a setting, section.key between backticks, but are none."""
     named = {name for name in code(text) if re.fullmatch(r"(%s)\.\w+" % "|".join(SECTIONS), name)} - FILES
     return sorted(name for name in named if name not in _settings())
 

@@ -9,7 +9,7 @@ SECTION_OF["name"] = "model"
 
 
 def settings_with(settings=Settings(), **values):  # noqa: B008 (a tuple of tuples)
-    """Return settings with some keys replaced, whichever section has them.
+    """Return settings with some keys replaced, in any section.
 
     ``dataset`` is the name of the data set, ``name`` that of the model; all of ``total_workers`` are the quorum
     unless ``min_workers`` says otherwise.

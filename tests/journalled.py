@@ -13,7 +13,7 @@ from flq.training.frameworks import make_task
 
 
 def begin(results_dir: str, is_joined: bool = True) -> str:
-    """Begin a run, which a worker has joined or not; return its folder."""
+    """Start a run, which a worker has joined or not; return its folder."""
     settings = settings_with(name="quadratic", lr=0.05, mode="bbit")
     run_dir = claim(results_dir)
     with closing(begin_journal(run_dir, os.path.basename(run_dir), settings, make_task(settings).layout)) as journal:
@@ -23,6 +23,6 @@ def begin(results_dir: str, is_joined: bool = True) -> str:
 
 
 def end(run_dir: str, why: str = "it is over") -> None:
-    """Let a run have ended."""
+    """Mark a run as ended."""
     with closing(open_journal(run_dir)) as journal:
         journal.write(Batch([], [], [], [], {KEY: RunEnd(Stage.OVER, why).to_json()}))

@@ -37,7 +37,7 @@ AREA = "%s(:%s)?|[$]?[A-Z]{1,3}:[$]?[A-Z]{1,3}|[$]?[0-9]+:[$]?[0-9]+" % (ONE_CEL
 
 
 def problems(path):
-    """Return a sentence for each thing that is wrong."""
+    """Return a sentence for each error."""
     with zipfile.ZipFile(str(path)) as archive:
         names = archive.namelist()
         found = ["%s is there twice" % name for name, n in Counter(names).items() if n > 1]
@@ -60,7 +60,7 @@ def problems(path):
 
 
 def _types(parts):
-    """Every part has a type, and every type that names a part has one."""
+    """Check that every part has a type, and every type of a part has that part."""
     types = parts["[Content_Types].xml"]
     kinds = {child.get("Extension") for child in types if child.tag.endswith("Default")}
     named = [child.get("PartName")[1:] for child in types if child.tag.endswith("Override")]
@@ -97,7 +97,7 @@ def _relations(parts, found):
 
 
 def _sheets(parts, relations, found):
-    """Look at names of sheets and defined names; return the names of the sheets."""
+    """Check names of sheets and defined names; return the names of the sheets."""
     workbook = parts["xl/workbook.xml"]
     sheets = workbook.findall("%ssheets/%ssheet" % (MAIN, MAIN))
     names = [sheet.get("name") for sheet in sheets]
@@ -121,13 +121,13 @@ def _sheets(parts, relations, found):
 
 
 def _is_reference(text, sheets):
-    """Whether a text names cells of a sheet that is there."""
+    """Return whether a text names cells of an existing sheet."""
     matched = re.fullmatch("(?:'((?:[^']|'')+)'|([A-Za-z0-9_.]+))!(?:%s)" % AREA, text)
     return matched is not None and (matched.group(1) or matched.group(2)).replace("''", "'") in sheets
 
 
 def _styles(styles):
-    """Fonts, fills, borders and number formats that cells refer to are there."""
+    """Check that fonts, fills, borders and number formats of cells exist."""
     counts = {what: len(styles.find(MAIN + what)) for what in ("fonts", "fills", "borders", "cellStyleXfs")}
     for what in ("fonts", "fills", "borders", "cellXfs", "dxfs"):
         if int(styles.find(MAIN + what).get("count")) != len(styles.find(MAIN + what)):
@@ -145,7 +145,7 @@ def _styles(styles):
 
 
 def _sheet(root, parts):
-    """Order of elements, rows and cells; what stands in the cells; conditional formats."""
+    """Check the order of elements, rows and cells, the content of cells, and conditional formats."""
     tags = [child.tag[len(MAIN) :] for child in root]
     ranks = [ELEMENTS.index(tag) if tag in ELEMENTS else -1 for tag in tags]
     if -1 in ranks or ranks != sorted(ranks):
@@ -193,7 +193,7 @@ def _sheet(root, parts):
 
 
 def _content(cell, strings):
-    """Say what is wrong with what stands in a cell; None: nothing."""
+    """Return the error in the content of a cell; None if there is none."""
     kind, value, formula = cell.get("t", "n"), cell.find(MAIN + "v"), cell.find(MAIN + "f")
     text = None if value is None else value.text
     if formula is not None and (not formula.text or formula.text.startswith("=") or not text):
@@ -213,7 +213,7 @@ def _content(cell, strings):
 
 
 def _chart(root, sheets):
-    """References are to cells of sheets; each axis is used, and crosses one that is there."""
+    """Check that references name cells of sheets, and that each axis is used and crosses an existing one."""
     for reference in root.iter(CHART + "f"):
         if not _is_reference(reference.text, sheets):
             yield "it refers to %s" % reference.text

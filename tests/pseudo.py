@@ -1,4 +1,4 @@
-"""Programs at a pseudo-terminal, and what somebody in front of it would see."""
+"""Programs at a pseudo-terminal, and what a user at that terminal would see."""
 
 import fcntl
 import os
@@ -72,23 +72,23 @@ class Pseudo:
         self.hang_up()
 
     def resize(self, n_columns):
-        """Make it as wide as that."""
+        """Change its width."""
         self.n_columns = n_columns
         fcntl.ioctl(self.slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, n_columns, 0, 0))
 
     @property
     def text(self):
-        """Everything that was written, with line ends as the programs wrote them."""
+        """Everything written so far, with the programs' line ends."""
         with self._changed:
             return self._data.decode("utf-8").replace("\r\n", "\n")
 
     @property
     def rows(self):
-        """What is to be seen, from the first line on."""
+        """The visible rows, from the first line on."""
         return seen(self.text, self.n_columns)
 
     def wait_for(self, pattern):
-        """Wait until what was written matches; return the match."""
+        """Wait until the text matches; return the match."""
         found = []
 
         def is_there():

@@ -1,4 +1,4 @@
-"""docs/adding.md is right: each of its examples costs what it says, and works."""
+"""docs/adding.md is correct: each of its examples has the documented size, and works."""
 
 import csv
 import json
@@ -22,7 +22,7 @@ SECTIONS = re.findall(r"^## (.*)$", (PROJECT / "docs" / "adding.md").read_text(e
 
 
 def run(folder, *words, told=b"", path=None):
-    """Run a module of the changed copy, or of ``path``; return what it prints."""
+    """Run a module of the changed copy, or of ``path``; return its output."""
     done = subprocess.run(
         [sys.executable, "-m", *words],
         cwd=str(folder),

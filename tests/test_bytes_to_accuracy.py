@@ -1,4 +1,4 @@
-"""The table of benchmarks/bytes_to_accuracy: what counts as reached, and what a file says."""
+"""The table of benchmarks/bytes_to_accuracy: when an accuracy is reached, and the content of a file."""
 
 import json
 
@@ -13,7 +13,7 @@ ACCURACIES = (0.70, 0.81, 0.79, 0.80, 0.82)
 
 
 def rows_of(accuracies, frame_bytes=1000):
-    """Return rounds as a file has them: ``frame_bytes`` each way and two exchanges a round."""
+    """Return rounds in the form of a file: ``frame_bytes`` each way and two exchanges per round."""
     return [
         {
             "round": k,

@@ -1,4 +1,4 @@
-"""What is installed: the commands of pyproject.toml, and flq COMMAND."""
+"""The installed commands: those of pyproject.toml, and flq COMMAND."""
 
 import importlib
 import re

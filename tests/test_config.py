@@ -1,4 +1,4 @@
-"""What a configuration may say, and what is said about one that cannot be used."""
+"""Valid configurations, and the errors of invalid ones."""
 
 import json
 
@@ -15,7 +15,7 @@ from flq.errors import ConfigError
 
 @pytest.fixture
 def write(tmp_path, monkeypatch):
-    """Write flq_config.json in an empty working folder; its name is returned."""
+    """Write flq_config.json in an empty working folder; return its name."""
     monkeypatch.chdir(tmp_path)
 
     def write_file(content):
@@ -204,7 +204,7 @@ def test_a_configuration_does_not_change_later():
 # What is refused, and how it is said
 
 
-def test_an_error_says_what_was_got_and_expected_and_where(write):
+def test_an_error_names_the_value_the_expectation_and_the_place(write):
     assert (
         sentence(path=write({"model": {"ema": 12}})) == "ema must be >= 0 and < 1, got 12 (flq_config.json: model.ema)"
     )
@@ -212,7 +212,7 @@ def test_an_error_says_what_was_got_and_expected_and_where(write):
     assert sentence("model.ema=12") == "ema must be >= 0 and < 1, got 12 (--set model.ema)"
 
 
-def test_of_several_errors_the_first_is_told_and_the_others_counted():
+def test_of_several_errors_the_first_is_shown_and_the_others_are_counted():
     assert sentence("lr=0", "b_up=9", "ck=-1") == "lr must be > 0 and <= 1000000, got 0 (--set lr; and 2 more)"
     assert sentence("lrr=0", "bup=9").endswith("(--set lrr; and 1 more)")
 
@@ -332,7 +332,7 @@ def test_scale_by_selected_may_be_written_as_in_flq_v3(text, value):
     assert load_config(None, ["scale_by_selected=" + text]).flq_algorithm.scale_by_selected is value
 
 
-def test_a_combination_that_can_not_work_is_refused():
+def test_an_impossible_combination_is_rejected():
     assert "memory must be none" in sentence("mode=fedavg", "memory=residual")
     assert "b_up must be in 1..8 in mode bbit, got 32" in sentence("mode=bbit", "b_up=32")
     assert "b_up must be null, got 4 (set flq_algorithm.mode to bbit" in sentence("b_up=4")
@@ -356,7 +356,7 @@ def test_a_combination_that_can_not_work_is_refused():
         ("system=null", "section system must be an object of keys, got null"),
     ],
 )
-def test_a_key_without_a_place_is_told_its_place(override, expected):
+def test_an_error_of_a_key_names_its_place(override, expected):
     assert sentence(override) == "%s (--set %s)" % (expected, override.split("=")[0])
 
 
@@ -401,7 +401,7 @@ def test_nan_in_a_file_is_refused_with_its_place(write):
     )
 
 
-def test_a_file_that_can_not_be_read_is_named(tmp_path):
+def test_an_unreadable_file_is_named(tmp_path):
     assert "missing.json cannot be read: No such file" in sentence(path=str(tmp_path / "missing.json"))
     assert "cannot be read: Is a directory" in sentence(path=str(tmp_path))
 

@@ -1,4 +1,4 @@
-"""Users' documents exist in English and Chinese and agree; what any document names exists."""
+"""Users' documents exist in English and Chinese and agree; everything that a document names exists."""
 
 import re
 import runpy
@@ -57,7 +57,7 @@ def test_a_chinese_document_leads_to_chinese_ones():
 
 
 @pytest.mark.parametrize("name", ["README.zh-CN.md"] + ["docs/zh/" + name for name in CHINESE])
-def test_a_chinese_document_says_where_a_link_leads_to_english(name):
+def test_a_chinese_document_marks_links_to_english_pages(name):
     found = re.findall(r"\[([^\]]*)\]\([^)]*?(\w+\.md)\)", documents.text_of(name))
     assert [text for text, file in found if file in DEVELOPERS | REPORTS and not text.endswith("（英文）")] == []
 

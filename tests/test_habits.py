@@ -1,4 +1,4 @@
-"""ruff and mypy find nothing, and the examples in docstrings are right."""
+"""ruff and mypy find nothing, and the examples in docstrings are correct."""
 
 import doctest
 import importlib

@@ -1,4 +1,4 @@
-"""The journal's log: SQLite drops all from the first wrong frame on, and here this is noticed."""
+"""The journal's log: SQLite drops everything from the first wrong frame on, and FLQ detects this."""
 
 import os
 import random
@@ -17,7 +17,7 @@ N_ROWS = 12
 
 @pytest.fixture(scope="module", params=[512, 4096])
 def log(request, tmp_path_factory):
-    """Return the path of a database that its writer has not closed, with one transaction for each row in its log."""
+    """Return the path of an unclosed database, with one transaction per row in its log."""
     folder = str(tmp_path_factory.mktemp("log"))
     path = os.path.join(folder, NAME)
     with closing(sqlite3.connect(path, isolation_level=None)) as database:
@@ -58,7 +58,7 @@ def frame_size(path):
 
 
 def n_rows(path):
-    """Return how many rows SQLite finds; it may do away with the log."""
+    """Return the number of rows that SQLite finds; it may remove the log."""
     with closing(sqlite3.connect(path)) as database:
         return database.execute("SELECT COUNT(*) FROM rows").fetchone()[0]
 
@@ -69,7 +69,7 @@ def test_a_whole_log_is_whole(copy, monkeypatch):
     assert check_log(copy) is None and n_rows(copy) == N_ROWS
 
 
-def test_every_flip_that_makes_sqlite_drop_a_transaction_is_refused_or_said(log, tmp_path):
+def test_every_flip_that_drops_a_transaction_is_rejected_or_reported(log, tmp_path):
     draws, outcomes = random.Random(3), {"refused": 0, "said": 0, "harmless": 0}
     size = os.path.getsize(log + LOG)
     places = list(range(LOG_HEAD + FRAME_HEAD)) + [draws.randrange(size) for _ in range(120)]
@@ -128,12 +128,12 @@ def test_a_log_that_holds_nothing_is_none(tmp_path, content):
     assert check_log(str(tmp_path / NAME)) is None
 
 
-def test_a_head_of_zeros_before_frames_is_said(copy):
+def test_a_head_of_zeros_before_frames_is_reported(copy):
     rewrite(copy, lambda content: content.__setitem__(slice(LOG_HEAD), bytes(LOG_HEAD)))
     assert "the head of the log %s%s is incomplete: the log is ignored" % (copy, LOG) in check_log(copy)
 
 
-def test_who_only_reads_refuses_a_damaged_log_and_leaves_it(copy):
+def test_a_reader_rejects_a_damaged_log_and_leaves_it(copy):
     place = LOG_HEAD + FRAME_HEAD + 100
     rewrite(copy, lambda content: content.__setitem__(place, content[place] ^ 1))
     size = os.path.getsize(copy + LOG)

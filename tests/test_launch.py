@@ -1,4 +1,4 @@
-"""Modules are run as programs wherever FLQ lies, and wherever one is."""
+"""Modules run as programs from any folder, wherever FLQ is installed."""
 
 import os
 import shutil

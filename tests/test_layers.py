@@ -48,7 +48,7 @@ PURE_STDLIB = frozenset(
 
 
 class Layer(NamedTuple):
-    """What a layer may import besides itself."""
+    """The imports that a layer may have besides its own."""
 
     flq: FrozenSet[str]  # other layers
     packages: FrozenSet[str]  # from outside the standard library
@@ -140,7 +140,7 @@ def layer_of(module: str) -> str:
 
 
 def base_of(node: ast.ImportFrom, module: str, is_package: bool) -> Optional[str]:
-    """Resolve the `X` of `from X import ...` as Python does; None: it leads out of the top package."""
+    """Resolve the `X` of `from X import ...` like Python; None if it leaves the top package."""
     if node.level == 0:
         return node.module
     package = module.split(".") if is_package else module.split(".")[:-1]
@@ -182,7 +182,7 @@ def called_name(call: ast.Call) -> str:
 
 
 def violations(source: str, module: str, is_package: bool = False) -> List[str]:
-    """Hold one file against the table.
+    """Check one file against the table.
 
     Parameters
     ----------
@@ -238,7 +238,7 @@ def import_violations(item: Import, own: str) -> Iterator[str]:
 
 
 def call_violations(tree: ast.AST) -> Iterator[Tuple[int, str]]:
-    """Yield the ways to run what a file or a message contains: eval, exec, numpy's pickles."""
+    """Yield the calls that execute data: eval, exec, numpy's pickles."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
             if isinstance(node.func, ast.Name) and node.func.id in ("eval", "exec"):
@@ -262,7 +262,7 @@ def global_randomness(tree: ast.AST) -> Iterator[int]:
 
 
 def project_files() -> List[Path]:
-    """Return the programs and every module of flq/; tests and benchmarks may import what they like."""
+    """Return the programs and every module of flq/; tests and benchmarks may import anything."""
     return sorted(PROJECT.glob("flq*.py")) + sorted((PROJECT / "flq").rglob("*.py"))
 
 
@@ -295,7 +295,7 @@ def first_cycle(edges: dict) -> List[str]:
 
 
 def import_edges(sources: dict) -> dict:
-    """Map each module to the modules of the project that are read while it is read (imports in functions are not)."""
+    """Map each module to the project modules that its import loads, without imports inside functions."""
     edges = {}
     for module, (source, is_package) in sources.items():
         named = {item.module for item in imports_of(ast.parse(source), module, is_package) if not item.in_function}

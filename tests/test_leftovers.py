@@ -14,7 +14,7 @@ HOLDER = "import sys; from flq.leftovers import hold; hold(sys.argv[1]); print('
 
 
 def holder(path):
-    """Start a process that holds a path, as soon as this returns."""
+    """Start a process that holds a path when this returns."""
     process = subprocess.Popen(
         [sys.executable, "-c", HOLDER, str(path)],
         cwd=PROJECT,

@@ -38,7 +38,7 @@ def run(*command, **options):
     )
 
 
-def test_a_clone_has_lf_even_where_git_is_told_to_make_crlf(project, tmp_path):
+def test_a_clone_has_lf_even_if_git_is_configured_for_crlf(project, tmp_path):
     if shutil.which("git") is None:
         pytest.skip("git is not installed")
     picture = (PROJECT / "flq" / "training" / "data" / "digits.npz").read_bytes()
@@ -57,7 +57,7 @@ def test_a_clone_has_lf_even_where_git_is_told_to_make_crlf(project, tmp_path):
 
 @pytest.mark.parametrize("which", ["all", "the script", "environment.sh"])
 @pytest.mark.parametrize("name", COMMANDS)
-def test_a_script_with_crlf_says_so_in_one_sentence_and_how_to_mend_it(project, name, which):
+def test_a_script_with_crlf_is_one_sentence_with_the_fix(project, name, which):
     changed = {
         "all": [project / name, *(project / "scripts").glob("*.sh")],
         "the script": [project / name],
@@ -75,7 +75,7 @@ def test_a_script_with_crlf_says_so_in_one_sentence_and_how_to_mend_it(project, 
     assert run("bash", project / name, "--help").returncode == 0
 
 
-def test_boards_get_the_same_release_whatever_the_line_ends_here(project):
+def test_boards_get_the_same_release_for_any_line_ends(project):
     before = make_release(str(project))
     to_crlf(project / "start_worker.sh")
     to_crlf(project / "scripts" / "environment.sh")

@@ -1,4 +1,4 @@
-"""What the logs of a program take on a card is bounded, however often it is started."""
+"""The disk space of a program's logs is bounded, after any number of starts."""
 
 import logging
 import os
@@ -26,7 +26,7 @@ def logger():
 
 
 def write(folder, name, size=10, age=0):
-    """Write a file that is so many seconds old."""
+    """Write a file of a given age in seconds."""
     path = folder / name
     path.write_bytes(bytes(size))
     os.utime(str(path), (SECONDS - age, SECONDS - age))
@@ -42,13 +42,13 @@ def names(folder):
     return sorted(os.listdir(str(folder)))
 
 
-def test_of_earlier_starts_so_many_stay(tmp_path):
+def test_a_limited_number_of_earlier_logs_is_kept(tmp_path):
     made = starts(tmp_path, "worker3", 60)
     prune(str(tmp_path / "worker3_20270101_000000.log"))
     assert names(tmp_path) == sorted(made[: logfile.MAX_OLDER])
 
 
-def test_of_earlier_starts_so_many_bytes_stay(tmp_path, monkeypatch):
+def test_a_limited_size_of_earlier_logs_is_kept(tmp_path, monkeypatch):
     monkeypatch.setattr(logfile, "MAX_OLDER_BYTES", 1000)
     made = starts(tmp_path, "master", 10, size=300)
     write(tmp_path, "master_20250101_000000.log", size=1, age=1000)  # would fit again, and is older than what does not
@@ -130,7 +130,7 @@ def test_what_is_for_a_bar_is_in_no_file_and_on_no_plain_output(tmp_path, capsys
     assert written.endswith(" INFO flq: data=ready\n") and "start=" not in written
 
 
-def test_what_a_program_says_is_a_line_on_stdout(capsys):
+def test_a_log_record_is_a_line_on_stdout(capsys):
     say("results: here.xlsx")
     assert tuple(capsys.readouterr()) == ("results: here.xlsx\n", "")
 

@@ -1,4 +1,4 @@
-"""Output that cannot be written changes neither the exit code of a program nor what it does."""
+"""Output that cannot be written changes neither the exit code nor the work of a program."""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ LOG = SAFE + "from flq.logfile import set_up_logging; logger = logging.getLogger
 
 
 def run(code, redirection="", **variables):
-    """Run Python code in a shell that redirects its output; it gets no byte through a broken encoding."""
+    """Run Python code in a shell that redirects its output."""
     return subprocess.run(
         ["bash", "-c", 'set -o pipefail; "$0" -c "$1" ' + redirection, sys.executable, code],
         stdout=subprocess.PIPE,
@@ -88,7 +88,7 @@ def test_a_name_that_cannot_be_shown_is_an_escape_or_what_the_system_calls_it(tm
     assert b"\\udce4\xe4\xb8\xad" in (tmp_path / "logs" / "x.log").read_bytes()
 
 
-def test_a_log_that_is_full_is_said_once_and_the_terminal_has_every_line(tmp_path):
+def test_a_full_log_is_reported_once_and_the_terminal_has_every_line(tmp_path):
     code = LOG + (
         "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (500, 500))\n"
         "set_up_logging(sys.argv[1] + '/logs/x.log', False)\n"
@@ -110,7 +110,7 @@ def test_a_log_that_is_full_is_said_once_and_the_terminal_has_every_line(tmp_pat
     assert (tmp_path / "logs" / "x.log").stat().st_size == 500
 
 
-def test_a_log_whose_folder_is_gone_is_said_once(tmp_path):
+def test_a_log_whose_folder_is_gone_is_reported_once(tmp_path):
     code = LOG + (
         "import shutil\nfrom flq import logfile\nlogfile.MAX_BYTES = 1000\n"
         "set_up_logging(sys.argv[1] + '/logs/x.log', False)\nshutil.rmtree(sys.argv[1] + '/logs')\n"
@@ -127,7 +127,7 @@ def test_a_log_whose_folder_is_gone_is_said_once(tmp_path):
     assert done.returncode == 0 and len(said) == 1 and "No such file or directory" in said[0]
 
 
-def test_a_log_that_cannot_be_begun_is_said_and_the_program_goes_on(tmp_path):
+def test_a_log_that_cannot_be_opened_is_reported_and_the_program_continues(tmp_path):
     (tmp_path / "logs").write_text("no folder")
     code = LOG + "set_up_logging(sys.argv[1] + '/logs/x.log', False); logger.info('line=1')"
     done = subprocess.run(

@@ -53,7 +53,7 @@ VERSIONS = {"3.6": "with TensorFlow 2.6, as on JetPack 4.6", "3.8": "with Tensor
 
 
 def paths_of(names):
-    """Return the paths; each is a file or holds some with Python code."""
+    """Return the paths: files, or folders with Python code."""
     paths = [PROJECT / name for name in names]
     assert [str(path) for path in paths if not path.is_file() and not any(path.glob("*.py"))] == []
     return [str(path) for path in paths]

@@ -1,4 +1,4 @@
-"""The two READMEs are in step, and what they name is there."""
+"""The two READMEs agree, and everything that they name exists."""
 
 import documents
 import pytest

@@ -1,4 +1,4 @@
-"""The command line of flq_fed_v3.py, and what the master refuses before it serves."""
+"""The command line of flq_fed_v3.py, and settings that the master rejects before it serves."""
 
 import os
 import subprocess
@@ -25,7 +25,7 @@ ENVIRONMENT = dict(os.environ, CUDA_VISIBLE_DEVICES="-1", TF_CPP_MIN_LOG_LEVEL="
 
 
 def run_program(folder, name, *argv):
-    """Run one of the project's programs in ``folder``; its exit code, stdout, stderr."""
+    """Run one of the project's programs in ``folder``; return its exit code, stdout, stderr."""
     done = subprocess.run(
         [sys.executable, str(folder / name), *argv],
         stdout=subprocess.PIPE,
@@ -39,7 +39,7 @@ def run_program(folder, name, *argv):
 
 
 def said_by(capsys, *argv):
-    """Run the reference in this process; its exit code and what it says on stderr, as lines."""
+    """Run the reference in this process; return its exit code and the lines of its stderr."""
     try:
         code = flq_fed_v3.guarded_main(argv)
     except SystemExit as left:  # argparse leaves by itself
@@ -49,13 +49,13 @@ def said_by(capsys, *argv):
 
 @pytest.fixture(autouse=True)
 def results(tmp_path, monkeypatch):
-    """Workbooks land in a folder of the test's own."""
+    """Write workbooks to a folder of the test's own."""
     monkeypatch.chdir(tmp_path)
     return tmp_path / "results"
 
 
 def sheets(path):
-    """Return the rows of each sheet of a workbook but the charts."""
+    """Return the rows of each sheet of a workbook except the charts."""
     book = openpyxl.load_workbook(str(path))
     return {
         sheet.title: [list(row) for row in sheet.iter_rows(values_only=True)]
@@ -113,7 +113,7 @@ def test_a_run_that_is_stopped_leaves_what_it_has(capsys, monkeypatch, results):
     assert len(sheets(results / "results_digits_bbit.xlsx")["curve_bbit"]) == 1 + 2
 
 
-def test_somebody_who_looks_on_sees_a_bar(capsys, monkeypatch):
+def test_a_terminal_shows_a_bar(capsys, monkeypatch):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     assert flq_fed_v3.main(QUADRATIC + ["--iters", "3"]) == 0
     shown = capsys.readouterr()
@@ -190,7 +190,7 @@ def test_the_documented_commands_are_found():
 
 @pytest.mark.parametrize("argv", DOCUMENTED, ids=" ".join)
 def test_the_documented_commands_go_together_and_learn(argv, capsys):
-    """On the quadratic problem, which takes milliseconds; what they say of data and model is only parsed."""
+    """They run on the quadratic problem, which takes milliseconds; data and model are only parsed."""
     assert rules_from_settings(flq_fed_v3.settings_of(flq_fed_v3.parse_flags(argv)))
     assert flq_fed_v3.main(argv + ["--dataset", "digits", "--model", "quadratic", "--iters", "60"]) == 0
     losses = [
@@ -267,7 +267,7 @@ def test_the_flags_make_settings_that_a_configuration_could_hold(argv):
         ("--partition local", "--partition"),
     ],
 )
-def test_a_value_that_can_not_be_used_is_one_sentence_and_exit_code_2(capsys, argv, text):
+def test_an_invalid_value_is_one_sentence_and_exit_code_2(capsys, argv, text):
     code, lines = said_by(capsys, *argv.split())
     assert code == 2
     assert len(lines) == 1 and lines[0].startswith("flq_fed_v3.py: ") and text in lines[0]
@@ -291,7 +291,7 @@ def test_training_that_diverges_is_one_sentence_and_exit_code_1(capsys):
     ],
     ids=repr,
 )
-def test_whatever_is_raised_is_one_sentence(capsys, monkeypatch, error, code, text):
+def test_any_error_is_one_sentence(capsys, monkeypatch, error, code, text):
     def fail(settings):
         raise error
 
@@ -299,7 +299,7 @@ def test_whatever_is_raised_is_one_sentence(capsys, monkeypatch, error, code, te
     assert said_by(capsys, *QUADRATIC) == (code, ["flq_fed_v3.py: " + text])
 
 
-def test_without_tensorflow_the_reference_says_what_to_install(capsys, monkeypatch):
+def test_without_tensorflow_the_reference_names_the_package(capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorflow", None)
     code, lines = said_by(capsys, "--dataset", "digits")
     assert code == 2

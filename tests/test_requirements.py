@@ -1,4 +1,4 @@
-"""What is installed is what the code imports: requirement sets, and the environment for conda."""
+"""Requirements contain what the code imports: requirement sets, and the environment for conda."""
 
 import ast
 import re

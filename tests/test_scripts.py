@@ -134,7 +134,7 @@ def project(tmp_path):
 
 @pytest.fixture
 def environment(tmp_path, monkeypatch):
-    """Return the variables of a user without conda, whose Python is a stand-in that writes down its calls."""
+    """Return the environment of a user without conda, whose Python is a stand-in that records its calls."""
     for name in ("CONDA_DEFAULT_ENV", "OPENBLAS_CORETYPE"):
         monkeypatch.delenv(name, raising=False)
     python = tmp_path / "python of the user"
@@ -144,7 +144,7 @@ def environment(tmp_path, monkeypatch):
 
 @pytest.fixture
 def ready_project(project, environment):
-    """Return the project after its first start: .venv is made and stamped, the programs are stand-ins."""
+    """Return the project after its first start: .venv is complete, and the programs are stand-ins."""
     made = run_function(project, environment, "ensure_environment local")
     assert made.returncode == 0, made.stderr
     (project / "flq_master.py").write_text(FAKE_MASTER)
@@ -168,7 +168,7 @@ def pip_calls(project):
 
 
 def assert_nothing_is_left(project, tmp_path):
-    """Check that every process that was started has ended, and that the workers' state is gone."""
+    """Check that all started processes have ended, and that the workers' state is removed."""
     pids = [int(line) for line in (project / "pids").read_text().split()]
     assert pids
     for pid in pids:
@@ -178,7 +178,7 @@ def assert_nothing_is_left(project, tmp_path):
 
 
 def start_run(project, environment, *arguments):
-    """Start run_local.sh; it is to be waited for."""
+    """Start run_local.sh; the caller waits for it."""
     return subprocess.Popen(
         [str(project / "run_local.sh")] + list(arguments),
         env=environment,
@@ -224,7 +224,7 @@ def test_help_is_shown_without_an_environment(project, environment, name, flag):
 
 
 @pytest.mark.parametrize("name", ["start_master.sh", "start_worker.sh"])
-def test_start_without_environment_says_what_to_run(project, environment, name):
+def test_start_without_environment_names_the_command(project, environment, name):
     started = run([str(project / name), "--port", "5000"], env=environment)
     assert started.returncode == 2
     assert len(started.stderr.splitlines()) == 1
@@ -252,7 +252,7 @@ def test_start_takes_the_conda_environment_fed_where_it_is_active(project, envir
 @pytest.mark.parametrize(
     "machine, version_check, expected", [("aarch64", 0, "ARMV8"), ("aarch64", 1, "unset"), ("x86_64", 0, "unset")]
 )
-def test_openblas_is_told_the_cpu_on_a_jetson_with_python_36(
+def test_openblas_gets_the_cpu_on_a_jetson_with_python_36(
     project, environment, tmp_path, machine, version_check, expected
 ):
     write_program(tmp_path / "bin" / "uname", "#!/bin/sh\necho {}\n".format(machine))
@@ -290,7 +290,7 @@ def test_changed_requirements_are_installed_into_the_same_folder(project, enviro
     assert len(pip_calls(project)) == 2
 
 
-def test_interrupted_install_is_made_anew(project, environment):
+def test_interrupted_install_is_repeated(project, environment):
     cut_short = run_function(project, dict(environment, FAKE_PIP_STATUS="130"), "ensure_environment local")
     assert cut_short.returncode == 1
     (project / ".venv" / "half_a_package").touch()
@@ -314,7 +314,7 @@ def test_failure_of_pip_is_reported_and_tried_again_in_the_same_folder(project, 
     assert len(pip_calls(project)) == 2
 
 
-def test_folder_that_somebody_made_by_hand_is_kept(project, environment):
+def test_folder_made_by_hand_is_kept(project, environment):
     write_program(project / ".venv" / "bin" / "python", FAKE_PYTHON.format(python=sys.executable))
     (project / ".venv" / "by_hand").touch()
     assert run_function(project, environment, "ensure_environment local").returncode == 0
@@ -512,7 +512,7 @@ def test_failed_master_ends_the_run_and_is_named(ready_project, environment, tmp
 
 
 def wait_for_line(script, words):
-    """Read what a script prints until a line holds the words; return that line."""
+    """Read a script's output until a line contains the words; return that line."""
     for line in script.stdout:
         if words in line:
             return line
@@ -613,7 +613,7 @@ def test_free_port_is_taken_where_5000_is_in_use(ready_project, environment):
 
 @pytest.fixture
 def seen_project(ready_project):
-    """Return the ready project with what shows a bar."""
+    """Return the ready project with the package that draws a bar."""
     (ready_project / "flq").mkdir()
     for name in ("__init__.py", "launch.py", "output.py"):
         shutil.copy2(str(PROJECT / "flq" / name), str(ready_project / "flq" / name))
@@ -680,17 +680,17 @@ def test_a_terminal_that_is_closed_lets_the_master_save(seen_project, environmen
 
 SLOW_PIP = FAKE_PYTHON.replace(
     '"-m pip") ',
-    '"-m pip") while [ ! -e "$(dirname "$0")/go_on" ]; do sleep 0.1; done; echo "ERROR: as pip says it" >&2; ',
+    '"-m pip") while [ ! -e "$(dirname "$0")/may_continue" ]; do sleep 0.1; done; echo "ERROR: as pip says it" >&2; ',
 )
 
 
-def test_an_installation_at_a_terminal_says_how_long_it_takes(project, environment):
+def test_an_installation_at_a_terminal_shows_the_elapsed_time(project, environment):
     write_program(Path(environment["PYTHON"]), SLOW_PIP.format(python=sys.executable))
     call = 'set -euo pipefail; project_dir="$1"; source "$1/scripts/environment.sh"; ensure_environment local'
     with Pseudo() as pseudo:
         script = pseudo.start(["bash", "-c", call, "bash", str(project)], env=dict(environment, TERM="xterm"))
         pseudo.wait_for("0:01\r")
-        (project / ".venv" / "bin" / "go_on").touch()
+        (project / ".venv" / "bin" / "may_continue").touch()
         assert script.wait(WAIT_S) == 0
         pseudo.wait_for("Installed .*\n")
         rows = pseudo.rows
@@ -698,7 +698,7 @@ def test_an_installation_at_a_terminal_says_how_long_it_takes(project, environme
     assert rows[3].startswith("Installed requirements/local.txt in ") and rows[4:] == [""], rows
 
 
-def test_an_installation_without_a_terminal_says_how_long_it_took(project, environment):
+def test_an_installation_without_a_terminal_prints_its_duration(project, environment):
     done = run_function(project, environment, "ensure_environment local")
     making, installing, installed = done.stdout.splitlines()
     assert making.startswith("Making .venv") and installing.startswith("Installing requirements/local.txt")

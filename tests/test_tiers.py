@@ -1,4 +1,4 @@
-"""Every test is in a tier, and a run that leaves some out says how many."""
+"""Every test is in a tier, and a run that leaves some out reports how many."""
 
 import os
 import re
@@ -45,7 +45,7 @@ PROJECT = {"core": "def test_a(): pass", "e2e": "def test_a(): pass", "drills": 
 
 @pytest.fixture
 def run(tmp_path):
-    """Return a function that runs the tests of a small project; it returns which passed, and the last lines."""
+    """Return a function that runs the tests of a small project, and returns those that passed, and the last lines."""
     for folder in PROJECT:
         (tmp_path / "tests" / folder).mkdir(parents=True)
         (tmp_path / "tests" / folder / ("test_%s.py" % folder)).write_text(PROJECT[folder])

@@ -1,4 +1,4 @@
-"""What troubleshooting.md quotes is what the programs print."""
+"""The messages quoted in troubleshooting.md are those that the programs print."""
 
 import ast
 import functools
@@ -12,7 +12,7 @@ LEAST = 15  # characters of a sentence that have to stand in the code
 
 @functools.lru_cache(maxsize=None)
 def sentences_of_the_programs():
-    """Return what the programs can print, as patterns: every text in their code, with anything where a value stands."""
+    """Return patterns of all messages in the programs' code, with a wildcard for each value."""
     texts = []
     for path in sorted((documents.PROJECT / "flq").rglob("*.py")):
         tree = ast.parse(path.read_text(encoding="utf-8"))
@@ -26,7 +26,7 @@ def sentences_of_the_programs():
 
 
 def unknown_sentences(text):
-    """Return the lines of quoted output of which nothing stands in the programs' code."""
+    """Return the lines of quoted output that match no message in the programs' code."""
     lines = [line for block in re.findall(r"```text\n(.*?)```", text, re.DOTALL) for line in block.splitlines()]
     patterns = sentences_of_the_programs()
     return [line for line in lines if line != "..." and not any(pattern.search(line) for pattern in patterns)]

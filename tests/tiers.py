@@ -107,6 +107,6 @@ def tiers_of(nodeids: List[str], rows: Dict[str, int] = IN_SHORT) -> List[str]:
 
 
 def rank(nodeid: str) -> int:
-    """Return when a test begins: those of FIRST in their order, then all others."""
+    """Return the start order of a test: those of FIRST in their order, then all others."""
     row = row_of(nodeid, FIRST)
     return FIRST.index(row) if row else len(FIRST)

@@ -1,4 +1,4 @@
-"""Waiting for what another process or thread does: as long as it takes, but not for ever."""
+"""Waits for another process or thread: as long as it takes, but not for ever."""
 
 import threading
 import time

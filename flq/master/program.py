@@ -85,15 +85,15 @@ def _config(args: argparse.Namespace, project_dir: str) -> Settings:
     return load_config(args.config or os.path.join(project_dir, "flq_config.json"), args.overrides)
 
 
-def _print_config(config: Settings, project_dir: str, goes_on: bool) -> int:
+def _print_config(config: Settings, project_dir: str, resumes: bool) -> int:
     """Write the configuration of a run to stdout as a configuration file; raise FlqError if it is invalid.
 
-    With ``goes_on`` it must also be valid for the newest unfinished run, if there is one.
+    With ``resumes`` it must also be valid for the newest unfinished run, if there is one.
     """
     settings = resolve_dataset(config)
     task = make_task(settings)
     task.check()
-    if goes_on:
+    if resumes:
         check_newest_may_resume(os.path.join(project_dir, config.report.results_dir), settings)
     if not is_custom(config.model.name):
         run_options("", settings, task.layout)

@@ -1,4 +1,4 @@
-"""Lines that tell of progress become one line at the bottom; any text may come."""
+"""Lines that report progress become one line at the bottom; any text is accepted."""
 
 import pytest
 from hypothesis import given
@@ -23,11 +23,11 @@ def after(*lines):
 
 
 def bottom(*lines, n_columns=80, later_s=0.0, is_ascii=True):
-    """Return the bottom line after these lines, so many seconds after the last."""
+    """Return the bottom line after these lines, ``later`` seconds after the last."""
     return after(*lines).bottom(n_columns, len(lines) - 1 + later_s, is_ascii)
 
 
-def test_rounds_are_a_bar_with_what_they_brought_and_the_time_left():
+def test_rounds_are_a_bar_with_their_results_and_the_time_left():
     lines = ["12:00:0%d %s" % (k, ROUND % (k, 10, 0.5 + k / 100, 1 / k)) for k in (1, 2, 3)]
     assert bottom(*lines) == "round 3/10 |######              | accuracy 0.5300 loss 0.3333 0.03 MB 0:07 left"
     assert bottom(*lines, later_s=3.0).endswith("0:04 left")
@@ -38,15 +38,15 @@ def test_a_bar_is_of_blocks_where_the_terminal_has_them():
     assert "█" in bottom(ROUND % (1, 2, 0.5, 0.5), is_ascii=False)
 
 
-def test_the_first_of_several_rounds_says_no_time():
+def test_the_first_of_several_rounds_has_no_time_left():
     assert "left" not in bottom(ROUND % (1, 10, 0.5, 0.5))
 
 
-def test_what_was_not_measured_is_left_out():
+def test_unmeasured_values_are_omitted():
     assert "accuracy" not in bottom("round=1/2 accuracy=- test_loss=- loss=0.5 wire_up=1 wire_down=2")
 
 
-def test_bytes_of_a_run_that_goes_on_are_those_of_the_rounds_that_were_seen():
+def test_bytes_of_a_resumed_run_are_those_of_the_rounds_seen():
     assert "+0.01 MB" in bottom(ROUND % (7, 9, 0.5, 0.5)) and " 0.01 MB" in bottom(ROUND % (1, 9, 0.5, 0.5))
 
 
@@ -66,7 +66,7 @@ def test_a_narrow_terminal_has_the_most_important_and_never_a_full_line(n_column
     assert line.partition("| ")[2] == words
 
 
-def test_a_start_says_what_is_done_and_for_how_long():
+def test_a_start_shows_the_activity_and_the_elapsed_time():
     assert bottom("worker 3: start=reading_data dataset=digits model=mlp", later_s=75.0) == (
         "reading data (dataset digits, model mlp) 1:15"
     )
@@ -90,7 +90,7 @@ def test_a_worker_takes_the_number_of_rounds_from_its_start():
     assert line.startswith("round 1/4 |") and line.endswith("| loss 0.5")
 
 
-def test_a_download_is_a_bar_and_the_start_goes_on_after_it():
+def test_a_download_is_a_bar_and_the_start_continues_after_it():
     start = "start=reading_data dataset=mnist"
     progress = after(start, "download=train.gz bytes=0/4000000", "download=train.gz bytes=1000000/4000000")
     line = progress.bottom(80, 2.0, True)
@@ -105,14 +105,14 @@ def test_a_download_that_is_given_up_has_no_bar():
     assert bottom("download=train.gz bytes=1/4", "download=train.gz failed=1") == ""
 
 
-def test_hosts_show_who_is_at_work_as_far_as_there_is_room():
+def test_hosts_show_working_hosts_as_far_as_there_is_room():
     line = "hosts=1/3 working=jetson1:environment,jetson2:release"
     assert bottom(line).endswith("| 0:00 jetson1:environment jetson2:release")
     assert bottom(line, n_columns=40, later_s=70.0).endswith("| 1:10 jetson1:env")
     assert not after(line).is_worth_keeping
 
 
-def test_rounds_that_begin_anew_are_a_new_bar():
+def test_rounds_that_restart_are_a_new_bar():
     lines = [ROUND % (k, 9, 0.5, 0.5) for k in (1, 2, 3, 1)]
     assert "0.01 MB" in bottom(*lines) and "left" not in bottom(*lines)
 

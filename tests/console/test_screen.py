@@ -1,4 +1,4 @@
-"""What is drawn on a real pseudo-terminal, and that nobody waits for one."""
+"""What a real pseudo-terminal shows, and that no thread waits for it."""
 
 import io
 import os
@@ -64,7 +64,7 @@ def test_a_complete_bar_stays_and_later_lines_come_below_it(pseudo, drawer):
         ("waiting for 3 workers; model mlp", False),
     ],
 )
-def test_at_the_end_a_bar_stays_and_what_was_waited_for_goes(pseudo, drawer, line, is_kept):
+def test_at_the_end_a_bar_stays_and_an_activity_goes(pseudo, drawer, line, is_kept):
     drawer.put(line)
     rows = shown(pseudo, drawer)
     assert rows[-1] != ""
@@ -96,7 +96,7 @@ def test_a_terminal_becomes_narrow_and_wide_again(pseudo, drawer):
         "download=\x1b]0;title\a bytes=1/2",
     ],
 )
-def test_what_a_worker_says_is_shown_and_not_obeyed(pseudo, drawer, line):
+def test_control_characters_of_a_worker_are_shown_and_not_obeyed(pseudo, drawer, line):
     drawer.put(line)
     shown(pseudo, drawer)  # which accepts nothing but texts, line ends, and the erasing of a line
     assert not set(pseudo.text) & set("\a\b\x9b\u202e") and "\x1b[2J" not in pseudo.text
@@ -143,7 +143,7 @@ def test_an_environment_without_tqdm_has_plain_lines(pseudo, monkeypatch):
         assert terminal_of(stream, XTERM) is None
 
 
-def test_a_terminal_that_is_gone_ends_nothing():
+def test_a_program_survives_its_terminal():
     with Pseudo() as pseudo:
         drawer = Drawer(Terminal(os.dup(pseudo.slave), "utf-8"))
         drawer.put(ROUND % (1, 9))
@@ -154,7 +154,7 @@ def test_a_terminal_that_is_gone_ends_nothing():
     drawer.close()
 
 
-def test_nobody_waits_for_a_terminal_that_stands_still_and_lost_lines_are_counted(monkeypatch):
+def test_a_blocked_terminal_delays_nothing_and_lost_lines_are_counted(monkeypatch):
     reading, writing = os.pipe()
     monkeypatch.setattr(screen, "MOST_LINES", 50)
     monkeypatch.setattr(screen, "PATIENCE_S", 0.0)
@@ -183,7 +183,7 @@ def _read_all(fd):
             return b"".join(pieces).decode("utf-8")
 
 
-def test_a_terminal_that_somebody_has_made_non_blocking_gets_everything():
+def test_a_non_blocking_terminal_gets_everything():
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     text = "y" * 1000000
@@ -211,7 +211,7 @@ drawer.close(None)
 """
 
 
-def test_a_signals_handler_may_say_something_too():
+def test_a_signal_handler_may_queue_lines():
     subprocess.run([sys.executable, "-c", NESTED, PROJECT], check=True, timeout=WAIT_S)
 
 
@@ -219,7 +219,7 @@ def test_a_signals_handler_may_say_something_too():
 
 
 def copy(tmp_path, data, stdout, environ):
-    """Run it on these bytes, at most a few at a time; return the exit code and the bytes of the file."""
+    """Run the program on these bytes, a few at a time; return the exit code and the bytes of the file."""
     process = subprocess.Popen(
         [sys.executable, "-m", "flq.console", str(tmp_path / "copy")],
         cwd=PROJECT,
@@ -261,7 +261,7 @@ def test_copying_to_a_dumb_terminal_is_plain(tmp_path, pseudo):
 
 
 @pytest.mark.parametrize("term", ["xterm", "dumb"])
-def test_the_file_is_complete_though_the_terminal_goes_away(tmp_path, term):
+def test_the_file_is_complete_although_the_terminal_disappears(tmp_path, term):
     pseudo = Pseudo()
     process = subprocess.Popen(
         [sys.executable, "-m", "flq.console", str(tmp_path / "copy")],
@@ -299,7 +299,7 @@ def test_a_reader_of_the_copy_that_ends_first_does_not_end_it(tmp_path):
     process.stderr.close()
 
 
-def test_a_file_that_can_not_be_written_to_its_end_is_exit_code_1(pseudo):
+def test_an_incomplete_file_is_exit_code_1(pseudo):
     if not os.path.exists("/dev/full"):
         pytest.skip("there is no /dev/full")
     process = subprocess.Popen(
@@ -315,7 +315,7 @@ def test_a_file_that_can_not_be_written_to_its_end_is_exit_code_1(pseudo):
     assert pseudo.wait_for("shown all the same")
 
 
-def test_what_a_terminal_does_is_known_here():
+def test_the_screens_of_these_tests_know_the_control_codes():
     assert seen("ab\rc\nlong\r\x1b[Kx", 3) == ["cb", "lon", "x"]
     with pytest.raises(AssertionError):
         seen("\x1b[31m", 80)

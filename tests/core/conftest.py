@@ -1,4 +1,4 @@
-"""Hypothesis without a clock, a database or chance: the same examples on every machine."""
+"""Hypothesis without a clock, a database or randomness: the same examples on every machine."""
 
 from hypothesis import HealthCheck, settings
 

@@ -10,7 +10,7 @@ from flq.core.layout import Layout, Tensor
 
 
 def n_threads():
-    """Return how many threads numpy's BLAS takes, library by library."""
+    """Return the number of threads of numpy's BLAS, by library."""
     return [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
 
 

@@ -15,7 +15,7 @@ BITS = (1, 2, 3, 4, 5, 6, 7, 8, LAQ8)
 
 
 def largest_memory(codec, memory, share_refused):
-    """Return the largest norm that residual or mirror reach, over the largest norm of an update.
+    """Return the largest norm of residual or mirror, relative to the largest norm of an update.
 
     Updates have Student's t distribution with 2 degrees of freedom, whose variance is infinite,
     and a mean of 0.5 that never goes away.
@@ -45,5 +45,5 @@ def test_memories_stay_within_some_updates(memory, codec):
 
 
 def test_flq_at_two_bits_diverges():
-    """The one combination that rules_from_settings refuses."""
+    """The only combination that rules_from_settings rejects."""
     assert largest_memory(2, "flq", share_refused=0.0) > 1e6

@@ -1,4 +1,4 @@
-"""The contract of the codecs, for every row of the table; what one codec computes is tested beside it."""
+"""The contract of the codecs, for every row of the table; each codec has its own tests beside it."""
 
 import numpy as np
 import pytest

@@ -64,7 +64,7 @@ def packed_by_hand(codes, bits):
 
 
 def oracle(bits, values):
-    """Return the payload of one tensor, and what it decodes to."""
+    """Return the payload of one tensor, and its decoded vector."""
     if bits == 32:
         return struct.pack("<%df" % len(values), *values), values
     if bits == 1:

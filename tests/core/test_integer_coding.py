@@ -1,4 +1,4 @@
-"""Whole numbers as bytes: round trips over all classes, the length, golden bytes, and what is refused."""
+"""Integers as bytes: round trips over all classes, the length, golden bytes, and rejections."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The grid of LAQ: the published equations in plain Python's floats, its bounds, and one radius for everything."""
+"""The grid of LAQ: the published equations in plain Python floats, its bounds, and one radius for all tensors."""
 
 import struct
 
@@ -96,7 +96,7 @@ def test_no_entry_is_off_by_more_than_tau_times_the_radius(bits, values):
 
 
 @all_bits
-def test_a_zero_vector_is_zero_whatever_its_codes(bits):
+def test_a_zero_vector_is_zero_for_any_codes(bits):
     codec = QUANTIZERS[LAQ + bits]
     assert not round_trip(bits, np.zeros(9, np.float32), LAYOUT).any()
     payload = codec.encode(VECTOR, LAYOUT)

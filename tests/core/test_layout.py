@@ -150,7 +150,7 @@ def test_glorot_limit_counts_inputs_outputs_and_receptive_field(shape, fans):
     assert glorot_limit(shape) == pytest.approx(math.sqrt(6 / fans), rel=1e-15)
 
 
-def test_a_layout_that_is_changed_finds_out_anew_what_follows():
+def test_a_changed_layout_recomputes_derived_values():
     layout = Layout((Tensor("w", (2, 3)), Tensor("mean", (4,))), 1)
     assert (layout.n_params, layout.n_trained, layout.trained) == (10, 6, Layout((Tensor("w", (2, 3)),)))
     changed = layout._replace(n_statistics=0)

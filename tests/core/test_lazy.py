@@ -1,4 +1,4 @@
-"""The lazy rule, by hand."""
+"""The lazy rule, with numbers worked out by hand."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""Lossless coding of payloads: the same bytes come back, and nothing else is taken for them."""
+"""Lossless coding of payloads: round trips, and rejection of all other bytes."""
 
 import zlib
 

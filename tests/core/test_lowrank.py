@@ -1,4 +1,4 @@
-"""The codec of mode lowrank: what its payloads stand for, how long they are, and what is refused."""
+"""The codec of mode lowrank: the decoded vectors, the lengths of payloads, and rejections."""
 
 import struct
 import zlib
@@ -22,7 +22,7 @@ WITH_STATISTICS = Layout(LAYOUT.tensors + (Tensor("mean", (32,)),), 1)
 
 
 def update_of(layout, seed=1, rank=3):
-    """Something like an update: tensors of low rank with some noise."""
+    """Return a vector similar to an update: tensors of low rank with noise."""
     random, parts = np.random.RandomState(seed), []
     for tensor in layout.tensors:
         shape = matrix_shape(tensor)
@@ -75,7 +75,7 @@ def by_hand(payload, layout):
 
 
 @pytest.mark.parametrize("layout", [LAYOUT, WITH_STATISTICS])
-def test_decoding_is_what_the_module_says_bit_for_bit(layout):
+def test_decoding_follows_the_documented_formula_bit_for_bit(layout):
     payload = CODEC.encode(update_of(layout), layout, limit=900)
     expected = by_hand(payload, layout)
     assert decode(CODEC, payload, layout).tobytes() == expected.tobytes()
@@ -103,7 +103,7 @@ def test_more_bytes_say_more_and_never_less_than_nothing():
     assert left == sorted(left, reverse=True) and left[0] < 1 and left[3] < 0.25 and left[-1] < 0.005
 
 
-def test_the_rest_is_what_was_not_said_and_may_be_the_vector_itself():
+def test_the_residual_is_the_encoding_error_and_may_overwrite_the_vector():
     vector = update_of(WITH_STATISTICS)
     residual = np.empty_like(vector)
     payload = CODEC.encode(vector, WITH_STATISTICS, limit=900, residual=residual)
@@ -254,7 +254,7 @@ def test_a_long_payload_of_nonsense_is_refused_in_little_memory():
 
 
 def payload_of_chance():
-    """A payload that no linear algebra has made, the same on every machine."""
+    """Return a payload made without linear algebra, the same on every machine."""
     raw = rng.stream(7, 99)
     shapes, said, rows, classes = [matrix_shape(tensor) for tensor in LAYOUT.tensors], [], [], []
     for tensor, shape in zip(LAYOUT.tensors, shapes):

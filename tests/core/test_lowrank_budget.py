@@ -1,4 +1,4 @@
-"""How long payloads of mode lowrank may be: by the model, by what is behind, and under a budget."""
+"""The lengths of lowrank payloads: by the model, by the backlog, and under a budget."""
 
 import pytest
 
@@ -39,14 +39,14 @@ def test_sizes_that_are_given_stay():
     assert sizes(1e9, 1.0, 4, LAYOUT, rules(bytes_up=700, bytes_down=900)) == Sizes(700, 900)
 
 
-def test_a_budget_is_divided_among_those_who_may_upload():
+def test_a_budget_is_divided_among_workers_that_may_upload():
     assert sizes(0.0, 0.0, 10, LAYOUT, rules(up_budget_bits=8 * 1000)).up == 100
     assert sizes(0.0, 0.0, 10, LAYOUT, rules(up_budget_bits=8 * 1000, sel_clients=5)).up == 200
     assert sizes(0.0, 0.0, 10, LAYOUT, rules(up_budget_bits=10**9)).up == int(FIRST) + 40
     assert sizes(0.0, 0.0, 7, LAYOUT, rules(up_budget_bits=8 * 1000)).up * 7 <= 1000
 
 
-def test_who_is_not_there_takes_no_part_of_the_budget():
+def test_absent_workers_take_no_part_of_the_budget():
     assert sizes(0.0, 0.0, 4, LAYOUT, rules(up_budget_bits=8 * 1000, sel_clients=9)).up == 250
 
 

@@ -1,4 +1,4 @@
-"""The entropy coder: an oracle in Python's whole numbers, golden bytes, length, and what is refused."""
+"""The entropy coder: an oracle in Python's integers, golden bytes, length, and rejections."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ TABLES = rans.tables_of(FREQUENCIES)
 
 
 def drawn(n, seed=1):
-    """Symbols that come as often as their tables say, and the tables' numbers."""
+    """Return symbols with the frequencies of their tables, and the indices of the tables."""
     random = np.random.RandomState(seed)
     which, places = random.randint(0, 3, n), random.randint(0, 4096, n)
     ends = np.cumsum(FREQUENCIES, axis=1)

@@ -1,4 +1,4 @@
-"""Randomness: the same on every machine and version, another for every purpose."""
+"""Randomness: the same on every machine and version, and different for every purpose."""
 
 import itertools
 import math

@@ -69,7 +69,7 @@ def test_steps_follow_the_equations(name, given):
     assert np.abs(start - expected).max() > 0.01
 
 
-def test_the_first_step_of_adam_has_the_size_of_the_rate_whatever_the_gradient():
+def test_the_first_step_of_adam_has_the_size_of_the_rate_for_any_gradient():
     total = np.array([1e-3, -1, 1e3, 0] + [0] * (N - 4), np.float32)
     state, step = optimizer_of("adam")
     model, _ = step(np.zeros(N, np.float32), total, state, 0.5)

@@ -32,7 +32,7 @@ START = server_step.first_server_state(vector(0, 0, 0, 0))
 
 
 def aggregate(which, memory, silent=()):
-    """Aggregate workers' uploads, or their mirrors; of those who are silent only the mirrors are there."""
+    """Aggregate workers' uploads, or their mirrors; skipped workers have mirrors only."""
     mirrors = {i: decode(QUANTIZERS[32], U[i], LAYOUT) for i in (*which, *silent)} if memory in HAVE_MIRRORS else {}
     uploads = {} if mirrors else {i: U[i] for i in which}
     _, total = server_step.aggregate(START, SAMPLES, which, uploads, mirrors, LAYOUT, EXACT._replace(memory=memory))
@@ -83,7 +83,7 @@ def test_statistics_are_the_mean_over_this_rounds_uploads(memory, uploaded, expe
 
 
 @pytest.mark.parametrize("optimizer", sorted(SERVER_OPTIMIZERS))
-def test_statistics_take_the_mean_whatever_the_optimizer(optimizer):
+def test_statistics_take_the_mean_for_any_optimizer(optimizer):
     layout = Layout((Tensor("w", (2,)), Tensor("bn/moving_mean", (2,))), 1)
     rules = EXACT._replace(
         step=ServerStep(optimizer, 0.125, SERVER_OPTIMIZERS[optimizer].options),

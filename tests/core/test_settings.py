@@ -1,4 +1,4 @@
-"""How settings become the rules of a run; and those that scale and clip the aggregate, by hand."""
+"""The rules of a run from its settings, and scaling and clipping of the aggregate, worked out by hand."""
 
 import numpy as np
 import pytest
@@ -133,7 +133,7 @@ def test_fedavg_is_never_lazy_and_remembers_nothing():
         (dict(b_down=-1), "b_down must be in 1..8"),
     ],
 )
-def test_what_can_not_work_is_refused_in_a_sentence(changes, text):
+def test_impossible_settings_are_rejected_in_a_sentence(changes, text):
     with pytest.raises(ConfigError, match=text):
         resolve(**changes)
 
@@ -285,6 +285,6 @@ def test_lowrank_codes_both_ways_with_a_residual_and_divides_its_budget():
         (dict(mode="lowrank", b_up=None, server_optimizer="adam"), "adam cannot be used with memory residual"),
     ],
 )
-def test_what_lowrank_can_not_do_is_refused(changes, text):
+def test_settings_that_lowrank_does_not_support_are_rejected(changes, text):
     with pytest.raises(ConfigError, match=text):
         resolve(**changes)

@@ -1,4 +1,4 @@
-"""Settings as JSON: what goes out comes back, and what a stranger sends is checked."""
+"""Settings as JSON: round trips, and checks of untrusted input."""
 
 import copy
 import json

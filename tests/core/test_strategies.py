@@ -1,4 +1,4 @@
-"""The contract of the strategies, for every row of the tables; what one row computes is tested beside it."""
+"""The contract of the strategies, for every row of the tables; each strategy has its own tests beside it."""
 
 import numpy as np
 import pytest
@@ -36,7 +36,7 @@ def contributions(updates, weights=None, codec=32, layout=LAYOUT):
 
 
 def aggregate(name, given, state=None):
-    """Return G, of what is trained, and the state."""
+    """Return G, of the trained tensors, and the state."""
     row = AGGREGATORS[name]
     total, state = row.update(given, row.init(given.layout.n_trained) if state is None else state, row.options)
     return total[: given.layout.n_trained], state
@@ -122,7 +122,7 @@ def test_the_order_of_the_workers_does_not_matter_but_for_rounding(name):
 
 
 @any_aggregator
-def test_an_aggregator_goes_on_from_its_state_as_if_uninterrupted(name):
+def test_an_aggregator_resumes_from_its_state(name):
     rounds = [contributions(vectors(7, seed=seed)) for seed in range(4)]
     state = AGGREGATORS[name].init(LAYOUT.n_trained)
     for given in rounds[:2]:
@@ -172,7 +172,7 @@ def test_nothing_that_goes_in_is_written_to(name):
 
 
 @any_optimizer
-def test_an_optimizer_goes_on_from_its_state_as_if_uninterrupted(name):
+def test_an_optimizer_resumes_from_its_state(name):
     start, totals = vectors(1, N)[0], vectors(5, N, seed=2)
     model, state = run(name, start, totals[:2])
     again, last = run(name, model, totals[2:], join_state(SERVER_OPTIMIZERS[name], *split_state(state)))
@@ -193,7 +193,7 @@ def test_an_optimizer_finds_the_minimum_of_a_quadratic(name):
 
 
 @any_strategy
-def test_every_option_says_what_it_is_and_admits_its_default(name, row):
+def test_every_option_has_a_description_and_a_valid_default(name, row):
     assert set(row.about) == set(row.options._fields)
     assert options_of(name, row, row.options._asdict()) == row.options == options_of(name, row, {})
     assert set(row.refuses) <= set(MEMORIES)

@@ -42,7 +42,7 @@ def test_it_is_energy_per_bit_that_counts():
     assert grant(offers, {}, rules(sel_clients=1), CHANCE) == [1]
 
 
-def test_ties_go_to_the_lower_id_whatever_the_order_of_arrival():
+def test_ties_go_to_the_lower_id_in_any_order_of_arrival():
     offers = [Offer(2, 5.0, 10), Offer(0, 5.0, 10), Offer(1, 10.0, 20)]
     assert grant(offers, {}, rules(sel_clients=1), CHANCE) == [0]
     assert grant(offers[::-1], {}, rules(sel_clients=2), CHANCE) == [0, 1]
@@ -53,7 +53,7 @@ def test_an_offer_that_does_not_fit_is_left_out_and_the_next_tried():
     assert grant(offers, {}, rules(up_budget_bits=100), CHANCE) == [0, 2, 3]  # 30, not 80, 60, 10
 
 
-def test_who_was_passed_over_c_rounds_comes_first_and_the_longest_before_all():
+def test_workers_refused_c_rounds_in_a_row_come_first_and_the_longest_before_all():
     assert grant(OFFERS, {0: 2}, rules(sel_clients=1), CHANCE) == [3]
     assert grant(OFFERS, {0: 3}, rules(sel_clients=1), CHANCE) == [0]
     assert grant(OFFERS, {0: 3, 2: 4}, rules(sel_clients=1), CHANCE) == [2]
@@ -61,7 +61,7 @@ def test_who_was_passed_over_c_rounds_comes_first_and_the_longest_before_all():
 
 
 def rounds_of(grant_by, n_rounds=20, n_granted=2):
-    """Who is granted, round by round, when the offers stay as they are."""
+    """Return the granted workers of each round, with constant offers."""
     passed_over, granted = {}, []
     for k in range(n_rounds):
         limits = rules(sel_clients=n_granted, grant_by=grant_by)._replace(max_silence=100)
@@ -80,24 +80,24 @@ def test_by_both_the_energetic_come_more_often_and_the_others_come_too():
     assert 40 < turns[0] < turns[2] <= turns[1] < turns[3]
 
 
-def test_chance_is_a_function_of_seed_and_round_and_favours_nobody():
+def test_chance_is_a_function_of_seed_and_round_and_favours_no_worker():
     assert rounds_of("random", 200) == rounds_of("random", 200)
     turns = [sum(i in granted for granted in rounds_of("random", 200)) for i in range(4)]
     assert min(turns) > 75
 
 
 @pytest.mark.parametrize("grant_by", GRANT_ORDERS)
-def test_in_every_order_who_waited_long_enough_comes_first_and_limits_hold(grant_by):
+def test_in_every_order_long_refused_workers_come_first_and_limits_hold(grant_by):
     assert grant(OFFERS, {0: 3}, rules(sel_clients=1, grant_by=grant_by), CHANCE) == [0]
     assert len(grant(OFFERS, {}, rules(up_budget_bits=29, grant_by=grant_by), CHANCE)) == 2
 
 
-def test_who_was_passed_over_still_has_to_fit():
+def test_a_long_refused_worker_still_has_to_fit():
     offers = [Offer(0, 1.0, 100), Offer(1, 1.0, 10)]
     assert grant(offers, {0: 3}, rules(up_budget_bits=50), CHANCE) == [1]
 
 
-def test_nobody_offers_nobody_is_granted():
+def test_without_offers_there_are_no_grants():
     assert grant([], {}, rules(sel_clients=2), CHANCE) == []
 
 

@@ -1,4 +1,4 @@
-"""The worker's side of a round: what is sent, and what each outcome leaves."""
+"""The worker's side of a round: what it sends, and its memories after each outcome."""
 
 import numpy as np
 import pytest

@@ -120,7 +120,7 @@ exec {sshd} -D -e -f {folder}/sshd_config
 
 
 def run(*words: str, **options) -> str:
-    """Run a program; return what it prints."""
+    """Run a program; return its output."""
     done = subprocess.run(
         list(words), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True, timeout=60, **options
     )
@@ -130,7 +130,7 @@ def run(*words: str, **options) -> str:
 
 
 def skip_unless_possible() -> None:
-    """Skip where such boards can not be made, and say why."""
+    """Skip with the reason if such boards cannot be created."""
     if os.geteuid() != 0:
         pytest.skip("boards in namespaces need root")
     missing = [name for name in NEEDED if shutil.which(name) is None] + [SSHD] * (not os.path.exists(SSHD))
@@ -139,11 +139,11 @@ def skip_unless_possible() -> None:
 
 
 class Impossible(OSError):
-    """This machine does not let us make such a network."""
+    """This machine does not allow such a network."""
 
 
 class Boards:
-    """Four sshds and the network between them, as long as the context lasts; then nothing of it is left.
+    """Four sshds and the network between them, created on entry and removed on exit.
 
     Attributes
     ----------
@@ -194,15 +194,15 @@ class Boards:
         return "%s-%s" % (self._tag, name)
 
     def within(self, name: str) -> List[str]:
-        """Return what a command begins with to run in a namespace."""
+        """Return the prefix of a command that runs it in a namespace."""
         return ["ip", "netns", "exec", self.namespace(name)]
 
     def path(self, name: str, *parts: str) -> str:
-        """Return a path in a board's folder; its home is below "home", what systemctl was asked below "systemd"."""
+        """Return a path in a board's folder; its home is below "home", the calls of systemctl below "systemd"."""
         return os.path.join(self._folder, name, *parts)
 
     def calls(self, name: str) -> List[str]:
-        """Return what systemctl was asked on a board."""
+        """Return the calls of systemctl on a board."""
         with open(self.path(name, "systemd", "calls")) as stream:
             return stream.read().splitlines()
 
@@ -246,7 +246,7 @@ class Boards:
         )
 
     def _join(self, upper: str, upper_address: str, lower: str, lower_address: str) -> None:
-        """Make a link; the lower end reaches everything through it."""
+        """Create a link; the lower end reaches everything through it."""
         run(
             "ip",
             "link",

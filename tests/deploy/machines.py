@@ -1,4 +1,4 @@
-"""Facts of machines, and clusters, for tests that need no machine."""
+"""Facts of machines, and clusters, for tests without machines."""
 
 from flq.deploy.cluster import cluster_of
 from flq.deploy.facts import Facts

@@ -30,7 +30,7 @@ BANNERS = {
 
 @pytest.fixture(params=sorted(BANNERS))
 def banner(request, tmp_path, monkeypatch):
-    """Let a login script of the kind print its banner, on every host but a local one."""
+    """Let a login script of this kind print its banner, on every host except a local one."""
     set_banner(tmp_path, monkeypatch, BANNERS[request.param])
 
 
@@ -58,7 +58,7 @@ def test_a_step_that_prints_nothing_has_answered_nothing(tmp_path, banner):
     assert connect(tmp_path, "exit\n", []).run("facts")[:2] == ("", "")
 
 
-def test_a_step_that_fails_says_why_and_not_what_a_login_script_says(tmp_path, banner):
+def test_a_failed_step_reports_its_error_and_not_a_login_scripts_output(tmp_path, banner):
     with pytest.raises(DeployError) as caught:
         connect(tmp_path, "echo the card is full >&2; exit 3\n", []).run("put")
     assert str(caught.value) == "the card is full"

@@ -52,7 +52,7 @@ def python36() -> str:
 
 
 def fill_wheelhouse(folder: Path, python: str) -> None:
-    """Download what a board with Python 3.6 needs, by the pip that it will use, or skip."""
+    """Download the packages of a board with Python 3.6, by the pip that it will use, or skip."""
     pip = folder / "pip-21.3.1-py3-none-any.whl"
     quiet = ["--disable-pip-version-check", "--quiet", "download", "--dest", str(folder)]
     for command in (
@@ -67,7 +67,7 @@ def fill_wheelhouse(folder: Path, python: str) -> None:
 
 
 def changes_of(*folders: str) -> Dict[str, float]:
-    """Return when everything below was changed, but for what programs write while they run."""
+    """Return the modification times of all files below, except those that running programs write."""
     found = {}
     for top in folders:
         for folder, inner, names in os.walk(top):
@@ -82,7 +82,7 @@ def changes_of(*folders: str) -> Dict[str, float]:
 
 
 class Story:
-    """What was done, in order, and what came of it."""
+    """The commands in order, and their results."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -182,7 +182,7 @@ class Story:
 
 @pytest.fixture(scope="module")
 def story(tmp_path_factory):
-    """Tell the story once; everything that it made is removed when it has been told."""
+    """Run the story once; remove everything afterwards."""
     skip_unless_possible()
     return Story(tmp_path_factory.mktemp("boards"))
 
@@ -191,7 +191,7 @@ def hosts(story: Story) -> Dict[str, str]:
     return story.boards.addresses
 
 
-def test_check_says_what_fits_and_who_can_not_be_reached(story):
+def test_check_reports_what_fits_and_which_hosts_are_unreachable(story):
     assert story.check.code == 1
     assert "requirements/worker-py36.txt" in story.check.line_of(hosts(story)["inner"])
     assert " ok " in story.check.line_of(hosts(story)["slow"])
@@ -206,7 +206,7 @@ def test_a_host_that_refuses_has_its_line_and_its_log_and_the_exit_code_counts_i
     assert "Permission denied" in log.read_text()
 
 
-def test_the_others_go_on(story):
+def test_the_other_hosts_continue(story):
     for name in ("inner", "slow"):
         assert " ok " in story.first.line_of(hosts(story)[name])
         assert "flq-worker started" in story.first.line_of(hosts(story)[name])
@@ -271,7 +271,7 @@ def test_logs_shows_the_end_of_a_workers_log(story):
     assert "the run has ended after round %d" % ROUNDS in story.logs.output
 
 
-def test_stop_after_the_end_says_that_it_has_ended_and_where_the_results_are(story):
+def test_stop_after_the_end_reports_it_with_the_results(story):
     said = next(line for line in story.stop.output.splitlines() if line.startswith("run "))
     assert " has ended: %d rounds are done; results: %s; " % (ROUNDS, story.excel[0]) in said
 

@@ -1,4 +1,4 @@
-"""The cluster file: what it may say, and what is said of what it may not."""
+"""The cluster file: valid ones are read, and invalid ones give one sentence."""
 
 import socket
 
@@ -94,7 +94,7 @@ def test_a_worker_may_run_beside_the_master():
     assert hosts[0].units == ["flq-master", "flq-worker"] and hosts[0].master is not None
 
 
-def test_machines_behind_one_address_are_told_apart_by_port():
+def test_machines_behind_one_address_differ_by_port():
     hosts = hosts_with({"host": "gate", "ssh_port": 2201}, {"host": "gate", "ssh_port": 2202})
     assert [host.name for host in hosts[1:]] == ["gate-2201", "gate-2202"]
 
@@ -134,7 +134,7 @@ def test_the_variables_of_the_script_make_the_same_cluster():
     assert cluster_from(flags) == same
 
 
-def test_without_any_machines_it_says_where_to_write_them():
+def test_without_machines_the_error_names_the_place_for_them():
     with pytest.raises(ConfigError, match="MASTER_IP and WORKER_IPS"):
         cluster_from(parse_flags(["--master_ip", "192.0.2.1"]))
 

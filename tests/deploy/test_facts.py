@@ -1,4 +1,4 @@
-"""What follows from what a machine says of itself."""
+"""The choices that follow from the facts about a machine."""
 
 import os
 import subprocess
@@ -22,7 +22,7 @@ RELEASES = {  # of L4T, and what NVIDIA's image of that time has as its Python
 
 
 def facts_here(tmp_path, *arguments, **variables):
-    """Return what the step `facts` says of this machine."""
+    """Return the facts of this machine, by the step `facts`."""
     began = time.time()
     with open(str(PROJECT / "scripts" / "board.sh"), "rb") as script:
         answer = subprocess.run(
@@ -41,7 +41,7 @@ def worker_host(**keys):
     return hosts_with(dict({"host": "192.0.2.2"}, **keys))[1]
 
 
-def test_a_machine_says_what_it_is(tmp_path):
+def test_facts_are_read_from_a_step(tmp_path):
     facts = facts_here(tmp_path)
     assert (facts.home, facts.project) == (str(tmp_path), str(tmp_path / "flq"))
     assert facts.ahead_s == 0 and facts.memory_mb > 100 and facts.disk_mb > 0
@@ -132,7 +132,7 @@ def test_a_set_that_is_missing_is_named(tmp_path):
         ("none", ["system"], "none"),
     ],
 )
-def test_who_starts_the_programs(asked, managers, chosen):
+def test_the_service_manager_is_the_first_available(asked, managers, chosen):
     assert manager_of(worker_host(systemd=asked), PC._replace(managers=managers)) == chosen
 
 

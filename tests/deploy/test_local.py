@@ -1,4 +1,4 @@
-"""Deployments on this machine alone: real steps, and programs that only pretend to be master and workers."""
+"""Deployments on this machine alone: real steps, and stand-ins for master and workers."""
 
 import os
 import re
@@ -88,7 +88,7 @@ class Local:
         self.write()
 
     def write(self, *workers: str, setting: str = "model.lr=0.1", keys: str = "", more: str = "") -> None:
-        """Write the cluster file: one worker, or what these entries say."""
+        """Write the cluster file: one worker, or these entries."""
         python = self.place.project / ".venv" / "bin" / "python"
         text = CLUSTER.format(python=python, port=self._port, setting=setting, keys=keys, more=more)
         self._file.write_text(text + "".join("  - {host: local%s}\n" % entry for entry in workers or ("",)))
@@ -98,7 +98,7 @@ class Local:
         return self.place.deploy_jetson(*arguments, "--cluster", str(self._file), "--wait_s", "20")
 
     def pid(self, unit: str) -> int:
-        """Return the process of a program, as it was written down."""
+        """Return the process id of a program, from its file."""
         return int((self.installed / "deployed" / (unit + ".pid")).read_text().split()[0])
 
     def kill(self, unit: str, number: int) -> None:
@@ -111,11 +111,11 @@ class Local:
             time.sleep(0.02)
 
     def change_code(self, text: str) -> None:
-        """Make it another release."""
+        """Change the code, which makes another release."""
         (self.place.project / "flq" / "__init__.py").write_text(text)
 
     def end(self) -> None:
-        """Remove what was deployed, and with it every program."""
+        """Remove the deployment, and end every program."""
         if (self.installed / "deployed").exists():
             self.deploy("uninstall")
 
@@ -254,7 +254,7 @@ def test_a_pid_that_is_another_process_by_now_is_never_killed(local):
         other.wait()
 
 
-def test_settings_that_the_master_refuses_are_named_and_what_runs_goes_on(local):
+def test_settings_that_the_master_rejects_are_named_and_running_programs_continue(local):
     local.deploy()
     pid = local.pid("flq-master")
     local.write(setting="model.lr=oops")
@@ -264,14 +264,14 @@ def test_settings_that_the_master_refuses_are_named_and_what_runs_goes_on(local)
     assert local.pid("flq-master") == pid and is_alive(pid)
 
 
-def test_a_master_that_does_not_start_is_named_with_what_it_said(local):
+def test_a_master_that_does_not_start_is_named_with_its_error(local):
     local.write(setting="model.name=crash")
     done = local.deploy()
     assert done.code == 1
     assert "flq-master has ended: the master cannot continue: no memory" in done.output
 
 
-def test_a_worker_that_does_not_start_is_named_with_what_it_said(local):
+def test_a_worker_that_does_not_start_is_named_with_its_error(local):
     local.write("", ', model: "package.module:function"')
     done = local.deploy()
     assert done.code == 1
@@ -287,7 +287,7 @@ def test_status_lists_the_programs(local):
     assert "the master does not answer" in stopped.output and "inactive" in stopped.output
 
 
-def test_status_and_stop_after_an_interruption_say_how_the_run_goes_on(local):
+def test_status_and_stop_after_an_interruption_show_how_to_resume(local):
     local.deploy()
     run_id = os.path.basename(begin(str(local.installed / "results")))
     said = "run %s is not finished; ./deploy_jetson.sh start resumes it" % run_id
@@ -296,7 +296,7 @@ def test_status_and_stop_after_an_interruption_say_how_the_run_goes_on(local):
     assert said in local.deploy("status").output
 
 
-def test_after_the_end_of_a_run_everything_says_so_and_where_the_results_are(local):
+def test_after_the_end_of_a_run_all_commands_report_it_with_the_results(local):
     local.deploy()
     run_dir = begin(str(local.installed / "results"))
     end(run_dir, "3 rounds are done")
@@ -328,12 +328,12 @@ def test_help_needs_no_environment_and_no_cluster(local):
     assert not (local.place.project / ".venv").exists()
 
 
-def test_start_of_what_was_never_deployed_says_what_to_do(local):
+def test_start_without_a_deployment_is_one_sentence_with_a_hint(local):
     done = local.deploy("start")
     assert done.code == 1 and "./deploy_jetson.sh deploy" in done.output
 
 
-def test_certificates_reach_those_who_need_them(local, tmp_path):
+def test_certificates_reach_the_programs_that_need_them(local, tmp_path):
     if shutil.which("openssl") is None:
         pytest.skip("openssl is not installed")
     subprocess.run(

@@ -1,4 +1,4 @@
-"""What is said of the work on the hosts: lines without a terminal, a bar of hosts at one."""
+"""Progress of the work on the hosts: lines without a terminal, a bar of hosts with one."""
 
 import os
 import re
@@ -14,7 +14,7 @@ PROJECT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file
 
 
 def lines_of(capsys):
-    """Return the lines that were printed, with every time as T."""
+    """Return the printed lines, with T for every time."""
     return [re.sub(r"seconds=\d+\.\d\b", "seconds=T", line) for line in capsys.readouterr().out.splitlines()]
 
 
@@ -80,7 +80,7 @@ reporter.close()
 
 
 @pytest.mark.parametrize("n_columns", [100, 40])
-def test_a_terminal_has_a_bar_of_hosts_with_who_is_at_work(n_columns):
+def test_a_terminal_has_a_bar_of_hosts_with_their_steps(n_columns):
     with Pseudo(n_columns) as pseudo:
         program = pseudo.start(
             [sys.executable, "-c", AT_A_TERMINAL, PROJECT],

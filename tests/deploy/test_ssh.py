@@ -1,4 +1,4 @@
-"""Connections: what ssh is asked, what is never said, and how a failure reads. ssh is a stand-in here."""
+"""Connections: the ssh commands, secrets, and error messages. ssh is a stand-in here."""
 
 import os
 import shlex
@@ -29,7 +29,7 @@ exec bash -c "${{@: -1}}"
 
 @pytest.fixture
 def calls(tmp_path, monkeypatch):
-    """Put the stand-in into PATH; return a function that returns what it was asked."""
+    """Put the stand-in into PATH; return a function that returns its calls."""
     folder = tmp_path / "ssh"
     folder.mkdir()
     (folder / "ssh").write_text(FAKE_SSH.format(folder=folder))
@@ -40,7 +40,7 @@ def calls(tmp_path, monkeypatch):
 
 
 def connect(tmp_path, script, address="board", **keys):
-    """Return a connection to a host that runs a script of ours, and its log."""
+    """Return a connection to a host that runs the given script, and its log."""
     said = []
     host = hosts_with(dict({"host": address}, **keys))[1]
     return Connection(host, script.encode(), str(tmp_path), said.append, lambda step: None), said
@@ -104,7 +104,7 @@ def test_a_step_that_hangs_is_ended(tmp_path, calls):
     assert time.monotonic() - began < 30
 
 
-def test_a_payload_that_can_not_be_read_ends_the_step(tmp_path, calls):
+def test_a_payload_that_cannot_be_read_ends_the_step(tmp_path, calls):
     connection, _ = connect(tmp_path, "cat >%s/got; echo done >%s/end; exit\n" % (tmp_path, tmp_path))
 
     def break_off(stream):
@@ -133,7 +133,7 @@ def test_output_may_go_to_a_file(tmp_path, calls):
         assert stream.read() == b"\0\xff"
 
 
-def test_everything_that_is_said_about_a_host_reaches_ssh(tmp_path):
+def test_all_settings_of_a_host_reach_ssh(tmp_path):
     host = hosts_with(
         {
             "host": "10.0.0.2",
@@ -188,7 +188,7 @@ def test_a_dry_run_shows_each_step_of_a_deployment(capsys):
 
 
 def fleet_of(tmp_path, n_hosts, script='echo "$*"; exit\n'):
-    """Return a fleet with a scripts/board.sh of ours, that answers with its arguments."""
+    """Return a fleet with a stand-in for scripts/board.sh that prints its arguments."""
     (tmp_path / "scripts").mkdir()
     (tmp_path / "scripts" / "board.sh").write_text(script)
     hosts = hosts_with(*({"host": "board%d" % number} for number in range(n_hosts - 1)), {"host": "refused"})[1:]
@@ -211,7 +211,7 @@ def test_a_host_that_fails_leaves_the_others_alone(tmp_path, calls, capsys):
     assert "Permission denied" in Path(log).read_text() and "deploy_refused_" in log
 
 
-def test_logs_that_cannot_be_written_are_said_once_and_no_failure(tmp_path, calls, capsys):
+def test_logs_that_cannot_be_written_are_reported_once_and_no_failure(tmp_path, calls, capsys):
     (tmp_path / "logs").write_text("no folder, as little as a full disk")
     with fleet_of(tmp_path, 4) as fleet:
         found = fleet.each(lambda connection, host: connection.run("facts \udce4").output)
@@ -220,7 +220,7 @@ def test_logs_that_cannot_be_written_are_said_once_and_no_failure(tmp_path, call
     assert len(said) == 1 and said[0].endswith(" cannot be written: File exists; the deployment continues")
 
 
-def test_no_exit_code_says_more_than_99_hosts(tmp_path, calls):
+def test_an_exit_code_is_at_most_99_hosts(tmp_path, calls):
     with fleet_of(tmp_path, 2) as fleet:
         fleet.failures.update((str(number), "why") for number in range(300))
         assert fleet.exit_code == 99

@@ -1,4 +1,4 @@
-"""What goes to the boards, and what comes back from them."""
+"""Files sent to the boards, and files fetched from them."""
 
 import io
 import os
@@ -31,7 +31,7 @@ def project(tmp_path):
     return folder
 
 
-def test_the_same_files_make_the_same_bytes_whoever_has_them(project, tmp_path):
+def test_equal_files_give_equal_bytes_for_any_owner(project, tmp_path):
     first = make_release(str(project))
     os.utime(str(project / "flq_worker.py"), (1, 1))
     (project / "flq" / "__pycache__").mkdir()
@@ -84,7 +84,7 @@ def test_files_arrive_with_their_time(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["../x", "/etc/x", "results/../../x", "state/tokens", "results//x", "results/./x"])
-def test_a_board_can_not_write_where_it_likes(tmp_path, name):
+def test_a_board_cannot_write_elsewhere(tmp_path, name):
     folder = tmp_path / "collected"
     folder.mkdir()
     with pytest.raises(DeployError, match="unexpected file"):

@@ -1,4 +1,4 @@
-"""The units: systemd understands them, and they say what they have to."""
+"""The units: systemd accepts them, and they contain what they must."""
 
 import os
 import shutil
@@ -58,7 +58,7 @@ def test_a_run_that_has_ended_does_not_start_again_and_a_failure_does():
     assert int(values(master, "RestartSec")[0]) * int(values(master, "StartLimitBurst")[0]) < 3600
 
 
-def test_a_worker_is_started_again_whatever_has_failed_for_it_may_be_there_later():
+def test_a_worker_is_restarted_after_any_failure():
     text = unit_of()
     assert values(text, "RestartPreventExitStatus") == [] and values(text, "StartLimitIntervalSec") == ["0"]
     assert int(values(text, "RestartSec")[0]) >= 60
@@ -97,7 +97,7 @@ def test_a_program_may_open_more_files_than_a_shell_lets_it(manager, index):
     assert values(unit_of(NANO, manager, index), "LimitNOFILE") == ["65536"]
 
 
-def test_numpy_on_a_nano_is_told_the_processor_before_it_starts():
+def test_numpy_on_a_nano_gets_its_processor_from_the_environment():
     assert "OPENBLAS_CORETYPE=ARMV8" in values(unit_of(NANO, fit=FIT36), "Environment")
     assert "OPENBLAS_CORETYPE=ARMV8" not in values(unit_of(PC, fit=FIT36), "Environment")
 
@@ -114,12 +114,12 @@ def test_without_systemd_a_script_starts_the_same_command():
     assert command.endswith("--data_dir /home/ada/my/data")
 
 
-def test_a_worker_is_called_what_the_cluster_file_says_and_never_by_its_address():
+def test_a_worker_has_its_name_from_the_cluster_file_and_never_its_address():
     named, nameless = unit_of(NANO, "none", name="shelf-2"), unit_of(NANO, "none")
     assert " --name shelf-2" in named and "--name" not in nameless
 
 
-def test_the_master_counts_its_workers_unless_it_is_told_otherwise():
+def test_the_master_gets_the_number_of_workers_unless_it_is_set():
     workers = ({"host": "192.0.2.2"}, {"host": "192.0.2.3", "worker_id": 5})
     assert settings_of(cluster_with(*workers)) == ["system.total_workers=6", "system.min_workers=2"]
     said = cluster_with(*workers, master={"address": "192.0.2.1", "set": ["min_workers=1", "model.lr=0.5"]})

@@ -14,19 +14,19 @@ LIMIT_S = 240.0  # far beyond what a deployment takes here
 
 
 class Done(NamedTuple):
-    """What a command has said."""
+    """The result of a command."""
 
     code: int
     output: str
     errors: str
 
     def line_of(self, host: str) -> str:
-        """Return the line that says what has come of a host."""
+        """Return the line with the result of a host."""
         return next(line for line in self.output.splitlines() if line.split()[:2] in ([host, "ok"], [host, "FAILED"]))
 
 
 class Workplace:
-    """A copy of the project in a folder, and a home folder for whatever is deployed on this machine.
+    """A copy of the project in a folder, and a home folder for deployments on this machine.
 
     Its .venv is this Python under another name, with the stamp of a complete one.
 

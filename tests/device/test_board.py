@@ -1,4 +1,4 @@
-"""Which board a machine is, by what its files say."""
+"""The type of a board, from its files."""
 
 import platform
 
@@ -23,11 +23,11 @@ def test_a_raspberry_pi_is_known(tmp_path):
     assert find_board(plant(tmp_path, PI4)) == Board("pi", "Raspberry Pi 4 Model B Rev 1.4")
 
 
-def test_a_pc_is_called_what_its_firmware_says(tmp_path):
+def test_a_pc_has_its_name_from_the_firmware(tmp_path):
     assert find_board(plant(tmp_path, PC)) == Board("pc", "Dell Inc. Precision 3660")
 
 
-def test_a_machine_that_says_nothing_is_called_by_its_architecture(tmp_path):
+def test_a_machine_without_a_name_is_called_by_its_architecture(tmp_path):
     assert find_board(str(tmp_path)) == Board("pc", platform.machine())
 
 

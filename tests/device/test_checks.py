@@ -1,4 +1,4 @@
-"""How findings are shown, and what a program ends with."""
+"""The output of findings, and the exit code of a doctor."""
 
 import io
 import json
@@ -25,7 +25,7 @@ def test_text_is_in_columns_with_each_fix_below_its_line():
     ]
 
 
-def test_json_says_the_same():
+def test_json_has_the_same_findings():
     told = json.loads(as_json(LINES))
     assert told["failures"] == 1
     assert [Line(**line) for line in told["lines"]] == LINES

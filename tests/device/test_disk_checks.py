@@ -1,4 +1,4 @@
-"""Room on the disk, folders that can be written, and what wears an SD card out."""
+"""Free space on the disk, writable folders, and wear of SD cards."""
 
 import os
 import shutil
@@ -12,7 +12,7 @@ from flq.device.disk_checks import disk_lines, sd_card_lines
 
 
 @pytest.mark.parametrize("free_mb, status", [(100, FAIL), (1000, WARN), (50000, OK)])
-def test_little_room_is_told(tmp_path, monkeypatch, free_mb, status):
+def test_little_free_space_is_reported(tmp_path, monkeypatch, free_mb, status):
     usage = namedtuple("usage", "total used free")(0, 0, free_mb << 20)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
     line = disk_lines(str(tmp_path), [])[0]
@@ -26,7 +26,7 @@ def test_folders_that_are_missing_are_not_made(tmp_path):
     assert os.listdir(str(tmp_path)) == []
 
 
-def test_a_folder_that_can_not_be_written_is_named(tmp_path):
+def test_a_folder_that_is_not_writable_is_named(tmp_path):
     (tmp_path / "logs").write_text("a file in its place")
     line = disk_lines(str(tmp_path), [str(tmp_path / "results"), str(tmp_path / "logs" / "deep")])[1]
     assert (line.name, line.status) == ("folders", FAIL)
@@ -52,7 +52,7 @@ def test_a_project_that_is_gone_is_a_line(tmp_path):
         ),
     ],
 )
-def test_what_wears_an_sd_card_out_is_told(tmp_path, changes, text, fix):
+def test_wear_of_an_sd_card_is_reported(tmp_path, changes, text, fix):
     (line,) = sd_card_lines(plant(tmp_path, NANO, changes))
     assert line.status == WARN
     assert text in line.text and fix in line.fix

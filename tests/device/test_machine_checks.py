@@ -1,4 +1,4 @@
-"""What is wrong with a machine is found on its tree of files, and said with its fix."""
+"""Problems of a machine are found in its tree of files, and reported with a fix."""
 
 import pytest
 from trees import NANO, ORIN_NANO, PC, PI4, SWAPS_HEAD, TREES, ZRAM, cooling, memory, plant, zones
@@ -9,7 +9,7 @@ from flq.device.machine_checks import clock_line, gpu_memory_line, machine_lines
 
 
 def findings(tmp_path, tree, changes):
-    """Return the lines on a tree by their names."""
+    """Return the findings on a tree, by name."""
     root = plant(tmp_path, tree, changes)
     return {line.name: line for line in machine_lines(root, find_board(root))}
 
@@ -72,7 +72,7 @@ def test_a_machine_in_good_order_gives_no_warning(tmp_path, tree):
         ),
     ],
 )
-def test_what_is_wrong_is_said_with_its_fix(tmp_path, tree, changes, name, status, text, fix):
+def test_problems_are_reported_with_a_fix(tmp_path, tree, changes, name, status, text, fix):
     found = findings(tmp_path, tree, changes)
     assert found[name].status == status
     assert text in found[name].text and fix in found[name].fix
@@ -80,7 +80,7 @@ def test_what_is_wrong_is_said_with_its_fix(tmp_path, tree, changes, name, statu
 
 
 @pytest.mark.parametrize("year, status", [(1970, FAIL), (2024, FAIL), (2025, OK), (2031, OK), (2106, FAIL)])
-def test_a_clock_that_can_not_be_right_fails(year, status):
+def test_an_implausible_clock_fails(year, status):
     line = clock_line(year)
     assert line.status == status and str(year) in line.text
     assert ("timedatectl" in line.fix) == (status == FAIL)
@@ -90,7 +90,7 @@ def test_a_clock_that_can_not_be_right_fails(year, status):
     "tree, text",
     [(NANO, "POM_5V_IN 3.19 W, POM_5V_GPU 0.45 W, POM_5V_CPU 0.61 W"), (PC, "no sensor: energy is not measured")],
 )
-def test_the_rails_are_told(tmp_path, tree, text):
+def test_the_rails_are_reported(tmp_path, tree, text):
     assert findings(tmp_path, tree, {})["power"].text == text
 
 
@@ -111,7 +111,7 @@ def test_a_machine_that_tells_nothing_is_not_at_fault(tmp_path):
     "tree, limit_mb, status",
     [(NANO, 1024, OK), (NANO, 2158, OK), (NANO, 2159, WARN), (NANO, None, OK), (PC, 10**6, OK)],
 )
-def test_a_gpu_limit_beyond_the_free_memory_is_told_where_both_are_one(tmp_path, tree, limit_mb, status):
+def test_a_gpu_limit_beyond_the_free_memory_is_reported_if_memory_is_shared(tmp_path, tree, limit_mb, status):
     root = plant(tmp_path, tree)
     line = gpu_memory_line(root, find_board(root), limit_mb)
     assert line.status == status

@@ -40,7 +40,7 @@ def test_without_the_input_rail_there_is_no_total_and_no_sum(tmp_path):
 
 
 @pytest.mark.parametrize("text", [None, "", "32760 ma\n", "-5\n", "nan\n"])
-def test_a_rail_that_can_not_be_read_is_left_out(tmp_path, text):
+def test_an_unreadable_rail_is_omitted(tmp_path, text):
     rails = Rails(plant(tmp_path, NANO, {INA_4 + "in_power0_input": text}))
     assert rails.total_w() is None
     assert sorted(rails.powers_w()) == ["POM_5V_CPU", "POM_5V_GPU"]

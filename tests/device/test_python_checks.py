@@ -1,4 +1,4 @@
-"""The Python that runs FLQ, and its numpy, on whatever machine."""
+"""Checks of the Python interpreter and its numpy, for any machine."""
 
 import importlib.util
 import sys
@@ -26,7 +26,7 @@ def statuses(interpreter, board, lowest=(3, 6)):
     return [line.status for line in python_lines(interpreter, board, lowest)]
 
 
-def test_the_interpreter_is_told_without_importing_numpy():
+def test_the_interpreter_is_described_without_importing_numpy():
     assert this_interpreter({"OPENBLAS_CORETYPE": "ARMV8"}).openblas == "ARMV8"
     assert this_interpreter({})[0] == sys.version_info[:3]
     assert installed_numpy() == numpy.__version__
@@ -47,12 +47,12 @@ def test_other_numpys_and_machines_need_no_variable(change):
     assert statuses(ON_NANO._replace(openblas="", **change), NANO)[1] == OK
 
 
-def test_another_python_than_jetpacks_can_not_load_nvidias_tensorflow():
+def test_another_python_than_jetpacks_cannot_load_nvidias_tensorflow():
     line = python_lines(ON_NANO._replace(version=(3, 8, 10)), NANO, (3, 6))[0]
     assert line.status == WARN and "needs Python 3.6" in line.text and "jetson-nano.txt" in line.fix
 
 
-def test_a_program_that_jetpacks_python_is_too_old_for_is_not_told_to_take_it():
+def test_jetpacks_python_is_not_suggested_to_a_program_that_it_is_too_old_for():
     assert statuses(ON_NANO._replace(version=(3, 11, 2)), NANO, lowest=(3, 9))[0] == OK
 
 

@@ -1,4 +1,4 @@
-"""The way to a server: every step that fails is a line of its own."""
+"""The route to a server: every step that fails is a line of its own."""
 
 import socket
 
@@ -21,7 +21,7 @@ def test_a_port_that_is_open_is_well(listener):
     assert is_usable and [(line.name, line.status) for line in lines] == [("address", OK)]
 
 
-def test_a_port_at_which_nobody_listens_fails():
+def test_a_port_without_a_listener_fails():
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         lines, is_usable = reach_lines("127.0.0.1", unused.getsockname()[1], None)

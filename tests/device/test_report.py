@@ -1,4 +1,4 @@
-"""What the master takes as a device report: what the table says, and nothing else."""
+"""Device reports: the master accepts exactly what the table of fields allows."""
 
 import json
 
@@ -114,7 +114,7 @@ def test_what_the_table_does_not_allow_is_refused_in_one_short_sentence(name, va
         ),
     )
 )
-def test_whatever_arrives_is_taken_or_refused(value):
+def test_any_value_is_accepted_or_rejected(value):
     try:
         taken = checked(value)
     except BadValues as error:
@@ -130,5 +130,5 @@ def test_a_long_problem_is_cut_to_what_a_report_may_hold():
     assert checked(dict(LIFE, problem=text))["problem"] == text
 
 
-def test_every_field_says_what_it_is():
+def test_every_field_has_a_description():
     assert all(field.meaning for field in FIELDS.values())

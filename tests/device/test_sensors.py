@@ -31,7 +31,7 @@ def test_gpu_share_is_per_mille_in_either_place(tmp_path, tree, share):
     assert Sensors(plant(tmp_path, TREES[tree])).gpu_share() == share
 
 
-def test_memory_in_use_is_what_can_not_be_had(tmp_path):
+def test_memory_in_use_is_the_unavailable_memory(tmp_path):
     assert Sensors(plant(tmp_path, NANO)).ram_mb() == ((4059424 - 2210000) // 1024, 3964)
 
 
@@ -49,7 +49,7 @@ def test_a_sensor_that_is_off_is_left_out(tmp_path):
     assert sorted(Sensors(plant(tmp_path, ORIN_NANO)).temperatures()) == ["cpu", "gpu", "soc0", "tj"]
 
 
-def test_zones_of_one_name_are_told_apart(tmp_path):
+def test_zones_with_the_same_name_are_numbered(tmp_path):
     tree = zones(("acpitz", 20000), ("acpitz", 30000), ("acpitz", 40000))
     assert Sensors(plant(tmp_path, tree)).temperatures() == {"acpitz": 20.0, "acpitz2": 30.0, "acpitz3": 40.0}
 
@@ -92,7 +92,7 @@ def test_low_voltage_alone_is_no_throttling(tmp_path):
     assert Sensors(plant(tmp_path, PI4, changes)).throttled() is False
 
 
-def test_a_machine_without_sensors_says_so(tmp_path):
+def test_a_machine_without_sensors_has_no_values(tmp_path):
     sensors = Sensors(str(tmp_path))
     assert (sensors.cpu_share(), sensors.gpu_share(), sensors.ram_mb(), sensors.throttled()) == (None,) * 4
     assert sensors.temperatures() == {}

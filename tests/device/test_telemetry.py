@@ -1,4 +1,4 @@
-"""Energy, peak temperature and the report of the moment, with a clock of the test's own."""
+"""Energy, peak temperature and current readings, with a simulated clock."""
 
 import json
 import threading
@@ -37,7 +37,7 @@ def test_energy_is_the_area_under_the_power(tmp_path, clock):
     assert telemetry.report()["energy_j"] == 3 + 4 + 2.5
 
 
-def test_a_gap_adds_no_energy_and_is_told(tmp_path, clock):
+def test_a_gap_adds_no_energy_and_is_reported(tmp_path, clock):
     telemetry = Telemetry(plant(tmp_path, NANO), clock)
     at_power(tmp_path, 3000)
     for now in (100.0, 102.0, 104.5, 105.5):
@@ -47,7 +47,7 @@ def test_a_gap_adds_no_energy_and_is_told(tmp_path, clock):
     assert (report["energy_j"], report["uncovered_s"]) == (9.0, 2.5)
 
 
-def test_without_gaps_nothing_is_told_of_them(tmp_path, clock):
+def test_without_gaps_none_are_reported(tmp_path, clock):
     telemetry = Telemetry(plant(tmp_path, NANO), clock)
     telemetry.take(99.0)
     assert "uncovered_s" not in telemetry.report()
@@ -62,7 +62,7 @@ def test_a_rail_that_fails_for_a_moment_is_bridged(tmp_path, clock):
     assert telemetry.report()["energy_j"] == 4.0
 
 
-def test_power_that_can_not_be_read_now_is_left_out(tmp_path, clock):
+def test_power_that_is_unreadable_now_is_omitted(tmp_path, clock):
     telemetry = Telemetry(plant(tmp_path, NANO), clock)
     telemetry.take(100.0)
     at_power(tmp_path, None)

@@ -1,4 +1,4 @@
-"""TensorFlow is tried in a child process: whatever ends that one becomes a line with its fix."""
+"""TensorFlow is tried in a child process; however that ends, it becomes a line with a fix."""
 
 import os
 
@@ -40,13 +40,13 @@ def test_a_signal_is_a_failure_with_its_name_and_fix(name, stage, text, fix):
     assert text in line.text and "at %s" % stage in line.text and fix in line.fix
 
 
-def test_a_child_that_hangs_is_ended_and_told():
+def test_a_child_that_hangs_is_killed_and_reported():
     probe = probe_tensorflow("import signal\nsignal.pause()", limit_s=0.5)
     (line,) = tensorflow_lines(probe, PC, FAIL, "worker.txt")
     assert line.status == FAIL and "no result within 0.5 s" in line.text and line.fix
 
 
-def test_a_child_that_ends_early_is_told():
+def test_a_child_that_ends_early_is_reported():
     (line,) = tensorflow_lines(probe_tensorflow("import os\nos._exit(3)"), PC, FAIL, "worker.txt")
     assert "exit code 3" in line.text
 
@@ -93,7 +93,7 @@ def test_a_build_without_cuda_is_a_warning_on_a_jetson_only():
     assert [line.status for line in lines_on(PC, cuda=False, gpus=0)] == [OK, OK]
 
 
-def test_a_gpu_that_is_not_seen_is_a_warning_on_a_jetson_and_says_which_library_is_missing():
+def test_an_unseen_gpu_is_a_warning_on_a_jetson_with_the_missing_library():
     log = ["x W dso_loader.cc:64] Could not load dynamic library 'libcudnn.so.8'; dlerror: no such file", "more"]
     line = lines_on(NANO, log, gpus=0)[1]
     assert line.status == WARN and line.text.endswith("'libcudnn.so.8'; dlerror: no such file") and line.fix

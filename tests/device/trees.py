@@ -8,7 +8,7 @@ NO_CHANGES = {}
 
 
 def plant(folder, files, changes=NO_CHANGES):
-    """Write the files of a tree under a folder, and return the folder as the root that the readers take.
+    """Write the files of a tree under a folder; return the folder, as a root for the readers.
 
     ``changes`` come last; None takes a file away.
     """
@@ -42,7 +42,7 @@ def cooling(*named):
 
 
 def cpu_times(user, idle):
-    """Return a /proc/stat of so many ticks."""
+    """Return a /proc/stat with these ticks."""
     return {"/proc/stat": "cpu  %d 0 0 %d 0 0 0 0 0 0\ncpu0 %d 0 0 %d 0 0 0 0 0 0\nintr 1\n" % (user, idle, user, idle)}
 
 

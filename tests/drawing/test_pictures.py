@@ -1,4 +1,4 @@
-"""Figures as files: the same bytes each time, text that is text, and nothing half written or left in settings."""
+"""Figures as files: reproducible bytes, text as text, atomic writes, and unchanged settings."""
 
 import os
 
@@ -52,12 +52,12 @@ def test_control_characters_and_long_names_are_cut():
     assert len(plain("x" * 500)) == 40 and plain("x" * 500).endswith("...")
 
 
-def test_a_letter_that_no_type_has_is_no_trouble(monkeypatch):
+def test_a_missing_glyph_raises_no_warning(monkeypatch):
     monkeypatch.setattr("flq.drawing.style.families", lambda: ("DejaVu Sans",))
     assert len(picture(a_figure("\u57fa\u7ebf"), "png")) > 1000
 
 
-def test_chinese_letters_have_a_type_where_one_is_installed():
+def test_chinese_letters_have_a_font_if_installed():
     from matplotlib.font_manager import fontManager
 
     installed = {font.name for font in fontManager.ttflist}
@@ -103,7 +103,7 @@ def test_a_file_is_whole_or_as_it_was(tmp_path, monkeypatch):
         assert stream.read() == b"old"
 
 
-def test_wide_pieces_bear_the_number_of_their_class():
+def test_wide_pieces_show_the_number_of_their_class():
     axes = class_figure(np.array([[90, 10, 0], [0, 1, 99]])).axes[0]
     assert [(text.get_text(), text.get_position()) for text in axes.texts] == [
         ("0", (45.0, 0)),

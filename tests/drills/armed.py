@@ -56,7 +56,7 @@ def is_upload_sent(connection: Any) -> bool:
 
 
 class Point(NamedTuple):
-    """Where a program can be killed.
+    """A point where a program can be killed.
 
     Attributes
     ----------
@@ -106,19 +106,19 @@ IMPATIENT = {
 
 
 class Strike:
-    """Kills this process at the ``count``-th call that counts."""
+    """Kills this process at the ``count``-th counted call."""
 
     def __init__(self, count: int, fired_file: str) -> None:
         self._count, self._fired_file = count, fired_file
         self._calls, self._lock = itertools.count(1), threading.Lock()
 
     def is_due(self) -> bool:
-        """Count a call; return whether it is the one."""
+        """Count a call; return whether the process must die now."""
         with self._lock:
             return next(self._calls) == self._count
 
     def kill(self) -> None:
-        """Say that it has fired, and end."""
+        """Record that the kill has happened, and die."""
         with open(self._fired_file, "w") as stream:
             stream.write("fired")
             stream.flush()
@@ -152,7 +152,7 @@ def arm(point: Point, strike: Strike) -> None:
 def write_half(
     strike: Strike, write_whole: Callable[..., Any], path: str, write: Callable[[Any], Any], *rest: Any
 ) -> None:
-    """Kill the writer of a file when half of it is there."""
+    """Kill the writer of a file after half of it."""
 
     def write_and_die(stream: Any) -> None:
         write(stream)
@@ -164,7 +164,7 @@ def write_half(
 
 
 def mark_answers() -> None:
-    """Let a connection know whether what it has sent last is a worker's answer."""
+    """Record in a connection whether its last request was a worker's answer."""
     put_request = http.client.HTTPConnection.putrequest
 
     def remember(self: Any, method: str, url: str, *args: Any, **kwargs: Any) -> None:
@@ -175,7 +175,7 @@ def mark_answers() -> None:
 
 
 def watch_calls(strike: Strike) -> None:
-    """Kill at a call of a function of FLQ, in whichever thread."""
+    """Kill at a call of a function of FLQ, in any thread."""
 
     def watch(frame: Any, event: str, argument: Any) -> None:
         if event == "call" and "/flq/" in frame.f_code.co_filename and strike.is_due():
@@ -186,7 +186,7 @@ def watch_calls(strike: Strike) -> None:
 
 
 def shake_the_clock(every: int, fired_file: str) -> None:
-    """Let the time of day jump by an hour, forth and back."""
+    """Let the time of day jump by an hour, forward and back."""
     real, looks = time.time, itertools.count(1)
 
     def jumping() -> float:
@@ -200,7 +200,7 @@ def shake_the_clock(every: int, fired_file: str) -> None:
 
 
 def fill_the_disk(n_changes: int) -> None:
-    """Leave room for so many changes when the last round is about to close."""
+    """Allow a limited number of changes when the last round is about to close."""
     from flq.protocol.master_machine import MasterMachine
 
     close_round = MasterMachine._close_round

@@ -26,7 +26,7 @@ PATIENCE_S = 10 * RUN_S
 
 
 class Kill(NamedTuple):
-    """One life of a program: it ends at the ``count``-th time that it comes to the point."""
+    """One life of a program, which is killed the ``count``-th time that it reaches the point."""
 
     point: str
     count: int = 1
@@ -37,7 +37,7 @@ NEVER = ("Traceback", "memories are empty", "starts over", "differs from the mas
 
 
 class Seat:
-    """One program after the other: each is killed at a point of its own, the last one stays to the end.
+    """A sequence of programs: each is killed at its own point, and the last one runs to the end.
 
     Attributes
     ----------
@@ -54,7 +54,7 @@ class Seat:
         self._thread.start()
 
     def end(self) -> Program:
-        """Wait for the end of the last one, and return it."""
+        """Wait for the end of the last program, and return it."""
         self._thread.join(PATIENCE_S)
         assert not self._thread.is_alive(), self.programs[-1].text
         if self._cluster.failures:
@@ -94,7 +94,7 @@ class ArmedCluster(Cluster):
         self.failures: List[BaseException] = []
 
     def fail(self, failure: BaseException) -> None:
-        """Remember what went wrong, and kill every program: the others would wait for one that is not there."""
+        """Record the failure, and kill every program, because the others would wait for ever."""
         self.failures.append(failure)
         for program in self._programs:
             if program.process.returncode is None:
@@ -111,7 +111,7 @@ class ArmedCluster(Cluster):
         run_id: str = "",
         by: Sequence[str] = (),
     ) -> Program:
-        """Start a program; a master that is not the first goes on with a run, by default the newest unfinished.
+        """Start a program; a later master resumes a run, by default the newest unfinished one.
 
         ``by`` is what runs the master's Python, if something shall.
         """
@@ -166,7 +166,7 @@ class ArmedCluster(Cluster):
 
 
 def drill(cluster: ArmedCluster, kills: Dict[str, Sequence[Kill]]) -> Dict[str, Seat]:
-    """Run to the end with these kills, by the names of the programs; all have fired, and all end well."""
+    """Run to the end with these kills, by program; check that all kills happen and all programs end well."""
     seats = {name: Seat(cluster, name, sequence) for name, sequence in kills.items()}
     last = {name: seat.end() for name, seat in seats.items()}
     for name, program in last.items():
@@ -179,13 +179,13 @@ def drill(cluster: ArmedCluster, kills: Dict[str, Sequence[Kill]]) -> Dict[str, 
 
 
 def rounds_of(reports: Sequence[Any]) -> List[Any]:
-    """Return what of rounds must be the same: who did what, and the payload."""
+    """Return the parts of rounds that must be equal: the roll calls, and the payload."""
     return [
         [report.round_index, sorted(map(list, report.roll_call.items())), report.payload_bits_up] for report in reports
     ]
 
 
 def check_same(cluster: ArmedCluster, result: np.ndarray, rounds: List[Any]) -> None:
-    """Compare what is left with the undisturbed run: the model, and each round once."""
+    """Compare the results with the undisturbed run: the model, and each round once."""
     assert cluster.model(settings_of(*cluster.overrides)).tobytes() == result.tobytes()
     assert rounds_of(cluster.reports()) == rounds

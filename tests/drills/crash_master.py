@@ -1,4 +1,4 @@
-"""The master's machine with its journal and snapshots, in this process: killed, it goes on from its files."""
+"""The master's machine with its journal and snapshots, in this process: after a kill, it resumes from its files."""
 
 import os
 import shutil
@@ -32,11 +32,11 @@ RUN = "20260101_000000_run"
 
 
 class Killed(BaseException):
-    """The process is no more; nothing of it may catch this."""
+    """The process is dead; its code must not catch this."""
 
 
 class CrashMaster:
-    """A master; after each kill it has a new folder, with the files as they were then.
+    """A master that gets a new folder after each kill, with the files at that moment.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ class CrashMaster:
 
     @property
     def results_dir(self):
-        """Where the run of this life lies."""
+        """The folder of runs in this life."""
         return os.path.join(self._folder, "life%d" % self._life)
 
     @property
@@ -64,7 +64,7 @@ class CrashMaster:
     # -- as the program does -------------------------------------------------------------
 
     def begin(self):
-        """Begin the run."""
+        """Start the run."""
         task = make_task(self._settings)
         layout, start = task.layout, task.start()
         os.makedirs(self.run_dir)
@@ -76,7 +76,7 @@ class CrashMaster:
         self._reason, self._is_live = None, True
 
     def resume(self, now):
-        """Go on with the files that are there; killed on the way, with those that are there then."""
+        """Resume from the files; if killed meanwhile, from those at that moment."""
         while True:
             try:
                 return self._resume(now)
@@ -107,7 +107,7 @@ class CrashMaster:
             self.machine.delivery.resume(counted["traffic"])
 
     def take(self, batch, now, reply):
-        """Take events that have come together; ``reply(ticket, body)`` gets what is answered.
+        """Process a batch of events; ``reply(ticket, body)`` gets the replies.
 
         Raises
         ------
@@ -152,7 +152,7 @@ class CrashMaster:
         return [from_stored(value).report for _, value in self._journal.rounds()]
 
     def close(self):
-        """Let go of the files."""
+        """Close the files."""
         self._is_live = False
         self._store.close()
         self._lock.close()
@@ -165,7 +165,7 @@ class CrashMaster:
             raise Killed
 
     def _die(self):
-        """Copy the files as they are now; what is done to them from now on is not done."""
+        """Copy the files at this moment; later changes are lost."""
         self._is_dead = True
         target = os.path.join(self._folder, "life%d" % (self._life + 1), RUN)
         shutil.copytree(self.run_dir, target, ignore=shutil.ignore_patterns("*-shm"))
@@ -176,7 +176,7 @@ class CrashMaster:
         self._is_dead = False
 
     def patches(self):
-        """Return what makes functions of the product points."""
+        """Return the patches that turn functions of the product into points."""
         leave, save, encode = journal._Transaction.__exit__, snapshots.save_state, downlink.encode
         close_round = MasterMachine._close_round
 

@@ -34,7 +34,7 @@ GIVE_UP_S = 3600.0
 
 
 class Peer(VirtualWorker):
-    """A worker: its folder, and what of it is in memory."""
+    """A worker: its folder, and its state in memory."""
 
     def __init__(self, worker_id, state_dir, network):
         self.worker_id, self.state_dir, self.network, self.n_processes = worker_id, state_dir, network, 0
@@ -43,7 +43,7 @@ class Peer(VirtualWorker):
         self.start()
 
     def start(self):
-        """Begin as a new process."""
+        """Start a new process."""
         self.n_processes += 1
         self.session = "process %d" % self.n_processes
         pending, name = state_file.load(self.state_dir), "peer%d" % self.worker_id
@@ -59,7 +59,7 @@ class Peer(VirtualWorker):
             self.start()
 
     def save(self, action):
-        """Write the record; None if this process ends there."""
+        """Write the record; return None if the process dies there."""
         if self.network.strikes_at(HALF_A_RECORD):
             with mock.patch("os.replace", side_effect=Killed), mock.patch("os.unlink"):
                 try:
@@ -96,7 +96,7 @@ class CrashNetwork:
         How long the master is away each time.
     together : bool, optional
         Whether calls reach the master in batches, or one by one.
-    goes_on : bool, optional
+    resumes : bool, optional
         Whether the folder holds a run that was killed, and its workers: then everybody starts again.
 
     Attributes
@@ -105,9 +105,9 @@ class CrashNetwork:
         Point -> how often somebody was killed there.
     """
 
-    def __init__(self, folder, settings, strikes, away_s=0.0, together=True, goes_on=False):
+    def __init__(self, folder, settings, strikes, away_s=0.0, together=True, resumes=False):
         self.settings, self.now, self.away_s, self.back_at = settings, 0.0, away_s, 0.0
-        self.together, self.goes_on = together, goes_on
+        self.together, self.resumes = together, resumes
         self.strikes, self.reached_at, self.fired = strikes, Counter(), Counter()
         self.n_tickets, self.waiting = 0, {}
         self.master = CrashMaster(os.path.join(folder, "results"), settings, self.strikes_at)
@@ -117,11 +117,11 @@ class CrashNetwork:
         ]
 
     def run(self):
-        """Let everybody act until all workers have left."""
+        """Let all processes act until all workers have exited."""
         with ExitStack() as stack:
             for patch in self.master.patches():
                 stack.enter_context(patch)
-            if self.goes_on:
+            if self.resumes:
                 self.master.resume(self.now)
             else:
                 self.master.begin()
@@ -144,7 +144,7 @@ class CrashNetwork:
         return self
 
     def strikes_at(self, point):
-        """Count that a point is reached; return whether that is somebody's end."""
+        """Count a point as reached; return whether the process dies there."""
         self.reached_at[point] += 1
         is_end = self.strikes(point, self.reached_at[point])
         self.fired[point] += is_end
@@ -168,14 +168,14 @@ class CrashNetwork:
         calls.append((peer, event))
 
     def report(self, peer, event):
-        """Tell a worker what came of its action."""
+        """Report the result of an action to its worker."""
         self.waiting = {ticket: other for ticket, other in self.waiting.items() if other is not peer}
         peer.report(event)
 
     # -- the master ----------------------------------------------------------------------
 
     def serve(self, calls):
-        """Hand the master calls that have come together; who is away hears none."""
+        """Pass a batch of calls to the master, unless it is away."""
         batch = []
         if self.now < self.back_at:
             for peer, _ in calls:
@@ -207,7 +207,7 @@ class CrashNetwork:
             self.report(peer, to_worker(peer.action, body))
 
     def pass_time(self):
-        """Nobody can act: go on to whatever comes first."""
+        """Move the clock to the next event, since no process can act."""
         due = [peer.due[0] for peer in self.peers if peer.due is not None]
         is_away = self.now < self.back_at
         deadline = self.back_at if is_away else self.master.machine.next_deadline(self.now)

@@ -19,7 +19,7 @@ Image = Dict[str, Optional[bytes]]  # path -> content; None: a folder
 
 
 class Op(NamedTuple):
-    """One operation of a record; which fields count depends on the kind."""
+    """One operation of a record; its kind determines the fields."""
 
     kind: str
     inode: int
@@ -34,7 +34,7 @@ class Op(NamedTuple):
 
 
 def read_record(path: Path) -> List[Op]:
-    """Read the record of a program that has ended; an operation that can not be rebuilt is an error."""
+    """Read the record of a program that has ended; an operation that cannot be rebuilt is an error."""
     text, at, ops = path.read_bytes(), 0, []
     while at < len(text):
         kind, inode, offset, *sizes = HEAD.unpack_from(text, at)
@@ -100,14 +100,14 @@ def renamed(names: Dict[str, Node], change: Dict[str, Optional[Node]]) -> Dict[s
 
 
 class Disk:
-    """What the program sees, and what the disk holds for sure."""
+    """The content that the program sees, and the content that is certainly on the disk."""
 
     def __init__(self) -> None:
         self.root = Folder()
         self._nodes: Dict[int, Node] = {}  # by inode number; one that is free is given again
 
     def apply(self, op: Op) -> None:
-        """Do an operation."""
+        """Apply an operation."""
         if op.kind in (CREATE, MKDIR):
             self._nodes[op.inode] = node = File() if op.kind == CREATE else Folder()
             folder, name = self._place(op.path)
@@ -140,7 +140,7 @@ class Disk:
         return folder, name
 
     def image(self, content: Callable[[File], bytes], names: Callable[[Folder], Dict[str, Node]]) -> Image:
-        """Return what is on the disk if files have kept this content and folders these names."""
+        """Return the content of the disk if files have this content and folders these names."""
         found: Image = {}
         contents: Dict[int, bytes] = {}  # a file with two names is lost once
         waiting = [("", self.root)]
@@ -157,7 +157,7 @@ class Disk:
 
 
 class Surviving:
-    """A seeded part of what was not forced to disk survives, in any order; one write is torn."""
+    """A seeded part of the unsynced changes survives, in any order; one write is torn."""
 
     def __init__(self, seed: str) -> None:
         self._random = random.Random(seed)
@@ -200,7 +200,7 @@ def zeros(file: File) -> bytes:
 
 
 def images_after(disk: Disk, seeds: range, at: int) -> Dict[str, Image]:
-    """Return the ways in which the power may fail now: what is lost -> what is on the disk."""
+    """Return the outcomes of a power failure now: {what is lost: content of the disk}."""
     images = {
         "bytes and names": disk.image(lambda file: file.kept, lambda folder: folder.kept),
         "names": disk.image(lambda file: file.now, lambda folder: folder.kept),

@@ -1,4 +1,4 @@
-"""File systems of a size of their own, where mounting is allowed, and what fills them."""
+"""File systems of limited size, where mounting is allowed, and a way to fill them."""
 
 import os
 import subprocess
@@ -18,17 +18,17 @@ class Disk:
             pytest.skip("no file system can be mounted here: %s" % done.stdout.strip())
 
     def fill(self, n_free=0):
-        """Fill it, but for so many bytes."""
+        """Fill it except for a number of bytes."""
         state = os.statvfs(self.path)
         with open(self._ballast, "wb") as stream:
             stream.write(bytes(max(0, state.f_bavail * state.f_frsize - n_free)))
 
     def make_room(self):
-        """Take away what fills it."""
+        """Remove the file that fills it."""
         os.remove(self._ballast)
 
     def set_read_only(self, is_read_only):
-        """Let nobody write to it, or let them again."""
+        """Make it read-only, or writable again."""
         done = run("mount", "-o", "remount,ro" if is_read_only else "remount,rw", self.path)
         assert done.returncode == 0, done.stdout
 
@@ -39,5 +39,5 @@ class Disk:
 
 
 def run(*argv):
-    """Run a command of the system; return its exit status and what it says."""
+    """Run a system command; return its exit status and its output."""
     return subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True)

@@ -43,7 +43,7 @@ def twice(passage: Passage) -> bytes:
 
 
 def trickle_request(passage: Passage) -> bytes:
-    """Pass a few bytes at a time; meanwhile the master answers others."""
+    """Pass a few bytes at a time, while the master serves others."""
     for piece in pieces_of(passage.request):
         passage.pass_on(piece)
         ask_for_others(passage)
@@ -52,7 +52,7 @@ def trickle_request(passage: Passage) -> bytes:
 
 
 def trickle_response(passage: Passage) -> bytes:
-    """Pass a few bytes of the response at a time; meanwhile the master answers others."""
+    """Pass a few bytes of the response at a time, while the master serves others."""
     *first, last = pieces_of(passage.ask(passage.request))
     for piece in first:
         passage.client.sendall(piece)
@@ -71,7 +71,7 @@ def held_until(relay: Relay, what: str, path: str, n: int) -> Fault:
 
 
 def overtaken(passage: Passage) -> bytes:
-    """Break the connection, and pass the request when the client has sent it again and has its answer."""
+    """Break the connection, and pass the request after the client's retry has been answered."""
     relay, path = passage.relay, passage.path
     n = relay.n_noted(ARRIVED, path)
     passage.hang_up()
@@ -80,7 +80,7 @@ def overtaken(passage: Passage) -> bytes:
 
 
 def copied(copies: List[bytes]) -> Fault:
-    """Return a fault that passes a request as it is, and keeps a copy for later."""
+    """Return a fault that passes a request unchanged, and keeps a copy for later."""
 
     def keep(passage: Passage) -> bytes:
         copies.append(passage.request)
@@ -90,7 +90,7 @@ def copied(copies: List[bytes]) -> Fault:
 
 
 def after_copies(copies: List[bytes]) -> Fault:
-    """Return a fault that passes the copies, and the request when they are answered."""
+    """Return a fault that passes the copies, and then the request once they are answered."""
 
     def stale(passage: Passage) -> bytes:
         for copy in copies:
@@ -101,7 +101,7 @@ def after_copies(copies: List[bytes]) -> Fault:
 
 
 def flipped_request(where: Callable[[bytes], int], bit: int = 0) -> Fault:
-    """Return a fault that flips a bit of the byte of the request that ``where`` finds."""
+    """Return a fault that flips a bit of the request, in the byte selected by ``where``."""
 
     def flip(passage: Passage) -> bytes:
         return passage.ask(flipped(passage.request, where(passage.request), bit))
@@ -110,7 +110,7 @@ def flipped_request(where: Callable[[bytes], int], bit: int = 0) -> Fault:
 
 
 def flipped_response(where: Callable[[bytes], int], bit: int = 0) -> Fault:
-    """Return a fault that flips a bit of the byte of the response that ``where`` finds."""
+    """Return a fault that flips a bit of the response, in the byte selected by ``where``."""
 
     def flip(passage: Passage) -> bytes:
         response = passage.ask(passage.request)
@@ -120,18 +120,18 @@ def flipped_response(where: Callable[[bytes], int], bit: int = 0) -> Fault:
 
 
 def flipped(data: bytes, index: int, bit: int) -> bytes:
-    """Return the data with one bit turned over."""
+    """Return the data with one bit flipped."""
     return data[:index] + bytes([data[index] ^ 1 << bit]) + data[index + 1 :]
 
 
 def pieces_of(data: bytes) -> List[bytes]:
-    """Return the data in pieces, the first of one byte."""
+    """Return the data in pieces, the first of which is one byte."""
     size = -(-len(data) // N_PIECES)
     return [data[:1]] + [data[start : start + size] for start in range(1, len(data), size)]
 
 
 def ask_for_others(passage: Passage) -> None:
-    """Have the master answer a request of somebody else, which shows that it got to what was sent before."""
+    """Send another request to the master; its response shows that earlier ones were processed."""
     for _ in range(MOST_ATTEMPTS):
         connection = http.client.HTTPConnection(*passage.relay.master, timeout=20)
         try:

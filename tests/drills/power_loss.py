@@ -68,7 +68,7 @@ class Recorder:
 
 
 def rebuilt(ops: Sequence[Op]) -> Image:
-    """Return what the disk holds after the operations if the power does not fail."""
+    """Return the content of the disk after the operations, without a power failure."""
     disk = Disk()
     for op in ops:
         disk.apply(op)
@@ -76,7 +76,7 @@ def rebuilt(ops: Sequence[Op]) -> Image:
 
 
 def seen(root: Path) -> Image:
-    """Return what a folder holds."""
+    """Return the content of a folder."""
     found: Image = {"": None}
     for path in root.rglob("*"):
         found[path.relative_to(root).as_posix()] = None if path.is_dir() else path.read_bytes()
@@ -88,7 +88,7 @@ def without_mapped(image: Image) -> Image:
 
 
 def lay_out(image: Image, folder: Path) -> None:
-    """Make a folder that holds an image."""
+    """Create a folder from an image."""
     for path, content in sorted(image.items()):
         if content is None:
             (folder / path).mkdir(parents=True)
@@ -97,7 +97,7 @@ def lay_out(image: Image, folder: Path) -> None:
 
 
 class Drill(NamedTuple):
-    """What came of a drill."""
+    """The result of a drill."""
 
     crash_points: int  # operations after which the power failed
     at_risk: int  # those of them at which there was something to lose
@@ -120,7 +120,7 @@ def drill(
     seeds: int = 2,
     begin_at: int = 0,
 ) -> Drill:
-    """Fail the power after every operation, in every way, and judge what is recovered.
+    """Fail the power after every operation, in every way, and judge the recovered state.
 
     Parameters
     ----------
@@ -157,7 +157,7 @@ def drill(
 
 
 def attempt(recover: Callable[[Path], Any], image: Image, scratch: Path) -> Tuple[Any, Optional[str]]:
-    """Return what is recovered from an image, or why nothing is."""
+    """Return the state recovered from an image, or the reason why there is none."""
     lay_out(image, scratch)
     try:
         return recover(scratch), None

@@ -1,4 +1,4 @@
-"""A master's machine with its store, on a bench: every request is written down, then it counts as answered."""
+"""A master's machine with its store, on a bench: every request is journalled, then counts as answered."""
 
 import sys
 from pathlib import Path
@@ -33,7 +33,7 @@ WORKERS = (0, 1)
 
 
 class Written:
-    """In the place of the bench's machine: what it says is heard only after it has been written down."""
+    """Replaces the bench's machine; its replies are delivered after they are journalled."""
 
     def __init__(self, machine: Any, store: Store, answered: Callable[[], None]) -> None:
         self._machine, self._store, self._answered = machine, store, answered
@@ -57,7 +57,7 @@ def new_bench() -> Bench:
 
 
 def begin(run_dir: str, bench: Bench, answered: Callable[[int], None]) -> Store:
-    """Begin a run on disk; ``answered`` gets the number of the last entry that was written before an answer."""
+    """Start a run on disk; ``answered`` gets the number of the last entry written before a reply."""
     opened = resume.begin_journal(run_dir, "run", bench.settings, bench.layout)
     store = Store(run_dir, opened, snapshot_every=2, snapshots_kept=2)
     store.begin(bench.machine)
@@ -66,7 +66,7 @@ def begin(run_dir: str, bench: Bench, answered: Callable[[int], None]) -> Store:
 
 
 def play(bench: Bench, n_rounds: int) -> None:
-    """Let two workers join and answer; one skips every third round, and the other begins afresh in the fourth."""
+    """Let two workers join and answer; one skips every third round, the other begins a new epoch in the fourth."""
     bench.join(*WORKERS)
     mirrors = dict.fromkeys(WORKERS, np.zeros(LAYOUT.n_params, np.float32))
     last_seq = dict.fromkeys(WORKERS, 0)
@@ -90,7 +90,7 @@ def play(bench: Bench, n_rounds: int) -> None:
 
 
 def states_of(n_rounds: int) -> dict:
-    """Return what outlasts the process after each entry of the undisturbed run: number of the entry -> state."""
+    """Return the durable state after each entry of the undisturbed run, {number of the entry: state}."""
     bench = new_bench()
     states = {0: lasting(bench.machine)}
     tell = bench.tell
@@ -105,7 +105,7 @@ def states_of(n_rounds: int) -> dict:
 
 
 def revived(run_dir: str) -> tuple:
-    """Return the number of the last entry, and what outlasts the process, of the machine that a restart makes."""
+    """Return the number of the last entry, and the durable state of the machine after a restart."""
     bench = new_bench()
     opened = journal.open_journal(run_dir)
     try:

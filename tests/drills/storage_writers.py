@@ -23,12 +23,12 @@ SIZE = 3000  # bytes of a version: several sectors, none of them full at the end
 
 
 def mark(text):
-    """Say something to the drill."""
+    """Send a line to the drill."""
     ctypes.CDLL(None).oplog_mark(text.encode("ascii"))
 
 
 def promise(version):
-    """Say that a version may not be lost any more."""
+    """Announce that a version must not be lost any more."""
     mark("promised %d" % version)
 
 
@@ -83,21 +83,21 @@ def state(folder, count):
 
 
 def read_state(folder, count):
-    """Read the state file; what was read counts as promised."""
+    """Read the state file; its version counts as promised."""
     path = os.path.join(folder, "state.npz")
     version = durable.load_state(path)[0]["version"] if os.path.exists(path) else 0
     promise(version)
 
 
 def instance_name(folder, count):
-    """Take the worker's state folder, and say its name."""
+    """Lock the worker's state folder, and print its name."""
     name, lock = instance.take(os.path.join(folder, "state", "worker0"))
     lock.close()
     mark("named " + name)
 
 
 def folders(make, folder, count):
-    """Make a folder in a folder for each version, and write it there."""
+    """Create nested folders for each version, and write it there."""
     for version in range(1, count + 1):
         inner = os.path.join(folder, "outer", "inner%d" % version)
         make(inner)
@@ -106,7 +106,7 @@ def folders(make, folder, count):
 
 
 def database(synchronous, folder, count):
-    """Commit one row a version to an SQLite database, as journals do."""
+    """Commit one row per version to an SQLite database, like a journal."""
     connection = sqlite3.connect(os.path.join(folder, "journal.sqlite"), isolation_level=None)
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=%s" % synchronous)
@@ -120,12 +120,12 @@ def database(synchronous, folder, count):
 
 
 def entry(version):
-    """Return an answer of the journal, in two buffers as they come from the wire."""
+    """Return an answer for the journal, in two buffers as received."""
     return Entry("answered", {"version": version}, b"head%d" % version + content(version))
 
 
 def run_of_journal(folder, count):
-    """Begin a run, and write it."""
+    """Start a run, and write it."""
     run = os.path.join(folder, "results", "run")
     durable.make_folder(run)
     opened = journal.create(run, {"run_id": "run"})
@@ -135,7 +135,7 @@ def run_of_journal(folder, count):
 
 
 def resumed_run(folder, count):
-    """Go on with a run; what was read counts as promised."""
+    """Resume a run; its version counts as promised."""
     run = os.path.join(folder, "results", "run")
     opened = journal.open_journal(run)
     promise(opened.last_seq())
@@ -143,7 +143,7 @@ def resumed_run(folder, count):
 
 
 def write_entries(opened, run, first, count):
-    """Commit one entry a version, and after every second a snapshot, which is written while the run goes on."""
+    """Commit one entry per version, and after every second one a snapshot, in the background."""
     snapshots = Snapshots(run, 2)
     for version in range(first, first + count):
         opened.write(
@@ -166,7 +166,7 @@ def write_entries(opened, run, first, count):
 
 
 def master(folder, n_rounds):
-    """Let a master's machine go through some rounds; what it has written before an answer is promised."""
+    """Run a master's machine for some rounds; entries written before a reply are promised."""
     bench = recorded_master.new_bench()
     store = recorded_master.begin(os.path.join(folder, "results", "run"), bench, promise)
     mark("begun")
@@ -175,7 +175,7 @@ def master(folder, n_rounds):
 
 
 def passes_by(folder, count):
-    """Write through the C library's buffers: its calls can not be recorded."""
+    """Write through the buffers of the C library, whose calls cannot be recorded."""
     content_of_all = np.zeros(count * SIZE, np.uint8)
     content_of_all.tofile(os.path.join(folder, "file"))
 

@@ -41,11 +41,11 @@ HARMLESS, HEALED, REFUSED, JOINED_AS_NEW = "harmless", "healed", "refused", "ref
 
 
 class Enough(BaseException):
-    """The run is killed here."""
+    """Raised where the run is killed."""
 
 
 class Left(NamedTuple):
-    """What a killed run has left in ``folder``, and how it would have ended."""
+    """The files that a killed run has left in ``folder``, and its undisturbed result."""
 
     folder: str
     settings: dict
@@ -53,7 +53,7 @@ class Left(NamedTuple):
 
 
 class Lines(logging.Handler):
-    """Keeps what is logged."""
+    """Keeps log records."""
 
     def __init__(self):
         super().__init__(logging.WARNING)
@@ -64,7 +64,7 @@ class Lines(logging.Handler):
 
 
 def killed(folder, settings):
-    """Let a run go on until it has two snapshots and some transactions more; return a folder as that leaves it."""
+    """Run until there are two snapshots and some further transactions; return a copy of the folder."""
     running, left = os.path.join(folder, "running"), os.path.join(folder, "left")
 
     def strikes(point, n):
@@ -94,19 +94,19 @@ def make_left(scratch):
     return make
 
 
-def go_on(folder, settings):
-    """Go on to the end; return the model, what was said, and the reports of the rounds."""
+def resume(folder, settings):
+    """Resume until the end; return the model, the log lines, and the reports of the rounds."""
     lines = Lines()
     logging.getLogger("flq").addHandler(lines)
     try:
-        network = CrashNetwork(folder, settings, lambda point, n: False, goes_on=True).run()
+        network = CrashNetwork(folder, settings, lambda point, n: False, resumes=True).run()
     finally:
         logging.getLogger("flq").removeHandler(lines)
     return model_of(network.master.machine.model.state), lines.texts, network.reports
 
 
 def flip(folder, draws):
-    """Flip a bit; return the name of the file and where in it."""
+    """Flip a bit; return the name of the file and the offset."""
     kind = draws.choice(FILES)
     paths = sorted(
         path
@@ -122,9 +122,9 @@ def flip(folder, draws):
 
 
 def judge(left, folder):
-    """Go on from a folder with a flipped bit; return the outcome."""
+    """Resume from a folder with a flipped bit; return the outcome."""
     try:
-        model, said, reports = go_on(folder, left.settings)
+        model, said, reports = resume(folder, left.settings)
     except FlqError as error:
         assert folder in str(error), "the sentence does not say which file: %s" % error
         return REFUSED
@@ -135,13 +135,13 @@ def judge(left, folder):
     return HEALED if said else HARMLESS
 
 
-def test_without_a_flip_it_goes_on_in_silence_to_the_model_of_the_undisturbed_run(make_left):
+def test_without_a_flip_it_resumes_without_warnings_to_the_undisturbed_model(make_left):
     for name in MODES:
         left = make_left(name)
         names = [path.name for path in Path(left.folder).rglob("*") if path.is_file()]
         assert all(any(name.startswith(kind) for name in names) for kind in FILES)
         assert os.path.getsize(next(Path(left.folder).rglob("*-wal"))) > 4096 * 10
-        model, said, reports = go_on(left.folder, left.settings)
+        model, said, reports = resume(left.folder, left.settings)
         assert (model, said) == (left.model, []) and len(reports) == 9
         shutil.rmtree(os.path.dirname(left.folder))
 
@@ -191,16 +191,16 @@ def test_workers_that_live_are_ahead_of_a_log_whose_last_transaction_is_damaged(
 
 
 def without_the_log(left):
-    """Delete the log; return how many rounds the rest of the journal has."""
+    """Delete the log; return the number of rounds in the rest of the journal."""
     (log,) = Path(left.folder).rglob("*-wal")
     log.unlink()
     return read_journal(str(log.parent)).rows[-1].round_index
 
 
 @pytest.mark.parametrize("name", MODES)
-def test_without_its_log_the_run_goes_on_from_its_newest_snapshot_and_says_so(make_left, name):
+def test_without_its_log_the_run_resumes_from_its_newest_snapshot_with_a_warning(make_left, name):
     left = make_left(name)
     assert without_the_log(left) == 4  # after which the newest snapshot was taken
-    _, said, reports = go_on(left.folder, left.settings)
+    _, said, reports = resume(left.folder, left.settings)
     assert "journal.sqlite was not closed, and its log (journal.sqlite-wal) is missing" in said[0]
     assert [report.round_index for report in reports] == list(range(1, 10))

@@ -1,4 +1,4 @@
-"""The disk of the power-loss drills keeps what POSIX promises to keep, and nothing else."""
+"""The disk of the power-loss drills keeps exactly what POSIX promises to keep."""
 
 from disk_model import CREATE, RENAME, SECTOR, SYNC, WRITE, Disk, Op, Surviving, images_after
 
@@ -8,7 +8,7 @@ def op(kind, inode=0, offset=0, path="", other="", data=b""):
 
 
 def contents(ops, lost):
-    """Return what is on the disk if the power fails after the operations."""
+    """Return the content of the disk if the power fails after the operations."""
     disk = Disk()
     for item in ops:
         disk.apply(item)

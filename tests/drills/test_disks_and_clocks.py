@@ -1,4 +1,4 @@
-"""A disk that is full, read-only or locked keeps a run waiting and costs it nothing; so does a clock that jumps."""
+"""A full, read-only or locked disk makes a run wait and loses nothing; so does a clock that jumps."""
 
 import os
 import signal
@@ -30,7 +30,7 @@ KB = 1024
 
 @pytest.fixture
 def cluster(tmp_path):
-    """Return an ArmedCluster; what it started is ended afterwards."""
+    """Return an ArmedCluster; its programs are ended afterwards."""
     made = ArmedCluster(str(tmp_path), RUN)
     yield made
     made.close()
@@ -53,7 +53,7 @@ def make_disk(tmp_path, cluster):
 
 @pytest.fixture(scope="module")
 def undisturbed():
-    """Return the run to which nothing happens."""
+    """Return the undisturbed run."""
     return simulation.simulate(settings_of(*RUN))
 
 
@@ -66,7 +66,7 @@ def end(cluster, programs, undisturbed):
 
 
 def begin_all(cluster, kill=UNHARMED):
-    """Start everybody; return the programs, the master first."""
+    """Start all programs; return them, the master first."""
     master = cluster.begin("master", kill, os.path.join(cluster.folder, "fired_master")).wait_until_ready()
     return [master] + [cluster.begin(name, kill, os.path.join(cluster.folder, "fired_" + name)) for name in WORKERS]
 
@@ -92,7 +92,7 @@ def test_a_full_disk_of_the_master_lets_the_run_wait_until_there_is_room(cluster
     end(cluster, [master] + workers, undisturbed)
 
 
-def test_a_full_disk_of_a_worker_is_a_warning_and_the_run_goes_on(cluster, make_disk, undisturbed):
+def test_a_full_disk_of_a_worker_is_a_warning_and_the_run_continues(cluster, make_disk, undisturbed):
     disk = make_disk("state/worker0", 64 * KB)
     disk.fill(n_free=4 * KB)  # its name fits
     programs = begin_all(cluster)
@@ -163,7 +163,7 @@ def test_a_disk_that_is_taken_away_is_missed_and_the_model_is_saved_in_its_place
     worker.close()
 
 
-def test_a_journal_that_somebody_else_has_locked_lets_the_run_wait(cluster, undisturbed):
+def test_a_journal_locked_by_another_process_lets_the_run_wait(cluster, undisturbed):
     master = cluster.begin("master").wait_until_ready()
     journal = sqlite3.connect(os.path.join(cluster.run_dir(), "journal.sqlite"), isolation_level=None)
     try:

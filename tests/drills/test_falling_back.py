@@ -1,4 +1,4 @@
-"""Where a restart begins when files are damaged or behind: an older snapshot, payloads made anew, a newer snapshot."""
+"""A restart with damaged or old files: an older snapshot, payloads encoded again, a newer snapshot."""
 
 import os
 import shutil
@@ -21,7 +21,7 @@ N_ROUNDS = 7  # a snapshot after each second
 
 @pytest.fixture
 def played(scratch):
-    """Return the folder of a run that was killed after some rounds, and what should come of it: entry, state."""
+    """Return the folder of a run killed after some rounds, and its expected entry and state."""
     run_dir = str(scratch / "results" / "run")
     bench = recorded_master.new_bench()
     store = recorded_master.begin(run_dir, bench, lambda seq: store.snapshots.wait())
@@ -43,7 +43,7 @@ def number_of(path):
 
 
 def change(run_dir, statement, *parameters):
-    """Change a row of the journal, its digest or not."""
+    """Change a row of the journal, with or without its digest."""
     with closing(sqlite3.connect(os.path.join(run_dir, NAME))) as database:
         assert database.execute(statement, parameters).rowcount == 1
         database.commit()
@@ -68,7 +68,7 @@ def test_a_snapshot_of_another_model_is_passed_over_although_the_file_is_whole(p
         shutil.rmtree(copy)
 
 
-def test_deltas_that_are_damaged_are_made_anew(played, caplog):
+def test_damaged_deltas_are_encoded_again(played, caplog):
     run_dir, expected = played
     with closing(sqlite3.connect(os.path.join(run_dir, NAME))) as database:
         versions = [version for (version,) in database.execute("SELECT version FROM deltas ORDER BY version")]
@@ -109,7 +109,7 @@ def test_each_snapshot_finds_what_led_to_it_without_the_log(played, caplog):
     assert "its log (%s) is missing" % (NAME + LOG) in caplog.text
 
 
-def test_a_snapshot_that_is_newer_than_the_journal_is_where_the_run_goes_on(played, scratch, caplog):
+def test_the_run_resumes_from_a_snapshot_newer_than_the_journal(played, scratch, caplog):
     run_dir, _ = played
     newest = snapshots_of(run_dir)[-1]
     behind = str(scratch / "behind")

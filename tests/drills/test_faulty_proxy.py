@@ -1,4 +1,4 @@
-"""Whatever a proxy between a worker and the master does to one request, the model stays the same."""
+"""Any fault of a proxy between a worker and the master in one request leaves the model unchanged."""
 
 import http.client
 import logging
@@ -37,13 +37,13 @@ STATUSES = ("uploaded", "skipped", "refused", "late", "lost")
 
 @pytest.fixture(scope="module")
 def undisturbed():
-    """Memory -> the run without faults, in memory."""
+    """Return {memory: the run without faults, in memory}."""
     return {}
 
 
 @pytest.fixture(scope="module")
 def closing():
-    """Threads that close masters, which takes half a second each."""
+    """Return the threads that close masters, which takes half a second each."""
     threads = []
     yield threads
     for thread in threads:
@@ -53,7 +53,7 @@ def closing():
 
 @pytest.fixture(params=["residual", "mirror"])
 def drill(request, tmp_path, undisturbed, closing, caplog):
-    """Return a Drill, once for each memory."""
+    """Return a Drill, for each memory."""
     memory = request.param
     made = Drill(tmp_path, memory)
     if memory not in undisturbed:
@@ -76,7 +76,7 @@ class Drill:
         self.workers = []
 
     def run(self):
-        """Let the workers act to the end."""
+        """Let the workers act until the end."""
         self.workers = [
             HttpWorker(
                 self.master,
@@ -99,7 +99,7 @@ class Drill:
             self.master.run.stop("a worker has failed")  # the others would wait for it
 
     def n_asked_for(self, path):
-        """Return how many more requests worker 0 has made; for what breaks off behind a verdict it polls."""
+        """Return the number of additional requests of worker 0, which polls for frames lost after a verdict."""
         paths = (UPLOAD, POLL) if path == UPLOAD else (path,)
         here, there = (sum(len(proxy.exchanges(one)) for one in paths) for proxy in self.proxies)
         return here - there
@@ -217,7 +217,7 @@ def in_status(response):
 
 
 def in_body(message):
-    """Find the middle of a body; in JSON, a digit of a number that matters."""
+    """Return the middle of a body; in JSON, a digit of a relevant number."""
     for key in (b'"n_samples": ', b'"lr":'):
         if key in message:
             return message.index(key) + len(key) + 2
@@ -254,7 +254,7 @@ def test_a_response_with_a_flipped_bit_is_not_believed(drill, path, where):
 
 
 def test_no_bit_of_a_registration_can_change_unnoticed(drill):
-    """Each bit of the body, one after the other: the master takes none of them for a registration."""
+    """Each bit of the body in turn: the master accepts none of the damaged registrations."""
     kept = []
     drill.proxy.faults[REGISTER, N[REGISTER]] = fp.copied(kept)
     drill.run_and_check()

@@ -41,13 +41,13 @@ HARMLESS, WAITED, SAID = "harmless", "waited", "said"
 
 @lru_cache(maxsize=None)
 def undisturbed():
-    """Return the model and the rounds of the run to which nothing happens."""
+    """Return the model and the rounds of the undisturbed run."""
     run = simulation.simulate(settings_of(*RUN))
     return run.master.model.state.result, rounds_of(run.reports)
 
 
 def fill_up(folder, library, n_changes):
-    """Run with a disk that gets full; return what came of it, None if the run had ended before."""
+    """Run with a disk that fills up; return the outcome, or None if the run ended before."""
     cluster = ArmedCluster(folder, RUN)
     try:
         flag, record = os.path.join(folder, "full"), os.path.join(folder, "record")

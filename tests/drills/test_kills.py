@@ -110,7 +110,7 @@ def undisturbed(name):
 
 @pytest.fixture
 def make_cluster(tmp_path):
-    """Return a function that makes an ArmedCluster; what it started is ended afterwards."""
+    """Return a function that makes an ArmedCluster; its programs are ended afterwards."""
     made = []
 
     def make(*overrides):

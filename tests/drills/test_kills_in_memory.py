@@ -115,14 +115,14 @@ def test_killed_at_random_points(scratch, seed):
 @pytest.mark.parametrize("point", [BEFORE, JOURNALLED, CLOSING])
 @pytest.mark.parametrize("name", ["bbit, residual", "mirror, budget, coded"])
 def test_a_master_that_is_away_for_ten_minutes_finds_everybody_waiting(scratch, name, point):
-    """Longer than a lease: those who waited for it have not been silent."""
+    """Longer than a lease, but workers that waited for the master have not been silent."""
     network = check(scratch, name, lambda other, n: other == point and n == 5, away_s=600.0, lease_s=300.0)
     assert network.fired[point] == 1 and network.now > 600.0
     assert not any("lost" in note for note in network.master.notes)
     assert any("trying again" in note for note in network.peers[0].notes)
 
 
-def test_a_worker_gives_up_only_when_the_master_stays_away_for_longer_than_it_was_told(scratch):
+def test_a_worker_gives_up_only_when_the_master_is_away_for_longer_than_its_limit(scratch):
     settings = quadratic_with(**CONFIGURATIONS["fedavg"])
     network = CrashNetwork(str(scratch), settings, lambda point, n: point == BEFORE and n == 5, away_s=4000.0).run()
     assert [peer.action.code for peer in network.peers] == [1] * 3

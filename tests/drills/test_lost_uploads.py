@@ -65,7 +65,7 @@ def accuracy(model, settings):
 
 
 class Losses:
-    """Draws which uploads are lost; each sending of one is a draw of its worker's own."""
+    """Draws the lost uploads; each attempt is a draw from its worker's generator."""
 
     def __init__(self):
         self._draws = [np.random.Generator(np.random.Philox(key=[7, worker_id])) for worker_id in range(N_WORKERS)]
@@ -89,7 +89,7 @@ def undisturbed(settings):
 
 
 class Blind(WorkerMachine):
-    """Takes every upload for applied; one that is lost is never sent again, and no number tells of it."""
+    """Assumes that every upload is applied; a lost one is never sent again, and no number reveals it."""
 
     losses = None
 

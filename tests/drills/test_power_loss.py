@@ -21,7 +21,7 @@ from flq.worker import instance
 
 
 def promised(said):
-    """Return the newest version that may not be lost."""
+    """Return the newest version that must not be lost."""
     return max([int(text.split()[1]) for text in said if text.startswith("promised")], default=0)
 
 
@@ -149,7 +149,7 @@ def test_a_program_that_passes_the_layer_by_is_noticed(recorder):
         recorder.run("passes_by", recorder.disk, 3)
 
 
-def test_a_program_that_can_not_be_rebuilt_is_refused(recorder):
+def test_a_program_that_cannot_be_rebuilt_is_rejected(recorder):
     with pytest.raises(ValueError, match="can not rebuild: truncate of file"):
         recorder.run("can_not_be_rebuilt", recorder.disk, 3)
 
@@ -183,7 +183,7 @@ def test_a_master_comes_back_bit_for_bit_as_it_was_at_its_last_answer_or_later(r
 
 
 def kill_and_fail(make_recorder, name, count, more, judge):
-    """Kill a program right before it forces something to disk, start it again, and fail the power then.
+    """Kill a program right before a sync, restart it, and then fail the power.
 
     Parameters
     ----------

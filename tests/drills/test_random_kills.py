@@ -1,4 +1,4 @@
-"""Random kills of random processes, over one run: the same model. The seed is printed, and FLQ_DRILL_SEED sets it."""
+"""Random kills of random processes in one run leave the model unchanged. FLQ_DRILL_SEED sets the printed seed."""
 
 import os
 import random
@@ -53,7 +53,7 @@ BEGUN = Kill("after the journal, before the answer", 3)  # before that there may
 
 
 def kills_of(name, seed):
-    """Draw the ends of a program's lives: at points, and in between; each comes after a little progress."""
+    """Draw the kills of a program: at points, and in between, each after a little progress."""
     draws = random.Random("%s %s" % (seed, name))
     points = [
         point

@@ -43,7 +43,7 @@ def expected(n_rounds):
 
 
 class Left:
-    """What an interrupted run has left: a folder to copy."""
+    """The files of an interrupted run: a folder to copy."""
 
     def __init__(self, folder):
         self.cluster = ArmedCluster(folder, RUN)
@@ -64,13 +64,13 @@ class Left:
 
 @pytest.fixture(scope="module")
 def left(tmp_path_factory):
-    """Return what an interrupted run has left."""
+    """Return the files of an interrupted run."""
     return Left(str(tmp_path_factory.mktemp("left")))
 
 
 @pytest.fixture
 def cluster(left, tmp_path):
-    """Return an ArmedCluster with a copy of what the run has left."""
+    """Return an ArmedCluster with a copy of the run's files."""
     made = ArmedCluster(str(tmp_path), RUN)
     for name in ("results", "state"):
         shutil.copytree(os.path.join(left.cluster.folder, name), os.path.join(made.folder, name))
@@ -78,8 +78,8 @@ def cluster(left, tmp_path):
     made.close()
 
 
-def go_on(cluster, *flags, names=("master",) + WORKERS, run_id=""):
-    """Let a master and workers go on to the end; return their programs."""
+def resume(cluster, *flags, names=("master",) + WORKERS, run_id=""):
+    """Resume the run with a master and workers until the end; return their programs."""
     programs = [
         cluster.begin(name, is_first=False, flags=flags if name == "master" else (), run_id=run_id) for name in names
     ]
@@ -90,7 +90,7 @@ def go_on(cluster, *flags, names=("master",) + WORKERS, run_id=""):
 
 
 def refused(cluster, *flags, run_id=""):
-    """Try to go on; return the one line of a master that does not."""
+    """Try to resume; return the single line of a master that does not."""
     master = cluster.begin("master", is_first=False, flags=flags, run_id=run_id)
     assert master.wait() == 2, master.text
     (line,) = master.text.splitlines()
@@ -115,7 +115,7 @@ def max_rounds(n):
     return "--set", "system.max_rounds=%d" % n
 
 
-def test_a_signal_leaves_a_workbook_and_says_how_to_go_on(left):
+def test_a_signal_leaves_a_workbook_and_shows_how_to_resume(left):
     assert left.code == 128 + signal.SIGTERM
     assert "--resume " + left.run_id in left.text and "Traceback" not in left.text
     (workbook,) = [name for name in os.listdir(left.cluster.results_dir) if name.endswith(".xlsx")]
@@ -123,9 +123,9 @@ def test_a_signal_leaves_a_workbook_and_says_how_to_go_on(left):
     assert left.n_rounds >= 7
 
 
-def test_an_interrupted_run_goes_on_to_the_model_of_one_that_was_not(cluster, left):
+def test_a_resumed_run_trains_the_model_of_an_uninterrupted_one(cluster, left):
     n = left.n_rounds + 6
-    master, *_ = go_on(cluster, *max_rounds(n))
+    master, *_ = resume(cluster, *max_rounds(n))
     assert cluster.model(settings_of(*RUN)).tobytes() == expected(n).model.tobytes()
     rounds = master.table("Rounds")
     assert [row["round"] for row in rounds] == list(range(1, n + 1))
@@ -134,13 +134,13 @@ def test_an_interrupted_run_goes_on_to_the_model_of_one_that_was_not(cluster, le
 
     assert "run %s has ended: %d rounds are done" % (left.run_id, n) in refused(cluster, run_id=left.run_id)
     assert "no unfinished run" in refused(cluster)
-    go_on(cluster, *max_rounds(n + 4), run_id=left.run_id)
+    resume(cluster, *max_rounds(n + 4), run_id=left.run_id)
     assert cluster.model(settings_of(*RUN)).tobytes() == expected(n + 4).model.tobytes()
 
 
 def test_a_run_that_is_made_longer_and_killed_is_unfinished(cluster, left):
     n = left.n_rounds + 2
-    go_on(cluster, *max_rounds(n))
+    resume(cluster, *max_rounds(n))
     seats = [cluster.begin(name) for name in WORKERS]
     master = cluster.begin(
         "master",
@@ -151,19 +151,19 @@ def test_a_run_that_is_made_longer_and_killed_is_unfinished(cluster, left):
         run_id=left.run_id,
     )
     assert master.wait() == -signal.SIGKILL and os.path.exists(os.path.join(cluster.folder, "fired"))
-    go_on(cluster, names=("master",))
+    resume(cluster, names=("master",))
     assert [seat.wait() for seat in seats] == [0, 0]
     assert cluster.model(settings_of(*RUN)).tobytes() == expected(n + 5).model.tobytes()
 
 
 @pytest.mark.parametrize("harm", [os.remove, damage, lambda path: shutil.copy(os.path.join(REPOSITORY, CONFIG), path)])
-def test_the_settings_are_those_of_the_journal_whatever_has_become_of_their_file(cluster, left, harm):
+def test_the_settings_are_those_of_the_journal_and_not_of_their_file(cluster, left, harm):
     path = os.path.join(cluster.run_dir(), "config.json")
     with open(path) as stream:
         before = json.load(stream)
     harm(path)
     n = left.n_rounds + 3
-    go_on(cluster, *max_rounds(n))
+    resume(cluster, *max_rounds(n))
     assert cluster.model(settings_of(*RUN)).tobytes() == expected(n).model.tobytes()
     before["system"]["max_rounds"], before["report"]["results_dir"] = n, cluster.results_dir
     with open(path) as stream:
@@ -175,7 +175,7 @@ def test_a_damaged_snapshot_is_left_out_and_the_one_before_taken(cluster, left):
     assert len(paths) == 2
     damage(paths[-1])
     n = left.n_rounds + 3
-    master, *_ = go_on(cluster, *max_rounds(n))
+    master, *_ = resume(cluster, *max_rounds(n))
     assert "cannot be read, the previous one is used" in master.text
     assert cluster.model(settings_of(*RUN)).tobytes() == expected(n).model.tobytes()
 
@@ -202,24 +202,24 @@ def test_another_configuration_is_refused_with_the_difference(cluster, left):
     line = refused(cluster, "--set", "model.lr=0.06", "--set", "report.evaluation_backlog_mb=7")
     assert "model.lr was 0.05 and is 0.06" in line and "backlog" not in line
     assert "no run nonsense" in refused(cluster, run_id="nonsense")
-    go_on(cluster, *max_rounds(left.n_rounds + 1))  # nothing has happened to it
+    resume(cluster, *max_rounds(left.n_rounds + 1))  # nothing has happened to it
 
 
-def test_a_second_master_is_refused_and_the_first_goes_on(cluster, left):
+def test_a_second_master_is_rejected_and_the_first_continues(cluster, left):
     n = left.n_rounds + 3
     first = cluster.begin("master", is_first=False, flags=max_rounds(n)).wait_until_ready()
     cluster.port, port = 0, cluster.port
     assert "another master is running with %s" % cluster.run_dir() in refused(cluster)
     cluster.port = port
-    go_on(cluster, names=WORKERS)
+    resume(cluster, names=WORKERS)
     assert first.wait() == 0
     assert cluster.model(settings_of(*RUN)).tobytes() == expected(n).model.tobytes()
 
 
-def test_a_worker_whose_record_is_torn_says_so_and_joins_as_new(cluster, left):
+def test_a_worker_with_a_torn_record_reports_it_and_joins_as_new(cluster, left):
     path = os.path.join(cluster.folder, "state", "worker0", "state.npz")
     os.truncate(path, os.path.getsize(path) // 2)
-    master, torn, whole = go_on(cluster, *max_rounds(left.n_rounds + 2))
+    master, torn, whole = resume(cluster, *max_rounds(left.n_rounds + 2))
     assert "the state of this worker is lost, it joins as new" in torn.text
     assert "worker 0 joined with 100 samples (epoch 2)" in master.text
     assert "worker 1 is back" in master.text and "memories are empty" not in whole.text
@@ -227,7 +227,7 @@ def test_a_worker_whose_record_is_torn_says_so_and_joins_as_new(cluster, left):
 
 
 def test_the_run_was_journalled_in_full(left):
-    """The journal can be read with nothing but SQLite: each round, and each answer that a snapshot may still need."""
+    """SQLite alone can read the journal: each round, and each answer that a snapshot may still need."""
     database = sqlite3.connect(os.path.join(left.cluster.run_dir(), "journal.sqlite"))
     try:
         numbers = [seq for (seq,) in database.execute("SELECT seq FROM entries ORDER BY seq")]
@@ -241,8 +241,8 @@ def test_the_run_was_journalled_in_full(left):
     assert numbers == list(range(numbers[0], numbers[-1] + 1)) and numbers[0] <= oldest + 1 <= newest
 
 
-def test_who_asks_when_the_master_is_leaving_is_refused_at_once():
-    """Behind the end in the queue, and taken out of it with it."""
+def test_requests_to_a_master_that_is_ending_are_rejected_at_once():
+    """They are queued after the end, and removed from the queue with it."""
     machine = MasterMachine(
         run_options("run", settings_of(*RUN), make_task(settings_of(*RUN)).layout), np.zeros(200, "f4")
     )

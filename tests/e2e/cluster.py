@@ -27,7 +27,7 @@ BITS = ("mode=bbit",)  # what the tests begin with: most are about exact sizes
 
 
 class Program:
-    """A process whose lines (stdout and stderr together) are read as they come.
+    """A process whose lines (stdout and stderr together) are read as they arrive.
 
     It comes from the nursery, unless it shall start as a user starts it, with another Python, or by another command.
 
@@ -58,13 +58,13 @@ class Program:
 
     @property
     def text(self) -> str:
-        """What it has printed so far."""
+        """Its output so far."""
         with self._changed:
             return "".join(self._lines)
 
     @property
     def n_lines(self) -> int:
-        """How many lines it has printed so far."""
+        """The number of lines printed so far."""
         with self._changed:
             return len(self._lines)
 
@@ -118,7 +118,7 @@ class Program:
 def start(
     argv: Sequence[str], folder: str, environment: Dict[str, str], python: Sequence[str]
 ) -> "subprocess.Popen[str]":
-    """Start Python anew, on this program."""
+    """Start this program with a new Python."""
     return subprocess.Popen(
         list(python) + list(argv),
         cwd=folder,
@@ -147,11 +147,11 @@ class Master(Program):
         return self
 
     def tokens(self) -> Dict[str, str]:
-        """Return the tokens by name, which it has made."""
+        """Return the tokens that it has made, by name."""
         return read_tokens(default_path(self.folder))
 
     def files(self, ending: str) -> List[str]:
-        """Return the result files with that ending."""
+        """Return the result files with a suffix."""
         return sorted(
             os.path.join(folder, name)
             for folder, _, names in os.walk(self.results_dir)
@@ -167,7 +167,7 @@ class Master(Program):
             return flatten([tensors[tensor.name] for tensor in layout.tensors], layout)
 
     def sheets(self) -> Dict[str, List[tuple]]:
-        """Return the rows of each sheet of the workbook, with the numbers that formulas have."""
+        """Return the rows of each sheet of the workbook, with the values of formulas."""
         from openpyxl import load_workbook
 
         (path,) = self.files(".xlsx")
@@ -175,7 +175,7 @@ class Master(Program):
         return {sheet.title: [tuple(row) for row in sheet.iter_rows(values_only=True)] for sheet in workbook}
 
     def table(self, sheet: str) -> List[Dict[str, Any]]:
-        """Return a sheet's rows by the headings of their columns, without a line of totals."""
+        """Return a sheet's rows by the headings of their columns, without totals."""
         heading, *rows = self.sheets()[sheet]
         return [dict(zip(heading, row)) for row in rows if row[0] != "total"]
 
@@ -185,7 +185,7 @@ class Master(Program):
 
 
 class Cluster:
-    """Starts programs in a copy of the project made of links, and ends what still runs.
+    """Starts programs in a copy of the project made of links, and ends those still running.
 
     Logs, results and state lie in the copy, whose ``flq`` is the repository's own.
 
@@ -293,14 +293,14 @@ def children_of(pid: int) -> List[int]:
 
 
 def free_port() -> int:
-    """Return a port that was free a moment ago."""
+    """Return a port that was just free."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         return sock.getsockname()[1]
 
 
 def ask(master: Master, path: str, method: str = "GET", headers: Optional[Dict[str, str]] = None) -> Dict[str, Any]:
-    """Return the JSON that the master answers; without other headers, to its operator."""
+    """Return the master's JSON response; by default, as its operator."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     if headers is None:
         headers = {"Authorization": "Bearer " + master.tokens()["operator"]}
@@ -310,5 +310,5 @@ def ask(master: Master, path: str, method: str = "GET", headers: Optional[Dict[s
 
 
 def stop(master: Master) -> Dict[str, Any]:
-    """POST /stop; return the answer."""
+    """POST /stop; return the response."""
     return ask(master, "/stop", "POST")

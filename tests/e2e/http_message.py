@@ -1,4 +1,4 @@
-"""HTTP messages as bytes: where they end, and which frames are in them."""
+"""HTTP messages as bytes: their lengths, and their frames."""
 
 import socket
 from typing import List, NamedTuple, Tuple
@@ -9,7 +9,7 @@ PIECE = 1 << 16
 
 
 class Frame(NamedTuple):
-    """What a frame's header says, and the frame's size in bytes."""
+    """The fields of a frame's header, and the frame's size in bytes."""
 
     kind: int
     codec_id: int
@@ -18,7 +18,7 @@ class Frame(NamedTuple):
 
 
 class Broken(Exception):
-    """One side has closed its connection, or it shall be closed."""
+    """One side has closed its connection, or it must be closed."""
 
 
 def target_of(request: bytes) -> Tuple[str, str]:
@@ -28,7 +28,7 @@ def target_of(request: bytes) -> Tuple[str, str]:
 
 
 def body_of(message: bytes) -> bytes:
-    """Return what follows the head, as far as it is there."""
+    """Return the bytes after the head, as far as received."""
     return message.partition(b"\r\n\r\n")[2]
 
 
@@ -53,7 +53,7 @@ def read_message(sock: socket.socket, has_body: bool = True) -> bytes:
 
 
 def frames_of(body: bytes) -> List[Frame]:
-    """Return the frames that stand whole in a body."""
+    """Return the complete frames in a body."""
     frames, start = [], 0
     while body[start : start + 4] == b"FLQf" and len(body) >= start + PREFIX_SIZE:
         _, _, kind, codec_id, _, _, _, index, length = HEADER.unpack_from(body, start)
@@ -82,6 +82,6 @@ def _body_size(head: bytes) -> int:
 
 
 def half_of(message: bytes) -> int:
-    """Return where the second half of a message's body begins, or of its head if it has no body."""
+    """Return the offset of the second half of a message's body, or of its head if it has no body."""
     n_head = message.index(b"\r\n\r\n") + 4
     return (n_head + len(message)) // 2 if len(message) > n_head else n_head // 2

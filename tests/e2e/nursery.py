@@ -28,7 +28,7 @@ STARTING = threading.Lock()
 
 
 class Child:
-    """A program that was born here; what subprocess.Popen has of it.
+    """A forked program, with the interface of subprocess.Popen.
 
     Attributes
     ----------
@@ -54,11 +54,11 @@ class Child:
 
     @property
     def returncode(self) -> Optional[int]:
-        """How it has ended, None if nobody has waited for its end."""
+        """Its exit code; None before a wait for its end."""
         return self._code
 
     def poll(self) -> Optional[int]:
-        """Return how it has ended, or None."""
+        """Return its exit code, or None."""
         try:
             return self.wait(0.0)
         except subprocess.TimeoutExpired:
@@ -94,7 +94,7 @@ class Child:
 
 
 def nursery() -> socket.socket:
-    """Return the socket that takes requests; the process behind it is started when it is first needed."""
+    """Return the socket for requests; its process is started at the first use."""
     with STARTING:
         if not NURSERY:
             asked, its_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -115,7 +115,7 @@ def nursery() -> socket.socket:
 
 
 def serve(asked: socket.socket) -> Optional[str]:
-    """Fork until nobody asks any more; in a process that is a program, return its file."""
+    """Fork a process per request; in a process that becomes a program, return its file."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is for the tests
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the keepers
     while True:
@@ -130,7 +130,7 @@ def serve(asked: socket.socket) -> Optional[str]:
 
 
 def keep(request: List[Any], output: int, told: int) -> str:
-    """Fork the program and tell of it; returns only in the program."""
+    """Fork the program and report it; returns only in the program."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     pid = os.fork()
     if pid == 0:
@@ -145,7 +145,7 @@ def keep(request: List[Any], output: int, told: int) -> str:
 
 
 def become(output: int, argv: List[str], folder: str, environment: Dict[str, str]) -> str:
-    """Make of this process what Python's start would have made of it; return the program's file."""
+    """Set up this process as the start of Python would; return the program's file."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.chdir(folder)
     os.environ.clear()

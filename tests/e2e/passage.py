@@ -1,4 +1,4 @@
-"""One request on its way through a relay, and what a fault may do with it."""
+"""One request on its way through a relay, for faults to change."""
 
 import socket
 from typing import TYPE_CHECKING, Callable, List, NamedTuple, Optional
@@ -12,7 +12,7 @@ ARRIVED, PASSED, ANSWERED = "arrived at the proxy", "passed to the master", "ans
 
 
 class Exchange(NamedTuple):
-    """One request and its response, as far as they went.
+    """One request and its response, as far as they were sent.
 
     Attributes
     ----------
@@ -43,7 +43,7 @@ class Exchange(NamedTuple):
 
 
 class Passage:
-    """One request on its way; what a fault has at hand.
+    """One request on its way, with the operations for faults.
 
     Attributes
     ----------
@@ -84,11 +84,11 @@ class Passage:
 
     @property
     def path(self) -> str:
-        """The request's path, as the client meant it."""
+        """The request's path, as the client sent it."""
         return target_of(self.request)[0]
 
     def exchange(self, fault: Optional["Fault"]) -> Exchange:
-        """Return what has happened so far."""
+        """Return the exchange so far."""
         body, received = body_of(self._passed), body_of(self._response)
         return Exchange(
             *target_of(self.request),
@@ -107,7 +107,7 @@ Fault = Callable[[Passage], bytes]  # returns what the client gets
 
 
 def drop(passage: Passage) -> bytes:
-    """Pass the request, swallow the response, and break the connection."""
+    """Pass the request, drop the response, and break the connection."""
     passage.ask(passage.request)
     raise Broken()
 
@@ -119,7 +119,7 @@ def truncate(passage: Passage) -> bytes:
 
 
 def pass_whole(passage: Passage) -> bytes:
-    """Do no harm."""
+    """Pass everything unchanged."""
     return passage.ask(passage.request)
 
 

@@ -63,18 +63,18 @@ class Relay:
 
     @property
     def bytes_up(self) -> int:
-        """Bytes that went to the master."""
+        """Bytes sent to the master."""
         with self._news:
             return self._up
 
     @property
     def bytes_down(self) -> int:
-        """Bytes that came from the master."""
+        """Bytes received from the master."""
         with self._news:
             return self._down
 
     def exchanges(self, path: Optional[str] = None) -> List[Exchange]:
-        """Return what has passed, in the order in which it ended; of one path, or of all."""
+        """Return the exchanges of one path or of all, in the order of their ends."""
         with self._news:
             return [exchange for exchange in self._exchanges if path in (None, exchange.path)]
 
@@ -89,7 +89,7 @@ class Relay:
             return found()
 
     def wait(self, what: str, path: str, n: int) -> None:
-        """Wait until n requests with that path have ARRIVED, PASSED or are ANSWERED."""
+        """Wait until n requests with a path have ARRIVED, PASSED or are ANSWERED."""
         with self._news:
             assert self._news.wait_for(lambda: self._closed or self._n_noted.get((what, path), 0) >= n, PATIENCE_S), (
                 "request %d of %s was never %s" % (n, path, what)
@@ -103,7 +103,7 @@ class Relay:
             return n
 
     def send_apart(self, request: bytes, fault: Fault) -> threading.Thread:
-        """Send a request on a connection of its own; the thread that is returned waits for the answer."""
+        """Send a request on a connection of its own; return the thread that waits for its response."""
         master = self.connect()
         passage = Passage(self, master, request)
         passage.pass_on(request)
@@ -121,7 +121,7 @@ class Relay:
         return thread
 
     def n_noted(self, what: str, path: str) -> int:
-        """Return how many requests with that path have ARRIVED, PASSED or are ANSWERED."""
+        """Return the number of requests with a path that have ARRIVED, PASSED or are ANSWERED."""
         with self._news:
             return self._n_noted.get((what, path), 0)
 
@@ -183,7 +183,7 @@ class Relay:
                 pass
 
     def _relay_one(self, client: socket.socket, master: socket.socket) -> bool:
-        """Let one request and its response pass; return whether the connection goes on."""
+        """Relay one request and its response; return whether the connection stays open."""
         passage = Passage(self, master, read_message(client), client)
         fault = self.faults.get((passage.path, self.note(ARRIVED, passage.path)), self.faults.get((passage.path, None)))
         try:

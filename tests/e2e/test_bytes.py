@@ -1,4 +1,4 @@
-"""What a relay between the programs counts: bytes per upload, totals, repeats, budgets."""
+"""Bytes counted by a relay between the programs: per upload, totals, duplicates, budgets."""
 
 import time
 from collections import defaultdict
@@ -20,7 +20,7 @@ HEAD_UP, HEAD_DOWN = 203, 45  # bytes of HTTP in one exchange; the token has 43,
 
 
 def run_through_relay(cluster, overrides, n_workers=4, faults=None):
-    """Run to the end; return the master and the relay, whose counts are final."""
+    """Run to the end; return the master and the relay with its final counts."""
     master = cluster.master(*overrides)
     with Relay(("127.0.0.1", master.port), faults) as relay:
         end_well(master, cluster.workers(range(n_workers), relay.port))
@@ -114,7 +114,7 @@ def test_the_status_agrees_with_the_relay_to_the_byte(cluster):
     assert summary["wire of other peers (bytes)"] > 0
 
 
-def test_a_short_run_is_told_of_two_times_and_each_report_is_small(cluster):
+def test_a_short_run_has_two_small_reports(cluster):
     _, relay = run_through_relay(cluster, SMALL + ("system.max_rounds=5",))
     reports = relay.exchanges("/heartbeat")
     assert len(reports) == 4 * 2  # when it has joined, and with the last round

@@ -1,4 +1,4 @@
-"""A clock that is set back changes neither which run goes on nor where results and logs lie."""
+"""A clock that is set back changes neither the run to resume nor the places of results and logs."""
 
 import os
 import signal
@@ -20,14 +20,14 @@ def run_id_of(master):
 
 
 def interrupt(master):
-    """Let a master that has begun a run leave; return the run."""
+    """Interrupt a master that has started a run; return the run."""
     run_id = run_id_of(master)
     master.signal(signal.SIGTERM)
     assert master.wait() == 128 + signal.SIGTERM
     return run_id
 
 
-def test_the_run_that_began_last_goes_on_though_the_clock_was_set_back(cluster):
+def test_the_newest_run_is_resumed_although_the_clock_was_set_back(cluster):
     first = interrupt(cluster.start_master(*RUN, by=("env", "TZ=AAA-2")))
     second = interrupt(cluster.start_master(*RUN, by=("env", "TZ=AAA+2")))
     assert second < first

@@ -1,4 +1,4 @@
-"""Whatever is wrong at the start is said in one sentence, with exit code 1 or 2."""
+"""Any error at the start is one sentence, with exit code 1 or 2."""
 
 import os
 import socket
@@ -12,13 +12,13 @@ SMALL = ("model.name=quadratic", "model.lr=0.05")
 
 @pytest.fixture
 def cluster(cluster):
-    """Return a cluster whose programs are started as a user starts them."""
+    """Return a cluster whose programs are started like a user's."""
     cluster.is_cold = True
     return cluster
 
 
 def assert_one_sentence(program, code, *words):
-    """Check that a program has ended with this code and one line that holds these words."""
+    """Check that a program has ended with this code and one line that contains these words."""
     assert program.wait() == code, program.text
     lines = program.text.splitlines()
     assert len(lines) == 1, program.text
@@ -37,7 +37,7 @@ def test_a_worker_id_out_of_range_is_exit_code_2(cluster):
     assert_one_sentence(worker, 2, "worker id must be in 0..3, got 4")
 
 
-def test_a_worker_without_a_token_is_exit_code_2_and_is_told_where_tokens_are(cluster):
+def test_a_worker_without_a_token_is_exit_code_2_with_a_hint(cluster):
     master = cluster.master(*SMALL)
     worker = cluster.worker(4, master.port)
     assert_one_sentence(worker, 2, "needs the worker's token", "--token_file", "FLQ_TOKEN")
@@ -97,7 +97,7 @@ def test_a_bad_override_is_exit_code_2(cluster, override):
     assert_one_sentence(cluster.start_master(override), 2, override.partition("=")[0].rpartition(".")[2])
 
 
-def test_results_that_can_not_be_written_are_exit_code_1(cluster):
+def test_results_that_cannot_be_written_are_exit_code_1(cluster):
     with open(os.path.join(cluster.folder, "results"), "w"):
         pass
     assert_one_sentence(cluster.start_master(*SMALL), 1, os.path.join(cluster.folder, "results"))

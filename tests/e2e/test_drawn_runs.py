@@ -1,4 +1,4 @@
-"""Figures of a run over HTTP: they are there when the program has ended, and nothing depends on who draws them."""
+"""Figures of a run over HTTP: they exist when the program has ended, and nothing depends on the drawing process."""
 
 import os
 import signal
@@ -26,7 +26,7 @@ SIGNATURES = {".png": b"\x89PNG\r\n\x1a\n", ".svg": b"<?xml"}
 
 
 def drawer_of(master):
-    """Return the process id of the one that draws, None if there is none yet."""
+    """Return the process id of the drawing process; None if there is none yet."""
     for pid in children_of(master.process.pid):
         with suppress(FileNotFoundError), open("/proc/%d/cmdline" % pid, "rb") as stream:  # others may end meanwhile
             if b"flq.sinks.figures" in stream.read():
@@ -35,7 +35,7 @@ def drawer_of(master):
 
 
 def assert_drawn(master, names):
-    """Check that these figures are there, whole, and no others."""
+    """Check that exactly these figures exist and are complete."""
     (folder,) = {os.path.dirname(path) for ending in SIGNATURES for path in master.files(ending)}
     assert os.path.dirname(folder) == os.path.join(master.results_dir, "figures")
     assert sorted(os.listdir(folder)) == sorted(name + ending for name in names for ending in SIGNATURES)
@@ -65,7 +65,7 @@ def test_one_that_is_killed_is_no_loss(cluster):
 
 
 def figures_of(master):
-    """Return the names of the figures that are there so far."""
+    """Return the names of the figures so far."""
     return {file["name"] for file in ask(master, "/results")["files"] if file["kind"] == FIGURE}
 
 

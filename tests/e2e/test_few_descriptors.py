@@ -1,4 +1,4 @@
-"""A master that may open few files: strangers take none that the run needs."""
+"""A master that may open few files: strangers use none that the run needs."""
 
 import os
 import selectors
@@ -31,7 +31,7 @@ def n_open(pid):
 
 
 class Strangers:
-    """Connections that say nothing; those that are closed come again, if they are told to."""
+    """Silent connections, which are reopened if requested."""
 
     def __init__(self, port, comes_again):
         self._port, self._comes_again = port, comes_again

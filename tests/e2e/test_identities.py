@@ -36,7 +36,7 @@ def status(master):
 
 
 def post(master, path, body):
-    """Send a request with worker 0's token and no session key; return the status of the answer."""
+    """Send a request with worker 0's token and no session key; return the status."""
     with closing(http.client.HTTPConnection("127.0.0.1", master.port, timeout=30)) as connection:
         connection.request("POST", path, body, {"Authorization": "Bearer " + master.tokens()["worker0"]})
         return connection.getresponse().status
@@ -71,7 +71,7 @@ def test_a_worker_that_is_killed_twenty_times_takes_over_at_once_and_the_model_i
     assert master.text.count("worker 0 is back") == 20 and "two processes" not in master.text
 
 
-def test_of_two_boards_with_a_copied_card_one_goes_on_and_the_other_gets_409(cluster):
+def test_of_two_boards_with_a_copied_card_one_continues_and_the_other_gets_409(cluster):
     master = cluster.master(*ENDLESS)
     _, worker = cluster.workers([1, 0], master.port)
     wait_for_round(master, 5)
@@ -87,7 +87,7 @@ def test_of_two_boards_with_a_copied_card_one_goes_on_and_the_other_gets_409(clu
     assert master.text.count("two processes answer as worker 0") == 1
 
 
-def test_a_token_alone_answers_for_nobody_and_the_operator_is_told(cluster):
+def test_a_token_alone_answers_for_no_worker_and_the_operator_is_warned(cluster):
     master = cluster.master(*ENDLESS)
     cluster.workers([1, 0], master.port)
     wait_for_round(master, 5)
@@ -107,7 +107,7 @@ def test_a_token_alone_answers_for_nobody_and_the_operator_is_told(cluster):
     assert master.text.count("two processes answer as worker 0") == 1
 
 
-def test_joins_of_one_worker_are_limited_and_the_run_goes_on(cluster):
+def test_joins_of_one_worker_are_limited_and_the_run_continues(cluster):
     master = cluster.master(*ENDLESS)
     cluster.workers([1, 0], master.port)
     wait_for_round(master, 2)

@@ -1,4 +1,4 @@
-"""Proxies between master and workers, which send answers in another form and refuse requests."""
+"""Proxies between master and workers that change responses and reject requests."""
 
 import gzip
 import signal
@@ -15,7 +15,7 @@ ROUTES = ("/register", "/get_global_model", "/offer", "/upload_update", "/heartb
 
 
 def parted(response):
-    """Return the head of a response without what says how long it is, and its body."""
+    """Return the head of a response without its length fields, and its body."""
     head, _, body = response.partition(b"\r\n\r\n")
     lines = [line for line in head.split(b"\r\n") if not line.lower().startswith(b"content-length")]
     return b"\r\n".join(lines), body
@@ -40,7 +40,7 @@ def zipped(passage):
 
 
 def unless_empty(fault):
-    """Return a fault that leaves 204 as it is, which has no body."""
+    """Return a fault that does not apply to 204, which has no body."""
 
     def remade(passage):
         response = fault(passage)
@@ -50,7 +50,7 @@ def unless_empty(fault):
 
 
 def page(status, *headers):
-    """Return a fault that answers in the master's place."""
+    """Return a fault that replies instead of the master."""
 
     def answered(passage):
         lines = ["HTTP/1.1 " + status, "Content-Length: 6", *headers]
@@ -112,7 +112,7 @@ def test_a_worker_that_only_finds_a_stranger_gives_up_with_its_status(cluster):
     assert "is not an FLQ master: 403 Forbidden (a proxy on the way refuses the request" in last and "giving up" in last
 
 
-def test_updates_that_a_proxy_refuses_are_told_counted_and_no_skips(cluster):
+def test_updates_that_a_proxy_rejects_are_reported_and_counted_and_not_as_skips(cluster):
     overrides = SMALL + ("system.total_workers=2", "system.min_workers=2")
     master = cluster.master(*overrides)
     with Relay(("127.0.0.1", master.port), {("/upload_update", None): page("413 Too Large")}) as relay:

@@ -13,7 +13,7 @@ SMALL = (
 
 
 def link_local():
-    """Return a link-local address of this machine, with its zone by name and by number; nothing if it has none."""
+    """Return a link-local address of this machine, with its zone by name and by number; empty if it has none."""
     try:
         with open("/proc/net/if_inet6") as table:
             rows = [line.split() for line in table]
@@ -39,7 +39,7 @@ pytestmark = pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6
 
 
 def run_over(cluster, listens, asked):
-    """Let a run go over an address; return what the doctor of its worker says."""
+    """Run over an address; return the output of the worker's doctor."""
     master = cluster.master(*SMALL, flags=("--host", listens))
     doctor = Program(
         ["flq_worker.py", "--doctor", "--worker_id", "0", "--master_ip", asked, "--port", str(master.port)],

@@ -1,4 +1,4 @@
-"""A worker on a board with a power sensor, beside one on a machine without: what the master shows and writes down."""
+"""A worker on a board with a power sensor, beside one without: what the master shows and records."""
 
 import os
 import sys
@@ -22,7 +22,7 @@ RUN = (
 
 @pytest.fixture
 def shown(cluster, tmp_path, monkeypatch):
-    """Return the status once the board has told of energy, and the master after the end."""
+    """Return the status once the board has reported energy, and the master after the end."""
     master = cluster.master(*RUN)
     workers = []
     for worker_id, tree in enumerate((NANO, PC)):

@@ -1,4 +1,4 @@
-"""No round stays without test results because its evaluation was late: they come from the journal, when it can be."""
+"""Rounds whose evaluation was late get their test results from the journal, if possible."""
 
 import os
 import signal
@@ -24,7 +24,7 @@ def losses(master):
 
 @pytest.fixture
 def undisturbed(cluster):
-    """Return the losses of a run that nothing happens to."""
+    """Return the losses of an undisturbed run."""
     master = cluster.master(*RUN, "system.snapshot_every=100", name="undisturbed")
     end_well(master, [cluster.worker(0, master.port, state="undisturbed")])
     assert None not in losses(master)
@@ -43,7 +43,7 @@ def test_rounds_that_an_evaluator_could_not_keep_up_with_are_evaluated_at_the_en
     assert losses(master) == undisturbed
 
 
-def test_rounds_whose_results_a_killed_master_had_not_written_down_are_evaluated_when_it_goes_on(cluster, undisturbed):
+def test_rounds_without_written_results_of_a_killed_master_are_evaluated_on_resume(cluster, undisturbed):
     port = free_port()
     overrides = RUN + ("system.snapshot_every=4", "system.snapshots_kept=4")
     master = cluster.master(*overrides, port=port)

@@ -1,4 +1,4 @@
-"""The master's process: no TensorFlow in it, and it answers before its evaluator can."""
+"""The master's process: without TensorFlow, and serving before its evaluator is ready."""
 
 import time
 
@@ -10,13 +10,13 @@ DIGITS = ("dataset.name=digits", "model.name=mlp")
 
 @pytest.fixture
 def cluster(cluster):
-    """Return a cluster whose programs are started as a user starts them."""
+    """Return a cluster whose programs are started like a user's."""
     cluster.is_cold = True
     return cluster
 
 
 def libraries_of(pid):
-    """Return what a process has mapped."""
+    """Return the libraries mapped by a process."""
     with open("/proc/%d/maps" % pid) as stream:
         return stream.read()
 

@@ -45,7 +45,7 @@ def python_of(version):
 
 
 def run(cluster, overrides, pythons):
-    """Run a master of today with one worker per Python to the end; return the master."""
+    """Run a current master with one worker per Python to the end; return the master."""
     master = cluster.master(*THREE, *overrides, flags=("--keep_serving",))
     workers = [cluster.worker(worker_id, master.port, python=python) for worker_id, python in enumerate(pythons)]
     for worker in workers:

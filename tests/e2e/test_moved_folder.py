@@ -1,4 +1,4 @@
-"""The folder of a run is renamed, deleted or replaced while the master runs: it waits, says so, and loses nothing."""
+"""The folder of a run is renamed, deleted or replaced during the run: the master waits, and loses nothing."""
 
 import json
 import os
@@ -27,7 +27,7 @@ RUN = (
 
 
 class Misplaced:
-    """A run of some rounds whose folder is not where it was."""
+    """A run of some rounds whose folder was moved."""
 
     def __init__(self, cluster, displace):
         self.cluster = cluster
@@ -42,7 +42,7 @@ class Misplaced:
 
     @property
     def model(self):
-        """The model that was saved elsewhere, and the number of its round."""
+        """The model saved elsewhere, and the number of its round."""
         path = os.path.join(self.run + "_recovered_1", "model.npz")
         n_rounds = int(self.master.wait_for("the model after round (.*) is saved as %s " % path).group(1))
         settings = settings_of(*RUN)
@@ -81,7 +81,7 @@ def expected(n_rounds):
 
 @pytest.mark.parametrize("displace", [rename, rename_parent, replace, delete])
 @pytest.mark.parametrize("by", ["stop", "signal"])
-def test_who_ends_it_then_gets_the_model_elsewhere_and_exit_code_1(cluster, displace, by):
+def test_ending_the_run_then_writes_the_model_elsewhere_with_exit_code_1(cluster, displace, by):
     case = Misplaced(cluster, displace)
     problem = ask(case.master, "/status")["problem"]
     assert problem == "the folder of the run " + WHAT[displace]
@@ -117,7 +117,7 @@ def test_who_ends_it_then_gets_the_model_elsewhere_and_exit_code_1(cluster, disp
 
 
 def files_of(folder):
-    """Return what is in a folder, whether there is one or not."""
+    """Return the files in a folder, if it exists."""
     found = {}
     for path, _, names in os.walk(folder):
         for name in names:
@@ -126,7 +126,7 @@ def files_of(folder):
     return found
 
 
-def test_when_the_folder_is_back_the_run_goes_on(cluster):
+def test_when_the_folder_is_back_the_run_continues(cluster):
     case = Misplaced(cluster, rename)
     rounds = ask(case.master, "/status")["current_round"]
     assert not os.path.exists(case.run)

@@ -1,4 +1,4 @@
-"""From another machine, made of a network namespace: nobody without a token stops the run or speaks for a worker."""
+"""From another machine, made of a network namespace: without a token, no request stops the run or acts for a worker."""
 
 import contextlib
 import json
@@ -37,7 +37,7 @@ def ip(*words):
 
 @pytest.fixture
 def elsewhere():
-    """Return a function that asks the master at HERE from another network namespace."""
+    """Return a function that sends a request to the master at HERE from another network namespace."""
     outside, inside = "flqo%d" % (os.getpid() % 10**6), "flqi%d" % (os.getpid() % 10**6)
     try:
         try:
@@ -71,7 +71,7 @@ def elsewhere():
                 ip(*words)
 
 
-def test_from_another_machine_nothing_goes_without_a_token_and_the_run_goes_on(cluster, elsewhere):
+def test_from_another_machine_everything_needs_a_token_and_the_run_continues(cluster, elsewhere):
     master = cluster.master(*RUN, flags=("--host", "0.0.0.0"))
     tokens = master.tokens()
     thief = {"Authorization": "Bearer " + tokens["worker0"]}

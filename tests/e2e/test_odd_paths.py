@@ -1,4 +1,4 @@
-"""Whole runs where paths and disks are odd: run_local.sh with the real programs, in a copy of the project."""
+"""Whole runs with odd paths and disks: run_local.sh with the real programs, in a copy of the project."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""Boards whose own data lie in different forms train one model; one whose data do not fit is told so and stays out."""
+"""Boards with their own data in different forms train one model; a board with unsuitable data is rejected."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""A run whose folder is restored from a backup: workers that remember more than its journal. Real processes."""
+"""A run whose folder is restored from a backup, with workers that are ahead of its journal. Real processes."""
 
 import os
 import shutil
@@ -29,7 +29,7 @@ def kill(program):
 
 
 @pytest.mark.parametrize("memory", ["residual", "mirror"])
-def test_workers_that_are_ahead_of_the_journal_join_anew_and_the_run_ends(cluster, memory):
+def test_workers_ahead_of_the_journal_join_with_a_new_epoch_and_the_run_ends(cluster, memory):
     port = free_port()
     master = cluster.master(*RUN, "memory=" + memory, port=port)
     workers = cluster.workers([0, 1], port)

@@ -1,4 +1,4 @@
-"""The cluster, the simulation and the reference make the same model, bit for bit."""
+"""The cluster, the simulation and the reference train the same model, bit for bit."""
 
 import subprocess
 import sys

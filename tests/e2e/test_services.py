@@ -1,4 +1,4 @@
-"""Programs as services: what systemd hears, runs that are begun once, workers that stay for the next run."""
+"""Programs as services: notifications to systemd, runs that start once, workers that stay for the next run."""
 
 import os
 import signal
@@ -16,7 +16,7 @@ LONG = RUN[:-1] + ("system.max_rounds=100000",)
 
 @pytest.fixture
 def heard(tmp_path, monkeypatch):
-    """Be systemd for the programs of a test; return a function that waits for a word."""
+    """Replace systemd for the programs of a test; return a function that waits for a notification."""
     path = str(tmp_path / "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         sock.bind(path)
@@ -32,7 +32,7 @@ def heard(tmp_path, monkeypatch):
 
 
 def asks_for_a_run(cluster):
-    """Make the file that asks for a run; return the flags that name it, and its path."""
+    """Create the file that requests a run; return its flags, and its path."""
     path = os.path.join(cluster.folder, "run_wanted")
     open(path, "w").close()
     return ("--start_once", path), path
@@ -48,7 +48,7 @@ def test_a_run_is_begun_once(cluster):
     assert len(master.files("model.npz")) == 1
 
 
-def test_a_service_that_is_killed_goes_on_with_the_run_and_forgets_what_was_asked_before(cluster):
+def test_a_killed_service_resumes_the_run_and_forgets_earlier_requests(cluster):
     flags, path = asks_for_a_run(cluster)
     port = free_port()
     master = cluster.master(*LONG, flags=flags, port=port)
@@ -107,7 +107,7 @@ def test_a_worker_that_stays_takes_part_in_the_next_run_too(cluster):
         assert worker.wait() == 128 + signal.SIGTERM
 
 
-def test_a_worker_that_stays_begins_afresh_for_a_run_with_other_settings(cluster):
+def test_a_worker_that_stays_rebuilds_for_a_run_with_other_settings(cluster):
     cluster.is_cold = True  # it becomes a new process of the program that it is
     port, alone = free_port(), ("system.total_workers=1", "system.min_workers=1", "system.max_rounds=3")
     worker = None

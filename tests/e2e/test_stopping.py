@@ -1,4 +1,4 @@
-"""A run that is ended before its time saves what it has and lets everybody go."""
+"""A run that is stopped early saves its results and ends all workers."""
 
 import json
 import os
@@ -34,7 +34,7 @@ def test_stop_answers_with_the_workbook_and_ends_master_and_workers(cluster):
         assert "the run has ended after round" in worker.text.splitlines()[-1]
 
 
-def test_stop_says_that_the_results_can_not_be_written_and_the_exit_code_too(cluster):
+def test_stop_reports_unwritten_results_and_so_does_the_exit_code(cluster):
     master = cluster.master(*ENDLESS)
     shutil.rmtree(master.results_dir)
     with pytest.raises(urllib.error.HTTPError) as caught:

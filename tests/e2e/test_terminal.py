@@ -1,4 +1,4 @@
-"""Master and worker as somebody sees them who started them at a terminal."""
+"""Master and worker as a user at a terminal sees them."""
 
 import os
 import re
@@ -46,7 +46,7 @@ def log_of(cluster, program):
 
 
 def assert_plain(text, n_rounds=5):
-    """Check that there is a line for each round, and nothing that only a terminal understands."""
+    """Check that there is a line for each round, and no control codes."""
     assert [char for char in text if not char.isprintable() and char != "\n"] == []
     assert text.count(" round=") == n_rounds and "|" not in text
 
@@ -122,7 +122,7 @@ def test_a_terminal_that_goes_away_ends_neither_master_nor_worker(cluster, term)
     assert log_of(cluster, "worker0").count(" applied ") == 5
 
 
-def test_ctrl_c_at_the_bar_says_how_to_go_on_and_how_far_it_came(cluster, pseudo):
+def test_ctrl_c_at_the_bar_shows_how_to_resume_and_the_progress(cluster, pseudo):
     master, port = start_master(cluster, pseudo, "--set", "system.max_rounds=100000")
     workers = cluster.workers([0, 1], port)
     pseudo.wait_for(r"round \d+/100000 \|")
@@ -165,7 +165,7 @@ def test_a_worker_shows_its_rounds_in_a_bar_and_its_log_has_the_lines(cluster):
     assert [char for char in log if not char.isprintable() and char != "\n"] == []
 
 
-def test_a_worker_waits_for_its_master_below_what_it_says(cluster):
+def test_a_worker_waits_for_its_master_on_the_bottom_line(cluster):
     with Pseudo() as pseudo:
         worker = pseudo.start(
             [sys.executable, "flq_worker.py", "--worker_id", "0", "--master_ip", "127.0.0.1", "--port", "1"],

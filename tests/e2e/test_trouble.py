@@ -1,4 +1,4 @@
-"""Workers that die, come back, stay away or have nothing to say."""
+"""Workers that die, return, stay away or send nothing."""
 
 import os
 import signal

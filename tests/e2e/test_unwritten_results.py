@@ -1,4 +1,4 @@
-"""A run has ended only when its results are on disk: until then the exit code says so, and --resume writes them."""
+"""A run is over only when its results are on disk: until then the exit code is not 0, and --resume writes them."""
 
 import json
 import os
@@ -32,7 +32,7 @@ OBSTACLES = {
 
 @pytest.fixture(scope="module")
 def undisturbed():
-    """Return the run to which nothing happens."""
+    """Return the undisturbed run."""
     return simulation.simulate(settings_of(*RUN)).master.model.state.result
 
 
@@ -120,7 +120,7 @@ def test_results_that_can_be_written_while_the_master_is_there_are(cluster, undi
     check_results(master, undisturbed)
 
 
-def test_a_workbook_of_an_interrupted_run_that_is_not_written_is_named_and_the_run_goes_on(cluster, undisturbed):
+def test_an_unwritten_workbook_of_an_interrupted_run_is_named_and_the_run_continues(cluster, undisturbed):
     master = cluster.master(*RUN, "system.min_workers=2")
     path = workbook_of(run_dir(master)) + ".part"
     os.makedirs(os.path.join(path, "in the way"))

@@ -52,12 +52,12 @@ class Request:
             self.action = action._replace(frame=[joined(action.frame)])
 
     def event(self, ticket, link):
-        """Return what the master gets."""
+        """Return the event for the master."""
         return to_master(self.action, ticket, self.peer.worker_id, link, self.session)
 
 
 class Response:
-    """What comes back, as the event that the worker gets."""
+    """A reply, as the event for the worker."""
 
     def __init__(self, request, body):
         self.request, self.event = request, to_worker(request.action, body)
@@ -72,14 +72,14 @@ class Peer(VirtualWorker):
         The one whose reply it waits for.
     disk : tuple or None
         JSON text and arrays: what it has saved last.
-    may_begin_anew : bool
+    may_start_over : bool
         Something has happened after which its memories can be of no use.
     """
 
     def __init__(self, worker_id, world):
         self.worker_id, self.n_folders, self.disk = worker_id, 1, None
         self.world, self.n_processes = world, 0
-        self.may_begin_anew = False
+        self.may_start_over = False
         self.begin()
 
     def begin(self):
@@ -104,7 +104,7 @@ class Peer(VirtualWorker):
         return super().save(action)
 
     def report(self, event):
-        """Hand the machine what came of its action, and look at what it makes of it."""
+        """Report the result of an action to the machine, and check its reaction."""
         call, self.call = self.call, None
         if isinstance(event, worker.Problem):
             is_register = isinstance(call.action, worker.CallRegister)
@@ -112,8 +112,8 @@ class Peer(VirtualWorker):
         before = self.machine.epoch, self.machine._seq
         super().report(event)
         if self.machine.epoch != before[0] and before[1]:
-            assert self.may_begin_anew, "memories are lost without need"
-            self.world.is_undisturbed = self.may_begin_anew = False
+            assert self.may_start_over, "memories are lost without need"
+            self.world.is_undisturbed = self.may_start_over = False
         if isinstance(self.action, worker.Exit):
             self.has_left = True
             if self.action.code == 0:
@@ -155,7 +155,7 @@ class World:
     # -- the master ----------------------------------------------------------------------
 
     def tell(self, event, crash=None):
-        """Hand the master an event; it may die before its journal is written, or before anything is answered."""
+        """Pass an event to the master, which may die before its journal is written or before any reply."""
         self.is_checked = False
         effects = self.master.handle(event, self.now)
         if crash == "before the journal":
@@ -171,7 +171,7 @@ class World:
         return None
 
     def commit(self, effects):
-        """Write what has changed the run."""
+        """Journal the events that have changed the run."""
         written = []
         for effect in effects:
             if isinstance(effect, events.Journalled):
@@ -180,7 +180,7 @@ class World:
                 if not isinstance(effect.event, (events.Register, events.Answered)):
                     self.is_undisturbed = False  # a deadline, an end of a lease, a stop
                 if isinstance(effect.event, events.LeaseEnded) and self.options.rules.has_mirrors:
-                    self.peers[effect.event.worker_id].may_begin_anew = True  # its mirror leaves the weights
+                    self.peers[effect.event.worker_id].may_start_over = True  # its mirror leaves the weights
             elif isinstance(effect, events.Encoded):
                 self.deltas.append((effect.version, effect.round_index, bytes(effect.payload)))
             elif isinstance(effect, events.RoundClosed):
@@ -202,7 +202,7 @@ class World:
                     assert effect.report.roll_call == self.roll_calls[effect.report.round_index]
 
     def round_closed(self, report):
-        """Look at what a round was."""
+        """Check a closed round."""
         assert report.round_index not in self.roll_calls
         self.roll_calls[report.round_index] = roll_call = report.roll_call
         members = self.members_of.get(report.round_index)
@@ -211,13 +211,13 @@ class World:
         assert not rules.sel_clients or n_uploads <= rules.sel_clients
 
     def restart_master(self):
-        """The process dies: what it was to answer is lost; the next one begins with what is on disk."""
+        """Kill the process: its replies are lost, and the next process starts from the disk."""
         self.callers, self.is_saved, self.is_checked = {}, False, False
         self.master = self.rebuilt()
         self.master.restart_clocks(self.now)
 
     def rebuilt(self):
-        """Return the machine of the newest snapshot and what the journal holds after it."""
+        """Return the machine of the newest snapshot and the later journal entries."""
         machine, n_entries, version = self.new_master(), 0, 0
         if self.snapshots:
             n_entries, text, arrays, copies, oldest = self.snapshots[-1]
@@ -234,7 +234,7 @@ class World:
         return machine
 
     def take_snapshot(self):
-        """Capture the machine, if that is possible now."""
+        """Capture the machine, if possible now."""
         if is_between_rounds(self.master):
             meta, arrays = capture(self.master)
             copies = {name: np.array(array) for name, array in arrays.items()}
@@ -243,7 +243,7 @@ class World:
             )
 
     def save(self):
-        """The results are saved, where the run has ended."""
+        """Save the results if the run has ended."""
         if self.master.state is State.CLOSING and not self.is_saved:
             self.is_saved = True
             self.tell(events.ResultsSaved())
@@ -251,7 +251,7 @@ class World:
     # -- messages ------------------------------------------------------------------------
 
     def deliver(self, message, crash=None):
-        """Take a message to where it goes."""
+        """Deliver a message."""
         if isinstance(message, Response):
             peer = message.request.peer
             if message.request is peer.call:  # which may have waited too long for it
@@ -259,13 +259,13 @@ class World:
             return
         if message is not message.peer.call and self.is_like_a_new_one(message):
             self.is_undisturbed = False
-            message.peer.may_begin_anew = True
+            message.peer.may_start_over = True
         self.n_tickets += 1
         self.callers[self.n_tickets] = message
         self.tell(message.event(self.n_tickets, self.link), crash)
 
     def is_like_a_new_one(self, message):
-        """Say whether the master must take an old registration for that of a worker whose disk is older, or new."""
+        """Return whether an old registration looks like that of a worker with an older or a new disk."""
         if not isinstance(message.action, worker.CallRegister):
             return False
         body, member = message.action.body, self.master.members.get(message.peer.worker_id)
@@ -283,7 +283,7 @@ class World:
         self.bag.append(response)
 
     def judged(self, answer, outcome):
-        """Look at a verdict of the master."""
+        """Check a verdict of the master."""
         assert outcome is not Outcome.RESYNC, "no mirrors differ"
         who, part = (answer.worker_id, answer.epoch, answer.seq), (answer.round_index, answer.worker_id)
         if outcome in FINAL:
@@ -298,7 +298,7 @@ class World:
     # -- the workers ---------------------------------------------------------------------
 
     def act(self, peer):
-        """Do what a worker wants done."""
+        """Perform a worker's action."""
         peer.act(partial(self.send, peer))
 
     def send(self, peer, action):
@@ -309,24 +309,24 @@ class World:
         self.bag.append(peer.call)
 
     def restart(self, peer):
-        """A worker's process dies; the next one begins with what is on its disk."""
+        """Kill a worker's process; the next one starts from its disk."""
         peer.begin()
 
     def sleep(self, peer, seconds):
-        """A worker that has something to do does it only when so much time has passed."""
+        """Delay a worker's next action."""
         peer.due = self.now + seconds, None
 
     def lose_state(self, peer, with_identity):
-        """A worker loses its disk, or only the state; its process dies."""
+        """Kill a worker that loses its disk, or only its state."""
         self.is_undisturbed = False
-        peer.disk, peer.may_begin_anew = None, True
+        peer.disk, peer.may_start_over = None, True
         peer.n_folders += with_identity
         self.restart(peer)
 
     # -- time ----------------------------------------------------------------------------
 
     def pass_time(self):
-        """Go on to whatever comes first; return whether there is anything."""
+        """Move the clock to the next event; return whether there is one."""
         times = [peer.due[0] for peer in self.peers if peer.due is not None]
         deadline = self.master.next_deadline(self.now)
         times += [deadline] if deadline is not None else []
@@ -345,7 +345,7 @@ class World:
         return True
 
     def step(self):
-        """Let the next thing happen, as on a perfect network; return whether there was one."""
+        """Perform the next event, as on a perfect network; return whether there was one."""
         idle = [peer for peer in self.peers if peer.is_idle()]
         if self.bag:
             self.deliver(self.bag.pop(0))
@@ -359,7 +359,7 @@ class World:
         return all(peer.has_left and peer.due is None for peer in self.peers)
 
     def finish(self):
-        """From now on nothing goes wrong: the run ends, and everybody leaves."""
+        """From now on there are no faults: the run ends, and all workers exit."""
         self.bag = [message for message in self.bag if self.is_current(message)]
         for _ in range(MOST_STEPS):
             self.save()
@@ -385,7 +385,7 @@ class World:
     # -- what is always true -------------------------------------------------------------
 
     def check(self):
-        """Compare the machines with each other and with what is on disk."""
+        """Compare the machines with each other and with their disks."""
         master, rules = self.master, self.options.rules
         if not self.is_checked:
             assert lasting(self.shadow) == lasting(master), "the journal makes the run again"

@@ -1,4 +1,4 @@
-"""Coding of payloads makes them smaller and nothing else different, in clusters of all kinds."""
+"""Coding of payloads makes them smaller and changes nothing else, in clusters of all kinds."""
 
 from functools import partial
 
@@ -31,7 +31,7 @@ def bits(run):
 
 
 def simulate_mixed(monkeypatch, known, **changes):
-    """Simulate with workers that know the codings which ``known`` says, by id."""
+    """Simulate with workers that know the codings ``known``, by id."""
 
     class Machine(simulation.WorkerMachine):
         def __init__(self, worker_id, *args, **more):
@@ -94,7 +94,7 @@ def test_a_budget_is_spent_on_what_is_sent_and_the_reference_agrees():
     assert uploads["none"] == 6 and uploads["auto"] > 6
 
 
-def test_a_master_that_does_not_know_a_workers_coding_any_more_takes_it_anew(monkeypatch):
+def test_a_master_without_a_workers_coding_learns_it_again(monkeypatch):
     calls = []
     monkeypatch.setattr(lossless, "known", partial(lambda calls: calls.append(1) or ("zlib",), calls))
     run = simulate_mixed(monkeypatch, {0: ("zlib", "zstd"), 1: ("zlib", "zstd"), 2: ("lzma",)}, **MEDIUM)

@@ -1,4 +1,4 @@
-"""The table of engines: the plan of places is checked and said before anything starts."""
+"""The table of engines: the plan of places is checked and printed before anything starts."""
 
 import pytest
 from factory import quadratic_with
@@ -16,7 +16,7 @@ def place(index, memory=None):
 
 
 @pytest.mark.parametrize("name", sorted(engines.ENGINES))
-def test_every_engine_says_its_plan_and_comes_to_the_model_of_the_simulation(name):
+def test_every_engine_prints_its_plan_and_trains_the_model_of_the_simulation(name):
     settings, said, rounds = quadratic_with(max_rounds=3), [], []
     federation = make_federation(settings, watch=lambda closed: rounds.append(closed.report.round_index))
     run = engines.run(name, federation, said.append)

@@ -55,7 +55,7 @@ FEW = {"total_workers": 2, "max_rounds": 3}
 
 
 class Peer(VirtualWorker):
-    """A worker, and what the network has done to its calls."""
+    """A worker, and the faults of its calls."""
 
     def __init__(self, worker_id, clock):
         machine = WorkerMachine(worker_id, "peer", random.Random(worker_id), give_up_s=1e9)
@@ -65,7 +65,7 @@ class Peer(VirtualWorker):
 
 
 class Network:
-    """Carries calls from the workers to the master, and what comes back."""
+    """Carries calls from the workers to the master, and the replies."""
 
     def __init__(self, run_settings, faults):
         layout = make_task(run_settings).layout
@@ -80,7 +80,7 @@ class Network:
         self.peers = [Peer(worker_id, lambda: self.now) for worker_id in range(run_settings.system.total_workers)]
 
     def run(self):
-        """Let everybody act until all workers have left; return the master."""
+        """Let all processes act until all workers have exited; return the master."""
         left = set()
         while len(left) < len(self.peers):
             acted = False
@@ -96,7 +96,7 @@ class Network:
         return self.master
 
     def pass_time(self):
-        """Nobody can act: go on to whatever comes first."""
+        """Move the clock to the next event, since no process can act."""
         due = [peer.due[0] for peer in self.peers if peer.due is not None]
         deadline = self.master.next_deadline(self.now)
         self.now = min(due + ([deadline] if deadline is not None else []))
@@ -106,7 +106,7 @@ class Network:
                 self.report(peer, peer.due[1])
 
     def report(self, peer, event):
-        """Tell a worker what came of its action."""
+        """Report the result of an action to its worker."""
         self.waiting = {ticket: other for ticket, other in self.waiting.items() if other is not peer}
         peer.report(event)
 
@@ -139,13 +139,13 @@ class Network:
         return None
 
     def may_garble(self, peer, action):
-        """After MAX_REJECTIONS a worker gives an upload up, which is another run."""
+        """Limit the faults: after MAX_REJECTIONS a worker drops an upload, which is another run."""
         frame = b"".join(bytes(buffer) for buffer in action.frame)
         peer.n_garbled[frame] = peer.n_garbled.get(frame, 0) + 1
         return peer.n_garbled[frame] <= MAX_REJECTIONS
 
     def garbled(self, action):
-        """Return what the worker gets when the master cannot read its frame."""
+        """Return the worker's event after the master cannot read its frame."""
         frame = bytearray(b"".join(bytes(buffer) for buffer in action.frame))
         frame[self.n_calls % len(frame)] ^= 0x10
         try:
@@ -157,7 +157,7 @@ class Network:
         raise AssertionError("a garbled frame was read")
 
     def deliver(self, event, peer=None):
-        """Hand the master a call; its reply goes to the peer, or nowhere."""
+        """Pass a call to the master; its reply goes to the peer, or is lost."""
         self.n_tickets += 1
         if peer is not None:
             self.waiting[self.n_tickets] = peer
@@ -176,7 +176,7 @@ class Network:
                 self.report(peer, self.received(peer, effect.body))
 
     def received(self, peer, body):
-        """Return what the worker gets as the reply."""
+        """Return the reply as the worker's event."""
         event = to_worker(peer.action, body)
         if isinstance(event, worker.Registered):
             return worker.Unreachable("broken") if peer.garble_reply or peer.cuts_reply else event

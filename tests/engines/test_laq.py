@@ -1,4 +1,4 @@
-"""Mode laq as published: the sum of stored gradients, who speaks when, and gradient descent as a special case."""
+"""Mode laq as published: the sum of stored gradients, the order of uploads, and gradient descent as a special case."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def laq(**changes):
 
 
 def silences(rounds):
-    """Return, for each worker, u or s for each round."""
+    """Return a string of u (upload) and s (skip) per round for each worker."""
     return ["".join("u" if m in done.uploads else "s" for done in rounds) for m in range(4)]
 
 
@@ -59,7 +59,7 @@ def test_everybody_speaks_in_the_first_round():
 
 
 @pytest.mark.parametrize("max_silence", [0, 1, 3])
-def test_nobody_is_silent_for_more_than_c_rounds(max_silence):
+def test_no_worker_skips_more_than_c_rounds_in_a_row(max_silence):
     patterns = silences(list(federate(laq(ck=1e6, C=max_silence, max_rounds=13))))
     assert patterns == [(("u" + "s" * max_silence) * 13)[:13]] * 4
 

@@ -1,4 +1,4 @@
-"""Workers as they are train a run in rounds of another kind."""
+"""Unchanged workers train a run with rounds of another kind."""
 
 import functools
 import sys

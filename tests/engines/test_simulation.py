@@ -1,4 +1,4 @@
-"""Whole runs in memory: the same as the readable reference, and what becomes of lost and silent workers."""
+"""Whole runs in memory: equal to the readable reference; and lost and silent workers."""
 
 import numpy as np
 import pytest
@@ -151,13 +151,13 @@ def test_with_a_budget_a_worker_that_dies_holds_the_grants_until_it_is_lost():
     assert len(run.reports) == 4 and run.exit_codes == {0: 0, 2: 0, 3: 0}
 
 
-def test_a_round_deadline_goes_on_without_the_dead():
+def test_a_round_closes_at_its_deadline_without_dead_workers():
     run = simulate(quadratic_with(round_deadline_s=10.0, max_rounds=3, min_workers=4, lease_s=1000.0), dies={1: 2})
     # The quorum is all four: the round has to wait for the lease, not for the deadline.
     assert [report.roll_call.get(1) for report in run.reports] == ["uploaded", "lost", None]
 
 
-def test_only_those_who_take_part_count():
+def test_only_participating_workers_count():
     run = simulate(quadratic_with(min_workers=2), worker_ids=[1, 3])
     assert all(sorted(report.roll_call) == [1, 3] for report in run.reports)
 

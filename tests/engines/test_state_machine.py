@@ -49,7 +49,7 @@ def undisturbed(name):
 
 
 class Crashes(RuleBasedStateMachine):
-    """Nothing that happens here may change the model."""
+    """Faults that must not change the model."""
 
     world = None
 
@@ -133,7 +133,7 @@ class Crashes(RuleBasedStateMachine):
 
 
 class Anything(Crashes):
-    """Whatever happens, nobody is told a thing that is not so, and the run ends."""
+    """Any faults: no process gets wrong information, and the run ends."""
 
     @initialize(name=st.sampled_from(sorted(WILD)), n_steps=st.integers(0, 120))
     def begin(self, name, n_steps):
@@ -141,7 +141,7 @@ class Anything(Crashes):
         self.go_well(n_steps)
 
     def compare(self):
-        """There is nothing to compare with: the order of arrival may decide."""
+        """Compare nothing: the model may depend on the order of arrival."""
 
     @rule(which=ANY, with_identity=st.booleans())
     def a_worker_loses_its_disk(self, which, with_identity):

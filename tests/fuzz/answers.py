@@ -1,4 +1,4 @@
-"""Sends requests, reads whatever comes back, and says whether it is as the project promises."""
+"""Sends requests, reads the responses, and checks them against the promises of the project."""
 
 import http.client
 import json
@@ -17,7 +17,7 @@ FORBIDDEN = (b"Traceback", b'File "', b"/site-packages/", b"0x7f")
 
 
 class Answer:
-    """One response, read whole."""
+    """One complete response."""
 
     def __init__(self, response):
         self.status, self.headers = response.status, response.headers
@@ -25,13 +25,13 @@ class Answer:
 
 
 class Peer:
-    """Sends one request after the other, on one connection as long as the master keeps it."""
+    """Sends requests in sequence, on one connection while the master keeps it open."""
 
     def __init__(self, port):
         self._port, self._sock = port, None
 
     def exchange(self, request):
-        """Send a request; return the answers to it. One that breaks off may have none."""
+        """Send a request; return its responses. A truncated request may have none."""
         if request.is_whole:
             return [self._ask(request)]
         with socket.create_connection(("127.0.0.1", self._port), timeout=WAIT_S) as sock:
@@ -53,7 +53,7 @@ class Peer:
             self._sock = None
 
     def _ask(self, request):
-        """Return the answer; a connection that the master has closed meanwhile is replaced."""
+        """Return the response; reconnect if the master has closed the connection meanwhile."""
         if self._sock is not None:
             with suppress(ConnectionError, http.client.BadStatusLine):
                 return self._answer(request)
@@ -73,7 +73,7 @@ class Peer:
 
 
 class _Received(BytesIO):
-    """Bytes that have come, as what http.client reads a response from."""
+    """Received bytes, in the form that http.client reads a response from."""
 
     def makefile(self, mode):
         return self
@@ -93,7 +93,7 @@ def answers_in(data, method):
 
 
 class Judge:
-    """Says whether answers are what was promised; counts them."""
+    """Checks responses against the promises, and counts them."""
 
     def __init__(self, base_url):
         schema = schemathesis.openapi.from_dict(DESCRIPTION)
@@ -105,7 +105,7 @@ class Judge:
         self._request = requests.Request("GET", base_url).prepare()
 
     def check(self, request, answer):
-        """Check one answer.
+        """Check one response.
 
         Raises
         ------

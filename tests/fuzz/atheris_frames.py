@@ -27,7 +27,7 @@ IS_STREAM, WITH_CRC, WITH_LENGTH = 4, 8, 16  # above the number of the layout
 
 
 def decode_one(data):
-    """Decode one input; whatever is neither a message nor refused is a finding."""
+    """Decode one input; anything that is neither a message nor rejected is a finding."""
     if not data:
         return
     link, frame = frames.LINKS[(data[0] & 3) % len(frames.LINKS)], bytearray(data[1:])

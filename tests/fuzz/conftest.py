@@ -1,4 +1,4 @@
-"""Hypothesis without a clock, a database or chance."""
+"""Hypothesis without a clock, a database or randomness."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What can be done to a frame, field by field; each in place, with a generator that is given."""
+"""Damage to the fields of a frame, in place, from a given generator."""
 
 import struct
 import zlib
@@ -21,21 +21,21 @@ FLOATS = (0.0, -0.0, 1.0, -1.0, float("nan"), float("inf"), -float("inf"), 5e-32
 
 
 def seal(frame):
-    """Make the CRC32 of a frame right, in place; return the frame."""
+    """Correct the CRC32 of a frame in place; return the frame."""
     if len(frame) >= PREFIX_SIZE:
         CRC.pack_into(frame, HEADER.size, zlib.crc32(frame[PREFIX_SIZE:], zlib.crc32(frame[: HEADER.size])))
     return frame
 
 
 def put(frame, place, value):
-    """Write a field, if the frame is long enough to have it."""
+    """Write a field, if the frame is long enough."""
     offset, form = place
     if offset + struct.calcsize(form) <= len(frame):
         struct.pack_into(form, frame, offset, value)
 
 
 def any_value(random, form):
-    """Return a value of a field, rather one at which something changes."""
+    """Return a value for a field, preferably a boundary."""
     if form in (F32, F64):
         value = random.choice(FLOATS) if random.random() < 0.8 else random.uniform(-1e9, 1e9)
         return value if form == F64 or abs(value) < 3.5e38 or value != value else float("inf")
@@ -98,7 +98,7 @@ def extend(random, frame, other):
 
 
 def splice(random, frame, other):
-    """Put the end of another frame in the place of this one's."""
+    """Replace the end of this frame by that of another one."""
     frame[random.randrange(len(frame) + 1) :] = other[random.randrange(PREFIX_SIZE) :]
 
 

@@ -24,7 +24,7 @@ LINKS = tuple(link_of("fuzzed%d" % number, layout) for number, layout in enumera
 
 
 def valid_message(random, link):
-    """Return a message that the sender may mean."""
+    """Return a message that a sender may send."""
     kind = random.choice(list(Kind))
     codec_id = random.choice(list(QUANTIZERS))
     number = random.randrange(2**32)
@@ -65,7 +65,7 @@ def valid_message(random, link):
 
 
 class RawDraws:
-    """What stochastic rounding draws from."""
+    """The random numbers of stochastic rounding."""
 
     def __init__(self, random):
         self._random = random
@@ -82,17 +82,17 @@ def valid_payload(random, codec_id, layout):
 
 
 def valid_coding(random, codec_id, payload):
-    """Return a payload as it may be sent; None where coding does not make it smaller."""
+    """Return a payload in its coded form; None if coding does not make it smaller."""
     return code(payload, QUANTIZERS[codec_id].bits, random.choice(((),) + tuple((name,) for name in known())))
 
 
 def made(message, link):
-    """Return the frame of a message, in one piece that can be changed."""
+    """Return the frame of a message as one mutable buffer."""
     return bytearray().join(encode(message, link))
 
 
 class Frames:
-    """Makes frames; keeps some valid ones for each layout, of which most are made.
+    """Makes frames, most of them from a stock of valid ones for each layout.
 
     Parameters
     ----------
@@ -114,7 +114,7 @@ class Frames:
         return bytearray(self._kept[link][place])
 
     def damaged(self, link, frame):
-        """Do something to a frame; return it, mostly with a right CRC, and often with a right length."""
+        """Damage a frame; return it, mostly with a correct CRC, and often with a correct length."""
         random = self._random
         for _ in range(random.choice((1, 1, 1, 2, 3))):
             random.choice(DAMAGE)(random, frame, self._kept[link][random.randrange(self.N_KEPT)])
@@ -123,7 +123,7 @@ class Frames:
         return seal(frame) if random.random() < 0.9 else frame
 
     def stream(self, link):
-        """Return a plan and frames behind it, as many as it says or not."""
+        """Return a plan followed by frames, in the announced number or not."""
         random = self._random
         frames = [self.valid(link) for _ in range(random.randrange(4))]
         if random.random() < 0.8:
@@ -132,7 +132,7 @@ class Frames:
         return bytearray().join(self.damaged(link, frame) if random.random() < 0.2 else frame for frame in frames)
 
     def fuzzed(self):
-        """Return a link, bytes and whether they are a stream; one in ten is as it should be."""
+        """Return a link, bytes and whether they are a stream; one in ten is valid."""
         link = self._random.choice(self._links)
         if self._random.random() < 0.15:
             return link, self.stream(link), True
@@ -144,7 +144,7 @@ class Frames:
 
 
 def judge(data, link, is_stream=False):
-    """Decode; return what it was: the name of a message, or of the error that refuses it.
+    """Decode; return the name of the message, or of the error.
 
     Whatever is not refused with a 4xx must be a message that encodes to the same bytes, and whose values are finite.
     """

@@ -36,7 +36,7 @@ OVER = ("0", "2", "-1", "9" * 30, "", "x", "1.0")  # epochs that workers who tra
 
 
 class Request(NamedTuple):
-    """What is sent on a connection.
+    """The bytes sent on a connection.
 
     Attributes
     ----------
@@ -87,7 +87,7 @@ class Garbage:
     # -- whole requests ----------------------------------------------------------------------
 
     def path(self):
-        """Any method on any path, with any body."""
+        """Make any method on any path, with any body."""
         random = self._random
         path = random.choice(TRICKS + tuple(PATHS) * 3)
         target = path.replace("{name}", random.choice(("config.json", "x")))
@@ -108,14 +108,14 @@ class Garbage:
         return self._whole("query", random.choice(("GET", "GET", "HEAD")), target, b"", self._someone("operator"), path)
 
     def json(self):
-        """What no worker registers with, or says that it is there with."""
+        """Make JSON that is no valid registration or heartbeat."""
         random, worker_id = self._random, self._random.choice(TRAINING + IDLE)
         path = random.choice(("/register", "/heartbeat"))
         body = random.choice(JSON_TEXTS) if random.random() < 0.4 else json.dumps(self._fields(worker_id)).encode()
         return self._whole("json", "POST", path, body, self._someone("worker%d" % worker_id), path)
 
     def frame(self):
-        """A frame to which something has been done, mostly in the name of the worker that shows its token."""
+        """Make a damaged frame, mostly of the worker whose token is sent."""
         random, worker_id = self._random, self._random.choice(TRAINING + IDLE + IDLE)
         path, name = random.choice(("/offer", "/upload_update")), self._someone("worker%d" % worker_id)
         frame = self._frames.valid(self._link)
@@ -130,7 +130,7 @@ class Garbage:
         return self._whole("frame", "POST", "%s?worker=%s%s" % (path, named, have), bytes(frame), name, path)
 
     def poll(self):
-        """A worker asks for a round, of an epoch that is not."""
+        """Make a poll of a worker for an epoch that does not exist."""
         random, worker_id = self._random, self._random.choice(TRAINING + IDLE)
         numbers = {name: random.choice(NUMBERS) for name in ("epoch", "have", "answered") if random.random() < 0.9}
         numbers["epoch"] = random.choice(OVER if worker_id in TRAINING else NUMBERS)
@@ -146,7 +146,7 @@ class Garbage:
         )
 
     def _fields(self, worker_id):
-        """Return an object of which something is wrong, or nothing but its epoch."""
+        """Return an object with an error, or with nothing but its epoch wrong."""
         random = self._random
         named = random.choice((worker_id,) * 3 + (random.choice((-1, 0, 5, 6, 2**31, 2**70)),))
         fields = {
@@ -166,7 +166,7 @@ class Garbage:
         return fields
 
     def _value(self, depth):
-        """Return any value that JSON has, and some that it has not."""
+        """Return any JSON value, and some that are not JSON."""
         random = self._random
         if depth and random.random() < 0.3:
             values = [self._value(depth - 1) for _ in range(random.randrange(4))]
@@ -174,7 +174,7 @@ class Garbage:
         return random.choice(VALUES)
 
     def _make_harmless(self, frame):
-        """See to it that a frame is no answer to the open round."""
+        """Make sure that a frame is no answer to the open round."""
         random = self._random
         if random.random() < 0.5:
             put(frame, EPOCH, random.choice((0, 2, 7, 2**32 - 1)))
@@ -208,7 +208,7 @@ class Garbage:
     # -- broken ones -------------------------------------------------------------------------
 
     def broken(self):
-        """What is no request at all."""
+        """Make bytes that are no request."""
         random = self._random
         if random.random() < 0.7:
             return Request("broken", random.choice(BROKEN))
@@ -216,7 +216,7 @@ class Garbage:
         return Request("broken", data + random.choice((b"", b"\r\n\r\n", b" / HTTP/1.1\r\n\r\n")), is_one=False)
 
     def length(self):
-        """A body whose length is no number, or said twice, or beyond everything."""
+        """Make a body whose length is no number, duplicate or huge."""
         random, headers = self._random, [self._authorization("worker4")]
         path = random.choice(("/register", "/heartbeat", "/offer?worker=4", "/upload_update?worker=4", "/status"))
         draw = random.random()
@@ -229,7 +229,7 @@ class Garbage:
         return Request("length", head("POST", path, headers) + self._stop, "POST")
 
     def coding(self):
-        """A body in chunks, or in a coding that there is none of."""
+        """Make a body in chunks, or in an unknown coding."""
         random, stop, version = self._random, self._stop, self._random.choice(("1.1", "1.0"))
         headers = [self._authorization("worker4"), ("Transfer-Encoding", random.choice(CODINGS))]
         if version == "1.0":
@@ -250,12 +250,12 @@ class Garbage:
         return Request("coding", head("POST", path, headers, version) + body, "POST")
 
     def cut(self):
-        """A whole request that breaks off."""
+        """Make a request that is truncated."""
         request = self._random.choice(self._whole_kinds)()
         return Request("cut", request.data[: self._random.randrange(len(request.data))], request.method)
 
     def mutated(self):
-        """A whole request in whose head bytes have changed."""
+        """Make a request with changed bytes in its head."""
         random = self._random
         request = random.choice(self._whole_kinds)()
         data = bytearray(request.data.replace(self._stop, b""))

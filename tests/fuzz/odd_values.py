@@ -1,4 +1,4 @@
-"""What a stranger may put into a request: methods, paths, numbers, headers, JSON texts, and what is no HTTP."""
+"""Values that a stranger may put into a request: methods, paths, numbers, headers, JSON texts, and invalid HTTP."""
 
 from damage import FLOATS
 

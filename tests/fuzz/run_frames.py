@@ -18,7 +18,7 @@ import frames  # noqa: E402
 
 
 def run(n, seed, report=lambda done: None):
-    """Return how often each outcome was, over ``n`` frames.
+    """Return the number of each outcome over ``n`` frames.
 
     Raises
     ------

@@ -43,7 +43,7 @@ RUN = (
 
 
 class Outcome(NamedTuple):
-    """What a run under fire has come to.
+    """The result of a run under fire.
 
     Attributes
     ----------
@@ -67,7 +67,7 @@ class Outcome(NamedTuple):
 
 
 class Complaints(logging.Handler):
-    """Keeps what is logged with a trace, or as an error."""
+    """Keeps log records with a traceback, or of level error."""
 
     def __init__(self):
         super().__init__(logging.WARNING)
@@ -96,7 +96,7 @@ class Training:
         self._may_answer.release()
 
     def wait(self):
-        """Let it train to the end of the run."""
+        """Train until the end of the run."""
         for _ in range(2 * ROUNDS):  # an offer and an upload in each
             self.let_a_round_pass()
         for thread in self._threads:
@@ -120,7 +120,7 @@ def model_of(master, training):
 
 
 def undisturbed(folder, overrides=()):
-    """Return the model of a run that nobody disturbs."""
+    """Return the model of an undisturbed run."""
     with LocalMaster(folder, *RUN, *overrides) as master:
         return model_of(master, Training(master))
 
@@ -156,7 +156,7 @@ def fuzz(folder, n, seed, overrides=(), report=lambda done: None):
 
 
 class Fire:
-    """Some peers, each with a generator of its own, that send requests at the same time."""
+    """Peers with their own generators that send requests concurrently."""
 
     def __init__(self, master, training, n, seed, report):
         self.answers, self.problems = Counter(), []
@@ -174,7 +174,7 @@ class Fire:
             thread.join()
 
     def growth(self):
-        """Return how many threads and bytes there are more at the end than after a tenth of the requests."""
+        """Return the growth in threads and bytes from a tenth of the requests to the end."""
         return tuple(last - first for first, last in zip(self._sizes[0], self._sizes[-1]))
 
     def _send(self, number):

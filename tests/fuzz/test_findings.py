@@ -1,4 +1,4 @@
-"""What the fuzzing has found, one by one: requests that the server of cheroot takes for other than they are."""
+"""Findings of the fuzzing, one by one: requests that cheroot's server misreads."""
 
 import pytest
 from local_master import TOKENS, LocalMaster
@@ -28,7 +28,7 @@ def test_a_target_that_is_no_url_is_400(master, target):
 
 
 @pytest.mark.parametrize("start", [b"GET /status HTTP/1.1\r\n folded: x", b"GET /status HTTP/1.1\r\nA: b\r\n\tc"])
-def test_a_header_that_goes_on_in_another_line_is_400(master, start):
+def test_a_folded_header_is_400(master, start):
     assert_400(master.send_raw(start + b"\r\n\r\n"))
 
 

@@ -1,4 +1,4 @@
-"""Whatever bytes come: a message, or an error that blames the peer; and no memory beyond what they take."""
+"""Any bytes give a message or an error that blames the peer, without memory beyond their size."""
 
 import tracemalloc
 from contextlib import suppress
@@ -52,7 +52,7 @@ def test_fuzzed_frames_are_messages_or_refused():
     assert min(outcomes.values()) > N_FRAMES / 100
 
 
-def test_a_seed_says_which_frames_there_are():
+def test_a_seed_determines_the_frames():
     once, again, another = (Frames(Random(seed)) for seed in (1, 1, 2))
     first = [once.fuzzed() for _ in range(50)]
     assert first == [again.fuzzed() for _ in range(50)] != [another.fuzzed() for _ in range(50)]
@@ -107,7 +107,7 @@ def test_a_payload_that_is_checked_decodes_to_values_that_can_be_sent(codec_id, 
 
 
 def memory_of(function):
-    """Return by how many bytes a call raises the peak of what Python and numpy hold."""
+    """Return the growth in bytes of the peak memory of Python and numpy during a call."""
     tracemalloc.start()
     try:
         before = tracemalloc.get_traced_memory()[0]
@@ -119,7 +119,7 @@ def memory_of(function):
 
 
 def decoding(frame, link):
-    """Return a function that decodes a frame, or finds that it can not."""
+    """Return a function that decodes a frame, or rejects it."""
 
     def decode_it():
         with suppress(FlqError):

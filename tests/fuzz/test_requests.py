@@ -1,4 +1,4 @@
-"""Garbage at every endpoint while four workers train: it is refused, and the model is that of an undisturbed run."""
+"""Garbage at every endpoint while four workers train: it is rejected, and the model is that of an undisturbed run."""
 
 from random import Random
 
@@ -29,7 +29,7 @@ def requests_of(seed, n=3000):
     return [garbage.next() for _ in range(n)]
 
 
-def test_a_seed_says_which_requests_there_are():
+def test_a_seed_determines_the_requests():
     assert requests_of(1, 100) == requests_of(1, 100) != requests_of(2, 100)
 
 

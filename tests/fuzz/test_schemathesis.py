@@ -42,7 +42,7 @@ schemathesis.openapi.media_type(
 
 @pytest.fixture
 def complaints():
-    """Return what is logged as an error meanwhile."""
+    """Return the errors logged meanwhile."""
     kept = Complaints()
     logging.getLogger().addHandler(kept)
     yield kept.texts
@@ -72,7 +72,7 @@ def authorization(name):
 
 
 def modes_of(operation):
-    """Return POSITIVE, and NEGATIVE where there is something that the description does not allow."""
+    """Return POSITIVE, and NEGATIVE if the description forbids anything."""
     content = operation.definition.raw
     has_types = "requestBody" in content or any(item["in"] == "query" for item in content.get("parameters", ()))
     is_new = has_types and operation.method.upper() != "HEAD"  # which takes what GET takes
@@ -80,7 +80,7 @@ def modes_of(operation):
 
 
 def speak_of_worker4(case):
-    """Let a request name the worker whose token it shows."""
+    """Let a request name the worker of its token."""
     if "worker" in (case.query or {}):
         case.query["worker"] = 4
     if isinstance(case.body, dict):
@@ -88,7 +88,7 @@ def speak_of_worker4(case):
 
 
 def codes_of(operation, mode, url, name):
-    """Send requests of one kind, and hold the answers against the description; return the status codes that came."""
+    """Send requests of one kind, and check the responses against the description; return the status codes."""
     codes = set()
 
     @settings(

@@ -1,4 +1,4 @@
-"""Fixtures of the tests of bad links; a master in this process and whole programs come from the folders beside."""
+"""Fixtures of the tests of bad links, with the masters and programs of other folders."""
 
 import sys
 from pathlib import Path
@@ -14,7 +14,7 @@ from local_master import LocalMaster  # noqa: E402
 
 @pytest.fixture
 def cluster(tmp_path):
-    """Return a Cluster in a fresh folder; what it started is ended afterwards."""
+    """Return a Cluster in a fresh folder; its programs are ended afterwards."""
     with Cluster(str(tmp_path / "project")) as made:
         yield made
 

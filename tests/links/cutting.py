@@ -1,4 +1,4 @@
-"""A link that breaks: every connection through it ends when so many bytes have come down."""
+"""A link that breaks: every connection through it ends after a number of bytes down."""
 
 import select
 import socket
@@ -46,7 +46,7 @@ class CuttingLink:
         self.close()
 
     def close(self) -> None:
-        """Break what is left, and wait for the threads."""
+        """Break the remaining connections, and wait for the threads."""
         for sock in [self._listener] + self._sockets:
             with suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)

@@ -1,4 +1,4 @@
-"""A download that breaks off, wherever it does, goes on from there, and nothing of it counts twice."""
+"""A download that is interrupted at any byte is resumed there, and no byte is counted twice."""
 
 import pytest
 from http_message import Broken
@@ -16,7 +16,7 @@ HEAD = 150  # bytes, at most, of the head of an answer
 
 
 def cut(n_bytes, flip=None):
-    """Return a fault that lets so many bytes of a body through; it may change one of them."""
+    """Return a fault that passes a number of bytes of a body, and may change one of them."""
 
     def fault(passage):
         response = bytearray(passage.ask(passage.request))
@@ -31,7 +31,7 @@ def cut(n_bytes, flip=None):
 
 @pytest.fixture
 def relay(master, monkeypatch):
-    """Return a relay to a master that names every stream, however short it is."""
+    """Return a relay to a master that names every stream, even a short one."""
     monkeypatch.setattr(bodies, "WORTH_RESUMING", 1)
     with Relay(("127.0.0.1", master.port)) as made:
         yield made
@@ -39,7 +39,7 @@ def relay(master, monkeypatch):
 
 @pytest.fixture
 def worker(master, relay):
-    """Return the worker, which has joined and is about to ask for a keyframe."""
+    """Return the worker, which has joined and will request a keyframe next."""
     client = MasterClient("http://127.0.0.1:%d" % relay.port, 0, lambda: token_of_worker(0))
     made = HttpWorker(master, 0, client)
     while not isinstance(made.action, events.CallPoll):
@@ -53,7 +53,7 @@ def harm_next(relay, path, fault):
 
 
 def poll(worker, relay, fault=None):
-    """Poll; return what came of it, the status and how many bytes the master sent."""
+    """Poll; return the event, the status, and the number of bytes from the master."""
     if fault is not None:
         harm_next(relay, POLLS, fault)
     before = relay.bytes_down
@@ -61,7 +61,7 @@ def poll(worker, relay, fault=None):
     return event, relay.exchanges(POLLS)[-1].status, relay.bytes_down - before
 
 
-def test_a_poll_that_is_cut_at_any_byte_is_gone_on_with_there(master, relay, worker):
+def test_a_poll_that_is_cut_at_any_byte_is_resumed_there(master, relay, worker):
     whole = poll(worker, relay)[0].stream
     assert len(whole) > 80
     for n_bytes in range(len(whole)):
@@ -75,7 +75,7 @@ def test_a_poll_that_is_cut_at_any_byte_is_gone_on_with_there(master, relay, wor
         assert master.machine.delivery.totals == before._replace(retransmitted_bytes=before.retransmitted_bytes + again)
 
 
-def test_what_follows_a_verdict_and_is_cut_at_any_byte_is_gone_on_with_by_the_poll(relay, worker):
+def test_frames_after_a_verdict_cut_at_any_byte_are_resumed_by_the_poll(relay, worker):
     while not isinstance(worker.action, events.CallAnswer):
         worker.step()
     upload = worker.action._replace(have=-1)
@@ -157,7 +157,7 @@ def test_what_asks_for_anything_but_the_rest_of_what_is_there_gets_the_whole(mas
     assert (again[0], again[2], again[1]["ETag"], again[1]["Content-Range"]) == (200, whole, '"%s"' % name, None)
 
 
-def test_the_rest_says_where_it_begins(master, worker):
+def test_the_rest_has_its_offset(master, worker):
     target = "%s?worker=0&epoch=%d&have=-1&answered=0" % (POLLS, worker.machine.epoch)
     _, head, whole = master.send("GET", target, headers={"Accept": "application/x-flq"})
     status, rest_head, rest = master.send(

@@ -1,4 +1,4 @@
-"""Over a link on which no connection lives for long, every round is finished, and hardly a byte comes twice."""
+"""Over a link whose connections all break soon, every round is finished, and hardly any byte is sent twice."""
 
 import numpy as np
 from cluster import end_well, settings_of

@@ -1,4 +1,4 @@
-"""A worker that gets on, however slowly, neither waits longer and longer nor gives up."""
+"""A worker that makes progress, however slowly, neither waits ever longer nor gives up."""
 
 import random
 
@@ -17,7 +17,7 @@ def fail(machine, now, made_progress):
     return action
 
 
-def test_who_gets_on_pauses_briefly_each_time():
+def test_a_worker_with_progress_pauses_briefly_each_time():
     machine = WorkerMachine(0, "a", random.Random(1), GIVE_UP_S)
     machine.start(0.0)
     assert all(fail(machine, 0.0, made_progress=True).seconds <= 0.5 for _ in range(20))
@@ -26,7 +26,7 @@ def test_who_gets_on_pauses_briefly_each_time():
     assert fail(machine, 0.0, made_progress=True).seconds <= 0.5
 
 
-def test_who_gets_on_gives_up_only_when_that_ends():
+def test_a_worker_with_progress_gives_up_only_without_it():
     machine = WorkerMachine(0, "a", random.Random(1), GIVE_UP_S)
     machine.start(0.0)
     for now in range(90, 1000, 90):

@@ -1,4 +1,4 @@
-"""What a stream is called, and what is left of it."""
+"""The names of streams, and their remaining bytes."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Four workers, each behind a link of 1 Mbit/s that loses one packet in twenty, finish with the right model."""
+"""Four workers behind links of 1 Mbit/s that lose one packet in twenty finish with the right model."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ LINK_S = 180.0  # far beyond what it takes
 
 @pytest.fixture
 def star():
-    """Return four namespaces around one."""
+    """Return a star of four namespaces."""
     try:
         with Star(N_WORKERS, "1mbit", LOST_PERCENT, is_regular=True) as made:
             yield made

@@ -1,4 +1,4 @@
-"""What the programs write for a round does not grow with the number of rounds: cards wear out and fill up."""
+"""The bytes that the programs write per round do not grow with the number of rounds: SD cards wear out and fill up."""
 
 import os
 
@@ -18,7 +18,7 @@ MOST_GROWTH = 1.5  # what grows with the rounds would be 2.2 times as much in th
 
 
 def written(programs):
-    """Return how many bytes each program has written so far, to whatever is no socket."""
+    """Return the number of bytes that each program has written so far, except to sockets."""
     found = []
     for program in programs:
         with open("/proc/%d/io" % program.pid, encoding="ascii") as file:

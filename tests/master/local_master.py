@@ -56,7 +56,7 @@ class InstantEvaluator:
 
 
 class LocalMaster:
-    """A whole master but for the program around it."""
+    """A complete master without the program around it."""
 
     def __init__(self, folder, *overrides, tls=None, evaluator=None):
         self.settings = load_config(
@@ -111,7 +111,7 @@ class LocalMaster:
         self.store.close()
 
     def client(self, worker_id, kind=MasterClient):
-        """Return a client that shows the worker's token."""
+        """Return a client with the worker's token."""
         return kind(self.url, worker_id, lambda: token_of_worker(worker_id))
 
     def send(self, method, target, body=None, headers=(), token=""):
@@ -133,7 +133,7 @@ class LocalMaster:
             connection.close()
 
     def send_raw(self, data, half_close=True):
-        """Send bytes, then read until the master closes; return what it said."""
+        """Send bytes, then read until the master closes; return the bytes."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=WAIT_S) as sock:
             sock.sendall(data)
             if half_close:
@@ -147,7 +147,7 @@ class LocalMaster:
         return json.loads(body)
 
     def sheets(self):
-        """Return the rows of each sheet of the workbook, with the numbers that formulas have."""
+        """Return the rows of each sheet of the workbook, with the values of formulas."""
         from openpyxl import load_workbook
 
         return {
@@ -156,7 +156,7 @@ class LocalMaster:
         }
 
     def table(self, sheet):
-        """Return a sheet's rows by the headings of their columns, without a line of totals."""
+        """Return a sheet's rows by the headings of their columns, without totals."""
         heading, *rows = self.sheets()[sheet]
         return [dict(zip(heading, row)) for row in rows if row[0] != "total"]
 
@@ -175,7 +175,7 @@ def token_of_worker(worker_id):
 
 
 def write_tokens(project_dir):
-    """Put the tokens where a master that runs in the folder finds them."""
+    """Write the tokens to the file of a master that runs in the folder."""
     os.makedirs(os.path.join(project_dir, "state"))
     path = os.path.join(project_dir, "state", "tokens")
     with open(path, "w", opener=lambda name, flags: os.open(name, flags, 0o600)) as stream:
@@ -183,7 +183,7 @@ def write_tokens(project_dir):
 
 
 def token_for(target, body, headers):
-    """Return the token of the worker that a worker's request names, of worker 0 if it names none, or the operator's."""
+    """Return the token for a request: of the worker that it names, of worker 0, or the operator's."""
     path = target.partition("?")[0]
     if not (path in ("/register", "/heartbeat", "/offer", "/upload_update") or "x-flq" in headers.get("Accept", "")):
         return TOKENS["operator"]
@@ -194,14 +194,14 @@ def token_for(target, body, headers):
 
 
 def head(method, target, **headers):
-    """Return the head of a request that is sent as it is, with the token that it needs."""
+    """Return the head of a raw request, with the token that it needs."""
     headers = dict({"Host": "x", "Authorization": "Bearer " + token_for(target, None, headers)}, **headers)
     lines = ["%s: %s" % (name.replace("_", "-"), value) for name, value in headers.items()]
     return "\r\n".join(["%s %s HTTP/1.1" % (method, target)] + lines + ["", ""]).encode()
 
 
 def read_all(sock):
-    """Read until the other end closes."""
+    """Read until the peer closes."""
     data = b""
     while True:
         piece = sock.recv(65536)
@@ -232,14 +232,14 @@ class HttpWorker(Local):
         return self.client.do(action)
 
     def step(self):
-        """Do the next action; return whether there is another one."""
+        """Perform the next action; return whether there is another one."""
         if isinstance(self.action, worker_events.Exit):
             return False
         self.action = self.machine.handle(performer(self.action, self, self.call)(self.action), time.monotonic())
         return True
 
     def run(self):
-        """Go on to the end."""
+        """Run to the end."""
         deadline = time.monotonic() + WAIT_S
         while self.step():
             assert time.monotonic() < deadline, self.machine.notes

@@ -1,4 +1,4 @@
-"""Fixtures: masters in this process, and workers that take part to the end."""
+"""Fixtures: masters in this process, and workers that take part until the end."""
 
 import threading
 

@@ -1,4 +1,4 @@
-"""Journals as older releases wrote them.
+"""Journals in the formats of older releases.
 
 Format 3 (FLQ 0.1.0): no row has a digest. Format 4 (FLQ 0.2.0): the end of a run is several rows of the table about.
 """

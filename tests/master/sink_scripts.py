@@ -1,4 +1,4 @@
-"""Children that watch in the tests: what each does is its first argument, where it writes its second."""
+"""Sinks for the tests: the first argument selects the behaviour, the second names the output file."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""In place of the evaluator process: answers ``settings`` as it is told, and nothing else.
+"""Replaces the evaluator process: answers ``settings`` as told, and nothing else.
 
 Arguments: the reply as JSON; numbers, its payload; and "", "die", or the port of somebody whose
 leave it waits for.

@@ -1,4 +1,4 @@
-"""Whatever arrives is answered with a 4xx and one sentence, and the run goes on as if nothing had come."""
+"""Any invalid request gets a 4xx and one sentence, and the run continues undisturbed."""
 
 import json
 import socket
@@ -38,7 +38,7 @@ ENDPOINTS = {
 
 @pytest.fixture(scope="module")
 def master(tmp_path_factory):
-    """One master for all requests that are refused: they leave nothing behind, not even for each other."""
+    """One master for all rejected requests, which leave no trace, not even for each other."""
     with LocalMaster(str(tmp_path_factory.mktemp("refusing")), *RUN) as made:
         yield made
         assert made.status()["worker_status"] == {}
@@ -46,7 +46,7 @@ def master(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def waited_for(tmp_path_factory):
-    """A master that waits for the upload of round 1, and the worker that would make it."""
+    """A master that waits for the upload of round 1, and the worker that would send it."""
     with LocalMaster(str(tmp_path_factory.mktemp("waiting")), *RUN) as made:
         worker = joined_worker(made)
         yield made, worker
@@ -58,7 +58,7 @@ def waited_for(tmp_path_factory):
 
 
 def assert_refused(answer, *codes):
-    """Check that an answer is an error in our form; return its detail."""
+    """Check that a response is an error of the master; return its detail."""
     code, headers, body = answer
     assert code in codes, body
     assert headers["Content-Type"] == "application/json"
@@ -89,7 +89,7 @@ def upload(master, frame, worker=0):
 
 
 def with_right_crc(frame):
-    """Return the frame with the checksum that its bytes should have."""
+    """Return the frame with its correct checksum."""
     crc = zlib.crc32(frame[PREFIX_SIZE:], zlib.crc32(frame[: HEADER.size]))
     return frame[: HEADER.size] + CRC.pack(crc) + frame[PREFIX_SIZE:]
 
@@ -186,7 +186,7 @@ def test_a_heartbeat_that_lacks_a_number_is_422(master, body):
 
 
 @pytest.mark.parametrize("worker_id, epoch", [(0, 2), (0, 0), (7, 1)])
-def test_a_heartbeat_of_nobody_that_is_there_is_409(waited_for, worker_id, epoch):
+def test_a_heartbeat_of_an_absent_worker_is_409(waited_for, worker_id, epoch):
     master, _ = waited_for
     body = json.dumps({"worker_id": worker_id, "epoch": epoch})
     assert_refused(master.send("POST", "/heartbeat", body), 409)
@@ -449,7 +449,7 @@ def test_a_run_under_fire_makes_the_undisturbed_model(make_master, run_workers, 
     master = make_master(*overrides)
 
     class UnderFire(HttpWorker.CLIENT):
-        """Sends rubbish in its own name before each of its requests."""
+        """Sends garbage in its own name before each of its requests."""
 
         def do(self, action):
             if isinstance(action, worker_events.CallAnswer):

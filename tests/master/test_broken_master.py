@@ -1,4 +1,4 @@
-"""Bugs of the master itself: what can go on goes on, and what can not ends at once and says so."""
+"""Bugs of the master itself: what can continue does, and what cannot ends at once with a message."""
 
 import socket
 import threading
@@ -25,7 +25,7 @@ def fail(*args, **kwargs):
 
 
 @pytest.mark.parametrize("place", ["evaluator", "record", "status"])
-def test_a_run_goes_on_when_what_accompanies_it_fails(make_master, run_workers, monkeypatch, place):
+def test_a_run_continues_when_its_sinks_and_records_fail(make_master, run_workers, monkeypatch, place):
     master = make_master(*RUN)
     if place == "status":
         monkeypatch.setattr(run, "status_of", fail)
@@ -44,7 +44,7 @@ def joined(master):
     return worker
 
 
-def test_a_request_on_which_the_machine_fails_is_told_so_and_the_next_is_served(make_master, monkeypatch):
+def test_a_request_on_which_the_machine_fails_gets_an_error_and_the_next_is_served(make_master, monkeypatch):
     master = make_master(*RUN)
     worker = joined(master)
     heartbeat = b'{"worker_id": 0, "epoch": %d}' % worker.machine.epoch
@@ -55,7 +55,7 @@ def test_a_request_on_which_the_machine_fails_is_told_so_and_the_next_is_served(
     assert master.send("POST", "/heartbeat", heartbeat)[0] == 200
 
 
-def test_who_was_answered_before_the_machine_failed_gets_the_answer(make_master, monkeypatch):
+def test_replies_from_before_the_machine_failed_are_sent(make_master, monkeypatch):
     master = make_master(*RUN)
     worker = joined(master)
     handle, advance = master.machine.handle, master.machine._advance
@@ -93,7 +93,7 @@ def test_a_machine_that_fails_of_itself_ends_the_run_at_once(make_master, monkey
     assert master.table("Rounds") == []
 
 
-def test_an_end_that_can_not_be_performed_ends_the_run_too(make_master, monkeypatch):
+def test_an_end_that_cannot_be_performed_ends_the_run_too(make_master, monkeypatch):
     master = make_master(*RUN)
     monkeypatch.setattr(master.run, "_totals", fail)
     with pytest.raises(Unavailable, match="the master has failed"):

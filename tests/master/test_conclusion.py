@@ -1,4 +1,4 @@
-"""What a master says last, and its exit code."""
+"""The last lines of a master, and its exit code."""
 
 import logging
 
@@ -46,7 +46,7 @@ def say(counted, **facts):
         ),
     ],
 )
-def test_how_a_run_stands_is_said(facts, counted, code, expected):
+def test_the_stage_of_a_run_is_reported(facts, counted, code, expected):
     found = say(counted, **facts)
     assert (found.code, found.sentences, found.error) == (code, expected, None)
 
@@ -57,7 +57,7 @@ def test_updates_that_did_not_arrive_are_exit_code_1():
 
 
 @pytest.mark.parametrize("has_failed", [True, False])
-def test_results_that_are_not_written_are_the_only_thing_that_is_said(caplog, capsys, has_failed):
+def test_only_unwritten_results_are_reported(caplog, capsys, has_failed):
     found = say(totals(PRESENT, GONE), has_ended=True, has_failed=has_failed, problem="a.xlsx is not written")
     assert found.say() == 1 and capsys.readouterr().out == ""
     (record,) = caplog.records

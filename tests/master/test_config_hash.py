@@ -1,4 +1,4 @@
-"""Which settings the hash of a configuration covers: all but those of one table."""
+"""The hash of a configuration covers all settings except those of one table."""
 
 import math
 
@@ -18,7 +18,7 @@ def settings():
 
 
 def changed(settings, section, key):
-    """Return the settings with another value of one key, of its kind; it need not be a sensible one."""
+    """Return the settings with another value of one key, of the same type; it need not be valid."""
     value = settings[section][key]
     if isinstance(value, bool):
         other = not value

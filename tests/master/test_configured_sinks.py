@@ -1,4 +1,4 @@
-"""The sinks that settings and environment ask for, and that the one that draws holds nothing up."""
+"""The sinks that settings and environment request; the one that draws delays nothing."""
 
 import importlib.util
 import logging
@@ -28,7 +28,7 @@ def made(sinks):
     return [(sink.name, sink._argv, sink._environment) for sink in sinks._sinks]
 
 
-def test_without_settings_and_secrets_nobody_watches(tmp_path):
+def test_without_settings_and_secrets_there_are_no_sinks(tmp_path):
     assert made(sinks_of(config_with(), {}, str(tmp_path), "results")) == []
 
 

@@ -1,4 +1,4 @@
-"""Bytes and energy belong to the round that closes next, also if another process of the master counts on."""
+"""Bytes and energy belong to the round that closes next, also after a restart of the master."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Damage of any column, and any missing row, of a journal is noticed when it is read."""
+"""Damage to any column, and any missing row, of a journal is detected when it is read."""
 
 import json
 import logging
@@ -47,7 +47,7 @@ REPORT = {
 
 @pytest.fixture
 def folder(tmp_path):
-    """Return the folder of a run with three of everything."""
+    """Return the folder of a run with three rows in each table."""
     journal = create(str(tmp_path), {"run_id": "run", "settings": {}, "ended": None})
     numbers = (1, 2, 3)
     reports = [(n, dict(REPORT, report=dict(REPORT["report"], round_index=n))) for n in numbers]
@@ -71,7 +71,7 @@ def change(folder, statement):
 
 
 def everything(folder):
-    """Read all that a restart reads."""
+    """Read everything that a restart reads."""
     journal = open_journal(folder)
     try:
         return (
@@ -208,7 +208,7 @@ def test_a_killed_run_without_its_log_says_so_once(tmp_path, caplog):
     assert "its log (journal.sqlite-wal) is missing: entries after 1, if any, are lost" in caplog.text
 
 
-def test_a_reader_keeps_nobody_waiting_for_a_checkpoint(tmp_path):
+def test_a_reader_does_not_delay_a_checkpoint(tmp_path):
     journal = create(str(tmp_path), {"run_id": "run"})
     with closing(sqlite3.connect(str(tmp_path / NAME), isolation_level=None)) as reader:
         reader.execute("BEGIN")

@@ -1,4 +1,4 @@
-"""How many connections fit into what the process may open."""
+"""The number of connections that fit into the limit on open files."""
 
 import logging
 import os
@@ -60,7 +60,7 @@ def test_fewer_connections_than_the_workers_need_are_refused(wanted):
 
 @pytest.fixture
 def limits():
-    """The limits of this process; they are what they were afterwards."""
+    """The limits of this process, which are restored afterwards."""
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     yield before
     resource.setrlimit(resource.RLIMIT_NOFILE, before)

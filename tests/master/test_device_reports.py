@@ -1,4 +1,4 @@
-"""What workers tell of their devices: in /status, in the workbook, over restarts, and what is refused."""
+"""Device reports of workers: in /status, in the workbook, over restarts, and rejected ones."""
 
 import json
 
@@ -58,7 +58,7 @@ def test_a_sensor_that_comes_later_counts_from_then_on():
     assert devices.counts(0).energy_j == 5.0
 
 
-def test_another_process_of_the_master_goes_on_with_the_sums():
+def test_another_process_of_the_master_continues_the_sums():
     devices, other, now = Devices(), Devices(lambda: 5.0), report(energy_j=150.0)
     devices.take(1, report())
     devices.take(1, now)
@@ -120,7 +120,7 @@ def test_the_status_shows_the_last_report_and_the_sums_of_the_run(make_master):
     ],
     ids=repr,
 )
-def test_a_report_that_can_not_be_is_refused_and_kept_nowhere(make_master, device):
+def test_an_invalid_report_is_rejected_and_not_kept(make_master, device):
     master = make_master(*RUN)
     first, _ = joined(master)
     code, _, body = beat(master, first, device)
@@ -141,7 +141,7 @@ def test_a_report_outside_of_a_training_renews_no_lease_and_a_bad_one_within_doe
     assert master.send("POST", "/heartbeat", json.dumps(dict(body, renews=1)))[0] == 422
 
 
-def test_a_report_of_nobody_that_is_there_is_kept_nowhere(make_master):
+def test_a_report_of_an_absent_worker_is_not_kept(make_master):
     master = make_master(*RUN)
     first, _ = joined(master)
     code, _, _ = master.send("POST", "/heartbeat", json.dumps({"worker_id": 0, "epoch": 9, "device": report()}))

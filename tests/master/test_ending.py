@@ -1,4 +1,4 @@
-"""How far the end of a run has come: every transition, who waits for which stage, and what the journal keeps."""
+"""The stages of the end of a run: every transition, waits for a stage, and the value in the journal."""
 
 import itertools
 import json
@@ -29,7 +29,7 @@ def at(stage):
 
 
 @pytest.mark.parametrize("before, after", list(itertools.product(Stage, Stage)))
-def test_it_moves_as_the_table_says_and_otherwise_stays(before, after):
+def test_it_moves_only_along_the_transitions(before, after):
     ending = at(before)
     has_moved = ending.move(after, "another reason")
     assert has_moved == (after in TRANSITIONS[before])
@@ -39,7 +39,7 @@ def test_it_moves_as_the_table_says_and_otherwise_stays(before, after):
 
 
 @pytest.mark.parametrize("stage, awaited", list(itertools.product(Stage, WAY[1:])))
-def test_who_waits_for_a_stage_waits_until_it_is_reached_or_cannot_be(stage, awaited):
+def test_a_wait_ends_when_the_stage_is_reached_or_unreachable(stage, awaited):
     is_reached = stage in WAY and WAY.index(stage) >= WAY.index(awaited)
     ending = at(stage)
     assert ending.has_reached(awaited) == is_reached
@@ -50,7 +50,7 @@ def test_who_waits_for_a_stage_waits_until_it_is_reached_or_cannot_be(stage, awa
     ending.wait_released()
 
 
-def test_who_waits_is_woken():
+def test_a_transition_ends_a_wait():
     ending, woken = Ending(), []
     threads = [
         threading.Thread(target=lambda stage=stage: woken.append((stage, ending.wait(stage))), daemon=True)

@@ -1,4 +1,4 @@
-"""Evaluation happens beside the run, in a process that may be slow or die."""
+"""Evaluation in a process beside the run, which may be slow or die."""
 
 import os
 import queue
@@ -44,7 +44,7 @@ def make_evaluator(settings):
         evaluator.close()
 
 
-def test_it_says_what_the_evaluator_of_training_says(make_evaluator, settings):
+def test_it_returns_the_results_of_the_trainings_evaluator(make_evaluator, settings):
     vector = start_values(make_task(settings).layout, 42)
     expected = make_task(settings)
     done = queue.Queue()
@@ -115,7 +115,7 @@ def test_an_evaluator_that_was_killed_while_it_had_nothing_to_do_is_replaced_too
 
 @pytest.fixture
 def mortal(monkeypatch):
-    """Let children of evaluators end at some requests, counted from 1 for each; return what each child has been asked.
+    """Let children of evaluators end at some requests, counted from 1 for each; return their requests.
 
     The function that it returns takes which; of the last, all that come after do the same.
     """
@@ -183,7 +183,7 @@ def test_an_evaluator_that_ends_again_and_again_is_left_alone_for_a_while(
     assert len(begun) == evaluator_child.MOST_LOST + evaluator_child.TRIES
 
 
-def test_settings_that_it_can_not_use_leave_rounds_without_results(make_evaluator, settings, caplog):
+def test_invalid_settings_leave_rounds_without_results(make_evaluator, settings, caplog):
     evaluator = make_evaluator(name="nothing")
     done = queue.Queue()
     evaluator.evaluate(1, [np.ones(40, np.float32)] * 2, lambda *result: done.put(result))
@@ -191,7 +191,7 @@ def test_settings_that_it_can_not_use_leave_rounds_without_results(make_evaluato
     assert "model.name must be one of" in caplog.text and evaluator._child.state is State.REFUSED
 
 
-def test_a_model_that_it_can_not_save_is_said_in_the_log(make_evaluator, tmp_path, caplog):
+def test_a_model_that_cannot_be_saved_is_logged(make_evaluator, tmp_path, caplog):
     evaluator = make_evaluator()
     evaluator.save_keras(str(tmp_path / "model.keras"), np.ones(40, np.float32))
     assert evaluator.wait_until_idle(WAIT_S)
@@ -206,7 +206,7 @@ def test_it_closes_though_its_child_hangs(make_evaluator):
     assert evaluator._child.process.returncode == -signal.SIGKILL
 
 
-def test_an_export_that_can_not_be_is_told_in_the_sentence_of_the_child(make_evaluator, tmp_path):
+def test_a_failed_export_is_reported_in_the_childs_words(make_evaluator, tmp_path):
     with pytest.raises(DataError, match="the quadratic problem has no Keras model"):
         make_evaluator().export(str(tmp_path / "model.keras"), np.ones(40, np.float32), WAIT_S)
 
@@ -224,7 +224,7 @@ def test_an_export_that_takes_too_long_is_given_up_and_forgotten(make_evaluator,
     assert evaluator.wait_until_idle(WAIT_S)
 
 
-def test_who_waits_for_an_export_is_told_that_it_can_not_be_done(make_evaluator, mortal, tmp_path):
+def test_a_request_that_waits_for_an_export_learns_of_its_failure(make_evaluator, mortal, tmp_path):
     mortal(2)
     evaluator = make_evaluator()
     with pytest.raises(Unavailable, match="the evaluator process has ended"):
@@ -294,7 +294,7 @@ def test_a_users_own_model_is_described_and_exported(make_evaluator, settings, t
 
 
 @pytest.mark.tf
-def test_a_users_own_model_that_fails_is_told_in_the_sentence_of_the_child(make_evaluator, settings):
+def test_a_users_model_that_fails_is_reported_in_the_childs_words(make_evaluator, settings):
     evaluator = make_evaluator(name="no_such_module_of_mine:make")
     with pytest.raises(DataError, match="there is no module no_such_module_of_mine"):
         evaluator.described(120.0)

@@ -1,4 +1,4 @@
-"""The event loop: what changed the run is written before anything is performed, and a closed loop refuses everybody."""
+"""The event loop: events are journalled before their effects, and a closed loop rejects all requests."""
 
 import pytest
 from local_master import WAIT_S
@@ -9,7 +9,7 @@ from flq.protocol.events import Journalled, Note, Reply, Tick
 
 
 class Machine:
-    """Answers each event, a function of the ticket, with what that returns."""
+    """Replies to each event, a function of the ticket, with its return value."""
 
     effects = ()
 
@@ -24,7 +24,7 @@ class Machine:
 
 
 class Steps:
-    """Keeps what a loop has called, in order."""
+    """Records the calls of a loop, in order."""
 
     def __init__(self):
         self.found = []
@@ -58,7 +58,7 @@ def test_it_notes_then_commits_then_performs_and_replies(steps):
     assert names == ["note", "commit", "perform"] and steps.found[2] == ("perform", note)
 
 
-def test_an_error_in_a_reply_is_raised_to_who_asks(steps):
+def test_an_error_in_a_reply_is_raised_in_the_requests_thread(steps):
     with pytest.raises(BadValues, match="no such thing"):
         steps.loop.ask(lambda ticket: lambda: (Reply(ticket, BadValues("no such thing")),))
 

@@ -1,4 +1,4 @@
-"""Twenty threads share two arenas of the C library's heap: counted by the library itself."""
+"""Twenty threads share two arenas of the C library's heap, as counted by the library itself."""
 
 import platform
 import subprocess

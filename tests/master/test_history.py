@@ -15,7 +15,7 @@ RUN = ("system.total_workers=2", "system.min_workers=2", "system.max_rounds=5")
 
 
 def row(index, **fields):
-    """Return the row of a round in which little happened."""
+    """Return the row of an uneventful round."""
     values = dict.fromkeys(RoundRow._fields, 0)
     values.update(round_index=index, accuracy=None, test_loss=None, **fields)
     return RoundRow(**values)
@@ -23,7 +23,7 @@ def row(index, **fields):
 
 @pytest.fixture(scope="module")
 def master(tmp_path_factory):
-    """One master for all requests that are refused."""
+    """One master for all rejected requests."""
     with LocalMaster(str(tmp_path_factory.mktemp("refusing")), *RUN) as made:
         yield made
 
@@ -77,7 +77,7 @@ def test_the_master_has_no_rounds_after_the_last(make_master, run_workers, since
     assert get(master, "?since=%d" % since) == {"rounds": [], "next": since}
 
 
-def test_only_the_rows_of_the_page_are_made_and_nobody_waits_for_them(make_master, run_workers, monkeypatch):
+def test_only_the_rows_of_the_page_are_made_and_nothing_waits_for_them(make_master, run_workers, monkeypatch):
     master = make_master(*RUN)
     run_workers(master)
     made, make = [], record_module.row_of
@@ -101,7 +101,7 @@ def test_without_a_limit_a_page_is_bounded(master, monkeypatch):
     assert asked == [(0, DEFAULT_ROWS), (7, MAX_ROWS)]
 
 
-def test_what_json_can_not_say_is_null():
+def test_non_finite_numbers_become_null():
     page = history([row(1, training_loss=math.nan, own_loss=math.inf, own_accuracy=-math.inf, round_s=0.5)], 0)
     (found,) = page["rounds"]
     assert (found["training_loss"], found["own_loss"], found["own_accuracy"], found["round_s"]) == (None,) * 3 + (0.5,)

@@ -1,4 +1,4 @@
-"""Joins over HTTP: how many there may be, whose they are, and the key that comes with them."""
+"""Joins over HTTP: their limits, their owners, and their keys."""
 
 import hashlib
 import json
@@ -30,7 +30,7 @@ def test_a_worker_of_another_wire_version_is_told_so(make_master, version, named
     assert "the same version of FLQ" in json.loads(text)["hint"]
 
 
-def test_joins_of_an_instance_are_limited_and_it_is_told_when_to_come_again(make_master):
+def test_joins_of_an_instance_are_limited_with_retry_after(make_master):
     master, n_joins = make_master(*RUN), 0
     while n_joins < 500:
         status, headers, reply = join(master)
@@ -43,7 +43,7 @@ def test_joins_of_an_instance_are_limited_and_it_is_told_when_to_come_again(make
     assert master.machine.members[0].epoch == n_joins
 
 
-def test_who_has_the_token_but_not_the_state_folder_takes_no_joins_of_the_worker(make_master):
+def test_a_token_without_the_state_folder_uses_up_no_joins_of_the_worker(make_master):
     master = make_master(*RUN)
     assert join(master)[0] == 200
     statuses = {join(master, instance="thief", key=None)[0] for _ in range(4 * MOST_AT_ONCE)}

@@ -1,4 +1,4 @@
-"""The journal: what is written is read back, all of a batch or nothing of it."""
+"""The journal: what is written is read back, and a batch is written completely or not at all."""
 
 import sqlite3
 
@@ -82,7 +82,7 @@ def test_a_batch_that_fails_leaves_nothing(journal):
     assert journal.last_seq() == 2
 
 
-def test_what_is_forgotten_is_gone_and_numbers_go_on(journal, tmp_path):
+def test_deleted_entries_are_gone_and_numbers_continue(journal, tmp_path):
     answered = Answered(0, UPLOAD, FRAME)
     journal.write(
         batch_of(

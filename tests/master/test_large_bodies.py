@@ -1,4 +1,4 @@
-"""Bodies of many pieces arrive as they were sent, in both directions, and the head of an answer goes with the first."""
+"""Bodies of many pieces arrive intact in both directions, and the head of a response is sent with the first piece."""
 
 import socket
 
@@ -16,7 +16,7 @@ DATA = np.random.Generator(np.random.PCG64(1)).integers(0, 256, 3 * PIECE + 1234
 
 @pytest.fixture(scope="module")
 def echo():
-    """A server that sends back what it gets, and its meter."""
+    """An echo server, and its meter."""
     app, meter = Flask("echo"), Meter()
 
     @app.post("/")

@@ -1,4 +1,4 @@
-"""Whichever message of a run is lost, the worker asks again and the model stays the same."""
+"""If any message of a run is lost, the worker retries and the model stays the same."""
 
 import numpy as np
 import pytest
@@ -55,7 +55,7 @@ def test_an_upload_whose_response_is_lost_counts_once_and_as_sent_again(make_mas
     assert totals.retransmitted_bytes > undisturbed.retransmitted_bytes == 0
 
 
-def test_a_worker_that_registers_anew_takes_part_in_the_open_round(make_master):
+def test_a_worker_that_registers_again_takes_part_in_the_open_round(make_master):
     master = make_master(*RUN)
     first, second, again = HttpWorker(master, 0), HttpWorker(master, 1), HttpWorker(master, 0, waits=False)
     for worker in first, second:

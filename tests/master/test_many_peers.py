@@ -1,4 +1,4 @@
-"""More peers than threads, more connections than are kept: whoever belongs to the run is answered."""
+"""More peers than threads, and more connections than are kept: the workers of the run are served."""
 
 import http.client
 import json
@@ -96,7 +96,7 @@ def test_a_closed_connection_makes_room(make_master):
 
 @pytest.fixture
 def files():
-    """The limit of open files, raised as far as it goes; it is what it was afterwards."""
+    """The limit of open files, raised to its maximum and restored afterwards."""
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (before[1], before[1]))
     yield before[1]
@@ -104,7 +104,7 @@ def files():
 
 
 def ok(environ, start_response):
-    """Answer as an application."""
+    """Respond as an application."""
     start_response("200 OK", [("Content-Length", "3")])
     return [b"ok\n"]
 
@@ -119,7 +119,7 @@ def serving():
 
 
 def test_descriptors_beyond_1023_are_like_all_others(files, serving):
-    """select() of the C library does not take them."""
+    """select() of the C library does not support them."""
     if files < 2000:
         pytest.skip("no more than %d files may be open here" % files)
     with ExitStack() as stack, open(os.devnull) as null:
@@ -151,7 +151,7 @@ def test_where_no_more_files_can_be_opened_it_is_one_line_and_those_that_wait_ge
     ]
 
 
-def test_a_workers_requests_have_so_many_places(make_master, monkeypatch):
+def test_a_workers_requests_have_a_limited_number_of_places(make_master, monkeypatch):
     master = make_master(*RUN)
     with ExitStack() as stack:
         slow = [connect(master.port, stack, head("POST", "/register", Content_Length=50)) for _ in range(8)]

@@ -300,7 +300,7 @@ def test_the_master_takes_the_token_and_nothing_of_the_run_changes(make_master):
         (7, TOKENS["worker7"], "takes no worker 7"),
     ],
 )
-def test_a_token_of_somebody_else_is_a_failure(make_master, worker_id, token, text):
+def test_a_token_of_another_worker_is_a_failure(make_master, worker_id, token, text):
     line = by_name(master_lines(make_master(*TWO).url, None, worker_id, token))["token"]
     assert line.status == FAIL and text in line.text and line.fix
 
@@ -323,7 +323,7 @@ def test_a_certificate_is_trusted_by_its_authority_only(tmp_path, certificates):
     assert port.status == WARN
 
 
-def test_https_to_a_master_that_speaks_http_is_told(make_master, certificates):
+def test_https_to_a_master_with_plain_http_is_reported(make_master, certificates):
     url = make_master().url.replace("http", "https")
     line = by_name(master_lines(url, str(certificates / "ca.pem"), 0, TOKENS["worker0"]))["certificate"]
     assert line.status == FAIL and "plain HTTP" in line.fix

@@ -1,4 +1,4 @@
-"""GET /metrics: what Prometheus reads is what /status says."""
+"""GET /metrics: Prometheus reads the values of /status."""
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -10,7 +10,7 @@ RUN = ("system.total_workers=2", "system.min_workers=2", "system.max_rounds=3")
 
 
 def samples(text):
-    """Parse an exposition: (name, sorted labels) -> value; no sample stands twice."""
+    """Parse an exposition: {(name, sorted labels): value}; no sample is duplicate."""
     found = {}
     for family in text_string_to_metric_families(text.decode("utf-8")):
         assert family.documentation and family.type != "unknown", family.name
@@ -109,7 +109,7 @@ def test_without_a_status_there_are_only_the_metrics_of_the_process():
     assert not any(name.startswith("flq_") for name, _ in samples(Metrics(lambda: {}).text()))
 
 
-def test_a_loss_that_nobody_has_reported_is_left_out(make_master, run_workers):
+def test_an_unreported_loss_is_omitted(make_master, run_workers):
     master = make_master(*RUN)
     run_workers(master)
     status = master.status()
@@ -120,7 +120,7 @@ def test_a_loss_that_nobody_has_reported_is_left_out(make_master, run_workers):
 
 
 @pytest.mark.parametrize("accept", ["application/openmetrics-text; version=1.0.0", "*/*", "nonsense"])
-def test_whatever_is_accepted_it_is_the_text_format(make_master, accept):
+def test_the_text_format_is_sent_for_any_accept_header(make_master, accept):
     master = make_master(*RUN)
     code, headers, body = master.send("GET", "/metrics", headers={"Accept": accept})
     assert code == 200 and headers["Content-Type"].startswith("text/plain") and samples(body)

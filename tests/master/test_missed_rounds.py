@@ -15,7 +15,7 @@ RUN = ("system.total_workers=2", "system.min_workers=2", "system.max_rounds=7")
 
 
 class Missing:
-    """An evaluator that misses rounds while it is away; keeps the vectors that it was given, by round."""
+    """An evaluator that misses rounds while it is away, and keeps its vectors by round."""
 
     def __init__(self, is_away=True):
         self.is_away, self.seen = is_away, {}
@@ -30,7 +30,7 @@ class Missing:
 
 @pytest.fixture
 def begin(make_master):
-    """Return a function that begins a run whose evaluator is away; returns master and evaluator."""
+    """Return a function that starts a run whose evaluator is away, and returns master and evaluator."""
 
     def made(*overrides):
         master = make_master(*RUN + overrides, evaluator=Missing())
@@ -63,7 +63,7 @@ def test_when_the_run_has_ended_they_are_evaluated_with_the_models_that_they_had
     assert [row["test loss"] for row in master.table("Rounds")] == losses(master)
 
 
-def test_rounds_before_the_oldest_snapshot_stay_empty_and_this_is_said_once(begin, run_workers, caplog):
+def test_rounds_before_the_oldest_snapshot_stay_empty_with_one_log_line(begin, run_workers, caplog):
     master, evaluator = begin("system.snapshot_every=2", "system.snapshots_kept=1")
     run_workers(master)
     master.store.snapshots.wait()
@@ -95,7 +95,7 @@ def test_rounds_that_a_stuck_evaluator_has_never_answered_are_counted_too(begin,
     assert "5 rounds have no test results, the last of them is round 7" in caplog.text
 
 
-def test_models_are_made_again_while_the_run_goes_on(begin):
+def test_models_are_replayed_during_the_run(begin):
     master, evaluator = begin()
     workers = [HttpWorker(master, worker_id, waits=False) for worker_id in range(2)]
     while len(master.run.record.rounds()) < 3:

@@ -1,4 +1,4 @@
-"""The forms of the model: each is made once per round, whoever asks, and nothing is left behind."""
+"""The file formats of the model: each is made once per round for all requests, and no file is left behind."""
 
 import os
 import threading
@@ -16,7 +16,7 @@ LAYOUT = Layout((Tensor("a/kernel", (2, 2)), Tensor("a/bias", (2,))))
 
 
 class Run:
-    """What ModelFiles sees of a run: a model per round, and an evaluator that waits until it may write."""
+    """The run for ModelFiles: a model per round, and an evaluator that waits for permission to write."""
 
     def __init__(self, folder):
         self.n_rounds = 0
@@ -36,7 +36,7 @@ class Run:
             stream.write(model.tobytes())
 
     def in_threads(self, n_threads, wanted):
-        """Ask in so many threads; return them and the list of what they get."""
+        """Send requests in several threads; return the threads and the list of responses."""
         got = []
         threads = [threading.Thread(target=lambda: got.append(self.files.form(wanted))) for _ in range(n_threads)]
         for thread in threads:
@@ -59,7 +59,7 @@ def join(threads):
 
 
 @pytest.mark.parametrize("wanted", ["keras", "h5"])
-def test_those_who_ask_at_once_get_one_file(run, wanted):
+def test_concurrent_requests_get_one_file(run, wanted):
     run.may_end.clear()
     threads, got = run.in_threads(12, wanted)
     assert run.begun.wait(WAIT_S)
@@ -129,7 +129,7 @@ def test_of_each_form_only_the_last_round_is_kept(run):
     assert [form.tag for form in run.files._kept.values()] == ["run-3-" + wanted for wanted in run.files._kept]
 
 
-def test_who_waits_while_a_round_closes_gets_the_newest(run):
+def test_a_request_that_waits_while_a_round_closes_gets_the_newest_model(run):
     run.may_end.clear()
     threads, got = run.in_threads(1, "keras")
     assert run.begun.wait(WAIT_S)
@@ -141,7 +141,7 @@ def test_who_waits_while_a_round_closes_gets_the_newest(run):
     assert [form.body for form in newer] == [run.model(1).tobytes()] * 3 and len(run.paths) == 2
 
 
-def test_nobody_waits_for_ever(run, monkeypatch):
+def test_no_request_waits_for_ever(run, monkeypatch):
     run.may_end.clear()
     threads, _ = run.in_threads(1, "keras")
     assert run.begun.wait(WAIT_S)
@@ -175,7 +175,7 @@ def test_a_file_that_fails_is_made_when_it_is_asked_for_again(run, monkeypatch, 
     assert run.files.form("keras").body == run.model(0).tobytes()
 
 
-def test_a_folder_that_is_gone_is_told_without_its_name(run, tmp_path, monkeypatch):
+def test_a_missing_folder_is_reported_without_its_name(run, tmp_path, monkeypatch):
     monkeypatch.setattr(run.files, "_run_dir", str(tmp_path / "gone"))
     with pytest.raises(FlqError) as caught:
         run.files.form("h5")

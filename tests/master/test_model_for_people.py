@@ -1,4 +1,4 @@
-"""GET /get_global_model without a worker's Accept header: JSON, a file, or a refusal."""
+"""GET /get_global_model without a worker's Accept header: JSON, a file, or an error."""
 
 import io
 import json
@@ -65,7 +65,7 @@ def test_the_round_is_how_many_rounds_the_model_holds(make_master):
 
 
 @pytest.mark.parametrize("wanted", ["json", "npz"])
-def test_who_has_the_model_already_is_told_so(make_master, run_workers, wanted):
+def test_a_client_that_has_the_model_gets_304(make_master, run_workers, wanted):
     master = make_master(*RUN)
     target = "/get_global_model?format=" + wanted
     before = master.send("GET", target)[1]["ETag"]
@@ -78,7 +78,7 @@ def test_who_has_the_model_already_is_told_so(make_master, run_workers, wanted):
     assert code == 200 and body and headers["ETag"] == '"local-3-%s"' % wanted
 
 
-def test_a_model_too_large_for_json_is_422_and_says_what_to_ask_for(make_master, monkeypatch):
+def test_a_model_too_large_for_json_is_422_with_a_hint(make_master, monkeypatch):
     master = make_master(*RUN)
     monkeypatch.setattr(model_files, "MOST_JSON_PARAMS", 39)
     answer = master.send("GET", "/get_global_model")
@@ -132,7 +132,7 @@ def test_a_keras_file_comes_as_a_file(make_master, monkeypatch):
         assert headers["Content-Disposition"] == 'attachment; filename="model.%s"' % wanted
 
 
-def test_who_would_take_a_thread_from_the_workers_is_told_to_come_again(make_master):
+def test_a_request_that_would_take_a_workers_thread_gets_503(make_master):
     master = make_master(*RUN)
     app = master.server._server.wsgi_app
     none_left = threading.BoundedSemaphore(1)

@@ -1,4 +1,4 @@
-"""What has happened in a run, as lines for people."""
+"""The events of a run, as lines for users."""
 
 import itertools
 
@@ -43,7 +43,7 @@ def test_a_worker_with_many_problems_leaves_room_for_other_lines():
     assert news.add_problem(3, {"problem": "the last"}, 7).text == "worker 3: the last"
 
 
-def test_the_news_of_a_run_say_who_came_and_how_it_ended(make_master, run_workers):
+def test_the_news_of_a_run_report_the_workers_and_the_end(make_master, run_workers):
     master = make_master("system.total_workers=2", "system.min_workers=2", "system.max_rounds=2")
     run_workers(master)
     items = master.run.feed.news.newest()

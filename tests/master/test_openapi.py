@@ -1,4 +1,4 @@
-"""/openapi.json is true: what it says there is, there is, and nothing else; and the answers are as it says."""
+"""/openapi.json lists exactly the existing routes, and responses match it."""
 
 import json
 import re
@@ -124,13 +124,13 @@ def heartbeat(worker_id, **more):
         ("POST", "/upload_update", "?worker=7", b"x", {}, {403, 422}),
     ],
 )
-def test_answers_are_as_it_says(master, operations, method, path, target, body, headers, codes):
+def test_responses_match_the_document(master, operations, method, path, target, body, headers, codes):
     code, got, content = master.send(method, path + target, body, headers)
     assert code in codes, content
     check(operations[path][method], master, code, got, content)
 
 
-def test_files_and_refusals_of_strangers_are_as_it_says(master, operations):
+def test_files_and_rejections_of_strangers_match_the_document(master, operations):
     for target, token in (
         ("/results/config.json", ""),
         ("/results/nope", ""),
@@ -141,7 +141,7 @@ def test_files_and_refusals_of_strangers_are_as_it_says(master, operations):
 
 
 def check(operation, master, code, headers, body):
-    """Hold an answer against the description of an operation."""
+    """Check a response against the description of an operation."""
     import requests
 
     lists = {name: [value] for name, value in headers.items()}
@@ -158,7 +158,7 @@ def check(operation, master, code, headers, body):
     )
 
 
-def test_the_end_is_as_it_says(make_master, operations):
+def test_responses_at_the_end_match_the_document(make_master, operations):
     master = make_master(*RUN)
     check(operations["/stop"]["POST"], master, *master.send("POST", "/stop"))
     check(operations["/status"]["GET"], master, *master.send("GET", "/status"))

@@ -1,4 +1,4 @@
-"""flq_master.py --print-config: what a run would go by, as a file, and nothing is started."""
+"""flq_master.py --print-config prints the configuration of a run, and starts nothing."""
 
 import json
 import re
@@ -57,6 +57,6 @@ def test_the_hash_is_printed_as_64_digits(printed):
         ("up_budget_bits=1", "up_budget_bits"),
     ],
 )
-def test_what_can_not_be_used_is_exit_code_2_and_nothing_on_stdout(printed, caplog, override, sentence):
+def test_invalid_settings_are_exit_code_2_and_nothing_on_stdout(printed, caplog, override, sentence):
     code, out, _ = printed(override)
     assert code == 2 and out == "" and sentence in caplog.text

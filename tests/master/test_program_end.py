@@ -1,4 +1,4 @@
-"""How the program waits for the end of its run, and what a signal does to it."""
+"""How the program waits for the end of its run, and how signals end it."""
 
 import argparse
 import logging
@@ -16,7 +16,7 @@ from flq.systemd import Watchdog
 
 @pytest.fixture
 def running(make_master, monkeypatch):
-    """A program that waits, in a thread: its master, the signal handler, and what will be its exit code."""
+    """A program that waits, in a thread: its master, its signal handler, and its later exit code."""
     handlers, codes, is_ready = {}, [], threading.Event()
 
     def set_handler(number, handler):
@@ -55,7 +55,7 @@ def test_a_signal_that_interrupts_a_wait_stops_the_master(running):
     assert running.codes == [128 + signal.SIGTERM]
 
 
-def test_a_run_that_can_not_go_on_is_exit_code_1(running, monkeypatch):
+def test_a_run_that_cannot_continue_is_exit_code_1(running, monkeypatch):
     def fail(now):
         raise RuntimeError("broken by the test")
 
@@ -66,7 +66,7 @@ def test_a_run_that_can_not_go_on_is_exit_code_1(running, monkeypatch):
 
 @pytest.fixture
 def log():
-    """The logger of the programs, without the handlers that a test adds to it."""
+    """The logger of the programs; handlers that a test adds are removed."""
     logger = logging.getLogger("flq")
     before, level = list(logger.handlers), logger.level
     yield logger
@@ -83,7 +83,7 @@ def log():
         (MemoryError(), "the master cannot continue: MemoryError: no message"),
     ],
 )
-def test_what_nobody_expects_is_one_sentence_and_its_trace_is_in_the_log(
+def test_an_unexpected_error_is_one_sentence_and_its_traceback_is_in_the_log(
     tmp_path, monkeypatch, capsys, log, error, sentence
 ):
     def serve(*args):

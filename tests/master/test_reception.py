@@ -1,4 +1,4 @@
-"""The server's loop accepts, keeps and closes connections; step by step, with a clock of the test's."""
+"""The server's loop accepts, keeps and closes connections; step by step, with a simulated clock."""
 
 import errno
 import logging
@@ -40,7 +40,7 @@ class Conn:
 
 
 class Listener:
-    """A listening socket that fails as often as it is told to."""
+    """A listening socket that fails a given number of times."""
 
     def __init__(self, sock):
         self._sock = sock
@@ -74,23 +74,23 @@ class Hall:
         return self.made[-1]
 
     def connect(self, n_peers=1):
-        """Let peers connect; they are not taken in yet."""
+        """Let peers connect; they are not accepted yet."""
         self.peers += [self._stack.enter_context(socket.create_connection(self.address)) for _ in range(n_peers)]
 
     def look(self, after_s=0.0):
-        """Accept the connections that fit now, and serve those on which a request has come."""
+        """Accept the connections that fit now, and serve those with a request."""
         self.clock.now += after_s
         self.reception._look(0.0)
         self.reception._close_silent()
 
     def settle(self, after_s=0.0):
-        """Do so again and again, for half a second more."""
+        """Repeat this for another half second."""
         self.look(after_s)
         for _ in range(10):
             self.look(after_s=reception.PAUSE_S)
 
     def show(self, number, name):
-        """Let a peer show the token of that name; it is answered, and waits again."""
+        """Let a peer send the token of that name; it gets a response, and waits again."""
         self.peers[number].sendall(b"x")
         self.settle()
         conn = self.served.pop()
@@ -107,7 +107,7 @@ class Hall:
 
 @pytest.fixture
 def hall():
-    """Return a function that makes a reception with so many places."""
+    """Return a function that makes a reception with a number of places."""
     with ExitStack() as stack:
         made = []
 
@@ -124,7 +124,7 @@ def hall():
 
 @pytest.mark.parametrize("speaks_first", [True, False])
 def test_a_connection_that_is_closed_within_a_batch_is_not_served(hall, speaks_first):
-    """Neither is the new one that has got its descriptor."""
+    """Nor is the new connection that has got its descriptor."""
     full = hall(3)
     full.connect(3)
     full.settle()
@@ -143,7 +143,7 @@ def test_a_connection_that_is_closed_within_a_batch_is_not_served(hall, speaks_f
     assert full.made[3] in full.served
 
 
-def test_the_longest_silent_stranger_makes_room_and_who_is_known_stays(hall):
+def test_the_longest_silent_stranger_is_closed_and_known_connections_stay(hall):
     full = hall(3)
     full.connect(3)
     full.look()
@@ -193,8 +193,8 @@ def test_where_many_wait_more_places_are_made_each_time_and_where_few_do_one(hal
     assert len(full.open()) == 59
 
 
-def test_who_leaves_connections_behind_with_one_token_takes_no_places_from_others(hall, monkeypatch):
-    """A link that breaks and comes back leaves one that nobody uses, each time."""
+def test_abandoned_connections_of_one_token_take_no_places_from_others(hall, monkeypatch):
+    """Each time, a link that breaks and recovers leaves an unused connection."""
     monkeypatch.setattr(reception, "OF_ONE_TOKEN", 2)
     full = hall(4)
     for number, name in enumerate(["worker1", "worker0", "worker0", "worker0"]):
@@ -217,8 +217,8 @@ def test_who_leaves_connections_behind_with_one_token_takes_no_places_from_other
     assert full.reception._of_token == {}
 
 
-def test_who_uses_many_connections_with_one_token_does_not_keep_the_places_of_strangers(hall, monkeypatch):
-    """What it used a moment ago, and no longer has a claim to, does not shield those that have been silent longer."""
+def test_many_connections_of_one_token_do_not_keep_the_places_of_strangers(hall, monkeypatch):
+    """A connection that has lost its protection does not protect those that have been silent longer."""
     monkeypatch.setattr(reception, "OF_ONE_TOKEN", 1)
     full = hall(4)
     full.connect(4)
@@ -233,7 +233,7 @@ def test_who_uses_many_connections_with_one_token_does_not_keep_the_places_of_st
     assert full.open() == [3, 4]  # twice as many
 
 
-def test_where_nobody_is_a_stranger_the_new_one_is_closed(hall):
+def test_without_strangers_the_new_connection_is_closed(hall):
     full = hall(2)
     full.connect(2)
     full.look()
@@ -277,7 +277,7 @@ def test_new_connections_have_a_rate_and_the_others_wait_in_the_kernels_queue(ha
     assert slow.open() == [20, 21, 22, 23, 24]
 
 
-def test_whoever_has_a_connection_is_served_while_new_ones_wait(hall):
+def test_open_connections_are_served_while_new_ones_wait(hall):
     full = hall(2)
     full.connect(5)
     full.look()
@@ -340,7 +340,7 @@ def test_a_socket_of_no_use_is_closed_and_the_next_is_taken_in(hall, monkeypatch
     assert picky.open() == [0] and picky.peers[0].recv(1) == b""
 
 
-def test_a_connection_that_has_been_closed_can_not_wait(hall):
+def test_a_closed_connection_cannot_wait(hall):
     calm = hall(10)
     calm.connect()
     calm.look()
@@ -352,7 +352,7 @@ def test_a_connection_that_has_been_closed_can_not_wait(hall):
     assert calm.reception._waiting() == []
 
 
-def test_who_is_silent_for_too_long_is_closed_and_nobody_else(hall):
+def test_only_connections_silent_for_too_long_are_closed(hall):
     calm = hall(10)
     calm.connect(2)
     calm.look()
@@ -363,7 +363,7 @@ def test_who_is_silent_for_too_long_is_closed_and_nobody_else(hall):
     assert calm.open() == [1]
 
 
-def test_a_crowd_is_one_line_a_minute_and_the_next_one_says_how_many_there_were(hall, caplog):
+def test_a_crowd_is_one_log_line_per_minute_with_a_count(hall, caplog):
     caplog.set_level(logging.WARNING)
     full = hall(5)
     for _ in range(8):
@@ -375,7 +375,7 @@ def test_a_crowd_is_one_line_a_minute_and_the_next_one_says_how_many_there_were(
     assert len(caplog.records) == 2 and "more times since the last such line)" in caplog.text
 
 
-def test_whatever_breaks_the_loop_goes_on_and_says_so_once(hall, caplog, monkeypatch):
+def test_the_loop_survives_errors_and_logs_them_once(hall, caplog, monkeypatch):
     monkeypatch.setattr(reception, "LONGEST_PAUSE_S", 0.0)
     broken, n_left = hall(5), [50]
 
@@ -393,11 +393,11 @@ def test_whatever_breaks_the_loop_goes_on_and_says_so_once(hall, caplog, monkeyp
 
 
 def test_descriptors_may_have_any_number(hall):
-    """What select() of the C library does not do beyond 1023; where there is nothing better, selectors have it."""
+    """select() of the C library is limited to 1023; selectors use it only if there is nothing better."""
     assert not isinstance(hall(5).reception._selector, selectors.SelectSelector)
 
 
-def test_a_bucket_says_how_long_it_takes():
+def test_a_bucket_returns_the_time_to_wait():
     bucket = Bucket(Rate(2.0, 3.0), 10.0)
     for _ in range(3):
         assert bucket.wait_s(10.0) == 0.0

@@ -1,4 +1,4 @@
-"""A run read from its journal: what the master knows of it, while it goes on, has ended, or was killed."""
+"""A run read from its journal equals the master's own, during the run, after its end, and after a kill."""
 
 import os
 import shutil
@@ -44,7 +44,7 @@ def test_an_ended_run_is_what_the_master_shows_and_its_workbook_says(make_master
     assert by_folder.settings["b_up"] == by_workbook.settings["b_up"]
 
 
-def test_a_run_is_read_while_it_goes_on_and_goes_on(make_master):
+def test_a_run_is_read_in_progress_and_continues(make_master):
     master = make_master("system.total_workers=1", "system.min_workers=1", "system.max_rounds=4")
     worker = HttpWorker(master, 0, waits=False)
     while len(master.run.record.rounds()) < 2:
@@ -69,7 +69,7 @@ def test_a_folder_as_a_kill_leaves_it_is_read_and_a_closed_one_is_left_as_it_is(
     assert sorted(os.listdir(folder_of(master))) == names
 
 
-def test_figures_are_drawn_again_beside_the_folder_or_where_one_says(make_master, run_workers, tmp_path, capsys):
+def test_figures_are_redrawn_beside_the_folder_or_in_a_given_one(make_master, run_workers, tmp_path, capsys):
     master = make_master(*RUN)
     run_workers(master)
     results_dir, name = os.path.split(folder_of(master))

@@ -1,4 +1,4 @@
-"""GET /results: which files a run has left, and each of them by its name alone."""
+"""GET /results: the files of a run, and each of them by its name only."""
 
 import io
 import json
@@ -22,13 +22,13 @@ WORKBOOK = "flq_results_quadratic_bbit_stamp.xlsx"
 
 @pytest.fixture(scope="module")
 def master(tmp_path_factory):
-    """One master for all requests that are refused."""
+    """One master for all rejected requests."""
     with LocalMaster(str(tmp_path_factory.mktemp("refusing")), *RUN) as made:
         yield made
 
 
 def as_shown(settings):
-    """Return the settings without the one key that no result file has."""
+    """Return the settings without the only key that result files omit."""
     shown = to_json(settings)
     del shown["system"]["master_url"]
     return shown

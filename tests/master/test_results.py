@@ -1,4 +1,4 @@
-"""The results of a run: what they add up to, and what happens when they cannot be written."""
+"""The results of a run: their totals, and failures to write them."""
 
 import errno
 import json
@@ -35,7 +35,7 @@ def no_space(*args, **kwargs):
 
 
 def assert_adds_up(master):
-    """Check that the summary is the rounds and what came after them, and that the workers agree."""
+    """Check that the summary is the sum of the rounds and later traffic, and equals the workers' sums."""
     pairs, rounds, workers = master.summary(), master.table("Rounds"), master.table("Workers")
     for title, after in AFTER.items():
         assert pairs[title] == sum(row[title] for row in rounds) + pairs[after]
@@ -47,7 +47,7 @@ def assert_adds_up(master):
     return pairs
 
 
-def test_stop_says_why_the_workbook_is_not_written_and_the_end_tries_again(make_master, monkeypatch):
+def test_stop_reports_why_the_workbook_is_not_written_and_the_end_retries(make_master, monkeypatch):
     master = make_master(*RUN)
     path = master.run.results.workbook
     with monkeypatch.context() as patch:
@@ -64,7 +64,7 @@ def test_stop_says_why_the_workbook_is_not_written_and_the_end_tries_again(make_
     assert json.loads(master.send("POST", "/stop")[2])["results_saved"] == path
 
 
-def test_a_model_that_can_not_be_written_leaves_the_workbook(make_master, monkeypatch):
+def test_a_model_that_cannot_be_written_leaves_the_workbook(make_master, monkeypatch):
     master = make_master(*RUN)
     folder = os.path.dirname(master.run.results.workbook)
     with monkeypatch.context() as patch:
@@ -103,7 +103,7 @@ def test_where_no_folder_of_results_can_be_made_they_move_to_that_of_temporary_f
     assert written.move() and written.model != first  # the one that was made is not used again
 
 
-def test_a_workbook_is_written_again_only_if_it_says_something_new(make_master, monkeypatch):
+def test_a_workbook_is_rewritten_only_with_new_content(make_master, monkeypatch):
     master = make_master(*RUN)
     master.run.stop("stopped by the test")
     master.run.finish()
@@ -157,7 +157,7 @@ def test_rounds_answered_are_those_with_an_answer(make_master):
     del master.machine.members[1], master.machine.rounds.attendance[1]
 
 
-def test_who_never_joined_has_its_bytes_and_does_not_count_as_a_worker(make_master):
+def test_the_bytes_of_a_worker_that_never_joined_are_counted_but_not_the_worker(make_master):
     master = make_master(*RUN)
     master.send("POST", "/upload_update?worker=1", b"x")
     totals = totals_of(master.machine, master.meter, Devices(), None)
@@ -201,14 +201,14 @@ def test_rounds_whose_models_a_restored_master_does_not_know_count_as_tested(mak
 
 def test_the_status_is_not_made_for_every_event_of_a_crowd(make_master, monkeypatch):
     master = make_master(*RUN)
-    loop, made, goes_on = master.run._loop, [], threading.Event()
+    loop, made, may_continue = master.run._loop, [], threading.Event()
     monkeypatch.setattr("flq.master.live.board.PUBLISH_S", 60.0)
     monkeypatch.setattr("flq.master.runtime.run.status_of", lambda *_: made.append(1) or {"made": len(made)})
     handle = master.machine.handle
-    monkeypatch.setattr(master.machine, "handle", lambda *args: goes_on.wait(20) and handle(*args))
+    monkeypatch.setattr(master.machine, "handle", lambda *args: may_continue.wait(20) and handle(*args))
     for _ in range(200):
         loop.tell(Tick())
-    goes_on.set()
+    may_continue.set()
     master.run.stop("stopped by the test")
     assert 1 <= len(made) < 20
 

@@ -1,4 +1,4 @@
-"""The report writes the workbook of any run from its journal, as the master would."""
+"""The report writes the same workbook from a journal as the master does."""
 
 import json
 import os
@@ -80,7 +80,7 @@ def test_of_a_run_that_was_killed_before_its_end_was_written_down_only_the_last_
     assert pairs["ended because"] == "3 rounds are done"
 
 
-def test_of_a_run_that_goes_on_it_says_so_and_goes_beside_its_folder(make_master, tmp_path, capsys):
+def test_the_workbook_of_a_run_in_progress_is_marked_and_written_beside_its_folder(make_master, tmp_path, capsys):
     master = make_master("system.total_workers=1", "system.min_workers=1", "system.max_rounds=4")
     worker = HttpWorker(master, 0, waits=False)
     while len(master.run.record.rounds()) < 2:
@@ -98,7 +98,7 @@ def test_of_a_run_that_goes_on_it_says_so_and_goes_beside_its_folder(make_master
 
 @pytest.fixture
 def old(make_master, run_workers, tmp_path):
-    """Return the folder of a run as FLQ 0.1.0 has left it, and the workbook that the master wrote."""
+    """Return the folder of a run of FLQ 0.1.0, and the workbook that the master wrote."""
     master = make_master(*RUN)
     master.run.take_report(1, device(1.0))
     master.run.take_report(1, device(5.0))
@@ -125,7 +125,7 @@ def old(make_master, run_workers, tmp_path):
     return str(folder), master.sheets()
 
 
-def test_of_a_run_of_an_older_version_it_says_what_its_journal_does(old, tmp_path):
+def test_the_workbook_of_an_older_version_has_what_its_journal_has(old, tmp_path):
     folder, expected = old
     sheets = rewritten(folder, tmp_path / "again.xlsx")
     for name in "Rounds", "Roll-call", "Config":
@@ -143,7 +143,7 @@ def test_of_a_run_of_an_older_version_it_says_what_its_journal_does(old, tmp_pat
         assert [row[title] for row in table] == [row[title] for row in known], title
 
 
-def test_a_workbook_that_can_not_be_written_is_one_sentence(make_master, run_workers, tmp_path, capsys):
+def test_a_workbook_that_cannot_be_written_is_one_sentence(make_master, run_workers, tmp_path, capsys):
     master = make_master(*RUN)
     run_workers(master)
     path = str(tmp_path / "missing" / "a.xlsx")

@@ -1,4 +1,4 @@
-"""The run's folder is the one that was opened: without it nothing is decided, and when it is back the run goes on."""
+"""Without the run's own folder nothing is decided, and when it is back the run continues."""
 
 import os
 import shutil
@@ -51,7 +51,7 @@ def test_so_is_one_whose_parent_was_renamed(folder, tmp_path):
     assert "it is now %s" % (tmp_path / "old" / "run") in folder.misplaced().hint
 
 
-def test_of_one_that_was_deleted_it_is_said_that_the_run_cannot_go_on(folder, tmp_path):
+def test_a_deleted_folder_is_reported_as_the_end_of_the_run(folder, tmp_path):
     shutil.rmtree(str(tmp_path / "results" / "run"))
     assert folder.misplaced().summary == "the folder of the run is gone"
     assert "it was deleted, and the run is lost" in folder.misplaced().hint
@@ -91,7 +91,7 @@ def test_a_snapshot_makes_no_folder_in_the_place_of_one_that_was_renamed(make_ma
     os.rename(run + "_away", run)
 
 
-def test_without_its_folder_a_run_decides_nothing_and_when_it_is_back_it_goes_on(make_master, monkeypatch):
+def test_a_run_decides_nothing_while_its_folder_is_missing(make_master, monkeypatch):
     monkeypatch.setattr(store_module, "RETRY_S", 0.01)
     master = make_master(*RUN)
     run = os.path.dirname(master.store._journal.path)

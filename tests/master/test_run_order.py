@@ -29,7 +29,7 @@ def results_dir(tmp_path):
 
 
 def begin_with_format_3(results_dir):
-    """Leave what an older version has left of a run; return its folder."""
+    """Create the folder of a run of an older version; return it."""
     run_dir = claim(results_dir)
     old_journal(run_dir, {"run_id": os.path.basename(run_dir), "ended": None, "counted": {}})
     return run_dir
@@ -55,7 +55,7 @@ def test_the_run_that_began_last_is_the_newest_though_the_clock_was_set_back(res
     assert past.run_dir == second
 
 
-def test_a_run_that_goes_on_is_rid_of_what_a_killed_master_was_writing(results_dir):
+def test_a_resumed_run_removes_leftovers_of_a_killed_master(results_dir):
     run_dir = begin(results_dir)
     os.makedirs(os.path.join(run_dir, "snapshots"), exist_ok=True)
     os.makedirs(os.path.join(run_dir, ".export-abc"))
@@ -115,7 +115,7 @@ def test_a_run_whose_journal_is_gone_is_named_when_an_older_one_is_taken_in_its_
     assert "%s has snapshots of a run, but no journal: it is ignored" % newer in caplog.text
 
 
-def test_the_last_run_is_the_one_that_goes_on_and_else_the_newest_that_has_ended(results_dir, clock):
+def test_the_last_run_is_the_unfinished_one_or_the_newest_finished_one(results_dir, clock):
     assert last_run(results_dir) is None
     clock(NOON)
     first = begin(results_dir)

@@ -1,4 +1,4 @@
-"""Results are written when a run ends, again while one is not, and elsewhere if the folder has moved."""
+"""Results are written when a run ends, again while one is missing, and elsewhere if the folder has moved."""
 
 import threading
 from types import SimpleNamespace
@@ -13,7 +13,7 @@ from flq.run_end import Stage
 
 
 class Files:
-    """In the place of Results: what is in the way of the workbook."""
+    """Replaces Results: the obstacles to writing the workbook."""
 
     keras = None
 
@@ -34,7 +34,7 @@ class Files:
 
 @pytest.fixture
 def saving(monkeypatch):
-    """A saver, its parts, and what it has told."""
+    """A saver, its parts, and its reports."""
     monkeypatch.setattr(saver_module, "SAVE_AGAIN_S", 0.01)
     told, files, ending = [], Files(), Ending()
     ending.move(Stage.ENDED, "because")
@@ -45,7 +45,7 @@ def saving(monkeypatch):
     saver.join()
 
 
-def test_both_are_written_and_then_it_is_told(saving):
+def test_the_saver_reports_after_both_files_are_written(saving):
     saving.saver.begin("x", "totals")
     assert saving.ending.wait(Stage.SAVED, WAIT_S)
     saving.saver.join()
@@ -54,7 +54,7 @@ def test_both_are_written_and_then_it_is_told(saving):
     assert saving.files.written[2:] == [("model", "x")]  # which the files leave alone if it is written
 
 
-def test_a_problem_is_told_once_and_what_is_in_the_way_may_go(saving):
+def test_a_problem_is_reported_once_and_may_be_solved(saving):
     saving.files.in_the_way = "disk full"
     saving.saver.begin("x", "totals")
     assert saving.ending.wait(Stage.SAVED, WAIT_S) and saving.told == ["disk full"]
@@ -63,7 +63,7 @@ def test_a_problem_is_told_once_and_what_is_in_the_way_may_go(saving):
     assert saving.told == ["disk full", "totals"] and len(saving.files.written) >= 4
 
 
-def test_who_leaves_waits_for_no_further_attempt(saving):
+def test_the_end_of_the_program_waits_for_no_further_attempt(saving):
     saving.files.in_the_way = "disk full"
     saving.saver.begin("x", "totals")
     assert saving.ending.wait(Stage.SAVED, WAIT_S)

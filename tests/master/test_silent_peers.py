@@ -1,4 +1,4 @@
-"""Peers that connect and say nothing, or next to nothing, hold up nobody else."""
+"""Peers that connect and send nothing, or almost nothing, delay no others."""
 
 import json
 import select
@@ -39,7 +39,7 @@ def assert_answers_at_once(master):
 
 
 def wait_for_answers(peers, n_answers):
-    """Wait until so many of the peers have been answered."""
+    """Wait until a number of the peers have a response."""
     limit = time.monotonic() + 20.0
     while len(select.select(peers, [], [], 1.0)[0]) < n_answers:
         assert time.monotonic() < limit
@@ -132,8 +132,8 @@ def test_a_link_of_one_megabit_is_no_slow_link():
 @pytest.mark.parametrize(
     "is_known, lease_s, expected", [(True, 300.0, 150.0), (True, 10.0, 60.0), (False, 300.0, 60.0)]
 )
-def test_who_has_shown_a_token_may_be_silent_for_half_a_lease(monkeypatch, is_known, lease_s, expected):
-    """So that a worker that trains and sends heartbeats keeps its connection."""
+def test_a_connection_with_a_token_may_be_silent_for_half_a_lease(monkeypatch, is_known, lease_s, expected):
+    """A worker that trains and sends heartbeats keeps its connection."""
     waits = []
     made = server.Server(None, "127.0.0.1", 0, 1, Meter(), silence_s=lease_s / 2)
     monkeypatch.setattr(made._server._connections, "put", lambda conn, patience_s: waits.append((conn, patience_s)))

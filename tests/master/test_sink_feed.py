@@ -1,4 +1,4 @@
-"""What happens in a run is a line of news, and every sink is told of it."""
+"""Every event of a run is a line of news, and every sink gets it."""
 
 import pytest
 
@@ -29,7 +29,7 @@ def feed():
 
 
 @pytest.mark.parametrize("n_done, kind", [(0, "began"), (3, "went_on")])
-def test_a_run_begins_or_goes_on(feed, n_done, kind):
+def test_a_run_begins_or_resumes(feed, n_done, kind):
     feed.start(n_done)
     began, news = feed.heard
     assert began == "began" and isinstance(news, Happened)

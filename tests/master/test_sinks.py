@@ -1,4 +1,4 @@
-"""Sinks are told everything, and nothing that they do is waited for."""
+"""Sinks get every event, and the run never waits for them."""
 
 import logging
 import os
@@ -27,7 +27,7 @@ def happened(text):
 
 @pytest.fixture
 def watch(tmp_path):
-    """Return a function that begins a sink, which also leaves what it was told in a file."""
+    """Return a function that starts a sink, which also copies its messages to a file."""
     made = []
 
     def begin(how):
@@ -43,13 +43,13 @@ def watch(tmp_path):
 
 
 def told(tmp_path, how):
-    """Return what each child was told, so far."""
+    """Return the messages of each child so far."""
     path = tmp_path / how
     children = path.read_bytes().split(b"child\n")[1:] if path.exists() else []
     return [list(read(text.splitlines(keepends=True))) for text in children]
 
 
-def test_a_sink_is_told_what_was_what_happens_and_the_end(watch, tmp_path, caplog):
+def test_a_sink_gets_earlier_rounds_events_and_the_end(watch, tmp_path, caplog):
     sink = watch("talks")
     with caplog.at_level(logging.INFO, "flq"):
         sink.tell(happened("a"))
@@ -59,7 +59,7 @@ def test_a_sink_is_told_what_was_what_happens_and_the_end(watch, tmp_path, caplo
     assert [record.getMessage() for record in caplog.records] == ["talks: all is well"]
 
 
-def test_one_that_dies_is_begun_anew_and_told_what_it_has_missed(watch, tmp_path, caplog, monkeypatch):
+def test_a_sink_that_dies_is_restarted_and_gets_what_it_has_missed(watch, tmp_path, caplog, monkeypatch):
     monkeypatch.setattr(sinks_module, "PAUSE_S", 0.05)
     sink = watch("dies")
     sink.tell(happened("now"))
@@ -71,7 +71,7 @@ def test_one_that_dies_is_begun_anew_and_told_what_it_has_missed(watch, tmp_path
     assert any("exit code 7" in record.getMessage() for record in caplog.records)
 
 
-def test_one_that_has_died_is_still_told_of_the_end(watch, tmp_path):
+def test_a_sink_that_has_died_still_gets_the_end(watch, tmp_path):
     sink = watch("dies")
     sink.tell(happened("now"))
     wait_until(lambda: sink._child is not None and sink._child.returncode is not None)
@@ -80,7 +80,7 @@ def test_one_that_has_died_is_still_told_of_the_end(watch, tmp_path):
     assert told(tmp_path, "dies")[-1] == [BEGAN, ENDED]
 
 
-def test_one_that_reads_nothing_holds_nobody_up_and_is_begun_anew(watch, tmp_path, caplog, monkeypatch):
+def test_a_sink_that_reads_nothing_delays_nothing_and_is_restarted(watch, tmp_path, caplog, monkeypatch):
     monkeypatch.setattr(sinks_module, "STUCK_S", 0.2)
     monkeypatch.setattr(sinks_module, "PAUSE_S", 0.05)
     sink = watch("deaf")
@@ -99,7 +99,7 @@ def test_for_one_that_reads_nothing_no_more_lines_are_kept_than_allowed(watch, t
         assert len(sink._lines) <= 10
 
 
-def test_one_that_is_too_far_behind_is_begun_anew(watch, tmp_path, caplog, monkeypatch):
+def test_a_sink_that_is_too_far_behind_is_restarted(watch, tmp_path, caplog, monkeypatch):
     monkeypatch.setattr(sinks_module, "MOST_WAITING", 10)
     monkeypatch.setattr(sinks_module, "PAUSE_S", 0.05)
     sink = watch("talks")
@@ -143,7 +143,7 @@ def test_what_one_has_begun_ends_with_it(watch, tmp_path):
     assert "leaves-stderr" not in {thread.name for thread in threading.enumerate()}  # nobody holds it any more
 
 
-def test_one_that_floods_the_log_is_ended_and_what_it_says_is_only_text(watch, caplog):
+def test_a_sink_that_floods_the_log_is_ended_and_its_lines_are_only_text(watch, caplog):
     with caplog.at_level(logging.INFO, "flq"):
         sink = watch("floods")
         wait_until(lambda: "exit code -9" in caplog.text)
@@ -153,7 +153,7 @@ def test_one_that_floods_the_log_is_ended_and_what_it_says_is_only_text(watch, c
     assert sink._thread.is_alive()  # to begin another, after a while
 
 
-def test_one_begins_whatever_number_its_pipe_has(watch, tmp_path):
+def test_a_sink_starts_with_any_number_of_its_pipe(watch, tmp_path):
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < MANY + 100:
         pytest.skip("no more than %d files may be open here" % hard)
@@ -171,7 +171,7 @@ def test_one_begins_whatever_number_its_pipe_has(watch, tmp_path):
     assert told(tmp_path, "talks") == [[BEGAN, ENDED]]
 
 
-def test_one_that_can_not_begin_is_done_without(caplog, monkeypatch):
+def test_a_sink_that_cannot_start_is_left_out(caplog, monkeypatch):
     monkeypatch.setattr(child_process.sys, "executable", "/nowhere/python")
     sink = Sink("none", [SCRIPTS])
     sink.start(lambda: BEGAN)
@@ -180,7 +180,7 @@ def test_one_that_can_not_begin_is_done_without(caplog, monkeypatch):
     assert not sink._thread.is_alive()
 
 
-def test_a_message_that_can_not_be_written_is_no_trouble_for_who_tells_it(caplog):
+def test_a_message_that_cannot_be_encoded_does_not_affect_its_sender(caplog):
     sinks = Sinks([Sink("one", [SCRIPTS])])
     sinks.tell(happened(object()))
     assert "a message to one is lost" in caplog.text and not sinks.has_ended

@@ -1,4 +1,4 @@
-"""Snapshots: the newest whole one is taken, the oldest are dropped."""
+"""Snapshots: the newest complete one is used, and the oldest are deleted."""
 
 import logging
 import os
@@ -16,7 +16,7 @@ def write(snapshots, seq, version=0):
 
 
 def accept(meta, arrays):
-    """Take any."""
+    """Accept any."""
 
 
 def names(folder):
@@ -61,7 +61,7 @@ def test_as_many_are_kept_as_asked_for_and_what_they_need_is_known(folder):
 
 
 @pytest.mark.parametrize("how", ["torn", "flipped", "empty"])
-def test_a_damaged_newest_falls_back_to_the_one_before_and_says_so(folder, caplog, how):
+def test_a_damaged_newest_snapshot_falls_back_to_the_one_before_with_a_warning(folder, caplog, how):
     snapshots = Snapshots(folder, 3)
     for seq in (3, 8, 12):
         write(snapshots, seq)
@@ -72,7 +72,7 @@ def test_a_damaged_newest_falls_back_to_the_one_before_and_says_so(folder, caplo
     assert names(folder) == ["snapshot_000000000003.npz", "snapshot_000000000008.npz"]  # it is of no use any more
 
 
-def test_where_none_is_whole_the_run_can_not_go_on(folder):
+def test_without_a_complete_snapshot_the_run_cannot_be_resumed(folder):
     snapshots = Snapshots(folder, 2)
     for seq in (3, 8):
         write(snapshots, seq)

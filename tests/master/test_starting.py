@@ -1,4 +1,4 @@
-"""A user's own model: until it is built the master says so, and then it is the run's."""
+"""A user's own model: the master reports that it is being built, and then trains it."""
 
 import json
 import os
@@ -39,7 +39,7 @@ PROJECT, STAND_IN = os.path.dirname(os.path.dirname(HERE)), os.path.join(HERE, "
 
 @pytest.fixture
 def starting(tmp_path):
-    """A server whose application is the one of a master that is not ready."""
+    """A server with the application of a master that is not ready."""
     settings = load_config(None, ("model.name=mine:make",) + RUN)
     broadcast = Broadcast(sources_before("run", settings, "0" * 64, STARTING))
     gate = Gate(TOKENS, settings.security, n_threads(1))
@@ -102,7 +102,7 @@ def test_its_status_has_the_keys_of_a_run(starting, make_master):
         ("DELETE", "/register"),
     ],
 )
-def test_everybody_else_is_told_to_come_again(starting, method, path):
+def test_all_other_requests_get_503(starting, method, path):
     answer = starting.send(method, path, b"{}" if method == "POST" else None)
     assert assert_refused(answer, 503) == "the master is starting: model mine:make is being built"
     assert int(answer[1]["Retry-After"]) > 0
@@ -222,9 +222,7 @@ def test_the_run_begins_when_the_model_is_built(begin, tmp_path, caplog):
         (dict(READY, layout=[["a", [-1]]]), START, "extents of tensor"),
     ],
 )
-def test_a_model_that_can_not_be_built_is_exit_code_2_and_its_sentence(
-    begin, tmp_path, caplog, reply, numbers, sentence
-):
+def test_a_model_that_cannot_be_built_is_exit_code_2_with_its_error(begin, tmp_path, caplog, reply, numbers, sentence):
     running = begin(reply, numbers)
     running.thread.join(WAIT_S)
     assert running.codes == [2] and sentence in caplog.text

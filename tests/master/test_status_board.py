@@ -1,4 +1,4 @@
-"""The status is made anew when it is due, and is there even if it cannot be made."""
+"""The status is updated when it is due, and survives errors in making it."""
 
 from flq.master.live import board
 from flq.master.live.board import Board

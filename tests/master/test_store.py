@@ -1,4 +1,4 @@
-"""The store: nothing is acted upon before it is written, and a disk that does not take it is waited for."""
+"""The store: events are written before their effects, and a disk that fails is retried."""
 
 import errno
 import sqlite3
@@ -73,7 +73,7 @@ def test_a_run_has_ended_for_good_when_its_master_has(make_master, tmp_path):
     assert ended() == (Stage.OVER, "7 rounds are done", [0, 1])
 
 
-def test_while_the_journal_can_not_be_written_nobody_is_answered_and_then_everybody(make_master, monkeypatch):
+def test_requests_are_answered_only_after_the_journal_is_written(make_master, monkeypatch):
     monkeypatch.setattr(store_module, "RETRY_S", 0.01)
     master = make_master(*SMALL)
     is_full, has_failed = threading.Event(), threading.Event()
@@ -103,7 +103,7 @@ def test_while_the_journal_can_not_be_written_nobody_is_answered_and_then_everyb
     assert master.machine.model.state.model.tobytes() == simulate(master.settings).model.tobytes()
 
 
-def test_a_master_that_ends_while_the_disk_is_full_says_so(make_master, monkeypatch):
+def test_a_master_that_ends_with_a_full_disk_reports_it(make_master, monkeypatch):
     def fail(batch):
         raise sqlite3.OperationalError("database or disk is full")
 
@@ -147,7 +147,7 @@ def test_the_folder_of_a_run_needs_a_file_system_with_locks(monkeypatch, tmp_pat
             begin()
 
 
-def test_a_folder_that_can_not_be_made_is_one_sentence_that_names_the_setting(tmp_path):
+def test_a_folder_that_cannot_be_created_is_one_sentence_with_the_setting(tmp_path):
     in_the_way = tmp_path / "results"
     in_the_way.write_text("a file")
     with pytest.raises(Unavailable, match="cannot be made: %s: File exists .report.results_dir must" % in_the_way):
@@ -177,7 +177,7 @@ def test_another_configuration_is_refused_with_the_difference(make_master, tmp_p
     past.journal.close()
 
 
-def test_a_run_that_is_over_goes_on_only_if_its_last_round_has_closed(make_master, tmp_path):
+def test_a_run_that_is_over_is_extended_only_after_its_last_round(make_master, tmp_path):
     master = make_master(*SMALL)
     begin_journal(str(tmp_path / "results" / "run"), "run", master.settings, master.layout).close()
     past = resume_run("run", str(tmp_path / "results"))
@@ -203,7 +203,7 @@ def test_a_run_that_is_over_goes_on_only_if_its_last_round_has_closed(make_maste
     past.journal.close()
 
 
-def test_differences_leave_out_what_can_not_change_the_model():
+def test_differences_omit_settings_that_do_not_change_the_model():
     before = {"system": {"seed": 1, "linger_s": 1}, "report": {"results_dir": "a"}}
     now = {"system": {"seed": 2, "linger_s": 2}, "report": {"results_dir": "b"}}
     assert differences(before, now) == ["system.seed was 1 and is 2"]
@@ -216,7 +216,7 @@ def test_a_run_that_is_not_there_is_named(tmp_path):
         resume_run("2026", str(tmp_path))
 
 
-def test_what_the_folder_takes_is_looked_at_anew_after_a_moment(tmp_path, monkeypatch):
+def test_the_size_of_the_folder_is_measured_again_after_a_moment(tmp_path, monkeypatch):
     store = Store(str(tmp_path), SimpleNamespace(last_seq=lambda: 0, path="journal"), 1, 1)
     monkeypatch.setattr(store_module, "LOOK_S", 1e9)
     (tmp_path / "one").write_bytes(bytes(100))

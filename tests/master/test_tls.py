@@ -1,4 +1,4 @@
-"""HTTPS, with the certificates that docs/security.md says how to make."""
+"""HTTPS, with certificates made as docs/security.md describes."""
 
 import re
 import socket
@@ -141,7 +141,7 @@ def test_what_the_environment_trusts_does_not_replace_the_authority(client, cert
     assert isinstance(client().do(REGISTER), worker_events.Registered)
 
 
-def test_plain_http_is_told_what_is_spoken(master, certificates):
+def test_plain_http_gets_a_hint_to_use_https(master, certificates):
     event = MasterClient("http://127.0.0.1:%d" % master.port, 0, lambda: token_of_worker(0)).do(REGISTER)
     assert event.status == 400 and "speaks HTTPS only" in event.detail
     assert "--tls" in event.detail and "--ca FILE" in event.detail and "curl" not in event.detail
@@ -158,7 +158,7 @@ def test_nothing_older_than_tls_1_2_is_spoken(adapter):
     assert adapter.context.minimum_version == ssl.TLSVersion.TLSv1_2
 
 
-def test_peers_that_do_not_shake_hands_hold_up_nobody(master, client):
+def test_peers_without_a_handshake_delay_no_others(master, client):
     hello = ssl.MemoryBIO()
     half = ssl.create_default_context().wrap_bio(ssl.MemoryBIO(), hello, server_hostname="127.0.0.1")
     with pytest.raises(ssl.SSLWantReadError):
@@ -239,7 +239,7 @@ def test_on_the_masters_machine_the_model_needs_no_token(master, certificates):
         ("master.pem", "locked.key", "cannot be used together"),
     ],
 )
-def test_a_certificate_that_can_not_be_used_is_one_sentence(certificates, certificate, key, words):
+def test_an_unusable_certificate_is_one_sentence(certificates, certificate, key, words):
     subprocess.run(
         ["openssl", "rsa", "-aes128", "-passout", "pass:secret", "-in", "master.key", "-out", "locked.key"],
         cwd=str(certificates),

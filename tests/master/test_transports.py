@@ -1,4 +1,4 @@
-"""Transports: a run over each of them comes to the model of the simulation."""
+"""A run over each transport trains the model of the simulation."""
 
 import random
 import threading

@@ -15,7 +15,7 @@ N_PATIENT = 4
 
 @pytest.fixture
 def polling(make_master, monkeypatch):
-    """A master whose threads bear four waiting requests, and six workers that are about to poll."""
+    """A master with threads for four waiting requests, and six workers that are about to poll."""
     monkeypatch.setattr(server, "MAX_THREADS", server.SPARE_THREADS + N_PATIENT)
     master = make_master("system.total_workers=7", "system.min_workers=7")  # one is missing: no round opens
     workers = [HttpWorker(master, worker_id) for worker_id in range(N_WORKERS)]
@@ -31,7 +31,7 @@ def poll_of(worker):
 
 
 def park(master, worker, stack):
-    """Send a poll that will wait; return its socket once the master's machine has it."""
+    """Send a poll that will wait; return its socket once the master's machine holds it."""
     sock = stack.enter_context(socket.create_connection(("127.0.0.1", master.port), timeout=20))
     sock.sendall(poll_of(worker))
     # A heartbeat passes the same queue: when it is answered, whatever came before it is in.

@@ -1,4 +1,4 @@
-"""Who may ask what: decided before the body is read, and by the token alone."""
+"""Permissions: decided before the body is read, and by the token alone."""
 
 import json
 import logging
@@ -41,14 +41,14 @@ def ask(master, method, target, token=None, **headers):
 
 
 @pytest.mark.parametrize("path", ["/status", "/healthz", "/feed"])
-def test_anybody_may_look_at_the_status_unless_it_is_closed(master, closed, path):
+def test_the_status_is_public_unless_it_is_closed(master, closed, path):
     assert ask(master, "GET", path, Host="anywhere")[0] == ask(master, "HEAD", path)[0] == 200
     assert "operator's token" in assert_refused(ask(closed, "GET", path), 401)
     assert ask(closed, "GET", path, TOKENS["operator"])[0] == 200
 
 
 @pytest.mark.parametrize("path", OPERATORS)
-def test_what_is_for_the_operator_is_401_and_says_how_to_get_in(master, path):
+def test_an_operators_route_is_401_with_a_hint(master, path):
     code, headers, body = answer = ask(master, "GET", path)
     assert "needs the operator's token" in assert_refused(answer, 401)
     assert headers["WWW-Authenticate"] == 'Bearer realm="flq"'
@@ -58,7 +58,7 @@ def test_what_is_for_the_operator_is_401_and_says_how_to_get_in(master, path):
 
 
 @pytest.mark.parametrize("path", WORKERS)
-def test_what_is_for_workers_is_401_and_says_what_a_worker_needs(master, path):
+def test_a_workers_route_is_401_with_a_hint(master, path):
     answer = ask(master, "POST", path)
     assert "needs the worker's token" in assert_refused(answer, 401)
     assert "--token_file" in json.loads(answer[2])["hint"] and "FLQ_TOKEN" in json.loads(answer[2])["hint"]
@@ -286,7 +286,7 @@ def test_no_answer_and_no_log_shows_a_token(make_master, caplog):
 
 @pytest.mark.parametrize("path", ["/upload_update?worker=0", "/offer?worker=0"])
 @pytest.mark.parametrize("shown, code", [(None, 401), ("Bearer wrong", 401), ("Bearer " + token_of_worker(1), 403)])
-def test_who_may_not_is_told_so_before_a_large_body_is_sent(master, path, shown, code):
+def test_a_request_without_permission_is_rejected_before_a_large_body(master, path, shown, code):
     size = 10**7
     request = b"POST %s HTTP/1.1\r\nHost: x\r\n%sContent-Length: %d\r\n\r\n" % (
         path.encode(),
@@ -330,7 +330,7 @@ def test_strangers_do_not_disturb_a_run(make_master, run_workers):
     master = make_master(*RUN)
 
     class UnderFire(HttpWorker.CLIENT):
-        """Before each of its requests, others ask what they may not."""
+        """Sends forbidden requests of others before each of its own."""
 
         def do(self, action):
             other = token_of_worker(1 - self._worker_id)
@@ -408,7 +408,7 @@ def test_an_ipv6_network_counts_as_one_peer(address, group):
     assert limits.group_of(address) == group
 
 
-def test_who_asks_too_often_is_429_with_retry_after_and_nobody_else_is(make_master):
+def test_a_client_that_asks_too_often_gets_429_with_retry_after_and_others_do_not(make_master):
     master = make_master("security.requests_per_s=1", *RUN)  # two at once
     for _ in range(2):
         assert ask(master, "GET", "/history", TOKENS["operator"])[0] == 200
@@ -419,7 +419,7 @@ def test_who_asks_too_often_is_429_with_retry_after_and_nobody_else_is(make_mast
     assert isinstance(event, worker_events.Registered)
 
 
-def test_a_group_has_so_many_places_and_gets_them_back():
+def test_a_group_has_a_limited_number_of_places_and_gets_them_back():
     places = limits.Places()
     leave = [places.enter("a", 2) for _ in range(2)]
     with pytest.raises(limits.TooManyRequests):

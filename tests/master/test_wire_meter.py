@@ -1,4 +1,4 @@
-"""Wire bytes are what passed the socket, and belong to the worker that caused them."""
+"""Wire bytes are those that passed the socket, and are counted for the worker that caused them."""
 
 import json
 import socket
@@ -13,7 +13,7 @@ RUN = ("system.total_workers=2", "system.min_workers=2", "system.max_rounds=3")
 
 
 def exchange(master, data):
-    """Send bytes on a connection of its own; return how many came back.
+    """Send bytes on a connection of its own; return the number of bytes received.
 
     The master counts before it closes: when this returns, all is counted.
     """
@@ -49,7 +49,7 @@ def test_counted_bytes_are_those_a_raw_socket_sends_and_gets(make_master):
     assert counted == Wire(up, down)
 
 
-def test_a_registration_counts_for_its_worker_and_a_look_at_the_status_for_nobody(make_master):
+def test_a_registration_counts_for_its_worker_and_a_status_request_for_none(make_master):
     master = make_master(*RUN)
     n_bytes = exchange(master, raw_registration(0))
     assert master.meter.of_worker(0) == Wire(len(raw_registration(0)), n_bytes)
@@ -61,7 +61,7 @@ def test_a_registration_counts_for_its_worker_and_a_look_at_the_status_for_nobod
     assert master.meter.of_worker(1) == Wire()
 
 
-def test_a_heartbeat_counts_for_its_worker_and_without_its_token_for_nobody(make_master):
+def test_a_heartbeat_counts_for_its_worker_and_without_its_token_for_none(make_master):
     master = make_master(*RUN)
     exchange(master, raw_registration(1, n_samples=10, layout_crc=master.layout.crc))
     before = master.meter.of_worker(1)
@@ -84,7 +84,7 @@ def test_an_upload_that_breaks_off_on_a_new_connection_counts_for_its_worker(mak
     assert master.meter.of_others() == Wire()
 
 
-def test_a_worker_that_the_master_does_not_know_counts_for_nobody(make_master):
+def test_the_bytes_of_an_unknown_worker_count_for_none(make_master):
     master = make_master(*RUN)
     request = head("GET", "/get_global_model?worker=9&epoch=1&have=0&answered=0", Accept="application/x-flq")
     n_bytes = exchange(master, request)
@@ -92,7 +92,7 @@ def test_a_worker_that_the_master_does_not_know_counts_for_nobody(make_master):
     assert master.meter.of_others() == Wire(len(request), n_bytes)
 
 
-def test_what_a_connection_carried_before_it_said_who_it_is_goes_with_it():
+def test_the_bytes_of_a_connection_before_its_first_token_count_for_its_worker():
     meter = Meter()
     peer = Peer(meter)
     peer.count(Wire(10, 2))

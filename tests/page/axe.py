@@ -15,7 +15,7 @@ SERIOUS = ("serious", "critical")
 
 
 def source():
-    """Return its script; skip the test where it can not be had."""
+    """Return its script; skip the test if it is not available."""
     FOLDER.mkdir(exist_ok=True)
     with open(FOLDER / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -41,7 +41,7 @@ def _fetch():
 
 
 def violations(page, script):
-    """Return what axe-core finds on a page that is serious or worse, each as one line."""
+    """Return axe-core's serious and critical findings on a page, one line each."""
     page.evaluate(script + "\n;undefined")
     found = page.evaluate("() => axe.run().then((result) => result.violations)")
     return [

@@ -1,4 +1,4 @@
-"""The masters of other tests are looked at here: one in this process, and real programs."""
+"""Fixtures of the page's tests: a master in this process, and real programs."""
 
 import sys
 from pathlib import Path

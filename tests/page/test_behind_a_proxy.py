@@ -1,4 +1,4 @@
-"""Streams of events through a proxy that keeps back what has come, as nginx does unless it is told otherwise."""
+"""Event streams through a proxy that buffers, as nginx does by default."""
 
 import http.client
 import socket
@@ -12,7 +12,7 @@ RUN = ("system.total_workers=2", "system.min_workers=2", "system.max_rounds=3")
 
 
 class KeepsBack:
-    """Hands on an answer when it has all of it; one with ``X-Accel-Buffering: no``, as it comes. It speaks HTTP/1.0."""
+    """Buffers a response, unless it has ``X-Accel-Buffering: no``. It speaks HTTP/1.0."""
 
     def __init__(self, port):
         self._to, self._listener = port, socket.create_server(("127.0.0.1", 0))
@@ -48,7 +48,7 @@ class KeepsBack:
 
 
 @pytest.mark.parametrize("version", ["1.0", "1.1"])
-def test_a_stream_without_chunks_goes_on_until_the_connection_ends(make_master, version):
+def test_a_stream_without_chunks_lasts_until_the_connection_ends(make_master, version):
     master = make_master(*RUN)
     with socket.create_connection(("127.0.0.1", master.port), WAIT_S) as sock:
         sock.sendall(head("GET", "/events", Connection="close").replace(b"HTTP/1.1", b"HTTP/" + version.encode()))
@@ -62,7 +62,7 @@ def test_a_stream_without_chunks_goes_on_until_the_connection_ends(make_master, 
                 assert stream.read().endswith(b"event: end\ndata:\n\n")  # and there it ends
 
 
-def test_a_proxy_hands_on_what_has_come_while_the_run_goes_on(make_master):
+def test_a_proxy_passes_events_on_during_the_run(make_master):
     master = make_master(*RUN)
     with KeepsBack(master.port) as proxy:
         viewer = http.client.HTTPConnection("127.0.0.1", proxy.port, timeout=WAIT_S)

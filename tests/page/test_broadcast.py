@@ -21,7 +21,7 @@ def clock():
 
 
 class Counted:
-    """A source that says how often it was asked."""
+    """A source that counts its calls."""
 
     def __init__(self):
         self.n_asked, self.value = 0, "a"
@@ -36,17 +36,17 @@ def kinds(messages):
 
 
 def no_more():
-    """Stand in for what a stream calls before each piece."""
+    """Replace the function that a stream calls before each piece."""
 
 
-def test_nothing_is_made_while_nobody_looks(clock):
+def test_nothing_is_computed_without_viewers(clock):
     source = Counted()
     Broadcast({"state": source}, clock)
     clock.now = 1000.0
     assert source.n_asked == 0
 
 
-def test_a_message_is_made_once_for_all_and_anew_when_it_is_due(clock):
+def test_a_message_is_made_once_for_all_viewers_until_the_next_is_due(clock):
     source = Counted()
     broadcast = Broadcast({"state": source}, clock)
     assert [broadcast.since(0) for _ in range(5)] == [broadcast.since(0)] * 5 and source.n_asked == 1
@@ -99,7 +99,7 @@ def test_a_stream_is_server_sent_events(clock):
     assert first.startswith(b"id: ")
 
 
-def test_a_stream_without_news_says_that_it_is_there(clock):
+def test_a_stream_without_news_sends_a_sign_of_life(clock):
     broadcast = Broadcast({"state": lambda: 1}, clock)
     broadcast.closing.wait = lambda seconds: setattr(clock, "now", clock.now + seconds)
     stream = pieces(broadcast)
@@ -107,7 +107,7 @@ def test_a_stream_without_news_says_that_it_is_there(clock):
     assert next(stream) == b": still here\n\n" and clock.now >= HEARTBEAT_S
 
 
-def test_who_comes_again_gets_only_what_is_newer(clock):
+def test_a_viewer_that_reconnects_gets_only_newer_events(clock):
     numbers = itertools.count()
     broadcast = Broadcast({"state": lambda: next(numbers), "log": lambda: 0}, clock)
     stream = pieces(broadcast)
@@ -126,7 +126,7 @@ def test_an_id_that_is_none_of_ours_gets_everything(clock, name):
     assert b"data: 1" in next(stream)
 
 
-def test_a_stream_that_shall_end_says_what_is_newest_and_ends(clock):
+def test_a_stream_sends_the_newest_events_before_it_ends(clock):
     source = Counted()
     broadcast = Broadcast({"state": source}, clock)
     stream = pieces(broadcast)

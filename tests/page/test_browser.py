@@ -70,7 +70,7 @@ class Run:
         return self.master.tokens()["operator"]
 
     def tell(self, worker_id, **more):
-        """Send a heartbeat as the worker would, of a board that this machine is not."""
+        """Send a heartbeat in the worker's name, of another board than this machine."""
         report = dict(
             {
                 "life": "0123abcd",
@@ -289,7 +289,7 @@ def test_without_a_stream_the_page_asks_now_and_then(look, run, browser):
 
 @pytest.fixture
 def quiet(tmp_path):
-    """A master that only the operator may look at; it has no workers."""
+    """A master without workers, whose status only the operator may see."""
     with LocalMaster(str(tmp_path / "quiet"), "security.open_status=false") as master:
         yield master
 
@@ -334,7 +334,7 @@ def test_the_log_is_chinese_as_far_as_it_can_be(browser, quiet):
 
 
 def test_even_what_the_master_would_refuse_is_text(browser, quiet):
-    """Marks that turn text around, and markup, in every text of the feed."""
+    """Bidirectional marks, and markup, in every text of the feed."""
     worst = "\u202e\u2066<img src=x onerror=alert(3)>\u200f<b>&amp;\u0000</b>{{1+1}}${1+1}"
     feed = json.loads(quiet.broadcast.snapshot()[1])
     feed["state"].update(run_id=worst, problem=worst, model=worst, dataset=worst, mode=worst)
@@ -375,7 +375,7 @@ def test_even_what_the_master_would_refuse_is_text(browser, quiet):
 
 
 def test_the_stop_dialogue(look, run, tmp_path):
-    """The last one: it ends the run."""
+    """This is the last test: it ends the run."""
     viewer = look()
     page = viewer.page
     page.locator("#stop").click()

@@ -1,4 +1,4 @@
-"""What the page is told: true, and of a bounded size whatever the length of the run."""
+"""The feed of the page: correct, and of bounded size for any length of a run."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""The page over HTTP: its headers, who may look, and streams that take nothing from anybody."""
+"""The page over HTTP: its headers, its permissions, and streams that delay nothing."""
 
 import http.client
 import json
@@ -31,7 +31,7 @@ def files():
 
 
 class Stream:
-    """A viewer; it comes from an address of this machine."""
+    """A viewer with an address of this machine."""
 
     def __init__(self, master, address="127.0.0.1", **headers):
         self._connection = http.client.HTTPConnection(
@@ -58,7 +58,7 @@ class Stream:
 
 
 def until(master, wanted, *args):
-    """Open streams until one has the status that is wanted; what was open before may take a moment to be given up."""
+    """Open streams until one has the status; earlier streams may take a moment to end."""
     limit = time.monotonic() + WAIT_S
     while True:
         stream = Stream(master, *args)
@@ -133,7 +133,7 @@ def test_no_file_has_a_script_or_a_style_within(files):
 
 
 @pytest.mark.parametrize("path", ["/feed", "/events"])
-def test_who_may_see_the_status_may_see_the_feed(make_master, path):
+def test_the_feed_needs_the_same_permission_as_the_status(make_master, path):
     opened, closed = make_master(*RUN), make_master(*RUN + CLOSED)
     for master, token, code in [
         (opened, None, 200),
@@ -155,7 +155,7 @@ def test_the_files_are_open_where_nothing_else_is(make_master):
     assert_refused(master.send("GET", "/", token="wrong"), 401)
 
 
-def test_a_page_of_another_site_can_not_stop_the_run(make_master):
+def test_a_page_of_another_site_cannot_stop_the_run(make_master):
     master = make_master(*RUN)
     here = {"Host": "127.0.0.1:%d" % master.port}
     for origin in "http://evil.example", "null", "http://127.0.0.1:1":
@@ -223,7 +223,7 @@ def test_a_stream_tells_of_the_run_to_its_end(make_master, run_workers):
 
 
 def read_to_end(stream):
-    """Yield kind and value of the events that are left; the last has no value."""
+    """Yield kind and value of the remaining events; the last has no value."""
     kind = None
     for line in stream.answer.read().decode().splitlines():
         name, _, value = line.partition(":")
@@ -232,7 +232,7 @@ def read_to_end(stream):
             yield kind, json.loads(value) if value.strip() else None
 
 
-def test_the_master_ends_while_somebody_looks(make_master):
+def test_the_master_ends_while_a_stream_is_open(make_master):
     master = make_master(*RUN)
     with Stream(master) as stream:
         assert stream.answer.readline() == b"retry: 3000\n"
@@ -297,7 +297,7 @@ def test_a_viewer_that_does_not_read_loses_its_stream(make_master, monkeypatch):
         until(master, 200).__exit__()
 
 
-def test_a_viewers_bytes_are_nobodys(make_master):
+def test_a_viewers_bytes_count_for_no_worker(make_master):
     master = make_master(*RUN)
     with Stream(master) as stream:
         stream.answer.readline()

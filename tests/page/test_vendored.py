@@ -1,4 +1,4 @@
-"""What comes from npm is what package.json and its lock file say."""
+"""The files from npm are those of package.json and its lock file."""
 
 import hashlib
 import json

@@ -17,7 +17,7 @@ INDEX = (PAGE / "index.html").read_text(encoding="utf-8")
 
 
 def texts_of(language, table="TEXTS"):
-    """Return the texts of a language by name; texts.js is so plain that a pattern reads it."""
+    """Return the texts of a language by name; texts.js is simple enough for a pattern."""
     script = SCRIPTS["texts.js"].partition("export const %s = {" % table)[2]
     part = script.partition("  %s: {" % language)[2].partition("\n  },")[0]
     return dict(re.findall(r'(\w+): "([^"]*)"', part))

@@ -1,4 +1,4 @@
-"""A tab of a real browser that looks at a master, and remembers everything that it should not have seen."""
+"""A tab of a real browser that shows a master's page, and records every error."""
 
 import os
 import re
@@ -69,7 +69,7 @@ class Viewer:
         return self
 
     def check(self, allowed=()):
-        """Check that nothing went wrong, but for console messages of these status codes.
+        """Check that there are no errors, except console messages of these status codes.
 
         Raises
         ------
@@ -85,32 +85,32 @@ class Viewer:
         assert [url for url in self._asked if not url.startswith((self.url, "blob:" + self.url))] == []
 
     def forget_refusals(self):
-        """Forget that nobody answered: the master has ended."""
+        """Forget failed requests: the master has ended."""
         self._said = [line for line in self._said if "ERR_CONNECTION_REFUSED" not in line]
 
     def text(self, selector):
-        """Return what an element says."""
+        """Return the text of an element."""
         return self.page.locator(selector).inner_text()
 
     def round(self):
-        """Return the round that is shown, 0 before the first."""
+        """Return the displayed round, 0 before the first."""
         found = re.search(r"[\d,]+", self.text("#progress-text"))
         return int(found.group().replace(",", "")) if found else 0
 
     def wait_for_round(self, least):
-        """Wait until at least so many rounds are shown; each change of the text is looked at."""
+        """Wait until at least this round is displayed, checking each change of the text."""
         while self.round() < least:
             shown = self.text("#progress-text")
             self.page.wait_for_selector("#progress-text:not(:text-is(%r))" % shown)
 
     def shoot(self, folder, name):
-        """Make a picture of the whole page, for docs/img where it is asked for; look at nothing in particular."""
+        """Take a screenshot of the whole page, for docs/img if requested."""
         self.page.mouse.move(0, 0)
         self.page.evaluate("() => scrollTo(0, 0)")
         self._shoot(folder, name, full_page=True)
 
     def shoot_window(self, folder, name):
-        """Make a picture of what is seen of it."""
+        """Take a screenshot of the visible part."""
         self._shoot(folder, name)
 
     def _shoot(self, folder, name, **options):

@@ -1,4 +1,4 @@
-"""Hypothesis without a clock, a database or chance; and the journal of every run is replayed."""
+"""Hypothesis without a clock, a database or randomness; and the journal of every run is replayed."""
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -12,7 +12,7 @@ settings.load_profile("flq")
 
 @pytest.fixture(autouse=True)
 def the_journal_makes_the_run_again(monkeypatch):
-    """Check after every test that what its masters have journalled leads to where they are."""
+    """Check after every test that the journals of its masters reproduce their states."""
     benches = []
     begin = Bench.__init__
 

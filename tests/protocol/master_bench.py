@@ -28,7 +28,7 @@ def vector(*values):
 
 
 def frozen(value):
-    """Return a value that can be compared, with everything that a record holds but its lease."""
+    """Return a comparable value with all fields of a record except its lease."""
     if isinstance(value, np.ndarray):
         return value.tobytes()
     if isinstance(value, (bytes, memoryview)):
@@ -52,7 +52,7 @@ def joined(buffers):
 
 
 class Bench:
-    """The master, and what came out of it.
+    """The master's machine, and its effects.
 
     Attributes
     ----------
@@ -78,7 +78,7 @@ class Bench:
         self.epochs, self.sent = {}, {}
 
     def new_machine(self):
-        """Return a machine at the beginning of the run; ``parts`` replaces some of its own."""
+        """Return a machine at the start of the run; ``parts`` replaces some of its own."""
         return MasterMachine(self.options, self.start, **self.parts)
 
     # -- time and events -----------------------------------------------------------------
@@ -125,7 +125,7 @@ class Bench:
         return self.replies[ticket]
 
     def come_back(self, worker_id, epoch, seq, n_samples=None, undecided=True, **options):
-        """Join with a claim, as :meth:`join` did, and by default with an answer under way; return the reply."""
+        """Join with a claim, like :meth:`join`, by default with a pending answer; return the reply."""
         n_samples = 10 * (worker_id + 1) if n_samples is None else n_samples
         body = self.register(
             worker_id, n_samples, self.layout.crc, claimed_epoch=epoch, claimed_seq=seq, undecided=undecided, **options
@@ -168,14 +168,14 @@ class Bench:
         return self.send(answer._replace(**changes), have, may_wait)
 
     def _next_seq(self, worker_id):
-        """Return the number of an answer of the open round: one more than that of the round answered before."""
+        """Return the number of an answer to the open round: that of the previous answer plus one."""
         key = worker_id, self.epochs[worker_id]
         round_index, seq = self.sent.get(key, (0, 0))
         self.sent[key] = self.machine.round_index, seq + (self.machine.round_index != round_index)
         return self.sent[key][1]
 
     def send(self, answer, have=None, may_wait=True, session=""):
-        """Send an answer through its bytes; return the ticket."""
+        """Send an answer, encoded and decoded; return the ticket."""
         frame = joined(encode(answer, self.link))
         return self.ask(
             lambda ticket: events.Answered(ticket, decode(frame, self.link, Answer), frame, may_wait, have, session)
@@ -229,12 +229,12 @@ class Bench:
         return frozen(self.machine)
 
     def set_quorum(self, min_workers):
-        """Change how many answers a round needs at its deadline; until now as many workers were waited for."""
+        """Change the quorum; until now it was the number of workers that the run waited for."""
         self.quorum_from = len(self.journal), min_workers
         self.machine.rounds.quorum = min_workers
 
     def replayed(self):
-        """Return a new machine that has gone through the journal."""
+        """Return a new machine that has replayed the journal."""
         machine = self.new_machine()
         for number, entry in enumerate(self.journal):
             if number == self.quorum_from[0]:
@@ -247,7 +247,7 @@ class Bench:
 
 
 def lasting(machine):
-    """Return what of a machine outlasts its process, so that two can be compared."""
+    """Return the durable state of a machine, for comparison."""
     going = machine.open_round
     meta, arrays = capture(machine)
     if machine.state in (State.CLOSING, State.FINISHED):  # what comes then is no part of the run

@@ -1,4 +1,4 @@
-"""Another kind of round, and two models in one run: what MasterMachine can be given in the place of its own parts."""
+"""Another kind of round, and two models in one run: parts that MasterMachine accepts instead of its own."""
 
 from flq.errors import Conflict
 from flq.protocol.global_model import GlobalModel
@@ -8,7 +8,7 @@ from flq.protocol.round_machine import RoundMachine, Ruling
 
 
 class BufferedRounds(RoundMachine):
-    """Rounds that close after ``SIZE`` uploads, whichever round they were trained in; nobody is late.
+    """Rounds that close after ``SIZE`` uploads of any round; no worker is late.
 
     FedBuff: Nguyen et al. 2022, arXiv:2106.06639.
     """

@@ -1,4 +1,4 @@
-"""Who may go on with an epoch: the master's machine and what workers claim when they join."""
+"""The claims of joining workers, judged by the master's machine."""
 
 import pytest
 from master_bench import LAYOUT, Bench, fingerprint, vector
@@ -18,7 +18,7 @@ CRC = fingerprint(vector(1, 1, 1, 1))
 
 
 def open_bench(n_workers=2, quorum=None, **changes):
-    """Return a bench whose first round is open; with mode bbit memories matter."""
+    """Return a bench whose first round is open; mode bbit uses memories."""
     bench = Bench(min_workers=n_workers, **dict(dict(mode="bbit"), **changes))
     bench.join(*range(n_workers))
     bench.set_quorum(quorum or n_workers)
@@ -26,7 +26,7 @@ def open_bench(n_workers=2, quorum=None, **changes):
 
 
 def keep_alive(bench, seconds, *worker_ids):
-    """Let time pass, in which only these workers give a sign of life."""
+    """Let time pass while only these workers send requests."""
     for _ in range(int(seconds / 100)):
         for worker_id in worker_ids:
             bench.poll(worker_id, answered=bench.round)
@@ -34,7 +34,7 @@ def keep_alive(bench, seconds, *worker_ids):
 
 
 @pytest.mark.parametrize("seq, undecided", [(1, False), (1, True), (2, True)])
-def test_a_worker_that_claims_what_is_known_goes_on_with_its_epoch(seq, undecided):
+def test_a_worker_with_a_valid_claim_resumes_its_epoch(seq, undecided):
     bench = open_bench()
     assert bench.verdict(0) is APPLIED
     n_entries, before = len(bench.journal), bench.snapshot()["rounds"]["open_round"]
@@ -60,7 +60,7 @@ def test_a_worker_that_claims_what_is_known_goes_on_with_its_epoch(seq, undecide
         ("nonsense", dict(epoch=-1, seq=2**70)),
     ],
 )
-def test_a_claim_that_is_not_right_begins_anew(what, claim):
+def test_an_invalid_claim_begins_a_new_epoch(what, claim):
     bench = open_bench()
     assert bench.verdict(0) is APPLIED
     body = bench.come_back(0, **claim)
@@ -68,7 +68,7 @@ def test_a_claim_that_is_not_right_begins_anew(what, claim):
     assert bench.machine.members[0].closed_seq == 0
 
 
-def test_another_instance_begins_anew_whatever_it_claims():
+def test_another_instance_begins_a_new_epoch_for_any_claim():
     bench = open_bench()
     assert bench.verdict(0) is APPLIED
     keep_alive(bench, 300, 1)
@@ -76,7 +76,7 @@ def test_another_instance_begins_anew_whatever_it_claims():
     assert (body["resumed"], body["epoch"]) == (False, 2)
 
 
-def test_after_another_instance_the_first_one_begins_anew():
+def test_after_another_instance_the_first_one_begins_a_new_epoch():
     bench = open_bench()
     bench.wait(300)
     bench.join(0, instance="two")
@@ -109,7 +109,7 @@ def test_while_its_mirror_is_still_there_a_lost_worker_may_come_back():
     assert bench.verdict(0, values=(0, 0, 0, 0), state_crc=CRC) is APPLIED  # on from the mirror that both ends hold
 
 
-def test_a_worker_whose_mirror_has_left_the_weights_begins_anew():
+def test_a_worker_whose_mirror_has_left_the_weights_begins_a_new_epoch():
     bench = open_bench(memory="mirror")
     assert bench.verdict(0, state_crc=CRC) is APPLIED
     keep_alive(bench, 300, 1)
@@ -120,7 +120,7 @@ def test_a_worker_whose_mirror_has_left_the_weights_begins_anew():
 
 
 @pytest.mark.parametrize("kind", [Kind.SKIP, Kind.OFFER, Kind.UPLOAD])
-def test_who_was_lost_and_comes_back_in_the_same_round_is_late_and_keeps_its_epoch(kind):
+def test_a_lost_worker_that_returns_in_the_same_round_is_late_and_keeps_its_epoch(kind):
     bench = open_bench(sel_clients=1 if kind is Kind.OFFER else 0)
     keep_alive(bench, 300, 1)
     assert bench.machine.open_round.status == {0: "lost"}
@@ -133,7 +133,7 @@ def test_who_was_lost_and_comes_back_in_the_same_round_is_late_and_keeps_its_epo
     assert bench.machine.open_round.n_samples == {0: 10, 1: 20}
 
 
-def test_who_was_granted_lost_and_is_back_is_late():
+def test_a_worker_that_was_granted_and_lost_and_returns_is_late():
     bench = open_bench(3, sel_clients=2)
     for worker_id in range(3):
         bench.answer(worker_id, Kind.OFFER)
@@ -145,7 +145,7 @@ def test_who_was_granted_lost_and_is_back_is_late():
     assert bench.reports[0].roll_call == {0: "lost", 1: "uploaded", 2: "refused"}
 
 
-def test_a_worker_that_goes_on_keeps_its_offer_and_its_grant():
+def test_a_resumed_worker_keeps_its_offer_and_its_grant():
     bench = open_bench(sel_clients=1)
     bench.answer(0, Kind.OFFER)
     assert bench.come_back(0, epoch=1, seq=1)["resumed"] is True
@@ -175,7 +175,7 @@ def test_after_a_resync_the_old_epoch_is_of_no_use():
     assert bench.come_back(0, epoch=1, seq=1)["resumed"] is False
 
 
-def test_in_a_run_that_has_ended_nobody_goes_on():
+def test_no_worker_resumes_after_the_end_of_the_run():
     bench = open_bench(max_rounds=1)
     bench.all_upload(0, 1)
     body = bench.register(0, 10, LAYOUT.crc, claimed_epoch=1, claimed_seq=1)
@@ -200,7 +200,7 @@ def test_a_copy_that_comes_after_an_answer_is_refused_and_changes_nothing():
     assert len(bench.journal) == n_entries and bench.machine.members[0].epoch == 1
 
 
-def test_a_new_process_that_has_heard_of_the_epoch_begins_anew():
+def test_a_new_process_that_knows_the_epoch_begins_a_new_one():
     bench = open_bench()
     assert bench.verdict(0) is APPLIED
     assert bench.register(0, 10, LAYOUT.crc, known_epoch=1)["epoch"] == 2

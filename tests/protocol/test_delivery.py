@@ -1,4 +1,4 @@
-"""The replies of a master, without a machine: who waits for what, what is sent again, how much is sent."""
+"""The replies of a master, without a machine: waiting requests, duplicates, and traffic."""
 
 import pytest
 from master_bench import LAYOUT, joined
@@ -69,7 +69,7 @@ def test_a_newer_poll_takes_the_place_of_the_older(delivery, sent):
     assert sent == [Reply(1, None)] and delivery.polls() == [newer]
 
 
-def test_a_poll_whose_time_is_over_is_told_nothing_new(delivery, sent):
+def test_a_poll_whose_time_is_over_gets_nothing_new(delivery, sent):
     held(delivery, 1, poll(1))
     delivery.release_polls(24.9)
     assert sent == [] and delivery.deadlines() == [25.0]
@@ -143,7 +143,7 @@ def test_of_a_reply_that_broke_off_only_the_rest_counts(delivery, sent):
     assert bodies(sent) == [(1, frames(PLAN))]  # who sends it leaves out the beginning
 
 
-def test_the_counts_of_a_round_begin_anew_when_it_closes_and_survive_a_restart(delivery):
+def test_the_counts_of_a_round_are_reset_when_it_closes_and_survive_a_restart(delivery):
     delivery.receive(answered(1), False)
     again = Delivery(LINK, 25.0, [].append)
     again.resume(delivery.capture())
@@ -152,7 +152,7 @@ def test_the_counts_of_a_round_begin_anew_when_it_closes_and_survive_a_restart(d
     assert again.totals == again.traffic_of(0) == Traffic(frame_bytes_up=size)
 
 
-def test_who_was_told_the_end_has_heard_it(delivery):
+def test_a_worker_that_was_sent_the_end_knows_it(delivery):
     delivery.begin(1, 0.0)
     delivery.verdict(answered(1), verdict(Outcome.NOTED))
     assert delivery.heard_end == set()

@@ -1,4 +1,4 @@
-"""The worker's loop: which action goes where, and what a transport in memory carries."""
+"""The worker's loop: the destination of each action, and a transport in memory."""
 
 import pytest
 from test_worker_machine import LAYOUT, LINK, Worker
@@ -47,7 +47,7 @@ class Trainer:
 
 
 class Clock:
-    """Each look at it takes a second."""
+    """A clock that advances by a second per call."""
 
     def __init__(self):
         self.now, self.slept = 0.0, []
@@ -90,7 +90,7 @@ def test_the_transport_carries_calls_and_nothing_is_made_of_what_it_returns(loca
     assert seen == [action]
 
 
-def test_a_worker_runs_to_the_exit_that_its_machine_says(local):
+def test_a_worker_runs_until_its_machine_exits(local):
     machine, told = Worker().machine, []
     replies = [Unreachable("nobody is there"), Registered(Worker().body(ended=True))]
     end = run_worker(machine, local, lambda action: replies.pop(0), Clock(), lambda: told.append(machine.state.value))

@@ -25,7 +25,7 @@ def a_model(start=(0, 0, 0, 0), **changes):
 
 
 def upload(model, worker_id, values=ONES, crc=None, bits=4):
-    """Hand an upload of these values to a model, by default with the mirror's right fingerprint."""
+    """Pass an upload of these values to a model, by default with the correct fingerprint of the mirror."""
     payload = QUANTIZERS[bits].encode(np.asarray(values, np.float32), LAYOUT)
     if crc is None:
         mirror = model.mirror_of(worker_id)
@@ -118,7 +118,7 @@ def test_a_round_without_uploads_leaves_the_model():
     assert model.close_round(1, {0: 10}, {}) == (None, "") and model.state.version == 0
 
 
-def test_a_step_that_overflows_leaves_the_model_and_says_why():
+def test_a_step_that_overflows_leaves_the_model_unchanged_with_a_reason():
     model = a_model(start=(9, 9, 9, 9), server_lr=10.0)
     payload = QUANTIZERS[32].encode(vector(3e38, 3e38, 0, 0), LAYOUT)
     step = model.close_round(1, {0: 1}, {0: payload})

@@ -1,4 +1,4 @@
-"""Events of the journal, to what a journal stores and back."""
+"""Events of the journal, encoded and decoded."""
 
 import json
 
@@ -70,7 +70,7 @@ LASTING = st.one_of(
 
 
 def stored(event):
-    """Return the entry of an event as it is read from a disk."""
+    """Return the entry of an event, as read from a disk."""
     entry = to_entry(event)
     return entry.kind, json.loads(json.dumps(entry.body)), entry.frame
 
@@ -125,12 +125,12 @@ def test_any_flipped_bit_of_a_frame_is_found():
         ),
     ],
 )
-def test_an_entry_that_can_not_be_read_is_refused(kind, frame, sentence):
+def test_an_unreadable_entry_is_rejected(kind, frame, sentence):
     with pytest.raises(FlqError, match=sentence):
         read(kind, {}, frame)
 
 
-def test_an_entry_of_before_workers_told_what_they_know_can_be_read():
+def test_an_entry_of_an_older_format_is_read():
     body = {"worker_id": 1, "instance": "one", "n_samples": 10, "layout_crc": 1}
     assert read("joined", body, None) == events.Register(-7, 1, "one", 10, 1)
 

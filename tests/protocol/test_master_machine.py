@@ -28,7 +28,7 @@ HUGE = 3e38
 
 
 def open_bench(n_workers=2, quorum=None, **changes):
-    """Return a bench whose first round is open, with workers 0 .. n_workers-1, of whom a quorum is enough."""
+    """Return a bench whose first round is open, with workers 0 .. n_workers-1, which needs a quorum only."""
     bench = Bench(min_workers=n_workers, **changes)
     bench.join(*range(n_workers))
     assert (bench.state, bench.round) == ("OPEN", 1)
@@ -192,7 +192,7 @@ def test_a_new_poll_of_the_same_worker_releases_the_older():
     assert bench.replies[older] is None and bench.is_parked(newer)
 
 
-def test_the_plan_is_given_again_to_who_has_not_answered_and_counts_as_retransmitted():
+def test_the_plan_is_sent_again_before_the_answer_and_counts_as_retransmitted():
     bench = open_bench(2)
     first, second = bench.poll(0), bench.poll(0)
     assert bench.plan(first) == bench.plan(second)
@@ -200,7 +200,7 @@ def test_the_plan_is_given_again_to_who_has_not_answered_and_counts_as_retransmi
     assert totals.frame_bytes_down == 55 and totals.retransmitted_bytes == 55  # a plan is 32 + 23 bytes
 
 
-def test_who_has_answered_waits_for_the_next_round_even_if_the_model_does_not_move():
+def test_after_its_answer_a_worker_waits_for_the_next_round_even_if_the_model_is_unchanged():
     bench = open_bench(2)
     assert bench.verdict(0, Kind.SKIP) is NOTED
     ticket = bench.poll(0, have=0, answered=1)
@@ -473,7 +473,7 @@ def test_where_fewer_than_a_quorum_are_alive_the_round_waits_for_all_of_them():
     assert bench.reports[0].roll_call == {0: "uploaded", 1: "lost", 2: "lost"}
 
 
-def test_a_lost_worker_leaves_the_weights_at_the_next_round_and_the_run_goes_on():
+def test_a_lost_worker_leaves_the_weights_at_the_next_round_and_the_run_continues():
     bench = open_bench(2, lease_s=100.0, memory="residual", mode="bbit", b_up=8)  # weights 1/3, 2/3
     bench.wait(50)
     assert bench.verdict(0, values=(3, 0, 0, 0)) is APPLIED
@@ -500,7 +500,7 @@ def test_a_lost_worker_is_told_to_register_again():
     assert bench.epochs[1] == 2
 
 
-def test_when_all_are_lost_the_run_waits_and_one_that_comes_back_goes_on_alone():
+def test_when_all_are_lost_the_run_waits_and_continues_with_the_first_that_returns():
     bench = open_bench(2, lease_s=100.0)
     bench.wait(100)
     assert bench.reports[0].roll_call == {0: "lost", 1: "lost"}
@@ -513,7 +513,7 @@ def test_when_all_are_lost_the_run_waits_and_one_that_comes_back_goes_on_alone()
     assert bench.model == [-5, 0, 0, 0]
 
 
-def test_a_worker_whose_round_went_on_without_it_starts_with_the_next():
+def test_a_worker_whose_round_closed_without_it_starts_with_the_next():
     bench = open_bench(2, lease_s=100.0)
     bench.wait(50)
     bench.ask(lambda ticket: events.Heartbeat(ticket, 0, 1))
@@ -570,7 +570,7 @@ def test_offers_are_granted_when_the_last_silent_worker_is_lost():
     assert [bench.outcome(ticket) for ticket in tickets] == [REFUSED, GRANTED]
 
 
-def test_an_offer_is_told_to_wait_after_25_seconds_and_is_asked_again():
+def test_an_offer_gets_wait_after_25_seconds_and_is_sent_again():
     bench = offers_bench()
     first = offer(bench, 0, 9.0)
     bench.wait(25)
@@ -582,7 +582,7 @@ def test_an_offer_is_told_to_wait_after_25_seconds_and_is_asked_again():
     assert bench.outcome(again) is GRANTED
 
 
-def test_who_does_not_wait_when_the_grants_are_decided_hears_them_on_asking_again():
+def test_a_worker_that_is_not_waiting_learns_the_grants_when_it_sends_its_offer_again():
     bench = offers_bench(sel_clients=2)
     for worker_id in (0, 1):
         offer(bench, worker_id, 9.0 - worker_id)
@@ -649,7 +649,7 @@ def test_an_offer_after_the_decision_gets_what_is_left_of_the_budget():
     assert bench.reports[0].roll_call == {0: "uploaded", 1: "uploaded", 2: "refused"}
 
 
-def test_when_nobody_has_offered_at_the_offers_deadline_the_first_offer_decides():
+def test_without_an_offer_at_the_deadline_the_first_offer_decides():
     bench = offers_bench(round_deadline_s=60.0)
     bench.wait(31)
     assert bench.outcome(offer(bench, 2, 1.0)) is GRANTED
@@ -657,7 +657,7 @@ def test_when_nobody_has_offered_at_the_offers_deadline_the_first_offer_decides(
     assert bench.verdict(2) is APPLIED
 
 
-def test_the_grants_wait_for_who_has_been_passed_over_c_rounds():
+def test_the_grants_wait_for_a_worker_refused_c_rounds_in_a_row():
     bench = offers_bench(round_deadline_s=60.0, C=1)
     for _ in range(2):
         parked = [offer(bench, 0, 9.0), offer(bench, 1, 8.0)]
@@ -675,7 +675,7 @@ def test_the_grants_wait_for_who_has_been_passed_over_c_rounds():
     assert [bench.outcome(ticket) for ticket in parked] == [REFUSED, GRANTED]
 
 
-def test_an_offer_that_may_not_wait_is_on_record_and_told_to_ask_again():
+def test_an_offer_that_may_not_wait_is_recorded_and_gets_wait():
     bench = offers_bench()
     answer = Answer(Kind.OFFER, 0, bench.epochs[0], 1, 1, loss=1.0, energy=9.0, cost_bits=88)
     ticket = bench.send(answer, may_wait=False)
@@ -753,7 +753,7 @@ def test_a_worker_that_registers_again_takes_its_waiting_offer_back():
     assert bench.verdict(0, seq=1) is APPLIED
 
 
-def test_who_was_passed_over_c_rounds_is_granted_first():
+def test_a_worker_refused_c_rounds_in_a_row_is_granted_first():
     bench = offers_bench(2, C=2)
     winners = []
     for _ in range(6):
@@ -781,7 +781,7 @@ def test_grants_never_exceed_the_budget(costs, energies, sel_clients, budget):
     assert [i for i in range(3) if outcomes[i] is REFUSED] == [i for i in range(3) if i not in granted]
 
 
-def test_a_budget_that_admits_nobody_is_refused_before_the_run():
+def test_a_budget_too_small_for_any_upload_is_rejected_before_the_run():
     with pytest.raises(ConfigError, match="88 payload bits"):
         Bench(mode="bbit", up_budget_bits=87)
 
@@ -790,7 +790,7 @@ def test_a_budget_that_admits_nobody_is_refused_before_the_run():
 
 
 def mirror_upload(bench, worker_id, mirror, values, **changes):
-    """Upload what moves the mirror; return the outcome and the mirror that follows."""
+    """Send an upload that moves the mirror; return the outcome and the next mirror."""
     payload = QUANTIZERS[4].encode(vector(*values), LAYOUT)
     moved = plus(mirror, 4, payload, LAYOUT)
     answer = dict(values=values, state_crc=fingerprint(moved))
@@ -827,7 +827,7 @@ def test_a_mirror_that_differs_begins_a_new_epoch():
     assert outcome is APPLIED
 
 
-def test_what_was_applied_counts_although_its_worker_begins_afresh():
+def test_an_applied_upload_counts_although_its_worker_begins_a_new_epoch():
     bench = open_bench(2, mode="bbit", memory="mirror", b_down=32)
     zero = vector(0, 0, 0, 0)
     assert mirror_upload(bench, 0, zero, (6, 0, 0, 3))[0] is APPLIED
@@ -908,7 +908,7 @@ def test_a_worker_that_keeps_up_gets_one_delta_and_its_bits_are_counted():
 
 
 @pytest.mark.parametrize("have", [-1, 99, -(2**70), 2**70])
-def test_who_has_nothing_or_something_unknown_gets_a_keyframe(have):
+def test_a_worker_with_no_or_an_unknown_version_gets_a_keyframe(have):
     bench = wide_bench()
     one_round(bench)
     plan, frames = bench.plan(bench.poll(0, have=have))
@@ -917,7 +917,7 @@ def test_who_has_nothing_or_something_unknown_gets_a_keyframe(have):
     assert bench.machine.delivery.totals.payload_bits_down == 3200
 
 
-def test_no_frame_is_sent_to_who_has_the_version_already():
+def test_a_worker_with_the_current_version_gets_no_frame():
     bench = wide_bench()
     assert bench.plan(bench.poll(0, have=0))[1] == []
     assert bench.machine.delivery.totals.payload_bits_down == 0
@@ -936,7 +936,7 @@ def test_a_keyframe_after_a_plan_of_the_same_round_counts_as_sent_for_the_first_
     assert bench.machine.delivery.totals.retransmitted_bytes > after.retransmitted_bytes
 
 
-def test_a_keyframe_of_the_start_is_sent_to_who_could_not_make_it():
+def test_a_worker_with_other_start_values_gets_a_keyframe():
     bench = Bench(start=vector(1, 2, 3, 4), min_workers=1)
     bench.join(0)
     plan, frames = bench.plan(bench.poll(0, have=-1))
@@ -1003,7 +1003,7 @@ def test_a_lease_that_ends_after_the_run_is_no_event_of_the_run():
     assert len(bench.journal) == n_entries
 
 
-def test_who_is_lost_need_not_hear_of_the_end():
+def test_a_lost_worker_need_not_learn_of_the_end():
     bench = open_bench(2, lease_s=100.0)
     bench.tell(events.Stop("now"))
     bench.poll(0)
@@ -1012,7 +1012,7 @@ def test_who_is_lost_need_not_hear_of_the_end():
     assert bench.machine.everyone_heard()
 
 
-def test_registration_after_the_end_says_so_and_counts_as_heard():
+def test_a_registration_after_the_end_learns_of_it():
     bench = open_bench(1)
     bench.tell(events.Stop("now"))
     epoch = bench.epochs[0]
@@ -1029,7 +1029,7 @@ def test_a_stop_in_the_lobby_ends_the_run():
     assert bench.state == "CLOSING" and bench.machine.everyone_heard()
 
 
-def test_a_round_whose_aggregate_overflows_leaves_the_model_and_the_run_goes_on():
+def test_a_round_whose_aggregate_overflows_leaves_the_model_and_the_run_continues():
     bench = open_bench(1)
     assert bench.verdict(0, values=(HUGE, 0, 0, 0)) is APPLIED
     model = bench.model
@@ -1051,7 +1051,7 @@ def test_a_mirror_that_would_overflow_is_refused_and_changes_nothing():
     assert bench.snapshot() == before
 
 
-def test_an_update_that_was_not_finite_is_told_to_people():
+def test_a_non_finite_update_is_reported():
     bench = open_bench(1)
     assert bench.verdict(0, Kind.SKIP, loss=float("nan")) is NOTED
     assert any("worker 0" in note and "not finite" in note for note in bench.notes)
@@ -1065,7 +1065,7 @@ def test_an_update_that_was_not_finite_is_told_to_people():
 
 @given(st.data())
 def test_no_order_of_requests_breaks_the_machine(data):
-    """Random workers, kinds, numbers and times: every request is answered once, bits only grow, the ledger adds up."""
+    """Random workers, kinds, numbers and times: every request has one reply, bits only grow, sums agree."""
     bench = Bench(
         mode="bbit",
         sel_clients=data.draw(st.integers(0, 1)),

@@ -1,4 +1,4 @@
-"""A master's machine is captured between rounds; the snapshot and the events after it make it again, bit for bit."""
+"""A master's machine is captured between rounds; snapshot and later events restore it, bit for bit."""
 
 import json
 
@@ -30,7 +30,7 @@ CONFIGURATIONS = {
 
 
 class Recorded(Bench):
-    """A bench with workers that answer each round; snapshots are taken on the way."""
+    """A bench with workers that answer each round, and snapshots in between."""
 
     def __init__(self, **changes):
         super().__init__(min_workers=3, lease_s=100.0, **changes)
@@ -51,7 +51,7 @@ class Recorded(Bench):
         )
 
     def upload(self, worker_id, values):
-        """Make an offer where one is needed, and upload; return the outcome."""
+        """Send an offer if one is needed, and upload; return the outcome."""
         rules, member = self.machine.options.rules, self.machine.members[worker_id]
         if rules.needs_offers and self.verdict_of_offer(worker_id) is not Outcome.GRANTED:
             return None
@@ -71,7 +71,7 @@ class Recorded(Bench):
         return None if self.is_parked(ticket) else self.outcome(ticket)
 
     def play(self):
-        """Let some rounds go by: with a skip, a newcomer, a lost worker and one that begins anew."""
+        """Play some rounds with a skip, a newcomer, a lost worker, and one that begins a new epoch."""
         self.take_snapshot()
         self.join(0, 1, 2)
         self.take_snapshot()
@@ -96,7 +96,7 @@ class Recorded(Bench):
                 self.take_snapshot()
 
     def revived(self, number):
-        """Return the machine of a snapshot and the journal after it."""
+        """Return the machine of a snapshot and the later journal."""
         n_entries, text, copies, arrays, traffic = self.snapshots[number]
         assert all(arrays[name].tobytes() == copy.tobytes() for name, copy in copies.items()), "never written to"
         meta, machine = json.loads(text), MasterMachine(self.options, self.start)
@@ -122,7 +122,7 @@ def test_any_snapshot_and_the_journal_after_it_make_the_machine_again(name):
 
 
 @pytest.mark.parametrize("name", sorted(CONFIGURATIONS))
-def test_a_machine_that_goes_on_lives_as_the_first_one_would_have(name):
+def test_a_resumed_machine_continues_like_the_original(name):
     bench = Recorded(**CONFIGURATIONS[name])
     bench.play()
     bench.machine, live = bench.revived(len(bench.snapshots) // 2), bench.machine

@@ -1,4 +1,4 @@
-"""Every event in every state of the master's machine is handled, or refused and changes nothing: hostile ones, too."""
+"""Every event in every state of the master's machine is handled, or rejected without a change; hostile ones too."""
 
 import pytest
 from hypothesis import given, settings
@@ -148,7 +148,7 @@ PAYLOADS = {bits: QUANTIZERS[bits].encode(vector(1, 1, 1, 1), LAYOUT) for bits i
 
 @st.composite
 def answers(draw):
-    """Return an answer as it may come out of a frame: in its numbers there may be anything."""
+    """Return an answer as decoded from a frame, with arbitrary numbers."""
     kind, bits = draw(st.sampled_from([Kind.SKIP, Kind.OFFER, Kind.UPLOAD])), draw(st.sampled_from([4, 4, 4, 1, 32]))
     answer = Answer(
         kind,

@@ -1,4 +1,4 @@
-"""The workers of a run, without a machine: where each stands, and how its claim is judged."""
+"""The workers of a run, without a machine: their states, and the judgement of their claims."""
 
 import re
 from pathlib import Path
@@ -21,13 +21,13 @@ def request(worker_id=0, n_samples=10, session="a", instance="one", **claim):
 
 
 def ask(members, now=0.0, **changes):
-    """Ask for the settings."""
+    """Request the settings."""
     event = request(**dict(dict(n_samples=None), **changes))
     return members.register(event, members.judge(event, 0), now)
 
 
 def join(members, now=0.0, **changes):
-    """Join as the machine does with a new epoch."""
+    """Join with a new epoch, like the machine."""
     event = request(**changes)
     member = members.register(event, members.judge(event, 0), now)
     if event.session != member.session:
@@ -53,7 +53,7 @@ ROADS = {"unknown": (), "reserved": (ask,), "leased": (join,), "lost": (join, lo
 
 
 def table():
-    """Return the table of the module's docstring: (where it stands, what it does) -> where it stands then."""
+    """Return the table of the module's docstring: {(state, event): next state}."""
     lines = [re.split(r"  +", line) for line in module.__doc__.split("\n") if line.startswith(tuple(ROADS))]
     columns = list(MOVES) + ["its requests"]
     return {(row[0], column): cell for row in lines for column, cell in zip(columns, row[1:])}
@@ -63,7 +63,7 @@ def standing(members):
     return members.members[0].presence.name.lower() if 0 in members.members else "unknown"
 
 
-def test_a_worker_stands_where_the_table_says():
+def test_the_state_of_a_worker_follows_the_table():
     assert {name.upper() for name in ROADS} - {"UNKNOWN"} == {presence.name for presence in Presence}
     for (before, column), after in table().items():
         members = Membership(4, LAYOUT, LEASE_S, 1000)
@@ -159,7 +159,7 @@ def test_every_claim_has_one_row_and_the_last_one_always_holds():
     ]
 
 
-def test_who_is_not_known_is_new(members):
+def test_an_unknown_worker_is_new(members):
     assert judged(members) is Claim.NEW
 
 
@@ -182,7 +182,7 @@ def test_who_is_not_known_is_new(members):
         (dict(claimed_seq=2), Claim.OVERTAKEN),
     ],
 )
-def test_an_epoch_is_resumed_by_who_has_its_memories(members, claim, expected):
+def test_an_epoch_is_resumed_by_the_worker_with_its_memories(members, claim, expected):
     closed(join(members))
     assert judged(members, **dict(dict(claimed_epoch=1), **claim)) is expected
 

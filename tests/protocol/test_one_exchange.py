@@ -1,4 +1,4 @@
-"""The reply to an answer brings the next round: both machines, one exchange for each worker and round."""
+"""The reply to an answer contains the next round: one exchange per worker and round."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ BUDGET = dict(sel_clients=1, round_deadline_s=60.0)
 
 @pytest.fixture
 def make_bench():
-    """Return a function that opens a round for workers 0 and 1; at the end the journal must make the run again."""
+    """Return a function that opens a round for workers 0 and 1; at the end the journal must reproduce the run."""
     benches = []
 
     def make(**changes):
@@ -45,7 +45,7 @@ def test_an_answer_is_answered_with_the_next_round_when_it_opens(make_bench, kin
     assert bench.machine.delivery.totals.retransmitted_bytes == 0
 
 
-def test_nobody_is_answered_before_the_answer_is_journalled(make_bench):
+def test_no_reply_is_sent_before_the_answer_is_journalled(make_bench):
     bench = make_bench()
     bench.answer(0, have=0)
     assert [entry.kind for entry in bench.journal] == ["joined", "joined", "answered"]
@@ -113,7 +113,7 @@ def test_a_poll_instead_gets_the_round_and_the_waiting_answer_its_verdict(make_b
     assert bench.both(ticket) == (Outcome.APPLIED, None) and bench.is_parked(poll)
 
 
-def test_who_waits_keeps_its_lease_as_with_a_poll(make_bench):
+def test_a_waiting_answer_keeps_the_lease_like_a_poll(make_bench):
     bench = make_bench(lease_s=40.0)
     ticket = bench.answer(0, have=0)
     bench.wait(19)
@@ -152,7 +152,7 @@ def test_an_upload_that_comes_late_brings_the_round_that_is_open_by_then(make_be
     assert outcome is Outcome.LATE and plan.round_index == 2 and len(frames) == 1
 
 
-def test_the_mirrors_that_differ_are_said_at_once(make_bench):
+def test_mirrors_that_differ_are_reported_at_once(make_bench):
     bench = make_bench(memory="mirror")
     assert bench.both(bench.answer(0, state_crc=1, have=0)) == (Outcome.RESYNC, None)
 
@@ -210,7 +210,7 @@ def test_the_end_with_a_verdict_is_the_end():
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped"])
-def test_a_verdict_counts_whatever_becomes_of_what_follows_it(damage):
+def test_a_verdict_is_valid_even_if_the_rest_of_the_reply_is_damaged(damage):
     whole = reply(frames=[delta(1, (1, 0, 0, 0))], version=1, shared=START + np.float32([1, 0, 0, 0]))
     expected = answering()
     expected.verdict(Outcome.APPLIED)

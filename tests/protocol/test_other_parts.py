@@ -1,4 +1,4 @@
-"""Another kind of round, and a run with two models: the machine and its other parts take them as they are."""
+"""Another kind of round, and a run with two models, work with the unchanged machine and its other parts."""
 
 import ast
 from pathlib import Path
@@ -25,7 +25,7 @@ VALUES = {"events", "messages", "options", "resumable", "traffic", "wire"}  # pa
 
 
 def imported_by(module):
-    """Return the modules of flq.protocol that one of them names."""
+    """Return the modules of flq.protocol that one of them imports."""
     source = (Path(master_machine.__file__).parent / (module + ".py")).read_text(encoding="utf-8")
     nodes = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ImportFrom) and node.level == 1]
     return {name for node in nodes for name in ([node.module] if node.module else [item.name for item in node.names])}

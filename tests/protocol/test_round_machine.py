@@ -1,4 +1,4 @@
-"""The rounds of a run, without a machine: what an answer gets, when grants are decided, when a round closes."""
+"""The rounds of a run, without a machine: the verdicts, the time of the grants, the close of a round."""
 
 import re
 
@@ -17,7 +17,7 @@ from flq.protocol.traffic import Traffic
 
 
 def some_rounds(n_members=2, **changes):
-    """Return rounds of which the first is open, with members 0 .. n_members-1."""
+    """Return rounds, the first of which is open, with members 0 .. n_members-1."""
     rounds = RoundMachine(run_options("run", settings_with(mode="bbit", **changes), LAYOUT))
     for worker_id in range(n_members):
         rounds.begin_epoch(worker_id)
@@ -31,7 +31,7 @@ def an_answer(worker_id=0, kind=Kind.UPLOAD, round_index=1, **changes):
 
 
 def take(rounds, *args, **changes):
-    """Judge an answer and put it on record; return the ruling."""
+    """Judge an answer and record it; return the ruling."""
     answer = an_answer(*args, **changes)
     ruling = rounds.judge(answer)
     rounds.record(answer, ruling)
@@ -39,7 +39,7 @@ def take(rounds, *args, **changes):
 
 
 def with_a_budget(granted=()):
-    """Return rounds that take offers, or whose grants are decided: as many offers as there are grants."""
+    """Return rounds that accept offers, or whose grants are decided."""
     rounds = some_rounds(3, sel_clients=max(len(granted), 1))
     if granted:
         for worker_id in range(3):
@@ -53,13 +53,13 @@ PHASES = {"UPLOADS": some_rounds, "OFFERS": with_a_budget, "GRANTED": lambda: wi
 
 
 def table():
-    """Return the table of the module's docstring: (phase, kind) -> what an answer gets."""
+    """Return the table of the module's docstring: {(phase, kind): ruling}."""
     lines = [line for line in round_machine.__doc__.split("\n") if re.match("phase|UPLOADS  |OFFERS  |GRANTED  ", line)]
     rows = [re.split(r"  +", line) for line in lines]
     return {(row[0], kind): cell for row in rows[1:] for kind, cell in zip(rows[0][1:], row[1:])}
 
 
-def test_what_an_answer_gets_is_what_the_table_says():
+def test_the_verdict_on_an_answer_follows_the_table():
     words = {"NOTED": Outcome.NOTED, "APPLIED": Outcome.APPLIED, "GRANTED,": Outcome.GRANTED, "waits": None}
     found = table()
     assert len(found) == len(Phase) * 3
@@ -185,7 +185,7 @@ def test_an_update_that_was_blocked_is_lost_and_no_skip():
     assert rounds.attendance[0].blocked == 1
 
 
-def test_who_is_to_train_and_who_knows_more_than_there_is():
+def test_workers_that_must_train_and_workers_from_the_future():
     rounds = some_rounds()
     assert rounds.expects(0, 0) and not rounds.expects(0, 1) and not rounds.expects(2, 0)
     assert rounds.is_ahead(0, 1) and not rounds.is_ahead(0, 0) and rounds.is_ahead(2, 2)

@@ -1,4 +1,4 @@
-"""Two processes with one identity: the master's machine, and whose requests it hears."""
+"""Two processes with one identity: the requests that the master's machine accepts."""
 
 import pytest
 from master_bench import LAYOUT, Bench
@@ -9,7 +9,7 @@ from flq.protocol.messages import Answer, Kind, Outcome
 
 
 class Process:
-    """One process of a worker, with a key; it registers as workers do."""
+    """One process of a worker, with a key; it registers like a worker."""
 
     def __init__(self, bench, key, instance="one", worker_id=0):
         self.bench, self.key, self.instance, self.worker_id = bench, key, instance, worker_id
@@ -112,7 +112,7 @@ def test_when_the_earlier_process_joins_again_it_gets_the_identity_back_and_the_
     assert len(warnings(bench)) == 1
 
 
-def test_the_operator_is_told_once_a_minute(bench, first):
+def test_the_operator_is_warned_once_a_minute(bench, first):
     second = Process(bench, "second")
     second.begin()
     first.begin()
@@ -125,7 +125,7 @@ def test_the_operator_is_told_once_a_minute(bench, first):
 
 
 @pytest.mark.parametrize("order", ["AB", "ABC", "ACB", "ABCDEFG"])
-def test_of_many_copies_that_take_turns_the_first_to_come_again_goes_on_and_all_others_get_409(bench, order):
+def test_of_many_copies_in_turn_the_first_to_return_continues_and_all_others_get_409(bench, order):
     copies = {key: Process(bench, key) for key in order}
     for copy in copies.values():
         copy.begin(claimed_epoch=1, claimed_seq=0)
@@ -151,7 +151,7 @@ def test_a_thief_of_a_state_folder_does_not_keep_it_by_taking_over_many_times(be
     assert len(bench.machine.members[0].earlier_sessions) <= 64
 
 
-def test_late_requests_of_processes_that_were_killed_one_after_the_other_alarm_nobody(bench):
+def test_late_requests_of_successively_killed_processes_raise_no_warning(bench):
     killed = [Process(bench, "process %d" % number) for number in range(4)]
     for process in killed:
         process.begin(claimed_epoch=1, claimed_seq=0)
@@ -181,7 +181,7 @@ def test_a_late_copy_of_a_join_changes_nothing(bench, first):
     assert bench.snapshot() == before and second.is_heard()
 
 
-def test_a_late_copy_of_a_join_that_went_on_changes_nothing_after_an_answer(bench, first):
+def test_a_late_duplicate_of_a_resuming_join_changes_nothing_after_an_answer(bench, first):
     second = Process(bench, "second")
     second.ask_for_settings()
     claim = dict(claimed_epoch=1, claimed_seq=0, known_sessions=1)
@@ -193,7 +193,7 @@ def test_a_late_copy_of_a_join_that_went_on_changes_nothing_after_an_answer(benc
     assert bench.snapshot() == before and second.is_heard()
 
 
-def test_a_token_without_the_key_answers_for_nobody(bench, first):
+def test_a_token_without_the_key_answers_for_no_worker(bench, first):
     bench.epochs[0] = 1
     thief = Process(bench, "a guess", instance="another")
     assert isinstance(thief.begin(), Conflict)
@@ -229,7 +229,7 @@ def rounds_of(bench, n_rounds):
         assert bench.verdict(0) is Outcome.APPLIED and bench.verdict(1) is Outcome.APPLIED
 
 
-def test_a_worker_that_waits_for_a_round_that_is_long_gone_is_told_and_joins_anew():
+def test_a_worker_that_waits_for_a_past_round_is_informed_and_joins_with_a_new_epoch():
     bench = Bench(min_workers=2)
     bench.join(0, 1)
     rounds_of(bench, 3)
@@ -241,7 +241,7 @@ def test_a_worker_that_waits_for_a_round_that_is_long_gone_is_told_and_joins_ane
     assert not bench.is_parked(bench.poll(0))  # it has its round
 
 
-def test_a_worker_whose_last_answer_the_journal_has_lost_is_told_and_joins_anew():
+def test_a_worker_whose_last_answer_is_not_in_the_journal_joins_with_a_new_epoch():
     bench = Bench(min_workers=2)
     bench.join(0, 1)
     rounds_of(bench, 3)
@@ -253,7 +253,7 @@ def test_a_worker_whose_last_answer_the_journal_has_lost_is_told_and_joins_anew(
     assert not bench.is_parked(bench.poll(0))
 
 
-def test_a_process_whose_join_the_journal_has_lost_alarms_nobody(bench, first):
+def test_a_process_whose_join_is_not_in_the_journal_raises_no_warning(bench, first):
     bench.machine = bench.replayed()
     bench.machine.restart_clocks(bench.now)
     second = Process(bench, "second")  # took over from the first after what is left of the journal
@@ -275,7 +275,7 @@ def test_a_process_whose_join_the_journal_has_lost_alarms_nobody(bench, first):
         dict(epoch=2, seq=1, claimed_round=1),
     ],
 )
-def test_a_worker_that_is_ahead_by_anything_joins_anew(claim):
+def test_a_worker_that_is_ahead_of_the_journal_joins_with_a_new_epoch(claim):
     bench = Bench(min_workers=2)
     bench.join(0, 1)
     rounds_of(bench, 2)
@@ -291,7 +291,7 @@ def test_an_answer_whose_number_skips_one_is_told_to_register_again():
     assert bench.verdict(0, seq=3) is Outcome.APPLIED
 
 
-def test_a_worker_of_a_run_whose_journal_does_not_know_it_joins_anew():
+def test_a_worker_that_the_journal_does_not_know_joins_with_a_new_epoch():
     bench = Bench(min_workers=2)
     body = bench.come_back(0, epoch=3, seq=7, claimed_round=7)
     assert (body["resumed"], body["epoch"]) == (False, 1) and "ahead of the journal" in bench.notes[-1]
@@ -326,7 +326,7 @@ def test_samples_beyond_the_limit_are_refused(n_samples, accepted):
         ((10, 1000, 10, 10), True),
     ],
 )
-def test_a_worker_with_more_than_half_of_the_weight_is_named_once_whoever_joins_first(samples, is_named):
+def test_a_worker_with_more_than_half_of_the_weight_is_named_once_in_any_order_of_joins(samples, is_named):
     bench = Bench(min_workers=len(samples))
     for worker_id, n_samples in enumerate(samples):
         assert not named(bench)

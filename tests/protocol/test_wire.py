@@ -1,4 +1,4 @@
-"""The binary format: golden bytes both ways, and that nothing a peer can send is misread."""
+"""The binary format: golden bytes both ways, and no input of a peer is misread."""
 
 import os
 import struct
@@ -44,7 +44,7 @@ def joined(message, link=LINK):
 
 
 def fields(message):
-    """A message as values that can be compared: payloads as bytes, NaN as a word."""
+    """Return a message as comparable values: payloads as bytes, NaN as a word."""
     plain = [
         value.tobytes()
         if isinstance(value, np.ndarray)
@@ -274,7 +274,7 @@ def test_model_frames_survive_the_wire(kind, bits):
 
 
 def refused(frame, link=LINK):
-    """Decode what must not decode; return the error, which blames the peer."""
+    """Decode invalid bytes; return the error, which must blame the peer."""
     with pytest.raises(FlqError) as caught:
         decode(frame, link, object)
     assert isinstance(caught.value, (WireError, CodecError, Conflict))
@@ -309,7 +309,7 @@ def test_random_bytes_are_refused(raw):
 
 
 def framed(kind, codec_id, body, index=7, link=LINK, length=None, version=VERSION, flags=0):
-    """A frame with any content and a CRC that is right."""
+    """Return a frame with any content and a correct CRC."""
     header = HEADER.pack(
         b"FLQf",
         version,

@@ -74,7 +74,7 @@ class Worker:
         return self.action
 
     def body(self, epoch=0, **changes):
-        """The master's reply to a registration, as it comes out of JSON."""
+        """Return the master's reply to a registration, as decoded from JSON."""
         body = {
             "wire": VERSION,
             "run_id": "run",
@@ -125,7 +125,7 @@ class Worker:
         return self.tell(VerdictReceived(joined_bytes(encode(Verdict(outcome, round_index, 1), LINK))), after)
 
     def answering(self, values=UPDATE, loss=0.5, **plan):
-        """Go on to the answer of a round; return it."""
+        """Continue until the answer of a round; return it."""
         self.plan(**plan)
         self.trained(values, loss)
         return self.answer
@@ -154,7 +154,7 @@ class Worker:
         return self.machine.memory.clock
 
     def pause(self):
-        """Return how long the machine wants to pause, and let the time pass."""
+        """Return the requested pause, and let that time pass."""
         assert isinstance(self.action, Pause)
         seconds = self.action.seconds
         self.tell(Paused(), after=seconds)
@@ -256,7 +256,7 @@ def test_a_master_that_is_not_ready_is_asked_again():
 # -- the round -------------------------------------------------------------------------------
 
 
-def test_an_upload_says_who_what_and_how_long():
+def test_an_upload_contains_worker_payload_and_times():
     worker = joined()
     answer = worker.answering(after=3.0)
     assert worker.action.path == "/upload_update" and worker.state == "ANSWERING"
@@ -362,7 +362,7 @@ def test_with_a_budget_the_offer_comes_first_and_the_upload_when_granted():
     assert worker.memory == LEFT
 
 
-def test_told_to_wait_the_same_offer_is_sent_again():
+def test_after_wait_the_same_offer_is_sent_again():
     worker = joined()
     worker.answering(needs_offer=True)
     frame = worker.frame
@@ -435,7 +435,7 @@ def test_a_keyframe_is_taken_over_bit_for_bit():
         ([], 0),
     ],
 )
-def test_a_shared_copy_that_differs_asks_for_a_keyframe_and_goes_on(frames, version):
+def test_a_worker_with_a_differing_shared_copy_polls_for_a_keyframe_and_continues(frames, version):
     worker = joined()
     there = vector(5, 6, 7, 8)
     assert worker.plan(frames=frames, version=version, shared=there) == CallPoll(1, -1, 0)
@@ -464,7 +464,7 @@ def test_a_keyframe_that_does_not_match_its_plan_is_asked_for_again_after_a_paus
 
 
 def failing(worker, event, n_times):
-    """Let the same call fail so often; return the pauses, during which it must stay the same call."""
+    """Let the same call fail a number of times; return the pauses, during which it must not change."""
     pending, pauses = worker.action, []
     for _ in range(n_times):
         worker.tell(event)
@@ -481,7 +481,7 @@ def test_pauses_double_up_to_30_seconds_and_are_jittered():
     assert all(pause != other for pause, other in zip(pauses, others))
 
 
-def test_pauses_begin_afresh_after_an_answer():
+def test_pauses_are_reset_after_a_reply():
     worker = joined(give_up_s=1e9)
     failing(worker, Unreachable("no answer"), 5)
     worker.tell(NothingNew(0.0))
@@ -582,7 +582,7 @@ def test_409_on_a_poll_registers_again():
     assert isinstance(worker.tell(Problem(409, "register again")), CallRegister)
 
 
-def test_another_run_with_other_settings_is_built_anew():
+def test_another_run_with_other_settings_is_rebuilt():
     worker = joined()
     worker.tell(Problem(409, "register again"))
     worker.settings = settings_with(mode="bin")
@@ -590,7 +590,7 @@ def test_another_run_with_other_settings_is_built_anew():
 
 
 @pytest.mark.parametrize("status", [400, 413, 422])
-def test_an_upload_that_the_master_can_not_read_becomes_a_skip_after_three_more_tries(status):
+def test_an_upload_that_the_master_cannot_read_becomes_a_skip_after_three_more_tries(status):
     worker = joined()
     upload = worker.answering()
     failing(worker, Problem(status, "corrupted"), 3)
@@ -611,7 +611,7 @@ def test_if_the_upload_had_been_applied_after_all_the_skip_hears_it():
     assert worker.memory == LEFT
 
 
-def test_a_skip_that_the_master_can_not_read_registers_again():
+def test_a_skip_that_the_master_cannot_read_registers_again():
     worker = joined()
     worker.answering()
     for _ in range(2):
@@ -624,7 +624,7 @@ BLOCKED = Problem(413, "a proxy answers 413", by_master=False)
 
 
 def blocked(**changes):
-    """Return a worker whose update a proxy has refused so often that it tells the master."""
+    """Return a worker whose update a proxy has rejected often enough that it reports this to the master."""
     worker = joined(**changes)
     worker.answering()
     failing(worker, BLOCKED, 3)
@@ -632,7 +632,7 @@ def blocked(**changes):
     return worker
 
 
-def test_an_update_that_a_proxy_refuses_becomes_a_skip_that_says_so_after_three_more_tries():
+def test_an_update_that_a_proxy_rejects_becomes_a_skip_with_the_status_after_three_more_tries():
     worker = blocked()
     assert worker.action.path == "/offer"
     assert (worker.answer.kind, worker.answer.seq, worker.answer.blocked) == (Kind.SKIP, 1, 413)
@@ -640,7 +640,7 @@ def test_an_update_that_a_proxy_refuses_becomes_a_skip_that_says_so_after_three_
     assert (worker.memory, worker.clock) == (list(UPDATE), 1)  # as of an update that was not applied
 
 
-def test_where_that_can_not_be_said_either_the_update_is_sent_again():
+def test_if_that_skip_is_blocked_too_the_update_is_sent_again():
     worker = blocked()
     worker.tell(BLOCKED)
     worker.pause()
@@ -660,7 +660,7 @@ def test_where_nothing_gets_through_any_more_the_worker_gives_up():
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
-def test_an_update_waits_for_a_gateway_that_can_not_reach_the_master(status):
+def test_an_update_waits_for_a_gateway_that_cannot_reach_the_master(status):
     worker = joined(give_up_s=1e9)
     worker.answering()
     failing(worker, Problem(status, "bad gateway", by_master=False), 20)
@@ -694,7 +694,7 @@ def test_a_loss_that_is_infinite_is_sent_as_unknown():
 
 
 @pytest.mark.parametrize("stream", [b"", b"<html>", joined_bytes(encode(Verdict(Outcome.END, 1, 1), LINK))])
-def test_a_plan_that_can_not_be_read_is_asked_for_again(stream):
+def test_an_unreadable_plan_is_polled_again(stream):
     worker = joined()
     poll = worker.action
     worker.tell(Polled(stream))
@@ -703,7 +703,7 @@ def test_a_plan_that_can_not_be_read_is_asked_for_again(stream):
 
 
 @pytest.mark.parametrize("frame", [b"", b"<html>", joined_bytes(encode(Plan(1, 0, 0, 0.0, False, False, 0), LINK))])
-def test_a_verdict_that_can_not_be_read_makes_the_worker_ask_again(frame):
+def test_after_an_unreadable_verdict_the_answer_is_sent_again(frame):
     worker = joined()
     worker.answering()
     sent = worker.frame
@@ -723,7 +723,7 @@ def test_the_end_in_a_verdict_or_a_plan_is_exit_code_0():
 
 
 @pytest.mark.parametrize("memory", ["residual", "mirror"])
-def test_a_device_that_can_not_train_skips_the_round_and_keeps_its_memory(memory):
+def test_a_device_that_cannot_train_skips_the_round_and_keeps_its_memory(memory):
     worker = joined(memory=memory)
     worker.answering()
     worker.verdict(Outcome.APPLIED)
@@ -764,7 +764,7 @@ def test_a_worker_that_stays_asks_for_the_next_run_after_a_while(end):
     assert sum("waiting for the next one" in note for note in worker.machine.notes) == 1
 
 
-def test_a_worker_that_stays_waits_for_ever_and_says_so_once():
+def test_a_worker_that_stays_waits_for_ever_with_one_log_line():
     worker = staying()
     worker.plan(3, ended=True)
     for _ in range(50):

@@ -1,4 +1,4 @@
-"""What a worker keeps, to what is on its disk and back."""
+"""The state of a worker, encoded for its disk and decoded."""
 
 import copy
 import json
@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 from master_bench import frozen, vector
-from test_going_on import kept
+from test_resumed_worker import kept
 
 from flq.core.codecs.lossless import ZSTD, Coded
 from flq.core.worker_step import WorkerState
@@ -18,7 +18,7 @@ MEMORIES = ["none", "residual", "mirror", "flq"]
 
 
 def on_disk(pending):
-    """Return the JSON values as they come from a disk, and the arrays."""
+    """Return the JSON values as read from a disk, and the arrays."""
     meta, arrays = to_state(pending)
     return json.loads(json.dumps(meta)), {name: array.copy() for name, array in arrays.items()}
 

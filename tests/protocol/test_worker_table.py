@@ -1,4 +1,4 @@
-"""Every event in every state of the worker's machine is handled, or refused by name."""
+"""Every event in every state of the worker's machine is handled, or rejected by name."""
 
 import pytest
 from hypothesis import given

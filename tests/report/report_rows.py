@@ -1,4 +1,4 @@
-"""Rows and workbooks that the tests of the report are made with."""
+"""Rows and workbooks for the tests of the report."""
 
 import re
 import zipfile
@@ -23,7 +23,7 @@ HOSTILE = (
 
 
 def a_round(round_index=1, **changes):
-    """Return a round in which everything is known."""
+    """Return a round without unknown values."""
     return RoundRow(
         round_index=round_index,
         accuracy=0.5,
@@ -82,7 +82,7 @@ def a_worker(worker_id=0, **changes):
 
 
 def parts(path, prefix):
-    """Return the XML parts of a workbook whose names begin so, the shortest names first."""
+    """Return the XML parts of a workbook with a prefix, the shortest names first."""
     with zipfile.ZipFile(str(path)) as archive:
         names = sorted(archive.namelist(), key=lambda name: (len(name), name))
         return [archive.read(name).decode() for name in names if name.startswith(prefix)]

@@ -1,4 +1,4 @@
-"""The charts of a run's workbook: what they draw, and where its points stand."""
+"""The charts of a run's workbook: their lines, and the cells of their points."""
 
 import re
 

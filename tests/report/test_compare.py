@@ -29,7 +29,7 @@ def ours(path, accuracies, dataset="digits", **changes):
 
 
 def theirs(path, accuracies, mode="bin", bits=8000):
-    """Write the workbook of a reference run: so many payload bits a round."""
+    """Write the workbook of a reference run with a number of payload bits per round."""
     rows = [CurveRow(k, 1.0, accuracy, 1.0, 4, bits * k, 0, bits * k) for k, accuracy in enumerate(accuracies, start=1)]
     write_curves(str(path), mode, rows)
     return str(path)
@@ -37,7 +37,7 @@ def theirs(path, accuracies, mode="bin", bits=8000):
 
 @pytest.fixture
 def compared(tmp_path, monkeypatch):
-    """Compare files; return the rows of the sheet Compare by their headings, and what is printed.
+    """Compare files; return the rows of the sheet Compare by their headings, and the printed text.
 
     No pictures are written: these take their time.
     """
@@ -224,7 +224,7 @@ def test_thresholds_are_chosen_from_what_the_runs_reached(tmp_path, bests, expec
     assert choose_thresholds(runs) == expected
 
 
-def test_files_of_one_name_are_told_apart_by_their_folders(compared, tmp_path):
+def test_files_with_the_same_name_are_labelled_with_their_folders(compared, tmp_path):
     for folder in "one", "two":
         (tmp_path / folder).mkdir()
         ours(tmp_path / folder / "a.xlsx", [0.5])
@@ -254,7 +254,7 @@ def test_texts_from_a_file_are_text_wherever_they_go(compared, tmp_path, text):
 
 
 def sentence_of(capsys, *arguments):
-    """Run the command line, which has to fail; return its one sentence."""
+    """Run the command line, which must fail; return its single sentence."""
     try:
         code = main(["compare", *arguments])
     except SystemExit as error:
@@ -357,7 +357,7 @@ def test_a_package_that_is_missing_is_named(capsys, tmp_path, monkeypatch):
     assert "the package pandas is missing" in sentence_of(capsys, path, "--out", str(tmp_path / "out.xlsx"))
 
 
-def test_the_command_prints_the_table_and_says_what_it_wrote(tmp_path):
+def test_the_command_prints_the_table_and_the_written_files(tmp_path):
     ours(tmp_path / "a.xlsx", [0.5, 0.75])
     done = subprocess.run(
         [

@@ -20,7 +20,7 @@ from flq.report.sheets import MOST_ROWS, fill, writing
 
 @pytest.fixture
 def written(tmp_path):
-    """Write a workbook and read it back, with the numbers that formulas have."""
+    """Write a workbook and read it back, with the values of formulas."""
 
     def write(summary=(), rounds=(), workers=(), settings=None):
         path = str(tmp_path / "run.xlsx")
@@ -214,7 +214,7 @@ def test_a_workbook_that_fails_leaves_the_old_one_and_nothing_else(tmp_path, mon
     assert os.listdir(str(tmp_path)) == ["run.xlsx"]
 
 
-def test_a_workbook_that_can_not_be_made_leaves_nothing(tmp_path):
+def test_a_workbook_that_cannot_be_made_leaves_no_file(tmp_path):
     with pytest.raises(AttributeError):
         write_workbook(str(tmp_path / "run.xlsx"), [], [a_round(), "no round"], [], {})
     assert os.listdir(str(tmp_path)) == []

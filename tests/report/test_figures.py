@@ -1,4 +1,4 @@
-"""The figures of a run: what is drawn is what the rows say, and what they do not say is not drawn."""
+"""The figures of a run show the known values of its rows, and nothing else."""
 
 import os
 
@@ -32,7 +32,7 @@ BARE = dict.fromkeys(
 
 
 def rows_of(n_rounds, **changes):
-    """Return rounds of 2,400 bytes; values that are lists are one for each."""
+    """Return rounds of 2,400 bytes; lists have a value for each."""
     return [
         a_round(
             k,
@@ -76,7 +76,7 @@ def test_accuracies_by_round_and_by_bytes_have_the_same_points_over_other_axes()
     assert ticks(axes.xaxis)[:2] == ["0", "2"]
 
 
-def test_lines_stay_within_bounds_that_somebody_sets_later():
+def test_lines_stay_within_later_bounds():
     figure = FIGURES["accuracy_by_round"](rows_of(3, accuracy=[0.1, 0.8, 0.9]), [])
     figure.axes[0].set_ylim(0.7, 1.0)
     figure.draw_without_rendering()  # a line beyond the axes would leave them no room, which is a warning
@@ -197,7 +197,7 @@ def test_time_is_stacked_by_round_or_by_the_mean_of_some():
     assert axes.get_xlabel() == "round (means of 4)"
 
 
-def test_a_bar_out_of_all_proportion_is_cut_and_says_how_tall_it_is():
+def test_an_outlier_bar_is_clipped_and_labelled_with_its_height():
     axes = times(rows_of(5, training_s=[38.0, 1.0, 1.5, 1.0, 2.0], round_s=[40.0, 1.5, 2.0, 1.5, 2.5]), []).axes[0]
     assert axes.get_ylim() == (0, 2.5)
     assert [(text.get_text(), text.xy) for text in axes.texts] == [("40 s", (1.0, 2.5))]

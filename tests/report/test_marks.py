@@ -1,4 +1,4 @@
-"""Colours of cells, and the sheet of roll-calls."""
+"""Colours of cells, and the sheet of roll calls."""
 
 import pytest
 from openpyxl import load_workbook

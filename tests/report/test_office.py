@@ -1,4 +1,4 @@
-"""LibreOffice opens the workbooks: every page is there, every cell says what was written, every formula is true."""
+"""LibreOffice opens the workbooks: every sheet exists, every cell has its text, every formula is correct."""
 
 import re
 import shutil
@@ -29,7 +29,7 @@ def program():
 
 
 def write_run(path):
-    """Write the workbook of a run as a master does; more came after its last round. Return its summary."""
+    """Write the workbook of a run like a master, with traffic after the last round; return its summary."""
     rounds = [
         a_round(k, accuracy=0.9 / k if k % 2 else None, round_s=k / 7, wire_bytes_up=10**6 + k) for k in range(1, 21)
     ]

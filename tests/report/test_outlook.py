@@ -1,4 +1,4 @@
-"""How long a run still takes."""
+"""The estimated time left of a run."""
 
 from report_rows import a_round
 

@@ -1,4 +1,4 @@
-"""Runs over each other: each line is its run's, in all panels in one look, under a name that tells it apart."""
+"""Several runs in one figure: each line shows its run, in one style in all panels, with a distinct label."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""The sheet that says what everything means."""
+"""The sheet Read me explains everything in the workbook."""
 
 import pytest
 from openpyxl import load_workbook

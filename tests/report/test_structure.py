@@ -1,4 +1,4 @@
-"""Excel opens the workbooks as they are: there is nothing in them that it would repair."""
+"""Excel opens the workbooks without repairing anything."""
 
 import zipfile
 
@@ -17,7 +17,7 @@ CURVE = [CurveRow(1, 2.0, 0.5, float("nan"), 4, 1000, 10, 1010), CurveRow(2, 1.0
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """Write the workbook of a run that has everything, hostile texts too."""
+    """Write the workbook of a run with all sheets and columns, and with hostile texts."""
     path = tmp_path_factory.mktemp("structure") / "run.xlsx"
     settings = {
         "text": {"key%d" % index: text for index, text in enumerate(HOSTILE)},

@@ -1,4 +1,4 @@
-"""Totals: what the formulas say, the numbers that they have, and where there is none."""
+"""Totals: their formulas, their cached values, and totals without a formula."""
 
 import pytest
 from openpyxl import load_workbook
@@ -10,7 +10,7 @@ from flq.report.rows import COLUMNS, SUMMED, Sum, WorkerRow
 
 @pytest.fixture
 def both(tmp_path):
-    """Write a workbook; return it with formulas, and with their numbers."""
+    """Write a workbook; return it with formulas, and with their values."""
 
     def write(summary=(), rounds=(), workers=()):
         path = str(tmp_path / "run.xlsx")

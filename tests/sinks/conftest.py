@@ -1,4 +1,4 @@
-"""The rows of the report's tests and the clusters of the end-to-end tests are used here too."""
+"""Fixtures of the sinks' tests: rows of the report's tests, and clusters of the end-to-end tests."""
 
 import shutil
 import sys
@@ -24,7 +24,7 @@ def certificates(tmp_path_factory):
 
 @pytest.fixture
 def run_stand_in():
-    """Return a function that keeps a stand-in until the test is over; what is still asked then is let go."""
+    """Return a function that runs a stand-in until the end of the test, when pending requests are released."""
     kept = []
 
     def keep(stand_in):
@@ -38,7 +38,7 @@ def run_stand_in():
 
 @pytest.fixture
 def telegram(certificates, run_stand_in, monkeypatch):
-    """Return a function that starts a stand-in for Telegram, and a SOCKS proxy that leads there and nowhere else."""
+    """Return a function that starts a stand-in for Telegram, and a SOCKS proxy that reaches only this."""
     from stand_ins import Service, socks_proxy
 
     def start(kind=socks_proxy, **answers):

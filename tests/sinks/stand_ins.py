@@ -1,4 +1,4 @@
-"""Proxies and services on loopback that stand in for those of the world, and note what reaches them."""
+"""Proxies and services on loopback that replace real ones, and record the requests."""
 
 import json
 import socket
@@ -13,7 +13,7 @@ from waits import WAIT_S
 
 
 class Asked(NamedTuple):
-    """A request that has come to a service."""
+    """A request received by a service."""
 
     host: str
     path: str
@@ -22,7 +22,7 @@ class Asked(NamedTuple):
 
 
 class Service(ThreadingHTTPServer):
-    """An HTTP server, with TLS if it has a certificate, that answers each request by the next of its answers.
+    """An HTTP server, with TLS if it has a certificate, with a list of responses.
 
     An answer is a status and an object, or "hang" or "cut"; after the last it is 200.
 
@@ -58,7 +58,7 @@ class Service(ThreadingHTTPServer):
         return connection, address
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing: who asks may go away."""
+        """Print nothing: clients may disconnect."""
 
     def take(self, asked: Asked) -> Any:
         with self._changed:
@@ -67,7 +67,7 @@ class Service(ThreadingHTTPServer):
             return self._answers.pop(0) if self._answers else self._always
 
     def wait_for(self, condition: Any) -> List[Asked]:
-        """Wait until what was asked fulfils a condition; return it."""
+        """Wait until the requests fulfil a condition; return them."""
         with self._changed:
             assert self._changed.wait_for(lambda: condition(self.asked), WAIT_S), [one.body[:400] for one in self.asked]
             return list(self.asked)
@@ -102,11 +102,11 @@ class _Handler(BaseHTTPRequestHandler):
     do_GET = do_POST = do_PUT = _answer
 
     def log_message(self, *args: Any) -> None:
-        """Say nothing."""
+        """Print nothing."""
 
 
 class Proxy(socketserver.ThreadingTCPServer):
-    """A proxy that leads a few names to ports of this machine, and refuses all else.
+    """A proxy that maps a few names to local ports, and rejects all others.
 
     Attributes
     ----------
@@ -128,7 +128,7 @@ class Proxy(socketserver.ThreadingTCPServer):
         return self.server_address[1]
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing: who asks may go away."""
+        """Print nothing: clients may disconnect."""
 
     def close(self) -> None:
         self.shutdown()
@@ -137,7 +137,7 @@ class Proxy(socketserver.ThreadingTCPServer):
 
 
 class _Socks5(socketserver.StreamRequestHandler):
-    """SOCKS 5 (RFC 1928), without a password: CONNECT alone."""
+    """SOCKS 5 (RFC 1928), without a password: only CONNECT."""
 
     timeout = WAIT_S
 
@@ -162,7 +162,7 @@ class _Socks5(socketserver.StreamRequestHandler):
 
 
 class _Connect(socketserver.StreamRequestHandler):
-    """An HTTP proxy: CONNECT alone."""
+    """An HTTP proxy: only CONNECT."""
 
     timeout = WAIT_S
 
@@ -190,7 +190,7 @@ def http_proxy(ports: Dict[str, int]) -> Proxy:
 
 
 def join(one: socket.socket, other: socket.socket) -> None:
-    """Hand on bytes both ways until both ends are done."""
+    """Forward bytes both ways until both ends have closed."""
 
     def hand_on(source: socket.socket, target: socket.socket) -> None:
         try:

@@ -1,4 +1,4 @@
-"""The process that draws: when it draws, that only the newest counts, and that what goes wrong is a sentence."""
+"""The process that draws: when it draws, that only the newest state counts, and that errors are one sentence."""
 
 import io
 import os
@@ -29,7 +29,7 @@ def a_message(index, **changes):
 
 @pytest.fixture
 def drawer(tmp_path, monkeypatch):
-    """Return a Drawer whose clock stands; ``drawings`` are the newest rounds that it has drawn, ``said`` its words."""
+    """Return a Drawer with a stopped clock; ``drawings`` are the newest rounds drawn, ``said`` its log."""
     made = Drawer(lambda sentence: made.said.append(sentence), lambda: made.now)
     made.now, made.said, made.drawings, made.folder = 0.0, [], [], str(tmp_path / "figures" / "run")
 
@@ -44,7 +44,7 @@ def drawer(tmp_path, monkeypatch):
 
 
 def tell(drawer, *messages):
-    """Tell it all in one go, as lines that have waited."""
+    """Pass all messages at once, like pending lines."""
     watch(io.BytesIO(b"".join(map(line_of, messages))), drawer)
 
 
@@ -53,13 +53,13 @@ def began(drawer, *rounds, **settings):
 
 
 def step(drawer, message):
-    """Tell it one thing, and let it draw if that is due."""
+    """Pass one message, and let it draw if that is due."""
     drawer.take(message)
     if drawer.due_s() == 0.0:
         drawer.draw()
 
 
-def test_it_draws_each_time_that_so_many_rounds_have_passed_and_at_the_end(drawer):
+def test_it_draws_every_given_number_of_rounds_and_at_the_end(drawer):
     step(drawer, began(drawer, every=3))
     for index in range(1, 9):
         step(drawer, a_message(index))
@@ -87,17 +87,17 @@ def test_it_draws_at_most_a_tenth_of_the_time_but_the_end_at_once(drawer):
     assert drawer.drawings == [1, 3, 4]
 
 
-def test_of_all_that_waits_only_the_newest_is_drawn(drawer):
+def test_of_all_pending_states_only_the_newest_is_drawn(drawer):
     tell(drawer, began(drawer, every=1), *map(a_message, range(1, 50)), ENDED)
     assert drawer.drawings[-1] == 49 and len(drawer.drawings) <= 2
 
 
-def test_what_was_before_is_drawn_when_it_begins(drawer):
+def test_earlier_rounds_are_drawn_at_the_start(drawer):
     step(drawer, began(drawer, a_message(1), a_message(2), every=2))
     assert drawer.drawings == [2]
 
 
-def test_a_run_that_is_cut_off_is_drawn_as_far_as_it_came(drawer):
+def test_a_run_that_is_cut_off_is_drawn_up_to_its_last_round(drawer):
     tell(drawer, began(drawer), a_message(1), a_message(2))
     assert drawer.drawings == [2]
 
@@ -108,13 +108,13 @@ def test_a_run_without_rounds_is_not_drawn(drawer):
     assert drawer.drawings == []
 
 
-def test_a_line_that_is_no_message_ends_it(drawer):
+def test_an_invalid_line_ends_the_process(drawer):
     with pytest.raises(WireError, match="a line is not a message"):
         watch(io.BytesIO(b"no\n"), drawer)
 
 
 @pytest.mark.parametrize("partition, model, n", [("iid", "mlp", 1), ("local", "mlp", 0), ("iid", "quadratic", 0)])
-def test_the_classes_are_counted_once_where_the_master_deals_data_out(drawer, monkeypatch, partition, model, n):
+def test_the_classes_are_counted_once_if_the_master_partitions_the_data(drawer, monkeypatch, partition, model, n):
     counted = []
     monkeypatch.setattr(figures, "class_counts", lambda settings: counted.append(settings) or np.ones((2, 3), int))
     tell(drawer, began(drawer, partition=partition, model=model), a_message(1), ENDED)
@@ -128,7 +128,7 @@ def test_the_classes_are_counted_once_where_the_master_deals_data_out(drawer, mo
         (MemoryError("all is used"), "figure classes was not drawn: MemoryError: all is used"),
     ],
 )
-def test_data_that_can_not_be_read_keep_nothing_else_from_being_drawn(drawer, monkeypatch, error, sentence):
+def test_unreadable_data_do_not_affect_other_figures(drawer, monkeypatch, error, sentence):
     def refuse(settings):
         raise error
 
@@ -137,7 +137,7 @@ def test_data_that_can_not_be_read_keep_nothing_else_from_being_drawn(drawer, mo
     assert drawer.drawings == [1] and drawer.said == [sentence]
 
 
-def test_the_same_trouble_is_told_once(drawer):
+def test_the_same_problem_is_reported_once(drawer):
     drawer.problems = ["figure loss is not written: No space left on device"]
     step(drawer, began(drawer, every=1))
     for index in (1, 2):
@@ -152,7 +152,7 @@ def test_a_folder_that_cannot_be_created_is_reported(drawer, tmp_path):
     assert len(drawer.said) == 1 and "cannot be created: Not a directory" in drawer.said[0]
 
 
-def test_as_a_program_it_leaves_the_figures(tmp_path):
+def test_the_program_writes_the_figures(tmp_path):
     folder = tmp_path / "figures" / "run"
     lines = [Began("run", settings_of(), str(folder), []), a_message(1), ENDED]
     done = subprocess.run(

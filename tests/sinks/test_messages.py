@@ -1,4 +1,4 @@
-"""What sinks are told arrives as it was said."""
+"""Messages to sinks are read back as they were written."""
 
 import json
 
@@ -18,7 +18,7 @@ MESSAGES = (
 )
 
 
-def test_each_kind_of_message_arrives_as_it_was_said():
+def test_each_kind_of_message_is_read_back_equal():
     assert {type(message) for message in MESSAGES} == set(KINDS.values())
     lines = b"".join(map(line_of, MESSAGES)).splitlines(keepends=True)
     assert len(lines) == len(MESSAGES)
@@ -27,17 +27,17 @@ def test_each_kind_of_message_arrives_as_it_was_said():
     assert heard == list(MESSAGES)
 
 
-def test_the_words_of_a_roll_call_are_kept_once():
+def test_the_statuses_of_a_roll_call_share_memory():
     heard = list(read([line_of(ROUND), line_of(ROUND)]))
     assert heard[0].roll_call[63] is heard[1].roll_call[63]
 
 
-def test_numbers_that_are_none_become_null():
+def test_non_finite_numbers_become_null():
     (heard,) = read([line_of(Round(a_round(1, training_loss=NAN, test_loss=INFINITY), {}))])
     assert heard.row.training_loss is None and heard.row.test_loss is None
 
 
-def test_a_line_that_was_cut_short_is_no_message():
+def test_an_incomplete_last_line_is_ignored():
     first, second = line_of(ROUND), line_of(MESSAGES[2])
     assert list(read([first, second[:-1]])) == [ROUND]
     assert list(read([second[:5]])) == []
@@ -54,6 +54,6 @@ def test_a_line_that_was_cut_short_is_no_message():
         json.dumps({"is": "Happened", "kind": "lost"}).encode() + b"\n",
     ],
 )
-def test_what_is_no_message_is_refused(line):
+def test_an_invalid_message_is_rejected(line):
     with pytest.raises(WireError, match="is not a message"):
         list(read([line]))

@@ -56,7 +56,7 @@ def lines(*overrides):
 
 
 def notify(urls, text, *flags, proxy=None, folder=PROJECT):
-    """Run the process; return its exit code and what it has written."""
+    """Run the process; return its exit code and its output."""
     environment = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
     environment.update(FLQ_NOTIFY=" ".join(urls), PYTHONPATH=PROJECT, PYTHONWARNINGS="always")
     if proxy is not None:
@@ -77,7 +77,7 @@ def notify(urls, text, *flags, proxy=None, folder=PROJECT):
 
 
 def parts_of(asked):
-    """Return the fields of a form that was sent in parts."""
+    """Return the fields of a multipart form."""
     head = "Content-Type: %s\r\n\r\n" % asked.headers["Content-Type"]
     form = email.message_from_bytes(head.encode() + asked.body)
     return {
@@ -87,7 +87,7 @@ def parts_of(asked):
 
 
 def picture_of(data):
-    """Return a picture, read to its last pixel."""
+    """Return a picture, decoded completely."""
     image = Image.open(io.BytesIO(data))
     image.load()
     return image
@@ -120,7 +120,7 @@ def test_telegram_through_an_http_proxy_without_a_picture(telegram):
     assert proxy.asked == ["api.telegram.org:443"]
 
 
-def test_a_proxy_that_lets_nobody_through_is_no_reason_to_go_round_it(telegram):
+def test_a_proxy_that_rejects_connections_is_not_bypassed(telegram):
     service, proxy = telegram()
     proxy.ports.clear()
     code, said = notify([TELEGRAM], lines("timeout_s=1"), "--test", proxy="socks5h://127.0.0.1:%d" % proxy.port)
@@ -177,7 +177,7 @@ def test_ntfy_a_web_hook_and_mail_on_this_machine(run_stand_in):
     assert "the run has finished" in mail["Subject"] and picture_of(kinds["image/png"]).size == (800, 500)
 
 
-def test_one_that_hangs_one_that_cuts_and_one_that_is_no_address_hold_up_no_other(run_stand_in):
+def test_services_that_hang_or_fail_and_invalid_addresses_delay_no_others(run_stand_in):
     hanging, cutting = run_stand_in(Service(always="hang")), run_stand_in(Service(answers=("cut",)))
     refusing = run_stand_in(Service(always=(403, {})))
     busy = run_stand_in(Service(answers=((429, {"retry_after": 1}),)))
@@ -197,7 +197,7 @@ def test_one_that_hangs_one_that_cuts_and_one_that_is_no_address_hold_up_no_othe
     assert "a message to JSON (address 1) was not sent" in said and len(hanging.asked) >= 2
 
 
-def test_a_master_that_is_killed_is_told_of(run_stand_in):
+def test_a_killed_master_is_reported(run_stand_in):
     hook = run_stand_in(Service())
     code, _ = notify(["json://127.0.0.1:%d" % hook.port], b"".join(lines("figure=false").splitlines(True)[:-1]))
     content = json.loads(hook.asked[-1].body)
@@ -206,12 +206,12 @@ def test_a_master_that_is_killed_is_told_of(run_stand_in):
 
 
 @pytest.mark.parametrize("stream", [b"", b'{"is": "Began"', line_of(Ended(REASON, False, False, []))])
-def test_a_stream_that_does_not_begin_is_no_news(stream, capsys):
+def test_a_stream_without_a_beginning_sends_nothing(stream, capsys):
     assert watch(io.BytesIO(stream), [TELEGRAM]) == 0
     assert capsys.readouterr() == ("", "")
 
 
-def test_a_test_says_of_each_service_whether_it_went(run_stand_in, tmp_path):
+def test_a_test_reports_success_or_failure_of_each_service(run_stand_in, tmp_path):
     hook, refusing = run_stand_in(Service()), run_stand_in(Service(always=(401, {})))
     state = tmp_path / "state"
     state.mkdir()
@@ -230,12 +230,12 @@ def test_a_test_says_of_each_service_whether_it_went(run_stand_in, tmp_path):
     assert json.loads(hook.asked[0].body)["title"] == "FLQ: a test"
 
 
-def test_what_is_no_message_is_said_and_ends_it(capsys):
+def test_an_invalid_message_is_reported_and_ends_the_process(capsys):
     assert watch(io.BytesIO(b"{}\n"), [TELEGRAM]) == 0
     assert "a message of the master is invalid" in capsys.readouterr().err
 
 
-def test_where_there_is_no_figure_the_text_goes_alone(monkeypatch, capsys):
+def test_without_a_figure_the_text_is_sent_alone(monkeypatch, capsys):
     def breaks(rounds, title):
         raise RuntimeError("a bug")
 
@@ -245,7 +245,7 @@ def test_where_there_is_no_figure_the_text_goes_alone(monkeypatch, capsys):
     assert capsys.readouterr().err == "no figure is attached: RuntimeError\n"
 
 
-def test_who_outlives_the_master_has_nobody_to_tell_and_goes_on(monkeypatch):
+def test_a_process_that_outlives_the_master_continues_without_a_log(monkeypatch):
     class Nobody:
         def write(self, text):
             raise BrokenPipeError(text)
@@ -265,7 +265,7 @@ PLACES = {
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # apprise imports what Python 3.13 does not have any more
-def test_the_addresses_of_the_docs_are_addresses_and_take_pictures_as_it_says():
+def test_the_addresses_in_the_docs_are_valid_and_accept_figures_as_documented():
     with open(os.path.join(PROJECT, "docs", "notifications.md"), encoding="utf-8") as stream:
         rows = [row.strip("|\n ").split(" | ") for row in stream if ADDRESS.search(row) and row.startswith("| ")]
     assert len(rows) == 10
@@ -278,6 +278,6 @@ def test_the_addresses_of_the_docs_are_addresses_and_take_pictures_as_it_says():
             assert services[0].takes_pictures == (picture == "yes") or name == "Slack, web hook", name
 
 
-def test_a_test_without_addresses_says_where_they_would_be(capsys):
+def test_a_test_without_addresses_names_the_place_for_them(capsys):
     assert try_out(Secrets([], None), "state/notify") == 1
     assert "set FLQ_NOTIFY, or write one to state/notify" in capsys.readouterr().err

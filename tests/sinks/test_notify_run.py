@@ -1,4 +1,4 @@
-"""A master that sends messages: they come, nothing waits for them, and the secret stays one."""
+"""A master that sends notifications: they arrive, nothing waits for them, and secrets are not leaked."""
 
 import json
 import os
@@ -19,7 +19,7 @@ SMALL = ("model.name=quadratic", "model.lr=0.05", "model.dim=40", "system.total_
 
 @pytest.fixture
 def cluster(tmp_path):
-    """Return a Cluster in a fresh folder; what it started is ended afterwards."""
+    """Return a Cluster in a fresh folder; its programs are ended afterwards."""
     with Cluster(str(tmp_path / "project")) as made:
         yield made
 
@@ -34,19 +34,19 @@ def write_secrets(cluster, *rows):
 
 
 def text_of(asked):
-    """Return what Telegram would show."""
+    """Return the text that Telegram would show."""
     if asked.path.endswith("/sendPhoto"):
         return parts_of(asked)["caption"].decode()
     return json.loads(asked.body)["text"]
 
 
 def has(text):
-    """Return a condition: somebody was told so."""
+    """Return a condition: a message contains this text."""
     return lambda asked: any(text in text_of(one) for one in asked)
 
 
 def everything_of(folder, secrets):
-    """Yield name and content of every file under a folder but the secrets, workbooks unpacked."""
+    """Yield name and content of every file under a folder except the secrets; workbooks are unpacked."""
     for parent, _, names in os.walk(folder):
         for name in names:
             path = os.path.join(parent, name)
@@ -59,7 +59,7 @@ def everything_of(folder, secrets):
                             yield "%s: %s" % (path, part), archive.read(part)
 
 
-def test_what_happens_in_a_run_reaches_a_phone_and_the_token_nobody_else(cluster, telegram):
+def test_events_of_a_run_reach_a_phone_and_the_token_reaches_no_others(cluster, telegram):
     service, proxy = telegram()
     secrets = write_secrets(cluster, "# my phone", TELEGRAM, "proxy = socks5h://127.0.0.1:%d" % proxy.port)
     master = cluster.master(*SMALL, "system.max_rounds=1000000", "system.lease_s=6", "notify.min_interval_s=1")
@@ -112,7 +112,7 @@ def test_services_in_trouble_change_nothing_of_a_run(cluster, run_stand_in, monk
     assert "hooksecret" not in master.text
 
 
-def test_secrets_that_others_can_read_are_refused_and_the_run_goes_on_without(cluster):
+def test_secrets_that_others_can_read_are_rejected_and_the_run_continues(cluster):
     os.chmod(write_secrets(cluster, TELEGRAM), 0o644)
     master = cluster.master(*SMALL, "system.max_rounds=2")
     end_well(master, cluster.workers([0, 1], master.port))
@@ -120,7 +120,7 @@ def test_secrets_that_others_can_read_are_refused_and_the_run_goes_on_without(cl
     assert not PARTS.search(master.text)
 
 
-def test_a_master_that_is_killed_is_told_of_and_so_is_that_it_goes_on(cluster, run_stand_in, monkeypatch):
+def test_a_killed_master_is_reported_and_so_is_the_resume(cluster, run_stand_in, monkeypatch):
     hook = run_stand_in(Service())
     monkeypatch.setenv("FLQ_NOTIFY", "json://127.0.0.1:%d" % hook.port)
 

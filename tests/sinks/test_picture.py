@@ -1,4 +1,4 @@
-"""The figure for a phone is a picture, small, and shows what is known."""
+"""The figure for a phone is a small picture of the known values."""
 
 import io
 
@@ -16,7 +16,7 @@ def opened(data):
 
 
 def n_pixels_like(image, color):
-    """Return how many pixels have that colour, nearly."""
+    """Return the number of pixels of approximately that colour."""
     wanted = tuple(int(color[k : k + 2], 16) for k in (1, 3, 5))
     return sum(
         count
@@ -36,7 +36,7 @@ def test_it_is_800_by_500_and_has_three_curves():
 @pytest.mark.parametrize(
     "known", [{"accuracy": 0.5}, {"own_accuracy": 0.5}, {"test_loss": 1.0}, {"own_loss": 1.0}, {"training_loss": 1.0}]
 )
-def test_what_is_not_known_is_left_out(known):
+def test_unknown_values_are_omitted(known):
     nothing = dict.fromkeys(("accuracy", "test_loss", "training_loss", "own_accuracy", "own_loss"))
     rounds = [a_round(k, **dict(nothing, **known)) for k in (1, 2)]
     assert opened(draw(rounds, "run")).size == (800, 500)

@@ -1,4 +1,4 @@
-"""Which messages are due, by a clock of the test's own."""
+"""The notifications that are due, with a simulated clock."""
 
 import pytest
 from report_rows import a_round, a_worker
@@ -13,7 +13,7 @@ DONE = Ended("30 rounds are done", False, False, [])
 
 
 class Story:
-    """A run that is told to a policy, and the notices that come of it with their times."""
+    """A run passed to a policy, and the resulting notices with their times."""
 
     def __init__(self, *overrides, rounds=()):
         settings = load_config(None, ["notify.%s" % override for override in overrides])
@@ -21,7 +21,7 @@ class Story:
         self.policy, self.now, self.notices = Policy(settings.notify, began, 0.0), 0.0, []
 
     def until(self, now):
-        """Let time pass; the policy is asked exactly when it has said that it wants to be."""
+        """Let time pass, calling the policy exactly when it has requested."""
         while True:
             at = self.policy.next_at()
             if at is None or at > now:
@@ -32,7 +32,7 @@ class Story:
         return self
 
     def at(self, now, *messages):
-        """Tell messages at a time."""
+        """Pass messages at a time."""
         self.until(now)
         for message in messages:
             self.policy.take(message, now)
@@ -62,7 +62,7 @@ def a_test(round_index, accuracy=None, **changes):
     return Round(a_round(round_index, accuracy=accuracy, **changes), {})
 
 
-def test_a_run_that_begins_and_ends_is_told_twice():
+def test_a_run_has_a_notification_at_its_start_and_its_end():
     story = Story().at(0.0, news("began", round_index=0)).at(60.0, a_test(30, 0.5)).at(61.0, DONE).until(1e6)
     assert story.titles == [(GATHER_S, "FLQ: a run has started"), (61.0, "FLQ: the run has finished, accuracy 50.00 %")]
     assert story.bodies == [
@@ -81,7 +81,7 @@ def test_events_that_are_not_enabled_are_not_reported():
     assert story.titles == []
 
 
-def test_every_so_many_rounds_is_told_once():
+def test_every_given_number_of_rounds_is_reported_once():
     story = Story("every_rounds=10", "best=false")
     for k in range(1, 31):
         story.at(100.0 * k, a_test(k, 0.5, round_s=100.0), a_test(k, 0.5, round_s=100.0))
@@ -90,7 +90,7 @@ def test_every_so_many_rounds_is_told_once():
     assert "about 33 min left." in story.bodies[0] and "left" not in story.bodies[2]
 
 
-def test_every_so_many_minutes_is_told_while_there_are_rounds():
+def test_every_given_number_of_minutes_is_reported_while_there_are_rounds():
     story = Story("every_minutes=5", "best=false").at(310.0, a_test(1, 0.5)).until(1000.0).at(1000.0, DONE).until(1e6)
     assert [now for now, _ in story.titles] == [600.0 + GATHER_S, 900.0 + GATHER_S, 1000.0]
 
@@ -111,7 +111,7 @@ def test_without_accuracy_the_loss_counts():
     assert [title for _, title in story.until(1e6).titles] == ["FLQ: new best loss 8.9", "FLQ: new best loss 8"]
 
 
-def test_what_the_workers_find_on_their_own_data_counts_where_it_is_all_there_is():
+def test_results_on_the_workers_own_data_count_if_there_are_no_others():
     story = Story().at(1.0, a_test(1, own_accuracy=0.25)).at(100.0, a_test(2, own_accuracy=0.5)).until(1e6)
     assert story.titles == [(101.0, "FLQ: new best accuracy 50.00 %")]
 
@@ -125,25 +125,25 @@ def test_of_several_pending_new_bests_the_last_is_reported():
     assert story.bodies[1].count("New best") == 1
 
 
-def test_a_worker_that_is_lost_and_comes_back_is_told_twice():
+def test_a_lost_worker_and_its_return_are_reported():
     story = Story().at(10.0, news("lost", 3)).at(50.0, news("back", 3, 9)).until(1e6)
     assert story.titles == [(11.0, "FLQ: worker 3 is lost"), (51.0, "FLQ: worker 3 is back")]
     assert [notice.level for _, notice in story.notices] == [WARNING, INFO]
     assert "Worker 3 is back (round 9)." in story.bodies[1]
 
 
-def test_one_that_joins_as_new_is_back_too_but_who_was_not_lost_can_not_come_back():
+def test_a_lost_worker_that_joins_as_new_is_back_too():
     story = Story().at(0.0, news("joined", 3), news("back", 4)).at(10.0, news("lost", 3)).at(50.0, news("joined", 3))
     assert [title for _, title in story.until(1e6).titles] == ["FLQ: worker 3 is lost", "FLQ: worker 3 is back"]
 
 
-def test_many_that_are_lost_together_are_one_message():
+def test_workers_lost_together_are_one_message():
     story = Story().at(10.0, *[news("lost", worker_id) for worker_id in range(64)]).until(1e6)
     assert story.titles == [(11.0, "FLQ: 64 workers are lost")]
     assert "64 workers are lost: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 54 more (round 7)." in story.bodies[0]
 
 
-def test_one_that_flaps_is_folded():
+def test_a_flapping_worker_is_summarized():
     story = Story("min_interval_s=100").at(0.0, news("lost", 3))
     for k in range(1, 9):
         story.at(2.0 + k, news("back", 3), news("lost", 3))
@@ -152,7 +152,7 @@ def test_one_that_flaps_is_folded():
     assert "Worker 3 was lost and is back (round 7, 8 losses in total)." in story.bodies[1]
 
 
-def test_messages_keep_their_distance_and_lose_nothing():
+def test_messages_keep_the_minimum_interval_and_lose_nothing():
     story = Story("min_interval_s=30", "every_rounds=1", "best=false")
     for k in range(1, 101):
         story.at(float(k), a_test(k, 0.5))
@@ -193,7 +193,7 @@ def test_the_first_round_after_a_restart_may_be_a_new_best():
     )
 
 
-def test_a_round_that_is_tested_late_changes_what_is_told_not_what_was_last():
+def test_a_late_evaluation_changes_the_best_but_not_the_last_round():
     story = Story("every_rounds=2", "best=false").at(0.0, a_test(2, 0.5)).at(100.0, a_test(1, 0.9)).at(200.0, DONE)
     assert story.titles[0] == (1.0, "FLQ: round 2 of 30, accuracy 50.00 %")
     assert "Best accuracy 90.00 % in round 1." in story.bodies[-1]
@@ -217,13 +217,13 @@ def test_a_round_that_is_tested_late_changes_what_is_told_not_what_was_last():
         ),
     ],
 )
-def test_each_end_says_what_it_is(ended, title, level, said):
+def test_each_kind_of_end_has_its_text(ended, title, level, said):
     story = Story().at(0.0, a_test(3, 0.5), ended).until(1e6)
     ((now, notice),) = story.notices
     assert (now, notice.title, notice.level) == (0.0, title, level) and said in notice.body
 
 
-def test_a_master_that_goes_without_a_word_is_told_of_once_and_only_if_it_has_not_ended():
+def test_an_unexpected_end_of_the_master_is_reported_once_unless_the_run_has_ended():
     story = Story().at(0.0, a_test(3, 0.5))
     story.policy.vanish(5.0)
     story.policy.vanish(6.0)
@@ -241,7 +241,7 @@ def test_rounds_after_the_end_are_not_reported():
     assert len(story.notices) == 2
 
 
-def test_a_reason_is_one_line_whatever_is_in_it():
+def test_a_reason_is_always_one_line():
     reason = "stopped\nby \u202e<b>\x1b[31m you" + "x" * 1000
     story = Story().at(0.0, DONE._replace(reason=reason))
     line = story.bodies[0].splitlines()[0]
@@ -249,7 +249,7 @@ def test_a_reason_is_one_line_whatever_is_in_it():
     assert line.endswith("xxx....") and len(line) < 400 and line.isprintable()
 
 
-def test_a_worker_whose_updates_are_blocked_is_told_of_once():
+def test_a_worker_with_blocked_updates_is_reported_once():
     story = Story().at(1, news("blocked", 3)).at(100, news("blocked", 3, 8)).at(200, news("blocked", 4, 9)).until(300)
     assert [title for _, title in story.titles] == [
         "FLQ: an update of worker 3 was blocked",

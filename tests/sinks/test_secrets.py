@@ -1,4 +1,4 @@
-"""Where messages go is read from the environment or a file, and shown to nobody."""
+"""The addresses are read from the environment or a file, and never shown."""
 
 import pytest
 
@@ -10,7 +10,7 @@ PHONE, MAIL = "tgram://123456789:AAs3cret/-100", "mailto://me:s3cret@example.org
 
 @pytest.fixture
 def write(tmp_path):
-    """Write a file of secrets that is its owner's alone; its path is returned."""
+    """Write a private file of secrets; return its path."""
 
     def write_file(text, mode=0o600):
         path = tmp_path / "notify"

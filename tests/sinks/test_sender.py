@@ -1,4 +1,4 @@
-"""What fails is tried again, what hangs is left, and nobody waits for either."""
+"""Failures are retried, attempts that hang are abandoned, and nothing waits for either."""
 
 import threading
 
@@ -13,7 +13,7 @@ DOWN, REFUSED = Outcome("it is down"), Outcome("it does not want it", True)
 
 
 class Ear:
-    """A service that answers as it is told, and notes what came."""
+    """A service with given results, which records its messages."""
 
     name, takes_pictures = "Ear (address 1)", True
 
@@ -42,26 +42,26 @@ def deliver(ear, *notices, picture=b"png", timeout_s=WAIT_S):
     ear.hangs.set()
 
 
-def test_what_is_taken_is_sent_once_in_order():
+def test_messages_are_sent_once_and_in_order():
     ear = Ear()
     deliver(ear, *NOTICES[:3])
     assert ear.came == [("title %d" % k, b"png") for k in range(3)] and ear.said == []
 
 
-def test_what_is_not_is_tried_again_a_few_times_and_in_the_end_without_the_picture():
+def test_a_failure_is_retried_and_the_last_time_without_the_picture():
     ear = Ear(DOWN, DOWN, DOWN, DOWN)
     deliver(ear, *NOTICES[:2])
     assert ear.came == [("title 0", b"png")] * 3 + [("title 0", None), ("title 1", b"png")]
     assert ear.said == ["a message to Ear (address 1) was not sent: it is down"]
 
 
-def test_what_is_refused_is_tried_once_more_without_the_picture():
+def test_a_rejected_message_is_retried_once_without_the_picture():
     ear = Ear(REFUSED)
     deliver(ear, NOTICES[0])
     assert ear.came == [("title 0", b"png"), ("title 0", None)] and ear.said == []
 
 
-def test_what_is_refused_for_good_is_given_up():
+def test_a_message_rejected_without_a_picture_is_dropped():
     ear = Ear(REFUSED, REFUSED)
     deliver(ear, NOTICES[0])
     assert ear.came == [("title 0", b"png"), ("title 0", None)] and len(ear.said) == 1
@@ -70,14 +70,14 @@ def test_what_is_refused_for_good_is_given_up():
     assert text_only.came == [("title 0", None)] and len(text_only.said) == 1
 
 
-def test_one_that_hangs_is_left_and_not_asked_again_until_it_has_ended():
+def test_a_service_that_hangs_is_abandoned_until_its_attempt_ends():
     ear = Ear("hang")
     deliver(ear, NOTICES[0], timeout_s=0.05)
     assert ear.came == [("title 0", b"png")]
     assert ear.said == ["a message to Ear (address 1) was not sent: an earlier attempt is still running"]
 
 
-def test_when_the_end_comes_long_pauses_are_over():
+def test_closing_shortens_long_pauses():
     ear = Ear(DOWN)
     sender = ear.sender(pauses_s=(1000.0, 0.0))
     for notice in NOTICES[:2]:
@@ -91,7 +91,7 @@ def test_the_pauses_get_longer():
     assert len(PAUSES_S) == 3 and list(PAUSES_S) == sorted(set(PAUSES_S))
 
 
-def test_of_too_many_that_wait_the_oldest_are_given_up():
+def test_of_too_many_pending_messages_the_oldest_are_dropped():
     ear = Ear("hang")
     sender = ear.sender()
     sender.send(NOTICES[0], None)
@@ -107,7 +107,7 @@ def test_of_too_many_that_wait_the_oldest_are_given_up():
     )
 
 
-def test_who_closes_does_not_wait_longer_than_asked():
+def test_close_does_not_wait_longer_than_its_limit():
     ear = Ear("hang")
     sender = ear.sender()
     sender.send(NOTICES[0], None)

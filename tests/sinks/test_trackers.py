@@ -1,4 +1,4 @@
-"""Each tracker tells what the run has measured, once, also when the run goes on."""
+"""Each tracker records the measurements of a run once, also after a resume."""
 
 import importlib.util
 import json
@@ -47,7 +47,7 @@ ACCURACIES = {k: k / 10 for k in range(1, 7)}
 
 
 class Ear:
-    """A tracker that remembers."""
+    """A tracker that records its calls."""
 
     def __init__(self):
         self.told = []
@@ -64,7 +64,7 @@ class Ear:
 
 @pytest.fixture(params=sorted(TRACKERS))
 def tracker(request):
-    """Return the name of each tracker whose package is there."""
+    """Return the name of each tracker whose package is installed."""
     package = TRACKERS[request.param].package
     if package is not None and importlib.util.find_spec(package) is None:
         pytest.skip("%s is not installed" % package)
@@ -72,7 +72,7 @@ def tracker(request):
 
 
 def run(name, folder, *streams, by=()):
-    """Track some streams, each by a process as the master starts it."""
+    """Track some streams, each in a process like the master's."""
     for messages in streams:
         done = subprocess.run(
             [*by, sys.executable, "-m", "flq.sinks.trackers", name, str(folder)],
@@ -87,7 +87,7 @@ def run(name, folder, *streams, by=()):
 
 
 def read_jsonl(folder):
-    """Return what a file says of each round; the last line counts."""
+    """Return the values of each round in a file; the last line counts."""
     lines = [json.loads(line) for line in (folder / "run_7.jsonl").read_text().splitlines()]
     assert lines[0] == {"run_id": "run_7", "settings": public(to_json(SETTINGS))}
     found = {}
@@ -97,7 +97,7 @@ def read_jsonl(folder):
 
 
 def read_tensorboard(folder):
-    """Return what TensorBoard would show, by the records of all files, oldest first."""
+    """Return the values that TensorBoard would show, from the records of all files, oldest first."""
     from tensorboardX.proto.event_pb2 import Event, SessionLog
 
     found = {}
@@ -131,7 +131,7 @@ print(json.dumps([[scalar.step, scalar.key, scalar.value.number] for scalar in s
 
 
 def read_swanlab(folder):
-    """Return what the newest folder says, as its makers' own reader has it."""
+    """Return the values in the newest folder, by SwanLab's own reader."""
     (path,) = sorted(folder.glob("run-*-run_7"))[-1].glob("*.swanlab")
     done = subprocess.run(
         [sys.executable, "-c", READ_SWANLAB, str(path)],
@@ -150,7 +150,7 @@ def read_swanlab(folder):
 READERS = {"jsonl": read_jsonl, "tensorboard": read_tensorboard, "swanlab": read_swanlab}
 
 
-def test_a_tracker_is_told_once_of_what_is_new():
+def test_a_tracker_gets_new_values_once():
     ear = Ear()
     track(ear, SECOND)
     assert ear.told[0] == ("begin", "run_7") and ear.told[-1] == "end"
@@ -172,7 +172,7 @@ def test_every_tracker_has_a_reader_here_and_is_in_the_settings():
         load_config(None, ["report.trackers=wandb"])
 
 
-def test_each_round_is_there_once_after_the_run_has_gone_on(tracker, tmp_path):
+def test_each_round_is_shown_once_after_a_resume(tracker, tmp_path):
     run(tracker, tmp_path, FIRST, SECOND)
     found = READERS[tracker](tmp_path)
     assert {k: pytest.approx(values["test/loss"]) for k, values in found.items()} == LOSSES

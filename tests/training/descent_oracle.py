@@ -1,4 +1,4 @@
-"""Local training written down again in float64, from the papers; what the trainers are compared with."""
+"""An independent float64 version of local training, from the papers, to compare the trainers with."""
 
 import numpy as np
 

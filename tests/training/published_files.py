@@ -1,4 +1,4 @@
-"""Small files in the formats in which MNIST, Fashion-MNIST and CIFAR-10 are published."""
+"""Small files in the published formats of MNIST, Fashion-MNIST and CIFAR-10."""
 
 import gzip
 import io
@@ -25,7 +25,7 @@ def mnist_arrays(n_train=20, n_test=10, first=0):
 
 
 def idx_bytes(values):
-    """Spell the IDX format out: magic number, axes, values."""
+    """Return the bytes of the IDX format: magic number, axes, values."""
     header = struct.pack(">BBBB", 0, 0, 8, values.ndim) + struct.pack(">%dI" % values.ndim, *values.shape)
     return header + values.tobytes()
 
@@ -52,7 +52,7 @@ def cifar_record(label, red, green, blue):
 
 
 def cifar_contents(n=2):
-    """Return the bytes of the six files; the red of a picture says in which file it lies, the green where in it."""
+    """Return the bytes of the six files; the red of a picture encodes its file, the green its position."""
     return {name: b"".join(cifar_record((k + i) % 10, k, i, 9) for i in range(n)) for k, name in enumerate(CIFAR_NAMES)}
 
 
@@ -66,7 +66,7 @@ def write_cifar(folder):
 
 
 def cifar_archive(contents=None):
-    """Return the bytes of an archive as it is published: the files lie in a folder, in another order."""
+    """Return the bytes of an archive as published: the files are in a folder, in another order."""
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w:gz") as archive:
         for name, content in sorted((contents or cifar_contents()).items(), reverse=True):

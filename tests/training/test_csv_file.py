@@ -1,4 +1,4 @@
-"""csv:FILE: headings, classes as numbers and as texts, and lines that are refused by number."""
+"""csv:FILE: headings, classes as numbers and as texts, and rejected lines by number."""
 
 import numpy as np
 import pytest
@@ -147,6 +147,6 @@ def test_a_worker_with_texts_is_refused(settings_for, n_classes):
             use(settings)
 
 
-def test_texts_must_be_as_many_as_the_key_says(settings_for):
+def test_the_number_of_texts_must_equal_the_key(settings_for):
     with pytest.raises(DataError, match="has 2 different texts as classes, but dataset.n_classes is 3 .number the"):
         load_dataset(settings_for("1,2,a\n3,4,c\n", n_classes=3))

@@ -114,7 +114,7 @@ NOT_A_FUNCTION = 3
 
 @pytest.fixture
 def package(tmp_path, monkeypatch):
-    """Return a function that writes a module of the package ``shop``, which can be imported."""
+    """Return a function that writes a module of the importable package ``shop``."""
     folder = tmp_path / "shop"
     folder.mkdir()
     (folder / "__init__.py").write_text("")
@@ -229,7 +229,7 @@ def test_a_missing_module_is_said(package, name, missing):
         ("raise SystemExit", "SystemExit"),
     ],
 )
-def test_a_module_that_can_not_be_imported_says_why(package, source, reason):
+def test_a_module_that_cannot_be_imported_is_explained(package, source, reason):
     package(source)
     with pytest.raises(DataError, match="model shop.models:small: module shop.models cannot be imported: .*" + reason):
         load_model_function("shop.models:small")

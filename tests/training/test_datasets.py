@@ -1,4 +1,4 @@
-"""The table of data sets: digits, what is resolved once, and what names are refused."""
+"""The table of data sets: digits, resolved names, and rejected names."""
 
 import os
 import zlib
@@ -24,7 +24,7 @@ def named(name, **changes):
 
 
 @without_files
-def test_a_data_set_is_as_its_row_says(name):
+def test_a_data_set_matches_its_row(name):
     dataset = load_dataset(named(name))
     assert dataset.name == name
     assert (dataset.input_shape, dataset.n_classes) == DATASETS[name][:2]
@@ -45,7 +45,7 @@ def test_a_data_set_has_the_same_bits_whenever_it_is_loaded(name):
 
 
 @without_files
-def test_a_data_set_that_every_worker_has_is_nobodys_own(name):
+def test_a_shared_data_set_is_not_local(name):
     with pytest.raises(DataError, match="needs its own files, but %s is the same at every worker .name files" % name):
         load_dataset(named(name, partition="local"))
 
@@ -53,7 +53,7 @@ def test_a_data_set_that_every_worker_has_is_nobodys_own(name):
 # -- the digits --------------------------------------------------------------------------------
 
 
-def test_digits_are_as_their_table_line_says():
+def test_digits_match_their_row():
     dataset = load_dataset(settings_with())
     assert dataset.name == "digits"
     assert dataset.input_shape == DATASETS["digits"].input_shape == dataset.x_test.shape[1:] == (8, 8, 1)
@@ -85,7 +85,7 @@ def test_no_test_image_is_a_training_image():
     assert not [image for image in dataset.x_test if image.tobytes() in train]
 
 
-def test_digits_are_nobodys_own():
+def test_digits_are_not_local():
     with pytest.raises(
         DataError,
         match="partition local each worker needs its own files, but digits is the same at every worker .name files",

@@ -1,4 +1,4 @@
-"""What is asked of a device, what it grants, and what is said of it; against a stand-in for TensorFlow."""
+"""Device settings: requested, granted and reported, with a stand-in for TensorFlow."""
 
 import os
 import sys
@@ -14,14 +14,14 @@ from flq.training.keras_setup import compute_policy, set_up_tensorflow
 
 
 class LogicalDeviceConfiguration:
-    """As in tf.config: holds the limit."""
+    """Like tf.config's: holds the limit."""
 
     def __init__(self, memory_limit):
         self.memory_limit = memory_limit
 
 
 class Config:
-    """As tf.config: keeps the calls in their order; ``refuses`` is raised by whatever changes a GPU."""
+    """Like tf.config: records the calls; ``refuses`` is raised by any change of a GPU."""
 
     LogicalDeviceConfiguration = LogicalDeviceConfiguration
 
@@ -71,7 +71,7 @@ class Config:
 
 
 class Policies:
-    """As tf.keras.mixed_precision: keeps what is set."""
+    """Like tf.keras.mixed_precision: records the policy."""
 
     def __init__(self):
         self.names = []
@@ -81,7 +81,7 @@ class Policies:
 
 
 class StandIn:
-    """As the module tensorflow, with GPUs of these compute capabilities."""
+    """Like the module tensorflow, with GPUs of these compute capabilities."""
 
     def __init__(self, *capabilities, refuses=None):
         self.config = Config(capabilities, refuses)
@@ -111,7 +111,7 @@ def test_without_a_gpu_no_device_is_touched(set_up):
     assert tensorflow.config.calls == REPRODUCIBLE
 
 
-def test_what_only_a_gpu_has_is_said_to_be_without_effect_on_the_cpu(set_up):
+def test_settings_of_gpus_are_reported_as_without_effect_on_the_cpu(set_up):
     device = set_up(StandIn(), gpu_memory_limit_mb=1024, enable_mixed_precision=True)
     assert not device.mixed
     assert device.notes[1:] == [
@@ -152,7 +152,7 @@ def test_no_limit_is_growth_on_all_gpus(set_up):
         ((), False, {"deterministic": False}, "may not be reproducible bit for bit: system.deterministic is off"),
     ],
 )
-def test_whether_training_again_repeats_is_said_with_the_reason(
+def test_whether_training_is_reproducible_is_reported_with_the_reason(
     set_up, monkeypatch, capabilities, is_old, changes, words
 ):
     if is_old:
@@ -233,7 +233,7 @@ def test_the_cuda_cache_is_sized_in_bytes_before_tensorflow_is_imported(monkeypa
 
 @pytest.fixture
 def on_board(monkeypatch, tmp_path):
-    """Return a function that has this machine take itself for a board with so many MB free; None = it does not say."""
+    """Return a function that makes this machine look like a board with free memory in MB; None = unknown."""
 
     def be(files, free_mb=3000):
         said = memory(4 << 20, free_mb << 10) if free_mb is not None else {"/proc/meminfo": "MemAvailable: x kB\n"}
@@ -242,7 +242,7 @@ def on_board(monkeypatch, tmp_path):
     return be
 
 
-def test_a_nano_has_a_limit_of_its_own_where_nobody_says_one(set_up, on_board):
+def test_a_nano_has_a_default_limit(set_up, on_board):
     on_board(NANO)
     tensorflow = StandIn((5, 3))
     device = set_up(tensorflow)
@@ -253,7 +253,7 @@ def test_a_nano_has_a_limit_of_its_own_where_nobody_says_one(set_up, on_board):
     ]
 
 
-def test_what_the_owner_of_a_nano_says_counts(set_up, on_board):
+def test_the_owner_of_a_nano_overrides_its_limit(set_up, on_board):
     on_board(NANO)
     tensorflow = StandIn((5, 3))
     set_up(tensorflow, gpu_memory_limit_mb=512)
@@ -268,14 +268,14 @@ def test_elsewhere_memory_grows(set_up, on_board, files, capability):
     assert tensorflow.config.calls[0] == ("growth", "gpu0", True)
 
 
-def test_a_limit_beyond_what_is_free_is_said_with_the_remedy(set_up, on_board):
+def test_a_limit_beyond_the_free_memory_is_reported_with_a_fix(set_up, on_board):
     on_board(NANO, free_mb=700)
     notes = set_up(StandIn((5, 3))).notes
     assert notes[0].endswith("of which 700 MB were free") and "multi-user.target" in notes[1]
 
 
 @pytest.mark.parametrize("files, free_mb", [(NANO, None), (PC, 3000)])
-def test_free_memory_is_said_where_it_is_known_and_shared(set_up, on_board, files, free_mb):
+def test_free_memory_is_reported_if_known_and_shared(set_up, on_board, files, free_mb):
     on_board(files, free_mb)
     assert set_up(StandIn((8, 6)), gpu_memory_limit_mb=256).notes == [
         "gpu memory limit: requested 256 MB, set to 256 MB on GPU 0 of 1"
@@ -283,16 +283,16 @@ def test_free_memory_is_said_where_it_is_known_and_shared(set_up, on_board, file
 
 
 class Errors:
-    """As tf.errors."""
+    """Like tf.errors."""
 
     class ResourceExhaustedError(Exception):
-        """As in TensorFlow."""
+        """Like TensorFlow's."""
 
     class InternalError(Exception):
-        """As in TensorFlow."""
+        """Like TensorFlow's."""
 
     class UnknownError(Exception):
-        """As in TensorFlow."""
+        """Like TensorFlow's."""
 
 
 @pytest.mark.parametrize(
@@ -306,12 +306,12 @@ class Errors:
         (ValueError("out of memory"), False),
     ],
 )
-def test_want_of_memory_is_told_from_other_failures(error, expected):
+def test_out_of_memory_is_distinguished_from_other_failures(error, expected):
     assert is_out_of_memory(Errors, error) is expected
 
 
 @pytest.mark.tf
-def test_the_real_tensorflow_on_this_machine_says_what_it_computes_on():
+def test_the_real_tensorflow_reports_its_device():
     pytest.importorskip("tensorflow")
     first, again = set_up_tensorflow(settings_with()), set_up_tensorflow(settings_with())
     assert first == again

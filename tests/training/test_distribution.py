@@ -1,4 +1,4 @@
-"""The spread of classes: counts add up, the table is aligned, the picture is a picture."""
+"""The class distribution: counts add up, the table is aligned, the figure is a picture."""
 
 import subprocess
 import sys
@@ -81,7 +81,7 @@ def test_a_title_is_no_mathematics(title):
     assert text._preprocess_math(text.get_text()) == (title, False)
 
 
-def test_the_command_writes_the_picture_and_says_so(tmp_path, capsys):
+def test_the_command_writes_the_figure_and_prints_its_path(tmp_path, capsys):
     pytest.importorskip("matplotlib")
     path = str(tmp_path / "spread.png")
     assert main(["--partition", "non_iid", "--out", path]) == 0
@@ -105,7 +105,7 @@ def test_mistakes_are_one_sentence_and_exit_code_2(capsys, flags, sentence):
     assert error.count("\n") == 1
 
 
-def test_a_picture_that_can_not_be_written_is_named(capsys):
+def test_a_picture_that_cannot_be_written_is_named(capsys):
     pytest.importorskip("matplotlib")
     assert main(["--out", "no/such/folder/a.png"]) == 2
     assert "no/such/folder/a.png cannot be written: No such file or directory" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Downloads over loopback: what has the right name is whole, whatever the network does."""
+"""Downloads over loopback: a file with its final name is complete, whatever the network does."""
 
 import hashlib
 import http.server
@@ -33,13 +33,13 @@ WHOLE = file_of("whole.bin", CONTENT)
 
 
 class ThreadingServer(socketserver.ThreadingMixIn, http.server.HTTPServer):
-    """http.server has one of its own since Python 3.7 only."""
+    """A threading server; http.server has its own since Python 3.7."""
 
     daemon_threads = True
 
 
 class Site:
-    """A web server on loopback: what it answers for each path is a function of the handler."""
+    """A web server on loopback, with a function of the handler for each path."""
 
     def __init__(self):
         self.answers, self.asked, site = {}, [], self
@@ -58,7 +58,7 @@ class Site:
         self._thread.start()
 
     def has(self, name, content, length=None):
-        """Answer with this content, and declare this length."""
+        """Respond with this content, and declare this length."""
 
         def send(handler):
             handler.send_response(200)
@@ -125,7 +125,7 @@ def test_what_is_not_the_file_leaves_nothing(site, tmp_path, content, length, re
     assert names_in(tmp_path) == []
 
 
-def test_answers_that_are_no_file_are_said_in_words(site, tmp_path):
+def test_responses_that_are_not_the_file_are_explained(site, tmp_path):
     with pytest.raises(DownloadFailed, match="%swhole.bin: HTTP 404 Not Found" % site.url):
         download_missing([WHOLE], [site.url], str(tmp_path))
     site.answers["/whole.bin"] = lambda handler: handler.wfile.write(b"what?\r\n\r\n")
@@ -153,12 +153,12 @@ def test_the_next_mirror_is_tried(site, tmp_path):
     assert (tmp_path / "whole.bin").read_bytes() == CONTENT
 
 
-def test_nobody_listens(tmp_path):
+def test_a_site_that_does_not_listen_is_reported(tmp_path):
     with pytest.raises(DownloadFailed, match="^http://127.0.0.1:1/whole.bin: Connection refused$"):
         download_missing([WHOLE], ["http://127.0.0.1:1/"], str(tmp_path))
 
 
-def test_a_folder_that_can_not_be_written_is_named(site, tmp_path):
+def test_a_folder_that_is_not_writable_is_named(site, tmp_path):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(DataError, match="file/sub cannot be written: Not a directory"):
         download_missing([WHOLE], [site.url], str(tmp_path / "file" / "sub"))
@@ -181,7 +181,7 @@ def start_download(site, folder):
     )
 
 
-def half_then_wait(site, is_asked, go_on):
+def half_then_wait(site, is_asked, may_continue):
     def send(handler):
         site.has("whole.bin", CONTENT)  # whoever comes next gets it at once
         handler.send_response(200)
@@ -190,7 +190,7 @@ def half_then_wait(site, is_asked, go_on):
         handler.wfile.write(CONTENT[:128000])
         handler.wfile.flush()
         is_asked.set()
-        go_on.wait(60)
+        may_continue.wait(60)
         try:
             handler.wfile.write(CONTENT[128000:])
         except OSError:
@@ -200,8 +200,8 @@ def half_then_wait(site, is_asked, go_on):
 
 
 def test_a_download_that_is_killed_leaves_nothing_that_is_taken_for_whole(site, tmp_path):
-    is_asked, go_on = threading.Event(), threading.Event()
-    site.answers["/whole.bin"] = half_then_wait(site, is_asked, go_on)
+    is_asked, may_continue = threading.Event(), threading.Event()
+    site.answers["/whole.bin"] = half_then_wait(site, is_asked, may_continue)
     process = start_download(site, tmp_path)
     try:
         assert is_asked.wait(60)
@@ -211,24 +211,24 @@ def test_a_download_that_is_killed_leaves_nothing_that_is_taken_for_whole(site, 
     finally:
         process.kill()
         process.wait()
-        go_on.set()
+        may_continue.set()
     assert not (tmp_path / "whole.bin").exists()
     download_missing([WHOLE], [site.url], str(tmp_path))  # the lock ended with the process
     assert (tmp_path / "whole.bin").read_bytes() == CONTENT
 
 
 def test_two_processes_at_once_download_once(site, tmp_path):
-    is_asked, go_on = threading.Event(), threading.Event()
-    site.answers["/whole.bin"] = half_then_wait(site, is_asked, go_on)
+    is_asked, may_continue = threading.Event(), threading.Event()
+    site.answers["/whole.bin"] = half_then_wait(site, is_asked, may_continue)
     first = start_download(site, tmp_path)
     second = None
     try:
         assert is_asked.wait(60)
         second = start_download(site, tmp_path)
-        go_on.set()
+        may_continue.set()
         assert [first.wait(60), second.wait(60)] == [0, 0]
     finally:
-        go_on.set()
+        may_continue.set()
         for process in (first, second):
             if process is not None:
                 process.kill()
@@ -291,7 +291,7 @@ def test_a_wrong_checksum_is_an_error_of_one_sentence(site, bare_machine, monkey
 
 
 def steps(caplog):
-    """Return what was said of the steps, for everybody and for a bar only."""
+    """Return the log lines, those for all and those for a bar only."""
     lines = [
         (record.getMessage(), hasattr(record, "is_for_a_bar"))
         for record in caplog.records

@@ -1,4 +1,4 @@
-"""The evaluator process, run for real, and the framing it speaks."""
+"""The real evaluator process, and its framing."""
 
 import contextlib
 import io
@@ -57,7 +57,7 @@ def child():
 
 @pytest.fixture(scope="module")
 def keras_child(tmp_path_factory):
-    """A process that takes settings with Keras models, one after the other, and finds the user's own models."""
+    """A process that accepts settings with Keras models, one after another, and finds users' models."""
     pytest.importorskip("tensorflow")
     folder = tmp_path_factory.mktemp("own")
     (folder / "own_models.py").write_text(OWN_MODELS)
@@ -102,7 +102,7 @@ def test_a_loss_that_is_not_finite_is_null(child, quadratic):
     assert [result["loss"] for result in reply["results"]] == [None, None]
 
 
-def test_a_bad_request_gets_a_sentence_and_the_process_goes_on(child, quadratic):
+def test_a_bad_request_gets_a_sentence_and_the_process_continues(child, quadratic):
     vector = np.zeros(10, np.float32)
     assert (
         "first request must be settings" in ask(child, {"do": "evaluate", "round": 1, "n_vectors": 1}, vector)["error"]
@@ -176,7 +176,7 @@ def test_a_users_model_comes_with_its_layout_and_start_values(keras_child):
 
 
 @pytest.mark.tf
-def test_a_users_model_that_fails_is_told_in_a_sentence(keras_child):
+def test_a_users_model_that_fails_is_one_sentence(keras_child):
     for name, sentence in (("broken", "fails: no weights here"), ("missing", "has no function missing")):
         reply = ask(keras_child, {"do": "settings", "settings": to_json(settings_with(name="own_models:" + name))})
         assert list(reply) == ["error"] and sentence in reply["error"]

@@ -1,4 +1,4 @@
-"""images:FOLDER: classes, sizes and colours, and files that are refused by name."""
+"""images:FOLDER: classes, sizes and colours, and rejected files by name."""
 
 import os
 
@@ -16,7 +16,7 @@ COLOURS = {"apple": (255, 0, 0), "leaf": (0, 255, 0), "sky": (0, 0, 255)}
 
 @pytest.fixture
 def folder(tmp_path):
-    """Make a folder with 3 classes of 4 images of 6 x 5 pixels in their colours, and things to be passed over."""
+    """Create a folder with 3 classes of 4 images of 6 x 5 pixels in their colours, and files to ignore."""
     for name, colour in COLOURS.items():
         (tmp_path / name).mkdir()
         for i in range(4):

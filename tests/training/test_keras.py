@@ -193,7 +193,7 @@ def test_number_of_steps(changes, n_steps):
     assert trainer.local_update(rng.start_values(trainer.layout, 1), 1).n_steps == n_steps
 
 
-def test_local_steps_go_on_into_a_second_reshuffled_pass():
+def test_local_steps_continue_with_a_second_reshuffled_pass():
     trainer = build_trainer(settings_with(local_steps=13), 1)
     batches = batches_of_round(trainer, 1)
     assert batches.shape == (13, 32)

@@ -32,7 +32,7 @@ def tensorflow():
 
 @pytest.fixture
 def digits(monkeypatch):
-    """Return a function that makes the evaluator see the digits in another storage."""
+    """Return a function that gives the evaluator the digits in another storage."""
 
     def put(x_test, white):
         dataset = load_dataset(settings_with())._replace(x_test=x_test, white=white)
@@ -42,7 +42,7 @@ def digits(monkeypatch):
 
 
 class Model:
-    """Stands in a Keras model's place, so that files can be looked at without TensorFlow."""
+    """Replaces a Keras model, so that files can be tested without TensorFlow."""
 
     def save(self, path):
         with open(path, "wb") as stream:

@@ -143,7 +143,7 @@ def resnet20(p, x):
         ("resnet20", resnet20, (3, 1, 1)),
     ],
 )
-def test_the_model_is_the_network_that_its_name_says(tensorflow, name, forward, input_shape):
+def test_the_model_is_the_network_of_its_name(tensorflow, name, forward, input_shape):
     settings = settings_with(name=name)
     model, layout = build_keras_model(settings, input_shape, 7), layout_of_model(name, input_shape, 7)
     vector = rng.start_values(layout, 5)

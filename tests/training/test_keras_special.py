@@ -1,4 +1,4 @@
-"""The Keras trainer: moving statistics, mixed precision, held-back samples, models of one's own."""
+"""The Keras trainer: moving statistics, mixed precision, held-out samples, users' models."""
 
 import numpy as np
 import pytest
@@ -55,7 +55,7 @@ def first_batch(settings, worker_id, round_index):
 
 
 def start_of(trainer):
-    """A vector whose statistics are no start values."""
+    """Return a vector whose statistics differ from start values."""
     return rng.uniform(trainer.layout.n_params, rng.stream(7, rng.START)) + np.float32(1.5)
 
 

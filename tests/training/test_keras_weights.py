@@ -1,4 +1,4 @@
-"""Which variables of a Keras model are in its vector, and what they are called; these need TensorFlow."""
+"""The variables of a Keras model in its vector, and their names; these need TensorFlow."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The local optimizers by hand, on single numbers and on arrays."""
+"""The local optimizers, worked out by hand on single numbers and on arrays."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""npz:FILE: kinds of arrays, the part that is held back, and what is refused in one sentence."""
+"""npz:FILE: kinds of arrays, the held-out part, and rejections in one sentence."""
 
 import io
 import struct
@@ -130,7 +130,7 @@ X, Y = images(), LABELS
         ({"x_train": X, "y_train": np.array([{}] * 10)}, "cannot be read as an .npz file: Object arrays"),
     ],
 )
-def test_arrays_that_can_not_be_used(settings_for, arrays, sentence):
+def test_invalid_arrays_are_rejected(settings_for, arrays, sentence):
     with pytest.raises(DataError, match=sentence) as caught:
         load_dataset(settings_for(**arrays))
     assert "own.npz" in str(caught.value) and "\n" not in str(caught.value)

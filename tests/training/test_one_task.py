@@ -1,4 +1,4 @@
-"""One task in a process: one model and one trace serve all workers, and each gets the bits that it gets alone."""
+"""One task per process: one model and one trace serve all workers, with the same bits as for each alone."""
 
 import numpy as np
 import pytest

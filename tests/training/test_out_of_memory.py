@@ -1,4 +1,4 @@
-"""A device that has too little memory: half the batch once, and then not at all."""
+"""A device with too little memory halves the batch once, and then skips."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ pytest.importorskip("tensorflow")
 
 @pytest.fixture
 def small_device(monkeypatch):
-    """Return a function that has every training fail as TensorFlow does, beyond batches of so many samples."""
+    """Return a function that makes training fail like TensorFlow, beyond a batch size."""
     original = keras_network.round_function
 
     def hold(largest):
@@ -60,7 +60,7 @@ def test_the_second_time_it_is_unable_and_the_next_round_is_tried_again(small_de
     assert sum("batches of 16" in note for note in trainer.notes) == 1
 
 
-def test_a_batch_of_one_can_not_be_halved(small_device):
+def test_a_batch_of_one_cannot_be_halved(small_device):
     small_device(0)
     with pytest.raises(OutOfMemory, match="a batch of 1"):
         trainer = build_trainer(settings_with(batch_size=1, local_steps=2), 1)

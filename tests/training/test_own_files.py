@@ -1,4 +1,4 @@
-"""Data of any kind in a worker's own folder, and what is said of them without training."""
+"""Data of any kind in a worker's own folder, and their description without training."""
 
 import numpy as np
 import pytest
@@ -40,7 +40,7 @@ def section(folder, **changes):
     "plant, counts, shape",
     [(plant_npz, [2, 1, 5], (4, 5, 1)), (plant_csv, [1, 0, 2], (2, 1, 1)), (plant_images, [2, 0, 2], (4, 5, 3))],
 )
-def test_whatever_lies_in_the_folder_is_described(tmp_path, plant, counts, shape):
+def test_any_kind_of_data_in_the_folder_is_described(tmp_path, plant, counts, shape):
     plant(tmp_path)
     found, found_shape = describe_files(section(tmp_path))
     assert found.tolist() == counts and found_shape == shape
@@ -84,7 +84,7 @@ def test_a_file_beside_folders_of_classes_is_not_chosen_for_them(tmp_path):
         ({"n_classes": 2}, "has a label 2, but dataset.n_classes is 2"),
     ],
 )
-def test_data_that_are_not_as_the_master_says_are_refused_with_both(tmp_path, changes, words):
+def test_data_that_differ_from_the_masters_are_rejected_naming_both(tmp_path, changes, words):
     plant_npz(tmp_path)
     settings = settings_with(
         partition="local", data_dir=str(tmp_path), **dict(dict(input_shape=[4, 5, 1], n_classes=3), **changes)

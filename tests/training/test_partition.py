@@ -1,4 +1,4 @@
-"""The partition: each sample once, a batch for everyone, the same everywhere."""
+"""The partition: each sample once, a batch for every worker, the same everywhere."""
 
 import zlib
 

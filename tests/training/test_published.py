@@ -1,4 +1,4 @@
-"""The well-known data sets: their formats, and the places where they are looked for, in order."""
+"""The published data sets: their formats, and the order of the places for their files."""
 
 import gzip
 import os
@@ -27,7 +27,7 @@ from flq.training.sources.published import PUBLISHED
 
 @pytest.fixture(autouse=True)
 def nowhere_else(tmp_path, monkeypatch):
-    """Point every other place at empty folders, and the mirrors at a port where nobody listens."""
+    """Point every other place to empty folders, and the mirrors to an unused port."""
     monkeypatch.delenv("FLQ_DATA_DIR", raising=False)
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
@@ -138,7 +138,7 @@ def check_cifar(dataset):
     assert dataset.x_train[3, 1, 0].tolist() == [200, 1, 9] and dataset.x_train[3, 0, 1].tolist() == [1, 1, 9]
 
 
-def test_nothing_anywhere_says_what_to_put_where(tmp_path):
+def test_missing_files_are_reported_with_the_places_for_them(tmp_path):
     with pytest.raises(DataError) as caught:
         load("mnist")
     sentence = str(caught.value)

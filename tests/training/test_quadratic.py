@@ -110,7 +110,7 @@ def test_l2_is_refused(build):
         build(settings_with(name="quadratic", l2=0.1))
 
 
-def test_a_descent_that_diverges_warns_nobody_and_leaves_numbers_that_are_not_finite():
+def test_a_diverging_descent_raises_no_warning_and_yields_non_finite_numbers():
     trainer = build_trainer(settings_with(name="quadratic", lr=1e6, local_steps=9), 0)
     assert not np.isfinite(trainer.local_update(np.ones(1000, np.float32), 1).update).all()
 
@@ -163,7 +163,7 @@ def test_a_large_mu_holds_the_model_near_the_shared_copy():
     assert np.abs(updates[1].update).max() < 0.5 * np.abs(updates[0].update).max()
 
 
-def test_optimizers_start_afresh_in_each_round():
+def test_optimizers_start_from_zero_in_each_round():
     for optimizer in ("momentum", "adam"):
         trainer = build_trainer(settings_with(name="quadratic", local_steps=3, local_optimizer=optimizer), 1)
         shared = np.ones(1000, np.float32)
@@ -178,7 +178,7 @@ def test_the_schedule_changes_the_step():
     np.testing.assert_allclose(late, early / 2, rtol=1e-4, atol=1e-7)
 
 
-def test_the_gradient_is_exact_whatever_the_learning_rate():
+def test_the_gradient_is_exact_for_any_learning_rate():
     dim = BLOCK + 7
     settings = settings_with(name="quadratic", dim=dim, update="gradient", local_epochs=5, lr=0.3)
     shared = np.linspace(-2, 2, dim).astype(np.float32)

@@ -1,4 +1,4 @@
-"""The seam: which framework is behind a model's name, and what every task does."""
+"""The task interface: the framework of a model's name, and the behaviour of every task."""
 
 import json
 import subprocess
@@ -45,7 +45,7 @@ def test_without_tensorflow_a_keras_model_is_refused_with_what_to_install(monkey
         build(settings_with(name=name, deterministic=deterministic))
 
 
-def test_a_tensorflow_that_can_not_be_imported_says_why(monkeypatch, tmp_path):
+def test_a_tensorflow_that_cannot_be_imported_is_explained(monkeypatch, tmp_path):
     (tmp_path / "tensorflow.py").write_text("import a_library_that_is_missing")
     monkeypatch.delitem(sys.modules, "tensorflow", raising=False)
     monkeypatch.syspath_prepend(str(tmp_path))

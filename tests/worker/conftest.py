@@ -7,7 +7,7 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def no_proxy(monkeypatch):
-    """Keep the requests on this machine, whatever proxy it uses."""
+    """Keep the requests on this machine, even if it uses a proxy."""
     for name in list(os.environ):
         if name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)

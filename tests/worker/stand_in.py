@@ -1,4 +1,4 @@
-"""Something that answers on a loopback port in a master's place, byte for byte as told."""
+"""A server on a loopback port that replaces the master, with given bytes."""
 
 import json
 import socket
@@ -8,7 +8,7 @@ WAIT_S = 20.0
 
 
 class StandIn:
-    """Gives the answers of a list, one per request; keeps the requests.
+    """Sends the responses of a list, one per request, and keeps the requests.
 
     An answer is bytes, after which the connection is closed unless they are a whole response
     with Content-Length and ``keeps`` is true. After the last answer nobody listens any more.
@@ -39,7 +39,7 @@ class StandIn:
         self._listener.close()
 
     def wait(self):
-        """Wait until all answers are given."""
+        """Wait until all responses are sent."""
         self._thread.join(WAIT_S)
         assert not self._thread.is_alive()
 
@@ -84,7 +84,7 @@ def read_request(connection):
 
 
 def response(status, body=b"", headers=(), declared=None):
-    """Build a response; ``declared`` is its Content-Length if that is not true."""
+    """Build a response; ``declared`` is its Content-Length if that differs."""
     if not isinstance(body, bytes):
         body = json.dumps(body).encode("utf-8")
     lines = ["HTTP/1.1 %s" % status, "Content-Length: %d" % (len(body) if declared is None else declared)]
@@ -92,14 +92,14 @@ def response(status, body=b"", headers=(), declared=None):
 
 
 def error(status, detail, hint="", headers=()):
-    """Build an error as the master sends it."""
+    """Build an error in the master's form."""
     return response(
         status, {"error": "X", "detail": detail, "hint": hint}, ("Content-Type: application/json",) + tuple(headers)
     )
 
 
 def unused_url():
-    """Return a URL at which nobody listens."""
+    """Return a URL without a server."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         return "http://127.0.0.1:%d" % sock.getsockname()[1]

@@ -1,4 +1,4 @@
-"""Hosts and ports, as people write them and as programs need them."""
+"""Hosts and ports, as users write them and as programs need them."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What has come of an answer that breaks off is kept, and the rest of it is asked for."""
+"""The received part of an interrupted response is kept, and the rest is requested."""
 
 import gzip
 
@@ -26,7 +26,7 @@ WHOLE = response("200 OK", BODY, [NAME])
 
 
 def broken(n_bytes, *headers, body=BODY):
-    """Return an answer that breaks off after so many bytes of its body."""
+    """Return a response that is cut off after a number of bytes of its body."""
     return response("200 OK", body[:n_bytes], headers or [NAME], declared=len(body))
 
 
@@ -37,7 +37,7 @@ def rest(first, *headers, body=BODY):
 
 
 def ask(answers, *actions):
-    """Return what becomes of calls that are answered so, and the requests."""
+    """Return the events of calls with these responses, and the requests."""
     with StandIn(answers) as stand_in:
         client = MasterClient(stand_in.url, 3)
         found = [client.do(action) for action in actions]
@@ -45,7 +45,7 @@ def ask(answers, *actions):
 
 
 def asks_for(request):
-    """Return what a request says of the rest that it wants."""
+    """Return a request's fields for the rest of a response."""
     lines = request.split(b"\r\n\r\n")[0].split(b"\r\n")
     return sorted(line for line in lines if line.startswith((b"Range", b"If-Range")))
 
@@ -59,7 +59,7 @@ def test_the_rest_of_a_poll_is_asked_for_and_put_behind_what_has_come(n_bytes):
     assert asks_for(requests[1]) == [b'If-Range: "abc"', b"Range: bytes=%d-" % n_bytes]
 
 
-def test_a_rest_that_breaks_off_is_gone_on_with():
+def test_a_rest_that_is_interrupted_is_resumed():
     again = response("206 Partial Content", BODY[20:60], [NAME, "Content-Range: bytes 20-99/100"], declared=80)
     (_, lost, found), requests = ask([broken(20), again, rest(60)], POLL, POLL, POLL)
     assert "after 60 of 100 bytes" in lost.detail and found == Polled(BODY)
@@ -113,7 +113,7 @@ def test_a_rest_that_does_not_fit_is_refused_and_the_whole_asked_for(headers):
     assert asks_for(requests[1]) and asks_for(requests[2]) == []
 
 
-def test_a_rest_that_nobody_asked_for_is_no_answer():
+def test_an_unrequested_rest_is_no_response():
     (found,), _ = ask([rest(50)], POLL)
     assert type(found) is Unreachable
 
@@ -145,7 +145,7 @@ def test_nothing_new_is_what_it_was():
 
 
 @pytest.mark.parametrize("n_bytes, made_progress", [(PROGRESS_BYTES - 1, False), (PROGRESS_BYTES, True)])
-def test_that_much_has_come_is_said(n_bytes, made_progress):
+def test_progress_of_a_download_is_reported(n_bytes, made_progress):
     body = bytes(2 * PROGRESS_BYTES)
     (lost,), _ = ask([broken(n_bytes, body=body)], POLL)
     assert lost.made_progress is made_progress
@@ -157,14 +157,14 @@ def test_that_much_has_come_is_said(n_bytes, made_progress):
 
 
 def chunked(body, size=7, *headers, end=b"0\r\n\r\n", status="200 OK"):
-    """Return an answer in chunks."""
+    """Return a response in chunks."""
     head = "\r\n".join(("HTTP/1.1 %s" % status, "Transfer-Encoding: chunked") + headers + ("", "")).encode()
     pieces = [body[start : start + size] for start in range(0, len(body), size)]
     return head + b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces) + end
 
 
 def without_length(body, *headers):
-    """Return an answer that ends with its connection."""
+    """Return a response that ends with its connection."""
     return ("\r\n".join(("HTTP/1.1 200 OK",) + headers + ("", ""))).encode() + body
 
 
@@ -240,6 +240,6 @@ def test_a_verdict_is_not_lost_with_what_breaks_off_after_it_however_it_is_sent(
     assert type(judged) is VerdictReceived and judged.frame.startswith(VERDICT)
 
 
-def test_what_was_packed_is_not_gone_on_with():
+def test_a_compressed_response_is_not_resumed():
     (_, found), requests = ask([zipped(BODY, NAME)[:-30], WHOLE], POLL, POLL)
     assert found == Polled(BODY) and asks_for(requests[1]) == []

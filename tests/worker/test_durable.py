@@ -16,7 +16,7 @@ META = {"version": 3, "limit": float("inf"), "name": "h\u00e9ron", "list": [1, N
 
 
 def some_arrays():
-    """Return arrays of several kinds, one under two names, and names that a zip or numpy could trip over."""
+    """Return arrays of several kinds, one under two names, and names that zip or numpy could mishandle."""
     residual = np.arange(5, dtype=np.float32)
     return {
         "residual": residual,
@@ -29,7 +29,7 @@ def some_arrays():
 
 
 def same(found, arrays):
-    """Say whether two sets of arrays are the same, bit for bit."""
+    """Return whether two sets of arrays are equal, bit for bit."""
     return set(found) == set(arrays) and all(
         found[name].dtype == array.dtype
         and found[name].shape == array.shape
@@ -45,7 +45,7 @@ def path(tmp_path):
 
 @pytest.fixture
 def saved(path):
-    """Return the bytes of a state file that is there."""
+    """Return the bytes of an existing state file."""
     durable.save_state(path, META, some_arrays())
     return read(path)
 
@@ -61,7 +61,7 @@ def write(path, content):
 
 
 def refuse(stream):
-    """Write half of a file, then find the disk full."""
+    """Write half of a file, then fail with a full disk."""
     stream.write(b"half")
     raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -109,14 +109,14 @@ def test_objects_are_not_stored(path, saved):
 
 
 def damaged_bytes(whole):
-    """Yield copies with one byte changed, at every place."""
+    """Yield copies with one byte changed, at every position."""
     for place, byte in enumerate(whole):
         for other in (byte ^ 1, byte ^ 0xFF):
             yield whole[:place] + bytes([other]) + whole[place + 1 :]
 
 
 def damaged_ends(whole):
-    """Yield copies that end early, that end in zeros, and that go on."""
+    """Yield copies that end early, end in zeros, or have additional bytes."""
     for size in range(len(whole)):
         yield whole[:size]
         yield whole[:size] + bytes(len(whole) - size)
@@ -135,7 +135,7 @@ def damaged_anywhere(whole):
 
 
 @pytest.mark.parametrize("damage", [damaged_bytes, damaged_ends, damaged_anywhere])
-def test_a_damaged_file_is_refused_or_says_the_same(path, damage, monkeypatch):
+def test_a_damaged_file_is_rejected_or_reads_the_same(path, damage, monkeypatch):
     monkeypatch.setattr(os, "fsync", lambda fd: None)  # thousands of files, none of which has to last
     arrays = {"residual": np.arange(5, dtype=np.float32), "size": np.array(3)}
     durable.save_state(path, META, arrays)
@@ -224,7 +224,7 @@ def test_a_folder_in_the_place_of_a_file_is_refused(path, saved):
     assert read(path) == saved
 
 
-def test_a_file_system_that_can_not_sync_folders_is_taken_as_it_is(path, monkeypatch):
+def test_a_file_system_that_cannot_sync_folders_is_accepted(path, monkeypatch):
     real = os.fsync
 
     def files_only(fd):

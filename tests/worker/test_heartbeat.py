@@ -1,4 +1,4 @@
-"""Heartbeats, reports of the device and the watchdog of a training that takes long; the clock is the test's."""
+"""Heartbeats, device reports, and the watchdog of a long training; with a simulated clock."""
 
 import threading
 
@@ -27,7 +27,7 @@ def test_heartbeats_come_three_times_in_a_lease_within_what_a_thread_can_wait(le
 
 
 class Bench:
-    """A heartbeat thread without its thread, and what it has done."""
+    """A heartbeat without its thread, and its calls."""
 
     def __init__(self, report_s=0.0, period_s=None):
         self.beats, self.fed, self.now = [], [], 1000.0
@@ -44,15 +44,15 @@ class Bench:
         return self.refused
 
     def report(self, samples, problem):
-        """As Telemetry."""
+        """Like Telemetry's."""
         return {"samples": samples, "problem": problem}
 
     def feed_if_busy(self):
-        """As Watchdog."""
+        """Like Watchdog's."""
         self.fed.append("if busy")
 
     def feed(self):
-        """As Watchdog."""
+        """Like Watchdog's."""
         self.fed.append("in any case")
 
     def steps(self, seconds):
@@ -67,7 +67,7 @@ class Bench:
             self.now += pause
 
 
-def test_nobody_hears_of_a_worker_that_has_not_joined():
+def test_a_worker_that_has_not_joined_sends_no_heartbeat():
     bench = Bench(report_s=5.0)
     assert bench.steps(100.0) == []
     with bench.thread.training():
@@ -83,7 +83,7 @@ def test_without_telemetry_there_are_heartbeats_while_it_trains_only():
     assert bench.steps(1000.0) == []
 
 
-def test_what_refuses_heartbeats_on_their_way_is_said_once():
+def test_an_intermediary_that_rejects_heartbeats_is_reported_once():
     bench = Bench()
     bench.thread.follow(2, 30.0)
     for bench.refused, n_lines in ("403 of a proxy", 1), (None, 1), ("403 of a proxy", 1), ("413 of a proxy", 2):
@@ -115,7 +115,7 @@ def test_a_short_lease_is_kept_between_two_reports():
 
 
 @pytest.mark.parametrize("report_s", [1e-9, 0.5])
-def test_nobody_is_told_more_often_than_once_a_second(report_s):
+def test_reports_are_sent_at_most_once_a_second(report_s):
     bench = Bench(report_s=report_s)
     bench.thread.follow(1, 300.0)
     assert len(bench.steps(10.0)) == 11

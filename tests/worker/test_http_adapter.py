@@ -1,4 +1,4 @@
-"""An answer may take longer the more of it comes, and no longer."""
+"""The time limit of a response grows with its received bytes."""
 
 import io
 import socket
@@ -15,7 +15,7 @@ POLL = CallPoll(epoch=2, have=5, answered=7)
 
 
 class Clock:
-    """Goes on by so many seconds whenever somebody looks at it."""
+    """A clock that advances by a number of seconds per call."""
 
     def __init__(self, step_s):
         self.now, self.step_s = 0.0, step_s
@@ -26,7 +26,7 @@ class Clock:
 
 
 class Sock:
-    """In a socket's place: remembers what it is told to wait."""
+    """Replaces a socket; records its timeouts."""
 
     def __init__(self):
         self.timeouts, self.sent = [], []

@@ -1,4 +1,4 @@
-"""Whatever answers, or does not, becomes an event of the worker's machine."""
+"""Any response, or none, becomes an event of the worker's machine."""
 
 import json
 import re
@@ -44,7 +44,7 @@ REGISTERED = {
 
 
 def ask(answer, action):
-    """Return what becomes of one call that is answered so, and the request."""
+    """Return the event of a call with this response, and the request."""
     with StandIn([answer]) as stand_in:
         event = MasterClient(stand_in.url, 3).do(action)
     return event, stand_in.requests[0]
@@ -149,7 +149,7 @@ def test_a_body_larger_than_the_first_buffer_arrives_whole(monkeypatch):
         (("Retry-After: \xb2",), 0.0),
     ],
 )
-def test_204_is_nothing_new_and_says_how_long_to_wait(headers, pause):
+def test_204_is_nothing_new_with_a_time_to_wait(headers, pause):
     event, _ = ask(response("204 No Content", headers=headers), POLL)
     assert event == NothingNew(pause) and type(event) is NothingNew
 
@@ -188,7 +188,7 @@ def test_a_heartbeat_names_worker_and_epoch():
         (response("302 Found", b""), "302 Found"),
     ],
 )
-def test_a_heartbeat_says_what_has_answered_for_the_master(answer, expected):
+def test_a_heartbeat_names_the_intermediary_that_has_answered(answer, expected):
     with StandIn([answer]) as stand_in:
         said = MasterClient(stand_in.url, 3).heartbeat(2)
     assert (
@@ -209,7 +209,7 @@ def test_an_error_of_the_master_is_a_problem_with_its_sentence(action):
 
 
 @pytest.mark.parametrize("action", CALLS, ids=the_name)
-def test_unavailable_says_how_long_to_wait(action):
+def test_unavailable_has_a_time_to_wait(action):
     event, _ = ask(error("503 Service Unavailable", "not now", headers=("Retry-After: 7",)), action)
     assert event == Problem(503, "not now", 7.0)
 
@@ -242,7 +242,7 @@ def test_an_address_that_is_none_is_refused_instead_of_tried_again(host, action)
 
 @pytest.mark.parametrize("method", ["prepare_request", "send"])
 @pytest.mark.parametrize("error", [requests.exceptions.InvalidURL, requests.exceptions.MissingSchema])
-def test_what_requests_says_of_a_malformed_url_is_the_fault_of_the_url(monkeypatch, error, method):
+def test_errors_of_requests_for_a_malformed_url_blame_the_url(monkeypatch, error, method):
     client = MasterClient(unused_url(), 3)
 
     def request(*args, **kwargs):
@@ -254,7 +254,7 @@ def test_what_requests_says_of_a_malformed_url_is_the_fault_of_the_url(monkeypat
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "[::1]"])
-def test_where_nobody_listens_the_cause_names_no_class_of_a_library(host):
+def test_a_refused_connection_names_no_class_of_a_library(host):
     event = MasterClient(unused_url().replace("127.0.0.1", host), 3).do(POLL)
     assert type(event) is Unreachable and re.search(
         " at http://[^ ]*: Failed to establish a new connection: ", event.detail
@@ -262,7 +262,7 @@ def test_where_nobody_listens_the_cause_names_no_class_of_a_library(host):
 
 
 @pytest.mark.parametrize("url", ["http://a..b:5000", "http://*:5000", "http://nowhere.invalid:5000", None])
-def test_a_heartbeat_that_nobody_answers_does_no_harm(url):
+def test_a_heartbeat_without_a_response_does_no_harm(url):
     assert MasterClient(url or unused_url(), 3).heartbeat(1) is None
 
 
@@ -302,7 +302,7 @@ def test_an_answer_that_breaks_off_is_no_answer(action, answer):
     ],
     ids=lambda answer: repr(answer[-30:]),
 )
-def test_a_registration_that_no_master_answers_is_said_so(answer):
+def test_a_registration_answered_by_another_server_is_reported(answer):
     event, _ = ask(answer, REGISTER)
     assert type(event) is Problem and not event.by_master
     assert "is not an FLQ master" in event.detail

@@ -1,4 +1,4 @@
-"""A state folder is one instance of a worker, and one process has it at a time."""
+"""A state folder is one instance of a worker, and one process holds it at a time."""
 
 import os
 import signal
@@ -21,7 +21,7 @@ HOLD = (
 
 @pytest.fixture
 def holder(tmp_path):
-    """Another process that holds the state folder; its name."""
+    """Return the name of a state folder that another process holds."""
     process = subprocess.Popen(
         [sys.executable, "-c", HOLD, str(tmp_path / "state")],
         stdin=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""A file system without locks is named; it is not mistaken for another program that has the lock."""
+"""A file system without locks is reported, and not mistaken for another program that holds the lock."""
 
 import errno
 import os
@@ -15,7 +15,7 @@ NONE = [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.EIO, e
 
 
 def failing(monkeypatch, number):
-    """Let each lock fail so."""
+    """Let each lock fail with an error."""
 
     def flock(stream, flags):
         raise OSError(number, os.strerror(number))
@@ -44,7 +44,7 @@ def test_a_file_system_without_locks_is_named_with_its_file_and_what_to_do(tmp_p
 
 
 @pytest.mark.parametrize("number", [errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES])
-def test_somebody_else_has_it_is_no_error(tmp_path, monkeypatch, number):
+def test_a_lock_held_by_another_process_is_no_error(tmp_path, monkeypatch, number):
     failing(monkeypatch, number)
     with open(str(tmp_path / "lock"), "a") as stream:
         assert not lock(stream, "")

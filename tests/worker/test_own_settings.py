@@ -1,4 +1,4 @@
-"""What a worker's owner says, and what comes before what."""
+"""The settings of a worker's owner, and their precedence."""
 
 import json
 import os
@@ -36,7 +36,7 @@ def effective(own=None, flags=(), settings=SETTINGS):
 # -- the file ----------------------------------------------------------------------------
 
 
-def test_no_file_says_nothing():
+def test_without_a_file_there_are_no_settings():
     assert read_own_file(None) == NOTHING
 
 
@@ -55,7 +55,7 @@ def test_the_three_things_are_taken_and_the_rest_of_a_masters_configuration_is_n
     assert own == OwnFile({"gpu_memory_limit_mb": 1024, "prefetch_size": 0}, "d", "http://m:5000")
 
 
-def test_a_flat_file_says_the_same(own_file):
+def test_a_flat_file_has_the_same_settings(own_file):
     own = read_own_file(
         own_file(
             {
@@ -108,7 +108,7 @@ def test_the_masters_own_configuration_can_be_given_to_a_worker():
     ],
     ids=lambda value: repr(value)[:40],
 )
-def test_what_can_not_be_used_is_one_sentence_with_the_files_name(own_file, content, sentence):
+def test_an_invalid_file_is_one_sentence_with_its_name(own_file, content, sentence):
     path = own_file(content)
     with pytest.raises(ConfigError) as caught:
         read_own_file(path)
@@ -154,7 +154,7 @@ def test_the_command_line_comes_before_the_file(flags, url, expected):
     assert url_of(flags, url) == expected
 
 
-def test_without_either_it_is_said_what_is_missing():
+def test_without_either_the_missing_one_is_named():
     with pytest.raises(ConfigError, match="use --master_ip, or system.master_url in a --config file"):
         url_of([])
 
@@ -205,7 +205,7 @@ def test_the_command_line_the_file_and_the_master_in_this_order(monkeypatch):
     assert data_dir(own._replace(data_dir=None)) == data_dir() == "/master"
 
 
-def test_where_nobody_names_a_folder_the_environment_is_left_to_the_data_layer(monkeypatch):
+def test_without_a_folder_the_environment_is_left_to_the_data_layer(monkeypatch):
     monkeypatch.setenv("FLQ_DATA_DIR", "/environment")
     assert effective().dataset.data_dir is None
 

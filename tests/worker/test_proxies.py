@@ -19,7 +19,7 @@ PAGE = b"<html>\nhello</html>"
 
 
 def ask(answer, action=CALLS[1]):
-    """Return what becomes of a call that is answered so, and the requests."""
+    """Return the event of a call with these responses, and the requests."""
     with StandIn([answer]) as stand_in:
         return MasterClient(stand_in.url, 3).do(action), stand_in.requests
 
@@ -183,7 +183,7 @@ def test_what_is_no_proxy_is_the_fault_of_its_variable(monkeypatch, value, actio
     assert "secret" not in str(caught.value)
 
 
-def test_a_proxy_passes_what_the_master_says(monkeypatch):
+def test_a_proxy_passes_the_masters_errors(monkeypatch):
     with StandIn([response("200 OK", b"FLQf verdict")]) as stand_in:
         monkeypatch.setenv("HTTP_PROXY", stand_in.url)
         event = MasterClient("http://192.0.2.1:5000", 3).do(CALLS[2])

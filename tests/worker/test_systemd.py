@@ -1,4 +1,4 @@
-"""What systemd hears, on a real socket."""
+"""Notifications to systemd, on a real socket."""
 
 import os
 import socket
@@ -10,7 +10,7 @@ from flq.systemd import Watchdog
 
 @pytest.fixture
 def heard(tmp_path):
-    """Return the path of a socket, and a function that says what has come there."""
+    """Return the path of a socket, and a function that returns its messages."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         sock.bind(str(tmp_path / "notify"))
         sock.setblocking(False)
@@ -26,7 +26,7 @@ def heard(tmp_path):
         yield str(tmp_path / "notify"), words
 
 
-def test_without_systemd_nothing_is_said_and_nothing_fails():
+def test_without_systemd_nothing_is_sent_and_nothing_fails():
     watchdog = Watchdog({})
     watchdog.ready()
     watchdog.feed()
@@ -60,11 +60,11 @@ def test_an_abstract_socket_is_found():
         assert sock.recv(100) == b"READY=1"
 
 
-def test_nobody_listens_and_nothing_fails(tmp_path):
+def test_without_a_listener_nothing_fails(tmp_path):
     assert Watchdog({"NOTIFY_SOCKET": str(tmp_path / "nobody")}).ready() is None
 
 
-def test_who_computes_is_alive_and_who_hangs_is_not(heard):
+def test_the_watchdog_is_fed_while_computing_and_not_while_hanging(heard):
     path, words = heard
     now, cpu = [0.0], [0.0]
     watchdog = Watchdog({"NOTIFY_SOCKET": path, "WATCHDOG_USEC": "90000000"}, lambda: now[0], lambda: cpu[0])

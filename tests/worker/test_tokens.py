@@ -1,4 +1,4 @@
-"""The file of tokens: who makes it, who may read it, and which token a worker takes."""
+"""The file of tokens: its creation, its permissions, and the token of a worker."""
 
 import os
 import stat
@@ -36,7 +36,7 @@ def test_the_first_start_makes_a_token_for_everybody_that_only_the_owner_reads(t
     assert read_tokens(path) == tokens
 
 
-def test_more_workers_get_tokens_and_nobody_elses_changes(tmp_path):
+def test_more_workers_get_tokens_and_existing_ones_stay(tmp_path):
     path = default_path(str(tmp_path))
     first = make_tokens(path, 2)
     more = make_tokens(path, 4)

@@ -1,4 +1,4 @@
-"""The worker's doctor: on this machine, on a Nano with faults, and against whatever answers in a master's place."""
+"""The worker's doctor: on this machine, on a Nano with faults, and against other servers instead of a master."""
 
 import email.utils
 import json
@@ -41,12 +41,12 @@ def arguments(url, *flags):
 
 
 def healthy():
-    """Return the answers of a master to the questions about its health."""
+    """Return the responses of a master to the doctor's requests."""
     return [response("200 OK", {"ok": True})] * 6
 
 
 def told_by(answers, token=TOKEN, worker_id=0):
-    """Return what the doctor says of something that answers so, by name."""
+    """Return the doctor's findings on a server with these responses, by name."""
     with StandIn(answers, keeps=True) as stand_in:
         return {line.name: line for line in master_lines(stand_in.url, None, worker_id, token)}, stand_in.requests
 
@@ -93,7 +93,7 @@ def test_the_question_about_the_token_is_one_that_the_master_refuses():
         (response("500 Oh no"), FAIL, "Oh no", "--token_file"),
     ],
 )
-def test_a_token_that_is_not_taken_is_told_in_the_masters_words(answer, status, text, fix):
+def test_a_rejected_token_is_reported_in_the_masters_words(answer, status, text, fix):
     lines, _ = told_by(healthy() + [answer])
     assert lines["token"].status == status
     assert text in lines["token"].text and fix in lines["token"].fix
@@ -109,13 +109,13 @@ def test_a_token_that_is_not_taken_is_told_in_the_masters_words(answer, status, 
         [response("200 OK", {"ok": "yes"})],
     ],
 )
-def test_what_is_no_master_is_told(answers):
+def test_a_server_that_is_not_a_master_is_reported(answers):
     lines, _ = told_by(answers)
     assert lines["master"].status == FAIL and "is not an FLQ master" in lines["master"].text
     assert "--port" in lines["master"].fix and "token" not in lines
 
 
-def test_a_master_that_speaks_https_only_says_so():
+def test_a_master_with_https_only_is_reported():
     lines, _ = told_by([error("400 Bad Request", "this master speaks HTTPS only: use https://", "start it with --tls")])
     assert lines["master"].status == FAIL
     assert lines["master"].fix == "this master speaks HTTPS only: use https:// (start it with --tls)"
@@ -126,13 +126,13 @@ def test_a_master_whose_health_is_not_everybodys_is_one():
     assert (lines["master"].status, lines["token"].status) == (OK, OK)
 
 
-def test_something_that_breaks_off_is_told():
+def test_an_interrupted_response_is_reported():
     lines, _ = told_by([b"HTTP/1.1 200 OK\r\nContent-Length: 9"])
     assert lines["master"].status == FAIL and lines["master"].fix
 
 
 def skew(asked, answered, is_tls=False):
-    """Return what is said of a master whose Date is that of second 10**9, asked and answered by our clock."""
+    """Return the finding on a master whose Date is second 10**9, with our times of request and response."""
     dated = namedtuple("Response", "headers")({"Date": email.utils.formatdate(10**9, usegmt=True)})
     return skew_line(Answer(dated, {}, 10**9 + asked, 10**9 + answered, 0.0), is_tls)
 
@@ -149,7 +149,7 @@ def skew(asked, answered, is_tls=False):
         (-100.1, -100.0, WARN, "100 s behind the master"),
     ],
 )
-def test_clocks_that_differ_are_told(asked, answered, status, text):
+def test_differing_clocks_are_reported(asked, answered, status, text):
     line = skew(asked, answered)
     assert (line.status, line.text) == (status, text)
     assert ("timedatectl" in line.fix) == (status != OK)
@@ -313,7 +313,7 @@ def test_a_token_that_is_missing_or_none_is_a_failure(tmp_path, content, text):
     assert text in line.text and line.fix and TOKEN not in line.text + line.fix
 
 
-def test_settings_that_can_not_be_used_are_a_failure(tmp_path):
+def test_invalid_settings_are_a_failure(tmp_path):
     (tmp_path / "own.json").write_text('{"jetson_optimization": {"gpu_memory_limit_mb": "much"}}')
     line = examined(tmp_path, fault_free(tmp_path), unused_url(), "--config", str(tmp_path / "own.json"))[-1]
     assert (line.name, line.status) == ("settings", FAIL) and "gpu_memory_limit_mb" in line.text
@@ -328,7 +328,7 @@ def test_the_command_lines_gpu_limit_comes_first(tmp_path):
 
 
 @pytest.mark.parametrize("tree", sorted(TREES))
-def test_whatever_is_not_ok_has_a_fix(tmp_path, tree):
+def test_every_finding_that_is_not_ok_has_a_fix(tmp_path, tree):
     root = plant(tmp_path / "root", TREES[tree])
     broken = Probe({"stage": "start"}, "exit code 1", [])
     for here in (Surroundings(root, ON_NANO, WORKS), Surroundings(root, this_interpreter({}), broken)):

@@ -1,4 +1,4 @@
-"""The worker program against no master, or against something that is none."""
+"""The worker program without a master, or with another server instead."""
 
 import json
 import os
@@ -27,7 +27,7 @@ REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__f
 
 @pytest.fixture
 def run_worker(tmp_path):
-    """Return a function that runs flq_worker.py to its end; its exit code, and what it says."""
+    """Return a function that runs flq_worker.py to its end, and returns its exit code and output."""
     for name in "flq", "flq_worker.py":  # a project of links: logs stay out of the repository
         os.symlink(os.path.join(REPOSITORY, name), str(tmp_path / name))
 
@@ -104,7 +104,7 @@ def test_a_state_folder_in_use_is_exit_code_2_and_one_sentence(run_worker, tmp_p
     assert len(lines) == 1 and "another worker is running with the state folder" in lines[0]
 
 
-def test_a_state_folder_that_can_not_be_made_is_exit_code_1_and_one_sentence(run_worker, tmp_path):
+def test_a_state_folder_that_cannot_be_created_is_exit_code_1_and_one_sentence(run_worker, tmp_path):
     (tmp_path / "file").write_text("x")
     code, lines = run_worker(unused_url(), "--state_dir", str(tmp_path / "file"))
     assert code == 1
@@ -160,7 +160,7 @@ def logged(folder):
 
 
 def registration(settings):
-    """The answer of a master with these settings."""
+    """Return the reply of a master with these settings."""
     return response(
         "200 OK",
         {
@@ -193,14 +193,14 @@ def registration(settings):
     ],
     ids=["missing", "wrong kind", "not allowed", "unknown"],
 )
-def test_settings_that_can_not_be_used_are_one_sentence_and_exit_code_2(run_worker, settings, sentence):
+def test_invalid_settings_are_one_sentence_and_exit_code_2(run_worker, settings, sentence):
     with StandIn([registration(settings)]) as stand_in:
         code, lines = run_worker(stand_in.url)
     assert code == 2
     assert len(lines) == 1 and sentence in lines[0]
 
 
-def test_the_file_says_where_the_master_is(run_worker, tmp_path):
+def test_the_file_has_the_masters_address(run_worker, tmp_path):
     with StandIn([error("422 X", "worker id must be in 0..3, got 7")] * 2) as stand_in:
         (tmp_path / "own.json").write_text(json.dumps({"system": {"master_url": stand_in.url}}))
         code, lines = run_worker(None, "--config", "own.json")
@@ -234,7 +234,7 @@ def test_a_build_gets_what_flags_file_environment_and_master_say_together_and_lo
     got = []
 
     class Trainer:
-        """Keeps what it is built from."""
+        """Keeps its arguments."""
 
         n_samples, layout = 7, Layout((Tensor("w", (4,)),))
 
@@ -294,7 +294,7 @@ def test_an_error_of_the_training_is_one_sentence_and_the_trace_is_in_the_log(ru
 
 
 def worker_of(stand_in, tmp_path, trainer):
-    """Return a worker that has joined and is to train."""
+    """Return a worker that has joined and trains next."""
     worker = Worker(
         parse_flags(["--worker_id", "3", "--master_ip", "x"]),
         "name",
@@ -312,7 +312,7 @@ def test_a_worker_that_trains_keeps_its_lease(tmp_path):
     with StandIn([response("200 OK", {})] * 3, keeps=True) as stand_in:
 
         class PatientTrainer:
-            """Trains until three heartbeats have come."""
+            """Trains until three heartbeats were sent."""
 
             notes = []
 
@@ -332,7 +332,7 @@ def test_a_worker_that_trains_keeps_its_lease(tmp_path):
         assert json.loads(request.partition(b"\r\n\r\n")[2].decode()) == {"worker_id": 3, "epoch": 2}
 
 
-def test_a_device_without_memory_is_no_end_and_is_told_with_the_next_report(tmp_path):
+def test_a_device_without_memory_continues_and_reports_it(tmp_path):
     with StandIn([response("200 OK", {})], keeps=True) as stand_in:
 
         class SmallDevice:

@@ -1,4 +1,4 @@
-"""A worker that starts again, or is not sure any more: scripted replies of a master."""
+"""A worker that restarts or is in doubt: scripted replies of a master."""
 
 import json
 
@@ -13,7 +13,7 @@ from flq.protocol.worker_state import from_state, to_state
 
 
 def kept(needs_offer=False, memory="residual", **changes):
-    """Return what a worker has kept of its second answer, from its bytes on disk, and the frame that it sent first."""
+    """Return a worker's saved second answer, from its bytes on disk, and the frame that it sent first."""
     worker = joined(memory=memory, **changes)
     worker.answering()
     worker.verdict(Outcome.APPLIED)
@@ -23,7 +23,7 @@ def kept(needs_offer=False, memory="residual", **changes):
 
 
 def started_again(pending, layout=None, run_id="run", **changes):
-    """Start a worker with what was kept; return it as it waits for the master's word on its claim."""
+    """Start a worker from its saved state; return it while it waits for the judgement of its claim."""
     worker = Worker(pending=pending, **dict(dict(memory="residual"), **changes))
     worker.tell(Registered(worker.body(epoch=1, run_id=run_id)))
     worker.tell(Built(30, layout or Layout((Tensor("w", (3,)), Tensor("b", (1,))))))
@@ -31,7 +31,7 @@ def started_again(pending, layout=None, run_id="run", **changes):
 
 
 def rejoined(worker, **reply):
-    """Let a worker register in both steps, as after a 409; return its action."""
+    """Let a worker register in both steps, as after 409; return its action."""
     worker.tell(Registered(worker.body(epoch=1)))
     return worker.tell(Registered(worker.body(**dict(dict(epoch=1), **reply))))
 
@@ -73,7 +73,7 @@ def test_a_worker_that_starts_again_makes_the_shared_copy_from_the_seed_and_asks
     assert worker.plan(3, frames=[frame], version=1, shared=there).shared.tolist() == there.tolist()
 
 
-def test_a_worker_that_starts_again_and_is_not_known_any_more_begins_anew():
+def test_a_restarted_worker_that_is_no_longer_known_begins_a_new_epoch():
     worker = started_again(kept()[0])
     assert worker.tell(Registered(worker.body(epoch=7))) == CallPoll(7, 0, 0)
     assert (worker.memory, worker.clock) == (ZERO, 0)
@@ -127,7 +127,7 @@ def test_409_on_an_answer_claims_the_epoch_and_sends_the_same_bytes_again():
     assert worker.memory == LEFT
 
 
-def test_409_on_a_poll_goes_on_with_the_memories():
+def test_409_on_a_poll_resumes_the_epoch():
     worker = joined()
     worker.answering()
     worker.verdict(Outcome.APPLIED)
@@ -136,7 +136,7 @@ def test_409_on_a_poll_goes_on_with_the_memories():
     assert worker.memory == LEFT
 
 
-def test_a_second_409_to_the_same_answer_begins_anew():
+def test_a_second_409_to_the_same_answer_begins_a_new_epoch():
     worker = joined()
     worker.answering()
     worker.tell(Problem(409, "register again"))
@@ -148,7 +148,7 @@ def test_a_second_409_to_the_same_answer_begins_anew():
     assert (worker.memory, worker.machine.epoch) == (ZERO, 2)
 
 
-def test_a_second_409_to_the_same_poll_begins_anew():
+def test_a_second_409_to_the_same_poll_begins_a_new_epoch():
     worker = joined()
     worker.answering()
     worker.verdict(Outcome.APPLIED)
@@ -180,7 +180,7 @@ def test_the_first_409_of_a_new_epoch_is_a_first_one():
     assert worker.action.body["claimed_epoch"] == 2
 
 
-def test_a_skip_that_took_an_uploads_place_is_told_again_after_a_409():
+def test_a_skip_that_replaced_an_upload_is_sent_again_after_a_409():
     worker = joined()
     worker.answering()
     failing(worker, Problem(400, "corrupted"), 3)
