@@ -16,7 +16,7 @@ import select
 import sys
 from typing import Any, Callable, Tuple
 
-NOBODY_READS = (errno.EPIPE, errno.EIO)  # a pipe without a reader, a terminal that has been closed
+NO_READER = (errno.EPIPE, errno.EIO)  # a pipe without a reader, a terminal that has been closed
 
 
 class SteadyFile(io.FileIO):
@@ -106,6 +106,6 @@ class _Once:
         self._has_said = False
 
     def __call__(self, error: OSError) -> None:
-        if not self._has_said and error.errno not in NOBODY_READS:
+        if not self._has_said and error.errno not in NO_READER:
             self._has_said = True
             print("stdout cannot be written: %s" % error.strerror, file=sys.stderr)

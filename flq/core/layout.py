@@ -56,7 +56,7 @@ class Layout(_Fields):
     tensors : tuple of Tensor
     n_statistics : int
         The last ``n_statistics`` tensors are moving statistics, of batch normalisation for example: they have no
-        gradient. They are sent exactly and averaged, whatever the bits and the optimizer.
+        gradient. They are sent exactly and averaged, with any number of bits and any optimizer.
     n_params : int
         Length of the vector.
     n_trained : int

@@ -82,12 +82,12 @@ def aggregate(
     G is None if there is nothing to apply.
 
     The weight of worker m is n_m / sum of n over the workers leased when the round opened.
-    With memory none or flq the sum is over those that uploaded, so that a missing update changes
-    the mean and not the step; with a residual that would amplify what is sent later. With memory
-    mirror, G adds the mirrors of all leased workers, silent ones included. Moving statistics are the
-    mean over those that uploaded, whatever the memory and the aggregator. Workers are added in
-    ascending order of id. The aggregate is then scaled and clipped, if the rules ask for it: G is what
-    the master applies, and what the lazy rule's history holds.
+    With memory none or flq the sum is over the workers that uploaded, so that a missing update changes
+    the mean and not the step; with a residual that would amplify later uploads. With memory
+    mirror, G adds the mirrors of all leased workers, also of those that skipped. Moving statistics are the
+    mean over the workers that uploaded, with any memory and aggregator. Workers are added in
+    ascending order of id. The aggregate is then scaled and clipped, if the rules require it: the master applies
+    this G, and the lazy rule's history records it.
 
     Parameters
     ----------

@@ -28,7 +28,7 @@ def places() -> List[Place]:
 
 
 def run(federation: Federation, plan: Sequence[Assignment]) -> RunResult:
-    """Run all workers in this process, whatever the plan."""
+    """Run all workers in this process, ignoring the plan."""
     return _Loop(federation, {}, lambda worker_id, call: call).run()
 
 
@@ -109,7 +109,7 @@ class _Loop:
         self._master.call(worker_id, action, self._now, self._workers[worker_id].report)
 
     def _wait(self) -> None:
-        """Move the clock to the next deadline, since nobody can act."""
+        """Move the clock to the next deadline, since no worker can act."""
         due = [worker.due[0] for worker in self._workers.values() if worker.due is not None]
         deadline = self._master.machine.next_deadline(self._now)
         self._now = min(due + ([deadline] if deadline is not None else []))

@@ -98,7 +98,9 @@ def port_line(host: str, port: int) -> Line:
                 WARN, "port", "an FLQ master already answers at port %d" % port, "stop it first, or use another --port"
             )
         if code == errno.EADDRINUSE:
-            return Line(FAIL, "port", reason, "use another --port; sudo ss -ltnp 'sport = :%d' shows who has it" % port)
+            return Line(
+                FAIL, "port", reason, "use another --port; sudo ss -ltnp 'sport = :%d' shows the program" % port
+            )
         if code == errno.EACCES:
             return Line(FAIL, "port", reason, "use a --port from 1024 on")
         return Line(FAIL, "port", reason, "--host must be an address of this machine, or 0.0.0.0")

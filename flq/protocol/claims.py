@@ -1,7 +1,7 @@
 """How the master judges the claim of a worker that joins.
 
 The worker claims the epoch that its memories belong to, with the number and the round of its last answer, and repeats
-the epoch and the number of sessions that it was told last. The first row of :data:`CLAIMS` that holds counts.
+the epoch and the number of sessions of the last reply. The first row of :data:`CLAIMS` that holds applies.
 """
 
 from enum import Enum
@@ -17,7 +17,7 @@ class Claim(Enum):
     BARRED = "two processes with its identity were alive, and the other holds it: rejected while that lease lasts"
     OVERTAKEN = "a duplicate of a request that joined, and the worker has answered since: rejected"
     DUPLICATE = "a duplicate of the request that joined: the same reply again"
-    OUTDATED = "another process has joined since it learned the number of sessions: it is told the number again"
+    OUTDATED = "another process has joined since it learned the number of sessions: the reply contains the new number"
     CONTESTED = "another process took over from it, and it knows that: both are alive; a new epoch"
     RESUMED = "it has the memories of the current epoch: it resumes that epoch"
     NEW = "otherwise: a new epoch"

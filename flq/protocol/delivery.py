@@ -1,4 +1,4 @@
-"""Replies: who waits for what, what was sent before, and how much. The run does not depend on it.
+"""The replies of the master: waiting requests, duplicates, and traffic. The run does not depend on them.
 
 Every request gets one reply. A request that is not answered at once waits, at most for ``longest_s``:
 
@@ -59,7 +59,7 @@ class Delivery:
     longest_s : float
         How long a request may wait.
     emit : callable(Reply)
-        Takes what is to be sent.
+        Sends a reply.
 
     Attributes
     ----------

@@ -25,7 +25,7 @@ class Register(NamedTuple):
     undecided : bool
         Whether it does not know the verdict on that answer.
     known_epoch, known_sessions : int or None
-        The numbers that it was told last: they tell a duplicate of an old request from a new one.
+        The numbers in the last reply: they distinguish a duplicate of an old request from a new request.
     codings : sequence of str
         The payload codings that it can read.
     session : str

@@ -5,7 +5,7 @@ Rules
 1. Everything that affects the run goes through :meth:`MasterMachine.handle`; time is an argument.
    Expired leases and deadlines are events too, which the machine makes when they are due.
 2. An event that changes the run is Journalled before any other of its effects. The same events
-   in the same order make the same run (:meth:`MasterMachine.replay`), whatever the time and whatever waits.
+   in the same order make the same run (:meth:`MasterMachine.replay`), at any time and with any waiting requests.
    A rejected event changes nothing but the sender's lease: its ticket gets the error
    as its reply.
 3. The machine dispatches events, keeps the time and decides what is journalled. Four parts, which do not know each

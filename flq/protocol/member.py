@@ -56,7 +56,7 @@ class Member:
     is_confirmed : bool
         Whether its process has sent a request since the master's process started.
     warned_at : float
-        When the operator was last told that others use its identity.
+        When the operator was last warned that other processes use its identity.
     is_forgotten : bool
         Whether its memories are useless, because the model has dropped its mirror.
     closed_seq, closed_outcome, closed_round

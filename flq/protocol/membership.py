@@ -104,7 +104,7 @@ class Membership:
             if not 1 <= event.n_samples <= self._max_samples:
                 raise BadValues(
                     "the number of samples must be in 1..%d, got %d" % (self._max_samples, event.n_samples),
-                    "raise system.max_samples on the master if the worker has so many",
+                    "raise system.max_samples on the master if the worker has that many",
                 )
         self.members[event.worker_id] = member
         member.holder = event.instance

@@ -68,7 +68,7 @@ def parse_flags(argv: Optional[List[str]]) -> argparse.Namespace:
         "--give_up_s",
         type=within(float, 0.0, 1e9),
         default=3600.0,
-        help="exit after so many seconds without the master, until it sets another limit (default: %(default)s)",
+        help="seconds without the master before exiting, until it sets another limit (default: %(default)s)",
     )
     flags.add_argument("--stay", action="store_true", help="wait for the next run after the end of one; for services")
     flags.add_argument(

@@ -1,4 +1,4 @@
-"""The codec without loss: float32 values, little-endian.
+"""The lossless codec: float32 values, little-endian.
 
 Every codec sends moving statistics in this form.
 """

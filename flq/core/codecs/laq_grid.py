@@ -19,7 +19,7 @@ LAQ = 16  # codec LAQ + b is the grid of b bits, 1..8
 
 
 class MidRise(Grid):
-    """Nearest rounding to a level; halfway up. A zero vector decodes to zeros, whatever its codes."""
+    """Nearest rounding to a level; halfway up. A zero vector decodes to zeros for any codes."""
 
     def __init__(self, bits: int) -> None:
         super().__init__(bits)

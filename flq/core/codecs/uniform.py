@@ -1,4 +1,4 @@
-"""The codecs that round: scales, packed codes tensor by tensor, exact statistics.
+"""The quantizing codecs: scales, packed codes of each tensor, exact statistics.
 
 A block of the vector goes through all passes while it is in the cache, with one scratch
 block per call: a pass over memory outside the cache costs as much as four within.

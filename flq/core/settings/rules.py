@@ -49,7 +49,7 @@ class Rules(NamedTuple):
     codec_up, codec_down : int
         Codec of an upload and of a delta frame: a key of ``codecs.QUANTIZERS``.
     memory : str
-        One of ``MEMORIES``: how a worker remembers what was not sent.
+        One of ``MEMORIES``: how a worker keeps its quantization error.
     depth, ck : int, float
         Lazy rule: how many past aggregates count, and their total weight (D, ck).
     max_silence : int

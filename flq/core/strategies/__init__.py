@@ -1,7 +1,7 @@
 """The strategies: aggregators turn contributions into G, server optimizers step the model x along it.
 
 Both are values of pure functions (strategy.py), one idea per file with its source. A new one is a file and a row
-below: its settings, validation, docs and contract tests follow from the row. contributions.py is what aggregators see.
+below: its settings, validation, docs and contract tests follow from the row. contributions.py has their input.
 """
 
 from typing import Dict

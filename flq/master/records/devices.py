@@ -110,8 +110,8 @@ class Devices:
     def energy_j(self) -> Optional[float]:
         """Return the energy of all workers that report it, in joules; None if no worker does."""
         with self._lock:
-            told = [device.counts.energy_j for device in self._devices.values()]
-        known = [energy_j for energy_j in told if energy_j is not None]
+            energies = [device.counts.energy_j for device in self._devices.values()]
+        known = [energy_j for energy_j in energies if energy_j is not None]
         return math.fsum(known) if known else None
 
     def to_json(self) -> Sequence[Tuple[Any, ...]]:
@@ -131,7 +131,7 @@ class Devices:
 
 def _hottest(known: Optional[float], report: Dict[str, Any], first: Dict[str, float]) -> Optional[float]:
     """Return the highest temperature in this run; ignore a peak of the process before it joined the run."""
-    told = [known, report.get("temperature_c")]
+    peaks = [known, report.get("temperature_c")]
     if report.get("peak_c", 0.0) > first.get("peak_c", 0.0):
-        told.append(report["peak_c"])
-    return max((value for value in told if value is not None), default=None)
+        peaks.append(report["peak_c"])
+    return max((value for value in peaks if value is not None), default=None)

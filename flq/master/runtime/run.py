@@ -64,7 +64,7 @@ class Run:
     evaluator : Evaluator
     meter : Meter
     sinks : Sinks, optional
-        Are told the events of the run.
+        Get the events of the run.
     alive : callable(), optional
         Called by the event loop at least every second, also while it waits for the disk.
 
@@ -244,7 +244,7 @@ class Run:
     def finish(self) -> None:
         """Write the final results, with all evaluations and bytes, and those that could not be written before.
 
-        A run is over when its results are on disk and no worker is left to be told. Before that, a master that
+        A run is over when its results are on disk and no worker is left to be informed. Before that, a master that
         resumes it completes both.
         """
         self._leave()
