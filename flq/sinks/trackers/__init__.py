@@ -5,8 +5,8 @@ all rounds of the run: after a resume, it begins again with the first.
 
 Example
 -------
->>> sorted(TRACKERS)
-['jsonl', 'swanlab', 'tensorboard']
+>>> TRACKERS["tensorboard"].package
+'tensorboardX'
 """
 
 import importlib.util
