@@ -61,7 +61,7 @@ def test_a_recipe_that_is_reached_by_a_minority_of_seeds_is_not_reached(tmp_path
     assert gather(str(tmp_path), http=0, alpha=0.1)[0]["hits"]["test_first_80"]["mb"] is None
 
 
-def test_a_file_that_is_there_is_not_made_again_and_not_taken_for_other_settings(tmp_path):
+def test_an_existing_file_is_kept_and_rejected_for_other_settings(tmp_path):
     job = Job("mine", recipe_of("mine", ["lr=0.1"]), 1, 0.1, 2.0, str(tmp_path))
     write(tmp_path, "mine__alpha0.1__seed", 1, "fedavg", rows_of(ACCURACIES))
     assert "5 rounds" in run(job)
@@ -74,6 +74,6 @@ def test_every_recipe_is_a_configuration(name):
     assert (settings.model.name, settings.system.total_workers) == ("cnn_small", 10)
 
 
-def test_a_changed_recipe_keeps_what_is_not_changed():
+def test_a_changed_recipe_keeps_its_other_settings():
     recipe = recipe_of("fedavg E2", ["lr=0.2"])
     assert "lr=0.2" in recipe.overrides and "lr=0.1" not in recipe.overrides and "local_epochs=2" in recipe.overrides

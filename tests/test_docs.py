@@ -78,7 +78,7 @@ def test_a_chinese_document_is_chinese(name):
     assert characters > 0.5 * letters
 
 
-def test_the_picture_is_what_its_program_draws():
+def test_the_picture_equals_the_output_of_its_program():
     folder = documents.PROJECT / "docs" / "img"
     drawn = runpy.run_path(str(folder / "architecture.py"))["picture"]
     assert (folder / "architecture.svg").read_text(encoding="utf-8") == drawn()

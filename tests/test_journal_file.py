@@ -123,7 +123,7 @@ def test_frames_of_an_earlier_use_of_the_file_are_not_looked_at(copy):
 
 
 @pytest.mark.parametrize("content", [b"", b"x" * 31, bytes(32), bytes(5000)])
-def test_a_log_that_holds_nothing_is_none(tmp_path, content):
+def test_an_empty_log_counts_as_none(tmp_path, content):
     (tmp_path / (NAME + LOG)).write_bytes(content)
     assert check_log(str(tmp_path / NAME)) is None
 

@@ -57,7 +57,7 @@ def test_a_descriptor_that_is_closed_holds_nothing(tmp_path):
     assert os.listdir(str(tmp_path)) == []
 
 
-def test_a_figure_takes_away_what_a_killed_drawer_has_left_of_it(tmp_path):
+def test_writing_a_figure_removes_leftovers_of_a_killed_process(tmp_path):
     for name in ("loss.png.4242.part", "loss.png.1.part", "other.png.4242.part", "loss.svg.4242.part"):
         (tmp_path / name).write_text("half")
     process = holder(tmp_path / "loss.png.1.part")
@@ -73,7 +73,7 @@ def test_a_figure_takes_away_what_a_killed_drawer_has_left_of_it(tmp_path):
     ]
 
 
-def test_in_folders_of_any_depth_what_has_the_wrong_kind_stays(tmp_path):
+def test_in_folders_of_any_depth_other_kinds_of_files_stay(tmp_path):
     (tmp_path / "deep" / "deeper").mkdir(parents=True)
     (tmp_path / "deep" / "own.part").mkdir()
     for name in ("a.part", "deep/b.part", "deep/deeper/c.part", "deep/own.part/file"):

@@ -121,7 +121,7 @@ def test_one_start_takes_no_more_than_its_four_files(tmp_path, monkeypatch, logg
     assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= 4 * 1000
 
 
-def test_what_is_for_a_bar_is_in_no_file_and_on_no_plain_output(tmp_path, capsys, logger):
+def test_lines_for_a_bar_are_in_no_file_and_on_no_plain_output(tmp_path, capsys, logger):
     set_up_logging(str(tmp_path / "master_20260101_000000.log"), verbose=False)
     logger.info("start=reading_data", extra=FOR_A_BAR)
     logger.info("data=ready")

@@ -46,7 +46,7 @@ def test_no_output_that_is_lost_changes_the_exit_code(redirection, said):
 
 
 @pytest.mark.parametrize("redirection", [">/dev/full", ">&-", "2>&-", ">&- 2>/dev/full"])
-def test_no_output_that_is_lost_makes_an_exit_code_of_its_own(redirection):
+def test_lost_output_does_not_change_the_exit_code(redirection):
     assert run(SAFE + "print('a line'); print('another', file=sys.stderr)", redirection).returncode == 0
 
 
@@ -68,7 +68,7 @@ def test_the_numbers_of_closed_streams_are_given_to_no_other_file(tmp_path):
         {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"},
     ],
 )
-def test_a_name_that_cannot_be_shown_is_an_escape_or_what_the_system_calls_it(tmp_path, variables):
+def test_an_unprintable_name_is_escaped_or_shown_as_by_the_system(tmp_path, variables):
     code = LOG + (
         "name = os.fsdecode(b'\\xe4') + '\\u4e2d'\nset_up_logging(sys.argv[1] + '/logs/x.log', False)\n"
         "logger.info('log %s', name); print('out', name); print('err', name, file=sys.stderr)"

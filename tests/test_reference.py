@@ -98,7 +98,7 @@ def test_the_watched_coordinate_is_the_first_of_those_with_most_votes():
     assert flq_fed_v3.most_agreed(np.array([1, -3, 2, 3])) == 1
 
 
-def test_a_run_that_is_stopped_leaves_what_it_has(capsys, monkeypatch, results):
+def test_a_stopped_run_leaves_its_results_so_far(capsys, monkeypatch, results):
     federate = flq_fed_v3.federate
 
     def stopped(*arguments):

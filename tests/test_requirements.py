@@ -114,7 +114,7 @@ def imported(names):
     return {DISTRIBUTIONS.get(name, name) for name in found - STANDARD_LIBRARY - {"flq"} - set(LAYERS)}
 
 
-def test_the_workers_set_is_what_a_worker_and_the_reference_import():
+def test_the_workers_set_has_the_imports_of_a_worker_and_the_reference():
     assert imported(WORKER) == requirements("worker.txt") - {"keras"}  # which TensorFlow would bring itself
 
 
@@ -124,7 +124,7 @@ def test_the_sets_for_older_pythons_lack_only_tensorflow(name):
 
 
 @pytest.mark.parametrize("name", ["jetson-nano.txt", "jetpack5.txt", "jetpack6.txt"])
-def test_the_set_of_a_jetson_is_what_a_worker_imports_with_the_tensorflow_of_nvidia(name):
+def test_the_set_of_a_jetson_has_a_workers_imports_with_nvidias_tensorflow(name):
     assert requirements(name) - OF_TENSORFLOW == requirements("worker.txt")
     lines = (REQUIREMENTS / name).read_text().splitlines()
     assert sum(bool(re.match(r"--extra-index-url https://\S+/jp/v\d+$", line)) for line in lines) == 1
@@ -132,13 +132,13 @@ def test_the_set_of_a_jetson_is_what_a_worker_imports_with_the_tensorflow_of_nvi
 
 
 @pytest.mark.parametrize("name, jetson", [("test-py36.txt", "jetson-nano.txt"), ("test-py38.txt", "jetpack5.txt")])
-def test_what_is_tested_is_what_a_jetson_gets(name, jetson):
+def test_the_tested_packages_are_those_of_a_jetson(name, jetson):
     tested, installed = pins(name), pins(jetson)
     for package in set(tested) & set(installed) - {"tensorflow", "keras", "tensorflow-estimator"}:
         assert tested[package] == installed[package], package
 
 
-def test_the_masters_set_is_what_the_master_and_its_tools_import():
+def test_the_masters_set_has_the_imports_of_the_master_and_its_tools():
     assert (imported(MASTER) - set(EXTRAS)) | OF_REQUESTS == requirements("master.txt")
 
 

@@ -330,7 +330,7 @@ def test_folder_with_another_python_is_never_deleted(project, environment):
 
 
 @pytest.mark.parametrize("state", ["no python", "half written", "other requirements", "dangling"])
-def test_what_a_link_leads_to_is_never_emptied_and_never_changed(project, environment, tmp_path, state):
+def test_the_target_of_a_link_is_never_emptied_and_never_changed(project, environment, tmp_path, state):
     elsewhere = tmp_path / "elsewhere"
     assert run_function(project, environment, "ensure_environment local").returncode == 0
     (project / ".venv").rename(elsewhere)
@@ -359,7 +359,7 @@ def test_what_a_link_leads_to_is_never_emptied_and_never_changed(project, enviro
 
 
 @pytest.mark.parametrize("name", [b"a:b", b"two\nlines", b"\xe4\xff"])
-def test_a_path_where_no_environment_can_be_is_refused_before_anything_is_made(project, environment, name):
+def test_an_unusable_path_of_an_environment_is_rejected_before_anything_is_created(project, environment, name):
     odd = os.path.join(os.fsencode(str(project.parent)), name)
     os.rename(os.fsencode(str(project)), odd)
     before = sorted(os.listdir(odd))

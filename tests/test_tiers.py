@@ -12,7 +12,7 @@ from tiers import ALL, DRILLS, FIRST, IN_SHORT, ONLY_DRILLS, SHORT, rank, row_of
 HERE = Path(__file__).resolve().parent
 
 
-def test_every_file_has_a_row_and_a_name_of_its_own():
+def test_every_file_has_a_row_and_a_unique_name():
     files = [str(path.relative_to(HERE.parent)) for path in HERE.rglob("test_*.py")]
     assert len(set(map(os.path.basename, files))) == len(files)  # pytest imports them by that
     assert len(files) > 100
@@ -34,7 +34,7 @@ def test_the_most_specific_row_counts_and_a_part_of_the_cases_may_do():
     assert tiers_of(["tests/" + test for test in tests], rows) == tiers
 
 
-def test_the_full_drills_are_a_tier_of_their_own_and_what_is_long_begins_first():
+def test_the_full_drills_are_a_separate_tier_and_long_tests_start_first():
     assert tiers_of(["tests/%s[x]" % test for test in ONLY_DRILLS]) == [DRILLS] * len(ONLY_DRILLS)
     tests = ["tests/core/test_rng.py::test_x", "tests/%s::test_x" % FIRST[1], "tests/%s::test_x" % FIRST[0]]
     assert sorted(tests, key=rank) == tests[::-1]
@@ -79,7 +79,7 @@ FULL_HINT = "1 tests of the full drills were left out: ./run_tests.sh --drills r
 
 
 @pytest.mark.parametrize("cores", [(), ("-n2", "--dist=loadfile")], ids=["one process", "several"])
-def test_a_run_has_its_tiers_and_says_what_it_leaves_out(run, cores):
+def test_a_run_has_its_tiers_and_reports_what_it_omits(run, cores):
     passed, last = run(*cores)
     assert passed == ["core"]
     assert last == ["2 tests were left out: ./run_tests.sh --all runs them.", FULL_HINT]
@@ -89,7 +89,7 @@ def test_a_run_has_its_tiers_and_says_what_it_leaves_out(run, cores):
     assert passed == ["drills", "kills"] and "2 passed" in last[1]
 
 
-def test_what_is_named_by_its_path_runs_and_what_is_chosen_by_its_name_is_of_the_tier(run):
+def test_a_named_path_always_runs_and_a_name_pattern_stays_in_the_tier(run):
     assert run("tests/e2e")[0] == ["e2e"]
     passed, last = run("-k", "core or e2e")
     assert passed == ["core"] and last[1] == "1 tests were left out: ./run_tests.sh --all runs them."

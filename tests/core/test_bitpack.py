@@ -63,7 +63,7 @@ def test_largest_codes_fill_every_bit(bits):
 
 
 @pytest.mark.parametrize("bits", BITS)
-def test_packing_returns_memory_of_its_own(bits):
+def test_packing_returns_new_memory(bits):
     codes = np.ones(16, np.uint8)
     packed = pack(codes, bits)
     unpacked = unpack(packed, 16, bits)

@@ -46,7 +46,7 @@ def test_a_codecs_number_on_the_wire_is_its_own():
 
 @any_codec
 @pytest.mark.parametrize("layout", [LAYOUT, STATISTICS], ids=["weights", "statistics"])
-def test_what_is_encoded_passes_the_check_and_no_longer_payload_does(codec_id, layout):
+def test_an_encoded_payload_passes_the_check_and_a_longer_one_does_not(codec_id, layout):
     vector = np.random.RandomState(codec_id).standard_t(2, layout.n_params).astype(np.float32)
     payload = encode(codec_id, vector, layout)
     assert payload.dtype == np.uint8 and payload.size <= QUANTIZERS[codec_id].payload_size(layout)
@@ -140,7 +140,7 @@ def test_a_nan_beyond_the_first_block_is_found(codec_id):
 
 @any_codec
 @given(data=st.data())
-def test_what_passes_the_check_decodes_to_finite_values(codec_id, data):
+def test_a_payload_that_passes_the_check_decodes_to_finite_values(codec_id, data):
     size = QUANTIZERS[codec_id].payload_size(LAYOUT)
     payload = np.frombuffer(data.draw(st.binary(min_size=size, max_size=size)), np.uint8)
     try:

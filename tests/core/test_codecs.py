@@ -354,7 +354,7 @@ def test_laq8_of_zeros_is_zeros():
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_laq8_refuses_what_is_not_finite(bad):
+def test_laq8_rejects_non_finite_values(bad):
     with pytest.raises(CodecError, match="NaN or infinite"):
         QUANTIZERS[LAQ8].encode(np.array([1, bad], np.float32), one_tensor(2), noise())
 

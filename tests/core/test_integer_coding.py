@@ -17,7 +17,7 @@ def drawn(seed, n=400):
 
 
 @given(seed=st.integers(0, 2**32 - 1), n=st.integers(0, 400), rest=st.binary(max_size=3))
-def test_what_is_encoded_is_decoded_and_what_follows_is_left(seed, n, rest):
+def test_encoded_values_are_decoded_and_later_bytes_are_not_read(seed, n, rest):
     values, classes = drawn(seed, n)
     coded = integer_coding.encode(values, classes)
     decoded, end = integer_coding.decode(np.concatenate([coded, np.frombuffer(rest, np.uint8)]), classes)
@@ -32,7 +32,7 @@ def test_the_largest_and_the_smallest_pass_in_every_class(class_):
 
 
 @pytest.mark.parametrize("class_", range(4, 20))
-def test_numbers_of_a_class_take_about_what_they_carry(class_):
+def test_numbers_of_a_class_take_about_their_entropy(class_):
     mean = 2.0 ** ((class_ - 9) / 2.0)
     random = np.random.RandomState(class_)
     values = (np.floor(random.exponential(mean, 20000) + 0.35) * random.choice([-1, 1], 20000)).astype(np.int32)

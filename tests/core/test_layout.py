@@ -112,7 +112,7 @@ def test_the_fingerprint_of_a_short_vector_is_the_crc_of_its_little_endian_bytes
     assert fingerprint(np.array([1.0, -2.5, -0.0], np.float32)) != fingerprint(vector)  # bits, not values
 
 
-def test_a_fingerprint_is_the_crc_of_sums_over_columns_and_rows_and_of_what_is_left():
+def test_a_fingerprint_is_the_crc_of_column_sums_row_sums_and_the_rest():
     size = BLOCK + 2 * 1024 + 3
     vector = np.random.Generator(np.random.Philox(7)).standard_normal(size).astype(np.float32)
     stream = b""

@@ -25,7 +25,7 @@ def payload(bits, n=20000):
 @each_coding
 @pytest.mark.parametrize("bits", BITS)
 @pytest.mark.parametrize("n", [18, 20000, 90001])
-def test_what_is_coded_comes_back(name, bits, n):
+def test_a_coded_payload_decodes_to_itself(name, bits, n):
     before = payload(bits, n)
     coded = code(before, bits, (name,))
     if coded is None:
@@ -44,7 +44,7 @@ def test_codes_near_zero_take_few_bytes(name, bits, most):
 
 
 @each_coding
-def test_what_would_not_be_smaller_is_not_coded(name):
+def test_a_payload_is_coded_only_if_that_makes_it_smaller(name):
     noise = np.random.Generator(np.random.Philox(1)).bytes(5000)
     assert code(np.frombuffer(noise, np.uint8), 4, (name,)) is None
 
@@ -72,7 +72,7 @@ def test_large_payloads_are_coded_fast_where_both_ends_can(n_bytes, names, numbe
 @pytest.mark.parametrize(
     "theirs, auto", [((), ()), (("zlib",), ("zlib",)), (("zstd", "zlib", "lzma"), known()), (("lzma", 5, None), ())]
 )
-def test_both_ends_use_what_both_know(theirs, auto):
+def test_both_ends_use_codings_known_to_both(theirs, auto):
     assert common("auto", theirs) == auto
     assert common("zlib", theirs) == tuple(name for name in auto if name == "zlib")
     assert common("none", theirs) == ()

@@ -26,7 +26,7 @@ def test_the_other_modes_have_no_sizes():
 
 
 @pytest.mark.parametrize("lag, growth", [(0.0, 1), (1.9, 1), (2.0, 1), (8.0, 2), (18.0, 3), (32.0, 4), (1e9, 4)])
-def test_payloads_grow_with_what_the_shared_copy_is_behind(lag, growth):
+def test_payloads_grow_with_the_lag_of_the_shared_copy(lag, growth):
     for scale in (1.0, 1e-6):
         assert sizes(lag * scale, scale, 4, LAYOUT, rules()).up == int(growth * FIRST) + 40
 

@@ -69,7 +69,7 @@ GOLDEN = "bf0b02872003"
 
 
 @given(n=st.integers(0, 300), seed=st.integers(0, 2**32 - 1), rest=st.binary(max_size=5))
-def test_what_is_encoded_is_decoded_and_what_follows_is_left(n, seed, rest):
+def test_encoded_values_are_decoded_and_later_bytes_are_not_read(n, seed, rest):
     symbols, which = drawn(n, seed)
     stream = rans.encode(symbols, which, TABLES)
     decoded, end = rans.decode(np.concatenate([stream, np.frombuffer(rest, np.uint8)]), which, TABLES)
@@ -77,7 +77,7 @@ def test_what_is_encoded_is_decoded_and_what_follows_is_left(n, seed, rest):
 
 
 @pytest.mark.parametrize("n, most", [(20000, 1.002), (140000, 1.01)])  # one lane, and 34
-def test_a_stream_is_hardly_longer_than_what_the_symbols_carry(n, most):
+def test_a_stream_is_hardly_longer_than_the_entropy_of_the_symbols(n, most):
     symbols, which = drawn(n)
     carried = -np.log2(FREQUENCIES[which, symbols] / 4096.0).sum() / 8
     assert carried <= rans.encode(symbols, which, TABLES).size <= most * carried

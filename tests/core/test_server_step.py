@@ -159,7 +159,7 @@ def test_the_shared_copy_moves_by_the_decoded_difference():
 
 
 @pytest.mark.parametrize("bits", [1, 2, 4, 8])
-def test_the_shared_copy_reaches_a_model_that_stands_still(bits):
+def test_the_shared_copy_reaches_a_constant_model(bits):
     generator = np.random.RandomState(bits)
     model = generator.standard_t(3, 100).astype(np.float32)
     layout = Layout((Tensor("w", (100,)),))

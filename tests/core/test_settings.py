@@ -62,7 +62,7 @@ def test_defaults_resolve_to_four_bits_both_ways_with_a_residual_that_never_skip
         (dict(LAQ_MODE, b_down=8), 8),
     ],
 )
-def test_b_down_follows_the_uplink_or_is_what_is_asked(changes, bits_down):
+def test_b_down_follows_the_uplink_or_the_setting(changes, bits_down):
     assert resolve(**changes).codec_down == bits_down
 
 
@@ -158,7 +158,7 @@ def test_scaling_and_clip_are_taken_over():
         (LAQ_MODE, "mirror"),
     ],
 )
-def test_the_memory_is_the_modes_own_or_what_is_asked(changes, memory):
+def test_the_memory_is_the_modes_default_or_the_setting(changes, memory):
     assert resolve(**changes).memory == memory
 
 
@@ -170,7 +170,7 @@ def test_adam_goes_with_every_memory_but_the_residual(memory):
     assert step == ServerStep("adam", 0.5, Options(0.5, 0.75, 0.125), 0.25)
 
 
-def test_the_aggregator_is_the_modes_own_or_what_is_asked():
+def test_the_aggregator_is_the_modes_default_or_the_setting():
     assert (resolve().aggregator, resolve(**LAQ_MODE).aggregator) == ("mean", "sum")
     assert resolve(aggregator="sum").aggregator == "sum"
 
@@ -219,7 +219,7 @@ def test_only_a_norm_above_the_clip_is_brought_down_to_it(clip_global, expected)
     assert scaled([3, 4], 1, clip_global=clip_global) == expected
 
 
-def test_the_clip_sees_what_was_scaled():
+def test_the_clip_applies_to_the_scaled_aggregate():
     assert scaled([3, 4], 2, scale_by_selected=True, clip_global=5.0) == [3, 4]
     assert scaled([3, 4], 1, scale_by_selected=True, sel_ref=2, clip_global=2.5) == [1.5, 2]
 
@@ -239,7 +239,7 @@ def test_the_norm_of_many_blocks_is_that_of_the_whole():
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_what_is_not_finite_is_left_for_others_to_refuse(bad):
+def test_a_non_finite_aggregate_is_left_unchanged(bad):
     total = np.array([1, bad], np.float32)
     scale(total, 1, SCALE_RULES._replace(clip_global=0.5))
     assert total[0] == 1

@@ -46,7 +46,7 @@ def test_the_journal_of_an_older_version_may_lack_keys_and_sections():
 
 
 @pytest.mark.parametrize("content", [None, [], {}])
-def test_what_is_no_object_lacks_everything(content):
+def test_a_value_that_is_no_object_lacks_every_key(content):
     with pytest.raises(ConfigError, match="the master's settings lack system.total_workers"):
         settings_from_json(content)
 
@@ -58,7 +58,7 @@ def test_numbers_have_the_type_that_is_expected():
 
 
 @pytest.mark.parametrize("key", sorted(LIMITS))
-def test_the_limits_belong_to_what_is_allowed(key):
+def test_the_limits_are_allowed_values(key):
     section = next(name for name, part in Settings()._asdict().items() if key in part._fields)
     for value in LIMITS[key]:
         assert value_from_json(section, key, value, key) == value
@@ -114,6 +114,6 @@ def test_settings_of_a_wrong_kind_are_one_sentence(path, value):
 
 @pytest.mark.parametrize("section", sorted(SENT))
 @pytest.mark.parametrize("value", [None, 5, "x", []])
-def test_a_section_that_is_none_is_one_sentence(section, value):
+def test_an_invalid_section_is_one_sentence(section, value):
     with pytest.raises(ConfigError, match="the master's settings lack " + section):
         settings_from_json(dict(SENT, **{section: value}))

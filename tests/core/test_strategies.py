@@ -162,7 +162,7 @@ def test_elements_are_stepped_alike_wherever_they_lie(name):
 
 
 @any_optimizer
-def test_nothing_that_goes_in_is_written_to(name):
+def test_inputs_are_not_modified(name):
     first, second = vectors(2, N)
     model, state = run(name, np.zeros(N, np.float32), [first])
     before = model.tobytes(), second.tobytes(), bits_of(state)

@@ -44,7 +44,7 @@ def test_without_memory_the_update_itself_is_coded():
     assert proposal.if_not == WorkerState(None, None, 1, True)
 
 
-def test_a_residual_keeps_what_was_not_sent():
+def test_a_residual_keeps_the_unsent_part():
     state = WorkerState(vector(1, -1, 1, 0.5), None, clock=2, fresh=False)
     proposal = propose(state, vector(3, 2, -4, 0), 1, 0.0, LAYOUT, rules("residual"))
     assert proposal.energy == 16 + 1 + 9 + 0.25  # of a = u + e = 4 1 -3 .5
@@ -55,7 +55,7 @@ def test_a_residual_keeps_what_was_not_sent():
     assert proposal.if_not[2:] == (3, False, 0.0)
 
 
-def test_a_mirror_moves_by_what_was_sent_or_not_at_all():
+def test_a_mirror_moves_by_the_sent_update_or_not_at_all():
     state = WorkerState(None, vector(1, -1, 1, 0.5), clock=2, fresh=False)
     proposal = propose(state, vector(5, 0, -2, 0.5), 1, 0.0, LAYOUT, rules("mirror"))
     assert proposal.energy == 16 + 1 + 9  # of u - g = 4 1 -3 0
@@ -208,7 +208,7 @@ LAQ_UPDATE = vector(5, -3, 2, 1)  # less the mirror 4 -4 1 0, of which 4 -4 4 4 
 
 
 @pytest.mark.parametrize("threshold, skips", [(64 - 3 * (25 + 2), True), (-18.0, False)])
-def test_laq_compares_what_would_be_sent_with_the_movement_and_three_times_both_errors(threshold, skips):
+def test_laq_compares_the_innovation_with_the_movement_and_three_times_both_errors(threshold, skips):
     """|4 -4 4 4|^2 = 64, the error of now is 9 + 16, that of the last upload 2."""
     proposal = propose(LAQ_STATE, LAQ_UPDATE, 1, threshold, LAYOUT, LAQ_RULES)
     assert (proposal.payload is None) is skips

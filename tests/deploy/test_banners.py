@@ -45,7 +45,7 @@ def connect(tmp_path, script, said):
     return Connection(hosts_with({"host": "board"})[1], script.encode(), str(tmp_path), said.append, lambda step: None)
 
 
-def test_the_answer_is_what_the_step_printed(tmp_path, banner):
+def test_the_result_is_the_output_of_the_step(tmp_path, banner):
     said = []
     connection = connect(tmp_path, "printf '{\"a\": 1}'; echo warned >&2; cat; exit\n", said)
     answer = connection.run("put", payload=b"\nwhat\nfollows")

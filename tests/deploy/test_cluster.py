@@ -54,7 +54,7 @@ def test_a_worker_without_an_id_has_that_of_its_place():
         ("- a\n", "must contain keys"),
     ],
 )
-def test_what_is_wrong_is_named(tmp_path, text, words):
+def test_errors_are_named(tmp_path, text, words):
     with pytest.raises(ConfigError) as raised:
         load(tmp_path, text)
     assert words in str(raised.value) and "cluster.yaml" in str(raised.value)
@@ -152,7 +152,7 @@ def test_an_ipv6_address_may_have_brackets_and_a_zone(written):
 
 
 @pytest.mark.parametrize("address", ["10.0.0.1:5000", "[10.0.0.1]", "::1::", "me@10.0.0.1", "fe80::1%"])
-def test_an_address_that_is_none_is_named(address):
+def test_an_invalid_address_is_named(address):
     with pytest.raises(ConfigError, match="master.address must be a name or an IP address, without http:// and port"):
         cluster_of({"master": {"address": address}, "workers": [{"host": "b"}]}, "x.yaml")
 

@@ -66,7 +66,7 @@ def test_an_answer_that_is_cut_is_no_fact():
 
 
 @pytest.mark.parametrize("l4t", sorted(RELEASES))
-def test_a_jetson_gets_what_nvidia_has_made_for_its_release(l4t):
+def test_a_jetson_gets_nvidias_packages_for_its_release(l4t):
     version, name = RELEASES[l4t]
     facts = NANO._replace(l4t=l4t, pythons={version: "/usr/bin/python" + version, "3.11": "/opt/python3.11"})
     assert fitting(worker_host(), facts)[:3] == (name, version, "/usr/bin/python" + version)
@@ -80,19 +80,19 @@ def test_another_machine_gets_the_newest_that_its_python_allows(versions, name):
     assert fitting(worker_host(), facts).requirements == name
 
 
-def test_a_master_gets_what_master_and_workers_need():
+def test_a_master_gets_the_packages_of_master_and_workers():
     master = hosts_with({"host": "192.0.2.1"})[0]
     assert fitting(master, PC).requirements == "local"
     with pytest.raises(DeployError, match="no suitable Python"):
         fitting(master, NANO)
 
 
-def test_what_a_board_lacks_is_named():
+def test_a_missing_requirement_of_a_board_is_named():
     with pytest.raises(DeployError, match=r"it has 3.8, expected one of 3.6 \(L4T 32.7.1\)"):
         fitting(worker_host(), NANO._replace(pythons={"3.8": "python3.8"}))
 
 
-def test_every_set_that_is_chosen_is_there():
+def test_every_chosen_set_exists():
     for facts in [
         PC,
         *(NANO._replace(l4t=l4t, pythons={version: "python"}) for l4t, (version, _) in RELEASES.items()),
@@ -102,7 +102,7 @@ def test_every_set_that_is_chosen_is_there():
         assert (PROJECT / "requirements" / (fit.requirements + ".txt")).exists()
 
 
-def test_the_environment_is_named_by_what_is_in_it(tmp_path):
+def test_the_environment_is_named_by_its_content(tmp_path):
     (tmp_path / "requirements").mkdir()
     one = tmp_path / "requirements" / "one.txt"
     one.write_text("# a comment\n--extra-index-url https://example.org\n-r two.txt\na==1\n")
@@ -181,7 +181,7 @@ def test_a_clock_that_is_an_hour_ahead_is_seen(tmp_path):
     assert 3500 < facts.ahead_s <= 3601
 
 
-def test_a_full_card_is_refused_unless_everything_is_there_already():
+def test_a_full_disk_is_rejected_unless_everything_is_installed():
     full = PC._replace(disk_mb=100)
     with pytest.raises(DeployError, match="only 100 MB are free"):
         require_fit(worker_host(), full)

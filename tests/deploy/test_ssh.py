@@ -46,7 +46,7 @@ def connect(tmp_path, script, address="board", **keys):
     return Connection(host, script.encode(), str(tmp_path), said.append, lambda step: None), said
 
 
-def test_the_script_gets_its_arguments_and_what_follows_it(tmp_path, calls):
+def test_the_script_gets_its_arguments_and_its_input(tmp_path, calls):
     connection, _ = connect(tmp_path, 'printf "%s|" "$@"; cat; exit\n')
     answer = connection.run("put", "a b", "$HOME;'x'", payload=b"what\nfollows\n\0")
     assert answer.output == "put|a b|$HOME;'x'|what\nfollows\n\0"
@@ -62,7 +62,7 @@ def test_one_login_serves_all_steps(tmp_path, calls):
     assert all("BatchMode=yes" in call for call in calls()[:3])  # nobody is asked for a password
 
 
-def test_what_is_secret_stays_out_of_the_log(tmp_path, calls):
+def test_secrets_stay_out_of_the_log(tmp_path, calls):
     connection, said = connect(tmp_path, 'if [ "$1" = ask ]; then echo a-token; else cat >/dev/null; fi; exit\n')
     assert connection.run("ask", is_secret=True).output == "a-token\n"
     connection.run("put", payload=b"another-token")
@@ -77,20 +77,20 @@ def test_what_is_secret_stays_out_of_the_log(tmp_path, calls):
         ("exit 4\n", "ended with status 4"),
     ],
 )
-def test_a_step_that_fails_says_why(tmp_path, calls, script, words):
+def test_a_failed_step_reports_the_reason(tmp_path, calls, script, words):
     connection, said = connect(tmp_path, script)
     with pytest.raises(DeployError, match=words):
         connection.run("put")
     assert "(exit status " in "".join(said)
 
 
-def test_a_step_that_fails_before_it_has_read_everything_says_why(tmp_path, calls):
+def test_a_step_that_fails_before_reading_all_input_reports_the_reason(tmp_path, calls):
     connection, _ = connect(tmp_path, "exec <&-; sleep 0.3; echo the card is full >&2; exit 3\n")
     with pytest.raises(DeployError, match="the card is full"):
         connection.run("release", payload=bytes(1 << 22))
 
 
-def test_a_host_that_refuses_the_key_says_what_to_do(tmp_path, calls):
+def test_a_host_that_rejects_the_key_is_reported_with_a_fix(tmp_path, calls):
     connection, _ = connect(tmp_path, "exit\n", address="refused")
     with pytest.raises(DeployError, match=r"Permission denied \(publickey\).*ssh-copy-id"):
         connection.run("facts")
@@ -226,7 +226,7 @@ def test_an_exit_code_is_at_most_99_hosts(tmp_path, calls):
         assert fleet.exit_code == 99
 
 
-def test_ctrl_c_ends_what_runs(tmp_path, calls):
+def test_ctrl_c_ends_running_steps(tmp_path, calls):
     def work(connection, host):
         if host.name == "board0":
             threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
@@ -240,7 +240,7 @@ def test_ctrl_c_ends_what_runs(tmp_path, calls):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_ends_what_runs_and_leaves_no_temporary_folder(tmp_path, calls, number):
+def test_a_signal_ends_running_steps_and_leaves_no_temporary_folder(tmp_path, calls, number):
     (tmp_path / "ssh" / "ssh").write_text("#!/bin/sh\necho $$ >%s/pid; exec sleep 60\n" % tmp_path)
     (tmp_path / "flq-ssh-dead").mkdir()  # of one that was killed
     deployment = subprocess.Popen(
@@ -288,7 +288,7 @@ def test_a_mistake_does_not_look_like_failed_hosts(flags, words):
     assert done.stdout == ""
 
 
-def test_what_is_secret_is_in_no_error():
+def test_secrets_are_in_no_error():
     secret = Result('{"operator": "SECRET"} and more: {"broken', "")
     assert secret.values() == {"operator": "SECRET"}
     with pytest.raises(DeployError) as caught:

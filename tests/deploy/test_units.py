@@ -76,7 +76,7 @@ def test_nothing_hides_the_gpu_from_a_worker(manager):
         assert values(text, key) == []
 
 
-def test_a_program_of_the_system_may_write_only_what_it_has_to():
+def test_a_system_service_may_write_only_its_own_folders():
     text = unit_of()
     assert values(text, "ProtectSystem") == ["strict"] and values(text, "User") == ["ada"]
     assert values(text, "ReadWritePaths") == ["/home/ada/flq/logs /home/ada/flq/results /home/ada/flq/state"]
@@ -84,7 +84,7 @@ def test_a_program_of_the_system_may_write_only_what_it_has_to():
         assert variable.partition("=")[2].startswith("/home/ada/flq/state/")
 
 
-def test_memory_is_what_the_machine_can_spare():
+def test_the_memory_limit_is_the_spare_memory_of_the_machine():
     assert values(unit_of(NANO), "MemoryMax") == ["3556M"]
     assert values(unit_of(NANO, memory_max_mb=2000), "MemoryMax") == ["2000M"]
     two = cluster_with({"host": "192.0.2.2"}, {"host": "192.0.2.2"})

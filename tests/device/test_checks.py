@@ -32,7 +32,7 @@ def test_json_has_the_same_findings():
 
 
 @pytest.mark.parametrize("n_failures, code", [(0, 0), (3, 3), (99, 99), (300, 99)])
-def test_the_exit_code_counts_failures_and_is_none_that_means_a_signal(n_failures, code):
+def test_the_exit_code_counts_failures_and_never_means_a_signal(n_failures, code):
     lines = [Line(WARN, "a", "b", "c")] * 5 + [Line(FAIL, "a", "b", "c")] * n_failures
     assert show(lines, False, io.StringIO()) == code
 

@@ -39,7 +39,7 @@ def test_everything_but_life_may_be_missing():
     assert checked(LIFE) == LIFE
 
 
-def test_what_comes_back_is_no_part_of_what_was_sent():
+def test_a_checked_report_shares_nothing_with_its_input():
     sent = dict(WHOLE, rails_w={"A": 1})
     taken = checked(sent)
     sent["rails_w"]["A"] = sent["cpu"] = "x"
@@ -47,7 +47,7 @@ def test_what_comes_back_is_no_part_of_what_was_sent():
 
 
 @pytest.mark.parametrize("value", [None, [], "x", 3, True, {}, {"cpu": 0.5}], ids=repr)
-def test_what_is_no_report_is_refused(value):
+def test_invalid_reports_are_rejected(value):
     with pytest.raises(BadValues) as refused:
         checked(value)
     assert "device report" in str(refused.value)
@@ -97,7 +97,7 @@ def test_what_is_no_report_is_refused(value):
     ],
     ids=lambda value: ascii(value)[:20] if not isinstance(value, int) else "%.3g" % min(value, 10**99),
 )
-def test_what_the_table_does_not_allow_is_refused_in_one_short_sentence(name, value):
+def test_values_outside_the_table_are_rejected_in_one_short_sentence(name, value):
     with pytest.raises(BadValues) as refused:
         checked(dict(LIFE, **{name: value}))
     text = str(refused.value)
@@ -124,7 +124,7 @@ def test_any_value_is_accepted_or_rejected(value):
         json.dumps(taken, allow_nan=False)
 
 
-def test_a_long_problem_is_cut_to_what_a_report_may_hold():
+def test_a_long_problem_is_cut_to_the_limit_of_a_report():
     text = printable("a\tb\x00c  " + "d" * 500)
     assert text.startswith("a b c dd") and text.endswith("...") and len(text) == LONGEST_TEXT
     assert checked(dict(LIFE, problem=text))["problem"] == text

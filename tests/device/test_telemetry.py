@@ -144,7 +144,7 @@ def test_the_report_of_a_nano_has_everything(tmp_path, clock):
     ],
     ids=["nano", "orin", "pi", "pc", "nothing"],
 )
-def test_what_has_no_sensor_is_left_out_and_never_zero(tmp_path, tree, absent):
+def test_values_without_a_sensor_are_omitted_and_never_zero(tmp_path, tree, absent):
     assert not absent & set(Telemetry(plant(tmp_path, tree)).report())
 
 

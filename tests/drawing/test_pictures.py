@@ -41,7 +41,7 @@ def test_a_png_is_as_wide_as_a_column_of_a_paper(tmp_path):
 
 
 @pytest.mark.parametrize("label", ["a$^^$.npz", "$x_{$", "one $ only", "<script>alert(1)</script>"])
-def test_a_name_from_outside_stands_in_an_svg_as_text(label):
+def test_an_untrusted_name_is_text_in_an_svg(label):
     content = picture(a_figure(label), "svg").decode()
     assert label.replace("<", "&lt;").replace(">", "&gt;") in content
     assert "<script" not in content

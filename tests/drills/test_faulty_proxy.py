@@ -128,7 +128,7 @@ crossed = pytest.mark.parametrize("path", PATHS)
 
 @crossed
 @pytest.mark.parametrize("fault", [fp.drop_request, drop, truncate, fp.truncate_response])
-def test_what_is_lost_is_asked_again(drill, fault, path):
+def test_lost_messages_are_repeated(drill, fault, path):
     drill.proxy.faults[path, N[path]] = fault
     drill.run_and_check()
     (lost,) = drill.proxy.fired(fault)

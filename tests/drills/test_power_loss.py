@@ -158,7 +158,7 @@ def test_a_program_that_cannot_be_rebuilt_is_rejected(recorder):
 
 
 @pytest.mark.parametrize("name", ["sound", "state", "folders"])
-def test_what_was_promised_survives_a_power_failure(recorder, name):
+def test_promised_versions_survive_a_power_failure(recorder, name):
     assert run_drill(recorder, name, 4).losses == []
 
 
@@ -207,7 +207,7 @@ def kill_and_fail(make_recorder, name, count, more, judge):
 
 
 @pytest.mark.parametrize("name, count, more", [("state", 1, 0), ("folders", 1, 1), ("journal", 2, 1)])
-def test_what_is_read_after_a_kill_survives_a_power_failure(make_recorder, name, count, more):
+def test_versions_read_after_a_kill_survive_a_power_failure(make_recorder, name, count, more):
     assert kill_and_fail(make_recorder, name, count, more, judge).losses == []
 
 

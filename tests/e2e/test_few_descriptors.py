@@ -68,7 +68,7 @@ class Strangers:
 
 
 @pytest.mark.parametrize("n_files, comes_again", [(64, False), (128, True)])
-def test_strangers_do_not_take_what_the_run_needs(cluster, n_files, comes_again):
+def test_strangers_do_not_use_up_descriptors_of_the_run(cluster, n_files, comes_again):
     overrides = SMALL + ("system.max_rounds=60",)
     master = cluster.master(*overrides, by=limited(n_files))
     n_lines = master.n_lines

@@ -66,7 +66,7 @@ def test_a_run_over_an_address_with_a_zone(cluster, written, by):
 
 
 @pytest.mark.parametrize("host", ["http://[::1]", "[::1]:5000", "::x"])
-def test_what_is_no_address_is_one_sentence_of_the_master(cluster, host):
+def test_an_invalid_address_is_one_sentence_of_the_master(cluster, host):
     master = cluster.start_master(*SMALL, flags=("--host", host))
     assert master.wait() == 2
     assert master.text == (

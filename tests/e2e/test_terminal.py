@@ -82,9 +82,7 @@ def test_a_dumb_terminal_has_plain_lines(cluster, pseudo):
 
 
 @pytest.mark.parametrize("flags, elsewhere", [(["--verbose"], ""), ([], "stdout"), ([], "stderr")])
-def test_verbose_and_what_goes_elsewhere_is_plain_though_there_is_a_terminal(
-    cluster, pseudo, tmp_path, flags, elsewhere
-):
+def test_verbose_and_redirected_output_is_plain_at_a_terminal_too(cluster, pseudo, tmp_path, flags, elsewhere):
     with open(str(tmp_path / "file"), "w") as stream:
         argv = [sys.executable, "flq_master.py", "--host", "127.0.0.1", "--port", "0", "--set", SETTINGS[0], *flags]
         master = pseudo.start(argv, cwd=cluster.folder, env=environment(), **{elsewhere: stream} if elsewhere else {})
@@ -102,7 +100,7 @@ def test_verbose_and_what_goes_elsewhere_is_plain_though_there_is_a_terminal(
 
 
 @pytest.mark.parametrize("term", ["xterm", "dumb"])
-def test_a_terminal_that_goes_away_ends_neither_master_nor_worker(cluster, term):
+def test_master_and_worker_survive_their_terminal(cluster, term):
     at_master, at_worker = Pseudo(), Pseudo()
     master, port = start_master(cluster, at_master, outlives=True, term=term)
     worker = at_worker.start(

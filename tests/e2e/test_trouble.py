@@ -83,7 +83,7 @@ def test_a_round_deadline_leaves_a_halted_worker_behind_and_takes_it_back(cluste
     assert master.table("Workers")[0]["late"] == sum(row["late"] for row in rounds) > 0
 
 
-def test_a_worker_that_is_there_before_its_master_waits_for_it(cluster):
+def test_a_worker_that_starts_before_its_master_waits_for_it(cluster):
     port = free_port()
     workers = cluster.workers(range(4), port)
     workers[0].wait_for(r"refused; trying again")

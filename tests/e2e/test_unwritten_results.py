@@ -56,7 +56,7 @@ def check_results(master, undisturbed):
 
 
 @pytest.mark.parametrize("name", OBSTACLES)
-def test_what_is_in_the_way_of_a_result_is_named_and_without_it_resume_writes_them_at_once(cluster, undisturbed, name):
+def test_an_obstacle_to_a_result_is_named_and_after_its_removal_resume_writes_it(cluster, undisturbed, name):
     master = cluster.master(*RUN, *FOR_LONG)
     run = run_dir(master)
     obstacles = [path.format(run=run, workbook=workbook_of(run)) for path in OBSTACLES[name]]
@@ -106,7 +106,7 @@ def test_the_files_of_an_interrupted_run_are_not_taken_for_those_of_its_end(clus
     assert again.wait() == 1 and "results: " not in again.text
 
 
-def test_results_that_can_be_written_while_the_master_is_there_are(cluster, undisturbed):
+def test_results_that_become_writable_are_written_while_the_master_runs(cluster, undisturbed):
     master = cluster.master(*RUN, flags=("--keep_serving",))
     path = os.path.join(run_dir(master), "model.npz.part")
     os.makedirs(os.path.join(path, "in the way"))

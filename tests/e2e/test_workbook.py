@@ -34,7 +34,7 @@ def test_it_has_its_sheets(finished):
     assert list(finished.sheets()) == ["Summary", "Read me", "Rounds", "Roll-call", "Workers", "Config", "Charts"]
 
 
-def test_each_round_stands_once_and_its_roll_call_adds_up(finished):
+def test_each_round_has_one_row_and_its_roll_call_adds_up(finished):
     rounds = finished.table("Rounds")
     assert [row["round"] for row in rounds] == list(range(1, 9))
     for row in rounds:
@@ -44,7 +44,7 @@ def test_each_round_stands_once_and_its_roll_call_adds_up(finished):
         assert row["round (s)"] >= 0 and row["training (s)"] >= 0
 
 
-def test_each_worker_stands_once_and_agrees_with_the_rounds(finished):
+def test_each_worker_has_one_row_and_agrees_with_the_rounds(finished):
     rounds, workers = finished.table("Rounds"), finished.table("Workers")
     assert [row["worker"] for row in workers] == [0, 1, 2, 3]
     assert [row["samples"] for row in workers] == [100, 110, 120, 130]
@@ -55,7 +55,7 @@ def test_each_worker_stands_once_and_agrees_with_the_rounds(finished):
         assert sum(row[status] for status in ROLL_CALL) == row["rounds answered"] == 8
 
 
-def test_the_roll_calls_are_what_the_rounds_counted(finished):
+def test_the_roll_calls_agree_with_the_rounds(finished):
     heading, *lines = finished.sheets()["Roll-call"]
     assert heading[1:] == ("worker 0", "worker 1", "worker 2", "worker 3") and len(lines) == 8
     for line, row in zip(lines, finished.table("Rounds")):

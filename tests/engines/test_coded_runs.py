@@ -52,7 +52,7 @@ def test_a_run_is_the_same_with_coding_in_fewer_bits(name):
 
 
 @pytest.mark.skipif("zstd" not in lossless.known(), reason="zstandard is not installed")
-def test_each_worker_of_a_mixed_cluster_gets_what_it_reads(monkeypatch):
+def test_each_worker_of_a_mixed_cluster_gets_codings_that_it_reads(monkeypatch):
     known = {0: ("zlib", "zstd"), 1: ("zlib",), 2: ()}
     used = []
 
@@ -79,7 +79,7 @@ def test_each_worker_of_a_mixed_cluster_gets_what_it_reads(monkeypatch):
     )
 
 
-def test_a_budget_is_spent_on_what_is_sent_and_the_reference_agrees():
+def test_a_budget_is_spent_on_coded_bytes_and_the_reference_agrees():
     changes = dict(MEDIUM, b_up=2, total_workers=4, max_rounds=6)
     layout = make_task(quadratic_with(**changes)).layout
     changes["up_budget_bits"] = int(1.5 * 8 * QUANTIZERS[2].payload_size(layout))

@@ -44,7 +44,7 @@ def test_places_without_a_worker_are_left_out():
 
 
 @pytest.mark.parametrize("memory, n_vectors", [("residual", 2), ("flq", 3)])
-def test_a_place_must_hold_what_its_workers_keep(memory, n_vectors):
+def test_a_place_must_have_memory_for_its_workers(memory, n_vectors):
     federation = make_federation(quadratic_with(memory=memory, **SMALL))
     assert bytes_of_a_worker(federation) == n_vectors * MEBIBYTE
     assign(federation, [place(0, 5 * n_vectors * MEBIBYTE)])

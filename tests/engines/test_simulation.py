@@ -168,7 +168,7 @@ def test_too_few_workers_for_a_round_are_refused_instead_of_waited_for(worker_id
         simulate(quadratic_with(), worker_ids=worker_ids)
 
 
-def test_scaling_and_clip_change_the_model_and_bound_what_the_history_holds():
+def test_scaling_and_clip_change_the_model_and_bound_the_history():
     plain, scaled, clipped = [
         simulate(quadratic_with(mode="fedavg", max_rounds=3, **changes))
         for changes in (

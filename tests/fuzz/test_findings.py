@@ -37,7 +37,7 @@ def test_another_version_of_http_is_the_senders_fault(master, version):
     assert_400(master.send_raw(head(b"GET /status HTTP/" + version)))
 
 
-def test_a_coding_that_there_is_none_of_is_the_senders_fault(master):
+def test_an_unknown_transfer_coding_is_the_senders_fault(master):
     assert_400(master.send_raw(head(b"POST /register HTTP/1.1", b"Transfer-Encoding: gzip") + STOP))
 
 
@@ -54,7 +54,7 @@ def test_a_coding_that_there_is_none_of_is_the_senders_fault(master):
         (b"Authorization: Bearer x", b"Authorization: Bearer y"),
     ],
 )
-def test_a_length_that_readers_take_differently_is_400_and_what_follows_is_not_read(master, headers):
+def test_an_ambiguous_length_is_400_and_the_rest_is_not_read(master, headers):
     assert_400(master.send_raw(head(b"POST /register HTTP/1.1", *headers) + STOP))
 
 
@@ -65,7 +65,7 @@ def test_a_body_in_chunks_is_never_the_next_request(master, coding):
     assert answer.count(b"HTTP/1.1 4") == answer.count(b"\nContent-Length:") == 1, answer
 
 
-def test_what_is_left_of_a_refused_request_gets_no_answer_of_its_own(master):
+def test_the_rest_of_a_rejected_request_gets_no_response(master):
     large = b"X: " + b"y" * 20000
     for data in head(b"POST /heartbeat HTTP/1.1", b"Host: y", large), head(b"GET //[ HTTP/1.1", large):
         answer = master.send_raw(data, half_close=False)

@@ -151,7 +151,7 @@ def test_a_large_payload_is_checked_in_little_memory(codec_id, last):
 
 @pytest.mark.parametrize("length", [2**20, 4 * 10**6, 2**31, 2**40, 2**63, 2**64 - 1])
 @pytest.mark.parametrize("kind, codec_id", [(3, 32), (6, 4), (7, 32), (1, 0), (5, 0)])
-def test_what_a_frame_declares_is_not_allocated(kind, codec_id, length):
+def test_the_declared_size_of_a_frame_is_not_allocated(kind, codec_id, length):
     frame = bytearray(HEADER.pack(b"FLQf", 2, kind, codec_id, 0, LARGE.run_crc, LARGE.layout.crc, 1, 0) + bytes(100))
     put(frame, (20, U64), length)
     assert memory_of(decoding(seal(frame), LARGE)) < 2**16

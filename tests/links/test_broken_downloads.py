@@ -106,7 +106,7 @@ def test_a_download_that_breaks_off_again_and_again_gets_on_each_time(relay, wor
     assert n_last <= len(whole) - n_down + HEAD
 
 
-def test_what_was_damaged_before_it_broke_off_is_thrown_away_and_asked_for_whole(relay, worker):
+def test_a_damaged_part_is_discarded_and_the_whole_is_requested(relay, worker):
     harm_next(relay, POLLS, cut(80, flip=60))
     while not isinstance(worker.action, events.Train):
         if isinstance(worker.action, events.CallPoll):
@@ -148,7 +148,7 @@ def test_a_run_on_a_link_that_cuts_every_answer_ends_with_the_same_bytes_counted
     ],
     ids=repr,
 )
-def test_what_asks_for_anything_but_the_rest_of_what_is_there_gets_the_whole(master, worker, headers):
+def test_a_request_for_anything_but_the_rest_gets_the_whole(master, worker, headers):
     target = "%s?worker=0&epoch=%d&have=-1&answered=0" % (POLLS, worker.machine.epoch)
     status, head, whole = master.send("GET", target, headers={"Accept": "application/x-flq"})
     name = head["ETag"].strip('"')
@@ -167,7 +167,7 @@ def test_the_rest_has_its_offset(master, worker):
     assert rest_head["Content-Range"] == "bytes 10-%d/%d" % (len(whole) - 1, len(whole))
 
 
-def test_what_is_short_has_no_name_and_what_is_long_has_one(master, worker, monkeypatch):
+def test_only_long_streams_have_a_name(master, worker, monkeypatch):
     target = "%s?worker=0&epoch=%d&have=-1&answered=0" % (POLLS, worker.machine.epoch)
     size = int(master.send("GET", target, headers={"Accept": "application/x-flq"})[1]["Content-Length"])
     for least, has_name in (size, True), (size + 1, False):

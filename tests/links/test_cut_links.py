@@ -20,7 +20,7 @@ RUN = (
 HEAD = 600  # bytes of HTTP, at most, for a connection: what it had to say before it was cut, and the next answer's head
 
 
-def test_downloads_larger_than_what_a_connection_carries_arrive(cluster):
+def test_downloads_larger_than_the_limit_of_a_connection_arrive(cluster):
     master = cluster.master(*RUN)
     with CuttingLink(master.port, CUT_AFTER) as link:
         worker = cluster.worker(0, link.port)

@@ -50,7 +50,7 @@ def test_a_payload_that_looks_like_a_frame_is_passed_over():
     assert name_of(stream) != name_of(stream_of([np.frombuffer(frame + bytes(4) + b"\1", np.uint8)]))
 
 
-def test_the_rest_of_a_stream_is_what_follows():
+def test_the_rest_of_a_stream_begins_at_the_offset():
     stream = stream_of(PAYLOADS)
     whole = b"".join(bytes(buffer) for buffer in stream)
     for n_bytes in range(len(whole) + 1):

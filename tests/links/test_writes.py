@@ -41,7 +41,7 @@ def test_the_bytes_written_for_a_round_do_not_grow(cluster, overrides):
         assert 0 < last - middle < MOST_GROWTH * (middle - first)
 
 
-def test_the_folders_of_a_run_do_not_keep_what_its_rounds_have_sent(cluster):
+def test_the_folders_of_a_run_do_not_grow_with_the_bytes_of_its_rounds(cluster):
     dim, sizes = 20000, []
     for n_rounds in (60, 140):
         name = "run of %d" % n_rounds

@@ -410,7 +410,7 @@ def test_a_connection_that_breaks_anywhere_leaves_the_master_well(waited_for):
     ],
     ids=lambda head: repr(head[:22]),
 )
-def test_what_is_not_http_is_refused_without_a_trace(master, head):
+def test_invalid_http_is_rejected_without_a_traceback(master, head):
     answer = b""
     with socket.create_connection(("127.0.0.1", master.port), timeout=20) as sock:
         try:

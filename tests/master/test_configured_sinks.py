@@ -53,7 +53,7 @@ def test_secrets_of_a_file_that_others_can_read_are_warned_of_and_not_used(tmp_p
     assert own["FLQ_NOTIFY"] == ADDRESS
 
 
-def test_each_tracker_is_a_process_of_its_own_once(tmp_path, monkeypatch):
+def test_each_tracker_has_one_process(tmp_path, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
     config = config_with("trackers=jsonl,swanlab,jsonl")
     assert [(name, argv) for name, argv, _ in made(sinks_of(config, {}, str(tmp_path), "results"))] == [
@@ -68,7 +68,7 @@ def test_a_tracker_whose_package_is_missing_is_refused_before_the_run_begins(tmp
         sinks_of(config_with("trackers=tensorboard"), {}, str(tmp_path), "results")
 
 
-def test_the_master_imports_nothing_of_what_its_sinks_need():
+def test_the_master_imports_no_packages_of_its_sinks():
     code = (
         "import sys, flq.master.runtime.configured_sinks; "
         "sys.exit(bool({'apprise', 'matplotlib', 'tensorboardX', 'swanlab'} & set(sys.modules)))"
@@ -83,7 +83,7 @@ def test_figures_are_drawn_unless_the_settings_say_no(tmp_path):
     ]
 
 
-def test_without_matplotlib_the_log_says_what_to_install(tmp_path, monkeypatch, caplog):
+def test_without_matplotlib_the_log_names_the_package(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert made(sinks_of(load_config(None), {}, str(tmp_path), "results")) == []
     assert "matplotlib is missing; install it" in caplog.text

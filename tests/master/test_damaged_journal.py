@@ -85,7 +85,7 @@ def everything(folder):
         journal.close()
 
 
-def test_what_is_whole_is_read(folder, caplog):
+def test_an_undamaged_journal_is_read(folder, caplog):
     about, entries, *numbers = everything(folder)
     assert about["counted"] == {"traffic": 1} and len(entries) == 3 and numbers == [[1, 2, 3]] * 3
     assert len(read_journal(folder).rows) == 3 and not caplog.records
@@ -118,7 +118,7 @@ def test_what_is_whole_is_read(folder, caplog):
         ),
     ],
 )
-def test_what_a_run_cannot_do_without_is_refused(folder, statement, words):
+def test_damage_to_necessary_rows_is_rejected(folder, statement, words):
     change(folder, statement)
     sentence = "the journal %s/journal.sqlite cannot be read: .*%s" % (folder, words)
     with pytest.raises(FlqError, match=sentence) as error:
@@ -146,7 +146,7 @@ def test_what_a_run_cannot_do_without_is_refused(folder, statement, words):
         ("DELETE FROM tested WHERE round = 1", [[1, 2, 3], [1, 2, 3], [2, 3]], "the test results of 1 rounds"),
     ],
 )
-def test_what_a_run_can_do_without_is_left_out_with_a_line(folder, caplog, statement, left, words):
+def test_damage_to_unnecessary_rows_is_skipped_with_a_log_line(folder, caplog, statement, left, words):
     change(folder, statement)
     assert list(everything(folder)[2:]) == left
     (record,) = caplog.records
@@ -191,7 +191,7 @@ def test_pages_that_are_used_twice_are_refused(folder):
         open_journal(folder)
 
 
-def test_a_killed_run_without_its_log_says_so_once(tmp_path, caplog):
+def test_a_killed_run_without_its_log_has_one_warning(tmp_path, caplog):
     journal = create(str(tmp_path), {"run_id": "run"})
     journal.write(Batch([(1, to_entry(RoundDue(1)))], [], [], [], {}))
     assert journal.checkpoint()

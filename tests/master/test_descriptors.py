@@ -83,7 +83,7 @@ def test_a_system_that_does_not_let_it_be_raised_is_taken_as_it_is(limits, monke
     monkeypatch.undo()
 
 
-def test_what_is_open_is_counted():
+def test_open_descriptors_are_counted():
     before = descriptors.n_open()
     read_end, write_end = os.pipe()
     assert descriptors.n_open() == before + 2

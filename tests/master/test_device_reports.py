@@ -163,7 +163,7 @@ def test_the_workbook_has_the_energy_of_those_that_tell_it_and_empty_cells_for_t
     assert master.summary()["energy of 1 of 2 workers (J)"] == 60.0
 
 
-def test_without_reports_the_workbook_says_nothing_of_energy(make_master, run_workers):
+def test_without_reports_the_workbook_has_no_energy(make_master, run_workers):
     master = make_master(*RUN)
     run_workers(master)
     assert not any("energy" in str(title) or "temperature" in str(title) for title in master.sheets()["Workers"][0])

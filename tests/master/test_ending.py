@@ -97,6 +97,6 @@ def test_older_journals_say_it_in_other_rows(about, expected):
 
 
 @pytest.mark.parametrize("about", [{}, {KEY: {}}, {KEY: None}, {KEY: {"stage": "x", "reason": None, "heard": []}}])
-def test_what_is_no_end_is_no_end(about):
+def test_an_invalid_end_is_rejected(about):
     with pytest.raises((LookupError, TypeError, ValueError)):
         end_of(about)

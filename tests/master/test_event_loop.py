@@ -67,7 +67,7 @@ def test_a_function_is_called_in_its_thread_and_its_result_is_the_reply(steps):
     assert steps.loop.ask(lambda ticket: Call(lambda: 7)) == 7
 
 
-def test_what_is_noted_last_is_written_before_the_thread_ends_and_then_everybody_is_refused(steps):
+def test_the_last_events_are_written_before_the_thread_ends_and_later_requests_are_rejected(steps):
     steps.loop.close(lambda: steps.found.append("last"))
     assert steps.found == ["last", "commit", "end"] and not steps.loop.failed
     steps.loop.close(lambda: steps.found.append("again"))  # once is enough

@@ -130,7 +130,7 @@ def test_a_query_that_means_nothing_is_422(master, query, what):
     assert what in assert_refused(master.send("GET", "/history?" + query), 422)
 
 
-def test_head_says_how_long_it_is(make_master, run_workers):
+def test_head_has_the_length(make_master, run_workers):
     master = make_master(*RUN)
     run_workers(master)
     code, headers, body = master.send("HEAD", "/history")

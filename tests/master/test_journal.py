@@ -54,7 +54,7 @@ def test_every_kind_of_event_is_read_back_in_order(journal):
     assert read_back(journal, after=4) == [(5, Stop("enough"))]
 
 
-def test_what_another_process_opens_is_what_was_committed(journal, tmp_path):
+def test_another_process_reads_the_committed_rows(journal, tmp_path):
     journal.write(
         batch_of(
             [(1, RoundDue(1))],
@@ -139,7 +139,7 @@ def test_it_is_written_through_to_the_disk(journal):
 
 
 @pytest.mark.parametrize("content, words", [(None, "has no journal"), (b"not a database" * 100, "cannot be read")])
-def test_what_is_no_journal_is_named(tmp_path, content, words):
+def test_a_file_that_is_no_journal_is_named(tmp_path, content, words):
     if content is not None:
         (tmp_path / NAME).write_bytes(content)
     with pytest.raises(FlqError, match=words):

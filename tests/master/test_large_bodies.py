@@ -33,7 +33,7 @@ def echo():
 
 @pytest.mark.parametrize("size", [1, 8191, 8192, 8193, PIECE, PIECE + 1, 2 * PIECE + 8000, len(DATA)])
 @pytest.mark.parametrize("n_with_head", [0, 1, 9000])
-def test_what_was_sent_comes_back(echo, size, n_with_head):
+def test_sent_bytes_come_back(echo, size, n_with_head):
     server, meter = echo
     before = meter.of_others()
     request_head = b"POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % size

@@ -177,7 +177,7 @@ def test_a_workers_requests_have_a_limited_number_of_places(make_master, monkeyp
     ],
     ids=lambda value: repr(value)[:20],
 )
-def test_what_is_no_http_is_refused_in_our_form(make_master, request_, code, error):
+def test_invalid_http_gets_an_error_of_the_master(make_master, request_, code, error):
     answer = make_master(*RUN).send_raw(request_, half_close=False)
     first, _, body = answer.partition(b"\r\n\r\n")
     assert first.startswith(b"HTTP/1.1 %d " % code) and b"Content-Type: application/json" in first

@@ -109,7 +109,7 @@ def test_a_machine_in_good_order_passes_every_check(project):
     assert sorted(os.listdir(str(project))) == ["flq_config.json", "root"]
 
 
-def test_it_says_where_messages_go_without_the_secret(tmp_path):
+def test_it_shows_the_services_without_the_secrets(tmp_path):
     (tmp_path / "state").mkdir()
     path = tmp_path / "state" / "notify"
     assert notifications_line({}, str(tmp_path)).text == "none: neither FLQ_NOTIFY nor %s has an address" % path

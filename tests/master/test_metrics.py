@@ -54,7 +54,7 @@ def test_the_numbers_are_those_of_the_status(make_master, run_workers):
     assert found["flq_run_info", (("config_hash", master.run.config_hash), ("run_id", "local"))] == 1
 
 
-def test_what_boards_tell_is_there_and_what_they_do_not_tell_is_not(make_master, run_workers):
+def test_reported_values_of_boards_are_present_and_others_are_absent(make_master, run_workers):
     master = make_master(*RUN)
     run_workers(master)
     status = master.run.status
@@ -101,7 +101,7 @@ def test_two_runs_in_one_process_do_not_mix(make_master, run_workers):
     assert scrape(busy)["flq_round", ()] == 3 and scrape(idle)["flq_round", ()] == 0
 
 
-def test_the_memory_of_the_process_is_told(make_master):
+def test_the_memory_of_the_process_is_reported(make_master):
     assert scrape(make_master(*RUN))["process_resident_memory_bytes", ()] > 10**7
 
 

@@ -22,7 +22,7 @@ def test_only_the_newest_are_kept():
     assert numbers == list(range(11, MOST_KEPT + 11))
 
 
-def test_a_problem_is_told_once_until_it_is_another():
+def test_a_problem_is_reported_once_until_it_changes():
     minutes = itertools.count(0.0, PROBLEM_S)
     news = News(clock=lambda: next(minutes))
     said = [news.add_problem(3, {"problem": text} if text else {}, 7) for text in ("full", "full", "", "full", "hot")]

@@ -51,7 +51,7 @@ def test_it_describes_the_routes_that_there_are_and_no_others(master):
     assert there_are == {path: methods_of(path) for path in PATHS}
 
 
-def test_it_is_what_the_master_serves(master):
+def test_it_is_served_by_the_master(master):
     code, headers, body = master.send("GET", "/openapi.json")
     assert (code, headers["Content-Type"], json.loads(body)) == (200, "application/json", DESCRIPTION)
     assert DESCRIPTION["info"]["version"] == __version__

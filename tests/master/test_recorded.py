@@ -29,7 +29,7 @@ def test_words_are_those_of_the_master():
     )
 
 
-def test_an_ended_run_is_what_the_master_shows_and_its_workbook_says(make_master, run_workers):
+def test_an_ended_run_equals_the_masters_rows_and_its_workbook(make_master, run_workers):
     master = make_master(*RUN)
     run_workers(master)
     master.run.finish()  # which writes down the last test results
@@ -85,7 +85,7 @@ def test_figures_are_redrawn_beside_the_folder_or_in_a_given_one(make_master, ru
     "content, expected",
     [(b"text" * 300, "cannot be read: file is not a database"), (b"", "cannot be read: no such table: about")],
 )
-def test_a_journal_that_is_none_is_one_sentence(tmp_path, capsys, content, expected):
+def test_an_invalid_journal_is_one_sentence(tmp_path, capsys, content, expected):
     (tmp_path / "journal.sqlite").write_bytes(content)
     assert main(["figures", str(tmp_path)]) == 2
     error = capsys.readouterr().err

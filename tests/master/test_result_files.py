@@ -40,7 +40,7 @@ def listed(master):
     return json.loads(body)["files"]
 
 
-def test_the_files_are_listed_when_they_are_there(make_master):
+def test_existing_files_are_listed(make_master):
     master = make_master(*RUN)
     assert [file["name"] for file in listed(master)] == ["config.json"]
     master.run.stop("stopped by the test")
@@ -84,7 +84,7 @@ def test_the_configuration_is_one_that_the_master_takes(make_master, tmp_path):
     assert load_config(str(path)) == master.settings
 
 
-def test_the_masters_address_stands_in_no_result_file(make_master):
+def test_the_masters_address_is_in_no_result_file(make_master):
     master = make_master("system.master_url=http://192.0.2.7:5000", *RUN)
     master.run.stop("stopped by the test")
     body = master.send("GET", "/results/config.json")[2]
@@ -118,7 +118,7 @@ def test_the_masters_address_stands_in_no_result_file(make_master):
         "a" * 5000,
     ],
 )
-def test_what_is_not_listed_is_404(master, name):
+def test_an_unlisted_file_is_404(master, name):
     assert "not found" in assert_refused(master.send("GET", "/results/" + name), 404)
 
 

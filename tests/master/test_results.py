@@ -116,7 +116,7 @@ def test_a_workbook_is_rewritten_only_with_new_content(make_master, monkeypatch)
     assert calls == [1]
 
 
-def test_an_answer_to_a_round_that_is_stopped_stands_in_the_summary(make_master):
+def test_an_answer_to_a_stopped_round_is_in_the_summary(make_master):
     master = make_master(*RUN)
     workers = [HttpWorker(master, worker_id, waits=False) for worker_id in (0, 1)]
     for worker in workers:

@@ -37,7 +37,7 @@ def test_a_run_begins_or_resumes(feed, n_done, kind):
     assert (item.kind, item.round_index) == (kind, n_done)
 
 
-def test_a_problem_of_a_board_is_told_when_it_is_new(feed):
+def test_a_new_problem_of_a_board_is_reported(feed):
     for _ in range(2):
         feed.report(1, {"problem": "it is hot"}, 5)
     assert [message.text for message in feed.heard] == ["worker 1: it is hot"]
@@ -46,7 +46,7 @@ def test_a_problem_of_a_board_is_told_when_it_is_new(feed):
 @pytest.mark.parametrize(
     "stage, kind", [(Stage.INTERRUPTED, "interrupted"), (Stage.TOLD, "ended"), (Stage.FAILED, "ended")]
 )
-def test_the_end_is_told_once(feed, stage, kind):
+def test_the_end_is_reported_once(feed, stage, kind):
     feed.round("row", {})
     for _ in range(2):
         feed.end(stage, "because", stage is Stage.FAILED, [], 3)

@@ -135,7 +135,7 @@ def test_one_that_hangs_at_the_end_takes_no_time_from_the_others(watch, tmp_path
     assert (talks._child.returncode, hangs._child.returncode) == (0, -9)
 
 
-def test_what_one_has_begun_ends_with_it(watch, tmp_path):
+def test_processes_of_a_sink_end_with_it(watch, tmp_path):
     sink = watch("leaves")
     sink.tell(ENDED)
     sink.close(WAIT_S)

@@ -50,7 +50,7 @@ def test_the_newest_is_read_back(folder):
     assert meta["seq"] == 8 and arrays["model"].tolist() == [8.0] * 100
 
 
-def test_as_many_are_kept_as_asked_for_and_what_they_need_is_known(folder):
+def test_the_requested_number_is_kept_with_the_entries_that_they_need(folder):
     snapshots = Snapshots(folder, 2)
     write(snapshots, 3, version=1)
     assert snapshots.oldest is None
@@ -81,7 +81,7 @@ def test_without_a_complete_snapshot_the_run_cannot_be_resumed(folder):
         snapshots.newest(accept)
 
 
-def test_one_that_is_not_what_was_written_is_not_taken(folder, caplog):
+def test_a_changed_snapshot_is_not_used(folder, caplog):
     snapshots = Snapshots(folder, 2)
     write(snapshots, 3)
     write(snapshots, 8)

@@ -59,7 +59,7 @@ def starting(tmp_path):
     server.stop()
 
 
-def test_it_is_alive_and_says_that_it_is_starting(starting):
+def test_a_starting_master_is_alive_and_reports_its_state(starting):
     assert json.loads(starting.send("GET", "/healthz")[2]) == {"ok": True}
     code, _, body = starting.send("GET", "/status")
     status = json.loads(body)
@@ -108,7 +108,7 @@ def test_all_other_requests_get_503(starting, method, path):
     assert int(answer[1]["Retry-After"]) > 0
 
 
-def test_what_is_wrong_in_itself_is_refused_as_ever(starting):
+def test_invalid_requests_are_rejected_as_usual(starting):
     assert_refused(starting.send("POST", "/status"), 405)
     assert_refused(starting.send("POST", "/register", b" " * 70000), 413)
     code, _, _ = starting.send("HEAD", "/status")
@@ -124,7 +124,7 @@ def test_a_worker_that_was_too_early_registers_on_the_same_connection(starting, 
     assert isinstance(client.do(call), worker_events.Registered)
 
 
-def test_the_page_is_there_and_says_so(starting):
+def test_the_page_is_served_and_shows_the_start(starting):
     assert starting.send("GET", "/", token=None)[0] == starting.send("GET", "/page/main.js", token=None)[0] == 200
     feed = json.loads(starting.send("GET", "/feed", token=None)[2])
     assert feed["state"]["state"] == "STARTING" and feed["state"]["workers"] == []

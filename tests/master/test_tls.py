@@ -136,7 +136,7 @@ def test_a_wrong_certificate_later_is_tried_again(master, client, certificates):
     assert isinstance(known.do(REGISTER), worker_events.Unreachable)
 
 
-def test_what_the_environment_trusts_does_not_replace_the_authority(client, certificates, monkeypatch):
+def test_certificates_of_the_environment_do_not_replace_the_authority(client, certificates, monkeypatch):
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificates / "nowhere.pem"))
     assert isinstance(client().do(REGISTER), worker_events.Registered)
 

@@ -42,7 +42,7 @@ def test_a_run_over_a_transport_comes_to_the_model_of_the_simulation(make_master
 
 
 @pytest.mark.parametrize("name", sorted(TRANSPORTS))
-def test_what_the_master_refuses_is_its_problem(make_master, name):
+def test_a_rejection_of_the_master_is_a_problem_event(make_master, name):
     master = make_master(*RUN)
     body = registration(0, n_samples=10, layout_crc=master.layout.crc ^ 1)
     event = TRANSPORTS[name](master, 0)(CallRegister(body))

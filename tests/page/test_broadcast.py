@@ -56,7 +56,7 @@ def test_a_message_is_made_once_for_all_viewers_until_the_next_is_due(clock):
     assert broadcast.since(0)[0].text == '{"value":"b"}' and source.n_asked == 2
 
 
-def test_a_viewer_gets_what_is_newer_than_what_it_has(clock):
+def test_a_viewer_gets_only_newer_values(clock):
     state, rounds = Counted(), Counted()
     broadcast = Broadcast({"state": state, "rounds": rounds}, clock)
     messages = broadcast.since(0)
@@ -79,7 +79,7 @@ def test_a_snapshot_has_another_tag_when_something_is_new(clock):
     assert broadcast.snapshot()[0] != tag
 
 
-def test_a_run_that_begins_replaces_what_was_said_before(clock):
+def test_a_new_run_replaces_earlier_values(clock):
     broadcast = Broadcast({"state": lambda: "STARTING"}, clock)
     number = broadcast.since(0)[0].number
     broadcast.follow({"state": lambda: "LOBBY"})
@@ -120,7 +120,7 @@ def test_a_viewer_that_reconnects_gets_only_newer_events(clock):
 
 
 @pytest.mark.parametrize("name", ["", "x", "0-1", "-", "01234567-9", "\u0661-\u0661", "-1", "9" * 5000])
-def test_an_id_that_is_none_of_ours_gets_everything(clock, name):
+def test_an_unknown_id_gets_everything(clock, name):
     stream = pieces(Broadcast({"state": lambda: 1}, clock), name)
     next(stream)
     assert b"data: 1" in next(stream)

@@ -147,7 +147,7 @@ def test_a_run_is_seen_live(look, run):
     assert viewer.page.title().endswith("· FLQ")
 
 
-def test_what_workers_say_is_text(look, run):
+def test_workers_texts_are_shown_as_text(look, run):
     viewer = look()
     for worker_id, name in enumerate(NAMES):
         run.tell(worker_id)
@@ -333,7 +333,7 @@ def test_the_log_is_chinese_as_far_as_it_can_be(browser, quiet):
         viewer.check(allowed=[503])
 
 
-def test_even_what_the_master_would_refuse_is_text(browser, quiet):
+def test_even_texts_that_the_master_would_reject_are_shown_as_text(browser, quiet):
     """Bidirectional marks, and markup, in every text of the feed."""
     worst = "\u202e\u2066<img src=x onerror=alert(3)>\u200f<b>&amp;\u0000</b>{{1+1}}${1+1}"
     feed = json.loads(quiet.broadcast.snapshot()[1])

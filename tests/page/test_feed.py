@@ -131,7 +131,7 @@ def test_texts_of_workers_stay_as_they_are():
     ]
 
 
-def test_what_json_does_not_have_is_null():
+def test_non_finite_numbers_are_null():
     (worker,) = feed.state_message(status(w0={"loss": math.nan}), FACTS)["workers"]
     assert worker["loss"] is None
     json.dumps(feed.state_message(dict(status(), accuracy=math.inf), FACTS), allow_nan=False)

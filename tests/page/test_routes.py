@@ -179,7 +179,7 @@ def test_a_page_of_another_site_cannot_stop_the_run(make_master):
 # -- the feed ----------------------------------------------------------------------------
 
 
-def test_the_feed_is_what_has_happened(make_master, run_workers):
+def test_the_feed_has_the_events_of_the_run(make_master, run_workers):
     master = make_master(*RUN)
     run_workers(master)
     assert master.run.ending.wait(Stage.TOLD, WAIT_S)  # then the status says so

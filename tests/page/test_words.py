@@ -37,7 +37,7 @@ def test_chinese_texts_are_chinese():
     assert same == {"other", "otherLabel", "temperature", "watts", "workbook"}
 
 
-def test_chinese_sentences_of_the_log_need_only_what_every_line_of_their_kind_has():
+def test_chinese_log_lines_need_only_values_of_their_kind():
     sentences = texts_of("zh", "SENTENCES")
     about_a_worker = {JOINED, BACK, GONE, RESYNC, UNABLE, CONTESTED, HEAVY}
     assert set(sentences) == about_a_worker | {BEGAN, WENT_ON}
@@ -67,7 +67,7 @@ def test_every_text_is_used():
     assert set(ENGLISH) - used - made_up - set(STATES) == set()
 
 
-def test_the_page_says_without_a_script_what_it_says_in_english():
+def test_the_page_without_a_script_has_the_english_texts():
     said = re.findall(r'data-text="(\w+)"[^>]*>([^<]*)<', INDEX)
     assert len(said) > 25
     assert [(name, text) for name, text in said if ENGLISH[name] != text] == []

@@ -77,7 +77,7 @@ def test_a_poll_whose_time_is_over_gets_nothing_new(delivery, sent):
     assert sent == [Reply(1, None)] and delivery.deadlines() == []
 
 
-def test_a_final_verdict_waits_for_the_plan_and_goes_alone_when_its_time_is_over(delivery, sent):
+def test_a_final_verdict_waits_for_the_plan_and_is_sent_alone_when_its_time_is_over(delivery, sent):
     for ticket in (1, 2):
         delivery.begin(ticket, 0.0)
         delivery.verdict(answered(ticket, have=0), verdict(Outcome.NOTED))

@@ -73,7 +73,7 @@ def refuse(action):
     raise AssertionError("the master is asked for %s" % type(action).__name__)
 
 
-def test_what_a_worker_does_by_itself_never_reaches_the_master(local):
+def test_local_actions_of_a_worker_never_reach_the_master(local):
     assert perform(Build({"a": 1}), local, refuse) == Built(30, LAYOUT)
     assert local.trainer.settings == {"a": 1}
     assert perform(Train("shared", 2), local, refuse) == Trained("update of 2", 0.5, 1.0, None, 64)
@@ -83,7 +83,7 @@ def test_what_a_worker_does_by_itself_never_reaches_the_master(local):
 
 
 @pytest.mark.parametrize("action", [CallRegister({}), POLL, CallAnswer("/offer", [b"frame"], 5)])
-def test_the_transport_carries_calls_and_nothing_is_made_of_what_it_returns(local, action):
+def test_the_transport_carries_calls_and_its_results_are_passed_unchanged(local, action):
     seen = []
     assert perform(action, local, lambda call: seen.append(call) or "event") == "event"
     assert perform(action, local, lambda call: None) is None  # the reply comes later

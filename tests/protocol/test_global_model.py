@@ -62,7 +62,7 @@ def state_of(model):
     return ("held" if 0 in model.mirrors else "none") + (", restarting" if 0 in model.restarting else "")
 
 
-def test_the_table_of_the_mirrors_is_what_happens():
+def test_mirrors_follow_the_table():
     assert set(table()) == set(itertools.product(MIRRORS, EVENTS))
     for (before, event), after in table().items():
         model = with_mirrors()
@@ -142,7 +142,7 @@ def test_a_payload_longer_than_the_plan_admits_is_refused():
         model.receive(answer, 1)
 
 
-def test_a_model_resumes_from_what_was_captured():
+def test_a_model_resumes_from_its_capture():
     model = a_model(mode="bbit", memory="mirror", server_optimizer="adam", ema=0.5)
     deltas = []
     for k in (1, 2):

@@ -49,7 +49,7 @@ def test_a_run_waits_in_the_lobby_until_enough_workers_have_joined():
     assert (bench.state, bench.round) == ("OPEN", 1)
 
 
-def test_registration_answers_with_what_a_worker_needs():
+def test_the_reply_to_a_registration_has_everything_that_a_worker_needs():
     bench = Bench(start=vector(1, 2, 3, 4))
     assert bench.register(0) == {
         "wire": VERSION,
@@ -396,7 +396,7 @@ def test_an_update_that_was_refused_on_its_way_is_lost_and_no_skip(status, fix):
     assert bench.replayed().rounds.attendance[0].blocked == 1
 
 
-def test_an_update_that_was_blocked_is_told_once():
+def test_a_blocked_update_is_reported_once():
     bench = open_bench(2)
     bench.answer(0, Kind.SKIP, blocked=413, seq=1)
     again = bench.answer(0, Kind.SKIP, blocked=413, seq=1)
@@ -486,7 +486,7 @@ def test_a_lost_worker_leaves_the_weights_at_the_next_round_and_the_run_continue
     assert any("worker 1 is lost" in note for note in bench.notes)
 
 
-def test_a_lost_worker_is_told_to_register_again():
+def test_a_lost_worker_must_register_again():
     bench = open_bench(2, lease_s=100.0)
     bench.wait(50)
     bench.verdict(0)
@@ -635,7 +635,7 @@ def test_an_offer_after_the_decision_is_refused_for_the_round():
     assert bench.reports[0].roll_call == {0: "refused", 1: "uploaded", 2: "refused"}
 
 
-def test_an_offer_after_the_decision_gets_what_is_left_of_the_budget():
+def test_an_offer_after_the_decision_gets_the_rest_of_the_budget():
     bench = offers_bench(round_deadline_s=60.0, sel_clients=2)
     first = offer(bench, 0, 1.0)
     bench.wait(25)

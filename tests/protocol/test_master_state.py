@@ -151,7 +151,7 @@ def test_a_round_of_which_something_is_decided_is_not_captured():
     assert bench.machine.state is State.CLOSING and not is_between_rounds(bench.machine)
 
 
-def test_what_was_counted_comes_back():
+def test_counts_are_restored():
     bench = Bench(min_workers=1)
     bench.join(0)
     bench.poll(0)

@@ -196,7 +196,7 @@ def test_every_event_is_handled_or_refused_in_every_state(begin, hostile):
 
 
 @pytest.mark.parametrize("begin", STATES)
-def test_what_each_kind_of_answer_gets_in_each_state_can_be_sent(begin):
+def test_the_verdict_on_each_kind_of_answer_in_each_state_can_be_encoded(begin):
     for kind in (Kind.SKIP, Kind.OFFER, Kind.UPLOAD):
         for worker_id in range(4):
             bench = begin()

@@ -258,7 +258,7 @@ def test_answers_are_numbered_and_the_last_verdict_is_remembered(members):
     assert not member.has_closed(first)
 
 
-def test_members_resume_from_what_was_captured(members):
+def test_members_resume_from_their_capture(members):
     closed(join(members))
     join(members, session="b")
     members.members[0].codings = ("zlib",)

@@ -56,7 +56,7 @@ def test_without_asking_for_it_the_verdict_comes_alone_and_at_once(make_bench):
     assert bench.both(bench.answer(0)) == (Outcome.APPLIED, None)
 
 
-def test_a_verdict_goes_alone_when_the_time_of_a_poll_is_over_and_the_poll_brings_the_round(make_bench):
+def test_a_verdict_is_sent_alone_when_the_time_of_a_poll_is_over_and_the_poll_gets_the_round(make_bench):
     bench = make_bench()
     ticket = bench.answer(0, have=0)
     bench.wait(24)
@@ -68,7 +68,7 @@ def test_a_verdict_goes_alone_when_the_time_of_a_poll_is_over_and_the_poll_bring
     assert bench.plan(poll)[0].round_index == 2
 
 
-def test_an_answer_that_may_not_wait_gets_the_round_only_if_it_is_there(make_bench):
+def test_an_answer_that_may_not_wait_gets_the_round_only_if_it_is_open(make_bench):
     bench = make_bench()
     assert bench.both(bench.answer(0, have=0, may_wait=False)) == (Outcome.APPLIED, None)
     outcome, (plan, _) = bench.both(bench.answer(1, have=0, may_wait=False))

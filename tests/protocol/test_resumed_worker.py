@@ -82,7 +82,7 @@ def test_a_restarted_worker_that_is_no_longer_known_begins_a_new_epoch():
     assert (answer.epoch, answer.seq) == (7, 1)
 
 
-def test_what_was_kept_of_another_run_is_no_claim():
+def test_the_saved_state_of_another_run_is_no_claim():
     worker = started_again(kept()[0], run_id="another")
     assert "claimed_epoch" not in worker.action.body
     worker.tell(Registered(worker.body(epoch=2, run_id="another")))
@@ -90,16 +90,16 @@ def test_what_was_kept_of_another_run_is_no_claim():
 
 
 @pytest.mark.parametrize("memory", ["none", "mirror", "flq"])
-def test_what_was_kept_with_other_memories_is_no_claim(memory):
+def test_a_saved_state_with_other_memories_is_no_claim(memory):
     assert "claimed_epoch" not in started_again(kept()[0], memory=memory, b_up=4).action.body
 
 
-def test_what_was_kept_of_a_model_of_another_size_is_no_claim():
+def test_a_saved_state_of_a_model_of_another_size_is_no_claim():
     worker = started_again(kept()[0], layout=Layout((Tensor("w", (5,)),)))
     assert "claimed_epoch" not in worker.action.body
 
 
-def test_what_another_worker_has_kept_is_no_claim():
+def test_the_saved_state_of_another_worker_is_no_claim():
     pending = kept()[0]
     worker = started_again(pending._replace(answer=pending.answer._replace(worker_id=1)))
     assert "claimed_epoch" not in worker.action.body

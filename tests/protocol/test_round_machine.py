@@ -107,7 +107,7 @@ def test_an_upload_with_another_codec_or_more_bits_than_offered_is_refused():
         with_a_budget((0,)).judge(an_answer(cost_bits=96))
 
 
-def test_a_grant_is_given_again_and_what_is_left_goes_to_later_offers():
+def test_a_grant_is_repeated_and_the_rest_goes_to_later_offers():
     rounds = some_rounds(3, sel_clients=2, offer_deadline_s=5.0)
     take(rounds, 0, Kind.OFFER)
     rounds.offers_due()
@@ -203,7 +203,7 @@ def test_a_member_with_most_of_the_weight_is_named_once():
     assert named == [0, None, None, 0]
 
 
-def test_rounds_resume_from_what_was_captured():
+def test_rounds_resume_from_their_capture():
     rounds = some_rounds()
     take(rounds, 0)
     take(rounds, 1, Kind.SKIP)

@@ -283,7 +283,7 @@ def test_a_worker_that_is_ahead_of_the_journal_joins_with_a_new_epoch(claim):
     assert "ahead of the journal" in bench.notes[-1]
 
 
-def test_an_answer_whose_number_skips_one_is_told_to_register_again():
+def test_a_worker_whose_answer_skips_a_number_must_register_again():
     bench = Bench(min_workers=2)
     bench.join(0, 1)
     rounds_of(bench, 2)

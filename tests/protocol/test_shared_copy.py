@@ -39,7 +39,7 @@ def test_deltas_are_added_in_order():
 
 
 @pytest.mark.parametrize("start", [START, START + 1])
-def test_a_keyframe_replaces_whatever_was_there(start):
+def test_a_keyframe_replaces_any_shared_copy(start):
     copy = copy_of(start)
     assert copy.follow([frame(Kind.KEYFRAME, 7, STEP)], plan(7, STEP))
     assert copy.version == 7 and copy.vector.tobytes() == STEP.tobytes()

@@ -137,13 +137,13 @@ def test_the_example_in_the_documentation_is_the_golden_upload():
     assert hex_digits.replace(" ", "") == joined(UPLOAD).hex()
 
 
-def test_what_was_held_back_stands_between_the_answer_and_its_payload():
+def test_held_out_results_are_between_the_answer_and_its_payload():
     plain, flagged = joined(UPLOAD), joined(UPLOAD._replace(held_back=HeldBack(0.5, 0.25, 7)))
     assert flagged[7] == 1 and plain[7] == 0
     assert flagged[PREFIX_SIZE:] == (plain[PREFIX_SIZE:-11] + struct.pack("<ffI", 0.5, 0.25, 7) + plain[-11:])
 
 
-def test_the_status_by_which_a_skip_was_blocked_stands_behind_the_rest():
+def test_the_status_that_blocked_an_update_is_the_last_field_of_a_skip():
     skip = UPLOAD.without_payload(Kind.SKIP)._replace(held_back=HeldBack(0.5, 0.25, 7))
     plain, flagged = joined(skip), joined(skip._replace(blocked=413))
     assert (flagged[7], plain[7]) == (9, 1)
@@ -151,7 +151,7 @@ def test_the_status_by_which_a_skip_was_blocked_stands_behind_the_rest():
 
 
 @pytest.mark.parametrize("status", [0, 99, 600, 65535])
-def test_what_is_no_http_status_has_blocked_nothing(status):
+def test_an_invalid_http_status_is_rejected(status):
     answer = joined(UPLOAD.without_payload(Kind.SKIP))[PREFIX_SIZE:]
     error = refused(framed(Kind.SKIP, 0, answer + struct.pack("<H", status), flags=8))
     assert type(error) is BadValues and "must be in 100..599, got %d" % status in error.detail
@@ -349,7 +349,7 @@ def test_a_declared_body_beyond_the_limit_is_too_large_before_anything_is_alloca
 
 
 @pytest.mark.parametrize("kind, codec_id, limit", [(3, 4, 48 + 11), (3, 32, 48 + 16), (6, 1, 8 + 2), (4, 0, 5)])
-def test_the_limit_is_what_the_layout_needs(kind, codec_id, limit):
+def test_the_limit_follows_from_the_layout(kind, codec_id, limit):
     assert type(refused(framed(kind, codec_id, bytes(limit + 1)))) is TooLarge
     assert type(refused(framed(kind, codec_id, b"", length=limit))) is WireError  # allowed, but not there
 
@@ -380,7 +380,7 @@ def test_frames_of_another_layout_conflict(message, frame):
         (dict(kind=8), "kind is 8"),
     ],
 )
-def test_what_the_header_may_not_say_is_malformed(change, text):
+def test_invalid_header_fields_are_malformed(change, text):
     values = dict(dict(kind=4, codec_id=0, body=struct.pack("<BI", 1, 1)), **change)
     error = refused(framed(**values))
     assert type(error) is WireError and text in str(error)
@@ -425,7 +425,7 @@ def held_body(**changes):
         (3, 4, answer_body(cost_bits=87), "declares 87 payload bits, got 88"),
     ],
 )
-def test_what_no_peer_can_mean_is_refused(kind, codec_id, body, text):
+def test_meaningless_values_are_rejected(kind, codec_id, body, text):
     kind, flags = kind if isinstance(kind, tuple) else (kind, 0)
     error = refused(framed(kind, codec_id, body, flags=flags))
     assert type(error) is BadValues and error.status_hint == 422 and text in str(error)
@@ -450,7 +450,7 @@ def test_payloads_are_checked_when_a_frame_is_decoded(kind, head, values):
 # -- coded payloads --------------------------------------------------------------------------
 
 
-def test_an_upload_is_sent_coded_and_costs_what_is_sent():
+def test_an_upload_is_sent_coded_and_its_cost_is_the_coded_size():
     coded = Coded(ZLIB, hexadecimal("63808272767600"))
     sent = UPLOAD._replace(payload=None, coded=coded, cost_bits=8 * 7, held_back=HeldBack(0.5, 0.25, 7))
     frame = joined(sent)

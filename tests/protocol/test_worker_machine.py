@@ -341,7 +341,7 @@ def test_stochastic_rounding_is_drawn_for_the_round_and_the_worker():
 @pytest.mark.parametrize(
     "loss, sent", [(0.5, HeldBack(0.5, 0.25, 7)), (float("nan"), None), (float("inf"), None), (1e39, None)]
 )
-def test_what_the_shared_copy_is_worth_on_held_back_data_goes_with_the_answer(loss, sent):
+def test_results_on_held_out_data_are_sent_with_the_answer(loss, sent):
     worker = joined()
     worker.plan()
     worker.was_trained(Trained(vector(*UPDATE), 0.5, 1.5, HeldBack(loss, 0.25, 7)))
@@ -389,7 +389,7 @@ def test_answers_are_numbered_and_waiting_time_begins_when_an_answer_is_sent():
     assert (answer.seq, answer.round_index, answer.waiting_s) == (2, 2, 7.0)
 
 
-def test_a_poll_without_news_is_repeated_at_once_or_when_the_master_says():
+def test_a_poll_without_news_is_repeated_at_once_or_after_the_masters_delay():
     worker = joined()
     poll = worker.action
     assert worker.tell(NothingNew(0.0)) == poll
@@ -531,7 +531,7 @@ def test_answers_of_no_use_make_the_pauses_grow_and_the_worker_give_up_as_well()
 
 
 @pytest.mark.parametrize("status", [200, 302, 401, 403, 404, 405, 407, 409, 413, 500, 502, 503, 504, 511])
-def test_what_answers_in_the_masters_place_is_not_the_master(status):
+def test_another_server_that_responds_is_not_the_master(status):
     worker = joined_for(60.0)
     while not isinstance(worker.tell(Problem(status, "a stranger", by_master=False)), Exit):
         assert worker.now <= 60.0

@@ -25,7 +25,7 @@ def on_disk(pending):
 
 @pytest.mark.parametrize("memory", MEMORIES)
 @pytest.mark.parametrize("needs_offer", [False, True])
-def test_what_is_kept_comes_back_bit_for_bit(memory, needs_offer):
+def test_a_saved_state_is_restored_bit_for_bit(memory, needs_offer):
     pending, _ = kept(needs_offer, memory=memory, b_up=4)
     again = from_state(*on_disk(pending))
     assert frozen(again) == frozen(pending)
@@ -33,7 +33,7 @@ def test_what_is_kept_comes_back_bit_for_bit(memory, needs_offer):
 
 
 @pytest.mark.parametrize("needs_offer", [False, True])
-def test_what_was_coded_comes_back_as_it_is_sent(needs_offer):
+def test_a_coded_payload_is_restored_as_sent(needs_offer):
     pending, _ = kept(needs_offer, b_up=4)
     coded = Coded(ZSTD, pending.answer.payload[:5].copy())
     pending = pending._replace(answer=pending.answer._replace(payload=None, coded=coded, cost_bits=40))
@@ -43,7 +43,7 @@ def test_what_was_coded_comes_back_as_it_is_sent(needs_offer):
 
 
 @pytest.mark.parametrize("number", [0, 3, "zlib", [1]])
-def test_a_coding_that_there_is_none_of_is_refused(number):
+def test_an_unknown_coding_is_rejected(number):
     meta, arrays = on_disk(kept(b_up=4)[0])
     meta["answer"]["coded"] = number
     with pytest.raises(BadValues, match="coding"):
@@ -52,7 +52,7 @@ def test_a_coding_that_there_is_none_of_is_refused(number):
 
 @pytest.mark.parametrize("held_back", [None, HeldBack(0.25, 0.5, 7)])
 @pytest.mark.parametrize("loss", [0.1, float("nan")])
-def test_a_skip_and_what_was_held_back_come_back(held_back, loss):
+def test_a_skip_and_held_out_results_are_restored(held_back, loss):
     answer = Answer(Kind.SKIP, 3, 2, 9, 8, loss, 1e-30, training_s=0.1, waiting_s=1e9, held_back=held_back)
     state = WorkerState(vector(1e-45, -0.0, 3e38), None, 7, False)
     pending = PendingUpload("run", False, answer, state, state)
@@ -72,7 +72,7 @@ META, ARRAYS = on_disk(kept(memory="flq", b_up=4)[0])
 
 
 @pytest.mark.parametrize("path", sorted(set(paths(META)) - {("answer", "payload")}), ids=".".join)
-def test_a_state_that_lacks_anything_is_refused(path):
+def test_an_incomplete_state_is_rejected(path):
     meta = copy.deepcopy(META)
     within = meta
     for key in path[:-1]:
@@ -120,7 +120,7 @@ def test_a_memory_of_another_kind_is_refused(name, array):
 
 @pytest.mark.parametrize("memory", MEMORIES)
 @pytest.mark.parametrize("asked", MEMORIES)
-def test_what_was_kept_fits_the_same_memories_in_the_same_size(memory, asked):
+def test_a_saved_state_fits_the_same_memories_of_the_same_size(memory, asked):
     pending, _ = kept(memory=memory, b_up=4)
     zeros = np.zeros(4, np.float32)
     first = WorkerState(zeros if asked in ("residual", "flq") else None, zeros if asked in ("mirror", "flq") else None)

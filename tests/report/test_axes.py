@@ -79,5 +79,5 @@ def test_a_run_that_spent_little_is_seen_beside_one_that_spent_much():
     assert not spread_amount_axis("sent", [2e6, 9e8], 0, "B").is_log
 
 
-def test_what_is_not_a_number_is_not_known():
+def test_nan_counts_as_unknown():
     assert known([None, float("nan"), float("inf"), 1, 2.5]) == [1.0, 2.5]

@@ -85,7 +85,7 @@ def test_bars_refer_to_the_cells_of_the_workers(drawn):
         assert '<c:grouping val="stacked"/>' in charts[title] and '<c:overlap val="100"/>' in charts[title]
 
 
-def test_what_no_worker_did_has_no_bars(drawn):
+def test_outcomes_that_did_not_occur_have_no_bars(drawn):
     _, charts = drawn([a_round()], [a_worker(0, lost=2), a_worker(1)])
     assert legend(charts["Skips and uploads per worker"]) == ["skipped", "uploaded", "lost"]
 
@@ -117,7 +117,7 @@ def test_a_run_of_which_nothing_is_known_has_bars_only(drawn):
     ]
 
 
-def test_charts_have_titled_axes_straight_lines_and_bridge_what_was_not_evaluated(drawn):
+def test_charts_have_titled_axes_straight_lines_and_bridge_gaps(drawn):
     _, charts = drawn([a_round(1), a_round(2, accuracy=None)], [a_worker()])
     for title, chart in charts.items():
         assert "<c:delete" not in chart and chart.count("<c:title>") == 3 and len(words(chart)) == 3

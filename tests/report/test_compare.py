@@ -219,7 +219,7 @@ def test_runs_without_accuracies_have_no_chart_and_no_thresholds(compared, tmp_p
         ([1.0], [0.95, 1.0]),
     ],
 )
-def test_thresholds_are_chosen_from_what_the_runs_reached(tmp_path, bests, expected):
+def test_thresholds_are_chosen_from_the_accuracies_of_the_runs(tmp_path, bests, expected):
     runs = [read_runs(ours(tmp_path / ("%d.xlsx" % index), [0.01, best, 0.0]))[0] for index, best in enumerate(bests)]
     assert choose_thresholds(runs) == expected
 

@@ -52,7 +52,7 @@ def test_headings_are_bold_and_stay_in_view(written):
         assert sheet.freeze_panes == "B2" and all(cell.font.bold for cell in sheet[1])
 
 
-def test_what_is_not_known_keeps_its_column(written):
+def test_unknown_values_keep_their_column(written):
     workbook = written("fedavg", [row._replace(acc=None, entropy=float("nan")) for row in ROWS])
     assert table(workbook["curve_fedavg"])[0] == HEADINGS
     assert [row[2:4] for row in table(workbook["curve_fedavg"])[1:]] == [[None, None]] * 2
@@ -68,7 +68,7 @@ def test_charts_refer_to_the_cells_of_the_curve(written, tmp_path):
     assert not formulas(tmp_path / "results_digits_bbit.xlsx")
 
 
-def test_only_what_is_known_is_drawn(written, tmp_path):
+def test_only_known_values_are_drawn(written, tmp_path):
     written("bbit", [row._replace(acc=None, entropy=None) for row in ROWS])
     charts = parts(tmp_path / "results_digits_bbit.xlsx", "xl/charts/chart")
     assert len(charts) == 2 and "$D$2" not in charts[0]

@@ -31,13 +31,13 @@ def written(tmp_path):
     return write
 
 
-def test_each_field_of_a_round_stands_under_its_heading(written):
+def test_each_field_of_a_round_is_under_its_heading(written):
     sheet = written(rounds=[a_round()])["Rounds"]
     for field, value in a_round()._asdict().items():
         assert values(sheet, COLUMNS[field].title) == [value], field
 
 
-def test_each_field_of_a_worker_stands_under_its_heading(written):
+def test_each_field_of_a_worker_is_under_its_heading(written):
     sheet = written(workers=[a_worker(0), a_worker(1, state="lost")])["Workers"]
     assert values(sheet, "worker") == [0, 1, "total"]
     assert values(sheet, "state") == ["ended", "lost", None]
@@ -67,7 +67,7 @@ def test_settings_are_listed_by_section_and_key(written):
 
 
 @pytest.mark.parametrize("unknown", [None, NAN, INFINITY, -INFINITY])
-def test_what_is_not_known_is_an_empty_cell(written, unknown):
+def test_an_unknown_value_is_an_empty_cell(written, unknown):
     workbook = written(
         [("final loss", unknown)],
         [a_round(1, accuracy=unknown, training_loss=unknown), a_round(2)],
@@ -81,7 +81,7 @@ def test_what_is_not_known_is_an_empty_cell(written, unknown):
 
 
 @pytest.mark.parametrize("unknown", [None, NAN])
-def test_what_is_not_known_in_the_whole_run_has_no_column(written, unknown):
+def test_a_value_unknown_in_the_whole_run_has_no_column(written, unknown):
     optional = ("accuracy", "shared_accuracy", "average_accuracy", "own_accuracy", "own_loss", "energy_so_far_j")
     workbook = written(
         rounds=[a_round(k, **dict.fromkeys(optional, unknown)) for k in (1, 2)], workers=[a_worker(last_loss=unknown)]
@@ -96,7 +96,7 @@ def test_what_is_not_known_in_the_whole_run_has_no_column(written, unknown):
     assert "last training loss" not in [cell.value for cell in workbook["Workers"][1]]
 
 
-def test_a_round_need_not_say_what_was_not_asked_for():
+def test_a_round_may_lack_optional_values():
     short = RoundRow(*a_round()[:-4])
     assert (short.average_accuracy, short.own_accuracy, short.own_loss, short.energy_so_far_j) == (None,) * 4
 

@@ -97,7 +97,7 @@ def test_accuracy_is_held_against_the_joules_of_boards_that_tell():
     assert FIGURES["energy"](rows_of(2, accuracy=0.5), []) is None
 
 
-def test_nothing_is_drawn_of_what_is_not_known():
+def test_unknown_values_are_not_drawn():
     rows = rows_of(2)
     assert [name for name, draw in FIGURES.items() if draw(rows, [{}, {}]) is not None] == ["time"]
     assert [name for name, draw in FIGURES.items() if draw([], []) is not None] == []

@@ -44,7 +44,7 @@ def test_counts_of_late_and_lost_workers_stand_out_where_they_are_not_0(written)
     }
 
 
-def test_the_row_of_a_lost_worker_stands_out_but_not_the_totals(written):
+def test_the_row_of_a_lost_worker_is_highlighted_but_not_the_totals(written):
     sheet = written([a_round()], [a_worker(k) for k in range(4)])["Workers"]
     state, last = column(sheet, "state")[0].column_letter, sheet.dimensions.split(":")[1][:-1]
     late, lost = (column(sheet, title)[0].column_letter for title in ("late", "lost"))
@@ -57,7 +57,7 @@ def test_the_row_of_a_lost_worker_stands_out_but_not_the_totals(written):
     }
 
 
-def test_what_is_empty_has_no_colours(written):
+def test_empty_sheets_have_no_colours(written):
     workbook = written()
     assert workbook.sheetnames == ["Summary", "Read me", "Rounds", "Workers", "Config"]
     assert rules(workbook["Rounds"]) == rules(workbook["Workers"]) == {}
@@ -83,6 +83,6 @@ def test_64_workers_stand_beside_each_other_on_a_page(written, n_workers, pages_
     assert (sheet.page_setup.fitToWidth or 1) == pages_wide and sheet.page_setup.fitToHeight == 0
 
 
-def test_every_status_has_a_letter_of_its_own():
+def test_every_status_has_a_distinct_letter():
     assert tuple(mark.status for mark in MARKS) == STATUSES
     assert len({mark.letter for mark in MARKS}) == len(MARKS)

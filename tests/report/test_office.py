@@ -147,7 +147,7 @@ def assert_same_cells(before, after):
         ("comparison", 4),
     ],
 )  # Compare is 2 wide
-def test_every_page_and_every_cell_is_there(workbooks, converted, name, expected):
+def test_every_sheet_and_every_cell_is_present(workbooks, converted, name, expected):
     assert n_pages(converted[name, "pdf"]) == expected
     assert_same_cells(cells(workbooks[name]), cells(converted[name, "xlsx"]))
 
@@ -166,7 +166,7 @@ def test_every_formula_gives_the_number_that_was_written(workbooks, converted):
         assert calculated[place] == pytest.approx(written[place], rel=1e-14), (place, formulas[place])
 
 
-def test_what_came_after_the_last_round_is_seen_in_the_totals(workbooks):
+def test_traffic_after_the_last_round_is_in_the_totals(workbooks):
     sheet = load_workbook(str(workbooks["run"]))["Summary"]
     lines = {row[0].value: row[1] for row in sheet.iter_rows(min_row=2)}
     for what, unit in (("payload up", "bits"), ("payload down", "bits"), ("wire up", "bytes"), ("wire down", "bytes")):

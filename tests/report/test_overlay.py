@@ -90,7 +90,7 @@ def test_the_references_curves_have_entropy_and_payload(tmp_path):
         ((("", {}), ("bin", {})), ["0.xlsx", "1.xlsx"]),
     ],
 )
-def test_runs_are_named_by_what_tells_them_apart(tmp_path, two, expected):
+def test_runs_have_distinct_labels(tmp_path, two, expected):
     paths = [
         ours(tmp_path / ("%d.xlsx" % index), [0.5], mode, **settings) for index, (mode, settings) in enumerate(two)
     ]

@@ -25,7 +25,7 @@ def lines(tmp_path):
     return write
 
 
-def test_it_stands_second_and_tells_of_every_sheet(lines):
+def test_it_is_the_second_sheet_and_describes_every_sheet(lines):
     names, rows = lines([a_round()], [a_worker()], [(1, {0: "uploaded"})])
     assert names == ["Summary", "Read me", "Rounds", "Roll-call", "Workers", "Config", "Charts"]
     told = [row[0] for row in rows if row[0] in SHEETS]

@@ -112,7 +112,7 @@ def test_nor_has_a_comparison(tmp_path, run):
         ("xl/charts/chart1.xml", "<c:crossAx val=", '<c:crossAx val="1" was=', "its axes are"),
     ],
 )
-def test_what_excel_would_repair_is_found(run, tmp_path, part, old, new, expected):
+def test_errors_that_excel_would_repair_are_found(run, tmp_path, part, old, new, expected):
     damaged = tmp_path / "damaged.xlsx"
     with zipfile.ZipFile(str(run)) as archive, zipfile.ZipFile(str(damaged), "w") as copy:
         for name in archive.namelist():
@@ -122,7 +122,7 @@ def test_what_excel_would_repair_is_found(run, tmp_path, part, old, new, expecte
     assert any(expected in sentence for sentence in problems(damaged)), problems(damaged)
 
 
-def test_a_part_that_is_there_twice_is_found(run, tmp_path):
+def test_a_duplicate_part_is_found(run, tmp_path):
     damaged = tmp_path / "damaged.xlsx"
     damaged.write_bytes(run.read_bytes())
     with pytest.warns(UserWarning, match="Duplicate name"), zipfile.ZipFile(str(damaged), "a") as archive:

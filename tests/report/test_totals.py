@@ -37,7 +37,7 @@ def test_a_running_total_adds_a_round_to_the_total_before(both):
     assert column(numbers["Rounds"], title)[2].number_format == "#,##0"
 
 
-def test_the_foot_of_the_workers_adds_up_what_can_be_added_up(both):
+def test_the_foot_of_the_workers_sums_the_columns_that_can_be_summed(both):
     workers = [a_worker(0), a_worker(1, energy_j=None, wire_bytes_up=7), a_worker(2, last_loss=None)]
     formulas, numbers = both(workers=workers)
     for field, kind in COLUMNS.items():
@@ -58,7 +58,7 @@ def test_without_workers_there_is_no_foot(both):
     assert both()[0]["Workers"].max_row == 1
 
 
-def test_a_total_of_the_summary_is_its_rounds_and_what_came_after_the_last(both):
+def test_a_total_of_the_summary_is_its_rounds_and_later_traffic(both):
     summary = [
         ("wire up (bytes)", Sum(3100, "wire_bytes_up", line="after")),
         ("mode", "bbit"),
@@ -107,7 +107,7 @@ def test_a_column_that_is_left_out_is_in_no_formula(both):
     assert values(formulas["Summary"], "value") == [0]
 
 
-def test_a_total_without_rounds_is_what_came_after_the_last(both):
+def test_a_total_without_rounds_is_the_later_traffic(both):
     formulas, numbers = both([("total", Sum(5, "wire_bytes_up", line="after")), ("after", 5)])
     assert values(formulas["Summary"], "value") == ["=B3", 5]
     assert values(numbers["Summary"], "value") == [5, 5]

@@ -145,7 +145,7 @@ def test_a_killed_master_is_reported_and_so_is_the_resume(cluster, run_stand_in,
     assert len(titles) == 2  # nothing of the rounds that were before
 
 
-def test_a_run_leaves_what_its_trackers_wrote_and_they_do_not_know_the_secret(cluster, run_stand_in, monkeypatch):
+def test_a_run_keeps_the_files_of_its_trackers_which_do_not_know_the_secret(cluster, run_stand_in, monkeypatch):
     hook = run_stand_in(Service())
     monkeypatch.setenv("FLQ_NOTIFY", "json://127.0.0.1:%d/hooksecret" % hook.port)
     master = cluster.master(*SMALL, "system.max_rounds=5", "report.trackers=jsonl", "notify.figure=false")

@@ -65,7 +65,7 @@ def test_a_folder_in_its_place_is_refused(tmp_path):
         read_secrets({}, str(tmp_path))
 
 
-def test_the_proxy_is_set_for_what_requests_reads_but_not_for_this_machine():
+def test_the_proxy_is_set_for_requests_but_not_for_this_machine():
     variables = environment_of(Secrets([PHONE], "socks5h://p:1"), {"NO_PROXY": "ntfy.lan"})
     assert variables["https_proxy"] == variables["HTTPS_PROXY"] == variables["all_proxy"] == "socks5h://p:1"
     assert variables["no_proxy"] == variables["NO_PROXY"] == "localhost,127.0.0.1,::1,ntfy.lan"

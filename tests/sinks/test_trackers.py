@@ -188,7 +188,7 @@ def test_nothing_leaves_the_machine(tracker, tmp_path):
     assert [line for line in trace.read_text().splitlines() if "AF_INET" in line] == []
 
 
-def test_a_package_that_is_missing_is_one_sentence_before_anything_begins(monkeypatch):
+def test_a_missing_package_is_one_sentence_before_the_start(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     check_installed(["jsonl"])
     with pytest.raises(ConfigError) as caught:

@@ -106,7 +106,7 @@ def test_features_become_images_where_the_shape_has_as_many_values(settings_for)
         (b"1,2,0\n1,\x00,1\n", "line 2, column 2 must be a number|is not a CSV file"),
     ],
 )
-def test_what_is_no_table_of_samples(settings_for, text, sentence):
+def test_invalid_tables_are_rejected(settings_for, text, sentence):
     with pytest.raises(DataError, match=sentence) as caught:
         load_dataset(settings_for(text))
     assert "own.csv" in str(caught.value) and "\n" not in str(caught.value)

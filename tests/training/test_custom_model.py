@@ -213,7 +213,7 @@ def test_the_function_of_the_users_module_is_found(package):
         ("shop.networks.deep:small", "shop.networks"),
     ],
 )
-def test_a_missing_module_is_said(package, name, missing):
+def test_a_missing_module_is_reported(package, name, missing):
     with pytest.raises(DataError, match="there is no module %s .*PYTHONPATH" % missing):
         load_model_function(name)
 
@@ -235,7 +235,7 @@ def test_a_module_that_cannot_be_imported_is_explained(package, source, reason):
         load_model_function("shop.models:small")
 
 
-def test_a_missing_function_is_said(package):
+def test_a_missing_function_is_reported(package):
     package("other = 1")
     for name in "small", "other":
         with pytest.raises(DataError, match="module shop.models has no function " + name):

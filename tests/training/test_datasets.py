@@ -72,7 +72,7 @@ def test_digits_are_1437_and_360_in_equal_proportions():
     assert np.bincount(dataset.y_test).tolist() == [36, 36, 35, 37, 36, 37, 36, 36, 35, 36]
 
 
-def test_what_a_model_sees_of_the_digits_is_the_same_under_every_numpy():
+def test_the_digits_as_model_input_are_the_same_under_every_numpy():
     dataset = load_dataset(settings_with())
     seen = dataset.x_train.astype(np.float32) / np.float32(dataset.white)
     assert zlib.crc32(seen.tobytes()) == 3118117051
@@ -178,7 +178,7 @@ def test_with_partition_local_a_master_without_the_files_needs_the_keys(kind):
 
 
 @pytest.mark.parametrize("kind, content", [("csv", b"a"), ("npz", b"b")])
-def test_with_partition_local_a_file_that_is_there_is_refused_for_what_it_is(tmp_path, kind, content):
+def test_with_partition_local_an_invalid_file_is_rejected_for_its_content(tmp_path, kind, content):
     (tmp_path / "bad").write_bytes(content)
     settings = named(kind + ":" + str(tmp_path / "bad"), partition="local")
     with pytest.raises(DataError) as caught:

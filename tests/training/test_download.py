@@ -99,7 +99,7 @@ def test_a_file_is_downloaded_once(site, tmp_path):
     assert names_in(tmp_path / "new" / "folder") == ["whole.bin"] and site.asked == ["/whole.bin"]
 
 
-def test_what_a_killed_download_has_left_goes_with_the_next(site, tmp_path):
+def test_leftovers_of_a_killed_download_are_removed_by_the_next(site, tmp_path):
     (tmp_path / ".whole.binabc.partial").write_bytes(CONTENT[:5])
     (tmp_path / ".another.binxyz.partial").write_bytes(CONTENT[:5])
     site.has("whole.bin", CONTENT)
@@ -118,7 +118,7 @@ def test_what_a_killed_download_has_left_goes_with_the_next(site, tmp_path):
         (b"", None, "it ended after 0 of 256000 bytes"),
     ],
 )
-def test_what_is_not_the_file_leaves_nothing(site, tmp_path, content, length, reason):
+def test_a_wrong_file_leaves_nothing(site, tmp_path, content, length, reason):
     site.has("whole.bin", content, length)
     with pytest.raises(DownloadFailed, match=reason):
         download_missing([WHOLE], [site.url], str(tmp_path))
@@ -136,7 +136,7 @@ def test_responses_that_are_not_the_file_are_explained(site, tmp_path):
         download_missing([WHOLE], [site.url], str(tmp_path))
 
 
-def test_a_server_that_says_nothing_is_left(site, tmp_path, monkeypatch):
+def test_a_silent_server_is_abandoned(site, tmp_path, monkeypatch):
     monkeypatch.setattr(download, "TIMEOUT_S", 0.05)
     asked_enough = threading.Event()
     site.answers["/whole.bin"] = lambda handler: asked_enough.wait(30)

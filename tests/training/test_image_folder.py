@@ -191,7 +191,7 @@ def test_with_partition_local_a_number_beyond_the_classes_is_refused(numbered):
 
 
 @pytest.mark.parametrize("name", ["1000000", "-1", "1.0", "\u00b2"])
-def test_with_partition_local_what_is_no_class_is_refused(numbered, folder, name):
+def test_with_partition_local_an_unknown_class_is_rejected(numbered, folder, name):
     (folder / name).mkdir()
     with pytest.raises(DataError, match="has a folder '%s': with dataset.partition local" % name):
         load_dataset(numbered)

@@ -120,7 +120,7 @@ def test_the_gradient_is_that_of_one_batch_l2_included(name):
     assert outcome.n_steps == 1 and outcome.update.dtype == np.float32
 
 
-def test_the_adjustment_takes_the_workers_own_class_shares_out_of_what_is_learnt():
+def test_the_adjustment_removes_the_workers_class_shares_from_the_learnt_model():
     settings = settings_with(name="logreg", update="gradient", partition="non_iid", dir_alpha=0.1, logit_adjustment=1.0)
     dataset, trainer = load_dataset(settings), build_trainer(settings, 1)
     labels = dataset.y_train[partition(dataset.y_train, settings)[1]]

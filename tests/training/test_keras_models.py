@@ -40,7 +40,7 @@ def test_layout_is_names_and_shapes_of_the_keras_weights(name, input_shape):
 
 
 @pytest.mark.parametrize("name", KERAS_NAMES)
-def test_a_vector_goes_in_and_comes_out_bit_for_bit(name):
+def test_a_vector_is_read_back_bit_for_bit(name):
     settings = settings_with(name=name)
     layout, model = layout_of_model(name, (8, 8, 1), 10), build_keras_model(settings, (8, 8, 1), 10)
     vector = rng.uniform(layout.n_params, rng.stream(1, rng.START))

@@ -63,7 +63,7 @@ def start_of(trainer):
 
 
 @pytest.mark.parametrize("update", ["delta", "gradient"])
-def test_moving_statistics_are_shared_minus_what_the_forward_pass_made_of_them(own_models, update):
+def test_the_update_of_moving_statistics_is_shared_minus_the_values_after_the_forward_pass(own_models, update):
     settings = settings_with(name="own_normed_models:build", update=update, local_steps=1)
     trainer = build_trainer(settings, 1)
     assert [tensor.name for tensor in trainer.layout.tensors][-2:] == ["norm/moving_mean", "norm/moving_variance"]
@@ -78,7 +78,7 @@ def test_moving_statistics_are_shared_minus_what_the_forward_pass_made_of_them(o
     np.testing.assert_allclose(of_variance, 0.25 * (variance - pixels.var(axis=0)), atol=1e-6)
 
 
-def test_a_step_moves_what_is_trained_by_lr_times_the_gradient_and_neither_touches_statistics(own_models):
+def test_a_step_moves_trained_parameters_by_lr_times_the_gradient_and_no_statistics(own_models):
     changes = dict(name="own_normed_models:build", l2=0.5)
     stepping = build_trainer(settings_with(local_steps=1, lr=0.25, **changes), 1)
     gradient = build_trainer(settings_with(update="gradient", **changes), 1)
@@ -102,7 +102,7 @@ def test_statistics_move_along_over_several_steps(own_models):
     assert np.abs(moved).max() < np.abs(mean).max() * 0.75**5 + 1.0
 
 
-def test_what_a_models_own_layers_add_to_the_loss_counts(own_models):
+def test_the_losses_of_a_models_own_layers_count(own_models):
     settings = settings_with(name="own_normed_models:build_regularized", update="gradient")
     trainer = build_trainer(settings, 1)
     shared = start_of(trainer)

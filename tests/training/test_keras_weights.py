@@ -147,7 +147,7 @@ def test_a_frozen_layer_in_a_trained_model_is_left_out(keras):
     assert layout_of(model).n_statistics == 0
 
 
-def test_a_layer_that_is_used_twice_is_there_once(keras):
+def test_a_layer_that_is_used_twice_is_listed_once(keras):
     inputs = keras.Input((8, 8, 1))
     shared = keras.layers.Dense(64)
     x = keras.layers.Flatten()(inputs)

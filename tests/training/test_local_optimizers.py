@@ -39,7 +39,7 @@ def test_adams_first_step_is_lr_in_the_gradients_direction():
         assert steps("adam", [gradient]) == [pytest.approx(expected, rel=1e-9)]
 
 
-def test_adam_of_a_gradient_that_is_zero_stands_still():
+def test_adam_does_not_move_along_a_zero_gradient():
     assert steps("adam", [0.0, 0.0]) == [0.0, 0.0]
 
 

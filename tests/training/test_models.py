@@ -109,7 +109,7 @@ def test_unknown_model_is_refused_by_name():
         make_task(settings_with(name="vgg"))
 
 
-def test_a_users_model_is_none_of_the_table():
+def test_a_users_model_is_not_in_the_table():
     assert is_custom("my.models:small") and not any(is_custom(name) for name in MODELS)
 
 

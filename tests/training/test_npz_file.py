@@ -83,7 +83,7 @@ def test_without_a_test_set_a_part_is_held_back_by_the_seed(settings_for):
     assert np.array_equal(dataset.y_train, train % 3) and np.array_equal(dataset.y_test, test % 3)
 
 
-def test_what_is_held_back_depends_on_the_seed_only():
+def test_held_out_samples_depend_on_the_seed_only():
     parts = [held_back(100, 0.2, seed, "x")[1].tolist() for seed in (1, 1, 2)]
     assert parts[0] == parts[1] != parts[2] and len(parts[0]) == 20
 

@@ -53,7 +53,7 @@ def test_images_of_different_sizes_are_counted_and_have_no_shape(tmp_path):
 
 
 @pytest.mark.parametrize("plant, shape", [(plant_npz, [4, 5, 1]), (plant_csv, [2, 1, 1]), (plant_images, [6, 6, 1])])
-def test_one_setting_loads_what_each_worker_has(tmp_path, plant, shape):
+def test_one_setting_loads_each_workers_own_data(tmp_path, plant, shape):
     plant(tmp_path)
     settings = settings_with(partition="local", data_dir=str(tmp_path), input_shape=shape, n_classes=3, dataset="own")
     assert resolve_dataset(settings) == settings
@@ -102,7 +102,7 @@ def test_data_that_differ_from_the_masters_are_rejected_naming_both(tmp_path, ch
         ({"partition": "local", "input_shape": [4, 5, 1]}, "needs dataset.input_shape and n_classes"),
     ],
 )
-def test_the_master_refuses_what_leaves_the_boards_apart(changes, words):
+def test_the_master_rejects_settings_under_which_boards_differ(changes, words):
     settings = settings_with(**changes, dataset="own")
     with pytest.raises(DataError, match=words):
         resolve_dataset(settings)

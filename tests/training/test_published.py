@@ -99,7 +99,7 @@ def test_fashion_mnist_in_keras_cache(tmp_path):
     assert first_pixel(load("fashion_mnist")) == 60
 
 
-def test_idx_files_in_keras_cache_itself_may_be_anything(tmp_path):
+def test_idx_files_in_the_keras_cache_may_be_invalid(tmp_path):
     write_mnist(tmp_path / "keras" / "datasets")
     with pytest.raises(DataError, match="mnist is not on this machine"):
         load("mnist")

@@ -39,7 +39,7 @@ def test_unknown_model_is_refused_by_name(build):
 @pytest.mark.parametrize("build", [open_for_master, lambda settings: build_trainer(settings, 0)])
 @pytest.mark.parametrize("deterministic", [True, False])
 @pytest.mark.parametrize("name", ["mlp", "cnn_small"])
-def test_without_tensorflow_a_keras_model_is_refused_with_what_to_install(monkeypatch, build, deterministic, name):
+def test_without_tensorflow_a_keras_model_is_rejected_with_the_package(monkeypatch, build, deterministic, name):
     monkeypatch.setitem(sys.modules, "tensorflow", None)
     with pytest.raises(DataError, match="^TensorFlow is missing .*pip install -r requirements/worker.txt"):
         build(settings_with(name=name, deterministic=deterministic))

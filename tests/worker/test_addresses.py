@@ -16,7 +16,7 @@ def test_an_ipv6_address_comes_back_from_brackets_and_urls(host):
 
 
 @pytest.mark.parametrize("host", ["192.168.1.10", "board", "board-2.example.org", "my_board"])
-def test_names_and_ipv4_addresses_are_what_they_are(host):
+def test_names_and_ipv4_addresses_stay_unchanged(host):
     assert host_of(host) == host and not is_ipv6(host)
     assert url_of("https", host, 5000) == "https://%s:5000" % host
     assert host_in(url_of("http", host, 5000)) == host
@@ -44,7 +44,7 @@ def test_names_and_ipv4_addresses_are_what_they_are(host):
         "[[::1]]",
     ],
 )
-def test_what_is_no_host_is_one_sentence(text):
+def test_an_invalid_host_is_one_sentence(text):
     with pytest.raises(ValueError, match="must be a name or an IP address, without http:// and port, got "):
         host_of(text)
 
@@ -73,5 +73,5 @@ def test_a_zone_in_a_url_may_be_written_either_way():
         ("10.0.0.1", False),
     ],
 )
-def test_what_only_the_machine_itself_reaches(host, is_own):
+def test_loopback_addresses_are_recognized(host, is_own):
     assert is_loopback(host) is is_own

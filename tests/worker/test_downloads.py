@@ -51,7 +51,7 @@ def asks_for(request):
 
 
 @pytest.mark.parametrize("n_bytes", [1, 50, 99])
-def test_the_rest_of_a_poll_is_asked_for_and_put_behind_what_has_come(n_bytes):
+def test_the_rest_of_a_poll_is_requested_and_appended(n_bytes):
     (lost, found), requests = ask([broken(n_bytes), rest(n_bytes)], POLL, POLL)
     assert type(lost) is Unreachable and "after %d of 100 bytes" % n_bytes in lost.detail
     assert found == Polled(BODY)
@@ -66,7 +66,7 @@ def test_a_rest_that_is_interrupted_is_resumed():
     assert asks_for(requests[2])[1] == b"Range: bytes=60-"
 
 
-def test_what_follows_a_verdict_is_kept_and_the_verdict_comes_alone():
+def test_frames_after_a_verdict_are_kept_and_the_verdict_is_returned_alone():
     body = VERDICT + BODY
     (judged, found), requests = ask([broken(VERDICT_SIZE + 30, body=body), rest(30)], UPLOAD, POLL)
     assert judged == VerdictReceived(VERDICT) and found == Polled(BODY)
@@ -84,12 +84,12 @@ def test_nothing_is_kept_where_nothing_came_behind_the_verdict(n_bytes):
     [("X-Other: 1",), ("ETag: abc",), ('ETag: W/"abc"',), ('ETag: "a\tc"',), ('ETag: "%s"' % ("a" * 65),)],
     ids=repr,
 )
-def test_what_has_no_good_name_is_asked_for_whole(headers):
+def test_a_response_without_a_valid_name_is_requested_completely(headers):
     (_, found), requests = ask([broken(50, *headers), WHOLE], POLL, POLL)
     assert found == Polled(BODY) and asks_for(requests[1]) == []
 
 
-def test_another_answer_takes_the_place_of_what_was_kept():
+def test_another_response_replaces_the_kept_part():
     other = b"FLQf" + BODY[::-1]
     (_, found), _ = ask([broken(50), response("200 OK", other, ['ETag: "def"'])], POLL, POLL)
     assert found == Polled(other)
@@ -130,7 +130,7 @@ def test_an_unrequested_rest_is_no_response():
     ],
     ids=lambda value: repr(value)[:30],
 )
-def test_what_is_kept_lives_until_the_master_has_something_else_to_say(between, answer, is_kept):
+def test_the_kept_part_lasts_until_the_next_response(between, answer, is_kept):
     _, requests = ask([broken(50), answer, WHOLE], POLL, between, POLL)
     assert bool(asks_for(requests[2])) == is_kept
 
@@ -140,7 +140,7 @@ def test_a_poll_from_another_version_wants_another_answer():
     assert asks_for(requests[1]) == []
 
 
-def test_nothing_new_is_what_it_was():
+def test_nothing_new_stays_nothing_new():
     assert ask([broken(50), response("204 No Content")], POLL, POLL)[0][1] == NothingNew(0.0)
 
 
@@ -229,13 +229,13 @@ def test_a_rest_of_another_length_than_it_declares_is_no_rest():
     ],
     ids=lambda answer: repr(answer[-20:]),
 )
-def test_what_is_not_whole_or_not_to_be_unpacked_is_no_answer(answer):
+def test_an_incomplete_or_undecodable_body_is_no_response(answer):
     (lost,), _ = ask([answer], POLL)
     assert type(lost) is Unreachable and "\n" not in lost.detail
 
 
 @pytest.mark.parametrize("remake", [lambda body: chunked(body, end=b""), lambda body: zipped(body)[:-4]])
-def test_a_verdict_is_not_lost_with_what_breaks_off_after_it_however_it_is_sent(remake):
+def test_a_verdict_is_not_lost_if_the_rest_is_cut_off_in_any_encoding(remake):
     (judged,), _ = ask([remake(VERDICT + BODY)], UPLOAD)
     assert type(judged) is VerdictReceived and judged.frame.startswith(VERDICT)
 

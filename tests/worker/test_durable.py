@@ -181,7 +181,7 @@ def test_a_write_that_fails_at_fsync_leaves_the_old_file(path, saved, monkeypatc
     assert os.listdir(os.path.dirname(path)) == ["state.npz"]
 
 
-def test_what_a_killed_writer_has_left_does_no_harm(path, saved):
+def test_leftovers_of_a_killed_writer_do_no_harm(path, saved):
     write(path + ".part", b"x" * 100000)
     os.chmod(path + ".part", 0o666)
     assert durable.load_state(path)[0] == META
@@ -191,7 +191,7 @@ def test_what_a_killed_writer_has_left_does_no_harm(path, saved):
     assert os.listdir(os.path.dirname(path)) == ["state.npz"]
 
 
-def test_what_is_no_regular_file_is_not_replaced(path):
+def test_a_file_that_is_not_regular_is_not_replaced(path):
     os.mkfifo(path)
     os.symlink(path, path + ".link")
     for name in (path, path + ".link"):

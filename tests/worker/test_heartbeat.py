@@ -22,7 +22,7 @@ from flq.worker.heartbeat import LONGEST_BEAT_S, SHORTEST_BEAT_S, HeartbeatThrea
     ],
     ids=lambda value: repr(value)[:9],
 )
-def test_heartbeats_come_three_times_in_a_lease_within_what_a_thread_can_wait(lease_s, expected):
+def test_there_are_three_heartbeats_per_lease_within_the_limits_of_a_wait(lease_s, expected):
     assert beat_s(lease_s) == expected
 
 
@@ -142,7 +142,7 @@ def test_the_watchdog_is_fed_while_a_training_or_a_transfer_takes_long_and_at_no
     assert len(bench.fed) == 5
 
 
-def test_the_thread_does_what_the_steps_do_and_ends():
+def test_the_thread_performs_the_same_steps_and_ends():
     bench = Bench(report_s=1e6)
     bench.start = bench.close = lambda: None  # as Telemetry
     bench.thread.start()

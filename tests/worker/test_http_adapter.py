@@ -55,7 +55,7 @@ def test_each_receive_waits_no_longer_than_is_left(monkeypatch):
         reader.readinto(bytearray(1))
 
 
-def test_what_comes_gives_time_for_more(monkeypatch):
+def test_received_bytes_extend_the_time_limit(monkeypatch):
     clock = Clock(0.0)
     monkeypatch.setattr(http_adapter, "time", clock)
     size = 100 * BYTES_PER_S
@@ -98,7 +98,7 @@ def test_a_piece_that_is_sent_has_longer_than_a_connection_that_is_made():
     assert made.sock.sent == [(b"piece", READ_S)]
 
 
-def test_what_is_large_is_sent_in_pieces_each_with_its_time():
+def test_a_large_body_is_sent_in_pieces_with_a_time_limit_each():
     made, sent = PlainConnection("localhost", timeout=CONNECT_S), bytes(range(256)) * (PIECE // 100)
     made.sock = Sock()
     made.send(memoryview(sent))
@@ -117,7 +117,7 @@ def test_json_of_any_length_is_read_whole_and_the_connection_is_used_again(n_byt
         assert stand_in.n_connections == 1
 
 
-def test_what_comes_in_chunks_is_read_too():
+def test_a_chunked_response_is_read_too():
     chunks = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
     with StandIn([chunks]) as stand_in:
         assert MasterClient(stand_in.url, 3)._request("GET", "/").content == b"abcde"

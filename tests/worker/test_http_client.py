@@ -65,7 +65,7 @@ def test_a_registration_is_sent_as_json_and_its_reply_comes_back():
     assert json.loads(body.decode()) == REGISTER.body
 
 
-def test_a_poll_names_the_worker_and_what_it_has_and_brings_the_bytes_as_they_are():
+def test_a_poll_names_the_worker_and_its_version_and_returns_the_bytes_unchanged():
     frames = b"FLQf" + bytes(range(256)) * 5000  # more than is read at a time
     event, request = ask(response("200 OK", frames), POLL)
     assert type(event) is Polled and event.stream == frames
@@ -98,7 +98,7 @@ def test_calls_share_one_connection():
 
 
 @pytest.mark.parametrize("key, shown", [("", b"a-token"), ("a-key", b"a-token:a-key")])
-def test_the_key_of_the_session_stands_behind_the_token(key, shown):
+def test_the_session_key_follows_the_token(key, shown):
     with StandIn([response("200 OK", b"FLQf")] * 2) as stand_in:
         client = MasterClient(stand_in.url, 3, lambda: "a-token", session_key=key)
         client.heartbeat(2)  # which looks for the token
@@ -124,7 +124,7 @@ def test_without_a_version_nothing_is_asked_for_beside_the_verdict():
 
 
 @pytest.mark.parametrize("n_received", [37, 38, 90])
-def test_a_verdict_that_has_come_is_not_lost_with_what_breaks_off_after_it(n_received):
+def test_a_received_verdict_is_not_lost_if_the_rest_is_cut_off(n_received):
     body = b"FLQf" + bytes(range(n_received - 4))
     event, _ = ask(response("200 OK", body, declared=100), UPLOAD)
     assert event == VerdictReceived(body) and type(event) is VerdictReceived
@@ -234,7 +234,7 @@ def test_a_name_that_does_not_exist_is_one_sentence():
 
 @pytest.mark.parametrize("host", ["a..b", "a" * 70, "[http://x]", "[10.0.0.1:5000]", "*", ".", "a%zz"])
 @pytest.mark.parametrize("action", CALLS, ids=the_name)
-def test_an_address_that_is_none_is_refused_instead_of_tried_again(host, action):
+def test_an_invalid_address_is_rejected_without_a_retry(host, action):
     with pytest.raises(ConfigError, match="cannot be the address of a master: .*--master_ip takes") as caught:
         MasterClient("http://%s:5000" % host, 3).do(action)
     assert "\n" not in str(caught.value)

@@ -33,7 +33,7 @@ def test_a_lock_is_had_by_one(tmp_path):
 
 @pytest.mark.parametrize("number", NONE)
 @pytest.mark.parametrize("waits", [False, True])
-def test_a_file_system_without_locks_is_named_with_its_file_and_what_to_do(tmp_path, monkeypatch, number, waits):
+def test_a_file_system_without_locks_is_reported_with_its_file_and_a_fix(tmp_path, monkeypatch, number, waits):
     failing(monkeypatch, number)
     with open(str(tmp_path / "lock"), "a") as stream, pytest.raises(ConfigError) as caught:
         lock(stream, "use a disk", waits)

@@ -180,7 +180,7 @@ def test_without_either_the_missing_one_is_named():
         "http://::1:6000",
     ],
 )
-def test_a_url_that_is_none_is_one_sentence(url):
+def test_an_invalid_url_is_one_sentence(url):
     with pytest.raises(ConfigError, match="system.master_url must be http://host:port, got "):
         url_of([], url)
 
@@ -188,7 +188,7 @@ def test_a_url_that_is_none_is_one_sentence(url):
 # -- what comes before what --------------------------------------------------------------
 
 
-def test_without_anything_the_masters_settings_hold():
+def test_without_own_settings_the_masters_apply():
     assert effective() == SETTINGS
 
 
@@ -268,7 +268,7 @@ def test_a_model_that_the_command_line_names_may_run_here():
 
 
 @pytest.mark.parametrize("flags", [[], ["--model", "shop.models:other"], ["--model", "mlp"]])
-def test_a_model_that_only_the_master_names_is_refused_with_what_to_do(flags):
+def test_a_model_that_only_the_master_names_is_rejected_with_a_fix(flags):
     with pytest.raises(DataError, match="shop.models:tiny.*--model shop.models:tiny"):
         effective(None, flags, settings=settings_with(name="shop.models:tiny"))
 

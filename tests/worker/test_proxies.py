@@ -172,7 +172,7 @@ def test_a_proxy_that_is_not_asked_is_not_named(monkeypatch):
     ],
 )
 @pytest.mark.parametrize("action", CALLS, ids=lambda action: type(action).__name__)
-def test_what_is_no_proxy_is_the_fault_of_its_variable(monkeypatch, value, action):
+def test_an_invalid_proxy_is_blamed_on_its_variable(monkeypatch, value, action):
     monkeypatch.setenv("http_proxy", value)
     with pytest.raises(
         ConfigError,

@@ -55,7 +55,7 @@ def test_masters_that_start_at_once_make_one_set_of_tokens(tmp_path):
     assert len(made) == 8 and all(tokens == made[0] for tokens in made)
 
 
-def test_a_folder_that_is_there_keeps_its_permissions(tmp_path):
+def test_an_existing_folder_keeps_its_permissions(tmp_path):
     (tmp_path / "state").mkdir(mode=0o755)
     os.chmod(str(tmp_path / "state"), 0o755)
     make_tokens(default_path(str(tmp_path)), 1)

@@ -179,7 +179,7 @@ def test_a_proxy_is_named_and_asked(monkeypatch):
     assert requests[0].startswith(b"GET http://192.0.2.1:5000/healthz ")
 
 
-def test_a_proxy_that_does_not_answer_is_named_with_what_to_do(monkeypatch):
+def test_a_proxy_that_does_not_respond_is_reported_with_a_fix(monkeypatch):
     url = unused_url()
     monkeypatch.setenv("http_proxy", url)
     line = master_lines("http://192.0.2.1:5000", None, 0, TOKEN)[-1]
@@ -190,7 +190,7 @@ def test_a_proxy_that_does_not_answer_is_named_with_what_to_do(monkeypatch):
     )
 
 
-def test_what_is_no_proxy_is_named(monkeypatch):
+def test_an_invalid_proxy_is_reported(monkeypatch):
     monkeypatch.setenv("http_proxy", "http://proxy:many")
     (line,) = master_lines("http://192.0.2.1:5000", None, 0, TOKEN)
     assert (line.name, line.status) == ("proxy", FAIL) and "http_proxy must be http://host:port" in line.text
@@ -205,7 +205,7 @@ def test_what_is_no_proxy_is_named(monkeypatch):
         ("418 Teapot", "--master_ip and --port"),
     ],
 )
-def test_an_answer_of_something_else_is_named_with_what_to_do(status, fix):
+def test_a_response_of_another_server_is_reported_with_a_fix(status, fix):
     with StandIn([response(status, b"<html>")]) as stand_in:
         line = master_lines(stand_in.url, None, 0, TOKEN)[-1]
     assert (line.name, line.status) == ("master", FAIL) and fix in line.fix

@@ -148,7 +148,7 @@ def test_flags_that_make_no_sense_are_one_sentence_and_exit_code_2(run_worker, t
         ("a..b", "cannot be the address of a master"),
     ],
 )
-def test_an_address_that_is_none_ends_at_once(run_worker, address, words):
+def test_an_invalid_address_ends_the_program_at_once(run_worker, address, words):
     code, lines = run_worker(unused_url(), "--master_ip", address)
     assert code == 2
     assert len(lines) == 1 and words in lines[0]
@@ -228,9 +228,7 @@ def test_a_file_that_does_not_lead_to_a_master_is_one_sentence_and_exit_code_2(r
     assert not (tmp_path / "state").exists()
 
 
-def test_a_build_gets_what_flags_file_environment_and_master_say_together_and_logs_what_came_of_it(
-    tmp_path, monkeypatch, caplog
-):
+def test_a_build_merges_flags_file_environment_and_master_and_logs_the_result(tmp_path, monkeypatch, caplog):
     got = []
 
     class Trainer:

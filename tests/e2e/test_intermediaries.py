@@ -90,7 +90,7 @@ def test_the_model_is_the_same_however_answers_are_sent(cluster):
         ("413 Too Large", ()),
     ],
 )
-def test_what_refuses_a_request_now_and_then_costs_nothing(cluster, status, headers):
+def test_occasional_rejections_cost_nothing(cluster, status, headers):
     overrides = SMALL + ("system.total_workers=1", "system.min_workers=1")
     master = cluster.master(*overrides)
     faults = {(path, n): page(status, *headers) for path in ROUTES for n in (1, 3)}

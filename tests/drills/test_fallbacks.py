@@ -101,7 +101,7 @@ def test_a_replay_that_leads_elsewhere_is_refused(played):
         revived(run_dir)
 
 
-def test_each_snapshot_finds_what_led_to_it_without_the_log(played, caplog):
+def test_each_snapshot_has_its_entries_without_the_log(played, caplog):
     run_dir, (last_seq, _) = played
     os.remove(os.path.join(run_dir, NAME + LOG))
     found, _ = revived(run_dir)
@@ -144,7 +144,7 @@ def test_a_snapshot_of_another_run_is_passed_over_although_no_round_tells_them_a
     assert "it belongs to run 20260801_120000_ab12, not to run" in caplog.text and not os.path.exists(path)
 
 
-def test_what_no_snapshot_needs_is_gone(played):
+def test_entries_that_no_snapshot_needs_are_deleted(played):
     run_dir, _ = played
     oldest = number_of(snapshots_of(run_dir)[0])
     opened = journal.open_journal(run_dir)

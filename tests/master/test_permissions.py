@@ -111,11 +111,11 @@ def test_on_the_masters_machine_stop_needs_no_token_unless_that_is_closed(make_m
     ],
     ids=repr,
 )
-def test_what_a_proxy_or_a_web_page_sends_is_not_from_the_masters_machine(master, method, path, headers):
+def test_requests_of_a_proxy_or_a_web_page_are_not_from_the_masters_machine(master, method, path, headers):
     assert "operator's token" in assert_refused(ask(master, method, path, **headers), 401)
 
 
-def test_a_page_of_the_master_itself_may_ask(master):
+def test_the_masters_own_page_has_permission(master):
     assert ask(master, "GET", "/get_global_model", Origin="http://localhost:5000", **HERE)[0] == 200
 
 
@@ -143,9 +143,7 @@ IMAGE = {"Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image", "Accept": "imag
     ],
     ids=["navigation", "image", "image with a referrer", "own origin", "cors"],
 )
-def test_what_a_browser_asks_for_a_page_of_another_site_is_not_from_the_masters_machine(
-    master, method, path, site, headers
-):
+def test_a_browsers_requests_for_another_site_are_not_from_the_masters_machine(master, method, path, site, headers):
     asked = dict(HERE, **headers, **{"Sec-Fetch-Site": site})
     assert "operator's token" in assert_refused(ask(master, method, path, **asked), 401)
 
@@ -160,11 +158,11 @@ def test_what_a_browser_asks_for_a_page_of_another_site_is_not_from_the_masters_
     ],
     ids=["typed", "link of the page", "script of the page", "curl"],
 )
-def test_the_user_and_the_masters_own_page_may_ask(master, headers):
+def test_the_user_and_the_masters_own_page_have_permission(master, headers):
     assert ask(master, "GET", "/get_global_model", **dict(HERE, **headers))[0] == 200
 
 
-def test_a_page_of_another_site_can_neither_fetch_the_model_nor_stop_the_run_however_it_asks(master):
+def test_a_page_of_another_site_can_neither_fetch_the_model_nor_stop_the_run(master):
     code, _, body = ask(
         master, "GET", "/get_global_model?format=npz", **dict(HERE, **NAVIGATION, **{"Sec-Fetch-Site": "cross-site"})
     )
@@ -175,7 +173,7 @@ def test_a_page_of_another_site_can_neither_fetch_the_model_nor_stop_the_run_how
 
 
 @pytest.mark.parametrize("site", ["cross-site", "same-site", "same-origin", "none"])
-def test_a_token_counts_whichever_page_shows_it(master, site):
+def test_a_token_is_valid_from_any_page(master, site):
     answer = ask(master, "GET", "/get_global_model", TOKENS["operator"], **dict(HERE, **{"Sec-Fetch-Site": site}))
     assert answer[0] == 200
 
@@ -203,7 +201,7 @@ def test_only_a_loopback_peer_is_on_the_masters_machine(make_master, monkeypatch
 
 
 @pytest.mark.parametrize("path", OPERATORS[:4] + ["/status", "/get_global_model"])
-def test_the_operator_reads_everything_that_is_for_people(master, path):
+def test_the_operator_may_read_everything_for_users(master, path):
     assert ask(master, "GET", path, TOKENS["operator"])[0] == 200
 
 
@@ -213,7 +211,7 @@ def test_the_operator_is_no_worker(master, path):
 
 
 @pytest.mark.parametrize("method, path", [("GET", path) for path in OPERATORS] + LOCAL)
-def test_a_worker_is_no_operator_wherever_it_is(master, method, path):
+def test_a_worker_is_no_operator_even_on_the_masters_machine(master, method, path):
     answer = ask(master, method, path, token_of_worker(0), **HERE)
     assert "is for the operator" in assert_refused(answer, 403)
 
@@ -227,12 +225,12 @@ def test_a_worker_is_no_operator_wherever_it_is(master, method, path):
         ("/upload_update?worker=1", {}),
     ],
 )
-def test_a_worker_speaks_for_no_other_worker(master, path, body):
+def test_a_worker_cannot_act_for_another_worker(master, path, body):
     answer = master.send("POST", path, json.dumps(body), token=token_of_worker(0))
     assert assert_refused(answer, 403) == "the token is that of worker0, but the request is of worker 1"
 
 
-def test_a_worker_takes_no_other_workers_poll(master):
+def test_a_worker_cannot_release_another_workers_poll(master):
     target = "/get_global_model?worker=1&epoch=1&have=0&answered=0"
     assert_refused(master.send("GET", target, headers=FRAMES, token=token_of_worker(0)), 403)
 
@@ -262,7 +260,7 @@ def test_a_wrong_token_is_401_everywhere(master, path, shown):
 
 
 @pytest.mark.parametrize("spelling", ["Bearer %s", "bearer %s", "BEARER   %s  "])
-def test_the_word_before_the_token_may_be_written_in_any_case(master, spelling):
+def test_the_scheme_before_the_token_is_case_insensitive(master, spelling):
     assert ask(master, "GET", "/history", Authorization=spelling % TOKENS["operator"])[0] == 200
 
 
@@ -385,7 +383,7 @@ def test_a_rate_of_zero_is_no_limit():
     assert [buckets.take("a") for _ in range(1000)] == [None] * 1000  # nothing is raised
 
 
-def test_the_addresses_that_are_remembered_are_bounded(monkeypatch):
+def test_the_number_of_known_addresses_is_bounded(monkeypatch):
     monkeypatch.setattr(limits, "MOST_KEPT", 10)
     buckets = limits.Buckets(limits.Rate(1, 1), Clock())
     for address in range(1000):
@@ -429,7 +427,7 @@ def test_a_group_has_a_limited_number_of_places_and_gets_them_back():
     places.enter("a", 2)
 
 
-def test_a_place_is_given_back_when_the_answer_is_sent(make_master):
+def test_a_place_is_released_when_the_response_is_sent(make_master):
     master = make_master(*RUN)
     for _ in range(50):
         assert ask(master, "GET", "/healthz")[0] == 200

@@ -29,7 +29,7 @@ def test_npz_is_a_file_that_numpy_loads(make_master, run_workers):
 
 
 @pytest.mark.parametrize("query", ["", "?format=json"])
-def test_json_is_what_one_gets_otherwise(make_master, query):
+def test_json_is_the_default(make_master, query):
     master = make_master(*RUN)
     code, headers, body = master.send("GET", "/get_global_model" + query)
     assert code == 200 and headers["Content-Type"] == "application/json"
@@ -93,7 +93,7 @@ def test_a_304_makes_nothing(make_master, monkeypatch):
     assert master.send("GET", "/get_global_model", headers={"If-None-Match": '"local-0-json"'})[0] == 304
 
 
-def test_head_says_how_long_it_is(make_master):
+def test_head_has_the_length(make_master):
     master = make_master(*RUN)
     code, headers, body = master.send("HEAD", "/get_global_model?format=npz")
     assert code == 200 and body == b""
